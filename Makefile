@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything is built under $(BUILD); each room has its own .mk beside its sources.
+BUILD ?= build
+CC ?= gcc
+CXX ?= g++
+PYTHON ?= /usr/bin/python3
+OPT ?= -O2 -g
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+CFLAGS += -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANFLAGS)
+CPPFLAGS += -D_GNU_SOURCE -I. -Idriver/include
+LDFLAGS += $(SANFLAGS)
+ifdef SAN
+SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer
+HARDEN := -fstack-protector-strong
+endif
+
+PROGRAMS :=
+UNIT_TESTS :=
+RTL_TESTS :=
+CHECKS :=
+
+.PHONY: all
+all: programs
+
+include hw/hw.mk
+-include rtl/rtl.mk
+-include driver/driver.mk
+-include ctrl/ctrl.mk
+-include sim/sim.mk
+include tests/tests.mk
+
+.PHONY: programs
+programs: $(PROGRAMS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: help clean
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
