@@ -135,6 +135,18 @@ def c_struct(top, name):
     return out
 
 
+def status_header(enums):
+    """The public part: packet and SA-command statuses, which every engine reports, without any register."""
+    out = ["// SPDX-License-Identifier: Apache-2.0", "// " + HEAD,
+           "// Statuses and drop reasons, the same numbers in every engine and on the card.",
+           "#ifndef ESPALIER_STATUS_H", "#define ESPALIER_STATUS_H", "", "enum esp_status {"]
+    out += ["    ESP_STATUS_%s = %d, // %s" % m for m in enums["status"]] + ["};", ""]
+    out += ["// X(name, value, description)", "#define ESP_STATUS_LIST(X) \\"]
+    out += ["    X(%s, %d, \"%s\") \\" % m for m in enums["status"]]
+    out[-1] = out[-1][:-2]
+    return "\n".join(out + ["", "#endif", ""])
+
+
 # ------------------------------------------------------------------------------------------------ Verilog
 def v_header(maps, enums):
     out = ["// SPDX-License-Identifier: Apache-2.0", "// " + HEAD,
@@ -222,7 +234,7 @@ def main():
     outdir = pathlib.Path(next((a for a in args if not a.startswith("-")), HERE / "gen"))
     maps, enums = load()
     files = {"espalier_card.h": c_header(maps, enums), "espalier_card.vh": v_header(maps, enums),
-             "registers.md": manual(maps, enums)}
+             "registers.md": manual(maps, enums), "../../../driver/include/espalier/status.h": status_header(enums)}
     bad = 0
     for name, body in files.items():
         path = outdir / name
@@ -230,7 +242,7 @@ def main():
             print("hw/regs: %s does not match espalier.rdl: run `make regs`" % path, file=sys.stderr)
             bad = 1
         elif not check:
-            outdir.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(body)
     return bad
 
