@@ -36,6 +36,7 @@ enum espc_status {
     ESPC_STATUS_ABORTED = 21, // Reset, zeroise or disable took the work away before it was done.
     ESPC_STATUS_DUMMY = 22, // A dummy packet (next header 59), discarded after verification (RFC 4303 section 2.6).
     ESPC_STATUS_NOT_ESP = 23, // Neither ESP nor ESP in UDP.
+    ESPC_STATUS_POLICY = 24, // A policy or an SA's selector does not allow the packet. Given by the host, never by the card.
     ESPC_STATUS_BAD_OPCODE = 64, // SA command: unknown or not offered operation.
     ESPC_STATUS_BAD_INDEX = 65, // SA command: slot index out of range.
     ESPC_STATUS_SLOT_BUSY = 66, // SA command: the slot holds an SA.
@@ -70,6 +71,7 @@ enum espc_status {
     X(ABORTED, 21, "Reset, zeroise or disable took the work away before it was done.") \
     X(DUMMY, 22, "A dummy packet (next header 59), discarded after verification (RFC 4303 section 2.6).") \
     X(NOT_ESP, 23, "Neither ESP nor ESP in UDP.") \
+    X(POLICY, 24, "A policy or an SA's selector does not allow the packet. Given by the host, never by the card.") \
     X(BAD_OPCODE, 64, "SA command: unknown or not offered operation.") \
     X(BAD_INDEX, 65, "SA command: slot index out of range.") \
     X(SLOT_BUSY, 66, "SA command: the slot holds an SA.") \
