@@ -1,0 +1,11 @@
++incdir+rtl/aes
++incdir+rtl/ghash
+rtl/lib/key_ram.v
+rtl/lib/delay_ram.v
+rtl/aes/aes_round.v
+rtl/aes/aes_subword.v
+rtl/aes/aes_lane.v
+rtl/ghash/ghash_mul.v
+rtl/ghash/ghash_acc.v
+rtl/gcm/gcm_key.v
+rtl/gcm/gcm_core.v

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# Source lists of the card's Verilog, read from the .f files of each block, and how a block becomes a Verilated model.
+# $(call rtl_sources,rtl/gcm/gcm.f) names the files of one block, $(call rtl_includes,...) its include folders.
+VERILATOR ?= verilator
+RTL_HEADERS := $(wildcard rtl/*/*.vh)
+rtl_words = $(shell sed -e 's|//.*||' $(1))
+rtl_sources = $(filter-out +%,$(call rtl_words,$(1)))
+rtl_includes = $(patsubst +incdir+%,-I%,$(filter +incdir+%,$(call rtl_words,$(1))))
+
+VERILATOR_FLAGS := --cc -Wall -O3 --x-assign fast --x-initial fast --noassert
+VERILATOR_ROOT := $(shell $(VERILATOR) --getenv VERILATOR_ROOT 2>/dev/null)
+RTL_CXXFLAGS := -O2 -g -Wall -isystem $(VERILATOR_ROOT)/include -isystem $(VERILATOR_ROOT)/include/vltstd
+RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
+
+# $(eval $(call verilated,NAME,TOP,SOURCES,FLAGS)): $(BUILD)/vl/NAME/libNAME.a with class NAME, and its headers beside it
+define verilated
+$$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
+	@mkdir -p $$(@D)
+	@echo "  VERILATE $(1)"
+	@$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3)
+	@$$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
+	    VM_PARALLEL_BUILDS=1 $(1)__ALL.a libverilated.a > $$(@D)/build.log 2>&1 || { cat $$(@D)/build.log; exit 1; }
+	@cp $$(@D)/$(1)__ALL.a $$@
+endef
+
+RTL_GCM := rtl/gcm/gcm.f
+
+.PHONY: lint-rtl-gcm
+lint-rtl-gcm: ## Verilator -Wall and Yosys over the AES-GCM core at every width
+	@for l in 1 2 4; do for e in 0 1; do \
+	    $(VERILATOR) --lint-only -Wall -f $(RTL_GCM) --top-module gcm_core -GLANES=$$l -GENC=$$e -GMETA_W=16 || exit 1; \
+	done; done
+	@for l in 1 2 4; do yosys -q -p "read_verilog $(call rtl_includes,$(RTL_GCM)) $(call rtl_sources,$(RTL_GCM)); \
+	    chparam -set LANES $$l gcm_core; hierarchy -check -top gcm_core; proc; check -assert" || exit 1; done
+CHECKS += lint-rtl-gcm
