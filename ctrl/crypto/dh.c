@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// The key exchange groups: X25519 and X448 (RFC 7748, 8031), ECP-256/384/521 (RFC 5903: x and y without a prefix
+// octet, the shared secret is x alone) and MODP (RFC 3526: both padded to the modulus).
+// A length off the wire is compared with the group's own before anything is copied.
+#include "ctrl/crypto/crypto.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/dh.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/obj_mac.h>
+#include <openssl/param_build.h>
+
+enum dh_kind { KIND_MODP, KIND_ECP, KIND_X };
+
+static const struct dh_group {
+    uint16_t id;
+    enum dh_kind kind;
+    uint16_t public_len, shared_len;
+    int nid;
+    const char *name;
+} GROUPS[] = {
+    {14, KIND_MODP, 256, 256, 0, "modp_2048"},
+    {15, KIND_MODP, 384, 384, 0, "modp_3072"},
+    {16, KIND_MODP, 512, 512, 0, "modp_4096"},
+    {17, KIND_MODP, 768, 768, 0, "modp_6144"},
+    {18, KIND_MODP, 1024, 1024, 0, "modp_8192"},
+    {19, KIND_ECP, 64, 32, NID_X9_62_prime256v1, "P-256"},
+    {20, KIND_ECP, 96, 48, NID_secp384r1, "P-384"},
+    {21, KIND_ECP, 132, 66, NID_secp521r1, "P-521"},
+    {31, KIND_X, 32, 32, EVP_PKEY_X25519, "X25519"},
+    {32, KIND_X, 56, 56, EVP_PKEY_X448, "X448"},
+};
+
+struct cr_dh {
+    const struct dh_group *group;
+    EVP_PKEY *key;
+};
+
+static const struct dh_group *find_group(uint16_t id)
+{
+    for (size_t i = 0; i < sizeof(GROUPS) / sizeof(GROUPS[0]); i++)
+        if (GROUPS[i].id == id)
+            return &GROUPS[i];
+    return NULL;
+}
+
+size_t cr_dh_public_len(uint16_t group)
+{
+    const struct dh_group *g = find_group(group);
+    return g ? g->public_len : 0;
+}
+
+static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM_BLD *bld)
+{
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    if (params && ctx && EVP_PKEY_fromdata_init(ctx) == 1)
+        EVP_PKEY_fromdata(ctx, &key, selection, params);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    return key;
+}
+
+static EVP_PKEY *generate(const struct dh_group *g)
+{
+    if (g->kind == KIND_X)
+        return EVP_PKEY_Q_keygen(NULL, NULL, g->name);
+    if (g->kind == KIND_ECP)
+        return EVP_PKEY_Q_keygen(NULL, NULL, "EC", g->name);
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)g->name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    if (ctx && EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_params(ctx, params) == 1)
+        EVP_PKEY_generate(ctx, &key);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+// The peer's value as a key of the group, or NULL where OpenSSL does not take it (off the curve, for one).
+static EVP_PKEY *peer_key(const struct dh_group *g, const uint8_t *pub)
+{
+    if (g->kind == KIND_X)
+        return EVP_PKEY_new_raw_public_key(g->nid, NULL, pub, g->public_len);
+    EVP_PKEY *key = NULL;
+    BIGNUM *y = NULL;
+    uint8_t point[1 + 132];
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    if (!bld || !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, g->name, 0))
+        goto out;
+    if (g->kind == KIND_ECP) {
+        point[0] = POINT_CONVERSION_UNCOMPRESSED;
+        memcpy(point + 1, pub, g->public_len);
+        if (OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1u + g->public_len))
+            key = from_params("EC", EVP_PKEY_PUBLIC_KEY, bld);
+    } else {
+        y = BN_bin2bn(pub, g->public_len, NULL);
+        if (y && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PUB_KEY, y))
+            key = from_params("DH", EVP_PKEY_PUBLIC_KEY, bld);
+    }
+out:
+    BN_free(y);
+    OSSL_PARAM_BLD_free(bld);
+    return key;
+}
+
+static EVP_PKEY *ecp_from_private(const struct dh_group *g, const uint8_t *priv, size_t len)
+{
+    EVP_PKEY *key = NULL;
+    uint8_t pub[1 + 132];
+    BIGNUM *d = BN_secure_new();
+    EC_GROUP *curve = EC_GROUP_new_by_curve_name(g->nid);
+    EC_POINT *q = curve ? EC_POINT_new(curve) : NULL;
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    if (d && q && bld && BN_bin2bn(priv, (int)len, d) && EC_POINT_mul(curve, q, d, NULL, NULL, NULL) == 1) {
+        size_t n = EC_POINT_point2oct(curve, q, POINT_CONVERSION_UNCOMPRESSED, pub, sizeof(pub), NULL);
+        if (n && OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, g->name, 0) &&
+            OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, pub, n) &&
+            OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, d))
+            key = from_params("EC", EVP_PKEY_KEYPAIR, bld);
+    }
+    OSSL_PARAM_BLD_free(bld);
+    EC_POINT_free(q);
+    EC_GROUP_free(curve);
+    BN_clear_free(d);
+    return key;
+}
+
+static EVP_PKEY *modp_from_private(const struct dh_group *g, const uint8_t *priv, size_t len)
+{
+    EVP_PKEY *key = NULL;
+    BIGNUM *x = BN_bin2bn(priv, (int)len, NULL);
+    BIGNUM *y = BN_new(), *two = BN_new(), *p = NULL;
+    BN_CTX *ctx = BN_CTX_new();
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    switch (g->id) {
+    case 14: p = BN_get_rfc3526_prime_2048(NULL); break;
+    case 15: p = BN_get_rfc3526_prime_3072(NULL); break;
+    case 16: p = BN_get_rfc3526_prime_4096(NULL); break;
+    case 17: p = BN_get_rfc3526_prime_6144(NULL); break;
+    default: p = BN_get_rfc3526_prime_8192(NULL); break;
+    }
+    if (x && y && two && p && ctx && bld && BN_set_word(two, 2) && BN_mod_exp(y, two, x, p, ctx) == 1 &&
+        OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, g->name, 0) &&
+        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PUB_KEY, y) &&
+        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, x))
+        key = from_params("DH", EVP_PKEY_KEYPAIR, bld);
+    OSSL_PARAM_BLD_free(bld);
+    BN_CTX_free(ctx);
+    BN_free(p);
+    BN_free(two);
+    BN_free(y);
+    BN_clear_free(x);
+    return key;
+}
+
+static int wrap(const struct dh_group *g, EVP_PKEY *key, struct cr_dh **out)
+{
+    struct cr_dh *dh = key ? calloc(1, sizeof(*dh)) : NULL;
+    if (!dh) {
+        EVP_PKEY_free(key);
+        return key ? -ENOMEM : -EIO;
+    }
+    dh->group = g;
+    dh->key = key;
+    *out = dh;
+    return 0;
+}
+
+int cr_dh_new(uint16_t group, struct cr_dh **out)
+{
+    const struct dh_group *g = find_group(group);
+    return g ? wrap(g, generate(g), out) : -EOPNOTSUPP;
+}
+
+int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct cr_dh **out)
+{
+    const struct dh_group *g = find_group(group);
+    if (!g)
+        return -EOPNOTSUPP;
+    if (g->kind == KIND_X)
+        return wrap(g, EVP_PKEY_new_raw_private_key(g->nid, NULL, priv, len), out);
+    return wrap(g, g->kind == KIND_ECP ? ecp_from_private(g, priv, len) : modp_from_private(g, priv, len), out);
+}
+
+int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
+{
+    const struct dh_group *g = dh->group;
+    if (cap < g->public_len)
+        return -ENOSPC;
+    *len = g->public_len;
+    if (g->kind == KIND_X)
+        return EVP_PKEY_get_raw_public_key(dh->key, out, len) == 1 && *len == g->public_len ? 0 : -EIO;
+    if (g->kind == KIND_ECP) {
+        uint8_t point[1 + 132];
+        size_t n = 0;
+        if (EVP_PKEY_get_octet_string_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) != 1 ||
+            n != 1u + g->public_len || point[0] != POINT_CONVERSION_UNCOMPRESSED)
+            return -EIO;
+        memcpy(out, point + 1, g->public_len);
+        return 0;
+    }
+    BIGNUM *y = NULL;
+    int ok = EVP_PKEY_get_bn_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, &y) == 1 &&
+             BN_bn2binpad(y, out, g->public_len) == g->public_len;
+    BN_free(y);
+    return ok ? 0 : -EIO;
+}
+
+int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap, size_t *len)
+{
+    const struct dh_group *g = dh->group;
+    if (peer_len != g->public_len)
+        return -EBADMSG;
+    if (cap < g->shared_len)
+        return -ENOSPC;
+    int rc = -EBADMSG;
+    size_t n = cap;
+    EVP_PKEY *pk = peer_key(g, peer);
+    EVP_PKEY_CTX *check = pk ? EVP_PKEY_CTX_new_from_pkey(NULL, pk, NULL) : NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, dh->key, NULL);
+    if (!pk || !check || !ctx)
+        goto out;
+    if (g->kind != KIND_X && EVP_PKEY_public_check_quick(check) != 1)
+        goto out;
+    if (EVP_PKEY_derive_init(ctx) != 1)
+        goto out;
+    if (g->kind == KIND_MODP && EVP_PKEY_CTX_set_dh_pad(ctx, 1) != 1)
+        goto out;
+    // For X25519 and X448 OpenSSL refuses a result of all zeros itself (RFC 7748 6.1).
+    if (EVP_PKEY_derive_set_peer(ctx, pk) != 1 || EVP_PKEY_derive(ctx, out, &n) != 1 || n != g->shared_len)
+        goto out;
+    *len = n;
+    rc = 0;
+out:
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_CTX_free(check);
+    EVP_PKEY_free(pk);
+    return rc;
+}
+
+void cr_dh_free(struct cr_dh *dh)
+{
+    if (!dh)
+        return;
+    EVP_PKEY_free(dh->key); // OpenSSL wipes the private value
+    free(dh);
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cipher of the SK payload: AES-GCM (RFC 5282), ChaCha20-Poly1305 (RFC 7634) and AES-CBC with HMAC-SHA2
+// (RFC 3602, 4868). An AEAD's IV is a counter per key; a CBC IV is random, never the last block.
+#include "ctrl/crypto/crypto.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+enum { ENCR_AES_CBC = 12, ENCR_GCM_8 = 18, ENCR_GCM_12 = 19, ENCR_GCM_16 = 20, ENCR_CHAPOLY = 28 };
+enum { SALT_LEN = 4, AEAD_IV_LEN = 8, AES_BLOCK = 16 };
+
+static const struct integ_info {
+    uint16_t id, key_len, icv_len, prf;
+} INTEGS[] = {
+    {12, 32, 16, 5}, // AUTH_HMAC_SHA2_256_128
+    {13, 48, 24, 6}, // AUTH_HMAC_SHA2_384_192
+    {14, 64, 32, 7}, // AUTH_HMAC_SHA2_512_256
+};
+
+struct cr_sk {
+    struct cr_sk_alg alg;
+    const struct integ_info *integ; // NULL with an AEAD
+    size_t iv_len, icv_len, block;
+    uint64_t next_iv;
+    uint8_t salt[SALT_LEN];
+    uint8_t ke[CR_SK_KEY_MAX], ka[CR_SK_KEY_MAX];
+    size_t ke_len, ka_len;
+};
+
+static const struct integ_info *find_integ(uint16_t id)
+{
+    for (size_t i = 0; i < sizeof(INTEGS) / sizeof(INTEGS[0]); i++)
+        if (INTEGS[i].id == id)
+            return &INTEGS[i];
+    return NULL;
+}
+
+bool cr_encr_is_aead(uint16_t encr)
+{
+    return (encr >= ENCR_GCM_8 && encr <= ENCR_GCM_16) || encr == ENCR_CHAPOLY;
+}
+
+size_t cr_encr_key_len(uint16_t encr, uint16_t key_bits)
+{
+    if (encr == ENCR_CHAPOLY)
+        return key_bits == 0 || key_bits == 256 ? 32 + SALT_LEN : 0;
+    if (key_bits != 128 && key_bits != 192 && key_bits != 256)
+        return 0;
+    if (encr == ENCR_AES_CBC)
+        return key_bits / 8;
+    return cr_encr_is_aead(encr) ? key_bits / 8u + SALT_LEN : 0;
+}
+
+size_t cr_integ_key_len(uint16_t integ)
+{
+    const struct integ_info *i = find_integ(integ);
+    return i ? i->key_len : 0;
+}
+
+int cr_sk_check(const struct cr_sk_alg *alg)
+{
+    if (!cr_encr_key_len(alg->encr, alg->key_bits))
+        return -EINVAL;
+    if (cr_encr_is_aead(alg->encr))
+        return alg->integ == 0 ? 0 : -EINVAL;
+    return find_integ(alg->integ) ? 0 : -EINVAL;
+}
+
+static const EVP_CIPHER *cipher_of(const struct cr_sk_alg *alg)
+{
+    static EVP_CIPHER *cache[7];
+    static const char *names[7] = {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM",      "AES-128-CBC",
+                                   "AES-192-CBC", "AES-256-CBC", "ChaCha20-Poly1305"};
+    int size = alg->key_bits == 128 ? 0 : alg->key_bits == 192 ? 1 : 2;
+    int i = alg->encr == ENCR_CHAPOLY ? 6 : alg->encr == ENCR_AES_CBC ? 3 + size : size;
+    if (!cache[i])
+        cache[i] = EVP_CIPHER_fetch(NULL, names[i], NULL);
+    return cache[i];
+}
+
+static size_t icv_of(uint16_t encr)
+{
+    return encr == ENCR_GCM_8 ? 8 : encr == ENCR_GCM_12 ? 12 : 16;
+}
+
+int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, const uint8_t *ka, size_t ka_len,
+              struct cr_sk **out)
+{
+    int rc = cr_sk_check(alg);
+    if (rc)
+        return rc;
+    const struct integ_info *integ = find_integ(alg->integ);
+    if (ke_len != cr_encr_key_len(alg->encr, alg->key_bits) || ka_len != (integ ? integ->key_len : 0u))
+        return -EINVAL;
+    struct cr_sk *sk = calloc(1, sizeof(*sk));
+    if (!sk)
+        return -ENOMEM;
+    sk->alg = *alg;
+    sk->integ = integ;
+    sk->block = 1;
+    if (integ) {
+        sk->iv_len = sk->block = AES_BLOCK;
+        sk->icv_len = integ->icv_len;
+        memcpy(sk->ka, ka, ka_len);
+        sk->ka_len = ka_len;
+    } else {
+        sk->iv_len = AEAD_IV_LEN;
+        sk->icv_len = icv_of(alg->encr);
+        ke_len -= SALT_LEN;
+        memcpy(sk->salt, ke + ke_len, SALT_LEN);
+    }
+    memcpy(sk->ke, ke, ke_len);
+    sk->ke_len = ke_len;
+    *out = sk;
+    return 0;
+}
+
+void cr_sk_free(struct cr_sk *sk)
+{
+    if (!sk)
+        return;
+    OPENSSL_cleanse(sk, sizeof(*sk));
+    free(sk);
+}
+
+static size_t padded(const struct cr_sk *sk, size_t plain_len)
+{
+    size_t n = plain_len + 1; // the pad length octet
+    return (n + sk->block - 1) / sk->block * sk->block;
+}
+
+size_t cr_sk_sealed_len(const struct cr_sk *sk, size_t plain_len)
+{
+    return sk->iv_len + padded(sk, plain_len) + sk->icv_len;
+}
+
+// One pass of the AEAD. For opening, tag is what the message says; for sealing it is written.
+static int aead(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *aad, size_t aad_len, const uint8_t *in,
+                size_t len, uint8_t *out, uint8_t *tag)
+{
+    uint8_t nonce[SALT_LEN + AEAD_IV_LEN];
+    int n = 0, rc = -EIO, tag_len = (int)sk->icv_len;
+    memcpy(nonce, sk->salt, SALT_LEN);
+    memcpy(nonce + SALT_LEN, iv, AEAD_IV_LEN);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    if (!ctx)
+        return -ENOMEM;
+    if (EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->ke, nonce, enc, NULL) != 1)
+        goto out;
+    if (!enc && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, tag_len, tag) != 1)
+        goto out;
+    if (EVP_CipherUpdate(ctx, NULL, &n, aad, (int)aad_len) != 1 ||
+        EVP_CipherUpdate(ctx, out, &n, in, (int)len) != 1)
+        goto out;
+    if (EVP_CipherFinal_ex(ctx, out + n, &n) != 1) {
+        rc = -EBADMSG;
+        goto out;
+    }
+    if (enc && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, tag_len, tag) != 1)
+        goto out;
+    rc = 0;
+out:
+    EVP_CIPHER_CTX_free(ctx);
+    OPENSSL_cleanse(nonce, sizeof(nonce));
+    return rc;
+}
+
+static int cbc(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *in, size_t len, uint8_t *out)
+{
+    int n = 0, m = 0;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    if (!ctx)
+        return -ENOMEM;
+    int ok = EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->ke, iv, enc, NULL) == 1 &&
+             EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 && EVP_CipherUpdate(ctx, out, &n, in, (int)len) == 1 &&
+             EVP_CipherFinal_ex(ctx, out + n, &m) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    return ok ? 0 : -EIO;
+}
+
+static int mac(struct cr_sk *sk, const uint8_t *msg, size_t len, uint8_t *out)
+{
+    struct cr_slice part = {msg, len};
+    return cr_prf(sk->integ->prf, sk->ka, sk->ka_len, &part, 1, out);
+}
+
+int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *inner, size_t inner_len, size_t cap)
+{
+    size_t body = padded(sk, inner_len), total = head_len + cr_sk_sealed_len(sk, inner_len);
+    if (cap < total)
+        return -ENOSPC;
+    uint8_t *iv = msg + head_len, *text = iv + sk->iv_len, *tag = text + body;
+    uint8_t full[CR_PRF_MAX];
+    memset(text, 0, body);
+    if (inner_len)
+        memcpy(text, inner, inner_len);
+    text[body - 1] = (uint8_t)(body - inner_len - 1);
+    if (!sk->integ) {
+        if (sk->next_iv == UINT64_MAX)
+            return -EOVERFLOW;
+        for (int i = 0; i < AEAD_IV_LEN; i++)
+            iv[i] = (uint8_t)(sk->next_iv >> (56 - 8 * i));
+        sk->next_iv++;
+        return aead(sk, 1, iv, msg, head_len, text, body, text, tag);
+    }
+    int rc = cr_random(iv, sk->iv_len);
+    if (!rc)
+        rc = cbc(sk, 1, iv, text, body, text);
+    if (!rc)
+        rc = mac(sk, msg, total - sk->icv_len, full);
+    if (!rc)
+        memcpy(tag, full, sk->icv_len);
+    return rc;
+}
+
+int cr_sk_open(struct cr_sk *sk, const uint8_t *msg, size_t head_len, size_t len, uint8_t *out, size_t *out_len)
+{
+    if (len < head_len + sk->iv_len + sk->block + sk->icv_len)
+        return -EBADMSG;
+    size_t body = len - head_len - sk->iv_len - sk->icv_len;
+    if (body % sk->block)
+        return -EBADMSG;
+    const uint8_t *iv = msg + head_len, *text = iv + sk->iv_len;
+    uint8_t tag[CR_PRF_MAX];
+    int rc;
+    if (sk->integ) {
+        rc = mac(sk, msg, len - sk->icv_len, tag);
+        if (!rc && CRYPTO_memcmp(tag, text + body, sk->icv_len) != 0)
+            rc = -EBADMSG;
+        if (!rc)
+            rc = cbc(sk, 0, iv, text, body, out);
+    } else {
+        memcpy(tag, text + body, sk->icv_len);
+        rc = aead(sk, 0, iv, msg, head_len, text, body, out, tag);
+    }
+    if (rc)
+        return rc;
+    size_t pad = out[body - 1];
+    if (pad + 1 > body)
+        return -EBADMSG;
+    *out_len = body - pad - 1;
+    return 0;
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// The codec that the message list makes, and channels that carry it between the rooms.
+#include "ctrl/ipc/ipc.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+
+static const char *const names[MSG_COUNT] = {
+    "NONE",
+#define X(name) #name,
+    MSG_LIST(X)
+#undef X
+};
+
+const char *msg_name(enum msg_type t)
+{
+    return (unsigned)t < MSG_COUNT ? names[t] : "?";
+}
+
+static void write_addr(struct writer *w, const struct addr *a)
+{
+    wr_u8(w, a->family);
+    wr_bytes(w, a->a, 16);
+}
+
+static struct addr read_addr(struct reader *r)
+{
+    struct addr a = {.family = rd_u8(r)};
+    struct slice s = rd_bytes(r, 16);
+    if (s.len == 16)
+        memcpy(a.a, s.p, 16);
+    if (a.family != 0 && a.family != 4 && a.family != 6)
+        r->bad = true;
+    return a;
+}
+
+#define PUT(kind, name, size)      PUT_##kind(name)
+#define PUT_U8(name)   wr_u8(w, m->name);
+#define PUT_U16(name)  wr_u16(w, m->name);
+#define PUT_U32(name)  wr_u32(w, m->name);
+#define PUT_U64(name)  wr_u64(w, m->name);
+#define PUT_STR(name)  wr_cstr(w, m->name);
+#define PUT_BLOB(name) wr_slice32(w, m->name);
+#define PUT_ADDR(name) write_addr(w, &m->name);
+#define PUT_TSL(name)  ts_list_write(w, &m->name);
+
+#define GET(kind, name, size)      GET_##kind(name)
+#define GET_U8(name)   m->name = rd_u8(r);
+#define GET_U16(name)  m->name = rd_u16(r);
+#define GET_U32(name)  m->name = rd_u32(r);
+#define GET_U64(name)  m->name = rd_u64(r);
+#define GET_STR(name)  rd_cstr(r, m->name, sizeof(m->name));
+#define GET_BLOB(name) m->name = rd_slice32(r);
+#define GET_ADDR(name) m->name = read_addr(r);
+#define GET_TSL(name)  r->bad |= !ts_list_read(r, &m->name);
+
+#define X(name)                                                            \
+    static void put_##name(struct writer *w, const struct msg_##name *m)   \
+    {                                                                      \
+        MSG_##name##_FIELDS(PUT)                                           \
+    }                                                                      \
+    static void get_##name(struct reader *r, struct msg_##name *m)         \
+    {                                                                      \
+        MSG_##name##_FIELDS(GET)                                           \
+    }
+MSG_LIST(X)
+#undef X
+
+void msg_write(struct writer *w, enum msg_type t, const void *m)
+{
+    wr_u16(w, (uint16_t)t);
+    switch (t) {
+#define X(name)              \
+    case MSG_##name:         \
+        put_##name(w, m);    \
+        break;
+        MSG_LIST(X)
+#undef X
+    default:
+        w->bad = true;
+    }
+}
+
+enum msg_type msg_read(struct slice s, union msg *m)
+{
+    struct reader r = reader_of(s);
+    enum msg_type t = (enum msg_type)rd_u16(&r);
+    memset(m, 0, sizeof(*m));
+    switch (t) {
+#define X(name)                    \
+    case MSG_##name:               \
+        get_##name(&r, &m->name);  \
+        break;
+        MSG_LIST(X)
+#undef X
+    default:
+        return MSG_NONE;
+    }
+    return rd_done(&r) ? t : MSG_NONE;
+}
+
+struct queued {
+    struct queued *next;
+    size_t len;
+    uint8_t bytes[];
+};
+struct ipc_chan {
+    struct loop *loop;
+    struct loop_fd watch;
+    const struct ipc_handler *handler;
+    void *ctx;
+    char peer[16];
+    struct queued *head, **tail;
+    size_t queued;
+    bool failed;  // closed() is due or done
+    bool *alive;  // cleared by ipc_close while a handler runs
+};
+
+static uint8_t buffer[IPC_MAX_MESSAGE]; // one thread a process; messages are handled one at a time
+static uint8_t out[IPC_MAX_MESSAGE];
+
+static void fail(struct ipc_chan *c)
+{
+    if (c->failed)
+        return;
+    c->failed = true;
+    loop_del(c->loop, &c->watch);
+    c->handler->closed(c->ctx, c);
+}
+
+static void flush(struct ipc_chan *c)
+{
+    while (c->head) {
+        struct queued *q = c->head;
+        if (send(c->watch.fd, q->bytes, q->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+                fail(c);
+            return;
+        }
+        c->head = q->next;
+        if (!c->head)
+            c->tail = &c->head;
+        c->queued -= q->len;
+        OPENSSL_cleanse(q->bytes, q->len);
+        free(q);
+    }
+    c->watch.events = EPOLLIN;
+    loop_modify(c->loop, &c->watch);
+}
+
+static void receive(struct ipc_chan *c)
+{
+    bool alive = true;
+    c->alive = &alive;
+    for (int i = 0; alive && !c->failed && i < 64; i++) {
+        union msg m;
+        ssize_t n = recv(c->watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            break;
+        if (n <= 0) {
+            fail(c);
+            break;
+        }
+        enum msg_type t = msg_read(slice_of(buffer, (size_t)n), &m);
+        if (t == MSG_NONE) {
+            LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, c->peer);
+            fail(c);
+        } else {
+            c->handler->message(c->ctx, c, t, &m);
+        }
+        OPENSSL_cleanse(buffer, (size_t)n);
+        OPENSSL_cleanse(&m, sizeof(m));
+    }
+    if (alive)
+        c->alive = NULL;
+}
+
+static void ready(struct loop_fd *f, uint32_t events)
+{
+    struct ipc_chan *c = f->ctx;
+    bool alive = true;
+    if (events & EPOLLOUT)
+        flush(c);
+    if (c->failed)
+        return;
+    c->alive = &alive;
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        receive(c);
+}
+
+struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h, void *ctx)
+{
+    struct ipc_chan *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    int size = 1 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    c->loop = l;
+    c->handler = h;
+    c->ctx = ctx;
+    c->tail = &c->head;
+    snprintf(c->peer, sizeof(c->peer), "%s", peer_name);
+    c->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = c};
+    if (loop_add(l, &c->watch) < 0) {
+        free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void ipc_close(struct ipc_chan *c)
+{
+    if (!c)
+        return;
+    if (!c->failed)
+        loop_del(c->loop, &c->watch);
+    if (c->alive)
+        *c->alive = false;
+    while (c->head) {
+        struct queued *q = c->head;
+        c->head = q->next;
+        OPENSSL_cleanse(q->bytes, q->len);
+        free(q);
+    }
+    close(c->watch.fd);
+    free(c);
+}
+
+static int enqueue(struct ipc_chan *c, struct slice s)
+{
+    struct queued *q;
+    if (c->queued + s.len > IPC_QUEUE_BYTES || !(q = malloc(sizeof(*q) + s.len))) {
+        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", c->peer, c->queued);
+        fail(c);
+        return -ENOBUFS;
+    }
+    q->next = NULL;
+    q->len = s.len;
+    memcpy(q->bytes, s.p, s.len);
+    *c->tail = q;
+    c->tail = &q->next;
+    c->queued += s.len;
+    c->watch.events = EPOLLIN | EPOLLOUT;
+    return loop_modify(c->loop, &c->watch);
+}
+
+int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
+{
+    struct writer w = writer_of(out, sizeof(out));
+    int rc = 0;
+    if (!c || c->failed)
+        return -ENOTCONN;
+    msg_write(&w, t, m);
+    if (w.bad) {
+        LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), c->peer);
+        return -EMSGSIZE;
+    }
+    struct slice s = wr_written(&w);
+    if (c->head || send(c->watch.fd, s.p, s.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (c->head || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
+            rc = enqueue(c, s);
+        else
+            rc = -errno; // the receive side sees the end and calls closed()
+    }
+    OPENSSL_cleanse(out, w.len);
+    return rc;
+}
+
+const char *ipc_peer(const struct ipc_chan *c)
+{
+    return c->peer;
+}
+
+int ipc_result(struct ipc_chan *c, uint32_t req, bool ok, const char *fmt, ...)
+{
+    struct msg_RESULT m = {.req = req, .ok = ok};
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(m.text, sizeof(m.text), fmt, ap);
+    va_end(ap);
+    return ipc_send(c, MSG_RESULT, &m);
+}
