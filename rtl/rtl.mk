@@ -12,15 +12,19 @@ VERILATOR_ROOT := $(shell $(VERILATOR) --getenv VERILATOR_ROOT 2>/dev/null)
 RTL_CXXFLAGS := -O2 -g -Wall -isystem $(VERILATOR_ROOT)/include -isystem $(VERILATOR_ROOT)/include/vltstd
 RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
 
-# $(eval $(call verilated,NAME,TOP,SOURCES,FLAGS)): $(BUILD)/vl/NAME/libNAME.a with class NAME, and its headers beside it
+# $(eval $(call verilated,NAME,TOP,SOURCES,FLAGS)): $(BUILD)/vl/NAME/libNAME.a with class NAME; beside it
+# its headers and libverilated.a (one copy serves a program)
 define verilated
 $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@mkdir -p $$(@D)
 	@echo "  VERILATE $(1)"
 	@$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3)
 	@$$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
-	    VM_PARALLEL_BUILDS=1 $(1)__ALL.a libverilated.a > $$(@D)/build.log 2>&1 || { cat $$(@D)/build.log; exit 1; }
+	    VM_PARALLEL_BUILDS=1 $(1)__ALL.a verilated.o verilated_threads.o > $$(@D)/build.log 2>&1 \
+	    || { cat $$(@D)/build.log; exit 1; }
 	@cp $$(@D)/$(1)__ALL.a $$@
+	@rm -f $$(@D)/libverilated.a
+	@ar rcs $$(@D)/libverilated.a $$(@D)/verilated.o $$(@D)/verilated_threads.o
 endef
 
 RTL_GCM := rtl/gcm/gcm.f
