@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events waiting for the caller of an engine: a linked list in order of arrival.
+#include "driver/common/event_queue.h"
+
+#include <stdlib.h>
+
+void event_queue_init(struct event_queue *q)
+{
+    q->first = NULL;
+    q->last = &q->first;
+}
+
+void event_queue_clear(struct event_queue *q)
+{
+    struct event_node *n;
+
+    while ((n = event_queue_pop(q, UINT64_MAX)))
+        free(n);
+}
+
+struct event_node *event_node_new(void)
+{
+    return calloc(1, sizeof(struct event_node));
+}
+
+void event_queue_push(struct event_queue *q, struct event_node *n)
+{
+    n->next = NULL;
+    *q->last = n;
+    q->last = &n->next;
+}
+
+bool event_queue_ready(const struct event_queue *q, uint64_t returned)
+{
+    return q->first && q->first->after <= returned;
+}
+
+struct event_node *event_queue_pop(struct event_queue *q, uint64_t returned)
+{
+    struct event_node *n = q->first;
+
+    if (!event_queue_ready(q, returned))
+        return NULL;
+    q->first = n->next;
+    if (!q->first)
+        q->last = &q->first;
+    return n;
+}

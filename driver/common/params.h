@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks of SA parameters that hold for every engine, and the sizes of the algorithms.
+#ifndef ESPALIER_COMMON_PARAMS_H
+#define ESPALIER_COMMON_PARAMS_H
+
+#include "espalier/engine.h"
+
+// 0, or -EINVAL with the field at fault: parameters that no engine could ever honour.
+int params_check(const struct esp_sa_params *p, struct esp_error *err);
+
+unsigned alg_key_octets(enum esp_alg a);
+
+// The point of a lease [seq, limit) from which on less than a quarter is left; UINT64_MAX: no lease, never.
+uint64_t lease_low_mark(uint64_t seq, uint64_t limit);
+
+#endif

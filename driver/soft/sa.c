@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// SAs of the software engine and the SPI table: a chained hash that doubles when it is full, so that a look-up costs the
+// same at ten and at a hundred thousand SAs. RFC 4301 section 4.1 (look-up by SPI and destination).
+#include "driver/soft/sa.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "driver/common/bytes.h"
+#include "driver/common/params.h"
+
+enum { SPI_TABLE_START = 64 };
+
+static uint64_t none_is_max(uint64_t limit)
+{
+    return limit ? limit : UINT64_MAX;
+}
+
+// The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948 section 2.1).
+static void build_header(struct esp_sa *sa, const struct esp_sa_params *p)
+{
+    uint8_t *h = sa->header;
+
+    sa->header_len = IP4_HEADER + (p->udp_encap ? UDP_HEADER : 0);
+    h[0] = 0x45;
+    h[8] = p->ttl;
+    h[9] = p->udp_encap ? 17 : 50;
+    memcpy(h + 12, p->src, 4);
+    memcpy(h + 16, p->dst, 4);
+    for (int i = 0; i < IP4_HEADER; i += 2)
+        sa->header_sum += get_be16(h + i);
+    if (p->udp_encap) {
+        put_be16(h + 20, p->sport);
+        put_be16(h + 22, p->dport);
+    }
+    put_be32(h + sa->header_len, p->spi);
+}
+
+struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
+{
+    struct esp_sa *sa = calloc(1, sizeof(*sa));
+
+    if (!sa) {
+        esp_fail(err, -ENOMEM, "sa", "out of memory");
+        return NULL;
+    }
+    if (aead_init(&sa->aead, p->alg, p->dir, p->key, err)) {
+        free(sa);
+        return NULL;
+    }
+    sa->dir = p->dir;
+    sa->spi = p->spi;
+    sa->esn = p->esn;
+    sa->udp_encap = p->udp_encap;
+    sa->df_clear = p->df_clear;
+    sa->no_dscp_copy = p->no_dscp_copy;
+    sa->no_ecn = p->no_ecn;
+    sa->dscp_decap = p->dscp_decap;
+    memcpy(sa->salt, p->salt, sizeof(sa->salt));
+    memcpy(sa->src, p->src, sizeof(sa->src));
+    memcpy(sa->dst, p->dst, sizeof(sa->dst));
+    sa->sport = p->sport;
+    sa->dport = p->dport;
+    sa->soft_bytes = none_is_max(p->soft_bytes);
+    sa->hard_bytes = none_is_max(p->hard_bytes);
+    sa->soft_packets = none_is_max(p->soft_packets);
+    sa->hard_packets = none_is_max(p->hard_packets);
+    if (p->dir == ESP_OUT) {
+        sa->next_seq = p->seq;
+        sa->seq_limit = p->seq_limit;
+        sa->lease_low_from = lease_low_mark(p->seq, p->seq_limit);
+        sa->next_id = 1;
+        build_header(sa, p);
+    } else {
+        window_init(&sa->window, p->window, p->esn, p->seq, p->seen);
+    }
+    return sa;
+}
+
+void soft_sa_free(struct esp_sa *sa)
+{
+    if (!sa)
+        return;
+    aead_free(&sa->aead);
+    OPENSSL_cleanse(sa, sizeof(*sa));
+    free(sa);
+}
+
+static size_t spi_hash(uint32_t spi)
+{
+    uint32_t h = spi * 0x9e3779b1u; // peers choose no SPI of ours, so spreading is enough
+
+    return h ^ h >> 15;
+}
+
+int spi_table_init(struct spi_table *t)
+{
+    t->count = 0;
+    t->size = SPI_TABLE_START;
+    t->bucket = calloc(t->size, sizeof(struct esp_sa *));
+    return t->bucket ? 0 : -ENOMEM;
+}
+
+void spi_table_free(struct spi_table *t)
+{
+    free(t->bucket);
+    t->bucket = NULL;
+}
+
+static int grow(struct spi_table *t)
+{
+    struct spi_table wide = {.size = t->size * 2, .count = t->count};
+
+    wide.bucket = calloc(wide.size, sizeof(struct esp_sa *));
+    if (!wide.bucket)
+        return -ENOMEM;
+    for (size_t i = 0; i < t->size; i++) {
+        for (struct esp_sa *sa = t->bucket[i], *next; sa; sa = next) {
+            struct esp_sa **to = &wide.bucket[spi_hash(sa->spi) & (wide.size - 1)];
+            next = sa->hash_next;
+            sa->hash_next = *to;
+            *to = sa;
+        }
+    }
+    free(t->bucket);
+    *t = wide;
+    return 0;
+}
+
+int spi_table_add(struct spi_table *t, struct esp_sa *sa)
+{
+    struct esp_sa *old = spi_table_find(t, sa->spi, sa->dst);
+    struct esp_sa **to;
+
+    if (old && memcmp(old->dst, sa->dst, sizeof(sa->dst)) == 0)
+        return -EEXIST;
+    if (t->count >= t->size && grow(t))
+        return -ENOMEM;
+    to = &t->bucket[spi_hash(sa->spi) & (t->size - 1)];
+    sa->hash_next = *to;
+    *to = sa;
+    t->count++;
+    return 0;
+}
+
+void spi_table_remove(struct spi_table *t, struct esp_sa *sa)
+{
+    struct esp_sa **at = &t->bucket[spi_hash(sa->spi) & (t->size - 1)];
+
+    while (*at && *at != sa)
+        at = &(*at)->hash_next;
+    if (*at) {
+        *at = sa->hash_next;
+        t->count--;
+    }
+}
+
+struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, const uint8_t dst[4])
+{
+    struct esp_sa *other = NULL;
+
+    for (struct esp_sa *sa = t->bucket[spi_hash(spi) & (t->size - 1)]; sa; sa = sa->hash_next) {
+        if (sa->spi != spi)
+            continue;
+        if (memcmp(sa->dst, dst, sizeof(sa->dst)) == 0)
+            return sa;
+        other = sa;
+    }
+    return other;
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// An SA of the software engine, and the table that finds inbound ones by SPI. Fields of the packet path come first.
+#ifndef ESPALIER_SOFT_SA_H
+#define ESPALIER_SOFT_SA_H
+
+#include <stdbool.h>
+
+#include "driver/common/window.h"
+#include "driver/soft/aead.h"
+#include "espalier/engine.h"
+
+enum { IP4_HEADER = 20, UDP_HEADER = 8, ESP_HEADER = 8, ESP_IV = 8, ESP_ICV = 16 };
+
+struct esp_sa {
+    struct aead aead;
+    enum esp_dir dir;
+    uint32_t spi;
+    bool esn, udp_encap, df_clear, no_dscp_copy, no_ecn, dscp_decap;
+    bool draining;
+    uint8_t salt[4];
+    uint8_t src[4], dst[4];
+    uint16_t sport, dport;
+
+    // outbound
+    uint64_t next_seq, seq_limit, lease_low_from;
+    uint16_t next_id;     // IPv4 ID of packets that may be fragmented
+    uint8_t header[IP4_HEADER + UDP_HEADER + ESP_HEADER];
+    uint32_t header_len;  // IP, and UDP with encapsulation
+    uint32_t header_sum;  // one's complement sum of the fixed fields of the outer IP header
+
+    struct window window; // inbound
+
+    uint64_t packets, bytes, drops;
+    uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // none: UINT64_MAX
+    void *cookie;
+    struct esp_sa *hash_next;
+    struct esp_sa *prev, *next; // all SAs of the engine
+};
+
+struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err);
+void soft_sa_free(struct esp_sa *sa); // zeroises it
+
+// One packet; fills the job's results. Drops are counted by the caller.
+enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job);
+struct spi_table;
+// scratch: 64 KiB of the engine, for plaintext that the job's buffer has no room for.
+enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t *scratch);
+
+// Limits: would a packet of these inner bytes be one too many; count it; is a soft limit reached.
+static inline bool sa_hard(const struct esp_sa *sa, uint64_t bytes)
+{
+    return sa->packets >= sa->hard_packets || sa->bytes + bytes > sa->hard_bytes;
+}
+
+static inline void sa_count(struct esp_sa *sa, uint64_t bytes)
+{
+    sa->packets++;
+    sa->bytes += bytes;
+}
+
+static inline bool sa_soft(const struct esp_sa *sa)
+{
+    return sa->packets >= sa->soft_packets || sa->bytes >= sa->soft_bytes;
+}
+
+struct spi_table {
+    struct esp_sa **bucket;
+    size_t size, count; // size: a power of two
+};
+int spi_table_init(struct spi_table *t);
+void spi_table_free(struct spi_table *t);
+int spi_table_add(struct spi_table *t, struct esp_sa *sa); // 0, -EEXIST, -ENOMEM
+void spi_table_remove(struct spi_table *t, struct esp_sa *sa);
+// The SA with this SPI and destination; else any with this SPI; else NULL.
+struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, const uint8_t dst[4]);
+
+#endif
