@@ -121,7 +121,8 @@ struct ipc_chan {
     struct queued *head, **tail;
     size_t queued;
     bool failed;  // closed() is due or done
-    bool *alive;  // cleared by ipc_close while a handler runs
+    bool busy;    // inside ready(): ipc_close only marks it dead
+    bool dead;
 };
 
 static uint8_t buffer[IPC_MAX_MESSAGE]; // one thread a process; messages are handled one at a time
@@ -158,9 +159,7 @@ static void flush(struct ipc_chan *c)
 
 static void receive(struct ipc_chan *c)
 {
-    bool alive = true;
-    c->alive = &alive;
-    for (int i = 0; alive && !c->failed && i < 64; i++) {
+    for (int i = 0; !c->dead && !c->failed && i < 64; i++) {
         union msg m;
         ssize_t n = recv(c->watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -179,21 +178,30 @@ static void receive(struct ipc_chan *c)
         OPENSSL_cleanse(buffer, (size_t)n);
         OPENSSL_cleanse(&m, sizeof(m));
     }
-    if (alive)
-        c->alive = NULL;
+}
+
+static void release(struct ipc_chan *c)
+{
+    while (c->head) {
+        struct queued *q = c->head;
+        c->head = q->next;
+        OPENSSL_cleanse(q->bytes, q->len);
+        free(q);
+    }
+    free(c);
 }
 
 static void ready(struct loop_fd *f, uint32_t events)
 {
     struct ipc_chan *c = f->ctx;
-    bool alive = true;
+    c->busy = true;
     if (events & EPOLLOUT)
         flush(c);
-    if (c->failed)
-        return;
-    c->alive = &alive;
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    if (!c->dead && !c->failed && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         receive(c);
+    c->busy = false;
+    if (c->dead)
+        release(c);
 }
 
 struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h, void *ctx)
@@ -218,20 +226,15 @@ struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const s
 
 void ipc_close(struct ipc_chan *c)
 {
-    if (!c)
+    if (!c || c->dead)
         return;
     if (!c->failed)
         loop_del(c->loop, &c->watch);
-    if (c->alive)
-        *c->alive = false;
-    while (c->head) {
-        struct queued *q = c->head;
-        c->head = q->next;
-        OPENSSL_cleanse(q->bytes, q->len);
-        free(q);
-    }
+    c->failed = true;
     close(c->watch.fd);
-    free(c);
+    c->dead = true;
+    if (!c->busy)
+        release(c);
 }
 
 static int enqueue(struct ipc_chan *c, struct slice s)

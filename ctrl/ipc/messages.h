@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every message between the daemon's processes, as one list: it makes the numbers, the structs, the codec and the names.
-// Fields are F(kind, name, size): U8 U16 U32 U64, STR zero-terminated text in a char[size], BLOB bytes
-// A request carries req (chosen by the asker, non-zero); its answers carry the same one. Secrets travel only where the
-// comment says so: ctl -> keys, and keys -> path.
+// Fields are F(kind, name, size): U8 U16 U32 U64, STR zero-terminated text in a char[size], BLOB bytes (a
+// slice into the received message), ADDR, TSL. A request carries req (chosen by the asker, non-zero); its answers carry the same one.
+// Secrets travel only where a comment says so: ctl -> keys, and keys -> path.
 #ifndef CTRL_IPC_MESSAGES_H
 #define CTRL_IPC_MESSAGES_H
 

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// epoll and a binary heap of timers.
+#include "ctrl/lib/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t boottime_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+uint64_t (*clock_now)(void) = boottime_ms;
+
+#define BATCH 64
+struct loop {
+    int epfd;
+    bool stop;
+    struct timer **heap;
+    unsigned count, cap;
+    struct epoll_event batch[BATCH]; // events being delivered; loop_del removes its own
+    int batch_len;
+    bool (*before_sleep)(void *ctx);
+    void *idle_ctx;
+};
+
+struct loop *loop_new(void)
+{
+    struct loop *l = calloc(1, sizeof(*l));
+    if (l && (l->epfd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
+        free(l);
+        l = NULL;
+    }
+    return l;
+}
+
+void loop_free(struct loop *l)
+{
+    if (!l)
+        return;
+    close(l->epfd);
+    free(l->heap);
+    free(l);
+}
+
+int loop_add(struct loop *l, struct loop_fd *f)
+{
+    struct epoll_event ev = {.events = f->events, .data.ptr = f};
+    return epoll_ctl(l->epfd, EPOLL_CTL_ADD, f->fd, &ev) < 0 ? -errno : 0;
+}
+
+int loop_modify(struct loop *l, struct loop_fd *f)
+{
+    struct epoll_event ev = {.events = f->events, .data.ptr = f};
+    return epoll_ctl(l->epfd, EPOLL_CTL_MOD, f->fd, &ev) < 0 ? -errno : 0;
+}
+
+void loop_del(struct loop *l, struct loop_fd *f)
+{
+    epoll_ctl(l->epfd, EPOLL_CTL_DEL, f->fd, NULL);
+    for (int i = 0; i < l->batch_len; i++) {
+        if (l->batch[i].data.ptr == f)
+            l->batch[i].data.ptr = NULL;
+    }
+}
+
+static void place(struct loop *l, struct timer *t, unsigned i)
+{
+    l->heap[i] = t;
+    t->index = i;
+}
+
+static void sift_up(struct loop *l, struct timer *t, unsigned i)
+{
+    while (i > 0 && l->heap[(i - 1) / 2]->at > t->at) {
+        place(l, l->heap[(i - 1) / 2], i);
+        i = (i - 1) / 2;
+    }
+    place(l, t, i);
+}
+
+static void sift_down(struct loop *l, struct timer *t, unsigned i)
+{
+    for (;;) {
+        unsigned c = 2 * i + 1;
+        if (c + 1 < l->count && l->heap[c + 1]->at < l->heap[c]->at)
+            c++;
+        if (c >= l->count || l->heap[c]->at >= t->at)
+            break;
+        place(l, l->heap[c], i);
+        i = c;
+    }
+    place(l, t, i);
+}
+
+void timer_stop(struct loop *l, struct timer *t)
+{
+    if (!t->armed)
+        return;
+    struct timer *last = l->heap[--l->count];
+    t->armed = false;
+    if (last == t)
+        return;
+    if (last->at < t->at)
+        sift_up(l, last, t->index);
+    else
+        sift_down(l, last, t->index);
+}
+
+void timer_set(struct loop *l, struct timer *t, uint64_t at_ms)
+{
+    timer_stop(l, t);
+    if (l->count == l->cap) {
+        unsigned cap = l->cap ? 2 * l->cap : 64;
+        struct timer **heap = realloc(l->heap, cap * sizeof(struct timer *));
+        if (!heap)
+            abort(); // a daemon without timers cannot keep its promises; nothing from the network sizes this heap unbounded
+        l->heap = heap;
+        l->cap = cap;
+    }
+    t->at = at_ms;
+    t->armed = true;
+    sift_up(l, t, l->count++);
+}
+
+uint64_t loop_next_timer(const struct loop *l)
+{
+    return l->count ? l->heap[0]->at : UINT64_MAX;
+}
+
+void loop_run_timers(struct loop *l)
+{
+    uint64_t now = clock_now();
+    while (l->count && l->heap[0]->at <= now) {
+        struct timer *t = l->heap[0];
+        timer_stop(l, t);
+        t->fire(t);
+    }
+}
+
+void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx), void *ctx)
+{
+    l->before_sleep = before_sleep;
+    l->idle_ctx = ctx;
+}
+
+void loop_once(struct loop *l, int timeout_ms)
+{
+    int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
+    l->batch_len = n > 0 ? n : 0;
+    for (int i = 0; i < l->batch_len; i++) {
+        struct loop_fd *f = l->batch[i].data.ptr;
+        if (f)
+            f->ready(f, l->batch[i].events);
+    }
+    l->batch_len = 0;
+    loop_run_timers(l);
+}
+
+int loop_run(struct loop *l)
+{
+    while (!l->stop) {
+        uint64_t now = clock_now(), next = loop_next_timer(l);
+        int timeout = next == UINT64_MAX ? -1 : next <= now ? 0 : next - now > 60000 ? 60000 : (int)(next - now);
+        if (l->before_sleep && l->before_sleep(l->idle_ctx))
+            timeout = 0;
+        if (!l->stop)
+            loop_once(l, timeout);
+    }
+    return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+    l->stop = true;
+}

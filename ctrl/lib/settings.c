@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The defaults: charon's where charon has the setting, ours otherwise.
+#include "ctrl/lib/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void settings_default(struct settings *s)
+{
+    memset(s, 0, sizeof(*s));
+    snprintf(s->vici_uri, sizeof(s->vici_uri), "unix:///var/run/charon.vici");
+    snprintf(s->run_dir, sizeof(s->run_dir), "/run/espalier");
+    snprintf(s->card, sizeof(s->card), "auto");
+    snprintf(s->pci_sysfs, sizeof(s->pci_sysfs), "/sys/bus/pci");
+    snprintf(s->tun, sizeof(s->tun), "espalier0");
+    s->port = 500;
+    s->port_nat_t = 4500;
+    s->retransmit_tries = 5;
+    s->retransmit_timeout = 4.0;
+    s->retransmit_base = 1.8;
+    s->half_open_timeout = 30;
+    s->cookie_threshold = 30;
+    s->cookie_threshold_ip = 3;
+    s->block_threshold = 5;
+    s->fragment_size = 1280;
+    s->keep_alive = 20;
+    s->replay_window = 1024;
+    s->delete_rekeyed_delay = 5;
+    s->install_routes = true;
+    s->install_virtual_ip = true;
+    s->offload_default = OFFLOAD_NO;
+    s->routing_table = 220;
+    s->routing_priority = 220;
+    s->mtu = 1400;
+    s->block_on_exit = true;
+    s->lease_min = 4096;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names and keywords of the transform registry.
+#include "ctrl/lib/transforms.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    struct transform t;
+    const char *keyword, *name;
+} registry[] = {
+#define X(sym, ttype, tid, bits, kw, nm) {{ttype, tid, bits}, kw, nm},
+    TRANSFORM_LIST(X)
+#undef X
+};
+static const struct {
+    const char *alias, *keyword;
+} aliases[] = {
+    {"x25519", "curve25519"}, {"x448", "curve448"},
+    {"aes", "aes128"}, {"aes128gcm", "aes128gcm16"}, {"aes192gcm", "aes192gcm16"}, {"aes256gcm", "aes256gcm16"},
+    {"aes128gcm128", "aes128gcm16"}, {"aes192gcm128", "aes192gcm16"}, {"aes256gcm128", "aes256gcm16"},
+    {"sha2_256", "sha256"}, {"sha2_384", "sha384"}, {"sha2_512", "sha512"},
+};
+#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+
+const char *transform_name(struct transform t)
+{
+    for (size_t i = 0; i < LENGTH(registry); i++) {
+        if (registry[i].t.type == t.type && registry[i].t.id == t.id)
+            return registry[i].name;
+    }
+    return "(unknown)";
+}
+
+bool transform_by_keyword(const char *keyword, struct transform *out)
+{
+    for (size_t i = 0; i < LENGTH(aliases); i++) {
+        if (!strcmp(aliases[i].alias, keyword))
+            keyword = aliases[i].keyword;
+    }
+    for (size_t i = 0; i < LENGTH(registry); i++) {
+        if (!strcmp(registry[i].keyword, keyword)) {
+            *out = registry[i].t;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool transform_is_aead(struct transform t)
+{
+    return t.type == TR_ENCR && (t.id == TRID_AES128_GCM16 || t.id == TRID_CHACHA20_POLY1305);
+}
+
+void proposal_print(const struct proposal *p, char *buf, unsigned size)
+{
+    unsigned n = (unsigned)snprintf(buf, size, "%s:", p->protocol == 1 ? "IKE" : p->protocol == 3 ? "ESP" : "?");
+    for (int i = 0; i < p->count && n < size; i++) {
+        n += (unsigned)snprintf(buf + n, size - n, "%s%s", i ? "/" : "", transform_name(p->t[i]));
+        if (p->t[i].key_bits && n < size)
+            n += (unsigned)snprintf(buf + n, size - n, "_%u", p->t[i].key_bits);
+    }
+}
