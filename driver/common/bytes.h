@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads and writes numbers in packet bytes (big-endian) and in card memory (little-endian) without casting pointers.
-// Callers have checked the length; compilers turn each function into one or two instructions.
+// Reads and writes numbers in packet bytes (big-endian) and in card memory (little-endian) without casting
+// pointers. Callers have checked the length; compilers turn each function into one or two instructions.
 #ifndef ESPALIER_COMMON_BYTES_H
 #define ESPALIER_COMMON_BYTES_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events waiting for the caller of an engine. Nodes are reserved when a command is accepted, so that its answer can always
-// be delivered; a node may be held back until a stated number of jobs has been returned.
+// Events waiting for the caller of an engine. Nodes are reserved when a command is accepted, so that its
+// answer can always be delivered; a node may be held back until a stated number of jobs has been returned.
 #ifndef ESPALIER_COMMON_EVENT_QUEUE_H
 #define ESPALIER_COMMON_EVENT_QUEUE_H
 

@@ -5,7 +5,7 @@
 const char *esp_status_name(enum esp_status s)
 {
     switch (s) {
-#define X(name, value, text) \
+#define X(name, value, text)                                                                                 \
     case ESP_STATUS_##name: return #name;
         ESP_STATUS_LIST(X)
 #undef X
@@ -16,7 +16,7 @@ const char *esp_status_name(enum esp_status s)
 const char *esp_alg_name(enum esp_alg a)
 {
     switch (a) {
-#define X(sym, name, key, salt, iv, icv) \
+#define X(sym, name, key, salt, iv, icv)                                                                     \
     case ESP_ALG_##sym: return name;
         ESP_ALG_LIST(X)
 #undef X

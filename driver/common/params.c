@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks of SA parameters that hold for every engine. RFC 4303 sections 3.3.3 and 3.4.3, RFC 4106 section 3.1.
+// Checks of SA parameters that hold for every engine. RFC 4303 sections 3.3.3 and 3.4.3, RFC 4106
+// section 3.1.
 #include "driver/common/params.h"
 
 #include <errno.h>
@@ -7,7 +8,7 @@
 unsigned alg_key_octets(enum esp_alg a)
 {
     switch (a) {
-#define X(sym, name, key, salt, iv, icv) \
+#define X(sym, name, key, salt, iv, icv)                                                                     \
     case ESP_ALG_##sym: return key;
         ESP_ALG_LIST(X)
 #undef X
@@ -34,19 +35,22 @@ static int check_out(const struct esp_sa_params *p, struct esp_error *err)
     if (p->ttl == 0)
         return esp_fail(err, -EINVAL, "ttl", "the outer TTL must be 1 to 255");
     if (p->udp_encap && (p->sport == 0 || p->dport == 0))
-        return esp_fail(err, -EINVAL, p->sport ? "dport" : "sport", "UDP encapsulation needs a port from 1 to 65535");
+        return esp_fail(err, -EINVAL, p->sport ? "dport" : "sport",
+                        "UDP encapsulation needs a port from 1 to 65535");
     return 0;
 }
 
 static int check_in(const struct esp_sa_params *p, struct esp_error *err)
 {
     if (p->window > ESP_MAX_WINDOW)
-        return esp_fail(err, -EINVAL, "window", "a replay window is 0 to %u packets, %u was asked for", ESP_MAX_WINDOW,
-                        p->window);
+        return esp_fail(err, -EINVAL, "window", "a replay window is 0 to %u packets, %u was asked for",
+                        ESP_MAX_WINDOW, p->window);
     if (p->esn && p->window == 0) // the high half is inferred from the window (RFC 4303 section 2.2.1)
-        return esp_fail(err, -EINVAL, "window", "extended sequence numbers need a replay window of at least 1");
+        return esp_fail(err, -EINVAL, "window",
+                        "extended sequence numbers need a replay window of at least 1");
     if (!p->esn && p->seq > UINT32_MAX)
-        return esp_fail(err, -EINVAL, "seq", "without extended sequence numbers the highest received is below 2^32");
+        return esp_fail(err, -EINVAL, "seq",
+                        "without extended sequence numbers the highest received is below 2^32");
     if (p->udp_encap && p->dport == 0)
         return esp_fail(err, -EINVAL, "dport", "UDP encapsulation needs a port from 1 to 65535");
     return 0;
@@ -55,9 +59,11 @@ static int check_in(const struct esp_sa_params *p, struct esp_error *err)
 int params_check(const struct esp_sa_params *p, struct esp_error *err)
 {
     if (p->dir != ESP_OUT && p->dir != ESP_IN)
-        return esp_fail(err, -EINVAL, "dir", "the direction must be out (0) or in (1), it is %d", (int)p->dir);
+        return esp_fail(err, -EINVAL, "dir", "the direction must be out (0) or in (1), it is %d",
+                        (int)p->dir);
     if (p->mode != ESP_TRANSPORT && p->mode != ESP_TUNNEL)
-        return esp_fail(err, -EINVAL, "mode", "the mode must be transport (0) or tunnel (1), it is %d", (int)p->mode);
+        return esp_fail(err, -EINVAL, "mode", "the mode must be transport (0) or tunnel (1), it is %d",
+                        (int)p->mode);
     if (alg_key_octets(p->alg) == 0)
         return esp_fail(err, -EINVAL, "alg", "unknown algorithm number %d", (int)p->alg);
     if (p->spi == 0)

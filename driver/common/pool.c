@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packet memory: a sealed memfd cut into equal buffers, with a free list that lives outside the shared region, so that
-// nothing which an engine or a device writes there can change which buffer is handed out next.
+// Packet memory: a sealed memfd cut into equal buffers, with a free list that lives outside the shared
+// region, so that nothing which an engine or a device writes there can change which buffer is handed out
+// next.
 #include "espalier/pool.h"
 
 #include <assert.h>
@@ -34,7 +35,8 @@ static int map_region(struct esp_pool *p, struct esp_error *err)
         p->base = NULL;
         return esp_fail(err, -errno, "pool", "cannot map %zu bytes: %s", p->length, strerror(errno));
     }
-    // Best effort: limits and old kernels may refuse; wipe-on-fork exists for private memory only on today's kernels.
+    // Best effort: limits and old kernels may refuse; wipe-on-fork exists for private memory only on today's
+    // kernels.
     (void)mlock(p->base, p->length);
     (void)madvise(p->base, p->length, MADV_DONTDUMP);
     (void)madvise(p->base, p->length, MADV_WIPEONFORK);
@@ -49,7 +51,8 @@ int esp_pool_create(struct esp_pool **pool, size_t count, size_t size, struct es
 
     *pool = NULL;
     if (count == 0 || count > UINT32_MAX || size == 0 || size > 1u << 20)
-        return esp_fail(err, -EINVAL, "pool", "1 or more buffers of 1 to 1048576 bytes are possible, %zu of %zu were asked for",
+        return esp_fail(err, -EINVAL, "pool",
+                        "1 or more buffers of 1 to 1048576 bytes are possible, %zu of %zu were asked for",
                         count, size);
     p = calloc(1, sizeof(*p));
     if (!p)

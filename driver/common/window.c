@@ -46,7 +46,8 @@ uint64_t window_infer(const struct window *w, uint32_t low)
 
 enum esp_status window_look(const struct window *w, uint64_t seq)
 {
-    // Left of the very first window the inference runs below zero: such a number is far above the top, yet old.
+    // Left of the very first window the inference runs below zero: such a number is far above the top, yet
+    // old.
     bool below_zero = w->esn && (uint32_t)(w->top >> 32) == 0 && seq >> 32 == UINT32_MAX;
 
     if (seq == 0 || below_zero)

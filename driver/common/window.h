@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The anti-replay window, exact for 1 to 1024 packets (RFC 4303 section 3.4.3), and the inference of the high half of an
-// extended sequence number (RFC 4303 appendix A2.2).
+// The anti-replay window, exact for 1 to 1024 packets (RFC 4303 section 3.4.3), and the inference of the high
+// half of an extended sequence number (RFC 4303 appendix A2.2).
 #ifndef ESPALIER_COMMON_WINDOW_H
 #define ESPALIER_COMMON_WINDOW_H
 

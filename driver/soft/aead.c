@@ -38,11 +38,11 @@ void aead_free(struct aead *a)
     a->ctx = NULL;
 }
 
-int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len, const uint8_t *in,
-              size_t in_len, const uint8_t *tail, size_t tail_len, uint8_t *out)
+int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len,
+              const uint8_t *in, size_t in_len, const uint8_t *tail, size_t tail_len, uint8_t *out)
 {
-    // Whole blocks go straight from in to out; the odd end and the tail are put together so that OpenSSL sees one last
-    // update and never a partial block in the middle.
+    // Whole blocks go straight from in to out; the odd end and the tail are put together so that OpenSSL sees
+    // one last update and never a partial block in the middle.
     size_t body = in_len / 16 * 16, rest = in_len - body, last = rest + tail_len;
     uint8_t end[16 + AEAD_MAX_TAIL];
     int n, ok;
@@ -62,8 +62,8 @@ int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aa
     return 0;
 }
 
-int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len, const uint8_t *in,
-              size_t len, uint8_t *out)
+int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len,
+              const uint8_t *in, size_t len, uint8_t *out)
 {
     uint8_t tag[AEAD_TAG], end[16];
     int n, ok;

@@ -21,11 +21,11 @@ int aead_init(struct aead *a, enum esp_alg alg, enum esp_dir dir, const uint8_t 
 void aead_free(struct aead *a); // zeroises the key schedule
 
 // Encrypts in || tail and writes in_len + tail_len + 16 octets to out. 0 or -EIO.
-int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len, const uint8_t *in,
-              size_t in_len, const uint8_t *tail, size_t tail_len, uint8_t *out);
+int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len,
+              const uint8_t *in, size_t in_len, const uint8_t *tail, size_t tail_len, uint8_t *out);
 
 // Decrypts len octets whose tag follows them. 0, or -EBADMSG and out is wiped.
-int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len, const uint8_t *in,
-              size_t len, uint8_t *out);
+int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len,
+              const uint8_t *in, size_t len, uint8_t *out);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation in software. The order of the verdicts is part of the engine interface: the card gives the same reason for
-// the same packet. RFC 4303 section 3.4, RFC 4106, RFC 7634, RFC 6040 section 4.2, RFC 3948 section 2, RFC 1624.
+// Decapsulation in software. The order of the verdicts is part of the engine interface: the card gives the
+// same reason for the same packet. RFC 4303 section 3.4, RFC 4106, RFC 7634, RFC 6040 section 4.2, RFC 3948
+// section 2, RFC 1624.
 #include <string.h>
 
 #include "driver/common/bytes.h"
@@ -81,7 +82,8 @@ static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, st
     job->sa = sa;
     if (!sa)
         return ESP_STATUS_NO_SA;
-    if (memcmp(sa->dst, o->ip + 16, sizeof(sa->dst)) || sa->udp_encap != o->udp || (o->udp && sa->dport != o->dport))
+    if (memcmp(sa->dst, o->ip + 16, sizeof(sa->dst)) || sa->udp_encap != o->udp ||
+        (o->udp && sa->dport != o->dport))
         return ESP_STATUS_SA_MISMATCH;
     job->src_changed = memcmp(sa->src, o->ip + 12, sizeof(sa->src)) || (o->udp && sa->sport != o->sport);
     return sa->draining ? ESP_STATUS_SA_DRAINING : ESP_STATUS_OK;
@@ -145,7 +147,8 @@ static int inner_tos(const struct esp_sa *sa, uint8_t inner, uint8_t outer)
     return ((sa->dscp_decap ? outer : inner) & 0xfc) | ecn;
 }
 
-// Writes the TOS octet and mends the header checksum by difference (RFC 1624 equation 3): a wrong one stays wrong.
+// Writes the TOS octet and mends the header checksum by difference (RFC 1624 equation 3): a wrong one stays
+// wrong.
 static void set_tos(uint8_t *ip, uint8_t tos)
 {
     uint16_t old = get_be16(ip);
@@ -161,8 +164,8 @@ static void set_tos(uint8_t *ip, uint8_t tos)
 }
 
 // Everything after verification. The packet is authentic: it is marked as received whatever follows.
-static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, struct esp_job *job, uint8_t *plain,
-                                    uint32_t payload)
+static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, struct esp_job *job,
+                                    uint8_t *plain, uint32_t payload)
 {
     uint32_t inner_len = 0;
     enum esp_status st;

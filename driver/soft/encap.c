@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encapsulation in software: outer IPv4 header, UDP where asked, ESP header, IV, payload, padding, ICV. RFC 4303 section
-// 3.3, RFC 4106 sections 3 to 5, RFC 7634 section 2, RFC 6040 section 4.1, RFC 3948 section 2.1.
+// Encapsulation in software: outer IPv4 header, UDP where asked, ESP header, IV, payload, padding, ICV. RFC
+// 4303 section 3.3, RFC 4106 sections 3 to 5, RFC 7634 section 2, RFC 6040 section 4.1, RFC 3948 section 2.1.
 #include <string.h>
 
 #include "driver/common/bytes.h"
@@ -8,7 +8,8 @@
 
 enum { NEXT_HEADER_IPV4 = 4, MAX_IP = 65535 };
 
-// The inner packet: its header must be whole and its length within what was given; what follows it is link padding.
+// The inner packet: its header must be whole and its length within what was given; what follows it is link
+// padding.
 static enum esp_status check_inner(const struct esp_job *job, uint32_t *inner_len)
 {
     const uint8_t *in = job->in;
@@ -79,7 +80,8 @@ static int seal(struct esp_sa *sa, const struct esp_job *job, uint32_t inner_len
     }
     tail[pad] = (uint8_t)pad;
     tail[pad + 1] = NEXT_HEADER_IPV4;
-    return aead_seal(&sa->aead, nonce, aad, aad_len, job->in, inner_len, tail, pad + 2, esp + ESP_HEADER + ESP_IV);
+    return aead_seal(&sa->aead, nonce, aad, aad_len, job->in, inner_len, tail, pad + 2,
+                     esp + ESP_HEADER + ESP_IV);
 }
 
 enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SAs of the software engine and the SPI table: a chained hash that doubles when it is full, so that a look-up costs the
-// same at ten and at a hundred thousand SAs. RFC 4301 section 4.1 (look-up by SPI and destination).
+// SAs of the software engine and the SPI table: a chained hash that doubles when it is full, so that a
+// look-up costs the same at ten and at a hundred thousand SAs. RFC 4301 section 4.1 (look-up by SPI and
+// destination).
 #include "driver/soft/sa.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ static uint64_t none_is_max(uint64_t limit)
     return limit ? limit : UINT64_MAX;
 }
 
-// The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948 section 2.1).
+// The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948
+// section 2.1).
 static void build_header(struct esp_sa *sa, const struct esp_sa_params *p)
 {
     uint8_t *h = sa->header;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An SA of the software engine, and the table that finds inbound ones by SPI. Fields of the packet path come first.
+// An SA of the software engine, and the table that finds inbound ones by SPI. Fields of the packet path come
+// first.
 #ifndef ESPALIER_SOFT_SA_H
 #define ESPALIER_SOFT_SA_H
 
@@ -23,10 +24,10 @@ struct esp_sa {
 
     // outbound
     uint64_t next_seq, seq_limit, lease_low_from;
-    uint16_t next_id;     // IPv4 ID of packets that may be fragmented
+    uint16_t next_id; // IPv4 ID of packets that may be fragmented
     uint8_t header[IP4_HEADER + UDP_HEADER + ESP_HEADER];
-    uint32_t header_len;  // IP, and UDP with encapsulation
-    uint32_t header_sum;  // one's complement sum of the fixed fields of the outer IP header
+    uint32_t header_len; // IP, and UDP with encapsulation
+    uint32_t header_sum; // one's complement sum of the fixed fields of the outer IP header
 
     struct window window; // inbound
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The software engine behind engine.h: submit does the work at once, poll hands the jobs back in order. Answers to SA
-// commands are events; a deleted SA is freed once every job that names it has been returned.
+// The software engine behind engine.h: submit does the work at once, poll hands the jobs back in order.
+// Answers to SA commands are events; a deleted SA is freed once every job that names it has been returned.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +56,8 @@ static int soft_capable(struct esp_engine *e, const struct esp_sa_params *p, str
     if (params_check(p, why))
         return why ? (why->code = -EOPNOTSUPP) : -EOPNOTSUPP;
     if (p->mode != ESP_TUNNEL)
-        return esp_fail(why, -EOPNOTSUPP, "mode", "the software engine offers tunnel mode, not transport mode");
+        return esp_fail(why, -EOPNOTSUPP, "mode",
+                        "the software engine offers tunnel mode, not transport mode");
     if (p->ipv6)
         return esp_fail(why, -EOPNOTSUPP, "ipv6", "the software engine offers IPv4 outer headers, not IPv6");
     return 0;
@@ -127,8 +128,10 @@ static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void
         soft_sa_free(sa);
         sa = n->ev.sa = NULL;
         n->ev.status = rc == -EEXIST ? ESP_STATUS_SPI_EXISTS : ESP_STATUS_BUCKET_FULL;
-        esp_fail(&n->ev.error, rc, "spi", rc == -EEXIST ? "an SA with SPI 0x%08x and this destination exists"
-                                                       : "no memory for SPI 0x%08x", p->spi);
+        esp_fail(&n->ev.error, rc, "spi",
+                 rc == -EEXIST ? "an SA with SPI 0x%08x and this destination exists"
+                               : "no memory for SPI 0x%08x",
+                 p->spi);
     } else {
         link_sa(s, sa);
     }
@@ -279,15 +282,15 @@ static int soft_counters(struct esp_engine *e, char *buf, size_t size)
     struct soft_engine *s = soft(e);
     size_t at = 0;
 
-#define PUT(...) \
-    at += (size_t)snprintf(at < size ? buf + at : NULL, at < size ? size - at : 0, __VA_ARGS__)
+#define PUT(...) at += (size_t)snprintf(at < size ? buf + at : NULL, at < size ? size - at : 0, __VA_ARGS__)
     PUT("sas_inbound %zu\n", s->spis.count);
     for (int o = 0; o < 2; o++) {
         PUT("%s_packets %llu\n", op[o], (unsigned long long)s->count[o][ESP_STATUS_OK]);
         PUT("%s_bytes %llu\n", op[o], (unsigned long long)s->bytes[o]);
         for (int st = 1; st < STATUSES; st++)
             if (s->count[o][st])
-                PUT("%s_drop_%s %llu\n", op[o], esp_status_name((enum esp_status)st), (unsigned long long)s->count[o][st]);
+                PUT("%s_drop_%s %llu\n", op[o], esp_status_name((enum esp_status)st),
+                    (unsigned long long)s->count[o][st]);
     }
 #undef PUT
     return (int)at;

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Unit tests of the driver library.
+$(eval $(call unit_test,test_pool,tests/unit/test_pool.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft_window,tests/unit/test_soft_window.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft,tests/unit/test_soft.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft_vectors,tests/unit/test_soft_vectors.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -ljansson))
