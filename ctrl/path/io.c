@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packets: reads bursts from the TUN and the sockets into pool buffers, gives them to the SA's engine, and sends what
+// comes back. Nothing is allocated here; when no packet is free the descriptors are not watched until one is.
+#include "ctrl/path/path.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+
+uint64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+void list_init(struct packet_list *l)
+{
+    l->head = NULL;
+    l->tail = &l->head;
+    l->count = 0;
+}
+
+void list_push(struct packet_list *l, struct packet *pkt)
+{
+    pkt->next = NULL;
+    *l->tail = pkt;
+    l->tail = &pkt->next;
+    l->count++;
+}
+
+struct packet *list_pop(struct packet_list *l)
+{
+    struct packet *pkt = l->head;
+    if (pkt) {
+        l->head = pkt->next;
+        if (!l->head)
+            l->tail = &l->head;
+        l->count--;
+    }
+    return pkt;
+}
+
+// ---- packets
+
+static void watch(struct path *p, bool on)
+{
+    if (p->reading == on)
+        return;
+    p->reading = on;
+    struct loop_fd *all[] = {&p->tun_fd, &p->udp_fd, &p->raw_fd};
+    for (int i = 0; i < 3; i++) {
+        if (all[i]->fd >= 0) {
+            all[i]->events = on ? EPOLLIN : 0;
+            loop_modify(p->loop, all[i]);
+        }
+    }
+}
+
+static struct packet *get(struct path *p)
+{
+    struct packet *pkt = p->free;
+    if (!pkt) {
+        watch(p, false);
+        return NULL;
+    }
+    p->free = pkt->next;
+    return pkt;
+}
+
+static void release(struct path *p, struct packet *pkt)
+{
+    struct child *c = pkt->child;
+    pkt->child = NULL;
+    pkt->next = p->free;
+    p->free = pkt;
+    watch(p, true);
+    if (c) {
+        c->in_flight--;
+        sadb_maybe_free(p, c);
+    }
+}
+
+void io_drop(struct path *p, struct packet *pkt, enum esp_status why)
+{
+    uint64_t *count = pkt->job.op == ESP_ENCAP ? p->drop_out : p->drop_in;
+    if (why < ESP_STATUS_BAD_OPCODE)
+        count[why]++;
+    if (pkt->child)
+        pkt->child->out.drops++;
+    release(p, pkt);
+}
+
+static struct packet_list *backlog_of(struct path *p, const struct esp_engine *e)
+{
+    return e == p->card ? &p->card_backlog : &p->soft_backlog;
+}
+
+// Jobs of one engine go in the order in which they came: what a full engine did not take goes before anything newer.
+static void drain_backlog(struct path *p, struct esp_engine *e)
+{
+    struct packet_list *l = backlog_of(p, e);
+    while (l->head) {
+        struct esp_job *jobs[PATH_BURST];
+        unsigned n = 0;
+        for (struct packet *i = l->head; i && n < PATH_BURST; i = i->next)
+            jobs[n++] = &i->job;
+        unsigned taken = e->ops->submit(e, jobs, n);
+        for (unsigned i = 0; i < taken; i++)
+            list_pop(l);
+        if (taken < n)
+            return;
+    }
+}
+
+static void wait_for(struct path *p, struct half *h, struct packet *pkt)
+{
+    if (h->waiting.count >= PATH_WAITING) {
+        p->queue_full++;
+        release(p, pkt);
+    } else {
+        list_push(&h->waiting, pkt);
+    }
+}
+
+// Queues a packet to the engine that holds its SA; drain_backlog submits. An SA that moves keeps its packets waiting.
+static void enqueue(struct path *p, struct packet *pkt)
+{
+    struct half *h;
+    if (pkt->job.op == ESP_ENCAP) {
+        h = &pkt->child->out;
+    } else {
+        const uint8_t *esp = pkt->job.in + 4 * (pkt->job.in[0] & 15) + (pkt->job.in[9] == IPPROTO_UDP ? 8 : 0);
+        uint32_t spi = (uint32_t)esp[0] << 24 | (uint32_t)esp[1] << 16 | (uint32_t)esp[2] << 8 | esp[3];
+        struct child *c = sadb_by_spi(p, spi);
+        if (!c) {
+            io_drop(p, pkt, ESP_STATUS_NO_SA);
+            return;
+        }
+        h = &c->in;
+    }
+    if (h->state == HALF_ADDING || (h->state == HALF_READY && h->waiting.count)) {
+        wait_for(p, h, pkt);
+    } else if (h->state == HALF_READY) {
+        pkt->job.sa = pkt->job.op == ESP_ENCAP ? h->sa : NULL;
+        list_push(backlog_of(p, h->engine), pkt);
+    } else {
+        io_drop(p, pkt, ESP_STATUS_SA_INVALID);
+    }
+}
+
+void io_flush_waiting(struct path *p, struct half *h)
+{
+    struct packet *pkt = h->waiting.head;
+    list_init(&h->waiting);
+    for (struct packet *next; pkt; pkt = next) {
+        next = pkt->next;
+        enqueue(p, pkt);
+    }
+    if (h->engine)
+        drain_backlog(p, h->engine);
+}
+
+// ---- out
+
+static void note_acquire(struct path *p, struct policy *pol)
+{
+    uint64_t now = clock_now();
+    if (pol->acquired_at && now - pol->acquired_at < 1000)
+        return;
+    pol->acquired_at = now;
+    struct msg_ACQUIRE m = {0};
+    memcpy(m.conn, pol->conn, sizeof(m.conn));
+    memcpy(m.child, pol->child, sizeof(m.child));
+    ipc_send(p->ike, MSG_ACQUIRE, &m);
+}
+
+static void outbound(struct path *p, struct packet *pkt)
+{
+    struct child *c = sadb_outbound(p, pkt->job.in, pkt->job.in_len);
+    pkt->job.op = ESP_ENCAP;
+    if (!c) {
+        const struct policy *pol = policy_find(p, pkt->job.in, pkt->job.in_len);
+        if (pol && pol->trap)
+            note_acquire(p, (struct policy *)pol);
+        p->no_sa_out += pol != NULL;
+        io_drop(p, pkt, ESP_STATUS_POLICY);
+        return;
+    }
+    pkt->child = c;
+    c->in_flight++;
+    pkt->inner_len = pkt->job.in_len;
+    enqueue(p, pkt);
+}
+
+static void tun_ready(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    (void)events;
+    for (int i = 0; i < PATH_BURST; i++) {
+        struct packet *pkt = get(p);
+        if (!pkt)
+            break;
+        ssize_t n = read(f->fd, pkt->job.in, PATH_BUFFER);
+        if (n <= 0) {
+            release(p, pkt);
+            break;
+        }
+        pkt->job.in_len = (uint32_t)n;
+        outbound(p, pkt);
+    }
+    io_pump(p);
+}
+
+static void send_burst(struct path *p)
+{
+    struct mmsghdr msgs[PATH_BURST];
+    struct iovec iov[PATH_BURST];
+    struct sockaddr_in to[PATH_BURST];
+    unsigned n = p->send_count, done = 0;
+    memset(msgs, 0, sizeof(msgs[0]) * n);
+    for (unsigned i = 0; i < n; i++) {
+        struct esp_job *j = &p->send_list[i]->job;
+        to[i] = (struct sockaddr_in){.sin_family = AF_INET};
+        memcpy(&to[i].sin_addr, j->out + 16, 4);
+        iov[i] = (struct iovec){j->out, j->out_len};
+        msgs[i].msg_hdr = (struct msghdr){.msg_name = &to[i], .msg_namelen = sizeof(to[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
+    }
+    while (done < n) {
+        int rc = sendmmsg(p->env->sock_send, msgs + done, n - done, 0);
+        if (rc > 0) {
+            done += (unsigned)rc;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        p->send_errors++; // this one is lost as on any full or broken link; its sequence number is used up
+        if (p->send_errors % 1000 == 1)
+            LOGF(NET, 1, "cannot send an ESP packet: %s", strerror(errno));
+        done++;
+    }
+    for (unsigned i = 0; i < n; i++)
+        release(p, p->send_list[i]);
+    p->send_count = 0;
+}
+
+static struct engine_count *count_of(struct path *p, const struct esp_engine *e)
+{
+    return e == p->soft ? &p->by_soft : &p->by_card;
+}
+
+static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
+{
+    struct child *c = pkt->child;
+    struct half *h = &c->out;
+    struct engine_count *n = count_of(p, e);
+    if (pkt->job.status == ESP_STATUS_LEASE_END && h->leasing) {
+        wait_for(p, h, pkt);
+        return;
+    }
+    if (pkt->job.lease_low || pkt->job.status == ESP_STATUS_LEASE_END)
+        sadb_lease_low(p, h);
+    if (pkt->job.status == ESP_STATUS_LEASE_END && h->leasing) { // it used no sequence number: again, when the lease is there
+        wait_for(p, h, pkt);
+        return;
+    }
+    if (pkt->job.status != ESP_STATUS_OK) {
+        io_drop(p, pkt, pkt->job.status);
+        return;
+    }
+    h->packets++;
+    h->bytes += pkt->inner_len;
+    h->used_at = clock_now();
+    h->last_seq = pkt->job.seq;
+    n->packets_out++;
+    n->bytes_out += pkt->inner_len;
+    if (p->resume_from_us && e == p->soft) {
+        p->failover_resume_us = now_us() - p->resume_from_us;
+        p->resume_from_us = 0;
+    }
+    p->send_list[p->send_count++] = pkt;
+    if (p->send_count == PATH_BURST)
+        send_burst(p);
+}
+
+// ---- in
+
+static void outer_header(uint8_t *h, uint32_t payload, const struct sockaddr_in *from, struct in_addr to, uint16_t dport, uint8_t tos, uint8_t ttl)
+{
+    uint32_t sum = 0;
+    struct iphdr ip = {.version = 4, .ihl = 5, .tos = tos, .tot_len = htons((uint16_t)(28 + payload)), .ttl = ttl,
+                       .protocol = IPPROTO_UDP, .saddr = from->sin_addr.s_addr, .daddr = to.s_addr};
+    struct udphdr udp = {.source = from->sin_port, .dest = htons(dport), .len = htons((uint16_t)(8 + payload))};
+    memcpy(h, &ip, 20);
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)(h[i] << 8 | h[i + 1]);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    h[10] = (uint8_t)(~sum >> 8);
+    h[11] = (uint8_t)~sum;
+    memcpy(h + 20, &udp, 8);
+}
+
+// The kernel has taken the outer headers off: engines want them back, from what it tells about the datagram.
+static bool rebuild(struct path *p, struct packet *pkt, const struct msghdr *m, uint32_t payload)
+{
+    struct in_addr to = {0};
+    uint8_t tos = 0, ttl = 64;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
+        if (c->cmsg_level != IPPROTO_IP)
+            continue;
+        if (c->cmsg_type == IP_PKTINFO)
+            memcpy(&to, CMSG_DATA(c) + offsetof(struct in_pktinfo, ipi_addr), sizeof(to));
+        else if (c->cmsg_type == IP_TOS)
+            tos = *CMSG_DATA(c);
+        else if (c->cmsg_type == IP_TTL)
+            ttl = *CMSG_DATA(c);
+    }
+    if (!to.s_addr)
+        return false;
+    outer_header(pkt->job.in, payload, m->msg_name, to, p->env->settings->port_nat_t, tos, ttl);
+    pkt->job.in_len = 28 + payload;
+    return true;
+}
+
+static void udp_ready(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    (void)events;
+    for (int i = 0; i < PATH_BURST; i++) {
+        struct sockaddr_in from;
+        uint8_t control[128];
+        struct packet *pkt = get(p);
+        if (!pkt)
+            break;
+        struct iovec iov = {pkt->job.in + 28, PATH_BUFFER - 28};
+        struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1,
+                           .msg_control = control, .msg_controllen = sizeof(control)};
+        ssize_t n = recvmsg(f->fd, &m, MSG_DONTWAIT);
+        if (n < 0) {
+            release(p, pkt);
+            break;
+        }
+        pkt->job.op = ESP_DECAP;
+        if (n == 1 && pkt->job.in[28] == 0xff) { // RFC 3948 section 2.3
+            p->keepalives++;
+            release(p, pkt);
+        } else if (n < 8 || (m.msg_flags & MSG_TRUNC) || from.sin_family != AF_INET || !rebuild(p, pkt, &m, (uint32_t)n)) {
+            io_drop(p, pkt, n < 8 ? ESP_STATUS_NOT_ESP : ESP_STATUS_TRUNCATED);
+        } else {
+            enqueue(p, pkt);
+        }
+    }
+    io_pump(p);
+}
+
+static void raw_ready(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    (void)events;
+    for (int i = 0; i < PATH_BURST; i++) {
+        struct packet *pkt = get(p);
+        if (!pkt)
+            break;
+        ssize_t n = recv(f->fd, pkt->job.in, PATH_BUFFER, MSG_DONTWAIT | MSG_TRUNC);
+        if (n < 0) {
+            release(p, pkt);
+            break;
+        }
+        pkt->job.op = ESP_DECAP;
+        pkt->job.in_len = (uint32_t)n;
+        if (n > PATH_BUFFER || n < 28 || n < 4 * (pkt->job.in[0] & 15) + 8)
+            io_drop(p, pkt, ESP_STATUS_TRUNCATED);
+        else
+            enqueue(p, pkt);
+    }
+    io_pump(p);
+}
+
+static void traffic_event(struct path *p, struct child *c)
+{
+    uint64_t now = clock_now();
+    c->in.used_at = now;
+    if (now - c->traffic_event_at < 1000)
+        return;
+    c->traffic_event_at = now;
+    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
+}
+
+static struct child *owner_of(struct path *p, const struct packet *pkt)
+{
+    const uint8_t *esp = pkt->job.in + 4 * (pkt->job.in[0] & 15) + (pkt->job.in[9] == IPPROTO_UDP ? 8 : 0);
+    return sadb_by_spi(p, (uint32_t)esp[0] << 24 | (uint32_t)esp[1] << 16 | (uint32_t)esp[2] << 8 | esp[3]);
+}
+
+static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
+{
+    struct child *c = owner_of(p, pkt);
+    struct engine_count *n = count_of(p, e);
+    if (!c || pkt->job.status != ESP_STATUS_OK) {
+        if (c)
+            c->in.drops++;
+        io_drop(p, pkt, c || pkt->job.status != ESP_STATUS_OK ? pkt->job.status : ESP_STATUS_NO_SA);
+        return;
+    }
+    traffic_event(p, c);
+    if (pkt->job.seq > c->in.last_seq)
+        c->in.last_seq = pkt->job.seq;
+    // RFC 4301 section 5.2: what came out of an SA must lie in that SA's selectors
+    if (!selectors_match(&c->c.remote_ts, &c->c.local_ts, pkt->job.out, pkt->job.out_len)) {
+        c->in.drops++;
+        io_drop(p, pkt, ESP_STATUS_POLICY);
+        return;
+    }
+    c->in.packets++;
+    c->in.bytes += pkt->job.out_len;
+    n->packets_in++;
+    n->bytes_in += pkt->job.out_len;
+    if (write(p->env->tun, pkt->job.out, pkt->job.out_len) < 0)
+        p->tun_errors++;
+    release(p, pkt);
+}
+
+// ---- engines
+
+static void limits(struct path *p, struct packet *pkt)
+{
+    struct child *c = pkt->job.op == ESP_ENCAP ? pkt->child : owner_of(p, pkt);
+    uint8_t event = pkt->job.status == ESP_STATUS_HARD_LIMIT ? CHILD_EVENT_HARD_LIMIT : pkt->job.soft_limit ? CHILD_EVENT_SOFT_LIMIT : 0;
+    if (!c || !event || c->limit_event >= event)
+        return;
+    c->limit_event = event; // once each
+    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = event});
+}
+
+static void events(struct path *p, struct esp_engine *e);
+
+static unsigned finish(struct path *p, struct esp_engine *e)
+{
+    struct esp_job *jobs[PATH_BURST];
+    unsigned n = e->ops->poll(e, jobs, PATH_BURST);
+    if (n && e == p->card)
+        p->card_last_us = now_us();
+    for (unsigned i = 0; i < n; i++) {
+        struct packet *pkt = (struct packet *)jobs[i];
+        limits(p, pkt);
+        if (pkt->job.status == ESP_STATUS_ABORTED) { // seen by nobody: again, in the engine that has the SA now
+            if (!p->card_failed)
+                events(p, e);
+            p->rerun++;
+            enqueue(p, pkt);
+        } else if (pkt->job.op == ESP_ENCAP) {
+            encap_done(p, e, pkt);
+        } else {
+            decap_done(p, e, pkt);
+        }
+    }
+    if (p->send_count)
+        send_burst(p);
+    return n;
+}
+
+static void events(struct path *p, struct esp_engine *e)
+{
+    struct esp_event ev[16];
+    unsigned n;
+    do {
+        n = e->ops->events(e, ev, 16);
+        for (unsigned i = 0; i < n; i++)
+            sadb_event(p, e, &ev[i]);
+    } while (n == 16 && (e == p->soft || e == p->card));
+}
+
+static void pump_engine(struct path *p, struct esp_engine *e)
+{
+    drain_backlog(p, e);
+    do {
+        while (finish(p, e))
+            drain_backlog(p, e);
+        events(p, e);
+    } while (e == p->card && p->card_failed && finish(p, e)); // what FAILED gave back
+}
+
+// What a failed card never took goes after what it gave back.
+void io_leave_card(struct path *p)
+{
+    struct packet *pkt = p->card_backlog.head;
+    list_init(&p->card_backlog);
+    for (struct packet *next; pkt; pkt = next) {
+        next = pkt->next;
+        enqueue(p, pkt);
+    }
+}
+
+void io_pump(struct path *p)
+{
+    if (p->card)
+        pump_engine(p, p->card);
+    if (p->card && p->card_failed)
+        card_leave(p);
+    pump_engine(p, p->soft);
+}
+
+// Runs before every sleep: true while an engine has more to say.
+static bool before_sleep(void *ctx)
+{
+    struct path *p = ctx;
+    bool more = false;
+    io_pump(p);
+    if (p->card)
+        more |= p->card->ops->arm(p->card);
+    more |= p->soft->ops->arm(p->soft);
+    return more;
+}
+
+static int add_fd(struct path *p, struct loop_fd *f, int fd, void (*ready)(struct loop_fd *, uint32_t), struct esp_error *err, const char *what)
+{
+    *f = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
+    if (fd < 0)
+        return 0;
+    int rc = loop_add(p->loop, f);
+    return rc < 0 ? esp_fail(err, rc, what, "cannot watch: %s", strerror(-rc)) : 0;
+}
+
+int io_open(struct path *p, struct esp_error *err)
+{
+    int rc = esp_pool_create(&p->pool, 2 * PATH_JOBS, PATH_BUFFER, err);
+    if (rc < 0)
+        return rc;
+    p->packets = calloc(PATH_JOBS, sizeof(*p->packets));
+    if (!p->packets)
+        return esp_fail(err, -ENOMEM, "packets", "out of memory");
+    for (int i = 0; i < PATH_JOBS; i++) {
+        struct packet *pkt = &p->packets[i];
+        pkt->job.in = esp_pool_get(p->pool);
+        pkt->job.out = esp_pool_get(p->pool);
+        pkt->job.out_cap = PATH_BUFFER;
+        pkt->next = p->free;
+        p->free = pkt;
+    }
+    list_init(&p->soft_backlog);
+    list_init(&p->card_backlog);
+    p->reading = true;
+    loop_set_idle(p->loop, before_sleep, p);
+    if ((rc = add_fd(p, &p->tun_fd, p->env->tun, tun_ready, err, "TUN")) < 0 ||
+        (rc = add_fd(p, &p->udp_fd, p->env->sock_esp_nat_t, udp_ready, err, "UDP socket")) < 0)
+        return rc;
+    return add_fd(p, &p->raw_fd, p->env->sock_esp, raw_ready, err, "raw ESP socket");
+}

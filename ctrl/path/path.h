@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The path process: traffic keys, engines, packets and policy. One thread, one loop.
+//   TUN -> policy -> child SA -> engine.submit ... engine.poll -> raw socket            (io.c)
+//   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> selector check -> TUN       (io.c)
+// A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once (failover.c).
+#ifndef CTRL_PATH_PATH_H
+#define CTRL_PATH_PATH_H
+
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/child.h"
+#include "ctrl/path/netlink.h"
+#include "espalier/engine.h"
+
+#define PATH_JOBS      1024  // packets in flight, all engines
+#define PATH_BUFFER    2560  // two for each job: room for the TUN's MTU and the outer headers
+#define PATH_BURST     64
+#define PATH_WAITING   512   // packets that may wait for one SA (being added, or for its lease)
+#define SPI_BUCKETS    4096
+
+struct child;
+struct packet { // a job and who it belongs to
+    struct esp_job job; // first: engines hand back its address
+    struct child *child; // ENCAP only
+    struct packet *next;
+    uint32_t inner_len; // ENCAP
+};
+struct packet_list {
+    struct packet *head, **tail;
+    unsigned count;
+};
+
+enum half_state { HALF_NONE, HALF_ADDING, HALF_READY, HALF_FAILED, HALF_DELETING };
+struct half { // one direction of a child SA
+    struct child *child;
+    enum half_state state;
+    struct esp_sa_params params; // with the key: needed again when the engine fails
+    struct esp_engine *engine;
+    struct esp_sa *sa;
+    struct packet_list waiting; // for ADDING to end, or for a lease
+    bool leasing;
+    uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
+    uint64_t packets, bytes, drops;
+    uint64_t used_at;  // ms, 0: never
+    uint64_t last_seq;
+};
+struct child {
+    struct child *next, *spi_next;
+    struct msg_CHILD c;
+    struct half out, in;
+    uint32_t keys_req;  // RESULT due to keys
+    bool reported, dying;
+    unsigned in_flight; // packets that point here; freed only at 0
+    uint64_t installed_at, path_since, traffic_event_at;
+    uint8_t limit_event; // the last one told to ike
+    char offload[16], reason[200];
+};
+
+struct policy {
+    struct policy *next;
+    char conn[129], child[129];
+    struct ts_list local, remote;
+    bool trap;
+    uint64_t acquired_at;
+};
+
+struct engine_count {
+    uint64_t packets_out, bytes_out, packets_in, bytes_in;
+};
+struct path {
+    const struct child_env *env;
+    struct loop *loop;
+    struct ipc_chan *super, *ctl, *ike, *keys;
+    struct netlink *nl;
+    int tun_index;
+    struct loop_fd tun_fd, udp_fd, raw_fd, soft_fd, card_fd;
+    struct timer tick, scan;
+    struct esp_pool *pool;
+    struct packet *packets, *free;
+    bool reading; // TUN and sockets are watched
+    struct esp_engine *soft, *card;
+    struct packet_list soft_backlog, card_backlog; // submit was full
+    char card_name[64], card_reason[200]; // why there is none
+    bool card_failed;
+    struct child *children;
+    struct child *by_spi[SPI_BUCKETS];
+    struct policy *policies;
+    struct packet *send_list[PATH_BURST];
+    unsigned send_count;
+    // counters
+    struct engine_count by_soft, by_card;
+    uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
+    uint64_t no_sa_out, keepalives, queue_full, send_errors, tun_errors, rerun;
+    uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
+    uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
+    uint32_t card_error_logged;
+};
+
+uint64_t now_us(void);
+
+// sadb.c
+void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
+void sadb_delete(struct path *p, uint32_t child_id);
+struct child *sadb_by_spi(struct path *p, uint32_t spi);
+struct child *sadb_outbound(struct path *p, const uint8_t *packet, uint32_t len);
+int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err);
+void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev);
+void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason);
+void sadb_clear(struct path *p);
+void sadb_maybe_free(struct path *p, struct child *c); // a dying one, once nothing refers to it
+void sadb_forget_half(struct path *p, struct half *h); // its engine is gone
+void sadb_lease_low(struct path *p, struct half *h);
+
+// policy.c
+void policy_set(struct path *p, const struct msg_POLICY_SET *m);
+void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
+void policy_list(struct path *p, uint32_t req);
+void policy_drop_all(struct path *p); // at exit; block policies stay unless the operator asked for the opposite
+const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t len);
+// Do the packet's addresses, protocol and ports lie in these selectors (near side first)?
+bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet, uint32_t len);
+
+// io.c
+int io_open(struct path *p, struct esp_error *err);
+void io_pump(struct path *p);                        // polls engines, sends what is done
+void io_leave_card(struct path *p);                   // what the card's queue holds goes to where the SAs are now
+void io_drop(struct path *p, struct packet *pkt, enum esp_status why);
+void io_flush_waiting(struct path *p, struct half *h);
+void list_init(struct packet_list *l);
+void list_push(struct packet_list *l, struct packet *pkt);
+struct packet *list_pop(struct packet_list *l);
+
+// failover.c
+void card_scan(struct path *p);
+void card_failed(struct path *p, const struct esp_error *why); // moves every SA to software
+void card_leave(struct path *p);                               // then, once it has given everything back: lets go of it
+
+// stats.c
+void stats_sas(struct path *p, uint32_t req);
+void stats_counters(struct path *p, uint32_t req);
+void debug_keys_write(struct path *p, const struct child *c); // only with --debug-keys
+
+#endif

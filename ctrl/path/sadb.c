@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// Child SAs: from the keys that the keys process sends to two SAs in an engine, and back. An installation either carries
+// traffic both ways or leaves nothing behind.
+#include "ctrl/path/path.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "ctrl/lib/log.h"
+
+#define NEVER UINT64_MAX
+
+static enum esp_alg alg_of(uint16_t encr, uint16_t bits)
+{
+    if (encr == TRID_AES128_GCM16)
+        return bits == 128 ? ESP_ALG_AES128_GCM16 : bits == 192 ? ESP_ALG_AES192_GCM16 : bits == 256 ? ESP_ALG_AES256_GCM16 : ESP_ALG_NONE;
+    return encr == TRID_CHACHA20_POLY1305 ? ESP_ALG_CHACHA20_POLY1305 : ESP_ALG_NONE;
+}
+
+static size_t key_octets(enum esp_alg a)
+{
+    switch (a) {
+#define X(sym, name, key, salt, iv, icv) \
+    case ESP_ALG_##sym: return key;
+        ESP_ALG_LIST(X)
+#undef X
+    default: return 0;
+    }
+}
+
+static unsigned bucket(uint32_t spi)
+{
+    return (spi ^ spi >> 12 ^ spi >> 20) % SPI_BUCKETS;
+}
+
+struct child *sadb_by_spi(struct path *p, uint32_t spi)
+{
+    struct child *c = p->by_spi[bucket(spi)];
+    while (c && c->c.spi_in != spi)
+        c = c->spi_next;
+    return c;
+}
+
+// The newest SA whose selectors hold the packet; a deleted one takes no new packets.
+struct child *sadb_outbound(struct path *p, const uint8_t *packet, uint32_t len)
+{
+    for (struct child *c = p->children; c; c = c->next) {
+        if (!c->dying && c->out.state != HALF_NONE && c->out.state != HALF_FAILED &&
+            selectors_match(&c->c.local_ts, &c->c.remote_ts, packet, len))
+            return c;
+    }
+    return NULL;
+}
+
+void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason)
+{
+    (void)p;
+    snprintf(c->offload, sizeof(c->offload), "%s", on_card ? "card" : "software");
+    snprintf(c->reason, sizeof(c->reason), "%s", reason);
+    c->path_since = clock_now();
+}
+
+static void unlink_child(struct path *p, struct child *c)
+{
+    struct child **at = &p->children;
+    while (*at && *at != c)
+        at = &(*at)->next;
+    if (*at)
+        *at = c->next;
+    at = &p->by_spi[bucket(c->c.spi_in)];
+    while (*at && *at != c)
+        at = &(*at)->spi_next;
+    if (*at)
+        *at = c->spi_next;
+}
+
+static void free_child(struct path *p, struct child *c)
+{
+    unlink_child(p, c);
+    OPENSSL_cleanse(c, sizeof(*c));
+    munlock(c, sizeof(*c));
+    free(c);
+}
+
+static bool half_gone(const struct half *h)
+{
+    return h->state == HALF_NONE || h->state == HALF_FAILED;
+}
+
+void sadb_maybe_free(struct path *p, struct child *c)
+{
+    if (c->dying && !c->in_flight && half_gone(&c->out) && half_gone(&c->in))
+        free_child(p, c);
+}
+
+void sadb_forget_half(struct path *p, struct half *h)
+{
+    (void)p;
+    h->state = HALF_NONE;
+    h->sa = NULL;
+    h->engine = NULL;
+    h->leasing = false;
+}
+
+static void drop_waiting(struct path *p, struct half *h)
+{
+    struct packet *pkt;
+    while ((pkt = list_pop(&h->waiting)))
+        io_drop(p, pkt, ESP_STATUS_SA_INVALID);
+}
+
+static void delete_half(struct path *p, struct half *h)
+{
+    drop_waiting(p, h);
+    if (h->state == HALF_READY && h->engine->ops->sa_delete(h->engine, h->sa) == 0)
+        h->state = HALF_DELETING;
+    else if (h->state == HALF_READY)
+        h->state = HALF_NONE;
+    // ADDING: its answer finds the child dying and deletes it then
+}
+
+static void begin_delete(struct path *p, struct child *c)
+{
+    c->dying = true;
+    delete_half(p, &c->out);
+    delete_half(p, &c->in);
+    sadb_maybe_free(p, c);
+}
+
+void sadb_delete(struct path *p, uint32_t child_id)
+{
+    struct child *next;
+    for (struct child *c = p->children; c; c = next) {
+        next = c->next;
+        if (c->c.child_id == child_id && !c->dying)
+            begin_delete(p, c);
+    }
+}
+
+void sadb_clear(struct path *p)
+{
+    while (p->children) { // at exit: the engines are destroyed next, which zeroises their side
+        struct child *c = p->children;
+        drop_waiting(p, &c->out);
+        drop_waiting(p, &c->in);
+        free_child(p, c);
+    }
+}
+
+static void report(struct path *p, struct child *c, bool ok, const char *text)
+{
+    if (c->reported)
+        return;
+    c->reported = true;
+    ipc_result(p->keys, c->keys_req, ok, "%s", text);
+}
+
+int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
+{
+    if (h->params.dir == ESP_OUT) {
+        if (e == p->card) {
+            uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
+            h->lease_size = h->lease_size ? h->lease_size : p->env->settings->lease_min;
+            h->params.seq_limit = room - h->params.seq > h->lease_size ? h->params.seq + h->lease_size : room;
+            h->lease_at = clock_now();
+        } else {
+            h->params.seq_limit = NEVER;
+        }
+    }
+    h->leasing = false;
+    int rc = e->ops->sa_add(e, &h->params, h, &h->sa, err);
+    if (rc == 0) {
+        h->engine = e;
+        h->state = HALF_ADDING;
+    }
+    return rc;
+}
+
+// About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets, so that the
+// numbers skipped when a card fails stay far below what a peer's window inference bears (RFC 4303 appendix A).
+void sadb_lease_low(struct path *p, struct half *h)
+{
+    uint64_t now = clock_now();
+    uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
+    if (h->leasing || h->state != HALF_READY || h->engine != p->card)
+        return;
+    if (now - h->lease_at < 1000 && h->lease_size < 1u << 22)
+        h->lease_size *= 2;
+    uint64_t limit = room - h->params.seq_limit > h->lease_size ? h->params.seq_limit + h->lease_size : room;
+    if (limit == h->params.seq_limit)
+        return; // the sequence space ends here
+    if (h->engine->ops->sa_lease(h->engine, h->sa, limit) == 0) {
+        h->leasing = true;
+        h->lease_at = now;
+        h->params.seq_limit = limit;
+    }
+}
+
+// ---- installation
+
+static bool want_card(struct path *p, const struct child *c, enum offload_mode *mode)
+{
+    *mode = (enum offload_mode)c->c.hw_offload;
+    if (*mode == OFFLOAD_DEFAULT)
+        *mode = p->env->settings->offload_default;
+    return *mode == OFFLOAD_AUTO || *mode == OFFLOAD_YES || *mode == OFFLOAD_PACKET;
+}
+
+static void fill_params(const struct child *c, enum esp_dir dir, struct slice key, struct esp_sa_params *s)
+{
+    const struct msg_CHILD *m = &c->c;
+    const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote, *to = dir == ESP_OUT ? &m->remote : &m->local;
+    *s = (struct esp_sa_params){.dir = dir, .mode = ESP_TUNNEL, .alg = alg_of(m->encr, m->encr_bits), .ttl = 64,
+                                .spi = dir == ESP_OUT ? m->spi_out : m->spi_in, .esn = m->esn, .udp_encap = m->udp_encap,
+                                .ipv6 = m->local.family == 6, .df_clear = !m->copy_df, .no_ecn = !m->copy_ecn,
+                                .no_dscp_copy = !m->copy_dscp_out, .dscp_decap = m->copy_dscp_in,
+                                .window = dir == ESP_IN ? m->replay_window : 0, .seq = dir == ESP_OUT ? 1 : 0,
+                                .seq_limit = NEVER,
+                                .sport = dir == ESP_OUT ? m->local_port : m->remote_port,
+                                .dport = dir == ESP_OUT ? m->remote_port : m->local_port,
+                                .soft_bytes = m->rekey_bytes, .hard_bytes = m->life_bytes,
+                                .soft_packets = m->rekey_packets, .hard_packets = m->life_packets};
+    memcpy(s->src, from->a, 16);
+    memcpy(s->dst, to->a, 16);
+    size_t n = key_octets(s->alg);
+    memcpy(s->key, key.p, n);
+    memcpy(s->salt, key.p + n, 4);
+}
+
+static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struct esp_error *err)
+{
+    enum esp_alg alg = alg_of(c->c.encr, c->c.encr_bits);
+    if (alg == ESP_ALG_NONE)
+        return esp_fail(err, -EOPNOTSUPP, "esp_proposals", "encryption algorithm %u with %u key bits is not known here", c->c.encr, c->c.encr_bits);
+    if (m->key_in.len != key_octets(alg) + 4 || m->key_out.len != m->key_in.len)
+        return esp_fail(err, -EINVAL, "keys", "got %zu and %zu octets of key, expected %zu", m->key_in.len, m->key_out.len, key_octets(alg) + 4);
+    if (c->c.local.family != c->c.remote.family || !c->c.local.family)
+        return esp_fail(err, -EINVAL, "addresses", "the tunnel's ends are not of one address family");
+    if (c->c.replay_window > ESP_MAX_WINDOW)
+        return esp_fail(err, -EINVAL, "replay_window", "%u is more than %d", c->c.replay_window, ESP_MAX_WINDOW);
+    return 0;
+}
+
+// Both directions go to the same engine.
+static int add_both(struct path *p, struct child *c, struct esp_engine *e, struct esp_error *err)
+{
+    int rc;
+    if ((rc = e->ops->capable(e, &c->in.params, err)) < 0 || (rc = e->ops->capable(e, &c->out.params, err)) < 0)
+        return rc;
+    if ((rc = sadb_add_half(p, &c->in, e, err)) < 0)
+        return rc;
+    return sadb_add_half(p, &c->out, e, err);
+}
+
+static int place(struct path *p, struct child *c, struct esp_error *err)
+{
+    enum offload_mode mode;
+    bool card = want_card(p, c, &mode);
+    if (mode == OFFLOAD_CRYPTO)
+        return esp_fail(err, -EOPNOTSUPP, "hw_offload", "crypto needs the kernel engine, which this build does not have");
+    if (card && p->card) {
+        int rc = add_both(p, c, p->card, err);
+        if (rc == 0) {
+            sadb_set_offload(p, c, true, "");
+            return 0;
+        }
+        if (mode != OFFLOAD_AUTO || c->in.state == HALF_ADDING) // half-way: its events finish or unwind it
+            return rc;
+        sadb_set_offload(p, c, false, err->text);
+        LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id, err->field, err->text);
+    } else if (card && mode != OFFLOAD_AUTO) {
+        return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s", mode == OFFLOAD_PACKET ? "packet" : "yes", p->card_reason);
+    } else {
+        sadb_set_offload(p, c, false, card ? p->card_reason : "hw_offload is no");
+    }
+    return add_both(p, c, p->soft, err);
+}
+
+void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
+{
+    struct esp_error err = {0};
+    union msg inner;
+    if (msg_read(m->child, &inner) != MSG_CHILD) {
+        ipc_result(p->keys, m->req, false, "malformed CHILD description");
+        return;
+    }
+    struct child *c = calloc(1, sizeof(*c));
+    if (!c) {
+        ipc_result(p->keys, m->req, false, "out of memory");
+        return;
+    }
+    mlock(c, sizeof(*c)); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
+    c->c = inner.CHILD;
+    c->keys_req = m->req;
+    c->installed_at = clock_now();
+    list_init(&c->in.waiting);
+    list_init(&c->out.waiting);
+    c->in.child = c->out.child = c;
+    int rc = check(c, m, &err);
+    if (rc == 0 && sadb_by_spi(p, c->c.spi_in))
+        rc = esp_fail(&err, -EEXIST, "SPI", "inbound SPI %08x is in use", c->c.spi_in);
+    if (rc < 0) {
+        ipc_result(p->keys, m->req, false, "%s: %s", err.field, err.text);
+        OPENSSL_cleanse(c, sizeof(*c));
+        free(c);
+        return;
+    }
+    fill_params(c, ESP_OUT, m->key_out, &c->out.params);
+    fill_params(c, ESP_IN, m->key_in, &c->in.params);
+    c->next = p->children;
+    p->children = c;
+    c->spi_next = p->by_spi[bucket(c->c.spi_in)];
+    p->by_spi[bucket(c->c.spi_in)] = c;
+    if (place(p, c, &err) < 0) {
+        char text[300];
+        snprintf(text, sizeof(text), "%s: %s", err.field, err.text);
+        report(p, c, false, text);
+        begin_delete(p, c);
+        return;
+    }
+    debug_keys_write(p, c);
+}
+
+// ---- answers of the engines
+
+static void added(struct path *p, struct half *h, struct esp_sa *sa)
+{
+    struct child *c = h->child;
+    h->sa = sa;
+    h->state = HALF_READY;
+    if (c->dying) {
+        delete_half(p, h);
+        sadb_maybe_free(p, c);
+        return;
+    }
+    if (c->in.state == HALF_READY && c->out.state == HALF_READY && !c->reported) {
+        LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in, c->c.spi_out, c->offload,
+             c->reason[0] ? ": " : "", c->reason);
+        report(p, c, true, "");
+    }
+    io_flush_waiting(p, h);
+}
+
+// The engine had second thoughts (a full bucket, a field it cannot do): in software where that is allowed, otherwise undone.
+static void refused(struct path *p, struct half *h, const struct esp_event *ev)
+{
+    struct child *c = h->child;
+    enum offload_mode mode;
+    struct esp_error err = ev->error;
+    bool was_card = h->engine == p->card;
+    h->state = HALF_FAILED;
+    h->sa = NULL;
+    want_card(p, c, &mode);
+    if (was_card && mode == OFFLOAD_AUTO && !c->dying) {
+        char why[200];
+        snprintf(why, sizeof(why), "the card refuses it: %.150s", ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
+        LOGF(ESP, 1, "child %s{%u}: %s; in software", c->c.name, c->c.child_id, why);
+        if (sadb_add_half(p, h, p->soft, &err) == 0) {
+            sadb_set_offload(p, c, false, why);
+            return;
+        }
+    }
+    char text[300];
+    snprintf(text, sizeof(text), "%s: %s", err.field[0] ? err.field : "engine", err.text[0] ? err.text : esp_status_name(ev->status));
+    report(p, c, false, text);
+    if (!c->dying)
+        begin_delete(p, c);
+    else
+        sadb_maybe_free(p, c);
+}
+
+void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev)
+{
+    struct half *h = ev->cookie;
+    (void)e;
+    switch (ev->type) {
+    case ESP_EVENT_SA_ADDED: added(p, h, ev->sa); break;
+    case ESP_EVENT_SA_REFUSED: refused(p, h, ev); break;
+    case ESP_EVENT_SA_DELETED:
+        h->state = HALF_NONE;
+        h->sa = NULL;
+        sadb_maybe_free(p, h->child);
+        break;
+    case ESP_EVENT_SA_LEASED:
+        h->leasing = false;
+        io_flush_waiting(p, h);
+        break;
+    case ESP_EVENT_SA_STATS: break; // path counts for itself
+    case ESP_EVENT_FAILED: card_failed(p, &ev->error); break;
+    }
+}

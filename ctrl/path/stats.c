@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What path tells of itself: per child SA for list-sas, counters for stats, and Wireshark's table for --debug-keys.
+#include "ctrl/path/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+
+static uint32_t seconds_since(uint64_t at)
+{
+    return at ? (uint32_t)((clock_now() - at) / 1000) : UINT32_MAX;
+}
+
+void stats_sas(struct path *p, uint32_t req)
+{
+    for (struct child *c = p->children; c; c = c->next) {
+        if (c->dying)
+            continue;
+        struct msg_PATH_SA m = {.req = req, .child_id = c->c.child_id, .spi_in = c->c.spi_in, .spi_out = c->c.spi_out,
+                                .bytes_in = c->in.bytes, .packets_in = c->in.packets, .use_in_s = seconds_since(c->in.used_at),
+                                .bytes_out = c->out.bytes, .packets_out = c->out.packets, .use_out_s = seconds_since(c->out.used_at),
+                                .seq_out = c->out.last_seq, .path_since_s = seconds_since(c->path_since)};
+        snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
+        snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
+        if (!strcmp(c->offload, "card"))
+            snprintf(m.card, sizeof(m.card), "%s", p->card_name);
+        ipc_send(p->ctl, MSG_PATH_SA, &m);
+    }
+    ipc_result(p->ctl, req, true, "%s", "");
+}
+
+struct text {
+    char buf[16384];
+    size_t len;
+};
+
+__attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t value, const char *name_fmt, ...)
+{
+    char name[96];
+    va_list ap;
+    va_start(ap, name_fmt);
+    vsnprintf(name, sizeof(name), name_fmt, ap);
+    va_end(ap);
+    int n = snprintf(t->buf + t->len, sizeof(t->buf) - t->len, "%s %llu\n", name, (unsigned long long)value);
+    if (n > 0 && t->len + (size_t)n < sizeof(t->buf))
+        t->len += (size_t)n;
+}
+
+static void put_engine(struct text *t, const char *name, const struct engine_count *n)
+{
+    put(t, n->packets_out, "%s_packets_out", name);
+    put(t, n->bytes_out, "%s_bytes_out", name);
+    put(t, n->packets_in, "%s_packets_in", name);
+    put(t, n->bytes_in, "%s_bytes_in", name);
+}
+
+static void put_drops(struct text *t, const char *dir, const uint64_t *drops)
+{
+    for (int i = 1; i < ESP_STATUS_BAD_OPCODE; i++) {
+        if (drops[i])
+            put(t, drops[i], "drop_%s_%s", dir, esp_status_name((enum esp_status)i));
+    }
+}
+
+void stats_counters(struct path *p, uint32_t req)
+{
+    static struct text t;
+    unsigned sas = 0, on_card = 0;
+    t.len = 0;
+    for (struct child *c = p->children; c; c = c->next) {
+        sas++;
+        on_card += !strcmp(c->offload, "card");
+    }
+    put(&t, sas, "child_sas");
+    put(&t, on_card, "child_sas_on_card");
+    put(&t, p->card != NULL, "card_present");
+    put_engine(&t, "card", &p->by_card);
+    put_engine(&t, "software", &p->by_soft);
+    put_drops(&t, "out", p->drop_out);
+    put_drops(&t, "in", p->drop_in);
+    put(&t, p->no_sa_out, "protected_without_sa");
+    put(&t, p->keepalives, "keepalives");
+    put(&t, p->queue_full, "queue_full");
+    put(&t, p->send_errors, "send_errors");
+    put(&t, p->tun_errors, "tun_errors");
+    put(&t, p->failovers, "failovers");
+    put(&t, p->failover_moved, "failover_sas_moved");
+    put(&t, p->rerun, "failover_packets_rerun");
+    put(&t, p->failover_detect_us, "failover_last_completion_to_detection_us");
+    put(&t, p->failover_resume_us, "failover_detection_to_first_packet_us");
+    if (p->card) {
+        int n = p->card->ops->counters(p->card, t.buf + t.len, sizeof(t.buf) - t.len);
+        if (n > 0 && t.len + (size_t)n < sizeof(t.buf))
+            t.len += (size_t)n;
+    }
+    ipc_send(p->ctl, MSG_PATH_STATS_IS, &(struct msg_PATH_STATS_IS){.req = req, .counters = slice_of(t.buf, t.len)});
+    ipc_result(p->ctl, req, true, "%s", "");
+}
+
+static size_t key_len(enum esp_alg a)
+{
+    return a == ESP_ALG_AES128_GCM16 ? 16 : a == ESP_ALG_AES192_GCM16 ? 24 : 32;
+}
+
+// One line of Wireshark's esp_sa table: the addresses, the SPI, the algorithm and key || salt.
+static int sa_line(char *line, size_t size, const struct esp_sa_params *s)
+{
+    struct addr src = {.family = s->ipv6 ? 6 : 4}, dst = src;
+    char a[64], b[64], key[2 * (ESP_MAX_KEY + 4) + 1];
+    size_t n = key_len(s->alg), k = 0;
+    memcpy(src.a, s->src, 16);
+    memcpy(dst.a, s->dst, 16);
+    for (size_t i = 0; i < n; i++)
+        k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->key[i]);
+    for (size_t i = 0; i < 4; i++)
+        k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->salt[i]);
+    const char *alg = s->alg == ESP_ALG_CHACHA20_POLY1305 ? "ChaCha20 with Poly1305 [RFC7634]" : "AES-GCM with 16 octet ICV [RFC4106]";
+    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\",\"%s\"\n", s->ipv6 ? "IPv6" : "IPv4",
+                       addr_print(&src, a, sizeof(a)), addr_print(&dst, b, sizeof(b)), s->spi, alg, key, s->esn ? "64-bit" : "32-bit");
+    OPENSSL_cleanse(key, sizeof(key));
+    return len;
+}
+
+void debug_keys_write(struct path *p, const struct child *c)
+{
+    char path[240], line[512];
+    const struct esp_sa_params *both[] = {&c->out.params, &c->in.params};
+    if (!p->env->settings->debug_keys[0])
+        return;
+    snprintf(path, sizeof(path), "%s/esp_sa", p->env->settings->debug_keys);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        LOGF(ESP, 0, "cannot write %s: %s", path, strerror(errno));
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        int n = sa_line(line, sizeof(line), both[i]);
+        if (n < 0 || write(fd, line, (size_t)n) != n)
+            LOGF(ESP, 0, "cannot write %s: %s", path, strerror(errno));
+    }
+    OPENSSL_cleanse(line, sizeof(line));
+    close(fd);
+}
