@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Identities: parsing text as charon does, printing, octets of the ID payload (RFC 7296 section 3.5) and matching.
+#include "ctrl/ike/identity.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <strings.h>
+
+static bool set(struct identity *out, uint8_t type, const void *data, size_t len)
+{
+    memset(out, 0, sizeof(*out));
+    if (len > ID_DATA_MAX)
+        return false;
+    out->type = type;
+    out->len = (uint16_t)len;
+    if (len)
+        memcpy(out->data, data, len);
+    return true;
+}
+
+static int nibble(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// Hex digits, with colons between octets where someone wrote them so.
+static bool set_hex(struct identity *out, uint8_t type, const char *hex)
+{
+    uint8_t buf[ID_DATA_MAX];
+    size_t n = 0;
+    while (*hex) {
+        if (*hex == ':') {
+            hex++;
+            continue;
+        }
+        int hi = nibble(hex[0]), lo = hex[0] ? nibble(hex[1]) : -1;
+        if (hi < 0 || lo < 0 || n == sizeof(buf))
+            return false;
+        buf[n++] = (uint8_t)(hi << 4 | lo);
+        hex += 2;
+    }
+    return set(out, type, buf, n);
+}
+
+static bool set_addr(struct identity *out, const char *text)
+{
+    struct addr a;
+    if (!addr_parse(text, &a))
+        return false;
+    identity_of_addr(&a, out);
+    return true;
+}
+
+static bool parse_typed(const char *text, struct identity *out, bool *handled)
+{
+    static const struct {
+        const char *prefix;
+        uint8_t type;
+    } types[] = {
+        {"ipv4:", ID_IPV4},   {"ipv6:", ID_IPV6}, {"rfc822:", ID_RFC822},  {"email:", ID_RFC822}, {"userfqdn:", ID_RFC822},
+        {"fqdn:", ID_FQDN},   {"dns:", ID_FQDN},  {"keyid:", ID_KEY},      {"asn1dn:", ID_DN},    {"asn1gn:", ID_GN},
+    };
+    *handled = true;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        size_t n = strlen(types[i].prefix);
+        if (strncasecmp(text, types[i].prefix, n) != 0)
+            continue;
+        if (text[n] == '#')
+            return set_hex(out, types[i].type, text + n + 1);
+        if (types[i].type == ID_IPV4 || types[i].type == ID_IPV6)
+            return set_addr(out, text + n) && out->type == types[i].type;
+        if (types[i].type == ID_DN || types[i].type == ID_GN)
+            return false;
+        return set(out, types[i].type, text + n, strlen(text + n));
+    }
+    *handled = false;
+    return false;
+}
+
+static bool is_any(const char *s)
+{
+    static const char *const any[] = {"", "%any", "%any6", "0.0.0.0", "*", "::", "0::0"};
+    for (size_t i = 0; i < sizeof(any) / sizeof(any[0]); i++)
+        if (strcmp(s, any[i]) == 0)
+            return true;
+    return false;
+}
+
+bool identity_parse(const char *text, struct identity *out)
+{
+    bool handled;
+    memset(out, 0, sizeof(*out));
+    if (is_any(text))
+        return true;
+    bool ok = parse_typed(text, out, &handled);
+    if (handled)
+        return ok;
+    if (strchr(text, '='))
+        return false; // a distinguished name
+    const char *at = strchr(text, '@');
+    if (!at) {
+        if (set_addr(out, text))
+            return true;
+        return set(out, strchr(text, ':') ? ID_KEY : ID_FQDN, text, strlen(text));
+    }
+    if (at != text)
+        return set(out, ID_RFC822, text, strlen(text));
+    if (text[1] == '#')
+        return set_hex(out, ID_KEY, text + 2);
+    if (text[1] == '@')
+        return set(out, ID_RFC822, text + 2, strlen(text + 2));
+    return set(out, ID_FQDN, text + 1, strlen(text + 1));
+}
+
+void identity_of_addr(const struct addr *a, struct identity *out)
+{
+    set(out, a->family == 4 ? ID_IPV4 : a->family == 6 ? ID_IPV6 : ID_ANY, a->a,
+        a->family == 4 ? 4 : a->family == 6 ? 16 : 0);
+}
+
+bool identity_read(struct slice body, struct identity *out)
+{
+    struct reader r = reader_of(body);
+    uint8_t type = rd_u8(&r);
+    rd_bytes(&r, 3);
+    struct slice data = rd_rest(&r);
+    if (r.bad || data.len == 0 || type == ID_ANY)
+        return false;
+    if ((type == ID_IPV4 && data.len != 4) || (type == ID_IPV6 && data.len != 16))
+        return false;
+    return set(out, type, data.p, data.len);
+}
+
+void identity_write(struct writer *w, const struct identity *id)
+{
+    wr_u8(w, id->type);
+    wr_uint(w, 0, 3);
+    wr_bytes(w, id->data, id->len);
+}
+
+static bool names_eq(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tolower(a[i]) != tolower(b[i]))
+            return false;
+    return true;
+}
+
+static bool is_name(uint8_t type)
+{
+    return type == ID_FQDN || type == ID_RFC822;
+}
+
+bool identity_eq(const struct identity *a, const struct identity *b)
+{
+    if (a->type != b->type || a->len != b->len)
+        return false;
+    return is_name(a->type) ? names_eq(a->data, b->data, a->len) : memcmp(a->data, b->data, a->len) == 0;
+}
+
+int identity_match(const struct identity *id, const struct identity *pattern)
+{
+    if (pattern->type == ID_ANY)
+        return MATCH_ANY;
+    if (identity_eq(id, pattern))
+        return MATCH_PERFECT;
+    // "*.example.org" and "*@example.org": the star stands for at least one octet
+    if (!is_name(id->type) || id->type != pattern->type || pattern->len < 1 || pattern->data[0] != '*')
+        return MATCH_NONE;
+    size_t tail = pattern->len - 1u;
+    if (id->len <= tail)
+        return MATCH_NONE;
+    return names_eq(id->data + id->len - tail, pattern->data + 1, tail) ? MATCH_WILDCARD : MATCH_NONE;
+}
+
+static void print_octets(const struct identity *id, const char *prefix, char *buf, size_t size)
+{
+    size_t at = (size_t)snprintf(buf, size, "%s", prefix);
+    for (unsigned i = 0; i < id->len && at + 3 <= size; i++)
+        at += (size_t)snprintf(buf + at, size - at, "%02x", id->data[i]);
+}
+
+char *identity_print(const struct identity *id, char *buf, size_t size)
+{
+    struct addr a = {.family = id->type == ID_IPV4 ? 4 : 6};
+    bool text = true;
+    for (unsigned i = 0; i < id->len; i++)
+        text = text && isprint(id->data[i]);
+    if (id->type == ID_ANY) {
+        snprintf(buf, size, "%%any");
+    } else if ((id->type == ID_IPV4 && id->len == 4) || (id->type == ID_IPV6 && id->len == 16)) {
+        memcpy(a.a, id->data, id->len);
+        addr_print(&a, buf, (unsigned)size);
+    } else if (text && id->type != ID_DN && id->type != ID_GN) {
+        snprintf(buf, size, "%.*s", id->len, (const char *)id->data);
+    } else {
+        print_octets(id, id->type == ID_KEY ? "@#" : "", buf, size);
+    }
+    return buf;
+}

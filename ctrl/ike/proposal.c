@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proposals and their transforms (RFC 7296 sections 3.3.1 to 3.3.6). A proposal with a transform type or attribute that is
+// not known can still be read; the proposal, or that transform, is then not acceptable, as 3.3.6 asks.
+#include "ctrl/ike/proposal.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { ATTR_KEY_LENGTH = 14, TYPE_LAST = TR_ESN };
+
+// One transform substructure; its attributes may only be a key length.
+static bool read_transform(struct reader *r, struct transform *t, bool *acceptable, bool *last)
+{
+    uint8_t more = rd_u8(r);
+    rd_u8(r);
+    uint16_t len = rd_u16(r);
+    t->type = rd_u8(r);
+    rd_u8(r);
+    t->id = rd_u16(r);
+    t->key_bits = 0;
+    struct reader a = reader_of(rd_bytes(r, len >= 8 ? len - 8u : r->left + 1));
+    while (!r->bad && a.left) {
+        uint16_t type = rd_u16(&a), value = rd_u16(&a);
+        if (!(type & 0x8000))
+            rd_bytes(&a, value); // a long attribute: none is known
+        if (a.bad)
+            return false;
+        if (type == (0x8000 | ATTR_KEY_LENGTH) && value && !t->key_bits)
+            t->key_bits = value;
+        else
+            *acceptable = false;
+    }
+    *last = more == 0;
+    return !r->bad && (more == 0 || more == 3);
+}
+
+static bool read_offer(struct reader *r, struct offer *o, bool *last)
+{
+    uint8_t more = rd_u8(r);
+    rd_u8(r);
+    uint16_t len = rd_u16(r);
+    struct reader p = reader_of(rd_bytes(r, len >= 8 ? len - 4u : r->left + 1));
+    *o = (struct offer){.number = rd_u8(&p), .usable = true};
+    o->protocol = o->p.protocol = rd_u8(&p);
+    o->spi_len = rd_u8(&p);
+    unsigned count = rd_u8(&p);
+    struct slice spi = rd_bytes(&p, o->spi_len);
+    for (size_t i = 0; i < spi.len && spi.len <= 8; i++)
+        o->spi = o->spi << 8 | spi.p[i];
+    if (spi.len > 8)
+        o->usable = false;
+    bool end = count == 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct transform t;
+        bool acceptable = true;
+        if (end || !read_transform(&p, &t, &acceptable, &end))
+            return false;
+        if (t.type == 0 || t.type > TYPE_LAST)
+            o->usable = false;
+        else if (acceptable && o->p.count == PROPOSAL_MAX_TRANSFORMS)
+            continue; // a long list of one's wishes: the first ones count
+        else if (acceptable)
+            o->p.t[o->p.count++] = t;
+    }
+    *last = more == 0;
+    return !r->bad && end && rd_done(&p) && (more == 0 || more == 2);
+}
+
+int offers_read(struct slice body, struct offers *out, struct refusal *r)
+{
+    struct reader rd = reader_of(body);
+    bool last = false;
+    out->count = 0;
+    while (!last) {
+        struct offer o;
+        if (!read_offer(&rd, &o, &last))
+            return refuse(r, N_INVALID_SYNTAX, "SA", "proposal %u's lengths or counts do not agree (RFC 7296 3.3)",
+                          out->count + 1);
+        if (out->count < OFFERS_MAX)
+            out->o[out->count++] = o;
+    }
+    if (rd.left)
+        return refuse(r, N_INVALID_SYNTAX, "SA", "%zu octets behind the last proposal (RFC 7296 3.3)", rd.left);
+    return 0;
+}
+
+static struct transform *slot(struct suite *s, uint8_t type)
+{
+    switch (type) {
+    case TR_ENCR: return &s->encr;
+    case TR_PRF: return &s->prf;
+    case TR_INTEG: return &s->integ;
+    case TR_KE: return &s->ke;
+    default: return &s->esn;
+    }
+}
+
+static bool offers_type(const struct proposal *p, uint8_t type)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->t[i].type == type && p->t[i].id)
+            return true;
+    return false;
+}
+
+static bool has(const struct proposal *p, struct transform t)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->t[i].type == t.type && p->t[i].id == t.id && p->t[i].key_bits == t.key_bits)
+            return true;
+    return false;
+}
+
+bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->t[i].type == type && p->t[i].id == id)
+            return true;
+    return false;
+}
+
+// Our proposal as it goes on the wire: ESP has an ESN transform, and no group where none may be sent.
+static struct proposal dressed(const struct proposal *ours, bool with_ke)
+{
+    struct proposal p = {.protocol = ours->protocol};
+    bool esn = false;
+    for (unsigned i = 0; i < ours->count && i < PROPOSAL_MAX_TRANSFORMS; i++) {
+        if (ours->t[i].type == TR_KE && !with_ke)
+            continue;
+        esn = esn || ours->t[i].type == TR_ESN;
+        p.t[p.count++] = ours->t[i];
+    }
+    if (p.protocol == PROTO_ESP && !esn && p.count < PROPOSAL_MAX_TRANSFORMS)
+        p.t[p.count++] = (struct transform){TR_ESN, TRID_NO_ESN, 0};
+    return p;
+}
+
+// What is common, in our order; false where a type that either side needs finds no partner.
+static bool match(const struct proposal *mine, const struct offer *o, bool with_ke, struct suite *s)
+{
+    memset(s, 0, sizeof(*s));
+    if (!o->usable || o->protocol != mine->protocol)
+        return false;
+    for (unsigned i = 0; i < mine->count; i++) {
+        struct transform *t = slot(s, mine->t[i].type);
+        if (!t->type && has(&o->p, mine->t[i]))
+            *t = mine->t[i];
+    }
+    bool aead = s->encr.type && transform_is_aead(s->encr);
+    for (uint8_t type = TR_ENCR; type <= TYPE_LAST; type++) {
+        if ((type == TR_INTEG && aead) || (type == TR_KE && !with_ke))
+            continue;
+        if ((offers_type(mine, type) || offers_type(&o->p, type)) && !slot(s, type)->type)
+            return false;
+    }
+    if (aead)
+        s->integ = (struct transform){0};
+    if (!s->encr.type || (!aead && !s->integ.type))
+        return false;
+    return mine->protocol == PROTO_IKE ? s->prf.type && s->ke.type : s->esn.type;
+}
+
+bool offers_choose(const struct offers *theirs, const struct proposal *ours, unsigned count, bool with_ke,
+                   struct suite *out, const struct offer **chosen, char *why, size_t why_size)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct proposal mine = dressed(&ours[i], with_ke);
+        for (unsigned k = 0; k < theirs->count; k++) {
+            if (match(&mine, &theirs->o[k], with_ke, out)) {
+                *chosen = &theirs->o[k];
+                return true;
+            }
+        }
+    }
+    char got[400] = "nothing", want[400] = "nothing";
+    if (theirs->count)
+        proposal_print(&theirs->o[0].p, got, sizeof(got));
+    if (count)
+        proposal_print(&ours[0], want, sizeof(want));
+    snprintf(why, why_size, "received proposals: %s%s, configured: %s%s", got, theirs->count > 1 ? ", ..." : "", want,
+             count > 1 ? ", ..." : "");
+    return false;
+}
+
+bool suite_allowed(const struct suite *s, const struct proposal *ours, unsigned count, bool with_ke)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct proposal mine = dressed(&ours[i], with_ke);
+        bool ok = true;
+        for (uint8_t type = TR_ENCR; type <= TYPE_LAST && ok; type++) {
+            struct transform t = *slot((struct suite *)(uintptr_t)s, type);
+            if (t.type)
+                ok = has(&mine, t);
+        }
+        if (ok)
+            return true;
+    }
+    return false;
+}
+
+static void write_transform(struct writer *w, struct transform t, bool last)
+{
+    wr_u8(w, last ? 0 : 3);
+    wr_u8(w, 0);
+    wr_u16(w, t.key_bits ? 12 : 8);
+    wr_u8(w, t.type);
+    wr_u8(w, 0);
+    wr_u16(w, t.id);
+    if (t.key_bits) {
+        wr_u16(w, 0x8000 | ATTR_KEY_LENGTH);
+        wr_u16(w, t.key_bits);
+    }
+}
+
+static void write_proposal(struct writer *w, const struct proposal *p, uint8_t number, bool last, uint64_t spi,
+                           uint8_t spi_len)
+{
+    size_t start = w->len;
+    wr_u8(w, last ? 0 : 2);
+    wr_u8(w, 0);
+    wr_u16(w, 0);
+    wr_u8(w, number);
+    wr_u8(w, p->protocol);
+    wr_u8(w, spi_len);
+    wr_u8(w, p->count);
+    wr_uint(w, spi, spi_len);
+    for (unsigned i = 0; i < p->count; i++)
+        write_transform(w, p->t[i], i + 1u == p->count);
+    wr_set_u16(w, start + 2, (uint16_t)(w->len - start));
+}
+
+void pb_offer(struct pb *b, const struct proposal *ours, unsigned count, bool with_ke, uint64_t spi, uint8_t spi_len)
+{
+    pb_begin(b, PL_SA);
+    for (unsigned i = 0; i < count; i++) {
+        struct proposal p = dressed(&ours[i], with_ke);
+        write_proposal(&b->w, &p, (uint8_t)(i + 1), i + 1 == count, spi, spi_len);
+    }
+    pb_end(b);
+}
+
+static struct proposal of_suite(const struct suite *s, uint8_t protocol)
+{
+    const struct transform all[] = {s->encr, s->prf, s->integ, s->ke, s->esn};
+    struct proposal p = {.protocol = protocol};
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i].type)
+            p.t[p.count++] = all[i];
+    return p;
+}
+
+void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t protocol, uint64_t spi, uint8_t spi_len)
+{
+    struct proposal p = of_suite(s, protocol);
+    pb_begin(b, PL_SA);
+    write_proposal(&b->w, &p, number, true, spi, spi_len);
+    pb_end(b);
+}
+
+int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke, uint8_t protocol,
+                uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r)
+{
+    struct offers offers;
+    const struct offer *chosen;
+    char why[900];
+    int rc = offers_read(body, &offers, r);
+    if (rc)
+        return rc;
+    const struct offer *o = &offers.o[0];
+    if (offers.count != 1 || o->protocol != protocol || o->spi_len != spi_len)
+        return refuse(r, N_INVALID_SYNTAX, "SA", "the answer must hold one proposal of protocol %u with an SPI of %u "
+                      "octets (RFC 7296 2.7)", protocol, spi_len);
+    for (unsigned i = 0; i < o->p.count; i++)
+        for (unsigned k = i + 1; k < o->p.count; k++)
+            if (o->p.t[i].type == o->p.t[k].type)
+                return refuse(r, N_INVALID_SYNTAX, "SA", "the answer holds two transforms of type %u (RFC 7296 2.7)",
+                              o->p.t[i].type);
+    if (!offers_choose(&offers, ours, count, with_ke, out, &chosen, why, sizeof(why)))
+        return refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "the peer chose what was not offered (RFC 7296 2.7)");
+    *spi = o->spi;
+    return 0;
+}
+
+void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size)
+{
+    struct proposal p = of_suite(s, protocol);
+    proposal_print(&p, buf, (unsigned)size);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// SKEYSEED, SK_*, KEYMAT and the AUTH value of a shared secret: RFC 7296 sections 2.14, 2.15, 2.17 and 2.18.
+#include "ctrl/keys/derive.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+
+static struct cr_slice part(struct slice s)
+{
+    return (struct cr_slice){s.p, s.len};
+}
+
+static int skeyseed(uint16_t prf, struct slice shared, struct slice ni, struct slice nr, const struct ike_secrets *old,
+                    uint8_t out[CR_PRF_MAX])
+{
+    if (old) {
+        struct cr_slice parts[] = {part(shared), part(ni), part(nr)};
+        return cr_prf(old->prf, old->sk_d, old->prf_len, parts, 3, out);
+    }
+    uint8_t key[512];
+    if (ni.len + nr.len > sizeof(key))
+        return -EINVAL;
+    memcpy(key, ni.p, ni.len);
+    memcpy(key + ni.len, nr.p, nr.len);
+    struct cr_slice parts[] = {part(shared)};
+    return cr_prf(prf, key, ni.len + nr.len, parts, 1, out);
+}
+
+int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni, struct slice nr,
+               uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old, struct ike_secrets *out)
+{
+    uint8_t seed[CR_PRF_MAX], spis[16], all[3 * CR_PRF_MAX + 4 * CR_SK_KEY_MAX];
+    size_t n = cr_prf_len(prf), seed_len = old ? old->prf_len : n;
+    int rc = cr_sk_check(alg);
+    if (!n)
+        return -EOPNOTSUPP;
+    if (rc)
+        return rc;
+    memset(out, 0, sizeof(*out));
+    out->prf = prf;
+    out->prf_len = (uint8_t)n;
+    out->ka_len = (uint8_t)(cr_encr_is_aead(alg->encr) ? 0 : cr_integ_key_len(alg->integ));
+    out->ke_len = (uint8_t)cr_encr_key_len(alg->encr, alg->key_bits);
+    struct writer w = writer_of(spis, sizeof(spis));
+    wr_u64(&w, spi_i);
+    wr_u64(&w, spi_r);
+    size_t total = 3 * n + 2u * out->ka_len + 2u * out->ke_len;
+    struct cr_slice parts[] = {part(ni), part(nr), {spis, sizeof(spis)}};
+    rc = skeyseed(prf, shared, ni, nr, old, seed);
+    // In a rekey SKEYSEED comes out of the old PRF and feeds the new one (2.18).
+    if (!rc)
+        rc = cr_prf_plus(prf, seed, seed_len, parts, 3, all, total);
+    if (!rc) {
+        struct reader r = reader_of(slice_of(all, total));
+        memcpy(out->sk_d, rd_bytes(&r, n).p, n);
+        memcpy(out->sk_ai, rd_bytes(&r, out->ka_len).p, out->ka_len);
+        memcpy(out->sk_ar, rd_bytes(&r, out->ka_len).p, out->ka_len);
+        memcpy(out->sk_ei, rd_bytes(&r, out->ke_len).p, out->ke_len);
+        memcpy(out->sk_er, rd_bytes(&r, out->ke_len).p, out->ke_len);
+        memcpy(out->sk_pi, rd_bytes(&r, n).p, n);
+        memcpy(out->sk_pr, rd_bytes(&r, n).p, n);
+    }
+    OPENSSL_cleanse(seed, sizeof(seed));
+    OPENSSL_cleanse(all, sizeof(all));
+    return rc;
+}
+
+int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr, uint8_t *out,
+                 size_t len)
+{
+    struct cr_slice parts[] = {part(shared), part(ni), part(nr)};
+    return cr_prf_plus(s->prf, s->sk_d, s->prf_len, parts, 3, out, len);
+}
+
+int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice psk, struct slice message,
+                    struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX])
+{
+    static const char pad[] = "Key Pad for IKEv2";
+    uint8_t maced_id[CR_PRF_MAX], key[CR_PRF_MAX];
+    struct cr_slice id = part(id_body), text = {pad, sizeof(pad) - 1};
+    int rc = cr_prf(s->prf, of_initiator ? s->sk_pi : s->sk_pr, s->prf_len, &id, 1, maced_id);
+    if (!rc)
+        rc = cr_prf(s->prf, psk.p, psk.len, &text, 1, key);
+    struct cr_slice octets[] = {part(message), part(nonce), {maced_id, s->prf_len}};
+    if (!rc)
+        rc = cr_prf(s->prf, key, s->prf_len, octets, 3, out);
+    OPENSSL_cleanse(maced_id, sizeof(maced_id));
+    OPENSSL_cleanse(key, sizeof(key));
+    return rc;
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys room's state and its messages: key exchange values and the secrets of IKE SAs by the numbers that ike gave
+// them, and what may be asked in which order. A peer is verified before our own AUTH is made as responder (RFC 7296 2.15
+// leaves it open), and traffic keys exist only once both ends are authenticated.
+#include "ctrl/keys/keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <openssl/crypto.h>
+
+#include "ctrl/ike/table.h"
+#include "ctrl/keys/derive.h"
+#include "ctrl/keys/psk.h"
+#include "ctrl/keys/vault.h"
+#include "ctrl/lib/log.h"
+
+enum { METHOD_PSK = 2, KEYMAT_MAX = 4 * CR_SK_KEY_MAX };
+
+struct ke_entry {
+    struct table_node node; // key: ke_id
+    struct cr_dh *dh;
+};
+struct ike_entry {
+    struct table_node node; // key: ike_id
+    bool initiator, checked, made;
+    struct ike_secrets *s; // in the vault
+};
+struct install { // a CHILD_INSTALL that path has not answered
+    struct table_node node; // key: our request to path
+    uint32_t ike_req;
+};
+struct keys {
+    struct loop *loop;
+    struct ipc_chan *chan[ROOM_COUNT];
+    struct psk_store *psks;
+    struct table kes, ikes, installs;
+    uint32_t next_req;
+};
+
+static void drop_ke(struct keys *k, struct ke_entry *e)
+{
+    if (!e)
+        return;
+    table_del(&k->kes, &e->node);
+    cr_dh_free(e->dh);
+    free(e);
+}
+
+static void drop_ike(struct keys *k, struct ike_entry *e)
+{
+    if (!e)
+        return;
+    table_del(&k->ikes, &e->node);
+    vault_put(e->s);
+    free(e);
+}
+
+static struct ike_entry *find_ike(struct keys *k, uint32_t id)
+{
+    return (struct ike_entry *)(void *)table_find(&k->ikes, id);
+}
+
+static struct ke_entry *find_ke(struct keys *k, uint32_t id)
+{
+    return (struct ke_entry *)(void *)table_find(&k->kes, id);
+}
+
+static void ke_generate(struct keys *k, struct ipc_chan *c, const struct msg_KE_GENERATE *m)
+{
+    uint8_t value[CR_DH_MAX];
+    size_t len = 0;
+    drop_ke(k, find_ke(k, m->ke_id));
+    struct ke_entry *e = calloc(1, sizeof(*e));
+    int rc = e ? cr_dh_new(m->group, &e->dh) : -ENOMEM;
+    if (!rc)
+        rc = cr_dh_public(e->dh, value, sizeof(value), &len);
+    if (!rc && !table_add(&k->kes, &e->node, m->ke_id))
+        rc = -ENOMEM;
+    if (rc) {
+        if (e)
+            cr_dh_free(e->dh);
+        free(e);
+        ipc_result(c, m->req, false, "key exchange group %u: %s", m->group, strerror(-rc));
+        return;
+    }
+    ipc_send(c, MSG_KE_PUBLIC, &(struct msg_KE_PUBLIC){.req = m->req, .value = slice_of(value, len)});
+}
+
+// The shared secret with the private value of ke_id, which is used up; ke_id 0 gives an empty one.
+static int shared_secret(struct keys *k, uint32_t ke_id, struct slice peer, uint8_t *out, size_t *len)
+{
+    struct ke_entry *e = find_ke(k, ke_id);
+    *len = 0;
+    if (!ke_id)
+        return 0;
+    if (!e)
+        return -ENOENT;
+    int rc = cr_dh_shared(e->dh, peer.p, peer.len, out, CR_DH_MAX, len);
+    drop_ke(k, e);
+    return rc;
+}
+
+static int add_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_entry **out)
+{
+    struct ike_entry *e = calloc(1, sizeof(*e));
+    drop_ike(k, find_ike(k, m->ike_id));
+    if (e)
+        e->s = vault_get(sizeof(*e->s));
+    if (!e || !e->s || !table_add(&k->ikes, &e->node, m->ike_id)) {
+        if (e)
+            vault_put(e->s);
+        free(e);
+        return -ENOMEM;
+    }
+    e->initiator = m->initiator;
+    *out = e;
+    return 0;
+}
+
+static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_DERIVE *m)
+{
+    struct cr_sk_alg alg = {m->encr, m->encr_bits, m->integ};
+    uint8_t shared[CR_DH_MAX];
+    size_t len = 0;
+    struct ike_entry *e = NULL, *old = m->old_ike_id ? find_ike(k, m->old_ike_id) : NULL;
+    int rc = m->old_ike_id && !(old && old->checked && old->made) ? -EPERM : 0;
+    if (!rc && m->ke_id == 0)
+        rc = -EINVAL;
+    if (!rc)
+        rc = shared_secret(k, m->ke_id, m->peer_public, shared, &len);
+    if (!rc && m->old_ike_id == m->ike_id)
+        rc = -EINVAL;
+    if (!rc)
+        rc = add_ike(k, m, &e);
+    if (!rc)
+        rc = derive_ike(&alg, m->prf, slice_of(shared, len), m->ni, m->nr, m->spi_i, m->spi_r, old ? old->s : NULL,
+                        e->s);
+    OPENSSL_cleanse(shared, sizeof(shared));
+    if (rc) {
+        drop_ike(k, e);
+        ipc_result(c, m->req, false, "%s", rc == -EBADMSG ? "the peer's public value is not valid" : strerror(-rc));
+        return;
+    }
+    e->checked = e->made = old != NULL;
+    struct ike_secrets *s = e->s;
+    ipc_send(c, MSG_IKE_KEYS,
+             &(struct msg_IKE_KEYS){.req = m->req,
+                                    .sk_ai = slice_of(s->sk_ai, s->ka_len),
+                                    .sk_ar = slice_of(s->sk_ar, s->ka_len),
+                                    .sk_ei = slice_of(s->sk_ei, s->ke_len),
+                                    .sk_er = slice_of(s->sk_er, s->ke_len)});
+    OPENSSL_cleanse(s->sk_ai, sizeof(s->sk_ai));
+    OPENSSL_cleanse(s->sk_ar, sizeof(s->sk_ar));
+    OPENSSL_cleanse(s->sk_ei, sizeof(s->sk_ei));
+    OPENSSL_cleanse(s->sk_er, sizeof(s->sk_er));
+}
+
+static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice peer_id_body, const struct addr *local,
+                            const struct addr *remote, struct slice out[PSK_TRIES], char *who, size_t size)
+{
+    struct identity me, peer;
+    char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
+    snprintf(who, size, "(malformed identity)");
+    if (!identity_read(id_body, &me) || !identity_read(peer_id_body, &peer))
+        return 0;
+    snprintf(who, size, "'%.150s' - '%.150s'", identity_print(&me, a, sizeof(a)), identity_print(&peer, b, sizeof(b)));
+    return psk_find(k->psks, &me, &peer, local, remote, out);
+}
+
+static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m)
+{
+    struct ike_entry *e = find_ike(k, m->ike_id);
+    struct slice psk[PSK_TRIES];
+    uint8_t auth[CR_PRF_MAX];
+    char who[340];
+    if (!e || m->method != METHOD_PSK) {
+        ipc_result(c, m->req, false, e ? "authentication method %u is not supported" : "no such IKE SA", m->method);
+        return;
+    }
+    if (!e->initiator && !e->checked) {
+        ipc_result(c, m->req, false, "the peer has not been authenticated yet");
+        return;
+    }
+    if (!secrets_for(k, m->id_body, m->peer_id_body, &m->local, &m->remote, psk, who, sizeof(who))) {
+        ipc_result(c, m->req, false, "no shared key found for %s", who);
+        return;
+    }
+    if (derive_psk_auth(e->s, e->initiator, psk[0], m->message, m->peer_nonce, m->id_body, auth) != 0) {
+        ipc_result(c, m->req, false, "making AUTH failed");
+        return;
+    }
+    e->made = true;
+    ipc_send(c, MSG_AUTH_IS, &(struct msg_AUTH_IS){.req = m->req, .auth = slice_of(auth, e->s->prf_len)});
+    OPENSSL_cleanse(auth, sizeof(auth));
+}
+
+static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m)
+{
+    struct ike_entry *e = find_ike(k, m->ike_id);
+    struct slice psk[PSK_TRIES];
+    uint8_t auth[CR_PRF_MAX];
+    char who[340];
+    if (!e || m->method != METHOD_PSK) {
+        ipc_result(c, m->req, false, e ? "the peer's authentication method %u is not supported" : "no such IKE SA",
+                   m->method);
+        return;
+    }
+    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, &m->local, &m->remote, psk, who, sizeof(who));
+    bool good = false;
+    for (unsigned i = 0; i < n && !good; i++)
+        good = derive_psk_auth(e->s, !e->initiator, psk[i], m->message, m->own_nonce, m->peer_id_body, auth) == 0 &&
+               m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
+    OPENSSL_cleanse(auth, sizeof(auth));
+    if (good) {
+        e->checked = true;
+        ipc_result(c, m->req, true, "%s", "");
+        return;
+    }
+    drop_ike(k, e); // one guess an IKE SA
+    if (n)
+        ipc_result(c, m->req, false, "tried %u shared key%s for %s, but MAC mismatched", n, n == 1 ? "" : "s", who);
+    else
+        ipc_result(c, m->req, false, "no shared key found for %s", who);
+}
+
+// Makes the keys of a CHILD SA and sends them to path; ike hears only how it went.
+static int child_install(struct keys *k, struct ike_entry *e, const struct msg_CHILD_DERIVE *m,
+                         const struct msg_CHILD *child)
+{
+    uint8_t shared[CR_DH_MAX], mat[KEYMAT_MAX];
+    size_t shared_len = 0;
+    size_t one = cr_encr_key_len(child->encr, child->encr_bits);
+    one += cr_encr_is_aead(child->encr) ? 0 : cr_integ_key_len(child->integ);
+    int rc = one == 0 || 2 * one > sizeof(mat) ? -EOPNOTSUPP : 0;
+    if (!rc)
+        rc = shared_secret(k, m->ke_id, m->peer_public, shared, &shared_len);
+    if (!rc)
+        rc = derive_child(e->s, slice_of(shared, shared_len), m->ni, m->nr, mat, 2 * one);
+    struct install *wait = rc ? NULL : calloc(1, sizeof(*wait));
+    if (!rc && (!wait || !table_add(&k->installs, &wait->node, ++k->next_req)))
+        rc = -ENOMEM;
+    if (!rc) {
+        // The first half protects what the exchange's initiator sends (2.17).
+        struct slice ini = slice_of(mat, one), res = slice_of(mat + one, one);
+        struct msg_CHILD_INSTALL install = {.req = (uint32_t)wait->node.key,
+                                            .child = m->child,
+                                            .key_out = m->initiator ? ini : res,
+                                            .key_in = m->initiator ? res : ini};
+        wait->ike_req = m->req;
+        rc = ipc_send(k->chan[ROOM_PATH], MSG_CHILD_INSTALL, &install);
+        if (rc)
+            table_del(&k->installs, &wait->node);
+    }
+    if (rc)
+        free(wait);
+    OPENSSL_cleanse(shared, sizeof(shared));
+    OPENSSL_cleanse(mat, sizeof(mat));
+    return rc;
+}
+
+static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CHILD_DERIVE *m)
+{
+    struct ike_entry *e = find_ike(k, m->ike_id);
+    union msg child;
+    if (!e || !e->checked || !e->made) {
+        ipc_result(c, m->req, false, "%s", e ? "the IKE SA is not authenticated" : "no such IKE SA");
+        return;
+    }
+    if (msg_read(m->child, &child) != MSG_CHILD || child.CHILD.ike_id != m->ike_id) {
+        ipc_result(c, m->req, false, "the description of the CHILD SA is malformed");
+        return;
+    }
+    int rc = child_install(k, e, m, &child.CHILD);
+    if (rc)
+        ipc_result(c, m->req, false, "installing the CHILD SA failed: %s", strerror(-rc));
+}
+
+static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_KE_GENERATE: ke_generate(k, c, &m->KE_GENERATE); break;
+    case MSG_KE_FORGET: drop_ke(k, find_ke(k, m->KE_FORGET.ke_id)); break;
+    case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
+    case MSG_IKE_FORGET: drop_ike(k, find_ike(k, m->IKE_FORGET.ike_id)); break;
+    case MSG_AUTH_MAKE: auth_make(k, c, &m->AUTH_MAKE); break;
+    case MSG_AUTH_CHECK: auth_check(k, c, &m->AUTH_CHECK); break;
+    case MSG_CHILD_DERIVE: child_derive(k, c, &m->CHILD_DERIVE); break;
+    default: LOGF(DMN, 1, "message %s from ike is not for keys, ignored", msg_name(t)); break;
+    }
+}
+
+static void from_path(struct keys *k, enum msg_type t, const union msg *m)
+{
+    struct install *w = t == MSG_RESULT ? (struct install *)(void *)table_find(&k->installs, m->RESULT.req) : NULL;
+    if (!w)
+        return;
+    table_del(&k->installs, &w->node);
+    ipc_result(k->chan[ROOM_IKE], w->ike_req, m->RESULT.ok, "%s", m->RESULT.text);
+    free(w);
+}
+
+struct list_ctx {
+    struct ipc_chan *c;
+    uint32_t req;
+};
+
+static void list_one(void *ctx, const char *name)
+{
+    struct list_ctx *l = ctx;
+    struct msg_SECRET_IS is = {.req = l->req};
+    snprintf(is.id, sizeof(is.id), "%s", name);
+    ipc_send(l->c, MSG_SECRET_IS, &is);
+}
+
+static void from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct esp_error err = {0};
+    struct list_ctx list = {c, m->SECRET_LIST.req};
+    switch (t) {
+    case MSG_SECRET_LOAD:
+        psk_load(k->psks, m->SECRET_LOAD.id, m->SECRET_LOAD.type, m->SECRET_LOAD.data, m->SECRET_LOAD.owners, &err);
+        ipc_result(c, m->SECRET_LOAD.req, !err.code, "%s", err.text);
+        break;
+    case MSG_SECRET_UNLOAD: {
+        bool found = psk_unload(k->psks, m->SECRET_UNLOAD.id);
+        ipc_result(c, m->SECRET_UNLOAD.req, found, "%s", found ? "" : "no such secret");
+        break;
+    }
+    case MSG_SECRET_LIST:
+        psk_names(k->psks, list_one, &list);
+        ipc_result(c, list.req, true, "%s", "");
+        break;
+    case MSG_SECRETS_CLEAR:
+        psk_clear(k->psks);
+        ipc_result(c, m->SECRETS_CLEAR.req, true, "%s", "");
+        break;
+    default: LOGF(DMN, 1, "message %s from ctl is not for keys, ignored", msg_name(t)); break;
+    }
+}
+
+static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct keys *k = ctx;
+    if (c == k->chan[ROOM_IKE]) {
+        from_ike(k, c, t, m);
+    } else if (c == k->chan[ROOM_CTL]) {
+        from_ctl(k, c, t, m);
+    } else if (c == k->chan[ROOM_PATH]) {
+        from_path(k, t, m);
+    } else if (t == MSG_SHUTDOWN) {
+        ipc_send(c, MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){.room = ROOM_KEYS});
+        loop_stop(k->loop);
+    }
+}
+
+static void forget_ike(struct keys *k)
+{
+    struct table_node *n;
+    while ((n = table_any(&k->kes)) != NULL)
+        drop_ke(k, (struct ke_entry *)(void *)n);
+    while ((n = table_any(&k->ikes)) != NULL)
+        drop_ike(k, (struct ike_entry *)(void *)n);
+}
+
+// Without path nothing can be installed: whoever waits hears so.
+static void forget_installs(struct keys *k)
+{
+    struct table_node *n;
+    while ((n = table_any(&k->installs)) != NULL) {
+        struct install *w = (struct install *)(void *)n;
+        table_del(&k->installs, n);
+        ipc_result(k->chan[ROOM_IKE], w->ike_req, false, "the path process is gone");
+        free(w);
+    }
+}
+
+static void closed(void *ctx, struct ipc_chan *c)
+{
+    struct keys *k = ctx;
+    for (int room = 0; room < ROOM_COUNT; room++) {
+        if (k->chan[room] != c)
+            continue;
+        k->chan[room] = NULL;
+        if (room == ROOM_IKE)
+            forget_ike(k);
+        else if (room == ROOM_PATH)
+            forget_installs(k);
+        else if (room == ROOM_SUPER)
+            loop_stop(k->loop);
+    }
+    ipc_close(c);
+}
+
+static const struct ipc_handler handler = {message, closed};
+
+struct keys *keys_new(struct loop *l)
+{
+    struct keys *k = calloc(1, sizeof(*k));
+    if (k)
+        k->psks = psk_store_new();
+    if (k && !k->psks) {
+        free(k);
+        return NULL;
+    }
+    if (k)
+        k->loop = l;
+    return k;
+}
+
+int keys_attach(struct keys *k, enum room peer, int fd)
+{
+    static const char *const names[ROOM_COUNT] = {
+#define X(sym, name) name,
+        ROOM_LIST(X)
+#undef X
+    };
+    k->chan[peer] = ipc_open(k->loop, fd, names[peer], &handler, k);
+    return k->chan[peer] ? 0 : -ENOMEM;
+}
+
+struct ipc_chan *keys_channel(struct keys *k, enum room peer)
+{
+    return k->chan[peer];
+}
+
+void keys_free(struct keys *k)
+{
+    if (!k)
+        return;
+    for (int room = 0; room < ROOM_COUNT; room++) {
+        ipc_close(k->chan[room]);
+        k->chan[room] = NULL;
+    }
+    forget_installs(k);
+    forget_ike(k);
+    psk_store_free(k->psks);
+    free(k->kes.slots);
+    free(k->ikes.slots);
+    free(k->installs.slots);
+    free(k);
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys process: no core dumps, no debugger, locked memory for OpenSSL's private values, then the loop.
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <openssl/crypto.h>
+
+#include "ctrl/keys/keys.h"
+#include "ctrl/lib/log.h"
+
+enum { SECURE_HEAP = 4 << 20, SECURE_CELL = 32 };
+
+static struct keys *self;
+
+static void to_ctl(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+{
+    struct msg_LOG m = {.room = ROOM_KEYS, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
+    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    ipc_send(keys_channel(self, ROOM_CTL), MSG_LOG, &m);
+}
+
+int keys_main(const struct child_env *env)
+{
+    static const enum room peers[] = {ROOM_CTL, ROOM_IKE, ROOM_PATH, ROOM_SUPER};
+    log_set_process("keys");
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_CELL);
+    struct loop *l = loop_new();
+    struct keys *k = l ? keys_new(l) : NULL;
+    int rc = k ? 0 : -1;
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
+        if (env->chan[peers[i]] >= 0)
+            rc = keys_attach(k, peers[i], env->chan[peers[i]]);
+    if (!rc) {
+        self = k;
+        log_set_sink(to_ctl);
+        ipc_send(keys_channel(k, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_KEYS});
+        rc = loop_run(l);
+    }
+    log_set_sink(NULL);
+    keys_free(k);
+    if (l)
+        loop_free(l);
+    return rc ? 1 : 0;
+}

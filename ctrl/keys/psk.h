@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared secrets by name, and which of them serve for two identities (charon's rules: the best owner match wins).
+#ifndef CTRL_KEYS_PSK_H
+#define CTRL_KEYS_PSK_H
+
+#include "ctrl/ike/identity.h"
+#include "espalier/error.h"
+
+enum { PSK_MAX = 512, PSK_OWNERS_MAX = 16, PSK_TRIES = 8 };
+
+struct psk_store;
+struct psk_store *psk_store_new(void);
+void psk_store_free(struct psk_store *s);
+// Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
+int psk_load(struct psk_store *s, const char *name, const char *type, struct slice data, struct slice owners,
+             struct esp_error *err);
+bool psk_unload(struct psk_store *s, const char *name);
+void psk_clear(struct psk_store *s);
+void psk_names(const struct psk_store *s, void (*f)(void *ctx, const char *name), void *ctx);
+// Up to PSK_TRIES secrets for the pair, best match first; by the addresses where no secret names the identities.
+unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
+                  const struct addr *local, const struct addr *remote, struct slice out[PSK_TRIES]);
+
+#endif
