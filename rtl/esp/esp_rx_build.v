@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decapsulation, stage 3: takes the stored beats of each packet together with its verdict, cuts the headers off, aligns the
+// ciphertext to the beats of the AES-GCM core, and takes the ICV out (RFC 4106 section 6). Dropped packets end here.
+//
+// A packet of n beats takes n cycles, without a gap between packets. Each beat waits one cycle for the one behind it, since
+// an aligned beat is cut from two; the ICV is cut from the same pair. Byte n of a packet is byte n modulo KB of the bus.
+// Contract: `room` says that the store behind the core has space for one more beat; the core takes every g_* beat. Beats of
+// packets whose epoch has passed, or that come while `wipe` is set, do not reach the core.
+`default_nettype none
+
+module esp_rx_build #(
+    parameter LANES = 1,
+    parameter LOG2_SA = 10
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+    input  wire                 wipe,
+    input  wire [3:0]           epoch,
+
+    // stored beats
+    input  wire                 b_valid,
+    output wire                 b_take,
+    input  wire [128*LANES-1:0] b_data,
+    input  wire                 b_last,
+    // one job for each packet
+    input  wire                 j_valid,
+    output wire                 j_take,
+    input  wire                 j_open,
+    input  wire [3:0]           j_epoch,
+    input  wire [4:0]           j_words,
+    input  wire [15:0]          j_bytes,
+    input  wire [LOG2_SA-1:0]   j_slot,
+    input  wire [95:0]          j_nonce,
+    input  wire [95:0]          j_aad,
+    input  wire                 j_esn,
+
+    input  wire                 room,
+    output reg                  g_valid,
+    output reg                  g_sop,
+    output reg                  g_eop,
+    output reg  [128*LANES-1:0] g_data,
+    output reg  [6:0]           g_bytes,
+    output reg  [LOG2_SA-1:0]   g_slot,
+    output reg  [95:0]          g_nonce,
+    output reg  [95:0]          g_aad,
+    output reg  [4:0]           g_aad_len,
+    // a beat goes to the core at the next edge
+    output wire                 g_next,
+    output reg                  icv_valid,
+    output reg  [127:0]         icv
+);
+    localparam W = 128 * LANES;
+    localparam KB = 16 * LANES;
+    // words of a beat: 2^LK
+    localparam LK = (LANES == 1) ? 2 : (LANES == 2) ? 3 : 4;
+    localparam [15:0] KB16 = KB;
+
+    // the beat in wait and its packet
+    reg held;
+    reg last;
+    reg first_next;      // the next stored beat opens a packet
+    reg [W-1:0] prev;
+    reg open;
+    reg begun;
+    reg [3:0] pack_epoch;
+    reg [11:0] index;
+    reg [4:0] words;
+    reg [15:0] rest;
+    reg [14:0] icv_word;
+    reg [LOG2_SA-1:0] slot;
+    reg [95:0] nonce;
+    reg [95:0] aad;
+    reg esn;
+
+    wire fire = held && (last || b_valid) && room;
+    assign b_take = b_valid && (!held || fire) && (!first_next || j_valid);
+    assign j_take = b_take && first_next;
+
+    wire live = open && !wipe && pack_epoch == epoch;
+    wire [11:0] first_beat = {7'd0, words >> LK};
+    wire [11:0] icv_beat = {{(LK-3+(12-(15-3))){1'b0}}, icv_word[14:LK]};
+    wire emit = fire && live && index >= first_beat && rest != 16'd0;
+    assign g_next = emit;
+
+    wire [2*W-1:0] pair = {b_data, prev};
+    wire [W-1:0] aligned;
+    wire [127:0] icv_now;
+    esp_rx_shift #(.IN(2*W), .OUT(W), .LS(LK)) cut_data (.d(pair), .words(words[LK-1:0]), .q(aligned));
+    esp_rx_shift #(.IN(2*W), .OUT(128), .LS(LK)) cut_icv (.d(pair), .words(icv_word[LK-1:0]), .q(icv_now));
+
+    always @(posedge clk) begin
+        if (fire)
+            held <= 1'b0;
+        if (b_take) begin
+            held <= 1'b1;
+            last <= b_last;
+            prev <= b_data;
+            first_next <= b_last;
+            index <= index + 12'd1;
+        end
+        if (emit) begin
+            rest <= (rest > KB16) ? rest - KB16 : 16'd0;
+            begun <= 1'b1;
+        end
+        if (j_take) begin
+            index <= 12'd0;
+            begun <= 1'b0;
+            open <= j_open;
+            pack_epoch <= j_epoch;
+            words <= j_words;
+            rest <= j_bytes;
+            icv_word <= {10'd0, j_words} + {1'b0, j_bytes[15:2]};
+            slot <= j_slot;
+            nonce <= j_nonce;
+            aad <= j_aad;
+            esn <= j_esn;
+        end
+
+        g_valid <= emit;
+        if (emit) begin
+            g_sop <= !begun;
+            g_eop <= rest <= KB16;
+            g_data <= aligned;
+            g_bytes <= (rest > KB16) ? KB16[6:0] : rest[6:0];
+            g_slot <= slot;
+            g_nonce <= nonce;
+            g_aad <= aad;
+            g_aad_len <= esn ? 5'd12 : 5'd8;
+        end
+        icv_valid <= fire && live && index == icv_beat;
+        if (fire && live && index == icv_beat)
+            icv <= icv_now;
+
+        if (wipe) begin
+            nonce <= 96'd0;
+            g_nonce <= 96'd0;
+        end
+        if (rst) begin
+            held <= 1'b0;
+            first_next <= 1'b1;
+            g_valid <= 1'b0;
+            icv_valid <= 1'b0;
+        end
+    end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decapsulation, stage 1: collects the first 96 bytes of each outer packet while its beats pass into the store, and turns
+// them into one descriptor: IPv4 (RFC 791) with options skipped, UDP encapsulation (RFC 3948), the ESP header (RFC 4303)
+// and the initialization vector (RFC 4106).
+//
+// Latency 3 cycles from the beat that completes the header (the 96th byte or the packet's last) to `d_valid`; initiation
+// interval 1 packet. Byte n of the packet is byte n modulo KB of the bus. Addresses are in wire order (first octet in
+// bits 7:0), spi, seq and ports are numbers, iv is in wire order.
+// Contract: one descriptor for each packet, in order; d_status is OK, TOO_LONG, TRUNCATED, BAD_IP, FRAGMENT or NOT_ESP;
+// the fields are meaningful only with OK. d_words is the payload's offset in 32-bit words, d_bytes its length without IV
+// and ICV. d_short: the ESP packet's length is impossible (checked after the look-up).
+`default_nettype none
+`include "hw/regs/gen/espalier_card.vh"
+
+module esp_rx_parse #(
+    parameter LANES = 1,
+    parameter MAX_LEN = 9216,
+    parameter TAGW = 16
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+    // a beat is taken
+    input  wire                 s_take,
+    input  wire [128*LANES-1:0] s_data,
+    input  wire                 s_last,
+    input  wire [TAGW-1:0]      s_tag,
+    input  wire [15:0]          s_len,
+
+    output reg                  d_valid,
+    output reg  [TAGW-1:0]      d_tag,
+    output reg  [4:0]           d_status,
+    output reg                  d_udp,
+    output reg  [7:0]           d_tos,
+    output reg  [31:0]          d_src,
+    output reg  [31:0]          d_dst,
+    output reg  [15:0]          d_sport,
+    output reg  [15:0]          d_dport,
+    output reg  [31:0]          d_spi,
+    output reg  [31:0]          d_seq,
+    output reg  [63:0]          d_iv,
+    output reg  [4:0]           d_words,
+    output reg  [15:0]          d_bytes,
+    output reg                  d_short
+);
+    localparam W = 128 * LANES;
+    localparam BEATS = 6 / LANES + (6 % LANES != 0 ? 1 : 0);
+    localparam [15:0] LIMIT = MAX_LEN;
+
+    function [15:0] swap16;
+        input [15:0] v;
+        swap16 = {v[7:0], v[15:8]};
+    endfunction
+
+    function [31:0] swap32;
+        input [31:0] v;
+        swap32 = {v[7:0], v[15:8], v[23:16], v[31:24]};
+    endfunction
+
+    // ---- collect the header -----------------------------------------------------------------------------------------
+    reg [BEATS*W-1:0] head;
+    reg [2:0] beat;
+    reg done;            // the descriptor of the current packet is on its way
+    reg full;            // `head` holds a whole header in this cycle
+    reg [TAGW-1:0] tag;
+    reg [15:0] len;
+    wire complete = s_take && !done && (s_last || beat == BEATS[2:0] - 3'd1);
+    integer i;
+
+    always @(posedge clk) begin
+        full <= complete;
+        if (s_take) begin
+            for (i = 0; i < BEATS; i = i + 1)
+                if (beat == i[2:0] && !done)
+                    head[i*W +: W] <= s_data;
+            if (beat == 3'd0 && !done) begin
+                tag <= s_tag;
+                len <= s_len;
+            end
+            beat <= (s_last || complete) ? 3'd0 : beat + {2'd0, !done};
+            done <= (done || complete) && !s_last;
+        end
+        if (rst) begin
+            full <= 1'b0;
+            beat <= 3'd0;
+            done <= 1'b0;
+        end
+    end
+
+    // ---- fields, and the header checksum in three parts -------------------------------------------------------------
+    wire [3:0] ihl = head[3:0];
+    wire [7:0] proto = head[79:72];
+    wire is_udp = proto == 8'd17;
+    wire [4:0] esp_word = {1'b0, ihl} + (is_udp ? 5'd2 : 5'd0);
+    wire [63:0] udp_head = head[{1'b0, ihl, 5'd0} +: 64];
+    wire [127:0] esp_head = head[{esp_word, 5'd0} +: 128];
+
+    // halves of five words, those inside the header only
+    function [19:0] part_sum;
+        input [159:0] words;
+        input [3:0]   first;
+        input [3:0]   count;
+        integer k;
+        begin
+            part_sum = 20'd0;
+            for (k = 0; k < 5; k = k + 1)
+                if (first + k[3:0] < count)
+                    part_sum = part_sum + {4'd0, words[32*k +: 16]} + {4'd0, words[32*k+16 +: 16]};
+        end
+    endfunction
+
+    reg v1;
+    reg [19:0] sum0, sum1, sum2;
+    reg [3:0] version1, ihl1;
+    reg [7:0] tos1, proto1;
+    reg [15:0] total1, len1, udp_len1, sport1, dport1;
+    reg [15:0] frag1;
+    reg [31:0] src1, dst1, spi1, seq1;
+    reg [63:0] iv1;
+    reg [TAGW-1:0] tag1;
+
+    always @(posedge clk) begin
+        v1 <= full && !rst;
+        if (full) begin
+            sum0 <= part_sum(head[159:0], 4'd0, ihl);
+            sum1 <= part_sum(head[319:160], 4'd5, ihl);
+            sum2 <= part_sum(head[479:320], 4'd10, ihl);
+            version1 <= head[7:4];
+            ihl1 <= ihl;
+            tos1 <= head[15:8];
+            total1 <= swap16(head[31:16]);
+            frag1 <= swap16(head[63:48]);
+            proto1 <= proto;
+            src1 <= head[127:96];
+            dst1 <= head[159:128];
+            sport1 <= swap16(udp_head[15:0]);
+            dport1 <= swap16(udp_head[31:16]);
+            udp_len1 <= swap16(udp_head[47:32]);
+            spi1 <= swap32(esp_head[31:0]);
+            seq1 <= swap32(esp_head[63:32]);
+            iv1 <= esp_head[127:64];
+            tag1 <= tag;
+            len1 <= len;
+        end
+    end
+
+    // ---- verdict ----------------------------------------------------------------------------------------------------
+    wire udp1 = proto1 == 8'd17;
+    wire [15:0] ip_head = {10'd0, ihl1, 2'd0};
+    wire [15:0] room = total1 - ip_head;
+    wire [15:0] esp_len = udp1 ? udp_len1 - 16'd8 : room;
+    wire [21:0] sum = {2'd0, sum0} + {2'd0, sum1} + {2'd0, sum2};
+    wire [16:0] fold = {1'b0, sum[15:0]} + {11'd0, sum[21:16]};
+    wire sum_ok = (fold[15:0] + {15'd0, fold[16]}) == 16'hffff;
+    reg [15:0] status;
+
+    always @* begin
+        status = `ESPC_STATUS_OK;
+        if (len1 > LIMIT)
+            status = `ESPC_STATUS_TOO_LONG;
+        else if (len1 < 16'd20)
+            status = `ESPC_STATUS_TRUNCATED;
+        else if (version1 != 4'd4 || ihl1 < 4'd5)
+            status = `ESPC_STATUS_BAD_IP;
+        else if (len1 < ip_head)
+            status = `ESPC_STATUS_TRUNCATED;
+        else if (!sum_ok || total1 < ip_head)
+            status = `ESPC_STATUS_BAD_IP;
+        else if (total1 > len1)
+            status = `ESPC_STATUS_TRUNCATED;
+        else if (frag1[13] || frag1[12:0] != 13'd0)
+            status = `ESPC_STATUS_FRAGMENT;
+        else if (proto1 != 8'd50 && !udp1)
+            status = `ESPC_STATUS_NOT_ESP;
+        else if (udp1 && (room < 16'd8 || udp_len1 < 16'd8 || udp_len1 > room))
+            status = `ESPC_STATUS_TRUNCATED;
+        // keepalives and what is too short for a header; IKE has a zero where the SPI would be
+        else if (udp1 && (esp_len < 16'd8 || spi1 == 32'd0))
+            status = `ESPC_STATUS_NOT_ESP;
+        else if (esp_len < 16'd8)
+            status = `ESPC_STATUS_TRUNCATED;
+    end
+
+    always @(posedge clk) begin
+        d_valid <= v1 && !rst;
+        if (v1) begin
+            d_tag <= tag1;
+            d_status <= status[4:0];
+            d_udp <= udp1;
+            d_tos <= tos1;
+            d_src <= src1;
+            d_dst <= dst1;
+            d_sport <= sport1;
+            d_dport <= dport1;
+            d_spi <= spi1;
+            d_seq <= seq1;
+            d_iv <= iv1;
+            d_words <= {1'b0, ihl1} + (udp1 ? 5'd6 : 5'd4);
+            d_bytes <= esp_len - 16'd32;
+            d_short <= esp_len < 16'd36 || esp_len[1:0] != 2'd0;
+        end
+    end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// The SA manager: takes SA commands as a stream of 64-bit words, checks them field by field, and works them through the
+// slot ports of the two pipelines, one at a time. Formats and statuses are those of hw/regs/espalier.rdl.
+//
+// An ADD first asks whether the slot is free, then checks the blob, passes the window's seed bits on (inbound) and asks for
+// WRITE; a DELETE is DRAIN, QUERY, CLEAR. An ADD takes the blob's words plus the pipeline's key schedule (about 180 cycles in all).
+// Contract, slot ports: slot_* is stable from valid to done; seeds come right before their WRITE and only for a
+// free slot; `done` is a pulse. Key bytes stay in `slot_blob` only until the command's end, and leave it at once on
+// `wipe`, which also makes the command in work ABORTED. One result of 8 words for each command, in order.
+`default_nettype none
+`include "hw/regs/gen/espalier_card.vh"
+
+module esp_sa #(
+    parameter LOG2_SA = 10
+) (
+    input  wire               clk,
+    input  wire               rst,
+    // keys are being wiped, by whomever; `zeroize` asks for it, `zeroized` says that it is done
+    input  wire               wipe,
+    output reg                zeroize,
+    input  wire               zeroized,
+    output wire               busy,
+
+    input  wire               s_tvalid,
+    output wire               s_tready,
+    input  wire [63:0]        s_tdata,
+    input  wire               s_tlast,
+    output wire               m_tvalid,
+    input  wire               m_tready,
+    output reg  [63:0]        m_tdata,
+    output wire               m_tlast,
+    output wire [15:0]        m_status,
+
+    output wire               tx_valid,
+    input  wire               tx_ready,
+    input  wire               tx_done,
+    input  wire [15:0]        tx_status,
+    input  wire [31:0]        tx_refused,
+    input  wire [63:0]        tx_last_seq,
+    input  wire [63:0]        tx_packets,
+    input  wire [63:0]        tx_bytes,
+    input  wire [63:0]        tx_drops,
+    output wire               rx_valid,
+    input  wire               rx_ready,
+    input  wire               rx_done,
+    input  wire [15:0]        rx_status,
+    input  wire [31:0]        rx_refused,
+    input  wire [63:0]        rx_last_seq,
+    input  wire [63:0]        rx_packets,
+    input  wire [63:0]        rx_bytes,
+    input  wire [63:0]        rx_drops,
+
+    output reg  [2:0]         slot_op,
+    output wire [LOG2_SA-1:0] slot_index,
+    output wire [15:0]        slot_gen,
+    output reg  [8*256-1:0]   slot_blob,
+    output wire [63:0]        slot_limit,
+    output reg                seed_valid,
+    output reg  [3:0]         seed_index,
+    output reg  [63:0]        seed_word
+);
+    localparam [2:0] WRITE = 3'd0, DRAIN = 3'd1, CLEAR = 3'd2, LEASE = 3'd3, QUERY = 3'd4;
+    localparam [3:0] CMD = 4'd0, DECIDE = 4'd1, ASK = 4'd2, WAIT = 4'd3, BLOB = 4'd4, CHECK = 4'd5, FLUSH = 4'd6,
+                     RESULT = 4'd7, WIPING = 4'd8;
+
+    reg [3:0]  state;
+    reg [6:0]  cnt;        // words of the command or the blob so far
+    reg        ended;      // the word with tlast has come
+    reg        whole;      // all eight words of the command have come
+    reg        checked;    // the blob's fields are in order
+    reg [7:0]  op, dir;
+    reg [15:0] gen;
+    reg [31:0] index;
+    reg [63:0] limit;
+    reg [15:0] status;
+    reg [31:0] refused;
+    reg [63:0] last_seq, packets, bytes, drops;
+
+    assign slot_index = index[LOG2_SA-1:0];
+    assign slot_gen = gen;
+    assign slot_limit = limit;
+    assign tx_valid = state == ASK && !dir[0] && !wipe;
+    assign rx_valid = state == ASK && dir[0] && !wipe;
+    wire        taken = dir[0] ? rx_ready : tx_ready;
+    wire        done = dir[0] ? rx_done : tx_done;
+    wire [15:0] got = dir[0] ? rx_status : tx_status;
+
+    assign s_tready = state == CMD || ((state == BLOB || state == FLUSH) && !ended);
+    wire word = s_tvalid && s_tready;
+    assign busy = state != CMD || cnt != 0;
+
+    // ---- the blob's fields -------------------------------------------------------------------------------------------
+    wire inbound = dir[0];
+    wire [31:0]  f_spi = slot_blob[`ESPC_SA_BLOB_SPI_LSB +: 32];
+    wire [25:0]  f_flags_rest = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_OUTER_IPV6_LSB +: 26];
+    wire [31:0]  f_alg = slot_blob[`ESPC_SA_BLOB_ALG_LSB +: 32];
+    wire [31:0]  f_mode = slot_blob[`ESPC_SA_BLOB_MODE_LSB +: 32];
+    wire [127:0] f_key_high = slot_blob[`ESPC_SA_BLOB_KEY_LSB + 128 +: 128];
+    wire [31:0]  f_window = slot_blob[`ESPC_SA_BLOB_WINDOW_LSB +: 32];
+    wire [95:0]  f_src_rest = slot_blob[`ESPC_SA_BLOB_SRC_LSB + 32 +: 96];
+    wire [95:0]  f_dst_rest = slot_blob[`ESPC_SA_BLOB_DST_LSB + 32 +: 96];
+    wire [63:0]  f_seq = slot_blob[`ESPC_SA_BLOB_SEQ_LSB +: 64];
+    wire [63:0]  f_limit = slot_blob[`ESPC_SA_BLOB_SEQ_LIMIT_LSB +: 64];
+    wire [31:0]  f_tfc = slot_blob[`ESPC_SA_BLOB_TFC_LENGTH_LSB +: 32];
+    wire         f_esn = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB];
+    wire bad_seq = inbound ? (!f_esn && f_seq[63:32] != 0) : f_seq == 0;
+
+    reg [15:0] field_status;
+    reg [31:0] field_offset;
+    always @* begin
+        field_status = `ESPC_STATUS_BAD_FIELD;
+        if (f_spi == 0)
+            field_offset = `ESPC_SA_BLOB_SPI_OFFSET;
+        else if (f_flags_rest != 0)
+            field_offset = `ESPC_SA_BLOB_FLAGS_OFFSET;
+        else if (f_alg != `ESPC_SA_ALG_AES128_GCM16 && f_alg != `ESPC_SA_ALG_AES256_GCM16)
+            field_offset = `ESPC_SA_BLOB_ALG_OFFSET;
+        else if (f_mode != `ESPC_SA_MODE_TUNNEL)
+            field_offset = `ESPC_SA_BLOB_MODE_OFFSET;
+        else if (f_alg == `ESPC_SA_ALG_AES128_GCM16 && f_key_high != 0)
+            field_offset = `ESPC_SA_BLOB_KEY_OFFSET;
+        else if (inbound && f_window > 32'd1024)
+            field_offset = `ESPC_SA_BLOB_WINDOW_OFFSET;
+        else if (f_src_rest != 0)
+            field_offset = `ESPC_SA_BLOB_SRC_OFFSET;
+        else if (f_dst_rest != 0)
+            field_offset = `ESPC_SA_BLOB_DST_OFFSET;
+        else if (bad_seq)
+            field_offset = `ESPC_SA_BLOB_SEQ_OFFSET;
+        else if (f_tfc != 0)
+            field_offset = `ESPC_SA_BLOB_TFC_LENGTH_OFFSET;
+        else begin
+            field_offset = 32'd0;
+            field_status = (!inbound && f_limit <= f_seq) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
+        end
+    end
+
+    // ---- the command's own fields --------------------------------------------------------------------------------------
+    wire known = op == `ESPC_SA_OP_ADD || op == `ESPC_SA_OP_DRAIN || op == `ESPC_SA_OP_DELETE
+                 || op == `ESPC_SA_OP_QUERY || (op == `ESPC_SA_OP_LEASE && dir == 8'd0);
+    wire in_range = dir[7:1] == 0 && {{LOG2_SA{1'b0}}, index} >> LOG2_SA == 0;
+
+    always @(posedge clk) begin
+        zeroize <= 1'b0;
+        seed_valid <= 1'b0;
+        if (word) begin
+            ended <= s_tlast;
+            if (!cnt[6])
+                cnt <= cnt + 1'b1;
+        end
+        case (state)
+            CMD: if (word) begin
+                case (cnt[2:0])
+                    3'd0: begin
+                        {index, gen, dir, op} <= s_tdata;
+                        checked <= 1'b0;
+                        refused <= 32'd0;
+                        last_seq <= 64'd0;
+                        packets <= 64'd0;
+                        bytes <= 64'd0;
+                        drops <= 64'd0;
+                    end
+                    3'd4: limit <= s_tdata;
+                    default: ;
+                endcase
+                whole <= cnt == 7'd7;
+                if (cnt == 7'd7 || s_tlast)
+                    state <= DECIDE;
+            end
+            DECIDE: begin
+                cnt <= 7'd0;
+                state <= FLUSH;
+                if (op == `ESPC_SA_OP_FENCE && whole)
+                    status <= `ESPC_STATUS_OK;
+                else if (op == `ESPC_SA_OP_ZEROIZE_ALL && whole) begin
+                    status <= `ESPC_STATUS_OK;
+                    zeroize <= 1'b1;
+                    state <= WIPING;
+                end else if (!known || !whole)
+                    status <= `ESPC_STATUS_BAD_OPCODE;
+                else if (!in_range)
+                    status <= `ESPC_STATUS_BAD_INDEX;
+                else begin
+                    slot_op <= (op == `ESPC_SA_OP_LEASE) ? LEASE
+                               : (op == `ESPC_SA_OP_DRAIN || op == `ESPC_SA_OP_DELETE) ? DRAIN : QUERY;
+                    state <= ASK;
+                end
+            end
+            ASK: if (taken)
+                state <= WAIT;
+            WAIT: if (done) begin
+                status <= got;
+                // an ADD's first question only asks whether the slot is free
+                if (op == `ESPC_SA_OP_ADD && slot_op == QUERY) begin
+                    status <= `ESPC_STATUS_SLOT_BUSY;
+                    state <= (got == `ESPC_STATUS_SA_INVALID) ? BLOB : FLUSH;
+                end else begin
+                    refused <= dir[0] ? rx_refused : tx_refused;
+                    if (slot_op != CLEAR && slot_op != WRITE) begin
+                        last_seq <= dir[0] ? rx_last_seq : tx_last_seq;
+                        packets <= dir[0] ? rx_packets : tx_packets;
+                        bytes <= dir[0] ? rx_bytes : tx_bytes;
+                        drops <= dir[0] ? rx_drops : tx_drops;
+                    end
+                    state <= FLUSH;
+                    if (got == `ESPC_STATUS_OK && op == `ESPC_SA_OP_DELETE && slot_op != CLEAR) begin
+                        slot_op <= (slot_op == DRAIN) ? QUERY : CLEAR;
+                        state <= ASK;
+                    end
+                end
+            end
+            BLOB: begin
+                if (word && !cnt[5] && !cnt[6])
+                    slot_blob[{cnt[4:0], 6'd0} +: 64] <= s_tdata;
+                seed_valid <= word && dir[0] && cnt[6:4] == 3'd2;
+                seed_index <= cnt[3:0];
+                seed_word <= s_tdata;
+                if (!checked && (ended || (word && cnt == 7'd31)))
+                    state <= CHECK;
+                else if (checked && ended) begin
+                    slot_op <= WRITE;
+                    state <= ASK;
+                end
+            end
+            CHECK: begin
+                checked <= 1'b1;
+                status <= field_status;
+                if (field_status == `ESPC_STATUS_BAD_FIELD)
+                    refused <= field_offset;
+                state <= (field_status == `ESPC_STATUS_OK) ? BLOB : FLUSH;
+            end
+            // take what is left of the command
+            FLUSH: if (ended) begin
+                state <= RESULT;
+                cnt <= 7'd0;
+            end
+            WIPING: if (zeroized && !zeroize) begin
+                cnt <= 7'd0;
+                state <= FLUSH;
+            end
+            default: if (m_tready) begin
+                cnt <= cnt + 1'b1;
+                if (cnt[2:0] == 3'd7) begin
+                    state <= CMD;
+                    cnt <= 7'd0;
+                end
+            end
+        endcase
+        if (state == RESULT)
+            slot_blob <= {2048{1'b0}};
+        if (wipe) begin
+            slot_blob <= {2048{1'b0}};
+            seed_word <= 64'd0;
+            // the command in work ends here; CMD and RESULT hold nothing that the pipelines know of
+            if (state == ASK || state == WAIT || state == BLOB || state == CHECK) begin
+                status <= `ESPC_STATUS_ABORTED;
+                refused <= 32'd0;
+                state <= WIPING;
+            end
+        end
+        if (rst) begin
+            state <= CMD;
+            cnt <= 7'd0;
+            ended <= 1'b0;
+            zeroize <= 1'b0;
+            slot_blob <= {2048{1'b0}};
+        end
+    end
+
+    assign m_tvalid = state == RESULT;
+    assign m_tlast = cnt[2:0] == 3'd7;
+    assign m_status = status;
+    always @* begin
+        case (cnt[2:0])
+            3'd0:    m_tdata = last_seq;
+            3'd1:    m_tdata = packets;
+            3'd2:    m_tdata = bytes;
+            3'd3:    m_tdata = drops;
+            3'd4:    m_tdata = {32'd0, refused};
+            default: m_tdata = 64'd0;
+        endcase
+    end
+endmodule
+
+`default_nettype wire

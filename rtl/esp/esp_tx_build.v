@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Encapsulation, stage 4: the beat builder. Joins each packet's job with its beats, cuts the packet to its IP length, adds
+// padding, pad length and next header (RFC 4303 sections 2.4 to 2.6), and feeds the GCM core one beat a cycle with nonce
+// and additional data (RFC 4106 sections 4 and 5).
+//
+// Latency 1 cycle, no cycle lost between packets. The beats of a refused packet, and what follows the IP length, are
+// discarded. Contract: a beat is issued only while `credit` (room behind the core); beats never mix packets; a packet that
+// ends before its length is filled with zeros rather than with its successor.
+`default_nettype none
+
+module esp_tx_build #(
+    parameter LANES = 1,
+    parameter LOG2_SA = 10,
+    parameter W = 128 * LANES
+) (
+    input  wire               clk,
+    input  wire               rst,
+    input  wire               hold,
+    input  wire               scrub,
+    input  wire               credit,
+
+    // one job for each packet; `job_drop`: discard the packet's beats
+    input  wire               job_valid,
+    output wire               job_ready,
+    input  wire               job_drop,
+    input  wire [LOG2_SA-1:0] job_sa,
+    input  wire [31:0]        job_salt,
+    input  wire [31:0]        job_spi,
+    input  wire [63:0]        job_seq,
+    input  wire               job_esn,
+    input  wire [15:0]        job_len,
+    input  wire [15:0]        job_ptlen,
+
+    input  wire               data_valid,
+    output wire               data_ready,
+    input  wire [W-1:0]       data,
+    input  wire               data_last,
+
+    // to the core
+    output reg                in_valid,
+    output reg                in_sop,
+    output reg                in_eop,
+    output reg  [LOG2_SA-1:0] in_sa,
+    output reg  [95:0]        in_nonce,
+    output reg  [127:0]       in_aad,
+    output reg  [4:0]         in_aad_len,
+    output reg  [W-1:0]       in_data,
+    output reg  [6:0]         in_bytes
+);
+    localparam [31:0] BEAT_BYTES = 16 * LANES;
+    localparam [17:0] KB = BEAT_BYTES[17:0];
+    localparam SW = W + 128;
+
+    function [31:0] be32(input [31:0] x);
+        be32 = {x[7:0], x[15:8], x[23:16], x[31:24]};
+    endfunction
+
+    // bytes still to come of data (negative once the trailer has begun) and of plaintext
+    reg                mid, got_last, skip;
+    reg  signed [17:0] left_data_r;
+    reg         [17:0] left_r;
+    wire signed [17:0] left_data = mid ? left_data_r : $signed({2'b00, job_len});
+    wire        [17:0] left = mid ? left_r : {2'b00, job_ptlen};
+
+    wire discard = skip || (job_valid && job_drop);
+    wire wants = left_data > 0 && !got_last;
+    wire issue = job_valid && !job_drop && !skip && credit && !hold && (!wants || data_valid);
+    wire eop = left <= KB;
+    wire pop = issue && wants;
+    assign data_ready = discard ? !hold : pop;
+    wire last_now = data_valid && data_ready && data_last;
+    // a refused packet's job goes with its last beat
+    assign job_ready = job_drop ? (last_now && !skip) : (issue && eop);
+
+    // data up to the IP length, then 1, 2, 3, pad length, 4
+    wire [15:0] pad_wide = job_ptlen - job_len - 16'd2;
+    wire [1:0]  pad = pad_wide[1:0];
+    reg  [39:0] trailer;
+    always @* begin
+        case (pad)
+            2'd0:    trailer = 40'h0000000400;
+            2'd1:    trailer = 40'h0000040101;
+            2'd2:    trailer = 40'h0004020201;
+            default: trailer = 40'h0403030201;
+        endcase
+    end
+    wire [W-1:0]  mask = (left_data >= $signed(KB)) ? {W{1'b1}}
+                         : (left_data <= 0) ? {W{1'b0}} : ~({W{1'b1}} << {left_data[6:0], 3'd0});
+    wire          has_trailer = left_data < $signed(KB) && left_data > -18'sd8;
+    wire signed [17:0] at = left_data + 18'sd8;
+    wire [SW-1:0] placed = {{SW-40{1'b0}}, trailer} << {at[6:0], 3'd0};
+    wire [W-1:0]  text = ((wants ? data : {W{1'b0}}) & mask) | (has_trailer ? placed[W+63:64] : {W{1'b0}});
+
+    always @(posedge clk) begin
+        in_valid <= issue && !rst;
+        if (issue) begin
+            in_sop <= !mid;
+            in_eop <= eop;
+            in_sa <= job_sa;
+            in_nonce <= {be32(job_seq[31:0]), be32(job_seq[63:32]), job_salt};
+            in_aad <= job_esn ? {32'd0, be32(job_seq[31:0]), be32(job_seq[63:32]), be32(job_spi)}
+                              : {64'd0, be32(job_seq[31:0]), be32(job_spi)};
+            in_aad_len <= job_esn ? 5'd12 : 5'd8;
+            in_data <= text;
+            in_bytes <= eop ? left[6:0] : KB[6:0];
+            left_data_r <= left_data - $signed(KB);
+            left_r <= left - KB;
+            mid <= !eop;
+        end else if (scrub) begin
+            in_nonce <= 96'd0;
+            in_data <= {W{1'b0}};
+        end
+        // a packet longer than its job leaves beats behind
+        if (issue)
+            got_last <= !eop && (got_last || last_now);
+        if (skip)
+            skip <= !last_now;
+        else if (issue && eop)
+            skip <= !got_last && !last_now;
+        if (rst) begin
+            mid <= 1'b0;
+            got_last <= 1'b0;
+            skip <= 1'b0;
+        end
+    end
+
+    /* verilator lint_off UNUSED */ // bits that the shifts never reach
+    wire unused = &{1'b0, pad_wide[15:2], at[17:7], placed[SW-1:W+64], placed[63:0]};
+    /* verilator lint_on UNUSED */
+endmodule
+
+`default_nettype wire
