@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+// Namespaces, daemons and their configuration for the system tests and the demo.
+#include "tests/system/harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char log_path[160] = "/dev/null";
+
+uint64_t mono_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+bool complain(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "    ");
+    vfprintf(stderr, fmt, ap);
+    fprintf(stderr, "\n");
+    va_end(ap);
+    return false;
+}
+
+static int run(char *buf, size_t size, const char *cmd)
+{
+    char line[4096];
+    size_t n = 0;
+    snprintf(line, sizeof(line), "{ %s ; } 2>>%s", cmd, log_path);
+    FILE *f = popen(line, "r");
+    if (!f)
+        return 127;
+    if (buf) {
+        n = fread(buf, 1, size - 1, f);
+        buf[n] = 0;
+    }
+    while (fread(line, 1, sizeof(line), f) > 0)
+        ;
+    int rc = pclose(f);
+    return WIFEXITED(rc) ? WEXITSTATUS(rc) : 128 + WTERMSIG(rc);
+}
+
+int sh(const char *fmt, ...)
+{
+    char cmd[3600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(cmd, sizeof(cmd), fmt, ap);
+    va_end(ap);
+    return run(NULL, 0, cmd);
+}
+
+int sh_read(char *buf, size_t size, const char *fmt, ...)
+{
+    char cmd[3600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(cmd, sizeof(cmd), fmt, ap);
+    va_end(ap);
+    return run(buf, size, cmd);
+}
+
+bool enter_ns(const char *ns)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "/run/netns/%s", ns);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && setns(fd, CLONE_NEWNET) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+pid_t spawn(const char *log, const char *ns, char *const argv[])
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (fd >= 0) {
+        dup2(fd, 1);
+        dup2(fd, 2);
+    }
+    int null = open("/dev/null", O_RDONLY);
+    dup2(null, 0);
+    if (ns && !enter_ns(ns)) {
+        fprintf(stderr, "cannot enter namespace %s: %s\n", ns, strerror(errno));
+        _exit(126);
+    }
+    execvp(argv[0], argv);
+    fprintf(stderr, "cannot run %s: %s\n", argv[0], strerror(errno));
+    _exit(127);
+}
+
+bool stop(pid_t *pid, int sig, int timeout_ms)
+{
+    int status = 0;
+    if (*pid <= 0)
+        return true;
+    kill(*pid, sig);
+    for (int i = 0; i < timeout_ms / 5; i++) {
+        if (waitpid(*pid, &status, WNOHANG) == *pid) {
+            *pid = 0;
+            return (WIFEXITED(status) && WEXITSTATUS(status) == 0) || (WIFSIGNALED(status) && WTERMSIG(status) == sig);
+        }
+        usleep(5000);
+    }
+    kill(*pid, SIGKILL);
+    waitpid(*pid, &status, 0);
+    *pid = 0;
+    return false;
+}
+
+bool wait_for(bool (*cond)(void *), void *ctx, int timeout_ms)
+{
+    uint64_t end = mono_us() + (uint64_t)timeout_ms * 1000;
+    do {
+        if (cond(ctx))
+            return true;
+        usleep(10000);
+    } while (mono_us() < end);
+    return cond(ctx);
+}
+
+const char *bin_dir(void)
+{
+    static char path[512];
+    if (!path[0]) {
+        const char *env = getenv("ESPALIER_BIN");
+        ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+        if (env) {
+            snprintf(path, sizeof(path), "%s", env);
+        } else if (n > 0) { // build/tests/x -> build/bin
+            path[n] = 0;
+            for (int i = 0; i < 2 && strrchr(path, '/'); i++)
+                *strrchr(path, '/') = 0;
+            strcat(path, "/bin");
+        }
+    }
+    return path;
+}
+
+// ---- the lab
+
+static void site_init(struct lab *l, struct site *s, const char *prefix, const char *name, int n)
+{
+    snprintf(s->name, sizeof(s->name), "%s", name);
+    snprintf(s->ns, sizeof(s->ns), "%.12s_%.8s", prefix, name);
+    snprintf(s->dir, sizeof(s->dir), "%.80s/%s", l->dir, name);
+    snprintf(s->outer, sizeof(s->outer), "10.10.0.%d", n);
+    snprintf(s->inner, sizeof(s->inner), "10.%d.0.1", n);
+    snprintf(s->subnet, sizeof(s->subnet), "10.%d.0.0/16", n);
+    snprintf(s->id, sizeof(s->id), "%s.example", name);
+    mkdir(s->dir, 0755);
+}
+
+static bool site_up(struct site *s)
+{
+    return sh("ip netns del %s; ip netns add %s && ip -n %s link set lo up && ip -n %s addr add %s/32 dev lo", s->ns, s->ns, s->ns,
+              s->ns, s->inner) == 0;
+}
+
+bool lab_up(struct lab *l, const char *prefix)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct site *w = &l->west, *e = &l->east;
+    memset(l, 0, sizeof(*l));
+    snprintf(l->dir, sizeof(l->dir), "%.60s/espalier-%.12s-XXXXXX", tmp ? tmp : "/tmp", prefix);
+    if (!mkdtemp(l->dir))
+        return complain("cannot make %s: %s", l->dir, strerror(errno));
+    chmod(l->dir, 0755); // tcpdump drops its rights
+    snprintf(log_path, sizeof(log_path), "%s/commands.log", l->dir);
+    snprintf(l->card_dir, sizeof(l->card_dir), "%s/pci", l->dir);
+    site_init(l, w, prefix, "west", 1);
+    site_init(l, e, prefix, "east", 2);
+    l->keep = getenv("ESPALIER_KEEP") != NULL;
+    if (!site_up(w) || !site_up(e))
+        return complain("cannot make network namespaces (root, or unshare -Urnm, is needed); see %s", log_path);
+    if (sh("ip link add outer netns %s type veth peer name outer netns %s", w->ns, e->ns))
+        return complain("cannot make the link; see %s", log_path);
+    for (int i = 0; i < 2; i++) {
+        struct site *s = i ? e : w, *o = i ? w : e;
+        // in clear everything would get through by this route: only IPsec policy stands in its way
+        if (sh("ip -n %s addr add %s/24 dev outer && ip -n %s link set outer up && ip -n %s route add %s via %s src %s && "
+               "ip netns exec %s sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; "
+               "echo 0 >/proc/sys/net/ipv4/conf/outer/rp_filter'",
+               s->ns, s->outer, s->ns, s->ns, o->subnet, o->outer, s->inner, s->ns))
+            return complain("cannot configure %s; see %s", s->ns, log_path);
+    }
+    return true;
+}
+
+void lab_down(struct lab *l)
+{
+    stop(&l->west.capture, SIGINT, 2000);
+    stop(&l->east.capture, SIGINT, 2000);
+    stop(&l->west.daemon, SIGTERM, 4000);
+    stop(&l->east.daemon, SIGTERM, 4000);
+    stop(&l->card, SIGTERM, 4000);
+    sh("ip netns del %s; ip netns del %s", l->west.ns, l->east.ns);
+    if (l->keep)
+        fprintf(stderr, "    kept: %s\n", l->dir);
+    else if (l->dir[0])
+        run(NULL, 0, strcat(strcpy((char[200]){0}, "rm -rf "), l->dir));
+    snprintf(log_path, sizeof(log_path), "/dev/null");
+}
+
+// ---- configuration
+
+static bool write_file(const char *path, const char *fmt, ...)
+{
+    va_list ap;
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return complain("cannot write %s: %s", path, strerror(errno));
+    va_start(ap, fmt);
+    vfprintf(f, fmt, ap);
+    va_end(ap);
+    return fclose(f) == 0;
+}
+
+static bool write_swanctl(const struct site *s, const struct site *peer, const struct tunnel_options *o)
+{
+    char path[160], offload[64] = "";
+    if (o->hw_offload)
+        snprintf(offload, sizeof(offload), "hw_offload = %s", o->hw_offload);
+    if (sh("mkdir -p %s/swanctl/conf.d %s/swanctl/x509 %s/run", s->dir, s->dir, s->dir))
+        return complain("cannot make %s/swanctl", s->dir);
+    snprintf(path, sizeof(path), "%s/swanctl/swanctl.conf", s->dir);
+    return write_file(path,
+                      "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = %s\n    proposals = %s\n"
+                      "    mobike = no\n    encap = %s\n    dpd_delay = %s\n"
+                      "    local {\n      auth = psk\n      id = %s\n    }\n    remote {\n      auth = psk\n      id = %s\n    }\n"
+                      "    children {\n      net {\n        local_ts = %s\n        remote_ts = %s\n        esp_proposals = %s\n"
+                      "        mode = tunnel\n        rekey_time = 0\n        start_action = %s\n        %s\n      }\n    }\n  }\n}\n"
+                      "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = \"%s\"\n  }\n}\n",
+                      s->outer, peer->outer, o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->encap ? "yes" : "no",
+                      o->dpd_delay ? o->dpd_delay : "0", s->id, peer->id, s->subnet, peer->subnet, o->esp ? o->esp : "aes256gcm16",
+                      o->start_action ? o->start_action : "none", s->charon ? "" : offload, o->psk ? o->psk : "a shared secret of the lab");
+}
+
+struct ready {
+    struct site *s;
+    char path[200];
+};
+
+static bool socket_there(void *ctx)
+{
+    struct ready *r = ctx;
+    struct stat st;
+    return stat(r->path, &st) == 0 || waitpid(r->s->daemon, NULL, WNOHANG) != 0;
+}
+
+static bool load(struct site *s)
+{
+    struct ready r = {.s = s};
+    struct stat st;
+    char out[4096];
+    snprintf(r.path, sizeof(r.path), "%s/vici", s->dir);
+    wait_for(socket_there, &r, 15000);
+    if (stat(r.path, &st) < 0)
+        return complain("%s: the daemon does not serve %s; see %s/daemon.log", s->name, r.path, s->dir);
+    if (swanctl(s, out, sizeof(out), "--load-all --noprompt"))
+        return complain("%s: swanctl --load-all failed:\n%s", s->name, out);
+    return true;
+}
+
+bool have_swanctl(void)
+{
+    return access("/usr/sbin/swanctl", X_OK) == 0;
+}
+
+bool have_strongswan(void)
+{
+    return have_swanctl() && access("/usr/lib/ipsec/charon", X_OK) == 0 &&
+           access("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so", R_OK) == 0;
+}
+
+int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
+{
+    char args[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(args, sizeof(args), fmt, ap);
+    va_end(ap);
+    return sh_read(buf, size, "SWANCTL_DIR=%s/swanctl STRONGSWAN_CONF=%s/client.conf ip netns exec %s /usr/sbin/swanctl %s --uri unix://%s/vici 2>&1",
+                   s->dir, s->dir, s->ns, args, s->dir);
+}
+
+bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o, char *const extra[])
+{
+    char program[600], vici[200], run_dir[200], log[200], client[200];
+    char *argv[32] = {program, "--vici", vici, "--run-dir", run_dir};
+    int n = 5;
+    (void)l;
+    s->charon = false;
+    snprintf(program, sizeof(program), "%s/espalierd", bin_dir());
+    snprintf(vici, sizeof(vici), "unix://%s/vici", s->dir);
+    snprintf(run_dir, sizeof(run_dir), "%s/run", s->dir);
+    snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
+    snprintf(client, sizeof(client), "%s/client.conf", s->dir);
+    if (!write_swanctl(s, peer, o) || !write_file(client, "swanctl { }\n"))
+        return false;
+    for (int i = 0; extra && extra[i] && n < 31; i++)
+        argv[n++] = extra[i];
+    s->daemon = spawn(log, s->ns, argv);
+    return load(s);
+}
+
+bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o)
+{
+    char path[200], log[200], cmd[400];
+    (void)l;
+    s->charon = true;
+    snprintf(path, sizeof(path), "%s/client.conf", s->dir);
+    snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
+    if (!write_swanctl(s, peer, o) ||
+        !write_file(path,
+                    "charon {\n  load = random nonce pem openssl kdf drbg gcm aes sha2 hmac curve25519 kernel-libipsec kernel-netlink "
+                    "socket-default vici updown counters\n  threads = 16\n  install_virtual_ip = no\n"
+                    "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n"
+                    "  plugins { vici { socket = unix://%s/vici } }\n}\nswanctl { }\n",
+                    s->dir, s->dir))
+        return false;
+    // /run is private: charon's pid file would clash with another charon's
+    snprintf(cmd, sizeof(cmd), "mount -t tmpfs none /run; STRONGSWAN_CONF=%s exec /usr/lib/ipsec/charon", path);
+    char *argv[] = {"unshare", "-m", "sh", "-c", cmd, NULL};
+    s->daemon = spawn(log, s->ns, argv);
+    return load(s);
+}
+
+static bool card_ready(void *ctx)
+{
+    struct lab *l = ctx;
+    char path[300];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/devices/0000:01:00.0/vfio-user.sock", l->card_dir);
+    return stat(path, &st) == 0 || waitpid(l->card, NULL, WNOHANG) != 0;
+}
+
+bool card_start(struct lab *l, const char *extra)
+{
+    char program[600], log[200], cmd[1200];
+    snprintf(program, sizeof(program), "%s/espalier-card", bin_dir());
+    snprintf(log, sizeof(log), "%s/card.log", l->dir);
+    snprintf(cmd, sizeof(cmd), "exec %s --dir %s %s", program, l->card_dir, extra ? extra : "");
+    char *argv[] = {"sh", "-c", cmd, NULL};
+    l->card = spawn(log, NULL, argv);
+    if (!wait_for(card_ready, l, 15000) || kill(l->card, 0) < 0)
+        return complain("the card does not come up; see %s", log);
+    return true;
+}
+
+uint64_t number_after(const char *text, const char *name, uint64_t fallback)
+{
+    for (const char *at = strstr(text, name); at; at = strstr(at + 1, name)) {
+        const char *p = at + strlen(name);
+        if (at > text && (at[-1] == '_' || at[-1] == '-' || (at[-1] >= 'a' && at[-1] <= 'z') || (at[-1] >= 'A' && at[-1] <= 'Z')))
+            continue; // the tail of a longer name
+        size_t skip = strspn(p, " \":=");
+        if (skip && p[skip] >= '0' && p[skip] <= '9')
+            return strtoull(p + skip, NULL, 10);
+    }
+    return fallback;
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# The demo and the tests with real daemons in network namespaces.
+HARNESS := $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/harness.c tests/system/traffic.c tests/system/wire.c)
+SYSTEM_TESTS := $(BUILD)/tests/system_tunnel $(BUILD)/tests/system_card
+
+$(BUILD)/tests/demo: $(BUILD)/obj/tests/system/demo.o $(HARNESS)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^
+$(BUILD)/tests/system_%: $(BUILD)/obj/tests/system/test_%.o $(HARNESS)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
+
+.PHONY: system-tests
+system-tests: $(SYSTEM_TESTS) $(BUILD)/tests/demo

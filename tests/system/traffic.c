@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Traffic between the two sites: ping, a file over TCP that is compared byte by byte, and a numbered UDP stream that
+// shows how long nothing came through.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/system/harness.h"
+
+bool ping(struct lab *l, struct site *from, struct site *to, int count)
+{
+    (void)l;
+    return sh("ip netns exec %s ping -q -c %d -i 0.05 -W 2 -I %s %s", from->ns, count, from->inner, to->inner) == 0;
+}
+
+static int listener(const char *addr, uint16_t port, int type)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1, size = 4 << 20;
+    inet_pton(AF_INET, addr, &a.sin_addr);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || (type == SOCK_STREAM && listen(fd, 1) < 0)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int dial(const char *from, const char *to, uint16_t port, int type)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET}, b = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    inet_pton(AF_INET, from, &a.sin_addr);
+    inet_pton(AF_INET, to, &b.sin_addr);
+    for (int i = 0; i < 50; i++) {
+        if (i == 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+            break;
+        if (connect(fd, (struct sockaddr *)&b, sizeof(b)) == 0)
+            return fd;
+        usleep(100000);
+    }
+    close(fd);
+    return -1;
+}
+
+// The file's content: the same on both sides from its position alone.
+static uint8_t octet_at(uint64_t at)
+{
+    uint64_t x = (at / 8 + 1) * 0x9e3779b97f4a7c15u;
+    x ^= x >> 29;
+    return (uint8_t)(x >> (at % 8 * 8));
+}
+
+struct progress {
+    volatile uint64_t received;
+    volatile int wrong, done;
+};
+
+static void receive_file(struct site *to, size_t bytes, struct progress *pr)
+{
+    static uint8_t buf[65536];
+    int ls = enter_ns(to->ns) ? listener(to->inner, 7001, SOCK_STREAM) : -1;
+    int fd = ls >= 0 ? accept(ls, NULL, NULL) : -1;
+    while (fd >= 0 && pr->received < bytes) {
+        ssize_t n = read(fd, buf, sizeof(buf));
+        if (n <= 0)
+            break;
+        for (ssize_t i = 0; i < n; i++)
+            pr->wrong |= buf[i] != octet_at(pr->received + (uint64_t)i);
+        pr->received += (uint64_t)n;
+    }
+    pr->done = 1;
+    _exit(0);
+}
+
+static void send_file(struct site *from, struct site *to, size_t bytes)
+{
+    static uint8_t buf[16384];
+    int fd = enter_ns(from->ns) ? dial(from->inner, to->inner, 7001, SOCK_STREAM) : -1;
+    for (uint64_t at = 0; fd >= 0 && at < bytes;) {
+        size_t n = bytes - at < sizeof(buf) ? bytes - at : sizeof(buf);
+        for (size_t i = 0; i < n; i++)
+            buf[i] = octet_at(at + i);
+        ssize_t w = write(fd, buf, n);
+        if (w <= 0)
+            break;
+        at += (uint64_t)w;
+    }
+    if (fd >= 0)
+        shutdown(fd, SHUT_WR);
+    sleep(1);
+    _exit(0);
+}
+
+bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms, void (*half_way)(void *), void *ctx)
+{
+    struct progress *pr = mmap(NULL, sizeof(*pr), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint64_t end = mono_us() + (uint64_t)timeout_ms * 1000;
+    pid_t rx, tx;
+    (void)l;
+    if (pr == MAP_FAILED)
+        return complain("out of memory");
+    if ((rx = fork()) == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        receive_file(to, bytes, pr);
+    }
+    usleep(50000);
+    if ((tx = fork()) == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        send_file(from, to, bytes);
+    }
+    while (!pr->done && mono_us() < end) {
+        if (half_way && pr->received >= bytes / 2) {
+            half_way(ctx);
+            half_way = NULL;
+        }
+        usleep(1000);
+    }
+    bool ok = pr->received == bytes && !pr->wrong;
+    if (!ok)
+        complain("file %s -> %s: %llu of %zu bytes came%s", from->name, to->name, (unsigned long long)pr->received, bytes,
+                 pr->wrong ? ", and they are wrong" : "");
+    stop(&tx, SIGKILL, 100);
+    stop(&rx, SIGKILL, 100);
+    munmap(pr, sizeof(*pr));
+    return ok;
+}
+
+// ---- the numbered stream
+
+#define PROBE_MAX (1u << 20)
+struct probe_shared {
+    volatile uint64_t sent, received, repeated, last_us, max_gap_us;
+    volatile int stop;
+    uint8_t seen[PROBE_MAX / 8];
+};
+static struct probe_shared *shared;
+
+static void probe_receive(struct site *to)
+{
+    int fd = enter_ns(to->ns) ? listener(to->inner, 7002, SOCK_DGRAM) : -1;
+    uint32_t n;
+    while (fd >= 0 && read(fd, &n, sizeof(n)) == sizeof(n)) {
+        uint64_t now = mono_us();
+        if (n >= PROBE_MAX)
+            continue;
+        if (shared->seen[n / 8] & 1u << n % 8)
+            shared->repeated++;
+        shared->seen[n / 8] |= (uint8_t)(1u << n % 8);
+        if (shared->received && now - shared->last_us > shared->max_gap_us)
+            shared->max_gap_us = now - shared->last_us;
+        shared->last_us = now;
+        shared->received++;
+    }
+    _exit(1);
+}
+
+static void probe_send(struct site *from, struct site *to, unsigned interval_us)
+{
+    int fd = enter_ns(from->ns) ? dial(from->inner, to->inner, 7002, SOCK_DGRAM) : -1;
+    struct timespec next;
+    clock_gettime(CLOCK_MONOTONIC, &next);
+    for (uint32_t n = 0; fd >= 0 && n < PROBE_MAX && !shared->stop; n++) {
+        if (write(fd, &n, sizeof(n)) == sizeof(n))
+            shared->sent++;
+        next.tv_nsec += interval_us * 1000L;
+        if (next.tv_nsec >= 1000000000L) {
+            next.tv_nsec -= 1000000000L;
+            next.tv_sec++;
+        }
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+    }
+    _exit(0);
+}
+
+bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site *to, unsigned interval_us)
+{
+    (void)l;
+    if (!shared)
+        shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return complain("out of memory");
+    memset(shared, 0, sizeof(*shared));
+    if ((p->rx = fork()) == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        probe_receive(to);
+    }
+    usleep(50000);
+    if ((p->tx = fork()) == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        probe_send(from, to, interval_us);
+    }
+    return true;
+}
+
+bool probe_stop(struct probe *p, struct probe_result *r)
+{
+    shared->stop = 1;
+    usleep(100000);
+    waitpid(p->tx, NULL, 0);
+    usleep(500000); // what is still under way
+    stop(&p->rx, SIGKILL, 500);
+    *r = (struct probe_result){shared->sent, shared->received, shared->repeated, shared->max_gap_us};
+    return r->sent > 0;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a capture from the link between the sites and says what was on it: ESP packets with a (destination, SPI, sequence)
+// seen before, and packets of the inner networks in clear. Both must be zero, always.
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/system/harness.h"
+
+bool capture_start(struct lab *l, struct site *s, const char *path)
+{
+    char log[200], err[4096];
+    char *argv[] = {"tcpdump", "-i", "outer", "-U", "-s", "0", "-B", "16384", "-Z", "root", "-w", (char *)path, NULL};
+    snprintf(log, sizeof(log), "%s/tcpdump-%s.log", l->dir, s->name);
+    unlink(log);
+    s->capture = spawn(log, s->ns, argv);
+    for (int i = 0; i < 300; i++) {
+        if (sh_read(err, sizeof(err), "cat %s", log) == 0 && strstr(err, "listening on"))
+            return true;
+        usleep(10000);
+    }
+    return complain("tcpdump does not start; see %s", log);
+}
+
+bool capture_stop(struct site *s)
+{
+    usleep(300000); // the kernel's buffer
+    return stop(&s->capture, SIGINT, 3000);
+}
+
+struct key {
+    uint32_t dst, spi, seq;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct key));
+}
+
+struct reader_state {
+    struct wire *w;
+    struct key *keys;
+    size_t count, cap;
+};
+
+static uint32_t be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static void note_esp(struct reader_state *r, const uint8_t *ip, const uint8_t *esp)
+{
+    if (r->count == r->cap) {
+        r->cap = r->cap ? 2 * r->cap : 4096;
+        r->keys = realloc(r->keys, r->cap * sizeof(*r->keys));
+        if (!r->keys)
+            abort();
+    }
+    r->keys[r->count++] = (struct key){be32(ip + 16), be32(esp), be32(esp + 4)};
+    r->w->esp++;
+}
+
+static bool inner_net(const uint8_t *addr)
+{
+    return addr[0] == 10 && (addr[1] == 1 || addr[1] == 2);
+}
+
+static void packet(struct reader_state *r, const uint8_t *p, uint32_t len)
+{
+    r->w->packets++;
+    if (len < 14 + 20 || p[12] != 0x08 || p[13] != 0x00)
+        return; // ARP and the like
+    const uint8_t *ip = p + 14, *l4 = ip + 4 * (ip[0] & 15);
+    uint32_t left = len - 14 - 4u * (ip[0] & 15);
+    if (inner_net(ip + 12) || inner_net(ip + 16)) {
+        r->w->plaintext++;
+    } else if (ip[9] == 50 && left >= 8) {
+        note_esp(r, ip, l4);
+        r->w->esp_bytes += left;
+    } else if (ip[9] == 17 && left >= 16) {
+        unsigned sport = l4[0] << 8 | l4[1], dport = l4[2] << 8 | l4[3];
+        if ((sport == 4500 || dport == 4500) && be32(l4 + 8) != 0) {
+            note_esp(r, ip, l4 + 8);
+            r->w->esp_bytes += left - 8;
+        } else if (sport == 500 || dport == 500 || sport == 4500 || dport == 4500) {
+            r->w->ike++;
+        }
+    }
+}
+
+bool wire_check(const char *pcap, struct wire *w)
+{
+    static uint8_t buf[262144];
+    struct reader_state r = {.w = w};
+    uint32_t head[6], rec[4];
+    FILE *f = fopen(pcap, "rb");
+    memset(w, 0, sizeof(*w));
+    if (!f || fread(head, sizeof(head), 1, f) != 1 || (head[0] != 0xa1b2c3d4 && head[0] != 0xa1b23c4d) || head[5] != 1) {
+        if (f)
+            fclose(f);
+        return complain("%s is not an Ethernet capture of this machine's byte order", pcap);
+    }
+    while (fread(rec, sizeof(rec), 1, f) == 1 && rec[2] <= sizeof(buf) && fread(buf, 1, rec[2], f) == rec[2])
+        packet(&r, buf, rec[2]);
+    fclose(f);
+    qsort(r.keys, r.count, sizeof(*r.keys), by_key);
+    for (size_t i = 0; i < r.count; i++) {
+        bool first = i == 0;
+        if (!first && !memcmp(&r.keys[i], &r.keys[i - 1], sizeof(*r.keys)))
+            w->repeated++;
+        if (first || r.keys[i].dst != r.keys[i - 1].dst || r.keys[i].spi != r.keys[i - 1].spi)
+            w->spis++;
+    }
+    free(r.keys);
+    return true;
+}
