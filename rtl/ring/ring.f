@@ -1,0 +1,10 @@
+rtl/ring/ring_queue.v
+rtl/ring/ring_queues.v
+rtl/ring/ring_fetch.v
+rtl/ring/ring_dispatch.v
+rtl/ring/ring_align.v
+rtl/ring/ring_out.v
+rtl/ring/ring_sa.v
+rtl/ring/ring_read.v
+rtl/ring/ring_write.v
+rtl/ring/ring_engine.v
