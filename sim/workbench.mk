@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# espalier-sim, the workbench: Verilated AES-GCM cores and ESP pipelines, and the C program around them.
+WB_VL = $(BUILD)/vl
+WB_CXX = $(RTL_OBJCACHE) $(CXX) $(CPPFLAGS) -std=c++17 $(RTL_CXXFLAGS) $(SANFLAGS)
+WB_PIPE_F := rtl/gcm/gcm.f rtl/esp/esp.f
+WB_PIPE_SRCS := $(call rtl_sources,$(WB_PIPE_F))
+WB_PIPE_FLAGS := $(call rtl_includes,$(WB_PIPE_F)) -I. -Wno-fatal --trace-fst
+
+# ---- Verilated models
+$(eval $(call verilated,gcm_pair_model,gcm_pair,sim/workbench/gcm_pair.v $(call rtl_sources,rtl/gcm/gcm.f),$(call rtl_includes,rtl/gcm/gcm.f)))
+$(foreach l,1 4,$(eval $(call verilated,pipe_l$(l),esp_pipe,$(WB_PIPE_SRCS),$(WB_PIPE_FLAGS) -GLANES=$(l))))
+
+$(BUILD)/obj/sim/gcm_model.o: sim/gcm_model.cpp $(WB_VL)/gcm_pair_model/libgcm_pair_model.a
+	@mkdir -p $(@D)
+	@echo "  CXX     $<"
+	@$(WB_CXX) -isystem $(WB_VL)/gcm_pair_model -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/sim/pipe_model_l%.o: sim/pipe_model.cpp $(WB_VL)/pipe_l%/libpipe_l%.a
+	@mkdir -p $(@D)
+	@echo "  CXX     $< ($* lanes)"
+	@$(WB_CXX) -isystem $(WB_VL)/pipe_l$* -DPIPE_LANES=$* -DPIPE_CLASS=pipe_l$* -DPIPE_OPS=pipe_ops_l$* \
+	    -DPIPE_HEADER='"pipe_l$*.h"' -MMD -MP -c -o $@ $<
+
+# Verilator's own run-time, with FST tracing, once for all models of the workbench
+WB_RUNTIME := $(patsubst %,$(BUILD)/obj/sim/runtime/%.o,verilated verilated_threads verilated_fst_c)
+$(BUILD)/obj/sim/runtime/%.o: $(VERILATOR_ROOT)/include/%.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX     $(notdir $<)"
+	@$(RTL_OBJCACHE) $(CXX) -std=c++17 -O2 -I$(VERILATOR_ROOT)/include -I$(VERILATOR_ROOT)/include/vltstd -c -o $@ $<
+
+# ---- the program
+WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c pcap.c flow.c)
+WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c replay.c stats.c \
+    engine_soft.c engine_card.c)
+WB_MODELS := $(BUILD)/obj/sim/gcm_model.o $(BUILD)/obj/sim/pipe_model_l1.o $(BUILD)/obj/sim/pipe_model_l4.o
+WB_MODEL_LIBS := $(foreach m,gcm_pair_model pipe_l1 pipe_l4,$(WB_VL)/$(m)/lib$(m).a)
+
+$(BUILD)/bin/espalier-sim: $(WB_SRCS:%.c=$(BUILD)/obj/%.o) $(WB_MODELS) $(WB_MODEL_LIBS) $(WB_RUNTIME) $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CXX) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -ljansson -lcrypto -lz -lpthread
+
+ifneq ($(wildcard rtl/esp/esp_rx.v),)
+PROGRAMS += $(BUILD)/bin/espalier-sim
+endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The SAs and policies of a replay, read from an `ip -batch` file (iproute2's `xfrm state add`, `xfrm policy add`).
+// Addresses, ports and SPIs are numbers in host order.
+#ifndef SIM_WORKBENCH_SAD_H
+#define SIM_WORKBENCH_SAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "espalier/error.h"
+
+struct sad_selector {
+    uint32_t src, src_mask, dst, dst_mask;
+    uint8_t proto;        // 0: any
+    bool has_sport, has_dport;
+    uint16_t sport, dport; // ICMP: type and code
+};
+
+struct sad_state {
+    uint32_t src, dst, spi, reqid;
+    uint8_t key[32], salt[4];
+    unsigned key_len; // 16 or 32
+    bool esn, udp, df_clear, no_ecn, dscp_decap, no_dscp_copy, has_sel;
+    uint16_t sport, dport;
+    uint32_t window;
+    uint64_t last_out; // last sequence number used
+    uint64_t last_in;  // highest received
+    uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // 0: none
+    struct sad_selector sel;
+    unsigned line;
+};
+
+enum sad_dir { SAD_IN, SAD_OUT, SAD_FWD };
+
+struct sad_policy {
+    struct sad_selector sel;
+    enum sad_dir dir;
+    bool block;
+    uint32_t priority; // lower wins, then the file's order
+    bool has_tmpl;
+    uint32_t tmpl_src, tmpl_dst, tmpl_spi, tmpl_reqid; // 0: any
+    unsigned line;
+};
+
+struct sad {
+    struct sad_state *states;
+    size_t n_states;
+    struct sad_policy *policies; // by priority, then by line
+    size_t n_policies;
+};
+
+// 0, or a negative errno with *err naming file, line and word.
+int sad_load(struct sad *s, const char *path, struct esp_error *err);
+int sad_parse(struct sad *s, const char *name, char *text, size_t len, struct esp_error *err); // changes text
+void sad_clear(struct sad *s); // wipes the keys
+
+#endif

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a replay counts, and its JSON: {engine, lanes, packets, drops, sas, cycles, cycles_per_packet, bytes_per_cycle,
+// latency}. The four last are null where nothing was measured (software, or no packet through the pipeline).
+#include "sim/workbench/stats.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void stats_drop(struct stats *s, enum esp_status reason)
+{
+    s->dropped++;
+    s->drops[(unsigned)reason % STATS_REASONS]++;
+}
+
+void stats_latency(struct stats *s, uint64_t cycles)
+{
+    if (s->n_latency == s->cap_latency) {
+        size_t cap = s->cap_latency ? s->cap_latency * 2 : 4096;
+        uint32_t *bigger = realloc(s->latency, cap * sizeof(*bigger));
+        if (!bigger) // the figure is then over the packets so far
+            return;
+        s->latency = bigger;
+        s->cap_latency = cap;
+    }
+    s->latency[s->n_latency++] = cycles < UINT32_MAX ? (uint32_t)cycles : UINT32_MAX;
+}
+
+void stats_clear(struct stats *s)
+{
+    free(s->latency);
+    memset(s, 0, sizeof(*s));
+}
+
+static json_t *packets_json(const struct stats *s)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "in", (json_int_t)s->in, "out", (json_int_t)s->out, "encrypted",
+                     (json_int_t)s->encrypted, "decrypted", (json_int_t)s->decrypted, "bypassed",
+                     (json_int_t)s->bypassed, "dropped", (json_int_t)s->dropped);
+}
+
+static json_t *drops_json(const struct stats *s)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 0; i < STATS_REASONS; i++)
+        if (s->drops[i])
+            json_object_set_new(o, wb_status_name((enum esp_status)i), json_integer((json_int_t)s->drops[i]));
+    return o;
+}
+
+static int sas_json(json_t *array, struct wb_engine *e, const struct sad *sad, struct esp_error *err)
+{
+    for (unsigned i = 0; i < sad->n_states; i++) {
+        struct in_addr dst = {.s_addr = htonl(sad->states[i].dst)};
+        for (int dir = ESP_OUT; dir <= ESP_IN; dir++) {
+            struct esp_sa_stats st;
+            int ret = e->ops->stats(e, i, dir, &st, err);
+            if (ret != 0)
+                return ret;
+            json_array_append_new(
+                array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "spi", (json_int_t)sad->states[i].spi, "dst",
+                                 inet_ntoa(dst), "use", dir == ESP_IN ? "in" : "out", "packets",
+                                 (json_int_t)st.packets, "bytes", (json_int_t)st.bytes, "drops",
+                                 (json_int_t)st.drops, "last_seq", (json_int_t)st.last_seq));
+        }
+    }
+    return 0;
+}
+
+static int compare32(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void add_timing(json_t *root, struct stats *s, struct wb_engine *e)
+{
+    struct wb_timing t;
+
+    e->ops->timing(e, &t);
+    if (!t.measured || t.packets == 0 || t.egress == 0 || s->n_latency == 0) {
+        static const char *const names[] = {"cycles", "cycles_per_packet", "bytes_per_cycle", "latency"};
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            json_object_set_new(root, names[i], json_null());
+        return;
+    }
+    qsort(s->latency, s->n_latency, sizeof(*s->latency), compare32);
+    json_object_set_new(root, "cycles", json_integer((json_int_t)t.cycles));
+    json_object_set_new(root, "cycles_per_packet", json_real((double)t.egress / (double)t.packets));
+    json_object_set_new(root, "bytes_per_cycle", json_real((double)t.bytes / (double)t.egress));
+    json_object_set_new(root, "latency",
+                        json_pack("{s:I,s:I,s:I}", "min", (json_int_t)s->latency[0], "median",
+                                  (json_int_t)s->latency[s->n_latency / 2], "max",
+                                  (json_int_t)s->latency[s->n_latency - 1]));
+}
+
+static int write_renamed(const json_t *root, const char *path, struct esp_error *err)
+{
+    struct stat st;
+    char *temporary;
+    int ret = 0;
+
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // a pipe or a terminal
+        return json_dump_file(root, path, JSON_INDENT(2)) == 0
+                   ? 0
+                   : esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
+    if (asprintf(&temporary, "%s.tmp", path) < 0)
+        return esp_fail(err, -ENOMEM, path, "out of memory");
+    if (json_dump_file(root, temporary, JSON_INDENT(2)) != 0 || rename(temporary, path) != 0) {
+        ret = esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
+        unlink(temporary);
+    }
+    free(temporary);
+    return ret;
+}
+
+int stats_write(struct stats *s, const char *path, struct wb_engine *e, const struct sad *sad, struct esp_error *err)
+{
+    json_t *root = json_object(), *sas = json_array();
+    int ret;
+
+    json_object_set_new(root, "engine", json_string(e->name));
+    json_object_set_new(root, "lanes", e->lanes ? json_integer(e->lanes) : json_null());
+    json_object_set_new(root, "packets", packets_json(s));
+    json_object_set_new(root, "drops", drops_json(s));
+    json_object_set_new(root, "sas", sas);
+    ret = sas_json(sas, e, sad, err);
+    add_timing(root, s, e);
+    if (ret == 0)
+        ret = write_renamed(root, path, err);
+    json_decref(root);
+    return ret;
+}
