@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// A PCI device as its driver sees it, in the VFIO model: regions, DMA mappings, interrupts as eventfds,
+// reset. libpci finds the device; what its sysfs directory holds decides the way to it: iommu_group (kernel
+// VFIO) or vfio-user.sock (a process). Nothing above this file can tell which one it is.
+#ifndef ESPALIER_BUS_BUS_H
+#define ESPALIER_BUS_BUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "espalier/error.h"
+
+enum { BUS_REGION_BAR0 = 0, BUS_REGION_CONFIG = 7, BUS_IRQ_MSIX = 2 }; // the indices of VFIO for PCI devices
+enum { BUS_TIMEOUT_MS = 1000, BUS_MAX_IRQS = 16 };
+
+struct bus;
+struct bus_ops {
+    int (*read)(struct bus *b, unsigned region, uint64_t offset, void *buf, uint32_t count);
+    // posted: may return before the device has seen it; stays in order with every other access.
+    int (*write)(struct bus *b, unsigned region, uint64_t offset, const void *buf, uint32_t count,
+                 bool posted);
+    int (*dma_map)(struct bus *b, void *base, size_t length, int memfd, uint64_t iova);
+    int (*dma_unmap)(struct bus *b, uint64_t iova, size_t length);
+    int (*irq_set)(struct bus *b, const int *fds, unsigned n); // n = 0: none any more
+    int (*reset)(struct bus *b);                               // returns once the device has acknowledged it
+    // Is the device certain to do no more DMA because it is no longer there?
+    bool (*dead)(struct bus *b);
+    void (*close)(struct bus *b);
+};
+
+struct bus {
+    const struct bus_ops *ops;
+    char name[32]; // BDF
+    bool gone;     // an access failed for good: every read is all ones
+    int fd;        // readable when the device may have gone, -1: there is no such notice
+    uint64_t next_iova;
+    uint64_t bar0_size;
+    unsigned irqs; // MSI-X vectors
+};
+
+// Opens the first device vendor:device below pci_sysfs, or the one named bdf. -ENODEV: none found.
+int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t vendor, uint16_t device,
+             struct esp_error *err);
+void bus_close(struct bus *b); // clears bus mastering first
+
+uint32_t bus_read32(struct bus *b, uint32_t offset);              // BAR0; all ones when gone
+void bus_write32(struct bus *b, uint32_t offset, uint32_t value); // BAR0, acknowledged
+void bus_post32(struct bus *b, uint32_t offset, uint32_t value);  // BAR0, posted
+int bus_master(struct bus *b, bool on);                           // acknowledged when it returns 0
+int bus_dma_map(struct bus *b, void *base, size_t length, int memfd, uint64_t *iova, struct esp_error *err);
+// Looks whether the device has gone, without waiting.
+bool bus_check_gone(struct bus *b);
+
+// The two ways (dir: the device's sysfs directory).
+int bus_vfio_open(struct bus **b, const char *dir, const char *bdf, struct esp_error *err);
+int bus_vfio_user_open(struct bus **b, const char *dir, const char *bdf, struct esp_error *err);
+
+#endif

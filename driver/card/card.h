@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The card engine's own structures: queues, SAs in slots, requests waiting for the SA command ring.
+// Single-threaded.
+#ifndef ESPALIER_CARD_CARD_H
+#define ESPALIER_CARD_CARD_H
+
+#include <stdbool.h>
+
+#include "driver/bus/bus.h"
+#include "driver/common/event_queue.h"
+#include "driver/common/window.h"
+#include "espalier/engine.h"
+#include "hw/regs/gen/espalier_card.h"
+
+enum { CARD_VENDOR = 0x1234, CARD_DEVICE = 0xe5b0 };
+enum { CARD_MAX_QUEUES = 3, CARD_MAX_POOLS = 8, CARD_COMMAND_LOG2 = 8, CARD_RING_LOG2 = 9, CARD_NO_SA = -1 };
+enum { SQE_BYTES = 64, CQE_BYTES = 32, BLOB_BYTES = 512, RESULT_BYTES = 64 };
+_Static_assert(sizeof(struct espc_packet_desc) == SQE_BYTES && sizeof(struct espc_sa_command) == SQE_BYTES,
+               "submission");
+_Static_assert(sizeof(struct espc_completion) == CQE_BYTES, "completion");
+_Static_assert(sizeof(struct espc_sa_blob) == BLOB_BYTES && sizeof(struct espc_sa_result) == RESULT_BYTES,
+               "SA memory");
+
+enum entry_state {
+    ENTRY_FREE,
+    ENTRY_POSTED,
+    ENTRY_LOCAL
+}; // LOCAL: decided by the driver, returned in its turn
+
+struct entry {
+    void *owner;    // struct esp_job or struct request
+    uint64_t stamp; // order of submission over all queues
+    enum entry_state state;
+};
+
+// Submissions and entries are numbered apart: an entry that the driver answers itself has no submission.
+struct queue {
+    unsigned index;
+    uint32_t log2, size;
+    uint8_t *sq, *cq;
+    uint64_t sq_iova, cq_iova;
+    uint32_t sq_tail, sq_told; // submissions written; the doorbell's last value
+    uint32_t sq_head;          // consumed by the card, as its completions say
+    uint32_t cq_head, cq_told; // completions consumed; the doorbell's last value
+    uint32_t oldest, next;     // entries in use: [oldest, next)
+    uint32_t salt;             // high half of every cookie: a foreign completion is found out
+    struct entry *entry;
+};
+
+// One completion, copied once out of memory that the card can write.
+struct completion {
+    uint64_t seq;
+    uint32_t slot;
+    uint16_t generation, status, out_len, flags;
+    uint32_t entry; // index of the entry it answers
+};
+
+enum sa_state { SA_ADDING, SA_VALID, SA_DELETING, SA_DELETED };
+
+struct esp_sa {
+    struct card *card;
+    enum esp_dir dir;
+    enum sa_state state;
+    uint32_t slot;
+    uint16_t generation;
+    bool esn, replay_check;
+    uint32_t outstanding; // ENCAP jobs on the card
+    uint64_t seq_limit;   // the highest lease end ever asked for: nothing at or beyond it was used
+    uint64_t last_seq;    // outbound: highest seen in a completion
+    struct window shadow; // inbound: the sequences whose jobs poll has returned
+    void *cookie;
+    uint32_t mark[CARD_MAX_QUEUES]; // DELETED: entries submitted by then
+    struct event_node *farewell;    // DELETED: the event, held until those entries are back
+    struct esp_sa *prev, *next;
+};
+
+// An SA command from its acceptance to its answer.
+struct request {
+    uint8_t op; // enum espc_sa_op
+    struct esp_sa *sa;
+    uint64_t seq_limit;
+    struct event_node *node;
+    struct request *next;
+};
+
+struct slots {
+    struct esp_sa **sa; // by slot, NULL: free
+    uint16_t *generation;
+    uint32_t *free_ring; // first in, first out: a slot rests as long as possible before it is used again
+    uint32_t head, count;
+};
+
+struct dma_pool {
+    uint8_t *base;
+    size_t length;
+    uint64_t iova;
+};
+
+struct card {
+    struct esp_engine base;
+    struct bus *bus;
+    uint32_t off_queues, off_doorbells, off_counters, off_names; // block offsets from the directory
+    uint32_t features, slots_per_dir, max_len, epoch, clock_khz;
+    unsigned queues; // packet queues in use: 1 or 2
+    struct queue queue[CARD_MAX_QUEUES];
+    struct dma_pool pool[CARD_MAX_POOLS];
+    unsigned pools;
+
+    uint8_t *mem; // rings, blobs and results
+    size_t mem_length;
+    int mem_fd;
+    uint64_t mem_iova;
+    uint8_t *blobs, *results;
+    uint64_t blobs_iova, results_iova;
+
+    struct slots slots[2];
+    struct esp_sa *all;
+    struct request *requests, **requests_last;
+    struct event_queue events;
+    uint32_t deleted; // SAs in state SA_DELETED whose event is held back
+
+    int wake_fd, irq_fd[CARD_MAX_QUEUES];
+    unsigned irqs;
+
+    bool failed, silent;
+    struct event_node *failed_node; // reserved at open: failure must be able to speak
+
+    uint64_t stamp; // jobs submitted
+    uint64_t completions, doorbells, jobs_done, jobs_aborted;
+    uint64_t checked_ms, seen_completions, stall_freerun;
+    unsigned stall_still;
+    bool stalled;
+    char (*counter_name)[17]; // read from the card once
+};
+
+static inline struct card *card_of(struct esp_engine *e)
+{
+    return (struct card *)e;
+}
+
+// ---- registers (regs.c)
+int card_identify(struct card *c, struct esp_error *err);
+int card_reset(struct card *c, struct esp_error *err);
+int card_handshake(struct card *c, struct esp_error *err);
+
+// ---- queues (queue.c)
+int card_queues_create(struct card *c, uint32_t ring_log2, struct esp_error *err);
+void card_queues_destroy(struct card *c); // wipes the memory
+void card_queue_start(struct card *c, struct queue *q);
+static inline uint32_t queue_room(const struct queue *q)
+{
+    return q->size - (q->next - q->oldest);
+}
+static inline bool queue_busy(const struct queue *q)
+{
+    return q->oldest != q->next;
+}
+static inline bool queue_posted(const struct queue *q) // every submission ends in one completion
+{
+    return q->sq_tail != q->cq_head;
+}
+// Takes the next entry; the caller has checked queue_room.
+struct entry *queue_push(struct card *c, struct queue *q, void *owner, enum entry_state state);
+uint8_t *queue_submission(struct queue *q);       // the next submission's 64 bytes, zeroed
+uint64_t queue_cookie(const struct queue *q);     // for the entry pushed next
+void queue_ring(struct card *c, struct queue *q); // one doorbell for all submissions since the last
+bool queue_ready(const struct queue *q);          // a completion waits
+int queue_fetch(struct card *c, struct queue *q,
+                struct completion *done);            // 1: one, 0: none, -1: the card has failed
+void queue_release(struct queue *q, uint32_t entry); // the entry's owner has been answered
+void queue_tell_head(struct card *c, struct queue *q, bool arm);
+
+// ---- SAs (sa.c)
+int card_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why);
+int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
+                struct esp_error *err);
+int card_sa_delete(struct esp_engine *e, struct esp_sa *sa);
+int card_sa_query(struct esp_engine *e, struct esp_sa *sa);
+int card_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit);
+int card_sa_handover(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p);
+int card_slots_create(struct card *c);
+void card_slots_destroy(struct card *c);
+void card_commands_flush(struct card *c);    // posts the requests that can go
+void card_commands_complete(struct card *c); // turns completions into events
+void card_sa_free(struct card *c, struct esp_sa *sa);
+
+// ---- packets (packet.c)
+unsigned card_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n);
+unsigned card_poll(struct esp_engine *e, struct esp_job **jobs, unsigned max);
+
+// ---- failure (watch.c)
+__attribute__((format(printf, 2, 3))) void card_fail(struct card *c, const char *fmt, ...);
+void card_tick(struct esp_engine *e, uint64_t now_ms);
+
+// ---- engine (engine.c)
+void card_wake(struct card *c);
+
+#endif

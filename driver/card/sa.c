@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+// SAs on the card: slots and generations, SA blobs in locked memory that are wiped when the command's
+// completion arrives, the SA command ring, and what another engine needs to take an SA over. RFC 4301
+// section 4.4.2, RFC 4303.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "driver/card/card.h"
+#include "driver/common/bytes.h"
+#include "driver/common/params.h"
+
+int card_slots_create(struct card *c)
+{
+    for (int d = 0; d < 2; d++) {
+        struct slots *s = &c->slots[d];
+        s->sa = calloc(c->slots_per_dir, sizeof(struct esp_sa *));
+        s->generation = calloc(c->slots_per_dir, sizeof(*s->generation));
+        s->free_ring = calloc(c->slots_per_dir, sizeof(*s->free_ring));
+        if (!s->sa || !s->generation || !s->free_ring)
+            return -ENOMEM;
+        for (uint32_t i = 0; i < c->slots_per_dir; i++)
+            s->free_ring[i] = i;
+        s->count = c->slots_per_dir;
+    }
+    return 0;
+}
+
+void card_slots_destroy(struct card *c)
+{
+    for (int d = 0; d < 2; d++) {
+        free(c->slots[d].sa);
+        free(c->slots[d].generation);
+        free(c->slots[d].free_ring);
+    }
+}
+
+static int feature_check(const struct card *c, const struct esp_sa_params *p, struct esp_error *why)
+{
+    uint32_t f = c->features;
+    bool alg = (p->alg == ESP_ALG_AES128_GCM16 && f & ESPC_FEATURES_OFFERED_AES128_GCM16_MASK) ||
+               (p->alg == ESP_ALG_AES256_GCM16 && f & ESPC_FEATURES_OFFERED_AES256_GCM16_MASK);
+
+    if (!alg)
+        return esp_fail(why, -EOPNOTSUPP, "alg", "the card does not offer %s", esp_alg_name(p->alg));
+    if (p->mode != ESP_TUNNEL)
+        return esp_fail(why, -EOPNOTSUPP, "mode", "the card offers tunnel mode, not transport mode");
+    if (p->ipv6)
+        return esp_fail(why, -EOPNOTSUPP, "ipv6", "the card offers IPv4 outer headers, not IPv6");
+    if (p->udp_encap && !(f & ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK))
+        return esp_fail(why, -EOPNOTSUPP, "udp_encap", "the card does not offer UDP encapsulation");
+    if (p->esn && !(f & ESPC_FEATURES_OFFERED_ESN_MASK))
+        return esp_fail(why, -EOPNOTSUPP, "esn", "the card does not offer extended sequence numbers");
+    if (p->dir == ESP_IN && p->window && !(f & ESPC_FEATURES_OFFERED_REPLAY_MASK))
+        return esp_fail(why, -EOPNOTSUPP, "window", "the card does not offer anti-replay windows");
+    return 0;
+}
+
+int card_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
+{
+    if (params_check(p, why))
+        return why ? (why->code = -EOPNOTSUPP) : -EOPNOTSUPP;
+    return feature_check(card_of(e), p, why);
+}
+
+static uint32_t blob_flags(const struct esp_sa_params *p)
+{
+    return (p->esn ? ESPC_SA_BLOB_FLAGS_ESN_MASK : 0) |
+           (p->udp_encap ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0) |
+           (p->df_clear ? ESPC_SA_BLOB_FLAGS_DF_CLEAR_MASK : 0) |
+           (p->no_dscp_copy ? ESPC_SA_BLOB_FLAGS_NO_DSCP_COPY_MASK : 0) |
+           (p->no_ecn ? ESPC_SA_BLOB_FLAGS_NO_ECN_MASK : 0) |
+           (p->dscp_decap ? ESPC_SA_BLOB_FLAGS_DSCP_DECAP_MASK : 0);
+}
+
+#define AT(field) (blob + offsetof(struct espc_sa_blob, field))
+static void write_blob(uint8_t *blob, const struct esp_sa_params *p)
+{
+    memset(blob, 0, BLOB_BYTES);
+    put_le32(AT(spi), p->spi);
+    put_le32(AT(flags), blob_flags(p));
+    put_le32(AT(alg), p->alg == ESP_ALG_AES128_GCM16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
+    put_le32(AT(mode), ESPC_SA_MODE_TUNNEL);
+    memcpy(AT(key), p->key, alg_key_octets(p->alg));
+    memcpy(AT(salt), p->salt, sizeof(p->salt));
+    memcpy(AT(src), p->src, 4);
+    memcpy(AT(dst), p->dst, 4);
+    put_le16(AT(sport), p->sport);
+    put_le16(AT(dport), p->dport);
+    put_le64(AT(seq), p->seq);
+    put_le64(AT(soft_bytes), p->soft_bytes);
+    put_le64(AT(hard_bytes), p->hard_bytes);
+    put_le64(AT(soft_packets), p->soft_packets);
+    put_le64(AT(hard_packets), p->hard_packets);
+    if (p->dir == ESP_OUT) {
+        *AT(ttl) = p->ttl;
+        put_le64(AT(seq_limit), p->seq_limit);
+        return;
+    }
+    put_le32(AT(window), p->window);
+    for (int i = 0; i < 16; i++)
+        put_le64(AT(seen) + 8 * i, p->seen[i] | (i == 0 && p->seq > 0));
+}
+#undef AT
+
+static struct esp_sa *sa_create(struct card *c, const struct esp_sa_params *p, void *cookie)
+{
+    struct slots *s = &c->slots[p->dir];
+    struct esp_sa *sa = calloc(1, sizeof(*sa));
+
+    if (!sa)
+        return NULL;
+    sa->slot = s->free_ring[s->head];
+    s->head = (s->head + 1) % c->slots_per_dir;
+    s->count--;
+    s->sa[sa->slot] = sa;
+    sa->card = c;
+    sa->dir = p->dir;
+    sa->generation = ++s->generation[sa->slot];
+    sa->esn = p->esn;
+    sa->replay_check = p->window > 0;
+    sa->seq_limit = p->seq_limit;
+    sa->last_seq = p->seq - 1;
+    sa->cookie = cookie;
+    window_init(&sa->shadow, ESP_MAX_WINDOW, p->esn, p->dir == ESP_IN ? p->seq : 0, p->seen);
+    sa->next = c->all;
+    if (c->all)
+        c->all->prev = sa;
+    c->all = sa;
+    return sa;
+}
+
+void card_sa_free(struct card *c, struct esp_sa *sa)
+{
+    struct slots *s = &c->slots[sa->dir];
+
+    if (sa->prev)
+        sa->prev->next = sa->next;
+    else
+        c->all = sa->next;
+    if (sa->next)
+        sa->next->prev = sa->prev;
+    s->sa[sa->slot] = NULL;
+    s->free_ring[(s->head + s->count++) % c->slots_per_dir] = sa->slot;
+    free(sa->farewell);
+    free(sa);
+}
+
+static struct request *request_new(struct esp_sa *sa, uint8_t op)
+{
+    struct request *r = calloc(1, sizeof(*r));
+
+    if (r)
+        r->node = event_node_new();
+    if (!r || !r->node) {
+        free(r);
+        return NULL;
+    }
+    r->op = op;
+    r->sa = sa;
+    return r;
+}
+
+// Writes one command. The blob of ADD is in place already: its index is that of the entry pushed here.
+static void post(struct card *c, struct request *r)
+{
+    struct queue *q = &c->queue[0];
+    uint32_t i = q->next & (q->size - 1);
+    uint64_t cookie = queue_cookie(q);
+    uint8_t *s = queue_submission(q);
+
+    s[offsetof(struct espc_sa_command, op)] = r->op;
+    s[offsetof(struct espc_sa_command, dir)] = (uint8_t)r->sa->dir;
+    put_le16(s + offsetof(struct espc_sa_command, generation), r->sa->generation);
+    put_le32(s + offsetof(struct espc_sa_command, sa_index), r->sa->slot);
+    put_le64(s + offsetof(struct espc_sa_command, cookie), cookie);
+    if (r->op == ESPC_SA_OP_ADD)
+        put_le64(s + offsetof(struct espc_sa_command, blob_iova), c->blobs_iova + (uint64_t)i * BLOB_BYTES);
+    put_le64(s + offsetof(struct espc_sa_command, result_iova), c->results_iova + (uint64_t)i * RESULT_BYTES);
+    put_le64(s + offsetof(struct espc_sa_command, seq_limit), r->seq_limit);
+    memset(c->results + (size_t)i * RESULT_BYTES, 0, RESULT_BYTES);
+    queue_push(c, q, r, ENTRY_POSTED);
+}
+
+int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **out,
+                struct esp_error *err)
+{
+    struct card *c = card_of(e);
+    struct queue *q = &c->queue[0];
+    struct request *r;
+    int rc = params_check(p, err);
+
+    *out = NULL;
+    if (!rc)
+        rc = feature_check(c, p, err);
+    if (rc)
+        return rc;
+    if (c->failed)
+        return esp_fail(err, -ENODEV, e->name, "the card has failed");
+    if (c->slots[p->dir].count == 0)
+        return esp_fail(err, -ENOSPC, e->name, "all %u SA slots of this direction are in use",
+                        c->slots_per_dir);
+    card_commands_flush(c);
+    if (queue_room(q) == 0)
+        return esp_fail(err, -EAGAIN, e->name, "the SA command ring is full; take the events first");
+    r = request_new(NULL, ESPC_SA_OP_ADD);
+    if (r)
+        r->sa = sa_create(c, p, cookie);
+    if (!r || !r->sa) {
+        if (r)
+            free(r->node);
+        free(r);
+        return esp_fail(err, -ENOMEM, e->name, "out of memory");
+    }
+    write_blob(c->blobs + (size_t)(q->next & (q->size - 1)) * BLOB_BYTES, p);
+    post(c, r);
+    queue_ring(c, q);
+    *out = r->sa;
+    return 0;
+}
+
+static int ask(struct esp_engine *e, struct esp_sa *sa, uint8_t op, uint64_t seq_limit)
+{
+    struct card *c = card_of(e);
+    struct request *r;
+
+    if (!sa || sa->card != c || sa->state != SA_VALID)
+        return -EINVAL;
+    if (c->failed)
+        return -ENODEV;
+    r = request_new(sa, op);
+    if (!r)
+        return -ENOMEM;
+    r->seq_limit = seq_limit;
+    if (op == ESPC_SA_OP_DELETE)
+        sa->state = SA_DELETING;
+    if (op == ESPC_SA_OP_LEASE) // from now on the card may use it: a hand-over starts behind it
+        sa->seq_limit = seq_limit;
+    *c->requests_last = r;
+    c->requests_last = &r->next;
+    card_commands_flush(c);
+    return 0;
+}
+
+int card_sa_delete(struct esp_engine *e, struct esp_sa *sa)
+{
+    return ask(e, sa, ESPC_SA_OP_DELETE, 0);
+}
+
+int card_sa_query(struct esp_engine *e, struct esp_sa *sa)
+{
+    return ask(e, sa, ESPC_SA_OP_QUERY, 0);
+}
+
+int card_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit)
+{
+    if (!sa || sa->dir != ESP_OUT || seq_limit <= sa->seq_limit)
+        return -EINVAL;
+    return ask(e, sa, ESPC_SA_OP_LEASE, seq_limit);
+}
+
+// DELETE waits for the SA's own jobs, so that an orderly end loses none; everything else goes in order as
+// there is room.
+void card_commands_flush(struct card *c)
+{
+    struct request **at = &c->requests;
+
+    while (*at && !c->failed && queue_room(&c->queue[0])) {
+        struct request *r = *at;
+
+        if (r->op == ESPC_SA_OP_DELETE && r->sa->outstanding) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        if (c->requests_last == &r->next)
+            c->requests_last = at;
+        r->next = NULL;
+        post(c, r);
+    }
+    queue_ring(c, &c->queue[0]);
+}
+
+static const char *field_at(uint32_t offset)
+{
+#define X(name, at, bytes)                                                                                   \
+    if (offset - (at) < (bytes))                                                                             \
+        return #name;
+    ESPC_SA_BLOB_FIELDS(X)
+#undef X
+    return "blob";
+}
+
+static void read_stats(const uint8_t *result, struct esp_sa_stats *st)
+{
+    st->last_seq = get_le64(result + offsetof(struct espc_sa_result, last_seq));
+    st->packets = get_le64(result + offsetof(struct espc_sa_result, packets));
+    st->bytes = get_le64(result + offsetof(struct espc_sa_result, bytes));
+    st->drops = get_le64(result + offsetof(struct espc_sa_result, drops));
+}
+
+static void refuse_add(struct card *c, struct request *r, enum esp_status status, const uint8_t *result)
+{
+    struct esp_event *ev = &r->node->ev;
+    uint32_t offset = get_le32(result + offsetof(struct espc_sa_result, refused_offset));
+
+    ev->type = ESP_EVENT_SA_REFUSED;
+    ev->sa = NULL;
+    if (status == ESP_STATUS_BAD_FIELD)
+        esp_fail(&ev->error, -EINVAL, field_at(offset), "the card refuses this field of the SA");
+    else
+        esp_fail(&ev->error, -EIO, "sa", "the card refuses the SA: %s", esp_status_name(status));
+    card_sa_free(c, r->sa);
+}
+
+static void held_farewell(struct card *c, struct request *r)
+{
+    struct esp_sa *sa = r->sa;
+
+    sa->state = SA_DELETED;
+    for (unsigned i = 1; i <= c->queues; i++)
+        sa->mark[i] = c->queue[i].next;
+    sa->farewell = r->node;
+    c->deleted++;
+}
+
+static enum esp_event_type event_of(uint8_t op)
+{
+    switch (op) {
+    case ESPC_SA_OP_ADD: return ESP_EVENT_SA_ADDED;
+    case ESPC_SA_OP_LEASE: return ESP_EVENT_SA_LEASED;
+    case ESPC_SA_OP_DELETE: return ESP_EVENT_SA_DELETED;
+    default: return ESP_EVENT_SA_STATS;
+    }
+}
+
+static void answer(struct card *c, struct request *r, enum esp_status status, const uint8_t *result)
+{
+    struct esp_event *ev = &r->node->ev;
+
+    ev->type = event_of(r->op);
+    ev->sa = r->sa;
+    ev->cookie = r->sa->cookie;
+    ev->status = status;
+    read_stats(result, &ev->stats);
+    if (r->op == ESPC_SA_OP_ADD && status) {
+        refuse_add(c, r, status, result);
+    } else if (r->op == ESPC_SA_OP_DELETE) {
+        held_farewell(c, r);
+        free(r);
+        return;
+    } else if (r->op == ESPC_SA_OP_ADD) {
+        r->sa->state = SA_VALID;
+    }
+    event_queue_push(&c->events, r->node);
+    free(r);
+}
+
+// The command's key material has done its duty, refused or not.
+static void wipe(struct card *c, uint32_t i, uint8_t result[RESULT_BYTES])
+{
+    memcpy(result, c->results + (size_t)i * RESULT_BYTES, RESULT_BYTES);
+    OPENSSL_cleanse(c->blobs + (size_t)i * BLOB_BYTES, BLOB_BYTES);
+}
+
+static bool farewell_due(const struct card *c, const struct esp_sa *sa)
+{
+    for (unsigned i = 1; i <= c->queues; i++)
+        if ((int32_t)(c->queue[i].oldest - sa->mark[i]) < 0)
+            return false;
+    return true;
+}
+
+static void send_farewells(struct card *c)
+{
+    for (struct esp_sa *sa = c->all; sa && c->deleted; sa = sa->next) {
+        if (sa->state == SA_DELETED && sa->farewell && farewell_due(c, sa)) {
+            event_queue_push(&c->events, sa->farewell);
+            sa->farewell = NULL;
+            c->deleted--;
+        }
+    }
+}
+
+void card_commands_complete(struct card *c)
+{
+    struct queue *q = &c->queue[0];
+    uint8_t result[RESULT_BYTES];
+    struct completion done;
+
+    while (!c->failed && queue_fetch(c, q, &done) > 0) {
+        uint32_t i = done.entry & (q->size - 1);
+        struct request *r = q->entry[i].owner;
+        bool known = strcmp(esp_status_name((enum esp_status)done.status), "UNKNOWN") != 0;
+
+        wipe(c, i, result);
+        if (!known || (done.status && (r->op == ESPC_SA_OP_DELETE || r->op == ESPC_SA_OP_QUERY))) {
+            card_fail(c, "SA command %u ended with status %u", r->op, done.status);
+            return;
+        }
+        queue_release(q, done.entry);
+        answer(c, r, (enum esp_status)done.status, result);
+    }
+    if (!c->failed)
+        card_commands_flush(c);
+    send_farewells(c);
+}
+
+// Only after a failure that ended in silence: the card may have used any number of its lease, so the next
+// owner starts at its end; inbound, what poll has returned is what anyone has seen.
+int card_sa_handover(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p)
+{
+    struct card *c = card_of(e);
+
+    if (!sa || sa->card != c || !c->failed || p->dir != sa->dir)
+        return -EINVAL;
+    if (sa->dir == ESP_OUT) {
+        if (!c->silent || sa->seq_limit == UINT64_MAX)
+            return -EINVAL;
+        p->seq = sa->seq_limit;
+        return 0;
+    }
+    p->seq = sa->shadow.top;
+    window_export(&sa->shadow, p->seen);
+    return 0;
+}
