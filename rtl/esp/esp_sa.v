@@ -101,8 +101,14 @@ module esp_sa #(
     wire [95:0]  f_dst_rest = slot_blob[`ESPC_SA_BLOB_DST_LSB + 32 +: 96];
     wire [63:0]  f_seq = slot_blob[`ESPC_SA_BLOB_SEQ_LSB +: 64];
     wire [63:0]  f_limit = slot_blob[`ESPC_SA_BLOB_SEQ_LIMIT_LSB +: 64];
+    wire [15:0]  f_sport = slot_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16];
+    wire [15:0]  f_dport = slot_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16];
+    wire [7:0]   f_ttl = slot_blob[`ESPC_SA_BLOB_TTL_LSB +: 8];
     wire [31:0]  f_tfc = slot_blob[`ESPC_SA_BLOB_TFC_LENGTH_LSB +: 32];
     wire         f_esn = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB];
+    wire         f_udp = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB];
+    // the high half of an extended number is inferred from the window (RFC 4303 section 2.2.1)
+    wire bad_window = inbound && (f_window > 32'd1024 || (f_esn && f_window == 0));
     wire bad_seq = inbound ? (!f_esn && f_seq[63:32] != 0) : f_seq == 0;
 
     reg [15:0] field_status;
@@ -119,12 +125,18 @@ module esp_sa #(
             field_offset = `ESPC_SA_BLOB_MODE_OFFSET;
         else if (f_alg == `ESPC_SA_ALG_AES128_GCM16 && f_key_high != 0)
             field_offset = `ESPC_SA_BLOB_KEY_OFFSET;
-        else if (inbound && f_window > 32'd1024)
+        else if (bad_window)
             field_offset = `ESPC_SA_BLOB_WINDOW_OFFSET;
         else if (f_src_rest != 0)
             field_offset = `ESPC_SA_BLOB_SRC_OFFSET;
         else if (f_dst_rest != 0)
             field_offset = `ESPC_SA_BLOB_DST_OFFSET;
+        else if (f_udp && !inbound && f_sport == 0)
+            field_offset = `ESPC_SA_BLOB_SPORT_OFFSET;
+        else if (f_udp && f_dport == 0)
+            field_offset = `ESPC_SA_BLOB_DPORT_OFFSET;
+        else if (!inbound && f_ttl == 0)
+            field_offset = `ESPC_SA_BLOB_TTL_OFFSET;
         else if (bad_seq)
             field_offset = `ESPC_SA_BLOB_SEQ_OFFSET;
         else if (f_tfc != 0)

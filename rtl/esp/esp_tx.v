@@ -159,17 +159,21 @@ module esp_tx #(
         .rd_ready(hdr_ready), .rdata(hdr), .level(hdr_level));
 
     // ---- beat builder ------------------------------------------------------------------------------------------------
-    localparam JOB = 1 + LOG2_SA + 32 + 32 + 64 + 1 + 16 + 16;
-    wire               job_valid, job_ready, job_room, job_drop, job_esn;
+    localparam JOB = 1 + LOG2_SA + 32 + 64 + 1 + 16 + 16;
+    wire               salt_valid, job_valid, job_ready, job_room, job_drop, job_esn;
     wire [LOG2_SA-1:0] job_sa;
     wire [31:0]        job_salt, job_spi;
     wire [63:0]        job_seq;
     wire [15:0]        job_len, job_ptlen;
     fifo #(.W(JOB), .LOG2_D(LOG2_PKT)) job_q (
         .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(job_room),
-        .wdata({!p_ok, p_sa[LOG2_SA-1:0], p_ok ? p_salt : 32'd0, p_spi, p_seq, p_esn, p_len, p_ptlen}),
+        .wdata({!p_ok, p_sa[LOG2_SA-1:0], p_spi, p_seq, p_esn, p_len, p_ptlen}),
         .rd_valid(job_valid), .rd_ready(job_ready),
-        .rdata({job_drop, job_sa, job_salt, job_spi, job_seq, job_esn, job_len, job_ptlen}), .level(job_level));
+        .rdata({job_drop, job_sa, job_spi, job_seq, job_esn, job_len, job_ptlen}), .level(job_level));
+    // beside it, in step with it: what must be forgotten
+    key_fifo #(.W(32), .LOG2_D(LOG2_PKT)) salt_q (
+        .clk(clk), .rst(rst), .wipe(scrub), .wr(p_valid), .wdata(p_ok ? p_salt : 32'd0), .rd_valid(salt_valid),
+        .rd_ready(job_ready), .rdata(job_salt));
 
     wire               in_valid, in_sop, in_eop;
     wire [LOG2_SA-1:0] in_sa;
@@ -268,7 +272,7 @@ module esp_tx #(
     end
 
     /* verilator lint_off UNUSED */ // queues that cannot overflow (room, credit), core outputs that repeat what is known
-    wire unused = &{1'b0, hdr_room, job_room, ct_room, icv_room, info_room, hdr_level, job_level, icv_level, ct_level,
+    wire unused = &{1'b0, salt_valid, hdr_room, job_room, ct_room, icv_room, info_room, hdr_level, job_level, icv_level, ct_level,
                     core_sop, core_eop, core_meta, core_tag_meta, core_bytes};
     /* verilator lint_on UNUSED */
 endmodule

@@ -191,12 +191,12 @@ module esp_tx_sa #(
             verdict = s1_verdict;
         else if (outlen > LEN_MAX)
             verdict = `ESPC_STATUS_TOO_LONG;
+        else if (hard)
+            verdict = `ESPC_STATUS_HARD_LIMIT;
         else if (!c_esn && next_seq[63:32] != 0)
             verdict = `ESPC_STATUS_SEQ_OVERFLOW;
         else if (next_seq >= limit)
             verdict = `ESPC_STATUS_LEASE_END;
-        else if (hard)
-            verdict = `ESPC_STATUS_HARD_LIMIT;
         else
             verdict = `ESPC_STATUS_OK;
     end
@@ -210,16 +210,16 @@ module esp_tx_sa #(
     wire        soft_now = (c_soft_packets != 0 && packets_after >= c_soft_packets)
                        || (c_soft_bytes != 0 && bytes_after >= c_soft_bytes);
 
-    // the lease is low once fewer than a quarter of it is left
+    // the lease is low once fewer than a quarter of it is left; all ones is no lease at all
     wire [63:0] lease_from = (s1_code == OP_INIT) ? op_seq : next_seq;
-    wire [63:0] lease_span = op_limit - lease_from;
-    wire [63:0] lease_quarter = {2'd0, lease_span[63:2]} + {63'd0, |lease_span[1:0]};
+    wire [63:0] lease_quarter = (op_limit - lease_from) >> 2;
+    wire [63:0] lease_low_at = &op_limit ? op_limit : op_limit - lease_quarter;
     reg [ST_W-1:0] st_op;
     always @* begin
         case (s1_code)
-            OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, op_limit - lease_quarter, 64'd0, 64'd0, 64'd0,
+            OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, lease_low_at, 64'd0, 64'd0, 64'd0,
                                16'd1};
-            OP_LEASE: st_op = {valid, draining, gen, next_seq, op_limit, op_limit - lease_quarter, packets, bytes,
+            OP_LEASE: st_op = {valid, draining, gen, next_seq, op_limit, lease_low_at, packets, bytes,
                                drops, id};
             OP_DRAIN: st_op = {valid, 1'b1, gen, next_seq, limit, low_at, packets, bytes, drops, id};
             OP_CLEAR: st_op = {ST_W{1'b0}};

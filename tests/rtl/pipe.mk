@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests at the ports of esp_pipe: two Verilated models (LANES 1 and 4, 64 SA slots), one shim for all programs.
-RTL_ESP := rtl/gcm/gcm.f rtl/esp/esp.f
+RTL_ESP := rtl/gcm/gcm.f rtl/esp/esp.f rtl/esp/esp_rx.f
 ifneq ($(wildcard rtl/esp/esp_rx.v),)
-PIPE_TB_SRCS := $(call rtl_sources,$(RTL_ESP))
-PIPE_TB_FLAGS := $(call rtl_includes,$(RTL_ESP)) -I.
+PIPE_TB_SRCS := $(sort $(call rtl_sources,$(RTL_ESP)))
+PIPE_TB_FLAGS := $(sort $(call rtl_includes,$(RTL_ESP)) -I.)
 PIPE_TB_LIBS := $(foreach l,1 4,$(BUILD)/vl/esp_pipe_l$(l)/libesp_pipe_l$(l).a)
 $(foreach l,1 4,$(eval $(call verilated,esp_pipe_l$(l),esp_pipe,$(PIPE_TB_SRCS),$(PIPE_TB_FLAGS) -GLANES=$(l) -GLOG2_SA=6)))
 

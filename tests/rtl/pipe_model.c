@@ -53,8 +53,8 @@ void model_sa_random(struct model_sa *sa, uint32_t slot, uint32_t *rng)
     sa->flags = model_random(rng) & 0x1f;
     sa->alg = 1 + (model_random(rng) >> 7) % 2;
     sa->gen = (uint16_t)model_random(rng);
-    sa->sport = (uint16_t)model_random(rng);
-    sa->dport = (uint16_t)model_random(rng);
+    sa->sport = (uint16_t)(model_random(rng) | 1);
+    sa->dport = (uint16_t)(model_random(rng) | 1);
     random_bytes(sa->key, sa->alg == 1 ? 16 : 32, rng);
     random_bytes(sa->salt, 4, rng);
     random_bytes(sa->src, 4, rng);
@@ -137,12 +137,12 @@ static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *
         return inner_verdict(buf, size);
     if (outer > MODEL_MAX_LEN)
         return ESPC_STATUS_TOO_LONG;
+    if ((sa->hard_packets && sa->packets + 1 > sa->hard_packets) || (sa->hard_bytes && sa->bytes + len > sa->hard_bytes))
+        return ESPC_STATUS_HARD_LIMIT;
     if (!(sa->flags & ESPC_SA_BLOB_FLAGS_ESN_MASK) && sa->seq > UINT32_MAX)
         return ESPC_STATUS_SEQ_OVERFLOW;
     if (sa->seq >= sa->limit)
         return ESPC_STATUS_LEASE_END;
-    if ((sa->hard_packets && sa->packets + 1 > sa->hard_packets) || (sa->hard_bytes && sa->bytes + len > sa->hard_bytes))
-        return ESPC_STATUS_HARD_LIMIT;
     return ESPC_STATUS_OK;
 }
 
@@ -207,7 +207,7 @@ void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t s
     if (!mine)
         return;
     out->soft = (sa->soft_packets && sa->packets >= sa->soft_packets) || (sa->soft_bytes && sa->bytes >= sa->soft_bytes);
-    out->lease_low = (sa->limit - sa->seq) < sa->span / 4 + (sa->span % 4 != 0);
+    out->lease_low = (sa->limit - sa->seq) < sa->span / 4;
 }
 
 void model_blob(const struct model_sa *sa, uint8_t blob[512])

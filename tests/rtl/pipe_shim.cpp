@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "esp_pipe_l1.h"
-#include "esp_pipe_l4.h"
+#include "esp_pipe_l1__Syms.h"
+#include "esp_pipe_l4__Syms.h"
 
 namespace {
 
@@ -45,6 +45,7 @@ struct pipe {
     virtual void tick() = 0;
     virtual bool zeroized() = 0;
     virtual bool busy() = 0;
+    virtual const uint8_t *memory(size_t *size) const = 0;
 
     stream dir[2];
     std::deque<sa_words> cmds;
@@ -67,7 +68,7 @@ struct pipe {
 
 namespace {
 
-template <class MODEL, unsigned LANES> struct model_pipe : pipe {
+template <class MODEL, class SYMS, unsigned LANES> struct model_pipe : pipe {
     MODEL m;
     static constexpr size_t KB = 16 * LANES;
 
@@ -86,6 +87,11 @@ template <class MODEL, unsigned LANES> struct model_pipe : pipe {
     ~model_pipe() override { m.final(); }
     bool zeroized() override { return m.zeroized; }
     bool busy() override { return m.busy; }
+    const uint8_t *memory(size_t *size) const override
+    {
+        *size = sizeof(SYMS);
+        return reinterpret_cast<const uint8_t *>(m.rootp->vlSymsp);
+    }
 
     void edge()
     {
@@ -249,9 +255,9 @@ template <class MODEL, unsigned LANES> struct model_pipe : pipe {
 struct pipe *pipe_new(unsigned lanes)
 {
     if (lanes == 1)
-        return new model_pipe<esp_pipe_l1, 1>();
+        return new model_pipe<esp_pipe_l1, esp_pipe_l1__Syms, 1>();
     if (lanes == 4)
-        return new model_pipe<esp_pipe_l4, 4>();
+        return new model_pipe<esp_pipe_l4, esp_pipe_l4__Syms, 4>();
     return nullptr;
 }
 
@@ -344,6 +350,11 @@ bool pipe_zeroized(struct pipe *p)
 bool pipe_busy(struct pipe *p)
 {
     return p->busy();
+}
+
+const uint8_t *pipe_memory(const struct pipe *p, size_t *size)
+{
+    return p->memory(size);
 }
 
 uint64_t pipe_cycles(struct pipe *p)

@@ -47,6 +47,8 @@ int pipe_result(struct pipe *p, uint8_t result[64]);
 void pipe_zeroize(struct pipe *p); // one pulse
 bool pipe_zeroized(struct pipe *p);
 bool pipe_busy(struct pipe *p);
+// all memory of the model that holds registers, RAM and ports, for the search for keys
+const uint8_t *pipe_memory(const struct pipe *p, size_t *size);
 uint64_t pipe_cycles(struct pipe *p);
 uint64_t pipe_done_pulses(struct pipe *p, enum pipe_dir dir);
 
