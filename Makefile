@@ -29,6 +29,7 @@ include hw/hw.mk
 -include ctrl/ctrl.mk
 -include sim/sim.mk
 include tests/tests.mk
+include tests/lint.mk
 
 .PHONY: programs
 programs: $(PROGRAMS)
@@ -39,6 +40,29 @@ $(BUILD)/obj/%.o: %.c
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- people's commands
+JOBS ?= 2
+AGAIN := $(MAKE) --no-print-directory -j$(JOBS)
+
+.PHONY: deps demo check check-rootless check-system check-long
+deps: ## install the Debian packages that everything needs (root or sudo; otherwise says what to install)
+	@tests/deps.sh all
+
+demo: ## the main job: two sites, IKEv2, software, the simulated card, and the card killed under load
+	@tests/deps.sh demo
+	@$(AGAIN) $(BUILD)/bin/espalierd $(BUILD)/bin/espalier-card $(BUILD)/tests/demo
+	@tests/as_root.sh $(BUILD)/tests/demo
+
+check: ## every test that CI runs; installs what it needs
+	@tests/deps.sh all
+	@tests/check.sh $(AGAIN)
+
+check-system: programs system-tests ## tests with real daemons in network namespaces (root)
+	@tests/run.sh $(foreach t,$(SYSTEM_TESTS),"tests/as_root.sh $(t)")
+
+check-rootless: $(BUILD)/bin/espalierd $(BUILD)/tests/system_tunnel ## two espalierd in an unprivileged user namespace
+	@tests/rootless.sh $(BUILD)
 
 .PHONY: help clean
 help: ## list the targets

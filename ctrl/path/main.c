@@ -121,8 +121,10 @@ int path_main(const struct child_env *env)
 {
     struct path *p = calloc(1, sizeof(*p));
     struct esp_error err = {0};
-    if (!p || !(p->loop = loop_new()))
+    if (!p || !(p->loop = loop_new())) {
+        free(p);
         return 1;
+    }
     self = p;
     p->env = env;
     p->super = ipc_open(p->loop, env->chan[ROOM_SUPER], "supervisor", &handler, p);

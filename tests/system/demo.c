@@ -204,7 +204,7 @@ static bool failover_part(struct lab *l)
 static bool decrypts(struct lab *l, const char *pcap)
 {
     char out[256] = "", keys[160];
-    snprintf(keys, sizeof(keys), "%s/keys", l->dir);
+    snprintf(keys, sizeof(keys), "%.90s/keys", l->dir);
     sh("mkdir -p %s/profile && cp %s/* %s/profile/", l->dir, keys, l->dir);
     sh_read(out, sizeof(out),
             "HOME=%s XDG_CONFIG_HOME=%s/xdg sh -c 'mkdir -p %s/xdg/wireshark && cp %s/* %s/xdg/wireshark/ && tshark -r %s "
@@ -276,8 +276,8 @@ int main(int argc, char **argv)
     title("Espalier: two sites in network namespaces of their own");
     if (!step(lab_up(l, "espdemo"), "namespaces and the link between them"))
         return 1;
-    snprintf(pcap, sizeof(pcap), "%s/wire.pcap", l->dir);
-    snprintf(keys, sizeof(keys), "%s/keys", l->dir);
+    snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", l->dir);
+    snprintf(keys, sizeof(keys), "%.90s/keys", l->dir);
     mkdir(keys, 0700);
     bool go = step(capture_start(l, &l->west, pcap), "capture of the wire");
     if (have_strongswan()) {

@@ -105,7 +105,8 @@ bool wire_check(const char *pcap, struct wire *w)
     while (fread(rec, sizeof(rec), 1, f) == 1 && rec[2] <= sizeof(buf) && fread(buf, 1, rec[2], f) == rec[2])
         packet(&r, buf, rec[2]);
     fclose(f);
-    qsort(r.keys, r.count, sizeof(*r.keys), by_key);
+    if (r.count)
+        qsort(r.keys, r.count, sizeof(*r.keys), by_key);
     for (size_t i = 0; i < r.count; i++) {
         bool first = i == 0;
         if (!first && !memcmp(&r.keys[i], &r.keys[i - 1], sizeof(*r.keys)))

@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs a program with the rights to make network namespaces: as root, by sudo, or in a user namespace of its own.
+set -eu
+if [ "$(id -u)" = 0 ]; then
+    exec "$@"
+elif sudo -n true 2>/dev/null; then
+    exec sudo --preserve-env=TMPDIR,ESPALIER_KEEP "$@"
+elif unshare -Urnm true 2>/dev/null; then
+    # ip netns keeps its names under /run
+    exec unshare -Urnm sh -c 'mount -t tmpfs none /run && exec "$@"' sh "$@"
+fi
+echo "$1: needs root, sudo, or unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1)" >&2
+exit 3

@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The stages of `make check`, one after another, with the time that each took; all are run even when one fails.
+# usage: check.sh MAKE [ARGUMENT]...
+set -u
+passed=0
+failed=0
+summary=
+stage() {
+    printf '\n== %s\n' "$1"
+    from=$(date +%s)
+    name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        word=ok
+    else
+        failed=$((failed + 1))
+        word=FAILED
+    fi
+    summary="$summary$(printf '  %-7s %-44s %5d s' "$word" "$name" $(($(date +%s) - from)))
+"
+}
+stage "registers match their source" "$@" check-regs
+stage "build everything" "$@" programs unit-tests rtl-tests system-tests
+stage "lint" "$@" lint
+stage "unit tests" "$@" check-unit
+stage "RTL tests" "$@" check-rtl
+stage "system tests (strongSwan, two espalierd, card)" "$@" check-system
+stage "rootless: two espalierd in a user namespace" "$@" check-rootless
+printf '\n%s' "$summary"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

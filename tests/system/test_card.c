@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same tunnels with the simulated card: offload and its refusals, and what happens when the card process dies.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/harness.h"
+
+static struct lab lab;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return lab_up(&lab, "espcard") ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    lab_down(&lab);
+    return 0;
+}
+
+static char *const no_card[] = {"--card", "none", NULL};
+
+static bool start(const struct tunnel_options *o)
+{
+    char *with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, NULL};
+    return espalierd_start(&lab, &lab.east, &lab.west, o, no_card) && espalierd_start(&lab, &lab.west, &lab.east, o, with_card);
+}
+
+static bool has_card(void *ctx)
+{
+    char out[16384];
+    (void)ctx;
+    swanctl(&lab.west, out, sizeof(out), "--stats --raw");
+    return number_after(out, "card_present", 0) == 1;
+}
+
+static uint64_t stat(const char *name)
+{
+    char out[16384];
+    swanctl(&lab.west, out, sizeof(out), "--stats --raw");
+    return number_after(out, name, 0);
+}
+
+static int up(char *out, size_t size)
+{
+    return swanctl(&lab.west, out, size, "--initiate --child net --timeout 20");
+}
+
+static void test_auto_uses_a_card_that_appears_later(void **state)
+{
+    (void)state;
+    char out[16384];
+    struct tunnel_options o = {.encap = true, .hw_offload = "auto"};
+    assert_true(start(&o));
+    assert_int_equal(up(out, sizeof(out)), 0);
+    assert_true(ping(&lab, &lab.west, &lab.east, 2));
+    assert_int_equal(stat("card_packets_out"), 0);
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--terminate --ike site --timeout 10"), 0);
+    assert_true(card_start(&lab, ""));
+    assert_true(wait_for(has_card, NULL, 3000));
+    uint64_t soft = stat("software_packets_out");
+    assert_int_equal(up(out, sizeof(out)), 0);
+    assert_true(ping(&lab, &lab.west, &lab.east, 10));
+    assert_true(stat("card_packets_out") >= 10);
+    assert_true(stat("card_packets_in") >= 10);
+    assert_int_equal(stat("software_packets_out"), soft);
+    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=card"));
+}
+
+static void test_yes_without_a_card_fails_with_the_reason(void **state)
+{
+    (void)state;
+    char out[16384];
+    struct tunnel_options o = {.encap = true, .hw_offload = "yes"};
+    assert_true(start(&o));
+    assert_int_not_equal(up(out, sizeof(out)), 0);
+    assert_non_null(strstr(out, "hw_offload"));
+    assert_false(ping(&lab, &lab.west, &lab.east, 1));
+}
+
+static void test_auto_with_an_algorithm_the_card_lacks_ends_in_software(void **state)
+{
+    (void)state;
+    char out[16384];
+    struct tunnel_options o = {.encap = true, .hw_offload = "auto", .esp = "chacha20poly1305"};
+    assert_true(card_start(&lab, ""));
+    assert_true(start(&o));
+    assert_int_equal(up(out, sizeof(out)), 0);
+    assert_true(ping(&lab, &lab.west, &lab.east, 3));
+    assert_int_equal(stat("card_packets_out"), 0);
+    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=software"));
+    assert_non_null(strstr(out, "offload-reason="));
+}
+
+static void kill_card(void *ctx)
+{
+    (void)ctx;
+    kill(lab.card, SIGKILL);
+    waitpid(lab.card, NULL, 0);
+    lab.card = 0;
+}
+
+static void test_killed_under_load_nothing_lost_repeated_or_in_clear(void **state)
+{
+    (void)state;
+    char out[16384], pcap[200];
+    struct probe probe;
+    struct probe_result r;
+    struct wire w;
+    struct tunnel_options o = {.encap = true, .hw_offload = "auto"};
+    snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", lab.dir);
+    assert_true(card_start(&lab, ""));
+    assert_true(start(&o));
+    assert_true(wait_for(has_card, NULL, 3000));
+    assert_true(capture_start(&lab, &lab.west, pcap));
+    assert_int_equal(up(out, sizeof(out)), 0);
+    assert_true(probe_start(&lab, &probe, &lab.west, &lab.east, 4000));
+    assert_true(transfer(&lab, &lab.west, &lab.east, 512 << 10, 60000, kill_card, NULL));
+    assert_true(transfer(&lab, &lab.east, &lab.west, 512 << 10, 60000, NULL, NULL));
+    assert_true(probe_stop(&probe, &r));
+    assert_int_equal(r.received, r.sent);
+    assert_int_equal(r.repeated, 0);
+    assert_int_equal(stat("failovers"), 1);
+    assert_int_equal(stat("failover_sas_moved"), 2);
+    assert_true(stat("software_packets_out") > 100);
+    assert_true(capture_stop(&lab.west));
+    assert_true(wire_check(pcap, &w));
+    assert_int_equal(w.repeated, 0);
+    assert_int_equal(w.plaintext, 0);
+    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=software"));
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_auto_uses_a_card_that_appears_later, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_yes_without_a_card_fails_with_the_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_auto_with_an_algorithm_the_card_lacks_ends_in_software, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_killed_under_load_nothing_lost_repeated_or_in_clear, set_up, tear_down),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("tunnels through the card", tests, NULL, NULL);
+}
