@@ -288,7 +288,7 @@ static void put_bytes(struct vici_out *o, const void *data, size_t n)
 static void put_name(struct vici_out *o, const char *name)
 {
     size_t n = strlen(name);
-    if (n == 0 || n > VICI_MAX_NAME) {
+    if (n > VICI_MAX_NAME) {
         o->error = o->error ? o->error : -EINVAL;
         return;
     }

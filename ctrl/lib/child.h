@@ -3,6 +3,8 @@
 #ifndef CTRL_CHILD_H
 #define CTRL_CHILD_H
 
+#include <sys/types.h>
+
 #include "ctrl/lib/settings.h"
 
 // X(symbol, name)
@@ -19,6 +21,7 @@ enum room {
 struct child_env {
     const struct settings *settings;
     int chan[ROOM_COUNT]; // SOCK_SEQPACKET to each other room, -1: none
+    pid_t pid[ROOM_COUNT]; // of the rooms that were started earlier (ctl is last), 0: not known
     // ike: IKE sockets. Both deliver only IKE: on sock_nat_t a datagram starts with the non-ESP marker (RFC 3948 section 2.2)
     int sock_ike, sock_ike_nat_t;
     // path

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys of strongswan.conf that are honoured, as one table. Section espalierd takes all of them and has its own beside;
+// there an unknown key is refused, in section charon it is passed over with a warning that names it.
+#include "ctrl/config/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/config/values.h"
+
+enum kind { K_U32, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD };
+struct key {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    uint64_t min, max;
+    bool own; // ours: section espalierd only
+};
+#define AT(field) offsetof(struct settings, field)
+static const struct key keys[] = {
+    {"retransmit_tries", K_U32, AT(retransmit_tries), 0, 100, false},
+    {"retransmit_timeout", K_DOUBLE, AT(retransmit_timeout), 0, 3600, false},
+    {"retransmit_base", K_DOUBLE, AT(retransmit_base), 1, 100, false},
+    {"retransmit_limit", K_TIME, AT(retransmit_limit), 0, 86400, false},
+    {"retransmit_jitter", K_U32, AT(retransmit_jitter), 0, 20, false},
+    {"half_open_timeout", K_TIME, AT(half_open_timeout), 1, 86400, false},
+    {"cookie_threshold", K_U32, AT(cookie_threshold), 0, UINT32_MAX, false},
+    {"cookie_threshold_ip", K_U32, AT(cookie_threshold_ip), 0, UINT32_MAX, false},
+    {"block_threshold", K_U32, AT(block_threshold), 0, UINT32_MAX, false},
+    {"fragment_size", K_U32, AT(fragment_size), 0, 65535, false},
+    {"port", K_PORT, AT(port), 1, 65535, false},
+    {"port_nat_t", K_PORT, AT(port_nat_t), 1, 65535, false},
+    {"keep_alive", K_TIME, AT(keep_alive), 0, 86400, false},
+    {"make_before_break", K_BOOL, AT(make_before_break), 0, 1, false},
+    {"delete_rekeyed_delay", K_TIME, AT(delete_rekeyed_delay), 0, 3600, false},
+    {"replay_window", K_U32, AT(replay_window), 0, 1024, false},
+    {"retry_initiate_interval", K_TIME, AT(retry_initiate_interval), 0, 86400, false},
+    {"install_routes", K_BOOL, AT(install_routes), 0, 1, false},
+    {"install_virtual_ip", K_BOOL, AT(install_virtual_ip), 0, 1, false},
+    {"ikesa_limit", K_U32, AT(ikesa_limit), 0, UINT32_MAX, false},
+    {"routing_table", K_U32, AT(routing_table), 1, UINT32_MAX, false},
+    {"routing_table_prio", K_U32, AT(routing_priority), 1, 32765, false},
+    {"offload_default", K_OFFLOAD, AT(offload_default), 0, 0, true},
+    {"mtu", K_U32, AT(mtu), 1280, 9000, true},
+    {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true},
+    {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true},
+};
+enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
+
+static const struct {
+    const char *name;
+    enum offload_mode mode;
+} offload_modes[] = {{"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFFLOAD_YES}, {"crypto", OFFLOAD_CRYPTO},
+                     {"packet", OFFLOAD_PACKET}};
+
+static bool set_offload(enum offload_mode *out, const char *value)
+{
+    for (size_t i = 0; i < sizeof(offload_modes) / sizeof(offload_modes[0]); i++) {
+        if (strcmp(offload_modes[i].name, value) == 0) {
+            *out = offload_modes[i].mode;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int bad_value(const struct conf_entry *e, const char *expected, struct esp_error *err)
+{
+    return esp_fail(err, -EINVAL, e->path, "'%.60s' (%.60s): expected %s", e->value, e->where, expected);
+}
+
+static int set_key(struct settings *s, const struct key *k, const struct conf_entry *e, struct esp_error *err)
+{
+    void *at = (char *)s + k->offset;
+    char expected[80];
+    uint64_t n = 0;
+    switch (k->kind) {
+    case K_BOOL: return value_bool(e->value, at) ? 0 : bad_value(e, "yes or no", err);
+    case K_OFFLOAD: return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
+    case K_DOUBLE:
+        snprintf(expected, sizeof(expected), "a number from %u to %u", (unsigned)k->min, (unsigned)k->max);
+        return value_fraction(e->value, (double)k->min, (double)k->max, at) ? 0 : bad_value(e, expected, err);
+    case K_TIME:
+        snprintf(expected, sizeof(expected), "a time from %us to %us (30, 30s, 5m, 1h, 1d)", (unsigned)k->min, (unsigned)k->max);
+        if (!value_time(e->value, k->max, &n) || n < k->min)
+            return bad_value(e, expected, err);
+        break;
+    default:
+        snprintf(expected, sizeof(expected), "a number from %u to %u", (unsigned)k->min, (unsigned)k->max);
+        if (!value_number(e->value, k->min, k->max, &n))
+            return bad_value(e, expected, err);
+    }
+    if (k->kind == K_PORT)
+        *(uint16_t *)at = (uint16_t)n;
+    else
+        *(uint32_t *)at = (uint32_t)n;
+    return 0;
+}
+
+static const struct key *find_key(const char *name)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        if (strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    }
+    return NULL;
+}
+
+__attribute__((format(printf, 2, 3))) static void warnf(void (*warn)(const char *), const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (warn)
+        warn(text);
+}
+
+// filelog.NAME.SUBSYS = LEVEL; every log goes to standard error, whatever its name and path.
+static int set_filelog(struct daemon_config *c, const char *rest, const struct conf_entry *e, void (*warn)(const char *),
+                       struct esp_error *err)
+{
+    static const char *const others[] = {"mgr", "job", "asn", "tnc", "imc", "imv", "pts", "tls", "app"};
+    const char *name = strrchr(rest, '.');
+    uint64_t n = 0;
+    if (!name)
+        return esp_fail(err, -EINVAL, e->path, "(%.60s): expected filelog { NAME { default = LEVEL } }", e->where);
+    name++;
+    int sub = strcmp(name, "default") == 0 ? LOG_SUBSYS_COUNT : log_subsys_by_name(name);
+    bool known = sub >= 0;
+    for (size_t i = 0; !known && i < sizeof(others) / sizeof(others[0]); i++)
+        known = strcmp(name, others[i]) == 0;
+    if (!known) {
+        warnf(warn, "%s (%s) has no effect: the log goes to standard error", e->path, e->where);
+        return 0;
+    }
+    if (strcmp(e->value, "-1") != 0 && !value_number(e->value, 0, 4, &n))
+        return bad_value(e, "a level from -1 to 4", err);
+    int level = e->value[0] == '-' ? -1 : (int)n;
+    for (int i = 0; i < LOG_SUBSYS_COUNT; i++) {
+        if (sub == LOG_SUBSYS_COUNT || sub == i)
+            c->log_level[i] = level;
+    }
+    return 0;
+}
+
+static int apply_entry(struct daemon_config *c, const struct conf_entry *e, const char *name, bool own,
+                       void (*warn)(const char *), bool *warned_plugins, struct esp_error *err)
+{
+    const struct key *k = find_key(name);
+    if (k && (own || !k->own))
+        return set_key(&c->settings, k, e, err);
+    if (strncmp(name, "filelog.", 8) == 0)
+        return set_filelog(c, name + 8, e, warn, err);
+    if (own && strncmp(name, "connections.", 12) == 0)
+        return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): settings for a single connection are not supported yet", e->where);
+    if (own && (strncmp(name, "interfaces_", 11) == 0 || strcmp(name, "allow_updown") == 0))
+        return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): not supported yet", e->where);
+    if (own)
+        return esp_fail(err, -EINVAL, e->path, "(%.60s): unknown key", e->where);
+    if (strncmp(name, "plugins.", 8) == 0) {
+        if (!*warned_plugins)
+            warnf(warn, "charon.plugins (%s) has no effect: there are no plugins", e->where);
+        *warned_plugins = true;
+        return 0;
+    }
+    warnf(warn, "%s (%s) is not honoured", e->path, e->where);
+    return 0;
+}
+
+int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text), struct esp_error *err)
+{
+    static const char *const sections[] = {"charon.", "espalierd."}; // the later one overrides
+    bool warned_plugins = false;
+    for (int own = 0; own < 2; own++) {
+        size_t len = strlen(sections[own]);
+        for (size_t i = 0; i < conf->count; i++) {
+            const struct conf_entry *e = &conf->entries[i];
+            if (strncmp(e->path, sections[own], len) != 0)
+                continue;
+            int r = apply_entry(out, e, e->path + len, own, warn, &warned_plugins, err);
+            if (r)
+                return r;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// The version that people see.
+#ifndef CTRL_CONFIG_VERSION_H
+#define CTRL_CONFIG_VERSION_H
+
+#define ESPALIER_VERSION "0.1.0"
+
+#endif

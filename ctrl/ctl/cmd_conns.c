@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections: load-conn validates and hands on to `ike`, which has the last word; what it has taken is kept here for
+// list-conns and get-conns.
+#include "ctrl/ctl/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/config/conn_load.h"
+#include "ctrl/lib/log.h"
+
+// ---- the store
+
+static struct conn_entry **find_entry(struct ctl *c, const char *name)
+{
+    struct conn_entry **p = &c->conns;
+    while (*p && strcmp((*p)->config.name, name) != 0)
+        p = &(*p)->next;
+    return p;
+}
+
+const struct conn_config *ctl_find_conn(const struct ctl *c, const char *name)
+{
+    for (const struct conn_entry *e = c->conns; e; e = e->next) {
+        if (strcmp(e->config.name, name) == 0)
+            return &e->config;
+    }
+    return NULL;
+}
+
+const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, const char *child)
+{
+    for (const struct conn_entry *e = c->conns; e; e = e->next) {
+        if (conn[0] && strcmp(e->config.name, conn) != 0)
+            continue;
+        for (int i = 0; i < e->config.child_count; i++) {
+            if (strcmp(e->config.children[i].name, child) == 0)
+                return &e->config;
+        }
+    }
+    return NULL;
+}
+
+void ctl_free_conns(struct ctl *c)
+{
+    while (c->conns) {
+        struct conn_entry *e = c->conns;
+        c->conns = e->next;
+        free(e);
+    }
+}
+
+// ---- load-conn
+
+static void warn(void *ctx, const char *text)
+{
+    (void)ctx;
+    LOGF(CFG, 0, "warning: %s", text);
+}
+
+static void loaded(struct pending *p, bool ok, const char *text)
+{
+    struct ctl *c = p->ctl;
+    struct conn_entry *e = p->data;
+    if (!ok) {
+        LOGF(CFG, 0, "connection %s refused: %s", e->config.name, text);
+        ctl_done_simple(p, false, text);
+        return;
+    }
+    struct conn_entry **at = find_entry(c, e->config.name);
+    bool again = *at != NULL;
+    if (again) {
+        struct conn_entry *old = *at;
+        e->next = old->next;
+        free(old);
+    } else {
+        c->conn_count++;
+    }
+    *at = e;
+    p->data = NULL; // the list has it now
+    LOGF(CFG, 1, "%s connection: %s", again ? "updated" : "added", e->config.name);
+    ctl_done_simple(p, true, "");
+    ctl_start_children(c, &e->config);
+}
+
+void cmd_load_conn(struct ctl *c, struct command *cmd)
+{
+    static uint8_t wire[64 * 1024];
+    struct esp_error err = {0};
+    const struct vici_node *section = cmd->msg.root->child;
+    if (!section || section->kind != VICI_SECTION || section->next) {
+        server_reply_error(cmd, "load-conn: expected one section, the connection's");
+        return;
+    }
+    struct conn_entry *e = calloc(1, sizeof(*e));
+    if (!e) {
+        server_reply_error(cmd, "out of memory");
+        return;
+    }
+    int r = conn_load(&e->config, section, warn, NULL, &err);
+    struct writer w = writer_of(wire, sizeof(wire));
+    if (r == 0)
+        conn_write(&w, &e->config);
+    if (r == 0 && (w.bad || (c->conn_count >= CTL_MAX_CONNS && !ctl_find_conn(c, section->name))))
+        r = esp_fail(&err, -1, "", "%s, config discarded", w.bad ? "the connection is too large" : "too many connections");
+    if (r) {
+        LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
+        server_reply_error(cmd, "%s", err.text);
+        free(e);
+        return;
+    }
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (!p) {
+        free(e);
+        return;
+    }
+    p->data = e;
+    p->free_data = free;
+    p->done = loaded;
+    struct msg_CONN_LOAD m = {.req = p->req, .conn = wr_written(&w)};
+    ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
+}
+
+// ---- unload-conn
+
+static void unloaded(struct pending *p, bool ok, const char *text)
+{
+    struct ctl *c = p->ctl;
+    const char *name = vici_get(p->cmd->msg.root, "name");
+    struct conn_entry **at = find_entry(c, name);
+    if (ok && *at) {
+        struct conn_entry *e = *at;
+        *at = e->next;
+        free(e);
+        c->conn_count--;
+        LOGF(CFG, 1, "removed connection: %s", name);
+    }
+    ctl_done_simple(p, ok, text);
+}
+
+void cmd_unload_conn(struct ctl *c, struct command *cmd)
+{
+    const char *name = vici_get(cmd->msg.root, "name");
+    if (!name || !ctl_find_conn(c, name)) {
+        server_reply_error(cmd, name ? "unload: connection '%.128s' not found" : "unload: connection name missing",
+                           name ? name : "");
+        return;
+    }
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (!p)
+        return;
+    p->done = unloaded;
+    struct msg_CONN_UNLOAD m = {.req = p->req};
+    snprintf(m.conn, sizeof(m.conn), "%s", name);
+    ctl_send(p, ROOM_IKE, MSG_CONN_UNLOAD, &m);
+}
+
+// ---- listing
+
+void cmd_get_conns(struct ctl *c, struct command *cmd)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_list(&o, "conns");
+    for (const struct conn_entry *e = c->conns; e; e = e->next)
+        vici_item(&o, e->config.name);
+    vici_list_end(&o);
+    server_reply(cmd, &o);
+}
+
+static void put_addrs(struct vici_out *o, const char *name, const struct addr *list, unsigned count)
+{
+    char text[64];
+    vici_list(o, name);
+    for (unsigned i = 0; i < count; i++)
+        vici_item(o, addr_print(&list[i], text, sizeof(text)));
+    if (!count)
+        vici_item(o, "%any");
+    vici_list_end(o);
+}
+
+static void put_ts(struct vici_out *o, const char *name, const struct ts_list *l)
+{
+    char text[128];
+    vici_list(o, name);
+    for (int i = 0; i < l->count; i++)
+        vici_item(o, ts_print(&l->t[i], text, sizeof(text)));
+    vici_list_end(o);
+}
+
+static const char *id_or_any(const char *id)
+{
+    return id[0] ? id : "%any";
+}
+
+static void put_auth(struct vici_out *o, const char *name, const char *id)
+{
+    vici_section(o, name);
+    vici_put(o, "class", "pre-shared key");
+    vici_put(o, "id", id_or_any(id));
+    vici_section_end(o);
+}
+
+static void put_child(struct vici_out *o, const struct child_config *child)
+{
+    static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap", "start"};
+    static const char *const offload[] = {"default", "no", "auto", "yes", "crypto", "packet"};
+    vici_section(o, child->name);
+    vici_put(o, "mode", "TUNNEL");
+    vici_putf(o, "rekey_time", "%u", child->rekey_time);
+    vici_putf(o, "rekey_bytes", "%llu", (unsigned long long)child->rekey_bytes);
+    vici_putf(o, "rekey_packets", "%llu", (unsigned long long)child->rekey_packets);
+    vici_put(o, "dpd_action", dpd[child->dpd_action % 3]);
+    vici_put(o, "close_action", action[child->close_action % 3]);
+    vici_put(o, "start_action", action[child->start_action % 3]);
+    vici_put(o, "hw_offload", offload[child->hw_offload % 6]);
+    put_ts(o, "local-ts", &child->local_ts);
+    put_ts(o, "remote-ts", &child->remote_ts);
+    vici_section_end(o);
+}
+
+static void put_conn(struct vici_out *o, const struct conn_config *conn)
+{
+    static const char *const unique[] = {"UNIQUE_NO", "UNIQUE_NEVER", "UNIQUE_KEEP", "UNIQUE_REPLACE"};
+    vici_section(o, conn->name);
+    put_addrs(o, "local_addrs", conn->local_addrs, conn->local_count);
+    put_addrs(o, "remote_addrs", conn->remote_addrs, conn->remote_count);
+    vici_put(o, "version", "IKEv2");
+    vici_putf(o, "reauth_time", "%u", conn->reauth_time);
+    vici_putf(o, "rekey_time", "%u", conn->rekey_time);
+    vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
+    vici_put(o, "unique", unique[conn->unique % 4]);
+    put_auth(o, "local-1", conn->local_id);
+    put_auth(o, "remote-1", conn->remote_id);
+    vici_section(o, "children");
+    for (int i = 0; i < conn->child_count; i++)
+        put_child(o, &conn->children[i]);
+    vici_section_end(o);
+    vici_section_end(o);
+}
+
+void cmd_list_conns(struct ctl *c, struct command *cmd)
+{
+    const char *only = vici_get(cmd->msg.root, "ike");
+    for (const struct conn_entry *e = c->conns; e; e = e->next) {
+        if (only && strcmp(only, e->config.name) != 0)
+            continue;
+        struct vici_out o;
+        server_event_begin(&o, VICI_EV_LIST_CONN);
+        put_conn(&o, &e->config);
+        server_event_to(cmd, VICI_EV_LIST_CONN, &o);
+    }
+    server_reply(cmd, NULL);
+}

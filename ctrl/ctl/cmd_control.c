@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// initiate and terminate, and the log lines that go to VICI clients: to all that asked for `log`, and as `control-log` to
+// the client whose initiate or terminate is under way.
+#include "ctrl/ctl/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/config/values.h"
+#include "ctrl/lib/log.h"
+
+enum { GRACE_MS = 2000 }; // `ike` keeps the client's time-out; this is for the case that it does not
+
+// ---- log events
+
+static void put_log(struct vici_out *o, const struct msg_LOG *m)
+{
+    char group[8];
+    snprintf(group, sizeof(group), "%s", log_subsys_name((enum log_subsys)m->subsys));
+    for (char *g = group; *g; g++)
+        *g = *g >= 'a' && *g <= 'z' ? (char)(*g - 'a' + 'A') : *g;
+    vici_put(o, "group", group);
+    vici_putf(o, "level", "%d", (int8_t)m->level);
+    if (m->ike_id) {
+        vici_put(o, "ikesa-name", m->ike_name);
+        vici_putf(o, "ikesa-uniqueid", "%u", m->ike_id);
+    }
+}
+
+void ctl_log_event(struct ctl *c, const struct msg_LOG *m)
+{
+    struct vici_out o;
+    if (!server_wants(c->server, VICI_EV_LOG))
+        return;
+    server_event_begin(&o, VICI_EV_LOG);
+    put_log(&o, m);
+    vici_putf(&o, "thread", "%u", m->room);
+    vici_put(&o, "msg", m->text);
+    server_event(c->server, VICI_EV_LOG, &o);
+}
+
+void ctl_control_log(struct ctl *c, const struct msg_LOG *m)
+{
+    for (struct pending *p = c->pending; p; p = p->next) {
+        struct vici_out o;
+        if (!p->cmd || (int8_t)m->level > p->control_level || !server_command_wants(p->cmd, VICI_EV_CONTROL_LOG))
+            continue;
+        server_event_begin(&o, VICI_EV_CONTROL_LOG);
+        put_log(&o, m);
+        vici_put(&o, "msg", m->text);
+        server_event_to(p->cmd, VICI_EV_CONTROL_LOG, &o);
+    }
+}
+
+// ---- arguments
+
+struct control {
+    const char *conn, *child;
+    uint32_t ike_id, child_id;
+    bool force, detached;
+    uint32_t timeout_ms;
+    int loglevel;
+};
+
+static int read_name(const struct command *cmd, const char *key, const char **out)
+{
+    const struct vici_node *n = vici_find(cmd->msg.root, key);
+    *out = n ? vici_text(n) : "";
+    return *out && strlen(*out) < NAME_MAX_LEN ? 0 : -1;
+}
+
+static int read_number(const struct command *cmd, const char *key, uint32_t *out)
+{
+    const char *text = vici_get(cmd->msg.root, key);
+    uint64_t n = 0;
+    if (text && !value_number(text, 0, UINT32_MAX, &n))
+        return -1;
+    *out = (uint32_t)n;
+    return 0;
+}
+
+// False: the command has been answered.
+static bool read_control(struct command *cmd, struct control *a)
+{
+    const char *timeout = vici_get(cmd->msg.root, "timeout"), *level = vici_get(cmd->msg.root, "loglevel");
+    uint64_t n = 1;
+    *a = (struct control){0};
+    a->detached = timeout && strcmp(timeout, "-1") == 0;
+    const char *bad = NULL;
+    if (read_name(cmd, "ike", &a->conn) < 0)
+        bad = "ike: expected a connection's name";
+    else if (read_name(cmd, "child", &a->child) < 0)
+        bad = "child: expected a child's name";
+    else if (read_number(cmd, "ike-id", &a->ike_id) < 0)
+        bad = "ike-id: expected a number";
+    else if (read_number(cmd, "child-id", &a->child_id) < 0)
+        bad = "child-id: expected a number";
+    else if (!a->detached && read_number(cmd, "timeout", &a->timeout_ms) < 0)
+        bad = "timeout: expected milliseconds, 0 for none, -1 not to wait";
+    else if (level && strcmp(level, "-1") != 0 && !value_number(level, 0, 4, &n))
+        bad = "loglevel: expected -1 to 4";
+    a->loglevel = level && level[0] == '-' ? -1 : (int)n;
+    a->force = vici_get_yes(cmd->msg.root, "force", false);
+    if (bad)
+        server_reply_error(cmd, "%s", bad);
+    return bad == NULL;
+}
+
+static struct pending *ask_control(struct ctl *c, struct command *cmd, const struct control *a)
+{
+    struct pending *p = ctl_ask(c, a->detached ? NULL : cmd, a->timeout_ms ? a->timeout_ms + GRACE_MS : 0);
+    if (!p && a->detached)
+        server_reply_error(cmd, "too many commands under way");
+    if (p)
+        p->control_level = a->loglevel;
+    return p;
+}
+
+// ---- initiate
+
+static void started(struct pending *p, bool ok, const char *text)
+{
+    if (!ok)
+        LOGF(CFG, 1, "initiating failed: %s", text);
+    ctl_done_simple(p, ok, text);
+}
+
+void cmd_initiate(struct ctl *c, struct command *cmd)
+{
+    struct control a;
+    if (!read_control(cmd, &a))
+        return;
+    if (!a.conn[0] && !a.child[0]) {
+        server_reply_error(cmd, "missing configuration name");
+        return;
+    }
+    if (a.child[0] && !ctl_find_child(c, a.conn, a.child)) {
+        server_reply_error(cmd, "CHILD_SA config '%s' not found", a.child);
+        return;
+    }
+    if (!a.child[0]) {
+        server_reply_error(cmd, ctl_find_conn(c, a.conn) ? "IKE_SA '%s' without a CHILD_SA cannot be initiated yet"
+                                                         : "IKE_SA config '%s' not found", a.conn);
+        return;
+    }
+    struct pending *p = ask_control(c, cmd, &a);
+    if (!p)
+        return;
+    p->done = started;
+    struct msg_INITIATE m = {.req = p->req, .timeout_ms = a.timeout_ms};
+    snprintf(m.conn, sizeof(m.conn), "%s", ctl_find_child(c, a.conn, a.child)->name);
+    snprintf(m.child, sizeof(m.child), "%s", a.child);
+    ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
+    if (a.detached)
+        server_reply_ok(cmd);
+}
+
+void ctl_start_children(struct ctl *c, const struct conn_config *conn)
+{
+    for (int i = 0; i < conn->child_count; i++) {
+        if (conn->children[i].start_action != ACTION_START)
+            continue;
+        struct pending *p = ctl_ask(c, NULL, 0);
+        if (!p) {
+            LOGF(CFG, 0, "%s is not started: too many commands under way", conn->children[i].name);
+            continue;
+        }
+        p->done = started;
+        struct msg_INITIATE m = {.req = p->req};
+        snprintf(m.conn, sizeof(m.conn), "%s", conn->name);
+        snprintf(m.child, sizeof(m.child), "%s", conn->children[i].name);
+        ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
+    }
+}
+
+// ---- terminate
+
+static void terminated(struct pending *p, bool ok, const char *text)
+{
+    struct vici_out o;
+    if (!p->cmd)
+        return;
+    uint64_t matches = 0;
+    if (ok)
+        value_number(text, 0, UINT32_MAX, &matches);
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_put(&o, "success", ok && matches ? "yes" : "no");
+    vici_putf(&o, "matches", "%llu", (unsigned long long)matches);
+    vici_putf(&o, "terminated", "%llu", (unsigned long long)matches);
+    if (!ok)
+        vici_put(&o, "errmsg", text[0] ? text : "failed");
+    else if (!matches)
+        vici_put(&o, "errmsg", "no matching SAs to terminate found");
+    server_reply(p->cmd, &o);
+}
+
+void cmd_terminate(struct ctl *c, struct command *cmd)
+{
+    struct control a;
+    if (!read_control(cmd, &a))
+        return;
+    if (!a.conn[0] && !a.child[0] && !a.ike_id && !a.child_id) {
+        server_reply_error(cmd, "missing terminate selector");
+        return;
+    }
+    struct pending *p = ask_control(c, cmd, &a);
+    if (!p)
+        return;
+    p->done = terminated;
+    struct msg_TERMINATE m = {.req = p->req, .ike_id = a.ike_id, .child_id = a.child_id, .force = a.force,
+                              .timeout_ms = a.timeout_ms};
+    snprintf(m.conn, sizeof(m.conn), "%s", a.conn);
+    snprintf(m.child, sizeof(m.child), "%s", a.child);
+    ctl_send(p, ROOM_IKE, MSG_TERMINATE, &m);
+    if (a.detached)
+        server_reply_ok(cmd);
+}

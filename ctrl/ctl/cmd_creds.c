@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Credentials. Preshared keys pass through to `keys` and stay nowhere here: the request is wiped with its command.
+// Certificates and private keys are refused by name, since nothing could use them yet.
+#include "ctrl/ctl/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "ctrl/lib/log.h"
+
+#define UNNAMED "unnamed#" // ids of secrets that came without one; get-shared does not show them
+
+enum { SECRET_MAX = 4096, OWNERS_MAX = 32 };
+
+// ---- load-shared
+
+static int write_owners(struct writer *w, const struct vici_node *list)
+{
+    unsigned count = 0;
+    if (!list)
+        return 0;
+    if (list->kind != VICI_LIST)
+        return -1;
+    for (const struct vici_node *n = list->child; n; n = n->next) {
+        const char *text = vici_text(n);
+        if (!text || n->len >= ID_MAX_LEN || ++count > OWNERS_MAX)
+            return -1;
+        wr_slice16(w, slice_of(n->value, n->len));
+    }
+    return 0;
+}
+
+static const char *check_shared(const struct command *cmd, const char *type, const struct vici_node *data)
+{
+    const struct vici_node *id = vici_find(cmd->msg.root, "id");
+    if (!type)
+        return "shared key type missing";
+    if (strcasecmp(type, "eap") == 0 || strcasecmp(type, "xauth") == 0 || strcasecmp(type, "ntlm") == 0)
+        return "EAP, XAuth and NTLM secrets are not supported yet: only preshared keys (type ike) are";
+    if (strcasecmp(type, "ppk") == 0)
+        return "post-quantum preshared keys are not supported yet";
+    if (strcasecmp(type, "ike") != 0)
+        return "invalid shared key type: expected ike";
+    if (!data || data->kind != VICI_VALUE)
+        return "shared key data missing";
+    if (data->len == 0 || data->len > SECRET_MAX)
+        return data->len ? "shared key data longer than 4096 octets" : "shared key data is empty";
+    if (id && (!vici_text(id) || id->len == 0 || id->len >= NAME_MAX_LEN || strncmp(vici_text(id), UNNAMED, strlen(UNNAMED)) == 0))
+        return "invalid shared key id";
+    return NULL;
+}
+
+static void shared_loaded(struct pending *p, bool ok, const char *text)
+{
+    const char *id = vici_get(p->cmd->msg.root, "id");
+    if (ok)
+        LOGF(CFG, 1, "loaded IKE shared key with id '%s'", id ? id : "");
+    else
+        LOGF(CFG, 0, "IKE shared key with id '%s' refused: %s", id ? id : "", text);
+    ctl_done_simple(p, ok, text);
+}
+
+void cmd_load_shared(struct ctl *c, struct command *cmd)
+{
+    static uint8_t wire[OWNERS_MAX * (ID_MAX_LEN + 2)];
+    const char *type = vici_get(cmd->msg.root, "type"), *id = vici_get(cmd->msg.root, "id");
+    const struct vici_node *data = vici_find(cmd->msg.root, "data");
+    struct writer owners = writer_of(wire, sizeof(wire));
+    const char *wrong = check_shared(cmd, type, data);
+    if (!wrong && write_owners(&owners, vici_find(cmd->msg.root, "owners")) < 0)
+        wrong = "invalid owners: expected a list of at most 32 identities";
+    if (wrong) {
+        LOGF(CFG, 0, "shared key '%s' refused: %s", id ? id : "", wrong);
+        server_reply_error(cmd, "%s", wrong);
+        return;
+    }
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (!p)
+        return;
+    p->done = shared_loaded;
+    struct msg_SECRET_LOAD m = {.req = p->req, .type = "ike", .data = slice_of(data->value, data->len),
+                                .owners = wr_written(&owners)};
+    if (id)
+        snprintf(m.id, sizeof(m.id), "%s", id);
+    else
+        snprintf(m.id, sizeof(m.id), UNNAMED "%u", ++c->unnamed);
+    ctl_send(p, ROOM_KEYS, MSG_SECRET_LOAD, &m);
+}
+
+// ---- the others on secrets
+
+void cmd_unload_shared(struct ctl *c, struct command *cmd)
+{
+    const char *id = vici_get(cmd->msg.root, "id");
+    if (!id || strlen(id) >= NAME_MAX_LEN) {
+        server_reply_error(cmd, "unload-shared: %s", id ? "the id is too long" : "id missing");
+        return;
+    }
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (!p)
+        return;
+    struct msg_SECRET_UNLOAD m = {.req = p->req};
+    snprintf(m.id, sizeof(m.id), "%s", id);
+    ctl_send(p, ROOM_KEYS, MSG_SECRET_UNLOAD, &m);
+}
+
+static void add_secret(struct pending *p, enum msg_type t, const union msg *m)
+{
+    struct vici_out *o = p->data;
+    if (t == MSG_SECRET_IS && m->SECRET_IS.id[0] && strncmp(m->SECRET_IS.id, UNNAMED, strlen(UNNAMED)) != 0)
+        vici_item(o, m->SECRET_IS.id);
+}
+
+static void secrets_listed(struct pending *p, bool ok, const char *text)
+{
+    struct vici_out *o = p->data;
+    if (!ok) {
+        server_reply_error(p->cmd, "keys: %s", text);
+        return;
+    }
+    vici_list_end(o);
+    server_reply(p->cmd, o);
+}
+
+static void free_out(void *data)
+{
+    vici_out_free(data);
+    free(data);
+}
+
+void cmd_get_shared(struct ctl *c, struct command *cmd)
+{
+    struct vici_out *o = calloc(1, sizeof(*o));
+    struct pending *p = o ? ctl_ask(c, cmd, CTL_ANSWER_MS) : NULL;
+    if (!o)
+        server_reply_error(cmd, "out of memory");
+    if (!p) {
+        free(o);
+        return;
+    }
+    vici_out_begin(o, VICI_CMD_RESPONSE, NULL);
+    vici_list(o, "keys");
+    p->data = o;
+    p->free_data = free_out;
+    p->message = add_secret;
+    p->done = secrets_listed;
+    ctl_send(p, ROOM_KEYS, MSG_SECRET_LIST, &(struct msg_SECRET_LIST){.req = p->req});
+}
+
+void cmd_clear_creds(struct ctl *c, struct command *cmd)
+{
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (p)
+        ctl_send(p, ROOM_KEYS, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = p->req});
+}
+
+// ---- certificates and private keys
+
+static void refuse(struct command *cmd, const char *what)
+{
+    LOGF(CFG, 0, "%s: %s are not supported yet, only preshared keys are", cmd->name, what);
+    server_reply_error(cmd, "%s are not supported yet, only preshared keys are", what);
+}
+
+void cmd_load_cert(struct ctl *c, struct command *cmd)
+{
+    (void)c;
+    refuse(cmd, "certificates");
+}
+
+void cmd_load_key(struct ctl *c, struct command *cmd)
+{
+    (void)c;
+    refuse(cmd, "private keys");
+}
+
+void cmd_load_token(struct ctl *c, struct command *cmd)
+{
+    (void)c;
+    refuse(cmd, "keys on tokens");
+}
+
+void cmd_unload_key(struct ctl *c, struct command *cmd)
+{
+    (void)c;
+    server_reply_error(cmd, "no private key with that id is loaded");
+}
+
+void cmd_get_keys(struct ctl *c, struct command *cmd)
+{
+    struct vici_out o;
+    (void)c;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_list(&o, "keys");
+    vici_list_end(&o);
+    server_reply(cmd, &o);
+}
+
+void cmd_list_certs(struct ctl *c, struct command *cmd)
+{
+    (void)c;
+    server_reply(cmd, NULL); // there are none
+}
+
+void cmd_flush_certs(struct ctl *c, struct command *cmd)
+{
+    (void)c;
+    server_reply_ok(cmd); // nothing is cached
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+// SAs and policies as VICI shows them: what `ike` knows of an SA, with the counters and the engine that `path` knows.
+#include "ctrl/ctl/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/lib/log.h"
+
+// ---- one SA
+
+static void put_transform(struct vici_out *o, const char *name, enum transform_type type, uint16_t id, uint16_t bits)
+{
+    if (id)
+        vici_put(o, name, transform_name((struct transform){(uint8_t)type, id, bits}));
+}
+
+static void put_endpoint(struct vici_out *o, const char *side, const struct addr *a, uint16_t port, const char *id)
+{
+    char key[32], text[64];
+    snprintf(key, sizeof(key), "%s-host", side);
+    vici_put(o, key, addr_print(a, text, sizeof(text)));
+    snprintf(key, sizeof(key), "%s-port", side);
+    vici_putf(o, key, "%u", port);
+    snprintf(key, sizeof(key), "%s-id", side);
+    vici_put(o, key, id[0] ? id : "%any");
+}
+
+static void put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
+{
+    vici_putf(o, "uniqueid", "%u", i->id);
+    vici_put(o, "version", "2");
+    vici_put(o, "state", i->state);
+    put_endpoint(o, "local", &i->local, i->local_port, i->local_id);
+    put_endpoint(o, "remote", &i->remote, i->remote_port, i->remote_id);
+    if (i->initiator)
+        vici_put(o, "initiator", "yes");
+    vici_putf(o, "initiator-spi", "%016llx", (unsigned long long)i->spi_i);
+    vici_putf(o, "responder-spi", "%016llx", (unsigned long long)i->spi_r);
+    if (i->nat_local)
+        vici_put(o, "nat-local", "yes");
+    if (i->nat_remote)
+        vici_put(o, "nat-remote", "yes");
+    if (i->nat_local || i->nat_remote)
+        vici_put(o, "nat-any", "yes");
+    put_transform(o, "encr-alg", TR_ENCR, i->encr, i->encr_bits);
+    if (i->encr_bits)
+        vici_putf(o, "encr-keysize", "%u", i->encr_bits);
+    put_transform(o, "integ-alg", TR_INTEG, i->integ, 0);
+    put_transform(o, "prf-alg", TR_PRF, i->prf, 0);
+    put_transform(o, "dh-group", TR_KE, i->ke, 0);
+    if (strcmp(i->state, "ESTABLISHED") == 0)
+        vici_putf(o, "established", "%u", i->established_s);
+    if (i->rekey_s)
+        vici_putf(o, "rekey-time", "%u", i->rekey_s);
+    if (i->handshake_us)
+        vici_putf(o, "handshake-us", "%u", i->handshake_us);
+}
+
+static void put_ts(struct vici_out *o, const char *name, const struct ts_list *l)
+{
+    char text[128];
+    vici_list(o, name);
+    for (int i = 0; i < l->count; i++)
+        vici_item(o, ts_print(&l->t[i], text, sizeof(text)));
+    vici_list_end(o);
+}
+
+static void put_traffic(struct vici_out *o, const struct msg_PATH_SA *p)
+{
+    vici_putf(o, "bytes-in", "%llu", (unsigned long long)p->bytes_in);
+    vici_putf(o, "packets-in", "%llu", (unsigned long long)p->packets_in);
+    if (p->use_in_s != UINT32_MAX)
+        vici_putf(o, "use-in", "%u", p->use_in_s);
+    vici_putf(o, "bytes-out", "%llu", (unsigned long long)p->bytes_out);
+    vici_putf(o, "packets-out", "%llu", (unsigned long long)p->packets_out);
+    if (p->use_out_s != UINT32_MAX)
+        vici_putf(o, "use-out", "%u", p->use_out_s);
+}
+
+static void put_engine(struct vici_out *o, const struct msg_PATH_SA *p)
+{
+    vici_put(o, "offload", p->offload);
+    if (p->offload_reason[0])
+        vici_put(o, "offload-reason", p->offload_reason);
+    if (p->card[0])
+        vici_put(o, "card", p->card);
+    vici_putf(o, "path-since", "%u", p->path_since_s);
+}
+
+static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
+{
+    const struct msg_PATH_SA unused = {.use_in_s = UINT32_MAX, .use_out_s = UINT32_MAX};
+    char name[160];
+    snprintf(name, sizeof(name), "%s-%u", i->name, i->id);
+    vici_section(o, name);
+    vici_put(o, "name", i->name);
+    vici_putf(o, "uniqueid", "%u", i->id);
+    vici_putf(o, "reqid", "%u", i->reqid);
+    vici_put(o, "state", i->state);
+    vici_put(o, "mode", "TUNNEL");
+    vici_put(o, "protocol", "ESP");
+    if (i->udp_encap)
+        vici_put(o, "encap", "yes");
+    vici_putf(o, "spi-in", "%08x", i->spi_in);
+    vici_putf(o, "spi-out", "%08x", i->spi_out);
+    put_transform(o, "encr-alg", TR_ENCR, i->encr, i->encr_bits);
+    if (i->encr_bits)
+        vici_putf(o, "encr-keysize", "%u", i->encr_bits);
+    if (i->esn)
+        vici_put(o, "esn", "1");
+    put_traffic(o, path ? path : &unused);
+    if (i->rekey_s)
+        vici_putf(o, "rekey-time", "%u", i->rekey_s);
+    if (i->life_s)
+        vici_putf(o, "life-time", "%u", i->life_s);
+    vici_putf(o, "install-time", "%u", i->install_s);
+    put_ts(o, "local-ts", &i->local_ts);
+    put_ts(o, "remote-ts", &i->remote_ts);
+    if (path)
+        put_engine(o, path);
+    vici_section_end(o);
+}
+
+// ---- list-sas
+
+struct array {
+    void *items;
+    size_t count, cap, size;
+};
+
+static void append(struct array *a, const void *item)
+{
+    if (a->count == a->cap) {
+        size_t cap = a->cap ? 2 * a->cap : 16;
+        void *items = realloc(a->items, cap * a->size);
+        if (!items)
+            return; // the list is shorter than it could be; the daemon lives
+        a->items = items;
+        a->cap = cap;
+    }
+    memcpy((char *)a->items + a->count++ * a->size, item, a->size);
+}
+
+struct sa_list {
+    struct array ike, child, path;
+};
+
+static void free_sa_list(void *data)
+{
+    struct sa_list *l = data;
+    free(l->ike.items);
+    free(l->child.items);
+    free(l->path.items);
+    free(l);
+}
+
+static void collect(struct pending *p, enum msg_type t, const union msg *m)
+{
+    struct sa_list *l = p->data;
+    if (t == MSG_IKE_INFO)
+        append(&l->ike, &m->IKE_INFO);
+    else if (t == MSG_CHILD_INFO)
+        append(&l->child, &m->CHILD_INFO);
+    else if (t == MSG_PATH_SA)
+        append(&l->path, &m->PATH_SA);
+}
+
+static const struct msg_PATH_SA *path_of(const struct sa_list *l, uint32_t child_id)
+{
+    const struct msg_PATH_SA *p = l->path.items;
+    for (size_t i = 0; i < l->path.count; i++) {
+        if (p[i].child_id == child_id)
+            return &p[i];
+    }
+    return NULL;
+}
+
+static void emit_sa(struct command *cmd, const struct sa_list *l, const struct msg_IKE_INFO *ike)
+{
+    const struct msg_CHILD_INFO *child = l->child.items;
+    const char *only = vici_get(cmd->msg.root, "child");
+    uint64_t only_id = vici_get_num(cmd->msg.root, "child-id", 0);
+    struct vici_out o;
+    server_event_begin(&o, VICI_EV_LIST_SA);
+    vici_section(&o, ike->conn[0] ? ike->conn : "(unnamed)");
+    put_ike(&o, ike);
+    vici_section(&o, "child-sas");
+    for (size_t i = 0; i < l->child.count; i++) {
+        if (child[i].ike_id == ike->id && (!only || strcmp(only, child[i].name) == 0) &&
+            (!only_id || only_id == child[i].id))
+            put_child(&o, &child[i], path_of(l, child[i].id));
+    }
+    vici_section_end(&o);
+    vici_section_end(&o);
+    server_event_to(cmd, VICI_EV_LIST_SA, &o);
+}
+
+static void listed(struct pending *p, bool ok, const char *text)
+{
+    struct sa_list *l = p->data;
+    const struct msg_IKE_INFO *ike = l->ike.items;
+    if (!ok)
+        LOGF(CFG, 1, "SAs are listed without their traffic: path: %s", text);
+    for (size_t i = 0; i < l->ike.count; i++)
+        emit_sa(p->cmd, l, &ike[i]);
+    server_reply(p->cmd, NULL);
+}
+
+static void ike_listed(struct pending *p, bool ok, const char *text)
+{
+    if (!ok) {
+        server_reply_error(p->cmd, "ike: %s", text);
+        return;
+    }
+    struct pending *next = ctl_ask(p->ctl, p->cmd, CTL_ANSWER_MS);
+    if (!next)
+        return;
+    next->data = p->data;
+    next->free_data = p->free_data;
+    p->data = NULL;
+    next->message = collect;
+    next->done = listed;
+    ctl_send(next, ROOM_PATH, MSG_PATH_LIST, &(struct msg_PATH_LIST){.req = next->req});
+}
+
+void cmd_list_sas(struct ctl *c, struct command *cmd)
+{
+    const char *conn = vici_get(cmd->msg.root, "ike");
+    struct sa_list *l = calloc(1, sizeof(*l));
+    struct pending *p = l ? ctl_ask(c, cmd, CTL_ANSWER_MS) : NULL;
+    if (!l)
+        server_reply_error(cmd, "out of memory");
+    if (!p) {
+        free(l);
+        return;
+    }
+    l->ike.size = sizeof(struct msg_IKE_INFO);
+    l->child.size = sizeof(struct msg_CHILD_INFO);
+    l->path.size = sizeof(struct msg_PATH_SA);
+    p->data = l;
+    p->free_data = free_sa_list;
+    p->message = collect;
+    p->done = ike_listed;
+    struct msg_IKE_LIST m = {.req = p->req, .ike_id = (uint32_t)vici_get_num(cmd->msg.root, "ike-id", 0)};
+    snprintf(m.conn, sizeof(m.conn), "%s", conn ? conn : "");
+    ctl_send(p, ROOM_IKE, MSG_IKE_LIST, &m);
+}
+
+// ---- list-policies
+
+static void emit_policy(struct pending *p, enum msg_type t, const union msg *m)
+{
+    const struct msg_POLICY_IS *pol = &m->POLICY_IS;
+    const char *ike = vici_get(p->cmd->msg.root, "ike"), *child = vici_get(p->cmd->msg.root, "child");
+    char name[2 * NAME_MAX_LEN + 8];
+    struct vici_out o;
+    if (t != MSG_POLICY_IS || (ike && strcmp(ike, pol->conn) != 0) || (child && strcmp(child, pol->child) != 0))
+        return;
+    snprintf(name, sizeof(name), "%.120s/%.120s", pol->conn, pol->child);
+    server_event_begin(&o, VICI_EV_LIST_POLICY);
+    vici_section(&o, name);
+    vici_put(&o, "child", pol->child);
+    vici_put(&o, "ike", pol->conn);
+    vici_put(&o, "mode", "TUNNEL");
+    vici_put(&o, "trap", pol->trap ? "yes" : "no");
+    put_ts(&o, "local-ts", &pol->local_ts);
+    put_ts(&o, "remote-ts", &pol->remote_ts);
+    vici_section_end(&o);
+    server_event_to(p->cmd, VICI_EV_LIST_POLICY, &o);
+}
+
+static void policies_listed(struct pending *p, bool ok, const char *text)
+{
+    if (ok)
+        server_reply(p->cmd, NULL);
+    else
+        server_reply_error(p->cmd, "path: %s", text);
+}
+
+void cmd_list_policies(struct ctl *c, struct command *cmd)
+{
+    if (!vici_get_yes(cmd->msg.root, "trap", false)) { // shunts there are none
+        server_reply(cmd, NULL);
+        return;
+    }
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (!p)
+        return;
+    p->message = emit_policy;
+    p->done = policies_listed;
+    ctl_send(p, ROOM_PATH, MSG_POLICY_LIST, &(struct msg_POLICY_LIST){.req = p->req});
+}
+
+// ---- events
+
+static void emit_updown(struct ctl *c, enum vici_event ev, const struct msg_CHILD_INFO *child)
+{
+    struct vici_out o;
+    if (!server_wants(c->server, ev))
+        return;
+    server_event_begin(&o, ev);
+    if (c->up)
+        vici_put(&o, "up", "yes");
+    vici_section(&o, c->updown_ike.conn[0] ? c->updown_ike.conn : "(unnamed)");
+    put_ike(&o, &c->updown_ike);
+    if (child) {
+        vici_section(&o, "child-sas");
+        put_child(&o, child, NULL);
+        vici_section_end(&o);
+    }
+    vici_section_end(&o);
+    server_event(c->server, ev, &o);
+}
+
+void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_IKE_UPDOWN:
+        c->updown = t;
+        c->up = m->IKE_UPDOWN.up;
+        break;
+    case MSG_CHILD_UPDOWN:
+        c->updown = t;
+        c->up = m->CHILD_UPDOWN.up;
+        break;
+    case MSG_IKE_INFO:
+        c->updown_ike = m->IKE_INFO;
+        if (c->updown == MSG_IKE_UPDOWN)
+            emit_updown(c, VICI_EV_IKE_UPDOWN, NULL);
+        break;
+    default:
+        if (c->updown == MSG_CHILD_UPDOWN && m->CHILD_INFO.ike_id == c->updown_ike.id)
+            emit_updown(c, VICI_EV_CHILD_UPDOWN, &m->CHILD_INFO);
+    }
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ctl process: its loop, the channels to the other rooms, the questions under way, and what it does with the messages
+// that nobody asked for (log lines, SAs that come and go).
+#include "ctrl/ctl/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+
+enum { EXIT_MISSING = 3 };
+
+static struct ctl *self; // for the log sink, which carries no context
+
+// ---- questions
+
+static void unlink_pending(struct pending *p)
+{
+    struct ctl *c = p->ctl;
+    for (struct pending **at = &c->pending; *at; at = &(*at)->next) {
+        if (*at == p) {
+            *at = p->next;
+            c->pending_count--;
+            break;
+        }
+    }
+    timer_stop(c->loop, &p->deadline);
+}
+
+static void release(struct pending *p)
+{
+    if (p->data && p->free_data)
+        p->free_data(p->data);
+    free(p);
+}
+
+void ctl_drop_pending(struct pending *p)
+{
+    unlink_pending(p);
+    release(p);
+}
+
+static void finish(struct pending *p, bool ok, const char *text)
+{
+    unlink_pending(p); // first: done may ask the next question
+    p->done(p, ok, text);
+    release(p);
+}
+
+static void on_deadline(struct timer *t)
+{
+    finish(t->ctx, false, "no answer in time");
+}
+
+struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms)
+{
+    struct pending *p = c->pending_count < CTL_MAX_PENDING ? calloc(1, sizeof(*p)) : NULL;
+    if (!p) {
+        if (cmd)
+            server_reply_error(cmd, "too many commands under way");
+        return NULL;
+    }
+    p->ctl = c;
+    p->cmd = cmd;
+    p->control_level = -1;
+    p->done = ctl_done_simple;
+    p->deadline = (struct timer){.fire = on_deadline, .ctx = p};
+    do { // a room that was slow may still answer an old question
+        c->last_req++;
+    } while (c->last_req == 0);
+    p->req = c->last_req;
+    p->next = c->pending;
+    c->pending = p;
+    c->pending_count++;
+    if (timeout_ms)
+        timer_set(c->loop, &p->deadline, clock_now() + timeout_ms);
+    return p;
+}
+
+void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
+{
+    struct ctl *c = p->ctl;
+    int r = ipc_send(c->chan[room], t, m);
+    if (r == -EMSGSIZE)
+        finish(p, false, "too long");
+    else if (r)
+        finish(p, false, "the daemon is ending");
+}
+
+void ctl_done_simple(struct pending *p, bool ok, const char *text)
+{
+    if (!p->cmd)
+        return;
+    if (ok)
+        server_reply_ok(p->cmd);
+    else
+        server_reply_error(p->cmd, "%s", text[0] ? text : "failed");
+}
+
+static struct pending *find_pending(struct ctl *c, uint32_t req)
+{
+    for (struct pending *p = c->pending; p; p = p->next) {
+        if (p->req == req)
+            return p;
+    }
+    return NULL;
+}
+
+// ---- messages
+
+static uint32_t answer_to(enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_IKE_INFO: return m->IKE_INFO.req;
+    case MSG_CHILD_INFO: return m->CHILD_INFO.req;
+    case MSG_IKE_STATS_IS: return m->IKE_STATS_IS.req;
+    case MSG_SECRET_IS: return m->SECRET_IS.req;
+    case MSG_PATH_SA: return m->PATH_SA.req;
+    case MSG_PATH_STATS_IS: return m->PATH_STATS_IS.req;
+    case MSG_POLICY_IS: return m->POLICY_IS.req;
+    default: return 0;
+    }
+}
+
+static void on_log(struct ctl *c, const struct msg_LOG *m)
+{
+    ctl_log_event(c, m);
+    ctl_control_log(c, m);
+}
+
+static void sink(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+{
+    struct msg_LOG m = {.room = ROOM_CTL, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
+    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    ctl_log_event(self, &m);
+}
+
+static void serve(struct ctl *c)
+{
+    struct esp_error err = {0};
+    int r = server_start(c->server, c->settings.vici_uri, c->settings.vici_insecure, &err);
+    if (r < 0) {
+        LOGF(CFG, 0, "VICI: %s: %s", err.field, err.text);
+        c->status = EXIT_MISSING;
+        loop_stop(c->loop);
+        return;
+    }
+    LOGF(CFG, 1, "serving VICI at %s", c->settings.vici_uri);
+    ipc_send(c->chan[ROOM_SUPER], MSG_SERVING, &(struct msg_SERVING){0});
+}
+
+static void shut_down(struct ctl *c)
+{
+    c->stopping = true;
+    server_stop(c->server);
+    ipc_send(c->chan[ROOM_SUPER], MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){.room = ROOM_CTL});
+    loop_stop(c->loop);
+}
+
+static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_GO: serve(c); break;
+    case MSG_SHUTDOWN: shut_down(c); break;
+    case MSG_SETTINGS:
+        if (m->SETTINGS.settings.len == sizeof(c->settings))
+            memcpy(&c->settings, m->SETTINGS.settings.p, sizeof(c->settings));
+        break;
+    default: LOGF(DMN, 0, "unexpected message %s from the supervisor", msg_name(t));
+    }
+}
+
+static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const union msg *m)
+{
+    struct ctl *c = ctx;
+    uint32_t req = answer_to(t, m);
+    struct pending *p;
+    if (t == MSG_LOG) {
+        on_log(c, &m->LOG);
+    } else if (t == MSG_RESULT) {
+        if ((p = find_pending(c, m->RESULT.req)))
+            finish(p, m->RESULT.ok, m->RESULT.text);
+    } else if (req) {
+        if ((p = find_pending(c, req)) && p->message)
+            p->message(p, t, m);
+    } else if (chan == c->chan[ROOM_SUPER]) {
+        from_supervisor(c, t, m);
+    } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
+        ctl_updown(c, t, m);
+    } else {
+        LOGF(DMN, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(chan));
+    }
+}
+
+static void on_closed(void *ctx, struct ipc_chan *chan)
+{
+    struct ctl *c = ctx;
+    for (int r = 0; r < ROOM_COUNT; r++) {
+        if (c->chan[r] != chan)
+            continue;
+        c->chan[r] = NULL;
+        ipc_close(chan);
+        if (r == ROOM_SUPER)
+            loop_stop(c->loop);
+    }
+}
+
+// ---- life
+
+int ctl_connect(struct ctl *c, enum room room, int fd)
+{
+    static const struct ipc_handler handler = {on_message, on_closed};
+    static const char *const names[] = {
+#define X(sym, name) name,
+        ROOM_LIST(X)
+#undef X
+    };
+    c->chan[room] = ipc_open(c->loop, fd, names[room], &handler, c);
+    return c->chan[room] ? 0 : -ENOMEM;
+}
+
+struct ctl *ctl_new(struct loop *l, const struct settings *settings)
+{
+    static const struct server_ops ops = {ctl_command};
+    struct ctl *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->loop = l;
+    c->settings = *settings;
+    c->started = time(NULL);
+    c->started_ms = clock_now();
+    c->server = server_new(l, &ops, c);
+    if (!c->server) {
+        free(c);
+        return NULL;
+    }
+    self = c;
+    return c;
+}
+
+void ctl_free(struct ctl *c)
+{
+    log_set_sink(NULL);
+    self = NULL;
+    while (c->pending)
+        ctl_drop_pending(c->pending);
+    server_free(c->server);
+    for (int r = 0; r < ROOM_COUNT; r++)
+        ipc_close(c->chan[r]);
+    ctl_free_conns(c);
+    ctl_free_named(&c->authorities);
+    ctl_free_named(&c->pools);
+    ctl_free_counters(c);
+    free(c);
+}
+
+int ctl_main(const struct child_env *env)
+{
+    struct loop *l = loop_new();
+    struct ctl *c = l ? ctl_new(l, env->settings) : NULL;
+    int status = 1;
+    if (!c) {
+        LOGF(DMN, 0, "out of memory");
+        return status;
+    }
+    memcpy(c->pid, env->pid, sizeof(c->pid));
+    c->pid[ROOM_CTL] = getpid();
+    int r = 0;
+    for (int room = 0; room < ROOM_COUNT && r == 0; room++)
+        r = env->chan[room] < 0 ? 0 : ctl_connect(c, (enum room)room, env->chan[room]);
+    if (r == 0) {
+        log_set_sink(sink);
+        ipc_send(c->chan[ROOM_SUPER], MSG_READY, &(struct msg_READY){.room = ROOM_CTL});
+        r = loop_run(l);
+    }
+    status = r < 0 ? 1 : c->status;
+    if (r < 0)
+        LOGF(DMN, 0, "event loop: %s", strerror(-r));
+    ctl_free(c);
+    loop_free(l);
+    return status;
+}

@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections of VICI clients on the loop: framing, the packet types, per-client queues and their limits.
+#include "ctrl/ctl/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "ctrl/ctl/listen.h"
+#include "ctrl/lib/log.h"
+
+static const char *const event_names[] = {
+#define X(sym, name) name,
+    VICI_EVENT_LIST(X)
+#undef X
+};
+
+struct queued {
+    struct queued *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct client {
+    struct server *server;
+    struct client *next;
+    unsigned id;
+    struct loop_fd watch;
+    struct timer timer;          // a frame that does not end, a reader that does not read
+    uint8_t *in;                 // the frame that comes in, length field included
+    size_t in_len, in_cap;
+    struct queued *head, **tail;
+    size_t queued, sent;         // octets waiting; octets of head already gone
+    unsigned events;             // bit per enum vici_event
+    uint64_t dropped;            // events, since the last one that fitted
+    struct command *busy;
+    bool gone;                   // disconnected; freed by the reaper, so that nobody who looks at it is surprised
+};
+
+struct server {
+    struct loop *loop;
+    const struct server_ops *ops;
+    void *ctx;
+    struct loop_fd listener;
+    struct timer reaper;
+    char uri[200];
+    bool listening;
+    struct client *clients;
+    struct command *commands;
+    unsigned next_id;
+    struct server_counts counts;
+};
+
+// ---- a client's end
+
+static void wipe_input(struct client *c)
+{
+    if (c->in)
+        OPENSSL_cleanse(c->in, c->in_cap); // secrets come in here
+    free(c->in);
+    c->in = NULL;
+    c->in_len = c->in_cap = 0;
+}
+
+static void client_free(struct client *c)
+{
+    struct server *s = c->server;
+    for (struct client **p = &s->clients; *p; p = &(*p)->next) {
+        if (*p == c) {
+            *p = c->next;
+            break;
+        }
+    }
+    close(c->watch.fd);
+    wipe_input(c);
+    while (c->head) {
+        struct queued *q = c->head;
+        c->head = q->next;
+        free(q);
+    }
+    free(c);
+}
+
+static void reap(struct timer *t)
+{
+    struct server *s = t->ctx;
+    for (struct client *c = s->clients, *next; c; c = next) {
+        next = c->next;
+        if (c->gone)
+            client_free(c);
+    }
+}
+
+static void client_drop(struct client *c, const char *why)
+{
+    struct server *s = c->server;
+    if (c->gone)
+        return;
+    c->gone = true;
+    s->counts.clients--;
+    loop_del(s->loop, &c->watch);
+    timer_stop(s->loop, &c->timer);
+    if (c->busy)
+        c->busy->client = NULL;
+    c->busy = NULL;
+    timer_set(s->loop, &s->reaper, clock_now());
+    if (why) {
+        s->counts.clients_dropped++;
+        LOGF(CFG, 1, "VICI client %u disconnected: %s", c->id, why);
+    }
+}
+
+// ---- sending
+
+static void rearm(struct client *c)
+{
+    if (c->gone)
+        return;
+    uint32_t events = (c->busy ? 0 : EPOLLIN) | (c->head ? EPOLLOUT : 0);
+    if (c->watch.events != events) {
+        c->watch.events = events;
+        loop_modify(c->server->loop, &c->watch);
+    }
+    bool waiting = c->head || c->in_len;
+    if (waiting && !c->timer.armed)
+        timer_set(c->server->loop, &c->timer, clock_now() + SERVER_FRAME_TIMEOUT_MS);
+    else if (!waiting && c->timer.armed)
+        timer_stop(c->server->loop, &c->timer);
+}
+
+// 0, or -errno when the connection is broken. Progress puts the deadline off.
+static int flush(struct client *c)
+{
+    while (c->head) {
+        struct queued *q = c->head;
+        ssize_t n = send(c->watch.fd, q->bytes + c->sent, q->len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        timer_stop(c->server->loop, &c->timer);
+        c->queued -= (size_t)n;
+        c->sent += (size_t)n;
+        if (c->sent < q->len)
+            continue;
+        c->sent = 0;
+        c->head = q->next;
+        if (!c->head)
+            c->tail = &c->head;
+        free(q);
+    }
+    return 0;
+}
+
+static void client_send(struct client *c, const uint8_t *data, size_t len)
+{
+    if (c->gone)
+        return;
+    struct queued *q = c->queued + len > SERVER_QUEUE ? NULL : malloc(sizeof(*q) + len);
+    if (!q) {
+        client_drop(c, "it does not read its replies");
+        return;
+    }
+    q->next = NULL;
+    q->len = len;
+    memcpy(q->bytes, data, len);
+    *c->tail = q;
+    c->tail = &q->next;
+    c->queued += len;
+    if (flush(c) < 0)
+        client_drop(c, NULL);
+    else
+        rearm(c);
+}
+
+static void send_out(struct client *c, struct vici_out *o)
+{
+    if (vici_out_finish(o) == 0)
+        client_send(c, o->data, o->len);
+    else
+        LOGF(CFG, 0, "a VICI message could not be built: %s", strerror(-o->error));
+}
+
+static void send_plain(struct client *c, enum vici_packet type)
+{
+    struct vici_out o;
+    vici_out_begin(&o, type, NULL);
+    send_out(c, &o);
+    vici_out_free(&o);
+}
+
+static void send_event(struct client *c, struct vici_out *o)
+{
+    if (c->gone || vici_out_finish(o) < 0)
+        return;
+    if (c->queued + o->len > SERVER_EVENT_QUEUE) {
+        c->server->counts.events_dropped++;
+        c->dropped++;
+        return;
+    }
+    if (c->dropped) {
+        uint64_t n = c->dropped;
+        c->dropped = 0; // before the line, which is an event itself
+        LOGF(CFG, 1, "VICI client %u reads slowly: %llu events dropped", c->id, (unsigned long long)n);
+    }
+    client_send(c, o->data, o->len);
+}
+
+// ---- replies and events
+
+static void command_free(struct command *cmd)
+{
+    struct server *s = cmd->server;
+    for (struct command **p = &s->commands; *p; p = &(*p)->next) {
+        if (*p == cmd) {
+            *p = cmd->next;
+            break;
+        }
+    }
+    if (cmd->client)
+        cmd->client->busy = NULL;
+    vici_msg_free(&cmd->msg);
+    if (cmd->free_data)
+        cmd->free_data(cmd->data);
+    free(cmd);
+}
+
+void server_reply(struct command *cmd, struct vici_out *o)
+{
+    struct client *c = cmd->client;
+    struct vici_out empty = {0};
+    if (!o) {
+        vici_out_begin(&empty, VICI_CMD_RESPONSE, NULL);
+        o = &empty;
+    }
+    if (vici_out_finish(o) < 0) { // the client must not wait for ever
+        int e = -o->error;
+        vici_out_free(o);
+        vici_out_begin(o, VICI_CMD_RESPONSE, NULL);
+        vici_put(o, "success", "no");
+        vici_putf(o, "errmsg", "the reply cannot be sent: %s", strerror(e));
+    }
+    command_free(cmd);
+    if (c) {
+        send_out(c, o);
+        rearm(c); // it may send its next command
+    }
+    vici_out_free(o);
+}
+
+void server_reply_ok(struct command *cmd)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_put(&o, "success", "yes");
+    server_reply(cmd, &o);
+}
+
+void server_reply_error(struct command *cmd, const char *fmt, ...)
+{
+    char text[512];
+    struct vici_out o;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_put(&o, "success", "no");
+    vici_put(&o, "errmsg", text);
+    server_reply(cmd, &o);
+}
+
+bool server_wants(const struct server *s, enum vici_event ev)
+{
+    for (const struct client *c = s->clients; c; c = c->next) {
+        if (c->events & 1u << ev && !c->gone)
+            return true;
+    }
+    return false;
+}
+
+bool server_command_wants(const struct command *cmd, enum vici_event ev)
+{
+    return cmd->client && !cmd->client->gone && cmd->client->events & 1u << ev;
+}
+
+void server_event_begin(struct vici_out *o, enum vici_event ev)
+{
+    vici_out_begin(o, VICI_EVENT, event_names[ev]);
+}
+
+void server_event(struct server *s, enum vici_event ev, struct vici_out *o)
+{
+    for (struct client *c = s->clients, *next; c; c = next) {
+        next = c->next;
+        if (c->events & 1u << ev)
+            send_event(c, o);
+    }
+    vici_out_free(o);
+}
+
+void server_event_to(struct command *cmd, enum vici_event ev, struct vici_out *o)
+{
+    // What a command streams is its answer: it counts against the reply limit, not that of events.
+    if (server_command_wants(cmd, ev))
+        send_out(cmd->client, o);
+    vici_out_free(o);
+}
+
+// ---- receiving
+
+static int event_by_name(const char *name)
+{
+    for (int i = 0; i < VICI_EV_COUNT; i++) {
+        if (strcmp(event_names[i], name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void handle_event_packet(struct client *c, uint8_t type, const char *name)
+{
+    int ev = event_by_name(name);
+    if (ev < 0) {
+        send_plain(c, VICI_EVENT_UNKNOWN);
+        return;
+    }
+    if (type == VICI_EVENT_REGISTER)
+        c->events |= 1u << ev;
+    else
+        c->events &= ~(1u << ev);
+    send_plain(c, VICI_EVENT_CONFIRM);
+}
+
+static void handle_command(struct client *c, const char *name, const uint8_t *data, size_t len)
+{
+    struct server *s = c->server;
+    struct esp_error err = {0};
+    struct command *cmd = calloc(1, sizeof(*cmd));
+    if (!cmd) {
+        client_drop(c, "out of memory");
+        return;
+    }
+    if (vici_msg_parse(&cmd->msg, data, len, &err) < 0) {
+        free(cmd);
+        s->counts.bad_frames++;
+        LOGF(CFG, 1, "VICI client %u, command %s: malformed message: %s", c->id, name, err.text);
+        client_drop(c, "malformed message");
+        return;
+    }
+    cmd->server = s;
+    cmd->client = c;
+    snprintf(cmd->name, sizeof(cmd->name), "%s", name);
+    cmd->next = s->commands;
+    s->commands = cmd;
+    c->busy = cmd;
+    s->counts.commands++;
+    LOGF(CFG, 2, "VICI client %u: command %s", c->id, name);
+    if (!s->ops->command(s->ctx, cmd)) {
+        command_free(cmd);
+        send_plain(c, VICI_CMD_UNKNOWN);
+    }
+}
+
+// One whole frame's contents.
+static void handle_frame(struct client *c, const uint8_t *data, size_t len)
+{
+    char name[VICI_MAX_NAME + 1];
+    uint8_t type = data[0];
+    size_t n = len > 1 ? data[1] : 0;
+    if ((type != VICI_CMD_REQUEST && type != VICI_EVENT_REGISTER && type != VICI_EVENT_UNREGISTER) || len < 2 || n == 0 ||
+        n > len - 2 || memchr(data + 2, 0, n)) {
+        c->server->counts.bad_frames++;
+        client_drop(c, "malformed packet");
+        return;
+    }
+    memcpy(name, data + 2, n);
+    name[n] = 0;
+    if (type == VICI_CMD_REQUEST)
+        handle_command(c, name, data + 2 + n, len - 2 - n);
+    else if (n + 2 == len)
+        handle_event_packet(c, type, name);
+    else
+        client_drop(c, "malformed packet");
+}
+
+static size_t frame_len(const struct client *c)
+{
+    return (size_t)c->in[0] << 24 | (size_t)c->in[1] << 16 | (size_t)c->in[2] << 8 | c->in[3];
+}
+
+// Octets that the frame still lacks; 0: complete. SIZE_MAX: refused.
+static size_t missing(struct client *c)
+{
+    if (c->in_len < 4)
+        return 4 - c->in_len;
+    size_t len = frame_len(c);
+    if (len == 0 || len > VICI_MAX_FRAME) {
+        c->server->counts.bad_frames++;
+        client_drop(c, len ? "frame longer than 512 KiB" : "empty frame");
+        return SIZE_MAX;
+    }
+    return 4 + len - c->in_len;
+}
+
+static bool make_room(struct client *c, size_t more)
+{
+    if (c->in_len + more <= c->in_cap)
+        return true;
+    size_t cap = c->in_len + more;
+    uint8_t *in = malloc(cap);
+    if (!in) {
+        client_drop(c, "out of memory");
+        return false;
+    }
+    size_t len = c->in_len;
+    if (len)
+        memcpy(in, c->in, len);
+    wipe_input(c);
+    c->in = in;
+    c->in_len = len;
+    c->in_cap = cap;
+    return true;
+}
+
+// Reads exactly one frame's octets at a time, so that nothing is left over while a command is pending.
+static void receive(struct client *c)
+{
+    while (!c->busy && !c->gone) {
+        size_t want = missing(c);
+        if (want == SIZE_MAX)
+            return;
+        if (want == 0) {
+            handle_frame(c, c->in + 4, frame_len(c));
+            wipe_input(c);
+            timer_stop(c->server->loop, &c->timer);
+            continue;
+        }
+        size_t step = want < 16384 ? want : 16384; // memory grows with what has come, not with what was promised
+        if (!make_room(c, step))
+            return;
+        ssize_t n = recv(c->watch.fd, c->in + c->in_len, step, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) {
+            client_drop(c, n < 0 || c->in_len ? "connection ended inside a frame" : NULL);
+            return;
+        }
+        c->in_len += (size_t)n;
+    }
+}
+
+static void on_ready(struct loop_fd *f, uint32_t events)
+{
+    struct client *c = f->ctx;
+    if (events & EPOLLOUT && flush(c) < 0)
+        client_drop(c, NULL);
+    if (!c->gone && events & EPOLLIN)
+        receive(c);
+    else if (!c->gone && events & (EPOLLHUP | EPOLLERR))
+        client_drop(c, NULL);
+    rearm(c);
+}
+
+static void on_timeout(struct timer *t)
+{
+    struct client *c = t->ctx;
+    client_drop(c, c->head ? "it does not read its replies" : "a frame did not arrive in time");
+}
+
+int server_adopt(struct server *s, int fd)
+{
+    struct client *c = s->counts.clients < SERVER_MAX_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
+    if (!c)
+        return -EMFILE;
+    c->server = s;
+    c->id = ++s->next_id;
+    c->tail = &c->head;
+    c->watch = (struct loop_fd){fd, EPOLLIN, on_ready, c};
+    c->timer = (struct timer){.fire = on_timeout, .ctx = c};
+    int r = loop_add(s->loop, &c->watch);
+    if (r) {
+        free(c);
+        return r;
+    }
+    c->next = s->clients;
+    s->clients = c;
+    s->counts.clients++;
+    return 0;
+}
+
+static void on_accept(struct loop_fd *f, uint32_t events)
+{
+    struct server *s = f->ctx;
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    (void)events;
+    int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    int r = server_adopt(s, fd);
+    if (r) {
+        LOGF(CFG, 0, "VICI client refused: %s", r == -EMFILE ? "too many clients" : strerror(-r));
+        close(fd);
+    } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0) {
+        LOGF(CFG, 1, "VICI client %u connected: pid %d, uid %u, gid %u", s->next_id, peer.pid, peer.uid, peer.gid);
+    } else {
+        LOGF(CFG, 2, "VICI client %u connected over TCP", s->next_id);
+    }
+}
+
+// ---- life
+
+struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (s) {
+        s->loop = l;
+        s->ops = ops;
+        s->ctx = ctx;
+        s->listener.fd = -1;
+        s->reaper = (struct timer){.fire = reap, .ctx = s};
+    }
+    return s;
+}
+
+int server_start(struct server *s, const char *uri, bool insecure, struct esp_error *err)
+{
+    int fd = vici_listen(uri, insecure, err);
+    if (fd < 0)
+        return fd;
+    snprintf(s->uri, sizeof(s->uri), "%s", uri);
+    s->listener = (struct loop_fd){fd, EPOLLIN, on_accept, s};
+    int r = loop_add(s->loop, &s->listener);
+    if (r) {
+        close(fd);
+        return esp_fail(err, r, uri, "%s", strerror(-r));
+    }
+    s->listening = true;
+    return 0;
+}
+
+void server_stop(struct server *s)
+{
+    if (!s->listening)
+        return;
+    loop_del(s->loop, &s->listener);
+    close(s->listener.fd);
+    vici_unlink(s->uri);
+    s->listening = false;
+}
+
+void server_free(struct server *s)
+{
+    if (!s)
+        return;
+    server_stop(s);
+    for (struct client *c = s->clients; c; c = c->next)
+        client_drop(c, NULL);
+    while (s->clients)
+        client_free(s->clients);
+    timer_stop(s->loop, &s->reaper);
+    while (s->commands)
+        command_free(s->commands);
+    free(s);
+}
+
+struct server_counts server_counts(const struct server *s)
+{
+    return s->counts;
+}

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# espalierd: one program, whose processes are forks of it. Each room lists its own sources in a .mk where it needs more
+# than all the .c files of its folder.
+-include ctrl/ike/ike.mk
+-include ctrl/path/path.mk
+
+CTRL_LIB_SRCS := $(wildcard ctrl/lib/*.c) $(wildcard ctrl/ipc/*.c)
+CONFIG_SRCS := $(wildcard ctrl/config/*.c)
+CTL_SRCS := $(wildcard ctrl/ctl/*.c)
+SUPER_SRCS := $(wildcard ctrl/super/*.c)
+IKE_SRCS ?= $(wildcard ctrl/ike/*.c)
+KEYS_SRCS ?= $(wildcard ctrl/keys/*.c)
+CRYPTO_SRCS ?= $(wildcard ctrl/crypto/*.c)
+
+ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PATH_SRCS)
+PROGRAMS += $(BUILD)/bin/espalierd
+
+.PHONY: espalierd
+espalierd: $(BUILD)/bin/espalierd ## the IKE daemon alone
+$(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS))) $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcrypto -lpci -lm

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// One fork per room, without exec. A child keeps standard error, its ends of the channels and the sockets of its job;
+// everything else is closed. It dies with the supervisor, leaves no core dump, and cannot be traced by its own user.
+#include "ctrl/super/children.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/super/title.h"
+
+static const char *const names[] = {
+#define X(sym, name) name,
+    ROOM_LIST(X)
+#undef X
+};
+static int (*const mains[ROOM_COUNT])(const struct child_env *) = {
+    [ROOM_CTL] = ctl_main, [ROOM_IKE] = ike_main, [ROOM_KEYS] = keys_main, [ROOM_PATH] = path_main};
+
+const char *room_name(enum room r)
+{
+    return (unsigned)r < ROOM_COUNT ? names[r] : "?";
+}
+
+int channels_open(struct channels *c, struct esp_error *err)
+{
+    memset(c->fd, -1, sizeof(c->fd));
+    for (int a = 0; a < ROOM_COUNT; a++) {
+        for (int b = a + 1; b < ROOM_COUNT; b++) {
+            int pair[2];
+            if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+                int e = errno;
+                channels_close(c, ROOM_COUNT);
+                return esp_fail(err, -e, "channels", "%s", strerror(e));
+            }
+            c->fd[a][b] = pair[0];
+            c->fd[b][a] = pair[1];
+        }
+    }
+    return 0;
+}
+
+void channels_close(struct channels *c, enum room keep)
+{
+    for (int a = 0; a < ROOM_COUNT; a++) {
+        for (int b = 0; b < ROOM_COUNT; b++) {
+            if (a != (int)keep && c->fd[a][b] >= 0) {
+                close(c->fd[a][b]);
+                c->fd[a][b] = -1;
+            }
+        }
+    }
+}
+
+struct child_env children_env(enum room room, const struct channels *c, const struct socket_set *s,
+                              const struct settings *settings)
+{
+    struct child_env env = {.settings = settings, .sock_ike = -1, .sock_ike_nat_t = -1, .tun = -1, .sock_esp_nat_t = -1,
+                            .sock_esp = -1, .sock_send = -1};
+    memcpy(env.chan, c->fd[room], sizeof(env.chan));
+    if (room == ROOM_IKE) {
+        env.sock_ike = s->ike;
+        env.sock_ike_nat_t = s->ike_nat_t;
+    }
+    if (room == ROOM_PATH) {
+        env.tun = s->tun;
+        env.sock_esp_nat_t = s->esp_nat_t;
+        env.sock_esp = s->esp;
+        env.sock_send = s->send;
+    }
+    return env;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void close_all_but(const struct child_env *env)
+{
+    int keep[ROOM_COUNT + 9] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
+    size_t n = 3;
+    for (int i = 0; i < ROOM_COUNT; i++)
+        keep[n++] = env->chan[i];
+    const int own[] = {env->sock_ike, env->sock_ike_nat_t, env->tun, env->sock_esp_nat_t, env->sock_esp,
+                       env->sock_send};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        keep[n++] = own[i];
+    qsort(keep, n, sizeof(keep[0]), by_number);
+    unsigned from = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] < 0)
+            continue;
+        if ((unsigned)keep[i] > from)
+            close_range(from, (unsigned)keep[i] - 1, 0);
+        from = (unsigned)keep[i] + 1;
+    }
+    close_range(from, ~0u, 0);
+}
+
+static void harden(pid_t parent)
+{
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ // the leak checker has to look at its own process
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) // it went before the line above
+        _exit(1);
+}
+
+static void child_signals(void)
+{
+    // A terminal sends its signals to the whole group; only the supervisor decides when a child ends.
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
+    sigset_t none;
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+static void run_child(enum room room, pid_t parent, const struct child_env *env)
+{
+    char title[32];
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+    }
+    snprintf(title, sizeof(title), "espalierd: %s", room_name(room));
+    title_set(title);
+    log_set_process(room_name(room));
+    log_set_sink(NULL);
+    harden(parent);
+    child_signals();
+    close_all_but(env);
+    exit(mains[room](env));
+}
+
+int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s, const struct settings *settings,
+                   struct esp_error *err)
+{
+    static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
+    pid_t parent = getpid();
+    memset(pid, 0, ROOM_COUNT * sizeof(*pid));
+    pid[ROOM_SUPER] = parent;
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        enum room room = order[i];
+        struct child_env env = children_env(room, c, s, settings);
+        memcpy(env.pid, pid, sizeof(env.pid));
+        pid_t p = fork();
+        if (p == 0)
+            run_child(room, parent, &env);
+        if (p < 0) {
+            int e = errno;
+            for (size_t k = 0; k < i; k++)
+                kill(pid[order[k]], SIGKILL);
+            return esp_fail(err, -e, room_name(room), "starting the process: %s", strerror(e));
+        }
+        pid[room] = p;
+    }
+    channels_close(c, ROOM_SUPER);
+    return 0;
+}

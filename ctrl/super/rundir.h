@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// The run directory: made where it is missing, and locked so that two daemons never share one.
+#ifndef CTRL_SUPER_RUNDIR_H
+#define CTRL_SUPER_RUNDIR_H
+
+#include "espalier/error.h"
+
+// The locked pid file, to be kept open while the daemon lives; -errno naming the directory or the other daemon.
+int rundir_take(const char *dir, struct esp_error *err);
+
+#endif

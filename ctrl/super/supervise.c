@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye to its peers
+// first, then the others end; all of it within two seconds. A room that dies unasked takes the daemon down, with exit
+// status 1: what policy protects stays blocked by what `path` has put into the kernel.
+#include "ctrl/super/supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
+#include "ctrl/super/children.h"
+
+enum { GOODBYE_MS = 1200, END_MS = 1800 }; // from the signal: for ike's DELETEs, and for everything
+
+enum phase { STARTING, SERVING, GOODBYE, ENDING };
+
+struct super {
+    struct loop *loop;
+    const struct options *options;
+    struct daemon_config *config;
+    pid_t pid[ROOM_COUNT];
+    struct ipc_chan *chan[ROOM_COUNT];
+    bool ready[ROOM_COUNT];
+    struct loop_fd signals;
+    struct timer timer;
+    enum phase phase;
+    uint64_t ending_since;
+    int status;
+};
+
+static struct super *self; // for the log sink and warnings, which carry no context
+
+static void sink(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+{
+    struct msg_LOG m = {.room = ROOM_SUPER, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
+    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    ipc_send(self->chan[ROOM_CTL], MSG_LOG, &m);
+}
+
+static void tell(struct super *s, enum room room)
+{
+    if (s->pid[room] > 0)
+        ipc_send(s->chan[room], MSG_SHUTDOWN, &(struct msg_SHUTDOWN){0});
+}
+
+static void end_rest(struct super *s)
+{
+    s->phase = ENDING;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (r != ROOM_IKE)
+            tell(s, (enum room)r);
+    }
+    timer_set(s->loop, &s->timer, s->ending_since + END_MS);
+}
+
+static void begin_end(struct super *s, int status)
+{
+    if (s->phase >= GOODBYE)
+        return;
+    s->status = status;
+    s->phase = GOODBYE;
+    s->ending_since = clock_now();
+    notify_send("STOPPING=1");
+    timer_set(s->loop, &s->timer, s->ending_since + GOODBYE_MS);
+    tell(s, ROOM_IKE);
+    if (s->pid[ROOM_IKE] <= 0)
+        end_rest(s);
+}
+
+static void kill_all(struct super *s)
+{
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (s->pid[r] <= 0)
+            continue;
+        LOGF(DMN, 0, "%s does not end, killed", room_name((enum room)r));
+        kill(s->pid[r], SIGKILL);
+        s->status = s->status ? s->status : 1;
+    }
+}
+
+static void on_timer(struct timer *t)
+{
+    struct super *s = t->ctx;
+    if (s->phase == GOODBYE)
+        end_rest(s);
+    else
+        kill_all(s);
+}
+
+static bool any_left(const struct super *s)
+{
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (s->pid[r] > 0)
+            return true;
+    }
+    return false;
+}
+
+static void room_ended(struct super *s, enum room room, int status)
+{
+    bool asked = s->phase >= GOODBYE;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    s->pid[room] = 0;
+    if (code < 0)
+        LOGF(DMN, 0, "%s died of signal %d (%s)", room_name(room), WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (!asked || code)
+        LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
+    if (!asked) // at the start a room says what it misses by its status; later on an end is a failure
+        begin_end(s, s->phase == STARTING && code > 0 ? code : 1);
+    else if (code && s->status == 0)
+        s->status = 1;
+    if (room == ROOM_IKE && s->phase == GOODBYE)
+        end_rest(s);
+    if (!any_left(s))
+        loop_stop(s->loop);
+}
+
+static void reap(struct super *s)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+            if (s->pid[r] == pid)
+                room_ended(s, (enum room)r, status);
+        }
+    }
+}
+
+// What cannot change while the daemon runs keeps its value.
+static void keep_fixed(struct settings *next, const struct settings *now)
+{
+    if (next->port != now->port || next->port_nat_t != now->port_nat_t)
+        LOGF(CFG, 0, "port and port_nat_t take effect at the next start");
+    next->port = now->port;
+    next->port_nat_t = now->port_nat_t;
+}
+
+static void warn(const char *text)
+{
+    LOGF(CFG, 0, "warning: %s", text);
+}
+
+static int reload(struct super *s, struct esp_error *err)
+{
+    struct daemon_config next;
+    int r = config_build(&next, s->options, warn, err);
+    if (r) {
+        LOGF(CFG, 0, "settings not reloaded: %s: %s", err->field, err->text);
+        return r;
+    }
+    keep_fixed(&next.settings, &s->config->settings);
+    if (memcmp(next.log_level, s->config->log_level, sizeof(next.log_level)) != 0)
+        LOGF(CFG, 0, "log levels take effect at the next start");
+    s->config->settings = next.settings;
+    struct msg_SETTINGS m = {.settings = slice_of(&s->config->settings, sizeof(s->config->settings))};
+    for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
+        ipc_send(s->chan[room], MSG_SETTINGS, &m);
+    LOGF(CFG, 1, "settings reloaded");
+    return 0;
+}
+
+static void on_signal(struct loop_fd *f, uint32_t events)
+{
+    struct super *s = f->ctx;
+    struct signalfd_siginfo info;
+    struct esp_error err;
+    (void)events;
+    while (read(f->fd, &info, sizeof(info)) == sizeof(info)) {
+        switch (info.ssi_signo) {
+        case SIGCHLD: reap(s); break;
+        case SIGHUP: reload(s, &err); break;
+        default:
+            if (s->phase >= GOODBYE) {
+                LOGF(DMN, 0, "second signal %u, not waiting any longer", info.ssi_signo);
+                kill_all(s);
+            } else {
+                LOGF(DMN, 1, "signal %u, ending", info.ssi_signo);
+                begin_end(s, 0);
+            }
+        }
+    }
+}
+
+static void room_ready(struct super *s, enum room from)
+{
+    s->ready[from] = true;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (!s->ready[r])
+            return;
+    }
+    ipc_send(s->chan[ROOM_CTL], MSG_GO, &(struct msg_GO){0});
+}
+
+static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct super *s = ctx;
+    enum room from = ROOM_SUPER;
+    struct esp_error err = {0};
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (s->chan[r] == c)
+            from = (enum room)r;
+    }
+    if (t == MSG_READY && !s->ready[from]) {
+        room_ready(s, from);
+    } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase == STARTING) {
+        s->phase = SERVING;
+        if (write(STDERR_FILENO, "ready\n", 6) < 0)
+            LOGF(DMN, 1, "standard error is closed");
+        notify_send("READY=1");
+    } else if (t == MSG_SHUTDOWN_DONE) {
+        if (from == ROOM_IKE && s->phase == GOODBYE)
+            end_rest(s);
+    } else if (t == MSG_RELOAD && from == ROOM_CTL) {
+        int r = reload(s, &err);
+        ipc_result(c, m->RELOAD.req, r == 0, "%s%s%s", err.field, r ? ": " : "", err.text);
+    } else {
+        LOGF(DMN, 0, "message %s from %s is not for the supervisor", msg_name(t), room_name(from));
+    }
+}
+
+static void on_closed(void *ctx, struct ipc_chan *c)
+{
+    struct super *s = ctx;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (s->chan[r] != c)
+            continue;
+        s->chan[r] = NULL;
+        ipc_close(c);
+        if (s->phase < GOODBYE && s->pid[r] > 0) { // it broke the channel and may still live
+            LOGF(DMN, 0, "%s has closed its channel", room_name((enum room)r));
+            reap(s);
+            if (s->phase < GOODBYE)
+                begin_end(s, 1);
+        }
+        return;
+    }
+}
+
+static int watch(struct super *s, const struct channels *c)
+{
+    static const struct ipc_handler handler = {on_message, on_closed};
+    sigset_t set;
+    sigemptyset(&set);
+    static const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        sigaddset(&set, wanted[i]);
+    s->signals = (struct loop_fd){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, on_signal, s};
+    if (s->signals.fd < 0 || loop_add(s->loop, &s->signals) < 0)
+        return -errno;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        s->chan[r] = ipc_open(s->loop, c->fd[ROOM_SUPER][r], room_name((enum room)r), &handler, s);
+        if (!s->chan[r])
+            return -ENOMEM;
+    }
+    log_set_sink(sink);
+    return 0;
+}
+
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets)
+{
+    struct channels channels;
+    struct esp_error err = {0};
+    struct super s = {.options = o, .config = config};
+    self = &s;
+    s.timer = (struct timer){.fire = on_timer, .ctx = &s};
+    block_signals();
+    if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, &config->settings, &err) < 0) {
+        LOGF(DMN, 0, "%s: %s", err.field, err.text);
+        return 1;
+    }
+    s.loop = loop_new();
+    if (!s.loop || watch(&s, &channels) < 0) {
+        LOGF(DMN, 0, "the supervisor's loop cannot be set up");
+        kill_all(&s);
+        return 1;
+    }
+    int r = loop_run(s.loop);
+    if (r < 0) {
+        LOGF(DMN, 0, "event loop: %s", strerror(-r));
+        kill_all(&s);
+    }
+    log_set_sink(NULL);
+    for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
+        ipc_close(s.chan[room]);
+    close(s.signals.fd);
+    loop_free(s.loop);
+    LOGF(DMN, 1, "ended with status %d", s.status);
+    return s.status;
+}
