@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The card as a PCI function: configuration space, BAR0 in front of the RTL model, MSI-X, DMA through the maps of
+// the vfio-user client, resets, and the faults that a tester can switch on. It knows no driver.
+#ifndef ESP_CARD_DEVICE_H
+#define ESP_CARD_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sim/card/pci_config.h"
+#include "sim/card_model.h"
+#include "sim/vfio_user/server.h"
+
+// X(enumerator, name, description)
+#define CARD_FAULT_LIST(X)                                                                                       \
+    X(NONE, "none", "no fault")                                                                                  \
+    X(HANG, "hang", "the clock stops: registers answer, nothing else happens")                                   \
+    X(DEAD, "dead", "as if pulled: everything reads all ones, writes and DMA vanish; clearing is a power cycle") \
+    X(DROP_IRQ, "drop-irq", "interrupts are lost")
+
+enum card_fault {
+#define X(id, name, text) CARD_FAULT_##id,
+    CARD_FAULT_LIST(X)
+#undef X
+        CARD_FAULT_COUNT
+};
+
+enum { CARD_MODEL_SPACE = CARD_PCI_MSIX_TABLE, CARD_MAX_HELD_WRITES = 1024 };
+
+// What the card's registers say while its clock stands still, and the writes that wait for it.
+struct card_hang {
+    uint32_t value[CARD_MODEL_SPACE / 4];
+    bool known[CARD_MODEL_SPACE / 4];
+    struct {
+        uint32_t offset, value;
+    } held[CARD_MAX_HELD_WRITES];
+    size_t nheld;
+};
+
+struct card_wave {
+    const char *file;
+    uint64_t from, to; // cycles; to == 0: no end
+    bool wanted, running;
+};
+
+struct card_device {
+    struct card_model *model;
+    struct pci_config pci;
+    struct vfu_server server;
+    uint8_t msix_table[VFU_MAX_VECTORS * 16];
+    enum card_fault fault;
+    struct card_hang hang;
+    struct card_wave wave;
+    uint64_t clock_khz, idle_since, cpu_ns;
+    uint64_t dma_errors, irqs_dropped, resets, refused_accesses;
+    bool told_disabled; // one line per client, not per access
+    // Called after the configuration space changed; may be NULL.
+    void (*config_changed)(void *ctx);
+    void *config_ctx;
+};
+
+struct card_device_options {
+    unsigned lanes; // 1 or 4
+    unsigned sa_slots; // 0: all the model has
+};
+
+// 0 or a negative errno: ENOMEM, ENOTSUP (no model of so many lanes), ERANGE (more slots than the model has).
+int card_device_init(struct card_device *d, const struct card_device_options *o);
+void card_device_free(struct card_device *d);
+
+// Work is pending and the clock may run.
+bool card_device_busy(const struct card_device *d);
+// Runs at most `cycles` cycles.
+void card_device_run(struct card_device *d, uint64_t cycles);
+// Function-level reset: configuration, model, pending interrupts. Maps and eventfds stay, as with VFIO.
+int card_device_reset(struct card_device *d);
+// The client is gone: drop what it brought, reset.
+void card_device_detach(struct card_device *d);
+
+void card_device_set_fault(struct card_device *d, enum card_fault fault);
+const char *card_fault_name(enum card_fault fault);
+int card_fault_parse(const char *name, enum card_fault *out);
+
+// 0 or a negative errno (see card_model.h).
+int card_device_wave_start(struct card_device *d, const char *file);
+void card_device_wave_stop(struct card_device *d);
+
+// Any register of the model, for statistics; not while hanging.
+uint32_t card_device_peek(struct card_device *d, uint32_t offset);
+void card_device_snapshot(struct card_device *d);
+// The 4096 bytes that a reader of the configuration space sees now.
+void card_device_config(const struct card_device *d, uint8_t out[CARD_PCI_CONFIG_SIZE]);
+
+#endif

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// espalier-card: the simulated card as a process. It puts a PCI device into DIR, serves it by vfio-user to one
+// client at a time, and removes it again on SIGTERM. `espalier-card ctl` talks to a running one.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/card/control.h"
+#include "sim/card/options.h"
+#include "sim/card/process.h"
+#include "sim/card/stats.h"
+
+static const char usage_text[] =
+    "usage: espalier-card --dir DIR [--lanes 1|2|4] [--sas N] [--wire tap:NAME|packet:IFNAME|pcap:IN,OUT|loop]\n"
+    "                     [--json STATS] [--fst FILE [--window FROM:TO]]\n"
+    "       espalier-card ctl --dir DIR fault MODE|clear | counters | reset | wave start|stop\n"
+    "fault modes:\n";
+
+static void print_usage(FILE *to)
+{
+    fputs(usage_text, to);
+#define X(id, name, text)                                                                                        \
+    if (CARD_FAULT_##id != CARD_FAULT_NONE)                                                                      \
+        fprintf(to, "  %-10s %s\n", name, text);
+    CARD_FAULT_LIST(X)
+#undef X
+}
+
+static int complain(int status, const char *what, const char *why)
+{
+    fprintf(stderr, "espalier-card: %s%s%s\n", what, why ? ": " : "", why ? why : "");
+    return status;
+}
+
+static int make_device(struct card_process *p, const struct card_options *o)
+{
+    const struct card_device_options options = {.lanes = o->lanes, .sa_slots = o->sa_slots};
+    int rc = card_device_init(&p->device, &options);
+    if (rc == -ERANGE) {
+        fprintf(stderr, "espalier-card: --sas %u: more than this card has\n", o->sa_slots);
+        return EXIT_USAGE;
+    }
+    if (rc)
+        return complain(EXIT_FAILED, "the model could not be made", strerror(-rc));
+    if (o->fst)
+        p->device.wave = (struct card_wave){.file = o->fst, .from = o->from, .to = o->to, .wanted = true};
+    return EXIT_DONE;
+}
+
+// The wave must not fail first when its cycle comes: a model without waveforms refuses --fst at the start.
+static int check_wave(struct card_process *p, const struct card_options *o)
+{
+    if (!o->fst)
+        return EXIT_DONE;
+    int rc = card_device_wave_start(&p->device, o->fst);
+    if (rc == -ENOTSUP)
+        return complain(EXIT_MISSING, "--fst: this card was built without waveforms", NULL);
+    if (rc) {
+        fprintf(stderr, "espalier-card: --fst %s: %s\n", o->fst, strerror(-rc));
+        return EXIT_FAILED;
+    }
+    if (o->from)
+        card_device_wave_stop(&p->device);
+    return EXIT_DONE;
+}
+
+static int serve(struct card_process *p, const struct card_options *o)
+{
+    uint8_t config[CARD_PCI_CONFIG_SIZE];
+    card_device_config(&p->device, config);
+    if (card_tree_publish(&p->tree, config))
+        return complain(EXIT_FAILED, p->tree.error, NULL);
+    int rc = card_process_open(p);
+    if (rc)
+        return complain(EXIT_FAILED, "event loop", strerror(-rc));
+    printf("ready %s/devices/" CARD_TREE_SLOT "\n", o->dir);
+    fflush(stdout);
+    rc = card_process_run(p);
+    if (rc)
+        return complain(EXIT_FAILED, "event loop", strerror(-rc));
+    if (o->json && (rc = card_stats_write(&p->device, o->json)) != 0)
+        return complain(EXIT_FAILED, o->json, strerror(-rc));
+    return EXIT_DONE;
+}
+
+static int run(struct card_process *p, const struct card_options *o)
+{
+    char *wave_file = NULL;
+    int rc = card_tree_lock(&p->tree, o->dir);
+    if (rc) {
+        complain(EXIT_MISSING, p->tree.error, NULL);
+        card_tree_close(&p->tree);
+        return EXIT_MISSING;
+    }
+    if (!o->fst && asprintf(&wave_file, "%s/espalier-card.fst", o->dir) < 0)
+        wave_file = NULL;
+    p->wave_file = o->fst ? o->fst : wave_file;
+    p->epollfd = p->signalfd = p->clientfd = p->testerfd = -1;
+    int status = make_device(p, o);
+    if (status == EXIT_DONE) {
+        status = check_wave(p, o);
+        if (status == EXIT_DONE)
+            status = serve(p, o);
+        card_process_close(p);
+        card_device_free(&p->device);
+    }
+    card_tree_close(&p->tree);
+    free(wave_file);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct card_process process;
+    struct card_options options;
+    int help;
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+        return card_control_main(argc - 1, argv + 1);
+    int status = card_options_parse(&options, argc, argv, &help);
+    if (help) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (status) {
+        complain(status, options.error, NULL);
+        return status;
+    }
+    return run(&process, &options);
+}
