@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+CTRL_LIB_SRCS := $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
+$(eval $(call unit_test,test_lib,tests/unit/test_lib.c $(CTRL_LIB_SRCS),-lcrypto))

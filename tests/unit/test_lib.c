@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's library: slices, timers under virtual time, traffic selectors, the written form of a connection, and the
+// messages between the processes (every prefix of every message is refused).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/conn.h"
+
+static uint64_t virtual_now;
+static uint64_t virtual_clock(void)
+{
+    return virtual_now;
+}
+
+static void test_reader_past_the_end_is_bad_and_gives_zeros(void **state)
+{
+    (void)state;
+    struct reader r = reader_of(slice_of("\x01\x02\x03", 3));
+    assert_int_equal(rd_u16(&r), 0x0102);
+    assert_int_equal(rd_u32(&r), 0);
+    assert_true(r.bad);
+    assert_int_equal(rd_u8(&r), 0); // sticky, although an octet is left
+    assert_false(rd_done(&r));
+}
+
+static void test_writer_full_is_bad_and_writes_nothing_more(void **state)
+{
+    (void)state;
+    uint8_t buf[4] = {0};
+    struct writer w = writer_of(buf, 3);
+    wr_u16(&w, 0x1122);
+    wr_u16(&w, 0x3344);
+    wr_u8(&w, 0x55);
+    assert_true(w.bad);
+    assert_int_equal(wr_written(&w).len, 0);
+    assert_memory_equal(buf, "\x11\x22\0\0", 4);
+}
+
+static unsigned fired[64], fired_count;
+static void note(struct timer *t)
+{
+    fired[fired_count++] = (unsigned)(uintptr_t)t->ctx;
+}
+
+static void test_timers_fire_in_order_and_stopped_ones_do_not(void **state)
+{
+    (void)state;
+    struct loop *l = loop_new();
+    struct timer t[32] = {0};
+    clock_now = virtual_clock;
+    virtual_now = 1000;
+    fired_count = 0;
+    for (unsigned i = 0; i < 32; i++) {
+        t[i] = (struct timer){.fire = note, .ctx = (void *)(uintptr_t)(i * 7 % 32)};
+        timer_set(l, &t[i], 1000 + i * 7 % 32);
+    }
+    for (unsigned i = 0; i < 32; i += 3)
+        timer_stop(l, &t[i]);
+    timer_set(l, &t[1], 5000); // re-armed later
+    virtual_now = 1031;
+    loop_run_timers(l);
+    assert_int_equal(fired_count, 32 - 11 - 1);
+    for (unsigned i = 1; i < fired_count; i++)
+        assert_true(fired[i - 1] < fired[i]);
+    assert_int_equal(loop_next_timer(l), 5000);
+    timer_stop(l, &t[1]);
+    assert_true(loop_next_timer(l) == UINT64_MAX);
+    loop_free(l);
+}
+
+static struct ts range(const char *lo, const char *hi, uint8_t proto, uint16_t plo, uint16_t phi)
+{
+    struct ts t = {.family = 4, .proto = proto, .port_lo = plo, .port_hi = phi};
+    inet_pton(AF_INET, lo, t.lo);
+    inet_pton(AF_INET, hi, t.hi);
+    return t;
+}
+
+static void test_selectors_intersect_contain_and_print(void **state)
+{
+    (void)state;
+    char text[128];
+    struct ts a = range("10.1.0.0", "10.1.255.255", 0, 0, 65535), b = range("10.1.2.0", "10.2.0.0", 6, 80, 90), c;
+    assert_true(ts_intersect(&a, &b, &c));
+    assert_string_equal(ts_print(&c, text, sizeof(text)), "10.1.2.0..10.1.255.255[tcp/80-90]");
+    assert_true(ts_contains(&a, &c) && ts_contains(&b, &c));
+    assert_false(ts_contains(&a, &b));
+    struct ts d = range("10.3.0.0", "10.3.0.255", 17, 0, 65535);
+    assert_false(ts_intersect(&a, &d, &c));
+    struct ts e = range("10.1.2.0", "10.1.2.255", 17, 0, 65535);
+    assert_false(ts_intersect(&b, &e, &c)); // protocols differ
+    assert_string_equal(ts_print(&a, text, sizeof(text)), "10.1.0.0/16");
+    assert_true(ts_match(&b, 4, (const uint8_t *)"\x0a\x01\x02\x01", 6, 85));
+    assert_false(ts_match(&b, 4, (const uint8_t *)"\x0a\x01\x02\x01", 6, 91));
+    assert_false(ts_match(&b, 4, (const uint8_t *)"\x0a\x02\x00\x01", 6, 85));
+}
+
+static char prefixes[512];
+static void add_prefix(void *ctx, const uint8_t *addr, unsigned len)
+{
+    char a[32];
+    (void)ctx;
+    inet_ntop(AF_INET, addr, a, sizeof(a));
+    snprintf(prefixes + strlen(prefixes), sizeof(prefixes) - strlen(prefixes), "%s/%u ", a, len);
+}
+
+static void test_ranges_split_into_prefixes_that_cover_them_exactly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lo, *hi, *want;
+    } cases[] = {
+        {"10.1.0.0", "10.1.255.255", "10.1.0.0/16 "},
+        {"10.0.0.1", "10.0.0.1", "10.0.0.1/32 "},
+        {"0.0.0.0", "255.255.255.255", "0.0.0.0/0 "},
+        {"10.0.0.1", "10.0.0.6", "10.0.0.1/32 10.0.0.2/31 10.0.0.4/31 10.0.0.6/32 "},
+        {"192.168.255.254", "192.169.0.1", "192.168.255.254/31 192.169.0.0/31 "},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ts t = range(cases[i].lo, cases[i].hi, 0, 0, 65535);
+        prefixes[0] = 0;
+        ts_prefixes(&t, add_prefix, NULL);
+        assert_string_equal(prefixes, cases[i].want);
+    }
+}
+
+static void test_connection_written_and_read_is_the_same_and_every_cut_is_refused(void **state)
+{
+    (void)state;
+    static uint8_t buf[65536];
+    static struct conn_config c, d;
+    strcpy(c.name, "site");
+    c.local_count = 1;
+    addr_parse("10.10.0.1", &c.local_addrs[0]);
+    c.local_auth = c.remote_auth = AUTH_PSK;
+    strcpy(c.remote_id, "east.example");
+    c.dpd_delay = 30;
+    c.child_count = 2;
+    for (int i = 0; i < 2; i++) {
+        snprintf(c.children[i].name, sizeof(c.children[i].name), "net%d", i);
+        c.children[i].proposal_count = 1;
+        c.children[i].proposals[0] = (struct proposal){.protocol = 3, .count = 1, .t = {{TR_ENCR, 20, 256}}};
+        c.children[i].local_ts.count = 1;
+        c.children[i].local_ts.t[0] = range("10.1.0.0", "10.1.255.255", 0, 0, 65535);
+        c.children[i].life_bytes = 1ull << 40;
+        c.children[i].hw_offload = OFFLOAD_AUTO;
+    }
+    struct writer w = writer_of(buf, sizeof(buf));
+    conn_write(&w, &c);
+    assert_false(w.bad);
+    struct reader r = reader_of(wr_written(&w));
+    assert_true(conn_read(&r, &d) && rd_done(&r));
+    assert_memory_equal(&c, &d, sizeof(c));
+    for (size_t n = 0; n < w.len; n++) {
+        struct reader cut = reader_of(slice_of(buf, n));
+        assert_false(conn_read(&cut, &d));
+    }
+}
+
+static void test_messages_cut_anywhere_or_with_a_tail_are_refused(void **state)
+{
+    (void)state;
+    uint8_t buf[2048];
+    static union msg m;
+    struct msg_CHILD_DERIVE d = {.req = 7, .ike_id = 3, .ni = slice_str("nonce"), .child = slice_of("\0\1", 2), .initiator = 1};
+    struct writer w = writer_of(buf, sizeof(buf) - 1);
+    msg_write(&w, MSG_CHILD_DERIVE, &d);
+    assert_int_equal(msg_read(wr_written(&w), &m), MSG_CHILD_DERIVE);
+    assert_int_equal(m.CHILD_DERIVE.req, 7);
+    assert_true(slice_eq(m.CHILD_DERIVE.ni, slice_str("nonce")));
+    for (size_t n = 0; n < w.len; n++)
+        assert_int_equal(msg_read(slice_of(buf, n), &m), MSG_NONE);
+    buf[w.len] = 0;
+    assert_int_equal(msg_read(slice_of(buf, w.len + 1), &m), MSG_NONE);
+    assert_int_equal(msg_read(slice_of("\xff\xff", 2), &m), MSG_NONE);
+}
+
+static unsigned got, closed;
+static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx;
+    (void)c;
+    assert_int_equal(t, MSG_RESULT);
+    assert_int_equal(m->RESULT.req, got);
+    got++;
+}
+static void on_closed(void *ctx, struct ipc_chan *c)
+{
+    (void)ctx;
+    closed++;
+    ipc_close(c);
+}
+static const struct ipc_handler handler = {on_message, on_closed};
+
+static void test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end(void **state)
+{
+    (void)state;
+    int fds[2];
+    struct loop *l = loop_new();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    struct ipc_chan *a = ipc_open(l, fds[0], "a", &handler, NULL), *b = ipc_open(l, fds[1], "b", &handler, NULL);
+    got = closed = 0;
+    for (unsigned i = 0; i < 20000; i++)
+        assert_int_equal(ipc_result(a, i, true, "some text to fill the socket's buffer with"), 0);
+    for (int i = 0; i < 2000 && got < 20000; i++)
+        loop_once(l, 0);
+    assert_int_equal(got, 20000);
+    assert_int_equal(send(fds[0], "\xff\xff", 2, 0), 2); // not a message: b closes
+    ipc_close(a);
+    for (int i = 0; i < 10; i++)
+        loop_once(l, 0);
+    assert_int_equal(closed, 1);
+    (void)b;
+    loop_free(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reader_past_the_end_is_bad_and_gives_zeros),
+        cmocka_unit_test(test_writer_full_is_bad_and_writes_nothing_more),
+        cmocka_unit_test(test_timers_fire_in_order_and_stopped_ones_do_not),
+        cmocka_unit_test(test_selectors_intersect_contain_and_print),
+        cmocka_unit_test(test_ranges_split_into_prefixes_that_cover_them_exactly),
+        cmocka_unit_test(test_connection_written_and_read_is_the_same_and_every_cut_is_refused),
+        cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),
+        cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),
+    };
+    return cmocka_run_group_tests_name("daemon library", tests, NULL, NULL);
+}
