@@ -23,6 +23,7 @@ RTL_TESTS += $$(BUILD)/tests/$(1)
 endef
 
 $(eval $(call pipe_test,test_tx,tests/rtl/test_tx.c tests/rtl/pipe_model.c))
+$(eval $(call pipe_test,test_pipe,tests/rtl/test_pipe.c tests/rtl/pipe_model.c))
 
 .PHONY: lint-rtl-esp
 lint-rtl-esp: ## Verilator -Wall and Yosys over the ESP pipelines at every width
