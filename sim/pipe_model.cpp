@@ -2,6 +2,7 @@
 // Drives the Verilated esp_pipe at its AXI-Stream ports: valid is held whenever a packet waits, ready always. Outputs are
 // sampled just before the rising edge. Compiled once for each number of lanes (PIPE_LANES, PIPE_CLASS, PIPE_OPS).
 // Byte n of a beat is bits 8n+7:8n, which on a little-endian host is a plain copy.
+#define _Static_assert static_assert // the generated header is C
 #include "sim/pipe_model.h"
 
 #include <cerrno>
@@ -48,9 +49,9 @@ size_t octets(uint64_t keep)
 {
     return keep == ~UINT64_C(0) ? 64 : static_cast<size_t>(__builtin_ctzll(~keep));
 }
-} // namespace
 
-struct pipe_model {
+// What struct pipe_model stands for; each number of lanes has its own.
+struct model {
     std::unique_ptr<VerilatedContext> context;
     std::unique_ptr<PIPE_CLASS> top;
     std::unique_ptr<VerilatedFstC> fst;
@@ -74,7 +75,7 @@ struct pipe_model {
 };
 
 // ---- inputs
-template <typename Data, typename Keep> static void fill_beat(const side &s, Data &data, Keep &keep, CData &last)
+template <typename Data, typename Keep> void fill_beat(const side &s, Data &data, Keep &keep, CData &last)
 {
     const pipe_packet &p = s.queue.front();
     size_t n = p.len - s.at < BEAT ? p.len - s.at : BEAT;
@@ -85,7 +86,7 @@ template <typename Data, typename Keep> static void fill_beat(const side &s, Dat
     last = s.at + n == p.len;
 }
 
-void pipe_model::offer()
+void model::offer()
 {
     top->s_enc_tvalid = !enc.queue.empty();
     if (top->s_enc_tvalid) {
@@ -105,7 +106,7 @@ void pipe_model::offer()
     }
 }
 
-void pipe_model::accept(side &s)
+void model::accept(side &s)
 {
     pipe_packet p = s.queue.front();
 
@@ -123,7 +124,7 @@ void pipe_model::accept(side &s)
 }
 
 // ---- outputs
-void pipe_model::finish(side &s, bool decap)
+void model::finish(side &s, bool decap)
 {
     const in_flight &f = s.inside.front();
     pipe_result r = {};
@@ -153,7 +154,7 @@ void pipe_model::finish(side &s, bool decap)
     results.push_back(r);
 }
 
-void pipe_model::take_beat(side &s, bool decap, const beat_out &b)
+void model::take_beat(side &s, bool decap, const beat_out &b)
 {
     size_t n = octets(b.keep);
 
@@ -181,7 +182,7 @@ void pipe_model::take_beat(side &s, bool decap, const beat_out &b)
         finish(s, decap);
 }
 
-void pipe_model::sample()
+void model::sample()
 {
     beat_out e = {top->m_enc_tvalid != 0, top->m_enc_tlast != 0, &top->m_enc_tdata, top->m_enc_tkeep};
     beat_out d = {top->m_dec_tvalid != 0, top->m_dec_tlast != 0, &top->m_dec_tdata, top->m_dec_tkeep};
@@ -196,7 +197,7 @@ void pipe_model::sample()
         take_beat(dec, true, d);
 }
 
-void pipe_model::tick()
+void model::tick()
 {
     cycle++;
     top->clk = 0;
@@ -210,7 +211,17 @@ void pipe_model::tick()
 }
 
 // ---- the C side
-static bool wait_zeroized(pipe_model *m)
+model *self(pipe_model *m)
+{
+    return reinterpret_cast<model *>(m);
+}
+
+const model *self(const pipe_model *m)
+{
+    return reinterpret_cast<const model *>(m);
+}
+
+bool wait_zeroized(model *m)
 {
     for (unsigned i = 0; i < RESET_TIMEOUT; i++) {
         m->tick();
@@ -220,9 +231,9 @@ static bool wait_zeroized(pipe_model *m)
     return false;
 }
 
-static pipe_model *create(const char *fst, uint64_t from, uint64_t to)
+pipe_model *create(const char *fst, uint64_t from, uint64_t to)
 {
-    std::unique_ptr<pipe_model> m(new pipe_model);
+    std::unique_ptr<model> m(new model);
 
     m->context = std::make_unique<VerilatedContext>();
     m->context->traceEverOn(fst != nullptr);
@@ -248,11 +259,13 @@ static pipe_model *create(const char *fst, uint64_t from, uint64_t to)
         errno = ETIMEDOUT;
         return nullptr;
     }
-    return m.release();
+    return reinterpret_cast<pipe_model *>(m.release());
 }
 
-static void destroy(pipe_model *m)
+void destroy(pipe_model *opaque)
 {
+    model *m = self(opaque);
+
     if (!m)
         return;
     m->enc.queue.clear();
@@ -277,9 +290,10 @@ static void destroy(pipe_model *m)
     delete m;
 }
 
-static int sa_command(pipe_model *m, const espc_sa_command *c, const espc_sa_blob *blob, espc_sa_result *result,
+int sa_command(pipe_model *opaque, const espc_sa_command *c, const espc_sa_blob *blob, espc_sa_result *result,
                       uint16_t *status)
 {
+    model *m = self(opaque);
     const size_t words = blob ? 72 : 8;
     uint64_t in[72] = {}, out[8] = {};
     size_t sent = 0, got = 0;
@@ -320,18 +334,22 @@ static int sa_command(pipe_model *m, const espc_sa_command *c, const espc_sa_blo
     return ret;
 }
 
-static void push(pipe_model *m, bool decap, const pipe_packet *p)
+void push(pipe_model *opaque, bool decap, const pipe_packet *p)
 {
+    model *m = self(opaque);
+
     (decap ? m->dec : m->enc).queue.push_back(*p);
 }
 
-static bool empty(const side &s)
+bool empty(const side &s)
 {
     return s.queue.empty() && s.inside.empty();
 }
 
-static int pull(pipe_model *m, pipe_result *r)
+int pull(pipe_model *opaque, pipe_result *r)
 {
+    model *m = self(opaque);
+
     m->moved = m->cycle;
     while (m->results.empty()) {
         if (!m->fault.empty())
@@ -347,25 +365,26 @@ static int pull(pipe_model *m, pipe_result *r)
     return m->fault.empty() ? 1 : -EPROTO;
 }
 
-static const char *broken(const pipe_model *m)
+const char *broken(const pipe_model *m)
 {
-    return m->fault.c_str();
+    return self(m)->fault.c_str();
 }
 
-static void mark(pipe_model *m)
+void mark(pipe_model *m)
 {
-    m->enc.span = m->dec.span = pipe_span{};
+    self(m)->enc.span = self(m)->dec.span = pipe_span{};
 }
 
-static void span(const pipe_model *m, bool decap, pipe_span *s)
+void span(const pipe_model *m, bool decap, pipe_span *s)
 {
-    *s = decap ? m->dec.span : m->enc.span;
+    *s = decap ? self(m)->dec.span : self(m)->enc.span;
 }
 
-static uint64_t cycles(const pipe_model *m)
+uint64_t cycles(const pipe_model *m)
 {
-    return m->cycle;
+    return self(m)->cycle;
 }
+} // namespace
 
 extern "C" const struct pipe_ops PIPE_OPS = {PIPE_LANES, create, destroy, sa_command, push,
                                              pull,       broken, mark,    span,       cycles};

@@ -2,8 +2,8 @@
 # espalier-sim, the workbench: Verilated AES-GCM cores and ESP pipelines, and the C program around them.
 WB_VL = $(BUILD)/vl
 WB_CXX = $(RTL_OBJCACHE) $(CXX) $(CPPFLAGS) -std=c++17 $(RTL_CXXFLAGS) $(SANFLAGS)
-WB_PIPE_F := rtl/gcm/gcm.f rtl/esp/esp.f
-WB_PIPE_SRCS := $(call rtl_sources,$(WB_PIPE_F))
+WB_PIPE_F := rtl/gcm/gcm.f rtl/esp/esp.f $(wildcard rtl/esp/esp_rx.f)
+WB_PIPE_SRCS := $(sort $(call rtl_sources,$(WB_PIPE_F)))
 WB_PIPE_FLAGS := $(call rtl_includes,$(WB_PIPE_F)) -I. -Wno-fatal --trace-fst
 
 # ---- Verilated models
@@ -15,11 +15,14 @@ $(BUILD)/obj/sim/gcm_model.o: sim/gcm_model.cpp $(WB_VL)/gcm_pair_model/libgcm_p
 	@echo "  CXX     $<"
 	@$(WB_CXX) -isystem $(WB_VL)/gcm_pair_model -MMD -MP -c -o $@ $<
 
-$(BUILD)/obj/sim/pipe_model_l%.o: sim/pipe_model.cpp $(WB_VL)/pipe_l%/libpipe_l%.a
-	@mkdir -p $(@D)
-	@echo "  CXX     $< ($* lanes)"
-	@$(WB_CXX) -isystem $(WB_VL)/pipe_l$* -DPIPE_LANES=$* -DPIPE_CLASS=pipe_l$* -DPIPE_OPS=pipe_ops_l$* \
-	    -DPIPE_HEADER='"pipe_l$*.h"' -MMD -MP -c -o $@ $<
+define pipe_model
+$$(BUILD)/obj/sim/pipe_model_l$(1).o: sim/pipe_model.cpp sim/pipe_model.h $$(WB_VL)/pipe_l$(1)/libpipe_l$(1).a
+	@mkdir -p $$(@D)
+	@echo "  CXX     $$< ($(1) lanes)"
+	@$$(WB_CXX) -isystem $$(WB_VL)/pipe_l$(1) -DPIPE_LANES=$(1) -DPIPE_CLASS=pipe_l$(1) -DPIPE_OPS=pipe_ops_l$(1) \
+	    -DPIPE_HEADER='"pipe_l$(1).h"' -c -o $$@ $$<
+endef
+$(foreach l,1 4,$(eval $(call pipe_model,$(l))))
 
 # Verilator's own run-time, with FST tracing, once for all models of the workbench
 WB_RUNTIME := $(patsubst %,$(BUILD)/obj/sim/runtime/%.o,verilated verilated_threads verilated_fst_c)
