@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A card made of C for the driver's tests: a vfio-user server in a thread of its own, registers, rings and a
+// toy transform in the place of ESP (12 bytes, the SPI and the sequence number, in front of the packet). It
+// can be told to misbehave.
+#ifndef ESPALIER_TESTS_DRV_FAKE_CARD_H
+#define ESPALIER_TESTS_DRV_FAKE_CARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FAKE_PREFIX = 12 };
+
+enum fake_fault {
+    FAKE_GOOD,
+    // from the next packet completion on
+    FAKE_BAD_COOKIE,
+    FAKE_BAD_EPOCH,
+    FAKE_BAD_LENGTH,
+    FAKE_BAD_HEAD,
+    FAKE_BAD_STATUS,
+    FAKE_BAD_SLOT,
+    FAKE_REPEAT_SEQ,
+    FAKE_BEYOND_LEASE,
+    FAKE_SEEN_TWICE,
+    FAKE_SPURIOUS, // a completion that nobody asked for
+    // at once
+    FAKE_HOLD,   // takes descriptors, completes nothing; its clock runs
+    FAKE_FREEZE, // likewise, and its clock stands still
+    FAKE_FATAL,
+    FAKE_RESET,    // EPOCH is lost
+    FAKE_ALL_ONES, // every register reads all ones
+    FAKE_MUTE,     // answers no message any more
+    FAKE_HANG_UP,  // closes the stream
+};
+
+struct fake_options {
+    uint32_t magic, abi, queues, features, next_of_block_1;
+    bool no_server;
+};
+
+struct fake_card;
+extern const struct fake_options fake_default;
+struct fake_card *fake_card_start(const struct fake_options *o);
+void fake_card_stop(struct fake_card *f);
+const char *fake_card_sysfs(const struct fake_card *f);
+void fake_card_fault(struct fake_card *f, enum fake_fault fault);
+bool fake_card_master(struct fake_card *f);  // is bus mastering on?
+bool fake_card_saw_key(struct fake_card *f); // do key octets stand in the memory of the SA commands?
+unsigned fake_card_doorbells(struct fake_card *f);
+unsigned fake_card_reads(struct fake_card *f); // BAR0 reads so far
+
+#endif
