@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reference encapsulator: written from the RFCs (791, 3948, 4106, 4303, 6040), one byte after the other, with nothing
-// of the pipeline's structure.
+// The reference encapsulator: written from the RFCs (791, 3948, 4106, 4303, 6040), one byte after the other,
+// with nothing of the pipeline's structure.
 #include "tests/rtl/pipe_model.h"
 
 #include <openssl/evp.h>
@@ -102,9 +102,12 @@ static void seal(const struct model_sa *sa, uint64_t seq, const uint8_t *text, s
         put_be(aad + 4, seq, 8);
         aad_len = 12;
     }
-    if (!ctx || EVP_EncryptInit_ex(ctx, sa->alg == 1 ? EVP_aes_128_gcm() : EVP_aes_256_gcm(), NULL, sa->key, nonce) != 1 ||
+    if (!ctx ||
+        EVP_EncryptInit_ex(ctx, sa->alg == 1 ? EVP_aes_128_gcm() : EVP_aes_256_gcm(), NULL, sa->key, nonce) !=
+            1 ||
         EVP_EncryptUpdate(ctx, NULL, &len, aad, (int)aad_len) != 1 ||
-        EVP_EncryptUpdate(ctx, out, &len, text, (int)n) != 1 || EVP_EncryptFinal_ex(ctx, out + n, &len) != 1 ||
+        EVP_EncryptUpdate(ctx, out, &len, text, (int)n) != 1 ||
+        EVP_EncryptFinal_ex(ctx, out + n, &len) != 1 ||
         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, 16, out + n) != 1) {
         fprintf(stderr, "pipe_model: OpenSSL failed\n");
         abort();
@@ -123,7 +126,8 @@ static uint16_t inner_verdict(const uint8_t *buf, size_t size)
     return total > size ? ESPC_STATUS_TRUNCATED : ESPC_STATUS_OK;
 }
 
-static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t size, size_t outer)
+static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t size,
+                        size_t outer)
 {
     uint64_t len = (uint64_t)(buf[2] << 8 | buf[3]);
 
@@ -137,7 +141,8 @@ static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *
         return inner_verdict(buf, size);
     if (outer > MODEL_MAX_LEN)
         return ESPC_STATUS_TOO_LONG;
-    if ((sa->hard_packets && sa->packets + 1 > sa->hard_packets) || (sa->hard_bytes && sa->bytes + len > sa->hard_bytes))
+    if ((sa->hard_packets && sa->packets + 1 > sa->hard_packets) ||
+        (sa->hard_bytes && sa->bytes + len > sa->hard_bytes))
         return ESPC_STATUS_HARD_LIMIT;
     if (!(sa->flags & ESPC_SA_BLOB_FLAGS_ESN_MASK) && sa->seq > UINT32_MAX)
         return ESPC_STATUS_SEQ_OVERFLOW;
@@ -206,7 +211,8 @@ void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t s
         sa->drops++;
     if (!mine)
         return;
-    out->soft = (sa->soft_packets && sa->packets >= sa->soft_packets) || (sa->soft_bytes && sa->bytes >= sa->soft_bytes);
+    out->soft = (sa->soft_packets && sa->packets >= sa->soft_packets) ||
+                (sa->soft_bytes && sa->bytes >= sa->soft_bytes);
     out->lease_low = (sa->limit - sa->seq) < sa->span / 4;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plain reference of the encapsulation pipeline for RTL tests, with OpenSSL's AES-GCM, and the SA commands that put the
-// same SA into the card. RFC 4303 tunnel mode, RFC 4106, RFC 3948; statuses of hw/regs/espalier.rdl.
+// A plain reference of the encapsulation pipeline for RTL tests, with OpenSSL's AES-GCM, and the SA commands
+// that put the same SA into the card. RFC 4303 tunnel mode, RFC 4106, RFC 3948; statuses of
+// hw/regs/espalier.rdl.
 #ifndef TESTS_RTL_PIPE_MODEL_H
 #define TESTS_RTL_PIPE_MODEL_H
 

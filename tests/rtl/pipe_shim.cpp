@@ -10,7 +10,8 @@
 #include "esp_pipe_l1__Syms.h"
 #include "esp_pipe_l4__Syms.h"
 
-namespace {
+namespace
+{
 
 struct in_packet {
     std::vector<uint8_t> data;
@@ -66,7 +67,8 @@ struct pipe {
     }
 };
 
-namespace {
+namespace
+{
 
 template <class MODEL, class SYMS, unsigned LANES> struct model_pipe : pipe {
     MODEL m;
@@ -99,8 +101,7 @@ template <class MODEL, class SYMS, unsigned LANES> struct model_pipe : pipe {
         m.eval();
     }
 
-    template <class DATA, class KEEP>
-    void offer(stream &s, DATA &data, KEEP &keep, CData &valid, CData &last)
+    template <class DATA, class KEEP> void offer(stream &s, DATA &data, KEEP &keep, CData &valid, CData &last)
     {
         if (!s.offered && (s.in.empty() || chance(in_stall))) {
             valid = 0;
@@ -273,15 +274,16 @@ void pipe_stalls(struct pipe *p, unsigned in_percent, unsigned out_percent, uint
     p->rng = seed ? seed : 1;
 }
 
-void pipe_push_len(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t len, uint16_t tag,
-                   uint32_t sa, uint16_t gen)
+void pipe_push_len(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t len,
+                   uint16_t tag, uint32_t sa, uint16_t gen)
 {
     const uint8_t *bytes = static_cast<const uint8_t *>(data);
 
     p->dir[dir].in.push_back({std::vector<uint8_t>(bytes, bytes + size), len, tag, gen, sa});
 }
 
-void pipe_push(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t tag, uint32_t sa, uint16_t gen)
+void pipe_push(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t tag, uint32_t sa,
+               uint16_t gen)
 {
     pipe_push_len(p, dir, data, size, static_cast<uint16_t>(size), tag, sa, gen);
 }

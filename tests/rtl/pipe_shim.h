@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// C interface to the Verilated esp_pipe for RTL tests: packets and SA commands are queued, the clock is stepped, what
-// came out is fetched. Stalls can be thrown in at every stream, and each output packet carries the cycles of its beats.
+// C interface to the Verilated esp_pipe for RTL tests: packets and SA commands are queued, the clock is
+// stepped, what came out is fetched. Stalls can be thrown in at every stream, and each output packet carries
+// the cycles of its beats.
 #ifndef TESTS_RTL_PIPE_SHIM_H
 #define TESTS_RTL_PIPE_SHIM_H
 
@@ -32,16 +33,18 @@ struct pipe *pipe_new(unsigned lanes); // 1 or 4; NULL otherwise; comes out of r
 void pipe_free(struct pipe *p);
 // percent of cycles in which the streams' valid (in) or ready (out) is held low
 void pipe_stalls(struct pipe *p, unsigned in_percent, unsigned out_percent, uint32_t seed);
-void pipe_push(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t tag, uint32_t sa, uint16_t gen);
+void pipe_push(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t tag, uint32_t sa,
+               uint16_t gen);
 // as above with a length in the side band that need not be the number of bytes
-void pipe_push_len(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t len, uint16_t tag,
-                   uint32_t sa, uint16_t gen);
+void pipe_push_len(struct pipe *p, enum pipe_dir dir, const void *data, size_t size, uint16_t len,
+                   uint16_t tag, uint32_t sa, uint16_t gen);
 bool pipe_pop(struct pipe *p, enum pipe_dir dir, struct pipe_out *out);
 size_t pipe_out_count(struct pipe *p, enum pipe_dir dir);
 void pipe_step(struct pipe *p, unsigned cycles);
 // steps until `count` packets wait at the output of `dir`; false after `limit` cycles
 bool pipe_run(struct pipe *p, enum pipe_dir dir, size_t count, unsigned limit);
-// queues a command (blob NULL: none); pipe_result steps until its result is there and returns the status, -1 if none comes
+// queues a command (blob NULL: none); pipe_result steps until its result is there and returns the status, -1
+// if none comes
 void pipe_command(struct pipe *p, const uint8_t cmd[64], const uint8_t blob[512]);
 int pipe_result(struct pipe *p, uint8_t result[64]);
 void pipe_zeroize(struct pipe *p); // one pulse

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Both ESP pipelines and the SA manager together at the ports of esp_pipe: what one direction makes the other takes back,
-// at once and at full rate, with commands in between; damage, repetition, deletion and zeroize end where they should.
-// RFC 4303, RFC 3948. Arguments: none, or the seed of the random tests.
+// Both ESP pipelines and the SA manager together at the ports of esp_pipe: what one direction makes the other
+// takes back, at once and at full rate, with commands in between; damage, repetition, deletion and zeroize
+// end where they should. RFC 4303, RFC 3948. Arguments: none, or the seed of the random tests.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,19 +12,21 @@
 
 #include "tests/rtl/pipe_model.h"
 
-#define SLOTS  64u
+#define SLOTS 64u
 
 static uint32_t seed = 20240301;
 static struct pipe_out got;
 static struct pipe_out outer[1000];
 
-static int add_inbound(struct pipe *p, const struct model_sa *sa, uint32_t slot, uint16_t gen, uint32_t window)
+static int add_inbound(struct pipe *p, const struct model_sa *sa, uint32_t slot, uint16_t gen,
+                       uint32_t window)
 {
-    uint8_t cmd[64] = {ESPC_SA_OP_ADD, 1, (uint8_t)gen, (uint8_t)(gen >> 8), (uint8_t)slot}, blob[512], result[64];
+    uint8_t cmd[64] = {ESPC_SA_OP_ADD, 1, (uint8_t)gen, (uint8_t)(gen >> 8), (uint8_t)slot}, blob[512],
+            result[64];
 
     model_blob(sa, blob);
-    memset(blob + 0x60, 0, 16);                                // seq, seq_limit
-    for (unsigned i = 0; i < 8; i++)                           // the peer's counter may start high
+    memset(blob + 0x60, 0, 16);      // seq, seq_limit
+    for (unsigned i = 0; i < 8; i++) // the peer's counter may start high
         blob[0x60 + i] = (uint8_t)((sa->seq - 1) >> 8 * i);
     memset(blob + 0x70, 0, 32);
     blob[0x34] = (uint8_t)window;
@@ -45,7 +47,8 @@ static struct pipe *both_ways(unsigned lanes, struct model_sa *sas, unsigned n, 
 
         do // an SPI whose bucket is full is not taken: another one then, as a daemon does
             model_sa_random(&sas[i], i, rng);
-        while ((status = add_inbound(p, &sas[i], n - 1 - i, (uint16_t)(sas[i].gen + 1), 64)) == ESPC_STATUS_BUCKET_FULL);
+        while ((status = add_inbound(p, &sas[i], n - 1 - i, (uint16_t)(sas[i].gen + 1), 64)) ==
+               ESPC_STATUS_BUCKET_FULL);
         assert_int_equal(status, ESPC_STATUS_OK);
         assert_int_equal(model_add(p, &sas[i]), ESPC_STATUS_OK);
     }
@@ -82,7 +85,8 @@ static void round_trip(unsigned lanes, unsigned packets, unsigned in_stall, unsi
         const struct model_sa *sa = &sas[which[done]];
         if (got.tag != (uint16_t)(done + 7) || got.status != ESPC_STATUS_OK || got.size != sizes[done] ||
             got.len != got.size || memcmp(got.data, inner[done], got.size) != 0)
-            fail_msg("packet %u: tag %u status %u size %zu, expected tag %u status 0 size %zu and the same bytes (seed %u)",
+            fail_msg("packet %u: tag %u status %u size %zu, expected tag %u status 0 size %zu and the same "
+                     "bytes (seed %u)",
                      done, got.tag, got.status, got.size, done + 7, sizes[done], seed);
         assert_int_equal(got.sa, SLOTS - 1 - sa->slot);
         assert_int_equal(got.gen, (uint16_t)(sa->gen + 1));
@@ -188,7 +192,8 @@ static void test_delete_and_zeroize_end_both_directions(void **state)
     assert_true(pipe_zeroized(p));
     expect_dec(p, &outer[1], outer[1].size, ESPC_STATUS_NO_SA);
     assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, 0, 0, sas[0].gen, 0, NULL), ESPC_STATUS_SA_INVALID);
-    assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, 1, 3, (uint16_t)(sas[0].gen + 1), 0, NULL), ESPC_STATUS_SA_INVALID);
+    assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, 1, 3, (uint16_t)(sas[0].gen + 1), 0, NULL),
+                     ESPC_STATUS_SA_INVALID);
     assert_int_equal(add_inbound(p, &sas[0], 40, 5, 64), ESPC_STATUS_OK);
     expect_dec(p, &outer[1], outer[1].size, ESPC_STATUS_OK);
     assert_int_equal(got.sa, 40);
@@ -259,8 +264,9 @@ static void test_both_directions_run_at_full_rate_together(void **state)
                         first[d] = got.first_cycle;
                     last[d] = got.last_cycle;
                 }
-            print_message("LANES %u, %4zu bytes, both directions: %.3f cycles per packet out, %.3f in\n", lanes, sizes[s],
-                          (double)(last[0] - first[0] + 1) / n, (double)(last[1] - first[1] + 1) / n);
+            print_message("LANES %u, %4zu bytes, both directions: %.3f cycles per packet out, %.3f in\n",
+                          lanes, sizes[s], (double)(last[0] - first[0] + 1) / n,
+                          (double)(last[1] - first[1] + 1) / n);
             size_t ideal = (60 + (sizes[s] + 5) / 4 * 4 + 16 * lanes - 1) / (16 * lanes);
             assert_true((double)(last[0] - first[0] + 1) / n <= (double)ideal + 25.0 / n);
             assert_true((double)(last[1] - first[1] + 1) / n <= (double)ideal + 60.0 / n);
