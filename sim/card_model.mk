@@ -3,8 +3,9 @@
 # compiler ($(CXX)), or with $(CARD_MODEL_LIBS) behind. CARD_PIPE names the pipeline's sources.
 CARD_LOG2_SA := 10
 CARD_VECTORS := 4
-CARD_RTL := $(sort $(call rtl_sources,rtl/gcm/gcm.f rtl/esp/esp.f rtl/ring/ring.f rtl/csr/csr.f)) rtl/top/espalier_top.v
-CARD_INCLUDES := -I. $(call rtl_includes,rtl/gcm/gcm.f rtl/esp/esp.f)
+CARD_FILES := rtl/gcm/gcm.f rtl/esp/esp.f $(wildcard rtl/esp/esp_rx.f) rtl/ring/ring.f rtl/csr/csr.f
+CARD_RTL := $(sort $(call rtl_sources,$(CARD_FILES))) rtl/top/espalier_top.v
+CARD_INCLUDES := -I. $(call rtl_includes,$(CARD_FILES))
 CARD_HASH = $(shell cat $(CARD_RTL) $(RTL_HEADERS) hw/regs/gen/espalier_card.vh 2>/dev/null | sha256sum | cut -c1-8)
 CARD_MODEL_LIBS := -lstdc++ -lm -lpthread
 

@@ -15,7 +15,7 @@ module ring_fetch #(
     // queues including queue 0
     parameter NQ = 3,
     // log2 of the descriptors held or in flight
-    parameter LOG2_DESC = 6,
+    parameter LOG2_DESC = 7,
     parameter W = 128 * LANES
 ) (
     input  wire             clk,

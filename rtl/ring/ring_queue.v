@@ -116,8 +116,8 @@ module ring_queue (
             irq <= 1'b1;
             armed <= 1'b0;
         end
-        if (enable && db_cq && head_ok)
-            armed <= db_data[31];
+        if (enable && db_cq && head_ok && db_data[31])
+            armed <= 1'b1;
         if (rst || start) begin
             sq_tail <= 32'd0;
             sq_issued <= 32'd0;

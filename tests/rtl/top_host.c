@@ -35,6 +35,14 @@ static int on_read(void *ctx, uint64_t addr, void *buf, size_t len)
     return 0;
 }
 
+static bool in_packet_cq(const struct host *h, uint64_t addr, size_t len)
+{
+    for (unsigned n = 1; n < HOST_QUEUES; n++)
+        if (inside(addr, len, h->cq_from[n], h->cq_to[n]))
+            return true;
+    return false;
+}
+
 static int on_write(void *ctx, uint64_t addr, const void *buf, size_t len)
 {
     struct host *h = ctx;
@@ -46,8 +54,7 @@ static int on_write(void *ctx, uint64_t addr, const void *buf, size_t len)
     }
     if (inside(addr, len, h->write_from, h->write_to))
         h->writes++;
-    const struct queue *q = h->on_queue;
-    if (q && inside(addr, len, q->cq, q->cq + (32u << q->cq_log2)) && h->on_completion) {
+    if (h->on_completion && in_packet_cq(h, addr, len)) {
         struct espc_completion c;
         assert_int_equal(len, sizeof c);
         memcpy(&c, buf, sizeof c);
@@ -145,6 +152,8 @@ void queue_open(struct queue *q, struct host *h, unsigned number, unsigned sq_lo
     q->sq = host_alloc(h, 64u << sq_log2, 64);
     q->cq = host_alloc(h, 32u << cq_log2, 64);
     memset(host_at(h, q->cq), 0, 32u << cq_log2);
+    h->cq_from[number] = q->cq;
+    h->cq_to[number] = q->cq + (32u << cq_log2);
     host_write(h, ESPC_REG_QUEUE_CTRL(number), 0);
     host_write(h, ESPC_REG_QUEUE_SQ_BASE_LO(number), (uint32_t)q->sq);
     host_write(h, ESPC_REG_QUEUE_SQ_BASE_HI(number), (uint32_t)(q->sq >> 32));

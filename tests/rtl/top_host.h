@@ -34,10 +34,10 @@ struct host {
     unsigned strays;                   // accesses outside memory
     uint64_t write_from, write_to;     // writes in here are counted
     unsigned writes;
-    // called when the card writes a completion of this queue, before the test sees it
+    uint64_t cq_from[HOST_QUEUES], cq_to[HOST_QUEUES];
+    // called when the card writes a completion of a packet queue, before the test sees it
     void (*on_completion)(struct host *h, const struct espc_completion *c, void *arg);
     void *on_arg;
-    struct queue *on_queue;
     uint32_t epoch;
 };
 

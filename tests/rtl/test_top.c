@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole card at its bus: registers, handshake, rings, completions, interrupts, SA commands, errors and reset, with the
+// real pipelines between. A packet's bytes are checked by decrypting them with OpenSSL and by sending them back.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/rtl/top_host.h"
+#include "tests/rtl/top_esp.h"
+
+#define READY ESPC_STATUS_READY_MASK
+#define FEATURES_OK ESPC_STATUS_FEATURES_OK_MASK
+#define FATAL ESPC_STATUS_FATAL_MASK
+#define DRAINED ESPC_STATUS_DRAINED_MASK
+#define ZEROIZED ESPC_STATUS_ZEROIZED_MASK
+
+static struct host h;
+static struct queue sq, q1, q2;
+
+static void open_with(card_new make, struct card_model_config config)
+{
+    host_open(&h, make, config);
+    host_enable(&h);
+    queue_open(&sq, &h, 0, 3, 3, 0);
+    queue_open(&q1, &h, 1, 4, 5, 1);
+    queue_open(&q2, &h, 2, 4, 4, 2);
+}
+
+static int open_card(void **state)
+{
+    (void)state;
+    open_with(card_model_l1_new, (struct card_model_config){0});
+    return 0;
+}
+
+static int close_card(void **state)
+{
+    (void)state;
+    host_idle(&h);
+    host_close(&h);
+    return 0;
+}
+
+static uint32_t status(void)
+{
+    return host_read(&h, ESPC_REG_STATUS);
+}
+
+// A descriptor for a packet of random inner bytes with its buffers from host memory.
+static struct espc_packet_desc packet(uint8_t op, uint32_t len, uint64_t cookie)
+{
+    struct espc_packet_desc d = {.op = op, .src_len = len, .dst_cap = 10240, .sa_index = 1, .generation = 1,
+                                 .cookie = cookie};
+    d.src_iova = host_alloc(&h, len + 64, 64) + (cookie & 3);
+    d.dst_iova = host_alloc(&h, d.dst_cap, 64);
+    esp_inner(host_at(&h, d.src_iova), len);
+    memset(host_at(&h, d.dst_iova), 0xee, d.dst_cap);
+    return d;
+}
+
+static struct espc_completion submit(struct queue *q, const struct espc_packet_desc *d)
+{
+    struct espc_completion c;
+    queue_put(q, d);
+    queue_ring(q);
+    queue_wait(q, &c);
+    queue_consumed(q, false);
+    assert_int_equal(c.cookie, d->cookie);
+    return c;
+}
+
+static void add_sa(uint8_t dir, uint32_t slot, uint16_t generation)
+{
+    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .dir = dir, .sa_index = slot, .generation = generation,
+                                  .cookie = 0xc0ffee};
+    struct espc_sa_blob blob = esp_blob(slot);
+    assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
+}
+
+static void test_identity_reads_as_the_register_source_says(void **state)
+{
+    (void)state;
+    assert_int_equal(host_read(&h, ESPC_REG_MAGIC), 0x4c505345);
+    assert_int_equal(host_read(&h, ESPC_REG_ABI) >> 16, 1);
+    assert_int_equal(host_read(&h, ESPC_REG_LANES), 1);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUES), 2);
+    assert_int_equal(host_read(&h, ESPC_REG_SA_SLOTS), 1024);
+    assert_int_equal(host_read(&h, ESPC_REG_MAX_LEN), 9216);
+    assert_int_equal(host_read(&h, ESPC_REG_VECTORS), card_model_vectors(h.card));
+    assert_int_equal(host_read(&h, ESPC_REG_MAGIC + 0x7000), 0);
+    assert_int_equal(status(), READY | FEATURES_OK | DRAINED | ZEROIZED);
+}
+
+static void test_directory_lists_every_block_once(void **state)
+{
+    (void)state;
+    unsigned seen = 0, entries = 0;
+    for (uint32_t at = ESPC_REG_BLOCK(0); at; at = host_read(&h, at + 12)) {
+        assert_true(entries++ < ESPC_BLOCK_COUNT);
+        seen |= 1u << host_read(&h, at);
+        assert_int_equal(host_read(&h, at + 4), 0x10000);
+        assert_true(host_read(&h, at + 8) < 0x10000);
+    }
+    assert_int_equal(seen, 0x7e);
+}
+
+static void name_is(unsigned index, const char *want)
+{
+    char name[17] = {0};
+    char cut[17] = {0};
+    for (unsigned i = 0; i < 4; i++) {
+        uint32_t w = host_read(&h, ESPC_REG_COUNTER_NAME(index) + 4 * i);
+        memcpy(name + (size_t)4 * i, &w, 4);
+    }
+    strncpy(cut, want, 16);
+    assert_string_equal(name, cut);
+}
+
+static void test_counters_carry_the_names_of_the_register_source(void **state)
+{
+    (void)state;
+#define CHECK_COUNTER(n, v, d) name_is(v, #n);
+    ESPC_COUNTER_LIST(CHECK_COUNTER)
+#define CHECK_STATUS(n, v, d) \
+    if ((v) < 32) \
+        name_is(32 + (v), (v) == ESPC_STATUS_OK ? "packets_OK" : (v) == ESPC_STATUS_POLICY ? "" : "drop_" #n);
+    ESPC_STATUS_LIST(CHECK_STATUS) // POLICY is the host's alone
+    name_is(16, "");
+    name_is(63, "");
+}
+
+static void test_enable_without_feature_agreement_is_refused(void **state)
+{
+    (void)state;
+    host_write(&h, ESPC_REG_CTRL, 0);
+    host_write(&h, ESPC_REG_FEATURES_ACCEPTED, ESPC_FEATURES_OFFERED_WIRE_MASK);
+    assert_false(status() & FEATURES_OK);
+    host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK);
+    assert_int_equal(host_read(&h, ESPC_REG_CTRL), 0);
+    host_write(&h, ESPC_REG_FEATURES_ACCEPTED, ESPC_FEATURES_OFFERED_TUNNEL_MASK);
+    assert_true(status() & FEATURES_OK);
+    host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK);
+    assert_int_equal(host_read(&h, ESPC_REG_CTRL), ESPC_CTRL_ENABLE_MASK);
+    host_write(&h, ESPC_REG_FEATURES_ACCEPTED, 0xffffffff); // too late
+    assert_int_equal(host_read(&h, ESPC_REG_FEATURES_ACCEPTED), ESPC_FEATURES_OFFERED_TUNNEL_MASK);
+}
+
+static void test_queue_with_senseless_rings_does_not_start(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t reg, value;
+    } bad[] = {
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 1 | 4 << 8},  {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 3 << 8},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 16 << 8}, {ESPC_REG_QUEUE_LOG2_SIZE(1), 16 | 16 << 8},
+        {ESPC_REG_QUEUE_VECTOR(1), 4},              {ESPC_REG_QUEUE_SQ_BASE_LO(1), 32},
+        {ESPC_REG_QUEUE_CQ_BASE_LO(1), 8},
+    };
+    host_write(&h, ESPC_REG_QUEUE_CTRL(1), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uint32_t good = host_read(&h, bad[i].reg);
+        host_write(&h, bad[i].reg, bad[i].value);
+        host_write(&h, ESPC_REG_QUEUE_CTRL(1), 1);
+        assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 0);
+        host_write(&h, bad[i].reg, good);
+    }
+    host_write(&h, ESPC_REG_QUEUE_CTRL(1), 1);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 1);
+    host_write(&h, ESPC_REG_QUEUE_LOG2_SIZE(1), 7 | 7 << 8); // not while it runs
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_LOG2_SIZE(1)), 4 | 5 << 8);
+}
+
+static void test_freerun_counts_cycles_and_what_is_added(void **state)
+{
+    (void)state;
+    host_idle(&h);
+    uint32_t a = host_read(&h, ESPC_REG_FREERUN_LO);
+    assert_int_equal(host_read(&h, ESPC_REG_FREERUN_HI), 0);
+    card_model_freerun_add(h.card, (5ull << 32) + 1000);
+    uint32_t b = host_read(&h, ESPC_REG_FREERUN_LO);
+    assert_int_equal(host_read(&h, ESPC_REG_FREERUN_HI), 5);
+    assert_in_range(b - a, 1001, 1010);
+}
+
+static void test_idle_card_needs_no_clock(void **state)
+{
+    (void)state;
+    host_idle(&h);
+    assert_int_equal(card_model_step(h.card, 1000), 0);
+    host_write(&h, ESPC_REG_EPOCH, 7);
+    assert_in_range(card_model_step(h.card, 1000), 0, 100);
+    assert_int_equal(card_model_step(h.card, 1000), 0);
+}
+
+static void test_sa_commands_refuse_and_report(void **state)
+{
+    (void)state;
+    struct espc_sa_result r;
+    struct espc_sa_command c = {.op = 77, .sa_index = 1, .generation = 1, .cookie = 5};
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_OPCODE);
+    c.op = ESPC_SA_OP_QUERY;
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_SA_INVALID);
+    c.sa_index = 1024;
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_INDEX);
+    struct espc_sa_blob blob = esp_blob(1);
+    blob.alg = 9;
+    c.op = ESPC_SA_OP_ADD;
+    c.sa_index = 1;
+    assert_int_equal(sa_command(&sq, c, &blob, &r), ESPC_STATUS_BAD_FIELD);
+    assert_int_equal(r.refused_offset, offsetof(struct espc_sa_blob, alg));
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_DESC); // no blob
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_COMMANDS), 5);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_REFUSED), 5);
+    assert_true(status() & ZEROIZED);
+}
+
+static void test_sa_life_add_query_delete(void **state)
+{
+    (void)state;
+    struct espc_sa_result r;
+    struct espc_sa_command c = {.op = ESPC_SA_OP_QUERY, .sa_index = 1, .generation = 1, .cookie = 6};
+    add_sa(0, 1, 1);
+    assert_false(status() & ZEROIZED);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 100, 9);
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_OK);
+    assert_int_equal(r.packets, 1);
+    assert_int_equal(r.bytes, 100);
+    assert_int_equal(r.last_seq, 1);
+    c.generation = 2;
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_SA_STALE_GEN);
+    c.generation = 1;
+    c.op = ESPC_SA_OP_DELETE;
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_OK);
+    assert_int_equal(r.packets, 1);
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_SA_INVALID);
+}
+
+static void test_packet_goes_out_and_comes_back(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    add_sa(1, 1, 1);
+    for (uint32_t len = 20; len < 200; len += 13) {
+        struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, len, len);
+        struct espc_completion c = submit(&q1, &d);
+        assert_int_equal(c.status, ESPC_STATUS_OK);
+        assert_int_equal(c.sa_index, 1);
+        assert_int_equal(c.generation, 1);
+        esp_check(host_at(&h, d.dst_iova), c.out_len, c.seq, 1, host_at(&h, d.src_iova), len);
+        assert_int_equal(host_at(&h, d.dst_iova)[c.out_len], 0xee);
+        struct espc_packet_desc back = packet(ESPC_PKT_OP_DECAP, c.out_len, 1000 + len);
+        memcpy(host_at(&h, back.src_iova), host_at(&h, d.dst_iova), c.out_len);
+        struct espc_completion e = submit(&q2, &back);
+        assert_int_equal(e.status, ESPC_STATUS_OK);
+        assert_int_equal(e.seq, c.seq);
+        assert_int_equal(e.out_len, len);
+        assert_memory_equal(host_at(&h, back.dst_iova), host_at(&h, d.src_iova), len);
+        assert_int_equal(submit(&q2, &back).status, ESPC_STATUS_REPLAY_SEEN);
+        h.used = 1 << 20;
+    }
+    assert_int_equal(host_counter(&h, 32 + ESPC_STATUS_REPLAY_SEEN), host_counter(&h, ESPC_COUNTER_DEC_PACKETS));
+}
+
+static void test_bad_descriptors_complete_with_bad_desc(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_packet_desc good = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    for (unsigned i = 0; i < 7; i++) {
+        struct espc_packet_desc d = good;
+        d.cookie = 100 + i;
+        d.op = (i == 0) ? 3 : (i == 1) ? 0 : d.op;
+        d.src_len = (i == 2) ? 0 : (i == 3) ? 9217 : d.src_len;
+        d.dst_iova = (i == 4) ? 0 : d.dst_iova + (i == 5 ? 16 : 0);
+        d.flags = i == 6;
+        struct espc_completion c = submit(&q1, &d);
+        assert_int_equal(c.status, ESPC_STATUS_BAD_DESC);
+        assert_int_equal(c.sa_index, 0xffffffff);
+        assert_int_equal(c.out_len, 0);
+    }
+    assert_int_equal(submit(&q1, &good).status, ESPC_STATUS_OK);
+    assert_int_equal(host_counter(&h, 32 + ESPC_STATUS_BAD_DESC), 7);
+}
+
+static void test_result_longer_than_its_buffer_writes_nothing(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 500, 1);
+    struct espc_completion c = submit(&q1, &d);
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+    d.dst_cap = c.out_len;
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+    d.dst_cap = c.out_len - 1u;
+    d.cookie++;
+    h.write_from = d.dst_iova;
+    h.write_to = d.dst_iova + 10240;
+    c = submit(&q1, &d);
+    assert_int_equal(c.status, ESPC_STATUS_TOO_LONG);
+    assert_int_equal(c.out_len, 0);
+    assert_int_equal(h.writes, 0);
+}
+
+static void test_bus_error_on_payload_fails_that_packet_only(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 700, 1);
+    h.bad_from = d.src_iova + 500;
+    h.bad_to = h.bad_from + 1;
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_DMA_ERROR);
+    h.bad_from = d.dst_iova + 300;
+    h.bad_to = h.bad_from + 1;
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_DMA_ERROR);
+    h.bad_from = h.bad_to = 0;
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+    assert_false(status() & FATAL);
+}
+
+static void test_bus_error_on_blob_fails_the_add(void **state)
+{
+    (void)state;
+    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .sa_index = 1, .generation = 1};
+    struct espc_sa_blob blob = esp_blob(1);
+    h.bad_from = HOST_BASE + h.used + 256;
+    h.bad_to = h.bad_from + 64;
+    assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_DMA_ERROR);
+    h.bad_from = h.bad_to = 0;
+    assert_true(status() & ZEROIZED);
+    assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
+}
+
+static void fatal_is(uint32_t cause, uint32_t queue)
+{
+    host_idle(&h);
+    assert_true(status() & FATAL);
+    assert_int_equal(host_read(&h, ESPC_REG_ERR_CAUSE), cause);
+    assert_int_equal(host_read(&h, ESPC_REG_ERR_SYNDROME), queue);
+    uint32_t head = host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(2));
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    queue_put(&q2, &d);
+    queue_ring(&q2);
+    host_idle(&h);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(2)), head); // nothing more is fetched
+    host_write(&h, ESPC_REG_ERR_CAUSE, cause);
+    assert_int_equal(host_read(&h, ESPC_REG_ERR_CAUSE), 0);
+    host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
+    host_idle(&h);
+    assert_int_equal(status(), READY | FEATURES_OK | DRAINED | ZEROIZED);
+}
+
+static void test_bus_error_on_submission_ring_is_fatal(void **state)
+{
+    (void)state;
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    h.bad_from = q1.sq;
+    h.bad_to = q1.sq + 1;
+    queue_put(&q1, &d);
+    queue_ring(&q1);
+    fatal_is(ESPC_ERR_CAUSE_RING_DMA_MASK, 1);
+}
+
+static void test_bus_error_on_completion_ring_is_fatal(void **state)
+{
+    (void)state;
+    struct espc_sa_command c = {.op = ESPC_SA_OP_FENCE, .result_iova = host_alloc(&h, 64, 64)};
+    h.bad_from = sq.cq;
+    h.bad_to = sq.cq + 1;
+    queue_put(&sq, &c);
+    queue_ring(&sq);
+    fatal_is(ESPC_ERR_CAUSE_RING_DMA_MASK, 0);
+}
+
+static void test_doorbell_beyond_the_ring_is_fatal(void **state)
+{
+    (void)state;
+    host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), 17);
+    fatal_is(ESPC_ERR_CAUSE_BAD_DOORBELL_MASK, 1);
+}
+
+static void test_completion_doorbell_beyond_the_tail_is_fatal(void **state)
+{
+    (void)state;
+    host_write(&h, ESPC_REG_DOORBELL_CQ_HEAD(1), 1);
+    fatal_is(ESPC_ERR_CAUSE_BAD_DOORBELL_MASK, 1);
+}
+
+static void test_quiesce_stops_fetching_until_it_is_lifted(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    struct espc_completion c;
+    host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK | ESPC_CTRL_QUIESCE_MASK);
+    queue_put(&q1, &d);
+    queue_ring(&q1);
+    host_idle(&h);
+    assert_true(status() & DRAINED);
+    assert_false(queue_poll(&q1, &c));
+    host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK);
+    queue_wait(&q1, &c);
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+}
+
+static void test_full_completion_ring_is_never_overrun(void **state)
+{
+    (void)state;
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    struct espc_completion c;
+    for (unsigned round = 0; round < 3; round++) { // q2: 16 entries in each ring; no CQ_HEAD doorbell but the last
+        for (unsigned i = 0; i < 8; i++)
+            queue_put(&q2, &d);
+        queue_ring(&q2);
+        host_idle(&h);
+    }
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(2)), 16);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CQ_TAIL(2)), 16);
+    for (unsigned i = 0; i < 16; i++)
+        assert_true(queue_poll(&q2, &c));
+    assert_false(queue_poll(&q2, &c));
+    queue_consumed(&q2, false);
+    for (unsigned i = 0; i < 8; i++)
+        queue_wait(&q2, &c);
+}
+
+static void test_interrupt_comes_once_per_arm_after_its_completion(void **state)
+{
+    (void)state;
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    submit(&q1, &d);
+    host_idle(&h);
+    assert_int_equal(h.irqs[1], 0); // never armed
+    queue_consumed(&q1, true);
+    host_idle(&h);
+    assert_int_equal(h.irqs[1], 0);
+    submit(&q1, &d);
+    submit(&q1, &d);
+    host_idle(&h);
+    assert_int_equal(h.irqs[1], 1);
+    q1.head--; // the head never moves back
+    queue_consumed(&q1, false);
+    host_idle(&h);
+    assert_true(status() & FATAL);
+}
+
+static void test_arming_with_unread_completions_fires_at_once(void **state)
+{
+    (void)state;
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    queue_put(&q1, &d);
+    queue_ring(&q1);
+    host_idle(&h);
+    queue_consumed(&q1, true);
+    host_idle(&h);
+    assert_int_equal(h.irqs[1], 1);
+    assert_int_equal(h.irqs[0] + h.irqs[2] + h.irqs[3], 0);
+}
+
+static void test_fence_completes_after_the_packets_before_it(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_completion c;
+    for (unsigned i = 0; i < 12; i++) {
+        struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 1500, i);
+        queue_put(&q1, &d);
+    }
+    queue_ring(&q1);
+    card_model_step(h.card, 60);
+    assert_false(status() & DRAINED);
+    uint32_t fetched = host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(1));
+    struct espc_sa_command fence = {.op = ESPC_SA_OP_FENCE, .cookie = 4};
+    assert_int_equal(sa_command(&sq, fence, NULL, NULL), ESPC_STATUS_OK);
+    for (unsigned i = 0; i < fetched; i++)
+        assert_true(queue_poll(&q1, &c));
+    assert_true(fetched >= 1);
+}
+
+static void test_reset_under_load_forgets_everything(void **state)
+{
+    (void)state;
+    for (unsigned delay = 0; delay < 400; delay += 23) {
+        struct espc_packet_desc d;
+        add_sa(0, 1, 1);
+        for (unsigned i = 0; i < 12; i++) {
+            d = packet(ESPC_PKT_OP_ENCAP, 200, i);
+            queue_put(&q1, &d);
+        }
+        queue_ring(&q1);
+        card_model_step(h.card, delay);
+        host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK | ESPC_CTRL_ENABLE_MASK);
+        assert_false(status() & READY);
+        host_idle(&h);
+        assert_int_equal(status(), READY | FEATURES_OK | DRAINED | ZEROIZED);
+        assert_int_equal(host_read(&h, ESPC_REG_EPOCH), 0);
+        assert_int_equal(host_read(&h, ESPC_REG_CTRL), 0);
+        assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 0);
+        assert_int_equal(host_read(&h, ESPC_REG_FEATURES_ACCEPTED), 0);
+        host_forget(&h);
+        host_enable(&h);
+        queue_open(&sq, &h, 0, 3, 3, 0);
+        queue_open(&q1, &h, 1, 4, 5, 1);
+        d = packet(ESPC_PKT_OP_ENCAP, 60, 77);
+        assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_SA_INVALID); // the slot is empty
+    }
+}
+
+static void test_zeroize_frees_all_slots(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    add_sa(1, 1, 1);
+    assert_false(status() & ZEROIZED);
+    host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK | ESPC_CTRL_ZEROIZE_MASK);
+    host_idle(&h);
+    assert_true(status() & ZEROIZED);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_SA_INVALID);
+    add_sa(0, 1, 1);
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+    struct espc_sa_command all = {.op = ESPC_SA_OP_ZEROIZE_ALL};
+    assert_int_equal(sa_command(&sq, all, NULL, NULL), ESPC_STATUS_OK);
+    assert_true(status() & ZEROIZED);
+}
+
+static void test_hard_reset_is_like_a_new_card(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 900, 1);
+    queue_put(&q1, &d);
+    queue_ring(&q1);
+    card_model_step(h.card, 90);
+    card_model_hard_reset(h.card);
+    host_idle(&h);
+    assert_int_equal(status(), READY | FEATURES_OK | DRAINED | ZEROIZED);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_COMMANDS), 0);
+    host_forget(&h);
+    host_enable(&h);
+    queue_open(&sq, &h, 0, 3, 3, 0);
+    queue_open(&q1, &h, 1, 4, 5, 1);
+    add_sa(0, 1, 1);
+    d = packet(ESPC_PKT_OP_ENCAP, 900, 2);
+    assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+}
+
+static void test_waveform_is_offered_or_refused(void **state)
+{
+    (void)state;
+    int r = card_model_wave_start(h.card, "/nonexistent/x.fst");
+    assert_true(r < 0);
+}
+
+int main(void)
+{
+#define CARD(test) cmocka_unit_test_setup_teardown(test, open_card, close_card)
+    const struct CMUnitTest tests[] = {
+        CARD(test_identity_reads_as_the_register_source_says),
+        CARD(test_directory_lists_every_block_once),
+        CARD(test_counters_carry_the_names_of_the_register_source),
+        CARD(test_enable_without_feature_agreement_is_refused),
+        CARD(test_queue_with_senseless_rings_does_not_start),
+        CARD(test_freerun_counts_cycles_and_what_is_added),
+        CARD(test_idle_card_needs_no_clock),
+        CARD(test_sa_commands_refuse_and_report),
+        CARD(test_sa_life_add_query_delete),
+        CARD(test_packet_goes_out_and_comes_back),
+        CARD(test_bad_descriptors_complete_with_bad_desc),
+        CARD(test_result_longer_than_its_buffer_writes_nothing),
+        CARD(test_bus_error_on_payload_fails_that_packet_only),
+        CARD(test_bus_error_on_blob_fails_the_add),
+        CARD(test_bus_error_on_submission_ring_is_fatal),
+        CARD(test_bus_error_on_completion_ring_is_fatal),
+        CARD(test_doorbell_beyond_the_ring_is_fatal),
+        CARD(test_completion_doorbell_beyond_the_tail_is_fatal),
+        CARD(test_quiesce_stops_fetching_until_it_is_lifted),
+        CARD(test_full_completion_ring_is_never_overrun),
+        CARD(test_interrupt_comes_once_per_arm_after_its_completion),
+        CARD(test_arming_with_unread_completions_fires_at_once),
+        CARD(test_fence_completes_after_the_packets_before_it),
+        CARD(test_reset_under_load_forgets_everything),
+        CARD(test_zeroize_frees_all_slots),
+        CARD(test_hard_reset_is_like_a_new_card),
+        CARD(test_waveform_is_offered_or_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
