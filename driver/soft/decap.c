@@ -56,12 +56,14 @@ static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t 
         return ESP_STATUS_TRUNCATED;
     header = (in[0] & 15u) * 4;
     total = get_be16(in + 2);
-    if (in[0] >> 4 != 4 || header < IP4_HEADER || total < header)
+    if (in[0] >> 4 != 4 || header < IP4_HEADER)
+        return ESP_STATUS_BAD_IP;
+    if (len < header)
+        return ESP_STATUS_TRUNCATED;
+    if (!checksum_ok(in, header) || total < header)
         return ESP_STATUS_BAD_IP;
     if (total > len)
         return ESP_STATUS_TRUNCATED;
-    if (!checksum_ok(in, header))
-        return ESP_STATUS_BAD_IP;
     if (get_be16(in + 6) & 0x3fff) // more fragments, or an offset
         return ESP_STATUS_FRAGMENT;
     o->ip = in;
@@ -85,7 +87,6 @@ static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, st
     if (memcmp(sa->dst, o->ip + 16, sizeof(sa->dst)) || sa->udp_encap != o->udp ||
         (o->udp && sa->dport != o->dport))
         return ESP_STATUS_SA_MISMATCH;
-    job->src_changed = memcmp(sa->src, o->ip + 12, sizeof(sa->src)) || (o->udp && sa->sport != o->sport);
     return sa->draining ? ESP_STATUS_SA_DRAINING : ESP_STATUS_OK;
 }
 
@@ -173,7 +174,7 @@ static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, st
 
     window_set(&sa->window, job->seq);
     st = check_plain(plain, payload, &inner_len);
-    if (sa_hard(sa, inner_len))
+    if (sa_hard(sa, plain[payload - 1] == NEXT_HEADER_IPV4 ? get_be16(plain + 2) : 0)) // what the header claims
         return ESP_STATUS_HARD_LIMIT;
     if (st)
         return st;
@@ -187,7 +188,7 @@ static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, st
         memcpy(job->out, plain, inner_len);
     sa_count(sa, inner_len);
     job->out_len = inner_len;
-    job->soft_limit = sa_soft(sa);
+    job->src_changed = memcmp(sa->src, o->ip + 12, sizeof(sa->src)) || (o->udp && sa->sport != o->sport);
     return ESP_STATUS_OK;
 }
 

@@ -112,7 +112,5 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
         return ESP_STATUS_ABORTED;
     sa_count(sa, inner_len);
     job->out_len = out_len;
-    job->soft_limit = sa_soft(sa);
-    job->lease_low = sa->next_seq > sa->lease_low_from;
     return ESP_STATUS_OK;
 }

@@ -204,6 +204,17 @@ static int soft_sa_handover(struct esp_engine *e, struct esp_sa *sa, struct esp_
     return 0;
 }
 
+// Drops, and the flags that ask the owner for action whatever became of the packet.
+static void account(struct esp_job *job, bool encap)
+{
+    struct esp_sa *sa = job->sa;
+
+    if (job->status)
+        sa->drops++;
+    job->soft_limit = sa_soft(sa);
+    job->lease_low = encap && sa->next_seq > sa->lease_low_from;
+}
+
 static void run_job(struct soft_engine *s, struct esp_job *job)
 {
     bool encap = job->op == ESP_ENCAP;
@@ -212,8 +223,8 @@ static void run_job(struct soft_engine *s, struct esp_job *job)
     job->seq = 0;
     job->soft_limit = job->lease_low = job->src_changed = false;
     job->status = encap ? soft_encap(job->sa, job) : soft_decap(&s->spis, job, s->scratch);
-    if (job->status && job->sa && job->status != ESP_STATUS_SA_INVALID)
-        job->sa->drops++;
+    if (job->sa && job->status != ESP_STATUS_SA_INVALID)
+        account(job, encap);
     s->count[!encap][job->status % STATUSES]++;
     s->bytes[!encap] += job->out_len;
 }
