@@ -16,7 +16,7 @@ struct state_parse {
     struct sad_state st;
     bool has_src, has_dst, has_proto, has_spi, has_alg, has_mode;
     unsigned hi_word; // 1 + index of replay-seq-hi or replay-oseq-hi with a non-zero value
-    unsigned esn_word;
+    unsigned esn_word, oseq_word;
     uint32_t seq, seq_hi, oseq, oseq_hi;
 };
 
@@ -143,6 +143,7 @@ static int parse_seq(struct state_parse *p)
 
 static int parse_oseq(struct state_parse *p)
 {
+    p->oseq_word = p->w->at - 1;
     return sad_number32(p->w, &p->oseq);
 }
 
@@ -320,6 +321,8 @@ static int complete(struct state_parse *p)
         return sad_refuse(p->w, p->esn_word, "flag esn needs a replay-window above 0");
     if (!p->st.esn && p->hi_word)
         return sad_refuse(p->w, p->hi_word - 1, "needs flag esn");
+    if (p->oseq_hi == UINT32_MAX && p->oseq >= UINT32_MAX - 1)
+        return sad_refuse(p->w, p->oseq_word, "leaves no sequence number to use");
     return 0;
 }
 

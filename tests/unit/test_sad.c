@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reader of `ip -batch` files: what it honours, and that everything else is refused by line and word.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "sim/workbench/sad.h"
+
+#define ID   "xfrm state add src 192.0.2.1 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel "
+#define K128 "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 128 "
+#define K256 \
+    "aead rfc4106(gcm(aes)) 0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1fcafebabe 128 "
+
+static struct sad sad;
+static struct esp_error err;
+
+static int parse(const char *text)
+{
+    char *copy = strdup(text);
+    int ret;
+
+    sad_clear(&sad);
+    memset(&err, 0, sizeof(err));
+    ret = sad_parse(&sad, "dir/test.sad", copy, strlen(copy), &err);
+    free(copy);
+    return ret;
+}
+
+static void must_parse(const char *text)
+{
+    if (parse(text) != 0)
+        fail_msg("refused: %s: %s\nin: %s", err.field, err.text, text);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    sad_clear(&sad);
+    return 0;
+}
+
+static void test_state_minimal_has_defaults(void **state)
+{
+    (void)state;
+    must_parse(ID K128);
+    assert_int_equal(sad.n_states, 1);
+    struct sad_state *st = &sad.states[0];
+    assert_int_equal(st->src, 0xc0000201);
+    assert_int_equal(st->dst, 0xc6336402);
+    assert_int_equal(st->spi, 0x1234);
+    assert_int_equal(st->key_len, 16);
+    assert_int_equal(st->key[15], 15);
+    assert_memory_equal(st->salt, "\xde\xad\xbe\xef", 4);
+    assert_int_equal(st->window, 0);
+    assert_int_equal(st->last_in, 0);
+    assert_int_equal(st->last_out, 0);
+    assert_false(st->esn || st->udp || st->df_clear || st->no_ecn || st->dscp_decap || st->no_dscp_copy || st->has_sel);
+}
+
+static void test_state_every_word_is_honoured(void **state)
+{
+    (void)state;
+    must_parse(ID K256 "reqid 7 replay-window 1024 flag esn noecn decap-dscp nopmtudisc af-unspec align4 "
+                       "extra-flag dont-encap-dscp encap espinudp 4500 0x1388 0.0.0.0 tfcpad 0 "
+                       "replay-seq 5 replay-seq-hi 1 replay-oseq 0xffffffff replay-oseq-hi 2 "
+                       "limit byte-soft 10 limit byte-hard 2k limit packet-soft 3 limit packet-hard 4 "
+                       "sel src 10.0.0.0/8 dst 10.1.2.3/24 proto udp sport 53 dport 5353\n");
+    struct sad_state *st = &sad.states[0];
+    assert_int_equal(st->key_len, 32);
+    assert_memory_equal(st->salt, "\xca\xfe\xba\xbe", 4);
+    assert_int_equal(st->reqid, 7);
+    assert_int_equal(st->window, 1024);
+    assert_true(st->esn && st->no_ecn && st->dscp_decap && st->df_clear && st->no_dscp_copy && st->udp);
+    assert_int_equal(st->sport, 4500);
+    assert_int_equal(st->dport, 5000);
+    assert_true(st->last_in == 0x100000005ull);
+    assert_true(st->last_out == 0x2ffffffffull);
+    assert_int_equal(st->soft_bytes, 10);
+    assert_int_equal(st->hard_bytes, 2048);
+    assert_int_equal(st->soft_packets, 3);
+    assert_int_equal(st->hard_packets, 4);
+    assert_true(st->has_sel);
+    assert_int_equal(st->sel.dst, 0x0a010200);
+    assert_int_equal(st->sel.dst_mask, 0xffffff00);
+    assert_int_equal(st->sel.proto, 17);
+    assert_int_equal(st->sel.sport, 53);
+    assert_int_equal(st->sel.dport, 5353);
+}
+
+static void test_words_in_another_order_mean_the_same(void **state)
+{
+    (void)state;
+    must_parse("xfrm state add " K128 "mode tunnel spi 0x1234 proto esp dst 198.51.100.2/32 src 192.0.2.1");
+    assert_int_equal(sad.states[0].spi, 0x1234);
+}
+
+static void test_comments_quotes_and_continuation_are_those_of_iproute2(void **state)
+{
+    (void)state;
+    must_parse("# a comment\n\n   \t\n"
+               "xfrm state add src \"192.0.2.1\" dst '198.51.100.2' \\\n"
+               "  proto esp spi 1 mode tunnel \\\n" K128 " # the rest goes \\\n"
+               "xfrm policy add dir out src 10.0.0.0/8");
+    assert_int_equal(sad.n_states, 1);
+    assert_int_equal(sad.n_policies, 1);
+    assert_int_equal(sad.policies[0].line, 7);
+}
+
+static void test_update_replaces_and_adds(void **state)
+{
+    (void)state;
+    must_parse(ID K128 "\nxfrm state update src 192.0.2.9 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel " K256
+                       "\nxfrm state update src 192.0.2.9 dst 198.51.100.2 proto esp spi 0x1235 mode tunnel " K128);
+    assert_int_equal(sad.n_states, 2);
+    assert_int_equal(sad.states[0].key_len, 32);
+}
+
+static void test_policies_are_sorted_by_priority_then_line(void **state)
+{
+    (void)state;
+    must_parse("xfrm policy add src 10.0.0.0/8 dst 0.0.0.0/0 dir out priority 9 action block\n"
+               "xfrm policy add src 10.1.0.0/16 dir out priority 2 "
+               "tmpl src 1.1.1.1 dst 2.2.2.2 proto esp spi 3 reqid 4 mode tunnel level required\n"
+               "xfrm policy add src 10.2.0.0/16 proto icmp type 8 code 0 dir fwd priority 2 ptype main action allow\n"
+               "xfrm policy add dst 10.2.0.0/16 dir in\n");
+    assert_int_equal(sad.n_policies, 4);
+    assert_int_equal(sad.policies[0].dir, SAD_IN);
+    assert_int_equal(sad.policies[1].line, 2);
+    assert_true(sad.policies[1].has_tmpl);
+    assert_int_equal(sad.policies[1].tmpl_src, 0x01010101);
+    assert_int_equal(sad.policies[1].tmpl_dst, 0x02020202);
+    assert_int_equal(sad.policies[1].tmpl_spi, 3);
+    assert_int_equal(sad.policies[1].tmpl_reqid, 4);
+    assert_int_equal(sad.policies[2].dir, SAD_FWD);
+    assert_int_equal(sad.policies[2].sel.sport, 8);
+    assert_true(sad.policies[2].sel.has_dport);
+    assert_true(sad.policies[3].block);
+}
+
+struct refusal {
+    const char *text, *line, *why;
+};
+
+static void must_refuse(const struct refusal *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (parse(cases[i].text) == 0)
+            fail_msg("accepted: %s", cases[i].text);
+        if (!strstr(err.field, cases[i].line) || !strstr(err.text, cases[i].why))
+            fail_msg("in: %s\ngot: %s: %s\nexpected: %s: ... %s", cases[i].text, err.field, err.text, cases[i].line,
+                     cases[i].why);
+        assert_int_equal(err.code, -EINVAL);
+        assert_int_equal(sad.n_states + sad.n_policies, 0);
+    }
+}
+
+static void test_state_refusals_name_line_and_word(void **state)
+{
+    static const struct refusal cases[] = {
+        {"ip " ID K128, "test.sad:1", "\"ip\""},
+        {"route add", "test.sad:1", "\"route\""},
+        {"xfrm", "test.sad:1", "without state or policy"},
+        {"\n\nxfrm state flush", "test.sad:3", "\"flush\""},
+        {"xfrm monitor", "test.sad:1", "\"monitor\""},
+        {ID K128 "mark 1", "test.sad:1", "\"mark\": not honoured"},
+        {ID K128 "\\\n offload dev eth0 dir out", "test.sad:2", "\"offload\""},
+        {ID K128 "if_id 4", "test.sad:1", "\"if_id\""},
+        {ID K128 "flag wildrecv", "test.sad:1", "\"wildrecv\""},
+        {ID K128 "flag", "test.sad:1", "without a flag"},
+        {ID K128 "flag noecn icmp", "test.sad:1", "\"icmp\""},
+        {ID K128 "extra-flag oseq-may-wrap", "test.sad:1", "\"oseq-may-wrap\""},
+        {ID K128 "flag esn", "test.sad:1", "\"esn\": flag esn needs a replay-window"},
+        {ID K128 "replay-window 1025", "test.sad:1", "\"1025\": expected a window of 0 ... 1024"},
+        {ID K128 "replay-window -1", "test.sad:1", "\"-1\""},
+        {ID K128 "replay-oseq-hi 1", "test.sad:1", "\"replay-oseq-hi\": needs flag esn"},
+        {ID K128 "replay-seq 4294967296", "test.sad:1", "\"4294967296\""},
+        {ID K128 "flag esn replay-window 32 replay-oseq 0xffffffff replay-oseq-hi 0xffffffff", "test.sad:1",
+         "\"replay-oseq\": leaves no sequence number"},
+        {ID K128 "tfcpad 100", "test.sad:1", "\"100\""},
+        {ID K128 "limit time-hard 10", "test.sad:1", "\"time-hard\": a replay has no clock"},
+        {ID K128 "limit byte-soft 3x", "test.sad:1", "\"3x\""},
+        {ID K128 "limit", "test.sad:1", "without a limit"},
+        {ID K128 "encap espinudp 4500 70000 0.0.0.0", "test.sad:1", "\"70000\""},
+        {ID K128 "encap espinudp 4500 0 0.0.0.0", "test.sad:1", "\"0\""},
+        {ID K128 "encap espintcp 1 2 0.0.0.0", "test.sad:1", "\"espintcp\""},
+        {ID K128 "encap espinudp 4500 4500", "test.sad:1", "the line ends"},
+        {ID K128 "sel mode", "test.sad:1", "\"mode\": expected a selector"},
+        {ID K128 "sel src 10.0.0.0/8 sport 4", "test.sad:1", "\"sport\": needs proto"},
+        {ID K128 "sel src fe80::1", "test.sad:1", "IPv6 is not offered"},
+        {ID K128 "spi 5", "test.sad:1", "\"spi\": is there twice"},
+        {ID K128 K128, "test.sad:1", "\"aead\": is there twice"},
+        {ID K128 "'unclosed", "test.sad:1", "quotation mark"},
+        {ID, "test.sad:1", "without aead"},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 " K128, "test.sad:1", "without mode tunnel"},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode transport " K128, "test.sad:1",
+         "\"transport\": this build offers mode tunnel only"},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto ah spi 1 mode tunnel", "test.sad:1", "\"ah\""},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0", "test.sad:1", "SPI 0 is reserved"},
+        {"xfrm state add src 1.1.1.1 dst 2001:db8::1 proto esp spi 1", "test.sad:1", "\"2001:db8::1\": IPv6"},
+        {"xfrm state add src 1.1.1.0/24", "test.sad:1", "\"1.1.1.0/24\": expected one IPv4 address"},
+        {"xfrm state add src 1.1.1", "test.sad:1", "\"1.1.1\": expected an IPv4 address"},
+        {"xfrm state add dst 2.2.2.2 proto esp spi 1 mode tunnel " K128, "test.sad:1", "without src"},
+        {ID K128 "\n" ID K128, "test.sad:2", "since line 1"},
+        {ID "enc 'cbc(aes)' 0x00", "test.sad:1", "\"enc\": this build offers aead"},
+        {ID "aead 'rfc7539esp(chacha20,poly1305)' 0x00 128", "test.sad:1", "\"rfc7539esp(chacha20,poly1305)\""},
+        {ID "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 96", "test.sad:1", "\"96\""},
+    };
+    (void)state;
+    must_refuse(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void test_bad_keys_are_refused_without_showing_them(void **state)
+{
+    static const char *const keys[] = {
+        "0xdeadbeefdeadbeef", "secret-as-text", "0xdeadbeef0", "0xxyzw",
+        "0xdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+    };
+    char line[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        snprintf(line, sizeof(line), ID "aead 'rfc4106(gcm(aes))' %s 128", keys[i]);
+        assert_int_equal(parse(line), -EINVAL);
+        assert_non_null(strstr(err.text, "\"KEY\""));
+        assert_null(strstr(err.text, "beef"));
+        assert_null(strstr(err.text, "secret"));
+    }
+}
+
+static void test_policy_refusals_name_line_and_word(void **state)
+{
+    static const struct refusal cases[] = {
+        {"xfrm policy update src 10.0.0.0/8 dir out", "test.sad:1", "\"update\""},
+        {"xfrm policy add src 10.0.0.0/8", "test.sad:1", "without dir"},
+        {"xfrm policy add src 10.0.0.0/8 dir up", "test.sad:1", "\"up\""},
+        {"xfrm policy add src 10.0.0.0/33 dir out", "test.sad:1", "\"10.0.0.0/33\""},
+        {"xfrm policy add src 10.0.0.0/8 dir out action drop", "test.sad:1", "\"drop\""},
+        {"xfrm policy add src 10.0.0.0/8 dir out mark 3", "test.sad:1", "\"mark\": not honoured"},
+        {"xfrm policy add src 10.0.0.0/8 dir out index 3", "test.sad:1", "\"index\""},
+        {"xfrm policy add src 10.0.0.0/8 dir out dev eth0", "test.sad:1", "\"dev\""},
+        {"xfrm policy add src 10.0.0.0/8 dir out ptype sub", "test.sad:1", "\"sub\""},
+        {"xfrm policy add src 10.0.0.0/8 dir out flag icmp", "test.sad:1", "\"flag\""},
+        {"xfrm policy add src 10.0.0.0/8 dport 5 dir out", "test.sad:1", "\"dport\": needs proto"},
+        {"xfrm policy add src 10.0.0.0/8 proto tcp type 5 dir out", "test.sad:1", "\"type\": needs proto icmp"},
+        {"xfrm policy add src 10.0.0.0/8 proto nonsense dir out", "test.sad:1", "\"nonsense\""},
+        {"xfrm policy add dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp", "test.sad:1", "lacks mode tunnel"},
+        {"xfrm policy add dir out tmpl src 1.1.1.1 dst 2.2.2.2 mode tunnel", "test.sad:1", "lacks proto esp"},
+        {"xfrm policy add dir out tmpl proto comp mode tunnel", "test.sad:1", "\"comp\""},
+        {"xfrm policy add dir out tmpl proto esp mode beet", "test.sad:1", "\"beet\""},
+        {"xfrm policy add dir out tmpl proto esp mode tunnel level use", "test.sad:1", "\"use\""},
+        {"xfrm policy add dir out tmpl proto esp mode tunnel tmpl proto esp mode tunnel", "test.sad:1", "one template"},
+        {"xfrm policy add src 10.0.0.0/8 dir out\n\nxfrm policy add src 10.0.0.9/8 dir out priority 3", "test.sad:3",
+         "since line 1"},
+    };
+    (void)state;
+    must_refuse(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void test_binary_file_is_refused(void **state)
+{
+    char text[] = "xfrm\0state";
+
+    (void)state;
+    assert_int_equal(sad_parse(&sad, "f", text, sizeof(text), &err), -EINVAL);
+    assert_non_null(strstr(err.text, "binary"));
+}
+
+static void test_any_cut_of_a_good_file_never_crashes(void **state)
+{
+    static const char text[] = ID K128 "replay-window 32 flag esn sel src 10.0.0.0/8 proto tcp sport 5 \\\n"
+                                       " encap espinudp 4500 4500 0.0.0.0 limit byte-soft 3k 'x' # c\n"
+                                       "xfrm policy add src 10.0.0.0/8 dir out tmpl src 1.1.1.1 proto esp mode tunnel\n";
+    (void)state;
+    for (size_t n = 0; n < sizeof(text); n++) {
+        char *copy = strndup(text, n);
+        sad_clear(&sad);
+        (void)sad_parse(&sad, "cut", copy, n, &err);
+        free(copy);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_state_minimal_has_defaults, teardown),
+        cmocka_unit_test_teardown(test_state_every_word_is_honoured, teardown),
+        cmocka_unit_test_teardown(test_words_in_another_order_mean_the_same, teardown),
+        cmocka_unit_test_teardown(test_comments_quotes_and_continuation_are_those_of_iproute2, teardown),
+        cmocka_unit_test_teardown(test_update_replaces_and_adds, teardown),
+        cmocka_unit_test_teardown(test_policies_are_sorted_by_priority_then_line, teardown),
+        cmocka_unit_test_teardown(test_state_refusals_name_line_and_word, teardown),
+        cmocka_unit_test_teardown(test_bad_keys_are_refused_without_showing_them, teardown),
+        cmocka_unit_test_teardown(test_policy_refusals_name_line_and_word, teardown),
+        cmocka_unit_test_teardown(test_binary_file_is_refused, teardown),
+        cmocka_unit_test_teardown(test_any_cut_of_a_good_file_never_crashes, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
