@@ -62,6 +62,8 @@ static bool read_offer(struct reader *r, struct offer *o, bool *last)
         else if (acceptable)
             o->p.t[o->p.count++] = t;
     }
+    if (o->protocol == PROTO_ESP && (o->spi_len != 4 || o->spi < 256)) // below 256: reserved (RFC 4303 2.1)
+        o->usable = false;
     *last = more == 0;
     return !r->bad && end && rd_done(&p) && (more == 0 || more == 2);
 }

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), and the questions to keys about AUTH that both roles ask.
+// The first CHILD SA comes with it; where only that fails the IKE SA stays.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 8192, ID_BODY_MAX = ID_DATA_MAX + 4 };
+
+struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size)
+{
+    struct writer w = writer_of(buf, size);
+    identity_write(&w, id);
+    return wr_written(&w);
+}
+
+// Whom the secret is looked up for: an initiator that does not know the peer's name takes its address.
+static struct slice peer_body(const struct ike_sa *sa, uint8_t *buf, size_t size)
+{
+    struct identity id = sa->remote_id;
+    if (id.type == ID_ANY)
+        identity_of_addr(&sa->path.remote, &id);
+    return auth_id_body(&id, buf, size);
+}
+
+void auth_make(struct ike_sa *sa, reply_fn fn)
+{
+    uint8_t own[ID_BODY_MAX], peer[ID_BODY_MAX];
+    struct handshake *hs = sa->hs;
+    struct msg_AUTH_MAKE q = {.req = ask_new(sa->ike, sa, 0, fn),
+                              .ike_id = sa->id,
+                              .method = AUTH_PSK_METHOD,
+                              .message = slice_of(hs->own_init, hs->own_init_len),
+                              .peer_nonce = hs->peer_nonce,
+                              .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
+                              .peer_id_body = peer_body(sa, peer, sizeof(peer)),
+                              .local = sa->path.local,
+                              .remote = sa->path.remote};
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_MAKE, &q);
+}
+
+// peer_id: the body exactly as it came, since AUTH covers it.
+void auth_check(struct ike_sa *sa, const struct auth *auth, struct slice peer_id, reply_fn fn)
+{
+    uint8_t own[ID_BODY_MAX];
+    struct handshake *hs = sa->hs;
+    struct msg_AUTH_CHECK q = {.req = ask_new(sa->ike, sa, 0, fn),
+                               .ike_id = sa->id,
+                               .method = auth->method,
+                               .message = slice_of(hs->peer_init, hs->peer_init_len),
+                               .own_nonce = slice_of(hs->nonce, NONCE_LEN),
+                               .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
+                               .peer_id_body = peer_id,
+                               .local = sa->path.local,
+                               .remote = sa->path.remote,
+                               .auth = auth->value};
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_CHECK, &q);
+}
+
+static void failed(struct ike_sa *sa)
+{
+    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
+    sa_destroy(sa);
+}
+
+// 2.21.2: the peer thinks that the SA is up; tell it, without waiting for its answer.
+static void refuse_peer(struct ike_sa *sa)
+{
+    uint8_t buf[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    COUNT(sa->ike, auth_failed);
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_AUTHENTICATION_FAILED, slice_of(NULL, 0));
+    send_once(sa, EX_INFORMATIONAL, &b);
+    failed(sa);
+}
+
+static void build(struct ike_sa *sa, struct slice auth)
+{
+    static uint8_t buf[AUTH_MESSAGE_MAX];
+    uint8_t id[ID_BODY_MAX];
+    char text[ID_TEXT_MAX];
+    struct handshake *hs = sa->hs;
+    struct pb b = pb_of(buf, sizeof(buf));
+    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key", identity_print(&sa->local_id, text, sizeof(text)));
+    hs->pending = hs->child ? child_new(sa, hs->child) : NULL;
+    pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
+    if (sa_first_to_peer(sa))
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
+    if (sa->remote_id.type != ID_ANY)
+        pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
+    pb_auth(&b, AUTH_PSK_METHOD, auth);
+    if (hs->pending) {
+        const struct child_config *cfg = hs->child;
+        LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", cfg->name, hs->pending->id);
+        child_wanted_ts(sa, cfg, &hs->pending->local_ts, &hs->pending->remote_ts);
+        pb_offer(&b, cfg->proposals, cfg->proposal_count, false, hs->pending->spi_in, 4);
+        pb_selectors(&b, PL_TSI, &hs->pending->local_ts);
+        pb_selectors(&b, PL_TSR, &hs->pending->remote_ts);
+    }
+    COUNT(sa->ike, ike_auth_out_req);
+    exchange_send_inner(sa, EX_AUTH, &b);
+}
+
+static void got_auth(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+{
+    (void)arg;
+    if (t == MSG_AUTH_IS) {
+        build(sa, m->AUTH_IS.auth);
+        return;
+    }
+    sa_why(sa, "%.190s", answer_text(t, m));
+    failed(sa);
+}
+
+static void start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    sa->local_id = sa->conn->local_id;
+    sa->remote_id = sa->conn->remote_id;
+    if (sa->local_id.type == ID_ANY)
+        identity_of_addr(&sa->path.local, &sa->local_id);
+    if (sa->remote_id.type != ID_ANY && sa->remote_id.data[0] == '*')
+        memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
+    auth_make(sa, got_auth);
+}
+
+// --- the response ---
+
+static void no_child(struct ike_sa *sa, const char *why)
+{
+    struct child_sa *c = sa->hs->pending;
+    char name[NAME_MAX_LEN] = "";
+    COUNT(sa->ike, child_failed);
+    LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
+    if (c) {
+        snprintf(name, sizeof(name), "%s", c->cfg->name);
+        child_destroy(c);
+    }
+    handshake_free(sa);
+    control_child_failed(sa, name, why);
+    exchange_done(sa);
+}
+
+static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, const union msg *m)
+{
+    struct child_sa *c = child_by_id(sa->ike, child_id);
+    if (!c)
+        return;
+    handshake_free(sa);
+    if (answer_ok(t, m)) {
+        child_installed(c);
+        exchange_done(sa);
+        return;
+    }
+    char why[200], name[NAME_MAX_LEN];
+    snprintf(why, sizeof(why), "installing the CHILD_SA failed: %.150s", answer_text(t, m));
+    snprintf(name, sizeof(name), "%s", c->cfg->name);
+    LOGF(IKE, 1, "%s", why);
+    COUNT(sa->ike, child_failed);
+    control_child_failed(sa, name, why);
+    exchange_queue(sa, &task_delete_child, c->id); // the peer has it: it must go there too
+    exchange_done(sa);
+}
+
+// The CHILD SA's half of the response; false: `why` says what is wrong with it.
+static bool take_child(struct ike_sa *sa, const struct payloads *pl, char *why, size_t size)
+{
+    struct child_sa *c = sa->hs->pending;
+    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI), *r = payload_find(pl, PL_TSR);
+    struct refusal ref = {0};
+    struct notify n;
+    struct ts_list local, remote;
+    uint64_t spi;
+    if (!s && notify_first_error(pl, &n)) {
+        snprintf(why, size, "received %s notify, no CHILD_SA built", notify_name(n.type));
+        return false;
+    }
+    if (!s || !i || !r) {
+        snprintf(why, size, "the response lacks SA, TSi or TSr (RFC 7296 1.2)");
+        return false;
+    }
+    if (answer_read(s->body, c->cfg->proposals, c->cfg->proposal_count, false, PROTO_ESP, 4, &c->suite, &spi, &ref) ||
+        selectors_read(i->body, "TSi", &local, &ref) || selectors_read(r->body, "TSr", &remote, &ref)) {
+        snprintf(why, size, "%s", ref.why.text);
+        return false;
+    }
+    if (spi < 256 || !selectors_within(&c->local_ts, &local) || !selectors_within(&c->remote_ts, &remote)) {
+        snprintf(why, size, "%s", spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
+                                            : "the peer's selectors are not within ours (RFC 7296 2.9)");
+        return false;
+    }
+    c->spi_out = (uint32_t)spi;
+    c->local_ts = local;
+    c->remote_ts = remote;
+    return true;
+}
+
+static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+{
+    struct handshake *hs = sa->hs;
+    char why[200], text[ID_TEXT_MAX];
+    (void)arg;
+    if (!answer_ok(t, m)) {
+        sa_why(sa, "authentication of '%.80s' with pre-shared key failed: %.100s",
+               identity_print(&sa->remote_id, text, sizeof(text)), answer_text(t, m));
+        LOGF(IKE, 1, "%s", answer_text(t, m));
+        refuse_peer(sa);
+        return;
+    }
+    LOGF(IKE, 1, "authentication of '%s' with pre-shared key successful",
+         identity_print(&sa->remote_id, text, sizeof(text)));
+    sa_established(sa);
+    sa_unique(sa, false);
+    if (!hs->pending) {
+        no_child(sa, "none was asked for");
+        return;
+    }
+    if (!take_child(sa, &hs->answer->pl, why, sizeof(why))) {
+        bool theirs = payload_find(&hs->answer->pl, PL_SA) != NULL;
+        uint32_t id = hs->pending->id;
+        if (theirs) { // the peer has installed one that we do not want
+            COUNT(sa->ike, child_failed);
+            LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
+            control_child_failed(sa, hs->pending->cfg->name, why);
+            handshake_free(sa);
+            exchange_queue(sa, &task_delete_child, id);
+            exchange_done(sa);
+        } else {
+            no_child(sa, why);
+        }
+        return;
+    }
+    child_install(hs->pending, true, slice_of(hs->nonce, NONCE_LEN), hs->peer_nonce, child_answer);
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    const struct payload *idr = payload_find(&m->pl, PL_IDR), *ap = payload_find(&m->pl, PL_AUTH);
+    struct notify n;
+    struct auth auth;
+    struct identity id;
+    char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
+    if (!ap && notify_first_error(&m->pl, &n)) {
+        LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
+        if (n.type == N_AUTHENTICATION_FAILED)
+            COUNT(sa->ike, auth_failed);
+        sa_why(sa, "received %s notify error", notify_name(n.type));
+        failed(sa);
+        return false;
+    }
+    if (!idr || !ap || payload_count(&m->pl, PL_AUTH) != 1 || payload_count(&m->pl, PL_IDR) != 1 ||
+        !auth_read(ap->body, &auth) || !identity_read(idr->body, &id)) {
+        sa_why(sa, "the IKE_AUTH response lacks IDr or AUTH, or they are malformed (RFC 7296 1.2)");
+        refuse_peer(sa);
+        return false;
+    }
+    if (identity_match(&id, &sa->conn->remote_id) == MATCH_NONE) {
+        sa_why(sa, "IDir '%.80s' does not match to '%.80s'", identity_print(&id, a, sizeof(a)),
+               identity_print(&sa->conn->remote_id, b, sizeof(b)));
+        refuse_peer(sa);
+        return false;
+    }
+    sa->remote_id = id;
+    sa->hs->answer = m;
+    auth_check(sa, &auth, idr->body, checked);
+    return true;
+}
+
+const struct task_ops task_auth = {"IKE_AUTH", start, response};

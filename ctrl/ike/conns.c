@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loaded connections: replacing and unloading them, their policies in path (protected from the moment of loading, with
+// an SA or without), and finding the one that fits addresses and identities.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void conn_unref(struct conn *c)
+{
+    if (c && --c->refs == 0)
+        free(c);
+}
+
+struct conn *conn_find(struct ike *ike, const char *name)
+{
+    struct conn *c = ike->conns;
+    while (c && strcmp(c->cfg.name, name) != 0)
+        c = c->next;
+    return c;
+}
+
+const struct child_config *conn_child(const struct conn *c, const char *name)
+{
+    for (unsigned i = 0; i < c->cfg.child_count; i++)
+        if (strcmp(c->cfg.children[i].name, name) == 0)
+            return &c->cfg.children[i];
+    return NULL;
+}
+
+static bool addr_fits(const struct addr *list, unsigned count, const struct addr *a)
+{
+    bool any = count == 0;
+    for (unsigned i = 0; i < count; i++)
+        any = any || list[i].family == 0 || addr_eq(&list[i], a);
+    return any;
+}
+
+static bool path_fits(const struct conn *c, const struct net_path *p)
+{
+    return addr_fits(c->cfg.local_addrs, c->cfg.local_count, &p->local) &&
+           addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &p->remote);
+}
+
+static unsigned exactness(const struct conn *c)
+{
+    return (c->cfg.remote_count && c->cfg.remote_addrs[0].family ? 2u : 0u) +
+           (c->cfg.local_count && c->cfg.local_addrs[0].family ? 1u : 0u);
+}
+
+struct conn *conn_next(struct ike *ike, struct conn *after, const struct net_path *path)
+{
+    // Those that name the peer's address come before those that take anyone.
+    unsigned rank = after ? exactness(after) : 3;
+    struct conn *c = after ? after->next : ike->conns;
+    for (;; c = ike->conns) {
+        for (; c; c = c->next)
+            if (exactness(c) == rank && path_fits(c, path))
+                return c;
+        if (rank-- == 0)
+            return NULL;
+    }
+}
+
+struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s, const struct identity *local,
+                          const struct identity *remote)
+{
+    struct conn *best = NULL;
+    int best_score = 0;
+    for (struct conn *c = conn_next(ike, NULL, path); c; c = conn_next(ike, c, path)) {
+        struct identity mine = c->local_id;
+        if (mine.type == ID_ANY)
+            identity_of_addr(&path->local, &mine);
+        int l = local ? identity_match(local, &mine) : MATCH_ANY, r = identity_match(remote, &c->remote_id);
+        int score = 1 + r * (MATCH_PERFECT + 1) + l;
+        if (l && r && score > best_score && suite_allowed(s, c->cfg.proposals, c->cfg.proposal_count, true)) {
+            best = c;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
+uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child)
+{
+    size_t i = (size_t)(child - c->cfg.children);
+    if (child->reqid)
+        return child->reqid;
+    if (!c->reqids[i])
+        c->reqids[i] = ++ike->next_reqid;
+    return c->reqids[i];
+}
+
+// --- loading ---
+
+static void policy_answer(struct ike *ike, uint32_t job, enum msg_type t, const union msg *m)
+{
+    control_job_step(ike, job, answer_ok(t, m), answer_text(t, m));
+}
+
+// Selectors with both ends known; dynamic ones wait for their SA.
+static bool fixed(const struct ts_list *l)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        if (!l->t[i].family)
+            return false;
+    return l->count > 0;
+}
+
+static void set_policies(struct ike *ike, const struct conn *c, struct job *job)
+{
+    uint32_t id = job ? job->id : 0;
+    for (unsigned i = 0; i < c->cfg.child_count; i++) {
+        const struct child_config *child = &c->cfg.children[i];
+        struct msg_POLICY_SET q = {.local_ts = child->local_ts, .remote_ts = child->remote_ts};
+        if (!fixed(&child->local_ts) || !fixed(&child->remote_ts))
+            continue;
+        snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
+        snprintf(q.child, sizeof(q.child), "%s", child->name);
+        q.trap = child->start_action == ACTION_TRAP;
+        q.req = ask_new_room(ike, id, policy_answer);
+        if (job)
+            job->remaining++;
+        ask(ike, ROOM_PATH, q.req, MSG_POLICY_SET, &q);
+    }
+}
+
+static void clear_policies(struct ike *ike, const char *name, struct job *job)
+{
+    struct msg_POLICY_CLEAR q = {.req = ask_new_room(ike, job ? job->id : 0, policy_answer)};
+    snprintf(q.conn, sizeof(q.conn), "%s", name);
+    if (job)
+        job->remaining++;
+    ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
+}
+
+static int parse(struct slice blob, struct conn **out, struct esp_error *err)
+{
+    struct reader r = reader_of(blob);
+    struct conn *c = calloc(1, sizeof(*c));
+    if (!c)
+        return esp_fail(err, -ENOMEM, "", "no memory");
+    c->refs = 1;
+    *out = c;
+    if (!conn_read(&r, &c->cfg) || !rd_done(&r))
+        return esp_fail(err, -EINVAL, "conn", "malformed connection");
+    if (!identity_parse(c->cfg.local_id, &c->local_id))
+        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported", c->cfg.local_id);
+    if (!identity_parse(c->cfg.remote_id, &c->remote_id))
+        return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported", c->cfg.remote_id);
+    if (c->cfg.local_auth != AUTH_PSK || c->cfg.remote_auth != AUTH_PSK)
+        return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
+    for (unsigned i = 0; i < c->cfg.proposal_count; i++) {
+        const struct proposal *p = &c->cfg.proposals[i];
+        for (unsigned k = 0; k < p->count; k++) {
+            bool known = p->t[k].type == TR_KE    ? cr_dh_public_len(p->t[k].id) > 0
+                         : p->t[k].type == TR_PRF ? cr_prf_len(p->t[k].id) > 0
+                                                  : true;
+            if (!known)
+                return esp_fail(err, -EINVAL, "proposals", "%s is not supported", transform_name(p->t[k]));
+        }
+    }
+    if (!c->cfg.proposal_count)
+        return esp_fail(err, -EINVAL, "proposals", "at least one is needed");
+    return 0;
+}
+
+static bool loses_child(const struct conn *old, const struct conn *now)
+{
+    for (unsigned i = 0; i < old->cfg.child_count; i++)
+        if (!conn_child(now, old->cfg.children[i].name))
+            return true;
+    return false;
+}
+
+static struct conn *take_out(struct ike *ike, const char *name)
+{
+    for (struct conn **at = &ike->conns; *at; at = &(*at)->next) {
+        struct conn *c = *at;
+        if (strcmp(c->cfg.name, name) == 0) {
+            *at = c->next;
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static bool child_is_up(struct ike *ike, const struct conn *c, const char *child)
+{
+    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
+        if (strcmp(sa->conn->cfg.name, c->cfg.name) != 0 || sa->state == SA_DELETING)
+            continue;
+        if (sa->hs && sa->hs->child && strcmp(sa->hs->child->name, child) == 0)
+            return true;
+        for (struct child_sa *k = sa->children; k; k = k->next)
+            if (strcmp(k->cfg->name, child) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void start_children(struct ike *ike, struct conn *c)
+{
+    for (unsigned i = 0; i < c->cfg.child_count; i++) {
+        const struct child_config *child = &c->cfg.children[i];
+        struct esp_error err = {0};
+        if (child->start_action != ACTION_START || child_is_up(ike, c, child->name))
+            continue;
+        if (control_initiate(ike, c, child, NULL, &err) != 0)
+            LOGF(CFG, 0, "start_action of %s: %s", child->name, err.text);
+    }
+}
+
+void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
+{
+    struct esp_error err = {0};
+    struct conn *c = NULL, *old;
+    if (parse(m->conn, &c, &err) != 0) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, "%s%s%s", err.field, err.field[0] ? ": " : "", err.text);
+        conn_unref(c);
+        return;
+    }
+    old = conn_find(ike, c->cfg.name);
+    if (old && memcmp(&old->cfg, &c->cfg, sizeof(c->cfg)) == 0) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, true, "%s", "");
+        conn_unref(c);
+        return;
+    }
+    struct job *job = control_job_new(ike, JOB_LOAD, m->req);
+    if (job)
+        job->remaining = 1; // until all are asked for
+    uint32_t id = job ? job->id : 0;
+    take_out(ike, c->cfg.name);
+    struct conn **end = &ike->conns;
+    while (*end)
+        end = &(*end)->next;
+    *end = c;
+    if (old && loses_child(old, c))
+        clear_policies(ike, c->cfg.name, job);
+    set_policies(ike, c, job);
+    LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);
+    conn_unref(old);
+    start_children(ike, c);
+    control_job_step(ike, id, true, "");
+}
+
+void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
+{
+    struct conn *c = take_out(ike, m->conn);
+    if (!c) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, "no connection named '%.100s'", m->conn);
+        return;
+    }
+    struct job *job = control_job_new(ike, JOB_LOAD, m->req);
+    clear_policies(ike, c->cfg.name, job);
+    LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
+    conn_unref(c);
+}

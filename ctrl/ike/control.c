@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ctl asks for, and path's events: initiating, terminating, loading, shutting down. A request that takes time is a job
+// that ends in exactly one RESULT.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { SHUTDOWN_MS = 1000 };
+
+static struct job *job_find(struct ike *ike, uint32_t id)
+{
+    struct job *j = ike->jobs;
+    while (j && j->id != id)
+        j = j->next;
+    return id ? j : NULL;
+}
+
+static void job_end(struct job *j, bool ok, const char *text)
+{
+    struct ike *ike = j->ike;
+    for (struct job **at = &ike->jobs; *at; at = &(*at)->next) {
+        if (*at == j) {
+            *at = j->next;
+            break;
+        }
+    }
+    timer_stop(ike->loop, &j->timer);
+    ipc_result(ike->chan[ROOM_CTL], j->req, ok, "%s", text);
+    free(j);
+}
+
+struct job *control_job_new(struct ike *ike, enum job_kind kind, uint32_t req)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return NULL;
+    j->ike = ike;
+    j->kind = kind;
+    j->req = req;
+    j->id = ++ike->next_job;
+    j->next = ike->jobs;
+    ike->jobs = j;
+    return j;
+}
+
+void control_job_step(struct ike *ike, uint32_t id, bool ok, const char *why)
+{
+    struct job *j = job_find(ike, id);
+    char text[200];
+    if (!j)
+        return;
+    if (!ok && !j->failed) {
+        j->failed = true;
+        snprintf(j->why, sizeof(j->why), "%s", why);
+    }
+    if (j->remaining && --j->remaining)
+        return;
+    snprintf(text, sizeof(text), "%s", j->why);
+    if (!j->failed && j->kind == JOB_TERMINATE)
+        snprintf(text, sizeof(text), "%u", j->matched);
+    job_end(j, !j->failed, text);
+}
+
+static void job_late(struct timer *t)
+{
+    struct job *j = t->ctx;
+    job_end(j, false, j->kind == JOB_INITIATE ? "not established before the time-out" : "not closed before the time-out");
+}
+
+static void job_limit(struct job *j, uint32_t ms)
+{
+    j->timer.fire = job_late;
+    j->timer.ctx = j;
+    if (ms)
+        timer_set(j->ike->loop, &j->timer, clock_now() + ms);
+}
+
+// --- initiate ---
+
+static int find_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
+{
+    char a[64];
+    memset(p, 0, sizeof(*p));
+    for (unsigned i = 0; i < c->remote_count && !p->remote.family; i++)
+        p->remote = c->remote_addrs[i];
+    if (!p->remote.family)
+        return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to", c->name);
+    for (unsigned i = 0; i < c->local_count && !p->local.family; i++)
+        p->local = c->local_addrs[i];
+    if (!p->local.family && !ike->net.source_for(ike->net.ctx, &p->remote, &p->local))
+        return esp_fail(err, -ENETUNREACH, "remote_addrs", "no route to %s", addr_print(&p->remote, a, sizeof(a)));
+    p->remote_port = c->remote_port ? c->remote_port : IKE_PORT;
+    // A port that is not 500 is one where the marker is expected from the first message on (2.23).
+    p->nat_t = p->remote_port != IKE_PORT;
+    p->local_port = p->nat_t ? ike->set.port_nat_t : ike->set.port;
+    return 0;
+}
+
+int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
+                     struct esp_error *err)
+{
+    struct net_path path;
+    struct esp_error local = {0};
+    int rc = find_path(ike, &c->cfg, &path, err ? err : &local);
+    if (rc) {
+        if (!err)
+            LOGF(IKE, 0, "initiating %s: %s", c->cfg.name, local.text);
+        return rc;
+    }
+    if (ike->stopping)
+        return esp_fail(err, -ESHUTDOWN, "", "the daemon is shutting down");
+    struct ike_sa *sa = sa_new(ike, c, true, &path);
+    if (!sa)
+        return esp_fail(err, -ENOMEM, "", "no memory");
+    sa->hs->child = child;
+    if (out)
+        *out = sa;
+    log_set_context(c->cfg.name, sa->id);
+    exchange_queue(sa, &task_init, 0);
+    log_set_context("", 0);
+    return 0;
+}
+
+static struct conn *conn_with_child(struct ike *ike, const char *name)
+{
+    struct conn *c = ike->conns;
+    while (c && !conn_child(c, name))
+        c = c->next;
+    return c;
+}
+
+// An SA of that connection which has the CHILD SA, or is on its way to it.
+static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const char *child, bool *up)
+{
+    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
+        if (strcmp(sa->conn->cfg.name, c->cfg.name) != 0 || sa->state == SA_DELETING)
+            continue;
+        for (struct child_sa *k = sa->children; k; k = k->next) {
+            if (strcmp(k->cfg->name, child) == 0 && k->state == CHILD_INSTALLED) {
+                *up = true;
+                return sa;
+            }
+        }
+        if (sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child) == 0)
+            return sa;
+    }
+    return NULL;
+}
+
+static void initiate(struct ike *ike, const struct msg_INITIATE *m)
+{
+    struct ipc_chan *ctl = ike->chan[ROOM_CTL];
+    struct conn *c = m->conn[0] ? conn_find(ike, m->conn) : conn_with_child(ike, m->child);
+    const struct child_config *child = NULL;
+    struct esp_error err = {0};
+    bool up = false;
+    if (c)
+        child = m->child[0] ? conn_child(c, m->child) : c->cfg.child_count ? &c->cfg.children[0] : NULL;
+    if (!c || !child) {
+        ipc_result(ctl, m->req, false, "%s config '%.120s' not found", c || !m->conn[0] ? "CHILD_SA" : "IKE_SA",
+                   c || !m->conn[0] ? m->child : m->conn);
+        return;
+    }
+    struct ike_sa *sa = sa_with_child(ike, c, child->name, &up);
+    if (up) {
+        log_set_context(c->cfg.name, sa->id);
+        LOGF(IKE, 1, "CHILD_SA %s is established already", child->name);
+        log_set_context("", 0);
+        ipc_result(ctl, m->req, true, "%s", "");
+        return;
+    }
+    // The job stands before the SA moves: it may fail at once.
+    struct job *j = control_job_new(ike, JOB_INITIATE, m->req);
+    if (!j) {
+        ipc_result(ctl, m->req, false, "no memory");
+        return;
+    }
+    snprintf(j->child, sizeof(j->child), "%s", child->name);
+    job_limit(j, m->timeout_ms);
+    j->sa_id = sa ? sa->id : ike->next_id + 1;
+    if (!sa && control_initiate(ike, c, child, &sa, &err) != 0)
+        job_end(j, false, err.text);
+}
+
+static void end_initiate(struct ike_sa *sa, const char *child, bool ok, const char *why)
+{
+    struct job *next;
+    for (struct job *j = sa->ike->jobs; j; j = next) {
+        next = j->next;
+        if (j->kind == JOB_INITIATE && j->sa_id == sa->id && (!child || !child[0] || strcmp(j->child, child) == 0))
+            job_end(j, ok, why);
+    }
+}
+
+void control_child_up(struct ike_sa *sa, const char *child)
+{
+    end_initiate(sa, child, true, "");
+}
+
+void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
+{
+    char text[340];
+    snprintf(text, sizeof(text), "establishing CHILD_SA '%.100s' failed: %.180s", child, why);
+    end_initiate(sa, child, false, text);
+}
+
+static void shutdown_done(struct timer *t)
+{
+    struct ike *ike = t->ctx;
+    timer_stop(ike->loop, t);
+    if (ike->stopping) {
+        ipc_send(ike->chan[ROOM_SUPER], MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){.room = ROOM_IKE});
+        loop_stop(ike->loop);
+    }
+}
+
+void control_sa_over(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    end_initiate(sa, NULL, false, sa->why[0] ? sa->why : "the IKE_SA was closed");
+    control_job_step(ike, sa->job, true, "");
+    if (ike->stopping && !ike->sas)
+        timer_set(ike->loop, &ike->shutdown, clock_now());
+}
+
+void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m)
+{
+    struct conn *c = conn_find(ike, m->conn);
+    const struct child_config *child = c ? conn_child(c, m->child) : NULL;
+    bool up = false;
+    struct esp_error err = {0};
+    if (!child || sa_with_child(ike, c, child->name, &up))
+        return;
+    LOGF(KNL, 1, "creating acquire job for policy of %s/%s", m->conn, m->child);
+    if (control_initiate(ike, c, child, NULL, &err) != 0)
+        LOGF(IKE, 0, "acquire for %s: %s", m->child, err.text);
+}
+
+// --- terminate ---
+
+static bool child_matches(const struct child_sa *c, const struct msg_TERMINATE *m)
+{
+    return (!m->child[0] || strcmp(c->cfg->name, m->child) == 0) && (!m->child_id || c->id == m->child_id);
+}
+
+static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
+{
+    return (!m->conn[0] || strcmp(sa->conn->cfg.name, m->conn) == 0) && (!m->ike_id || sa->id == m->ike_id) &&
+           (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
+}
+
+static void close_child(struct child_sa *c, struct job *j, bool force)
+{
+    struct ike_sa *sa = c->sa;
+    (void)force;
+    if (c->state != CHILD_INSTALLED || c->job)
+        return;
+    c->job = j->id;
+    j->matched++;
+    j->remaining++;
+    exchange_queue(sa, &task_delete_child, c->id);
+}
+
+static void close_sa(struct ike_sa *sa, struct job *j, bool force)
+{
+    if (sa->job)
+        return;
+    sa->job = j->id;
+    j->matched++;
+    j->remaining++;
+    sa_why(sa, "terminated");
+    if (force && sa->state != SA_CONNECTING) {
+        sa_delete(sa); // one DELETE goes out, nobody waits for the answer
+        sa_destroy(sa);
+    } else {
+        sa_delete(sa);
+    }
+}
+
+static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
+{
+    struct job *j = control_job_new(ike, JOB_TERMINATE, m->req);
+    struct ike_sa *next_sa;
+    if (!j) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, "no memory");
+        return;
+    }
+    j->remaining = 1; // until all are found
+    for (struct ike_sa *sa = ike->sas; sa; sa = next_sa) {
+        struct child_sa *next;
+        next_sa = sa->next;
+        if (!sa_matches(sa, m))
+            continue;
+        if (!m->child[0] && !m->child_id) {
+            close_sa(sa, j, m->force);
+            continue;
+        }
+        for (struct child_sa *c = sa->children; c; c = next) {
+            next = c->next;
+            if (child_matches(c, m))
+                close_child(c, j, m->force);
+        }
+    }
+    if (!j->matched) {
+        job_end(j, false, "no matching SAs to terminate found");
+        return;
+    }
+    job_limit(j, m->timeout_ms);
+    control_job_step(ike, j->id, true, "");
+}
+
+// --- the rest ---
+
+void control_shutdown(struct ike *ike)
+{
+    struct ike_sa *next;
+    ike->stopping = true;
+    ike->shutdown.fire = shutdown_done;
+    ike->shutdown.ctx = ike;
+    timer_set(ike->loop, &ike->shutdown, clock_now() + (ike->sas ? SHUTDOWN_MS : 0));
+    for (struct ike_sa *sa = ike->sas; sa; sa = next) {
+        next = sa->next;
+        sa_why(sa, "the daemon is shutting down");
+        sa_delete(sa);
+    }
+}
+
+void control_message(struct ike *ike, enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_CONN_LOAD: conn_load(ike, &m->CONN_LOAD); break;
+    case MSG_CONN_UNLOAD: conn_unload(ike, &m->CONN_UNLOAD); break;
+    case MSG_INITIATE: initiate(ike, &m->INITIATE); break;
+    case MSG_TERMINATE: terminate(ike, &m->TERMINATE); break;
+    case MSG_IKE_LIST: report_sas(ike, &m->IKE_LIST); break;
+    case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
+    default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
+    }
+}
+
+void control_free(struct ike *ike)
+{
+    while (ike->jobs) {
+        struct job *j = ike->jobs;
+        ike->jobs = j->next;
+        timer_stop(ike->loop, &j->timer);
+        free(j);
+    }
+}

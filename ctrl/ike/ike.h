@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ike room from inside: its state, and what its files offer each other. One epoll loop, no locks; every exchange is one
+// task with a start and a response, every answer of `keys` or `path` comes back through pending.c, and an SA that is over
+// is only freed when the loop comes round again, so that no function finds it gone under its hands.
+#ifndef CTRL_IKE_IKE_H
+#define CTRL_IKE_IKE_H
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/ike/table.h"
+#include "ctrl/lib/log.h"
+
+enum { MAX_MESSAGE = 65535, MAX_RESTARTS = 5, COOKIE_MAX = 64, IKE_PORT = 500, NAT_T_PORT = 4500 };
+
+// X(symbol, description)
+#define COUNTER_LIST(X)                                                                                              \
+    X(ike_init_in_req, "IKE_SA_INIT requests received") X(ike_init_out_req, "IKE_SA_INIT requests sent")             \
+    X(ike_auth_in_req, "IKE_AUTH requests received") X(ike_auth_out_req, "IKE_AUTH requests sent")                   \
+    X(create_child_in_req, "CREATE_CHILD_SA requests received") X(info_in_req, "INFORMATIONAL requests received")    \
+    X(info_out_req, "INFORMATIONAL requests sent") X(retransmits, "requests sent again")                             \
+    X(repeats, "requests received again and answered from the cache") X(established, "IKE SAs established")          \
+    X(failed, "IKE SAs that never came up") X(auth_failed, "authentications that failed, either end")                \
+    X(dropped_malformed, "datagrams dropped as malformed") X(dropped_unknown, "datagrams for no SA of ours")         \
+    X(dropped_state, "messages in the wrong state or with a wrong message ID")                                       \
+    X(dropped_integrity, "messages whose integrity check failed") X(dropped_limit, "requests dropped by a limit")    \
+    X(cookies_sent, "COOKIE answers sent") X(child_installed, "CHILD SAs installed")                                 \
+    X(child_failed, "CHILD SAs that never came up") X(dpd_sent, "liveness checks sent")
+enum counter {
+#define X(name, text) CNT_##name,
+    COUNTER_LIST(X)
+#undef X
+        CNT_COUNT
+};
+
+struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
+    struct conn *next;
+    unsigned refs;
+    uint32_t reqids[CHILDREN_MAX];
+    struct identity local_id, remote_id;
+    struct conn_config cfg;
+};
+
+enum sa_state { SA_CONNECTING, SA_ESTABLISHED, SA_DELETING, SA_DEAD };
+enum child_state { CHILD_CREATED, CHILD_INSTALLING, CHILD_INSTALLED, CHILD_DELETING };
+
+struct child_sa {
+    struct child_sa *next;
+    struct table_node by_id, by_spi; // by_spi: spi_in
+    struct ike_sa *sa;
+    const struct child_config *cfg;
+    enum child_state state;
+    uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
+    struct suite suite;
+    struct ts_list local_ts, remote_ts;
+    uint64_t installed_at;
+    bool announced;
+};
+
+struct inmsg { // one decrypted (or plain) message; heap, one owner
+    struct ike_header h;
+    struct net_path path;
+    struct payloads pl;
+    size_t len;
+    uint8_t data[];
+};
+
+struct task;
+struct task_ops {
+    const char *name;
+    void (*start)(struct task *t); // ends in exchange_send, now or when keys has answered
+    bool (*response)(struct task *t, struct inmsg *m); // true: it keeps m
+};
+struct task {
+    struct task *next;
+    const struct task_ops *ops;
+    struct ike_sa *sa;
+    bool started;
+    uint32_t child_id;
+};
+
+struct handshake { // until the SA is established
+    uint32_t ke_id; // 0: used up
+    uint16_t group;
+    uint8_t nonce[NONCE_LEN], cookie[COOKIE_MAX];
+    uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
+    unsigned restarts;
+    bool peer_natd, deriving, initial_contact;
+    const struct child_config *child; // what the initiator wants
+    struct child_sa *pending;         // what IKE_AUTH creates
+    uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
+    size_t own_init_len, peer_init_len;
+    struct slice peer_nonce, peer_ke; // inside peer_init
+    uint8_t *early;                   // the IKE_AUTH request that waits for its keys
+    size_t early_len;
+    struct net_path early_path;
+    struct inmsg *answer;             // the IKE_AUTH response that is being checked
+    uint64_t began;
+};
+
+struct ike_sa {
+    struct ike *ike;
+    struct table_node by_id, by_spi, by_peer; // by_peer: responder's, initiator SPI and address mixed
+    struct ike_sa *next, *prev;
+    struct conn *conn;
+    enum sa_state state;
+    bool initiator, half_open, nat_local, nat_remote;
+    uint32_t id, job;
+    uint64_t spi_i, spi_r;
+    struct net_path path;
+    struct identity local_id, remote_id;
+    struct suite suite;
+    struct cr_sk *sk_in, *sk_out;
+    struct handshake *hs;
+    struct child_sa *children;
+    // requests of ours: one at a time
+    struct task *tasks;
+    uint32_t out_mid;
+    uint8_t *request;
+    size_t request_len;
+    unsigned tries;
+    struct timer retransmit;
+    // requests of the peer: one at a time, with its last answer
+    uint32_t in_mid;
+    bool in_busy;
+    uint8_t *reply;
+    size_t reply_len;
+    struct inmsg *in_msg;
+    struct timer life, liveness, keepalive; // life: half-open time-out
+    uint64_t last_in, last_out, established_at;
+    uint32_t handshake_us, attempt;
+    char why[200]; // what went wrong last, for whoever waits
+};
+
+enum job_kind { JOB_INITIATE, JOB_TERMINATE, JOB_LOAD };
+struct job { // a request of ctl that takes time
+    struct job *next;
+    struct ike *ike;
+    enum job_kind kind;
+    uint32_t id, req, sa_id, remaining, matched;
+    bool failed;
+    char child[NAME_MAX_LEN], why[200];
+    struct timer timer;
+};
+
+typedef void (*reply_fn)(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m);
+typedef void (*room_fn)(struct ike *ike, uint32_t arg, enum msg_type t, const union msg *m);
+
+struct ike {
+    struct settings set;
+    struct loop *loop;
+    struct net net;
+    struct ipc_chan *chan[ROOM_COUNT];
+    struct conn *conns;
+    struct ike_sa *sas, *dead;
+    struct table by_id, by_spi, by_peer, children, spis, pending, half_open; // half_open: peer addresses
+    struct job *jobs;
+    unsigned sa_count, half_open_count;
+    uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke;
+    struct timer reaper, shutdown;
+    bool stopping;
+    uint8_t secrets[2][32]; // cookies: the current one and the one before
+    uint8_t secret_version;
+    uint64_t secret_at, peer_salt;
+    uint64_t error_at; // unauthenticated error answers: at most a few a second
+    unsigned error_count;
+    uint64_t counters[CNT_COUNT];
+};
+
+#define COUNT(ike, name) ((ike)->counters[CNT_##name]++)
+
+// --- pending.c: questions to keys and path
+uint32_t ask_new(struct ike *ike, struct ike_sa *sa, uint32_t arg, reply_fn fn); // the request number; 0: no memory
+uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn); // about no SA
+void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m); // a failure is answered at once
+void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg *m);
+void ask_fail_all(struct ike *ike, const char *why);
+const char *answer_text(enum msg_type t, const union msg *m);
+bool answer_ok(enum msg_type t, const union msg *m); // a RESULT that says so
+
+// --- conns.c
+void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m);
+void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
+void conn_unref(struct conn *c);
+struct conn *conn_find(struct ike *ike, const char *name);
+const struct child_config *conn_child(const struct conn *c, const char *name);
+// Connections whose addresses fit, in order: pass NULL, then the last one.
+struct conn *conn_next(struct ike *ike, struct conn *after, const struct net_path *path);
+// The best one for these identities (local may be NULL: not named by the peer) that allows the suite.
+struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s, const struct identity *local,
+                          const struct identity *remote);
+uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
+
+// --- sa.c
+struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
+void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
+void sa_delete(struct ike_sa *sa);  // tells the peer first where there is one
+void sa_set_half_open(struct ike_sa *sa, bool on);
+unsigned half_open_from(struct ike *ike, const struct addr *a);
+struct ike_sa *sa_by_id(struct ike *ike, uint32_t id);
+struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own);
+struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path *path);
+bool sa_add_peer(struct ike_sa *sa);
+uint64_t sa_own_spi(const struct ike_sa *sa);
+void sa_established(struct ike_sa *sa);
+void sa_unique(struct ike_sa *sa, bool initial_contact); // replaces older SAs between the same identities
+bool sa_first_to_peer(const struct ike_sa *sa);
+void handshake_free(struct ike_sa *sa);
+const char *sa_label(const struct ike_sa *sa); // "name[3]"; valid until the next call
+int sa_why(struct ike_sa *sa, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sa_alive(struct ike_sa *sa); // the peer proved to be there
+
+// --- childsa.c
+struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg);
+void child_destroy(struct child_sa *c); // tells path where it knows of it
+struct child_sa *child_by_id(struct ike *ike, uint32_t id);
+struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
+void child_install(struct child_sa *c, bool initiator, struct slice ni, struct slice nr, reply_fn fn);
+void child_installed(struct child_sa *c);
+// What is wanted of the peer's selectors; false: nothing.
+bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struct ts_list *their_local,
+                  const struct ts_list *their_remote, struct ts_list *local, struct ts_list *remote);
+void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *local,
+                     struct ts_list *remote);
+
+// --- exchange.c
+int seal(struct ike_sa *sa, uint8_t exchange, bool response, uint32_t mid, const struct pb *b, uint8_t **out,
+         size_t *len);
+void exchange_queue(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id);
+void exchange_first(struct ike_sa *sa, const struct task_ops *ops); // before all others
+void exchange_next(struct ike_sa *sa);
+void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len); // takes msg: a whole request, retransmitted until answered
+void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
+void exchange_done(struct ike_sa *sa); // the active task is over
+void exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
+void exchange_reply_notify(struct ike_sa *sa, uint8_t exchange, uint16_t type, struct slice data);
+void exchange_clear(struct ike_sa *sa);
+void exchange_datagram(struct ike *ike, const struct net_path *path, struct slice d);
+void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path, struct slice d);
+void send_once(struct ike_sa *sa, uint8_t exchange, const struct pb *b); // a request nobody waits for
+
+// --- init.c, init_respond.c, auth.c, auth_respond.c, info.c: one exchange each
+extern const struct task_ops task_init, task_auth, task_delete_ike, task_delete_child, task_liveness;
+void init_restart(struct ike_sa *sa);
+void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20]);
+void init_put_nat(struct pb *b, const struct ike_sa *sa);
+void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r);
+void init_ask_keys(struct ike_sa *sa, reply_fn fn);
+bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m);
+void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d);
+void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d);
+void auth_request(struct ike_sa *sa, struct inmsg *m);
+void auth_check(struct ike_sa *sa, const struct auth *auth, struct slice peer_id, reply_fn fn);
+void auth_make(struct ike_sa *sa, reply_fn fn);
+struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size);
+void create_child_request(struct ike_sa *sa, struct inmsg *m);
+void info_request(struct ike_sa *sa, struct inmsg *m);
+
+// --- cookie.c
+bool cookie_needed(struct ike *ike, const struct net_path *path);
+bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct addr *a, uint64_t spi_i, uint8_t out[33]);
+bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const struct addr *a, uint64_t spi_i);
+uint8_t cookie_version(struct ike *ike); // rotates the secrets when it is time
+
+// --- control.c: what ctl asks for
+void control_message(struct ike *ike, enum msg_type t, const union msg *m);
+int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
+                     struct esp_error *err);
+void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m);
+void control_child_up(struct ike_sa *sa, const char *child);
+void control_child_failed(struct ike_sa *sa, const char *child, const char *why);
+void control_sa_over(struct ike_sa *sa);
+void control_job_step(struct ike *ike, uint32_t job, bool ok, const char *why);
+struct job *control_job_new(struct ike *ike, enum job_kind kind, uint32_t req);
+void control_shutdown(struct ike *ike);
+void control_free(struct ike *ike);
+
+// --- report.c: what ctl shows
+void report_sas(struct ike *ike, const struct msg_IKE_LIST *m);
+void report_stats(struct ike *ike, uint32_t req);
+void report_updown(struct ike_sa *sa, bool up);
+void report_child_updown(struct child_sa *c, bool up);
+
+// --- debugkeys.c
+void debug_keys_ike(struct ike_sa *sa, const struct msg_IKE_KEYS *m);
+
+#endif

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// INFORMATIONAL (RFC 7296 sections 1.4, 1.4.1, 2.25): DELETE of CHILD and IKE SAs both ways, liveness, and empty answers.
+// Several DELETEs may stand in one message in any order; the IKE SA's takes effect last. CREATE_CHILD_SA is declined here.
+#include "ctrl/ike/ike.h"
+
+#include <stdio.h>
+
+enum { INFO_MAX = 1024 };
+
+static void log_closing(const struct child_sa *c)
+{
+    char a[600], b[600];
+    LOGF(IKE, 0, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id, c->spi_in,
+         c->spi_out, selectors_print(&c->local_ts, a, sizeof(a)), selectors_print(&c->remote_ts, b, sizeof(b)));
+}
+
+static void log_deleting(const struct ike_sa *sa)
+{
+    char a[64], b[64], ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
+    LOGF(IKE, 0, "deleting IKE_SA %s between %s[%s]...%s[%s]", sa_label(sa), addr_print(&sa->path.local, a, sizeof(a)),
+         identity_print(&sa->local_id, ida, sizeof(ida)), addr_print(&sa->path.remote, b, sizeof(b)),
+         identity_print(&sa->remote_id, idb, sizeof(idb)));
+}
+
+// --- as responder ---
+
+struct restart { // close_action = start
+    struct conn *conn;
+    const struct child_config *child;
+};
+
+// Closes the CHILD SAs that the payload names and collects our SPIs of them for the answer.
+static void close_children(struct ike_sa *sa, const struct delete_payload *d, uint32_t *spis, unsigned *count,
+                           struct restart *again)
+{
+    for (unsigned i = 0; i < d->count; i++) {
+        struct child_sa *c = d->protocol == PROTO_ESP ? child_by_spi_out(sa, d->spi[i]) : NULL;
+        if (!c) {
+            LOGF(IKE, 1, "received DELETE for unknown %s CHILD_SA with SPI %08x", d->protocol == PROTO_ESP ? "ESP" : "AH",
+                 d->spi[i]);
+            continue;
+        }
+        LOGF(IKE, 1, "received DELETE for ESP CHILD_SA with SPI %08x", d->spi[i]);
+        log_closing(c);
+        // 1.4.1: where both ends delete at once, the answer does not name it again
+        if (c->state != CHILD_DELETING && *count < MAX_DELETE_SPIS)
+            spis[(*count)++] = c->spi_in;
+        if (c->cfg->close_action == ACTION_START && !c->job)
+            *again = (struct restart){sa->conn, c->cfg};
+        child_destroy(c);
+    }
+}
+
+static bool wants_end(const struct payloads *pl)
+{
+    for (unsigned i = 0; i < pl->count; i++) {
+        struct delete_payload d;
+        if (pl->p[i].type == PL_DELETE && delete_read(pl->p[i].body, &d) && d.protocol == PROTO_IKE)
+            return true;
+    }
+    return false;
+}
+
+void info_request(struct ike_sa *sa, struct inmsg *m)
+{
+    uint8_t buf[INFO_MAX];
+    uint32_t spis[MAX_DELETE_SPIS];
+    unsigned count = 0;
+    struct ike *ike = sa->ike;
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct restart again = {0};
+    struct notify n;
+    bool refused = notify_find(&m->pl, N_AUTHENTICATION_FAILED, &n), end = wants_end(&m->pl) || refused;
+    for (unsigned i = 0; i < m->pl.count; i++) {
+        struct delete_payload d;
+        if (m->pl.p[i].type == PL_DELETE && delete_read(m->pl.p[i].body, &d))
+            close_children(sa, &d, spis, &count, &again);
+    }
+    if (count && !end)
+        pb_delete(&b, PROTO_ESP, spis, count);
+    if (again.conn)
+        again.conn->refs++;
+    exchange_reply(sa, EX_INFORMATIONAL, &b);
+    if (end) {
+        LOGF(IKE, 0, refused ? "received AUTHENTICATION_FAILED for IKE_SA %s" : "received DELETE for IKE_SA %s",
+             sa_label(sa));
+        log_deleting(sa);
+        for (struct child_sa *c = sa->children; c; c = c->next)
+            if (c->cfg->close_action == ACTION_START && sa->state == SA_ESTABLISHED && !again.conn && !refused) {
+                again = (struct restart){sa->conn, c->cfg};
+                again.conn->refs++;
+            }
+        sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
+        if (refused)
+            COUNT(ike, auth_failed);
+        sa_destroy(sa);
+        LOGF(IKE, 0, "IKE_SA deleted");
+    }
+    if (again.conn && !ike->stopping)
+        control_initiate(ike, again.conn, again.child, NULL, NULL);
+    conn_unref(again.conn);
+}
+
+void create_child_request(struct ike_sa *sa, struct inmsg *m)
+{
+    struct notify n;
+    bool rekey = notify_find(&m->pl, N_REKEY_SA, &n);
+    LOGF(IKE, 1, "received a CREATE_CHILD_SA request%s, which is not supported yet, sending NO_ADDITIONAL_SAS (RFC 7296 1.3)",
+         rekey ? " to rekey" : "");
+    exchange_reply_notify(sa, EX_CREATE_CHILD, N_NO_ADDITIONAL_SAS, slice_of(NULL, 0));
+}
+
+// --- as initiator ---
+
+static void delete_ike_start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    uint8_t buf[32];
+    struct pb b = pb_of(buf, sizeof(buf));
+    log_set_context(sa->conn->cfg.name, sa->id);
+    sa->state = SA_DELETING;
+    log_deleting(sa);
+    LOGF(IKE, 1, "sending DELETE for IKE_SA %s", sa_label(sa));
+    pb_delete(&b, PROTO_IKE, NULL, 0);
+    COUNT(sa->ike, info_out_req);
+    exchange_send_inner(sa, EX_INFORMATIONAL, &b);
+}
+
+static bool delete_ike_response(struct task *t, struct inmsg *m)
+{
+    (void)m;
+    LOGF(IKE, 0, "IKE_SA deleted");
+    sa_destroy(t->sa);
+    return false;
+}
+
+const struct task_ops task_delete_ike = {"DELETE of the IKE_SA", delete_ike_start, delete_ike_response};
+
+static void delete_child_start(struct task *t)
+{
+    uint8_t buf[32];
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
+    if (!c || c->state == CHILD_DELETING) {
+        exchange_done(t->sa);
+        return;
+    }
+    c->state = CHILD_DELETING;
+    log_closing(c);
+    LOGF(IKE, 1, "sending DELETE for ESP CHILD_SA with SPI %08x", c->spi_in);
+    pb_delete(&b, PROTO_ESP, &c->spi_in, 1);
+    COUNT(t->sa->ike, info_out_req);
+    exchange_send_inner(t->sa, EX_INFORMATIONAL, &b);
+}
+
+static bool delete_child_response(struct task *t, struct inmsg *m)
+{
+    struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
+    (void)m;
+    if (c) {
+        LOGF(IKE, 1, "CHILD_SA closed");
+        child_destroy(c);
+    }
+    exchange_done(t->sa);
+    return false;
+}
+
+const struct task_ops task_delete_child = {"DELETE of a CHILD_SA", delete_child_start, delete_child_response};
+
+static void liveness_start(struct task *t)
+{
+    uint8_t buf[4];
+    struct pb b = pb_of(buf, sizeof(buf));
+    COUNT(t->sa->ike, info_out_req);
+    exchange_send_inner(t->sa, EX_INFORMATIONAL, &b);
+}
+
+static bool liveness_response(struct task *t, struct inmsg *m)
+{
+    (void)m;
+    exchange_done(t->sa);
+    return false;
+}
+
+const struct task_ops task_liveness = {"liveness check", liveness_start, liveness_response};

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+// IKE_SA_INIT as initiator (RFC 7296 sections 1.2, 2.6, 2.7, 2.23), with COOKIE and INVALID_KE_PAYLOAD answered by another
+// request, at most MAX_RESTARTS times; and what both roles share: NAT detection and the keys.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <openssl/crypto.h>
+
+enum { INIT_MAX = 4096 };
+
+void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20])
+{
+    uint8_t buf[34];
+    struct writer w = writer_of(buf, sizeof(buf));
+    wr_u64(&w, spi_i);
+    wr_u64(&w, spi_r);
+    wr_bytes(&w, a->a, a->family == 4 ? 4 : 16);
+    wr_u16(&w, port);
+    struct cr_slice part = {buf, w.len};
+    if (cr_sha1(&part, 1, out) != 0)
+        memset(out, 0, 20);
+}
+
+void init_put_nat(struct pb *b, const struct ike_sa *sa)
+{
+    const struct net_path *p = &sa->path;
+    uint8_t hash[20];
+    init_nat_hash(sa->spi_i, sa->spi_r, &p->local, p->local_port, hash);
+    if (sa->conn->cfg.encap) // nobody's address: the peer sees a NAT, and ESP goes in UDP
+        cr_random(hash, sizeof(hash));
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_NAT_DETECTION_SOURCE_IP, slice_of(hash, 20));
+    init_nat_hash(sa->spi_i, sa->spi_r, &p->remote, p->remote_port, hash);
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_NAT_DETECTION_DESTINATION_IP, slice_of(hash, 20));
+}
+
+// spi_r: 0 in the request.
+void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
+{
+    const struct net_path *p = &sa->path;
+    uint8_t here[20], there[20];
+    bool source = false, destination = false, same_source = false, same_destination = false;
+    init_nat_hash(sa->spi_i, spi_r, &p->remote, p->remote_port, there);
+    init_nat_hash(sa->spi_i, spi_r, &p->local, p->local_port, here);
+    for (unsigned i = 0; i < pl->count; i++) {
+        struct notify n;
+        if (pl->p[i].type != PL_NOTIFY || !notify_read(pl->p[i].body, &n))
+            continue;
+        if (n.type == N_NAT_DETECTION_SOURCE_IP) {
+            source = true;
+            same_source = same_source || slice_eq(n.data, slice_of(there, 20));
+        } else if (n.type == N_NAT_DETECTION_DESTINATION_IP) {
+            destination = true;
+            same_destination = same_destination || slice_eq(n.data, slice_of(here, 20));
+        }
+    }
+    sa->hs->peer_natd = source && destination;
+    if (!sa->hs->peer_natd)
+        return;
+    sa->nat_remote = !same_source;
+    sa->nat_local = !same_destination;
+    if (sa->conn->cfg.encap)
+        sa->nat_local = true; // we claimed it
+    if (sa->nat_local && !sa->conn->cfg.encap)
+        LOGF(IKE, 1, "local host is behind NAT, sending keep alives");
+    else if (sa->nat_local)
+        LOGF(IKE, 1, "faking NAT situation to enforce UDP encapsulation");
+    if (sa->nat_remote)
+        LOGF(IKE, 1, "remote host is behind NAT");
+}
+
+void init_ask_keys(struct ike_sa *sa, reply_fn fn)
+{
+    struct handshake *hs = sa->hs;
+    const struct suite *s = &sa->suite;
+    struct slice own = slice_of(hs->nonce, NONCE_LEN);
+    struct msg_IKE_DERIVE q = {.req = ask_new(sa->ike, sa, 0, fn),
+                               .ike_id = sa->id,
+                               .ke_id = hs->ke_id,
+                               .peer_public = hs->peer_ke,
+                               .encr = s->encr.id,
+                               .encr_bits = s->encr.key_bits,
+                               .integ = s->integ.id,
+                               .prf = s->prf.id,
+                               .ni = sa->initiator ? own : hs->peer_nonce,
+                               .nr = sa->initiator ? hs->peer_nonce : own,
+                               .spi_i = sa->spi_i,
+                               .spi_r = sa->spi_r,
+                               .initiator = sa->initiator};
+    hs->ke_id = 0; // keys uses it up
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_IKE_DERIVE, &q);
+}
+
+bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
+{
+    const struct suite *s = &sa->suite;
+    struct cr_sk_alg alg = {s->encr.id, s->encr.key_bits, s->integ.id};
+    const struct msg_IKE_KEYS *k = &m->IKE_KEYS;
+    if (t != MSG_IKE_KEYS) {
+        sa_why(sa, "deriving keys failed: %.150s", answer_text(t, m));
+        LOGF(IKE, 1, "%s", sa->why);
+        return false;
+    }
+    struct slice own_e = sa->initiator ? k->sk_ei : k->sk_er, own_a = sa->initiator ? k->sk_ai : k->sk_ar;
+    struct slice peer_e = sa->initiator ? k->sk_er : k->sk_ei, peer_a = sa->initiator ? k->sk_ar : k->sk_ai;
+    if (cr_sk_new(&alg, own_e.p, own_e.len, own_a.p, own_a.len, &sa->sk_out) != 0 ||
+        cr_sk_new(&alg, peer_e.p, peer_e.len, peer_a.p, peer_a.len, &sa->sk_in) != 0) {
+        sa_why(sa, "the keys do not fit the chosen algorithms");
+        return false;
+    }
+    debug_keys_ike(sa, k);
+    return true;
+}
+
+// --- the initiator's task ---
+
+static void failed(struct ike_sa *sa)
+{
+    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
+    sa_destroy(sa);
+}
+
+static void build(struct ike_sa *sa, struct slice public_value)
+{
+    static uint8_t buf[INIT_MAX];
+    struct handshake *hs = sa->hs;
+    const struct conn_config *cfg = &sa->conn->cfg;
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct ike_header h = {.spi_i = sa->spi_i, .version = IKE_VERSION, .exchange = EX_SA_INIT, .flags = FLAG_INITIATOR};
+    header_write(&b.w, &h);
+    if (hs->cookie_len)
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE, slice_of(hs->cookie, hs->cookie_len));
+    pb_offer(&b, cfg->proposals, cfg->proposal_count, true, 0, 0);
+    pb_ke(&b, hs->group, public_value);
+    pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
+    init_put_nat(&b, sa);
+    uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
+    if (!msg || !keep) {
+        free(msg);
+        free(keep);
+        sa_why(sa, "building the IKE_SA_INIT request failed");
+        failed(sa);
+        return;
+    }
+    h.next = b.first;
+    h.length = (uint32_t)b.w.len;
+    struct writer head = writer_of(buf, IKE_HEADER_LEN);
+    header_write(&head, &h);
+    memcpy(msg, buf, b.w.len);
+    memcpy(keep, buf, b.w.len);
+    free(hs->own_init);
+    hs->own_init = keep;
+    hs->own_init_len = b.w.len;
+    COUNT(sa->ike, ike_init_out_req);
+    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) ]", hs->cookie_len ? "N(COOKIE) " : "");
+    exchange_send(sa, msg, b.w.len);
+}
+
+static void got_public(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+{
+    (void)arg;
+    if (t == MSG_KE_PUBLIC) {
+        build(sa, m->KE_PUBLIC.value);
+        return;
+    }
+    sa_why(sa, "no key exchange value: %.150s", answer_text(t, m));
+    failed(sa);
+}
+
+static void generate(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    timer_stop(ike->loop, &sa->retransmit);
+    free(sa->request); // no answer to the last one counts any more
+    sa->request = NULL;
+    if (sa->hs->ke_id)
+        ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = sa->hs->ke_id});
+    sa->hs->ke_id = ++ike->next_ke;
+    struct msg_KE_GENERATE q = {.req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
+    ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+}
+
+static uint16_t first_group(const struct conn_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->proposal_count; i++)
+        for (unsigned k = 0; k < cfg->proposals[i].count; k++)
+            if (cfg->proposals[i].t[k].type == TR_KE)
+                return cfg->proposals[i].t[k].id;
+    return 0;
+}
+
+static void start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    char a[64];
+    LOGF(IKE, 0, "initiating IKE_SA %s to %s", sa_label(sa), addr_print(&sa->path.remote, a, sizeof(a)));
+    sa->hs->group = first_group(&sa->conn->cfg);
+    if (cr_random(sa->hs->nonce, NONCE_LEN) != 0) {
+        sa_why(sa, "no random octets");
+        failed(sa);
+        return;
+    }
+    generate(sa);
+}
+
+void init_restart(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    if (!sa->tasks || sa->tasks->ops != &task_init) {
+        sa_destroy(sa); // lost in IKE_AUTH: the responder's half-open state is gone by now
+        return;
+    }
+    table_del(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
+    do {
+        if (cr_random(&sa->spi_i, sizeof(sa->spi_i)) != 0)
+            break;
+    } while (sa->spi_i == 0 || sa_by_spi(ike, sa->spi_i));
+    if (!table_add(&ike->by_spi, &sa->by_spi, sa->spi_i) || cr_random(sa->hs->nonce, NONCE_LEN) != 0) {
+        sa_destroy(sa);
+        return;
+    }
+    sa->hs->cookie_len = 0;
+    sa->hs->restarts = 0;
+    sa->hs->group = first_group(&sa->conn->cfg);
+    generate(sa);
+}
+
+static bool may_restart(struct ike_sa *sa, const char *what)
+{
+    if (++sa->hs->restarts <= MAX_RESTARTS)
+        return true;
+    sa_why(sa, "the peer asked %d times for another IKE_SA_INIT, last by %s", MAX_RESTARTS, what);
+    failed(sa);
+    return false;
+}
+
+static void on_cookie(struct ike_sa *sa, struct slice cookie)
+{
+    struct handshake *hs = sa->hs;
+    if (cookie.len == 0 || cookie.len > COOKIE_MAX) {
+        LOGF(IKE, 1, "COOKIE of %zu octets ignored, expected 1 to %d (RFC 7296 2.6)", cookie.len, COOKIE_MAX);
+        return;
+    }
+    if (!may_restart(sa, "COOKIE"))
+        return;
+    memcpy(hs->cookie, cookie.p, cookie.len);
+    hs->cookie_len = (uint8_t)cookie.len;
+    // The same request with the cookie in front (2.6): same SPI, nonce and key exchange value.
+    struct payloads pl;
+    struct refusal r = {0};
+    struct slice body = slice_of(hs->own_init + IKE_HEADER_LEN, hs->own_init_len - IKE_HEADER_LEN);
+    struct ke ke;
+    const struct payload *p = payloads_read(hs->own_init[16], body, &pl, &r) ? NULL : payload_find(&pl, PL_KE);
+    uint8_t value[CR_DH_MAX];
+    if (!p || !ke_read(p->body, &ke) || ke.value.len > sizeof(value))
+        return;
+    memcpy(value, ke.value.p, ke.value.len);
+    build(sa, slice_of(value, ke.value.len));
+}
+
+static void on_invalid_ke(struct ike_sa *sa, struct slice data)
+{
+    struct reader r = reader_of(data);
+    uint16_t group = rd_u16(&r);
+    const struct conn_config *cfg = &sa->conn->cfg;
+    bool ours = false;
+    for (unsigned i = 0; i < cfg->proposal_count; i++)
+        ours = ours || proposal_has(&cfg->proposals[i], TR_KE, group);
+    if (!rd_done(&r) || !ours || group == sa->hs->group) {
+        sa_why(sa, "the peer asked for key exchange group %u, which was %s (RFC 7296 1.3)", group,
+               group == sa->hs->group ? "sent" : "not offered");
+        failed(sa);
+        return;
+    }
+    struct transform was = {TR_KE, sa->hs->group, 0}, now = {TR_KE, group, 0};
+    LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s", transform_name(was), transform_name(now));
+    if (!may_restart(sa, "INVALID_KE_PAYLOAD"))
+        return;
+    sa->hs->group = group;
+    generate(sa);
+}
+
+static void got_keys(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+{
+    (void)arg;
+    if (!init_take_keys(sa, t, m)) {
+        failed(sa);
+        return;
+    }
+    sa->out_mid = 1;
+    exchange_queue(sa, &task_auth, 0);
+    exchange_done(sa); // and on to IKE_AUTH
+}
+
+// Port 4500 from here on where both ends speak it (2.23), unless a port of its own was configured.
+static void float_ports(struct ike_sa *sa)
+{
+    if (!sa->hs->peer_natd || sa->path.nat_t)
+        return;
+    if (sa->path.remote_port != IKE_PORT && !(sa->nat_local || sa->nat_remote))
+        return;
+    sa->path.nat_t = true;
+    sa->path.local_port = sa->ike->set.port_nat_t;
+    if (sa->path.remote_port == IKE_PORT)
+        sa->path.remote_port = NAT_T_PORT;
+}
+
+static bool take_answer(struct ike_sa *sa, struct inmsg *m)
+{
+    struct handshake *hs = sa->hs;
+    const struct conn_config *cfg = &sa->conn->cfg;
+    const struct payload *p = payload_find(&m->pl, PL_SA), *no = payload_find(&m->pl, PL_NONCE),
+                         *k = payload_find(&m->pl, PL_KE);
+    struct refusal r = {0};
+    struct ke ke;
+    uint64_t spi;
+    char text[200];
+    if (!p || !no || !k || m->h.spi_r == 0 || payload_count(&m->pl, PL_SA) > 1)
+        return sa_why(sa, "the IKE_SA_INIT response lacks SA, KE, nonce or SPI (RFC 7296 1.2)") == 0;
+    if (answer_read(p->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 0, &sa->suite, &spi, &r) != 0)
+        return sa_why(sa, "%.190s", r.why.text) == 0;
+    if (!ke_read(k->body, &ke) || ke.group != hs->group || sa->suite.ke.id != hs->group ||
+        ke.value.len != cr_dh_public_len(ke.group))
+        return sa_why(sa, "the response's KE payload is not of group %u, or not of its length (RFC 7296 3.4)", hs->group) == 0;
+    suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
+    LOGF(CFG, 1, "selected proposal: %s", text);
+    hs->peer_init = malloc(m->len);
+    if (!hs->peer_init)
+        return sa_why(sa, "no memory") == 0;
+    memcpy(hs->peer_init, m->data, m->len);
+    hs->peer_init_len = m->len;
+    hs->peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
+    hs->peer_ke = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
+    sa->spi_r = m->h.spi_r;
+    return true;
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct notify n;
+    if (m->h.spi_r == 0 && notify_find(&m->pl, N_COOKIE, &n)) {
+        on_cookie(sa, n.data);
+        return false;
+    }
+    if (m->h.spi_r == 0 && notify_find(&m->pl, N_INVALID_KE_PAYLOAD, &n)) {
+        on_invalid_ke(sa, n.data);
+        return false;
+    }
+    if (notify_first_error(&m->pl, &n)) {
+        LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
+        sa_why(sa, "received %s notify error", notify_name(n.type));
+        failed(sa);
+        return false;
+    }
+    timer_stop(sa->ike->loop, &sa->retransmit);
+    free(sa->request);
+    sa->request = NULL;
+    if (!take_answer(sa, m)) {
+        failed(sa);
+        return false;
+    }
+    sa_alive(sa);
+    sa->path.local = m->path.local;
+    init_read_nat(sa, &m->pl, sa->spi_r);
+    float_ports(sa);
+    init_ask_keys(sa, got_keys);
+    return false;
+}
+
+const struct task_ops task_init = {"IKE_SA_INIT", start, response};

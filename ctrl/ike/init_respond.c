@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// IKE_SA_INIT as responder (RFC 7296 sections 1.2, 2.6, 2.7). Until a request is acceptable, and has brought its cookie
+// where one is asked for, it leaves no state behind; keys are derived when IKE_AUTH comes.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { RESPONSE_MAX = 2048 };
+
+struct init_in { // what a request brought
+    const struct net_path *path;
+    const struct ike_header *h;
+    struct slice datagram, nonce;
+    struct payloads pl;
+    struct ke ke;
+    struct offers offers;
+    struct suite suite;
+    const struct offer *chosen;
+    struct conn *conn;
+};
+
+static void answer(struct ike *ike, const struct init_in *in, uint16_t type, struct slice data)
+{
+    uint8_t buf[IKE_HEADER_LEN + 8 + 64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct ike_header h = {.spi_i = in->h->spi_i, .next = PL_NOTIFY, .version = IKE_VERSION, .exchange = EX_SA_INIT};
+    h.flags = FLAG_RESPONSE;
+    h.length = (uint32_t)(IKE_HEADER_LEN + 8 + data.len);
+    header_write(&b.w, &h);
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), type, data);
+    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ N(%s) ]", notify_name(type));
+    ike->net.send(ike->net.ctx, in->path, wr_written(&b.w), true);
+}
+
+static bool read_request(struct ike *ike, struct init_in *in)
+{
+    struct refusal r = {0};
+    struct slice body = slice_of(in->datagram.p + IKE_HEADER_LEN, in->datagram.len - IKE_HEADER_LEN);
+    int rc = payloads_read(in->h->next, body, &in->pl, &r);
+    if (!rc)
+        rc = payloads_validate(&in->pl, &r);
+    const struct payload *sa = payload_find(&in->pl, PL_SA), *no = payload_find(&in->pl, PL_NONCE),
+                         *ke = payload_find(&in->pl, PL_KE);
+    if (!rc && (!sa || !no || !ke || payload_count(&in->pl, PL_SA) != 1 || payload_count(&in->pl, PL_KE) != 1 ||
+                payload_count(&in->pl, PL_NONCE) != 1))
+        rc = refuse(&r, N_INVALID_SYNTAX, "IKE_SA_INIT", "one SA, KE and nonce payload each are needed (RFC 7296 1.2)");
+    if (!rc)
+        rc = offers_read(sa->body, &in->offers, &r);
+    if (!rc && !ke_read(ke->body, &in->ke))
+        rc = -EBADMSG;
+    if (!rc) {
+        in->nonce = no->body;
+        char list[600];
+        payloads_print(&in->pl, list, sizeof(list));
+        LOGF(ENC, 1, "parsed IKE_SA_INIT request 0 %s", list);
+        return true;
+    }
+    COUNT(ike, dropped_malformed);
+    LOGF(ENC, 1, "IKE_SA_INIT request refused: %s", r.why.text);
+    answer(ike, in, r.notify, slice_of(r.data, r.data_len));
+    return false;
+}
+
+static bool within_limits(struct ike *ike, const struct init_in *in)
+{
+    const struct settings *s = &ike->set;
+    unsigned from = half_open_from(ike, &in->path->remote);
+    if (s->block_threshold && from >= s->block_threshold)
+        LOGF(NET, 1, "IKE_SA_INIT dropped: %u half-open IKE_SAs with that peer, block_threshold is %u", from,
+             s->block_threshold);
+    else if (s->ikesa_limit && ike->sa_count >= s->ikesa_limit)
+        LOGF(NET, 1, "IKE_SA_INIT dropped: %u IKE_SAs, ikesa_limit is %u", ike->sa_count, s->ikesa_limit);
+    else
+        return true;
+    COUNT(ike, dropped_limit);
+    return false;
+}
+
+// True: go on. Otherwise a cookie went out, and nothing is kept.
+static bool cookie_gate(struct ike *ike, const struct init_in *in)
+{
+    struct notify n;
+    uint8_t cookie[33];
+    if (!cookie_needed(ike, in->path))
+        return true;
+    if (notify_find(&in->pl, N_COOKIE, &n) && cookie_check(ike, n.data, in->nonce, &in->path->remote, in->h->spi_i))
+        return true;
+    COUNT(ike, cookies_sent);
+    if (cookie_make(ike, cookie_version(ike), in->nonce, &in->path->remote, in->h->spi_i, cookie))
+        answer(ike, in, N_COOKIE, slice_of(cookie, sizeof(cookie)));
+    return false;
+}
+
+// The first connection for these addresses that has a proposal in common.
+static bool choose(struct ike *ike, struct init_in *in)
+{
+    char why[900] = "", a[64], b[64];
+    for (struct conn *c = conn_next(ike, NULL, in->path); c; c = conn_next(ike, c, in->path)) {
+        if (offers_choose(&in->offers, c->cfg.proposals, c->cfg.proposal_count, true, &in->suite, &in->chosen, why,
+                          sizeof(why))) {
+            in->conn = c;
+            break;
+        }
+    }
+    if (!in->conn) {
+        if (why[0])
+            LOGF(CFG, 1, "%s", why);
+        LOGF(IKE, 1, "%s for %s...%s, sending NO_PROPOSAL_CHOSEN (RFC 7296 2.7)",
+             why[0] ? "no acceptable proposal" : "no IKE config found", addr_print(&in->path->local, a, sizeof(a)),
+             addr_print(&in->path->remote, b, sizeof(b)));
+        answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
+        return false;
+    }
+    uint16_t group = in->suite.ke.id;
+    if (in->ke.group != group) {
+        uint8_t want[2] = {(uint8_t)(group >> 8), (uint8_t)group};
+        struct transform got = {TR_KE, in->ke.group, 0};
+        LOGF(IKE, 1, "key exchange method %s (%u) unacceptable, requesting %s", transform_name(got), in->ke.group,
+             transform_name(in->suite.ke));
+        answer(ike, in, N_INVALID_KE_PAYLOAD, slice_of(want, 2));
+        return false;
+    }
+    if (in->ke.value.len != cr_dh_public_len(group)) {
+        LOGF(ENC, 1, "IKE_SA_INIT request refused: a KE payload of %zu octets for %s, expected %zu (RFC 7296 3.4)",
+             in->ke.value.len, transform_name(in->suite.ke), cr_dh_public_len(group));
+        answer(ike, in, N_INVALID_SYNTAX, slice_of(NULL, 0));
+        return false;
+    }
+    return true;
+}
+
+static void respond(struct ike_sa *sa, struct slice public_value)
+{
+    static uint8_t buf[RESPONSE_MAX];
+    struct handshake *hs = sa->hs;
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct ike_header h = {sa->spi_i, sa->spi_r, PL_SA, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 0};
+    header_write(&b.w, &h);
+    pb_chosen(&b, &sa->suite, hs->number, PROTO_IKE, 0, 0);
+    pb_ke(&b, hs->group, public_value);
+    pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
+    init_put_nat(&b, sa);
+    h.length = (uint32_t)b.w.len;
+    struct writer head = writer_of(buf, IKE_HEADER_LEN);
+    header_write(&head, &h);
+    sa->reply = b.w.bad ? NULL : malloc(b.w.len);
+    hs->own_init = b.w.bad ? NULL : malloc(b.w.len);
+    if (!sa->reply || !hs->own_init) {
+        sa_why(sa, "building the IKE_SA_INIT response failed");
+        sa_destroy(sa);
+        return;
+    }
+    memcpy(sa->reply, buf, b.w.len);
+    memcpy(hs->own_init, buf, b.w.len);
+    sa->reply_len = hs->own_init_len = b.w.len;
+    sa->in_mid = 1;
+    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) ]");
+    sa->last_out = clock_now();
+    sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
+}
+
+static void got_public(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+{
+    (void)arg;
+    if (t == MSG_KE_PUBLIC) {
+        respond(sa, m->KE_PUBLIC.value);
+        return;
+    }
+    sa_why(sa, "no key exchange value: %.150s", answer_text(t, m));
+    LOGF(IKE, 1, "%s", sa->why);
+    sa_destroy(sa);
+}
+
+static void half_open_over(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 1, "deleting half open IKE_SA with %s after timeout", sa_label(sa));
+    sa_why(sa, "half-open time-out");
+    sa_destroy(sa);
+    log_set_context("", 0);
+}
+
+static bool remember(struct ike_sa *sa, const struct init_in *in)
+{
+    struct handshake *hs = sa->hs;
+    hs->peer_init = malloc(in->datagram.len);
+    if (!hs->peer_init || cr_random(hs->nonce, NONCE_LEN) != 0 || !sa_add_peer(sa))
+        return false;
+    memcpy(hs->peer_init, in->datagram.p, in->datagram.len);
+    hs->peer_init_len = in->datagram.len;
+    hs->peer_nonce = slice_of(hs->peer_init + (in->nonce.p - in->datagram.p), in->nonce.len);
+    hs->peer_ke = slice_of(hs->peer_init + (in->ke.value.p - in->datagram.p), in->ke.value.len);
+    hs->group = in->ke.group;
+    hs->number = in->chosen->number;
+    return true;
+}
+
+static void accept_request(struct ike *ike, const struct init_in *in)
+{
+    char text[300], a[64];
+    struct ike_sa *sa = sa_new(ike, in->conn, false, in->path);
+    if (!sa)
+        return;
+    sa->spi_i = in->h->spi_i;
+    sa->suite = in->suite;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 0, "%s is initiating an IKE_SA", addr_print(&in->path->remote, a, sizeof(a)));
+    suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
+    LOGF(CFG, 1, "selected proposal: %s", text);
+    if (!remember(sa, in)) {
+        sa_destroy(sa);
+        return;
+    }
+    sa_set_half_open(sa, true);
+    sa->life.fire = half_open_over;
+    sa->life.ctx = sa;
+    if (ike->set.half_open_timeout)
+        timer_set(ike->loop, &sa->life, clock_now() + (uint64_t)ike->set.half_open_timeout * 1000);
+    init_read_nat(sa, &in->pl, 0);
+    sa->hs->ke_id = ++ike->next_ke;
+    struct msg_KE_GENERATE q = {.req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
+    ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+    log_set_context("", 0);
+}
+
+void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
+{
+    static struct init_in in;
+    memset(&in, 0, sizeof(in));
+    in.path = path;
+    in.h = h;
+    in.datagram = d;
+    if (h->spi_r || h->mid || !(h->flags & FLAG_INITIATOR)) {
+        COUNT(ike, dropped_malformed);
+        LOGF(ENC, 1, "IKE_SA_INIT request dropped: responder SPI and message ID must be 0 (RFC 7296 3.1)");
+        return;
+    }
+    struct ike_sa *sa = sa_by_peer(ike, h->spi_i, path);
+    if (sa) {
+        struct handshake *hs = sa->hs;
+        bool same = hs && !hs->deriving && !sa->sk_in && sa->reply && slice_eq(slice_of(hs->peer_init, hs->peer_init_len), d);
+        if (same) {
+            COUNT(ike, repeats);
+            LOGF(IKE, 1, "received retransmit of request with ID 0, retransmitting response");
+            ike->net.send(ike->net.ctx, path, slice_of(sa->reply, sa->reply_len), true);
+        } else {
+            COUNT(ike, dropped_state);
+        }
+        return;
+    }
+    if (ike->stopping || !within_limits(ike, &in) || !read_request(ike, &in) || !cookie_gate(ike, &in) ||
+        !choose(ike, &in))
+        return;
+    accept_request(ike, &in);
+}
+
+// --- IKE_AUTH came, and its keys are not there yet ---
+
+static void got_keys(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+{
+    struct handshake *hs = sa->hs;
+    struct ike_header h;
+    (void)arg;
+    hs->deriving = false;
+    if (!init_take_keys(sa, t, m)) {
+        sa_destroy(sa);
+        return;
+    }
+    uint8_t *early = hs->early; // the handler may end the handshake
+    struct net_path path = hs->early_path;
+    struct slice d = slice_of(early, hs->early_len);
+    hs->early = NULL;
+    if (header_read(d, &h))
+        exchange_protected(sa, &h, &path, d);
+    free(early);
+}
+
+void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
+{
+    struct handshake *hs = sa->hs;
+    if (hs->deriving || !hs->ke_id || !hs->own_init || d.len < IKE_HEADER_LEN + PAYLOAD_HEADER_LEN)
+        return;
+    hs->early = malloc(d.len);
+    if (!hs->early)
+        return;
+    memcpy(hs->early, d.p, d.len);
+    hs->early_len = d.len;
+    hs->early_path = *path;
+    hs->deriving = true;
+    init_ask_keys(sa, got_keys);
+}

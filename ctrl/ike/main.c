@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ike process: its two UDP sockets (RFC 7296 section 2.23, RFC 3948 section 2.2 for the non-ESP marker) behind the
+// network seam, and the loop.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/ike/room.h"
+#include "ctrl/lib/log.h"
+
+enum { MARKER = 4, BURST = 32, DATAGRAM_MAX = 65536 };
+
+struct process {
+    struct ike *ike;
+    struct loop_fd sock[2]; // 0: the IKE port, 1: the NAT-T port
+    uint16_t port[2];
+};
+static struct process self;
+
+// --- sending ---
+
+static void put_source(struct msghdr *msg, const struct addr *local)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    if (local->family == 4) {
+        struct in_pktinfo info = {0};
+        memcpy(&info.ipi_spec_dst, local->a, 4);
+        c->cmsg_level = IPPROTO_IP;
+        c->cmsg_type = IP_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(c), &info, sizeof(info));
+        msg->msg_controllen = CMSG_SPACE(sizeof(info));
+    } else if (local->family == 6) {
+        struct in6_pktinfo info = {0};
+        memcpy(&info.ipi6_addr, local->a, 16);
+        c->cmsg_level = IPPROTO_IPV6;
+        c->cmsg_type = IPV6_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(c), &info, sizeof(info));
+        msg->msg_controllen = CMSG_SPACE(sizeof(info));
+    } else {
+        msg->msg_control = NULL;
+        msg->msg_controllen = 0;
+    }
+}
+
+static void net_send(void *ctx, const struct net_path *path, struct slice d, bool marker)
+{
+    struct process *p = ctx;
+    uint8_t zeros[MARKER] = {0};
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
+    struct sockaddr_storage to;
+    struct iovec iov[2] = {{zeros, marker && path->nat_t ? MARKER : 0}, {(void *)(uintptr_t)d.p, d.len}};
+    struct msghdr msg = {.msg_name = &to, .msg_iov = iov, .msg_iovlen = 2, .msg_control = control};
+    char a[64];
+    addr_to_sockaddr(&path->remote, path->remote_port, &to);
+    msg.msg_namelen = path->remote.family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    msg.msg_controllen = sizeof(control);
+    put_source(&msg, &path->local);
+    if (sendmsg(p->sock[path->nat_t].fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&path->remote, a, sizeof(a)), path->remote_port, strerror(errno));
+}
+
+static bool net_source_for(void *ctx, const struct addr *remote, struct addr *local)
+{
+    struct sockaddr_storage to, from;
+    socklen_t len = sizeof(from);
+    uint32_t mark = ESPALIER_SO_MARK;
+    uint16_t port;
+    (void)ctx;
+    addr_to_sockaddr(remote, 500, &to);
+    int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)); // not through our own tunnel's table
+    bool ok = connect(fd, (struct sockaddr *)&to,
+                      remote->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0 &&
+              getsockname(fd, (struct sockaddr *)&from, &len) == 0;
+    close(fd);
+    if (ok)
+        addr_from_sockaddr(&from, local, &port);
+    return ok;
+}
+
+// --- receiving ---
+
+static void take_destination(struct msghdr *msg, struct addr *local)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            local->family = 4;
+            memcpy(local->a, &info.ipi_addr, 4);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            local->family = 6;
+            memcpy(local->a, &info.ipi6_addr, 16);
+        }
+    }
+}
+
+static bool receive_one(struct process *p, int which)
+{
+    static uint8_t buf[DATAGRAM_MAX];
+    _Alignas(struct cmsghdr) uint8_t control[256];
+    struct sockaddr_storage from;
+    struct iovec iov = {buf, sizeof(buf)};
+    struct msghdr msg = {.msg_name = &from,
+                         .msg_namelen = sizeof(from),
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(p->sock[which].fd, &msg, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH;
+    struct net_path path = {.nat_t = which, .local_port = p->port[which]};
+    struct slice d = slice_of(buf, (size_t)n);
+    addr_from_sockaddr(&from, &path.remote, &path.remote_port);
+    take_destination(&msg, &path.local);
+    if (which) {
+        static const uint8_t marker[MARKER];
+        if (d.len < MARKER || memcmp(d.p, marker, MARKER) != 0)
+            return true; // a keepalive, or not for us
+        d = slice_of(buf + MARKER, d.len - MARKER);
+    }
+    ike_receive(p->ike, &path, d);
+    return true;
+}
+
+static void ready(struct loop_fd *f, uint32_t events)
+{
+    struct process *p = f->ctx;
+    (void)events;
+    for (int i = 0; i < BURST && receive_one(p, f == &p->sock[1]); i++)
+        ;
+}
+
+// --- the process ---
+
+static void to_ctl(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+{
+    struct msg_LOG m = {.room = ROOM_IKE, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
+    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    ipc_send(ike_channel(self.ike, ROOM_CTL), MSG_LOG, &m);
+}
+
+static int watch(struct process *p, struct loop *l, int which, int fd, uint16_t port)
+{
+    p->port[which] = port;
+    p->sock[which] = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
+    return fd >= 0 ? loop_add(l, &p->sock[which]) : 0;
+}
+
+int ike_main(const struct child_env *env)
+{
+    static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_SUPER};
+    const struct net net = {&self, net_send, net_source_for};
+    log_set_process("ike");
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    struct loop *l = loop_new();
+    self.ike = l ? ike_new(l, env->settings, &net) : NULL;
+    int rc = self.ike ? 0 : -ENOMEM;
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
+        if (env->chan[peers[i]] >= 0)
+            rc = ike_attach(self.ike, peers[i], env->chan[peers[i]]);
+    if (!rc)
+        rc = watch(&self, l, 0, env->sock_ike, env->settings->port);
+    if (!rc)
+        rc = watch(&self, l, 1, env->sock_ike_nat_t, env->settings->port_nat_t);
+    if (!rc) {
+        log_set_sink(to_ctl);
+        ipc_send(ike_channel(self.ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});
+        rc = loop_run(l);
+    }
+    log_set_sink(NULL);
+    ike_free(self.ike);
+    loop_free(l);
+    return rc ? 1 : 0;
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions to `keys` and `path` that have not been answered. An answer finds its SA by number, so one that comes after
+// the SA has gone is dropped here.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct question {
+    struct table_node node; // key: req
+    uint32_t sa_id, arg;    // sa_id 0: about no SA
+    reply_fn fn;
+    room_fn room;
+};
+
+static uint32_t add(struct ike *ike, struct question what)
+{
+    struct question *q = malloc(sizeof(*q));
+    if (!++ike->next_req)
+        ++ike->next_req; // 0 is no request
+    if (!q)
+        return 0;
+    *q = what;
+    if (!table_add(&ike->pending, &q->node, ike->next_req)) {
+        free(q);
+        return 0;
+    }
+    return ike->next_req;
+}
+
+uint32_t ask_new(struct ike *ike, struct ike_sa *sa, uint32_t arg, reply_fn fn)
+{
+    return add(ike, (struct question){.sa_id = sa->id, .arg = arg, .fn = fn});
+}
+
+uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn)
+{
+    return add(ike, (struct question){.arg = arg, .room = fn});
+}
+
+static void fail(struct ike *ike, uint32_t req, const char *why)
+{
+    union msg m;
+    memset(&m, 0, sizeof(m));
+    m.RESULT.req = req;
+    snprintf(m.RESULT.text, sizeof(m.RESULT.text), "%s", why);
+    ask_answer(ike, req, MSG_RESULT, &m);
+}
+
+void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m)
+{
+    int rc = req ? ipc_send(ike->chan[to], t, m) : -ENOMEM;
+    if (rc && req)
+        fail(ike, req, to == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
+    else if (rc)
+        LOGF(DMN, 0, "no memory to ask for %s", msg_name(t));
+}
+
+void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg *m)
+{
+    struct question *q = (struct question *)(void *)table_find(&ike->pending, req);
+    if (!q)
+        return;
+    table_del(&ike->pending, &q->node);
+    struct ike_sa *sa = q->sa_id ? sa_by_id(ike, q->sa_id) : NULL;
+    if (sa)
+        log_set_context(sa->conn ? sa->conn->cfg.name : "", sa->id);
+    if (sa)
+        q->fn(sa, q->arg, t, m);
+    else if (q->room)
+        q->room(ike, q->arg, t, m);
+    log_set_context("", 0);
+    free(q);
+}
+
+void ask_fail_all(struct ike *ike, const char *why)
+{
+    struct table_node *n;
+    while ((n = table_any(&ike->pending)) != NULL)
+        fail(ike, (uint32_t)n->key, why);
+}
+
+bool answer_ok(enum msg_type t, const union msg *m)
+{
+    return t == MSG_RESULT && m->RESULT.ok;
+}
+
+const char *answer_text(enum msg_type t, const union msg *m)
+{
+    return t == MSG_RESULT ? m->RESULT.text : "an answer that was not expected";
+}

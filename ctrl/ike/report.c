@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ctl shows of SAs: lists, events and counters. No key is in any of these.
+#include "ctrl/ike/ike.h"
+
+#include <stdio.h>
+
+static const char *sa_state_name(enum sa_state s)
+{
+    static const char *const names[] = {"CONNECTING", "ESTABLISHED", "DELETING", "DESTROYING"};
+    return names[s];
+}
+
+static const char *child_state_name(enum child_state s)
+{
+    static const char *const names[] = {"CREATED", "INSTALLING", "INSTALLED", "DELETING"};
+    return names[s];
+}
+
+static uint32_t age(uint64_t since)
+{
+    return since ? (uint32_t)((clock_now() - since) / 1000) : 0;
+}
+
+static void send_ike(const struct ike_sa *sa, uint32_t req)
+{
+    struct msg_IKE_INFO m = {.req = req,
+                             .id = sa->id,
+                             .initiator = sa->initiator,
+                             .local = sa->path.local,
+                             .local_port = sa->path.local_port,
+                             .remote = sa->path.remote,
+                             .remote_port = sa->path.remote_port,
+                             .spi_i = sa->spi_i,
+                             .spi_r = sa->spi_r,
+                             .encr = sa->suite.encr.id,
+                             .encr_bits = sa->suite.encr.key_bits,
+                             .integ = sa->suite.integ.id,
+                             .prf = sa->suite.prf.id,
+                             .ke = sa->suite.ke.id,
+                             .established_s = age(sa->established_at),
+                             .nat_local = sa->nat_local,
+                             .nat_remote = sa->nat_remote,
+                             .handshake_us = sa->handshake_us};
+    snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
+    snprintf(m.state, sizeof(m.state), "%s", sa_state_name(sa->state));
+    identity_print(&sa->local_id, m.local_id, sizeof(m.local_id));
+    identity_print(&sa->remote_id, m.remote_id, sizeof(m.remote_id));
+    ipc_send(sa->ike->chan[ROOM_CTL], MSG_IKE_INFO, &m);
+}
+
+static void send_child(const struct child_sa *c, uint32_t req)
+{
+    struct msg_CHILD_INFO m = {.req = req,
+                               .id = c->id,
+                               .ike_id = c->sa->id,
+                               .reqid = c->reqid,
+                               .spi_in = c->spi_in,
+                               .spi_out = c->spi_out,
+                               .encr = c->suite.encr.id,
+                               .encr_bits = c->suite.encr.key_bits,
+                               .esn = c->suite.esn.id == TRID_ESN,
+                               .udp_encap = c->sa->nat_local || c->sa->nat_remote,
+                               .install_s = age(c->installed_at),
+                               .local_ts = c->local_ts,
+                               .remote_ts = c->remote_ts};
+    snprintf(m.name, sizeof(m.name), "%s", c->cfg->name);
+    snprintf(m.state, sizeof(m.state), "%s", child_state_name(c->state));
+    ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_INFO, &m);
+}
+
+void report_sas(struct ike *ike, const struct msg_IKE_LIST *m)
+{
+    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
+        if ((m->ike_id && sa->id != m->ike_id) || (m->conn[0] && strcmp(m->conn, sa->conn->cfg.name) != 0))
+            continue;
+        send_ike(sa, m->req);
+        for (struct child_sa *c = sa->children; c; c = c->next)
+            send_child(c, m->req);
+    }
+    ipc_result(ike->chan[ROOM_CTL], m->req, true, "%s", "");
+}
+
+void report_stats(struct ike *ike, uint32_t req)
+{
+    static const char *const names[] = {
+#define X(sym, text) #sym,
+        COUNTER_LIST(X)
+#undef X
+    };
+    char text[4096];
+    size_t at = 0;
+    for (unsigned i = 0; i < CNT_COUNT && at < sizeof(text); i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %llu\n", names[i], (unsigned long long)ike->counters[i]);
+    struct msg_IKE_STATS_IS m = {
+        .req = req, .total = ike->sa_count, .half_open = ike->half_open_count, .counters = slice_str(text)};
+    ipc_send(ike->chan[ROOM_CTL], MSG_IKE_STATS_IS, &m);
+    ipc_result(ike->chan[ROOM_CTL], req, true, "%s", "");
+}
+
+void report_updown(struct ike_sa *sa, bool up)
+{
+    struct msg_IKE_UPDOWN m = {.up = up, .ike_id = sa->id};
+    snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
+    ipc_send(sa->ike->chan[ROOM_CTL], MSG_IKE_UPDOWN, &m);
+    send_ike(sa, 0);
+    for (struct child_sa *c = sa->children; c; c = c->next)
+        send_child(c, 0);
+}
+
+void report_child_updown(struct child_sa *c, bool up)
+{
+    struct msg_CHILD_UPDOWN m = {.up = up, .ike_id = c->sa->id, .child_id = c->id};
+    snprintf(m.conn, sizeof(m.conn), "%s", c->sa->conn->cfg.name);
+    ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_UPDOWN, &m);
+    send_ike(c->sa, 0);
+    send_child(c, 0);
+}

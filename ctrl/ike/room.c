@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ike room put together: its channels, what comes in from each, and its end.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <openssl/crypto.h>
+
+static void hard_limit(struct child_sa *c)
+{
+    struct ike_sa *sa = c->sa;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(KNL, 0, "CHILD_SA %s{%u} reached its hard limit, closing it", c->cfg->name, c->id);
+    exchange_queue(sa, &task_delete_child, c->id);
+    log_set_context("", 0);
+}
+
+static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
+{
+    struct child_sa *c = child_by_id(ike, m->child_id);
+    if (!c)
+        return;
+    switch (m->event) {
+    case CHILD_EVENT_TRAFFIC_IN: sa_alive(c->sa); break;
+    case CHILD_EVENT_HARD_LIMIT: hard_limit(c); break;
+    default:
+        LOGF(KNL, 1, "CHILD_SA %s{%u} should be rekeyed (%s); waiting for the peer to do it", c->cfg->name, c->id,
+             m->event == CHILD_EVENT_MOVED ? "its engine failed" : "soft limit");
+        break;
+    }
+}
+
+static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
+{
+    if (t == MSG_RESULT)
+        ask_answer(ike, m->RESULT.req, t, m);
+    else if (t == MSG_ACQUIRE)
+        control_acquire(ike, &m->ACQUIRE);
+    else if (t == MSG_CHILD_EVENT)
+        child_event(ike, &m->CHILD_EVENT);
+}
+
+static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_RESULT: ask_answer(ike, m->RESULT.req, t, m); break;
+    case MSG_KE_PUBLIC: ask_answer(ike, m->KE_PUBLIC.req, t, m); break;
+    case MSG_IKE_KEYS: ask_answer(ike, m->IKE_KEYS.req, t, m); break;
+    case MSG_AUTH_IS: ask_answer(ike, m->AUTH_IS.req, t, m); break;
+    default: LOGF(DMN, 1, "message %s from keys is not for ike, ignored", msg_name(t)); break;
+    }
+}
+
+static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct ike *ike = ctx;
+    if (c == ike->chan[ROOM_KEYS])
+        from_keys(ike, t, m);
+    else if (c == ike->chan[ROOM_PATH])
+        from_path(ike, t, m);
+    else if (c == ike->chan[ROOM_CTL])
+        control_message(ike, t, m);
+    else if (t == MSG_SHUTDOWN)
+        control_shutdown(ike);
+    else if (t == MSG_SETTINGS && m->SETTINGS.settings.len == sizeof(ike->set))
+        memcpy(&ike->set, m->SETTINGS.settings.p, sizeof(ike->set));
+}
+
+static void closed(void *ctx, struct ipc_chan *c)
+{
+    struct ike *ike = ctx;
+    for (int room = 0; room < ROOM_COUNT; room++) {
+        if (ike->chan[room] != c)
+            continue;
+        ike->chan[room] = NULL;
+        if (room == ROOM_KEYS || room == ROOM_PATH)
+            ask_fail_all(ike, room == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
+        else if (room == ROOM_SUPER)
+            loop_stop(ike->loop);
+    }
+    ipc_close(c);
+}
+
+static const struct ipc_handler handler = {message, closed};
+
+struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *net)
+{
+    struct ike *ike = calloc(1, sizeof(*ike));
+    if (!ike)
+        return NULL;
+    ike->loop = l;
+    ike->set = *s;
+    ike->net = *net;
+    if (cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
+        free(ike);
+        return NULL;
+    }
+    return ike;
+}
+
+int ike_attach(struct ike *ike, enum room peer, int fd)
+{
+    static const char *const names[ROOM_COUNT] = {
+#define X(sym, name) name,
+        ROOM_LIST(X)
+#undef X
+    };
+    ike->chan[peer] = ipc_open(ike->loop, fd, names[peer], &handler, ike);
+    return ike->chan[peer] ? 0 : -ENOMEM;
+}
+
+struct ipc_chan *ike_channel(struct ike *ike, enum room peer)
+{
+    return ike->chan[peer];
+}
+
+void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram)
+{
+    exchange_datagram(ike, path, datagram);
+    log_set_context("", 0);
+}
+
+void ike_free(struct ike *ike)
+{
+    struct table_node *n;
+    if (!ike)
+        return;
+    for (int room = 0; room < ROOM_COUNT; room++) {
+        ipc_close(ike->chan[room]);
+        ike->chan[room] = NULL;
+    }
+    ike->stopping = true;
+    while (ike->sas)
+        sa_destroy(ike->sas);
+    if (ike->dead)
+        ike->reaper.fire(&ike->reaper);
+    timer_stop(ike->loop, &ike->reaper);
+    timer_stop(ike->loop, &ike->shutdown);
+    control_free(ike);
+    while ((n = table_any(&ike->pending)) != NULL) {
+        table_del(&ike->pending, n);
+        free(n);
+    }
+    while (ike->conns) {
+        struct conn *c = ike->conns;
+        ike->conns = c->next;
+        conn_unref(c);
+    }
+    struct table *tables[] = {&ike->by_id, &ike->by_spi, &ike->by_peer, &ike->children,
+                              &ike->spis,  &ike->pending, &ike->half_open};
+    for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+        free(tables[i]->slots);
+    OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));
+    free(ike);
+}

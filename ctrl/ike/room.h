@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ike room from outside: made in a loop, attached to its neighbours, fed with datagrams. The network is a seam, so that
+// two of these can talk in one process under a virtual clock.
+#ifndef CTRL_IKE_ROOM_H
+#define CTRL_IKE_ROOM_H
+
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/child.h"
+#include "ctrl/lib/loop.h"
+
+struct net_path { // where a datagram came from, and an answer goes
+    struct addr local, remote;
+    uint16_t local_port, remote_port;
+    bool nat_t; // through the socket whose IKE datagrams carry the non-ESP marker
+};
+
+struct net {
+    void *ctx;
+    // marker: prepend the non-ESP marker where the path is nat_t (everything but a keepalive)
+    void (*send)(void *ctx, const struct net_path *path, struct slice datagram, bool marker);
+    // The address that the system would send from; false: no route.
+    bool (*source_for)(void *ctx, const struct addr *remote, struct addr *local);
+};
+
+struct ike;
+struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *net);
+int ike_attach(struct ike *ike, enum room peer, int fd); // takes the channel's descriptor
+struct ipc_chan *ike_channel(struct ike *ike, enum room peer);
+// One datagram without its non-ESP marker.
+void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram);
+void ike_free(struct ike *ike); // no DELETEs are sent
+
+#endif

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an IKE SA: making, finding, establishing, uniqueness (RFC 7296 section 2.4), liveness (2.4), keepalives (RFC
+// 3948 section 4) and its end. A destroyed SA leaves every table at once and is freed when the loop comes round.
+#include "ctrl/ike/ike.h"
+
+#include <stdio.h>
+
+static struct ike_sa *of_node(struct table_node *n, size_t offset)
+{
+    return n ? (struct ike_sa *)(void *)((char *)n - offset) : NULL;
+}
+
+struct ike_sa *sa_by_id(struct ike *ike, uint32_t id)
+{
+    return of_node(table_find(&ike->by_id, id), offsetof(struct ike_sa, by_id));
+}
+
+struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own)
+{
+    return of_node(table_find(&ike->by_spi, own), offsetof(struct ike_sa, by_spi));
+}
+
+uint64_t sa_own_spi(const struct ike_sa *sa)
+{
+    return sa->initiator ? sa->spi_i : sa->spi_r;
+}
+
+// Mixed with a salt, so that nobody outside can aim at one chain of the table.
+static uint64_t peer_key(const struct ike *ike, uint64_t spi_i, const struct addr *a)
+{
+    uint64_t hi, lo;
+    memcpy(&hi, a->a, 8);
+    memcpy(&lo, a->a + 8, 8);
+    uint64_t k = (spi_i ^ ike->peer_salt) * 0xff51afd7ed558ccdu;
+    k = (k ^ (k >> 33) ^ hi) * 0xc4ceb9fe1a85ec53u;
+    return (k ^ (k >> 29) ^ lo) * 0x9e3779b97f4a7c15u;
+}
+
+struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path *path)
+{
+    struct ike_sa *sa = of_node(table_find(&ike->by_peer, peer_key(ike, spi_i, &path->remote)),
+                                offsetof(struct ike_sa, by_peer));
+    return sa && sa->spi_i == spi_i && addr_eq(&sa->path.remote, &path->remote) ? sa : NULL;
+}
+
+bool sa_add_peer(struct ike_sa *sa)
+{
+    return table_add(&sa->ike->by_peer, &sa->by_peer, peer_key(sa->ike, sa->spi_i, &sa->path.remote));
+}
+
+const char *sa_label(const struct ike_sa *sa)
+{
+    static char label[NAME_MAX_LEN + 16];
+    snprintf(label, sizeof(label), "%s[%u]", sa->conn->cfg.name, sa->id);
+    return label;
+}
+
+int sa_why(struct ike_sa *sa, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(sa->why, sizeof(sa->why), fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
+{
+    struct ike_sa *sa = calloc(1, sizeof(*sa));
+    uint64_t spi = 0;
+    if (!sa)
+        return NULL;
+    sa->hs = calloc(1, sizeof(*sa->hs));
+    while (sa->hs && (spi == 0 || sa_by_spi(ike, spi)))
+        if (cr_random(&spi, sizeof(spi)) != 0)
+            break;
+    sa->ike = ike;
+    sa->initiator = initiator;
+    sa->path = *path;
+    sa->id = ++ike->next_id;
+    *(initiator ? &sa->spi_i : &sa->spi_r) = spi;
+    if (!sa->hs || !spi || !table_add(&ike->by_id, &sa->by_id, sa->id)) {
+        free(sa->hs);
+        free(sa);
+        return NULL;
+    }
+    if (!table_add(&ike->by_spi, &sa->by_spi, spi)) {
+        table_del(&ike->by_id, &sa->by_id);
+        free(sa->hs);
+        free(sa);
+        return NULL;
+    }
+    sa->conn = conn;
+    conn->refs++;
+    sa->hs->began = sa->last_in = sa->last_out = clock_now();
+    sa->next = ike->sas;
+    if (ike->sas)
+        ike->sas->prev = sa;
+    ike->sas = sa;
+    ike->sa_count++;
+    return sa;
+}
+
+// --- half-open SAs, counted per peer address ---
+struct half_open {
+    struct table_node node; // key: peer_key of SPI 0
+    unsigned count;
+};
+
+static struct half_open *half_open_find(struct ike *ike, const struct addr *a)
+{
+    return (struct half_open *)(void *)table_find(&ike->half_open, peer_key(ike, 0, a));
+}
+
+unsigned half_open_from(struct ike *ike, const struct addr *a)
+{
+    struct half_open *h = half_open_find(ike, a);
+    return h ? h->count : 0;
+}
+
+void sa_set_half_open(struct ike_sa *sa, bool on)
+{
+    struct ike *ike = sa->ike;
+    struct half_open *h = half_open_find(ike, &sa->path.remote);
+    if (sa->half_open == on)
+        return;
+    if (on && !h) {
+        h = calloc(1, sizeof(*h));
+        if (!h || !table_add(&ike->half_open, &h->node, peer_key(ike, 0, &sa->path.remote))) {
+            free(h);
+            return;
+        }
+    }
+    sa->half_open = on;
+    ike->half_open_count += on ? 1u : -1u;
+    if (h)
+        h->count += on ? 1u : -1u;
+    if (h && !h->count) {
+        table_del(&ike->half_open, &h->node);
+        free(h);
+    }
+}
+
+void handshake_free(struct ike_sa *sa)
+{
+    struct handshake *hs = sa->hs;
+    if (!hs)
+        return;
+    if (hs->ke_id)
+        ipc_send(sa->ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = hs->ke_id});
+    free(hs->own_init);
+    free(hs->peer_init);
+    free(hs->early);
+    free(hs->answer);
+    free(hs);
+    sa->hs = NULL;
+}
+
+static void free_dead(struct timer *t)
+{
+    struct ike *ike = t->ctx;
+    while (ike->dead) {
+        struct ike_sa *sa = ike->dead;
+        ike->dead = sa->next;
+        exchange_clear(sa);
+        conn_unref(sa->conn);
+        free(sa);
+    }
+}
+
+static void unlink_sa(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    sa_set_half_open(sa, false);
+    table_del(&ike->by_id, &sa->by_id);
+    table_del(&ike->by_spi, &sa->by_spi);
+    if (sa->by_peer.key)
+        table_del(&ike->by_peer, &sa->by_peer);
+    timer_stop(ike->loop, &sa->retransmit);
+    timer_stop(ike->loop, &sa->life);
+    timer_stop(ike->loop, &sa->liveness);
+    timer_stop(ike->loop, &sa->keepalive);
+    if (sa->prev)
+        sa->prev->next = sa->next;
+    else
+        ike->sas = sa->next;
+    if (sa->next)
+        sa->next->prev = sa->prev;
+    ike->sa_count--;
+}
+
+void sa_destroy(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    if (sa->state == SA_DEAD)
+        return;
+    bool was_up = sa->established_at != 0;
+    while (sa->children)
+        child_destroy(sa->children);
+    if (was_up)
+        report_updown(sa, false);
+    else
+        COUNT(ike, failed);
+    unlink_sa(sa);
+    sa->state = SA_DEAD;
+    handshake_free(sa);
+    ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
+    cr_sk_free(sa->sk_in);
+    cr_sk_free(sa->sk_out);
+    sa->sk_in = sa->sk_out = NULL;
+    sa->next = ike->dead;
+    ike->dead = sa;
+    ike->reaper.fire = free_dead;
+    ike->reaper.ctx = ike;
+    timer_set(ike->loop, &ike->reaper, clock_now());
+    control_sa_over(sa);
+}
+
+// --- liveness and keepalives ---
+
+static void liveness(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    uint64_t due = sa->last_in + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
+    if (due <= clock_now()) {
+        due = clock_now() + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
+        if (!sa->tasks) { // a request on its way asks the same question
+            log_set_context(sa->conn->cfg.name, sa->id);
+            LOGF(IKE, 1, "sending DPD request");
+            COUNT(sa->ike, dpd_sent);
+            exchange_queue(sa, &task_liveness, 0);
+            log_set_context("", 0);
+        }
+    }
+    if (sa->state != SA_DEAD)
+        timer_set(sa->ike->loop, t, due);
+}
+
+static void keepalive(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    static const uint8_t byte = 0xff;
+    uint64_t interval = (uint64_t)sa->ike->set.keep_alive * 1000, due = sa->last_out + interval;
+    if (due <= clock_now()) {
+        sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(&byte, 1), false);
+        sa->last_out = clock_now();
+        due = sa->last_out + interval;
+    }
+    timer_set(sa->ike->loop, t, due);
+}
+
+void sa_alive(struct ike_sa *sa)
+{
+    sa->last_in = clock_now();
+}
+
+void sa_established(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    char a[64], b[64], ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
+    sa_set_half_open(sa, false);
+    timer_stop(ike->loop, &sa->life);
+    sa->state = SA_ESTABLISHED;
+    sa->established_at = clock_now() ? clock_now() : 1;
+    sa->handshake_us = (uint32_t)((clock_now() - sa->hs->began) * 1000);
+    COUNT(ike, established);
+    LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa), addr_print(&sa->path.local, a, sizeof(a)),
+         identity_print(&sa->local_id, ida, sizeof(ida)), addr_print(&sa->path.remote, b, sizeof(b)),
+         identity_print(&sa->remote_id, idb, sizeof(idb)));
+    if (sa->conn->cfg.dpd_delay) {
+        sa->liveness.fire = liveness;
+        sa->liveness.ctx = sa;
+        timer_set(ike->loop, &sa->liveness, clock_now() + (uint64_t)sa->conn->cfg.dpd_delay * 1000);
+    }
+    if (sa->nat_local && ike->set.keep_alive) {
+        sa->keepalive.fire = keepalive;
+        sa->keepalive.ctx = sa;
+        timer_set(ike->loop, &sa->keepalive, clock_now() + (uint64_t)ike->set.keep_alive * 1000);
+    }
+    report_updown(sa, true);
+}
+
+// --- one SA between two identities ---
+
+static bool same_ends(const struct ike_sa *a, const struct ike_sa *b)
+{
+    return identity_eq(&a->local_id, &b->local_id) && identity_eq(&a->remote_id, &b->remote_id);
+}
+
+bool sa_first_to_peer(const struct ike_sa *sa)
+{
+    if (sa->conn->cfg.unique == UNIQUE_NEVER)
+        return false;
+    for (const struct ike_sa *o = sa->ike->sas; o; o = o->next)
+        if (o != sa && o->state == SA_ESTABLISHED && same_ends(o, sa))
+            return false;
+    return true;
+}
+
+void sa_unique(struct ike_sa *sa, bool initial_contact)
+{
+    char id[ID_TEXT_MAX];
+    uint8_t mode = sa->conn->cfg.unique;
+    bool replace = mode == UNIQUE_REPLACE || (initial_contact && mode != UNIQUE_NEVER);
+    struct ike_sa *next;
+    for (struct ike_sa *o = sa->ike->sas; o && replace; o = next) {
+        next = o->next;
+        if (o == sa || o->state != SA_ESTABLISHED || !same_ends(o, sa))
+            continue;
+        if (initial_contact) {
+            LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT",
+                 identity_print(&sa->remote_id, id, sizeof(id)));
+            sa_why(o, "replaced: the peer sent INITIAL_CONTACT");
+            sa_destroy(o);
+        } else {
+            LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy",
+                 identity_print(&sa->remote_id, id, sizeof(id)));
+            sa_why(o, "replaced by a newer IKE_SA");
+            sa_delete(o);
+        }
+    }
+}
+
+void sa_delete(struct ike_sa *sa)
+{
+    if (sa->state == SA_CONNECTING) {
+        sa_destroy(sa);
+    } else if (sa->state == SA_ESTABLISHED) {
+        sa->state = SA_DELETING;
+        exchange_first(sa, &task_delete_ike);
+    }
+}
