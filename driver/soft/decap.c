@@ -194,7 +194,7 @@ static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, st
 
 enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t *scratch)
 {
-    struct outer o;
+    struct outer o = {0};
     enum esp_status st = parse_outer(&o, job->in, job->in_len);
     struct esp_sa *sa;
     uint32_t payload;
