@@ -199,10 +199,10 @@ static int push(struct scanner *s, const char *name)
     size_t n = strlen(s->path);
     if (s->depth == CONF_MAX_DEPTH)
         return refuse(s, -E2BIG, "sections nested deeper than %d", CONF_MAX_DEPTH);
-    if (n + strlen(name) + 2 > sizeof(s->path))
-        return refuse(s, -E2BIG, "path of section %.60s longer than %d characters", name, CONF_MAX_PATH - 2);
+    int more = snprintf(s->path + n, sizeof(s->path) - n, "%s%s", n ? "." : "", name);
+    if (more < 0 || (size_t)more >= sizeof(s->path) - n)
+        return refuse(s, -E2BIG, "path of section %.60s longer than %d characters", name, CONF_MAX_PATH - 1);
     s->marks[s->depth++] = n;
-    snprintf(s->path + n, sizeof(s->path) - n, "%s%s", n ? "." : "", name);
     return 0;
 }
 

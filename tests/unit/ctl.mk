@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of the daemon's configuration, its VICI server and the ctl process.
+$(eval $(call unit_test,test_vici_msg,tests/unit/test_vici_msg.c ctrl/ctl/vici_msg.c,-lcrypto))
+$(eval $(call unit_test,test_config,tests/unit/test_config.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
+$(eval $(call unit_test,test_config_conn,tests/unit/test_config_conn.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))

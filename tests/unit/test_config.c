@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// espalierd's command line, its settings file, and how they become one configuration. Bad input is refused by name.
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/config/options.h"
+#include "ctrl/config/values.h"
+
+static char warnings[2000];
+
+static void warn(const char *text)
+{
+    size_t n = strlen(warnings);
+    snprintf(warnings + n, sizeof(warnings) - n, "%s\n", text);
+}
+
+static int from_text(const char *text, struct daemon_config *c, struct esp_error *err)
+{
+    struct conf conf;
+    *err = (struct esp_error){0};
+    *c = (struct daemon_config){0};
+    warnings[0] = 0;
+    settings_default(&c->settings);
+    int r = conf_read_text(&conf, text, strlen(text), "test.conf", ".", err);
+    if (r == 0) {
+        r = config_apply(c, &conf, warn, err);
+        conf_free(&conf);
+    }
+    return r;
+}
+
+static void assert_contains(const char *got, const char *expected)
+{
+    if (!strstr(got, expected))
+        fail_msg("got \"%s\", expected \"%s\" in it", got, expected);
+}
+
+// ---- the file
+
+static void test_file_sections_comments_quotes_and_overrides(void **state)
+{
+    (void)state;
+    static const char text[] = "# first\ncharon {\n  retransmit_tries = 3 # trailing\n  retransmit_timeout = 2.5\n"
+                               "  half_open_timeout=1m\n  port = 1500\n  port_nat_t = \"1501\"\n}\n"
+                               "espalierd\n{ retransmit_tries = 7\n offload_default = auto }\nswanctl { x = y }\n";
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text(text, &c, &err), 0);
+    assert_int_equal(c.settings.retransmit_tries, 7); // section espalierd overrides
+    assert_true(c.settings.retransmit_timeout == 2.5);
+    assert_int_equal(c.settings.half_open_timeout, 60);
+    assert_int_equal(c.settings.port, 1500);
+    assert_int_equal(c.settings.port_nat_t, 1501);
+    assert_int_equal(c.settings.offload_default, OFFLOAD_AUTO);
+    assert_string_equal(warnings, "");
+}
+
+static void test_file_espalierd_before_charon_still_overrides(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text("espalierd { keep_alive = 5s }\ncharon { keep_alive = 20s }\n", &c, &err), 0);
+    assert_int_equal(c.settings.keep_alive, 5);
+}
+
+static void test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text("charon {\n threads = 16\n plugins { a { load = yes } b { load = no } } }", &c, &err), 0);
+    assert_contains(warnings, "charon.threads (test.conf:2) is not honoured");
+    assert_contains(warnings, "charon.plugins (test.conf:3)");
+    assert_null(strstr(strstr(warnings, "charon.plugins") + 1, "charon.plugins")); // once
+    assert_int_equal(from_text("espalierd { thread = 16 }", &c, &err), -EINVAL);
+    assert_string_equal(err.field, "espalierd.thread");
+    assert_contains(err.text, "unknown key");
+    assert_int_equal(from_text("charon { offload_default = yes }", &c, &err), 0); // not charon's
+    assert_contains(warnings, "charon.offload_default");
+}
+
+static void test_file_bad_values_are_named_with_what_was_expected(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *field, *expected;
+    } bad[] = {
+        {"charon { retransmit_tries = many }", "charon.retransmit_tries", "a number from 0 to 100"},
+        {"charon { retransmit_tries = -1 }", "charon.retransmit_tries", "a number"},
+        {"charon { retransmit_tries = 99999999999999999999 }", "charon.retransmit_tries", "a number"},
+        {"charon { retransmit_timeout = 1.5x }", "charon.retransmit_timeout", "a number from 0 to 3600"},
+        {"charon { retransmit_base = nan }", "charon.retransmit_base", "a number"},
+        {"charon { half_open_timeout = 5y }", "charon.half_open_timeout", "a time"},
+        {"charon { half_open_timeout = 0 }", "charon.half_open_timeout", "a time from 1s"},
+        {"charon { port = 70000 }", "charon.port", "1 to 65535"},
+        {"charon { install_routes = maybe }", "charon.install_routes", "yes or no"},
+        {"espalierd { offload_default = card }", "espalierd.offload_default", "no, auto, yes, crypto or packet"},
+        {"espalierd { mtu = 100 }", "espalierd.mtu", "1280"},
+        {"charon { filelog { x { ike = 9 } } }", "charon.filelog.x.ike", "a level from -1 to 4"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct daemon_config c;
+        struct esp_error err;
+        assert_int_equal(from_text(bad[i].text, &c, &err), -EINVAL);
+        assert_string_equal(err.field, bad[i].field);
+        assert_contains(err.text, bad[i].expected);
+    }
+}
+
+static void test_file_syntax_errors_name_file_and_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *field, *expected;
+    } bad[] = {
+        {"charon {\n\n", "test.conf:3", "charon is not closed"},
+        {"charon {\n}\n}\n", "test.conf:3", "without a section"},
+        {"charon {\n a = \"x\n", "test.conf:2", "quote not closed"},
+        {"charon {\n = 1\n}", "test.conf:2", "expected a key"},
+        {"charon {\n a b\n}", "test.conf:2", "expected '=' or '{'"},
+        {"charon : other {\n}", "test.conf:1", "references are not supported"},
+        {"include\n", "test.conf:1", "expected a file name"},
+        {"include /nonexistent/file\n", "test.conf:1", "not found"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct daemon_config c;
+        struct esp_error err;
+        assert_true(from_text(bad[i].text, &c, &err) < 0);
+        assert_string_equal(err.field, bad[i].field);
+        assert_contains(err.text, bad[i].expected);
+    }
+}
+
+static void test_file_deep_nesting_is_bounded(void **state)
+{
+    (void)state;
+    char text[400] = "";
+    for (int i = 0; i < 50; i++)
+        strcat(text, "a {\n");
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text(text, &c, &err), -E2BIG);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void test_file_includes_relative_with_pattern_and_loop(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/espalier-conf-XXXXXX", path[100];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/a.conf", dir);
+    write_file(path, "retransmit_tries = 4\n");
+    snprintf(path, sizeof(path), "%s/main.conf", dir);
+    write_file(path, "charon {\n include *.none\n include a.con*\n}\n");
+    struct conf conf;
+    struct esp_error err = {0};
+    assert_int_equal(conf_read_file(&conf, path, &err), 0);
+    assert_int_equal(conf.count, 1);
+    assert_string_equal(conf.entries[0].path, "charon.retransmit_tries");
+    conf_free(&conf);
+    write_file(path, "include main.conf\n");
+    assert_int_equal(conf_read_file(&conf, path, &err), -ELOOP);
+    assert_int_equal(conf_read_file(&conf, dir, &err), -EISDIR);
+    unlink(path);
+    assert_int_equal(conf_read_file(&conf, path, &err), -ENOENT);
+    snprintf(path, sizeof(path), "%s/a.conf", dir);
+    unlink(path);
+    rmdir(dir);
+}
+
+static void test_file_log_levels_by_subsystem(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text("charon { filelog { stderr { default = 2\n ike = 3\n tnc = 4\n net = -1 } } }", &c, &err), 0);
+    assert_int_equal(c.log_level[LOG_IKE], 3);
+    assert_int_equal(c.log_level[LOG_CFG], 2);
+    assert_int_equal(c.log_level[LOG_NET], -1);
+    assert_string_equal(warnings, "");
+}
+
+// ---- options
+
+static int build(struct daemon_config *c, struct esp_error *err, char *const *argv)
+{
+    struct options o;
+    int argc = 0;
+    while (argv[argc])
+        argc++;
+    *err = (struct esp_error){0};
+    warnings[0] = 0;
+    int r = options_parse(&o, argc, argv, err);
+    if (r == 0)
+        r = config_build(c, &o, warn, err);
+    options_free(&o);
+    return r;
+}
+#define BUILD(c, err, ...) build(c, err, (char *const[]){"espalierd", __VA_ARGS__, NULL})
+
+static void test_options_named_options_win_over_set(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(BUILD(&c, &err, "--port", "1000", "-o", "port=2000", "-o", "charon.port_nat_t=2001", "--vici=unix:///x",
+                           "-o", "offload_default=yes", "--log-level", "2", "--log-level", "ike=3", "--listen", "10.0.0.1"),
+                     0);
+    assert_int_equal(c.settings.port, 1000);
+    assert_int_equal(c.settings.port_nat_t, 2001);
+    assert_string_equal(c.settings.vici_uri, "unix:///x");
+    assert_int_equal(c.settings.offload_default, OFFLOAD_YES);
+    assert_int_equal(c.log_level[LOG_IKE], 3);
+    assert_int_equal(c.log_level[LOG_NET], 2);
+    assert_int_equal(c.settings.listen_count, 1);
+}
+
+static void test_options_defaults(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(BUILD(&c, &err, "--vici-insecure"), 0);
+    assert_string_equal(c.settings.vici_uri, "unix:///var/run/charon.vici");
+    assert_string_equal(c.settings.run_dir, "/run/espalier");
+    assert_string_equal(c.settings.card, "auto");
+    assert_int_equal(c.settings.port, 500);
+    assert_int_equal(c.settings.port_nat_t, 4500);
+    assert_int_equal(c.settings.retransmit_tries, 5);
+    assert_int_equal(c.settings.offload_default, OFFLOAD_NO);
+    assert_true(c.settings.vici_insecure);
+}
+
+static void test_options_bad_ones_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *argv[4], *field, *expected;
+    } bad[] = {
+        {{"espalierd", "--frobnicate", NULL}, "--frobnicate", "unknown option"},
+        {{"espalierd", "--por", "1", NULL}, "--por", "unknown option"},
+        {{"espalierd", "x", NULL}, "x", "unknown option"},
+        {{"espalierd", "--port", NULL}, "--port", "expected a value"},
+        {{"espalierd", "--port", "0", NULL}, "--port", "1 to 65535"},
+        {{"espalierd", "--port", "4500", NULL}, "--port-nat-t", "must differ"},
+        {{"espalierd", "--listen", "west", NULL}, "--listen", "not an IPv4 or IPv6 address"},
+        {{"espalierd", "-o", "port", NULL}, "-o", "key=value"},
+        {{"espalierd", "-o", "bogus=1", NULL}, "espalierd.bogus", "unknown key"},
+        {{"espalierd", "-o", "charon.port=x", NULL}, "charon.port", "a number"},
+        {{"espalierd", "--log-level", "9", NULL}, "--log-level", "-1 to 4"},
+        {{"espalierd", "--log-level", "xyz=1", NULL}, "--log-level", "no subsystem 'xyz'"},
+        {{"espalierd", "--log-format", "xml", NULL}, "--log-format", "text or json"},
+        {{"espalierd", "--tun", "a-name-that-is-too-long", NULL}, "--tun", "longer than 15"},
+        {{"espalierd", "--run-dir", "", NULL}, "--run-dir", "empty"},
+        {{"espalierd", "--help=x", NULL}, "--help", "takes no value"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct daemon_config c;
+        struct esp_error err;
+        assert_int_equal(build(&c, &err, (char *const *)bad[i].argv), -EINVAL);
+        assert_string_equal(err.field, bad[i].field);
+        assert_contains(err.text, bad[i].expected);
+    }
+}
+
+// ---- values
+
+static void test_values_whole_text_or_nothing(void **state)
+{
+    (void)state;
+    uint64_t n;
+    assert_true(value_time("90", UINT32_MAX, &n) && n == 90);
+    assert_true(value_time("2h", UINT32_MAX, &n) && n == 7200);
+    assert_true(value_time("1d", UINT32_MAX, &n) && n == 86400);
+    static const char *const not_times[] = {"", "h", "1w", "1hh", " 1", "1 ", "-1", "+1", "1.5h", "99999999999999999999", "9999999999999999d"};
+    for (size_t i = 0; i < sizeof(not_times) / sizeof(not_times[0]); i++)
+        assert_false(value_time(not_times[i], UINT32_MAX, &n));
+    assert_true(value_size("10k", &n) && n == 10240);
+    assert_true(value_size("1G", &n) && n == 1u << 30);
+    assert_false(value_size("99999999999999999g", &n));
+    assert_true(value_number("0x10", 0, 100, &n) && n == 16);
+    assert_false(value_number("101", 0, 100, &n));
+    bool b;
+    assert_true(value_bool("Yes", &b) && b);
+    assert_true(value_bool("0", &b) && !b);
+    assert_false(value_bool("", &b));
+    double d;
+    assert_false(value_fraction("1e999", 0, 10, &d));
+    assert_false(value_fraction("inf", 0, 10, &d));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_file_sections_comments_quotes_and_overrides),
+        cmocka_unit_test(test_file_espalierd_before_charon_still_overrides),
+        cmocka_unit_test(test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd),
+        cmocka_unit_test(test_file_bad_values_are_named_with_what_was_expected),
+        cmocka_unit_test(test_file_syntax_errors_name_file_and_line),
+        cmocka_unit_test(test_file_deep_nesting_is_bounded),
+        cmocka_unit_test(test_file_includes_relative_with_pattern_and_loop),
+        cmocka_unit_test(test_file_log_levels_by_subsystem),
+        cmocka_unit_test(test_options_named_options_win_over_set),
+        cmocka_unit_test(test_options_defaults),
+        cmocka_unit_test(test_options_bad_ones_are_named),
+        cmocka_unit_test(test_values_whole_text_or_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

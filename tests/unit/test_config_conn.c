@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+// Validation of connections: every key with a good and a bad value, unknown keys, and keys that this build refuses.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ctrl/config/conn_load.h"
+#include "ctrl/config/proposal_text.h"
+
+static char warnings[1000];
+static struct conn_config conn;
+static struct esp_error err;
+
+static void warn(void *ctx, const char *text)
+{
+    (void)ctx;
+    size_t n = strlen(warnings);
+    snprintf(warnings + n, sizeof(warnings) - n, "%s\n", text);
+}
+
+static int load_out(struct vici_out *o)
+{
+    struct vici_msg m;
+    assert_int_equal(vici_out_finish(o), 0);
+    assert_int_equal(vici_msg_parse(&m, o->data + 5, o->len - 5, &err), 0);
+    warnings[0] = 0;
+    err = (struct esp_error){0};
+    int r = conn_load(&conn, m.root->child, warn, NULL, &err);
+    vici_msg_free(&m);
+    vici_out_free(o);
+    return r;
+}
+
+enum place { IN_CONN, IN_LOCAL, IN_REMOTE, IN_CHILD, NOWHERE };
+
+static void put(struct vici_out *o, enum place here, enum place place, const char *key, const char *value)
+{
+    if (here == place)
+        vici_put(o, key, value);
+}
+
+// A whole connection with one more key=value somewhere.
+static int load(enum place place, const char *key, const char *value)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    put(&o, IN_CONN, place, key, value);
+    vici_section(&o, "local");
+    if (place != IN_LOCAL || strcmp(key, "auth") != 0)
+        vici_put(&o, "auth", "psk");
+    put(&o, IN_LOCAL, place, key, value);
+    vici_section_end(&o);
+    vici_section(&o, "remote-1");
+    vici_put(&o, "auth", "psk");
+    put(&o, IN_REMOTE, place, key, value);
+    vici_section_end(&o);
+    vici_section(&o, "children");
+    vici_section(&o, "net");
+    put(&o, IN_CHILD, place, key, value);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+static void assert_text(const char *expected)
+{
+    if (!strstr(err.text, expected))
+        fail_msg("got \"%s\", expected \"%s\" in it", err.text, expected);
+}
+
+static void test_defaults_are_charons(void **state)
+{
+    (void)state;
+    assert_int_equal(load(NOWHERE, "", ""), 0);
+    assert_string_equal(conn.name, "gw");
+    assert_int_equal(conn.rekey_time, 4 * 3600);
+    assert_int_equal(conn.over_time, 4 * 360);
+    assert_int_equal(conn.keyingtries, 1);
+    assert_int_equal(conn.proposal_count, 2); // AEAD and others
+    assert_int_equal(conn.child_count, 1);
+    const struct child_config *c = &conn.children[0];
+    assert_string_equal(c->name, "net");
+    assert_int_equal(c->rekey_time, 3600);
+    assert_int_equal(c->life_time, 3960);
+    assert_int_equal(c->proposal_count, 1);
+    assert_int_equal(c->hw_offload, OFFLOAD_DEFAULT);
+    assert_int_equal(c->replay_window, UINT32_MAX);
+    assert_int_equal(c->local_ts.count, 1);
+    assert_int_equal(c->local_ts.t[0].family, 0); // dynamic
+    assert_true(c->copy_df && c->copy_ecn && c->copy_dscp_out && !c->copy_dscp_in);
+}
+
+static void test_keys_good_values(void **state)
+{
+    (void)state;
+    static const struct {
+        enum place place;
+        const char *key, *value;
+    } good[] = {
+        {IN_CONN, "version", "2"}, {IN_CONN, "version", "0"}, {IN_CONN, "local_port", "4500"}, {IN_CONN, "remote_port", "0"},
+        {IN_CONN, "encap", "yes"}, {IN_CONN, "mobike", "no"}, {IN_CONN, "send_cert", "always"}, {IN_CONN, "send_certreq", "no"},
+        {IN_CONN, "unique", "replace"}, {IN_CONN, "dpd_delay", "30s"}, {IN_CONN, "dpd_timeout", "5m"}, {IN_CONN, "keyingtries", "0"},
+        {IN_CONN, "rekey_time", "1d"}, {IN_CONN, "reauth_time", "0"}, {IN_CONN, "over_time", "5m"}, {IN_CONN, "rand_time", "1m"},
+        {IN_CONN, "fragmentation", "yes"}, {IN_CONN, "childless", "allow"}, {IN_CONN, "aggressive", "no"}, {IN_CONN, "pull", "yes"},
+        {IN_CONN, "dscp", "000000"}, {IN_CONN, "ppk_required", "no"}, {IN_CONN, "if_id_in", "0"}, {IN_CONN, "mediation", "no"},
+        {IN_CONN, "ocsp", "both"},
+        {IN_LOCAL, "id", "west@example.net"}, {IN_REMOTE, "id", "%any"}, {IN_REMOTE, "revocation", "strict"}, {IN_LOCAL, "round", "1"},
+        {IN_CHILD, "mode", "tunnel"}, {IN_CHILD, "policies", "yes"}, {IN_CHILD, "hostaccess", "no"}, {IN_CHILD, "replay_window", "0"},
+        {IN_CHILD, "replay_window", "1024"}, {IN_CHILD, "rekey_time", "0"}, {IN_CHILD, "life_time", "0"}, {IN_CHILD, "rekey_bytes", "1g"},
+        {IN_CHILD, "life_packets", "100"}, {IN_CHILD, "dpd_action", "restart"}, {IN_CHILD, "dpd_action", "trap"},
+        {IN_CHILD, "start_action", "start"}, {IN_CHILD, "close_action", "trap"}, {IN_CHILD, "ipcomp", "no"},
+        {IN_CHILD, "inactivity", "60"}, {IN_CHILD, "reqid", "7"}, {IN_CHILD, "priority", "1000"}, {IN_CHILD, "mark_in", "0x0/0xffffffff"},
+        {IN_CHILD, "tfc_padding", "0"}, {IN_CHILD, "hw_offload", "packet"}, {IN_CHILD, "hw_offload", "auto"},
+        {IN_CHILD, "hw_offload", "crypto"}, {IN_CHILD, "sha256_96", "no"}, {IN_CHILD, "copy_df", "no"}, {IN_CHILD, "copy_ecn", "yes"},
+        {IN_CHILD, "copy_dscp", "yes"}, {IN_CHILD, "label_mode", "system"}, {IN_CHILD, "updown", ""},
+    };
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        if (load(good[i].place, good[i].key, good[i].value) != 0)
+            fail_msg("%s = %s: %s", good[i].key, good[i].value, err.text);
+        assert_string_equal(warnings, "");
+    }
+}
+
+static void test_keys_bad_values_name_key_value_and_expectation(void **state)
+{
+    (void)state;
+    static const struct {
+        enum place place;
+        const char *key, *value, *expected;
+    } bad[] = {
+        {IN_CONN, "version", "1", "only IKEv2"}, {IN_CONN, "local_port", "65536", "a port from 0 to 65535"},
+        {IN_CONN, "encap", "perhaps", "yes or no"}, {IN_CONN, "unique", "sometimes", "one of no, never, keep, replace"},
+        {IN_CONN, "dpd_delay", "soon", "a time"}, {IN_CONN, "keyingtries", "-1", "a number from 0"},
+        {IN_CONN, "rekey_time", "1y", "a time"}, {IN_CONN, "fragmentation", "force", "not supported yet"},
+        {IN_CONN, "childless", "force", "not supported yet"}, {IN_CONN, "send_cert", "x", "one of"},
+        {IN_CONN, "local_addrs", "west.example", "an IPv4 address or %any"}, {IN_CONN, "remote_addrs", "fe80::1", "IPv6"},
+        {IN_CONN, "remote_addrs", "10.0.0.0/24", "an IPv4 address"}, {IN_CONN, "proposals", "aes999-sha256-x25519", "'aes999'"},
+        {IN_CONN, "vips", "0.0.0.0", "virtual IP"}, {IN_CONN, "pools", "p", "pools"}, {IN_CONN, "ppk_id", "x", "post-quantum"},
+        {IN_CONN, "ppk_required", "yes", "post-quantum"}, {IN_CONN, "if_id_out", "5", "XFRM interfaces"},
+        {IN_CONN, "mediation", "yes", "mediation"},
+        {IN_LOCAL, "auth", "pubkey", "expected psk"}, {IN_LOCAL, "auth", "eap-mschapv2", "expected psk"},
+        {IN_REMOTE, "certs", "DER", "certificates"}, {IN_REMOTE, "cacerts", "DER", "certificates"}, {IN_REMOTE, "groups", "g", "group"},
+        {IN_REMOTE, "ca_id", "x", "certificates"}, {IN_LOCAL, "eap_id", "x", "EAP"}, {IN_LOCAL, "pubkeys", "x", "raw public keys"},
+        {IN_CHILD, "mode", "transport", "only tunnel mode"}, {IN_CHILD, "mode", "pass", "only tunnel mode"},
+        {IN_CHILD, "ah_proposals", "sha256", "AH is not supported"}, {IN_CHILD, "ipcomp", "yes", "IPComp"},
+        {IN_CHILD, "updown", "/bin/sh", "updown"}, {IN_CHILD, "policies", "no", "without policies"},
+        {IN_CHILD, "replay_window", "1025", "0 to 1024"}, {IN_CHILD, "life_bytes", "1t", "a number of octets"},
+        {IN_CHILD, "rekey_packets", "x", "a number"}, {IN_CHILD, "dpd_action", "explode", "one of"},
+        {IN_CHILD, "start_action", "trap|start", "both together"}, {IN_CHILD, "start_action", "go", "one of"},
+        {IN_CHILD, "mark_out", "42", "marks"}, {IN_CHILD, "set_mark_in", "1", "marks"}, {IN_CHILD, "mark_in_sa", "yes", "marks"},
+        {IN_CHILD, "tfc_padding", "mtu", "traffic flow"}, {IN_CHILD, "interface", "eth0", "interface"},
+        {IN_CHILD, "hw_offload", "card", "one of no, auto, yes, crypto, packet"}, {IN_CHILD, "sha256_96", "yes", "truncation"},
+        {IN_CHILD, "copy_dscp", "up", "one of out, in, yes, no"}, {IN_CHILD, "label", "s", "labels"}, {IN_CHILD, "per_cpu_sas", "yes", "per CPU"},
+        {IN_CHILD, "local_ts", "10.0.0.0/33", "a prefix length"}, {IN_CHILD, "remote_ts", "10.0.0.0/8[tcp/99999]", "a port"},
+        {IN_CHILD, "esp_proposals", "aes256-sha256", "AEAD"}, {IN_CHILD, "esp_proposals", "aes256gcm16-prfsha256", "no place"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (load(bad[i].place, bad[i].key, bad[i].value) != -EINVAL)
+            fail_msg("%s = %s was taken", bad[i].key, bad[i].value);
+        assert_string_equal(err.field, bad[i].key);
+        assert_text(bad[i].key);
+        assert_text(bad[i].expected);
+        assert_text("config discarded");
+    }
+}
+
+static void test_unknown_options_are_refused_by_name_everywhere(void **state)
+{
+    (void)state;
+    for (int place = IN_CONN; place < NOWHERE; place++) {
+        assert_int_equal(load((enum place)place, "frobnicate", "1"), -EINVAL);
+        assert_string_equal(err.text, "unknown option: frobnicate, config discarded");
+        assert_string_equal(err.field, "frobnicate");
+    }
+}
+
+static void test_harmless_keys_warn(void **state)
+{
+    (void)state;
+    assert_int_equal(load(IN_CHILD, "icmp", "yes"), 0);
+    assert_string_equal(warnings, "net: icmp = yes has no effect\n");
+    assert_int_equal(load(IN_CONN, "dscp", "000001"), 0);
+    assert_string_equal(warnings, "gw: dscp = 000001 has no effect\n");
+}
+
+static void test_lifetimes_are_compared(void **state)
+{
+    (void)state;
+    assert_int_equal(load(IN_CHILD, "life_time", "30m"), -EINVAL); // below the default rekey_time
+    assert_text("rekey_time 3600s is not below life_time 1800s");
+}
+
+static void test_auth_sections(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+    assert_text("local.auth is missing");
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_section(&o, "local-1");
+    vici_put(&o, "auth", "psk");
+    vici_section_end(&o);
+    vici_section(&o, "local-2");
+    vici_put(&o, "auth", "psk");
+    vici_section_end(&o);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+    assert_text("more than one authentication round");
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_section(&o, "local-1");
+    vici_section_end(&o);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL); // charon would take pubkey
+    assert_text("local-1.auth is missing");
+}
+
+static void test_lists_and_structure(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_list(&o, "version");
+    vici_list_end(&o);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+    assert_text("invalid value for: version: expected text");
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_section(&o, "children");
+    vici_put(&o, "net", "x");
+    vici_section_end(&o);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_list(&o, "local_addrs");
+    for (int i = 0; i < ADDRS_MAX + 1; i++)
+        vici_item(&o, "10.0.0.1");
+    vici_list_end(&o);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+    assert_text("more than 8 addresses");
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    vici_put_blob(&o, "version", "2\0x", 3);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+}
+
+// ---- proposals
+
+static const char *proposal(uint8_t protocol, const char *text)
+{
+    static char printed[300];
+    struct proposal list[PROPOSALS_MAX];
+    uint8_t count = 0;
+    struct esp_error e;
+    if (proposal_text_add(list, &count, protocol, text, &e) < 0)
+        snprintf(printed, sizeof(printed), "error: %s", e.text);
+    else
+        proposal_print(&list[0], printed, sizeof(printed));
+    return printed;
+}
+
+static void test_proposals_are_completed_as_charon_does(void **state)
+{
+    (void)state;
+    assert_string_equal(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519"), "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519");
+    assert_string_equal(proposal(PROTO_IKE, "aes256-sha256-modp2048"),
+                        "IKE:AES_CBC_256/HMAC_SHA2_256_128/MODP_2048/PRF_HMAC_SHA2_256");
+    assert_string_equal(proposal(PROTO_IKE, "aes128gcm16-sha384-ecp384"), "IKE:AES_GCM_16_128/ECP_384/PRF_HMAC_SHA2_384");
+    assert_string_equal(proposal(PROTO_ESP, "aes128gcm16"), "ESP:AES_GCM_16_128/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-esn-noesn"), "ESP:AES_GCM_16_256/CURVE_25519/EXT_SEQ/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "chacha20poly1305"), "ESP:CHACHA20_POLY1305/NO_EXT_SEQ");
+}
+
+static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-x25519"), "a PRF is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256"), "group is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "prfsha256-x25519"), "encryption algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256-prfsha256-x25519"), "integrity algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "3des-sha1-modp1024"), "'3des' is unknown or not supported"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
+    assert_non_null(strstr(proposal(PROTO_IKE, ""), "missing"));
+}
+
+// ---- traffic selectors
+
+static const char *ts(const char *text)
+{
+    static char printed[300];
+    struct ts t;
+    struct esp_error e;
+    if (ts_text_parse(text, &t, &e) < 0)
+        snprintf(printed, sizeof(printed), "error: %s", e.text);
+    else
+        ts_print(&t, printed, sizeof(printed));
+    return printed;
+}
+
+static void test_traffic_selectors(void **state)
+{
+    (void)state;
+    assert_string_equal(ts("10.1.0.0/16"), "10.1.0.0/16");
+    assert_string_equal(ts("10.1.2.3/16"), "10.1.0.0/16"); // host bits do not count
+    assert_string_equal(ts("10.1.0.1"), "10.1.0.1/32");
+    assert_string_equal(ts("0.0.0.0/0"), "0.0.0.0/0");
+    assert_string_equal(ts("dynamic"), "dynamic");
+    assert_string_equal(ts("dynamic[tcp/80]"), "dynamic[tcp/80]");
+    assert_string_equal(ts("10.0.0.1[tcp/80]"), "10.0.0.1/32[tcp/80]");
+    assert_string_equal(ts("10.0.0.1[udp/1024-65535]"), "10.0.0.1/32[udp/1024-65535]");
+    assert_string_equal(ts("10.0.0.1[6]"), "10.0.0.1/32[tcp]");
+    assert_string_equal(ts("10.0.0.1-10.0.0.9"), "10.0.0.1..10.0.0.9");
+    assert_string_equal(ts("10.0.0.0..10.0.0.255"), "10.0.0.0/24");
+    assert_string_equal(ts("fd00::/64"), "fd00::/64");
+    static const char *const bad[] = {"", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "10.0.0", "10.0.0.9-10.0.0.1", "10.0.0.1-fd00::1",
+                                      "10.0.0.1[tcp/80", "10.0.0.1[nonsense]", "10.0.0.1[tcp/80-70]", "10.0.0.1[icmp/8]",
+                                      "10.0.0.1[tcp/65536]", "fd00::/129", "[", "]"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (strncmp(ts(bad[i]), "error: ", 7) != 0)
+            fail_msg("\"%s\" was taken as %s", bad[i], ts(bad[i]));
+    }
+}
+
+static void test_everything_survives_the_way_to_ike(void **state)
+{
+    (void)state;
+    static struct conn_config back;
+    static uint8_t wire[65536];
+    assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[udp/53]"), 0);
+    struct writer w = writer_of(wire, sizeof(wire));
+    conn_write(&w, &conn);
+    assert_false(w.bad);
+    struct reader r = reader_of(wr_written(&w));
+    assert_true(conn_read(&r, &back));
+    assert_string_equal(back.name, "gw");
+    assert_int_equal(back.proposal_count, conn.proposal_count);
+    assert_memory_equal(&back.children[0].remote_ts.t[0], &conn.children[0].remote_ts.t[0], sizeof(struct ts));
+    assert_int_equal(back.children[0].life_time, 3960);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_are_charons),
+        cmocka_unit_test(test_keys_good_values),
+        cmocka_unit_test(test_keys_bad_values_name_key_value_and_expectation),
+        cmocka_unit_test(test_unknown_options_are_refused_by_name_everywhere),
+        cmocka_unit_test(test_harmless_keys_warn),
+        cmocka_unit_test(test_lifetimes_are_compared),
+        cmocka_unit_test(test_auth_sections),
+        cmocka_unit_test(test_lists_and_structure),
+        cmocka_unit_test(test_proposals_are_completed_as_charon_does),
+        cmocka_unit_test(test_proposals_incomplete_ones_say_what_is_missing),
+        cmocka_unit_test(test_traffic_selectors),
+        cmocka_unit_test(test_everything_survives_the_way_to_ike),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
