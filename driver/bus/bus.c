@@ -87,6 +87,22 @@ static bool holds(const char *dir, const char *name)
     return snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path) && access(path, F_OK) == 0;
 }
 
+static int change_command(struct bus *b, uint16_t set, uint16_t clear)
+{
+    uint8_t v[2];
+    int rc = b->gone ? -ENODEV : b->ops->read(b, BUS_REGION_CONFIG, PCI_COMMAND_OFFSET, v, sizeof(v));
+
+    if (rc)
+        return rc;
+    put_le16(v, (uint16_t)((get_le16(v) | set) & ~clear));
+    return b->ops->write(b, BUS_REGION_CONFIG, PCI_COMMAND_OFFSET, v, sizeof(v), false);
+}
+
+int bus_master(struct bus *b, bool on)
+{
+    return on ? change_command(b, COMMAND_MASTER, 0) : change_command(b, 0, COMMAND_MASTER);
+}
+
 int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t vendor, uint16_t device,
              struct esp_error *err)
 {
@@ -108,6 +124,13 @@ int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t ve
         return rc;
     snprintf((*b)->name, sizeof((*b)->name), "%s", found);
     (*b)->next_iova = IOVA_START;
+    rc = change_command(*b, COMMAND_MEMORY,
+                        COMMAND_MASTER); // registers answer; no DMA until the driver is ready for it
+    if (rc) {
+        bus_close(*b);
+        *b = NULL;
+        return esp_fail(err, rc, found, "cannot enable the device's memory space: %s", strerror(-rc));
+    }
     return 0;
 }
 
@@ -145,20 +168,6 @@ void bus_post32(struct bus *b, uint32_t offset, uint32_t value)
     put_le32(v, value);
     if (!b->gone)
         (void)b->ops->write(b, BUS_REGION_BAR0, offset, v, sizeof(v), true);
-}
-
-int bus_master(struct bus *b, bool on)
-{
-    uint8_t v[2];
-    int rc = b->gone ? -ENODEV : b->ops->read(b, BUS_REGION_CONFIG, PCI_COMMAND_OFFSET, v, sizeof(v));
-    uint16_t command;
-
-    if (rc)
-        return rc;
-    command = get_le16(v);
-    command = on ? command | COMMAND_MEMORY | COMMAND_MASTER : command & ~COMMAND_MASTER;
-    put_le16(v, command);
-    return b->ops->write(b, BUS_REGION_CONFIG, PCI_COMMAND_OFFSET, v, sizeof(v), false);
 }
 
 int bus_dma_map(struct bus *b, void *base, size_t length, int memfd, uint64_t *iova, struct esp_error *err)

@@ -174,7 +174,8 @@ static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, st
 
     window_set(&sa->window, job->seq);
     st = check_plain(plain, payload, &inner_len);
-    if (sa_hard(sa, plain[payload - 1] == NEXT_HEADER_IPV4 ? get_be16(plain + 2) : 0)) // what the header claims
+    if (sa_hard(sa,
+                plain[payload - 1] == NEXT_HEADER_IPV4 ? get_be16(plain + 2) : 0)) // what the header claims
         return ESP_STATUS_HARD_LIMIT;
     if (st)
         return st;
