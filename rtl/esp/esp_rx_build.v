@@ -15,6 +15,8 @@ module esp_rx_build #(
     input  wire                 clk,
     input  wire                 rst,
     input  wire                 wipe,
+    // forget the salt of the last packet
+    input  wire                 scrub,
     input  wire [3:0]           epoch,
 
     // stored beats
@@ -30,9 +32,11 @@ module esp_rx_build #(
     input  wire [4:0]           j_words,
     input  wire [15:0]          j_bytes,
     input  wire [LOG2_SA-1:0]   j_slot,
-    input  wire [95:0]          j_nonce,
+    input  wire [63:0]          j_iv,
     input  wire [95:0]          j_aad,
     input  wire                 j_esn,
+    // the salt of j_slot, a cycle after j_take
+    input  wire [31:0]          salt,
 
     input  wire                 room,
     output reg                  g_valid,
@@ -53,7 +57,7 @@ module esp_rx_build #(
     localparam KB = 16 * LANES;
     // words of a beat: 2^LK
     localparam LK = (LANES == 1) ? 2 : (LANES == 2) ? 3 : 4;
-    localparam [15:0] KB16 = KB;
+    localparam [15:0] KB16 = KB[15:0];
 
     // the beat in wait and its packet
     reg held;
@@ -63,22 +67,22 @@ module esp_rx_build #(
     reg open;
     reg begun;
     reg [3:0] pack_epoch;
-    reg [11:0] index;
+    reg [14:0] index;
     reg [4:0] words;
     reg [15:0] rest;
     reg [14:0] icv_word;
     reg [LOG2_SA-1:0] slot;
-    reg [95:0] nonce;
+    reg [63:0] iv;
     reg [95:0] aad;
     reg esn;
 
-    wire fire = held && (last || b_valid) && room;
+    wire live = open && !wipe && pack_epoch == epoch;
+    wire fire = held && (last || b_valid) && (room || !live);
     assign b_take = b_valid && (!held || fire) && (!first_next || j_valid);
     assign j_take = b_take && first_next;
 
-    wire live = open && !wipe && pack_epoch == epoch;
-    wire [11:0] first_beat = {7'd0, words >> LK};
-    wire [11:0] icv_beat = {{(LK-3+(12-(15-3))){1'b0}}, icv_word[14:LK]};
+    wire [14:0] first_beat = {10'd0, words >> LK};
+    wire [14:0] icv_beat = icv_word >> LK;
     wire emit = fire && live && index >= first_beat && rest != 16'd0;
     assign g_next = emit;
 
@@ -96,14 +100,14 @@ module esp_rx_build #(
             last <= b_last;
             prev <= b_data;
             first_next <= b_last;
-            index <= index + 12'd1;
+            index <= index + 15'd1;
         end
         if (emit) begin
             rest <= (rest > KB16) ? rest - KB16 : 16'd0;
             begun <= 1'b1;
         end
         if (j_take) begin
-            index <= 12'd0;
+            index <= 15'd0;
             begun <= 1'b0;
             open <= j_open;
             pack_epoch <= j_epoch;
@@ -111,7 +115,7 @@ module esp_rx_build #(
             rest <= j_bytes;
             icv_word <= {10'd0, j_words} + {1'b0, j_bytes[15:2]};
             slot <= j_slot;
-            nonce <= j_nonce;
+            iv <= j_iv;
             aad <= j_aad;
             esn <= j_esn;
         end
@@ -123,7 +127,7 @@ module esp_rx_build #(
             g_data <= aligned;
             g_bytes <= (rest > KB16) ? KB16[6:0] : rest[6:0];
             g_slot <= slot;
-            g_nonce <= nonce;
+            g_nonce <= {iv, salt};
             g_aad <= aad;
             g_aad_len <= esn ? 5'd12 : 5'd8;
         end
@@ -131,10 +135,8 @@ module esp_rx_build #(
         if (fire && live && index == icv_beat)
             icv <= icv_now;
 
-        if (wipe) begin
-            nonce <= 96'd0;
+        if (scrub && !emit)
             g_nonce <= 96'd0;
-        end
         if (rst) begin
             held <= 1'b0;
             first_next <= 1'b1;

@@ -30,15 +30,16 @@ module esp_rx_check #(
     output reg  [15:0]          i_sum
 );
     localparam KB = 16 * LANES;
+    localparam TOP = KB - 1;
     localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
-    localparam [LB-1:0] TOP = KB - 1;
 
-    reg [7:0] before;      // last byte of the beat before
+    localparam [LB-1:0] THREE = {{(LB-2){1'b0}}, 2'd3};
+
+    reg [7:0] prior;      // last byte of the beat before
     reg [7:0] steps;       // rising steps that end there, at most 255
 
     // last step that does not rise, among those up to `upto`
-    wire [6:0] upto7 = p_bytes - 7'd3;
-    wire [LB-1:0] upto = p_eop ? upto7[LB-1:0] : TOP;
+    wire [LB-1:0] upto = p_eop ? p_bytes[LB-1:0] - THREE : TOP[LB-1:0];
     reg broken;
     reg [LB-1:0] at;
     integer i;
@@ -46,7 +47,7 @@ module esp_rx_check #(
         broken = p_sop;
         at = {LB{1'b0}};
         if (p_valid) begin
-            if (p_data[7:0] != before + 8'd1)
+            if (p_data[7:0] != prior + 8'd1)
                 broken = 1'b1;
             for (i = 1; i < KB; i = i + 1)
                 if (i[LB-1:0] <= upto && p_data[8*i +: 8] != p_data[8*(i-1) +: 8] + 8'd1) begin
@@ -69,7 +70,7 @@ module esp_rx_check #(
     always @(posedge clk) begin
         i_valid <= p_valid && p_eop && !rst;
         if (p_valid) begin
-            before <= p_data[8*KB-1 -: 8];
+            prior <= p_data[8*KB-1 -: 8];
             steps <= steps_now;
             if (p_sop) begin
                 i_version <= p_data[7:0];

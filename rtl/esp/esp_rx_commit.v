@@ -3,6 +3,9 @@
 // step (RFC 4303 section 3.4.3), keeps the SAs' counters and limits, and checks what was inside (sections 2.4 to 2.7; ECN by
 // RFC 6040 section 4.2, the inner checksum by RFC 1624).
 //
+// The verdict is what one packet after the other would get: the look-up's early look at the window is never the last word
+// on the reason.
+//
 // Latency 2 cycles, initiation interval 2 packets-cycles: read, then decide and write, so a hot SA never sees stale state.
 // The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper bits of its numbers:
 // words left behind by a jump are told by their tag, and nothing ever has to be cleared.
@@ -86,12 +89,13 @@ module esp_rx_commit #(
     output reg                  e_soft,
     output reg                  e_src_changed,
     output reg  [15:0]          e_len,
-    output reg  [11:0]          e_beats,
+    output reg  [15:0]          e_beats,
     output reg                  e_patch,
     output reg  [7:0]           e_tos,
     output reg  [15:0]          e_sum
 );
-    localparam KB = 16 * LANES;
+    localparam KB_LESS_1 = 16 * LANES - 1;
+    localparam [15:0] LAST_BYTE = KB_LESS_1[15:0];
     localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
 
     reg deciding;
@@ -148,7 +152,7 @@ module esp_rx_commit #(
     wire newer = x_seq > top;
     wire [63:0] behind = top - x_seq;
     wire word_fits = word[116:64] == x_seq[63:11];
-    wire seen = word_fits && word[x_seq[5:0]];
+    wire seen = word_fits && word[{1'b0, x_seq[5:0]}];
     wire old = !newer && x_window != 11'd0 && behind >= {53'd0, x_window};
     wire again = !newer && x_window != 11'd0 && seen;
     wire mark = opened && o_icv_ok && !old && !again;
@@ -183,13 +187,16 @@ module esp_rx_commit #(
         status = {11'd0, x_status};
         if (stale)
             status = `ESPC_STATUS_ABORTED;
+        // seen when looked up, and left of the window by now
+        else if (status == `ESPC_STATUS_REPLAY_SEEN && old)
+            status = `ESPC_STATUS_REPLAY_OLD;
         else if (opened) begin
-            if (!o_icv_ok)
-                status = `ESPC_STATUS_ICV_FAIL;
-            else if (old)
+            if (old)
                 status = `ESPC_STATUS_REPLAY_OLD;
             else if (again)
                 status = `ESPC_STATUS_REPLAY_SEEN;
+            else if (!o_icv_ok)
+                status = `ESPC_STATUS_ICV_FAIL;
             else if (hard)
                 status = `ESPC_STATUS_HARD_LIMIT;
             else if (o_next == 8'd59)
@@ -235,7 +242,7 @@ module esp_rx_commit #(
                                   (soft_bytes != 64'd0 && bytes_now >= soft_bytes));
             e_src_changed <= ok && x_src_changed;
             e_len <= o_total;
-            e_beats <= opened ? (x_bytes[11+LB:LB] + {11'd0, x_bytes[LB-1:0] != {LB{1'b0}}}) : 12'd0;
+            e_beats <= opened ? (x_bytes + LAST_BYTE) >> LB : 16'd0;
             e_patch <= tos_new != o_tos;
             e_tos <= tos_new;
             e_sum <= sum_new;

@@ -1,17 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bucket of an SPI in the inbound SPI table: the SPI folded by exclusive or, so that consecutive SPIs fill different
-// buckets. Combinational. Inbound SPIs are chosen by our own side, never by the peer.
+// Where an SPI may sit in the inbound SPI table: one place in each of the four ways, by four independent hashes (the halves
+// of CRC-32 and CRC-32C of the SPI), so that SPIs that meet in one way part in the next.
+//
+// Latency 1 cycle, initiation interval 1. Contract: `place` changes only after `en`. Inbound SPIs are chosen by our own
+// side, never by the peer, so nobody can aim at one place.
 `default_nettype none
 
 module esp_rx_hash #(
-    // log2 of the number of buckets, at most 16
-    parameter LOG2_B = 9
+    // log2 of the places in a way, at most 16
+    parameter LOG2_B = 10
 ) (
-    input  wire [31:0]       spi,
-    output wire [LOG2_B-1:0] bucket
+    input  wire                clk,
+    input  wire                en,
+    input  wire [31:0]         spi,
+    // place in way w in bits w*LOG2_B+LOG2_B-1 : w*LOG2_B
+    output reg  [4*LOG2_B-1:0] place
 );
-    wire [63:0] wide = {32'd0, spi};
-    assign bucket = wide[LOG2_B-1:0] ^ wide[2*LOG2_B-1:LOG2_B] ^ wide[3*LOG2_B-1:2*LOG2_B];
+    function [31:0] crc;
+        input [31:0] v;
+        input [31:0] poly;
+        integer i;
+        begin
+            crc = v;
+            for (i = 0; i < 32; i = i + 1)
+                crc = {1'b0, crc[31:1]} ^ (poly & {32{crc[0]}});
+        end
+    endfunction
+
+    function [4*LOG2_B-1:0] places;
+        /* verilator lint_off UNUSEDSIGNAL */ // narrow tables leave bits over
+        input [31:0] a;
+        input [31:0] b;
+        /* verilator lint_on UNUSEDSIGNAL */
+        places = {b[16 +: LOG2_B], b[0 +: LOG2_B], a[16 +: LOG2_B], a[0 +: LOG2_B]};
+    endfunction
+
+    always @(posedge clk)
+        if (en)
+            place <= places(crc(spi, 32'hedb88320), crc(spi, 32'h82f63b78));
 endmodule
 
 `default_nettype wire

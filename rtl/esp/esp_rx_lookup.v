@@ -5,7 +5,7 @@
 // Latency 5 cycles from `d_take` to `v_valid`, initiation interval 1. The look at the window is a filter only; the
 // binding one is esp_rx_commit's. Numbers and wire order as in esp_rx_parse.
 // Contract: one verdict for each descriptor, in order. v_found says that v_slot is the SA of this SPI. With v_status OK,
-// v_nonce and v_aad are what the packet is to be opened with.
+// v_iv and v_aad (with the SA's salt) are what the packet is to be opened with.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -14,7 +14,7 @@ module esp_rx_lookup #(
     parameter TAGW = 16,
     // width of the descriptor part that only passes through, and of an SA's configuration
     parameter WAY_W = 65 + LOG2_SA,
-    parameter CFG_W = 128
+    parameter CFG_W = 95
 ) (
     input  wire                 clk,
     input  wire                 rst,
@@ -33,16 +33,17 @@ module esp_rx_lookup #(
     input  wire [15:0]          d_sport,
     input  wire [15:0]          d_dport,
     input  wire [31:0]          d_spi,
+    input  wire [4*LOG2_SA-1:0] d_places,
     input  wire [31:0]          d_seq,
     input  wire [63:0]          d_iv,
     input  wire [4:0]           d_words,
     input  wire [15:0]          d_bytes,
     input  wire                 d_short,
 
-    // the slot unit's side of the SPI table: one bucket read, one way written
+    // the slot unit's side of the SPI table: an SPI's four places read, one written
     input  wire                 b_en,
     input  wire [3:0]           b_we,
-    input  wire [LOG2_SA-2:0]   b_addr,
+    input  wire [4*LOG2_SA-1:0] b_addr,
     input  wire [WAY_W-1:0]     b_wdata,
     output wire [4*WAY_W-1:0]   b_rdata,
     // ... and of the SAs' configuration and draining marks
@@ -74,7 +75,7 @@ module esp_rx_lookup #(
     output wire                 v_no_ecn,
     output wire                 v_dscp_decap,
     output wire [10:0]          v_window,
-    output wire [95:0]          v_nonce,
+    output wire [63:0]          v_iv,
     output wire [95:0]          v_aad,
     output wire                 v_esn,
     output wire [4:0]           v_words,
@@ -102,7 +103,6 @@ module esp_rx_lookup #(
     end
 
     // ---- cycle 0 and 1: the SPI table -------------------------------------------------------------------------------
-    wire [LOG2_SA-2:0] bucket;
     wire [4*WAY_W-1:0] ways;
     wire [3:0] match;
     wire [3:0] full;
@@ -110,12 +110,11 @@ module esp_rx_lookup #(
     wire [31:0] spi1 = d1[SPI +: 32];
     genvar w;
 
-    esp_rx_hash #(.LOG2_B(LOG2_SA - 1)) hash (.spi(d_spi), .bucket(bucket));
     generate
         for (w = 0; w < 4; w = w + 1) begin : way
-            ram_ab #(.W(WAY_W), .LOG2_D(LOG2_SA - 1)) ram (
-                .clk(clk), .a_en(d_take), .a_addr(bucket), .a_rdata(ways[w*WAY_W +: WAY_W]),
-                .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata[w*WAY_W +: WAY_W])
+            ram_ab #(.W(WAY_W), .LOG2_D(LOG2_SA)) ram (
+                .clk(clk), .a_en(d_take), .a_addr(d_places[w*LOG2_SA +: LOG2_SA]), .a_rdata(ways[w*WAY_W +: WAY_W]),
+                .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr[w*LOG2_SA +: LOG2_SA]), .b_wdata(b_wdata), .b_rdata(b_rdata[w*WAY_W +: WAY_W])
             );
             assign match[w] = ways[w*WAY_W] && ways[w*WAY_W + 1 +: 32] == spi1;
             assign full[w] = match[w] && ways[w*WAY_W + 33 +: 32] == dst1;
@@ -157,11 +156,10 @@ module esp_rx_lookup #(
 
     wire cfg_esn, cfg_udp, cfg_no_ecn, cfg_dscp;
     wire [15:0] cfg_gen, cfg_sport, cfg_dport;
-    wire [31:0] cfg_src, cfg_salt;
+    wire [31:0] cfg_src;
     wire [10:0] cfg_window;
-    wire cfg_spare;
-    assign {cfg_spare, cfg_esn, cfg_udp, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_sport, cfg_dport, cfg_src, cfg_salt,
-            cfg_window} = cfg3;
+    assign {cfg_esn, cfg_udp, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_sport, cfg_dport, cfg_src, cfg_window}
+        = cfg3;
 
     wire [31:0] seq3 = d3[SEQ +: 32];
     wire udp3 = d3[UDP];
@@ -182,7 +180,6 @@ module esp_rx_lookup #(
     reg [63:0] seq4, top4;
     reg [10:0] window4;
     reg [15:0] gen4;
-    reg [31:0] salt4;
     always @(posedge clk) begin
         if (v[2]) begin
             found3 <= found2;
@@ -199,14 +196,11 @@ module esp_rx_lookup #(
             esn4 <= cfg_esn;
             window4 <= cfg_window;
             gen4 <= cfg_gen;
-            salt4 <= cfg_salt;
             no_ecn4 <= cfg_no_ecn;
             dscp4 <= cfg_dscp;
             draining4 <= draining3;
             misfit4 <= cfg_udp != udp3 || (udp3 && dport3 != cfg_dport);
             src_changed4 <= src3 != cfg_src || (udp3 && sport3 != cfg_sport);
-        end else if (scrub) begin
-            salt4 <= 32'd0;
         end
     end
 
@@ -220,7 +214,6 @@ module esp_rx_lookup #(
     reg [63:0] seq5;
     reg [10:0] window5;
     reg [15:0] gen5;
-    reg [31:0] salt5;
     always @(posedge clk) begin
         if (v[4]) begin
             found5 <= found4;
@@ -234,22 +227,21 @@ module esp_rx_lookup #(
             esn5 <= esn4;
             window5 <= window4;
             gen5 <= gen4;
-            salt5 <= salt4;
             no_ecn5 <= no_ecn4;
             dscp5 <= dscp4;
             draining5 <= draining4;
             misfit5 <= misfit4;
             src_changed5 <= src_changed4;
-        end else if (scrub) begin
-            salt5 <= 32'd0;
         end
     end
 
     wire [4:0] status5 = d5[STATUS +: 5];
     wire [31:0] spi5 = d5[SPI +: 32];
-    wire seen5 = checked5 && !newer5 && win_rdata[116:64] == seq5[63:11] && win_rdata[seq5[5:0]];
+    wire seen5 = checked5 && !newer5 && win_rdata[116:64] == seq5[63:11] && win_rdata[{1'b0, seq5[5:0]}];
 
+    /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
     reg [15:0] status;
+    /* verilator lint_on UNUSEDSIGNAL */
     always @* begin
         status = {11'd0, status5};
         if (wipe || v_epoch != epoch)
@@ -290,7 +282,7 @@ module esp_rx_lookup #(
     assign v_no_ecn = no_ecn5;
     assign v_dscp_decap = dscp5;
     assign v_window = window5;
-    assign v_nonce = {d5[IV +: 64], salt5};
+    assign v_iv = d5[IV +: 64];
     assign v_esn = esn5;
     assign v_aad = esn5 ? {swap32(seq5[31:0]), swap32(seq5[63:32]), swap32(spi5)}
                         : {32'd0, swap32(seq5[31:0]), swap32(spi5)};

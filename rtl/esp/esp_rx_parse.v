@@ -15,7 +15,9 @@
 module esp_rx_parse #(
     parameter LANES = 1,
     parameter MAX_LEN = 9216,
-    parameter TAGW = 16
+    parameter TAGW = 16,
+    // log2 of the places in each way of the SPI table
+    parameter LOG2_B = 10
 ) (
     input  wire                 clk,
     input  wire                 rst,
@@ -36,6 +38,7 @@ module esp_rx_parse #(
     output reg  [15:0]          d_sport,
     output reg  [15:0]          d_dport,
     output reg  [31:0]          d_spi,
+    output wire [4*LOG2_B-1:0]  d_places,
     output reg  [31:0]          d_seq,
     output reg  [63:0]          d_iv,
     output reg  [4:0]           d_words,
@@ -91,7 +94,7 @@ module esp_rx_parse #(
     wire [7:0] proto = head[79:72];
     wire is_udp = proto == 8'd17;
     wire [4:0] esp_word = {1'b0, ihl} + (is_udp ? 5'd2 : 5'd0);
-    wire [63:0] udp_head = head[{1'b0, ihl, 5'd0} +: 64];
+    wire [47:0] udp_head = head[{1'b0, ihl, 5'd0} +: 48];
     wire [127:0] esp_head = head[{esp_word, 5'd0} +: 128];
 
     // halves of five words, those inside the header only
@@ -113,7 +116,7 @@ module esp_rx_parse #(
     reg [3:0] version1, ihl1;
     reg [7:0] tos1, proto1;
     reg [15:0] total1, len1, udp_len1, sport1, dport1;
-    reg [15:0] frag1;
+    reg frag1;
     reg [31:0] src1, dst1, spi1, seq1;
     reg [63:0] iv1;
     reg [TAGW-1:0] tag1;
@@ -128,7 +131,8 @@ module esp_rx_parse #(
             ihl1 <= ihl;
             tos1 <= head[15:8];
             total1 <= swap16(head[31:16]);
-            frag1 <= swap16(head[63:48]);
+            // more fragments, or an offset
+            frag1 <= head[53] || head[52:48] != 5'd0 || head[63:56] != 8'd0;
             proto1 <= proto;
             src1 <= head[127:96];
             dst1 <= head[159:128];
@@ -151,7 +155,9 @@ module esp_rx_parse #(
     wire [21:0] sum = {2'd0, sum0} + {2'd0, sum1} + {2'd0, sum2};
     wire [16:0] fold = {1'b0, sum[15:0]} + {11'd0, sum[21:16]};
     wire sum_ok = (fold[15:0] + {15'd0, fold[16]}) == 16'hffff;
+    /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
     reg [15:0] status;
+    /* verilator lint_on UNUSEDSIGNAL */
 
     always @* begin
         status = `ESPC_STATUS_OK;
@@ -167,7 +173,7 @@ module esp_rx_parse #(
             status = `ESPC_STATUS_BAD_IP;
         else if (total1 > len1)
             status = `ESPC_STATUS_TRUNCATED;
-        else if (frag1[13] || frag1[12:0] != 13'd0)
+        else if (frag1)
             status = `ESPC_STATUS_FRAGMENT;
         else if (proto1 != 8'd50 && !udp1)
             status = `ESPC_STATUS_NOT_ESP;
@@ -179,6 +185,8 @@ module esp_rx_parse #(
         else if (esp_len < 16'd8)
             status = `ESPC_STATUS_TRUNCATED;
     end
+
+    esp_rx_hash #(.LOG2_B(LOG2_B)) hash (.clk(clk), .en(v1), .spi(spi1), .place(d_places));
 
     always @(posedge clk) begin
         d_valid <= v1 && !rst;

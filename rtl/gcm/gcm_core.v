@@ -161,6 +161,8 @@ module gcm_core #(
             nonce <= in_nonce;
             ctr <= ctr_now;
             ctr_after <= ctr_now + LANES[31:0];
+        end else if (scrub) begin
+            nonce <= 96'd0;
         end
     end
 

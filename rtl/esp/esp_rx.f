@@ -1,0 +1,13 @@
++incdir+.
+rtl/lib/fifo.v
+rtl/lib/ram_ab.v
+rtl/esp/esp_rx_parse.v
+rtl/esp/esp_rx_hash.v
+rtl/esp/esp_rx_lookup.v
+rtl/esp/esp_rx_shift.v
+rtl/esp/esp_rx_build.v
+rtl/esp/esp_rx_check.v
+rtl/esp/esp_rx_commit.v
+rtl/esp/esp_rx_egress.v
+rtl/esp/esp_rx_slot.v
+rtl/esp/esp_rx.v

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decapsulation, stage 6: the store of opened beats and the output stream. Only here does plaintext leave, and only for a
+// packet whose verdict is OK; the beats of the others are skipped in one step.
+//
+// One output beat a cycle without a gap between packets; latency 2 cycles from job to first beat. The first beat gets the
+// inner TOS and header checksum that the verdict asks for. Byte n of a packet is byte n modulo KB of the bus.
+// Contract: `free_beats` is what a packet gives back, valid with `free` when its last beat has been read; the writer never
+// holds more than 2^LOG2_D beats. m_* is stable while m_valid && !m_ready. A packet of a passed epoch leaves as ABORTED,
+// where it had begun already with an empty last beat.
+`default_nettype none
+`include "hw/regs/gen/espalier_card.vh"
+
+module esp_rx_egress #(
+    parameter LANES = 1,
+    parameter LOG2_SA = 10,
+    parameter TAGW = 16,
+    // log2 of the store's beats
+    parameter LOG2_D = 11
+) (
+    input  wire                 clk,
+    input  wire                 rst,
+    input  wire                 wipe,
+    input  wire [3:0]           epoch,
+
+    // opened beats
+    input  wire                 p_valid,
+    input  wire [128*LANES-1:0] p_data,
+
+    input  wire                 e_valid,
+    output wire                 e_take,
+    input  wire [3:0]           e_epoch,
+    input  wire [TAGW-1:0]      e_tag,
+    input  wire [4:0]           e_status,
+    input  wire                 e_found,
+    input  wire [LOG2_SA-1:0]   e_slot,
+    input  wire [15:0]          e_gen,
+    input  wire [63:0]          e_seq,
+    input  wire                 e_soft,
+    input  wire                 e_src_changed,
+    input  wire [15:0]          e_len,
+    input  wire [LOG2_D:0]      e_beats,
+    input  wire                 e_patch,
+    input  wire [7:0]           e_tos,
+    input  wire [15:0]          e_sum,
+
+    output wire                 free,
+    output wire [LOG2_D:0]      free_beats,
+
+    output reg                  m_valid,
+    input  wire                 m_ready,
+    output wire [128*LANES-1:0] m_data,
+    output wire [16*LANES-1:0]  m_keep,
+    output reg                  m_last,
+    output reg  [TAGW-1:0]      m_tag,
+    output wire [15:0]          m_status,
+    output reg  [63:0]          m_seq,
+    output wire [31:0]          m_sa,
+    output reg  [15:0]          m_gen,
+    output reg  [15:0]          m_len,
+    output reg                  m_soft,
+    output reg                  m_src_changed
+);
+    localparam W = 128 * LANES;
+    localparam KB = 16 * LANES;
+    localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
+    localparam [15:0] KB16 = KB[15:0];
+
+    reg [W-1:0] mem [0:(1<<LOG2_D)-1];
+    reg [W-1:0] q;
+    reg [LOG2_D-1:0] wptr;
+    reg [LOG2_D-1:0] base;       // first stored beat of the packet whose turn it is
+    reg [LOG2_D-1:0] offset;
+    reg [15:0] left;             // bytes still to send, of a packet that has begun
+    reg begun;
+
+    wire move = !m_valid || m_ready;
+    wire stale = wipe || e_epoch != epoch;
+    wire ok = !stale && e_status == 5'd0;
+    wire [15:0] todo = begun ? left : e_len;
+    wire end_of_packet = !ok || todo <= KB16;
+    wire go = move && e_valid;
+    assign e_take = go && end_of_packet;
+    assign free = e_take && !stale;
+    assign free_beats = e_beats;
+
+    reg [LB:0] bytes;
+    reg patch;
+    reg [7:0] tos;
+    reg [15:0] sum;
+    reg [4:0] status;
+    reg found;
+    reg [LOG2_SA-1:0] slot;
+
+    always @(posedge clk) begin
+        if (p_valid || wipe)
+            mem[wptr] <= wipe ? {W{1'b0}} : p_data;
+        if (p_valid || wipe)
+            wptr <= wptr + 1'b1;
+        if (go && ok)
+            q <= mem[base + offset];
+
+        if (move)
+            m_valid <= e_valid;
+        if (go) begin
+            m_last <= end_of_packet;
+            bytes <= !ok ? {LB+1{1'b0}} : (todo < KB16) ? todo[LB:0] : KB16[LB:0];
+            patch <= ok && e_patch && !begun;
+            tos <= e_tos;
+            sum <= e_sum;
+            m_tag <= e_tag;
+            status <= stale ? ABORTED : e_status;
+            found <= e_found && !stale;
+            slot <= e_slot;
+            m_gen <= (e_found && !stale) ? e_gen : 16'd0;
+            m_seq <= (e_found && !stale) ? e_seq : 64'd0;
+            m_len <= ok ? e_len : 16'd0;
+            m_soft <= e_soft;
+            m_src_changed <= e_src_changed;
+
+            begun <= !end_of_packet;
+            left <= todo - KB16;
+            offset <= end_of_packet ? {LOG2_D{1'b0}} : offset + 1'b1;
+            if (free)
+                base <= base + e_beats[LOG2_D-1:0];
+        end
+        if (rst || wipe)
+            base <= wipe ? wptr + 1'b1 : {LOG2_D{1'b0}};
+        if (rst) begin
+            wptr <= {LOG2_D{1'b0}};
+            offset <= {LOG2_D{1'b0}};
+            begun <= 1'b0;
+            m_valid <= 1'b0;
+        end
+    end
+
+    localparam [15:0] ABORTED16 = `ESPC_STATUS_ABORTED;
+    localparam [4:0] ABORTED = ABORTED16[4:0];
+
+    assign m_data = {q[W-1:96], patch ? {sum[7:0], sum[15:8]} : q[95:80], q[79:16], patch ? tos : q[15:8], q[7:0]};
+    assign m_keep = ~({KB{1'b1}} << bytes);
+    assign m_status = {11'd0, status};
+    assign m_sa = found ? {{32-LOG2_SA{1'b0}}, slot} : 32'hffffffff;
+endmodule
+
+`default_nettype wire
