@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+// espalier-sim end to end. Random captures go through the software engine and the card's pipeline at 1 and 4 lanes; an
+// independent model (replay_oracle.py, python3-cryptography) says what must come out, byte for byte and counter for
+// counter. Also the vector commands, refusals, waves and statistics.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <jansson.h>
+#include <cmocka.h>
+
+#define ORACLE  "/usr/bin/python3 tests/rtl/replay_oracle.py"
+#define VECTORS "tests/rtl/replay_vectors"
+#define CAVP    "/usr/lib/python3/dist-packages/cryptography_vectors/vectors/ciphers/AES/GCM"
+#define CAVP_11 "/usr/lib/python3/dist-packages/cryptography_vectors/ciphers/AES/GCM"
+
+static char folder[] = "/tmp/espalier-replay-XXXXXX";
+static char output[4096]; // stdout and stderr of the last command
+
+__attribute__((format(printf, 1, 2))) static int run(const char *fmt, ...)
+{
+    char command[1024], whole[1100];
+    size_t n;
+    va_list ap;
+    FILE *p;
+
+    va_start(ap, fmt);
+    vsnprintf(command, sizeof(command), fmt, ap);
+    va_end(ap);
+    snprintf(whole, sizeof(whole), "( %s ) 2>&1", command);
+    p = popen(whole, "r");
+    assert_non_null(p);
+    n = fread(output, 1, sizeof(output) - 1, p);
+    output[n] = 0;
+    while (fgetc(p) != EOF)
+        ;
+    int status = pclose(p);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void must_exit(int code, int expected)
+{
+    if (code != expected)
+        fail_msg("exit %d, expected %d; output:\n%s", code, expected, output);
+}
+
+static void must_say(const char *text)
+{
+    if (!strstr(output, text))
+        fail_msg("got:\n%sexpected: %s", output, text);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return run("rm -rf %s", folder);
+}
+
+static char *slurp(const char *name, size_t *len)
+{
+    char path[128], *data;
+    struct stat st;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    f = fopen(path, "rb");
+    if (!f || fstat(fileno(f), &st) != 0)
+        fail_msg("%s is not there", path);
+    data = malloc((size_t)st.st_size + 1);
+    *len = fread(data, 1, (size_t)st.st_size, f);
+    fclose(f);
+    return data;
+}
+
+static void must_be_same_file(const char *got, const char *expected, const char *what)
+{
+    size_t n, m, i;
+    char *a = slurp(got, &n), *b = slurp(expected, &m);
+
+    for (i = 0; i < n && i < m && a[i] == b[i]; i++)
+        ;
+    if (n != m || i != n)
+        fail_msg("%s: %s has %zu octets, %s %zu; the first difference is at octet %zu", what, got, n, expected, m, i);
+    free(a);
+    free(b);
+}
+
+static json_t *load(const char *name)
+{
+    char path[128];
+    json_error_t err;
+    json_t *j;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    j = json_load_file(path, 0, &err);
+    if (!j)
+        fail_msg("%s: line %d: %s", path, err.line, err.text);
+    return j;
+}
+
+static void must_be_same_member(json_t *got, json_t *expected, const char *name, const char *what)
+{
+    json_t *a = json_object_get(got, name), *b = json_object_get(expected, name);
+
+    if (!json_equal(a, b))
+        fail_msg("%s: %s\ngot:      %s\nexpected: %s", what, name, json_dumps(a, JSON_COMPACT),
+                 json_dumps(b, JSON_COMPACT));
+}
+
+// ---- replay against the model
+// The pipeline looks at the window before decryption and decides after it; where packets of the SA are in flight between
+// the two, a packet that must be dropped is dropped, but REPLAY_OLD, REPLAY_SEEN and ICV_FAIL can change places. Their sum
+// is compared, and a difference printed.
+static void merge_replay_reasons(json_t *stats, json_t *expected)
+{
+    static const char *const reasons[] = {"REPLAY_OLD", "REPLAY_SEEN", "ICV_FAIL"};
+    json_t *drops[2] = {json_object_get(stats, "drops"), json_object_get(expected, "drops")};
+
+    if (json_equal(drops[0], drops[1]))
+        return;
+    for (int i = 0; i < 2; i++) {
+        json_int_t sum = 0;
+        for (size_t k = 0; k < 3; k++) {
+            json_int_t n = json_integer_value(json_object_get(drops[i], reasons[k]));
+            print_message("%s %s %lld\n", i ? "  expected" : "  got", reasons[k], (long long)n);
+            sum += n;
+            json_object_del(drops[i], reasons[k]);
+        }
+        json_object_set_new(drops[i], "REPLAY_OR_ICV", json_integer(sum));
+    }
+}
+
+static void replay(const char *engine)
+{
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json %s/stats.json %s", folder,
+                  folder, folder, folder, engine), 0);
+}
+
+static void compare(unsigned seed, const char *engine)
+{
+    char what[200];
+    json_t *got = load("stats.json"), *expected = load("expect.json");
+
+    snprintf(what, sizeof(what), "seed %u, %s (" ORACLE " DIR %u 700)", seed, engine, seed);
+    must_be_same_file("out.pcap", "expect.pcap", what);
+    must_be_same_member(got, expected, "packets", what);
+    if (strstr(engine, "soft") == NULL)
+        merge_replay_reasons(got, expected);
+    must_be_same_member(got, expected, "drops", what);
+    must_be_same_member(got, expected, "sas", what);
+    json_decref(got);
+    json_decref(expected);
+}
+
+static void against_model(const char *engine, unsigned from, unsigned to)
+{
+    if (run("/usr/bin/python3 -c 'import cryptography'") != 0) {
+        print_message("skip: python3-cryptography is not there\n");
+        skip();
+    }
+    for (unsigned seed = from; seed < to; seed++) {
+        must_exit(run(ORACLE " %s %u 700", folder, seed), 0);
+        replay(engine);
+        compare(seed, engine);
+    }
+}
+
+static void test_replay_software_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--engine soft", 100, 120);
+}
+
+static void test_replay_card_1_lane_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--engine card", 200, 212);
+}
+
+static void test_replay_card_4_lanes_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--lanes 4", 300, 308);
+}
+
+// ---- vectors
+static void test_vectors_cavp_all_4200_that_fit_pass(void **state)
+{
+    const char *dir = access(CAVP, R_OK) == 0 ? CAVP : CAVP_11;
+
+    (void)state;
+    if (access(dir, R_OK) != 0) {
+        print_message("skip: python3-cryptography-vectors is not there\n");
+        skip();
+    }
+    must_exit(run(ESPALIER_SIM " vectors %s/gcmEncryptExtIV*.rsp %s/gcmDecrypt*.rsp", dir, dir), 0);
+    must_say("\n4200 passed, 0 failed, 43050 skipped\n");
+    must_say("skipped  15750: AES-192");
+}
+
+static void test_vectors_wycheproof_schema_counts_each_kind(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " vectors " VECTORS "/aead.json"), 0);
+    must_say("\n6 passed, 0 failed, 5 skipped\n");
+    must_say("IV of other than 96 bits");
+    must_say("more than 16 octets of additional data");
+    must_say("tag of fewer than 4 octets");
+}
+
+static void test_vectors_wrong_expectation_fails(void **state)
+{
+    (void)state;
+    must_exit(run("sed 's/0388dace60b6a392f328c2b971b2fe78/0388dace60b6a392f328c2b971b2fe79/' " VECTORS
+                  "/aead.json > %s/wrong.json", folder), 0);
+    must_exit(run(ESPALIER_SIM " vectors %s/wrong.json", folder), 1);
+    must_say("vector 1: RTL");
+    must_say("\n4 passed, 2 failed, 5 skipped\n");
+    must_exit(run(ESPALIER_SIM " vectors %s/none.rsp", folder), 2);
+    must_exit(run("echo 'PLAINTEXT = 00' > %s/cbc.rsp; " ESPALIER_SIM " vectors %s/cbc.rsp", folder, folder), 2);
+    must_say("line 1: expected a field of a GCM response file, found \"PLAINTEXT\"");
+}
+
+static void test_esp_vectors_own_pass_both_ways(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " esp-vectors " VECTORS "/esp.json"), 0);
+    must_say("3 through core and OpenSSL; 6 decapsulations and 4 encapsulations");
+    must_say("\n3 passed, 0 failed, 0 skipped\n");
+    must_exit(run("sed 's/\"inner\": \"4500/\"inner\": \"4501/' " VECTORS "/esp.json > %s/wrong.json", folder), 0);
+    must_exit(run(ESPALIER_SIM " esp-vectors %s/wrong.json", folder), 1);
+    must_say("another inner packet");
+}
+
+static void test_esp_vectors_of_others_pass(void **state)
+{
+    (void)state;
+    if (access("../shared/vectors/esp.json", R_OK) != 0) {
+        print_message("skip: ../shared/vectors/esp.json is not there\n");
+        skip();
+    }
+    must_exit(run(ESPALIER_SIM " esp-vectors ../shared/vectors/esp.json"), 0);
+    must_say("\n47 passed, 0 failed, 11 skipped\n");
+}
+
+// ---- command line
+static void write_capture(unsigned packets)
+{
+    static const uint8_t header[24] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 101};
+    uint8_t record[16 + 46] = {0, 0, 0, 0, 0, 0, 0, 0, 46, 0, 0, 0, 46, 0, 0, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17,
+                               0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/in.pcap", folder);
+    f = fopen(path, "wb");
+    assert_non_null(f);
+    fwrite(header, 1, sizeof(header), f);
+    for (unsigned i = 0; i < packets; i++)
+        fwrite(record, 1, sizeof(record), f);
+    fclose(f);
+}
+
+static void write_sad(const char *more)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/sad", folder);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x100 mode tunnel replay-window 32 "
+               "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fcafebabe 128\n"
+               "xfrm policy add src 10.0.0.0/8 dst 10.0.0.2 dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode tunnel\n"
+               "%s", more);
+    fclose(f);
+}
+
+static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void **state)
+{
+    char out[128];
+
+    (void)state;
+    write_capture(1);
+    write_sad("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode tunnel bogus\n");
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap", folder, folder, folder), 2);
+    must_say("sad:3: \"bogus\": not honoured in xfrm state");
+    write_sad("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode tunnel "
+              "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fcafebabe 128\n");
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap --sas 1", folder, folder,
+                  folder), 2);
+    must_say("2 states, but the engine has 1 slots");
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/sad --out %s/none.pcap", folder, folder, folder), 2);
+    must_say("is no pcap file");
+    snprintf(out, sizeof(out), "%s/none.pcap", folder);
+    assert_int_equal(access(out, F_OK), -1);
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap", folder, folder), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 2"), 2);
+    must_say("not in this build");
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 3"), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --engine fpga"), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --window 1:2"), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --fst f --window 2:1"), 2);
+    must_exit(run(ESPALIER_SIM " ike-vectors x"), 2);
+    must_say("this build does not offer the command \"ike-vectors\"");
+    must_exit(run(ESPALIER_SIM " bogus"), 2);
+    must_exit(run(ESPALIER_SIM), 2);
+    must_exit(run(ESPALIER_SIM " --help"), 0);
+}
+
+static void test_replay_statistics_give_cycles_for_the_card_only(void **state)
+{
+    json_t *j;
+
+    (void)state;
+    write_capture(1000);
+    write_sad("");
+    replay("--engine card --sas 16");
+    j = load("stats.json");
+    assert_string_equal(json_string_value(json_object_get(j, "engine")), "card");
+    assert_int_equal(json_integer_value(json_object_get(j, "lanes")), 1);
+    double cycles = json_real_value(json_object_get(j, "cycles_per_packet"));
+    if (cycles < 6.9 || cycles > 7.1) // 100 octets of outer packet in beats of 16
+        fail_msg("%.3f cycles for each 46-octet packet, expected 7", cycles);
+    json_t *latency = json_object_get(j, "latency");
+    assert_true(json_integer_value(json_object_get(latency, "min")) > 0);
+    assert_true(json_integer_value(json_object_get(latency, "median")) <=
+                json_integer_value(json_object_get(latency, "max")));
+    json_decref(j);
+    replay("--engine soft");
+    j = load("stats.json");
+    assert_true(json_is_null(json_object_get(j, "cycles")) && json_is_null(json_object_get(j, "latency")));
+    json_decref(j);
+}
+
+static off_t wave(const char *window)
+{
+    char path[128];
+    struct stat st;
+
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s", folder,
+                  folder, folder, folder, window), 0);
+    snprintf(path, sizeof(path), "%s/wave.fst", folder);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static void test_replay_wave_window_holds_less_than_the_whole(void **state)
+{
+    (void)state;
+    write_capture(4);
+    write_sad("");
+    off_t whole = wave(""), window = wave("--window 100:120");
+    assert_true(window > 500);
+    assert_true(window < whole);
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst /nonexistent/w.fst", folder,
+                  folder, folder), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replay_software_equals_independent_model),
+        cmocka_unit_test(test_replay_card_1_lane_equals_independent_model),
+        cmocka_unit_test(test_replay_card_4_lanes_equals_independent_model),
+        cmocka_unit_test(test_vectors_cavp_all_4200_that_fit_pass),
+        cmocka_unit_test(test_vectors_wycheproof_schema_counts_each_kind),
+        cmocka_unit_test(test_vectors_wrong_expectation_fails),
+        cmocka_unit_test(test_esp_vectors_own_pass_both_ways),
+        cmocka_unit_test(test_esp_vectors_of_others_pass),
+        cmocka_unit_test(test_replay_refusals_have_their_exit_code_and_leave_no_output),
+        cmocka_unit_test(test_replay_statistics_give_cycles_for_the_card_only),
+        cmocka_unit_test(test_replay_wave_window_holds_less_than_the_whole),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
