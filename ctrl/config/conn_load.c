@@ -453,7 +453,7 @@ static int load_child(struct load *l, const struct vici_node *section)
     if (strlen(section->name) >= NAME_MAX_LEN)
         return refuse(l, "the name of child %.40s... is longer than %d characters", section->name, NAME_MAX_LEN - 1);
     struct child_config *child = &c->children[c->child_count];
-    child_defaults(child);
+    config_child_defaults(child);
     snprintf(child->name, sizeof(child->name), "%s", section->name);
     for (const struct vici_node *n = section->child; n; n = n->next) {
         int r = set_key(l, child, child_keys, sizeof(child_keys) / sizeof(child_keys[0]), n);
@@ -491,24 +491,24 @@ static int finish_conn(struct load *l)
     return 0;
 }
 
-void conn_defaults(struct conn_config *c)
+void config_conn_defaults(struct conn_config *c)
 {
     *c = (struct conn_config){.mobike = true, .send_cert = 1, .unique = UNIQUE_NO, .keyingtries = 1, .rekey_time = 4 * 3600,
                               .over_time = UINT32_MAX};
 }
 
-void child_defaults(struct child_config *c)
+void config_child_defaults(struct child_config *c)
 {
     *c = (struct child_config){.replay_window = UINT32_MAX, .rekey_time = 3600, .life_time = UINT32_MAX, .copy_df = 1,
                                .copy_ecn = 1, .copy_dscp_out = 1};
 }
 
-int conn_load(struct conn_config *out, const struct vici_node *section, void (*warn)(void *ctx, const char *text), void *ctx,
+int config_load_conn(struct conn_config *out, const struct vici_node *section, void (*warn)(void *ctx, const char *text), void *ctx,
               struct esp_error *err)
 {
     struct esp_error unused;
     struct load l = {.conn = out, .warn = warn, .ctx = ctx, .err = err ? err : &unused};
-    conn_defaults(out);
+    config_conn_defaults(out);
     if (strlen(section->name) >= NAME_MAX_LEN)
         return refuse(&l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
     snprintf(out->name, sizeof(out->name), "%s", section->name);

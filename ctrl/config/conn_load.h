@@ -9,9 +9,9 @@
 
 // section: the connection's, whose name is the connection's. warn(ctx, text) is called for keys without effect.
 // 0, or -EINVAL: err->field is the key, err->text the whole sentence for the client.
-int conn_load(struct conn_config *out, const struct vici_node *section, void (*warn)(void *ctx, const char *text), void *ctx,
+int config_load_conn(struct conn_config *out, const struct vici_node *section, void (*warn)(void *ctx, const char *text), void *ctx,
               struct esp_error *err);
-void conn_defaults(struct conn_config *c);
-void child_defaults(struct child_config *c);
+void config_conn_defaults(struct conn_config *c);
+void config_child_defaults(struct child_config *c);
 
 #endif

@@ -97,7 +97,7 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "out of memory");
         return;
     }
-    int r = conn_load(&e->config, section, warn, NULL, &err);
+    int r = config_load_conn(&e->config, section, warn, NULL, &err);
     struct writer w = writer_of(wire, sizeof(wire));
     if (r == 0)
         conn_write(&w, &e->config);

@@ -30,7 +30,7 @@ static int load_out(struct vici_out *o)
     assert_int_equal(vici_msg_parse(&m, o->data + 5, o->len - 5, &err), 0);
     warnings[0] = 0;
     err = (struct esp_error){0};
-    int r = conn_load(&conn, m.root->child, warn, NULL, &err);
+    int r = config_load_conn(&conn, m.root->child, warn, NULL, &err);
     vici_msg_free(&m);
     vici_out_free(o);
     return r;
