@@ -22,7 +22,8 @@ $$(BUILD)/tests/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(PIPE_SHIM) $(PIPE_
 RTL_TESTS += $$(BUILD)/tests/$(1)
 endef
 
-$(eval $(call pipe_test,test_tx,tests/rtl/test_tx.c tests/rtl/pipe_model.c))
+$(eval $(call pipe_test,test_tx,tests/rtl/test_tx.c tests/rtl/tx_expect.c tests/rtl/pipe_model.c))
+$(eval $(call pipe_test,test_sa,tests/rtl/test_sa.c tests/rtl/tx_expect.c tests/rtl/pipe_model.c))
 $(eval $(call pipe_test,test_pipe,tests/rtl/test_pipe.c tests/rtl/pipe_model.c))
 
 .PHONY: lint-rtl-esp
