@@ -75,7 +75,7 @@ bool card_device_busy(const struct card_device *d)
 static void run_model(struct card_device *d, uint64_t cycles)
 {
     uint64_t before = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-    card_model_step(d->model, cycles);
+    d->run_cycles += card_model_step(d->model, cycles);
     d->cpu_ns += now_ns(CLOCK_PROCESS_CPUTIME_ID) - before;
     if (!card_model_busy(d->model))
         d->idle_since = now_ns(CLOCK_MONOTONIC);
@@ -308,15 +308,27 @@ static void reset_function(struct card_device *d)
     if (card_model_busy(d->model))
         note("the model is still busy after its reset");
     d->idle_since = now_ns(CLOCK_MONOTONIC);
-    config_changed(d);
 }
 
 int card_device_reset(struct card_device *d)
 {
     if (d->fault == CARD_FAULT_DEAD)
         return -EIO;
+    bool memory = pci_config_memory_enabled(&d->pci);
     reset_function(d);
+    if (memory && vfu_server_connected(&d->server))
+        pci_config_enable_memory(&d->pci);
+    config_changed(d);
     return 0;
+}
+
+int card_device_attach(struct card_device *d, int fd)
+{
+    int rc = vfu_server_attach(&d->server, fd);
+    if (rc == 0)
+        pci_config_enable_memory(&d->pci);
+    config_changed(d);
+    return rc;
 }
 
 void card_device_detach(struct card_device *d)
@@ -371,8 +383,7 @@ void card_device_set_fault(struct card_device *d, enum card_fault fault)
         memset(d->hang.known, 0, sizeof d->hang.known);
     if (old == CARD_FAULT_DEAD)
         reset_function(d);
-    else
-        config_changed(d);
+    config_changed(d);
 }
 
 // ------------------------------------------------------------------------------------------- the server's device

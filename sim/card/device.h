@@ -52,7 +52,8 @@ struct card_device {
     enum card_fault fault;
     struct card_hang hang;
     struct card_wave wave;
-    uint64_t clock_khz, idle_since, cpu_ns;
+    uint64_t clock_khz, idle_since;
+    uint64_t run_cycles, cpu_ns; // of the clock in slices: what simulation costs
     uint64_t dma_errors, irqs_dropped, resets, refused_accesses;
     bool told_disabled; // one line per client, not per access
     // Called after the configuration space changed; may be NULL.
@@ -73,7 +74,11 @@ void card_device_free(struct card_device *d);
 bool card_device_busy(const struct card_device *d);
 // Runs at most `cycles` cycles.
 void card_device_run(struct card_device *d, uint64_t cycles);
-// Function-level reset: configuration, model, pending interrupts. Maps and eventfds stay, as with VFIO.
+// Takes a client's socket. Memory space is enabled for it, as VFIO does when a device is opened; bus mastering is
+// the client's to enable. 0 or a negative errno (fd is still the caller's then).
+int card_device_attach(struct card_device *d, int fd);
+// Function-level reset: configuration, model, pending interrupts. Maps, eventfds and memory enable stay, as with
+// VFIO; bus mastering is off until the client enables it again.
 int card_device_reset(struct card_device *d);
 // The client is gone: drop what it brought, reset.
 void card_device_detach(struct card_device *d);

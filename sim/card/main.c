@@ -95,6 +95,7 @@ static int run(struct card_process *p, const struct card_options *o)
     }
     if (!o->fst && asprintf(&wave_file, "%s/espalier-card.fst", o->dir) < 0)
         wave_file = NULL;
+    card_process_block_signals();
     p->wave_file = o->fst ? o->fst : wave_file;
     p->epollfd = p->signalfd = p->clientfd = p->testerfd = -1;
     int status = make_device(p, o);

@@ -131,6 +131,11 @@ static bool in_d0(const struct pci_config *c)
     return (c->space[PMCSR] & PM_STATE) == 0;
 }
 
+void pci_config_enable_memory(struct pci_config *c)
+{
+    put16(c->space + CARD_PCI_REG_COMMAND, get16(c->space + CARD_PCI_REG_COMMAND) | COMMAND_MEMORY);
+}
+
 bool pci_config_memory_enabled(const struct pci_config *c)
 {
     return in_d0(c) && (get16(c->space + CARD_PCI_REG_COMMAND) & COMMAND_MEMORY);

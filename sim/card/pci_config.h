@@ -47,6 +47,7 @@ static inline void pci_config_reset(struct pci_config *c) { pci_config_init(c, c
 // offset + len lies inside the space. Returns the actions that the caller takes.
 unsigned pci_config_write(struct pci_config *c, uint32_t offset, const uint8_t *data, uint32_t len);
 
+void pci_config_enable_memory(struct pci_config *c);
 bool pci_config_memory_enabled(const struct pci_config *c); // command bit 1 and D0
 bool pci_config_bus_master(const struct pci_config *c);     // command bit 2 and D0
 

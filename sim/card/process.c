@@ -40,14 +40,25 @@ static void on_config_changed(void *ctx)
     card_tree_update_config(&p->tree, config);
 }
 
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+}
+
+void card_process_block_signals(void)
+{
+    sigset_t set;
+    stop_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 int card_process_open(struct card_process *p)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    stop_signals(&set);
     p->clientfd = p->testerfd = -1;
     p->epollfd = epoll_create1(EPOLL_CLOEXEC);
     p->signalfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -96,7 +107,7 @@ static void accept_client(struct card_process *p)
         close(fd);
         return;
     }
-    if (vfu_server_attach(&p->device.server, fd)) {
+    if (card_device_attach(&p->device, fd)) {
         close(fd);
         return;
     }

@@ -22,7 +22,10 @@ struct card_process {
     uint64_t deadline; // of the drain
 };
 
-// 0 or a negative errno. Blocks SIGTERM and SIGINT for the process: they are read from a descriptor.
+// SIGTERM and SIGINT are read from a descriptor. To be called before anything makes a thread, because a thread
+// that has them unblocked would die of them (the model's run-time may keep some).
+void card_process_block_signals(void);
+// 0 or a negative errno.
 int card_process_open(struct card_process *p);
 // Until SIGTERM or SIGINT and the drain after it. 0 or a negative errno.
 int card_process_run(struct card_process *p);

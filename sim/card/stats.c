@@ -51,7 +51,7 @@ static json_t *build(struct card_device *d)
         "lanes", (int)card_model_lanes(d->model), "clock_khz", (json_int_t)d->clock_khz, "fault",
         card_fault_name(d->fault), "client", vfu_server_connected(&d->server), "cycles", (json_int_t)m.cycles,
         "busy_cycles", (json_int_t)m.busy_cycles, "cpu_seconds", cpu, "cycles_per_cpu_second",
-        cpu > 0 ? (double)m.busy_cycles / cpu : 0.0, "dma", "read_bytes", (json_int_t)m.read_bytes, "read_bursts",
+        cpu > 0 ? (double)d->run_cycles / cpu : 0.0, "dma", "read_bytes", (json_int_t)m.read_bytes, "read_bursts",
         (json_int_t)m.read_bursts, "write_bytes", (json_int_t)m.write_bytes, "write_bursts",
         (json_int_t)m.write_bursts, "errors", (json_int_t)d->dma_errors, "interrupts", "raised",
         (json_int_t)m.irqs, "dropped", (json_int_t)d->irqs_dropped, "resets", (json_int_t)d->resets,

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+// espalier-card as a process under the driver's own card engine: the bytes that come back are those of the software
+// engine, whatever the length, many packets at once; and the engine's answer to each of the card's faults.
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "espalier/engine.h"
+
+enum { BUFFERS = 1024, BUFFER = 2048, SPI = 0x1001, WAIT_MS = 60000 };
+
+static char program[512], dir[64];
+static pid_t card_pid;
+
+struct side {
+    struct esp_engine *e;
+    struct esp_pool *pool;
+    struct esp_sa *out, *in;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+static void nap(void)
+{
+    struct timespec t = {.tv_nsec = 200000};
+    nanosleep(&t, NULL);
+}
+
+// ------------------------------------------------------------------------------------------------------- process
+
+static void start_card(const char *lanes)
+{
+    strcpy(dir, "/tmp/card-engine-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    card_pid = fork();
+    assert_true(card_pid >= 0);
+    if (card_pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(out[1], 1);
+        close(out[0]);
+        close(out[1]);
+        execl(program, program, "--dir", dir, "--lanes", lanes, (char *)NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    char line[128] = "";
+    ssize_t n = read(out[0], line, sizeof line - 1);
+    close(out[0]);
+    if (n <= 0 || strncmp(line, "ready ", 6) != 0)
+        fail_msg("%s did not come up: got '%s', expected 'ready ...'", program, line);
+}
+
+static int stop_card(void)
+{
+    int status = -1;
+    kill(card_pid, SIGTERM);
+    waitpid(card_pid, &status, 0);
+    return rmdir(dir) == 0 ? status : -1; // nothing may be left in DIR
+}
+
+static void ctl(const char *command)
+{
+    char line[700];
+    snprintf(line, sizeof line, "%s ctl --dir %s %s > /dev/null", program, dir, command);
+    assert_int_equal(system(line), 0);
+}
+
+// ------------------------------------------------------------------------------------------------------- engines
+
+static void open_side(struct side *s, bool card)
+{
+    const struct esp_card_options o = {.pci_sysfs = dir};
+    struct esp_error err = {0};
+    memset(s, 0, sizeof *s);
+    int rc = card ? esp_card_open(&s->e, &o, &err) : esp_soft_open(&s->e, &err);
+    if (rc)
+        fail_msg("engine: %s", err.text);
+    assert_int_equal(esp_pool_create(&s->pool, BUFFERS, BUFFER, &err), 0);
+    assert_int_equal(s->e->ops->attach_pool(s->e, s->pool, &err), 0);
+}
+
+static void close_side(struct side *s)
+{
+    s->e->ops->destroy(s->e);
+    esp_pool_destroy(s->pool);
+}
+
+static bool next_event(struct side *s, struct esp_event *ev)
+{
+    for (uint64_t end = now_ms() + WAIT_MS; now_ms() < end; nap()) {
+        s->e->ops->tick(s->e, now_ms());
+        if (s->e->ops->events(s->e, ev, 1))
+            return true;
+    }
+    return false;
+}
+
+static void expect(struct side *s, enum esp_event_type type, struct esp_event *ev)
+{
+    if (!next_event(s, ev))
+        fail_msg("no event within %d ms, expected type %d", WAIT_MS, (int)type);
+    if (ev->type != type)
+        fail_msg("event %d, expected %d: %s %s", (int)ev->type, (int)type, esp_status_name(ev->status), ev->error.text);
+}
+
+static struct esp_sa_params params(enum esp_dir way)
+{
+    struct esp_sa_params p = {.dir = way, .mode = ESP_TUNNEL, .alg = ESP_ALG_AES128_GCM16, .spi = SPI, .esn = true,
+                              .ttl = 64, .window = 128, .seq_limit = 1u << 20};
+    p.seq = way == ESP_OUT; // the first to send, or none received
+    p.window = way == ESP_IN ? 128 : 0;
+    for (uint8_t i = 0; i < 16; i++)
+        p.key[i] = (uint8_t)(0x10 + i);
+    memcpy(p.salt, "\1\2\3\4", 4);
+    memcpy(p.src, "\xc0\0\2\1", 4);
+    memcpy(p.dst, "\xc0\0\2\2", 4);
+    return p;
+}
+
+static struct esp_sa *add(struct side *s, enum esp_dir way)
+{
+    struct esp_sa_params p = params(way);
+    struct esp_event ev;
+    struct esp_error err = {0};
+    struct esp_sa *sa;
+    if (s->e->ops->sa_add(s->e, &p, NULL, &sa, &err))
+        fail_msg("sa_add: %s", err.text);
+    expect(s, ESP_EVENT_SA_ADDED, &ev);
+    return sa;
+}
+
+static void put_sum(uint8_t *ip)
+{
+    uint32_t sum = 0;
+    ip[10] = ip[11] = 0;
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum += sum >> 16;
+    ip[10] = (uint8_t)(~sum >> 8);
+    ip[11] = (uint8_t)~sum;
+}
+
+static void make_inner(uint8_t *p, uint32_t len, uint32_t seed)
+{
+    memset(p, 0, 20);
+    p[0] = 0x45;
+    p[1] = (uint8_t)(seed << 2);
+    p[2] = (uint8_t)(len >> 8);
+    p[3] = (uint8_t)len;
+    p[6] = seed & 1 ? 0x40 : 0;
+    p[8] = 63;
+    p[9] = 17;
+    memcpy(p + 12, "\x0a\1\0\1\x0a\2\0\1", 8);
+    put_sum(p);
+    for (uint32_t i = 20; i < len; i++)
+        p[i] = (uint8_t)(i * 7 + seed);
+}
+
+// A job with its buffers; the packet is an inner one, or a copy of `from`.
+static struct esp_job *make_job(struct side *s, enum esp_op op, uint32_t len, uint32_t seed, const uint8_t *from)
+{
+    struct esp_job *j = calloc(1, sizeof *j);
+    *j = (struct esp_job){.op = op, .sa = op == ESP_ENCAP ? s->out : NULL, .in = esp_pool_get(s->pool),
+                          .out = esp_pool_get(s->pool), .in_len = len, .out_cap = BUFFER};
+    assert_non_null(j->in);
+    assert_non_null(j->out);
+    if (from)
+        memcpy(j->in, from, len);
+    else
+        make_inner(j->in, len, seed);
+    return j;
+}
+
+static void free_job(struct side *s, struct esp_job *j)
+{
+    esp_pool_put(s->pool, j->in);
+    esp_pool_put(s->pool, j->out);
+    free(j);
+}
+
+static void run_jobs(struct side *s, struct esp_job **jobs, unsigned n)
+{
+    struct esp_job **back = calloc(n, sizeof(struct esp_job *));
+    unsigned sent = 0, done = 0;
+    for (uint64_t end = now_ms() + WAIT_MS; done < n && now_ms() < end;) {
+        if (sent < n)
+            sent += s->e->ops->submit(s->e, jobs + sent, n - sent);
+        unsigned m = s->e->ops->poll(s->e, back + done, n - done);
+        done += m;
+        s->e->ops->tick(s->e, now_ms());
+        if (!m)
+            nap();
+    }
+    if (done != n)
+        fail_msg("%u of %u jobs came back within %d ms", done, n, WAIT_MS);
+    for (unsigned i = 0; i < n; i++)
+        assert_ptr_equal(back[i], jobs[i]);
+    free(back);
+}
+
+static void same_result(const struct esp_job *card, const struct esp_job *soft)
+{
+    if (card->status != soft->status || card->out_len != soft->out_len || card->seq != soft->seq)
+        fail_msg("length %u: card %s, %u bytes, sequence %llu; software %s, %u bytes, sequence %llu", card->in_len,
+                 esp_status_name(card->status), card->out_len, (unsigned long long)card->seq,
+                 esp_status_name(soft->status), soft->out_len, (unsigned long long)soft->seq);
+    assert_memory_equal(card->out, soft->out, card->out_len);
+}
+
+// ---------------------------------------------------------------------------------------------------------- tests
+
+static void encap_both(struct side *card, struct side *soft, const uint32_t *lengths, unsigned n,
+                       struct esp_job **on_card, struct esp_job **on_soft)
+{
+    for (unsigned i = 0; i < n; i++) {
+        on_card[i] = make_job(card, ESP_ENCAP, lengths[i], i, NULL);
+        on_soft[i] = make_job(soft, ESP_ENCAP, lengths[i], i, NULL);
+    }
+    run_jobs(card, on_card, n);
+    run_jobs(soft, on_soft, n);
+    for (unsigned i = 0; i < n; i++)
+        same_result(on_card[i], on_soft[i]);
+}
+
+static void decap_both(struct side *card, struct side *soft, struct esp_job **outer, unsigned n)
+{
+    struct esp_job *on_card[BUFFERS / 4], *on_soft[BUFFERS / 4];
+    for (unsigned i = 0; i < n; i++) {
+        on_card[i] = make_job(card, ESP_DECAP, outer[i]->out_len, 0, outer[i]->out);
+        on_soft[i] = make_job(soft, ESP_DECAP, outer[i]->out_len, 0, outer[i]->out);
+        if (i % 16 == 5)
+            on_card[i]->in[on_card[i]->in_len - 1] ^= 1, on_soft[i]->in[on_card[i]->in_len - 1] ^= 1;
+    }
+    run_jobs(card, on_card, n);
+    run_jobs(soft, on_soft, n);
+    for (unsigned i = 0; i < n; i++) {
+        same_result(on_card[i], on_soft[i]);
+        assert_int_equal(on_card[i]->status, i % 16 == 5 ? ESP_STATUS_ICV_FAIL : ESP_STATUS_OK);
+        free_job(card, on_card[i]);
+        free_job(soft, on_soft[i]);
+    }
+}
+
+static void same_bytes(const char *lanes, unsigned n)
+{
+    struct side card, soft;
+    struct esp_event ev;
+    struct esp_job *on_card[BUFFERS / 4], *on_soft[BUFFERS / 4];
+    uint32_t lengths[BUFFERS / 4];
+    for (unsigned i = 0; i < n; i++)
+        lengths[i] = 20 + i * 37 % 1400;
+    start_card(lanes);
+    open_side(&card, true);
+    open_side(&soft, false);
+    card.out = add(&card, ESP_OUT);
+    soft.out = add(&soft, ESP_OUT);
+    encap_both(&card, &soft, lengths, n, on_card, on_soft);
+    card.in = add(&card, ESP_IN);
+    soft.in = add(&soft, ESP_IN);
+    decap_both(&card, &soft, on_soft, n);
+    for (unsigned i = 0; i < n; i++) {
+        free_job(&card, on_card[i]);
+        free_job(&soft, on_soft[i]);
+    }
+    assert_int_equal(card.e->ops->sa_delete(card.e, card.out), 0);
+    expect(&card, ESP_EVENT_SA_DELETED, &ev);
+    assert_int_equal(ev.stats.packets, n);
+    assert_int_equal(ev.stats.last_seq, n);
+    close_side(&card);
+    close_side(&soft);
+    assert_int_equal(stop_card(), 0);
+}
+
+static void test_card_and_software_give_the_same_bytes(void **state)
+{
+    (void)state;
+    same_bytes("1", 200);
+}
+
+static void test_four_lanes_give_the_same_bytes(void **state)
+{
+    (void)state;
+    same_bytes("4", 100);
+}
+
+static void fails_with(const char *fault, const char *text)
+{
+    struct side card;
+    struct esp_event ev;
+    start_card("1");
+    open_side(&card, true);
+    card.out = add(&card, ESP_OUT);
+    ctl(fault);
+    struct esp_job *j = make_job(&card, ESP_ENCAP, 100, 0, NULL), *back = NULL;
+    assert_int_equal(card.e->ops->submit(card.e, &j, 1), 1);
+    expect(&card, ESP_EVENT_FAILED, &ev);
+    assert_non_null(strstr(ev.error.text, text));
+    assert_int_equal(card.e->ops->poll(card.e, &back, 1), 1);
+    assert_ptr_equal(back, j);
+    assert_int_equal(j->status, ESP_STATUS_ABORTED);
+    ctl("fault clear");
+    nap();
+    assert_int_equal(j->out[0], 0); // what was asked of it before its end never arrives
+    free_job(&card, j);
+    close_side(&card);
+    open_side(&card, true); // the card is there again for the next driver
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+}
+
+static void test_hung_card_fails_the_engine(void **state)
+{
+    (void)state;
+    fails_with("fault hang", "hang");
+}
+
+static void test_dead_card_fails_the_engine(void **state)
+{
+    (void)state;
+    fails_with("fault dead", "all ones");
+}
+
+static void test_killed_card_fails_the_engine_and_its_dir_is_taken_over(void **state)
+{
+    (void)state;
+    struct side card;
+    struct esp_event ev;
+    char line[700];
+    start_card("1");
+    open_side(&card, true);
+    card.out = add(&card, ESP_OUT);
+    kill(card_pid, SIGKILL);
+    waitpid(card_pid, NULL, 0);
+    expect(&card, ESP_EVENT_FAILED, &ev);
+    close_side(&card);
+    snprintf(line, sizeof line, "%s ctl --dir %s counters 2>/dev/null", program, dir);
+    assert_int_equal(WEXITSTATUS(system(line)), 3);
+    snprintf(line, sizeof line, "timeout 1 %s --dir %s > /dev/null", program, dir);
+    (void)!system(line);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_idle_card_costs_no_processor(void **state)
+{
+    (void)state;
+    struct side card;
+    start_card("1");
+    open_side(&card, true);
+    card.out = add(&card, ESP_OUT);
+    char path[64], text[512] = "";
+    unsigned long ticks[2][2] = {{0}};
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)card_pid);
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+        fclose(f);
+        assert_int_equal(sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                &ticks[i][0], &ticks[i][1]),
+                         2);
+        if (i == 0)
+            sleep(2);
+    }
+    // 2 % of two seconds in clock ticks
+    unsigned long used = ticks[1][0] + ticks[1][1] - ticks[0][0] - ticks[0][1];
+    assert_true(used <= 2 * (unsigned long)sysconf(_SC_CLK_TCK) / 50);
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+}
+
+static int after_failure(void **state)
+{
+    (void)state;
+    if (card_pid > 0)
+        kill(card_pid, SIGKILL);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = strrchr(argv[0], '/'), *named = getenv("ESPALIER_CARD");
+    (void)argc;
+    if (named)
+        snprintf(program, sizeof program, "%s", named);
+    else
+        snprintf(program, sizeof program, "%.*s/../bin/espalier-card", slash ? (int)(slash - argv[0]) : 1,
+                 slash ? argv[0] : ".");
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_teardown(name, after_failure)
+        T(test_card_and_software_give_the_same_bytes),
+        T(test_four_lanes_give_the_same_bytes),
+        T(test_hung_card_fails_the_engine),
+        T(test_dead_card_fails_the_engine),
+        T(test_killed_card_fails_the_engine_and_its_dir_is_taken_over),
+        T(test_idle_card_costs_no_processor),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
