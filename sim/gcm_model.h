@@ -20,7 +20,8 @@ struct gcm_model;
 struct gcm_model *gcm_model_new(void);
 void gcm_model_free(struct gcm_model *m); // zeroizes the key memories first
 
-// Loads a 16- or 32-octet key into `slot` of both directions. 0, -EINVAL or -ETIMEDOUT (the core never answered).
+// Loads a 16- or 32-octet key into `slot` of both directions. 0, -EINVAL or -ETIMEDOUT (the core never
+// answered).
 int gcm_model_set_key(struct gcm_model *m, unsigned slot, const uint8_t *key, size_t key_len);
 
 struct gcm_message {

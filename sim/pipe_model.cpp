@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drives the Verilated esp_pipe at its AXI-Stream ports: valid is held whenever a packet waits, ready always. Outputs are
-// sampled just before the rising edge. Compiled once for each number of lanes (PIPE_LANES, PIPE_CLASS, PIPE_OPS).
-// Byte n of a beat is bits 8n+7:8n, which on a little-endian host is a plain copy.
+// Drives the Verilated esp_pipe at its AXI-Stream ports: valid is held whenever a packet waits, ready always.
+// Outputs are sampled just before the rising edge. Compiled once for each number of lanes (PIPE_LANES,
+// PIPE_CLASS, PIPE_OPS). Byte n of a beat is bits 8n+7:8n, which on a little-endian host is a plain copy.
 #define _Static_assert static_assert // the generated header is C
 #include "sim/pipe_model.h"
 
@@ -291,7 +291,7 @@ void destroy(pipe_model *opaque)
 }
 
 int sa_command(pipe_model *opaque, const espc_sa_command *c, const espc_sa_blob *blob, espc_sa_result *result,
-                      uint16_t *status)
+               uint16_t *status)
 {
     model *m = self(opaque);
     const size_t words = blob ? 72 : 8;

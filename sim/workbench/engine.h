@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a replay needs of an engine: SAs that serve both ways, jobs that finish in order of submission for each
-// direction, and figures. Behind it the card's Verilated pipeline or the software engine of libespalier.
+// What a replay needs of an engine: SAs that serve both ways, jobs that finish in order of submission for
+// each direction, and figures. Behind it the card's Verilated pipeline or the software engine of libespalier.
 #ifndef SIM_WORKBENCH_ENGINE_H
 #define SIM_WORKBENCH_ENGINE_H
 
@@ -43,7 +43,8 @@ struct wb_engine_ops {
     // Takes e->jobs[n], n not in flight; at most e->depth are in flight.
     int (*submit)(struct wb_engine *e, struct wb_job *job, struct esp_error *err);
     int (*wait)(struct wb_engine *e, struct wb_job *job, struct esp_error *err); // until job->done
-    int (*stats)(struct wb_engine *e, unsigned index, enum esp_dir dir, struct esp_sa_stats *s, struct esp_error *err);
+    int (*stats)(struct wb_engine *e, unsigned index, enum esp_dir dir, struct esp_sa_stats *s,
+                 struct esp_error *err);
     void (*timing)(struct wb_engine *e, struct wb_timing *t);
     void (*close)(struct wb_engine *e);
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The workbench's engine on the card's own pipeline: every state goes into the slot of its index, both directions, with
-// the SA command and blob that a driver would send.
+// The workbench's engine on the card's own pipeline: every state goes into the slot of its index, both
+// directions, with the SA command and blob that a driver would send.
 #include "sim/workbench/engine.h"
 
 #include <endian.h>
@@ -76,19 +76,22 @@ static void fill_blob(struct espc_sa_blob *b, const struct sad_state *st, bool i
 
 static const char *blob_field(uint32_t offset)
 {
-#define X(field, at, size)         \
-    if (offset - (at) < (uint32_t)(size)) \
+#define X(field, at, size)                                                                                   \
+    if (offset - (at) < (uint32_t)(size))                                                                    \
         return #field;
     ESPC_SA_BLOB_FIELDS(X)
 #undef X
     return "?";
 }
 
-static int command(struct card *c, enum espc_sa_op op, unsigned index, bool inbound, const struct espc_sa_blob *blob,
-                   struct espc_sa_result *result, struct esp_error *err)
+static int command(struct card *c, enum espc_sa_op op, unsigned index, bool inbound,
+                   const struct espc_sa_blob *blob, struct espc_sa_result *result, struct esp_error *err)
 {
-    struct espc_sa_command cmd = {.op = (uint8_t)op, .dir = inbound, .generation = htole16(c->generation[index]),
-                                  .sa_index = htole32(index), .cookie = htole64(index)};
+    struct espc_sa_command cmd = {.op = (uint8_t)op,
+                                  .dir = inbound,
+                                  .generation = htole16(c->generation[index]),
+                                  .sa_index = htole32(index),
+                                  .cookie = htole64(index)};
     uint16_t status = 0;
     int ret = c->ops->sa_command(c->model, &cmd, blob, result, &status);
 
@@ -99,7 +102,8 @@ static int command(struct card *c, enum espc_sa_op op, unsigned index, bool inbo
     if (status == ESPC_STATUS_BAD_FIELD)
         return esp_fail(err, -EINVAL, "card", "the card refuses field %s of the SA",
                         blob_field(le32toh(result->refused_offset)));
-    return esp_fail(err, -EINVAL, "card", "the card refuses the SA: %s", wb_status_name((enum esp_status)status));
+    return esp_fail(err, -EINVAL, "card", "the card refuses the SA: %s",
+                    wb_status_name((enum esp_status)status));
 }
 
 static int card_add(struct wb_engine *e, unsigned index, const struct sad_state *st, struct esp_error *err)
@@ -132,7 +136,8 @@ static int card_remove(struct wb_engine *e, unsigned index, struct esp_error *er
 static int card_submit(struct wb_engine *e, struct wb_job *job, struct esp_error *err)
 {
     struct card *c = card(e);
-    struct pipe_packet p = {.tag = (uint16_t)(job - e->jobs), .data = job->in, .len = job->in_len, .out = job->out};
+    struct pipe_packet p = {
+        .tag = (uint16_t)(job - e->jobs), .data = job->in, .len = job->in_len, .out = job->out};
 
     (void)err;
     if (job->encap) {
@@ -176,8 +181,10 @@ static int card_stats(struct wb_engine *e, unsigned index, enum esp_dir dir, str
     int ret = command(card(e), ESPC_SA_OP_QUERY, index, dir == ESP_IN, NULL, &result, err);
 
     if (ret == 0)
-        *s = (struct esp_sa_stats){.last_seq = le64toh(result.last_seq), .packets = le64toh(result.packets),
-                                   .bytes = le64toh(result.bytes), .drops = le64toh(result.drops)};
+        *s = (struct esp_sa_stats){.last_seq = le64toh(result.last_seq),
+                                   .packets = le64toh(result.packets),
+                                   .bytes = le64toh(result.bytes),
+                                   .drops = le64toh(result.drops)};
     return ret;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The workbench's engine in software: libespalier's software engine behind its public header, one burst at a time.
+// The workbench's engine in software: libespalier's software engine behind its public header, one burst at a
+// time.
 #include "sim/workbench/engine.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ struct soft {
 const char *wb_status_name(enum esp_status s)
 {
     switch (s) {
-#define X(name, value, text) \
+#define X(name, value, text)                                                                                 \
     case ESP_STATUS_##name: return #name;
         ESP_STATUS_LIST(X)
 #undef X
@@ -106,7 +107,8 @@ static int soft_remove(struct wb_engine *e, unsigned index, struct esp_error *er
 
     for (int dir = ESP_OUT; dir <= ESP_IN && ret == 0; dir++) {
         ret = s->engine->ops->sa_delete(s->engine, s->sa[index][dir]);
-        ret = ret ? esp_fail(err, ret, "soft", "the SA cannot be deleted") : await(s, ESP_EVENT_SA_DELETED, &ev, err);
+        ret = ret ? esp_fail(err, ret, "soft", "the SA cannot be deleted")
+                  : await(s, ESP_EVENT_SA_DELETED, &ev, err);
         s->sa[index][dir] = NULL;
     }
     return ret;
@@ -117,12 +119,18 @@ static int soft_submit(struct wb_engine *e, struct wb_job *job, struct esp_error
     struct soft *s = soft(e);
     struct esp_job *j = &s->jobs[job - e->jobs];
 
-    *j = (struct esp_job){.op = job->encap ? ESP_ENCAP : ESP_DECAP, .in = job->in, .out = job->out,
-                          .in_len = job->in_len, .out_cap = WB_MAX_PACKET, .cookie = job};
+    *j = (struct esp_job){.op = job->encap ? ESP_ENCAP : ESP_DECAP,
+                          .in = job->in,
+                          .out = job->out,
+                          .in_len = job->in_len,
+                          .out_cap = WB_MAX_PACKET,
+                          .cookie = job};
     if (job->encap)
         j->sa = s->sa[job->state][ESP_OUT];
     job->done = false;
-    return s->engine->ops->submit(s->engine, &j, 1) == 1 ? 0 : esp_fail(err, -EIO, "soft", "the engine took no job");
+    return s->engine->ops->submit(s->engine, &j, 1) == 1
+               ? 0
+               : esp_fail(err, -EIO, "soft", "the engine took no job");
 }
 
 static unsigned index_of(const struct soft *s, const struct esp_sa *sa)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `espalier-sim esp-vectors`: whole ESP packets (a JSON list with SA parameters, inner packet, ESP octets and, where
-// known, the outer packet). Each AES-GCM-16 vector goes through the AES-GCM core and OpenSSL under its own IV (RFC 4106);
-// IPv4-in-IPv4 tunnel packets with an outer header also through the card's pipeline and the software engine, outbound too
-// where the IV is the sequence number.
+// `espalier-sim esp-vectors`: whole ESP packets (a JSON list with SA parameters, inner packet, ESP octets
+// and, where known, the outer packet). Each AES-GCM-16 vector goes through the AES-GCM core and OpenSSL under
+// its own IV (RFC 4106); IPv4-in-IPv4 tunnel packets with an outer header also through the card's pipeline
+// and the software engine, outbound too where the IV is the sequence number.
 #include "sim/workbench/vectors.h"
 
 #include <errno.h>
@@ -43,14 +43,16 @@ static void clear(struct esp_vector *v)
 }
 
 // ---- reading
-static int read_bytes(const json_t *o, const char *name, struct wb_bytes *out, struct esp_vector *v, struct esp_error *err)
+static int read_bytes(const json_t *o, const char *name, struct wb_bytes *out, struct esp_vector *v,
+                      struct esp_error *err)
 {
     const json_t *member = json_object_get(o, name);
     const char *hex = !member || json_is_null(member) ? "" : json_string_value(member);
 
     out->data = hex ? wb_hex_dup(hex, &out->len) : NULL;
-    return out->data ? 0
-                     : esp_fail(err, -EINVAL, v->file, "vector %lu: \"%s\" is not hexadecimal octets", v->id, name);
+    return out->data
+               ? 0
+               : esp_fail(err, -EINVAL, v->file, "vector %lu: \"%s\" is not hexadecimal octets", v->id, name);
 }
 
 static int read_vector(struct esp_vector *v, const json_t *o, struct esp_error *err)
@@ -106,7 +108,8 @@ static uint8_t *build_plain(const struct esp_vector *v, size_t *len)
 static int check_core(struct esp_run *r, const struct esp_vector *v)
 {
     uint8_t nonce[12], aad[12];
-    struct gcm_vector g = {.file = v->file, .id = v->id, .key = v->key, .iv = {nonce, 12}, .invalid = !v->valid};
+    struct gcm_vector g = {
+        .file = v->file, .id = v->id, .key = v->key, .iv = {nonce, 12}, .invalid = !v->valid};
     size_t ct_len = v->esp.len - ESP_HEADER_IV - ICV;
     int ret;
 
@@ -266,7 +269,8 @@ static int run_file(struct esp_run *r, const char *path, struct esp_error *err)
         ret = esp_fail(err, -EINVAL, path, "line %d: %s", where.line, where.text);
     else if (!json_is_array(root))
         ret = esp_fail(err, -EINVAL, path, "expected a JSON list of ESP vectors");
-    json_array_foreach(root, i, o) {
+    json_array_foreach(root, i, o)
+    {
         struct esp_vector v = {.file = path, .id = i};
         if (ret == 0)
             ret = read_vector(&v, o, err);
@@ -298,7 +302,9 @@ int wb_esp_vectors(int n_files, char **files)
     gcm_check_free(r.core);
     if (ret != 0)
         return wb_report(&err);
-    printf("%llu through core and OpenSSL; %llu decapsulations and %llu encapsulations by card and software\n",
-           (unsigned long long)r.through_core, (unsigned long long)r.decapsulated, (unsigned long long)r.encapsulated);
+    printf(
+        "%llu through core and OpenSSL; %llu decapsulations and %llu encapsulations by card and software\n",
+        (unsigned long long)r.through_core, (unsigned long long)r.decapsulated,
+        (unsigned long long)r.encapsulated);
     return wb_tally_print(&r.tally);
 }

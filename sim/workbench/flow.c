@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens to a packet (RFC 4301 sections 5.1 and 5.2 as far as a replay goes): decapsulation where destination, SPI
-// and protocol match a state, else the first `dir out` policy by priority, else it passes. ESP in UDP: RFC 3948 section 2.
+// What happens to a packet (RFC 4301 sections 5.1 and 5.2 as far as a replay goes): decapsulation where
+// destination, SPI and protocol match a state, else the first `dir out` policy by priority, else it passes.
+// ESP in UDP: RFC 3948 section 2.
 #include "sim/workbench/flow.h"
 
 #include <string.h>
@@ -126,11 +127,13 @@ bool flow_matches(const struct sad_selector *sel, const struct flow *f, bool if_
 static bool template_names(const struct sad_policy *po, const struct sad_state *st)
 {
     return (po->tmpl_src == 0 || po->tmpl_src == st->src) && (po->tmpl_dst == 0 || po->tmpl_dst == st->dst) &&
-           (po->tmpl_spi == 0 || po->tmpl_spi == st->spi) && (po->tmpl_reqid == 0 || po->tmpl_reqid == st->reqid);
+           (po->tmpl_spi == 0 || po->tmpl_spi == st->spi) &&
+           (po->tmpl_reqid == 0 || po->tmpl_reqid == st->reqid);
 }
 
 // The newest state that the template names, as in Linux.
-static struct flow_verdict by_template(const struct flow_table *t, const struct sad_policy *po, const struct flow *f)
+static struct flow_verdict by_template(const struct flow_table *t, const struct sad_policy *po,
+                                       const struct flow *f)
 {
     for (size_t i = t->sad->n_states; i-- > 0;) {
         const struct sad_state *st = &t->sad->states[i];
@@ -146,7 +149,8 @@ static struct flow_verdict classify_out(const struct flow_table *t, const struct
 
     for (size_t i = 0; i < t->sad->n_policies; i++) {
         const struct sad_policy *po = &t->sad->policies[i];
-        bool closed = po->block || po->has_tmpl; // where ports are unknown: rather protected or blocked than clear
+        bool closed =
+            po->block || po->has_tmpl; // where ports are unknown: rather protected or blocked than clear
         if (po->dir != SAD_OUT || !flow_matches(&po->sel, f, closed))
             continue;
         if (po->block)
@@ -182,7 +186,8 @@ bool flow_allows_inner(const struct flow_table *t, unsigned state, const uint8_t
         return true;
     for (size_t i = 0; i < t->sad->n_policies; i++) {
         const struct sad_policy *po = &t->sad->policies[i];
-        if (po->dir != SAD_OUT && flow_matches(&po->sel, &p.flow, po->block)) // one without a template is for cleartext only
+        if (po->dir != SAD_OUT &&
+            flow_matches(&po->sel, &p.flow, po->block)) // one without a template is for cleartext only
             return !po->block && po->has_tmpl && template_names(po, st);
     }
     return false;

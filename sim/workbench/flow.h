@@ -13,7 +13,7 @@
 struct flow {
     uint32_t src, dst;
     uint8_t proto;
-    bool has_ports; // false: none, a later fragment, or cut short
+    bool has_ports;        // false: none, a later fragment, or cut short
     uint16_t sport, dport; // ICMP: type and code
 };
 

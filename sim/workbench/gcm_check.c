@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One AES-GCM vector through the RTL's core and through OpenSSL, both ways (NIST SP 800-38D), compared with what the
-// vector promises. A shorter tag is the first octets of the full one (SP 800-38D section 7.1).
+// One AES-GCM vector through the RTL's core and through OpenSSL, both ways (NIST SP 800-38D), compared with
+// what the vector promises. A shorter tag is the first octets of the full one (SP 800-38D section 7.1).
 #include "sim/workbench/gcm_check.h"
 
 #include <errno.h>
@@ -51,8 +51,14 @@ static int differs(const struct gcm_vector *v, const char *engine, const char *w
 static int rtl_direction(struct gcm_check *c, const struct gcm_vector *v, bool decrypt, uint8_t *out)
 {
     struct gcm_message m = {
-        .decrypt = decrypt, .slot = c->slot, .nonce = v->iv.data, .aad = v->aad.data, .aad_len = v->aad.len,
-        .in = decrypt ? v->ct.data : v->msg.data, .len = v->ct.len, .out = out,
+        .decrypt = decrypt,
+        .slot = c->slot,
+        .nonce = v->iv.data,
+        .aad = v->aad.data,
+        .aad_len = v->aad.len,
+        .in = decrypt ? v->ct.data : v->msg.data,
+        .len = v->ct.len,
+        .out = out,
     };
     const char *name = decrypt ? "RTL decryption" : "RTL encryption";
     bool same;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One AES-GCM vector through the RTL's core and through OpenSSL, both ways, compared with what the vector promises.
+// One AES-GCM vector through the RTL's core and through OpenSSL, both ways, compared with what the vector
+// promises.
 #ifndef SIM_WORKBENCH_GCM_CHECK_H
 #define SIM_WORKBENCH_GCM_CHECK_H
 
@@ -25,7 +26,8 @@ struct gcm_check;
 struct gcm_check *gcm_check_new(void);
 void gcm_check_free(struct gcm_check *c);
 
-// Counts the vector as passed, failed (with a line on stderr that names the engine and the difference) or skipped.
+// Counts the vector as passed, failed (with a line on stderr that names the engine and the difference) or
+// skipped.
 void gcm_check_vector(struct gcm_check *c, const struct gcm_vector *v, struct wb_tally *t);
 
 // The same without the tally, for vectors known to fit: 0, or -EBADMSG after the line on stderr.

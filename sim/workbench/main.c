@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalier-sim, the hardware engineer's workbench: command line and exit codes. 0 done, 1 a check or an operation
-// failed, 2 usage or bad input, 3 a missing right, device or port.
+// espalier-sim, the hardware engineer's workbench: command line and exit codes. 0 done, 1 a check or an
+// operation failed, 2 usage or bad input, 3 a missing right, device or port.
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -14,10 +14,13 @@
 #include "sim/workbench/vectors.h"
 
 static const char usage_text[] =
-    "usage: espalier-sim replay --sad FILE --in IN.pcap --out OUT.pcap [--engine card|soft] [--lanes N] [--sas N]\n"
+    "usage: espalier-sim replay --sad FILE --in IN.pcap --out OUT.pcap [--engine card|soft] [--lanes N] "
+    "[--sas N]\n"
     "                           [--json STATS] [--fst FILE [--window FROM:TO]]\n"
-    "       espalier-sim vectors FILE...       CAVP .rsp and Wycheproof JSON through the AES-GCM core and OpenSSL\n"
-    "       espalier-sim esp-vectors FILE...   ESP packets through the card's pipeline and the software engine\n"
+    "       espalier-sim vectors FILE...       CAVP .rsp and Wycheproof JSON through the AES-GCM core and "
+    "OpenSSL\n"
+    "       espalier-sim esp-vectors FILE...   ESP packets through the card's pipeline and the software "
+    "engine\n"
     "\n"
     "replay: FILE holds `xfrm state add ...` and `xfrm policy add ...` lines as `ip -batch` takes them.\n"
     "  --engine card   the RTL's ESP pipeline (default);  soft: the software engine of libespalier\n"
@@ -33,14 +36,30 @@ static int usage(const char *what, const char *word)
     return WB_USAGE;
 }
 
-enum { OPT_SAD = 256, OPT_IN, OPT_OUT, OPT_ENGINE, OPT_LANES, OPT_SAS, OPT_JSON, OPT_FST, OPT_WINDOW, OPT_HELP };
+enum {
+    OPT_SAD = 256,
+    OPT_IN,
+    OPT_OUT,
+    OPT_ENGINE,
+    OPT_LANES,
+    OPT_SAS,
+    OPT_JSON,
+    OPT_FST,
+    OPT_WINDOW,
+    OPT_HELP
+};
 
 static const struct option replay_long[] = {
-    {"sad", required_argument, NULL, OPT_SAD},     {"in", required_argument, NULL, OPT_IN},
-    {"out", required_argument, NULL, OPT_OUT},     {"engine", required_argument, NULL, OPT_ENGINE},
-    {"lanes", required_argument, NULL, OPT_LANES}, {"sas", required_argument, NULL, OPT_SAS},
-    {"json", required_argument, NULL, OPT_JSON},   {"fst", required_argument, NULL, OPT_FST},
-    {"window", required_argument, NULL, OPT_WINDOW}, {"help", no_argument, NULL, OPT_HELP},
+    {"sad", required_argument, NULL, OPT_SAD},
+    {"in", required_argument, NULL, OPT_IN},
+    {"out", required_argument, NULL, OPT_OUT},
+    {"engine", required_argument, NULL, OPT_ENGINE},
+    {"lanes", required_argument, NULL, OPT_LANES},
+    {"sas", required_argument, NULL, OPT_SAS},
+    {"json", required_argument, NULL, OPT_JSON},
+    {"fst", required_argument, NULL, OPT_FST},
+    {"window", required_argument, NULL, OPT_WINDOW},
+    {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 

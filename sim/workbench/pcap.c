@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Classic pcap files (draft-ietf-opsawg-pcap): reader and writer that keep byte order, time unit, link type and time
-// stamps as they are. Link types: Ethernet (1, with 802.1Q/802.1ad tags), raw IP (101, and 12 of some systems), IPv4
-// (228) and IPv6 (229); all others, and pcapng, are refused by name.
+// Classic pcap files (draft-ietf-opsawg-pcap): reader and writer that keep byte order, time unit, link type
+// and time stamps as they are. Link types: Ethernet (1, with 802.1Q/802.1ad tags), raw IP (101, and 12 of
+// some systems), IPv4 (228) and IPv6 (229); all others, and pcapng, are refused by name.
 #include "sim/workbench/pcap.h"
 
 #include <errno.h>
@@ -62,9 +62,11 @@ static int check_magic(struct pcap_reader *r, struct esp_error *err)
     if (other == MAGIC_US || other == MAGIC_NS)
         return 0;
     if (magic == MAGIC_NG)
-        return esp_fail(err, -EINVAL, r->path, "is a pcapng file, expected classic pcap (editcap -F pcap converts it)");
+        return esp_fail(err, -EINVAL, r->path,
+                        "is a pcapng file, expected classic pcap (editcap -F pcap converts it)");
     if (magic == MAGIC_KUZNETZOV || other == MAGIC_KUZNETZOV)
-        return esp_fail(err, -EINVAL, r->path, "is a pcap file of the modified (Kuznetzov) kind, expected classic pcap");
+        return esp_fail(err, -EINVAL, r->path,
+                        "is a pcap file of the modified (Kuznetzov) kind, expected classic pcap");
     return esp_fail(err, -EINVAL, r->path, "is no pcap file: it starts with 0x%08x", magic);
 }
 
@@ -74,8 +76,11 @@ static const char *link_name(uint32_t link)
         uint32_t number;
         const char *name;
     } names[] = {
-        {0, "BSD loopback"}, {9, "PPP"}, {105, "IEEE 802.11"}, {108, "OpenBSD loopback"}, {113, "Linux cooked"},
-        {127, "IEEE 802.11 radiotap"}, {192, "PPI"}, {276, "Linux cooked v2"}, {14, "OpenBSD raw IP"},
+        {0, "BSD loopback"},    {9, "PPP"},
+        {105, "IEEE 802.11"},   {108, "OpenBSD loopback"},
+        {113, "Linux cooked"},  {127, "IEEE 802.11 radiotap"},
+        {192, "PPI"},           {276, "Linux cooked v2"},
+        {14, "OpenBSD raw IP"},
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -89,7 +94,8 @@ static int check_link(struct pcap_reader *r, struct esp_error *err)
     uint32_t field = host32(r->header + 20, r->swapped), link = field & 0xffff;
 
     if (field & 0xfc000000u)
-        return esp_fail(err, -EINVAL, r->path, "keeps frame check sequences (link field 0x%08x), expected none", field);
+        return esp_fail(err, -EINVAL, r->path,
+                        "keeps frame check sequences (link field 0x%08x), expected none", field);
     switch (link) {
     case 1: r->link = PCAP_LINK_ETHERNET; return 0;
     case 12:
@@ -97,8 +103,9 @@ static int check_link(struct pcap_reader *r, struct esp_error *err)
     case 228: r->link = PCAP_LINK_IPV4; return 0;
     case 229: r->link = PCAP_LINK_IPV6; return 0;
     default:
-        return esp_fail(err, -EINVAL, r->path, "link type %u (%s), expected Ethernet (1) or raw IP (101, 12, 228, 229)",
-                        link, link_name(link));
+        return esp_fail(err, -EINVAL, r->path,
+                        "link type %u (%s), expected Ethernet (1) or raw IP (101, 12, 228, 229)", link,
+                        link_name(link));
     }
 }
 
@@ -141,17 +148,19 @@ int pcap_next(struct pcap_reader *r, struct pcap_packet *p, struct esp_error *er
         return 0;
     r->record++;
     if (got != sizeof(h))
-        return esp_fail(err, -EINVAL, r->path, "packet %lu: the file ends inside the record header", r->record);
+        return esp_fail(err, -EINVAL, r->path, "packet %lu: the file ends inside the record header",
+                        r->record);
     p->sec = host32(h, r->swapped);
     p->frac = host32(h + 4, r->swapped);
     p->len = host32(h + 8, r->swapped);
     p->wire_len = host32(h + 12, r->swapped);
     p->data = r->buf;
     if (p->len > PCAP_MAX_PACKET)
-        return esp_fail(err, -EINVAL, r->path, "packet %lu: %u octets, expected at most %d", r->record, p->len,
-                        PCAP_MAX_PACKET);
+        return esp_fail(err, -EINVAL, r->path, "packet %lu: %u octets, expected at most %d", r->record,
+                        p->len, PCAP_MAX_PACKET);
     if (p->len > p->wire_len)
-        return esp_fail(err, -EINVAL, r->path, "packet %lu: %u octets captured of %u", r->record, p->len, p->wire_len);
+        return esp_fail(err, -EINVAL, r->path, "packet %lu: %u octets captured of %u", r->record, p->len,
+                        p->wire_len);
     if (fread(r->buf, 1, p->len, r->f) != p->len)
         return esp_fail(err, -EINVAL, r->path, "packet %lu: the file ends inside the packet", r->record);
     return 1;
@@ -180,7 +189,8 @@ static FILE *open_temporary(char *name)
     return fdopen(fd, "wb");
 }
 
-int pcap_create(struct pcap_writer **out, const char *path, const struct pcap_reader *like, struct esp_error *err)
+int pcap_create(struct pcap_writer **out, const char *path, const struct pcap_reader *like,
+                struct esp_error *err)
 {
     struct pcap_writer *w;
     uint8_t header[FILE_HEADER];

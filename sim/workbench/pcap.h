@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Classic pcap files (draft-ietf-opsawg-pcap): reader and writer that keep byte order, time unit, link type and time
-// stamps as they are, and know which packets the snap length cut.
+// Classic pcap files (draft-ietf-opsawg-pcap): reader and writer that keep byte order, time unit, link type
+// and time stamps as they are, and know which packets the snap length cut.
 #ifndef SIM_WORKBENCH_PCAP_H
 #define SIM_WORKBENCH_PCAP_H
 
@@ -30,7 +30,8 @@ void pcap_close(struct pcap_reader *r);
 
 // Writes beside `path` into a temporary file; pcap_commit renames it, pcap_abandon removes it.
 struct pcap_writer;
-int pcap_create(struct pcap_writer **w, const char *path, const struct pcap_reader *like, struct esp_error *err);
+int pcap_create(struct pcap_writer **w, const char *path, const struct pcap_reader *like,
+                struct esp_error *err);
 int pcap_write(struct pcap_writer *w, const struct pcap_packet *p, struct esp_error *err);
 int pcap_commit(struct pcap_writer *w, struct esp_error *err);
 void pcap_abandon(struct pcap_writer *w); // NULL is allowed

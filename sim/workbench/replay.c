@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `espalier-sim replay`: reads a capture, decides for each packet (flow.c), keeps the engine's pipelines full and writes
-// the results in the order of the input, with link header and time stamp of the packet that they came from.
+// `espalier-sim replay`: reads a capture, decides for each packet (flow.c), keeps the engine's pipelines full
+// and writes the results in the order of the input, with link header and time stamp of the packet that they
+// came from.
 #include "sim/workbench/replay.h"
 
 #include <errno.h>
@@ -35,11 +36,13 @@ struct replay {
 
 static int open_engine(struct replay *r, const struct replay_options *o, struct esp_error *err)
 {
-    struct wb_card_options card = {.lanes = o->lanes, .fst = o->fst, .fst_from = o->fst_from, .fst_to = o->fst_to};
+    struct wb_card_options card = {
+        .lanes = o->lanes, .fst = o->fst, .fst_from = o->fst_from, .fst_to = o->fst_to};
     int ret;
 
     if (r->sad.n_states > o->sas)
-        return esp_fail(err, -EINVAL, o->sad, "%zu states, but the engine has %u slots", r->sad.n_states, o->sas);
+        return esp_fail(err, -EINVAL, o->sad, "%zu states, but the engine has %u slots", r->sad.n_states,
+                        o->sas);
     ret = o->soft ? wb_soft_open(&r->engine, err) : wb_card_open(&r->engine, &card, err);
     for (unsigned i = 0; i < r->sad.n_states && ret == 0; i++) {
         ret = r->engine->ops->add(r->engine, i, &r->sad.states[i], err);
@@ -100,14 +103,16 @@ static int take(struct replay *r, const struct pcap_packet *p, struct esp_error 
     if (rec->verdict.action != FLOW_ENCAP && rec->verdict.action != FLOW_DECAP)
         return 0;
     len = p->len - (size_t)rec->ip_at;
-    job->in_len = len < WB_MAX_PACKET ? (uint32_t)len : WB_MAX_PACKET; // an IP packet is no longer: padding follows
+    job->in_len =
+        len < WB_MAX_PACKET ? (uint32_t)len : WB_MAX_PACKET; // an IP packet is no longer: padding follows
     memcpy(job->in, rec->packet.data + rec->ip_at, job->in_len);
     job->encap = rec->verdict.action == FLOW_ENCAP;
     job->state = rec->verdict.state;
     return r->engine->ops->submit(r->engine, job, err);
 }
 
-static int write_result(struct replay *r, const struct record *rec, const struct wb_job *job, struct esp_error *err)
+static int write_result(struct replay *r, const struct record *rec, const struct wb_job *job,
+                        struct esp_error *err)
 {
     struct pcap_packet p = rec->packet;
 
@@ -134,7 +139,8 @@ static int finish_job(struct replay *r, const struct record *rec, struct wb_job 
         return 0;
     }
     if (!job->encap && (job->state >= r->sad.n_states || job->out_len == 0))
-        return esp_fail(err, -EPROTO, r->engine->name, "a decapsulated packet names no state (%u)", job->state);
+        return esp_fail(err, -EPROTO, r->engine->name, "a decapsulated packet names no state (%u)",
+                        job->state);
     if (!job->encap && !flow_allows_inner(&r->flows, job->state, job->out, job->out_len)) {
         stats_drop(&r->stats, ESP_STATUS_POLICY);
         return 0;

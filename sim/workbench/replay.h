@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command `espalier-sim replay`: a capture through an engine, by the SAs and policies of an `ip -batch` file.
+// The command `espalier-sim replay`: a capture through an engine, by the SAs and policies of an `ip -batch`
+// file.
 #ifndef SIM_WORKBENCH_REPLAY_H
 #define SIM_WORKBENCH_REPLAY_H
 
@@ -10,11 +11,11 @@
 
 struct replay_options {
     const char *sad, *in, *out;
-    const char *json;  // NULL: no statistics
-    const char *fst;   // NULL: no waves
-    bool soft;         // the software engine in place of the card's pipeline
-    unsigned lanes;    // 1 or 4
-    unsigned sas;      // SA slots in each direction
+    const char *json;          // NULL: no statistics
+    const char *fst;           // NULL: no waves
+    bool soft;                 // the software engine in place of the card's pipeline
+    unsigned lanes;            // 1 or 4
+    unsigned sas;              // SA slots in each direction
     uint64_t fst_from, fst_to; // clock cycles
 };
 

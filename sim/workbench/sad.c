@@ -29,7 +29,8 @@ static int parse_line(struct sad_words *w, struct sad *s)
     update = sad_accept(w, "update");
     if (update || sad_accept(w, "add"))
         return sad_parse_state(w, s, update);
-    return sad_peek(w) ? sad_refuse(w, w->at, "expected xfrm state add or xfrm state update") : sad_lacks(w, "add");
+    return sad_peek(w) ? sad_refuse(w, w->at, "expected xfrm state add or xfrm state update")
+                       : sad_lacks(w, "add");
 }
 
 static int by_priority(const void *a, const void *b)

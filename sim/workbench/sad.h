@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SAs and policies of a replay, read from an `ip -batch` file (iproute2's `xfrm state add`, `xfrm policy add`).
-// Addresses, ports and SPIs are numbers in host order.
+// The SAs and policies of a replay, read from an `ip -batch` file (iproute2's `xfrm state add`, `xfrm policy
+// add`). Addresses, ports and SPIs are numbers in host order.
 #ifndef SIM_WORKBENCH_SAD_H
 #define SIM_WORKBENCH_SAD_H
 
@@ -12,7 +12,7 @@
 
 struct sad_selector {
     uint32_t src, src_mask, dst, dst_mask;
-    uint8_t proto;        // 0: any
+    uint8_t proto; // 0: any
     bool has_sport, has_dport;
     uint16_t sport, dport; // ICMP: type and code
 };
@@ -24,8 +24,8 @@ struct sad_state {
     bool esn, udp, df_clear, no_ecn, dscp_decap, no_dscp_copy, has_sel;
     uint16_t sport, dport;
     uint32_t window;
-    uint64_t last_out; // last sequence number used
-    uint64_t last_in;  // highest received
+    uint64_t last_out;                                           // last sequence number used
+    uint64_t last_in;                                            // highest received
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // 0: none
     struct sad_selector sel;
     unsigned line;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xfrm policy add ...`: selector, dir, action, priority and at most one template (ESP in tunnel mode) with source,
-// destination, SPI and reqid. Every other word is refused by line and word.
+// `xfrm policy add ...`: selector, dir, action, priority and at most one template (ESP in tunnel mode) with
+// source, destination, SPI and reqid. Every other word is refused by line and word.
 #include "sim/workbench/sad_words.h"
 
 #include <errno.h>
@@ -83,7 +83,8 @@ static int parse_tmpl(struct policy_parse *p)
     if (!seen.proto)
         return sad_refuse(p->w, at, "the template lacks proto esp");
     if (!seen.mode)
-        return sad_refuse(p->w, at, "the template lacks mode tunnel (iproute2's default, transport, is not offered)");
+        return sad_refuse(p->w, at,
+                          "the template lacks mode tunnel (iproute2's default, transport, is not offered)");
     return 0;
 }
 
@@ -110,7 +111,8 @@ static int parse_action(struct policy_parse *p)
     if (!sad_peek(p->w))
         return sad_lacks(p->w, "an action");
     p->po.block = sad_accept(p->w, "block");
-    return p->po.block || sad_accept(p->w, "allow") ? 0 : sad_refuse(p->w, p->w->at, "expected allow or block");
+    return p->po.block || sad_accept(p->w, "allow") ? 0
+                                                    : sad_refuse(p->w, p->w->at, "expected allow or block");
 }
 
 static int parse_word(struct policy_parse *p)

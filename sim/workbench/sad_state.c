@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xfrm state add ...`: the words of iproute2 6.1 that this build honours (AES-GCM-16 with 128- and 256-bit keys, tunnel
-// mode, IPv4, UDP encapsulation, ESN, replay windows). Every other word is refused by line and word.
+// `xfrm state add ...`: the words of iproute2 6.1 that this build honours (AES-GCM-16 with 128- and 256-bit
+// keys, tunnel mode, IPv4, UDP encapsulation, ESN, replay windows). Every other word is refused by line and
+// word.
 #include "sim/workbench/sad_words.h"
 
 #include <errno.h>
@@ -86,8 +87,9 @@ static int parse_key(struct state_parse *p)
     if (strncmp(word, "0x", 2) != 0 || wb_hex(word + 2, octets, sizeof(octets), &len) != 0 ||
         (len != 20 && len != 36)) {
         p->w->word[p->w->at - 1].text = "KEY"; // the message must not repeat it
-        return sad_refuse(p->w, p->w->at - 1, len == 28 ? "192-bit keys are not offered, expected 20 or 36 octets"
-                                                        : "expected 0x and 20 or 36 octets: the key, then 4 of salt");
+        return sad_refuse(p->w, p->w->at - 1,
+                          len == 28 ? "192-bit keys are not offered, expected 20 or 36 octets"
+                                    : "expected 0x and 20 or 36 octets: the key, then 4 of salt");
     }
     p->st.key_len = (unsigned)len - 4;
     memcpy(p->st.key, octets, p->st.key_len);
@@ -180,13 +182,15 @@ static int parse_flag(struct state_parse *p)
             p->st.dscp_decap = true;
         } else if (sad_accept(p->w, "nopmtudisc")) {
             p->st.df_clear = true;
-        } else if (!sad_accept(p->w, "af-unspec") && !sad_accept(p->w, "align4")) { // neither changes a byte of ESP
+        } else if (!sad_accept(p->w, "af-unspec") &&
+                   !sad_accept(p->w, "align4")) { // neither changes a byte of ESP
             break;
         }
     }
     if (any)
         return 0;
-    return sad_peek(p->w) ? sad_refuse(p->w, p->w->at, "expected esn, noecn, decap-dscp, nopmtudisc, af-unspec or align4")
+    return sad_peek(p->w) ? sad_refuse(p->w, p->w->at,
+                                       "expected esn, noecn, decap-dscp, nopmtudisc, af-unspec or align4")
                           : sad_lacks(p->w, "a flag");
 }
 
@@ -214,7 +218,8 @@ static int parse_sel(struct state_parse *p)
     if (ret < 0)
         return ret;
     if (!any)
-        return sad_peek(p->w) ? sad_refuse(p->w, p->w->at, "expected a selector: src, dst, proto, sport, dport, type, code")
+        return sad_peek(p->w) ? sad_refuse(p->w, p->w->at,
+                                           "expected a selector: src, dst, proto, sport, dport, type, code")
                               : sad_lacks(p->w, "a selector");
     return sad_selector_check(p->w, &p->st.sel, &seen);
 }
@@ -326,7 +331,8 @@ static int complete(struct state_parse *p)
     return 0;
 }
 
-// Puts the state into the list. `add` refuses one that is there; `update` replaces it, and adds where there is none.
+// Puts the state into the list. `add` refuses one that is there; `update` replaces it, and adds where there
+// is none.
 static int store(struct state_parse *p, struct sad *s, bool update)
 {
     struct sad_state *bigger;
@@ -336,7 +342,8 @@ static int store(struct state_parse *p, struct sad *s, bool update)
         if (old->spi != p->st.spi || old->dst != p->st.dst)
             continue;
         if (!update)
-            return sad_refuse(p->w, 2, "the state with this dst, spi and proto is there since line %u", old->line);
+            return sad_refuse(p->w, 2, "the state with this dst, spi and proto is there since line %u",
+                              old->line);
         *old = p->st;
         return 0;
     }

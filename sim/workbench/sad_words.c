@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts an `ip -batch` file into words as iproute2 6.1 does: `#` starts a comment anywhere, a backslash before the end of
-// the line continues it, a word that starts with ' or " goes to the next such quote. Also the values that words hold.
+// Cuts an `ip -batch` file into words as iproute2 6.1 does: `#` starts a comment anywhere, a backslash before
+// the end of the line continues it, a word that starts with ' or " goes to the next such quote. Also the
+// values that words hold.
 #include "sim/workbench/sad_words.h"
 
 #include <arpa/inet.h>
@@ -35,7 +36,8 @@ int sad_lacks(struct sad_words *w, const char *what)
 {
     char text[200];
 
-    snprintf(text, sizeof(text), "the line ends after \"%.40s\" without %s", w->n ? w->word[w->n - 1].text : "", what);
+    snprintf(text, sizeof(text), "the line ends after \"%.40s\" without %s",
+             w->n ? w->word[w->n - 1].text : "", what);
     return fail_at(w, w->n ? w->word[w->n - 1].line : w->part[0].line, text);
 }
 
@@ -174,8 +176,8 @@ int sad_size(struct sad_words *w, uint64_t *out)
     static const struct {
         const char *suffix;
         unsigned shift;
-    } units[] = {{"", 3},      {"b", 3},      {"k", 13},     {"kb", 13}, {"kbit", 10}, {"m", 23},
-                 {"mb", 23},   {"mbit", 20},  {"g", 33},     {"gb", 33}, {"gbit", 30}};
+    } units[] = {{"", 3},    {"b", 3},     {"k", 13}, {"kb", 13}, {"kbit", 10}, {"m", 23},
+                 {"mb", 23}, {"mbit", 20}, {"g", 33}, {"gb", 33}, {"gbit", 30}};
     const char *word;
     char *end;
     uint64_t n;
@@ -222,7 +224,7 @@ static int parse_prefix(struct sad_words *w, uint32_t *address, unsigned *bits)
 
 int sad_address(struct sad_words *w, uint32_t *out)
 {
-    unsigned bits;
+    unsigned bits = 32;
     int ret = parse_prefix(w, out, &bits);
 
     if (ret == 0 && bits != 32)
@@ -232,7 +234,7 @@ int sad_address(struct sad_words *w, uint32_t *out)
 
 int sad_prefix(struct sad_words *w, uint32_t *address, uint32_t *mask)
 {
-    unsigned bits;
+    unsigned bits = 32;
     int ret = parse_prefix(w, address, &bits);
 
     if (ret != 0)
@@ -247,8 +249,8 @@ static int protocol(struct sad_words *w, uint8_t *out)
     static const struct {
         const char *name;
         uint8_t number;
-    } known[] = {{"tcp", 6}, {"udp", 17}, {"icmp", 1}, {"sctp", 132}, {"dccp", 33}, {"gre", 47},
-                 {"esp", 50}, {"ah", 51}, {"ipip", 4}, {"udplite", 136}, {"ipv6-icmp", 58}};
+    } known[] = {{"tcp", 6},  {"udp", 17}, {"icmp", 1}, {"sctp", 132},    {"dccp", 33},     {"gre", 47},
+                 {"esp", 50}, {"ah", 51},  {"ipip", 4}, {"udplite", 136}, {"ipv6-icmp", 58}};
     struct protoent *entry;
     const char *word;
     uint64_t n;
@@ -282,7 +284,8 @@ static int once(struct sad_words *w, bool *seen)
     return 0;
 }
 
-static int port_word(struct sad_words *w, bool *has, uint16_t *value, bool is_type, struct sad_selector_seen *seen)
+static int port_word(struct sad_words *w, bool *has, uint16_t *value, bool is_type,
+                     struct sad_selector_seen *seen)
 {
     uint64_t v = 0;
     int ret;
@@ -323,7 +326,8 @@ int sad_selector_word(struct sad_words *w, struct sad_selector *sel, struct sad_
     return ret ? ret : 1;
 }
 
-int sad_selector_check(struct sad_words *w, const struct sad_selector *sel, const struct sad_selector_seen *seen)
+int sad_selector_check(struct sad_words *w, const struct sad_selector *sel,
+                       const struct sad_selector_seen *seen)
 {
     bool has_ports = sel->proto == 6 || sel->proto == 17 || sel->proto == 33 || sel->proto == 132;
 

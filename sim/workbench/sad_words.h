@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words of one logical line of an `ip -batch` file, and the refusals and values that the parsers take from them.
+// The words of one logical line of an `ip -batch` file, and the refusals and values that the parsers take
+// from them.
 #ifndef SIM_WORKBENCH_SAD_WORDS_H
 #define SIM_WORKBENCH_SAD_WORDS_H
 
@@ -27,7 +28,8 @@ struct sad_words {
     unsigned n, at; // word[at] is the next one
 };
 
-// Reads the next logical line from *text (advanced; *line too). 1: words are there (n may be 0), 0: end, or negative errno.
+// Reads the next logical line from *text (advanced; *line too). 1: words are there (n may be 0), 0: end, or
+// negative errno.
 int sad_read_line(struct sad_words *w, char **text, const char *end, unsigned *line);
 
 // Refuses word[i] (i < n) with a sentence. Always -EINVAL.
@@ -35,7 +37,7 @@ __attribute__((format(printf, 3, 4))) int sad_refuse(struct sad_words *w, unsign
 // Refuses the line for what it lacks. Always -EINVAL.
 int sad_lacks(struct sad_words *w, const char *what);
 
-const char *sad_peek(const struct sad_words *w);          // NULL at the end
+const char *sad_peek(const struct sad_words *w);           // NULL at the end
 bool sad_accept(struct sad_words *w, const char *keyword); // takes the next word where it is the keyword
 
 // Values: each takes the next word into *out, or refuses it (or the line's end) saying what was expected.
@@ -47,13 +49,15 @@ int sad_address(struct sad_words *w, uint32_t *out);
 int sad_prefix(struct sad_words *w, uint32_t *address, uint32_t *mask);
 int sad_word(struct sad_words *w, const char *expected, const char **out);
 
-// Selector words (src, dst, proto, sport, dport, type, code) at the cursor. 1: took one, 0: none there, negative: refused.
+// Selector words (src, dst, proto, sport, dport, type, code) at the cursor. 1: took one, 0: none there,
+// negative: refused.
 struct sad_selector_seen {
     bool src, dst, proto, ports, types;
     unsigned word; // of the first port or type
 };
 int sad_selector_word(struct sad_words *w, struct sad_selector *sel, struct sad_selector_seen *seen);
-int sad_selector_check(struct sad_words *w, const struct sad_selector *sel, const struct sad_selector_seen *seen);
+int sad_selector_check(struct sad_words *w, const struct sad_selector *sel,
+                       const struct sad_selector_seen *seen);
 
 int sad_parse_state(struct sad_words *w, struct sad *s, bool update);
 int sad_parse_policy(struct sad_words *w, struct sad *s);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a replay counts, and its JSON: {engine, lanes, packets, drops, sas, cycles, cycles_per_packet, bytes_per_cycle,
-// latency}. The four last are null where nothing was measured (software, or no packet through the pipeline).
+// What a replay counts, and its JSON: {engine, lanes, packets, drops, sas, cycles, cycles_per_packet,
+// bytes_per_cycle, latency}. The four last are null where nothing was measured (software, or no packet
+// through the pipeline).
 #include "sim/workbench/stats.h"
 
 #include <arpa/inet.h>
@@ -38,8 +39,8 @@ void stats_clear(struct stats *s)
 
 static json_t *packets_json(const struct stats *s)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "in", (json_int_t)s->in, "out", (json_int_t)s->out, "encrypted",
-                     (json_int_t)s->encrypted, "decrypted", (json_int_t)s->decrypted, "bypassed",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "in", (json_int_t)s->in, "out", (json_int_t)s->out,
+                     "encrypted", (json_int_t)s->encrypted, "decrypted", (json_int_t)s->decrypted, "bypassed",
                      (json_int_t)s->bypassed, "dropped", (json_int_t)s->dropped);
 }
 
@@ -63,8 +64,8 @@ static int sas_json(json_t *array, struct wb_engine *e, const struct sad *sad, s
             if (ret != 0)
                 return ret;
             json_array_append_new(
-                array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "spi", (json_int_t)sad->states[i].spi, "dst",
-                                 inet_ntoa(dst), "use", dir == ESP_IN ? "in" : "out", "packets",
+                array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "spi", (json_int_t)sad->states[i].spi,
+                                 "dst", inet_ntoa(dst), "use", dir == ESP_IN ? "in" : "out", "packets",
                                  (json_int_t)st.packets, "bytes", (json_int_t)st.bytes, "drops",
                                  (json_int_t)st.drops, "last_seq", (json_int_t)st.last_seq));
         }
@@ -120,7 +121,8 @@ static int write_renamed(const json_t *root, const char *path, struct esp_error 
     return ret;
 }
 
-int stats_write(struct stats *s, const char *path, struct wb_engine *e, const struct sad *sad, struct esp_error *err)
+int stats_write(struct stats *s, const char *path, struct wb_engine *e, const struct sad *sad,
+                struct esp_error *err)
 {
     json_t *root = json_object(), *sas = json_array();
     int ret;

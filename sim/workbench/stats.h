@@ -22,6 +22,7 @@ void stats_latency(struct stats *s, uint64_t cycles);
 void stats_clear(struct stats *s);
 
 // Writes the JSON file (a temporary one first, then renamed). 0 or negative errno with *err.
-int stats_write(struct stats *s, const char *path, struct wb_engine *e, const struct sad *sad, struct esp_error *err);
+int stats_write(struct stats *s, const char *path, struct wb_engine *e, const struct sad *sad,
+                struct esp_error *err);
 
 #endif

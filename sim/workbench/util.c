@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small things that all workbench commands share: exit codes, files, hexadecimal, big-endian numbers and the tally that
-// vector runs end with.
+// Small things that all workbench commands share: exit codes, files, hexadecimal, big-endian numbers and the
+// tally that vector runs end with.
 #include "sim/workbench/util.h"
 
 #include <errno.h>

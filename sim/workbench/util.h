@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small things that all workbench commands share: exit codes, files, hexadecimal, big-endian numbers and the tally that
-// vector runs end with.
+// Small things that all workbench commands share: exit codes, files, hexadecimal, big-endian numbers and the
+// tally that vector runs end with.
 #ifndef SIM_WORKBENCH_UTIL_H
 #define SIM_WORKBENCH_UTIL_H
 
@@ -17,10 +17,11 @@ int wb_report(const struct esp_error *err);
 // The whole file with a zero octet behind it, to be freed; NULL and *err otherwise.
 char *wb_read_file(const char *path, size_t *len, struct esp_error *err);
 
-// Decodes hexadecimal digits up to the end of the string. 0; -EINVAL: a character that is no digit, or an odd number of
-// them; -ENOSPC: more than cap octets.
+// Decodes hexadecimal digits up to the end of the string. 0; -EINVAL: a character that is no digit, or an odd
+// number of them; -ENOSPC: more than cap octets.
 int wb_hex(const char *s, uint8_t *out, size_t cap, size_t *len);
-// The same into memory of its own, to be freed; at least one octet is allocated. NULL where wb_hex would refuse.
+// The same into memory of its own, to be freed; at least one octet is allocated. NULL where wb_hex would
+// refuse.
 uint8_t *wb_hex_dup(const char *s, size_t *len);
 
 uint16_t wb_get16(const uint8_t *p);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `espalier-sim vectors`: reads NIST CAVP response files (GCMVS: gcmEncryptExtIV*, gcmDecrypt*) and Wycheproof's JSON
-// (AEAD schema) and runs each vector through the RTL's AES-GCM core and OpenSSL.
+// `espalier-sim vectors`: reads NIST CAVP response files (GCMVS: gcmEncryptExtIV*, gcmDecrypt*) and
+// Wycheproof's JSON (AEAD schema) and runs each vector through the RTL's AES-GCM core and OpenSSL.
 #include "sim/workbench/vectors.h"
 
 #include <ctype.h>
@@ -50,7 +50,8 @@ static int rsp_close(struct rsp *r, struct esp_error *err)
         return 0;
     if (!r->v.key.data || !r->v.iv.data || !r->v.ct.data || !r->v.tag.data || !r->v.aad.data ||
         (!r->v.msg.data && !r->v.invalid))
-        return rsp_fail(r, err, "the vector before this line lacks one of Key, IV, PT, AAD, CT, Tag; at", "Count");
+        return rsp_fail(r, err, "the vector before this line lacks one of Key, IV, PT, AAD, CT, Tag; at",
+                        "Count");
     gcm_check_vector(r->check, &r->v, r->tally);
     vector_clear(&r->v);
     r->open = false;
@@ -132,7 +133,8 @@ static int run_rsp(struct rsp *r, char *text, struct esp_error *err)
     if (ret == 0)
         ret = rsp_close(r, err);
     if (ret == 0 && r->vectors == 0)
-        ret = esp_fail(err, -EINVAL, r->v.file, "no vector found, expected a CAVP .rsp file or Wycheproof JSON");
+        ret = esp_fail(err, -EINVAL, r->v.file,
+                       "no vector found, expected a CAVP .rsp file or Wycheproof JSON");
     vector_clear(&r->v);
     return ret;
 }
@@ -158,8 +160,9 @@ static int run_test(struct rsp *r, const json_t *test, struct esp_error *err)
     if (!result || !json_bytes(test, "key", &v->key) || !json_bytes(test, "iv", &v->iv) ||
         !json_bytes(test, "aad", &v->aad) || !json_bytes(test, "msg", &v->msg) ||
         !json_bytes(test, "ct", &v->ct) || !json_bytes(test, "tag", &v->tag))
-        return esp_fail(err, -EINVAL, v->file,
-                        "test %lu lacks one of key, iv, aad, msg, ct, tag, result in Wycheproof's AEAD schema", v->id);
+        return esp_fail(
+            err, -EINVAL, v->file,
+            "test %lu lacks one of key, iv, aad, msg, ct, tag, result in Wycheproof's AEAD schema", v->id);
     v->invalid = strcmp(result, "invalid") == 0;
     if (strcmp(result, "acceptable") == 0)
         wb_skip(r->tally, "result \"acceptable\": either answer is right");
@@ -181,14 +184,15 @@ static int run_json(struct rsp *r, const char *text, size_t len, struct esp_erro
     if (!root)
         return esp_fail(err, -EINVAL, r->v.file, "line %d: %s", where.line, where.text);
     if (!algorithm || !json_is_array(groups))
-        ret = esp_fail(err, -EINVAL, r->v.file, "no \"algorithm\" and \"testGroups\", expected Wycheproof JSON");
-    json_array_foreach(groups, i, group)
-        json_array_foreach(json_object_get(group, "tests"), j, test) {
-            if (ret == 0 && strcmp(algorithm, "AES-GCM") != 0)
-                wb_skip(r->tally, "algorithm %s", algorithm);
-            else if (ret == 0)
-                ret = run_test(r, test, err);
-        }
+        ret = esp_fail(err, -EINVAL, r->v.file,
+                       "no \"algorithm\" and \"testGroups\", expected Wycheproof JSON");
+    json_array_foreach(groups, i, group) json_array_foreach(json_object_get(group, "tests"), j, test)
+    {
+        if (ret == 0 && strcmp(algorithm, "AES-GCM") != 0)
+            wb_skip(r->tally, "algorithm %s", algorithm);
+        else if (ret == 0)
+            ret = run_test(r, test, err);
+    }
     json_decref(root);
     return ret;
 }

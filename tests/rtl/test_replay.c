@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalier-sim end to end. Random captures go through the software engine and the card's pipeline at 1 and 4 lanes; an
-// independent model (replay_oracle.py, python3-cryptography) says what must come out, byte for byte and counter for
-// counter. Also the vector commands, refusals, waves and statistics.
+// espalier-sim end to end. Random captures go through the software engine and the card's pipeline at 1 and 4
+// lanes; an independent model (replay_oracle.py, python3-cryptography) says what must come out, byte for byte
+// and counter for counter. Also the vector commands, refusals, waves and statistics.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,6 +16,9 @@
 #include <jansson.h>
 #include <cmocka.h>
 
+#ifndef ESPALIER_SIM
+#define ESPALIER_SIM "build/bin/espalier-sim"
+#endif
 #define ORACLE  "/usr/bin/python3 tests/rtl/replay_oracle.py"
 #define VECTORS "tests/rtl/replay_vectors"
 #define CAVP    "/usr/lib/python3/dist-packages/cryptography_vectors/vectors/ciphers/AES/GCM"
@@ -93,7 +96,8 @@ static void must_be_same_file(const char *got, const char *expected, const char 
     for (i = 0; i < n && i < m && a[i] == b[i]; i++)
         ;
     if (n != m || i != n)
-        fail_msg("%s: %s has %zu octets, %s %zu; the first difference is at octet %zu", what, got, n, expected, m, i);
+        fail_msg("%s: %s has %zu octets, %s %zu; the first difference is at octet %zu", what, got, n,
+                 expected, m, i);
     free(a);
     free(b);
 }
@@ -121,9 +125,9 @@ static void must_be_same_member(json_t *got, json_t *expected, const char *name,
 }
 
 // ---- replay against the model
-// The pipeline looks at the window before decryption and decides after it; where packets of the SA are in flight between
-// the two, a packet that must be dropped is dropped, but REPLAY_OLD, REPLAY_SEEN and ICV_FAIL can change places. Their sum
-// is compared, and a difference printed.
+// The pipeline looks at the window before decryption and decides after it; where packets of the SA are in
+// flight between the two, a packet that must be dropped is dropped, but REPLAY_OLD, REPLAY_SEEN and ICV_FAIL
+// can change places. Their sum is compared, and a difference printed.
 static void merge_replay_reasons(json_t *stats, json_t *expected)
 {
     static const char *const reasons[] = {"REPLAY_OLD", "REPLAY_SEEN", "ICV_FAIL"};
@@ -145,8 +149,10 @@ static void merge_replay_reasons(json_t *stats, json_t *expected)
 
 static void replay(const char *engine)
 {
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json %s/stats.json %s", folder,
-                  folder, folder, folder, engine), 0);
+    must_exit(run(ESPALIER_SIM
+                  " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json %s/stats.json %s",
+                  folder, folder, folder, folder, engine),
+              0);
 }
 
 static void compare(unsigned seed, const char *engine)
@@ -225,12 +231,15 @@ static void test_vectors_wrong_expectation_fails(void **state)
 {
     (void)state;
     must_exit(run("sed 's/0388dace60b6a392f328c2b971b2fe78/0388dace60b6a392f328c2b971b2fe79/' " VECTORS
-                  "/aead.json > %s/wrong.json", folder), 0);
+                  "/aead.json > %s/wrong.json",
+                  folder),
+              0);
     must_exit(run(ESPALIER_SIM " vectors %s/wrong.json", folder), 1);
     must_say("vector 1: RTL");
     must_say("\n4 passed, 2 failed, 5 skipped\n");
     must_exit(run(ESPALIER_SIM " vectors %s/none.rsp", folder), 2);
-    must_exit(run("echo 'PLAINTEXT = 00' > %s/cbc.rsp; " ESPALIER_SIM " vectors %s/cbc.rsp", folder, folder), 2);
+    must_exit(run("echo 'PLAINTEXT = 00' > %s/cbc.rsp; " ESPALIER_SIM " vectors %s/cbc.rsp", folder, folder),
+              2);
     must_say("line 1: expected a field of a GCM response file, found \"PLAINTEXT\"");
 }
 
@@ -240,7 +249,8 @@ static void test_esp_vectors_own_pass_both_ways(void **state)
     must_exit(run(ESPALIER_SIM " esp-vectors " VECTORS "/esp.json"), 0);
     must_say("3 through core and OpenSSL; 6 decapsulations and 4 encapsulations");
     must_say("\n3 passed, 0 failed, 0 skipped\n");
-    must_exit(run("sed 's/\"inner\": \"4500/\"inner\": \"4501/' " VECTORS "/esp.json > %s/wrong.json", folder), 0);
+    must_exit(
+        run("sed 's/\"inner\": \"4500/\"inner\": \"4501/' " VECTORS "/esp.json > %s/wrong.json", folder), 0);
     must_exit(run(ESPALIER_SIM " esp-vectors %s/wrong.json", folder), 1);
     must_say("another inner packet");
 }
@@ -259,9 +269,10 @@ static void test_esp_vectors_of_others_pass(void **state)
 // ---- command line
 static void write_capture(unsigned packets)
 {
-    static const uint8_t header[24] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 101};
-    uint8_t record[16 + 46] = {0, 0, 0, 0, 0, 0, 0, 0, 46, 0, 0, 0, 46, 0, 0, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17,
-                               0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+    static const uint8_t header[24] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0,  0,
+                                       0,    0,    0,    0,    0, 0, 0, 4, 0, 101};
+    uint8_t record[16 + 46] = {0, 0,  0, 0, 0,    0, 0,  0,  46, 0, 0,  0, 46, 0, 0,  0, 0x45, 0,
+                               0, 46, 0, 0, 0x40, 0, 64, 17, 0,  0, 10, 0, 0,  1, 10, 0, 0,    2};
     char path[128];
     FILE *f;
 
@@ -282,10 +293,13 @@ static void write_sad(const char *more)
     snprintf(path, sizeof(path), "%s/sad", folder);
     f = fopen(path, "w");
     assert_non_null(f);
-    fprintf(f, "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x100 mode tunnel replay-window 32 "
-               "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fcafebabe 128\n"
-               "xfrm policy add src 10.0.0.0/8 dst 10.0.0.2 dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode tunnel\n"
-               "%s", more);
+    fprintf(f,
+            "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x100 mode tunnel replay-window 32 "
+            "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fcafebabe 128\n"
+            "xfrm policy add src 10.0.0.0/8 dst 10.0.0.2 dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode "
+            "tunnel\n"
+            "%s",
+            more);
     fclose(f);
 }
 
@@ -296,14 +310,18 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     (void)state;
     write_capture(1);
     write_sad("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode tunnel bogus\n");
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap", folder, folder, folder), 2);
+    must_exit(
+        run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap", folder, folder, folder),
+        2);
     must_say("sad:3: \"bogus\": not honoured in xfrm state");
     write_sad("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode tunnel "
               "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fcafebabe 128\n");
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap --sas 1", folder, folder,
-                  folder), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap --sas 1", folder,
+                  folder, folder),
+              2);
     must_say("2 states, but the engine has 1 slots");
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/sad --out %s/none.pcap", folder, folder, folder), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/sad --out %s/none.pcap", folder, folder, folder),
+              2);
     must_say("is no pcap file");
     snprintf(out, sizeof(out), "%s/none.pcap", folder);
     assert_int_equal(access(out, F_OK), -1);
@@ -351,8 +369,9 @@ static off_t wave(const char *window)
     char path[128];
     struct stat st;
 
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s", folder,
-                  folder, folder, folder, window), 0);
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s",
+                  folder, folder, folder, folder, window),
+              0);
     snprintf(path, sizeof(path), "%s/wave.fst", folder);
     assert_int_equal(stat(path, &st), 0);
     return st.st_size;
@@ -366,8 +385,10 @@ static void test_replay_wave_window_holds_less_than_the_whole(void **state)
     off_t whole = wave(""), window = wave("--window 100:120");
     assert_true(window > 500);
     assert_true(window < whole);
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst /nonexistent/w.fst", folder,
-                  folder, folder), 2);
+    must_exit(run(ESPALIER_SIM
+                  " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst /nonexistent/w.fst",
+                  folder, folder, folder),
+              2);
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which packets a replay decapsulates, encapsulates, passes and drops, and what it lets through after decapsulation.
+// Which packets a replay decapsulates, encapsulates, passes and drops, and what it lets through after
+// decapsulation.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,15 +68,18 @@ static enum flow_action act(size_t len)
 
 static const char two_states[] =
     "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x11223344 reqid 1" KEY "\n"
-    "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x11223355 reqid 2" KEY "encap espinudp 4500 4501 0.0.0.0\n"
-    "xfrm policy add src 10.0.0.0/8 dst 2.2.2.0/24 dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode tunnel\n";
+    "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x11223355 reqid 2" KEY
+    "encap espinudp 4500 4501 0.0.0.0\n"
+    "xfrm policy add src 10.0.0.0/8 dst 2.2.2.0/24 dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode "
+    "tunnel\n";
 
 static void test_esp_with_state_is_decapsulated_others_follow_policy(void **state)
 {
     (void)state;
     load(two_states);
     assert_int_equal(act(make(0x02020202, 50, "\x11\x22\x33\x44", 4)), FLOW_DECAP);
-    assert_int_equal(act(make(0x02020202, 50, "\x11\x22\x33\x45", 4)), FLOW_ENCAP); // unknown SPI: the policy has it
+    assert_int_equal(act(make(0x02020202, 50, "\x11\x22\x33\x45", 4)),
+                     FLOW_ENCAP); // unknown SPI: the policy has it
     assert_int_equal(act(make(0x02020203, 50, "\x11\x22\x33\x44", 4)), FLOW_ENCAP); // another destination
     assert_int_equal(act(make(0x03030303, 50, "\x11\x22\x33\x44", 4)), FLOW_PASS);
     wb_put16(packet + 6, 1); // a later fragment holds no SPI
@@ -106,7 +110,8 @@ static void test_policy_order_action_and_template_decide(void **state)
     load("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 256 reqid 1" KEY "\n"
          "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 257 reqid 2" KEY "\n"
          "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 258 reqid 2" KEY "\n"
-         "xfrm policy add dst 10.1.0.0/16 dir out priority 5 tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode tunnel reqid 2\n"
+         "xfrm policy add dst 10.1.0.0/16 dir out priority 5 tmpl src 1.1.1.1 dst 2.2.2.2 proto esp mode "
+         "tunnel reqid 2\n"
          "xfrm policy add dst 10.1.1.0/24 dir out priority 4 action block\n"
          "xfrm policy add dst 10.1.2.0/24 dir out priority 4 tmpl dst 2.2.2.2 proto esp mode tunnel spi 256\n"
          "xfrm policy add dst 10.1.3.0/24 dir out priority 4\n"
@@ -132,7 +137,8 @@ static void test_unknown_ports_are_never_a_way_into_the_clear(void **state)
     load("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 256" KEY "\n"
          "xfrm policy add dst 10.1.0.0/16 proto tcp dport 22 dir out priority 1\n"
          "xfrm policy add dst 10.1.0.0/16 dir out priority 2 tmpl dst 2.2.2.2 proto esp mode tunnel\n"
-         "xfrm policy add dst 10.2.0.0/16 proto udp dport 53 dir out tmpl dst 2.2.2.2 proto esp mode tunnel\n");
+         "xfrm policy add dst 10.2.0.0/16 proto udp dport 53 dir out tmpl dst 2.2.2.2 proto esp mode "
+         "tunnel\n");
     assert_int_equal(act(make_ports(0x0a010001, 6, 1000, 22)), FLOW_PASS);
     assert_int_equal(act(make_ports(0x0a010001, 6, 1000, 23)), FLOW_ENCAP);
     make_ports(0x0a010001, 6, 1000, 22);

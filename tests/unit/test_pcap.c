@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Classic pcap files: every byte order and time unit comes out as it went in, everything that is not classic pcap of a
-// known link type is refused by name, and the output appears under its name only when it is whole.
+// Classic pcap files: every byte order and time unit comes out as it went in, everything that is not classic
+// pcap of a known link type is refused by name, and the output appears under its name only when it is whole.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

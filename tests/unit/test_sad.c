@@ -14,7 +14,7 @@
 
 #define ID   "xfrm state add src 192.0.2.1 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel "
 #define K128 "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 128 "
-#define K256 \
+#define K256                                                                                                 \
     "aead rfc4106(gcm(aes)) 0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1fcafebabe 128 "
 
 static struct sad sad;
@@ -60,7 +60,8 @@ static void test_state_minimal_has_defaults(void **state)
     assert_int_equal(st->window, 0);
     assert_int_equal(st->last_in, 0);
     assert_int_equal(st->last_out, 0);
-    assert_false(st->esn || st->udp || st->df_clear || st->no_ecn || st->dscp_decap || st->no_dscp_copy || st->has_sel);
+    assert_false(st->esn || st->udp || st->df_clear || st->no_ecn || st->dscp_decap || st->no_dscp_copy ||
+                 st->has_sel);
 }
 
 static void test_state_every_word_is_honoured(void **state)
@@ -115,8 +116,9 @@ static void test_comments_quotes_and_continuation_are_those_of_iproute2(void **s
 static void test_update_replaces_and_adds(void **state)
 {
     (void)state;
-    must_parse(ID K128 "\nxfrm state update src 192.0.2.9 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel " K256
-                       "\nxfrm state update src 192.0.2.9 dst 198.51.100.2 proto esp spi 0x1235 mode tunnel " K128);
+    must_parse(ID K128
+               "\nxfrm state update src 192.0.2.9 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel " K256
+               "\nxfrm state update src 192.0.2.9 dst 198.51.100.2 proto esp spi 0x1235 mode tunnel " K128);
     assert_int_equal(sad.n_states, 2);
     assert_int_equal(sad.states[0].key_len, 32);
 }
@@ -127,7 +129,8 @@ static void test_policies_are_sorted_by_priority_then_line(void **state)
     must_parse("xfrm policy add src 10.0.0.0/8 dst 0.0.0.0/0 dir out priority 9 action block\n"
                "xfrm policy add src 10.1.0.0/16 dir out priority 2 "
                "tmpl src 1.1.1.1 dst 2.2.2.2 proto esp spi 3 reqid 4 mode tunnel level required\n"
-               "xfrm policy add src 10.2.0.0/16 proto icmp type 8 code 0 dir fwd priority 2 ptype main action allow\n"
+               "xfrm policy add src 10.2.0.0/16 proto icmp type 8 code 0 dir fwd priority 2 ptype main "
+               "action allow\n"
                "xfrm policy add dst 10.2.0.0/16 dir in\n");
     assert_int_equal(sad.n_policies, 4);
     assert_int_equal(sad.policies[0].dir, SAD_IN);
@@ -153,8 +156,8 @@ static void must_refuse(const struct refusal *cases, size_t n)
         if (parse(cases[i].text) == 0)
             fail_msg("accepted: %s", cases[i].text);
         if (!strstr(err.field, cases[i].line) || !strstr(err.text, cases[i].why))
-            fail_msg("in: %s\ngot: %s: %s\nexpected: %s: ... %s", cases[i].text, err.field, err.text, cases[i].line,
-                     cases[i].why);
+            fail_msg("in: %s\ngot: %s: %s\nexpected: %s: ... %s", cases[i].text, err.field, err.text,
+                     cases[i].line, cases[i].why);
         assert_int_equal(err.code, -EINVAL);
         assert_int_equal(sad.n_states + sad.n_policies, 0);
     }
@@ -208,7 +211,8 @@ static void test_state_refusals_name_line_and_word(void **state)
         {"xfrm state add dst 2.2.2.2 proto esp spi 1 mode tunnel " K128, "test.sad:1", "without src"},
         {ID K128 "\n" ID K128, "test.sad:2", "since line 1"},
         {ID "enc 'cbc(aes)' 0x00", "test.sad:1", "\"enc\": this build offers aead"},
-        {ID "aead 'rfc7539esp(chacha20,poly1305)' 0x00 128", "test.sad:1", "\"rfc7539esp(chacha20,poly1305)\""},
+        {ID "aead 'rfc7539esp(chacha20,poly1305)' 0x00 128", "test.sad:1",
+         "\"rfc7539esp(chacha20,poly1305)\""},
         {ID "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 96", "test.sad:1", "\"96\""},
     };
     (void)state;
@@ -218,7 +222,10 @@ static void test_state_refusals_name_line_and_word(void **state)
 static void test_bad_keys_are_refused_without_showing_them(void **state)
 {
     static const char *const keys[] = {
-        "0xdeadbeefdeadbeef", "secret-as-text", "0xdeadbeef0", "0xxyzw",
+        "0xdeadbeefdeadbeef",
+        "secret-as-text",
+        "0xdeadbeef0",
+        "0xxyzw",
         "0xdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
     };
     char line[300];
@@ -247,16 +254,18 @@ static void test_policy_refusals_name_line_and_word(void **state)
         {"xfrm policy add src 10.0.0.0/8 dir out ptype sub", "test.sad:1", "\"sub\""},
         {"xfrm policy add src 10.0.0.0/8 dir out flag icmp", "test.sad:1", "\"flag\""},
         {"xfrm policy add src 10.0.0.0/8 dport 5 dir out", "test.sad:1", "\"dport\": needs proto"},
-        {"xfrm policy add src 10.0.0.0/8 proto tcp type 5 dir out", "test.sad:1", "\"type\": needs proto icmp"},
+        {"xfrm policy add src 10.0.0.0/8 proto tcp type 5 dir out", "test.sad:1",
+         "\"type\": needs proto icmp"},
         {"xfrm policy add src 10.0.0.0/8 proto nonsense dir out", "test.sad:1", "\"nonsense\""},
         {"xfrm policy add dir out tmpl src 1.1.1.1 dst 2.2.2.2 proto esp", "test.sad:1", "lacks mode tunnel"},
         {"xfrm policy add dir out tmpl src 1.1.1.1 dst 2.2.2.2 mode tunnel", "test.sad:1", "lacks proto esp"},
         {"xfrm policy add dir out tmpl proto comp mode tunnel", "test.sad:1", "\"comp\""},
         {"xfrm policy add dir out tmpl proto esp mode beet", "test.sad:1", "\"beet\""},
         {"xfrm policy add dir out tmpl proto esp mode tunnel level use", "test.sad:1", "\"use\""},
-        {"xfrm policy add dir out tmpl proto esp mode tunnel tmpl proto esp mode tunnel", "test.sad:1", "one template"},
-        {"xfrm policy add src 10.0.0.0/8 dir out\n\nxfrm policy add src 10.0.0.9/8 dir out priority 3", "test.sad:3",
-         "since line 1"},
+        {"xfrm policy add dir out tmpl proto esp mode tunnel tmpl proto esp mode tunnel", "test.sad:1",
+         "one template"},
+        {"xfrm policy add src 10.0.0.0/8 dir out\n\nxfrm policy add src 10.0.0.9/8 dir out priority 3",
+         "test.sad:3", "since line 1"},
     };
     (void)state;
     must_refuse(cases, sizeof(cases) / sizeof(cases[0]));
@@ -273,9 +282,10 @@ static void test_binary_file_is_refused(void **state)
 
 static void test_any_cut_of_a_good_file_never_crashes(void **state)
 {
-    static const char text[] = ID K128 "replay-window 32 flag esn sel src 10.0.0.0/8 proto tcp sport 5 \\\n"
-                                       " encap espinudp 4500 4500 0.0.0.0 limit byte-soft 3k 'x' # c\n"
-                                       "xfrm policy add src 10.0.0.0/8 dir out tmpl src 1.1.1.1 proto esp mode tunnel\n";
+    static const char text[] =
+        ID K128 "replay-window 32 flag esn sel src 10.0.0.0/8 proto tcp sport 5 \\\n"
+                " encap espinudp 4500 4500 0.0.0.0 limit byte-soft 3k 'x' # c\n"
+                "xfrm policy add src 10.0.0.0/8 dir out tmpl src 1.1.1.1 proto esp mode tunnel\n";
     (void)state;
     for (size_t n = 0; n < sizeof(text); n++) {
         char *copy = strndup(text, n);
