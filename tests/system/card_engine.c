@@ -387,6 +387,23 @@ static void test_idle_card_costs_no_processor(void **state)
     assert_int_equal(stop_card(), 0);
 }
 
+static void test_second_driver_is_refused_until_the_first_has_left(void **state)
+{
+    (void)state;
+    struct side first, second;
+    struct esp_error err = {0};
+    start_card("1");
+    const struct esp_card_options o = {.pci_sysfs = dir};
+    open_side(&first, true);
+    assert_int_not_equal(esp_card_open(&second.e, &o, &err), 0);
+    first.out = add(&first, ESP_OUT); // the first notices nothing
+    close_side(&first);
+    open_side(&second, true);
+    second.out = add(&second, ESP_OUT);
+    close_side(&second);
+    assert_int_equal(stop_card(), 0);
+}
+
 static int after_failure(void **state)
 {
     (void)state;
@@ -412,6 +429,7 @@ int main(int argc, char **argv)
         T(test_dead_card_fails_the_engine),
         T(test_killed_card_fails_the_engine_and_its_dir_is_taken_over),
         T(test_idle_card_costs_no_processor),
+        T(test_second_driver_is_refused_until_the_first_has_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

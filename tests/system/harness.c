@@ -275,7 +275,12 @@ static bool load(struct site *s)
     wait_for(socket_there, &r, 15000);
     if (stat(r.path, &st) < 0)
         return complain("%s: the daemon does not serve %s; see %s/daemon.log", s->name, r.path, s->dir);
-    if (swanctl(s, out, sizeof(out), "--load-all --noprompt"))
+    int rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
+    for (int i = 0; i < 30 && rc && strstr(out, "Connection refused"); i++) { // charon binds before it listens
+        usleep(100000);
+        rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
+    }
+    if (rc)
         return complain("%s: swanctl --load-all failed:\n%s", s->name, out);
     return true;
 }
@@ -331,7 +336,7 @@ bool charon_start(struct lab *l, struct site *s, const struct site *peer, const 
     snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
     if (!write_swanctl(s, peer, o) ||
         !write_file(path,
-                    "charon {\n  load = random nonce pem openssl kdf drbg gcm aes sha2 hmac curve25519 kernel-libipsec kernel-netlink "
+                    "charon {\n  load = random nonce pem openssl kdf drbg gcm aes sha1 sha2 hmac curve25519 kernel-libipsec kernel-netlink "
                     "socket-default vici updown counters\n  threads = 16\n  install_virtual_ip = no\n"
                     "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n"
                     "  plugins { vici { socket = unix://%s/vici } }\n}\nswanctl { }\n",
