@@ -435,7 +435,8 @@ static int make_model(struct card_device *d, const struct card_device_options *o
     d->model = o->lanes == 1 ? card_model_l1_new(&config) : card_model_l4_new(&config);
     if (!d->model)
         return -ENOMEM;
-    if (o->sa_slots && card_model_csr_read32(d->model, ESPC_REG_SA_SLOTS) != o->sa_slots)
+    d->sa_slots = card_model_csr_read32(d->model, ESPC_REG_SA_SLOTS);
+    if (o->sa_slots && d->sa_slots != o->sa_slots)
         return -ERANGE;
     d->clock_khz = card_model_csr_read32(d->model, ESPC_REG_CLOCK_KHZ);
     return 0;

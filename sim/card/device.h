@@ -52,6 +52,7 @@ struct card_device {
     enum card_fault fault;
     struct card_hang hang;
     struct card_wave wave;
+    uint32_t sa_slots; // as the card reports them
     uint64_t clock_khz, idle_since;
     uint64_t run_cycles, cpu_ns; // of the clock in slices: what simulation costs
     uint64_t dma_errors, irqs_dropped, resets, refused_accesses;

@@ -38,7 +38,7 @@ static int make_device(struct card_process *p, const struct card_options *o)
     const struct card_device_options options = {.lanes = o->lanes, .sa_slots = o->sa_slots};
     int rc = card_device_init(&p->device, &options);
     if (rc == -ERANGE) {
-        fprintf(stderr, "espalier-card: --sas %u: more than this card has\n", o->sa_slots);
+        fprintf(stderr, "espalier-card: --sas %u: this card has %u slots\n", o->sa_slots, p->device.sa_slots);
         return EXIT_USAGE;
     }
     if (rc)

@@ -47,8 +47,8 @@ static json_t *build(struct card_device *d)
     card_model_stats(d->model, &m);
     double cpu = (double)d->cpu_ns / 1e9;
     return json_pack(
-        "{s:i, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:I, s:o}",
-        "lanes", (int)card_model_lanes(d->model), "clock_khz", (json_int_t)d->clock_khz, "fault",
+        "{s:i, s:i, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:I, s:o}",
+        "lanes", (int)card_model_lanes(d->model), "sa_slots", (int)d->sa_slots, "clock_khz", (json_int_t)d->clock_khz, "fault",
         card_fault_name(d->fault), "client", vfu_server_connected(&d->server), "cycles", (json_int_t)m.cycles,
         "busy_cycles", (json_int_t)m.busy_cycles, "cpu_seconds", cpu, "cycles_per_cpu_second",
         cpu > 0 ? (double)d->run_cycles / cpu : 0.0, "dma", "read_bytes", (json_int_t)m.read_bytes, "read_bursts",

@@ -198,7 +198,8 @@ int vfu_dma_unmap(struct vfu_dma *d, uint64_t iova, uint64_t size)
     size_t end = at;
     while (end < d->count && d->maps[end].last <= last && d->maps[end].iova >= iova)
         release(d->maps[end++].backing);
-    memmove(d->maps + at, d->maps + end, (d->count - end) * sizeof *d->maps);
+    if (end > at)
+        memmove(d->maps + at, d->maps + end, (d->count - end) * sizeof *d->maps);
     d->count -= end - at;
     if (at < d->count && d->maps[at].iova <= last)
         cut(d, at, iova, last);

@@ -502,6 +502,46 @@ static void test_full_or_foreign_descriptor_does_not_block(void **state)
     close(pipes[1]);
 }
 
+// Fields that are right more often than chance would have it, so that the checks behind the first one are reached.
+static uint8_t likely_byte(size_t at)
+{
+    static const uint8_t values[] = {0, 0, 0, 0, 1, 2, 3, 4, 7, 8, 16, 20, 24, 32, 0x24, 0xff};
+    return at % 4 && rand() % 4 ? 0 : rand() % 8 ? values[rand() % 16] : (uint8_t)rand();
+}
+
+static void test_random_messages_leave_the_server_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct vfu_answer a;
+    uint8_t *mem, *junk = malloc(65536);
+    int memfd = client_memory(0x10000, &mem), before = open_descriptors(), fds[4] = {memfd, memfd, memfd, memfd};
+    srand(7);
+    for (int round = 0; round < 20000; round++) {
+        uint8_t body[80];
+        size_t len = (size_t)rand() % sizeof body;
+        uint32_t size = (uint32_t)(VFU_HEADER_SIZE + len);
+        for (size_t i = 0; i < len; i++)
+            body[i] = likely_byte(i);
+        if (rand() % 50 == 0)
+            size = (uint32_t)rand() % 200;
+        client_send_raw(&f->client, (uint16_t)(rand() % 19), (uint32_t)(rand() % 10 ? 0 : rand() % 64), size, body,
+                        len, fds, (unsigned)rand() % 4);
+        serve(f);
+        while (recv(f->client.fd, junk, 65536, MSG_DONTWAIT) > 0)
+            ;
+        if (vfu_server_connected(&f->server))
+            continue;
+        close(f->client.fd);
+        connect_client(f);
+        client_version(&f->client, "{}", &a);
+    }
+    vfu_server_detach(&f->server);
+    assert_int_equal(open_descriptors(), before - 1); // less the connection: nothing leaks
+    munmap(mem, 0x10000);
+    close(memfd);
+    free(junk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -532,6 +572,7 @@ int main(void)
         T(test_interrupts_reach_their_eventfd),
         T(test_set_irqs_out_of_range_is_refused),
         T(test_full_or_foreign_descriptor_does_not_block),
+        T(test_random_messages_leave_the_server_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
