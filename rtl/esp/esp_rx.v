@@ -283,7 +283,7 @@ module esp_rx #(
     );
 
     // ---- verdict ----------------------------------------------------------------------------------------------------
-    wire x_valid, x_take, x_found, x_src_changed, x_no_ecn, x_dscp_decap;
+    wire x_valid, x_take, x_found, x_src_changed, x_no_ecn, x_dscp_decap, x_esn;
     wire [3:0] x_epoch;
     wire [TAGW-1:0] x_tag;
     wire [4:0] x_status;
@@ -292,13 +292,13 @@ module esp_rx #(
     wire [63:0] x_seq;
     wire [7:0] x_tos;
     wire [10:0] x_window;
-    fifo #(.W(4 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 1 + 8 + 2 + 11 + 16), .LOG2_D(6)) contexts (
+    fifo #(.W(4 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 1 + 8 + 3 + 11 + 16), .LOG2_D(6)) contexts (
         .clk(clk), .rst(rst), .wr_valid(v_valid), .wr_ready(),
         .wdata({v_epoch, v_tag, v_status, v_found, v_slot, v_gen, v_seq, v_src_changed, v_tos, v_no_ecn,
-                v_dscp_decap, v_window, v_bytes}),
+                v_dscp_decap, v_esn, v_window, v_bytes}),
         .rd_valid(x_valid), .rd_ready(x_take),
         .rdata({x_epoch, x_tag, x_status, x_found, x_slot, x_gen, x_seq, x_src_changed, x_tos, x_no_ecn,
-                x_dscp_decap, x_window, x_bytes}), .level()
+                x_dscp_decap, x_esn, x_window, x_bytes}), .level()
     );
 
     wire c_req, c_grant, c_write_slot, c_write_word;
@@ -322,7 +322,7 @@ module esp_rx #(
     esp_rx_commit #(.LANES(LANES), .LOG2_SA(LOG2_SA), .TAGW(TAGW)) commit (
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .x_valid(x_valid), .x_take(x_take), .x_epoch(x_epoch),
         .x_tag(x_tag), .x_status(x_status), .x_found(x_found), .x_slot(x_slot), .x_gen(x_gen), .x_seq(x_seq),
-        .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap),
+        .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap), .x_esn(x_esn),
         .x_window(x_window), .x_bytes(x_bytes),
         .o_valid(tag_valid && icv_valid && info_valid), .o_take(o_take), .o_icv_ok(tag == icv), .o_pad_ok(n_pad_ok),
         .o_pad_len(n_pad_len), .o_next(n_next), .o_version(n_version), .o_tos(n_tos), .o_total(n_total),

@@ -4,7 +4,7 @@
 // RFC 6040 section 4.2, the inner checksum by RFC 1624).
 //
 // The verdict is what one packet after the other would get: the look-up's early look at the window is never the last word
-// on the reason.
+// on the reason. With ESN a number left of the window stands for the one 2^32 further on, whose ICV cannot be right.
 //
 // Latency 2 cycles, initiation interval 2 packets-cycles: read, then decide and write, so a hot SA never sees stale state.
 // The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper bits of its numbers:
@@ -39,6 +39,7 @@ module esp_rx_commit #(
     input  wire [7:0]           x_tos,
     input  wire                 x_no_ecn,
     input  wire                 x_dscp_decap,
+    input  wire                 x_esn,
     input  wire [10:0]          x_window,
     input  wire [15:0]          x_bytes,
 
@@ -189,10 +190,13 @@ module esp_rx_commit #(
             status = `ESPC_STATUS_ABORTED;
         // seen when looked up, and left of the window by now
         else if (status == `ESPC_STATUS_REPLAY_SEEN && old)
-            status = `ESPC_STATUS_REPLAY_OLD;
+            status = x_esn ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
+        // before the first number when looked up, but the window has left its start by now
+        else if (status == `ESPC_STATUS_REPLAY_OLD && x_esn && top >= {53'd0, x_window})
+            status = `ESPC_STATUS_ICV_FAIL;
         else if (opened) begin
             if (old)
-                status = `ESPC_STATUS_REPLAY_OLD;
+                status = x_esn ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
             else if (again)
                 status = `ESPC_STATUS_REPLAY_SEEN;
             else if (!o_icv_ok)
@@ -237,7 +241,7 @@ module esp_rx_commit #(
             e_found <= counted;
             e_slot <= x_slot;
             e_gen <= x_gen;
-            e_seq <= x_seq;
+            e_seq <= (x_esn && old) ? x_seq + 64'h100000000 : x_seq;
             e_soft <= counted && ((soft_packets != 64'd0 && packets_now >= soft_packets) ||
                                   (soft_bytes != 64'd0 && bytes_now >= soft_bytes));
             e_src_changed <= ok && x_src_changed;
