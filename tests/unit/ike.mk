@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+IKE_ROOM_SRCS := $(filter-out %/main.c,$(IKE_SRCS) $(KEYS_SRCS)) $(CRYPTO_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
+$(eval $(call unit_test,test_ike_pair,tests/unit/test_ike_pair.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two daemons of ike_pair.h put together: socket pairs between the rooms, a fake path and ctl at their other ends.
+#include "tests/unit/ike_pair.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+uint64_t pair_clock;
+static uint32_t next_req = 1000;
+
+static uint64_t virtual_now(void)
+{
+    return pair_clock;
+}
+
+static const char *const ADDRS[2] = {"10.0.0.1", "10.0.0.2"};
+
+// --- the network ---
+
+static void net_send(void *ctx, const struct net_path *path, struct slice d, bool marker)
+{
+    struct side *from = ctx;
+    struct pair *p = from->pair;
+    struct datagram *g = calloc(1, sizeof(*g) + d.len), **end = &p->queue;
+    g->to = 1 - from->index;
+    g->path = *path;
+    g->path.local = path->remote;
+    g->path.local_port = path->remote_port;
+    g->path.remote = path->local;
+    g->path.remote_port = path->local_port;
+    if (p->nat && g->to == 1) {
+        addr_parse("192.0.2.1", &g->path.remote);
+        g->path.remote_port = (uint16_t)(path->local_port + 10000);
+    } else if (p->nat) {
+        addr_parse(ADDRS[0], &g->path.local);
+        g->path.local_port = (uint16_t)(path->remote_port - 10000);
+    }
+    g->len = d.len;
+    memcpy(g->data, d.p, d.len);
+    p->activity++;
+    if (!marker) { // a keepalive
+        free(g);
+        return;
+    }
+    while (*end)
+        end = &(*end)->next;
+    *end = g;
+}
+
+static bool net_source_for(void *ctx, const struct addr *remote, struct addr *local)
+{
+    (void)remote;
+    return addr_parse(ADDRS[((struct side *)ctx)->index], local);
+}
+
+static void deliver(struct pair *p)
+{
+    while (p->queue) {
+        struct datagram *g = p->queue;
+        p->queue = g->next;
+        int copies = p->filter ? p->filter(p, p->sent, g) : 1;
+        p->sent++;
+        for (int i = 0; i < copies; i++)
+            ike_receive(p->s[g->to].ike, &g->path, slice_of(g->data, g->len));
+        free(g);
+        p->activity++;
+    }
+}
+
+void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len)
+{
+    ike_receive(p->s[to].ike, path, slice_of(data, len));
+    pair_run(p);
+}
+
+// --- the fake path ---
+
+static void install(struct side *s, struct ipc_chan *c, const struct msg_CHILD_INSTALL *m)
+{
+    union msg child;
+    if (s->refuse_install) {
+        ipc_result(c, m->req, false, "the test's path refuses");
+        return;
+    }
+    assert_int_equal(msg_read(m->child, &child), MSG_CHILD);
+    assert_true(s->sa_count < PAIR_SAS);
+    struct path_sa *sa = &s->sas[s->sa_count++];
+    sa->child = child.CHILD;
+    sa->key_len = m->key_out.len;
+    memcpy(sa->key_out, m->key_out.p, m->key_out.len);
+    memcpy(sa->key_in, m->key_in.p, m->key_in.len);
+    ipc_result(c, m->req, true, "%s", "");
+}
+
+static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct side *s = ctx;
+    s->pair->activity++;
+    if (t == MSG_CHILD_INSTALL) {
+        install(s, c, &m->CHILD_INSTALL);
+    } else if (t == MSG_POLICY_SET) {
+        s->policies++;
+        ipc_result(c, m->POLICY_SET.req, true, "%s", "");
+    } else if (t == MSG_POLICY_CLEAR) {
+        ipc_result(c, m->POLICY_CLEAR.req, true, "%s", "");
+    } else if (t == MSG_CHILD_DELETE) {
+        for (unsigned i = 0; i < s->sa_count; i++)
+            if (s->sas[i].child.child_id == m->CHILD_DELETE.child_id)
+                s->sas[i].deleted = true;
+        ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
+    }
+}
+
+// --- the fake ctl ---
+
+static void ctl_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct side *s = ctx;
+    (void)c;
+    s->pair->activity++;
+    if (t == MSG_RESULT) {
+        s->results++;
+        s->last_req = m->RESULT.req;
+        s->last_ok = m->RESULT.ok;
+        snprintf(s->last_text, sizeof(s->last_text), "%s", m->RESULT.text);
+    } else if (t == MSG_IKE_UPDOWN) {
+        s->ike_up += m->IKE_UPDOWN.up;
+        s->ike_down += !m->IKE_UPDOWN.up;
+    } else if (t == MSG_CHILD_UPDOWN) {
+        s->child_up += m->CHILD_UPDOWN.up;
+        s->child_down += !m->CHILD_UPDOWN.up;
+    } else if (t == MSG_IKE_INFO) {
+        s->ike_info = m->IKE_INFO;
+    }
+}
+
+static void closed(void *ctx, struct ipc_chan *c)
+{
+    struct side *s = ctx;
+    struct ipc_chan **all[] = {&s->ctl_ike, &s->ctl_keys, &s->path_ike, &s->path_keys};
+    for (unsigned i = 0; i < 4; i++)
+        if (*all[i] == c)
+            *all[i] = NULL;
+    ipc_close(c);
+}
+
+static const struct ipc_handler path_handler = {path_message, closed}, ctl_handler = {ctl_message, closed};
+
+// --- making and running ---
+
+static void link_rooms(struct side *s)
+{
+    struct loop *l = s->pair->loop;
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    ike_attach(s->ike, ROOM_KEYS, fd[0]);
+    keys_attach(s->keys, ROOM_IKE, fd[1]);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    ike_attach(s->ike, ROOM_PATH, fd[0]);
+    s->path_ike = ipc_open(l, fd[1], "ike", &path_handler, s);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    keys_attach(s->keys, ROOM_PATH, fd[0]);
+    s->path_keys = ipc_open(l, fd[1], "keys", &path_handler, s);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    ike_attach(s->ike, ROOM_CTL, fd[0]);
+    s->ctl_ike = ipc_open(l, fd[1], "ike", &ctl_handler, s);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    keys_attach(s->keys, ROOM_CTL, fd[0]);
+    s->ctl_keys = ipc_open(l, fd[1], "keys", &ctl_handler, s);
+}
+
+struct pair *pair_new(void (*tune)(struct settings *s))
+{
+    struct pair *p = calloc(1, sizeof(*p));
+    clock_now = virtual_now;
+    pair_clock = 1000000;
+    if (!getenv("IKE_LOG"))
+        log_set_all(-1);
+    p->loop = loop_new();
+    settings_default(&p->set);
+    p->set.port = 500;
+    p->set.port_nat_t = 4500;
+    if (tune)
+        tune(&p->set);
+    for (int i = 0; i < 2; i++) {
+        struct net net = {&p->s[i], net_send, net_source_for};
+        p->s[i].pair = p;
+        p->s[i].index = i;
+        p->s[i].ike = ike_new(p->loop, &p->set, &net);
+        p->s[i].keys = keys_new(p->loop);
+        link_rooms(&p->s[i]);
+    }
+    return p;
+}
+
+void pair_free(struct pair *p)
+{
+    for (int i = 0; i < 2; i++) {
+        ike_free(p->s[i].ike);
+        keys_free(p->s[i].keys);
+        ipc_close(p->s[i].ctl_ike);
+        ipc_close(p->s[i].ctl_keys);
+        ipc_close(p->s[i].path_ike);
+        ipc_close(p->s[i].path_keys);
+    }
+    while (p->queue) {
+        struct datagram *g = p->queue;
+        p->queue = g->next;
+        free(g);
+    }
+    loop_free(p->loop);
+    free(p);
+}
+
+void pair_run(struct pair *p)
+{
+    for (int idle = 0; idle < 8;) {
+        unsigned before = p->activity;
+        loop_once(p->loop, 0);
+        deliver(p);
+        idle = p->activity == before ? idle + 1 : 0;
+    }
+}
+
+void pair_wait(struct pair *p, uint64_t ms)
+{
+    uint64_t end = pair_clock + ms;
+    pair_run(p);
+    while (loop_next_timer(p->loop) <= end) {
+        uint64_t next = loop_next_timer(p->loop);
+        pair_clock = next > pair_clock ? next : pair_clock;
+        pair_run(p);
+    }
+    pair_clock = end;
+    pair_run(p);
+}
+
+// --- configuration ---
+
+void pair_proposal(struct proposal *p, uint8_t protocol, const char *keywords)
+{
+    char text[200], *save = NULL;
+    memset(p, 0, sizeof(*p));
+    p->protocol = protocol;
+    snprintf(text, sizeof(text), "%s", keywords);
+    for (char *w = strtok_r(text, " ", &save); w; w = strtok_r(NULL, " ", &save))
+        assert_true(transform_by_keyword(w, &p->t[p->count++]));
+}
+
+static void net_ts(struct ts_list *l, uint8_t second)
+{
+    memset(l, 0, sizeof(*l));
+    l->count = 1;
+    l->t[0] = (struct ts){.family = 4, .port_hi = 65535};
+    memcpy(l->t[0].lo, (uint8_t[]){10, second, 0, 0}, 4);
+    memcpy(l->t[0].hi, (uint8_t[]){10, second, 255, 255}, 4);
+}
+
+void pair_default_conn(struct conn_config *c, int side)
+{
+    memset(c, 0, sizeof(*c));
+    snprintf(c->name, sizeof(c->name), "t");
+    snprintf(c->local_id, sizeof(c->local_id), side ? "b.test" : "a.test");
+    snprintf(c->remote_id, sizeof(c->remote_id), side ? "a.test" : "b.test");
+    c->local_auth = c->remote_auth = AUTH_PSK;
+    c->local_count = c->remote_count = 1;
+    addr_parse(ADDRS[side], &c->local_addrs[0]);
+    addr_parse(ADDRS[1 - side], &c->remote_addrs[0]);
+    c->unique = UNIQUE_REPLACE;
+    c->keyingtries = 1;
+    c->proposal_count = 1;
+    pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519");
+    c->child_count = 1;
+    struct child_config *k = &c->children[0];
+    snprintf(k->name, sizeof(k->name), "c");
+    k->proposal_count = 1;
+    k->replay_window = UINT32_MAX;
+    pair_proposal(&k->proposals[0], PROTO_ESP, "aes256gcm16");
+    net_ts(&k->local_ts, side ? 2 : 1);
+    net_ts(&k->remote_ts, side ? 1 : 2);
+}
+
+void pair_load(struct pair *p, int side, const struct conn_config *c)
+{
+    static uint8_t buf[65536];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct side *s = &p->s[side];
+    conn_write(&w, c);
+    uint32_t req = ++next_req;
+    ipc_send(s->ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = req, .conn = wr_written(&w)});
+    pair_run(p);
+    if (c->children[0].start_action != ACTION_START)
+        pair_result(p, side, req, true);
+}
+
+void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, const char *owner2)
+{
+    uint8_t owners[600];
+    struct writer w = writer_of(owners, sizeof(owners));
+    struct side *s = &p->s[side];
+    if (owner1)
+        wr_cstr(&w, owner1);
+    if (owner2)
+        wr_cstr(&w, owner2);
+    struct msg_SECRET_LOAD m = {.req = ++next_req, .type = "ike", .data = slice_str(secret), .owners = wr_written(&w)};
+    snprintf(m.id, sizeof(m.id), "ike-%u", m.req);
+    ipc_send(s->ctl_keys, MSG_SECRET_LOAD, &m);
+    pair_run(p);
+    pair_result(p, side, m.req, true);
+}
+
+void pair_simple(struct pair *p)
+{
+    struct conn_config c;
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        pair_load(p, i, &c);
+        pair_psk(p, i, "a secret of both", "a.test", "b.test");
+    }
+}
+
+uint32_t pair_initiate(struct pair *p, int side, const char *child)
+{
+    struct msg_INITIATE m = {.req = ++next_req};
+    snprintf(m.child, sizeof(m.child), "%s", child);
+    ipc_send(p->s[side].ctl_ike, MSG_INITIATE, &m);
+    pair_run(p);
+    return m.req;
+}
+
+void pair_terminate(struct pair *p, int side, const char *child, bool force)
+{
+    struct msg_TERMINATE m = {.req = ++next_req, .force = force};
+    if (child)
+        snprintf(m.child, sizeof(m.child), "%s", child);
+    else
+        snprintf(m.conn, sizeof(m.conn), "t");
+    ipc_send(p->s[side].ctl_ike, MSG_TERMINATE, &m);
+    pair_run(p);
+}
+
+void pair_result(struct pair *p, int side, uint32_t req, bool ok)
+{
+    struct side *s = &p->s[side];
+    if (s->last_req != req || s->last_ok != ok)
+        fail_msg("side %d: the last result is for request %u (%s '%s'), expected %u to be %s", side, s->last_req,
+                 s->last_ok ? "ok" : "not ok", s->last_text, req, ok ? "ok" : "refused");
+}
+
+unsigned pair_live(struct side *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->sa_count; i++)
+        n += !s->sas[i].deleted;
+    return n;
+}
+
+struct path_sa *pair_sa(struct side *s, unsigned live)
+{
+    for (unsigned i = 0; i < s->sa_count; i++)
+        if (!s->sas[i].deleted && live-- == 0)
+            return &s->sas[i];
+    return NULL;
+}
+
+bool pair_agree(struct pair *p)
+{
+    if (pair_live(&p->s[0]) != pair_live(&p->s[1]))
+        return false;
+    for (unsigned i = 0; i < pair_live(&p->s[0]); i++) {
+        struct path_sa *a = pair_sa(&p->s[0], i), *b = pair_sa(&p->s[1], i);
+        if (a->child.spi_in != b->child.spi_out || a->child.spi_out != b->child.spi_in || a->key_len != b->key_len ||
+            memcmp(a->key_out, b->key_in, a->key_len) != 0 || memcmp(a->key_in, b->key_out, a->key_len) != 0 ||
+            memcmp(a->key_in, a->key_out, a->key_len) == 0)
+            return false;
+        if (!ts_eq(&a->child.local_ts.t[0], &b->child.remote_ts.t[0]) ||
+            !ts_eq(&a->child.remote_ts.t[0], &b->child.local_ts.t[0]) || a->child.udp_encap != b->child.udp_encap)
+            return false;
+    }
+    return true;
+}

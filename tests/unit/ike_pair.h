@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two IKE daemons (ike and keys of each, with a path and a ctl made here) in one process and one loop, over a network that
+// a test holds in its hands, under a virtual clock.
+#ifndef TESTS_UNIT_IKE_PAIR_H
+#define TESTS_UNIT_IKE_PAIR_H
+
+#include "ctrl/ike/ike.h"
+#include "ctrl/keys/keys.h"
+
+enum { PAIR_SAS = 16, PAIR_LOG = 64 };
+
+struct path_sa { // what the fake path was told
+    struct msg_CHILD child;
+    uint8_t key_out[128], key_in[128];
+    size_t key_len;
+    bool deleted;
+};
+
+struct pair;
+struct side {
+    struct pair *pair;
+    int index;
+    struct ike *ike;
+    struct keys *keys;
+    struct ipc_chan *ctl_ike, *ctl_keys, *path_ike, *path_keys; // the test's ends
+    struct path_sa sas[PAIR_SAS];
+    unsigned sa_count, policies, results, ike_up, ike_down, child_up, child_down;
+    bool refuse_install, last_ok;
+    uint32_t last_req;
+    char last_text[400];
+    struct msg_IKE_INFO ike_info;
+};
+
+struct datagram {
+    struct datagram *next;
+    int to;
+    struct net_path path; // as the receiver sees it
+    size_t len;
+    uint8_t data[];
+};
+
+struct pair {
+    struct loop *loop;
+    struct settings set;
+    struct side s[2]; // 0: 10.0.0.1, 1: 10.0.0.2
+    struct datagram *queue;
+    unsigned sent, activity;
+    // Called for each datagram: how many copies arrive (0: lost). NULL: 1.
+    int (*filter)(struct pair *p, unsigned number, struct datagram *d);
+    void *ctx;
+    bool nat; // side 0 is behind a NAT: 192.0.2.1, ports + 10000
+};
+
+extern uint64_t pair_clock;
+
+struct pair *pair_new(void (*tune)(struct settings *s));
+void pair_free(struct pair *p);
+void pair_default_conn(struct conn_config *c, int side);
+void pair_proposal(struct proposal *p, uint8_t protocol, const char *keywords); // "aes256gcm16 prfsha256 x25519"
+void pair_load(struct pair *p, int side, const struct conn_config *c); // fails the test where it is refused
+void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, const char *owner2);
+uint32_t pair_initiate(struct pair *p, int side, const char *child); // the request number
+void pair_terminate(struct pair *p, int side, const char *child, bool force);
+void pair_run(struct pair *p);                       // until nothing moves any more
+void pair_wait(struct pair *p, uint64_t ms);         // runs all timers up to then
+void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len);
+void pair_simple(struct pair *p);                    // default connections and one secret at both ends
+struct path_sa *pair_sa(struct side *s, unsigned live); // the n-th that is not deleted, or NULL
+unsigned pair_live(struct side *s);
+bool pair_agree(struct pair *p);                     // both paths hold matching SAs: SPIs, keys, selectors
+void pair_result(struct pair *p, int side, uint32_t req, bool ok); // asserts how a request ended
+
+#endif
