@@ -38,6 +38,11 @@ void card_model_hard_reset(struct card_model *m)
     m->ops->hard_reset(m);
 }
 
+unsigned card_model_find(const struct card_model *m, const void *bytes, size_t len)
+{
+    return m->ops->find(m, bytes, len);
+}
+
 unsigned card_model_lanes(const struct card_model *m)
 {
     return m->ops->lanes;

@@ -15,6 +15,7 @@
 #define CARD_STRING_(x) #x
 #define CARD_STRING(x) CARD_STRING_(x)
 #include CARD_STRING(VCARD.h)
+#include CARD_STRING(CARD_SYMS.h)
 #ifdef CARD_TRACE
 #include <verilated_fst_c.h>
 #endif
@@ -319,6 +320,20 @@ void freerun_add(struct card_model *m, uint64_t cycles)
     c->top->freerun_add_valid = 0;
 }
 
+// Verilator keeps the whole design's state in one object.
+unsigned find(const struct card_model *m, const void *bytes, size_t len)
+{
+    const Card *c = static_cast<const Card *>(m);
+    const char *at = reinterpret_cast<const char *>(c->top->rootp->vlSymsp);
+    const char *end = at + sizeof *c->top->rootp->vlSymsp;
+    unsigned n = 0;
+    while ((at = static_cast<const char *>(memmem(at, static_cast<size_t>(end - at), bytes, len)))) {
+        n++;
+        at++;
+    }
+    return n;
+}
+
 void hard_reset(struct card_model *m)
 {
     reset(card(m));
@@ -376,8 +391,8 @@ void destroy(struct card_model *m)
 }
 
 const struct card_model_ops OPS = {
-    CARD_LANES, csr_read32, csr_write32, busy,       step,      freerun_add,
-    hard_reset, get_stats,  wave_start,  wave_stop, destroy,
+    CARD_LANES, csr_read32, csr_write32, busy, step, freerun_add, find, hard_reset,
+    get_stats, wave_start, wave_stop, destroy,
 };
 
 void configure(Card *c, const struct card_model_config *config)

@@ -3,8 +3,8 @@
 // per width of the data path (libcard_l1.a, libcard_l4.a); both may be linked into one program. Nothing here knows of
 // PCIe, sockets or a driver: the PCIe shell (config space, MSI-X table at 0x8000 ... 0x9fff of BAR0) is the caller's.
 //
-// One thread at a time may use a model. The callbacks are called from within csr_read32, csr_write32, step and
-// settle; they must not call back into the model.
+// One thread at a time may use a model. The callbacks are called from within the functions that run the clock; they must
+// not call back into the model.
 #ifndef ESPALIER_SIM_CARD_MODEL_H
 #define ESPALIER_SIM_CARD_MODEL_H
 
@@ -62,6 +62,9 @@ void card_model_freerun_add(struct card_model *m, uint64_t cycles);
 // Hard reset (FLR, bus reset): what is on the bus is forgotten, key memory is zeroised before READY returns.
 // The caller steps the model until it is idle (or lets the driver wait for READY).
 void card_model_hard_reset(struct card_model *m);
+
+// For tests of zeroising: how often these bytes stand anywhere in the card's registers and memories.
+unsigned card_model_find(const struct card_model *m, const void *bytes, size_t len);
 
 unsigned card_model_lanes(const struct card_model *m);
 unsigned card_model_vectors(const struct card_model *m);

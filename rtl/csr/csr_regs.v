@@ -3,7 +3,7 @@
 // errors, the block directory, counters and their names; doorbells go on to the queues. No register holds a byte of key.
 //
 // A read's data is valid from the cycle after `rd` until the next one. While READY is 0 writes are ignored (a reset
-// clears the registers), reads answer. FATAL stays until RESET; ERR_CAUSE can be cleared.
+// clears the registers), reads answer. FATAL stays until RESET and zeroises all keys; ERR_CAUSE can be cleared.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -43,6 +43,7 @@ module csr_regs #(
     output wire             zeroize_request,
     input  wire             ready,
     input  wire             zeroized,
+    output reg              fatal,
     // to the rings
     output wire             run,
     output reg  [31:0]      epoch,
@@ -93,7 +94,7 @@ module csr_regs #(
 
     // ---- control
     reg  [31:0] accepted;
-    reg         enable, quiesce, fatal;
+    reg         enable, quiesce;
     reg  [2:0]  cause;
     reg  [31:0] syndrome;
     wire        features_ok = (accepted & ~OFFERED) == 32'd0;

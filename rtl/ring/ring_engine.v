@@ -121,6 +121,7 @@ module ring_engine #(
     input  wire             b_err,
     output wire             outstanding,
     output wire             keys_clean,
+    output wire             keyed,
     output wire             busy
 );
     // log2 of the beats of the payload FIFO and of each result buffer (32 KiB whatever the width)
@@ -241,7 +242,7 @@ module ring_engine #(
         .s_sa_status(s_sa_status),
         .out_valid(o_valid[2]), .out_ready(o_ready[2]), .out_dst(o_dst[2*64+:64]), .out_cpl(o_cpl[2*214+:214]),
         .out_bytes(sa_bytes), .out_dvalid(d_valid[2]), .out_dready(d_ready[2]), .out_data(d_data[2*W+:W]),
-        .clean(keys_clean), .busy(sa_busy));
+        .clean(keys_clean), .keyed(keyed), .busy(sa_busy));
 
     // ---- writes
     wire wr_outstanding, write_busy;

@@ -3,7 +3,8 @@
 // manager as 64-bit words, takes its result and offers it to ring_write with the completion. FENCE is done here.
 //
 // The blob holds keys: it lives in one buffer, which is overwritten with zeros as soon as it has been handed on, after a
-// bus error, and after reset. `clean` says that it is zero and that no SA was added since the last zeroise. Contract: read data comes in the order of the addresses.
+// bus error, and after reset. `keyed`: an SA was added since the last zeroise; `clean`: neither that nor a key in the
+// buffer. Contract: read data comes in the order of the addresses.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -58,6 +59,7 @@ module ring_sa #(
     input  wire             out_dready,
     output wire [W-1:0]     out_data,
     output wire             clean,
+    output reg              keyed,
     output wire             busy
 );
     localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
@@ -142,7 +144,6 @@ module ring_sa #(
     assign out_dvalid = state == DRAIN;
     reg [511:0] result_out;
     assign out_data = result_out[W-1:0];
-    reg keyed;
     assign clean = !keyed && (state == IDLE || state == COMMAND || state == CHECK || state == FENCE);
     wire result_end = state == RESULT && s_sa_tvalid && s_sa_tlast && s_sa_status == `ESPC_STATUS_OK;
     always @(posedge clk)

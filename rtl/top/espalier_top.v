@@ -105,9 +105,9 @@ module espalier_top #(
         .busy(axil_busy));
 
     wire reset_request, zeroize_request, outstanding, ready, quench, core_rst, zeroize, reset_busy;
-    wire pipe_zeroized, keys_clean;
+    wire pipe_zeroized, keys_clean, keyed, fatal;
     csr_reset reset (
-        .clk(clk), .rst(rst), .reset_request(reset_request), .zeroize_request(zeroize_request),
+        .clk(clk), .rst(rst), .reset_request(reset_request), .zeroize_request(zeroize_request || (fatal && keyed)),
         .outstanding(outstanding), .zeroized(pipe_zeroized && keys_clean), .ready(ready), .quench(quench),
         .core_rst(core_rst), .zeroize(zeroize), .busy(reset_busy));
 
@@ -129,7 +129,7 @@ module espalier_top #(
         .clk(clk), .rst(rst), .core_rst(core_rst), .sa_limit(sa_limit), .freerun_add_valid(freerun_add_valid),
         .freerun_add(freerun_add), .wr(wr), .wr_addr(wr_addr), .wr_data(wr_data), .rd(rd), .rd_addr(rd_addr),
         .rd_data(rd_data), .reset_request(reset_request), .zeroize_request(zeroize_request), .ready(ready),
-        .zeroized(pipe_zeroized && keys_clean), .run(run), .epoch(epoch), .q_enable(q_enable), .q_start(q_start),
+        .zeroized(pipe_zeroized && keys_clean), .fatal(fatal), .run(run), .epoch(epoch), .q_enable(q_enable), .q_start(q_start),
         .q_sq_log2(q_sq_log2), .q_cq_log2(q_cq_log2), .q_sq_base(q_sq_base), .q_cq_base(q_cq_base),
         .q_vector(q_vector), .db_sq(db_sq), .db_cq(db_cq), .db_q(db_q), .db_data(db_data), .sq_head(sq_head),
         .cq_done(cq_done), .active(active), .err_ring(err_ring), .err_doorbell(err_doorbell),
@@ -181,7 +181,7 @@ module espalier_top #(
         .aw_beats_m1(awbeats), .w_valid(m_axi_wvalid), .w_ready(m_axi_wready), .w_data(m_axi_wdata),
         .w_strb(m_axi_wstrb), .w_last(m_axi_wlast),
         .b_valid(m_axi_bvalid), .b_id(m_axi_bid[0]), .b_err(m_axi_bresp[1]),
-        .outstanding(outstanding), .keys_clean(keys_clean), .busy(ring_busy));
+        .outstanding(outstanding), .keys_clean(keys_clean), .keyed(keyed), .busy(ring_busy));
 
     assign m_axi_arid = {2'd0, arid};
     assign m_axi_arlen = {4'd0, arbeats};

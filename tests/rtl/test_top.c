@@ -340,6 +340,7 @@ static void fatal_is(uint32_t cause, uint32_t queue)
 {
     host_idle(&h);
     assert_true(status() & FATAL);
+    assert_true(status() & ZEROIZED);
     assert_int_equal(host_read(&h, ESPC_REG_ERR_CAUSE), cause);
     assert_int_equal(host_read(&h, ESPC_REG_ERR_SYNDROME), queue);
     uint32_t head = host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(2));
@@ -358,6 +359,7 @@ static void fatal_is(uint32_t cause, uint32_t queue)
 static void test_bus_error_on_submission_ring_is_fatal(void **state)
 {
     (void)state;
+    add_sa(0, 1, 1);
     struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
     h.bad_from = q1.sq;
     h.bad_to = q1.sq + 1;
@@ -380,6 +382,7 @@ static void test_bus_error_on_completion_ring_is_fatal(void **state)
 static void test_doorbell_beyond_the_ring_is_fatal(void **state)
 {
     (void)state;
+    add_sa(1, 1, 1);
     host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), 17);
     fatal_is(ESPC_ERR_CAUSE_BAD_DOORBELL_MASK, 1);
 }
@@ -511,6 +514,55 @@ static void test_reset_under_load_forgets_everything(void **state)
     }
 }
 
+// The key's halves, wherever they stand: schedules start with them.
+static unsigned keys_inside(void)
+{
+    struct espc_sa_blob b = esp_blob(1);
+    return card_model_find(h.card, b.key, 16) + card_model_find(h.card, b.key + 16, 16);
+}
+
+static void test_no_key_stays_after_delete_reset_zeroize_and_fatal(void **state)
+{
+    (void)state;
+    struct espc_sa_command del = {.op = ESPC_SA_OP_DELETE, .sa_index = 1, .generation = 1};
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    for (unsigned way = 0; way < 5; way++) {
+        add_sa(0, 1, 1);
+        add_sa(1, 1, 1);
+        assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+        host_idle(&h);
+        assert_true(keys_inside() >= 4); // both halves, in both directions
+        switch (way) {
+        case 0:
+            assert_int_equal(sa_command(&sq, del, NULL, NULL), ESPC_STATUS_OK);
+            del.dir = 1;
+            assert_int_equal(sa_command(&sq, del, NULL, NULL), ESPC_STATUS_OK);
+            break;
+        case 1:
+            host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK | ESPC_CTRL_ZEROIZE_MASK);
+            break;
+        case 2:
+            host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), q1.tail + 17);
+            break;
+        case 3:
+            host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
+            break;
+        default:
+            card_model_hard_reset(h.card);
+        }
+        host_idle(&h);
+        if (keys_inside())
+            fail_msg("way %u: the key is still there, %u times", way, keys_inside());
+        if (way >= 2) {
+            host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
+            host_idle(&h);
+            host_enable(&h);
+            queue_open(&sq, &h, 0, 3, 3, 0);
+            queue_open(&q1, &h, 1, 4, 5, 1);
+        }
+    }
+}
+
 static void test_zeroize_frees_all_slots(void **state)
 {
     (void)state;
@@ -586,6 +638,7 @@ int main(void)
         CARD(test_fence_completes_after_the_packets_before_it),
         CARD(test_reset_under_load_forgets_everything),
         CARD(test_zeroize_frees_all_slots),
+        CARD(test_no_key_stays_after_delete_reset_zeroize_and_fatal),
         CARD(test_hard_reset_is_like_a_new_card),
         CARD(test_waveform_is_offered_or_refused),
     };
