@@ -59,7 +59,8 @@ static char *do_counters(struct card_device *d)
 static char *do_reset(struct card_device *d)
 {
     int rc = card_device_reset(d);
-    return rc ? answer("error %d reset: the card is dead; clear the fault first\n", EXIT_FAILED) : answer("ok\n");
+    return rc ? answer("error %d reset: the card is dead; clear the fault first\n", EXIT_FAILED)
+              : answer("ok\n");
 }
 
 static char *do_wave(struct card_device *d, const char *file, const char *what)
@@ -93,12 +94,14 @@ char *card_control_execute(struct card_device *d, const char *wave_file, char *l
     return answer("error %d expected: fault MODE|clear, counters, reset, wave start|stop\n", EXIT_USAGE);
 }
 
-// ------------------------------------------------------------------------------------------------------- client
+// -------------------------------------------------------------------------------------------------------
+// client
 
 static int usage(const char *why)
 {
     fprintf(stderr, "espalier-card ctl: %s\n", why);
-    fprintf(stderr, "usage: espalier-card ctl --dir DIR fault MODE|clear | counters | reset | wave start|stop\n");
+    fprintf(stderr,
+            "usage: espalier-card ctl --dir DIR fault MODE|clear | counters | reset | wave start|stop\n");
     return EXIT_USAGE;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tester's control of a running card: one line of text in, a first line `ok` or `error CODE TEXT` and then
-// any body out. CODE is the exit status of `espalier-card ctl`.
+// The tester's control of a running card: one line of text in, a first line `ok` or `error CODE TEXT` and
+// then any body out. CODE is the exit status of `espalier-card ctl`.
 #ifndef ESP_CARD_CONTROL_H
 #define ESP_CARD_CONTROL_H
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The PCI function around the RTL model. DMA of the model goes to the client's memory only while bus mastering is
-// enabled; the clock is simulated only while the model has work, and FREERUN follows wall time in between.
+// The PCI function around the RTL model. DMA of the model goes to the client's memory only while bus
+// mastering is enabled; the clock is simulated only while the model has work, and FREERUN follows wall time
+// in between.
 #include "sim/card/device.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ static void note(const char *text)
     fprintf(stderr, "espalier-card: %s\n", text);
 }
 
-// ------------------------------------------------------------------------------------------ the model's callbacks
+// ------------------------------------------------------------------------------------------ the model's
+// callbacks
 
 static int on_dma_read(void *ctx, uint64_t addr, void *buf, size_t len)
 {
@@ -54,7 +56,8 @@ static void on_irq(void *ctx, unsigned vector)
         x->pending[vector] = true;
 }
 
-// ---------------------------------------------------------------------------------------------------- the clock
+// ---------------------------------------------------------------------------------------------------- the
+// clock
 
 // FREERUN catches up with the wall clock for the time in which the model stood still.
 static void catch_up(struct card_device *d)
@@ -88,7 +91,8 @@ static uint64_t cycles_now(const struct card_device *d)
     return stats.cycles;
 }
 
-// Starts or stops the requested window of the wave at its cycle; returns how far the model may run before that.
+// Starts or stops the requested window of the wave at its cycle; returns how far the model may run before
+// that.
 static uint64_t wave_step(struct card_device *d, uint64_t cycles)
 {
     struct card_wave *w = &d->wave;
@@ -129,7 +133,8 @@ void card_device_wave_stop(struct card_device *d)
     d->wave.running = false;
 }
 
-// --------------------------------------------------------------------------------------------------------- BAR0
+// ---------------------------------------------------------------------------------------------------------
+// BAR0
 
 // A register access runs the clock for a few cycles, which may be the last ones of the pending work.
 static void after_access(struct card_device *d, bool was_busy)
@@ -155,7 +160,8 @@ static void model_write32(struct card_device *d, uint32_t offset, uint32_t value
     after_access(d, busy);
 }
 
-// While the clock stands still a register keeps the value of its first read; that read alone costs a few cycles.
+// While the clock stands still a register keeps the value of its first read; that read alone costs a few
+// cycles.
 static uint32_t hang_read(struct card_device *d, uint32_t offset)
 {
     uint32_t i = offset / 4;
@@ -221,7 +227,8 @@ static bool claimed(struct card_device *d)
     if (pci_config_memory_enabled(&d->pci))
         return true;
     if (!d->told_disabled)
-        note("BAR0 access while memory space is off (command register bit 1) or the function is in D3: ignored");
+        note("BAR0 access while memory space is off (command register bit 1) or the function is in D3: "
+             "ignored");
     d->told_disabled = true;
     d->refused_accesses++;
     return false;
@@ -261,7 +268,8 @@ static int bar_write(struct card_device *d, uint64_t offset, const uint8_t *buf,
     return 0;
 }
 
-// ------------------------------------------------------------------------------------- configuration and resets
+// ------------------------------------------------------------------------------------- configuration and
+// resets
 
 void card_device_config(const struct card_device *d, uint8_t out[CARD_PCI_CONFIG_SIZE])
 {
@@ -338,7 +346,8 @@ void card_device_detach(struct card_device *d)
     card_device_reset(d);
 }
 
-// ------------------------------------------------------------------------------------------------------- faults
+// -------------------------------------------------------------------------------------------------------
+// faults
 
 static const char *const fault_names[] = {
 #define X(id, name, text) name,
@@ -386,7 +395,8 @@ void card_device_set_fault(struct card_device *d, enum card_fault fault)
     config_changed(d);
 }
 
-// ------------------------------------------------------------------------------------------- the server's device
+// ------------------------------------------------------------------------------------------- the server's
+// device
 
 static int on_region_read(void *ctx, uint32_t region, uint64_t offset, void *buf, uint32_t len)
 {
@@ -425,11 +435,8 @@ static const struct vfu_device_ops device_ops = {
 
 static int make_model(struct card_device *d, const struct card_device_options *o)
 {
-    const struct card_model_config config = {.dma_read = on_dma_read,
-                                             .dma_write = on_dma_write,
-                                             .irq = on_irq,
-                                             .ctx = d,
-                                             .sa_slots = o->sa_slots};
+    const struct card_model_config config = {
+        .dma_read = on_dma_read, .dma_write = on_dma_write, .irq = on_irq, .ctx = d, .sa_slots = o->sa_slots};
     if (o->lanes != 1 && o->lanes != 4)
         return -ENOTSUP;
     d->model = o->lanes == 1 ? card_model_l1_new(&config) : card_model_l4_new(&config);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card as a PCI function: configuration space, BAR0 in front of the RTL model, MSI-X, DMA through the maps of
-// the vfio-user client, resets, and the faults that a tester can switch on. It knows no driver.
+// The card as a PCI function: configuration space, BAR0 in front of the RTL model, MSI-X, DMA through the
+// maps of the vfio-user client, resets, and the faults that a tester can switch on. It knows no driver.
 #ifndef ESP_CARD_DEVICE_H
 #define ESP_CARD_DEVICE_H
 
@@ -13,10 +13,11 @@
 #include "sim/vfio_user/server.h"
 
 // X(enumerator, name, description)
-#define CARD_FAULT_LIST(X)                                                                                       \
-    X(NONE, "none", "no fault")                                                                                  \
-    X(HANG, "hang", "the clock stops: registers answer, nothing else happens")                                   \
-    X(DEAD, "dead", "as if pulled: everything reads all ones, writes and DMA vanish; clearing is a power cycle") \
+#define CARD_FAULT_LIST(X)                                                                                   \
+    X(NONE, "none", "no fault")                                                                              \
+    X(HANG, "hang", "the clock stops: registers answer, nothing else happens")                               \
+    X(DEAD, "dead",                                                                                          \
+      "as if pulled: everything reads all ones, writes and DMA vanish; clearing is a power cycle")           \
     X(DROP_IRQ, "drop-irq", "interrupts are lost")
 
 enum card_fault {
@@ -63,7 +64,7 @@ struct card_device {
 };
 
 struct card_device_options {
-    unsigned lanes; // 1 or 4
+    unsigned lanes;    // 1 or 4
     unsigned sa_slots; // 0: all the model has
 };
 
@@ -75,11 +76,11 @@ void card_device_free(struct card_device *d);
 bool card_device_busy(const struct card_device *d);
 // Runs at most `cycles` cycles.
 void card_device_run(struct card_device *d, uint64_t cycles);
-// Takes a client's socket. Memory space is enabled for it, as VFIO does when a device is opened; bus mastering is
-// the client's to enable. 0 or a negative errno (fd is still the caller's then).
+// Takes a client's socket. Memory space is enabled for it, as VFIO does when a device is opened; bus
+// mastering is the client's to enable. 0 or a negative errno (fd is still the caller's then).
 int card_device_attach(struct card_device *d, int fd);
-// Function-level reset: configuration, model, pending interrupts. Maps, eventfds and memory enable stay, as with
-// VFIO; bus mastering is off until the client enables it again.
+// Function-level reset: configuration, model, pending interrupts. Maps, eventfds and memory enable stay, as
+// with VFIO; bus mastering is off until the client enables it again.
 int card_device_reset(struct card_device *d);
 // The client is gone: drop what it brought, reset.
 void card_device_detach(struct card_device *d);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalier-card: the simulated card as a process. It puts a PCI device into DIR, serves it by vfio-user to one
-// client at a time, and removes it again on SIGTERM. `espalier-card ctl` talks to a running one.
+// espalier-card: the simulated card as a process. It puts a PCI device into DIR, serves it by vfio-user to
+// one client at a time, and removes it again on SIGTERM. `espalier-card ctl` talks to a running one.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 #include "sim/card/stats.h"
 
 static const char usage_text[] =
-    "usage: espalier-card --dir DIR [--lanes 1|2|4] [--sas N] [--wire tap:NAME|packet:IFNAME|pcap:IN,OUT|loop]\n"
+    "usage: espalier-card --dir DIR [--lanes 1|2|4] [--sas N] [--wire "
+    "tap:NAME|packet:IFNAME|pcap:IN,OUT|loop]\n"
     "                     [--json STATS] [--fst FILE [--window FROM:TO]]\n"
     "       espalier-card ctl --dir DIR fault MODE|clear | counters | reset | wave start|stop\n"
     "fault modes:\n";
@@ -20,8 +21,8 @@ static const char usage_text[] =
 static void print_usage(FILE *to)
 {
     fputs(usage_text, to);
-#define X(id, name, text)                                                                                        \
-    if (CARD_FAULT_##id != CARD_FAULT_NONE)                                                                      \
+#define X(id, name, text)                                                                                    \
+    if (CARD_FAULT_##id != CARD_FAULT_NONE)                                                                  \
         fprintf(to, "  %-10s %s\n", name, text);
     CARD_FAULT_LIST(X)
 #undef X

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct card_options *o, int status, const char *format,
-                                                        ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct card_options *o, int status,
+                                                        const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -64,9 +64,10 @@ static int parse_wire(struct card_options *o, const char *text)
     const char *comma = pcap ? strchr(text, ',') : NULL;
     if (!has_argument(text, "tap:") && !has_argument(text, "packet:") && strcmp(text, "loop") != 0 &&
         !(comma && comma > text + strlen("pcap:") && comma[1]))
-        return refuse(o, EXIT_USAGE, "--wire %s: expected tap:NAME, packet:IFNAME, pcap:IN,OUT or loop", text);
-    return refuse(o, EXIT_MISSING, "--wire %s: this card has no wire port (results come back to the host only)",
-                  text);
+        return refuse(o, EXIT_USAGE, "--wire %s: expected tap:NAME, packet:IFNAME, pcap:IN,OUT or loop",
+                      text);
+    return refuse(o, EXIT_MISSING,
+                  "--wire %s: this card has no wire port (results come back to the host only)", text);
 }
 
 static int parse_window(struct card_options *o, const char *text)
@@ -92,12 +93,15 @@ static int check(struct card_options *o, int argc, char **argv)
 int card_options_parse(struct card_options *o, int argc, char **argv, int *help)
 {
     enum { DIR = 256, LANES, SAS, WIRE, JSON, FST, WINDOW };
-    static const struct option longs[] = {
-        {"dir", required_argument, NULL, DIR},   {"lanes", required_argument, NULL, LANES},
-        {"sas", required_argument, NULL, SAS},   {"wire", required_argument, NULL, WIRE},
-        {"json", required_argument, NULL, JSON}, {"fst", required_argument, NULL, FST},
-        {"help", no_argument, NULL, 'h'},        {"window", required_argument, NULL, WINDOW},
-        {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"dir", required_argument, NULL, DIR},
+                                          {"lanes", required_argument, NULL, LANES},
+                                          {"sas", required_argument, NULL, SAS},
+                                          {"wire", required_argument, NULL, WIRE},
+                                          {"json", required_argument, NULL, JSON},
+                                          {"fst", required_argument, NULL, FST},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"window", required_argument, NULL, WINDOW},
+                                          {NULL, 0, NULL, 0}};
     int c, rc = EXIT_DONE;
     *o = (struct card_options){.lanes = 1};
     *help = 0;

@@ -48,7 +48,7 @@ static void init_header(struct pci_config *c)
     put16(m + CARD_PCI_REG_COMMAND, COMMAND_WRITABLE);
     put16(s + 0x06, STATUS_CAP_LIST);
     put32(s + 0x08, (uint32_t)CARD_PCI_CLASS << 8 | CARD_PCI_REVISION);
-    m[0x0c] = 0xff; // cache line size
+    m[0x0c] = 0xff;                                         // cache line size
     put32(s + 0x10, (uint32_t)CARD_PCI_BAR0_ADDRESS | 0x4); // memory, 64 bit, not prefetchable
     put32(s + 0x14, (uint32_t)(CARD_PCI_BAR0_ADDRESS >> 32));
     put32(m + 0x10, ~(uint32_t)(CARD_PCI_BAR0_SIZE - 1));
@@ -82,16 +82,16 @@ static void init_express(struct pci_config *c)
 {
     uint8_t *s = c->space + CARD_PCI_CAP_EXPRESS, *m = c->mask + CARD_PCI_CAP_EXPRESS;
     s[0] = CAP_ID_EXPRESS;
-    put16(s + 0x02, 0x0002);                // version 2, endpoint
-    put32(s + 0x04, 0x10008001);            // FLR, role-based errors, payload 256
-    put16(s + 0x08, 0x2810);                // read request 512, relaxed ordering, no snoop
-    put16(m + 0x08, 0x7fff);                // bit 15 starts the FLR and reads 0
+    put16(s + 0x02, 0x0002);                  // version 2, endpoint
+    put32(s + 0x04, 0x10008001);              // FLR, role-based errors, payload 256
+    put16(s + 0x08, 0x2810);                  // read request 512, relaxed ordering, no snoop
+    put16(m + 0x08, 0x7fff);                  // bit 15 starts the FLR and reads 0
     put32(s + 0x0c, 0x00400000 | 8 << 4 | 3); // x8, 8 GT/s, ASPM optional
-    put16(m + 0x10, 0x00c3);                // ASPM control, common clock, extended sync
-    put16(s + 0x12, 8 << 4 | 3);            // x8, 8 GT/s
-    put32(s + 0x24, 0x0000001f);            // completion time-out ranges and disable
+    put16(m + 0x10, 0x00c3);                  // ASPM control, common clock, extended sync
+    put16(s + 0x12, 8 << 4 | 3);              // x8, 8 GT/s
+    put32(s + 0x24, 0x0000001f);              // completion time-out ranges and disable
     put16(m + 0x28, 0x001f);
-    put32(s + 0x2c, 0x0000000e);            // 2.5, 5 and 8 GT/s
+    put32(s + 0x2c, 0x0000000e); // 2.5, 5 and 8 GT/s
     put16(s + 0x30, 0x0003);
 
     uint8_t *serial = c->space + CARD_PCI_ECAP_SERIAL;

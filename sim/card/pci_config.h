@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card's PCI configuration space: a 64 KiB 64-bit BAR0, power management, MSI-X, PCI Express endpoint with
-// function-level reset, device serial number. Writes go through per-bit masks; what they set off is returned.
+// The card's PCI configuration space: a 64 KiB 64-bit BAR0, power management, MSI-X, PCI Express endpoint
+// with function-level reset, device serial number. Writes go through per-bit masks; what they set off is
+// returned.
 #ifndef ESP_CARD_PCI_CONFIG_H
 #define ESP_CARD_PCI_CONFIG_H
 
@@ -43,7 +44,10 @@ enum { CARD_PCI_ACTION_FLR = 1 };
 
 // As after power-on.
 void pci_config_init(struct pci_config *c, unsigned vectors, uint64_t serial);
-static inline void pci_config_reset(struct pci_config *c) { pci_config_init(c, c->vectors, c->serial); }
+static inline void pci_config_reset(struct pci_config *c)
+{
+    pci_config_init(c, c->vectors, c->serial);
+}
 // offset + len lies inside the space. Returns the actions that the caller takes.
 unsigned pci_config_write(struct pci_config *c, uint32_t offset, const uint8_t *data, uint32_t len);
 

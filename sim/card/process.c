@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop. While the model has work it runs in short slices and the sockets are looked at in between, so
-// that a register access waits for one slice at most; otherwise the process sleeps in epoll_wait.
+// The event loop. While the model has work it runs in short slices and the sockets are looked at in between,
+// so that a register access waits for one slice at most; otherwise the process sleeps in epoll_wait.
 #include "sim/card/process.h"
 
 #include <errno.h>
@@ -71,7 +71,8 @@ int card_process_open(struct card_process *p)
     return rc ? rc : watch(p, p->tree.controlfd, TAG_CONTROL, EPOLL_CTL_ADD, EPOLLIN);
 }
 
-// ------------------------------------------------------------------------------------------- the vfio-user client
+// ------------------------------------------------------------------------------------------- the vfio-user
+// client
 
 static void drop_client(struct card_process *p)
 {
@@ -117,7 +118,8 @@ static void accept_client(struct card_process *p)
         drop_client(p);
 }
 
-// ----------------------------------------------------------------------------------------------------- the tester
+// ----------------------------------------------------------------------------------------------------- the
+// tester
 
 static void drop_tester(struct card_process *p)
 {
@@ -158,7 +160,8 @@ static void serve_tester(struct card_process *p)
     drop_tester(p);
 }
 
-// -------------------------------------------------------------------------------------------------------- the loop
+// --------------------------------------------------------------------------------------------------------
+// the loop
 
 static void stop(struct card_process *p)
 {

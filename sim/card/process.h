@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop of espalier-card: one vfio-user client, one tester, and the model's clock in slices between them.
+// The event loop of espalier-card: one vfio-user client, one tester, and the model's clock in slices between
+// them.
 #ifndef ESP_CARD_PROCESS_H
 #define ESP_CARD_PROCESS_H
 
@@ -13,7 +14,7 @@ struct card_process {
     struct card_tree tree;
     const char *wave_file;
     int epollfd, signalfd;
-    int clientfd;  // in epoll, as the loop knows it; -1: none
+    int clientfd; // in epoll, as the loop knows it; -1: none
     uint32_t client_events;
     int testerfd;
     char line[CARD_MAX_LINE];
@@ -22,8 +23,8 @@ struct card_process {
     uint64_t deadline; // of the drain
 };
 
-// SIGTERM and SIGINT are read from a descriptor. To be called before anything makes a thread, because a thread
-// that has them unblocked would die of them (the model's run-time may keep some).
+// SIGTERM and SIGINT are read from a descriptor. To be called before anything makes a thread, because a
+// thread that has them unblocked would die of them (the model's run-time may keep some).
 void card_process_block_signals(void);
 // 0 or a negative errno.
 int card_process_open(struct card_process *p);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Collects counters through the card's own registers (SNAPSHOT, COUNTER, COUNTER_NAME) and the model's statistics.
+// Collects counters through the card's own registers (SNAPSHOT, COUNTER, COUNTER_NAME) and the model's
+// statistics.
 #include "sim/card/stats.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ static json_t *counters(struct card_device *d)
         counter_name(d, i, name);
         if (!name[0])
             continue;
-        uint64_t lo = card_device_peek(d, ESPC_REG_COUNTER_LO(i)), hi = card_device_peek(d, ESPC_REG_COUNTER_HI(i));
+        uint64_t lo = card_device_peek(d, ESPC_REG_COUNTER_LO(i)),
+                 hi = card_device_peek(d, ESPC_REG_COUNTER_HI(i));
         json_object_set_new(o, name, json_integer((json_int_t)(hi << 32 | lo)));
     }
     return o;
@@ -46,17 +48,19 @@ static json_t *build(struct card_device *d)
     struct card_model_stats m;
     card_model_stats(d->model, &m);
     double cpu = (double)d->cpu_ns / 1e9;
-    return json_pack(
-        "{s:i, s:i, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:I, s:o}",
-        "lanes", (int)card_model_lanes(d->model), "sa_slots", (int)d->sa_slots, "clock_khz", (json_int_t)d->clock_khz, "fault",
-        card_fault_name(d->fault), "client", vfu_server_connected(&d->server), "cycles", (json_int_t)m.cycles,
-        "busy_cycles", (json_int_t)m.busy_cycles, "cpu_seconds", cpu, "cycles_per_cpu_second",
-        cpu > 0 ? (double)d->run_cycles / cpu : 0.0, "dma", "read_bytes", (json_int_t)m.read_bytes, "read_bursts",
-        (json_int_t)m.read_bursts, "write_bytes", (json_int_t)m.write_bytes, "write_bursts",
-        (json_int_t)m.write_bursts, "errors", (json_int_t)d->dma_errors, "interrupts", "raised",
-        (json_int_t)m.irqs, "dropped", (json_int_t)d->irqs_dropped, "resets", (json_int_t)d->resets,
-        "refused_accesses", (json_int_t)d->refused_accesses, "messages", (json_int_t)d->server.messages,
-        "counters", counters(d));
+    return json_pack("{s:i, s:i, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, "
+                     "s:I}, s:I, s:I, s:I, s:o}",
+                     "lanes", (int)card_model_lanes(d->model), "sa_slots", (int)d->sa_slots, "clock_khz",
+                     (json_int_t)d->clock_khz, "fault", card_fault_name(d->fault), "client",
+                     vfu_server_connected(&d->server), "cycles", (json_int_t)m.cycles, "busy_cycles",
+                     (json_int_t)m.busy_cycles, "cpu_seconds", cpu, "cycles_per_cpu_second",
+                     cpu > 0 ? (double)d->run_cycles / cpu : 0.0, "dma", "read_bytes",
+                     (json_int_t)m.read_bytes, "read_bursts", (json_int_t)m.read_bursts, "write_bytes",
+                     (json_int_t)m.write_bytes, "write_bursts", (json_int_t)m.write_bursts, "errors",
+                     (json_int_t)d->dma_errors, "interrupts", "raised", (json_int_t)m.irqs, "dropped",
+                     (json_int_t)d->irqs_dropped, "resets", (json_int_t)d->resets, "refused_accesses",
+                     (json_int_t)d->refused_accesses, "messages", (json_int_t)d->server.messages, "counters",
+                     counters(d));
 }
 
 char *card_stats_json(struct card_device *d)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes and removes DIR's entries. Sockets are bound and reached through /proc/self/fd, because a socket address
-// holds 107 characters and a DIR may be longer. Only names that this file makes are ever removed.
+// Makes and removes DIR's entries. Sockets are bound and reached through /proc/self/fd, because a socket
+// address holds 107 characters and a DIR may be longer. Only names that this file makes are ever removed.
 #include "sim/card/tree.h"
 
 #include <errno.h>
@@ -20,8 +20,8 @@
 #define DEVICE     "devices/" CARD_TREE_SLOT
 
 static const char *const device_files[] = {
-    "config", "resource", "irq",       "vendor",    "device",  "subsystem_vendor", "subsystem_device",
-    "class",  "revision", "numa_node", "modalias", CARD_TREE_SOCKET,
+    "config",           "resource", "irq",      "vendor",    "device",   "subsystem_vendor",
+    "subsystem_device", "class",    "revision", "numa_node", "modalias", CARD_TREE_SOCKET,
 };
 
 enum { MADE_LOCK = 1, MADE_DEVICE = 2, MADE_CONTROL = 4 };
@@ -39,7 +39,8 @@ __attribute__((format(printf, 3, 4))) static int fail(struct card_tree *t, int e
     return -(err ? err : EBUSY);
 }
 
-// --------------------------------------------------------------------------------------------------------- lock
+// ---------------------------------------------------------------------------------------------------------
+// lock
 
 static int remove_parts(struct card_tree *t)
 {
@@ -102,7 +103,8 @@ static int take_lock(struct card_tree *t)
 
 int card_tree_lock(struct card_tree *t, const char *dir)
 {
-    *t = (struct card_tree){.dir = dir, .dirfd = -1, .lockfd = -1, .configfd = -1, .listenfd = -1, .controlfd = -1};
+    *t = (struct card_tree){
+        .dir = dir, .dirfd = -1, .lockfd = -1, .configfd = -1, .listenfd = -1, .controlfd = -1};
     if (mkdir(dir, 0755) < 0 && errno != EEXIST)
         return fail(t, errno, "%s", dir);
     t->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -116,7 +118,8 @@ int card_tree_lock(struct card_tree *t, const char *dir)
     return rc;
 }
 
-// ------------------------------------------------------------------------------------------------------ entries
+// ------------------------------------------------------------------------------------------------------
+// entries
 
 __attribute__((format(printf, 4, 5))) static int put_file(struct card_tree *t, int at, const char *name,
                                                           const char *format, ...)
@@ -145,7 +148,8 @@ static int listen_at(struct card_tree *t, int dirfd, const char *name, int *out)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fail(t, errno, "socket");
-    if (proc_address(&sa, dirfd, name) || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 8) < 0) {
+    if (proc_address(&sa, dirfd, name) || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 ||
+        listen(fd, 8) < 0) {
         int rc = fail(t, errno, "%s/%s", t->dir, name);
         close(fd);
         return rc;
@@ -159,8 +163,8 @@ static int put_resource(struct card_tree *t, int at)
 {
     const unsigned long long first = CARD_PCI_BAR0_ADDRESS, last = first + CARD_PCI_BAR0_SIZE - 1;
     static const char none[] = "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
-    return put_file(t, at, "resource", "0x%016llx 0x%016llx 0x%016x\n%s%s%s%s%s%s", first, last, 0x140204, none,
-                    none, none, none, none, none);
+    return put_file(t, at, "resource", "0x%016llx 0x%016llx 0x%016x\n%s%s%s%s%s%s", first, last, 0x140204,
+                    none, none, none, none, none, none);
 }
 
 static int put_attributes(struct card_tree *t, int at)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card's place in the file system: DIR/devices/0000:01:00.0 in the layout of Linux' /sys/bus/pci, so that
-// libpci finds the card, with the vfio-user socket beside the attributes; the control socket; and the lock that
-// keeps a second process out of the same DIR.
+// libpci finds the card, with the vfio-user socket beside the attributes; the control socket; and the lock
+// that keeps a second process out of the same DIR.
 #ifndef ESP_CARD_TREE_H
 #define ESP_CARD_TREE_H
 
@@ -17,7 +17,7 @@ struct card_tree {
     const char *dir;
     int dirfd, lockfd, configfd;
     int listenfd, controlfd; // listening sockets
-    int made; // entries that card_tree_close() removes
+    int made;                // entries that card_tree_close() removes
     char error[512];
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of DMA maps. A file is mapped once however many ranges of it the client announces; unmapping works
-// on ranges, because a client sweeps whole address spaces instead of naming each live page. A file that shrinks
-// behind a map must not kill the process: copies run under a SIGBUS guard.
+// The table of DMA maps. A file is mapped once however many ranges of it the client announces; unmapping
+// works on ranges, because a client sweeps whole address spaces instead of naming each live page. A file that
+// shrinks behind a map must not kill the process: copies run under a SIGBUS guard.
 #include "sim/vfio_user/dma.h"
 
 #include <errno.h>
@@ -166,7 +166,7 @@ int vfu_dma_map(struct vfu_dma *d, uint64_t iova, uint64_t size, uint64_t offset
 static void cut(struct vfu_dma *d, size_t at, uint64_t iova, uint64_t last)
 {
     struct vfu_map *m = &d->maps[at];
-    bool head = m->iova < iova, tail = m->last > last;
+    bool head = m->iova<iova, tail = m->last> last;
     if (head && tail) {
         struct vfu_map rest = *m;
         rest.offset += last + 1 - m->iova;
@@ -206,7 +206,8 @@ int vfu_dma_unmap(struct vfu_dma *d, uint64_t iova, uint64_t size)
     return 0;
 }
 
-// The longest run of bytes from iova that one map holds; NULL when there is none or the access is not allowed.
+// The longest run of bytes from iova that one map holds; NULL when there is none or the access is not
+// allowed.
 static uint8_t *resolve(struct vfu_dma *d, uint64_t iova, size_t len, uint32_t access, size_t *run)
 {
     size_t at = lower_bound(d, iova);

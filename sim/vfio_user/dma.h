@@ -20,7 +20,7 @@ struct vfu_backing {
 };
 
 struct vfu_map {
-    uint64_t iova, last; // first and last byte
+    uint64_t iova, last;         // first and last byte
     struct vfu_backing *backing; // NULL: mapped without a descriptor, not reachable for this server
     uint64_t offset;
     uint32_t flags; // VFU_DMA_F_READ, VFU_DMA_F_WRITE

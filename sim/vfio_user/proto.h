@@ -22,11 +22,11 @@ enum vfu_cmd {
 };
 
 // Header flags.
-#define VFU_F_TYPE_MASK  0x0fu
-#define VFU_F_COMMAND    0x00u
-#define VFU_F_REPLY      0x01u
-#define VFU_F_NO_REPLY   0x10u
-#define VFU_F_ERROR      0x20u
+#define VFU_F_TYPE_MASK 0x0fu
+#define VFU_F_COMMAND   0x00u
+#define VFU_F_REPLY     0x01u
+#define VFU_F_NO_REPLY  0x10u
+#define VFU_F_ERROR     0x20u
 
 // DMA map flags.
 #define VFU_DMA_F_READ      1u
@@ -52,20 +52,27 @@ enum vfu_cmd {
 
 // Region and interrupt indices of a PCI device.
 enum { VFU_REGION_BAR0 = 0, VFU_REGION_CONFIG = 7, VFU_REGION_COUNT = 9 };
-enum { VFU_IRQ_INTX = 0, VFU_IRQ_MSI = 1, VFU_IRQ_MSIX = 2, VFU_IRQ_ERR = 3, VFU_IRQ_REQ = 4, VFU_IRQ_COUNT = 5 };
+enum {
+    VFU_IRQ_INTX = 0,
+    VFU_IRQ_MSI = 1,
+    VFU_IRQ_MSIX = 2,
+    VFU_IRQ_ERR = 3,
+    VFU_IRQ_REQ = 4,
+    VFU_IRQ_COUNT = 5
+};
 
-#define VFU_HEADER_SIZE   16u
-#define VFU_MAX_FDS       16u
-#define VFU_MAX_DATA      1048576u // max_data_xfer_size that we offer
-#define VFU_MAX_BODY      (VFU_MAX_DATA + 16u)
-#define VFU_MAX_DMA_MAPS  65535u
-#define VFU_PAGE_SIZE     4096u
-#define VFU_DMA_MAP_SIZE   32u // body sizes of the fixed-size requests
-#define VFU_DMA_UNMAP_SIZE 24u
+#define VFU_HEADER_SIZE      16u
+#define VFU_MAX_FDS          16u
+#define VFU_MAX_DATA         1048576u // max_data_xfer_size that we offer
+#define VFU_MAX_BODY         (VFU_MAX_DATA + 16u)
+#define VFU_MAX_DMA_MAPS     65535u
+#define VFU_PAGE_SIZE        4096u
+#define VFU_DMA_MAP_SIZE     32u // body sizes of the fixed-size requests
+#define VFU_DMA_UNMAP_SIZE   24u
 #define VFU_DEVICE_INFO_SIZE 16u
 #define VFU_REGION_INFO_SIZE 32u
-#define VFU_IRQ_INFO_SIZE  16u
-#define VFU_SET_IRQS_SIZE  20u
-#define VFU_REGION_RW_SIZE 16u
+#define VFU_IRQ_INFO_SIZE    16u
+#define VFU_SET_IRQS_SIZE    20u
+#define VFU_REGION_RW_SIZE   16u
 
 #endif

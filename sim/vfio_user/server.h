@@ -9,7 +9,8 @@
 #include "sim/vfio_user/wire.h"
 
 struct vfu_device_ops {
-    // 0 or a negative errno, which the client gets. `len` is at least 1 and the access lies inside the region.
+    // 0 or a negative errno, which the client gets. `len` is at least 1 and the access lies inside the
+    // region.
     int (*region_read)(void *ctx, uint32_t region, uint64_t offset, void *buf, uint32_t len);
     int (*region_write)(void *ctx, uint32_t region, uint64_t offset, const void *buf, uint32_t len);
     int (*reset)(void *ctx);
@@ -23,14 +24,17 @@ struct vfu_server {
     struct vfu_conn conn;
     struct vfu_dma dma;
     struct vfu_irq_index irq[VFU_IRQ_COUNT];
-    bool versioned; // VERSION has been agreed on
+    bool versioned;   // VERSION has been agreed on
     uint8_t *scratch; // VFU_MAX_BODY bytes for replies
     uint64_t messages;
 };
 
 int vfu_server_init(struct vfu_server *s, const struct vfu_device_ops *ops, void *ctx);
 void vfu_server_free(struct vfu_server *s);
-static inline bool vfu_server_connected(const struct vfu_server *s) { return s->conn.fd >= 0; }
+static inline bool vfu_server_connected(const struct vfu_server *s)
+{
+    return s->conn.fd >= 0;
+}
 
 // Takes a connected socket.
 int vfu_server_attach(struct vfu_server *s, int fd);

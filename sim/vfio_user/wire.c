@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Framing of vfio-user messages: reads exactly one header, then exactly its body, so that descriptors always
-// belong to the message at hand. Header and body of a reply leave in one sendmsg, because a client may refuse a
-// header that arrives in pieces.
+// belong to the message at hand. Header and body of a reply leave in one sendmsg, because a client may refuse
+// a header that arrives in pieces.
 #include "sim/vfio_user/wire.h"
 
 #include <errno.h>
@@ -151,8 +151,10 @@ static ssize_t receive_some(struct vfu_conn *c, void *to, size_t want)
         struct cmsghdr align;
     } control;
     struct iovec iov = {.iov_base = to, .iov_len = want};
-    struct msghdr mh = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control.bytes,
+                        .msg_controllen = sizeof control.bytes};
     ssize_t n;
     do
         n = recvmsg(c->fd, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -228,7 +230,8 @@ int vfu_conn_flush(struct vfu_conn *c)
     return 0;
 }
 
-static int send_message(struct vfu_conn *c, const uint8_t header[VFU_HEADER_SIZE], const void *body, size_t len)
+static int send_message(struct vfu_conn *c, const uint8_t header[VFU_HEADER_SIZE], const void *body,
+                        size_t len)
 {
     union {
         const void *in;

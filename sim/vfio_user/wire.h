@@ -65,6 +65,9 @@ int vfu_conn_reply(struct vfu_conn *c, const struct vfu_msg *to, const void *bod
 int vfu_conn_reply_error(struct vfu_conn *c, const struct vfu_msg *to, int err);
 // Sends more of a pending reply. No message is received while vfu_conn_blocked().
 int vfu_conn_flush(struct vfu_conn *c);
-static inline bool vfu_conn_blocked(const struct vfu_conn *c) { return c->pending_len != 0; }
+static inline bool vfu_conn_blocked(const struct vfu_conn *c)
+{
+    return c->pending_len != 0;
+}
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalier-card as a process under the driver's own card engine: the bytes that come back are those of the software
-// engine, whatever the length, many packets at once; and the engine's answer to each of the card's faults.
+// espalier-card as a process under the driver's own card engine: the bytes that come back are those of the
+// software engine, whatever the length, many packets at once; and the engine's answer to each of the card's
+// faults.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -42,7 +43,8 @@ static void nap(void)
     nanosleep(&t, NULL);
 }
 
-// ------------------------------------------------------------------------------------------------------- process
+// -------------------------------------------------------------------------------------------------------
+// process
 
 static void start_card(const char *lanes)
 {
@@ -83,7 +85,8 @@ static void ctl(const char *command)
     assert_int_equal(system(line), 0);
 }
 
-// ------------------------------------------------------------------------------------------------------- engines
+// -------------------------------------------------------------------------------------------------------
+// engines
 
 static void open_side(struct side *s, bool card)
 {
@@ -115,16 +118,24 @@ static bool next_event(struct side *s, struct esp_event *ev)
 
 static void expect(struct side *s, enum esp_event_type type, struct esp_event *ev)
 {
+    *ev = (struct esp_event){0};
     if (!next_event(s, ev))
         fail_msg("no event within %d ms, expected type %d", WAIT_MS, (int)type);
     if (ev->type != type)
-        fail_msg("event %d, expected %d: %s %s", (int)ev->type, (int)type, esp_status_name(ev->status), ev->error.text);
+        fail_msg("event %d, expected %d: %s %s", (int)ev->type, (int)type, esp_status_name(ev->status),
+                 ev->error.text);
 }
 
 static struct esp_sa_params params(enum esp_dir way)
 {
-    struct esp_sa_params p = {.dir = way, .mode = ESP_TUNNEL, .alg = ESP_ALG_AES128_GCM16, .spi = SPI, .esn = true,
-                              .ttl = 64, .window = 128, .seq_limit = 1u << 20};
+    struct esp_sa_params p = {.dir = way,
+                              .mode = ESP_TUNNEL,
+                              .alg = ESP_ALG_AES128_GCM16,
+                              .spi = SPI,
+                              .esn = true,
+                              .ttl = 64,
+                              .window = 128,
+                              .seq_limit = 1u << 20};
     p.seq = way == ESP_OUT; // the first to send, or none received
     p.window = way == ESP_IN ? 128 : 0;
     for (uint8_t i = 0; i < 16; i++)
@@ -176,11 +187,16 @@ static void make_inner(uint8_t *p, uint32_t len, uint32_t seed)
 }
 
 // A job with its buffers; the packet is an inner one, or a copy of `from`.
-static struct esp_job *make_job(struct side *s, enum esp_op op, uint32_t len, uint32_t seed, const uint8_t *from)
+static struct esp_job *make_job(struct side *s, enum esp_op op, uint32_t len, uint32_t seed,
+                                const uint8_t *from)
 {
     struct esp_job *j = calloc(1, sizeof *j);
-    *j = (struct esp_job){.op = op, .sa = op == ESP_ENCAP ? s->out : NULL, .in = esp_pool_get(s->pool),
-                          .out = esp_pool_get(s->pool), .in_len = len, .out_cap = BUFFER};
+    *j = (struct esp_job){.op = op,
+                          .sa = op == ESP_ENCAP ? s->out : NULL,
+                          .in = esp_pool_get(s->pool),
+                          .out = esp_pool_get(s->pool),
+                          .in_len = len,
+                          .out_cap = BUFFER};
     assert_non_null(j->in);
     assert_non_null(j->out);
     if (from)
@@ -220,13 +236,14 @@ static void run_jobs(struct side *s, struct esp_job **jobs, unsigned n)
 static void same_result(const struct esp_job *card, const struct esp_job *soft)
 {
     if (card->status != soft->status || card->out_len != soft->out_len || card->seq != soft->seq)
-        fail_msg("length %u: card %s, %u bytes, sequence %llu; software %s, %u bytes, sequence %llu", card->in_len,
-                 esp_status_name(card->status), card->out_len, (unsigned long long)card->seq,
+        fail_msg("length %u: card %s, %u bytes, sequence %llu; software %s, %u bytes, sequence %llu",
+                 card->in_len, esp_status_name(card->status), card->out_len, (unsigned long long)card->seq,
                  esp_status_name(soft->status), soft->out_len, (unsigned long long)soft->seq);
     assert_memory_equal(card->out, soft->out, card->out_len);
 }
 
-// ---------------------------------------------------------------------------------------------------------- tests
+// ----------------------------------------------------------------------------------------------------------
+// tests
 
 static void encap_both(struct side *card, struct side *soft, const uint32_t *lengths, unsigned n,
                        struct esp_job **on_card, struct esp_job **on_soft)

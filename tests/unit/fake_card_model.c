@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A card model for tests of the process around it: registers are plain memory, and a doorbell copies 64 bytes from
-// the queue's submission ring to its completion ring after some cycles and raises the queue's interrupt.
+// A card model for tests of the process around it: registers are plain memory, and a doorbell copies 64 bytes
+// from the queue's submission ring to its completion ring after some cycles and raises the queue's interrupt.
 #include <errno.h>
 #include <stdlib.h>
 

@@ -131,13 +131,13 @@ static void test_config_space_names_the_card(void **state)
     assert_int_equal(get(f, CONFIG, 0, 4), 0xe5b01234);
     assert_int_equal(get(f, CONFIG, 8, 4), 0x10000001);
     assert_int_equal(get(f, CONFIG, 0x10, 4), 0xfea00004);
-    assert_int_equal(c[0x3d], 0); // no INTx
+    assert_int_equal(c[0x3d], 0);                 // no INTx
     assert_int_equal(get(f, CONFIG, 0x30, 4), 0); // no ROM
     uint8_t ids[3], n = 0;
     for (uint8_t at = c[0x34]; at && n < 3; at = c[at + 1])
         ids[n++] = c[at];
     assert_memory_equal(ids, "\x01\x11\x10", 3);
-    assert_int_equal(get(f, CONFIG, 0x82, 2), 3); // four vectors
+    assert_int_equal(get(f, CONFIG, 0x82, 2), 3);    // four vectors
     assert_true(get(f, CONFIG, 0x94, 4) & 1u << 28); // FLR
     assert_int_equal(get(f, CONFIG, 0x100, 4), 0x00010003);
 }
@@ -380,21 +380,22 @@ static void test_control_commands(void **state)
     struct fixture *f = *state;
     static const struct {
         const char *command, *reply;
-    } cases[] = {{"fault hang\n", "ok\n"},
-                 {"counters\n", "ok\n{"},
-                 {"fault clear\n", "ok\n"},
-                 {"fault none\n", "error 2 fault none: no such mode; this card knows hang, dead, drop-irq, clear\n"},
-                 {"fault\n", "error 2 expected: "},
-                 {"\n", "error 2 expected: "},
-                 {"reset now\n", "error 2 expected: "},
-                 {"reset\n", "ok\n"},
-                 {"fault dead\n", "ok\n"},
-                 {"reset\n", "error 1 reset: the card is dead"},
-                 {"fault clear\n", "ok\n"},
-                 {"wave pause\n", "error 2 wave pause: "},
-                 {"wave start\n", "ok\n/nonexistent/wave.fst\n"},
-                 {"wave start\n", "error 1 wave "},
-                 {"wave stop\n", "ok\n"}};
+    } cases[] = {
+        {"fault hang\n", "ok\n"},
+        {"counters\n", "ok\n{"},
+        {"fault clear\n", "ok\n"},
+        {"fault none\n", "error 2 fault none: no such mode; this card knows hang, dead, drop-irq, clear\n"},
+        {"fault\n", "error 2 expected: "},
+        {"\n", "error 2 expected: "},
+        {"reset now\n", "error 2 expected: "},
+        {"reset\n", "ok\n"},
+        {"fault dead\n", "ok\n"},
+        {"reset\n", "error 1 reset: the card is dead"},
+        {"fault clear\n", "ok\n"},
+        {"wave pause\n", "error 2 wave pause: "},
+        {"wave start\n", "ok\n/nonexistent/wave.fst\n"},
+        {"wave start\n", "error 1 wave "},
+        {"wave stop\n", "ok\n"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *reply = control(f, cases[i].command);
         assert_non_null(reply);
@@ -411,7 +412,8 @@ static void test_more_slots_than_the_model_has_are_refused(void **state)
 {
     (void)state;
     struct card_device d;
-    assert_int_equal(card_device_init(&d, &(struct card_device_options){.lanes = 4, .sa_slots = 5000}), -ERANGE);
+    assert_int_equal(card_device_init(&d, &(struct card_device_options){.lanes = 4, .sa_slots = 5000}),
+                     -ERANGE);
     assert_int_equal(card_device_init(&d, &(struct card_device_options){.lanes = 2}), -ENOTSUP);
     assert_int_equal(card_device_init(&d, &(struct card_device_options){.lanes = 4, .sa_slots = 16}), 0);
     assert_int_equal(card_device_peek(&d, ESPC_REG_SA_SLOTS), 16);

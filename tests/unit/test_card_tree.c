@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card's entries in DIR: libpci finds the card there, a second process is kept out, what a killed process left
-// is taken over, and nothing stays behind. Also the command line, refusal by refusal.
+// The card's entries in DIR: libpci finds the card there, a second process is kept out, what a killed process
+// left is taken over, and nothing stays behind. Also the command line, refusal by refusal.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vfio-user server over a socket pair, with a device that is 4 KiB of plain memory: negotiation, information,
-// region accesses, interrupts, and a peer that lies about lengths, commands and descriptors.
+// The vfio-user server over a socket pair, with a device that is 4 KiB of plain memory: negotiation,
+// information, region accesses, interrupts, and a peer that lies about lengths, commands and descriptors.
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -49,7 +49,8 @@ static int mem_reset(void *ctx)
     return 0;
 }
 
-static const struct vfu_device_ops ops = {.region_read = mem_read, .region_write = mem_write, .reset = mem_reset};
+static const struct vfu_device_ops ops = {
+    .region_read = mem_read, .region_write = mem_write, .reset = mem_reset};
 
 static void serve(void *ctx)
 {
@@ -99,18 +100,20 @@ static int teardown(void **state)
     return 0;
 }
 
-// ------------------------------------------------------------------------------------------------- negotiation
+// -------------------------------------------------------------------------------------------------
+// negotiation
 
 static void test_version_of_qemu_gets_ours_within_its_buffer(void **state)
 {
     struct fixture *f = *state;
     struct vfu_answer a;
-    assert_int_equal(client_version(&f->client,
-                                    "{\"capabilities\": {\"pgsizes\": 4096, \"max_msg_fds\": 16, \"max_dma_maps\": "
-                                    "65535, \"max_data_xfer_size\": 1048576, \"migration\": {\"max_bitmap_size\": "
-                                    "268435456, \"pgsize\": 4096}, \"write_multiple\": true}}",
-                                    &a),
-                     0);
+    assert_int_equal(
+        client_version(&f->client,
+                       "{\"capabilities\": {\"pgsizes\": 4096, \"max_msg_fds\": 16, \"max_dma_maps\": "
+                       "65535, \"max_data_xfer_size\": 1048576, \"migration\": {\"max_bitmap_size\": "
+                       "268435456, \"pgsize\": 4096}, \"write_multiple\": true}}",
+                       &a),
+        0);
     assert_true(VFU_HEADER_SIZE + a.len <= 214);
     assert_int_equal(a.body[a.len - 1], 0);
     assert_memory_equal(a.body, "\0\0\0\0", 4);
@@ -130,12 +133,12 @@ static void refused_version(struct fixture *f, const void *body, size_t len)
 static void test_version_malformed_is_refused_and_closes(void **state)
 {
     struct fixture *f = *state;
-    refused_version(f, "\1\0\0\0{}", 7);        // major 1
-    refused_version(f, "\0\0\0", 3);            // short
-    refused_version(f, "\0\0\0\0{}", 6);        // no zero byte
-    refused_version(f, "\0\0\0\0{\"a\":", 10);  // not JSON
-    refused_version(f, "\0\0\0\0[1]", 8);       // not an object
-    refused_version(f, "\0\0\0\0{}\0{}", 10);   // text after the end
+    refused_version(f, "\1\0\0\0{}", 7);       // major 1
+    refused_version(f, "\0\0\0", 3);           // short
+    refused_version(f, "\0\0\0\0{}", 6);       // no zero byte
+    refused_version(f, "\0\0\0\0{\"a\":", 10); // not JSON
+    refused_version(f, "\0\0\0\0[1]", 8);      // not an object
+    refused_version(f, "\0\0\0\0{}\0{}", 10);  // text after the end
     struct vfu_answer a;
     assert_int_equal(client_version(&f->client, "{}", &a), 0);
 }
@@ -158,7 +161,8 @@ static void test_second_version_is_refused_and_the_stream_lives(void **state)
     assert_int_equal(client_call(&f->client, VFU_GET_INFO, body, sizeof body, NULL, 0, &a), 0);
 }
 
-// ------------------------------------------------------------------------------------------------- information
+// -------------------------------------------------------------------------------------------------
+// information
 
 static void test_info_names_a_pci_device_with_reset(void **state)
 {
@@ -200,13 +204,15 @@ static void test_irq_info_counts_msix_vectors(void **state)
     struct vfu_answer a;
     for (uint32_t i = 0; i < 6; i++) {
         uint32_t body[4] = {16, 0, i}, want[4] = {16, i == 2, i, i == 2 ? 4 : 0};
-        assert_int_equal(client_call(&f->client, VFU_GET_IRQ_INFO, body, 16, NULL, 0, &a), i < 5 ? 0 : EINVAL);
+        assert_int_equal(client_call(&f->client, VFU_GET_IRQ_INFO, body, 16, NULL, 0, &a),
+                         i < 5 ? 0 : EINVAL);
         if (i < 5)
             assert_memory_equal(a.body, want, 16);
     }
 }
 
-// ----------------------------------------------------------------------------------------------------- regions
+// -----------------------------------------------------------------------------------------------------
+// regions
 
 static void test_region_read_returns_what_was_written(void **state)
 {
@@ -243,9 +249,9 @@ static void test_region_access_outside_is_refused(void **state)
         uint32_t region;
         uint64_t offset;
         uint32_t len;
-    } bad[] = {{0, 4096, 1}, {0, 4095, 2},   {0, 0, 0},           {0, UINT64_MAX, 1}, {0, UINT64_MAX, 2},
-               {1, 0, 4},    {9, 0, 4},      {0xffffffff, 0, 4},  {0, 0, 4097},       {0, 0, 0xffffffff},
-               {0, 8, 0xfffffff9}};
+    } bad[] = {{0, 4096, 1},       {0, 4095, 2},       {0, 0, 0},         {0, UINT64_MAX, 1},
+               {0, UINT64_MAX, 2}, {1, 0, 4},          {9, 0, 4},         {0xffffffff, 0, 4},
+               {0, 0, 4097},       {0, 0, 0xffffffff}, {0, 8, 0xfffffff9}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(client_read(&f->client, bad[i].region, bad[i].offset, buf, bad[i].len), EINVAL);
     assert_int_equal(client_read(&f->client, 7, 0, buf, 4), EIO); // the device's own refusal passes through
@@ -264,7 +270,8 @@ static void test_region_write_length_lie_is_refused(void **state)
     assert_int_equal(a.len, 16);
 }
 
-// -------------------------------------------------------------------------------------------------------- stream
+// --------------------------------------------------------------------------------------------------------
+// stream
 
 static void test_every_body_length_of_every_command_is_answered(void **state)
 {
@@ -371,7 +378,8 @@ static void test_disconnect_drops_maps_and_the_next_client_starts_afresh(void **
     close(fd);
 }
 
-// ------------------------------------------------------------------------------------------- DMA and descriptors
+// ------------------------------------------------------------------------------------------- DMA and
+// descriptors
 
 static int open_descriptors(void)
 {
@@ -394,9 +402,10 @@ static void test_dma_map_checks_and_unmap_by_range(void **state)
     assert_int_equal(client_dma_map(&f->client, 0x20000, 0x1000, 0x4000, 3, fd), EINVAL); // beyond the file
     assert_int_equal(client_dma_map(&f->client, 0x20000, 0x800, 0, 3, fd), EINVAL);       // half a page
     assert_int_equal(client_dma_map(&f->client, 0x20000, 0, 0, 3, fd), EINVAL);
-    assert_int_equal(client_dma_map(&f->client, 0x20000, 0x1000, 0, 4, fd), EINVAL);      // unknown flag
+    assert_int_equal(client_dma_map(&f->client, 0x20000, 0x1000, 0, 4, fd), EINVAL); // unknown flag
     assert_int_equal(client_dma_map(&f->client, 0xfffffffffffff000, 0x2000, 0, 3, fd), EINVAL);
-    assert_int_equal(client_dma_map(&f->client, 0xfffffffffffff000, 0x1000, 0, 3, fd), 0); // the very last page
+    assert_int_equal(client_dma_map(&f->client, 0xfffffffffffff000, 0x1000, 0, 3, fd),
+                     0);                                                    // the very last page
     assert_int_equal(client_dma_unmap(&f->client, 0x500000, 0x1000, 0), 0); // matches nothing: no error
     assert_int_equal(client_dma_unmap(&f->client, 0x1000, 0, 0), EINVAL);
     assert_int_equal(client_dma_unmap(&f->client, 0x1000, 0xffffffffffffffff, 0), EINVAL);
@@ -427,7 +436,7 @@ static void test_descriptors_are_never_leaked(void **state)
     assert_int_equal(client_call(&f->client, 99, NULL, 0, fds, 16, &a), ENOTSUP);
     assert_int_equal(client_call(&f->client, VFU_SET_IRQS, irqs, sizeof irqs, fds, 3, &a), EINVAL);
     assert_int_equal(client_dma_map(&f->client, 0, 4096, 0, 3, fd), 0);
-    assert_int_equal(open_descriptors(), before); // a map keeps no descriptor
+    assert_int_equal(open_descriptors(), before);                         // a map keeps no descriptor
     client_send(&f->client, VFU_GET_INFO, 0, info, sizeof info, fds, 17); // one more than agreed
     assert_int_equal(client_peek(&f->client), -1);
     assert_int_equal(open_descriptors(), before - 1); // the connection's own is gone too
@@ -435,7 +444,8 @@ static void test_descriptors_are_never_leaked(void **state)
     close(fd);
 }
 
-// ---------------------------------------------------------------------------------------------------- interrupts
+// ----------------------------------------------------------------------------------------------------
+// interrupts
 
 static uint64_t events(int fd)
 {
@@ -475,12 +485,13 @@ static void test_interrupts_reach_their_eventfd(void **state)
 static void test_set_irqs_out_of_range_is_refused(void **state)
 {
     struct fixture *f = *state;
-    static const uint32_t bad[][4] = {{0x24, 2, 4, 1}, {0x24, 2, 0, 5},          {0x24, 2, 0xffffffff, 2},
-                                      {0x24, 5, 0, 0}, {0x24, 0, 0, 1},          {0x09, 2, 0, 1},
-                                      {0x27, 2, 0, 1}, {0x20, 2, 0, 1},          {0x22, 2, 0, 1},
+    static const uint32_t bad[][4] = {{0x24, 2, 4, 1},          {0x24, 2, 0, 5}, {0x24, 2, 0xffffffff, 2},
+                                      {0x24, 5, 0, 0},          {0x24, 0, 0, 1}, {0x09, 2, 0, 1},
+                                      {0x27, 2, 0, 1},          {0x20, 2, 0, 1}, {0x22, 2, 0, 1},
                                       {0x24, 2, 1, 0xffffffff}, {0x3c, 2, 0, 1}, {0x04, 2, 0, 1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(client_set_irqs(&f->client, bad[i][0], bad[i][1], bad[i][2], bad[i][3], NULL, 0), EINVAL);
+        assert_int_equal(client_set_irqs(&f->client, bad[i][0], bad[i][1], bad[i][2], bad[i][3], NULL, 0),
+                         EINVAL);
 }
 
 static void test_full_or_foreign_descriptor_does_not_block(void **state)
@@ -502,7 +513,8 @@ static void test_full_or_foreign_descriptor_does_not_block(void **state)
     close(pipes[1]);
 }
 
-// Fields that are right more often than chance would have it, so that the checks behind the first one are reached.
+// Fields that are right more often than chance would have it, so that the checks behind the first one are
+// reached.
 static uint8_t likely_byte(size_t at)
 {
     static const uint8_t values[] = {0, 0, 0, 0, 1, 2, 3, 4, 7, 8, 16, 20, 24, 32, 0x24, 0xff};
@@ -514,7 +526,8 @@ static void test_random_messages_leave_the_server_whole(void **state)
     struct fixture *f = *state;
     struct vfu_answer a;
     uint8_t *mem, *junk = malloc(65536);
-    int memfd = client_memory(0x10000, &mem), before = open_descriptors(), fds[4] = {memfd, memfd, memfd, memfd};
+    int memfd = client_memory(0x10000, &mem), before = open_descriptors(),
+        fds[4] = {memfd, memfd, memfd, memfd};
     srand(7);
     for (int round = 0; round < 20000; round++) {
         uint8_t body[80];
@@ -524,8 +537,8 @@ static void test_random_messages_leave_the_server_whole(void **state)
             body[i] = likely_byte(i);
         if (rand() % 50 == 0)
             size = (uint32_t)rand() % 200;
-        client_send_raw(&f->client, (uint16_t)(rand() % 19), (uint32_t)(rand() % 10 ? 0 : rand() % 64), size, body,
-                        len, fds, (unsigned)rand() % 4);
+        client_send_raw(&f->client, (uint16_t)(rand() % 19), (uint32_t)(rand() % 10 ? 0 : rand() % 64), size,
+                        body, len, fds, (unsigned)rand() % 4);
         serve(f);
         while (recv(f->client.fd, junk, 65536, MSG_DONTWAIT) > 0)
             ;
@@ -548,7 +561,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         cmocka_unit_test_setup_teardown(test_version_of_qemu_gets_ours_within_its_buffer, setup_unversioned,
                                         teardown),
-        cmocka_unit_test_setup_teardown(test_version_malformed_is_refused_and_closes, setup_unversioned, teardown),
+        cmocka_unit_test_setup_teardown(test_version_malformed_is_refused_and_closes, setup_unversioned,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_command_before_version_is_refused_and_closes, setup_unversioned,
                                         teardown),
         T(test_second_version_is_refused_and_the_stream_lives),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of DMA maps: accesses that cross maps, permissions, ranges that cut maps, shared files, a file that
-// shrinks, and random operations against a page-by-page reference.
+// The table of DMA maps: accesses that cross maps, permissions, ranges that cut maps, shared files, a file
+// that shrinks, and random operations against a page-by-page reference.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,7 +111,8 @@ static void test_random_maps_and_unmaps_equal_a_page_table(void **state)
         if (rand() % 3) {
             for (int i = 0; i < n; i++)
                 overlap |= table[at + i] >= 0;
-            int rc = vfu_dma_map(&f->dma, (uint64_t)at * PAGE, (uint64_t)n * PAGE, (uint64_t)from * PAGE, RW, f->fd);
+            int rc = vfu_dma_map(&f->dma, (uint64_t)at * PAGE, (uint64_t)n * PAGE, (uint64_t)from * PAGE, RW,
+                                 f->fd);
             assert_int_equal(rc, overlap ? -EEXIST : 0);
             for (int i = 0; i < n && !overlap; i++)
                 table[at + i] = from + i;
@@ -179,14 +180,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        T(test_access_across_maps_follows_each_map),
-        T(test_access_without_permission_or_descriptor_fails),
-        T(test_unmap_that_cuts_a_map_keeps_the_rest),
-        T(test_random_maps_and_unmaps_equal_a_page_table),
-        T(test_maps_of_one_file_share_one_mapping),
-        T(test_file_that_shrinks_fails_the_access_only),
-        T(test_map_beyond_the_limit_is_refused),
-        T(test_descriptor_that_is_no_file_is_refused),
+        T(test_access_across_maps_follows_each_map),  T(test_access_without_permission_or_descriptor_fails),
+        T(test_unmap_that_cuts_a_map_keeps_the_rest), T(test_random_maps_and_unmaps_equal_a_page_table),
+        T(test_maps_of_one_file_share_one_mapping),   T(test_file_that_shrinks_fails_the_access_only),
+        T(test_map_beyond_the_limit_is_refused),      T(test_descriptor_that_is_no_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A vfio-user client for tests: it sends any bytes that the test asks for, and checks the form of every reply.
+// A vfio-user client for tests: it sends any bytes that the test asks for, and checks the form of every
+// reply.
 #ifndef ESP_TEST_VFU_CLIENT_H
 #define ESP_TEST_VFU_CLIENT_H
 
