@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card (espalier-card as a process, under the driver's card engine) and the software engine as twins: random SAs and
-// packets, many of them broken, must get the same verdict, sequence and bytes from both. And the card killed under load: the
-// software engine goes on at the lease's end, every packet comes out once, no sequence number is used twice.
+// The card (espalier-card as a process, under the driver's card engine) and the software engine as twins:
+// random SAs and packets, many of them broken, must get the same verdict, sequence and bytes from both. And
+// the card killed under load: the software engine goes on at the lease's end, every packet comes out once, no
+// sequence number is used twice.
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "driver/soft/aead.h"
 #include "tests/unit/drv_util.h"
 
 enum { BUFFERS = 512, BUFFER = 2048, BATCH = 64, PAIRS = 12, ROUNDS = 60 };
@@ -71,15 +73,20 @@ struct twin {
 
 struct twins {
     struct esp_pool *pool;
-    struct twin side[2]; // card, software
+    struct twin side[2];     // card, software
     uint8_t old[64][BUFFER]; // packets to be replayed
     uint32_t old_len[64];
     uint64_t seed;
+    unsigned verdicts[2][32];
+    struct esp_sa_params forged; // an SA whose peer, holding the key, sends what it likes
+    struct aead forger;
+    struct esp_sa *forged_in[2];
 };
 
 static struct esp_sa_params random_params(struct twins *t, int i)
 {
-    struct esp_sa_params p = make_params(ESP_OUT, i & 1 ? ESP_ALG_AES256_GCM16 : ESP_ALG_AES128_GCM16, 0x100 + (uint32_t)i * 77);
+    struct esp_sa_params p =
+        make_params(ESP_OUT, i & 1 ? ESP_ALG_AES256_GCM16 : ESP_ALG_AES128_GCM16, 0x100 + (uint32_t)i * 77);
     static const uint32_t windows[] = {1, 32, 64, 128, 1000, 1024};
     uint64_t r = rnd(&t->seed);
 
@@ -90,7 +97,8 @@ static struct esp_sa_params random_params(struct twins *t, int i)
     p.no_ecn = r & 16;
     p.dscp_decap = r & 32;
     p.window = p.esn ? windows[r / 64 % 6] : r / 64 % 7 ? windows[r / 64 % 6] : 0;
-    p.seq = i % 4 == 3 ? 0xffffff80ull - r / 512 % 16 : 1 + r / 512 % 100; // some SAs reach the end of 32 bits
+    p.seq =
+        i % 4 == 3 ? 0xffffff80ull - r / 512 % 16 : 1 + r / 512 % 100; // some SAs reach the end of 32 bits
     p.seq_limit = p.seq + 200 + r / 4096 % 200;
     p.hard_packets = i % 5 == 0 ? 100 : 0;
     p.soft_bytes = i % 3 == 0 ? 20000 : 0;
@@ -115,6 +123,53 @@ static void add_pairs(struct twins *t)
     }
 }
 
+static void add_forged(struct twins *t)
+{
+    t->forged = make_params(ESP_IN, ESP_ALG_AES256_GCM16, 0xf00d);
+    t->forged.window = 64;
+    t->forged.hard_bytes = 200000;
+    assert_int_equal(aead_init(&t->forger, t->forged.alg, ESP_OUT, t->forged.key, NULL), 0);
+    for (int s = 0; s < 2; s++)
+        t->forged_in[s] = must_add(t->side[s].e, &t->forged);
+}
+
+// An authentic packet whose payload is right in some ways and wrong in others.
+static uint32_t forge(struct twins *t, uint8_t *p)
+{
+    uint64_t r = rnd(&t->seed);
+    uint32_t payload = 4 + (uint32_t)(r % 3 ? r / 4 % 12 * 4 : r / 4 % 90 * 4),
+             total = 20 + 16 + payload + 16;
+    uint8_t plain[400], nonce[12], pad = (uint8_t)(r >> 20 & 3 ? r >> 22 & 7 : r >> 22);
+
+    rnd_fill(&t->seed, plain, sizeof(plain));
+    if (payload >= 24)
+        make_inner(plain, payload - 2, (uint8_t)(r >> 30), 1, &t->seed);
+    put_be16(plain + 2, (uint16_t)(payload - 2 - pad + (r >> 38 & 7 ? 0 : (r >> 41 & 31) - 16)));
+    plain[payload - 2] = pad;
+    plain[payload - 1] = r >> 46 & 7 ? 4 : r >> 49 & 1 ? 59 : 41;
+    for (uint32_t i = 0; i < pad && i + 2 < payload; i++)
+        plain[payload - 3 - i] = (uint8_t)(pad - i);
+    if ((r >> 50 & 7) == 0)
+        plain[(r >> 53 & 1023) % payload] ^= 1;
+    memset(p, 0, 36);
+    p[0] = 0x45;
+    p[1] = (uint8_t)(r >> 56);
+    put_be16(p + 2, (uint16_t)total);
+    p[8] = 64;
+    p[9] = 50;
+    memcpy(p + 12, t->forged.src, 4);
+    memcpy(p + 16, t->forged.dst, 4);
+    ip_checksum(p);
+    put_be32(p + 20, t->forged.spi);
+    put_be32(p + 24, (uint32_t)++t->forged.seq);
+    put_be64(p + 28, t->forged.seq);
+    memcpy(nonce, t->forged.salt, 4);
+    memcpy(nonce + 4, p + 28, 8);
+    assert_int_equal(aead_seal(&t->forger, nonce, p + 20, 8, plain, payload, (const uint8_t *)"", 0, p + 36),
+                     0);
+    return total;
+}
+
 static void run_side(struct twin *s, unsigned n)
 {
     struct esp_job *list[BATCH], *back[BATCH];
@@ -136,7 +191,7 @@ static int index_of(const struct twin *s, const struct esp_sa *sa)
     for (int i = 0; sa && i < PAIRS; i++)
         if (s->in[i] == sa || s->out[i] == sa)
             return i;
-    return -1;
+    return sa ? PAIRS : -1;
 }
 
 static void compare(struct twins *t, unsigned n, int round, uint64_t seed)
@@ -145,18 +200,22 @@ static void compare(struct twins *t, unsigned n, int round, uint64_t seed)
         struct esp_job *c = &t->side[0].job[i], *s = &t->side[1].job[i];
         bool known = s->sa && s->status != ESP_STATUS_SA_MISMATCH;
 
+        t->verdicts[s->op == ESP_DECAP][s->status % 32]++;
         if (c->status != s->status || c->out_len != s->out_len || memcmp(c->out, s->out, s->out_len) ||
             index_of(&t->side[0], c->sa) != index_of(&t->side[1], s->sa))
-            fail_msg("seed %llx round %d job %u (%s, %u bytes): card %s %u bytes SA %d, software %s %u bytes SA %d",
+            fail_msg("seed %llx round %d job %u (%s, %u bytes): card %s %u bytes SA %d, software %s %u bytes "
+                     "SA %d",
                      (unsigned long long)seed, round, i, s->op == ESP_ENCAP ? "encap" : "decap", s->in_len,
-                     esp_status_name(c->status), c->out_len, index_of(&t->side[0], c->sa), esp_status_name(s->status), s->out_len,
-                     index_of(&t->side[1], s->sa));
+                     esp_status_name(c->status), c->out_len, index_of(&t->side[0], c->sa),
+                     esp_status_name(s->status), s->out_len, index_of(&t->side[1], s->sa));
         if (s->status == ESP_STATUS_OK && (c->seq != s->seq || c->src_changed != s->src_changed))
-            fail_msg("seed %llx round %d job %u: card sequence %llx source %d, software %llx %d", (unsigned long long)seed, round,
-                     i, (unsigned long long)c->seq, c->src_changed, (unsigned long long)s->seq, s->src_changed);
+            fail_msg("seed %llx round %d job %u: card sequence %llx source %d, software %llx %d",
+                     (unsigned long long)seed, round, i, (unsigned long long)c->seq, c->src_changed,
+                     (unsigned long long)s->seq, s->src_changed);
         if (known && (c->soft_limit != s->soft_limit || c->lease_low != s->lease_low))
-            fail_msg("seed %llx round %d job %u %s: card soft %d lease %d, software %d %d", (unsigned long long)seed, round, i,
-                     esp_status_name(s->status), c->soft_limit, c->lease_low, s->soft_limit, s->lease_low);
+            fail_msg("seed %llx round %d job %u %s: card soft %d lease %d, software %d %d",
+                     (unsigned long long)seed, round, i, esp_status_name(s->status), c->soft_limit,
+                     c->lease_low, s->soft_limit, s->lease_low);
     }
 }
 
@@ -198,10 +257,22 @@ static void spoil(struct twins *t, uint8_t *p, uint32_t *len)
     switch (r % 16) {
     case 0: p[at] ^= (uint8_t)(1 << (r >> 8 & 7)); break;
     case 1: *len = at; break;
-    case 2: p[at % 28] ^= (uint8_t)(1 << (r >> 8 & 7)); ip_checksum(p); break; // any header field, checksum right
-    case 3: put_be16(p + 2, (uint16_t)(get_be16(p + 2) - (r >> 8 & 63))); ip_checksum(p); break;
-    case 4: p[1] = (uint8_t)(r >> 8); ip_checksum(p); break;
-    case 5: p[15] ^= 3; ip_checksum(p); break;
+    case 2:
+        p[at % 28] ^= (uint8_t)(1 << (r >> 8 & 7));
+        ip_checksum(p);
+        break; // any header field, checksum right
+    case 3:
+        put_be16(p + 2, (uint16_t)(get_be16(p + 2) - (r >> 8 & 63)));
+        ip_checksum(p);
+        break;
+    case 4:
+        p[1] = (uint8_t)(r >> 8);
+        ip_checksum(p);
+        break;
+    case 5:
+        p[15] ^= 3;
+        ip_checksum(p);
+        break;
     case 6: p[20 + (r >> 8 & 15)] ^= (uint8_t)(1 << (r >> 12 & 7)); break;
     case 7: *len += 5; break;
     default: break;
@@ -228,7 +299,10 @@ static void decap_round(struct twins *t, int round, uint64_t seed)
         }
         if (len == 0)
             continue;
-        spoil(t, packet, &len);
+        if (rnd(&t->seed) % 4 == 0)
+            len = forge(t, packet);
+        else
+            spoil(t, packet, &len);
         if (len == 0)
             continue;
         memcpy(s->in, packet, len);
@@ -240,6 +314,17 @@ static void decap_round(struct twins *t, int round, uint64_t seed)
     run_side(&t->side[0], n);
     run_side(&t->side[1], n);
     compare(t, n, round, seed);
+}
+
+static void same_end(struct twins *t, struct esp_sa *on_card, struct esp_sa *on_soft, const char *what, int i)
+{
+    struct esp_sa_stats c = must_delete(t->side[0].e, on_card), s = must_delete(t->side[1].e, on_soft);
+
+    if (memcmp(&c, &s, sizeof(c)))
+        fail_msg("%s SA %d: card last %llu packets %llu bytes %llu drops %llu, software %llu %llu %llu %llu",
+                 what, i, (unsigned long long)c.last_seq, (unsigned long long)c.packets,
+                 (unsigned long long)c.bytes, (unsigned long long)c.drops, (unsigned long long)s.last_seq,
+                 (unsigned long long)s.packets, (unsigned long long)s.bytes, (unsigned long long)s.drops);
 }
 
 static void test_random_packets_get_the_same_verdicts(void **state)
@@ -257,23 +342,25 @@ static void test_random_packets_get_the_same_verdicts(void **state)
     assert_int_equal(esp_soft_open(&t->side[1].e, NULL), 0);
     for (int s = 0; s < 2; s++)
         for (int i = 0; i < BATCH; i++)
-            t->side[s].job[i] = (struct esp_job){.in = esp_pool_get(t->pool), .out = esp_pool_get(t->pool), .out_cap = BUFFER};
+            t->side[s].job[i] = (struct esp_job){
+                .in = esp_pool_get(t->pool), .out = esp_pool_get(t->pool), .out_cap = BUFFER};
     add_pairs(t);
+    add_forged(t);
     for (int round = 0; round < ROUNDS; round++) {
         encap_round(t, round, seed);
         decap_round(t, round, seed);
     }
     for (int i = 0; i < PAIRS; i++) {
-        struct esp_sa_stats c = must_delete(t->side[0].e, t->side[0].out[i]), s = must_delete(t->side[1].e, t->side[1].out[i]);
-        assert_memory_equal(&c, &s, sizeof(c));
-        c = must_delete(t->side[0].e, t->side[0].in[i]);
-        s = must_delete(t->side[1].e, t->side[1].in[i]);
-        if (memcmp(&c, &s, sizeof(c)))
-            fail_msg("inbound SA %d: card %llu %llu %llu %llu, software %llu %llu %llu %llu", i, (unsigned long long)c.last_seq,
-                     (unsigned long long)c.packets, (unsigned long long)c.bytes, (unsigned long long)c.drops,
-                     (unsigned long long)s.last_seq, (unsigned long long)s.packets, (unsigned long long)s.bytes,
-                     (unsigned long long)s.drops);
+        same_end(t, t->side[0].out[i], t->side[1].out[i], "outbound", i);
+        same_end(t, t->side[0].in[i], t->side[1].in[i], "inbound", i);
     }
+    same_end(t, t->forged_in[0], t->forged_in[1], "forged", 0);
+    aead_free(&t->forger);
+    for (int d = 0; d < 2; d++)
+        for (int st = 0; st < 32; st++)
+            if (t->verdicts[d][st])
+                printf("%s %s: %u\n", d ? "decap" : "encap", esp_status_name((enum esp_status)st),
+                       t->verdicts[d][st]);
     t->side[0].e->ops->destroy(t->side[0].e);
     t->side[1].e->ops->destroy(t->side[1].e);
     esp_pool_destroy(t->pool);
@@ -291,9 +378,10 @@ struct flow {
     struct esp_sa *out, *in;                     // of `now`
     struct esp_sa_params out_params, in_params;
     struct esp_job job[2 * DEPTH];
-    struct esp_job *idle[2 * DEPTH], *again[2 * DEPTH]; // free; given back by the card, to be done again first
+    struct esp_job *idle[2 * DEPTH],
+        *again[2 * DEPTH]; // free; given back by the card, to be done again first
     unsigned idle_count, again_count;
-    uint8_t (*wire)[160];  // what the peer sent us
+    uint8_t (*wire)[160]; // what the peer sent us
     uint32_t wire_len;
     uint8_t used[2][2 * FLOW + LEASE + 1]; // how often a number was used (out) or passed (in)
     unsigned sent[2], done[2], aborted;
@@ -315,7 +403,12 @@ static void make_wire(struct flow *f)
     struct esp_sa *sa = must_add(f->peer, &p);
     make_inner(inner, sizeof(inner), 0, 1, &seed);
     for (int i = 0; i < FLOW; i++) {
-        struct esp_job j = {.op = ESP_ENCAP, .sa = sa, .in = inner, .in_len = sizeof(inner), .out = f->wire[i], .out_cap = 160};
+        struct esp_job j = {.op = ESP_ENCAP,
+                            .sa = sa,
+                            .in = inner,
+                            .in_len = sizeof(inner),
+                            .out = f->wire[i],
+                            .out_cap = 160};
         assert_int_equal(run_job(f->peer, &j), ESP_STATUS_OK);
         f->wire_len = j.out_len;
     }
@@ -344,8 +437,8 @@ static void take_result(struct flow *f, struct esp_job *j)
         return;
     }
     if (j->status != ESP_STATUS_OK)
-        fail_msg("%s of %s ended with %s, sequence %llu", d ? "decap" : "encap", f->now->kind, esp_status_name(j->status),
-                 (unsigned long long)j->seq);
+        fail_msg("%s of %s ended with %s, sequence %llu", d ? "decap" : "encap", f->now->kind,
+                 esp_status_name(j->status), (unsigned long long)j->seq);
     if (f->killed_ms && !f->resumed_ms && f->now == f->soft)
         f->resumed_ms = now_ms();
     f->used[d][j->seq]++;
@@ -401,7 +494,8 @@ static void run_flow(struct flow *f)
             f->killed_ms = now_ms();
             kill(card_pid, SIGKILL);
         }
-        while (f->now == f->soft || f->again_count == 0) // what came back waits until the soft engine has the SAs
+        while (f->now == f->soft ||
+               f->again_count == 0) // what came back waits until the soft engine has the SAs
             if (!feed(f))
                 break;
         n = f->now->ops->poll(f->now, back, 32);
@@ -432,8 +526,8 @@ static void check_flow(const struct flow *f)
         used += f->used[0][i];
     }
     assert_int_equal(used, FLOW);
-    printf("card killed after %d packets: %u jobs given back, service again after %llu ms, no number twice\n", KILL_AFTER,
-           f->aborted, (unsigned long long)(f->resumed_ms - f->killed_ms));
+    printf("card killed after %d packets: %u jobs given back, service again after %llu ms, no number twice\n",
+           KILL_AFTER, f->aborted, (unsigned long long)(f->resumed_ms - f->killed_ms));
 }
 
 static void test_killed_card_loses_nothing_and_repeats_nothing(void **state)
@@ -456,14 +550,16 @@ static void test_killed_card_loses_nothing_and_repeats_nothing(void **state)
     f->in = must_add(f->card, &f->in_params);
     make_wire(f);
     for (int i = 0; i < 2 * DEPTH; i++) {
-        f->job[i] = (struct esp_job){.in = esp_pool_get(f->pool), .out = esp_pool_get(f->pool), .out_cap = BUFFER};
+        f->job[i] =
+            (struct esp_job){.in = esp_pool_get(f->pool), .out = esp_pool_get(f->pool), .out_cap = BUFFER};
         f->idle[f->idle_count++] = &f->job[i];
     }
     run_flow(f);
     check_flow(f);
     j = &f->job[0]; // and what has passed before the kill does not pass again after it
     for (int i = 0; i < FLOW; i += 97) {
-        *j = (struct esp_job){.op = ESP_DECAP, .in = f->wire[i], .in_len = f->wire_len, .out = j->out, .out_cap = BUFFER};
+        *j = (struct esp_job){
+            .op = ESP_DECAP, .in = f->wire[i], .in_len = f->wire_len, .out = j->out, .out_cap = BUFFER};
         assert_int_not_equal(run_job(f->soft, j), ESP_STATUS_OK);
     }
     f->card->ops->destroy(f->card);
@@ -495,6 +591,7 @@ int main(int argc, char **argv)
     if (named)
         snprintf(program, sizeof(program), "%s", named);
     else
-        snprintf(program, sizeof(program), "%.*s/../bin/espalier-card", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
+        snprintf(program, sizeof(program), "%.*s/../bin/espalier-card", slash ? (int)(slash - argv[0]) : 1,
+                 slash ? argv[0] : ".");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
