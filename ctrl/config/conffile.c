@@ -308,7 +308,7 @@ static int read_file(struct conf *c, const char *file, unsigned includes, const 
     char *text = NULL, dir[1024];
     size_t len = 0;
     int r = load(file, &text, &len, err);
-    if (r)
+    if (r || !text)
         return r;
     snprintf(dir, sizeof(dir), "%s", file);
     char *slash = strrchr(dir, '/');

@@ -78,7 +78,7 @@ static void loaded(struct pending *p, bool ok, const char *text)
     }
     *at = e;
     p->data = NULL; // the list has it now
-    LOGF(CFG, 1, "%s connection: %s", again ? "updated" : "added", e->config.name);
+    LOGF(CFG, 2, "%s connection: %s", again ? "updated" : "added", e->config.name);
     ctl_done_simple(p, true, "");
     ctl_start_children(c, &e->config);
 }

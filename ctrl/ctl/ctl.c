@@ -37,12 +37,6 @@ static void release(struct pending *p)
     free(p);
 }
 
-void ctl_drop_pending(struct pending *p)
-{
-    unlink_pending(p);
-    release(p);
-}
-
 static void finish(struct pending *p, bool ok, const char *text)
 {
     unlink_pending(p); // first: done may ask the next question
@@ -246,8 +240,11 @@ void ctl_free(struct ctl *c)
 {
     log_set_sink(NULL);
     self = NULL;
-    while (c->pending)
-        ctl_drop_pending(c->pending);
+    for (struct pending *p = c->pending, *next; p; p = next) {
+        next = p->next;
+        timer_stop(c->loop, &p->deadline);
+        release(p);
+    }
     server_free(c->server);
     for (int r = 0; r < ROOM_COUNT; r++)
         ipc_close(c->chan[r]);

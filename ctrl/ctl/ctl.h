@@ -78,7 +78,6 @@ int ctl_connect(struct ctl *c, enum room room, int fd);
 // A new question; NULL when there are too many (cmd has then been answered). Put p->req into the message and call ctl_send.
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
-void ctl_drop_pending(struct pending *p);
 // The usual end of a command: success, or the text as its error.
 void ctl_done_simple(struct pending *p, bool ok, const char *text);
 

@@ -560,11 +560,12 @@ void server_free(struct server *s)
     server_stop(s);
     for (struct client *c = s->clients; c; c = c->next)
         client_drop(c, NULL);
-    while (s->clients)
-        client_free(s->clients);
+    reap(&s->reaper);
     timer_stop(s->loop, &s->reaper);
-    while (s->commands)
-        command_free(s->commands);
+    for (struct command *cmd = s->commands, *next; cmd; cmd = next) {
+        next = cmd->next;
+        command_free(cmd);
+    }
     free(s);
 }
 

@@ -91,10 +91,13 @@ static int check_unique(struct parser *p, struct vici_node *n)
     }
 }
 
-static int add_node(struct parser *p, enum vici_kind kind, struct vici_node **out)
+// NULL: too many
+static struct vici_node *add_node(struct parser *p, enum vici_kind kind)
 {
-    if (p->m->count == p->node_cap)
-        return esp_fail(p->err, -E2BIG, "message", "more than %d elements", VICI_MAX_ELEMENTS);
+    if (p->m->count == p->node_cap) {
+        esp_fail(p->err, -E2BIG, "message", "more than %d elements", VICI_MAX_ELEMENTS);
+        return NULL;
+    }
     struct vici_node *n = &p->m->nodes[p->m->count++];
     *n = (struct vici_node){.kind = kind, .name = "", .parent = p->open};
     if (p->last[p->depth])
@@ -102,8 +105,7 @@ static int add_node(struct parser *p, enum vici_kind kind, struct vici_node **ou
     else
         p->open->child = n;
     p->last[p->depth] = n;
-    *out = n;
-    return 0;
+    return n;
 }
 
 static int descend(struct parser *p, struct vici_node *n)
@@ -137,14 +139,15 @@ static int parse_element(struct parser *p)
     case VICI_LIST_END:
         return ascend(p);
     case VICI_LIST_ITEM:
-        r = add_node(p, VICI_ITEM, &n);
-        return r ? r : take_value(p, n);
+        n = add_node(p, VICI_ITEM);
+        return n ? take_value(p, n) : -E2BIG;
     case VICI_SECTION_START:
     case VICI_LIST_START:
     case VICI_KEY_VALUE:
-        r = add_node(p, type == VICI_SECTION_START ? VICI_SECTION : type == VICI_LIST_START ? VICI_LIST : VICI_VALUE, &n);
-        if (r == 0)
-            r = take_name(p, &n->name);
+        n = add_node(p, type == VICI_SECTION_START ? VICI_SECTION : type == VICI_LIST_START ? VICI_LIST : VICI_VALUE);
+        if (!n)
+            return -E2BIG;
+        r = take_name(p, &n->name);
         if (r == 0)
             r = check_unique(p, n);
         if (r)

@@ -179,13 +179,10 @@ static void on_signal(struct loop_fd *f, uint32_t events)
         case SIGCHLD: reap(s); break;
         case SIGHUP: reload(s, &err); break;
         default:
-            if (s->phase >= GOODBYE) {
-                LOGF(DMN, 0, "second signal %u, not waiting any longer", info.ssi_signo);
-                kill_all(s);
-            } else {
+            // A second one changes nothing: the end comes within two seconds, and timeout(1) sends two.
+            if (s->phase < GOODBYE)
                 LOGF(DMN, 1, "signal %u, ending", info.ssi_signo);
-                begin_end(s, 0);
-            }
+            begin_end(s, 0);
         }
     }
 }

@@ -162,7 +162,6 @@ static void test_depth_and_count_are_bounded(void **state)
         n += 3;
     }
     assert_refused(big, n, -E2BIG, "nested deeper");
-    n = 0;
     memcpy(big, "\x04\x01l", 3);
     for (n = 3; n + 3 < VICI_MAX_FRAME; n += 3)
         memcpy(big + n, "\x05\x00\x00", 3);
