@@ -75,7 +75,7 @@ static int teardown(void **state)
 static char *slurp(const char *name, size_t *len)
 {
     char path[128], *data;
-    struct stat st;
+    struct stat st = {0};
     FILE *f;
 
     snprintf(path, sizeof(path), "%s/%s", folder, name);
@@ -367,7 +367,7 @@ static void test_replay_statistics_give_cycles_for_the_card_only(void **state)
 static off_t wave(const char *window)
 {
     char path[128];
-    struct stat st;
+    struct stat st = {0};
 
     must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s",
                   folder, folder, folder, folder, window),
