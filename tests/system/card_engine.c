@@ -3,6 +3,7 @@
 // software engine, whatever the length, many packets at once; and the engine's answer to each of the card's
 // faults.
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -335,7 +336,7 @@ static void fails_with(const char *fault, const char *text)
     assert_ptr_equal(back, j);
     assert_int_equal(j->status, ESP_STATUS_ABORTED);
     ctl("fault clear");
-    nap();
+    usleep(100000);
     assert_int_equal(j->out[0], 0); // what was asked of it before its end never arrives
     free_job(&card, j);
     close_side(&card);
@@ -354,6 +355,87 @@ static void test_dead_card_fails_the_engine(void **state)
 {
     (void)state;
     fails_with("fault dead", "all ones");
+}
+
+static void test_lost_interrupts_delay_but_lose_nothing(void **state)
+{
+    (void)state;
+    struct side card;
+    start_card("1");
+    open_side(&card, true);
+    card.out = add(&card, ESP_OUT);
+    ctl("fault drop-irq");
+    struct esp_job *jobs[64], *back[64];
+    for (unsigned i = 0; i < 64; i++)
+        jobs[i] = make_job(&card, ESP_ENCAP, 500, i, NULL);
+    assert_int_equal(card.e->ops->submit(card.e, jobs, 64), 64);
+    unsigned done = 0;
+    for (uint64_t end = now_ms() + WAIT_MS; done < 64 && now_ms() < end;) {
+        struct pollfd p = {.fd = card.e->fd, .events = POLLIN};
+        done += card.e->ops->poll(card.e, back + done, 64 - done);
+        if (!card.e->ops->arm(card.e))
+            poll(&p, 1, 50);
+        card.e->ops->tick(card.e, now_ms());
+    }
+    assert_int_equal(done, 64);
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(jobs[i]->status, ESP_STATUS_OK);
+        free_job(&card, jobs[i]);
+    }
+    ctl("fault clear");
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+}
+
+// A driver in a process of its own keeps the card's queues full until it is killed.
+static void flood(void)
+{
+    struct side s;
+    struct esp_job *jobs[128], *back[128];
+    open_side(&s, true);
+    s.out = add(&s, ESP_OUT);
+    for (unsigned i = 0; i < 128; i++)
+        jobs[i] = make_job(&s, ESP_ENCAP, 1400, i, NULL);
+    for (unsigned n = 128;;) {
+        s.e->ops->submit(s.e, jobs, n);
+        while ((n = s.e->ops->poll(s.e, back, 128)) == 0)
+            ;
+        memcpy(jobs, back, n * sizeof *jobs);
+    }
+}
+
+static void test_driver_killed_under_load_leaves_a_clean_card(void **state)
+{
+    (void)state;
+    start_card("1");
+    for (int round = 0; round < 3; round++) {
+        struct side card, soft;
+        struct esp_job *on_card[32], *on_soft[32];
+        uint32_t lengths[32];
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            flood();
+            _exit(0);
+        }
+        usleep(300000 + 37000 * (unsigned)round);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        open_side(&card, true);
+        open_side(&soft, false);
+        card.out = add(&card, ESP_OUT); // the slot is free: the reset took the other driver's SA away
+        soft.out = add(&soft, ESP_OUT);
+        for (unsigned i = 0; i < 32; i++)
+            lengths[i] = 100 + 40 * i;
+        encap_both(&card, &soft, lengths, 32, on_card, on_soft);
+        for (unsigned i = 0; i < 32; i++) {
+            free_job(&card, on_card[i]);
+            free_job(&soft, on_soft[i]);
+        }
+        close_side(&card);
+        close_side(&soft);
+    }
+    assert_int_equal(stop_card(), 0);
 }
 
 static void test_killed_card_fails_the_engine_and_its_dir_is_taken_over(void **state)
@@ -444,6 +526,8 @@ int main(int argc, char **argv)
         T(test_four_lanes_give_the_same_bytes),
         T(test_hung_card_fails_the_engine),
         T(test_dead_card_fails_the_engine),
+        T(test_lost_interrupts_delay_but_lose_nothing),
+        T(test_driver_killed_under_load_leaves_a_clean_card),
         T(test_killed_card_fails_the_engine_and_its_dir_is_taken_over),
         T(test_idle_card_costs_no_processor),
         T(test_second_driver_is_refused_until_the_first_has_left),
