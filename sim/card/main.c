@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "sim/card/control.h"
 #include "sim/card/options.h"
@@ -96,6 +97,9 @@ static int run(struct card_process *p, const struct card_options *o)
     }
     if (!o->fst && asprintf(&wave_file, "%s/espalier-card.fst", o->dir) < 0)
         wave_file = NULL;
+    // The model's memories hold traffic keys: they go into no core file.
+    const struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
     card_process_block_signals();
     p->wave_file = o->fst ? o->fst : wave_file;
     p->epollfd = p->signalfd = p->clientfd = p->testerfd = -1;
