@@ -34,6 +34,25 @@ static bool read_transform(struct reader *r, struct transform *t, bool *acceptab
     return !r->bad && (more == 0 || more == 3);
 }
 
+static bool has(const struct proposal *p, struct transform t)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->t[i].type == t.type && p->t[i].id == t.id && p->t[i].key_bits == t.key_bits)
+            return true;
+    return false;
+}
+
+// One of the registry: at most PROPOSAL_MAX_TRANSFORMS of them exist, however long a peer's list is.
+static bool known(struct transform t)
+{
+#define X(sym, ttype, tid, bits, kw, name) \
+    if (t.type == (ttype) && t.id == (tid) && t.key_bits == (bits)) \
+        return true;
+    TRANSFORM_LIST(X)
+#undef X
+    return false;
+}
+
 static bool read_offer(struct reader *r, struct offer *o, bool *last)
 {
     uint8_t more = rd_u8(r);
@@ -57,9 +76,9 @@ static bool read_offer(struct reader *r, struct offer *o, bool *last)
             return false;
         if (t.type == 0 || t.type > TYPE_LAST)
             o->usable = false;
-        else if (acceptable && o->p.count == PROPOSAL_MAX_TRANSFORMS)
-            continue; // a long list of one's wishes: the first ones count
-        else if (acceptable)
+        else if (t.id)
+            o->types |= (uint8_t)(1u << t.type);
+        if (acceptable && o->usable && known(t) && !has(&o->p, t) && o->p.count < PROPOSAL_MAX_TRANSFORMS)
             o->p.t[o->p.count++] = t;
     }
     if (o->protocol == PROTO_ESP && (o->spi_len != 4 || o->spi < 256)) // below 256: reserved (RFC 4303 2.1)
@@ -105,14 +124,6 @@ static bool offers_type(const struct proposal *p, uint8_t type)
     return false;
 }
 
-static bool has(const struct proposal *p, struct transform t)
-{
-    for (unsigned i = 0; i < p->count; i++)
-        if (p->t[i].type == t.type && p->t[i].id == t.id && p->t[i].key_bits == t.key_bits)
-            return true;
-    return false;
-}
-
 bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id)
 {
     for (unsigned i = 0; i < p->count; i++)
@@ -152,7 +163,7 @@ static bool match(const struct proposal *mine, const struct offer *o, bool with_
     for (uint8_t type = TR_ENCR; type <= TYPE_LAST; type++) {
         if ((type == TR_INTEG && aead) || (type == TR_KE && !with_ke))
             continue;
-        if ((offers_type(mine, type) || offers_type(&o->p, type)) && !slot(s, type)->type)
+        if ((offers_type(mine, type) || (o->types & 1u << type)) && !slot(s, type)->type)
             return false;
     }
     if (aead)

@@ -11,8 +11,9 @@ struct offer { // one proposal off the wire
     uint8_t number, protocol;
     uint64_t spi;
     uint8_t spi_len;
-    bool usable; // false: has a transform type that is not known, or more transforms than we keep (3.3.6)
-    struct proposal p;
+    bool usable;   // false: has a transform type that is not known (3.3.6), or an SPI that cannot be
+    uint8_t types; // bit per transform type that it has a choice in
+    struct proposal p; // those of its transforms that we know
 };
 struct offers {
     unsigned count;

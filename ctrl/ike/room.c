@@ -64,6 +64,7 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         control_shutdown(ike);
     else if (t == MSG_SETTINGS && m->SETTINGS.settings.len == sizeof(ike->set))
         memcpy(&ike->set, m->SETTINGS.settings.p, sizeof(ike->set));
+    log_set_context("", 0);
 }
 
 static void closed(void *ctx, struct ipc_chan *c)
