@@ -119,7 +119,7 @@ int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t ve
     else if (holds(dir, "vfio-user.sock"))
         rc = bus_vfio_user_open(b, dir, found, err);
     else
-        rc = esp_fail(err, -ENODEV, found, "the device has neither an IOMMU group nor a vfio-user socket");
+        return esp_fail(err, -ENODEV, found, "the device has neither an IOMMU group nor a vfio-user socket");
     if (rc)
         return rc;
     snprintf((*b)->name, sizeof((*b)->name), "%s", found);

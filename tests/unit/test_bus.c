@@ -54,7 +54,7 @@ static void answer_read(struct peer *s, int fd, const uint8_t *h, uint8_t *p)
 
     put_le32(p + 16, 0x11223344);
     memcpy(bad, h, 16);
-    switch (s->how) {
+    switch ((int)s->how) {
     case STALE_REPLY_FIRST: send_reply(fd, h, (uint16_t)(id - 1), 9, 1, p, 20); break;
     case REQUEST_FIRST: send_reply(fd, h, 0x8000, 11, 0, p, 16); break;
     case WRONG_COMMAND: send_reply(fd, h, id, 10, 1, p, 20); return;
