@@ -2,7 +2,7 @@
 # Source lists of the card's Verilog, read from the .f files of each block, and how a block becomes a Verilated model.
 # $(call rtl_sources,rtl/gcm/gcm.f) names the files of one block, $(call rtl_includes,...) its include folders.
 VERILATOR ?= verilator
-RTL_HEADERS := $(wildcard rtl/*/*.vh)
+RTL_HEADERS := $(wildcard rtl/*/*.vh) hw/regs/gen/espalier_card.vh
 rtl_words = $(shell sed -e 's|//.*||' $(1))
 rtl_sources = $(filter-out +%,$(call rtl_words,$(1)))
 rtl_includes = $(patsubst +incdir+%,-I%,$(filter +incdir+%,$(call rtl_words,$(1))))

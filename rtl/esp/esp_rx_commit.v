@@ -156,6 +156,8 @@ module esp_rx_commit #(
     wire seen = word_fits && word[{1'b0, x_seq[5:0]}];
     wire old = !newer && x_window != 11'd0 && behind >= {53'd0, x_window};
     wire again = !newer && x_window != 11'd0 && seen;
+    // taken for a number before the first when looked up, but the window has left its start by now
+    wire past_start = {11'd0, x_status} == `ESPC_STATUS_REPLAY_OLD && x_esn && top >= {53'd0, x_window};
     wire mark = opened && o_icv_ok && !old && !again;
     assign word_new = {x_seq[63:11], (word_fits ? word[63:0] : 64'd0) | (64'd1 << x_seq[5:0])};
 
@@ -191,8 +193,7 @@ module esp_rx_commit #(
         // seen when looked up, and left of the window by now
         else if (status == `ESPC_STATUS_REPLAY_SEEN && old)
             status = x_esn ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
-        // before the first number when looked up, but the window has left its start by now
-        else if (status == `ESPC_STATUS_REPLAY_OLD && x_esn && top >= {53'd0, x_window})
+        else if (past_start)
             status = `ESPC_STATUS_ICV_FAIL;
         else if (opened) begin
             if (old)
@@ -241,7 +242,7 @@ module esp_rx_commit #(
             e_found <= counted;
             e_slot <= x_slot;
             e_gen <= x_gen;
-            e_seq <= (x_esn && old) ? x_seq + 64'h100000000 : x_seq;
+            e_seq <= (x_esn && (old || past_start)) ? x_seq + 64'h100000000 : x_seq;
             e_soft <= counted && ((soft_packets != 64'd0 && packets_now >= soft_packets) ||
                                   (soft_bytes != 64'd0 && bytes_now >= soft_bytes));
             e_src_changed <= ok && x_src_changed;

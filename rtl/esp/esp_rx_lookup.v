@@ -191,7 +191,7 @@ module esp_rx_lookup #(
             full4 <= full3;
             slot4 <= slot3;
             before4 <= before_first;
-            seq4 <= {(cfg_esn && !before_first) ? high : 32'd0, seq3};
+            seq4 <= {cfg_esn ? high : 32'd0, seq3};
             top4 <= top_rdata;
             esn4 <= cfg_esn;
             window4 <= cfg_window;

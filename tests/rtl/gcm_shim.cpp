@@ -22,11 +22,13 @@ template <class M, class Syms, class Root, int LANES> struct dut_of : gcm_dut {
     VerilatedContext context;
     M m{&context, "gcm"};
 
-    template <class Port> static void put(Port &port, const uint8_t *bytes, size_t n) {
+    template <class Port> static void put(Port &port, const uint8_t *bytes, size_t n)
+    {
         std::memcpy(&port, bytes, n);
     }
 
-    void drive(const gcm_pins *p) {
+    void drive(const gcm_pins *p)
+    {
         m.rst = p->rst;
         m.key_valid = p->key_valid;
         m.key_256 = p->key_256;
@@ -48,7 +50,8 @@ template <class M, class Syms, class Root, int LANES> struct dut_of : gcm_dut {
         put(m.in_cipher, p->in_cipher, 16 * LANES);
     }
 
-    void sample(gcm_pins *p) {
+    void sample(gcm_pins *p)
+    {
         p->key_ready = m.key_ready;
         p->key_done = m.key_done;
         p->clr_ready = m.clr_ready;
@@ -70,7 +73,8 @@ template <class M, class Syms, class Root, int LANES> struct dut_of : gcm_dut {
         std::memcpy(p->out[1].tag, &m.tag_dec, 16);
     }
 
-    void step(gcm_pins *p) override {
+    void step(gcm_pins *p) override
+    {
         m.clk = 0;
         drive(p);
         m.eval();
@@ -79,7 +83,8 @@ template <class M, class Syms, class Root, int LANES> struct dut_of : gcm_dut {
         m.eval();
     }
 
-    const uint8_t *memory(size_t *size) const override {
+    const uint8_t *memory(size_t *size) const override
+    {
         *size = sizeof(Syms);
         return reinterpret_cast<const uint8_t *>(m.rootp->vlSymsp);
     }
@@ -87,28 +92,28 @@ template <class M, class Syms, class Root, int LANES> struct dut_of : gcm_dut {
 
 extern "C" {
 
-gcm_dut *gcm_new(int lanes) {
+gcm_dut *gcm_new(int lanes)
+{
     switch (lanes) {
-    case 1:
-        return new dut_of<gcm_pair_l1, gcm_pair_l1__Syms, gcm_pair_l1___024root, 1>;
-    case 2:
-        return new dut_of<gcm_pair_l2, gcm_pair_l2__Syms, gcm_pair_l2___024root, 2>;
-    case 4:
-        return new dut_of<gcm_pair_l4, gcm_pair_l4__Syms, gcm_pair_l4___024root, 4>;
-    default:
-        return nullptr;
+    case 1: return new dut_of<gcm_pair_l1, gcm_pair_l1__Syms, gcm_pair_l1___024root, 1>;
+    case 2: return new dut_of<gcm_pair_l2, gcm_pair_l2__Syms, gcm_pair_l2___024root, 2>;
+    case 4: return new dut_of<gcm_pair_l4, gcm_pair_l4__Syms, gcm_pair_l4___024root, 4>;
+    default: return nullptr;
     }
 }
 
-void gcm_free(gcm_dut *dut) {
+void gcm_free(gcm_dut *dut)
+{
     delete dut;
 }
 
-void gcm_step(gcm_dut *dut, gcm_pins *pins) {
+void gcm_step(gcm_dut *dut, gcm_pins *pins)
+{
     dut->step(pins);
 }
 
-const uint8_t *gcm_memory(const gcm_dut *dut, size_t *size) {
+const uint8_t *gcm_memory(const gcm_dut *dut, size_t *size)
+{
     return dut->memory(size);
 }
 }

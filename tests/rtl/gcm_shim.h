@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pins of the AES-GCM test bench (gcm_pair.v) as a C structure, for LANES 1, 2 and 4. gcm_step drives the inputs,
-// reports the outputs that are sampled at this clock edge, and makes the edge.
+// The pins of the AES-GCM test bench (gcm_pair.v) as a C structure, for LANES 1, 2 and 4. gcm_step drives the
+// inputs, reports the outputs that are sampled at this clock edge, and makes the edge.
 #ifndef TESTS_RTL_GCM_SHIM_H
 #define TESTS_RTL_GCM_SHIM_H
 #include <stdbool.h>

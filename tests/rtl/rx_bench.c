@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See rx_bench.h. Packets are made by hand and OpenSSL (RFC 4303, RFC 4106, RFC 3948), not by any code of the project.
+// See rx_bench.h. Packets are made by hand and OpenSSL (RFC 4303, RFC 4106, RFC 3948), not by any code of the
+// project.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,30 +13,36 @@
 
 #include "tests/rtl/rx_bench.h"
 
-uint32_t rx_rng(struct rx_bench *b) {
+uint32_t rx_rng(struct rx_bench *b)
+{
     b->rng = b->rng * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(b->rng >> 33);
 }
 
-void rx_fill(struct rx_bench *b, void *p, size_t n) {
+void rx_fill(struct rx_bench *b, void *p, size_t n)
+{
     uint8_t *out = p;
     while (n-- > 0)
         *out++ = (uint8_t)rx_rng(b);
 }
 
-// ---- packets -------------------------------------------------------------------------------------------------------
+// ---- packets
+// -------------------------------------------------------------------------------------------------------
 
-static void put16(uint8_t *p, uint32_t v) {
+static void put16(uint8_t *p, uint32_t v)
+{
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;
 }
 
-static void put32(uint8_t *p, uint32_t v) {
+static void put32(uint8_t *p, uint32_t v)
+{
     put16(p, v >> 16);
     put16(p + 2, v);
 }
 
-void rx_ip_checksum(uint8_t *ip) {
+void rx_ip_checksum(uint8_t *ip)
+{
     uint32_t sum = 0;
     unsigned n = (ip[0] & 15u) * 4u;
     put16(ip + 10, 0);
@@ -46,7 +53,8 @@ void rx_ip_checksum(uint8_t *ip) {
     put16(ip + 10, ~sum);
 }
 
-void rx_inner(struct rx_bench *b, uint8_t *inner, uint16_t len, uint8_t tos) {
+void rx_inner(struct rx_bench *b, uint8_t *inner, uint16_t len, uint8_t tos)
+{
     rx_fill(b, inner, len);
     inner[0] = 0x45;
     inner[1] = tos;
@@ -54,7 +62,8 @@ void rx_inner(struct rx_bench *b, uint8_t *inner, uint16_t len, uint8_t tos) {
     rx_ip_checksum(inner);
 }
 
-static void seal(const struct rx_sa *sa, uint8_t *esp, size_t len, uint64_t seq) {
+static void seal(const struct rx_sa *sa, uint8_t *esp, size_t len, uint64_t seq)
+{
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     uint8_t nonce[12], aad[12];
     bool esn = sa->blob.flags & ESPC_SA_BLOB_FLAGS_ESN_MASK;
@@ -65,9 +74,10 @@ static void seal(const struct rx_sa *sa, uint8_t *esp, size_t len, uint64_t seq)
     memcpy(aad, esp, 4);
     put32(aad + 4, (uint32_t)(seq >> 32));
     memcpy(aad + (esn ? 8 : 4), esp + 4, 4);
-    assert_int_equal(EVP_EncryptInit_ex(c, sa->blob.alg == ESPC_SA_ALG_AES256_GCM16 ? EVP_aes_256_gcm()
-                                                                                  : EVP_aes_128_gcm(),
-                                        NULL, sa->blob.key, nonce), 1);
+    assert_int_equal(EVP_EncryptInit_ex(
+                         c, sa->blob.alg == ESPC_SA_ALG_AES256_GCM16 ? EVP_aes_256_gcm() : EVP_aes_128_gcm(),
+                         NULL, sa->blob.key, nonce),
+                     1);
     assert_int_equal(EVP_EncryptUpdate(c, NULL, &n, aad, esn ? 12 : 8), 1);
     assert_int_equal(EVP_EncryptUpdate(c, esp + 16, &n, esp + 16, (int)len), 1);
     assert_int_equal(EVP_EncryptFinal_ex(c, esp + 16 + len, &n), 1);
@@ -76,7 +86,8 @@ static void seal(const struct rx_sa *sa, uint8_t *esp, size_t len, uint64_t seq)
 }
 
 // inner packet, TFC bytes, padding, trailer; returns the bytes of the payload
-static size_t payload(uint8_t *out, const struct rx_packet *p, const struct rx_make *how) {
+static size_t payload(uint8_t *out, const struct rx_packet *p, const struct rx_make *how)
+{
     size_t n = p->inner_len;
     unsigned pad;
     memcpy(out, p->inner, n);
@@ -95,7 +106,8 @@ static size_t payload(uint8_t *out, const struct rx_packet *p, const struct rx_m
     return n;
 }
 
-void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const struct rx_make *how) {
+void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const struct rx_make *how)
+{
     bool udp = (sa->blob.flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK || how->udp) && !how->not_udp;
     unsigned ihl = 20 + 4u * how->options;
     uint8_t *ip = p->wire, *esp = ip + ihl + (udp ? 8 : 0);
@@ -138,7 +150,8 @@ void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const s
     p->or_status = 0;
 }
 
-void rx_fail(struct rx_packet *p, uint16_t status) {
+void rx_fail(struct rx_packet *p, uint16_t status)
+{
     p->status = status;
     p->src_changed = false;
     switch (status) {
@@ -146,17 +159,16 @@ void rx_fail(struct rx_packet *p, uint16_t status) {
     case ESPC_STATUS_BAD_IP:
     case ESPC_STATUS_FRAGMENT:
     case ESPC_STATUS_NOT_ESP:
-    case ESPC_STATUS_NO_SA:
-        p->slot = 0xffffffff;
-        break;
-    default:
-        break;
+    case ESPC_STATUS_NO_SA: p->slot = 0xffffffff; break;
+    default: break;
     }
 }
 
-// ---- clock cycles --------------------------------------------------------------------------------------------------
+// ---- clock cycles
+// --------------------------------------------------------------------------------------------------
 
-static void drive_input(struct rx_bench *b) {
+static void drive_input(struct rx_bench *b)
+{
     size_t width = 16u * (size_t)b->lanes, n;
     const struct rx_packet *p;
 
@@ -176,7 +188,8 @@ static void drive_input(struct rx_bench *b) {
     memcpy(b->pins.s_data, p->wire + b->sent_bytes, n);
 }
 
-static void after_input(struct rx_bench *b) {
+static void after_input(struct rx_bench *b)
+{
     if (!b->pins.s_valid || !b->pins.s_ready)
         return;
     if (b->sent == 0 && b->sent_bytes == 0)
@@ -190,31 +203,33 @@ static void after_input(struct rx_bench *b) {
     b->pins.s_valid = false;
 }
 
-static void check_last(struct rx_bench *b, const struct rx_packet *p) {
+static void check_last(struct rx_bench *b, const struct rx_packet *p)
+{
     const struct rx_pins *o = &b->pins;
     size_t i = b->received;
 
     if ((b->loose && o->m_status == ESPC_STATUS_ABORTED) || (p->or_status && o->m_status == p->or_status))
         return;
     if (o->m_status != p->status)
-        fail_msg("packet %zu (length %u, inner %u, seq %llu): status %u, expected %u", i, p->len, p->inner_len,
-                 (unsigned long long)p->seq, o->m_status, p->status);
+        fail_msg("packet %zu (length %u, inner %u, seq %llu): status %u, expected %u", i, p->len,
+                 p->inner_len, (unsigned long long)p->seq, o->m_status, p->status);
     if (o->m_sa != p->slot)
         fail_msg("packet %zu (status %u): SA %#x, expected %#x", i, p->status, o->m_sa, p->slot);
     if (p->slot != 0xffffffff) {
         if (o->m_seq != p->seq)
-            fail_msg("packet %zu (status %u): seq %#llx, expected %#llx", i, p->status, (unsigned long long)o->m_seq,
-                     (unsigned long long)p->seq);
+            fail_msg("packet %zu (status %u): seq %#llx, expected %#llx", i, p->status,
+                     (unsigned long long)o->m_seq, (unsigned long long)p->seq);
         assert_int_equal(o->m_gen, p->gen);
     }
     if (o->m_src_changed != p->src_changed || o->m_soft != p->soft)
-        fail_msg("packet %zu: src_changed %d soft %d, expected %d %d", i, o->m_src_changed, o->m_soft, p->src_changed,
-                 p->soft);
+        fail_msg("packet %zu: src_changed %d soft %d, expected %d %d", i, o->m_src_changed, o->m_soft,
+                 p->src_changed, p->soft);
     assert_int_equal(o->m_len, p->status == ESPC_STATUS_OK ? p->inner_len : 0);
     assert_int_equal(b->got_bytes, o->m_len);
 }
 
-static void after_output(struct rx_bench *b) {
+static void after_output(struct rx_bench *b)
+{
     const struct rx_pins *o = &b->pins;
     const struct rx_packet *p = &b->packets[b->received];
     size_t n;
@@ -244,7 +259,8 @@ static void after_output(struct rx_bench *b) {
     }
 }
 
-void rx_cycle(struct rx_bench *b) {
+void rx_cycle(struct rx_bench *b)
+{
     drive_input(b);
     b->pins.m_ready = !b->out_stall || rx_rng(b) % 100 >= b->out_stall;
     rx_step(b->dut, &b->pins);
@@ -262,19 +278,22 @@ void rx_cycle(struct rx_bench *b) {
     b->cycle++;
 }
 
-void rx_idle(struct rx_bench *b, int cycles) {
+void rx_idle(struct rx_bench *b, int cycles)
+{
     while (cycles-- > 0)
         rx_cycle(b);
 }
 
-void rx_expect(struct rx_bench *b, const struct rx_packet *packets, size_t n) {
+void rx_expect(struct rx_bench *b, const struct rx_packet *packets, size_t n)
+{
     b->packets = packets;
     b->n_packets = n;
     b->sent = b->received = b->sent_bytes = b->got_bytes = 0;
     b->beats_out = 0;
 }
 
-void rx_run(struct rx_bench *b) {
+void rx_run(struct rx_bench *b)
+{
     uint64_t quiet = b->cycle;
     size_t sent = b->sent, received = b->received;
     while (b->received < b->n_packets) {
@@ -284,12 +303,14 @@ void rx_run(struct rx_bench *b) {
         sent = b->sent;
         received = b->received;
         if (b->cycle - quiet > 20000)
-            fail_msg("the pipeline stands still: %zu of %zu packets in, %zu out", b->sent, b->n_packets, b->received);
+            fail_msg("the pipeline stands still: %zu of %zu packets in, %zu out", b->sent, b->n_packets,
+                     b->received);
     }
     rx_idle(b, 4);
 }
 
-void rx_open(struct rx_bench *b, int lanes, uint64_t seed) {
+void rx_open(struct rx_bench *b, int lanes, uint64_t seed)
+{
     memset(b, 0, sizeof(*b));
     b->rng = seed;
     b->lanes = lanes;
@@ -304,13 +325,17 @@ void rx_open(struct rx_bench *b, int lanes, uint64_t seed) {
     b->cycle = 0;
 }
 
-void rx_close(struct rx_bench *b) {
+void rx_close(struct rx_bench *b)
+{
     rx_free(b->dut);
 }
 
-// ---- slots ---------------------------------------------------------------------------------------------------------
+// ---- slots
+// ---------------------------------------------------------------------------------------------------------
 
-void rx_op_start(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen, const struct espc_sa_blob *blob) {
+void rx_op_start(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen,
+                 const struct espc_sa_blob *blob)
+{
     assert_false(b->op_active);
     if (op == RX_WRITE) {
         memcpy(b->pins.slot_blob, blob, 256);
@@ -330,7 +355,9 @@ void rx_op_start(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen,
     b->op_done = false;
 }
 
-uint16_t rx_op(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen, const struct espc_sa_blob *blob) {
+uint16_t rx_op(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen,
+               const struct espc_sa_blob *blob)
+{
     uint64_t start = b->cycle;
     rx_op_start(b, op, slot, gen, blob);
     while (!b->op_done) {
@@ -342,7 +369,9 @@ uint16_t rx_op(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen, c
     return b->pins.slot_status;
 }
 
-void rx_sa_init(struct rx_bench *b, struct rx_sa *sa, uint32_t spi, uint32_t window, uint32_t flags, bool aes256) {
+void rx_sa_init(struct rx_bench *b, struct rx_sa *sa, uint32_t spi, uint32_t window, uint32_t flags,
+                bool aes256)
+{
     memset(sa, 0, sizeof(*sa));
     sa->gen = (uint16_t)rx_rng(b);
     sa->blob.spi = spi;
@@ -358,6 +387,7 @@ void rx_sa_init(struct rx_bench *b, struct rx_sa *sa, uint32_t spi, uint32_t win
     sa->blob.dport = (uint16_t)(4500 + spi % 3);
 }
 
-uint16_t rx_sa_add(struct rx_bench *b, struct rx_sa *sa, uint32_t slot) {
+uint16_t rx_sa_add(struct rx_bench *b, struct rx_sa *sa, uint32_t slot)
+{
     return rx_op(b, RX_WRITE, slot, sa->gen, &sa->blob);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bench for the decapsulation pipeline: makes ESP packets with OpenSSL, streams them in back to back or with gaps, and
-// compares every packet that comes out with what the test expects. Slot operations run beside the packets.
+// Bench for the decapsulation pipeline: makes ESP packets with OpenSSL, streams them in back to back or with
+// gaps, and compares every packet that comes out with what the test expects. Slot operations run beside the
+// packets.
 #ifndef TESTS_RTL_RX_BENCH_H
 #define TESTS_RTL_RX_BENCH_H
 #include "hw/regs/gen/espalier_card.h"
@@ -22,14 +23,14 @@ struct rx_make {
     uint16_t tfc;               // bytes behind the inner packet
     uint8_t next;               // next header, 0: 4
     bool bad_pad, bad_icv, udp, not_udp;
-    uint16_t trailing;          // bytes behind the outer packet
+    uint16_t trailing; // bytes behind the outer packet
 };
 
 struct rx_packet {
     uint8_t wire[RX_MAX], inner[RX_MAX];
     uint16_t len, inner_len;
     uint16_t status, or_status; // or_status: another one that is right too
-    uint32_t slot; // 0xffffffff: none expected
+    uint32_t slot;              // 0xffffffff: none expected
     uint64_t seq;
     uint16_t gen;
     bool src_changed, soft;
@@ -66,14 +67,18 @@ void rx_expect(struct rx_bench *b, const struct rx_packet *packets, size_t n);
 void rx_run(struct rx_bench *b);
 
 // an operation on a slot; rx_op_start leaves it running
-void rx_op_start(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen, const struct espc_sa_blob *blob);
-uint16_t rx_op(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen, const struct espc_sa_blob *blob);
-void rx_sa_init(struct rx_bench *b, struct rx_sa *sa, uint32_t spi, uint32_t window, uint32_t flags, bool aes256);
+void rx_op_start(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen,
+                 const struct espc_sa_blob *blob);
+uint16_t rx_op(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen,
+               const struct espc_sa_blob *blob);
+void rx_sa_init(struct rx_bench *b, struct rx_sa *sa, uint32_t spi, uint32_t window, uint32_t flags,
+                bool aes256);
 uint16_t rx_sa_add(struct rx_bench *b, struct rx_sa *sa, uint32_t slot);
 
 // a random inner IPv4 packet of `len` bytes with a right header checksum
 void rx_inner(struct rx_bench *b, uint8_t *inner, uint16_t len, uint8_t tos);
-// p->inner and p->inner_len to wire bytes; the expectation becomes OK with this slot, sequence number and generation
+// p->inner and p->inner_len to wire bytes; the expectation becomes OK with this slot, sequence number and
+// generation
 void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const struct rx_make *how);
 void rx_fail(struct rx_packet *p, uint16_t status);
 void rx_ip_checksum(uint8_t *ip);

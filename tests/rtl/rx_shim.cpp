@@ -24,7 +24,8 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
     VerilatedContext context;
     M m{&context, "rx"};
 
-    void drive(const rx_pins *p) {
+    void drive(const rx_pins *p)
+    {
         m.rst = p->rst;
         m.zeroize = p->zeroize;
         m.s_dec_tvalid = p->s_valid;
@@ -44,7 +45,8 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
         std::memcpy(&m.slot_blob, p->slot_blob, 256);
     }
 
-    void sample(rx_pins *p) {
+    void sample(rx_pins *p)
+    {
         p->zeroized = m.zeroized;
         p->s_ready = m.s_dec_tready;
         p->m_valid = m.m_dec_tvalid;
@@ -72,7 +74,8 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
         p->slot_drops = m.slot_drops;
     }
 
-    void step(rx_pins *p) override {
+    void step(rx_pins *p) override
+    {
         m.clk = 0;
         drive(p);
         m.eval();
@@ -81,7 +84,8 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
         m.eval();
     }
 
-    const uint8_t *memory(size_t *size) const override {
+    const uint8_t *memory(size_t *size) const override
+    {
         *size = sizeof(Syms);
         return reinterpret_cast<const uint8_t *>(m.rootp->vlSymsp);
     }
@@ -89,28 +93,28 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
 
 extern "C" {
 
-rx_dut *rx_new(int lanes) {
+rx_dut *rx_new(int lanes)
+{
     switch (lanes) {
-    case 1:
-        return new dut_of<esp_rx_l1, esp_rx_l1__Syms, 1>;
-    case 2:
-        return new dut_of<esp_rx_l2, esp_rx_l2__Syms, 2>;
-    case 4:
-        return new dut_of<esp_rx_l4, esp_rx_l4__Syms, 4>;
-    default:
-        return nullptr;
+    case 1: return new dut_of<esp_rx_l1, esp_rx_l1__Syms, 1>;
+    case 2: return new dut_of<esp_rx_l2, esp_rx_l2__Syms, 2>;
+    case 4: return new dut_of<esp_rx_l4, esp_rx_l4__Syms, 4>;
+    default: return nullptr;
     }
 }
 
-void rx_free(rx_dut *dut) {
+void rx_free(rx_dut *dut)
+{
     delete dut;
 }
 
-void rx_step(rx_dut *dut, rx_pins *pins) {
+void rx_step(rx_dut *dut, rx_pins *pins)
+{
     dut->step(pins);
 }
 
-const uint8_t *rx_memory(const rx_dut *dut, size_t *size) {
+const uint8_t *rx_memory(const rx_dut *dut, size_t *size)
+{
     return dut->memory(size);
 }
 }

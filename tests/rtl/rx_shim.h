@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pins of the decapsulation pipeline (rtl/esp/esp_rx.v) as a C structure, for LANES 1, 2 and 4. rx_step drives the
-// inputs, reports the outputs that are sampled at this clock edge, and makes the edge.
+// The pins of the decapsulation pipeline (rtl/esp/esp_rx.v) as a C structure, for LANES 1, 2 and 4. rx_step
+// drives the inputs, reports the outputs that are sampled at this clock edge, and makes the edge.
 #ifndef TESTS_RTL_RX_SHIM_H
 #define TESTS_RTL_RX_SHIM_H
 #include <stdbool.h>

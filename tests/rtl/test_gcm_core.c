@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AES-GCM core against NIST's CAVP vectors and OpenSSL: every beat, tag, length and latency, both directions at once,
-// many keys interleaved without a gap; key add in the background, clearing of a slot and zeroise. SP 800-38D, FIPS 197.
+// The AES-GCM core against NIST's CAVP vectors and OpenSSL: every beat, tag, length and latency, both
+// directions at once, many keys interleaved without a gap; key add in the background, clearing of a slot and
+// zeroise. SP 800-38D, FIPS 197.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,24 +40,29 @@ struct bench {
 
 static uint64_t rng_state;
 
-static uint32_t rng(void) {
+static uint32_t rng(void)
+{
     rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(rng_state >> 33);
 }
 
-static void rng_fill(uint8_t *p, size_t n) {
+static void rng_fill(uint8_t *p, size_t n)
+{
     while (n-- > 0)
         *p++ = (uint8_t)rng();
 }
 
-// ---- expected values from OpenSSL ----------------------------------------------------------------------------------
+// ---- expected values from OpenSSL
+// ----------------------------------------------------------------------------------
 
-static void openssl_seal(struct bench *b, struct packet *p) {
+static void openssl_seal(struct bench *b, struct packet *p)
+{
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     int n;
     assert_non_null(c);
     assert_int_equal(EVP_EncryptInit_ex(c, b->key_256[p->sa] ? EVP_aes_256_gcm() : EVP_aes_128_gcm(), NULL,
-                                        b->key[p->sa], p->nonce), 1);
+                                        b->key[p->sa], p->nonce),
+                     1);
     if (p->aad_len)
         assert_int_equal(EVP_EncryptUpdate(c, NULL, &n, p->aad, (int)p->aad_len), 1);
     if (p->len)
@@ -66,7 +72,8 @@ static void openssl_seal(struct bench *b, struct packet *p) {
     EVP_CIPHER_CTX_free(c);
 }
 
-static void random_packet(struct bench *b, struct packet *p, uint32_t sa, uint32_t len) {
+static void random_packet(struct bench *b, struct packet *p, uint32_t sa, uint32_t len)
+{
     memset(p, 0, sizeof(*p));
     p->sa = sa;
     p->len = len;
@@ -77,9 +84,11 @@ static void random_packet(struct bench *b, struct packet *p, uint32_t sa, uint32
     openssl_seal(b, p);
 }
 
-// ---- driving and checking ------------------------------------------------------------------------------------------
+// ---- driving and checking
+// ------------------------------------------------------------------------------------------
 
-static void check_beat(struct bench *b, int side) {
+static void check_beat(struct bench *b, int side)
+{
     uint8_t want[64] = {0};
     size_t width = 16u * (size_t)b->lanes, i = b->expect_packet[side], at = b->expect_offset[side];
     const struct packet *p = &b->packets[i];
@@ -89,9 +98,10 @@ static void check_beat(struct bench *b, int side) {
 
     memcpy(want, (side ? p->plain : p->cipher) + at, n);
     if (b->pins.out[side].bytes != n || b->pins.out[side].eop != last || b->pins.out[side].sop != (at == 0))
-        fail_msg("%s packet %zu (length %u) offset %zu: got %u bytes sop %d eop %d, expected %zu sop %d eop %d", name,
-                 i, p->len, at, b->pins.out[side].bytes, b->pins.out[side].sop, b->pins.out[side].eop, n, at == 0,
-                 last);
+        fail_msg(
+            "%s packet %zu (length %u) offset %zu: got %u bytes sop %d eop %d, expected %zu sop %d eop %d",
+            name, i, p->len, at, b->pins.out[side].bytes, b->pins.out[side].sop, b->pins.out[side].eop, n,
+            at == 0, last);
     assert_int_equal(b->pins.out[side].meta, (uint32_t)i);
     if (memcmp(b->pins.out[side].data, want, width) != 0)
         fail_msg("%s packet %zu (sa %u, length %u): wrong bytes at offset %zu", name, i, p->sa, p->len, at);
@@ -101,7 +111,8 @@ static void check_beat(struct bench *b, int side) {
     b->expect_packet[side] += last;
 }
 
-static void check_tag(struct bench *b, int side) {
+static void check_tag(struct bench *b, int side)
+{
     size_t i = b->expect_tag[side]++;
 
     if (memcmp(b->pins.out[side].tag, b->packets[i].tag, 16) != 0)
@@ -112,7 +123,8 @@ static void check_tag(struct bench *b, int side) {
     b->tags_out[side]++;
 }
 
-static void step(struct bench *b) {
+static void step(struct bench *b)
+{
     gcm_step(b->dut, &b->pins);
     if (b->pins.in_valid) {
         b->beat_cycle[b->beats_in++ % 64] = b->cycle;
@@ -128,13 +140,15 @@ static void step(struct bench *b) {
     b->cycle++;
 }
 
-static void idle(struct bench *b, int cycles) {
+static void idle(struct bench *b, int cycles)
+{
     b->pins.in_valid = false;
     while (cycles-- > 0)
         step(b);
 }
 
-static void bench_open(struct bench *b, int lanes, uint64_t seed) {
+static void bench_open(struct bench *b, int lanes, uint64_t seed)
+{
     memset(b, 0, sizeof(*b));
     rng_state = seed;
     b->lanes = lanes;
@@ -151,7 +165,8 @@ static void bench_open(struct bench *b, int lanes, uint64_t seed) {
     b->cycle = 0;
 }
 
-static void expect(struct bench *b, const struct packet *packets) {
+static void expect(struct bench *b, const struct packet *packets)
+{
     b->packets = packets;
     for (int side = 0; side < 2; side++) {
         b->expect_packet[side] = b->expect_offset[side] = b->expect_tag[side] = 0;
@@ -160,7 +175,8 @@ static void expect(struct bench *b, const struct packet *packets) {
     b->beats_in = b->eops_in = 0;
 }
 
-static void put_beat(struct bench *b, const struct packet *p, uint32_t meta, size_t at) {
+static void put_beat(struct bench *b, const struct packet *p, uint32_t meta, size_t at)
+{
     size_t width = 16u * (size_t)b->lanes, n = p->len - at < width ? p->len - at : width;
     struct gcm_pins *io = &b->pins;
 
@@ -180,7 +196,8 @@ static void put_beat(struct bench *b, const struct packet *p, uint32_t meta, siz
     memcpy(io->in_cipher, p->cipher + at, n);
 }
 
-static void send_packet(struct bench *b, const struct packet *p, uint32_t meta, unsigned gap_percent) {
+static void send_packet(struct bench *b, const struct packet *p, uint32_t meta, unsigned gap_percent)
+{
     size_t width = 16u * (size_t)b->lanes, at = 0;
     do {
         if (rng() % 100 < gap_percent)
@@ -193,7 +210,8 @@ static void send_packet(struct bench *b, const struct packet *p, uint32_t meta, 
 }
 
 // every packet and tag must have come out
-static void drain(struct bench *b, size_t packets) {
+static void drain(struct bench *b, size_t packets)
+{
     idle(b, OUT_LATENCY + TAG_AFTER_EOP + 2);
     for (int side = 0; side < 2; side++) {
         assert_int_equal(b->expect_packet[side], packets);
@@ -202,20 +220,23 @@ static void drain(struct bench *b, size_t packets) {
     }
 }
 
-static void put_key(struct bench *b, uint32_t sa) {
+static void put_key(struct bench *b, uint32_t sa)
+{
     b->pins.key_valid = true;
     b->pins.key_sa = sa;
     b->pins.key_256 = b->key_256[sa];
     memcpy(b->pins.key, b->key[sa], 32);
 }
 
-static void drop_key(struct bench *b) {
+static void drop_key(struct bench *b)
+{
     b->pins.key_valid = false;
     memset(b->pins.key, 0, 32);
 }
 
 // cycles from acceptance to key_done
-static unsigned add_key(struct bench *b, uint32_t sa) {
+static unsigned add_key(struct bench *b, uint32_t sa)
+{
     unsigned cycles = 0;
     put_key(b, sa);
     do
@@ -229,17 +250,20 @@ static unsigned add_key(struct bench *b, uint32_t sa) {
     return cycles;
 }
 
-static void random_key_of(struct bench *b, uint32_t sa, bool is256) {
+static void random_key_of(struct bench *b, uint32_t sa, bool is256)
+{
     memset(b->key[sa], 0, 32);
     b->key_256[sa] = is256;
     rng_fill(b->key[sa], is256 ? 32 : 16);
 }
 
-static void random_key(struct bench *b, uint32_t sa) {
+static void random_key(struct bench *b, uint32_t sa)
+{
     random_key_of(b, sa, rng() & 1);
 }
 
-static unsigned all_keys(struct bench *b) {
+static unsigned all_keys(struct bench *b)
+{
     unsigned worst = 0;
     for (uint32_t sa = 0; sa < SLOTS; sa++) {
         unsigned n;
@@ -250,9 +274,11 @@ static unsigned all_keys(struct bench *b) {
     return worst;
 }
 
-// ---- random packets ------------------------------------------------------------------------------------------------
+// ---- random packets
+// ------------------------------------------------------------------------------------------------
 
-static void run_random(int lanes, unsigned gap_percent, uint64_t seed) {
+static void run_random(int lanes, unsigned gap_percent, uint64_t seed)
+{
     enum { N = 1000 };
     struct packet *packets = calloc(N, sizeof(*packets));
     struct bench *b = calloc(1, sizeof(*b));
@@ -278,34 +304,41 @@ static void run_random(int lanes, unsigned gap_percent, uint64_t seed) {
     free(packets);
 }
 
-static void test_random_lanes1_back_to_back_equals_openssl(void **state) {
+static void test_random_lanes1_back_to_back_equals_openssl(void **state)
+{
     (void)state;
     run_random(1, 0, 1);
 }
 
-static void test_random_lanes1_with_gaps_equals_openssl(void **state) {
+static void test_random_lanes1_with_gaps_equals_openssl(void **state)
+{
     (void)state;
     run_random(1, 30, 2);
 }
 
-static void test_random_lanes2_back_to_back_equals_openssl(void **state) {
+static void test_random_lanes2_back_to_back_equals_openssl(void **state)
+{
     (void)state;
     run_random(2, 0, 3);
 }
 
-static void test_random_lanes4_back_to_back_equals_openssl(void **state) {
+static void test_random_lanes4_back_to_back_equals_openssl(void **state)
+{
     (void)state;
     run_random(4, 0, 4);
 }
 
-static void test_random_lanes4_with_gaps_equals_openssl(void **state) {
+static void test_random_lanes4_with_gaps_equals_openssl(void **state)
+{
     (void)state;
     run_random(4, 30, 5);
 }
 
-// ---- keys while packets flow ---------------------------------------------------------------------------------------
+// ---- keys while packets flow
+// ---------------------------------------------------------------------------------------
 
-static void run_key_under_load(int lanes) {
+static void run_key_under_load(int lanes)
+{
     enum { N = 2000, LIVE = 8 };
     struct packet *packets = calloc(N, sizeof(*packets));
     struct bench *b = calloc(1, sizeof(*b));
@@ -358,15 +391,18 @@ static void run_key_under_load(int lanes) {
     free(packets);
 }
 
-static void test_key_add_under_load_delays_no_beat(void **state) {
+static void test_key_add_under_load_delays_no_beat(void **state)
+{
     (void)state;
     run_key_under_load(1);
     run_key_under_load(4);
 }
 
-// ---- nothing of a key stays ----------------------------------------------------------------------------------------
+// ---- nothing of a key stays
+// ----------------------------------------------------------------------------------------
 
-static size_t count_bytes(const struct gcm_dut *dut, const uint8_t *needle) {
+static size_t count_bytes(const struct gcm_dut *dut, const uint8_t *needle)
+{
     size_t size, found = 0;
     const uint8_t *memory = gcm_memory(dut, &size);
     uint8_t mirrored[16];
@@ -378,7 +414,8 @@ static size_t count_bytes(const struct gcm_dut *dut, const uint8_t *needle) {
 }
 
 // places in the model that hold a round key of this slot or its H
-static size_t count_secrets(const struct bench *b, uint32_t sa) {
+static size_t count_secrets(const struct bench *b, uint32_t sa)
+{
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     uint8_t zero[16] = {0}, h[16], expanded[240];
     int n, rounds = b->key_256[sa] ? 14 : 10;
@@ -404,7 +441,8 @@ static size_t count_secrets(const struct bench *b, uint32_t sa) {
     return found + (count_bytes(b->dut, h) > 0);
 }
 
-static void clear_slot(struct bench *b, uint32_t sa) {
+static void clear_slot(struct bench *b, uint32_t sa)
+{
     b->pins.clr_valid = true;
     b->pins.clr_sa = sa;
     do
@@ -416,7 +454,8 @@ static void clear_slot(struct bench *b, uint32_t sa) {
     idle(b, 2);
 }
 
-static void traffic(struct bench *b, uint32_t slots) {
+static void traffic(struct bench *b, uint32_t slots)
+{
     struct packet packets[40];
     for (size_t i = 0; i < 40; i++)
         random_packet(b, &packets[i], rng() % slots, rng() % 200);
@@ -426,7 +465,8 @@ static void traffic(struct bench *b, uint32_t slots) {
     drain(b, 40);
 }
 
-static void run_clear(int lanes) {
+static void run_clear(int lanes)
+{
     struct bench *b = calloc(1, sizeof(*b));
     bench_open(b, lanes, 7);
     for (uint32_t sa = 0; sa < 3; sa++) {
@@ -447,13 +487,15 @@ static void run_clear(int lanes) {
     free(b);
 }
 
-static void test_clear_slot_leaves_no_key(void **state) {
+static void test_clear_slot_leaves_no_key(void **state)
+{
     (void)state;
     run_clear(1);
     run_clear(4);
 }
 
-static void run_zeroize(int lanes) {
+static void run_zeroize(int lanes)
+{
     struct bench *b = calloc(1, sizeof(*b));
     struct packet packets[10];
     unsigned cycles = 0;
@@ -496,13 +538,15 @@ static void run_zeroize(int lanes) {
     free(b);
 }
 
-static void test_zeroize_under_load_leaves_nothing(void **state) {
+static void test_zeroize_under_load_leaves_nothing(void **state)
+{
     (void)state;
     run_zeroize(1);
     run_zeroize(4);
 }
 
-// ---- CAVP ----------------------------------------------------------------------------------------------------------
+// ---- CAVP
+// ----------------------------------------------------------------------------------------------------------
 
 #define CAVP "/usr/lib/python3/dist-packages/cryptography_vectors/ciphers/AES/GCM/"
 
@@ -513,7 +557,8 @@ struct vector {
     bool fails;
 };
 
-static unsigned hex(const char *s, uint8_t *out, size_t max) {
+static unsigned hex(const char *s, uint8_t *out, size_t max)
+{
     unsigned n = 0, v;
     while (n < max && sscanf(s + 2 * n, "%2x", &v) == 1)
         out[n++] = (uint8_t)v;
@@ -521,7 +566,8 @@ static unsigned hex(const char *s, uint8_t *out, size_t max) {
 }
 
 // fills `v` from the next vector of the file; false at its end
-static bool next_vector(FILE *f, struct vector *v) {
+static bool next_vector(FILE *f, struct vector *v)
+{
     char line[4096];
     bool open = false;
     uint8_t skip[64];
@@ -559,7 +605,8 @@ static bool next_vector(FILE *f, struct vector *v) {
 }
 
 // one vector through both cores; the tag is compared over its stated length
-static void run_vector(struct bench *b, struct vector *v, bool is256, uint32_t sa, const char *where) {
+static void run_vector(struct bench *b, struct vector *v, bool is256, uint32_t sa, const char *where)
+{
     uint8_t got[16];
     struct packet want = v->p;
 
@@ -589,7 +636,8 @@ static void run_vector(struct bench *b, struct vector *v, bool is256, uint32_t s
     drain(b, 1);
 }
 
-static unsigned run_file(struct bench *b, const char *name, bool is256) {
+static unsigned run_file(struct bench *b, const char *name, bool is256)
+{
     char path[256], where[300];
     struct vector v = {0};
     unsigned n = 0;
@@ -610,11 +658,14 @@ static unsigned run_file(struct bench *b, const char *name, bool is256) {
     return n;
 }
 
-static void run_cavp(int lanes) {
+static void run_cavp(int lanes)
+{
     static const struct {
         const char *name;
         bool is256;
-    } files[] = {{"gcmEncryptExtIV128.rsp", false}, {"gcmEncryptExtIV256.rsp", true}, {"gcmDecrypt128.rsp", false},
+    } files[] = {{"gcmEncryptExtIV128.rsp", false},
+                 {"gcmEncryptExtIV256.rsp", true},
+                 {"gcmDecrypt128.rsp", false},
                  {"gcmDecrypt256.rsp", true}};
     struct bench *b = calloc(1, sizeof(*b));
     unsigned n = 0;
@@ -631,17 +682,20 @@ static void run_cavp(int lanes) {
     assert_int_equal(n, 4200);
 }
 
-static void test_cavp_lanes1_all_pass(void **state) {
+static void test_cavp_lanes1_all_pass(void **state)
+{
     (void)state;
     run_cavp(1);
 }
 
-static void test_cavp_lanes4_all_pass(void **state) {
+static void test_cavp_lanes4_all_pass(void **state)
+{
     (void)state;
     run_cavp(4);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_lanes1_back_to_back_equals_openssl),
         cmocka_unit_test(test_random_lanes1_with_gaps_equals_openssl),
