@@ -70,7 +70,7 @@ unsigned card_model_lanes(const struct card_model *m);
 unsigned card_model_vectors(const struct card_model *m);
 void card_model_stats(const struct card_model *m, struct card_model_stats *stats);
 
-// Waveform of everything from now on, as FST. 0, or -ENOTSUP where the library was built without, -EBUSY when one
+// Waveform of everything, keys too, from now on, as FST. 0, or -ENOTSUP where the library was built without, -EBUSY when one
 // runs, -EIO when the file cannot be made. Slow: 30 times and more.
 int card_model_wave_start(struct card_model *m, const char *path);
 void card_model_wave_stop(struct card_model *m);

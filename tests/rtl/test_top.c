@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole card at its bus: registers, handshake, rings, completions, interrupts, SA commands, errors and reset, with the
 // real pipelines between. A packet's bytes are checked by decrypting them with OpenSSL and by sending them back.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -602,11 +605,26 @@ static void test_hard_reset_is_like_a_new_card(void **state)
     assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
 }
 
-static void test_waveform_is_offered_or_refused(void **state)
+static void test_waveform_is_written_while_it_is_on(void **state)
 {
     (void)state;
-    int r = card_model_wave_start(h.card, "/nonexistent/x.fst");
-    assert_true(r < 0);
+    char path[] = "/tmp/test_top.XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(card_model_wave_start(h.card, "/nonexistent/x.fst"), -EIO);
+    assert_int_equal(card_model_wave_start(h.card, path), 0);
+    assert_int_equal(card_model_wave_start(h.card, path), -EBUSY);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    submit(&q1, &d);
+    card_model_wave_stop(h.card);
+    struct stat st, later;
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size > 1000);
+    submit(&q1, &d);
+    assert_int_equal(stat(path, &later), 0);
+    assert_int_equal(later.st_size, st.st_size);
+    close(fd);
+    unlink(path);
 }
 
 int main(void)
@@ -640,7 +658,7 @@ int main(void)
         CARD(test_zeroize_frees_all_slots),
         CARD(test_no_key_stays_after_delete_reset_zeroize_and_fatal),
         CARD(test_hard_reset_is_like_a_new_card),
-        CARD(test_waveform_is_offered_or_refused),
+        CARD(test_waveform_is_written_while_it_is_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
