@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon as its operator meets it: stock swanctl's commands, refusals by name, exit codes, and what happens when a
+// process dies, a socket is left behind, or someone talks nonsense to it.
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/harness.h"
+
+static struct lab lab;
+static char out[65536];
+static char *const no_card[] = {"--card", "none", NULL};
+static const struct tunnel_options plain = {0};
+
+static int set_up(void **state)
+{
+    (void)state;
+    return lab_up(&lab, "espvici") ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    lab_down(&lab);
+    return 0;
+}
+
+static void start(void)
+{
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
+}
+
+static void assert_shows(const char *expected)
+{
+    if (!strstr(out, expected))
+        fail_msg("expected \"%s\" in:\n%s", expected, out);
+}
+
+static void client(int status, const char *args)
+{
+    int rc = swanctl(&lab.west, out, sizeof(out), "%s", args);
+    if (rc != status)
+        fail_msg("swanctl %s: status %d, expected %d:\n%s", args, rc, status, out);
+}
+
+// Loads another swanctl.conf.
+static int load_file(const char *text)
+{
+    char path[300], args[400];
+    snprintf(path, sizeof(path), "%s/other.conf", lab.west.dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    snprintf(args, sizeof(args), "--load-all --file %s", path);
+    return swanctl(&lab.west, out, sizeof(out), "%s", args);
+}
+
+// ---- stock swanctl
+
+static void test_swanctl_commands_that_show_things(void **state)
+{
+    (void)state;
+    start();
+    client(0, "--version --daemon");
+    assert_shows("espalierd");
+    client(0, "--stats");
+    assert_shows("uptime:");
+    assert_shows("IKE_SAs: 0 total, 0 half-open");
+    client(0, "--stats --raw");
+    assert_shows("supervisor=");
+    assert_shows("keys=");
+    client(0, "--list-conns");
+    assert_shows("site: IKEv2");
+    assert_shows("local pre-shared key authentication:");
+    assert_shows("net: TUNNEL");
+    client(0, "--list-pols");
+    client(0, "--list-sas");
+    client(0, "--list-certs");
+    client(0, "--list-authorities");
+    client(0, "--list-pools");
+    client(0, "--list-algs");
+    assert_shows("AES_GCM_16");
+    assert_shows("CURVE_25519");
+    client(0, "--counters");
+    client(0, "--counters --reset");
+    client(0, "--reload-settings");
+    client(0, "--load-all"); // once more, unchanged
+    assert_shows("successfully loaded 1 connections, 0 unloaded");
+    client(1, "--initiate --child nonesuch");
+    assert_shows("CHILD_SA config 'nonesuch' not found");
+    client(1, "--terminate --ike site");
+    assert_shows("no matching SAs");
+    client(1, "--rekey --ike site");
+    assert_shows("not supported yet");
+}
+
+#define CONN(more, child)                                                                                      \
+    "connections { c1 { remote_addrs = 10.10.0.9\n local { auth = psk\n }\n remote { auth = psk\n }\n" more         \
+    "\n children { k1 { remote_ts = 10.9.0.0/16\n" child "\n } } } }\n"
+
+static void test_load_all_replaces_refuses_and_unloads(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(load_file(CONN("", "") "authorities { a1 { cert_uri_base = http://example.net/ } }\n"
+                                            "pools { p1 { addrs = 10.8.0.0/24 } }\n"), 0);
+    assert_shows("loaded connection 'c1'");
+    assert_shows("loaded authority 'a1'");
+    assert_shows("loaded pool 'p1'");
+    client(0, "--list-conns");
+    assert_null(strstr(out, "site:")); // it is not in that file
+    assert_shows("c1: IKEv2");
+    assert_int_not_equal(load_file(CONN("frobnicate = 1", "")), 0);
+    assert_shows("loading connection 'c1' failed: unknown option: frobnicate, config discarded");
+    assert_int_not_equal(load_file(CONN("", "mode = transport")), 0);
+    assert_shows("invalid value for: mode: 'transport'");
+    assert_int_not_equal(load_file(CONN("proposals = aes999", "")), 0);
+    assert_shows("invalid value for: proposals: 'aes999'");
+    client(0, "--list-conns"); // what was there stays
+    assert_shows("c1: IKEv2");
+    assert_int_equal(load_file("secrets { eap-x { secret = x } }\n"), 0); // as charon: a refused secret is said, not fatal
+    assert_shows("EAP, XAuth and NTLM secrets are not supported yet");
+    client(0, "--list-conns");
+    assert_null(strstr(out, "c1"));
+    client(0, "--list-pools");
+    assert_null(strstr(out, "p1"));
+}
+
+static void test_log_shows_lines_of_every_process(void **state)
+{
+    (void)state;
+    char path[200];
+    start();
+    snprintf(path, sizeof(path), "%s/log.out", lab.west.dir);
+    char cmd[500];
+    snprintf(cmd, sizeof(cmd), "STRONGSWAN_CONF=%s/client.conf exec stdbuf -oL swanctl --log --uri unix://%s/vici",
+             lab.west.dir, lab.west.dir);
+    char *argv[] = {"sh", "-c", cmd, NULL};
+    pid_t pid = spawn(path, NULL, argv);
+    usleep(400000);
+    swanctl(&lab.west, out, sizeof(out), "--initiate --child net --timeout 1"); // nobody answers
+    client(0, "--load-all");
+    kill(lab.west.daemon, SIGHUP);
+    usleep(300000);
+    stop(&pid, SIGTERM, 2000);
+    sh_read(out, sizeof(out), "cat %s", path);
+    assert_shows("[IKE] initiating IKE_SA site[1]");
+    assert_shows("[CFG] loaded IKE shared key");
+    assert_shows("[CFG] settings reloaded");
+}
+
+// ---- other clients
+
+static int dial(void)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    snprintf(un.sun_path, sizeof(un.sun_path), "%.90s/vici", lab.west.dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    return fd;
+}
+
+static void test_nonsense_on_the_socket_does_no_harm(void **state)
+{
+    (void)state;
+    uint32_t seed = 7;
+    start();
+    for (int round = 0; round < 300; round++) {
+        uint8_t b[64];
+        int fd = dial();
+        for (size_t i = 0; i < sizeof(b); i++) {
+            seed = seed * 1664525 + 1013904223;
+            b[i] = (uint8_t)(seed >> 24);
+        }
+        if (round & 1)
+            memcpy(b, "\0\0\0\x3c\x00\x09load-conn\x01", 16);
+        assert_int_equal(send(fd, b, sizeof(b), MSG_NOSIGNAL), sizeof(b));
+        close(fd);
+    }
+    int stuck[5]; // begun and never ended frames
+    for (int i = 0; i < 5; i++) {
+        stuck[i] = dial();
+        assert_int_equal(send(stuck[i], "\0\x08\0\0\0", 5, MSG_NOSIGNAL), 5);
+    }
+    client(0, "--list-conns");
+    assert_shows("site: IKEv2");
+    for (int i = 0; i < 5; i++)
+        close(stuck[i]);
+}
+
+// ---- processes and exit codes
+
+static int run_daemon(const char *args)
+{
+    return sh_read(out, sizeof(out), "ip netns exec %s timeout 10 %s/espalierd %s 2>&1", lab.west.ns, bin_dir(), args);
+}
+
+static void test_exit_codes_name_what_is_wrong(void **state)
+{
+    (void)state;
+    char args[500];
+    assert_int_equal(run_daemon("--frobnicate"), 2);
+    assert_shows("--frobnicate: unknown option");
+    assert_int_equal(run_daemon("--config /nonexistent"), 2);
+    assert_shows("/nonexistent");
+    assert_int_equal(run_daemon("-o espalierd.frobnicate=1"), 2);
+    assert_shows("espalierd.frobnicate: (-o): unknown key");
+    assert_int_equal(run_daemon("--vici tcp://127.0.0.1:9999"), 2);
+    assert_int_equal(run_daemon("--vici tcp://10.0.0.1:9999 --vici-insecure"), 2);
+    assert_shows("not a loopback address");
+    start();
+    snprintf(args, sizeof(args), "--vici unix://%s/vici --run-dir %s/run2 --card none", lab.west.dir, lab.west.dir);
+    assert_int_equal(run_daemon(args), 3);
+    assert_shows("another daemon is listening there");
+    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run --card none", lab.west.dir, lab.west.dir);
+    assert_int_equal(run_daemon(args), 3);
+    assert_shows("is used by process");
+    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run2 --card none", lab.west.dir, lab.west.dir);
+    assert_int_equal(run_daemon(args), 3);
+    assert_shows("UDP port 500");
+    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run2 --card none --port 1500 --port-nat-t 1501", lab.west.dir,
+             lab.west.dir);
+    assert_int_equal(run_daemon(args), 3);
+    assert_shows("espalier0");
+    client(0, "--stats"); // the first one has not noticed
+}
+
+static bool socket_there(void)
+{
+    char path[300];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/vici", lab.west.dir);
+    return stat(path, &st) == 0;
+}
+
+static pid_t child_named(const char *name)
+{
+    char cmd[300];
+    snprintf(cmd, sizeof(cmd), "pgrep -P %d -f '^espalierd: %s'", (int)lab.west.daemon, name);
+    sh_read(out, sizeof(out), "%s", cmd);
+    return (pid_t)strtol(out, NULL, 10);
+}
+
+static void test_a_dead_process_ends_the_daemon_with_1(void **state)
+{
+    (void)state;
+    static const char *const rooms[] = {"ctl", "ike", "keys", "path"};
+    for (int i = 0; i < 4; i++) {
+        start();
+        pid_t child = child_named(rooms[i]);
+        assert_true(child > 1);
+        kill(child, SIGTERM); // only the supervisor ends a room
+        kill(child, SIGINT);
+        usleep(50000);
+        assert_int_equal(kill(child, 0), 0);
+        kill(child, SIGKILL);
+        int status = 0;
+        uint64_t from = mono_us();
+        while (waitpid(lab.west.daemon, &status, WNOHANG) == 0 && mono_us() - from < 4000000)
+            usleep(5000);
+        lab.west.daemon = 0;
+        assert_true(mono_us() - from < 2500000);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+        sh_read(out, sizeof(out), "cat %s/daemon.log", lab.west.dir);
+        char line[80];
+        snprintf(line, sizeof(line), "%s died of signal 9", rooms[i]);
+        assert_shows(line);
+    }
+}
+
+static bool runs(pid_t pid)
+{
+    char state[8] = "";
+    sh_read(state, sizeof(state), "sed -n 's/^State:[[:space:]]*//p' /proc/%d/status | cut -c1", (int)pid);
+    return state[0] && state[0] != 'Z';
+}
+
+static void test_killed_daemon_leaves_no_process_and_starts_again(void **state)
+{
+    (void)state;
+    start();
+    pid_t ike = child_named("ike");
+    kill(lab.west.daemon, SIGKILL);
+    waitpid(lab.west.daemon, NULL, 0);
+    lab.west.daemon = 0;
+    usleep(200000);
+    assert_false(runs(ike));
+    assert_true(socket_there()); // stale
+    start();
+    client(0, "--stats");
+}
+
+static void test_socket_is_private_and_gone_after_the_end(void **state)
+{
+    (void)state;
+    char path[300];
+    struct stat st;
+    start();
+    snprintf(path, sizeof(path), "%s/vici", lab.west.dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    assert_true(stop(&lab.west.daemon, SIGTERM, 2000));
+    assert_false(socket_there());
+}
+
+static void test_service_manager_is_told(void **state)
+{
+    (void)state;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    snprintf(un.sun_path, sizeof(un.sun_path), "%.90s/notify", lab.dir);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    setenv("NOTIFY_SOCKET", un.sun_path, 1);
+    start();
+    unsetenv("NOTIFY_SOCKET");
+    char got[64] = "";
+    assert_true(recv(fd, got, sizeof(got) - 1, 0) > 0);
+    assert_string_equal(got, "READY=1");
+    assert_true(stop(&lab.west.daemon, SIGTERM, 2000));
+    memset(got, 0, sizeof(got));
+    assert_true(recv(fd, got, sizeof(got) - 1, 0) > 0);
+    assert_string_equal(got, "STOPPING=1");
+    close(fd);
+}
+
+int main(void)
+{
+    if (!have_swanctl()) {
+        print_message("skip: swanctl is not installed\n");
+        return 0;
+    }
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_swanctl_commands_that_show_things),
+        T(test_load_all_replaces_refuses_and_unloads),
+        T(test_log_shows_lines_of_every_process),
+        T(test_nonsense_on_the_socket_does_no_harm),
+        T(test_exit_codes_name_what_is_wrong),
+        T(test_a_dead_process_ends_the_daemon_with_1),
+        T(test_killed_daemon_leaves_no_process_and_starts_again),
+        T(test_socket_is_private_and_gone_after_the_end),
+        T(test_service_manager_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
