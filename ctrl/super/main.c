@@ -41,6 +41,10 @@ static int run(const struct options *o, struct daemon_config *config)
     struct esp_error err = {0};
     const struct settings *st = &config->settings;
     int r = vici_uri_check(st->vici_uri, st->vici_insecure, &err);
+    if (r == 0 && st->debug_keys[0]) {
+        LOGF(DMN, 0, "keys are written to %s; whoever reads them can decrypt the traffic", st->debug_keys);
+        r = debug_dir_make(st->debug_keys, &err);
+    }
     int lock = r ? r : rundir_take(st->run_dir, &err);
     if (lock < 0) {
         complain(&err);

@@ -34,3 +34,13 @@ int rundir_take(const char *dir, struct esp_error *err)
     }
     return fd;
 }
+
+int debug_dir_make(const char *dir, struct esp_error *err)
+{
+    struct stat st;
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return esp_fail(err, -errno, "--debug-keys", "%.100s cannot be made: %s", dir, strerror(errno));
+    if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || access(dir, W_OK | X_OK) < 0)
+        return esp_fail(err, -EACCES, "--debug-keys", "%.100s is not a directory that can be written to", dir);
+    return 0;
+}

@@ -8,4 +8,7 @@
 // The locked pid file, to be kept open while the daemon lives; -errno naming the directory or the other daemon.
 int rundir_take(const char *dir, struct esp_error *err);
 
+// For --debug-keys: a directory that nobody else can look into, made where it is missing.
+int debug_dir_make(const char *dir, struct esp_error *err);
+
 #endif

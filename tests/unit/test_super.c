@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor's parts that need no rights: who gets which descriptor, the filter that parts IKE from ESP on one port,
+// the run directory's lock, and the service manager's message.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/super/children.h"
+#include "ctrl/super/rundir.h"
+#include "ctrl/super/supervise.h"
+
+// The rooms themselves are not part of these tests.
+int ctl_main(const struct child_env *env)
+{
+    return env == NULL;
+}
+int ike_main(const struct child_env *env)
+{
+    return env == NULL;
+}
+int keys_main(const struct child_env *env)
+{
+    return env == NULL;
+}
+int path_main(const struct child_env *env)
+{
+    return env == NULL;
+}
+
+static void test_env_gives_each_room_only_its_sockets(void **state)
+{
+    (void)state;
+    struct channels c;
+    struct settings st = {0};
+    struct esp_error err;
+    const struct socket_set s = {.ike = 101, .ike_nat_t = 102, .esp_nat_t = 103, .esp = 104, .send = 105, .tun = 106};
+    assert_int_equal(channels_open(&c, &err), 0);
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        struct child_env e = children_env((enum room)r, &c, &s, &st);
+        bool ike = r == ROOM_IKE, path = r == ROOM_PATH;
+        assert_int_equal(e.sock_ike, ike ? 101 : -1);
+        assert_int_equal(e.sock_ike_nat_t, ike ? 102 : -1);
+        assert_int_equal(e.sock_esp_nat_t, path ? 103 : -1);
+        assert_int_equal(e.sock_esp, path ? 104 : -1);
+        assert_int_equal(e.sock_send, path ? 105 : -1);
+        assert_int_equal(e.tun, path ? 106 : -1);
+        assert_int_equal(e.chan[r], -1);
+        for (int other = 0; other < ROOM_COUNT; other++) {
+            if (other != r)
+                assert_true(e.chan[other] >= 0);
+        }
+    }
+    channels_close(&c, ROOM_COUNT);
+}
+
+static void test_channels_join_the_two_rooms_they_name(void **state)
+{
+    (void)state;
+    struct channels c;
+    struct esp_error err;
+    char b = 0;
+    assert_int_equal(channels_open(&c, &err), 0);
+    assert_int_equal(write(c.fd[ROOM_IKE][ROOM_KEYS], "x", 1), 1);
+    assert_int_equal(read(c.fd[ROOM_KEYS][ROOM_IKE], &b, 1), 1);
+    assert_int_equal(b, 'x');
+    assert_int_equal(read(c.fd[ROOM_PATH][ROOM_IKE], &b, 1), -1);
+    channels_close(&c, ROOM_IKE);
+    assert_int_equal(c.fd[ROOM_KEYS][ROOM_IKE], -1);
+    assert_true(c.fd[ROOM_IKE][ROOM_KEYS] >= 0);
+    channels_close(&c, ROOM_COUNT);
+}
+
+// ---- RFC 3948 section 2.2: what goes to whom on UDP 4500
+
+static int bound(uint16_t *port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(in);
+    int one = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    *port = ntohs(in.sin_port);
+    return fd;
+}
+
+static void assert_goes(const int group[2], int from, uint16_t port, const void *data, size_t len, int expected)
+{
+    uint8_t b[64];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(sendto(from, data, len, 0, (struct sockaddr *)&to, sizeof(to)), (ssize_t)len);
+    assert_int_equal(recv(group[expected], b, sizeof(b), 0), (ssize_t)len);
+    assert_int_equal(recv(group[!expected], b, sizeof(b), 0), -1);
+}
+
+static void test_demux_ike_by_non_esp_marker_esp_otherwise(void **state)
+{
+    (void)state;
+    uint16_t port = 0;
+    int group[2];
+    group[DEMUX_IKE] = bound(&port);
+    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE]), 0);
+    group[DEMUX_ESP] = bound(&port);
+    int from = socket(AF_INET, SOCK_DGRAM, 0);
+    for (int i = 0; i < 20; i++) { // the choice does not depend on a hash of the sender
+        assert_goes(group, from, port, "\0\0\0\0IKE", 7, DEMUX_IKE);
+        assert_goes(group, from, port, "\0\0\0\0", 4, DEMUX_IKE);
+        assert_goes(group, from, port, "\0\0\0\1ESP", 7, DEMUX_ESP);
+        assert_goes(group, from, port, "\x80\0\0\0", 4, DEMUX_ESP);
+        assert_goes(group, from, port, "\xff", 1, DEMUX_IKE); // a keepalive; ike drops it
+        assert_goes(group, from, port, "", 0, DEMUX_IKE);
+        assert_goes(group, from, port, "\1\2\3", 3, DEMUX_IKE);
+        close(from);
+        from = socket(AF_INET, SOCK_DGRAM, 0);
+    }
+    close(from);
+    close(group[0]);
+    close(group[1]);
+}
+
+// ---- run directory
+
+static void test_rundir_is_made_locked_and_free_after_the_end(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/espalier-run-XXXXXX", sub[64], pid[128];
+    struct esp_error err = {0};
+    assert_non_null(mkdtemp(dir));
+    snprintf(sub, sizeof(sub), "%s/run", dir);
+    int fd = rundir_take(sub, &err);
+    assert_true(fd >= 0);
+    assert_int_equal(rundir_take(sub, &err), -EBUSY);
+    snprintf(pid, sizeof(pid), "used by process %d", (int)getpid());
+    assert_non_null(strstr(err.text, pid));
+    close(fd);
+    fd = rundir_take(sub, &err);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(pid, sizeof(pid), "%s/espalierd.pid", sub);
+    unlink(pid);
+    assert_int_equal(symlink("/etc/passwd", pid), 0); // never followed
+    assert_true(rundir_take(sub, &err) < 0);
+    unlink(pid);
+    rmdir(sub);
+    rmdir(dir);
+    assert_int_equal(rundir_take("/nonexistent/run", &err), -ENOENT);
+    assert_string_equal(err.field, "/nonexistent/run");
+}
+
+// ---- service manager
+
+static void test_notify_path_abstract_and_absent(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"/tmp/espalier-notify-test", "@espalier-notify-test"};
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        char got[32] = "";
+        size_t n = strlen(names[i]);
+        memcpy(un.sun_path, names[i], n);
+        if (i)
+            un.sun_path[0] = 0;
+        unlink(names[i]);
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)), 0);
+        setenv("NOTIFY_SOCKET", names[i], 1);
+        notify_send("READY=1");
+        assert_int_equal(recv(fd, got, sizeof(got), 0), 7);
+        assert_string_equal(got, "READY=1");
+        close(fd);
+        unlink(names[i]);
+    }
+    unsetenv("NOTIFY_SOCKET");
+    notify_send("READY=1");
+    setenv("NOTIFY_SOCKET", "relative", 1);
+    notify_send("READY=1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_env_gives_each_room_only_its_sockets),
+        cmocka_unit_test(test_channels_join_the_two_rooms_they_name),
+        cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
+        cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
+        cmocka_unit_test(test_notify_path_abstract_and_absent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
