@@ -164,7 +164,7 @@ static void fill_result(struct esp_job *job, const struct completion *done)
     job->soft_limit = done->flags & ESPC_COMPLETION_FLAGS_SOFT_LIMIT_MASK;
     job->lease_low = job->op == ESP_ENCAP && done->flags & ESPC_COMPLETION_FLAGS_LEASE_LOW_MASK;
     job->src_changed = job->op == ESP_DECAP && done->flags & ESPC_COMPLETION_FLAGS_SRC_CHANGED_MASK;
-    if (job->op == ESP_ENCAP) {
+    if (sa && job->op == ESP_ENCAP) {
         sa->outstanding--;
         if (job->status == ESP_STATUS_OK)
             sa->last_seq = done->seq;

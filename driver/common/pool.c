@@ -63,7 +63,11 @@ int esp_pool_create(struct esp_pool **pool, size_t count, size_t size, struct es
     p->length = (p->size * count + page - 1) / page * page;
     p->free_list = calloc(count, sizeof(*p->free_list));
     p->taken = calloc(count, 1);
-    rc = p->free_list && p->taken ? map_region(p, err) : esp_fail(err, -ENOMEM, "pool", "out of memory");
+    if (!p->free_list || !p->taken) {
+        esp_pool_destroy(p);
+        return esp_fail(err, -ENOMEM, "pool", "out of memory");
+    }
+    rc = map_region(p, err);
     if (rc) {
         esp_pool_destroy(p);
         return rc;

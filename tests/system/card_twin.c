@@ -456,7 +456,7 @@ static bool feed(struct flow *f)
             j->sa = f->out;
         if (f->now->ops->submit(f->now, &j, 1) == 0)
             return false;
-        memmove(f->again, f->again + 1, --f->again_count * sizeof(f->again[0]));
+        memmove(f->again, f->again + 1, --f->again_count * sizeof(struct esp_job *));
         return true;
     }
     if (f->idle_count == 0 || (f->sent[0] == FLOW && f->sent[1] == FLOW))

@@ -332,7 +332,7 @@ static void test_jobs_that_the_card_must_not_see_come_back_in_turn(void **state)
 {
     struct fixture *f = *state;
     static uint8_t elsewhere[256];
-    struct esp_job stray, *list[6], *back[8];
+    struct esp_job stray, *list[6], *back[8] = {0};
     unsigned got = 0;
 
     add_pair(f);

@@ -664,7 +664,7 @@ static void test_burst_keeps_order_and_bounds(void **state)
     struct fixture *f = *state;
     struct esp_sa_params p = make_params(ESP_OUT, ESP_ALG_AES128_GCM16, 25);
     struct esp_sa *sa = must_add(f->e, &p);
-    struct esp_job *jobs = calloc(N, sizeof(*jobs)), **list = calloc(N, sizeof(*list)), *back[N];
+    struct esp_job *jobs = calloc(N, sizeof(*jobs)), **list = calloc(N, sizeof(struct esp_job *)), *back[N];
     unsigned taken;
 
     make_inner(f->in, 40, 0, 1, &f->seed);
@@ -691,7 +691,7 @@ static void test_many_sas_are_found(void **state)
     struct fixture *f = *state;
     struct esp_sa_params in = make_params(ESP_IN, ESP_ALG_AES128_GCM16, 1),
                          out = make_params(ESP_OUT, ESP_ALG_AES128_GCM16, 1);
-    struct esp_sa **rx = calloc(N, sizeof(*rx));
+    struct esp_sa **rx = calloc(N, sizeof(struct esp_sa *));
 
     for (uint32_t i = 0; i < N; i++) {
         in.spi = 0xc0000000 + i * 4096;
