@@ -450,6 +450,8 @@ static int load_child(struct load *l, const struct vici_node *section)
         return refuse(l, "unknown option: %.80s", section->name);
     if (c->child_count == CHILDREN_MAX)
         return refuse(l, "more than %d children", CHILDREN_MAX);
+    if (!section->name[0])
+        return refuse(l, "a child without a name");
     if (strlen(section->name) >= NAME_MAX_LEN)
         return refuse(l, "the name of child %.40s... is longer than %d characters", section->name, NAME_MAX_LEN - 1);
     struct child_config *child = &c->children[c->child_count];
@@ -509,6 +511,8 @@ int config_load_conn(struct conn_config *out, const struct vici_node *section, v
     struct esp_error unused;
     struct load l = {.conn = out, .warn = warn, .ctx = ctx, .err = err ? err : &unused};
     config_conn_defaults(out);
+    if (!section->name[0])
+        return refuse(&l, "a connection without a name");
     if (strlen(section->name) >= NAME_MAX_LEN)
         return refuse(&l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
     snprintf(out->name, sizeof(out->name), "%s", section->name);

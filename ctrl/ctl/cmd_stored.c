@@ -31,8 +31,9 @@ static void load(struct named **list, struct command *cmd, const char *what)
 {
     const struct vici_node *section = cmd->msg.root->child;
     unsigned count;
-    if (!section || section->kind != VICI_SECTION || section->next || strlen(section->name) >= NAME_MAX_LEN) {
-        server_reply_error(cmd, "%s: expected one section, with a name of at most %d characters", cmd->name, NAME_MAX_LEN - 1);
+    if (!section || section->kind != VICI_SECTION || section->next || !section->name[0] ||
+        strlen(section->name) >= NAME_MAX_LEN) {
+        server_reply_error(cmd, "%s: expected one section, with a name of 1 to %d characters", cmd->name, NAME_MAX_LEN - 1);
         return;
     }
     struct named **at = find(list, section->name, &count);

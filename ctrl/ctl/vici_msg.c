@@ -40,12 +40,13 @@ static const char *take_copy(struct parser *p, size_t n)
     return (const char *)to;
 }
 
-static int take_name(struct parser *p, const char **name)
+// A section may have an empty name: that of charon's global counters has.
+static int take_name(struct parser *p, const char **name, bool may_be_empty)
 {
     if (p->pos == p->len)
         return bad(p, "name length missing");
     size_t n = p->data[p->pos++];
-    if (n == 0)
+    if (n == 0 && !may_be_empty)
         return bad(p, "empty name");
     if (n > p->len - p->pos)
         return bad(p, "name longer than the message");
@@ -147,7 +148,7 @@ static int parse_element(struct parser *p)
         n = add_node(p, type == VICI_SECTION_START ? VICI_SECTION : type == VICI_LIST_START ? VICI_LIST : VICI_VALUE);
         if (!n)
             return -E2BIG;
-        r = take_name(p, &n->name);
+        r = take_name(p, &n->name, type == VICI_SECTION_START);
         if (r == 0)
             r = check_unique(p, n);
         if (r)

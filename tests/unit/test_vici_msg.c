@@ -127,6 +127,7 @@ static void test_names_are_checked(void **state)
 {
     (void)state;
     REFUSED(-EBADMSG, "empty name", "\x03\x00\x00\x00");
+    REFUSED(-EBADMSG, "empty name", "\x04\x00\x06");
     REFUSED(-EBADMSG, "control character", "\x03\x02k\n\x00\x00");
     REFUSED(-EBADMSG, "control character", "\x01\x02\x00k\x02");
     REFUSED(-EBADMSG, "k is there twice", "\x03\x01k\x00\x00\x03\x01k\x00\x00");
