@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One AES encryption lane: fifteen stages, one block a cycle, encryption only. The round keys come from outside, one for
-// each stage and aligned with the block in that stage, so neighbouring blocks may belong to different keys.
+// One AES encryption lane: fifteen stages, one block a cycle, encryption only. The round keys come from
+// outside, one for each stage and aligned with the block in that stage, so neighbouring blocks may belong to
+// different keys.
 //
-// Latency 15 cycles, initiation interval 1, no reset (valid bits live outside). Both key sizes end in stage 14: an
-// AES-128 block passes stages 0..3 untouched, takes its whitening key in stage 4 and rounds 1..10 in stages 5..14.
-// Bit i of `en` says that the block entering stage i is valid; bit i of `is256` is that block's key size (0..4 matter).
+// Latency 15 cycles, initiation interval 1, no reset (valid bits live outside). Both key sizes end in stage
+// 14: an AES-128 block passes stages 0..3 untouched, takes its whitening key in stage 4 and rounds 1..10 in
+// stages 5..14. Bit i of `en` says that the block entering stage i is valid; bit i of `is256` is that block's
+// key size (0..4 matter).
 `default_nettype none
 
 module aes_lane (
@@ -19,11 +21,13 @@ module aes_lane (
 );
     wire [127:0] b [0:14];
 
-    aes_round r0  (.clk(clk), .scrub(scrub), .en(en[0]),  .mode({1'b0, is256[0]}), .d(d),     .k(k[0*128 +: 128]),
+    aes_round r0  (.clk(clk), .scrub(scrub), .en(en[0]),  .mode({1'b0, is256[0]}), .d(d),
+    .k(k[0*128 +: 128]),
                    .q(b[0]));
     aes_round r4  (.clk(clk), .scrub(scrub), .en(en[4]),  .mode({is256[4], !is256[4]}), .d(b[3]),
                    .k(k[4*128 +: 128]), .q(b[4]));
-    aes_round r14 (.clk(clk), .scrub(scrub), .en(en[14]), .mode(2'd3), .d(b[13]), .k(k[14*128 +: 128]), .q(b[14]));
+    aes_round r14 (.clk(clk), .scrub(scrub), .en(en[14]), .mode(2'd3), .d(b[13]), .k(k[14*128 +: 128]),
+    .q(b[14]));
 
     genvar i;
     generate

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// One registered AES encryption round (FIPS 197, section 5.1). The module has no parameters: its mode pins are tied by
-// the place where it sits, so that one simulation routine serves every round of every lane.
+// One registered AES encryption round (FIPS 197, section 5.1). The module has no parameters: its mode pins
+// are tied by the place where it sits, so that one simulation routine serves every round of every lane.
 //
 // Latency 1 cycle, initiation interval 1. Byte n of the state is in bits 8n+7:8n, column c is bytes 4c..4c+3.
-// Contract: `q` changes only when `en` is set (to the result for `d` and `k`), or, with `en` clear, when `scrub` is set
-// (to zero). `k` is aligned with `d`.
+// Contract: `q` changes only when `en` is set (to the result for `d` and `k`), or, with `en` clear, when
+// `scrub` is set (to zero). `k` is aligned with `d`.
 `default_nettype none
 
 module aes_round (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AES S-box (FIPS 197, figure 7) as the initial contents of a ROM named `rom`. Included by the modules that
-// hold such a ROM: an array reads fastest in simulation and costs the same LUTs as any other form.
+// The AES S-box (FIPS 197, figure 7) as the initial contents of a ROM named `rom`. Included by the modules
+// that hold such a ROM: an array reads fastest in simulation and costs the same LUTs as any other form.
 reg [7:0] rom [0:255];
 initial begin
     rom[8'h00] = 8'h63; rom[8'h01] = 8'h7c; rom[8'h02] = 8'h77; rom[8'h03] = 8'h7b;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SubWord of the AES key expansion (FIPS 197, section 5.2): the S-box on four bytes. Combinational, used once, by the
-// key unit.
+// SubWord of the AES key expansion (FIPS 197, section 5.2): the S-box on four bytes. Combinational, used
+// once, by the key unit.
 `default_nettype none
 
 module aes_subword (

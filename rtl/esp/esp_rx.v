@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The decapsulation pipeline: outer packets in, verified inner packets out (RFC 4303 tunnel mode, RFC 4106, RFC 3948).
+// The decapsulation pipeline: outer packets in, verified inner packets out (RFC 4303 tunnel mode, RFC 4106,
+// RFC 3948).
 //
 //   s_dec -> beat store ------------------------> esp_rx_build -> gcm_core -> esp_rx_egress (store) -> m_dec
 //     \-> esp_rx_parse -> esp_rx_lookup -> jobs --/                 | esp_rx_check       ^
 //                                      \-> contexts -> esp_rx_commit <- tag, ICV, check -+-- verdicts
 //
-// Every stage works on another packet; up to 63 are inside. Packets leave in order, one for one. Latency from a packet's
-// last beat in to its first beat out: 43 cycles with nothing in front. Initiation interval: the larger of the packet's
-// beats in and out, and 2 cycles.
-// Contract: as esp_pipe's s_dec_* and m_dec_*; plaintext leaves only after its ICV and its sequence number have been found
-// right. `zeroized` is low from zeroize (a pulse) or rst until no key is left; packets inside then leave as ABORTED.
+// Every stage works on another packet; up to 56 are inside. Packets leave in order, one for one.
+// Latency from a packet's last beat in to its first beat out: 43 cycles with nothing in front. Initiation
+// interval: the larger of the packet's beats in and out, and 2 cycles.
+// Contract: as esp_pipe's s_dec_* and m_dec_*; plaintext leaves only after its ICV and its sequence number
+// have been found right. `zeroized` is low from zeroize (a pulse) or rst until no key is left; packets inside
+// then leave as ABORTED.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -87,7 +89,7 @@ module esp_rx #(
     wire [3:0] epoch;
     assign slot_refused = 32'd0;
 
-    // ---- in: beats wait while their header is looked at -------------------------------------------------------------
+    // ---- in: beats wait while their header is looked at ---------------------------------------------------
     wire beat_ready;
     wire b_valid, b_take, b_last;
     wire [W-1:0] b_data;
@@ -107,7 +109,7 @@ module esp_rx #(
         .rd_valid(b_valid), .rd_ready(b_take), .rdata({b_last, b_data}), .level()
     );
 
-    // ---- descriptors ------------------------------------------------------------------------------------------------
+    // ---- descriptors --------------------------------------------------------------------------------------
     wire p_valid, p_udp, p_short;
     wire [TAGW-1:0] p_tag;
     wire [4:0] p_status, p_words;
@@ -120,7 +122,8 @@ module esp_rx #(
         .clk(clk), .rst(rst), .s_take(s_take), .s_data(s_dec_tdata), .s_last(s_dec_tlast), .s_tag(s_dec_tag),
         .s_len(s_dec_len),
         .d_valid(p_valid), .d_tag(p_tag), .d_status(p_status), .d_udp(p_udp), .d_tos(p_tos), .d_src(p_src),
-        .d_dst(p_dst), .d_sport(p_sport), .d_dport(p_dport), .d_spi(p_spi), .d_places(p_places), .d_seq(p_seq), .d_iv(p_iv),
+        .d_dst(p_dst), .d_sport(p_sport), .d_dport(p_dport), .d_spi(p_spi), .d_places(p_places),
+        .d_seq(p_seq), .d_iv(p_iv),
         .d_words(p_words), .d_bytes(p_bytes), .d_short(p_short)
     );
 
@@ -137,10 +140,12 @@ module esp_rx #(
     wire pkt_out = m_dec_tvalid && m_dec_tready && m_dec_tlast;
     fifo #(.W(4 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_SA), .LOG2_D(4)) descs (
         .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(),
-        .wdata({epoch, p_tag, p_status, p_udp, p_tos, p_src, p_dst, p_sport, p_dport, p_spi, p_seq, p_iv, p_words,
+        .wdata({epoch, p_tag, p_status, p_udp, p_tos, p_src, p_dst, p_sport, p_dport, p_spi, p_seq, p_iv,
+            p_words,
                 p_bytes, p_short, p_places}),
         .rd_valid(d_valid), .rd_ready(d_take),
-        .rdata({d_epoch, d_tag, d_status, d_udp, d_tos, d_src, d_dst, d_sport, d_dport, d_spi, d_seq, d_iv, d_words,
+        .rdata({d_epoch, d_tag, d_status, d_udp, d_tos, d_src, d_dst, d_sport, d_dport, d_spi, d_seq, d_iv,
+            d_words,
                 d_bytes, d_short, d_places}), .level(desc_level)
     );
     always @(posedge clk)
@@ -149,7 +154,7 @@ module esp_rx #(
         else if (d_take != pkt_out)
             n_inside <= d_take ? n_inside + 7'd1 : n_inside - 7'd1;
 
-    // ---- look-up ----------------------------------------------------------------------------------------------------
+    // ---- look-up ------------------------------------------------------------------------------------------
     wire b_en, cfg_we, drain_we, drain_wdata, scrub;
     wire [3:0] b_we;
     wire [4*LOG2_SA-1:0] b_addr;
@@ -179,9 +184,11 @@ module esp_rx #(
     esp_rx_lookup #(.LOG2_SA(LOG2_SA), .TAGW(TAGW), .WAY_W(WAY_W), .CFG_W(CFG_W)) lookup (
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .d_take(d_take), .d_epoch(d_epoch), .d_tag(d_tag),
         .d_status(d_status), .d_udp(d_udp), .d_tos(d_tos), .d_src(d_src), .d_dst(d_dst), .d_sport(d_sport),
-        .d_dport(d_dport), .d_spi(d_spi), .d_places(d_places), .d_seq(d_seq), .d_iv(d_iv), .d_words(d_words), .d_bytes(d_bytes),
+        .d_dport(d_dport), .d_spi(d_spi), .d_places(d_places), .d_seq(d_seq), .d_iv(d_iv),
+        .d_words(d_words), .d_bytes(d_bytes),
         .d_short(d_short), .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata),
-        .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .drain_we(drain_we), .drain_wdata(drain_wdata),
+        .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .drain_we(drain_we),
+        .drain_wdata(drain_wdata),
         .scrub(scrub), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
         .win_addr(win_addr), .win_rdata(win_rdata), .v_valid(v_valid), .v_epoch(v_epoch), .v_tag(v_tag),
         .v_status(v_status), .v_found(v_found), .v_slot(v_slot), .v_gen(v_gen), .v_seq(v_seq),
@@ -189,7 +196,7 @@ module esp_rx #(
         .v_window(v_window), .v_iv(v_iv), .v_aad(v_aad), .v_esn(v_esn), .v_words(v_words), .v_bytes(v_bytes)
     );
 
-    // ---- open -------------------------------------------------------------------------------------------------------
+    // ---- open ---------------------------------------------------------------------------------------------
     wire j_valid, j_take, j_open, j_esn;
     wire [3:0] j_epoch;
     wire [4:0] j_words;
@@ -205,7 +212,8 @@ module esp_rx #(
         .rdata({j_open, j_epoch, j_words, j_bytes, j_slot, j_iv, j_aad, j_esn}), .level()
     );
     key_ram #(.W(32), .LOG2_D(LOG2_SA)) salts (
-        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(salt_wdata), .ren(j_take), .scrub(scrub), .raddr(j_slot),
+        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(salt_wdata), .ren(j_take), .scrub(scrub),
+        .raddr(j_slot),
         .rdata(salt)
     );
 
@@ -228,7 +236,8 @@ module esp_rx #(
     esp_rx_build #(.LANES(LANES), .LOG2_SA(LOG2_SA)) build (
         .clk(clk), .rst(rst), .wipe(wipe), .scrub(scrub), .epoch(epoch),
         .b_valid(b_valid), .b_take(b_take), .b_data(b_data), .b_last(b_last),
-        .j_valid(j_valid), .j_take(j_take), .j_open(j_open), .j_epoch(j_epoch), .j_words(j_words), .j_bytes(j_bytes),
+        .j_valid(j_valid), .j_take(j_take), .j_open(j_open), .j_epoch(j_epoch), .j_words(j_words),
+        .j_bytes(j_bytes),
         .j_slot(j_slot), .j_iv(j_iv), .j_aad(j_aad), .j_esn(j_esn), .salt(salt), .room(stored != STORE),
         .g_valid(g_valid), .g_sop(g_sop), .g_eop(g_eop), .g_data(g_data), .g_bytes(g_bytes), .g_slot(g_slot),
         .g_nonce(g_nonce), .g_aad(g_aad), .g_aad_len(g_aad_len), .g_next(g_next),
@@ -243,16 +252,18 @@ module esp_rx #(
     wire [127:0] tag_new;
     gcm_core #(.LANES(LANES), .LOG2_SA(LOG2_SA), .ENC(0), .META_W(1)) gcm (
         .clk(clk), .rst(rst), .key_valid(key_valid), .key_ready(key_ready), .key_sa(slot_index), .key(key),
-        .key_256(key_256), .key_done(key_done), .clr_valid(clr_valid), .clr_ready(clr_ready), .clr_sa(slot_index),
+        .key_256(key_256), .key_done(key_done), .clr_valid(clr_valid), .clr_ready(clr_ready),
+        .clr_sa(slot_index),
         .clr_done(clr_done), .zeroize(gcm_zeroize), .zeroize_done(gcm_zeroized),
         .in_valid(g_valid && !wipe), .in_sop(g_sop), .in_eop(g_eop), .in_sa(g_slot), .in_nonce(g_nonce),
         .in_aad({32'd0, g_aad}), .in_aad_len(g_aad_len), .in_data(g_data), .in_bytes(g_bytes), .in_meta(1'b0),
-        .out_valid(o_valid), .out_sop(o_sop), .out_eop(o_eop), .out_data(o_data), .out_bytes(o_bytes), .out_meta(),
+        .out_valid(o_valid), .out_sop(o_sop), .out_eop(o_eop), .out_data(o_data), .out_bytes(o_bytes),
+        .out_meta(),
         .tag_valid(tag_push), .tag(tag_new), .tag_meta()
     );
     assign scrub = clr_done || wipe;
 
-    // ---- what the verdict needs: tag, ICV and a look at the plaintext, each as soon as it comes ---------------------
+    // ---- what the verdict needs: tag, ICV and a look at the plaintext, each as soon as it comes -----------
     wire i_valid, i_pad_ok;
     wire [7:0] i_pad_len, i_next, i_version, i_tos;
     wire [15:0] i_total, i_sum;
@@ -282,7 +293,7 @@ module esp_rx #(
         .rd_ready(o_take), .rdata({n_pad_ok, n_pad_len, n_next, n_version, n_tos, n_total, n_sum}), .level()
     );
 
-    // ---- verdict ----------------------------------------------------------------------------------------------------
+    // ---- verdict ------------------------------------------------------------------------------------------
     wire x_valid, x_take, x_found, x_src_changed, x_no_ecn, x_dscp_decap, x_esn;
     wire [3:0] x_epoch;
     wire [TAGW-1:0] x_tag;
@@ -320,22 +331,28 @@ module esp_rx #(
     wire [63:0] w_seq;
     wire [7:0] w_tos;
     esp_rx_commit #(.LANES(LANES), .LOG2_SA(LOG2_SA), .TAGW(TAGW)) commit (
-        .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .x_valid(x_valid), .x_take(x_take), .x_epoch(x_epoch),
+        .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .x_valid(x_valid), .x_take(x_take),
+        .x_epoch(x_epoch),
         .x_tag(x_tag), .x_status(x_status), .x_found(x_found), .x_slot(x_slot), .x_gen(x_gen), .x_seq(x_seq),
-        .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap), .x_esn(x_esn),
+        .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap),
+        .x_esn(x_esn),
         .x_window(x_window), .x_bytes(x_bytes),
-        .o_valid(tag_valid && icv_valid && info_valid), .o_take(o_take), .o_icv_ok(tag == icv), .o_pad_ok(n_pad_ok),
+        .o_valid(tag_valid && icv_valid && info_valid), .o_take(o_take), .o_icv_ok(tag == icv),
+        .o_pad_ok(n_pad_ok),
         .o_pad_len(n_pad_len), .o_next(n_next), .o_version(n_version), .o_tos(n_tos), .o_total(n_total),
         .o_sum(n_sum), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
-        .win_addr(win_addr), .win_rdata(win_rdata), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot),
-        .c_write_word(c_write_word), .c_slot(c_slot), .c_word(c_word), .c_word_data(c_word_data), .c_top(c_top),
-        .c_limits(c_limits), .c_last_seq(c_last_seq), .c_packets(c_packets), .c_bytes(c_bytes), .c_drops(c_drops),
+        .win_addr(win_addr), .win_rdata(win_rdata), .c_req(c_req), .c_grant(c_grant),
+        .c_write_slot(c_write_slot),
+        .c_write_word(c_write_word), .c_slot(c_slot), .c_word(c_word), .c_word_data(c_word_data),
+        .c_top(c_top),
+        .c_limits(c_limits), .c_last_seq(c_last_seq), .c_packets(c_packets), .c_bytes(c_bytes),
+        .c_drops(c_drops),
         .e_valid(w_valid), .e_epoch(w_epoch), .e_tag(w_tag), .e_status(w_status), .e_found(w_found),
         .e_slot(w_slot), .e_gen(w_gen), .e_seq(w_seq), .e_soft(w_soft), .e_src_changed(w_src_changed),
         .e_len(w_len), .e_beats(w_beats), .e_patch(w_patch), .e_tos(w_tos), .e_sum(w_sum)
     );
 
-    // ---- out --------------------------------------------------------------------------------------------------------
+    // ---- out ----------------------------------------------------------------------------------------------
     wire e_valid, e_take, e_found, e_soft, e_src_changed, e_patch;
     wire [3:0] e_epoch;
     wire [TAGW-1:0] e_tag;
@@ -347,10 +364,12 @@ module esp_rx #(
     wire [7:0] e_tos;
     fifo #(.W(4 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + LOG2_D + 1 + 1 + 8 + 16), .LOG2_D(6)) verdicts (
         .clk(clk), .rst(rst), .wr_valid(w_valid), .wr_ready(),
-        .wdata({w_epoch, w_tag, w_status, w_found, w_slot, w_gen, w_seq, w_soft, w_src_changed, w_len, w_beats[LOG2_D:0],
+        .wdata({w_epoch, w_tag, w_status, w_found, w_slot, w_gen, w_seq, w_soft, w_src_changed, w_len,
+            w_beats[LOG2_D:0],
                 w_patch, w_tos, w_sum}),
         .rd_valid(e_valid), .rd_ready(e_take),
-        .rdata({e_epoch, e_tag, e_status, e_found, e_slot, e_gen, e_seq, e_soft, e_src_changed, e_len, e_beats,
+        .rdata({e_epoch, e_tag, e_status, e_found, e_slot, e_gen, e_seq, e_soft, e_src_changed, e_len,
+            e_beats,
                 e_patch, e_tos, e_sum}), .level()
     );
     /* verilator lint_on PINCONNECTEMPTY */
@@ -370,18 +389,22 @@ module esp_rx #(
     assign dec_done_len = m_dec_len;
     assign dec_beat = m_dec_tvalid && m_dec_tready;
 
-    // ---- slots ------------------------------------------------------------------------------------------------------
+    // ---- slots --------------------------------------------------------------------------------------------
     esp_rx_slot #(.LOG2_SA(LOG2_SA), .WAY_W(WAY_W), .CFG_W(CFG_W)) slots (
         .clk(clk), .rst(rst), .zeroize(zeroize), .zeroized(zeroized), .wipe(wipe), .epoch(epoch),
         .slot_valid(slot_valid), .slot_ready(slot_ready), .slot_op(slot_op), .slot_index(slot_index),
         .slot_gen(slot_gen), .slot_blob(slot_blob), .seed_valid(seed_valid), .seed_index(seed_index),
-        .seed_word(seed_word), .slot_done(slot_done), .slot_status(slot_status), .slot_last_seq(slot_last_seq),
+        .seed_word(seed_word), .slot_done(slot_done), .slot_status(slot_status),
+        .slot_last_seq(slot_last_seq),
         .slot_packets(slot_packets), .slot_bytes(slot_bytes), .slot_drops(slot_drops),
-        .pkt_in(v_valid), .pkt_in_uses(v_found && v_status != SA_DRAINING), .pkt_in_slot(v_slot), .pkt_out(pkt_out),
+        .pkt_in(v_valid), .pkt_in_uses(v_found && v_status != SA_DRAINING), .pkt_in_slot(v_slot),
+        .pkt_out(pkt_out),
         .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata), .cfg_we(cfg_we),
         .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .salt_wdata(salt_wdata), .drain_we(drain_we),
-        .drain_wdata(drain_wdata), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot), .c_write_word(c_write_word), .c_slot(c_slot),
-        .c_word(c_word), .c_word_data(c_word_data), .c_top(c_top), .c_limits(c_limits), .c_last_seq(c_last_seq),
+        .drain_wdata(drain_wdata), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot),
+        .c_write_word(c_write_word), .c_slot(c_slot),
+        .c_word(c_word), .c_word_data(c_word_data), .c_top(c_top), .c_limits(c_limits),
+        .c_last_seq(c_last_seq),
         .c_packets(c_packets), .c_bytes(c_bytes), .c_drops(c_drops),
         .key_valid(key_valid), .key_ready(key_ready), .key(key), .key_256(key_256), .key_done(key_done),
         .clr_valid(clr_valid), .clr_ready(clr_ready), .clr_done(clr_done), .gcm_zeroize(gcm_zeroize),

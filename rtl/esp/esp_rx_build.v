@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, stage 3: takes the stored beats of each packet together with its verdict, cuts the headers off, aligns the
-// ciphertext to the beats of the AES-GCM core, and takes the ICV out (RFC 4106 section 6). Dropped packets end here.
+// Decapsulation, stage 3: takes the stored beats of each packet together with its verdict, cuts the headers
+// off, aligns the ciphertext to the beats of the AES-GCM core, and takes the ICV out (RFC 4106 section 6).
+// Dropped packets end here.
 //
-// A packet of n beats takes n cycles, without a gap between packets. Each beat waits one cycle for the one behind it, since
-// an aligned beat is cut from two; the ICV is cut from the same pair. Byte n of a packet is byte n modulo KB of the bus.
-// Contract: `room` says that the store behind the core has space for one more beat; the core takes every g_* beat. Beats of
-// packets whose epoch has passed, or that come while `wipe` is set, do not reach the core.
+// A packet of n beats takes n cycles, without a gap between packets. Each beat waits one cycle for the one
+// behind it, since an aligned beat is cut from two; the ICV is cut from the same pair. Byte n of a packet is
+// byte n modulo KB of the bus.
+// Contract: `room` says that the store behind the core has space for one more beat; the core takes every g_*
+// beat. Beats of packets whose epoch has passed, or that come while `wipe` is set, do not reach the core.
 `default_nettype none
 
 module esp_rx_build #(

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, stage 4: looks at the decrypted beats on their way into the store, and collects what the verdict needs:
-// the start of the inner IPv4 header, the pad length, the next header, and whether the padding is 1, 2, 3 ... (RFC 4303
-// section 2.4). Nothing of this counts before the ICV has been found right.
+// Decapsulation, stage 4: looks at the decrypted beats on their way into the store, and collects what the
+// verdict needs: the start of the inner IPv4 header, the pad length, the next header, and whether the padding
+// is 1, 2, 3 ... (RFC 4303 section 2.4). Nothing of this counts before the ICV has been found right.
 //
-// Latency 1 cycle from a packet's last beat to `i_valid`, initiation interval 1. The padding may span many beats: kept is
-// the number of neighbouring bytes that rise by one, up to the last one seen; n padding bytes are right if the last is n and
-// n - 1 such steps lead to it. Contract: the payload is a multiple of four bytes, so pad length, next header and the last
-// padding byte are always in the last beat.
+// Latency 1 cycle from a packet's last beat to `i_valid`, initiation interval 1. The padding may span many
+// beats: kept is the number of neighbouring bytes that rise by one, up to the last one seen; n padding bytes
+// are right if the last is n and n - 1 such steps lead to it.
+// Contract: the payload is a multiple of four bytes, so pad length, next header and the last padding byte are
+// always in the last beat.
 `default_nettype none
 
 module esp_rx_check #(

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, stage 5: the verdict on each packet, in order. Compares the ICV, checks and sets the replay window in one
-// step (RFC 4303 section 3.4.3), keeps the SAs' counters and limits, and checks what was inside (sections 2.4 to 2.7; ECN by
-// RFC 6040 section 4.2, the inner checksum by RFC 1624).
+// Decapsulation, stage 5: the verdict on each packet, in order. Compares the ICV, checks and sets the replay
+// window in one step (RFC 4303 section 3.4.3), keeps the SAs' counters and limits, and checks what was inside
+// (sections 2.4 to 2.7; ECN by RFC 6040 section 4.2, the inner checksum by RFC 1624).
 //
-// The verdict is what one packet after the other would get: the look-up's early look at the window is never the last word
-// on the reason. With ESN a number left of the window stands for the one 2^32 further on, whose ICV cannot be right.
+// The verdict is what one packet after the other would get: the look-up's early look at the window is never
+// the last word on the reason. With ESN a number left of the window stands for the one 2^32 further on, whose
+// ICV cannot be right.
 //
-// Latency 2 cycles, initiation interval 2 packets-cycles: read, then decide and write, so a hot SA never sees stale state.
-// The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper bits of its numbers:
-// words left behind by a jump are told by their tag, and nothing ever has to be cleared.
-// Contract: one job for each context, in order; a context with status OK waits for its opened packet (o_*). The slot unit's
-// access (c_*) gets every second cycle at least; `c_grant` is the cycle in which its read or write is done, and read data
-// is valid in the cycle after. A packet of a passed epoch, or under `wipe`, is ABORTED and changes no state.
+// Latency 2 cycles, one packet every 2 cycles: read, then decide and write, so a hot SA never sees
+// stale state. The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper
+// bits of its numbers: words left behind by a jump are told by their tag, and nothing ever has to be cleared.
+// Contract: one job for each context, in order; a context with status OK waits for its opened packet (o_*).
+// The slot unit's access (c_*) gets every second cycle at least; `c_grant` is the cycle in which its read or
+// write is done, and read data is valid in the cycle after. A packet of a passed epoch, or under `wipe`, is
+// ABORTED and changes no state.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -63,7 +65,8 @@ module esp_rx_commit #(
     input  wire [LOG2_SA+4:0]   win_addr,
     output wire [116:0]         win_rdata,
 
-    // the slot unit: read counters and top, write all of a slot but the window, or write one word of the window
+    // the slot unit: read counters and top, write all of a slot but the window, or write one word of the
+    // window
     input  wire                 c_req,
     output wire                 c_grant,
     input  wire                 c_write_slot,
@@ -109,7 +112,7 @@ module esp_rx_commit #(
     assign x_take = deciding;
     assign o_take = deciding && opened;
 
-    // ---- state of the slots: port B is this unit's, and the slot unit's through it ----------------------------------
+    // ---- state of the slots: port B is this unit's, and the slot unit's through it ------------------------
     wire [63:0] top;
     wire [116:0] word;
     wire [191:0] counts;
@@ -129,13 +132,15 @@ module esp_rx_commit #(
     ram_ab #(.W(117), .LOG2_D(LOG2_SA + 5)) win_ram (
         .clk(clk), .a_en(win_en), .a_addr(win_addr), .a_rdata(win_rdata),
         .b_en(read || write_word || (c_grant && c_write_word)), .b_we(write_word || c_grant),
-        .b_addr(c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}), .b_wdata(c_grant ? c_word_data : word_new),
+        .b_addr(c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}),
+        .b_wdata(c_grant ? c_word_data : word_new),
         .b_rdata(word)
     );
     /* verilator lint_off PINCONNECTEMPTY */ // only this unit looks at counters and limits
     ram_ab #(.W(192), .LOG2_D(LOG2_SA)) count_ram (
         .clk(clk), .a_en(1'b0), .a_addr(x_slot), .a_rdata(),
-        .b_en(read || write_counts || (c_grant && !c_write_word)), .b_we(write_counts || (c_grant && c_write_slot)),
+        .b_en(read || write_counts || (c_grant && !c_write_word)),
+        .b_we(write_counts || (c_grant && c_write_slot)),
         .b_addr(c_grant ? c_slot : x_slot), .b_wdata(c_grant ? 192'd0 : counts_new), .b_rdata(counts)
     );
     ram_ab #(.W(256), .LOG2_D(LOG2_SA)) limit_ram (
@@ -149,7 +154,7 @@ module esp_rx_commit #(
     assign c_bytes = bytes;
     assign c_drops = drops;
 
-    // ---- replay -----------------------------------------------------------------------------------------------------
+    // ---- replay -------------------------------------------------------------------------------------------
     wire newer = x_seq > top;
     wire [63:0] behind = top - x_seq;
     wire word_fits = word[116:64] == x_seq[63:11];
@@ -161,7 +166,7 @@ module esp_rx_commit #(
     wire mark = opened && o_icv_ok && !old && !again;
     assign word_new = {x_seq[63:11], (word_fits ? word[63:0] : 64'd0) | (64'd1 << x_seq[5:0])};
 
-    // ---- what was inside --------------------------------------------------------------------------------------------
+    // ---- what was inside ----------------------------------------------------------------------------------
     wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
     wire [15:0] room = x_bytes - pad_end;
     wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
@@ -174,7 +179,7 @@ module esp_rx_commit #(
     wire [16:0] sum_fold = {1'b0, sum_wide[15:0]} + {15'd0, sum_wide[17:16]};
     wire [15:0] sum_new = ~(sum_fold[15:0] + {15'd0, sum_fold[16]});
 
-    // ---- limits and counters ----------------------------------------------------------------------------------------
+    // ---- limits and counters ------------------------------------------------------------------------------
     wire [63:0] soft_bytes = limits[63:0];
     wire [63:0] hard_bytes = limits[127:64];
     wire [63:0] soft_packets = limits[191:128];

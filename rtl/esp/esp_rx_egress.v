@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, stage 6: the store of opened beats and the output stream. Only here does plaintext leave, and only for a
-// packet whose verdict is OK; the beats of the others are skipped in one step.
+// Decapsulation, stage 6: the store of opened beats and the output stream. Only here does plaintext leave,
+// and only for a packet whose verdict is OK; the beats of the others are skipped in one step.
 //
-// One output beat a cycle without a gap between packets; latency 2 cycles from job to first beat. The first beat gets the
-// inner TOS and header checksum that the verdict asks for. Byte n of a packet is byte n modulo KB of the bus.
-// Contract: `free_beats` is what a packet gives back, valid with `free` when its last beat has been read; the writer never
-// holds more than 2^LOG2_D beats. m_* is stable while m_valid && !m_ready. A packet of a passed epoch leaves as ABORTED,
-// where it had begun already with an empty last beat.
+// One output beat a cycle without a gap between packets; latency 2 cycles from job to first beat. The first
+// beat gets the inner TOS and header checksum that the verdict asks for. Byte n of a packet is byte n modulo
+// KB of the bus.
+// Contract: `free_beats` is what a packet gives back, valid with `free` when its last beat has been read; the
+// writer never holds more than 2^LOG2_D beats. m_* is stable while m_valid && !m_ready. A packet of a passed
+// epoch leaves as ABORTED, where it had begun already with an empty last beat.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -136,7 +137,8 @@ module esp_rx_egress #(
     localparam [15:0] ABORTED16 = `ESPC_STATUS_ABORTED;
     localparam [4:0] ABORTED = ABORTED16[4:0];
 
-    assign m_data = {q[W-1:96], patch ? {sum[7:0], sum[15:8]} : q[95:80], q[79:16], patch ? tos : q[15:8], q[7:0]};
+    assign m_data = {q[W-1:96], patch ? {sum[7:0], sum[15:8]} : q[95:80], q[79:16], patch ? tos : q[15:8],
+        q[7:0]};
     assign m_keep = ~({KB{1'b1}} << bytes);
     assign m_status = {11'd0, status};
     assign m_sa = found ? {{32-LOG2_SA{1'b0}}, slot} : 32'hffffffff;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where an SPI may sit in the inbound SPI table: one place in each of the four ways, by four independent hashes (the halves
-// of CRC-32 and CRC-32C of the SPI), so that SPIs that meet in one way part in the next.
+// Where an SPI may sit in the inbound SPI table: one place in each of the four ways, by four independent
+// hashes (the halves of CRC-32 and CRC-32C of the SPI), so that SPIs that meet in one way part in the next.
 //
-// Latency 1 cycle, initiation interval 1. Contract: `place` changes only after `en`. Inbound SPIs are chosen by our own
-// side, never by the peer, so nobody can aim at one place.
+// Latency 1 cycle, initiation interval 1.
+// Contract: `place` changes only after `en`. Inbound SPIs are chosen by our own side, never by the peer, so
+// nobody can aim at one place.
 `default_nettype none
 
 module esp_rx_hash #(

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, stage 2: finds the SA by SPI and destination in a four-way table, checks what must fit, completes the
-// sequence number (RFC 4303 appendix A2.2) and takes the first look at the replay window (section 3.4.3).
+// Decapsulation, stage 2: finds the SA by SPI and destination in a four-way table, checks what must fit,
+// completes the sequence number (RFC 4303 appendix A2.2) and takes the first look at the replay window
+// (section 3.4.3).
 //
-// Latency 5 cycles from `d_take` to `v_valid`, initiation interval 1. The look at the window is a filter only; the
-// binding one is esp_rx_commit's. Numbers and wire order as in esp_rx_parse.
-// Contract: one verdict for each descriptor, in order. v_found says that v_slot is the SA of this SPI. With v_status OK,
-// v_iv and v_aad (with the SA's salt) are what the packet is to be opened with.
+// Latency 5 cycles from `d_take` to `v_valid`, initiation interval 1. The look at the window is a filter
+// only; the binding one is esp_rx_commit's. Numbers and wire order as in esp_rx_parse.
+// Contract: one verdict for each descriptor, in order. v_found says that v_slot is the SA of this SPI. With
+// v_status OK, v_iv and v_aad (with the SA's salt) are what the packet is to be opened with.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -81,8 +82,9 @@ module esp_rx_lookup #(
     output wire [4:0]           v_words,
     output wire [15:0]          v_bytes
 );
-    // ---- descriptors beside the stages ------------------------------------------------------------------------------
-    localparam SHORT = 0, BYTES = 1, WORDS = 17, IV = 22, SEQ = 86, SPI = 118, DPORT = 150, SPORT = 166, DST = 182,
+    // ---- descriptors beside the stages --------------------------------------------------------------------
+    localparam SHORT = 0, BYTES = 1, WORDS = 17, IV = 22, SEQ = 86, SPI = 118, DPORT = 150, SPORT = 166,
+        DST = 182,
                SRC = 214, TOS = 246, UDP = 254, STATUS = 255, TAG = 260, EPOCH = TAG + TAGW, D_W = EPOCH + 4;
     reg [D_W-1:0] d1, d2, d3, d4, d5;
     reg [5:1] v;
@@ -102,7 +104,7 @@ module esp_rx_lookup #(
             d5 <= d4;
     end
 
-    // ---- cycle 0 and 1: the SPI table -------------------------------------------------------------------------------
+    // ---- cycle 0 and 1: the SPI table ---------------------------------------------------------------------
     wire [4*WAY_W-1:0] ways;
     wire [3:0] match;
     wire [3:0] full;
@@ -113,8 +115,10 @@ module esp_rx_lookup #(
     generate
         for (w = 0; w < 4; w = w + 1) begin : way
             ram_ab #(.W(WAY_W), .LOG2_D(LOG2_SA)) ram (
-                .clk(clk), .a_en(d_take), .a_addr(d_places[w*LOG2_SA +: LOG2_SA]), .a_rdata(ways[w*WAY_W +: WAY_W]),
-                .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr[w*LOG2_SA +: LOG2_SA]), .b_wdata(b_wdata), .b_rdata(b_rdata[w*WAY_W +: WAY_W])
+                .clk(clk), .a_en(d_take), .a_addr(d_places[w*LOG2_SA +: LOG2_SA]),
+                .a_rdata(ways[w*WAY_W +: WAY_W]),
+                .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr[w*LOG2_SA +: LOG2_SA]), .b_wdata(b_wdata),
+                .b_rdata(b_rdata[w*WAY_W +: WAY_W])
             );
             assign match[w] = ways[w*WAY_W] && ways[w*WAY_W + 1 +: 32] == spi1;
             assign full[w] = match[w] && ways[w*WAY_W + 33 +: 32] == dst1;
@@ -140,7 +144,7 @@ module esp_rx_lookup #(
         end
     end
 
-    // ---- cycle 2 and 3: configuration, mark and top of the slot; upper half of the sequence number ------------------
+    // ---- cycle 2 and 3: configuration, mark and top of the slot; upper half of the sequence number --------
     wire [CFG_W-1:0] cfg3;
     wire draining3;
     key_ram #(.W(CFG_W), .LOG2_D(LOG2_SA)) cfg_ram (
@@ -204,7 +208,7 @@ module esp_rx_lookup #(
         end
     end
 
-    // ---- cycle 4 and 5: the window's word and the verdict -----------------------------------------------------------
+    // ---- cycle 4 and 5: the window's word and the verdict -------------------------------------------------
     assign win_en = v[4];
     assign win_addr = {slot4, seq4[10:6]};
     wire [63:0] behind4 = top4 - seq4;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, stage 1: collects the first 96 bytes of each outer packet while its beats pass into the store, and turns
-// them into one descriptor: IPv4 (RFC 791) with options skipped, UDP encapsulation (RFC 3948), the ESP header (RFC 4303)
-// and the initialization vector (RFC 4106).
+// Decapsulation, stage 1: collects the first 96 bytes of each outer packet while its beats pass into the
+// store, and turns them into one descriptor: IPv4 (RFC 791) with options skipped, UDP encapsulation (RFC
+// 3948), the ESP header (RFC 4303) and the initialization vector (RFC 4106).
 //
-// Latency 3 cycles from the beat that completes the header (the 96th byte or the packet's last) to `d_valid`; initiation
-// interval 1 packet. Byte n of the packet is byte n modulo KB of the bus. Addresses are in wire order (first octet in
-// bits 7:0), spi, seq and ports are numbers, iv is in wire order.
-// Contract: one descriptor for each packet, in order; d_status is OK, TOO_LONG, TRUNCATED, BAD_IP, FRAGMENT or NOT_ESP;
-// the fields are meaningful only with OK. d_words is the payload's offset in 32-bit words, d_bytes its length without IV
-// and ICV. d_short: the ESP packet's length is impossible (checked after the look-up).
+// Latency 3 cycles from the beat that completes the header (the 96th byte or the packet's last) to `d_valid`;
+// initiation interval 1 packet. Byte n of the packet is byte n modulo KB of the bus. Addresses are in wire
+// order (first octet in bits 7:0), spi, seq and ports are numbers, iv is in wire order.
+// Contract: one descriptor for each packet, in order; d_status is OK, TOO_LONG, TRUNCATED, BAD_IP, FRAGMENT
+// or NOT_ESP; the fields are meaningful only with OK. d_words is the payload's offset in 32-bit words,
+// d_bytes its length without IV and ICV. d_short: the ESP packet's length is impossible (checked after the
+// look-up).
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -59,7 +60,7 @@ module esp_rx_parse #(
         swap32 = {v[7:0], v[15:8], v[23:16], v[31:24]};
     endfunction
 
-    // ---- collect the header -----------------------------------------------------------------------------------------
+    // ---- collect the header -------------------------------------------------------------------------------
     reg [BEATS*W-1:0] head;
     reg [2:0] beat;
     reg done;            // the descriptor of the current packet is on its way
@@ -89,7 +90,7 @@ module esp_rx_parse #(
         end
     end
 
-    // ---- fields, and the header checksum in three parts -------------------------------------------------------------
+    // ---- fields, and the header checksum in three parts ---------------------------------------------------
     wire [3:0] ihl = head[3:0];
     wire [7:0] proto = head[79:72];
     wire is_udp = proto == 8'd17;
@@ -147,7 +148,7 @@ module esp_rx_parse #(
         end
     end
 
-    // ---- verdict ----------------------------------------------------------------------------------------------------
+    // ---- verdict ------------------------------------------------------------------------------------------
     wire udp1 = proto1 == 8'd17;
     wire [15:0] ip_head = {10'd0, ihl1, 2'd0};
     wire [15:0] room = total1 - ip_head;

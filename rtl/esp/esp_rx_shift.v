@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts OUT bits out of IN, from a 32-bit word on. ESP headers and payloads are whole words, so bytes never have to turn.
-// Combinational: one multiplexer level for each bit of `words`.
+// Cuts OUT bits out of IN, from a 32-bit word on. ESP headers and payloads are whole words, so bytes never
+// have to turn. Combinational: one multiplexer level for each bit of `words`.
 `default_nettype none
 
 module esp_rx_shift #(

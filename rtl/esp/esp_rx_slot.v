@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, slot unit: works one operation of the SA manager at a time (WRITE, DRAIN, CLEAR, QUERY) on the inbound
-// slots, beside the packets. It writes the SPI table, the configuration, the sequence state and, through the AES-GCM core's
-// key side, the keys; and it sweeps all of them after reset and zeroise.
+// Decapsulation, slot unit: works one operation of the SA manager at a time (WRITE, DRAIN, CLEAR, QUERY) on
+// the inbound slots, beside the packets. It writes the SPI table, the configuration, the sequence state and,
+// through the AES-GCM core's key side, the keys; and it sweeps all of them after reset and zeroise.
 //
-// WRITE takes about 45 + 33 * LANES cycles, others about 20 and as long as packets of the slot are inside.
-// A slot counts as drained when the last packet of it that was looked up before the mark has left (an order list of the
-// packets inside says which that is), so other SAs' packets hold it up only as far as they are in front.
-// Contract: slot_done is a pulse with the result beside it; an operation cut off by zeroise or reset has none. `zeroized` is
-// low from zeroise or reset until every slot is invalid and every RAM that holds keys, salts or addresses is zero.
-// WRITE leaves nothing behind when it is refused.
+// WRITE takes about 45 + 33 * LANES cycles, others about 20 and as long as packets of the slot are inside. A
+// slot counts as drained when the last packet of it that was looked up before the mark has left (an order
+// list of the packets inside says which that is), so other SAs' packets hold it up only as far as they are in
+// front.
+// Contract: slot_done is a pulse with the result beside it; an operation cut off by zeroise or reset has
+// none. `zeroized` is low from zeroise or reset until every slot is invalid and every RAM that holds keys,
+// salts or addresses is zero. WRITE leaves nothing behind when it is refused.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -89,12 +90,13 @@ module esp_rx_slot #(
     input  wire                 gcm_zeroized
 );
     localparam [2:0] OP_WRITE = 3'd0, OP_DRAIN = 3'd1, OP_CLEAR = 3'd2, OP_QUERY = 3'd4;
-    localparam [4:0] SWEEP = 5'd0, IDLE = 5'd1, LOOK = 5'd2, CHECK = 5'd3, KEY = 5'd4, WINDOW = 5'd5, STATE = 5'd6,
+    localparam [4:0] SWEEP = 5'd0, IDLE = 5'd1, LOOK = 5'd2, CHECK = 5'd3, KEY = 5'd4, WINDOW = 5'd5,
+        STATE = 5'd6,
                      KEY_WAIT = 5'd7, INSERT = 5'd8, MARK = 5'd9, SETTLE = 5'd10, SCAN = 5'd11, LEAVE = 5'd12,
                      COUNT = 5'd13, COUNTED = 5'd14, FORGET = 5'd15, FORGOTTEN = 5'd16, BUCKET = 5'd17,
                      REMOVE = 5'd18, DONE = 5'd19;
 
-    // ---- the operation and its blob ---------------------------------------------------------------------------------
+    // ---- the operation and its blob -----------------------------------------------------------------------
     reg [4:0] state;
     reg [2:0] op;
     wire [31:0] spi = slot_blob[`ESPC_SA_BLOB_SPI_LSB +: 32];
@@ -106,11 +108,13 @@ module esp_rx_slot #(
     assign key = slot_blob[`ESPC_SA_BLOB_KEY_LSB +: 256];
     assign key_256 = slot_blob[`ESPC_SA_BLOB_ALG_LSB +: 32] == `ESPC_SA_ALG_AES256_GCM16;
     assign c_top = top;
-    assign c_limits = {slot_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64], slot_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64],
-                       slot_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64], slot_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64]};
+    assign c_limits = {slot_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64],
+        slot_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64],
+                       slot_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64],
+                           slot_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64]};
     assign slot_ready = state == IDLE && !zeroize;
 
-    // ---- what is known of each slot ---------------------------------------------------------------------------------
+    // ---- what is known of each slot -----------------------------------------------------------------------
     localparam OWN_W = 17 + 32;
     // the sweep also outlasts every store of packets
     localparam SWEEP_BITS = (LOG2_SA < 11) ? 11 : LOG2_SA;
@@ -128,7 +132,7 @@ module esp_rx_slot #(
         .ren(state == LOOK), .scrub(1'b0), .raddr(slot_index), .rdata(own)
     );
 
-    // ---- SPI table --------------------------------------------------------------------------------------------------
+    // ---- SPI table ----------------------------------------------------------------------------------------
     wire [4*LOG2_SA-1:0] places;
     wire [3:0] taken, same, mine;
     reg [3:0] way;
@@ -157,7 +161,7 @@ module esp_rx_slot #(
     assign b_addr = sweeping ? {4{sweep[LOG2_SA-1:0]}} : places;
     assign b_wdata = (state == INSERT) ? {slot_index, dst, spi, 1'b1} : {WAY_W{1'b0}};
 
-    // ---- configuration as esp_rx_lookup reads it --------------------------------------------------------------------
+    // ---- configuration as esp_rx_lookup reads it ----------------------------------------------------------
     assign cfg_we = sweeping || state == STATE || state == REMOVE;
     assign cfg_addr = sweeping ? sweep[LOG2_SA-1:0] : slot_index;
     assign cfg_wdata = (state != STATE) ? {CFG_W{1'b0}} : {
@@ -170,7 +174,7 @@ module esp_rx_slot #(
     assign drain_we = sweeping || state == INSERT || state == MARK;
     assign drain_wdata = state == MARK;
 
-    // ---- the window's words from the seed: word j holds the numbers of block (top / 64) - j -------------------------
+    // ---- the window's words from the seed: word j holds the numbers of block (top / 64) - j ---------------
     reg [63:0] seeds [0:15];
     reg [5:0] step;
     wire [57:0] block = top[63:6] - {52'd0, step};
@@ -199,7 +203,7 @@ module esp_rx_slot #(
         if (seed_valid)
             seeds[seed_index] <= seed_word;
 
-    // ---- order list of the packets inside ---------------------------------------------------------------------------
+    // ---- order list of the packets inside -----------------------------------------------------------------
     reg [LOG2_SA:0] order [0:63];
     reg [6:0] head, tail, scan, last;
     reg seen;
@@ -218,7 +222,7 @@ module esp_rx_slot #(
         end
     end
 
-    // ---- the sequence of steps --------------------------------------------------------------------------------------
+    // ---- the sequence of steps ----------------------------------------------------------------------------
     reg swept, core_swept, have_key;
     reg [6:0] scan_end;
     assign wipe = sweeping || zeroize;

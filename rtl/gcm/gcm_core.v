@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Key-agile streaming AES-GCM (NIST SP 800-38D; FIPS 197) for 96-bit nonces, 128- and 256-bit keys and one block of
-// additional data at most. Takes one beat of 16*LANES bytes in every cycle and never stalls; packets of different keys
-// follow each other without a bubble. E(K,J0) has a lane of its own, additional data and length take no beat.
+// Key-agile streaming AES-GCM (NIST SP 800-38D; FIPS 197) for 96-bit nonces, 128- and 256-bit keys and one
+// block of additional data at most. Takes one beat of 16*LANES bytes in every cycle and never stalls; packets
+// of different keys follow each other without a bubble. E(K,J0) has a lane of its own, additional data and
+// length take no beat.
 //
-// Latency: out_* 17 cycles after in_*, tag_* 5 cycles after the packet's last out beat; initiation interval 1 beat.
-// Counted as clock edges: a beat sampled at edge t is on out_* from edge t+16, to be sampled at edge t+17.
+// Latency: out_* 17 cycles after in_*, tag_* 5 cycles after the packet's last out beat; initiation interval 1
+// beat. Counted as clock edges: a beat sampled at edge t is on out_* from edge t+16, to be sampled at edge
+// t+17.
 // Byte order: byte n of any bus is in bits 8n+7:8n. Inside, GHASH works on big-endian numbers (ghash_fn.vh).
 //
-// Contract, inputs: a packet is one in_sop .. in_eop run (cycles without in_valid may lie inside it, beats of other
-// packets may not); in_sa, in_nonce, in_aad, in_aad_len and in_meta are valid on each of its beats; in_bytes is 16*LANES
-// on all but the last, where it is 0..16*LANES, and 0 only on an empty message; the slot's key_done has been seen and
-// neither clr nor a new key for the slot is given while it has packets inside; messages below 2^32 bytes.
-// Contract, outputs: exactly one out beat for each in beat and one tag for each in_eop, in order, at fixed latency; bytes
-// of out_data from out_bytes on are zero.
-// `zeroize` drops the packets inside (no out beat, no tag for them) and clears every RAM and register that held a key or
-// data; beats given before zeroize_done are dropped too. `rst` drops packets, and leaves keys where they are.
+// Contract, inputs: a packet is one in_sop .. in_eop run (cycles without in_valid may lie inside it, beats of
+// other packets may not); in_sa, in_nonce, in_aad, in_aad_len and in_meta are valid on each of its beats;
+// in_bytes is 16*LANES on all but the last, where it is 0..16*LANES, and 0 only on an empty message; the
+// slot's key_done has been seen and neither clr nor a new key for the slot is given while it has packets
+// inside; messages below 2^32 bytes.
+// Contract, outputs: exactly one out beat for each in beat and one tag for each in_eop, in order, at fixed
+// latency; bytes of out_data from out_bytes on are zero. `zeroize` drops the packets inside (no out beat, no
+// tag for them) and clears every RAM and register that held a key or data; beats given before zeroize_done
+// are dropped too. `rst` drops packets, and leaves keys where they are.
 `default_nettype none
 
 module gcm_core #(
@@ -78,7 +81,7 @@ module gcm_core #(
         end
     end
 
-    // ---- keys: write side in the background, one RAM slice for each stage -------------------------------------------
+    // ---- keys: write side in the background, one RAM slice for each stage ---------------------------------
     wire scrub;
     wire wipe;
     wire [14:0] wr_round;
@@ -98,7 +101,7 @@ module gcm_core #(
         .wr_addr(wr_addr), .wr_data(wr_data), .wr_is256(wr_is256)
     );
 
-    // ---- valid bits: bit i belongs to the beat i+1 edges after it was sampled ---------------------------------------
+    // ---- valid bits: bit i belongs to the beat i+1 edges after it was sampled -----------------------------
     reg [21:0] vp;
     reg [21:0] ep;
     reg [17:0] sp;
@@ -118,7 +121,7 @@ module gcm_core #(
                 sa_p[s] <= sa_p[s-1];
     end
 
-    // ---- round keys, read one stage ahead ---------------------------------------------------------------------------
+    // ---- round keys, read one stage ahead -----------------------------------------------------------------
     wire [15*128-1:0] round_key;
     wire mode_first;
     reg [3:0] mode_later;
@@ -150,7 +153,7 @@ module gcm_core #(
         end
     endgenerate
 
-    // ---- counter blocks and the lanes -------------------------------------------------------------------------------
+    // ---- counter blocks and the lanes ---------------------------------------------------------------------
     reg [95:0] nonce;
     reg [31:0] ctr;
     reg [31:0] ctr_after;
@@ -186,10 +189,11 @@ module gcm_core #(
         .d({32'h01000000, nonce}), .k(round_key), .q(ej0_early)
     );
     delay_ram #(.W(128), .LOG2_D(3), .DELAY(4)) j0_delay (
-        .clk(clk), .rst(rst), .wipe(wipe), .wen(vp[15] && ep[15]), .d(ej0_early), .ren(vp[19] && ep[19]), .q(ej0)
+        .clk(clk), .rst(rst), .wipe(wipe), .wen(vp[15] && ep[15]), .d(ej0_early), .ren(vp[19] && ep[19]),
+        .q(ej0)
     );
 
-    // ---- the data waits beside the lanes ----------------------------------------------------------------------------
+    // ---- the data waits beside the lanes ------------------------------------------------------------------
     wire [W-1:0] data15;
     wire [6:0] bytes15;
     wire [META_W-1:0] meta15;
@@ -216,7 +220,7 @@ module gcm_core #(
         .ren(vp[18] && ep[18]), .q({meta19, aad_len19, count19})
     );
 
-    // ---- XOR and mask -----------------------------------------------------------------------------------------------
+    // ---- XOR and mask -------------------------------------------------------------------------------------
     // bytes of lane l that are valid in a beat of n bytes, as a mask
     function [127:0] lane_mask;
         input [6:0] n;
@@ -275,7 +279,7 @@ module gcm_core #(
     assign out_bytes = x_bytes;
     assign out_meta = x_meta;
 
-    // ---- GHASH: powers, right-aligned last beat, lane products, accumulator -----------------------------------------
+    // ---- GHASH: powers, right-aligned last beat, lane products, accumulator -------------------------------
     wire [POWERS*128-1:0] power;
     generate
         for (i = 0; i < POWERS; i = i + 1) begin : powers
@@ -298,7 +302,8 @@ module gcm_core #(
         end else if (LANES == 2) begin : align2
             assign aligned = (x_blocks == 3'd2) ? x_hash : {x_hash[127:0], 128'd0};
         end else begin : align4
-            wire [W-1:0] by2 = (x_blocks == 3'd1 || x_blocks == 3'd2) ? {x_hash[W/2-1:0], {W/2{1'b0}}} : x_hash;
+            wire [W-1:0] by2 = (x_blocks == 3'd1 || x_blocks == 3'd2) ? {x_hash[W/2-1:0],
+                {W/2{1'b0}}} : x_hash;
             assign aligned = x_blocks[0] ? {by2[W-129:0], 128'd0} : by2;
         end
     endgenerate
@@ -381,7 +386,7 @@ module gcm_core #(
         .lanes(lane_sum), .last(last_block), .z(z)
     );
 
-    // ---- tail: Z * H^2 + LEN * H + E(K,J0) --------------------------------------------------------------------------
+    // ---- tail: Z * H^2 + LEN * H + E(K,J0) ----------------------------------------------------------------
     wire [127:0] lengths = {56'd0, aad_len19, 3'd0, 29'd0, count19, 3'd0};
     wire [254:0] tail_z;
     wire [254:0] tail_len;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The background half of the AES-GCM core: turns a key into its schedule and its powers of H, and writes them to the RAM
-// slices that the data path reads (FIPS 197, section 5.2; NIST SP 800-38D, section 6.3). It also overwrites one slot,
-// or all of them. It owns the slices' write ports alone, so no beat ever waits for it.
+// The background half of the AES-GCM core: turns a key into its schedule and its powers of H, and writes them
+// to the RAM slices that the data path reads (FIPS 197, section 5.2; NIST SP 800-38D, section 6.3). It also
+// overwrites one slot, or all of them. It owns the slices' write ports alone, so no beat ever waits for it.
 //
-// Latency of an add: 17 + 33 * (POWERS - 1) + 2 cycles at the most. One command at a time; `key` goes before `clr`.
-// Byte n of the key is in bits 8n+7:8n. Powers are written as big-endian numbers (see ghash_fn.vh).
-// Contract: `key_done` and `clr_done` are single pulses, after the last write. A slot is zeroed before a new key goes in.
-// `zeroize` aborts any command (its done pulse never comes), holds `wipe` through a sweep of all slots, then shows
-// `zeroize_done` until `zeroize` is low again (one cycle if it was a pulse). Nothing of a key stays in this unit's
-// registers after a done.
+// Latency of an add: 17 + 33 * (POWERS - 1) + 2 cycles at the most. One command at a time; `key` goes before
+// `clr`. Byte n of the key is in bits 8n+7:8n. Powers are written as big-endian numbers (see ghash_fn.vh).
+// Contract: `key_done` and `clr_done` are single pulses, after the last write. A slot is zeroed before a new
+// key goes in. `zeroize` aborts any command (its done pulse never comes), holds `wipe` through a sweep of all
+// slots, then shows `zeroize_done` until `zeroize` is low again (one cycle if it was a pulse). Nothing of a
+// key stays in this unit's registers after a done.
 `default_nettype none
 
 module gcm_key #(

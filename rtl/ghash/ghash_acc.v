@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The GHASH accumulator: one multiplier by a power of H in feedback, one reduction, one beat a cycle for ever.
+// The GHASH accumulator: one multiplier by a power of H in feedback, one reduction, one beat a cycle for
+// ever.
 //
-// z' = reduce((first ? start : z) * h + lanes) + last, where `lanes` is the unreduced sum of the beat's other products and
-// `last` its final block, which needs no product. The last beat of a message selects h = H^m for its m blocks.
-// Latency 1 cycle, initiation interval 1. Contract: `z` changes only when `en` or `scrub` is set; the unmultiplied
-// start makes the additional data block cost no beat.
+// z' = reduce((first ? start : z) * h + lanes) + last, where `lanes` is the unreduced sum of the beat's other
+// products and `last` its final block, which needs no product. The last beat of a message selects h = H^m for
+// its m blocks.
+// Latency 1 cycle, initiation interval 1.
+// Contract: `z` changes only when `en` or `scrub` is set; the unmultiplied start makes the additional data
+// block cost no beat.
 `default_nettype none
 
 module ghash_acc (

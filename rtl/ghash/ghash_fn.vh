@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arithmetic in GHASH's field (NIST SP 800-38D, section 6.3) as Verilog functions, included by the modules that need it.
-// A block is held as the big-endian number of its 16 bytes: bit 127 is the coefficient of x^0. In this mirrored order
-// a plain carry-less product has coefficient x^j in bit 254-j, and neither multiply nor reduce has to reverse bits.
+// Arithmetic in GHASH's field (NIST SP 800-38D, section 6.3) as Verilog functions, included by the modules
+// that need it. A block is held as the big-endian number of its 16 bytes: bit 127 is the coefficient of x^0.
+// In this mirrored order a plain carry-less product has coefficient x^j in bit 254-j, and neither multiply
+// nor reduce has to reverse bits.
 /* verilator lint_off UNUSEDSIGNAL */
 
 function [63:0] gf_mul32;
@@ -44,7 +45,8 @@ function [254:0] gf_mul128;
     end
 endfunction
 
-// modulo x^128 + x^7 + x^2 + x + 1; `v` holds x^128.. in bit 127 downwards, `u` also what a first fold would lose
+// modulo x^128 + x^7 + x^2 + x + 1; `v` holds x^128.. in bit 127 downwards, `u` also what a first fold would
+// lose
 function [127:0] gf_reduce;
     input [254:0] fp;
     reg [127:0] v;

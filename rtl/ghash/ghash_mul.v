@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registered multiplication in GHASH's field without reduction, for products that do not wait for each other: the lanes
-// before the last, and the tail. Latency 1 cycle, initiation interval 1. Operands as in ghash_fn.vh.
+// Registered multiplication in GHASH's field without reduction, for products that do not wait for each other:
+// the lanes before the last, and the tail.
+// Latency 1 cycle, initiation interval 1. Operands as in ghash_fn.vh.
 // Contract: `p` changes only when `en` is set, or, with `en` clear, when `scrub` is set (to zero).
 `default_nettype none
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A delay line as a circular RAM: side-band data waits beside a fixed-latency pipe without moving. The pointer runs
-// freely; only valid words are written and read.
+// A delay line as a circular RAM: side-band data waits beside a fixed-latency pipe without moving. The
+// pointer runs freely; only valid words are written and read.
 //
-// A word presented with `wen` at clock edge t is in `q` after edge t + DELAY if `ren` is set in the cycle before that
-// edge. Contract: 1 <= DELAY < 2^LOG2_D. While `wipe` is held the whole line is overwritten with zeros in 2^LOG2_D
+// A word presented with `wen` at clock edge t is in `q` after edge t + DELAY if `ren` is set in the cycle
+// before that edge.
+// Contract: 1 <= DELAY < 2^LOG2_D. While `wipe` is held the whole line is overwritten with zeros in 2^LOG2_D
 // cycles.
 `default_nettype none
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// RAM slice for key material: one write port, one registered read port, one clock, and an output that forgets.
+// RAM slice for key material: one write port, one registered read port, one clock, and an output that
+// forgets.
 //
-// Read latency 1 cycle. Contract: `rdata` changes only when `ren` is set, or, with `ren` clear, when `scrub` is set (to
-// zero: keys must not linger in the output register). A read of the word being written in the same cycle returns the
-// old word; nothing here relies on it.
+// Read latency 1 cycle.
+// Contract: `rdata` changes only when `ren` is set, or, with `ren` clear, when `scrub` is set (to zero: keys
+// must not linger in the output register). A read of the word being written in the same cycle returns the old
+// word; nothing here relies on it.
 `default_nettype none
 
 module key_ram #(

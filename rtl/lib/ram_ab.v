@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dual-port RAM for state that is looked at in one place and changed in another: port A reads, port B reads or writes.
+// Dual-port RAM for state that is looked at in one place and changed in another: port A reads, port B reads
+// or writes.
 //
-// Read latency 1 cycle on both ports. Contract: `a_rdata` and `b_rdata` change only after `a_en`, and `b_en` without `b_we`.
-// A read by A of the word that B writes in the same cycle returns the old word or the new one, as the memory likes.
+// Read latency 1 cycle on both ports.
+// Contract: `a_rdata` and `b_rdata` change only after `a_en`, and `b_en` without `b_we`. A read by A of the
+// word that B writes in the same cycle returns the old word or the new one, as the memory likes.
 `default_nettype none
 
 module ram_ab #(

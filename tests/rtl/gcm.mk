@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The AES-GCM core's test: three Verilated models (LANES 1, 2, 4), one C program.
+# The AES-GCM core's tests: three Verilated models (LANES 1, 2, 4), one bench, two C programs.
 GCM_TB_SRCS := $(call rtl_sources,$(RTL_GCM)) tests/rtl/gcm_pair.v
 GCM_TB_FLAGS := $(call rtl_includes,$(RTL_GCM))
 GCM_TB_LIBS := $(foreach l,1 2 4,$(BUILD)/vl/gcm_pair_l$(l)/libgcm_pair_l$(l).a)
@@ -10,9 +10,11 @@ $(BUILD)/obj/tests/rtl/gcm_shim.o: tests/rtl/gcm_shim.cpp tests/rtl/gcm_shim.h $
 	@echo "  CXX     $<"
 	@$(CXX) $(RTL_CXXFLAGS) $(foreach l,1 2 4,-isystem $(BUILD)/vl/gcm_pair_l$(l)) -Itests/rtl -c -o $@ $<
 
-$(BUILD)/tests/test_gcm_core: $(BUILD)/obj/tests/rtl/test_gcm_core.o $(BUILD)/obj/tests/rtl/gcm_shim.o $(GCM_TB_LIBS)
+GCM_TESTS := $(BUILD)/tests/test_gcm_core $(BUILD)/tests/test_gcm_cavp
+$(GCM_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/rtl/%.o $(BUILD)/obj/tests/rtl/gcm_bench.o \
+    $(BUILD)/obj/tests/rtl/gcm_shim.o $(GCM_TB_LIBS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(BUILD)/vl/gcm_pair_l1/libverilated.a -lcmocka -lcrypto -lpthread
 
-RTL_TESTS += $(BUILD)/tests/test_gcm_core
+RTL_TESTS += $(GCM_TESTS)

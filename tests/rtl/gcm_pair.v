@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Test bench top: one encrypting and one decrypting AES-GCM core with common keys and packet framing, so that one model
-// checks both directions. The cores themselves are in rtl/gcm.
+// Test bench top: one encrypting and one decrypting AES-GCM core with common keys and packet framing, so that
+// one model checks both directions. The cores themselves are in rtl/gcm.
 `default_nettype none
 
 module gcm_pair #(
@@ -71,7 +71,8 @@ module gcm_pair #(
         for (i = 0; i < 2; i = i + 1) begin : core
             gcm_core #(.LANES(LANES), .LOG2_SA(LOG2_SA), .ENC(1 - i), .META_W(32)) gcm (
                 .clk(clk), .rst(rst),
-                .key_valid(key_valid), .key_ready(key_ready_i[i]), .key_sa(key_sa), .key(key), .key_256(key_256),
+                .key_valid(key_valid), .key_ready(key_ready_i[i]), .key_sa(key_sa), .key(key),
+                .key_256(key_256),
                 .key_done(key_done_i[i]), .clr_valid(clr_valid), .clr_ready(clr_ready_i[i]), .clr_sa(clr_sa),
                 .clr_done(clr_done_i[i]), .zeroize(zeroize), .zeroize_done(zeroize_done_i[i]),
                 .in_valid(in_valid), .in_sop(in_sop), .in_eop(in_eop), .in_sa(in_sa), .in_nonce(in_nonce),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The decapsulation pipeline's test: three Verilated models (LANES 1, 2, 4), one C program.
+# The decapsulation pipeline's tests: three Verilated models (LANES 1, 2, 4), one bench, two C programs.
 RX_FILES := $(RTL_GCM) rtl/esp/esp_rx.f
 RX_TB_SRCS := $(foreach f,$(RX_FILES),$(call rtl_sources,$(f)))
 RX_TB_FLAGS := $(foreach f,$(RX_FILES),$(call rtl_includes,$(f)))
@@ -11,13 +11,14 @@ $(BUILD)/obj/tests/rtl/rx_shim.o: tests/rtl/rx_shim.cpp tests/rtl/rx_shim.h $(RX
 	@echo "  CXX     $<"
 	@$(CXX) $(RTL_CXXFLAGS) $(foreach l,1 2 4,-isystem $(BUILD)/vl/esp_rx_l$(l)) -Itests/rtl -c -o $@ $<
 
-$(BUILD)/tests/test_esp_rx: $(BUILD)/obj/tests/rtl/test_esp_rx.o $(BUILD)/obj/tests/rtl/rx_bench.o \
+RX_TESTS := $(BUILD)/tests/test_esp_rx $(BUILD)/tests/test_esp_rx_slots
+$(RX_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/rtl/%.o $(BUILD)/obj/tests/rtl/rx_bench.o \
     $(BUILD)/obj/tests/rtl/rx_shim.o $(RX_TB_LIBS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(BUILD)/vl/esp_rx_l1/libverilated.a -lcmocka -lcrypto -lpthread
 
-RTL_TESTS += $(BUILD)/tests/test_esp_rx
+RTL_TESTS += $(RX_TESTS)
 
 .PHONY: lint-rtl-rx
 lint-rtl-rx: ## Verilator -Wall and Yosys over the decapsulation pipeline at every width

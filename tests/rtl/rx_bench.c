@@ -391,3 +391,58 @@ uint16_t rx_sa_add(struct rx_bench *b, struct rx_sa *sa, uint32_t slot)
 {
     return rx_op(b, RX_WRITE, slot, sa->gen, &sa->blob);
 }
+
+// ---- what most tests begin with
+// ------------------------------------------------------------------------------------
+
+struct rx_bench *rx_bench_new(int lanes, uint64_t seed)
+{
+    struct rx_bench *b = calloc(1, sizeof(*b));
+    assert_non_null(b);
+    rx_open(b, lanes, seed);
+    return b;
+}
+
+void rx_bench_done(struct rx_bench *b, void *packets)
+{
+    rx_close(b);
+    free(b);
+    free(packets);
+}
+
+struct rx_packet *rx_packets(size_t n)
+{
+    struct rx_packet *p = calloc(n, sizeof(*p));
+    assert_non_null(p);
+    return p;
+}
+
+void rx_run_all(struct rx_bench *b, const struct rx_packet *packets, size_t n)
+{
+    rx_expect(b, packets, n);
+    rx_run(b);
+}
+
+// a good packet of `len` inner bytes
+void rx_good(struct rx_bench *b, struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, uint64_t seq,
+             uint16_t len)
+{
+    struct rx_make how = {.seq = seq};
+    rx_inner(b, p->inner, len, 0);
+    p->inner_len = len;
+    rx_make(p, sa, slot, &how);
+}
+
+// sixteen SAs of every kind in slots spread over the table
+const uint32_t rx_kind_slot[RX_KINDS] = {0, 127, 5, 64, 33, 90, 91, 92, 2, 1, 100, 101, 17, 18, 19, 20};
+
+void rx_add_kinds(struct rx_bench *b, struct rx_sa *sa)
+{
+    for (uint32_t i = 0; i < RX_KINDS; i++) {
+        uint32_t flags =
+            (i & 1 ? ESPC_SA_BLOB_FLAGS_ESN_MASK : 0) | (i & 2 ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0);
+        rx_sa_init(b, &sa[i], 0xc0000000u + i * 0x1001u, i & 8 ? 64 : 1024, flags, i & 4);
+        assert_int_equal(rx_sa_add(b, &sa[i], rx_kind_slot[i]), ESPC_STATUS_OK);
+        assert_true(b->cycle - b->op_started <= 200);
+    }
+}

@@ -82,4 +82,16 @@ void rx_inner(struct rx_bench *b, uint8_t *inner, uint16_t len, uint8_t tos);
 void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const struct rx_make *how);
 void rx_fail(struct rx_packet *p, uint16_t status);
 void rx_ip_checksum(uint8_t *ip);
+
+struct rx_bench *rx_bench_new(int lanes, uint64_t seed);
+void rx_bench_done(struct rx_bench *b, void *packets);
+struct rx_packet *rx_packets(size_t n);
+void rx_run_all(struct rx_bench *b, const struct rx_packet *packets, size_t n);
+// a good packet of `len` inner bytes
+void rx_good(struct rx_bench *b, struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, uint64_t seq,
+             uint16_t len);
+// sixteen SAs of every kind in slots spread over the table
+enum { RX_KINDS = 16 };
+extern const uint32_t rx_kind_slot[RX_KINDS];
+void rx_add_kinds(struct rx_bench *b, struct rx_sa *sa);
 #endif

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decapsulation pipeline's slots: added, drained, cleared and written again under load; clear and zeroise
+// leave no key behind, at whatever moment they come.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/rtl/rx_bench.h"
+
+// ---- slots
+// ---------------------------------------------------------------------------------------------------------
+
+static void test_slot_operations_check_state_and_generation(void **state)
+{
+    struct rx_bench *b = rx_bench_new(1, 5);
+    struct rx_sa sa[6];
+    (void)state;
+
+    rx_sa_init(b, &sa[0], 0x500, 64, 0, true);
+    assert_int_equal(rx_op(b, RX_QUERY, 4, 0, NULL), ESPC_STATUS_SA_INVALID);
+    assert_int_equal(rx_op(b, RX_CLEAR, 4, 0, NULL), ESPC_STATUS_SA_INVALID);
+    assert_int_equal(rx_sa_add(b, &sa[0], 4), ESPC_STATUS_OK);
+    assert_int_equal(rx_sa_add(b, &sa[0], 4), ESPC_STATUS_SLOT_BUSY);
+    assert_int_equal(rx_sa_add(b, &sa[0], 5), ESPC_STATUS_SPI_EXISTS);
+    assert_int_equal(rx_op(b, RX_QUERY, 4, (uint16_t)(sa[0].gen + 1), NULL), ESPC_STATUS_SA_STALE_GEN);
+    assert_int_equal(rx_op(b, RX_DRAIN, 4, (uint16_t)(sa[0].gen + 1), NULL), ESPC_STATUS_SA_STALE_GEN);
+    assert_int_equal(rx_op(b, RX_QUERY, 5, sa[0].gen, NULL), ESPC_STATUS_SA_INVALID);
+    // the same SPI to another address is another SA; a bucket holds four
+    for (unsigned i = 1; i < 5; i++) {
+        rx_sa_init(b, &sa[i], 0x500, 64, 0, false);
+        assert_int_equal(rx_sa_add(b, &sa[i], 10 + i), i < 4 ? ESPC_STATUS_OK : ESPC_STATUS_BUCKET_FULL);
+    }
+    assert_int_equal(rx_op(b, RX_QUERY, 14, sa[4].gen, NULL), ESPC_STATUS_SA_INVALID);
+    assert_int_equal(rx_op(b, RX_CLEAR, 12, sa[2].gen, NULL), ESPC_STATUS_OK);
+    assert_int_equal(rx_sa_add(b, &sa[4], 14), ESPC_STATUS_OK);
+    struct rx_packet *p = rx_packets(5);
+    for (unsigned i = 0; i < 5; i++) {
+        rx_good(b, &p[i], &sa[i], i ? 10 + i : 4, 1, 100);
+        if (i == 2)
+            rx_fail(&p[i], ESPC_STATUS_SA_MISMATCH), p[i].slot = 0xfffffffe;
+    }
+    // which of the SAs with the SPI is told for another destination is left open: leave that one out
+    p[2] = p[3];
+    p[3] = p[4];
+    rx_run_all(b, p, 4);
+    rx_bench_done(b, p);
+}
+
+// slots are drained, cleared and written again while packets of all SAs flow
+static void run_churn(int lanes)
+{
+    enum { N = 400, ROUNDS = 12 };
+    struct rx_bench *b = rx_bench_new(lanes, 6);
+    struct rx_packet *p = rx_packets(N);
+    struct rx_sa sa[RX_KINDS], extra;
+    uint64_t seq[RX_KINDS] = {0};
+
+    rx_add_kinds(b, sa);
+    b->out_stall = 10;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned gone = round % RX_KINDS;
+        size_t refused = 0;
+        for (size_t i = 0; i < N; i++) {
+            unsigned k = rx_rng(b) % RX_KINDS;
+            rx_good(b, &p[i], &sa[k], rx_kind_slot[k], ++seq[k], (uint16_t)(20 + rx_rng(b) % 120));
+        }
+        rx_expect(b, p, N);
+        while (b->received < N / 4)
+            rx_cycle(b);
+        // what has come in may be on either side of the mark; what comes well after it is refused
+        rx_op_start(b, RX_DRAIN, rx_kind_slot[gone], sa[gone].gen, NULL);
+        for (size_t i = b->received; i < N; i++)
+            if (p[i].slot == rx_kind_slot[gone]) {
+                if (i < b->sent + 40)
+                    p[i].or_status = ESPC_STATUS_SA_DRAINING;
+                else
+                    rx_fail(&p[i], ESPC_STATUS_SA_DRAINING), refused++;
+            }
+        while (!b->op_done)
+            rx_cycle(b);
+        assert_int_equal(b->pins.slot_status, ESPC_STATUS_OK);
+        rx_run(b);
+        assert_true(refused > 0);
+        assert_int_equal(rx_op(b, RX_CLEAR, rx_kind_slot[gone], sa[gone].gen, NULL), ESPC_STATUS_OK);
+        rx_sa_init(b, &extra, 0x40000 + round, 64, sa[gone].blob.flags, round & 1);
+        sa[gone] = extra;
+        seq[gone] = 0;
+        assert_int_equal(rx_sa_add(b, &sa[gone], rx_kind_slot[gone]), ESPC_STATUS_OK);
+    }
+    rx_bench_done(b, p);
+}
+
+static void test_slots_come_and_go_under_load(void **state)
+{
+    (void)state;
+    run_churn(1);
+    run_churn(4);
+}
+
+static size_t count_bytes(const struct rx_dut *dut, const void *needle, size_t n)
+{
+    size_t size, found = 0;
+    const uint8_t *memory = rx_memory(dut, &size);
+    for (size_t i = 0; i + n <= size; i++)
+        found += memcmp(memory + i, needle, n) == 0;
+    return found;
+}
+
+static void run_secrets(int lanes)
+{
+    struct rx_bench *b = rx_bench_new(lanes, 7);
+    struct rx_packet *p = rx_packets(RX_KINDS * 4);
+    struct rx_sa sa[RX_KINDS];
+
+    rx_add_kinds(b, sa);
+    for (size_t i = 0; i < RX_KINDS * 4; i++)
+        rx_good(b, &p[i], &sa[i % RX_KINDS], rx_kind_slot[i % RX_KINDS], i + 1, 200);
+    rx_run_all(b, p, RX_KINDS * 4);
+    for (unsigned i = 0; i < RX_KINDS; i++)
+        assert_true(count_bytes(b->dut, sa[i].blob.key, 16) > 0 &&
+                    count_bytes(b->dut, sa[i].blob.salt, 4) > 0);
+    for (unsigned i = 0; i < RX_KINDS / 2; i++) {
+        assert_int_equal(rx_op(b, RX_CLEAR, rx_kind_slot[i], sa[i].gen, NULL), ESPC_STATUS_OK);
+        rx_idle(b, 3);
+        assert_int_equal(count_bytes(b->dut, sa[i].blob.key, 16), 0);
+        assert_int_equal(count_bytes(b->dut, sa[i].blob.salt, 4), 0);
+    }
+    // the others go with zeroise, while packets are inside
+    for (size_t i = 0; i < RX_KINDS * 4; i++)
+        rx_good(b, &p[i], &sa[RX_KINDS / 2 + i % (RX_KINDS / 2)],
+                rx_kind_slot[RX_KINDS / 2 + i % (RX_KINDS / 2)], 100 + i, 200);
+    rx_expect(b, p, RX_KINDS * 4);
+    while (b->received < RX_KINDS)
+        rx_cycle(b);
+    b->loose = true;
+    b->pins.zeroize = true;
+    rx_cycle(b);
+    b->pins.zeroize = false;
+    rx_run(b);
+    while (!b->pins.zeroized)
+        rx_cycle(b);
+    rx_idle(b, 3);
+    for (unsigned i = 0; i < RX_KINDS; i++) {
+        assert_int_equal(count_bytes(b->dut, sa[i].blob.key, 16), 0);
+        assert_int_equal(count_bytes(b->dut, sa[i].blob.salt, 4), 0);
+        assert_int_equal(rx_op(b, RX_QUERY, rx_kind_slot[i], sa[i].gen, NULL), ESPC_STATUS_SA_INVALID);
+    }
+    b->loose = false;
+    for (size_t i = 0; i < 20; i++)
+        rx_good(b, &p[i], &sa[i % RX_KINDS], rx_kind_slot[i % RX_KINDS], 1000 + i, 100),
+            rx_fail(&p[i], ESPC_STATUS_NO_SA);
+    rx_run_all(b, p, 20);
+    rx_add_kinds(b, sa);
+    for (size_t i = 0; i < RX_KINDS * 4; i++)
+        rx_good(b, &p[i], &sa[i % RX_KINDS], rx_kind_slot[i % RX_KINDS], i + 1, 100);
+    rx_run_all(b, p, RX_KINDS * 4);
+    rx_bench_done(b, p);
+}
+
+static void test_clear_and_zeroize_leave_no_key(void **state)
+{
+    (void)state;
+    run_secrets(1);
+    run_secrets(4);
+}
+
+// zeroise at every moment of a packet's way; the pipeline must always give one packet for one
+static void run_zeroize_moments(int lanes, unsigned stall)
+{
+    struct rx_bench *b = rx_bench_new(lanes, 8);
+    struct rx_packet *p = rx_packets(40);
+    struct rx_sa sa;
+
+    rx_sa_init(b, &sa, 0x1234, 1024, 0, true);
+    for (unsigned moment = 1; moment < 120; moment += 3) {
+        assert_int_equal(rx_sa_add(b, &sa, 2), ESPC_STATUS_OK);
+        for (size_t i = 0; i < 40; i++)
+            rx_good(b, &p[i], &sa, 2, i + 1, (uint16_t)(20 + rx_rng(b) % 300));
+        b->out_stall = stall;
+        rx_expect(b, p, 40);
+        rx_idle(b, (int)moment);
+        b->loose = true;
+        b->pins.zeroize = true;
+        rx_cycle(b);
+        b->pins.zeroize = false;
+        for (size_t i = b->sent + 1; i < 40; i++)
+            if (i > b->sent + 20)
+                rx_fail(&p[i], ESPC_STATUS_NO_SA);
+        rx_run(b);
+        while (!b->pins.zeroized)
+            rx_cycle(b);
+        b->loose = false;
+        b->out_stall = 0;
+    }
+    rx_bench_done(b, p);
+}
+
+static void test_zeroize_at_any_moment_loses_no_packet(void **state)
+{
+    (void)state;
+    run_zeroize_moments(1, 0);
+    run_zeroize_moments(4, 0);
+    run_zeroize_moments(4, 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_slot_operations_check_state_and_generation),
+        cmocka_unit_test(test_slots_come_and_go_under_load),
+        cmocka_unit_test(test_clear_and_zeroize_leave_no_key),
+        cmocka_unit_test(test_zeroize_at_any_moment_loses_no_packet),
+    };
+    return cmocka_run_group_tests_name("esp_rx_slots", tests, NULL, NULL);
+}
