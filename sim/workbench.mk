@@ -16,6 +16,7 @@ $(BUILD)/obj/sim/gcm_model.o: sim/gcm_model.cpp $(WB_VL)/gcm_pair_model/libgcm_p
 	@$(WB_CXX) -isystem $(WB_VL)/gcm_pair_model -MMD -MP -c -o $@ $<
 
 define pipe_model
+$$(WB_VL)/pipe_l$(1)/libpipe_l$(1).a: hw/regs/gen/espalier_card.vh
 $$(BUILD)/obj/sim/pipe_model_l$(1).o: sim/pipe_model.cpp sim/pipe_model.h $$(WB_VL)/pipe_l$(1)/libpipe_l$(1).a
 	@mkdir -p $$(@D)
 	@echo "  CXX     $$< ($(1) lanes)"

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An independent model of `espalier-sim replay`: makes a capture, an SA file and what must come out of them.
 
-usage: replay_oracle.py DIR SEED PACKETS     writes DIR/{sad,in.pcap,expect.pcap,expect.json}
+usage: replay_oracle.py DIR SEED PACKETS [damage]     writes DIR/{sad,in.pcap,expect.pcap,expect.json}
+
+With `damage` octets of most packets are overwritten at random afterwards, so that nothing can be expected of them but
+that all engines agree; expect.* then do not fit.
 
 AES-GCM is python3-cryptography's; everything else is written from RFC 4303, 4106, 3948 and 6040, not from the C code.
 """
@@ -417,6 +420,23 @@ class Traffic:
         ])
 
 
+def spoil(rnd, data, at):
+    """Overwrites octets of a frame whose IP packet starts at `at`, and mostly mends the IP checksum."""
+    if rnd.random() < 0.3 or len(data) <= at:
+        return data
+    data = bytearray(data)
+    for _ in range(rnd.choice([1, 1, 1, 3])):
+        k = rnd.randrange(at, len(data)) if rnd.random() < 0.3 else rnd.randrange(at, min(len(data), at + 60))
+        data[k] = rnd.choice([0, 0xFF, data[k] ^ 1 << rnd.randrange(8), rnd.randrange(256)])
+    if rnd.random() < 0.1:
+        del data[rnd.randrange(at, len(data)) + 1:]
+    header = at + (data[at] & 15) * 4
+    if rnd.random() < 0.8 and at + 20 <= header <= len(data):
+        data[at + 10:at + 12] = b"\0\0"
+        data[at + 10:at + 12] = struct.pack(">H", checksum(data[at:header]))
+    return bytes(data)
+
+
 class Pcap:
     def __init__(self, rnd):
         self.order = rnd.choice("<>")
@@ -477,6 +497,9 @@ def main():
     sas = [{"spi": s.spi, "dst": str(ipaddress.ip_address(s.dst)), "use": use, "packets": s.stats[use][0],
             "bytes": s.stats[use][1], "drops": s.stats[use][2], "last_seq": s.oseq if use == "out" else s.top}
            for s in states for use in ("out", "in")]
+    if "damage" in sys.argv[4:]:
+        at = {1: 14}.get(pcap.link, 0)
+        given = [(stamp, data, len(data)) for stamp, data in ((g[0], spoil(rnd, g[1], at)) for g in given)]
     for name, data in (("in.pcap", pcap.bytes(given)), ("expect.pcap", pcap.bytes(wanted))):
         with open(folder + "/" + name, "wb") as f:
             f.write(data)
