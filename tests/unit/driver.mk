@@ -6,3 +6,4 @@ $(eval $(call unit_test,test_soft,tests/unit/test_soft.c $(LIBESPALIER),$(LIBESP
 $(eval $(call unit_test,test_soft_vectors,tests/unit/test_soft_vectors.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -ljansson))
 $(eval $(call unit_test,test_card,tests/unit/test_card.c tests/unit/drv_fake_card.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_bus,tests/unit/test_bus.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
+$(eval $(call unit_test,test_soft_keys,tests/unit/test_soft_keys.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
