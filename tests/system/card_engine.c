@@ -23,6 +23,7 @@
 enum { BUFFERS = 1024, BUFFER = 2048, SPI = 0x1001, WAIT_MS = 60000 };
 
 static char program[512], dir[64];
+static const char *stats_file; // --json of the next card, or NULL
 static pid_t card_pid;
 
 struct side {
@@ -60,7 +61,8 @@ static void start_card(const char *lanes)
         dup2(out[1], 1);
         close(out[0]);
         close(out[1]);
-        execl(program, program, "--dir", dir, "--lanes", lanes, (char *)NULL);
+        execl(program, program, "--dir", dir, "--lanes", lanes, stats_file ? "--json" : (char *)NULL,
+              stats_file, (char *)NULL);
         _exit(127);
     }
     close(out[1]);
@@ -486,6 +488,52 @@ static void test_idle_card_costs_no_processor(void **state)
     assert_int_equal(stop_card(), 0);
 }
 
+static long file_size(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (long)st.st_size : -1;
+}
+
+static void test_wave_and_statistics_are_written(void **state)
+{
+    (void)state;
+    char wave[128], json[128], text[8192] = "";
+    struct side card, soft;
+    struct esp_job *on_card[4], *on_soft[4];
+    const uint32_t lengths[4] = {40, 100, 500, 1300};
+    snprintf(json, sizeof json, "/tmp/card-engine-%d.json", (int)getpid());
+    stats_file = json;
+    start_card("1");
+    stats_file = NULL;
+    snprintf(wave, sizeof wave, "%s/espalier-card.fst", dir);
+    open_side(&card, true);
+    open_side(&soft, false);
+    card.out = add(&card, ESP_OUT);
+    soft.out = add(&soft, ESP_OUT);
+    ctl("wave start");
+    encap_both(&card, &soft, lengths, 4, on_card, on_soft);
+    ctl("wave stop");
+    assert_true(file_size(wave) > 1000);
+    assert_int_equal(unlink(wave), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        free_job(&card, on_card[i]);
+        free_job(&soft, on_soft[i]);
+    }
+    kill(card_pid, SIGTERM); // with its driver still there
+    waitpid(card_pid, NULL, 0);
+    close_side(&card);
+    close_side(&soft);
+    FILE *f = fopen(json, "r");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    unlink(json);
+    assert_non_null(strstr(text, "\"ENC_PACKETS\": 4"));
+    assert_non_null(strstr(text, "\"SA_COMMANDS\": 1"));
+    assert_non_null(strstr(text, "\"cycles_per_cpu_second\""));
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_second_driver_is_refused_until_the_first_has_left(void **state)
 {
     (void)state;
@@ -530,6 +578,7 @@ int main(int argc, char **argv)
         T(test_driver_killed_under_load_leaves_a_clean_card),
         T(test_killed_card_fails_the_engine_and_its_dir_is_taken_over),
         T(test_idle_card_costs_no_processor),
+        T(test_wave_and_statistics_are_written),
         T(test_second_driver_is_refused_until_the_first_has_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
