@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C interface of the card model: each call goes to the width the model was made for (card_model.cpp, once per width).
+// The C interface of the card model: each call goes to the width the model was made for (card_model.cpp, once
+// per width).
 #include "sim/card_model_ops.h"
 
 void card_model_destroy(struct card_model *m)

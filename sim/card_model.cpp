@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C interface of card_model.h over the Verilated espalier_top, with a model of host memory on its AXI master: fixed
-// or random latency, answers of different IDs in any order, a write takes effect when it is acknowledged and no sooner.
-// Compiled once per width: CARD_LANES, and VCARD, the name of the Verilated class.
+// The C interface of card_model.h over the Verilated espalier_top, with a model of host memory on its AXI
+// master: fixed or random latency, answers of different IDs in any order, a write takes effect when it is
+// acknowledged and no sooner. Compiled once per width: CARD_LANES, and VCARD, the name of the Verilated
+// class.
 #include "sim/card_model_ops.h"
 
 #include <cerrno>
@@ -13,14 +14,15 @@
 #include <verilated.h>
 
 #define CARD_STRING_(x) #x
-#define CARD_STRING(x) CARD_STRING_(x)
+#define CARD_STRING(x)  CARD_STRING_(x)
 #include CARD_STRING(VCARD.h)
 #include CARD_STRING(CARD_SYMS.h)
 #ifdef CARD_TRACE
 #include <verilated_fst_c.h>
 #endif
 
-namespace {
+namespace
+{
 
 constexpr unsigned BEAT = 16 * CARD_LANES;
 constexpr unsigned BURST = 256;
@@ -29,9 +31,9 @@ constexpr unsigned RESPONSE_OK = 0;
 constexpr unsigned RESPONSE_ERROR = 2;
 
 struct Burst {
-    uint64_t addr = 0;   // first byte
-    uint64_t due = 0;    // cycle of the answer
-    uint64_t order = 0;  // of issue
+    uint64_t addr = 0;  // first byte
+    uint64_t due = 0;   // cycle of the answer
+    uint64_t order = 0; // of issue
     unsigned beats = 0, beat = 0;
     bool loaded = false, failed = false;
     uint8_t data[BURST];
@@ -43,9 +45,9 @@ struct Card : card_model {
     struct card_model_stats stats;
     VerilatedContext context;
     VCARD *top = nullptr;
-    std::deque<Burst> reads[IDS];   // waiting for their answer
-    std::deque<Burst> writes[IDS];  // data complete, waiting for their answer
-    std::deque<Burst> addressed;    // write addresses whose data is not complete
+    std::deque<Burst> reads[IDS];  // waiting for their answer
+    std::deque<Burst> writes[IDS]; // data complete, waiting for their answer
+    std::deque<Burst> addressed;   // write addresses whose data is not complete
     std::deque<unsigned> addressed_id;
     uint64_t order = 0;
     uint64_t random = 0;
@@ -78,8 +80,8 @@ int choose(Card *c, const std::deque<Burst> *queues)
         if (queues[id].empty() || queues[id].front().due > c->stats.cycles)
             continue;
         seen++;
-        if (best < 0 || (c->config.reorder ? roll(c) % seen == 0
-                                           : queues[id].front().order < queues[best].front().order))
+        if (best < 0 ||
+            (c->config.reorder ? roll(c) % seen == 0 : queues[id].front().order < queues[best].front().order))
             best = static_cast<int>(id);
     }
     return best;
@@ -200,12 +202,13 @@ void eval(Card *c, unsigned clk)
 #endif
 }
 
-// One clock cycle. AXI outputs of the card are registers: what they show before the edge is what the edge transfers.
+// One clock cycle. AXI outputs of the card are registers: what they show before the edge is what the edge
+// transfers.
 void tick(Card *c)
 {
     VCARD *t = c->top;
     t->m_axi_wready = 1;
-    if (c->config.reorder) {
+    if (c->config.stalls) {
         uint64_t r = roll(c);
         t->m_axi_arready = (r & 7) != 0;
         t->m_axi_awready = (r >> 3 & 7) != 0;
@@ -391,8 +394,8 @@ void destroy(struct card_model *m)
 }
 
 const struct card_model_ops OPS = {
-    CARD_LANES, csr_read32, csr_write32, busy, step, freerun_add, find, hard_reset,
-    get_stats, wave_start, wave_stop, destroy,
+    CARD_LANES, csr_read32, csr_write32, busy,       step,      freerun_add,
+    find,       hard_reset, get_stats,   wave_start, wave_stop, destroy,
 };
 
 void configure(Card *c, const struct card_model_config *config)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card's RTL (rtl/top/espalier_top.v) as a C library: registers, DMA and interrupts by function call. One library
-// per width of the data path (libcard_l1.a, libcard_l4.a); both may be linked into one program. Nothing here knows of
-// PCIe, sockets or a driver: the PCIe shell (config space, MSI-X table at 0x8000 ... 0x9fff of BAR0) is the caller's.
+// The card's RTL (rtl/top/espalier_top.v) as a C library: registers, DMA and interrupts by function call. One
+// library per width of the data path (libcard_l1.a, libcard_l4.a); both may be linked into one program.
+// Nothing here knows of PCIe, sockets or a driver: the PCIe shell (config space, MSI-X table at 0x8000 ...
+// 0x9fff of BAR0) is the caller's.
 //
-// One thread at a time may use a model. The callbacks are called from within the functions that run the clock; they must
-// not call back into the model.
+// One thread at a time may use a model. The callbacks are called from within the functions that run the
+// clock; they must not call back into the model.
 #ifndef ESPALIER_SIM_CARD_MODEL_H
 #define ESPALIER_SIM_CARD_MODEL_H
 
@@ -19,11 +20,13 @@ extern "C" {
 struct card_model;
 
 struct card_model_config {
-    // Host memory. 0: done; anything else: the bus answers with an error. At most 256 bytes, never across 4 KiB. A
-    // read may begin up to one beat before and end up to one beat behind what the card wants, never across 4 KiB.
+    // Host memory. 0: done; anything else: the bus answers with an error. At most 256 bytes, never across 4
+    // KiB. A read may begin up to one beat before and end up to one beat behind what the card wants, never
+    // across 4 KiB.
     int (*dma_read)(void *ctx, uint64_t addr, void *buf, size_t len);
     int (*dma_write)(void *ctx, uint64_t addr, const void *buf, size_t len);
-    // One interrupt on this vector (0 ... VECTORS - 1). Everything that it announces is in host memory by then.
+    // One interrupt on this vector (0 ... VECTORS - 1). Everything that it announces is in host memory by
+    // then.
     void (*irq)(void *ctx, unsigned vector);
     void *ctx;
 
@@ -31,6 +34,7 @@ struct card_model_config {
     unsigned write_latency; // cycles from last data to response; 0 means 10
     unsigned jitter;        // 0 ... jitter more cycles, at random, on each of them
     bool reorder;           // answers of different AXI IDs overtake each other at random
+    bool stalls;            // the bus takes addresses, data and interrupts only in most cycles, at random
     unsigned seed;          // of that randomness
     unsigned sa_slots;      // SA slots offered; 0 or more than the RTL has means all it has
 };
@@ -47,8 +51,8 @@ struct card_model *card_model_l1_new(const struct card_model_config *config);
 struct card_model *card_model_l4_new(const struct card_model_config *config);
 void card_model_destroy(struct card_model *m);
 
-// BAR0, offsets that are multiples of 4 below 0x8000 (the RTL answers 0 above). Runs the clock for the few cycles
-// that the AXI-Lite transaction needs. Writes are accepted in order.
+// BAR0, offsets that are multiples of 4 below 0x8000 (the RTL answers 0 above). Runs the clock for the few
+// cycles that the AXI-Lite transaction needs. Writes are accepted in order.
 uint32_t card_model_csr_read32(struct card_model *m, uint32_t offset);
 void card_model_csr_write32(struct card_model *m, uint32_t offset, uint32_t value);
 
@@ -70,8 +74,8 @@ unsigned card_model_lanes(const struct card_model *m);
 unsigned card_model_vectors(const struct card_model *m);
 void card_model_stats(const struct card_model *m, struct card_model_stats *stats);
 
-// Waveform of everything, keys too, from now on, as FST. 0, or -ENOTSUP where the library was built without, -EBUSY when one
-// runs, -EIO when the file cannot be made. Slow: 30 times and more.
+// Waveform of everything, keys too, from now on, as FST. 0, or -ENOTSUP where the library was built without,
+// -EBUSY when one runs, -EIO when the file cannot be made. Slow: 30 times and more.
 int card_model_wave_start(struct card_model *m, const char *path);
 void card_model_wave_stop(struct card_model *m);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inside the card model: the functions that each width's C++ file provides, so that several widths fit in one program.
+// Inside the card model: the functions that each width's C++ file provides, so that several widths fit in one
+// program.
 #ifndef ESPALIER_SIM_CARD_MODEL_OPS_H
 #define ESPALIER_SIM_CARD_MODEL_OPS_H
 

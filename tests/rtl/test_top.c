@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole card at its bus: registers, handshake, rings, completions, interrupts, SA commands, errors and reset, with the
-// real pipelines between. A packet's bytes are checked by decrypting them with OpenSSL and by sending them back.
+// The whole card at its bus: registers, handshake, rings, completions, interrupts, SA commands, errors and
+// reset, with the real pipelines between. A packet's bytes are checked by decrypting them with OpenSSL and by
+// sending them back.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,28 +17,25 @@
 #include "tests/rtl/top_host.h"
 #include "tests/rtl/top_esp.h"
 
-#define READY ESPC_STATUS_READY_MASK
+#define READY       ESPC_STATUS_READY_MASK
 #define FEATURES_OK ESPC_STATUS_FEATURES_OK_MASK
-#define FATAL ESPC_STATUS_FATAL_MASK
-#define DRAINED ESPC_STATUS_DRAINED_MASK
-#define ZEROIZED ESPC_STATUS_ZEROIZED_MASK
+#define FATAL       ESPC_STATUS_FATAL_MASK
+#define DRAINED     ESPC_STATUS_DRAINED_MASK
+#define ZEROIZED    ESPC_STATUS_ZEROIZED_MASK
 
 static struct host h;
 static struct queue sq, q1, q2;
 
-static void open_with(card_new make, struct card_model_config config)
-{
-    host_open(&h, make, config);
-    host_enable(&h);
-    queue_open(&sq, &h, 0, 3, 3, 0);
-    queue_open(&q1, &h, 1, 4, 5, 1);
-    queue_open(&q2, &h, 2, 4, 4, 2);
-}
+static card_new make = card_model_l1_new;
 
 static int open_card(void **state)
 {
     (void)state;
-    open_with(card_model_l1_new, (struct card_model_config){0});
+    host_open(&h, make, (struct card_model_config){0});
+    host_enable(&h);
+    queue_open(&sq, &h, 0, 3, 3, 0);
+    queue_open(&q1, &h, 1, 4, 5, 1);
+    queue_open(&q2, &h, 2, 4, 4, 2);
     return 0;
 }
 
@@ -57,8 +55,8 @@ static uint32_t status(void)
 // A descriptor for a packet of random inner bytes with its buffers from host memory.
 static struct espc_packet_desc packet(uint8_t op, uint32_t len, uint64_t cookie)
 {
-    struct espc_packet_desc d = {.op = op, .src_len = len, .dst_cap = 10240, .sa_index = 1, .generation = 1,
-                                 .cookie = cookie};
+    struct espc_packet_desc d = {
+        .op = op, .src_len = len, .dst_cap = 10240, .sa_index = 1, .generation = 1, .cookie = cookie};
     d.src_iova = host_alloc(&h, len + 64, 64) + (cookie & 3);
     d.dst_iova = host_alloc(&h, d.dst_cap, 64);
     esp_inner(host_at(&h, d.src_iova), len);
@@ -79,8 +77,8 @@ static struct espc_completion submit(struct queue *q, const struct espc_packet_d
 
 static void add_sa(uint8_t dir, uint32_t slot, uint16_t generation)
 {
-    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .dir = dir, .sa_index = slot, .generation = generation,
-                                  .cookie = 0xc0ffee};
+    struct espc_sa_command add = {
+        .op = ESPC_SA_OP_ADD, .dir = dir, .sa_index = slot, .generation = generation, .cookie = 0xc0ffee};
     struct espc_sa_blob blob = esp_blob(slot);
     assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
 }
@@ -90,7 +88,7 @@ static void test_identity_reads_as_the_register_source_says(void **state)
     (void)state;
     assert_int_equal(host_read(&h, ESPC_REG_MAGIC), 0x4c505345);
     assert_int_equal(host_read(&h, ESPC_REG_ABI) >> 16, 1);
-    assert_int_equal(host_read(&h, ESPC_REG_LANES), 1);
+    assert_int_equal(host_read(&h, ESPC_REG_LANES), card_model_lanes(h.card));
     assert_int_equal(host_read(&h, ESPC_REG_QUEUES), 2);
     assert_int_equal(host_read(&h, ESPC_REG_SA_SLOTS), 1024);
     assert_int_equal(host_read(&h, ESPC_REG_MAX_LEN), 9216);
@@ -129,8 +127,8 @@ static void test_counters_carry_the_names_of_the_register_source(void **state)
     (void)state;
 #define CHECK_COUNTER(n, v, d) name_is(v, #n);
     ESPC_COUNTER_LIST(CHECK_COUNTER)
-#define CHECK_STATUS(n, v, d) \
-    if ((v) < 32) \
+#define CHECK_STATUS(n, v, d)                                                                                \
+    if ((v) < 32)                                                                                            \
         name_is(32 + (v), (v) == ESPC_STATUS_OK ? "packets_OK" : (v) == ESPC_STATUS_POLICY ? "" : "drop_" #n);
     ESPC_STATUS_LIST(CHECK_STATUS) // POLICY is the host's alone
     name_is(16, "");
@@ -159,9 +157,12 @@ static void test_queue_with_senseless_rings_does_not_start(void **state)
     static const struct {
         uint32_t reg, value;
     } bad[] = {
-        {ESPC_REG_QUEUE_LOG2_SIZE(1), 1 | 4 << 8},  {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 3 << 8},
-        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 16 << 8}, {ESPC_REG_QUEUE_LOG2_SIZE(1), 16 | 16 << 8},
-        {ESPC_REG_QUEUE_VECTOR(1), 4},              {ESPC_REG_QUEUE_SQ_BASE_LO(1), 32},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 1 | 4 << 8},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 3 << 8},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 16 << 8},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 16 | 16 << 8},
+        {ESPC_REG_QUEUE_VECTOR(1), 4},
+        {ESPC_REG_QUEUE_SQ_BASE_LO(1), 32},
         {ESPC_REG_QUEUE_CQ_BASE_LO(1), 8},
     };
     host_write(&h, ESPC_REG_QUEUE_CTRL(1), 0);
@@ -267,7 +268,8 @@ static void test_packet_goes_out_and_comes_back(void **state)
         assert_int_equal(submit(&q2, &back).status, ESPC_STATUS_REPLAY_SEEN);
         h.used = 1 << 20;
     }
-    assert_int_equal(host_counter(&h, 32 + ESPC_STATUS_REPLAY_SEEN), host_counter(&h, ESPC_COUNTER_DEC_PACKETS));
+    assert_int_equal(host_counter(&h, 32 + ESPC_STATUS_REPLAY_SEEN),
+                     host_counter(&h, ESPC_COUNTER_DEC_PACKETS));
 }
 
 static void test_bad_descriptors_complete_with_bad_desc(void **state)
@@ -419,7 +421,8 @@ static void test_full_completion_ring_is_never_overrun(void **state)
     (void)state;
     struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
     struct espc_completion c;
-    for (unsigned round = 0; round < 3; round++) { // q2: 16 entries in each ring; no CQ_HEAD doorbell but the last
+    for (unsigned round = 0; round < 3;
+         round++) { // q2: 16 entries in each ring; no CQ_HEAD doorbell but the last
         for (unsigned i = 0; i < 8; i++)
             queue_put(&q2, &d);
         queue_ring(&q2);
@@ -541,17 +544,10 @@ static void test_no_key_stays_after_delete_reset_zeroize_and_fatal(void **state)
             del.dir = 1;
             assert_int_equal(sa_command(&sq, del, NULL, NULL), ESPC_STATUS_OK);
             break;
-        case 1:
-            host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK | ESPC_CTRL_ZEROIZE_MASK);
-            break;
-        case 2:
-            host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), q1.tail + 17);
-            break;
-        case 3:
-            host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
-            break;
-        default:
-            card_model_hard_reset(h.card);
+        case 1: host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK | ESPC_CTRL_ZEROIZE_MASK); break;
+        case 2: host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), q1.tail + 17); break;
+        case 3: host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK); break;
+        default: card_model_hard_reset(h.card);
         }
         host_idle(&h);
         if (keys_inside())
@@ -660,5 +656,7 @@ int main(void)
         CARD(test_hard_reset_is_like_a_new_card),
         CARD(test_waveform_is_written_while_it_is_on),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("1 lane", tests, NULL, NULL);
+    make = card_model_l4_new;
+    return failed + cmocka_run_group_tests_name("4 lanes", tests, NULL, NULL);
 }

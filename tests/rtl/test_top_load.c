@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole card under load: many packets of many SAs in both directions on two queues, rings that wrap, a bus that answers
-// late and out of order. At the moment when a completion is written its payload must already be there and right.
-// Arguments: none, or the seed.
+// The whole card under load: many packets of many SAs in both directions on two queues, rings that wrap, a
+// bus that answers late and out of order. At the moment when a completion is written its payload must already
+// be there and right. Arguments: none, or the seed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,9 +19,9 @@ enum { SLOTS = 8, JOBS = 4096 };
 
 struct job {
     struct espc_packet_desc desc;
-    uint16_t want;       // status
+    uint16_t want; // status
     uint32_t inner_len;
-    uint64_t inner;      // address of the inner packet
+    uint64_t inner; // address of the inner packet
     bool done;
     uint16_t out_len;
     uint64_t seq;
@@ -68,7 +68,8 @@ static struct job *new_job(uint8_t op, uint32_t len, uint32_t cap)
     assert_true(n_jobs < JOBS);
     struct job *j = &jobs[n_jobs];
     memset(j, 0, sizeof *j);
-    j->desc = (struct espc_packet_desc){.op = op, .src_len = len, .dst_cap = cap, .generation = 1, .cookie = n_jobs++};
+    j->desc = (struct espc_packet_desc){
+        .op = op, .src_len = len, .dst_cap = cap, .generation = 1, .cookie = n_jobs++};
     j->desc.dst_iova = host_alloc(&h, cap + 16, 64);
     memset(host_at(&h, j->desc.dst_iova), 0xee, cap + 16);
     return j;
@@ -148,7 +149,8 @@ static void load(card_new make, struct card_model_config config, unsigned packet
     n_jobs = n_done = 0;
     for (uint32_t slot = 1; slot <= SLOTS; slot++)
         for (uint8_t dir = 0; dir < 2; dir++) {
-            struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .dir = dir, .sa_index = slot, .generation = 1};
+            struct espc_sa_command add = {
+                .op = ESPC_SA_OP_ADD, .dir = dir, .sa_index = slot, .generation = 1};
             struct espc_sa_blob blob = esp_blob(slot);
             next_seq[slot] = 1;
             assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
@@ -167,8 +169,8 @@ static void load(card_new make, struct card_model_config config, unsigned packet
         }
     run(half);
     card_model_stats(h.card, &after);
-    print_message("%u lanes: %u packets, %.1f cycles each, %.0f cycles per CPU second\n", card_model_lanes(h.card),
-                  n_jobs, (double)(after.cycles - before.cycles) / n_jobs,
+    print_message("%u lanes: %u packets, %.1f cycles each, %.0f cycles per CPU second\n",
+                  card_model_lanes(h.card), n_jobs, (double)(after.cycles - before.cycles) / n_jobs,
                   (double)(after.cycles - before.cycles) * CLOCKS_PER_SEC / (double)(clock() - start));
     assert_int_equal(host_read(&h, ESPC_REG_ERR_CAUSE), 0);
     assert_true(host_read(&h, ESPC_REG_STATUS) & ESPC_STATUS_DRAINED_MASK);
@@ -177,7 +179,8 @@ static void load(card_new make, struct card_model_config config, unsigned packet
 }
 
 static const struct card_model_config PLAIN = {0};
-static const struct card_model_config ROUGH = {.read_latency = 30, .jitter = 300, .reorder = true};
+static const struct card_model_config ROUGH = {
+    .read_latency = 30, .jitter = 300, .reorder = true, .stalls = true};
 
 static void test_load_on_a_plain_bus(void **state)
 {
@@ -204,6 +207,90 @@ static void test_load_four_lanes(void **state)
     load(card_model_l4_new, ROUGH, 300, 1500);
 }
 
+// ---- cycles per packet of the whole card: descriptor, DMA in, pipeline, DMA out, completion; one direction
+
+enum { RATE_PACKETS = 1000, RATE_SKIP = 200 };
+static uint64_t rate_first, rate_last;
+static unsigned rate_seen;
+
+static void on_rate(struct host *host, const struct espc_completion *c, void *arg)
+{
+    struct card_model_stats st;
+    (void)arg;
+    assert_int_equal(c->status, ESPC_STATUS_OK);
+    card_model_stats(host->card, &st);
+    rate_seen++;
+    if (rate_seen == RATE_SKIP)
+        rate_first = st.cycles;
+    if (rate_seen == RATE_PACKETS - RATE_SKIP)
+        rate_last = st.cycles;
+    jobs[c->cookie].out_len = c->out_len;
+}
+
+static double rate_of(unsigned from)
+{
+    struct espc_completion c;
+    rate_seen = 0;
+    for (unsigned i = from; i < from + RATE_PACKETS; i++)
+        queue_put(&pq[0], &jobs[i].desc);
+    queue_ring(&pq[0]);
+    host_idle(&h);
+    assert_int_equal(rate_seen, RATE_PACKETS);
+    while (queue_poll(&pq[0], &c))
+        ;
+    queue_consumed(&pq[0], false);
+    return (double)(rate_last - rate_first) / (RATE_PACKETS - 2 * RATE_SKIP);
+}
+
+static void rate(card_new make, uint32_t len, double most)
+{
+    static const struct card_model_config bus = {
+        .read_latency = 200, .write_latency = 200, .jitter = 100, .reorder = true, .seed = 7};
+    host_open(&h, make, bus);
+    host_enable(&h);
+    queue_open(&sq, &h, 0, 2, 2, 0);
+    queue_open(&pq[0], &h, 1, 11, 11, 1);
+    for (uint32_t slot = 1; slot <= SLOTS; slot++)
+        for (uint8_t dir = 0; dir < 2; dir++) {
+            struct espc_sa_command add = {
+                .op = ESPC_SA_OP_ADD, .dir = dir, .sa_index = slot, .generation = 1};
+            struct espc_sa_blob blob = esp_blob(slot);
+            assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
+        }
+    h.on_completion = on_rate;
+    n_jobs = 0;
+    for (unsigned i = 0; i < RATE_PACKETS; i++) {
+        struct job *j = new_job(ESPC_PKT_OP_ENCAP, len, len + 100);
+        j->desc.sa_index = 1 + i % SLOTS;
+        j->desc.src_iova = host_alloc(&h, len, 64);
+        esp_inner(host_at(&h, j->desc.src_iova), len);
+    }
+    double out = rate_of(0);
+    for (unsigned i = 0; i < RATE_PACKETS; i++) {
+        struct job *j = new_job(ESPC_PKT_OP_DECAP, jobs[i].out_len, len);
+        j->desc.src_iova = jobs[i].desc.dst_iova;
+        j->desc.dst_iova = jobs[i].desc.src_iova & ~63ull;
+    }
+    double in = rate_of(RATE_PACKETS);
+    print_message(
+        "%u lanes, %4u bytes: %5.1f cycles a packet to encapsulate, %5.1f to decapsulate, at most %.1f\n",
+        card_model_lanes(h.card), len, out, in, most);
+    assert_true(out <= most && in <= most);
+    host_close(&h);
+}
+
+// The bus carries a descriptor of 64 bytes and the packet one way, the result and a completion of 32 bytes
+// the other way.
+static void test_rate_of_the_whole_card_on_a_slow_bus(void **state)
+{
+    (void)state;
+    rate(card_model_l1_new, 46, 12);
+    rate(card_model_l1_new, 1500, 104);
+    rate(card_model_l4_new, 46, 4);
+    rate(card_model_l4_new, 64, 4);
+    rate(card_model_l4_new, 1500, 1500.0 / 48);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -214,6 +301,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_load_on_a_slow_bus_out_of_order),
         cmocka_unit_test(test_load_of_long_packets),
         cmocka_unit_test(test_load_four_lanes),
+        cmocka_unit_test(test_rate_of_the_whole_card_on_a_slow_bus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

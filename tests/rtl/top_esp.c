@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SAs, inner packets and the OpenSSL check of top_esp.h. Written from the RFCs alone; shares nothing with the pipelines'
-// own test model. RFC 4303 section 2, RFC 4106 sections 3 to 5, RFC 3948 section 2.1.
+// SAs, inner packets and the OpenSSL check of top_esp.h. Written from the RFCs alone; shares nothing with the
+// pipelines' own test model. RFC 4303 section 2, RFC 4106 sections 3 to 5, RFC 3948 section 2.1.
 #include "tests/rtl/top_esp.h"
 
 #include <setjmp.h>
@@ -14,9 +14,13 @@
 struct espc_sa_blob esp_blob(uint32_t slot)
 {
     struct espc_sa_blob b = {.alg = slot % 4 ? ESPC_SA_ALG_AES256_GCM16 : ESPC_SA_ALG_AES128_GCM16,
-                             .mode = ESPC_SA_MODE_TUNNEL, .window = 1024, .ttl = 64, .seq_limit = 1 << 24};
+                             .mode = ESPC_SA_MODE_TUNNEL,
+                             .window = 1024,
+                             .ttl = 64,
+                             .seq_limit = 1 << 24};
     b.spi = 0x10000 + slot * 77;
-    b.flags = (slot & 1 ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0) | (slot & 2 ? ESPC_SA_BLOB_FLAGS_ESN_MASK : 0);
+    b.flags =
+        (slot & 1 ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0) | (slot & 2 ? ESPC_SA_BLOB_FLAGS_ESN_MASK : 0);
     for (unsigned i = 0; i < (slot % 4 ? 32 : 16); i++)
         b.key[i] = (uint8_t)(slot * 31 + i * 7 + 1);
     memcpy(b.salt, &slot, 4);
@@ -46,7 +50,8 @@ static uint32_t be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-void esp_check(const uint8_t *outer, size_t outer_len, uint64_t seq, uint32_t slot, const uint8_t *inner, size_t len)
+void esp_check(const uint8_t *outer, size_t outer_len, uint64_t seq, uint32_t slot, const uint8_t *inner,
+               size_t len)
 {
     struct espc_sa_blob b = esp_blob(slot);
     size_t head = 20 + (slot & 1 ? 8 : 0);
@@ -71,7 +76,8 @@ void esp_check(const uint8_t *outer, size_t outer_len, uint64_t seq, uint32_t sl
 
     size_t text = outer_len - head - 32;
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    assert_int_equal(EVP_DecryptInit_ex(ctx, slot % 4 ? EVP_aes_256_gcm() : EVP_aes_128_gcm(), NULL, b.key, nonce), 1);
+    assert_int_equal(
+        EVP_DecryptInit_ex(ctx, slot % 4 ? EVP_aes_256_gcm() : EVP_aes_128_gcm(), NULL, b.key, nonce), 1);
     assert_int_equal(EVP_DecryptUpdate(ctx, NULL, &n, aad, (int)aad_len), 1);
     assert_int_equal(EVP_DecryptUpdate(ctx, plain, &n, esp + 16, (int)text), 1);
     uint8_t icv[16];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host of top_host.h: flat memory, bus callbacks that check every access, and the driver's side of the rings.
+// The host of top_host.h: flat memory, bus callbacks that check every access, and the driver's side of the
+// rings.
 #include "tests/rtl/top_host.h"
 
 #include <setjmp.h>
@@ -142,7 +143,8 @@ void host_enable(struct host *h)
     assert_int_equal(host_read(h, ESPC_REG_CTRL), ESPC_CTRL_ENABLE_MASK);
 }
 
-void queue_open(struct queue *q, struct host *h, unsigned number, unsigned sq_log2, unsigned cq_log2, unsigned vector)
+void queue_open(struct queue *q, struct host *h, unsigned number, unsigned sq_log2, unsigned cq_log2,
+                unsigned vector)
 {
     memset(q, 0, sizeof *q);
     q->host = h;
@@ -203,7 +205,8 @@ void queue_wait(struct queue *q, struct espc_completion *c)
 
 void queue_consumed(struct queue *q, bool arm)
 {
-    host_write(q->host, ESPC_REG_DOORBELL_CQ_HEAD(q->number), (q->head & 0x7fffffff) | (arm ? 0x80000000u : 0));
+    host_write(q->host, ESPC_REG_DOORBELL_CQ_HEAD(q->number),
+               (q->head & 0x7fffffff) | (arm ? 0x80000000u : 0));
 }
 
 uint16_t sa_command(struct queue *q, struct espc_sa_command cmd, const struct espc_sa_blob *blob,

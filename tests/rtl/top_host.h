@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A host for the card's RTL in tests: memory on the bus of card_model.h, queues, descriptors and completions. Everything
-// that the card does on the bus is checked against what it was given: a stray access fails the test.
+// A host for the card's RTL in tests: memory on the bus of card_model.h, queues, descriptors and completions.
+// Everything that the card does on the bus is checked against what it was given: a stray access fails the
+// test.
 #ifndef ESPALIER_TESTS_TOP_HOST_H
 #define ESPALIER_TESTS_TOP_HOST_H
 
@@ -19,10 +20,10 @@ struct queue {
     struct host *host;
     unsigned number;
     unsigned sq_log2, cq_log2;
-    uint64_t sq, cq;     // addresses of the rings
-    uint32_t tail;       // entries written
-    uint32_t head;       // completions consumed
-    uint32_t sq_head;    // as the last completion said
+    uint64_t sq, cq;  // addresses of the rings
+    uint32_t tail;    // entries written
+    uint32_t head;    // completions consumed
+    uint32_t sq_head; // as the last completion said
 };
 
 struct host {
@@ -30,9 +31,9 @@ struct host {
     uint8_t *memory;
     uint64_t used;
     unsigned irqs[HOST_VECTORS];
-    uint64_t bad_from, bad_to;         // accesses in here are answered with an error
-    unsigned strays;                   // accesses outside memory
-    uint64_t write_from, write_to;     // writes in here are counted
+    uint64_t bad_from, bad_to;     // accesses in here are answered with an error
+    unsigned strays;               // accesses outside memory
+    uint64_t write_from, write_to; // writes in here are counted
     unsigned writes;
     uint64_t cq_from[HOST_QUEUES], cq_to[HOST_QUEUES];
     // called when the card writes a completion of a packet queue, before the test sees it
@@ -49,18 +50,20 @@ void host_close(struct host *h);
 uint64_t host_alloc(struct host *h, uint64_t bytes, uint64_t align);
 void host_forget(struct host *h); // frees all of host_alloc
 uint8_t *host_at(struct host *h, uint64_t iova);
-void host_idle(struct host *h);   // runs until the card is idle; fails the test when it never is
+void host_idle(struct host *h); // runs until the card is idle; fails the test when it never is
 
 uint32_t host_read(struct host *h, uint32_t reg);
 void host_write(struct host *h, uint32_t reg, uint32_t value);
 uint64_t host_counter(struct host *h, unsigned index); // latches all first
 
 void host_enable(struct host *h); // handshake, epoch, CTRL.ENABLE
-void queue_open(struct queue *q, struct host *h, unsigned number, unsigned sq_log2, unsigned cq_log2, unsigned vector);
+void queue_open(struct queue *q, struct host *h, unsigned number, unsigned sq_log2, unsigned cq_log2,
+                unsigned vector);
 void queue_put(struct queue *q, const void *entry); // without doorbell
 void queue_ring(struct queue *q);
-bool queue_poll(struct queue *q, struct espc_completion *c);      // checks phase and epoch
-void queue_wait(struct queue *q, struct espc_completion *c);      // runs the card; fails the test after 200,000 cycles
+bool queue_poll(struct queue *q, struct espc_completion *c); // checks phase and epoch
+void queue_wait(struct queue *q,
+                struct espc_completion *c); // runs the card; fails the test after 200,000 cycles
 void queue_consumed(struct queue *q, bool arm);
 
 // One SA command, to its completion; the result goes to `result` where it is not NULL.
