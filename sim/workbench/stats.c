@@ -108,12 +108,13 @@ static int write_renamed(const json_t *root, const char *path, struct esp_error 
     int ret = 0;
 
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // a pipe or a terminal
-        return json_dump_file(root, path, JSON_INDENT(2)) == 0
+        return json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0
                    ? 0
                    : esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
     if (asprintf(&temporary, "%s.tmp", path) < 0)
         return esp_fail(err, -ENOMEM, path, "out of memory");
-    if (json_dump_file(root, temporary, JSON_INDENT(2)) != 0 || rename(temporary, path) != 0) {
+    if (json_dump_file(root, temporary, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) != 0 ||
+        rename(temporary, path) != 0) {
         ret = esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
         unlink(temporary);
     }
