@@ -37,7 +37,7 @@ struct key {
     uint64_t max;
     const struct choice *choices;
     int (*item)(struct load *l, void *owner, const char *text);
-    const char *why; // REFUSED: what is missing
+    const char *why; // REFUSED: what is missing; TIME, NUMBER, PORT: why a value other than 0 has no effect
 };
 struct load {
     struct conn_config *conn;
@@ -153,11 +153,12 @@ static int not_supported(struct load *l, void *owner, const char *text)
 // ---- the keys
 
 #define LATER "not supported yet"
+#define BY_TIME "SAs are neither rekeyed nor ended by time yet"
 static const struct key conn_keys[] = {
     {"version", REFUSED, 0, 0, ANSWERS({"0", 0}, {"2", 0}), NULL, "only IKEv2 (2, or 0 for any) is supported"},
     {"local_addrs", ITEMS, 0, 0, NULL, local_addr, NULL},
     {"remote_addrs", ITEMS, 0, 0, NULL, remote_addr, NULL},
-    {"local_port", PORT, CONN(local_port), 0, NULL, NULL, NULL},
+    {"local_port", PORT, CONN(local_port), 0, NULL, NULL,"the ports of --port and --port-nat-t are used"},
     {"remote_port", PORT, CONN(remote_port), 0, NULL, NULL, NULL},
     {"proposals", ITEMS, 0, 0, NULL, ike_proposal, NULL},
     {"vips", ITEMS, 0, 0, NULL, not_supported, "virtual IP addresses are " LATER},
@@ -172,8 +173,8 @@ static const struct key conn_keys[] = {
     {"dpd_delay", TIME, CONN(dpd_delay), 0, NULL, NULL, NULL},
     {"dpd_timeout", IGNORED, 0, 0, NULL, NULL, NULL}, // IKEv1; retransmission decides
     {"keyingtries", NUMBER, CONN(keyingtries), UINT32_MAX, NULL, NULL, NULL},
-    {"rekey_time", TIME, CONN(rekey_time), 0, NULL, NULL, NULL},
-    {"reauth_time", TIME, CONN(reauth_time), 0, NULL, NULL, NULL},
+    {"rekey_time", TIME, CONN(rekey_time), 0, NULL, NULL,BY_TIME},
+    {"reauth_time", TIME, CONN(reauth_time), 0, NULL, NULL,BY_TIME},
     {"over_time", TIME, CONN(over_time), 0, NULL, NULL, NULL},
     {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
     {"fragmentation", REFUSED, 0, 0, ANSWERS({"yes", 0}, {"accept", 0}, {"no", 0}), NULL, "forced IKE fragmentation is " LATER},
@@ -221,8 +222,8 @@ static const struct key child_keys[] = {
     {"policies", REFUSED, 0, 0, only_yes, NULL, "a CHILD SA without policies is " LATER},
     {"policies_fwd_out", WARNED, 0, 0, only_no, NULL, NULL},
     {"replay_window", NUMBER, CHILD(replay_window), 1024, NULL, NULL, NULL},
-    {"rekey_time", TIME, CHILD(rekey_time), 0, NULL, NULL, NULL},
-    {"life_time", TIME, CHILD(life_time), 0, NULL, NULL, NULL},
+    {"rekey_time", TIME, CHILD(rekey_time), 0, NULL, NULL,BY_TIME},
+    {"life_time", TIME, CHILD(life_time), 0, NULL, NULL,BY_TIME},
     {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
     {"rekey_bytes", SIZE, CHILD(rekey_bytes), 0, NULL, NULL, NULL},
     {"life_bytes", SIZE, CHILD(life_bytes), 0, NULL, NULL, NULL},
@@ -236,9 +237,9 @@ static const struct key child_keys[] = {
     {"start_action", CHOICE, CHILD(start_action), 0, actions, NULL, NULL},
     {"close_action", CHOICE, CHILD(close_action), 0, actions, NULL, NULL},
     {"ipcomp", REFUSED, 0, 0, only_no, NULL, "IPComp is " LATER},
-    {"inactivity", TIME, CHILD(inactivity), 0, NULL, NULL, NULL},
+    {"inactivity", TIME, CHILD(inactivity), 0, NULL, NULL,BY_TIME},
     {"reqid", NUMBER, CHILD(reqid), UINT32_MAX, NULL, NULL, NULL},
-    {"priority", NUMBER, CHILD(priority), UINT32_MAX, NULL, NULL, NULL},
+    {"priority", NUMBER, CHILD(priority), UINT32_MAX, NULL, NULL,"one policy does not take precedence over another yet"},
     {"interface", REFUSED, 0, 0, none, NULL, "policies for one interface are " LATER},
     {"mark_in", REFUSED, 0, 0, zero, NULL, "marks are " LATER},
     {"mark_in_sa", REFUSED, 0, 0, only_no, NULL, "marks are " LATER},
@@ -301,6 +302,15 @@ static int set_choice(struct load *l, void *owner, const char *value)
     return 0;
 }
 
+static void warn_key(struct load *l, const char *value)
+{
+    char text[300];
+    snprintf(text, sizeof(text), "%.100s: %s = %.60s has no effect%s%s", l->where, l->key->name, value, l->key->why ? ": " : "",
+             l->key->why ? l->key->why : "");
+    if (l->warn)
+        l->warn(l->ctx, text);
+}
+
 static int set_number(struct load *l, void *at, const char *value)
 {
     uint64_t n;
@@ -308,14 +318,15 @@ static int set_number(struct load *l, void *at, const char *value)
     case TIME:
         if (!value_time(value, UINT32_MAX, &n))
             return bad_value(l, value, "a time (30, 30s, 5m, 1h, 1d)");
-        *(uint32_t *)at = (uint32_t)n;
-        return 0;
+        break;
     case SIZE: return value_size(value, at) ? 0 : bad_value(l, value, "a number of octets (1000, 10k, 5m, 1g)");
     case COUNT: return value_number(value, 0, UINT64_MAX, at) ? 0 : bad_value(l, value, "a number");
     case PORT:
         if (!value_number(value, 0, 65535, &n))
             return bad_value(l, value, "a port from 0 to 65535");
         *(uint16_t *)at = (uint16_t)n;
+        if (n && l->key->why)
+            warn_key(l, value);
         return 0;
     default:
         if (!value_number(value, 0, l->key->max, &n)) {
@@ -323,17 +334,11 @@ static int set_number(struct load *l, void *at, const char *value)
             snprintf(expected, sizeof(expected), "a number from 0 to %llu", (unsigned long long)l->key->max);
             return bad_value(l, value, expected);
         }
-        *(uint32_t *)at = (uint32_t)n;
-        return 0;
     }
-}
-
-static void warn_key(struct load *l, const char *value)
-{
-    char text[300];
-    snprintf(text, sizeof(text), "%.100s: %s = %.60s has no effect", l->where, l->key->name, value);
-    if (l->warn)
-        l->warn(l->ctx, text);
+    *(uint32_t *)at = (uint32_t)n;
+    if (n && l->key->why)
+        warn_key(l, value);
+    return 0;
 }
 
 static int set_value(struct load *l, void *owner, const char *value)

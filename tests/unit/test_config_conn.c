@@ -104,10 +104,10 @@ static void test_keys_good_values(void **state)
         enum place place;
         const char *key, *value;
     } good[] = {
-        {IN_CONN, "version", "2"}, {IN_CONN, "version", "0"}, {IN_CONN, "local_port", "4500"}, {IN_CONN, "remote_port", "0"},
+        {IN_CONN, "version", "2"}, {IN_CONN, "version", "0"}, {IN_CONN, "local_port", "0"}, {IN_CONN, "remote_port", "4500"},
         {IN_CONN, "encap", "yes"}, {IN_CONN, "mobike", "no"}, {IN_CONN, "send_cert", "always"}, {IN_CONN, "send_certreq", "no"},
         {IN_CONN, "unique", "replace"}, {IN_CONN, "dpd_delay", "30s"}, {IN_CONN, "dpd_timeout", "5m"}, {IN_CONN, "keyingtries", "0"},
-        {IN_CONN, "rekey_time", "1d"}, {IN_CONN, "reauth_time", "0"}, {IN_CONN, "over_time", "5m"}, {IN_CONN, "rand_time", "1m"},
+        {IN_CONN, "rekey_time", "0"}, {IN_CONN, "reauth_time", "0"}, {IN_CONN, "over_time", "5m"}, {IN_CONN, "rand_time", "1m"},
         {IN_CONN, "fragmentation", "yes"}, {IN_CONN, "childless", "allow"}, {IN_CONN, "aggressive", "no"}, {IN_CONN, "pull", "yes"},
         {IN_CONN, "dscp", "000000"}, {IN_CONN, "ppk_required", "no"}, {IN_CONN, "if_id_in", "0"}, {IN_CONN, "mediation", "no"},
         {IN_CONN, "ocsp", "both"},
@@ -116,7 +116,7 @@ static void test_keys_good_values(void **state)
         {IN_CHILD, "replay_window", "1024"}, {IN_CHILD, "rekey_time", "0"}, {IN_CHILD, "life_time", "0"}, {IN_CHILD, "rekey_bytes", "1g"},
         {IN_CHILD, "life_packets", "100"}, {IN_CHILD, "dpd_action", "restart"}, {IN_CHILD, "dpd_action", "trap"},
         {IN_CHILD, "start_action", "start"}, {IN_CHILD, "close_action", "trap"}, {IN_CHILD, "ipcomp", "no"},
-        {IN_CHILD, "inactivity", "60"}, {IN_CHILD, "reqid", "7"}, {IN_CHILD, "priority", "1000"}, {IN_CHILD, "mark_in", "0x0/0xffffffff"},
+        {IN_CHILD, "inactivity", "0"}, {IN_CHILD, "reqid", "7"}, {IN_CHILD, "priority", "0"}, {IN_CHILD, "mark_in", "0x0/0xffffffff"},
         {IN_CHILD, "tfc_padding", "0"}, {IN_CHILD, "hw_offload", "packet"}, {IN_CHILD, "hw_offload", "auto"},
         {IN_CHILD, "hw_offload", "crypto"}, {IN_CHILD, "sha256_96", "no"}, {IN_CHILD, "copy_df", "no"}, {IN_CHILD, "copy_ecn", "yes"},
         {IN_CHILD, "copy_dscp", "yes"}, {IN_CHILD, "label_mode", "system"}, {IN_CHILD, "updown", ""},
@@ -186,6 +186,11 @@ static void test_harmless_keys_warn(void **state)
     (void)state;
     assert_int_equal(load(IN_CHILD, "icmp", "yes"), 0);
     assert_string_equal(warnings, "net: icmp = yes has no effect\n");
+    assert_int_equal(load(IN_CHILD, "life_time", "2h"), 0);
+    assert_int_equal(conn.children[0].life_time, 7200);
+    assert_string_equal(warnings, "net: life_time = 2h has no effect: SAs are neither rekeyed nor ended by time yet\n");
+    assert_int_equal(load(IN_CHILD, "priority", "5"), 0);
+    assert_non_null(strstr(warnings, "net: priority = 5 has no effect"));
     assert_int_equal(load(IN_CONN, "dscp", "000001"), 0);
     assert_string_equal(warnings, "gw: dscp = 000001 has no effect\n");
 }
