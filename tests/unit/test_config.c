@@ -198,6 +198,25 @@ static void test_file_log_levels_by_subsystem(void **state)
     assert_string_equal(warnings, "");
 }
 
+static void test_file_random_text_is_read_or_refused(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"charon", "espalierd", "{", "}", "=", "\n", " ", "#", "\"", "\\", "port", "retransmit_tries", "5", "include", ":",
+                                         "filelog", ".", "default", "\t", "\xff", "1m"};
+    uint32_t seed = 4711;
+    for (int round = 0; round < 20000; round++) {
+        char text[400] = "";
+        for (int i = 0; i < 40; i++) {
+            seed = seed * 1664525 + 1013904223;
+            strcat(text, pieces[(seed >> 8) % (sizeof(pieces) / sizeof(pieces[0]))]);
+        }
+        struct daemon_config c;
+        struct esp_error err;
+        if (from_text(text, &c, &err) < 0)
+            assert_true(err.text[0]);
+    }
+}
+
 // ---- options
 
 static int build(struct daemon_config *c, struct esp_error *err, char *const *argv)
@@ -317,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_file_syntax_errors_name_file_and_line),
         cmocka_unit_test(test_file_deep_nesting_is_bounded),
         cmocka_unit_test(test_file_includes_relative_with_pattern_and_loop),
+        cmocka_unit_test(test_file_random_text_is_read_or_refused),
         cmocka_unit_test(test_file_log_levels_by_subsystem),
         cmocka_unit_test(test_options_named_options_win_over_set),
         cmocka_unit_test(test_options_defaults),

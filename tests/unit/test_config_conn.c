@@ -360,6 +360,74 @@ static void test_everything_survives_the_way_to_ike(void **state)
     assert_int_equal(back.children[0].life_time, 3960);
 }
 
+// ---- anything at all
+
+static uint32_t seed = 99;
+static uint32_t next_random(void)
+{
+    seed = seed * 1664525 + 1013904223;
+    return seed >> 8;
+}
+
+static const char *random_text(void)
+{
+    static const char *const words[] = {"", "yes", "no", "psk", "0", "1", "18446744073709551616", "10.1.0.0/16", "10.0.0.1[tcp/80-]", "[", "%any",
+                                        "aes256gcm16-prfsha256-x25519", "-", "aes-aes-aes", "1h", "9999999999d", "tunnel", "trap|start",
+                                        "255.255.255.255..0.0.0.0", "::/0", "dynamic[/]", "default", "\x7f\x01", "0x", "1g"};
+    static char text[300];
+    if (next_random() % 3)
+        return words[next_random() % (sizeof(words) / sizeof(words[0]))];
+    size_t n = next_random() % (sizeof(text) - 1);
+    for (size_t i = 0; i < n; i++)
+        text[i] = (char)(1 + next_random() % 255);
+    text[n] = 0;
+    return text;
+}
+
+static void test_random_connections_are_taken_or_refused_with_a_reason(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"version", "local_addrs", "proposals", "dpd_delay", "unique", "keyingtries", "encap", "auth", "id", "round",
+                                       "mode", "local_ts", "remote_ts", "esp_proposals", "hw_offload", "copy_dscp", "replay_window",
+                                       "life_time", "rekey_bytes", "start_action", "mark_in", "reqid", "local_port"};
+    unsigned taken = 0;
+    for (int round = 0; round < 20000; round++) {
+        struct vici_out o;
+        vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+        vici_section(&o, "gw");
+        static const char *const sections[] = {"", "local", "remote", "children"};
+        for (int s = 0; s < 4; s++) {
+            if (s)
+                vici_section(&o, sections[s]);
+            if (s == 3)
+                vici_section(&o, "net");
+            if (s == 1 || s == 2)
+                vici_put(&o, "auth", next_random() % 8 ? "psk" : random_text());
+            const char *key = keys[next_random() % (sizeof(keys) / sizeof(keys[0]))];
+            if (next_random() % 3 == 0 && strcmp(key, "auth") != 0) {
+                if (next_random() % 2) {
+                    vici_put(&o, key, random_text());
+                } else {
+                    vici_list(&o, key);
+                    for (uint32_t i = next_random() % 10; i; i--)
+                        vici_item(&o, random_text());
+                    vici_list_end(&o);
+                }
+            }
+            if (s == 3)
+                vici_section_end(&o);
+            if (s)
+                vici_section_end(&o);
+        }
+        vici_section_end(&o);
+        if (load_out(&o) == 0)
+            taken++;
+        else
+            assert_true(err.text[0]);
+    }
+    assert_true(taken > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_proposals_are_completed_as_charon_does),
         cmocka_unit_test(test_proposals_incomplete_ones_say_what_is_missing),
         cmocka_unit_test(test_traffic_selectors),
+        cmocka_unit_test(test_random_connections_are_taken_or_refused_with_a_reason),
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
