@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages at the wrong time or with the wrong content, sent with the right keys: every exchange in every state, payloads
+// inside SK, DELETEs in any order, answers nobody asked for, limits for strangers.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+
+static struct ike_sa *only(struct pair *p, int side)
+{
+    return p->s[side].ike->sas;
+}
+
+static struct net_path toward(struct ike_sa *from)
+{
+    struct net_path p = from->path;
+    struct addr a = p.local;
+    uint16_t port = p.local_port;
+    p.local = p.remote;
+    p.local_port = p.remote_port;
+    p.remote = a;
+    p.remote_port = port;
+    return p;
+}
+
+// A message of `side`'s SA, sealed with its keys and delivered to the other end.
+static void forge(struct pair *p, int side, uint8_t exchange, bool response, uint32_t mid, const struct pb *b)
+{
+    struct ike_sa *sa = only(p, side);
+    struct net_path path = toward(sa);
+    uint8_t *msg;
+    size_t len;
+    assert_int_equal(seal(sa, exchange, response, mid, b, &msg, &len), 0);
+    pair_inject(p, 1 - side, &path, msg, len);
+    free(msg);
+}
+
+static struct pb empty(void)
+{
+    static uint8_t buf[4096];
+    return pb_of(buf, sizeof(buf));
+}
+
+static struct pair *established(void)
+{
+    struct pair *p = pair_new(NULL);
+    pair_simple(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    return p;
+}
+
+static int lose_from(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)d;
+    return number < *(unsigned *)p->ctx;
+}
+
+static void test_half_open_sa_takes_nothing_but_ike_auth(void **state)
+{
+    (void)state; // CVE-2014-2338, CVE-2021-45079
+    struct pair *p = pair_new(NULL);
+    unsigned from = 2;
+    pair_simple(p);
+    p->filter = lose_from;
+    p->ctx = &from;
+    pair_initiate(p, 0, "c"); // IKE_AUTH is lost: the responder is half-open, the initiator has its keys
+    assert_non_null(only(p, 0)->sk_out);
+    for (int round = 0; round < 2; round++) { // the second with the responder's keys derived
+        for (unsigned x = 0; x < 256; x++) {
+            for (uint32_t mid = 0; mid < 3; mid++) {
+                struct pb b = empty();
+                if (x == EX_SA_INIT || (x == EX_AUTH && mid == 1))
+                    continue;
+                pb_delete(&b, PROTO_IKE, NULL, 0);
+                forge(p, 0, (uint8_t)x, false, mid, &b);
+                forge(p, 0, (uint8_t)x, true, mid, &b);
+                assert_int_equal(p->s[1].ike->sa_count, 1);
+                assert_int_equal(only(p, 1)->state, SA_CONNECTING);
+            }
+        }
+        uint8_t junk[80] = {0};
+        struct ike_header h = {only(p, 0)->spi_i, only(p, 0)->spi_r, PL_SK, IKE_VERSION, EX_AUTH, FLAG_INITIATOR, 1, 80};
+        struct writer w = writer_of(junk, sizeof(junk));
+        header_write(&w, &h);
+        junk[31] = 52;
+        struct net_path path = toward(only(p, 0));
+        pair_inject(p, 1, &path, junk, sizeof(junk)); // makes it derive, and is then refused
+        assert_int_equal(only(p, 1)->state, SA_CONNECTING);
+        assert_non_null(only(p, 1)->sk_in);
+    }
+    p->filter = NULL;
+    pair_wait(p, 5000); // the true IKE_AUTH still gets through
+    assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+    pair_free(p);
+}
+
+static void test_ike_auth_without_identity_or_proof_authenticates_nobody(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct pair *p = pair_new(NULL);
+        unsigned from = 2;
+        uint8_t id[] = {ID_FQDN, 0, 0, 0, 'a', '.', 't', 'e', 's', 't'}, proof[32] = {1};
+        pair_simple(p);
+        p->filter = lose_from;
+        p->ctx = &from;
+        pair_initiate(p, 0, "c");
+        struct pb b = empty();
+        if (kind == 1 || kind == 3)
+            pb_payload(&b, PL_IDI, slice_of(id, sizeof(id)));
+        if (kind == 2 || kind == 3)
+            pb_auth(&b, 2, slice_of(proof, sizeof(proof)));
+        forge(p, 0, EX_AUTH, false, 1, &b);
+        assert_int_equal(p->s[1].ike->sa_count, 0);
+        assert_int_equal(p->s[1].ike_up + p->s[1].sa_count, 0);
+        pair_free(p);
+    }
+}
+
+static void test_established_sa_takes_no_other_exchange_and_no_other_message_id(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    for (unsigned x = 0; x < 256; x++) {
+        for (uint32_t mid = 0; mid < 5; mid++) {
+            struct pb b = empty();
+            bool good = mid == 2 && (x == EX_CREATE_CHILD || x == EX_INFORMATIONAL);
+            if (x == EX_SA_INIT || good)
+                continue;
+            pb_delete(&b, PROTO_IKE, NULL, 0);
+            forge(p, 0, (uint8_t)x, false, mid, &b);
+            forge(p, 0, (uint8_t)x, true, mid, &b);
+            assert_int_equal(only(p, 1)->state, SA_ESTABLISHED);
+        }
+    }
+    assert_int_equal(only(p, 1)->in_mid, 2);
+    pair_free(p);
+}
+
+static void test_own_messages_thrown_back_are_dropped(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    struct ike_sa *sa = only(p, 0);
+    struct pb b = empty();
+    uint8_t *msg;
+    size_t len;
+    pb_delete(&b, PROTO_IKE, NULL, 0);
+    assert_int_equal(seal(sa, EX_INFORMATIONAL, false, 0, &b, &msg, &len), 0);
+    pair_inject(p, 0, &sa->path, msg, len);
+    msg[19] ^= FLAG_INITIATOR;
+    pair_inject(p, 0, &sa->path, msg, len);
+    assert_int_equal(only(p, 0)->state, SA_ESTABLISHED);
+    free(msg);
+    pair_free(p);
+}
+
+static void test_critical_unknown_payload_inside_sk_is_answered_and_the_sa_stays(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    for (unsigned type = 49, mid = 2; type < 256; type += 23, mid++) {
+        struct pb b = empty();
+        pb_payload(&b, (uint8_t)type, slice_of(NULL, 0));
+        b.w.p[1] = 0x80;
+        unsigned before = p->sent;
+        forge(p, 0, EX_INFORMATIONAL, false, mid, &b);
+        assert_int_equal(p->sent, before + 1);
+        assert_int_equal(only(p, 1)->state, SA_ESTABLISHED);
+        assert_int_equal(only(p, 1)->in_mid, mid + 1);
+    }
+    pair_free(p);
+}
+
+static void test_malformed_payload_inside_sk_ends_the_sa(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct pair *p = established();
+        struct pb b = empty();
+        uint8_t delete_lie[] = {3, 4, 0, 2, 1, 1, 1, 1}, notify_lie[] = {3, 200, 0, 1};
+        if (kind == 0)
+            pb_payload(&b, PL_DELETE, slice_of(delete_lie, sizeof(delete_lie)));
+        else if (kind == 1)
+            pb_payload(&b, PL_NOTIFY, slice_of(notify_lie, sizeof(notify_lie)));
+        else if (kind == 2)
+            pb_payload(&b, PL_SK, slice_of(NULL, 0));
+        else
+            pb_payload(&b, PL_VENDOR, slice_of(NULL, 0)), b.w.p[3] = 200;
+        forge(p, 0, EX_INFORMATIONAL, false, 2, &b);
+        assert_int_equal(p->s[1].ike->sa_count, 0);
+        assert_int_equal(pair_live(&p->s[1]), 0);
+        pair_free(p);
+    }
+}
+
+static void test_several_deletes_in_any_order_are_survived(void **state)
+{
+    (void)state; // CVE-2023-38712, VPP's loop, OpenIKED's double deletes
+    for (unsigned order = 0; order < 64; order++) {
+        struct pair *p = established();
+        uint32_t own = only(p, 0)->children->spi_in, other = only(p, 0)->children->spi_out, many[40];
+        struct pb b = empty();
+        for (unsigned i = 0; i < 40; i++)
+            many[i] = own;
+        for (unsigned step = 0, o = order; step < 3; step++, o /= 4) {
+            if (o % 4 == 0)
+                pb_delete(&b, PROTO_ESP, &own, 1);
+            else if (o % 4 == 1)
+                pb_delete(&b, PROTO_IKE, NULL, 0);
+            else if (o % 4 == 2)
+                pb_delete(&b, PROTO_AH, &other, 1);
+            else
+                pb_delete(&b, PROTO_ESP, many, 40);
+        }
+        bool end = order % 4 == 1 || order / 4 % 4 == 1 || order / 16 == 1;
+        unsigned before = p->sent;
+        forge(p, 0, EX_INFORMATIONAL, false, 2, &b);
+        assert_int_equal(p->sent, before + 1);
+        assert_int_equal(p->s[1].ike->sa_count, !end);
+        forge(p, 0, EX_INFORMATIONAL, false, 3, &b); // and once more
+        pair_wait(p, 1000);
+        pair_free(p);
+    }
+}
+
+static void test_the_own_spi_in_an_answer_after_the_end_reaches_nothing(void **state)
+{
+    (void)state; // CVE-2023-30570
+    struct pair *p = established();
+    struct ike_sa *sa = only(p, 1);
+    struct pb b = empty();
+    uint8_t *msg;
+    size_t len;
+    struct net_path path = toward(sa);
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
+    assert_int_equal(seal(sa, EX_CREATE_CHILD, true, 0, &b, &msg, &len), 0);
+    pair_terminate(p, 0, NULL, false);
+    pair_inject(p, 0, &path, msg, len);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    free(msg);
+    pair_free(p);
+}
+
+static void test_create_child_sa_is_declined_and_the_sa_stays(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    for (unsigned proto = 0; proto < 256; proto++) { // CVE-2023-38710: REKEY_SA of any protocol
+        struct pb b = empty();
+        uint8_t spi[4] = {1, 2, 3, 4};
+        pb_notify(&b, (uint8_t)proto, slice_of(spi, 4), N_REKEY_SA, slice_of(NULL, 0));
+        forge(p, 0, EX_CREATE_CHILD, false, 2 + proto, &b);
+        assert_int_equal(only(p, 1)->in_mid, 3 + proto);
+    }
+    assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+    pair_free(p);
+}
+
+// --- strangers ---
+
+static size_t init_request_of(struct pair *p, uint8_t *out, size_t cap)
+{
+    struct ike_sa *sa = only(p, 0);
+    assert_true(sa->hs->own_init_len <= cap);
+    memcpy(out, sa->hs->own_init, sa->hs->own_init_len);
+    return sa->hs->own_init_len;
+}
+
+static int lose_all(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    (void)d;
+    (void)p;
+    return 0;
+}
+
+static struct pair *with_request(uint8_t *msg, size_t *len, void (*tune)(struct settings *))
+{
+    struct pair *p = pair_new(tune);
+    pair_simple(p);
+    p->filter = lose_all;
+    pair_initiate(p, 0, "c");
+    *len = init_request_of(p, msg, 4096);
+    return p;
+}
+
+static void test_every_octet_of_ike_sa_init_changed_or_cut_is_survived(void **state)
+{
+    uint8_t good[4096], msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(good, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->s[1].ike->set.block_threshold = p->s[1].ike->set.cookie_threshold = p->s[1].ike->set.cookie_threshold_ip = 0;
+    for (size_t at = 0; at < len; at++) {
+        for (unsigned v = 0; v < 256; v += at < 120 ? 1 : 15) {
+            memcpy(msg, good, len);
+            msg[at] = (uint8_t)v;
+            msg[7] ^= (uint8_t)at; // another SPI, another SA
+            ike_receive(p->s[1].ike, &path, slice_of(msg, len));
+            if (p->s[1].ike->sa_count > 300)
+                pair_wait(p, 31000);
+        }
+    }
+    for (size_t cut = 0; cut < len; cut++) {
+        uint8_t *m = malloc(cut + 1);
+        memcpy(m, good, cut);
+        if (cut >= 28)
+            m[26] = (uint8_t)(cut >> 8), m[27] = (uint8_t)cut;
+        ike_receive(p->s[1].ike, &path, slice_of(m, cut));
+        free(m);
+    }
+    pair_wait(p, 40000);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    assert_int_equal(p->s[1].ike->half_open_count + p->s[1].ike->half_open.count, 0);
+    pair_free(p);
+}
+
+static unsigned answers;
+static int count_answers(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    (void)p;
+    answers += d->to == 0;
+    return 0;
+}
+
+static void test_other_major_versions_are_answered_ten_times_a_second_at_most(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->filter = count_answers;
+    answers = 0;
+    msg[17] = 0x30;
+    for (int i = 0; i < 100; i++)
+        pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 10);
+    msg[17] = 0x10; // IKEv1 gets no answer
+    pair_clock += 2000;
+    pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 10);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
+static void test_one_address_holds_a_limited_number_of_half_open_sas(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->filter = count_answers;
+    p->s[1].ike->set.cookie_threshold = p->s[1].ike->set.cookie_threshold_ip = 0;
+    answers = 0;
+    for (int i = 0; i < 100; i++) {
+        msg[0] = (uint8_t)i;
+        pair_inject(p, 1, &path, msg, len);
+    }
+    assert_int_equal(p->s[1].ike->sa_count, p->set.block_threshold);
+    assert_int_equal(answers, p->set.block_threshold);
+    pair_free(p);
+}
+
+static void test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct ike_sa *sa = only(p, 0);
+    struct net_path path = sa->path;
+    for (size_t n = 28; n < 60; n++) { // cut and lying answers
+        uint8_t out[64] = {0};
+        struct ike_header h = {sa->spi_i, 1, PL_NOTIFY, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, (uint32_t)n};
+        struct writer w = writer_of(out, sizeof(out));
+        header_write(&w, &h);
+        out[31] = (uint8_t)(n + 7);
+        pair_inject(p, 0, &path, out, n);
+    }
+    for (size_t n = 0; n < 70; n += 69) { // COOKIEs of no length and of too many octets
+        uint8_t out[128], cookie[70] = {0};
+        struct ike_header h = {sa->spi_i, 0, PL_NOTIFY, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, (uint32_t)(36 + n)};
+        struct pb b = pb_of(out, sizeof(out));
+        header_write(&b.w, &h);
+        pb_notify(&b, 0, slice_of(NULL, 0), N_COOKIE, slice_of(cookie, n));
+        pair_inject(p, 0, &path, out, b.w.len);
+    }
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    p->filter = NULL;
+    pair_wait(p, 6000);
+    assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+    pair_free(p);
+}
+
+static void test_endless_cookies_and_invalid_ke_come_to_an_end(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    for (int i = 0; i < 20 && p->s[0].ike->sas; i++) {
+        uint8_t out[128], cookie[8] = {(uint8_t)i};
+        struct ike_header h = {only(p, 0)->spi_i, 0, PL_NOTIFY, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 44};
+        struct pb b = pb_of(out, sizeof(out));
+        struct net_path path = only(p, 0)->path;
+        header_write(&b.w, &h);
+        pb_notify(&b, 0, slice_of(NULL, 0), N_COOKIE, slice_of(cookie, 8));
+        pair_inject(p, 0, &path, out, b.w.len);
+        assert_true(i < MAX_RESTARTS || !p->s[0].ike->sas);
+    }
+    pair_free(p);
+}
+
+static void test_a_moved_source_address_alone_changes_nothing(void **state)
+{
+    (void)state; // OpenIKED baf0c8e: a forged or replayed datagram from elsewhere
+    struct pair *p = established();
+    struct ike_sa *sa = only(p, 1);
+    struct net_path path = toward(only(p, 0)), was = sa->path;
+    struct pb b = empty();
+    uint8_t *msg;
+    size_t len;
+    assert_int_equal(seal(only(p, 0), EX_INFORMATIONAL, false, 2, &b, &msg, &len), 0);
+    addr_parse("198.51.100.7", &path.remote);
+    msg[len - 1] ^= 1;
+    pair_inject(p, 1, &path, msg, len);
+    assert_true(addr_eq(&sa->path.remote, &was.remote));
+    msg[len - 1] ^= 1;
+    pair_inject(p, 1, &path, msg, len);
+    assert_true(addr_eq(&sa->path.remote, &was.remote));
+    free(msg);
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_half_open_sa_takes_nothing_but_ike_auth),
+        cmocka_unit_test(test_ike_auth_without_identity_or_proof_authenticates_nobody),
+        cmocka_unit_test(test_established_sa_takes_no_other_exchange_and_no_other_message_id),
+        cmocka_unit_test(test_own_messages_thrown_back_are_dropped),
+        cmocka_unit_test(test_critical_unknown_payload_inside_sk_is_answered_and_the_sa_stays),
+        cmocka_unit_test(test_malformed_payload_inside_sk_ends_the_sa),
+        cmocka_unit_test(test_several_deletes_in_any_order_are_survived),
+        cmocka_unit_test(test_the_own_spi_in_an_answer_after_the_end_reaches_nothing),
+        cmocka_unit_test(test_create_child_sa_is_declined_and_the_sa_stays),
+        cmocka_unit_test(test_every_octet_of_ike_sa_init_changed_or_cut_is_survived),
+        cmocka_unit_test(test_other_major_versions_are_answered_ten_times_a_second_at_most),
+        cmocka_unit_test(test_one_address_holds_a_limited_number_of_half_open_sas),
+        cmocka_unit_test(test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one),
+        cmocka_unit_test(test_endless_cookies_and_invalid_ke_come_to_an_end),
+        cmocka_unit_test(test_a_moved_source_address_alone_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
