@@ -359,6 +359,16 @@ static void test_dead_card_fails_the_engine(void **state)
     fails_with("fault dead", "all ones");
 }
 
+static void test_nonsense_in_completions_fails_the_engine(void **state)
+{
+    (void)state;
+    fails_with("fault bad-cookie", "cookie");
+    fails_with("fault bad-length", "nonsense");
+    fails_with("fault bad-head", "consumed");
+    fails_with("fault bad-status", "nonsense");
+    fails_with("fault bad-epoch", "epoch");
+}
+
 static void test_lost_interrupts_delay_but_lose_nothing(void **state)
 {
     (void)state;
@@ -574,6 +584,7 @@ int main(int argc, char **argv)
         T(test_four_lanes_give_the_same_bytes),
         T(test_hung_card_fails_the_engine),
         T(test_dead_card_fails_the_engine),
+        T(test_nonsense_in_completions_fails_the_engine),
         T(test_lost_interrupts_delay_but_lose_nothing),
         T(test_driver_killed_under_load_leaves_a_clean_card),
         T(test_killed_card_fails_the_engine_and_its_dir_is_taken_over),

@@ -112,9 +112,10 @@ static bool both_agree(struct lab *l)
     }
     spis = same(fig.sas, "spi-in", fig.east_sas, "spi-out") && same(fig.sas, "spi-out", fig.east_sas, "spi-in");
     algs = same(fig.sas, "encr-alg", fig.east_sas, "encr-alg") && same(fig.sas, "encr-keysize", fig.east_sas, "encr-keysize");
-    return step(spis && algs && counts, "east's list-sas agrees with west's: SPIs %s, algorithms %s, packets %s (%llu out, %llu in)",
+    return step(spis && algs && counts, "east's list-sas agrees with west's: SPIs %s, algorithms %s, packets %s (west %llu out, %llu in; east %llu out, %llu in)",
                 spis ? "yes" : "NO", algs ? "yes" : "NO", counts ? "yes" : "NO",
-                (unsigned long long)raw_number(fig.sas, "packets-out"), (unsigned long long)raw_number(fig.sas, "packets-in"));
+                (unsigned long long)raw_number(fig.sas, "packets-out"), (unsigned long long)raw_number(fig.sas, "packets-in"),
+                (unsigned long long)raw_number(fig.east_sas, "packets-out"), (unsigned long long)raw_number(fig.east_sas, "packets-in"));
 }
 
 static bool offload_is(struct lab *l, const char *want)
@@ -134,7 +135,7 @@ static bool espalierd_has_card(void *ctx)
 {
     struct lab *l = ctx;
     char out[16384];
-    swanctl(&l->west, out, sizeof(out), "--stats --raw");
+    swanctl(&l->west, out, sizeof(out), "--counters --all --raw");
     return number_after(out, "card_present", 0) == 1;
 }
 
@@ -142,7 +143,7 @@ static void kill_card(void *ctx)
 {
     struct lab *l = ctx;
     card_counters(l, fig.card, sizeof(fig.card));
-    swanctl(&l->west, fig.last_stats, sizeof(fig.last_stats), "--stats --raw");
+    swanctl(&l->west, fig.last_stats, sizeof(fig.last_stats), "--counters --all --raw");
     kill(l->card, SIGKILL);
     waitpid(l->card, NULL, 0);
     l->card = 0;
@@ -169,12 +170,12 @@ static bool card_part(struct lab *l)
     if (!step(card_start(l, ""), "espalier-card is on the bus at %s", l->card_dir) ||
         !step(wait_for(espalierd_has_card, l, 10000), "espalierd has found it"))
         return false;
-    swanctl(&l->west, before, sizeof(before), "--stats --raw");
+    swanctl(&l->west, before, sizeof(before), "--counters --all --raw");
     uint64_t soft_out = number_after(before, "software_packets_out", 0);
     if (!initiate(&l->west, &fig.handshake_ms[2]) || !offload_is(l, "card") || !traffic(l, "through the card", 256 << 10))
         return false;
     both_agree(l);
-    swanctl(&l->west, fig.stats, sizeof(fig.stats), "--stats --raw");
+    swanctl(&l->west, fig.stats, sizeof(fig.stats), "--counters --all --raw");
     card_counters(l, fig.card, sizeof(fig.card));
     uint64_t by_card = number_after(fig.stats, "card_packets_out", 0), rtl = number_after(fig.card, "ENC_PACKETS", 0);
     step(number_after(fig.stats, "software_packets_out", 0) == soft_out && by_card == rtl && rtl > 0,
@@ -194,7 +195,7 @@ static bool failover_part(struct lab *l)
          (unsigned long long)fig.probe.sent, (unsigned long long)fig.probe.received, (unsigned long long)fig.probe.repeated);
     step(ping(l, &l->east, &l->west, 5), "ping still comes through");
     offload_is(l, "software");
-    swanctl(&l->west, fig.stats, sizeof(fig.stats), "--stats --raw");
+    swanctl(&l->west, fig.stats, sizeof(fig.stats), "--counters --all --raw");
     return step(number_after(fig.stats, "failovers", 0) == 1, "one fail-over: %llu SAs moved, %llu packets run again",
                 (unsigned long long)number_after(fig.stats, "failover_sas_moved", 0),
                 (unsigned long long)number_after(fig.stats, "failover_packets_rerun", 0));
@@ -205,25 +206,27 @@ static bool decrypts(struct lab *l, const char *pcap)
 {
     char out[256] = "", keys[160];
     snprintf(keys, sizeof(keys), "%.90s/keys", l->dir);
-    sh("mkdir -p %s/profile && cp %s/* %s/profile/", l->dir, keys, l->dir);
     sh_read(out, sizeof(out),
             "HOME=%s XDG_CONFIG_HOME=%s/xdg sh -c 'mkdir -p %s/xdg/wireshark && cp %s/* %s/xdg/wireshark/ && tshark -r %s "
             "-o esp.enable_encryption_decode:TRUE -o esp.enable_authentication_check:TRUE -Y \"esp && icmp.type == 8 && ip.dst == 10.2.0.1\" | wc -l'",
             l->dir, l->dir, l->dir, keys, l->dir, pcap);
     long inner = strtol(out, NULL, 10);
-    char ike[64] = "";
-    sh_read(ike, sizeof(ike), "HOME=%s XDG_CONFIG_HOME=%s/xdg tshark -r %s -Y 'isakmp.exchangetype == 35 && isakmp.tf.type' 2>/dev/null | wc -l; true", l->dir, l->dir, pcap);
-    sh_read(ike, sizeof(ike), "HOME=%s XDG_CONFIG_HOME=%s/xdg tshark -r %s -Y 'isakmp.exchangetype == 35 && isakmp.ts.number_of_ts' | wc -l", l->dir, l->dir, pcap);
+    char ike[64] = ""; // the authentication payload is visible only inside a decrypted IKE_AUTH
+    sh_read(ike, sizeof(ike), "HOME=%s XDG_CONFIG_HOME=%s/xdg tshark -r %s -Y 'isakmp.exchangetype == 35 && isakmp.auth.method' | wc -l", l->dir, l->dir, pcap);
     return step(inner >= 10 && strtol(ike, NULL, 10) >= 2, "tshark with the --debug-keys tables finds %ld inner pings and %ld decrypted IKE_AUTH messages",
                 inner, strtol(ike, NULL, 10));
 }
 
-static void print_drops(const char *stats)
+static void print_drops(const char *counters)
 {
     bool any = false;
-    for (const char *at = strstr(stats, "drop_"); at; at = strstr(at + 1, "drop_")) {
-        size_t n = strcspn(at, " =\n}");
-        printf("%s%.*s %llu", any ? ", " : "", (int)n - 5, at + 5, (unsigned long long)strtoull(at + n + 1, NULL, 10));
+    for (const char *at = strstr(counters, "drop_"); at; at = strstr(at + 1, "drop_")) {
+        bool in = !strncmp(at, "drop_in_", 8), out = !strncmp(at, "drop_out_", 9);
+        size_t n = strcspn(at, " =}");
+        unsigned long long value = at[n] == '=' ? strtoull(at + n + 1, NULL, 10) : 0;
+        if (!(in || out) || !value)
+            continue;
+        printf("%s%.*s %s %llu", any ? ", " : "", (int)n - (in ? 8 : 9), at + (in ? 8 : 9), in ? "in" : "out", value);
         any = true;
     }
     printf("%s\n", any ? "" : "none");
@@ -295,8 +298,8 @@ int main(int argc, char **argv)
     title("The wire");
     capture_stop(&l->west);
     step(go, "all steps were run");
-    step(wire_check(pcap, &fig.wire) && fig.wire.esp > 0 && !fig.wire.repeated && !fig.wire.plaintext,
-         "%llu ESP packets: repeated sequences %llu, plaintext packets %llu", (unsigned long long)fig.wire.esp,
+    bool clean = wire_check(pcap, &fig.wire) && fig.wire.esp > 0 && !fig.wire.repeated && !fig.wire.plaintext;
+    step(clean, "%llu ESP packets: repeated sequences %llu, plaintext packets %llu", (unsigned long long)fig.wire.esp,
          (unsigned long long)fig.wire.repeated, (unsigned long long)fig.wire.plaintext);
     decrypts(l, pcap);
     table(l);

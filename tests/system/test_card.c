@@ -41,14 +41,14 @@ static bool has_card(void *ctx)
 {
     char out[16384];
     (void)ctx;
-    swanctl(&lab.west, out, sizeof(out), "--stats --raw");
+    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
     return number_after(out, "card_present", 0) == 1;
 }
 
 static uint64_t stat(const char *name)
 {
     char out[16384];
-    swanctl(&lab.west, out, sizeof(out), "--stats --raw");
+    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
     return number_after(out, name, 0);
 }
 
