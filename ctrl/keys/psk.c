@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The store of shared secrets. A secret without owners serves for everyone, with the lowest rank; otherwise it serves where
-// one of its owners matches the peer, or where its only owner is ourselves; the best match of our own identity comes first,
-// then the peer's, as in charon.
+// one of its owners matches the peer, or where its only owner is ourselves. The better both ends match the earlier it comes;
+// of two equals the one that matches ourselves better, as in charon.
 #include "ctrl/keys/psk.h"
 
 #include <errno.h>
@@ -133,7 +133,7 @@ static unsigned find(const struct psk_store *s, const struct identity *me, const
     int rank[PSK_TRIES];
     unsigned n = 0;
     for (const struct psk *p = s->first; p; p = p->next) {
-        int mine = best(p, me), theirs = best(p, peer), score = mine * (MATCH_PERFECT + 1) + theirs;
+        int mine = best(p, me), theirs = best(p, peer), score = (mine + theirs) * (MATCH_PERFECT + 1) + mine;
         unsigned at = 0;
         // A secret that names several ends and not this peer must not let one of them pass for someone else.
         if (!theirs && (!mine || p->owner_count > 1))

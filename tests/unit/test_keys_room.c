@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys room asked directly, as a broken-in ike would: nothing is proved, derived or installed out of order, one guess at
+// AUTH per IKE SA, and the secret with the best owners is the one used.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+#include "ctrl/ike/identity.h"
+#include "ctrl/keys/derive.h"
+#include "ctrl/keys/keys.h"
+#include "ctrl/keys/psk.h"
+#include "ctrl/lib/log.h"
+
+struct bench {
+    struct loop *loop;
+    struct keys *keys;
+    struct ipc_chan *ike, *path, *ctl;
+    enum msg_type type; // the last answer to ike or ctl
+    bool ok;
+    char text[400];
+    uint8_t data[1100];
+    size_t len;
+    unsigned installs;
+    uint8_t key_out[64], key_in[64];
+};
+static struct bench *b;
+static uint32_t req;
+
+static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx;
+    if (c == b->path) {
+        b->installs++;
+        memcpy(b->key_out, m->CHILD_INSTALL.key_out.p, 36);
+        memcpy(b->key_in, m->CHILD_INSTALL.key_in.p, 36);
+        ipc_result(c, m->CHILD_INSTALL.req, true, "%s", "");
+        return;
+    }
+    b->type = t;
+    b->ok = t != MSG_RESULT || m->RESULT.ok;
+    b->len = 0;
+    if (t == MSG_RESULT)
+        snprintf(b->text, sizeof(b->text), "%s", m->RESULT.text);
+    struct slice data = t == MSG_KE_PUBLIC ? m->KE_PUBLIC.value : t == MSG_AUTH_IS ? m->AUTH_IS.auth : slice_of(NULL, 0);
+    if (data.len) {
+        memcpy(b->data, data.p, data.len);
+        b->len = data.len;
+    }
+}
+static void closed(void *ctx, struct ipc_chan *c)
+{
+    (void)ctx;
+    ipc_close(c);
+}
+static const struct ipc_handler handler = {answer, closed};
+
+static struct ipc_chan *attach(enum room room)
+{
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(keys_attach(b->keys, room, fd[0]), 0);
+    return ipc_open(b->loop, fd[1], "keys", &handler, NULL);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    log_set_all(-1);
+    b = calloc(1, sizeof(*b));
+    b->loop = loop_new();
+    b->keys = keys_new(b->loop);
+    b->ike = attach(ROOM_IKE);
+    b->path = attach(ROOM_PATH);
+    b->ctl = attach(ROOM_CTL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    keys_free(b->keys);
+    ipc_close(b->ike);
+    ipc_close(b->path);
+    ipc_close(b->ctl);
+    loop_free(b->loop);
+    free(b);
+    return 0;
+}
+
+static bool say(struct ipc_chan *c, enum msg_type t, const void *m)
+{
+    b->ok = false;
+    b->type = MSG_NONE;
+    ipc_send(c, t, m);
+    for (int i = 0; i < 6; i++)
+        loop_once(b->loop, 0);
+    return b->ok;
+}
+
+static struct slice id_body(const char *text, uint8_t *buf)
+{
+    struct identity id;
+    struct writer w = writer_of(buf, 100);
+    assert_true(identity_parse(text, &id));
+    identity_write(&w, &id);
+    return wr_written(&w);
+}
+
+static bool load(const char *name, const char *secret, const char *o1, const char *o2)
+{
+    uint8_t owners[200];
+    struct writer w = writer_of(owners, sizeof(owners));
+    if (o1)
+        wr_cstr(&w, o1);
+    if (o2)
+        wr_cstr(&w, o2);
+    struct msg_SECRET_LOAD m = {.req = ++req, .type = "ike", .data = slice_str(secret), .owners = wr_written(&w)};
+    snprintf(m.id, sizeof(m.id), "%s", name);
+    return say(b->ctl, MSG_SECRET_LOAD, &m);
+}
+
+static const uint8_t NI[32] = {1}, NR[32] = {2};
+
+// An IKE SA whose peer's private value is known to the test, so that the test knows its keys too.
+static bool derive(uint32_t ike_id, bool initiator, struct ike_secrets *out)
+{
+    uint8_t peer[32], shared[32];
+    size_t n;
+    struct cr_dh *dh;
+    struct cr_sk_alg alg = {20, 256, 0};
+    assert_true(say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
+    assert_int_equal(b->len, 32);
+    assert_int_equal(cr_dh_new(31, &dh), 0);
+    assert_int_equal(cr_dh_public(dh, peer, sizeof(peer), &n), 0);
+    assert_int_equal(cr_dh_shared(dh, b->data, 32, shared, sizeof(shared), &n), 0);
+    cr_dh_free(dh);
+    derive_ike(&alg, 5, slice_of(shared, 32), slice_of(NI, 32), slice_of(NR, 32), 3, 4, NULL, out);
+    struct msg_IKE_DERIVE m = {.req = ++req, .ike_id = ike_id, .ke_id = 5, .peer_public = slice_of(peer, 32), .encr = 20,
+                               .encr_bits = 256, .prf = 5, .ni = slice_of(NI, 32), .nr = slice_of(NR, 32), .spi_i = 3,
+                               .spi_r = 4, .initiator = initiator};
+    return say(b->ike, MSG_IKE_DERIVE, &m) && b->type == MSG_IKE_KEYS;
+}
+
+static bool make_auth(uint32_t ike_id, const char *me, const char *peer)
+{
+    uint8_t x[100], y[100];
+    struct msg_AUTH_MAKE m = {.req = ++req, .ike_id = ike_id, .method = 2, .message = slice_str("mine"),
+                              .peer_nonce = slice_of(NR, 32), .id_body = id_body(me, x), .peer_id_body = id_body(peer, y)};
+    return say(b->ike, MSG_AUTH_MAKE, &m) && b->type == MSG_AUTH_IS;
+}
+
+static bool check_auth(uint32_t ike_id, const struct ike_secrets *s, bool of_initiator, const char *me, const char *peer,
+                       const char *secret)
+{
+    uint8_t x[100], y[100], auth[64];
+    struct slice nonce = of_initiator ? slice_of(NR, 32) : slice_of(NI, 32);
+    derive_psk_auth(s, of_initiator, slice_str(secret), slice_str("theirs"), nonce, id_body(peer, y), auth);
+    struct msg_AUTH_CHECK m = {.req = ++req, .ike_id = ike_id, .method = 2, .message = slice_str("theirs"), .own_nonce = nonce,
+                               .id_body = id_body(me, x), .peer_id_body = id_body(peer, y), .auth = slice_of(auth, 32)};
+    return say(b->ike, MSG_AUTH_CHECK, &m);
+}
+
+static bool install(uint32_t ike_id, uint32_t described)
+{
+    uint8_t buf[4096];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_CHILD child = {.child_id = 1, .ike_id = described, .encr = 20, .encr_bits = 256};
+    msg_write(&w, MSG_CHILD, &child);
+    struct msg_CHILD_DERIVE m = {.req = ++req, .ike_id = ike_id, .ni = slice_of(NI, 32), .nr = slice_of(NR, 32),
+                                 .initiator = 1, .child = wr_written(&w)};
+    return say(b->ike, MSG_CHILD_DERIVE, &m);
+}
+
+static void test_initiator_gets_child_keys_only_after_both_proofs(void **state)
+{
+    struct ike_secrets s;
+    uint8_t mat[72];
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_false(install(1, 1));
+    assert_true(derive(1, true, &s));
+    assert_false(install(1, 1));
+    assert_true(make_auth(1, "a.test", "b.test"));
+    assert_false(install(1, 1));
+    assert_true(check_auth(1, &s, false, "a.test", "b.test", "secret"));
+    assert_false(install(1, 2)); // a description of another SA
+    assert_int_equal(b->installs, 0);
+    assert_true(install(1, 1));
+    assert_int_equal(b->installs, 1);
+    derive_child(&s, slice_of(NULL, 0), slice_of(NI, 32), slice_of(NR, 32), mat, 72);
+    assert_memory_equal(b->key_out, mat, 36);
+    assert_memory_equal(b->key_in, mat + 36, 36);
+}
+
+static void test_responder_proves_itself_only_to_a_verified_peer(void **state)
+{
+    struct ike_secrets s;
+    (void)state; // CVE-2015-4171
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, false, &s));
+    assert_false(make_auth(1, "b.test", "a.test"));
+    assert_false(install(1, 1));
+    assert_true(check_auth(1, &s, true, "b.test", "a.test", "secret"));
+    assert_false(install(1, 1));
+    assert_true(make_auth(1, "b.test", "a.test"));
+    assert_true(install(1, 1));
+}
+
+static void test_one_wrong_proof_ends_the_ike_sa(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, false, &s));
+    assert_false(check_auth(1, &s, true, "b.test", "a.test", "guess"));
+    assert_non_null(strstr(b->text, "MAC mismatched"));
+    assert_false(check_auth(1, &s, true, "b.test", "a.test", "secret"));
+    assert_false(make_auth(1, "b.test", "a.test"));
+}
+
+static void test_key_exchange_value_is_used_once(void **state)
+{
+    struct ike_secrets s;
+    uint8_t zero[32] = {0};
+    (void)state;
+    assert_true(derive(1, true, &s));
+    struct msg_IKE_DERIVE m = {.req = ++req, .ike_id = 2, .ke_id = 5, .peer_public = slice_of(NI, 32), .encr = 20,
+                               .encr_bits = 256, .prf = 5, .ni = slice_of(NI, 32), .nr = slice_of(NR, 32)};
+    assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
+    assert_true(say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
+    m.peer_public = slice_of(zero, 32); // a value of small order
+    assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
+    assert_false(say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 1025}));
+    m.ke_id = 0;
+    assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
+    m.old_ike_id = 1; // rekeying what was never authenticated
+    assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
+}
+
+static void test_secret_that_is_gone_is_a_refusal_not_a_crash(void **state)
+{
+    struct ike_secrets s;
+    (void)state; // CVE-2024-2357
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, false, &s));
+    assert_true(check_auth(1, &s, true, "b.test", "a.test", "secret"));
+    assert_true(say(b->ctl, MSG_SECRET_UNLOAD, &(struct msg_SECRET_UNLOAD){.req = ++req, .id = "x"}));
+    assert_false(say(b->ctl, MSG_SECRET_UNLOAD, &(struct msg_SECRET_UNLOAD){.req = ++req, .id = "x"}));
+    assert_false(make_auth(1, "b.test", "a.test"));
+    assert_non_null(strstr(b->text, "no shared key found"));
+}
+
+static void expect_secret(struct psk_store *s, const char *me, const char *peer, const char *want)
+{
+    struct identity a, c;
+    struct addr none = {0};
+    struct slice found[PSK_TRIES];
+    assert_true(identity_parse(me, &a) && identity_parse(peer, &c));
+    unsigned n = psk_find(s, &a, &c, &none, &none, found);
+    if (!want)
+        assert_int_equal(n, 0);
+    else if (!n || !slice_eq(found[0], slice_str(want)))
+        fail_msg("%s - %s: expected '%s', got '%.*s'", me, peer, want, n ? (int)found[0].len : 0, n ? (const char *)found[0].p : "");
+}
+
+static void add(struct psk_store *s, const char *secret, const char *o1, const char *o2)
+{
+    uint8_t owners[200];
+    struct writer w = writer_of(owners, sizeof(owners));
+    struct esp_error err = {0};
+    if (o1)
+        wr_cstr(&w, o1);
+    if (o2)
+        wr_cstr(&w, o2);
+    assert_int_equal(psk_load(s, secret, "IKE", slice_str(secret), wr_written(&w), &err), 0);
+}
+
+static void test_best_owner_match_wins(void **state)
+{
+    struct psk_store *s = psk_store_new();
+    (void)state;
+    add(s, "others", "a.test", "x.test");
+    expect_secret(s, "a.test", "b.test", NULL); // names both its ends, and this peer is neither
+    add(s, "all", NULL, NULL);
+    expect_secret(s, "a.test", "b.test", "all");
+    add(s, "domain", "*.test", NULL);
+    expect_secret(s, "a.test", "b.test", "domain");
+    add(s, "peer", "b.test", NULL);
+    add(s, "pair", "a.test", "b.test");
+    expect_secret(s, "a.test", "b.test", "pair");
+    expect_secret(s, "a.test", "x.test", "others");
+    expect_secret(s, "10.0.0.1", "10.0.0.2", "all");
+    psk_unload(s, "pair");
+    expect_secret(s, "c.example", "b.test", "peer");
+    psk_store_free(s);
+}
+
+static void test_secret_is_found_by_address_where_no_identity_is_named(void **state)
+{
+    struct psk_store *s = psk_store_new();
+    struct identity a, c;
+    struct addr local, remote;
+    struct slice found[PSK_TRIES];
+    (void)state;
+    add(s, "by address", "10.0.0.1", "10.0.0.2");
+    identity_parse("a.test", &a);
+    identity_parse("b.test", &c);
+    addr_parse("10.0.0.1", &local);
+    addr_parse("10.0.0.2", &remote);
+    assert_int_equal(psk_find(s, &a, &c, &local, &remote, found), 1);
+    psk_store_free(s);
+}
+
+static void test_many_secrets_keep_the_best_in_order(void **state)
+{
+    struct psk_store *s = psk_store_new();
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "s%d", i);
+        add(s, name, i == 30 ? "a.test" : NULL, i == 30 ? "b.test" : NULL);
+    }
+    expect_secret(s, "a.test", "b.test", "s30");
+    expect_secret(s, "c", "d", "s0");
+    psk_store_free(s);
+}
+
+static void test_unsupported_secrets_are_refused_by_name(void **state)
+{
+    struct msg_SECRET_LOAD m = {.req = ++req, .id = "e", .type = "eap", .data = slice_str("x")};
+    uint8_t big[PSK_MAX + 1] = {1};
+    (void)state;
+    assert_false(say(b->ctl, MSG_SECRET_LOAD, &m));
+    assert_non_null(strstr(b->text, "'eap' is not supported"));
+    snprintf(m.type, sizeof(m.type), "ike");
+    m.data = slice_of(big, sizeof(big));
+    assert_false(say(b->ctl, MSG_SECRET_LOAD, &m));
+    m.data = slice_of(big, 0);
+    assert_false(say(b->ctl, MSG_SECRET_LOAD, &m));
+    m.data = slice_of(big, PSK_MAX);
+    assert_true(say(b->ctl, MSG_SECRET_LOAD, &m));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_initiator_gets_child_keys_only_after_both_proofs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_responder_proves_itself_only_to_a_verified_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_wrong_proof_ends_the_ike_sa, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_key_exchange_value_is_used_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_secret_that_is_gone_is_a_refusal_not_a_crash, setup, teardown),
+        cmocka_unit_test(test_best_owner_match_wins),
+        cmocka_unit_test(test_secret_is_found_by_address_where_no_identity_is_named),
+        cmocka_unit_test(test_many_secrets_keep_the_best_in_order),
+        cmocka_unit_test_setup_teardown(test_unsupported_secrets_are_refused_by_name, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
