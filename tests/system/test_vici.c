@@ -337,6 +337,76 @@ static void test_service_manager_is_told(void **state)
     close(fd);
 }
 
+// ---- secrets (robustness: a preshared key lives in `keys` and nowhere else)
+
+static unsigned count_in(const uint8_t *b, size_t n, const char *what)
+{
+    unsigned found = 0;
+    size_t len = strlen(what);
+    for (const uint8_t *at = b; (at = memmem(at, n - (size_t)(at - b), what, len)); at += len)
+        found++;
+    return found;
+}
+
+// How often a text stands in a process's memory; -1: it cannot be read.
+static int scan_memory(pid_t pid, const char *what)
+{
+    static uint8_t b[1 << 20];
+    char path[64], line[400];
+    int found = 0;
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "r");
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+    FILE *mem = fopen(path, "r");
+    while (maps && mem && fgets(line, sizeof(line), maps)) {
+        char *end;
+        unsigned long from = strtoul(line, &end, 16), to = strtoul(end + 1, &end, 16);
+        if (end[1] != 'r' || strstr(line, "[v"))
+            continue;
+        const size_t overlap = 64; // a text across two reads
+        for (unsigned long at = from; at < to; at += sizeof(b) - overlap) {
+            size_t n = to - at < sizeof(b) ? to - at : sizeof(b);
+            ssize_t got = pread(fileno(mem), b, n, (off_t)at);
+            if (got > 0)
+                found += (int)count_in(b, (size_t)got, what);
+        }
+    }
+    if (maps)
+        fclose(maps);
+    if (mem)
+        fclose(mem);
+    return maps && mem ? found : -1;
+}
+
+static void test_preshared_key_is_in_keys_alone(void **state)
+{
+    (void)state;
+    static const char secret[] = "Ohwai7eethaisohX"; // nowhere else in this world
+    char text[600], rooms[5][12] = {"ctl", "ike", "path", "keys", ""};
+    start();
+    snprintf(text, sizeof(text), "secrets { ike-9 { id = 10.10.0.9\n secret = %s } }\n" CONN("", ""), secret);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(load_file(text), 0);
+    swanctl(&lab.west, out, sizeof(out), "--stats"); // what comes next must not be what overwrites it
+    for (int i = 0; rooms[i][0]; i++) {
+        pid_t pid = child_named(rooms[i]);
+        int found = scan_memory(pid, secret);
+        if (found < 0) {
+            print_message("skip: no right to read another process's memory\n");
+            return;
+        }
+        if (strcmp(rooms[i], "keys") == 0)
+            assert_true(found >= 1);
+        else if (found)
+            fail_msg("%s holds the preshared key %d times", rooms[i], found);
+    }
+    assert_int_equal(scan_memory(lab.west.daemon, secret), 0); // the supervisor
+    sh_read(out, sizeof(out), "cat %s/daemon.log", lab.west.dir);
+    assert_null(strstr(out, secret));
+    assert_int_equal(load_file(CONN("", "")), 0); // unloads it
+    assert_int_equal(scan_memory(child_named("keys"), secret), 0);
+}
+
 int main(void)
 {
     if (!have_swanctl()) {
@@ -354,6 +424,7 @@ int main(void)
         T(test_killed_daemon_leaves_no_process_and_starts_again),
         T(test_socket_is_private_and_gone_after_the_end),
         T(test_service_manager_is_told),
+        T(test_preshared_key_is_in_keys_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
