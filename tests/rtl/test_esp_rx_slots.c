@@ -85,6 +85,10 @@ static void run_churn(int lanes)
         while (!b->op_done)
             rx_cycle(b);
         assert_int_equal(b->pins.slot_status, ESPC_STATUS_OK);
+        // drained: no packet of this SA is inside any more
+        for (size_t i = b->received; i < N; i++)
+            if (p[i].slot == rx_kind_slot[gone] && p[i].or_status)
+                rx_fail(&p[i], ESPC_STATUS_SA_DRAINING), p[i].or_status = 0;
         rx_run(b);
         assert_true(refused > 0);
         assert_int_equal(rx_op(b, RX_CLEAR, rx_kind_slot[gone], sa[gone].gen, NULL), ESPC_STATUS_OK);
