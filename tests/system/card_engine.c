@@ -20,7 +20,7 @@
 
 #include "espalier/engine.h"
 
-enum { BUFFERS = 1024, BUFFER = 2048, SPI = 0x1001, WAIT_MS = 60000 };
+enum { BUFFERS = 1024, BUFFER = 2048, SPI = 0x1001, WAIT_MS = 30000 };
 
 static char program[512], dir[64];
 static const char *stats_file; // --json of the next card, or NULL
@@ -322,7 +322,26 @@ static void test_four_lanes_give_the_same_bytes(void **state)
     same_bytes("4", 100);
 }
 
-static void fails_with(const char *fault, const char *text)
+// Waits for the engine to declare itself failed, while polling as any user does; *back is a job that came
+// back.
+static void expect_failure(struct side *s, struct esp_event *ev, struct esp_job **back)
+{
+    *ev = (struct esp_event){0};
+    for (uint64_t end = now_ms() + WAIT_MS; now_ms() < end; nap()) {
+        if (!*back)
+            s->e->ops->poll(s->e, back, 1);
+        s->e->ops->tick(s->e, now_ms());
+        if (s->e->ops->events(s->e, ev, 1))
+            break;
+    }
+    if (ev->type != ESP_EVENT_FAILED)
+        fail_msg("got event %d, expected the engine to fail", (int)ev->type);
+    if (!*back)
+        s->e->ops->poll(s->e, back, 1);
+}
+
+// `silent`: the fault also keeps results out of memory.
+static void fails_with(const char *fault, const char *text, bool silent)
 {
     struct side card;
     struct esp_event ev;
@@ -332,14 +351,15 @@ static void fails_with(const char *fault, const char *text)
     ctl(fault);
     struct esp_job *j = make_job(&card, ESP_ENCAP, 100, 0, NULL), *back = NULL;
     assert_int_equal(card.e->ops->submit(card.e, &j, 1), 1);
-    expect(&card, ESP_EVENT_FAILED, &ev);
-    assert_non_null(strstr(ev.error.text, text));
-    assert_int_equal(card.e->ops->poll(card.e, &back, 1), 1);
+    expect_failure(&card, &ev, &back);
+    if (!strstr(ev.error.text, text))
+        fail_msg("%s: got '%s', expected something with '%s'", fault, ev.error.text, text);
     assert_ptr_equal(back, j);
     assert_int_equal(j->status, ESP_STATUS_ABORTED);
     ctl("fault clear");
     usleep(100000);
-    assert_int_equal(j->out[0], 0); // what was asked of it before its end never arrives
+    if (silent)
+        assert_int_equal(j->out[0], 0); // what was asked of it before its end never arrives
     free_job(&card, j);
     close_side(&card);
     open_side(&card, true); // the card is there again for the next driver
@@ -350,23 +370,23 @@ static void fails_with(const char *fault, const char *text)
 static void test_hung_card_fails_the_engine(void **state)
 {
     (void)state;
-    fails_with("fault hang", "hang");
+    fails_with("fault hang", "hang", true);
 }
 
 static void test_dead_card_fails_the_engine(void **state)
 {
     (void)state;
-    fails_with("fault dead", "all ones");
+    fails_with("fault dead", "all ones", true);
 }
 
 static void test_nonsense_in_completions_fails_the_engine(void **state)
 {
     (void)state;
-    fails_with("fault bad-cookie", "cookie");
-    fails_with("fault bad-length", "nonsense");
-    fails_with("fault bad-head", "consumed");
-    fails_with("fault bad-status", "nonsense");
-    fails_with("fault bad-epoch", "epoch");
+    fails_with("fault bad-cookie", "cookie", false);
+    fails_with("fault bad-length", "nonsense", false);
+    fails_with("fault bad-head", "consumed", false);
+    fails_with("fault bad-status", "nonsense", false);
+    fails_with("fault bad-epoch", "epoch", false);
 }
 
 static void test_lost_interrupts_delay_but_lose_nothing(void **state)
