@@ -36,9 +36,21 @@ static int on_dma_read(void *ctx, uint64_t addr, void *buf, size_t len)
     return rc;
 }
 
+static const enum card_spoil_kind spoil_kinds[] = {
+#define X(id, name, spoil, text) CARD_SPOIL_##spoil,
+    CARD_FAULT_LIST(X)
+#undef X
+};
+
 static int on_dma_write(void *ctx, uint64_t addr, const void *buf, size_t len)
 {
     struct card_device *d = ctx;
+    uint8_t spoilt[256];
+    if (spoil_kinds[d->fault] != CARD_SPOIL_NONE && len <= sizeof spoilt) {
+        memcpy(spoilt, buf, len);
+        card_spoil_completions(&d->spoil, spoil_kinds[d->fault], addr, spoilt, len);
+        buf = spoilt;
+    }
     int rc = pci_config_bus_master(&d->pci) ? vfu_dma_write(&d->server.dma, addr, buf, len) : -EACCES;
     d->dma_errors += rc != 0;
     return rc;
@@ -156,6 +168,7 @@ static void model_write32(struct card_device *d, uint32_t offset, uint32_t value
 {
     bool busy = card_model_busy(d->model);
     catch_up(d);
+    card_spoil_register(&d->spoil, offset, value);
     card_model_csr_write32(d->model, offset, value);
     after_access(d, busy);
 }
@@ -307,6 +320,7 @@ static void reset_function(struct card_device *d)
     for (uint32_t i = 0; i < VFU_MAX_VECTORS; i++)
         d->server.irq[VFU_IRQ_MSIX].pending[i] = false;
     memset(d->hang.known, 0, sizeof d->hang.known);
+    memset(&d->spoil, 0, sizeof d->spoil);
     d->hang.nheld = 0;
     d->resets++;
     catch_up(d);
@@ -350,7 +364,7 @@ void card_device_detach(struct card_device *d)
 // faults
 
 static const char *const fault_names[] = {
-#define X(id, name, text) name,
+#define X(id, name, spoil, text) name,
     CARD_FAULT_LIST(X)
 #undef X
 };
@@ -375,7 +389,7 @@ static void leave_hang(struct card_device *d)
 {
     d->idle_since = now_ns(CLOCK_MONOTONIC);
     for (size_t i = 0; i < d->hang.nheld; i++)
-        card_model_csr_write32(d->model, d->hang.held[i].offset, d->hang.held[i].value);
+        model_write32(d, d->hang.held[i].offset, d->hang.held[i].value);
     d->hang.nheld = 0;
 }
 

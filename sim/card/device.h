@@ -9,19 +9,24 @@
 #include <stdint.h>
 
 #include "sim/card/pci_config.h"
+#include "sim/card/spoil.h"
 #include "sim/card_model.h"
 #include "sim/vfio_user/server.h"
 
-// X(enumerator, name, description)
+// X(enumerator, name, how completions are spoilt, description)
 #define CARD_FAULT_LIST(X)                                                                                   \
-    X(NONE, "none", "no fault")                                                                              \
-    X(HANG, "hang", "the clock stops: registers answer, nothing else happens")                               \
-    X(DEAD, "dead",                                                                                          \
-      "as if pulled: everything reads all ones, writes and DMA vanish; clearing is a power cycle")           \
-    X(DROP_IRQ, "drop-irq", "interrupts are lost")
+    X(NONE, "none", NONE, "no fault")                                                                        \
+    X(HANG, "hang", NONE, "the clock stops: registers answer, nothing else happens")                         \
+    X(DEAD, "dead", NONE, "as if pulled: all ones, writes and DMA vanish; clearing is a power cycle")        \
+    X(DROP_IRQ, "drop-irq", NONE, "interrupts are lost")                                                     \
+    X(BAD_COOKIE, "bad-cookie", COOKIE, "completions carry cookies that were never given")                   \
+    X(BAD_LENGTH, "bad-length", LENGTH, "completions state results longer than their buffers")               \
+    X(BAD_HEAD, "bad-head", HEAD, "completions state more submissions consumed than were made")              \
+    X(BAD_STATUS, "bad-status", STATUS, "completions carry a status that does not exist")                    \
+    X(BAD_EPOCH, "bad-epoch", EPOCH, "completions carry another epoch")
 
 enum card_fault {
-#define X(id, name, text) CARD_FAULT_##id,
+#define X(id, name, spoil, text) CARD_FAULT_##id,
     CARD_FAULT_LIST(X)
 #undef X
         CARD_FAULT_COUNT
@@ -52,6 +57,7 @@ struct card_device {
     uint8_t msix_table[VFU_MAX_VECTORS * 16];
     enum card_fault fault;
     struct card_hang hang;
+    struct card_spoil spoil;
     struct card_wave wave;
     uint32_t sa_slots; // as the card reports them
     uint64_t clock_khz, idle_since;

@@ -22,7 +22,7 @@ static const char usage_text[] =
 static void print_usage(FILE *to)
 {
     fputs(usage_text, to);
-#define X(id, name, text)                                                                                    \
+#define X(id, name, spoil, text)                                                                             \
     if (CARD_FAULT_##id != CARD_FAULT_NONE)                                                                  \
         fprintf(to, "  %-10s %s\n", name, text);
     CARD_FAULT_LIST(X)

@@ -356,6 +356,36 @@ static void test_dropped_interrupts_are_counted(void **state)
     assert_int_equal(f->d.irqs_dropped, 1);
 }
 
+static void test_spoilt_completions_change_one_field_in_the_ring_only(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        enum card_fault fault;
+        size_t at, len;
+    } cases[] = {{CARD_FAULT_BAD_COOKIE, 0, 8},
+                 {CARD_FAULT_BAD_LENGTH, 24, 2},
+                 {CARD_FAULT_BAD_HEAD, 30, 1},
+                 {CARD_FAULT_BAD_STATUS, 22, 2},
+                 {CARD_FAULT_BAD_EPOCH, 26, 1}};
+    bring_up(f);
+    put(f, 0, ESPC_REG_QUEUE_LOG2_SIZE(1), 2 << 8, 4);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        card_device_set_fault(&f->d, cases[i].fault);
+        ring(f);
+        run(f);
+        for (size_t at = 0; at < 64; at++) // the 64 bytes are two completions
+            if (at % 32 >= cases[i].at && at % 32 < cases[i].at + cases[i].len)
+                assert_int_not_equal(f->mem[CQ + at], 0x42);
+            else
+                assert_int_equal(f->mem[CQ + at], 0x42);
+    }
+    put(f, 0, ESPC_REG_QUEUE_CQ_BASE_LO(2), (uint32_t)(IOVA + 0x4000), 4);
+    put(f, 0, ESPC_REG_QUEUE_LOG2_SIZE(1), 0, 4); // no ring there any more: plain data
+    ring(f);
+    run(f);
+    assert_true(done(f));
+}
+
 static void test_free_running_counter_follows_wall_time_while_idle(void **state)
 {
     struct fixture *f = *state;
@@ -380,22 +410,22 @@ static void test_control_commands(void **state)
     struct fixture *f = *state;
     static const struct {
         const char *command, *reply;
-    } cases[] = {
-        {"fault hang\n", "ok\n"},
-        {"counters\n", "ok\n{"},
-        {"fault clear\n", "ok\n"},
-        {"fault none\n", "error 2 fault none: no such mode; this card knows hang, dead, drop-irq, clear\n"},
-        {"fault\n", "error 2 expected: "},
-        {"\n", "error 2 expected: "},
-        {"reset now\n", "error 2 expected: "},
-        {"reset\n", "ok\n"},
-        {"fault dead\n", "ok\n"},
-        {"reset\n", "error 1 reset: the card is dead"},
-        {"fault clear\n", "ok\n"},
-        {"wave pause\n", "error 2 wave pause: "},
-        {"wave start\n", "ok\n/nonexistent/wave.fst\n"},
-        {"wave start\n", "error 1 wave "},
-        {"wave stop\n", "ok\n"}};
+    } cases[] = {{"fault hang\n", "ok\n"},
+                 {"counters\n", "ok\n{"},
+                 {"fault clear\n", "ok\n"},
+                 {"fault none\n",
+                  "error 2 fault none: no such mode; this card knows hang, dead, drop-irq, bad-cookie, "},
+                 {"fault\n", "error 2 expected: "},
+                 {"\n", "error 2 expected: "},
+                 {"reset now\n", "error 2 expected: "},
+                 {"reset\n", "ok\n"},
+                 {"fault dead\n", "ok\n"},
+                 {"reset\n", "error 1 reset: the card is dead"},
+                 {"fault clear\n", "ok\n"},
+                 {"wave pause\n", "error 2 wave pause: "},
+                 {"wave start\n", "ok\n/nonexistent/wave.fst\n"},
+                 {"wave start\n", "error 1 wave "},
+                 {"wave stop\n", "ok\n"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *reply = control(f, cases[i].command);
         assert_non_null(reply);
@@ -437,6 +467,7 @@ int main(void)
         T(test_doorbell_during_hang_waits_for_its_end_and_reset_forgets_it),
         T(test_dead_reads_all_ones_and_comes_back_reset),
         T(test_dropped_interrupts_are_counted),
+        T(test_spoilt_completions_change_one_field_in_the_ring_only),
         T(test_free_running_counter_follows_wall_time_while_idle),
         T(test_control_commands),
         cmocka_unit_test(test_more_slots_than_the_model_has_are_refused),
