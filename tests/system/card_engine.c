@@ -432,7 +432,8 @@ static void flood(void)
         s.e->ops->submit(s.e, jobs, n);
         while ((n = s.e->ops->poll(s.e, back, 128)) == 0)
             ;
-        memcpy(jobs, back, n * sizeof *jobs);
+        for (unsigned i = 0; i < n; i++)
+            jobs[i] = back[i];
     }
 }
 

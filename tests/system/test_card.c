@@ -34,7 +34,10 @@ static char *const no_card[] = {"--card", "none", NULL};
 static bool start(const struct tunnel_options *o)
 {
     char *with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, NULL};
-    return espalierd_start(&lab, &lab.east, &lab.west, o, no_card) && espalierd_start(&lab, &lab.west, &lab.east, o, with_card);
+    struct tunnel_options plain = *o;
+    plain.hw_offload = NULL; // only west is to have a card
+    return espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card) &&
+           espalierd_start(&lab, &lab.west, &lab.east, o, with_card);
 }
 
 static bool has_card(void *ctx)
@@ -86,7 +89,8 @@ static void test_yes_without_a_card_fails_with_the_reason(void **state)
     struct tunnel_options o = {.encap = true, .hw_offload = "yes"};
     assert_true(start(&o));
     assert_int_not_equal(up(out, sizeof(out)), 0);
-    assert_non_null(strstr(out, "hw_offload"));
+    if (!strstr(out, "hw_offload"))
+        fail_msg("expected the reason to name hw_offload, got: %s", out);
     assert_false(ping(&lab, &lab.west, &lab.east, 1));
 }
 
