@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configuration registers of the queues. A queue's ENABLE goes up only when its rings make sense (sizes 2 ... 15, the
 // completion ring at least as long, aligned bases that are not 0, a vector that exists) and nothing of an earlier
-// life is in flight; otherwise it stays 0, which the driver reads back. While it is up the rest cannot be written.
+// life is in flight; otherwise it stays 0, which the driver reads back. While it is up, or STATUS.ACTIVE is, the rest cannot
+// be written: completions still go to the old rings.
 //
 // Combinational read; a write takes effect in the next cycle.
 `default_nettype none
@@ -80,7 +81,7 @@ module csr_queues #(
         start <= {NQ{1'b0}};
         for (i = 0; i < NQ; i = i + 1) begin
             if (wr && wr_q == i[2:0]) begin
-                if (!enable[i])
+                if (!enable[i] && (!active[i] || {10'd0, wr_reg} == `ESPC_QUEUE_CTRL))
                     case ({10'd0, wr_reg})
                     `ESPC_QUEUE_SQ_BASE_LO: sqb[i][31:0] <= wr_data;
                     `ESPC_QUEUE_SQ_BASE_HI: sqb[i][63:32] <= wr_data;
@@ -94,7 +95,7 @@ module csr_queues #(
                     end
                     default: ;
                     endcase
-                else if ({10'd0, wr_reg} == `ESPC_QUEUE_CTRL && !wr_data[0])
+                else if (enable[i] && {10'd0, wr_reg} == `ESPC_QUEUE_CTRL && !wr_data[0])
                     enable[i] <= 1'b0;
             end
             if (rst) begin

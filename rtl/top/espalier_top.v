@@ -89,6 +89,14 @@ module espalier_top #(
     localparam NQ = N_QP + 1;
     localparam [2:0] SIZE = (LANES == 1) ? 3'd4 : (LANES == 2) ? 3'd5 : 3'd6;
 
+    // A parameter out of range names a module that does not exist: no tool goes on.
+    generate
+        if ((LANES != 1 && LANES != 2 && LANES != 4) || N_QP < 1 || N_QP > 7 || N_VEC < 1 || N_VEC > 256
+            || MAX_LEN < 576 || MAX_LEN > 16384) begin : refused
+            espalier_top_parameter_out_of_range stop ();
+        end
+    endgenerate
+
     // ---- registers
     wire        wr, rd, axil_busy;
     wire [15:0] wr_addr, rd_addr;

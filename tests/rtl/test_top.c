@@ -491,6 +491,62 @@ static void test_fence_completes_after_the_packets_before_it(void **state)
     assert_true(fetched >= 1);
 }
 
+static void test_slot_number_beyond_the_card_is_no_alias(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    for (unsigned bit = 10; bit < 32; bit++) {
+        d.sa_index = 1 | 1u << bit;
+        assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_SA_INVALID);
+    }
+    struct espc_sa_command c = {.op = ESPC_SA_OP_QUERY, .sa_index = 1 | 1u << 20, .generation = 1};
+    assert_int_equal(sa_command(&sq, c, NULL, NULL), ESPC_STATUS_BAD_INDEX);
+}
+
+static void test_fewer_slots_are_offered_when_asked(void **state)
+{
+    (void)state;
+    struct host small;
+    struct queue q;
+    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .sa_index = 16, .generation = 1};
+    struct espc_sa_blob blob = esp_blob(16);
+    host_open(&small, make, (struct card_model_config){.sa_slots = 16});
+    assert_int_equal(host_read(&small, ESPC_REG_SA_SLOTS), 16);
+    host_enable(&small);
+    queue_open(&q, &small, 0, 2, 2, 0);
+    assert_int_equal(sa_command(&q, add, &blob, NULL), ESPC_STATUS_BAD_INDEX);
+    add.sa_index = 15;
+    assert_int_equal(sa_command(&q, add, &blob, NULL), ESPC_STATUS_OK);
+    host_idle(&small);
+    host_close(&small);
+}
+
+static void test_disabled_queue_finishes_its_work_and_starts_afresh(void **state)
+{
+    (void)state;
+    struct espc_completion c;
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 1400, 1);
+    queue_put(&q2, &d);
+    queue_put(&q2, &d);
+    queue_ring(&q2);
+    card_model_step(h.card, 4);
+    host_write(&h, ESPC_REG_QUEUE_CTRL(2), 0);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_STATUS(2)), ESPC_QUEUE_STATUS_ACTIVE_MASK);
+    host_write(&h, ESPC_REG_QUEUE_CQ_BASE_LO(2), 0x1000); // still in use
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CQ_BASE_LO(2)), (uint32_t)q2.cq);
+    host_write(&h, ESPC_REG_QUEUE_CTRL(2), 1);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(2)), 0);
+    host_idle(&h);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_STATUS(2)), 0);
+    assert_true(queue_poll(&q2, &c));
+    host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(2), 99); // a disabled queue has no doorbell
+    host_idle(&h);
+    assert_false(status() & FATAL);
+    queue_open(&q2, &h, 2, 2, 2, 3);
+    assert_int_equal(submit(&q2, &d).status, ESPC_STATUS_SA_INVALID);
+}
+
 static void test_reset_under_load_forgets_everything(void **state)
 {
     (void)state;
@@ -650,6 +706,9 @@ int main(void)
         CARD(test_interrupt_comes_once_per_arm_after_its_completion),
         CARD(test_arming_with_unread_completions_fires_at_once),
         CARD(test_fence_completes_after_the_packets_before_it),
+        CARD(test_slot_number_beyond_the_card_is_no_alias),
+        CARD(test_fewer_slots_are_offered_when_asked),
+        CARD(test_disabled_queue_finishes_its_work_and_starts_afresh),
         CARD(test_reset_under_load_forgets_everything),
         CARD(test_zeroize_frees_all_slots),
         CARD(test_no_key_stays_after_delete_reset_zeroize_and_fatal),

@@ -135,6 +135,23 @@ static void run(unsigned from)
     host_idle(&h);
 }
 
+// Every packet is counted once by direction and once by status.
+static void check_counters(void)
+{
+    uint64_t by_status = 0, bad = host_counter(&h, 32 + ESPC_STATUS_BAD_DESC);
+    for (unsigned s = 0; s < 32; s++)
+        by_status += host_counter(&h, 32 + s);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_DESC_FETCHED), n_jobs);
+    assert_int_equal(by_status, n_jobs);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_ENC_PACKETS) + host_counter(&h, ESPC_COUNTER_ENC_DROPS) +
+                         host_counter(&h, ESPC_COUNTER_DEC_PACKETS) +
+                         host_counter(&h, ESPC_COUNTER_DEC_DROPS) + bad,
+                     n_jobs);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_COMPLETIONS),
+                     n_jobs + host_counter(&h, ESPC_COUNTER_SA_COMMANDS));
+    assert_true(host_counter(&h, ESPC_COUNTER_CYCLES_BUSY) > 0);
+}
+
 static void load(card_new make, struct card_model_config config, unsigned packets, uint32_t max_len)
 {
     struct card_model_stats before, after;
@@ -174,7 +191,7 @@ static void load(card_new make, struct card_model_config config, unsigned packet
                   (double)(after.cycles - before.cycles) * CLOCKS_PER_SEC / (double)(clock() - start));
     assert_int_equal(host_read(&h, ESPC_REG_ERR_CAUSE), 0);
     assert_true(host_read(&h, ESPC_REG_STATUS) & ESPC_STATUS_DRAINED_MASK);
-    assert_int_equal(host_counter(&h, ESPC_COUNTER_DESC_FETCHED), n_jobs);
+    check_counters();
     host_close(&h);
 }
 
@@ -205,6 +222,47 @@ static void test_load_four_lanes(void **state)
     (void)state;
     load(card_model_l4_new, PLAIN, 300, 400);
     load(card_model_l4_new, ROUGH, 300, 1500);
+}
+
+// ---- reset on a slow bus: no DMA follows READY, and the card is whole again
+
+static void test_no_dma_follows_a_reset(void **state)
+{
+    (void)state;
+    srand(seed);
+    host_open(&h, card_model_l1_new, ROUGH);
+    for (unsigned round = 0; round < 40; round++) {
+        host_forget(&h);
+        host_enable(&h);
+        queue_open(&sq, &h, 0, 2, 2, 0);
+        queue_open(&pq[0], &h, 1, 6, 6, 1);
+        struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .sa_index = 1, .generation = 1};
+        struct espc_sa_blob blob = esp_blob(1);
+        assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
+        n_jobs = 0;
+        for (unsigned i = 0; i < 50; i++) {
+            struct job *j = new_job(ESPC_PKT_OP_ENCAP, 20 + (unsigned)rand() % 1000, 2000);
+            j->desc.sa_index = 1;
+            j->desc.src_iova = host_alloc(&h, 2000, 64);
+            esp_inner(host_at(&h, j->desc.src_iova), j->desc.src_len);
+            queue_put(&pq[0], &j->desc);
+        }
+        queue_ring(&pq[0]);
+        card_model_step(h.card, (unsigned)rand() % 3000);
+        host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
+        while (!(host_read(&h, ESPC_REG_STATUS) & ESPC_STATUS_READY_MASK))
+            card_model_step(h.card, 1);
+        h.bad_from = h.refused = 0;
+        h.bad_to = ~0ull;
+        struct card_model_stats a, b;
+        card_model_stats(h.card, &a);
+        host_idle(&h);
+        card_model_stats(h.card, &b);
+        assert_int_equal(a.read_bursts + a.write_bursts, b.read_bursts + b.write_bursts);
+        assert_int_equal(h.refused, 0);
+        h.bad_to = 0;
+    }
+    host_close(&h);
 }
 
 // ---- cycles per packet of the whole card: descriptor, DMA in, pipeline, DMA out, completion; one direction
@@ -301,6 +359,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_load_on_a_slow_bus_out_of_order),
         cmocka_unit_test(test_load_of_long_packets),
         cmocka_unit_test(test_load_four_lanes),
+        cmocka_unit_test(test_no_dma_follows_a_reset),
         cmocka_unit_test(test_rate_of_the_whole_card_on_a_slow_bus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,8 +26,10 @@ static bool legal(const struct host *h, uint64_t addr, size_t len)
 static int on_read(void *ctx, uint64_t addr, void *buf, size_t len)
 {
     struct host *h = ctx;
-    if (inside(addr, len, h->bad_from, h->bad_to))
+    if (inside(addr, len, h->bad_from, h->bad_to)) {
+        h->refused++;
         return -1;
+    }
     if (!legal(h, addr, len)) {
         h->strays++;
         return -1;
@@ -47,8 +49,10 @@ static bool in_packet_cq(const struct host *h, uint64_t addr, size_t len)
 static int on_write(void *ctx, uint64_t addr, const void *buf, size_t len)
 {
     struct host *h = ctx;
-    if (inside(addr, len, h->bad_from, h->bad_to))
+    if (inside(addr, len, h->bad_from, h->bad_to)) {
+        h->refused++;
         return -1;
+    }
     if (!legal(h, addr, len)) {
         h->strays++;
         return -1;

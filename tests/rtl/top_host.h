@@ -32,6 +32,7 @@ struct host {
     uint64_t used;
     unsigned irqs[HOST_VECTORS];
     uint64_t bad_from, bad_to;     // accesses in here are answered with an error
+    unsigned refused;              // how many were
     unsigned strays;               // accesses outside memory
     uint64_t write_from, write_to; // writes in here are counted
     unsigned writes;
