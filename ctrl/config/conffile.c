@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hand-written scanner for strongswan.conf's syntax. Every refusal names file and line; files, includes, depth and the
-// number of entries are bounded.
+// A hand-written scanner for strongswan.conf's syntax. Every refusal names file and line; files, includes,
+// depth and the number of entries are bounded.
 #include "ctrl/config/conffile.h"
 
 #include <ctype.h>
@@ -27,7 +27,8 @@ struct scanner {
     struct esp_error *err;
 };
 
-static int read_file(struct conf *c, const char *file, unsigned includes, const char *prefix, struct esp_error *err);
+static int read_file(struct conf *c, const char *file, unsigned includes, const char *prefix,
+                     struct esp_error *err);
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct scanner *s, int code, const char *fmt, ...)
 {
@@ -103,7 +104,8 @@ static int scan_name(struct scanner *s, char *name, size_t size)
     }
     name[n] = 0;
     if (n == 0)
-        return refuse(s, -EINVAL, "expected a key or section name, got '%c'", isprint((unsigned char)*s->text) ? *s->text : '?');
+        return refuse(s, -EINVAL, "expected a key or section name, got '%c'",
+                      isprint((unsigned char)*s->text) ? *s->text : '?');
     return 0;
 }
 
@@ -179,7 +181,8 @@ static int include(struct scanner *s)
         return refuse(s, -EINVAL, "include: expected a file name or pattern");
     if (s->includes + 1 > CONF_MAX_INCLUDES)
         return refuse(s, -ELOOP, "include: files nested deeper than %d", CONF_MAX_INCLUDES);
-    snprintf(full, sizeof(full), "%s%s%s", pattern[0] == '/' ? "" : s->dir, pattern[0] == '/' ? "" : "/", pattern);
+    snprintf(full, sizeof(full), "%s%s%s", pattern[0] == '/' ? "" : s->dir, pattern[0] == '/' ? "" : "/",
+             pattern);
     glob_t g;
     r = glob(full, GLOB_ERR, NULL, &g);
     if (r == GLOB_NOMATCH) { // a pattern may match nothing, a plain name may not
@@ -263,11 +266,17 @@ static int scan(struct scanner *s)
     return s->depth == base ? 0 : refuse(s, -EINVAL, "section %.100s is not closed", s->path);
 }
 
-static int read_text(struct conf *c, const char *text, size_t len, const char *name, const char *dir, unsigned includes,
-                     const char *prefix, struct esp_error *err)
+static int read_text(struct conf *c, const char *text, size_t len, const char *name, const char *dir,
+                     unsigned includes, const char *prefix, struct esp_error *err)
 {
-    struct scanner s = {.conf = c, .text = text, .end = text + len, .name = name, .dir = dir, .line = 1,
-                        .includes = includes, .err = err};
+    struct scanner s = {.conf = c,
+                        .text = text,
+                        .end = text + len,
+                        .name = name,
+                        .dir = dir,
+                        .line = 1,
+                        .includes = includes,
+                        .err = err};
     snprintf(s.path, sizeof(s.path), "%s", prefix);
     if (memchr(text, 0, len))
         return refuse(&s, -EINVAL, "the file holds a zero octet; it is not a text file");
@@ -303,7 +312,8 @@ static int load(const char *file, char **text, size_t *len, struct esp_error *er
     return r;
 }
 
-static int read_file(struct conf *c, const char *file, unsigned includes, const char *prefix, struct esp_error *err)
+static int read_file(struct conf *c, const char *file, unsigned includes, const char *prefix,
+                     struct esp_error *err)
 {
     char *text = NULL, dir[1024];
     size_t len = 0;
@@ -330,7 +340,8 @@ int conf_read_file(struct conf *c, const char *file, struct esp_error *err)
     return r;
 }
 
-int conf_read_text(struct conf *c, const char *text, size_t len, const char *name, const char *dir, struct esp_error *err)
+int conf_read_text(struct conf *c, const char *text, size_t len, const char *name, const char *dir,
+                   struct esp_error *err)
 {
     *c = (struct conf){0};
     int r = read_text(c, text, len, name, dir, 0, "", err);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys of swanctl.conf's connections, as tables: what each one's value must look like and where it goes. A key that
-// is unknown, or that this build cannot honour although it would change security or behaviour, is refused by its name and
-// the whole connection with it; a key without consequence is passed over with a warning.
+// The keys of swanctl.conf's connections, as tables: what each one's value must look like and where it goes.
+// A key that is unknown, or that this build cannot honour although it would change security or behaviour, is
+// refused by its name and the whole connection with it; a key without consequence is passed over with a
+// warning.
 #include "ctrl/config/conn_load.h"
 
 #include <errno.h>
@@ -12,18 +13,18 @@
 #include "ctrl/config/values.h"
 
 enum kind {
-    TIME,     // u32 seconds
-    SIZE,     // u64 octets
-    COUNT,    // u64
-    NUMBER,   // u32 up to `max`
-    PORT,     // u16
-    YESNO,    // u8
-    CHOICE,   // u8, one of `choices`
-    TEXT,     // char[max]
-    ITEMS,    // a list; `item` takes each
-    IGNORED,  // any value, without effect and without harm
-    WARNED,   // likewise, with a warning unless the value is one of `choices`
-    REFUSED,  // anything but one of `choices` is refused; `choices` may be empty
+    TIME,    // u32 seconds
+    SIZE,    // u64 octets
+    COUNT,   // u64
+    NUMBER,  // u32 up to `max`
+    PORT,    // u16
+    YESNO,   // u8
+    CHOICE,  // u8, one of `choices`
+    TEXT,    // char[max]
+    ITEMS,   // a list; `item` takes each
+    IGNORED, // any value, without effect and without harm
+    WARNED,  // likewise, with a warning unless the value is one of `choices`
+    REFUSED, // anything but one of `choices` is refused; `choices` may be empty
 };
 struct choice {
     const char *text;
@@ -50,13 +51,21 @@ struct load {
 
 #define CONN(f)  offsetof(struct conn_config, f)
 #define CHILD(f) offsetof(struct child_config, f)
-#define ANSWERS(...) (const struct choice[]){__VA_ARGS__, {NULL, 0}}
+#define ANSWERS(...)                                                                                         \
+    (const struct choice[])                                                                                  \
+    {                                                                                                        \
+        __VA_ARGS__,                                                                                         \
+        {                                                                                                    \
+            NULL, 0                                                                                          \
+        }                                                                                                    \
+    }
 static const struct choice none[] = {{"", 0}, {NULL, 0}};
 static const struct choice only_no[] = {{"no", 0}, {"false", 0}, {"0", 0}, {"disabled", 0}, {NULL, 0}};
 static const struct choice only_yes[] = {{"yes", 0}, {"true", 0}, {"1", 0}, {"enabled", 0}, {NULL, 0}};
-static const struct choice zero[] = {{"0", 0}, {"0x0", 0}, {"0/0xffffffff", 0}, {"0x0/0xffffffff", 0}, {NULL, 0}};
-static const struct choice actions[] = {{"none", ACTION_NONE}, {"trap", ACTION_TRAP}, {"route", ACTION_TRAP},
-                                        {"start", ACTION_START}, {NULL, 0}};
+static const struct choice zero[] = {
+    {"0", 0}, {"0x0", 0}, {"0/0xffffffff", 0}, {"0x0/0xffffffff", 0}, {NULL, 0}};
+static const struct choice actions[] = {
+    {"none", ACTION_NONE}, {"trap", ACTION_TRAP}, {"route", ACTION_TRAP}, {"start", ACTION_START}, {NULL, 0}};
 
 static int refuse(struct load *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static int refuse(struct load *l, const char *fmt, ...)
@@ -82,7 +91,8 @@ static int add_address(struct load *l, struct addr *list, uint8_t *count, const 
     if (strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0)
         return 0;
     if (!addr_parse(text, &a))
-        return bad_value(l, text, "an IPv4 address or %any (names, subnets and ranges are not supported yet)");
+        return bad_value(l, text,
+                         "an IPv4 address or %any (names, subnets and ranges are not supported yet)");
     if (a.family != 4)
         return bad_value(l, text, "an IPv4 address (IPv6 outside the tunnel is not supported yet)");
     if (*count == ADDRS_MAX)
@@ -103,7 +113,8 @@ static int remote_addr(struct load *l, void *owner, const char *text)
     return add_address(l, c->remote_addrs, &c->remote_count, text);
 }
 
-static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, uint8_t protocol, const char *text)
+static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, uint8_t protocol,
+                        const char *text)
 {
     struct esp_error e;
     if (proposal_text_add(list, count, protocol, text, &e) == 0)
@@ -152,32 +163,36 @@ static int not_supported(struct load *l, void *owner, const char *text)
 
 // ---- the keys
 
-#define LATER "not supported yet"
+#define LATER   "not supported yet"
 #define BY_TIME "SAs are neither rekeyed nor ended by time yet"
 static const struct key conn_keys[] = {
-    {"version", REFUSED, 0, 0, ANSWERS({"0", 0}, {"2", 0}), NULL, "only IKEv2 (2, or 0 for any) is supported"},
+    {"version", REFUSED, 0, 0, ANSWERS({"0", 0}, {"2", 0}), NULL,
+     "only IKEv2 (2, or 0 for any) is supported"},
     {"local_addrs", ITEMS, 0, 0, NULL, local_addr, NULL},
     {"remote_addrs", ITEMS, 0, 0, NULL, remote_addr, NULL},
-    {"local_port", PORT, CONN(local_port), 0, NULL, NULL,"the ports of --port and --port-nat-t are used"},
+    {"local_port", PORT, CONN(local_port), 0, NULL, NULL, "the ports of --port and --port-nat-t are used"},
     {"remote_port", PORT, CONN(remote_port), 0, NULL, NULL, NULL},
     {"proposals", ITEMS, 0, 0, NULL, ike_proposal, NULL},
     {"vips", ITEMS, 0, 0, NULL, not_supported, "virtual IP addresses are " LATER},
     {"pools", ITEMS, 0, 0, NULL, not_supported, "address pools are " LATER},
     {"encap", YESNO, CONN(encap), 0, NULL, NULL, NULL},
     {"mobike", YESNO, CONN(mobike), 0, NULL, NULL, NULL},
-    {"send_cert", CHOICE, CONN(send_cert), 0, ANSWERS({"always", 2}, {"ifasked", 1}, {"never", 0}, {"no", 0}, {"yes", 2}), NULL, NULL},
+    {"send_cert", CHOICE, CONN(send_cert), 0,
+     ANSWERS({"always", 2}, {"ifasked", 1}, {"never", 0}, {"no", 0}, {"yes", 2}), NULL, NULL},
     {"send_certreq", IGNORED, 0, 0, NULL, NULL, NULL},
     {"ocsp", IGNORED, 0, 0, NULL, NULL, NULL},
     {"unique", CHOICE, CONN(unique), 0,
-     ANSWERS({"no", UNIQUE_NO}, {"never", UNIQUE_NEVER}, {"keep", UNIQUE_KEEP}, {"replace", UNIQUE_REPLACE}), NULL, NULL},
+     ANSWERS({"no", UNIQUE_NO}, {"never", UNIQUE_NEVER}, {"keep", UNIQUE_KEEP}, {"replace", UNIQUE_REPLACE}),
+     NULL, NULL},
     {"dpd_delay", TIME, CONN(dpd_delay), 0, NULL, NULL, NULL},
     {"dpd_timeout", IGNORED, 0, 0, NULL, NULL, NULL}, // IKEv1; retransmission decides
     {"keyingtries", NUMBER, CONN(keyingtries), UINT32_MAX, NULL, NULL, NULL},
-    {"rekey_time", TIME, CONN(rekey_time), 0, NULL, NULL,BY_TIME},
-    {"reauth_time", TIME, CONN(reauth_time), 0, NULL, NULL,BY_TIME},
+    {"rekey_time", TIME, CONN(rekey_time), 0, NULL, NULL, BY_TIME},
+    {"reauth_time", TIME, CONN(reauth_time), 0, NULL, NULL, BY_TIME},
     {"over_time", TIME, CONN(over_time), 0, NULL, NULL, NULL},
     {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
-    {"fragmentation", REFUSED, 0, 0, ANSWERS({"yes", 0}, {"accept", 0}, {"no", 0}), NULL, "forced IKE fragmentation is " LATER},
+    {"fragmentation", REFUSED, 0, 0, ANSWERS({"yes", 0}, {"accept", 0}, {"no", 0}), NULL,
+     "forced IKE fragmentation is " LATER},
     {"childless", REFUSED, 0, 0, ANSWERS({"allow", 0}, {"never", 0}), NULL, "childless initiation is " LATER},
     {"aggressive", WARNED, 0, 0, only_no, NULL, NULL}, // IKEv1
     {"pull", WARNED, 0, 0, only_yes, NULL, NULL},      // IKEv1
@@ -194,20 +209,19 @@ static const struct key conn_keys[] = {
 #define CERTS_LATER "certificates are " LATER
 #define EAP_LATER   "EAP is " LATER
 static const struct choice auth_methods[] = {{"psk", AUTH_PSK}, {NULL, 0}};
-#define AUTH_KEYS(side)                                                                          \
-    {"auth", CHOICE, CONN(side##_auth), 0, auth_methods, NULL, NULL},                            \
-    {"id", TEXT, CONN(side##_id), ID_MAX_LEN, NULL, NULL, NULL},                                 \
-    {"round", IGNORED, 0, 0, NULL, NULL, NULL},                                                  \
-    {"revocation", IGNORED, 0, 0, NULL, NULL, NULL}, /* of certificates, which are refused */    \
-    {"aaa_id", REFUSED, 0, 0, none, NULL, EAP_LATER},                                            \
-    {"eap_id", REFUSED, 0, 0, none, NULL, EAP_LATER},                                            \
-    {"xauth_id", REFUSED, 0, 0, none, NULL, "XAuth belongs to IKEv1, which is not supported"},   \
-    {"ca_id", REFUSED, 0, 0, none, NULL, CERTS_LATER},                                           \
-    {"groups", ITEMS, 0, 0, NULL, not_supported, "group membership is " LATER},                  \
-    {"cert_policy", ITEMS, 0, 0, NULL, not_supported, CERTS_LATER},                              \
-    {"certs", ITEMS, 0, 0, NULL, not_supported, CERTS_LATER},                                    \
-    {"cacerts", ITEMS, 0, 0, NULL, not_supported, CERTS_LATER},                                  \
-    {"pubkeys", ITEMS, 0, 0, NULL, not_supported, "raw public keys are " LATER},
+#define AUTH_KEYS(side)                                                                                      \
+    {"auth", CHOICE, CONN(side##_auth), 0, auth_methods, NULL, NULL},                                        \
+        {"id", TEXT, CONN(side##_id), ID_MAX_LEN, NULL, NULL, NULL},                                         \
+        {"round", IGNORED, 0, 0, NULL, NULL, NULL},                                                          \
+        {"revocation", IGNORED, 0, 0, NULL, NULL, NULL}, /* of certificates, which are refused */            \
+        {"aaa_id", REFUSED, 0, 0, none, NULL, EAP_LATER}, {"eap_id", REFUSED, 0, 0, none, NULL, EAP_LATER},  \
+        {"xauth_id", REFUSED, 0, 0, none, NULL, "XAuth belongs to IKEv1, which is not supported"},           \
+        {"ca_id", REFUSED, 0, 0, none, NULL, CERTS_LATER},                                                   \
+        {"groups", ITEMS, 0, 0, NULL, not_supported, "group membership is " LATER},                          \
+        {"cert_policy", ITEMS, 0, 0, NULL, not_supported, CERTS_LATER},                                      \
+        {"certs", ITEMS, 0, 0, NULL, not_supported, CERTS_LATER},                                            \
+        {"cacerts", ITEMS, 0, 0, NULL, not_supported, CERTS_LATER},                                          \
+        {"pubkeys", ITEMS, 0, 0, NULL, not_supported, "raw public keys are " LATER},
 static const struct key local_keys[] = {AUTH_KEYS(local)};
 static const struct key remote_keys[] = {AUTH_KEYS(remote)};
 
@@ -222,8 +236,8 @@ static const struct key child_keys[] = {
     {"policies", REFUSED, 0, 0, only_yes, NULL, "a CHILD SA without policies is " LATER},
     {"policies_fwd_out", WARNED, 0, 0, only_no, NULL, NULL},
     {"replay_window", NUMBER, CHILD(replay_window), 1024, NULL, NULL, NULL},
-    {"rekey_time", TIME, CHILD(rekey_time), 0, NULL, NULL,BY_TIME},
-    {"life_time", TIME, CHILD(life_time), 0, NULL, NULL,BY_TIME},
+    {"rekey_time", TIME, CHILD(rekey_time), 0, NULL, NULL, BY_TIME},
+    {"life_time", TIME, CHILD(life_time), 0, NULL, NULL, BY_TIME},
     {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
     {"rekey_bytes", SIZE, CHILD(rekey_bytes), 0, NULL, NULL, NULL},
     {"life_bytes", SIZE, CHILD(life_bytes), 0, NULL, NULL, NULL},
@@ -232,14 +246,16 @@ static const struct key child_keys[] = {
     {"life_packets", COUNT, CHILD(life_packets), 0, NULL, NULL, NULL},
     {"rand_packets", IGNORED, 0, 0, NULL, NULL, NULL},
     {"dpd_action", CHOICE, CHILD(dpd_action), 0,
-     ANSWERS({"clear", DPD_NONE}, {"none", DPD_NONE}, {"trap", DPD_TRAP}, {"hold", DPD_TRAP}, {"restart", DPD_START}, {"start", DPD_START}),
+     ANSWERS({"clear", DPD_NONE}, {"none", DPD_NONE}, {"trap", DPD_TRAP}, {"hold", DPD_TRAP},
+             {"restart", DPD_START}, {"start", DPD_START}),
      NULL, NULL},
     {"start_action", CHOICE, CHILD(start_action), 0, actions, NULL, NULL},
     {"close_action", CHOICE, CHILD(close_action), 0, actions, NULL, NULL},
     {"ipcomp", REFUSED, 0, 0, only_no, NULL, "IPComp is " LATER},
-    {"inactivity", TIME, CHILD(inactivity), 0, NULL, NULL,BY_TIME},
+    {"inactivity", TIME, CHILD(inactivity), 0, NULL, NULL, BY_TIME},
     {"reqid", NUMBER, CHILD(reqid), UINT32_MAX, NULL, NULL, NULL},
-    {"priority", NUMBER, CHILD(priority), UINT32_MAX, NULL, NULL,"one policy does not take precedence over another yet"},
+    {"priority", NUMBER, CHILD(priority), UINT32_MAX, NULL, NULL,
+     "one policy does not take precedence over another yet"},
     {"interface", REFUSED, 0, 0, none, NULL, "policies for one interface are " LATER},
     {"mark_in", REFUSED, 0, 0, zero, NULL, "marks are " LATER},
     {"mark_in_sa", REFUSED, 0, 0, only_no, NULL, "marks are " LATER},
@@ -248,7 +264,8 @@ static const struct key child_keys[] = {
     {"set_mark_out", REFUSED, 0, 0, zero, NULL, "marks are " LATER},
     {"tfc_padding", REFUSED, 0, 0, ANSWERS({"0", 0}), NULL, "traffic flow confidentiality is " LATER},
     {"hw_offload", CHOICE, CHILD(hw_offload), 0,
-     ANSWERS({"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFFLOAD_YES}, {"crypto", OFFLOAD_CRYPTO}, {"packet", OFFLOAD_PACKET}),
+     ANSWERS({"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFFLOAD_YES}, {"crypto", OFFLOAD_CRYPTO},
+             {"packet", OFFLOAD_PACKET}),
      NULL, NULL},
     {"sha256_96", REFUSED, 0, 0, only_no, NULL, "96-bit truncation of SHA-256 is not supported"},
     {"copy_df", YESNO, CHILD(copy_df), 0, NULL, NULL, NULL},
@@ -305,8 +322,8 @@ static int set_choice(struct load *l, void *owner, const char *value)
 static void warn_key(struct load *l, const char *value)
 {
     char text[300];
-    snprintf(text, sizeof(text), "%.100s: %s = %.60s has no effect%s%s", l->where, l->key->name, value, l->key->why ? ": " : "",
-             l->key->why ? l->key->why : "");
+    snprintf(text, sizeof(text), "%.100s: %s = %.60s has no effect%s%s", l->where, l->key->name, value,
+             l->key->why ? ": " : "", l->key->why ? l->key->why : "");
     if (l->warn)
         l->warn(l->ctx, text);
 }
@@ -319,7 +336,8 @@ static int set_number(struct load *l, void *at, const char *value)
         if (!value_time(value, UINT32_MAX, &n))
             return bad_value(l, value, "a time (30, 30s, 5m, 1h, 1d)");
         break;
-    case SIZE: return value_size(value, at) ? 0 : bad_value(l, value, "a number of octets (1000, 10k, 5m, 1g)");
+    case SIZE:
+        return value_size(value, at) ? 0 : bad_value(l, value, "a number of octets (1000, 10k, 5m, 1g)");
     case COUNT: return value_number(value, 0, UINT64_MAX, at) ? 0 : bad_value(l, value, "a number");
     case PORT:
         if (!value_number(value, 0, 65535, &n))
@@ -364,7 +382,9 @@ static int set_value(struct load *l, void *owner, const char *value)
             warn_key(l, value);
         return 0;
     case REFUSED:
-        return find_choice(k->choices, value) ? 0 : refuse(l, "invalid value for: %s: '%.40s': %s", k->name, value, k->why);
+        return find_choice(k->choices, value)
+                   ? 0
+                   : refuse(l, "invalid value for: %s: '%.40s': %s", k->name, value, k->why);
     default: return set_number(l, at, value);
     }
 }
@@ -382,7 +402,8 @@ static int set_items(struct load *l, void *owner, const struct vici_node *n)
     return 0;
 }
 
-static int set_key(struct load *l, void *owner, const struct key *keys, size_t count, const struct vici_node *n)
+static int set_key(struct load *l, void *owner, const struct key *keys, size_t count,
+                   const struct vici_node *n)
 {
     l->key = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -431,7 +452,8 @@ static int finish_child(struct load *l, struct child_config *child)
 {
     struct esp_error e;
     l->key = NULL;
-    if (!child->proposal_count && proposal_default_add(child->proposals, &child->proposal_count, PROTO_ESP, &e) < 0)
+    if (!child->proposal_count &&
+        proposal_default_add(child->proposals, &child->proposal_count, PROTO_ESP, &e) < 0)
         return refuse(l, "default proposals: %.100s", e.text);
     const struct ts dynamic = {.port_hi = 65535};
     if (!child->local_ts.count)
@@ -441,8 +463,8 @@ static int finish_child(struct load *l, struct child_config *child)
     if (child->life_time == UINT32_MAX)
         child->life_time = child->rekey_time + child->rekey_time / 10;
     if (child->life_time && child->rekey_time >= child->life_time)
-        return refuse(l, "children.%.40s: rekey_time %us is not below life_time %us", child->name, child->rekey_time,
-                      child->life_time);
+        return refuse(l, "children.%.40s: rekey_time %us is not below life_time %us", child->name,
+                      child->rekey_time, child->life_time);
     return 0;
 }
 
@@ -458,7 +480,8 @@ static int load_child(struct load *l, const struct vici_node *section)
     if (!section->name[0])
         return refuse(l, "a child without a name");
     if (strlen(section->name) >= NAME_MAX_LEN)
-        return refuse(l, "the name of child %.40s... is longer than %d characters", section->name, NAME_MAX_LEN - 1);
+        return refuse(l, "the name of child %.40s... is longer than %d characters", section->name,
+                      NAME_MAX_LEN - 1);
     struct child_config *child = &c->children[c->child_count];
     config_child_defaults(child);
     snprintf(child->name, sizeof(child->name), "%s", section->name);
@@ -490,7 +513,8 @@ static int finish_conn(struct load *l)
     struct esp_error e;
     l->key = NULL;
     if (!c->local_auth || !c->remote_auth)
-        return refuse(l, "%s.auth is missing: only psk is supported, " CERTS_LATER, c->local_auth ? "remote" : "local");
+        return refuse(l, "%s.auth is missing: only psk is supported, " CERTS_LATER,
+                      c->local_auth ? "remote" : "local");
     if (!c->proposal_count && proposal_default_add(c->proposals, &c->proposal_count, PROTO_IKE, &e) < 0)
         return refuse(l, "default proposals: %.100s", e.text);
     if (c->over_time == UINT32_MAX)
@@ -500,18 +524,26 @@ static int finish_conn(struct load *l)
 
 void config_conn_defaults(struct conn_config *c)
 {
-    *c = (struct conn_config){.mobike = true, .send_cert = 1, .unique = UNIQUE_NO, .keyingtries = 1, .rekey_time = 4 * 3600,
+    *c = (struct conn_config){.mobike = true,
+                              .send_cert = 1,
+                              .unique = UNIQUE_NO,
+                              .keyingtries = 1,
+                              .rekey_time = 4 * 3600,
                               .over_time = UINT32_MAX};
 }
 
 void config_child_defaults(struct child_config *c)
 {
-    *c = (struct child_config){.replay_window = UINT32_MAX, .rekey_time = 3600, .life_time = UINT32_MAX, .copy_df = 1,
-                               .copy_ecn = 1, .copy_dscp_out = 1};
+    *c = (struct child_config){.replay_window = UINT32_MAX,
+                               .rekey_time = 3600,
+                               .life_time = UINT32_MAX,
+                               .copy_df = 1,
+                               .copy_ecn = 1,
+                               .copy_dscp_out = 1};
 }
 
-int config_load_conn(struct conn_config *out, const struct vici_node *section, void (*warn)(void *ctx, const char *text), void *ctx,
-              struct esp_error *err)
+int config_load_conn(struct conn_config *out, const struct vici_node *section,
+                     void (*warn)(void *ctx, const char *text), void *ctx, struct esp_error *err)
 {
     struct esp_error unused;
     struct load l = {.conn = out, .warn = warn, .ctx = ctx, .err = err ? err : &unused};
@@ -523,8 +555,9 @@ int config_load_conn(struct conn_config *out, const struct vici_node *section, v
     snprintf(out->name, sizeof(out->name), "%s", section->name);
     for (const struct vici_node *n = section->child; n; n = n->next) {
         l.where = section->name;
-        int r = n->kind == VICI_SECTION ? load_section(&l, n)
-                                        : set_key(&l, out, conn_keys, sizeof(conn_keys) / sizeof(conn_keys[0]), n);
+        int r = n->kind == VICI_SECTION
+                    ? load_section(&l, n)
+                    : set_key(&l, out, conn_keys, sizeof(conn_keys) / sizeof(conn_keys[0]), n);
         if (r)
             return r;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The options of espalierd. Long options take their value as the next argument or after '='; an unknown option, a missing
-// or a bad value is refused by name.
+// The options of espalierd. Long options take their value as the next argument or after '='; an unknown
+// option, a missing or a bad value is refused by name.
 #include "ctrl/config/options.h"
 
 #include <arpa/inet.h>
@@ -12,8 +12,22 @@
 #include "ctrl/config/values.h"
 
 enum option_id {
-    OPT_VICI, OPT_VICI_INSECURE, OPT_RUN_DIR, OPT_CARD, OPT_PCI_SYSFS, OPT_PORT, OPT_PORT_NAT_T, OPT_LISTEN, OPT_TUN,
-    OPT_DEBUG_KEYS, OPT_CONFIG, OPT_SET, OPT_LOG_LEVEL, OPT_LOG_FORMAT, OPT_HELP, OPT_VERSION,
+    OPT_VICI,
+    OPT_VICI_INSECURE,
+    OPT_RUN_DIR,
+    OPT_CARD,
+    OPT_PCI_SYSFS,
+    OPT_PORT,
+    OPT_PORT_NAT_T,
+    OPT_LISTEN,
+    OPT_TUN,
+    OPT_DEBUG_KEYS,
+    OPT_CONFIG,
+    OPT_SET,
+    OPT_LOG_LEVEL,
+    OPT_LOG_FORMAT,
+    OPT_HELP,
+    OPT_VERSION,
 };
 
 struct option_def {
@@ -45,9 +59,12 @@ enum { DEF_COUNT = sizeof(defs) / sizeof(defs[0]) };
 
 const char *options_usage(void)
 {
-    return "usage: espalierd [--config FILE] [-o key=value]... [--vici URI] [--vici-insecure] [--run-dir DIR]\n"
-           "                 [--card auto|none|BDF] [--pci-sysfs DIR] [--port N] [--port-nat-t N] [--listen ADDR]...\n"
-           "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json] [--debug-keys DIR]\n";
+    return "usage: espalierd [--config FILE] [-o key=value]... [--vici URI] [--vici-insecure] [--run-dir "
+           "DIR]\n"
+           "                 [--card auto|none|BDF] [--pci-sysfs DIR] [--port N] [--port-nat-t N] [--listen "
+           "ADDR]...\n"
+           "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json] "
+           "[--debug-keys DIR]\n";
 }
 
 static int set_port(const char *name, const char *value, uint16_t *port, struct esp_error *err)
@@ -188,11 +205,13 @@ static int apply_named(struct settings *s, const struct options *o, struct esp_e
     memcpy(s->listen, o->named.listen, sizeof(s->listen));
     s->listen_count = o->named.listen_count;
     if (s->port == s->port_nat_t)
-        return esp_fail(err, -EINVAL, "--port-nat-t", "%u is also the port of --port; they must differ", s->port);
+        return esp_fail(err, -EINVAL, "--port-nat-t", "%u is also the port of --port; they must differ",
+                        s->port);
     return 0;
 }
 
-int config_build(struct daemon_config *out, const struct options *o, void (*warn)(const char *text), struct esp_error *err)
+int config_build(struct daemon_config *out, const struct options *o, void (*warn)(const char *text),
+                 struct esp_error *err)
 {
     struct conf file = {0};
     *out = (struct daemon_config){.log_json = o->log_json};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line of espalierd, and how it, the settings file and the defaults become one configuration. The order is:
-// defaults, section charon, section espalierd, -o, then the options that have a name of their own.
+// The command line of espalierd, and how it, the settings file and the defaults become one configuration. The
+// order is: defaults, section charon, section espalierd, -o, then the options that have a name of their own.
 #ifndef CTRL_CONFIG_OPTIONS_H
 #define CTRL_CONFIG_OPTIONS_H
 
@@ -16,10 +16,10 @@ enum { LOG_LEVEL_UNSET = -100 };
 
 struct options {
     bool help, version;
-    const char *config;          // --config; NULL: none
-    struct conf overrides;       // -o, paths already prefixed
-    struct settings named;       // values of the options below that are marked in `given`
-    unsigned given;              // bit per enum option_id
+    const char *config;    // --config; NULL: none
+    struct conf overrides; // -o, paths already prefixed
+    struct settings named; // values of the options below that are marked in `given`
+    unsigned given;        // bit per enum option_id
     int log_level[LOG_SUBSYS_COUNT];
     bool log_json;
 };
@@ -35,12 +35,14 @@ int options_parse(struct options *o, int argc, char *const *argv, struct esp_err
 void options_free(struct options *o);
 const char *options_usage(void);
 
-// Reads the file (where there is one) and puts everything together. warn(text) is called for each key that is passed over.
-// 0, or negative errno naming the key or the file's line.
-int config_build(struct daemon_config *out, const struct options *o, void (*warn)(const char *text), struct esp_error *err);
+// Reads the file (where there is one) and puts everything together. warn(text) is called for each key that is
+// passed over. 0, or negative errno naming the key or the file's line.
+int config_build(struct daemon_config *out, const struct options *o, void (*warn)(const char *text),
+                 struct esp_error *err);
 void config_apply_log(const struct daemon_config *c);
 
 // Applies the entries of sections charon and espalierd. Exposed for tests.
-int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text), struct esp_error *err);
+int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
+                 struct esp_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proposals as people write them: keywords joined by '-'. A proposal is completed and checked as RFC 7296 section 3.3
-// asks: IKE needs encryption, a PRF and a key exchange; AEADs stand without integrity algorithms and apart from the others.
+// Proposals as people write them: keywords joined by '-'. A proposal is completed and checked as RFC 7296
+// section 3.3 asks: IKE needs encryption, a PRF and a key exchange; AEADs stand without integrity algorithms
+// and apart from the others.
 #include "ctrl/config/proposal_text.h"
 
 #include <errno.h>
@@ -27,7 +28,8 @@ static int add_keyword(struct proposal *p, const char *word, struct esp_error *e
         return esp_fail(err, -EINVAL, "", "algorithm '%.40s' is unknown or not supported", word);
     bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN : t.type != TR_PRF;
     if (!fits)
-        return esp_fail(err, -EINVAL, "", "'%.40s' has no place in an %s proposal", word, p->protocol == PROTO_IKE ? "IKE" : "ESP");
+        return esp_fail(err, -EINVAL, "", "'%.40s' has no place in an %s proposal", word,
+                        p->protocol == PROTO_IKE ? "IKE" : "ESP");
     return add_transform(p, t, err);
 }
 
@@ -91,7 +93,8 @@ static int complete(struct proposal *p, struct esp_error *err)
     if (aeads && aeads != ciphers)
         return esp_fail(err, -EINVAL, "", "AEAD and other encryption algorithms cannot be in one proposal");
     if (p->protocol == PROTO_ESP && !aeads)
-        return esp_fail(err, -EINVAL, "", "ESP is supported with AEAD algorithms only for now, such as aes256gcm16");
+        return esp_fail(err, -EINVAL, "",
+                        "ESP is supported with AEAD algorithms only for now, such as aes256gcm16");
     int r = p->protocol == PROTO_IKE ? complete_ike(p, err) : 0;
     if (r)
         return r;
@@ -106,20 +109,25 @@ static int complete(struct proposal *p, struct esp_error *err)
 
 int proposal_default_add(struct proposal *list, uint8_t *count, uint8_t protocol, struct esp_error *err)
 {
-    // No SHA-1, no 3DES, no MODP-1024; one algorithm at least of each kind that stock strongSwan offers by default.
+    // No SHA-1, no 3DES, no MODP-1024; one algorithm at least of each kind that stock strongSwan offers by
+    // default.
 #define GROUPS "x25519-ecp256-ecp384-ecp521-x448-modp3072-modp4096-modp2048"
     int r;
     if (protocol == PROTO_ESP)
-        return proposal_text_add(list, count, protocol, "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-noesn", err);
-    r = proposal_text_add(list, count, protocol,
-                          "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-" GROUPS, err);
+        return proposal_text_add(list, count, protocol,
+                                 "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-noesn", err);
+    r = proposal_text_add(
+        list, count, protocol,
+        "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-" GROUPS, err);
     if (r == 0)
-        r = proposal_text_add(list, count, protocol,
-                              "aes256-aes192-aes128-sha256-sha384-sha512-prfsha256-prfsha384-prfsha512-" GROUPS, err);
+        r = proposal_text_add(
+            list, count, protocol,
+            "aes256-aes192-aes128-sha256-sha384-sha512-prfsha256-prfsha384-prfsha512-" GROUPS, err);
     return r;
 }
 
-int proposal_text_add(struct proposal *list, uint8_t *count, uint8_t protocol, const char *text, struct esp_error *err)
+int proposal_text_add(struct proposal *list, uint8_t *count, uint8_t protocol, const char *text,
+                      struct esp_error *err)
 {
     char copy[256], *save = NULL;
     struct proposal p = {.protocol = protocol};

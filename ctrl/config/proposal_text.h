@@ -8,8 +8,10 @@
 
 enum { PROTO_IKE = 1, PROTO_ESP = 3 };
 
-// Adds what `text` says ("aes256gcm16-prfsha256-x25519", "default") to the list. The error text says what was wrong.
-int proposal_text_add(struct proposal *list, uint8_t *count, uint8_t protocol, const char *text, struct esp_error *err);
+// Adds what `text` says ("aes256gcm16-prfsha256-x25519", "default") to the list. The error text says what was
+// wrong.
+int proposal_text_add(struct proposal *list, uint8_t *count, uint8_t protocol, const char *text,
+                      struct esp_error *err);
 // Adds the default proposals: see proposal_text.c.
 int proposal_default_add(struct proposal *list, uint8_t *count, uint8_t protocol, struct esp_error *err);
 

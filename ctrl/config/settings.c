@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys of strongswan.conf that are honoured, as one table. Section espalierd takes all of them and has its own beside;
-// there an unknown key is refused, in section charon it is passed over with a warning that names it.
+// The keys of strongswan.conf that are honoured, as one table. Section espalierd takes all of them and has
+// its own beside; there an unknown key is refused, in section charon it is passed over with a warning that
+// names it.
 #include "ctrl/config/options.h"
 
 #include <errno.h>
@@ -52,7 +53,10 @@ enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
 static const struct {
     const char *name;
     enum offload_mode mode;
-} offload_modes[] = {{"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFFLOAD_YES}, {"crypto", OFFLOAD_CRYPTO},
+} offload_modes[] = {{"no", OFFLOAD_NO},
+                     {"auto", OFFLOAD_AUTO},
+                     {"yes", OFFLOAD_YES},
+                     {"crypto", OFFLOAD_CRYPTO},
                      {"packet", OFFLOAD_PACKET}};
 
 static bool set_offload(enum offload_mode *out, const char *value)
@@ -78,12 +82,14 @@ static int set_key(struct settings *s, const struct key *k, const struct conf_en
     uint64_t n = 0;
     switch (k->kind) {
     case K_BOOL: return value_bool(e->value, at) ? 0 : bad_value(e, "yes or no", err);
-    case K_OFFLOAD: return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
+    case K_OFFLOAD:
+        return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
     case K_DOUBLE:
         snprintf(expected, sizeof(expected), "a number from %u to %u", (unsigned)k->min, (unsigned)k->max);
         return value_fraction(e->value, (double)k->min, (double)k->max, at) ? 0 : bad_value(e, expected, err);
     case K_TIME:
-        snprintf(expected, sizeof(expected), "a time from %us to %us (30, 30s, 5m, 1h, 1d)", (unsigned)k->min, (unsigned)k->max);
+        snprintf(expected, sizeof(expected), "a time from %us to %us (30, 30s, 5m, 1h, 1d)", (unsigned)k->min,
+                 (unsigned)k->max);
         if (!value_time(e->value, k->max, &n) || n < k->min)
             return bad_value(e, expected, err);
         break;
@@ -120,14 +126,15 @@ __attribute__((format(printf, 2, 3))) static void warnf(void (*warn)(const char 
 }
 
 // filelog.NAME.SUBSYS = LEVEL; every log goes to standard error, whatever its name and path.
-static int set_filelog(struct daemon_config *c, const char *rest, const struct conf_entry *e, void (*warn)(const char *),
-                       struct esp_error *err)
+static int set_filelog(struct daemon_config *c, const char *rest, const struct conf_entry *e,
+                       void (*warn)(const char *), struct esp_error *err)
 {
     static const char *const others[] = {"mgr", "job", "asn", "tnc", "imc", "imv", "pts", "tls", "app"};
     const char *name = strrchr(rest, '.');
     uint64_t n = 0;
     if (!name)
-        return esp_fail(err, -EINVAL, e->path, "(%.60s): expected filelog { NAME { default = LEVEL } }", e->where);
+        return esp_fail(err, -EINVAL, e->path, "(%.60s): expected filelog { NAME { default = LEVEL } }",
+                        e->where);
     name++;
     int sub = strcmp(name, "default") == 0 ? LOG_SUBSYS_COUNT : log_subsys_by_name(name);
     bool known = sub >= 0;
@@ -156,7 +163,8 @@ static int apply_entry(struct daemon_config *c, const struct conf_entry *e, cons
     if (strncmp(name, "filelog.", 8) == 0)
         return set_filelog(c, name + 8, e, warn, err);
     if (own && strncmp(name, "connections.", 12) == 0)
-        return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): settings for a single connection are not supported yet", e->where);
+        return esp_fail(err, -EOPNOTSUPP, e->path,
+                        "(%.60s): settings for a single connection are not supported yet", e->where);
     if (own && (strncmp(name, "interfaces_", 11) == 0 || strcmp(name, "allow_updown") == 0))
         return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): not supported yet", e->where);
     if (own)
@@ -171,7 +179,8 @@ static int apply_entry(struct daemon_config *c, const struct conf_entry *e, cons
     return 0;
 }
 
-int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text), struct esp_error *err)
+int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
+                 struct esp_error *err)
 {
     static const char *const sections[] = {"charon.", "espalierd."}; // the later one overrides
     bool warned_plugins = false;

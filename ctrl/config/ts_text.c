@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Traffic selectors as people write them: a subnet, an address, a range or "dynamic", then protocol and port in brackets.
+// Traffic selectors as people write them: a subnet, an address, a range or "dynamic", then protocol and port
+// in brackets.
 #include "ctrl/config/proposal_text.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ static bool protocol_number(const char *name, uint8_t *out)
     static const struct {
         const char *name;
         uint8_t number;
-    } known[] = {{"icmp", 1}, {"tcp", 6}, {"udp", 17}, {"gre", 47}, {"icmpv6", 58}, {"ipv6-icmp", 58}, {"sctp", 132}, {"udplite", 136}};
+    } known[] = {{"icmp", 1},    {"tcp", 6},        {"udp", 17},   {"gre", 47},
+                 {"icmpv6", 58}, {"ipv6-icmp", 58}, {"sctp", 132}, {"udplite", 136}};
     uint64_t n;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i].name, name) == 0) {
@@ -52,7 +54,8 @@ static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
     char *port = strchr(text, '/');
     if (port)
         *port++ = 0;
-    if (text[0] && strcmp(text, "any") != 0 && strcmp(text, "%any") != 0 && !protocol_number(text, &out->proto))
+    if (text[0] && strcmp(text, "any") != 0 && strcmp(text, "%any") != 0 &&
+        !protocol_number(text, &out->proto))
         return bad(err, text, "a protocol name or number");
     if (!port || !*port || strcmp(port, "any") == 0 || strcmp(port, "%any") == 0)
         return 0;
@@ -84,7 +87,8 @@ static void mask(struct ts *t, const struct addr *a, unsigned bits, unsigned tot
 static int parse_range(const char *lo, const char *hi, struct ts *out, struct esp_error *err)
 {
     struct addr a, b;
-    if (!addr_parse(lo, &a) || !addr_parse(hi, &b) || a.family != b.family || memcmp(a.a, b.a, sizeof(a.a)) > 0)
+    if (!addr_parse(lo, &a) || !addr_parse(hi, &b) || a.family != b.family ||
+        memcmp(a.a, b.a, sizeof(a.a)) > 0)
         return bad(err, hi, "a range: two addresses of one family, the lower first");
     out->family = a.family;
     memcpy(out->lo, a.a, sizeof(out->lo));
@@ -114,7 +118,8 @@ static int parse_address(char *text, struct ts *out, struct esp_error *err)
     unsigned total = a.family == 4 ? 32 : 128;
     bits = total;
     if (sep && !value_number(sep + 1, 0, total, &bits))
-        return bad(err, sep + 1, a.family == 4 ? "a prefix length from 0 to 32" : "a prefix length from 0 to 128");
+        return bad(err, sep + 1,
+                   a.family == 4 ? "a prefix length from 0 to 32" : "a prefix length from 0 to 128");
     out->family = a.family;
     mask(out, &a, (unsigned)bits, total);
     return 0;

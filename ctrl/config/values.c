@@ -12,7 +12,8 @@
 
 bool value_bool(const char *text, bool *out)
 {
-    static const char *const yes[] = {"yes", "true", "enabled", "1"}, *const no[] = {"no", "false", "disabled", "0"};
+    static const char *const yes[] = {"yes", "true", "enabled", "1"}, *const no[] = {"no", "false",
+                                                                                     "disabled", "0"};
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
         if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
             *out = strcasecmp(text, yes[i]) == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections: load-conn validates and hands on to `ike`, which has the last word; what it has taken is kept here for
-// list-conns and get-conns.
+// Connections: load-conn validates and hands on to `ike`, which has the last word; what it has taken is kept
+// here for list-conns and get-conns.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -102,7 +102,8 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
     if (r == 0)
         conn_write(&w, &e->config);
     if (r == 0 && (w.bad || (c->conn_count >= CTL_MAX_CONNS && !ctl_find_conn(c, section->name))))
-        r = esp_fail(&err, -1, "", "%s, config discarded", w.bad ? "the connection is too large" : "too many connections");
+        r = esp_fail(&err, -1, "", "%s, config discarded",
+                     w.bad ? "the connection is too large" : "too many connections");
     if (r) {
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
         server_reply_error(cmd, "%s", err.text);
@@ -142,7 +143,8 @@ void cmd_unload_conn(struct ctl *c, struct command *cmd)
 {
     const char *name = vici_get(cmd->msg.root, "name");
     if (!name || !ctl_find_conn(c, name)) {
-        server_reply_error(cmd, name ? "unload: connection '%.128s' not found" : "unload: connection name missing",
+        server_reply_error(cmd,
+                           name ? "unload: connection '%.128s' not found" : "unload: connection name missing",
                            name ? name : "");
         return;
     }
@@ -203,7 +205,8 @@ static void put_auth(struct vici_out *o, const char *name, const char *id)
 
 static void put_child(struct vici_out *o, const struct child_config *child)
 {
-    static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap", "start"};
+    static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap",
+                                                                                      "start"};
     static const char *const offload[] = {"default", "no", "auto", "yes", "crypto", "packet"};
     vici_section(o, child->name);
     vici_put(o, "mode", "TUNNEL");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// initiate and terminate, and the log lines that go to VICI clients: to all that asked for `log`, and as `control-log` to
-// the client whose initiate or terminate is under way.
+// initiate and terminate, and the log lines that go to VICI clients: to all that asked for `log`, and as
+// `control-log` to the client whose initiate or terminate is under way.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -43,7 +43,8 @@ void ctl_control_log(struct ctl *c, const struct msg_LOG *m)
 {
     for (struct pending *p = c->pending; p; p = p->next) {
         struct vici_out o;
-        if (!p->cmd || (int8_t)m->level > p->control_level || !server_command_wants(p->cmd, VICI_EV_CONTROL_LOG))
+        if (!p->cmd || (int8_t)m->level > p->control_level ||
+            !server_command_wants(p->cmd, VICI_EV_CONTROL_LOG))
             continue;
         server_event_begin(&o, VICI_EV_CONTROL_LOG);
         put_log(&o, m);
@@ -139,8 +140,10 @@ void cmd_initiate(struct ctl *c, struct command *cmd)
         return;
     }
     if (!a.child[0]) {
-        server_reply_error(cmd, ctl_find_conn(c, a.conn) ? "IKE_SA '%s' without a CHILD_SA cannot be initiated yet"
-                                                         : "IKE_SA config '%s' not found", a.conn);
+        server_reply_error(cmd,
+                           ctl_find_conn(c, a.conn) ? "IKE_SA '%s' without a CHILD_SA cannot be initiated yet"
+                                                    : "IKE_SA config '%s' not found",
+                           a.conn);
         return;
     }
     struct pending *p = ask_control(c, cmd, &a);
@@ -207,7 +210,10 @@ void cmd_terminate(struct ctl *c, struct command *cmd)
     if (!p)
         return;
     p->done = terminated;
-    struct msg_TERMINATE m = {.req = p->req, .ike_id = a.ike_id, .child_id = a.child_id, .force = a.force,
+    struct msg_TERMINATE m = {.req = p->req,
+                              .ike_id = a.ike_id,
+                              .child_id = a.child_id,
+                              .force = a.force,
                               .timeout_ms = a.timeout_ms};
     snprintf(m.conn, sizeof(m.conn), "%s", a.conn);
     snprintf(m.child, sizeof(m.child), "%s", a.child);

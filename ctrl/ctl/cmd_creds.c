@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Credentials. Preshared keys pass through to `keys` and stay nowhere here: the request is wiped with its command.
-// Certificates and private keys are refused by name, since nothing could use them yet.
+// Credentials. Preshared keys pass through to `keys` and stay nowhere here: the request is wiped with its
+// command. Certificates and private keys are refused by name, since nothing could use them yet.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static const char *check_shared(const struct command *cmd, const char *type, con
         return "shared key data missing";
     if (data->len == 0 || data->len > SECRET_MAX)
         return data->len ? "shared key data longer than 4096 octets" : "shared key data is empty";
-    if (id && (!vici_text(id) || id->len == 0 || id->len >= NAME_MAX_LEN || strncmp(vici_text(id), UNNAMED, strlen(UNNAMED)) == 0))
+    if (id && (!vici_text(id) || id->len == 0 || id->len >= NAME_MAX_LEN ||
+               strncmp(vici_text(id), UNNAMED, strlen(UNNAMED)) == 0))
         return "invalid shared key id";
     return NULL;
 }
@@ -79,7 +80,9 @@ void cmd_load_shared(struct ctl *c, struct command *cmd)
     if (!p)
         return;
     p->done = shared_loaded;
-    struct msg_SECRET_LOAD m = {.req = p->req, .type = "ike", .data = slice_of(data->value, data->len),
+    struct msg_SECRET_LOAD m = {.req = p->req,
+                                .type = "ike",
+                                .data = slice_of(data->value, data->len),
                                 .owners = wr_written(&owners)};
     if (id)
         snprintf(m.id, sizeof(m.id), "%s", id);

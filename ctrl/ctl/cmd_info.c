@@ -232,7 +232,8 @@ static void take_lines(struct ctl *c, struct slice text)
         char line[128];
         const uint8_t *end = memchr(text.p, '\n', text.len);
         size_t n = end ? (size_t)(end - text.p) : text.len;
-        snprintf(line, sizeof(line), "%.*s", (int)(n < sizeof(line) ? n : sizeof(line) - 1), (const char *)text.p);
+        snprintf(line, sizeof(line), "%.*s", (int)(n < sizeof(line) ? n : sizeof(line) - 1),
+                 (const char *)text.p);
         char *space = strrchr(line, ' ');
         uint64_t value;
         if (space && space - line < (ptrdiff_t)sizeof(((struct counter *)0)->name) && space != line) {

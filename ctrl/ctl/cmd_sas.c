@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SAs and policies as VICI shows them: what `ike` knows of an SA, with the counters and the engine that `path` knows.
+// SAs and policies as VICI shows them: what `ike` knows of an SA, with the counters and the engine that
+// `path` knows.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -9,13 +10,15 @@
 
 // ---- one SA
 
-static void put_transform(struct vici_out *o, const char *name, enum transform_type type, uint16_t id, uint16_t bits)
+static void put_transform(struct vici_out *o, const char *name, enum transform_type type, uint16_t id,
+                          uint16_t bits)
 {
     if (id)
         vici_put(o, name, transform_name((struct transform){(uint8_t)type, id, bits}));
 }
 
-static void put_endpoint(struct vici_out *o, const char *side, const struct addr *a, uint16_t port, const char *id)
+static void put_endpoint(struct vici_out *o, const char *side, const struct addr *a, uint16_t port,
+                         const char *id)
 {
     char key[32], text[64];
     snprintf(key, sizeof(key), "%s-host", side);
@@ -255,7 +258,8 @@ static void emit_policy(struct pending *p, enum msg_type t, const union msg *m)
     const char *ike = vici_get(p->cmd->msg.root, "ike"), *child = vici_get(p->cmd->msg.root, "child");
     char name[2 * NAME_MAX_LEN + 8];
     struct vici_out o;
-    if (t != MSG_POLICY_IS || (ike && strcmp(ike, pol->conn) != 0) || (child && strcmp(child, pol->child) != 0))
+    if (t != MSG_POLICY_IS || (ike && strcmp(ike, pol->conn) != 0) ||
+        (child && strcmp(child, pol->child) != 0))
         return;
     snprintf(name, sizeof(name), "%.120s/%.120s", pol->conn, pol->child);
     server_event_begin(&o, VICI_EV_LIST_POLICY);

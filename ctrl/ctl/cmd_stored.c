@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Certification authorities and address pools: their names are kept and listed, so that `swanctl --load-all` runs through,
-// and a warning says that they have no effect yet. Nothing that uses them can be configured either.
+// Certification authorities and address pools: their names are kept and listed, so that `swanctl --load-all`
+// runs through, and a warning says that they have no effect yet. Nothing that uses them can be configured
+// either.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -33,7 +34,8 @@ static void load(struct named **list, struct command *cmd, const char *what)
     unsigned count;
     if (!section || section->kind != VICI_SECTION || section->next || !section->name[0] ||
         strlen(section->name) >= NAME_MAX_LEN) {
-        server_reply_error(cmd, "%s: expected one section, with a name of 1 to %d characters", cmd->name, NAME_MAX_LEN - 1);
+        server_reply_error(cmd, "%s: expected one section, with a name of 1 to %d characters", cmd->name,
+                           NAME_MAX_LEN - 1);
         return;
     }
     struct named **at = find(list, section->name, &count);

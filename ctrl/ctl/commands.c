@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands by name. Those that charon has and this build cannot do yet are answered with what is missing, so that a
-// client learns more than "unknown command".
+// The commands by name. Those that charon has and this build cannot do yet are answered with what is missing,
+// so that a client learns more than "unknown command".
 #include "ctrl/ctl/ctl.h"
 
 #include <string.h>

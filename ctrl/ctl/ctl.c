@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ctl process: its loop, the channels to the other rooms, the questions under way, and what it does with the messages
-// that nobody asked for (log lines, SAs that come and go).
+// The ctl process: its loop, the channels to the other rooms, the questions under way, and what it does with
+// the messages that nobody asked for (log lines, SAs that come and go).
 #include "ctrl/ctl/ctl.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ctl process from the inside: what its files share. It holds the configuration as VICI clients gave it, passes
-// secrets straight on to `keys`, and turns commands into messages to the other rooms and their answers into replies.
+// The ctl process from the inside: what its files share. It holds the configuration as VICI clients gave it,
+// passes secrets straight on to `keys`, and turns commands into messages to the other rooms and their answers
+// into replies.
 #ifndef CTRL_CTL_CTL_H
 #define CTRL_CTL_CTL_H
 
@@ -9,16 +10,17 @@
 #include "ctrl/lib/child.h"
 
 enum {
-    CTL_MAX_PENDING = 1024,  // questions to other rooms that wait for their answers
+    CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
     CTL_MAX_CONNS = 65536,
-    CTL_MAX_NAMED = 4096,    // authorities, pools
-    CTL_ANSWER_MS = 10000,   // for answers that take no network
+    CTL_MAX_NAMED = 4096,  // authorities, pools
+    CTL_ANSWER_MS = 10000, // for answers that take no network
 };
 
 struct ctl;
 
-// A question to another room. `message` gets what comes before the RESULT (it may be NULL), `done` the RESULT; then it is
-// freed. When the room does not answer in time, or is gone, done is called with ok = false.
+// A question to another room. `message` gets what comes before the RESULT (it may be NULL), `done` the
+// RESULT; then it is freed. When the room does not answer in time, or is gone, done is called with ok =
+// false.
 struct pending {
     struct ctl *ctl;
     struct pending *next;
@@ -26,7 +28,7 @@ struct pending {
     struct command *cmd; // the command that it serves, or NULL
     void *data;
     void (*free_data)(void *data); // called with data, where both are set, when the question ends
-    int control_level;   // log lines up to this level go to cmd as control-log events; -1: none
+    int control_level;             // log lines up to this level go to cmd as control-log events; -1: none
     struct timer deadline;
     void (*message)(struct pending *p, enum msg_type t, const union msg *m);
     void (*done)(struct pending *p, bool ok, const char *text);
@@ -75,7 +77,8 @@ struct ctl {
 struct ctl *ctl_new(struct loop *l, const struct settings *settings);
 void ctl_free(struct ctl *c);
 int ctl_connect(struct ctl *c, enum room room, int fd);
-// A new question; NULL when there are too many (cmd has then been answered). Put p->req into the message and call ctl_send.
+// A new question; NULL when there are too many (cmd has then been answered). Put p->req into the message and
+// call ctl_send.
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
 // The usual end of a command: success, or the text as its error.
@@ -86,31 +89,34 @@ bool ctl_command(void *ctx, struct command *cmd);
 
 #define HANDLER(name) void name(struct ctl *c, struct command *cmd);
 // ---- cmd_conns.c
-HANDLER(cmd_load_conn) HANDLER(cmd_unload_conn) HANDLER(cmd_get_conns) HANDLER(cmd_list_conns)
-const struct conn_config *ctl_find_conn(const struct ctl *c, const char *name);
+HANDLER(cmd_load_conn)
+HANDLER(cmd_unload_conn) HANDLER(cmd_get_conns) HANDLER(cmd_list_conns) const
+    struct conn_config *ctl_find_conn(const struct ctl *c, const char *name);
 // The connection that holds the child; `conn` may be empty. NULL: none.
 const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
 void ctl_free_conns(struct ctl *c);
 // ---- cmd_control.c
-HANDLER(cmd_initiate) HANDLER(cmd_terminate)
-void ctl_start_children(struct ctl *c, const struct conn_config *conn); // start_action = start
+HANDLER(cmd_initiate)
+HANDLER(cmd_terminate) void ctl_start_children(struct ctl *c,
+                                               const struct conn_config *conn); // start_action = start
 void ctl_control_log(struct ctl *c, const struct msg_LOG *m);
 void ctl_log_event(struct ctl *c, const struct msg_LOG *m);
 // ---- cmd_sas.c
-HANDLER(cmd_list_sas) HANDLER(cmd_list_policies)
-void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
+HANDLER(cmd_list_sas)
+HANDLER(cmd_list_policies) void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
 // ---- cmd_creds.c
-HANDLER(cmd_load_shared) HANDLER(cmd_unload_shared) HANDLER(cmd_get_shared) HANDLER(cmd_clear_creds)
-HANDLER(cmd_load_cert) HANDLER(cmd_load_key) HANDLER(cmd_unload_key) HANDLER(cmd_get_keys) HANDLER(cmd_load_token)
-HANDLER(cmd_list_certs) HANDLER(cmd_flush_certs)
-// ---- cmd_stored.c
-HANDLER(cmd_load_authority) HANDLER(cmd_unload_authority) HANDLER(cmd_get_authorities) HANDLER(cmd_list_authorities)
-HANDLER(cmd_load_pool) HANDLER(cmd_unload_pool) HANDLER(cmd_get_pools)
-void ctl_free_named(struct named **list);
+HANDLER(cmd_load_shared)
+HANDLER(cmd_unload_shared) HANDLER(cmd_get_shared) HANDLER(cmd_clear_creds) HANDLER(cmd_load_cert)
+    HANDLER(cmd_load_key) HANDLER(cmd_unload_key) HANDLER(cmd_get_keys) HANDLER(cmd_load_token)
+        HANDLER(cmd_list_certs) HANDLER(cmd_flush_certs)
+    // ---- cmd_stored.c
+    HANDLER(cmd_load_authority) HANDLER(cmd_unload_authority) HANDLER(cmd_get_authorities)
+        HANDLER(cmd_list_authorities) HANDLER(cmd_load_pool) HANDLER(cmd_unload_pool)
+            HANDLER(cmd_get_pools) void ctl_free_named(struct named **list);
 // ---- cmd_info.c
-HANDLER(cmd_version) HANDLER(cmd_stats) HANDLER(cmd_reload_settings) HANDLER(cmd_get_algorithms)
-HANDLER(cmd_get_counters) HANDLER(cmd_reset_counters)
-void ctl_free_counters(struct ctl *c);
+HANDLER(cmd_version)
+HANDLER(cmd_stats) HANDLER(cmd_reload_settings) HANDLER(cmd_get_algorithms) HANDLER(cmd_get_counters)
+    HANDLER(cmd_reset_counters) void ctl_free_counters(struct ctl *c);
 #undef HANDLER
 
 #endif

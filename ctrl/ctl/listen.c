@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parses the VICI URI and opens the listening socket. A stale socket file is told from a live one by connecting to it;
-// anything there that is not a socket is left alone.
+// Parses the VICI URI and opens the listening socket. A stale socket file is told from a live one by
+// connecting to it; anything there that is not a socket is left alone.
 #include "ctrl/ctl/listen.h"
 
 #include <arpa/inet.h>
@@ -27,7 +27,8 @@ static int parse_unix(const char *path, struct where *w, struct esp_error *err)
     if (path[0] != '/')
         return esp_fail(err, -EINVAL, "--vici", "'%.80s': expected an absolute path after unix://", path);
     if (strlen(path) >= sizeof(un->sun_path))
-        return esp_fail(err, -EINVAL, "--vici", "the path is longer than %zu characters", sizeof(un->sun_path) - 1);
+        return esp_fail(err, -EINVAL, "--vici", "the path is longer than %zu characters",
+                        sizeof(un->sun_path) - 1);
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path, path, strlen(path) + 1);
     w->len = sizeof(*un);

@@ -7,9 +7,11 @@
 
 #include "espalier/error.h"
 
-// 0: the address is well-formed and nobody listens there. -EINVAL: bad or refused; -EADDRINUSE: someone listens.
+// 0: the address is well-formed and nobody listens there. -EINVAL: bad or refused; -EADDRINUSE: someone
+// listens.
 int vici_uri_check(const char *uri, bool insecure, struct esp_error *err);
-// Opens it: a listening, non-blocking descriptor, or a negative errno. A socket file that nobody listens on is replaced.
+// Opens it: a listening, non-blocking descriptor, or a negative errno. A socket file that nobody listens on
+// is replaced.
 int vici_listen(const char *uri, bool insecure, struct esp_error *err);
 void vici_unlink(const char *uri); // removes a unix socket's file
 

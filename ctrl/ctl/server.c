@@ -31,15 +31,15 @@ struct client {
     struct client *next;
     unsigned id;
     struct loop_fd watch;
-    struct timer timer;          // a frame that does not end, a reader that does not read
-    uint8_t *in;                 // the frame that comes in, length field included
+    struct timer timer; // a frame that does not end, a reader that does not read
+    uint8_t *in;        // the frame that comes in, length field included
     size_t in_len, in_cap;
     struct queued *head, **tail;
-    size_t queued, sent;         // octets waiting; octets of head already gone
-    unsigned events;             // bit per enum vici_event
-    uint64_t dropped;            // events, since the last one that fitted
+    size_t queued, sent; // octets waiting; octets of head already gone
+    unsigned events;     // bit per enum vici_event
+    uint64_t dropped;    // events, since the last one that fitted
     struct command *busy;
-    bool gone;                   // disconnected; freed by the reaper, so that nobody who looks at it is surprised
+    bool gone; // disconnected; freed by the reaper, so that nobody who looks at it is surprised
 };
 
 struct server {
@@ -371,8 +371,8 @@ static void handle_frame(struct client *c, const uint8_t *data, size_t len)
     char name[VICI_MAX_NAME + 1];
     uint8_t type = data[0];
     size_t n = len > 1 ? data[1] : 0;
-    if ((type != VICI_CMD_REQUEST && type != VICI_EVENT_REGISTER && type != VICI_EVENT_UNREGISTER) || len < 2 || n == 0 ||
-        n > len - 2 || memchr(data + 2, 0, n)) {
+    if ((type != VICI_CMD_REQUEST && type != VICI_EVENT_REGISTER && type != VICI_EVENT_UNREGISTER) ||
+        len < 2 || n == 0 || n > len - 2 || memchr(data + 2, 0, n)) {
         c->server->counts.bad_frames++;
         client_drop(c, "malformed packet");
         return;
@@ -439,7 +439,8 @@ static void receive(struct client *c)
             timer_stop(c->server->loop, &c->timer);
             continue;
         }
-        size_t step = want < 16384 ? want : 16384; // memory grows with what has come, not with what was promised
+        size_t step =
+            want < 16384 ? want : 16384; // memory grows with what has come, not with what was promised
         if (!make_room(c, step))
             return;
         ssize_t n = recv(c->watch.fd, c->in + c->in_len, step, MSG_DONTWAIT);
@@ -506,7 +507,8 @@ static void on_accept(struct loop_fd *f, uint32_t events)
         LOGF(CFG, 0, "VICI client refused: %s", r == -EMFILE ? "too many clients" : strerror(-r));
         close(fd);
     } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0) {
-        LOGF(CFG, 1, "VICI client %u connected: pid %d, uid %u, gid %u", s->next_id, peer.pid, peer.uid, peer.gid);
+        LOGF(CFG, 1, "VICI client %u connected: pid %d, uid %u, gid %u", s->next_id, peer.pid, peer.uid,
+             peer.gid);
     } else {
         LOGF(CFG, 2, "VICI client %u connected over TCP", s->next_id);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VICI server: accepts clients, takes their frames apart, and sends replies and events, never waiting for anybody.
-// Each client has one command at a time; what it does not read is bounded: events are dropped and counted, and a client
-// whose replies no longer fit is disconnected.
+// The VICI server: accepts clients, takes their frames apart, and sends replies and events, never waiting for
+// anybody. Each client has one command at a time; what it does not read is bounded: events are dropped and
+// counted, and a client whose replies no longer fit is disconnected.
 #ifndef CTRL_CTL_SERVER_H
 #define CTRL_CTL_SERVER_H
 
@@ -9,16 +9,17 @@
 #include "ctrl/lib/loop.h"
 
 // X(symbol, name)
-#define VICI_EVENT_LIST(X)                                                                                               \
-    X(LOG, "log") X(CONTROL_LOG, "control-log") X(LIST_SA, "list-sa") X(LIST_POLICY, "list-policy")                      \
-    X(LIST_CONN, "list-conn") X(LIST_CERT, "list-cert") X(LIST_AUTHORITY, "list-authority")                              \
-    X(IKE_UPDOWN, "ike-updown") X(IKE_REKEY, "ike-rekey") X(IKE_UPDATE, "ike-update")                                    \
-    X(CHILD_UPDOWN, "child-updown") X(CHILD_REKEY, "child-rekey") X(ALERT, "alert")
+#define VICI_EVENT_LIST(X)                                                                                   \
+    X(LOG, "log")                                                                                            \
+    X(CONTROL_LOG, "control-log") X(LIST_SA, "list-sa") X(LIST_POLICY, "list-policy")                        \
+        X(LIST_CONN, "list-conn") X(LIST_CERT, "list-cert") X(LIST_AUTHORITY, "list-authority")              \
+            X(IKE_UPDOWN, "ike-updown") X(IKE_REKEY, "ike-rekey") X(IKE_UPDATE, "ike-update")                \
+                X(CHILD_UPDOWN, "child-updown") X(CHILD_REKEY, "child-rekey") X(ALERT, "alert")
 enum vici_event {
 #define X(sym, name) VICI_EV_##sym,
     VICI_EVENT_LIST(X)
 #undef X
-    VICI_EV_COUNT
+        VICI_EV_COUNT
 };
 
 enum {
@@ -36,8 +37,8 @@ struct command {
     struct server *server;
     struct client *client; // NULL once the client is gone
     char name[VICI_MAX_NAME + 1];
-    struct vici_msg msg;   // the request; freed with the command
-    void *data;            // the handler's, released by free_data (where set) with the command
+    struct vici_msg msg; // the request; freed with the command
+    void *data;          // the handler's, released by free_data (where set) with the command
     void (*free_data)(void *data);
     struct command *next;
 };
@@ -50,7 +51,7 @@ struct server_ops {
 struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx);
 void server_free(struct server *s); // with all clients; commands still pending are released
 int server_start(struct server *s, const char *uri, bool insecure, struct esp_error *err);
-void server_stop(struct server *s); // no new clients; the socket's file goes
+void server_stop(struct server *s);         // no new clients; the socket's file goes
 int server_adopt(struct server *s, int fd); // a connected client (tests)
 
 // Takes o over (its contents are freed). A reply ends the command; NULL o: an empty message.
@@ -58,7 +59,8 @@ void server_reply(struct command *cmd, struct vici_out *o);
 void server_reply_ok(struct command *cmd);
 __attribute__((format(printf, 2, 3))) void server_reply_error(struct command *cmd, const char *fmt, ...);
 
-// Events: to all clients that asked for them, or to the client of one command. o was begun by server_event_begin.
+// Events: to all clients that asked for them, or to the client of one command. o was begun by
+// server_event_begin.
 bool server_wants(const struct server *s, enum vici_event ev);
 bool server_command_wants(const struct command *cmd, enum vici_event ev);
 void server_event_begin(struct vici_out *o, enum vici_event ev);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parser and builder of VICI messages. The parser trusts nothing: every length is checked against what is left, sections
-// and lists must balance, names are unique in their section, and the number of elements and their depth are bounded.
+// Parser and builder of VICI messages. The parser trusts nothing: every length is checked against what is
+// left, sections and lists must balance, names are unique in their section, and the number of elements and
+// their depth are bounded.
 #include "ctrl/ctl/vici_msg.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ struct parser {
     size_t arena_used, node_cap;
     struct vici_node **seen; // open-addressed set of (parent, name)
     size_t seen_cap;
-    struct vici_node *open; // the innermost open section or list
+    struct vici_node *open;  // the innermost open section or list
     struct vici_node **last; // last child of each open level
     unsigned depth;
     struct esp_error *err;
@@ -135,17 +136,15 @@ static int parse_element(struct parser *p)
     if (in_list != (type == VICI_LIST_ITEM || type == VICI_LIST_END))
         return bad(p, in_list ? "something else than an item in a list" : "list element outside a list");
     switch (type) {
-    case VICI_SECTION_END:
-        return p->depth ? ascend(p) : bad(p, "section end without a section");
-    case VICI_LIST_END:
-        return ascend(p);
-    case VICI_LIST_ITEM:
-        n = add_node(p, VICI_ITEM);
-        return n ? take_value(p, n) : -E2BIG;
+    case VICI_SECTION_END: return p->depth ? ascend(p) : bad(p, "section end without a section");
+    case VICI_LIST_END: return ascend(p);
+    case VICI_LIST_ITEM: n = add_node(p, VICI_ITEM); return n ? take_value(p, n) : -E2BIG;
     case VICI_SECTION_START:
     case VICI_LIST_START:
     case VICI_KEY_VALUE:
-        n = add_node(p, type == VICI_SECTION_START ? VICI_SECTION : type == VICI_LIST_START ? VICI_LIST : VICI_VALUE);
+        n = add_node(p, type == VICI_SECTION_START ? VICI_SECTION
+                        : type == VICI_LIST_START  ? VICI_LIST
+                                                   : VICI_VALUE);
         if (!n)
             return -E2BIG;
         r = take_name(p, &n->name, type == VICI_SECTION_START);
@@ -154,8 +153,7 @@ static int parse_element(struct parser *p)
         if (r)
             return r;
         return type == VICI_KEY_VALUE ? take_value(p, n) : descend(p, n);
-    default:
-        return bad(p, "unknown element type");
+    default: return bad(p, "unknown element type");
     }
 }
 
@@ -165,10 +163,13 @@ int vici_msg_parse(struct vici_msg *m, const uint8_t *data, size_t len, struct e
     if (len > VICI_MAX_FRAME)
         return esp_fail(err, -E2BIG, "message", "%zu octets, at most %d are allowed", len, VICI_MAX_FRAME);
     struct vici_node *last[VICI_MAX_DEPTH + 1] = {0};
-    size_t cap = (len < VICI_MAX_ELEMENTS ? len : VICI_MAX_ELEMENTS) + 1; // an element takes an octet or more; + root
-    struct parser p = {.data = data, .len = len, .m = m, .node_cap = cap, .seen_cap = 2 * cap + 1, .last = last, .err = err};
+    size_t cap =
+        (len < VICI_MAX_ELEMENTS ? len : VICI_MAX_ELEMENTS) + 1; // an element takes an octet or more; + root
+    struct parser p = {
+        .data = data, .len = len, .m = m, .node_cap = cap, .seen_cap = 2 * cap + 1, .last = last, .err = err};
     m->nodes = malloc(cap * sizeof(*m->nodes));
-    m->arena_len = len + 1; // every copy is followed by a NUL and was preceded by at least one octet of framing
+    m->arena_len =
+        len + 1; // every copy is followed by a NUL and was preceded by at least one octet of framing
     m->arena = malloc(m->arena_len);
     p.seen = calloc(p.seen_cap, sizeof(struct vici_node *));
     int r = -ENOMEM;
@@ -227,7 +228,8 @@ bool vici_get_yes(const struct vici_node *section, const char *name, bool absent
     const char *v = vici_get(section, name);
     if (!v)
         return absent;
-    return strcmp(v, "yes") == 0 || strcmp(v, "true") == 0 || strcmp(v, "1") == 0 || strcmp(v, "enabled") == 0;
+    return strcmp(v, "yes") == 0 || strcmp(v, "true") == 0 || strcmp(v, "1") == 0 ||
+           strcmp(v, "enabled") == 0;
 }
 
 uint64_t vici_get_num(const struct vici_node *section, const char *name, uint64_t absent)

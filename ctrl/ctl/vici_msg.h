@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VICI wire format: packets (a type, for some a name, for some a message) and messages (nested sections, lists and
-// key/values). A received message becomes a tree that owns copies of all names and values; a message to be sent is built
-// with a sticky error, so that only the last call needs to be checked.
+// The VICI wire format: packets (a type, for some a name, for some a message) and messages (nested sections,
+// lists and key/values). A received message becomes a tree that owns copies of all names and values; a
+// message to be sent is built with a sticky error, so that only the last call needs to be checked.
 #ifndef CTRL_CTL_VICI_MSG_H
 #define CTRL_CTL_VICI_MSG_H
 
@@ -58,7 +58,8 @@ struct vici_msg {
     size_t arena_len;
 };
 
-// Parses a whole message. 0, or -EBADMSG with what was wrong and at which octet, -E2BIG over a limit, -ENOMEM.
+// Parses a whole message. 0, or -EBADMSG with what was wrong and at which octet, -E2BIG over a limit,
+// -ENOMEM.
 int vici_msg_parse(struct vici_msg *m, const uint8_t *data, size_t len, struct esp_error *err);
 void vici_msg_free(struct vici_msg *m); // wipes the copies: values may be secrets
 
@@ -78,7 +79,8 @@ struct vici_out {
     int error; // sticky: 0, -ENOMEM, -E2BIG, -EINVAL (unbalanced, bad name)
 };
 
-// A frame for sending: begin, put ..., finish. vici_out_finish fills in the length and returns the sticky error.
+// A frame for sending: begin, put ..., finish. vici_out_finish fills in the length and returns the sticky
+// error.
 void vici_out_begin(struct vici_out *o, enum vici_packet type, const char *name);
 int vici_out_finish(struct vici_out *o);
 void vici_out_free(struct vici_out *o);
@@ -90,6 +92,7 @@ void vici_item(struct vici_out *o, const char *text);
 void vici_list_end(struct vici_out *o);
 void vici_put(struct vici_out *o, const char *name, const char *text);
 void vici_put_blob(struct vici_out *o, const char *name, const void *data, size_t len);
-__attribute__((format(printf, 3, 4))) void vici_putf(struct vici_out *o, const char *name, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) void vici_putf(struct vici_out *o, const char *name, const char *fmt,
+                                                     ...);
 
 #endif

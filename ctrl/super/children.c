@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One fork per room, without exec. A child keeps standard error, its ends of the channels and the sockets of its job;
-// everything else is closed. It dies with the supervisor, leaves no core dump, and cannot be traced by its own user.
+// One fork per room, without exec. A child keeps standard error, its ends of the channels and the sockets of
+// its job; everything else is closed. It dies with the supervisor, leaves no core dump, and cannot be traced
+// by its own user.
 #include "ctrl/super/children.h"
 
 #include <errno.h>
@@ -64,8 +65,13 @@ void channels_close(struct channels *c, enum room keep)
 struct child_env children_env(enum room room, const struct channels *c, const struct socket_set *s,
                               const struct settings *settings)
 {
-    struct child_env env = {.settings = settings, .sock_ike = -1, .sock_ike_nat_t = -1, .tun = -1, .sock_esp_nat_t = -1,
-                            .sock_esp = -1, .sock_send = -1};
+    struct child_env env = {.settings = settings,
+                            .sock_ike = -1,
+                            .sock_ike_nat_t = -1,
+                            .tun = -1,
+                            .sock_esp_nat_t = -1,
+                            .sock_esp = -1,
+                            .sock_send = -1};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     if (room == ROOM_IKE) {
         env.sock_ike = s->ike;
@@ -91,8 +97,8 @@ static void close_all_but(const struct child_env *env)
     size_t n = 3;
     for (int i = 0; i < ROOM_COUNT; i++)
         keep[n++] = env->chan[i];
-    const int own[] = {env->sock_ike, env->sock_ike_nat_t, env->tun, env->sock_esp_nat_t, env->sock_esp,
-                       env->sock_send};
+    const int own[] = {env->sock_ike,       env->sock_ike_nat_t, env->tun,
+                       env->sock_esp_nat_t, env->sock_esp,       env->sock_send};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     qsort(keep, n, sizeof(keep[0]), by_number);
@@ -114,6 +120,7 @@ static void harden(pid_t parent)
 #ifndef __SANITIZE_ADDRESS__ // the leak checker has to look at its own process
     prctl(PR_SET_DUMPABLE, 0);
 #endif
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) // it went before the line above
         _exit(1);
@@ -148,8 +155,8 @@ static void run_child(enum room room, pid_t parent, const struct child_env *env)
     exit(mains[room](env));
 }
 
-int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s, const struct settings *settings,
-                   struct esp_error *err)
+int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
+                   const struct settings *settings, struct esp_error *err)
 {
     static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
     pid_t parent = getpid();

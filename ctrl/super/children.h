@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes the other processes: a channel between each two rooms, a fork for each, and in the child nothing open that it must
-// not have.
+// Makes the other processes: a channel between each two rooms, a fork for each, and in the child nothing open
+// that it must not have.
 #ifndef CTRL_SUPER_CHILDREN_H
 #define CTRL_SUPER_CHILDREN_H
 
@@ -16,9 +16,10 @@ struct channels {
 int channels_open(struct channels *c, struct esp_error *err);
 void channels_close(struct channels *c, enum room keep); // all but keep's ends; ROOM_COUNT: all
 
-// Forks every room but the supervisor. pid[] is filled as they start; on failure those already started are killed.
-int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s, const struct settings *settings,
-                   struct esp_error *err);
+// Forks every room but the supervisor. pid[] is filled as they start; on failure those already started are
+// killed.
+int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
+                   const struct settings *settings, struct esp_error *err);
 
 const char *room_name(enum room r);
 // What `room` gets of the sockets; -1 for the rest. Exposed for tests.

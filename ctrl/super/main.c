@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalierd's entry: options, settings, the things that need rights, then the supervisor. Exit status: 0 done, 1 failed,
-// 2 usage or bad input, 3 a missing right, device or port.
+// espalierd's entry: options, settings, the things that need rights, then the supervisor. Exit status: 0
+// done, 1 failed, 2 usage or bad input, 3 a missing right, device or port.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

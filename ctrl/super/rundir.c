@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes and locks the run directory; the lock is a flock on its pid file, so a dead daemon's file is no obstacle.
+// Makes and locks the run directory; the lock is a flock on its pid file, so a dead daemon's file is no
+// obstacle.
 #include "ctrl/super/rundir.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ int rundir_take(const char *dir, struct esp_error *err)
         ssize_t got = read(fd, pid, sizeof(pid) - 1);
         pid[got > 0 ? strcspn(pid, "\n") : 0] = 0;
         close(fd);
-        return esp_fail(err, -EBUSY, path, "the run directory is used by process %s", pid[0] ? pid : "(unknown)");
+        return esp_fail(err, -EBUSY, path, "the run directory is used by process %s",
+                        pid[0] ? pid : "(unknown)");
     }
     n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
@@ -41,6 +43,7 @@ int debug_dir_make(const char *dir, struct esp_error *err)
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return esp_fail(err, -errno, "--debug-keys", "%.100s cannot be made: %s", dir, strerror(errno));
     if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || access(dir, W_OK | X_OK) < 0)
-        return esp_fail(err, -EACCES, "--debug-keys", "%.100s is not a directory that can be written to", dir);
+        return esp_fail(err, -EACCES, "--debug-keys", "%.100s is not a directory that can be written to",
+                        dir);
     return 0;
 }

@@ -5,7 +5,8 @@
 
 #include "espalier/error.h"
 
-// The locked pid file, to be kept open while the daemon lives; -errno naming the directory or the other daemon.
+// The locked pid file, to be kept open while the daemon lives; -errno naming the directory or the other
+// daemon.
 int rundir_take(const char *dir, struct esp_error *err);
 
 // For --debug-keys: a directory that nobody else can look into, made where it is missing.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// UDP 500 and 4500, raw ESP, raw IP and TUN. On UDP 4500 IKE and ESP share the port (RFC 3948 section 2.2): two sockets
-// are bound to it, and a small BPF program gives datagrams that start with the non-ESP marker (four zero octets), and
-// those too short to be either, to `ike`; the rest goes to `path`. Neither process sees the other's packets.
+// UDP 500 and 4500, raw ESP, raw IP and TUN. On UDP 4500 IKE and ESP share the port (RFC 3948 section 2.2):
+// two sockets are bound to it, and a small BPF program gives datagrams that start with the non-ESP marker
+// (four zero octets), and those too short to be either, to `ike`; the rest goes to `path`. Neither process
+// sees the other's packets.
 #include "ctrl/super/sockets.h"
 
 #include <errno.h>
@@ -45,7 +46,8 @@ int sockets_attach_demux(int fd)
 static int bypass_xfrm(int fd)
 {
     for (int dir = XFRM_POLICY_IN; dir <= XFRM_POLICY_OUT; dir++) {
-        struct xfrm_userpolicy_info policy = {.action = XFRM_POLICY_ALLOW, .dir = (uint8_t)dir, .sel.family = AF_INET};
+        struct xfrm_userpolicy_info policy = {
+            .action = XFRM_POLICY_ALLOW, .dir = (uint8_t)dir, .sel.family = AF_INET};
         if (setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, sizeof(policy)) < 0)
             return -errno;
     }
@@ -95,13 +97,15 @@ static int udp_open(int *out, const struct settings *st, uint16_t port, bool sha
     if (set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0 || set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
         set_int(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0)
         return missing(err, what, "asking for packet information");
-    set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20); // room for bursts; where it is refused the default has to do
+    set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE,
+            4 << 20); // room for bursts; where it is refused the default has to do
     if (bind_to(fd, st, port) < 0)
         return missing(err, what, "binding");
     return 0;
 }
 
-// A port that someone else shares by SO_REUSEPORT would silently take part of our packets: look without sharing first.
+// A port that someone else shares by SO_REUSEPORT would silently take part of our packets: look without
+// sharing first.
 static int port_is_free(const struct settings *st, uint16_t port, struct esp_error *err)
 {
     int fd;
@@ -156,7 +160,9 @@ static int tun_open(struct socket_set *s, const struct settings *st, struct esp_
         return esp_fail(err, -EINVAL, "--tun", "longer than %zu characters", sizeof(ifr.ifr_name) - 1);
     memcpy(ifr.ifr_name, st->tun, strlen(st->tun));
     if (ioctl(s->tun, TUNSETIFF, &ifr) < 0)
-        return missing(err, st->tun, errno == EBUSY ? "creating the TUN device (another program has it)" : "creating the TUN device");
+        return missing(err, st->tun,
+                       errno == EBUSY ? "creating the TUN device (another program has it)"
+                                      : "creating the TUN device");
     return 0;
 }
 

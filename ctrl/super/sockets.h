@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens everything that needs rights, before the other processes exist: the IKE and ESP sockets and the TUN device.
+// Opens everything that needs rights, before the other processes exist: the IKE and ESP sockets and the TUN
+// device.
 #ifndef CTRL_SUPER_SOCKETS_H
 #define CTRL_SUPER_SOCKETS_H
 
@@ -10,7 +11,8 @@ struct socket_set {
     int ike, ike_nat_t, esp_nat_t, esp, send, tun; // -1: not open
 };
 
-// 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing stays open.
+// 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing
+// stays open.
 int sockets_open(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 void sockets_close(struct socket_set *s);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye to its peers
-// first, then the others end; all of it within two seconds. A room that dies unasked takes the daemon down, with exit
-// status 1: what policy protects stays blocked by what `path` has put into the kernel.
+// The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
+// to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
+// daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -110,7 +110,8 @@ static void room_ended(struct super *s, enum room room, int status)
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     s->pid[room] = 0;
     if (code < 0)
-        LOGF(DMN, 0, "%s died of signal %d (%s)", room_name(room), WTERMSIG(status), strsignal(WTERMSIG(status)));
+        LOGF(DMN, 0, "%s died of signal %d (%s)", room_name(room), WTERMSIG(status),
+             strsignal(WTERMSIG(status)));
     else if (!asked || code)
         LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
     if (!asked) // at the start a room says what it misses by its status; later on an end is a failure
@@ -282,7 +283,8 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
     self = &s;
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
     block_signals();
-    if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, &config->settings, &err) < 0) {
+    if (channels_open(&channels, &err) < 0 ||
+        children_start(s.pid, &channels, sockets, &config->settings, &err) < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         return 1;
     }

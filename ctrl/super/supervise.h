@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The supervisor's own work once the sockets are open: start the rooms, tell them of changed settings, end them in order.
+// The supervisor's own work once the sockets are open: start the rooms, tell them of changed settings, end
+// them in order.
 #ifndef CTRL_SUPER_SUPERVISE_H
 #define CTRL_SUPER_SUPERVISE_H
 
 #include "ctrl/config/options.h"
 #include "ctrl/super/sockets.h"
 
-// Runs until the daemon ends; returns its exit status (0 asked to end, 1 a room died, 2 or 3 as a room said at its start).
+// Runs until the daemon ends; returns its exit status (0 asked to end, 1 a room died, 2 or 3 as a room said
+// at its start).
 int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets);
 
 // sd_notify's protocol: one datagram to $NOTIFY_SOCKET. Nothing happens where that is not set.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Overwrites the memory of the arguments and the environment that the kernel shows as the command line; the environment
-// is copied elsewhere first. Where that memory is not in one piece the title stays as it was.
+// Overwrites the memory of the arguments and the environment that the kernel shows as the command line; the
+// environment is copied elsewhere first. Where that memory is not in one piece the title stays as it was.
 #include "ctrl/super/title.h"
 
 #include <stddef.h>

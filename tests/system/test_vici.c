@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon as its operator meets it: stock swanctl's commands, refusals by name, exit codes, and what happens when a
-// process dies, a socket is left behind, or someone talks nonsense to it.
+// The daemon as its operator meets it: stock swanctl's commands, refusals by name, exit codes, and what
+// happens when a process dies, a socket is left behind, or someone talks nonsense to it.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -108,8 +108,8 @@ static void test_swanctl_commands_that_show_things(void **state)
     assert_shows("not supported yet");
 }
 
-#define CONN(more, child)                                                                                      \
-    "connections { c1 { remote_addrs = 10.10.0.9\n local { auth = psk\n }\n remote { auth = psk\n }\n" more         \
+#define CONN(more, child)                                                                                    \
+    "connections { c1 { remote_addrs = 10.10.0.9\n local { auth = psk\n }\n remote { auth = psk\n }\n" more  \
     "\n children { k1 { remote_ts = 10.9.0.0/16\n" child "\n } } } }\n"
 
 static void test_load_all_replaces_refuses_and_unloads(void **state)
@@ -117,7 +117,8 @@ static void test_load_all_replaces_refuses_and_unloads(void **state)
     (void)state;
     start();
     assert_int_equal(load_file(CONN("", "") "authorities { a1 { cert_uri_base = http://example.net/ } }\n"
-                                            "pools { p1 { addrs = 10.8.0.0/24 } }\n"), 0);
+                                            "pools { p1 { addrs = 10.8.0.0/24 } }\n"),
+                     0);
     assert_shows("loaded connection 'c1'");
     assert_shows("loaded authority 'a1'");
     assert_shows("loaded pool 'p1'");
@@ -132,7 +133,8 @@ static void test_load_all_replaces_refuses_and_unloads(void **state)
     assert_shows("invalid value for: proposals: 'aes999'");
     client(0, "--list-conns"); // what was there stays
     assert_shows("c1: IKEv2");
-    assert_int_equal(load_file("secrets { eap-x { secret = x } }\n"), 0); // as charon: a refused secret is said, not fatal
+    assert_int_equal(load_file("secrets { eap-x { secret = x } }\n"),
+                     0); // as charon: a refused secret is said, not fatal
     assert_shows("EAP, XAuth and NTLM secrets are not supported yet");
     client(0, "--list-conns");
     assert_null(strstr(out, "c1"));
@@ -147,7 +149,8 @@ static void test_log_shows_lines_of_every_process(void **state)
     start();
     snprintf(path, sizeof(path), "%s/log.out", lab.west.dir);
     char cmd[500];
-    snprintf(cmd, sizeof(cmd), "STRONGSWAN_CONF=%s/client.conf exec stdbuf -oL swanctl --log --uri unix://%s/vici",
+    snprintf(cmd, sizeof(cmd),
+             "STRONGSWAN_CONF=%s/client.conf exec stdbuf -oL swanctl --log --uri unix://%s/vici",
              lab.west.dir, lab.west.dir);
     char *argv[] = {"sh", "-c", cmd, NULL};
     pid_t pid = spawn(path, NULL, argv);
@@ -206,7 +209,8 @@ static void test_nonsense_on_the_socket_does_no_harm(void **state)
 
 static int run_daemon(const char *args)
 {
-    return sh_read(out, sizeof(out), "ip netns exec %s timeout 10 %s/espalierd %s 2>&1", lab.west.ns, bin_dir(), args);
+    return sh_read(out, sizeof(out), "ip netns exec %s timeout 10 %s/espalierd %s 2>&1", lab.west.ns,
+                   bin_dir(), args);
 }
 
 static void test_exit_codes_name_what_is_wrong(void **state)
@@ -223,17 +227,21 @@ static void test_exit_codes_name_what_is_wrong(void **state)
     assert_int_equal(run_daemon("--vici tcp://10.0.0.1:9999 --vici-insecure"), 2);
     assert_shows("not a loopback address");
     start();
-    snprintf(args, sizeof(args), "--vici unix://%s/vici --run-dir %s/run2 --card none", lab.west.dir, lab.west.dir);
+    snprintf(args, sizeof(args), "--vici unix://%s/vici --run-dir %s/run2 --card none", lab.west.dir,
+             lab.west.dir);
     assert_int_equal(run_daemon(args), 3);
     assert_shows("another daemon is listening there");
-    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run --card none", lab.west.dir, lab.west.dir);
+    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run --card none", lab.west.dir,
+             lab.west.dir);
     assert_int_equal(run_daemon(args), 3);
     assert_shows("is used by process");
-    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run2 --card none", lab.west.dir, lab.west.dir);
+    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run2 --card none", lab.west.dir,
+             lab.west.dir);
     assert_int_equal(run_daemon(args), 3);
     assert_shows("UDP port 500");
-    snprintf(args, sizeof(args), "--vici unix://%s/vici2 --run-dir %s/run2 --card none --port 1500 --port-nat-t 1501", lab.west.dir,
-             lab.west.dir);
+    snprintf(args, sizeof(args),
+             "--vici unix://%s/vici2 --run-dir %s/run2 --card none --port 1500 --port-nat-t 1501",
+             lab.west.dir, lab.west.dir);
     assert_int_equal(run_daemon(args), 3);
     assert_shows("espalier0");
     client(0, "--stats"); // the first one has not noticed

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalierd's command line, its settings file, and how they become one configuration. Bad input is refused by name.
+// espalierd's command line, its settings file, and how they become one configuration. Bad input is refused by
+// name.
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -50,9 +51,10 @@ static void assert_contains(const char *got, const char *expected)
 static void test_file_sections_comments_quotes_and_overrides(void **state)
 {
     (void)state;
-    static const char text[] = "# first\ncharon {\n  retransmit_tries = 3 # trailing\n  retransmit_timeout = 2.5\n"
-                               "  half_open_timeout=1m\n  port = 1500\n  port_nat_t = \"1501\"\n}\n"
-                               "espalierd\n{ retransmit_tries = 7\n offload_default = auto }\nswanctl { x = y }\n";
+    static const char text[] =
+        "# first\ncharon {\n  retransmit_tries = 3 # trailing\n  retransmit_timeout = 2.5\n"
+        "  half_open_timeout=1m\n  port = 1500\n  port_nat_t = \"1501\"\n}\n"
+        "espalierd\n{ retransmit_tries = 7\n offload_default = auto }\nswanctl { x = y }\n";
     struct daemon_config c;
     struct esp_error err;
     assert_int_equal(from_text(text, &c, &err), 0);
@@ -79,7 +81,8 @@ static void test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd(void **s
     (void)state;
     struct daemon_config c;
     struct esp_error err;
-    assert_int_equal(from_text("charon {\n threads = 16\n plugins { a { load = yes } b { load = no } } }", &c, &err), 0);
+    assert_int_equal(
+        from_text("charon {\n threads = 16\n plugins { a { load = yes } b { load = no } } }", &c, &err), 0);
     assert_contains(warnings, "charon.threads (test.conf:2) is not honoured");
     assert_contains(warnings, "charon.plugins (test.conf:3)");
     assert_null(strstr(strstr(warnings, "charon.plugins") + 1, "charon.plugins")); // once
@@ -105,7 +108,8 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
         {"charon { half_open_timeout = 0 }", "charon.half_open_timeout", "a time from 1s"},
         {"charon { port = 70000 }", "charon.port", "1 to 65535"},
         {"charon { install_routes = maybe }", "charon.install_routes", "yes or no"},
-        {"espalierd { offload_default = card }", "espalierd.offload_default", "no, auto, yes, crypto or packet"},
+        {"espalierd { offload_default = card }", "espalierd.offload_default",
+         "no, auto, yes, crypto or packet"},
         {"espalierd { mtu = 100 }", "espalierd.mtu", "1280"},
         {"charon { filelog { x { ike = 9 } } }", "charon.filelog.x.ike", "a level from -1 to 4"},
     };
@@ -191,7 +195,9 @@ static void test_file_log_levels_by_subsystem(void **state)
     (void)state;
     struct daemon_config c;
     struct esp_error err;
-    assert_int_equal(from_text("charon { filelog { stderr { default = 2\n ike = 3\n tnc = 4\n net = -1 } } }", &c, &err), 0);
+    assert_int_equal(
+        from_text("charon { filelog { stderr { default = 2\n ike = 3\n tnc = 4\n net = -1 } } }", &c, &err),
+        0);
     assert_int_equal(c.log_level[LOG_IKE], 3);
     assert_int_equal(c.log_level[LOG_CFG], 2);
     assert_int_equal(c.log_level[LOG_NET], -1);
@@ -201,8 +207,10 @@ static void test_file_log_levels_by_subsystem(void **state)
 static void test_file_random_text_is_read_or_refused(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"charon", "espalierd", "{", "}", "=", "\n", " ", "#", "\"", "\\", "port", "retransmit_tries", "5", "include", ":",
-                                         "filelog", ".", "default", "\t", "\xff", "1m"};
+    static const char *const pieces[] = {"charon", "espalierd", "{",  "}",       "=",    "\n",
+                                         " ",      "#",         "\"", "\\",      "port", "retransmit_tries",
+                                         "5",      "include",   ":",  "filelog", ".",    "default",
+                                         "\t",     "\xff",      "1m"};
     uint32_t seed = 4711;
     for (int round = 0; round < 20000; round++) {
         char text[400] = "";
@@ -240,8 +248,9 @@ static void test_options_named_options_win_over_set(void **state)
     (void)state;
     struct daemon_config c;
     struct esp_error err;
-    assert_int_equal(BUILD(&c, &err, "--port", "1000", "-o", "port=2000", "-o", "charon.port_nat_t=2001", "--vici=unix:///x",
-                           "-o", "offload_default=yes", "--log-level", "2", "--log-level", "ike=3", "--listen", "10.0.0.1"),
+    assert_int_equal(BUILD(&c, &err, "--port", "1000", "-o", "port=2000", "-o", "charon.port_nat_t=2001",
+                           "--vici=unix:///x", "-o", "offload_default=yes", "--log-level", "2", "--log-level",
+                           "ike=3", "--listen", "10.0.0.1"),
                      0);
     assert_int_equal(c.settings.port, 1000);
     assert_int_equal(c.settings.port_nat_t, 2001);
@@ -309,7 +318,8 @@ static void test_values_whole_text_or_nothing(void **state)
     assert_true(value_time("90", UINT32_MAX, &n) && n == 90);
     assert_true(value_time("2h", UINT32_MAX, &n) && n == 7200);
     assert_true(value_time("1d", UINT32_MAX, &n) && n == 86400);
-    static const char *const not_times[] = {"", "h", "1w", "1hh", " 1", "1 ", "-1", "+1", "1.5h", "99999999999999999999", "9999999999999999d"};
+    static const char *const not_times[] = {
+        "", "h", "1w", "1hh", " 1", "1 ", "-1", "+1", "1.5h", "99999999999999999999", "9999999999999999d"};
     for (size_t i = 0; i < sizeof(not_times) / sizeof(not_times[0]); i++)
         assert_false(value_time(not_times[i], UINT32_MAX, &n));
     assert_true(value_size("10k", &n) && n == 10240);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Validation of connections: every key with a good and a bad value, unknown keys, and keys that this build refuses.
+// Validation of connections: every key with a good and a bad value, unknown keys, and keys that this build
+// refuses.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,22 +105,63 @@ static void test_keys_good_values(void **state)
         enum place place;
         const char *key, *value;
     } good[] = {
-        {IN_CONN, "version", "2"}, {IN_CONN, "version", "0"}, {IN_CONN, "local_port", "0"}, {IN_CONN, "remote_port", "4500"},
-        {IN_CONN, "encap", "yes"}, {IN_CONN, "mobike", "no"}, {IN_CONN, "send_cert", "always"}, {IN_CONN, "send_certreq", "no"},
-        {IN_CONN, "unique", "replace"}, {IN_CONN, "dpd_delay", "30s"}, {IN_CONN, "dpd_timeout", "5m"}, {IN_CONN, "keyingtries", "0"},
-        {IN_CONN, "rekey_time", "0"}, {IN_CONN, "reauth_time", "0"}, {IN_CONN, "over_time", "5m"}, {IN_CONN, "rand_time", "1m"},
-        {IN_CONN, "fragmentation", "yes"}, {IN_CONN, "childless", "allow"}, {IN_CONN, "aggressive", "no"}, {IN_CONN, "pull", "yes"},
-        {IN_CONN, "dscp", "000000"}, {IN_CONN, "ppk_required", "no"}, {IN_CONN, "if_id_in", "0"}, {IN_CONN, "mediation", "no"},
+        {IN_CONN, "version", "2"},
+        {IN_CONN, "version", "0"},
+        {IN_CONN, "local_port", "0"},
+        {IN_CONN, "remote_port", "4500"},
+        {IN_CONN, "encap", "yes"},
+        {IN_CONN, "mobike", "no"},
+        {IN_CONN, "send_cert", "always"},
+        {IN_CONN, "send_certreq", "no"},
+        {IN_CONN, "unique", "replace"},
+        {IN_CONN, "dpd_delay", "30s"},
+        {IN_CONN, "dpd_timeout", "5m"},
+        {IN_CONN, "keyingtries", "0"},
+        {IN_CONN, "rekey_time", "0"},
+        {IN_CONN, "reauth_time", "0"},
+        {IN_CONN, "over_time", "5m"},
+        {IN_CONN, "rand_time", "1m"},
+        {IN_CONN, "fragmentation", "yes"},
+        {IN_CONN, "childless", "allow"},
+        {IN_CONN, "aggressive", "no"},
+        {IN_CONN, "pull", "yes"},
+        {IN_CONN, "dscp", "000000"},
+        {IN_CONN, "ppk_required", "no"},
+        {IN_CONN, "if_id_in", "0"},
+        {IN_CONN, "mediation", "no"},
         {IN_CONN, "ocsp", "both"},
-        {IN_LOCAL, "id", "west@example.net"}, {IN_REMOTE, "id", "%any"}, {IN_REMOTE, "revocation", "strict"}, {IN_LOCAL, "round", "1"},
-        {IN_CHILD, "mode", "tunnel"}, {IN_CHILD, "policies", "yes"}, {IN_CHILD, "hostaccess", "no"}, {IN_CHILD, "replay_window", "0"},
-        {IN_CHILD, "replay_window", "1024"}, {IN_CHILD, "rekey_time", "0"}, {IN_CHILD, "life_time", "0"}, {IN_CHILD, "rekey_bytes", "1g"},
-        {IN_CHILD, "life_packets", "100"}, {IN_CHILD, "dpd_action", "restart"}, {IN_CHILD, "dpd_action", "trap"},
-        {IN_CHILD, "start_action", "start"}, {IN_CHILD, "close_action", "trap"}, {IN_CHILD, "ipcomp", "no"},
-        {IN_CHILD, "inactivity", "0"}, {IN_CHILD, "reqid", "7"}, {IN_CHILD, "priority", "0"}, {IN_CHILD, "mark_in", "0x0/0xffffffff"},
-        {IN_CHILD, "tfc_padding", "0"}, {IN_CHILD, "hw_offload", "packet"}, {IN_CHILD, "hw_offload", "auto"},
-        {IN_CHILD, "hw_offload", "crypto"}, {IN_CHILD, "sha256_96", "no"}, {IN_CHILD, "copy_df", "no"}, {IN_CHILD, "copy_ecn", "yes"},
-        {IN_CHILD, "copy_dscp", "yes"}, {IN_CHILD, "label_mode", "system"}, {IN_CHILD, "updown", ""},
+        {IN_LOCAL, "id", "west@example.net"},
+        {IN_REMOTE, "id", "%any"},
+        {IN_REMOTE, "revocation", "strict"},
+        {IN_LOCAL, "round", "1"},
+        {IN_CHILD, "mode", "tunnel"},
+        {IN_CHILD, "policies", "yes"},
+        {IN_CHILD, "hostaccess", "no"},
+        {IN_CHILD, "replay_window", "0"},
+        {IN_CHILD, "replay_window", "1024"},
+        {IN_CHILD, "rekey_time", "0"},
+        {IN_CHILD, "life_time", "0"},
+        {IN_CHILD, "rekey_bytes", "1g"},
+        {IN_CHILD, "life_packets", "100"},
+        {IN_CHILD, "dpd_action", "restart"},
+        {IN_CHILD, "dpd_action", "trap"},
+        {IN_CHILD, "start_action", "start"},
+        {IN_CHILD, "close_action", "trap"},
+        {IN_CHILD, "ipcomp", "no"},
+        {IN_CHILD, "inactivity", "0"},
+        {IN_CHILD, "reqid", "7"},
+        {IN_CHILD, "priority", "0"},
+        {IN_CHILD, "mark_in", "0x0/0xffffffff"},
+        {IN_CHILD, "tfc_padding", "0"},
+        {IN_CHILD, "hw_offload", "packet"},
+        {IN_CHILD, "hw_offload", "auto"},
+        {IN_CHILD, "hw_offload", "crypto"},
+        {IN_CHILD, "sha256_96", "no"},
+        {IN_CHILD, "copy_df", "no"},
+        {IN_CHILD, "copy_ecn", "yes"},
+        {IN_CHILD, "copy_dscp", "yes"},
+        {IN_CHILD, "label_mode", "system"},
+        {IN_CHILD, "updown", ""},
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         if (load(good[i].place, good[i].key, good[i].value) != 0)
@@ -135,31 +177,60 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         enum place place;
         const char *key, *value, *expected;
     } bad[] = {
-        {IN_CONN, "version", "1", "only IKEv2"}, {IN_CONN, "local_port", "65536", "a port from 0 to 65535"},
-        {IN_CONN, "encap", "perhaps", "yes or no"}, {IN_CONN, "unique", "sometimes", "one of no, never, keep, replace"},
-        {IN_CONN, "dpd_delay", "soon", "a time"}, {IN_CONN, "keyingtries", "-1", "a number from 0"},
-        {IN_CONN, "rekey_time", "1y", "a time"}, {IN_CONN, "fragmentation", "force", "not supported yet"},
-        {IN_CONN, "childless", "force", "not supported yet"}, {IN_CONN, "send_cert", "x", "one of"},
-        {IN_CONN, "local_addrs", "west.example", "an IPv4 address or %any"}, {IN_CONN, "remote_addrs", "fe80::1", "IPv6"},
-        {IN_CONN, "remote_addrs", "10.0.0.0/24", "an IPv4 address"}, {IN_CONN, "proposals", "aes999-sha256-x25519", "'aes999'"},
-        {IN_CONN, "vips", "0.0.0.0", "virtual IP"}, {IN_CONN, "pools", "p", "pools"}, {IN_CONN, "ppk_id", "x", "post-quantum"},
-        {IN_CONN, "ppk_required", "yes", "post-quantum"}, {IN_CONN, "if_id_out", "5", "XFRM interfaces"},
+        {IN_CONN, "version", "1", "only IKEv2"},
+        {IN_CONN, "local_port", "65536", "a port from 0 to 65535"},
+        {IN_CONN, "encap", "perhaps", "yes or no"},
+        {IN_CONN, "unique", "sometimes", "one of no, never, keep, replace"},
+        {IN_CONN, "dpd_delay", "soon", "a time"},
+        {IN_CONN, "keyingtries", "-1", "a number from 0"},
+        {IN_CONN, "rekey_time", "1y", "a time"},
+        {IN_CONN, "fragmentation", "force", "not supported yet"},
+        {IN_CONN, "childless", "force", "not supported yet"},
+        {IN_CONN, "send_cert", "x", "one of"},
+        {IN_CONN, "local_addrs", "west.example", "an IPv4 address or %any"},
+        {IN_CONN, "remote_addrs", "fe80::1", "IPv6"},
+        {IN_CONN, "remote_addrs", "10.0.0.0/24", "an IPv4 address"},
+        {IN_CONN, "proposals", "aes999-sha256-x25519", "'aes999'"},
+        {IN_CONN, "vips", "0.0.0.0", "virtual IP"},
+        {IN_CONN, "pools", "p", "pools"},
+        {IN_CONN, "ppk_id", "x", "post-quantum"},
+        {IN_CONN, "ppk_required", "yes", "post-quantum"},
+        {IN_CONN, "if_id_out", "5", "XFRM interfaces"},
         {IN_CONN, "mediation", "yes", "mediation"},
-        {IN_LOCAL, "auth", "pubkey", "expected psk"}, {IN_LOCAL, "auth", "eap-mschapv2", "expected psk"},
-        {IN_REMOTE, "certs", "DER", "certificates"}, {IN_REMOTE, "cacerts", "DER", "certificates"}, {IN_REMOTE, "groups", "g", "group"},
-        {IN_REMOTE, "ca_id", "x", "certificates"}, {IN_LOCAL, "eap_id", "x", "EAP"}, {IN_LOCAL, "pubkeys", "x", "raw public keys"},
-        {IN_CHILD, "mode", "transport", "only tunnel mode"}, {IN_CHILD, "mode", "pass", "only tunnel mode"},
-        {IN_CHILD, "ah_proposals", "sha256", "AH is not supported"}, {IN_CHILD, "ipcomp", "yes", "IPComp"},
-        {IN_CHILD, "updown", "/bin/sh", "updown"}, {IN_CHILD, "policies", "no", "without policies"},
-        {IN_CHILD, "replay_window", "1025", "0 to 1024"}, {IN_CHILD, "life_bytes", "1t", "a number of octets"},
-        {IN_CHILD, "rekey_packets", "x", "a number"}, {IN_CHILD, "dpd_action", "explode", "one of"},
-        {IN_CHILD, "start_action", "trap|start", "both together"}, {IN_CHILD, "start_action", "go", "one of"},
-        {IN_CHILD, "mark_out", "42", "marks"}, {IN_CHILD, "set_mark_in", "1", "marks"}, {IN_CHILD, "mark_in_sa", "yes", "marks"},
-        {IN_CHILD, "tfc_padding", "mtu", "traffic flow"}, {IN_CHILD, "interface", "eth0", "interface"},
-        {IN_CHILD, "hw_offload", "card", "one of no, auto, yes, crypto, packet"}, {IN_CHILD, "sha256_96", "yes", "truncation"},
-        {IN_CHILD, "copy_dscp", "up", "one of out, in, yes, no"}, {IN_CHILD, "label", "s", "labels"}, {IN_CHILD, "per_cpu_sas", "yes", "per CPU"},
-        {IN_CHILD, "local_ts", "10.0.0.0/33", "a prefix length"}, {IN_CHILD, "remote_ts", "10.0.0.0/8[tcp/99999]", "a port"},
-        {IN_CHILD, "esp_proposals", "aes256-sha256", "AEAD"}, {IN_CHILD, "esp_proposals", "aes256gcm16-prfsha256", "no place"},
+        {IN_LOCAL, "auth", "pubkey", "expected psk"},
+        {IN_LOCAL, "auth", "eap-mschapv2", "expected psk"},
+        {IN_REMOTE, "certs", "DER", "certificates"},
+        {IN_REMOTE, "cacerts", "DER", "certificates"},
+        {IN_REMOTE, "groups", "g", "group"},
+        {IN_REMOTE, "ca_id", "x", "certificates"},
+        {IN_LOCAL, "eap_id", "x", "EAP"},
+        {IN_LOCAL, "pubkeys", "x", "raw public keys"},
+        {IN_CHILD, "mode", "transport", "only tunnel mode"},
+        {IN_CHILD, "mode", "pass", "only tunnel mode"},
+        {IN_CHILD, "ah_proposals", "sha256", "AH is not supported"},
+        {IN_CHILD, "ipcomp", "yes", "IPComp"},
+        {IN_CHILD, "updown", "/bin/sh", "updown"},
+        {IN_CHILD, "policies", "no", "without policies"},
+        {IN_CHILD, "replay_window", "1025", "0 to 1024"},
+        {IN_CHILD, "life_bytes", "1t", "a number of octets"},
+        {IN_CHILD, "rekey_packets", "x", "a number"},
+        {IN_CHILD, "dpd_action", "explode", "one of"},
+        {IN_CHILD, "start_action", "trap|start", "both together"},
+        {IN_CHILD, "start_action", "go", "one of"},
+        {IN_CHILD, "mark_out", "42", "marks"},
+        {IN_CHILD, "set_mark_in", "1", "marks"},
+        {IN_CHILD, "mark_in_sa", "yes", "marks"},
+        {IN_CHILD, "tfc_padding", "mtu", "traffic flow"},
+        {IN_CHILD, "interface", "eth0", "interface"},
+        {IN_CHILD, "hw_offload", "card", "one of no, auto, yes, crypto, packet"},
+        {IN_CHILD, "sha256_96", "yes", "truncation"},
+        {IN_CHILD, "copy_dscp", "up", "one of out, in, yes, no"},
+        {IN_CHILD, "label", "s", "labels"},
+        {IN_CHILD, "per_cpu_sas", "yes", "per CPU"},
+        {IN_CHILD, "local_ts", "10.0.0.0/33", "a prefix length"},
+        {IN_CHILD, "remote_ts", "10.0.0.0/8[tcp/99999]", "a port"},
+        {IN_CHILD, "esp_proposals", "aes256-sha256", "AEAD"},
+        {IN_CHILD, "esp_proposals", "aes256gcm16-prfsha256", "no place"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (load(bad[i].place, bad[i].key, bad[i].value) != -EINVAL)
@@ -188,7 +259,8 @@ static void test_harmless_keys_warn(void **state)
     assert_string_equal(warnings, "net: icmp = yes has no effect\n");
     assert_int_equal(load(IN_CHILD, "life_time", "2h"), 0);
     assert_int_equal(conn.children[0].life_time, 7200);
-    assert_string_equal(warnings, "net: life_time = 2h has no effect: SAs are neither rekeyed nor ended by time yet\n");
+    assert_string_equal(warnings,
+                        "net: life_time = 2h has no effect: SAs are neither rekeyed nor ended by time yet\n");
     assert_int_equal(load(IN_CHILD, "priority", "5"), 0);
     assert_non_null(strstr(warnings, "net: priority = 5 has no effect"));
     assert_int_equal(load(IN_CONN, "dscp", "000001"), 0);
@@ -283,12 +355,15 @@ static const char *proposal(uint8_t protocol, const char *text)
 static void test_proposals_are_completed_as_charon_does(void **state)
 {
     (void)state;
-    assert_string_equal(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519"), "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519");
+    assert_string_equal(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519"),
+                        "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519");
     assert_string_equal(proposal(PROTO_IKE, "aes256-sha256-modp2048"),
                         "IKE:AES_CBC_256/HMAC_SHA2_256_128/MODP_2048/PRF_HMAC_SHA2_256");
-    assert_string_equal(proposal(PROTO_IKE, "aes128gcm16-sha384-ecp384"), "IKE:AES_GCM_16_128/ECP_384/PRF_HMAC_SHA2_384");
+    assert_string_equal(proposal(PROTO_IKE, "aes128gcm16-sha384-ecp384"),
+                        "IKE:AES_GCM_16_128/ECP_384/PRF_HMAC_SHA2_384");
     assert_string_equal(proposal(PROTO_ESP, "aes128gcm16"), "ESP:AES_GCM_16_128/NO_EXT_SEQ");
-    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-esn-noesn"), "ESP:AES_GCM_16_256/CURVE_25519/EXT_SEQ/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-esn-noesn"),
+                        "ESP:AES_GCM_16_256/CURVE_25519/EXT_SEQ/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "chacha20poly1305"), "ESP:CHACHA20_POLY1305/NO_EXT_SEQ");
 }
 
@@ -299,9 +374,11 @@ static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256"), "group is missing"));
     assert_non_null(strstr(proposal(PROTO_IKE, "prfsha256-x25519"), "encryption algorithm is missing"));
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256-prfsha256-x25519"), "integrity algorithm is missing"));
-    assert_non_null(strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
     assert_non_null(strstr(proposal(PROTO_IKE, "3des-sha1-modp1024"), "'3des' is unknown or not supported"));
-    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
     assert_non_null(strstr(proposal(PROTO_IKE, ""), "missing"));
 }
 
@@ -334,9 +411,21 @@ static void test_traffic_selectors(void **state)
     assert_string_equal(ts("10.0.0.1-10.0.0.9"), "10.0.0.1..10.0.0.9");
     assert_string_equal(ts("10.0.0.0..10.0.0.255"), "10.0.0.0/24");
     assert_string_equal(ts("fd00::/64"), "fd00::/64");
-    static const char *const bad[] = {"", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "10.0.0", "10.0.0.9-10.0.0.1", "10.0.0.1-fd00::1",
-                                      "10.0.0.1[tcp/80", "10.0.0.1[nonsense]", "10.0.0.1[tcp/80-70]", "10.0.0.1[icmp/8]",
-                                      "10.0.0.1[tcp/65536]", "fd00::/129", "[", "]"};
+    static const char *const bad[] = {"",
+                                      "10.0.0.0/33",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/x",
+                                      "10.0.0",
+                                      "10.0.0.9-10.0.0.1",
+                                      "10.0.0.1-fd00::1",
+                                      "10.0.0.1[tcp/80",
+                                      "10.0.0.1[nonsense]",
+                                      "10.0.0.1[tcp/80-70]",
+                                      "10.0.0.1[icmp/8]",
+                                      "10.0.0.1[tcp/65536]",
+                                      "fd00::/129",
+                                      "[",
+                                      "]"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (strncmp(ts(bad[i]), "error: ", 7) != 0)
             fail_msg("\"%s\" was taken as %s", bad[i], ts(bad[i]));
@@ -356,7 +445,8 @@ static void test_everything_survives_the_way_to_ike(void **state)
     assert_true(conn_read(&r, &back));
     assert_string_equal(back.name, "gw");
     assert_int_equal(back.proposal_count, conn.proposal_count);
-    assert_memory_equal(&back.children[0].remote_ts.t[0], &conn.children[0].remote_ts.t[0], sizeof(struct ts));
+    assert_memory_equal(&back.children[0].remote_ts.t[0], &conn.children[0].remote_ts.t[0],
+                        sizeof(struct ts));
     assert_int_equal(back.children[0].life_time, 3960);
 }
 
@@ -371,9 +461,31 @@ static uint32_t next_random(void)
 
 static const char *random_text(void)
 {
-    static const char *const words[] = {"", "yes", "no", "psk", "0", "1", "18446744073709551616", "10.1.0.0/16", "10.0.0.1[tcp/80-]", "[", "%any",
-                                        "aes256gcm16-prfsha256-x25519", "-", "aes-aes-aes", "1h", "9999999999d", "tunnel", "trap|start",
-                                        "255.255.255.255..0.0.0.0", "::/0", "dynamic[/]", "default", "\x7f\x01", "0x", "1g"};
+    static const char *const words[] = {"",
+                                        "yes",
+                                        "no",
+                                        "psk",
+                                        "0",
+                                        "1",
+                                        "18446744073709551616",
+                                        "10.1.0.0/16",
+                                        "10.0.0.1[tcp/80-]",
+                                        "[",
+                                        "%any",
+                                        "aes256gcm16-prfsha256-x25519",
+                                        "-",
+                                        "aes-aes-aes",
+                                        "1h",
+                                        "9999999999d",
+                                        "tunnel",
+                                        "trap|start",
+                                        "255.255.255.255..0.0.0.0",
+                                        "::/0",
+                                        "dynamic[/]",
+                                        "default",
+                                        "\x7f\x01",
+                                        "0x",
+                                        "1g"};
     static char text[300];
     if (next_random() % 3)
         return words[next_random() % (sizeof(words) / sizeof(words[0]))];
@@ -387,9 +499,11 @@ static const char *random_text(void)
 static void test_random_connections_are_taken_or_refused_with_a_reason(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"version", "local_addrs", "proposals", "dpd_delay", "unique", "keyingtries", "encap", "auth", "id", "round",
-                                       "mode", "local_ts", "remote_ts", "esp_proposals", "hw_offload", "copy_dscp", "replay_window",
-                                       "life_time", "rekey_bytes", "start_action", "mark_in", "reqid", "local_port"};
+    static const char *const keys[] = {
+        "version",     "local_addrs",   "proposals",  "dpd_delay", "unique",        "keyingtries",
+        "encap",       "auth",          "id",         "round",     "mode",          "local_ts",
+        "remote_ts",   "esp_proposals", "hw_offload", "copy_dscp", "replay_window", "life_time",
+        "rekey_bytes", "start_action",  "mark_in",    "reqid",     "local_port"};
     unsigned taken = 0;
     for (int round = 0; round < 20000; round++) {
         struct vici_out o;

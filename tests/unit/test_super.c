@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The supervisor's parts that need no rights: who gets which descriptor, the filter that parts IKE from ESP on one port,
-// the run directory's lock, and the service manager's message.
+// The supervisor's parts that need no rights: who gets which descriptor, the filter that parts IKE from ESP
+// on one port, the run directory's lock, and the service manager's message.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,8 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
     struct channels c;
     struct settings st = {0};
     struct esp_error err;
-    const struct socket_set s = {.ike = 101, .ike_nat_t = 102, .esp_nat_t = 103, .esp = 104, .send = 105, .tun = 106};
+    const struct socket_set s = {
+        .ike = 101, .ike_nat_t = 102, .esp_nat_t = 103, .esp = 104, .send = 105, .tun = 106};
     assert_int_equal(channels_open(&c, &err), 0);
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         struct child_env e = children_env((enum room)r, &c, &s, &st);
@@ -86,7 +87,8 @@ static void test_channels_join_the_two_rooms_they_name(void **state)
 
 static int bound(uint16_t *port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(in);
     int one = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
@@ -96,10 +98,12 @@ static int bound(uint16_t *port)
     return fd;
 }
 
-static void assert_goes(const int group[2], int from, uint16_t port, const void *data, size_t len, int expected)
+static void assert_goes(const int group[2], int from, uint16_t port, const void *data, size_t len,
+                        int expected)
 {
     uint8_t b[64];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(sendto(from, data, len, 0, (struct sockaddr *)&to, sizeof(to)), (ssize_t)len);
     assert_int_equal(recv(group[expected], b, sizeof(b), 0), (ssize_t)len);
     assert_int_equal(recv(group[!expected], b, sizeof(b), 0), -1);
@@ -174,7 +178,8 @@ static void test_notify_path_abstract_and_absent(void **state)
             un.sun_path[0] = 0;
         unlink(names[i]);
         int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-        assert_int_equal(bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)), 0);
+        assert_int_equal(
+            bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)), 0);
         setenv("NOTIFY_SOCKET", names[i], 1);
         notify_send("READY=1");
         assert_int_equal(recv(fd, got, sizeof(got), 0), 7);

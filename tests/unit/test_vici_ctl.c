@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ctl process between a VICI client and the other rooms, message by message: what it asks whom, what it makes of the
-// answers, and that a client always gets an answer even when a room does not.
+// The ctl process between a VICI client and the other rooms, message by message: what it asks whom, what it
+// makes of the answers, and that a client always gets an answer even when a room does not.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,7 +58,8 @@ static int set_up(void **state)
         room[r] = -1;
         if (r == ROOM_CTL)
             continue;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0 || ctl_connect(ctl, (enum room)r, pair[0]) < 0)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0 ||
+            ctl_connect(ctl, (enum room)r, pair[0]) < 0)
             return -1;
         room[r] = pair[1];
     }
@@ -457,17 +458,41 @@ static void test_terminate_tells_the_number_of_matches(void **state)
 
 static struct msg_IKE_INFO ike_info(uint32_t req, uint32_t id)
 {
-    return (struct msg_IKE_INFO){.req = req, .conn = "gw", .id = id, .state = "ESTABLISHED", .initiator = 1,
-                                 .local = {4, {10, 0, 0, 1}}, .local_port = 4500, .local_id = "west", .remote = {4, {10, 0, 0, 2}},
-                                 .remote_port = 4500, .remote_id = "east", .spi_i = 0x1122334455667788, .spi_r = 1, .encr = TRID_AES256_GCM16,
-                                 .encr_bits = 256, .prf = TRID_PRF_HMAC_SHA2_256, .ke = TRID_CURVE_25519, .established_s = 9};
+    return (struct msg_IKE_INFO){.req = req,
+                                 .conn = "gw",
+                                 .id = id,
+                                 .state = "ESTABLISHED",
+                                 .initiator = 1,
+                                 .local = {4, {10, 0, 0, 1}},
+                                 .local_port = 4500,
+                                 .local_id = "west",
+                                 .remote = {4, {10, 0, 0, 2}},
+                                 .remote_port = 4500,
+                                 .remote_id = "east",
+                                 .spi_i = 0x1122334455667788,
+                                 .spi_r = 1,
+                                 .encr = TRID_AES256_GCM16,
+                                 .encr_bits = 256,
+                                 .prf = TRID_PRF_HMAC_SHA2_256,
+                                 .ke = TRID_CURVE_25519,
+                                 .established_s = 9};
 }
 
 static struct msg_CHILD_INFO child_info(uint32_t req, uint32_t ike_id, uint32_t id)
 {
-    return (struct msg_CHILD_INFO){.req = req, .name = "net", .id = id, .ike_id = ike_id, .reqid = 1, .state = "INSTALLED",
-                                   .spi_in = 0xc1, .spi_out = 0xc2, .encr = TRID_AES256_GCM16, .encr_bits = 256, .udp_encap = 1,
-                                   .local_ts = {1, {{.family = 4, .port_hi = 65535, .lo = {10, 1}, .hi = {10, 1, 255, 255}}}}};
+    return (struct msg_CHILD_INFO){
+        .req = req,
+        .name = "net",
+        .id = id,
+        .ike_id = ike_id,
+        .reqid = 1,
+        .state = "INSTALLED",
+        .spi_in = 0xc1,
+        .spi_out = 0xc2,
+        .encr = TRID_AES256_GCM16,
+        .encr_bits = 256,
+        .udp_encap = 1,
+        .local_ts = {1, {{.family = 4, .port_hi = 65535, .lo = {10, 1}, .hi = {10, 1, 255, 255}}}}};
 }
 
 static void answer_list_sas(bool path_works)
@@ -481,8 +506,17 @@ static void answer_list_sas(bool path_works)
     }
     result(ROOM_IKE, m.IKE_LIST.req, true, "");
     m = expect(ROOM_PATH, MSG_PATH_LIST);
-    struct msg_PATH_SA sa = {.req = m.PATH_LIST.req, .child_id = 12, .bytes_in = 84, .packets_in = 1, .use_in_s = 2, .bytes_out = 1000,
-                             .packets_out = 10, .use_out_s = UINT32_MAX, .offload = "card", .offload_reason = "", .card = "0000:01:00.0"};
+    struct msg_PATH_SA sa = {.req = m.PATH_LIST.req,
+                             .child_id = 12,
+                             .bytes_in = 84,
+                             .packets_in = 1,
+                             .use_in_s = 2,
+                             .bytes_out = 1000,
+                             .packets_out = 10,
+                             .use_out_s = UINT32_MAX,
+                             .offload = "card",
+                             .offload_reason = "",
+                             .card = "0000:01:00.0"};
     if (path_works)
         tell(ROOM_PATH, MSG_PATH_SA, &sa);
     result(ROOM_PATH, m.PATH_LIST.req, path_works, "");
@@ -648,11 +682,15 @@ static void test_all_36_commands_answer_an_empty_request(void **state)
 {
     (void)state;
     static const char *const commands[] = {
-        "version", "stats", "reload-settings", "initiate", "terminate", "rekey", "redirect", "install", "uninstall", "list-sas",
-        "list-policies", "list-conns", "list-certs", "get-algorithms", "get-counters", "reset-counters", "load-conn", "unload-conn",
-        "get-conns", "load-cert", "load-key", "unload-key", "get-keys", "load-token", "load-shared", "unload-shared", "get-shared",
-        "clear-creds", "flush-certs", "load-authority", "unload-authority", "get-authorities", "list-authorities", "load-pool",
-        "unload-pool", "get-pools"};
+        "version",          "stats",          "reload-settings",  "initiate",
+        "terminate",        "rekey",          "redirect",         "install",
+        "uninstall",        "list-sas",       "list-policies",    "list-conns",
+        "list-certs",       "get-algorithms", "get-counters",     "reset-counters",
+        "load-conn",        "unload-conn",    "get-conns",        "load-cert",
+        "load-key",         "unload-key",     "get-keys",         "load-token",
+        "load-shared",      "unload-shared",  "get-shared",       "clear-creds",
+        "flush-certs",      "load-authority", "unload-authority", "get-authorities",
+        "list-authorities", "load-pool",      "unload-pool",      "get-pools"};
     assert_int_equal(sizeof(commands) / sizeof(commands[0]), 36);
     for (size_t i = 0; i < 36; i++) {
         request(commands[i], NULL);

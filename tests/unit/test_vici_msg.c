@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VICI message codec: what is built comes back, and every lie about lengths, nesting or balance is refused.
+// The VICI message codec: what is built comes back, and every lie about lengths, nesting or balance is
+// refused.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

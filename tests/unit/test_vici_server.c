@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VICI server against clients that behave badly: frames in pieces, lies about lengths, wrong packets, several commands
-// at once, no reading, no more writing, gone in the middle. It never waits, never grows without bound, never dies.
+// The VICI server against clients that behave badly: frames in pieces, lies about lengths, wrong packets,
+// several commands at once, no reading, no more writing, gone in the middle. It never waits, never grows
+// without bound, never dies.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,7 +116,9 @@ static void assert_dropped(int fd)
     close(fd);
 }
 
-#define ECHO_X  "\0\0\0\x0c\x00\x04" "echo\x03\x01v\x00\x01x"
+#define ECHO_X                                                                                               \
+    "\0\0\0\x0c\x00\x04"                                                                                     \
+    "echo\x03\x01v\x00\x01x"
 #define REPLY_X "\0\0\0\x07\x01\x03\x01v\x00\x01x"
 
 static void test_command_whole_and_byte_by_byte(void **state)
@@ -191,18 +194,28 @@ static void test_bad_frames_end_the_connection(void **state)
         size_t len;
     } bad[] = {
 #define BAD(b) {b, sizeof(b) - 1}
-        BAD("\0\0\0\0"),                        // empty
-        BAD("\0\x08\0\x01"),                    // 512 KiB + 1
-        BAD("\xff\xff\xff\xff"), BAD("GET / HTTP/1.0\r\n"),
-        BAD("\0\0\0\x01\x00"),                  // no name
-        BAD("\0\0\0\x02\x00\x00"),              // empty name
-        BAD("\0\0\0\x03\x00\x04" "e"),          // name beyond the end
-        BAD("\0\0\0\x06\x00\x04" "ec\0o"),      // zero in the name
-        BAD("\0\0\0\x01\x01"), BAD("\0\0\0\x01\x02"), BAD("\0\0\0\x01\x05"), BAD("\0\0\0\x01\x06"), // not for a client
-        BAD("\0\0\0\x05\x07\x03log"), BAD("\0\0\0\x05\x08\x03log"), BAD("\0\0\0\x05\xff\x03log"),
-        BAD("\0\0\0\x06\x03\x03logx"),          // octets behind an event's name
-        BAD("\0\0\0\x07\x00\x04" "echo\x02"),   // section end without a section
-        BAD("\0\0\0\x0b\x00\x04" "echo\x03\x01v\x00\x09"),
+        BAD("\0\0\0\0"),     // empty
+        BAD("\0\x08\0\x01"), // 512 KiB + 1
+        BAD("\xff\xff\xff\xff"),
+        BAD("GET / HTTP/1.0\r\n"),
+        BAD("\0\0\0\x01\x00"),     // no name
+        BAD("\0\0\0\x02\x00\x00"), // empty name
+        BAD("\0\0\0\x03\x00\x04"
+            "e"), // name beyond the end
+        BAD("\0\0\0\x06\x00\x04"
+            "ec\0o"), // zero in the name
+        BAD("\0\0\0\x01\x01"),
+        BAD("\0\0\0\x01\x02"),
+        BAD("\0\0\0\x01\x05"),
+        BAD("\0\0\0\x01\x06"), // not for a client
+        BAD("\0\0\0\x05\x07\x03log"),
+        BAD("\0\0\0\x05\x08\x03log"),
+        BAD("\0\0\0\x05\xff\x03log"),
+        BAD("\0\0\0\x06\x03\x03logx"), // octets behind an event's name
+        BAD("\0\0\0\x07\x00\x04"
+            "echo\x02"), // section end without a section
+        BAD("\0\0\0\x0b\x00\x04"
+            "echo\x03\x01v\x00\x09"),
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         int fd = join();
@@ -218,7 +231,10 @@ static void test_largest_frame_is_taken(void **state)
     int fd = join();
     static uint8_t frame[4 + VICI_MAX_FRAME];
     size_t n = 4;
-    memcpy(frame, "\0\x08\0\0\x00\x04" "echo", 10);
+    memcpy(frame,
+           "\0\x08\0\0\x00\x04"
+           "echo",
+           10);
     n = 10;
     for (int i = 0; n < sizeof(frame); i++) {
         size_t left = sizeof(frame) - n, v = left - 6 > 60000 ? 60000 : left - 6;
@@ -247,7 +263,8 @@ static void test_slow_frame_times_out(void **state)
 {
     (void)state;
     int fd = join();
-    SEND(fd, "\0\0\0\x0c\x00\x04" "ec");
+    SEND(fd, "\0\0\0\x0c\x00\x04"
+             "ec");
     now += SERVER_FRAME_TIMEOUT_MS - 1;
     assert_silent(fd);
     send_all(fd, "h", 1); // more octets do not put the deadline off
@@ -356,7 +373,10 @@ static void test_random_clients(void **state)
         if (next_random() % 4) // a length that fits, so that the contents are looked at
             memcpy(b, (uint8_t[]){0, 0, 0, (uint8_t)(n - 4)}, 4);
         if (next_random() % 2 && n > 12)
-            memcpy(b + 4, "\x00\x04" "echo", 6);
+            memcpy(b + 4,
+                   "\x00\x04"
+                   "echo",
+                   6);
         send_all(fd, b, n);
         close(fd);
         turn();
