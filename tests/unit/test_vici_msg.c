@@ -178,7 +178,7 @@ static void test_many_names_take_no_time(void **state)
     static uint8_t big[VICI_MAX_FRAME];
     size_t n = 0;
     for (int i = 0; i < VICI_MAX_ELEMENTS - 2; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "%05d", i);
         big[n++] = 3;
         big[n++] = 5;
@@ -240,7 +240,7 @@ static void test_builder_refuses_what_cannot_be_sent(void **state)
     vici_out_free(&o);
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     for (int i = 0; i < 9; i++) {
-        char name[4];
+        char name[16];
         snprintf(name, sizeof(name), "k%d", i);
         vici_put_blob(&o, name, big, 65000);
     }
