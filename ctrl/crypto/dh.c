@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The key exchange groups: X25519 and X448 (RFC 7748, 8031), ECP-256/384/521 (RFC 5903: x and y without a prefix
-// octet, the shared secret is x alone) and MODP (RFC 3526: both padded to the modulus).
-// A length off the wire is compared with the group's own before anything is copied.
+// The key exchange groups: X25519 and X448 (RFC 7748, 8031), ECP-256/384/521 (RFC 5903: x and y without a
+// prefix octet, the shared secret is x alone) and MODP (RFC 3526: both padded to the modulus). A length off
+// the wire is compared with the group's own before anything is copied.
 #include "ctrl/crypto/crypto.h"
 
 #include <errno.h>
@@ -25,16 +25,11 @@ static const struct dh_group {
     int nid;
     const char *name;
 } GROUPS[] = {
-    {14, KIND_MODP, 256, 256, 0, "modp_2048"},
-    {15, KIND_MODP, 384, 384, 0, "modp_3072"},
-    {16, KIND_MODP, 512, 512, 0, "modp_4096"},
-    {17, KIND_MODP, 768, 768, 0, "modp_6144"},
-    {18, KIND_MODP, 1024, 1024, 0, "modp_8192"},
-    {19, KIND_ECP, 64, 32, NID_X9_62_prime256v1, "P-256"},
-    {20, KIND_ECP, 96, 48, NID_secp384r1, "P-384"},
-    {21, KIND_ECP, 132, 66, NID_secp521r1, "P-521"},
-    {31, KIND_X, 32, 32, EVP_PKEY_X25519, "X25519"},
-    {32, KIND_X, 56, 56, EVP_PKEY_X448, "X448"},
+    {14, KIND_MODP, 256, 256, 0, "modp_2048"},       {15, KIND_MODP, 384, 384, 0, "modp_3072"},
+    {16, KIND_MODP, 512, 512, 0, "modp_4096"},       {17, KIND_MODP, 768, 768, 0, "modp_6144"},
+    {18, KIND_MODP, 1024, 1024, 0, "modp_8192"},     {19, KIND_ECP, 64, 32, NID_X9_62_prime256v1, "P-256"},
+    {20, KIND_ECP, 96, 48, NID_secp384r1, "P-384"},  {21, KIND_ECP, 132, 66, NID_secp521r1, "P-521"},
+    {31, KIND_X, 32, 32, EVP_PKEY_X25519, "X25519"}, {32, KIND_X, 56, 56, EVP_PKEY_X448, "X448"},
 };
 
 struct cr_dh {
@@ -189,7 +184,8 @@ int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct c
         return -EOPNOTSUPP;
     if (g->kind == KIND_X)
         return wrap(g, EVP_PKEY_new_raw_private_key(g->nid, NULL, priv, len), out);
-    return wrap(g, g->kind == KIND_ECP ? ecp_from_private(g, priv, len) : modp_from_private(g, priv, len), out);
+    return wrap(g, g->kind == KIND_ECP ? ecp_from_private(g, priv, len) : modp_from_private(g, priv, len),
+                out);
 }
 
 int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
@@ -203,7 +199,8 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
     if (g->kind == KIND_ECP) {
         uint8_t point[1 + 132];
         size_t n = 0;
-        if (EVP_PKEY_get_octet_string_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) != 1 ||
+        if (EVP_PKEY_get_octet_string_param(dh->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) !=
+                1 ||
             n != 1u + g->public_len || point[0] != POINT_CONVERSION_UNCOMPRESSED)
             return -EIO;
         memcpy(out, point + 1, g->public_len);
@@ -216,7 +213,8 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
     return ok ? 0 : -EIO;
 }
 
-int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap, size_t *len)
+int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap,
+                 size_t *len)
 {
     const struct dh_group *g = dh->group;
     if (peer_len != g->public_len)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HMAC as a PRF and prf+ (RFC 7296 2.13, RFC 4868), SHA-1 for NAT detection (RFC 7296 2.23), and random octets.
-// The fetched algorithms are kept, as fetching costs more than a whole HMAC.
+// HMAC as a PRF and prf+ (RFC 7296 2.13, RFC 4868), SHA-1 for NAT detection (RFC 7296 2.23), and random
+// octets. The fetched algorithms are kept, as fetching costs more than a whole HMAC.
 #include "ctrl/crypto/crypto.h"
 
 #include <errno.h>
@@ -62,7 +62,8 @@ static EVP_MAC_CTX *keyed(const struct prf_info *p, const void *key, size_t key_
     return ctx;
 }
 
-int cr_prf(uint16_t prf, const void *key, size_t key_len, const struct cr_slice *parts, size_t nparts, uint8_t *out)
+int cr_prf(uint16_t prf, const void *key, size_t key_len, const struct cr_slice *parts, size_t nparts,
+           uint8_t *out)
 {
     const struct prf_info *p = find_prf(prf);
     if (!p)

@@ -138,8 +138,8 @@ size_t cr_sk_sealed_len(const struct cr_sk *sk, size_t plain_len)
 }
 
 // One pass of the AEAD. For opening, tag is what the message says; for sealing it is written.
-static int aead(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *aad, size_t aad_len, const uint8_t *in,
-                size_t len, uint8_t *out, uint8_t *tag)
+static int aead(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *aad, size_t aad_len,
+                const uint8_t *in, size_t len, uint8_t *out, uint8_t *tag)
 {
     uint8_t nonce[SALT_LEN + AEAD_IV_LEN];
     int n = 0, rc = -EIO, tag_len = (int)sk->icv_len;
@@ -187,7 +187,8 @@ static int mac(struct cr_sk *sk, const uint8_t *msg, size_t len, uint8_t *out)
     return cr_prf(sk->integ->prf, sk->ka, sk->ka_len, &part, 1, out);
 }
 
-int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *inner, size_t inner_len, size_t cap)
+int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *inner, size_t inner_len,
+               size_t cap)
 {
     size_t body = padded(sk, inner_len), total = head_len + cr_sk_sealed_len(sk, inner_len);
     if (cap < total)
@@ -216,7 +217,8 @@ int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *i
     return rc;
 }
 
-int cr_sk_open(struct cr_sk *sk, const uint8_t *msg, size_t head_len, size_t len, uint8_t *out, size_t *out_len)
+int cr_sk_open(struct cr_sk *sk, const uint8_t *msg, size_t head_len, size_t len, uint8_t *out,
+               size_t *out_len)
 {
     if (len < head_len + sk->iv_len + sk->block + sk->icv_len)
         return -EBADMSG;

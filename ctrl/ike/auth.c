@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), and the questions to keys about AUTH that both roles ask.
-// The first CHILD SA comes with it; where only that fails the IKE SA stays.
+// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), and the questions to keys about AUTH that both
+// roles ask. The first CHILD SA comes with it; where only that fails the IKE SA stays.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -82,7 +82,8 @@ static void build(struct ike_sa *sa, struct slice auth)
     char text[ID_TEXT_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
-    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key", identity_print(&sa->local_id, text, sizeof(text)));
+    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key",
+         identity_print(&sa->local_id, text, sizeof(text)));
     hs->pending = hs->child ? child_new(sa, hs->child) : NULL;
     pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
     if (sa_first_to_peer(sa))
@@ -167,7 +168,8 @@ static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, 
 static bool take_child(struct ike_sa *sa, const struct payloads *pl, char *why, size_t size)
 {
     struct child_sa *c = sa->hs->pending;
-    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI), *r = payload_find(pl, PL_TSR);
+    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
+                         *r = payload_find(pl, PL_TSR);
     struct refusal ref = {0};
     struct notify n;
     struct ts_list local, remote;
@@ -180,14 +182,16 @@ static bool take_child(struct ike_sa *sa, const struct payloads *pl, char *why, 
         snprintf(why, size, "the response lacks SA, TSi or TSr (RFC 7296 1.2)");
         return false;
     }
-    if (answer_read(s->body, c->cfg->proposals, c->cfg->proposal_count, false, PROTO_ESP, 4, &c->suite, &spi, &ref) ||
+    if (answer_read(s->body, c->cfg->proposals, c->cfg->proposal_count, false, PROTO_ESP, 4, &c->suite, &spi,
+                    &ref) ||
         selectors_read(i->body, "TSi", &local, &ref) || selectors_read(r->body, "TSr", &remote, &ref)) {
         snprintf(why, size, "%s", ref.why.text);
         return false;
     }
     if (spi < 256 || !selectors_within(&c->local_ts, &local) || !selectors_within(&c->remote_ts, &remote)) {
-        snprintf(why, size, "%s", spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
-                                            : "the peer's selectors are not within ours (RFC 7296 2.9)");
+        snprintf(why, size, "%s",
+                 spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
+                           : "the peer's selectors are not within ours (RFC 7296 2.9)");
         return false;
     }
     c->spi_out = (uint32_t)spi;

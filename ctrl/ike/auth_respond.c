@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_AUTH as responder (RFC 7296 sections 1.2, 2.9, 2.15, 2.21.2): the peer is verified first, then our AUTH is made, then
-// the CHILD SA installed, then the answer goes out. What fails is answered by name.
+// IKE_AUTH as responder (RFC 7296 sections 1.2, 2.9, 2.15, 2.21.2): the peer is verified first, then our AUTH
+// is made, then the CHILD SA installed, then the answer goes out. What fails is answered by name.
 #include "ctrl/ike/ike.h"
 
 #include <stdio.h>
@@ -71,7 +71,8 @@ struct wanted {
 
 static bool read_wanted(const struct payloads *pl, struct wanted *w, struct refusal *r)
 {
-    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI), *t = payload_find(pl, PL_TSR);
+    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
+                         *t = payload_find(pl, PL_TSR);
     memset(w, 0, sizeof(*w));
     if (!s && !i && !t)
         return true;
@@ -84,8 +85,8 @@ static bool read_wanted(const struct payloads *pl, struct wanted *w, struct refu
 }
 
 // The configured child that gives the peer all it asks for, otherwise the first that gives it something.
-static const struct child_config *choose_child(struct ike_sa *sa, const struct wanted *w, struct child_sa *out,
-                                               uint16_t *refusal)
+static const struct child_config *choose_child(struct ike_sa *sa, const struct wanted *w,
+                                               struct child_sa *out, uint16_t *refusal)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
     const struct child_config *found = NULL;
@@ -116,8 +117,8 @@ static const struct child_config *choose_child(struct ike_sa *sa, const struct w
             break;
     }
     if (!found && *refusal == N_TS_UNACCEPTABLE)
-        LOGF(IKE, 1, "traffic selectors %s === %s unacceptable (RFC 7296 2.9)", selectors_print(&w->local, a, sizeof(a)),
-             selectors_print(&w->remote, b, sizeof(b)));
+        LOGF(IKE, 1, "traffic selectors %s === %s unacceptable (RFC 7296 2.9)",
+             selectors_print(&w->local, a, sizeof(a)), selectors_print(&w->remote, b, sizeof(b)));
     else if (!found)
         LOGF(IKE, 1, "no acceptable proposal found for the CHILD_SA, %s (RFC 7296 2.7)", why);
     return found;
@@ -173,7 +174,8 @@ static void got_auth(struct ike_sa *sa, uint32_t arg, enum msg_type t, const uni
     keep->len = auth.len;
     memcpy(keep->data, auth.p, auth.len);
     sa->hs->answer = keep;
-    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key", identity_print(&sa->local_id, text, sizeof(text)));
+    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key",
+         identity_print(&sa->local_id, text, sizeof(text)));
     sa_established(sa);
     make_child(sa);
 }
@@ -203,8 +205,8 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr)
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
     struct conn *c = conn_for_ids(sa->ike, &sa->path, &sa->suite, idr, &sa->remote_id);
     if (!c) {
-        LOGF(CFG, 1, "looking for peer configs matching %s[%s]", idr ? identity_print(idr, a, sizeof(a)) : "%any",
-             identity_print(&sa->remote_id, b, sizeof(b)));
+        LOGF(CFG, 1, "looking for peer configs matching %s[%s]",
+             idr ? identity_print(idr, a, sizeof(a)) : "%any", identity_print(&sa->remote_id, b, sizeof(b)));
         sa_why(sa, "no matching peer config found");
         return false;
     }
@@ -232,8 +234,10 @@ void auth_request(struct ike_sa *sa, struct inmsg *m)
     sa_set_half_open(sa, false);
     sa->path = m->path;
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
-        (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 || !read_wanted(&m->pl, &w, &r)) {
-        sa_why(sa, "%.190s", r.why.text[0] ? r.why.text : "IDi, IDr or AUTH is missing or malformed (RFC 7296 1.2)");
+        (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
+        !read_wanted(&m->pl, &w, &r)) {
+        sa_why(sa, "%.190s",
+               r.why.text[0] ? r.why.text : "IDi, IDr or AUTH is missing or malformed (RFC 7296 1.2)");
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CHILD SAs: numbers and SPIs, their selectors (RFC 7296 section 2.9), and installing them: ike describes, keys derives
-// (2.17) and sends the keys to path. One that path did not take is rolled back, never reported as up.
+// CHILD SAs: numbers and SPIs, their selectors (RFC 7296 section 2.9), and installing them: ike describes,
+// keys derives (2.17) and sends the keys to path. One that path did not take is rolled back, never reported
+// as up.
 #include "ctrl/ike/ike.h"
 
 #include <stdio.h>
@@ -113,7 +114,8 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     m->remote_port = sa->path.remote_port;
     m->local_ts = c->local_ts;
     m->remote_ts = c->remote_ts;
-    m->hw_offload = cfg->hw_offload == OFFLOAD_DEFAULT ? (uint8_t)sa->ike->set.offload_default : cfg->hw_offload;
+    m->hw_offload =
+        cfg->hw_offload == OFFLOAD_DEFAULT ? (uint8_t)sa->ike->set.offload_default : cfg->hw_offload;
     m->replay_window = cfg->replay_window == UINT32_MAX ? sa->ike->set.replay_window : cfg->replay_window;
     m->copy_df = cfg->copy_df;
     m->copy_ecn = cfg->copy_ecn;
@@ -149,8 +151,9 @@ void child_installed(struct child_sa *c)
     c->state = CHILD_INSTALLED;
     c->installed_at = clock_now();
     COUNT(c->sa->ike, child_installed);
-    LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id, c->spi_in,
-         c->spi_out, selectors_print(&c->local_ts, lts, sizeof(lts)), selectors_print(&c->remote_ts, rts, sizeof(rts)));
+    LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
+         c->spi_in, c->spi_out, selectors_print(&c->local_ts, lts, sizeof(lts)),
+         selectors_print(&c->remote_ts, rts, sizeof(rts)));
     c->announced = true;
     report_child_updown(c, true);
     control_child_up(c->sa, c->cfg->name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loaded connections: replacing and unloading them, their policies in path (protected from the moment of loading, with
-// an SA or without), and finding the one that fits addresses and identities.
+// The loaded connections: replacing and unloading them, their policies in path (protected from the moment of
+// loading, with an SA or without), and finding the one that fits addresses and identities.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -8,8 +8,10 @@
 
 void conn_unref(struct conn *c)
 {
-    if (c && --c->refs == 0)
+    if (c && --c->refs == 0) {
+        free(c->blob);
         free(c);
+    }
 }
 
 struct conn *conn_find(struct ike *ike, const char *name)
@@ -62,8 +64,8 @@ struct conn *conn_next(struct ike *ike, struct conn *after, const struct net_pat
     }
 }
 
-struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s, const struct identity *local,
-                          const struct identity *remote)
+struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
+                          const struct identity *local, const struct identity *remote)
 {
     struct conn *best = NULL;
     int best_score = 0;
@@ -134,35 +136,51 @@ static void clear_policies(struct ike *ike, const char *name, struct job *job)
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
 }
 
-static int parse(struct slice blob, struct conn **out, struct esp_error *err)
+static int check(struct conn *c, struct esp_error *err)
+{
+    const struct conn_config *cfg = &c->cfg;
+    if (!identity_parse(cfg->local_id, &c->local_id))
+        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported",
+                        cfg->local_id);
+    if (!identity_parse(cfg->remote_id, &c->remote_id))
+        return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported",
+                        cfg->remote_id);
+    if (cfg->local_auth != AUTH_PSK || cfg->remote_auth != AUTH_PSK)
+        return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
+    if (!cfg->proposal_count)
+        return esp_fail(err, -EINVAL, "proposals", "at least one is needed");
+    for (unsigned i = 0; i < cfg->proposal_count; i++) {
+        for (unsigned k = 0; k < cfg->proposals[i].count; k++) {
+            struct transform t = cfg->proposals[i].t[k];
+            if ((t.type == TR_KE && !cr_dh_public_len(t.id)) || (t.type == TR_PRF && !cr_prf_len(t.id)))
+                return esp_fail(err, -EINVAL, "proposals", "%s is not supported", transform_name(t));
+        }
+    }
+    return 0;
+}
+
+// NULL: err says why.
+static struct conn *parse(struct slice blob, struct esp_error *err)
 {
     struct reader r = reader_of(blob);
     struct conn *c = calloc(1, sizeof(*c));
-    if (!c)
-        return esp_fail(err, -ENOMEM, "", "no memory");
-    c->refs = 1;
-    *out = c;
-    if (!conn_read(&r, &c->cfg) || !rd_done(&r))
-        return esp_fail(err, -EINVAL, "conn", "malformed connection");
-    if (!identity_parse(c->cfg.local_id, &c->local_id))
-        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported", c->cfg.local_id);
-    if (!identity_parse(c->cfg.remote_id, &c->remote_id))
-        return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported", c->cfg.remote_id);
-    if (c->cfg.local_auth != AUTH_PSK || c->cfg.remote_auth != AUTH_PSK)
-        return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
-    for (unsigned i = 0; i < c->cfg.proposal_count; i++) {
-        const struct proposal *p = &c->cfg.proposals[i];
-        for (unsigned k = 0; k < p->count; k++) {
-            bool known = p->t[k].type == TR_KE    ? cr_dh_public_len(p->t[k].id) > 0
-                         : p->t[k].type == TR_PRF ? cr_prf_len(p->t[k].id) > 0
-                                                  : true;
-            if (!known)
-                return esp_fail(err, -EINVAL, "proposals", "%s is not supported", transform_name(p->t[k]));
-        }
+    if (!c) {
+        esp_fail(err, -ENOMEM, "", "no memory");
+        return NULL;
     }
-    if (!c->cfg.proposal_count)
-        return esp_fail(err, -EINVAL, "proposals", "at least one is needed");
-    return 0;
+    c->refs = 1;
+    c->blob = malloc(blob.len ? blob.len : 1);
+    c->blob_len = blob.len;
+    bool good = c->blob && conn_read(&r, &c->cfg) && rd_done(&r);
+    if (good)
+        memcpy(c->blob, blob.p, blob.len);
+    else
+        esp_fail(err, -EINVAL, "conn", "malformed connection");
+    if (!good || check(c, err) != 0) {
+        conn_unref(c);
+        return NULL;
+    }
+    return c;
 }
 
 static bool loses_child(const struct conn *old, const struct conn *now)
@@ -214,14 +232,14 @@ static void start_children(struct ike *ike, struct conn *c)
 void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
 {
     struct esp_error err = {0};
-    struct conn *c = NULL, *old;
-    if (parse(m->conn, &c, &err) != 0) {
-        ipc_result(ike->chan[ROOM_CTL], m->req, false, "%s%s%s", err.field, err.field[0] ? ": " : "", err.text);
-        conn_unref(c);
+    struct conn *c = parse(m->conn, &err), *old;
+    if (!c) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, "%s%s%s", err.field, err.field[0] ? ": " : "",
+                   err.text);
         return;
     }
     old = conn_find(ike, c->cfg.name);
-    if (old && memcmp(&old->cfg, &c->cfg, sizeof(c->cfg)) == 0) {
+    if (old && slice_eq(slice_of(old->blob, old->blob_len), m->conn)) {
         ipc_result(ike->chan[ROOM_CTL], m->req, true, "%s", "");
         conn_unref(c);
         return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What ctl asks for, and path's events: initiating, terminating, loading, shutting down. A request that takes time is a job
-// that ends in exactly one RESULT.
+// What ctl asks for, and path's events: initiating, terminating, loading, shutting down. A request that takes
+// time is a job that ends in exactly one RESULT.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -65,7 +65,9 @@ void control_job_step(struct ike *ike, uint32_t id, bool ok, const char *why)
 static void job_late(struct timer *t)
 {
     struct job *j = t->ctx;
-    job_end(j, false, j->kind == JOB_INITIATE ? "not established before the time-out" : "not closed before the time-out");
+    job_end(j, false,
+            j->kind == JOB_INITIATE ? "not established before the time-out"
+                                    : "not closed before the time-out");
 }
 
 static void job_limit(struct job *j, uint32_t ms)
@@ -85,11 +87,13 @@ static int find_path(struct ike *ike, const struct conn_config *c, struct net_pa
     for (unsigned i = 0; i < c->remote_count && !p->remote.family; i++)
         p->remote = c->remote_addrs[i];
     if (!p->remote.family)
-        return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to", c->name);
+        return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to",
+                        c->name);
     for (unsigned i = 0; i < c->local_count && !p->local.family; i++)
         p->local = c->local_addrs[i];
     if (!p->local.family && !ike->net.source_for(ike->net.ctx, &p->remote, &p->local))
-        return esp_fail(err, -ENETUNREACH, "remote_addrs", "no route to %s", addr_print(&p->remote, a, sizeof(a)));
+        return esp_fail(err, -ENETUNREACH, "remote_addrs", "no route to %s",
+                        addr_print(&p->remote, a, sizeof(a)));
     p->remote_port = c->remote_port ? c->remote_port : IKE_PORT;
     // A port that is not 500 is one where the marker is expected from the first message on (2.23).
     p->nat_t = p->remote_port != IKE_PORT;
@@ -158,8 +162,8 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
     if (c)
         child = m->child[0] ? conn_child(c, m->child) : c->cfg.child_count ? &c->cfg.children[0] : NULL;
     if (!c || !child) {
-        ipc_result(ctl, m->req, false, "%s config '%.120s' not found", c || !m->conn[0] ? "CHILD_SA" : "IKE_SA",
-                   c || !m->conn[0] ? m->child : m->conn);
+        ipc_result(ctl, m->req, false, "%s config '%.120s' not found",
+                   c || !m->conn[0] ? "CHILD_SA" : "IKE_SA", c || !m->conn[0] ? m->child : m->conn);
         return;
     }
     struct ike_sa *sa = sa_with_child(ike, c, child->name, &up);
@@ -188,7 +192,8 @@ static void end_initiate(struct ike_sa *sa, const char *child, bool ok, const ch
     struct job *next;
     for (struct job *j = sa->ike->jobs; j; j = next) {
         next = j->next;
-        if (j->kind == JOB_INITIATE && j->sa_id == sa->id && (!child || !child[0] || strcmp(j->child, child) == 0))
+        if (j->kind == JOB_INITIATE && j->sa_id == sa->id &&
+            (!child || !child[0] || strcmp(j->child, child) == 0))
             job_end(j, ok, why);
     }
 }

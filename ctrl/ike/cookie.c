@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cookies against floods of IKE_SA_INIT (RFC 7296 section 2.6): a version octet and a hash over nonce, address, SPI and a
-// secret. Two secrets live at a time, so that a cookie outlasts one change.
+// Cookies against floods of IKE_SA_INIT (RFC 7296 section 2.6): a version octet and a hash over nonce,
+// address, SPI and a secret. Two secrets live at a time, so that a cookie outlasts one change.
 #include "ctrl/ike/ike.h"
 
 #include <openssl/crypto.h>
@@ -24,8 +24,11 @@ uint8_t cookie_version(struct ike *ike)
 bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct addr *a, uint64_t spi_i,
                  uint8_t out[COOKIE_LEN])
 {
-    struct cr_slice parts[] = {
-        {&version, 1}, {ni.p, ni.len}, {a->a, sizeof(a->a)}, {&spi_i, sizeof(spi_i)}, {ike->secrets[version & 1], 32}};
+    struct cr_slice parts[] = {{&version, 1},
+                               {ni.p, ni.len},
+                               {a->a, sizeof(a->a)},
+                               {&spi_i, sizeof(spi_i)},
+                               {ike->secrets[version & 1], 32}};
     out[0] = version;
     return cr_sha256(parts, 5, out + 1) == 0;
 }
@@ -37,7 +40,8 @@ bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const s
         return false;
     if ((cookie.p[0] & 1) == (now & 1) && cookie.p[0] != now)
         return false; // the version's turn-over leaves no secret for that one
-    return cookie_make(ike, cookie.p[0], ni, a, spi_i, want) && CRYPTO_memcmp(want, cookie.p, COOKIE_LEN) == 0;
+    return cookie_make(ike, cookie.p[0], ni, a, spi_i, want) &&
+           CRYPTO_memcmp(want, cookie.p, COOKIE_LEN) == 0;
 }
 
 bool cookie_needed(struct ike *ike, const struct net_path *path)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// --debug-keys: Wireshark's ikev2_decryption_table with SK_e and SK_a of each IKE SA, for those who asked for it. The file
-// is only ever readable by its owner.
+// --debug-keys: Wireshark's ikev2_decryption_table with SK_e and SK_a of each IKE SA, for those who asked for
+// it. The file is only ever readable by its owner.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -40,7 +40,8 @@ static size_t put_hex(char *at, struct slice s)
 
 static size_t put_line(char *line, const struct ike_sa *sa, const struct msg_IKE_KEYS *m, const char *encr)
 {
-    size_t n = (size_t)sprintf(line, "%016llx,%016llx,", (unsigned long long)sa->spi_i, (unsigned long long)sa->spi_r);
+    size_t n = (size_t)sprintf(line, "%016llx,%016llx,", (unsigned long long)sa->spi_i,
+                               (unsigned long long)sa->spi_r);
     n += put_hex(line + n, m->sk_ei);
     line[n++] = ',';
     n += put_hex(line + n, m->sk_er);
@@ -60,7 +61,8 @@ void debug_keys_ike(struct ike_sa *sa, const struct msg_IKE_KEYS *m)
         return;
     const char *encr = encr_name(sa->suite.encr, name, sizeof(name));
     if (!encr) {
-        LOGF(ENC, 1, "debug keys: Wireshark has no name for %s in IKE, nothing written", transform_name(sa->suite.encr));
+        LOGF(ENC, 1, "debug keys: Wireshark has no name for %s in IKE, nothing written",
+             transform_name(sa->suite.encr));
         return;
     }
     snprintf(path, sizeof(path), "%s/ikev2_decryption_table", dir);

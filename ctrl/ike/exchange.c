@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests and responses: RFC 7296 sections 2.1 (retransmission), 2.2 and 2.3 (message IDs, a window of one), 2.5
-// (versions and critical payloads) and 3.14 (SK). What a message means is its task's business.
+// Requests and responses: RFC 7296 sections 2.1 (retransmission), 2.2 and 2.3 (message IDs, a window of
+// one), 2.5 (versions and critical payloads) and 3.14 (SK). What a message means is its task's business.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -300,7 +300,8 @@ static bool request_allowed(const struct ike_sa *sa, const struct ike_header *h)
 
 static void bad_request(struct ike_sa *sa, struct inmsg *m, const struct refusal *r)
 {
-    LOGF(ENC, 1, "%s request with message ID %u refused: %s", exchange_name(m->h.exchange), m->h.mid, r->why.text);
+    LOGF(ENC, 1, "%s request with message ID %u refused: %s", exchange_name(m->h.exchange), m->h.mid,
+         r->why.text);
     sa->in_busy = true;
     sa->in_msg = m;
     uint8_t exchange = m->h.exchange;
@@ -312,7 +313,8 @@ static void bad_request(struct ike_sa *sa, struct inmsg *m, const struct refusal
     }
 }
 
-static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path, struct slice d)
+static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path,
+                             struct slice d)
 {
     struct reader r = reader_of(d);
     struct inmsg *m = malloc(sizeof(*m) + d.len);
@@ -328,7 +330,9 @@ static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, cons
         rc = cr_sk_open(sa->sk_in, d.p, IKE_HEADER_LEN + PAYLOAD_HEADER_LEN, d.len, m->data, &m->len);
     if (rc) {
         COUNT(sa->ike, dropped_integrity);
-        LOGF(ENC, 1, "message ID %u dropped: its SK payload is malformed or its integrity check failed (RFC 7296 3.14)",
+        LOGF(ENC, 1,
+             "message ID %u dropped: its SK payload is malformed or its integrity check failed (RFC 7296 "
+             "3.14)",
              h->mid);
         free(m);
         return NULL;
@@ -372,7 +376,8 @@ static void repeat_reply(struct ike_sa *sa, const struct net_path *path, const s
     transmit(sa, path, sa->reply, sa->reply_len);
 }
 
-void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path, struct slice d)
+void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path,
+                        struct slice d)
 {
     bool response = h->flags & FLAG_RESPONSE;
     struct refusal r = {0};
@@ -383,9 +388,9 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
             return;
         }
         COUNT(sa->ike, dropped_state);
-        LOGF(IKE, 1, "%s %s with message ID %u dropped: expected %u%s (RFC 7296 2.3)", exchange_name(h->exchange),
-             response ? "response" : "request", h->mid, response ? sa->out_mid : sa->in_mid,
-             sa->in_busy ? ", still at work on one" : "");
+        LOGF(IKE, 1, "%s %s with message ID %u dropped: expected %u%s (RFC 7296 2.3)",
+             exchange_name(h->exchange), response ? "response" : "request", h->mid,
+             response ? sa->out_mid : sa->in_mid, sa->in_busy ? ", still at work on one" : "");
         return;
     }
     struct inmsg *m = decrypt(sa, h, path, d);
@@ -412,7 +417,7 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
 // --- datagrams ---
 
 // Answers to anyone at all are at most ten a second.
-static bool may_complain(struct ike *ike)
+bool may_complain(struct ike *ike)
 {
     uint64_t now = clock_now();
     if (now - ike->error_at >= 1000) {
@@ -426,11 +431,12 @@ static void complain_version(struct ike *ike, const struct net_path *path, const
 {
     uint8_t buf[64];
     struct writer w = writer_of(buf, sizeof(buf));
-    LOGF(ENC, 1, "received unsupported IKE version %u.%u, sending INVALID_MAJOR_VERSION (RFC 7296 2.5)", h->version >> 4,
-         h->version & 15);
+    LOGF(ENC, 1, "received unsupported IKE version %u.%u, sending INVALID_MAJOR_VERSION (RFC 7296 2.5)",
+         h->version >> 4, h->version & 15);
     if ((h->flags & FLAG_RESPONSE) || (h->version >> 4) < 2 || !may_complain(ike))
         return;
-    struct ike_header out = {h->spi_i, h->spi_r, PL_NOTIFY, IKE_VERSION, h->exchange, 0, h->mid, IKE_HEADER_LEN + 8};
+    struct ike_header out = {h->spi_i,    h->spi_r, PL_NOTIFY, IKE_VERSION,
+                             h->exchange, 0,        h->mid,    IKE_HEADER_LEN + 8};
     out.flags = (uint8_t)(FLAG_RESPONSE | (h->flags & FLAG_INITIATOR ? 0 : FLAG_INITIATOR));
     header_write(&w, &out);
     struct pb b = {.w = w, .next_at = SIZE_MAX};
@@ -445,9 +451,10 @@ static void to_sa(struct ike *ike, const struct net_path *path, const struct ike
     struct ike_sa *sa = sa_by_spi(ike, own);
     if (!sa || sa->initiator == from_initiator || theirs != (sa->initiator ? sa->spi_r : sa->spi_i)) {
         COUNT(ike, dropped_unknown);
-        LOGF(IKE, 1, "%s %s for an IKE SA that is not known, SPIs %016llx_i %016llx_r, dropped (RFC 7296 2.21.4)",
-             exchange_name(h->exchange), h->flags & FLAG_RESPONSE ? "response" : "request", (unsigned long long)h->spi_i,
-             (unsigned long long)h->spi_r);
+        LOGF(IKE, 1,
+             "%s %s for an IKE SA that is not known, SPIs %016llx_i %016llx_r, dropped (RFC 7296 2.21.4)",
+             exchange_name(h->exchange), h->flags & FLAG_RESPONSE ? "response" : "request",
+             (unsigned long long)h->spi_i, (unsigned long long)h->spi_r);
         return;
     }
     log_set_context(sa->conn->cfg.name, sa->id);
@@ -460,12 +467,13 @@ static void to_sa(struct ike *ike, const struct net_path *path, const struct ike
     log_set_context("", 0);
 }
 
-static void sa_init_response(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
+static void sa_init_response(struct ike *ike, const struct net_path *path, const struct ike_header *h,
+                             struct slice d)
 {
     struct ike_sa *sa = sa_by_spi(ike, h->spi_i);
     struct refusal r = {0};
-    if (!sa || !sa->initiator || sa->sk_in || h->mid || !sa->request || !sa->tasks || sa->tasks->ops != &task_init ||
-        (h->flags & FLAG_INITIATOR)) {
+    if (!sa || !sa->initiator || sa->sk_in || h->mid || !sa->request || !sa->tasks ||
+        sa->tasks->ops != &task_init || (h->flags & FLAG_INITIATOR)) {
         COUNT(ike, dropped_state);
         return;
     }
@@ -495,11 +503,13 @@ void exchange_datagram(struct ike *ike, const struct net_path *path, struct slic
 {
     struct ike_header h;
     char a[64], b[64];
-    LOGF(NET, 1, "received packet: from %s[%u] to %s[%u] (%zu bytes)", addr_print(&path->remote, a, sizeof(a)),
-         path->remote_port, addr_print(&path->local, b, sizeof(b)), path->local_port, d.len);
+    LOGF(NET, 1, "received packet: from %s[%u] to %s[%u] (%zu bytes)",
+         addr_print(&path->remote, a, sizeof(a)), path->remote_port, addr_print(&path->local, b, sizeof(b)),
+         path->local_port, d.len);
     if (!header_read(d, &h) || h.spi_i == 0) {
         COUNT(ike, dropped_malformed);
-        LOGF(NET, 1, "datagram dropped: no IKE header with the datagram's length of %zu (RFC 7296 3.1)", d.len);
+        LOGF(NET, 1, "datagram dropped: no IKE header with the datagram's length of %zu (RFC 7296 3.1)",
+             d.len);
     } else if (h.version >> 4 != 2) {
         COUNT(ike, dropped_malformed);
         complain_version(ike, path, &h);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Identities: parsing text as charon does, printing, octets of the ID payload (RFC 7296 section 3.5) and matching.
+// Identities: parsing text as charon does, printing, octets of the ID payload (RFC 7296 section 3.5) and
+// matching.
 #include "ctrl/ike/identity.h"
 
 #include <ctype.h>
@@ -61,8 +62,9 @@ static bool parse_typed(const char *text, struct identity *out, bool *handled)
         const char *prefix;
         uint8_t type;
     } types[] = {
-        {"ipv4:", ID_IPV4},   {"ipv6:", ID_IPV6}, {"rfc822:", ID_RFC822},  {"email:", ID_RFC822}, {"userfqdn:", ID_RFC822},
-        {"fqdn:", ID_FQDN},   {"dns:", ID_FQDN},  {"keyid:", ID_KEY},      {"asn1dn:", ID_DN},    {"asn1gn:", ID_GN},
+        {"ipv4:", ID_IPV4},       {"ipv6:", ID_IPV6}, {"rfc822:", ID_RFC822}, {"email:", ID_RFC822},
+        {"userfqdn:", ID_RFC822}, {"fqdn:", ID_FQDN}, {"dns:", ID_FQDN},      {"keyid:", ID_KEY},
+        {"asn1dn:", ID_DN},       {"asn1gn:", ID_GN},
     };
     *handled = true;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -118,8 +120,14 @@ bool identity_parse(const char *text, struct identity *out)
 
 void identity_of_addr(const struct addr *a, struct identity *out)
 {
-    set(out, a->family == 4 ? ID_IPV4 : a->family == 6 ? ID_IPV6 : ID_ANY, a->a,
-        a->family == 4 ? 4 : a->family == 6 ? 16 : 0);
+    set(out,
+        a->family == 4   ? ID_IPV4
+        : a->family == 6 ? ID_IPV6
+                         : ID_ANY,
+        a->a,
+        a->family == 4   ? 4
+        : a->family == 6 ? 16
+                         : 0);
 }
 
 bool identity_read(struct slice body, struct identity *out)

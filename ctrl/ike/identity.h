@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE identities: charon's text syntax, the ID payload's octets (RFC 7296 section 3.5) and matching with wildcards. Two
-// identities are compared by type, length and octets, never as C strings.
+// IKE identities: charon's text syntax, the ID payload's octets (RFC 7296 section 3.5) and matching with
+// wildcards. Two identities are compared by type, length and octets, never as C strings.
 #ifndef CTRL_IKE_IDENTITY_H
 #define CTRL_IKE_IDENTITY_H
 
@@ -9,7 +9,16 @@
 
 #include "ctrl/lib/conn.h"
 
-enum id_type { ID_ANY = 0, ID_IPV4 = 1, ID_FQDN = 2, ID_RFC822 = 3, ID_IPV6 = 5, ID_DN = 9, ID_GN = 10, ID_KEY = 11 };
+enum id_type {
+    ID_ANY = 0,
+    ID_IPV4 = 1,
+    ID_FQDN = 2,
+    ID_RFC822 = 3,
+    ID_IPV6 = 5,
+    ID_DN = 9,
+    ID_GN = 10,
+    ID_KEY = 11
+};
 enum { ID_DATA_MAX = 512, ID_TEXT_MAX = 257 };
 enum { MATCH_NONE = 0, MATCH_ANY = 1, MATCH_WILDCARD = 10, MATCH_PERFECT = 20 };
 
@@ -19,11 +28,12 @@ struct identity {
     uint8_t data[ID_DATA_MAX];
 };
 
-// "a.test", "@a.test", "10.0.0.1", "user@host", "@#0a0b", "keyid:x", "%any" ...; false: a form that is not supported
-// (distinguished names), or too long.
+// "a.test", "@a.test", "10.0.0.1", "user@host", "@#0a0b", "keyid:x", "%any" ...; false: a form that is not
+// supported (distinguished names), or too long.
 bool identity_parse(const char *text, struct identity *out);
 void identity_of_addr(const struct addr *a, struct identity *out);
-// The ID payload's body from the ID type octet on. False: too short or long, or an address of the wrong length.
+// The ID payload's body from the ID type octet on. False: too short or long, or an address of the wrong
+// length.
 bool identity_read(struct slice body, struct identity *out);
 void identity_write(struct writer *w, const struct identity *id);
 bool identity_eq(const struct identity *a, const struct identity *b);

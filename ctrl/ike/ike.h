@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ike room from inside: its state, and what its files offer each other. One epoll loop, no locks; every exchange is one
-// task with a start and a response, every answer of `keys` or `path` comes back through pending.c, and an SA that is over
-// is only freed when the loop comes round again, so that no function finds it gone under its hands.
+// The ike room from inside: its state, and what its files offer each other. One epoll loop, no locks; every
+// exchange is one task with a start and a response, every answer of `keys` or `path` comes back through
+// pending.c, and an SA that is over is only freed when the loop comes round again, so that no function finds
+// it gone under its hands.
 #ifndef CTRL_IKE_IKE_H
 #define CTRL_IKE_IKE_H
 
@@ -17,18 +18,30 @@
 enum { MAX_MESSAGE = 65535, MAX_RESTARTS = 5, COOKIE_MAX = 64, IKE_PORT = 500, NAT_T_PORT = 4500 };
 
 // X(symbol, description)
-#define COUNTER_LIST(X)                                                                                              \
-    X(ike_init_in_req, "IKE_SA_INIT requests received") X(ike_init_out_req, "IKE_SA_INIT requests sent")             \
-    X(ike_auth_in_req, "IKE_AUTH requests received") X(ike_auth_out_req, "IKE_AUTH requests sent")                   \
-    X(create_child_in_req, "CREATE_CHILD_SA requests received") X(info_in_req, "INFORMATIONAL requests received")    \
-    X(info_out_req, "INFORMATIONAL requests sent") X(retransmits, "requests sent again")                             \
-    X(repeats, "requests received again and answered from the cache") X(established, "IKE SAs established")          \
-    X(failed, "IKE SAs that never came up") X(auth_failed, "authentications that failed, either end")                \
-    X(dropped_malformed, "datagrams dropped as malformed") X(dropped_unknown, "datagrams for no SA of ours")         \
-    X(dropped_state, "messages in the wrong state or with a wrong message ID")                                       \
-    X(dropped_integrity, "messages whose integrity check failed") X(dropped_limit, "requests dropped by a limit")    \
-    X(cookies_sent, "COOKIE answers sent") X(child_installed, "CHILD SAs installed")                                 \
-    X(child_failed, "CHILD SAs that never came up") X(dpd_sent, "liveness checks sent")
+// clang-format off
+#define COUNTER_LIST(X) \
+    X(ike_init_in_req, "IKE_SA_INIT requests received") \
+    X(ike_init_out_req, "IKE_SA_INIT requests sent") \
+    X(ike_auth_in_req, "IKE_AUTH requests received") \
+    X(ike_auth_out_req, "IKE_AUTH requests sent") \
+    X(create_child_in_req, "CREATE_CHILD_SA requests received") \
+    X(info_in_req, "INFORMATIONAL requests received") \
+    X(info_out_req, "INFORMATIONAL requests sent") \
+    X(retransmits, "requests sent again") \
+    X(repeats, "requests received again and answered from the cache") \
+    X(established, "IKE SAs established") \
+    X(failed, "IKE SAs that never came up") \
+    X(auth_failed, "authentications that failed, either end") \
+    X(dropped_malformed, "datagrams dropped as malformed") \
+    X(dropped_unknown, "datagrams for no SA of ours") \
+    X(dropped_state, "messages in the wrong state or with a wrong message ID") \
+    X(dropped_integrity, "messages whose integrity check failed") \
+    X(dropped_limit, "requests dropped by a limit") \
+    X(cookies_sent, "COOKIE answers sent") \
+    X(child_installed, "CHILD SAs installed") \
+    X(child_failed, "CHILD SAs that never came up") \
+    X(dpd_sent, "liveness checks sent")
+// clang-format on
 enum counter {
 #define X(name, text) CNT_##name,
     COUNTER_LIST(X)
@@ -39,6 +52,8 @@ enum counter {
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
     struct conn *next;
     unsigned refs;
+    uint8_t *blob; // as it was loaded, to see whether a reload changes anything
+    size_t blob_len;
     uint32_t reqids[CHILDREN_MAX];
     struct identity local_id, remote_id;
     struct conn_config cfg;
@@ -71,7 +86,7 @@ struct inmsg { // one decrypted (or plain) message; heap, one owner
 struct task;
 struct task_ops {
     const char *name;
-    void (*start)(struct task *t); // ends in exchange_send, now or when keys has answered
+    void (*start)(struct task *t);                     // ends in exchange_send, now or when keys has answered
     bool (*response)(struct task *t, struct inmsg *m); // true: it keeps m
 };
 struct task {
@@ -82,7 +97,7 @@ struct task {
     uint32_t child_id;
 };
 
-struct handshake { // until the SA is established
+struct handshake {  // until the SA is established
     uint32_t ke_id; // 0: used up
     uint16_t group;
     uint8_t nonce[NONCE_LEN], cookie[COOKIE_MAX];
@@ -97,7 +112,7 @@ struct handshake { // until the SA is established
     uint8_t *early;                   // the IKE_AUTH request that waits for its keys
     size_t early_len;
     struct net_path early_path;
-    struct inmsg *answer;             // the IKE_AUTH response that is being checked
+    struct inmsg *answer; // the IKE_AUTH response that is being checked
     uint64_t began;
 };
 
@@ -173,9 +188,11 @@ struct ike {
 #define COUNT(ike, name) ((ike)->counters[CNT_##name]++)
 
 // --- pending.c: questions to keys and path
-uint32_t ask_new(struct ike *ike, struct ike_sa *sa, uint32_t arg, reply_fn fn); // the request number; 0: no memory
+uint32_t ask_new(struct ike *ike, struct ike_sa *sa, uint32_t arg,
+                 reply_fn fn);                                    // the request number; 0: no memory
 uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn); // about no SA
-void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m); // a failure is answered at once
+void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t,
+         const void *m); // a failure is answered at once
 void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg *m);
 void ask_fail_all(struct ike *ike, const char *why);
 const char *answer_text(enum msg_type t, const union msg *m);
@@ -190,8 +207,8 @@ const struct child_config *conn_child(const struct conn *c, const char *name);
 // Connections whose addresses fit, in order: pass NULL, then the last one.
 struct conn *conn_next(struct ike *ike, struct conn *after, const struct net_path *path);
 // The best one for these identities (local may be NULL: not named by the peer) that allows the suite.
-struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s, const struct identity *local,
-                          const struct identity *remote);
+struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
+                          const struct identity *local, const struct identity *remote);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
 
 // --- sa.c
@@ -232,14 +249,17 @@ int seal(struct ike_sa *sa, uint8_t exchange, bool response, uint32_t mid, const
 void exchange_queue(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id);
 void exchange_first(struct ike_sa *sa, const struct task_ops *ops); // before all others
 void exchange_next(struct ike_sa *sa);
-void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len); // takes msg: a whole request, retransmitted until answered
+void exchange_send(struct ike_sa *sa, uint8_t *msg,
+                   size_t len); // takes msg: a whole request, retransmitted until answered
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 void exchange_done(struct ike_sa *sa); // the active task is over
 void exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 void exchange_reply_notify(struct ike_sa *sa, uint8_t exchange, uint16_t type, struct slice data);
 void exchange_clear(struct ike_sa *sa);
 void exchange_datagram(struct ike *ike, const struct net_path *path, struct slice d);
-void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path, struct slice d);
+void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path,
+                        struct slice d);
+bool may_complain(struct ike *ike); // error answers to strangers are at most ten a second
 void send_once(struct ike_sa *sa, uint8_t exchange, const struct pb *b); // a request nobody waits for
 
 // --- init.c, init_respond.c, auth.c, auth_respond.c, info.c: one exchange each
@@ -261,8 +281,10 @@ void info_request(struct ike_sa *sa, struct inmsg *m);
 
 // --- cookie.c
 bool cookie_needed(struct ike *ike, const struct net_path *path);
-bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct addr *a, uint64_t spi_i, uint8_t out[33]);
-bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const struct addr *a, uint64_t spi_i);
+bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct addr *a, uint64_t spi_i,
+                 uint8_t out[33]);
+bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const struct addr *a,
+                  uint64_t spi_i);
 uint8_t cookie_version(struct ike *ike); // rotates the secrets when it is time
 
 // --- control.c: what ctl asks for

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// INFORMATIONAL (RFC 7296 sections 1.4, 1.4.1, 2.25): DELETE of CHILD and IKE SAs both ways, liveness, and empty answers.
-// Several DELETEs may stand in one message in any order; the IKE SA's takes effect last. CREATE_CHILD_SA is declined here.
+// INFORMATIONAL (RFC 7296 sections 1.4, 1.4.1, 2.25): DELETE of CHILD and IKE SAs both ways, liveness, and
+// empty answers. Several DELETEs may stand in one message in any order; the IKE SA's takes effect last.
+// CREATE_CHILD_SA is declined here.
 #include "ctrl/ike/ike.h"
 
 #include <stdio.h>
@@ -10,16 +11,17 @@ enum { INFO_MAX = 1024 };
 static void log_closing(const struct child_sa *c)
 {
     char a[600], b[600];
-    LOGF(IKE, 0, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id, c->spi_in,
-         c->spi_out, selectors_print(&c->local_ts, a, sizeof(a)), selectors_print(&c->remote_ts, b, sizeof(b)));
+    LOGF(IKE, 0, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
+         c->spi_in, c->spi_out, selectors_print(&c->local_ts, a, sizeof(a)),
+         selectors_print(&c->remote_ts, b, sizeof(b)));
 }
 
 static void log_deleting(const struct ike_sa *sa)
 {
     char a[64], b[64], ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
-    LOGF(IKE, 0, "deleting IKE_SA %s between %s[%s]...%s[%s]", sa_label(sa), addr_print(&sa->path.local, a, sizeof(a)),
-         identity_print(&sa->local_id, ida, sizeof(ida)), addr_print(&sa->path.remote, b, sizeof(b)),
-         identity_print(&sa->remote_id, idb, sizeof(idb)));
+    LOGF(IKE, 0, "deleting IKE_SA %s between %s[%s]...%s[%s]", sa_label(sa),
+         addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
+         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
 }
 
 // --- as responder ---
@@ -36,8 +38,8 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
     for (unsigned i = 0; i < d->count; i++) {
         struct child_sa *c = d->protocol == PROTO_ESP ? child_by_spi_out(sa, d->spi[i]) : NULL;
         if (!c) {
-            LOGF(IKE, 1, "received DELETE for unknown %s CHILD_SA with SPI %08x", d->protocol == PROTO_ESP ? "ESP" : "AH",
-                 d->spi[i]);
+            LOGF(IKE, 1, "received DELETE for unknown %s CHILD_SA with SPI %08x",
+                 d->protocol == PROTO_ESP ? "ESP" : "AH", d->spi[i]);
             continue;
         }
         LOGF(IKE, 1, "received DELETE for ESP CHILD_SA with SPI %08x", d->spi[i]);
@@ -82,11 +84,13 @@ void info_request(struct ike_sa *sa, struct inmsg *m)
         again.conn->refs++;
     exchange_reply(sa, EX_INFORMATIONAL, &b);
     if (end) {
-        LOGF(IKE, 0, refused ? "received AUTHENTICATION_FAILED for IKE_SA %s" : "received DELETE for IKE_SA %s",
+        LOGF(IKE, 0,
+             refused ? "received AUTHENTICATION_FAILED for IKE_SA %s" : "received DELETE for IKE_SA %s",
              sa_label(sa));
         log_deleting(sa);
         for (struct child_sa *c = sa->children; c; c = c->next)
-            if (c->cfg->close_action == ACTION_START && sa->state == SA_ESTABLISHED && !again.conn && !refused) {
+            if (c->cfg->close_action == ACTION_START && sa->state == SA_ESTABLISHED && !again.conn &&
+                !refused) {
                 again = (struct restart){sa->conn, c->cfg};
                 again.conn->refs++;
             }
@@ -105,7 +109,9 @@ void create_child_request(struct ike_sa *sa, struct inmsg *m)
 {
     struct notify n;
     bool rekey = notify_find(&m->pl, N_REKEY_SA, &n);
-    LOGF(IKE, 1, "received a CREATE_CHILD_SA request%s, which is not supported yet, sending NO_ADDITIONAL_SAS (RFC 7296 1.3)",
+    LOGF(IKE, 1,
+         "received a CREATE_CHILD_SA request%s, which is not supported yet, sending NO_ADDITIONAL_SAS (RFC "
+         "7296 1.3)",
          rekey ? " to rekey" : "");
     exchange_reply_notify(sa, EX_CREATE_CHILD, N_NO_ADDITIONAL_SAS, slice_of(NULL, 0));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_SA_INIT as initiator (RFC 7296 sections 1.2, 2.6, 2.7, 2.23), with COOKIE and INVALID_KE_PAYLOAD answered by another
-// request, at most MAX_RESTARTS times; and what both roles share: NAT detection and the keys.
+// IKE_SA_INIT as initiator (RFC 7296 sections 1.2, 2.6, 2.7, 2.23), with COOKIE and INVALID_KE_PAYLOAD
+// answered by another request, at most MAX_RESTARTS times; and what both roles share: NAT detection and the
+// keys.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -126,7 +127,8 @@ static void build(struct ike_sa *sa, struct slice public_value)
     struct handshake *hs = sa->hs;
     const struct conn_config *cfg = &sa->conn->cfg;
     struct pb b = pb_of(buf, sizeof(buf));
-    struct ike_header h = {.spi_i = sa->spi_i, .version = IKE_VERSION, .exchange = EX_SA_INIT, .flags = FLAG_INITIATOR};
+    struct ike_header h = {
+        .spi_i = sa->spi_i, .version = IKE_VERSION, .exchange = EX_SA_INIT, .flags = FLAG_INITIATOR};
     header_write(&b.w, &h);
     if (hs->cookie_len)
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE, slice_of(hs->cookie, hs->cookie_len));
@@ -152,7 +154,8 @@ static void build(struct ike_sa *sa, struct slice public_value)
     hs->own_init = keep;
     hs->own_init_len = b.w.len;
     COUNT(sa->ike, ike_init_out_req);
-    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) ]", hs->cookie_len ? "N(COOKIE) " : "");
+    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) ]",
+         hs->cookie_len ? "N(COOKIE) " : "");
     exchange_send(sa, msg, b.w.len);
 }
 
@@ -176,7 +179,8 @@ static void generate(struct ike_sa *sa)
     if (sa->hs->ke_id)
         ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = sa->hs->ke_id});
     sa->hs->ke_id = ++ike->next_ke;
-    struct msg_KE_GENERATE q = {.req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
+    struct msg_KE_GENERATE q = {
+        .req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
     ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
 }
 
@@ -250,7 +254,8 @@ static void on_cookie(struct ike_sa *sa, struct slice cookie)
     struct refusal r = {0};
     struct slice body = slice_of(hs->own_init + IKE_HEADER_LEN, hs->own_init_len - IKE_HEADER_LEN);
     struct ke ke;
-    const struct payload *p = payloads_read(hs->own_init[16], body, &pl, &r) ? NULL : payload_find(&pl, PL_KE);
+    const struct payload *p =
+        payloads_read(hs->own_init[16], body, &pl, &r) ? NULL : payload_find(&pl, PL_KE);
     uint8_t value[CR_DH_MAX];
     if (!p || !ke_read(p->body, &ke) || ke.value.len > sizeof(value))
         return;
@@ -273,7 +278,8 @@ static void on_invalid_ke(struct ike_sa *sa, struct slice data)
         return;
     }
     struct transform was = {TR_KE, sa->hs->group, 0}, now = {TR_KE, group, 0};
-    LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s", transform_name(was), transform_name(now));
+    LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s", transform_name(was),
+         transform_name(now));
     if (!may_restart(sa, "INVALID_KE_PAYLOAD"))
         return;
     sa->hs->group = group;
@@ -317,11 +323,13 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     char text[200];
     if (!p || !no || !k || m->h.spi_r == 0 || payload_count(&m->pl, PL_SA) > 1)
         return sa_why(sa, "the IKE_SA_INIT response lacks SA, KE, nonce or SPI (RFC 7296 1.2)") == 0;
-    if (answer_read(p->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 0, &sa->suite, &spi, &r) != 0)
+    if (answer_read(p->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 0, &sa->suite, &spi, &r) !=
+        0)
         return sa_why(sa, "%.190s", r.why.text) == 0;
     if (!ke_read(k->body, &ke) || ke.group != hs->group || sa->suite.ke.id != hs->group ||
         ke.value.len != cr_dh_public_len(ke.group))
-        return sa_why(sa, "the response's KE payload is not of group %u, or not of its length (RFC 7296 3.4)", hs->group) == 0;
+        return sa_why(sa, "the response's KE payload is not of group %u, or not of its length (RFC 7296 3.4)",
+                      hs->group) == 0;
     suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
     hs->peer_init = malloc(m->len);

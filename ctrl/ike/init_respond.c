@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_SA_INIT as responder (RFC 7296 sections 1.2, 2.6, 2.7). Until a request is acceptable, and has brought its cookie
-// where one is asked for, it leaves no state behind; keys are derived when IKE_AUTH comes.
+// IKE_SA_INIT as responder (RFC 7296 sections 1.2, 2.6, 2.7). Until a request is acceptable, and has brought
+// its cookie where one is asked for, it leaves no state behind; keys are derived when IKE_AUTH comes.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -24,7 +24,8 @@ static void answer(struct ike *ike, const struct init_in *in, uint16_t type, str
 {
     uint8_t buf[IKE_HEADER_LEN + 8 + 64];
     struct pb b = pb_of(buf, sizeof(buf));
-    struct ike_header h = {.spi_i = in->h->spi_i, .next = PL_NOTIFY, .version = IKE_VERSION, .exchange = EX_SA_INIT};
+    struct ike_header h = {
+        .spi_i = in->h->spi_i, .next = PL_NOTIFY, .version = IKE_VERSION, .exchange = EX_SA_INIT};
     h.flags = FLAG_RESPONSE;
     h.length = (uint32_t)(IKE_HEADER_LEN + 8 + data.len);
     header_write(&b.w, &h);
@@ -33,32 +34,36 @@ static void answer(struct ike *ike, const struct init_in *in, uint16_t type, str
     ike->net.send(ike->net.ctx, in->path, wr_written(&b.w), true);
 }
 
+static bool read_payloads(struct init_in *in, struct refusal *r)
+{
+    struct slice body = slice_of(in->datagram.p + IKE_HEADER_LEN, in->datagram.len - IKE_HEADER_LEN);
+    if (payloads_read(in->h->next, body, &in->pl, r) != 0 || payloads_validate(&in->pl, r) != 0)
+        return false;
+    const struct payload *sa = payload_find(&in->pl, PL_SA), *no = payload_find(&in->pl, PL_NONCE),
+                         *ke = payload_find(&in->pl, PL_KE);
+    if (!sa || !no || !ke || payload_count(&in->pl, PL_SA) != 1 || payload_count(&in->pl, PL_KE) != 1 ||
+        payload_count(&in->pl, PL_NONCE) != 1) {
+        refuse(r, N_INVALID_SYNTAX, "IKE_SA_INIT",
+               "one SA, KE and nonce payload each are needed (RFC 7296 1.2)");
+        return false;
+    }
+    in->nonce = no->body;
+    return offers_read(sa->body, &in->offers, r) == 0 && ke_read(ke->body, &in->ke);
+}
+
 static bool read_request(struct ike *ike, struct init_in *in)
 {
     struct refusal r = {0};
-    struct slice body = slice_of(in->datagram.p + IKE_HEADER_LEN, in->datagram.len - IKE_HEADER_LEN);
-    int rc = payloads_read(in->h->next, body, &in->pl, &r);
-    if (!rc)
-        rc = payloads_validate(&in->pl, &r);
-    const struct payload *sa = payload_find(&in->pl, PL_SA), *no = payload_find(&in->pl, PL_NONCE),
-                         *ke = payload_find(&in->pl, PL_KE);
-    if (!rc && (!sa || !no || !ke || payload_count(&in->pl, PL_SA) != 1 || payload_count(&in->pl, PL_KE) != 1 ||
-                payload_count(&in->pl, PL_NONCE) != 1))
-        rc = refuse(&r, N_INVALID_SYNTAX, "IKE_SA_INIT", "one SA, KE and nonce payload each are needed (RFC 7296 1.2)");
-    if (!rc)
-        rc = offers_read(sa->body, &in->offers, &r);
-    if (!rc && !ke_read(ke->body, &in->ke))
-        rc = -EBADMSG;
-    if (!rc) {
-        in->nonce = no->body;
-        char list[600];
+    char list[600];
+    if (read_payloads(in, &r)) {
         payloads_print(&in->pl, list, sizeof(list));
         LOGF(ENC, 1, "parsed IKE_SA_INIT request 0 %s", list);
         return true;
     }
     COUNT(ike, dropped_malformed);
     LOGF(ENC, 1, "IKE_SA_INIT request refused: %s", r.why.text);
-    answer(ike, in, r.notify, slice_of(r.data, r.data_len));
+    if (may_complain(ike))
+        answer(ike, in, r.notify, slice_of(r.data, r.data_len));
     return false;
 }
 
@@ -84,7 +89,8 @@ static bool cookie_gate(struct ike *ike, const struct init_in *in)
     uint8_t cookie[33];
     if (!cookie_needed(ike, in->path))
         return true;
-    if (notify_find(&in->pl, N_COOKIE, &n) && cookie_check(ike, n.data, in->nonce, &in->path->remote, in->h->spi_i))
+    if (notify_find(&in->pl, N_COOKIE, &n) &&
+        cookie_check(ike, n.data, in->nonce, &in->path->remote, in->h->spi_i))
         return true;
     COUNT(ike, cookies_sent);
     if (cookie_make(ike, cookie_version(ike), in->nonce, &in->path->remote, in->h->spi_i, cookie))
@@ -97,8 +103,8 @@ static bool choose(struct ike *ike, struct init_in *in)
 {
     char why[900] = "", a[64], b[64];
     for (struct conn *c = conn_next(ike, NULL, in->path); c; c = conn_next(ike, c, in->path)) {
-        if (offers_choose(&in->offers, c->cfg.proposals, c->cfg.proposal_count, true, &in->suite, &in->chosen, why,
-                          sizeof(why))) {
+        if (offers_choose(&in->offers, c->cfg.proposals, c->cfg.proposal_count, true, &in->suite, &in->chosen,
+                          why, sizeof(why))) {
             in->conn = c;
             break;
         }
@@ -107,8 +113,8 @@ static bool choose(struct ike *ike, struct init_in *in)
         if (why[0])
             LOGF(CFG, 1, "%s", why);
         LOGF(IKE, 1, "%s for %s...%s, sending NO_PROPOSAL_CHOSEN (RFC 7296 2.7)",
-             why[0] ? "no acceptable proposal" : "no IKE config found", addr_print(&in->path->local, a, sizeof(a)),
-             addr_print(&in->path->remote, b, sizeof(b)));
+             why[0] ? "no acceptable proposal" : "no IKE config found",
+             addr_print(&in->path->local, a, sizeof(a)), addr_print(&in->path->remote, b, sizeof(b)));
         answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
         return false;
     }
@@ -116,13 +122,14 @@ static bool choose(struct ike *ike, struct init_in *in)
     if (in->ke.group != group) {
         uint8_t want[2] = {(uint8_t)(group >> 8), (uint8_t)group};
         struct transform got = {TR_KE, in->ke.group, 0};
-        LOGF(IKE, 1, "key exchange method %s (%u) unacceptable, requesting %s", transform_name(got), in->ke.group,
-             transform_name(in->suite.ke));
+        LOGF(IKE, 1, "key exchange method %s (%u) unacceptable, requesting %s", transform_name(got),
+             in->ke.group, transform_name(in->suite.ke));
         answer(ike, in, N_INVALID_KE_PAYLOAD, slice_of(want, 2));
         return false;
     }
     if (in->ke.value.len != cr_dh_public_len(group)) {
-        LOGF(ENC, 1, "IKE_SA_INIT request refused: a KE payload of %zu octets for %s, expected %zu (RFC 7296 3.4)",
+        LOGF(ENC, 1,
+             "IKE_SA_INIT request refused: a KE payload of %zu octets for %s, expected %zu (RFC 7296 3.4)",
              in->ke.value.len, transform_name(in->suite.ke), cr_dh_public_len(group));
         answer(ike, in, N_INVALID_SYNTAX, slice_of(NULL, 0));
         return false;
@@ -220,7 +227,8 @@ static void accept_request(struct ike *ike, const struct init_in *in)
         timer_set(ike->loop, &sa->life, clock_now() + (uint64_t)ike->set.half_open_timeout * 1000);
     init_read_nat(sa, &in->pl, 0);
     sa->hs->ke_id = ++ike->next_ke;
-    struct msg_KE_GENERATE q = {.req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
+    struct msg_KE_GENERATE q = {
+        .req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
     ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
     log_set_context("", 0);
 }
@@ -240,7 +248,8 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
     struct ike_sa *sa = sa_by_peer(ike, h->spi_i, path);
     if (sa) {
         struct handshake *hs = sa->hs;
-        bool same = hs && !hs->deriving && !sa->sk_in && sa->reply && slice_eq(slice_of(hs->peer_init, hs->peer_init_len), d);
+        bool same = hs && !hs->deriving && !sa->sk_in && sa->reply &&
+                    slice_eq(slice_of(hs->peer_init, hs->peer_init_len), d);
         if (same) {
             COUNT(ike, repeats);
             LOGF(IKE, 1, "received retransmit of request with ID 0, retransmitting response");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ike process: its two UDP sockets (RFC 7296 section 2.23, RFC 3948 section 2.2 for the non-ESP marker) behind the
-// network seam, and the loop.
+// The ike process: its two UDP sockets (RFC 7296 section 2.23, RFC 3948 section 2.2 for the non-ESP marker)
+// behind the network seam, and the loop.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -63,7 +63,8 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
     msg.msg_controllen = sizeof(control);
     put_source(&msg, &path->local);
     if (sendmsg(p->sock[path->nat_t].fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&path->remote, a, sizeof(a)), path->remote_port, strerror(errno));
+        LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&path->remote, a, sizeof(a)), path->remote_port,
+             strerror(errno));
 }
 
 static bool net_source_for(void *ctx, const struct addr *remote, struct addr *local)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header, the payload chain and the plain payloads of RFC 7296 sections 3.1, 3.2, 3.4, 3.8, 3.10 and 3.11, read and
-// written. SA and TS payloads are in proposal.c and selectors.c, as their substructures fill a file each.
+// The header, the payload chain and the plain payloads of RFC 7296 sections 3.1, 3.2, 3.4, 3.8, 3.10
+// and 3.11, read and written. SA and TS payloads are in proposal.c and selectors.c, as their substructures
+// fill a file each.
 #include "ctrl/ike/message.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 const char *payload_name(uint8_t type)
 {
     switch (type) {
-#define X(sym, num, name) \
+#define X(sym, num, name)                                                                                    \
     case num: return name;
         PAYLOAD_LIST(X)
 #undef X
@@ -20,7 +21,7 @@ const char *payload_name(uint8_t type)
 const char *notify_name(uint16_t type)
 {
     switch (type) {
-#define X(sym, num) \
+#define X(sym, num)                                                                                          \
     case num: return #sym;
         NOTIFY_LIST(X)
 #undef X
@@ -77,7 +78,8 @@ int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct re
     out->count = 0;
     for (unsigned seen = 0; type != PL_NONE; seen++) {
         if (seen == MAX_PAYLOADS)
-            return refuse(r, N_INVALID_SYNTAX, "payloads", "more than %d payloads (RFC 7296 3.2)", MAX_PAYLOADS);
+            return refuse(r, N_INVALID_SYNTAX, "payloads", "more than %d payloads (RFC 7296 3.2)",
+                          MAX_PAYLOADS);
         uint8_t next = rd_u8(&rd), flags = rd_u8(&rd);
         uint16_t len = rd_u16(&rd);
         struct slice body = rd_bytes(&rd, len >= PAYLOAD_HEADER_LEN ? len - 4u : rd.left + 1);
@@ -98,7 +100,8 @@ int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct re
         type = next;
     }
     if (rd.left)
-        return refuse(r, N_INVALID_SYNTAX, "payloads", "%zu octets behind the last payload (RFC 7296 3.2)", rd.left);
+        return refuse(r, N_INVALID_SYNTAX, "payloads", "%zu octets behind the last payload (RFC 7296 3.2)",
+                      rd.left);
     return 0;
 }
 
@@ -214,8 +217,10 @@ int payloads_validate(const struct payloads *l, struct refusal *r)
         default: break; // SA and TS have readers of their own
         }
         if (!ok)
-            return refuse(r, N_INVALID_SYNTAX, payload_name(p->type), "the %s payload's %zu octets are malformed "
-                          "(RFC 7296 section 3)", payload_name(p->type), p->body.len);
+            return refuse(r, N_INVALID_SYNTAX, payload_name(p->type),
+                          "the %s payload's %zu octets are malformed "
+                          "(RFC 7296 section 3)",
+                          payload_name(p->type), p->body.len);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKEv2 messages as octets (RFC 7296 section 3): header, the chain of payloads, and a builder for it. Nothing here knows
-// a state; lengths are checked by the slice reader alone, and each refusal names the payload and the section.
+// IKEv2 messages as octets (RFC 7296 section 3): header, the chain of payloads, and a builder for it. Nothing
+// here knows a state; lengths are checked by the slice reader alone, and each refusal names the payload and
+// the section.
 #ifndef CTRL_IKE_MESSAGE_H
 #define CTRL_IKE_MESSAGE_H
 
@@ -16,10 +17,25 @@ enum { EX_SA_INIT = 34, EX_AUTH = 35, EX_CREATE_CHILD = 36, EX_INFORMATIONAL = 3
 enum { PROTO_NONE = 0, PROTO_IKE = 1, PROTO_AH = 2, PROTO_ESP = 3 };
 
 // X(symbol, number, short name as charon's "parsed" lines print it)
-#define PAYLOAD_LIST(X)                                                                                      \
-    X(SA, 33, "SA") X(KE, 34, "KE") X(IDI, 35, "IDi") X(IDR, 36, "IDr") X(CERT, 37, "CERT")                  \
-    X(CERTREQ, 38, "CERTREQ") X(AUTH, 39, "AUTH") X(NONCE, 40, "No") X(NOTIFY, 41, "N") X(DELETE, 42, "D")   \
-    X(VENDOR, 43, "V") X(TSI, 44, "TSi") X(TSR, 45, "TSr") X(SK, 46, "SK") X(CP, 47, "CP") X(EAP, 48, "EAP")
+// clang-format off
+#define PAYLOAD_LIST(X) \
+    X(SA, 33, "SA") \
+    X(KE, 34, "KE") \
+    X(IDI, 35, "IDi") \
+    X(IDR, 36, "IDr") \
+    X(CERT, 37, "CERT") \
+    X(CERTREQ, 38, "CERTREQ") \
+    X(AUTH, 39, "AUTH") \
+    X(NONCE, 40, "No") \
+    X(NOTIFY, 41, "N") \
+    X(DELETE, 42, "D") \
+    X(VENDOR, 43, "V") \
+    X(TSI, 44, "TSi") \
+    X(TSR, 45, "TSr") \
+    X(SK, 46, "SK") \
+    X(CP, 47, "CP") \
+    X(EAP, 48, "EAP")
+// clang-format on
 enum payload_type {
     PL_NONE = 0,
 #define X(sym, num, name) PL_##sym = num,
@@ -29,22 +45,50 @@ enum payload_type {
 const char *payload_name(uint8_t type); // NULL: not known
 
 // X(symbol, number, name)
-#define NOTIFY_LIST(X)                                                                                       \
-    X(UNSUPPORTED_CRITICAL_PAYLOAD, 1) X(INVALID_IKE_SPI, 4) X(INVALID_MAJOR_VERSION, 5)                     \
-    X(INVALID_SYNTAX, 7) X(INVALID_MESSAGE_ID, 9) X(INVALID_SPI, 11) X(NO_PROPOSAL_CHOSEN, 14)               \
-    X(INVALID_KE_PAYLOAD, 17) X(AUTHENTICATION_FAILED, 24) X(SINGLE_PAIR_REQUIRED, 34)                       \
-    X(NO_ADDITIONAL_SAS, 35) X(INTERNAL_ADDRESS_FAILURE, 36) X(FAILED_CP_REQUIRED, 37)                       \
-    X(TS_UNACCEPTABLE, 38) X(INVALID_SELECTORS, 39) X(UNACCEPTABLE_ADDRESSES, 40)                            \
-    X(UNEXPECTED_NAT_DETECTED, 41) X(TEMPORARY_FAILURE, 43) X(CHILD_SA_NOT_FOUND, 44)                        \
-    X(INITIAL_CONTACT, 16384) X(SET_WINDOW_SIZE, 16385) X(ADDITIONAL_TS_POSSIBLE, 16386)                     \
-    X(NAT_DETECTION_SOURCE_IP, 16388) X(NAT_DETECTION_DESTINATION_IP, 16389) X(COOKIE, 16390)                \
-    X(USE_TRANSPORT_MODE, 16391) X(HTTP_CERT_LOOKUP_SUPPORTED, 16392) X(REKEY_SA, 16393)                     \
-    X(ESP_TFC_PADDING_NOT_SUPPORTED, 16394) X(NON_FIRST_FRAGMENTS_ALSO, 16395)                               \
-    X(MOBIKE_SUPPORTED, 16396) X(MULTIPLE_AUTH_SUPPORTED, 16404) X(EAP_ONLY_AUTHENTICATION, 16417)           \
-    X(CHILDLESS_IKEV2_SUPPORTED, 16418) X(QUICK_CRASH_DETECTION, 16419)                                      \
-    X(IKEV2_MESSAGE_ID_SYNC_SUPPORTED, 16420) X(IKEV2_FRAGMENTATION_SUPPORTED, 16430)                        \
-    X(SIGNATURE_HASH_ALGORITHMS, 16431) X(REDIRECT_SUPPORTED, 16406) X(USE_PPK, 16435)                       \
+// clang-format off
+#define NOTIFY_LIST(X) \
+    X(UNSUPPORTED_CRITICAL_PAYLOAD, 1) \
+    X(INVALID_IKE_SPI, 4) \
+    X(INVALID_MAJOR_VERSION, 5) \
+    X(INVALID_SYNTAX, 7) \
+    X(INVALID_MESSAGE_ID, 9) \
+    X(INVALID_SPI, 11) \
+    X(NO_PROPOSAL_CHOSEN, 14) \
+    X(INVALID_KE_PAYLOAD, 17) \
+    X(AUTHENTICATION_FAILED, 24) \
+    X(SINGLE_PAIR_REQUIRED, 34) \
+    X(NO_ADDITIONAL_SAS, 35) \
+    X(INTERNAL_ADDRESS_FAILURE, 36) \
+    X(FAILED_CP_REQUIRED, 37) \
+    X(TS_UNACCEPTABLE, 38) \
+    X(INVALID_SELECTORS, 39) \
+    X(UNACCEPTABLE_ADDRESSES, 40) \
+    X(UNEXPECTED_NAT_DETECTED, 41) \
+    X(TEMPORARY_FAILURE, 43) \
+    X(CHILD_SA_NOT_FOUND, 44) \
+    X(INITIAL_CONTACT, 16384) \
+    X(SET_WINDOW_SIZE, 16385) \
+    X(ADDITIONAL_TS_POSSIBLE, 16386) \
+    X(NAT_DETECTION_SOURCE_IP, 16388) \
+    X(NAT_DETECTION_DESTINATION_IP, 16389) \
+    X(COOKIE, 16390) \
+    X(USE_TRANSPORT_MODE, 16391) \
+    X(HTTP_CERT_LOOKUP_SUPPORTED, 16392) \
+    X(REKEY_SA, 16393) \
+    X(ESP_TFC_PADDING_NOT_SUPPORTED, 16394) \
+    X(NON_FIRST_FRAGMENTS_ALSO, 16395) \
+    X(MOBIKE_SUPPORTED, 16396) \
+    X(MULTIPLE_AUTH_SUPPORTED, 16404) \
+    X(EAP_ONLY_AUTHENTICATION, 16417) \
+    X(CHILDLESS_IKEV2_SUPPORTED, 16418) \
+    X(QUICK_CRASH_DETECTION, 16419) \
+    X(IKEV2_MESSAGE_ID_SYNC_SUPPORTED, 16420) \
+    X(IKEV2_FRAGMENTATION_SUPPORTED, 16430) \
+    X(SIGNATURE_HASH_ALGORITHMS, 16431) \
+    X(REDIRECT_SUPPORTED, 16406) \
+    X(USE_PPK, 16435) \
     X(INTERMEDIATE_EXCHANGE_SUPPORTED, 16438)
+// clang-format on
 enum notify_type {
 #define X(sym, num) N_##sym = num,
     NOTIFY_LIST(X)
@@ -82,7 +126,8 @@ struct refusal {
 int refuse(struct refusal *r, uint16_t notify, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-// Splits a chain. Unknown payloads are skipped, unless critical (2.5). SK ends the chain, as nothing may follow it.
+// Splits a chain. Unknown payloads are skipped, unless critical (2.5). SK ends the chain, as nothing may
+// follow it.
 int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct refusal *r);
 const struct payload *payload_find(const struct payloads *l, uint8_t type); // the first, or NULL
 unsigned payload_count(const struct payloads *l, uint8_t type);
@@ -95,7 +140,8 @@ struct notify {
     struct slice spi, data;
 };
 bool notify_read(struct slice body, struct notify *n);
-// The first notify of that type, its data or SPI as told; false: none. Malformed ones were refused by validate.
+// The first notify of that type, its data or SPI as told; false: none. Malformed ones were refused by
+// validate.
 bool notify_find(const struct payloads *l, uint16_t type, struct notify *out);
 bool notify_first_error(const struct payloads *l, struct notify *out);
 
@@ -116,7 +162,8 @@ struct delete_payload {
 };
 bool delete_read(struct slice body, struct delete_payload *out);
 
-// The shape of every payload that has one, before any meaning: -EBADMSG with INVALID_SYNTAX where a length lies.
+// The shape of every payload that has one, before any meaning: -EBADMSG with INVALID_SYNTAX where a length
+// lies.
 int payloads_validate(const struct payloads *l, struct refusal *r);
 
 // --- building ---

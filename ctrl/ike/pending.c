@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions to `keys` and `path` that have not been answered. An answer finds its SA by number, so one that comes after
-// the SA has gone is dropped here.
+// Questions to `keys` and `path` that have not been answered. An answer finds its SA by number, so one that
+// comes after the SA has gone is dropped here.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -38,33 +38,12 @@ uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn)
     return add(ike, (struct question){.arg = arg, .room = fn});
 }
 
-static void fail(struct ike *ike, uint32_t req, const char *why)
+// Hands the answer on; q has left the table.
+static void give(struct ike *ike, struct question *q, enum msg_type t, const union msg *m)
 {
-    union msg m;
-    memset(&m, 0, sizeof(m));
-    m.RESULT.req = req;
-    snprintf(m.RESULT.text, sizeof(m.RESULT.text), "%s", why);
-    ask_answer(ike, req, MSG_RESULT, &m);
-}
-
-void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m)
-{
-    int rc = req ? ipc_send(ike->chan[to], t, m) : -ENOMEM;
-    if (rc && req)
-        fail(ike, req, to == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
-    else if (rc)
-        LOGF(DMN, 0, "no memory to ask for %s", msg_name(t));
-}
-
-void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg *m)
-{
-    struct question *q = (struct question *)(void *)table_find(&ike->pending, req);
-    if (!q)
-        return;
-    table_del(&ike->pending, &q->node);
     struct ike_sa *sa = q->sa_id ? sa_by_id(ike, q->sa_id) : NULL;
     if (sa)
-        log_set_context(sa->conn ? sa->conn->cfg.name : "", sa->id);
+        log_set_context(sa->conn->cfg.name, sa->id);
     if (sa)
         q->fn(sa, q->arg, t, m);
     else if (q->room)
@@ -73,11 +52,45 @@ void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg 
     free(q);
 }
 
+static void fail(struct ike *ike, struct question *q, const char *why)
+{
+    union msg m;
+    memset(&m, 0, sizeof(m));
+    m.RESULT.req = (uint32_t)q->node.key;
+    snprintf(m.RESULT.text, sizeof(m.RESULT.text), "%s", why);
+    give(ike, q, MSG_RESULT, &m);
+}
+
+static struct question *take(struct ike *ike, uint32_t req)
+{
+    struct question *q = (struct question *)(void *)table_find(&ike->pending, req);
+    if (q)
+        table_del(&ike->pending, &q->node);
+    return q;
+}
+
+void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m)
+{
+    int rc = req ? ipc_send(ike->chan[to], t, m) : -ENOMEM;
+    struct question *q = rc ? take(ike, req) : NULL;
+    if (q)
+        fail(ike, q, to == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
+    else if (rc)
+        LOGF(DMN, 0, "no memory to ask for %s", msg_name(t));
+}
+
+void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg *m)
+{
+    struct question *q = take(ike, req);
+    if (q)
+        give(ike, q, t, m);
+}
+
 void ask_fail_all(struct ike *ike, const char *why)
 {
     struct table_node *n;
-    while ((n = table_any(&ike->pending)) != NULL)
-        fail(ike, (uint32_t)n->key, why);
+    while ((n = table_pop(&ike->pending)) != NULL)
+        fail(ike, (struct question *)(void *)n, why);
 }
 
 bool answer_ok(enum msg_type t, const union msg *m)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proposals and their transforms (RFC 7296 sections 3.3.1 to 3.3.6). A proposal with a transform type or attribute that is
-// not known can still be read; the proposal, or that transform, is then not acceptable, as 3.3.6 asks.
+// Proposals and their transforms (RFC 7296 sections 3.3.1 to 3.3.6). A proposal with a transform type or
+// attribute that is not known can still be read; the proposal, or that transform, is then not acceptable,
+// as 3.3.6 asks.
 #include "ctrl/ike/proposal.h"
 
 #include <errno.h>
@@ -45,8 +46,8 @@ static bool has(const struct proposal *p, struct transform t)
 // One of the registry: at most PROPOSAL_MAX_TRANSFORMS of them exist, however long a peer's list is.
 static bool known(struct transform t)
 {
-#define X(sym, ttype, tid, bits, kw, name) \
-    if (t.type == (ttype) && t.id == (tid) && t.key_bits == (bits)) \
+#define X(sym, ttype, tid, bits, kw, name)                                                                   \
+    if (t.type == (ttype) && t.id == (tid) && t.key_bits == (bits))                                          \
         return true;
     TRANSFORM_LIST(X)
 #undef X
@@ -95,13 +96,14 @@ int offers_read(struct slice body, struct offers *out, struct refusal *r)
     while (!last) {
         struct offer o;
         if (!read_offer(&rd, &o, &last))
-            return refuse(r, N_INVALID_SYNTAX, "SA", "proposal %u's lengths or counts do not agree (RFC 7296 3.3)",
-                          out->count + 1);
+            return refuse(r, N_INVALID_SYNTAX, "SA",
+                          "proposal %u's lengths or counts do not agree (RFC 7296 3.3)", out->count + 1);
         if (out->count < OFFERS_MAX)
             out->o[out->count++] = o;
     }
     if (rd.left)
-        return refuse(r, N_INVALID_SYNTAX, "SA", "%zu octets behind the last proposal (RFC 7296 3.3)", rd.left);
+        return refuse(r, N_INVALID_SYNTAX, "SA", "%zu octets behind the last proposal (RFC 7296 3.3)",
+                      rd.left);
     return 0;
 }
 
@@ -190,8 +192,8 @@ bool offers_choose(const struct offers *theirs, const struct proposal *ours, uns
         proposal_print(&theirs->o[0].p, got, sizeof(got));
     if (count)
         proposal_print(&ours[0], want, sizeof(want));
-    snprintf(why, why_size, "received proposals: %s%s, configured: %s%s", got, theirs->count > 1 ? ", ..." : "", want,
-             count > 1 ? ", ..." : "");
+    snprintf(why, why_size, "received proposals: %s%s, configured: %s%s", got,
+             theirs->count > 1 ? ", ..." : "", want, count > 1 ? ", ..." : "");
     return false;
 }
 
@@ -225,8 +227,8 @@ static void write_transform(struct writer *w, struct transform t, bool last)
     }
 }
 
-static void write_proposal(struct writer *w, const struct proposal *p, uint8_t number, bool last, uint64_t spi,
-                           uint8_t spi_len)
+static void write_proposal(struct writer *w, const struct proposal *p, uint8_t number, bool last,
+                           uint64_t spi, uint8_t spi_len)
 {
     size_t start = w->len;
     wr_u8(w, last ? 0 : 2);
@@ -242,7 +244,8 @@ static void write_proposal(struct writer *w, const struct proposal *p, uint8_t n
     wr_set_u16(w, start + 2, (uint16_t)(w->len - start));
 }
 
-void pb_offer(struct pb *b, const struct proposal *ours, unsigned count, bool with_ke, uint64_t spi, uint8_t spi_len)
+void pb_offer(struct pb *b, const struct proposal *ours, unsigned count, bool with_ke, uint64_t spi,
+              uint8_t spi_len)
 {
     pb_begin(b, PL_SA);
     for (unsigned i = 0; i < count; i++) {
@@ -262,7 +265,8 @@ static struct proposal of_suite(const struct suite *s, uint8_t protocol)
     return p;
 }
 
-void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t protocol, uint64_t spi, uint8_t spi_len)
+void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t protocol, uint64_t spi,
+               uint8_t spi_len)
 {
     struct proposal p = of_suite(s, protocol);
     pb_begin(b, PL_SA);
@@ -270,8 +274,8 @@ void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t prot
     pb_end(b);
 }
 
-int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke, uint8_t protocol,
-                uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r)
+int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke,
+                uint8_t protocol, uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r)
 {
     struct offers offers;
     const struct offer *chosen;
@@ -281,13 +285,15 @@ int answer_read(struct slice body, const struct proposal *ours, unsigned count, 
         return rc;
     const struct offer *o = &offers.o[0];
     if (offers.count != 1 || o->protocol != protocol || o->spi_len != spi_len)
-        return refuse(r, N_INVALID_SYNTAX, "SA", "the answer must hold one proposal of protocol %u with an SPI of %u "
-                      "octets (RFC 7296 2.7)", protocol, spi_len);
+        return refuse(r, N_INVALID_SYNTAX, "SA",
+                      "the answer must hold one proposal of protocol %u with an SPI of %u "
+                      "octets (RFC 7296 2.7)",
+                      protocol, spi_len);
     for (unsigned i = 0; i < o->p.count; i++)
         for (unsigned k = i + 1; k < o->p.count; k++)
             if (o->p.t[i].type == o->p.t[k].type)
-                return refuse(r, N_INVALID_SYNTAX, "SA", "the answer holds two transforms of type %u (RFC 7296 2.7)",
-                              o->p.t[i].type);
+                return refuse(r, N_INVALID_SYNTAX, "SA",
+                              "the answer holds two transforms of type %u (RFC 7296 2.7)", o->p.t[i].type);
     if (!offers_choose(&offers, ours, count, with_ke, out, &chosen, why, sizeof(why)))
         return refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "the peer chose what was not offered (RFC 7296 2.7)");
     *spi = o->spi;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SA payload (RFC 7296 section 3.3): reading and writing proposals, and choosing one (section 2.7, 3.3.6).
+// The SA payload (RFC 7296 section 3.3): reading and writing proposals, and choosing one
+// (section 2.7, 3.3.6).
 #ifndef CTRL_IKE_PROPOSAL_H
 #define CTRL_IKE_PROPOSAL_H
 
@@ -11,8 +12,8 @@ struct offer { // one proposal off the wire
     uint8_t number, protocol;
     uint64_t spi;
     uint8_t spi_len;
-    bool usable;   // false: has a transform type that is not known (3.3.6), or an SPI that cannot be
-    uint8_t types; // bit per transform type that it has a choice in
+    bool usable;       // false: has a transform type that is not known (3.3.6), or an SPI that cannot be
+    uint8_t types;     // bit per transform type that it has a choice in
     struct proposal p; // those of its transforms that we know
 };
 struct offers {
@@ -25,19 +26,21 @@ struct suite {
 };
 
 int offers_read(struct slice body, struct offers *out, struct refusal *r);
-// Our preference first; `with_ke` false leaves the groups of an ESP proposal aside (IKE_AUTH, 1.2). False: none fits, and
-// `why` says what was offered and what is configured.
+// Our preference first; `with_ke` false leaves the groups of an ESP proposal aside (IKE_AUTH, 1.2). False:
+// none fits, and `why` says what was offered and what is configured.
 bool offers_choose(const struct offers *theirs, const struct proposal *ours, unsigned count, bool with_ke,
                    struct suite *out, const struct offer **chosen, char *why, size_t why_size);
 // Whether a suite is one that these proposals allow.
 bool suite_allowed(const struct suite *s, const struct proposal *ours, unsigned count, bool with_ke);
 // Writes the SA payload with all of ours; spi_len 0, 4 or 8.
-void pb_offer(struct pb *b, const struct proposal *ours, unsigned count, bool with_ke, uint64_t spi, uint8_t spi_len);
+void pb_offer(struct pb *b, const struct proposal *ours, unsigned count, bool with_ke, uint64_t spi,
+              uint8_t spi_len);
 // The answer: the chosen proposal's number and our SPI.
-void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t protocol, uint64_t spi, uint8_t spi_len);
+void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t protocol, uint64_t spi,
+               uint8_t spi_len);
 // Checks the initiator's side of the answer: exactly one proposal, one of ours, one transform per type.
-int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke, uint8_t protocol,
-                uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r);
+int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke,
+                uint8_t protocol, uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r);
 void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size);
 bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id);
 

@@ -90,7 +90,8 @@ void report_stats(struct ike *ike, uint32_t req)
     char text[4096];
     size_t at = 0;
     for (unsigned i = 0; i < CNT_COUNT && at < sizeof(text); i++)
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %llu\n", names[i], (unsigned long long)ike->counters[i]);
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %llu\n", names[i],
+                               (unsigned long long)ike->counters[i]);
     struct msg_IKE_STATS_IS m = {
         .req = req, .total = ike->sa_count, .half_open = ike->half_open_count, .counters = slice_str(text)};
     ipc_send(ike->chan[ROOM_CTL], MSG_IKE_STATS_IS, &m);

@@ -24,8 +24,8 @@ static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
     case CHILD_EVENT_TRAFFIC_IN: sa_alive(c->sa); break;
     case CHILD_EVENT_HARD_LIMIT: hard_limit(c); break;
     default:
-        LOGF(KNL, 1, "CHILD_SA %s{%u} should be rekeyed (%s); waiting for the peer to do it", c->cfg->name, c->id,
-             m->event == CHILD_EVENT_MOVED ? "its engine failed" : "soft limit");
+        LOGF(KNL, 1, "CHILD_SA %s{%u} should be rekeyed (%s); waiting for the peer to do it", c->cfg->name,
+             c->id, m->event == CHILD_EVENT_MOVED ? "its engine failed" : "soft limit");
         break;
     }
 }
@@ -138,16 +138,14 @@ void ike_free(struct ike *ike)
     timer_stop(ike->loop, &ike->reaper);
     timer_stop(ike->loop, &ike->shutdown);
     control_free(ike);
-    while ((n = table_any(&ike->pending)) != NULL) {
-        table_del(&ike->pending, n);
+    while ((n = table_pop(&ike->pending)) != NULL)
         free(n);
-    }
     while (ike->conns) {
         struct conn *c = ike->conns;
         ike->conns = c->next;
         conn_unref(c);
     }
-    struct table *tables[] = {&ike->by_id, &ike->by_spi, &ike->by_peer, &ike->children,
+    struct table *tables[] = {&ike->by_id, &ike->by_spi,  &ike->by_peer,  &ike->children,
                               &ike->spis,  &ike->pending, &ike->half_open};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         free(tables[i]->slots);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ike room from outside: made in a loop, attached to its neighbours, fed with datagrams. The network is a seam, so that
-// two of these can talk in one process under a virtual clock.
+// The ike room from outside: made in a loop, attached to its neighbours, fed with datagrams. The network is a
+// seam, so that two of these can talk in one process under a virtual clock.
 #ifndef CTRL_IKE_ROOM_H
 #define CTRL_IKE_ROOM_H
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of an IKE SA: making, finding, establishing, uniqueness (RFC 7296 section 2.4), liveness (2.4), keepalives (RFC
-// 3948 section 4) and its end. A destroyed SA leaves every table at once and is freed when the loop comes round.
+// The life of an IKE SA: making, finding, establishing, uniqueness (RFC 7296 section 2.4), liveness (2.4),
+// keepalives (RFC 3948 section 4) and its end. A destroyed SA leaves every table at once and is freed when
+// the loop comes round.
 #include "ctrl/ike/ike.h"
 
 #include <stdio.h>
@@ -264,9 +265,9 @@ void sa_established(struct ike_sa *sa)
     sa->established_at = clock_now() ? clock_now() : 1;
     sa->handshake_us = (uint32_t)((clock_now() - sa->hs->began) * 1000);
     COUNT(ike, established);
-    LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa), addr_print(&sa->path.local, a, sizeof(a)),
-         identity_print(&sa->local_id, ida, sizeof(ida)), addr_print(&sa->path.remote, b, sizeof(b)),
-         identity_print(&sa->remote_id, idb, sizeof(idb)));
+    LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
+         addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
+         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
     if (sa->conn->cfg.dpd_delay) {
         sa->liveness.fire = liveness;
         sa->liveness.ctx = sa;

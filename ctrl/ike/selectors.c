@@ -40,13 +40,14 @@ int selectors_read(struct slice body, const char *name, struct ts_list *out, str
         struct ts t;
         bool known = false;
         if (!read_one(&rd, &t, &known))
-            return refuse(r, N_INVALID_SYNTAX, name, "selector %u of %u is malformed (RFC 7296 3.13.1)", i + 1, count);
+            return refuse(r, N_INVALID_SYNTAX, name, "selector %u of %u is malformed (RFC 7296 3.13.1)",
+                          i + 1, count);
         if (known && out->count < TS_MAX)
             out->t[out->count++] = t;
     }
     if (!count || !rd_done(&rd))
-        return refuse(r, N_INVALID_SYNTAX, name, "%u selectors do not fill the payload's %zu octets (RFC 7296 3.13)",
-                      count, body.len);
+        return refuse(r, N_INVALID_SYNTAX, name,
+                      "%u selectors do not fill the payload's %zu octets (RFC 7296 3.13)", count, body.len);
     return 0;
 }
 
@@ -119,7 +120,8 @@ char *selectors_print(const struct ts_list *l, char *buf, size_t size)
     buf[0] = 0;
     for (unsigned i = 0; i < l->count && at < size; i++) {
         char one[128];
-        at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? " " : "", ts_print(&l->t[i], one, sizeof(one)));
+        at +=
+            (size_t)snprintf(buf + at, size - at, "%s%s", i ? " " : "", ts_print(&l->t[i], one, sizeof(one)));
     }
     return buf;
 }

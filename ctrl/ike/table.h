@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash table of embedded nodes under 64-bit keys that grows with its content, so that a look-up stays O(1) at any number
-// of SAs. Keys are ours (numbers that we gave out) or random; a caller with keys off the wire mixes a secret in.
+// A hash table of embedded nodes under 64-bit keys that grows with its content, so that a look-up stays O(1)
+// at any number of SAs. Keys are ours (numbers that we gave out) or random; a caller with keys off the wire
+// mixes a secret in.
 #ifndef CTRL_IKE_TABLE_H
 #define CTRL_IKE_TABLE_H
 
@@ -68,12 +69,17 @@ static inline void table_del(struct table *t, struct table_node *n)
         t->count--;
     }
 }
-// Any node, to empty the table with; NULL: empty.
-static inline struct table_node *table_any(const struct table *t)
+// Takes out any node, to empty the table with; NULL: it is empty.
+static inline struct table_node *table_pop(struct table *t)
 {
-    for (unsigned i = 0; i < t->size; i++)
-        if (t->slots[i])
-            return t->slots[i];
+    for (unsigned i = 0; i < t->size; i++) {
+        struct table_node *n = t->slots[i];
+        if (n) {
+            t->slots[i] = n->next;
+            t->count--;
+            return n;
+        }
+    }
     return NULL;
 }
 

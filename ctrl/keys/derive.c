@@ -10,8 +10,8 @@ static struct cr_slice part(struct slice s)
     return (struct cr_slice){s.p, s.len};
 }
 
-static int skeyseed(uint16_t prf, struct slice shared, struct slice ni, struct slice nr, const struct ike_secrets *old,
-                    uint8_t out[CR_PRF_MAX])
+static int skeyseed(uint16_t prf, struct slice shared, struct slice ni, struct slice nr,
+                    const struct ike_secrets *old, uint8_t out[CR_PRF_MAX])
 {
     if (old) {
         struct cr_slice parts[] = {part(shared), part(ni), part(nr)};
@@ -26,8 +26,9 @@ static int skeyseed(uint16_t prf, struct slice shared, struct slice ni, struct s
     return cr_prf(prf, key, ni.len + nr.len, parts, 1, out);
 }
 
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni, struct slice nr,
-               uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old, struct ike_secrets *out)
+int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni,
+               struct slice nr, uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old,
+               struct ike_secrets *out)
 {
     uint8_t seed[CR_PRF_MAX], spis[16], all[3 * CR_PRF_MAX + 4 * CR_SK_KEY_MAX];
     size_t n = cr_prf_len(prf), seed_len = old ? old->prf_len : n;
@@ -65,8 +66,8 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, s
     return rc;
 }
 
-int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr, uint8_t *out,
-                 size_t len)
+int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr,
+                 uint8_t *out, size_t len)
 {
     struct cr_slice parts[] = {part(shared), part(ni), part(nr)};
     return cr_prf_plus(s->prf, s->sk_d, s->prf_len, parts, 3, out, len);

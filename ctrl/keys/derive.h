@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The key schedule of RFC 7296 sections 2.14, 2.15, 2.17 and 2.18 as plain functions, so that recorded exchanges can check it.
+// The key schedule of RFC 7296 sections 2.14, 2.15, 2.17 and 2.18 as plain functions, so that recorded
+// exchanges can check it.
 #ifndef CTRL_KEYS_DERIVE_H
 #define CTRL_KEYS_DERIVE_H
 
@@ -15,11 +16,12 @@ struct ike_secrets { // wiped by whoever owns it
 };
 
 // old: the IKE SA that is being rekeyed (2.18), NULL for a new one (2.14).
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni, struct slice nr,
-               uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old, struct ike_secrets *out);
+int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni,
+               struct slice nr, uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old,
+               struct ike_secrets *out);
 // KEYMAT of a CHILD SA (2.17): out gets len octets.
-int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr, uint8_t *out,
-                 size_t len);
+int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr,
+                 uint8_t *out, size_t len);
 // AUTH with a shared secret (2.15): message and nonce are what the signing end sent and received.
 int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice psk, struct slice message,
                     struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys room's state and its messages: key exchange values and the secrets of IKE SAs by the numbers that ike gave
-// them, and what may be asked in which order. A peer is verified before our own AUTH is made as responder (RFC 7296 2.15
-// leaves it open), and traffic keys exist only once both ends are authenticated.
+// The keys room's state and its messages: key exchange values and the secrets of IKE SAs by the numbers that
+// ike gave them, and what may be asked in which order. A peer is verified before our own AUTH is made as
+// responder (RFC 7296 2.15 leaves it open), and traffic keys exist only once both ends are authenticated.
 #include "ctrl/keys/keys.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ struct ike_entry {
     bool initiator, checked, made;
     struct ike_secrets *s; // in the vault
 };
-struct install { // a CHILD_INSTALL that path has not answered
+struct install {            // a CHILD_INSTALL that path has not answered
     struct table_node node; // key: our request to path
     uint32_t ike_req;
 };
@@ -37,12 +37,23 @@ struct keys {
     uint32_t next_req;
 };
 
+static void free_ke(struct ke_entry *e)
+{
+    cr_dh_free(e->dh);
+    free(e);
+}
+
 static void drop_ke(struct keys *k, struct ke_entry *e)
 {
     if (!e)
         return;
     table_del(&k->kes, &e->node);
-    cr_dh_free(e->dh);
+    free_ke(e);
+}
+
+static void free_ike(struct ike_entry *e)
+{
+    vault_put(e->s);
     free(e);
 }
 
@@ -51,8 +62,7 @@ static void drop_ike(struct keys *k, struct ike_entry *e)
     if (!e)
         return;
     table_del(&k->ikes, &e->node);
-    vault_put(e->s);
-    free(e);
+    free_ike(e);
 }
 
 static struct ike_entry *find_ike(struct keys *k, uint32_t id)
@@ -133,12 +143,13 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
     if (!rc)
         rc = add_ike(k, m, &e);
     if (!rc)
-        rc = derive_ike(&alg, m->prf, slice_of(shared, len), m->ni, m->nr, m->spi_i, m->spi_r, old ? old->s : NULL,
-                        e->s);
+        rc = derive_ike(&alg, m->prf, slice_of(shared, len), m->ni, m->nr, m->spi_i, m->spi_r,
+                        old ? old->s : NULL, e->s);
     OPENSSL_cleanse(shared, sizeof(shared));
     if (rc) {
         drop_ike(k, e);
-        ipc_result(c, m->req, false, "%s", rc == -EBADMSG ? "the peer's public value is not valid" : strerror(-rc));
+        ipc_result(c, m->req, false, "%s",
+                   rc == -EBADMSG ? "the peer's public value is not valid" : strerror(-rc));
         return;
     }
     e->checked = e->made = old != NULL;
@@ -155,15 +166,17 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
     OPENSSL_cleanse(s->sk_er, sizeof(s->sk_er));
 }
 
-static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice peer_id_body, const struct addr *local,
-                            const struct addr *remote, struct slice out[PSK_TRIES], char *who, size_t size)
+static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice peer_id_body,
+                            const struct addr *local, const struct addr *remote, struct slice out[PSK_TRIES],
+                            char *who, size_t size)
 {
     struct identity me, peer;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
     snprintf(who, size, "(malformed identity)");
     if (!identity_read(id_body, &me) || !identity_read(peer_id_body, &peer))
         return 0;
-    snprintf(who, size, "'%.150s' - '%.150s'", identity_print(&me, a, sizeof(a)), identity_print(&peer, b, sizeof(b)));
+    snprintf(who, size, "'%.150s' - '%.150s'", identity_print(&me, a, sizeof(a)),
+             identity_print(&peer, b, sizeof(b)));
     return psk_find(k->psks, &me, &peer, local, remote, out);
 }
 
@@ -174,7 +187,8 @@ static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
     uint8_t auth[CR_PRF_MAX];
     char who[340];
     if (!e || m->method != METHOD_PSK) {
-        ipc_result(c, m->req, false, e ? "authentication method %u is not supported" : "no such IKE SA", m->method);
+        ipc_result(c, m->req, false, e ? "authentication method %u is not supported" : "no such IKE SA",
+                   m->method);
         return;
     }
     if (!e->initiator && !e->checked) {
@@ -201,14 +215,15 @@ static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH
     uint8_t auth[CR_PRF_MAX];
     char who[340];
     if (!e || m->method != METHOD_PSK) {
-        ipc_result(c, m->req, false, e ? "the peer's authentication method %u is not supported" : "no such IKE SA",
-                   m->method);
+        ipc_result(c, m->req, false,
+                   e ? "the peer's authentication method %u is not supported" : "no such IKE SA", m->method);
         return;
     }
     unsigned n = secrets_for(k, m->id_body, m->peer_id_body, &m->local, &m->remote, psk, who, sizeof(who));
     bool good = false;
     for (unsigned i = 0; i < n && !good; i++)
-        good = derive_psk_auth(e->s, !e->initiator, psk[i], m->message, m->own_nonce, m->peer_id_body, auth) == 0 &&
+        good = derive_psk_auth(e->s, !e->initiator, psk[i], m->message, m->own_nonce, m->peer_id_body,
+                               auth) == 0 &&
                m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
     OPENSSL_cleanse(auth, sizeof(auth));
     if (good) {
@@ -218,7 +233,8 @@ static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH
     }
     drop_ike(k, e); // one guess an IKE SA
     if (n)
-        ipc_result(c, m->req, false, "tried %u shared key%s for %s, but MAC mismatched", n, n == 1 ? "" : "s", who);
+        ipc_result(c, m->req, false, "tried %u shared key%s for %s, but MAC mismatched", n, n == 1 ? "" : "s",
+                   who);
     else
         ipc_result(c, m->req, false, "no shared key found for %s", who);
 }
@@ -291,7 +307,8 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
 
 static void from_path(struct keys *k, enum msg_type t, const union msg *m)
 {
-    struct install *w = t == MSG_RESULT ? (struct install *)(void *)table_find(&k->installs, m->RESULT.req) : NULL;
+    struct install *w =
+        t == MSG_RESULT ? (struct install *)(void *)table_find(&k->installs, m->RESULT.req) : NULL;
     if (!w)
         return;
     table_del(&k->installs, &w->node);
@@ -318,7 +335,8 @@ static void from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     struct list_ctx list = {c, m->SECRET_LIST.req};
     switch (t) {
     case MSG_SECRET_LOAD:
-        psk_load(k->psks, m->SECRET_LOAD.id, m->SECRET_LOAD.type, m->SECRET_LOAD.data, m->SECRET_LOAD.owners, &err);
+        psk_load(k->psks, m->SECRET_LOAD.id, m->SECRET_LOAD.type, m->SECRET_LOAD.data, m->SECRET_LOAD.owners,
+                 &err);
         ipc_result(c, m->SECRET_LOAD.req, !err.code, "%s", err.text);
         break;
     case MSG_SECRET_UNLOAD: {
@@ -356,19 +374,18 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
 static void forget_ike(struct keys *k)
 {
     struct table_node *n;
-    while ((n = table_any(&k->kes)) != NULL)
-        drop_ke(k, (struct ke_entry *)(void *)n);
-    while ((n = table_any(&k->ikes)) != NULL)
-        drop_ike(k, (struct ike_entry *)(void *)n);
+    while ((n = table_pop(&k->kes)) != NULL)
+        free_ke((struct ke_entry *)(void *)n);
+    while ((n = table_pop(&k->ikes)) != NULL)
+        free_ike((struct ike_entry *)(void *)n);
 }
 
 // Without path nothing can be installed: whoever waits hears so.
 static void forget_installs(struct keys *k)
 {
     struct table_node *n;
-    while ((n = table_any(&k->installs)) != NULL) {
+    while ((n = table_pop(&k->installs)) != NULL) {
         struct install *w = (struct install *)(void *)n;
-        table_del(&k->installs, n);
         ipc_result(k->chan[ROOM_IKE], w->ike_req, false, "the path process is gone");
         free(w);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys room: secrets, private key exchange values, SK_d and SK_p live here and nowhere else. It parses nothing off the
-// network but what ike hands it in typed messages.
+// The keys room: secrets, private key exchange values, SK_d and SK_p live here and nowhere else. It parses
+// nothing off the network but what ike hands it in typed messages.
 #ifndef CTRL_KEYS_KEYS_H
 #define CTRL_KEYS_KEYS_H
 
@@ -10,8 +10,8 @@
 
 struct keys;
 struct keys *keys_new(struct loop *l);
-int keys_attach(struct keys *k, enum room peer, int fd); // takes the channel's descriptor
+int keys_attach(struct keys *k, enum room peer, int fd);       // takes the channel's descriptor
 struct ipc_chan *keys_channel(struct keys *k, enum room peer); // NULL: not there, or gone
-void keys_free(struct keys *k);                          // wipes everything
+void keys_free(struct keys *k);                                // wipes everything
 
 #endif

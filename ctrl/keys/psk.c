@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store of shared secrets. A secret without owners serves for everyone, with the lowest rank; otherwise it serves where
-// one of its owners matches the peer, or where its only owner is ourselves. The better both ends match the earlier it comes;
-// of two equals the one that matches ourselves better, as in charon.
+// The store of shared secrets. A secret without owners serves for everyone, with the lowest rank; otherwise
+// it serves where one of its owners matches the peer, or where its only owner is ourselves. The better both
+// ends match the earlier it comes; of two equals the one that matches ourselves better, as in charon.
 #include "ctrl/keys/psk.h"
 
 #include <errno.h>
@@ -74,10 +74,11 @@ static int read_owners(struct psk *p, struct slice owners, struct esp_error *err
         char text[ID_MAX_LEN];
         rd_cstr(&r, text, sizeof(text));
         if (r.bad || p->owner_count == PSK_OWNERS_MAX)
-            return esp_fail(err, -EINVAL, "owners", "secret %s: at most %d owners of at most %d characters", p->name,
-                            PSK_OWNERS_MAX, ID_MAX_LEN - 1);
+            return esp_fail(err, -EINVAL, "owners", "secret %s: at most %d owners of at most %d characters",
+                            p->name, PSK_OWNERS_MAX, ID_MAX_LEN - 1);
         if (!identity_parse(text, &p->owners[p->owner_count]))
-            return esp_fail(err, -EINVAL, "owners", "secret %s: '%s' is not an identity that is supported", p->name, text);
+            return esp_fail(err, -EINVAL, "owners", "secret %s: '%s' is not an identity that is supported",
+                            p->name, text);
         p->owner_count++;
     }
     return r.bad ? esp_fail(err, -EINVAL, "owners", "malformed list") : 0;
@@ -87,20 +88,27 @@ int psk_load(struct psk_store *s, const char *name, const char *type, struct sli
              struct esp_error *err)
 {
     if (strcasecmp(type, "ike") != 0)
-        return esp_fail(err, -EOPNOTSUPP, "type", "secret %s: type '%s' is not supported, expected ike", name, type);
+        return esp_fail(err, -EOPNOTSUPP, "type", "secret %s: type '%s' is not supported, expected ike", name,
+                        type);
     if (data.len == 0 || data.len > PSK_MAX)
-        return esp_fail(err, -EINVAL, "data", "secret %s: %zu octets, expected 1 to %d", name, data.len, PSK_MAX);
+        return esp_fail(err, -EINVAL, "data", "secret %s: %zu octets, expected 1 to %d", name, data.len,
+                        PSK_MAX);
     struct psk *p = calloc(1, sizeof(*p));
     if (!p)
         return esp_fail(err, -ENOMEM, "", "no memory");
     snprintf(p->name, sizeof(p->name), "%s", name);
     p->data = vault_get(data.len);
-    int rc = p->data ? read_owners(p, owners, err) : esp_fail(err, -ENOMEM, "data", "no memory");
+    int rc = -ENOMEM;
+    if (p->data) {
+        memcpy(p->data, data.p, data.len);
+        rc = read_owners(p, owners, err);
+    } else {
+        esp_fail(err, rc, "data", "no memory");
+    }
     if (rc) {
         drop(p);
         return rc;
     }
-    memcpy(p->data, data.p, data.len);
     p->len = data.len;
     psk_unload(s, name);
     struct psk **end = &s->first;

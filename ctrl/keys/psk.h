@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared secrets by name, and which of them serve for two identities (charon's rules: the best owner match wins).
+// Shared secrets by name, and which of them serve for two identities (charon's rules: the best owner match
+// wins).
 #ifndef CTRL_KEYS_PSK_H
 #define CTRL_KEYS_PSK_H
 
@@ -17,7 +18,8 @@ int psk_load(struct psk_store *s, const char *name, const char *type, struct sli
 bool psk_unload(struct psk_store *s, const char *name);
 void psk_clear(struct psk_store *s);
 void psk_names(const struct psk_store *s, void (*f)(void *ctx, const char *name), void *ctx);
-// Up to PSK_TRIES secrets for the pair, best match first; by the addresses where no secret names the identities.
+// Up to PSK_TRIES secrets for the pair, best match first; by the addresses where no secret names the
+// identities.
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
                   const struct addr *local, const struct addr *remote, struct slice out[PSK_TRIES]);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory for secrets, in cells of one size from locked pages. Locking is best effort: an unprivileged process may lock
-// only a few pages, and a daemon that could not start for that would protect nobody.
+// Memory for secrets, in cells of one size from locked pages. Locking is best effort: an unprivileged process
+// may lock only a few pages, and a daemon that could not start for that would protect nobody.
 #include "ctrl/keys/vault.h"
 
 #include <stdint.h>

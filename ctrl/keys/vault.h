@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory for secrets: pages that are locked and left out of core dumps and forked children where the system allows it,
-// handed out in cells that are zero when given and wiped when returned.
+// Memory for secrets: pages that are locked and left out of core dumps and forked children where the system
+// allows it, handed out in cells that are zero when given and wiped when returned.
 #ifndef CTRL_KEYS_VAULT_H
 #define CTRL_KEYS_VAULT_H
 

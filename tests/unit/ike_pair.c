@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two daemons of ike_pair.h put together: socket pairs between the rooms, a fake path and ctl at their other ends.
+// The two daemons of ike_pair.h put together: socket pairs between the rooms, a fake path and ctl at their
+// other ends.
 #include "tests/unit/ike_pair.h"
 
 #include <setjmp.h>
@@ -305,7 +306,8 @@ void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, 
         wr_cstr(&w, owner1);
     if (owner2)
         wr_cstr(&w, owner2);
-    struct msg_SECRET_LOAD m = {.req = ++next_req, .type = "ike", .data = slice_str(secret), .owners = wr_written(&w)};
+    struct msg_SECRET_LOAD m = {
+        .req = ++next_req, .type = "ike", .data = slice_str(secret), .owners = wr_written(&w)};
     snprintf(m.id, sizeof(m.id), "ike-%u", m.req);
     ipc_send(s->ctl_keys, MSG_SECRET_LOAD, &m);
     pair_run(p);
@@ -346,8 +348,8 @@ void pair_result(struct pair *p, int side, uint32_t req, bool ok)
 {
     struct side *s = &p->s[side];
     if (s->last_req != req || s->last_ok != ok)
-        fail_msg("side %d: the last result is for request %u (%s '%s'), expected %u to be %s", side, s->last_req,
-                 s->last_ok ? "ok" : "not ok", s->last_text, req, ok ? "ok" : "refused");
+        fail_msg("side %d: the last result is for request %u (%s '%s'), expected %u to be %s", side,
+                 s->last_req, s->last_ok ? "ok" : "not ok", s->last_text, req, ok ? "ok" : "refused");
 }
 
 unsigned pair_live(struct side *s)
@@ -372,12 +374,13 @@ bool pair_agree(struct pair *p)
         return false;
     for (unsigned i = 0; i < pair_live(&p->s[0]); i++) {
         struct path_sa *a = pair_sa(&p->s[0], i), *b = pair_sa(&p->s[1], i);
-        if (a->child.spi_in != b->child.spi_out || a->child.spi_out != b->child.spi_in || a->key_len != b->key_len ||
-            memcmp(a->key_out, b->key_in, a->key_len) != 0 || memcmp(a->key_in, b->key_out, a->key_len) != 0 ||
-            memcmp(a->key_in, a->key_out, a->key_len) == 0)
+        if (a->child.spi_in != b->child.spi_out || a->child.spi_out != b->child.spi_in ||
+            a->key_len != b->key_len || memcmp(a->key_out, b->key_in, a->key_len) != 0 ||
+            memcmp(a->key_in, b->key_out, a->key_len) != 0 || memcmp(a->key_in, a->key_out, a->key_len) == 0)
             return false;
         if (!ts_eq(&a->child.local_ts.t[0], &b->child.remote_ts.t[0]) ||
-            !ts_eq(&a->child.remote_ts.t[0], &b->child.local_ts.t[0]) || a->child.udp_encap != b->child.udp_encap)
+            !ts_eq(&a->child.remote_ts.t[0], &b->child.local_ts.t[0]) ||
+            a->child.udp_encap != b->child.udp_encap)
             return false;
     }
     return true;

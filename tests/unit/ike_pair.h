@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two IKE daemons (ike and keys of each, with a path and a ctl made here) in one process and one loop, over a network that
-// a test holds in its hands, under a virtual clock.
+// Two IKE daemons (ike and keys of each, with a path and a ctl made here) in one process and one loop, over a
+// network that a test holds in its hands, under a virtual clock.
 #ifndef TESTS_UNIT_IKE_PAIR_H
 #define TESTS_UNIT_IKE_PAIR_H
 
@@ -56,18 +56,19 @@ extern uint64_t pair_clock;
 struct pair *pair_new(void (*tune)(struct settings *s));
 void pair_free(struct pair *p);
 void pair_default_conn(struct conn_config *c, int side);
-void pair_proposal(struct proposal *p, uint8_t protocol, const char *keywords); // "aes256gcm16 prfsha256 x25519"
+void pair_proposal(struct proposal *p, uint8_t protocol,
+                   const char *keywords);                              // "aes256gcm16 prfsha256 x25519"
 void pair_load(struct pair *p, int side, const struct conn_config *c); // fails the test where it is refused
 void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, const char *owner2);
 uint32_t pair_initiate(struct pair *p, int side, const char *child); // the request number
 void pair_terminate(struct pair *p, int side, const char *child, bool force);
-void pair_run(struct pair *p);                       // until nothing moves any more
-void pair_wait(struct pair *p, uint64_t ms);         // runs all timers up to then
+void pair_run(struct pair *p);               // until nothing moves any more
+void pair_wait(struct pair *p, uint64_t ms); // runs all timers up to then
 void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len);
-void pair_simple(struct pair *p);                    // default connections and one secret at both ends
+void pair_simple(struct pair *p);                       // default connections and one secret at both ends
 struct path_sa *pair_sa(struct side *s, unsigned live); // the n-th that is not deleted, or NULL
 unsigned pair_live(struct side *s);
-bool pair_agree(struct pair *p);                     // both paths hold matching SAs: SPIs, keys, selectors
+bool pair_agree(struct pair *p); // both paths hold matching SAs: SPIs, keys, selectors
 void pair_result(struct pair *p, int side, uint32_t req, bool ok); // asserts how a request ended
 
 #endif

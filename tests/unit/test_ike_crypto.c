@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Known answers for the key exchange groups (RFC 5903 section 8, RFC 7748 section 5.2) and HMAC-SHA2 (RFC 4231 section 4), and
-// the properties that the SK payload's cipher must have: counted IVs, checked padding, no forgery taken.
+// Known answers for the key exchange groups (RFC 5903 section 8, RFC 7748 section 5.2) and HMAC-SHA2 (RFC
+// 4231 section 4), and the properties that the SK payload's cipher must have: counted IVs, checked padding,
+// no forgery taken.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,11 +64,14 @@ static void test_x25519_and_x448_give_the_rfc_7748_values(void **state)
                 "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
                 "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
     scalar_mult(32,
-                "3d262fddf9ec8e88495266fea19a34d28882acef045104d0d1aae121700a779c984c24f8cdd78fbff44943eba368f54b29259a4f1c60"
+                "3d262fddf9ec8e88495266fea19a34d28882acef045104d0d1aae121700a779c984c24f8cdd78fbff44943eba368"
+                "f54b29259a4f1c60"
                 "0ad3",
-                "06fce640fa3487bfda5f6cf2d5263f8aad88334cbd07437f020f08f9814dc031ddbdc38c19c6da2583fa5429db94ada18aa7a7fb4ef8"
+                "06fce640fa3487bfda5f6cf2d5263f8aad88334cbd07437f020f08f9814dc031ddbdc38c19c6da2583fa5429db94"
+                "ada18aa7a7fb4ef8"
                 "a086",
-                "ce3e4ff95a60dc6697da1db1d85e6afbdf79b50a2412d7546d5f239fe14fbaadeb445fc66a01b0779d98223961111e21766282f73dd9"
+                "ce3e4ff95a60dc6697da1db1d85e6afbdf79b50a2412d7546d5f239fe14fbaadeb445fc66a01b0779d9822396111"
+                "1e21766282f73dd9"
                 "6b6f");
 }
 
@@ -131,10 +135,12 @@ static void test_degenerate_public_values_are_refused(void **state)
         size_t n;
         struct cr_dh *dh;
         assert_int_equal(cr_dh_new(groups[i], &dh), 0);
-        assert_int_equal(cr_dh_shared(dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n), -EBADMSG); // 0
+        assert_int_equal(cr_dh_shared(dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n),
+                         -EBADMSG);                // 0
         peer[cr_dh_public_len(groups[i]) - 1] = 1; // 1, or a point off the curve
         if (groups[i] < 31)
-            assert_int_equal(cr_dh_shared(dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n), -EBADMSG);
+            assert_int_equal(cr_dh_shared(dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n),
+                             -EBADMSG);
         cr_dh_free(dh);
     }
 }
@@ -142,7 +148,8 @@ static void test_degenerate_public_values_are_refused(void **state)
 static void test_hmac_sha256_gives_the_rfc_4231_values(void **state)
 {
     uint8_t want[64], got[64];
-    struct cr_slice whole = {"what do ya want for nothing?", 28}, parts[] = {{"what do ya want ", 16}, {"for nothing?", 12}};
+    struct cr_slice whole = {"what do ya want for nothing?", 28},
+                    parts[] = {{"what do ya want ", 16}, {"for nothing?", 12}};
     (void)state; // RFC 4231 4.3
     hex(want, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     assert_int_equal(cr_prf(5, "Jefe", 4, &whole, 1, got), 0);
@@ -171,14 +178,16 @@ static void test_prf_plus_is_the_chain_of_rfc_7296(void **state)
 
 // --- the SK payload ---
 
-static const struct cr_sk_alg SUITES[] = {{20, 128, 0}, {20, 192, 0}, {20, 256, 0}, {28, 0, 0},   {18, 256, 0},
-                                          {19, 128, 0}, {12, 128, 12}, {12, 192, 13}, {12, 256, 14}};
+static const struct cr_sk_alg SUITES[] = {{20, 128, 0},  {20, 192, 0},  {20, 256, 0},
+                                          {28, 0, 0},    {18, 256, 0},  {19, 128, 0},
+                                          {12, 128, 12}, {12, 192, 13}, {12, 256, 14}};
 enum { SUITE_COUNT = sizeof(SUITES) / sizeof(SUITES[0]), HEAD = 32 };
 
 static void make(const struct cr_sk_alg *s, struct cr_sk **a, struct cr_sk **b)
 {
     uint8_t ke[64], ka[64];
-    size_t ken = cr_encr_key_len(s->encr, s->key_bits), kan = cr_encr_is_aead(s->encr) ? 0 : cr_integ_key_len(s->integ);
+    size_t ken = cr_encr_key_len(s->encr, s->key_bits),
+           kan = cr_encr_is_aead(s->encr) ? 0 : cr_integ_key_len(s->integ);
     cr_random(ke, sizeof(ke));
     cr_random(ka, sizeof(ka));
     assert_int_equal(cr_sk_new(s, ke, ken, ka, kan, a), 0);

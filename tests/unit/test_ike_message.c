@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Octets that lie: header and payload lengths, counts, critical bits, proposals, selectors, identities, DELETEs. The rows of
-// known daemon bugs are named where a test stands for one. Run under the sanitizers these show over-reads.
+// Octets that lie: header and payload lengths, counts, critical bits, proposals, selectors, identities,
+// DELETEs. The rows of known daemon bugs are named where a test stands for one. Run under the sanitizers
+// these show over-reads.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,8 +111,9 @@ static void test_delete_takes_only_what_fits_exactly(void **state)
                 struct delete_payload d;
                 for (size_t len = 0; len < 24; len += 4) {
                     uint8_t *m = exact(msg, len);
-                    bool want = len >= 4 && ((proto == 1 && !size && !count && len == 4) ||
-                                             ((proto == 2 || proto == 3) && size == 4 && len == 4 + 4 * count));
+                    bool want =
+                        len >= 4 && ((proto == 1 && !size && !count && len == 4) ||
+                                     ((proto == 2 || proto == 3) && size == 4 && len == 4 + 4 * count));
                     assert_int_equal(delete_read(slice_of(m, len), &d), want);
                     free(m);
                 }
@@ -174,11 +176,20 @@ static void test_identity_text_follows_charon(void **state)
         uint8_t type;
         const char *print;
     } cases[] = {
-        {"a.test", ID_FQDN, "a.test"},     {"@a.test", ID_FQDN, "a.test"},      {"10.0.0.1", ID_IPV4, "10.0.0.1"},
-        {"fec0::1", ID_IPV6, "fec0::1"},   {"u@h.test", ID_RFC822, "u@h.test"}, {"@@u@h", ID_RFC822, "u@h"},
-        {"@#00ff", ID_KEY, "@#00ff"},      {"keyid:me", ID_KEY, "me"},          {"fqdn:x", ID_FQDN, "x"},
-        {"", ID_ANY, "%any"},              {"%any", ID_ANY, "%any"},            {"0.0.0.0", ID_ANY, "%any"},
-        {"ipv4:10.0.0.9", ID_IPV4, "10.0.0.9"}, {"email:a@b", ID_RFC822, "a@b"},
+        {"a.test", ID_FQDN, "a.test"},
+        {"@a.test", ID_FQDN, "a.test"},
+        {"10.0.0.1", ID_IPV4, "10.0.0.1"},
+        {"fec0::1", ID_IPV6, "fec0::1"},
+        {"u@h.test", ID_RFC822, "u@h.test"},
+        {"@@u@h", ID_RFC822, "u@h"},
+        {"@#00ff", ID_KEY, "@#00ff"},
+        {"keyid:me", ID_KEY, "me"},
+        {"fqdn:x", ID_FQDN, "x"},
+        {"", ID_ANY, "%any"},
+        {"%any", ID_ANY, "%any"},
+        {"0.0.0.0", ID_ANY, "%any"},
+        {"ipv4:10.0.0.9", ID_IPV4, "10.0.0.9"},
+        {"email:a@b", ID_RFC822, "a@b"},
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -293,8 +304,10 @@ static void test_a_transform_without_its_partner_is_never_chosen(void **state)
                     strcat(strcat(b, parts[i]), " ");
             }
             unsigned common = theirs & ours;
-            bool encr_gcm = common & 1, encr_cbc = common & 2, integ = common & 4, prf = common & 8, ke = common & 16;
-            // What one side insists on (an integrity algorithm beside a cipher) has to be common where it is used.
+            bool encr_gcm = common & 1, encr_cbc = common & 2, integ = common & 4, prf = common & 8,
+                 ke = common & 16;
+            // What one side insists on (an integrity algorithm beside a cipher) has to be common where it is
+            // used.
             bool want = (encr_gcm || (encr_cbc && integ)) && prf && ke;
             choose(a, b, want);
         }
@@ -311,8 +324,8 @@ static void test_key_length_is_part_of_the_choice(void **state)
 static void test_unknown_transform_types_and_attributes_make_an_offer_unusable_not_malformed(void **state)
 {
     // One proposal, IKE: ENCR AES-GCM-16 with key length 256, PRF 5, KE 31, and a sixth type
-    uint8_t body[] = {0, 0, 0, 44, 1, 1, 0, 4, 3, 0, 0, 12, 1, 0, 0, 20, 0x80, 14, 1, 0, 3, 0, 0, 8, 2, 0, 0, 5,
-                      3, 0, 0, 8,  4, 0, 0, 31, 0, 0, 0, 8, 6, 0, 0, 1};
+    uint8_t body[] = {0, 0, 0, 44, 1, 1, 0, 4, 3, 0, 0, 12, 1, 0,  0, 20, 0x80, 14, 1, 0, 3, 0,
+                      0, 8, 2, 0,  0, 5, 3, 0, 0, 8, 4, 0,  0, 31, 0, 0,  0,    8,  6, 0, 0, 1};
     static struct offers o;
     struct refusal r = {0};
     (void)state;
@@ -355,9 +368,10 @@ static void test_the_answer_must_be_one_of_ours(void **state)
 
 static void test_every_octet_of_selectors_changed_or_cut_is_survived(void **state)
 {
-    const uint8_t good[] = {2, 0, 0, 0, 7, 0, 0,  16,   0,   0,    255, 255,  10,  1,    0,   0,   10, 1, 255, 255, 8, 0, 0, 40, 0,
-                            0, 255, 255, 0xfe, 0xc0, 0, 0, 0, 0, 0,   0,   0,  0,    0,   0,    0,   0,    0,   0,   0xfe, 0xc0, 0, 0, 0,
-                            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
+    const uint8_t good[] = {2,    0,  0, 0,   7,   0, 0, 16, 0,  0, 255, 255, 10,  1,    0,
+                            0,    10, 1, 255, 255, 8, 0, 0,  40, 0, 0,   255, 255, 0xfe, 0xc0,
+                            0,    0,  0, 0,   0,   0, 0, 0,  0,  0, 0,   0,   0,   0,    0xfe,
+                            0xc0, 0,  0, 0,   0,   0, 0, 0,  0,  0, 0,   0,   0,   0,    9};
     struct ts_list l;
     (void)state;
     struct refusal r0 = {0};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two daemons against each other, message by message: the good case, each message lost or doubled, every refusal by name,
-// and the ends of SAs. IKE_LOG=1 in the environment shows both daemons' log.
+// Two daemons against each other, message by message: the good case, each message lost or doubled, every
+// refusal by name, and the ends of SAs. IKE_LOG=1 in the environment shows both daemons' log.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,11 +28,12 @@ static void test_psk_handshake_gives_matching_child_sas(void **state)
 
 static void test_every_suite_gives_matching_child_sas(void **state)
 {
-    static const char *const ike[] = {"aes128gcm16 prfsha256 ecp256",     "aes256gcm16 prfsha384 ecp384",
-                                      "aes192gcm16 prfsha512 ecp521",     "chacha20poly1305 prfsha256 curve448",
-                                      "aes128 sha256 prfsha256 modp2048", "aes256 sha384 prfsha384 modp3072",
-                                      "aes192 sha512 prfsha512 curve25519"};
-    static const char *const esp[] = {"aes128gcm16", "aes256gcm16", "aes192gcm16", "chacha20poly1305",
+    static const char *const ike[] = {
+        "aes128gcm16 prfsha256 ecp256",      "aes256gcm16 prfsha384 ecp384",
+        "aes192gcm16 prfsha512 ecp521",      "chacha20poly1305 prfsha256 curve448",
+        "aes128 sha256 prfsha256 modp2048",  "aes256 sha384 prfsha384 modp3072",
+        "aes192 sha512 prfsha512 curve25519"};
+    static const char *const esp[] = {"aes128gcm16",   "aes256gcm16",   "aes192gcm16",    "chacha20poly1305",
                                       "aes128 sha256", "aes256 sha384", "aes256gcm16 esn"};
     (void)state;
     for (unsigned i = 0; i < sizeof(ike) / sizeof(ike[0]); i++) {

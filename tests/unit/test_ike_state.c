@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages at the wrong time or with the wrong content, sent with the right keys: every exchange in every state, payloads
-// inside SK, DELETEs in any order, answers nobody asked for, limits for strangers.
+// Messages at the wrong time or with the wrong content, sent with the right keys: every exchange in every
+// state, payloads inside SK, DELETEs in any order, answers nobody asked for, limits for strangers.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,7 +81,8 @@ static void test_half_open_sa_takes_nothing_but_ike_auth(void **state)
             }
         }
         uint8_t junk[80] = {0};
-        struct ike_header h = {only(p, 0)->spi_i, only(p, 0)->spi_r, PL_SK, IKE_VERSION, EX_AUTH, FLAG_INITIATOR, 1, 80};
+        struct ike_header h = {only(p, 0)->spi_i, only(p, 0)->spi_r, PL_SK, IKE_VERSION,
+                               EX_AUTH,           FLAG_INITIATOR,    1,     80};
         struct writer w = writer_of(junk, sizeof(junk));
         header_write(&w, &h);
         junk[31] = 52;
@@ -294,7 +295,8 @@ static void test_every_octet_of_ike_sa_init_changed_or_cut_is_survived(void **st
     (void)state;
     struct pair *p = with_request(good, &len, NULL);
     struct net_path path = toward(only(p, 0));
-    p->s[1].ike->set.block_threshold = p->s[1].ike->set.cookie_threshold = p->s[1].ike->set.cookie_threshold_ip = 0;
+    p->s[1].ike->set.block_threshold = p->s[1].ike->set.cookie_threshold =
+        p->s[1].ike->set.cookie_threshold_ip = 0;
     for (size_t at = 0; at < len; at++) {
         for (unsigned v = 0; v < 256; v += at < 120 ? 1 : 15) {
             memcpy(msg, good, len);
@@ -378,7 +380,8 @@ static void test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one(voi
     struct net_path path = sa->path;
     for (size_t n = 28; n < 60; n++) { // cut and lying answers
         uint8_t out[64] = {0};
-        struct ike_header h = {sa->spi_i, 1, PL_NOTIFY, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, (uint32_t)n};
+        struct ike_header h = {sa->spi_i,     1, PL_NOTIFY,  IKE_VERSION, EX_SA_INIT,
+                               FLAG_RESPONSE, 0, (uint32_t)n};
         struct writer w = writer_of(out, sizeof(out));
         header_write(&w, &h);
         out[31] = (uint8_t)(n + 7);
@@ -386,7 +389,8 @@ static void test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one(voi
     }
     for (size_t n = 0; n < 70; n += 69) { // COOKIEs of no length and of too many octets
         uint8_t out[128], cookie[70] = {0};
-        struct ike_header h = {sa->spi_i, 0, PL_NOTIFY, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, (uint32_t)(36 + n)};
+        struct ike_header h = {sa->spi_i,     0, PL_NOTIFY,         IKE_VERSION, EX_SA_INIT,
+                               FLAG_RESPONSE, 0, (uint32_t)(36 + n)};
         struct pb b = pb_of(out, sizeof(out));
         header_write(&b.w, &h);
         pb_notify(&b, 0, slice_of(NULL, 0), N_COOKIE, slice_of(cookie, n));
@@ -407,7 +411,8 @@ static void test_endless_cookies_and_invalid_ke_come_to_an_end(void **state)
     struct pair *p = with_request(msg, &len, NULL);
     for (int i = 0; i < 20 && p->s[0].ike->sas; i++) {
         uint8_t out[128], cookie[8] = {(uint8_t)i};
-        struct ike_header h = {only(p, 0)->spi_i, 0, PL_NOTIFY, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 44};
+        struct ike_header h = {only(p, 0)->spi_i, 0, PL_NOTIFY, IKE_VERSION, EX_SA_INIT,
+                               FLAG_RESPONSE,     0, 44};
         struct pb b = pb_of(out, sizeof(out));
         struct net_path path = only(p, 0)->path;
         header_write(&b.w, &h);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recorded exchanges between other implementations (../shared/vectors/ikev2-exchanges beside the clone; skipped where they
-// are absent): SKEYSEED and SK_*, every SK payload opened, CHILD SA keys, and AUTH with a shared secret.
+// Recorded exchanges between other implementations (../shared/vectors/ikev2-exchanges beside the clone;
+// skipped where they are absent): SKEYSEED and SK_*, every SK payload opened, CHILD SA keys, and AUTH with a
+// shared secret.
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -22,7 +23,7 @@ struct bytes {
 
 static struct slice hex(struct bytes *b, const char *s)
 {
-    b->len = 0;
+    memset(b, 0, sizeof(*b));
     for (; s && s[0] && s[1]; s += 2) {
         unsigned v;
         assert_int_equal(sscanf(s, "%2x", &v), 1);
@@ -75,8 +76,8 @@ static unsigned check_keys(const char *file, json_t *root, struct ike_secrets *o
         assert_true(i < max);
         struct ike_secrets *k = &out[i];
         const struct ike_secrets *old = json_is_integer(from) ? &out[json_integer_value(from)] : NULL;
-        assert_int_equal(derive_ike(&s, alg(root, "2", 1), field(&gir, o, "gir"), field(&ni, o, "ni"), field(&nr, o, "nr"),
-                                    spi_of(o, "spi_i"), spi_of(o, "spi_r"), old, k),
+        assert_int_equal(derive_ike(&s, alg(root, "2", 1), field(&gir, o, "gir"), field(&ni, o, "ni"),
+                                    field(&nr, o, "nr"), spi_of(o, "spi_i"), spi_of(o, "spi_r"), old, k),
                          0);
         expect(file, "SK_d", slice_of(k->sk_d, k->prf_len), field(&want, o, "sk_d"));
         expect(file, "SK_ei", slice_of(k->sk_ei, k->ke_len), field(&want, o, "sk_ei"));
@@ -101,7 +102,8 @@ static unsigned check_messages(const char *file, json_t *root, const struct ike_
         struct refusal r = {0};
         struct slice d = field(&msg, o, "msg");
         assert_true(header_read(d, &h));
-        assert_int_equal(payloads_read(h.next, slice_of(d.p + IKE_HEADER_LEN, d.len - IKE_HEADER_LEN), &pl, &r), 0);
+        assert_int_equal(
+            payloads_read(h.next, slice_of(d.p + IKE_HEADER_LEN, d.len - IKE_HEADER_LEN), &pl, &r), 0);
         assert_int_equal(payloads_validate(&pl, &r), 0);
         if (!json_is_string(json_object_get(o, "plaintext")))
             continue;
@@ -110,7 +112,9 @@ static unsigned check_messages(const char *file, json_t *root, const struct ike_
         struct cr_sk *sk;
         uint8_t out[8192];
         size_t len;
-        assert_int_equal(cr_sk_new(&s, ini ? k->sk_ei : k->sk_er, k->ke_len, ini ? k->sk_ai : k->sk_ar, k->ka_len, &sk), 0);
+        assert_int_equal(
+            cr_sk_new(&s, ini ? k->sk_ei : k->sk_er, k->ke_len, ini ? k->sk_ai : k->sk_ar, k->ka_len, &sk),
+            0);
         assert_int_equal(cr_sk_open(sk, d.p, IKE_HEADER_LEN + 4, d.len, out, &len), 0);
         expect(file, "an opened message", slice_of(out, len), field(&plain, o, "plaintext"));
         assert_int_equal(payloads_read(pl.p[0].next, slice_of(out, len), &pl, &r), 0);
@@ -136,7 +140,8 @@ static unsigned check_children(const char *file, json_t *root, const struct ike_
         for (int k = 0; k < 4; k++)
             total += field(&want[k], o, parts[k]).len;
         const struct ike_secrets *s = &keys[json_integer_value(json_object_get(o, "ike_sa"))];
-        assert_int_equal(derive_child(s, field(&gir, o, "gir"), field(&ni, o, "ni"), field(&nr, o, "nr"), mat, total), 0);
+        assert_int_equal(
+            derive_child(s, field(&gir, o, "gir"), field(&ni, o, "ni"), field(&nr, o, "nr"), mat, total), 0);
         for (int k = 0; k < 4; k++) {
             expect(file, parts[k], slice_of(mat + at, want[k].len), slice_of(want[k].p, want[k].len));
             at += want[k].len;
@@ -148,15 +153,17 @@ static unsigned check_children(const char *file, json_t *root, const struct ike_
 // The first two IKE_AUTH messages' ID and AUTH payloads over the last IKE_SA_INIT of each end.
 static unsigned check_auth(const char *file, json_t *root, const struct ike_secrets *keys)
 {
-    json_t *list = json_object_get(root, "messages"), *o, *sa = json_array_get(json_object_get(root, "ike_sas"), 0);
+    json_t *list = json_object_get(root, "messages"), *o,
+           *sa = json_array_get(json_object_get(root, "ike_sas"), 0);
     static struct bytes init[2], nonce[2], plain;
+    json_t *a = json_string("a");
     unsigned checked = 0;
     size_t i;
     field(&nonce[0], sa, "ni");
     field(&nonce[1], sa, "nr");
     json_array_foreach(list, i, o)
     {
-        int side = strcmp(json_string_value(json_object_get(o, "dir")), "a") == 0 ? 0 : 1;
+        int side = json_equal(json_object_get(o, "dir"), a) ? 0 : 1;
         json_int_t exchange = json_integer_value(json_object_get(o, "exch"));
         if (exchange == EX_SA_INIT)
             field(&init[side], o, "msg");
@@ -169,16 +176,19 @@ static unsigned check_auth(const char *file, json_t *root, const struct ike_secr
         struct auth auth;
         uint8_t first = (uint8_t)json_integer_value(json_object_get(o, "first_payload")), out[CR_PRF_MAX];
         assert_int_equal(payloads_read(first, field(&plain, o, "plaintext"), &pl, &r), 0);
-        const struct payload *id = payload_find(&pl, side ? PL_IDR : PL_IDI), *ap = payload_find(&pl, PL_AUTH);
+        const struct payload *id = payload_find(&pl, side ? PL_IDR : PL_IDI),
+                             *ap = payload_find(&pl, PL_AUTH);
         assert_true(id && ap && auth_read(ap->body, &auth));
         if (!how || strncmp(how, "psk:", 4) != 0)
             continue;
-        assert_int_equal(derive_psk_auth(&keys[0], side == 0, slice_str(how + 4), slice_of(init[side].p, init[side].len),
+        assert_int_equal(derive_psk_auth(&keys[0], side == 0, slice_str(how + 4),
+                                         slice_of(init[side].p, init[side].len),
                                          slice_of(nonce[1 - side].p, nonce[1 - side].len), id->body, out),
                          0);
         expect(file, "AUTH", slice_of(out, keys[0].prf_len), auth.value);
         checked++;
     }
+    json_decref(a);
     return checked;
 }
 
@@ -194,7 +204,7 @@ static void test_recorded_exchanges_are_understood(void **state)
     }
     while ((e = readdir(d)) != NULL) {
         char path[512];
-        struct ike_secrets keys[8];
+        struct ike_secrets keys[8] = {0};
         json_error_t err;
         if (!strstr(e->d_name, ".json"))
             continue;
@@ -210,8 +220,8 @@ static void test_recorded_exchanges_are_understood(void **state)
         files++;
     }
     closedir(d);
-    printf("%u exchanges: %u IKE SAs, %u messages opened, %u CHILD SAs, %u AUTH values\n", files, sas, opened, children,
-           auths);
+    printf("%u exchanges: %u IKE SAs, %u messages opened, %u CHILD SAs, %u AUTH values\n", files, sas, opened,
+           children, auths);
     assert_true(files >= 5 && opened >= 20 && auths >= 8);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys room asked directly, as a broken-in ike would: nothing is proved, derived or installed out of order, one guess at
-// AUTH per IKE SA, and the secret with the best owners is the one used.
+// The keys room asked directly, as a broken-in ike would: nothing is proved, derived or installed out of
+// order, one guess at AUTH per IKE SA, and the secret with the best owners is the one used.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,7 +44,9 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
     b->len = 0;
     if (t == MSG_RESULT)
         snprintf(b->text, sizeof(b->text), "%s", m->RESULT.text);
-    struct slice data = t == MSG_KE_PUBLIC ? m->KE_PUBLIC.value : t == MSG_AUTH_IS ? m->AUTH_IS.auth : slice_of(NULL, 0);
+    struct slice data = t == MSG_KE_PUBLIC ? m->KE_PUBLIC.value
+                        : t == MSG_AUTH_IS ? m->AUTH_IS.auth
+                                           : slice_of(NULL, 0);
     if (data.len) {
         memcpy(b->data, data.p, data.len);
         b->len = data.len;
@@ -117,7 +119,8 @@ static bool load(const char *name, const char *secret, const char *o1, const cha
         wr_cstr(&w, o1);
     if (o2)
         wr_cstr(&w, o2);
-    struct msg_SECRET_LOAD m = {.req = ++req, .type = "ike", .data = slice_str(secret), .owners = wr_written(&w)};
+    struct msg_SECRET_LOAD m = {
+        .req = ++req, .type = "ike", .data = slice_str(secret), .owners = wr_written(&w)};
     snprintf(m.id, sizeof(m.id), "%s", name);
     return say(b->ctl, MSG_SECRET_LOAD, &m);
 }
@@ -131,35 +134,56 @@ static bool derive(uint32_t ike_id, bool initiator, struct ike_secrets *out)
     size_t n;
     struct cr_dh *dh;
     struct cr_sk_alg alg = {20, 256, 0};
-    assert_true(say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
+    assert_true(
+        say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
     assert_int_equal(b->len, 32);
     assert_int_equal(cr_dh_new(31, &dh), 0);
     assert_int_equal(cr_dh_public(dh, peer, sizeof(peer), &n), 0);
     assert_int_equal(cr_dh_shared(dh, b->data, 32, shared, sizeof(shared), &n), 0);
     cr_dh_free(dh);
     derive_ike(&alg, 5, slice_of(shared, 32), slice_of(NI, 32), slice_of(NR, 32), 3, 4, NULL, out);
-    struct msg_IKE_DERIVE m = {.req = ++req, .ike_id = ike_id, .ke_id = 5, .peer_public = slice_of(peer, 32), .encr = 20,
-                               .encr_bits = 256, .prf = 5, .ni = slice_of(NI, 32), .nr = slice_of(NR, 32), .spi_i = 3,
-                               .spi_r = 4, .initiator = initiator};
+    struct msg_IKE_DERIVE m = {.req = ++req,
+                               .ike_id = ike_id,
+                               .ke_id = 5,
+                               .peer_public = slice_of(peer, 32),
+                               .encr = 20,
+                               .encr_bits = 256,
+                               .prf = 5,
+                               .ni = slice_of(NI, 32),
+                               .nr = slice_of(NR, 32),
+                               .spi_i = 3,
+                               .spi_r = 4,
+                               .initiator = initiator};
     return say(b->ike, MSG_IKE_DERIVE, &m) && b->type == MSG_IKE_KEYS;
 }
 
 static bool make_auth(uint32_t ike_id, const char *me, const char *peer)
 {
     uint8_t x[100], y[100];
-    struct msg_AUTH_MAKE m = {.req = ++req, .ike_id = ike_id, .method = 2, .message = slice_str("mine"),
-                              .peer_nonce = slice_of(NR, 32), .id_body = id_body(me, x), .peer_id_body = id_body(peer, y)};
+    struct msg_AUTH_MAKE m = {.req = ++req,
+                              .ike_id = ike_id,
+                              .method = 2,
+                              .message = slice_str("mine"),
+                              .peer_nonce = slice_of(NR, 32),
+                              .id_body = id_body(me, x),
+                              .peer_id_body = id_body(peer, y)};
     return say(b->ike, MSG_AUTH_MAKE, &m) && b->type == MSG_AUTH_IS;
 }
 
-static bool check_auth(uint32_t ike_id, const struct ike_secrets *s, bool of_initiator, const char *me, const char *peer,
-                       const char *secret)
+static bool check_auth(uint32_t ike_id, const struct ike_secrets *s, bool of_initiator, const char *me,
+                       const char *peer, const char *secret)
 {
     uint8_t x[100], y[100], auth[64];
     struct slice nonce = of_initiator ? slice_of(NR, 32) : slice_of(NI, 32);
     derive_psk_auth(s, of_initiator, slice_str(secret), slice_str("theirs"), nonce, id_body(peer, y), auth);
-    struct msg_AUTH_CHECK m = {.req = ++req, .ike_id = ike_id, .method = 2, .message = slice_str("theirs"), .own_nonce = nonce,
-                               .id_body = id_body(me, x), .peer_id_body = id_body(peer, y), .auth = slice_of(auth, 32)};
+    struct msg_AUTH_CHECK m = {.req = ++req,
+                               .ike_id = ike_id,
+                               .method = 2,
+                               .message = slice_str("theirs"),
+                               .own_nonce = nonce,
+                               .id_body = id_body(me, x),
+                               .peer_id_body = id_body(peer, y),
+                               .auth = slice_of(auth, 32)};
     return say(b->ike, MSG_AUTH_CHECK, &m);
 }
 
@@ -169,8 +193,12 @@ static bool install(uint32_t ike_id, uint32_t described)
     struct writer w = writer_of(buf, sizeof(buf));
     struct msg_CHILD child = {.child_id = 1, .ike_id = described, .encr = 20, .encr_bits = 256};
     msg_write(&w, MSG_CHILD, &child);
-    struct msg_CHILD_DERIVE m = {.req = ++req, .ike_id = ike_id, .ni = slice_of(NI, 32), .nr = slice_of(NR, 32),
-                                 .initiator = 1, .child = wr_written(&w)};
+    struct msg_CHILD_DERIVE m = {.req = ++req,
+                                 .ike_id = ike_id,
+                                 .ni = slice_of(NI, 32),
+                                 .nr = slice_of(NR, 32),
+                                 .initiator = 1,
+                                 .child = wr_written(&w)};
     return say(b->ike, MSG_CHILD_DERIVE, &m);
 }
 
@@ -227,13 +255,22 @@ static void test_key_exchange_value_is_used_once(void **state)
     uint8_t zero[32] = {0};
     (void)state;
     assert_true(derive(1, true, &s));
-    struct msg_IKE_DERIVE m = {.req = ++req, .ike_id = 2, .ke_id = 5, .peer_public = slice_of(NI, 32), .encr = 20,
-                               .encr_bits = 256, .prf = 5, .ni = slice_of(NI, 32), .nr = slice_of(NR, 32)};
+    struct msg_IKE_DERIVE m = {.req = ++req,
+                               .ike_id = 2,
+                               .ke_id = 5,
+                               .peer_public = slice_of(NI, 32),
+                               .encr = 20,
+                               .encr_bits = 256,
+                               .prf = 5,
+                               .ni = slice_of(NI, 32),
+                               .nr = slice_of(NR, 32)};
     assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
-    assert_true(say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
+    assert_true(
+        say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
     m.peer_public = slice_of(zero, 32); // a value of small order
     assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
-    assert_false(say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 1025}));
+    assert_false(
+        say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 1025}));
     m.ke_id = 0;
     assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
     m.old_ike_id = 1; // rekeying what was never authenticated
@@ -263,7 +300,8 @@ static void expect_secret(struct psk_store *s, const char *me, const char *peer,
     if (!want)
         assert_int_equal(n, 0);
     else if (!n || !slice_eq(found[0], slice_str(want)))
-        fail_msg("%s - %s: expected '%s', got '%.*s'", me, peer, want, n ? (int)found[0].len : 0, n ? (const char *)found[0].p : "");
+        fail_msg("%s - %s: expected '%s', got '%.*s'", me, peer, want, n ? (int)found[0].len : 0,
+                 n ? (const char *)found[0].p : "");
 }
 
 static void add(struct psk_store *s, const char *secret, const char *o1, const char *o2)
@@ -347,8 +385,10 @@ static void test_unsupported_secrets_are_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_initiator_gets_child_keys_only_after_both_proofs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_responder_proves_itself_only_to_a_verified_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_initiator_gets_child_keys_only_after_both_proofs, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_responder_proves_itself_only_to_a_verified_peer, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_one_wrong_proof_ends_the_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key_exchange_value_is_used_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secret_that_is_gone_is_a_refusal_not_a_crash, setup, teardown),
