@@ -178,7 +178,10 @@ static unsigned check_auth(const char *file, json_t *root, const struct ike_secr
         assert_int_equal(payloads_read(first, field(&plain, o, "plaintext"), &pl, &r), 0);
         const struct payload *id = payload_find(&pl, side ? PL_IDR : PL_IDI),
                              *ap = payload_find(&pl, PL_AUTH);
-        assert_true(id && ap && auth_read(ap->body, &auth));
+        if (!id || !ap || !auth_read(ap->body, &auth)) {
+            fail_msg("%s: an IKE_AUTH message without ID or AUTH", file);
+            return 0;
+        }
         if (!how || strncmp(how, "psk:", 4) != 0)
             continue;
         assert_int_equal(derive_psk_auth(&keys[0], side == 0, slice_str(how + 4),
@@ -201,6 +204,7 @@ static void test_recorded_exchanges_are_understood(void **state)
     if (!d) {
         printf("skip: %s is not there\n", DIR_NAME);
         skip();
+        return;
     }
     while ((e = readdir(d)) != NULL) {
         char path[512];
