@@ -127,6 +127,8 @@ static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const 
 
 // ---- list-sas
 
+enum { LIST_MAX = 100000 }; // no other room makes this one grow without bound
+
 struct array {
     void *items;
     size_t count, cap, size;
@@ -134,6 +136,8 @@ struct array {
 
 static void append(struct array *a, const void *item)
 {
+    if (a->count == LIST_MAX)
+        return;
     if (a->count == a->cap) {
         size_t cap = a->cap ? 2 * a->cap : 16;
         void *items = realloc(a->items, cap * a->size);

@@ -17,7 +17,11 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/super/children.h"
 
-enum { GOODBYE_MS = 1200, END_MS = 1800 }; // from the signal: for ike's DELETEs, and for everything
+enum {
+    START_MS = 30000,  // for all rooms to be ready
+    GOODBYE_MS = 1200, // from the signal: for ike's DELETEs
+    END_MS = 1800,     // and for everything
+};
 
 enum phase { STARTING, SERVING, GOODBYE, ENDING };
 
@@ -86,10 +90,21 @@ static void kill_all(struct super *s)
     }
 }
 
+static void start_overdue(struct super *s)
+{
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        if (!s->ready[r])
+            LOGF(DMN, 0, "%s is not ready after %d s", room_name((enum room)r), START_MS / 1000);
+    }
+    begin_end(s, 1);
+}
+
 static void on_timer(struct timer *t)
 {
     struct super *s = t->ctx;
-    if (s->phase == GOODBYE)
+    if (s->phase == STARTING)
+        start_overdue(s);
+    else if (s->phase == GOODBYE)
         end_rest(s);
     else
         kill_all(s);
@@ -211,6 +226,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         room_ready(s, from);
     } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase == STARTING) {
         s->phase = SERVING;
+        timer_stop(s->loop, &s->timer);
         if (write(STDERR_FILENO, "ready\n", 6) < 0)
             LOGF(DMN, 1, "standard error is closed");
         notify_send("READY=1");
@@ -294,6 +310,7 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
         kill_all(&s);
         return 1;
     }
+    timer_set(s.loop, &s.timer, clock_now() + START_MS);
     int r = loop_run(s.loop);
     if (r < 0) {
         LOGF(DMN, 0, "event loop: %s", strerror(-r));

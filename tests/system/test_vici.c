@@ -247,6 +247,26 @@ static void test_exit_codes_name_what_is_wrong(void **state)
     client(0, "--stats"); // the first one has not noticed
 }
 
+static void test_missing_right_is_named(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/espalier-nobody-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(sh("cp %s/espalierd %s/ && chmod -R a+rwX %s", bin_dir(), dir, dir), 0);
+    int rc =
+        sh_read(out, sizeof(out),
+                "setpriv --reuid=65534 --regid=65534 --clear-groups timeout 10 %s/espalierd --run-dir %s/run "
+                "--vici unix://%s/vici 2>&1",
+                dir, dir, dir);
+    sh("rm -r %s", dir);
+    if (rc == 127 || strstr(out, "setpriv: ")) {
+        print_message("skip: cannot become another user\n");
+        return;
+    }
+    assert_int_equal(rc, 3);
+    assert_shows("CAP_NET_ADMIN");
+}
+
 static bool socket_there(void)
 {
     char path[300];
@@ -428,6 +448,7 @@ int main(void)
         T(test_log_shows_lines_of_every_process),
         T(test_nonsense_on_the_socket_does_no_harm),
         T(test_exit_codes_name_what_is_wrong),
+        T(test_missing_right_is_named),
         T(test_a_dead_process_ends_the_daemon_with_1),
         T(test_killed_daemon_leaves_no_process_and_starts_again),
         T(test_socket_is_private_and_gone_after_the_end),
