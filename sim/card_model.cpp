@@ -40,6 +40,26 @@ struct Burst {
     uint8_t strobe[BURST]; // one per byte
 };
 
+// The rules that a bus relies on: an address or data once offered stays until taken, a burst stays in its
+// 256-byte block, the last beat is marked and no other.
+struct Offer {
+    bool open = false;
+    uint64_t addr = 0;
+    unsigned len = 0, id = 0;
+
+    bool broken(bool valid, bool ready, uint64_t a, unsigned l, unsigned i)
+    {
+        bool bad =
+            (open && (!valid || a != addr || l != len || i != id)) ||
+            (valid && a / BURST != ((a & ~static_cast<uint64_t>(BEAT - 1)) + l * BEAT + BEAT - 1) / BURST);
+        open = valid && !ready;
+        addr = a;
+        len = l;
+        id = i;
+        return bad;
+    }
+};
+
 struct Card : card_model {
     struct card_model_config config;
     struct card_model_stats stats;
@@ -49,6 +69,8 @@ struct Card : card_model {
     std::deque<Burst> writes[IDS]; // data complete, waiting for their answer
     std::deque<Burst> addressed;   // write addresses whose data is not complete
     std::deque<unsigned> addressed_id;
+    Offer read_offer, write_offer;
+    bool data_open = false;
     uint64_t order = 0;
     uint64_t random = 0;
 #ifdef CARD_TRACE
@@ -173,8 +195,6 @@ void take_addresses(Card *c)
 void take_data(Card *c)
 {
     VCARD *t = c->top;
-    if (c->addressed.empty()) // data may come before its address: it waits
-        t->m_axi_wready = 0;
     if (!t->m_axi_wvalid || !t->m_axi_wready)
         return;
     Burst &b = c->addressed.front();
@@ -202,6 +222,23 @@ void eval(Card *c, unsigned clk)
 #endif
 }
 
+void check_rules(Card *c)
+{
+    VCARD *t = c->top;
+    if (c->read_offer.broken(t->m_axi_arvalid, t->m_axi_arready, t->m_axi_araddr, t->m_axi_arlen,
+                             t->m_axi_arid))
+        c->stats.violations++;
+    if (c->write_offer.broken(t->m_axi_awvalid, t->m_axi_awready, t->m_axi_awaddr, t->m_axi_awlen,
+                              t->m_axi_awid))
+        c->stats.violations++;
+    if (c->data_open && !t->m_axi_wvalid)
+        c->stats.violations++;
+    if (t->m_axi_wvalid && !c->addressed.empty() &&
+        t->m_axi_wlast != (c->addressed.front().beat + 1 == c->addressed.front().beats))
+        c->stats.violations++;
+    c->data_open = t->m_axi_wvalid && !t->m_axi_wready;
+}
+
 // One clock cycle. AXI outputs of the card are registers: what they show before the edge is what the edge
 // transfers.
 void tick(Card *c)
@@ -218,6 +255,10 @@ void tick(Card *c)
     drive_read(c);
     drive_response(c);
     take_addresses(c);
+    if (c->addressed.empty()) // data may come before its address: it waits
+        t->m_axi_wready = 0;
+    if (c->config.stalls)
+        check_rules(c);
     take_data(c);
     bool irq = t->irq_valid && t->irq_ready;
     unsigned vector = t->irq_vector;
@@ -241,6 +282,7 @@ void forget(Card *c)
     }
     c->addressed.clear();
     c->addressed_id.clear();
+    c->read_offer.open = c->write_offer.open = c->data_open = false;
 }
 
 void reset(Card *c)

@@ -44,6 +44,7 @@ struct card_model_stats {
     uint64_t busy_cycles; // of those, with work pending
     uint64_t read_bursts, read_bytes, write_bursts, write_bytes;
     uint64_t irqs;
+    uint64_t violations; // of the AXI rules by the card, looked for where the bus stalls: must stay 0
 };
 
 // A new card, out of reset and READY, with all key memory zeroised; NULL with errno set when memory is short.

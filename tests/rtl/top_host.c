@@ -92,6 +92,9 @@ void host_open(struct host *h, card_new make, struct card_model_config config)
 
 void host_close(struct host *h)
 {
+    struct card_model_stats stats;
+    card_model_stats(h->card, &stats);
+    assert_int_equal(stats.violations, 0);
     assert_int_equal(h->strays, 0);
     card_model_destroy(h->card);
     free(h->memory);
