@@ -52,6 +52,57 @@ void ctl_free_conns(struct ctl *c)
 
 // ---- load-conn
 
+enum { WIRE_MAX = 64 * 1024 };
+
+// Compares what goes over the wire: the connection alone, or together with one child (NULL: without).
+static bool same(const struct conn_config *a, const struct child_config *ca, const struct conn_config *b,
+                 const struct child_config *cb)
+{
+    static uint8_t wire[2][WIRE_MAX];
+    static struct conn_config part[2];
+    struct slice s[2];
+    for (int i = 0; i < 2; i++) {
+        const struct child_config *child = i ? cb : ca;
+        struct writer w = writer_of(wire[i], sizeof(wire[i]));
+        part[i] = i ? *b : *a;
+        part[i].child_count = child != NULL;
+        if (child)
+            part[i].children[0] = *child;
+        conn_write(&w, &part[i]);
+        s[i] = wr_written(&w);
+    }
+    return s[0].len && slice_eq(s[0], s[1]);
+}
+
+static const struct child_config *child_of(const struct conn_config *c, const char *name)
+{
+    for (int i = 0; i < c->child_count; i++) {
+        if (strcmp(c->children[i].name, name) == 0)
+            return &c->children[i];
+    }
+    return NULL;
+}
+
+// Swanctl sends every connection again with each --load-all; what is as it was is left alone.
+static bool unchanged(const struct conn_config *old, const struct conn_config *new)
+{
+    bool equal = old->child_count == new->child_count &&same(old, NULL, new, NULL);
+    for (int i = 0; equal && i < old->child_count; i++)
+        equal = same(old, &old->children[i], new, &new->children[i]);
+    return equal;
+}
+
+// start_action = start, for children that are new or changed.
+static void start_children(struct ctl *c, const struct conn_config *conn, const struct conn_config *old)
+{
+    for (int i = 0; i < conn->child_count; i++) {
+        const struct child_config *child = &conn->children[i],
+                                  *before = old ? child_of(old, child->name) : NULL;
+        if (child->start_action == ACTION_START && !(before && same(conn, child, old, before)))
+            ctl_start_child(c, conn->name, child->name);
+    }
+}
+
 static void warn(void *ctx, const char *text)
 {
     (void)ctx;
@@ -67,25 +118,22 @@ static void loaded(struct pending *p, bool ok, const char *text)
         ctl_done_simple(p, false, text);
         return;
     }
-    struct conn_entry **at = find_entry(c, e->config.name);
-    bool again = *at != NULL;
-    if (again) {
-        struct conn_entry *old = *at;
+    struct conn_entry **at = find_entry(c, e->config.name), *old = *at;
+    if (old)
         e->next = old->next;
-        free(old);
-    } else {
+    else
         c->conn_count++;
-    }
     *at = e;
     p->data = NULL; // the list has it now
-    LOGF(CFG, 2, "%s connection: %s", again ? "updated" : "added", e->config.name);
+    LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->config.name);
     ctl_done_simple(p, true, "");
-    ctl_start_children(c, &e->config);
+    start_children(c, &e->config, old ? &old->config : NULL);
+    free(old);
 }
 
 void cmd_load_conn(struct ctl *c, struct command *cmd)
 {
-    static uint8_t wire[64 * 1024];
+    static uint8_t wire[WIRE_MAX];
     struct esp_error err = {0};
     const struct vici_node *section = cmd->msg.root->child;
     if (!section || section->kind != VICI_SECTION || section->next) {
@@ -107,6 +155,13 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
     if (r) {
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
         server_reply_error(cmd, "%s", err.text);
+        free(e);
+        return;
+    }
+    const struct conn_config *old = ctl_find_conn(c, section->name);
+    if (old && unchanged(old, &e->config)) {
+        LOGF(CFG, 2, "connection %s is unchanged", old->name);
+        server_reply_ok(cmd);
         free(e);
         return;
     }

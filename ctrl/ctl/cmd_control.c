@@ -158,22 +158,18 @@ void cmd_initiate(struct ctl *c, struct command *cmd)
         server_reply_ok(cmd);
 }
 
-void ctl_start_children(struct ctl *c, const struct conn_config *conn)
+void ctl_start_child(struct ctl *c, const char *conn, const char *child)
 {
-    for (int i = 0; i < conn->child_count; i++) {
-        if (conn->children[i].start_action != ACTION_START)
-            continue;
-        struct pending *p = ctl_ask(c, NULL, 0);
-        if (!p) {
-            LOGF(CFG, 0, "%s is not started: too many commands under way", conn->children[i].name);
-            continue;
-        }
-        p->done = started;
-        struct msg_INITIATE m = {.req = p->req};
-        snprintf(m.conn, sizeof(m.conn), "%s", conn->name);
-        snprintf(m.child, sizeof(m.child), "%s", conn->children[i].name);
-        ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
+    struct pending *p = ctl_ask(c, NULL, 0);
+    if (!p) {
+        LOGF(CFG, 0, "%s is not started: too many commands under way", child);
+        return;
     }
+    p->done = started;
+    struct msg_INITIATE m = {.req = p->req};
+    snprintf(m.conn, sizeof(m.conn), "%s", conn);
+    snprintf(m.child, sizeof(m.child), "%s", child);
+    ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
 }
 
 // ---- terminate

@@ -87,36 +87,58 @@ void ctl_done_simple(struct pending *p, bool ok, const char *text);
 // ---- commands.c
 bool ctl_command(void *ctx, struct command *cmd);
 
-#define HANDLER(name) void name(struct ctl *c, struct command *cmd);
+// X(command, handler): those that do something; commands.c lists the others
+#define COMMAND_LIST(X)                                                                                      \
+    X("version", cmd_version)                                                                                \
+    X("stats", cmd_stats)                                                                                    \
+    X("reload-settings", cmd_reload_settings)                                                                \
+    X("initiate", cmd_initiate)                                                                              \
+    X("terminate", cmd_terminate)                                                                            \
+    X("list-sas", cmd_list_sas)                                                                              \
+    X("list-policies", cmd_list_policies)                                                                    \
+    X("list-conns", cmd_list_conns)                                                                          \
+    X("list-certs", cmd_list_certs)                                                                          \
+    X("get-algorithms", cmd_get_algorithms)                                                                  \
+    X("get-counters", cmd_get_counters)                                                                      \
+    X("reset-counters", cmd_reset_counters)                                                                  \
+    X("load-conn", cmd_load_conn)                                                                            \
+    X("unload-conn", cmd_unload_conn)                                                                        \
+    X("get-conns", cmd_get_conns)                                                                            \
+    X("load-cert", cmd_load_cert)                                                                            \
+    X("load-key", cmd_load_key)                                                                              \
+    X("unload-key", cmd_unload_key)                                                                          \
+    X("get-keys", cmd_get_keys)                                                                              \
+    X("load-token", cmd_load_token)                                                                          \
+    X("load-shared", cmd_load_shared)                                                                        \
+    X("unload-shared", cmd_unload_shared)                                                                    \
+    X("get-shared", cmd_get_shared)                                                                          \
+    X("clear-creds", cmd_clear_creds)                                                                        \
+    X("flush-certs", cmd_flush_certs)                                                                        \
+    X("load-authority", cmd_load_authority)                                                                  \
+    X("unload-authority", cmd_unload_authority)                                                              \
+    X("get-authorities", cmd_get_authorities)                                                                \
+    X("list-authorities", cmd_list_authorities)                                                              \
+    X("load-pool", cmd_load_pool)                                                                            \
+    X("unload-pool", cmd_unload_pool)                                                                        \
+    X("get-pools", cmd_get_pools)
+#define X(name, run) void run(struct ctl *c, struct command *cmd);
+COMMAND_LIST(X)
+#undef X
+
 // ---- cmd_conns.c
-HANDLER(cmd_load_conn)
-HANDLER(cmd_unload_conn) HANDLER(cmd_get_conns) HANDLER(cmd_list_conns) const
-    struct conn_config *ctl_find_conn(const struct ctl *c, const char *name);
+const struct conn_config *ctl_find_conn(const struct ctl *c, const char *name);
 // The connection that holds the child; `conn` may be empty. NULL: none.
 const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
 void ctl_free_conns(struct ctl *c);
 // ---- cmd_control.c
-HANDLER(cmd_initiate)
-HANDLER(cmd_terminate) void ctl_start_children(struct ctl *c,
-                                               const struct conn_config *conn); // start_action = start
+void ctl_start_child(struct ctl *c, const char *conn, const char *child); // start_action = start
 void ctl_control_log(struct ctl *c, const struct msg_LOG *m);
 void ctl_log_event(struct ctl *c, const struct msg_LOG *m);
 // ---- cmd_sas.c
-HANDLER(cmd_list_sas)
-HANDLER(cmd_list_policies) void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
-// ---- cmd_creds.c
-HANDLER(cmd_load_shared)
-HANDLER(cmd_unload_shared) HANDLER(cmd_get_shared) HANDLER(cmd_clear_creds) HANDLER(cmd_load_cert)
-    HANDLER(cmd_load_key) HANDLER(cmd_unload_key) HANDLER(cmd_get_keys) HANDLER(cmd_load_token)
-        HANDLER(cmd_list_certs) HANDLER(cmd_flush_certs)
-    // ---- cmd_stored.c
-    HANDLER(cmd_load_authority) HANDLER(cmd_unload_authority) HANDLER(cmd_get_authorities)
-        HANDLER(cmd_list_authorities) HANDLER(cmd_load_pool) HANDLER(cmd_unload_pool)
-            HANDLER(cmd_get_pools) void ctl_free_named(struct named **list);
+void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
+// ---- cmd_stored.c
+void ctl_free_named(struct named **list);
 // ---- cmd_info.c
-HANDLER(cmd_version)
-HANDLER(cmd_stats) HANDLER(cmd_reload_settings) HANDLER(cmd_get_algorithms) HANDLER(cmd_get_counters)
-    HANDLER(cmd_reset_counters) void ctl_free_counters(struct ctl *c);
-#undef HANDLER
+void ctl_free_counters(struct ctl *c);
 
 #endif

@@ -274,12 +274,34 @@ static void test_load_conn_with_start_action_initiates(void **state)
     no_answer_yet(client);
 }
 
+static void test_load_conn_unchanged_starts_nothing_again(void **state)
+{
+    (void)state;
+    send_conn("gw", "start");
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
+    expect_success();
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_INITIATE).INITIATE.req, true, "");
+    send_conn("gw", "start");
+    expect_success();
+    expect_nothing(ROOM_IKE);
+    send_conn("gw", "trap"); // changed, but not to be started
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
+    expect_success();
+    expect_nothing(ROOM_IKE);
+    send_conn("gw", "start"); // changed back
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
+    expect_success();
+    expect(ROOM_IKE, MSG_INITIATE);
+}
+
 static void test_load_conn_replaces_one_of_the_same_name(void **state)
 {
     (void)state;
     load_conn("gw");
     load_conn("other");
-    load_conn("gw");
+    send_conn("gw", "trap");
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
+    expect_success();
     request("get-conns", NULL);
     const struct vici_node *n = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "conns")->child;
     assert_string_equal(vici_text(n), "gw");
@@ -711,6 +733,7 @@ int main(void)
         T(test_load_conn_is_kept_when_ike_takes_it),
         T(test_load_conn_refused_by_ike_is_not_kept),
         T(test_load_conn_with_start_action_initiates),
+        T(test_load_conn_unchanged_starts_nothing_again),
         T(test_load_conn_replaces_one_of_the_same_name),
         T(test_secret_goes_to_keys_and_nowhere_else),
         T(test_secrets_that_are_refused),
