@@ -51,8 +51,7 @@ unsigned card_model_lanes(const struct card_model *m)
 
 unsigned card_model_vectors(const struct card_model *m)
 {
-    (void)m;
-    return CARD_VECTORS;
+    return m->ops->vectors;
 }
 
 void card_model_stats(const struct card_model *m, struct card_model_stats *stats)

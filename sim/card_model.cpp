@@ -436,8 +436,8 @@ void destroy(struct card_model *m)
 }
 
 const struct card_model_ops OPS = {
-    CARD_LANES, csr_read32, csr_write32, busy,       step,      freerun_add,
-    find,       hard_reset, get_stats,   wave_start, wave_stop, destroy,
+    CARD_LANES, CARD_VECTORS, csr_read32, csr_write32, busy,      step,    freerun_add,
+    find,       hard_reset,   get_stats,  wave_start,  wave_stop, destroy,
 };
 
 void configure(Card *c, const struct card_model_config *config)

@@ -17,7 +17,7 @@ $$(BUILD)/obj/sim/card_model_l$(1).o: sim/card_model.cpp sim/card_model.h sim/ca
     $$(BUILD)/vl/card_l$(1)/libcard_l$(1).a
 	@mkdir -p $$(@D)
 	@echo "  CXX     $$< ($(1) lanes)"
-	@$$(RTL_OBJCACHE) $$(CXX) -std=c++17 $$(RTL_CXXFLAGS) -Wextra -Werror -I. -I$$(BUILD)/vl/card_l$(1) -DCARD_LANES=$(1) -DCARD_TRACE \
+	@$$(RTL_OBJCACHE) $$(CXX) -std=c++17 $$(RTL_CXXFLAGS) -Wextra -Werror -I. -I$$(BUILD)/vl/card_l$(1) -DCARD_LANES=$(1) -DCARD_VECTORS=$(CARD_VECTORS) -DCARD_TRACE \
 	    -DVCARD=card_l$(1) -DCARD_SYMS=card_l$(1)__Syms -DCARD_SLOTS=$$(shell echo $$$$((1 << $(CARD_LOG2_SA)))) -c -o $$@ $$<
 $$(BUILD)/lib/libcard_l$(1).a: $$(BUILD)/obj/sim/card_model_l$(1).o $$(BUILD)/obj/sim/card_model.o \
     $$(BUILD)/obj/sim/verilated_fst_c.o
@@ -35,4 +35,3 @@ $(BUILD)/obj/sim/verilated_fst_c.o: $(VERILATOR_ROOT)/include/verilated_fst_c.cp
 	@echo "  CXX     $<"
 	@$(RTL_OBJCACHE) $(CXX) -std=c++17 -O2 -isystem $(VERILATOR_ROOT)/include -isystem $(VERILATOR_ROOT)/include/vltstd \
 	    -c -o $@ $<
-$(BUILD)/obj/sim/card_model.o: CPPFLAGS += -DCARD_VECTORS=$(CARD_VECTORS)

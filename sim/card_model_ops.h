@@ -7,7 +7,7 @@
 #include "sim/card_model.h"
 
 struct card_model_ops {
-    unsigned lanes;
+    unsigned lanes, vectors;
     uint32_t (*csr_read32)(struct card_model *m, uint32_t offset);
     void (*csr_write32)(struct card_model *m, uint32_t offset, uint32_t value);
     bool (*busy)(const struct card_model *m);
