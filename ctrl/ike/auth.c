@@ -194,6 +194,7 @@ static bool take_child(struct ike_sa *sa, const struct payloads *pl, char *why, 
                            : "the peer's selectors are not within ours (RFC 7296 2.9)");
         return false;
     }
+    child_log_suite(&c->suite);
     c->spi_out = (uint32_t)spi;
     c->local_ts = local;
     c->remote_ts = remote;

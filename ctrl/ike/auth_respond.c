@@ -144,6 +144,7 @@ static void make_child(struct ike_sa *sa)
         finish(sa, NULL, cfg ? N_NO_ADDITIONAL_SAS : notify);
         return;
     }
+    child_log_suite(&chosen.suite);
     c->suite = chosen.suite;
     c->spi_out = chosen.spi_out;
     c->local_ts = chosen.local_ts;

@@ -91,6 +91,13 @@ bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struc
     return selectors_narrow(&mine, their_local, local) && selectors_narrow(&theirs, their_remote, remote);
 }
 
+void child_log_suite(const struct suite *s)
+{
+    char text[200];
+    suite_print(s, PROTO_ESP, text, sizeof(text));
+    LOGF(CFG, 1, "selected proposal: %s", text);
+}
+
 static void describe(const struct child_sa *c, struct msg_CHILD *m)
 {
     const struct ike_sa *sa = c->sa;

@@ -113,12 +113,14 @@ struct handshake {  // until the SA is established
     size_t early_len;
     struct net_path early_path;
     struct inmsg *answer; // the IKE_AUTH response that is being checked
-    uint64_t began;
+    uint64_t began_us;    // by the real clock: only shown
 };
 
 struct ike_sa {
     struct ike *ike;
-    struct table_node by_id, by_spi, by_peer; // by_peer: responder's, initiator SPI and address mixed
+    struct table_node by_id, by_spi;
+    struct table_node by_peer; // as responder: initiator SPI and address mixed
+    struct table_node by_ends; // established: both identities mixed
     struct ike_sa *next, *prev;
     struct conn *conn;
     enum sa_state state;
@@ -171,7 +173,8 @@ struct ike {
     struct ipc_chan *chan[ROOM_COUNT];
     struct conn *conns;
     struct ike_sa *sas, *dead;
-    struct table by_id, by_spi, by_peer, children, spis, pending, half_open; // half_open: peer addresses
+    struct table by_id, by_spi, by_peer, by_ends, children, spis, pending,
+        half_open; // half_open: peer addresses
     struct job *jobs;
     unsigned sa_count, half_open_count;
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke;
@@ -237,6 +240,7 @@ struct child_sa *child_by_id(struct ike *ike, uint32_t id);
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
 void child_install(struct child_sa *c, bool initiator, struct slice ni, struct slice nr, reply_fn fn);
 void child_installed(struct child_sa *c);
+void child_log_suite(const struct suite *s);
 // What is wanted of the peer's selectors; false: nothing.
 bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struct ts_list *their_local,
                   const struct ts_list *their_remote, struct ts_list *local, struct ts_list *remote);

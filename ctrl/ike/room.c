@@ -145,8 +145,8 @@ void ike_free(struct ike *ike)
         ike->conns = c->next;
         conn_unref(c);
     }
-    struct table *tables[] = {&ike->by_id, &ike->by_spi,  &ike->by_peer,  &ike->children,
-                              &ike->spis,  &ike->pending, &ike->half_open};
+    struct table *tables[] = {&ike->by_id,    &ike->by_spi, &ike->by_peer, &ike->by_ends,
+                              &ike->children, &ike->spis,   &ike->pending, &ike->half_open};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         free(tables[i]->slots);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));

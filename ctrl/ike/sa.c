@@ -4,7 +4,9 @@
 // the loop comes round.
 #include "ctrl/ike/ike.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <time.h>
 
 static struct ike_sa *of_node(struct table_node *n, size_t offset)
 {
@@ -65,6 +67,13 @@ int sa_why(struct ike_sa *sa, const char *fmt, ...)
     return -1;
 }
 
+static uint64_t real_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
 {
     struct ike_sa *sa = calloc(1, sizeof(*sa));
@@ -93,7 +102,8 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     }
     sa->conn = conn;
     conn->refs++;
-    sa->hs->began = sa->last_in = sa->last_out = clock_now();
+    sa->hs->began_us = real_us();
+    sa->last_in = sa->last_out = clock_now();
     sa->next = ike->sas;
     if (ike->sas)
         ike->sas->prev = sa;
@@ -175,8 +185,8 @@ static void unlink_sa(struct ike_sa *sa)
     sa_set_half_open(sa, false);
     table_del(&ike->by_id, &sa->by_id);
     table_del(&ike->by_spi, &sa->by_spi);
-    if (sa->by_peer.key)
-        table_del(&ike->by_peer, &sa->by_peer);
+    table_del(&ike->by_peer, &sa->by_peer);
+    table_del(&ike->by_ends, &sa->by_ends);
     timer_stop(ike->loop, &sa->retransmit);
     timer_stop(ike->loop, &sa->life);
     timer_stop(ike->loop, &sa->liveness);
@@ -262,8 +272,10 @@ void sa_established(struct ike_sa *sa)
     sa_set_half_open(sa, false);
     timer_stop(ike->loop, &sa->life);
     sa->state = SA_ESTABLISHED;
+    if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)))
+        LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
     sa->established_at = clock_now() ? clock_now() : 1;
-    sa->handshake_us = (uint32_t)((clock_now() - sa->hs->began) * 1000);
+    sa->handshake_us = (uint32_t)(real_us() - sa->hs->began_us);
     COUNT(ike, established);
     LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
          addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
@@ -283,39 +295,55 @@ void sa_established(struct ike_sa *sa)
 
 // --- one SA between two identities ---
 
-static bool same_ends(const struct ike_sa *a, const struct ike_sa *b)
+static uint64_t mix_id(uint64_t h, const struct identity *id)
 {
-    return identity_eq(&a->local_id, &b->local_id) && identity_eq(&a->remote_id, &b->remote_id);
+    h = (h ^ id->type) * 0x100000001b3u;
+    for (unsigned i = 0; i < id->len; i++)
+        h = (h ^ (uint64_t)tolower(id->data[i])) * 0x100000001b3u; // names compare without case
+    return (h ^ id->len) * 0x100000001b3u;
+}
+
+static uint64_t ends_key(const struct ike_sa *sa)
+{
+    return mix_id(mix_id(sa->ike->peer_salt, &sa->local_id), &sa->remote_id);
+}
+
+// The next established SA between the same two identities but sa itself, from a node of its chain on.
+static struct ike_sa *next_twin(const struct ike_sa *sa, uint64_t key, struct table_node *n)
+{
+    for (; n; n = n->next) {
+        struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_ends));
+        if (n->key == key && o != sa && o->state == SA_ESTABLISHED &&
+            identity_eq(&o->local_id, &sa->local_id) && identity_eq(&o->remote_id, &sa->remote_id))
+            return o;
+    }
+    return NULL;
 }
 
 bool sa_first_to_peer(const struct ike_sa *sa)
 {
-    if (sa->conn->cfg.unique == UNIQUE_NEVER)
-        return false;
-    for (const struct ike_sa *o = sa->ike->sas; o; o = o->next)
-        if (o != sa && o->state == SA_ESTABLISHED && same_ends(o, sa))
-            return false;
-    return true;
+    uint64_t key = ends_key(sa);
+    return sa->conn->cfg.unique != UNIQUE_NEVER && !next_twin(sa, key, table_find(&sa->ike->by_ends, key));
 }
 
 void sa_unique(struct ike_sa *sa, bool initial_contact)
 {
     char id[ID_TEXT_MAX];
     uint8_t mode = sa->conn->cfg.unique;
-    bool replace = mode == UNIQUE_REPLACE || (initial_contact && mode != UNIQUE_NEVER);
-    struct ike_sa *next;
-    for (struct ike_sa *o = sa->ike->sas; o && replace; o = next) {
-        next = o->next;
-        if (o == sa || o->state != SA_ESTABLISHED || !same_ends(o, sa))
-            continue;
+    uint64_t key = ends_key(sa);
+    struct table_node *n = table_find(&sa->ike->by_ends, key);
+    struct ike_sa *o;
+    if (mode != UNIQUE_REPLACE && (!initial_contact || mode == UNIQUE_NEVER))
+        return;
+    identity_print(&sa->remote_id, id, sizeof(id));
+    while ((o = next_twin(sa, key, n)) != NULL) {
+        n = o->by_ends.next;
         if (initial_contact) {
-            LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT",
-                 identity_print(&sa->remote_id, id, sizeof(id)));
+            LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
             sa_why(o, "replaced: the peer sent INITIAL_CONTACT");
             sa_destroy(o);
         } else {
-            LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy",
-                 identity_print(&sa->remote_id, id, sizeof(id)));
+            LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy", id);
             sa_why(o, "replaced by a newer IKE_SA");
             sa_delete(o);
         }
