@@ -46,6 +46,19 @@ struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path
     return sa && sa->spi_i == spi_i && addr_eq(&sa->path.remote, &path->remote) ? sa : NULL;
 }
 
+static uint64_t mix_id(uint64_t h, const struct identity *id)
+{
+    h = (h ^ id->type) * 0x100000001b3u;
+    for (unsigned i = 0; i < id->len; i++)
+        h = (h ^ (uint64_t)tolower(id->data[i])) * 0x100000001b3u; // names compare without case
+    return (h ^ id->len) * 0x100000001b3u;
+}
+
+static uint64_t ends_key(const struct ike_sa *sa)
+{
+    return mix_id(mix_id(sa->ike->peer_salt, &sa->local_id), &sa->remote_id);
+}
+
 bool sa_add_peer(struct ike_sa *sa)
 {
     return table_add(&sa->ike->by_peer, &sa->by_peer, peer_key(sa->ike, sa->spi_i, &sa->path.remote));
@@ -294,19 +307,6 @@ void sa_established(struct ike_sa *sa)
 }
 
 // --- one SA between two identities ---
-
-static uint64_t mix_id(uint64_t h, const struct identity *id)
-{
-    h = (h ^ id->type) * 0x100000001b3u;
-    for (unsigned i = 0; i < id->len; i++)
-        h = (h ^ (uint64_t)tolower(id->data[i])) * 0x100000001b3u; // names compare without case
-    return (h ^ id->len) * 0x100000001b3u;
-}
-
-static uint64_t ends_key(const struct ike_sa *sa)
-{
-    return mix_id(mix_id(sa->ike->peer_salt, &sa->local_id), &sa->remote_id);
-}
 
 // The next established SA between the same two identities but sa itself, from a node of its chain on.
 static struct ike_sa *next_twin(const struct ike_sa *sa, uint64_t key, struct table_node *n)
