@@ -2,6 +2,7 @@
 // espalierd's entry: options, settings, the things that need rights, then the supervisor. Exit status: 0
 // done, 1 failed, 2 usage or bad input, 3 a missing right, device or port.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,17 @@ static int run(const struct options *o, struct daemon_config *config)
     return status;
 }
 
+// A socket must never become standard input, output or error.
+static void fill_standard_fds(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 static void protect_memory(void)
 {
     struct rlimit none = {0, 0};
@@ -78,6 +90,7 @@ int main(int argc, char **argv)
     struct daemon_config config;
     struct esp_error err = {0};
     int status = EXIT_USAGE;
+    fill_standard_fds();
     if (options_parse(&o, argc, argv, &err) < 0) {
         complain(&err);
         fputs(options_usage(), stderr);

@@ -42,6 +42,22 @@ int sockets_attach_demux(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
+int sockets_attach_listen(int fd, const struct settings *st)
+{
+    // Destination address of the IPv4 header against each of the list; one jump beyond the end drops.
+    struct sock_filter code[SETTINGS_MAX_LISTEN + 3] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)SKF_NET_OFF + 16}};
+    unsigned n = st->listen_count;
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t addr = ntohl(((const struct sockaddr_in *)&st->listen[i])->sin_addr.s_addr);
+        code[1 + i] = (struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(n - i), 0, addr};
+    }
+    code[1 + n] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, 0};
+    code[2 + n] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, UINT32_MAX};
+    struct sock_fprog prog = {.len = (unsigned short)(n + 3), .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+}
+
 // Our own datagrams are never subject to the policies that protect everything else.
 static int bypass_xfrm(int fd)
 {
@@ -74,11 +90,17 @@ static int set_int(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
+// One address of --listen is bound to; for several the socket takes any and a filter passes those.
 static int bind_to(int fd, const struct settings *st, uint16_t port)
 {
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
-    if (st->listen_count)
+    if (st->listen_count == 1)
         any.sin_addr = ((const struct sockaddr_in *)&st->listen[0])->sin_addr;
+    if (st->listen_count > 1) {
+        errno = -sockets_attach_listen(fd, st);
+        if (errno)
+            return -1;
+    }
     return bind(fd, (const struct sockaddr *)&any, sizeof(any));
 }
 
@@ -169,10 +191,10 @@ static int tun_open(struct socket_set *s, const struct settings *st, struct esp_
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
     *s = (struct socket_set){-1, -1, -1, -1, -1, -1};
-    if (st->listen_count > 1)
-        return esp_fail(err, -EINVAL, "--listen", "more than one address is not supported yet");
-    if (st->listen_count == 1 && st->listen[0].ss_family != AF_INET)
-        return esp_fail(err, -EINVAL, "--listen", "an IPv6 address is not supported yet");
+    for (unsigned i = 0; i < st->listen_count; i++) {
+        if (st->listen[i].ss_family != AF_INET)
+            return esp_fail(err, -EINVAL, "--listen", "an IPv6 address is not supported yet");
+    }
     int r = udp_open(&s->ike, st, st->port, false, err);
     if (r == 0)
         r = nat_t_open(s, st, err);

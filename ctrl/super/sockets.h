@@ -21,4 +21,7 @@ void sockets_close(struct socket_set *s);
 #define DEMUX_ESP 1
 int sockets_attach_demux(int fd); // 0 or -errno; fd: the group's first socket
 
+// Drops what was not sent to one of the --listen addresses (IPv4). 0 or -errno.
+int sockets_attach_listen(int fd, const struct settings *settings);
+
 #endif

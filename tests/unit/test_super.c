@@ -134,6 +134,29 @@ static void test_demux_ike_by_non_esp_marker_esp_otherwise(void **state)
     close(group[1]);
 }
 
+static void test_listen_takes_the_addresses_of_the_list_only(void **state)
+{
+    (void)state;
+    struct settings st = {.listen_count = 3};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    socklen_t len = sizeof(in);
+    char b[8];
+    for (unsigned i = 0; i < 3; i++)
+        *(struct sockaddr_in *)&st.listen[i] = (struct sockaddr_in){
+            .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001 + 2 * i)}; // .1 .3 .5
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), from = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(sockets_attach_listen(fd, &st), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    for (unsigned i = 1; i <= 6; i++) {
+        in.sin_addr.s_addr = htonl(0x7f000000 + i);
+        assert_int_equal(sendto(from, "x", 1, 0, (struct sockaddr *)&in, sizeof(in)), 1);
+        assert_int_equal(recv(fd, b, sizeof(b), 0), i % 2 ? 1 : -1);
+    }
+    close(fd);
+    close(from);
+}
+
 // ---- run directory
 
 static void test_rundir_is_made_locked_and_free_after_the_end(void **state)
@@ -199,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_env_gives_each_room_only_its_sockets),
         cmocka_unit_test(test_channels_join_the_two_rooms_they_name),
         cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
+        cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
     };
