@@ -11,7 +11,7 @@
 
 enum {
     CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
-    CTL_MAX_CONNS = 65536,
+    CTL_MAX_CONNS = 10000,
     CTL_MAX_NAMED = 4096,  // authorities, pools
     CTL_ANSWER_MS = 10000, // for answers that take no network
 };
