@@ -18,6 +18,7 @@ endif
 PROGRAMS :=
 UNIT_TESTS :=
 RTL_TESTS :=
+SYSTEM_TESTS :=
 CHECKS :=
 
 .PHONY: all

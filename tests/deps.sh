@@ -5,7 +5,7 @@
 set -eu
 build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libcmocka-dev libjansson-dev libmnl-dev"
 tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors iproute2 iputils-ping procps
-    pciutils tcpdump tshark netcat-openbsd util-linux"
+    pciutils tshark netcat-openbsd util-linux"
 peers="strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
 lint="clang clang-tidy shellcheck yosys"
 case "${1:-all}" in

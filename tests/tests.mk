@@ -14,9 +14,10 @@ endef
 -include $(wildcard tests/rtl/*.mk)
 -include $(wildcard tests/system/*.mk)
 
-.PHONY: unit-tests rtl-tests check-unit check-rtl
+.PHONY: unit-tests rtl-tests system-tests check-unit check-rtl
 unit-tests: $(UNIT_TESTS)
 rtl-tests: $(RTL_TESTS)
+system-tests: $(SYSTEM_TESTS) $(BUILD)/tests/demo
 check-unit: $(UNIT_TESTS) ## run the unit tests
 	@tests/run.sh $(UNIT_TESTS)
 check-rtl: $(RTL_TESTS) ## run the RTL tests

@@ -92,7 +92,7 @@ void card_failed(struct path *p, const struct esp_error *why)
     for (struct child *c = p->children; c; c = next) {
         next = c->next;
         bool touched = c->in.engine == p->card || c->out.engine == p->card;
-        bool ok = move_half(p, &c->in, p->card) & move_half(p, &c->out, p->card);
+        bool in_ok = move_half(p, &c->in, p->card), ok = move_half(p, &c->out, p->card) && in_ok; // both, always
         if (!touched)
             continue;
         if (!ok) {

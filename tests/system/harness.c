@@ -183,7 +183,7 @@ bool lab_up(struct lab *l, const char *prefix)
     snprintf(l->dir, sizeof(l->dir), "%.60s/espalier-%.12s-XXXXXX", tmp ? tmp : "/tmp", prefix);
     if (!mkdtemp(l->dir))
         return complain("cannot make %s: %s", l->dir, strerror(errno));
-    chmod(l->dir, 0755); // tcpdump drops its rights
+    chmod(l->dir, 0755); // a person may want to look
     snprintf(log_path, sizeof(log_path), "%s/commands.log", l->dir);
     snprintf(l->card_dir, sizeof(l->card_dir), "%s/pci", l->dir);
     site_init(l, w, prefix, "west", 1);

@@ -12,16 +12,16 @@
 bool capture_start(struct lab *l, struct site *s, const char *path)
 {
     char log[200], err[4096];
-    char *argv[] = {"tcpdump", "-i", "outer", "-U", "-s", "0", "-B", "16384", "-Z", "root", "-w", (char *)path, NULL};
-    snprintf(log, sizeof(log), "%s/tcpdump-%s.log", l->dir, s->name);
+    char *argv[] = {"dumpcap", "-P", "-i", "outer", "-B", "16", "-w", (char *)path, NULL}; // works rootless, unlike tcpdump
+    snprintf(log, sizeof(log), "%s/capture-%s.log", l->dir, s->name);
     unlink(log);
     s->capture = spawn(log, s->ns, argv);
     for (int i = 0; i < 300; i++) {
-        if (sh_read(err, sizeof(err), "cat %s", log) == 0 && strstr(err, "listening on"))
+        if (sh_read(err, sizeof(err), "cat %s", log) == 0 && strstr(err, "File:"))
             return true;
         usleep(10000);
     }
-    return complain("tcpdump does not start; see %s", log);
+    return complain("dumpcap does not start; see %s", log);
 }
 
 bool capture_stop(struct site *s)
