@@ -32,6 +32,7 @@ include hw/hw.mk
 include tests/tests.mk
 include tests/lint.mk
 
+.SECONDARY: # keep object files
 .PHONY: programs
 programs: $(PROGRAMS)
 
