@@ -260,6 +260,116 @@ static void test_create_child_sa_is_declined_and_the_sa_stays(void **state)
     pair_free(p);
 }
 
+// --- an answer that does not fit the question ---
+
+static int meddle_ts(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)d;
+    if (number == 3) // as if less had been asked for than the answer gives
+        only(p, 0)->hs->pending->local_ts.t[0].hi[2] = 1;
+    return 1;
+}
+
+static void test_selectors_wider_than_asked_for_are_not_taken(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    pair_simple(p);
+    p->filter = meddle_ts;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_non_null(strstr(p->s[0].last_text, "not within ours"));
+    assert_int_equal(p->s[0].sa_count, 0);
+    assert_int_equal(pair_live(&p->s[1]), 0); // deleted there too
+    assert_int_equal(only(p, 0)->state, SA_ESTABLISHED);
+    pair_free(p);
+}
+
+static int meddle_id(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)d;
+    if (number == 3)
+        identity_parse("z.test", &only(p, 0)->conn->remote_id);
+    return 1;
+}
+
+static void test_another_identity_than_expected_is_refused_though_its_secret_is_right(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    pair_simple(p);
+    p->filter = meddle_id;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_non_null(strstr(p->s[0].last_text, "does not match"));
+    assert_int_equal(p->s[0].ike_up + p->s[0].sa_count, 0);
+    assert_int_equal(p->s[1].ike->sa_count, 0); // it heard AUTHENTICATION_FAILED
+    pair_free(p);
+}
+
+static void test_a_weaker_connection_does_not_open_a_stronger_one(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    pair_simple(p); // at 1 connection t wants AES-256 of a.test
+    pair_default_conn(&c, 1);
+    snprintf(c.name, sizeof(c.name), "weak");
+    snprintf(c.remote_id, sizeof(c.remote_id), "w.test");
+    pair_proposal(&c.proposals[0], PROTO_IKE, "aes128gcm16 prfsha256 x25519");
+    pair_load(p, 1, &c);
+    pair_default_conn(&c, 0);
+    pair_proposal(&c.proposals[0], PROTO_IKE, "aes128gcm16 prfsha256 x25519");
+    pair_load(p, 0, &c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_non_null(strstr(p->s[0].last_text, "AUTHENTICATION_FAILED"));
+    pair_free(p);
+}
+
+static void test_an_answer_of_another_exchange_is_not_one(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    unsigned from = p->sent;
+    p->filter = lose_from;
+    p->ctx = &from;
+    exchange_queue(only(p, 0), &task_liveness, 0);
+    pair_run(p);
+    struct pb b = empty();
+    forge(p, 1, EX_CREATE_CHILD, true, 2, &b);
+    assert_non_null(only(p, 0)->request);
+    forge(p, 1, EX_INFORMATIONAL, true, 3, &b);
+    assert_non_null(only(p, 0)->request);
+    forge(p, 1, EX_INFORMATIONAL, true, 2, &b);
+    assert_null(only(p, 0)->request);
+    pair_free(p);
+}
+
+static size_t lengths[8];
+static int note_lengths(struct pair *p, unsigned number, struct datagram *d)
+{
+    lengths[(number - *(unsigned *)p->ctx) % 8] = d->len;
+    return 1;
+}
+
+static void test_child_deleted_from_both_ends_at_once_is_named_once(void **state)
+{
+    (void)state; // RFC 7296 1.4.1
+    struct pair *p = established();
+    unsigned from = p->sent;
+    struct msg_TERMINATE m = {.req = 1, .child = "c"};
+    p->filter = note_lengths;
+    p->ctx = &from;
+    ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+    ipc_send(p->s[1].ctl_ike, MSG_TERMINATE, &m);
+    pair_run(p);
+    assert_int_equal(p->sent, from + 4);
+    assert_int_equal(lengths[0], lengths[1]);      // the requests
+    assert_int_equal(lengths[0] - lengths[2], 12); // the answers hold no DELETE
+    assert_int_equal(lengths[2], lengths[3]);
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    assert_true(p->s[0].last_ok && p->s[1].last_ok);
+    pair_free(p);
+}
+
 // --- strangers ---
 
 static size_t init_request_of(struct pair *p, uint8_t *out, size_t cap)
@@ -456,6 +566,11 @@ int main(void)
         cmocka_unit_test(test_several_deletes_in_any_order_are_survived),
         cmocka_unit_test(test_the_own_spi_in_an_answer_after_the_end_reaches_nothing),
         cmocka_unit_test(test_create_child_sa_is_declined_and_the_sa_stays),
+        cmocka_unit_test(test_selectors_wider_than_asked_for_are_not_taken),
+        cmocka_unit_test(test_another_identity_than_expected_is_refused_though_its_secret_is_right),
+        cmocka_unit_test(test_a_weaker_connection_does_not_open_a_stronger_one),
+        cmocka_unit_test(test_an_answer_of_another_exchange_is_not_one),
+        cmocka_unit_test(test_child_deleted_from_both_ends_at_once_is_named_once),
         cmocka_unit_test(test_every_octet_of_ike_sa_init_changed_or_cut_is_survived),
         cmocka_unit_test(test_other_major_versions_are_answered_ten_times_a_second_at_most),
         cmocka_unit_test(test_one_address_holds_a_limited_number_of_half_open_sas),
