@@ -241,8 +241,11 @@ static int enqueue(struct ipc_chan *c, struct slice s)
 {
     struct queued *q;
     if (c->queued + s.len > IPC_QUEUE_BYTES || !(q = malloc(sizeof(*q) + s.len))) {
-        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", c->peer, c->queued);
-        fail(c);
+        char peer[sizeof(c->peer)];
+        size_t waiting = c->queued;
+        memcpy(peer, c->peer, sizeof(peer));
+        fail(c); // frees it, perhaps; and only then a line, as a log sink may send on this very channel
+        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", peer, waiting);
         return -ENOBUFS;
     }
     q->next = NULL;
@@ -263,6 +266,7 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
         return -ENOTCONN;
     msg_write(&w, t, m);
     if (w.bad) {
+        OPENSSL_cleanse(out, sizeof(out));
         LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), c->peer);
         return -EMSGSIZE;
     }
@@ -273,7 +277,7 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
         else
             rc = -errno; // the receive side sees the end and calls closed()
     }
-    OPENSSL_cleanse(out, w.len);
+    OPENSSL_cleanse(out, s.len);
     return rc;
 }
 

@@ -65,16 +65,22 @@ void card_scan(struct path *p)
     snprintf(p->card_reason, sizeof(p->card_reason), "%s", why);
 }
 
-// An SA that was still being added has protected nothing: it starts where it would have started.
-static bool move_half(struct path *p, struct half *h, struct esp_engine *card)
+// An SA that was still being added has protected nothing: it starts where it would have started. False: it cannot go on.
+static bool move_half(struct path *p, struct half *h, struct esp_engine *card, struct esp_error *err)
 {
-    struct esp_error err = {0};
     if (h->engine != card || h->state == HALF_NONE || h->state == HALF_FAILED)
         return true;
-    bool gone = h->state == HALF_DELETING || h->child->dying;
-    bool known = h->state != HALF_READY || card->ops->sa_handover(card, h->sa, &h->params) == 0;
-    sadb_forget_half(p, h);
-    return gone || (known && sadb_add_half(p, h, p->soft, &err) == 0);
+    if (h->state == HALF_DELETING || h->child->dying) {
+        sadb_forget_half(p, h);
+        return true;
+    }
+    if (h->state != HALF_ADDING && card->ops->sa_handover(card, h->sa, &h->params) != 0) {
+        sadb_forget_half(p, h);
+        esp_fail(err, -EINVAL, card->name, "the card may still be using its sequence numbers");
+        return false;
+    }
+    sadb_continue(p, h, err);
+    return h->state != HALF_FAILED;
 }
 
 void card_failed(struct path *p, const struct esp_error *why)
@@ -92,13 +98,12 @@ void card_failed(struct path *p, const struct esp_error *why)
     for (struct child *c = p->children; c; c = next) {
         next = c->next;
         bool touched = c->in.engine == p->card || c->out.engine == p->card;
-        bool in_ok = move_half(p, &c->in, p->card), ok = move_half(p, &c->out, p->card) && in_ok; // both, always
+        struct esp_error err = {0};
+        bool in = move_half(p, &c->in, p->card, &err), out = move_half(p, &c->out, p->card, &err); // both, always
         if (!touched)
             continue;
-        if (!ok) {
-            LOGF(ESP, 0, "child %s{%u} cannot go on in software, it is deleted", c->c.name, c->c.child_id);
-            ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){c->c.child_id, CHILD_EVENT_HARD_LIMIT});
-            sadb_delete(p, c->c.child_id);
+        if (!in || !out) {
+            sadb_give_up(p, c, err.text);
         } else if (c->dying) {
             sadb_maybe_free(p, c);
         } else {

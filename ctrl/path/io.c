@@ -26,6 +26,7 @@ void list_init(struct packet_list *l)
     l->head = NULL;
     l->tail = &l->head;
     l->count = 0;
+    l->newest = 0;
 }
 
 void list_push(struct packet_list *l, struct packet *pkt)
@@ -33,6 +34,25 @@ void list_push(struct packet_list *l, struct packet *pkt)
     pkt->next = NULL;
     *l->tail = pkt;
     l->tail = &pkt->next;
+    l->count++;
+    if (pkt->stamp > l->newest)
+        l->newest = pkt->stamp;
+}
+
+// What comes back from an engine is older than what has arrived since.
+void list_insert(struct packet_list *l, struct packet *pkt)
+{
+    struct packet **at = &l->head;
+    if (!l->head || pkt->stamp >= l->newest) {
+        list_push(l, pkt);
+        return;
+    }
+    while (*at && (*at)->stamp <= pkt->stamp)
+        at = &(*at)->next;
+    pkt->next = *at;
+    *at = pkt;
+    if (!pkt->next)
+        l->tail = &pkt->next;
     l->count++;
 }
 
@@ -42,8 +62,9 @@ struct packet *list_pop(struct packet_list *l)
     if (pkt) {
         l->head = pkt->next;
         if (!l->head)
-            l->tail = &l->head;
-        l->count--;
+            list_init(l);
+        else
+            l->count--;
     }
     return pkt;
 }
@@ -72,6 +93,8 @@ static struct packet *get(struct path *p)
         return NULL;
     }
     p->free = pkt->next;
+    pkt->stamp = ++p->stamp;
+    pkt->runs = 0;
     return pkt;
 }
 
@@ -79,9 +102,11 @@ static void release(struct path *p, struct packet *pkt)
 {
     struct child *c = pkt->child;
     pkt->child = NULL;
-    pkt->next = p->free;
-    p->free = pkt;
-    watch(p, true);
+    if (pkt->job.in) { // otherwise it has lost its buffers
+        pkt->next = p->free;
+        p->free = pkt;
+        watch(p, true);
+    }
     if (c) {
         c->in_flight--;
         sadb_maybe_free(p, c);
@@ -96,6 +121,18 @@ void io_drop(struct path *p, struct packet *pkt, enum esp_status why)
     if (pkt->child)
         pkt->child->out.drops++;
     release(p, pkt);
+}
+
+static uint32_t be32(const uint8_t *b)
+{
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+// The inbound SA's child by the packet's SPI; the headers are there, whoever read the packet has looked.
+static struct child *owner_of(struct path *p, const struct packet *pkt)
+{
+    const uint8_t *ip = pkt->job.in;
+    return sadb_by_spi(p, be32(ip + 4 * (ip[0] & 15) + (ip[9] == IPPROTO_UDP ? 8 : 0)));
 }
 
 static struct packet_list *backlog_of(struct path *p, const struct esp_engine *e)
@@ -120,13 +157,14 @@ static void drain_backlog(struct path *p, struct esp_engine *e)
     }
 }
 
+// Only what is new may find the queue full: what an engine gave back is never lost here.
 static void wait_for(struct path *p, struct half *h, struct packet *pkt)
 {
-    if (h->waiting.count >= PATH_WAITING) {
+    if (h->waiting.count >= PATH_WAITING && pkt->stamp == p->stamp && !pkt->runs) {
         p->queue_full++;
         release(p, pkt);
     } else {
-        list_push(&h->waiting, pkt);
+        list_insert(&h->waiting, pkt);
     }
 }
 
@@ -137,16 +175,14 @@ static void enqueue(struct path *p, struct packet *pkt)
     if (pkt->job.op == ESP_ENCAP) {
         h = &pkt->child->out;
     } else {
-        const uint8_t *esp = pkt->job.in + 4 * (pkt->job.in[0] & 15) + (pkt->job.in[9] == IPPROTO_UDP ? 8 : 0);
-        uint32_t spi = (uint32_t)esp[0] << 24 | (uint32_t)esp[1] << 16 | (uint32_t)esp[2] << 8 | esp[3];
-        struct child *c = sadb_by_spi(p, spi);
+        struct child *c = owner_of(p, pkt);
         if (!c) {
             io_drop(p, pkt, ESP_STATUS_NO_SA);
             return;
         }
         h = &c->in;
     }
-    if (h->state == HALF_ADDING || (h->state == HALF_READY && h->waiting.count)) {
+    if (h->state == HALF_ADDING || h->state == HALF_MOVING || (h->state == HALF_READY && h->waiting.count)) {
         wait_for(p, h, pkt);
     } else if (h->state == HALF_READY) {
         pkt->job.sa = pkt->job.op == ESP_ENCAP ? h->sa : NULL;
@@ -159,13 +195,14 @@ static void enqueue(struct path *p, struct packet *pkt)
 void io_flush_waiting(struct path *p, struct half *h)
 {
     struct packet *pkt = h->waiting.head;
+    struct esp_engine *e = h->engine;
     list_init(&h->waiting);
-    for (struct packet *next; pkt; pkt = next) {
+    for (struct packet *next; pkt; pkt = next) { // from here on h may be gone with its last packet
         next = pkt->next;
         enqueue(p, pkt);
     }
-    if (h->engine)
-        drain_backlog(p, h->engine);
+    if (e)
+        drain_backlog(p, e);
 }
 
 // ---- out
@@ -200,6 +237,13 @@ static void outbound(struct path *p, struct packet *pkt)
     enqueue(p, pkt);
 }
 
+static void tun_gone(struct path *p)
+{
+    LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
+    p->status = 1;
+    loop_stop(p->loop);
+}
+
 static void tun_ready(struct loop_fd *f, uint32_t events)
 {
     struct path *p = f->ctx;
@@ -208,9 +252,11 @@ static void tun_ready(struct loop_fd *f, uint32_t events)
         struct packet *pkt = get(p);
         if (!pkt)
             break;
-        ssize_t n = read(f->fd, pkt->job.in, PATH_BUFFER);
+        ssize_t n = read(f->fd, pkt->job.in, p->buffer);
         if (n <= 0) {
             release(p, pkt);
+            if (n < 0 && errno == EBADFD)
+                tun_gone(p);
             break;
         }
         pkt->job.in_len = (uint32_t)n;
@@ -234,7 +280,7 @@ static void send_burst(struct path *p)
         msgs[i].msg_hdr = (struct msghdr){.msg_name = &to[i], .msg_namelen = sizeof(to[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
     }
     while (done < n) {
-        int rc = sendmmsg(p->env->sock_send, msgs + done, n - done, 0);
+        int rc = p->send_many(p->env->sock_send, msgs + done, n - done, 0);
         if (rc > 0) {
             done += (unsigned)rc;
             continue;
@@ -256,22 +302,39 @@ static struct engine_count *count_of(struct path *p, const struct esp_engine *e)
     return e == p->soft ? &p->by_soft : &p->by_card;
 }
 
+// What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an older
+// packet, even one in clear.
+static bool is_esp_of(const struct half *h, const struct esp_job *j)
+{
+    const uint8_t *o = j->out;
+    uint32_t at = h->params.udp_encap ? 28 : 20;
+    return j->out_len >= at + 8 && o[0] == 0x45 && o[9] == (h->params.udp_encap ? IPPROTO_UDP : IPPROTO_ESP) &&
+           !memcmp(o + 12, h->params.src, 4) && !memcmp(o + 16, h->params.dst, 4) && be32(o + at) == h->params.spi &&
+           be32(o + at + 4) == (uint32_t)j->seq;
+}
+
 static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = pkt->child;
     struct half *h = &c->out;
     struct engine_count *n = count_of(p, e);
-    if (pkt->job.status == ESP_STATUS_LEASE_END && h->leasing) {
-        wait_for(p, h, pkt);
-        return;
-    }
     if (pkt->job.lease_low || pkt->job.status == ESP_STATUS_LEASE_END)
         sadb_lease_low(p, h);
-    if (pkt->job.status == ESP_STATUS_LEASE_END && h->leasing) { // it used no sequence number: again, when the lease is there
-        wait_for(p, h, pkt);
+    if (pkt->job.status == ESP_STATUS_LEASE_END && !h->spent) { // it used no sequence number: again, when there are more
+        pkt->runs++;
+        if (h->state == HALF_READY && h->engine == e)
+            wait_for(p, h, pkt);
+        else
+            enqueue(p, pkt);
         return;
     }
+    if (pkt->job.status == ESP_STATUS_OK && !is_esp_of(h, &pkt->job)) {
+        LOGF(ESP, 0, "%s gave back what is not ESP of SPI %08x, dropped", e->name, h->params.spi);
+        pkt->job.status = ESP_STATUS_DMA_ERROR;
+    }
     if (pkt->job.status != ESP_STATUS_OK) {
+        if (pkt->job.status == ESP_STATUS_LEASE_END)
+            sadb_spent(p, c);
         io_drop(p, pkt, pkt->job.status);
         return;
     }
@@ -336,11 +399,11 @@ static void udp_ready(struct loop_fd *f, uint32_t events)
     (void)events;
     for (int i = 0; i < PATH_BURST; i++) {
         struct sockaddr_in from;
-        uint8_t control[128];
+        _Alignas(struct cmsghdr) uint8_t control[128];
         struct packet *pkt = get(p);
         if (!pkt)
             break;
-        struct iovec iov = {pkt->job.in + 28, PATH_BUFFER - 28};
+        struct iovec iov = {pkt->job.in + 28, p->buffer - 28};
         struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1,
                            .msg_control = control, .msg_controllen = sizeof(control)};
         ssize_t n = recvmsg(f->fd, &m, MSG_DONTWAIT);
@@ -369,14 +432,14 @@ static void raw_ready(struct loop_fd *f, uint32_t events)
         struct packet *pkt = get(p);
         if (!pkt)
             break;
-        ssize_t n = recv(f->fd, pkt->job.in, PATH_BUFFER, MSG_DONTWAIT | MSG_TRUNC);
+        ssize_t n = recv(f->fd, pkt->job.in, p->buffer, MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0) {
             release(p, pkt);
             break;
         }
         pkt->job.op = ESP_DECAP;
         pkt->job.in_len = (uint32_t)n;
-        if (n > PATH_BUFFER || n < 28 || n < 4 * (pkt->job.in[0] & 15) + 8)
+        if (n > (ssize_t)p->buffer || n < 28 || n < 4 * (pkt->job.in[0] & 15) + 8)
             io_drop(p, pkt, ESP_STATUS_TRUNCATED);
         else
             enqueue(p, pkt);
@@ -392,12 +455,6 @@ static void traffic_event(struct path *p, struct child *c)
         return;
     c->traffic_event_at = now;
     ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
-}
-
-static struct child *owner_of(struct path *p, const struct packet *pkt)
-{
-    const uint8_t *esp = pkt->job.in + 4 * (pkt->job.in[0] & 15) + (pkt->job.in[9] == IPPROTO_UDP ? 8 : 0);
-    return sadb_by_spi(p, (uint32_t)esp[0] << 24 | (uint32_t)esp[1] << 16 | (uint32_t)esp[2] << 8 | esp[3]);
 }
 
 static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
@@ -433,7 +490,8 @@ static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
 static void limits(struct path *p, struct packet *pkt)
 {
     struct child *c = pkt->job.op == ESP_ENCAP ? pkt->child : owner_of(p, pkt);
-    uint8_t event = pkt->job.status == ESP_STATUS_HARD_LIMIT ? CHILD_EVENT_HARD_LIMIT : pkt->job.soft_limit ? CHILD_EVENT_SOFT_LIMIT : 0;
+    bool hard = pkt->job.status == ESP_STATUS_HARD_LIMIT || pkt->job.status == ESP_STATUS_SEQ_OVERFLOW;
+    uint8_t event = hard ? CHILD_EVENT_HARD_LIMIT : pkt->job.soft_limit ? CHILD_EVENT_SOFT_LIMIT : 0;
     if (!c || !event || c->limit_event >= event)
         return;
     c->limit_event = event; // once each
@@ -441,6 +499,35 @@ static void limits(struct path *p, struct packet *pkt)
 }
 
 static void events(struct path *p, struct esp_engine *e);
+
+// A card that could not be shown silent may still write to what it was given: those buffers are never used again.
+static bool fresh_buffers(struct path *p, struct packet *pkt)
+{
+    struct esp_error err = {0};
+    if (!p->spare && esp_pool_create(&p->spare, 2 * PATH_JOBS, p->buffer, &err) < 0)
+        LOGF(ESP, 0, "%s: %s", err.field, err.text);
+    uint8_t *old = pkt->job.in;
+    pkt->job.in = p->spare ? esp_pool_get(p->spare) : NULL;
+    pkt->job.out = p->spare ? esp_pool_get(p->spare) : NULL;
+    if (!pkt->job.out)
+        pkt->job.in = NULL;
+    else
+        memcpy(pkt->job.in, old, pkt->job.in_len);
+    return pkt->job.in != NULL;
+}
+
+// Seen by nobody: again, in the engine that has the SA now. The card's failure is taken note of first.
+static void run_again(struct path *p, struct esp_engine *e, struct packet *pkt)
+{
+    if (!p->card_failed)
+        events(p, e);
+    pkt->runs++;
+    p->rerun++;
+    if (p->card_failed && !fresh_buffers(p, pkt))
+        io_drop(p, pkt, ESP_STATUS_ABORTED);
+    else
+        enqueue(p, pkt);
+}
 
 static unsigned finish(struct path *p, struct esp_engine *e)
 {
@@ -451,11 +538,8 @@ static unsigned finish(struct path *p, struct esp_engine *e)
     for (unsigned i = 0; i < n; i++) {
         struct packet *pkt = (struct packet *)jobs[i];
         limits(p, pkt);
-        if (pkt->job.status == ESP_STATUS_ABORTED) { // seen by nobody: again, in the engine that has the SA now
-            if (!p->card_failed)
-                events(p, e);
-            p->rerun++;
-            enqueue(p, pkt);
+        if (pkt->job.status == ESP_STATUS_ABORTED && e == p->card && pkt->runs < PATH_RUNS) {
+            run_again(p, e, pkt);
         } else if (pkt->job.op == ESP_ENCAP) {
             encap_done(p, e, pkt);
         } else {
@@ -476,6 +560,8 @@ static void events(struct path *p, struct esp_engine *e)
         for (unsigned i = 0; i < n; i++)
             sadb_event(p, e, &ev[i]);
     } while (n == 16 && (e == p->soft || e == p->card));
+    if (e == p->card)
+        sadb_retry(p);
 }
 
 static void pump_engine(struct path *p, struct esp_engine *e)
@@ -531,7 +617,10 @@ static int add_fd(struct path *p, struct loop_fd *f, int fd, void (*ready)(struc
 
 int io_open(struct path *p, struct esp_error *err)
 {
-    int rc = esp_pool_create(&p->pool, 2 * PATH_JOBS, PATH_BUFFER, err);
+    uint32_t fit = p->env->settings->mtu + 160;
+    p->buffer = fit > PATH_BUFFER ? (fit + 63) / 64 * 64 : PATH_BUFFER;
+    p->send_many = sendmmsg;
+    int rc = esp_pool_create(&p->pool, 2 * PATH_JOBS, p->buffer, err);
     if (rc < 0)
         return rc;
     p->packets = calloc(PATH_JOBS, sizeof(*p->packets));
@@ -541,7 +630,7 @@ int io_open(struct path *p, struct esp_error *err)
         struct packet *pkt = &p->packets[i];
         pkt->job.in = esp_pool_get(p->pool);
         pkt->job.out = esp_pool_get(p->pool);
-        pkt->job.out_cap = PATH_BUFFER;
+        pkt->job.out_cap = p->buffer;
         pkt->next = p->free;
         p->free = pkt;
     }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "ctrl/lib/log.h"
 
@@ -64,14 +66,17 @@ static void tick(struct timer *t)
         p->card->ops->tick(p->card, clock_now());
     p->soft->ops->tick(p->soft, clock_now());
     io_pump(p);
+    sadb_retry(p);
     timer_set(p->loop, t, clock_now() + TICK_MS);
 }
 
 static void scan(struct timer *t)
 {
     struct path *p = t->ctx;
+    uint64_t from = clock_now();
     card_scan(p);
-    timer_set(p->loop, t, clock_now() + SCAN_MS);
+    uint64_t rest = 20 * (clock_now() - from); // a card that does not answer must not take more than 5 % of the time
+    timer_set(p->loop, t, clock_now() + (rest > SCAN_MS ? rest : SCAN_MS));
 }
 
 static void soft_ready(struct loop_fd *f, uint32_t events)
@@ -113,8 +118,19 @@ static void tear_down(struct path *p)
     p->card = p->soft = NULL;
     sadb_clear(p);
     esp_pool_destroy(p->pool);
+    esp_pool_destroy(p->spare);
     free(p->packets);
     netlink_close(p->nl);
+}
+
+// Everything stays out of swap where that is allowed without a limit that later memory would meet.
+static void lock_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__ // its shadow is far larger than any memory
+    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+        LOGF(DMN, 1, "memory cannot be locked: %s", strerror(errno));
+#endif
 }
 
 int path_main(const struct child_env *env)
@@ -127,11 +143,16 @@ int path_main(const struct child_env *env)
     }
     self = p;
     p->env = env;
+    lock_memory();
     p->super = ipc_open(p->loop, env->chan[ROOM_SUPER], "supervisor", &handler, p);
     p->ctl = ipc_open(p->loop, env->chan[ROOM_CTL], "ctl", &handler, p);
     p->ike = ipc_open(p->loop, env->chan[ROOM_IKE], "ike", &handler, p);
     p->keys = ipc_open(p->loop, env->chan[ROOM_KEYS], "keys", &handler, p);
     log_set_sink(to_ctl);
+    if (!p->super) {
+        LOGF(ESP, 0, "no channel to the supervisor");
+        return 1;
+    }
     if (set_up(p, &err) < 0) {
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
         return 3;
@@ -145,6 +166,7 @@ int path_main(const struct child_env *env)
     ipc_close(p->ike);
     ipc_close(p->keys);
     loop_free(p->loop);
+    int status = p->status;
     free(p);
-    return 0;
+    return status;
 }

@@ -6,15 +6,18 @@
 #ifndef CTRL_PATH_PATH_H
 #define CTRL_PATH_PATH_H
 
+#include <sys/socket.h>
+
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
 #include "ctrl/path/netlink.h"
 #include "espalier/engine.h"
 
 #define PATH_JOBS      1024  // packets in flight, all engines
-#define PATH_BUFFER    2560  // two for each job: room for the TUN's MTU and the outer headers
+#define PATH_BUFFER    2560  // at least, two for each job: room for the TUN's MTU and the outer headers
 #define PATH_BURST     64
-#define PATH_WAITING   512   // packets that may wait for one SA (being added, or for its lease)
+#define PATH_WAITING   512   // new packets are dropped when as many wait for one SA (being added, or for its lease)
+#define PATH_RUNS      8     // times that a packet may come back undone
 #define SPI_BUCKETS    4096
 
 struct child;
@@ -23,21 +26,27 @@ struct packet { // a job and who it belongs to
     struct child *child; // ENCAP only
     struct packet *next;
     uint32_t inner_len; // ENCAP
+    uint64_t stamp;     // order of arrival
+    unsigned runs;      // how often it came back undone
 };
-struct packet_list {
+struct packet_list { // those of one SA in order of arrival
     struct packet *head, **tail;
     unsigned count;
+    uint64_t newest; // stamp
 };
 
-enum half_state { HALF_NONE, HALF_ADDING, HALF_READY, HALF_FAILED, HALF_DELETING };
+// MOVING: it is being deleted in the card and goes on in software from where the card stopped.
+enum half_state { HALF_NONE, HALF_ADDING, HALF_READY, HALF_FAILED, HALF_DELETING, HALF_MOVING };
 struct half { // one direction of a child SA
     struct child *child;
     enum half_state state;
     struct esp_sa_params params; // with the key: needed again when the engine fails
     struct esp_engine *engine;
     struct esp_sa *sa;
-    struct packet_list waiting; // for ADDING to end, or for a lease
+    struct packet_list waiting; // for ADDING or MOVING to end, or for a lease
+    bool queued;  // ADDING, but the engine had no room for the command yet
     bool leasing;
+    bool spent;   // there are no sequence numbers behind seq_limit
     uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
     uint64_t packets, bytes, drops;
     uint64_t used_at;  // ms, 0: never
@@ -49,7 +58,7 @@ struct child {
     struct half out, in;
     uint32_t keys_req;  // RESULT due to keys
     bool reported, dying;
-    unsigned in_flight; // packets that point here; freed only at 0
+    unsigned in_flight; // packets that point here, and callers; freed only at 0
     uint64_t installed_at, path_since, traffic_event_at;
     uint8_t limit_event; // the last one told to ike
     char offload[16], reason[200];
@@ -75,12 +84,18 @@ struct path {
     struct loop_fd tun_fd, udp_fd, raw_fd, soft_fd, card_fd;
     struct timer tick, scan;
     struct esp_pool *pool;
+    struct esp_pool *spare; // after a fail-over: instead of buffers that the card may still write to
+    uint32_t buffer;        // bytes of each
     struct packet *packets, *free;
+    uint64_t stamp;
+    int (*send_many)(int fd, struct mmsghdr *m, unsigned n, int flags); // sendmmsg; tests have their own
     bool reading; // TUN and sockets are watched
     struct esp_engine *soft, *card;
     struct packet_list soft_backlog, card_backlog; // submit was full
     char card_name[64], card_reason[200]; // why there is none
     bool card_failed;
+    bool retry; // a half waits for room in an engine
+    int status; // of the process at its end
     struct child *children;
     struct child *by_spi[SPI_BUCKETS];
     struct policy *policies;
@@ -109,6 +124,10 @@ void sadb_clear(struct path *p);
 void sadb_maybe_free(struct path *p, struct child *c); // a dying one, once nothing refers to it
 void sadb_forget_half(struct path *p, struct half *h); // its engine is gone
 void sadb_lease_low(struct path *p, struct half *h);
+void sadb_retry(struct path *p); // what an engine had no room for
+void sadb_continue(struct path *p, struct half *h, struct esp_error *err); // in software, from params.seq on
+void sadb_give_up(struct path *p, struct child *c, const char *why); // an installed one: deleted, and ike is told
+void sadb_spent(struct path *p, struct child *c); // its last sequence number is used: ike is told once
 
 // policy.c
 void policy_set(struct path *p, const struct msg_POLICY_SET *m);
@@ -126,7 +145,8 @@ void io_leave_card(struct path *p);                   // what the card's queue h
 void io_drop(struct path *p, struct packet *pkt, enum esp_status why);
 void io_flush_waiting(struct path *p, struct half *h);
 void list_init(struct packet_list *l);
-void list_push(struct packet_list *l, struct packet *pkt);
+void list_push(struct packet_list *l, struct packet *pkt);   // at its end
+void list_insert(struct packet_list *l, struct packet *pkt); // by stamp
 struct packet *list_pop(struct packet_list *l);
 
 // failover.c

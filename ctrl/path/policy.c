@@ -87,6 +87,18 @@ static bool elsewhere(struct path *p, const struct policy *except, const struct 
     return false;
 }
 
+// A route goes by its destination alone.
+static bool routed_elsewhere(struct path *p, const struct policy *except, const struct ts *remote)
+{
+    for (struct policy *i = p->policies; i; i = i->next) {
+        for (int b = 0; i != except && b < i->remote.count; b++) {
+            if (ts_eq(&i->remote.t[b], remote))
+                return true;
+        }
+    }
+    return false;
+}
+
 static bool usable(const struct ts *l, const struct ts *r)
 {
     return l->family && l->family == r->family;
@@ -103,7 +115,7 @@ static int kernel(struct path *p, const struct policy *pol, bool add, bool block
                 continue;
             if (block)
                 rc = netlink_block(p->nl, add, l, r, err);
-            if (rc == 0 && p->env->settings->install_routes)
+            if (rc == 0 && p->env->settings->install_routes && (add || !routed_elsewhere(p, pol, r)))
                 rc = netlink_routes(p->nl, add, l, r, p->tun_index, p->env->settings->routing_table, err);
         }
     }

@@ -80,8 +80,7 @@ static void free_child(struct path *p, struct child *c)
 {
     unlink_child(p, c);
     OPENSSL_cleanse(c, sizeof(*c));
-    munlock(c, sizeof(*c));
-    free(c);
+    free(c); // still locked: its page may hold another one's keys
 }
 
 static bool half_gone(const struct half *h)
@@ -101,7 +100,19 @@ void sadb_forget_half(struct path *p, struct half *h)
     h->state = HALF_NONE;
     h->sa = NULL;
     h->engine = NULL;
-    h->leasing = false;
+    h->leasing = h->queued = h->spent = false;
+}
+
+// Whoever works on a child that its own packets may free holds it meanwhile.
+static void hold(struct child *c)
+{
+    c->in_flight++;
+}
+
+static void let_go(struct path *p, struct child *c)
+{
+    c->in_flight--;
+    sadb_maybe_free(p, c);
 }
 
 static void drop_waiting(struct path *p, struct half *h)
@@ -114,19 +125,24 @@ static void drop_waiting(struct path *p, struct half *h)
 static void delete_half(struct path *p, struct half *h)
 {
     drop_waiting(p, h);
-    if (h->state == HALF_READY && h->engine->ops->sa_delete(h->engine, h->sa) == 0)
+    if (h->queued) {
+        sadb_forget_half(p, h);
+    } else if (h->state == HALF_READY) {
+        (void)h->engine->ops->sa_delete(h->engine, h->sa); // refused by a failed card: then FAILED comes and ends it
         h->state = HALF_DELETING;
-    else if (h->state == HALF_READY)
-        h->state = HALF_NONE;
+    } else if (h->state == HALF_MOVING) {
+        h->state = HALF_DELETING;
+    }
     // ADDING: its answer finds the child dying and deletes it then
 }
 
 static void begin_delete(struct path *p, struct child *c)
 {
     c->dying = true;
+    hold(c);
     delete_half(p, &c->out);
     delete_half(p, &c->in);
-    sadb_maybe_free(p, c);
+    let_go(p, c);
 }
 
 void sadb_delete(struct path *p, uint32_t child_id)
@@ -143,6 +159,7 @@ void sadb_clear(struct path *p)
 {
     while (p->children) { // at exit: the engines are destroyed next, which zeroises their side
         struct child *c = p->children;
+        hold(c);
         drop_waiting(p, &c->out);
         drop_waiting(p, &c->in);
         free_child(p, c);
@@ -157,6 +174,25 @@ static void report(struct path *p, struct child *c, bool ok, const char *text)
     ipc_result(p->keys, c->keys_req, ok, "%s", text);
 }
 
+// One that carried traffic and cannot go on: nothing of it leaves in clear, its packets are dropped until ike has another.
+void sadb_give_up(struct path *p, struct child *c, const char *why)
+{
+    if (c->dying)
+        return;
+    LOGF(ESP, 0, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
+    report(p, c, false, why);
+    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){c->c.child_id, CHILD_EVENT_HARD_LIMIT});
+    begin_delete(p, c);
+}
+
+void sadb_spent(struct path *p, struct child *c)
+{
+    if (c->limit_event >= CHILD_EVENT_HARD_LIMIT)
+        return;
+    c->limit_event = CHILD_EVENT_HARD_LIMIT;
+    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){c->c.child_id, CHILD_EVENT_HARD_LIMIT});
+}
+
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
     if (h->params.dir == ESP_OUT) {
@@ -169,8 +205,13 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
             h->params.seq_limit = NEVER;
         }
     }
-    h->leasing = false;
+    h->leasing = h->spent = false;
     int rc = e->ops->sa_add(e, &h->params, h, &h->sa, err);
+    h->queued = rc == -EAGAIN; // its command ring is full: again when it has answered some
+    if (h->queued) {
+        p->retry = true;
+        rc = 0;
+    }
     if (rc == 0) {
         h->engine = e;
         h->state = HALF_ADDING;
@@ -180,6 +221,15 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
 
 // About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets, so that the
 // numbers skipped when a card fails stay far below what a peer's window inference bears (RFC 4303 appendix A).
+static void leave_orderly(struct path *p, struct half *h, const char *why)
+{
+    if (h->engine->ops->sa_delete(h->engine, h->sa) < 0)
+        return; // a failed card: FAILED comes and moves it
+    LOGF(ESP, 1, "child %s{%u}: %s; on in software", h->child->c.name, h->child->c.child_id, why);
+    sadb_set_offload(p, h->child, false, why);
+    h->state = HALF_MOVING;
+}
+
 void sadb_lease_low(struct path *p, struct half *h)
 {
     uint64_t now = clock_now();
@@ -189,13 +239,38 @@ void sadb_lease_low(struct path *p, struct half *h)
     if (now - h->lease_at < 1000 && h->lease_size < 1u << 22)
         h->lease_size *= 2;
     uint64_t limit = room - h->params.seq_limit > h->lease_size ? h->params.seq_limit + h->lease_size : room;
-    if (limit == h->params.seq_limit)
-        return; // the sequence space ends here
-    if (h->engine->ops->sa_lease(h->engine, h->sa, limit) == 0) {
+    if (limit == h->params.seq_limit) {
+        h->spent = true;
+        return;
+    }
+    int rc = h->engine->ops->sa_lease(h->engine, h->sa, limit);
+    if (rc == 0) {
         h->leasing = true;
         h->lease_at = now;
         h->params.seq_limit = limit;
+    } else if (rc == -EINVAL) {
+        leave_orderly(p, h, "the card takes no lease");
+    } else {
+        p->retry = true; // a card that has failed: FAILED comes first
     }
+}
+
+// What is left of a limit when an engine counts from zero again.
+static uint64_t rest(uint64_t limit, uint64_t used)
+{
+    return limit == 0 ? 0 : limit > used ? limit - used : 1;
+}
+
+void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
+{
+    const struct msg_CHILD *m = &h->child->c;
+    sadb_forget_half(p, h);
+    h->params.soft_bytes = rest(m->rekey_bytes, h->bytes);
+    h->params.hard_bytes = rest(m->life_bytes, h->bytes);
+    h->params.soft_packets = rest(m->rekey_packets, h->packets);
+    h->params.hard_packets = rest(m->life_packets, h->packets);
+    if (sadb_add_half(p, h, p->soft, err) < 0)
+        h->state = HALF_FAILED;
 }
 
 // ---- installation
@@ -243,13 +318,13 @@ static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struc
     return 0;
 }
 
-// Both directions go to the same engine.
+// Both directions go to the same engine, unless that has room for one only.
 static int add_both(struct path *p, struct child *c, struct esp_engine *e, struct esp_error *err)
 {
     int rc;
     if ((rc = e->ops->capable(e, &c->in.params, err)) < 0 || (rc = e->ops->capable(e, &c->out.params, err)) < 0)
         return rc;
-    if ((rc = sadb_add_half(p, &c->in, e, err)) < 0)
+    if (c->in.state == HALF_NONE && (rc = sadb_add_half(p, &c->in, e, err)) < 0)
         return rc;
     return sadb_add_half(p, &c->out, e, err);
 }
@@ -266,7 +341,7 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
             sadb_set_offload(p, c, true, "");
             return 0;
         }
-        if (mode != OFFLOAD_AUTO || c->in.state == HALF_ADDING) // half-way: its events finish or unwind it
+        if (mode != OFFLOAD_AUTO)
             return rc;
         sadb_set_offload(p, c, false, err->text);
         LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id, err->field, err->text);
@@ -364,29 +439,84 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     }
     char text[300];
     snprintf(text, sizeof(text), "%s: %s", err.field[0] ? err.field : "engine", err.text[0] ? err.text : esp_status_name(ev->status));
-    report(p, c, false, text);
-    if (!c->dying)
-        begin_delete(p, c);
-    else
+    if (c->dying) {
         sadb_maybe_free(p, c);
+    } else if (c->reported) { // it moved: ike believes that it is there
+        sadb_give_up(p, c, text);
+    } else {
+        report(p, c, false, text);
+        begin_delete(p, c);
+    }
+}
+
+static void leased(struct path *p, struct half *h, const struct esp_event *ev)
+{
+    char why[100];
+    h->leasing = false;
+    if (h->state != HALF_READY)
+        return;
+    if (ev->status != ESP_STATUS_OK) {
+        snprintf(why, sizeof(why), "the card refuses a lease: %s", esp_status_name(ev->status));
+        leave_orderly(p, h, why);
+    } else {
+        io_flush_waiting(p, h);
+    }
+}
+
+// MOVING: it had drained, so the next number is known; nothing at or behind the lease's end was used in any case.
+static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
+{
+    struct child *c = h->child;
+    struct esp_error err = {0};
+    if (h->state != HALF_MOVING) {
+        sadb_forget_half(p, h);
+        sadb_maybe_free(p, c);
+        return;
+    }
+    uint64_t last = ev->stats.last_seq > h->last_seq ? ev->stats.last_seq : h->last_seq;
+    if (last >= h->params.seq_limit)
+        last = h->params.seq_limit - 1;
+    if (last >= h->params.seq)
+        h->params.seq = last + 1;
+    sadb_continue(p, h, &err);
+    if (h->state == HALF_FAILED)
+        sadb_give_up(p, c, err.text);
+}
+
+static void retry_half(struct path *p, struct half *h)
+{
+    struct esp_event ev = {.type = ESP_EVENT_SA_REFUSED, .cookie = h, .status = ESP_STATUS_SA_INVALID};
+    if (h->queued && sadb_add_half(p, h, h->engine, &ev.error) < 0)
+        refused(p, h, &ev);
+    else if (h->state == HALF_READY && h->waiting.count)
+        sadb_lease_low(p, h);
+}
+
+void sadb_retry(struct path *p)
+{
+    struct child *next;
+    if (!p->retry)
+        return;
+    p->retry = false;
+    for (struct child *c = p->children; c; c = next) {
+        hold(c);
+        retry_half(p, &c->in);
+        retry_half(p, &c->out);
+        next = c->next;
+        let_go(p, c);
+    }
 }
 
 void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev)
 {
     struct half *h = ev->cookie;
-    (void)e;
+    if (e == p->card && p->card_failed)
+        return; // after FAILED it knows of nothing any more
     switch (ev->type) {
     case ESP_EVENT_SA_ADDED: added(p, h, ev->sa); break;
     case ESP_EVENT_SA_REFUSED: refused(p, h, ev); break;
-    case ESP_EVENT_SA_DELETED:
-        h->state = HALF_NONE;
-        h->sa = NULL;
-        sadb_maybe_free(p, h->child);
-        break;
-    case ESP_EVENT_SA_LEASED:
-        h->leasing = false;
-        io_flush_waiting(p, h);
-        break;
+    case ESP_EVENT_SA_DELETED: deleted(p, h, ev); break;
+    case ESP_EVENT_SA_LEASED: leased(p, h, ev); break;
     case ESP_EVENT_SA_STATS: break; // path counts for itself
     case ESP_EVENT_FAILED: card_failed(p, &ev->error); break;
     }

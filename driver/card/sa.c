@@ -403,8 +403,9 @@ void card_commands_complete(struct card *c)
         queue_release(q, done.entry);
         answer(c, r, (enum esp_status)done.status, result);
     }
-    if (!c->failed)
-        card_commands_flush(c);
+    if (c->failed)
+        return; // FAILED is the last event: SAs that were being deleted end with the engine
+    card_commands_flush(c);
     send_farewells(c);
 }
 
