@@ -389,8 +389,8 @@ static int scan_memory(pid_t pid, const char *what)
     while (maps && mem && fgets(line, sizeof(line), maps)) {
         char *end;
         unsigned long from = strtoul(line, &end, 16), to = strtoul(end + 1, &end, 16);
-        if (end[1] != 'r' || strstr(line, "[v"))
-            continue;
+        if (end[1] != 'r' || to - from > 1ul << 28 || strstr(line, "[v"))
+            continue; // not readable, or a sanitizer's shadow
         const size_t overlap = 64; // a text across two reads
         for (unsigned long at = from; at < to; at += sizeof(b) - overlap) {
             size_t n = to - at < sizeof(b) ? to - at : sizeof(b);
