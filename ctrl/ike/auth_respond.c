@@ -14,7 +14,7 @@ static void refuse_with(struct ike_sa *sa, uint16_t notify)
     if (notify == N_AUTHENTICATION_FAILED)
         COUNT(sa->ike, auth_failed);
     exchange_reply_notify(sa, EX_AUTH, notify, slice_of(NULL, 0));
-    sa_destroy(sa);
+    sa_refused(sa);
 }
 
 // --- the answer ---

@@ -251,8 +251,8 @@ static bool child_matches(const struct child_sa *c, const struct msg_TERMINATE *
 
 static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
 {
-    return (!m->conn[0] || strcmp(sa->conn->cfg.name, m->conn) == 0) && (!m->ike_id || sa->id == m->ike_id) &&
-           (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
+    return sa->state != SA_REFUSED && (!m->conn[0] || strcmp(sa->conn->cfg.name, m->conn) == 0) &&
+           (!m->ike_id || sa->id == m->ike_id) && (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
 }
 
 static void close_child(struct child_sa *c, struct job *j, bool force)

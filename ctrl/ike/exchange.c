@@ -309,7 +309,10 @@ static void bad_request(struct ike_sa *sa, struct inmsg *m, const struct refusal
     exchange_reply_notify(sa, exchange, r->notify, slice_of(r->data, r->data_len));
     if (fatal) { // 2.21.3: INVALID_SYNTAX ends the IKE SA
         sa_why(sa, "%s", r->why.text);
-        sa_destroy(sa);
+        if (sa->state == SA_CONNECTING)
+            sa_refused(sa);
+        else
+            sa_destroy(sa);
     }
 }
 

@@ -59,7 +59,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct conn_config cfg;
 };
 
-enum sa_state { SA_CONNECTING, SA_ESTABLISHED, SA_DELETING, SA_DEAD };
+enum sa_state { SA_CONNECTING, SA_REFUSED, SA_ESTABLISHED, SA_DELETING, SA_DEAD };
 enum child_state { CHILD_CREATED, CHILD_INSTALLING, CHILD_INSTALLED, CHILD_DELETING };
 
 struct child_sa {
@@ -217,6 +217,7 @@ uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *
 // --- sa.c
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
 void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
+void sa_refused(struct ike_sa *sa); // keeps nothing but the refusal, for a peer that did not hear it
 void sa_delete(struct ike_sa *sa);  // tells the peer first where there is one
 void sa_set_half_open(struct ike_sa *sa, bool on);
 unsigned half_open_from(struct ike *ike, const struct addr *a);

@@ -6,7 +6,7 @@
 
 static const char *sa_state_name(enum sa_state s)
 {
-    static const char *const names[] = {"CONNECTING", "ESTABLISHED", "DELETING", "DESTROYING"};
+    static const char *const names[] = {"CONNECTING", "REFUSED", "ESTABLISHED", "DELETING", "DESTROYING"};
     return names[s];
 }
 
@@ -71,7 +71,8 @@ static void send_child(const struct child_sa *c, uint32_t req)
 void report_sas(struct ike *ike, const struct msg_IKE_LIST *m)
 {
     for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
-        if ((m->ike_id && sa->id != m->ike_id) || (m->conn[0] && strcmp(m->conn, sa->conn->cfg.name) != 0))
+        if (sa->state == SA_REFUSED || (m->ike_id && sa->id != m->ike_id) ||
+            (m->conn[0] && strcmp(m->conn, sa->conn->cfg.name) != 0))
             continue;
         send_ike(sa, m->req);
         for (struct child_sa *c = sa->children; c; c = c->next)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <time.h>
 
+enum { REFUSAL_MS = 5000 }; // outlasts the first retransmission of charon's defaults
+
 static struct ike_sa *of_node(struct table_node *n, size_t offset)
 {
     return n ? (struct ike_sa *)(void *)((char *)n - offset) : NULL;
@@ -240,6 +242,24 @@ void sa_destroy(struct ike_sa *sa)
     control_sa_over(sa);
 }
 
+static void refusal_over(struct timer *t)
+{
+    sa_destroy(t->ctx);
+}
+
+// Counted as half-open, so that the limits for strangers hold for those who fail too.
+void sa_refused(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    handshake_free(sa);
+    ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
+    sa->state = SA_REFUSED;
+    sa_set_half_open(sa, true);
+    sa->life.fire = refusal_over;
+    sa->life.ctx = sa;
+    timer_set(ike->loop, &sa->life, clock_now() + REFUSAL_MS);
+}
+
 // --- liveness and keepalives ---
 
 static void liveness(struct timer *t)
@@ -352,7 +372,7 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
 
 void sa_delete(struct ike_sa *sa)
 {
-    if (sa->state == SA_CONNECTING) {
+    if (sa->state == SA_CONNECTING || sa->state == SA_REFUSED) {
         sa_destroy(sa);
     } else if (sa->state == SA_ESTABLISHED) {
         sa->state = SA_DELETING;

@@ -285,7 +285,7 @@ static struct pair *twice(uint8_t unique)
     pair_load(p, 0, &c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     pair_initiate(p, 0, "d");
-    pair_wait(p, 1000);
+    pair_wait(p, 6000);
     return p;
 }
 

@@ -203,8 +203,33 @@ static void test_wrong_secret_fails_at_both_ends_and_installs_nothing(void **sta
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
     assert_non_null(strstr(p->s[0].last_text, "AUTHENTICATION_FAILED"));
     assert_int_equal(p->s[0].sa_count + p->s[1].sa_count, 0);
+    pair_wait(p, 6000);
     assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
     assert_int_equal(p->s[1].ike_up, 0);
+    pair_free(p);
+}
+
+static void test_refusal_that_is_lost_is_repeated_from_the_cache(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    unsigned lost = 3;
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        pair_load(p, i, &c);
+        pair_psk(p, i, i ? "one secret" : "another", "a.test", "b.test");
+    }
+    p->filter = lose_one;
+    p->ctx = &lost;
+    uint32_t req = pair_initiate(p, 0, "c");
+    pair_wait(p, 4100);
+    pair_result(p, 0, req, false);
+    assert_non_null(strstr(p->s[0].last_text, "AUTHENTICATION_FAILED"));
+    assert_int_equal(p->s[1].ike->counters[CNT_ike_auth_in_req], 1);
+    assert_int_equal(p->s[1].ike->counters[CNT_auth_failed], 1);
+    pair_wait(p, 2000);
+    assert_int_equal(p->s[1].ike->sa_count + p->s[1].ike->half_open_count, 0);
     pair_free(p);
 }
 
@@ -219,6 +244,7 @@ static void test_secret_missing_at_the_responder_is_authentication_failed(void *
     }
     pair_psk(p, 0, "only here", NULL, NULL);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    pair_wait(p, 6000);
     assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
     pair_free(p);
 }
@@ -234,6 +260,7 @@ static void test_unknown_identity_is_authentication_failed(void **state)
     pair_load(p, 0, &c);
     pair_psk(p, 0, "a secret of both", NULL, NULL);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    pair_wait(p, 6000);
     assert_int_equal(p->s[1].ike->sa_count, 0);
     pair_free(p);
 }
@@ -570,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_cookie_is_asked_for_and_brought),
         cmocka_unit_test(test_wrong_cookie_leaves_no_state),
         cmocka_unit_test(test_wrong_secret_fails_at_both_ends_and_installs_nothing),
+        cmocka_unit_test(test_refusal_that_is_lost_is_repeated_from_the_cache),
         cmocka_unit_test(test_secret_missing_at_the_responder_is_authentication_failed),
         cmocka_unit_test(test_unknown_identity_is_authentication_failed),
         cmocka_unit_test(test_every_kind_of_identity_authenticates),

@@ -57,6 +57,14 @@ static int lose_from(struct pair *p, unsigned number, struct datagram *d)
     return number < *(unsigned *)p->ctx;
 }
 
+static int lose_all(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    (void)d;
+    (void)p;
+    return 0;
+}
+
 static void test_half_open_sa_takes_nothing_but_ike_auth(void **state)
 {
     (void)state; // CVE-2014-2338, CVE-2021-45079
@@ -114,6 +122,13 @@ static void test_ike_auth_without_identity_or_proof_authenticates_nobody(void **
         if (kind == 2 || kind == 3)
             pb_auth(&b, 2, slice_of(proof, sizeof(proof)));
         forge(p, 0, EX_AUTH, false, 1, &b);
+        struct pb c = empty(); // what is refused stays refused, and keeps nothing open
+        pb_delete(&c, PROTO_IKE, NULL, 0);
+        forge(p, 0, EX_INFORMATIONAL, false, 2, &c);
+        assert_int_equal(only(p, 1)->state, SA_REFUSED);
+        assert_int_equal(p->s[1].ike->half_open_count, 1);
+        p->filter = lose_all;
+        pair_wait(p, 6000);
         assert_int_equal(p->s[1].ike->sa_count, 0);
         assert_int_equal(p->s[1].ike_up + p->s[1].sa_count, 0);
         pair_free(p);
@@ -378,14 +393,6 @@ static size_t init_request_of(struct pair *p, uint8_t *out, size_t cap)
     assert_true(sa->hs->own_init_len <= cap);
     memcpy(out, sa->hs->own_init, sa->hs->own_init_len);
     return sa->hs->own_init_len;
-}
-
-static int lose_all(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)number;
-    (void)d;
-    (void)p;
-    return 0;
 }
 
 static struct pair *with_request(uint8_t *msg, size_t *len, void (*tune)(struct settings *))
