@@ -45,7 +45,7 @@ $(BUILD)/obj/%.o: %.c
 
 # ---- people's commands
 JOBS ?= 2
-AGAIN := $(MAKE) --no-print-directory -j$(JOBS)
+AGAIN := $(MAKE) --no-print-directory -s -j$(JOBS)
 
 .PHONY: deps demo check check-rootless check-system check-long
 deps: ## install the Debian packages that everything needs (root or sudo; otherwise says what to install)
