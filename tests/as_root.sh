@@ -7,8 +7,7 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
     exec sudo --preserve-env=TMPDIR,ESPALIER_KEEP "$@"
 elif unshare -Urnm true 2>/dev/null; then
-    # ip netns keeps its names under /run
-    exec unshare -Urnm sh -c 'mount -t tmpfs none /run && exec "$@"' sh "$@"
+    exec unshare -Urnm "$@"
 fi
 echo "$1: needs root, sudo, or unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1)" >&2
 exit 3

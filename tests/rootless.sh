@@ -22,5 +22,4 @@ if ! as_user unshare -Urnm true 2>/dev/null; then
     exit 3
 fi
 cd /
-# shellcheck disable=SC2016 # $0 is the inner shell's
-TMPDIR=/tmp as_user unshare -Urnm sh -c 'mount -t tmpfs none /run && exec "$0" rootless' "$copy/tests/system_tunnel"
+TMPDIR=/tmp as_user unshare -Urnm "$copy/tests/system_tunnel" rootless

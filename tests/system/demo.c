@@ -107,7 +107,7 @@ static bool same(const char *a, const char *a_key, const char *b, const char *b_
 static uint64_t overflows(struct site *s)
 {
     char out[64] = "";
-    sh_read(out, sizeof(out), "ip netns exec %s awk '/^Udp:/ && ++n == 2 {print $6}' /proc/net/snmp", s->ns);
+    sh_read(out, sizeof(out), "nsenter --net=%s awk '/^Udp:/ && ++n == 2 {print $6}' /proc/net/snmp", s->ns);
     return strtoull(out, NULL, 10);
 }
 

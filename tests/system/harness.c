@@ -76,9 +76,7 @@ int sh_read(char *buf, size_t size, const char *fmt, ...)
 
 bool enter_ns(const char *ns)
 {
-    char path[96];
-    snprintf(path, sizeof(path), "/run/netns/%s", ns);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(ns, O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 && setns(fd, CLONE_NEWNET) == 0;
     if (fd >= 0)
         close(fd);
@@ -157,10 +155,9 @@ const char *bin_dir(void)
 
 // ---- the lab
 
-static void site_init(struct lab *l, struct site *s, const char *prefix, const char *name, int n)
+static void site_init(struct lab *l, struct site *s, const char *name, int n)
 {
     snprintf(s->name, sizeof(s->name), "%s", name);
-    snprintf(s->ns, sizeof(s->ns), "%.12s_%.8s", prefix, name);
     snprintf(s->dir, sizeof(s->dir), "%.80s/%s", l->dir, name);
     snprintf(s->outer, sizeof(s->outer), "10.10.0.%d", n);
     snprintf(s->inner, sizeof(s->inner), "10.%d.0.1", n);
@@ -169,10 +166,31 @@ static void site_init(struct lab *l, struct site *s, const char *prefix, const c
     mkdir(s->dir, 0755);
 }
 
+// A process in a network namespace of its own, which lives as long as it does.
+static bool keep_namespace(struct site *s)
+{
+    int made[2];
+    char c;
+    if (pipe(made) < 0 || (s->keeper = fork()) < 0)
+        return false;
+    if (s->keeper == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(made[0]);
+        if (unshare(CLONE_NEWNET) == 0 && write(made[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(made[1]);
+    bool ok = read(made[0], &c, 1) == 1;
+    close(made[0]);
+    snprintf(s->ns, sizeof(s->ns), "/proc/%d/ns/net", s->keeper);
+    return ok;
+}
+
 static bool site_up(struct site *s)
 {
-    return sh("ip netns del %s; ip netns add %s && ip -n %s link set lo up && ip -n %s addr add %s/32 dev lo", s->ns, s->ns, s->ns,
-              s->ns, s->inner) == 0;
+    return keep_namespace(s) &&
+           sh("nsenter --net=%s ip link set lo up && nsenter --net=%s ip addr add %s/32 dev lo", s->ns, s->ns, s->inner) == 0;
 }
 
 bool lab_up(struct lab *l, const char *prefix)
@@ -186,20 +204,20 @@ bool lab_up(struct lab *l, const char *prefix)
     chmod(l->dir, 0755); // a person may want to look
     snprintf(log_path, sizeof(log_path), "%s/commands.log", l->dir);
     snprintf(l->card_dir, sizeof(l->card_dir), "%s/pci", l->dir);
-    site_init(l, w, prefix, "west", 1);
-    site_init(l, e, prefix, "east", 2);
+    site_init(l, w, "west", 1);
+    site_init(l, e, "east", 2);
     l->keep = getenv("ESPALIER_KEEP") != NULL;
     if (!site_up(w) || !site_up(e))
-        return complain("cannot make network namespaces (root, or unshare -Urnm, is needed); see %s", log_path);
-    if (sh("ip link add outer netns %s type veth peer name outer netns %s", w->ns, e->ns))
+        return complain("cannot make network namespaces (root, or unshare -Urn, is needed); see %s", log_path);
+    if (sh("ip link add outer netns %d type veth peer name outer netns %d", w->keeper, e->keeper))
         return complain("cannot make the link; see %s", log_path);
     for (int i = 0; i < 2; i++) {
         struct site *s = i ? e : w, *o = i ? w : e;
         // in clear everything would get through by this route: only IPsec policy stands in its way
-        if (sh("ip -n %s addr add %s/24 dev outer && ip -n %s link set outer up && ip -n %s route add %s via %s src %s && "
-               "ip netns exec %s sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; "
+        if (sh("nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer up && ip route add %s via %s src %s' && "
+               "nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; "
                "echo 0 >/proc/sys/net/ipv4/conf/outer/rp_filter'",
-               s->ns, s->outer, s->ns, s->ns, o->subnet, o->outer, s->inner, s->ns))
+               s->ns, s->outer, o->subnet, o->outer, s->inner, s->ns))
             return complain("cannot configure %s; see %s", s->ns, log_path);
     }
     return true;
@@ -212,7 +230,8 @@ void lab_down(struct lab *l)
     stop(&l->west.daemon, SIGTERM, 4000);
     stop(&l->east.daemon, SIGTERM, 4000);
     stop(&l->card, SIGTERM, 4000);
-    sh("ip netns del %s; ip netns del %s", l->west.ns, l->east.ns);
+    stop(&l->west.keeper, SIGKILL, 1000);
+    stop(&l->east.keeper, SIGKILL, 1000);
     if (l->keep)
         fprintf(stderr, "    kept: %s\n", l->dir);
     else if (l->dir[0])
@@ -303,7 +322,7 @@ int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(args, sizeof(args), fmt, ap);
     va_end(ap);
-    return sh_read(buf, size, "SWANCTL_DIR=%s/swanctl STRONGSWAN_CONF=%s/client.conf ip netns exec %s /usr/sbin/swanctl %s --uri unix://%s/vici 2>&1",
+    return sh_read(buf, size, "SWANCTL_DIR=%s/swanctl STRONGSWAN_CONF=%s/client.conf nsenter --net=%s /usr/sbin/swanctl %s --uri unix://%s/vici 2>&1",
                    s->dir, s->dir, s->ns, args, s->dir);
 }
 
@@ -342,9 +361,10 @@ bool charon_start(struct lab *l, struct site *s, const struct site *peer, const 
                     "  plugins { vici { socket = unix://%s/vici } }\n}\nswanctl { }\n",
                     s->dir, s->dir))
         return false;
-    // /run is private: charon's pid file would clash with another charon's
-    snprintf(cmd, sizeof(cmd), "mount -t tmpfs none /run; STRONGSWAN_CONF=%s exec /usr/lib/ipsec/charon", path);
-    char *argv[] = {"unshare", "-m", "sh", "-c", cmd, NULL};
+    // /run is private where that can be: charon's pid file would clash with another charon's
+    snprintf(cmd, sizeof(cmd), "export STRONGSWAN_CONF=%s; unshare -m true && exec unshare -m sh -c 'mount -t tmpfs none /run; exec /usr/lib/ipsec/charon'; "
+             "exec /usr/lib/ipsec/charon", path);
+    char *argv[] = {"sh", "-c", cmd, NULL};
     s->daemon = spawn(log, s->ns, argv);
     return load(s);
 }

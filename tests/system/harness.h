@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two sites in network namespaces of their own, real daemons in them, and what a test wants to see of the wire between
-// them. Needs root of a network and mount namespace: the machine's, or one made by unshare -Urnm.
+// them. Needs root of a network namespace: the machine's, or one made by unshare -Urnm.
+// Namespaces are held by processes, not by mounts under /run, so that a plain chroot will do.
 //   west 10.10.0.1 (inner 10.1.0.1) ===== 10.10.0.2 east (inner 10.2.0.1)
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
@@ -12,7 +13,8 @@
 
 struct site {
     char name[16];      // "west"
-    char ns[32];        // network namespace
+    char ns[32];        // its network namespace: /proc/PID/ns/net of keeper; commands run in it by nsenter --net=
+    pid_t keeper;
     char dir[128];      // files of its daemon
     char outer[16], inner[16], subnet[20];
     char id[32];

@@ -209,7 +209,7 @@ static void test_nonsense_on_the_socket_does_no_harm(void **state)
 
 static int run_daemon(const char *args)
 {
-    return sh_read(out, sizeof(out), "ip netns exec %s timeout 10 %s/espalierd %s 2>&1", lab.west.ns,
+    return sh_read(out, sizeof(out), "nsenter --net=%s timeout 10 %s/espalierd %s 2>&1", lab.west.ns,
                    bin_dir(), args);
 }
 

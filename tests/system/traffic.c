@@ -19,7 +19,7 @@
 bool ping(struct lab *l, struct site *from, struct site *to, int count)
 {
     (void)l;
-    return sh("ip netns exec %s ping -q -c %d -i 0.05 -W 2 -I %s %s", from->ns, count, from->inner, to->inner) == 0;
+    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W 2 -I %s %s", from->ns, count, from->inner, to->inner) == 0;
 }
 
 static int listener(const char *addr, uint16_t port, int type)
