@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The simulated card as a PCI device of a virtual machine: stock QEMU's vfio-user-pci (11.1 or later), a client that
+# this project did not write, and a Linux guest that looks at the card with lspci and /dev/mem, resets it (FLR), and
+# reboots. Not part of `make check`: QEMU, a kernel and a static busybox are named by variables, and where one of them
+# is missing the script says so and ends with 0.
+#
+# usage: qemu.sh BUILD        variables: QEMU (a command, default qemu-system-x86_64), QEMU_KERNEL (a Linux bzImage),
+#                             QEMU_BUSYBOX (a static busybox, default from PATH), QEMU_WAIT (seconds, default 240)
+set -euo pipefail
+build=$1
+read -ra qemu <<<"${QEMU:-qemu-system-x86_64}"
+kernel=${QEMU_KERNEL:-}
+busybox=${QEMU_BUSYBOX:-$(command -v busybox || true)}
+patience=${QEMU_WAIT:-240}
+
+skip() {
+    echo "check-qemu: skipped: $1"
+    exit 0
+}
+
+command -v "${qemu[0]}" >/dev/null || skip "${qemu[0]} is not there (QEMU 11.1 or later; set QEMU)"
+devices=$("${qemu[@]}" -device help 2>&1) || skip "${qemu[*]} does not start"
+[[ $devices == *vfio-user-pci* ]] || skip "${qemu[*]} has no vfio-user-pci (QEMU 11.1 has)"
+[[ -r $kernel ]] || skip "no guest kernel (set QEMU_KERNEL to a Linux bzImage)"
+[[ -x $busybox ]] || skip "no static busybox (set QEMU_BUSYBOX)"
+for tool in lspci ldd; do
+    command -v "$tool" >/dev/null || skip "$tool is not there"
+done
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/espalier-qemu.XXXXXX")
+card_pid='' qemu_pid=''
+finish() {
+    [[ -z $qemu_pid ]] || kill "$qemu_pid" 2>/dev/null || true
+    [[ -z $card_pid ]] || kill "$card_pid" 2>/dev/null || true
+    wait
+    rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+    echo "check-qemu: FAILED: $1" >&2
+    echo "---- guest" >&2
+    tail -n 60 "$work/guest" >&2 || true
+    echo "---- card" >&2
+    cat "$work/card.log" >&2 || true
+    exit 1
+}
+
+# ---- a guest in a file: busybox, lspci with its libraries, and an init that reports and obeys
+make_initramfs() {
+    local root=$work/root library
+    mkdir -p "$root"/{bin,dev,proc,sys,tmp}
+    cp "$busybox" "$root/bin/busybox"
+    cp "$(command -v lspci)" "$root/bin/lspci"
+    while read -r library; do
+        install -D "$library" "$root$library"
+    done < <(ldd "$root/bin/lspci" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p')
+    cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox mkdir -p /usr/bin
+/bin/busybox --install -s /usr/bin
+export PATH=/usr/bin:/bin
+mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
+device=; for d in /sys/bus/pci/devices/*; do
+    [ "$(cat $d/vendor):$(cat $d/device)" = "$(tr ' ' '\n' </proc/cmdline | sed -n 's/^card=//p')" ] && device=$d
+done
+base=$(sed -n '1s/ .*//p' "$device/resource")
+word() { devmem $((base + $1)) 32 $2; }
+/bin/lspci -nvv -s "${device##*/}"
+echo 1 >"$device/enable"
+echo "guest: magic $(word 0)"
+echo "guest: epoch at start $(word 0x2c)"
+word 0x2c 0x5eed1234
+echo "guest: epoch written $(word 0x2c)"
+echo 1 >"$device/reset" && echo "guest: reset done"
+echo "guest: magic after reset $(word 0)"
+echo "guest: epoch after reset $(word 0x2c)"
+word 0x2c 0x77
+echo "guest: epoch before $(word 0x2c)"
+echo "guest: waits"
+read -r order
+"$order" -f
+INIT
+    chmod +x "$root/init"
+    (cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) >"$work/initramfs"
+}
+
+# await PATTERN COUNT: until the guest has printed so many lines that match
+await() {
+    for ((i = 0; i < patience * 5; i++)); do
+        [[ $(grep -c "$1" "$work/guest") -ge $2 ]] && return
+        kill -0 "$qemu_pid" 2>/dev/null || fail "QEMU ended before the guest said \"$1\""
+        sleep 0.2
+    done
+    fail "the guest did not say \"$1\" within $patience s"
+}
+
+says() {
+    [[ $(tr -d '\r' <"$work/guest" | grep -c -- "$1") -ge ${2:-1} ]] || fail "the guest did not show \"$1\" (${2:-1} times)"
+}
+
+make_initramfs
+"$build/bin/espalier-card" --dir "$work/card" >"$work/card.log" 2>&1 &
+card_pid=$!
+for ((i = 0; i < 100; i++)); do
+    grep -q '^ready ' "$work/card.log" && break
+    sleep 0.1
+done
+slot=$(sed -n 's/^ready //p' "$work/card.log")
+[[ -n $slot ]] || fail "the card did not start"
+id=$(cat "$slot/vendor"):$(cat "$slot/device")
+
+: >"$work/guest"
+mkfifo "$work/console"
+exec 3<>"$work/console"
+"${qemu[@]}" -M q35 -accel tcg -m 256 -nodefaults -display none -serial stdio \
+    -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m \
+    -device "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"$slot/vfio-user.sock\",\"type\":\"unix\"},\"x-msg-timeout\":60000}" \
+    -kernel "$kernel" -initrd "$work/initramfs" -append "console=ttyS0 quiet iomem=relaxed card=$id" \
+    <"$work/console" >"$work/guest" 2>&1 &
+qemu_pid=$!
+
+await 'guest: waits' 1
+echo reboot >&3
+await 'guest: waits' 2
+echo poweroff >&3
+for ((i = 0; i < patience * 5; i++)); do
+    kill -0 "$qemu_pid" 2>/dev/null || break
+    sleep 0.2
+done
+kill -0 "$qemu_pid" 2>/dev/null && fail "the guest did not power off"
+wait "$qemu_pid" || fail "QEMU ended with $?"
+qemu_pid=''
+
+for boot in 1 2; do
+    says 'guest: magic 0x4C505345' $boot
+    says 'guest: epoch at start 0x00000000' $boot
+    says 'guest: epoch written 0x5EED1234' $boot
+    says 'guest: reset done' $boot
+    says 'guest: magic after reset 0x4C505345' $boot
+    says 'guest: epoch after reset 0x00000000' $boot
+    says 'Region 0: Memory at .*64-bit.*size=64K' $boot
+    says 'FLReset+' $boot
+    says 'MSI-X: Enable. Count=' $boot
+    says 'Power Management' $boot
+done
+tr -d '\r' <"$work/guest" | sed -n "1,/guest: waits/p" | grep -v '^\[' || true
+
+# the card outlives its client, and takes another
+"$build/bin/espalier-card" ctl --dir "$work/card" counters >"$work/counters" || fail "the card does not answer any more"
+grep -q '"client": false' "$work/counters" || fail "the card still has a client"
+echo "check-qemu: passed: the guest saw the card, wrote EPOCH, reset it and rebooted"
