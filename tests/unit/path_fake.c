@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// The card engine of the tests of path, and a kernel that agrees to everything.
+#include "tests/unit/path_fake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "ctrl/path/netlink.h"
+
+static struct fake_card *plugged;
+
+static struct fake_card *card(struct esp_engine *e)
+{
+    return (struct fake_card *)e;
+}
+
+static void tell(struct fake_card *f, enum esp_event_type type, struct fake_sa *sa, enum esp_status status)
+{
+    struct esp_event *ev = &f->events[f->event_tail++ % FAKE_EVENTS];
+    *ev = (struct esp_event){.type = type, .status = status};
+    if (sa) {
+        ev->sa = (struct esp_sa *)sa;
+        ev->cookie = sa->cookie;
+    }
+}
+
+static int capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
+{
+    (void)p;
+    return card(e)->capable_rc ? esp_fail(why, card(e)->capable_rc, "alg", "the test does not want it") : 0;
+}
+
+static int attach_pool(struct esp_engine *e, struct esp_pool *pool, struct esp_error *err)
+{
+    (void)e;
+    (void)pool;
+    (void)err;
+    return 0;
+}
+
+static int sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **out, struct esp_error *err)
+{
+    struct fake_card *f = card(e);
+    struct esp_event ev;
+    struct fake_sa *sa;
+    *out = NULL;
+    if (f->failed)
+        return esp_fail(err, -ENODEV, e->name, "the card has failed");
+    if (f->add_rc_times[p->dir]) {
+        f->add_rc_times[p->dir] -= f->add_rc_times[p->dir] > 0;
+        return esp_fail(err, f->add_rc[p->dir], "sa", "the test says no");
+    }
+    sa = calloc(1, sizeof(*sa));
+    if (!sa || f->sa_count == 64 || f->inner->ops->sa_add(f->inner, p, sa, &sa->inner, err) < 0)
+        abort();
+    while (f->inner->ops->events(f->inner, &ev, 1)) // at once, inside
+        ;
+    sa->card = f;
+    sa->params = *p;
+    sa->cookie = cookie;
+    sa->live = !f->refuse[p->dir];
+    f->sas[f->sa_count++] = sa;
+    if (p->dir == ESP_OUT && p->seq_limit > f->last_limit)
+        f->last_limit = p->seq_limit;
+    tell(f, sa->live ? ESP_EVENT_SA_ADDED : ESP_EVENT_SA_REFUSED, sa, f->refuse[p->dir]);
+    *out = (struct esp_sa *)sa;
+    return 0;
+}
+
+static int sa_delete(struct esp_engine *e, struct esp_sa *s)
+{
+    struct fake_card *f = card(e);
+    struct fake_sa *sa = (struct fake_sa *)s;
+    if (f->failed)
+        return -ENODEV;
+    if (!sa || !sa->live || sa->deleting)
+        return -EINVAL;
+    sa->deleting = true;
+    f->deletes++;
+    return 0; // told by events() once its jobs are back
+}
+
+static int sa_query(struct esp_engine *e, struct esp_sa *s)
+{
+    (void)e;
+    (void)s;
+    return -EINVAL;
+}
+
+static int sa_lease(struct esp_engine *e, struct esp_sa *s, uint64_t limit)
+{
+    struct fake_card *f = card(e);
+    struct fake_sa *sa = (struct fake_sa *)s;
+    if (f->failed)
+        return -ENODEV;
+    if (f->lease_rc)
+        return f->lease_rc;
+    f->leases++;
+    if (limit > f->last_limit)
+        f->last_limit = limit;
+    sa->params.seq_limit = limit;
+    tell(f, ESP_EVENT_SA_LEASED, sa, f->lease_status); // it holds from then on
+    return 0;
+}
+
+static int sa_handover(struct esp_engine *e, struct esp_sa *s, struct esp_sa_params *p)
+{
+    struct fake_card *f = card(e);
+    struct fake_sa *sa = (struct fake_sa *)s;
+    if (!f->failed || (p->dir == ESP_OUT && f->loud))
+        return -EINVAL;
+    if (p->dir == ESP_IN)
+        return f->inner->ops->sa_handover(f->inner, sa->inner, p);
+    p->seq = sa->params.seq_limit;
+    return 0;
+}
+
+static unsigned submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
+{
+    struct fake_card *f = card(e);
+    unsigned taken = 0;
+    while (!f->failed && taken < n && f->job_tail - f->job_head < FAKE_JOBS)
+        f->jobs[f->job_tail++ % FAKE_JOBS] = jobs[taken++];
+    return taken;
+}
+
+static void run(struct fake_card *f, struct esp_job *job)
+{
+    struct fake_sa *sa = (struct fake_sa *)job->sa;
+    struct esp_job *back;
+    if (job->op == ESP_ENCAP)
+        job->sa = sa->inner;
+    if (f->lies) {
+        job->status = ESP_STATUS_OK;
+        job->out_len = 100;
+        job->seq = 1;
+    } else {
+        f->inner->ops->submit(f->inner, &job, 1);
+        f->inner->ops->poll(f->inner, &back, 1);
+    }
+    job->sa = job->op == ESP_ENCAP ? (struct esp_sa *)sa : NULL;
+}
+
+static unsigned poll_jobs(struct esp_engine *e, struct esp_job **jobs, unsigned max)
+{
+    struct fake_card *f = card(e);
+    unsigned n = 0;
+    while (n < max && f->job_head != f->job_tail && (f->failed || !f->hold_jobs)) {
+        struct esp_job *job = f->jobs[f->job_head++ % FAKE_JOBS];
+        if (f->failed)
+            job->status = ESP_STATUS_ABORTED;
+        else
+            run(f, job);
+        jobs[n++] = job;
+    }
+    return n;
+}
+
+static void farewells(struct fake_card *f)
+{
+    for (unsigned i = 0; i < f->sa_count; i++) {
+        struct fake_sa *sa = f->sas[i];
+        struct esp_event ev;
+        if (!sa->live || !sa->deleting || f->failed || f->job_head != f->job_tail)
+            continue;
+        sa->live = false;
+        tell(f, ESP_EVENT_SA_DELETED, sa, ESP_STATUS_OK);
+        f->inner->ops->sa_delete(f->inner, sa->inner);
+        f->inner->ops->events(f->inner, &ev, 1);
+        f->events[(f->event_tail - 1) % FAKE_EVENTS].stats = ev.stats;
+    }
+}
+
+static unsigned events(struct esp_engine *e, struct esp_event *ev, unsigned max)
+{
+    struct fake_card *f = card(e);
+    unsigned n = 0;
+    farewells(f);
+    while (n < max && f->event_head != f->event_tail && (f->failed || !f->hold_events)) {
+        struct esp_event *next = &f->events[f->event_head++ % FAKE_EVENTS], ignored;
+        struct fake_sa *sa = (struct fake_sa *)next->sa;
+        if (next->type == ESP_EVENT_SA_LEASED && !next->status && !f->failed &&
+            f->inner->ops->sa_lease(f->inner, sa->inner, sa->params.seq_limit) == 0)
+            f->inner->ops->events(f->inner, &ignored, 1);
+        ev[n++] = *next;
+    }
+    return n;
+}
+
+static bool arm(struct esp_engine *e)
+{
+    (void)e;
+    return false;
+}
+
+static void tick(struct esp_engine *e, uint64_t now_ms)
+{
+    (void)e;
+    (void)now_ms;
+}
+
+static int counters(struct esp_engine *e, char *buf, size_t size)
+{
+    (void)e;
+    return snprintf(buf, size, "fake 1\n");
+}
+
+static void destroy(struct esp_engine *e)
+{
+    struct fake_card *f = card(e);
+    for (unsigned i = 0; i < f->sa_count; i++)
+        free(f->sas[i]);
+    f->inner->ops->destroy(f->inner);
+    close(e->fd);
+    f->sa_count = 0;
+    f->destroyed = true;
+}
+
+static const struct esp_engine_ops ops = {capable, attach_pool, sa_add, sa_delete, sa_query, sa_lease, sa_handover, submit,
+                                          poll_jobs, events, arm, tick, counters, destroy};
+
+void fake_init(struct fake_card *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->base = (struct esp_engine){.ops = &ops, .kind = "card", .name = "fake", .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    if (esp_soft_open(&f->inner, NULL) < 0)
+        abort();
+}
+
+void fake_plug(struct fake_card *f)
+{
+    plugged = f;
+}
+
+void fake_fail(struct fake_card *f)
+{
+    f->failed = true;
+    tell(f, ESP_EVENT_FAILED, NULL, ESP_STATUS_ABORTED);
+    esp_fail(&f->events[(f->event_tail - 1) % FAKE_EVENTS].error, -ENODEV, "fake", "pulled by the test");
+}
+
+unsigned fake_live(const struct fake_card *f)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < f->sa_count; i++)
+        n += f->sas[i]->live;
+    return n;
+}
+
+unsigned fake_jobs(const struct fake_card *f)
+{
+    return f->job_tail - f->job_head;
+}
+
+int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err)
+{
+    (void)o;
+    *e = plugged ? &plugged->base : NULL;
+    return plugged ? 0 : esp_fail(err, -ENODEV, "card", "none");
+}
+
+// ---- the kernel
+
+int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex, uint32_t table,
+                   struct esp_error *err)
+{
+    (void)n, (void)add, (void)local, (void)remote, (void)ifindex, (void)table, (void)err;
+    return 0;
+}
+
+int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, struct esp_error *err)
+{
+    (void)n, (void)add, (void)local, (void)remote, (void)err;
+    return 0;
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// A card engine for the tests of path: it seals and opens with a software engine inside, so its bytes are right, and
+// answers when and as the test says. esp_card_open gives the one that fake_plug has put in.
+#ifndef TESTS_PATH_FAKE_H
+#define TESTS_PATH_FAKE_H
+
+#include "espalier/engine.h"
+
+#define FAKE_JOBS   512
+#define FAKE_EVENTS 2048
+
+struct fake_sa {
+    struct fake_card *card;
+    struct esp_sa *inner;
+    struct esp_sa_params params;
+    void *cookie;
+    bool live, deleting;
+};
+struct fake_card {
+    struct esp_engine base; // first
+    struct esp_engine *inner;
+    struct fake_sa *sas[64];
+    unsigned sa_count;
+    struct esp_job *jobs[FAKE_JOBS];
+    unsigned job_head, job_tail;
+    struct esp_event events[FAKE_EVENTS];
+    unsigned event_head, event_tail;
+    // what the test says; by direction where there are two
+    int capable_rc;
+    int add_rc[2], add_rc_times[2]; // sa_add returns this so often (-1: always)
+    enum esp_status refuse[2];      // the answer to sa_add
+    int lease_rc;
+    enum esp_status lease_status;
+    bool hold_events, hold_jobs;
+    bool loud; // cannot be shown silent
+    bool lies; // says OK and writes nothing
+    // what it saw
+    bool failed, destroyed;
+    unsigned leases, deletes;
+    uint64_t last_limit; // the highest lease end asked for, any SA
+};
+
+void fake_plug(struct fake_card *f); // NULL: none
+void fake_init(struct fake_card *f);
+void fake_fail(struct fake_card *f);
+unsigned fake_live(const struct fake_card *f); // SAs that it holds
+unsigned fake_jobs(const struct fake_card *f); // jobs that it holds
+
+#endif

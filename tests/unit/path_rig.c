@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// See path_rig.h.
+#include "tests/unit/path_rig.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct rig *catching;
+
+static int catch_all(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+    struct rig *r = catching;
+    (void)fd;
+    (void)flags;
+    for (unsigned i = 0; i < n; i++) {
+        const struct iovec *v = m[i].msg_hdr.msg_iov;
+        assert_true(r->sent_count < RIG_SENT && v->iov_len <= sizeof(r->sent[0].bytes));
+        memcpy(r->sent[r->sent_count].bytes, v->iov_base, v->iov_len);
+        r->sent[r->sent_count++].len = (uint32_t)v->iov_len;
+    }
+    return (int)n;
+}
+
+static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)c, (void)t, (void)m;
+}
+
+static void closed(void *ctx, struct ipc_chan *c)
+{
+    (void)ctx, (void)c;
+}
+
+static struct ipc_chan *channel(struct rig *r, int *ours, const char *name)
+{
+    static const struct ipc_handler handler = {message, closed};
+    int pair[2], size = 4 << 20;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    setsockopt(pair[0], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    *ours = pair[0];
+    return ipc_open(r->p->loop, pair[1], name, &handler, r->p);
+}
+
+static int udp(uint16_t *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+    assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+int rig_up(void **state)
+{
+    struct rig *r = calloc(1, sizeof(*r));
+    struct esp_error err = {0};
+    int tun[2];
+    assert_non_null(r);
+    *state = catching = r;
+    settings_default(&r->settings);
+    r->settings.lease_min = 64;
+    r->env.settings = &r->settings;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, tun), 0);
+    r->tun = tun[0];
+    r->env.tun = tun[1];
+    r->env.sock_esp_nat_t = udp(&r->own_port);
+    r->settings.port_nat_t = r->own_port;
+    r->env.sock_esp = r->env.sock_send = -1;
+    r->udp = udp(&r->udp_port);
+    r->p = calloc(1, sizeof(*r->p));
+    assert_non_null(r->p);
+    r->p->env = &r->env;
+    r->p->loop = loop_new();
+    r->p->keys = channel(r, &r->keys, "keys");
+    r->p->ike = channel(r, &r->ike, "ike");
+    r->p->ctl = channel(r, &r->ctl, "ctl");
+    assert_int_equal(esp_soft_open(&r->p->soft, &err), 0);
+    assert_int_equal(esp_soft_open(&r->peer, &err), 0);
+    assert_int_equal(io_open(r->p, &err), 0);
+    r->p->send_many = catch_all;
+    fake_plug(NULL);
+    snprintf(r->p->card_reason, sizeof(r->p->card_reason), "no card was found");
+    return 0;
+}
+
+void rig_card(struct rig *r)
+{
+    fake_init(&r->card);
+    fake_plug(&r->card);
+    card_scan(r->p);
+    assert_ptr_equal(r->p->card, &r->card.base);
+}
+
+static unsigned free_packets(const struct path *p)
+{
+    unsigned n = 0;
+    for (const struct packet *i = p->free; i; i = i->next)
+        n++;
+    return n;
+}
+
+int rig_down(void **state)
+{
+    struct rig *r = *state;
+    struct path *p = r->p;
+    r->card.hold_jobs = r->card.hold_events = false;
+    for (struct child *c = p->children, *next; c; c = next) {
+        next = c->next;
+        sadb_delete(p, c->c.child_id);
+    }
+    rig_turn(r);
+    assert_null(p->children);
+    assert_int_equal(free_packets(p), PATH_JOBS);
+    for (int i = 0; i < SPI_BUCKETS; i++)
+        assert_null(p->by_spi[i]);
+    if (p->card)
+        p->card->ops->destroy(p->card);
+    p->soft->ops->destroy(p->soft);
+    r->peer->ops->destroy(r->peer);
+    ipc_close(p->keys);
+    ipc_close(p->ike);
+    ipc_close(p->ctl);
+    loop_free(p->loop);
+    esp_pool_destroy(p->pool);
+    esp_pool_destroy(p->spare);
+    free(p->packets);
+    free(p);
+    const int fds[] = {r->tun, r->env.tun, r->keys, r->ike, r->ctl, r->udp, r->env.sock_esp_nat_t};
+    for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        close(fds[i]);
+    free(r);
+    return 0;
+}
+
+void rig_turn(struct rig *r)
+{
+    for (int i = 0; i < 6; i++) {
+        loop_once(r->p->loop, 0);
+        io_pump(r->p);
+        sadb_retry(r->p);
+    }
+    io_pump(r->p);
+}
+
+// ---- child SAs
+
+static struct ts_list net(const char *lo, const char *hi)
+{
+    struct ts_list l = {.count = 1, .t = {{.family = 4, .port_hi = 65535}}};
+    inet_pton(AF_INET, lo, l.t[0].lo);
+    inet_pton(AF_INET, hi, l.t[0].hi);
+    return l;
+}
+
+static void peer_opens(struct rig *r, uint32_t spi, const uint8_t *key)
+{
+    struct esp_sa_params s = {.dir = ESP_IN, .mode = ESP_TUNNEL, .alg = ESP_ALG_AES256_GCM16, .spi = spi, .udp_encap = true,
+                              .window = 1024, .src = {127, 0, 0, 1}, .dst = {127, 0, 0, 1}, .sport = r->own_port, .dport = r->udp_port};
+    struct esp_error err = {0};
+    struct esp_event ev;
+    struct esp_sa *sa;
+    memcpy(s.key, key, 32);
+    memcpy(s.salt, key + 32, 4);
+    assert_int_equal(r->peer->ops->sa_add(r->peer, &s, NULL, &sa, &err), 0);
+    assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
+}
+
+void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets)
+{
+    struct msg_CHILD c = {.child_id = id, .spi_in = 0x1000 + id, .spi_out = 0x2000 + id, .encr = TRID_AES256_GCM16,
+                          .encr_bits = 256, .udp_encap = 1, .local_port = r->own_port, .remote_port = r->udp_port,
+                          .local = {4, {127, 0, 0, 1}}, .remote = {4, {127, 0, 0, 1}}, .hw_offload = (uint8_t)mode,
+                          .replay_window = 1024, .life_packets = life_packets};
+    uint8_t buf[2048], key[2][36];
+    struct writer w = writer_of(buf, sizeof(buf));
+    c.local_ts = net("10.1.0.0", "10.1.255.255");
+    c.remote_ts = net("10.2.0.0", "10.2.255.255");
+    for (int i = 0; i < 36; i++) {
+        key[0][i] = (uint8_t)(id + i);
+        key[1][i] = (uint8_t)(id + 3 * i + 1);
+    }
+    msg_write(&w, MSG_CHILD, &c);
+    struct msg_CHILD_INSTALL m = {.req = 100 + id, .child = wr_written(&w), .key_out = slice_of(key[0], 36), .key_in = slice_of(key[1], 36)};
+    sadb_install(r->p, &m);
+    peer_opens(r, c.spi_out, key[0]);
+}
+
+static enum msg_type take(int fd, uint8_t *buf, size_t size, union msg *m)
+{
+    ssize_t n = recv(fd, buf, size, MSG_DONTWAIT);
+    return n > 0 ? msg_read(slice_of(buf, (size_t)n), m) : MSG_NONE;
+}
+
+bool rig_result(struct rig *r, bool *ok, char *text, size_t size)
+{
+    uint8_t buf[2048];
+    union msg m;
+    if (take(r->keys, buf, sizeof(buf), &m) != MSG_RESULT)
+        return false;
+    *ok = m.RESULT.ok;
+    snprintf(text, size, "%s", m.RESULT.text);
+    return true;
+}
+
+void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where)
+{
+    char text[400] = "no answer";
+    bool ok = false;
+    rig_install(r, id, mode, 0);
+    rig_turn(r);
+    if (!rig_result(r, &ok, text, sizeof(text)) || !ok)
+        fail_msg("child %u is refused: %s", id, text);
+    assert_string_equal(r->p->children->offload, where);
+}
+
+unsigned rig_events(struct rig *r, uint8_t event)
+{
+    uint8_t buf[2048];
+    union msg m;
+    unsigned n = 0;
+    enum msg_type t;
+    while ((t = take(r->ike, buf, sizeof(buf), &m)) != MSG_NONE)
+        n += t == MSG_CHILD_EVENT && m.CHILD_EVENT.event == event;
+    return n;
+}
+
+// ---- packets
+
+static void put_be16(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+
+static uint32_t inner(uint8_t *p, const char *src, const char *dst, uint32_t number)
+{
+    uint32_t sum = 0;
+    memset(p, 0, 24);
+    p[0] = 0x45;
+    put_be16(p + 2, 24);
+    p[8] = 64;
+    p[9] = 253;
+    inet_pton(AF_INET, src, p + 12);
+    inet_pton(AF_INET, dst, p + 16);
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)(p[i] << 8 | p[i + 1]);
+    sum = (sum & 0xffff) + (sum >> 16);
+    put_be16(p + 10, ~sum);
+    memcpy(p + 20, &number, 4);
+    return 24;
+}
+
+static uint32_t number_of(const uint8_t *p)
+{
+    uint32_t n;
+    memcpy(&n, p + 20, 4);
+    return n;
+}
+
+bool rig_write(struct rig *r, uint32_t number)
+{
+    uint8_t pkt[24];
+    uint32_t len = inner(pkt, "10.1.0.1", "10.2.0.1", number);
+    return write(r->tun, pkt, len) == (ssize_t)len;
+}
+
+void rig_out(struct rig *r, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        while (!rig_write(r, from + i))
+            rig_turn(r);
+        if (i % 64 == 63)
+            rig_turn(r);
+    }
+    rig_turn(r);
+}
+
+static struct esp_job run_peer(struct rig *r, struct esp_job job)
+{
+    struct esp_job *one = &job, *back = NULL;
+    assert_int_equal(r->peer->ops->submit(r->peer, &one, 1), 1);
+    assert_int_equal(r->peer->ops->poll(r->peer, &back, 1), 1);
+    return job;
+}
+
+uint32_t rig_opened(struct rig *r)
+{
+    if (r->seen == r->sent_count)
+        return UINT32_MAX;
+    struct esp_job j = run_peer(r, (struct esp_job){.op = ESP_DECAP, .in = r->sent[r->seen].bytes, .in_len = r->sent[r->seen].len,
+                                                    .out = r->out, .out_cap = sizeof(r->out)});
+    if (j.status != ESP_STATUS_OK)
+        fail_msg("packet %u of those sent cannot be opened: %s", r->seen, esp_status_name(j.status));
+    r->seen++;
+    return number_of(r->out);
+}
+
+void rig_expect(struct rig *r, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(rig_opened(r), from + i);
+    assert_int_equal(r->seen, r->sent_count);
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    return memcmp(a, b, 8);
+}
+
+void rig_unique(struct rig *r)
+{
+    uint8_t (*keys)[8] = calloc(r->sent_count + 1, 8);
+    assert_non_null(keys);
+    for (unsigned i = 0; i < r->sent_count; i++)
+        memcpy(keys[i], r->sent[i].bytes + 28, 8);
+    qsort(keys, r->sent_count, 8, by_sequence);
+    for (unsigned i = 1; i < r->sent_count; i++)
+        assert_memory_not_equal(keys[i], keys[i - 1], 8);
+    free(keys);
+}
+
+void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(r->own_port)};
+    struct esp_error err = {0};
+    struct esp_event ev;
+    static uint64_t next_seq = 1; // every packet from a throw-away SA of the same key: a sequence of its own
+    struct esp_sa_params s = {.dir = ESP_OUT, .mode = ESP_TUNNEL, .alg = ESP_ALG_AES256_GCM16, .spi = spi, .udp_encap = true,
+                              .ttl = 64, .seq = next_seq++, .seq_limit = UINT64_MAX, .src = {127, 0, 0, 1}, .dst = {127, 0, 0, 1},
+                              .sport = r->udp_port, .dport = r->own_port};
+    struct esp_sa *sa;
+    for (int i = 0; i < 32; i++)
+        s.key[i] = (uint8_t)(spi - 0x1000 + 3 * (uint32_t)i + 1);
+    for (int i = 0; i < 4; i++)
+        s.salt[i] = (uint8_t)(spi - 0x1000 + 3 * (uint32_t)(32 + i) + 1);
+    assert_int_equal(r->peer->ops->sa_add(r->peer, &s, NULL, &sa, &err), 0);
+    assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
+    uint32_t len = inner(r->in, inner_src, "10.1.0.1", number);
+    struct esp_job j = run_peer(r, (struct esp_job){.op = ESP_ENCAP, .sa = sa, .in = r->in, .in_len = len, .out = r->out, .out_cap = sizeof(r->out)});
+    assert_int_equal(j.status, ESP_STATUS_OK);
+    assert_int_equal(r->peer->ops->sa_delete(r->peer, sa), 0);
+    assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
+    assert_true(sendto(r->udp, r->out + 28, j.out_len - 28, 0, (struct sockaddr *)&to, sizeof(to)) > 0);
+    rig_turn(r);
+}
+
+uint32_t rig_read(struct rig *r)
+{
+    uint8_t pkt[256];
+    return read(r->tun, pkt, sizeof(pkt)) == 24 ? number_of(pkt) : UINT32_MAX;
+}

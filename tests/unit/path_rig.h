@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The path room in a test process: its TUN is a socket pair, what it sends is caught, its neighbours are channels that
+// the test reads, and a peer with the same keys opens what comes and seals what is to come in.
+#ifndef TESTS_PATH_RIG_H
+#define TESTS_PATH_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ctrl/path/path.h"
+#include "tests/unit/path_fake.h"
+
+#define RIG_SENT 4096
+struct rig {
+    struct path *p;
+    struct settings settings;
+    struct child_env env;
+    struct fake_card card;
+    int tun, keys, ike, ctl; // our ends
+    int udp;                 // the peer's socket
+    uint16_t udp_port, own_port;
+    struct esp_engine *peer;
+    uint8_t in[2600], out[2600];
+    struct {
+        uint8_t bytes[160];
+        uint32_t len;
+    } sent[RIG_SENT];
+    unsigned sent_count, seen; // seen: opened by rig_opened
+};
+
+int rig_up(void **state);   // *state: the rig; without a card
+int rig_down(void **state); // also checks that no packet and no child SA was lost sight of
+void rig_card(struct rig *r); // puts the fake card in
+void rig_turn(struct rig *r); // lets path do all that it can do now
+
+// SPIs: 0x1000 + id comes in at path, 0x2000 + id goes out.
+void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets);
+bool rig_result(struct rig *r, bool *ok, char *text, size_t size); // false: none came
+void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where);
+unsigned rig_events(struct rig *r, uint8_t event); // takes all; how many were of this kind
+
+bool rig_write(struct rig *r, uint32_t number);  // a protected packet into the TUN; false: no room
+void rig_out(struct rig *r, uint32_t from, uint32_t count);
+// The number inside the next packet that path has sent, UINT32_MAX: none. Fails the test when it cannot be opened.
+uint32_t rig_opened(struct rig *r);
+void rig_expect(struct rig *r, uint32_t from, uint32_t count); // these numbers, in this order
+void rig_unique(struct rig *r); // no (SPI, sequence) twice in all that was sent
+
+void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number); // a packet from the peer
+uint32_t rig_read(struct rig *r); // the number of the next packet out of the TUN, UINT32_MAX: none
+
+#endif

@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: Apache-2.0
+// The path room against a card that refuses, hesitates, fails and lies: installation is whole or leaves nothing, no packet
+// that the host holds is lost, no sequence is used twice, nothing that is not the SA's ESP leaves.
+#include "tests/unit/path_rig.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- installation
+
+static void test_install_in_software_carries_both_ways(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_out(r, 0, 10);
+    rig_expect(r, 0, 10);
+    rig_in(r, 0x1001, "10.2.0.1", 77);
+    assert_int_equal(rig_read(r), 77);
+    assert_int_equal(rig_events(r, CHILD_EVENT_TRAFFIC_IN), 1);
+}
+
+static void test_install_on_the_card_carries_both_ways(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_out(r, 0, 10);
+    rig_expect(r, 0, 10);
+    rig_in(r, 0x1001, "10.2.0.1", 77);
+    assert_int_equal(rig_read(r), 77);
+    assert_int_equal(r->p->by_card.packets_out, 10);
+    assert_int_equal(r->p->by_card.packets_in, 1);
+}
+
+static void expect_refusal(struct rig *r, const char *word)
+{
+    char text[400] = "";
+    bool ok = true;
+    rig_turn(r);
+    if (!rig_result(r, &ok, text, sizeof(text)) || ok || !strstr(text, word))
+        fail_msg("expected a refusal that says \"%s\", got %s \"%s\"", word, ok ? "ok" : "no", text);
+    assert_false(rig_result(r, &ok, text, sizeof(text))); // once
+    assert_null(r->p->children);
+    assert_int_equal(fake_live(&r->card), 0);
+}
+
+static void test_each_half_refused_by_the_card_leaves_nothing(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    for (int dir = 0; dir < 2; dir++) {
+        r->card.refuse[dir] = ESP_STATUS_BUCKET_FULL;
+        rig_install(r, 1 + (uint32_t)dir, OFFLOAD_YES, 0);
+        expect_refusal(r, esp_status_name(ESP_STATUS_BUCKET_FULL));
+        r->card.refuse[dir] = ESP_STATUS_OK;
+        r->card.add_rc[dir] = -ENOSPC;
+        r->card.add_rc_times[dir] = -1;
+        rig_install(r, 1 + (uint32_t)dir, OFFLOAD_YES, 0);
+        expect_refusal(r, "the test says no");
+        r->card.add_rc_times[dir] = 0;
+    }
+}
+
+static void test_each_half_refused_by_the_card_goes_on_in_software_with_auto(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    for (uint32_t dir = 0; dir < 2; dir++) {
+        r->card.refuse[dir] = ESP_STATUS_BUCKET_FULL;
+        rig_must_install(r, 1 + dir, OFFLOAD_AUTO, "software");
+        r->card.refuse[dir] = ESP_STATUS_OK;
+        r->card.add_rc[dir] = -ENOSPC;
+        r->card.add_rc_times[dir] = -1;
+        rig_must_install(r, 3 + dir, OFFLOAD_AUTO, "software");
+        r->card.add_rc_times[dir] = 0;
+        rig_out(r, 10 * dir, 10);
+        rig_expect(r, 10 * dir, 10);
+        rig_in(r, 0x1003 + dir, "10.2.0.1", 5 + dir);
+        assert_int_equal(rig_read(r), 5 + dir);
+    }
+}
+
+static void test_no_capability_is_a_refusal_for_all_but_auto(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.capable_rc = -EOPNOTSUPP;
+    rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    rig_install(r, 2, OFFLOAD_YES, 0);
+    expect_refusal(r, "the test does not want it");
+    rig_install(r, 3, OFFLOAD_PACKET, 0);
+    expect_refusal(r, "the test does not want it");
+    rig_install(r, 4, OFFLOAD_CRYPTO, 0);
+    expect_refusal(r, "kernel engine");
+}
+
+static void test_no_card_is_a_refusal_for_yes_and_packet(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    rig_install(r, 2, OFFLOAD_YES, 0);
+    expect_refusal(r, "hw_offload: yes is set and no card was found");
+    rig_install(r, 3, OFFLOAD_PACKET, 0);
+    expect_refusal(r, "hw_offload: packet is set and no card was found");
+}
+
+static void test_an_spi_in_use_is_refused(void **state)
+{
+    struct rig *r = *state;
+    char text[400] = "";
+    bool ok = true;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_install(r, 1, OFFLOAD_NO, 0);
+    assert_true(rig_result(r, &ok, text, sizeof(text)));
+    assert_false(ok);
+    assert_non_null(strstr(text, "in use"));
+}
+
+static void test_a_full_command_ring_delays_and_refuses_nothing(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    bool ok = false;
+    rig_card(r);
+    r->card.add_rc[ESP_IN] = r->card.add_rc[ESP_OUT] = -EAGAIN;
+    r->card.add_rc_times[ESP_IN] = r->card.add_rc_times[ESP_OUT] = -1;
+    rig_install(r, 1, OFFLOAD_YES, 0);
+    rig_out(r, 0, 5);
+    assert_false(rig_result(r, &ok, text, sizeof(text)));
+    r->card.add_rc_times[ESP_IN] = r->card.add_rc_times[ESP_OUT] = 0;
+    rig_turn(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    rig_expect(r, 0, 5);
+}
+
+static void test_deleted_while_its_commands_wait_for_room(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.add_rc[ESP_OUT] = -EAGAIN;
+    r->card.add_rc_times[ESP_OUT] = -1;
+    rig_install(r, 1, OFFLOAD_YES, 0);
+    rig_out(r, 0, 5);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    assert_null(r->p->children);
+    assert_int_equal(fake_live(&r->card), 0);
+}
+
+static void test_packets_wait_while_the_sa_is_being_added(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.hold_events = true;
+    rig_install(r, 1, OFFLOAD_YES, 0);
+    rig_out(r, 0, 20);
+    rig_in(r, 0x1001, "10.2.0.1", 9);
+    assert_int_equal(r->sent_count, 0);
+    r->card.hold_events = false;
+    rig_turn(r);
+    rig_expect(r, 0, 20);
+    assert_int_equal(rig_read(r), 9);
+}
+
+static void test_a_refusal_frees_the_child_under_its_waiting_packets(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.hold_events = true;
+    r->card.refuse[ESP_IN] = r->card.refuse[ESP_OUT] = ESP_STATUS_BUCKET_FULL;
+    rig_install(r, 1, OFFLOAD_YES, 0);
+    rig_out(r, 0, 20);
+    r->card.hold_events = false;
+    expect_refusal(r, esp_status_name(ESP_STATUS_BUCKET_FULL));
+    assert_int_equal(r->sent_count, 0);
+}
+
+// ---- leases
+
+static void test_a_used_up_lease_is_waited_for_and_nothing_is_lost_or_reordered(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    r->card.hold_events = true; // the answer does not come
+    rig_out(r, 0, 100);         // 64 fit
+    assert_int_equal(r->sent_count, 64);
+    r->card.hold_events = false;
+    rig_turn(r);
+    rig_expect(r, 0, 100);
+    rig_out(r, 100, 900);
+    rig_expect(r, 100, 900);
+    assert_true(r->card.leases >= 2);
+    rig_unique(r);
+}
+
+static void test_a_refused_lease_goes_on_in_software_at_the_next_number(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    r->card.lease_status = ESP_STATUS_BAD_LEASE;
+    rig_out(r, 0, 300);
+    rig_expect(r, 0, 300);
+    rig_unique(r);
+    assert_true(r->p->by_soft.packets_out >= 200);
+    assert_int_equal(r->p->children->out.last_seq, 300); // none skipped
+    assert_int_equal(fake_live(&r->card), 1);            // inbound stays
+    rig_in(r, 0x1001, "10.2.0.1", 3);
+    assert_int_equal(rig_read(r), 3);
+}
+
+static void test_a_lease_that_cannot_be_asked_for_is_asked_for_again(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    r->card.lease_rc = -ENOMEM;
+    rig_out(r, 0, 100);
+    assert_int_equal(r->sent_count, 64);
+    r->card.lease_rc = 0;
+    rig_turn(r);
+    rig_expect(r, 0, 100);
+    rig_unique(r);
+}
+
+static void test_deleted_while_moving_after_a_refused_lease(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    r->card.lease_status = ESP_STATUS_BAD_LEASE;
+    r->card.hold_events = true;
+    rig_out(r, 0, 50);
+    r->card.hold_jobs = true; // the SA drains for ever
+    rig_out(r, 50, 5);
+    r->card.hold_events = false;
+    rig_out(r, 55, 10); // these wait for it
+    assert_int_equal(r->p->children->out.state, HALF_MOVING);
+    sadb_delete(r->p, 1);
+    r->card.hold_jobs = false;
+    rig_turn(r);
+    assert_null(r->p->children);
+    assert_int_equal(fake_live(&r->card), 0);
+}
+
+// ---- the card fails
+
+static void fail_over(struct rig *r)
+{
+    fake_fail(&r->card);
+    rig_turn(r);
+    assert_null(r->p->card);
+    assert_true(r->card.destroyed);
+}
+
+static void test_failure_runs_aborted_then_backlog_then_new_in_order(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_out(r, 0, 20);
+    r->card.hold_jobs = true;
+    rig_out(r, 20, 700); // 512 in the card, the rest in the backlog
+    assert_int_equal(fake_jobs(&r->card), FAKE_JOBS);
+    uint64_t limit = r->card.last_limit;
+    fail_over(r);
+    rig_out(r, 720, 30);
+    rig_expect(r, 0, 750);
+    rig_unique(r);
+    assert_true(r->p->children->out.last_seq == limit + 729); // from the lease's end on, without a gap
+    assert_int_equal(r->p->rerun, FAKE_JOBS);
+    assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
+    assert_string_equal(r->p->children->offload, "software");
+}
+
+static void test_failure_while_waiting_for_a_lease_keeps_order(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_events = true;
+    rig_out(r, 0, 100); // 36 wait
+    fail_over(r);
+    rig_expect(r, 0, 100);
+    rig_unique(r);
+}
+
+static void test_failure_keeps_what_inbound_has_seen(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    assert_int_equal(rig_read(r), 1);
+    r->card.hold_jobs = true;
+    rig_in(r, 0x1001, "10.2.0.1", 2);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    fail_over(r);
+    assert_int_equal(rig_read(r), 2); // seen by nobody: run again, not taken for a replay
+    assert_int_equal(r->p->drop_in[ESP_STATUS_REPLAY_SEEN], 0);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+}
+
+static void test_failure_gives_packets_buffers_that_the_card_cannot_reach(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = true;
+    rig_out(r, 0, 100);
+    uint8_t *in = r->card.jobs[0]->in, *out = r->card.jobs[0]->out;
+    fail_over(r);
+    rig_expect(r, 0, 100);
+    for (const struct packet *i = r->p->free; i; i = i->next)
+        assert_true(i->job.in != in && i->job.out != out && i->job.in != out && i->job.out != in);
+}
+
+static void test_failure_in_the_middle_of_installation(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    bool ok = false;
+    rig_card(r);
+    r->card.hold_events = true;
+    rig_install(r, 1, OFFLOAD_AUTO, 0);
+    rig_out(r, 0, 10);
+    fail_over(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    rig_expect(r, 0, 10);
+    rig_unique(r);
+}
+
+static void test_failure_with_a_deletion_under_way(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = true;
+    rig_out(r, 0, 10);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    assert_non_null(r->p->children); // its packets are out
+    fail_over(r);
+    assert_null(r->p->children);
+    assert_int_equal(r->sent_count, 0);
+}
+
+static void test_failure_and_deletion_before_it_is_told(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_events = true;
+    rig_out(r, 0, 40);         // a lease has been asked for, its answer waits
+    fake_fail(&r->card);       // events come again, the lease's first
+    sadb_delete(r->p, 1);      // refused by the engine: it has failed
+    assert_non_null(r->p->children);
+    rig_turn(r);
+    assert_null(r->p->children);
+}
+
+static void test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_out(r, 0, 10);
+    r->card.hold_jobs = r->card.loud = true;
+    rig_out(r, 10, 30);
+    r->card.hold_events = true;
+    fail_over(r);
+    assert_null(r->p->children);
+    assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 1);
+    rig_out(r, 40, 10);
+    rig_expect(r, 0, 10); // nothing after the failure, neither in clear nor under a number of the card's
+    assert_true(r->p->drop_out[ESP_STATUS_POLICY] >= 10);
+    rig_must_install(r, 2, OFFLOAD_AUTO, "software");
+    rig_out(r, 50, 10);
+    rig_expect(r, 50, 10);
+}
+
+static void test_a_loud_card_with_packets_waiting_for_a_lease(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_events = r->card.loud = true;
+    rig_out(r, 0, 100);
+    fail_over(r);
+    assert_null(r->p->children);
+    rig_expect(r, 0, 64);
+}
+
+static void test_failure_counts_a_limit_on(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    bool ok = false;
+    rig_card(r);
+    rig_install(r, 1, OFFLOAD_AUTO, 20);
+    rig_turn(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    rig_out(r, 0, 15);
+    fail_over(r);
+    rig_out(r, 15, 15);
+    rig_expect(r, 0, 20);
+    assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 1);
+}
+
+static void test_what_is_not_the_sas_esp_does_not_leave(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_in(r, 0x1001, "10.2.0.1", 1); // an out buffer now holds an inner packet in clear
+    r->card.lies = true;
+    rig_out(r, 0, 10);
+    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(r->p->drop_out[ESP_STATUS_DMA_ERROR], 10);
+}
+
+// ---- deletion, selectors, resources
+
+static void test_delete_with_packets_in_flight_frees_after_them(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = true;
+    rig_out(r, 0, 30);
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    assert_int_equal(r->p->children->in_flight, 30);
+    rig_out(r, 30, 5); // a deleted one takes no new packets
+    r->card.hold_jobs = false;
+    rig_turn(r);
+    assert_null(r->p->children);
+    assert_int_equal(fake_live(&r->card), 0);
+    rig_expect(r, 0, 30);
+    assert_int_equal(rig_read(r), 1);
+}
+
+static void test_an_inner_packet_outside_the_selectors_is_dropped_as_policy(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_in(r, 0x1001, "10.9.0.1", 1);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    assert_int_equal(r->p->drop_in[ESP_STATUS_POLICY], 1);
+    assert_int_equal(r->p->children->in.drops, 1);
+    rig_in(r, 0x1001, "10.2.0.1", 2);
+    assert_int_equal(rig_read(r), 2);
+}
+
+static void test_an_unknown_spi_is_dropped_and_counted(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_in(r, 0x1099, "10.2.0.1", 1);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    assert_int_equal(r->p->drop_in[ESP_STATUS_NO_SA], 1);
+    assert_int_equal(r->p->children->in.drops, 0);
+}
+
+static void test_reading_stops_without_packets_and_starts_again(void **state)
+{
+    struct rig *r = *state;
+    uint32_t written = 0;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = true;
+    for (int idle = 0; idle < 3; idle++) {
+        while (written < 3000 && rig_write(r, written)) {
+            written++;
+            idle = 0;
+        }
+        rig_turn(r);
+    }
+    assert_null(r->p->free);
+    assert_false(r->p->reading);
+    assert_true(written > PATH_JOBS);
+    r->card.hold_jobs = false;
+    for (int i = 0; i < 20; i++)
+        rig_turn(r);
+    assert_true(r->p->reading);
+    rig_expect(r, 0, written);
+    rig_unique(r);
+}
+
+#define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH(test_install_in_software_carries_both_ways),
+        WITH(test_install_on_the_card_carries_both_ways),
+        WITH(test_each_half_refused_by_the_card_leaves_nothing),
+        WITH(test_each_half_refused_by_the_card_goes_on_in_software_with_auto),
+        WITH(test_no_capability_is_a_refusal_for_all_but_auto),
+        WITH(test_no_card_is_a_refusal_for_yes_and_packet),
+        WITH(test_an_spi_in_use_is_refused),
+        WITH(test_a_full_command_ring_delays_and_refuses_nothing),
+        WITH(test_deleted_while_its_commands_wait_for_room),
+        WITH(test_packets_wait_while_the_sa_is_being_added),
+        WITH(test_a_refusal_frees_the_child_under_its_waiting_packets),
+        WITH(test_a_used_up_lease_is_waited_for_and_nothing_is_lost_or_reordered),
+        WITH(test_a_refused_lease_goes_on_in_software_at_the_next_number),
+        WITH(test_a_lease_that_cannot_be_asked_for_is_asked_for_again),
+        WITH(test_deleted_while_moving_after_a_refused_lease),
+        WITH(test_failure_runs_aborted_then_backlog_then_new_in_order),
+        WITH(test_failure_while_waiting_for_a_lease_keeps_order),
+        WITH(test_failure_keeps_what_inbound_has_seen),
+        WITH(test_failure_gives_packets_buffers_that_the_card_cannot_reach),
+        WITH(test_failure_in_the_middle_of_installation),
+        WITH(test_failure_with_a_deletion_under_way),
+        WITH(test_failure_and_deletion_before_it_is_told),
+        WITH(test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told),
+        WITH(test_a_loud_card_with_packets_waiting_for_a_lease),
+        WITH(test_failure_counts_a_limit_on),
+        WITH(test_what_is_not_the_sas_esp_does_not_leave),
+        WITH(test_delete_with_packets_in_flight_frees_after_them),
+        WITH(test_an_inner_packet_outside_the_selectors_is_dropped_as_policy),
+        WITH(test_an_unknown_spi_is_dropped_and_counted),
+        WITH(test_reading_stops_without_packets_and_starts_again),
+    };
+    return cmocka_run_group_tests_name("the path room", tests, NULL, NULL);
+}
