@@ -533,7 +533,7 @@ static unsigned finish(struct path *p, struct esp_engine *e)
 {
     struct esp_job *jobs[PATH_BURST];
     unsigned n = e->ops->poll(e, jobs, PATH_BURST);
-    if (n && e == p->card)
+    if (n && e == p->card && jobs[0]->status != ESP_STATUS_ABORTED)
         p->card_last_us = now_us();
     for (unsigned i = 0; i < n; i++) {
         struct packet *pkt = (struct packet *)jobs[i];
