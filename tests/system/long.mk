@@ -5,7 +5,7 @@ LONG_TESTS := $(BUILD)/tests/system_failover
 SAN_BUILD := $(BUILD)/san
 SAN_MAKE = $(AGAIN) SAN=1 BUILD=$(SAN_BUILD)
 SAN_REPORT = $(abspath $(SAN_BUILD))/report
-SAN_ENV = ASAN_OPTIONS=log_path=$(SAN_REPORT) UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SAN_REPORT)
+SAN_ENV = ESPALIER_LAB=espsan ASAN_OPTIONS=log_path=$(SAN_REPORT) UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SAN_REPORT)
 # espalier-card's own C is instrumented, the Verilated model is taken as it is
 SAN_MODELS = $(foreach n,1 4,$(SAN_BUILD)/lib/libcard_l$(n).a)
 SAN_SYSTEM = $(foreach t,$(SYSTEM_TESTS),"$(SAN_ENV) tests/as_root.sh $(SAN_BUILD)/tests/$(notdir $(t))")
@@ -16,9 +16,9 @@ check-san: $(BUILD)/bin/espalier-card ## unit and system tests under AddressSani
 	@cp -p $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a $(SAN_BUILD)/lib/
 	@$(SAN_MAKE) unit-tests system-tests $(SAN_BUILD)/bin/espalierd
 	@$(SAN_MAKE) $(addprefix -o ,$(SAN_MODELS)) $(SAN_BUILD)/bin/espalier-card
-	@$(SAN_ENV) tests/run.sh $(patsubst $(BUILD)/%,$(SAN_BUILD)/%,$(UNIT_TESTS))
-	@tests/run.sh $(SAN_SYSTEM)
-	@for f in $(SAN_REPORT).*; do if [ -e "$$f" ]; then echo "sanitizer report $$f"; head -n 40 "$$f"; exit 1; fi; done
+	@ok=0; $(SAN_ENV) tests/run.sh $(patsubst $(BUILD)/%,$(SAN_BUILD)/%,$(UNIT_TESTS)) || ok=1; \
+	tests/run.sh $(SAN_SYSTEM) || ok=1; \
+	for f in $(SAN_REPORT).*; do [ ! -e "$$f" ] || { echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; }; done; exit $$ok
 
 check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped and lying at random moments, under load
 	@tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
