@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sim/workbench/util.h"
+
 enum {
     MAGIC_US = 0xa1b2c3d4u,
     MAGIC_NS = 0xa1b23c4du,
@@ -33,7 +35,7 @@ struct pcap_reader {
 
 struct pcap_writer {
     FILE *f;
-    char *path, *temporary;
+    char *path, *temporary; // temporary is NULL where a device or pipe is written itself
     bool swapped;
 };
 
@@ -182,6 +184,7 @@ static FILE *open_temporary(char *name)
     int fd;
 
     umask(mask);
+    wb_temporary_add(name);
     fd = mkstemp(name);
     if (fd < 0)
         return NULL;
@@ -196,18 +199,20 @@ int pcap_create(struct pcap_writer **out, const char *path, const struct pcap_re
     uint8_t header[FILE_HEADER];
     struct stat st;
     int ret;
+    bool direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode); // the rename would replace it
 
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // the rename would replace a device or directory
-        return esp_fail(err, -EINVAL, path, "exists and is no regular file");
+    if (direct && S_ISDIR(st.st_mode))
+        return esp_fail(err, -EISDIR, path, "is a directory, expected a file");
     w = calloc(1, sizeof(*w));
-    if (!w || asprintf(&w->temporary, "%s.XXXXXX", path) < 0 || !(w->path = strdup(path))) {
+    if (!w || !(w->path = strdup(path)) || (!direct && asprintf(&w->temporary, "%s.XXXXXX", path) < 0)) {
+        if (w)
+            free(w->path);
         free(w);
         return esp_fail(err, -ENOMEM, path, "out of memory");
     }
-    w->f = open_temporary(w->temporary);
+    w->f = direct ? fopen(path, "wb") : open_temporary(w->temporary);
     if (!w->f) {
         ret = esp_fail(err, -errno, path, "cannot be written: %s", strerror(errno));
-        w->temporary[0] = 0;
         pcap_abandon(w);
         return ret;
     }
@@ -242,10 +247,12 @@ int pcap_commit(struct pcap_writer *w, struct esp_error *err)
     int ret = 0;
 
     w->f = NULL;
-    if (!closed || rename(w->temporary, w->path) != 0)
+    if (!closed || (w->temporary && rename(w->temporary, w->path) != 0)) {
         ret = esp_fail(err, -EIO, w->path, "cannot be written: %s", strerror(errno));
-    else
+    } else if (w->temporary) {
+        wb_temporary_done(w->temporary);
         w->temporary[0] = 0;
+    }
     pcap_abandon(w);
     return ret;
 }
@@ -256,8 +263,9 @@ void pcap_abandon(struct pcap_writer *w)
         return;
     if (w->f)
         fclose(w->f);
-    if (w->temporary[0])
+    if (w->temporary && w->temporary[0])
         unlink(w->temporary);
+    wb_temporary_done(w->temporary);
     free(w->temporary);
     free(w->path);
     free(w);

@@ -28,7 +28,8 @@ enum pcap_link pcap_link(const struct pcap_reader *r);
 int pcap_next(struct pcap_reader *r, struct pcap_packet *p, struct esp_error *err);
 void pcap_close(struct pcap_reader *r);
 
-// Writes beside `path` into a temporary file; pcap_commit renames it, pcap_abandon removes it.
+// Writes beside `path` into a temporary file; pcap_commit renames it, pcap_abandon and signals remove it.
+// Where `path` is there and no regular file (a pipe, /dev/null), it is written itself.
 struct pcap_writer;
 int pcap_create(struct pcap_writer **w, const char *path, const struct pcap_reader *like,
                 struct esp_error *err);

@@ -134,21 +134,11 @@ static int parse_word(struct policy_parse *p)
     return sad_refuse(p->w, p->w->at, "not honoured in xfrm policy");
 }
 
-static bool same_selector(const struct sad_selector *a, const struct sad_selector *b)
-{
-    return a->src == b->src && a->src_mask == b->src_mask && a->dst == b->dst && a->dst_mask == b->dst_mask &&
-           a->proto == b->proto && a->has_sport == b->has_sport && a->has_dport == b->has_dport &&
-           a->sport == b->sport && a->dport == b->dport;
-}
-
+// Two of one selector and direction may stand there: priority, then the file's order, decides.
 static int store(struct policy_parse *p, struct sad *s)
 {
     struct sad_policy *bigger;
 
-    for (size_t i = 0; i < s->n_policies; i++)
-        if (s->policies[i].dir == p->po.dir && same_selector(&s->policies[i].sel, &p->po.sel))
-            return sad_refuse(p->w, 1, "a policy with this selector and direction is there since line %u",
-                              s->policies[i].line);
     bigger = realloc(s->policies, (s->n_policies + 1) * sizeof(*bigger));
     if (!bigger)
         return esp_fail(p->w->err, -ENOMEM, p->w->file, "out of memory");

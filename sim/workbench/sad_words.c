@@ -4,7 +4,6 @@
 // values that words hold.
 #include "sim/workbench/sad_words.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -194,11 +193,30 @@ int sad_size(struct sad_words *w, uint64_t *out)
     return sad_refuse(w, w->at - 1, "expected octets as a number, with k, m or g where wanted");
 }
 
+// One to four numbers with dots between them; octets left out are 0, as iproute2 has it (10.1/16).
+static bool parse_dotted(const char *s, size_t len, uint32_t *address)
+{
+    const char *end = s + len;
+    unsigned octets = 0;
+
+    for (*address = 0; octets < 4; s++) {
+        unsigned v = 0, digits = 0;
+        for (; s < end && *s >= '0' && *s <= '9' && digits < 4; s++, digits++)
+            v = v * 10 + (unsigned)(*s - '0');
+        if (digits == 0 || v > 255)
+            return false;
+        *address |= v << (24 - 8 * octets++);
+        if (s == end)
+            return true;
+        if (*s != '.')
+            return false;
+    }
+    return false;
+}
+
 static int parse_prefix(struct sad_words *w, uint32_t *address, unsigned *bits)
 {
     const char *word, *slash;
-    char host[INET_ADDRSTRLEN];
-    struct in_addr in;
     uint64_t n = 32;
     size_t len;
     char *end;
@@ -208,25 +226,28 @@ static int parse_prefix(struct sad_words *w, uint32_t *address, unsigned *bits)
         return ret;
     if (strchr(word, ':'))
         return sad_refuse(w, w->at - 1, "IPv6 is not offered by this build, expected an IPv4 address");
+    *address = *bits = 0;
+    if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0 || strcmp(word, "default") == 0)
+        return 0;
     len = strcspn(word, "/");
     slash = word[len] ? word + len : NULL;
-    if (len < sizeof(host)) {
-        memcpy(host, word, len);
-        host[len] = 0;
-    }
-    if (len >= sizeof(host) || inet_pton(AF_INET, host, &in) != 1 ||
+    if (!parse_dotted(word, len, address) ||
         (slash && (!parse_number(slash + 1, &n, &end) || *end != 0 || n > 32)))
         return sad_refuse(w, w->at - 1, "expected an IPv4 address");
-    *address = ntohl(in.s_addr);
     *bits = (unsigned)n;
     return 0;
 }
 
 int sad_address(struct sad_words *w, uint32_t *out)
 {
-    unsigned bits = 32;
+    const char *word = sad_peek(w);
+    unsigned bits = 32, dots = 0;
     int ret = parse_prefix(w, out, &bits);
 
+    for (; word && *word; word++)
+        dots += *word == '.';
+    if (ret == 0 && dots != 3) // the end of a tunnel is written out in full
+        ret = sad_refuse(w, w->at - 1, "expected an IPv4 address");
     if (ret == 0 && bits != 32)
         ret = sad_refuse(w, w->at - 1, "expected one IPv4 address, not a prefix");
     return ret;

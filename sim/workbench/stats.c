@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sim/workbench/util.h"
+
 void stats_drop(struct stats *s, enum esp_status reason)
 {
     s->dropped++;
@@ -63,11 +65,11 @@ static int sas_json(json_t *array, struct wb_engine *e, const struct sad *sad, s
             int ret = e->ops->stats(e, i, dir, &st, err);
             if (ret != 0)
                 return ret;
-            json_array_append_new(
-                array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I,s:I}", "spi", (json_int_t)sad->states[i].spi,
-                                 "dst", inet_ntoa(dst), "use", dir == ESP_IN ? "in" : "out", "packets",
-                                 (json_int_t)st.packets, "bytes", (json_int_t)st.bytes, "drops",
-                                 (json_int_t)st.drops, "last_seq", (json_int_t)st.last_seq));
+            json_array_append_new(array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I}", "spi",
+                                                   (json_int_t)sad->states[i].spi, "dst", inet_ntoa(dst),
+                                                   "use", dir == ESP_IN ? "in" : "out", "packets",
+                                                   (json_int_t)st.packets, "bytes", (json_int_t)st.bytes,
+                                                   "last_seq", (json_int_t)st.last_seq));
         }
     }
     return 0;
@@ -113,11 +115,13 @@ static int write_renamed(const json_t *root, const char *path, struct esp_error 
                    : esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
     if (asprintf(&temporary, "%s.tmp", path) < 0)
         return esp_fail(err, -ENOMEM, path, "out of memory");
+    wb_temporary_add(temporary);
     if (json_dump_file(root, temporary, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) != 0 ||
         rename(temporary, path) != 0) {
         ret = esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
         unlink(temporary);
     }
+    wb_temporary_done(temporary);
     free(temporary);
     return ret;
 }

@@ -5,9 +5,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int wb_report(const struct esp_error *err)
 {
@@ -25,6 +29,52 @@ int wb_report(const struct esp_error *err)
     case -ENODEV: return WB_MISSING;
     default: return WB_USAGE;
     }
+}
+
+static _Atomic(char *) temporaries[4];
+
+// The handler is gone after its first call (SA_RESETHAND): the signal then ends the program as usual.
+static void remove_temporaries(int number)
+{
+    for (size_t i = 0; i < sizeof(temporaries) / sizeof(temporaries[0]); i++) {
+        const char *path = atomic_load(&temporaries[i]);
+        if (path)
+            unlink(path);
+    }
+    raise(number);
+}
+
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    static bool caught;
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && !caught; i++) {
+        struct sigaction now, old;
+        memset(&now, 0, sizeof(now));
+        now.sa_handler = remove_temporaries;
+        now.sa_flags = (int)SA_RESETHAND;
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL) // nohup's stay ignored
+            sigaction(numbers[i], &now, NULL);
+    }
+    caught = true;
+}
+
+void wb_temporary_add(char *path)
+{
+    catch_signals();
+    for (size_t i = 0; i < sizeof(temporaries) / sizeof(temporaries[0]); i++) {
+        char *none = NULL;
+        if (atomic_compare_exchange_strong(&temporaries[i], &none, path))
+            return;
+    }
+}
+
+void wb_temporary_done(const char *path)
+{
+    for (size_t i = 0; i < sizeof(temporaries) / sizeof(temporaries[0]); i++)
+        if (atomic_load(&temporaries[i]) == path)
+            atomic_store(&temporaries[i], NULL);
 }
 
 static char *slurp(FILE *f, size_t *len)

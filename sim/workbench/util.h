@@ -24,6 +24,12 @@ int wb_hex(const char *s, uint8_t *out, size_t cap, size_t *len);
 // refuse.
 uint8_t *wb_hex_dup(const char *s, size_t *len);
 
+// Temporary files: a signal that ends the program (SIGINT, SIGTERM, SIGHUP, SIGPIPE) removes those that were
+// added and not yet done. The string must live, at the same place, from add to done; add it before the file
+// is made. Four at most.
+void wb_temporary_add(char *path);
+void wb_temporary_done(const char *path);
+
 uint16_t wb_get16(const uint8_t *p);
 uint32_t wb_get32(const uint8_t *p);
 uint64_t wb_get64(const uint8_t *p);

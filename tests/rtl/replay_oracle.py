@@ -495,7 +495,7 @@ def main():
             packets["out"] += 1
             wanted.append((stamp, link + result[2], len(link) + len(result[2])))
     sas = [{"spi": s.spi, "dst": str(ipaddress.ip_address(s.dst)), "use": use, "packets": s.stats[use][0],
-            "bytes": s.stats[use][1], "drops": s.stats[use][2], "last_seq": s.oseq if use == "out" else s.top}
+            "bytes": s.stats[use][1], "last_seq": s.oseq if use == "out" else s.top}
            for s in states for use in ("out", "in")]
     if "damage" in sys.argv[4:]:
         at = {1: 14}.get(pcap.link, 0)

@@ -376,6 +376,59 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     must_exit(run(ESPALIER_SIM " --help"), 0);
 }
 
+// A fifo as input keeps the run open until the signal comes.
+static void test_replay_ended_by_a_signal_leaves_nothing_behind(void **state)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } signals[] = {{"INT", 2}, {"TERM", 15}, {"HUP", 1}};
+
+    (void)state;
+    write_sad("");
+    write_capture(1);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        must_exit(run("mkdir %s/d && mkfifo %s/d/fifo", folder, folder), 0);
+        must_exit(run("exec 9<>%s/d/fifo; cat %s/in.pcap >&9; (sleep 1; ls %s/d) & "
+                      "timeout --preserve-status -s %s 2 " ESPALIER_SIM
+                      " replay --engine soft --sad %s/sad --in %s/d/fifo --out %s/d/out.pcap; code=$?; "
+                      "ls %s/d; exit $code",
+                      folder, folder, folder, signals[i].name, folder, folder, folder, folder),
+                  128 + signals[i].number);
+        must_say("fifo\nout.pcap."); // it was there
+        assert_string_equal(output + strlen(output) - 5, "fifo\n");
+        assert_null(strstr(strstr(output, "out.pcap.") + 1, "out.pcap"));
+        must_exit(run("rm -r %s/d", folder), 0);
+    }
+}
+
+static void test_replay_statistics_have_the_members_of_the_interface(void **state)
+{
+    static const char *const members[] = {"engine", "lanes",  "packets",           "drops",
+                                          "sas",    "cycles", "cycles_per_packet", "bytes_per_cycle",
+                                          "latency"};
+    static const char *const packets[] = {"in", "out", "encrypted", "decrypted", "bypassed", "dropped"};
+    static const char *const sa[] = {"spi", "dst", "use", "packets", "bytes", "last_seq"};
+
+    (void)state;
+    write_capture(3);
+    write_sad("");
+    for (int soft = 0; soft <= 1; soft++) {
+        replay(soft ? "--engine soft" : "--engine card");
+        json_t *j = load("stats.json"), *one = json_array_get(json_object_get(j, "sas"), 0);
+        assert_int_equal(json_object_size(j), 9);
+        for (size_t i = 0; i < 9; i++)
+            assert_non_null(json_object_get(j, members[i]));
+        assert_int_equal(json_object_size(json_object_get(j, "packets")), 6);
+        for (size_t i = 0; i < 6; i++)
+            assert_non_null(json_object_get(json_object_get(j, "packets"), packets[i]));
+        assert_int_equal(json_object_size(one), 6);
+        for (size_t i = 0; i < 6; i++)
+            assert_non_null(json_object_get(one, sa[i]));
+        json_decref(j);
+    }
+}
+
 static void test_replay_statistics_give_cycles_for_the_card_only(void **state)
 {
     json_t *j;
@@ -478,6 +531,8 @@ int main(void)
         cmocka_unit_test(test_esp_vectors_own_pass_both_ways),
         cmocka_unit_test(test_esp_vectors_of_others_pass),
         cmocka_unit_test(test_replay_refusals_have_their_exit_code_and_leave_no_output),
+        cmocka_unit_test(test_replay_ended_by_a_signal_leaves_nothing_behind),
+        cmocka_unit_test(test_replay_statistics_have_the_members_of_the_interface),
         cmocka_unit_test(test_replay_statistics_give_cycles_for_the_card_only),
         cmocka_unit_test(test_replay_cycles_are_the_egress_beats_at_every_size),
         cmocka_unit_test(test_replay_wave_window_holds_less_than_the_whole),

@@ -146,6 +146,33 @@ static void test_policies_are_sorted_by_priority_then_line(void **state)
     assert_true(sad.policies[3].block);
 }
 
+static void test_one_selector_twice_is_decided_by_priority_then_line(void **state)
+{
+    (void)state;
+    must_parse("xfrm policy add src 10.0.0.0/8 dir out priority 3\n"
+               "xfrm policy add src 10.0.0.9/8 dir out priority 2 action block\n"
+               "xfrm policy add src 10.0.0.0/8 dir out priority 2\n");
+    assert_int_equal(sad.n_policies, 3);
+    assert_int_equal(sad.policies[0].line, 2);
+    assert_int_equal(sad.policies[1].line, 3);
+    assert_int_equal(sad.policies[2].line, 1);
+}
+
+static void test_addresses_are_read_as_iproute2_does(void **state)
+{
+    (void)state;
+    must_parse("xfrm policy add src 10.1/16 dst any dir out\n"
+               "xfrm policy add src 0/0 dst default dir in\n"
+               "xfrm policy add src all dst 192.0.2 dir fwd\n");
+    assert_int_equal(sad.policies[0].sel.src, 0x0a010000);
+    assert_int_equal(sad.policies[0].sel.src_mask, 0xffff0000);
+    assert_int_equal(sad.policies[0].sel.dst_mask, 0);
+    assert_int_equal(sad.policies[1].sel.src_mask | sad.policies[1].sel.dst_mask, 0);
+    assert_int_equal(sad.policies[2].sel.src_mask, 0);
+    assert_int_equal(sad.policies[2].sel.dst, 0xc0000200);
+    assert_int_equal(sad.policies[2].sel.dst_mask, 0xffffffff);
+}
+
 struct refusal {
     const char *text, *line, *why;
 };
@@ -264,8 +291,9 @@ static void test_policy_refusals_name_line_and_word(void **state)
         {"xfrm policy add dir out tmpl proto esp mode tunnel level use", "test.sad:1", "\"use\""},
         {"xfrm policy add dir out tmpl proto esp mode tunnel tmpl proto esp mode tunnel", "test.sad:1",
          "one template"},
-        {"xfrm policy add src 10.0.0.0/8 dir out\n\nxfrm policy add src 10.0.0.9/8 dir out priority 3",
-         "test.sad:3", "since line 1"},
+        {"xfrm policy add src 10.256/8 dir out", "test.sad:1", "\"10.256/8\""},
+        {"xfrm policy add src 10.1.2.3.4 dir out", "test.sad:1", "\"10.1.2.3.4\""},
+        {"xfrm policy add src 10./8 dir out", "test.sad:1", "\"10./8\""},
     };
     (void)state;
     must_refuse(cases, sizeof(cases) / sizeof(cases[0]));
@@ -304,6 +332,8 @@ int main(void)
         cmocka_unit_test_teardown(test_comments_quotes_and_continuation_are_those_of_iproute2, teardown),
         cmocka_unit_test_teardown(test_update_replaces_and_adds, teardown),
         cmocka_unit_test_teardown(test_policies_are_sorted_by_priority_then_line, teardown),
+        cmocka_unit_test_teardown(test_one_selector_twice_is_decided_by_priority_then_line, teardown),
+        cmocka_unit_test_teardown(test_addresses_are_read_as_iproute2_does, teardown),
         cmocka_unit_test_teardown(test_state_refusals_name_line_and_word, teardown),
         cmocka_unit_test_teardown(test_bad_keys_are_refused_without_showing_them, teardown),
         cmocka_unit_test_teardown(test_policy_refusals_name_line_and_word, teardown),
