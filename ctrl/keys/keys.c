@@ -14,7 +14,12 @@
 #include "ctrl/keys/vault.h"
 #include "ctrl/lib/log.h"
 
-enum { METHOD_PSK = 2, KEYMAT_MAX = 4 * CR_SK_KEY_MAX };
+enum {
+    METHOD_PSK = 2,
+    KEYMAT_MAX = 4 * CR_SK_KEY_MAX,
+    KE_MAX = 1 << 17,         // private values at a time: no ike makes this room grow without bound
+    CHILDREN_OF_ONE = 1 << 16 // CHILD SAs of one IKE SA, over its whole life
+};
 
 struct ke_entry {
     struct table_node node; // key: ke_id
@@ -24,6 +29,7 @@ struct ike_entry {
     struct table_node node; // key: ike_id
     bool initiator, checked, made;
     struct ike_secrets *s; // in the vault
+    struct table used;     // nonces that have made a KEYMAT, by their hash
 };
 struct install {            // a CHILD_INSTALL that path has not answered
     struct table_node node; // key: our request to path
@@ -53,6 +59,10 @@ static void drop_ke(struct keys *k, struct ke_entry *e)
 
 static void free_ike(struct ike_entry *e)
 {
+    struct table_node *n;
+    while ((n = table_pop(&e->used)) != NULL)
+        free(n);
+    free(e->used.slots);
     vault_put(e->s);
     free(e);
 }
@@ -81,7 +91,7 @@ static void ke_generate(struct keys *k, struct ipc_chan *c, const struct msg_KE_
     size_t len = 0;
     drop_ke(k, find_ke(k, m->ke_id));
     struct ke_entry *e = calloc(1, sizeof(*e));
-    int rc = e ? cr_dh_new(m->group, &e->dh) : -ENOMEM;
+    int rc = k->kes.count >= KE_MAX ? -ENOBUFS : e ? cr_dh_new(m->group, &e->dh) : -ENOMEM;
     if (!rc)
         rc = cr_dh_public(e->dh, value, sizeof(value), &len);
     if (!rc && !table_add(&k->kes, &e->node, m->ke_id))
@@ -195,6 +205,10 @@ static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
         ipc_result(c, m->req, false, "the peer has not been authenticated yet");
         return;
     }
+    if (e->made) { // each one more is a guess at the secret for whoever asks
+        ipc_result(c, m->req, false, "AUTH has been made already");
+        return;
+    }
     if (!secrets_for(k, m->id_body, m->peer_id_body, &m->local, &m->remote, psk, who, sizeof(who))) {
         ipc_result(c, m->req, false, "no shared key found for %s", who);
         return;
@@ -239,6 +253,27 @@ static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH
         ipc_result(c, m->req, false, "no shared key found for %s", who);
 }
 
+// KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
+// would be the same keys, and their sequence numbers start again at 1.
+static int use_nonces_once(struct ike_entry *e, struct slice ni, struct slice nr)
+{
+    struct cr_slice parts[] = {{ni.p, ni.len}, {nr.p, nr.len}};
+    uint8_t hash[32];
+    uint64_t key;
+    int rc = cr_sha256(parts, 2, hash);
+    if (rc)
+        return rc;
+    memcpy(&key, hash, sizeof(key));
+    if (table_find(&e->used, key))
+        return -EEXIST;
+    struct table_node *n = e->used.count < CHILDREN_OF_ONE ? calloc(1, sizeof(*n)) : NULL;
+    if (!n || !table_add(&e->used, n, key)) {
+        free(n);
+        return e->used.count < CHILDREN_OF_ONE ? -ENOMEM : -EDQUOT;
+    }
+    return 0;
+}
+
 // Makes the keys of a CHILD SA and sends them to path; ike hears only how it went.
 static int child_install(struct keys *k, struct ike_entry *e, const struct msg_CHILD_DERIVE *m,
                          const struct msg_CHILD *child)
@@ -248,6 +283,8 @@ static int child_install(struct keys *k, struct ike_entry *e, const struct msg_C
     size_t one = cr_encr_key_len(child->encr, child->encr_bits);
     one += cr_encr_is_aead(child->encr) ? 0 : cr_integ_key_len(child->integ);
     int rc = one == 0 || 2 * one > sizeof(mat) ? -EOPNOTSUPP : 0;
+    if (!rc)
+        rc = use_nonces_once(e, m->ni, m->nr);
     if (!rc)
         rc = shared_secret(k, m->ke_id, m->peer_public, shared, &shared_len);
     if (!rc)
@@ -288,7 +325,8 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
     }
     int rc = child_install(k, e, m, &child.CHILD);
     if (rc)
-        ipc_result(c, m->req, false, "installing the CHILD SA failed: %s", strerror(-rc));
+        ipc_result(c, m->req, false, "installing the CHILD SA failed: %s",
+                   rc == -EEXIST ? "these nonces have made keys before" : strerror(-rc));
 }
 
 static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)

@@ -187,19 +187,20 @@ static bool check_auth(uint32_t ike_id, const struct ike_secrets *s, bool of_ini
     return say(b->ike, MSG_AUTH_CHECK, &m);
 }
 
-static bool install(uint32_t ike_id, uint32_t described)
+static bool install_with(uint32_t ike_id, uint32_t described, struct slice ni, struct slice nr, uint16_t bits)
 {
     uint8_t buf[4096];
     struct writer w = writer_of(buf, sizeof(buf));
-    struct msg_CHILD child = {.child_id = 1, .ike_id = described, .encr = 20, .encr_bits = 256};
+    struct msg_CHILD child = {.child_id = 1, .ike_id = described, .encr = 20, .encr_bits = bits};
     msg_write(&w, MSG_CHILD, &child);
-    struct msg_CHILD_DERIVE m = {.req = ++req,
-                                 .ike_id = ike_id,
-                                 .ni = slice_of(NI, 32),
-                                 .nr = slice_of(NR, 32),
-                                 .initiator = 1,
-                                 .child = wr_written(&w)};
+    struct msg_CHILD_DERIVE m = {
+        .req = ++req, .ike_id = ike_id, .ni = ni, .nr = nr, .initiator = 1, .child = wr_written(&w)};
     return say(b->ike, MSG_CHILD_DERIVE, &m);
+}
+
+static bool install(uint32_t ike_id, uint32_t described)
+{
+    return install_with(ike_id, described, slice_of(NI, 32), slice_of(NR, 32), 256);
 }
 
 static void test_initiator_gets_child_keys_only_after_both_proofs(void **state)
@@ -234,6 +235,40 @@ static void test_responder_proves_itself_only_to_a_verified_peer(void **state)
     assert_true(check_auth(1, &s, true, "b.test", "a.test", "secret"));
     assert_false(install(1, 1));
     assert_true(make_auth(1, "b.test", "a.test"));
+    assert_true(install(1, 1));
+}
+
+static void test_the_same_nonces_never_make_keys_twice(void **state)
+{
+    struct ike_secrets s;
+    uint8_t both[64];
+    (void)state; // invariant 1: whoever drives ike could otherwise run one key's sequence numbers twice
+    memcpy(both, NI, 32);
+    memcpy(both + 32, NR, 32);
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, true, &s));
+    assert_true(make_auth(1, "a.test", "b.test"));
+    assert_true(check_auth(1, &s, false, "a.test", "b.test", "secret"));
+    assert_true(install(1, 1));
+    assert_false(install(1, 1));
+    assert_non_null(strstr(b->text, "nonces"));
+    assert_false(
+        install_with(1, 1, slice_of(NI, 32), slice_of(NR, 32), 128)); // the same octets, cut elsewhere
+    assert_false(install_with(1, 1, slice_of(both, 40), slice_of(both + 40, 24), 256));
+    assert_int_equal(b->installs, 1);
+    assert_true(install_with(1, 1, slice_of(NR, 32), slice_of(NI, 32), 256)); // other keys
+    assert_int_equal(b->installs, 2);
+}
+
+static void test_auth_is_made_once_for_an_ike_sa(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, true, &s));
+    assert_true(make_auth(1, "a.test", "b.test"));
+    assert_false(make_auth(1, "c.test", "b.test"));
+    assert_true(check_auth(1, &s, false, "a.test", "b.test", "secret"));
     assert_true(install(1, 1));
 }
 
@@ -389,6 +424,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_responder_proves_itself_only_to_a_verified_peer, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_the_same_nonces_never_make_keys_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_auth_is_made_once_for_an_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_wrong_proof_ends_the_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key_exchange_value_is_used_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secret_that_is_gone_is_a_refusal_not_a_crash, setup, teardown),
