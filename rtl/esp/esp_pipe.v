@@ -15,6 +15,8 @@ module esp_pipe #(
     parameter LANES = 1,
     // log2 of the SA slots in each direction
     parameter LOG2_SA = 10,
+    // log2 of the places in each of the four ways of the inbound SPI table
+    parameter LOG2_B = LOG2_SA + 1,
     // longest packet in bytes, in or out
     parameter MAX_LEN = 9216,
     // width of the opaque tag
@@ -149,7 +151,7 @@ module esp_pipe #(
         .slot_status(tx_slot_status), .slot_refused(tx_slot_refused), .slot_last_seq(tx_slot_last_seq),
         .slot_packets(tx_slot_packets), .slot_bytes(tx_slot_bytes), .slot_drops(tx_slot_drops));
 
-    esp_rx #(.LANES(LANES), .LOG2_SA(LOG2_SA), .MAX_LEN(MAX_LEN), .TAGW(TAGW)) rx (
+    esp_rx #(.LANES(LANES), .LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .MAX_LEN(MAX_LEN), .TAGW(TAGW)) rx (
         .clk(clk), .rst(rst), .zeroize(wipe), .zeroized(rx_zeroized),
         .s_dec_tvalid(s_dec_tvalid), .s_dec_tready(s_dec_tready), .s_dec_tdata(s_dec_tdata), .s_dec_tkeep(s_dec_tkeep),
         .s_dec_tlast(s_dec_tlast), .s_dec_tag(s_dec_tag), .s_dec_len(s_dec_len),

@@ -18,6 +18,9 @@
 module esp_rx #(
     parameter LANES = 1,
     parameter LOG2_SA = 10,
+    // log2 of the places in each of the four ways of the SPI table: eight times as many places as SAs, so that
+    // random SPIs find one (see esp_rx_hash)
+    parameter LOG2_B = LOG2_SA + 1,
     parameter MAX_LEN = 9216,
     parameter TAGW = 16,
     parameter W = 128 * LANES,
@@ -117,8 +120,8 @@ module esp_rx #(
     wire [31:0] p_src, p_dst, p_spi, p_seq;
     wire [15:0] p_sport, p_dport, p_bytes;
     wire [63:0] p_iv;
-    wire [4*LOG2_SA-1:0] p_places, d_places;
-    esp_rx_parse #(.LANES(LANES), .MAX_LEN(MAX_LEN), .TAGW(TAGW), .LOG2_B(LOG2_SA)) parse (
+    wire [4*LOG2_B-1:0] p_places, d_places;
+    esp_rx_parse #(.LANES(LANES), .MAX_LEN(MAX_LEN), .TAGW(TAGW), .LOG2_B(LOG2_B)) parse (
         .clk(clk), .rst(rst), .s_take(s_take), .s_data(s_dec_tdata), .s_last(s_dec_tlast), .s_tag(s_dec_tag),
         .s_len(s_dec_len),
         .d_valid(p_valid), .d_tag(p_tag), .d_status(p_status), .d_udp(p_udp), .d_tos(p_tos), .d_src(p_src),
@@ -138,7 +141,7 @@ module esp_rx #(
     reg [6:0] n_inside;
     wire d_take = d_valid && n_inside < INSIDE;
     wire pkt_out = m_dec_tvalid && m_dec_tready && m_dec_tlast;
-    fifo #(.W(4 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_SA), .LOG2_D(4)) descs (
+    fifo #(.W(4 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_B), .LOG2_D(4)) descs (
         .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(),
         .wdata({epoch, p_tag, p_status, p_udp, p_tos, p_src, p_dst, p_sport, p_dport, p_spi, p_seq, p_iv,
             p_words,
@@ -157,7 +160,7 @@ module esp_rx #(
     // ---- look-up ------------------------------------------------------------------------------------------
     wire b_en, cfg_we, drain_we, drain_wdata, scrub;
     wire [3:0] b_we;
-    wire [4*LOG2_SA-1:0] b_addr;
+    wire [4*LOG2_B-1:0] b_addr;
     wire [WAY_W-1:0] b_wdata;
     wire [4*WAY_W-1:0] b_rdata;
     wire [LOG2_SA-1:0] cfg_addr;
@@ -181,7 +184,7 @@ module esp_rx #(
     wire [63:0] v_iv;
     wire v_open = v_status == 5'd0;
 
-    esp_rx_lookup #(.LOG2_SA(LOG2_SA), .TAGW(TAGW), .WAY_W(WAY_W), .CFG_W(CFG_W)) lookup (
+    esp_rx_lookup #(.LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .TAGW(TAGW), .WAY_W(WAY_W), .CFG_W(CFG_W)) lookup (
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .d_take(d_take), .d_epoch(d_epoch), .d_tag(d_tag),
         .d_status(d_status), .d_udp(d_udp), .d_tos(d_tos), .d_src(d_src), .d_dst(d_dst), .d_sport(d_sport),
         .d_dport(d_dport), .d_spi(d_spi), .d_places(d_places), .d_seq(d_seq), .d_iv(d_iv),
@@ -390,7 +393,7 @@ module esp_rx #(
     assign dec_beat = m_dec_tvalid && m_dec_tready;
 
     // ---- slots --------------------------------------------------------------------------------------------
-    esp_rx_slot #(.LOG2_SA(LOG2_SA), .WAY_W(WAY_W), .CFG_W(CFG_W)) slots (
+    esp_rx_slot #(.LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .WAY_W(WAY_W), .CFG_W(CFG_W)) slots (
         .clk(clk), .rst(rst), .zeroize(zeroize), .zeroized(zeroized), .wipe(wipe), .epoch(epoch),
         .slot_valid(slot_valid), .slot_ready(slot_ready), .slot_op(slot_op), .slot_index(slot_index),
         .slot_gen(slot_gen), .slot_blob(slot_blob), .seed_valid(seed_valid), .seed_index(seed_index),

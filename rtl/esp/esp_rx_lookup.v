@@ -12,6 +12,8 @@
 
 module esp_rx_lookup #(
     parameter LOG2_SA = 10,
+    // log2 of the places in each way of the SPI table
+    parameter LOG2_B = LOG2_SA + 1,
     parameter TAGW = 16,
     // width of the descriptor part that only passes through, and of an SA's configuration
     parameter WAY_W = 65 + LOG2_SA,
@@ -34,7 +36,7 @@ module esp_rx_lookup #(
     input  wire [15:0]          d_sport,
     input  wire [15:0]          d_dport,
     input  wire [31:0]          d_spi,
-    input  wire [4*LOG2_SA-1:0] d_places,
+    input  wire [4*LOG2_B-1:0]  d_places,
     input  wire [31:0]          d_seq,
     input  wire [63:0]          d_iv,
     input  wire [4:0]           d_words,
@@ -44,7 +46,7 @@ module esp_rx_lookup #(
     // the slot unit's side of the SPI table: an SPI's four places read, one written
     input  wire                 b_en,
     input  wire [3:0]           b_we,
-    input  wire [4*LOG2_SA-1:0] b_addr,
+    input  wire [4*LOG2_B-1:0]  b_addr,
     input  wire [WAY_W-1:0]     b_wdata,
     output wire [4*WAY_W-1:0]   b_rdata,
     // ... and of the SAs' configuration and draining marks
@@ -114,10 +116,10 @@ module esp_rx_lookup #(
 
     generate
         for (w = 0; w < 4; w = w + 1) begin : way
-            ram_ab #(.W(WAY_W), .LOG2_D(LOG2_SA)) ram (
-                .clk(clk), .a_en(d_take), .a_addr(d_places[w*LOG2_SA +: LOG2_SA]),
+            ram_ab #(.W(WAY_W), .LOG2_D(LOG2_B)) ram (
+                .clk(clk), .a_en(d_take), .a_addr(d_places[w*LOG2_B +: LOG2_B]),
                 .a_rdata(ways[w*WAY_W +: WAY_W]),
-                .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr[w*LOG2_SA +: LOG2_SA]), .b_wdata(b_wdata),
+                .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr[w*LOG2_B +: LOG2_B]), .b_wdata(b_wdata),
                 .b_rdata(b_rdata[w*WAY_W +: WAY_W])
             );
             assign match[w] = ways[w*WAY_W] && ways[w*WAY_W + 1 +: 32] == spi1;

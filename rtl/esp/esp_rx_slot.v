@@ -15,6 +15,8 @@
 
 module esp_rx_slot #(
     parameter LOG2_SA = 10,
+    // log2 of the places in each of the four ways of the SPI table
+    parameter LOG2_B = LOG2_SA + 1,
     parameter WAY_W = 65 + LOG2_SA,
     parameter CFG_W = 95
 ) (
@@ -52,7 +54,7 @@ module esp_rx_slot #(
     // SPI table, configuration, marks
     output wire                 b_en,
     output wire [3:0]           b_we,
-    output wire [4*LOG2_SA-1:0] b_addr,
+    output wire [4*LOG2_B-1:0]  b_addr,
     output wire [WAY_W-1:0]     b_wdata,
     input  wire [4*WAY_W-1:0]   b_rdata,
     output wire                 cfg_we,
@@ -117,7 +119,7 @@ module esp_rx_slot #(
     // ---- what is known of each slot -----------------------------------------------------------------------
     localparam OWN_W = 17 + 32;
     // the sweep also outlasts every store of packets
-    localparam SWEEP_BITS = (LOG2_SA < 11) ? 11 : LOG2_SA;
+    localparam SWEEP_BITS = (LOG2_B < 11) ? 11 : LOG2_B;
     reg [SWEEP_BITS-1:0] sweep;
     wire sweeping = state == SWEEP;
     wire own_we = sweeping || state == INSERT || state == REMOVE;
@@ -133,12 +135,12 @@ module esp_rx_slot #(
     );
 
     // ---- SPI table ----------------------------------------------------------------------------------------
-    wire [4*LOG2_SA-1:0] places;
+    wire [4*LOG2_B-1:0] places;
     wire [3:0] taken, same, mine;
     reg [3:0] way;
     reg [3:0] free_way;
     genvar w;
-    esp_rx_hash #(.LOG2_B(LOG2_SA)) hash (
+    esp_rx_hash #(.LOG2_B(LOG2_B)) hash (
         .clk(clk), .en(state == IDLE || state == COUNTED), .spi(state == IDLE ? spi : own_spi), .place(places)
     );
     generate
@@ -158,7 +160,7 @@ module esp_rx_slot #(
     end
     assign b_en = sweeping || state == LOOK || state == INSERT || state == BUCKET || state == REMOVE;
     assign b_we = sweeping ? 4'b1111 : (state == INSERT) ? way : (state == REMOVE) ? mine : 4'b0000;
-    assign b_addr = sweeping ? {4{sweep[LOG2_SA-1:0]}} : places;
+    assign b_addr = sweeping ? {4{sweep[LOG2_B-1:0]}} : places;
     assign b_wdata = (state == INSERT) ? {slot_index, dst, spi, 1'b1} : {WAY_W{1'b0}};
 
     // ---- configuration as esp_rx_lookup reads it ----------------------------------------------------------

@@ -12,6 +12,8 @@ module espalier_top #(
     parameter LANES = 1,
     // log2 of the SA slots in each direction
     parameter LOG2_SA = 10,
+    // log2 of the places in each of the four ways of the inbound SPI table
+    parameter LOG2_B = LOG2_SA + 1,
     // packet queue pairs, at most 7
     parameter N_QP = 2,
     // interrupt vectors
@@ -206,7 +208,7 @@ module espalier_top #(
     wire        pipe_busy, enc_done, dec_done;
     wire [15:0] enc_done_status, enc_done_len, dec_done_status, dec_done_len;
     wire [KB-1:0] enc_tkeep, dec_tkeep;
-    esp_pipe #(.LANES(LANES), .LOG2_SA(LOG2_SA), .MAX_LEN(MAX_LEN)) pipe (
+    esp_pipe #(.LANES(LANES), .LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .MAX_LEN(MAX_LEN)) pipe (
         .clk(clk), .rst(core_rst), .zeroize(zeroize), .zeroized(pipe_zeroized), .busy(pipe_busy),
         .s_enc_tvalid(enc_tvalid), .s_enc_tready(enc_tready), .s_enc_tdata(in_tdata), .s_enc_tkeep(in_tkeep),
         .s_enc_tlast(in_tlast), .s_enc_tag(in_tag), .s_enc_sa(in_sa), .s_enc_gen(in_gen), .s_enc_len(in_len),
