@@ -130,7 +130,7 @@ struct card {
     uint64_t checked_ms, seen_completions, stall_freerun;
     unsigned stall_still;
     bool stalled;
-    char (*counter_name)[17]; // read from the card once
+    char (*counter_name)[ESPC_COUNTER_NAME_STRIDE + 1]; // read from the card once
 };
 
 static inline struct card *card_of(struct esp_engine *e)

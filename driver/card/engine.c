@@ -105,7 +105,7 @@ static void read_names(struct card *c)
     if (!c->counter_name || !c->off_names)
         return;
     for (uint32_t i = 0; i < ESPC_COUNTER_COUNT; i++) {
-        for (uint32_t w = 0; w < 16; w++) {
+        for (uint32_t w = 0; w < ESPC_COUNTER_NAME_STRIDE; w++) {
             uint32_t word = bus_read32(c->bus, c->off_names + i * ESPC_COUNTER_NAME_STRIDE + w / 4 * 4);
             char ch = (char)(word >> w % 4 * 8);
             if (ch <= ' ' || ch > '~')

@@ -158,7 +158,7 @@ module csr_regs #(
         .enc_beat(ev_enc_beat), .dec_beat(ev_dec_beat), .doorbell(ev_doorbell), .fetched(ev_fetched),
         .read_beat(ev_read_beat), .write_beat(ev_write_beat), .done(ev_done), .done_src(ev_done_src),
         .done_status(ev_done_status), .done_len(ev_done_len), .index(rd_addr[8:3]), .value(counter));
-    csr_names names (.index(rd_addr[9:4]), .word(rd_addr[3:2]), .value(counter_name));
+    csr_names names (.index(rd_addr[10:5]), .word(rd_addr[4:2]), .value(counter_name));
 
     reg [63:0] freerun;
     reg [31:0] freerun_high;
@@ -202,7 +202,7 @@ module csr_regs #(
             16'h08??: rd_data <= directory(rd_addr[7:2]);
             16'b0001_000?_????_????: rd_data <= queue_data;
             16'b0011_000?_????_????: rd_data <= rd_addr[2] ? counter[63:32] : counter[31:0];
-            16'b0100_00??_????_????: rd_data <= counter_name;
+            16'b0100_0???_????_????: rd_data <= counter_name;
             default: rd_data <= 32'd0;
             endcase
 

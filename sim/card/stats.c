@@ -12,17 +12,19 @@
 
 #include "hw/regs/gen/espalier_card.h"
 
+enum { NAME_BYTES = ESPC_COUNTER_NAME_STRIDE };
+
 // The name of counter i; empty where there is none.
-static void counter_name(struct card_device *d, unsigned i, char name[17])
+static void counter_name(struct card_device *d, unsigned i, char name[NAME_BYTES + 1])
 {
-    for (unsigned w = 0; w < 4; w++) {
+    for (unsigned w = 0; w < NAME_BYTES / 4; w++) {
         uint32_t v = card_device_peek(d, ESPC_REG_COUNTER_NAME_WORD(i, w));
         for (unsigned b = 0; b < 4; b++) {
             char c = (char)(v >> 8 * b & 0xff);
             name[4 * w + b] = c == 0 || (c >= 0x20 && c < 0x7f) ? c : '?';
         }
     }
-    name[16] = 0;
+    name[NAME_BYTES] = 0;
 }
 
 static json_t *counters(struct card_device *d)
@@ -32,7 +34,7 @@ static json_t *counters(struct card_device *d)
     json_t *o = json_object();
     card_device_snapshot(d);
     for (unsigned i = 0; i < ESPC_COUNTER_COUNT; i++) {
-        char name[17];
+        char name[NAME_BYTES + 1];
         counter_name(d, i, name);
         if (!name[0])
             continue;

@@ -112,14 +112,12 @@ static void test_directory_lists_every_block_once(void **state)
 
 static void name_is(unsigned index, const char *want)
 {
-    char name[17] = {0};
-    char cut[17] = {0};
-    for (unsigned i = 0; i < 4; i++) {
+    char name[ESPC_COUNTER_NAME_STRIDE + 1] = {0};
+    for (unsigned i = 0; i < ESPC_COUNTER_NAME_STRIDE / 4; i++) {
         uint32_t w = host_read(&h, ESPC_REG_COUNTER_NAME(index) + 4 * i);
         memcpy(name + (size_t)4 * i, &w, 4);
     }
-    strncpy(cut, want, 16);
-    assert_string_equal(name, cut);
+    assert_string_equal(name, want);
 }
 
 static void test_counters_carry_the_names_of_the_register_source(void **state)

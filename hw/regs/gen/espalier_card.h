@@ -134,7 +134,7 @@ enum espc_block_type {
     ESPC_BLOCK_TYPE_QUEUES = 2, // Queue configuration; doorbells follow in block DOORBELL.
     ESPC_BLOCK_TYPE_DOORBELL = 3, // Doorbells.
     ESPC_BLOCK_TYPE_COUNTERS = 4, // 64-bit counters, latched by SNAPSHOT.
-    ESPC_BLOCK_TYPE_COUNTER_NAMES = 5, // One 16-byte name per counter, in the order of block COUNTERS.
+    ESPC_BLOCK_TYPE_COUNTER_NAMES = 5, // One 32-byte name per counter, in the order of block COUNTERS.
     ESPC_BLOCK_TYPE_MSIX = 6, // MSI-X table and pending bits.
 };
 // X(name, value, description)
@@ -144,7 +144,7 @@ enum espc_block_type {
     X(QUEUES, 2, "Queue configuration; doorbells follow in block DOORBELL.") \
     X(DOORBELL, 3, "Doorbells.") \
     X(COUNTERS, 4, "64-bit counters, latched by SNAPSHOT.") \
-    X(COUNTER_NAMES, 5, "One 16-byte name per counter, in the order of block COUNTERS.") \
+    X(COUNTER_NAMES, 5, "One 32-byte name per counter, in the order of block COUNTERS.") \
     X(MSIX, 6, "MSI-X table and pending bits.")
 
 enum espc_counter {
@@ -305,9 +305,9 @@ enum espc_counter {
 #define ESPC_REG_COUNTER_LO(i) (0x3000u + 0x8u * (uint32_t)(i))
 #define ESPC_REG_COUNTER_HI(i) (0x3004u + 0x8u * (uint32_t)(i))
 #define ESPC_COUNTER_NAME_COUNT 64
-#define ESPC_COUNTER_NAME_STRIDE 0x10
-#define ESPC_REG_COUNTER_NAME(i) (0x4000u + 0x10u * (uint32_t)(i))
-#define ESPC_REG_COUNTER_NAME_WORD(i, j) (0x4000u + 0x10u * (uint32_t)(i) + 0x4u * (uint32_t)(j))
+#define ESPC_COUNTER_NAME_STRIDE 0x20
+#define ESPC_REG_COUNTER_NAME(i) (0x4000u + 0x20u * (uint32_t)(i))
+#define ESPC_REG_COUNTER_NAME_WORD(i, j) (0x4000u + 0x20u * (uint32_t)(i) + 0x4u * (uint32_t)(j))
 
 // SA command: 64-byte submission entry of queue 0.
 struct espc_sa_command {
