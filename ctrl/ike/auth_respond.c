@@ -192,6 +192,10 @@ static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const unio
     }
     LOGF(IKE, 1, "authentication of '%s' with pre-shared key successful",
          identity_print(&sa->remote_id, text, sizeof(text)));
+    // Only now does it count where the request came from: the peer's port may have floated (2.23). Before
+    // that anyone can be behind the integrity check, and what he did stays with the address that began.
+    sa_set_half_open(sa, false);
+    sa->path = sa->in_msg->path;
     if (sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact && !sa_first_to_peer(sa)) {
         sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
@@ -231,9 +235,6 @@ void auth_request(struct ike_sa *sa, struct inmsg *m)
     struct notify n;
     struct identity idr;
     struct auth auth;
-    // Authenticated by the integrity check: the peer's port may have floated (2.23).
-    sa_set_half_open(sa, false);
-    sa->path = m->path;
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
         (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
         !read_wanted(&m->pl, &w, &r)) {

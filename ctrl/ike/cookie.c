@@ -51,3 +51,15 @@ bool cookie_needed(struct ike *ike, const struct net_path *path)
         return true;
     return s->cookie_threshold_ip && half_open_from(ike, &path->remote) >= s->cookie_threshold_ip;
 }
+
+// Counted by the address that the answers go to, so that nobody is flooded through us, and so that a flood
+// from elsewhere takes nobody's answer away.
+bool may_answer(struct ike *ike, const struct addr *a, unsigned limit)
+{
+    uint64_t second = clock_now() / 1000, slot = (peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS;
+    if (ike->answers[slot].second != second) {
+        ike->answers[slot].second = second;
+        ike->answers[slot].count = 0;
+    }
+    return ike->answers[slot].count++ < limit;
+}

@@ -15,7 +15,7 @@
 #include "ctrl/ike/table.h"
 #include "ctrl/lib/log.h"
 
-enum { MAX_MESSAGE = 65535, MAX_RESTARTS = 5, COOKIE_MAX = 64, IKE_PORT = 500, NAT_T_PORT = 4500 };
+enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535, MAX_INIT_REQUEST = 8192, MAX_RESTARTS = 5, COOKIE_MAX = 64, IKE_PORT = 500, NAT_T_PORT = 4500 };
 
 // X(symbol, description)
 // clang-format off
@@ -143,6 +143,7 @@ struct ike_sa {
     // requests of the peer: one at a time, with its last answer
     uint32_t in_mid;
     bool in_busy;
+    uint8_t in_hash[32]; // of the last one as it came: only its like is answered from the cache
     uint8_t *reply;
     size_t reply_len;
     struct inmsg *in_msg;
@@ -185,6 +186,10 @@ struct ike {
     uint64_t secret_at, peer_salt;
     uint64_t error_at; // unauthenticated error answers: at most a few a second
     unsigned error_count;
+    struct {
+        uint64_t second;
+        unsigned count;
+    } answers[ANSWER_SLOTS]; // to strangers, by their address
     uint64_t counters[CNT_COUNT];
 };
 
@@ -221,6 +226,7 @@ void sa_refused(struct ike_sa *sa); // keeps nothing but the refusal, for a peer
 void sa_delete(struct ike_sa *sa);  // tells the peer first where there is one
 void sa_set_half_open(struct ike_sa *sa, bool on);
 unsigned half_open_from(struct ike *ike, const struct addr *a);
+uint64_t peer_key(const struct ike *ike, uint64_t spi_i, const struct addr *a); // salted
 struct ike_sa *sa_by_id(struct ike *ike, uint32_t id);
 struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own);
 struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path *path);
@@ -291,6 +297,8 @@ bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct
 bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const struct addr *a,
                   uint64_t spi_i);
 uint8_t cookie_version(struct ike *ike); // rotates the secrets when it is time
+
+bool may_answer(struct ike *ike, const struct addr *a, unsigned limit); // a second; who did not prove to be anyone
 
 // --- control.c: what ctl asks for
 void control_message(struct ike *ike, enum msg_type t, const union msg *m);

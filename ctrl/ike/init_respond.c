@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { RESPONSE_MAX = 2048 };
+enum { RESPONSE_MAX = 2048, COOKIES_A_SECOND = 1000, ERRORS_A_SECOND = 50 }; // to one address
 
 struct init_in { // what a request brought
     const struct net_path *path;
@@ -30,6 +30,10 @@ static void answer(struct ike *ike, const struct init_in *in, uint16_t type, str
     h.length = (uint32_t)(IKE_HEADER_LEN + 8 + data.len);
     header_write(&b.w, &h);
     pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), type, data);
+    if (!may_answer(ike, &in->path->remote, type == N_COOKIE ? COOKIES_A_SECOND : ERRORS_A_SECOND)) {
+        COUNT(ike, dropped_limit);
+        return;
+    }
     LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ N(%s) ]", notify_name(type));
     ike->net.send(ike->net.ctx, in->path, wr_written(&b.w), true);
 }
@@ -240,6 +244,13 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
     in.path = path;
     in.h = h;
     in.datagram = d;
+    if (d.len >
+        MAX_INIT_REQUEST) { // it is kept until IKE_AUTH: what no honest peer needs is no stranger's due
+        COUNT(ike, dropped_malformed);
+        LOGF(ENC, 1, "IKE_SA_INIT request of %zu octets dropped, at most %d are taken", d.len,
+             MAX_INIT_REQUEST);
+        return;
+    }
     if (h->spi_r || h->mid || !(h->flags & FLAG_INITIATOR)) {
         COUNT(ike, dropped_malformed);
         LOGF(ENC, 1, "IKE_SA_INIT request dropped: responder SPI and message ID must be 0 (RFC 7296 3.1)");

@@ -8,7 +8,7 @@
 
 struct question {
     struct table_node node; // key: req
-    uint32_t sa_id, arg;    // sa_id 0: about no SA
+    uint32_t sa_id, arg;    // sa_id 0: about no SA; otherwise arg is the CHILD SA that is installed, or 0
     reply_fn fn;
     room_fn room;
 };
@@ -48,6 +48,10 @@ static void give(struct ike *ike, struct question *q, enum msg_type t, const uni
         q->fn(sa, q->arg, t, m);
     else if (q->room)
         q->room(ike, q->arg, t, m);
+    // A CHILD SA that was given up while keys and path were at work: our CHILD_DELETE may have overtaken it.
+    if (q->sa_id && q->arg && answer_ok(t, m) && !child_by_id(ike, q->arg))
+        ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
+                 &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = q->arg});
     log_set_context("", 0);
     free(q);
 }

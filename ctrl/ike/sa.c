@@ -31,7 +31,7 @@ uint64_t sa_own_spi(const struct ike_sa *sa)
 }
 
 // Mixed with a salt, so that nobody outside can aim at one chain of the table.
-static uint64_t peer_key(const struct ike *ike, uint64_t spi_i, const struct addr *a)
+uint64_t peer_key(const struct ike *ike, uint64_t spi_i, const struct addr *a)
 {
     uint64_t hi, lo;
     memcpy(&hi, a->a, 8);

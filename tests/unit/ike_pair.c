@@ -100,7 +100,11 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
 {
     struct side *s = ctx;
     s->pair->activity++;
-    if (t == MSG_CHILD_INSTALL) {
+    if (t == MSG_CHILD_INSTALL && s->hold_install) {
+        struct writer w = writer_of(s->held, sizeof(s->held));
+        msg_write(&w, t, &m->CHILD_INSTALL);
+        s->held_len = w.len;
+    } else if (t == MSG_CHILD_INSTALL) {
         install(s, c, &m->CHILD_INSTALL);
     } else if (t == MSG_POLICY_SET) {
         s->policies++;
@@ -113,6 +117,15 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
                 s->sas[i].deleted = true;
         ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
     }
+}
+
+void pair_release(struct side *s)
+{
+    union msg m;
+    assert_int_equal(msg_read(slice_of(s->held, s->held_len), &m), MSG_CHILD_INSTALL);
+    s->hold_install = false;
+    install(s, s->path_keys, &m.CHILD_INSTALL);
+    pair_run(s->pair);
 }
 
 // --- the fake ctl ---

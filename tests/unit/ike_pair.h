@@ -25,7 +25,9 @@ struct side {
     struct ipc_chan *ctl_ike, *ctl_keys, *path_ike, *path_keys; // the test's ends
     struct path_sa sas[PAIR_SAS];
     unsigned sa_count, policies, results, ike_up, ike_down, child_up, child_down;
-    bool refuse_install, last_ok;
+    bool refuse_install, hold_install, last_ok; // hold_install: the next one waits for pair_release
+    uint8_t held[8192];
+    size_t held_len;
     uint32_t last_req;
     char last_text[400];
     struct msg_IKE_INFO ike_info;
@@ -62,6 +64,7 @@ void pair_load(struct pair *p, int side, const struct conn_config *c); // fails 
 void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, const char *owner2);
 uint32_t pair_initiate(struct pair *p, int side, const char *child); // the request number
 void pair_terminate(struct pair *p, int side, const char *child, bool force);
+void pair_release(struct side *s);           // path takes up what it held
 void pair_run(struct pair *p);               // until nothing moves any more
 void pair_wait(struct pair *p, uint64_t ms); // runs all timers up to then
 void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len);

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+// What strangers may send: IKE_SA_INIT in every broken shape, floods, answers nobody asked for, repeats from
+// elsewhere. Nothing crashes, little is kept, and little is answered.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+
+static struct ike_sa *only(struct pair *p, int side)
+{
+    return p->s[side].ike->sas;
+}
+
+static struct net_path toward(struct ike_sa *from)
+{
+    struct net_path p = from->path;
+    struct addr a = p.local;
+    uint16_t port = p.local_port;
+    p.local = p.remote;
+    p.local_port = p.remote_port;
+    p.remote = a;
+    p.remote_port = port;
+    return p;
+}
+
+static struct pb empty(void)
+{
+    static uint8_t buf[4096];
+    return pb_of(buf, sizeof(buf));
+}
+
+static struct pair *established(void)
+{
+    struct pair *p = pair_new(NULL);
+    pair_simple(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    return p;
+}
+
+static int lose_all(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    (void)d;
+    (void)p;
+    return 0;
+}
+
+static size_t init_request_of(struct pair *p, uint8_t *out, size_t cap)
+{
+    struct ike_sa *sa = only(p, 0);
+    assert_true(sa->hs->own_init_len <= cap);
+    memcpy(out, sa->hs->own_init, sa->hs->own_init_len);
+    return sa->hs->own_init_len;
+}
+
+static struct pair *with_request(uint8_t *msg, size_t *len, void (*tune)(struct settings *))
+{
+    struct pair *p = pair_new(tune);
+    pair_simple(p);
+    p->filter = lose_all;
+    pair_initiate(p, 0, "c");
+    *len = init_request_of(p, msg, 4096);
+    return p;
+}
+
+static void test_every_octet_of_ike_sa_init_changed_or_cut_is_survived(void **state)
+{
+    uint8_t good[4096], msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(good, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->s[1].ike->set.block_threshold = p->s[1].ike->set.cookie_threshold =
+        p->s[1].ike->set.cookie_threshold_ip = 0;
+    for (size_t at = 0; at < len; at++) {
+        for (unsigned v = 0; v < 256; v += at < 120 ? 1 : 15) {
+            memcpy(msg, good, len);
+            msg[at] = (uint8_t)v;
+            msg[7] ^= (uint8_t)at; // another SPI, another SA
+            ike_receive(p->s[1].ike, &path, slice_of(msg, len));
+            if (p->s[1].ike->sa_count > 300)
+                pair_wait(p, 31000);
+        }
+    }
+    for (size_t cut = 0; cut < len; cut++) {
+        uint8_t *m = malloc(cut + 1);
+        memcpy(m, good, cut);
+        if (cut >= 28)
+            m[26] = (uint8_t)(cut >> 8), m[27] = (uint8_t)cut;
+        ike_receive(p->s[1].ike, &path, slice_of(m, cut));
+        free(m);
+    }
+    pair_wait(p, 40000);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    assert_int_equal(p->s[1].ike->half_open_count + p->s[1].ike->half_open.count, 0);
+    pair_free(p);
+}
+
+static unsigned answers;
+static int count_answers(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    (void)p;
+    answers += d->to == 0;
+    return 0;
+}
+
+static void test_other_major_versions_are_answered_ten_times_a_second_at_most(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->filter = count_answers;
+    answers = 0;
+    msg[17] = 0x30;
+    for (int i = 0; i < 100; i++)
+        pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 10);
+    msg[17] = 0x10; // IKEv1 gets no answer
+    pair_clock += 2000;
+    pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 10);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
+static void test_one_address_holds_a_limited_number_of_half_open_sas(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->filter = count_answers;
+    p->s[1].ike->set.cookie_threshold = p->s[1].ike->set.cookie_threshold_ip = 0;
+    answers = 0;
+    for (int i = 0; i < 100; i++) {
+        msg[0] = (uint8_t)i;
+        pair_inject(p, 1, &path, msg, len);
+    }
+    assert_int_equal(p->s[1].ike->sa_count, p->set.block_threshold);
+    assert_int_equal(answers, p->set.block_threshold);
+    pair_free(p);
+}
+
+static void test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct ike_sa *sa = only(p, 0);
+    struct net_path path = sa->path;
+    for (size_t n = 28; n < 60; n++) { // cut and lying answers
+        uint8_t out[64] = {0};
+        struct ike_header h = {sa->spi_i,     1, PL_NOTIFY,  IKE_VERSION, EX_SA_INIT,
+                               FLAG_RESPONSE, 0, (uint32_t)n};
+        struct writer w = writer_of(out, sizeof(out));
+        header_write(&w, &h);
+        out[31] = (uint8_t)(n + 7);
+        pair_inject(p, 0, &path, out, n);
+    }
+    for (size_t n = 0; n < 70; n += 69) { // COOKIEs of no length and of too many octets
+        uint8_t out[128], cookie[70] = {0};
+        struct ike_header h = {sa->spi_i,     0, PL_NOTIFY,         IKE_VERSION, EX_SA_INIT,
+                               FLAG_RESPONSE, 0, (uint32_t)(36 + n)};
+        struct pb b = pb_of(out, sizeof(out));
+        header_write(&b.w, &h);
+        pb_notify(&b, 0, slice_of(NULL, 0), N_COOKIE, slice_of(cookie, n));
+        pair_inject(p, 0, &path, out, b.w.len);
+    }
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    p->filter = NULL;
+    pair_wait(p, 6000);
+    assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+    pair_free(p);
+}
+
+static void test_endless_cookies_and_invalid_ke_come_to_an_end(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    for (int i = 0; i < 20 && p->s[0].ike->sas; i++) {
+        uint8_t out[128], cookie[8] = {(uint8_t)i};
+        struct ike_header h = {only(p, 0)->spi_i, 0, PL_NOTIFY, IKE_VERSION, EX_SA_INIT,
+                               FLAG_RESPONSE,     0, 44};
+        struct pb b = pb_of(out, sizeof(out));
+        struct net_path path = only(p, 0)->path;
+        header_write(&b.w, &h);
+        pb_notify(&b, 0, slice_of(NULL, 0), N_COOKIE, slice_of(cookie, 8));
+        pair_inject(p, 0, &path, out, b.w.len);
+        assert_true(i < MAX_RESTARTS || !p->s[0].ike->sas);
+    }
+    pair_free(p);
+}
+
+static void test_a_moved_source_address_alone_changes_nothing(void **state)
+{
+    (void)state; // OpenIKED baf0c8e: a forged or replayed datagram from elsewhere
+    struct pair *p = established();
+    struct ike_sa *sa = only(p, 1);
+    struct net_path path = toward(only(p, 0)), was = sa->path;
+    struct pb b = empty();
+    uint8_t *msg;
+    size_t len;
+    assert_int_equal(seal(only(p, 0), EX_INFORMATIONAL, false, 2, &b, &msg, &len), 0);
+    addr_parse("198.51.100.7", &path.remote);
+    msg[len - 1] ^= 1;
+    pair_inject(p, 1, &path, msg, len);
+    assert_true(addr_eq(&sa->path.remote, &was.remote));
+    msg[len - 1] ^= 1;
+    pair_inject(p, 1, &path, msg, len);
+    assert_true(addr_eq(&sa->path.remote, &was.remote));
+    free(msg);
+    pair_free(p);
+}
+
+static void test_a_header_alone_does_not_call_forth_the_last_answer(void **state)
+{
+    (void)state; // amplification: 28 octets in, a whole response out, to an address of the sender's choice
+    struct pair *p = established();
+    struct ike_sa *sa = only(p, 0);
+    struct net_path path = toward(sa);
+    uint8_t msg[28];
+    struct writer w = writer_of(msg, sizeof(msg));
+    struct ike_header h = {sa->spi_i, sa->spi_r, PL_SK, IKE_VERSION, EX_AUTH, FLAG_INITIATOR, 1, sizeof(msg)};
+    header_write(&w, &h);
+    addr_parse("198.51.100.7", &path.remote);
+    p->filter = count_answers;
+    answers = 0;
+    pair_inject(p, 1, &path, msg, sizeof(msg));
+    h.exchange = EX_INFORMATIONAL;
+    h.mid = 0;
+    w = writer_of(msg, sizeof(msg));
+    header_write(&w, &h);
+    pair_inject(p, 1, &path, msg, sizeof(msg));
+    assert_int_equal(answers, 0);
+    pair_free(p);
+}
+
+static int move_ike_auth(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    if (number == 2) // the first IKE_AUTH request
+        addr_parse("198.51.100.7", &d->path.remote);
+    return 1;
+}
+
+static void test_a_failed_proof_counts_against_the_address_that_began(void **state)
+{
+    struct conn_config c;
+    struct addr began, elsewhere;
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        c.remote_count = i ? 0 : c.remote_count;
+        pair_load(p, i, &c);
+        pair_psk(p, i, i ? "right" : "wrong", "a.test", "b.test");
+    }
+    p->filter = move_ike_auth;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    addr_parse("10.0.0.1", &began);
+    addr_parse("198.51.100.7", &elsewhere);
+    assert_int_equal(half_open_from(p->s[1].ike, &elsewhere), 0);
+    assert_int_equal(half_open_from(p->s[1].ike, &began), 1);
+    pair_wait(p, 6000);
+    assert_int_equal(p->s[1].ike->half_open_count, 0);
+    pair_free(p);
+}
+
+static void test_errors_to_one_address_are_limited_and_others_get_theirs(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->filter = count_answers;
+    p->s[1].ike->set.cookie_threshold = p->s[1].ike->set.cookie_threshold_ip = 0;
+    p->s[1].ike->conns->cfg.proposal_count = 0; // nothing in common: NO_PROPOSAL_CHOSEN
+    answers = 0;
+    for (int i = 0; i < 200; i++)
+        pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 50);
+    p->s[1].ike->conns->cfg.remote_count = 0;
+    addr_parse("198.51.100.7", &path.remote);
+    pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 51);
+    pair_clock += 1000;
+    addr_parse("10.0.0.1", &path.remote);
+    pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, 52);
+    pair_free(p);
+}
+
+static void test_a_huge_ike_sa_init_is_not_kept(void **state)
+{
+    static uint8_t big[60000];
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    memcpy(big, msg, len);
+    // one vendor ID payload more, of almost 60,000 octets, in front
+    memmove(big + sizeof(big) - (len - 28), msg + 28, len - 28);
+    size_t vendor = sizeof(big) - len;
+    memset(big + 28, 0, vendor);
+    big[28] = msg[16];
+    big[30] = (uint8_t)(vendor >> 8);
+    big[31] = (uint8_t)vendor;
+    big[16] = PL_VENDOR;
+    big[26] = (uint8_t)(sizeof(big) >> 8);
+    big[27] = (uint8_t)sizeof(big);
+    big[24] = big[25] = 0;
+    p->filter = count_answers;
+    answers = 0;
+    pair_inject(p, 1, &path, big, sizeof(big));
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    assert_int_equal(answers, 0);
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_octet_of_ike_sa_init_changed_or_cut_is_survived),
+        cmocka_unit_test(test_other_major_versions_are_answered_ten_times_a_second_at_most),
+        cmocka_unit_test(test_one_address_holds_a_limited_number_of_half_open_sas),
+        cmocka_unit_test(test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one),
+        cmocka_unit_test(test_endless_cookies_and_invalid_ke_come_to_an_end),
+        cmocka_unit_test(test_a_moved_source_address_alone_changes_nothing),
+        cmocka_unit_test(test_a_header_alone_does_not_call_forth_the_last_answer),
+        cmocka_unit_test(test_a_failed_proof_counts_against_the_address_that_began),
+        cmocka_unit_test(test_errors_to_one_address_are_limited_and_others_get_theirs),
+        cmocka_unit_test(test_a_huge_ike_sa_init_is_not_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
