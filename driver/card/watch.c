@@ -9,7 +9,7 @@
 
 #include "driver/card/card.h"
 
-enum { CHECK_BUSY_MS = 50, CHECK_IDLE_MS = 250, STILL_READS = 3 };
+enum { CHECK_BUSY_MS = 20, CHECK_IDLE_MS = 250, STILL_READS = 3 };
 #define STALL_CYCLES                                                                                         \
     (1ull << 26) // of the card's clock: a quarter of a second at 250 MHz, far beyond any queue
 

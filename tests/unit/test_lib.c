@@ -16,6 +16,7 @@
 
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/conn.h"
+#include "ctrl/lib/log.h"
 
 static uint64_t virtual_now;
 static uint64_t virtual_clock(void)
@@ -225,6 +226,41 @@ static void test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end
     loop_free(l);
 }
 
+static struct ipc_chan *sinking;
+static void sink(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+{
+    (void)s, (void)level, (void)ike_name, (void)ike_id;
+    ipc_result(sinking, 1, false, "%s", text);
+}
+
+static void forget(void *ctx, struct ipc_chan *c)
+{
+    (void)ctx;
+    closed++;
+    sinking = NULL;
+    ipc_close(c);
+}
+
+// The line that tells of the full queue goes to a sink that sends on the same channel, as in every room but ctl.
+static void test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it(void **state)
+{
+    (void)state;
+    static const struct ipc_handler h = {on_message, forget};
+    int fds[2];
+    struct loop *l = loop_new();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    sinking = ipc_open(l, fds[0], "a", &h, NULL);
+    closed = 0;
+    log_set_sink(sink);
+    for (unsigned i = 0; i < 200000 && sinking; i++)
+        ipc_result(sinking, i, true, "some text to fill the queue of a channel that nobody reads with");
+    log_set_sink(NULL);
+    assert_int_equal(closed, 1);
+    assert_null(sinking);
+    close(fds[1]);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_connection_written_and_read_is_the_same_and_every_cut_is_refused),
         cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),
         cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),
+        cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
     };
     return cmocka_run_group_tests_name("daemon library", tests, NULL, NULL);
 }
