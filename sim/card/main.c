@@ -55,6 +55,13 @@ static int check_wave(struct card_process *p, const struct card_options *o)
 {
     if (!o->fst)
         return EXIT_DONE;
+    FILE *f = fopen(o->fst, "ab"); // says why it cannot be written; the model does not
+    if (!f) {
+        int why = errno;
+        fprintf(stderr, "espalier-card: --fst %s: cannot be written: %s\n", o->fst, strerror(why));
+        return why == EACCES || why == EPERM ? EXIT_MISSING : EXIT_USAGE;
+    }
+    fclose(f);
     int rc = card_device_wave_start(&p->device, o->fst);
     if (rc == -ENOTSUP)
         return complain(EXIT_MISSING, "--fst: this card was built without waveforms", NULL);

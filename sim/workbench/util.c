@@ -109,7 +109,7 @@ char *wb_read_file(const char *path, size_t *len, struct esp_error *err)
     errno = 0;
     buf = slurp(f, len);
     if (ferror(f)) {
-        esp_fail(err, -EIO, path, "cannot be read: %s", strerror(errno));
+        esp_fail(err, errno == EISDIR ? -EISDIR : -EIO, path, "cannot be read: %s", strerror(errno));
         free(buf);
         buf = NULL;
     } else if (!buf) {

@@ -363,6 +363,8 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     snprintf(out, sizeof(out), "%s/none.pcap", folder);
     assert_int_equal(access(out, F_OK), -1);
     must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap", folder, folder), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad /tmp --in %s/in.pcap --out %s/none.pcap", folder, folder), 2);
+    must_say("/tmp: cannot be read: Is a directory");
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 2"), 2);
     must_say("not in this build");
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 3"), 2);

@@ -562,7 +562,40 @@ static void test_wave_and_statistics_are_written(void **state)
     assert_non_null(strstr(text, "\"ENC_PACKETS\": 4"));
     assert_non_null(strstr(text, "\"SA_COMMANDS\": 1"));
     assert_non_null(strstr(text, "\"cycles_per_cpu_second\""));
+    assert_non_null(strstr(text, "\"drop_BAD_NEXT_HEADER\": 0")); // the longest name, whole
     assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_driver_reads_whole_counter_names(void **state)
+{
+    static char text[8192];
+    struct side card;
+
+    (void)state;
+    start_card("1");
+    open_side(&card, true);
+    assert_true(card.e->ops->counters(card.e, text, sizeof text) > 0);
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+    assert_non_null(strstr(text, "drop_BAD_NEXT_HEADER 0\n"));
+    assert_non_null(strstr(text, "drop_SA_STALE_GEN 0\n"));
+}
+
+static void test_unwritable_wave_is_bad_input(void **state)
+{
+    char command[700];
+    int status;
+
+    (void)state;
+    snprintf(
+        command, sizeof command,
+        "%s --dir /tmp/card-engine-none --fst /nonexistent/x.fst 2>&1 | grep -q 'x.fst: cannot be written'",
+        program);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "%s --dir /tmp/card-engine-none --fst /nonexistent/x.fst 2> /dev/null",
+             program);
+    status = system(command);
+    assert_int_equal(WEXITSTATUS(status), 2);
 }
 
 static void test_second_driver_is_refused_until_the_first_has_left(void **state)
@@ -611,6 +644,8 @@ int main(int argc, char **argv)
         T(test_killed_card_fails_the_engine_and_its_dir_is_taken_over),
         T(test_idle_card_costs_no_processor),
         T(test_wave_and_statistics_are_written),
+        T(test_driver_reads_whole_counter_names),
+        T(test_unwritable_wave_is_bad_input),
         T(test_second_driver_is_refused_until_the_first_has_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
