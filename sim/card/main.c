@@ -50,18 +50,26 @@ static int make_device(struct card_process *p, const struct card_options *o)
     return EXIT_DONE;
 }
 
-// The wave must not fail first when its cycle comes: a model without waveforms refuses --fst at the start.
-static int check_wave(struct card_process *p, const struct card_options *o)
+// Says why a wave file cannot be written; the model does not.
+static int check_wave_file(const struct card_options *o)
 {
     if (!o->fst)
         return EXIT_DONE;
-    FILE *f = fopen(o->fst, "ab"); // says why it cannot be written; the model does not
+    FILE *f = fopen(o->fst, "ab");
     if (!f) {
         int why = errno;
         fprintf(stderr, "espalier-card: --fst %s: cannot be written: %s\n", o->fst, strerror(why));
         return why == EACCES || why == EPERM ? EXIT_MISSING : EXIT_USAGE;
     }
     fclose(f);
+    return EXIT_DONE;
+}
+
+// The wave must not fail first when its cycle comes: a model without waveforms refuses --fst at the start.
+static int check_wave(struct card_process *p, const struct card_options *o)
+{
+    if (!o->fst)
+        return EXIT_DONE;
     int rc = card_device_wave_start(&p->device, o->fst);
     if (rc == -ENOTSUP)
         return complain(EXIT_MISSING, "--fst: this card was built without waveforms", NULL);
@@ -139,5 +147,6 @@ int main(int argc, char **argv)
         complain(status, options.error, NULL);
         return status;
     }
-    return run(&process, &options);
+    status = check_wave_file(&options);
+    return status ? status : run(&process, &options);
 }
