@@ -110,7 +110,7 @@ static int sa_handover(struct esp_engine *e, struct esp_sa *s, struct esp_sa_par
 {
     struct fake_card *f = card(e);
     struct fake_sa *sa = (struct fake_sa *)s;
-    if (!f->failed || (p->dir == ESP_OUT && f->loud))
+    if (!f->failed || f->mute || (p->dir == ESP_OUT && f->loud))
         return -EINVAL;
     if (p->dir == ESP_IN)
         return f->inner->ops->sa_handover(f->inner, sa->inner, p);
@@ -148,7 +148,8 @@ static unsigned poll_jobs(struct esp_engine *e, struct esp_job **jobs, unsigned 
 {
     struct fake_card *f = card(e);
     unsigned n = 0;
-    while (n < max && f->job_head != f->job_tail && (f->failed || !f->hold_jobs)) {
+    while (n < max && f->job_head != f->job_tail && (f->failed || !f->hold_jobs || f->jobs_left)) {
+        f->jobs_left -= f->jobs_left > 0;
         struct esp_job *job = f->jobs[f->job_head++ % FAKE_JOBS];
         if (f->failed)
             job->status = ESP_STATUS_ABORTED;
@@ -240,6 +241,17 @@ void fake_fail(struct fake_card *f)
     f->failed = true;
     tell(f, ESP_EVENT_FAILED, NULL, ESP_STATUS_ABORTED);
     esp_fail(&f->events[(f->event_tail - 1) % FAKE_EVENTS].error, -ENODEV, "fake", "pulled by the test");
+}
+
+void fake_lose_events(struct fake_card *f)
+{
+    f->event_head = f->event_tail;
+}
+
+void fake_stale_events(struct fake_card *f)
+{
+    for (unsigned i = 0; i < f->sa_count; i++)
+        tell(f, ESP_EVENT_SA_DELETED, f->sas[i], ESP_STATUS_OK);
 }
 
 unsigned fake_live(const struct fake_card *f)

@@ -32,7 +32,9 @@ struct fake_card {
     int lease_rc;
     enum esp_status lease_status;
     bool hold_events, hold_jobs;
+    unsigned jobs_left; // with hold_jobs: so many still come back
     bool loud; // cannot be shown silent
+    bool mute; // hands nothing over
     bool lies; // says OK and writes nothing
     // what it saw
     bool failed, destroyed;
@@ -43,6 +45,8 @@ struct fake_card {
 void fake_plug(struct fake_card *f); // NULL: none
 void fake_init(struct fake_card *f);
 void fake_fail(struct fake_card *f);
+void fake_lose_events(struct fake_card *f);  // those that wait: the card never came to give them
+void fake_stale_events(struct fake_card *f); // after FAILED: that every SA has been deleted
 unsigned fake_live(const struct fake_card *f); // SAs that it holds
 unsigned fake_jobs(const struct fake_card *f); // jobs that it holds
 

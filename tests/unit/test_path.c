@@ -199,6 +199,23 @@ static void test_a_used_up_lease_is_waited_for_and_nothing_is_lost_or_reordered(
     rig_unique(r);
 }
 
+static void test_what_comes_back_without_a_number_goes_before_what_has_come_since(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    r->card.hold_events = true;
+    rig_out(r, 0, 64);
+    r->card.hold_jobs = true;
+    rig_out(r, 64, 20); // the lease is used up, the card will say so
+    r->card.jobs_left = 10;
+    rig_turn(r);
+    rig_out(r, 84, 6);
+    r->card.hold_jobs = r->card.hold_events = false;
+    rig_turn(r);
+    rig_expect(r, 0, 90);
+}
+
 static void test_a_refused_lease_goes_on_in_software_at_the_next_number(void **state)
 {
     struct rig *r = *state;
@@ -286,6 +303,7 @@ static void test_failure_while_waiting_for_a_lease_keeps_order(void **state)
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
     r->card.hold_events = true;
     rig_out(r, 0, 100); // 36 wait
+    fake_lose_events(&r->card);
     fail_over(r);
     rig_expect(r, 0, 100);
     rig_unique(r);
@@ -365,6 +383,22 @@ static void test_failure_and_deletion_before_it_is_told(void **state)
     assert_null(r->p->children);
 }
 
+static void test_what_a_failed_card_says_later_is_not_heard(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 2, OFFLOAD_AUTO, "card");
+    r->card.hold_events = true;
+    sadb_delete(r->p, 1); // gone with the failure, and its memory
+    fake_fail(&r->card);
+    fake_stale_events(&r->card);
+    rig_turn(r);
+    assert_int_equal(r->p->children->c.child_id, 2);
+    rig_out(r, 0, 10);
+    rig_expect(r, 0, 10);
+}
+
 static void test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told(void **state)
 {
     struct rig *r = *state;
@@ -385,13 +419,14 @@ static void test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told(vo
     rig_expect(r, 50, 10);
 }
 
-static void test_a_loud_card_with_packets_waiting_for_a_lease(void **state)
+static void test_a_card_that_hands_nothing_over_with_packets_waiting_for_a_lease(void **state)
 {
     struct rig *r = *state;
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
-    r->card.hold_events = r->card.loud = true;
+    r->card.hold_events = r->card.mute = true;
     rig_out(r, 0, 100);
+    fake_lose_events(&r->card);
     fail_over(r);
     assert_null(r->p->children);
     rig_expect(r, 0, 64);
@@ -510,6 +545,7 @@ int main(void)
         WITH(test_packets_wait_while_the_sa_is_being_added),
         WITH(test_a_refusal_frees_the_child_under_its_waiting_packets),
         WITH(test_a_used_up_lease_is_waited_for_and_nothing_is_lost_or_reordered),
+        WITH(test_what_comes_back_without_a_number_goes_before_what_has_come_since),
         WITH(test_a_refused_lease_goes_on_in_software_at_the_next_number),
         WITH(test_a_lease_that_cannot_be_asked_for_is_asked_for_again),
         WITH(test_deleted_while_moving_after_a_refused_lease),
@@ -520,8 +556,9 @@ int main(void)
         WITH(test_failure_in_the_middle_of_installation),
         WITH(test_failure_with_a_deletion_under_way),
         WITH(test_failure_and_deletion_before_it_is_told),
+        WITH(test_what_a_failed_card_says_later_is_not_heard),
         WITH(test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told),
-        WITH(test_a_loud_card_with_packets_waiting_for_a_lease),
+        WITH(test_a_card_that_hands_nothing_over_with_packets_waiting_for_a_lease),
         WITH(test_failure_counts_a_limit_on),
         WITH(test_what_is_not_the_sas_esp_does_not_leave),
         WITH(test_delete_with_packets_in_flight_frees_after_them),
