@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card comes and goes. It is looked for once a second; when it fails, its engine has made sure that it is silent, and
-// every SA goes on in software: outbound from the end of its lease (never from "last seen"), inbound with exactly the
-// sequences whose packets this process has taken. What the card had not given back is run again.
+// The card comes and goes. It is looked for once a second; when it fails, its engine has made sure that it is
+// silent, and every SA goes on in software: outbound from the end of its lease (never from "last seen"),
+// inbound with exactly the sequences whose packets this process has taken. What the card had not given back
+// is run again.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -65,7 +66,8 @@ void card_scan(struct path *p)
     snprintf(p->card_reason, sizeof(p->card_reason), "%s", why);
 }
 
-// An SA that was still being added has protected nothing: it starts where it would have started. False: it cannot go on.
+// An SA that was still being added has protected nothing: it starts where it would have started. False: it
+// cannot go on.
 static bool move_half(struct path *p, struct half *h, struct esp_engine *card, struct esp_error *err)
 {
     if (h->engine != card || h->state == HALF_NONE || h->state == HALF_FAILED)
@@ -99,7 +101,8 @@ void card_failed(struct path *p, const struct esp_error *why)
         next = c->next;
         bool touched = c->in.engine == p->card || c->out.engine == p->card;
         struct esp_error err = {0};
-        bool in = move_half(p, &c->in, p->card, &err), out = move_half(p, &c->out, p->card, &err); // both, always
+        bool in = move_half(p, &c->in, p->card, &err),
+             out = move_half(p, &c->out, p->card, &err); // both, always
         if (!touched)
             continue;
         if (!in || !out) {

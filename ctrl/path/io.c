@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets: reads bursts from the TUN and the sockets into pool buffers, gives them to the SA's engine, and sends what
-// comes back. Nothing is allocated here; when no packet is free the descriptors are not watched until one is.
+// Packets: reads bursts from the TUN and the sockets into pool buffers, gives them to the SA's engine, and
+// sends what comes back. Nothing is allocated here; when no packet is free the descriptors are not watched
+// until one is.
 #include "ctrl/path/path.h"
 
 #include <arpa/inet.h>
@@ -140,7 +141,8 @@ static struct packet_list *backlog_of(struct path *p, const struct esp_engine *e
     return e == p->card ? &p->card_backlog : &p->soft_backlog;
 }
 
-// Jobs of one engine go in the order in which they came: what a full engine did not take goes before anything newer.
+// Jobs of one engine go in the order in which they came: what a full engine did not take goes before anything
+// newer.
 static void drain_backlog(struct path *p, struct esp_engine *e)
 {
     struct packet_list *l = backlog_of(p, e);
@@ -168,7 +170,8 @@ static void wait_for(struct path *p, struct half *h, struct packet *pkt)
     }
 }
 
-// Queues a packet to the engine that holds its SA; drain_backlog submits. An SA that moves keeps its packets waiting.
+// Queues a packet to the engine that holds its SA; drain_backlog submits. An SA that moves keeps its packets
+// waiting.
 static void enqueue(struct path *p, struct packet *pkt)
 {
     struct half *h;
@@ -277,7 +280,8 @@ static void send_burst(struct path *p)
         to[i] = (struct sockaddr_in){.sin_family = AF_INET};
         memcpy(&to[i].sin_addr, j->out + 16, 4);
         iov[i] = (struct iovec){j->out, j->out_len};
-        msgs[i].msg_hdr = (struct msghdr){.msg_name = &to[i], .msg_namelen = sizeof(to[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
+        msgs[i].msg_hdr = (struct msghdr){
+            .msg_name = &to[i], .msg_namelen = sizeof(to[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
     }
     while (done < n) {
         int rc = p->send_many(p->env->sock_send, msgs + done, n - done, 0);
@@ -302,14 +306,15 @@ static struct engine_count *count_of(struct path *p, const struct esp_engine *e)
     return e == p->soft ? &p->by_soft : &p->by_card;
 }
 
-// What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an older
-// packet, even one in clear.
+// What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an
+// older packet, even one in clear.
 static bool is_esp_of(const struct half *h, const struct esp_job *j)
 {
     const uint8_t *o = j->out;
     uint32_t at = h->params.udp_encap ? 28 : 20;
-    return j->out_len >= at + 8 && o[0] == 0x45 && o[9] == (h->params.udp_encap ? IPPROTO_UDP : IPPROTO_ESP) &&
-           !memcmp(o + 12, h->params.src, 4) && !memcmp(o + 16, h->params.dst, 4) && be32(o + at) == h->params.spi &&
+    return j->out_len >= at + 8 && o[0] == 0x45 &&
+           o[9] == (h->params.udp_encap ? IPPROTO_UDP : IPPROTO_ESP) && !memcmp(o + 12, h->params.src, 4) &&
+           !memcmp(o + 16, h->params.dst, 4) && be32(o + at) == h->params.spi &&
            be32(o + at + 4) == (uint32_t)j->seq;
 }
 
@@ -320,7 +325,8 @@ static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
     struct engine_count *n = count_of(p, e);
     if (pkt->job.lease_low || pkt->job.status == ESP_STATUS_LEASE_END)
         sadb_lease_low(p, h);
-    if (pkt->job.status == ESP_STATUS_LEASE_END && !h->spent) { // it used no sequence number: again, when there are more
+    if (pkt->job.status == ESP_STATUS_LEASE_END &&
+        !h->spent) { // it used no sequence number: again, when there are more
         pkt->runs++;
         if (h->state == HALF_READY && h->engine == e)
             wait_for(p, h, pkt);
@@ -355,12 +361,20 @@ static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
 
 // ---- in
 
-static void outer_header(uint8_t *h, uint32_t payload, const struct sockaddr_in *from, struct in_addr to, uint16_t dport, uint8_t tos, uint8_t ttl)
+static void outer_header(uint8_t *h, uint32_t payload, const struct sockaddr_in *from, struct in_addr to,
+                         uint16_t dport, uint8_t tos, uint8_t ttl)
 {
     uint32_t sum = 0;
-    struct iphdr ip = {.version = 4, .ihl = 5, .tos = tos, .tot_len = htons((uint16_t)(28 + payload)), .ttl = ttl,
-                       .protocol = IPPROTO_UDP, .saddr = from->sin_addr.s_addr, .daddr = to.s_addr};
-    struct udphdr udp = {.source = from->sin_port, .dest = htons(dport), .len = htons((uint16_t)(8 + payload))};
+    struct iphdr ip = {.version = 4,
+                       .ihl = 5,
+                       .tos = tos,
+                       .tot_len = htons((uint16_t)(28 + payload)),
+                       .ttl = ttl,
+                       .protocol = IPPROTO_UDP,
+                       .saddr = from->sin_addr.s_addr,
+                       .daddr = to.s_addr};
+    struct udphdr udp = {
+        .source = from->sin_port, .dest = htons(dport), .len = htons((uint16_t)(8 + payload))};
     memcpy(h, &ip, 20);
     for (int i = 0; i < 20; i += 2)
         sum += (uint32_t)(h[i] << 8 | h[i + 1]);
@@ -404,8 +418,12 @@ static void udp_ready(struct loop_fd *f, uint32_t events)
         if (!pkt)
             break;
         struct iovec iov = {pkt->job.in + 28, p->buffer - 28};
-        struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1,
-                           .msg_control = control, .msg_controllen = sizeof(control)};
+        struct msghdr m = {.msg_name = &from,
+                           .msg_namelen = sizeof(from),
+                           .msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = control,
+                           .msg_controllen = sizeof(control)};
         ssize_t n = recvmsg(f->fd, &m, MSG_DONTWAIT);
         if (n < 0) {
             release(p, pkt);
@@ -415,7 +433,8 @@ static void udp_ready(struct loop_fd *f, uint32_t events)
         if (n == 1 && pkt->job.in[28] == 0xff) { // RFC 3948 section 2.3
             p->keepalives++;
             release(p, pkt);
-        } else if (n < 8 || (m.msg_flags & MSG_TRUNC) || from.sin_family != AF_INET || !rebuild(p, pkt, &m, (uint32_t)n)) {
+        } else if (n < 8 || (m.msg_flags & MSG_TRUNC) || from.sin_family != AF_INET ||
+                   !rebuild(p, pkt, &m, (uint32_t)n)) {
             io_drop(p, pkt, n < 8 ? ESP_STATUS_NOT_ESP : ESP_STATUS_TRUNCATED);
         } else {
             enqueue(p, pkt);
@@ -454,7 +473,8 @@ static void traffic_event(struct path *p, struct child *c)
     if (now - c->traffic_event_at < 1000)
         return;
     c->traffic_event_at = now;
-    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
+    ipc_send(p->ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
 }
 
 static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
@@ -500,7 +520,8 @@ static void limits(struct path *p, struct packet *pkt)
 
 static void events(struct path *p, struct esp_engine *e);
 
-// A card that could not be shown silent may still write to what it was given: those buffers are never used again.
+// A card that could not be shown silent may still write to what it was given: those buffers are never used
+// again.
 static bool fresh_buffers(struct path *p, struct packet *pkt)
 {
     struct esp_error err = {0};
@@ -606,7 +627,8 @@ static bool before_sleep(void *ctx)
     return more;
 }
 
-static int add_fd(struct path *p, struct loop_fd *f, int fd, void (*ready)(struct loop_fd *, uint32_t), struct esp_error *err, const char *what)
+static int add_fd(struct path *p, struct loop_fd *f, int fd, void (*ready)(struct loop_fd *, uint32_t),
+                  struct esp_error *err, const char *what)
 {
     *f = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
     if (fd < 0)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path process: opens engines, TUN and kernel policies, then answers its neighbours until the supervisor says stop.
+// The path process: opens engines, TUN and kernel policies, then answers its neighbours until the supervisor
+// says stop.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -75,7 +76,8 @@ static void scan(struct timer *t)
     struct path *p = t->ctx;
     uint64_t from = clock_now();
     card_scan(p);
-    uint64_t rest = 20 * (clock_now() - from); // a card that does not answer must not take more than 5 % of the time
+    uint64_t rest =
+        20 * (clock_now() - from); // a card that does not answer must not take more than 5 % of the time
     timer_set(p->loop, t, clock_now() + (rest > SCAN_MS ? rest : SCAN_MS));
 }
 
@@ -92,7 +94,8 @@ static int set_up(struct path *p, struct esp_error *err)
     if ((rc = netlink_open(&p->nl, err)) < 0 || (rc = netlink_tun_up(p->nl, s->tun, s->mtu, err)) < 0)
         return rc;
     p->tun_index = rc;
-    if (s->install_routes && (rc = netlink_rule(p->nl, s->routing_table, s->routing_priority, ESPALIER_SO_MARK, err)) < 0)
+    if (s->install_routes &&
+        (rc = netlink_rule(p->nl, s->routing_table, s->routing_priority, ESPALIER_SO_MARK, err)) < 0)
         return rc;
     if ((rc = esp_soft_open(&p->soft, err)) < 0 || (rc = io_open(p, err)) < 0 ||
         (rc = p->soft->ops->attach_pool(p->soft, p->pool, err)) < 0)

@@ -39,7 +39,8 @@ int netlink_open(struct netlink **out, struct esp_error *err)
     n->route = open_bus(NETLINK_ROUTE);
     n->xfrm = open_bus(NETLINK_XFRM);
     if (!n->route || !n->xfrm) {
-        int rc = esp_fail(err, -errno, n->route ? "NETLINK_XFRM" : "NETLINK_ROUTE", "cannot open the socket: %s", strerror(errno));
+        int rc = esp_fail(err, -errno, n->route ? "NETLINK_XFRM" : "NETLINK_ROUTE",
+                          "cannot open the socket: %s", strerror(errno));
         netlink_close(n);
         return rc;
     }
@@ -109,8 +110,8 @@ int netlink_tun_up(struct netlink *n, const char *name, uint32_t mtu, struct esp
     int index = (int)if_nametoindex(name);
     if (!index)
         return esp_fail(err, -ENODEV, name, "no such interface");
-    // disable_xfrm: packets routed out here are not checked against the out block policies; disable_policy: nor are those
-    // that come in from here, because path has already checked them (RFC 4301 section 5.2)
+    // disable_xfrm: packets routed out here are not checked against the out block policies; disable_policy:
+    // nor are those that come in from here, because path has already checked them (RFC 4301 section 5.2)
     set_sysctl("ipv4", name, "disable_xfrm", "1");
     set_sysctl("ipv4", name, "disable_policy", "1");
     set_sysctl("ipv4", name, "rp_filter", "0");
@@ -118,7 +119,8 @@ int netlink_tun_up(struct netlink *n, const char *name, uint32_t mtu, struct esp
     set_sysctl("ipv6", name, "accept_ra", "0");
     set_sysctl("ipv6", name, "addr_gen_mode", "1");
     if (!sysctl_is_one(name, "disable_xfrm") || !sysctl_is_one(name, "disable_policy"))
-        return esp_fail(err, -EPERM, name, "cannot set net.ipv4.conf.%s.disable_xfrm and disable_policy to 1", name);
+        return esp_fail(err, -EPERM, name, "cannot set net.ipv4.conf.%s.disable_xfrm and disable_policy to 1",
+                        name);
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_NEWLINK;
     struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
@@ -151,7 +153,8 @@ int netlink_rule(struct netlink *n, uint32_t table, uint32_t priority, uint32_t 
 {
     int rc = rule(n, AF_INET, table, priority, mark);
     if (rc < 0)
-        return esp_fail(err, rc, "routing rule", "cannot add priority %u, table %u: %s", priority, table, strerror(-rc));
+        return esp_fail(err, rc, "routing rule", "cannot add priority %u, table %u: %s", priority, table,
+                        strerror(-rc));
     return 0;
 }
 
@@ -168,7 +171,8 @@ static bool source_inside(const struct ts *local, uint8_t *addr)
         uint16_t port;
         if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
             continue;
-        memcpy(&ss, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+        memcpy(&ss, i->ifa_addr,
+               i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
         addr_from_sockaddr(&ss, &a, &port);
         if (a.family == local->family && ts_match(local, a.family, a.a, local->proto, local->port_lo)) {
             memcpy(addr, a.a, 16);
@@ -212,17 +216,20 @@ static void route(void *ctx, const uint8_t *addr, unsigned len)
         c->rc = rc;
 }
 
-int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex, uint32_t table,
-                   struct esp_error *err)
+int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex,
+                   uint32_t table, struct esp_error *err)
 {
-    struct route_ctx c = {.n = n, .add = add, .ifindex = ifindex, .table = table,
+    struct route_ctx c = {.n = n,
+                          .add = add,
+                          .ifindex = ifindex,
+                          .table = table,
                           .family = remote->family == 6 ? AF_INET6 : AF_INET};
     char text[128];
     c.has_src = source_inside(local, c.src);
     ts_prefixes(remote, route, &c);
     if (c.rc < 0)
-        return esp_fail(err, c.rc, ts_print(remote, text, sizeof(text)), "cannot %s the route: %s", add ? "add" : "remove",
-                        strerror(-c.rc));
+        return esp_fail(err, c.rc, ts_print(remote, text, sizeof(text)), "cannot %s the route: %s",
+                        add ? "add" : "remove", strerror(-c.rc));
     return 0;
 }
 
@@ -250,8 +257,8 @@ static void collect(void *ctx, const uint8_t *addr, unsigned len)
     l->p[l->count++].len = len;
 }
 
-static int block_one(struct netlink *n, bool add, uint8_t dir, uint8_t family, const struct prefix *src, const struct prefix *dst,
-                     const struct ts *from, const struct ts *to)
+static int block_one(struct netlink *n, bool add, uint8_t dir, uint8_t family, const struct prefix *src,
+                     const struct prefix *dst, const struct ts *from, const struct ts *to)
 {
     char buf[1024];
     struct xfrm_selector sel = {.family = family == 6 ? AF_INET6 : AF_INET,
@@ -260,7 +267,8 @@ static int block_one(struct netlink *n, bool add, uint8_t dir, uint8_t family, c
                                 .proto = from->proto};
     memcpy(&sel.saddr, src->addr, 16);
     memcpy(&sel.daddr, dst->addr, 16);
-    // a single port is matched; a range of ports is blocked with its whole protocol, which errs on the closed side
+    // a single port is matched; a range of ports is blocked with its whole protocol, which errs on the closed
+    // side
     if (from->port_lo == from->port_hi && from->proto) {
         sel.sport = htons(from->port_lo);
         sel.sport_mask = 0xffff;
@@ -289,7 +297,8 @@ static int block_one(struct netlink *n, bool add, uint8_t dir, uint8_t family, c
     return !add && rc == -ENOENT ? 0 : rc;
 }
 
-int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, struct esp_error *err)
+int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote,
+                  struct esp_error *err)
 {
     struct prefixes l = {.count = 0}, r = {.count = 0};
     char a[128], b[128];

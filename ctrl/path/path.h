@@ -2,7 +2,8 @@
 // The path process: traffic keys, engines, packets and policy. One thread, one loop.
 //   TUN -> policy -> child SA -> engine.submit ... engine.poll -> raw socket            (io.c)
 //   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> selector check -> TUN       (io.c)
-// A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once (failover.c).
+// A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once
+// (failover.c).
 #ifndef CTRL_PATH_PATH_H
 #define CTRL_PATH_PATH_H
 
@@ -13,16 +14,17 @@
 #include "ctrl/path/netlink.h"
 #include "espalier/engine.h"
 
-#define PATH_JOBS      1024  // packets in flight, all engines
-#define PATH_BUFFER    2560  // at least, two for each job: room for the TUN's MTU and the outer headers
-#define PATH_BURST     64
-#define PATH_WAITING   512   // new packets are dropped when as many wait for one SA (being added, or for its lease)
-#define PATH_RUNS      8     // times that a packet may come back undone
-#define SPI_BUCKETS    4096
+#define PATH_JOBS   1024 // packets in flight, all engines
+#define PATH_BUFFER 2560 // at least, two for each job: room for the TUN's MTU and the outer headers
+#define PATH_BURST  64
+#define PATH_WAITING                                                                                         \
+    512               // new packets are dropped when as many wait for one SA (being added, or for its lease)
+#define PATH_RUNS   8 // times that a packet may come back undone
+#define SPI_BUCKETS 4096
 
 struct child;
-struct packet { // a job and who it belongs to
-    struct esp_job job; // first: engines hand back its address
+struct packet {          // a job and who it belongs to
+    struct esp_job job;  // first: engines hand back its address
     struct child *child; // ENCAP only
     struct packet *next;
     uint32_t inner_len; // ENCAP
@@ -44,19 +46,19 @@ struct half { // one direction of a child SA
     struct esp_engine *engine;
     struct esp_sa *sa;
     struct packet_list waiting; // for ADDING or MOVING to end, or for a lease
-    bool queued;  // ADDING, but the engine had no room for the command yet
+    bool queued;                // ADDING, but the engine had no room for the command yet
     bool leasing;
-    bool spent;   // there are no sequence numbers behind seq_limit
+    bool spent;                    // there are no sequence numbers behind seq_limit
     uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
     uint64_t packets, bytes, drops;
-    uint64_t used_at;  // ms, 0: never
+    uint64_t used_at; // ms, 0: never
     uint64_t last_seq;
 };
 struct child {
     struct child *next, *spi_next;
     struct msg_CHILD c;
     struct half out, in;
-    uint32_t keys_req;  // RESULT due to keys
+    uint32_t keys_req; // RESULT due to keys
     bool reported, dying;
     unsigned in_flight; // packets that point here, and callers; freed only at 0
     uint64_t installed_at, path_since, traffic_event_at;
@@ -89,10 +91,10 @@ struct path {
     struct packet *packets, *free;
     uint64_t stamp;
     int (*send_many)(int fd, struct mmsghdr *m, unsigned n, int flags); // sendmmsg; tests have their own
-    bool reading; // TUN and sockets are watched
+    bool reading;                                                       // TUN and sockets are watched
     struct esp_engine *soft, *card;
     struct packet_list soft_backlog, card_backlog; // submit was full
-    char card_name[64], card_reason[200]; // why there is none
+    char card_name[64], card_reason[200];          // why there is none
     bool card_failed;
     bool retry; // a half waits for room in an engine
     int status; // of the process at its end
@@ -124,24 +126,27 @@ void sadb_clear(struct path *p);
 void sadb_maybe_free(struct path *p, struct child *c); // a dying one, once nothing refers to it
 void sadb_forget_half(struct path *p, struct half *h); // its engine is gone
 void sadb_lease_low(struct path *p, struct half *h);
-void sadb_retry(struct path *p); // what an engine had no room for
+void sadb_retry(struct path *p);                                           // what an engine had no room for
 void sadb_continue(struct path *p, struct half *h, struct esp_error *err); // in software, from params.seq on
-void sadb_give_up(struct path *p, struct child *c, const char *why); // an installed one: deleted, and ike is told
+void sadb_give_up(struct path *p, struct child *c,
+                  const char *why);               // an installed one: deleted, and ike is told
 void sadb_spent(struct path *p, struct child *c); // its last sequence number is used: ike is told once
 
 // policy.c
 void policy_set(struct path *p, const struct msg_POLICY_SET *m);
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
 void policy_list(struct path *p, uint32_t req);
-void policy_drop_all(struct path *p); // at exit; block policies stay unless the operator asked for the opposite
+void policy_drop_all(
+    struct path *p); // at exit; block policies stay unless the operator asked for the opposite
 const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t len);
 // Do the packet's addresses, protocol and ports lie in these selectors (near side first)?
-bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet, uint32_t len);
+bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet,
+                     uint32_t len);
 
 // io.c
 int io_open(struct path *p, struct esp_error *err);
-void io_pump(struct path *p);                        // polls engines, sends what is done
-void io_leave_card(struct path *p);                   // what the card's queue holds goes to where the SAs are now
+void io_pump(struct path *p);       // polls engines, sends what is done
+void io_leave_card(struct path *p); // what the card's queue holds goes to where the SAs are now
 void io_drop(struct path *p, struct packet *pkt, enum esp_status why);
 void io_flush_waiting(struct path *p, struct half *h);
 void list_init(struct packet_list *l);
@@ -152,7 +157,7 @@ struct packet *list_pop(struct packet_list *l);
 // failover.c
 void card_scan(struct path *p);
 void card_failed(struct path *p, const struct esp_error *why); // moves every SA to software
-void card_leave(struct path *p);                               // then, once it has given everything back: lets go of it
+void card_leave(struct path *p); // then, once it has given everything back: lets go of it
 
 // stats.c
 void stats_sas(struct path *p, uint32_t req);

@@ -59,10 +59,12 @@ static bool side_match(const struct ts_list *l, const struct fields *f, const ui
     return false;
 }
 
-bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet, uint32_t len)
+bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet,
+                     uint32_t len)
 {
     struct fields f;
-    return parse(packet, len, &f) && side_match(src, &f, f.src, f.sport) && side_match(dst, &f, f.dst, f.dport);
+    return parse(packet, len, &f) && side_match(src, &f, f.src, f.sport) &&
+           side_match(dst, &f, f.dst, f.dport);
 }
 
 const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t len)
@@ -74,7 +76,8 @@ const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t
     return NULL;
 }
 
-static bool elsewhere(struct path *p, const struct policy *except, const struct ts *local, const struct ts *remote)
+static bool elsewhere(struct path *p, const struct policy *except, const struct ts *local,
+                      const struct ts *remote)
 {
     for (struct policy *i = p->policies; i; i = i->next) {
         for (int a = 0; i != except && a < i->local.count; a++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Child SAs: from the keys that the keys process sends to two SAs in an engine, and back. An installation either carries
-// traffic both ways or leaves nothing behind.
+// Child SAs: from the keys that the keys process sends to two SAs in an engine, and back. An installation
+// either carries traffic both ways or leaves nothing behind.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -15,14 +15,17 @@
 static enum esp_alg alg_of(uint16_t encr, uint16_t bits)
 {
     if (encr == TRID_AES128_GCM16)
-        return bits == 128 ? ESP_ALG_AES128_GCM16 : bits == 192 ? ESP_ALG_AES192_GCM16 : bits == 256 ? ESP_ALG_AES256_GCM16 : ESP_ALG_NONE;
+        return bits == 128   ? ESP_ALG_AES128_GCM16
+               : bits == 192 ? ESP_ALG_AES192_GCM16
+               : bits == 256 ? ESP_ALG_AES256_GCM16
+                             : ESP_ALG_NONE;
     return encr == TRID_CHACHA20_POLY1305 ? ESP_ALG_CHACHA20_POLY1305 : ESP_ALG_NONE;
 }
 
 static size_t key_octets(enum esp_alg a)
 {
     switch (a) {
-#define X(sym, name, key, salt, iv, icv) \
+#define X(sym, name, key, salt, iv, icv)                                                                     \
     case ESP_ALG_##sym: return key;
         ESP_ALG_LIST(X)
 #undef X
@@ -128,7 +131,8 @@ static void delete_half(struct path *p, struct half *h)
     if (h->queued) {
         sadb_forget_half(p, h);
     } else if (h->state == HALF_READY) {
-        (void)h->engine->ops->sa_delete(h->engine, h->sa); // refused by a failed card: then FAILED comes and ends it
+        (void)h->engine->ops->sa_delete(h->engine,
+                                        h->sa); // refused by a failed card: then FAILED comes and ends it
         h->state = HALF_DELETING;
     } else if (h->state == HALF_MOVING) {
         h->state = HALF_DELETING;
@@ -174,7 +178,8 @@ static void report(struct path *p, struct child *c, bool ok, const char *text)
     ipc_result(p->keys, c->keys_req, ok, "%s", text);
 }
 
-// One that carried traffic and cannot go on: nothing of it leaves in clear, its packets are dropped until ike has another.
+// One that carried traffic and cannot go on: nothing of it leaves in clear, its packets are dropped until ike
+// has another.
 void sadb_give_up(struct path *p, struct child *c, const char *why)
 {
     if (c->dying)
@@ -219,8 +224,9 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
     return rc;
 }
 
-// About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets, so that the
-// numbers skipped when a card fails stay far below what a peer's window inference bears (RFC 4303 appendix A).
+// About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets,
+// so that the numbers skipped when a card fails stay far below what a peer's window inference bears (RFC 4303
+// appendix A).
 static void leave_orderly(struct path *p, struct half *h, const char *why)
 {
     if (h->engine->ops->sa_delete(h->engine, h->sa) < 0)
@@ -286,17 +292,29 @@ static bool want_card(struct path *p, const struct child *c, enum offload_mode *
 static void fill_params(const struct child *c, enum esp_dir dir, struct slice key, struct esp_sa_params *s)
 {
     const struct msg_CHILD *m = &c->c;
-    const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote, *to = dir == ESP_OUT ? &m->remote : &m->local;
-    *s = (struct esp_sa_params){.dir = dir, .mode = ESP_TUNNEL, .alg = alg_of(m->encr, m->encr_bits), .ttl = 64,
-                                .spi = dir == ESP_OUT ? m->spi_out : m->spi_in, .esn = m->esn, .udp_encap = m->udp_encap,
-                                .ipv6 = m->local.family == 6, .df_clear = !m->copy_df, .no_ecn = !m->copy_ecn,
-                                .no_dscp_copy = !m->copy_dscp_out, .dscp_decap = m->copy_dscp_in,
-                                .window = dir == ESP_IN ? m->replay_window : 0, .seq = dir == ESP_OUT ? 1 : 0,
+    const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
+                      *to = dir == ESP_OUT ? &m->remote : &m->local;
+    *s = (struct esp_sa_params){.dir = dir,
+                                .mode = ESP_TUNNEL,
+                                .alg = alg_of(m->encr, m->encr_bits),
+                                .ttl = 64,
+                                .spi = dir == ESP_OUT ? m->spi_out : m->spi_in,
+                                .esn = m->esn,
+                                .udp_encap = m->udp_encap,
+                                .ipv6 = m->local.family == 6,
+                                .df_clear = !m->copy_df,
+                                .no_ecn = !m->copy_ecn,
+                                .no_dscp_copy = !m->copy_dscp_out,
+                                .dscp_decap = m->copy_dscp_in,
+                                .window = dir == ESP_IN ? m->replay_window : 0,
+                                .seq = dir == ESP_OUT ? 1 : 0,
                                 .seq_limit = NEVER,
                                 .sport = dir == ESP_OUT ? m->local_port : m->remote_port,
                                 .dport = dir == ESP_OUT ? m->remote_port : m->local_port,
-                                .soft_bytes = m->rekey_bytes, .hard_bytes = m->life_bytes,
-                                .soft_packets = m->rekey_packets, .hard_packets = m->life_packets};
+                                .soft_bytes = m->rekey_bytes,
+                                .hard_bytes = m->life_bytes,
+                                .soft_packets = m->rekey_packets,
+                                .hard_packets = m->life_packets};
     memcpy(s->src, from->a, 16);
     memcpy(s->dst, to->a, 16);
     size_t n = key_octets(s->alg);
@@ -308,13 +326,17 @@ static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struc
 {
     enum esp_alg alg = alg_of(c->c.encr, c->c.encr_bits);
     if (alg == ESP_ALG_NONE)
-        return esp_fail(err, -EOPNOTSUPP, "esp_proposals", "encryption algorithm %u with %u key bits is not known here", c->c.encr, c->c.encr_bits);
+        return esp_fail(err, -EOPNOTSUPP, "esp_proposals",
+                        "encryption algorithm %u with %u key bits is not known here", c->c.encr,
+                        c->c.encr_bits);
     if (m->key_in.len != key_octets(alg) + 4 || m->key_out.len != m->key_in.len)
-        return esp_fail(err, -EINVAL, "keys", "got %zu and %zu octets of key, expected %zu", m->key_in.len, m->key_out.len, key_octets(alg) + 4);
+        return esp_fail(err, -EINVAL, "keys", "got %zu and %zu octets of key, expected %zu", m->key_in.len,
+                        m->key_out.len, key_octets(alg) + 4);
     if (c->c.local.family != c->c.remote.family || !c->c.local.family)
         return esp_fail(err, -EINVAL, "addresses", "the tunnel's ends are not of one address family");
     if (c->c.replay_window > ESP_MAX_WINDOW)
-        return esp_fail(err, -EINVAL, "replay_window", "%u is more than %d", c->c.replay_window, ESP_MAX_WINDOW);
+        return esp_fail(err, -EINVAL, "replay_window", "%u is more than %d", c->c.replay_window,
+                        ESP_MAX_WINDOW);
     return 0;
 }
 
@@ -322,7 +344,8 @@ static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struc
 static int add_both(struct path *p, struct child *c, struct esp_engine *e, struct esp_error *err)
 {
     int rc;
-    if ((rc = e->ops->capable(e, &c->in.params, err)) < 0 || (rc = e->ops->capable(e, &c->out.params, err)) < 0)
+    if ((rc = e->ops->capable(e, &c->in.params, err)) < 0 ||
+        (rc = e->ops->capable(e, &c->out.params, err)) < 0)
         return rc;
     if (c->in.state == HALF_NONE && (rc = sadb_add_half(p, &c->in, e, err)) < 0)
         return rc;
@@ -334,7 +357,8 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
     enum offload_mode mode;
     bool card = want_card(p, c, &mode);
     if (mode == OFFLOAD_CRYPTO)
-        return esp_fail(err, -EOPNOTSUPP, "hw_offload", "crypto needs the kernel engine, which this build does not have");
+        return esp_fail(err, -EOPNOTSUPP, "hw_offload",
+                        "crypto needs the kernel engine, which this build does not have");
     if (card && p->card) {
         int rc = add_both(p, c, p->card, err);
         if (rc == 0) {
@@ -344,9 +368,11 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
         if (mode != OFFLOAD_AUTO)
             return rc;
         sadb_set_offload(p, c, false, err->text);
-        LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id, err->field, err->text);
+        LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id,
+             err->field, err->text);
     } else if (card && mode != OFFLOAD_AUTO) {
-        return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s", mode == OFFLOAD_PACKET ? "packet" : "yes", p->card_reason);
+        return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s",
+                        mode == OFFLOAD_PACKET ? "packet" : "yes", p->card_reason);
     } else {
         sadb_set_offload(p, c, false, card ? p->card_reason : "hw_offload is no");
     }
@@ -411,14 +437,15 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         return;
     }
     if (c->in.state == HALF_READY && c->out.state == HALF_READY && !c->reported) {
-        LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in, c->c.spi_out, c->offload,
-             c->reason[0] ? ": " : "", c->reason);
+        LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
+             c->c.spi_out, c->offload, c->reason[0] ? ": " : "", c->reason);
         report(p, c, true, "");
     }
     io_flush_waiting(p, h);
 }
 
-// The engine had second thoughts (a full bucket, a field it cannot do): in software where that is allowed, otherwise undone.
+// The engine had second thoughts (a full bucket, a field it cannot do): in software where that is allowed,
+// otherwise undone.
 static void refused(struct path *p, struct half *h, const struct esp_event *ev)
 {
     struct child *c = h->child;
@@ -430,7 +457,8 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     want_card(p, c, &mode);
     if (was_card && mode == OFFLOAD_AUTO && !c->dying) {
         char why[200];
-        snprintf(why, sizeof(why), "the card refuses it: %.150s", ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
+        snprintf(why, sizeof(why), "the card refuses it: %.150s",
+                 ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
         LOGF(ESP, 1, "child %s{%u}: %s; in software", c->c.name, c->c.child_id, why);
         if (sadb_add_half(p, h, p->soft, &err) == 0) {
             sadb_set_offload(p, c, false, why);
@@ -438,7 +466,8 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
         }
     }
     char text[300];
-    snprintf(text, sizeof(text), "%s: %s", err.field[0] ? err.field : "engine", err.text[0] ? err.text : esp_status_name(ev->status));
+    snprintf(text, sizeof(text), "%s: %s", err.field[0] ? err.field : "engine",
+             err.text[0] ? err.text : esp_status_name(ev->status));
     if (c->dying) {
         sadb_maybe_free(p, c);
     } else if (c->reported) { // it moved: ike believes that it is there
@@ -463,7 +492,8 @@ static void leased(struct path *p, struct half *h, const struct esp_event *ev)
     }
 }
 
-// MOVING: it had drained, so the next number is known; nothing at or behind the lease's end was used in any case.
+// MOVING: it had drained, so the next number is known; nothing at or behind the lease's end was used in any
+// case.
 static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
 {
     struct child *c = h->child;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What path tells of itself: per child SA for list-sas, counters for stats, and Wireshark's table for --debug-keys.
+// What path tells of itself: per child SA for list-sas, counters for stats, and Wireshark's table for
+// --debug-keys.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -19,10 +20,18 @@ void stats_sas(struct path *p, uint32_t req)
     for (struct child *c = p->children; c; c = c->next) {
         if (c->dying)
             continue;
-        struct msg_PATH_SA m = {.req = req, .child_id = c->c.child_id, .spi_in = c->c.spi_in, .spi_out = c->c.spi_out,
-                                .bytes_in = c->in.bytes, .packets_in = c->in.packets, .use_in_s = seconds_since(c->in.used_at),
-                                .bytes_out = c->out.bytes, .packets_out = c->out.packets, .use_out_s = seconds_since(c->out.used_at),
-                                .seq_out = c->out.last_seq, .path_since_s = seconds_since(c->path_since)};
+        struct msg_PATH_SA m = {.req = req,
+                                .child_id = c->c.child_id,
+                                .spi_in = c->c.spi_in,
+                                .spi_out = c->c.spi_out,
+                                .bytes_in = c->in.bytes,
+                                .packets_in = c->in.packets,
+                                .use_in_s = seconds_since(c->in.used_at),
+                                .bytes_out = c->out.bytes,
+                                .packets_out = c->out.packets,
+                                .use_out_s = seconds_since(c->out.used_at),
+                                .seq_out = c->out.last_seq,
+                                .path_since_s = seconds_since(c->path_since)};
         snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
         snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
         if (!strcmp(c->offload, "card"))
@@ -37,7 +46,8 @@ struct text {
     size_t len;
 };
 
-__attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t value, const char *name_fmt, ...)
+__attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t value, const char *name_fmt,
+                                                      ...)
 {
     char name[96];
     va_list ap;
@@ -96,7 +106,8 @@ void stats_counters(struct path *p, uint32_t req)
         if (n > 0 && t.len + (size_t)n < sizeof(t.buf))
             t.len += (size_t)n;
     }
-    ipc_send(p->ctl, MSG_PATH_STATS_IS, &(struct msg_PATH_STATS_IS){.req = req, .counters = slice_of(t.buf, t.len)});
+    ipc_send(p->ctl, MSG_PATH_STATS_IS,
+             &(struct msg_PATH_STATS_IS){.req = req, .counters = slice_of(t.buf, t.len)});
     ipc_result(p->ctl, req, true, "%s", "");
 }
 
@@ -117,9 +128,11 @@ static int sa_line(char *line, size_t size, const struct esp_sa_params *s)
         k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->key[i]);
     for (size_t i = 0; i < 4; i++)
         k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->salt[i]);
-    const char *alg = s->alg == ESP_ALG_CHACHA20_POLY1305 ? "ChaCha20 with Poly1305 [RFC7634]" : "AES-GCM with 16 octet ICV [RFC4106]";
-    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\",\"%s\"\n", s->ipv6 ? "IPv6" : "IPv4",
-                       addr_print(&src, a, sizeof(a)), addr_print(&dst, b, sizeof(b)), s->spi, alg, key, s->esn ? "64-bit" : "32-bit");
+    const char *alg = s->alg == ESP_ALG_CHACHA20_POLY1305 ? "ChaCha20 with Poly1305 [RFC7634]"
+                                                          : "AES-GCM with 16 octet ICV [RFC4106]";
+    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\",\"%s\"\n",
+                       s->ipv6 ? "IPv6" : "IPv4", addr_print(&src, a, sizeof(a)),
+                       addr_print(&dst, b, sizeof(b)), s->spi, alg, key, s->esn ? "64-bit" : "32-bit");
     OPENSSL_cleanse(key, sizeof(key));
     return len;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card goes at a random moment, in every way that it can go, under traffic both ways: the files arrive whole, every
-// numbered packet arrives, no (SPI, sequence) is seen twice on the wire and nothing in clear. ESPALIER_ROUNDS: rounds of
-// each way (3); ESPALIER_SEED: the moments (printed; the time of day).
+// The card goes at a random moment, in every way that it can go, under traffic both ways: the files arrive
+// whole, every numbered packet arrives, no (SPI, sequence) is seen twice on the wire and nothing in clear.
+// ESPALIER_ROUNDS: rounds of each way (3); ESPALIER_SEED: the moments (printed; the time of day).
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -57,7 +57,8 @@ static bool failed_over(void *ctx)
 static bool initiate(void)
 {
     char out[16384];
-    return swanctl(&lab.west, out, sizeof(out), "--initiate --child net --timeout 20") == 0 || complain("%s", out);
+    return swanctl(&lab.west, out, sizeof(out), "--initiate --child net --timeout 20") == 0 ||
+           complain("%s", out);
 }
 
 // Datagrams that a kernel dropped because a socket was full: the only loss that is not ours.
@@ -67,7 +68,8 @@ static uint64_t overflows(void)
     uint64_t n = 0;
     const struct site *both[] = {&lab.west, &lab.east};
     for (int i = 0; i < 2; i++) {
-        sh_read(out, sizeof(out), "ip netns exec %s awk '/^Udp:/ && ++n == 2 {print $6}' /proc/net/snmp", both[i]->ns);
+        sh_read(out, sizeof(out), "ip netns exec %s awk '/^Udp:/ && ++n == 2 {print $6}' /proc/net/snmp",
+                both[i]->ns);
         n += strtoull(out, NULL, 10);
     }
     return n;
@@ -97,7 +99,8 @@ static void check_wire(uint64_t least)
     assert_int_equal(w.plaintext, 0);
 }
 
-// The end of the card, `fault` by its control socket or a signal, after a random time, from a process of its own.
+// The end of the card, `fault` by its control socket or a signal, after a random time, from a process of its
+// own.
 static pid_t doom(const char *fault, int sig, unsigned least_ms, unsigned spread_ms)
 {
     unsigned ms = least_ms + (unsigned)rand() % spread_ms;
@@ -147,16 +150,18 @@ static void goes(const char *fault, int sig)
         assert_true(probe_stop(&probe, &r));
         lost = overflows() - lost;
         if (r.received + lost < r.sent)
-            fail_msg("round %u: of %llu numbered packets %llu came (overflows: %llu)", i, (unsigned long long)r.sent,
-                     (unsigned long long)r.received, (unsigned long long)lost);
+            fail_msg("round %u: of %llu numbered packets %llu came (overflows: %llu)", i,
+                     (unsigned long long)r.sent, (unsigned long long)r.received, (unsigned long long)lost);
         assert_int_equal(r.repeated, 0);
         assert_int_equal(stat("failover_sas_moved"), 2);
         swanctl(&lab.west, sas, sizeof(sas), "--list-sas --raw");
         assert_non_null(strstr(sas, "offload=software"));
-        print_message("  gap %.1f ms, detection %.1f ms, software after %.1f ms, %llu run again, lost in sockets %llu\n",
-                      (double)r.max_gap_us / 1e3, (double)stat("failover_last_completion_to_detection_us") / 1e3,
-                      (double)stat("failover_detection_to_first_packet_us") / 1e3, (unsigned long long)stat("failover_packets_rerun"),
-                      (unsigned long long)lost);
+        print_message("  gap %.1f ms, detection %.1f ms, software after %.1f ms, %llu run again, lost in "
+                      "sockets %llu\n",
+                      (double)r.max_gap_us / 1e3,
+                      (double)stat("failover_last_completion_to_detection_us") / 1e3,
+                      (double)stat("failover_detection_to_first_packet_us") / 1e3,
+                      (unsigned long long)stat("failover_packets_rerun"), (unsigned long long)lost);
         check_wire(500);
         if (i + 1 < rounds)
             tear_down(NULL);
@@ -216,7 +221,8 @@ static void test_killed_during_installation(void **state)
     }
 }
 
-// A stopped process cannot be shown silent: it may wake and go on. Its outbound SAs end, and new ones protect again.
+// A stopped process cannot be shown silent: it may wake and go on. Its outbound SAs end, and new ones protect
+// again.
 static void test_stopped_and_continued(void **state)
 {
     struct probe probe;

@@ -41,7 +41,8 @@ static int attach_pool(struct esp_engine *e, struct esp_pool *pool, struct esp_e
     return 0;
 }
 
-static int sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **out, struct esp_error *err)
+static int sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **out,
+                  struct esp_error *err)
 {
     struct fake_card *f = card(e);
     struct esp_event ev;
@@ -220,13 +221,15 @@ static void destroy(struct esp_engine *e)
     f->destroyed = true;
 }
 
-static const struct esp_engine_ops ops = {capable, attach_pool, sa_add, sa_delete, sa_query, sa_lease, sa_handover, submit,
-                                          poll_jobs, events, arm, tick, counters, destroy};
+static const struct esp_engine_ops ops = {capable,  attach_pool, sa_add,   sa_delete, sa_query,
+                                          sa_lease, sa_handover, submit,   poll_jobs, events,
+                                          arm,      tick,        counters, destroy};
 
 void fake_init(struct fake_card *f)
 {
     memset(f, 0, sizeof(*f));
-    f->base = (struct esp_engine){.ops = &ops, .kind = "card", .name = "fake", .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    f->base = (struct esp_engine){
+        .ops = &ops, .kind = "card", .name = "fake", .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     if (esp_soft_open(&f->inner, NULL) < 0)
         abort();
 }
@@ -276,15 +279,20 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
 
 // ---- the kernel
 
-int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex, uint32_t table,
-                   struct esp_error *err)
+int fake_routes, fake_blocks;
+
+int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex,
+                   uint32_t table, struct esp_error *err)
 {
-    (void)n, (void)add, (void)local, (void)remote, (void)ifindex, (void)table, (void)err;
+    (void)n, (void)local, (void)remote, (void)ifindex, (void)table, (void)err;
+    fake_routes += add ? 1 : -1;
     return 0;
 }
 
-int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, struct esp_error *err)
+int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote,
+                  struct esp_error *err)
 {
-    (void)n, (void)add, (void)local, (void)remote, (void)err;
+    (void)n, (void)local, (void)remote, (void)err;
+    fake_blocks += add ? 1 : -1;
     return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A card engine for the tests of path: it seals and opens with a software engine inside, so its bytes are right, and
-// answers when and as the test says. esp_card_open gives the one that fake_plug has put in.
+// A card engine for the tests of path: it seals and opens with a software engine inside, so its bytes are
+// right, and answers when and as the test says. esp_card_open gives the one that fake_plug has put in.
 #ifndef TESTS_PATH_FAKE_H
 #define TESTS_PATH_FAKE_H
 
@@ -33,20 +33,22 @@ struct fake_card {
     enum esp_status lease_status;
     bool hold_events, hold_jobs;
     unsigned jobs_left; // with hold_jobs: so many still come back
-    bool loud; // cannot be shown silent
-    bool mute; // hands nothing over
-    bool lies; // says OK and writes nothing
+    bool loud;          // cannot be shown silent
+    bool mute;          // hands nothing over
+    bool lies;          // says OK and writes nothing
     // what it saw
     bool failed, destroyed;
     unsigned leases, deletes;
     uint64_t last_limit; // the highest lease end asked for, any SA
 };
 
+extern int fake_routes; // added less removed
+extern int fake_blocks;
 void fake_plug(struct fake_card *f); // NULL: none
 void fake_init(struct fake_card *f);
 void fake_fail(struct fake_card *f);
-void fake_lose_events(struct fake_card *f);  // those that wait: the card never came to give them
-void fake_stale_events(struct fake_card *f); // after FAILED: that every SA has been deleted
+void fake_lose_events(struct fake_card *f);    // those that wait: the card never came to give them
+void fake_stale_events(struct fake_card *f);   // after FAILED: that every SA has been deleted
 unsigned fake_live(const struct fake_card *f); // SAs that it holds
 unsigned fake_jobs(const struct fake_card *f); // jobs that it holds
 

@@ -150,7 +150,7 @@ void rig_turn(struct rig *r)
 
 // ---- child SAs
 
-static struct ts_list net(const char *lo, const char *hi)
+struct ts_list rig_net(const char *lo, const char *hi)
 {
     struct ts_list l = {.count = 1, .t = {{.family = 4, .port_hi = 65535}}};
     inet_pton(AF_INET, lo, l.t[0].lo);
@@ -160,8 +160,16 @@ static struct ts_list net(const char *lo, const char *hi)
 
 static void peer_opens(struct rig *r, uint32_t spi, const uint8_t *key)
 {
-    struct esp_sa_params s = {.dir = ESP_IN, .mode = ESP_TUNNEL, .alg = ESP_ALG_AES256_GCM16, .spi = spi, .udp_encap = true,
-                              .window = 1024, .src = {127, 0, 0, 1}, .dst = {127, 0, 0, 1}, .sport = r->own_port, .dport = r->udp_port};
+    struct esp_sa_params s = {.dir = ESP_IN,
+                              .mode = ESP_TUNNEL,
+                              .alg = ESP_ALG_AES256_GCM16,
+                              .spi = spi,
+                              .udp_encap = true,
+                              .window = 1024,
+                              .src = {127, 0, 0, 1},
+                              .dst = {127, 0, 0, 1},
+                              .sport = r->own_port,
+                              .dport = r->udp_port};
     struct esp_error err = {0};
     struct esp_event ev;
     struct esp_sa *sa;
@@ -173,20 +181,32 @@ static void peer_opens(struct rig *r, uint32_t spi, const uint8_t *key)
 
 void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets)
 {
-    struct msg_CHILD c = {.child_id = id, .spi_in = 0x1000 + id, .spi_out = 0x2000 + id, .encr = TRID_AES256_GCM16,
-                          .encr_bits = 256, .udp_encap = 1, .local_port = r->own_port, .remote_port = r->udp_port,
-                          .local = {4, {127, 0, 0, 1}}, .remote = {4, {127, 0, 0, 1}}, .hw_offload = (uint8_t)mode,
-                          .replay_window = 1024, .life_packets = life_packets};
+    struct msg_CHILD c = {.child_id = id,
+                          .spi_in = 0x1000 + id,
+                          .spi_out = 0x2000 + id,
+                          .encr = TRID_AES256_GCM16,
+                          .encr_bits = 256,
+                          .udp_encap = 1,
+                          .local_port = r->own_port,
+                          .remote_port = r->udp_port,
+                          .local = {4, {127, 0, 0, 1}},
+                          .remote = {4, {127, 0, 0, 1}},
+                          .hw_offload = (uint8_t)mode,
+                          .replay_window = 1024,
+                          .life_packets = life_packets};
     uint8_t buf[2048], key[2][36];
     struct writer w = writer_of(buf, sizeof(buf));
-    c.local_ts = net("10.1.0.0", "10.1.255.255");
-    c.remote_ts = net("10.2.0.0", "10.2.255.255");
+    c.local_ts = rig_net("10.1.0.0", "10.1.255.255");
+    c.remote_ts = rig_net("10.2.0.0", "10.2.255.255");
     for (int i = 0; i < 36; i++) {
         key[0][i] = (uint8_t)(id + i);
         key[1][i] = (uint8_t)(id + 3 * i + 1);
     }
     msg_write(&w, MSG_CHILD, &c);
-    struct msg_CHILD_INSTALL m = {.req = 100 + id, .child = wr_written(&w), .key_out = slice_of(key[0], 36), .key_in = slice_of(key[1], 36)};
+    struct msg_CHILD_INSTALL m = {.req = 100 + id,
+                                  .child = wr_written(&w),
+                                  .key_out = slice_of(key[0], 36),
+                                  .key_in = slice_of(key[1], 36)};
     sadb_install(r->p, &m);
     peer_opens(r, c.spi_out, key[0]);
 }
@@ -293,8 +313,11 @@ uint32_t rig_opened(struct rig *r)
 {
     if (r->seen == r->sent_count)
         return UINT32_MAX;
-    struct esp_job j = run_peer(r, (struct esp_job){.op = ESP_DECAP, .in = r->sent[r->seen].bytes, .in_len = r->sent[r->seen].len,
-                                                    .out = r->out, .out_cap = sizeof(r->out)});
+    struct esp_job j = run_peer(r, (struct esp_job){.op = ESP_DECAP,
+                                                    .in = r->sent[r->seen].bytes,
+                                                    .in_len = r->sent[r->seen].len,
+                                                    .out = r->out,
+                                                    .out_cap = sizeof(r->out)});
     if (j.status != ESP_STATUS_OK)
         fail_msg("packet %u of those sent cannot be opened: %s", r->seen, esp_status_name(j.status));
     r->seen++;
@@ -315,7 +338,7 @@ static int by_sequence(const void *a, const void *b)
 
 void rig_unique(struct rig *r)
 {
-    uint8_t (*keys)[8] = calloc(r->sent_count + 1, 8);
+    uint8_t(*keys)[8] = calloc(r->sent_count + 1, 8);
     assert_non_null(keys);
     for (unsigned i = 0; i < r->sent_count; i++)
         memcpy(keys[i], r->sent[i].bytes + 28, 8);
@@ -327,13 +350,23 @@ void rig_unique(struct rig *r)
 
 void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(r->own_port)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(r->own_port)};
     struct esp_error err = {0};
     struct esp_event ev;
     static uint64_t next_seq = 1; // every packet from a throw-away SA of the same key: a sequence of its own
-    struct esp_sa_params s = {.dir = ESP_OUT, .mode = ESP_TUNNEL, .alg = ESP_ALG_AES256_GCM16, .spi = spi, .udp_encap = true,
-                              .ttl = 64, .seq = next_seq++, .seq_limit = UINT64_MAX, .src = {127, 0, 0, 1}, .dst = {127, 0, 0, 1},
-                              .sport = r->udp_port, .dport = r->own_port};
+    struct esp_sa_params s = {.dir = ESP_OUT,
+                              .mode = ESP_TUNNEL,
+                              .alg = ESP_ALG_AES256_GCM16,
+                              .spi = spi,
+                              .udp_encap = true,
+                              .ttl = 64,
+                              .seq = next_seq++,
+                              .seq_limit = UINT64_MAX,
+                              .src = {127, 0, 0, 1},
+                              .dst = {127, 0, 0, 1},
+                              .sport = r->udp_port,
+                              .dport = r->own_port};
     struct esp_sa *sa;
     for (int i = 0; i < 32; i++)
         s.key[i] = (uint8_t)(spi - 0x1000 + 3 * (uint32_t)i + 1);
@@ -342,7 +375,10 @@ void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
     assert_int_equal(r->peer->ops->sa_add(r->peer, &s, NULL, &sa, &err), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
     uint32_t len = inner(r->in, inner_src, "10.1.0.1", number);
-    struct esp_job j = run_peer(r, (struct esp_job){.op = ESP_ENCAP, .sa = sa, .in = r->in, .in_len = len, .out = r->out, .out_cap = sizeof(r->out)});
+    struct esp_job j = run_peer(
+        r,
+        (struct esp_job){
+            .op = ESP_ENCAP, .sa = sa, .in = r->in, .in_len = len, .out = r->out, .out_cap = sizeof(r->out)});
     assert_int_equal(j.status, ESP_STATUS_OK);
     assert_int_equal(r->peer->ops->sa_delete(r->peer, sa), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path room in a test process: its TUN is a socket pair, what it sends is caught, its neighbours are channels that
-// the test reads, and a peer with the same keys opens what comes and seals what is to come in.
+// The path room in a test process: its TUN is a socket pair, what it sends is caught, its neighbours are
+// channels that the test reads, and a peer with the same keys opens what comes and seals what is to come in.
 #ifndef TESTS_PATH_RIG_H
 #define TESTS_PATH_RIG_H
 
@@ -15,6 +15,7 @@
 #include "tests/unit/path_fake.h"
 
 #define RIG_SENT 4096
+struct ts_list rig_net(const char *lo, const char *hi);
 struct rig {
     struct path *p;
     struct settings settings;
@@ -32,8 +33,8 @@ struct rig {
     unsigned sent_count, seen; // seen: opened by rig_opened
 };
 
-int rig_up(void **state);   // *state: the rig; without a card
-int rig_down(void **state); // also checks that no packet and no child SA was lost sight of
+int rig_up(void **state);     // *state: the rig; without a card
+int rig_down(void **state);   // also checks that no packet and no child SA was lost sight of
 void rig_card(struct rig *r); // puts the fake card in
 void rig_turn(struct rig *r); // lets path do all that it can do now
 
@@ -43,9 +44,10 @@ bool rig_result(struct rig *r, bool *ok, char *text, size_t size); // false: non
 void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where);
 unsigned rig_events(struct rig *r, uint8_t event); // takes all; how many were of this kind
 
-bool rig_write(struct rig *r, uint32_t number);  // a protected packet into the TUN; false: no room
+bool rig_write(struct rig *r, uint32_t number); // a protected packet into the TUN; false: no room
 void rig_out(struct rig *r, uint32_t from, uint32_t count);
-// The number inside the next packet that path has sent, UINT32_MAX: none. Fails the test when it cannot be opened.
+// The number inside the next packet that path has sent, UINT32_MAX: none. Fails the test when it cannot be
+// opened.
 uint32_t rig_opened(struct rig *r);
 void rig_expect(struct rig *r, uint32_t from, uint32_t count); // these numbers, in this order
 void rig_unique(struct rig *r); // no (SPI, sequence) twice in all that was sent

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path room against a card that refuses, hesitates, fails and lies: installation is whole or leaves nothing, no packet
-// that the host holds is lost, no sequence is used twice, nothing that is not the SA's ESP leaves.
+// The path room against a card that refuses, hesitates, fails and lies: installation is whole or leaves
+// nothing, no packet that the host holds is lost, no sequence is used twice, nothing that is not the SA's ESP
+// leaves.
 #include "tests/unit/path_rig.h"
 
 #include <errno.h>
@@ -375,9 +376,9 @@ static void test_failure_and_deletion_before_it_is_told(void **state)
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
     r->card.hold_events = true;
-    rig_out(r, 0, 40);         // a lease has been asked for, its answer waits
-    fake_fail(&r->card);       // events come again, the lease's first
-    sadb_delete(r->p, 1);      // refused by the engine: it has failed
+    rig_out(r, 0, 40);    // a lease has been asked for, its answer waits
+    fake_fail(&r->card);  // events come again, the lease's first
+    sadb_delete(r->p, 1); // refused by the engine: it has failed
     assert_non_null(r->p->children);
     rig_turn(r);
     assert_null(r->p->children);
@@ -529,6 +530,28 @@ static void test_reading_stops_without_packets_and_starts_again(void **state)
     rig_unique(r);
 }
 
+static void test_a_route_stays_while_another_policy_needs_it(void **state)
+{
+    struct rig *r = *state;
+    struct msg_POLICY_SET a = {.req = 1, .conn = "a", .child = "net"},
+                          b = {.req = 2, .conn = "b", .child = "net"};
+    fake_routes = fake_blocks = 0;
+    a.local_ts = rig_net("10.1.0.0", "10.1.0.255");
+    b.local_ts = rig_net("10.1.1.0", "10.1.1.255");
+    a.remote_ts = b.remote_ts = rig_net("10.2.0.0", "10.2.255.255");
+    policy_set(r->p, &a);
+    policy_set(r->p, &b);
+    policy_set(r->p, &b); // again: replaced, and in force all the time
+    int routes = fake_routes;
+    assert_int_equal(fake_blocks, 3); // the kernel's own are idempotent
+    policy_clear(r->p, &(struct msg_POLICY_CLEAR){.req = 3, .conn = "a"});
+    assert_int_equal(fake_routes, routes);
+    assert_int_equal(fake_blocks, 2);
+    policy_clear(r->p, &(struct msg_POLICY_CLEAR){.req = 4, .conn = "b"});
+    assert_int_equal(fake_routes, routes - 1);
+    assert_int_equal(fake_blocks, 1);
+}
+
 #define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
 int main(void)
 {
@@ -564,6 +587,7 @@ int main(void)
         WITH(test_delete_with_packets_in_flight_frees_after_them),
         WITH(test_an_inner_packet_outside_the_selectors_is_dropped_as_policy),
         WITH(test_an_unknown_spi_is_dropped_and_counted),
+        WITH(test_a_route_stays_while_another_policy_needs_it),
         WITH(test_reading_stops_without_packets_and_starts_again),
     };
     return cmocka_run_group_tests_name("the path room", tests, NULL, NULL);
