@@ -347,11 +347,14 @@ static bool response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
     struct notify n;
-    if (m->h.spi_r == 0 && notify_find(&m->pl, N_COOKIE, &n)) {
+    // Without SA payload this is no acceptance, whatever responder SPI stands above it: some give theirs away
+    // already.
+    bool again = !payload_find(&m->pl, PL_SA);
+    if (again && notify_find(&m->pl, N_COOKIE, &n)) {
         on_cookie(sa, n.data);
         return false;
     }
-    if (m->h.spi_r == 0 && notify_find(&m->pl, N_INVALID_KE_PAYLOAD, &n)) {
+    if (again && notify_find(&m->pl, N_INVALID_KE_PAYLOAD, &n)) {
         on_invalid_ke(sa, n.data);
         return false;
     }

@@ -120,6 +120,32 @@ static void test_invalid_ke_is_retried_with_the_group_that_the_peer_wants(void *
     pair_free(p);
 }
 
+static int give_spi_early(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    if (number == 1)
+        d->data[15] = 7; // libreswan sends INVALID_KE_PAYLOAD under its own SPI
+    return 1;
+}
+
+static void test_invalid_ke_under_a_responder_spi_is_retried_all_the_same(void **state)
+{
+    struct conn_config c;
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        pair_proposal(&c.proposals[0], PROTO_IKE,
+                      i ? "aes256gcm16 prfsha256 x25519" : "aes256gcm16 prfsha256 ecp256 x25519");
+        pair_load(p, i, &c);
+        pair_psk(p, i, "a secret of both", "a.test", "b.test");
+    }
+    p->filter = give_spi_early;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+    pair_free(p);
+}
+
 static void test_no_common_proposal_is_refused(void **state)
 {
     (void)state;
@@ -593,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_each_message_lost_once_is_made_up_for),
         cmocka_unit_test(test_every_message_doubled_changes_nothing),
         cmocka_unit_test(test_invalid_ke_is_retried_with_the_group_that_the_peer_wants),
+        cmocka_unit_test(test_invalid_ke_under_a_responder_spi_is_retried_all_the_same),
         cmocka_unit_test(test_no_common_proposal_is_refused),
         cmocka_unit_test(test_cookie_is_asked_for_and_brought),
         cmocka_unit_test(test_wrong_cookie_leaves_no_state),
