@@ -101,6 +101,15 @@ static int find_path(struct ike *ike, const struct conn_config *c, struct net_pa
     return 0;
 }
 
+// What dpd_action and close_action start again is what is loaded now; an unloaded connection stays away.
+void control_again(struct ike *ike, const struct conn *was, const char *child)
+{
+    struct conn *c = was ? conn_find(ike, was->cfg.name) : NULL;
+    const struct child_config *k = c ? conn_child(c, child) : NULL;
+    if (k && !ike->stopping)
+        control_initiate(ike, c, k, NULL, NULL);
+}
+
 int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
                      struct esp_error *err)
 {
@@ -264,7 +273,9 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     c->job = j->id;
     j->matched++;
     j->remaining++;
+    log_set_context(sa->conn->cfg.name, sa->id);
     exchange_queue(sa, &task_delete_child, c->id);
+    log_set_context("", 0);
 }
 
 static void close_sa(struct ike_sa *sa, struct job *j, bool force)

@@ -112,8 +112,8 @@ static void give_up(struct ike_sa *sa)
         again->refs++;
     struct ike *ike = sa->ike;
     sa_destroy(sa);
-    if (again && !ike->stopping)
-        control_initiate(ike, again, child, NULL, NULL);
+    if (again)
+        control_again(ike, again, child->name);
     conn_unref(again);
 }
 

@@ -304,6 +304,7 @@ bool may_answer(struct ike *ike, const struct addr *a, unsigned limit); // a sec
 void control_message(struct ike *ike, enum msg_type t, const union msg *m);
 int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
                      struct esp_error *err);
+void control_again(struct ike *ike, const struct conn *was, const char *child);
 void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m);
 void control_child_up(struct ike_sa *sa, const char *child);
 void control_child_failed(struct ike_sa *sa, const char *child, const char *why);

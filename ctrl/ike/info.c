@@ -100,8 +100,8 @@ void info_request(struct ike_sa *sa, struct inmsg *m)
         sa_destroy(sa);
         LOGF(IKE, 0, "IKE_SA deleted");
     }
-    if (again.conn && !ike->stopping)
-        control_initiate(ike, again.conn, again.child, NULL, NULL);
+    if (again.conn)
+        control_again(ike, again.conn, again.child->name);
     conn_unref(again.conn);
 }
 

@@ -221,6 +221,24 @@ static void test_unloading_keeps_what_is_up(void **state)
     pair_free(p);
 }
 
+static void test_what_is_unloaded_does_not_come_up_again(void **state)
+{
+    (void)state;
+    void (*const tune[])(struct conn_config *, int) = {closing, restart};
+    for (int i = 0; i < 2; i++) {
+        struct pair *p = established(tune[i]);
+        ipc_send(p->s[0].ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 5, .conn = "t"});
+        pair_run(p);
+        if (i)
+            p->filter = lose_all;
+        else
+            pair_terminate(p, 1, NULL, false);
+        pair_wait(p, 200000);
+        assert_int_equal(p->s[0].ike->sa_count, 0);
+        pair_free(p);
+    }
+}
+
 static void test_lists_and_counters_say_what_is(void **state)
 {
     (void)state;
@@ -340,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_there_is_named),
         cmocka_unit_test(test_terminate_by_number_takes_only_that_one),
         cmocka_unit_test(test_unloading_keeps_what_is_up),
+        cmocka_unit_test(test_what_is_unloaded_does_not_come_up_again),
         cmocka_unit_test(test_lists_and_counters_say_what_is),
         cmocka_unit_test(test_traffic_puts_off_the_liveness_check),
         cmocka_unit_test(test_hard_limit_closes_the_child_at_both_ends),
