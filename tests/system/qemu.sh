@@ -1,17 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The simulated card as a PCI device of a virtual machine: stock QEMU's vfio-user-pci (11.1 or later), a client that
-# this project did not write, and a Linux guest that looks at the card with lspci and /dev/mem, resets it (FLR), and
-# reboots. Not part of `make check`: QEMU, a kernel and a static busybox are named by variables, and where one of them
-# is missing the script says so and ends with 0.
+# this project did not write, and a Linux guest that looks at the card with lspci and /dev/mem, resets it (FLR), runs
+# the driver on it through the kernel's VFIO behind a virtual IOMMU (card_guest.c), and reboots. Not part of `make
+# check`: QEMU, a kernel and a static busybox are named by variables, and where one of them is missing the script says
+# so and ends with 0.
 #
 # usage: qemu.sh BUILD        variables: QEMU (a command, default qemu-system-x86_64), QEMU_KERNEL (a Linux bzImage),
+#                             QEMU_MODULES (the lib/modules/VERSION folder of that kernel; without it no VFIO),
 #                             QEMU_BUSYBOX (a static busybox, default from PATH), QEMU_WAIT (seconds, default 240)
 set -euo pipefail
 build=$1
 read -ra qemu <<<"${QEMU:-qemu-system-x86_64}"
 kernel=${QEMU_KERNEL:-}
 busybox=${QEMU_BUSYBOX:-$(command -v busybox || true)}
+modules=${QEMU_MODULES:-}
 patience=${QEMU_WAIT:-240}
 
 skip() {
@@ -47,15 +50,37 @@ fail() {
     exit 1
 }
 
-# ---- a guest in a file: busybox, lspci with its libraries, and an init that reports and obeys
-make_initramfs() {
-    local root=$work/root library
-    mkdir -p "$root"/{bin,dev,proc,sys,tmp}
-    cp "$busybox" "$root/bin/busybox"
-    cp "$(command -v lspci)" "$root/bin/lspci"
+# ---- a guest in a file: busybox, lspci and the driver with their libraries, and an init that reports and obeys
+put_program() {
+    local library
+    cp "$1" "$work/root/bin/"
     while read -r library; do
-        install -D "$library" "$root$library"
-    done < <(ldd "$root/bin/lspci" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p')
+        install -D "$library" "$work/root$library"
+    done < <(ldd "$1" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p')
+}
+
+# put_module NAME: plain or packed, as the distribution has it; none where it is built in
+put_module() {
+    local file
+    file=$(find "$modules" -name "$1.ko*" | head -n 1)
+    case $file in
+        *.xz) xz -dc "$file" >"$work/root/modules/$1.ko" ;;
+        *.zst) zstd -dqc "$file" >"$work/root/modules/$1.ko" ;;
+        *.ko) cp "$file" "$work/root/modules/$1.ko" ;;
+    esac
+}
+
+make_initramfs() {
+    local root=$work/root module
+    mkdir -p "$root"/{bin,dev,proc,sys,tmp,modules}
+    cp "$busybox" "$root/bin/busybox"
+    put_program "$(command -v lspci)"
+    if [[ -n $modules ]]; then
+        put_program "$build/tests/card_guest"
+        for module in irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
+            put_module $module
+        done
+    fi
     cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mkdir -p /usr/bin
@@ -78,6 +103,15 @@ echo "guest: magic after reset $(word 0)"
 echo "guest: epoch after reset $(word 0x2c)"
 word 0x2c 0x77
 echo "guest: epoch before $(word 0x2c)"
+if [ -e /bin/card_guest ]; then
+    for m in irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
+        [ -e /modules/$m.ko ] && insmod /modules/$m.ko
+    done
+    echo 0 >"$device/enable"
+    echo vfio-pci >"$device/driver_override"
+    echo "${device##*/}" >/sys/bus/pci/drivers_probe
+    /bin/card_guest && echo "guest: driver done"
+fi
 echo "guest: waits"
 read -r order
 "$order" -f
@@ -116,8 +150,9 @@ mkfifo "$work/console"
 exec 3<>"$work/console"
 "${qemu[@]}" -M q35 -accel tcg -m 256 -nodefaults -display none -serial stdio \
     -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m \
+    -device intel-iommu,caching-mode=on \
     -device "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"$slot/vfio-user.sock\",\"type\":\"unix\"},\"x-msg-timeout\":60000}" \
-    -kernel "$kernel" -initrd "$work/initramfs" -append "console=ttyS0 quiet iomem=relaxed card=$id" \
+    -kernel "$kernel" -initrd "$work/initramfs" -append "console=ttyS0 quiet iomem=relaxed intel_iommu=on card=$id" \
     <"$work/console" >"$work/guest" 2>&1 &
 qemu_pid=$!
 
@@ -144,6 +179,12 @@ for boot in 1 2; do
     says 'FLReset+' $boot
     says 'MSI-X: Enable. Count=' $boot
     says 'Power Management' $boot
+    if [[ -n $modules ]]; then
+        says 'card and software gave the same bytes' $boot
+        says 'packets came back' $boot
+        says 'interrupts came' $boot
+        says 'guest: driver done' $boot
+    fi
 done
 tr -d '\r' <"$work/guest" | sed -n "1,/guest: waits/p" | grep -v '^\[' || true
 
@@ -151,3 +192,10 @@ tr -d '\r' <"$work/guest" | sed -n "1,/guest: waits/p" | grep -v '^\[' || true
 "$build/bin/espalier-card" ctl --dir "$work/card" counters >"$work/counters" || fail "the card does not answer any more"
 grep -q '"client": false' "$work/counters" || fail "the card still has a client"
 echo "check-qemu: passed: the guest saw the card, wrote EPOCH, reset it and rebooted"
+if [[ -n $modules ]]; then
+    grep -q '"raised": [1-9]' "$work/counters" || fail "the card raised no interrupt"
+    grep -q '"errors": 0' "$work/counters" || fail "the card met a DMA error"
+    echo "check-qemu: passed: the driver ran in the guest by VFIO, with IOMMU and MSI-X"
+else
+    echo "check-qemu: skipped: the driver in the guest (set QEMU_MODULES)"
+fi
