@@ -58,7 +58,7 @@ demo: ## the main job: two sites, IKEv2, software, the simulated card, and the c
 
 check: ## every test that CI runs; installs what it needs
 	@tests/deps.sh all
-	@tests/check.sh $(AGAIN)
+	@BUILD=$(BUILD) tests/check.sh $(AGAIN)
 
 check-system: programs system-tests ## tests with real daemons in network namespaces (root)
 	@tests/run.sh $(foreach t,$(SYSTEM_TESTS),"tests/as_root.sh $(t)")

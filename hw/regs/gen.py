@@ -3,7 +3,9 @@
 """Makes the C header, the Verilog header and the manual's tables from espalier.rdl.
 
 usage: gen.py [--check] [OUTDIR]      --check compares with OUTDIR instead of writing and exits 1 on drift
+gen/digests holds the SHA-256 of the sources and of what was made of them, for machines without systemrdl-compiler.
 """
+import hashlib
 import pathlib
 import sys
 
@@ -228,6 +230,14 @@ def table(rows, head):
     return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + ["| " + " | ".join(r) + " |" for r in rows] + [""]
 
 
+def digests(files):
+    """In the format of sha256sum -c, from the root of the repository."""
+    sources = [(HERE / n, (HERE / n).read_text()) for n in ("espalier.rdl", "gen.py")]
+    made = [((HERE / "gen" / n).resolve(), body) for n, body in files.items()]
+    root = HERE.parent.parent
+    return "".join("%s  %s\n" % (hashlib.sha256(body.encode()).hexdigest(), path.relative_to(root)) for path, body in sources + made)
+
+
 def main():
     args = sys.argv[1:]
     check = "--check" in args
@@ -235,6 +245,7 @@ def main():
     maps, enums = load()
     files = {"espalier_card.h": c_header(maps, enums), "espalier_card.vh": v_header(maps, enums),
              "registers.md": manual(maps, enums), "../../../driver/include/espalier/status.h": status_header(enums)}
+    files["digests"] = digests(files)
     bad = 0
     for name, body in files.items():
         path = outdir / name
