@@ -99,8 +99,13 @@ static void check_wire(uint64_t least)
     assert_int_equal(w.plaintext, 0);
 }
 
-// The end of the card, `fault` by its control socket or a signal, after a random time, from a process of its
-// own.
+static bool control(const char *command)
+{
+    return sh("%s/espalier-card ctl --dir %s %s", bin_dir(), lab.card_dir, command) == 0;
+}
+
+// The end of the card, a command to its control socket or a signal, after a random time, from a process of
+// its own.
 static pid_t doom(const char *fault, int sig, unsigned least_ms, unsigned spread_ms)
 {
     unsigned ms = least_ms + (unsigned)rand() % spread_ms;
@@ -110,7 +115,7 @@ static pid_t doom(const char *fault, int sig, unsigned least_ms, unsigned spread
         usleep(ms * 1000);
         if (sig)
             _exit(kill(lab.card, sig) != 0);
-        _exit(sh("%s/espalier-card ctl --dir %s fault %s", bin_dir(), lab.card_dir, fault) != 0);
+        _exit(!control(fault));
     }
     return pid;
 }
@@ -183,18 +188,25 @@ static void test_ended_in_order(void **state)
 static void test_pulled(void **state)
 {
     (void)state;
-    goes("dead", 0);
+    goes("fault dead", 0);
 }
 
 static void test_hung(void **state)
 {
     (void)state;
-    goes("hang", 0);
+    goes("fault hang", 0);
+}
+
+static void test_reset_by_someone_else(void **state)
+{
+    (void)state;
+    goes("reset", 0);
 }
 
 static void test_nonsense(void **state)
 {
-    static const char *const modes[] = {"bad-cookie", "bad-length", "bad-head", "bad-status", "bad-epoch"};
+    static const char *const modes[] = {"fault bad-cookie", "fault bad-length", "fault bad-head",
+                                        "fault bad-status", "fault bad-epoch"};
     unsigned all = rounds;
     (void)state;
     rounds = 1;
@@ -247,6 +259,35 @@ static void test_stopped_and_continued(void **state)
     }
 }
 
+// Nobody is told that work is done: slow, and no reason to give the card up.
+static void test_interrupts_lost(void **state)
+{
+    (void)state;
+    start();
+    assert_true(initiate());
+    assert_true(both_ways(32 << 10));
+    assert_true(control("fault drop-irq"));
+    assert_true(both_ways(32 << 10));
+    assert_int_equal(stat("failovers"), 0);
+    check_wire(50);
+}
+
+static void test_stopped_before_it_is_opened(void **state)
+{
+    (void)state;
+    static char *const no_card[] = {"--card", "none", NULL};
+    char *with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, NULL};
+    struct tunnel_options o = {.encap = true, .hw_offload = "auto"}, plain = {.encap = true};
+    assert_true(lab_up(&lab, "espfail"));
+    assert_true(card_start(&lab, ""));
+    kill(lab.card, SIGSTOP);
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, with_card));
+    assert_true(initiate());
+    assert_true(both_ways(256 << 10));
+    assert_int_equal(stat("card_present"), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -254,7 +295,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_ended_in_order, tear_down),
         cmocka_unit_test_teardown(test_pulled, tear_down),
         cmocka_unit_test_teardown(test_hung, tear_down),
+        cmocka_unit_test_teardown(test_reset_by_someone_else, tear_down),
         cmocka_unit_test_teardown(test_nonsense, tear_down),
+        cmocka_unit_test_teardown(test_interrupts_lost, tear_down),
+        cmocka_unit_test_teardown(test_stopped_before_it_is_opened, tear_down),
         cmocka_unit_test_teardown(test_killed_during_installation, tear_down),
         cmocka_unit_test_teardown(test_stopped_and_continued, tear_down),
     };
