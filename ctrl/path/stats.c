@@ -130,9 +130,10 @@ static int sa_line(char *line, size_t size, const struct esp_sa_params *s)
         k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->salt[i]);
     const char *alg = s->alg == ESP_ALG_CHACHA20_POLY1305 ? "ChaCha20 with Poly1305 [RFC7634]"
                                                           : "AES-GCM with 16 octet ICV [RFC4106]";
-    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\",\"%s\"\n",
+    // The ninth field is younger than some Wiresharks, which complain of it, and "32-bit" where it is absent.
+    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\"%s\n",
                        s->ipv6 ? "IPv6" : "IPv4", addr_print(&src, a, sizeof(a)),
-                       addr_print(&dst, b, sizeof(b)), s->spi, alg, key, s->esn ? "64-bit" : "32-bit");
+                       addr_print(&dst, b, sizeof(b)), s->spi, alg, key, s->esn ? ",\"64-bit\"" : "");
     OPENSSL_cleanse(key, sizeof(key));
     return len;
 }

@@ -390,7 +390,7 @@ static int scan_memory(pid_t pid, const char *what)
         char *end;
         unsigned long from = strtoul(line, &end, 16), to = strtoul(end + 1, &end, 16);
         if (end[1] != 'r' || to - from > 1ul << 28 || strstr(line, "[v"))
-            continue; // not readable, or a sanitizer's shadow
+            continue;              // not readable, or a sanitizer's shadow
         const size_t overlap = 64; // a text across two reads
         for (unsigned long at = from; at < to; at += sizeof(b) - overlap) {
             size_t n = to - at < sizeof(b) ? to - at : sizeof(b);
@@ -404,6 +404,39 @@ static int scan_memory(pid_t pid, const char *what)
     if (mem)
         fclose(mem);
     return maps && mem ? found : -1;
+}
+
+static void test_debug_keys_are_private_and_as_wireshark_reads_them(void **state)
+{
+    static const char *const files[] = {"ikev2_decryption_table", "esp_sa"};
+    static const uint8_t empty_pcap[24] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, [17] = 1, [20] = 1};
+    char dir[200], path[300];
+    char *const extra[] = {"--card", "none", "--debug-keys", dir, NULL};
+    struct stat st;
+    (void)state;
+    snprintf(dir, sizeof(dir), "%s/wireshark", lab.west.dir);
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, extra));
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    client(0, "--initiate --child net");
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_true(st.st_size > 100);
+    }
+    snprintf(path, sizeof(path), "%s/empty.pcap", lab.west.dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fwrite(empty_pcap, sizeof(empty_pcap), 1, f);
+    fclose(f);
+    if (sh("command -v tshark") != 0) {
+        print_message("no tshark here: its reading of the tables is not tried\n");
+        return;
+    }
+    // It complains of each line that is not as it should be, for instance of a field too many.
+    sh_read(out, sizeof(out), "XDG_CONFIG_HOME=%s tshark -r %s 2>&1", lab.west.dir, path);
+    if (strstr(out, "UAT") || strstr(out, "rror"))
+        fail_msg("tshark does not like the tables:\n%s", out);
 }
 
 static void test_preshared_key_is_in_keys_alone(void **state)
@@ -453,6 +486,7 @@ int main(void)
         T(test_killed_daemon_leaves_no_process_and_starts_again),
         T(test_socket_is_private_and_gone_after_the_end),
         T(test_service_manager_is_told),
+        T(test_debug_keys_are_private_and_as_wireshark_reads_them),
         T(test_preshared_key_is_in_keys_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
