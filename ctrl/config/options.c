@@ -129,6 +129,19 @@ static int add_override(struct options *o, const char *value, struct esp_error *
     return r ? esp_fail(err, r, "-o", "%s", strerror(-r)) : 0;
 }
 
+// auto, none or a PCI address with its domain.
+static bool is_card(const char *text)
+{
+    static const char form[] = "hhhh:hh:hh.h";
+    if (strcmp(text, "auto") == 0 || strcmp(text, "none") == 0)
+        return true;
+    for (size_t i = 0; i < sizeof(form); i++) {
+        if (form[i] == 'h' ? !strchr("0123456789abcdef", text[i]) || !text[i] : form[i] != text[i])
+            return false;
+    }
+    return true;
+}
+
 static int set_text(struct options *o, const struct option_def *d, const char *value, struct esp_error *err)
 {
     if (!*value)
@@ -157,6 +170,11 @@ static int set_option(struct options *o, const struct option_def *d, const char 
             return esp_fail(err, -EINVAL, d->name, "'%.60s': expected text or json", value);
         o->log_json = strcmp(value, "json") == 0;
         return 0;
+    case OPT_CARD:
+        if (!is_card(value))
+            return esp_fail(err, -EINVAL, d->name,
+                            "'%.60s': expected auto, none or a PCI address such as 0000:01:00.0", value);
+        return set_text(o, d, value, err);
     default: return set_text(o, d, value, err);
     }
 }

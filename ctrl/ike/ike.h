@@ -15,7 +15,15 @@
 #include "ctrl/ike/table.h"
 #include "ctrl/lib/log.h"
 
-enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535, MAX_INIT_REQUEST = 8192, MAX_RESTARTS = 5, COOKIE_MAX = 64, IKE_PORT = 500, NAT_T_PORT = 4500 };
+enum {
+    ANSWER_SLOTS = 1024,
+    MAX_MESSAGE = 65535,
+    MAX_INIT_REQUEST = 8192,
+    MAX_RESTARTS = 5,
+    COOKIE_MAX = 64,
+    IKE_PORT = 500,
+    NAT_T_PORT = 4500
+};
 
 // X(symbol, description)
 // clang-format off
@@ -298,7 +306,8 @@ bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const s
                   uint64_t spi_i);
 uint8_t cookie_version(struct ike *ike); // rotates the secrets when it is time
 
-bool may_answer(struct ike *ike, const struct addr *a, unsigned limit); // a second; who did not prove to be anyone
+bool may_answer(struct ike *ike, const struct addr *a,
+                unsigned limit); // a second; who did not prove to be anyone
 
 // --- control.c: what ctl asks for
 void control_message(struct ike *ike, enum msg_type t, const union msg *m);

@@ -290,6 +290,8 @@ static void test_options_bad_ones_are_named(void **state)
         {{"espalierd", "--port", "0", NULL}, "--port", "1 to 65535"},
         {{"espalierd", "--port", "4500", NULL}, "--port-nat-t", "must differ"},
         {{"espalierd", "--listen", "west", NULL}, "--listen", "not an IPv4 or IPv6 address"},
+        {{"espalierd", "--card", "0000:1:00.0", NULL}, "--card", "0000:01:00.0"},
+        {{"espalierd", "--card", "banana", NULL}, "--card", "auto, none or a PCI address"},
         {{"espalierd", "-o", "port", NULL}, "-o", "key=value"},
         {{"espalierd", "-o", "bogus=1", NULL}, "espalierd.bogus", "unknown key"},
         {{"espalierd", "-o", "charon.port=x", NULL}, "charon.port", "a number"},
