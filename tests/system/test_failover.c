@@ -22,6 +22,7 @@
 static struct lab lab;
 static unsigned rounds = 3, seed;
 static char pcap[200];
+static char lease[40] = "lease_min=4096"; // packets
 
 static int tear_down(void **state)
 {
@@ -46,6 +47,19 @@ static uint64_t stat(const char *name)
     char out[16384];
     swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
     return number_after(out, name, 0);
+}
+
+// What was run again in software is no replay, and nothing is lost without a reason.
+static bool no_drops(void)
+{
+    char out[16384];
+    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
+    for (const char *at = strstr(out, "drop_"); at; at = strstr(at + 1, "drop_")) {
+        bool ours = !strncmp(at, "drop_in_", 8) || !strncmp(at, "drop_out_", 9);
+        if (ours && strncmp(at, "drop_out_POLICY", 15) != 0)
+            return complain("west has dropped packets: %.60s", at);
+    }
+    return true;
 }
 
 static bool failed_over(void *ctx)
@@ -78,7 +92,7 @@ static uint64_t overflows(void)
 static void start(void)
 {
     static char *const no_card[] = {"--card", "none", NULL};
-    char *with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, NULL};
+    char *with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, "-o", lease, NULL};
     struct tunnel_options o = {.encap = true, .hw_offload = "auto"}, plain = {.encap = true};
     assert_true(lab_up(&lab, "espfail"));
     snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", lab.dir);
@@ -159,6 +173,7 @@ static void goes(const char *fault, int sig)
                      (unsigned long long)r.sent, (unsigned long long)r.received, (unsigned long long)lost);
         assert_int_equal(r.repeated, 0);
         assert_int_equal(stat("failover_sas_moved"), 2);
+        assert_true(no_drops());
         swanctl(&lab.west, sas, sizeof(sas), "--list-sas --raw");
         assert_non_null(strstr(sas, "offload=software"));
         print_message("  gap %.1f ms, detection %.1f ms, software after %.1f ms, %llu run again, lost in "
@@ -259,6 +274,15 @@ static void test_stopped_and_continued(void **state)
     }
 }
 
+// The card runs into the end of its lease again and again.
+static void test_killed_with_tiny_leases(void **state)
+{
+    (void)state;
+    snprintf(lease, sizeof(lease), "lease_min=64");
+    goes(NULL, SIGKILL);
+    snprintf(lease, sizeof(lease), "lease_min=4096");
+}
+
 // Nobody is told that work is done: slow, and no reason to give the card up.
 static void test_interrupts_lost(void **state)
 {
@@ -296,6 +320,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_pulled, tear_down),
         cmocka_unit_test_teardown(test_hung, tear_down),
         cmocka_unit_test_teardown(test_reset_by_someone_else, tear_down),
+        cmocka_unit_test_teardown(test_killed_with_tiny_leases, tear_down),
         cmocka_unit_test_teardown(test_nonsense, tear_down),
         cmocka_unit_test_teardown(test_interrupts_lost, tear_down),
         cmocka_unit_test_teardown(test_stopped_before_it_is_opened, tear_down),
