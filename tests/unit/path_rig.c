@@ -60,7 +60,7 @@ int rig_up(void **state)
 {
     struct rig *r = calloc(1, sizeof(*r));
     struct esp_error err = {0};
-    int tun[2];
+    int tun[2], raw[2];
     assert_non_null(r);
     *state = catching = r;
     settings_default(&r->settings);
@@ -71,7 +71,10 @@ int rig_up(void **state)
     r->env.tun = tun[1];
     r->env.sock_esp_nat_t = udp(&r->own_port);
     r->settings.port_nat_t = r->own_port;
-    r->env.sock_esp = r->env.sock_send = -1;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, raw), 0);
+    r->raw = raw[0];
+    r->env.sock_esp = raw[1];
+    r->env.sock_send = -1;
     r->udp = udp(&r->udp_port);
     r->p = calloc(1, sizeof(*r->p));
     assert_non_null(r->p);
@@ -131,7 +134,8 @@ int rig_down(void **state)
     esp_pool_destroy(p->spare);
     free(p->packets);
     free(p);
-    const int fds[] = {r->tun, r->env.tun, r->keys, r->ike, r->ctl, r->udp, r->env.sock_esp_nat_t};
+    const int fds[] = {r->tun, r->env.tun,     r->keys, r->ike, r->ctl, r->udp, r->env.sock_esp_nat_t,
+                       r->raw, r->env.sock_esp};
     for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         close(fds[i]);
     free(r);
@@ -348,10 +352,16 @@ void rig_unique(struct rig *r)
     free(keys);
 }
 
-void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
+void rig_datagram(struct rig *r, const uint8_t *p, size_t len)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(r->own_port)};
+    assert_int_equal(sendto(r->udp, p, len, 0, (struct sockaddr *)&to, sizeof(to)), len);
+    rig_turn(r);
+}
+
+void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
+{
     struct esp_error err = {0};
     struct esp_event ev;
     static uint64_t next_seq = 1; // every packet from a throw-away SA of the same key: a sequence of its own
@@ -382,8 +392,7 @@ void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
     assert_int_equal(j.status, ESP_STATUS_OK);
     assert_int_equal(r->peer->ops->sa_delete(r->peer, sa), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
-    assert_true(sendto(r->udp, r->out + 28, j.out_len - 28, 0, (struct sockaddr *)&to, sizeof(to)) > 0);
-    rig_turn(r);
+    rig_datagram(r, r->out + 28, j.out_len - 28);
 }
 
 uint32_t rig_read(struct rig *r)

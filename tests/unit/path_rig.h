@@ -23,6 +23,7 @@ struct rig {
     struct fake_card card;
     int tun, keys, ike, ctl; // our ends
     int udp;                 // the peer's socket
+    int raw;                 // what the kernel would deliver of plain ESP
     uint16_t udp_port, own_port;
     struct esp_engine *peer;
     uint8_t in[2600], out[2600];
@@ -52,6 +53,7 @@ uint32_t rig_opened(struct rig *r);
 void rig_expect(struct rig *r, uint32_t from, uint32_t count); // these numbers, in this order
 void rig_unique(struct rig *r); // no (SPI, sequence) twice in all that was sent
 
+void rig_datagram(struct rig *r, const uint8_t *p, size_t len);                   // to path's UDP socket
 void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number); // a packet from the peer
 uint32_t rig_read(struct rig *r); // the number of the next packet out of the TUN, UINT32_MAX: none
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // ---- installation
 
@@ -505,6 +506,60 @@ static void test_an_unknown_spi_is_dropped_and_counted(void **state)
     assert_int_equal(r->p->children->in.drops, 0);
 }
 
+static void random_bytes(uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(rand() >> 7);
+}
+
+static void test_datagrams_of_every_length_and_any_content_end_as_drops(void **state)
+{
+    struct rig *r = *state;
+    uint8_t p[300];
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    srand(1);
+    for (size_t len = 0; len < 260; len++) {
+        random_bytes(p, sizeof(p));
+        memcpy(p, "\0\0\x10\x01", 4);
+        rig_datagram(r, p, len);
+        random_bytes(p, sizeof(p));
+        p[0] = (uint8_t)(0x40 + len % 16); // of every header length, also impossible ones
+        p[9] = len % 3 ? 50 : 17;
+        if (len)
+            assert_int_equal(write(r->raw, p, len), len);
+        rig_turn(r);
+    }
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    rig_in(r, 0x1001, "10.2.0.1", 4); // and life goes on
+    assert_int_equal(rig_read(r), 4);
+}
+
+static void test_selectors_look_at_nothing_behind_the_packet(void **state)
+{
+    struct ts_list any = rig_net("0.0.0.0", "255.255.255.255"), web = any;
+    unsigned matched = 0;
+    (void)state;
+    web.t[0].proto = 6;
+    web.t[0].port_lo = web.t[0].port_hi = 80;
+    srand(1);
+    for (size_t len = 0; len < 90; len++) {
+        for (int i = 0; i < 60; i++) {
+            uint8_t *p = malloc(len ? len : 1); // of this size, for the address sanitizer
+            assert_non_null(p);
+            random_bytes(p, len);
+            if (len)
+                p[0] = (uint8_t)(i % 2 ? 0x40 + i % 16 : 0x60);
+            if (len > 9)
+                p[9] = p[6] = 6;
+            matched += selectors_match(&any, &any, p, (uint32_t)len);
+            matched += selectors_match(&any, &web, p, (uint32_t)len);
+            free(p);
+        }
+    }
+    assert_true(matched > 100);
+}
+
 static void test_reading_stops_without_packets_and_starts_again(void **state)
 {
     struct rig *r = *state;
@@ -588,6 +643,8 @@ int main(void)
         WITH(test_an_inner_packet_outside_the_selectors_is_dropped_as_policy),
         WITH(test_an_unknown_spi_is_dropped_and_counted),
         WITH(test_a_route_stays_while_another_policy_needs_it),
+        WITH(test_datagrams_of_every_length_and_any_content_end_as_drops),
+        WITH(test_selectors_look_at_nothing_behind_the_packet),
         WITH(test_reading_stops_without_packets_and_starts_again),
     };
     return cmocka_run_group_tests_name("the path room", tests, NULL, NULL);
