@@ -98,9 +98,11 @@ enum esp_event_type {
     ESP_EVENT_SA_DELETED, // sa (now invalid), cookie, stats; drained, keys zeroised
     ESP_EVENT_SA_STATS,   // sa, cookie, stats
     ESP_EVENT_SA_LEASED,  // sa, cookie; the lease asked for holds
-    ESP_EVENT_FAILED,     // error: the engine is gone and silent: it will put nothing more on a wire or into memory.
-                          // Jobs outstanding come back from poll with ESP_STATUS_ABORTED in order of submission;
-                          // sa_handover works; nothing else does.
+    ESP_EVENT_FAILED,     // error: the last event: the engine is gone and silent, it will put nothing more on a wire or
+                          // into memory. Jobs outstanding come back from poll with ESP_STATUS_ABORTED in order of
+                          // submission; sa_handover works; nothing else does. An engine that cannot be shown silent
+                          // refuses to hand an outbound SA over: that SA ends, and the memory of jobs that came back
+                          // ABORTED must not be used again.
 };
 struct esp_event {
     enum esp_event_type type;
