@@ -177,21 +177,6 @@ void pcap_close(struct pcap_reader *r)
     free(r);
 }
 
-// The temporary file gets the mode that fopen would have given the file.
-static FILE *open_temporary(char *name)
-{
-    mode_t mask = umask(0);
-    int fd;
-
-    umask(mask);
-    wb_temporary_add(name);
-    fd = mkstemp(name);
-    if (fd < 0)
-        return NULL;
-    (void)fchmod(fd, 0666 & ~mask);
-    return fdopen(fd, "wb");
-}
-
 int pcap_create(struct pcap_writer **out, const char *path, const struct pcap_reader *like,
                 struct esp_error *err)
 {
@@ -204,13 +189,14 @@ int pcap_create(struct pcap_writer **out, const char *path, const struct pcap_re
     if (direct && S_ISDIR(st.st_mode))
         return esp_fail(err, -EISDIR, path, "is a directory, expected a file");
     w = calloc(1, sizeof(*w));
-    if (!w || !(w->path = strdup(path)) || (!direct && asprintf(&w->temporary, "%s.XXXXXX", path) < 0)) {
+    if (!w || !(w->path = wb_target(path)) ||
+        (!direct && asprintf(&w->temporary, "%s.XXXXXX", w->path) < 0)) {
         if (w)
             free(w->path);
         free(w);
         return esp_fail(err, -ENOMEM, path, "out of memory");
     }
-    w->f = direct ? fopen(path, "wb") : open_temporary(w->temporary);
+    w->f = direct ? fopen(path, "wb") : wb_temporary_open(w->temporary);
     if (!w->f) {
         ret = esp_fail(err, -errno, path, "cannot be written: %s", strerror(errno));
         pcap_abandon(w);

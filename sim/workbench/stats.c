@@ -103,26 +103,49 @@ static void add_timing(json_t *root, struct stats *s, struct wb_engine *e)
                                   (json_int_t)s->latency[s->n_latency - 1]));
 }
 
-static int write_renamed(const json_t *root, const char *path, struct esp_error *err)
+static const size_t json_style = JSON_INDENT(2) | JSON_REAL_PRECISION(6);
+
+static int cannot_write(const char *path, struct esp_error *err)
 {
-    struct stat st;
+    return esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
+}
+
+// Into a temporary file beside `target`, which is then renamed.
+static int write_beside(const json_t *root, const char *path, const char *target, struct esp_error *err)
+{
     char *temporary;
+    FILE *f;
     int ret = 0;
 
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // a pipe or a terminal
-        return json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0
-                   ? 0
-                   : esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
-    if (asprintf(&temporary, "%s.tmp", path) < 0)
+    if (asprintf(&temporary, "%s.XXXXXX", target) < 0)
         return esp_fail(err, -ENOMEM, path, "out of memory");
-    wb_temporary_add(temporary);
-    if (json_dump_file(root, temporary, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) != 0 ||
-        rename(temporary, path) != 0) {
-        ret = esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
-        unlink(temporary);
+    f = wb_temporary_open(temporary);
+    if (!f) {
+        ret = cannot_write(path, err);
+    } else {
+        bool whole = json_dumpf(root, f, json_style) == 0;
+        whole = fclose(f) == 0 && whole;
+        if (!whole || rename(temporary, target) != 0) {
+            ret = cannot_write(path, err);
+            unlink(temporary);
+        }
     }
     wb_temporary_done(temporary);
     free(temporary);
+    return ret;
+}
+
+static int write_renamed(const json_t *root, const char *path, struct esp_error *err)
+{
+    struct stat st;
+    char *target;
+    int ret;
+
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) // a pipe or a terminal
+        return json_dump_file(root, path, json_style) == 0 ? 0 : cannot_write(path, err);
+    target = wb_target(path);
+    ret = target ? write_beside(root, path, target, err) : esp_fail(err, -ENOMEM, path, "out of memory");
+    free(target);
     return ret;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int wb_report(const struct esp_error *err)
@@ -75,6 +76,30 @@ void wb_temporary_done(const char *path)
     for (size_t i = 0; i < sizeof(temporaries) / sizeof(temporaries[0]); i++)
         if (atomic_load(&temporaries[i]) == path)
             atomic_store(&temporaries[i], NULL);
+}
+
+FILE *wb_temporary_open(char *name)
+{
+    mode_t mask = umask(0);
+    int fd;
+
+    umask(mask);
+    wb_temporary_add(name);
+    fd = mkstemp(name);
+    if (fd < 0)
+        return NULL;
+    (void)fchmod(fd, 0666 & ~mask);
+    return fdopen(fd, "wb");
+}
+
+char *wb_target(const char *path)
+{
+    struct stat st;
+    char *target = NULL;
+
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+        target = realpath(path, NULL);
+    return target ? target : strdup(path);
 }
 
 static char *slurp(FILE *f, size_t *len)

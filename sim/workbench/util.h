@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "espalier/error.h"
 
@@ -29,6 +30,10 @@ uint8_t *wb_hex_dup(const char *s, size_t *len);
 // is made. Four at most.
 void wb_temporary_add(char *path);
 void wb_temporary_done(const char *path);
+// Makes and adds the file that mkstemp makes of `name`, with the mode that fopen would have given it.
+FILE *wb_temporary_open(char *name);
+// Where a rename must go so that a symbolic link stays one (/dev/stdout); to be freed, NULL: no memory.
+char *wb_target(const char *path);
 
 uint16_t wb_get16(const uint8_t *p);
 uint32_t wb_get32(const uint8_t *p);

@@ -404,6 +404,31 @@ static void test_replay_ended_by_a_signal_leaves_nothing_behind(void **state)
     }
 }
 
+static void test_replay_outputs_follow_links_and_leave_devices_alone(void **state)
+{
+    (void)state;
+    write_sad("");
+    write_capture(1);
+    must_exit(
+        run("cd %s && ln -s real.pcap out.link && ln -s real.json json.link && touch real.pcap real.json",
+            folder),
+        0);
+    must_exit(run(ESPALIER_SIM
+                  " replay --engine soft --sad %s/sad --in %s/in.pcap --out %s/out.link --json %s/json.link",
+                  folder, folder, folder, folder),
+              0);
+    must_exit(
+        run("cd %s && test -L out.link && test -L json.link && test -s real.pcap && grep -q soft real.json",
+            folder),
+        0);
+    must_exit(run(ESPALIER_SIM " replay --engine soft --sad %s/sad --in %s/in.pcap --out /dev/null --json "
+                               "/dev/stdout > %s/std.json",
+                  folder, folder, folder),
+              0);
+    must_exit(run("test -c /dev/null && test -L /dev/stdout && grep -q soft %s/std.json", folder), 0);
+    must_exit(run("cd %s && ls | grep 'real[.][a-z]*[.]'", folder), 1); // no temporary file is left
+}
+
 static void test_replay_statistics_have_the_members_of_the_interface(void **state)
 {
     static const char *const members[] = {"engine", "lanes",  "packets",           "drops",
@@ -534,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_esp_vectors_of_others_pass),
         cmocka_unit_test(test_replay_refusals_have_their_exit_code_and_leave_no_output),
         cmocka_unit_test(test_replay_ended_by_a_signal_leaves_nothing_behind),
+        cmocka_unit_test(test_replay_outputs_follow_links_and_leave_devices_alone),
         cmocka_unit_test(test_replay_statistics_have_the_members_of_the_interface),
         cmocka_unit_test(test_replay_statistics_give_cycles_for_the_card_only),
         cmocka_unit_test(test_replay_cycles_are_the_egress_beats_at_every_size),
