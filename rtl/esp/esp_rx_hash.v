@@ -4,7 +4,7 @@
 //
 // Some SPIs find all four of their places taken, and such an SA is refused (BUCKET_FULL). Counted in software over
 // random SPIs, 1,024 SAs at all times, one after another replaced: one add in 1,800 with 1,024 places in a way, none
-// in 4,000,000 with 2,048 (LOG2_B = LOG2_SA + 1, the default: 4 x 2,048 x 75 bits, 614 kbit, 20 BRAM36).
+// in 4,000,000 with 2,048 (LOG2_B = LOG2_SA + 1, the default: 4 x 2,048 x 75 bits are 18 BRAM36, with 1,024 10).
 //
 // Latency 1 cycle, initiation interval 1.
 // Contract: `place` changes only after `en`. Inbound SPIs are chosen by our own side, never by the peer, so
