@@ -87,13 +87,12 @@ static int bad_value(struct load *l, const char *value, const char *expected)
 
 static int add_address(struct load *l, struct addr *list, uint8_t *count, const char *text)
 {
-    struct addr a;
-    if (strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0)
-        return 0;
-    if (!addr_parse(text, &a))
+    struct addr a = {0};
+    bool any = strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0;
+    if (!any && !addr_parse(text, &a))
         return bad_value(l, text,
                          "an IPv4 address or %any (names, subnets and ranges are not supported yet)");
-    if (a.family != 4)
+    if (!any && a.family != 4)
         return bad_value(l, text, "an IPv4 address (IPv6 outside the tunnel is not supported yet)");
     if (*count == ADDRS_MAX)
         return refuse(l, "invalid value for: %s: more than %d addresses", l->key->name, ADDRS_MAX);

@@ -30,34 +30,38 @@ const struct child_config *conn_child(const struct conn *c, const char *name)
     return NULL;
 }
 
-static bool addr_fits(const struct addr *list, unsigned count, const struct addr *a)
+// 1: the list names the address, 0: it takes any (as an empty one does), -1: neither.
+static int addr_fits(const struct addr *list, unsigned count, const struct addr *a)
 {
-    bool any = count == 0;
-    for (unsigned i = 0; i < count; i++)
-        any = any || list[i].family == 0 || addr_eq(&list[i], a);
-    return any;
+    int fits = count ? -1 : 0;
+    for (unsigned i = 0; i < count && fits < 1; i++)
+        fits = addr_eq(&list[i], a) ? 1 : list[i].family == 0 ? 0 : fits;
+    return fits;
 }
 
-static bool path_fits(const struct conn *c, const struct net_path *p)
+static bool fits_with(const struct conn *c, const struct net_path *p, unsigned rank)
 {
-    return addr_fits(c->cfg.local_addrs, c->cfg.local_count, &p->local) &&
-           addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &p->remote);
+    int local = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &p->local);
+    int remote = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &p->remote);
+    return local >= 0 && remote >= 0 && 2u * (unsigned)remote + (unsigned)local == rank;
 }
 
-static unsigned exactness(const struct conn *c)
+static unsigned rank_of(const struct conn *c, const struct net_path *p)
 {
-    return (c->cfg.remote_count && c->cfg.remote_addrs[0].family ? 2u : 0u) +
-           (c->cfg.local_count && c->cfg.local_addrs[0].family ? 1u : 0u);
+    unsigned rank = 3;
+    while (rank && !fits_with(c, p, rank))
+        rank--;
+    return rank;
 }
 
 struct conn *conn_next(struct ike *ike, struct conn *after, const struct net_path *path)
 {
     // Those that name the peer's address come before those that take anyone.
-    unsigned rank = after ? exactness(after) : 3;
+    unsigned rank = after ? rank_of(after, path) : 3;
     struct conn *c = after ? after->next : ike->conns;
     for (;; c = ike->conns) {
         for (; c; c = c->next)
-            if (exactness(c) == rank && path_fits(c, path))
+            if (fits_with(c, path, rank))
                 return c;
         if (rank-- == 0)
             return NULL;

@@ -300,7 +300,7 @@ static uint8_t addrs_read(struct reader *r, struct addr *a)
     for (int i = 0; i < count; i++) {
         a[i].family = rd_u8(r);
         copy(r, a[i].a, 16);
-        if (a[i].family != 4 && a[i].family != 6)
+        if (a[i].family != 0 && a[i].family != 4 && a[i].family != 6) // 0: any
             r->bad = true;
     }
     return count;

@@ -76,6 +76,13 @@ static void assert_text(const char *expected)
         fail_msg("got \"%s\", expected \"%s\" in it", err.text, expected);
 }
 
+static void test_any_address_stays_beside_others(void **state)
+{
+    (void)state; // left out it would narrow the list to the others
+    assert_int_equal(load(IN_CONN, "remote_addrs", "%any"), 0);
+    assert_true(conn.remote_count == 1 && conn.remote_addrs[0].family == 0);
+}
+
 static void test_defaults_are_charons(void **state)
 {
     (void)state;
@@ -545,6 +552,7 @@ static void test_random_connections_are_taken_or_refused_with_a_reason(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_address_stays_beside_others),
         cmocka_unit_test(test_defaults_are_charons),
         cmocka_unit_test(test_keys_good_values),
         cmocka_unit_test(test_keys_bad_values_name_key_value_and_expectation),

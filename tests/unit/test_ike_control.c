@@ -221,6 +221,23 @@ static void test_unloading_keeps_what_is_up(void **state)
     pair_free(p);
 }
 
+static void also_anyone(struct conn_config *c, int side)
+{
+    if (side == 0)
+        return;
+    memset(&c->remote_addrs[1], 0, sizeof(c->remote_addrs[1])); // remote_addrs = 10.0.0.9, %any
+    addr_parse("10.0.0.9", &c->remote_addrs[0]);
+    c->remote_count = 2;
+}
+
+static void test_an_address_list_with_any_takes_anyone(void **state)
+{
+    (void)state;
+    struct pair *p = established(also_anyone);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    pair_free(p);
+}
+
 static void test_what_is_unloaded_does_not_come_up_again(void **state)
 {
     (void)state;
@@ -358,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_there_is_named),
         cmocka_unit_test(test_terminate_by_number_takes_only_that_one),
         cmocka_unit_test(test_unloading_keeps_what_is_up),
+        cmocka_unit_test(test_an_address_list_with_any_takes_anyone),
         cmocka_unit_test(test_what_is_unloaded_does_not_come_up_again),
         cmocka_unit_test(test_lists_and_counters_say_what_is),
         cmocka_unit_test(test_traffic_puts_off_the_liveness_check),
