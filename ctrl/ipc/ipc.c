@@ -120,6 +120,7 @@ struct ipc_chan {
     char peer[16];
     struct queued *head, **tail;
     size_t queued;
+    bool broken;  // full: takes nothing more, and the loop will find its end; closed() is never called out of ipc_send
     bool failed;  // closed() is due or done
     bool busy;    // inside ready(): ipc_close only marks it dead
     bool dead;
@@ -241,11 +242,9 @@ static int enqueue(struct ipc_chan *c, struct slice s)
 {
     struct queued *q;
     if (c->queued + s.len > IPC_QUEUE_BYTES || !(q = malloc(sizeof(*q) + s.len))) {
-        char peer[sizeof(c->peer)];
-        size_t waiting = c->queued;
-        memcpy(peer, c->peer, sizeof(peer));
-        fail(c); // frees it, perhaps; and only then a line, as a log sink may send on this very channel
-        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", peer, waiting);
+        c->broken = true; // first, as the line's sink may send on this very channel
+        shutdown(c->watch.fd, SHUT_RDWR);
+        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", c->peer, c->queued);
         return -ENOBUFS;
     }
     q->next = NULL;
@@ -262,7 +261,7 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
 {
     struct writer w = writer_of(out, sizeof(out));
     int rc = 0;
-    if (!c || c->failed)
+    if (!c || c->failed || c->broken)
         return -ENOTCONN;
     msg_write(&w, t, m);
     if (w.bad) {

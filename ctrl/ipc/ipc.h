@@ -48,7 +48,8 @@ void msg_write(struct writer *w, enum msg_type t, const void *m);            // 
 enum msg_type msg_read(struct slice s, union msg *m);                        // MSG_NONE: malformed
 
 // A channel in a loop. Sends never block: what does not fit the socket waits in a bounded queue (IPC_QUEUE_BYTES); a full
-// queue is a fault of the other side and closes the channel. Queued bytes are wiped after sending.
+// queue is a fault of the other side and ends the channel. closed() comes from the loop, never out of ipc_send. Queued
+// bytes are wiped after sending.
 #define IPC_QUEUE_BYTES (8u << 20)
 struct ipc_chan;
 struct ipc_handler {

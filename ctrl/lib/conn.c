@@ -37,6 +37,7 @@ const char *addr_print(const struct addr *a, char *buf, unsigned size)
 void addr_from_sockaddr(const struct sockaddr_storage *ss, struct addr *a, uint16_t *port)
 {
     memset(a, 0, sizeof(*a));
+    *port = 0;
     if (ss->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
         a->family = 4;
