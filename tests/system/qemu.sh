@@ -145,52 +145,69 @@ slot=$(sed -n 's/^ready //p' "$work/card.log")
 [[ -n $slot ]] || fail "the card did not start"
 id=$(cat "$slot/vendor"):$(cat "$slot/device")
 
-: >"$work/guest"
 mkfifo "$work/console"
 exec 3<>"$work/console"
-"${qemu[@]}" -M q35 -accel tcg -m 256 -nodefaults -display none -serial stdio \
-    -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m \
-    -device intel-iommu,caching-mode=on \
-    -device "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"$slot/vfio-user.sock\",\"type\":\"unix\"},\"x-msg-timeout\":60000}" \
-    -kernel "$kernel" -initrd "$work/initramfs" -append "console=ttyS0 quiet iomem=relaxed intel_iommu=on card=$id" \
-    <"$work/console" >"$work/guest" 2>&1 &
-qemu_pid=$!
 
+start_qemu() {
+    : >"$work/guest"
+    "${qemu[@]}" -M q35 -accel tcg -m 256 -nodefaults -display none -serial stdio \
+        -object memory-backend-memfd,id=m,size=256M,share=on -machine memory-backend=m \
+        -device intel-iommu,caching-mode=on \
+        -device "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"$slot/vfio-user.sock\",\"type\":\"unix\"},\"x-msg-timeout\":60000}" \
+        -kernel "$kernel" -initrd "$work/initramfs" \
+        -append "console=ttyS0 quiet iomem=relaxed intel_iommu=on card=$id" <"$work/console" >"$work/guest" 2>&1 &
+    qemu_pid=$!
+}
+
+power_off() {
+    echo poweroff >&3
+    for ((i = 0; i < patience * 5; i++)); do
+        kill -0 "$qemu_pid" 2>/dev/null || break
+        sleep 0.2
+    done
+    kill -0 "$qemu_pid" 2>/dev/null && fail "the guest did not power off"
+    wait "$qemu_pid" || fail "QEMU ended with $?"
+    qemu_pid=''
+}
+
+# show BOOTS: what every boot must have shown
+show() {
+    says 'guest: magic 0x4C505345' "$1"
+    says 'guest: epoch at start 0x00000000' "$1"
+    says 'guest: epoch written 0x5EED1234' "$1"
+    says 'guest: reset done' "$1"
+    says 'guest: magic after reset 0x4C505345' "$1"
+    says 'guest: epoch after reset 0x00000000' "$1"
+    says 'Region 0: Memory at .*64-bit.*size=64K' "$1"
+    says 'FLReset+' "$1"
+    says 'MSI-X: Enable. Count=' "$1"
+    says 'Power Management' "$1"
+    [[ -n $modules ]] || return 0
+    says 'card and software gave the same bytes' "$1"
+    says 'packets came back' "$1"
+    says 'interrupts came' "$1"
+    says 'guest: driver done' "$1"
+}
+
+# the card has lost its client and answers
+free_card() {
+    for ((i = 0; i < 20; i++)); do
+        "$build/bin/espalier-card" ctl --dir "$work/card" counters >"$work/counters" ||
+            fail "the card does not answer any more"
+        grep -q '"client": false' "$work/counters" && return
+        sleep 0.1
+    done
+    fail "the card still has a client"
+}
+
+start_qemu
 await 'guest: waits' 1
+tr -d '\r' <"$work/guest" | grep -v '^\[' || true
 echo reboot >&3
 await 'guest: waits' 2
-echo poweroff >&3
-for ((i = 0; i < patience * 5; i++)); do
-    kill -0 "$qemu_pid" 2>/dev/null || break
-    sleep 0.2
-done
-kill -0 "$qemu_pid" 2>/dev/null && fail "the guest did not power off"
-wait "$qemu_pid" || fail "QEMU ended with $?"
-qemu_pid=''
-
-for boot in 1 2; do
-    says 'guest: magic 0x4C505345' $boot
-    says 'guest: epoch at start 0x00000000' $boot
-    says 'guest: epoch written 0x5EED1234' $boot
-    says 'guest: reset done' $boot
-    says 'guest: magic after reset 0x4C505345' $boot
-    says 'guest: epoch after reset 0x00000000' $boot
-    says 'Region 0: Memory at .*64-bit.*size=64K' $boot
-    says 'FLReset+' $boot
-    says 'MSI-X: Enable. Count=' $boot
-    says 'Power Management' $boot
-    if [[ -n $modules ]]; then
-        says 'card and software gave the same bytes' $boot
-        says 'packets came back' $boot
-        says 'interrupts came' $boot
-        says 'guest: driver done' $boot
-    fi
-done
-tr -d '\r' <"$work/guest" | sed -n "1,/guest: waits/p" | grep -v '^\[' || true
-
-# the card outlives its client, and takes another
-"$build/bin/espalier-card" ctl --dir "$work/card" counters >"$work/counters" || fail "the card does not answer any more"
-grep -q '"client": false' "$work/counters" || fail "the card still has a client"
+power_off
+show 2
+free_card
 echo "check-qemu: passed: the guest saw the card, wrote EPOCH, reset it and rebooted"
 if [[ -n $modules ]]; then
     grep -q '"raised": [1-9]' "$work/counters" || fail "the card raised no interrupt"
@@ -199,3 +216,21 @@ if [[ -n $modules ]]; then
 else
     echo "check-qemu: skipped: the driver in the guest (set QEMU_MODULES)"
 fi
+
+# QEMU dies while the guest uses the card; the next one finds the card as new
+start_qemu
+if [[ -n $modules ]]; then
+    await 'guest: driver opened' 1
+else
+    await 'guest: epoch before' 1
+fi
+kill -KILL "$qemu_pid"
+wait "$qemu_pid" 2>/dev/null || true
+qemu_pid=''
+free_card
+start_qemu
+await 'guest: waits' 1
+power_off
+show 1
+free_card
+echo "check-qemu: passed: QEMU was killed, and the next one found the card as new"
