@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The encapsulation pipeline at the ports of esp_pipe: bytes against OpenSSL and scapy, sequence numbers,
-// leases, limits, bad packets, and cycles per packet. RFC 4303, RFC 4106, RFC 3948. Arguments: none, or the seed of the random tests.
+// leases, limits, bad packets, and cycles per packet. RFC 4303, RFC 4106, RFC 3948. Arguments: none, or the
+// seed of the random tests.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make demo`: the whole of Espalier once. West is espalierd, east is stock strongSwan (or a second espalierd where it
-// cannot be had). First in software, each side as initiator; then through the simulated card; then the card is killed in
-// the middle of a transfer. Ends with a table; exit status 0 only if every step held.
+// `make demo`: the whole of Espalier once. West is espalierd, east is stock strongSwan (or a second espalierd
+// where it cannot be had). First in software, each side as initiator; then through the simulated card; then
+// the card is killed in the middle of a transfer. Ends with a table; exit status 0 only if every step held.
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,7 +21,8 @@ static uint64_t started;
 __attribute__((format(printf, 2, 3))) static bool step(bool ok, const char *fmt, ...)
 {
     va_list ap;
-    printf("  %s%s%s  ", colour ? (ok ? "\033[32m" : "\033[31m") : "", ok ? "ok    " : "FAILED", colour ? "\033[0m" : "");
+    printf("  %s%s%s  ", colour ? (ok ? "\033[32m" : "\033[31m") : "", ok ? "ok    " : "FAILED",
+           colour ? "\033[0m" : "");
     va_start(ap, fmt);
     vprintf(fmt, ap);
     va_end(ap);
@@ -73,9 +74,13 @@ static bool terminate(struct site *s)
 
 static bool traffic(struct lab *l, const char *how, size_t bytes)
 {
-    bool ok = step(ping(l, &l->west, &l->east, 5) && ping(l, &l->east, &l->west, 5), "ping both ways, %s", how);
-    ok &= step(transfer(l, &l->west, &l->east, bytes, 60000, NULL, NULL), "file of %zu KiB west -> east, compared", bytes >> 10);
-    return step(transfer(l, &l->east, &l->west, bytes, 60000, NULL, NULL), "file of %zu KiB east -> west, compared", bytes >> 10) && ok;
+    bool ok =
+        step(ping(l, &l->west, &l->east, 5) && ping(l, &l->east, &l->west, 5), "ping both ways, %s", how);
+    ok &= step(transfer(l, &l->west, &l->east, bytes, 60000, NULL, NULL),
+               "file of %zu KiB west -> east, compared", bytes >> 10);
+    return step(transfer(l, &l->east, &l->west, bytes, 60000, NULL, NULL),
+                "file of %zu KiB east -> west, compared", bytes >> 10) &&
+           ok;
 }
 
 // The values of one key in the raw listing, in order: "packets-out=12".
@@ -102,8 +107,8 @@ static bool same(const char *a, const char *a_key, const char *b, const char *b_
     return raw_text(a, a_key, x, sizeof(x)) && raw_text(b, b_key, y, sizeof(y)) && !strcmp(x, y);
 }
 
-// Datagrams that the kernel dropped because the daemon did not read them fast enough: lost as on any full link, seen by
-// neither daemon, and so counted as sent and not as received.
+// Datagrams that the kernel dropped because the daemon did not read them fast enough: lost as on any full
+// link, seen by neither daemon, and so counted as sent and not as received.
 static uint64_t overflows(struct site *s)
 {
     char out[64] = "";
@@ -124,12 +129,16 @@ static bool both_agree(struct lab *l, uint64_t west_lost, uint64_t east_lost)
         lost_w = overflows(&l->west) - west_lost, lost_e = overflows(&l->east) - east_lost;
         counts = wo && eo && wo == ei + lost_e && eo == wi + lost_w;
     }
-    spis = same(fig.sas, "spi-in", fig.east_sas, "spi-out") && same(fig.sas, "spi-out", fig.east_sas, "spi-in");
-    algs = same(fig.sas, "encr-alg", fig.east_sas, "encr-alg") && same(fig.sas, "encr-keysize", fig.east_sas, "encr-keysize");
+    spis =
+        same(fig.sas, "spi-in", fig.east_sas, "spi-out") && same(fig.sas, "spi-out", fig.east_sas, "spi-in");
+    algs = same(fig.sas, "encr-alg", fig.east_sas, "encr-alg") &&
+           same(fig.sas, "encr-keysize", fig.east_sas, "encr-keysize");
     return step(spis && algs && counts,
                 "east's list-sas agrees with west's: SPIs %s, algorithms %s, packets %s "
-                "(west %" PRIu64 " out %" PRIu64 " in, east %" PRIu64 " out %" PRIu64 " in; overflows of their sockets: west %" PRIu64 ", east %" PRIu64 ")",
-                spis ? "yes" : "NO", algs ? "yes" : "NO", counts ? "yes" : "NO", wo, wi, eo, ei, lost_w, lost_e);
+                "(west %" PRIu64 " out %" PRIu64 " in, east %" PRIu64 " out %" PRIu64
+                " in; overflows of their sockets: west %" PRIu64 ", east %" PRIu64 ")",
+                spis ? "yes" : "NO", algs ? "yes" : "NO", counts ? "yes" : "NO", wo, wi, eo, ei, lost_w,
+                lost_e);
 }
 
 static bool offload_is(struct lab *l, const char *want)
@@ -168,7 +177,8 @@ static void kill_card(void *ctx)
 static bool software_part(struct lab *l)
 {
     title("(a) software: espalierd and its peer, each side as initiator");
-    if (!initiate(&l->west, &fig.handshake_ms[0]) || !traffic(l, "software engine", 2 << 20) || !offload_is(l, "software"))
+    if (!initiate(&l->west, &fig.handshake_ms[0]) || !traffic(l, "software engine", 2 << 20) ||
+        !offload_is(l, "software"))
         return false;
     both_agree(l, 0, 0);
     terminate(&l->west);
@@ -187,14 +197,17 @@ static bool card_part(struct lab *l)
     swanctl(&l->west, before, sizeof(before), "--counters --all --raw");
     uint64_t soft_out = number_after(before, "software_packets_out", 0);
     uint64_t west_lost = overflows(&l->west), east_lost = overflows(&l->east);
-    if (!initiate(&l->west, &fig.handshake_ms[2]) || !offload_is(l, "card") || !traffic(l, "through the card", 256 << 10))
+    if (!initiate(&l->west, &fig.handshake_ms[2]) || !offload_is(l, "card") ||
+        !traffic(l, "through the card", 256 << 10))
         return false;
     both_agree(l, west_lost, east_lost);
     swanctl(&l->west, fig.stats, sizeof(fig.stats), "--counters --all --raw");
     card_counters(l, fig.card, sizeof(fig.card));
-    uint64_t by_card = number_after(fig.stats, "card_packets_out", 0), rtl = number_after(fig.card, "ENC_PACKETS", 0);
+    uint64_t by_card = number_after(fig.stats, "card_packets_out", 0),
+             rtl = number_after(fig.card, "ENC_PACKETS", 0);
     step(number_after(fig.stats, "software_packets_out", 0) == soft_out && by_card == rtl && rtl > 0,
-         "all %llu packets of the SA were sealed by the RTL (its own counter: %llu)", (unsigned long long)by_card, (unsigned long long)rtl);
+         "all %llu packets of the SA were sealed by the RTL (its own counter: %llu)",
+         (unsigned long long)by_card, (unsigned long long)rtl);
     return true;
 }
 
@@ -208,12 +221,14 @@ static bool failover_part(struct lab *l)
     step(ok, "the transfer goes on in software to its last byte");
     sleep(2);
     probe_stop(&probe, &fig.probe);
-    step(fig.probe.received + 2 >= fig.probe.sent && fig.probe.repeated == 0, "numbered stream: %llu sent, %llu came, %llu twice",
-         (unsigned long long)fig.probe.sent, (unsigned long long)fig.probe.received, (unsigned long long)fig.probe.repeated);
+    step(fig.probe.received + 2 >= fig.probe.sent && fig.probe.repeated == 0,
+         "numbered stream: %llu sent, %llu came, %llu twice", (unsigned long long)fig.probe.sent,
+         (unsigned long long)fig.probe.received, (unsigned long long)fig.probe.repeated);
     step(ping(l, &l->east, &l->west, 5), "ping still comes through");
     offload_is(l, "software");
     swanctl(&l->west, fig.stats, sizeof(fig.stats), "--counters --all --raw");
-    return step(number_after(fig.stats, "failovers", 0) == 1, "one fail-over: %llu SAs moved, %llu packets run again",
+    return step(number_after(fig.stats, "failovers", 0) == 1,
+                "one fail-over: %llu SAs moved, %llu packets run again",
                 (unsigned long long)number_after(fig.stats, "failover_sas_moved", 0),
                 (unsigned long long)number_after(fig.stats, "failover_packets_rerun", 0));
 }
@@ -224,14 +239,21 @@ static bool decrypts(struct lab *l, const char *pcap)
     char out[256] = "", keys[160];
     snprintf(keys, sizeof(keys), "%.90s/keys", l->dir);
     sh_read(out, sizeof(out),
-            "HOME=%s XDG_CONFIG_HOME=%s/xdg sh -c 'mkdir -p %s/xdg/wireshark && cp %s/* %s/xdg/wireshark/ && tshark -r %s "
-            "-o esp.enable_encryption_decode:TRUE -o esp.enable_authentication_check:TRUE -Y \"esp && icmp.type == 8 && ip.dst == 10.2.0.1\" | wc -l'",
+            "HOME=%s XDG_CONFIG_HOME=%s/xdg sh -c 'mkdir -p %s/xdg/wireshark && cp %s/* %s/xdg/wireshark/ && "
+            "tshark -r %s "
+            "-o esp.enable_encryption_decode:TRUE -o esp.enable_authentication_check:TRUE -Y \"esp && "
+            "icmp.type == 8 && ip.dst == 10.2.0.1\" | wc -l'",
             l->dir, l->dir, l->dir, keys, l->dir, pcap);
     long inner = strtol(out, NULL, 10);
     char ike[64] = ""; // the authentication payload is visible only inside a decrypted IKE_AUTH
-    sh_read(ike, sizeof(ike), "HOME=%s XDG_CONFIG_HOME=%s/xdg tshark -r %s -Y 'isakmp.exchangetype == 35 && isakmp.auth.method' | wc -l", l->dir, l->dir, pcap);
-    return step(inner >= 10 && strtol(ike, NULL, 10) >= 2, "tshark with the --debug-keys tables finds %ld inner pings and %ld decrypted IKE_AUTH messages",
-                inner, strtol(ike, NULL, 10));
+    sh_read(ike, sizeof(ike),
+            "HOME=%s XDG_CONFIG_HOME=%s/xdg tshark -r %s -Y 'isakmp.exchangetype == 35 && "
+            "isakmp.auth.method' | wc -l",
+            l->dir, l->dir, pcap);
+    return step(
+        inner >= 10 && strtol(ike, NULL, 10) >= 2,
+        "tshark with the --debug-keys tables finds %ld inner pings and %ld decrypted IKE_AUTH messages",
+        inner, strtol(ike, NULL, 10));
 }
 
 static void print_drops(const char *counters)
@@ -243,7 +265,8 @@ static void print_drops(const char *counters)
         unsigned long long value = at[n] == '=' ? strtoull(at + n + 1, NULL, 10) : 0;
         if (!(in || out) || !value)
             continue;
-        printf("%s%.*s %s %llu", any ? ", " : "", (int)n - (in ? 8 : 9), at + (in ? 8 : 9), in ? "in" : "out", value);
+        printf("%s%.*s %s %llu", any ? ", " : "", (int)n - (in ? 8 : 9), at + (in ? 8 : 9), in ? "in" : "out",
+               value);
         any = true;
     }
     printf("%s\n", any ? "" : "none");
@@ -255,8 +278,10 @@ static void table(const struct lab *l)
     uint64_t enc = number_after(fig.card, "ENC_PACKETS", 0), dec = number_after(fig.card, "DEC_PACKETS", 0);
     uint64_t busy = number_after(fig.card, "CYCLES_BUSY", 0);
     title("Result");
-    printf("  peer                             %s\n", l->east.charon ? "strongSwan" : "a second espalierd (strongSwan is not installed)");
-    printf("  handshake, swanctl --initiate    %.1f ms (west, software), %.1f ms (east), %.1f ms (west, SAs on the card)\n",
+    printf("  peer                             %s\n",
+           l->east.charon ? "strongSwan" : "a second espalierd (strongSwan is not installed)");
+    printf("  handshake, swanctl --initiate    %.1f ms (west, software), %.1f ms (east), %.1f ms (west, SAs "
+           "on the card)\n",
            fig.handshake_ms[0], fig.handshake_ms[1], fig.handshake_ms[2]);
     printf("  %-10s %12s %14s %12s %14s\n", "engine", "packets out", "bytes out", "packets in", "bytes in");
     for (int i = 0; i < 2; i++) {
@@ -269,14 +294,18 @@ static void table(const struct lab *l)
                (unsigned long long)number_after(s, key[1], 0), (unsigned long long)number_after(s, key[2], 0),
                (unsigned long long)number_after(s, key[3], 0));
     }
-    printf("  cycles per packet on the card    %.1f (busy cycles %llu / %llu packets, both directions, LANES %llu)\n",
-           enc + dec ? (double)busy / (double)(enc + dec) : 0.0, (unsigned long long)busy, (unsigned long long)(enc + dec),
-           (unsigned long long)number_after(fig.card, "lanes", 1));
+    printf("  cycles per packet on the card    %.1f (busy cycles %llu / %llu packets, both directions, LANES "
+           "%llu)\n",
+           enc + dec ? (double)busy / (double)(enc + dec) : 0.0, (unsigned long long)busy,
+           (unsigned long long)(enc + dec), (unsigned long long)number_after(fig.card, "lanes", 1));
     printf("  drops by reason                  ");
     print_drops(s);
-    printf("  gap at fail-over                 %.1f ms on the numbered stream; %.1f ms from detection to the first packet in software\n",
-           (double)fig.probe.max_gap_us / 1e3, (double)number_after(s, "failover_detection_to_first_packet_us", 0) / 1e3);
-    printf("  ESP packets on the wire          %llu on %llu SPIs\n", (unsigned long long)fig.wire.esp, (unsigned long long)fig.wire.spis);
+    printf("  gap at fail-over                 %.1f ms on the numbered stream; %.1f ms from detection to the "
+           "first packet in software\n",
+           (double)fig.probe.max_gap_us / 1e3,
+           (double)number_after(s, "failover_detection_to_first_packet_us", 0) / 1e3);
+    printf("  ESP packets on the wire          %llu on %llu SPIs\n", (unsigned long long)fig.wire.esp,
+           (unsigned long long)fig.wire.spis);
     printf("  repeated sequences               %llu\n", (unsigned long long)fig.wire.repeated);
     printf("  plaintext packets                %llu\n", (unsigned long long)fig.wire.plaintext);
 }
@@ -306,18 +335,21 @@ int main(int argc, char **argv)
         struct tunnel_options encap = o;
         encap.encap = true;
         char *none[] = {"--card", "none", NULL};
-        go = go && step(espalierd_start(l, &l->east, &l->west, &encap, none), "east: a second espalierd, because strongSwan cannot be had here");
+        go = go && step(espalierd_start(l, &l->east, &l->west, &encap, none),
+                        "east: a second espalierd, because strongSwan cannot be had here");
         o.encap = true;
     }
-    go = go && step(espalierd_start(l, &l->west, &l->east, &o, options), "west: espalierd, hw_offload = auto");
+    go =
+        go && step(espalierd_start(l, &l->west, &l->east, &o, options), "west: espalierd, hw_offload = auto");
     go = go && software_part(l) && card_part(l);
     go = go && failover_part(l);
     title("The wire");
     capture_stop(&l->west);
     step(go, "all steps were run");
     bool clean = wire_check(pcap, &fig.wire) && fig.wire.esp > 0 && !fig.wire.repeated && !fig.wire.plaintext;
-    step(clean, "%llu ESP packets: repeated sequences %llu, plaintext packets %llu", (unsigned long long)fig.wire.esp,
-         (unsigned long long)fig.wire.repeated, (unsigned long long)fig.wire.plaintext);
+    step(clean, "%llu ESP packets: repeated sequences %llu, plaintext packets %llu",
+         (unsigned long long)fig.wire.esp, (unsigned long long)fig.wire.repeated,
+         (unsigned long long)fig.wire.plaintext);
     decrypts(l, pcap);
     table(l);
     l->keep = l->keep || failures;

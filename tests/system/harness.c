@@ -114,7 +114,8 @@ bool stop(pid_t *pid, int sig, int timeout_ms)
     for (int i = 0; i < timeout_ms / 5; i++) {
         if (waitpid(*pid, &status, WNOHANG) == *pid) {
             *pid = 0;
-            return (WIFEXITED(status) && WEXITSTATUS(status) == 0) || (WIFSIGNALED(status) && WTERMSIG(status) == sig);
+            return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
+                   (WIFSIGNALED(status) && WTERMSIG(status) == sig);
         }
         usleep(5000);
     }
@@ -190,12 +191,14 @@ static bool keep_namespace(struct site *s)
 static bool site_up(struct site *s)
 {
     return keep_namespace(s) &&
-           sh("nsenter --net=%s ip link set lo up && nsenter --net=%s ip addr add %s/32 dev lo", s->ns, s->ns, s->inner) == 0;
+           sh("nsenter --net=%s ip link set lo up && nsenter --net=%s ip addr add %s/32 dev lo", s->ns, s->ns,
+              s->inner) == 0;
 }
 
 bool lab_up(struct lab *l, const char *prefix)
 {
-    const char *tmp = getenv("TMPDIR"), *own = getenv("ESPALIER_LAB"); // own: two runs of one test side by side
+    const char *tmp = getenv("TMPDIR"),
+               *own = getenv("ESPALIER_LAB"); // own: two runs of one test side by side
     prefix = own ? own : prefix;
     struct site *w = &l->west, *e = &l->east;
     memset(l, 0, sizeof(*l));
@@ -209,14 +212,17 @@ bool lab_up(struct lab *l, const char *prefix)
     site_init(l, e, "east", 2);
     l->keep = getenv("ESPALIER_KEEP") != NULL;
     if (!site_up(w) || !site_up(e))
-        return complain("cannot make network namespaces (root, or unshare -Urn, is needed); see %s", log_path);
+        return complain("cannot make network namespaces (root, or unshare -Urn, is needed); see %s",
+                        log_path);
     if (sh("ip link add outer netns %d type veth peer name outer netns %d", w->keeper, e->keeper))
         return complain("cannot make the link; see %s", log_path);
     for (int i = 0; i < 2; i++) {
         struct site *s = i ? e : w, *o = i ? w : e;
         // in clear everything would get through by this route: only IPsec policy stands in its way
-        if (sh("nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer up && ip route add %s via %s src %s' && "
-               "nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; "
+        if (sh("nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer up && ip route add "
+               "%s via %s src %s' && "
+               "nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 "
+               ">/proc/sys/net/ipv4/conf/all/rp_filter; "
                "echo 0 >/proc/sys/net/ipv4/conf/outer/rp_filter'",
                s->ns, s->outer, o->subnet, o->outer, s->inner, s->ns))
             return complain("cannot configure %s; see %s", s->ns, log_path);
@@ -263,15 +269,22 @@ static bool write_swanctl(const struct site *s, const struct site *peer, const s
         return complain("cannot make %s/swanctl", s->dir);
     snprintf(path, sizeof(path), "%s/swanctl/swanctl.conf", s->dir);
     return write_file(path,
-                      "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = %s\n    proposals = %s\n"
+                      "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = "
+                      "%s\n    proposals = %s\n"
                       "    mobike = no\n    encap = %s\n    dpd_delay = %s\n"
-                      "    local {\n      auth = psk\n      id = %s\n    }\n    remote {\n      auth = psk\n      id = %s\n    }\n"
-                      "    children {\n      net {\n        local_ts = %s\n        remote_ts = %s\n        esp_proposals = %s\n"
-                      "        mode = tunnel\n        rekey_time = 0\n        start_action = %s\n        %s\n      }\n    }\n  }\n}\n"
-                      "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = \"%s\"\n  }\n}\n",
-                      s->outer, peer->outer, o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->encap ? "yes" : "no",
-                      o->dpd_delay ? o->dpd_delay : "0", s->id, peer->id, s->subnet, peer->subnet, o->esp ? o->esp : "aes256gcm16",
-                      o->start_action ? o->start_action : "none", s->charon ? "" : offload, o->psk ? o->psk : "a shared secret of the lab");
+                      "    local {\n      auth = psk\n      id = %s\n    }\n    remote {\n      auth = psk\n "
+                      "     id = %s\n    }\n"
+                      "    children {\n      net {\n        local_ts = %s\n        remote_ts = %s\n        "
+                      "esp_proposals = %s\n"
+                      "        mode = tunnel\n        rekey_time = 0\n        start_action = %s\n        "
+                      "%s\n      }\n    }\n  }\n}\n"
+                      "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = "
+                      "\"%s\"\n  }\n}\n",
+                      s->outer, peer->outer, o->ike ? o->ike : "aes256gcm16-prfsha384-x25519",
+                      o->encap ? "yes" : "no", o->dpd_delay ? o->dpd_delay : "0", s->id, peer->id, s->subnet,
+                      peer->subnet, o->esp ? o->esp : "aes256gcm16",
+                      o->start_action ? o->start_action : "none", s->charon ? "" : offload,
+                      o->psk ? o->psk : "a shared secret of the lab");
 }
 
 struct ready {
@@ -296,7 +309,8 @@ static bool load(struct site *s)
     if (stat(r.path, &st) < 0)
         return complain("%s: the daemon does not serve %s; see %s/daemon.log", s->name, r.path, s->dir);
     int rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
-    for (int i = 0; i < 30 && rc && strstr(out, "Connection refused"); i++) { // charon binds before it listens
+    for (int i = 0; i < 30 && rc && strstr(out, "Connection refused");
+         i++) { // charon binds before it listens
         usleep(100000);
         rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
     }
@@ -323,11 +337,14 @@ int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(args, sizeof(args), fmt, ap);
     va_end(ap);
-    return sh_read(buf, size, "SWANCTL_DIR=%s/swanctl STRONGSWAN_CONF=%s/client.conf nsenter --net=%s /usr/sbin/swanctl %s --uri unix://%s/vici 2>&1",
+    return sh_read(buf, size,
+                   "SWANCTL_DIR=%s/swanctl STRONGSWAN_CONF=%s/client.conf nsenter --net=%s /usr/sbin/swanctl "
+                   "%s --uri unix://%s/vici 2>&1",
                    s->dir, s->dir, s->ns, args, s->dir);
 }
 
-bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o, char *const extra[])
+bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
+                     char *const extra[])
 {
     char program[600], vici[200], run_dir[200], log[200], client[200];
     char *argv[32] = {program, "--vici", vici, "--run-dir", run_dir};
@@ -356,15 +373,19 @@ bool charon_start(struct lab *l, struct site *s, const struct site *peer, const 
     snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
     if (!write_swanctl(s, peer, o) ||
         !write_file(path,
-                    "charon {\n  load = random nonce pem openssl kdf drbg gcm aes sha1 sha2 hmac curve25519 kernel-libipsec kernel-netlink "
+                    "charon {\n  load = random nonce pem openssl kdf drbg gcm aes sha1 sha2 hmac curve25519 "
+                    "kernel-libipsec kernel-netlink "
                     "socket-default vici updown counters\n  threads = 16\n  install_virtual_ip = no\n"
                     "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n"
                     "  plugins { vici { socket = unix://%s/vici } }\n}\nswanctl { }\n",
                     s->dir, s->dir))
         return false;
     // /run is private where that can be: charon's pid file would clash with another charon's
-    snprintf(cmd, sizeof(cmd), "export STRONGSWAN_CONF=%s; unshare -m true && exec unshare -m sh -c 'mount -t tmpfs none /run; exec /usr/lib/ipsec/charon'; "
-             "exec /usr/lib/ipsec/charon", path);
+    snprintf(cmd, sizeof(cmd),
+             "export STRONGSWAN_CONF=%s; unshare -m true && exec unshare -m sh -c 'mount -t tmpfs none /run; "
+             "exec /usr/lib/ipsec/charon'; "
+             "exec /usr/lib/ipsec/charon",
+             path);
     char *argv[] = {"sh", "-c", cmd, NULL};
     s->daemon = spawn(log, s->ns, argv);
     return load(s);
@@ -396,7 +417,8 @@ uint64_t number_after(const char *text, const char *name, uint64_t fallback)
 {
     for (const char *at = strstr(text, name); at; at = strstr(at + 1, name)) {
         const char *p = at + strlen(name);
-        if (at > text && (at[-1] == '_' || at[-1] == '-' || (at[-1] >= 'a' && at[-1] <= 'z') || (at[-1] >= 'A' && at[-1] <= 'Z')))
+        if (at > text && (at[-1] == '_' || at[-1] == '-' || (at[-1] >= 'a' && at[-1] <= 'z') ||
+                          (at[-1] >= 'A' && at[-1] <= 'Z')))
             continue; // the tail of a longer name
         size_t skip = strspn(p, " \":=");
         if (skip && p[skip] >= '0' && p[skip] <= '9')

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two sites in network namespaces of their own, real daemons in them, and what a test wants to see of the wire between
-// them. Needs root of a network namespace: the machine's, or one made by unshare -Urnm.
+// Two sites in network namespaces of their own, real daemons in them, and what a test wants to see of the
+// wire between them. Needs root of a network namespace: the machine's, or one made by unshare -Urnm.
 // Namespaces are held by processes, not by mounts under /run, so that a plain chroot will do.
 //   west 10.10.0.1 (inner 10.1.0.1) ===== 10.10.0.2 east (inner 10.2.0.1)
 #ifndef TESTS_HARNESS_H
@@ -12,17 +12,17 @@
 #include <sys/types.h>
 
 struct site {
-    char name[16];      // "west"
-    char ns[32];        // its network namespace: /proc/PID/ns/net of keeper; commands run in it by nsenter --net=
+    char name[16]; // "west"
+    char ns[32];   // its network namespace: /proc/PID/ns/net of keeper; commands run in it by nsenter --net=
     pid_t keeper;
-    char dir[128];      // files of its daemon
+    char dir[128]; // files of its daemon
     char outer[16], inner[16], subnet[20];
     char id[32];
     pid_t daemon, capture;
-    bool charon;        // strongSwan instead of espalierd
+    bool charon; // strongSwan instead of espalierd
 };
 struct lab {
-    char dir[96];       // made by lab_up, removed by lab_down unless keep
+    char dir[96]; // made by lab_up, removed by lab_down unless keep
     struct site west, east;
     char card_dir[128];
     pid_t card;
@@ -31,11 +31,12 @@ struct lab {
 
 // Prints a message on stderr and returns false, so that checks read `return complain(...)`.
 __attribute__((format(printf, 1, 2))) bool complain(const char *fmt, ...);
-__attribute__((format(printf, 1, 2))) int sh(const char *fmt, ...);                       // exit status, output to the lab's log
-__attribute__((format(printf, 3, 4))) int sh_read(char *buf, size_t size, const char *fmt, ...); // stdout into buf
-pid_t spawn(const char *log_path, const char *ns, char *const argv[]);                    // in the namespace (NULL: here)
-bool enter_ns(const char *ns);                                                               // this process, from now on
-bool stop(pid_t *pid, int sig, int timeout_ms);                                           // true: exited 0 or by sig in time
+__attribute__((format(printf, 1, 2))) int sh(const char *fmt, ...); // exit status, output to the lab's log
+__attribute__((format(printf, 3, 4))) int sh_read(char *buf, size_t size, const char *fmt,
+                                                  ...);                // stdout into buf
+pid_t spawn(const char *log_path, const char *ns, char *const argv[]); // in the namespace (NULL: here)
+bool enter_ns(const char *ns);                                         // this process, from now on
+bool stop(pid_t *pid, int sig, int timeout_ms);                        // true: exited 0 or by sig in time
 bool wait_for(bool (*cond)(void *ctx), void *ctx, int timeout_ms);
 uint64_t mono_us(void);
 
@@ -45,23 +46,26 @@ const char *bin_dir(void); // build/bin beside the test program
 
 // Daemons. extra: further options or NULL. hw_offload: value for the child in swanctl.conf, or NULL.
 struct tunnel_options {
-    const char *ike, *esp;   // proposals; NULL: aes256gcm16-prfsha384-x25519, aes256gcm16
-    const char *hw_offload;  // NULL: not in the file
+    const char *ike, *esp;  // proposals; NULL: aes256gcm16-prfsha384-x25519, aes256gcm16
+    const char *hw_offload; // NULL: not in the file
     const char *start_action;
-    bool encap;              // force UDP encapsulation
-    const char *psk;         // NULL: the same on both sides
-    const char *dpd_delay;   // NULL: 0
+    bool encap;            // force UDP encapsulation
+    const char *psk;       // NULL: the same on both sides
+    const char *dpd_delay; // NULL: 0
 };
-bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o, char *const extra[]);
+bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
+                     char *const extra[]);
 bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o);
 bool have_strongswan(void);
 bool have_swanctl(void);
-int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 bool card_start(struct lab *l, const char *extra);
 
 // Traffic.
-bool ping(struct lab *l, struct site *from, struct site *to, int count);                  // all came back
-bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms, void (*half_way)(void *), void *ctx);
+bool ping(struct lab *l, struct site *from, struct site *to, int count); // all came back
+bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms,
+              void (*half_way)(void *), void *ctx);
 struct probe { // a UDP packet every interval, numbered; the receiver notes when each came
     pid_t tx, rx;
     char result[160];
@@ -69,7 +73,7 @@ struct probe { // a UDP packet every interval, numbered; the receiver notes when
 bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site *to, unsigned interval_us);
 struct probe_result {
     uint64_t sent, received, repeated;
-    uint64_t max_gap_us;     // between two arrivals
+    uint64_t max_gap_us; // between two arrivals
 };
 bool probe_stop(struct probe *p, struct probe_result *r);
 
@@ -78,13 +82,14 @@ bool capture_start(struct lab *l, struct site *s, const char *path);
 bool capture_stop(struct site *s);
 struct wire {
     uint64_t packets, esp, ike, esp_bytes;
-    uint64_t repeated;       // (destination, SPI, sequence) seen before
-    uint64_t plaintext;      // a packet of the inner networks in clear
+    uint64_t repeated;  // (destination, SPI, sequence) seen before
+    uint64_t plaintext; // a packet of the inner networks in clear
     uint64_t spis;
 };
 bool wire_check(const char *pcap, struct wire *w);
 
-// A number behind "name" in text such as "name 12" or "name=12" or "\"name\": 12"; fallback where it is not there.
+// A number behind "name" in text such as "name 12" or "name=12" or "\"name\": 12"; fallback where it is not
+// there.
 uint64_t number_after(const char *text, const char *name, uint64_t fallback);
 
 #endif

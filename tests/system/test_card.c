@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same tunnels with the simulated card: offload and its refusals, and what happens when the card process dies.
+// The same tunnels with the simulated card: offload and its refusals, and what happens when the card process
+// dies.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -153,8 +154,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_auto_uses_a_card_that_appears_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_yes_without_a_card_fails_with_the_reason, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_auto_with_an_algorithm_the_card_lacks_ends_in_software, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_killed_under_load_nothing_lost_repeated_or_in_clear, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_auto_with_an_algorithm_the_card_lacks_ends_in_software, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_killed_under_load_nothing_lost_repeated_or_in_clear, set_up,
+                                        tear_down),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

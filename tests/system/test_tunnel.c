@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tunnels in software with real daemons: against stock strongSwan where it is installed, and between two espalierd. Runs
-// as root, or rootless inside unshare -Urnm (`make check-rootless` gives the argument rootless: no strongSwan there).
+// Tunnels in software with real daemons: against stock strongSwan where it is installed, and between two
+// espalierd. Runs as root, or rootless inside unshare -Urnm (`make check-rootless` gives the argument
+// rootless: no strongSwan there).
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -35,7 +36,8 @@ static char *const no_card[] = {"--card", "none", NULL};
 
 static bool both_espalierd(const struct tunnel_options *o)
 {
-    return espalierd_start(&lab, &lab.east, &lab.west, o, no_card) && espalierd_start(&lab, &lab.west, &lab.east, o, no_card);
+    return espalierd_start(&lab, &lab.east, &lab.west, o, no_card) &&
+           espalierd_start(&lab, &lab.west, &lab.east, o, no_card);
 }
 
 static bool up(struct site *s)
@@ -105,7 +107,8 @@ static void test_strongswan_each_side_initiates_ping_and_files_pass(void **state
 static void test_strongswan_proposals_of_both_sides(void **state)
 {
     (void)state;
-    static const char *const ike[] = {"aes128gcm16-prfsha256-ecp256", "aes256-sha256-modp2048", "chacha20poly1305-prfsha512-ecp384"};
+    static const char *const ike[] = {"aes128gcm16-prfsha256-ecp256", "aes256-sha256-modp2048",
+                                      "chacha20poly1305-prfsha512-ecp384"};
     static const char *const esp[] = {"aes128gcm16", "chacha20poly1305", "aes256gcm16"};
     if (!have_strongswan()) {
         print_message("skip: strongSwan is not installed\n");
@@ -165,14 +168,16 @@ static void test_wrong_psk_is_refused_and_nothing_passes(void **state)
     check_wire(pcap, 0);
 }
 
-// RFC 4301 section 5.2 and our own rule: protected means encrypted or not at all, whatever state the daemon is in.
+// RFC 4301 section 5.2 and our own rule: protected means encrypted or not at all, whatever state the daemon
+// is in.
 static void test_nothing_in_clear_without_sa_after_kill_and_after_exit(void **state)
 {
     (void)state;
     char pcap[200];
     struct tunnel_options o = {.encap = true};
     snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", lab.dir);
-    assert_true(ping(&lab, &lab.west, &lab.east, 1)); // in clear, before anyone protects anything: the link works
+    assert_true(
+        ping(&lab, &lab.west, &lab.east, 1)); // in clear, before anyone protects anything: the link works
     assert_true(both_espalierd(&o));
     assert_true(capture_start(&lab, &lab.west, pcap));
     assert_false(ping(&lab, &lab.west, &lab.east, 1)); // policy, but no SA
@@ -194,11 +199,15 @@ static void test_cleartext_from_outside_is_dropped(void **state)
     struct tunnel_options o = {.encap = true};
     char got[64] = "";
     const char *listen = "timeout 2 nsenter --net=%s nc -u -l -s %s -p 7100 >%s/got & sleep 0.3; "
-                         "nsenter --net=%s sh -c 'echo in-clear | timeout 1 nc -u -w 1 -s %s %s 7100'; sleep 0.3; cat %s/got; wait";
-    sh_read(got, sizeof(got), listen, lab.west.ns, lab.west.inner, lab.dir, lab.east.ns, lab.east.inner, lab.west.inner, lab.dir);
+                         "nsenter --net=%s sh -c 'echo in-clear | timeout 1 nc -u -w 1 -s %s %s 7100'; sleep "
+                         "0.3; cat %s/got; wait";
+    sh_read(got, sizeof(got), listen, lab.west.ns, lab.west.inner, lab.dir, lab.east.ns, lab.east.inner,
+            lab.west.inner, lab.dir);
     assert_string_equal(got, "in-clear\n"); // before anything is protected
-    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card)); // east protects nothing and sends in clear
-    sh_read(got, sizeof(got), listen, lab.west.ns, lab.west.inner, lab.dir, lab.east.ns, lab.east.inner, lab.west.inner, lab.dir);
+    assert_true(
+        espalierd_start(&lab, &lab.west, &lab.east, &o, no_card)); // east protects nothing and sends in clear
+    sh_read(got, sizeof(got), listen, lab.west.ns, lab.west.inner, lab.dir, lab.east.ns, lab.east.inner,
+            lab.west.inner, lab.dir);
     assert_string_equal(got, "");
     // what no policy names is nobody's business
     assert_int_equal(sh("nsenter --net=%s ping -q -c 2 -i 0.1 -W 2 %s", lab.east.ns, lab.west.outer), 0);
@@ -219,14 +228,17 @@ static void test_sigterm_deletes_at_the_peer_within_two_seconds(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_strongswan_each_side_initiates_ping_and_files_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strongswan_each_side_initiates_ping_and_files_pass, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_strongswan_proposals_of_both_sides, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_espalierd_by_udp_ping_and_file_pass, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_espalierd_by_plain_esp, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_psk_is_refused_and_nothing_passes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nothing_in_clear_without_sa_after_kill_and_after_exit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_in_clear_without_sa_after_kill_and_after_exit, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_cleartext_from_outside_is_dropped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_sigterm_deletes_at_the_peer_within_two_seconds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sigterm_deletes_at_the_peer_within_two_seconds, set_up,
+                                        tear_down),
     };
     if (argc > 1 && !strcmp(argv[1], "rootless"))
         cmocka_set_skip_filter("test_strongswan_*");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Traffic between the two sites: ping, a file over TCP that is compared byte by byte, and a numbered UDP stream that
-// shows how long nothing came through.
+// Traffic between the two sites: ping, a file over TCP that is compared byte by byte, and a numbered UDP
+// stream that shows how long nothing came through.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
@@ -19,7 +19,8 @@
 bool ping(struct lab *l, struct site *from, struct site *to, int count)
 {
     (void)l;
-    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W 2 -I %s %s", from->ns, count, from->inner, to->inner) == 0;
+    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W 2 -I %s %s", from->ns, count, from->inner,
+              to->inner) == 0;
 }
 
 static int listener(const char *addr, uint16_t port, int type)
@@ -102,7 +103,8 @@ static void send_file(struct site *from, struct site *to, size_t bytes)
     _exit(0);
 }
 
-bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms, void (*half_way)(void *), void *ctx)
+bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms,
+              void (*half_way)(void *), void *ctx)
 {
     struct progress *pr = mmap(NULL, sizeof(*pr), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint64_t end = mono_us() + (uint64_t)timeout_ms * 1000;
@@ -128,8 +130,8 @@ bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, i
     }
     bool ok = pr->received == bytes && !pr->wrong;
     if (!ok)
-        complain("file %s -> %s: %llu of %zu bytes came%s", from->name, to->name, (unsigned long long)pr->received, bytes,
-                 pr->wrong ? ", and they are wrong" : "");
+        complain("file %s -> %s: %llu of %zu bytes came%s", from->name, to->name,
+                 (unsigned long long)pr->received, bytes, pr->wrong ? ", and they are wrong" : "");
     stop(&tx, SIGKILL, 100);
     stop(&rx, SIGKILL, 100);
     munmap(pr, sizeof(*pr));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a capture from the link between the sites and says what was on it: ESP packets with a (destination, SPI, sequence)
-// seen before, and packets of the inner networks in clear. Both must be zero, always.
+// Reads a capture from the link between the sites and says what was on it: ESP packets with a (destination,
+// SPI, sequence) seen before, and packets of the inner networks in clear. Both must be zero, always.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 bool capture_start(struct lab *l, struct site *s, const char *path)
 {
     char log[200], err[4096];
-    char *argv[] = {"dumpcap", "-P", "-i", "outer", "-B", "16", "-w", (char *)path, NULL}; // works rootless, unlike tcpdump
+    char *argv[] = {"dumpcap", "-P", "-i",         "outer", "-B",
+                    "16",      "-w", (char *)path, NULL}; // works rootless, unlike tcpdump
     snprintf(log, sizeof(log), "%s/capture-%s.log", l->dir, s->name);
     unlink(log);
     s->capture = spawn(log, s->ns, argv);
@@ -97,7 +98,8 @@ bool wire_check(const char *pcap, struct wire *w)
     uint32_t head[6], rec[4];
     FILE *f = fopen(pcap, "rb");
     memset(w, 0, sizeof(*w));
-    if (!f || fread(head, sizeof(head), 1, f) != 1 || (head[0] != 0xa1b2c3d4 && head[0] != 0xa1b23c4d) || head[5] != 1) {
+    if (!f || fread(head, sizeof(head), 1, f) != 1 || (head[0] != 0xa1b2c3d4 && head[0] != 0xa1b23c4d) ||
+        head[5] != 1) {
         if (f)
             fclose(f);
         return complain("%s is not an Ethernet capture of this machine's byte order", pcap);

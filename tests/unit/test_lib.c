@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon's library: slices, timers under virtual time, traffic selectors, the written form of a connection, and the
-// messages between the processes (every prefix of every message is refused).
+// The daemon's library: slices, timers under virtual time, traffic selectors, the written form of a
+// connection, and the messages between the processes (every prefix of every message is refused).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,7 +92,8 @@ static void test_selectors_intersect_contain_and_print(void **state)
 {
     (void)state;
     char text[128];
-    struct ts a = range("10.1.0.0", "10.1.255.255", 0, 0, 65535), b = range("10.1.2.0", "10.2.0.0", 6, 80, 90), c;
+    struct ts a = range("10.1.0.0", "10.1.255.255", 0, 0, 65535),
+              b = range("10.1.2.0", "10.2.0.0", 6, 80, 90), c;
     assert_true(ts_intersect(&a, &b, &c));
     assert_string_equal(ts_print(&c, text, sizeof(text)), "10.1.2.0..10.1.255.255[tcp/80-90]");
     assert_true(ts_contains(&a, &c) && ts_contains(&b, &c));
@@ -174,7 +175,8 @@ static void test_messages_cut_anywhere_or_with_a_tail_are_refused(void **state)
     (void)state;
     uint8_t buf[2048];
     static union msg m;
-    struct msg_CHILD_DERIVE d = {.req = 7, .ike_id = 3, .ni = slice_str("nonce"), .child = slice_of("\0\1", 2), .initiator = 1};
+    struct msg_CHILD_DERIVE d = {
+        .req = 7, .ike_id = 3, .ni = slice_str("nonce"), .child = slice_of("\0\1", 2), .initiator = 1};
     struct writer w = writer_of(buf, sizeof(buf) - 1);
     msg_write(&w, MSG_CHILD_DERIVE, &d);
     assert_int_equal(msg_read(wr_written(&w), &m), MSG_CHILD_DERIVE);
@@ -210,7 +212,8 @@ static void test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end
     int fds[2];
     struct loop *l = loop_new();
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-    struct ipc_chan *a = ipc_open(l, fds[0], "a", &handler, NULL), *b = ipc_open(l, fds[1], "b", &handler, NULL);
+    struct ipc_chan *a = ipc_open(l, fds[0], "a", &handler, NULL),
+                    *b = ipc_open(l, fds[1], "b", &handler, NULL);
     got = closed = 0;
     for (unsigned i = 0; i < 20000; i++)
         assert_int_equal(ipc_result(a, i, true, "some text to fill the socket's buffer with"), 0);
@@ -241,7 +244,8 @@ static void forget(void *ctx, struct ipc_chan *c)
     ipc_close(c);
 }
 
-// The line that tells of the full queue goes to a sink that sends on the same channel, as in every room but ctl.
+// The line that tells of the full queue goes to a sink that sends on the same channel, as in every room but
+// ctl.
 static void test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it(void **state)
 {
     (void)state;

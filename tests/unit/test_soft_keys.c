@@ -79,7 +79,8 @@ static void test_key_is_gone_after_delete_and_destroy(void **state)
         assert_int_equal(esp_soft_open(&e, NULL), 0);
         tx = add(e, ESP_OUT, (enum esp_alg)alg);
         rx = add(e, ESP_IN, (enum esp_alg)alg);
-        if (alg == ESP_ALG_CHACHA20_POLY1305) // its state holds the key as it is; AES schedules may be transformed
+        if (alg ==
+            ESP_ALG_CHACHA20_POLY1305) // its state holds the key as it is; AES schedules may be transformed
             assert_int_equal(count_keys(), 2); // so the search does find what is there
         must_delete(e, tx);
         assert_in_range(count_keys(), 0, 1);

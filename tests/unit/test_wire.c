@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The judge of the system tests must itself find what it looks for: repeated sequences and plaintext in a made-up capture.
+// The judge of the system tests must itself find what it looks for: repeated sequences and plaintext in a
+// made-up capture.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +82,8 @@ static void test_wire_check_plaintext_is_found(void **state)
 {
     (void)state;
     char path[64];
-    uint8_t out[40] = {0x45, [9] = 1, [12] = 10, 1, 0, 1, 10, 2, 0, 1}, half[40] = {0x45, [9] = 6, [12] = 10, 10, 0, 2, 10, 1, 9, 9};
+    uint8_t out[40] = {0x45, [9] = 1, [12] = 10, 1, 0, 1, 10, 2, 0, 1},
+            half[40] = {0x45, [9] = 6, [12] = 10, 10, 0, 2, 10, 1, 9, 9};
     FILE *f = begin(path);
     put(f, out, sizeof(out));
     put(f, half, sizeof(half));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine interface: what protects packets. The card, software and (later) kernel engines stand behind it and give the
-// same bytes for the same SA, sequence number and packet. Everything is asynchronous and single-threaded: call an engine
-// from one thread. Packets are IP packets from the first octet of their IP header. Addresses are in network order, ports
-// and SPIs are numbers in host order.
+// The engine interface: what protects packets. The card, software and (later) kernel engines stand behind it
+// and give the same bytes for the same SA, sequence number and packet. Everything is asynchronous and
+// single-threaded: call an engine from one thread. Packets are IP packets from the first octet of their IP
+// header. Addresses are in network order, ports and SPIs are numbers in host order.
 //
-// Nonce rule: the IV of AES-GCM is the 64-bit sequence number (RFC 4106 section 3.1), so a (key, IV) pair is unique as long
-// as a sequence number has one owner. Each outbound SA holds a lease [seq, seq_limit); the engine stops at its end.
+// Nonce rule: the IV of AES-GCM is the 64-bit sequence number (RFC 4106 section 3.1), so a (key, IV) pair is
+// unique as long as a sequence number has one owner. Each outbound SA holds a lease [seq, seq_limit); the
+// engine stops at its end.
 #ifndef ESPALIER_ENGINE_H
 #define ESPALIER_ENGINE_H
 
@@ -21,17 +22,17 @@ enum esp_dir { ESP_OUT = 0, ESP_IN = 1 };
 enum esp_mode { ESP_TRANSPORT = 0, ESP_TUNNEL = 1 };
 
 // X(symbol, swanctl name, key octets, salt octets, IV octets, ICV octets)
-#define ESP_ALG_LIST(X)                              \
-    X(AES128_GCM16, "aes128gcm16", 16, 4, 8, 16)     \
-    X(AES192_GCM16, "aes192gcm16", 24, 4, 8, 16)     \
-    X(AES256_GCM16, "aes256gcm16", 32, 4, 8, 16)     \
+#define ESP_ALG_LIST(X)                                                                                      \
+    X(AES128_GCM16, "aes128gcm16", 16, 4, 8, 16)                                                             \
+    X(AES192_GCM16, "aes192gcm16", 24, 4, 8, 16)                                                             \
+    X(AES256_GCM16, "aes256gcm16", 32, 4, 8, 16)                                                             \
     X(CHACHA20_POLY1305, "chacha20poly1305", 32, 4, 8, 16)
 enum esp_alg {
     ESP_ALG_NONE,
 #define X(sym, name, key, salt, iv, icv) ESP_ALG_##sym,
     ESP_ALG_LIST(X)
 #undef X
-    ESP_ALG_COUNT
+        ESP_ALG_COUNT
 };
 
 #define ESP_MAX_KEY    32
@@ -46,21 +47,22 @@ struct esp_sa_params {
     uint8_t key[ESP_MAX_KEY];
     uint8_t salt[4];
     bool esn;
-    bool udp_encap;       // RFC 3948
-    bool ipv6;            // src and dst are IPv6
-    bool df_clear;        // out: outer DF 0 (otherwise copied from an IPv4 inner packet, set for an IPv6 one)
-    bool no_dscp_copy;    // out: outer DSCP 0
-    bool no_ecn;          // out: outer ECN 0; in: outer ECN ignored (RFC 6040 otherwise)
-    bool dscp_decap;      // in: inner DSCP := outer DSCP
-    uint8_t ttl;          // out: outer TTL or hop limit
-    uint8_t src[16];      // outer source; IPv4 in the first 4 octets, the rest zero. Not checked inbound
-    uint8_t dst[16];      // outer destination; checked inbound
-    uint16_t sport;       // UDP encapsulation ports; the destination port is checked inbound
+    bool udp_encap;    // RFC 3948
+    bool ipv6;         // src and dst are IPv6
+    bool df_clear;     // out: outer DF 0 (otherwise copied from an IPv4 inner packet, set for an IPv6 one)
+    bool no_dscp_copy; // out: outer DSCP 0
+    bool no_ecn;       // out: outer ECN 0; in: outer ECN ignored (RFC 6040 otherwise)
+    bool dscp_decap;   // in: inner DSCP := outer DSCP
+    uint8_t ttl;       // out: outer TTL or hop limit
+    uint8_t src[16];   // outer source; IPv4 in the first 4 octets, the rest zero. Not checked inbound
+    uint8_t dst[16];   // outer destination; checked inbound
+    uint16_t sport;    // UDP encapsulation ports; the destination port is checked inbound
     uint16_t dport;
-    uint32_t window;      // in: replay window, 0 (no check) or 1 ... ESP_MAX_WINDOW
-    uint64_t seq;         // out: first sequence number to use, >= 1. in: highest received, 0: none
-    uint64_t seq_limit;   // out: end of the lease (first number not to be used); UINT64_MAX: no lease
-    uint64_t seen[16];    // in: bit n (word n/64, bit n%64) = sequence seq - n has been received; bit 0 set whenever seq > 0
+    uint32_t window;    // in: replay window, 0 (no check) or 1 ... ESP_MAX_WINDOW
+    uint64_t seq;       // out: first sequence number to use, >= 1. in: highest received, 0: none
+    uint64_t seq_limit; // out: end of the lease (first number not to be used); UINT64_MAX: no lease
+    uint64_t seen[16];  // in: bit n (word n/64, bit n%64) = sequence seq - n has been received; bit 0 set
+                        // whenever seq > 0
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // inner bytes and packets; 0: none
 };
 
@@ -69,25 +71,26 @@ struct esp_sa_stats {
     uint64_t packets, bytes, drops;
 };
 
-struct esp_sa; // an SA inside an engine; valid from sa_add until its ESP_EVENT_SA_DELETED or the engine's destruction
+struct esp_sa; // an SA inside an engine; valid from sa_add until its ESP_EVENT_SA_DELETED or the engine's
+               // destruction
 
 enum esp_op { ESP_ENCAP, ESP_DECAP };
 
-// One packet. `in` and `out` are distinct buffers inside an attached pool; the engine owns both from submit until the job
-// comes back from poll, and leaves `in` as it was. Fields after `status` are results.
+// One packet. `in` and `out` are distinct buffers inside an attached pool; the engine owns both from submit
+// until the job comes back from poll, and leaves `in` as it was. Fields after `status` are results.
 struct esp_job {
     enum esp_op op;
     struct esp_sa *sa; // ENCAP: the outbound SA. DECAP: filled with the inbound SA, NULL where none was found
     uint8_t *in, *out;
     uint32_t in_len, out_cap;
-    void *cookie;      // the caller's
+    void *cookie; // the caller's
 
     enum esp_status status;
-    uint32_t out_len;    // 0 unless ESP_STATUS_OK
-    uint64_t seq;        // 64-bit sequence number used or received (once an SA was found)
-    bool soft_limit;     // a soft limit is reached
-    bool lease_low;      // ENCAP: less than a quarter of the lease is left
-    bool src_changed;    // DECAP: outer source address or UDP source port is not the SA's
+    uint32_t out_len; // 0 unless ESP_STATUS_OK
+    uint64_t seq;     // 64-bit sequence number used or received (once an SA was found)
+    bool soft_limit;  // a soft limit is reached
+    bool lease_low;   // ENCAP: less than a quarter of the lease is left
+    bool src_changed; // DECAP: outer source address or UDP source port is not the SA's
     void *engine_private;
     struct esp_job *next; // the owner's: lists
 };
@@ -98,11 +101,11 @@ enum esp_event_type {
     ESP_EVENT_SA_DELETED, // sa (now invalid), cookie, stats; drained, keys zeroised
     ESP_EVENT_SA_STATS,   // sa, cookie, stats
     ESP_EVENT_SA_LEASED,  // sa, cookie; the lease asked for holds
-    ESP_EVENT_FAILED,     // error: the last event: the engine is gone and silent, it will put nothing more on a wire or
-                          // into memory. Jobs outstanding come back from poll with ESP_STATUS_ABORTED in order of
-                          // submission; sa_handover works; nothing else does. An engine that cannot be shown silent
-                          // refuses to hand an outbound SA over: that SA ends, and the memory of jobs that came back
-                          // ABORTED must not be used again.
+    ESP_EVENT_FAILED, // error: the last event: the engine is gone and silent, it will put nothing more on a
+                      // wire or into memory. Jobs outstanding come back from poll with ESP_STATUS_ABORTED in
+                      // order of submission; sa_handover works; nothing else does. An engine that cannot be
+                      // shown silent refuses to hand an outbound SA over: that SA ends, and the memory of
+                      // jobs that came back ABORTED must not be used again.
 };
 struct esp_event {
     enum esp_event_type type;
@@ -119,34 +122,38 @@ struct esp_engine_ops {
     int (*capable)(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why);
     // Memory that jobs will use. Attach before the first submit. 0 or negative errno.
     int (*attach_pool)(struct esp_engine *e, struct esp_pool *pool, struct esp_error *err);
-    // Starts adding; the answer is an event (ADDED or REFUSED) that carries cookie. -ENOSPC: full. *sa may be used in jobs
-    // from the ADDED event on.
-    int (*sa_add)(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa, struct esp_error *err);
-    int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa);                     // answer: SA_DELETED
-    int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);                      // answer: SA_STATS
-    int (*sa_lease)(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit);  // answer: SA_LEASED
-    // Where another engine may take over: sets p->seq, and for inbound p->seen, from what is known. Legal once the SA's
-    // stats came with SA_DELETED (keep them: then seq = last_seq + 1 by hand) or after FAILED: out: the lease's end; in:
-    // exactly the sequences whose jobs poll has returned. Returns 0 or -EINVAL.
+    // Starts adding; the answer is an event (ADDED or REFUSED) that carries cookie. -ENOSPC: full. *sa may be
+    // used in jobs from the ADDED event on.
+    int (*sa_add)(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
+                  struct esp_error *err);
+    int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa);                    // answer: SA_DELETED
+    int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);                     // answer: SA_STATS
+    int (*sa_lease)(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit); // answer: SA_LEASED
+    // Where another engine may take over: sets p->seq, and for inbound p->seen, from what is known. Legal
+    // once the SA's stats came with SA_DELETED (keep them: then seq = last_seq + 1 by hand) or after FAILED:
+    // out: the lease's end; in: exactly the sequences whose jobs poll has returned. Returns 0 or -EINVAL.
     int (*sa_handover)(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p);
     // Takes up to n jobs, returns how many were taken (0: full, or failed), in order.
     unsigned (*submit)(struct esp_engine *e, struct esp_job **jobs, unsigned n);
     // Returns up to max finished jobs; those of one SA in order of submission.
     unsigned (*poll)(struct esp_engine *e, struct esp_job **jobs, unsigned max);
     unsigned (*events)(struct esp_engine *e, struct esp_event *ev, unsigned max);
-    // Before sleeping on fd: true when there is more to poll (do not sleep), false when fd will become readable.
+    // Before sleeping on fd: true when there is more to poll (do not sleep), false when fd will become
+    // readable.
     bool (*arm)(struct esp_engine *e);
-    // Call when fd is readable and at least every 50 ms: watchdogs, re-arming, events. now_ms: CLOCK_BOOTTIME.
+    // Call when fd is readable and at least every 50 ms: watchdogs, re-arming, events. now_ms:
+    // CLOCK_BOOTTIME.
     void (*tick)(struct esp_engine *e, uint64_t now_ms);
-    // Writes named counters as lines "name value\n" (for metrics and people); returns the length as snprintf does.
+    // Writes named counters as lines "name value\n" (for metrics and people); returns the length as snprintf
+    // does.
     int (*counters)(struct esp_engine *e, char *buf, size_t size);
     void (*destroy)(struct esp_engine *e); // deletes all SAs, zeroises keys; outstanding jobs are forgotten
 };
 struct esp_engine {
     const struct esp_engine_ops *ops;
-    const char *kind;  // "card", "software"
-    char name[64];     // "0000:01:00.0", "openssl"
-    int fd;            // pollable
+    const char *kind; // "card", "software"
+    char name[64];    // "0000:01:00.0", "openssl"
+    int fd;           // pollable
 };
 
 const char *esp_status_name(enum esp_status s);
@@ -160,8 +167,8 @@ struct esp_card_options {
     const char *bdf;       // NULL: the first card found
     uint32_t ring_log2;    // entries of each packet ring, 0: default
 };
-// Scans with libpci, opens the first (or named) card, checks its identity, shakes hands on features, writes EPOCH, sets up
-// the rings. -ENODEV: no card; other errors name what is wrong with it.
+// Scans with libpci, opens the first (or named) card, checks its identity, shakes hands on features, writes
+// EPOCH, sets up the rings. -ENODEV: no card; other errors name what is wrong with it.
 int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a refusal reaches a person: the errno-like code, the thing at fault and a sentence that says what was expected.
+// How a refusal reaches a person: the errno-like code, the thing at fault and a sentence that says what was
+// expected.
 #ifndef ESPALIER_ERROR_H
 #define ESPALIER_ERROR_H
 
@@ -13,8 +14,8 @@ struct esp_error {
 };
 
 // Fills *err (which may be NULL) and returns code, so that a function can end in `return esp_fail(...)`.
-__attribute__((format(printf, 4, 5))) static inline int esp_fail(struct esp_error *err, int code, const char *field,
-                                                                 const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static inline int esp_fail(struct esp_error *err, int code,
+                                                                 const char *field, const char *fmt, ...)
 {
     if (err) {
         va_list ap;

@@ -11,13 +11,14 @@
 
 struct esp_pool;
 
-// Creates `count` buffers of `size` bytes (rounded up to a multiple of 64). The region is a sealed memfd, mapped
-// MAP_SHARED, mlocked where RLIMIT_MEMLOCK allows, MADV_DONTDUMP and MADV_WIPEONFORK where the kernel has it for it.
+// Creates `count` buffers of `size` bytes (rounded up to a multiple of 64). The region is a sealed memfd,
+// mapped MAP_SHARED, mlocked where RLIMIT_MEMLOCK allows, MADV_DONTDUMP and MADV_WIPEONFORK where the kernel
+// has it for it.
 int esp_pool_create(struct esp_pool **pool, size_t count, size_t size, struct esp_error *err);
 void esp_pool_destroy(struct esp_pool *pool);
 
-uint8_t *esp_pool_get(struct esp_pool *pool);            // 64-byte aligned; NULL when empty
-void esp_pool_put(struct esp_pool *pool, uint8_t *buf);  // buf must come from esp_pool_get of this pool
+uint8_t *esp_pool_get(struct esp_pool *pool);           // 64-byte aligned; NULL when empty
+void esp_pool_put(struct esp_pool *pool, uint8_t *buf); // buf must come from esp_pool_get of this pool
 size_t esp_pool_buffer_size(const struct esp_pool *pool);
 size_t esp_pool_available(const struct esp_pool *pool);
 
