@@ -13,10 +13,9 @@
 
 #include "ctrl/lib/log.h"
 
-static const char *const names[MSG_COUNT] = {
-    "NONE",
+static const char *const names[MSG_COUNT] = {"NONE",
 #define X(name) #name,
-    MSG_LIST(X)
+                                             MSG_LIST(X)
 #undef X
 };
 
@@ -42,34 +41,34 @@ static struct addr read_addr(struct reader *r)
     return a;
 }
 
-#define PUT(kind, name, size)      PUT_##kind(name)
-#define PUT_U8(name)   wr_u8(w, m->name);
-#define PUT_U16(name)  wr_u16(w, m->name);
-#define PUT_U32(name)  wr_u32(w, m->name);
-#define PUT_U64(name)  wr_u64(w, m->name);
-#define PUT_STR(name)  wr_cstr(w, m->name);
-#define PUT_BLOB(name) wr_slice32(w, m->name);
-#define PUT_ADDR(name) write_addr(w, &m->name);
-#define PUT_TSL(name)  ts_list_write(w, &m->name);
+#define PUT(kind, name, size) PUT_##kind(name)
+#define PUT_U8(name)          wr_u8(w, m->name);
+#define PUT_U16(name)         wr_u16(w, m->name);
+#define PUT_U32(name)         wr_u32(w, m->name);
+#define PUT_U64(name)         wr_u64(w, m->name);
+#define PUT_STR(name)         wr_cstr(w, m->name);
+#define PUT_BLOB(name)        wr_slice32(w, m->name);
+#define PUT_ADDR(name)        write_addr(w, &m->name);
+#define PUT_TSL(name)         ts_list_write(w, &m->name);
 
-#define GET(kind, name, size)      GET_##kind(name)
-#define GET_U8(name)   m->name = rd_u8(r);
-#define GET_U16(name)  m->name = rd_u16(r);
-#define GET_U32(name)  m->name = rd_u32(r);
-#define GET_U64(name)  m->name = rd_u64(r);
-#define GET_STR(name)  rd_cstr(r, m->name, sizeof(m->name));
-#define GET_BLOB(name) m->name = rd_slice32(r);
-#define GET_ADDR(name) m->name = read_addr(r);
-#define GET_TSL(name)  r->bad |= !ts_list_read(r, &m->name);
+#define GET(kind, name, size) GET_##kind(name)
+#define GET_U8(name)          m->name = rd_u8(r);
+#define GET_U16(name)         m->name = rd_u16(r);
+#define GET_U32(name)         m->name = rd_u32(r);
+#define GET_U64(name)         m->name = rd_u64(r);
+#define GET_STR(name)         rd_cstr(r, m->name, sizeof(m->name));
+#define GET_BLOB(name)        m->name = rd_slice32(r);
+#define GET_ADDR(name)        m->name = read_addr(r);
+#define GET_TSL(name)         r->bad |= !ts_list_read(r, &m->name);
 
-#define X(name)                                                            \
-    static void put_##name(struct writer *w, const struct msg_##name *m)   \
-    {                                                                      \
-        MSG_##name##_FIELDS(PUT)                                           \
-    }                                                                      \
-    static void get_##name(struct reader *r, struct msg_##name *m)         \
-    {                                                                      \
-        MSG_##name##_FIELDS(GET)                                           \
+#define X(name)                                                                                              \
+    static void put_##name(struct writer *w, const struct msg_##name *m)                                     \
+    {                                                                                                        \
+        MSG_##name##_FIELDS(PUT)                                                                             \
+    }                                                                                                        \
+    static void get_##name(struct reader *r, struct msg_##name *m)                                           \
+    {                                                                                                        \
+        MSG_##name##_FIELDS(GET)                                                                             \
     }
 MSG_LIST(X)
 #undef X
@@ -78,14 +77,11 @@ void msg_write(struct writer *w, enum msg_type t, const void *m)
 {
     wr_u16(w, (uint16_t)t);
     switch (t) {
-#define X(name)              \
-    case MSG_##name:         \
-        put_##name(w, m);    \
-        break;
+#define X(name)                                                                                              \
+    case MSG_##name: put_##name(w, m); break;
         MSG_LIST(X)
 #undef X
-    default:
-        w->bad = true;
+    default: w->bad = true;
     }
 }
 
@@ -95,14 +91,11 @@ enum msg_type msg_read(struct slice s, union msg *m)
     enum msg_type t = (enum msg_type)rd_u16(&r);
     memset(m, 0, sizeof(*m));
     switch (t) {
-#define X(name)                    \
-    case MSG_##name:               \
-        get_##name(&r, &m->name);  \
-        break;
+#define X(name)                                                                                              \
+    case MSG_##name: get_##name(&r, &m->name); break;
         MSG_LIST(X)
 #undef X
-    default:
-        return MSG_NONE;
+    default: return MSG_NONE;
     }
     return rd_done(&r) ? t : MSG_NONE;
 }
@@ -120,9 +113,10 @@ struct ipc_chan {
     char peer[16];
     struct queued *head, **tail;
     size_t queued;
-    bool broken;  // full: takes nothing more, and the loop will find its end; closed() is never called out of ipc_send
-    bool failed;  // closed() is due or done
-    bool busy;    // inside ready(): ipc_close only marks it dead
+    bool broken; // full: takes nothing more, and the loop will find its end; closed() is never called out of
+                 // ipc_send
+    bool failed; // closed() is due or done
+    bool busy;   // inside ready(): ipc_close only marks it dead
     bool dead;
 };
 
@@ -205,7 +199,8 @@ static void ready(struct loop_fd *f, uint32_t events)
         release(c);
 }
 
-struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h, void *ctx)
+struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h,
+                          void *ctx)
 {
     struct ipc_chan *c = calloc(1, sizeof(*c));
     if (!c)

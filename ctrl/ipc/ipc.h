@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Typed messages over SOCK_SEQPACKET pairs: u16 type, then the fields in order, by the slice reader and writer.
+// Typed messages over SOCK_SEQPACKET pairs: u16 type, then the fields in order, by the slice reader and
+// writer.
 //   ipc_send(&chan, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = 1, .ke_id = 7, .group = 31});
-// A receiver gets the type and a union of all structs; BLOB slices point into the receive buffer and are valid until the
-// handler returns. A malformed message is a bug of another room: it is logged and the channel is closed.
+// A receiver gets the type and a union of all structs; BLOB slices point into the receive buffer and are
+// valid until the handler returns. A malformed message is a bug of another room: it is logged and the channel
+// is closed.
 #ifndef CTRL_IPC_IPC_H
 #define CTRL_IPC_IPC_H
 
@@ -28,9 +30,9 @@ enum msg_type {
 #define IPC_MEMBER_BLOB(name, size)  struct slice name;
 #define IPC_MEMBER_ADDR(name, size)  struct addr name;
 #define IPC_MEMBER_TSL(name, size)   struct ts_list name;
-#define X(name)                                \
-    struct msg_##name {                        \
-        MSG_##name##_FIELDS(IPC_MEMBER)        \
+#define X(name)                                                                                              \
+    struct msg_##name {                                                                                      \
+        MSG_##name##_FIELDS(IPC_MEMBER)                                                                      \
     };
 MSG_LIST(X)
 #undef X
@@ -44,22 +46,24 @@ union msg {
 #define IPC_MAX_MESSAGE (160 * 1024)
 
 const char *msg_name(enum msg_type t);
-void msg_write(struct writer *w, enum msg_type t, const void *m);            // with its type
-enum msg_type msg_read(struct slice s, union msg *m);                        // MSG_NONE: malformed
+void msg_write(struct writer *w, enum msg_type t, const void *m); // with its type
+enum msg_type msg_read(struct slice s, union msg *m);             // MSG_NONE: malformed
 
-// A channel in a loop. Sends never block: what does not fit the socket waits in a bounded queue (IPC_QUEUE_BYTES); a full
-// queue is a fault of the other side and ends the channel. closed() comes from the loop, never out of ipc_send. Queued
-// bytes are wiped after sending.
+// A channel in a loop. Sends never block: what does not fit the socket waits in a bounded queue
+// (IPC_QUEUE_BYTES); a full queue is a fault of the other side and ends the channel. closed() comes from the
+// loop, never out of ipc_send. Queued bytes are wiped after sending.
 #define IPC_QUEUE_BYTES (8u << 20)
 struct ipc_chan;
 struct ipc_handler {
     void (*message)(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m);
     void (*closed)(void *ctx, struct ipc_chan *c); // the other side is gone; free the channel here or later
 };
-struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h, void *ctx); // takes fd
+struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h,
+                          void *ctx); // takes fd
 void ipc_close(struct ipc_chan *c);
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m); // 0 or -errno; c may be NULL (-ENOTCONN)
 const char *ipc_peer(const struct ipc_chan *c);
-int ipc_result(struct ipc_chan *c, uint32_t req, bool ok, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int ipc_result(struct ipc_chan *c, uint32_t req, bool ok, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -13,22 +13,25 @@ enum room {
 #define X(sym, name) ROOM_##sym,
     ROOM_LIST(X)
 #undef X
-    ROOM_COUNT
+        ROOM_COUNT
 };
 
-#define ESPALIER_SO_MARK 0xe59 // on every socket of ours: the routing rule sends everything else through the tunnel table
+#define ESPALIER_SO_MARK                                                                                     \
+    0xe59 // on every socket of ours: the routing rule sends everything else through the tunnel table
 
 struct child_env {
     const struct settings *settings;
-    int chan[ROOM_COUNT]; // SOCK_SEQPACKET to each other room, -1: none
+    int chan[ROOM_COUNT];  // SOCK_SEQPACKET to each other room, -1: none
     pid_t pid[ROOM_COUNT]; // of the rooms that were started earlier (ctl is last), 0: not known
-    // ike: IKE sockets. Both deliver only IKE: on sock_nat_t a datagram starts with the non-ESP marker (RFC 3948 section 2.2)
+    // ike: IKE sockets. Both deliver only IKE: on sock_nat_t a datagram starts with the non-ESP marker (RFC
+    // 3948 section 2.2)
     int sock_ike, sock_ike_nat_t;
     // path
-    int tun;              // IFF_TUN | IFF_NO_PI, up or down
-    int sock_esp_nat_t;   // UDP 4500, receives only what is not IKE (ESP in UDP, keepalives); IP_RECVTOS/TTL, IP_PKTINFO set
-    int sock_esp;         // raw, IPPROTO_ESP: delivers with the IP header; -1 where not permitted
-    int sock_send;        // raw, IPPROTO_RAW with IP_HDRINCL: takes whole outer packets
+    int tun;            // IFF_TUN | IFF_NO_PI, up or down
+    int sock_esp_nat_t; // UDP 4500, receives only what is not IKE (ESP in UDP, keepalives); IP_RECVTOS/TTL,
+                        // IP_PKTINFO set
+    int sock_esp;       // raw, IPPROTO_ESP: delivers with the IP header; -1 where not permitted
+    int sock_send;      // raw, IPPROTO_RAW with IP_HDRINCL: takes whole outer packets
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.
 int ctl_main(const struct child_env *env);

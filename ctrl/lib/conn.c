@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses, traffic selectors (RFC 7296 section 3.13, narrowing as in section 2.9) and the written form of a connection.
+// Addresses, traffic selectors (RFC 7296 section 3.13, narrowing as in section 2.9) and the written form of a
+// connection.
 #include "ctrl/lib/conn.h"
 
 #include <arpa/inet.h>
@@ -70,8 +71,8 @@ void addr_to_sockaddr(const struct addr *a, uint16_t port, struct sockaddr_stora
 bool ts_eq(const struct ts *a, const struct ts *b)
 {
     unsigned n = addr_len(a->family);
-    return a->family == b->family && a->proto == b->proto && a->port_lo == b->port_lo && a->port_hi == b->port_hi &&
-           !memcmp(a->lo, b->lo, n) && !memcmp(a->hi, b->hi, n);
+    return a->family == b->family && a->proto == b->proto && a->port_lo == b->port_lo &&
+           a->port_hi == b->port_hi && !memcmp(a->lo, b->lo, n) && !memcmp(a->hi, b->hi, n);
 }
 
 bool ts_intersect(const struct ts *a, const struct ts *b, struct ts *out)
@@ -105,8 +106,8 @@ bool ts_contains(const struct ts *outer, const struct ts *inner)
 bool ts_match(const struct ts *t, uint8_t family, const uint8_t *addr, uint8_t proto, uint16_t port)
 {
     unsigned n = addr_len(family);
-    return t->family == family && (!t->proto || t->proto == proto) && port >= t->port_lo && port <= t->port_hi &&
-           memcmp(addr, t->lo, n) >= 0 && memcmp(addr, t->hi, n) <= 0;
+    return t->family == family && (!t->proto || t->proto == proto) && port >= t->port_lo &&
+           port <= t->port_hi && memcmp(addr, t->lo, n) >= 0 && memcmp(addr, t->hi, n) <= 0;
 }
 
 // The prefix length when lo ... hi is one prefix, otherwise -1.
@@ -277,14 +278,19 @@ static uint8_t proposals_read(struct reader *r, struct proposal *p)
 }
 
 // Fields in the order of the structs; one list serves both directions.
-#define CHILD_SCALARS(F)                                                                                                \
-    F(u8, start_action) F(u8, close_action) F(u8, dpd_action) F(u8, hw_offload) F(u8, copy_df) F(u8, copy_ecn)           \
-    F(u8, copy_dscp_out) F(u8, copy_dscp_in) F(u32, replay_window) F(u32, rekey_time) F(u32, life_time) F(u32, inactivity) \
-    F(u64, rekey_bytes) F(u64, life_bytes) F(u64, rekey_packets) F(u64, life_packets) F(u32, reqid) F(u32, priority)
-#define CONN_SCALARS(F)                                                                                                 \
-    F(u16, local_port) F(u16, remote_port) F(u8, local_auth) F(u8, remote_auth) F(u8, encap) F(u8, mobike)               \
-    F(u8, send_cert) F(u8, unique) F(u32, dpd_delay) F(u32, keyingtries) F(u32, rekey_time) F(u32, reauth_time)          \
-    F(u32, over_time)
+#define CHILD_SCALARS(F)                                                                                     \
+    F(u8, start_action)                                                                                      \
+    F(u8, close_action)                                                                                      \
+    F(u8, dpd_action)                                                                                        \
+    F(u8, hw_offload) F(u8, copy_df) F(u8, copy_ecn) F(u8, copy_dscp_out) F(u8, copy_dscp_in)                \
+        F(u32, replay_window) F(u32, rekey_time) F(u32, life_time) F(u32, inactivity) F(u64, rekey_bytes)    \
+            F(u64, life_bytes) F(u64, rekey_packets) F(u64, life_packets) F(u32, reqid) F(u32, priority)
+#define CONN_SCALARS(F)                                                                                      \
+    F(u16, local_port)                                                                                       \
+    F(u16, remote_port)                                                                                      \
+    F(u8, local_auth)                                                                                        \
+    F(u8, remote_auth) F(u8, encap) F(u8, mobike) F(u8, send_cert) F(u8, unique) F(u32, dpd_delay)           \
+        F(u32, keyingtries) F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time)
 
 static void addrs_write(struct writer *w, const struct addr *a, unsigned count)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection as swanctl.conf describes it, after validation by ctl: what ike and path work from. It travels between the
-// processes by conn_write/conn_read (one written format).
+// A connection as swanctl.conf describes it, after validation by ctl: what ike and path work from. It travels
+// between the processes by conn_write/conn_read (one written format).
 #ifndef CTRL_CONN_H
 #define CTRL_CONN_H
 
@@ -12,7 +12,7 @@
 #include "ctrl/lib/slice.h"
 #include "ctrl/lib/transforms.h"
 
-struct addr { // family 0: none
+struct addr {       // family 0: none
     uint8_t family; // 4 or 6
     uint8_t a[16];  // network order; IPv4 in the first 4
 };
@@ -22,9 +22,9 @@ const char *addr_print(const struct addr *a, char *buf, unsigned size); // retur
 void addr_from_sockaddr(const struct sockaddr_storage *ss, struct addr *a, uint16_t *port);
 void addr_to_sockaddr(const struct addr *a, uint16_t port, struct sockaddr_storage *ss);
 
-struct ts { // traffic selector (RFC 7296 section 3.13.1)
-    uint8_t family;   // 4, 6; 0: dynamic (the endpoint's own address), proto and ports still hold
-    uint8_t proto;    // 0: any
+struct ts {                    // traffic selector (RFC 7296 section 3.13.1)
+    uint8_t family;            // 4, 6; 0: dynamic (the endpoint's own address), proto and ports still hold
+    uint8_t proto;             // 0: any
     uint16_t port_lo, port_hi; // 0 ... 65535: any
     uint8_t lo[16], hi[16];
 };
@@ -47,23 +47,23 @@ enum conn_action { ACTION_NONE, ACTION_TRAP, ACTION_START };
 enum dpd_action { DPD_NONE, DPD_TRAP, DPD_START }; // clear, trap, restart
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 
-#define NAME_MAX_LEN 128
-#define ID_MAX_LEN   256
-#define ADDRS_MAX    8
+#define NAME_MAX_LEN  128
+#define ID_MAX_LEN    256
+#define ADDRS_MAX     8
 #define PROPOSALS_MAX 6
-#define CHILDREN_MAX 16
+#define CHILDREN_MAX  16
 
 struct child_config {
     char name[NAME_MAX_LEN];
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // ESP
     struct ts_list local_ts, remote_ts;
-    uint8_t start_action, close_action; // enum conn_action
-    uint8_t dpd_action;                 // enum dpd_action
-    uint8_t hw_offload;                 // enum offload_mode
+    uint8_t start_action, close_action;                     // enum conn_action
+    uint8_t dpd_action;                                     // enum dpd_action
+    uint8_t hw_offload;                                     // enum offload_mode
     uint8_t copy_df, copy_ecn, copy_dscp_out, copy_dscp_in; // bool
-    uint32_t replay_window;             // UINT32_MAX: the default of settings
-    uint32_t rekey_time, life_time, inactivity; // seconds, 0: off
+    uint32_t replay_window;                                 // UINT32_MAX: the default of settings
+    uint32_t rekey_time, life_time, inactivity;             // seconds, 0: off
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
     uint32_t reqid;
     uint32_t priority;
@@ -72,22 +72,24 @@ struct conn_config {
     char name[NAME_MAX_LEN];
     uint8_t local_count, remote_count;
     struct addr local_addrs[ADDRS_MAX], remote_addrs[ADDRS_MAX]; // none: %any
-    uint16_t local_port, remote_port; // 0: the default
+    uint16_t local_port, remote_port;                            // 0: the default
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // IKE
-    char local_id[ID_MAX_LEN], remote_id[ID_MAX_LEN]; // charon's syntax; empty: the address (local), %any (remote)
-    uint8_t local_auth, remote_auth;  // enum auth_method
-    uint8_t encap, mobike, send_cert; // bool
-    uint8_t unique;                   // enum unique_mode
-    uint32_t dpd_delay;               // seconds, 0: off
-    uint32_t keyingtries;             // 0: for ever
+    char local_id[ID_MAX_LEN],
+        remote_id[ID_MAX_LEN];                   // charon's syntax; empty: the address (local), %any (remote)
+    uint8_t local_auth, remote_auth;             // enum auth_method
+    uint8_t encap, mobike, send_cert;            // bool
+    uint8_t unique;                              // enum unique_mode
+    uint32_t dpd_delay;                          // seconds, 0: off
+    uint32_t keyingtries;                        // 0: for ever
     uint32_t rekey_time, reauth_time, over_time; // seconds, 0: off
     uint8_t child_count;
     struct child_config children[CHILDREN_MAX];
 };
 
 void conn_write(struct writer *w, const struct conn_config *c);
-bool conn_read(struct reader *r, struct conn_config *c); // false: malformed; bounds and enumerations are checked
+bool conn_read(struct reader *r,
+               struct conn_config *c); // false: malformed; bounds and enumerations are checked
 void ts_list_write(struct writer *w, const struct ts_list *l);
 bool ts_list_read(struct reader *r, struct ts_list *l);
 

@@ -20,7 +20,8 @@ static bool json;
 static char process[16] = "espalierd";
 static char context_name[132];
 static unsigned context_id;
-static void (*log_sink)(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text);
+static void (*log_sink)(enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                        const char *text);
 
 const char *log_subsys_name(enum log_subsys s)
 {
@@ -98,7 +99,9 @@ static void write_json(enum log_subsys s, int level, const char *text)
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
     escape(esc, sizeof(esc), text);
     escape(ike, sizeof(ike), context_name);
-    int n = snprintf(line, sizeof(line), "{\"time\":\"%s.%03ldZ\",\"process\":\"%s\",\"subsystem\":\"%s\",\"level\":%d,\"ike\":\"%s\",\"ike_id\":%u,\"text\":\"%s\"}\n",
+    int n = snprintf(line, sizeof(line),
+                     "{\"time\":\"%s.%03ldZ\",\"process\":\"%s\",\"subsystem\":\"%s\",\"level\":%d,\"ike\":"
+                     "\"%s\",\"ike_id\":%u,\"text\":\"%s\"}\n",
                      stamp, now.tv_nsec / 1000000, process, names[s], level, ike, context_id, esc);
     if (n > 0 && write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
         return; // nobody reads: there is nowhere left to say so

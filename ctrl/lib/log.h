@@ -1,28 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines: one per event, on stderr as text or JSON, and to a sink (the ctl process shows them over VICI). Never a key.
+// Log lines: one per event, on stderr as text or JSON, and to a sink (the ctl process shows them over VICI).
+// Never a key.
 #ifndef CTRL_LOG_H
 #define CTRL_LOG_H
 
 #include <stdbool.h>
 
 // X(symbol, name): the subsystems, by charon's names where people know them
-#define LOG_SUBSYS_LIST(X) X(DMN, "dmn") X(CFG, "cfg") X(NET, "net") X(ENC, "enc") X(IKE, "ike") X(CHD, "chd") X(KNL, "knl") X(ESP, "esp") X(LIB, "lib")
+#define LOG_SUBSYS_LIST(X)                                                                                   \
+    X(DMN, "dmn")                                                                                            \
+    X(CFG, "cfg")                                                                                            \
+    X(NET, "net")                                                                                            \
+    X(ENC, "enc")                                                                                            \
+    X(IKE, "ike")                                                                                            \
+    X(CHD, "chd")                                                                                            \
+    X(KNL, "knl")                                                                                            \
+    X(ESP, "esp")                                                                                            \
+    X(LIB, "lib")
 enum log_subsys {
 #define X(sym, name) LOG_##sym,
     LOG_SUBSYS_LIST(X)
 #undef X
-    LOG_SUBSYS_COUNT
+        LOG_SUBSYS_COUNT
 };
 const char *log_subsys_name(enum log_subsys s);
 int log_subsys_by_name(const char *name); // -1: unknown
 
-// Levels as charon's: -1 silent, 0 audit, 1 control (default), 2 detail, 3 raw, 4 private (never keys here either).
+// Levels as charon's: -1 silent, 0 audit, 1 control (default), 2 detail, 3 raw, 4 private (never keys here
+// either).
 void log_set_level(enum log_subsys s, int level);
 void log_set_all(int level);
 void log_set_json(bool json);
-void log_set_process(const char *name);           // "ike"; shown in JSON and at the line's start
+void log_set_process(const char *name); // "ike"; shown in JSON and at the line's start
 // Called for every line at or below the level; ike_name may be "" and ike_id 0.
-void log_set_sink(void (*sink)(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text));
+void log_set_sink(void (*sink)(enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                               const char *text));
 void log_set_context(const char *ike_name, unsigned ike_id); // of the lines that follow; "" and 0 to clear
 
 __attribute__((format(printf, 3, 4))) void log_line(enum log_subsys s, int level, const char *fmt, ...);

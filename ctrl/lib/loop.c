@@ -119,7 +119,8 @@ void timer_set(struct loop *l, struct timer *t, uint64_t at_ms)
         unsigned cap = l->cap ? 2 * l->cap : 64;
         struct timer **heap = realloc(l->heap, cap * sizeof(struct timer *));
         if (!heap)
-            abort(); // a daemon without timers cannot keep its promises; nothing from the network sizes this heap unbounded
+            abort(); // a daemon without timers cannot keep its promises; nothing from the network sizes this
+                     // heap unbounded
         l->heap = heap;
         l->cap = cap;
     }
@@ -166,7 +167,10 @@ int loop_run(struct loop *l)
 {
     while (!l->stop) {
         uint64_t now = clock_now(), next = loop_next_timer(l);
-        int timeout = next == UINT64_MAX ? -1 : next <= now ? 0 : next - now > 60000 ? 60000 : (int)(next - now);
+        int timeout = next == UINT64_MAX   ? -1
+                      : next <= now        ? 0
+                      : next - now > 60000 ? 60000
+                                           : (int)(next - now);
         if (l->before_sleep && l->before_sleep(l->idle_ctx))
             timeout = 0;
         if (!l->stop)

@@ -13,42 +13,42 @@ enum offload_mode { OFFLOAD_DEFAULT, OFFLOAD_NO, OFFLOAD_AUTO, OFFLOAD_YES, OFFL
 #define SETTINGS_MAX_LISTEN 8
 struct settings {
     // options
-    char vici_uri[128];       // unix:///var/run/charon.vici
+    char vici_uri[128]; // unix:///var/run/charon.vici
     bool vici_insecure;
-    char run_dir[108];        // /run/espalier
-    char card[32];            // auto | none | BDF
-    char pci_sysfs[200];      // /sys/bus/pci
+    char run_dir[108];         // /run/espalier
+    char card[32];             // auto | none | BDF
+    char pci_sysfs[200];       // /sys/bus/pci
     uint16_t port, port_nat_t; // 500, 4500
     struct sockaddr_storage listen[SETTINGS_MAX_LISTEN];
-    unsigned listen_count;    // 0: any address
-    char tun[16];             // espalier0
-    char debug_keys[200];     // directory, empty: off
+    unsigned listen_count; // 0: any address
+    char tun[16];          // espalier0
+    char debug_keys[200];  // directory, empty: off
     // strongswan.conf, section charon (defaults are charon's)
-    uint32_t retransmit_tries;      // 5
-    double retransmit_timeout;      // 4.0 s
-    double retransmit_base;         // 1.8
-    uint32_t retransmit_limit;      // 0: none, s
-    uint32_t retransmit_jitter;     // percent, 0
-    uint32_t half_open_timeout;     // 30 s
-    uint32_t cookie_threshold;      // 30, 0: off
-    uint32_t cookie_threshold_ip;   // 3
-    uint32_t block_threshold;       // 5 per peer address, 0: off
-    uint32_t fragment_size;         // 1280
-    uint32_t keep_alive;            // 20 s, 0: off
-    uint32_t replay_window;         // default of children: 1024 (charon: 32)
+    uint32_t retransmit_tries;        // 5
+    double retransmit_timeout;        // 4.0 s
+    double retransmit_base;           // 1.8
+    uint32_t retransmit_limit;        // 0: none, s
+    uint32_t retransmit_jitter;       // percent, 0
+    uint32_t half_open_timeout;       // 30 s
+    uint32_t cookie_threshold;        // 30, 0: off
+    uint32_t cookie_threshold_ip;     // 3
+    uint32_t block_threshold;         // 5 per peer address, 0: off
+    uint32_t fragment_size;           // 1280
+    uint32_t keep_alive;              // 20 s, 0: off
+    uint32_t replay_window;           // default of children: 1024 (charon: 32)
     uint32_t retry_initiate_interval; // 0: off
-    uint32_t ikesa_limit;           // 0: none
-    uint32_t delete_rekeyed_delay;  // 5 s
+    uint32_t ikesa_limit;             // 0: none
+    uint32_t delete_rekeyed_delay;    // 5 s
     bool make_before_break;
-    bool install_routes;            // yes
+    bool install_routes; // yes
     bool install_virtual_ip;
     // section espalierd
     enum offload_mode offload_default; // no
-    uint32_t routing_table;         // 220
-    uint32_t routing_priority;      // 220
-    uint32_t mtu;                   // of the TUN, 1400
-    bool block_on_exit;             // yes: block policies of protected selectors stay when the daemon goes
-    uint32_t lease_min;             // smallest sequence lease given to a card, 4096
+    uint32_t routing_table;            // 220
+    uint32_t routing_priority;         // 220
+    uint32_t mtu;                      // of the TUN, 1400
+    bool block_on_exit;                // yes: block policies of protected selectors stay when the daemon goes
+    uint32_t lease_min;                // smallest sequence lease given to a card, 4096
 };
 
 void settings_default(struct settings *s);

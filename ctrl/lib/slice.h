@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Slices, and a reader and a writer with a sticky error: read or write a whole message, then look at `bad` once. Integers
-// are big-endian (network order). A read past the end gives zeros and sets bad; nothing is ever read outside the slice.
+// Slices, and a reader and a writer with a sticky error: read or write a whole message, then look at `bad`
+// once. Integers are big-endian (network order). A read past the end gives zeros and sets bad; nothing is
+// ever read outside the slice.
 #ifndef CTRL_SLICE_H
 #define CTRL_SLICE_H
 

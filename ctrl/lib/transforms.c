@@ -16,10 +16,18 @@ static const struct {
 static const struct {
     const char *alias, *keyword;
 } aliases[] = {
-    {"x25519", "curve25519"}, {"x448", "curve448"},
-    {"aes", "aes128"}, {"aes128gcm", "aes128gcm16"}, {"aes192gcm", "aes192gcm16"}, {"aes256gcm", "aes256gcm16"},
-    {"aes128gcm128", "aes128gcm16"}, {"aes192gcm128", "aes192gcm16"}, {"aes256gcm128", "aes256gcm16"},
-    {"sha2_256", "sha256"}, {"sha2_384", "sha384"}, {"sha2_512", "sha512"},
+    {"x25519", "curve25519"},
+    {"x448", "curve448"},
+    {"aes", "aes128"},
+    {"aes128gcm", "aes128gcm16"},
+    {"aes192gcm", "aes192gcm16"},
+    {"aes256gcm", "aes256gcm16"},
+    {"aes128gcm128", "aes128gcm16"},
+    {"aes192gcm128", "aes192gcm16"},
+    {"aes256gcm128", "aes256gcm16"},
+    {"sha2_256", "sha256"},
+    {"sha2_384", "sha384"},
+    {"sha2_512", "sha512"},
 };
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -54,7 +62,10 @@ bool transform_is_aead(struct transform t)
 
 void proposal_print(const struct proposal *p, char *buf, unsigned size)
 {
-    unsigned n = (unsigned)snprintf(buf, size, "%s:", p->protocol == 1 ? "IKE" : p->protocol == 3 ? "ESP" : "?");
+    unsigned n = (unsigned)snprintf(buf, size, "%s:",
+                                    p->protocol == 1   ? "IKE"
+                                    : p->protocol == 3 ? "ESP"
+                                                       : "?");
     for (int i = 0; i < p->count && n < size; i++) {
         n += (unsigned)snprintf(buf + n, size - n, "%s%s", i ? "/" : "", transform_name(p->t[i]));
         if (p->t[i].key_bits && n < size)

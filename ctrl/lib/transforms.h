@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The registry of IKEv2 transforms (RFC 7296 section 3.3.2 and IANA "IKEv2 Parameters"): one list makes the numbers, the
-// swanctl keywords and the names in logs and VICI output.
+// The registry of IKEv2 transforms (RFC 7296 section 3.3.2 and IANA "IKEv2 Parameters"): one list makes the
+// numbers, the swanctl keywords and the names in logs and VICI output.
 #ifndef CTRL_TRANSFORMS_H
 #define CTRL_TRANSFORMS_H
 
@@ -9,51 +9,53 @@
 
 enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN = 5 };
 
+// clang-format off: a table
 // X(symbol, type, IANA id, key bits attribute or 0, swanctl keyword, charon's name)
-#define TRANSFORM_LIST(X)                                                                    \
-    X(AES128_CBC, TR_ENCR, 12, 128, "aes128", "AES_CBC")                                     \
-    X(AES192_CBC, TR_ENCR, 12, 192, "aes192", "AES_CBC")                                     \
-    X(AES256_CBC, TR_ENCR, 12, 256, "aes256", "AES_CBC")                                     \
-    X(AES128_GCM16, TR_ENCR, 20, 128, "aes128gcm16", "AES_GCM_16")                           \
-    X(AES192_GCM16, TR_ENCR, 20, 192, "aes192gcm16", "AES_GCM_16")                           \
-    X(AES256_GCM16, TR_ENCR, 20, 256, "aes256gcm16", "AES_GCM_16")                           \
-    X(CHACHA20_POLY1305, TR_ENCR, 28, 0, "chacha20poly1305", "CHACHA20_POLY1305")            \
-    X(PRF_HMAC_SHA2_256, TR_PRF, 5, 0, "prfsha256", "PRF_HMAC_SHA2_256")                     \
-    X(PRF_HMAC_SHA2_384, TR_PRF, 6, 0, "prfsha384", "PRF_HMAC_SHA2_384")                     \
-    X(PRF_HMAC_SHA2_512, TR_PRF, 7, 0, "prfsha512", "PRF_HMAC_SHA2_512")                     \
-    X(HMAC_SHA2_256_128, TR_INTEG, 12, 0, "sha256", "HMAC_SHA2_256_128")                     \
-    X(HMAC_SHA2_384_192, TR_INTEG, 13, 0, "sha384", "HMAC_SHA2_384_192")                     \
-    X(HMAC_SHA2_512_256, TR_INTEG, 14, 0, "sha512", "HMAC_SHA2_512_256")                     \
-    X(MODP_2048, TR_KE, 14, 0, "modp2048", "MODP_2048")                                      \
-    X(MODP_3072, TR_KE, 15, 0, "modp3072", "MODP_3072")                                      \
-    X(MODP_4096, TR_KE, 16, 0, "modp4096", "MODP_4096")                                      \
-    X(ECP_256, TR_KE, 19, 0, "ecp256", "ECP_256")                                            \
-    X(ECP_384, TR_KE, 20, 0, "ecp384", "ECP_384")                                            \
-    X(ECP_521, TR_KE, 21, 0, "ecp521", "ECP_521")                                            \
-    X(CURVE_25519, TR_KE, 31, 0, "curve25519", "CURVE_25519")                                \
-    X(CURVE_448, TR_KE, 32, 0, "curve448", "CURVE_448")                                      \
-    X(NO_ESN, TR_ESN, 0, 0, "noesn", "NO_EXT_SEQ")                                           \
+#define TRANSFORM_LIST(X)                                                                                    \
+    X(AES128_CBC, TR_ENCR, 12, 128, "aes128", "AES_CBC")                                                     \
+    X(AES192_CBC, TR_ENCR, 12, 192, "aes192", "AES_CBC")                                                     \
+    X(AES256_CBC, TR_ENCR, 12, 256, "aes256", "AES_CBC")                                                     \
+    X(AES128_GCM16, TR_ENCR, 20, 128, "aes128gcm16", "AES_GCM_16")                                           \
+    X(AES192_GCM16, TR_ENCR, 20, 192, "aes192gcm16", "AES_GCM_16")                                           \
+    X(AES256_GCM16, TR_ENCR, 20, 256, "aes256gcm16", "AES_GCM_16")                                           \
+    X(CHACHA20_POLY1305, TR_ENCR, 28, 0, "chacha20poly1305", "CHACHA20_POLY1305")                            \
+    X(PRF_HMAC_SHA2_256, TR_PRF, 5, 0, "prfsha256", "PRF_HMAC_SHA2_256")                                     \
+    X(PRF_HMAC_SHA2_384, TR_PRF, 6, 0, "prfsha384", "PRF_HMAC_SHA2_384")                                     \
+    X(PRF_HMAC_SHA2_512, TR_PRF, 7, 0, "prfsha512", "PRF_HMAC_SHA2_512")                                     \
+    X(HMAC_SHA2_256_128, TR_INTEG, 12, 0, "sha256", "HMAC_SHA2_256_128")                                     \
+    X(HMAC_SHA2_384_192, TR_INTEG, 13, 0, "sha384", "HMAC_SHA2_384_192")                                     \
+    X(HMAC_SHA2_512_256, TR_INTEG, 14, 0, "sha512", "HMAC_SHA2_512_256")                                     \
+    X(MODP_2048, TR_KE, 14, 0, "modp2048", "MODP_2048")                                                      \
+    X(MODP_3072, TR_KE, 15, 0, "modp3072", "MODP_3072")                                                      \
+    X(MODP_4096, TR_KE, 16, 0, "modp4096", "MODP_4096")                                                      \
+    X(ECP_256, TR_KE, 19, 0, "ecp256", "ECP_256")                                                            \
+    X(ECP_384, TR_KE, 20, 0, "ecp384", "ECP_384")                                                            \
+    X(ECP_521, TR_KE, 21, 0, "ecp521", "ECP_521")                                                            \
+    X(CURVE_25519, TR_KE, 31, 0, "curve25519", "CURVE_25519")                                                \
+    X(CURVE_448, TR_KE, 32, 0, "curve448", "CURVE_448")                                                      \
+    X(NO_ESN, TR_ESN, 0, 0, "noesn", "NO_EXT_SEQ")                                                           \
     X(ESN, TR_ESN, 1, 0, "esn", "EXT_SEQ")
-// Further keywords for the same transforms: x25519 = curve25519, x448 = curve448, aes = aes128, aes128gcm = aes128gcm16 ...
+// clang-format on
+// Further keywords for the same transforms: x25519 = curve25519, x448 = curve448, aes = aes128, aes128gcm =
+// aes128gcm16 ...
 
 struct transform {
-    uint8_t type;     // enum transform_type
-    uint16_t id;      // IANA
+    uint8_t type;      // enum transform_type
+    uint16_t id;       // IANA
     uint16_t key_bits; // key length attribute, 0: none
 };
-#define X(sym, ttype, tid, bits, kw, name) \
-    enum { TRID_##sym = tid, TRBITS_##sym = bits };
+#define X(sym, ttype, tid, bits, kw, name) enum { TRID_##sym = tid, TRBITS_##sym = bits };
 TRANSFORM_LIST(X)
 #undef X
 
 #define PROPOSAL_MAX_TRANSFORMS 24
-struct proposal { // of one protocol; transforms in order of preference within a type
+struct proposal {     // of one protocol; transforms in order of preference within a type
     uint8_t protocol; // 1 IKE, 3 ESP
     uint8_t count;
     struct transform t[PROPOSAL_MAX_TRANSFORMS];
 };
 
-const char *transform_name(struct transform t);                       // charon's name, "(unknown)" where not listed
+const char *transform_name(struct transform t); // charon's name, "(unknown)" where not listed
 bool transform_by_keyword(const char *keyword, struct transform *out); // false: unknown
 bool transform_is_aead(struct transform t);
 // "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519"
