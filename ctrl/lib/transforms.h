@@ -9,7 +9,7 @@
 
 enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN = 5 };
 
-// clang-format off: a table
+// clang-format off
 // X(symbol, type, IANA id, key bits attribute or 0, swanctl keyword, charon's name)
 #define TRANSFORM_LIST(X)                                                                                    \
     X(AES128_CBC, TR_ENCR, 12, 128, "aes128", "AES_CBC")                                                     \
