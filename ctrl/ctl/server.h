@@ -9,15 +9,13 @@
 #include "ctrl/lib/loop.h"
 
 // X(symbol, name)
+// clang-format off
 #define VICI_EVENT_LIST(X)                                                                                   \
-    X(LOG, "log")                                                                                            \
-    X(CONTROL_LOG, "control-log")                                                                            \
-    X(LIST_SA, "list-sa")                                                                                    \
-    X(LIST_POLICY, "list-policy")                                                                            \
-    X(LIST_CONN, "list-conn")                                                                                \
-    X(LIST_CERT, "list-cert") X(LIST_AUTHORITY, "list-authority") X(IKE_UPDOWN, "ike-updown")                \
-        X(IKE_REKEY, "ike-rekey") X(IKE_UPDATE, "ike-update") X(CHILD_UPDOWN, "child-updown")                \
-            X(CHILD_REKEY, "child-rekey") X(ALERT, "alert")
+    X(LOG, "log") X(CONTROL_LOG, "control-log") X(LIST_SA, "list-sa") X(LIST_POLICY, "list-policy")          \
+    X(LIST_CONN, "list-conn") X(LIST_CERT, "list-cert") X(LIST_AUTHORITY, "list-authority")                  \
+    X(IKE_UPDOWN, "ike-updown") X(IKE_REKEY, "ike-rekey") X(IKE_UPDATE, "ike-update")                        \
+    X(CHILD_UPDOWN, "child-updown") X(CHILD_REKEY, "child-rekey") X(ALERT, "alert")
+// clang-format on
 enum vici_event {
 #define X(sym, name) VICI_EV_##sym,
     VICI_EVENT_LIST(X)

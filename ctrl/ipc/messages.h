@@ -7,204 +7,101 @@
 #ifndef CTRL_IPC_MESSAGES_H
 #define CTRL_IPC_MESSAGES_H
 
-// ---- any room <-> supervisor
-#define MSG_READY_FIELDS(F)         F(U8, room, 0)       // child -> supervisor: I serve
-#define MSG_GO_FIELDS(F)            F(U8, unused, 0)     // supervisor -> ctl: all rooms are ready
-#define MSG_SERVING_FIELDS(F)       F(U8, unused, 0)     // ctl -> supervisor: VICI is open
-#define MSG_SHUTDOWN_FIELDS(F)      F(U8, unused, 0)     // supervisor -> child; ike answers after its DELETEs
-#define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)       // child -> supervisor
-#define MSG_RELOAD_FIELDS(F)        F(U32, req, 0)       // ctl -> supervisor: reread the settings file
-#define MSG_SETTINGS_FIELDS(F)      F(BLOB, settings, 0) // supervisor -> children: struct settings, same binary
-// ---- any room -> ctl
-#define MSG_LOG_FIELDS(F)                                                                                    \
-    F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, 132) F(U32, ike_id, 0) F(STR, text, 1024)
-#define MSG_RESULT_FIELDS(F)                                                                                 \
-    F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400) // ends every request; text names what failed
-// ---- ctl -> ike
-#define MSG_CONN_LOAD_FIELDS(F)                                                                              \
-    F(U32, req, 0) F(BLOB, conn, 0) // conn_write; replaces one of the same name. -> RESULT
-#define MSG_CONN_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) // -> RESULT
-#define MSG_INITIATE_FIELDS(F)                                                                               \
-    F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
-#define MSG_TERMINATE_FIELDS(F)                                                                              \
-    F(U32, req, 0)                                                                                           \
-    F(STR, conn, 129)                                                                                        \
-    F(STR, child, 129)                                                                                       \
-    F(U32, ike_id, 0)                                                                                        \
-    F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
-#define MSG_IKE_LIST_FIELDS(F)                                                                               \
-    F(U32, req, 0) F(STR, conn, 129) F(U32, ike_id, 0) // -> IKE_INFO, CHILD_INFO ..., RESULT
-#define MSG_IKE_STATS_FIELDS(F) F(U32, req, 0)         // -> IKE_STATS_IS, RESULT
-// ---- ike -> ctl
-#define MSG_IKE_INFO_FIELDS(F)                                                                               \
-    F(U32, req, 0)                                                                                           \
-    F(STR, conn, 129)                                                                                        \
-    F(U32, id, 0)                                                                                            \
-    F(STR, state, 24)                                                                                        \
-    F(U8, initiator, 0) F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0)     \
-        F(U16, remote_port, 0) F(STR, remote_id, 257) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0)      \
-            F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) F(U32, established_s, 0)      \
-                F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0)
-#define MSG_CHILD_INFO_FIELDS(F)                                                                             \
-    F(U32, req, 0)                                                                                           \
-    F(STR, name, 129)                                                                                        \
-    F(U32, id, 0)                                                                                            \
-    F(U32, ike_id, 0)                                                                                        \
-    F(U32, reqid, 0) F(STR, state, 24) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0)                  \
-        F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U32, install_s, 0) F(U32, rekey_s, 0)       \
-            F(U32, life_s, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
-#define MSG_IKE_STATS_IS_FIELDS(F)                                                                           \
-    F(U32, req, 0)                                                                                           \
-    F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) // counters: "name value\n" lines
-#define MSG_IKE_UPDOWN_FIELDS(F)                                                                             \
-    F(U8, up, 0) F(STR, conn, 129) F(U32, ike_id, 0) // then IKE_INFO and CHILD_INFO with req 0
-#define MSG_CHILD_UPDOWN_FIELDS(F)                                                                           \
-    F(U8, up, 0) F(STR, conn, 129) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
-// ---- ctl -> keys (secret in clear; wiped by ctl after sending)
-#define MSG_SECRET_LOAD_FIELDS(F)                                                                            \
-    F(U32, req, 0)                                                                                           \
-    F(STR, id, 129) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
-#define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, 129)       // -> RESULT
-#define MSG_SECRET_LIST_FIELDS(F)   F(U32, req, 0)                       // -> SECRET_IS ..., RESULT
-#define MSG_SECRET_IS_FIELDS(F)     F(U32, req, 0) F(STR, id, 129)
-#define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0) // -> RESULT
-// ---- ike -> keys; every request is answered in order
-#define MSG_KE_GENERATE_FIELDS(F)                                                                            \
-    F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0) // -> KE_PUBLIC or RESULT(not ok)
-#define MSG_KE_FORGET_FIELDS(F) F(U32, ke_id, 0)
-#define MSG_IKE_DERIVE_FIELDS(F)                                                                             \
-    F(U32, req, 0)                                                                                           \
-    F(U32, ike_id, 0)                                                                                        \
-    F(U32, ke_id, 0)                                                                                         \
-    F(BLOB, peer_public, 0)                                                                                  \
-    F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(BLOB, ni, 0) F(BLOB, nr, 0)       \
-        F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0)                                                \
-            F(U32, old_ike_id, 0) // -> IKE_KEYS or RESULT. ke_id is consumed
-#define MSG_IKE_FORGET_FIELDS(F) F(U32, ike_id, 0)
-#define MSG_AUTH_MAKE_FIELDS(F)                                                                              \
-    F(U32, req, 0)                                                                                           \
-    F(U32, ike_id, 0)                                                                                        \
-    F(U8, method, 0)                                                                                         \
-    F(BLOB, message, 0)                                                                                      \
-    F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) F(BLOB, peer_id_body, 0) F(ADDR, local, 0)                    \
-        F(ADDR, remote, 0) // -> AUTH_IS or RESULT. id bodies: RFC 7296 3.5 from the ID type octet on
-#define MSG_AUTH_CHECK_FIELDS(F)                                                                             \
-    F(U32, req, 0)                                                                                           \
-    F(U32, ike_id, 0)                                                                                        \
-    F(U8, method, 0)                                                                                         \
-    F(BLOB, message, 0)                                                                                      \
-    F(BLOB, own_nonce, 0) F(BLOB, id_body, 0) F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)  \
-        F(BLOB, auth, 0) // -> RESULT
-#define MSG_CHILD_DERIVE_FIELDS(F)                                                                           \
-    F(U32, req, 0)                                                                                           \
-    F(U32, ike_id, 0)                                                                                        \
-    F(U32, ke_id, 0)                                                                                         \
-    F(BLOB, peer_public, 0)                                                                                  \
-    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0)                                                        \
-        F(BLOB, child,                                                                                       \
-          0) /* a CHILD message: forwarded to path with the keys */ // -> RESULT, after path has answered
-// ---- keys -> ike
-#define MSG_KE_PUBLIC_FIELDS(F) F(U32, req, 0) F(BLOB, value, 0)
-#define MSG_IKE_KEYS_FIELDS(F)                                                                               \
-    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
-#define MSG_AUTH_IS_FIELDS(F) F(U32, req, 0) F(BLOB, auth, 0)
-// ---- keys -> path (traffic keys)
-#define MSG_CHILD_INSTALL_FIELDS(F)                                                                          \
-    F(U32, req, 0)                                                                                           \
-    F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106). -> RESULT to keys
-// The description of a CHILD SA, as a message of its own inside CHILD_DERIVE and CHILD_INSTALL.
-#define MSG_CHILD_FIELDS(F)                                                                                  \
-    F(U32, child_id, 0)                                                                                      \
-    F(U32, ike_id, 0)                                                                                        \
-    F(STR, conn, 129)                                                                                        \
-    F(STR, name, 129)                                                                                        \
-    F(U32, reqid, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0)               \
-        F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(ADDR, local, 0) F(U16, local_port, 0)           \
-            F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0)               \
-                F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0)           \
-                    F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) F(U64, rekey_bytes, 0)                    \
-                        F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0)
-// ---- ike -> path
-#define MSG_POLICY_SET_FIELDS(F)                                                                             \
-    F(U32, req, 0)                                                                                           \
-    F(STR, conn, 129)                                                                                        \
-    F(STR, child, 129)                                                                                       \
-    F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) // protected from now on, SA or not. -> RESULT
-#define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)   // -> RESULT
-#define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) // -> RESULT; unknown ids are fine
-// ---- path -> ike
-#define MSG_ACQUIRE_FIELDS(F)     F(STR, conn, 129) F(STR, child, 129) // a packet wants a trapped policy's SA
-#define MSG_CHILD_EVENT_FIELDS(F) F(U32, child_id, 0) F(U8, event, 0)  // enum child_event
-// ---- ctl -> path
-#define MSG_PATH_LIST_FIELDS(F)   F(U32, req, 0) // -> PATH_SA ..., RESULT
-#define MSG_PATH_STATS_FIELDS(F)  F(U32, req, 0) // -> PATH_STATS_IS, RESULT
-#define MSG_POLICY_LIST_FIELDS(F) F(U32, req, 0) // -> POLICY_IS ..., RESULT
-// ---- path -> ctl
-#define MSG_PATH_SA_FIELDS(F)                                                                                \
-    F(U32, req, 0)                                                                                           \
-    F(U32, child_id, 0)                                                                                      \
-    F(U32, spi_in, 0)                                                                                        \
-    F(U32, spi_out, 0)                                                                                       \
-    F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0)                       \
-        F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */                             \
-        F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0)                  \
-            F(U32, path_since_s, 0)
-#define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0) // "name value\n" lines
-#define MSG_POLICY_IS_FIELDS(F)                                                                              \
-    F(U32, req, 0)                                                                                           \
-    F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0)
-
 // clang-format off
-#define MSG_LIST(X)                                                                                         \
-    X(READY) X(GO) X(SERVING) X(SHUTDOWN) X(SHUTDOWN_DONE) X(RELOAD) X(SETTINGS) X(LOG) X(RESULT)           \
-    X(CONN_LOAD) X(CONN_UNLOAD) X(INITIATE) X(TERMINATE) X(IKE_LIST) X(IKE_STATS)                           \
-    X(IKE_INFO) X(CHILD_INFO) X(IKE_STATS_IS) X(IKE_UPDOWN) X(CHILD_UPDOWN)                                 \
-    X(SECRET_LOAD) X(SECRET_UNLOAD) X(SECRET_LIST) X(SECRET_IS) X(SECRETS_CLEAR)                            \
-    X(KE_GENERATE) X(KE_FORGET) X(IKE_DERIVE) X(IKE_FORGET) X(AUTH_MAKE) X(AUTH_CHECK) X(CHILD_DERIVE)      \
-    X(KE_PUBLIC) X(IKE_KEYS) X(AUTH_IS) X(CHILD_INSTALL) X(CHILD)                                           \
-    X(POLICY_SET) X(POLICY_CLEAR) X(CHILD_DELETE) X(ACQUIRE) X(CHILD_EVENT)                                 \
+
+// ---- any room <-> supervisor
+#define MSG_READY_FIELDS(F)       F(U8, room, 0)                                   // child -> supervisor: I serve
+#define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready
+#define MSG_SERVING_FIELDS(F)     F(U8, unused, 0)                                 // ctl -> supervisor: VICI is open
+#define MSG_SHUTDOWN_FIELDS(F)    F(U8, unused, 0)                                 // supervisor -> child; ike answers after its DELETEs
+#define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
+#define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
+#define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
+// ---- any room -> ctl
+#define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, 132) F(U32, ike_id, 0) F(STR, text, 1024)
+#define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
+// ---- ctl -> ike
+#define MSG_CONN_LOAD_FIELDS(F)   F(U32, req, 0) F(BLOB, conn, 0)                     // conn_write; replaces one of the same name. -> RESULT
+#define MSG_CONN_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)                 // -> RESULT
+#define MSG_INITIATE_FIELDS(F)    F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
+#define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
+#define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, 129) F(U32, ike_id, 0)  // -> IKE_INFO, CHILD_INFO ..., RESULT
+#define MSG_IKE_STATS_FIELDS(F)   F(U32, req, 0)                                   // -> IKE_STATS_IS, RESULT
+// ---- ike -> ctl
+#define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
+    F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
+    F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
+    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0)
+#define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, 129) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
+    F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
+    F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
+#define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) // counters: "name value\n" lines
+#define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, 129) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0
+#define MSG_CHILD_UPDOWN_FIELDS(F) F(U8, up, 0) F(STR, conn, 129) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
+// ---- ctl -> keys (secret in clear; wiped by ctl after sending)
+#define MSG_SECRET_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, id, 129) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
+#define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, 129)                 // -> RESULT
+#define MSG_SECRET_LIST_FIELDS(F)   F(U32, req, 0)                                 // -> SECRET_IS ..., RESULT
+#define MSG_SECRET_IS_FIELDS(F)     F(U32, req, 0) F(STR, id, 129)
+#define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0)                                 // -> RESULT
+// ---- ike -> keys; every request is answered in order
+#define MSG_KE_GENERATE_FIELDS(F) F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0)       // -> KE_PUBLIC or RESULT(not ok)
+#define MSG_KE_FORGET_FIELDS(F)   F(U32, ke_id, 0)
+#define MSG_IKE_DERIVE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) \
+    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U32, old_ike_id, 0) // -> IKE_KEYS or RESULT. ke_id is consumed
+#define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
+#define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
+    F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        // -> AUTH_IS or RESULT. id bodies: RFC 7296 3.5 from the ID type octet on
+#define MSG_AUTH_CHECK_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, own_nonce, 0) F(BLOB, id_body, 0) \
+    F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(BLOB, auth, 0)          // -> RESULT
+#define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
+    F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */      // -> RESULT, after path has answered
+// ---- keys -> ike
+#define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
+#define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
+#define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0)
+// ---- keys -> path (traffic keys)
+#define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106). -> RESULT to keys
+// The description of a CHILD SA, as a message of its own inside CHILD_DERIVE and CHILD_INSTALL.
+#define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, 129) F(STR, name, 129) F(U32, reqid, 0) \
+    F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \
+    F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) \
+    F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) \
+    F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0)
+// ---- ike -> path
+#define MSG_POLICY_SET_FIELDS(F)   F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) // protected from now on, SA or not. -> RESULT
+#define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)                // -> RESULT
+#define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
+// ---- path -> ike
+#define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, 129) F(STR, child, 129)         // a packet wants a trapped policy's SA
+#define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0)                // enum child_event
+// ---- ctl -> path
+#define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0)                                  // -> PATH_SA ..., RESULT
+#define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
+#define MSG_POLICY_LIST_FIELDS(F)  F(U32, req, 0)                                  // -> POLICY_IS ..., RESULT
+// ---- path -> ctl
+#define MSG_PATH_SA_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
+    F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
+    F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0)
+#define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0)               // "name value\n" lines
+#define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0)
+
+#define MSG_LIST(X)                                                                                                      \
+    X(READY) X(GO) X(SERVING) X(SHUTDOWN) X(SHUTDOWN_DONE) X(RELOAD) X(SETTINGS) X(LOG) X(RESULT)                        \
+    X(CONN_LOAD) X(CONN_UNLOAD) X(INITIATE) X(TERMINATE) X(IKE_LIST) X(IKE_STATS)                                        \
+    X(IKE_INFO) X(CHILD_INFO) X(IKE_STATS_IS) X(IKE_UPDOWN) X(CHILD_UPDOWN)                                              \
+    X(SECRET_LOAD) X(SECRET_UNLOAD) X(SECRET_LIST) X(SECRET_IS) X(SECRETS_CLEAR)                                         \
+    X(KE_GENERATE) X(KE_FORGET) X(IKE_DERIVE) X(IKE_FORGET) X(AUTH_MAKE) X(AUTH_CHECK) X(CHILD_DERIVE)                   \
+    X(KE_PUBLIC) X(IKE_KEYS) X(AUTH_IS) X(CHILD_INSTALL) X(CHILD)                                                        \
+    X(POLICY_SET) X(POLICY_CLEAR) X(CHILD_DELETE) X(ACQUIRE) X(CHILD_EVENT)                                              \
     X(PATH_LIST) X(PATH_STATS) X(POLICY_LIST) X(PATH_SA) X(PATH_STATS_IS) X(POLICY_IS)
 // clang-format on
 
-enum child_event
-// ---- ctl -> path
-#define MSG_PATH_LIST_FIELDS(F)   F(U32, req, 0) // -> PATH_SA ..., RESULT
-#define MSG_PATH_STATS_FIELDS(F)  F(U32, req, 0) // -> PATH_STATS_IS, RESULT
-#define MSG_POLICY_LIST_FIELDS(F) F(U32, req, 0) // -> POLICY_IS ..., RESULT
-// ---- path -> ctl
-#define MSG_PATH_SA_FIELDS(F)                                                                                \
-    F(U32, req, 0)                                                                                           \
-    F(U32, child_id, 0)                                                                                      \
-    F(U32, spi_in, 0)                                                                                        \
-    F(U32, spi_out, 0)                                                                                       \
-    F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0)                       \
-        F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */                             \
-        F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0)                  \
-            F(U32, path_since_s, 0)
-#define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0) // "name value\n" lines
-#define MSG_POLICY_IS_FIELDS(F)                                                                              \
-    F(U32, req, 0)                                                                                           \
-    F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0)
-
-#define MSG_LIST(X)                                                                                          \
-    X(READY)                                                                                                 \
-    X(GO)                                                                                                    \
-    X(SERVING)                                                                                               \
-    X(SHUTDOWN)                                                                                              \
-    X(SHUTDOWN_DONE) X(RELOAD) X(SETTINGS) X(LOG) X(RESULT) X(CONN_LOAD) X(CONN_UNLOAD) X(INITIATE)          \
-        X(TERMINATE) X(IKE_LIST) X(IKE_STATS) X(IKE_INFO) X(CHILD_INFO) X(IKE_STATS_IS) X(IKE_UPDOWN)        \
-            X(CHILD_UPDOWN) X(SECRET_LOAD) X(SECRET_UNLOAD) X(SECRET_LIST) X(SECRET_IS) X(SECRETS_CLEAR)     \
-                X(KE_GENERATE) X(KE_FORGET) X(IKE_DERIVE) X(IKE_FORGET) X(AUTH_MAKE) X(AUTH_CHECK)           \
-                    X(CHILD_DERIVE) X(KE_PUBLIC) X(IKE_KEYS) X(AUTH_IS) X(CHILD_INSTALL) X(CHILD)            \
-                        X(POLICY_SET) X(POLICY_CLEAR) X(CHILD_DELETE) X(ACQUIRE) X(CHILD_EVENT) X(PATH_LIST) \
-                            X(PATH_STATS) X(POLICY_LIST) X(PATH_SA) X(PATH_STATS_IS) X(POLICY_IS)
-
-    enum child_event {
-        CHILD_EVENT_TRAFFIC_IN =
-            1, // authenticated traffic came in since the last such event (at most one a second)
-        CHILD_EVENT_SOFT_LIMIT = 2, // rekey
-        CHILD_EVENT_HARD_LIMIT = 3, // delete
-        CHILD_EVENT_MOVED = 4,      // the card failed; sequence numbers jumped: rekey
-    };
+enum child_event {
+    CHILD_EVENT_TRAFFIC_IN = 1, // authenticated traffic since the last such event; at most one a second
+    CHILD_EVENT_SOFT_LIMIT = 2, // rekey
+    CHILD_EVENT_HARD_LIMIT = 3, // delete
+    CHILD_EVENT_MOVED = 4,      // the card failed; sequence numbers jumped: rekey
+};
 
 #endif
