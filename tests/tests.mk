@@ -13,6 +13,7 @@ endef
 -include $(wildcard tests/unit/*.mk)
 -include $(wildcard tests/rtl/*.mk)
 -include $(wildcard tests/system/*.mk)
+-include $(wildcard tests/bench/*.mk)
 
 .PHONY: unit-tests rtl-tests system-tests check-unit check-rtl
 unit-tests: $(UNIT_TESTS)
