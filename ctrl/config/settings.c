@@ -11,7 +11,7 @@
 
 #include "ctrl/config/values.h"
 
-enum kind { K_U32, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD };
+enum kind { K_U32, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT };
 struct key {
     const char *name;
     enum kind kind;
@@ -19,7 +19,8 @@ struct key {
     uint64_t min, max;
     bool own; // ours: section espalierd only
 };
-#define AT(field) offsetof(struct settings, field)
+#define AT(field)   offsetof(struct settings, field)
+#define SIZE(field) sizeof(((struct settings *)0)->field)
 static const struct key keys[] = {
     {"retransmit_tries", K_U32, AT(retransmit_tries), 0, 100, false},
     {"retransmit_timeout", K_DOUBLE, AT(retransmit_timeout), 0, 3600, false},
@@ -40,6 +41,8 @@ static const struct key keys[] = {
     {"retry_initiate_interval", K_TIME, AT(retry_initiate_interval), 0, 86400, false},
     {"install_routes", K_BOOL, AT(install_routes), 0, 1, false},
     {"install_virtual_ip", K_BOOL, AT(install_virtual_ip), 0, 1, false},
+    {"interfaces_use", K_TEXT, AT(interfaces_use), 0, SIZE(interfaces_use), false},
+    {"interfaces_ignore", K_TEXT, AT(interfaces_ignore), 0, SIZE(interfaces_ignore), false},
     {"ikesa_limit", K_U32, AT(ikesa_limit), 0, UINT32_MAX, false},
     {"routing_table", K_U32, AT(routing_table), 1, UINT32_MAX, false},
     {"routing_table_prio", K_U32, AT(routing_priority), 1, 32765, false},
@@ -84,6 +87,12 @@ static int set_key(struct settings *s, const struct key *k, const struct conf_en
     case K_BOOL: return value_bool(e->value, at) ? 0 : bad_value(e, "yes or no", err);
     case K_OFFLOAD:
         return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
+    case K_TEXT:
+        snprintf(expected, sizeof(expected), "at most %u characters", (unsigned)k->max - 1);
+        if (strlen(e->value) >= k->max)
+            return bad_value(e, expected, err);
+        memcpy(at, e->value, strlen(e->value) + 1);
+        return 0;
     case K_DOUBLE:
         snprintf(expected, sizeof(expected), "a number from %u to %u", (unsigned)k->min, (unsigned)k->max);
         return value_fraction(e->value, (double)k->min, (double)k->max, at) ? 0 : bad_value(e, expected, err);
@@ -165,7 +174,7 @@ static int apply_entry(struct daemon_config *c, const struct conf_entry *e, cons
     if (own && strncmp(name, "connections.", 12) == 0)
         return esp_fail(err, -EOPNOTSUPP, e->path,
                         "(%.60s): settings for a single connection are not supported yet", e->where);
-    if (own && (strncmp(name, "interfaces_", 11) == 0 || strcmp(name, "allow_updown") == 0))
+    if (own && strcmp(name, "allow_updown") == 0)
         return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): not supported yet", e->where);
     if (own)
         return esp_fail(err, -EINVAL, e->path, "(%.60s): unknown key", e->where);

@@ -3,6 +3,7 @@
 // behind the network seam, and the loop.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -90,7 +91,8 @@ static bool net_source_for(void *ctx, const struct addr *remote, struct addr *lo
 
 // --- receiving ---
 
-static void take_destination(struct msghdr *msg, struct addr *local)
+// index: the interface that it came in by.
+static void take_destination(struct msghdr *msg, struct addr *local, unsigned *index)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -98,13 +100,24 @@ static void take_destination(struct msghdr *msg, struct addr *local)
             memcpy(&info, CMSG_DATA(c), sizeof(info));
             local->family = 4;
             memcpy(local->a, &info.ipi_addr, 4);
+            *index = (unsigned)info.ipi_ifindex;
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof(info));
             local->family = 6;
             memcpy(local->a, &info.ipi6_addr, 16);
+            *index = info.ipi6_ifindex;
         }
     }
+}
+
+// The name is only asked for where somebody has named interfaces: it costs a system call.
+static bool interface_used(const struct settings *s, unsigned index)
+{
+    char name[IF_NAMESIZE];
+    if (!s->interfaces_use[0] && !s->interfaces_ignore[0])
+        return true;
+    return if_indextoname(index, name) && settings_use_interface(s, name);
 }
 
 static bool receive_one(struct process *p, int which)
@@ -123,9 +136,12 @@ static bool receive_one(struct process *p, int which)
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH;
     struct net_path path = {.nat_t = which, .local_port = p->port[which]};
+    unsigned index = 0;
     struct slice d = slice_of(buf, (size_t)n);
     addr_from_sockaddr(&from, &path.remote, &path.remote_port);
-    take_destination(&msg, &path.local);
+    take_destination(&msg, &path.local, &index);
+    if (!interface_used(ike_settings(p->ike), index))
+        return true;
     if (which) {
         static const uint8_t marker[MARKER];
         if (d.len < MARKER || memcmp(d.p, marker, MARKER) != 0)

@@ -110,6 +110,11 @@ int ike_attach(struct ike *ike, enum room peer, int fd)
     return ike->chan[peer] ? 0 : -ENOMEM;
 }
 
+const struct settings *ike_settings(const struct ike *ike)
+{
+    return &ike->set;
+}
+
 struct ipc_chan *ike_channel(struct ike *ike, enum room peer)
 {
     return ike->chan[peer];

@@ -26,6 +26,7 @@ struct ike;
 struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *net);
 int ike_attach(struct ike *ike, enum room peer, int fd); // takes the channel's descriptor
 struct ipc_chan *ike_channel(struct ike *ike, enum room peer);
+const struct settings *ike_settings(const struct ike *ike); // as they are now
 // One datagram without its non-ESP marker.
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram);
 void ike_free(struct ike *ike); // no DELETEs are sent

@@ -35,3 +35,21 @@ void settings_default(struct settings *s)
     s->block_on_exit = true;
     s->lease_min = 4096;
 }
+
+static bool is_listed(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+    while (*list) {
+        list += strspn(list, ", \t");
+        size_t n = strcspn(list, ", \t");
+        if (n && n == len && memcmp(list, name, n) == 0)
+            return true;
+        list += n;
+    }
+    return false;
+}
+
+bool settings_use_interface(const struct settings *s, const char *name)
+{
+    return s->interfaces_use[0] ? is_listed(s->interfaces_use, name) : !is_listed(s->interfaces_ignore, name);
+}

@@ -42,6 +42,7 @@ struct settings {
     bool make_before_break;
     bool install_routes; // yes
     bool install_virtual_ip;
+    char interfaces_use[200], interfaces_ignore[200]; // names between commas; empty: all are used
     // section espalierd
     enum offload_mode offload_default; // no
     uint32_t routing_table;            // 220
@@ -52,5 +53,8 @@ struct settings {
 };
 
 void settings_default(struct settings *s);
+// Whether IKE is spoken on the interface: interfaces_use names it, or is empty and interfaces_ignore does
+// not.
+bool settings_use_interface(const struct settings *s, const char *name);
 
 #endif

@@ -338,9 +338,26 @@ static void test_values_whole_text_or_nothing(void **state)
     assert_false(value_fraction("inf", 0, 10, &d));
 }
 
+static void test_interfaces_are_used_or_ignored_by_name(void **state)
+{
+    struct settings st;
+    (void)state;
+    settings_default(&st);
+    assert_true(settings_use_interface(&st, "eth0"));
+    snprintf(st.interfaces_ignore, sizeof(st.interfaces_ignore), "eth1, wlan0");
+    assert_true(settings_use_interface(&st, "eth0"));
+    assert_false(settings_use_interface(&st, "eth1"));
+    assert_false(settings_use_interface(&st, "wlan0"));
+    assert_true(settings_use_interface(&st, "wlan"));
+    snprintf(st.interfaces_use, sizeof(st.interfaces_use), "eth1");
+    assert_true(settings_use_interface(&st, "eth1")); // the other list has no effect then
+    assert_false(settings_use_interface(&st, "eth0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_interfaces_are_used_or_ignored_by_name),
         cmocka_unit_test(test_file_sections_comments_quotes_and_overrides),
         cmocka_unit_test(test_file_espalierd_before_charon_still_overrides),
         cmocka_unit_test(test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd),
