@@ -34,6 +34,6 @@ lint-rtl-gcm: ## Verilator -Wall and Yosys over the AES-GCM core at every width
 	@for l in 1 2 4; do for e in 0 1; do \
 	    $(VERILATOR) --lint-only -Wall -f $(RTL_GCM) --top-module gcm_core -GLANES=$$l -GENC=$$e -GMETA_W=16 || exit 1; \
 	done; done
-	@for l in 1 2 4; do yosys -q -p "read_verilog $(call rtl_includes,$(RTL_GCM)) $(call rtl_sources,$(RTL_GCM)); \
+	@for l in 1 2 4; do yosys -q -w 'Replacing memory' -p "read_verilog $(call rtl_includes,$(RTL_GCM)) $(call rtl_sources,$(RTL_GCM)); \
 	    chparam -set LANES $$l gcm_core; hierarchy -check -top gcm_core; proc; check -assert" || exit 1; done
 CHECKS += lint-rtl-gcm

@@ -182,7 +182,7 @@ bool queue_ready(const struct queue *q)
 }
 
 // Believes nothing: the cookie must be one of ours that is outstanding, the consumed count must lie between
-// the last one and what was submitted, the epoch must be this session's.
+// the last one and what was submitted, the epoch must be the one that this driver wrote.
 static int check_completion(struct card *c, struct queue *q, uint64_t cookie, uint32_t head,
                             struct completion *done)
 {

@@ -29,6 +29,6 @@ $(eval $(call pipe_test,test_pipe,tests/rtl/test_pipe.c tests/rtl/pipe_model.c))
 lint-rtl-esp: ## Verilator -Wall and Yosys over the ESP pipelines at every width
 	@for l in 1 2 4; do \
 	    $(VERILATOR) --lint-only -Wall $(PIPE_TB_FLAGS) --top-module esp_pipe -GLANES=$$l $(PIPE_TB_SRCS) || exit 1; done
-	@for l in 1 2 4; do yosys -q -p "read_verilog $(PIPE_TB_FLAGS) $(PIPE_TB_SRCS); \
+	@for l in 1 2 4; do yosys -q -w 'Replacing memory' -p "read_verilog $(PIPE_TB_FLAGS) $(PIPE_TB_SRCS); \
 	    chparam -set LANES $$l -set LOG2_SA 6 esp_pipe; hierarchy -check -top esp_pipe; proc; check -assert" || exit 1; done
 CHECKS += lint-rtl-esp

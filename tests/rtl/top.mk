@@ -16,7 +16,7 @@ $(eval $(call top_test,test_top_load,$(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libc
 lint-rtl-card: ## Verilator -Wall and Yosys over the whole card at every width
 	@for l in 1 2 4; do \
 	    $(VERILATOR) --lint-only -Wall $(CARD_INCLUDES) -GLANES=$$l --top-module espalier_top $(CARD_RTL) || exit 1; \
-	    yosys -q -p "read_verilog $(CARD_INCLUDES) $(CARD_RTL); chparam -set LANES $$l espalier_top; \
+	    yosys -q -w 'Replacing memory' -p "read_verilog $(CARD_INCLUDES) $(CARD_RTL); chparam -set LANES $$l espalier_top; \
 	        hierarchy -check -top espalier_top; proc; check -assert" > $(BUILD)/lint-rtl-card.log 2>&1 \
 	    || { tail -20 $(BUILD)/lint-rtl-card.log; exit 1; }; \
 	done
