@@ -37,6 +37,7 @@ stage "unit tests" "$@" check-unit
 stage "RTL tests" "$@" check-rtl
 stage "system tests (strongSwan, two espalierd, card)" "$@" check-system
 stage "rootless: two espalierd in a user namespace" tests/rootless.sh "${BUILD:-build}"
+stage "the demo" tests/as_root.sh "${BUILD:-build}/tests/demo"
 printf '\n%s' "$summary"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
