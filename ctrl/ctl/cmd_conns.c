@@ -258,6 +258,17 @@ static void put_auth(struct vici_out *o, const char *name, const char *id)
     vici_section_end(o);
 }
 
+// Listed as never (0) whatever was configured, because nothing is rekeyed or reauthenticated: the listing
+// says what the daemon does, and load-conn has warned about what it was asked for.
+static const char *const conn_rekeying[] = {"reauth_time", "rekey_time"};
+static const char *const child_rekeying[] = {"rekey_time", "rekey_bytes", "rekey_packets"};
+
+static void put_never(struct vici_out *o, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        vici_put(o, keys[i], "0");
+}
+
 static void put_child(struct vici_out *o, const struct child_config *child)
 {
     static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap",
@@ -265,9 +276,7 @@ static void put_child(struct vici_out *o, const struct child_config *child)
     static const char *const offload[] = {"default", "no", "auto", "yes", "crypto", "packet"};
     vici_section(o, child->name);
     vici_put(o, "mode", "TUNNEL");
-    vici_putf(o, "rekey_time", "%u", child->rekey_time);
-    vici_putf(o, "rekey_bytes", "%llu", (unsigned long long)child->rekey_bytes);
-    vici_putf(o, "rekey_packets", "%llu", (unsigned long long)child->rekey_packets);
+    put_never(o, child_rekeying, sizeof(child_rekeying) / sizeof(child_rekeying[0]));
     vici_put(o, "dpd_action", dpd[child->dpd_action % 3]);
     vici_put(o, "close_action", action[child->close_action % 3]);
     vici_put(o, "start_action", action[child->start_action % 3]);
@@ -284,8 +293,7 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     put_addrs(o, "local_addrs", conn->local_addrs, conn->local_count);
     put_addrs(o, "remote_addrs", conn->remote_addrs, conn->remote_count);
     vici_put(o, "version", "IKEv2");
-    vici_putf(o, "reauth_time", "%u", conn->reauth_time);
-    vici_putf(o, "rekey_time", "%u", conn->rekey_time);
+    put_never(o, conn_rekeying, sizeof(conn_rekeying) / sizeof(conn_rekeying[0]));
     vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
     vici_put(o, "unique", unique[conn->unique % 4]);
     put_auth(o, "local-1", conn->local_id);

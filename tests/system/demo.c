@@ -350,6 +350,9 @@ int main(int argc, char **argv)
     step(clean, "%llu ESP packets: repeated sequences %llu, plaintext packets %llu",
          (unsigned long long)fig.wire.esp, (unsigned long long)fig.wire.repeated,
          (unsigned long long)fig.wire.plaintext);
+    step(fig.wire.max_jump > 256,
+         "after the kill software went on at the lease's end: %" PRIu64 " sequence numbers left out",
+         fig.wire.max_jump ? fig.wire.max_jump - 1 : 0);
     decrypts(l, pcap);
     table(l);
     l->keep = l->keep || failures;

@@ -84,6 +84,7 @@ struct wire {
     uint64_t packets, esp, ike, esp_bytes;
     uint64_t repeated;  // (destination, SPI, sequence) seen before
     uint64_t plaintext; // a packet of the inner networks in clear
+    uint64_t max_jump;  // between two sequence numbers of one SA that follow each other
     uint64_t spis;
 };
 bool wire_check(const char *pcap, struct wire *w);

@@ -84,6 +84,7 @@ static void test_swanctl_commands_that_show_things(void **state)
     assert_shows("supervisor=");
     assert_shows("keys=");
     client(0, "--list-conns");
+    assert_shows("no reauthentication, no rekeying"); // as the daemon does, not as it was asked
     assert_shows("site: IKEv2");
     assert_shows("local pre-shared key authentication:");
     assert_shows("net: TUNNEL");

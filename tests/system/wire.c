@@ -37,7 +37,12 @@ struct key {
 
 static int by_key(const void *a, const void *b)
 {
-    return memcmp(a, b, sizeof(struct key));
+    const struct key *x = a, *y = b;
+    if (x->dst != y->dst)
+        return x->dst < y->dst ? -1 : 1;
+    if (x->spi != y->spi)
+        return x->spi < y->spi ? -1 : 1;
+    return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
 struct reader_state {
@@ -110,11 +115,12 @@ bool wire_check(const char *pcap, struct wire *w)
     if (r.count)
         qsort(r.keys, r.count, sizeof(*r.keys), by_key);
     for (size_t i = 0; i < r.count; i++) {
-        bool first = i == 0;
-        if (!first && !memcmp(&r.keys[i], &r.keys[i - 1], sizeof(*r.keys)))
-            w->repeated++;
-        if (first || r.keys[i].dst != r.keys[i - 1].dst || r.keys[i].spi != r.keys[i - 1].spi)
-            w->spis++;
+        const struct key *k = &r.keys[i], *last = i ? k - 1 : NULL;
+        bool same_sa = last && last->dst == k->dst && last->spi == k->spi;
+        w->spis += !same_sa;
+        w->repeated += same_sa && last->seq == k->seq;
+        if (same_sa && k->seq - last->seq > w->max_jump)
+            w->max_jump = k->seq - last->seq;
     }
     free(r.keys);
     return true;

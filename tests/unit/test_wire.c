@@ -65,6 +65,19 @@ static void test_wire_check_clean_capture_counts_nothing_bad(void **state)
     assert_int_equal(w.spis, 2);
     assert_int_equal(w.repeated, 0);
     assert_int_equal(w.plaintext, 0);
+    assert_int_equal(w.max_jump, 1);
+}
+
+static void test_wire_check_jump_within_one_sa_is_measured(void **state)
+{
+    (void)state;
+    char path[64];
+    FILE *f = begin(path);
+    put_esp(f, 1, 200, 0);
+    put_esp(f, 1, 3, 0);
+    put_esp(f, 2, 255, 0); // another SA: no jump
+    put_esp(f, 1, 2, 1);
+    assert_int_equal(check(f, path).max_jump, 197);
 }
 
 static void test_wire_check_repeated_sequence_is_found(void **state)
@@ -102,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wire_check_clean_capture_counts_nothing_bad),
+        cmocka_unit_test(test_wire_check_jump_within_one_sa_is_measured),
         cmocka_unit_test(test_wire_check_repeated_sequence_is_found),
         cmocka_unit_test(test_wire_check_plaintext_is_found),
         cmocka_unit_test(test_number_after_whole_names_only),
