@@ -289,7 +289,8 @@ static bool want_card(struct path *p, const struct child *c, enum offload_mode *
     return *mode == OFFLOAD_AUTO || *mode == OFFLOAD_YES || *mode == OFFLOAD_PACKET;
 }
 
-static void fill_params(const struct child *c, enum esp_dir dir, struct slice key, struct esp_sa_params *s)
+static void fill_params(const struct path *p, const struct child *c, enum esp_dir dir, struct slice key,
+                        struct esp_sa_params *s)
 {
     const struct msg_CHILD *m = &c->c;
     const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
@@ -315,6 +316,8 @@ static void fill_params(const struct child *c, enum esp_dir dir, struct slice ke
                                 .hard_bytes = m->life_bytes,
                                 .soft_packets = m->rekey_packets,
                                 .hard_packets = m->life_packets};
+    if (dir == ESP_IN) // it comes to this port in any case, NAT or none (RFC 7296 section 2.23)
+        s->dport = p->env->settings->port_nat_t;
     memcpy(s->src, from->a, 16);
     memcpy(s->dst, to->a, 16);
     size_t n = key_octets(s->alg);
@@ -408,8 +411,8 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         free(c);
         return;
     }
-    fill_params(c, ESP_OUT, m->key_out, &c->out.params);
-    fill_params(c, ESP_IN, m->key_in, &c->in.params);
+    fill_params(p, c, ESP_OUT, m->key_out, &c->out.params);
+    fill_params(p, c, ESP_IN, m->key_in, &c->in.params);
     c->next = p->children;
     p->children = c;
     c->spi_next = p->by_spi[bucket(c->c.spi_in)];

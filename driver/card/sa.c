@@ -88,7 +88,7 @@ static void write_blob(uint8_t *blob, const struct esp_sa_params *p)
     memcpy(AT(src), p->src, 4);
     memcpy(AT(dst), p->dst, 4);
     put_le16(AT(sport), p->sport);
-    put_le16(AT(dport), p->dport);
+    put_le16(AT(dport), p->dir == ESP_IN ? inbound_dport(p) : p->dport);
     put_le64(AT(seq), p->seq);
     put_le64(AT(soft_bytes), p->soft_bytes);
     put_le64(AT(hard_bytes), p->hard_bytes);

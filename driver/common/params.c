@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+enum { UDP_ENCAP_PORT = 4500 };
+
 unsigned alg_key_octets(enum esp_alg a)
 {
     switch (a) {
@@ -16,6 +18,12 @@ unsigned alg_key_octets(enum esp_alg a)
     case ESP_ALG_COUNT: break;
     }
     return 0;
+}
+
+// A peer may send ESP in UDP although no NAT was found (RFC 7296 section 2.23): then to the port of RFC 3948.
+uint16_t inbound_dport(const struct esp_sa_params *p)
+{
+    return p->dport ? p->dport : UDP_ENCAP_PORT;
 }
 
 uint64_t lease_low_mark(uint64_t seq, uint64_t limit)

@@ -8,6 +8,9 @@
 // 0, or -EINVAL with the field at fault: parameters that no engine could ever honour.
 int params_check(const struct esp_sa_params *p, struct esp_error *err);
 
+// The UDP destination port at which an inbound SA takes encapsulated packets.
+uint16_t inbound_dport(const struct esp_sa_params *p);
+
 unsigned alg_key_octets(enum esp_alg a);
 
 // The point of a lease [seq, limit) from which on less than a quarter is left; UINT64_MAX: no lease, never.

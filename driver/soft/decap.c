@@ -77,6 +77,8 @@ static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t 
     return o->esp_len < ESP_HEADER ? ESP_STATUS_TRUNCATED : ESP_STATUS_OK;
 }
 
+// Plain ESP and ESP in UDP are both taken at any time, whether a NAT was found or not (RFC 7296
+// section 2.23).
 static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, struct esp_job *job)
 {
     struct esp_sa *sa = spi_table_find(spis, get_be32(o->esp), o->ip + 16);
@@ -84,8 +86,7 @@ static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, st
     job->sa = sa;
     if (!sa)
         return ESP_STATUS_NO_SA;
-    if (memcmp(sa->dst, o->ip + 16, sizeof(sa->dst)) || sa->udp_encap != o->udp ||
-        (o->udp && sa->dport != o->dport))
+    if (memcmp(sa->dst, o->ip + 16, sizeof(sa->dst)) || (o->udp && sa->dport != o->dport))
         return ESP_STATUS_SA_MISMATCH;
     return sa->draining ? ESP_STATUS_SA_DRAINING : ESP_STATUS_OK;
 }

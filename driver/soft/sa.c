@@ -65,7 +65,7 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
     memcpy(sa->src, p->src, sizeof(sa->src));
     memcpy(sa->dst, p->dst, sizeof(sa->dst));
     sa->sport = p->sport;
-    sa->dport = p->dport;
+    sa->dport = p->dir == ESP_IN ? inbound_dport(p) : p->dport;
     sa->soft_bytes = none_is_max(p->soft_bytes);
     sa->hard_bytes = none_is_max(p->hard_bytes);
     sa->soft_packets = none_is_max(p->soft_packets);

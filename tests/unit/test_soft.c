@@ -492,13 +492,39 @@ static void test_udp_encapsulation_rules(void **state)
     put_be16(f->mid + 20, 1024);
     assert_int_equal(decap(f, len), ESP_STATUS_OK);
     assert_true(f->job.src_changed);
-    in.udp_encap = false;
-    in.spi = out.spi = 15;
-    must_add(f->e, &in);
-    tx = must_add(f->e, &out);
-    assert_int_equal(encap(f, tx, 60), ESP_STATUS_OK);
-    assert_int_equal(decap(f, len), ESP_STATUS_SA_MISMATCH);
 #undef TRY
+}
+
+// RFC 7296 section 2.23: both forms at any time. dport 0 stands for 4500; a port that is not the SA's is not.
+static void test_plain_esp_and_udp_are_both_taken_whatever_was_negotiated(void **state)
+{
+    static const struct {
+        bool in_udp, sa_udp;
+        uint16_t sa_dport, dport;
+        enum esp_status want;
+    } cases[] = {
+        {true, false, 0, 4500, ESP_STATUS_OK},    {true, false, 0, 500, ESP_STATUS_SA_MISMATCH},
+        {true, false, 4501, 4501, ESP_STATUS_OK}, {true, false, 4501, 4500, ESP_STATUS_SA_MISMATCH},
+        {true, true, 4500, 4500, ESP_STATUS_OK},  {true, true, 4500, 4501, ESP_STATUS_SA_MISMATCH},
+        {false, true, 4500, 4500, ESP_STATUS_OK}, {false, false, 0, 0, ESP_STATUS_OK},
+    };
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct esp_sa_params out = make_params(ESP_OUT, ESP_ALG_AES128_GCM16, 150 + i),
+                             in = make_params(ESP_IN, ESP_ALG_AES128_GCM16, 150 + i);
+
+        out.udp_encap = cases[i].in_udp;
+        out.dport = cases[i].dport;
+        in.udp_encap = cases[i].sa_udp;
+        in.dport = cases[i].sa_dport;
+        must_add(f->e, &in);
+        make_inner(f->in, 60, 0, 1, &f->seed);
+        assert_int_equal(encap(f, must_add(f->e, &out), 60), ESP_STATUS_OK);
+        if (decap(f, f->job.out_len) != cases[i].want)
+            fail_msg("case %u: %s, expected %s", i, esp_status_name(f->job.status),
+                     esp_status_name(cases[i].want));
+    }
 }
 
 static void test_ecn_and_dscp_on_decapsulation(void **state)
@@ -750,6 +776,7 @@ int main(void)
         T(test_authentic_but_wrong_payloads),
         T(test_outer_packets_refused_by_reason),
         T(test_udp_encapsulation_rules),
+        T(test_plain_esp_and_udp_are_both_taken_whatever_was_negotiated),
         T(test_ecn_and_dscp_on_decapsulation),
         T(test_small_result_buffers),
         T(test_refusals_name_the_field),

@@ -56,8 +56,9 @@ struct esp_sa_params {
     uint8_t ttl;       // out: outer TTL or hop limit
     uint8_t src[16];   // outer source; IPv4 in the first 4 octets, the rest zero. Not checked inbound
     uint8_t dst[16];   // outer destination; checked inbound
-    uint16_t sport;    // UDP encapsulation ports; the destination port is checked inbound
-    uint16_t dport;
+    // UDP encapsulation ports. Inbound both forms are taken whatever udp_encap says (RFC 7296 section 2.23);
+    // of a packet in UDP the destination port must be dport, or 4500 where dport is 0.
+    uint16_t sport, dport;
     uint32_t window;    // in: replay window, 0 (no check) or 1 ... ESP_MAX_WINDOW
     uint64_t seq;       // out: first sequence number to use, >= 1. in: highest received, 0: none
     uint64_t seq_limit; // out: end of the lease (first number not to be used); UINT64_MAX: no lease
