@@ -207,6 +207,71 @@ static void test_replay_damaged_packets_card_equals_software(void **state)
     }
 }
 
+// ---- the shipped example
+#define EXAMPLES "sim/workbench/examples"
+
+static void replay_example(const char *engine)
+{
+    must_exit(run(ESPALIER_SIM " replay --engine %s --sad " EXAMPLES "/example.sad --in " EXAMPLES
+                               "/example.pcap --out %s/%s.pcap --json %s/stats.json",
+                  engine, folder, engine, folder),
+              0);
+}
+
+static void test_example_is_what_its_script_makes(void **state)
+{
+    (void)state;
+    must_exit(run("/usr/bin/python3 " EXAMPLES "/make_example.py %s", folder), 0);
+    must_exit(run("cmp %s/example.sad " EXAMPLES "/example.sad && cmp %s/example.pcap " EXAMPLES
+                  "/example.pcap",
+                  folder, folder),
+              0);
+}
+
+static void test_example_runs_as_it_is_on_both_engines_and_scapy_opens_the_result(void **state)
+{
+    static const char *const engines[] = {"card", "soft"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        replay_example(engines[i]);
+        json_t *got = load("stats.json");
+        json_t *packets = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i}", "in", 30, "out", 25, "encrypted", 12,
+                                    "decrypted", 9, "bypassed", 4, "dropped", 5);
+        json_t *drops =
+            json_pack("{s:i,s:i,s:i,s:i}", "POLICY", 2, "NO_SA", 1, "ICV_FAIL", 1, "REPLAY_SEEN", 1);
+        assert_true(json_equal(json_object_get(got, "packets"), packets));
+        assert_true(json_equal(json_object_get(got, "drops"), drops));
+        json_decref(got);
+        json_decref(packets);
+        json_decref(drops);
+        must_exit(run("/usr/bin/python3 tests/rtl/replay_example_check.py %s/%s.pcap", folder, engines[i]),
+                  0);
+    }
+    must_be_same_file("card.pcap", "soft.pcap", "the example's packets");
+}
+
+static void test_example_is_opened_by_tshark(void **state)
+{
+    (void)state;
+    if (run("command -v tshark") != 0) {
+        print_message("skip: tshark is not there\n");
+        skip();
+    }
+    replay_example("card");
+    must_exit(
+        run("HOME=%s tshark -r %s/card.pcap -o esp.enable_encryption_decode:TRUE "
+            "-o 'uat:esp_sa:\"IPv4\",\"192.0.2.1\",\"198.51.100.1\",\"0xb0000001\","
+            "\"AES-GCM with 16 octet ICV [RFC4106]\","
+            "\"0x101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2fb0b1b2b3\",\"NULL\",\"\"' "
+            "-Y 'esp && icmp' -T fields -e esp.sequence -e ip.src -e icmp.seq -e data.len 2>/dev/null",
+            folder, folder),
+        0);
+    assert_string_equal(output, "1\t192.0.2.1,10.1.0.5\t1\t\n2\t192.0.2.1,10.1.0.5\t2\t8\n"
+                                "3\t192.0.2.1,10.1.0.5\t3\t56\n4\t192.0.2.1,10.1.0.5\t4\t200\n"
+                                "5\t192.0.2.1,10.1.0.5\t5\t700\n6\t192.0.2.1,10.1.0.5\t6\t1372\n");
+}
+
 // ---- vectors
 static void test_vectors_cavp_all_4200_that_fit_pass(void **state)
 {
@@ -552,6 +617,9 @@ int main(void)
         cmocka_unit_test(test_replay_card_1_lane_equals_independent_model),
         cmocka_unit_test(test_replay_card_4_lanes_equals_independent_model),
         cmocka_unit_test(test_replay_damaged_packets_card_equals_software),
+        cmocka_unit_test(test_example_is_what_its_script_makes),
+        cmocka_unit_test(test_example_runs_as_it_is_on_both_engines_and_scapy_opens_the_result),
+        cmocka_unit_test(test_example_is_opened_by_tshark),
         cmocka_unit_test(test_vectors_cavp_all_4200_that_fit_pass),
         cmocka_unit_test(test_vectors_wycheproof_schema_counts_each_kind),
         cmocka_unit_test(test_vectors_wrong_expectation_fails),
