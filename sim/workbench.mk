@@ -4,7 +4,7 @@ WB_VL = $(BUILD)/vl
 WB_CXX = $(RTL_OBJCACHE) $(CXX) $(CPPFLAGS) -std=c++17 $(RTL_CXXFLAGS) $(SANFLAGS)
 WB_PIPE_F := rtl/gcm/gcm.f rtl/esp/esp.f rtl/esp/esp_rx.f
 WB_PIPE_SRCS := $(sort $(call rtl_sources,$(WB_PIPE_F)))
-WB_PIPE_FLAGS := $(call rtl_includes,$(WB_PIPE_F)) -I. -Wno-fatal --trace-fst
+WB_PIPE_FLAGS := $(call rtl_includes,$(WB_PIPE_F)) -I. --trace-fst
 
 # ---- Verilated models
 $(eval $(call verilated,gcm_pair_model,gcm_pair,sim/workbench/gcm_pair.v $(call rtl_sources,rtl/gcm/gcm.f),$(call rtl_includes,rtl/gcm/gcm.f)))

@@ -9,7 +9,7 @@ tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptogra
 client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
 peers="strongswan-charon libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
-lint="clang clang-format clang-tidy shellcheck yosys"
+lint="clang clang-format clang-tidy shellcheck yosys iverilog"
 case "${1:-all}" in
 demo) want="$build $tools $client" ;;
 all) want="$build $tools $client $lint" ;;

@@ -195,37 +195,38 @@ module csr_regs #(
         endcase
     end
 
+    wire [63:0] entry = block(rd_addr[7:4]);
+
     always @(posedge clk)
         if (rd)
             casez (rd_addr)
             16'h00??: rd_data <= id_data;
-            16'h08??: rd_data <= directory(rd_addr[7:2]);
+            16'h08??: rd_data <= directory(rd_addr[7:2], entry[63:32], entry[31:0]);
             16'b0001_000?_????_????: rd_data <= queue_data;
             16'b0011_000?_????_????: rd_data <= rd_addr[2] ? counter[63:32] : counter[31:0];
             16'b0100_0???_????_????: rd_data <= counter_name;
             default: rd_data <= 32'd0;
             endcase
 
-    // Block directory: entry `at[5:2]`, word `at[1:0]` (type, version, offset, next).
-    function [31:0] directory(input [5:0] at);
-        reg [31:0] kind, offset;
-        begin
-            case (at[5:2])
-            4'd0: {kind, offset} = {`ESPC_BLOCK_TYPE_ID, 32'h0000};
-            4'd1: {kind, offset} = {`ESPC_BLOCK_TYPE_QUEUES, 16'd0, `ESPC_REG_QUEUE};
-            4'd2: {kind, offset} = {`ESPC_BLOCK_TYPE_DOORBELL, 16'd0, `ESPC_REG_DOORBELL};
-            4'd3: {kind, offset} = {`ESPC_BLOCK_TYPE_COUNTERS, 16'd0, `ESPC_REG_COUNTER};
-            4'd4: {kind, offset} = {`ESPC_BLOCK_TYPE_COUNTER_NAMES, 16'd0, `ESPC_REG_COUNTER_NAME};
-            4'd5: {kind, offset} = {`ESPC_BLOCK_TYPE_MSIX, 16'd0, `ESPC_REG_MSIX_TABLE};
-            default: {kind, offset} = {`ESPC_BLOCK_TYPE_END, 32'h0000};
-            endcase
-            case (at[1:0])
-            2'd0: directory = kind;
-            2'd1: directory = (kind == `ESPC_BLOCK_TYPE_END) ? 32'd0 : 32'h00010000;
-            2'd2: directory = offset;
-            default: directory = (at[5:2] < 4'd5) ? {16'd0, `ESPC_REG_BLOCK} + {24'd0, at[5:2] + 4'd1, 4'd0} : 32'd0;
-            endcase
-        end
+    // Block directory: the type and offset of entry `at`; a word of it (type, version, offset, next) by directory().
+    function [63:0] block(input [3:0] at);
+        case (at)
+        4'd0: block = {`ESPC_BLOCK_TYPE_ID, 32'h0000};
+        4'd1: block = {`ESPC_BLOCK_TYPE_QUEUES, 16'd0, `ESPC_REG_QUEUE};
+        4'd2: block = {`ESPC_BLOCK_TYPE_DOORBELL, 16'd0, `ESPC_REG_DOORBELL};
+        4'd3: block = {`ESPC_BLOCK_TYPE_COUNTERS, 16'd0, `ESPC_REG_COUNTER};
+        4'd4: block = {`ESPC_BLOCK_TYPE_COUNTER_NAMES, 16'd0, `ESPC_REG_COUNTER_NAME};
+        4'd5: block = {`ESPC_BLOCK_TYPE_MSIX, 16'd0, `ESPC_REG_MSIX_TABLE};
+        default: block = {`ESPC_BLOCK_TYPE_END, 32'h0000};
+        endcase
+    endfunction
+    function [31:0] directory(input [5:0] at, input [31:0] kind, input [31:0] offset);
+        case (at[1:0])
+        2'd0: directory = kind;
+        2'd1: directory = (kind == `ESPC_BLOCK_TYPE_END) ? 32'd0 : 32'h00010000;
+        2'd2: directory = offset;
+        default: directory = (at[5:2] < 4'd5) ? {16'd0, `ESPC_REG_BLOCK} + {24'd0, at[5:2] + 4'd1, 4'd0} : 32'd0;
+        endcase
     endfunction
 endmodule
 

@@ -393,6 +393,8 @@ module esp_rx #(
     assign dec_beat = m_dec_tvalid && m_dec_tready;
 
     // ---- slots --------------------------------------------------------------------------------------------
+    localparam [15:0] SA_DRAINING16 = `ESPC_STATUS_SA_DRAINING;
+    localparam [4:0] SA_DRAINING = SA_DRAINING16[4:0];
     esp_rx_slot #(.LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .WAY_W(WAY_W), .CFG_W(CFG_W)) slots (
         .clk(clk), .rst(rst), .zeroize(zeroize), .zeroized(zeroized), .wipe(wipe), .epoch(epoch),
         .slot_valid(slot_valid), .slot_ready(slot_ready), .slot_op(slot_op), .slot_index(slot_index),
@@ -413,8 +415,6 @@ module esp_rx #(
         .clr_valid(clr_valid), .clr_ready(clr_ready), .clr_done(clr_done), .gcm_zeroize(gcm_zeroize),
         .gcm_zeroized(gcm_zeroized)
     );
-    localparam [15:0] SA_DRAINING16 = `ESPC_STATUS_SA_DRAINING;
-    localparam [4:0] SA_DRAINING = SA_DRAINING16[4:0];
 endmodule
 
 `default_nettype wire

@@ -65,6 +65,8 @@ module esp_rx_egress #(
     localparam KB = 16 * LANES;
     localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
     localparam [15:0] KB16 = KB[15:0];
+    localparam [15:0] ABORTED16 = `ESPC_STATUS_ABORTED;
+    localparam [4:0] ABORTED = ABORTED16[4:0];
 
     reg [W-1:0] mem [0:(1<<LOG2_D)-1];
     reg [W-1:0] q;
@@ -133,9 +135,6 @@ module esp_rx_egress #(
             m_valid <= 1'b0;
         end
     end
-
-    localparam [15:0] ABORTED16 = `ESPC_STATUS_ABORTED;
-    localparam [4:0] ABORTED = ABORTED16[4:0];
 
     assign m_data = {q[W-1:96], patch ? {sum[7:0], sum[15:8]} : q[95:80], q[79:16], patch ? tos : q[15:8],
         q[7:0]};

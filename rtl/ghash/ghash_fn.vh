@@ -4,6 +4,7 @@
 // In this mirrored order a plain carry-less product has coefficient x^j in bit 254-j, and neither multiply
 // nor reduce has to reverse bits.
 /* verilator lint_off UNUSEDSIGNAL */
+/* verilator lint_off BLKSEQ */ // a function's locals: Verilator 5.032 takes them for registers in clocked code
 
 function [63:0] gf_mul32;
     input [31:0] fa;
@@ -68,4 +69,5 @@ function [127:0] gf_swap;
             gf_swap[8*i +: 8] = fd[8*(15-i) +: 8];
     end
 endfunction
+/* verilator lint_on BLKSEQ */
 /* verilator lint_on UNUSEDSIGNAL */
