@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# espalierd: one program, whose processes are forks of it. Each room lists its own sources in a .mk where it needs more
+# espalierd: one program, which executes itself once for each process. Each room lists its own sources in a .mk where it needs more
 # than all the .c files of its folder.
 -include ctrl/ike/ike.mk
 -include ctrl/path/path.mk

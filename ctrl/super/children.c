@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One fork per room, without exec. A child keeps standard error, its ends of the channels and the sockets of
-// its job; everything else is closed. It dies with the supervisor, leaves no core dump, and cannot be traced
-// by its own user.
+// One fork and exec per room. A child keeps standard error, its ends of the channels and the sockets of its
+// job; everything else is closed. It dies with the supervisor, leaves no core dump, and cannot be traced by
+// its own user.
 #include "ctrl/super/children.h"
 
 #include <errno.h>
@@ -17,20 +17,9 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
-#include "ctrl/super/title.h"
 
-static const char *const names[] = {
-#define X(sym, name) name,
-    ROOM_LIST(X)
-#undef X
-};
 static int (*const mains[ROOM_COUNT])(const struct child_env *) = {
     [ROOM_CTL] = ctl_main, [ROOM_IKE] = ike_main, [ROOM_KEYS] = keys_main, [ROOM_PATH] = path_main};
-
-const char *room_name(enum room r)
-{
-    return (unsigned)r < ROOM_COUNT ? names[r] : "?";
-}
 
 int channels_open(struct channels *c, struct esp_error *err)
 {
@@ -91,10 +80,11 @@ static int by_number(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-static void close_all_but(const struct child_env *env)
+// What is kept, apart from the program's own descriptor, also outlives the exec.
+static void close_all_but(const struct child_env *env, int program)
 {
-    int keep[ROOM_COUNT + 9] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
-    size_t n = 3;
+    int keep[ROOM_COUNT + 11] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, program};
+    size_t n = 5;
     for (int i = 0; i < ROOM_COUNT; i++)
         keep[n++] = env->chan[i];
     const int own[] = {env->sock_ike,       env->sock_ike_nat_t, env->tun,
@@ -109,6 +99,8 @@ static void close_all_but(const struct child_env *env)
         if ((unsigned)keep[i] > from)
             close_range(from, (unsigned)keep[i] - 1, 0);
         from = (unsigned)keep[i] + 1;
+        if (keep[i] != program)
+            fcntl(keep[i], F_SETFD, 0);
     }
     close_range(from, ~0u, 0);
 }
@@ -137,46 +129,64 @@ static void child_signals(void)
     pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
-static void run_child(enum room room, pid_t parent, const struct child_env *env)
+static void become_room(struct room_start *start, int program)
 {
-    char title[32];
     int null = open("/dev/null", O_RDWR);
+    int rc = room_start_file(start);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
     }
-    snprintf(title, sizeof(title), "espalierd: %s", room_name(room));
-    title_set(title);
-    log_set_process(room_name(room));
-    log_set_sink(NULL);
-    harden(parent);
+    if (rc >= 0 && dup2(rc, ROOM_START_FD) < 0)
+        rc = -errno;
+    if (rc >= 0) {
+        close_all_but(&start->env, program);
+        rc = room_exec(program, start->room);
+    }
+    LOGF(DMN, 0, "%s: executing the program again: %s", room_name(start->room), strerror(-rc));
+    _exit(1);
+}
+
+int children_run(const struct room_start *start)
+{
+    harden(start->parent);
     child_signals();
-    close_all_but(env);
-    exit(mains[room](env));
+    prctl(PR_SET_NAME, room_name(start->room));
+    log_set_process(room_name(start->room));
+    config_apply_log(&start->config);
+    return mains[start->room](&start->env);
+}
+
+static int start_one(struct room_start *start, int program, pid_t *pid, struct esp_error *err)
+{
+    pid_t p = fork();
+    if (p == 0)
+        become_room(start, program);
+    if (p < 0)
+        return esp_fail(err, -errno, room_name(start->room), "starting the process: %s", strerror(errno));
+    *pid = p;
+    return 0;
 }
 
 int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
-                   const struct settings *settings, struct esp_error *err)
+                   const struct daemon_config *config, struct esp_error *err)
 {
     static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
-    pid_t parent = getpid();
+    struct room_start start = {.parent = getpid(), .config = *config};
+    int program = room_program(err), rc = program < 0 ? program : 0;
     memset(pid, 0, ROOM_COUNT * sizeof(*pid));
-    pid[ROOM_SUPER] = parent;
-    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        enum room room = order[i];
-        struct child_env env = children_env(room, c, s, settings);
-        memcpy(env.pid, pid, sizeof(env.pid));
-        pid_t p = fork();
-        if (p == 0)
-            run_child(room, parent, &env);
-        if (p < 0) {
-            int e = errno;
-            for (size_t k = 0; k < i; k++)
-                kill(pid[order[k]], SIGKILL);
-            return esp_fail(err, -e, room_name(room), "starting the process: %s", strerror(e));
-        }
-        pid[room] = p;
+    pid[ROOM_SUPER] = start.parent;
+    for (size_t i = 0; rc == 0 && i < sizeof(order) / sizeof(order[0]); i++) {
+        start.room = order[i];
+        start.env = children_env(start.room, c, s, &config->settings);
+        memcpy(start.env.pid, pid, sizeof(start.env.pid));
+        rc = start_one(&start, program, &pid[start.room], err);
+        for (size_t k = 0; rc < 0 && k < i; k++)
+            kill(pid[order[k]], SIGKILL);
     }
-    channels_close(c, ROOM_SUPER);
-    return 0;
+    if (program >= 0)
+        close(program);
+    if (rc == 0)
+        channels_close(c, ROOM_SUPER);
+    return rc;
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes the other processes: a channel between each two rooms, a fork for each, and in the child nothing open
-// that it must not have.
+// Makes the other processes: a channel between each two rooms, a fork and exec for each, and in the child
+// nothing open that it must not have.
 #ifndef CTRL_SUPER_CHILDREN_H
 #define CTRL_SUPER_CHILDREN_H
 
 #include <sys/types.h>
 
 #include "ctrl/lib/child.h"
+#include "ctrl/super/room_exec.h"
 #include "ctrl/super/sockets.h"
 #include "espalier/error.h"
 
@@ -16,12 +17,13 @@ struct channels {
 int channels_open(struct channels *c, struct esp_error *err);
 void channels_close(struct channels *c, enum room keep); // all but keep's ends; ROOM_COUNT: all
 
-// Forks every room but the supervisor. pid[] is filled as they start; on failure those already started are
+// Starts every room but the supervisor. pid[] is filled as they start; on failure those already started are
 // killed.
 int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
-                   const struct settings *settings, struct esp_error *err);
+                   const struct daemon_config *config, struct esp_error *err);
+// In a process that room_is_one: takes its rights off and runs the room; returns its exit status.
+int children_run(const struct room_start *start);
 
-const char *room_name(enum room r);
 // What `room` gets of the sockets; -1 for the rest. Exposed for tests.
 struct child_env children_env(enum room room, const struct channels *c, const struct socket_set *s,
                               const struct settings *settings);

@@ -14,10 +14,10 @@
 #include "ctrl/config/version.h"
 #include "ctrl/ctl/listen.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/super/children.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/sockets.h"
 #include "ctrl/super/supervise.h"
-#include "ctrl/super/title.h"
 
 enum { EXIT_USAGE = 2, EXIT_MISSING = 3 };
 
@@ -64,14 +64,14 @@ static int run(const struct options *o, struct daemon_config *config)
     return status;
 }
 
-// A socket must never become standard input, output or error.
+// A socket must never become standard input, output or error, or stand where a room finds what it must know.
 static void fill_standard_fds(void)
 {
     int fd;
     do {
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd > STDERR_FILENO)
+    } while (fd >= 0 && fd <= ROOM_START_FD);
+    if (fd > ROOM_START_FD)
         close(fd);
 }
 
@@ -89,8 +89,11 @@ int main(int argc, char **argv)
     struct options o;
     struct daemon_config config;
     struct esp_error err = {0};
+    struct room_start room;
     int status = EXIT_USAGE;
     fill_standard_fds();
+    if (room_is_one(argv[0], &room))
+        return children_run(&room);
     if (options_parse(&o, argc, argv, &err) < 0) {
         complain(&err);
         fputs(options_usage(), stderr);
@@ -105,7 +108,6 @@ int main(int argc, char **argv)
     } else {
         config_apply_log(&config);
         protect_memory();
-        title_init(argc, argv);
         status = run(&o, &config);
     }
     options_free(&o);

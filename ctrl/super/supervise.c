@@ -299,8 +299,7 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
     self = &s;
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
     block_signals();
-    if (channels_open(&channels, &err) < 0 ||
-        children_start(s.pid, &channels, sockets, &config->settings, &err) < 0) {
+    if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, config, &err) < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         return 1;
     }

@@ -312,6 +312,40 @@ static void test_a_dead_process_ends_the_daemon_with_1(void **state)
     }
 }
 
+// Where a process has its program mapped; 0: it cannot be read.
+static unsigned long base_of(pid_t pid)
+{
+    char path[64], line[100] = "";
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "r");
+    if (!maps)
+        return 0;
+    if (!fgets(line, sizeof(line), maps))
+        line[0] = 0;
+    fclose(maps);
+    return strtoul(line, NULL, 16);
+}
+
+// A fork alone would share the layout: an address leaked by the room that talks to strangers would then hold
+// in the one that has the keys.
+static void test_each_process_has_an_address_layout_of_its_own(void **state)
+{
+    (void)state;
+    static const char *const rooms[] = {"ctl", "ike", "keys", "path"};
+    start();
+    unsigned long base[5] = {base_of(lab.west.daemon)};
+    for (int i = 0; i < 4; i++)
+        base[i + 1] = base_of(child_named(rooms[i]));
+    if (!base[0]) {
+        print_message("skip: no right to read another process's memory map\n");
+        return;
+    }
+    for (int i = 0; i < 5; i++) {
+        for (int k = 0; k < i; k++)
+            assert_int_not_equal(base[i], base[k]);
+    }
+}
+
 static bool runs(pid_t pid)
 {
     char state[8] = "";
@@ -484,6 +518,7 @@ int main(void)
         T(test_exit_codes_name_what_is_wrong),
         T(test_missing_right_is_named),
         T(test_a_dead_process_ends_the_daemon_with_1),
+        T(test_each_process_has_an_address_layout_of_its_own),
         T(test_killed_daemon_leaves_no_process_and_starts_again),
         T(test_socket_is_private_and_gone_after_the_end),
         T(test_service_manager_is_told),

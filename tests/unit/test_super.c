@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -81,6 +82,43 @@ static void test_channels_join_the_two_rooms_they_name(void **state)
     assert_int_equal(c.fd[ROOM_KEYS][ROOM_IKE], -1);
     assert_true(c.fd[ROOM_IKE][ROOM_KEYS] >= 0);
     channels_close(&c, ROOM_COUNT);
+}
+
+// ---- the memory file of a room
+
+static bool is_room_with(int fd, const char *title, struct room_start *got)
+{
+    assert_true(dup2(fd, ROOM_START_FD) >= 0);
+    return room_is_one(title, got);
+}
+
+static void test_room_takes_only_a_sealed_file_of_its_own_program(void **state)
+{
+    (void)state;
+    struct room_start start = {.room = ROOM_IKE, .parent = 77}, got;
+    start.config.settings.port = 1234;
+    start.env.sock_ike = 55;
+    int fd = room_start_file(&start), forged = memfd_create("forged", MFD_ALLOW_SEALING);
+    assert_true(fd >= 0 && forged >= 0);
+    assert_false(is_room_with(fd, "espalierd", &got));
+    assert_true(is_room_with(fd, "espalierd: ike", &got));
+    assert_int_equal(got.room, ROOM_IKE);
+    assert_int_equal(got.parent, 77);
+    assert_int_equal(got.env.sock_ike, 55);
+    assert_ptr_equal(got.env.settings, &got.config.settings);
+    assert_int_equal(got.env.settings->port, 1234);
+    assert_int_equal(fcntl(ROOM_START_FD, F_GETFD), -1); // taken
+    assert_int_equal(write(fd, "x", 1), -1);             // nobody changes it under a room's eyes
+    assert_int_equal(ftruncate(fd, 0), -1);
+
+    assert_int_equal(write(forged, &got, sizeof(got)), (ssize_t)sizeof(got));
+    assert_false(is_room_with(forged, "espalierd: ike", &got)); // as good, but not sealed
+    start.room = ROOM_SUPER;
+    int none = room_start_file(&start);
+    assert_false(is_room_with(none, "espalierd: supervisor", &got));
+    close(fd);
+    close(forged);
+    close(none);
 }
 
 // ---- RFC 3948 section 2.2: what goes to whom on UDP 4500
@@ -221,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_env_gives_each_room_only_its_sockets),
         cmocka_unit_test(test_channels_join_the_two_rooms_they_name),
+        cmocka_unit_test(test_room_takes_only_a_sealed_file_of_its_own_program),
         cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
