@@ -3,7 +3,7 @@
 # Installs the Debian packages that building, testing and the demo need; does nothing where they are all there. Without
 # root or sudo it prints the one line to run and exits 3. Services that come with the packages are kept from starting.
 set -eu
-build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libcmocka-dev libjansson-dev libmnl-dev"
+build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev"
 tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors iproute2 iputils-ping procps
     pciutils tshark netcat-openbsd util-linux"
 client="strongswan-swanctl"

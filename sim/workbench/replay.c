@@ -9,14 +9,14 @@
 #include <string.h>
 
 #include "sim/workbench/flow.h"
-#include "sim/workbench/pcap.h"
+#include "sim/workbench/capture.h"
 #include "sim/workbench/stats.h"
 #include "sim/workbench/util.h"
 
 enum { MAX_LINK_HEADER = 64 }; // no VLAN stack is longer
 
 struct record {
-    struct pcap_packet packet; // data: this record's own copy
+    struct capture_packet packet; // data: this record's own copy
     size_t cap;
     int ip_at, type_at;
     struct flow_verdict verdict;
@@ -26,11 +26,12 @@ struct replay {
     struct sad sad;
     struct flow_table flows;
     struct wb_engine *engine;
-    struct pcap_reader *reader;
-    struct pcap_writer *writer;
+    struct capture_reader *reader;
+    struct capture_writer *writer;
     struct record *records; // one for each of the engine's jobs
     uint64_t head, tail;    // records written out, and read in
     struct stats stats;
+    struct esp_error cut; // where the capture could not be read any further
     uint8_t frame[MAX_LINK_HEADER + WB_MAX_PACKET];
 };
 
@@ -57,7 +58,7 @@ static int open_engine(struct replay *r, const struct replay_options *o, struct 
     return ret;
 }
 
-static int copy_packet(struct record *rec, const struct pcap_packet *p, struct esp_error *err)
+static int copy_packet(struct record *rec, const struct capture_packet *p, struct esp_error *err)
 {
     uint8_t *data = rec->packet.data;
 
@@ -75,9 +76,9 @@ static int copy_packet(struct record *rec, const struct pcap_packet *p, struct e
 
 static void classify(struct replay *r, struct record *rec)
 {
-    const struct pcap_packet *p = &rec->packet;
+    const struct capture_packet *p = &rec->packet;
 
-    rec->ip_at = pcap_find_ip(pcap_link(r->reader), p->data, p->len, &rec->type_at);
+    rec->ip_at = capture_find_ip(capture_link(r->reader), p->data, p->len, &rec->type_at);
     rec->verdict = (struct flow_verdict){.action = FLOW_PASS};
     if (p->len < p->wire_len)
         rec->verdict = (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_TRUNCATED};
@@ -87,7 +88,7 @@ static void classify(struct replay *r, struct record *rec)
         rec->verdict = (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_TOO_LONG};
 }
 
-static int take(struct replay *r, const struct pcap_packet *p, struct esp_error *err)
+static int take(struct replay *r, const struct capture_packet *p, struct esp_error *err)
 {
     unsigned slot = (unsigned)(r->tail % r->engine->depth);
     struct record *rec = &r->records[slot];
@@ -114,7 +115,7 @@ static int take(struct replay *r, const struct pcap_packet *p, struct esp_error 
 static int write_result(struct replay *r, const struct record *rec, const struct wb_job *job,
                         struct esp_error *err)
 {
-    struct pcap_packet p = rec->packet;
+    struct capture_packet p = rec->packet;
 
     memcpy(r->frame, rec->packet.data, (size_t)rec->ip_at);
     if (rec->type_at >= 0)
@@ -123,7 +124,7 @@ static int write_result(struct replay *r, const struct record *rec, const struct
     p.data = r->frame;
     p.len = p.wire_len = (uint32_t)rec->ip_at + job->out_len;
     r->stats.out++;
-    return pcap_write(r->writer, &p, err);
+    return capture_write(r->writer, &p, err);
 }
 
 static int finish_job(struct replay *r, const struct record *rec, struct wb_job *job, struct esp_error *err)
@@ -160,7 +161,7 @@ static int put(struct replay *r, struct esp_error *err)
     case FLOW_PASS:
         r->stats.bypassed++;
         r->stats.out++;
-        return pcap_write(r->writer, &rec->packet, err);
+        return capture_write(r->writer, &rec->packet, err);
     case FLOW_DROP: stats_drop(&r->stats, rec->verdict.reason); return 0;
     default: return finish_job(r, rec, &r->engine->jobs[slot], err);
     }
@@ -168,10 +169,10 @@ static int put(struct replay *r, struct esp_error *err)
 
 static int run(struct replay *r, struct esp_error *err)
 {
-    struct pcap_packet p;
+    struct capture_packet p;
     int ret;
 
-    while ((ret = pcap_next(r->reader, &p, err)) == 1) {
+    while ((ret = capture_next(r->reader, &p, &r->cut)) == 1) {
         if (r->tail - r->head == r->engine->depth)
             ret = put(r, err);
         if (ret >= 0)
@@ -179,7 +180,7 @@ static int run(struct replay *r, struct esp_error *err)
         if (ret < 0)
             return ret;
     }
-    while (ret == 0 && r->head != r->tail)
+    for (ret = 0; ret == 0 && r->head != r->tail;)
         ret = put(r, err);
     return ret;
 }
@@ -190,8 +191,8 @@ static void close_all(struct replay *r)
         for (unsigned i = 0; i < r->engine->depth; i++)
             free(r->records[i].packet.data);
     free(r->records);
-    pcap_abandon(r->writer);
-    pcap_close(r->reader);
+    capture_abandon(r->writer);
+    capture_close(r->reader);
     if (r->engine)
         r->engine->ops->close(r->engine);
     stats_clear(&r->stats);
@@ -208,9 +209,9 @@ int wb_replay(const struct replay_options *o, struct esp_error *err)
         return esp_fail(err, -ENOMEM, "", "out of memory");
     ret = sad_load(&r->sad, o->sad, err);
     if (ret == 0)
-        ret = pcap_open(&r->reader, o->in, err);
+        ret = capture_open(&r->reader, o->in, err);
     if (ret == 0)
-        ret = pcap_create(&r->writer, o->out, r->reader, err);
+        ret = capture_create(&r->writer, o->out, r->reader, err);
     if (ret == 0) {
         flow_table_init(&r->flows, &r->sad);
         ret = open_engine(r, o, err);
@@ -220,9 +221,11 @@ int wb_replay(const struct replay_options *o, struct esp_error *err)
     if (ret == 0 && o->json)
         ret = stats_write(&r->stats, o->json, r->engine, &r->sad, err);
     if (ret == 0) {
-        ret = pcap_commit(r->writer, err);
+        ret = capture_commit(r->writer, err);
         r->writer = NULL;
     }
+    if (ret == 0 && r->cut.code != 0)
+        ret = esp_fail(err, -EIO, r->cut.field, "%.130s (the packets before it were processed)", r->cut.text);
     close_all(r);
     return ret;
 }

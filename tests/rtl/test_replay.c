@@ -424,7 +424,7 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     must_say("2 states, but the engine has 1 slots");
     must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/sad --out %s/none.pcap", folder, folder, folder),
               2);
-    must_say("is no pcap file");
+    must_say("is no capture file: unknown file format");
     snprintf(out, sizeof(out), "%s/none.pcap", folder);
     assert_int_equal(access(out, F_OK), -1);
     must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap", folder, folder), 2);
@@ -441,6 +441,60 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     must_exit(run(ESPALIER_SIM " bogus"), 2);
     must_exit(run(ESPALIER_SIM), 2);
     must_exit(run(ESPALIER_SIM " --help"), 0);
+}
+
+// The whole packets before the cut come out, as they do of tcpdump and tshark; the exit code tells.
+static void test_replay_cut_capture_is_processed_up_to_the_cut(void **state)
+{
+    static const unsigned cuts[] = {1, 30, 46 + 7}; // octets off a file of 50 packets of 16 + 46
+    char *whole, *part;
+    size_t n, m;
+
+    (void)state;
+    write_capture(49);
+    write_sad("");
+    replay("--engine soft");
+    whole = slurp("out.pcap", &n);
+    for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+        write_capture(50);
+        must_exit(run("truncate -s -%u %s/in.pcap; rm -f %s/out.pcap %s/stats.json", cuts[i], folder, folder,
+                      folder),
+                  0);
+        must_exit(
+            run(ESPALIER_SIM
+                " replay --engine soft --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json %s/stats.json",
+                folder, folder, folder, folder),
+            1);
+        must_say("in.pcap: packet 50: truncated dump file");
+        must_say("(the packets before it were processed)");
+        part = slurp("out.pcap", &m);
+        assert_int_equal(n, m);
+        assert_memory_equal(part, whole, n);
+        free(part);
+        json_t *j = load("stats.json");
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "packets"), "encrypted")), 49);
+        json_decref(j);
+    }
+    free(whole);
+}
+
+// What Wireshark writes by default; editcap is Wireshark's own converter.
+static void test_replay_pcapng_gives_the_same_packets_as_pcap(void **state)
+{
+    (void)state;
+    if (run("command -v editcap") != 0) {
+        print_message("skip: editcap is not there\n");
+        skip();
+    }
+    must_exit(run("editcap -F pcapng " EXAMPLES "/example.pcap %s/in.pcapng", folder), 0);
+    must_exit(run("editcap -F nsecpcap " EXAMPLES "/example.pcap %s/in.ns", folder), 0);
+    for (int i = 0; i < 2; i++)
+        must_exit(run(ESPALIER_SIM " replay --engine soft --sad " EXAMPLES
+                                   "/example.sad --in %s/in.%s --out %s/%s.pcap",
+                      folder, i ? "ns" : "pcapng", folder, i ? "ns" : "ng"),
+                  0);
+    must_be_same_file("ng.pcap", "ns.pcap", "pcapng and classic pcap in nanoseconds");
+    must_exit(run("/usr/bin/python3 tests/rtl/replay_example_check.py %s/ng.pcap", folder), 0);
 }
 
 // A fifo as input keeps the run open until the signal comes.
@@ -626,6 +680,8 @@ int main(void)
         cmocka_unit_test(test_esp_vectors_own_pass_both_ways),
         cmocka_unit_test(test_esp_vectors_of_others_pass),
         cmocka_unit_test(test_replay_refusals_have_their_exit_code_and_leave_no_output),
+        cmocka_unit_test(test_replay_cut_capture_is_processed_up_to_the_cut),
+        cmocka_unit_test(test_replay_pcapng_gives_the_same_packets_as_pcap),
         cmocka_unit_test(test_replay_ended_by_a_signal_leaves_nothing_behind),
         cmocka_unit_test(test_replay_outputs_follow_links_and_leave_devices_alone),
         cmocka_unit_test(test_replay_statistics_have_the_members_of_the_interface),
