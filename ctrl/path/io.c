@@ -99,10 +99,17 @@ static struct packet *get(struct path *p)
     return pkt;
 }
 
+static void off_card(struct path *p, struct packet *pkt)
+{
+    p->on_card -= pkt->on_card;
+    pkt->on_card = false;
+}
+
 static void release(struct path *p, struct packet *pkt)
 {
     struct child *c = pkt->child;
     pkt->child = NULL;
+    off_card(p, pkt);
     if (pkt->job.in) { // otherwise it has lost its buffers
         pkt->next = p->free;
         p->free = pkt;
@@ -141,6 +148,15 @@ static struct packet_list *backlog_of(struct path *p, const struct esp_engine *e
     return e == p->card ? &p->card_backlog : &p->soft_backlog;
 }
 
+static void enqueue(struct path *p, struct packet *pkt);
+
+// The SA that a packet was queued for may have left the engine since: the handle is taken when it goes.
+static bool still_there(const struct packet *pkt, const struct esp_engine *e)
+{
+    const struct half *h = &pkt->child->out;
+    return pkt->job.op != ESP_ENCAP || (h->state == HALF_READY && h->engine == e);
+}
+
 // Jobs of one engine go in the order in which they came: what a full engine did not take goes before anything
 // newer.
 static void drain_backlog(struct path *p, struct esp_engine *e)
@@ -149,9 +165,13 @@ static void drain_backlog(struct path *p, struct esp_engine *e)
     while (l->head) {
         struct esp_job *jobs[PATH_BURST];
         unsigned n = 0;
-        for (struct packet *i = l->head; i && n < PATH_BURST; i = i->next)
+        while (l->head && !still_there(l->head, e))
+            enqueue(p, list_pop(l));
+        for (struct packet *i = l->head; i && n < PATH_BURST && still_there(i, e); i = i->next) {
+            i->job.sa = i->job.op == ESP_ENCAP ? i->child->out.sa : NULL;
             jobs[n++] = &i->job;
-        unsigned taken = e->ops->submit(e, jobs, n);
+        }
+        unsigned taken = n ? e->ops->submit(e, jobs, n) : 0;
         for (unsigned i = 0; i < taken; i++)
             list_pop(l);
         if (taken < n)
@@ -159,19 +179,45 @@ static void drain_backlog(struct path *p, struct esp_engine *e)
     }
 }
 
-// Only what is new may find the queue full: what an engine gave back is never lost here.
+// New to this process: it may find a queue full. What an engine gave back is never lost so.
+static bool is_new(const struct path *p, const struct packet *pkt)
+{
+    return pkt->stamp == p->stamp && !pkt->runs;
+}
+
+static void queue_full(struct path *p, struct packet *pkt)
+{
+    p->queue_full++;
+    release(p, pkt);
+}
+
 static void wait_for(struct path *p, struct half *h, struct packet *pkt)
 {
-    if (h->waiting.count >= PATH_WAITING && pkt->stamp == p->stamp && !pkt->runs) {
-        p->queue_full++;
-        release(p, pkt);
+    off_card(p, pkt);
+    if (is_new(p, pkt) && (p->waiting >= PATH_WAITING || h->waiting.count >= PATH_WAITING - p->waiting)) {
+        queue_full(p, pkt);
     } else {
         list_insert(&h->waiting, pkt);
+        p->waiting++;
     }
 }
 
+static void give_to(struct path *p, struct half *h, struct packet *pkt)
+{
+    off_card(p, pkt);
+    if (h->engine == p->card) {
+        if (is_new(p, pkt) && p->on_card >= PATH_ON_CARD) {
+            queue_full(p, pkt);
+            return;
+        }
+        pkt->on_card = true;
+        p->on_card++;
+    }
+    list_push(backlog_of(p, h->engine), pkt);
+}
+
 // Queues a packet to the engine that holds its SA; drain_backlog submits. An SA that moves keeps its packets
-// waiting.
+// waiting; one that is being deleted takes none.
 static void enqueue(struct path *p, struct packet *pkt)
 {
     struct half *h;
@@ -185,11 +231,12 @@ static void enqueue(struct path *p, struct packet *pkt)
         }
         h = &c->in;
     }
-    if (h->state == HALF_ADDING || h->state == HALF_MOVING || (h->state == HALF_READY && h->waiting.count)) {
+    bool waits =
+        h->state == HALF_ADDING || h->state == HALF_MOVING || (h->state == HALF_READY && h->waiting.count);
+    if (waits && !h->child->dying) {
         wait_for(p, h, pkt);
-    } else if (h->state == HALF_READY) {
-        pkt->job.sa = pkt->job.op == ESP_ENCAP ? h->sa : NULL;
-        list_push(backlog_of(p, h->engine), pkt);
+    } else if (h->state == HALF_READY && !h->child->dying) {
+        give_to(p, h, pkt);
     } else {
         io_drop(p, pkt, ESP_STATUS_SA_INVALID);
     }
@@ -199,6 +246,7 @@ void io_flush_waiting(struct path *p, struct half *h)
 {
     struct packet *pkt = h->waiting.head;
     struct esp_engine *e = h->engine;
+    p->waiting -= h->waiting.count;
     list_init(&h->waiting);
     for (struct packet *next; pkt; pkt = next) { // from here on h may be gone with its last packet
         next = pkt->next;
@@ -308,14 +356,21 @@ static struct engine_count *count_of(struct path *p, const struct esp_engine *e)
 
 // What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an
 // older packet, even one in clear.
-static bool is_esp_of(const struct half *h, const struct esp_job *j)
+static bool is_esp_between(const struct esp_job *j, uint32_t spi, bool udp, const uint8_t *src,
+                           const uint8_t *dst)
 {
     const uint8_t *o = j->out;
-    uint32_t at = h->params.udp_encap ? 28 : 20;
-    return j->out_len >= at + 8 && o[0] == 0x45 &&
-           o[9] == (h->params.udp_encap ? IPPROTO_UDP : IPPROTO_ESP) && !memcmp(o + 12, h->params.src, 4) &&
-           !memcmp(o + 16, h->params.dst, 4) && be32(o + at) == h->params.spi &&
+    uint32_t at = udp ? 28 : 20;
+    return j->out_len >= at + 8 && o[0] == 0x45 && o[9] == (udp ? IPPROTO_UDP : IPPROTO_ESP) &&
+           !memcmp(o + 12, src, 4) && !memcmp(o + 16, dst, 4) && be32(o + at) == spi &&
            be32(o + at + 4) == (uint32_t)j->seq;
+}
+
+static bool is_esp_of(const struct half *h, const struct esp_job *j)
+{
+    const struct esp_sa_params *s = &h->params;
+    return is_esp_between(j, s->spi, s->udp_encap, s->src, s->dst) ||
+           (h->rebound && is_esp_between(j, s->spi, h->before.udp_encap, h->before.src, h->before.dst));
 }
 
 static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
@@ -550,6 +605,18 @@ static void run_again(struct path *p, struct esp_engine *e, struct packet *pkt)
         enqueue(p, pkt);
 }
 
+// It met an SA that had just left this engine for another: no number was spent and nobody has seen it.
+static bool left_behind(struct path *p, const struct esp_engine *e, const struct packet *pkt)
+{
+    enum esp_status st = pkt->job.status;
+    struct child *c = pkt->job.op == ESP_ENCAP ? pkt->child : owner_of(p, pkt);
+    if (!c || pkt->runs >= PATH_RUNS ||
+        (st != ESP_STATUS_SA_DRAINING && st != ESP_STATUS_SA_INVALID && st != ESP_STATUS_NO_SA))
+        return false;
+    const struct half *h = pkt->job.op == ESP_ENCAP ? &c->out : &c->in;
+    return h->state == HALF_MOVING || (h->engine && h->engine != e);
+}
+
 static unsigned finish(struct path *p, struct esp_engine *e)
 {
     struct esp_job *jobs[PATH_BURST];
@@ -561,6 +628,9 @@ static unsigned finish(struct path *p, struct esp_engine *e)
         limits(p, pkt);
         if (pkt->job.status == ESP_STATUS_ABORTED && e == p->card && pkt->runs < PATH_RUNS) {
             run_again(p, e, pkt);
+        } else if (left_behind(p, e, pkt)) {
+            pkt->runs++;
+            enqueue(p, pkt);
         } else if (pkt->job.op == ESP_ENCAP) {
             encap_done(p, e, pkt);
         } else {

@@ -14,13 +14,16 @@
 #include "ctrl/path/netlink.h"
 #include "espalier/engine.h"
 
-#define PATH_JOBS   1024 // packets in flight, all engines
+#define PATH_JOBS   2048 // packets in flight, all engines
 #define PATH_BUFFER 2560 // at least, two for each job: room for the TUN's MTU and the outer headers
 #define PATH_BURST  64
-#define PATH_WAITING                                                                                         \
-    512               // new packets are dropped when as many wait for one SA (being added, or for its lease)
-#define PATH_RUNS   8 // times that a packet may come back undone
-#define SPI_BUCKETS 4096
+// Shares of these, so that no SA and no engine that stands still takes what the others need: PATH_WAITING may
+// wait (for an SA to be added, to move, for its lease), and one SA takes at most half of what is left of
+// that; PATH_ON_CARD may be with the card.
+#define PATH_WAITING 512
+#define PATH_ON_CARD 1024
+#define PATH_RUNS    8 // times that a packet may come back undone
+#define SPI_BUCKETS  4096
 
 struct child;
 struct packet {          // a job and who it belongs to
@@ -30,6 +33,7 @@ struct packet {          // a job and who it belongs to
     uint32_t inner_len; // ENCAP
     uint64_t stamp;     // order of arrival
     unsigned runs;      // how often it came back undone
+    bool on_card;
 };
 struct packet_list { // those of one SA in order of arrival
     struct packet *head, **tail;
@@ -46,6 +50,9 @@ struct half { // one direction of a child SA
     struct esp_engine *engine;
     struct esp_sa *sa;
     struct packet_list waiting; // for ADDING or MOVING to end, or for a lease
+    struct esp_endpoint before; // its ends before the last move: what was sealed for them may still come
+    bool rebound;               // it has moved
+    bool moved;                 // while ADDING: the engine knows the ends before
     bool queued;                // ADDING, but the engine had no room for the command yet
     bool leasing;
     bool spent;                    // there are no sequence numbers behind seq_limit
@@ -90,6 +97,7 @@ struct path {
     uint32_t buffer;        // bytes of each
     struct packet *packets, *free;
     uint64_t stamp;
+    unsigned waiting, on_card; // packets, see PATH_WAITING and PATH_ON_CARD
     int (*send_many)(int fd, struct mmsghdr *m, unsigned n, int flags); // sendmmsg; tests have their own
     bool reading;                                                       // TUN and sockets are watched
     struct esp_engine *soft, *card;
@@ -129,8 +137,16 @@ void sadb_lease_low(struct path *p, struct half *h);
 void sadb_retry(struct path *p);                                           // what an engine had no room for
 void sadb_continue(struct path *p, struct half *h, struct esp_error *err); // in software, from params.seq on
 void sadb_give_up(struct path *p, struct child *c,
-                  const char *why);               // an installed one: deleted, and ike is told
+                  const char *why); // an installed one: deleted, and ike is told
+// In order, to software: from what the engine says once it has let go of the SA.
+void sadb_leave(struct path *p, struct half *h, const char *why);
 void sadb_spent(struct path *p, struct child *c); // its last sequence number is used: ike is told once
+
+// endpoint.c: the ends of a child SA have moved (`out` as its outbound half sees them), which an
+// authenticated packet has shown. An engine that changes nothing in place is left for software. 0 or negative
+// errno.
+int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *out, struct esp_error *err);
+void sadb_endpoint_added(struct path *p, struct half *h); // what has moved while it was being added
 
 // policy.c
 void policy_set(struct path *p, const struct msg_POLICY_SET *m);

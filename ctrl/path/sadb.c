@@ -121,8 +121,10 @@ static void let_go(struct path *p, struct child *c)
 static void drop_waiting(struct path *p, struct half *h)
 {
     struct packet *pkt;
-    while ((pkt = list_pop(&h->waiting)))
+    while ((pkt = list_pop(&h->waiting))) {
+        p->waiting--;
         io_drop(p, pkt, ESP_STATUS_SA_INVALID);
+    }
 }
 
 static void delete_half(struct path *p, struct half *h)
@@ -210,7 +212,7 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
             h->params.seq_limit = NEVER;
         }
     }
-    h->leasing = h->spent = false;
+    h->leasing = h->spent = h->moved = false;
     int rc = e->ops->sa_add(e, &h->params, h, &h->sa, err);
     h->queued = rc == -EAGAIN; // its command ring is full: again when it has answered some
     if (h->queued) {
@@ -227,7 +229,7 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
 // About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets,
 // so that the numbers skipped when a card fails stay far below what a peer's window inference bears (RFC 4303
 // appendix A).
-static void leave_orderly(struct path *p, struct half *h, const char *why)
+void sadb_leave(struct path *p, struct half *h, const char *why)
 {
     if (h->engine->ops->sa_delete(h->engine, h->sa) < 0)
         return; // a failed card: FAILED comes and moves it
@@ -255,7 +257,7 @@ void sadb_lease_low(struct path *p, struct half *h)
         h->lease_at = now;
         h->params.seq_limit = limit;
     } else if (rc == -EINVAL) {
-        leave_orderly(p, h, "the card takes no lease");
+        sadb_leave(p, h, "the card takes no lease");
     } else {
         p->retry = true; // a card that has failed: FAILED comes first
     }
@@ -444,7 +446,9 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
              c->c.spi_out, c->offload, c->reason[0] ? ": " : "", c->reason);
         report(p, c, true, "");
     }
-    io_flush_waiting(p, h);
+    sadb_endpoint_added(p, h);
+    if (h->state == HALF_READY)
+        io_flush_waiting(p, h);
 }
 
 // The engine had second thoughts (a full bucket, a field it cannot do): in software where that is allowed,
@@ -489,14 +493,13 @@ static void leased(struct path *p, struct half *h, const struct esp_event *ev)
         return;
     if (ev->status != ESP_STATUS_OK) {
         snprintf(why, sizeof(why), "the card refuses a lease: %s", esp_status_name(ev->status));
-        leave_orderly(p, h, why);
+        sadb_leave(p, h, why);
     } else {
         io_flush_waiting(p, h);
     }
 }
 
-// MOVING: it had drained, so the next number is known; nothing at or behind the lease's end was used in any
-// case.
+// MOVING: it had drained, so the engine knows where the next one starts.
 static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
 {
     struct child *c = h->child;
@@ -506,11 +509,11 @@ static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
         sadb_maybe_free(p, c);
         return;
     }
-    uint64_t last = ev->stats.last_seq > h->last_seq ? ev->stats.last_seq : h->last_seq;
-    if (last >= h->params.seq_limit)
-        last = h->params.seq_limit - 1;
-    if (last >= h->params.seq)
-        h->params.seq = last + 1;
+    h->params.seq = ev->next.seq;
+    if (h->params.dir == ESP_IN)
+        memcpy(h->params.seen, ev->next.seen, sizeof(h->params.seen));
+    else if (h->last_seq >= h->params.seq)
+        h->params.seq = h->last_seq + 1;
     sadb_continue(p, h, &err);
     if (h->state == HALF_FAILED)
         sadb_give_up(p, c, err.text);

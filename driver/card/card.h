@@ -177,6 +177,8 @@ int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cooki
 int card_sa_delete(struct esp_engine *e, struct esp_sa *sa);
 int card_sa_query(struct esp_engine *e, struct esp_sa *sa);
 int card_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit);
+int card_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
+                     struct esp_error *why);
 int card_sa_handover(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p);
 int card_slots_create(struct card *c);
 void card_slots_destroy(struct card *c);

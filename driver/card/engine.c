@@ -193,6 +193,7 @@ static const struct esp_engine_ops card_ops = {
     .sa_delete = card_sa_delete,
     .sa_query = card_sa_query,
     .sa_lease = card_sa_lease,
+    .sa_endpoint = card_sa_endpoint,
     .sa_handover = card_sa_handover,
     .submit = card_submit,
     .poll = card_poll,

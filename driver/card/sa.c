@@ -88,7 +88,7 @@ static void write_blob(uint8_t *blob, const struct esp_sa_params *p)
     memcpy(AT(src), p->src, 4);
     memcpy(AT(dst), p->dst, 4);
     put_le16(AT(sport), p->sport);
-    put_le16(AT(dport), p->dir == ESP_IN ? inbound_dport(p) : p->dport);
+    put_le16(AT(dport), p->dir == ESP_IN ? inbound_dport(p->dport) : p->dport);
     put_le64(AT(seq), p->seq);
     put_le64(AT(soft_bytes), p->soft_bytes);
     put_le64(AT(hard_bytes), p->hard_bytes);
@@ -261,6 +261,16 @@ int card_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit)
     return ask(e, sa, ESPC_SA_OP_LEASE, seq_limit);
 }
 
+// The ENDPOINT command is optional (feature ENDPOINT), and no card that this driver knows offers it.
+int card_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
+                     struct esp_error *why)
+{
+    (void)to;
+    if (!sa || sa->card != card_of(e) || sa->state != SA_VALID)
+        return esp_fail(why, -EINVAL, "sa", "there is no such SA any more");
+    return esp_fail(why, -EOPNOTSUPP, "endpoint", "the card cannot change an SA's addresses in place");
+}
+
 // DELETE waits for the SA's own jobs, so that an orderly end loses none; everything else goes in order as
 // there is room.
 void card_commands_flush(struct card *c)
@@ -315,6 +325,21 @@ static void refuse_add(struct card *c, struct request *r, enum esp_status status
     card_sa_free(c, r->sa);
 }
 
+// Its number of last use is checked as any other word of the card's: neither behind what it has shown nor
+// outside its lease.
+static bool check_farewell(struct card *c, const struct request *r)
+{
+    uint64_t last = r->node->ev.stats.last_seq;
+
+    if (r->sa->dir == ESP_IN || (last >= r->sa->last_seq && last < r->sa->seq_limit))
+        return true;
+    card_fail(
+        c,
+        "nonsense in the answer to DELETE: last sequence number %llu, %llu was seen, the lease ends at %llu",
+        (unsigned long long)last, (unsigned long long)r->sa->last_seq, (unsigned long long)r->sa->seq_limit);
+    return false;
+}
+
 static void held_farewell(struct card *c, struct request *r)
 {
     struct esp_sa *sa = r->sa;
@@ -348,7 +373,10 @@ static void answer(struct card *c, struct request *r, enum esp_status status, co
     if (r->op == ESPC_SA_OP_ADD && status) {
         refuse_add(c, r, status, result);
     } else if (r->op == ESPC_SA_OP_DELETE) {
-        held_farewell(c, r);
+        if (check_farewell(c, r))
+            held_farewell(c, r);
+        else
+            free(r->node);
         free(r);
         return;
     } else if (r->op == ESPC_SA_OP_ADD) {
@@ -377,6 +405,10 @@ static void send_farewells(struct card *c)
 {
     for (struct esp_sa *sa = c->all; sa && c->deleted; sa = sa->next) {
         if (sa->state == SA_DELETED && sa->farewell && farewell_due(c, sa)) {
+            struct esp_event *ev = &sa->farewell->ev;
+            ev->next.seq = sa->dir == ESP_OUT ? ev->stats.last_seq + 1 : sa->shadow.top;
+            if (sa->dir == ESP_IN) // only now has poll returned them all
+                window_export(&sa->shadow, ev->next.seen);
             event_queue_push(&c->events, sa->farewell);
             sa->farewell = NULL;
             c->deleted--;

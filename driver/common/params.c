@@ -4,6 +4,7 @@
 #include "driver/common/params.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { UDP_ENCAP_PORT = 4500 };
 
@@ -21,9 +22,28 @@ unsigned alg_key_octets(enum esp_alg a)
 }
 
 // A peer may send ESP in UDP although no NAT was found (RFC 7296 section 2.23): then to the port of RFC 3948.
-uint16_t inbound_dport(const struct esp_sa_params *p)
+uint16_t inbound_dport(uint16_t dport)
 {
-    return p->dport ? p->dport : UDP_ENCAP_PORT;
+    return dport ? dport : UDP_ENCAP_PORT;
+}
+
+struct esp_endpoint params_endpoint(const struct esp_sa_params *p)
+{
+    struct esp_endpoint to = {
+        .ipv6 = p->ipv6, .udp_encap = p->udp_encap, .sport = p->sport, .dport = p->dport};
+
+    memcpy(to.src, p->src, sizeof(to.src));
+    memcpy(to.dst, p->dst, sizeof(to.dst));
+    return to;
+}
+
+int endpoint_check(const struct esp_endpoint *to, enum esp_dir dir, struct esp_error *err)
+{
+    if (to->udp_encap && dir == ESP_OUT && to->sport == 0)
+        return esp_fail(err, -EINVAL, "sport", "UDP encapsulation needs a port from 1 to 65535");
+    if (to->udp_encap && to->dport == 0)
+        return esp_fail(err, -EINVAL, "dport", "UDP encapsulation needs a port from 1 to 65535");
+    return 0;
 }
 
 uint64_t lease_low_mark(uint64_t seq, uint64_t limit)
@@ -42,9 +62,6 @@ static int check_out(const struct esp_sa_params *p, struct esp_error *err)
                         (unsigned long long)p->seq, (unsigned long long)p->seq_limit);
     if (p->ttl == 0)
         return esp_fail(err, -EINVAL, "ttl", "the outer TTL must be 1 to 255");
-    if (p->udp_encap && (p->sport == 0 || p->dport == 0))
-        return esp_fail(err, -EINVAL, p->sport ? "dport" : "sport",
-                        "UDP encapsulation needs a port from 1 to 65535");
     return 0;
 }
 
@@ -59,13 +76,13 @@ static int check_in(const struct esp_sa_params *p, struct esp_error *err)
     if (!p->esn && p->seq > UINT32_MAX)
         return esp_fail(err, -EINVAL, "seq",
                         "without extended sequence numbers the highest received is below 2^32");
-    if (p->udp_encap && p->dport == 0)
-        return esp_fail(err, -EINVAL, "dport", "UDP encapsulation needs a port from 1 to 65535");
     return 0;
 }
 
 int params_check(const struct esp_sa_params *p, struct esp_error *err)
 {
+    struct esp_endpoint to;
+
     if (p->dir != ESP_OUT && p->dir != ESP_IN)
         return esp_fail(err, -EINVAL, "dir", "the direction must be out (0) or in (1), it is %d",
                         (int)p->dir);
@@ -76,5 +93,8 @@ int params_check(const struct esp_sa_params *p, struct esp_error *err)
         return esp_fail(err, -EINVAL, "alg", "unknown algorithm number %d", (int)p->alg);
     if (p->spi == 0)
         return esp_fail(err, -EINVAL, "spi", "SPI 0 is reserved (RFC 4303 section 2.1)");
+    to = params_endpoint(p);
+    if (endpoint_check(&to, p->dir, err))
+        return -EINVAL;
     return p->dir == ESP_OUT ? check_out(p, err) : check_in(p, err);
 }

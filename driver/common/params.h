@@ -9,7 +9,10 @@
 int params_check(const struct esp_sa_params *p, struct esp_error *err);
 
 // The UDP destination port at which an inbound SA takes encapsulated packets.
-uint16_t inbound_dport(const struct esp_sa_params *p);
+uint16_t inbound_dport(uint16_t dport);
+
+struct esp_endpoint params_endpoint(const struct esp_sa_params *p);
+int endpoint_check(const struct esp_endpoint *to, enum esp_dir dir, struct esp_error *err);
 
 unsigned alg_key_octets(enum esp_alg a);
 

@@ -22,28 +22,42 @@ static uint64_t none_is_max(uint64_t limit)
 
 // The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948
 // section 2.1).
-static void build_header(struct esp_sa *sa, const struct esp_sa_params *p)
+static void build_header(struct esp_sa *sa)
 {
     uint8_t *h = sa->header;
 
-    sa->header_len = IP4_HEADER + (p->udp_encap ? UDP_HEADER : 0);
+    memset(h, 0, sizeof(sa->header));
+    sa->header_sum = 0;
+    sa->header_len = IP4_HEADER + (sa->udp_encap ? UDP_HEADER : 0);
     h[0] = 0x45;
-    h[8] = p->ttl;
-    h[9] = p->udp_encap ? 17 : 50;
-    memcpy(h + 12, p->src, 4);
-    memcpy(h + 16, p->dst, 4);
+    h[8] = sa->ttl;
+    h[9] = sa->udp_encap ? 17 : 50;
+    memcpy(h + 12, sa->src, 4);
+    memcpy(h + 16, sa->dst, 4);
     for (int i = 0; i < IP4_HEADER; i += 2)
         sa->header_sum += get_be16(h + i);
-    if (p->udp_encap) {
-        put_be16(h + 20, p->sport);
-        put_be16(h + 22, p->dport);
+    if (sa->udp_encap) {
+        put_be16(h + 20, sa->sport);
+        put_be16(h + 22, sa->dport);
     }
-    put_be32(h + sa->header_len, p->spi);
+    put_be32(h + sa->header_len, sa->spi);
+}
+
+void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to)
+{
+    sa->udp_encap = to->udp_encap;
+    memcpy(sa->src, to->src, sizeof(sa->src));
+    memcpy(sa->dst, to->dst, sizeof(sa->dst));
+    sa->sport = to->sport;
+    sa->dport = sa->dir == ESP_IN ? inbound_dport(to->dport) : to->dport;
+    if (sa->dir == ESP_OUT)
+        build_header(sa);
 }
 
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
 {
     struct esp_sa *sa = calloc(1, sizeof(*sa));
+    struct esp_endpoint to;
 
     if (!sa) {
         esp_fail(err, -ENOMEM, "sa", "out of memory");
@@ -56,16 +70,12 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
     sa->dir = p->dir;
     sa->spi = p->spi;
     sa->esn = p->esn;
-    sa->udp_encap = p->udp_encap;
     sa->df_clear = p->df_clear;
     sa->no_dscp_copy = p->no_dscp_copy;
     sa->no_ecn = p->no_ecn;
     sa->dscp_decap = p->dscp_decap;
     memcpy(sa->salt, p->salt, sizeof(sa->salt));
-    memcpy(sa->src, p->src, sizeof(sa->src));
-    memcpy(sa->dst, p->dst, sizeof(sa->dst));
-    sa->sport = p->sport;
-    sa->dport = p->dir == ESP_IN ? inbound_dport(p) : p->dport;
+    sa->ttl = p->ttl;
     sa->soft_bytes = none_is_max(p->soft_bytes);
     sa->hard_bytes = none_is_max(p->hard_bytes);
     sa->soft_packets = none_is_max(p->soft_packets);
@@ -75,10 +85,11 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
         sa->seq_limit = p->seq_limit;
         sa->lease_low_from = lease_low_mark(p->seq, p->seq_limit);
         sa->next_id = 1;
-        build_header(sa, p);
     } else {
         window_init(&sa->window, p->window, p->esn, p->seq, p->seen);
     }
+    to = params_endpoint(p);
+    soft_sa_set_endpoint(sa, &to);
     return sa;
 }
 
@@ -145,6 +156,17 @@ int spi_table_add(struct spi_table *t, struct esp_sa *sa)
     sa->hash_next = *to;
     *to = sa;
     t->count++;
+    return 0;
+}
+
+int spi_table_move(struct spi_table *t, struct esp_sa *sa, const struct esp_endpoint *to,
+                   struct esp_error *why)
+{
+    struct esp_sa *other = spi_table_find(t, sa->spi, to->dst);
+
+    if (other && other != sa && memcmp(other->dst, to->dst, sizeof(other->dst)) == 0)
+        return esp_fail(why, -EEXIST, "spi", "an SA with SPI 0x%08x and this destination exists", sa->spi);
+    soft_sa_set_endpoint(sa, to); // its place in the table hangs on the SPI alone
     return 0;
 }
 

@@ -21,6 +21,7 @@ struct esp_sa {
     uint8_t salt[4];
     uint8_t src[4], dst[4];
     uint16_t sport, dport;
+    uint8_t ttl;
 
     // outbound
     uint64_t next_seq, seq_limit, lease_low_from;
@@ -40,6 +41,7 @@ struct esp_sa {
 
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err);
 void soft_sa_free(struct esp_sa *sa); // zeroises it
+void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to);
 
 // One packet; fills the job's results. Drops are counted by the caller.
 enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job);
@@ -71,6 +73,9 @@ struct spi_table {
 int spi_table_init(struct spi_table *t);
 void spi_table_free(struct spi_table *t);
 int spi_table_add(struct spi_table *t, struct esp_sa *sa); // 0, -EEXIST, -ENOMEM
+// Gives an inbound SA other ends; -EEXIST where the new destination has such an SPI already.
+int spi_table_move(struct spi_table *t, struct esp_sa *sa, const struct esp_endpoint *to,
+                   struct esp_error *why);
 void spi_table_remove(struct spi_table *t, struct esp_sa *sa);
 // The SA with this SPI and destination; else any with this SPI; else NULL.
 struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, const uint8_t dst[4]);

@@ -71,6 +71,13 @@ static int soft_attach_pool(struct esp_engine *e, struct esp_pool *pool, struct 
     return 0; // software reaches all memory
 }
 
+static void hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen)
+{
+    *seq = sa->dir == ESP_OUT ? sa->next_seq : sa->window.top;
+    if (sa->dir == ESP_IN)
+        window_export(&sa->window, seen);
+}
+
 static struct event_node *answer(struct esp_sa *sa, enum esp_event_type type, struct event_node *n)
 {
     n->ev.type = type;
@@ -80,6 +87,8 @@ static struct event_node *answer(struct esp_sa *sa, enum esp_event_type type, st
     n->ev.stats.packets = sa->packets;
     n->ev.stats.bytes = sa->bytes;
     n->ev.stats.drops = sa->drops;
+    if (type == ESP_EVENT_SA_DELETED) // the work is done already: nothing can follow
+        hand_over(sa, &n->ev.next.seq, n->ev.next.seen);
     return n;
 }
 
@@ -195,13 +204,24 @@ static int soft_sa_handover(struct esp_engine *e, struct esp_sa *sa, struct esp_
     (void)e;
     if (!sa || sa->dir != p->dir)
         return -EINVAL;
-    if (sa->dir == ESP_OUT) {
-        p->seq = sa->next_seq;
-    } else {
-        p->seq = sa->window.top;
-        window_export(&sa->window, p->seen);
-    }
+    hand_over(sa, &p->seq, p->seen);
     return 0;
+}
+
+static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
+                            struct esp_error *why)
+{
+    if (!sa || sa->draining)
+        return esp_fail(why, -EINVAL, "sa", "there is no such SA any more");
+    if (endpoint_check(to, sa->dir, why))
+        return -EINVAL;
+    if (to->ipv6)
+        return esp_fail(why, -EOPNOTSUPP, "ipv6", "the software engine offers IPv4 outer headers, not IPv6");
+    if (sa->dir == ESP_OUT) {
+        soft_sa_set_endpoint(sa, to);
+        return 0;
+    }
+    return spi_table_move(&soft(e)->spis, sa, to, why);
 }
 
 // Drops, and the flags that ask the owner for action whatever became of the packet.
@@ -333,6 +353,7 @@ static const struct esp_engine_ops soft_ops = {
     .sa_delete = soft_sa_delete,
     .sa_query = soft_sa_query,
     .sa_lease = soft_sa_lease,
+    .sa_endpoint = soft_sa_endpoint,
     .sa_handover = soft_sa_handover,
     .submit = soft_submit,
     .poll = soft_poll,

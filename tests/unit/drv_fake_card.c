@@ -181,7 +181,9 @@ static uint16_t sa_command(struct fake_card *f, const uint8_t *s, struct done *d
     }
     if (!result || sa->generation != d->generation)
         return ESPC_STATUS_SA_STALE_GEN;
-    put_le64(result, sa->seq);
+    put_le64(result, atomic_load(&f->fault) == FAKE_LAST_BEHIND   ? sa->seq - 1
+                     : atomic_load(&f->fault) == FAKE_LAST_BEYOND ? sa->limit
+                                                                  : sa->seq);
     put_le64(result + 8, sa->packets);
     put_le64(result + 16, sa->bytes);
     return ESPC_STATUS_OK;

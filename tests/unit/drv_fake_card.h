@@ -22,7 +22,9 @@ enum fake_fault {
     FAKE_REPEAT_SEQ,
     FAKE_BEYOND_LEASE,
     FAKE_SEEN_TWICE,
-    FAKE_SPURIOUS, // a completion that nobody asked for
+    FAKE_LAST_BEHIND, // answers to SA commands state a last number below what was used
+    FAKE_LAST_BEYOND, // or the lease's end
+    FAKE_SPURIOUS,    // a completion that nobody asked for
     // at once
     FAKE_HOLD,   // takes descriptors, completes nothing; its clock runs
     FAKE_FREEZE, // likewise, and its clock stands still

@@ -107,6 +107,15 @@ static int sa_lease(struct esp_engine *e, struct esp_sa *s, uint64_t limit)
     return 0;
 }
 
+static int sa_endpoint(struct esp_engine *e, struct esp_sa *s, const struct esp_endpoint *to,
+                       struct esp_error *why)
+{
+    (void)e;
+    (void)s;
+    (void)to;
+    return esp_fail(why, -EOPNOTSUPP, "endpoint", "the test's card changes nothing in place");
+}
+
 static int sa_handover(struct esp_engine *e, struct esp_sa *s, struct esp_sa_params *p)
 {
     struct fake_card *f = card(e);
@@ -173,6 +182,7 @@ static void farewells(struct fake_card *f)
         f->inner->ops->sa_delete(f->inner, sa->inner);
         f->inner->ops->events(f->inner, &ev, 1);
         f->events[(f->event_tail - 1) % FAKE_EVENTS].stats = ev.stats;
+        f->events[(f->event_tail - 1) % FAKE_EVENTS].next = ev.next;
     }
 }
 
@@ -221,9 +231,23 @@ static void destroy(struct esp_engine *e)
     f->destroyed = true;
 }
 
-static const struct esp_engine_ops ops = {capable,  attach_pool, sa_add,   sa_delete, sa_query,
-                                          sa_lease, sa_handover, submit,   poll_jobs, events,
-                                          arm,      tick,        counters, destroy};
+static const struct esp_engine_ops ops = {
+    .capable = capable,
+    .attach_pool = attach_pool,
+    .sa_add = sa_add,
+    .sa_delete = sa_delete,
+    .sa_query = sa_query,
+    .sa_lease = sa_lease,
+    .sa_endpoint = sa_endpoint,
+    .sa_handover = sa_handover,
+    .submit = submit,
+    .poll = poll_jobs,
+    .events = events,
+    .arm = arm,
+    .tick = tick,
+    .counters = counters,
+    .destroy = destroy,
+};
 
 void fake_init(struct fake_card *f)
 {

@@ -389,6 +389,53 @@ static void test_delete_waits_for_the_jobs_of_its_sa(void **state)
     assert_int_equal(ev.stats.packets, 1);
 }
 
+static void test_an_sa_leaves_a_healthy_card_where_it_stands(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_endpoint to = {.dst = {10, 9, 9, 2}};
+    struct esp_error err = {0};
+    struct esp_event ev;
+
+    add_pair(f);
+    assert_int_equal(f->e->ops->sa_endpoint(f->e, f->tx, &to, &err), -EOPNOTSUPP);
+    assert_non_null(strstr(err.text, "in place"));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(run_job(f->e, encap_job(f, 0, 40)), ESP_STATUS_OK);
+        assert_int_equal(run_job(f->e, decap_job(f, 1, 7, (uint64_t)i * 2 + 1)), ESP_STATUS_OK);
+    }
+    assert_int_equal(f->e->ops->sa_delete(f->e, f->tx), 0);
+    ev = next_event(f->e);
+    assert_int_equal(ev.type, ESP_EVENT_SA_DELETED);
+    assert_true(ev.next.seq == 4);
+    assert_int_equal(f->e->ops->sa_delete(f->e, f->rx), 0);
+    ev = next_event(f->e);
+    assert_true(ev.next.seq == 5);
+    assert_true(ev.next.seen[0] == 0x15); // 5, 3, 1
+}
+
+// The card says of a deleted SA that it used fewer numbers than it has shown, or more than it may.
+static void test_a_lie_about_the_last_number_fails_the_card(void **unused)
+{
+    static const enum fake_fault lies[] = {FAKE_LAST_BEHIND, FAKE_LAST_BEYOND};
+    void *state;
+
+    (void)unused;
+    for (unsigned i = 0; i < 2; i++) {
+        struct fixture *f;
+        struct esp_event ev;
+        setup(&state);
+        f = state;
+        add_pair(f);
+        assert_int_equal(run_job(f->e, encap_job(f, 0, 40)), ESP_STATUS_OK);
+        fake_card_fault(f->card, lies[i]);
+        assert_int_equal(f->e->ops->sa_delete(f->e, f->tx), 0);
+        ev = next_event(f->e);
+        assert_int_equal(ev.type, ESP_EVENT_FAILED);
+        assert_non_null(strstr(ev.error.text, "DELETE"));
+        teardown(&state);
+    }
+}
+
 static int sleep_on(struct esp_engine *e, int ms)
 {
     struct pollfd p = {.fd = e->fd, .events = POLLIN};
@@ -677,6 +724,8 @@ int main(void)
         T(test_full_ring_takes_no_more),
         T(test_jobs_that_the_card_must_not_see_come_back_in_turn),
         T(test_delete_waits_for_the_jobs_of_its_sa),
+        T(test_an_sa_leaves_a_healthy_card_where_it_stands),
+        cmocka_unit_test(test_a_lie_about_the_last_number_fails_the_card),
         T(test_sleeping_until_the_interrupt),
         cmocka_unit_test(test_nonsense_completions_fail_the_card),
         T(test_second_pass_of_a_sequence_fails_the_card),

@@ -563,26 +563,184 @@ static void test_selectors_look_at_nothing_behind_the_packet(void **state)
 static void test_reading_stops_without_packets_and_starts_again(void **state)
 {
     struct rig *r = *state;
-    uint32_t written = 0;
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
     r->card.hold_jobs = true;
-    for (int idle = 0; idle < 3; idle++) {
-        while (written < 3000 && rig_write(r, written)) {
-            written++;
-            idle = 0;
-        }
-        rig_turn(r);
-    }
+    struct packet *rest = r->p->free->next; // all but one are elsewhere
+    r->p->free->next = NULL;
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(rig_write(r, i));
+    rig_turn(r);
     assert_null(r->p->free);
     assert_false(r->p->reading);
-    assert_true(written > PATH_JOBS);
     r->card.hold_jobs = false;
-    for (int i = 0; i < 20; i++)
-        rig_turn(r);
+    rig_turn(r);
     assert_true(r->p->reading);
-    rig_expect(r, 0, written);
+    assert_null(r->p->free->next);
+    r->p->free->next = rest;
+    rig_expect(r, 0, 3);
+}
+
+static unsigned free_packets(const struct path *p)
+{
+    unsigned n = 0;
+    for (const struct packet *i = p->free; i; i = i->next)
+        n++;
+    return n;
+}
+
+// Three SAs wait for the card to take them, a fourth one is on a card that gives nothing back: the one in
+// software is served all the same.
+static void test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_the_others(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_install(r, 2, OFFLOAD_YES, "card");
+    r->card.hold_events = r->card.hold_jobs = true;
+    for (uint32_t id = 3; id <= 5; id++)
+        rig_install(r, id, OFFLOAD_YES, 0);
+    rig_turn(r);
+    for (uint32_t i = 0; i < 2000; i++)
+        for (uint32_t id = 2; id <= 5; id++)
+            rig_in(r, 0x1000 + id, "10.2.0.1", i);
+    assert_true(r->p->waiting <= PATH_WAITING);
+    assert_true(r->p->on_card <= PATH_ON_CARD);
+    assert_true(free_packets(r->p) >= PATH_JOBS - PATH_WAITING - PATH_ON_CARD);
+    assert_true(r->p->queue_full > 0);
+    for (struct child *c = r->p->children; c; c = c->next)
+        if (c->c.child_id >= 3) // the last one is not starved by the first
+            assert_true(c->in.waiting.count >= PATH_WAITING / 16);
+    rig_in(r, 0x1001, "10.2.0.1", 77);
+    assert_int_equal(rig_read(r), 77);
+    r->card.hold_events = r->card.hold_jobs = false;
+    for (int i = 0; i < 100; i++) {
+        rig_turn(r);
+        while (rig_read(r) != UINT32_MAX)
+            ;
+    }
+    assert_int_equal(r->p->waiting, 0);
+    assert_int_equal(r->p->on_card, 0);
+}
+
+// Its packets have come after the deletion, the card has not answered yet: they are dropped, not lost.
+static void test_deleted_while_being_added_and_then_refused_gives_its_packets_back(void **state)
+{
+    struct rig *r = *state;
+    for (int fails = 0; fails < 2; fails++) {
+        rig_card(r);
+        r->card.hold_events = true;
+        r->card.refuse[ESP_IN] = r->card.refuse[ESP_OUT] = ESP_STATUS_BUCKET_FULL;
+        rig_install(r, 1, OFFLOAD_YES, 0);
+        rig_turn(r);
+        rig_in(r, 0x1001, "10.2.0.1", 0);
+        sadb_delete(r->p, 1);
+        for (uint32_t i = 1; i < 5; i++)
+            rig_in(r, 0x1001, "10.2.0.1", i);
+        if (fails) {
+            fake_lose_events(&r->card);
+            fake_fail(&r->card);
+        }
+        r->card.hold_events = false;
+        rig_turn(r);
+        assert_null(r->p->children);
+        assert_int_equal(free_packets(r->p), PATH_JOBS);
+    }
+}
+
+// ---- the ends move
+
+static struct esp_endpoint ends(struct rig *r, uint8_t last_octet, uint16_t port)
+{
+    return (struct esp_endpoint){.udp_encap = true,
+                                 .src = {127, 0, 0, 1},
+                                 .dst = {127, 0, 0, last_octet},
+                                 .sport = r->own_port,
+                                 .dport = port};
+}
+
+static void expect_sent_to(struct rig *r, unsigned from, unsigned count, uint8_t last_octet, uint16_t port)
+{
+    assert_int_equal(r->sent_count, from + count);
+    for (unsigned i = from; i < from + count; i++) {
+        assert_int_equal(r->sent[i].bytes[19], last_octet);
+        assert_int_equal(r->sent[i].bytes[22] << 8 | r->sent[i].bytes[23], port);
+    }
+}
+
+static void test_moved_ends_hold_at_once_in_software(void **state)
+{
+    struct rig *r = *state;
+    struct esp_endpoint to = ends(r, 9, 7777), back = ends(r, 1, r->udp_port);
+    struct esp_error err = {0};
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_out(r, 0, 3);
+    assert_int_equal(sadb_endpoint(r->p, r->p->children, &to, &err), 0);
+    rig_out(r, 3, 3);
+    expect_sent_to(r, 3, 3, 9, 7777);
+    rig_in(r, 0x1001, "10.2.0.1", 5); // from whatever address: it is the SPI that counts
+    assert_int_equal(rig_read(r), 5);
+    assert_int_equal(sadb_endpoint(r->p, r->p->children, &back, &err), 0);
+    rig_out(r, 6, 3);
+    expect_sent_to(r, 6, 3, 1, r->udp_port);
+    assert_string_equal(r->p->children->offload, "software");
     rig_unique(r);
+}
+
+// The card changes nothing in place: the SA leaves it in order. Nothing is lost, no number comes twice, and
+// what was received stays received.
+static void test_moved_ends_take_an_sa_off_a_healthy_card(void **state)
+{
+    struct rig *r = *state;
+    struct esp_endpoint to = ends(r, 9, 7777);
+    struct esp_error err = {0};
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    struct child *c = r->p->children;
+    rig_out(r, 0, 5);
+    rig_in(r, 0x1001, "10.2.0.1", 50);
+    assert_int_equal(rig_read(r), 50);
+    r->card.hold_jobs = true;
+    rig_out(r, 5, 40); // on the card when the ends move
+    assert_int_equal(sadb_endpoint(r->p, c, &to, &err), 0);
+    rig_out(r, 45, 20); // these wait
+    assert_int_equal(r->sent_count, 5);
+    r->card.hold_jobs = false;
+    for (int i = 0; i < 5; i++)
+        rig_turn(r);
+    expect_sent_to(r, 45, 20, 9, 7777);
+    rig_unique(r);
+    for (unsigned i = 0; i < 65; i++) // in order, one after the other: nothing was skipped or lost
+        assert_int_equal(r->sent[i].bytes[35], i + 1);
+    assert_string_equal(c->offload, "software");
+    assert_non_null(strstr(c->reason, "address"));
+    assert_int_equal(c->out.params.seq, 46);
+    assert_true(c->in.params.seq > 0 && c->in.params.seen[0] & 1); // no replay slips through the move
+    rig_in(r, 0x1001, "10.2.0.1", 51);
+    assert_int_equal(rig_read(r), 51);
+    assert_int_equal(r->p->failovers, 0);
+    assert_int_equal(fake_live(&r->card), 0);
+}
+
+static void test_moved_ends_while_the_sa_is_being_added(void **state)
+{
+    struct rig *r = *state;
+    struct esp_endpoint to = ends(r, 9, 7777);
+    struct esp_error err = {0};
+    bool ok = false;
+    char text[400];
+    rig_card(r);
+    r->card.hold_events = true;
+    rig_install(r, 1, OFFLOAD_YES, 0);
+    rig_turn(r);
+    rig_out(r, 0, 3);
+    assert_int_equal(sadb_endpoint(r->p, r->p->children, &to, &err), 0);
+    r->card.hold_events = false;
+    for (int i = 0; i < 5; i++)
+        rig_turn(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    expect_sent_to(r, 0, 3, 9, 7777);
+    assert_string_equal(r->p->children->offload, "software");
 }
 
 static void test_a_route_stays_while_another_policy_needs_it(void **state)
@@ -646,6 +804,11 @@ int main(void)
         WITH(test_datagrams_of_every_length_and_any_content_end_as_drops),
         WITH(test_selectors_look_at_nothing_behind_the_packet),
         WITH(test_reading_stops_without_packets_and_starts_again),
+        WITH(test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_the_others),
+        WITH(test_deleted_while_being_added_and_then_refused_gives_its_packets_back),
+        WITH(test_moved_ends_hold_at_once_in_software),
+        WITH(test_moved_ends_take_an_sa_off_a_healthy_card),
+        WITH(test_moved_ends_while_the_sa_is_being_added),
     };
     return cmocka_run_group_tests_name("the path room", tests, NULL, NULL);
 }

@@ -760,6 +760,78 @@ static void test_handover_states_next_sequence_and_window(void **state)
     assert_int_equal(f->e->ops->sa_handover(f->e, rx, &out), -EINVAL);
 }
 
+static void test_deleted_sa_states_exactly_where_the_next_one_starts(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_sa_params out = make_params(ESP_OUT, ESP_ALG_AES128_GCM16, 31),
+                         in = make_params(ESP_IN, ESP_ALG_AES128_GCM16, 31);
+    struct esp_sa *tx = must_add(f->e, &out), *rx = must_add(f->e, &in);
+    struct esp_event ev;
+
+    make_inner(f->in, 40, 0, 1, &f->seed);
+    for (int i = 1; i <= 5; i++) {
+        assert_int_equal(encap(f, tx, 40), ESP_STATUS_OK);
+        if (i != 3)
+            assert_int_equal(decap(f, f->job.out_len), ESP_STATUS_OK);
+    }
+    assert_int_equal(f->e->ops->sa_delete(f->e, tx), 0);
+    ev = next_event(f->e);
+    assert_int_equal(ev.type, ESP_EVENT_SA_DELETED);
+    assert_true(ev.next.seq == 6);
+    assert_int_equal(f->e->ops->sa_delete(f->e, rx), 0);
+    ev = next_event(f->e);
+    assert_true(ev.next.seq == 5);
+    assert_true(ev.next.seen[0] == 0x1b); // 5 4 - 2 1
+}
+
+static void test_endpoint_of_an_outbound_sa_moves_and_the_number_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_sa_params p = make_params(ESP_OUT, ESP_ALG_AES128_GCM16, 32);
+    struct esp_endpoint to = {
+        .udp_encap = true, .src = {10, 9, 9, 1}, .dst = {10, 9, 9, 2}, .sport = 4500, .dport = 61000};
+    struct esp_sa *sa = must_add(f->e, &p);
+    struct esp_error err = {0};
+
+    make_inner(f->in, 40, 0, 1, &f->seed);
+    assert_int_equal(encap(f, sa, 40), ESP_STATUS_OK);
+    assert_int_equal(f->mid[9], 50);
+    assert_int_equal(f->e->ops->sa_endpoint(f->e, sa, &to, &err), 0);
+    assert_int_equal(encap(f, sa, 40), ESP_STATUS_OK);
+    assert_int_equal(f->job.seq, 2);
+    assert_int_equal(f->mid[9], 17);
+    assert_memory_equal(f->mid + 12, "\x0a\x09\x09\x01\x0a\x09\x09\x02", 8);
+    assert_int_equal(get_be16(f->mid + 22), 61000);
+    memcpy(f->out, f->mid, 20);
+    ip_checksum(f->out);
+    assert_memory_equal(f->out, f->mid, 20);
+    to.dport = 0;
+    assert_int_equal(f->e->ops->sa_endpoint(f->e, sa, &to, &err), -EINVAL);
+    assert_string_equal(err.field, "dport");
+}
+
+static void test_endpoint_of_an_inbound_sa_moves_and_the_window_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_sa_params out = make_params(ESP_OUT, ESP_ALG_AES128_GCM16, 33),
+                         in = make_params(ESP_IN, ESP_ALG_AES128_GCM16, 33), third = in;
+    struct esp_endpoint to = {.src = {192, 0, 2, 1}, .dst = {10, 9, 9, 2}};
+    struct esp_sa *tx = must_add(f->e, &out), *rx = must_add(f->e, &in);
+    struct esp_error err = {0};
+
+    make_inner(f->in, 40, 0, 1, &f->seed);
+    assert_int_equal(encap(f, tx, 40), ESP_STATUS_OK);
+    assert_int_equal(decap(f, f->job.out_len), ESP_STATUS_OK);
+    assert_int_equal(f->e->ops->sa_endpoint(f->e, rx, &to, &err), 0);
+    assert_int_equal(decap(f, f->job.in_len), ESP_STATUS_SA_MISMATCH);
+    memcpy(f->mid + 16, to.dst, 4);
+    ip_checksum(f->mid);
+    assert_int_equal(decap(f, f->job.in_len), ESP_STATUS_REPLAY_SEEN);
+    must_add(f->e, &third); // its old place is free
+    memcpy(to.dst, third.dst, 4);
+    assert_int_equal(f->e->ops->sa_endpoint(f->e, rx, &to, &err), -EEXIST);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -785,6 +857,9 @@ int main(void)
         T(test_burst_keeps_order_and_bounds),
         T(test_many_sas_are_found),
         T(test_handover_states_next_sequence_and_window),
+        T(test_deleted_sa_states_exactly_where_the_next_one_starts),
+        T(test_endpoint_of_an_outbound_sa_moves_and_the_number_goes_on),
+        T(test_endpoint_of_an_inbound_sa_moves_and_the_window_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

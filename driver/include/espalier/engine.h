@@ -67,6 +67,19 @@ struct esp_sa_params {
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // inner bytes and packets; 0: none
 };
 
+// Where an SA's packets come from and go to, as in esp_sa_params.
+struct esp_endpoint {
+    bool ipv6, udp_encap;
+    uint8_t src[16], dst[16];
+    uint16_t sport, dport;
+};
+
+// Where the next engine takes an SA over: its esp_sa_params' seq (and, inbound, seen).
+struct esp_handover {
+    uint64_t seq;
+    uint64_t seen[ESP_MAX_WINDOW / 64];
+};
+
 struct esp_sa_stats {
     uint64_t last_seq; // out: last used, in: highest received
     uint64_t packets, bytes, drops;
@@ -99,7 +112,8 @@ struct esp_job {
 enum esp_event_type {
     ESP_EVENT_SA_ADDED,   // sa, cookie; the SA carries traffic
     ESP_EVENT_SA_REFUSED, // cookie, status, error; sa is gone
-    ESP_EVENT_SA_DELETED, // sa (now invalid), cookie, stats; drained, keys zeroised
+    ESP_EVENT_SA_DELETED, // sa (now invalid), cookie, stats, next; drained, every job of it is back, keys
+                          // zeroised. `next` is exact: an SA can leave an engine that is well
     ESP_EVENT_SA_STATS,   // sa, cookie, stats
     ESP_EVENT_SA_LEASED,  // sa, cookie; the lease asked for holds
     ESP_EVENT_FAILED, // error: the last event: the engine is gone and silent, it will put nothing more on a
@@ -114,6 +128,7 @@ struct esp_event {
     void *cookie; // that of sa_add
     enum esp_status status;
     struct esp_sa_stats stats;
+    struct esp_handover next; // SA_DELETED
     struct esp_error error;
 };
 
@@ -130,9 +145,13 @@ struct esp_engine_ops {
     int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa);                    // answer: SA_DELETED
     int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);                     // answer: SA_STATS
     int (*sa_lease)(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit); // answer: SA_LEASED
-    // Where another engine may take over: sets p->seq, and for inbound p->seen, from what is known. Legal
-    // once the SA's stats came with SA_DELETED (keep them: then seq = last_seq + 1 by hand) or after FAILED:
-    // out: the lease's end; in: exactly the sequences whose jobs poll has returned. Returns 0 or -EINVAL.
+    // The ends of the SA have moved (RFC 7296 section 2.23, RFC 4555). 0: holds from now on, for jobs
+    // submitted after this. -EOPNOTSUPP with the reason: this engine changes nothing in place; delete the SA
+    // and go on elsewhere from SA_DELETED's `next`. -EINVAL, -EEXIST: what is wrong with it.
+    int (*sa_endpoint)(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
+                       struct esp_error *why);
+    // After FAILED, where another engine may take over: sets p->seq, and for inbound p->seen. out: the
+    // lease's end; in: exactly the sequences whose jobs poll has returned. Returns 0 or -EINVAL.
     int (*sa_handover)(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p);
     // Takes up to n jobs, returns how many were taken (0: full, or failed), in order.
     unsigned (*submit)(struct esp_engine *e, struct esp_job **jobs, unsigned n);
