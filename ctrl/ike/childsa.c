@@ -108,6 +108,8 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     snprintf(m->conn, sizeof(m->conn), "%s", sa->conn->cfg.name);
     snprintf(m->name, sizeof(m->name), "%s", cfg->name);
     m->reqid = c->reqid;
+    m->policy_id = sa->conn->policy_ids[cfg - sa->conn->cfg.children];
+    m->mode = MODE_TUNNEL;
     m->spi_in = c->spi_in;
     m->spi_out = c->spi_out;
     m->encr = c->suite.encr.id;

@@ -113,22 +113,37 @@ static bool fixed(const struct ts_list *l)
     return l->count > 0;
 }
 
-static void set_policies(struct ike *ike, const struct conn *c, struct job *job)
+enum { POLICIES_BYTES = 64 * 1024 };
+
+static void apply_policies(struct ike *ike, struct conn *c, struct job *job)
 {
-    uint32_t id = job ? job->id : 0;
+    static uint8_t buf[POLICIES_BYTES];
+    static struct policy_spec specs[CHILDREN_MAX];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_POLICY_APPLY q = {.req = ask_new_room(ike, job ? job->id : 0, policy_answer)};
+    unsigned n = 0;
     for (unsigned i = 0; i < c->cfg.child_count; i++) {
         const struct child_config *child = &c->cfg.children[i];
-        struct msg_POLICY_SET q = {.local_ts = child->local_ts, .remote_ts = child->remote_ts};
+        struct policy_spec *s = &specs[n];
         if (!fixed(&child->local_ts) || !fixed(&child->remote_ts))
             continue;
-        snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
-        snprintf(q.child, sizeof(q.child), "%s", child->name);
-        q.trap = child->start_action == ACTION_TRAP;
-        q.req = ask_new_room(ike, id, policy_answer);
-        if (job)
-            job->remaining++;
-        ask(ike, ROOM_PATH, q.req, MSG_POLICY_SET, &q);
+        *s = (struct policy_spec){.id = ++ike->next_policy,
+                                  .action = POLICY_PROTECT,
+                                  .mode = MODE_TUNNEL,
+                                  .priority = child->priority,
+                                  .trap = child->start_action == ACTION_TRAP,
+                                  .local = child->local_ts,
+                                  .remote = child->remote_ts};
+        memcpy(s->child, child->name, sizeof(s->child));
+        c->policy_ids[i] = s->id;
+        n++;
     }
+    policies_write(&w, specs, n);
+    snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
+    q.policies = wr_written(&w);
+    if (job)
+        job->remaining++;
+    ask(ike, ROOM_PATH, q.req, MSG_POLICY_APPLY, &q);
 }
 
 static void clear_policies(struct ike *ike, const char *name, struct job *job)
@@ -185,14 +200,6 @@ static struct conn *parse(struct slice blob, struct esp_error *err)
         return NULL;
     }
     return c;
-}
-
-static bool loses_child(const struct conn *old, const struct conn *now)
-{
-    for (unsigned i = 0; i < old->cfg.child_count; i++)
-        if (!conn_child(now, old->cfg.children[i].name))
-            return true;
-    return false;
 }
 
 static struct conn *take_out(struct ike *ike, const char *name)
@@ -257,9 +264,7 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
     while (*end)
         end = &(*end)->next;
     *end = c;
-    if (old && loses_child(old, c))
-        clear_policies(ike, c->cfg.name, job);
-    set_policies(ike, c, job);
+    apply_policies(ike, c, job);
     LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);
     conn_unref(old);
     start_children(ike, c);

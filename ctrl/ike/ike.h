@@ -14,6 +14,7 @@
 #include "ctrl/ike/selectors.h"
 #include "ctrl/ike/table.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/policy_wire.h"
 
 enum {
     ANSWER_SLOTS = 1024,
@@ -62,7 +63,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     unsigned refs;
     uint8_t *blob; // as it was loaded, to see whether a reload changes anything
     size_t blob_len;
-    uint32_t reqids[CHILDREN_MAX];
+    uint32_t reqids[CHILDREN_MAX], policy_ids[CHILDREN_MAX];
     struct identity local_id, remote_id;
     struct conn_config cfg;
 };
@@ -186,7 +187,7 @@ struct ike {
         half_open; // half_open: peer addresses
     struct job *jobs;
     unsigned sa_count, half_open_count;
-    uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke;
+    uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy;
     struct timer reaper, shutdown;
     bool stopping;
     uint8_t secrets[2][32]; // cookies: the current one and the one before

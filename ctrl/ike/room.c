@@ -36,6 +36,8 @@ static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
         ask_answer(ike, m->RESULT.req, t, m);
     else if (t == MSG_ACQUIRE)
         control_acquire(ike, &m->ACQUIRE);
+    else if (t == MSG_ADDRS_CHANGED)
+        LOGF(KNL, 2, "addresses or routes of this machine have changed");
     else if (t == MSG_CHILD_EVENT)
         child_event(ike, &m->CHILD_EVENT);
 }

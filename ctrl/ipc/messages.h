@@ -67,14 +67,20 @@
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) \
     F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) \
-    F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0)
+    F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0) \
+    F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */
 // ---- ike -> path
-#define MSG_POLICY_SET_FIELDS(F)   F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) // protected from now on, SA or not. -> RESULT
-#define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)                // -> RESULT
+// Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
+// any failure nothing has changed. They are in force from then on, SA or not. -> RESULT
+#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(BLOB, policies, 0)
+#define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)                // POLICY_APPLY of an empty list. -> RESULT
+#define MSG_CHILD_ENDPOINT_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(ADDR, local, 0) F(U16, local_port, 0) \
+    F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp_encap, 0)                        // the outer addresses from now on (NAT rebinding). -> RESULT
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
 // ---- path -> ike
-#define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, 129) F(STR, child, 129)         // a packet wants a trapped policy's SA
-#define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0)                // enum child_event
+#define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, 129) F(STR, child, 129) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
+#define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
+#define MSG_ADDRS_CHANGED_FIELDS(F) F(U8, unused, 0)                               // addresses or routes of the machine changed: resolve dynamic selectors again
 // ---- ctl -> path
 #define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0)                                  // -> PATH_SA ..., RESULT
 #define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
@@ -84,7 +90,8 @@
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
     F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0)
 #define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0)               // "name value\n" lines
-#define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0)
+#define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
+    F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)
 
 #define MSG_LIST(X)                                                                                                      \
     X(READY) X(GO) X(SERVING) X(SHUTDOWN) X(SHUTDOWN_DONE) X(RELOAD) X(SETTINGS) X(LOG) X(RESULT)                        \
@@ -93,7 +100,7 @@
     X(SECRET_LOAD) X(SECRET_UNLOAD) X(SECRET_LIST) X(SECRET_IS) X(SECRETS_CLEAR)                                         \
     X(KE_GENERATE) X(KE_FORGET) X(IKE_DERIVE) X(IKE_FORGET) X(AUTH_MAKE) X(AUTH_CHECK) X(CHILD_DERIVE)                   \
     X(KE_PUBLIC) X(IKE_KEYS) X(AUTH_IS) X(CHILD_INSTALL) X(CHILD)                                                        \
-    X(POLICY_SET) X(POLICY_CLEAR) X(CHILD_DELETE) X(ACQUIRE) X(CHILD_EVENT)                                              \
+    X(POLICY_APPLY) X(POLICY_CLEAR) X(CHILD_DELETE) X(CHILD_ENDPOINT) X(ACQUIRE) X(CHILD_EVENT) X(ADDRS_CHANGED)        \
     X(PATH_LIST) X(PATH_STATS) X(POLICY_LIST) X(PATH_SA) X(PATH_STATS_IS) X(POLICY_IS)
 // clang-format on
 
@@ -102,6 +109,7 @@ enum child_event {
     CHILD_EVENT_SOFT_LIMIT = 2, // rekey
     CHILD_EVENT_HARD_LIMIT = 3, // delete
     CHILD_EVENT_MOVED = 4,      // the card failed; sequence numbers jumped: rekey
+    CHILD_EVENT_REBOUND = 5,    // an authenticated packet came from another source (RFC 7296 2.23)
 };
 
 #endif

@@ -45,6 +45,12 @@ void ts_prefixes(const struct ts *t, void (*f)(void *ctx, const uint8_t *addr, u
 enum auth_method { AUTH_NONE, AUTH_PSK };
 enum conn_action { ACTION_NONE, ACTION_TRAP, ACTION_START };
 enum dpd_action { DPD_NONE, DPD_TRAP, DPD_START }; // clear, trap, restart
+enum sa_mode { MODE_TUNNEL = 1, MODE_TRANSPORT };
+enum policy_action {
+    POLICY_PROTECT = 1,
+    POLICY_BYPASS,
+    POLICY_DISCARD
+}; // swanctl: tunnel|transport, pass, drop
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 
 #define NAME_MAX_LEN  128

@@ -112,7 +112,8 @@ void card_failed(struct path *p, const struct esp_error *why)
         } else {
             sadb_set_offload(p, c, false, p->card_reason);
             p->failover_moved += (c->in.state != HALF_NONE) + (c->out.state != HALF_NONE);
-            ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){c->c.child_id, CHILD_EVENT_MOVED});
+            ipc_send(p->ike, MSG_CHILD_EVENT,
+                     &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_MOVED});
         }
     }
 }

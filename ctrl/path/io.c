@@ -258,13 +258,14 @@ void io_flush_waiting(struct path *p, struct half *h)
 
 // ---- out
 
-static void note_acquire(struct path *p, struct policy *pol)
+static void note_acquire(struct path *p, struct policy *pol, const struct packet *pkt)
 {
     uint64_t now = clock_now();
     if (pol->acquired_at && now - pol->acquired_at < 1000)
         return;
     pol->acquired_at = now;
-    struct msg_ACQUIRE m = {0};
+    struct msg_ACQUIRE m = {.policy_id = pol->id};
+    packet_selectors(pkt->job.in, pkt->job.in_len, &m.local_ts, &m.remote_ts);
     memcpy(m.conn, pol->conn, sizeof(m.conn));
     memcpy(m.child, pol->child, sizeof(m.child));
     ipc_send(p->ike, MSG_ACQUIRE, &m);
@@ -277,7 +278,7 @@ static void outbound(struct path *p, struct packet *pkt)
     if (!c) {
         const struct policy *pol = policy_find(p, pkt->job.in, pkt->job.in_len);
         if (pol && pol->trap)
-            note_acquire(p, (struct policy *)pol);
+            note_acquire(p, (struct policy *)pol, pkt);
         p->no_sa_out += pol != NULL;
         io_drop(p, pkt, ESP_STATUS_POLICY);
         return;

@@ -33,7 +33,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         sadb_delete(p, m->CHILD_DELETE.child_id);
         ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
         break;
-    case MSG_POLICY_SET: policy_set(p, &m->POLICY_SET); break;
+    case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
     case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;
     case MSG_PATH_LIST: stats_sas(p, m->PATH_LIST.req); break;
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;

@@ -11,6 +11,7 @@
 
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
+#include "ctrl/lib/policy_wire.h"
 #include "ctrl/path/netlink.h"
 #include "espalier/engine.h"
 
@@ -76,6 +77,7 @@ struct child {
 struct policy {
     struct policy *next;
     char conn[129], child[129];
+    uint32_t id;
     struct ts_list local, remote;
     bool trap;
     uint64_t acquired_at;
@@ -149,7 +151,7 @@ int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *ou
 void sadb_endpoint_added(struct path *p, struct half *h); // what has moved while it was being added
 
 // policy.c
-void policy_set(struct path *p, const struct msg_POLICY_SET *m);
+void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
 void policy_list(struct path *p, uint32_t req);
 void policy_drop_all(
@@ -158,6 +160,9 @@ const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t
 // Do the packet's addresses, protocol and ports lie in these selectors (near side first)?
 bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet,
                      uint32_t len);
+
+// The packet's own selectors, one of each; none where it is no IP packet.
+void packet_selectors(const uint8_t *packet, uint32_t len, struct ts_list *src, struct ts_list *dst);
 
 // io.c
 int io_open(struct path *p, struct esp_error *err);

@@ -2,6 +2,8 @@
 // Policies (RFC 4301 section 4.4.1): what is protected from the moment its connection is loaded, SA or not.
 #include "ctrl/path/path.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ctrl/lib/log.h"
@@ -67,6 +69,27 @@ bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const
            side_match(dst, &f, f.dst, f.dport);
 }
 
+static void one_selector(const struct fields *f, const uint8_t *addr, uint16_t port, struct ts_list *out)
+{
+    struct ts *t = &out->t[0];
+    size_t size = f->family == 4 ? 4 : 16;
+    *t = (struct ts){.family = f->family, .proto = f->proto, .port_hi = 65535};
+    if (f->ports)
+        t->port_lo = t->port_hi = port;
+    memcpy(t->lo, addr, size);
+    memcpy(t->hi, addr, size);
+    out->count = 1;
+}
+
+void packet_selectors(const uint8_t *packet, uint32_t len, struct ts_list *src, struct ts_list *dst)
+{
+    struct fields f;
+    if (!parse(packet, len, &f))
+        return;
+    one_selector(&f, f.src, f.sport, src);
+    one_selector(&f, f.dst, f.dport, dst);
+}
+
 const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t len)
 {
     for (struct policy *i = p->policies; i; i = i->next) {
@@ -125,45 +148,52 @@ static int kernel(struct path *p, const struct policy *pol, bool add, bool block
     return rc;
 }
 
-void policy_set(struct path *p, const struct msg_POLICY_SET *m)
+static int set(struct path *p, const char *conn, const struct policy_spec *s, struct esp_error *err)
 {
-    struct esp_error err = {0};
     struct policy **at = &p->policies, *old = NULL;
-    while (*at && (strcmp((*at)->conn, m->conn) || strcmp((*at)->child, m->child)))
+    while (*at && (strcmp((*at)->conn, conn) || strcmp((*at)->child, s->child)))
         at = &(*at)->next;
     struct policy *pol = calloc(1, sizeof(*pol));
-    if (!pol) {
-        ipc_result(p->ike, m->req, false, "out of memory");
-        return;
-    }
-    memcpy(pol->conn, m->conn, sizeof(pol->conn));
-    memcpy(pol->child, m->child, sizeof(pol->child));
-    pol->local = m->local_ts;
-    pol->remote = m->remote_ts;
-    pol->trap = m->trap;
+    if (!pol)
+        return esp_fail(err, -ENOMEM, "policy", "out of memory");
+    snprintf(pol->conn, sizeof(pol->conn), "%s", conn);
+    snprintf(pol->child, sizeof(pol->child), "%s", s->child);
+    pol->id = s->id;
+    pol->local = s->local;
+    pol->remote = s->remote;
+    pol->trap = s->trap;
     if (*at) { // replaced in its place; the new one is in force before the old one goes
         old = *at;
         pol->next = old->next;
     }
     *at = pol;
-    int rc = kernel(p, pol, true, true, &err);
+    int rc = kernel(p, pol, true, true, err);
     if (old) {
         struct esp_error ignored;
         kernel(p, old, false, true, &ignored);
         free(old);
     }
     if (rc < 0)
-        LOGF(KNL, 0, "policy %s/%s: %s: %s", m->conn, m->child, err.field, err.text);
-    ipc_result(p->ike, m->req, rc == 0, "%s%s%s", rc ? err.field : "", rc ? ": " : "", rc ? err.text : "");
+        LOGF(KNL, 0, "policy %s/%s: %s: %s", conn, s->child, err->field, err->text);
+    return rc;
 }
 
-void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
+static bool listed(const struct policy *pol, const struct policy_spec *s, unsigned n)
+{
+    while (n-- > 0)
+        if (strcmp(pol->child, s++->child) == 0)
+            return true;
+    return false;
+}
+
+// Takes away what the connection has beside these.
+static void clear(struct path *p, const char *conn, const struct policy_spec *s, unsigned n)
 {
     struct policy **at = &p->policies;
     while (*at) {
         struct policy *pol = *at;
         struct esp_error err = {0};
-        if (strcmp(pol->conn, m->conn)) {
+        if (strcmp(pol->conn, conn) || listed(pol, s, n)) {
             at = &pol->next;
             continue;
         }
@@ -172,6 +202,29 @@ void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
         *at = pol->next;
         free(pol);
     }
+}
+
+void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
+{
+    struct esp_error err = {0};
+    struct policy_spec *s = NULL;
+    unsigned n = 0;
+    int rc = policies_read(m->policies, &s, &n);
+    if (rc)
+        esp_fail(&err, rc, "policies", "%s", strerror(-rc));
+    for (unsigned i = 0; i < n && rc == 0; i++)
+        rc = s[i].action == POLICY_PROTECT && s[i].mode == MODE_TUNNEL
+                 ? set(p, m->conn, &s[i], &err)
+                 : esp_fail(&err, -ENOTSUP, s[i].child, "only mode = tunnel is supported");
+    if (rc == 0)
+        clear(p, m->conn, s, n);
+    free(s);
+    ipc_result(p->ike, m->req, rc == 0, "%s%s%s", rc ? err.field : "", rc ? ": " : "", rc ? err.text : "");
+}
+
+void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
+{
+    clear(p, m->conn, NULL, 0);
     ipc_result(p->ike, m->req, true, "%s", "");
 }
 
@@ -190,7 +243,14 @@ void policy_drop_all(struct path *p)
 void policy_list(struct path *p, uint32_t req)
 {
     for (struct policy *i = p->policies; i; i = i->next) {
-        struct msg_POLICY_IS m = {.req = req, .local_ts = i->local, .remote_ts = i->remote, .trap = i->trap};
+        struct msg_POLICY_IS m = {.req = req,
+                                  .local_ts = i->local,
+                                  .remote_ts = i->remote,
+                                  .trap = i->trap,
+                                  .id = i->id,
+                                  .action = POLICY_PROTECT,
+                                  .mode = MODE_TUNNEL,
+                                  .loaded = 1};
         memcpy(m.conn, i->conn, sizeof(m.conn));
         memcpy(m.child, i->child, sizeof(m.child));
         ipc_send(p->ctl, MSG_POLICY_IS, &m);

@@ -188,7 +188,8 @@ void sadb_give_up(struct path *p, struct child *c, const char *why)
         return;
     LOGF(ESP, 0, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
     report(p, c, false, why);
-    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){c->c.child_id, CHILD_EVENT_HARD_LIMIT});
+    ipc_send(p->ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_HARD_LIMIT});
     begin_delete(p, c);
 }
 
@@ -197,7 +198,8 @@ void sadb_spent(struct path *p, struct child *c)
     if (c->limit_event >= CHILD_EVENT_HARD_LIMIT)
         return;
     c->limit_event = CHILD_EVENT_HARD_LIMIT;
-    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){c->c.child_id, CHILD_EVENT_HARD_LIMIT});
+    ipc_send(p->ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_HARD_LIMIT});
 }
 
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)

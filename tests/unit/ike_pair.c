@@ -96,6 +96,19 @@ static void install(struct side *s, struct ipc_chan *c, const struct msg_CHILD_I
     ipc_result(c, m->req, true, "%s", "");
 }
 
+static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_APPLY *m)
+{
+    assert_true(s->policies < PAIR_SAS);
+    s->policies++;
+    if (s->refuse_policies) {
+        ipc_result(c, m->req, false, "the test's path refuses");
+        return;
+    }
+    free(s->policy);
+    assert_int_equal(policies_read(m->policies, &s->policy, &s->policy_count), 0);
+    ipc_result(c, m->req, true, "%s", "");
+}
+
 static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct side *s = ctx;
@@ -106,10 +119,10 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
         s->held_len = w.len;
     } else if (t == MSG_CHILD_INSTALL) {
         install(s, c, &m->CHILD_INSTALL);
-    } else if (t == MSG_POLICY_SET) {
-        s->policies++;
-        ipc_result(c, m->POLICY_SET.req, true, "%s", "");
+    } else if (t == MSG_POLICY_APPLY) {
+        apply(s, c, &m->POLICY_APPLY);
     } else if (t == MSG_POLICY_CLEAR) {
+        s->policy_count = 0;
         ipc_result(c, m->POLICY_CLEAR.req, true, "%s", "");
     } else if (t == MSG_CHILD_DELETE) {
         for (unsigned i = 0; i < s->sa_count; i++)
@@ -220,6 +233,8 @@ void pair_free(struct pair *p)
         ipc_close(p->s[i].path_ike);
         ipc_close(p->s[i].path_keys);
     }
+    for (int i = 0; i < 2; i++)
+        free(p->s[i].policy);
     while (p->queue) {
         struct datagram *g = p->queue;
         p->queue = g->next;

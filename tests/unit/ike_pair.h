@@ -24,8 +24,11 @@ struct side {
     struct keys *keys;
     struct ipc_chan *ctl_ike, *ctl_keys, *path_ike, *path_keys; // the test's ends
     struct path_sa sas[PAIR_SAS];
+    struct policy_spec *policy; // the last that were applied
+    unsigned policy_count;
     unsigned sa_count, policies, results, ike_up, ike_down, child_up, child_down;
-    bool refuse_install, hold_install, last_ok; // hold_install: the next one waits for pair_release
+    bool refuse_policies, refuse_install, hold_install,
+        last_ok; // hold_install: the next one waits for pair_release
     uint8_t held[8192];
     size_t held_len;
     uint32_t last_req;

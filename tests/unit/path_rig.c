@@ -195,6 +195,8 @@ void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t li
                           .remote_port = r->udp_port,
                           .local = {4, {127, 0, 0, 1}},
                           .remote = {4, {127, 0, 0, 1}},
+                          .policy_id = 1,
+                          .mode = MODE_TUNNEL,
                           .hw_offload = (uint8_t)mode,
                           .replay_window = 1024,
                           .life_packets = life_packets};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's library: slices, timers under virtual time, traffic selectors, the written form of a
 // connection, and the messages between the processes (every prefix of every message is refused).
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 #include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/policy_wire.h"
 #include "ctrl/lib/conn.h"
 #include "ctrl/lib/log.h"
 
@@ -270,6 +272,42 @@ static void test_channel_whose_reader_sleeps_is_closed_once_although_the_log_use
     loop_free(l);
 }
 
+static void test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused(void **state)
+{
+    (void)state;
+    static uint8_t buf[4096];
+    struct policy_spec in[2], *out;
+    unsigned count;
+    struct writer w = writer_of(buf, sizeof(buf));
+    memset(in, 0, sizeof(in));
+    for (unsigned i = 0; i < 2; i++) {
+        in[i] = (struct policy_spec){
+            .id = 7 + i, .child = "net", .action = POLICY_PROTECT + i, .mode = MODE_TUNNEL, .priority = i};
+        in[i].local.count = 1;
+        in[i].local.t[0] = (struct ts){.family = 4, .port_hi = 65535, .hi = {255, 255, 255, 255}};
+        in[i].remote.count = 1;
+        in[i].remote.t[0] = (struct ts){.proto = 17, .port_lo = 5, .port_hi = 9}; // dynamic
+    }
+    policies_write(&w, in, 2);
+    assert_int_equal(policies_read(wr_written(&w), &out, &count), 0);
+    assert_int_equal(count, 2);
+    assert_memory_equal(out, in, sizeof(in));
+    free(out);
+    for (size_t cut = 0; cut < w.len; cut++)
+        assert_int_equal(policies_read(slice_of(buf, cut), &out, &count), -EBADMSG);
+    buf[0] = 0x7f; // a count that no message can hold is not allocated for
+    assert_int_equal(policies_read(wr_written(&w), &out, &count), -EBADMSG);
+    for (unsigned bad = 0; bad < 3; bad++) {
+        struct policy_spec one = in[0];
+        one.id = bad == 0 ? 0 : 1;
+        one.action = bad == 1 ? POLICY_DISCARD + 1 : POLICY_BYPASS;
+        one.mode = bad == 2 ? 0 : MODE_TUNNEL;
+        w = writer_of(buf, sizeof(buf));
+        policies_write(&w, &one, 1);
+        assert_int_equal(policies_read(wr_written(&w), &out, &count), -EBADMSG);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),
         cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),
         cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
+        cmocka_unit_test(test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused),
     };
     return cmocka_run_group_tests_name("daemon library", tests, NULL, NULL);
 }

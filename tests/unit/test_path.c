@@ -743,18 +743,29 @@ static void test_moved_ends_while_the_sa_is_being_added(void **state)
     assert_string_equal(r->p->children->offload, "software");
 }
 
+static void apply(struct rig *r, const char *conn, const struct policy_spec *s)
+{
+    uint8_t buf[4096];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_POLICY_APPLY m = {.req = s->id};
+    policies_write(&w, s, 1);
+    snprintf(m.conn, sizeof(m.conn), "%s", conn);
+    m.policies = wr_written(&w);
+    policy_apply(r->p, &m);
+}
+
 static void test_a_route_stays_while_another_policy_needs_it(void **state)
 {
     struct rig *r = *state;
-    struct msg_POLICY_SET a = {.req = 1, .conn = "a", .child = "net"},
-                          b = {.req = 2, .conn = "b", .child = "net"};
+    struct policy_spec a = {.id = 1, .child = "net", .action = POLICY_PROTECT, .mode = MODE_TUNNEL}, b = a;
+    b.id = 2;
     fake_routes = fake_blocks = 0;
-    a.local_ts = rig_net("10.1.0.0", "10.1.0.255");
-    b.local_ts = rig_net("10.1.1.0", "10.1.1.255");
-    a.remote_ts = b.remote_ts = rig_net("10.2.0.0", "10.2.255.255");
-    policy_set(r->p, &a);
-    policy_set(r->p, &b);
-    policy_set(r->p, &b); // again: replaced, and in force all the time
+    a.local = rig_net("10.1.0.0", "10.1.0.255");
+    b.local = rig_net("10.1.1.0", "10.1.1.255");
+    a.remote = b.remote = rig_net("10.2.0.0", "10.2.255.255");
+    apply(r, "a", &a);
+    apply(r, "b", &b);
+    apply(r, "b", &b); // again: replaced, and in force all the time
     int routes = fake_routes;
     assert_int_equal(fake_blocks, 3); // the kernel's own are idempotent
     policy_clear(r->p, &(struct msg_POLICY_CLEAR){.req = 3, .conn = "a"});
