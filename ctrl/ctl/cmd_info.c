@@ -34,7 +34,7 @@ static void put_uptime(struct vici_out *o, const struct ctl *c)
     char since[64];
     struct tm tm;
     time_t at = (time_t)c->started;
-    uint64_t s = (clock_now() - c->started_ms) / 1000;
+    uint64_t s = (loop_now(c->loop) - c->started_ms) / 1000;
     const char *unit = "seconds";
     uint64_t n = s;
     if (s >= 2 * 86400) {

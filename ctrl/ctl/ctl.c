@@ -70,7 +70,7 @@ struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms)
     c->pending = p;
     c->pending_count++;
     if (timeout_ms)
-        timer_set(c->loop, &p->deadline, clock_now() + timeout_ms);
+        timer_set(c->loop, &p->deadline, loop_now(c->loop) + timeout_ms);
     return p;
 }
 
@@ -226,7 +226,7 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings)
     c->loop = l;
     c->settings = *settings;
     c->started = time(NULL);
-    c->started_ms = clock_now();
+    c->started_ms = loop_now(l);
     c->server = server_new(l, &ops, c);
     if (!c->server) {
         free(c);

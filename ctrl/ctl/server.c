@@ -108,7 +108,7 @@ static void client_drop(struct client *c, const char *why)
     if (c->busy)
         c->busy->client = NULL;
     c->busy = NULL;
-    timer_set(s->loop, &s->reaper, clock_now());
+    timer_set(s->loop, &s->reaper, loop_now(s->loop));
     if (why) {
         s->counts.clients_dropped++;
         LOGF(CFG, 1, "VICI client %u disconnected: %s", c->id, why);
@@ -128,7 +128,7 @@ static void rearm(struct client *c)
     }
     bool waiting = c->head || c->in_len;
     if (waiting && !c->timer.armed)
-        timer_set(c->server->loop, &c->timer, clock_now() + SERVER_FRAME_TIMEOUT_MS);
+        timer_set(c->server->loop, &c->timer, loop_now(c->server->loop) + SERVER_FRAME_TIMEOUT_MS);
     else if (!waiting && c->timer.armed)
         timer_stop(c->server->loop, &c->timer);
 }

@@ -158,7 +158,7 @@ void child_installed(struct child_sa *c)
 {
     char lts[600], rts[600];
     c->state = CHILD_INSTALLED;
-    c->installed_at = clock_now();
+    c->installed_at = loop_now(c->sa->ike->loop);
     COUNT(c->sa->ike, child_installed);
     LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
          c->spi_in, c->spi_out, selectors_print(&c->local_ts, lts, sizeof(lts)),

@@ -75,7 +75,7 @@ static void job_limit(struct job *j, uint32_t ms)
     j->timer.fire = job_late;
     j->timer.ctx = j;
     if (ms)
-        timer_set(j->ike->loop, &j->timer, clock_now() + ms);
+        timer_set(j->ike->loop, &j->timer, loop_now(j->ike->loop) + ms);
 }
 
 // --- initiate ---
@@ -235,7 +235,7 @@ void control_sa_over(struct ike_sa *sa)
     end_initiate(sa, NULL, false, sa->why[0] ? sa->why : "the IKE_SA was closed");
     control_job_step(ike, sa->job, true, "");
     if (ike->stopping && !ike->sas)
-        timer_set(ike->loop, &ike->shutdown, clock_now());
+        timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop));
 }
 
 void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m)
@@ -334,7 +334,7 @@ void control_shutdown(struct ike *ike)
     ike->stopping = true;
     ike->shutdown.fire = shutdown_done;
     ike->shutdown.ctx = ike;
-    timer_set(ike->loop, &ike->shutdown, clock_now() + (ike->sas ? SHUTDOWN_MS : 0));
+    timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop) + (ike->sas ? SHUTDOWN_MS : 0));
     for (struct ike_sa *sa = ike->sas; sa; sa = next) {
         next = sa->next;
         sa_why(sa, "the daemon is shutting down");

@@ -9,7 +9,7 @@ enum { SECRET_MS = 60 * 1000, COOKIE_LEN = 33 };
 
 uint8_t cookie_version(struct ike *ike)
 {
-    uint64_t now = clock_now();
+    uint64_t now = loop_now(ike->loop);
     if (ike->secret_version && now - ike->secret_at < SECRET_MS)
         return ike->secret_version;
     bool stale = !ike->secret_version || now - ike->secret_at >= 2u * SECRET_MS;
@@ -56,7 +56,7 @@ bool cookie_needed(struct ike *ike, const struct net_path *path)
 // from elsewhere takes nobody's answer away.
 bool may_answer(struct ike *ike, const struct addr *a, unsigned limit)
 {
-    uint64_t second = clock_now() / 1000, slot = (peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS;
+    uint64_t second = loop_now(ike->loop) / 1000, slot = (peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS;
     if (ike->answers[slot].second != second) {
         ike->answers[slot].second = second;
         ike->answers[slot].count = 0;

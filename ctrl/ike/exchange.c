@@ -37,7 +37,7 @@ static void transmit(struct ike_sa *sa, const struct net_path *path, const uint8
     char a[64], b[64];
     LOGF(NET, 1, "sending packet: from %s[%u] to %s[%u] (%zu bytes)", addr_print(&path->local, a, sizeof(a)),
          path->local_port, addr_print(&path->remote, b, sizeof(b)), path->remote_port, len);
-    sa->last_out = clock_now();
+    sa->last_out = loop_now(sa->ike->loop);
     sa->ike->net.send(sa->ike->net.ctx, path, slice_of(msg, len), true);
 }
 
@@ -129,7 +129,7 @@ static void retransmit(struct timer *t)
         COUNT(ike, retransmits);
         LOGF(IKE, 1, "retransmit %u of request with message ID %u", sa->tries, sa->out_mid);
         transmit(sa, &sa->path, sa->request, sa->request_len);
-        timer_set(ike->loop, t, clock_now() + retransmit_delay(&ike->set, sa->tries));
+        timer_set(ike->loop, t, loop_now(ike->loop) + retransmit_delay(&ike->set, sa->tries));
     }
     log_set_context("", 0);
 }
@@ -143,7 +143,7 @@ void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len)
     sa->retransmit.fire = retransmit;
     sa->retransmit.ctx = sa;
     transmit(sa, &sa->path, msg, len);
-    timer_set(sa->ike->loop, &sa->retransmit, clock_now() + retransmit_delay(&sa->ike->set, 0));
+    timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
 }
 
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
@@ -435,7 +435,7 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
 // Answers to anyone at all are at most ten a second.
 bool may_complain(struct ike *ike)
 {
-    uint64_t now = clock_now();
+    uint64_t now = loop_now(ike->loop);
     if (now - ike->error_at >= 1000) {
         ike->error_at = now;
         ike->error_count = 0;

@@ -167,7 +167,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     sa->reply_len = hs->own_init_len = b.w.len;
     sa->in_mid = 1;
     LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) ]");
-    sa->last_out = clock_now();
+    sa->last_out = loop_now(sa->ike->loop);
     sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
 }
 
@@ -228,7 +228,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     sa->life.fire = half_open_over;
     sa->life.ctx = sa;
     if (ike->set.half_open_timeout)
-        timer_set(ike->loop, &sa->life, clock_now() + (uint64_t)ike->set.half_open_timeout * 1000);
+        timer_set(ike->loop, &sa->life, loop_now(ike->loop) + (uint64_t)ike->set.half_open_timeout * 1000);
     init_read_nat(sa, &in->pl, 0);
     sa->hs->ke_id = ++ike->next_ke;
     struct msg_KE_GENERATE q = {

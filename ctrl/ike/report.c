@@ -16,9 +16,9 @@ static const char *child_state_name(enum child_state s)
     return names[s];
 }
 
-static uint32_t age(uint64_t since)
+static uint32_t age(const struct ike *ike, uint64_t since)
 {
-    return since ? (uint32_t)((clock_now() - since) / 1000) : 0;
+    return since ? (uint32_t)((loop_now(ike->loop) - since) / 1000) : 0;
 }
 
 static void send_ike(const struct ike_sa *sa, uint32_t req)
@@ -37,7 +37,7 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .integ = sa->suite.integ.id,
                              .prf = sa->suite.prf.id,
                              .ke = sa->suite.ke.id,
-                             .established_s = age(sa->established_at),
+                             .established_s = age(sa->ike, sa->established_at),
                              .nat_local = sa->nat_local,
                              .nat_remote = sa->nat_remote,
                              .handshake_us = sa->handshake_us};
@@ -60,7 +60,7 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .encr_bits = c->suite.encr.key_bits,
                                .esn = c->suite.esn.id == TRID_ESN,
                                .udp_encap = c->sa->nat_local || c->sa->nat_remote,
-                               .install_s = age(c->installed_at),
+                               .install_s = age(c->sa->ike, c->installed_at),
                                .local_ts = c->local_ts,
                                .remote_ts = c->remote_ts};
     snprintf(m.name, sizeof(m.name), "%s", c->cfg->name);

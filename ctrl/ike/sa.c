@@ -6,7 +6,6 @@
 
 #include <ctype.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { REFUSAL_MS = 5000 }; // outlasts the first retransmission of charon's defaults
 
@@ -82,13 +81,6 @@ int sa_why(struct ike_sa *sa, const char *fmt, ...)
     return -1;
 }
 
-static uint64_t real_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
 {
     struct ike_sa *sa = calloc(1, sizeof(*sa));
@@ -117,8 +109,8 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     }
     sa->conn = conn;
     conn->refs++;
-    sa->hs->began_us = real_us();
-    sa->last_in = sa->last_out = clock_now();
+    sa->hs->began_us = loop_now_us(ike->loop);
+    sa->last_in = sa->last_out = loop_now(ike->loop);
     sa->next = ike->sas;
     if (ike->sas)
         ike->sas->prev = sa;
@@ -238,7 +230,7 @@ void sa_destroy(struct ike_sa *sa)
     ike->dead = sa;
     ike->reaper.fire = free_dead;
     ike->reaper.ctx = ike;
-    timer_set(ike->loop, &ike->reaper, clock_now());
+    timer_set(ike->loop, &ike->reaper, loop_now(ike->loop));
     control_sa_over(sa);
 }
 
@@ -257,7 +249,7 @@ void sa_refused(struct ike_sa *sa)
     sa_set_half_open(sa, true);
     sa->life.fire = refusal_over;
     sa->life.ctx = sa;
-    timer_set(ike->loop, &sa->life, clock_now() + REFUSAL_MS);
+    timer_set(ike->loop, &sa->life, loop_now(ike->loop) + REFUSAL_MS);
 }
 
 // --- liveness and keepalives ---
@@ -266,8 +258,8 @@ static void liveness(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
     uint64_t due = sa->last_in + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
-    if (due <= clock_now()) {
-        due = clock_now() + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
+    if (due <= loop_now(sa->ike->loop)) {
+        due = loop_now(sa->ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
         if (!sa->tasks) { // a request on its way asks the same question
             log_set_context(sa->conn->cfg.name, sa->id);
             LOGF(IKE, 1, "sending DPD request");
@@ -285,9 +277,9 @@ static void keepalive(struct timer *t)
     struct ike_sa *sa = t->ctx;
     static const uint8_t byte = 0xff;
     uint64_t interval = (uint64_t)sa->ike->set.keep_alive * 1000, due = sa->last_out + interval;
-    if (due <= clock_now()) {
+    if (due <= loop_now(sa->ike->loop)) {
         sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(&byte, 1), false);
-        sa->last_out = clock_now();
+        sa->last_out = loop_now(sa->ike->loop);
         due = sa->last_out + interval;
     }
     timer_set(sa->ike->loop, t, due);
@@ -295,7 +287,7 @@ static void keepalive(struct timer *t)
 
 void sa_alive(struct ike_sa *sa)
 {
-    sa->last_in = clock_now();
+    sa->last_in = loop_now(sa->ike->loop);
 }
 
 void sa_established(struct ike_sa *sa)
@@ -307,8 +299,8 @@ void sa_established(struct ike_sa *sa)
     sa->state = SA_ESTABLISHED;
     if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
-    sa->established_at = clock_now() ? clock_now() : 1;
-    sa->handshake_us = (uint32_t)(real_us() - sa->hs->began_us);
+    sa->established_at = loop_now(ike->loop) ? loop_now(ike->loop) : 1;
+    sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
     COUNT(ike, established);
     LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
          addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
@@ -316,12 +308,12 @@ void sa_established(struct ike_sa *sa)
     if (sa->conn->cfg.dpd_delay) {
         sa->liveness.fire = liveness;
         sa->liveness.ctx = sa;
-        timer_set(ike->loop, &sa->liveness, clock_now() + (uint64_t)sa->conn->cfg.dpd_delay * 1000);
+        timer_set(ike->loop, &sa->liveness, loop_now(ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000);
     }
     if (sa->nat_local && ike->set.keep_alive) {
         sa->keepalive.fire = keepalive;
         sa->keepalive.ctx = sa;
-        timer_set(ike->loop, &sa->keepalive, clock_now() + (uint64_t)ike->set.keep_alive * 1000);
+        timer_set(ike->loop, &sa->keepalive, loop_now(ike->loop) + (uint64_t)ike->set.keep_alive * 1000);
     }
     report_updown(sa, true);
 }

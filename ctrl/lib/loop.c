@@ -8,17 +8,17 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t boottime_ms(void)
+static uint64_t boottime_us(void *ctx)
 {
     struct timespec ts;
+    (void)ctx;
     clock_gettime(CLOCK_BOOTTIME, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
-
-uint64_t (*clock_now)(void) = boottime_ms;
 
 #define BATCH 64
 struct loop {
+    struct clock clock;
     int epfd;
     bool stop;
     struct timer **heap;
@@ -36,7 +36,24 @@ struct loop *loop_new(void)
         free(l);
         l = NULL;
     }
+    if (l)
+        l->clock.us = boottime_us;
     return l;
+}
+
+void loop_set_clock(struct loop *l, struct clock c)
+{
+    l->clock = c;
+}
+
+uint64_t loop_now_us(const struct loop *l)
+{
+    return l->clock.us(l->clock.ctx);
+}
+
+uint64_t loop_now(const struct loop *l)
+{
+    return loop_now_us(l) / 1000;
 }
 
 void loop_free(struct loop *l)
@@ -136,7 +153,7 @@ uint64_t loop_next_timer(const struct loop *l)
 
 void loop_run_timers(struct loop *l)
 {
-    uint64_t now = clock_now();
+    uint64_t now = loop_now(l);
     while (l->count && l->heap[0]->at <= now) {
         struct timer *t = l->heap[0];
         timer_stop(l, t);
@@ -166,7 +183,7 @@ void loop_once(struct loop *l, int timeout_ms)
 int loop_run(struct loop *l)
 {
     while (!l->stop) {
-        uint64_t now = clock_now(), next = loop_next_timer(l);
+        uint64_t now = loop_now(l), next = loop_next_timer(l);
         int timeout = next == UINT64_MAX   ? -1
                       : next <= now        ? 0
                       : next - now > 60000 ? 60000

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// One epoll loop with timers. Time is CLOCK_BOOTTIME in milliseconds behind clock_now(), which a test
-// replaces to run a whole exchange under virtual time (loop_run_timers without epoll).
+// One epoll loop with timers, and the clock of all that runs in it: CLOCK_BOOTTIME, or what a test sets, to
+// run whole daemons under virtual time. A loop can be stepped by somebody else: loop_once(l, 0) never sleeps,
+// and loop_next_timer says when it has to be called next.
 #ifndef CTRL_LOOP_H
 #define CTRL_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-extern uint64_t (*clock_now)(void); // ms
-
 struct loop;
+struct clock {
+    uint64_t (*us)(void *ctx); // microseconds; never goes back
+    void *ctx;
+};
 struct loop_fd { // embed; one per watched descriptor
     int fd;
     uint32_t events; // EPOLLIN, ...
@@ -26,6 +29,9 @@ struct timer { // embed, zero-initialise; firing disarms it before the call
 
 struct loop *loop_new(void);
 void loop_free(struct loop *l);
+void loop_set_clock(struct loop *l, struct clock c); // before anything asks for the time
+uint64_t loop_now(const struct loop *l);             // ms
+uint64_t loop_now_us(const struct loop *l);
 int loop_add(struct loop *l, struct loop_fd *f);    // 0 or -errno
 int loop_modify(struct loop *l, struct loop_fd *f); // after changing f->events
 void loop_del(struct loop *l,
@@ -33,7 +39,7 @@ void loop_del(struct loop *l,
 void timer_set(struct loop *l, struct timer *t, uint64_t at_ms); // (re)arms; absolute
 void timer_stop(struct loop *l, struct timer *t);
 uint64_t loop_next_timer(const struct loop *l); // UINT64_MAX: none
-void loop_run_timers(struct loop *l);           // fires all that are due at clock_now()
+void loop_run_timers(struct loop *l);           // fires all that are due
 void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx),
                    void *ctx); // true: do not sleep, poll and come back
 int loop_run(struct loop *l);  // until loop_stop; 0 or -errno

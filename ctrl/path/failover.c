@@ -15,7 +15,7 @@ static void card_ready(struct loop_fd *f, uint32_t events)
     struct path *p = f->ctx;
     (void)events;
     if (p->card)
-        p->card->ops->tick(p->card, clock_now());
+        p->card->ops->tick(p->card, loop_now(p->loop));
     io_pump(p);
 }
 
@@ -92,7 +92,7 @@ void card_failed(struct path *p, const struct esp_error *why)
         return;
     p->card_failed = true;
     p->failovers++;
-    p->resume_from_us = now_us();
+    p->resume_from_us = loop_now_us(p->loop);
     p->failover_detect_us = p->card_last_us ? p->resume_from_us - p->card_last_us : 0;
     p->failover_moved = 0;
     snprintf(p->card_reason, sizeof(p->card_reason), "card %s failed: %.120s", p->card_name, why->text);

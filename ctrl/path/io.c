@@ -10,17 +10,9 @@
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
-
-uint64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 void list_init(struct packet_list *l)
 {
@@ -260,7 +252,7 @@ void io_flush_waiting(struct path *p, struct half *h)
 
 static void note_acquire(struct path *p, struct policy *pol, const struct packet *pkt)
 {
-    uint64_t now = clock_now();
+    uint64_t now = loop_now(p->loop);
     if (pol->acquired_at && now - pol->acquired_at < 1000)
         return;
     pol->acquired_at = now;
@@ -402,12 +394,12 @@ static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
     }
     h->packets++;
     h->bytes += pkt->inner_len;
-    h->used_at = clock_now();
+    h->used_at = loop_now(p->loop);
     h->last_seq = pkt->job.seq;
     n->packets_out++;
     n->bytes_out += pkt->inner_len;
     if (p->resume_from_us && e == p->soft) {
-        p->failover_resume_us = now_us() - p->resume_from_us;
+        p->failover_resume_us = loop_now_us(p->loop) - p->resume_from_us;
         p->resume_from_us = 0;
     }
     p->send_list[p->send_count++] = pkt;
@@ -524,7 +516,7 @@ static void raw_ready(struct loop_fd *f, uint32_t events)
 
 static void traffic_event(struct path *p, struct child *c)
 {
-    uint64_t now = clock_now();
+    uint64_t now = loop_now(p->loop);
     c->in.used_at = now;
     if (now - c->traffic_event_at < 1000)
         return;
@@ -623,7 +615,7 @@ static unsigned finish(struct path *p, struct esp_engine *e)
     struct esp_job *jobs[PATH_BURST];
     unsigned n = e->ops->poll(e, jobs, PATH_BURST);
     if (n && e == p->card && jobs[0]->status != ESP_STATUS_ABORTED)
-        p->card_last_us = now_us();
+        p->card_last_us = loop_now_us(p->loop);
     for (unsigned i = 0; i < n; i++) {
         struct packet *pkt = (struct packet *)jobs[i];
         limits(p, pkt);

@@ -64,21 +64,21 @@ static void tick(struct timer *t)
 {
     struct path *p = t->ctx;
     if (p->card)
-        p->card->ops->tick(p->card, clock_now());
-    p->soft->ops->tick(p->soft, clock_now());
+        p->card->ops->tick(p->card, loop_now(p->loop));
+    p->soft->ops->tick(p->soft, loop_now(p->loop));
     io_pump(p);
     sadb_retry(p);
-    timer_set(p->loop, t, clock_now() + TICK_MS);
+    timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
 }
 
 static void scan(struct timer *t)
 {
     struct path *p = t->ctx;
-    uint64_t from = clock_now();
+    uint64_t from = loop_now(p->loop);
     card_scan(p);
-    uint64_t rest =
-        20 * (clock_now() - from); // a card that does not answer must not take more than 5 % of the time
-    timer_set(p->loop, t, clock_now() + (rest > SCAN_MS ? rest : SCAN_MS));
+    uint64_t rest = 20 * (loop_now(p->loop) -
+                          from); // a card that does not answer must not take more than 5 % of the time
+    timer_set(p->loop, t, loop_now(p->loop) + (rest > SCAN_MS ? rest : SCAN_MS));
 }
 
 static void soft_ready(struct loop_fd *f, uint32_t events)
@@ -106,8 +106,8 @@ static int set_up(struct path *p, struct esp_error *err)
     card_scan(p);
     p->tick = (struct timer){.fire = tick, .ctx = p};
     p->scan = (struct timer){.fire = scan, .ctx = p};
-    timer_set(p->loop, &p->tick, clock_now() + TICK_MS);
-    timer_set(p->loop, &p->scan, clock_now() + SCAN_MS);
+    timer_set(p->loop, &p->tick, loop_now(p->loop) + TICK_MS);
+    timer_set(p->loop, &p->scan, loop_now(p->loop) + SCAN_MS);
     return 0;
 }
 

@@ -122,8 +122,6 @@ struct path {
     uint32_t card_error_logged;
 };
 
-uint64_t now_us(void);
-
 // sadb.c
 void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
 void sadb_delete(struct path *p, uint32_t child_id);

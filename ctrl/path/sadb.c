@@ -62,7 +62,7 @@ void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char 
     (void)p;
     snprintf(c->offload, sizeof(c->offload), "%s", on_card ? "card" : "software");
     snprintf(c->reason, sizeof(c->reason), "%s", reason);
-    c->path_since = clock_now();
+    c->path_since = loop_now(p->loop);
 }
 
 static void unlink_child(struct path *p, struct child *c)
@@ -209,7 +209,7 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
             uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
             h->lease_size = h->lease_size ? h->lease_size : p->env->settings->lease_min;
             h->params.seq_limit = room - h->params.seq > h->lease_size ? h->params.seq + h->lease_size : room;
-            h->lease_at = clock_now();
+            h->lease_at = loop_now(p->loop);
         } else {
             h->params.seq_limit = NEVER;
         }
@@ -242,7 +242,7 @@ void sadb_leave(struct path *p, struct half *h, const char *why)
 
 void sadb_lease_low(struct path *p, struct half *h)
 {
-    uint64_t now = clock_now();
+    uint64_t now = loop_now(p->loop);
     uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
     if (h->leasing || h->state != HALF_READY || h->engine != p->card)
         return;
@@ -402,7 +402,7 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
     mlock(c, sizeof(*c)); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
     c->c = inner.CHILD;
     c->keys_req = m->req;
-    c->installed_at = clock_now();
+    c->installed_at = loop_now(p->loop);
     list_init(&c->in.waiting);
     list_init(&c->out.waiting);
     c->in.child = c->out.child = c;

@@ -10,9 +10,9 @@
 
 #include "ctrl/lib/log.h"
 
-static uint32_t seconds_since(uint64_t at)
+static uint32_t seconds_since(const struct path *p, uint64_t at)
 {
-    return at ? (uint32_t)((clock_now() - at) / 1000) : UINT32_MAX;
+    return at ? (uint32_t)((loop_now(p->loop) - at) / 1000) : UINT32_MAX;
 }
 
 void stats_sas(struct path *p, uint32_t req)
@@ -26,12 +26,12 @@ void stats_sas(struct path *p, uint32_t req)
                                 .spi_out = c->c.spi_out,
                                 .bytes_in = c->in.bytes,
                                 .packets_in = c->in.packets,
-                                .use_in_s = seconds_since(c->in.used_at),
+                                .use_in_s = seconds_since(p, c->in.used_at),
                                 .bytes_out = c->out.bytes,
                                 .packets_out = c->out.packets,
-                                .use_out_s = seconds_since(c->out.used_at),
+                                .use_out_s = seconds_since(p, c->out.used_at),
                                 .seq_out = c->out.last_seq,
-                                .path_since_s = seconds_since(c->path_since)};
+                                .path_since_s = seconds_since(p, c->path_since)};
         snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
         snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
         if (!strcmp(c->offload, "card"))

@@ -71,7 +71,7 @@ static void begin_end(struct super *s, int status)
         return;
     s->status = status;
     s->phase = GOODBYE;
-    s->ending_since = clock_now();
+    s->ending_since = loop_now(s->loop);
     notify_send("STOPPING=1");
     timer_set(s->loop, &s->timer, s->ending_since + GOODBYE_MS);
     tell(s, ROOM_IKE);
@@ -309,7 +309,7 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
         kill_all(&s);
         return 1;
     }
-    timer_set(s.loop, &s.timer, clock_now() + START_MS);
+    timer_set(s.loop, &s.timer, loop_now(s.loop) + START_MS);
     int r = loop_run(s.loop);
     if (r < 0) {
         LOGF(DMN, 0, "event loop: %s", strerror(-r));

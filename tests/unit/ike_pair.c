@@ -12,9 +12,10 @@
 uint64_t pair_clock;
 static uint32_t next_req = 1000;
 
-static uint64_t virtual_now(void)
+static uint64_t virtual_now(void *ctx)
 {
-    return pair_clock;
+    (void)ctx;
+    return pair_clock * 1000;
 }
 
 static const char *const ADDRS[2] = {"10.0.0.1", "10.0.0.2"};
@@ -202,11 +203,11 @@ static void link_rooms(struct side *s)
 struct pair *pair_new(void (*tune)(struct settings *s))
 {
     struct pair *p = calloc(1, sizeof(*p));
-    clock_now = virtual_now;
     pair_clock = 1000000;
     if (!getenv("IKE_LOG"))
         log_set_all(-1);
     p->loop = loop_new();
+    loop_set_clock(p->loop, (struct clock){virtual_now, NULL});
     settings_default(&p->set);
     p->set.port = 500;
     p->set.port_nat_t = 4500;

@@ -21,9 +21,10 @@
 #include "ctrl/lib/log.h"
 
 static uint64_t virtual_now;
-static uint64_t virtual_clock(void)
+static uint64_t virtual_clock(void *ctx)
 {
-    return virtual_now;
+    (void)ctx;
+    return virtual_now * 1000;
 }
 
 static void test_reader_past_the_end_is_bad_and_gives_zeros(void **state)
@@ -61,7 +62,7 @@ static void test_timers_fire_in_order_and_stopped_ones_do_not(void **state)
     (void)state;
     struct loop *l = loop_new();
     struct timer t[32] = {0};
-    clock_now = virtual_clock;
+    loop_set_clock(l, (struct clock){virtual_clock, NULL});
     virtual_now = 1000;
     fired_count = 0;
     for (unsigned i = 0; i < 32; i++) {

@@ -24,9 +24,10 @@ static int client;
 static uint8_t frame[VICI_MAX_FRAME + 4];
 static struct vici_msg reply; // of the last packet received; freed by the next
 
-static uint64_t virtual_now(void)
+static uint64_t virtual_now(void *ctx)
 {
-    return now;
+    (void)ctx;
+    return now * 1000;
 }
 
 static void turn(void)
@@ -48,10 +49,10 @@ static int set_up(void **state)
     struct settings st;
     (void)state;
     now = 1000;
-    clock_now = virtual_now;
     log_set_all(-1);
     settings_default(&st);
     loop = loop_new();
+    loop_set_clock(loop, (struct clock){virtual_now, NULL});
     ctl = ctl_new(loop, &st);
     for (int r = 0; r < ROOM_COUNT; r++) {
         int pair[2];

@@ -22,9 +22,10 @@ static struct loop *loop;
 static struct server *server;
 static struct command *later; // answered by the test
 
-static uint64_t virtual_now(void)
+static uint64_t virtual_now(void *ctx)
 {
-    return now;
+    (void)ctx;
+    return now * 1000;
 }
 
 static bool on_command(void *ctx, struct command *cmd)
@@ -50,10 +51,10 @@ static int set_up(void **state)
     static const struct server_ops ops = {on_command};
     (void)state;
     now = 1000;
-    clock_now = virtual_now;
     later = NULL;
     log_set_all(-1);
     loop = loop_new();
+    loop_set_clock(loop, (struct clock){virtual_now, NULL});
     server = server_new(loop, &ops, NULL);
     return loop && server ? 0 : -1;
 }
