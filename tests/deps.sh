@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that building, testing and the demo need; does nothing where they are all there. Without
-# root or sudo it prints the one line to run and exits 3. Services that come with the packages are kept from starting.
+# Installs the Debian packages that building, testing and the demo need; does nothing where they are all there. It adds
+# packages and nothing else: none is removed, none of a machine's own strongSwan or libreswan is changed, no unit that
+# was there before is stopped or disabled. Without root or sudo it prints the one line to run and exits 3.
+# usage: deps.sh [demo|all]
 set -eu
 build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev"
 tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors iproute2 iputils-ping procps
@@ -9,6 +11,7 @@ tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptogra
 client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
 peers="strongswan-charon libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
+daemons="strongswan-charon charon-systemd strongswan-starter libreswan"
 lint="clang clang-format clang-tidy shellcheck yosys iverilog"
 case "${1:-all}" in
 demo) want="$build $tools $client" ;;
@@ -18,14 +21,30 @@ all) want="$build $tools $client $lint" ;;
     exit 2
     ;;
 esac
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "deps: no apt here; needed is what Debian calls $(echo "$want" | tr -s '\n ' ' ')" >&2
+    exit 3
+fi
 
+present() {
+    dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
 absent() {
     for p in $1; do
-        dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || printf ' %s' "$p"
+        present "$p" || printf ' %s' "$p"
     done
 }
 missing=$(absent "$want")
 missing_peers=$(absent "$peers")
+if [ -n "$missing_peers" ]; then
+    for p in $daemons; do
+        if present "$p"; then
+            echo "deps: $p is installed here and is left as it is; without$missing_peers the tests run a second espalierd as the peer" >&2
+            missing_peers=
+            break
+        fi
+    done
+fi
 [ -n "$missing$missing_peers" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then
@@ -33,39 +52,123 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null && sudo true; }; then
     as_root=sudo
 elif [ -z "$missing" ]; then
-    echo "deps: strongSwan is not installed ($missing_peers): going on without it" >&2
+    echo "deps: strongSwan is not installed ($missing_peers ): going on without it" >&2
     exit 0
 else
-    echo "Missing packages. As root, run:" >&2
-    echo "  apt-get install -y --no-install-recommends$missing$missing_peers" >&2
+    echo "deps: packages are missing, and installing them needs root or sudo. As root, run:" >&2
+    echo "  apt-get update && apt-get install -y --no-remove --no-install-recommends$missing$missing_peers" >&2
     exit 3
 fi
 
-echo "installing:$missing$missing_peers"
-policy=/usr/sbin/policy-rc.d
-made=
-if [ ! -e "$policy" ]; then # Debian's way to say: do not start services now
-    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
-    $as_root chmod 755 "$policy"
-    made=1
-fi
-log=${TMPDIR:-/tmp}/espalier-deps.log
-install() {
-    $as_root sh -c "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$1" >>"$log" 2>&1
+log=$(mktemp "${TMPDIR:-/tmp}/espalier-deps-XXXXXX")
+policy=${ESPALIER_POLICY_RC_D:-/usr/sbin/policy-rc.d}
+units=${ESPALIER_UNITS:-/lib/systemd/system /usr/local/lib/systemd/system /etc/systemd/system}
+made_policy=
+keep_log=
+cleanup() {
+    [ -z "$made_policy" ] || $as_root rm -f "$policy"
+    [ -n "$keep_log" ] || rm -f "$log"
 }
+trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# names of the strongSwan units that are there now
+ike_units() {
+    for d in $units; do
+        for f in "$d"/strongswan*.service "$d"/ipsec*.service; do
+            [ ! -e "$f" ] || basename "$f" .service
+        done
+    done | sort -u
+}
+units_before=$(ike_units)
+
+# policy-rc.d is Debian's way to say: do not start this service now. Ours speaks only of strongSwan's units that this run
+# brings, and only while this shell lives, so that even one left behind by kill -9 says nothing.
+forbid_start() {
+    [ ! -e "$policy" ] || return 0
+    known=$(printf '%s\n' "$units_before" | sed '/^$/d' | tr '\n' '|' | sed 's/|$//')
+    made_policy=1
+    {
+        echo '#!/bin/sh'
+        echo "# made by espalier's tests/deps.sh for the time of its apt-get (process $$); remove it when that is gone"
+        # shellcheck disable=SC2016
+        echo 'u=${1%.service}'
+        echo "kill -0 $$ 2>/dev/null || exit 0"
+        # shellcheck disable=SC2016
+        [ -z "$known" ] || echo 'case "$u" in '"$known) exit 0 ;; esac"
+        # shellcheck disable=SC2016
+        echo 'case "$u" in strongswan* | ipsec*) exit 101 ;; esac'
+        echo 'exit 0'
+    } | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+}
+
+# apt's status lines in, progress out: in place on a terminal, else a line every 15 s. The last line is apt's exit status.
+progress() {
+    started=$(date +%s)
+    shown=$started
+    while IFS=: read -r kind what percent _; do
+        case "$kind" in
+        rc)
+            [ ! -t 1 ] || printf '\r\033[K'
+            return "$what"
+            ;;
+        dlstatus) doing="fetching" ;;
+        pmstatus) doing="unpacking and configuring" ;;
+        *) continue ;;
+        esac
+        now=$(date +%s)
+        if [ -t 1 ]; then
+            printf '\r\033[K  %s: %s %%, %d s' "$doing" "${percent%%.*}" $((now - started))
+        elif [ $((now - shown)) -ge 15 ]; then
+            printf '  %s: %s %%, %d s\n' "$doing" "${percent%%.*}" $((now - started))
+            shown=$now
+        fi
+    done
+    return 1
+}
+apt() {
+    # shellcheck disable=SC2016
+    {
+        $as_root env DEBIAN_FRONTEND=noninteractive sh -c \
+            'log=$1; shift; exec apt-get -q -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" 3>&1 >>"$log" 2>&1 </dev/null' \
+            sh "$log" "$@" || rc=$?
+        echo "rc:${rc:-0}"
+    } | progress
+}
+install() {
+    # shellcheck disable=SC2086
+    apt install -y --no-remove --no-upgrade --no-install-recommends $1
+}
+
+echo "deps: installing packages of this Debian (nothing is removed):$missing$missing_peers"
+forbid_start
 status=0
-$as_root apt-get update -q >"$log" 2>&1 || status=$?
+apt update || status=$?
 [ "$status" != 0 ] || [ -z "$missing" ] || install "$missing" || status=$?
 if [ "$status" = 0 ] && [ -n "$missing_peers" ] && ! install "$missing_peers"; then
-    echo "deps: strongSwan cannot be installed here ($log says why); going on without it" >&2
+    tail -n 5 "$log" >&2
+    echo "deps: strongSwan cannot be added here (above: apt's last lines); going on with a second espalierd as the peer" >&2
 fi
-[ -z "$made" ] || $as_root rm -f "$policy"
 if [ "$status" != 0 ]; then
     tail -n 20 "$log" >&2
-    echo "deps: apt-get failed; its whole output is in $log" >&2
+    keep_log=1
+    echo "deps: apt-get failed (above: its last lines; the whole output is in $log)" >&2
     exit 1
 fi
-# A strongSwan service on the machine itself would take ports 500 and 4500 at the next boot; the tests run their own.
-if [ -d /run/systemd/system ]; then
-    $as_root systemctl disable --now strongswan-starter.service >/dev/null 2>&1 || true
+# A strongSwan service that came just now would take ports 500 and 4500 at the next boot; the tests start their own.
+if [ -d /run/systemd/system ] || [ -n "${ESPALIER_UNITS:-}" ]; then
+    for u in $(ike_units); do
+        ! printf '%s\n' "$units_before" | grep -qx "$u" || continue
+        for d in $units; do
+            if [ -f "$d/$u.service" ] && [ ! -L "$d/$u.service" ]; then # a link is an alias that systemctl made
+                echo "deps: disabling $u.service, which came with these packages (systemctl enable $u brings it back)"
+                $as_root systemctl disable --now "$u.service" >>"$log" 2>&1 ||
+                    echo "deps: $u.service could not be disabled" >&2
+            fi
+        done
+    done
 fi
+echo "deps: done"

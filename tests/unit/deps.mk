@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests of the scripts behind make deps and make check.
+$(eval $(call unit_test,test_deps,tests/unit/test_deps.c,))
