@@ -13,8 +13,6 @@
 
 enum { EXIT_MISSING = 3 };
 
-static struct ctl *self; // for the log sink, which carries no context
-
 // ---- questions
 
 static void unlink_pending(struct pending *p)
@@ -125,12 +123,13 @@ static void on_log(struct ctl *c, const struct msg_LOG *m)
     ctl_control_log(c, m);
 }
 
-static void sink(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
 {
     struct msg_LOG m = {.room = ROOM_CTL, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
-    ctl_log_event(self, &m);
+    ctl_log_event(ctx, &m);
 }
 
 static void serve(struct ctl *c)
@@ -232,14 +231,12 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings)
         free(c);
         return NULL;
     }
-    self = c;
     return c;
 }
 
 void ctl_free(struct ctl *c)
 {
-    log_set_sink(NULL);
-    self = NULL;
+    log_set_sink(NULL, NULL);
     for (struct pending *p = c->pending, *next; p; p = next) {
         next = p->next;
         timer_stop(c->loop, &p->deadline);
@@ -270,7 +267,7 @@ int ctl_main(const struct child_env *env)
     for (int room = 0; room < ROOM_COUNT && r == 0; room++)
         r = env->chan[room] < 0 ? 0 : ctl_connect(c, (enum room)room, env->chan[room]);
     if (r == 0) {
-        log_set_sink(sink);
+        log_set_sink(sink, c);
         ipc_send(c->chan[ROOM_SUPER], MSG_READY, &(struct msg_READY){.room = ROOM_CTL});
         r = loop_run(l);
     }

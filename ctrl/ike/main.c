@@ -21,7 +21,6 @@ struct process {
     struct loop_fd sock[2]; // 0: the IKE port, 1: the NAT-T port
     uint16_t port[2];
 };
-static struct process self;
 
 // --- sending ---
 
@@ -162,12 +161,13 @@ static void ready(struct loop_fd *f, uint32_t events)
 
 // --- the process ---
 
-static void to_ctl(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                   const char *text)
 {
     struct msg_LOG m = {.room = ROOM_IKE, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(ike_channel(self.ike, ROOM_CTL), MSG_LOG, &m);
+    ipc_send(ike_channel(ctx, ROOM_CTL), MSG_LOG, &m);
 }
 
 static int watch(struct process *p, struct loop *l, int which, int fd, uint16_t port)
@@ -180,6 +180,7 @@ static int watch(struct process *p, struct loop *l, int which, int fd, uint16_t 
 int ike_main(const struct child_env *env)
 {
     static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_SUPER};
+    struct process self = {0};
     const struct net net = {&self, net_send, net_source_for};
     log_set_process("ike");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -194,11 +195,11 @@ int ike_main(const struct child_env *env)
     if (!rc)
         rc = watch(&self, l, 1, env->sock_ike_nat_t, env->settings->port_nat_t);
     if (!rc) {
-        log_set_sink(to_ctl);
+        log_set_sink(to_ctl, self.ike);
         ipc_send(ike_channel(self.ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});
         rc = loop_run(l);
     }
-    log_set_sink(NULL);
+    log_set_sink(NULL, NULL);
     ike_free(self.ike);
     loop_free(l);
     return rc ? 1 : 0;

@@ -9,14 +9,13 @@
 
 enum { SECURE_HEAP = 4 << 20, SECURE_CELL = 32 };
 
-static struct keys *self;
-
-static void to_ctl(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                   const char *text)
 {
     struct msg_LOG m = {.room = ROOM_KEYS, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(keys_channel(self, ROOM_CTL), MSG_LOG, &m);
+    ipc_send(keys_channel(ctx, ROOM_CTL), MSG_LOG, &m);
 }
 
 int keys_main(const struct child_env *env)
@@ -32,12 +31,11 @@ int keys_main(const struct child_env *env)
         if (env->chan[peers[i]] >= 0)
             rc = keys_attach(k, peers[i], env->chan[peers[i]]);
     if (!rc) {
-        self = k;
-        log_set_sink(to_ctl);
+        log_set_sink(to_ctl, k);
         ipc_send(keys_channel(k, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_KEYS});
         rc = loop_run(l);
     }
-    log_set_sink(NULL);
+    log_set_sink(NULL, NULL);
     keys_free(k);
     if (l)
         loop_free(l);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -15,13 +16,50 @@ static const char *const names[] = {
     LOG_SUBSYS_LIST(X)
 #undef X
 };
-static int levels[LOG_SUBSYS_COUNT] = {[0 ... LOG_SUBSYS_COUNT - 1] = 1};
-static bool json;
-static char process[16] = "espalierd";
-static char context_name[132];
-static unsigned context_id;
-static void (*log_sink)(enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
-                        const char *text);
+struct log {
+    int levels[LOG_SUBSYS_COUNT];
+    int fd;
+    bool json;
+    bool inside; // a sink that cannot send may log in turn
+    char process[16];
+    char context_name[132];
+    unsigned context_id;
+    log_sink_fn sink;
+    void *sink_ctx;
+};
+static struct log own = {
+    .levels = {[0 ... LOG_SUBSYS_COUNT - 1] = 1}, .fd = STDERR_FILENO, .process = "espalierd"};
+static _Thread_local struct log *used; // NULL: own
+
+static struct log *current(void)
+{
+    return used ? used : &own;
+}
+
+struct log *log_new(void)
+{
+    struct log *l = malloc(sizeof(*l));
+    if (l) {
+        *l = *current();
+        l->inside = false;
+        l->sink = NULL;
+    }
+    return l;
+}
+
+void log_free(struct log *l)
+{
+    if (used == l)
+        used = NULL;
+    free(l);
+}
+
+struct log *log_use(struct log *l)
+{
+    struct log *before = used;
+    used = l;
+    return before;
+}
 
 const char *log_subsys_name(enum log_subsys s)
 {
@@ -39,34 +77,40 @@ int log_subsys_by_name(const char *name)
 
 void log_set_level(enum log_subsys s, int level)
 {
-    levels[s] = level;
+    current()->levels[s] = level;
 }
 
 void log_set_all(int level)
 {
     for (int i = 0; i < LOG_SUBSYS_COUNT; i++)
-        levels[i] = level;
+        current()->levels[i] = level;
 }
 
 void log_set_json(bool on)
 {
-    json = on;
+    current()->json = on;
 }
 
 void log_set_process(const char *name)
 {
-    snprintf(process, sizeof(process), "%s", name);
+    snprintf(current()->process, sizeof(own.process), "%s", name);
 }
 
-void log_set_sink(void (*sink)(enum log_subsys, int, const char *, unsigned, const char *))
+void log_set_output(int fd)
 {
-    log_sink = sink;
+    current()->fd = fd;
+}
+
+void log_set_sink(log_sink_fn sink, void *ctx)
+{
+    current()->sink = sink;
+    current()->sink_ctx = ctx;
 }
 
 void log_set_context(const char *ike_name, unsigned ike_id)
 {
-    snprintf(context_name, sizeof(context_name), "%s", ike_name);
-    context_id = ike_id;
+    snprintf(current()->context_name, sizeof(own.context_name), "%s", ike_name);
+    current()->context_id = ike_id;
 }
 
 // Control characters never reach a terminal or a log file.
@@ -89,7 +133,7 @@ static void escape(char *dst, size_t size, const char *src)
     dst[n] = 0;
 }
 
-static void write_json(enum log_subsys s, int level, const char *text)
+static void write_json(const struct log *l, enum log_subsys s, int level, const char *text)
 {
     struct timespec now;
     struct tm tm;
@@ -98,39 +142,39 @@ static void write_json(enum log_subsys s, int level, const char *text)
     gmtime_r(&now.tv_sec, &tm);
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
     escape(esc, sizeof(esc), text);
-    escape(ike, sizeof(ike), context_name);
+    escape(ike, sizeof(ike), l->context_name);
     int n = snprintf(line, sizeof(line),
                      "{\"time\":\"%s.%03ldZ\",\"process\":\"%s\",\"subsystem\":\"%s\",\"level\":%d,\"ike\":"
                      "\"%s\",\"ike_id\":%u,\"text\":\"%s\"}\n",
-                     stamp, now.tv_nsec / 1000000, process, names[s], level, ike, context_id, esc);
-    if (n > 0 && write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
+                     stamp, now.tv_nsec / 1000000, l->process, names[s], level, ike, l->context_id, esc);
+    if (n > 0 && write(l->fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
         return; // nobody reads: there is nowhere left to say so
 }
 
 void log_line(enum log_subsys s, int level, const char *fmt, ...)
 {
+    struct log *l = current();
     char text[1024], line[1200];
     va_list ap;
-    if (level > levels[s])
+    if (level > l->levels[s])
         return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     clean(text);
-    if (json) {
-        write_json(s, level, text);
-    } else {
+    if (l->json && l->fd >= 0) {
+        write_json(l, s, level, text);
+    } else if (l->fd >= 0) {
         char who[160] = "";
-        if (context_id)
-            snprintf(who, sizeof(who), "<%s|%u> ", context_name, context_id);
-        int n = snprintf(line, sizeof(line), "%s[%s] %s%s\n", process, names[s], who, text);
-        if (n > 0 && write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
+        if (l->context_id)
+            snprintf(who, sizeof(who), "<%s|%u> ", l->context_name, l->context_id);
+        int n = snprintf(line, sizeof(line), "%s[%s] %s%s\n", l->process, names[s], who, text);
+        if (n > 0 && write(l->fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
             return;
     }
-    static bool inside; // a sink that cannot send may log in turn
-    if (log_sink && !inside) {
-        inside = true;
-        log_sink(s, level, context_name, context_id, text);
-        inside = false;
+    if (l->sink && !l->inside) {
+        l->inside = true;
+        l->sink(l->sink_ctx, s, level, l->context_name, l->context_id, text);
+        l->inside = false;
     }
 }

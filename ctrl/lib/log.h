@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log lines: one per event, on stderr as text or JSON, and to a sink (the ctl process shows them over VICI).
-// Never a key.
+// Never a key. A process has one log; where several rooms share a process each of their loops carries its own
+// (loop_set_log), and the functions below speak of the one whose loop is running.
 #ifndef CTRL_LOG_H
 #define CTRL_LOG_H
 
@@ -32,10 +33,17 @@ void log_set_level(enum log_subsys s, int level);
 void log_set_all(int level);
 void log_set_json(bool json);
 void log_set_process(const char *name); // "ike"; shown in JSON and at the line's start
+void log_set_output(int fd);            // instead of stderr; -1: nowhere
 // Called for every line at or below the level; ike_name may be "" and ike_id 0.
-void log_set_sink(void (*sink)(enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
-                               const char *text));
+typedef void (*log_sink_fn)(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                            const char *text);
+void log_set_sink(log_sink_fn sink, void *ctx);
 void log_set_context(const char *ike_name, unsigned ike_id); // of the lines that follow; "" and 0 to clear
+
+struct log;
+struct log *log_new(void); // with the levels and the form of the one in use
+void log_free(struct log *l);
+struct log *log_use(struct log *l); // NULL: the process's own. Returns the one that was in use
 
 __attribute__((format(printf, 3, 4))) void log_line(enum log_subsys s, int level, const char *fmt, ...);
 #define LOGF(sub, level, ...) log_line(LOG_##sub, level, __VA_ARGS__)

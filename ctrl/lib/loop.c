@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctrl/lib/log.h"
+
 static uint64_t boottime_us(void *ctx)
 {
     struct timespec ts;
@@ -19,12 +21,14 @@ static uint64_t boottime_us(void *ctx)
 #define BATCH 64
 struct loop {
     struct clock clock;
+    struct log *log; // NULL: the one that is in use anyway
     int epfd;
     bool stop;
     struct timer **heap;
     unsigned count, cap;
     struct epoll_event batch[BATCH]; // events being delivered; loop_del removes its own
-    int batch_len;
+    int batch_len, delivered;        // of the last turn
+    uint64_t fired;                  // timers in all
     bool (*before_sleep)(void *ctx);
     void *idle_ctx;
 };
@@ -44,6 +48,11 @@ struct loop *loop_new(void)
 void loop_set_clock(struct loop *l, struct clock c)
 {
     l->clock = c;
+}
+
+void loop_set_log(struct loop *l, struct log *log)
+{
+    l->log = log;
 }
 
 uint64_t loop_now_us(const struct loop *l)
@@ -151,14 +160,28 @@ uint64_t loop_next_timer(const struct loop *l)
     return l->count ? l->heap[0]->at : UINT64_MAX;
 }
 
+static struct log *enter(struct loop *l)
+{
+    return l->log ? log_use(l->log) : NULL;
+}
+
+static void leave(struct loop *l, struct log *before)
+{
+    if (l->log)
+        log_use(before);
+}
+
 void loop_run_timers(struct loop *l)
 {
     uint64_t now = loop_now(l);
+    struct log *before = enter(l);
     while (l->count && l->heap[0]->at <= now) {
         struct timer *t = l->heap[0];
         timer_stop(l, t);
+        l->fired++;
         t->fire(t);
     }
+    leave(l, before);
 }
 
 void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx), void *ctx)
@@ -167,16 +190,35 @@ void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx), void *ctx)
     l->idle_ctx = ctx;
 }
 
+static bool more(struct loop *l)
+{
+    struct log *before = enter(l);
+    bool yes = l->before_sleep && l->before_sleep(l->idle_ctx);
+    leave(l, before);
+    return yes;
+}
+
+bool loop_step(struct loop *l)
+{
+    bool yes = more(l);
+    uint64_t fired = l->fired;
+    loop_once(l, 0);
+    return yes || l->delivered || l->fired != fired;
+}
+
 void loop_once(struct loop *l, int timeout_ms)
 {
     int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
+    struct log *before = enter(l);
     l->batch_len = n > 0 ? n : 0;
     for (int i = 0; i < l->batch_len; i++) {
         struct loop_fd *f = l->batch[i].data.ptr;
         if (f)
             f->ready(f, l->batch[i].events);
     }
+    l->delivered = l->batch_len;
     l->batch_len = 0;
+    leave(l, before);
     loop_run_timers(l);
 }
 
@@ -188,12 +230,17 @@ int loop_run(struct loop *l)
                       : next <= now        ? 0
                       : next - now > 60000 ? 60000
                                            : (int)(next - now);
-        if (l->before_sleep && l->before_sleep(l->idle_ctx))
+        if (more(l))
             timeout = 0;
         if (!l->stop)
             loop_once(l, timeout);
     }
     return 0;
+}
+
+bool loop_stopped(const struct loop *l)
+{
+    return l->stop;
 }
 
 void loop_stop(struct loop *l)

@@ -27,9 +27,11 @@ struct timer { // embed, zero-initialise; firing disarms it before the call
     void *ctx;
 };
 
+struct log;
 struct loop *loop_new(void);
 void loop_free(struct loop *l);
 void loop_set_clock(struct loop *l, struct clock c); // before anything asks for the time
+void loop_set_log(struct loop *l, struct log *log);  // in use while its callbacks run
 uint64_t loop_now(const struct loop *l);             // ms
 uint64_t loop_now_us(const struct loop *l);
 int loop_add(struct loop *l, struct loop_fd *f);    // 0 or -errno
@@ -44,6 +46,9 @@ void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx),
                    void *ctx); // true: do not sleep, poll and come back
 int loop_run(struct loop *l);  // until loop_stop; 0 or -errno
 void loop_once(struct loop *l, int timeout_ms);
+bool loop_step(struct loop *l); // one turn without sleeping; false: nothing happened, and nothing will
+                                // before the next timer or event
 void loop_stop(struct loop *l);
+bool loop_stopped(const struct loop *l);
 
 #endif

@@ -14,14 +14,14 @@
 #define TICK_MS 20
 #define SCAN_MS 500
 
-static struct path *self; // for the log sink
-
-static void to_ctl(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                   const char *text)
 {
+    struct path *p = ctx;
     struct msg_LOG m = {.room = ROOM_PATH, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(self->ctl, MSG_LOG, &m);
+    ipc_send(p->ctl, MSG_LOG, &m);
 }
 
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
@@ -144,14 +144,13 @@ int path_main(const struct child_env *env)
         free(p);
         return 1;
     }
-    self = p;
     p->env = env;
     lock_memory();
     p->super = ipc_open(p->loop, env->chan[ROOM_SUPER], "supervisor", &handler, p);
     p->ctl = ipc_open(p->loop, env->chan[ROOM_CTL], "ctl", &handler, p);
     p->ike = ipc_open(p->loop, env->chan[ROOM_IKE], "ike", &handler, p);
     p->keys = ipc_open(p->loop, env->chan[ROOM_KEYS], "keys", &handler, p);
-    log_set_sink(to_ctl);
+    log_set_sink(to_ctl, p);
     if (!p->super) {
         LOGF(ESP, 0, "no channel to the supervisor");
         return 1;

@@ -39,14 +39,14 @@ struct super {
     int status;
 };
 
-static struct super *self; // for the log sink and warnings, which carry no context
-
-static void sink(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
 {
     struct msg_LOG m = {.room = ROOM_SUPER, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(self->chan[ROOM_CTL], MSG_LOG, &m);
+    struct super *super = ctx;
+    ipc_send(super->chan[ROOM_CTL], MSG_LOG, &m);
 }
 
 static void tell(struct super *s, enum room room)
@@ -275,7 +275,7 @@ static int watch(struct super *s, const struct channels *c)
         if (!s->chan[r])
             return -ENOMEM;
     }
-    log_set_sink(sink);
+    log_set_sink(sink, s);
     return 0;
 }
 
@@ -296,7 +296,6 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
     struct channels channels;
     struct esp_error err = {0};
     struct super s = {.options = o, .config = config};
-    self = &s;
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
     block_signals();
     if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, config, &err) < 0) {
@@ -315,7 +314,7 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
         LOGF(DMN, 0, "event loop: %s", strerror(-r));
         kill_all(&s);
     }
-    log_set_sink(NULL);
+    log_set_sink(NULL, NULL);
     for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
         ipc_close(s.chan[room]);
     close(s.signals.fd);

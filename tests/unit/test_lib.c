@@ -233,9 +233,10 @@ static void test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end
 }
 
 static struct ipc_chan *sinking;
-static void sink(enum log_subsys s, int level, const char *ike_name, unsigned ike_id, const char *text)
+static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
 {
-    (void)s, (void)level, (void)ike_name, (void)ike_id;
+    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
     ipc_result(sinking, 1, false, "%s", text);
 }
 
@@ -258,13 +259,13 @@ static void test_channel_whose_reader_sleeps_is_closed_once_although_the_log_use
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
     sinking = ipc_open(l, fds[0], "a", &h, NULL);
     closed = 0;
-    log_set_sink(sink);
+    log_set_sink(sink, NULL);
     int rc = 0;
     for (unsigned i = 0; i < 200000 && rc == 0; i++)
         rc = ipc_result(sinking, i, true, "some text to fill the queue of a channel that nobody reads with");
     assert_true(rc < 0);
     assert_int_equal(closed, 0); // not out of a send: its caller may be walking what closed() frees
-    log_set_sink(NULL);
+    log_set_sink(NULL, NULL);
     for (int i = 0; i < 5; i++)
         loop_once(l, 0);
     assert_int_equal(closed, 1);
