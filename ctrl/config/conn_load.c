@@ -481,7 +481,9 @@ static int load_child(struct load *l, const struct vici_node *section)
     if (strlen(section->name) >= NAME_MAX_LEN)
         return refuse(l, "the name of child %.40s... is longer than %d characters", section->name,
                       NAME_MAX_LEN - 1);
-    struct child_config *child = &c->children[c->child_count];
+    struct child_config *child = conn_add_child(c);
+    if (!child)
+        return refuse(l, "out of memory");
     config_child_defaults(child);
     snprintf(child->name, sizeof(child->name), "%s", section->name);
     for (const struct vici_node *n = section->child; n; n = n->next) {
@@ -489,7 +491,6 @@ static int load_child(struct load *l, const struct vici_node *section)
         if (r)
             return r;
     }
-    c->child_count++;
     return finish_child(l, child);
 }
 
@@ -533,12 +534,33 @@ void config_conn_defaults(struct conn_config *c)
 
 void config_child_defaults(struct child_config *c)
 {
-    *c = (struct child_config){.replay_window = UINT32_MAX,
+    *c = (struct child_config){.action = POLICY_PROTECT,
+                               .mode = MODE_TUNNEL,
+                               .replay_window = UINT32_MAX,
                                .rekey_time = 3600,
                                .life_time = UINT32_MAX,
                                .copy_df = 1,
                                .copy_ecn = 1,
                                .copy_dscp_out = 1};
+}
+
+static int load_all(struct load *l, const struct vici_node *section)
+{
+    struct conn_config *out = l->conn;
+    if (!section->name[0])
+        return refuse(l, "a connection without a name");
+    if (strlen(section->name) >= NAME_MAX_LEN)
+        return refuse(l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
+    snprintf(out->name, sizeof(out->name), "%s", section->name);
+    for (const struct vici_node *n = section->child; n; n = n->next) {
+        l->where = section->name;
+        int r = n->kind == VICI_SECTION
+                    ? load_section(l, n)
+                    : set_key(l, out, conn_keys, sizeof(conn_keys) / sizeof(conn_keys[0]), n);
+        if (r)
+            return r;
+    }
+    return finish_conn(l);
 }
 
 int config_load_conn(struct conn_config *out, const struct vici_node *section,
@@ -547,18 +569,8 @@ int config_load_conn(struct conn_config *out, const struct vici_node *section,
     struct esp_error unused;
     struct load l = {.conn = out, .warn = warn, .ctx = ctx, .err = err ? err : &unused};
     config_conn_defaults(out);
-    if (!section->name[0])
-        return refuse(&l, "a connection without a name");
-    if (strlen(section->name) >= NAME_MAX_LEN)
-        return refuse(&l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
-    snprintf(out->name, sizeof(out->name), "%s", section->name);
-    for (const struct vici_node *n = section->child; n; n = n->next) {
-        l.where = section->name;
-        int r = n->kind == VICI_SECTION
-                    ? load_section(&l, n)
-                    : set_key(&l, out, conn_keys, sizeof(conn_keys) / sizeof(conn_keys[0]), n);
-        if (r)
-            return r;
-    }
-    return finish_conn(&l);
+    int r = load_all(&l, section);
+    if (r)
+        conn_clear(out);
+    return r;
 }

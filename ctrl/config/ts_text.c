@@ -20,8 +20,8 @@ static bool protocol_number(const char *name, uint8_t *out)
     static const struct {
         const char *name;
         uint8_t number;
-    } known[] = {{"icmp", 1},    {"tcp", 6},        {"udp", 17},   {"gre", 47},
-                 {"icmpv6", 58}, {"ipv6-icmp", 58}, {"sctp", 132}, {"udplite", 136}};
+    } known[] = {{"icmp", 1},   {"tcp", 6},       {"udp", 17}, {"gre", 47}, {"icmpv6", 58}, {"ipv6-icmp", 58},
+                 {"sctp", 132}, {"udplite", 136}, {"esp", 50}, {"ah", 51},  {"ospf", 89},   {"ipencap", 4}};
     uint64_t n;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i].name, name) == 0) {
@@ -29,10 +29,14 @@ static bool protocol_number(const char *name, uint8_t *out)
             return true;
         }
     }
-    if (!value_number(name, 0, 255, &n))
-        return false;
-    *out = (uint8_t)n;
-    return true;
+    if (value_number(name, 0, 255, &n)) {
+        *out = (uint8_t)n;
+        return true;
+    }
+    const struct protoent *p = getprotobyname(name); // /etc/protocols
+    if (p)
+        *out = (uint8_t)p->p_proto;
+    return p != NULL;
 }
 
 static bool port_number(const char *text, uint16_t *port)
@@ -48,7 +52,17 @@ static bool port_number(const char *text, uint16_t *port)
     return s != NULL;
 }
 
-// "tcp/80", "udp/1024-65535", "tcp", "17"
+// A type of ICMP stands in the port's high octet, its code in the low one (RFC 4301 section 4.4.1.1); as in
+// charon a number below 256 is a type with code 0.
+static void icmp_types(struct ts *t)
+{
+    if (t->port_lo < 256)
+        t->port_lo = (uint16_t)(t->port_lo << 8);
+    if (t->port_hi < 256)
+        t->port_hi = (uint16_t)(t->port_hi << 8);
+}
+
+// "tcp/80", "udp/1024-65535", "icmp/8", "tcp", "17"
 static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
 {
     char *port = strchr(text, '/');
@@ -59,8 +73,11 @@ static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
         return bad(err, text, "a protocol name or number");
     if (!port || !*port || strcmp(port, "any") == 0 || strcmp(port, "%any") == 0)
         return 0;
-    if (out->proto != 6 && out->proto != 17 && out->proto != 132 && out->proto != 136)
-        return bad(err, port, "a port only with tcp, udp, sctp or udplite");
+    bool icmp = out->proto == 1 || out->proto == 58;
+    if (!icmp && out->proto != 6 && out->proto != 17 && out->proto != 132 && out->proto != 136)
+        return bad(err, port, "a port only with tcp, udp, sctp or udplite, a type only with icmp or icmpv6");
+    if (strcmp(port, "opaque") == 0)
+        return bad(err, port, "a port: opaque (packets that hide theirs) is not supported");
     char *dash = strchr(port, '-');
     if (dash)
         *dash++ = 0;
@@ -69,6 +86,8 @@ static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
     out->port_hi = out->port_lo;
     if (dash && (!port_number(dash, &out->port_hi) || out->port_hi < out->port_lo))
         return bad(err, dash, "a port that is not below the first");
+    if (icmp)
+        icmp_types(out);
     return 0;
 }
 

@@ -41,34 +41,39 @@ const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, 
     return NULL;
 }
 
+static void free_entry(void *data)
+{
+    struct conn_entry *e = data;
+    if (e)
+        conn_clear(&e->config);
+    free(e);
+}
+
 void ctl_free_conns(struct ctl *c)
 {
     while (c->conns) {
         struct conn_entry *e = c->conns;
         c->conns = e->next;
-        free(e);
+        free_entry(e);
     }
 }
 
 // ---- load-conn
 
-enum { WIRE_MAX = 64 * 1024 };
+enum { WIRE_MAX = 128 * 1024 }; // below what a message may hold
 
 // Compares what goes over the wire: the connection alone, or together with one child (NULL: without).
 static bool same(const struct conn_config *a, const struct child_config *ca, const struct conn_config *b,
                  const struct child_config *cb)
 {
     static uint8_t wire[2][WIRE_MAX];
-    static struct conn_config part[2];
     struct slice s[2];
     for (int i = 0; i < 2; i++) {
-        const struct child_config *child = i ? cb : ca;
+        struct conn_config part = i ? *b : *a;
         struct writer w = writer_of(wire[i], sizeof(wire[i]));
-        part[i] = i ? *b : *a;
-        part[i].child_count = child != NULL;
-        if (child)
-            part[i].children[0] = *child;
-        conn_write(&w, &part[i]);
+        part.children = (struct child_config *)(uintptr_t)(i ? cb : ca); // only read
+        part.child_count = part.children != NULL;
+        conn_write(&w, &part);
         s[i] = wr_written(&w);
     }
     return s[0].len && slice_eq(s[0], s[1]);
@@ -128,7 +133,7 @@ static void loaded(struct pending *p, bool ok, const char *text)
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->config.name);
     ctl_done_simple(p, true, "");
     start_children(c, &e->config, old ? &old->config : NULL);
-    free(old);
+    free_entry(old);
 }
 
 void cmd_load_conn(struct ctl *c, struct command *cmd)
@@ -155,23 +160,23 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
     if (r) {
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
         server_reply_error(cmd, "%s", err.text);
-        free(e);
+        free_entry(e);
         return;
     }
     const struct conn_config *old = ctl_find_conn(c, section->name);
     if (old && unchanged(old, &e->config)) {
         LOGF(CFG, 2, "connection %s is unchanged", old->name);
         server_reply_ok(cmd);
-        free(e);
+        free_entry(e);
         return;
     }
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p) {
-        free(e);
+        free_entry(e);
         return;
     }
     p->data = e;
-    p->free_data = free;
+    p->free_data = free_entry;
     p->done = loaded;
     struct msg_CONN_LOAD m = {.req = p->req, .conn = wr_written(&w)};
     ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
@@ -187,7 +192,7 @@ static void unloaded(struct pending *p, bool ok, const char *text)
     if (ok && *at) {
         struct conn_entry *e = *at;
         *at = e->next;
-        free(e);
+        free_entry(e);
         c->conn_count--;
         LOGF(CFG, 1, "removed connection: %s", name);
     }

@@ -94,7 +94,7 @@ static void put_engine(struct vici_out *o, const struct msg_PATH_SA *p)
 static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
 {
     const struct msg_PATH_SA unused = {.use_in_s = UINT32_MAX, .use_out_s = UINT32_MAX};
-    char name[160];
+    char name[NAME_MAX_LEN + 16];
     snprintf(name, sizeof(name), "%s-%u", i->name, i->id);
     vici_section(o, name);
     vici_put(o, "name", i->name);
@@ -265,7 +265,7 @@ static void emit_policy(struct pending *p, enum msg_type t, const union msg *m)
     if (t != MSG_POLICY_IS || (ike && strcmp(ike, pol->conn) != 0) ||
         (child && strcmp(child, pol->child) != 0))
         return;
-    snprintf(name, sizeof(name), "%.120s/%.120s", pol->conn, pol->child);
+    snprintf(name, sizeof(name), "%.127s/%.127s", pol->conn, pol->child);
     server_event_begin(&o, VICI_EV_LIST_POLICY);
     vici_section(&o, name);
     vici_put(&o, "child", pol->child);

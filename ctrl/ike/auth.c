@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 8192, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 16384, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size)
 {

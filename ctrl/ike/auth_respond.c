@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 8192, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 16384, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 // Every refusal ends in one of these: the answer, and the SA is over.
 static void refuse_with(struct ike_sa *sa, uint16_t notify)
@@ -90,7 +90,7 @@ static const struct child_config *choose_child(struct ike_sa *sa, const struct w
 {
     const struct conn_config *cfg = &sa->conn->cfg;
     const struct child_config *found = NULL;
-    char why[900] = "", a[600], b[600];
+    char why[900] = "", a[SELECTORS_TEXT], b[SELECTORS_TEXT];
     *refusal = N_TS_UNACCEPTABLE;
     for (unsigned i = 0; i < cfg->child_count; i++) {
         const struct child_config *child = &cfg->children[i];

@@ -108,7 +108,7 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     snprintf(m->conn, sizeof(m->conn), "%s", sa->conn->cfg.name);
     snprintf(m->name, sizeof(m->name), "%s", cfg->name);
     m->reqid = c->reqid;
-    m->policy_id = sa->conn->policy_ids[cfg - sa->conn->cfg.children];
+    m->policy_id = sa->conn->numbers[cfg - sa->conn->cfg.children].policy_id;
     m->mode = MODE_TUNNEL;
     m->spi_in = c->spi_in;
     m->spi_out = c->spi_out;
@@ -140,7 +140,7 @@ void child_install(struct child_sa *c, bool initiator, struct slice ni, struct s
 {
     struct ike *ike = c->sa->ike;
     struct msg_CHILD m;
-    uint8_t buf[4096];
+    uint8_t buf[8192];
     struct writer w = writer_of(buf, sizeof(buf));
     describe(c, &m);
     msg_write(&w, MSG_CHILD, &m);
@@ -156,7 +156,7 @@ void child_install(struct child_sa *c, bool initiator, struct slice ni, struct s
 
 void child_installed(struct child_sa *c)
 {
-    char lts[600], rts[600];
+    char lts[SELECTORS_TEXT], rts[SELECTORS_TEXT];
     c->state = CHILD_INSTALLED;
     c->installed_at = loop_now(c->sa->ike->loop);
     COUNT(c->sa->ike, child_installed);

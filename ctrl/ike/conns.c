@@ -10,6 +10,8 @@ void conn_unref(struct conn *c)
 {
     if (c && --c->refs == 0) {
         free(c->blob);
+        free(c->numbers);
+        conn_clear(&c->cfg);
         free(c);
     }
 }
@@ -92,9 +94,9 @@ uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *
     size_t i = (size_t)(child - c->cfg.children);
     if (child->reqid)
         return child->reqid;
-    if (!c->reqids[i])
-        c->reqids[i] = ++ike->next_reqid;
-    return c->reqids[i];
+    if (!c->numbers[i].reqid)
+        c->numbers[i].reqid = ++ike->next_reqid;
+    return c->numbers[i].reqid;
 }
 
 // --- loading ---
@@ -113,16 +115,16 @@ static bool fixed(const struct ts_list *l)
     return l->count > 0;
 }
 
-enum { POLICIES_BYTES = 64 * 1024 };
+enum { POLICIES_BYTES = 128 * 1024 };
 
 static void apply_policies(struct ike *ike, struct conn *c, struct job *job)
 {
     static uint8_t buf[POLICIES_BYTES];
-    static struct policy_spec specs[CHILDREN_MAX];
+    struct policy_spec *specs = calloc(c->cfg.child_count + 1u, sizeof(*specs));
     struct writer w = writer_of(buf, sizeof(buf));
     struct msg_POLICY_APPLY q = {.req = ask_new_room(ike, job ? job->id : 0, policy_answer)};
     unsigned n = 0;
-    for (unsigned i = 0; i < c->cfg.child_count; i++) {
+    for (unsigned i = 0; specs && i < c->cfg.child_count; i++) {
         const struct child_config *child = &c->cfg.children[i];
         struct policy_spec *s = &specs[n];
         if (!fixed(&child->local_ts) || !fixed(&child->remote_ts))
@@ -135,10 +137,11 @@ static void apply_policies(struct ike *ike, struct conn *c, struct job *job)
                                   .local = child->local_ts,
                                   .remote = child->remote_ts};
         memcpy(s->child, child->name, sizeof(s->child));
-        c->policy_ids[i] = s->id;
+        c->numbers[i].policy_id = s->id;
         n++;
     }
     policies_write(&w, specs, n);
+    free(specs);
     snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
     q.policies = wr_written(&w);
     if (job)
@@ -191,6 +194,8 @@ static struct conn *parse(struct slice blob, struct esp_error *err)
     c->blob = malloc(blob.len ? blob.len : 1);
     c->blob_len = blob.len;
     bool good = c->blob && conn_read(&r, &c->cfg) && rd_done(&r);
+    c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
+    good = good && c->numbers;
     if (good)
         memcpy(c->blob, blob.p, blob.len);
     else

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 static bool set(struct identity *out, uint8_t type, const void *data, size_t len)
@@ -92,6 +93,48 @@ static bool is_any(const char *s)
     return false;
 }
 
+// Whether the text begins as a distinguished name does: an attribute's name or number, then '='.
+static bool names_attribute(const char *text)
+{
+    static const char *const names[] = {"C",
+                                        "CN",
+                                        "O",
+                                        "OU",
+                                        "L",
+                                        "ST",
+                                        "S",
+                                        "D",
+                                        "G",
+                                        "I",
+                                        "N",
+                                        "T",
+                                        "E",
+                                        "DC",
+                                        "SN",
+                                        "GN",
+                                        "UID",
+                                        "ID",
+                                        "EN",
+                                        "serialNumber",
+                                        "Email",
+                                        "EmailAddress",
+                                        "UN",
+                                        "TCGID",
+                                        "unstructuredName",
+                                        "unstructuredAddress",
+                                        "dnQualifier",
+                                        "userid"};
+    text += strspn(text, "/, ");
+    size_t n = strcspn(text, "= ");
+    const char *equals = text + n + strspn(text + n, " ");
+    if (*equals != '=' || n == 0)
+        return false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strlen(names[i]) == n && strncasecmp(names[i], text, n) == 0)
+            return true;
+    return strspn(text, "0123456789.") == n;
+}
+
 bool identity_parse(const char *text, struct identity *out)
 {
     bool handled;
@@ -101,8 +144,10 @@ bool identity_parse(const char *text, struct identity *out)
     bool ok = parse_typed(text, out, &handled);
     if (handled)
         return ok;
-    if (strchr(text, '='))
+    if (names_attribute(text))
         return false; // a distinguished name
+    if (strchr(text, '='))
+        return set(out, ID_KEY, text, strlen(text)); // as charon takes what is none after all
     const char *at = strchr(text, '@');
     if (!at) {
         if (set_addr(out, text))

@@ -58,12 +58,15 @@ enum counter {
         CNT_COUNT
 };
 
+struct child_numbers {
+    uint32_t reqid, policy_id; // 0: none yet
+};
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
     struct conn *next;
     unsigned refs;
     uint8_t *blob; // as it was loaded, to see whether a reload changes anything
     size_t blob_len;
-    uint32_t reqids[CHILDREN_MAX], policy_ids[CHILDREN_MAX];
+    struct child_numbers *numbers; // of each child, in the configuration's order
     struct identity local_id, remote_id;
     struct conn_config cfg;
 };

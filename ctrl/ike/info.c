@@ -10,7 +10,7 @@ enum { INFO_MAX = 1024 };
 
 static void log_closing(const struct child_sa *c)
 {
-    char a[600], b[600];
+    char a[SELECTORS_TEXT], b[SELECTORS_TEXT];
     LOGF(IKE, 0, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
          c->spi_in, c->spi_out, selectors_print(&c->local_ts, a, sizeof(a)),
          selectors_print(&c->remote_ts, b, sizeof(b)));

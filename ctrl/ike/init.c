@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <openssl/crypto.h>
 
-enum { INIT_MAX = 4096 };
+enum { INIT_MAX = 16384 };
 
 void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20])
 {

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "ctrl/lib/log.h"
+
 enum { ATTR_KEY_LENGTH = 14, TYPE_LAST = TR_ESN };
 
 // One transform substructure; its attributes may only be a key length.
@@ -92,6 +94,7 @@ int offers_read(struct slice body, struct offers *out, struct refusal *r)
 {
     struct reader rd = reader_of(body);
     bool last = false;
+    unsigned cut = 0;
     out->count = 0;
     while (!last) {
         struct offer o;
@@ -100,7 +103,12 @@ int offers_read(struct slice body, struct offers *out, struct refusal *r)
                           "proposal %u's lengths or counts do not agree (RFC 7296 3.3)", out->count + 1);
         if (out->count < OFFERS_MAX)
             out->o[out->count++] = o;
+        else
+            cut++;
     }
+    if (cut)
+        LOGF(CFG, 1, "the peer offers %u proposals, the last %u are not looked at: %d are", out->count + cut,
+             cut, OFFERS_MAX);
     if (rd.left)
         return refuse(r, N_INVALID_SYNTAX, "SA", "%zu octets behind the last proposal (RFC 7296 3.3)",
                       rd.left);

@@ -7,7 +7,7 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/lib/transforms.h"
 
-enum { OFFERS_MAX = 32 };
+enum { OFFERS_MAX = 64 };
 struct offer { // one proposal off the wire
     uint8_t number, protocol;
     uint64_t spi;

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "ctrl/lib/log.h"
+
 enum { TS_IPV4 = 7, TS_IPV6 = 8 };
 
 // False: a length that is not its type's, or a range that runs backwards.
@@ -33,7 +35,7 @@ static bool read_one(struct reader *r, struct ts *t, bool *known)
 int selectors_read(struct slice body, const char *name, struct ts_list *out, struct refusal *r)
 {
     struct reader rd = reader_of(body);
-    unsigned count = rd_u8(&rd);
+    unsigned count = rd_u8(&rd), cut = 0;
     rd_bytes(&rd, 3);
     memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < count; i++) {
@@ -44,7 +46,12 @@ int selectors_read(struct slice body, const char *name, struct ts_list *out, str
                           i + 1, count);
         if (known && out->count < TS_MAX)
             out->t[out->count++] = t;
+        else if (known)
+            cut++;
     }
+    if (cut)
+        LOGF(CHD, 1, "%s holds %u selectors, the last %u are left out: %d are taken", name, count, cut,
+             TS_MAX);
     if (!count || !rd_done(&rd))
         return refuse(r, N_INVALID_SYNTAX, name,
                       "%u selectors do not fill the payload's %zu octets (RFC 7296 3.13)", count, body.len);

@@ -6,7 +6,10 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/lib/conn.h"
 
-// Selectors of a type that is not known are left out (2.9); more than TS_MAX are cut off.
+enum { SELECTORS_TEXT = 600 }; // enough for a log line
+
+// Selectors of a type that is not known are left out (2.9), and so are those behind the first TS_MAX:
+// narrower is always allowed. The log says so.
 int selectors_read(struct slice body, const char *name, struct ts_list *out, struct refusal *r);
 void pb_selectors(struct pb *b, uint8_t type, const struct ts_list *l);
 // Replaces dynamic entries by the endpoint's own address.

@@ -18,31 +18,31 @@
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
 // ---- any room -> ctl
-#define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, 132) F(U32, ike_id, 0) F(STR, text, 1024)
+#define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
 #define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
 // ---- ctl -> ike
 #define MSG_CONN_LOAD_FIELDS(F)   F(U32, req, 0) F(BLOB, conn, 0)                     // conn_write; replaces one of the same name. -> RESULT
-#define MSG_CONN_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)                 // -> RESULT
-#define MSG_INITIATE_FIELDS(F)    F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
-#define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
-#define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, 129) F(U32, ike_id, 0)  // -> IKE_INFO, CHILD_INFO ..., RESULT
+#define MSG_CONN_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                 // -> RESULT
+#define MSG_INITIATE_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
+#define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
+#define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)  // -> IKE_INFO, CHILD_INFO ..., RESULT
 #define MSG_IKE_STATS_FIELDS(F)   F(U32, req, 0)                                   // -> IKE_STATS_IS, RESULT
 // ---- ike -> ctl
-#define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
+#define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
     F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
     F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0)
-#define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, 129) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
+#define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
     F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
 #define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) // counters: "name value\n" lines
-#define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, 129) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0
-#define MSG_CHILD_UPDOWN_FIELDS(F) F(U8, up, 0) F(STR, conn, 129) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
+#define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0
+#define MSG_CHILD_UPDOWN_FIELDS(F) F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
 // ---- ctl -> keys (secret in clear; wiped by ctl after sending)
-#define MSG_SECRET_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, id, 129) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
-#define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, 129)                 // -> RESULT
+#define MSG_SECRET_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, id, NAME_MAX_LEN) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
+#define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, NAME_MAX_LEN)                 // -> RESULT
 #define MSG_SECRET_LIST_FIELDS(F)   F(U32, req, 0)                                 // -> SECRET_IS ..., RESULT
-#define MSG_SECRET_IS_FIELDS(F)     F(U32, req, 0) F(STR, id, 129)
+#define MSG_SECRET_IS_FIELDS(F)     F(U32, req, 0) F(STR, id, NAME_MAX_LEN)
 #define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0)                                 // -> RESULT
 // ---- ike -> keys; every request is answered in order
 #define MSG_KE_GENERATE_FIELDS(F) F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0)       // -> KE_PUBLIC or RESULT(not ok)
@@ -63,7 +63,7 @@
 // ---- keys -> path (traffic keys)
 #define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106). -> RESULT to keys
 // The description of a CHILD SA, as a message of its own inside CHILD_DERIVE and CHILD_INSTALL.
-#define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, 129) F(STR, name, 129) F(U32, reqid, 0) \
+#define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, name, NAME_MAX_LEN) F(U32, reqid, 0) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) \
     F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) \
@@ -72,13 +72,13 @@
 // ---- ike -> path
 // Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
 // any failure nothing has changed. They are in force from then on, SA or not. -> RESULT
-#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(BLOB, policies, 0)
-#define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, 129)                // POLICY_APPLY of an empty list. -> RESULT
+#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(BLOB, policies, 0)
+#define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                // POLICY_APPLY of an empty list. -> RESULT
 #define MSG_CHILD_ENDPOINT_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(ADDR, local, 0) F(U16, local_port, 0) \
     F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp_encap, 0)                        // the outer addresses from now on (NAT rebinding). -> RESULT
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
 // ---- path -> ike
-#define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, 129) F(STR, child, 129) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
+#define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
 #define MSG_ADDRS_CHANGED_FIELDS(F) F(U8, unused, 0)                               // addresses or routes of the machine changed: resolve dynamic selectors again
 // ---- ctl -> path
@@ -90,7 +90,7 @@
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
     F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0)
 #define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0)               // "name value\n" lines
-#define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, 129) F(STR, child, 129) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
+#define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
     F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)
 
 #define MSG_LIST(X)                                                                                                      \

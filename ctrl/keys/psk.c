@@ -64,15 +64,26 @@ bool psk_unload(struct psk_store *s, const char *name)
     return false;
 }
 
+// For one owner more.
+static bool make_room(struct psk *p)
+{
+    if (p->owner_count & (p->owner_count - 1))
+        return true; // only a full array has a power of two
+    struct identity *more = realloc(p->owners, (p->owner_count ? 2u * p->owner_count : 1u) * sizeof(*more));
+    if (more)
+        p->owners = more;
+    return more != NULL;
+}
+
 static int read_owners(struct psk *p, struct slice owners, struct esp_error *err)
 {
     struct reader r = reader_of(owners);
-    p->owners = calloc(PSK_OWNERS_MAX, sizeof(*p->owners));
-    if (!p->owners)
-        return esp_fail(err, -ENOMEM, "owners", "no memory");
     while (r.left && !r.bad) {
         char text[ID_MAX_LEN];
+        bool room = make_room(p);
         rd_cstr(&r, text, sizeof(text));
+        if (!room)
+            return esp_fail(err, -ENOMEM, "owners", "no memory");
         if (r.bad || p->owner_count == PSK_OWNERS_MAX)
             return esp_fail(err, -EINVAL, "owners", "secret %s: at most %d owners of at most %d characters",
                             p->name, PSK_OWNERS_MAX, ID_MAX_LEN - 1);

@@ -7,7 +7,7 @@
 #include "ctrl/ike/identity.h"
 #include "espalier/error.h"
 
-enum { PSK_MAX = 512, PSK_OWNERS_MAX = 16, PSK_TRIES = 8 };
+enum { PSK_MAX = 512, PSK_OWNERS_MAX = 256, PSK_TRIES = 8 };
 
 struct psk_store;
 struct psk_store *psk_store_new(void);

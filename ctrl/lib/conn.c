@@ -280,13 +280,13 @@ static uint8_t proposals_read(struct reader *r, struct proposal *p)
 // Fields in the order of the structs; one list serves both directions.
 // clang-format off
 #define CHILD_SCALARS(F)                                                                                    \
-    F(u8, start_action) F(u8, close_action) F(u8, dpd_action) F(u8, hw_offload)                             \
+    F(u8, action) F(u8, mode) F(u8, start_action) F(u8, close_action) F(u8, dpd_action) F(u8, hw_offload)                             \
     F(u8, copy_df) F(u8, copy_ecn) F(u8, copy_dscp_out) F(u8, copy_dscp_in) F(u32, replay_window)           \
     F(u32, rekey_time) F(u32, life_time) F(u32, inactivity) F(u64, rekey_bytes) F(u64, life_bytes)          \
     F(u64, rekey_packets) F(u64, life_packets) F(u32, reqid) F(u32, priority)
 #define CONN_SCALARS(F)                                                                                     \
     F(u16, local_port) F(u16, remote_port) F(u8, local_auth) F(u8, remote_auth) F(u8, encap)                \
-    F(u8, mobike) F(u8, send_cert) F(u8, unique) F(u32, dpd_delay) F(u32, keyingtries)                      \
+    F(u8, mobike) F(u8, send_cert) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
     F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time)
 // clang-format on
 
@@ -335,6 +335,38 @@ void conn_write(struct writer *w, const struct conn_config *c)
     }
 }
 
+void conn_clear(struct conn_config *c)
+{
+    free(c->children);
+    memset(c, 0, sizeof(*c));
+}
+
+struct child_config *conn_add_child(struct conn_config *c)
+{
+    struct child_config *more =
+        c->child_count < CHILDREN_MAX ? realloc(c->children, (c->child_count + 1u) * sizeof(*more)) : NULL;
+    if (!more)
+        return NULL;
+    c->children = more;
+    memset(&more[c->child_count], 0, sizeof(*more));
+    return &more[c->child_count++];
+}
+
+static void child_read(struct reader *r, struct child_config *k)
+{
+    rd_cstr(r, k->name, sizeof(k->name));
+    k->proposal_count = proposals_read(r, k->proposals);
+    ts_list_read(r, &k->local_ts);
+    ts_list_read(r, &k->remote_ts);
+#define F(kind, name) k->name = rd_##kind(r);
+    CHILD_SCALARS(F)
+#undef F
+    if (k->action < POLICY_PROTECT || k->action > POLICY_DISCARD || k->mode < MODE_TUNNEL ||
+        k->mode > MODE_TRANSPORT || k->start_action > ACTION_START || k->close_action > ACTION_START ||
+        k->dpd_action > DPD_START)
+        r->bad = true;
+}
+
 bool conn_read(struct reader *r, struct conn_config *c)
 {
     memset(c, 0, sizeof(*c));
@@ -347,18 +379,18 @@ bool conn_read(struct reader *r, struct conn_config *c)
 #define F(kind, name) c->name = rd_##kind(r);
     CONN_SCALARS(F)
 #undef F
-    c->child_count = bounded(r, CHILDREN_MAX);
-    for (int i = 0; i < c->child_count; i++) {
-        struct child_config *k = &c->children[i];
-        rd_cstr(r, k->name, sizeof(k->name));
-        k->proposal_count = proposals_read(r, k->proposals);
-        ts_list_read(r, &k->local_ts);
-        ts_list_read(r, &k->remote_ts);
-#define F(kind, name) k->name = rd_##kind(r);
-        CHILD_SCALARS(F)
-#undef F
+    unsigned children = bounded(r, CHILDREN_MAX);
+    for (unsigned i = 0; i < children && !r->bad; i++) {
+        struct child_config *k = conn_add_child(c);
+        if (k)
+            child_read(r, k);
+        else
+            r->bad = true;
     }
-    if (c->local_auth > AUTH_PSK || c->remote_auth > AUTH_PSK || c->unique > UNIQUE_REPLACE)
+    if (c->local_auth > AUTH_PSK || c->remote_auth > AUTH_PSK || c->unique > UNIQUE_REPLACE ||
+        c->childless > CHILDLESS_NEVER)
         r->bad = true;
+    if (r->bad)
+        conn_clear(c);
     return !r->bad;
 }

@@ -28,7 +28,7 @@ struct ts {                    // traffic selector (RFC 7296 section 3.13.1)
     uint16_t port_lo, port_hi; // 0 ... 65535: any
     uint8_t lo[16], hi[16];
 };
-#define TS_MAX 8
+#define TS_MAX 64
 struct ts_list {
     uint8_t count;
     struct ts t[TS_MAX];
@@ -51,19 +51,22 @@ enum policy_action {
     POLICY_BYPASS,
     POLICY_DISCARD
 }; // swanctl: tunnel|transport, pass, drop
+enum childless_mode { CHILDLESS_ALLOW, CHILDLESS_NEVER };
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 
-#define NAME_MAX_LEN  128
+// Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.
+#define NAME_MAX_LEN  256 // with the zero; VICI's own limit
 #define ID_MAX_LEN    256
-#define ADDRS_MAX     8
-#define PROPOSALS_MAX 6
-#define CHILDREN_MAX  16
+#define ADDRS_MAX     32
+#define PROPOSALS_MAX 24
+#define CHILDREN_MAX  255
 
 struct child_config {
     char name[NAME_MAX_LEN];
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // ESP
     struct ts_list local_ts, remote_ts;
+    uint8_t action, mode;                                   // enum policy_action, enum sa_mode
     uint8_t start_action, close_action;                     // enum conn_action
     uint8_t dpd_action;                                     // enum dpd_action
     uint8_t hw_offload;                                     // enum offload_mode
@@ -86,16 +89,20 @@ struct conn_config {
     uint8_t local_auth, remote_auth;             // enum auth_method
     uint8_t encap, mobike, send_cert;            // bool
     uint8_t unique;                              // enum unique_mode
+    uint8_t childless;                           // enum childless_mode
     uint32_t dpd_delay;                          // seconds, 0: off
     uint32_t keyingtries;                        // 0: for ever
     uint32_t rekey_time, reauth_time, over_time; // seconds, 0: off
     uint8_t child_count;
-    struct child_config children[CHILDREN_MAX];
+    struct child_config *children; // allocated; conn_clear frees them
 };
 
+void conn_clear(struct conn_config *c); // frees what it holds and zeroes it
+// A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.
+struct child_config *conn_add_child(struct conn_config *c);
 void conn_write(struct writer *w, const struct conn_config *c);
-bool conn_read(struct reader *r,
-               struct conn_config *c); // false: malformed; bounds and enumerations are checked
+// False: malformed, or no memory; *c is empty then. Bounds and enumerations are checked. *c is overwritten.
+bool conn_read(struct reader *r, struct conn_config *c);
 void ts_list_write(struct writer *w, const struct ts_list *l);
 bool ts_list_read(struct reader *r, struct ts_list *l);
 

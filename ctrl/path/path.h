@@ -76,7 +76,7 @@ struct child {
 
 struct policy {
     struct policy *next;
-    char conn[129], child[129];
+    char conn[NAME_MAX_LEN], child[NAME_MAX_LEN];
     uint32_t id;
     struct ts_list local, remote;
     bool trap;

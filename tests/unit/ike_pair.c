@@ -303,8 +303,13 @@ void pair_default_conn(struct conn_config *c, int side)
     c->keyingtries = 1;
     c->proposal_count = 1;
     pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519");
+    static struct child_config child[2]; // until the next call for that side
+    memset(&child[side], 0, sizeof(child[side]));
     c->child_count = 1;
+    c->children = &child[side];
     struct child_config *k = &c->children[0];
+    k->action = POLICY_PROTECT;
+    k->mode = MODE_TUNNEL;
     snprintf(k->name, sizeof(k->name), "c");
     k->proposal_count = 1;
     k->replay_window = UINT32_MAX;

@@ -31,6 +31,7 @@ static int load_out(struct vici_out *o)
     assert_int_equal(vici_msg_parse(&m, o->data + 5, o->len - 5, &err), 0);
     warnings[0] = 0;
     err = (struct esp_error){0};
+    conn_clear(&conn);
     int r = config_load_conn(&conn, m.root->child, warn, NULL, &err);
     vici_msg_free(&m);
     vici_out_free(o);
@@ -336,12 +337,84 @@ static void test_lists_and_structure(void **state)
     vici_list_end(&o);
     vici_section_end(&o);
     assert_int_equal(load_out(&o), -EINVAL);
-    assert_text("more than 8 addresses");
+    assert_text("more than 32 addresses");
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_section(&o, "gw");
     vici_put_blob(&o, "version", "2\0x", 3);
     vici_section_end(&o);
     assert_int_equal(load_out(&o), -EINVAL);
+}
+
+static void test_selectors_take_protocols_by_name_and_types_of_icmp(void **state)
+{
+    (void)state;
+    const struct ts *t;
+    assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[ospf]"), 0);
+    assert_int_equal(conn.children[0].remote_ts.t[0].proto, 89);
+    assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[icmp/8]"), 0);
+    t = &conn.children[0].remote_ts.t[0];
+    assert_true(t->proto == 1 && t->port_lo == 0x800 && t->port_hi == 0x800);
+    assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[tcp/opaque]"), -EINVAL);
+    assert_text("opaque");
+}
+
+static void many_items(struct vici_out *o, const char *key, unsigned count, const char *format)
+{
+    vici_list(o, key);
+    for (unsigned i = 0; i < count; i++) {
+        char text[80];
+        snprintf(text, sizeof(text), format, i);
+        vici_item(o, text);
+    }
+    vici_list_end(o);
+}
+
+// A connection with as many of everything.
+static int load_many(unsigned name_len, unsigned proposals, unsigned children, unsigned selectors)
+{
+    struct vici_out o;
+    char name[300] = {0};
+    memset(name, 'n', name_len);
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, name);
+    many_items(&o, "proposals", proposals, "aes256-sha256-ecp256");
+    for (int i = 0; i < 2; i++) {
+        vici_section(&o, i ? "local" : "remote");
+        vici_put(&o, "auth", "psk");
+        vici_section_end(&o);
+    }
+    vici_section(&o, "children");
+    for (unsigned i = 0; i < children; i++) {
+        char child[20];
+        snprintf(child, sizeof(child), "c%u", i);
+        vici_section(&o, child);
+        many_items(&o, "remote_ts", selectors, "10.2.%u.0/24");
+        vici_section_end(&o);
+    }
+    vici_section_end(&o);
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+static void test_what_large_files_hold_is_taken_and_more_is_refused_by_name(void **state)
+{
+    (void)state;
+    static uint8_t wire[128 * 1024];
+    assert_int_equal(load_many(200, 8, 18, 40), 0);
+    assert_int_equal(strlen(conn.name), 200);
+    assert_int_equal(conn.proposal_count, 8);
+    assert_int_equal(conn.child_count, 18);
+    assert_int_equal(conn.children[17].remote_ts.count, 40);
+    struct writer w = writer_of(wire, sizeof(wire)); // and fits into a message
+    conn_write(&w, &conn);
+    assert_false(w.bad);
+    assert_int_equal(load_many(255, PROPOSALS_MAX, CHILDREN_MAX, 1), 0);
+    assert_int_equal(load_many(4, PROPOSALS_MAX + 1, 1, 1), -EINVAL);
+    assert_text("more than 24 proposals");
+    assert_int_equal(load_many(4, 1, CHILDREN_MAX + 1, 1), -EINVAL);
+    assert_text("more than 255 children");
+    assert_int_equal(load_many(4, 1, 1, TS_MAX + 1), -EINVAL);
+    assert_text("more than 64 traffic selectors");
 }
 
 // ---- proposals
@@ -428,7 +501,7 @@ static void test_traffic_selectors(void **state)
                                       "10.0.0.1[tcp/80",
                                       "10.0.0.1[nonsense]",
                                       "10.0.0.1[tcp/80-70]",
-                                      "10.0.0.1[icmp/8]",
+                                      "10.0.0.1[icmp/opaque]",
                                       "10.0.0.1[tcp/65536]",
                                       "fd00::/129",
                                       "[",
@@ -455,6 +528,7 @@ static void test_everything_survives_the_way_to_ike(void **state)
     assert_memory_equal(&back.children[0].remote_ts.t[0], &conn.children[0].remote_ts.t[0],
                         sizeof(struct ts));
     assert_int_equal(back.children[0].life_time, 3960);
+    conn_clear(&back);
 }
 
 // ---- anything at all
@@ -566,6 +640,8 @@ int main(void)
         cmocka_unit_test(test_traffic_selectors),
         cmocka_unit_test(test_random_connections_are_taken_or_refused_with_a_reason),
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
+        cmocka_unit_test(test_what_large_files_hold_is_taken_and_more_is_refused_by_name),
+        cmocka_unit_test(test_selectors_take_protocols_by_name_and_types_of_icmp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

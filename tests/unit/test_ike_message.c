@@ -201,6 +201,8 @@ static void test_identity_text_follows_charon(void **state)
     }
     struct identity id;
     assert_false(identity_parse("C=CH, O=x, CN=y", &id));
+    assert_true(identity_parse("Zm9vYmFyYg==", &id) && id.type == ID_KEY &&
+                id.len == 12); // no name has that attribute
     assert_false(identity_parse("@#0", &id));
     assert_false(identity_parse("ipv4:a.test", &id));
 }

@@ -235,6 +235,7 @@ static void test_load_conn_is_kept_when_ike_takes_it(void **state)
     struct reader r = reader_of(m.CONN_LOAD.conn);
     assert_true(conn_read(&r, &got));
     assert_string_equal(got.name, "gw");
+    conn_clear(&got);
     no_answer_yet(client);
     result(ROOM_IKE, m.CONN_LOAD.req, true, "");
     expect_success();
