@@ -296,10 +296,10 @@ static void tun_ready(struct loop_fd *f, uint32_t events)
         struct packet *pkt = get(p);
         if (!pkt)
             break;
-        ssize_t n = read(f->fd, pkt->job.in, p->buffer);
+        int n = p->net.tun_read(p->net.ctx, pkt->job.in, p->buffer);
         if (n <= 0) {
             release(p, pkt);
-            if (n < 0 && errno == EBADFD)
+            if (n == -EBADFD)
                 tun_gone(p);
             break;
         }
@@ -325,7 +325,7 @@ static void send_burst(struct path *p)
             .msg_name = &to[i], .msg_namelen = sizeof(to[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
     }
     while (done < n) {
-        int rc = p->send_many(p->env->sock_send, msgs + done, n - done, 0);
+        int rc = p->net.send(p->net.ctx, msgs + done, n - done);
         if (rc > 0) {
             done += (unsigned)rc;
             continue;
@@ -409,20 +409,19 @@ static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
 
 // ---- in
 
-static void outer_header(uint8_t *h, uint32_t payload, const struct sockaddr_in *from, struct in_addr to,
-                         uint16_t dport, uint8_t tos, uint8_t ttl)
+static void outer_header(uint8_t *h, uint32_t payload, const struct arrival *a, uint16_t dport)
 {
     uint32_t sum = 0;
     struct iphdr ip = {.version = 4,
                        .ihl = 5,
-                       .tos = tos,
+                       .tos = a->tos,
                        .tot_len = htons((uint16_t)(28 + payload)),
-                       .ttl = ttl,
-                       .protocol = IPPROTO_UDP,
-                       .saddr = from->sin_addr.s_addr,
-                       .daddr = to.s_addr};
+                       .ttl = a->ttl,
+                       .protocol = IPPROTO_UDP};
     struct udphdr udp = {
-        .source = from->sin_port, .dest = htons(dport), .len = htons((uint16_t)(8 + payload))};
+        .source = htons(a->from_port), .dest = htons(dport), .len = htons((uint16_t)(8 + payload))};
+    memcpy(&ip.saddr, a->from.a, 4);
+    memcpy(&ip.daddr, a->to.a, 4);
     memcpy(h, &ip, 20);
     for (int i = 0; i < 20; i += 2)
         sum += (uint32_t)(h[i] << 8 | h[i + 1]);
@@ -434,23 +433,11 @@ static void outer_header(uint8_t *h, uint32_t payload, const struct sockaddr_in 
 }
 
 // The kernel has taken the outer headers off: engines want them back, from what it tells about the datagram.
-static bool rebuild(struct path *p, struct packet *pkt, const struct msghdr *m, uint32_t payload)
+static bool rebuild(struct path *p, struct packet *pkt, const struct arrival *a, uint32_t payload)
 {
-    struct in_addr to = {0};
-    uint8_t tos = 0, ttl = 64;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
-        if (c->cmsg_level != IPPROTO_IP)
-            continue;
-        if (c->cmsg_type == IP_PKTINFO)
-            memcpy(&to, CMSG_DATA(c) + offsetof(struct in_pktinfo, ipi_addr), sizeof(to));
-        else if (c->cmsg_type == IP_TOS)
-            tos = *CMSG_DATA(c);
-        else if (c->cmsg_type == IP_TTL)
-            ttl = *CMSG_DATA(c);
-    }
-    if (!to.s_addr)
+    if (a->from.family != 4 || a->to.family != 4)
         return false;
-    outer_header(pkt->job.in, payload, m->msg_name, to, p->env->settings->port_nat_t, tos, ttl);
+    outer_header(pkt->job.in, payload, a, p->env->settings->port_nat_t);
     pkt->job.in_len = 28 + payload;
     return true;
 }
@@ -460,19 +447,11 @@ static void udp_ready(struct loop_fd *f, uint32_t events)
     struct path *p = f->ctx;
     (void)events;
     for (int i = 0; i < PATH_BURST; i++) {
-        struct sockaddr_in from;
-        _Alignas(struct cmsghdr) uint8_t control[128];
+        struct arrival a;
         struct packet *pkt = get(p);
         if (!pkt)
             break;
-        struct iovec iov = {pkt->job.in + 28, p->buffer - 28};
-        struct msghdr m = {.msg_name = &from,
-                           .msg_namelen = sizeof(from),
-                           .msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = control,
-                           .msg_controllen = sizeof(control)};
-        ssize_t n = recvmsg(f->fd, &m, MSG_DONTWAIT);
+        int n = p->net.udp_read(p->net.ctx, pkt->job.in + 28, p->buffer - 28, &a);
         if (n < 0) {
             release(p, pkt);
             break;
@@ -481,8 +460,7 @@ static void udp_ready(struct loop_fd *f, uint32_t events)
         if (n == 1 && pkt->job.in[28] == 0xff) { // RFC 3948 section 2.3
             p->keepalives++;
             release(p, pkt);
-        } else if (n < 8 || (m.msg_flags & MSG_TRUNC) || from.sin_family != AF_INET ||
-                   !rebuild(p, pkt, &m, (uint32_t)n)) {
+        } else if (n < 8 || a.cut || !rebuild(p, pkt, &a, (uint32_t)n)) {
             io_drop(p, pkt, n < 8 ? ESP_STATUS_NOT_ESP : ESP_STATUS_TRUNCATED);
         } else {
             enqueue(p, pkt);
@@ -499,14 +477,14 @@ static void raw_ready(struct loop_fd *f, uint32_t events)
         struct packet *pkt = get(p);
         if (!pkt)
             break;
-        ssize_t n = recv(f->fd, pkt->job.in, p->buffer, MSG_DONTWAIT | MSG_TRUNC);
+        int n = p->net.esp_read(p->net.ctx, pkt->job.in, p->buffer);
         if (n < 0) {
             release(p, pkt);
             break;
         }
         pkt->job.op = ESP_DECAP;
         pkt->job.in_len = (uint32_t)n;
-        if (n > (ssize_t)p->buffer || n < 28 || n < 4 * (pkt->job.in[0] & 15) + 8)
+        if (n > (int)p->buffer || n < 28 || n < 4 * (pkt->job.in[0] & 15) + 8)
             io_drop(p, pkt, ESP_STATUS_TRUNCATED);
         else
             enqueue(p, pkt);
@@ -548,7 +526,7 @@ static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
     c->in.bytes += pkt->job.out_len;
     n->packets_in++;
     n->bytes_in += pkt->job.out_len;
-    if (write(p->env->tun, pkt->job.out, pkt->job.out_len) < 0)
+    if (p->net.tun_write(p->net.ctx, pkt->job.out, pkt->job.out_len) < 0)
         p->tun_errors++;
     release(p, pkt);
 }
@@ -704,7 +682,6 @@ int io_open(struct path *p, struct esp_error *err)
 {
     uint32_t fit = p->env->settings->mtu + 160;
     p->buffer = fit > PATH_BUFFER ? (fit + 63) / 64 * 64 : PATH_BUFFER;
-    p->send_many = sendmmsg;
     int rc = esp_pool_create(&p->pool, 2 * PATH_JOBS, p->buffer, err);
     if (rc < 0)
         return rc;
@@ -727,4 +704,15 @@ int io_open(struct path *p, struct esp_error *err)
         (rc = add_fd(p, &p->udp_fd, p->env->sock_esp_nat_t, udp_ready, err, "UDP socket")) < 0)
         return rc;
     return add_fd(p, &p->raw_fd, p->env->sock_esp, raw_ready, err, "raw ESP socket");
+}
+
+// While no packet is free the rest waits in the network's own queues, as it does in a socket.
+void path_arrived(struct path *p)
+{
+    if (p->reading)
+        tun_ready(&p->tun_fd, EPOLLIN);
+    if (p->reading)
+        udp_ready(&p->udp_fd, EPOLLIN);
+    if (p->reading)
+        raw_ready(&p->raw_fd, EPOLLIN);
 }

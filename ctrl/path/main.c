@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path process: opens engines, TUN and kernel policies, then answers its neighbours until the supervisor
-// says stop.
+// The path process: locked memory, its log line to ctl, then the loop until the supervisor says stop.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "ctrl/lib/log.h"
-
-#define TICK_MS 20
-#define SCAN_MS 500
 
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                    const char *text)
@@ -22,108 +17,6 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
     ipc_send(p->ctl, MSG_LOG, &m);
-}
-
-static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
-{
-    struct path *p = ctx;
-    switch (t) {
-    case MSG_CHILD_INSTALL: sadb_install(p, &m->CHILD_INSTALL); break;
-    case MSG_CHILD_DELETE:
-        sadb_delete(p, m->CHILD_DELETE.child_id);
-        ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
-        break;
-    case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
-    case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;
-    case MSG_PATH_LIST: stats_sas(p, m->PATH_LIST.req); break;
-    case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
-    case MSG_POLICY_LIST: policy_list(p, m->POLICY_LIST.req); break;
-    case MSG_SHUTDOWN: loop_stop(p->loop); break;
-    case MSG_SETTINGS: break; // nothing that path uses changes at run time
-    default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
-    }
-    io_pump(p);
-}
-
-static void on_closed(void *ctx, struct ipc_chan *c)
-{
-    struct path *p = ctx;
-    struct ipc_chan **all[] = {&p->super, &p->ctl, &p->ike, &p->keys};
-    for (int i = 0; i < 4; i++) {
-        if (*all[i] == c)
-            *all[i] = NULL;
-    }
-    ipc_close(c);
-    if (!p->super)
-        loop_stop(p->loop); // nobody supervises: stop, fail closed
-}
-
-static const struct ipc_handler handler = {on_message, on_closed};
-
-static void tick(struct timer *t)
-{
-    struct path *p = t->ctx;
-    if (p->card)
-        p->card->ops->tick(p->card, loop_now(p->loop));
-    p->soft->ops->tick(p->soft, loop_now(p->loop));
-    io_pump(p);
-    sadb_retry(p);
-    timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
-}
-
-static void scan(struct timer *t)
-{
-    struct path *p = t->ctx;
-    uint64_t from = loop_now(p->loop);
-    card_scan(p);
-    uint64_t rest = 20 * (loop_now(p->loop) -
-                          from); // a card that does not answer must not take more than 5 % of the time
-    timer_set(p->loop, t, loop_now(p->loop) + (rest > SCAN_MS ? rest : SCAN_MS));
-}
-
-static void soft_ready(struct loop_fd *f, uint32_t events)
-{
-    (void)events;
-    io_pump(f->ctx);
-}
-
-static int set_up(struct path *p, struct esp_error *err)
-{
-    const struct settings *s = p->env->settings;
-    int rc;
-    if ((rc = netlink_open(&p->nl, err)) < 0 || (rc = netlink_tun_up(p->nl, s->tun, s->mtu, err)) < 0)
-        return rc;
-    p->tun_index = rc;
-    if (s->install_routes &&
-        (rc = netlink_rule(p->nl, s->routing_table, s->routing_priority, ESPALIER_SO_MARK, err)) < 0)
-        return rc;
-    if ((rc = esp_soft_open(&p->soft, err)) < 0 || (rc = io_open(p, err)) < 0 ||
-        (rc = p->soft->ops->attach_pool(p->soft, p->pool, err)) < 0)
-        return rc;
-    p->soft_fd = (struct loop_fd){.fd = p->soft->fd, .events = EPOLLIN, .ready = soft_ready, .ctx = p};
-    if ((rc = loop_add(p->loop, &p->soft_fd)) < 0)
-        return esp_fail(err, rc, "software engine", "cannot watch its events: %s", strerror(-rc));
-    card_scan(p);
-    p->tick = (struct timer){.fire = tick, .ctx = p};
-    p->scan = (struct timer){.fire = scan, .ctx = p};
-    timer_set(p->loop, &p->tick, loop_now(p->loop) + TICK_MS);
-    timer_set(p->loop, &p->scan, loop_now(p->loop) + SCAN_MS);
-    return 0;
-}
-
-static void tear_down(struct path *p)
-{
-    policy_drop_all(p);
-    if (p->card)
-        p->card->ops->destroy(p->card);
-    if (p->soft)
-        p->soft->ops->destroy(p->soft);
-    p->card = p->soft = NULL;
-    sadb_clear(p);
-    esp_pool_destroy(p->pool);
-    esp_pool_destroy(p->spare);
-    free(p->packets);
-    netlink_close(p->nl);
 }
 
 // Everything stays out of swap where that is allowed without a limit that later memory would meet.
@@ -136,39 +29,37 @@ static void lock_memory(void)
 #endif
 }
 
-int path_main(const struct child_env *env)
+static int run(struct path *p, const struct child_env *env)
 {
-    struct path *p = calloc(1, sizeof(*p));
+    static const enum room peers[] = {ROOM_SUPER, ROOM_CTL, ROOM_IKE, ROOM_KEYS};
     struct esp_error err = {0};
-    if (!p || !(p->loop = loop_new())) {
-        free(p);
-        return 1;
-    }
-    p->env = env;
-    lock_memory();
-    p->super = ipc_open(p->loop, env->chan[ROOM_SUPER], "supervisor", &handler, p);
-    p->ctl = ipc_open(p->loop, env->chan[ROOM_CTL], "ctl", &handler, p);
-    p->ike = ipc_open(p->loop, env->chan[ROOM_IKE], "ike", &handler, p);
-    p->keys = ipc_open(p->loop, env->chan[ROOM_KEYS], "keys", &handler, p);
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
+        if (path_attach(p, peers[i], env->chan[peers[i]]) < 0)
+            LOGF(ESP, 0, "no channel to room %d", peers[i]);
     log_set_sink(to_ctl, p);
-    if (!p->super) {
-        LOGF(ESP, 0, "no channel to the supervisor");
+    if (!p->super)
         return 1;
-    }
-    if (set_up(p, &err) < 0) {
+    if (path_open(p, NULL, &err) < 0) {
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
         return 3;
     }
     ipc_send(p->super, MSG_READY, &(struct msg_READY){ROOM_PATH});
     loop_run(p->loop);
-    tear_down(p);
+    return path_status(p);
+}
+
+int path_main(const struct child_env *env)
+{
+    struct loop *l = loop_new();
+    struct path *p = l ? path_new(l, env) : NULL;
+    if (!p)
+        return 1;
+    lock_memory();
+    int status = run(p, env);
+    path_close(p);
     ipc_send(p->super, MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){ROOM_PATH});
-    ipc_close(p->super);
-    ipc_close(p->ctl);
-    ipc_close(p->ike);
-    ipc_close(p->keys);
-    loop_free(p->loop);
-    int status = p->status;
-    free(p);
+    log_set_sink(NULL, NULL);
+    path_free(p);
+    loop_free(l);
     return status;
 }

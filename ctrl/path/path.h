@@ -13,6 +13,7 @@
 #include "ctrl/lib/child.h"
 #include "ctrl/lib/policy_wire.h"
 #include "ctrl/path/netlink.h"
+#include "ctrl/path/room.h"
 #include "espalier/engine.h"
 
 #define PATH_JOBS   2048 // packets in flight, all engines
@@ -100,8 +101,8 @@ struct path {
     struct packet *packets, *free;
     uint64_t stamp;
     unsigned waiting, on_card; // packets, see PATH_WAITING and PATH_ON_CARD
-    int (*send_many)(int fd, struct mmsghdr *m, unsigned n, int flags); // sendmmsg; tests have their own
-    bool reading;                                                       // TUN and sockets are watched
+    struct path_net net;
+    bool reading; // TUN and sockets are watched
     struct esp_engine *soft, *card;
     struct packet_list soft_backlog, card_backlog; // submit was full
     char card_name[64], card_reason[200];          // why there is none

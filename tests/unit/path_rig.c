@@ -10,11 +10,10 @@
 
 static struct rig *catching;
 
-static int catch_all(int fd, struct mmsghdr *m, unsigned n, int flags)
+static int catch_all(void *ctx, struct mmsghdr *m, unsigned n)
 {
     struct rig *r = catching;
-    (void)fd;
-    (void)flags;
+    (void)ctx;
     for (unsigned i = 0; i < n; i++) {
         const struct iovec *v = m[i].msg_hdr.msg_iov;
         assert_true(r->sent_count < RIG_SENT && v->iov_len <= sizeof(r->sent[0].bytes));
@@ -85,8 +84,9 @@ int rig_up(void **state)
     r->p->ctl = channel(r, &r->ctl, "ctl");
     assert_int_equal(esp_soft_open(&r->p->soft, &err), 0);
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
+    r->p->net = path_net_sockets(&r->env);
+    r->p->net.send = catch_all;
     assert_int_equal(io_open(r->p, &err), 0);
-    r->p->send_many = catch_all;
     fake_plug(NULL);
     snprintf(r->p->card_reason, sizeof(r->p->card_reason), "no card was found");
     return 0;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What brings packets to path and takes them away: the TUN, UDP 4500 and the raw sockets, or what a test puts
+// in their place. Each call takes or gives one packet (send: several) and never blocks; what it returns is a
+// number of octets or a negative errno.
+#ifndef CTRL_PATH_NET_H
+#define CTRL_PATH_NET_H
+
+#include <sys/socket.h>
+
+#include "ctrl/lib/child.h"
+#include "ctrl/lib/conn.h"
+
+struct arrival { // what the kernel tells of a datagram whose outer headers it has taken off
+    struct addr from, to;
+    uint16_t from_port;
+    uint8_t tos, ttl;
+    bool cut; // longer than the buffer
+};
+
+struct path_net {
+    void *ctx;
+    int (*tun_read)(void *ctx, uint8_t *p, uint32_t cap);
+    int (*tun_write)(void *ctx, const uint8_t *p, uint32_t len);
+    int (*udp_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
+    int (*esp_read)(void *ctx, uint8_t *p,
+                    uint32_t cap); // with its IP header; the whole length, although cut
+    // Whole outer packets, as sendmmsg takes them: the number that left, or -1 with errno.
+    int (*send)(void *ctx, struct mmsghdr *m, unsigned n);
+};
+
+struct path_net path_net_sockets(const struct child_env *env); // env stays where it is
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// The path room put together: its channels, what comes in from each, opening and the end.
+#include "ctrl/path/path.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "ctrl/lib/log.h"
+
+#define TICK_MS 20
+#define SCAN_MS 500
+
+static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct path *p = ctx;
+    switch (t) {
+    case MSG_CHILD_INSTALL: sadb_install(p, &m->CHILD_INSTALL); break;
+    case MSG_CHILD_DELETE:
+        sadb_delete(p, m->CHILD_DELETE.child_id);
+        ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
+        break;
+    case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
+    case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;
+    case MSG_PATH_LIST: stats_sas(p, m->PATH_LIST.req); break;
+    case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
+    case MSG_POLICY_LIST: policy_list(p, m->POLICY_LIST.req); break;
+    case MSG_SHUTDOWN: loop_stop(p->loop); break;
+    case MSG_SETTINGS: break; // nothing that path uses changes at run time
+    default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
+    }
+    io_pump(p);
+}
+
+static void on_closed(void *ctx, struct ipc_chan *c)
+{
+    struct path *p = ctx;
+    struct ipc_chan **all[] = {&p->super, &p->ctl, &p->ike, &p->keys};
+    for (int i = 0; i < 4; i++) {
+        if (*all[i] == c)
+            *all[i] = NULL;
+    }
+    ipc_close(c);
+    if (!p->super)
+        loop_stop(p->loop); // nobody supervises: stop, fail closed
+}
+
+struct path *path_new(struct loop *l, const struct child_env *env)
+{
+    struct path *p = calloc(1, sizeof(*p));
+    if (p) {
+        p->loop = l;
+        p->env = env;
+    }
+    return p;
+}
+
+static struct ipc_chan **slot(struct path *p, enum room peer)
+{
+    return peer == ROOM_SUPER ? &p->super
+           : peer == ROOM_CTL ? &p->ctl
+           : peer == ROOM_IKE ? &p->ike
+                              : &p->keys;
+}
+
+int path_attach(struct path *p, enum room peer, int fd)
+{
+    static const struct ipc_handler handler = {on_message, on_closed};
+    static const char *const names[ROOM_COUNT] = {
+#define X(sym, name) name,
+        ROOM_LIST(X)
+#undef X
+    };
+    struct ipc_chan *c = ipc_open(p->loop, fd, names[peer], &handler, p);
+    *slot(p, peer) = c;
+    return c ? 0 : -ENOMEM;
+}
+
+struct ipc_chan *path_channel(struct path *p, enum room peer)
+{
+    return *slot(p, peer);
+}
+
+int path_status(const struct path *p)
+{
+    return p->status;
+}
+
+static void tick(struct timer *t)
+{
+    struct path *p = t->ctx;
+    if (p->card)
+        p->card->ops->tick(p->card, loop_now(p->loop));
+    p->soft->ops->tick(p->soft, loop_now(p->loop));
+    io_pump(p);
+    sadb_retry(p);
+    timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
+}
+
+static void scan(struct timer *t)
+{
+    struct path *p = t->ctx;
+    uint64_t from = loop_now(p->loop);
+    card_scan(p);
+    uint64_t rest = 20 * (loop_now(p->loop) -
+                          from); // a card that does not answer must not take more than 5 % of the time
+    timer_set(p->loop, t, loop_now(p->loop) + (rest > SCAN_MS ? rest : SCAN_MS));
+}
+
+static void soft_ready(struct loop_fd *f, uint32_t events)
+{
+    (void)events;
+    io_pump(f->ctx);
+}
+
+int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
+{
+    p->net = net ? *net : path_net_sockets(p->env);
+    const struct settings *s = p->env->settings;
+    int rc;
+    if ((rc = netlink_open(&p->nl, err)) < 0 || (rc = netlink_tun_up(p->nl, s->tun, s->mtu, err)) < 0)
+        return rc;
+    p->tun_index = rc;
+    if (s->install_routes &&
+        (rc = netlink_rule(p->nl, s->routing_table, s->routing_priority, ESPALIER_SO_MARK, err)) < 0)
+        return rc;
+    if ((rc = esp_soft_open(&p->soft, err)) < 0 || (rc = io_open(p, err)) < 0 ||
+        (rc = p->soft->ops->attach_pool(p->soft, p->pool, err)) < 0)
+        return rc;
+    p->soft_fd = (struct loop_fd){.fd = p->soft->fd, .events = EPOLLIN, .ready = soft_ready, .ctx = p};
+    if ((rc = loop_add(p->loop, &p->soft_fd)) < 0)
+        return esp_fail(err, rc, "software engine", "cannot watch its events: %s", strerror(-rc));
+    card_scan(p);
+    p->tick = (struct timer){.fire = tick, .ctx = p};
+    p->scan = (struct timer){.fire = scan, .ctx = p};
+    timer_set(p->loop, &p->tick, loop_now(p->loop) + TICK_MS);
+    timer_set(p->loop, &p->scan, loop_now(p->loop) + SCAN_MS);
+    return 0;
+}
+
+void path_close(struct path *p)
+{
+    timer_stop(p->loop, &p->tick);
+    timer_stop(p->loop, &p->scan);
+    loop_set_idle(p->loop, NULL, NULL);
+    policy_drop_all(p);
+    if (p->card)
+        p->card->ops->destroy(p->card);
+    if (p->soft)
+        p->soft->ops->destroy(p->soft);
+    p->card = p->soft = NULL;
+    sadb_clear(p);
+    esp_pool_destroy(p->pool);
+    esp_pool_destroy(p->spare);
+    free(p->packets);
+    p->pool = p->spare = NULL;
+    p->packets = p->free = NULL;
+    netlink_close(p->nl);
+    p->nl = NULL;
+}
+
+void path_free(struct path *p)
+{
+    if (!p)
+        return;
+    path_close(p);
+    ipc_close(p->super);
+    ipc_close(p->ctl);
+    ipc_close(p->ike);
+    ipc_close(p->keys);
+    free(p);
+}
