@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between path and the kernel: what path keeps there (routing rules, routes into the TUN, XFRM
+// policies) as plain objects, and the operations on them. netlink.c talks to Linux; tests bring a model.
+//
+// Each object has a key (what the kernel tells two of them apart by) and a value (what may differ under one
+// key): adding an object whose key is there replaces its value in one step.
+#ifndef CTRL_PATH_KERNEL_H
+#define CTRL_PATH_KERNEL_H
+
+#include "ctrl/lib/conn.h"
+#include "espalier/error.h"
+
+enum kobj_kind { KOBJ_RULE = 1, KOBJ_ROUTE, KOBJ_XFRM };
+enum kobj_action {
+    KRULE_LOOKUP = 1, // look in `table`; go on when nothing is found
+    KRULE_GOTO,       // go on at the rule with priority `target`
+    KRULE_NOP,        // nothing: a place to go to
+    KROUTE_TUN,       // into the TUN, with source `from` where it is set
+    KROUTE_THROW,     // ends this table, the next rule is asked
+    KROUTE_UNREACHABLE,
+    KXFRM_ALLOW, // in clear
+    KXFRM_BLOCK, // dropped
+};
+enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
+
+// Key: everything but the fields marked V. Unused fields are zero, so that keys compare as bytes. Addresses
+// are in network order, an IPv4 address in the first four octets; ports in host order.
+struct kobj {
+    uint8_t kind, family; // family: 4 or 6
+    uint8_t action;       // enum kobj_action. V of routes and XFRM policies
+    uint8_t dir;          // XFRM
+    uint8_t proto;        // rule, XFRM; 0: any
+    uint8_t invert;       // rule: it holds for what does not match
+    uint8_t src_len, dst_len;
+    uint8_t src[16], dst[16];   // prefixes; a route has dst alone
+    uint16_t sport, dport;      // rule: first of the range (0: any). XFRM: value
+    uint16_t sport2, dport2;    // rule: last of the range. XFRM: mask
+    uint32_t table;             // rule, route
+    uint32_t mark, mark_mask;   // rule, XFRM
+    uint32_t ifindex;           // XFRM: of the selector, 0: any
+    uint32_t priority;          // rule: its place. XFRM: lower first; V
+    uint32_t target;            // rule: KRULE_GOTO
+    uint32_t lifetime;          // XFRM: the kernel itself removes it after so many seconds, 0: never. V
+    uint8_t from_set, from[16]; // route: preferred source. V
+};
+
+struct kchange {
+    bool add; // or take away; taking away what is not there is no failure
+    const struct kobj *o;
+    int rc; // out: 0 or -errno
+};
+
+enum knotice_kind {
+    KNOTE_OBJECT,    // `o` was removed, or replaced, by somebody else. Its value fields may not be filled in.
+    KNOTE_FLUSHED,   // all XFRM policies were removed by somebody else
+    KNOTE_TUN_DOWN,  // somebody set our TUN down: its routes are gone
+    KNOTE_TUN_UP,    // up again
+    KNOTE_TUN_GONE,  // deleted
+    KNOTE_LINKS,     // an interface came or went
+    KNOTE_ADDRESSES, // an address of the machine, or a route of somebody else, came or went
+    KNOTE_LOST,      // notices were lost: anything may have happened
+};
+struct knotice {
+    enum knotice_kind kind;
+    struct kobj o; // KNOTE_OBJECT
+};
+
+struct kernel;
+struct kernel_ops {
+    // Brings the interface up with this MTU, exempt from the block policies. Returns its index or -errno.
+    int (*tun_up)(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
+    // Makes n changes in their order, each acknowledged. One that fails does not keep the later ones from
+    // being tried. Returns the number of failures; the first one's reason is in err.
+    unsigned (*apply)(struct kernel *k, struct kchange *c, unsigned n, struct esp_error *err);
+    // Calls each() for every object there that is ours (this instance's, from this run or an earlier one).
+    int (*dump)(struct kernel *k, void (*each)(void *ctx, const struct kobj *o), void *ctx,
+                struct esp_error *err);
+    // Calls each() for every address of the machine.
+    int (*addresses)(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx);
+    // The source that the machine takes for the family's default route, past our own rules. -ENETUNREACH:
+    // none.
+    int (*default_source)(struct kernel *k, uint8_t family, struct addr *out);
+    // Calls each() for what has happened since the last call. Call it when fd can be read.
+    void (*notices)(struct kernel *k, void (*each)(void *ctx, const struct knotice *n), void *ctx);
+    void (*close)(struct kernel *k);
+};
+struct kernel { // first in an implementation's own struct
+    const struct kernel_ops *ops;
+    int fd;          // readable: there are notices; -1: never
+    uint32_t tables; // the first of KERNEL_TABLES routing tables that are this instance's alone
+};
+#define KERNEL_TABLES 100000
+
+#endif
