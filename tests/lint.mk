@@ -40,3 +40,10 @@ CHECKS += lint-readers
 lint-shell:
 	@echo "  SHELL   $(words $(LINT_SH)) files"
 	@shellcheck $(LINT_SH)
+
+STATE_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS) $(LIBESPALIER_SRC)))
+.PHONY: lint-state
+lint-state: $(STATE_OBJS) ## no writable state at file scope in ctrl/ and driver/, but for what tests/state.allow explains
+	@echo "  STATE   $(words $(STATE_OBJS)) objects"
+	@tests/state.sh $(BUILD)/obj $(STATE_OBJS)
+lint: lint-state
