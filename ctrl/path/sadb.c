@@ -293,6 +293,15 @@ static bool want_card(struct path *p, const struct child *c, enum offload_mode *
     return *mode == OFFLOAD_AUTO || *mode == OFFLOAD_YES || *mode == OFFLOAD_PACKET;
 }
 
+// What may be inside: the families of its selectors.
+static uint8_t families(const struct ts_list *l)
+{
+    uint8_t f = 0;
+    for (unsigned i = 0; i < l->count; i++)
+        f |= l->t[i].family == 6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+    return f;
+}
+
 static void fill_params(const struct path *p, const struct child *c, enum esp_dir dir, struct slice key,
                         struct esp_sa_params *s)
 {
@@ -307,6 +316,7 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
                                 .esn = m->esn,
                                 .udp_encap = m->udp_encap,
                                 .ipv6 = m->local.family == 6,
+                                .inner = families(&m->local_ts),
                                 .df_clear = !m->copy_df,
                                 .no_ecn = !m->copy_ecn,
                                 .no_dscp_copy = !m->copy_dscp_out,

@@ -171,6 +171,7 @@ void queue_release(struct queue *q, uint32_t entry); // the entry's owner has be
 void queue_tell_head(struct card *c, struct queue *q, bool arm);
 
 // ---- SAs (sa.c)
+void card_capabilities(struct esp_engine *e, struct esp_capabilities *caps);
 int card_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why);
 int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
                 struct esp_error *err);

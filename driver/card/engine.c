@@ -187,6 +187,7 @@ static void card_destroy(struct esp_engine *e)
 }
 
 static const struct esp_engine_ops card_ops = {
+    .capabilities = card_capabilities,
     .capable = card_capable,
     .attach_pool = card_attach_pool,
     .sa_add = card_sa_add,

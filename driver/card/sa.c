@@ -37,32 +37,46 @@ void card_slots_destroy(struct card *c)
     }
 }
 
-static int feature_check(const struct card *c, const struct esp_sa_params *p, struct esp_error *why)
+// What both this driver and the card can do.
+void card_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
 {
+    const struct card *c = card_of(e);
     uint32_t f = c->features;
-    bool alg = (p->alg == ESP_ALG_AES128_GCM16 && f & ESPC_FEATURES_OFFERED_AES128_GCM16_MASK) ||
-               (p->alg == ESP_ALG_AES256_GCM16 && f & ESPC_FEATURES_OFFERED_AES256_GCM16_MASK);
 
-    if (!alg)
-        return esp_fail(why, -EOPNOTSUPP, "alg", "the card does not offer %s", esp_alg_name(p->alg));
-    if (p->mode != ESP_TUNNEL)
-        return esp_fail(why, -EOPNOTSUPP, "mode", "the card offers tunnel mode, not transport mode");
-    if (p->ipv6)
-        return esp_fail(why, -EOPNOTSUPP, "ipv6", "the card offers IPv4 outer headers, not IPv6");
-    if (p->udp_encap && !(f & ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK))
-        return esp_fail(why, -EOPNOTSUPP, "udp_encap", "the card does not offer UDP encapsulation");
-    if (p->esn && !(f & ESPC_FEATURES_OFFERED_ESN_MASK))
-        return esp_fail(why, -EOPNOTSUPP, "esn", "the card does not offer extended sequence numbers");
-    if (p->dir == ESP_IN && p->window && !(f & ESPC_FEATURES_OFFERED_REPLAY_MASK))
-        return esp_fail(why, -EOPNOTSUPP, "window", "the card does not offer anti-replay windows");
-    return 0;
+    *caps = (struct esp_capabilities){.flags = ESP_CAP_LOOKASIDE,
+                                      .protocols = 1u << ESP_PROTOCOL_ESP,
+                                      .modes = 1u << ESP_TUNNEL,
+                                      .outer = ESP_FAMILY_IPV4,
+                                      .inner = ESP_FAMILY_IPV4,
+                                      .integs = 1u << ESP_INTEG_NONE,
+                                      .sas = c->slots_per_dir,
+                                      .max_packet = c->max_len,
+                                      .queues = 1};
+    if (f & ESPC_FEATURES_OFFERED_AES128_GCM16_MASK)
+        caps->algs |= 1u << ESP_ALG_AES128_GCM16;
+    if (f & ESPC_FEATURES_OFFERED_AES256_GCM16_MASK)
+        caps->algs |= 1u << ESP_ALG_AES256_GCM16;
+    if (f & ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK)
+        caps->flags |= ESP_CAP_UDP_ENCAP;
+    if (f & ESPC_FEATURES_OFFERED_ESN_MASK)
+        caps->flags |= ESP_CAP_ESN;
+    if (f & ESPC_FEATURES_OFFERED_REPLAY_MASK)
+        caps->window_max = ESP_MAX_WINDOW;
+}
+
+static int feature_check(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
+{
+    struct esp_capabilities caps;
+
+    card_capabilities(e, &caps);
+    return caps_check(&caps, "the card", p, why);
 }
 
 int card_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
 {
     if (params_check(p, why))
         return why ? (why->code = -EOPNOTSUPP) : -EOPNOTSUPP;
-    return feature_check(card_of(e), p, why);
+    return feature_check(e, p, why);
 }
 
 static uint32_t blob_flags(const struct esp_sa_params *p)
@@ -194,7 +208,7 @@ int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cooki
 
     *out = NULL;
     if (!rc)
-        rc = feature_check(c, p, err);
+        rc = feature_check(e, p, err);
     if (rc)
         return rc;
     if (c->failed)

@@ -25,3 +25,16 @@ const char *esp_alg_name(enum esp_alg a)
     }
     return "none";
 }
+
+const char *esp_integ_name(enum esp_integ a)
+{
+    switch (a) {
+#define X(sym, name, key, icv)                                                                               \
+    case ESP_INTEG_##sym: return name;
+        ESP_INTEG_LIST(X)
+#undef X
+    case ESP_INTEG_NONE:
+    case ESP_INTEG_COUNT: break;
+    }
+    return "none";
+}

@@ -60,7 +60,7 @@ static int check_out(const struct esp_sa_params *p, struct esp_error *err)
     if (p->seq_limit <= p->seq)
         return esp_fail(err, -EINVAL, "seq_limit", "the lease must end above its start %llu, it ends at %llu",
                         (unsigned long long)p->seq, (unsigned long long)p->seq_limit);
-    if (p->ttl == 0)
+    if (p->ttl == 0 && p->mode == ESP_TUNNEL)
         return esp_fail(err, -EINVAL, "ttl", "the outer TTL must be 1 to 255");
     return 0;
 }
@@ -79,10 +79,70 @@ static int check_in(const struct esp_sa_params *p, struct esp_error *err)
     return 0;
 }
 
+unsigned params_inner(const struct esp_sa_params *p)
+{
+    return p->inner ? p->inner : ESP_FAMILY_IPV4;
+}
+
+static const char *family_name(unsigned family)
+{
+    return family & ESP_FAMILY_IPV6 ? "IPv6" : "IPv4";
+}
+
+static int caps_check_families(const struct esp_capabilities *caps, const char *who,
+                               const struct esp_sa_params *p, struct esp_error *why)
+{
+    unsigned outer = p->ipv6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4, lacks = params_inner(p) & ~caps->inner;
+
+    if (!(caps->outer & outer))
+        return esp_fail(why, -EOPNOTSUPP, "ipv6", "%s does not offer %s outer headers", who,
+                        family_name(outer));
+    if (p->mode == ESP_TUNNEL && lacks)
+        return esp_fail(why, -EOPNOTSUPP, "inner", "%s does not offer %s packets inside", who,
+                        family_name(lacks));
+    return 0;
+}
+
+int caps_check(const struct esp_capabilities *caps, const char *who, const struct esp_sa_params *p,
+               struct esp_error *why)
+{
+    if (!(caps->protocols & 1u << p->protocol))
+        return esp_fail(why, -EOPNOTSUPP, "protocol", "%s does not offer %s", who,
+                        p->protocol == ESP_PROTOCOL_AH ? "AH" : "ESP");
+    if (!(caps->algs & 1u << p->alg))
+        return esp_fail(why, -EOPNOTSUPP, "alg", "%s does not offer %s", who, esp_alg_name(p->alg));
+    if (!(caps->integs & 1u << p->integ))
+        return esp_fail(why, -EOPNOTSUPP, "integ", "%s does not offer integrity by %s", who,
+                        esp_integ_name(p->integ));
+    if (!(caps->modes & 1u << p->mode))
+        return esp_fail(why, -EOPNOTSUPP, "mode", "%s does not offer %s mode", who,
+                        p->mode == ESP_TUNNEL ? "tunnel" : "transport");
+    if (p->udp_encap && !(caps->flags & ESP_CAP_UDP_ENCAP))
+        return esp_fail(why, -EOPNOTSUPP, "udp_encap", "%s does not offer UDP encapsulation", who);
+    if (p->esn && !(caps->flags & ESP_CAP_ESN))
+        return esp_fail(why, -EOPNOTSUPP, "esn", "%s does not offer extended sequence numbers", who);
+    if (p->dir == ESP_IN && p->window > caps->window_max)
+        return esp_fail(why, -EOPNOTSUPP, "window", "%s offers anti-replay windows up to %u, not %u", who,
+                        caps->window_max, p->window);
+    return caps_check_families(caps, who, p, why);
+}
+
 int params_check(const struct esp_sa_params *p, struct esp_error *err)
 {
     struct esp_endpoint to;
 
+    if ((p->version && p->version != ESP_PARAMS_VERSION) || (p->size && p->size != sizeof(*p)))
+        return esp_fail(err, -EINVAL, "version",
+                        "SA parameters of version %u with %u octets, expected version %d with %zu",
+                        p->version, p->size, ESP_PARAMS_VERSION, sizeof(*p));
+    if (p->protocol != ESP_PROTOCOL_ESP && p->protocol != ESP_PROTOCOL_AH)
+        return esp_fail(err, -EINVAL, "protocol", "the protocol must be ESP (0) or AH (1), it is %d",
+                        (int)p->protocol);
+    if ((unsigned)p->integ >= ESP_INTEG_COUNT)
+        return esp_fail(err, -EINVAL, "integ", "unknown integrity algorithm number %d", (int)p->integ);
+    if (p->inner & ~(ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6))
+        return esp_fail(err, -EINVAL, "inner",
+                        "the families inside are IPv4 (1), IPv6 (2) or both (3), not %u", p->inner);
     if (p->dir != ESP_OUT && p->dir != ESP_IN)
         return esp_fail(err, -EINVAL, "dir", "the direction must be out (0) or in (1), it is %d",
                         (int)p->dir);

@@ -14,6 +14,14 @@ uint16_t inbound_dport(uint16_t dport);
 struct esp_endpoint params_endpoint(const struct esp_sa_params *p);
 int endpoint_check(const struct esp_endpoint *to, enum esp_dir dir, struct esp_error *err);
 
+// 0, or -EOPNOTSUPP with the attribute that an engine of these capabilities lacks; `who` is its name in the
+// sentence.
+int caps_check(const struct esp_capabilities *caps, const char *who, const struct esp_sa_params *p,
+               struct esp_error *why);
+
+// The families that may be inside, with the default filled in.
+unsigned params_inner(const struct esp_sa_params *p);
+
 unsigned alg_key_octets(enum esp_alg a);
 
 // The point of a lease [seq, limit) from which on less than a quarter is left; UINT64_MAX: no lease, never.

@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decapsulation in software. The order of the verdicts is part of the engine interface: the card gives the
 // same reason for the same packet. RFC 4303 section 3.4, RFC 4106, RFC 7634, RFC 6040 section 4.2, RFC 3948
-// section 2, RFC 1624.
+// sections 2 and 3.1.2, RFC 7296 section 2.23.
 #include <string.h>
 
 #include "driver/common/bytes.h"
+#include "driver/common/checksum.h"
 #include "driver/soft/sa.h"
 
-enum { NEXT_HEADER_IPV4 = 4, NEXT_HEADER_NONE = 59, PROTO_UDP = 17, PROTO_ESP = 50, MIN_PAYLOAD = 4 };
+enum { MIN_PAYLOAD = 4 };
 enum { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
 
 struct outer {
+    struct ip_view v;
     const uint8_t *ip, *esp;
     uint32_t esp_len;
     bool udp;
     uint16_t sport, dport;
 };
 
-static bool checksum_ok(const uint8_t *h, uint32_t len)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = 0; i < len; i += 2)
-        sum += get_be16(h + i);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return sum == 0xffff;
-}
+// An authentic payload.
+struct opened {
+    const struct outer *o;
+    uint8_t *plain;
+    uint32_t payload; // octets, with padding and trailer
+    uint32_t inner;   // octets of the packet or of the transport payload inside
+    uint8_t next;
+};
 
 // ESP in UDP: a zero SPI is IKE and a single octet a keepalive (RFC 3948 section 2); the checksum is ignored.
 static enum esp_status parse_udp(struct outer *o, const uint8_t *udp, uint32_t len)
@@ -48,31 +48,41 @@ static enum esp_status parse_udp(struct outer *o, const uint8_t *udp, uint32_t l
     return ESP_STATUS_OK;
 }
 
-static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t len)
+static enum esp_status parse_ip4(struct ip_view *v, const uint8_t *in, uint32_t len)
 {
-    uint32_t header, total;
-
     if (len < IP4_HEADER)
         return ESP_STATUS_TRUNCATED;
-    header = (in[0] & 15u) * 4;
-    total = get_be16(in + 2);
-    if (in[0] >> 4 != 4 || header < IP4_HEADER)
+    v->header = (in[0] & 15u) * 4;
+    v->total = get_be16(in + 2);
+    v->proto_at = 9;
+    v->proto = in[9];
+    if (in[0] >> 4 != 4 || v->header < IP4_HEADER)
         return ESP_STATUS_BAD_IP;
-    if (len < header)
+    if (len < v->header)
         return ESP_STATUS_TRUNCATED;
-    if (!checksum_ok(in, header) || total < header)
+    if (sum_fold(sum_octets(0, in, v->header)) || v->total < v->header)
         return ESP_STATUS_BAD_IP;
-    if (total > len)
-        return ESP_STATUS_TRUNCATED;
-    if (get_be16(in + 6) & 0x3fff) // more fragments, or an offset
-        return ESP_STATUS_FRAGMENT;
+    return v->total > len ? ESP_STATUS_TRUNCATED : ESP_STATUS_OK;
+}
+
+static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t len)
+{
+    enum esp_status st;
+
+    if (len && ip_is_v6(in))
+        st = ip_look(in, len, ESP_FAMILY_IPV6, &o->v);
+    else
+        st = parse_ip4(&o->v, in, len);
+    if (!st)
+        st = ip_walk(in, &o->v);
+    if (st)
+        return st;
     o->ip = in;
-    o->udp = false;
-    o->esp = in + header;
-    o->esp_len = total - header;
-    if (in[9] == PROTO_UDP)
-        return parse_udp(o, in + header, total - header);
-    if (in[9] != PROTO_ESP)
+    o->esp = in + o->v.header;
+    o->esp_len = o->v.total - o->v.header;
+    if (o->v.proto == PROTO_UDP)
+        return parse_udp(o, o->esp, o->esp_len);
+    if (o->v.proto != PROTO_ESP)
         return ESP_STATUS_NOT_ESP;
     return o->esp_len < ESP_HEADER ? ESP_STATUS_TRUNCATED : ESP_STATUS_OK;
 }
@@ -81,12 +91,13 @@ static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t 
 // section 2.23).
 static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, struct esp_job *job)
 {
-    struct esp_sa *sa = spi_table_find(spis, get_be32(o->esp), o->ip + 16);
+    const uint8_t *dst = ip_dst(o->ip, o->v.v6);
+    struct esp_sa *sa = spi_table_find(spis, get_be32(o->esp), o->v.v6, dst);
 
     job->sa = sa;
     if (!sa)
         return ESP_STATUS_NO_SA;
-    if (memcmp(sa->dst, o->ip + 16, sizeof(sa->dst)) || (o->udp && sa->dport != o->dport))
+    if (!sa_is_for(sa, o->v.v6, dst) || (o->udp && sa->dport != o->dport))
         return ESP_STATUS_SA_MISMATCH;
     return sa->draining ? ESP_STATUS_SA_DRAINING : ESP_STATUS_OK;
 }
@@ -106,31 +117,46 @@ static int open_payload(struct esp_sa *sa, const uint8_t *esp, uint32_t payload,
     return aead_open(&sa->aead, nonce, aad, aad_len, esp + ESP_HEADER + ESP_IV, payload, plain);
 }
 
-// Trailer and inner header of an authentic payload. Sets the inner length where the header gives one.
-static enum esp_status check_plain(const uint8_t *plain, uint32_t payload, uint32_t *inner_len)
+// What is left of the payload without its padding.
+static enum esp_status check_trailer(struct opened *x)
 {
-    uint32_t pad = plain[payload - 2], next = plain[payload - 1], room, header, total;
+    uint32_t pad = x->plain[x->payload - 2];
 
-    if (next == NEXT_HEADER_NONE)
+    if (x->next == PROTO_NONE)
         return ESP_STATUS_DUMMY;
-    if (pad > payload - 2)
+    if (pad > x->payload - 2)
         return ESP_STATUS_BAD_PAD;
-    room = payload - 2 - pad;
+    x->inner = x->payload - 2 - pad;
     for (uint32_t i = 0; i < pad; i++)
-        if (plain[room + i] != i + 1)
+        if (x->plain[x->inner + i] != i + 1)
             return ESP_STATUS_BAD_PAD;
-    if (next != NEXT_HEADER_IPV4)
-        return ESP_STATUS_BAD_NEXT_HEADER;
-    if (room < IP4_HEADER)
-        return ESP_STATUS_TRUNCATED;
-    header = (plain[0] & 15u) * 4;
-    total = get_be16(plain + 2);
-    if (plain[0] >> 4 != 4 || header < IP4_HEADER || total < header)
-        return ESP_STATUS_BAD_IP;
-    if (total > room)
-        return ESP_STATUS_TRUNCATED;
-    *inner_len = total;
     return ESP_STATUS_OK;
+}
+
+// Tunnel mode: the next header names a family that may be inside, and the packet gives its own length.
+static enum esp_status check_tunnel(const struct esp_sa *sa, struct opened *x)
+{
+    unsigned family = x->next == PROTO_IPV4 ? ESP_FAMILY_IPV4 : x->next == PROTO_IPV6 ? ESP_FAMILY_IPV6 : 0;
+    struct ip_view v = {0};
+    enum esp_status st;
+
+    if (!(family & sa->inner))
+        return ESP_STATUS_BAD_NEXT_HEADER;
+    st = ip_look(x->plain, x->inner, family, &v);
+    x->inner = v.total;
+    return st;
+}
+
+// The octets that the packet claims, which the hard limit judges before anything else does.
+static uint64_t claimed(const struct esp_sa *sa, const struct opened *x)
+{
+    if (sa->transport)
+        return x->o->v.header + x->inner;
+    if (x->next == PROTO_IPV4)
+        return get_be16(x->plain + 2);
+    return x->next == PROTO_IPV6 && sa->inner & ESP_FAMILY_IPV6 && x->payload > MIN_PAYLOAD
+               ? IP6_HEADER + (uint64_t)get_be16(x->plain + 4)
+               : 0;
 }
 
 // The inner TOS octet after decapsulation, or -1 where the packet must be dropped (RFC 6040 section 4.2).
@@ -149,58 +175,109 @@ static int inner_tos(const struct esp_sa *sa, uint8_t inner, uint8_t outer)
     return ((sa->dscp_decap ? outer : inner) & 0xfc) | ecn;
 }
 
-// Writes the TOS octet and mends the header checksum by difference (RFC 1624 equation 3): a wrong one stays
-// wrong.
-static void set_tos(uint8_t *ip, uint8_t tos)
+static enum esp_status finish_tunnel(const struct esp_sa *sa, struct opened *x, struct esp_job *job)
 {
-    uint16_t old = get_be16(ip);
-    uint32_t sum;
+    bool v6 = x->next == PROTO_IPV6;
+    int tos = inner_tos(sa, ip_tos(x->plain, v6), ip_tos(x->o->ip, x->o->v.v6));
 
-    if (ip[1] == tos)
+    if (tos < 0)
+        return ESP_STATUS_ECN_CE;
+    if (x->inner > job->out_cap)
+        return ESP_STATUS_TOO_LONG;
+    ip_set_tos(x->plain, v6, (uint8_t)tos);
+    if (x->plain != job->out)
+        memcpy(job->out, x->plain, x->inner);
+    job->out_len = x->inner;
+    return ESP_STATUS_OK;
+}
+
+// Where the checksum of such a payload stands that covers the IP addresses, 0: there is none.
+static uint32_t checksum_at(uint8_t proto, bool v6, const uint8_t *p, uint32_t len)
+{
+    if (proto == PROTO_TCP && len >= 20)
+        return 16;
+    if (proto == PROTO_UDP && len >= UDP_HEADER && get_be16(p + 4) == len && (v6 || get_be16(p + 6)))
+        return 6;
+    return proto == PROTO_ICMPV6 && v6 && len >= 4 ? 2 : 0;
+}
+
+// A NAT may have changed the addresses that this checksum covers; the ICV has vouched for the payload, so it
+// is made anew (RFC 3948 section 3.1.2).
+static void mend_checksum(uint8_t *ip, const struct ip_view *v, uint8_t proto, uint32_t len)
+{
+    uint8_t *p = ip + v->header;
+    uint32_t at = checksum_at(proto, v->v6, p, len);
+    uint64_t sum;
+    uint16_t check;
+
+    if (!at)
         return;
-    ip[1] = tos;
-    sum = (uint32_t)(uint16_t)~get_be16(ip + 10) + (uint16_t)~old + get_be16(ip);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    put_be16(ip + 10, (uint16_t)~sum);
+    put_be16(p + at, 0);
+    sum = sum_octets(0, ip_src(ip, v->v6), 2 * ip_addr_octets(v->v6));
+    check = sum_fold(sum_octets(sum_number(sum_number(sum, (uint16_t)len), proto), p, len));
+    put_be16(p + at, check || proto != PROTO_UDP ? check : 0xffff);
+}
+
+// Transport mode: the packet's own header again, in front of what was inside.
+static enum esp_status finish_transport(const struct opened *x, struct esp_job *job)
+{
+    const struct ip_view *v = &x->o->v;
+    uint32_t total = v->header + x->inner;
+
+    if (total > job->out_cap)
+        return ESP_STATUS_TOO_LONG;
+    if (x->plain != job->out + v->header)
+        memcpy(job->out + v->header, x->plain, x->inner);
+    memcpy(job->out, x->o->ip, v->header);
+    ip_rewrite(job->out, v, x->next, total);
+    if (x->o->udp)
+        mend_checksum(job->out, v, x->next, x->inner);
+    job->out_len = total;
+    return ESP_STATUS_OK;
+}
+
+static bool src_changed(const struct esp_sa *sa, const struct outer *o)
+{
+    return memcmp(sa->src, ip_src(o->ip, o->v.v6), ip_addr_octets(o->v.v6)) ||
+           (o->udp && sa->sport != o->sport);
 }
 
 // Everything after verification. The packet is authentic: it is marked as received whatever follows.
-static enum esp_status accept_plain(struct esp_sa *sa, const struct outer *o, struct esp_job *job,
-                                    uint8_t *plain, uint32_t payload)
+static enum esp_status accept_plain(struct esp_sa *sa, struct opened *x, struct esp_job *job)
 {
-    uint32_t inner_len = 0;
     enum esp_status st;
-    int tos;
 
     window_set(&sa->window, job->seq);
-    st = check_plain(plain, payload, &inner_len);
-    if (sa_hard(sa,
-                plain[payload - 1] == NEXT_HEADER_IPV4 ? get_be16(plain + 2) : 0)) // what the header claims
+    x->next = x->plain[x->payload - 1];
+    st = check_trailer(x);
+    if (!st && !sa->transport)
+        st = check_tunnel(sa, x);
+    if (sa_hard(sa, claimed(sa, x)))
         return ESP_STATUS_HARD_LIMIT;
+    if (!st)
+        st = sa->transport ? finish_transport(x, job) : finish_tunnel(sa, x, job);
     if (st)
         return st;
-    tos = inner_tos(sa, plain[1], o->ip[1]);
-    if (tos < 0)
-        return ESP_STATUS_ECN_CE;
-    if (inner_len > job->out_cap)
-        return ESP_STATUS_TOO_LONG;
-    set_tos(plain, (uint8_t)tos);
-    if (plain != job->out)
-        memcpy(job->out, plain, inner_len);
-    sa_count(sa, inner_len);
-    job->out_len = inner_len;
-    job->src_changed = memcmp(sa->src, o->ip + 12, sizeof(sa->src)) || (o->udp && sa->sport != o->sport);
+    sa_count(sa, job->out_len);
+    job->src_changed = src_changed(sa, x->o);
     return ESP_STATUS_OK;
+}
+
+// Where the plaintext goes: to its place in the result, or beside it where the padding would not fit.
+static uint8_t *place(const struct esp_sa *sa, const struct outer *o, const struct esp_job *job,
+                      uint32_t payload, uint8_t *scratch)
+{
+    uint32_t front = sa->transport ? o->v.header : 0;
+
+    return front + payload <= job->out_cap ? job->out + front : scratch;
 }
 
 enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t *scratch)
 {
     struct outer o = {0};
     enum esp_status st = parse_outer(&o, job->in, job->in_len);
+    struct opened x = {.o = &o};
     struct esp_sa *sa;
-    uint32_t payload;
-    uint8_t *plain;
 
     job->sa = NULL;
     if (!st)
@@ -210,13 +287,13 @@ enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t 
     sa = job->sa;
     if (o.esp_len < ESP_HEADER + ESP_IV + MIN_PAYLOAD + ESP_ICV || o.esp_len % 4)
         return ESP_STATUS_TRUNCATED;
-    payload = o.esp_len - ESP_HEADER - ESP_IV - ESP_ICV;
+    x.payload = o.esp_len - ESP_HEADER - ESP_IV - ESP_ICV;
     job->seq = window_infer(&sa->window, get_be32(o.esp + 4));
     st = window_look(&sa->window, job->seq);
     if (st)
         return st;
-    plain = payload <= job->out_cap ? job->out : scratch;
-    if (open_payload(sa, o.esp, payload, job->seq, plain))
+    x.plain = place(sa, &o, job, x.payload, scratch);
+    if (open_payload(sa, o.esp, x.payload, job->seq, x.plain))
         return ESP_STATUS_ICV_FAIL;
-    return accept_plain(sa, &o, job, plain, payload);
+    return accept_plain(sa, &x, job);
 }

@@ -1,29 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encapsulation in software: outer IPv4 header, UDP where asked, ESP header, IV, payload, padding, ICV. RFC
-// 4303 section 3.3, RFC 4106 sections 3 to 5, RFC 7634 section 2, RFC 6040 section 4.1, RFC 3948 section 2.1.
+// Encapsulation in software: outer headers (tunnel mode) or the packet's own (transport mode), UDP where
+// asked, ESP header, IV, payload, padding, ICV. RFC 4303 section 3.3, RFC 4106 sections 3 to 5, RFC 7634
+// section 2, RFC 6040 section 4.1, RFC 3948 sections 2.1 and 3.
 #include <string.h>
 
 #include "driver/common/bytes.h"
+#include "driver/common/checksum.h"
 #include "driver/soft/sa.h"
 
-enum { NEXT_HEADER_IPV4 = 4, MAX_IP = 65535 };
+// One packet on its way out.
+struct plan {
+    struct ip_view v; // the packet that came
+    const uint8_t *payload;
+    uint32_t payload_len, pad;
+    uint32_t front, out_len; // octets before the ESP header; of the result
+    uint8_t next;
+};
 
-// The inner packet: its header must be whole and its length within what was given; what follows it is link
+// Tunnel mode: its header must be whole and its length within what was given; what follows it is link
 // padding.
-static enum esp_status check_inner(const struct esp_job *job, uint32_t *inner_len)
+static enum esp_status plan_tunnel(const struct esp_sa *sa, const struct esp_job *job, struct plan *x)
 {
-    const uint8_t *in = job->in;
-    uint32_t header, total;
+    enum esp_status st = ip_look(job->in, job->in_len, sa->inner, &x->v);
 
-    if (job->in_len < IP4_HEADER)
-        return ESP_STATUS_TRUNCATED;
-    header = (in[0] & 15u) * 4;
-    total = get_be16(in + 2);
-    if (in[0] >> 4 != 4 || header < IP4_HEADER || total < header)
-        return ESP_STATUS_BAD_IP;
-    if (total > job->in_len)
-        return ESP_STATUS_TRUNCATED;
-    *inner_len = total;
+    x->payload = job->in;
+    x->payload_len = x->v.total;
+    x->next = x->v.v6 ? PROTO_IPV6 : PROTO_IPV4;
+    x->front = sa->header_len;
+    return st;
+}
+
+// Transport mode: a whole packet between the SA's own ends (RFC 4303 section 3.3.4 allows no fragments).
+static enum esp_status plan_transport(const struct esp_sa *sa, const struct esp_job *job, struct plan *x)
+{
+    const uint8_t *ip = job->in;
+    enum esp_status st = ip_look(ip, job->in_len, sa->ipv6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4, &x->v);
+
+    if (!st && !x->v.v6 && sum_fold(sum_octets(0, ip, x->v.header)))
+        st = ESP_STATUS_BAD_IP; // the header is written anew: a wrong sum must not become right
+    if (!st)
+        st = ip_walk(ip, &x->v);
+    if (st)
+        return st;
+    if (memcmp(ip_src(ip, sa->ipv6), sa->src, ip_addr_octets(sa->ipv6)) ||
+        memcmp(ip_dst(ip, sa->ipv6), sa->dst, ip_addr_octets(sa->ipv6)))
+        return ESP_STATUS_SA_MISMATCH;
+    x->payload = ip + x->v.header;
+    x->payload_len = x->v.total - x->v.header;
+    x->next = x->v.proto;
+    x->front = x->v.header + sa->header_len;
     return ESP_STATUS_OK;
 }
 
@@ -46,28 +71,65 @@ static uint16_t fold(uint32_t sum)
     return (uint16_t)~sum;
 }
 
-static void write_headers(struct esp_sa *sa, const uint8_t *in, uint8_t *out, uint32_t out_len, uint64_t seq)
+// RFC 4301 section 5.1.2: DF of an IPv4 packet is copied; an IPv6 packet is not to be fragmented on the way.
+static uint16_t outer_df(const struct esp_sa *sa, const struct plan *x)
 {
-    uint8_t tos = (uint8_t)((sa->no_dscp_copy ? 0 : in[1] & 0xfc) | (sa->no_ecn ? 0 : in[1] & 3));
-    uint16_t df = sa->df_clear ? 0 : get_be16(in + 6) & 0x4000;
-    uint16_t id = df ? 0 : sa->next_id++; // an ID need only be unique where fragments can arise (RFC 6864)
-    uint8_t *esp = out + sa->header_len;
+    if (sa->df_clear)
+        return 0;
+    return x->v.v6 ? 0x4000 : get_be16(x->payload + 6) & 0x4000;
+}
 
+static void write_tunnel_header(struct esp_sa *sa, const struct plan *x, uint8_t *out)
+{
+    uint8_t tos = ip_tos(x->payload, x->v.v6);
+    uint16_t df = outer_df(sa, x), id;
+
+    tos = (uint8_t)((sa->no_dscp_copy ? 0 : tos & 0xfc) | (sa->no_ecn ? 0 : tos & 3));
     memcpy(out, sa->header, sa->header_len + 4);
+    if (sa->ipv6) {
+        ip_set_tos(out, true, tos);
+        put_be16(out + 4, (uint16_t)(x->out_len - IP6_HEADER));
+        return;
+    }
+    id = df ? 0 : sa->next_id++; // an ID need only be unique where fragments can arise (RFC 6864)
     out[1] = tos;
-    put_be16(out + 2, (uint16_t)out_len);
+    put_be16(out + 2, (uint16_t)x->out_len);
     put_be16(out + 4, id);
     put_be16(out + 6, df);
-    put_be16(out + 10, fold(sa->header_sum + tos + out_len + id + df));
+    put_be16(out + 10, fold(sa->header_sum + tos + x->out_len + id + df));
+}
+
+static void write_headers(struct esp_sa *sa, const struct plan *x, const uint8_t *in, uint8_t *out,
+                          uint64_t seq)
+{
+    uint8_t *esp = out + x->front;
+
+    if (sa->transport) {
+        memcpy(out, in, x->v.header);
+        memcpy(out + x->v.header, sa->header, sa->header_len + 4);
+        ip_rewrite(out, &x->v, sa->udp_encap ? PROTO_UDP : PROTO_ESP, x->out_len);
+    } else {
+        write_tunnel_header(sa, x, out);
+    }
     if (sa->udp_encap)
-        put_be16(out + IP4_HEADER + 4, (uint16_t)(out_len - IP4_HEADER));
+        put_be16(esp - UDP_HEADER + 4, (uint16_t)(x->out_len - (x->front - UDP_HEADER)));
     put_be32(esp + 4, (uint32_t)seq);
     put_be64(esp + ESP_HEADER, seq);
 }
 
-static int seal(struct esp_sa *sa, const struct esp_job *job, uint32_t inner_len, uint32_t pad, uint64_t seq)
+// Zero over IPv4 (RFC 3948 section 2.1); IPv6 has no other check over its addresses (RFC 8200 section 8.1).
+static void write_udp_checksum(const struct plan *x, uint8_t *out)
 {
-    uint8_t *esp = job->out + sa->header_len;
+    uint8_t *udp = out + x->front - UDP_HEADER;
+    uint32_t len = x->out_len - (x->front - UDP_HEADER);
+    uint64_t sum = sum_number(sum_number(sum_octets(0, out + 8, 32), (uint16_t)len), PROTO_UDP);
+    uint16_t check = sum_fold(sum_octets(sum, udp, len));
+
+    put_be16(udp + 6, check ? check : 0xffff);
+}
+
+static int seal(struct esp_sa *sa, const struct plan *x, uint8_t *esp, uint64_t seq)
+{
     uint8_t nonce[AEAD_NONCE], aad[12], tail[5] = {1, 2, 3};
     int aad_len = 8;
 
@@ -78,15 +140,15 @@ static int seal(struct esp_sa *sa, const struct esp_job *job, uint32_t inner_len
         put_be64(aad + 4, seq);
         aad_len = 12;
     }
-    tail[pad] = (uint8_t)pad;
-    tail[pad + 1] = NEXT_HEADER_IPV4;
-    return aead_seal(&sa->aead, nonce, aad, aad_len, job->in, inner_len, tail, pad + 2,
+    tail[x->pad] = (uint8_t)x->pad;
+    tail[x->pad + 1] = x->next;
+    return aead_seal(&sa->aead, nonce, aad, aad_len, x->payload, x->payload_len, tail, x->pad + 2,
                      esp + ESP_HEADER + ESP_IV);
 }
 
 enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
 {
-    uint32_t inner_len = 0, pad, out_len;
+    struct plan x = {0};
     enum esp_status st;
     uint64_t seq;
 
@@ -94,23 +156,25 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
         return ESP_STATUS_SA_INVALID;
     if (sa->draining)
         return ESP_STATUS_SA_DRAINING;
-    st = check_inner(job, &inner_len);
+    st = sa->transport ? plan_transport(sa, job, &x) : plan_tunnel(sa, job, &x);
     if (st)
         return st;
-    pad = -(inner_len + 2) & 3;
-    out_len = sa->header_len + ESP_HEADER + ESP_IV + inner_len + pad + 2 + ESP_ICV;
-    if (out_len > MAX_IP || out_len > job->out_cap)
+    x.pad = -(x.payload_len + 2) & 3;
+    x.out_len = x.front + ESP_HEADER + ESP_IV + x.payload_len + x.pad + 2 + ESP_ICV;
+    if (x.out_len > MAX_IP || x.out_len > job->out_cap)
         return ESP_STATUS_TOO_LONG;
-    st = check_limits(sa, inner_len);
+    st = check_limits(sa, x.v.total);
     if (st)
         return st;
 
     seq = sa->next_seq++; // from here on the number is spent, whatever happens
     job->seq = seq;
-    write_headers(sa, job->in, job->out, out_len, seq);
-    if (seal(sa, job, inner_len, pad, seq))
+    write_headers(sa, &x, job->in, job->out, seq);
+    if (seal(sa, &x, job->out + x.front, seq))
         return ESP_STATUS_ABORTED;
-    sa_count(sa, inner_len);
-    job->out_len = out_len;
+    if (sa->udp_encap && sa->ipv6)
+        write_udp_checksum(&x, job->out);
+    sa_count(sa, x.v.total);
+    job->out_len = x.out_len;
     return ESP_STATUS_OK;
 }

@@ -20,31 +20,50 @@ static uint64_t none_is_max(uint64_t limit)
     return limit ? limit : UINT64_MAX;
 }
 
-// The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948
-// section 2.1).
-static void build_header(struct esp_sa *sa)
+static void build_ip4(struct esp_sa *sa, uint8_t *h, uint8_t proto)
 {
-    uint8_t *h = sa->header;
-
-    memset(h, 0, sizeof(sa->header));
-    sa->header_sum = 0;
-    sa->header_len = IP4_HEADER + (sa->udp_encap ? UDP_HEADER : 0);
     h[0] = 0x45;
     h[8] = sa->ttl;
-    h[9] = sa->udp_encap ? 17 : 50;
+    h[9] = proto;
     memcpy(h + 12, sa->src, 4);
     memcpy(h + 16, sa->dst, 4);
     for (int i = 0; i < IP4_HEADER; i += 2)
         sa->header_sum += get_be16(h + i);
+}
+
+static void build_ip6(const struct esp_sa *sa, uint8_t *h, uint8_t proto)
+{
+    h[0] = 0x60;
+    h[6] = proto;
+    h[7] = sa->ttl;
+    memcpy(h + 8, sa->src, 16);
+    memcpy(h + 24, sa->dst, 16);
+}
+
+// The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948
+// section 2.1). In transport mode the packet brings its own, and only what follows it is used.
+static void build_header(struct esp_sa *sa)
+{
+    uint8_t *h = sa->header, proto = sa->udp_encap ? PROTO_UDP : PROTO_ESP;
+    uint32_t ip = sa->transport ? 0 : sa->ipv6 ? IP6_HEADER : IP4_HEADER;
+
+    memset(h, 0, sizeof(sa->header));
+    sa->header_sum = 0;
+    sa->header_len = ip + (sa->udp_encap ? UDP_HEADER : 0);
+    if (ip == IP4_HEADER)
+        build_ip4(sa, h, proto);
+    else if (ip == IP6_HEADER)
+        build_ip6(sa, h, proto);
     if (sa->udp_encap) {
-        put_be16(h + 20, sa->sport);
-        put_be16(h + 22, sa->dport);
+        put_be16(h + ip, sa->sport);
+        put_be16(h + ip + 2, sa->dport);
     }
     put_be32(h + sa->header_len, sa->spi);
 }
 
 void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to)
 {
+    sa->ipv6 = to->ipv6;
     sa->udp_encap = to->udp_encap;
     memcpy(sa->src, to->src, sizeof(sa->src));
     memcpy(sa->dst, to->dst, sizeof(sa->dst));
@@ -69,6 +88,8 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
     }
     sa->dir = p->dir;
     sa->spi = p->spi;
+    sa->transport = p->mode == ESP_TRANSPORT;
+    sa->inner = (uint8_t)params_inner(p);
     sa->esn = p->esn;
     sa->df_clear = p->df_clear;
     sa->no_dscp_copy = p->no_dscp_copy;
@@ -145,10 +166,10 @@ static int grow(struct spi_table *t)
 
 int spi_table_add(struct spi_table *t, struct esp_sa *sa)
 {
-    struct esp_sa *old = spi_table_find(t, sa->spi, sa->dst);
+    struct esp_sa *old = spi_table_find(t, sa->spi, sa->ipv6, sa->dst);
     struct esp_sa **to;
 
-    if (old && memcmp(old->dst, sa->dst, sizeof(sa->dst)) == 0)
+    if (old && sa_is_for(old, sa->ipv6, sa->dst))
         return -EEXIST;
     if (t->count >= t->size && grow(t))
         return -ENOMEM;
@@ -162,9 +183,9 @@ int spi_table_add(struct spi_table *t, struct esp_sa *sa)
 int spi_table_move(struct spi_table *t, struct esp_sa *sa, const struct esp_endpoint *to,
                    struct esp_error *why)
 {
-    struct esp_sa *other = spi_table_find(t, sa->spi, to->dst);
+    struct esp_sa *other = spi_table_find(t, sa->spi, to->ipv6, to->dst);
 
-    if (other && other != sa && memcmp(other->dst, to->dst, sizeof(other->dst)) == 0)
+    if (other && other != sa && sa_is_for(other, to->ipv6, to->dst))
         return esp_fail(why, -EEXIST, "spi", "an SA with SPI 0x%08x and this destination exists", sa->spi);
     soft_sa_set_endpoint(sa, to); // its place in the table hangs on the SPI alone
     return 0;
@@ -182,14 +203,14 @@ void spi_table_remove(struct spi_table *t, struct esp_sa *sa)
     }
 }
 
-struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, const uint8_t dst[4])
+struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, bool v6, const uint8_t *dst)
 {
     struct esp_sa *other = NULL;
 
     for (struct esp_sa *sa = t->bucket[spi_hash(spi) & (t->size - 1)]; sa; sa = sa->hash_next) {
         if (sa->spi != spi)
             continue;
-        if (memcmp(sa->dst, dst, sizeof(sa->dst)) == 0)
+        if (sa_is_for(sa, v6, dst))
             return sa;
         other = sa;
     }

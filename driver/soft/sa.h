@@ -8,27 +8,30 @@
 
 #include "driver/common/window.h"
 #include "driver/soft/aead.h"
+#include "driver/soft/ip.h"
 #include "espalier/engine.h"
 
-enum { IP4_HEADER = 20, UDP_HEADER = 8, ESP_HEADER = 8, ESP_IV = 8, ESP_ICV = 16 };
+enum { ESP_HEADER = 8, ESP_IV = 8, ESP_ICV = 16 };
 
 struct esp_sa {
     struct aead aead;
     enum esp_dir dir;
     uint32_t spi;
+    bool transport, ipv6; // ipv6: of the outer header
+    uint8_t inner;        // ESP_FAMILY_* that may be inside a tunnel
     bool esn, udp_encap, df_clear, no_dscp_copy, no_ecn, dscp_decap;
     bool draining;
     uint8_t salt[4];
-    uint8_t src[4], dst[4];
+    uint8_t src[16], dst[16];
     uint16_t sport, dport;
     uint8_t ttl;
 
     // outbound
     uint64_t next_seq, seq_limit, lease_low_from;
-    uint16_t next_id; // IPv4 ID of packets that may be fragmented
-    uint8_t header[IP4_HEADER + UDP_HEADER + ESP_HEADER];
-    uint32_t header_len; // IP, and UDP with encapsulation
-    uint32_t header_sum; // one's complement sum of the fixed fields of the outer IP header
+    uint16_t next_id;                                     // IPv4 ID of packets that may be fragmented
+    uint8_t header[IP6_HEADER + UDP_HEADER + ESP_HEADER]; // of a tunnel
+    uint32_t header_len;                                  // IP, and UDP with encapsulation
+    uint32_t header_sum; // one's complement sum of the fixed fields of the outer IPv4 header
 
     struct window window; // inbound
 
@@ -78,6 +81,10 @@ int spi_table_move(struct spi_table *t, struct esp_sa *sa, const struct esp_endp
                    struct esp_error *why);
 void spi_table_remove(struct spi_table *t, struct esp_sa *sa);
 // The SA with this SPI and destination; else any with this SPI; else NULL.
-struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, const uint8_t dst[4]);
+struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, bool v6, const uint8_t *dst);
+static inline bool sa_is_for(const struct esp_sa *sa, bool v6, const uint8_t *dst)
+{
+    return sa->ipv6 == v6 && memcmp(sa->dst, dst, ip_addr_octets(v6)) == 0;
+}
 
 #endif

@@ -50,17 +50,33 @@ static void wake(struct soft_engine *s)
     }
 }
 
-static int soft_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
+static void soft_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
 {
     (void)e;
+    *caps = (struct esp_capabilities){
+        .flags = ESP_CAP_LOOKASIDE | ESP_CAP_ENDPOINT | ESP_CAP_UDP_ENCAP | ESP_CAP_ESN,
+        .protocols = 1u << ESP_PROTOCOL_ESP,
+        .modes = 1u << ESP_TUNNEL | 1u << ESP_TRANSPORT,
+        .outer = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
+        .inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
+#define X(sym, name, key, salt, iv, icv) | 1u << ESP_ALG_##sym
+        .algs = 0 ESP_ALG_LIST(X),
+#undef X
+        .integs = 1u << ESP_INTEG_NONE,
+        .window_max = ESP_MAX_WINDOW,
+        .max_packet = MAX_IP,
+        .queues = 1,
+    };
+}
+
+static int soft_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
+{
+    struct esp_capabilities caps;
+
     if (params_check(p, why))
         return why ? (why->code = -EOPNOTSUPP) : -EOPNOTSUPP;
-    if (p->mode != ESP_TUNNEL)
-        return esp_fail(why, -EOPNOTSUPP, "mode",
-                        "the software engine offers tunnel mode, not transport mode");
-    if (p->ipv6)
-        return esp_fail(why, -EOPNOTSUPP, "ipv6", "the software engine offers IPv4 outer headers, not IPv6");
-    return 0;
+    soft_capabilities(e, &caps);
+    return caps_check(&caps, "the software engine", p, why);
 }
 
 static int soft_attach_pool(struct esp_engine *e, struct esp_pool *pool, struct esp_error *err)
@@ -215,8 +231,6 @@ static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struc
         return esp_fail(why, -EINVAL, "sa", "there is no such SA any more");
     if (endpoint_check(to, sa->dir, why))
         return -EINVAL;
-    if (to->ipv6)
-        return esp_fail(why, -EOPNOTSUPP, "ipv6", "the software engine offers IPv4 outer headers, not IPv6");
     if (sa->dir == ESP_OUT) {
         soft_sa_set_endpoint(sa, to);
         return 0;
@@ -347,6 +361,7 @@ static void soft_destroy(struct esp_engine *e)
 }
 
 static const struct esp_engine_ops soft_ops = {
+    .capabilities = soft_capabilities,
     .capable = soft_capable,
     .attach_pool = soft_attach_pool,
     .sa_add = soft_sa_add,

@@ -277,6 +277,8 @@ static void spoil(struct twins *t, uint8_t *p, uint32_t *len)
     case 7: *len += 5; break;
     default: break;
     }
+    if (p[0] >> 4 == 6) // IPv6 is not the card's, as `capable` says
+        p[0] ^= 0x20;
 }
 
 static void decap_round(struct twins *t, int round, uint64_t seed)

@@ -610,8 +610,13 @@ static void test_refusals_name_the_field(void **state)
     REFUSED((q.window = 0, q.esn = true), "window");
     REFUSED(q.spi = 0, "spi");
     REFUSED(q.alg = ESP_ALG_COUNT, "alg");
-    REFUSED(q.mode = ESP_TRANSPORT, "mode");
-    REFUSED(q.ipv6 = true, "ipv6");
+    REFUSED(q.mode = (enum esp_mode)2, "mode");
+    REFUSED(q.inner = 4, "inner");
+    REFUSED(q.protocol = ESP_PROTOCOL_AH, "protocol");
+    REFUSED(q.integ = ESP_INTEG_HMAC_SHA256_128, "integ");
+    REFUSED(q.integ = ESP_INTEG_COUNT, "integ");
+    REFUSED(q.version = 1, "version");
+    REFUSED((q.version = ESP_PARAMS_VERSION, q.size = 8), "version");
     REFUSED((q.dir = ESP_OUT, q.ttl = 0, q.seq = 1), "ttl");
     REFUSED((q.dir = ESP_OUT, q.seq = 0), "seq");
     REFUSED((q.dir = ESP_OUT, q.seq = 5, q.seq_limit = 5), "seq_limit");

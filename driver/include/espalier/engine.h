@@ -20,6 +20,8 @@
 
 enum esp_dir { ESP_OUT = 0, ESP_IN = 1 };
 enum esp_mode { ESP_TRANSPORT = 0, ESP_TUNNEL = 1 };
+enum esp_protocol { ESP_PROTOCOL_ESP = 0, ESP_PROTOCOL_AH = 1 };
+enum { ESP_FAMILY_IPV4 = 1, ESP_FAMILY_IPV6 = 2 }; // bits
 
 // X(symbol, swanctl name, key octets, salt octets, IV octets, ICV octets)
 #define ESP_ALG_LIST(X)                                                                                      \
@@ -35,25 +37,46 @@ enum esp_alg {
         ESP_ALG_COUNT
 };
 
-#define ESP_MAX_KEY    32
-#define ESP_MAX_WINDOW 1024
+// Integrity apart from the cipher. X(symbol, swanctl name, key octets, ICV octets)
+#define ESP_INTEG_LIST(X)                                                                                    \
+    X(HMAC_SHA256_128, "sha256", 32, 16)                                                                     \
+    X(HMAC_SHA384_192, "sha384", 48, 24)                                                                     \
+    X(HMAC_SHA512_256, "sha512", 64, 32)
+enum esp_integ {
+    ESP_INTEG_NONE, // the cipher is an AEAD
+#define X(sym, name, key, icv) ESP_INTEG_##sym,
+    ESP_INTEG_LIST(X)
+#undef X
+        ESP_INTEG_COUNT
+};
+
+#define ESP_MAX_KEY        32
+#define ESP_MAX_INTEG_KEY  64
+#define ESP_MAX_WINDOW     1024
+#define ESP_PARAMS_VERSION 2
 
 // Everything an engine must know of an SA. Callers wipe it (OPENSSL_cleanse) once sa_add has returned.
 struct esp_sa_params {
+    uint16_t version,
+        size; // ESP_PARAMS_VERSION and sizeof of this; 0 and 0: the caller is built with the library
+    enum esp_protocol protocol;
     enum esp_dir dir;
     enum esp_mode mode;
     enum esp_alg alg;
+    enum esp_integ integ;
+    uint8_t integ_key[ESP_MAX_INTEG_KEY];
     uint32_t spi;
     uint8_t key[ESP_MAX_KEY];
     uint8_t salt[4];
     bool esn;
     bool udp_encap;    // RFC 3948
     bool ipv6;         // src and dst are IPv6
+    uint8_t inner;     // tunnel mode: ESP_FAMILY_* that may be inside, 0: IPv4
     bool df_clear;     // out: outer DF 0 (otherwise copied from an IPv4 inner packet, set for an IPv6 one)
     bool no_dscp_copy; // out: outer DSCP 0
     bool no_ecn;       // out: outer ECN 0; in: outer ECN ignored (RFC 6040 otherwise)
     bool dscp_decap;   // in: inner DSCP := outer DSCP
-    uint8_t ttl;       // out: outer TTL or hop limit
+    uint8_t ttl;       // out, tunnel mode: outer TTL or hop limit
     uint8_t src[16];   // outer source; IPv4 in the first 4 octets, the rest zero. Not checked inbound
     uint8_t dst[16];   // outer destination; checked inbound
     // UDP encapsulation ports. Inbound both forms are taken whatever udp_encap says (RFC 7296 section 2.23);
@@ -132,8 +155,31 @@ struct esp_event {
     struct esp_error error;
 };
 
+enum {
+    ESP_CAP_LOOKASIDE = 1 << 0,  // jobs come back to memory
+    ESP_CAP_INLINE = 1 << 1,     // packets may go to and come from a wire of the engine's own
+    ESP_CAP_AUTONOMOUS = 1 << 2, // takes SAs and policies and does its own I/O: no submit, no poll
+    ESP_CAP_ENDPOINT = 1 << 3,   // sa_endpoint
+    ESP_CAP_UDP_ENCAP = 1 << 4,
+    ESP_CAP_ESN = 1 << 5,
+};
+// What an engine can do at all; `capable` judges one SA and says why not.
+struct esp_capabilities {
+    uint32_t flags;        // ESP_CAP_*
+    uint32_t protocols;    // 1 << enum esp_protocol
+    uint32_t modes;        // 1 << enum esp_mode
+    uint32_t outer, inner; // ESP_FAMILY_*
+    uint32_t algs;         // 1 << enum esp_alg
+    uint32_t integs;       // 1 << enum esp_integ
+    uint32_t window_max;   // 0: no anti-replay window
+    uint32_t sas;          // of one direction, 0: as memory allows
+    uint32_t max_packet;   // octets of one job's packet
+    uint32_t queues;
+};
+
 struct esp_engine;
 struct esp_engine_ops {
+    void (*capabilities)(struct esp_engine *e, struct esp_capabilities *caps);
     // 0, or -EOPNOTSUPP with the attribute and the reason in *why: can this engine hold such an SA?
     int (*capable)(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why);
     // Memory that jobs will use. Attach before the first submit. 0 or negative errno.
@@ -178,6 +224,7 @@ struct esp_engine {
 
 const char *esp_status_name(enum esp_status s);
 const char *esp_alg_name(enum esp_alg a);
+const char *esp_integ_name(enum esp_integ a);
 
 // ---- the engines
 int esp_soft_open(struct esp_engine **e, struct esp_error *err);
