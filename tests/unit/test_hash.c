@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hash table: it finds what is in it and nothing else, whatever order things came in, and its cost does
+// not grow with its content.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ctrl/lib/hash.h"
+
+struct item {
+    struct hash_node node;
+    uint32_t key;
+    unsigned seen;
+};
+
+static uint64_t few_hashes(uint32_t key) // many keys to a hash
+{
+    return key % 97;
+}
+
+static struct item *find(const struct hash *t, uint64_t hash, uint32_t key)
+{
+    for (struct hash_node *n = hash_first(t, hash); n; n = hash_next(n)) {
+        struct item *i = (struct item *)n;
+        if (i->key == key)
+            return i;
+    }
+    return NULL;
+}
+
+static void test_random_adds_and_deletes_agree_with_a_plain_array(void **state)
+{
+    enum { N = 5000 };
+    static struct item items[N];
+    bool in[N] = {false};
+    struct hash t = {0};
+    size_t count = 0;
+    (void)state;
+    srand(7);
+    for (int step = 0; step < 60000; step++) {
+        uint32_t k = (uint32_t)rand() % N;
+        if (!in[k]) {
+            items[k].key = k;
+            assert_int_equal(hash_add(&t, &items[k].node, few_hashes(k)), 0);
+        } else {
+            hash_del(&t, &items[k].node);
+        }
+        in[k] = !in[k];
+        count += in[k] ? 1 : (size_t)-1;
+        uint32_t other = (uint32_t)rand() % N;
+        assert_ptr_equal(find(&t, few_hashes(other), other), in[other] ? &items[other] : NULL);
+        assert_int_equal(t.count, count);
+    }
+    for (struct hash_node *n = hash_each(&t, NULL); n; n = hash_each(&t, n))
+        ((struct item *)n)->seen++;
+    for (uint32_t k = 0; k < N; k++)
+        assert_int_equal(items[k].seen, in[k]);
+    while (hash_pop(&t))
+        count--;
+    assert_int_equal(count, 0);
+    assert_null(hash_each(&t, NULL));
+    hash_free(&t);
+}
+
+static void test_of_one_hash_the_newest_comes_first_also_after_growth(void **state)
+{
+    static struct item items[300];
+    struct hash t = {0};
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++) {
+        items[i].key = i;
+        assert_int_equal(hash_add(&t, &items[i].node, i < 3 ? 5 : 1000 + i), 0);
+    }
+    uint32_t expect = 3;
+    for (struct hash_node *n = hash_first(&t, 5); n; n = hash_next(n))
+        assert_int_equal(((struct item *)n)->key, --expect);
+    assert_int_equal(expect, 0);
+    hash_free(&t);
+}
+
+static void test_an_empty_table_finds_nothing_and_takes_a_strange_delete(void **state)
+{
+    struct hash t = {0};
+    struct item i = {.key = 1};
+    (void)state;
+    assert_null(hash_first(&t, 1));
+    hash_del(&t, &i.node);
+    assert_null(hash_pop(&t));
+    assert_int_equal(t.count, 0);
+}
+
+// Nodes that a look-up passes, over all that are there.
+static double steps_per_look_up(const struct hash *t, struct item *items, uint32_t n)
+{
+    uint64_t steps = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct hash_node *at = t->slots[items[i].node.hash & (t->size - 1)];
+        for (; at != &items[i].node; at = at->next)
+            steps++;
+    }
+    return (double)steps / n;
+}
+
+static void test_chains_stay_short_at_any_size(void **state)
+{
+    enum { MOST = 200000 };
+    struct item *items = calloc(MOST, sizeof(*items));
+    struct hash t = {0};
+    (void)state;
+    assert_non_null(items);
+    for (uint32_t i = 0; i < MOST; i++) {
+        items[i].key = i;
+        assert_int_equal(hash_add(&t, &items[i].node, hash_u64(i * 4096u)), 0);
+        if (i + 1 == 1000 || i + 1 == MOST)
+            assert_true(steps_per_look_up(&t, items, i + 1) < 1.0);
+    }
+    hash_free(&t);
+    free(items);
+}
+
+static void test_hash_of_octets_depends_on_each_of_them_on_length_and_on_the_seed(void **state)
+{
+    uint8_t buf[40] = {0};
+    (void)state;
+    for (size_t n = 0; n < sizeof(buf); n++) {
+        uint64_t h = hash_bytes(1, buf, n);
+        assert_true(h != hash_bytes(2, buf, n));
+        assert_true(n == 0 || h != hash_bytes(1, buf, n - 1));
+        for (size_t i = 0; i < n; i++) {
+            buf[i] ^= 0x10;
+            assert_true(h != hash_bytes(1, buf, n));
+            buf[i] ^= 0x10;
+        }
+        assert_true(h == hash_bytes(1, buf, n));
+    }
+    assert_true(hash_str(3, "net") == hash_bytes(3, "net", 3));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_adds_and_deletes_agree_with_a_plain_array),
+        cmocka_unit_test(test_of_one_hash_the_newest_comes_first_also_after_growth),
+        cmocka_unit_test(test_an_empty_table_finds_nothing_and_takes_a_strange_delete),
+        cmocka_unit_test(test_chains_stay_short_at_any_size),
+        cmocka_unit_test(test_hash_of_octets_depends_on_each_of_them_on_length_and_on_the_seed),
+    };
+    return cmocka_run_group_tests_name("the hash table", tests, NULL, NULL);
+}
