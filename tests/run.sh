@@ -1,21 +1,63 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs test commands one after another; prints a failing one's output whole and a passing one's last line.
+# Runs test commands, JOBS of them at a time (one by default): a line for each that passes, the end of its output for each
+# that does not. A command that exits 3 lacks a right, which it has named; one that ran no test at all has failed.
+# Outputs are kept under build/log. usage: [JOBS=N] run.sh COMMAND...
+# exit status: 0 all passed, 1 one failed, 3 none failed but one lacked a right
 set -u
-failed=0
-passed=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-for t in "$@"; do
-    if sh -c "$t" >"$log" 2>&1; then
-        passed=$((passed + 1))
-        printf '  ok      %s: %s\n' "$(basename "${t##* }")" "$(grep -aE 'PASSED|passed' "$log" | tail -n 1)"
-        grep -a -i '^skip' "$log" | sed 's/^/          /'
-    else
-        failed=$((failed + 1))
-        printf '  FAILED  %s (rerun: %s)\n' "$(basename "${t##* }")" "$t"
-        cat "$log"
+logs=${BUILD:-build}/log
+
+one() {
+    local t=$1 name log rc from word
+    name=$(basename "${t##* }")
+    log=$logs/$name.log
+    from=$(date +%s)
+    ESPALIER_LAB_LOGS=1 sh -c "$t" >"$log" 2>&1 </dev/null
+    rc=$?
+    word=ok
+    if [ $rc = 3 ]; then
+        word=skipped
+    elif [ $rc != 0 ]; then
+        word=FAILED
+    elif ! grep -aqE 'PASSED  \] [1-9][0-9]* test|^[0-9]* passed' "$log"; then
+        word=FAILED
+        echo "$name exited 0 but ran no test" >>"$log"
     fi
-done
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+    {
+        flock 9
+        if [ $word = ok ]; then
+            printf '  ok      %s: %s (%d s)\n' "$name" "$(grep -aE 'PASSED|passed' "$log" | tail -n 1)" $(($(date +%s) - from))
+            grep -a -iE '^ *skip(ped)?:' "$log" | sed 's/^ */          /'
+        else
+            printf '  %-7s %s: exit %d (rerun: %s)\n' "$word" "$name" $rc "$t"
+            grep -aE '^\[  (FAILED|ERROR)|error: |^Could not run|ERROR: AddressSanitizer|runtime error' "$log" | head -n 20
+            echo "          ---- the last lines of $log"
+            tail -n 50 "$log"
+            echo "          ----"
+        fi
+    } 9>>"$logs/.lock"
+    echo $word >>"$verdicts"
+}
+
+mkdir -p "$logs"
+if [ "${1:-}" = --one ]; then
+    verdicts=$2
+    one "$3"
+    exit 0
+fi
+verdicts=$(mktemp "$logs/.verdicts-XXXXXX")
+trap 'rm -f "$verdicts"' EXIT
+[ $# = 0 ] || printf '%s\0' "$@" | xargs -0 -n 1 -P "${JOBS:-1}" "$0" --one "$verdicts"
+passed=$(grep -cx ok "$verdicts")
+failed=$(grep -cx FAILED "$verdicts")
+skipped=$(grep -cx skipped "$verdicts")
+echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped lacked a right")"
+if [ "$failed" != 0 ] || [ $((passed + skipped)) != $# ]; then
+    exit 1
+elif [ "$skipped" != 0 ]; then
+    exit 3
+fi
+[ "$passed" != 0 ] || {
+    echo "run.sh: no test was named" >&2
+    exit 1
+}

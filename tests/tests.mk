@@ -19,7 +19,8 @@ endef
 unit-tests: $(UNIT_TESTS)
 rtl-tests: $(RTL_TESTS)
 system-tests: $(SYSTEM_TESTS) $(BUILD)/tests/demo
+RUN_TESTS = BUILD=$(BUILD) JOBS=$(JOBS) tests/run.sh
 check-unit: $(UNIT_TESTS) ## run the unit tests
-	@tests/run.sh $(UNIT_TESTS)
+	@$(RUN_TESTS) $(UNIT_TESTS)
 check-rtl: $(RTL_TESTS) ## run the RTL tests
-	@tests/run.sh $(RTL_TESTS)
+	@$(RUN_TESTS) $(RTL_TESTS)

@@ -310,6 +310,24 @@ static void table(const struct lab *l)
     printf("  plaintext packets                %llu\n", (unsigned long long)fig.wire.plaintext);
 }
 
+static void try_next(void)
+{
+    char here[512] = "";
+    const char *bin = bin_dir();
+    size_t n = getcwd(here, sizeof(here)) ? strlen(here) : 0;
+    if (n && !strncmp(bin, here, n) && bin[n] == '/')
+        bin += n + 1;
+    printf("\nTry next:\n"
+           "  the shipped packets through the RTL  %s/espalier-sim replay --sad "
+           "sim/workbench/examples/example.sad --in "
+           "sim/workbench/examples/example.pcap --out out.pcap\n"
+           "  its waves (gtkwave waves.fst)        the same with --fst waves.fst --window 1000:4000\n"
+           "  a tunnel of your own (root)          %s/espalierd --card none & swanctl --load-all && swanctl "
+           "--initiate "
+           "--child NAME      # of your /etc/swanctl/swanctl.conf\n",
+           bin, bin);
+}
+
 int main(int argc, char **argv)
 {
     static struct lab lab;
@@ -355,8 +373,11 @@ int main(int argc, char **argv)
          fig.wire.max_jump ? fig.wire.max_jump - 1 : 0);
     decrypts(l, pcap);
     table(l);
-    l->keep = l->keep || failures;
+    if (failures)
+        setenv("ESPALIER_LAB_LOGS", "1", 1); // what the daemons said
     lab_down(l);
+    if (!failures)
+        try_next();
     printf("\n%s\n", failures ? "demo: FAILED" : "demo: every step held");
     return failures != 0;
 }

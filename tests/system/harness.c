@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static char log_path[160] = "/dev/null";
+static bool complained; // then the lab's logs are shown before they go
 
 uint64_t mono_us(void)
 {
@@ -28,6 +29,7 @@ uint64_t mono_us(void)
 bool complain(const char *fmt, ...)
 {
     va_list ap;
+    complained = true;
     va_start(ap, fmt);
     fprintf(stderr, "    ");
     vfprintf(stderr, fmt, ap);
@@ -195,7 +197,7 @@ static bool site_up(struct site *s)
               s->inner) == 0;
 }
 
-bool lab_up(struct lab *l, const char *prefix)
+static bool lab_make(struct lab *l, const char *prefix)
 {
     const char *tmp = getenv("TMPDIR"),
                *own = getenv("ESPALIER_LAB"); // own: two runs of one test side by side
@@ -212,10 +214,9 @@ bool lab_up(struct lab *l, const char *prefix)
     site_init(l, e, "east", 2);
     l->keep = getenv("ESPALIER_KEEP") != NULL;
     if (!site_up(w) || !site_up(e))
-        return complain("cannot make network namespaces (root, or unshare -Urn, is needed); see %s",
-                        log_path);
+        return complain("cannot make network namespaces (root, or unshare -Urn, is needed)");
     if (sh("ip link add outer netns %d type veth peer name outer netns %d", w->keeper, e->keeper))
-        return complain("cannot make the link; see %s", log_path);
+        return complain("cannot make the link between them");
     for (int i = 0; i < 2; i++) {
         struct site *s = i ? e : w, *o = i ? w : e;
         // in clear everything would get through by this route: only IPsec policy stands in its way
@@ -225,9 +226,35 @@ bool lab_up(struct lab *l, const char *prefix)
                ">/proc/sys/net/ipv4/conf/all/rp_filter; "
                "echo 0 >/proc/sys/net/ipv4/conf/outer/rp_filter'",
                s->ns, s->outer, o->subnet, o->outer, s->inner, s->ns))
-            return complain("cannot configure %s; see %s", s->ns, log_path);
+            return complain("cannot configure %s's end of the link", s->name);
     }
     return true;
+}
+
+bool lab_up(struct lab *l, const char *prefix)
+{
+    complained = false;
+    if (lab_make(l, prefix))
+        return true;
+    lab_down(l);
+    return false;
+}
+
+// Where something went wrong (or the runner of the tests asks, which shows this only for a failed one), the
+// last lines of every log, because the files go with the lab.
+static void show_logs(const struct lab *l)
+{
+    char out[32768];
+    if (!l->dir[0] || !(complained || getenv("ESPALIER_LAB_LOGS")))
+        return;
+    snprintf(log_path, sizeof(log_path), "/dev/null");
+    if (sh_read(out, sizeof(out),
+                "cd %s && find . -name '*.log' -size +0 | sort | while read -r f; do echo \"    -- $f\"; "
+                "tail -n 25 $f | "
+                "cut -c 1-300; done",
+                l->dir) == 0)
+        fputs(out, stderr);
+    complained = false;
 }
 
 void lab_down(struct lab *l)
@@ -239,6 +266,7 @@ void lab_down(struct lab *l)
     stop(&l->card, SIGTERM, 4000);
     stop(&l->west.keeper, SIGKILL, 1000);
     stop(&l->east.keeper, SIGKILL, 1000);
+    show_logs(l);
     if (l->keep)
         fprintf(stderr, "    kept: %s\n", l->dir);
     else if (l->dir[0])
@@ -307,7 +335,7 @@ static bool load(struct site *s)
     snprintf(r.path, sizeof(r.path), "%s/vici", s->dir);
     wait_for(socket_there, &r, 15000);
     if (stat(r.path, &st) < 0)
-        return complain("%s: the daemon does not serve %s; see %s/daemon.log", s->name, r.path, s->dir);
+        return complain("%s: the daemon does not serve %s", s->name, r.path);
     int rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
     for (int i = 0; i < 30 && rc && strstr(out, "Connection refused");
          i++) { // charon binds before it listens
@@ -409,7 +437,7 @@ bool card_start(struct lab *l, const char *extra)
     char *argv[] = {"sh", "-c", cmd, NULL};
     l->card = spawn(log, NULL, argv);
     if (!wait_for(card_ready, l, 15000) || kill(l->card, 0) < 0)
-        return complain("the card does not come up; see %s", log);
+        return complain("the card does not come up");
     return true;
 }
 

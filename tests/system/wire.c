@@ -22,7 +22,7 @@ bool capture_start(struct lab *l, struct site *s, const char *path)
             return true;
         usleep(10000);
     }
-    return complain("dumpcap does not start; see %s", log);
+    return complain("%s: dumpcap does not start", s->name);
 }
 
 bool capture_stop(struct site *s)

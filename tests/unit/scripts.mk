@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests of the scripts behind make deps and make check.
 $(eval $(call unit_test,test_deps,tests/unit/test_deps.c,))
+$(eval $(call unit_test,test_runner,tests/unit/test_runner.c,))

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// tests/run.sh and tests/check.sh with stubs in place of tests and of make: exit statuses, and that what ran
+// nothing has not passed.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+static char output[32768];
+
+static void script(const char *name, const char *body)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\n%s\n", body);
+    fclose(f);
+    chmod(path, 0755);
+}
+
+static int run(const char *command)
+{
+    char cmd[512];
+    snprintf(cmd, sizeof(cmd), "D=%s; export D; BUILD=$D ESPALIER_NEED=$D/need %s 2>&1 </dev/null", dir,
+             command);
+    FILE *f = popen(cmd, "r");
+    assert_non_null(f);
+    size_t n = fread(output, 1, sizeof(output) - 1, f);
+    output[n] = 0;
+    int rc = pclose(f);
+    return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
+}
+
+static void must_say(const char *text)
+{
+    if (!strstr(output, text))
+        fail_msg("expected \"%s\" in:\n%s", text, output);
+}
+
+static int setup(void **state)
+{
+    char path[96];
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/espalier-test-runner-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/tests", dir);
+    mkdir(path, 0755);
+    script("good", "echo '[  PASSED  ] 3 test(s).'");
+    script("bad", "echo the last words; exit 1");
+    script("empty", "echo '[  PASSED  ] 0 test(s).'; echo '[  SKIPPED ] 1 test(s), listed below:'");
+    script("unable", "echo needs a thing >&2; exit 3");
+    script("need", "[ ! -e $D/nothing ] || { echo 'missing: everything' >&2; exit 3; }");
+    script("make", "echo \"$*\" >>$D/made; case \"$*\" in *\"$(cat $D/fails 2>/dev/null || echo nothing)\"*)"
+                   " cat $D/says; exit 2 ;; esac");
+    script("tests/demo", "echo Result");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char cmd[96];
+    (void)state;
+    snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+    return system(cmd);
+}
+
+static void test_run_all_good_is_0(void **state)
+{
+    (void)state;
+    assert_int_equal(run("JOBS=2 tests/run.sh $D/good \"env X=1 $D/good\""), 0);
+    must_say("2 passed, 0 failed");
+}
+
+static void test_run_failure_shows_the_last_lines_and_is_1(void **state)
+{
+    (void)state;
+    assert_int_equal(run("tests/run.sh $D/bad $D/good $D/unable"), 1);
+    must_say("FAILED  bad: exit 1");
+    must_say("the last words");
+    must_say("1 passed, 1 failed, 1 lacked a right");
+}
+
+static void test_run_test_that_ran_nothing_is_1(void **state)
+{
+    (void)state;
+    assert_int_equal(run("tests/run.sh $D/good $D/empty"), 1);
+    must_say("empty exited 0 but ran no test");
+    script("silent", "true");
+    assert_int_equal(run("tests/run.sh $D/silent"), 1);
+    assert_int_equal(run("tests/run.sh"), 1);
+}
+
+static void test_run_missing_right_is_3(void **state)
+{
+    (void)state;
+    assert_int_equal(run("tests/run.sh $D/good $D/unable"), 3);
+    must_say("needs a thing");
+}
+
+static void test_check_runs_every_stage_and_is_0(void **state)
+{
+    (void)state;
+    assert_int_equal(run("tests/check.sh $D/make -j2"), 0);
+    must_say("10 passed, 0 failed, 0 lacked a right");
+    assert_int_equal(run("cat $D/made"), 0);
+    must_say("-j2 check-regs\n");
+    must_say("check-system\n");
+}
+
+static void test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run(void **state)
+{
+    (void)state;
+    script("fails", "");
+    assert_int_equal(
+        run("sh -c 'echo rtl-tests >$D/fails; echo make: no such gate >$D/says; tests/check.sh $D/make'"), 1);
+    must_say("FAILED   build-rtl");
+    must_say("make: no such gate");
+    must_say("not run  system");
+    must_say("not run  demo");
+    must_say("ok       unit");
+}
+
+static void test_check_missing_right_is_3(void **state)
+{
+    (void)state;
+    assert_int_equal(run("sh -c 'echo check-rootless >$D/fails; echo \"make: *** [x] Error 3\" >$D/says; "
+                         "tests/check.sh $D/make'"),
+                     3);
+    must_say("skipped  rootless");
+    must_say("ok       demo");
+    assert_int_equal(run("sh -c '>$D/nothing; rm $D/made; tests/check.sh $D/make'"), 3);
+    must_say("missing: everything");
+    assert_int_equal(run("test -e $D/made"), 1); // before anything was started
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_run_all_good_is_0, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_check_missing_right_is_3, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
