@@ -14,6 +14,7 @@ endef
 -include $(wildcard tests/rtl/*.mk)
 -include $(wildcard tests/system/*.mk)
 -include $(wildcard tests/bench/*.mk)
+-include tests/world/world.mk
 
 .PHONY: unit-tests rtl-tests system-tests check-unit check-rtl
 unit-tests: $(UNIT_TESTS)

@@ -238,6 +238,11 @@ int loop_run(struct loop *l)
     return 0;
 }
 
+int loop_pollfd(const struct loop *l)
+{
+    return l->epfd;
+}
+
 bool loop_stopped(const struct loop *l)
 {
     return l->stop;

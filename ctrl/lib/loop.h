@@ -49,6 +49,7 @@ void loop_once(struct loop *l, int timeout_ms);
 bool loop_step(struct loop *l); // one turn without sleeping; false: nothing happened, and nothing will
                                 // before the next timer or event
 void loop_stop(struct loop *l);
+int loop_pollfd(const struct loop *l); // readable: loop_once has something to deliver
 bool loop_stopped(const struct loop *l);
 
 #endif

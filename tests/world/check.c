@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// The invariants, in the world's own terms: octets on the wires, what operators were told, what hosts sent.
+//   clear       nothing leaves in clear that a loaded policy protects, or an SA that still lives
+//   nonce       no (key, IV) twice: the key as path was given it, the IV as it stands in the packet
+//   foreign     what comes to a host was sent by a host, as it was, to it
+//   twice       no packet comes twice out of a tunnel
+//   clear-in    nothing that came in clear gets behind a gateway whose policies want it protected
+//   agreement   at the end both ends name the same SAs
+//   up          at the end what is to be up carries packets both ways
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/path/path.h"
+#include "tests/world/world.h"
+
+// ---- policies as the operator has loaded them
+
+static bool side(uint32_t addr, uint32_t lan)
+{
+    return (addr & 0xffff0000u) == lan;
+}
+
+static bool covers(const struct child_plan *c, const uint8_t *p, uint32_t len)
+{
+    if (!c->proto)
+        return true;
+    if (p[9] != c->proto)
+        return false;
+    if (len < 24 || (get16(p + 6) & 0x1fff))
+        return true; // a fragment that might be one of its packets
+    uint16_t s = get16(p + 20), d = get16(p + 22);
+    return s >= c->lo && s <= c->hi && d >= c->lo && d <= c->hi;
+}
+
+static bool variant_covers(const struct variant *v, const uint8_t *p, uint32_t len)
+{
+    for (unsigned i = 0; i < v->children; i++)
+        if (covers(&v->child[i], p, len))
+            return true;
+    return false;
+}
+
+// Both forms where one replaces the other.
+bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound)
+{
+    struct world *w = s->w;
+    uint32_t near = get32(p + (inbound ? 16 : 12)), far = get32(p + (inbound ? 12 : 16));
+    for (unsigned i = 0; i < w->pairs; i++) {
+        const struct pair *pr = &w->pair[i];
+        const struct want *want = &s->op.want[i];
+        if (want->variant < 0 || (pr->a != s->index && pr->b != s->index))
+            continue;
+        const struct site *peer = &w->site[pr->a == s->index ? pr->b : pr->a];
+        if (!side(near, s->lan) || !side(far, peer->lan) ||
+            !variant_covers(&pr->variant[want->variant], p, len))
+            continue;
+        if (want->pending < 0 || variant_covers(&pr->variant[want->pending], p, len))
+            return true;
+    }
+    return false;
+}
+
+int64_t check_id(const uint8_t *p, uint32_t len)
+{
+    if (len < 28 + STAMP_LEN || memcmp(p + 28, magic, MAGIC_LEN) != 0)
+        return -1;
+    return (int64_t)((uint64_t)get32(p + 36) << 32 | get32(p + 40));
+}
+
+// ---- keys and IVs
+
+// Called in the place of path's own installation, which it then does.
+void __real_sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
+void __wrap_sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
+void __wrap_sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
+{
+    union msg inner;
+    if (msg_read(m->child, &inner) == MSG_CHILD)
+        check_learn_key(the_site->index, inner.CHILD.spi_out, m->key_out.p, m->key_out.len);
+    __real_sadb_install(p, m);
+}
+
+static uint64_t hash(const void *p, size_t len, uint64_t h)
+{
+    const uint8_t *b = p;
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ b[i]) * 0x100000001b3u;
+    return h ^ h >> 29;
+}
+
+void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t len)
+{
+    struct ledger *l = &the_world->ledger;
+    if (l->key_count == l->key_cap) {
+        l->key_cap = l->key_cap ? 2 * l->key_cap : 64;
+        l->keys = realloc(l->keys, l->key_cap * sizeof(*l->keys));
+        if (!l->keys)
+            abort();
+    }
+    l->keys[l->key_count].site = (uint8_t)site;
+    l->keys[l->key_count].spi = spi_out;
+    l->keys[l->key_count++].key = hash(key, len, 0xcbf29ce484222325u);
+}
+
+static bool nonce_is_new(struct ledger *l, uint64_t h)
+{
+    if (2 * l->nonce_count >= l->nonce_cap) {
+        uint64_t *old = l->nonces;
+        size_t n = l->nonce_cap;
+        l->nonce_cap = n ? 2 * n : 1 << 14;
+        l->nonces = calloc(l->nonce_cap, sizeof(*l->nonces));
+        if (!l->nonces)
+            abort();
+        l->nonce_count = 0;
+        for (size_t i = 0; i < n; i++)
+            if (old[i])
+                nonce_is_new(l, old[i]);
+        free(old);
+    }
+    size_t i = h & (l->nonce_cap - 1);
+    for (; l->nonces[i]; i = (i + 1) & (l->nonce_cap - 1))
+        if (l->nonces[i] == h)
+            return false;
+    l->nonces[i] = h;
+    l->nonce_count++;
+    return true;
+}
+
+static void check_esp(struct site *s, const uint8_t *esp, uint32_t len)
+{
+    struct ledger *l = &s->w->ledger;
+    uint32_t spi = get32(esp);
+    if (len < 16)
+        return;
+    for (size_t i = l->key_count; i--;) {
+        if (l->keys[i].site != s->index || l->keys[i].spi != spi)
+            continue;
+        uint64_t h = hash(esp + 8, 8, l->keys[i].key);
+        if (!nonce_is_new(l, h ? h : 1))
+            world_fail(s->w, "nonce", "%c sends SPI %08x sequence %u with an IV that its key has seen",
+                       s->letter, spi, get32(esp + 4));
+        return;
+    }
+    world_fail(s->w, "nonce", "%c sends ESP of SPI %08x, which path was never given", s->letter, spi);
+}
+
+// ---- packets
+
+static bool holds_clear(const uint8_t *p, uint32_t len)
+{
+    for (uint32_t i = 20; i + MAGIC_LEN <= len; i++)
+        if (p[i] == magic[0] && !memcmp(p + i, magic, MAGIC_LEN))
+            return true;
+    return false;
+}
+
+static bool living_sa_covers(struct site *s, const uint8_t *p, uint32_t len)
+{
+    return s->d.path && sadb_outbound(s->d.path, p, len) != NULL;
+}
+
+void check_wire(struct site *s, const uint8_t *p, uint32_t len)
+{
+    struct world *w = s->w;
+    bool udp = p[9] == IPPROTO_UDP && len >= 28, nat_t = udp && get16(p + 20) == 4500;
+    if (p[9] == IPPROTO_ESP || (nat_t && len > 32 && get32(p + 28))) {
+        uint32_t at = p[9] == IPPROTO_ESP ? 20 : 28;
+        TRACE(w, 60, hash(p + at, 8, 1), "%c wire: ESP%s %08x seq %u, %u octets", s->letter,
+              nat_t ? " in UDP" : "", get32(p + at), get32(p + at + 4), len);
+        check_esp(s, p + at, len - at);
+    } else {
+        TRACE(w, 61, hash(p + 20, len - 20, 1), "%c wire: proto %u port %u, %u octets, id %lld", s->letter,
+              p[9], udp ? get16(p + 20) : 0, len, (long long)check_id(p, len));
+    }
+    if (!holds_clear(p, len))
+        return;
+    if (get32(p + 12) == s->wan)
+        world_fail(w, "clear", "%c sends what a host said inside a packet of its own", s->letter);
+    else if (check_required(s, p, len, false))
+        world_fail(w, "clear", "id %lld leaves %c in clear; its policy is loaded",
+                   (long long)check_id(p, len), s->letter);
+    else if (living_sa_covers(s, p, len))
+        world_fail(w, "clear", "id %lld leaves %c in clear; an SA for it lives", (long long)check_id(p, len),
+                   s->letter);
+}
+
+void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun)
+{
+    struct world *w = s->w;
+    int64_t id = check_id(p, len);
+    if (id < 0 || (size_t)id >= w->ledger.count) {
+        world_fail(w, "foreign", "%c delivers a packet that nobody sent", s->letter);
+        return;
+    }
+    struct sent *e = &w->ledger.sent[id];
+    TRACE(w, 70 + from_tun, id, "%c delivers id %lld%s", s->letter, (long long)id,
+          from_tun ? " out of a tunnel" : "");
+    if (!from_tun) {
+        if (check_required(s, p, len, true))
+            world_fail(w, "clear-in", "id %lld came to %c in clear and is delivered; its policy is loaded",
+                       (long long)id, s->letter);
+        return;
+    }
+    uint64_t h = 0xcbf29ce484222325u;
+    for (uint32_t i = 20; i < len; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    if (e->forged || e->to != s->index || e->len != len || e->hash != h)
+        world_fail(w, "foreign", "id %lld out of a tunnel at %c is not what %c sent", (long long)id,
+                   s->letter, w->site[e->from].letter);
+    else if (e->delivered++)
+        world_fail(w, "twice", "id %lld comes out of a tunnel at %c for the second time", (long long)id,
+                   s->letter);
+    w->packets_through++;
+}
+
+// ---- the end
+
+static bool has_ike(const struct operator* op, const struct sa_seen *x)
+{
+    for (unsigned i = 0; i < op->ikes; i++)
+        if (op->ike[i].spi_i == x->spi_i && op->ike[i].spi_r == x->spi_r)
+            return true;
+    return false;
+}
+
+static bool has_child(const struct operator* op, const struct sa_seen *x)
+{
+    for (unsigned i = 0; i < op->children; i++)
+        if (op->child[i].spi_in == x->spi_out && op->child[i].spi_out == x->spi_in)
+            return true;
+    return false;
+}
+
+static void agree(struct site *s, struct site *peer, const struct pair *p)
+{
+    for (unsigned i = 0; i < s->op.ikes; i++) {
+        const struct sa_seen *x = &s->op.ike[i];
+        if (!strcmp(x->conn, p->name) && !strcmp(x->state, "ESTABLISHED") && !has_ike(&peer->op, x))
+            world_fail(s->w, "agreement", "%c has IKE_SA %s %016llx_i %016llx_r, %c has not", s->letter,
+                       p->name, (unsigned long long)x->spi_i, (unsigned long long)x->spi_r, peer->letter);
+    }
+    for (unsigned i = 0; i < s->op.children; i++) {
+        const struct sa_seen *x = &s->op.child[i];
+        if (!strcmp(x->conn, p->name) && !strcmp(x->state, "INSTALLED") && !has_child(&peer->op, x))
+            world_fail(s->w, "agreement", "%c has CHILD_SA %s/%s %08x_i %08x_o, %c has not", s->letter,
+                       p->name, x->child, x->spi_in, x->spi_out, peer->letter);
+    }
+}
+
+void check_agreement(struct world *w)
+{
+    for (unsigned i = 0; i < w->pairs && !w->failed; i++) {
+        struct site *a = &w->site[w->pair[i].a], *b = &w->site[w->pair[i].b];
+        if (!a->op.listed || !b->op.listed) {
+            world_fail(w, "control", "ctl of %c or %c does not list its SAs", a->letter, b->letter);
+            return;
+        }
+        agree(a, b, &w->pair[i]);
+        agree(b, a, &w->pair[i]);
+    }
+}
+
+void check_free(struct ledger *l)
+{
+    free(l->sent);
+    free(l->nonces);
+    free(l->keys);
+    *l = (struct ledger){0};
+}

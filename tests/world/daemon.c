@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: Apache-2.0
+// One whole daemon: the rooms in loops of their own, socket pairs between them, and the supervisor's part,
+// which this file plays (as ctrl/super does it: a room that ends takes the others with it, ike says goodbye
+// first). Rooms run in turns; between two turns the world goes on.
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/path/path.h"
+#include "tests/world/world.h"
+
+enum { GOODBYE_US = 1000000 };
+static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
+static const char *const room_names[] = {"super", "ctl", "ike", "keys", "path"};
+
+// ---- seams: time, log, network
+
+static uint64_t clock_us(void *ctx)
+{
+    struct daemon *d = ctx;
+    return d->site->w->now + d->offset;
+}
+
+static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
+{
+    struct site *site = ctx;
+    (void)level, (void)ike_name;
+    if (site->w->tail)
+        world_say(site->w, "%c [%s] <%u> %s", site->letter, log_subsys_name(s), ike_id, text);
+}
+
+static int queue_take(struct queue *q, uint8_t *p, uint32_t cap)
+{
+    if (q->head == q->tail)
+        return -EAGAIN;
+    unsigned i = q->head++ % QUEUE_LEN;
+    uint32_t n = q->slot[i].len;
+    memcpy(p, q->slot[i].bytes, n < cap ? n : cap);
+    return (int)n;
+}
+
+static int tun_read(void *ctx, uint8_t *p, uint32_t cap)
+{
+    return queue_take(&((struct site *)ctx)->d.tun, p, cap);
+}
+
+static int tun_write(void *ctx, const uint8_t *p, uint32_t len)
+{
+    struct site *s = ctx;
+    if (!s->d.cut)
+        gateway_in(s, IF_TUN, p, len);
+    return (int)len;
+}
+
+// What waits is the whole packet; the kernel gives the datagram and tells the rest.
+static int udp_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    struct site *s = ctx;
+    uint8_t whole[PACKET_MAX];
+    int n = queue_take(&s->d.udp, whole, sizeof(whole));
+    if (n < 0)
+        return n;
+    *a = (struct arrival){.from.family = 4, .to.family = 4, .ttl = whole[8], .tos = whole[1]};
+    memcpy(a->from.a, whole + 12, 4);
+    memcpy(a->to.a, whole + 16, 4);
+    a->from_port = get16(whole + 20);
+    n -= 28;
+    a->cut = (uint32_t)n > cap;
+    memcpy(p, whole + 28, (uint32_t)n < cap ? (uint32_t)n : cap);
+    return a->cut ? (int)cap : n;
+}
+
+static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
+{
+    return queue_take(&((struct site *)ctx)->d.raw, p, cap);
+}
+
+static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
+{
+    struct site *s = ctx;
+    for (unsigned i = 0; i < n && !s->d.cut; i++)
+        wire_send(s, m[i].msg_hdr.msg_iov->iov_base, (uint32_t)m[i].msg_hdr.msg_iov->iov_len);
+    return (int)n;
+}
+
+static void ike_send(void *ctx, const struct net_path *path, struct slice d, bool marker)
+{
+    struct site *s = ctx;
+    uint8_t p[PACKET_MAX];
+    uint32_t front = marker && path->nat_t ? 4 : 0, n = (uint32_t)d.len + front + 8;
+    if (s->d.cut || n + 20 > sizeof(p))
+        return;
+    uint32_t src = path->local.family ? get32(path->local.a) : s->wan;
+    ip_header(p, src, get32(path->remote.a), IPPROTO_UDP, n);
+    put16(p + 20, path->nat_t ? 4500 : 500);
+    put16(p + 22, path->remote_port);
+    put16(p + 24, (uint16_t)n);
+    put16(p + 26, 0);
+    put32(p + 28, 0);
+    memcpy(p + 28 + front, d.p, d.len);
+    s->w->exchanges++;
+    wire_send(s, p, n + 20);
+}
+
+static bool source_for(void *ctx, const struct addr *remote, struct addr *local)
+{
+    struct site *s = ctx;
+    (void)remote;
+    *local = (struct addr){.family = 4};
+    put32(local->a, s->wan);
+    return true;
+}
+
+// ---- making one
+
+static void attach(struct daemon *d, int fd[ROOM_COUNT][ROOM_COUNT])
+{
+    int rc = 0;
+    for (int p = 0; p < ROOM_COUNT; p++) {
+        if (p != ROOM_PATH)
+            rc |= path_attach(d->path, (enum room)p, fd[ROOM_PATH][p]);
+        if (p != ROOM_KEYS)
+            rc |= keys_attach(d->keys, (enum room)p, fd[ROOM_KEYS][p]);
+        if (p != ROOM_IKE)
+            rc |= ike_attach(d->ike, (enum room)p, fd[ROOM_IKE][p]);
+        if (p != ROOM_CTL)
+            rc |= ctl_connect(d->ctl, (enum room)p, fd[ROOM_CTL][p]);
+    }
+    if (rc)
+        abort();
+}
+
+static void make_loops(struct daemon *d)
+{
+    d->gate = epoll_create1(EPOLL_CLOEXEC);
+    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        enum room r = order[i];
+        struct epoll_event ev = {.events = EPOLLIN, .data.u32 = r};
+        d->loop[r] = loop_new();
+        d->log[r] = log_new();
+        if (!d->loop[r] || !d->log[r])
+            abort();
+        struct log *before = log_use(d->log[r]);
+        log_set_output(-1);
+        log_set_all(1);
+        log_set_sink(sink, d->site);
+        log_use(before);
+        loop_set_log(d->loop[r], d->log[r]);
+        loop_set_clock(d->loop[r], (struct clock){clock_us, d});
+        epoll_ctl(d->gate, EPOLL_CTL_ADD, loop_pollfd(d->loop[r]), &ev);
+    }
+}
+
+static void make_settings(struct daemon *d)
+{
+    settings_default(&d->settings);
+    snprintf(d->settings.card, sizeof(d->settings.card), "none");
+    snprintf(d->settings.vici_uri, sizeof(d->settings.vici_uri), "none");
+    d->settings.port = 500;
+    d->settings.port_nat_t = 4500;
+    d->env = (struct child_env){.settings = &d->settings,
+                                .sock_ike = -1,
+                                .sock_ike_nat_t = -1,
+                                .tun = -1,
+                                .sock_esp_nat_t = -1,
+                                .sock_esp = -1,
+                                .sock_send = -1};
+    memset(d->env.chan, -1, sizeof(d->env.chan));
+}
+
+static void make_queues(struct daemon *d)
+{
+    struct queue *all[] = {&d->tun, &d->udp, &d->raw};
+    for (int i = 0; i < 3; i++) {
+        if (!all[i]->slot)
+            all[i]->slot = calloc(QUEUE_LEN, sizeof(*all[i]->slot));
+        if (!all[i]->slot)
+            abort();
+        all[i]->head = all[i]->tail = 0;
+    }
+}
+
+static void open_path(struct site *s)
+{
+    const struct path_net net = {s, tun_read, tun_write, udp_read, esp_read, send_many};
+    struct esp_error err = {0};
+    struct log *before = log_use(s->d.log[ROOM_PATH]);
+    if (path_open(s->d.path, &net, &err) < 0)
+        world_fail(s->w, "start", "path of %c does not open: %s: %s", s->letter, err.field, err.text);
+    log_use(before);
+}
+
+void daemon_start(struct site *s)
+{
+    struct daemon *d = &s->d;
+    int fd[ROOM_COUNT][ROOM_COUNT];
+    const struct net net = {s, ike_send, source_for};
+    the_site = s;
+    d->site = s;
+    d->cut = false;
+    d->generation++;
+    d->pumping = false;
+    TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
+    for (int a = 0; a < ROOM_COUNT; a++) {
+        for (int b = a + 1; b < ROOM_COUNT; b++) {
+            int pair[2];
+            if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+                abort();
+            fd[a][b] = pair[0];
+            fd[b][a] = pair[1];
+        }
+        d->super[a] = a == ROOM_SUPER ? -1 : fd[ROOM_SUPER][a];
+    }
+    make_queues(d);
+    make_settings(d);
+    make_loops(d);
+    d->path = path_new(d->loop[ROOM_PATH], &d->env);
+    d->keys = keys_new(d->loop[ROOM_KEYS]);
+    d->ike = ike_new(d->loop[ROOM_IKE], &d->settings, &net);
+    d->ctl = ctl_new(d->loop[ROOM_CTL], &d->settings);
+    if (!d->path || !d->keys || !d->ike || !d->ctl)
+        abort();
+    attach(d, fd);
+    open_path(s);
+    d->life = UP;
+    operator_connect(s);
+    daemon_wake(s);
+}
+
+// ---- ending one
+
+static void free_room(struct daemon *d, enum room r)
+{
+    if (!d->loop[r])
+        return;
+    struct log *before = log_use(d->log[r]);
+    switch (r) {
+    case ROOM_CTL: ctl_free(d->ctl), d->ctl = NULL; break;
+    case ROOM_IKE: ike_free(d->ike), d->ike = NULL; break;
+    case ROOM_KEYS: keys_free(d->keys), d->keys = NULL; break;
+    case ROOM_PATH: path_free(d->path), d->path = NULL; break;
+    default: break;
+    }
+    log_use(before);
+    if (r == ROOM_PATH)
+        kernel_model_tun_gone(d->site->kernel);
+    loop_free(d->loop[r]);
+    log_free(d->log[r]);
+    d->loop[r] = NULL;
+    d->log[r] = NULL;
+    if (d->super[r] >= 0)
+        close(d->super[r]);
+    d->super[r] = -1;
+}
+
+static void all_down(struct daemon *d)
+{
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++)
+        free_room(d, (enum room)r);
+    if (d->gate > 0)
+        close(d->gate);
+    d->gate = -1;
+    d->life = DOWN;
+    TRACE(d->site->w, 2, d->site->index, "%c daemon is down", d->site->letter);
+    operator_gone(d->site);
+}
+
+static void tell(struct daemon *d, enum room r, enum msg_type t)
+{
+    uint8_t b[64];
+    struct writer w = writer_of(b, sizeof(b));
+    union msg m = {0};
+    msg_write(&w, t, &m);
+    if (d->super[r] >= 0)
+        (void)!send(d->super[r], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void end_rest(struct daemon *d)
+{
+    d->life = ENDING;
+    free_room(d, ROOM_CTL);
+    free_room(d, ROOM_IKE);
+    free_room(d, ROOM_KEYS);
+    all_down(d); // path: in order, as SHUTDOWN has it
+}
+
+static void goodbye(struct daemon *d)
+{
+    d->life = GOODBYE;
+    d->ends_at = d->site->w->now + GOODBYE_US;
+    if (d->ike)
+        tell(d, ROOM_IKE, MSG_SHUTDOWN);
+    else
+        end_rest(d);
+}
+
+void daemon_stop(struct site *s)
+{
+    if (s->d.life != UP)
+        return;
+    TRACE(s->w, 3, s->index, "%c SIGTERM", s->letter);
+    goodbye(&s->d);
+    daemon_wake(s);
+}
+
+void daemon_kill(struct site *s, int room)
+{
+    struct daemon *d = &s->d;
+    if (d->life == DOWN)
+        return;
+    the_site = s;
+    TRACE(s->w, 4, room, "%c SIGKILL %s", s->letter, room == ROOM_SUPER ? "all" : room_names[room]);
+    if (room == ROOM_SUPER) {
+        d->cut = true;
+        all_down(d);
+    } else if (d->loop[room]) {
+        d->cut = true; // its own last acts do not happen
+        free_room(d, (enum room)room);
+        d->cut = false;
+        if (d->life == UP)
+            goodbye(d);
+        daemon_wake(s);
+    }
+}
+
+void daemon_free(struct site *s)
+{
+    struct queue *all[] = {&s->d.tun, &s->d.udp, &s->d.raw};
+    daemon_kill(s, ROOM_SUPER);
+    for (int i = 0; i < 3; i++)
+        free(all[i]->slot);
+}
+
+// ---- running
+
+static void from_room(struct daemon *d, enum room r)
+{
+    static uint8_t b[IPC_MAX_MESSAGE];
+    union msg m;
+    ssize_t n;
+    while (d->super[r] >= 0 && (n = recv(d->super[r], b, sizeof(b), MSG_DONTWAIT)) > 0) {
+        enum msg_type t = msg_read(slice_of(b, (size_t)n), &m);
+        if (t == MSG_SHUTDOWN_DONE && r == ROOM_IKE && d->life == GOODBYE) {
+            end_rest(d);
+            return;
+        }
+    }
+}
+
+static bool step(struct daemon *d, enum room r)
+{
+    if (!d->loop[r])
+        return false;
+    the_site = d->site;
+    bool did = loop_step(d->loop[r]);
+    if (loop_stopped(d->loop[r]) && d->life == UP) {
+        TRACE(d->site->w, 5, r, "%c %s ends unasked", d->site->letter, room_names[r]);
+        free_room(d, r);
+        goodbye(d);
+    }
+    return did;
+}
+
+static bool packets_wait(const struct daemon *d)
+{
+    return d->tun.head != d->tun.tail || d->udp.head != d->udp.tail || d->raw.head != d->raw.tail;
+}
+
+// One turn of every room that has something to do. False: all rest.
+static bool turn(struct daemon *d)
+{
+    struct epoll_event ev[ROOM_COUNT];
+    bool did = false;
+    if (d->path && packets_wait(d)) {
+        unsigned before = d->tun.head + d->udp.head + d->raw.head;
+        the_site = d->site;
+        struct log *log = log_use(d->log[ROOM_PATH]);
+        path_arrived(d->path);
+        log_use(log);
+        step(d, ROOM_PATH);
+        did = before != d->tun.head + d->udp.head + d->raw.head;
+    }
+    int n = d->gate >= 0 ? epoll_wait(d->gate, ev, ROOM_COUNT, 0) : 0;
+    for (int i = 0; i < n && d->life != DOWN; i++)
+        did |= step(d, (enum room)ev[i].data.u32);
+    if (d->life != DOWN && n > 0) {
+        from_room(d, ROOM_IKE);
+        if (d->life != DOWN)
+            operator_read(d->site);
+    }
+    return did;
+}
+
+static void pump(struct world *w, void *ctx, uint64_t generation)
+{
+    struct site *s = ctx;
+    struct daemon *d = &s->d;
+    if (d->generation != generation || d->life == DOWN)
+        return;
+    d->pumping = false;
+    if (turn(d) && d->life != DOWN && !w->failed)
+        daemon_wake(s);
+}
+
+// Soon, but not at once: what happens meanwhile happens between two messages of the rooms.
+void daemon_wake(struct site *s)
+{
+    struct daemon *d = &s->d;
+    if (d->pumping || d->life == DOWN)
+        return;
+    d->pumping = true;
+    agenda_add(s->w, rng_between(&s->w->rng, 5, 120), pump, s, d->generation);
+}
+
+uint64_t daemon_next_timer(struct site *s)
+{
+    struct daemon *d = &s->d;
+    uint64_t best = d->life == GOODBYE ? d->ends_at : UINT64_MAX;
+    for (int r = ROOM_CTL; r < ROOM_COUNT && d->life != DOWN; r++) {
+        uint64_t at = d->loop[r] ? loop_next_timer(d->loop[r]) : UINT64_MAX;
+        at = at == UINT64_MAX ? at : at * 1000 < d->offset ? 0 : at * 1000 - d->offset;
+        best = at < best ? at : best;
+    }
+    return best;
+}
+
+void daemon_run_timers(struct site *s)
+{
+    struct daemon *d = &s->d;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        uint64_t at = d->loop[r] ? loop_next_timer(d->loop[r]) : UINT64_MAX;
+        if (at != UINT64_MAX && at * 1000 <= s->w->now + d->offset)
+            step(d, (enum room)r);
+    }
+    if (d->life == GOODBYE && d->ends_at <= s->w->now)
+        end_rest(d);
+    if (d->life != DOWN)
+        daemon_wake(s);
+}

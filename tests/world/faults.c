@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes wrong, and what operators do meanwhile, at random times: the network, the daemons, the clocks.
+#include "tests/world/world.h"
+
+static void weather(struct world *w)
+{
+    struct rng *r = &w->rng;
+    w->loss = rng_chance(r, 500) ? 0 : (unsigned)rng_below(r, rng_chance(r, 200) ? 500 : 60);
+    w->dup = rng_chance(r, 500) ? 0 : (unsigned)rng_below(r, 80);
+    w->corrupt = rng_chance(r, 600) ? 0 : (unsigned)rng_below(r, 40);
+    w->jitter = rng_chance(r, 500) ? 1 : (unsigned)rng_below(r, 400);
+    TRACE(w, 80, w->loss, "weather: loss %u, doubled %u, corrupt %u per mille, jitter %u ms", w->loss, w->dup,
+          w->corrupt, w->jitter);
+}
+
+static void link_up(struct world *w, void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    TRACE(w, 81, arg, "the link %llu-%llu is up", (unsigned long long)arg / SITES,
+          (unsigned long long)arg % SITES);
+    w->link_down[arg / SITES][arg % SITES] = false;
+}
+
+static void link_fails(struct world *w)
+{
+    unsigned a = (unsigned)rng_below(&w->rng, w->sites),
+             b = (a + 1 + (unsigned)rng_below(&w->rng, w->sites - 1)) % w->sites;
+    TRACE(w, 82, a * SITES + b, "the link from %c to %c is down", w->site[a].letter, w->site[b].letter);
+    w->link_down[a][b] = true;
+    agenda_add(w, rng_between(&w->rng, SECOND / 10, 90 * SECOND), link_up, NULL, a * SITES + b);
+    if (rng_chance(&w->rng, 700)) {
+        w->link_down[b][a] = true;
+        agenda_add(w, rng_between(&w->rng, SECOND / 10, 90 * SECOND), link_up, NULL, b * SITES + a);
+    }
+}
+
+static void start_again(struct world *w, void *ctx, uint64_t arg)
+{
+    struct site *s = ctx;
+    (void)arg;
+    if (s->d.life == DOWN)
+        daemon_start(s);
+    else
+        agenda_add(w, SECOND, start_again, s, 0);
+}
+
+static void daemon_ends(struct world *w, struct site *s)
+{
+    static const int room[] = {ROOM_SUPER, ROOM_SUPER, ROOM_PATH, ROOM_IKE, ROOM_KEYS, ROOM_CTL};
+    if (s->d.life != UP)
+        return;
+    if (rng_chance(&w->rng, 300))
+        daemon_stop(s);
+    else
+        daemon_kill(s, room[rng_below(&w->rng, sizeof(room) / sizeof(room[0]))]);
+    agenda_add(w, rng_between(&w->rng, SECOND / 5, (rng_chance(&w->rng, 200) ? 90 : 10) * SECOND),
+               start_again, s, 0);
+}
+
+static void clock_jumps(struct world *w, struct site *s)
+{
+    uint64_t by = rng_between(&w->rng, 1, rng_chance(&w->rng, 200) ? 7200 : 60) * SECOND;
+    TRACE(w, 83, by, "the clock of %c jumps by %llu s", s->letter, (unsigned long long)(by / SECOND));
+    s->d.offset += by;
+}
+
+static void operator_acts(struct world *w, struct site *s)
+{
+    struct rng *r = &w->rng;
+    unsigned i = (unsigned)rng_below(r, w->pairs);
+    struct pair *p = &w->pair[i];
+    unsigned v = (unsigned)rng_below(r, p->variants);
+    if (s->d.life != UP || (p->a != s->index && p->b != s->index) || s->op.queue)
+        return;
+    switch (rng_below(r, 8)) {
+    case 0:
+        operator_order(s, CMD_UNLOAD, i, 0, 0);
+        if (rng_chance(r, 700))
+            operator_order(s, CMD_LOAD, i, v, 0);
+        break;
+    case 1:
+    case 2: operator_order(s, CMD_LOAD, i, v, 0); break;
+    case 3: operator_order(s, CMD_TERMINATE, i, 0, 0); break;
+    case 4: operator_order(s, CMD_LIST, i, 0, 0); break;
+    default: operator_order(s, CMD_INITIATE, i, v, 0); break;
+    }
+}
+
+static void crossing(struct world *w)
+{
+    unsigned i = (unsigned)rng_below(&w->rng, w->pairs);
+    for (int k = 0; k < 2; k++) {
+        struct site *s = &w->site[k ? w->pair[i].b : w->pair[i].a];
+        if (s->d.life == UP)
+            operator_order(s, CMD_INITIATE, i, 0, 0);
+    }
+}
+
+static void something(struct world *w, void *ctx, uint64_t arg)
+{
+    struct site *s = &w->site[rng_below(&w->rng, w->sites)];
+    (void)ctx, (void)arg;
+    if (w->calm)
+        return;
+    switch (rng_below(&w->rng, 16)) {
+    case 0:
+    case 1: weather(w); break;
+    case 2: link_fails(w); break;
+    case 3: daemon_ends(w, s); break;
+    case 4: clock_jumps(w, s); break;
+    case 5:
+        if (s->nat.on)
+            nat_rebind(s);
+        break;
+    case 6: crossing(w); break;
+    default: operator_acts(w, s); break;
+    }
+    agenda_add(w, rng_between(&w->rng, SECOND / 100, 8 * SECOND), something, NULL, 0);
+}
+
+void faults_start(struct world *w)
+{
+    weather(w);
+    agenda_add(w, rng_between(&w->rng, 3 * SECOND, 15 * SECOND), something, NULL, 0);
+}
+
+void faults_end(struct world *w)
+{
+    w->calm = true;
+    w->loss = w->dup = w->corrupt = w->jitter = 0;
+    for (unsigned i = 0; i < SITES * SITES; i++)
+        w->link_down[i / SITES][i % SITES] = false;
+    for (unsigned i = 0; i < w->sites; i++)
+        if (w->site[i].d.life == DOWN)
+            daemon_start(&w->site[i]);
+    TRACE(w, 84, 0, "---- calm");
+}

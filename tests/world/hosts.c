@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hosts behind the gateways: their packets carry a magic number, their place in the ledger and octets made
+// from it. And somebody outside who sends packets in clear as if they came from such a host.
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/world/world.h"
+
+const uint8_t magic[MAGIC_LEN] = {'w', 'O', 'r', 'L', 'd', 0xa5, 0x5a, 0x17};
+
+static uint64_t id_of_next(struct world *w, unsigned from, unsigned to, bool forged)
+{
+    struct ledger *l = &w->ledger;
+    if (l->count == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 4096;
+        l->sent = realloc(l->sent, l->cap * sizeof(*l->sent));
+        if (!l->sent)
+            abort();
+    }
+    l->sent[l->count] =
+        (struct sent){.from = (uint8_t)from, .to = (uint8_t)to, .forged = forged, .at = w->now};
+    return l->count++;
+}
+
+static uint64_t hash_of(const uint8_t *p, uint32_t len)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (uint32_t i = 0; i < len; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    return h;
+}
+
+// A packet that the child of the pair protects (or, matching = false, one just beside it).
+static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, const struct child_plan *c,
+                     bool matching, bool forged)
+{
+    struct rng *r = &w->rng;
+    uint64_t id = id_of_next(w, from, to, forged);
+    uint32_t body = (uint32_t)rng_below(r, rng_chance(r, 200) ? 1300 : 200), n = 8 + STAMP_LEN + body;
+    uint8_t proto = c->proto ? c->proto : rng_chance(r, 100) ? IPPROTO_ICMP : IPPROTO_UDP;
+    uint16_t sport = c->proto ? (uint16_t)rng_between(r, c->lo, c->hi) : (uint16_t)rng_next(r);
+    uint16_t dport = c->proto ? (uint16_t)rng_between(r, c->lo, c->hi) : (uint16_t)rng_next(r);
+    if (!matching)
+        dport = (uint16_t)(c->hi + 1 + rng_below(r, 100));
+    uint32_t src = w->site[from].lan | (uint32_t)rng_between(r, 1, 65000),
+             dst = w->site[to].lan | (uint32_t)rng_between(r, 1, 65000);
+    ip_header(p, src, dst, proto, n);
+    put16(p + 20, sport);
+    put16(p + 22, dport);
+    put16(p + 24, (uint16_t)n);
+    put16(p + 26, 0);
+    if (proto == IPPROTO_ICMP)
+        p[20] = 8, p[21] = 0;
+    memcpy(p + 28, magic, MAGIC_LEN);
+    put32(p + 36, (uint32_t)(id >> 32));
+    put32(p + 40, (uint32_t)id);
+    for (uint32_t i = 0; i < body; i++)
+        p[44 + i] = (uint8_t)(id * 31 + i * 7);
+    w->ledger.sent[id].len = 20 + n;
+    w->ledger.sent[id].hash = hash_of(p + 20, n);
+    return 20 + n;
+}
+
+static struct variant *loaded_variant(struct world *w, unsigned site, struct pair *pr)
+{
+    int v = w->site[site].op.want[pr - w->pair].variant;
+    return &pr->variant[v < 0 ? 0 : v];
+}
+
+void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching)
+{
+    uint8_t p[PACKET_MAX];
+    struct pair *pr = plan_of(w, from, to);
+    struct variant *v = loaded_variant(w, from, pr);
+    uint32_t len = make(w, p, from, to, &v->child[child % v->children], matching, false);
+    TRACE(w, 30, w->ledger.count - 1, "%c host sends id %zu to %c: %08x:%u > %08x:%u proto %u, %u octets",
+          w->site[from].letter, w->ledger.count - 1, w->site[to].letter, get32(p + 12), get16(p + 20),
+          get32(p + 16), get16(p + 22), p[9], len);
+    gateway_in(&w->site[from], IF_LAN, p, len);
+}
+
+void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child)
+{
+    uint8_t p[PACKET_MAX];
+    struct pair *pr = plan_of(w, from, to);
+    struct variant *v = loaded_variant(w, to, pr);
+    uint32_t len = make(w, p, from, to, &v->child[child % v->children], true, true);
+    TRACE(w, 31, w->ledger.count - 1, "somebody sends id %zu in clear to %c as from %c", w->ledger.count - 1,
+          w->site[to].letter, w->site[from].letter);
+    gateway_in(&w->site[to], IF_WAN, p, len);
+}
+
+// ---- the traffic
+
+enum { MEAN_GAP_US = 120000 }; // of one direction of a pair: 1,000 packets a minute both ways
+
+static void traffic(struct world *w, void *ctx, uint64_t arg)
+{
+    struct pair *pr = ctx;
+    unsigned from = arg ? pr->b : pr->a, to = arg ? pr->a : pr->b;
+    unsigned burst = rng_chance(&w->rng, 20) ? 12 : 1;
+    for (unsigned i = 0; i < burst && !w->failed; i++)
+        host_send(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN), !rng_chance(&w->rng, 50));
+    if (rng_chance(&w->rng, 30))
+        forge_clear(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
+    agenda_add(w, rng_between(&w->rng, 1, 2 * MEAN_GAP_US) * burst, traffic, pr, arg);
+}
+
+void hosts_start(struct world *w)
+{
+    for (unsigned i = 0; i < w->pairs; i++) {
+        agenda_add(w, rng_below(&w->rng, SECOND), traffic, &w->pair[i], 0);
+        agenda_add(w, rng_below(&w->rng, SECOND), traffic, &w->pair[i], 1);
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The network between the sites: it loses, delays, doubles, reorders and corrupts, parts of it go down, and a
+// NAT in front of a site gives it other ports when it likes. Packets are whole IPv4 packets.
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/world/world.h"
+
+uint32_t ip_header(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, uint32_t payload)
+{
+    uint32_t sum = 0;
+    memset(p, 0, 20);
+    p[0] = 0x45;
+    put16(p + 2, (uint16_t)(20 + payload));
+    p[8] = 64;
+    p[9] = proto;
+    put32(p + 12, src);
+    put32(p + 16, dst);
+    for (int i = 0; i < 20; i += 2)
+        sum += get16(p + i);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    put16(p + 10, (uint16_t)~sum);
+    return 20;
+}
+
+struct flying {
+    struct site *to;
+    uint32_t len;
+    uint8_t bytes[];
+};
+
+// ---- NAT: UDP alone, one outside port for each inside port
+
+static bool nat_out(struct site *s, uint8_t *p)
+{
+    struct nat *n = &s->nat;
+    unsigned i = 0;
+    uint16_t port = get16(p + 20);
+    if (p[9] != IPPROTO_UDP)
+        return false;
+    while (i < n->maps && n->map[i].in != port)
+        i++;
+    if (i == n->maps) {
+        if (n->maps == sizeof(n->map) / sizeof(n->map[0]))
+            return false;
+        n->map[n->maps].in = port;
+        n->map[n->maps++].out = n->next_port++;
+    }
+    put32(p + 12, n->outside);
+    put16(p + 20, n->map[i].out);
+    return true;
+}
+
+static bool nat_in(struct site *s, uint8_t *p)
+{
+    struct nat *n = &s->nat;
+    for (unsigned i = 0; p[9] == IPPROTO_UDP && i < n->maps; i++) {
+        if (n->map[i].out == get16(p + 22)) {
+            put32(p + 16, s->wan);
+            put16(p + 22, n->map[i].in);
+            return true;
+        }
+    }
+    return false;
+}
+
+void nat_rebind(struct site *s)
+{
+    TRACE(s->w, 10, s->index, "%c NAT rebinds", s->letter);
+    s->nat.maps = 0;
+}
+
+// ---- the way
+
+static void arrive(struct world *w, void *ctx, uint64_t arg)
+{
+    struct flying *f = ctx;
+    struct site *s = f->to;
+    (void)arg;
+    if (s->nat.on && !nat_in(s, f->bytes)) {
+        TRACE(w, 11, s->index, "net: the NAT of %c knows no such port", s->letter);
+    } else {
+        s->rx++;
+        gateway_in(s, IF_WAN, f->bytes, f->len);
+    }
+    free(f);
+}
+
+void network_forget(const struct event *e)
+{
+    if (e->fn == arrive)
+        free(e->ctx);
+}
+
+static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t len)
+{
+    struct flying *f = malloc(sizeof(*f) + len);
+    if (!f)
+        abort();
+    f->to = to;
+    f->len = len;
+    memcpy(f->bytes, p, len);
+    if (rng_chance(&w->rng, w->corrupt) && len > 28) // beyond what a checksum of IP or UDP would catch
+        f->bytes[rng_between(&w->rng, 28, len - 1)] ^= (uint8_t)(1u << rng_below(&w->rng, 8));
+    agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, 0);
+}
+
+void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
+{
+    struct world *w = s->w;
+    uint8_t p[PACKET_MAX];
+    struct site *to = NULL;
+    if (len > sizeof(p) || len < 28)
+        return;
+    memcpy(p, packet, len);
+    s->tx++;
+    check_wire(s, p, len);
+    if (s->nat.on && !nat_out(s, p))
+        return;
+    uint32_t dst = get32(p + 16);
+    for (unsigned i = 0; i < w->sites; i++)
+        if (dst == (w->site[i].nat.on ? w->site[i].nat.outside : w->site[i].wan))
+            to = &w->site[i];
+    if (!to || w->link_down[s->index][to->index] || rng_chance(&w->rng, w->loss)) {
+        TRACE(w, 12, len, "net: %u octets of %c are lost%s", len, s->letter,
+              to ? "" : ": nobody has the address");
+        return;
+    }
+    launch(w, to, p, len);
+    if (rng_chance(&w->rng, w->dup))
+        launch(w, to, p, len);
+}

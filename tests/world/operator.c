@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operators: what two sites want to say to each other (plans, from the seed), and one operator a site who
+// speaks VICI octets to ctl, one command after another, as swanctl does. What it has been told counts: a
+// connection protects from the moment when its load was confirmed until an unload or another form is asked
+// for.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/ctl/vici_msg.h"
+#include "ctrl/lib/log.h"
+#include "tests/world/world.h"
+
+// ---- plans
+
+static void plan_variant(struct world *w, struct pair *p, struct variant *v, bool nat)
+{
+    struct rng *r = &w->rng;
+    enum start s = (enum start)rng_below(r, 3), t = (enum start)rng_below(r, 3);
+    v->children = rng_chance(r, 400) ? 2 : 1;
+    for (unsigned i = 0; i < v->children; i++) {
+        struct child_plan *c = &v->child[i];
+        snprintf(c->name, sizeof(c->name), i ? "aux" : "net");
+        c->lo = 0, c->hi = 65535;
+        if (v->children > 1 || rng_chance(r, 300)) {
+            c->proto = 17;
+            c->lo = (uint16_t)(i ? 9000 : 7000);
+            c->hi = (uint16_t)(c->lo + rng_below(r, 2) * 999);
+        }
+        c->start[0] = i ? START_NONE : s;
+        c->start[1] = i || nat ? START_NONE : t;
+    }
+    (void)p;
+}
+
+void plans_make(struct world *w)
+{
+    for (unsigned a = 0; a < w->sites; a++) {
+        for (unsigned b = a + 1; b < w->sites; b++) {
+            struct pair *p = &w->pair[w->pairs++];
+            *p = (struct pair){.a = a, .b = b, .variants = (unsigned)rng_between(&w->rng, 1, VARIANTS)};
+            snprintf(p->name, sizeof(p->name), "%c-%c", w->site[a].letter, w->site[b].letter);
+            snprintf(p->secret, sizeof(p->secret), "secret %llx", (unsigned long long)rng_next(&w->rng) >> 8);
+            p->encap = rng_chance(&w->rng, 300);
+            p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
+            for (unsigned v = 0; v < p->variants; v++)
+                plan_variant(w, p, &p->variant[v], w->site[a].nat.on);
+        }
+    }
+    for (unsigned s = 0; s < w->sites; s++) {
+        w->site[s].op.fd = -1;
+        for (unsigned i = 0; i < PAIRS; i++)
+            w->site[s].op.want[i] = (struct want){.variant = -1, .pending = -1};
+    }
+}
+
+struct pair *plan_of(struct world *w, unsigned a, unsigned b)
+{
+    for (unsigned i = 0; i < w->pairs; i++)
+        if ((w->pair[i].a == a && w->pair[i].b == b) || (w->pair[i].a == b && w->pair[i].b == a))
+            return &w->pair[i];
+    return NULL;
+}
+
+// ---- commands as octets
+
+static void put_addr(struct vici_out *o, const char *key, uint32_t a)
+{
+    vici_putf(o, key, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
+}
+
+static void put_ts(struct vici_out *o, const char *key, uint32_t lan, const struct child_plan *c)
+{
+    char text[64];
+    int n = snprintf(text, sizeof(text), "%u.%u.0.0/16", lan >> 24, lan >> 16 & 255);
+    if (c->proto && c->lo == c->hi)
+        snprintf(text + n, sizeof(text) - (size_t)n, "[udp/%u]", c->lo);
+    else if (c->proto)
+        snprintf(text + n, sizeof(text) - (size_t)n, "[udp/%u-%u]", c->lo, c->hi);
+    vici_list(o, key);
+    vici_item(o, text);
+    vici_list_end(o);
+}
+
+static void put_child(struct vici_out *o, const struct site *s, const struct site *peer, const struct pair *p,
+                      const struct child_plan *c)
+{
+    static const char *const start[] = {"none", "trap", "start"};
+    enum start mine = c->start[s->index == p->b];
+    vici_section(o, c->name);
+    put_ts(o, "local_ts", s->lan, c);
+    put_ts(o, "remote_ts", peer->lan, c);
+    vici_put(o, "start_action", start[mine]);
+    vici_put(o, "close_action", mine == START_START ? "start" : "none");
+    vici_put(o, "dpd_action", mine == START_START ? "restart" : "clear");
+    if (p->life_packets)
+        vici_putf(o, "life_packets", "%llu", (unsigned long long)p->life_packets);
+    vici_section_end(o);
+}
+
+static void put_end(struct vici_out *o, const char *side, const struct site *s)
+{
+    vici_section(o, side);
+    vici_put(o, "auth", "psk");
+    vici_putf(o, "id", "%c.world", s->letter);
+    vici_section_end(o);
+}
+
+static void put_conn(struct vici_out *o, const struct site *s, const struct pair *p, unsigned variant)
+{
+    const struct world *w = s->w;
+    const struct site *peer = &w->site[s->index == p->a ? p->b : p->a];
+    const struct variant *v = &p->variant[variant];
+    vici_section(o, p->name);
+    put_addr(o, "local_addrs", s->wan);
+    if (peer->nat.on)
+        vici_put(o, "remote_addrs", "%any");
+    else
+        put_addr(o, "remote_addrs", peer->wan);
+    vici_put(o, "version", "2");
+    vici_put(o, "encap", p->encap ? "yes" : "no");
+    vici_put(o, "keyingtries", "0");
+    vici_putf(o, "dpd_delay", "%u", p->dpd_s);
+    put_end(o, "local", s);
+    put_end(o, "remote", peer);
+    vici_section(o, "children");
+    for (unsigned i = 0; i < v->children; i++)
+        put_child(o, s, peer, p, &v->child[i]);
+    vici_section_end(o);
+    vici_section_end(o);
+}
+
+static void put_shared(struct vici_out *o, const struct world *w, const struct pair *p)
+{
+    vici_put(o, "id", p->name);
+    vici_put(o, "type", "IKE");
+    vici_put(o, "data", p->secret);
+    vici_list(o, "owners");
+    for (int i = 0; i < 2; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "%c.world", w->site[i ? p->b : p->a].letter);
+        vici_item(o, id);
+    }
+    vici_list_end(o);
+}
+
+static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",
+                                    "terminate",   "list-sas",  "list-sa"};
+
+static void encode(struct site *s, struct vici_out *o, const struct order *c)
+{
+    const struct pair *p = &s->w->pair[c->pair];
+    vici_out_begin(o, c->kind == CMD_REGISTER ? VICI_EVENT_REGISTER : VICI_CMD_REQUEST, names[c->kind]);
+    switch (c->kind) {
+    case CMD_SHARED: put_shared(o, s->w, p); break;
+    case CMD_LOAD: put_conn(o, s, p, c->variant); break;
+    case CMD_UNLOAD: vici_put(o, "name", p->name); break;
+    case CMD_INITIATE:
+        vici_put(o, "ike", p->name);
+        vici_put(o, "child", p->variant[c->variant].child[c->child].name);
+        vici_put(o, "timeout", "20000");
+        break;
+    case CMD_TERMINATE:
+        vici_put(o, "ike", p->name);
+        vici_put(o, "timeout", "20000");
+        if (rng_chance(&s->w->rng, 200))
+            vici_put(o, "force", "yes");
+        break;
+    default: break;
+    }
+}
+
+// What is to be loaded counts for both forms until the answer.
+static void sent(struct site *s, const struct order *c)
+{
+    struct want *want = &s->op.want[c->pair];
+    if (c->kind == CMD_LOAD)
+        want->pending = (int)c->variant;
+    if (c->kind == CMD_UNLOAD) {
+        want->variant = -1;
+        want->pending = -1;
+    }
+}
+
+static void next(struct site *s)
+{
+    struct operator* op = & s->op;
+    struct vici_out o;
+    if (op->busy || op->fd < 0 || !op->queue)
+        return;
+    encode(s, &o, op->queue);
+    if (vici_out_finish(&o) < 0)
+        abort();
+    TRACE(s->w, 40 + op->queue->kind, op->queue->pair, "%c operator: %s %s variant %u child %u", s->letter,
+          names[op->queue->kind], s->w->pair[op->queue->pair].name, op->queue->variant, op->queue->child);
+    sent(s, op->queue);
+    if (op->queue->kind == CMD_LIST)
+        op->ikes = op->children = 0;
+    op->busy = true;
+    if (send(op->fd, o.data, o.len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)o.len)
+        world_fail(s->w, "control", "ctl of %c does not take a command", s->letter);
+    vici_out_free(&o);
+    daemon_wake(s);
+}
+
+void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child)
+{
+    struct order *c = calloc(1, sizeof(*c)), **end = &s->op.queue;
+    if (!c)
+        abort();
+    *c = (struct order){k, pair, variant, child, NULL};
+    while (*end)
+        end = &(*end)->next;
+    *end = c;
+    next(s);
+}
+
+static void drop_first(struct operator* op)
+{
+    struct order *c = op->queue;
+    op->queue = c->next;
+    free(c);
+}
+
+// ---- answers
+
+static void note_sa(struct operator* op, const struct vici_node *ike)
+{
+    const struct vici_node *sas = vici_find(ike, "child-sas");
+    struct sa_seen i = {0};
+    snprintf(i.conn, sizeof(i.conn), "%s", ike->name);
+    snprintf(i.state, sizeof(i.state), "%s", vici_get(ike, "state"));
+    i.spi_i = strtoull(vici_get(ike, "initiator-spi"), NULL, 16);
+    i.spi_r = strtoull(vici_get(ike, "responder-spi"), NULL, 16);
+    if (op->ikes < SA_SEEN_MAX)
+        op->ike[op->ikes++] = i;
+    for (const struct vici_node *c = sas ? sas->child : NULL; c; c = c->next) {
+        struct sa_seen k = i;
+        snprintf(k.child, sizeof(k.child), "%s", vici_get(c, "name"));
+        snprintf(k.state, sizeof(k.state), "%s", vici_get(c, "state"));
+        k.spi_in = (uint32_t)strtoul(vici_get(c, "spi-in"), NULL, 16);
+        k.spi_out = (uint32_t)strtoul(vici_get(c, "spi-out"), NULL, 16);
+        if (op->children < SA_SEEN_MAX)
+            op->child[op->children++] = k;
+    }
+}
+
+static void answered(struct site *s, const struct order *c, bool ok, const char *error)
+{
+    struct want *want = &s->op.want[c->pair];
+    TRACE(s->w, 50 + ok, c->kind, "%c ctl: %s %s: %s%s", s->letter, names[c->kind], s->w->pair[c->pair].name,
+          ok ? "done" : "failed: ", ok ? "" : error);
+    if (c->kind == CMD_LOAD) {
+        if (ok)
+            want->variant = (int)c->variant;
+        want->pending = -1;
+        want->unknown = false;
+    }
+    if (c->kind == CMD_LIST)
+        s->op.listed = true;
+    snprintf(s->op.last_error, sizeof(s->op.last_error), "%s", error);
+}
+
+static void frame(struct site *s, const uint8_t *p, size_t len)
+{
+    struct operator* op = & s->op;
+    struct vici_msg m = {0};
+    struct esp_error err = {0};
+    size_t head = p[0] == VICI_EVENT ? 2u + p[1] : 1;
+    if (len < head || (len > head && vici_msg_parse(&m, p + head, len - head, &err) < 0)) {
+        world_fail(s->w, "control", "ctl of %c sends what is not VICI: %s", s->letter, err.text);
+        return;
+    }
+    if (p[0] == VICI_EVENT) {
+        if (m.root && m.root->child)
+            note_sa(op, m.root->child);
+    } else if (op->queue && op->busy) {
+        const char *text = m.root ? vici_get(m.root, "errmsg") : NULL;
+        bool ok = p[0] == VICI_EVENT_CONFIRM || op->queue->kind == CMD_LIST ||
+                  (m.root && vici_get_yes(m.root, "success", false));
+        answered(s, op->queue, ok && p[0] != VICI_CMD_UNKNOWN, text ? text : "");
+        drop_first(op);
+        op->busy = false;
+    }
+    vici_msg_free(&m);
+}
+
+void operator_read(struct site *s)
+{
+    struct operator* op = & s->op;
+    ssize_t n;
+    while (op->fd >= 0 &&
+           (n = recv(op->fd, op->in + op->have, sizeof(op->in) - op->have, MSG_DONTWAIT)) > 0) {
+        op->have += (size_t)n;
+        while (op->have >= 4 && op->have >= 4 + get32(op->in)) {
+            size_t whole = 4 + get32(op->in);
+            frame(s, op->in + 4, whole - 4);
+            memmove(op->in, op->in + whole, op->have -= whole);
+        }
+    }
+    next(s);
+}
+
+// ---- the daemon comes and goes
+
+void operator_connect(struct site *s)
+{
+    struct operator* op = & s->op;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ||
+        server_adopt(s->d.ctl->server, pair[0]) < 0)
+        abort();
+    op->fd = pair[1];
+    op->have = 0;
+    op->busy = false;
+    operator_order(s, CMD_REGISTER, 0, 0, 0);
+    for (unsigned i = 0; i < s->w->pairs; i++)
+        if (s->w->pair[i].a == s->index || s->w->pair[i].b == s->index)
+            operator_order(s, CMD_SHARED, i, 0, 0);
+    for (unsigned i = 0; i < s->w->pairs; i++) { // swanctl --load-all: what its files say
+        struct pair *p = &s->w->pair[i];
+        int v = op->want[i].variant >= 0 ? op->want[i].variant : op->want[i].pending;
+        if ((p->a == s->index || p->b == s->index) && (v >= 0 || s->d.generation == 1))
+            operator_order(s, CMD_LOAD, i, v < 0 ? 0 : (unsigned)v, 0);
+    }
+}
+
+void operator_gone(struct site *s)
+{
+    struct operator* op = & s->op;
+    if (op->fd >= 0)
+        close(op->fd);
+    op->fd = -1;
+    op->busy = false;
+    while (op->queue)
+        drop_first(op);
+}

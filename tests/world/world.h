@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// The world in one process: sites with whole daemons (ike, keys, path, ctl, the software engine), hosts
+// behind them, operators, the kernel's part and the network between, under one virtual clock and one seed.
+// Whatever happens is an event at a time; between two steps of a room other events may come. After every step
+// the invariants are asked (check.c); the first that does not hold ends the run, with its name.
+#ifndef TESTS_WORLD_WORLD_H
+#define TESTS_WORLD_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctrl/ctl/ctl.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/keys/keys.h"
+#include "ctrl/path/room.h"
+
+enum { SITES = 3, PACKET_MAX = 2048, PAIRS = SITES * (SITES - 1) / 2, CHILDREN = 3, VARIANTS = 4 };
+#define SECOND 1000000ull // of virtual time, us
+#define MINUTE (60 * SECOND)
+
+struct world;
+struct site;
+
+// ---- rng.c
+struct rng {
+    uint64_t s[4];
+};
+void rng_seed(struct rng *r, uint64_t seed);
+uint64_t rng_next(struct rng *r);
+uint64_t rng_below(struct rng *r, uint64_t n);                 // 0 ... n - 1
+uint64_t rng_between(struct rng *r, uint64_t lo, uint64_t hi); // both included
+bool rng_chance(struct rng *r, unsigned per_mille);
+void entropy_install(struct rng *r); // all of OpenSSL's randomness comes from here from now on
+
+// ---- events.c: what will happen, in order of time, then of asking
+typedef void (*event_fn)(struct world *w, void *ctx, uint64_t arg);
+struct event {
+    uint64_t at, order;
+    event_fn fn;
+    void *ctx;
+    uint64_t arg;
+};
+struct agenda {
+    struct event *heap;
+    size_t count, cap;
+    uint64_t order;
+};
+void agenda_add(struct world *w, uint64_t in_us, event_fn fn, void *ctx, uint64_t arg);
+bool agenda_next(struct world *w, struct event *e);
+void agenda_free(struct agenda *a);
+
+// ---- kernel_model.c: what Linux does between the interfaces of a gateway
+enum iface { IF_NONE, IF_LAN, IF_WAN, IF_TUN, IF_LOCAL };
+enum verdict { PASS_TO, DROP_POLICY, DROP_ROUTE };
+struct kernel_model;
+struct kernel_model *kernel_model_new(struct site *s);
+void kernel_model_free(struct kernel_model *k);
+void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the kernel takes its routes
+// Where a packet that came in by `in` goes, by rules, routes and policies.
+enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
+                                  enum iface *out);
+
+// ---- daemon.c
+enum life { DOWN, UP, GOODBYE, ENDING };
+struct queue { // packets that wait for path to read them
+    struct {
+        uint32_t len;
+        uint8_t bytes[PACKET_MAX];
+    } * slot;
+    unsigned head, tail;
+};
+enum { QUEUE_LEN = 256, OURS = ROOM_COUNT };
+struct daemon {
+    struct site *site;
+    enum life life;
+    unsigned generation;
+    bool cut; // killed: nothing of what it still does counts
+    bool pumping;
+    struct settings settings;
+    struct child_env env;
+    struct loop *loop[ROOM_COUNT];
+    struct log *log[ROOM_COUNT];
+    struct path *path;
+    struct ike *ike;
+    struct keys *keys;
+    struct ctl *ctl;
+    int super[ROOM_COUNT]; // the supervisor's ends
+    int gate;              // epoll over the rooms' loops
+    struct queue tun, udp, raw;
+    uint64_t offset; // its clock is ahead of the world's
+    uint64_t ends_at;
+};
+void daemon_start(struct site *s);
+void daemon_kill(struct site *s, int room); // SIGKILL; ROOM_SUPER: all of it at once
+void daemon_stop(struct site *s);           // SIGTERM
+void daemon_wake(struct site *s);           // something waits for it
+void daemon_run_timers(struct site *s);
+uint64_t daemon_next_timer(struct site *s); // in world time; UINT64_MAX: none
+void daemon_free(struct site *s);
+
+// ---- operator.c
+struct selector { // one side, as the test itself understands it
+    uint32_t addr, mask;
+    uint8_t proto;
+    uint16_t lo, hi;
+};
+enum start { START_NONE, START_TRAP, START_START };
+struct child_plan {
+    char name[16];
+    uint8_t proto;
+    uint16_t lo, hi; // ports of both sides
+    enum start start[2];
+};
+struct variant { // one form of the connection between two sites
+    unsigned children;
+    struct child_plan child[CHILDREN];
+};
+struct pair { // two sites that want to talk
+    unsigned a, b, variants;
+    char name[16], secret[24];
+    bool encap, never_unique;
+    unsigned dpd_s;
+    struct variant variant[VARIANTS];
+    uint64_t life_packets;
+};
+struct want {     // what an operator has asked of its site, by pair
+    int variant;  // -1: not loaded
+    int pending;  // a load or unload under way: both count where they protect
+    bool unknown; // the daemon went before it answered
+};
+enum command_kind { CMD_SHARED, CMD_LOAD, CMD_UNLOAD, CMD_INITIATE, CMD_TERMINATE, CMD_LIST, CMD_REGISTER };
+struct order {
+    enum command_kind kind;
+    unsigned pair, variant, child;
+    struct order *next;
+};
+struct sa_seen { // of list-sas
+    char conn[16], child[16];
+    uint64_t spi_i, spi_r;
+    uint32_t spi_in, spi_out;
+    char state[24];
+};
+enum { SA_SEEN_MAX = 64 };
+struct operator
+{
+    int fd; // a VICI connection to ctl, -1: none
+    struct order *queue;
+    bool busy;
+    uint8_t in[65536];
+    size_t have;
+    struct want want[PAIRS];
+    struct sa_seen ike[SA_SEEN_MAX], child[SA_SEEN_MAX];
+    unsigned ikes, children;
+    bool listed;
+    char last_error[200];
+};
+void plans_make(struct world *w);
+void operator_connect(struct site *s);
+void operator_gone(struct site *s); // the daemon went
+void operator_read(struct site *s); // answers wait
+void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child);
+struct pair *plan_of(struct world *w, unsigned a, unsigned b);
+
+// ---- network.c
+struct nat {
+    bool on;
+    uint32_t outside;
+    struct {
+        uint16_t in, out;
+    } map[8];
+    unsigned maps;
+    uint16_t next_port;
+};
+void wire_send(struct site *s, const uint8_t *p, uint32_t len); // leaves by the WAN
+void nat_rebind(struct site *s);
+void network_forget(const struct event *e); // an event that does not happen any more: frees a packet
+
+// ---- hosts.c
+void hosts_start(struct world *w);
+void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching);
+void lan_deliver(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
+void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child);
+
+// ---- gateway.c: a packet between the interfaces of one site
+void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
+
+// ---- faults.c
+void faults_start(struct world *w);
+void faults_end(struct world *w); // heals everything
+
+// ---- check.c
+struct sent { // a host's packet
+    uint8_t from, to;
+    bool forged;
+    uint8_t delivered;
+    uint32_t len;
+    uint64_t hash;
+    uint64_t at;
+};
+struct ledger {
+    struct sent *sent;
+    size_t count, cap;
+    uint64_t *nonces; // open addressing
+    size_t nonce_count, nonce_cap;
+    struct {
+        uint8_t site;
+        uint32_t spi;
+        uint64_t key;
+    } * keys;
+    size_t key_count, key_cap;
+};
+enum { MAGIC_LEN = 8, STAMP_LEN = 16 };
+extern const uint8_t magic[MAGIC_LEN];
+void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t len);
+void check_wire(struct site *s, const uint8_t *p, uint32_t len);
+void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
+void check_agreement(struct world *w);
+bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound);
+void check_through(struct world *w);              // at the end: what is to be up carries packets
+int64_t check_id(const uint8_t *p, uint32_t len); // -1: not a host's packet in clear
+void check_free(struct ledger *l);
+
+struct site {
+    struct world *w;
+    unsigned index;
+    char letter;
+    uint32_t wan, lan; // addresses, host order; the LAN is a /16
+    struct daemon d;
+    struct kernel_model *kernel;
+    struct operator op;
+    struct nat nat;
+    uint64_t rx, tx, no_route, dropped_policy;
+};
+
+struct options {
+    uint64_t seed, steps;
+    unsigned minutes;
+    bool trace, quiet, twice;
+};
+struct world {
+    struct options o;
+    uint64_t now, steps;
+    struct rng rng, entropy;
+    struct agenda agenda;
+    struct site site[SITES];
+    unsigned sites;
+    struct pair pair[PAIRS];
+    unsigned pairs;
+    struct ledger ledger;
+    bool calm; // the end: no faults, and things may settle
+    bool link_down[SITES][SITES];
+    unsigned loss, dup, corrupt, jitter; // per mille; ms
+    uint64_t hash;                       // of the trace
+    const char *failed;                  // the invariant's name
+    char why[400];
+    char *tail; // the last lines of the trace
+    size_t tail_at;
+    uint64_t packets_through, exchanges;
+};
+extern struct world *the_world; // whose rooms run: link-time seams carry no context
+extern struct site *the_site;
+
+#define TAIL (1 << 16)
+void world_mix(struct world *w, uint64_t a, uint64_t b);
+__attribute__((format(printf, 2, 3))) void world_say(struct world *w, const char *fmt, ...);
+// Every event of the world goes through here: two numbers into the hash always, words where somebody reads.
+#define TRACE(w, a, b, ...)                                                                                  \
+    do {                                                                                                     \
+        world_mix(w, (uint64_t)(a), (uint64_t)(b));                                                          \
+        if ((w)->tail)                                                                                       \
+            world_say(w, __VA_ARGS__);                                                                       \
+    } while (0)
+__attribute__((format(printf, 3, 4))) void world_fail(struct world *w, const char *invariant, const char *fmt,
+                                                      ...);
+
+static inline uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline uint16_t get16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+static inline void put32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+}
+static inline void put16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v >> 8), p[1] = (uint8_t)v;
+}
+uint32_t ip_header(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, uint32_t payload); // returns 20
+
+#endif
