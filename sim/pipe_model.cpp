@@ -36,6 +36,7 @@ struct side {
     uint64_t first_out = 0;
     size_t out_len = 0;
     pipe_span span = {};
+    uint64_t gap = 0; // cycles with nothing offered, since the last beat in
 };
 
 // What a port shows in a cycle, in one form for both directions.
@@ -64,7 +65,7 @@ struct model {
     void trace(unsigned half)
     {
         if (fst && cycle >= fst_from && cycle <= fst_to)
-            fst->dump(2 * cycle + half);
+            fst->dump(PIPE_CYCLE_NS * cycle + PIPE_CYCLE_NS / 2 * half);
     }
     void offer();
     void sample();
@@ -72,6 +73,7 @@ struct model {
     void take_beat(side &s, bool decap, const beat_out &b);
     void finish(side &s, bool decap);
     void accept(side &s);
+    void count(side &s, bool offered, bool taken);
 };
 
 // ---- inputs
@@ -182,14 +184,32 @@ void model::take_beat(side &s, bool decap, const beat_out &b)
         finish(s, decap);
 }
 
+void model::count(side &s, bool offered, bool taken)
+{
+    if (taken) {
+        s.span.beats_in++;
+        s.span.last_in = cycle;
+        s.span.unoffered += s.gap;
+        s.gap = 0;
+    } else if (s.span.first_in != 0) {
+        s.span.refused += offered;
+        s.gap += !offered;
+    }
+}
+
 void model::sample()
 {
     beat_out e = {top->m_enc_tvalid != 0, top->m_enc_tlast != 0, &top->m_enc_tdata, top->m_enc_tkeep};
     beat_out d = {top->m_dec_tvalid != 0, top->m_dec_tlast != 0, &top->m_dec_tdata, top->m_dec_tkeep};
 
-    if (top->s_enc_tvalid && top->s_enc_tready)
+    bool enc_taken = top->s_enc_tvalid && top->s_enc_tready,
+         dec_taken = top->s_dec_tvalid && top->s_dec_tready;
+
+    count(enc, top->s_enc_tvalid, enc_taken);
+    count(dec, top->s_dec_tvalid, dec_taken);
+    if (enc_taken)
         accept(enc);
-    if (top->s_dec_tvalid && top->s_dec_tready)
+    if (dec_taken)
         accept(dec);
     if (e.valid)
         take_beat(enc, false, e);
@@ -245,6 +265,8 @@ pipe_model *create(const char *fst, uint64_t from, uint64_t to)
         fclose(probe);
         m->fst = std::make_unique<VerilatedFstC>();
         m->top->trace(m->fst.get(), 99);
+        m->fst->set_time_unit("1ns");
+        m->fst->set_time_resolution("1ns");
         m->fst->open(fst);
         m->fst_from = from;
         m->fst_to = to;
@@ -373,6 +395,7 @@ const char *broken(const pipe_model *m)
 void mark(pipe_model *m)
 {
     self(m)->enc.span = self(m)->dec.span = pipe_span{};
+    self(m)->enc.gap = self(m)->dec.gap = 0;
 }
 
 void span(const pipe_model *m, bool decap, pipe_span *s)

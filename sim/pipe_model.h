@@ -15,8 +15,9 @@
 extern "C" {
 #endif
 
-#define PIPE_SLOTS   1024
-#define PIPE_MAX_LEN 65535
+#define PIPE_SLOTS    1024
+#define PIPE_MAX_LEN  65535
+#define PIPE_CYCLE_NS 4 // the nominal clock: 250 MHz
 
 struct pipe_model;
 
@@ -42,14 +43,16 @@ struct pipe_result {
 };
 
 struct pipe_span { // of one direction, since the model was made or pipe_ops.mark was called
-    uint64_t packets, beats_out;
-    uint64_t first_in, first_out, last_out;
+    uint64_t packets, beats_in, beats_out;
+    uint64_t first_in, last_in, first_out, last_out;
+    // cycles between first_in and last_in in which a beat was offered and not taken, and with none offered
+    uint64_t refused, unoffered;
 };
 
 struct pipe_ops {
     unsigned lanes;
-    // fst: NULL, or the file that gets the signals of cycles from ... to. NULL and errno where it cannot be
-    // made.
+    // fst: NULL, or the file that gets the signals of cycles from ... to, PIPE_CYCLE_NS each (cycle n starts
+    // at n * PIPE_CYCLE_NS). NULL and errno where it cannot be made.
     struct pipe_model *(*create)(const char *fst, uint64_t from, uint64_t to);
     void (*destroy)(struct pipe_model *m); // zeroizes first
     // One SA command with its blob (ADD; else NULL). 0 with *result and *status, -ETIMEDOUT, -EPROTO.
@@ -66,7 +69,7 @@ struct pipe_ops {
     uint64_t (*cycles)(const struct pipe_model *m);
 };
 
-extern const struct pipe_ops pipe_ops_l1, pipe_ops_l4;
+extern const struct pipe_ops pipe_ops_l1, pipe_ops_l2, pipe_ops_l4;
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@ WB_PIPE_FLAGS := $(call rtl_includes,$(WB_PIPE_F)) -I. --trace-fst
 
 # ---- Verilated models
 $(eval $(call verilated,gcm_pair_model,gcm_pair,sim/workbench/gcm_pair.v $(call rtl_sources,rtl/gcm/gcm.f),$(call rtl_includes,rtl/gcm/gcm.f)))
-$(foreach l,1 4,$(eval $(call verilated,pipe_l$(l),esp_pipe,$(WB_PIPE_SRCS),$(WB_PIPE_FLAGS) -GLANES=$(l))))
+$(foreach l,1 2 4,$(eval $(call verilated,pipe_l$(l),esp_pipe,$(WB_PIPE_SRCS),$(WB_PIPE_FLAGS) -GLANES=$(l))))
 
 $(BUILD)/obj/sim/gcm_model.o: sim/gcm_model.cpp $(WB_VL)/gcm_pair_model/libgcm_pair_model.a
 	@mkdir -p $(@D)
@@ -23,7 +23,7 @@ $$(BUILD)/obj/sim/pipe_model_l$(1).o: sim/pipe_model.cpp sim/pipe_model.h $$(WB_
 	@$$(WB_CXX) -isystem $$(WB_VL)/pipe_l$(1) -DPIPE_LANES=$(1) -DPIPE_CLASS=pipe_l$(1) -DPIPE_OPS=pipe_ops_l$(1) \
 	    -DPIPE_HEADER='"pipe_l$(1).h"' -c -o $$@ $$<
 endef
-$(foreach l,1 4,$(eval $(call pipe_model,$(l))))
+$(foreach l,1 2 4,$(eval $(call pipe_model,$(l))))
 
 # Verilator's own run-time, with FST tracing, once for all models of the workbench
 WB_RUNTIME := $(patsubst %,$(BUILD)/obj/sim/runtime/%.o,verilated verilated_threads verilated_fst_c)
@@ -34,10 +34,10 @@ $(BUILD)/obj/sim/runtime/%.o: $(VERILATOR_ROOT)/include/%.cpp
 
 # ---- the program
 WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c capture.c flow.c)
-WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c replay.c stats.c \
+WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c replay.c pass.c stats.c summary.c progress.c \
     engine_soft.c engine_card.c)
-WB_MODELS := $(BUILD)/obj/sim/gcm_model.o $(BUILD)/obj/sim/pipe_model_l1.o $(BUILD)/obj/sim/pipe_model_l4.o
-WB_MODEL_LIBS := $(foreach m,gcm_pair_model pipe_l1 pipe_l4,$(WB_VL)/$(m)/lib$(m).a)
+WB_MODELS := $(BUILD)/obj/sim/gcm_model.o $(BUILD)/obj/sim/pipe_model_l1.o $(BUILD)/obj/sim/pipe_model_l2.o $(BUILD)/obj/sim/pipe_model_l4.o
+WB_MODEL_LIBS := $(foreach m,gcm_pair_model pipe_l1 pipe_l2 pipe_l4,$(WB_VL)/$(m)/lib$(m).a)
 
 $(BUILD)/bin/espalier-sim: $(WB_SRCS:%.c=$(BUILD)/obj/%.o) $(WB_MODELS) $(WB_MODEL_LIBS) $(WB_RUNTIME) $(LIBESPALIER)
 	@mkdir -p $(@D)

@@ -24,7 +24,17 @@ struct wb_job {
     enum esp_status status;
     uint32_t out_len;
     uint64_t seq;
-    uint64_t latency; // cycles from first beat in to first beat out; 0 in software
+    // clock cycles, 0 in software; latency: from first beat in to first beat out
+    uint64_t latency, first_in, last_out;
+};
+
+// One direction at the port where the outer packets pass: its cycles from first to last beat there, the ideal
+// (a cycle for each beat of 16 * lanes octets), and what the difference went to.
+struct wb_way {
+    uint64_t packets, cycles, ideal;
+    uint64_t dropped; // taking in packets that were dropped (encapsulation; at most)
+    uint64_t waiting; // no packet of this direction was offered (encapsulation: at most)
+    uint64_t stalled; // the rest: the pipeline itself
 };
 
 struct wb_timing {
@@ -33,6 +43,7 @@ struct wb_timing {
     uint64_t egress;  // first to last beat out, summed over the directions
     uint64_t packets; // that went through either pipeline
     uint64_t bytes;   // inner octets of those that came out
+    struct wb_way encap, decap;
 };
 
 struct wb_engine;
@@ -67,5 +78,6 @@ int wb_soft_open(struct wb_engine **e, struct esp_error *err);
 
 // The name of a status as in hw/regs.
 const char *wb_status_name(enum esp_status s);
+const char *wb_status_text(enum esp_status s); // a sentence
 
 #endif

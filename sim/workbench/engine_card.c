@@ -21,6 +21,8 @@ struct card {
     uint8_t *memory;
     uint16_t generation[WB_MAX_SAS];
     uint64_t bytes;
+    uint64_t ideal[2];      // cycles, encapsulation and decapsulation
+    uint64_t dropped_beats; // that packets took which were to be encapsulated and were dropped
 };
 _Static_assert(PIPE_MAX_LEN == WB_MAX_PACKET, "jobs hold what the pipeline takes");
 _Static_assert(PIPE_SLOTS >= WB_MAX_SAS, "a slot for every state");
@@ -51,14 +53,14 @@ static void fill_blob(struct espc_sa_blob *b, const struct sad_state *st, bool i
     memset(b, 0, sizeof(*b));
     b->spi = htole32(st->spi);
     b->flags = htole32(blob_flags(st));
-    b->alg = htole32(st->key_len == 16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
+    b->alg = htole32(st->alg == ESP_ALG_AES128_GCM16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
     b->mode = htole32(ESPC_SA_MODE_TUNNEL);
     memcpy(b->key, st->key, st->key_len);
     memcpy(b->salt, st->salt, sizeof(b->salt));
     wb_put32(b->src, st->src);
     wb_put32(b->dst, st->dst);
     b->sport = htole16(st->sport);
-    b->dport = htole16(st->dport);
+    b->dport = htole16(inbound && !st->udp ? 4500 : st->dport); // RFC 7296 section 2.23: in UDP at any time
     if (inbound) {
         b->window = htole32(st->window);
         b->seq = htole64(st->last_in);
@@ -113,6 +115,9 @@ static int card_add(struct wb_engine *e, unsigned index, const struct sad_state 
     struct espc_sa_blob blob;
     int ret = 0;
 
+    if (st->alg != ESP_ALG_AES128_GCM16 && st->alg != ESP_ALG_AES256_GCM16)
+        return esp_fail(err, -EINVAL, "card", "the card has no %s: --engine soft has it",
+                        st->alg == ESP_ALG_AES192_GCM16 ? "AES-GCM with a 192-bit key" : "ChaCha20-Poly1305");
     c->generation[index]++;
     for (int inbound = 0; inbound <= 1 && ret == 0; inbound++) {
         fill_blob(&blob, st, inbound);
@@ -149,6 +154,19 @@ static int card_submit(struct wb_engine *e, struct wb_job *job, struct esp_error
     return 0;
 }
 
+static void count_beats(struct card *c, const struct wb_job *j, const struct pipe_result *r)
+{
+    const uint64_t beat = 16 * c->ops->lanes;
+    uint64_t in = (j->in_len + beat - 1) / beat, out = (r->len + beat - 1) / beat;
+
+    if (r->decap)
+        c->ideal[1] += in;
+    else if (r->status == ESPC_STATUS_OK)
+        c->ideal[0] += out;
+    else
+        c->dropped_beats += in;
+}
+
 static int card_wait(struct wb_engine *e, struct wb_job *job, struct esp_error *err)
 {
     struct card *c = card(e);
@@ -165,6 +183,9 @@ static int card_wait(struct wb_engine *e, struct wb_job *job, struct esp_error *
         j->out_len = r.len;
         j->seq = r.seq;
         j->latency = r.first_out - r.first_in;
+        j->first_in = r.first_in;
+        j->last_out = r.last_out;
+        count_beats(c, j, &r);
         if (r.decap)
             j->state = r.sa;
         if (r.status == ESPC_STATUS_OK)
@@ -188,6 +209,35 @@ static int card_stats(struct wb_engine *e, unsigned index, enum esp_dir dir, str
     return ret;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Outer packets leave the encapsulation pipeline at its egress and enter the other at its ingress.
+static void fill_ways(const struct card *c, struct wb_timing *t)
+{
+    struct pipe_span out, in;
+    uint64_t over;
+
+    c->ops->span(c->model, false, &out);
+    c->ops->span(c->model, true, &in);
+    if (out.packets) {
+        t->encap = (struct wb_way){
+            .packets = out.packets, .cycles = out.last_out - out.first_out + 1, .ideal = c->ideal[0]};
+        over = t->encap.cycles - t->encap.ideal;
+        t->encap.dropped = least(over, c->dropped_beats);
+        t->encap.waiting = least(over - t->encap.dropped, out.unoffered);
+        t->encap.stalled = over - t->encap.dropped - t->encap.waiting;
+    }
+    if (in.packets)
+        t->decap = (struct wb_way){.packets = in.packets,
+                                   .cycles = in.last_in - in.first_in + 1,
+                                   .ideal = c->ideal[1],
+                                   .waiting = in.unoffered,
+                                   .stalled = in.refused};
+}
+
 static void card_timing(struct wb_engine *e, struct wb_timing *t)
 {
     struct card *c = card(e);
@@ -207,6 +257,7 @@ static void card_timing(struct wb_engine *e, struct wb_timing *t)
     t->measured = t->packets != 0;
     t->cycles = t->measured ? last - first + 1 : 0;
     t->bytes = c->bytes;
+    fill_ways(c, t);
 }
 
 static void card_close(struct wb_engine *e)
@@ -252,7 +303,7 @@ int wb_card_open(struct wb_engine **out, const struct wb_card_options *o, struct
         c->base.jobs[i].in = c->memory + (2 * i) * room;
         c->base.jobs[i].out = c->memory + (2 * i + 1) * room;
     }
-    c->ops = o->lanes == 4 ? &pipe_ops_l4 : &pipe_ops_l1;
+    c->ops = o->lanes == 4 ? &pipe_ops_l4 : o->lanes == 2 ? &pipe_ops_l2 : &pipe_ops_l1;
     c->model = c->ops->create(o->fst, o->fst_from, o->fst_to);
     if (!c->model) {
         int code = errno == ETIMEDOUT ? -ETIMEDOUT : -EINVAL;

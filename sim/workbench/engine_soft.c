@@ -31,6 +31,17 @@ const char *wb_status_name(enum esp_status s)
     return "UNKNOWN";
 }
 
+const char *wb_status_text(enum esp_status s)
+{
+    switch (s) {
+#define X(name, value, text)                                                                                 \
+    case ESP_STATUS_##name: return text;
+        ESP_STATUS_LIST(X)
+#undef X
+    }
+    return "";
+}
+
 static struct soft *soft(struct wb_engine *e)
 {
     return (struct soft *)e;
@@ -41,7 +52,7 @@ static void fill_params(struct esp_sa_params *p, const struct sad_state *st, enu
     memset(p, 0, sizeof(*p));
     p->dir = dir;
     p->mode = ESP_TUNNEL;
-    p->alg = st->key_len == 16 ? ESP_ALG_AES128_GCM16 : ESP_ALG_AES256_GCM16;
+    p->alg = st->alg;
     p->spi = st->spi;
     memcpy(p->key, st->key, st->key_len);
     memcpy(p->salt, st->salt, sizeof(p->salt));

@@ -2,7 +2,8 @@
 // `espalier-sim esp-vectors`: whole ESP packets (a JSON list with SA parameters, inner packet, ESP octets
 // and, where known, the outer packet). Each AES-GCM-16 vector goes through the AES-GCM core and OpenSSL under
 // its own IV (RFC 4106); IPv4-in-IPv4 tunnel packets with an outer header also through the card's pipeline
-// and the software engine, outbound too where the IV is the sequence number.
+// and the software engine, outbound too where the IV is the sequence number. AES-192 and ChaCha20-Poly1305
+// (RFC 7634) go through OpenSSL and the software engine.
 #include "sim/workbench/vectors.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ struct esp_vector {
     json_int_t icv_len, pad_len, next_header;
     uint64_t seq; // 64 bits with ESN
     bool esn, valid, udp;
+    enum esp_alg alg; // NONE: not offered
 };
 
 struct esp_run {
@@ -78,7 +80,15 @@ static int read_vector(struct esp_vector *v, const json_t *o, struct esp_error *
     ret = ret ? ret : read_bytes(o, "inner", &v->inner, v, err);
     ret = ret ? ret : read_bytes(o, "payload", &v->payload, v, err);
     ret = ret ? ret : read_bytes(o, "outer", &v->outer, v, err);
-    return ret ? ret : read_bytes(o, "esp", &v->esp, v, err);
+    ret = ret ? ret : read_bytes(o, "esp", &v->esp, v, err);
+    if (strcmp(v->enc, "CHACHA20-POLY1305") == 0 && v->key.len == 32)
+        v->alg = ESP_ALG_CHACHA20_POLY1305;
+    else if (strcmp(v->enc, "AES-GCM") == 0)
+        v->alg = v->key.len == 16   ? ESP_ALG_AES128_GCM16
+                 : v->key.len == 24 ? ESP_ALG_AES192_GCM16
+                 : v->key.len == 32 ? ESP_ALG_AES256_GCM16
+                                    : ESP_ALG_NONE;
+    return ret;
 }
 
 // ---- the core
@@ -108,8 +118,12 @@ static uint8_t *build_plain(const struct esp_vector *v, size_t *len)
 static int check_core(struct esp_run *r, const struct esp_vector *v)
 {
     uint8_t nonce[12], aad[12];
-    struct gcm_vector g = {
-        .file = v->file, .id = v->id, .key = v->key, .iv = {nonce, 12}, .invalid = !v->valid};
+    struct gcm_vector g = {.file = v->file,
+                           .id = v->id,
+                           .key = v->key,
+                           .iv = {nonce, 12},
+                           .chacha = v->alg == ESP_ALG_CHACHA20_POLY1305,
+                           .invalid = !v->valid};
     size_t ct_len = v->esp.len - ESP_HEADER_IV - ICV;
     int ret;
 
@@ -154,6 +168,7 @@ static void fill_state(struct sad_state *st, const struct esp_vector *v)
     st->src = wb_get32(v->outer.data + 12);
     st->dst = wb_get32(v->outer.data + 16);
     st->spi = wb_get32(v->esp.data);
+    st->alg = v->alg;
     st->key_len = (unsigned)v->key.len;
     memcpy(st->key, v->key.data, v->key.len);
     memcpy(st->salt, v->salt.data, 4);
@@ -233,26 +248,27 @@ static int check_engine(struct esp_run *r, struct wb_engine *e, const struct esp
 
 static void run_vector(struct esp_run *r, const struct esp_vector *v, bool other_padding)
 {
+    bool known = strcmp(v->enc, "AES-GCM") == 0 || strcmp(v->enc, "CHACHA20-POLY1305") == 0;
+    bool soft_only = v->alg == ESP_ALG_AES192_GCM16 || v->alg == ESP_ALG_CHACHA20_POLY1305;
     int ret;
 
-    if (strcmp(v->enc, "AES-GCM") != 0) {
+    if (!known) {
         wb_skip(&r->tally, "%s is not offered by this build", v->enc);
-    } else if (v->key.len == 24) {
-        wb_skip(&r->tally, "AES-192: the core has 128- and 256-bit keys");
     } else if (v->icv_len != ICV) {
         wb_skip(&r->tally, "ICV of other than 16 octets");
     } else if (other_padding) {
         wb_skip(&r->tally, "padding other than 1, 2, 3 ...");
-    } else if ((v->key.len != 16 && v->key.len != 32) || v->salt.len != 4 || v->iv.len != 8 ||
-               v->pad_len < 0 || v->pad_len > 255 || v->esp.len < ESP_HEADER_IV + 2 + ICV) {
-        fail(v, "workbench", "key, salt, iv, seq, pad_len or esp do not fit RFC 4106");
+    } else if (v->alg == ESP_ALG_NONE || v->salt.len != 4 || v->iv.len != 8 || v->pad_len < 0 ||
+               v->pad_len > 255 || v->esp.len < ESP_HEADER_IV + 2 + ICV) {
+        fail(v, "workbench", "key, salt, iv, seq, pad_len or esp do not fit RFC 4106 or 7634");
         r->tally.failed++;
     } else {
         // what is wrong with an invalid packet need not be its ICV: the engines, where they can take it, must
         // drop it
         ret = v->valid || !fits_tunnel(v) ? check_core(r, v) : 0;
-        for (int i = 0; i < 2 && ret == 0 && fits_tunnel(v); i++)
+        for (int i = soft_only; i < 2 && ret == 0 && fits_tunnel(v); i++)
             ret = check_engine(r, r->engines[i], v);
+        r->tally.software_only += ret == 0 && soft_only;
         *(ret == 0 ? &r->tally.passed : &r->tally.failed) += 1;
     }
 }
@@ -271,6 +287,8 @@ static int run_file(struct esp_run *r, const char *path, struct esp_error *err)
         ret = esp_fail(err, -EINVAL, path, "line %d: %s", where.line, where.text);
     else if (!json_is_array(root))
         ret = esp_fail(err, -EINVAL, path, "expected a JSON list of ESP vectors");
+    else if (json_array_size(root) == 0)
+        ret = esp_fail(err, -EINVAL, path, "no vector found in the list");
     json_array_foreach(root, i, o)
     {
         struct esp_vector v = {.file = path, .id = i};

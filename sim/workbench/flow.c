@@ -138,9 +138,9 @@ static struct flow_verdict by_template(const struct flow_table *t, const struct 
     for (size_t i = t->sad->n_states; i-- > 0;) {
         const struct sad_state *st = &t->sad->states[i];
         if (template_names(po, st) && (!st->has_sel || flow_matches(&st->sel, f, true)))
-            return (struct flow_verdict){.action = FLOW_ENCAP, .state = (unsigned)i};
+            return (struct flow_verdict){.action = FLOW_ENCAP, .state = (unsigned)i, .line = po->line};
     }
-    return (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_NO_SA};
+    return (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_NO_SA, .line = po->line};
 }
 
 static struct flow_verdict classify_out(const struct flow_table *t, const struct flow *f)
@@ -154,7 +154,8 @@ static struct flow_verdict classify_out(const struct flow_table *t, const struct
         if (po->dir != SAD_OUT || !flow_matches(&po->sel, f, closed))
             continue;
         if (po->block)
-            return (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_POLICY};
+            return (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_POLICY, .line = po->line};
+        v.line = po->line;
         return po->has_tmpl ? by_template(t, po, f) : v;
     }
     return v;
@@ -175,20 +176,25 @@ struct flow_verdict flow_classify(const struct flow_table *t, const uint8_t *ip,
     return v;
 }
 
-bool flow_allows_inner(const struct flow_table *t, unsigned state, const uint8_t *ip, size_t len)
+bool flow_allows_inner(const struct flow_table *t, unsigned state, const uint8_t *ip, size_t len,
+                       unsigned *line)
 {
     const struct sad_state *st = &t->sad->states[state];
     struct parsed p;
 
+    *line = st->line;
     if (parse(&p, ip, len) != ESP_STATUS_OK || (st->has_sel && !flow_matches(&st->sel, &p.flow, false)))
         return false;
+    *line = 0;
     if (!t->checks_in)
         return true;
     for (size_t i = 0; i < t->sad->n_policies; i++) {
         const struct sad_policy *po = &t->sad->policies[i];
-        if (po->dir != SAD_OUT &&
-            flow_matches(&po->sel, &p.flow, po->block)) // one without a template is for cleartext only
-            return !po->block && po->has_tmpl && template_names(po, st);
+        if (po->dir == SAD_OUT || !flow_matches(&po->sel, &p.flow, po->block))
+            continue;
+        *line = po->line;
+        return !po->block && po->has_tmpl &&
+               template_names(po, st); // one without a template is for cleartext only
     }
     return false;
 }

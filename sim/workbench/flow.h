@@ -23,6 +23,7 @@ struct flow_verdict {
     enum flow_action action;
     unsigned state;         // ENCAP
     enum esp_status reason; // DROP
+    unsigned line;          // of the policy that decided; 0: none did
 };
 
 struct flow_table {
@@ -36,8 +37,10 @@ void flow_table_init(struct flow_table *t, const struct sad *sad);
 // An IP packet as it came.
 struct flow_verdict flow_classify(const struct flow_table *t, const uint8_t *ip, size_t len);
 
-// After decapsulation by `state`: may the inner packet pass the state's selector and the policies?
-bool flow_allows_inner(const struct flow_table *t, unsigned state, const uint8_t *ip, size_t len);
+// After decapsulation by `state`: may the inner packet pass the state's selector and the policies? *line: of
+// the policy that decided; the state's own where its selector did; 0 where no policy fits.
+bool flow_allows_inner(const struct flow_table *t, unsigned state, const uint8_t *ip, size_t len,
+                       unsigned *line);
 
 // if_unknown: the answer for a selector with ports where the packet's are not known.
 bool flow_matches(const struct sad_selector *sel, const struct flow *f, bool if_unknown);

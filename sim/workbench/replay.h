@@ -14,7 +14,7 @@ struct replay_options {
     const char *json;          // NULL: no statistics
     const char *fst;           // NULL: no waves
     bool soft;                 // the software engine in place of the card's pipeline
-    unsigned lanes;            // 1 or 4
+    unsigned lanes;            // 1, 2 or 4
     unsigned sas;              // SA slots in each direction
     uint64_t fst_from, fst_to; // clock cycles
 };

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "espalier/error.h"
+#include "espalier/engine.h"
 
 struct sad_selector {
     uint32_t src, src_mask, dst, dst_mask;
@@ -19,8 +19,9 @@ struct sad_selector {
 
 struct sad_state {
     uint32_t src, dst, spi, reqid;
-    uint8_t key[32], salt[4];
-    unsigned key_len; // 16 or 32
+    enum esp_alg alg;
+    uint8_t key[ESP_MAX_KEY], salt[4];
+    unsigned key_len; // octets
     bool esn, udp, df_clear, no_ecn, dscp_decap, no_dscp_copy, has_sel;
     uint16_t sport, dport;
     uint32_t window;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xfrm state add ...`: the words of iproute2 6.1 that this build honours (AES-GCM-16 with 128- and 256-bit
-// keys, tunnel mode, IPv4, UDP encapsulation, ESN, replay windows). Every other word is refused by line and
-// word.
+// `xfrm state add ...`: the words of iproute2 6.1 that this build honours (AES-GCM-16 and
+// ChaCha20-Poly1305, tunnel mode, IPv4, UDP encapsulation, ESN, replay windows). Every other word is refused
+// by line and word.
 #include "sim/workbench/sad_words.h"
 
 #include <errno.h>
@@ -75,9 +75,20 @@ static int parse_mode(struct state_parse *p)
     return ret;
 }
 
-static int parse_key(struct state_parse *p)
+static enum esp_alg alg_of(size_t octets, bool chacha)
 {
-    uint8_t octets[36];
+    if (chacha)
+        return octets == 36 ? ESP_ALG_CHACHA20_POLY1305 : ESP_ALG_NONE;
+    return octets == 20   ? ESP_ALG_AES128_GCM16
+           : octets == 28 ? ESP_ALG_AES192_GCM16
+           : octets == 36 ? ESP_ALG_AES256_GCM16
+                          : ESP_ALG_NONE;
+}
+
+// Key and salt: as many octets as one of the AEAD's key sizes and 4.
+static int parse_key(struct state_parse *p, bool chacha)
+{
+    uint8_t octets[ESP_MAX_KEY + 4];
     const char *word;
     size_t len = 0;
     int ret = sad_word(p->w, "a key", &word);
@@ -85,11 +96,12 @@ static int parse_key(struct state_parse *p)
     if (ret != 0)
         return ret;
     if (strncmp(word, "0x", 2) != 0 || wb_hex(word + 2, octets, sizeof(octets), &len) != 0 ||
-        (len != 20 && len != 36)) {
+        (p->st.alg = alg_of(len, chacha)) == ESP_ALG_NONE) {
         p->w->word[p->w->at - 1].text = "KEY"; // the message must not repeat it
+        explicit_bzero(octets, sizeof(octets));
         return sad_refuse(p->w, p->w->at - 1,
-                          len == 28 ? "192-bit keys are not offered, expected 20 or 36 octets"
-                                    : "expected 0x and 20 or 36 octets: the key, then 4 of salt");
+                          chacha ? "expected 0x and 36 octets: the key, then 4 of salt"
+                                 : "expected 0x and 20, 28 or 36 octets: the key, then 4 of salt");
     }
     p->st.key_len = (unsigned)len - 4;
     memcpy(p->st.key, octets, p->st.key_len);
@@ -102,14 +114,18 @@ static int parse_aead(struct state_parse *p)
 {
     const char *name;
     uint64_t icv;
+    bool chacha = false;
     int ret = id_once(p, &p->has_alg);
 
     if (ret == 0)
         ret = sad_word(p->w, "an algorithm", &name);
-    if (ret == 0 && strcmp(name, "rfc4106(gcm(aes))") != 0)
-        ret = sad_refuse(p->w, p->w->at - 1, "this build offers rfc4106(gcm(aes)) only");
     if (ret == 0)
-        ret = parse_key(p);
+        chacha = strcmp(name, "rfc7539esp(chacha20,poly1305)") == 0;
+    if (ret == 0 && !chacha && strcmp(name, "rfc4106(gcm(aes))") != 0)
+        ret = sad_refuse(p->w, p->w->at - 1,
+                         "this build offers rfc4106(gcm(aes)) and rfc7539esp(chacha20,poly1305) only");
+    if (ret == 0)
+        ret = parse_key(p, chacha);
     if (ret == 0)
         ret = sad_number(p->w, 65535, &icv);
     if (ret == 0 && icv != 128)
@@ -119,7 +135,8 @@ static int parse_aead(struct state_parse *p)
 
 static int parse_other_alg(struct state_parse *p)
 {
-    return sad_refuse(p->w, p->w->at - 1, "this build offers aead 'rfc4106(gcm(aes))' only");
+    return sad_refuse(p->w, p->w->at - 1,
+                      "this build offers aead 'rfc4106(gcm(aes))' and 'rfc7539esp(chacha20,poly1305)' only");
 }
 
 static int parse_reqid(struct state_parse *p)

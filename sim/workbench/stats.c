@@ -14,13 +14,7 @@
 
 #include "sim/workbench/util.h"
 
-void stats_drop(struct stats *s, enum esp_status reason)
-{
-    s->dropped++;
-    s->drops[(unsigned)reason % STATS_REASONS]++;
-}
-
-void stats_latency(struct stats *s, uint64_t cycles)
+static void take_latency(struct stats *s, uint64_t cycles)
 {
     if (s->n_latency == s->cap_latency) {
         size_t cap = s->cap_latency ? s->cap_latency * 2 : 4096;
@@ -31,6 +25,20 @@ void stats_latency(struct stats *s, uint64_t cycles)
         s->cap_latency = cap;
     }
     s->latency[s->n_latency++] = cycles < UINT32_MAX ? (uint32_t)cycles : UINT32_MAX;
+}
+
+void stats_take(struct stats *s, const struct pass_result *r)
+{
+    s->in++;
+    s->out += r->end != PASS_DROPPED;
+    s->encrypted += r->end == PASS_ENCRYPTED;
+    s->decrypted += r->end == PASS_DECRYPTED;
+    s->bypassed += r->end == PASS_BYPASSED;
+    s->dropped += r->end == PASS_DROPPED;
+    if (r->end == PASS_DROPPED)
+        s->drops[(unsigned)r->reason % STATS_REASONS]++;
+    if (r->went_in)
+        take_latency(s, r->latency);
 }
 
 void stats_clear(struct stats *s)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sim/workbench/engine.h"
+#include "sim/workbench/pass.h"
 
 #define STATS_REASONS 128
 
@@ -17,8 +17,7 @@ struct stats {
     size_t n_latency, cap_latency;
 };
 
-void stats_drop(struct stats *s, enum esp_status reason);
-void stats_latency(struct stats *s, uint64_t cycles);
+void stats_take(struct stats *s, const struct pass_result *r);
 void stats_clear(struct stats *s);
 
 // Writes the JSON file (a temporary one first, then renamed). 0 or negative errno with *err.

@@ -231,6 +231,9 @@ void wb_skip(struct wb_tally *t, const char *fmt, ...)
 
 int wb_tally_print(const struct wb_tally *t)
 {
+    if (t->software_only)
+        printf("%" PRIu64 " of those that passed are AES-192 or ChaCha20-Poly1305: software only\n",
+               t->software_only);
     for (unsigned i = 0; i < t->n_reasons; i++)
         printf("skipped %6" PRIu64 ": %s\n", t->reasons[i].count, t->reasons[i].text);
     printf("%" PRIu64 " passed, %" PRIu64 " failed, %" PRIu64 " skipped\n", t->passed, t->failed, t->skipped);

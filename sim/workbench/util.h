@@ -44,6 +44,7 @@ void wb_put32(uint8_t *p, uint32_t v);
 #define WB_REASONS 48
 struct wb_tally {
     uint64_t passed, failed, skipped;
+    uint64_t software_only; // of the passed ones: the RTL has no such algorithm
     struct {
         char text[96];
         uint64_t count;
@@ -51,7 +52,8 @@ struct wb_tally {
     unsigned n_reasons;
 };
 __attribute__((format(printf, 2, 3))) void wb_skip(struct wb_tally *t, const char *fmt, ...);
-// Prints why vectors were skipped, then the line "N passed, N failed, N skipped"; returns the exit code.
+// Prints what ran in software only and why vectors were skipped, then the line "N passed, N failed, N
+// skipped"; returns the exit code.
 int wb_tally_print(const struct wb_tally *t);
 
 #endif

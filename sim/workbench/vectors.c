@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `espalier-sim vectors`: reads NIST CAVP response files (GCMVS: gcmEncryptExtIV*, gcmDecrypt*) and
-// Wycheproof's JSON (AEAD schema) and runs each vector through the RTL's AES-GCM core and OpenSSL.
+// Wycheproof's JSON (AEAD schema) and runs each vector through the RTL's AES-GCM core and OpenSSL; AES-192
+// and ChaCha20-Poly1305 through OpenSSL alone.
 #include "sim/workbench/vectors.h"
 
 #include <ctype.h>
@@ -8,6 +9,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "sim/workbench/gcm_check.h"
 
@@ -178,7 +180,7 @@ static int run_json(struct rsp *r, const char *text, size_t len, struct esp_erro
     json_t *root = json_loadb(text, len, 0, &where), *group, *test;
     const char *algorithm = json_string_value(json_object_get(root, "algorithm"));
     json_t *groups = json_object_get(root, "testGroups");
-    size_t i, j;
+    size_t i, j, n = 0;
     int ret = 0;
 
     if (!root)
@@ -186,15 +188,19 @@ static int run_json(struct rsp *r, const char *text, size_t len, struct esp_erro
     if (!algorithm || !json_is_array(groups))
         ret = esp_fail(err, -EINVAL, r->v.file,
                        "no \"algorithm\" and \"testGroups\", expected Wycheproof JSON");
-    bool gcm = algorithm && strcmp(algorithm, "AES-GCM") == 0;
+    r->v.chacha = algorithm && strcasecmp(algorithm, "CHACHA20-POLY1305") == 0;
+    bool offered = r->v.chacha || (algorithm && strcmp(algorithm, "AES-GCM") == 0);
     json_array_foreach(groups, i, group) json_array_foreach(json_object_get(group, "tests"), j, test)
     {
-        if (ret == 0 && !gcm)
+        n++;
+        if (ret == 0 && !offered)
             wb_skip(r->tally, "algorithm %s", algorithm);
         else if (ret == 0)
             ret = run_test(r, test, err);
     }
     json_decref(root);
+    if (ret == 0 && n == 0)
+        ret = esp_fail(err, -EINVAL, r->v.file, "no vector found in \"testGroups\"");
     return ret;
 }
 
@@ -207,7 +213,7 @@ static int run_file(struct rsp *r, const char *path, struct esp_error *err)
     if (!text)
         return err->code;
     r->v.file = path;
-    r->open = false;
+    r->open = r->v.chacha = false;
     r->vectors = r->line = 0;
     if (text[strspn(text, " \t\r\n")] == '{')
         ret = run_json(r, text, len, err);

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """An independent model of `espalier-sim replay`: makes a capture, an SA file and what must come out of them.
 
-usage: replay_oracle.py DIR SEED PACKETS [damage]     writes DIR/{sad,in.pcap,expect.pcap,expect.json}
+usage: replay_oracle.py DIR SEED PACKETS [damage] [soft]     writes DIR/{sad,in.pcap,expect.pcap,expect.json}
 
-With `damage` octets of most packets are overwritten at random afterwards, so that nothing can be expected of them but
+With `soft` some states have what the card has not: AES-GCM with 192-bit keys, ChaCha20-Poly1305. With `damage` octets of most packets are overwritten at random afterwards, so that nothing can be expected of them but
 that all engines agree; expect.* then do not fit.
 
-AES-GCM is python3-cryptography's; everything else is written from RFC 4303, 4106, 3948 and 6040, not from the C code.
+AES-GCM and ChaCha20-Poly1305 are python3-cryptography's; everything else is written from RFC 4303, 4106, 7634, 3948 and 6040, not from the C code.
 """
 import ipaddress
 import json
@@ -16,7 +16,9 @@ import struct
 import sys
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+SOFT = "soft" in sys.argv[4:]
 
 
 def checksum(data):
@@ -43,7 +45,9 @@ class State:
         self.index = index
         self.src, self.dst = addr("192.0.2.%d" % (index + 1)), addr("198.51.100.%d" % (index + 1))
         self.spi = rnd.choice([0x100 + index, rnd.randrange(256, 1 << 32)])
-        self.key, self.salt = rnd.randbytes(rnd.choice([16, 32])), rnd.randbytes(4)
+        self.chacha = SOFT and rnd.random() < 0.3
+        sizes = [32] if self.chacha else [16, 24, 32] if SOFT else [16, 32]
+        self.key, self.salt = rnd.randbytes(rnd.choice(sizes)), rnd.randbytes(4)
         self.reqid = index + 10
         self.esn = rnd.random() < 0.4
         self.window = rnd.choice([1, 32, 64, 100, 1024] + ([] if self.esn else [0, 0]))
@@ -60,12 +64,13 @@ class State:
         self.stats = {"out": [0, 0, 0], "in": [0, 0, 0]}  # packets, bytes, drops
         self.first_oseq = self.oseq
         self.remote = self.iseq  # the far side's last sequence number
-        self.aead = AESGCM(self.key)
+        self.aead = ChaCha20Poly1305(self.key) if self.chacha else AESGCM(self.key)
 
     def line(self):
         words = ["xfrm state add src %s dst %s proto esp spi 0x%x mode tunnel reqid %d \\\n " % (
             ipaddress.ip_address(self.src), ipaddress.ip_address(self.dst), self.spi, self.reqid)]
-        words.append("aead 'rfc4106(gcm(aes))' 0x%s 128 replay-window %d" % ((self.key + self.salt).hex(), self.window))
+        name = "rfc7539esp(chacha20,poly1305)" if self.chacha else "rfc4106(gcm(aes))"
+        words.append("aead '%s' 0x%s 128 replay-window %d" % (name, (self.key + self.salt).hex(), self.window))
         words.append("replay-oseq %d replay-seq %d" % (self.first_oseq & 0xFFFFFFFF, self.top & 0xFFFFFFFF))
         if self.esn:
             words.append("replay-oseq-hi %d replay-seq-hi %d" % (self.first_oseq >> 32, self.top >> 32))
@@ -264,7 +269,7 @@ class Model:
                 return "NOT_ESP", None
         if len(body) < 8:
             return "TRUNCATED", None
-        if udp != bool(s.udp) or (udp and dport != s.udp[1]):
+        if udp and dport != (s.udp[1] if s.udp else 4500):  # RFC 7296 section 2.23: plain or in UDP at any time
             return "SA_MISMATCH", None
         return "OK", body
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// espalier-sim end to end. Random captures go through the software engine and the card's pipeline at 1 and 4
-// lanes; an independent model (replay_oracle.py, python3-cryptography) says what must come out, byte for byte
-// and counter for counter. Also the vector commands, refusals, waves and statistics.
+// espalier-sim end to end. Random captures go through the software engine and the card's pipeline at 1, 2 and
+// 4 lanes; an independent model (replay_oracle.py, python3-cryptography) says what must come out, byte for
+// byte and counter for counter. Also the vector commands, refusals, waves and statistics.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -21,6 +21,7 @@
 #endif
 #define ORACLE  "/usr/bin/python3 tests/rtl/replay_oracle.py"
 #define VECTORS "tests/rtl/replay_vectors"
+#define SHARED  "tests/vectors"
 #define CAVP    "/usr/lib/python3/dist-packages/cryptography_vectors/vectors/ciphers/AES/GCM"
 #define CAVP_11 "/usr/lib/python3/dist-packages/cryptography_vectors/ciphers/AES/GCM"
 
@@ -124,215 +125,7 @@ static void must_be_same_member(json_t *got, json_t *expected, const char *name,
                  json_dumps(b, JSON_COMPACT));
 }
 
-// ---- replay against the model
-static void replay(const char *engine)
-{
-    must_exit(run(ESPALIER_SIM
-                  " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json %s/stats.json %s",
-                  folder, folder, folder, folder, engine),
-              0);
-}
-
-static void compare(unsigned seed, const char *engine)
-{
-    char what[200];
-    json_t *got = load("stats.json"), *expected = load("expect.json");
-
-    snprintf(what, sizeof(what), "seed %u, %s (" ORACLE " DIR %u 700)", seed, engine, seed);
-    must_be_same_file("out.pcap", "expect.pcap", what);
-    must_be_same_member(got, expected, "packets", what);
-    must_be_same_member(got, expected, "drops", what);
-    must_be_same_member(got, expected, "sas", what);
-    json_decref(got);
-    json_decref(expected);
-}
-
-static void against_model(const char *engine, unsigned from, unsigned to)
-{
-    if (run("/usr/bin/python3 -c 'import cryptography'") != 0) {
-        print_message("skip: python3-cryptography is not there\n");
-        skip();
-    }
-    for (unsigned seed = from; seed < to; seed++) {
-        must_exit(run(ORACLE " %s %u 700", folder, seed), 0);
-        replay(engine);
-        compare(seed, engine);
-    }
-}
-
-static void test_replay_software_equals_independent_model(void **state)
-{
-    (void)state;
-    against_model("--engine soft", 100, 120);
-}
-
-static void test_replay_card_1_lane_equals_independent_model(void **state)
-{
-    (void)state;
-    against_model("--engine card", 200, 212);
-}
-
-static void test_replay_card_4_lanes_equals_independent_model(void **state)
-{
-    (void)state;
-    against_model("--lanes 4", 300, 308);
-}
-
-// Damage that the model does not follow: the engines must still agree on every octet and every counter.
-static void test_replay_damaged_packets_card_equals_software(void **state)
-{
-    (void)state;
-    if (run("/usr/bin/python3 -c 'import cryptography'") != 0) {
-        print_message("skip: python3-cryptography is not there\n");
-        skip();
-    }
-    for (unsigned seed = 400; seed < 408; seed++) {
-        char what[80];
-        json_t *soft, *card;
-        must_exit(run(ORACLE " %s %u 500 damage", folder, seed), 0);
-        replay("--engine soft");
-        must_exit(run("mv %s/out.pcap %s/expect.pcap && mv %s/stats.json %s/expect.json", folder, folder,
-                      folder, folder),
-                  0);
-        replay(seed & 1 ? "--lanes 4" : "--lanes 1");
-        snprintf(what, sizeof(what), "seed %u, damaged, %u lanes", seed, seed & 1 ? 4 : 1);
-        must_be_same_file("out.pcap", "expect.pcap", what);
-        soft = load("expect.json");
-        card = load("stats.json");
-        must_be_same_member(card, soft, "packets", what);
-        must_be_same_member(card, soft, "drops", what);
-        must_be_same_member(card, soft, "sas", what);
-        json_decref(soft);
-        json_decref(card);
-    }
-}
-
-// ---- the shipped example
-#define EXAMPLES "sim/workbench/examples"
-
-static void replay_example(const char *engine)
-{
-    must_exit(run(ESPALIER_SIM " replay --engine %s --sad " EXAMPLES "/example.sad --in " EXAMPLES
-                               "/example.pcap --out %s/%s.pcap --json %s/stats.json",
-                  engine, folder, engine, folder),
-              0);
-}
-
-static void test_example_is_what_its_script_makes(void **state)
-{
-    (void)state;
-    must_exit(run("/usr/bin/python3 " EXAMPLES "/make_example.py %s", folder), 0);
-    must_exit(run("cmp %s/example.sad " EXAMPLES "/example.sad && cmp %s/example.pcap " EXAMPLES
-                  "/example.pcap",
-                  folder, folder),
-              0);
-}
-
-static void test_example_runs_as_it_is_on_both_engines_and_scapy_opens_the_result(void **state)
-{
-    static const char *const engines[] = {"card", "soft"};
-
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        replay_example(engines[i]);
-        json_t *got = load("stats.json");
-        json_t *packets = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i}", "in", 30, "out", 25, "encrypted", 12,
-                                    "decrypted", 9, "bypassed", 4, "dropped", 5);
-        json_t *drops =
-            json_pack("{s:i,s:i,s:i,s:i}", "POLICY", 2, "NO_SA", 1, "ICV_FAIL", 1, "REPLAY_SEEN", 1);
-        assert_true(json_equal(json_object_get(got, "packets"), packets));
-        assert_true(json_equal(json_object_get(got, "drops"), drops));
-        json_decref(got);
-        json_decref(packets);
-        json_decref(drops);
-        must_exit(run("/usr/bin/python3 tests/rtl/replay_example_check.py %s/%s.pcap", folder, engines[i]),
-                  0);
-    }
-    must_be_same_file("card.pcap", "soft.pcap", "the example's packets");
-}
-
-static void test_example_is_opened_by_tshark(void **state)
-{
-    (void)state;
-    if (run("command -v tshark") != 0) {
-        print_message("skip: tshark is not there\n");
-        skip();
-    }
-    replay_example("card");
-    must_exit(
-        run("HOME=%s tshark -r %s/card.pcap -o esp.enable_encryption_decode:TRUE "
-            "-o 'uat:esp_sa:\"IPv4\",\"192.0.2.1\",\"198.51.100.1\",\"0xb0000001\","
-            "\"AES-GCM with 16 octet ICV [RFC4106]\","
-            "\"0x101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2fb0b1b2b3\",\"NULL\",\"\"' "
-            "-Y 'esp && icmp' -T fields -e esp.sequence -e ip.src -e icmp.seq -e data.len 2>/dev/null",
-            folder, folder),
-        0);
-    assert_string_equal(output, "1\t192.0.2.1,10.1.0.5\t1\t\n2\t192.0.2.1,10.1.0.5\t2\t8\n"
-                                "3\t192.0.2.1,10.1.0.5\t3\t56\n4\t192.0.2.1,10.1.0.5\t4\t200\n"
-                                "5\t192.0.2.1,10.1.0.5\t5\t700\n6\t192.0.2.1,10.1.0.5\t6\t1372\n");
-}
-
-// ---- vectors
-static void test_vectors_cavp_all_4200_that_fit_pass(void **state)
-{
-    const char *dir = access(CAVP, R_OK) == 0 ? CAVP : CAVP_11;
-
-    (void)state;
-    if (access(dir, R_OK) != 0) {
-        print_message("skip: python3-cryptography-vectors is not there\n");
-        skip();
-    }
-    must_exit(run(ESPALIER_SIM " vectors %s/gcmEncryptExtIV*.rsp %s/gcmDecrypt*.rsp", dir, dir), 0);
-    must_say("\n4200 passed, 0 failed, 43050 skipped\n");
-    must_say("skipped  15750: AES-192");
-}
-
-static void test_vectors_wycheproof_schema_counts_each_kind(void **state)
-{
-    (void)state;
-    must_exit(run(ESPALIER_SIM " vectors " VECTORS "/aead.json"), 0);
-    must_say("\n6 passed, 0 failed, 5 skipped\n");
-    must_say("IV of other than 96 bits");
-    must_say("more than 16 octets of additional data");
-    must_say("tag of fewer than 4 octets");
-}
-
-static void test_vectors_wrong_expectation_fails(void **state)
-{
-    (void)state;
-    must_exit(run("sed 's/0388dace60b6a392f328c2b971b2fe78/0388dace60b6a392f328c2b971b2fe79/' " VECTORS
-                  "/aead.json > %s/wrong.json",
-                  folder),
-              0);
-    must_exit(run(ESPALIER_SIM " vectors %s/wrong.json", folder), 1);
-    must_say("vector 1: RTL");
-    must_say("\n4 passed, 2 failed, 5 skipped\n");
-    must_exit(run(ESPALIER_SIM " vectors %s/none.rsp", folder), 2);
-    must_exit(run("echo 'PLAINTEXT = 00' > %s/cbc.rsp; " ESPALIER_SIM " vectors %s/cbc.rsp", folder, folder),
-              2);
-    must_say("line 1: expected a field of a GCM response file, found \"PLAINTEXT\"");
-}
-
-static void test_esp_vectors_own_pass_both_ways(void **state)
-{
-    (void)state;
-    must_exit(run(ESPALIER_SIM " esp-vectors " VECTORS "/esp.json"), 0);
-    must_say("2 through core and OpenSSL; 6 decapsulations and 4 encapsulations");
-    must_say("\n3 passed, 0 failed, 0 skipped\n");
-    must_exit(
-        run("sed 's/\"inner\": \"4500/\"inner\": \"4501/' " VECTORS "/esp.json > %s/wrong.json", folder), 0);
-    must_exit(run(ESPALIER_SIM " esp-vectors %s/wrong.json", folder), 1);
-    must_say("another inner packet");
-}
-
-static void test_esp_vectors_of_others_pass(void **state)
-{
-    (void)state;
-    must_exit(run(ESPALIER_SIM " esp-vectors tests/vectors/esp.json"), 0);
-    must_say("\n23 passed, 0 failed, 7 skipped\n");
-}
-
-// ---- command line
+// ---- captures and SA files of one kind
 // Raw IP packets of one size from 10.0.0.1, to 10.1.0.0, 10.1.0.1 ... (as many destinations as there are
 // SAs).
 static void write_traffic(unsigned packets, unsigned size, unsigned sas)
@@ -401,6 +194,389 @@ static void write_sad(const char *more)
     fclose(f);
 }
 
+// ---- replay against the model
+static void replay(const char *engine)
+{
+    must_exit(run(ESPALIER_SIM
+                  " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json %s/stats.json %s",
+                  folder, folder, folder, folder, engine),
+              0);
+}
+
+static void compare(unsigned seed, const char *engine)
+{
+    char what[200];
+    json_t *got = load("stats.json"), *expected = load("expect.json");
+
+    snprintf(what, sizeof(what), "seed %u, %s (" ORACLE " DIR %u 700)", seed, engine, seed);
+    must_be_same_file("out.pcap", "expect.pcap", what);
+    must_be_same_member(got, expected, "packets", what);
+    must_be_same_member(got, expected, "drops", what);
+    must_be_same_member(got, expected, "sas", what);
+    json_decref(got);
+    json_decref(expected);
+}
+
+static void against_model(const char *engine, unsigned from, unsigned to)
+{
+    if (run("/usr/bin/python3 -c 'import cryptography'") != 0) {
+        print_message("skip: python3-cryptography is not there\n");
+        skip();
+    }
+    for (unsigned seed = from; seed < to; seed++) {
+        must_exit(run(ORACLE " %s %u 700%s", folder, seed, strstr(engine, "soft") ? " soft" : ""), 0);
+        replay(engine);
+        compare(seed, engine);
+    }
+}
+
+static void test_replay_software_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--engine soft", 100, 120);
+}
+
+static void test_replay_card_1_lane_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--engine card", 200, 212);
+}
+
+static void test_replay_card_2_lanes_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--lanes 2", 500, 508);
+}
+
+static void test_replay_card_4_lanes_equals_independent_model(void **state)
+{
+    (void)state;
+    against_model("--lanes 4", 300, 308);
+}
+
+// Damage that the model does not follow: the engines must still agree on every octet and every counter.
+static void test_replay_damaged_packets_card_equals_software(void **state)
+{
+    (void)state;
+    if (run("/usr/bin/python3 -c 'import cryptography'") != 0) {
+        print_message("skip: python3-cryptography is not there\n");
+        skip();
+    }
+    for (unsigned seed = 400; seed < 408; seed++) {
+        char what[80];
+        json_t *soft, *card;
+        must_exit(run(ORACLE " %s %u 500 damage", folder, seed), 0);
+        replay("--engine soft");
+        must_exit(run("mv %s/out.pcap %s/expect.pcap && mv %s/stats.json %s/expect.json", folder, folder,
+                      folder, folder),
+                  0);
+        replay(seed & 1 ? "--lanes 4" : "--lanes 1");
+        snprintf(what, sizeof(what), "seed %u, damaged, %u lanes", seed, seed & 1 ? 4 : 1);
+        must_be_same_file("out.pcap", "expect.pcap", what);
+        soft = load("expect.json");
+        card = load("stats.json");
+        must_be_same_member(card, soft, "packets", what);
+        must_be_same_member(card, soft, "drops", what);
+        must_be_same_member(card, soft, "sas", what);
+        json_decref(soft);
+        json_decref(card);
+    }
+}
+
+static void test_replay_card_refuses_algorithms_that_only_software_has(void **state)
+{
+    static const struct {
+        const char *name, *why;
+        unsigned octets;
+    } cases[] = {
+        {"rfc4106(gcm(aes))", "the card has no AES-GCM with a 192-bit key: --engine soft has it", 28},
+        {"rfc7539esp(chacha20,poly1305)", "the card has no ChaCha20-Poly1305: --engine soft has it", 36},
+    };
+
+    (void)state;
+    write_capture(1);
+    for (int i = 0; i < 2; i++) {
+        char more[300];
+        snprintf(
+            more, sizeof(more),
+            "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x101 mode tunnel aead '%s' 0x%0*d 128\n",
+            cases[i].name, 2 * (int)cases[i].octets, 0);
+        write_sad(more);
+        must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/none.pcap", folder, folder,
+                      folder),
+                  2);
+        must_say("line 3, spi 0x00000101: ");
+        must_say(cases[i].why);
+        replay("--engine soft");
+    }
+}
+
+#define EXAMPLES "sim/workbench/examples"
+
+static void replay_example(const char *engine)
+{
+    must_exit(run(ESPALIER_SIM " replay --engine %s --sad " EXAMPLES "/example.sad --in " EXAMPLES
+                               "/example.pcap --out %s/%s.pcap --json %s/stats.json",
+                  engine, folder, engine, folder),
+              0);
+}
+
+// ---- the summary
+static void test_replay_summary_tells_ends_reasons_and_cycles(void **state)
+{
+    (void)state;
+    replay_example("card");
+    must_say("card: 30 packets: 12 encrypted, 9 decrypted, 4 passed in the clear, 5 dropped\n");
+    must_say("       2 POLICY          A policy or a state's selector does not allow the packet.\n");
+    must_say("       1 REPLAY_SEEN     Sequence number already received (RFC 4303 section 3.4.3).\n");
+    must_say("1 lane of 16 octets: ");
+    must_say("  encapsulation       12 packets, ");
+    must_say("  decapsulation       12 packets, ");
+    replay_example("soft");
+    must_say("soft: 30 packets: 12 encrypted");
+    assert_null(strstr(output, "cycles"));
+}
+
+static unsigned long figure(const char *line, const char *behind)
+{
+    const char *at = strstr(output, line);
+
+    at = at ? strstr(at, behind) : NULL;
+    if (!at)
+        fail_msg("no \"%s\" behind \"%s\" in:\n%s", behind, line, output);
+    return strtoul(at + strlen(behind), NULL, 10);
+}
+
+// 600 packets of 46 octets leave as 100 octets each: 7 beats of 16; they come back at the other port.
+static void test_replay_summary_gives_the_ideal_of_the_outer_packets(void **state)
+{
+    (void)state;
+    write_capture(600);
+    write_sad("");
+    replay("--lanes 1");
+    assert_int_equal(figure("encapsulation", "ideal"), 600 * 7);
+    assert_in_range(figure("encapsulation", "packets,"), 600 * 7, 600 * 7 + 30);
+    must_exit(run("mv %s/out.pcap %s/in.pcap", folder, folder), 0);
+    replay("--lanes 4");
+    assert_int_equal(figure("decapsulation", "ideal"), 600 * 2);
+    assert_in_range(figure("decapsulation", "packets,"), 600 * 2, 600 * 2 + 30);
+}
+
+// Large packets that an SA's hard limit drops go in and nothing comes out: the summary says where the cycles
+// went.
+static void test_replay_summary_counts_cycles_that_dropped_packets_took(void **state)
+{
+    (void)state;
+    write_traffic(200, 1600, 1);
+    must_exit(run("printf \"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x100 mode tunnel aead "
+                  "'rfc4106(gcm(aes))' 0x%040d 128 limit packet-hard 1\n"
+                  "xfrm policy add dir out tmpl dst 2.2.2.2 proto esp mode tunnel\n\" > %s/sad",
+                  0, folder),
+              0);
+    replay("--lanes 1");
+    must_say("     199 HARD_LIMIT");
+    assert_int_equal(figure("encapsulation", "ideal"), 104); // ceil((20 + 8 + 8 + 1600 + 2 + 2 + 16) / 16)
+    assert_true(strstr(output, " for dropped packets") != NULL);
+}
+
+static void test_replay_says_loudly_when_nothing_was_protected(void **state)
+{
+    (void)state;
+    write_capture(1000);
+    must_exit(run("echo 'xfrm policy add dir in' > %s/sad", folder), 0);
+    replay("--engine soft");
+    must_say("espalier-sim: WARNING: nothing was protected: 1000 packets passed in the clear. The SA file "
+             "has no policy "
+             "with dir out");
+    must_exit(run("echo 'xfrm policy add dir out src 192.0.2.0/24 action block' > %s/sad", folder), 0);
+    replay("--engine soft");
+    must_say("WARNING: nothing was protected: 1000 packets passed in the clear. No packet fits a policy with "
+             "dir out");
+    write_sad("");
+    replay("--engine soft");
+    assert_null(strstr(output, "WARNING"));
+}
+
+static void test_replay_summary_leaves_standard_output_to_an_output_there(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM
+                  " replay --engine soft --sad " EXAMPLES "/example.sad --in " EXAMPLES
+                  "/example.pcap --out %s/out.pcap --json /dev/stdout 2>/dev/null > %s/std.json && "
+                  "/usr/bin/python3 -m json.tool %s/std.json",
+                  folder, folder, folder),
+              0);
+    must_exit(run(ESPALIER_SIM " replay --engine soft --sad " EXAMPLES "/example.sad --in " EXAMPLES
+                               "/example.pcap --out /dev/stdout 2>/dev/null | cat > %s/piped.pcap",
+                  folder),
+              0);
+    must_be_same_file("piped.pcap", "out.pcap", "standard output");
+}
+
+// script(1) gives the program a terminal; a fifo that is filled slowly makes the run long.
+static void replay_slowly(const char *before, const char *after)
+{
+    must_exit(run("rm -f %s/slow; mkfifo %s/slow; (head -c 20000 %s/in.pcap; sleep 1.3; tail -c +20001 "
+                  "%s/in.pcap) > %s/slow & "
+                  "%s" ESPALIER_SIM " replay --engine soft --sad %s/sad --in %s/slow --out /dev/null%s",
+                  folder, folder, folder, folder, folder, before, folder, folder, after),
+              0);
+}
+
+static void test_replay_shows_progress_on_a_terminal_only(void **state)
+{
+    (void)state;
+    write_capture(2000);
+    write_sad("");
+    replay_slowly("script -qec '", "' /dev/null");
+    must_say("\rslow: ");
+    must_say(" packets, 1 s\033[K");
+    must_say("soft: 2000 packets");
+    replay_slowly("", "");
+    assert_null(strstr(output, "slow: "));
+}
+
+// ---- the shipped example
+static void test_example_is_what_its_script_makes(void **state)
+{
+    (void)state;
+    must_exit(run("/usr/bin/python3 " EXAMPLES "/make_example.py %s", folder), 0);
+    must_exit(run("cmp %s/example.sad " EXAMPLES "/example.sad && cmp %s/example.pcap " EXAMPLES
+                  "/example.pcap",
+                  folder, folder),
+              0);
+}
+
+static void test_example_runs_as_it_is_on_both_engines_and_scapy_opens_the_result(void **state)
+{
+    static const char *const engines[] = {"card", "soft"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        replay_example(engines[i]);
+        json_t *got = load("stats.json");
+        json_t *packets = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i}", "in", 30, "out", 25, "encrypted", 12,
+                                    "decrypted", 9, "bypassed", 4, "dropped", 5);
+        json_t *drops =
+            json_pack("{s:i,s:i,s:i,s:i}", "POLICY", 2, "NO_SA", 1, "ICV_FAIL", 1, "REPLAY_SEEN", 1);
+        assert_true(json_equal(json_object_get(got, "packets"), packets));
+        assert_true(json_equal(json_object_get(got, "drops"), drops));
+        json_decref(got);
+        json_decref(packets);
+        json_decref(drops);
+        must_exit(run("/usr/bin/python3 tests/rtl/replay_example_check.py %s/%s.pcap", folder, engines[i]),
+                  0);
+    }
+    must_be_same_file("card.pcap", "soft.pcap", "the example's packets");
+}
+
+static void test_example_is_opened_by_tshark(void **state)
+{
+    (void)state;
+    if (run("command -v tshark") != 0) {
+        print_message("skip: tshark is not there\n");
+        skip();
+    }
+    replay_example("card");
+    must_exit(
+        run("HOME=%s tshark -r %s/card.pcap -o esp.enable_encryption_decode:TRUE "
+            "-o 'uat:esp_sa:\"IPv4\",\"192.0.2.1\",\"198.51.100.1\",\"0xb0000001\","
+            "\"AES-GCM with 16 octet ICV [RFC4106]\","
+            "\"0x101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2fb0b1b2b3\",\"NULL\",\"\"' "
+            "-Y 'esp && icmp' -T fields -e esp.sequence -e ip.src -e icmp.seq -e data.len 2>/dev/null",
+            folder, folder),
+        0);
+    assert_string_equal(output, "1\t192.0.2.1,10.1.0.5\t1\t\n2\t192.0.2.1,10.1.0.5\t2\t8\n"
+                                "3\t192.0.2.1,10.1.0.5\t3\t56\n4\t192.0.2.1,10.1.0.5\t4\t200\n"
+                                "5\t192.0.2.1,10.1.0.5\t5\t700\n6\t192.0.2.1,10.1.0.5\t6\t1372\n");
+}
+
+// ---- vectors
+static void test_vectors_cavp_all_6300_that_fit_pass(void **state)
+{
+    const char *dir = access(CAVP, R_OK) == 0 ? CAVP : CAVP_11;
+
+    (void)state;
+    if (access(dir, R_OK) != 0) {
+        print_message("skip: python3-cryptography-vectors is not there\n");
+        skip();
+    }
+    must_exit(run(ESPALIER_SIM " vectors %s/gcmEncryptExtIV*.rsp %s/gcmDecrypt*.rsp", dir, dir), 0);
+    must_say("\n6300 passed, 0 failed, 40950 skipped\n");
+    must_say("2100 of those that passed are AES-192 or ChaCha20-Poly1305: software only");
+}
+
+static void test_vectors_wycheproof_schema_counts_each_kind(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " vectors " VECTORS "/aead.json"), 0);
+    must_say("\n7 passed, 0 failed, 4 skipped\n");
+    must_say("IV of other than 96 bits");
+    must_say("more than 16 octets of additional data");
+    must_say("tag of fewer than 4 octets");
+}
+
+static void test_vectors_excerpts_of_wycheproof_and_cavp_pass(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " vectors " SHARED "/wycheproof/aes_gcm.json"), 0);
+    must_say("\n30 passed, 0 failed, 9 skipped\n");
+    must_exit(run(ESPALIER_SIM " vectors " SHARED "/wycheproof/chacha20_poly1305.json"), 0);
+    must_say("28 of those that passed are AES-192 or ChaCha20-Poly1305: software only");
+    must_say("\n28 passed, 0 failed, 3 skipped\n");
+    must_exit(run(ESPALIER_SIM " vectors " SHARED "/cavp/*.rsp"), 0);
+    must_say("180 passed, 0 failed, 0 skipped\n");
+}
+
+static void test_vectors_of_a_file_without_any_are_refused(void **state)
+{
+    (void)state;
+    must_exit(run("echo '{\"algorithm\": \"AES-GCM\", \"testGroups\": []}' > %s/e.json; " ESPALIER_SIM
+                  " vectors %s/e.json",
+                  folder, folder),
+              2);
+    must_say("e.json: no vector found");
+    must_exit(run("echo '[]' > %s/e.json; " ESPALIER_SIM " esp-vectors %s/e.json", folder, folder), 2);
+    must_say("e.json: no vector found");
+}
+
+static void test_vectors_wrong_expectation_fails(void **state)
+{
+    (void)state;
+    must_exit(run("sed 's/0388dace60b6a392f328c2b971b2fe78/0388dace60b6a392f328c2b971b2fe79/' " VECTORS
+                  "/aead.json > %s/wrong.json",
+                  folder),
+              0);
+    must_exit(run(ESPALIER_SIM " vectors %s/wrong.json", folder), 1);
+    must_say("vector 1: RTL");
+    must_say("\n5 passed, 2 failed, 4 skipped\n");
+    must_exit(run(ESPALIER_SIM " vectors %s/none.rsp", folder), 2);
+    must_exit(run("echo 'PLAINTEXT = 00' > %s/cbc.rsp; " ESPALIER_SIM " vectors %s/cbc.rsp", folder, folder),
+              2);
+    must_say("line 1: expected a field of a GCM response file, found \"PLAINTEXT\"");
+}
+
+static void test_esp_vectors_own_pass_both_ways(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " esp-vectors " VECTORS "/esp.json"), 0);
+    must_say("2 through core and OpenSSL; 6 decapsulations and 4 encapsulations");
+    must_say("\n3 passed, 0 failed, 0 skipped\n");
+    must_exit(
+        run("sed 's/\"inner\": \"4500/\"inner\": \"4501/' " VECTORS "/esp.json > %s/wrong.json", folder), 0);
+    must_exit(run(ESPALIER_SIM " esp-vectors %s/wrong.json", folder), 1);
+    must_say("another inner packet");
+}
+
+static void test_esp_vectors_of_others_pass(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " esp-vectors " SHARED "/esp.json"), 0);
+    must_say("2 of those that passed are AES-192 or ChaCha20-Poly1305: software only");
+    must_say("\n25 passed, 0 failed, 5 skipped\n");
+}
+
+// ---- command line
 static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void **state)
 {
     char out[128];
@@ -426,10 +602,13 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap", folder, folder), 2);
     must_exit(run(ESPALIER_SIM " replay --sad /tmp --in %s/in.pcap --out %s/none.pcap", folder, folder), 2);
     must_say("/tmp: cannot be read: Is a directory");
-    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 2"), 2);
-    must_say("not in this build");
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 3"), 2);
+    must_say("--lanes: expected 1, 2 or 4, found \"3\"");
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --lanes 0"), 2);
+    must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --sas 1025"), 2);
+    must_say("--sas: expected 1 ... 1024, found \"1025\"");
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --engine fpga"), 2);
+    must_say("--engine: expected card or soft, found \"fpga\"");
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --window 1:2"), 2);
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --fst f --window 2:1"), 2);
     must_exit(run(ESPALIER_SIM " ike-vectors x"), 2);
@@ -617,7 +796,7 @@ static void test_replay_cycles_are_the_egress_beats_at_every_size(void **state)
     static const unsigned sizes[] = {46, 64, 128, 256, 576, 1500};
 
     (void)state;
-    for (unsigned lanes = 1; lanes <= 4; lanes += 3)
+    for (unsigned lanes = 1; lanes <= 4; lanes *= 2)
         for (unsigned sas = 1; sas <= 257; sas += 256) {
             char engine[24];
             snprintf(engine, sizeof(engine), "--lanes %u", lanes);
@@ -633,17 +812,37 @@ static void test_replay_cycles_are_the_egress_beats_at_every_size(void **state)
         }
 }
 
-static off_t wave(const char *window)
+// The start, end and time unit of a wave file: the head of its first block (GTKWave's FST format).
+struct wave {
+    off_t size;
+    uint64_t start, end;
+    int8_t unit; // power of ten seconds
+};
+
+static struct wave wave(const char *window)
 {
     char path[128];
+    uint8_t head[74];
+    struct wave w = {0};
     struct stat st = {0};
+    FILE *f;
 
     must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s",
                   folder, folder, folder, folder, window),
               0);
     snprintf(path, sizeof(path), "%s/wave.fst", folder);
     assert_int_equal(stat(path, &st), 0);
-    return st.st_size;
+    f = fopen(path, "rb");
+    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
+    fclose(f);
+    assert_int_equal(head[0], 0); // a header block
+    w.size = st.st_size;
+    for (int i = 0; i < 8; i++) {
+        w.start = w.start << 8 | head[9 + i];
+        w.end = w.end << 8 | head[17 + i];
+    }
+    w.unit = (int8_t)head[73];
+    return w;
 }
 
 static void test_replay_wave_window_holds_less_than_the_whole(void **state)
@@ -651,7 +850,7 @@ static void test_replay_wave_window_holds_less_than_the_whole(void **state)
     (void)state;
     write_capture(4);
     write_sad("");
-    off_t whole = wave(""), window = wave("--window 100:120");
+    off_t whole = wave("").size, window = wave("--window 100:120").size;
     assert_true(window > 500);
     assert_true(window < whole);
     must_exit(run(ESPALIER_SIM
@@ -660,18 +859,40 @@ static void test_replay_wave_window_holds_less_than_the_whole(void **state)
               2);
 }
 
+// 250 MHz, the card's nominal clock: cycle n begins at n * 4 ns.
+static void test_replay_wave_has_the_time_of_the_nominal_clock(void **state)
+{
+    (void)state;
+    write_capture(4);
+    write_sad("");
+    struct wave w = wave("--window 100:120");
+    assert_int_equal(w.unit, -9);
+    assert_int_equal(w.start, 400);
+    assert_int_equal(w.end, 120 * 4 + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay_software_equals_independent_model),
         cmocka_unit_test(test_replay_card_1_lane_equals_independent_model),
+        cmocka_unit_test(test_replay_card_2_lanes_equals_independent_model),
         cmocka_unit_test(test_replay_card_4_lanes_equals_independent_model),
         cmocka_unit_test(test_replay_damaged_packets_card_equals_software),
+        cmocka_unit_test(test_replay_card_refuses_algorithms_that_only_software_has),
+        cmocka_unit_test(test_replay_summary_tells_ends_reasons_and_cycles),
+        cmocka_unit_test(test_replay_summary_gives_the_ideal_of_the_outer_packets),
+        cmocka_unit_test(test_replay_summary_counts_cycles_that_dropped_packets_took),
+        cmocka_unit_test(test_replay_says_loudly_when_nothing_was_protected),
+        cmocka_unit_test(test_replay_summary_leaves_standard_output_to_an_output_there),
+        cmocka_unit_test(test_replay_shows_progress_on_a_terminal_only),
         cmocka_unit_test(test_example_is_what_its_script_makes),
         cmocka_unit_test(test_example_runs_as_it_is_on_both_engines_and_scapy_opens_the_result),
         cmocka_unit_test(test_example_is_opened_by_tshark),
-        cmocka_unit_test(test_vectors_cavp_all_4200_that_fit_pass),
+        cmocka_unit_test(test_vectors_cavp_all_6300_that_fit_pass),
         cmocka_unit_test(test_vectors_wycheproof_schema_counts_each_kind),
+        cmocka_unit_test(test_vectors_excerpts_of_wycheproof_and_cavp_pass),
+        cmocka_unit_test(test_vectors_of_a_file_without_any_are_refused),
         cmocka_unit_test(test_vectors_wrong_expectation_fails),
         cmocka_unit_test(test_esp_vectors_own_pass_both_ways),
         cmocka_unit_test(test_esp_vectors_of_others_pass),
@@ -684,6 +905,7 @@ int main(void)
         cmocka_unit_test(test_replay_statistics_give_cycles_for_the_card_only),
         cmocka_unit_test(test_replay_cycles_are_the_egress_beats_at_every_size),
         cmocka_unit_test(test_replay_wave_window_holds_less_than_the_whole),
+        cmocka_unit_test(test_replay_wave_has_the_time_of_the_nominal_clock),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -16,6 +16,7 @@
 
 static struct sad sad;
 static struct flow_table table;
+static unsigned line; // of the policy or state that decided
 
 static void load(const char *text)
 {
@@ -122,6 +123,7 @@ static void test_policy_order_action_and_template_decide(void **state)
     v = flow_classify(&table, packet, make(0x0a010101, 6, NULL, 0));
     assert_int_equal(v.action, FLOW_DROP);
     assert_int_equal(v.reason, ESP_STATUS_POLICY);
+    assert_int_not_equal(v.line, 0);
     v = flow_classify(&table, packet, make(0x0a010201, 6, NULL, 0));
     assert_int_equal(v.action, FLOW_ENCAP);
     assert_int_equal(v.state, 0);
@@ -129,6 +131,7 @@ static void test_policy_order_action_and_template_decide(void **state)
     v = flow_classify(&table, packet, make(0x0a010401, 6, NULL, 0));
     assert_int_equal(v.action, FLOW_DROP);
     assert_int_equal(v.reason, ESP_STATUS_NO_SA);
+    assert_int_equal(v.line, 8);
 }
 
 static void test_unknown_ports_are_never_a_way_into_the_clear(void **state)
@@ -176,20 +179,25 @@ static void test_inner_packet_must_fit_selector_and_inbound_policies(void **stat
     (void)state;
     load("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 256" KEY "sel dst 10.1.0.0/16\n"
          "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 257 reqid 5" KEY "\n");
-    assert_true(flow_allows_inner(&table, 0, packet, make(0x0a010001, 6, NULL, 0)));
-    assert_false(flow_allows_inner(&table, 0, packet, make(0x0a020001, 6, NULL, 0)));
-    assert_true(flow_allows_inner(&table, 1, packet, make(0x0a020001, 6, NULL, 0)));
+    assert_true(flow_allows_inner(&table, 0, packet, make(0x0a010001, 6, NULL, 0), &line));
+    assert_false(flow_allows_inner(&table, 0, packet, make(0x0a020001, 6, NULL, 0), &line));
+    assert_int_equal(line, 1); // the state's own selector
+    assert_true(flow_allows_inner(&table, 1, packet, make(0x0a020001, 6, NULL, 0), &line));
 
     load("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 256" KEY "\n"
          "xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 257 reqid 5" KEY "\n"
          "xfrm policy add dst 10.1.0.0/16 dir in priority 2 tmpl dst 2.2.2.2 proto esp mode tunnel reqid 5\n"
          "xfrm policy add dst 10.1.1.0/24 dir fwd priority 1 action block\n"
          "xfrm policy add dst 10.3.0.0/16 dir fwd\n");
-    assert_true(flow_allows_inner(&table, 1, packet, make(0x0a010201, 6, NULL, 0)));
-    assert_false(flow_allows_inner(&table, 0, packet, make(0x0a010201, 6, NULL, 0))); // another SA
-    assert_false(flow_allows_inner(&table, 1, packet, make(0x0a010101, 6, NULL, 0))); // blocked
-    assert_false(flow_allows_inner(&table, 1, packet, make(0x0a020101, 6, NULL, 0))); // no policy
-    assert_false(flow_allows_inner(&table, 1, packet, make(0x0a030101, 6, NULL, 0))); // for cleartext only
+    assert_true(flow_allows_inner(&table, 1, packet, make(0x0a010201, 6, NULL, 0), &line));
+    assert_false(flow_allows_inner(&table, 0, packet, make(0x0a010201, 6, NULL, 0), &line)); // another SA
+    assert_int_equal(line, 3);
+    assert_false(flow_allows_inner(&table, 1, packet, make(0x0a010101, 6, NULL, 0), &line)); // blocked
+    assert_int_equal(line, 4);
+    assert_false(flow_allows_inner(&table, 1, packet, make(0x0a020101, 6, NULL, 0), &line)); // no policy
+    assert_int_equal(line, 0);
+    assert_false(
+        flow_allows_inner(&table, 1, packet, make(0x0a030101, 6, NULL, 0), &line)); // for cleartext only
 }
 
 int main(void)

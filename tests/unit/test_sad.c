@@ -94,6 +94,36 @@ static void test_state_every_word_is_honoured(void **state)
     assert_int_equal(st->sel.dport, 5353);
 }
 
+static void test_each_aead_is_known_by_name_and_key_length(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned octets; // of the key
+        enum esp_alg alg;
+    } cases[] = {
+        {"rfc4106(gcm(aes))", 16, ESP_ALG_AES128_GCM16},
+        {"rfc4106(gcm(aes))", 24, ESP_ALG_AES192_GCM16},
+        {"rfc4106(gcm(aes))", 32, ESP_ALG_AES256_GCM16},
+        {"rfc7539esp(chacha20,poly1305)", 32, ESP_ALG_CHACHA20_POLY1305},
+    };
+    char line[300], key[65];
+
+    (void)state;
+    memset(key, 'a', 64);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sad_clear(&sad);
+        key[2 * cases[i].octets] = 0;
+        snprintf(line, sizeof(line), ID "aead '%s' 0x%s01020304 128", cases[i].name, key);
+        must_parse(line);
+        assert_int_equal(sad.states[0].alg, cases[i].alg);
+        assert_int_equal(sad.states[0].key_len, cases[i].octets);
+        assert_memory_equal(sad.states[0].salt, "\1\2\3\4", 4);
+        key[2 * cases[i].octets] = 'a';
+    }
+    snprintf(line, sizeof(line), ID "aead 'rfc7539esp(chacha20,poly1305)' 0x%.32s01020304 128", key);
+    assert_int_equal(parse(line), -EINVAL); // 16 octets are no key of ChaCha20
+}
+
 static void test_words_in_another_order_mean_the_same(void **state)
 {
     (void)state;
@@ -239,7 +269,8 @@ static void test_state_refusals_name_line_and_word(void **state)
         {ID K128 "\n" ID K128, "test.sad:2", "since line 1"},
         {ID "enc 'cbc(aes)' 0x00", "test.sad:1", "\"enc\": this build offers aead"},
         {ID "aead 'rfc7539esp(chacha20,poly1305)' 0x00 128", "test.sad:1",
-         "\"rfc7539esp(chacha20,poly1305)\""},
+         "\"KEY\": expected 0x and 36 octets"},
+        {ID "aead 'rfc4309(ccm(aes))' 0x00 128", "test.sad:1", "\"rfc4309(ccm(aes))\": this build offers"},
         {ID "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 96", "test.sad:1", "\"96\""},
     };
     (void)state;
@@ -253,7 +284,7 @@ static void test_bad_keys_are_refused_without_showing_them(void **state)
         "secret-as-text",
         "0xdeadbeef0",
         "0xxyzw",
-        "0xdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+        "0xdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
     };
     char line[300];
 
@@ -328,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_state_minimal_has_defaults, teardown),
         cmocka_unit_test_teardown(test_state_every_word_is_honoured, teardown),
+        cmocka_unit_test_teardown(test_each_aead_is_known_by_name_and_key_length, teardown),
         cmocka_unit_test_teardown(test_words_in_another_order_mean_the_same, teardown),
         cmocka_unit_test_teardown(test_comments_quotes_and_continuation_are_those_of_iproute2, teardown),
         cmocka_unit_test_teardown(test_update_replaces_and_adds, teardown),
