@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads an `ip -batch` file of `xfrm state` and `xfrm policy` lines into the SAs and policies of a replay.
+// Reads an `ip -batch` file of `xfrm state` and `xfrm policy` lines into the SAs and policies of a replay,
+// with the meaning that iproute2 6.1 and the kernel give them.
 #include "sim/workbench/sad.h"
 
 #include <errno.h>
@@ -9,28 +10,80 @@
 #include "sim/workbench/sad_words.h"
 #include "sim/workbench/util.h"
 
+// `xfrm state flush [proto P]`: what stands above is gone, as it is in the kernel.
+static int flush_states(struct sad_words *w, struct sad *s)
+{
+    static const char *const others[] = {"ah", "comp", "route2", "hao"};
+    bool ours = true;
+
+    if (sad_accept(w, "proto")) {
+        if (!sad_peek(w))
+            return sad_lacks(w, "a protocol");
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && ours; i++)
+            ours = !sad_accept(w, others[i]);
+        if (ours && !sad_accept(w, "esp") && !sad_accept(w, "ipsec-any"))
+            return sad_refuse(w, w->at, "expected esp, ah, comp, route2, hao or ipsec-any");
+    }
+    if (sad_peek(w))
+        return sad_refuse(w, w->at, "not honoured in xfrm state flush");
+    if (ours)
+        sad_clear_states(s);
+    return 0;
+}
+
+static int flush_policies(struct sad_words *w, struct sad *s)
+{
+    bool main = true;
+
+    if (sad_accept(w, "ptype")) {
+        if (!sad_peek(w))
+            return sad_lacks(w, "a type");
+        main = !sad_accept(w, "sub");
+        if (main && !sad_accept(w, "main"))
+            return sad_refuse(w, w->at, "expected main or sub");
+    }
+    if (sad_peek(w))
+        return sad_refuse(w, w->at, "not honoured in xfrm policy flush");
+    if (main)
+        s->n_policies = 0;
+    return 0;
+}
+
+static int parse_state_line(struct sad_words *w, struct sad *s)
+{
+    if (sad_accept_command(w, "add"))
+        return sad_parse_state(w, s, false);
+    if (sad_accept_command(w, "update"))
+        return sad_parse_state(w, s, true);
+    if (sad_accept_command(w, "flush"))
+        return flush_states(w, s);
+    return sad_peek(w) ? sad_refuse(w, w->at, "expected xfrm state add, update or flush")
+                       : sad_lacks(w, "add");
+}
+
+static int parse_policy_line(struct sad_words *w, struct sad *s)
+{
+    if (sad_accept_command(w, "add"))
+        return sad_parse_policy(w, s);
+    if (sad_accept_command(w, "flush"))
+        return flush_policies(w, s);
+    return sad_peek(w) ? sad_refuse(w, w->at, "expected xfrm policy add or flush") : sad_lacks(w, "add");
+}
+
+// Commands may be cut short as in iproute2 (`x s a`); the words behind them may not.
 static int parse_line(struct sad_words *w, struct sad *s)
 {
-    bool update;
-
     if (sad_peek(w) && strcmp(sad_peek(w), "ip") == 0)
         return sad_refuse(w, w->at, "a batch file's lines start behind the command ip, expected xfrm");
-    if (!sad_accept(w, "xfrm"))
-        return sad_refuse(w, w->at, "expected xfrm state add, xfrm state update or xfrm policy add");
+    if (!sad_accept_command(w, "xfrm"))
+        return sad_refuse(w, w->at, "expected xfrm state or xfrm policy");
     if (!sad_peek(w))
         return sad_lacks(w, "state or policy");
-    if (sad_accept(w, "policy")) {
-        if (sad_accept(w, "add"))
-            return sad_parse_policy(w, s);
-        return sad_peek(w) ? sad_refuse(w, w->at, "expected xfrm policy add") : sad_lacks(w, "add");
-    }
-    if (!sad_accept(w, "state"))
-        return sad_refuse(w, w->at, "expected xfrm state or xfrm policy");
-    update = sad_accept(w, "update");
-    if (update || sad_accept(w, "add"))
-        return sad_parse_state(w, s, update);
-    return sad_peek(w) ? sad_refuse(w, w->at, "expected xfrm state add or xfrm state update")
-                       : sad_lacks(w, "add");
+    if (sad_accept_command(w, "state") || sad_accept_command(w, "sa"))
+        return parse_state_line(w, s);
+    if (sad_accept_command(w, "policy"))
+        return parse_policy_line(w, s);
+    return sad_refuse(w, w->at, "expected xfrm state or xfrm policy");
 }
 
 static int by_priority(const void *a, const void *b)
@@ -81,11 +134,18 @@ int sad_load(struct sad *s, const char *path, struct esp_error *err)
     return ret;
 }
 
-void sad_clear(struct sad *s)
+void sad_clear_states(struct sad *s)
 {
     if (s->states)
         explicit_bzero(s->states, s->n_states * sizeof(*s->states));
     free(s->states);
+    s->states = NULL;
+    s->n_states = 0;
+}
+
+void sad_clear(struct sad *s)
+{
+    sad_clear_states(s);
     free(s->policies);
     memset(s, 0, sizeof(*s));
 }

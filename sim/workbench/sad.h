@@ -54,6 +54,7 @@ struct sad {
 // 0, or a negative errno with *err naming file, line and word.
 int sad_load(struct sad *s, const char *path, struct esp_error *err);
 int sad_parse(struct sad *s, const char *name, char *text, size_t len, struct esp_error *err); // changes text
-void sad_clear(struct sad *s); // wipes the keys
+void sad_clear(struct sad *s);        // wipes the keys
+void sad_clear_states(struct sad *s); // so does this
 
 #endif

@@ -44,10 +44,10 @@ static int tmpl_word(struct policy_parse *p, struct tmpl_seen *seen)
 
     if (sad_accept(w, "src")) {
         ret = tmpl_id(w, &seen->src);
-        ret = ret ? ret : sad_address(w, &p->po.tmpl_src);
+        ret = ret ? ret : sad_end(w, &p->po.tmpl_src);
     } else if (sad_accept(w, "dst")) {
         ret = tmpl_id(w, &seen->dst);
-        ret = ret ? ret : sad_address(w, &p->po.tmpl_dst);
+        ret = ret ? ret : sad_end(w, &p->po.tmpl_dst);
     } else if (sad_accept(w, "spi")) {
         ret = tmpl_id(w, &seen->spi);
         ret = ret ? ret : sad_number32(w, &p->po.tmpl_spi);

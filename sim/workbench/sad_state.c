@@ -32,13 +32,13 @@ static int id_once(struct state_parse *p, bool *seen)
 static int parse_src(struct state_parse *p)
 {
     int ret = id_once(p, &p->has_src);
-    return ret ? ret : sad_address(p->w, &p->st.src);
+    return ret ? ret : sad_end(p->w, &p->st.src);
 }
 
 static int parse_dst(struct state_parse *p)
 {
     int ret = id_once(p, &p->has_dst);
-    return ret ? ret : sad_address(p->w, &p->st.dst);
+    return ret ? ret : sad_end(p->w, &p->st.dst);
 }
 
 static int parse_proto(struct state_parse *p)

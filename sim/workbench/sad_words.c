@@ -122,6 +122,16 @@ bool sad_accept(struct sad_words *w, const char *keyword)
     return true;
 }
 
+bool sad_accept_command(struct sad_words *w, const char *command)
+{
+    const char *word = sad_peek(w);
+
+    if (!word || !*word || strncmp(word, command, strlen(word)) != 0)
+        return false;
+    w->at++;
+    return true;
+}
+
 int sad_word(struct sad_words *w, const char *expected, const char **out)
 {
     *out = sad_peek(w);
@@ -238,7 +248,7 @@ static int parse_prefix(struct sad_words *w, uint32_t *address, unsigned *bits)
     return 0;
 }
 
-int sad_address(struct sad_words *w, uint32_t *out)
+int sad_end(struct sad_words *w, uint32_t *out)
 {
     const char *word = sad_peek(w);
     unsigned bits = 32, dots = 0;
@@ -248,7 +258,15 @@ int sad_address(struct sad_words *w, uint32_t *out)
         dots += *word == '.';
     if (ret == 0 && dots != 3) // the end of a tunnel is written out in full
         ret = sad_refuse(w, w->at - 1, "expected an IPv4 address");
-    if (ret == 0 && bits != 32)
+    return ret;
+}
+
+int sad_address(struct sad_words *w, uint32_t *out)
+{
+    const char *word = sad_peek(w);
+    int ret = sad_end(w, out);
+
+    if (ret == 0 && strchr(word, '/'))
         ret = sad_refuse(w, w->at - 1, "expected one IPv4 address, not a prefix");
     return ret;
 }

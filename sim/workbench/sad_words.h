@@ -39,6 +39,7 @@ int sad_lacks(struct sad_words *w, const char *what);
 
 const char *sad_peek(const struct sad_words *w);           // NULL at the end
 bool sad_accept(struct sad_words *w, const char *keyword); // takes the next word where it is the keyword
+bool sad_accept_command(struct sad_words *w, const char *command); // ... or the beginning of the command
 
 // Values: each takes the next word into *out, or refuses it (or the line's end) saying what was expected.
 int sad_number(struct sad_words *w, uint64_t max, uint64_t *out);
@@ -46,6 +47,7 @@ int sad_number32(struct sad_words *w, uint32_t *out);
 int sad_port(struct sad_words *w, uint16_t *out);
 int sad_size(struct sad_words *w, uint64_t *out); // with iproute2's unit suffixes
 int sad_address(struct sad_words *w, uint32_t *out);
+int sad_end(struct sad_words *w, uint32_t *out); // of a tunnel: a prefix length behind it means nothing
 int sad_prefix(struct sad_words *w, uint32_t *address, uint32_t *mask);
 int sad_word(struct sad_words *w, const char *expected, const char **out);
 

@@ -94,6 +94,48 @@ static void test_state_every_word_is_honoured(void **state)
     assert_int_equal(st->sel.dport, 5353);
 }
 
+static void test_commands_may_be_cut_short_as_in_iproute2(void **state)
+{
+    (void)state;
+    must_parse("x s a src 192.0.2.1 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel " K128 "\n"
+               "xf sa up src 192.0.2.1 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel " K256 "\n"
+               "xfr po ad src 10.0.0.0/8 dir out\n");
+    assert_int_equal(sad.n_states, 1);
+    assert_int_equal(sad.states[0].key_len, 32);
+    assert_int_equal(sad.n_policies, 1);
+}
+
+static void test_flush_takes_away_what_stands_above(void **state)
+{
+    (void)state;
+    must_parse(ID K128 "\nxfrm policy add src 10.0.0.0/8 dir out\nxfrm policy add src 10.0.0.0/8 dir in\n"
+                       "xfrm state flush proto ah\nxfrm policy flush ptype sub\n");
+    assert_int_equal(sad.n_states, 1);
+    assert_int_equal(sad.n_policies, 2);
+    must_parse(ID K128 "\nxfrm policy add src 10.0.0.0/8 dir out\n"
+                       "xfrm state flush\nxfrm policy flush\n" ID K256
+                       "\nxfrm policy add src 10.1.0.0/16 dir in\n");
+    assert_int_equal(sad.n_states, 1);
+    assert_int_equal(sad.states[0].key_len, 32);
+    assert_int_equal(sad.n_policies, 1);
+    assert_int_equal(sad.policies[0].dir, SAD_IN);
+    must_parse("x s f\nx p f\n" ID K128 "\nx s f proto ipsec-any");
+    assert_int_equal(sad.n_states + sad.n_policies, 0);
+}
+
+// iproute2 reads a prefix there and drops its length.
+static void test_prefix_length_behind_an_end_means_nothing(void **state)
+{
+    (void)state;
+    must_parse("xfrm state add src 192.0.2.1/24 dst 198.51.100.2/0 proto esp spi 0x1234 mode tunnel " K128
+               "\n"
+               "xfrm policy add dir out tmpl src 192.0.2.1/24 dst 198.51.100.2/24 proto esp mode tunnel\n");
+    assert_int_equal(sad.states[0].src, 0xc0000201);
+    assert_int_equal(sad.states[0].dst, 0xc6336402);
+    assert_int_equal(sad.policies[0].tmpl_src, 0xc0000201);
+    assert_int_equal(sad.policies[0].tmpl_dst, 0xc6336402);
+}
+
 static void test_each_aead_is_known_by_name_and_key_length(void **state)
 {
     static const struct {
@@ -226,7 +268,17 @@ static void test_state_refusals_name_line_and_word(void **state)
         {"ip " ID K128, "test.sad:1", "\"ip\""},
         {"route add", "test.sad:1", "\"route\""},
         {"xfrm", "test.sad:1", "without state or policy"},
-        {"\n\nxfrm state flush", "test.sad:3", "\"flush\""},
+        {"\n\nxfrm state list", "test.sad:3", "\"list\": expected xfrm state add, update or flush"},
+        {"x s al src 1.1.1.1", "test.sad:1", "\"al\""},
+        {"x s addd src 1.1.1.1", "test.sad:1", "\"addd\""},
+        {"X s a src 1.1.1.1", "test.sad:1", "\"X\""},
+        {"'' s a src 1.1.1.1", "test.sad:1", "\"\""},
+        {"xfrm state flush proto tcp", "test.sad:1", "\"tcp\": expected esp"},
+        {"xfrm state flush proto any", "test.sad:1", "\"any\": expected esp"},
+        {"xfrm state flush proto", "test.sad:1", "without a protocol"},
+        {"xfrm state flush esp", "test.sad:1", "\"esp\": not honoured"},
+        {"xfrm policy flush ptype any", "test.sad:1", "\"any\": expected main or sub"},
+        {"x s a sr 1.1.1.1", "test.sad:1", "\"sr\""},
         {"xfrm monitor", "test.sad:1", "\"monitor\""},
         {ID K128 "mark 1", "test.sad:1", "\"mark\": not honoured"},
         {ID K128 "\\\n offload dev eth0 dir out", "test.sad:2", "\"offload\""},
@@ -263,7 +315,9 @@ static void test_state_refusals_name_line_and_word(void **state)
         {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto ah spi 1 mode tunnel", "test.sad:1", "\"ah\""},
         {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0", "test.sad:1", "SPI 0 is reserved"},
         {"xfrm state add src 1.1.1.1 dst 2001:db8::1 proto esp spi 1", "test.sad:1", "\"2001:db8::1\": IPv6"},
-        {"xfrm state add src 1.1.1.0/24", "test.sad:1", "\"1.1.1.0/24\": expected one IPv4 address"},
+        {"xfrm state add src 1.1.1.0/33", "test.sad:1", "\"1.1.1.0/33\": expected an IPv4 address"},
+        {ID K128 "encap espinudp 4500 4500 0.0.0.0/0", "test.sad:1",
+         "\"0.0.0.0/0\": expected one IPv4 address"},
         {"xfrm state add src 1.1.1", "test.sad:1", "\"1.1.1\": expected an IPv4 address"},
         {"xfrm state add dst 2.2.2.2 proto esp spi 1 mode tunnel " K128, "test.sad:1", "without src"},
         {ID K128 "\n" ID K128, "test.sad:2", "since line 1"},
@@ -359,6 +413,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_state_minimal_has_defaults, teardown),
         cmocka_unit_test_teardown(test_state_every_word_is_honoured, teardown),
+        cmocka_unit_test_teardown(test_commands_may_be_cut_short_as_in_iproute2, teardown),
+        cmocka_unit_test_teardown(test_flush_takes_away_what_stands_above, teardown),
+        cmocka_unit_test_teardown(test_prefix_length_behind_an_end_means_nothing, teardown),
         cmocka_unit_test_teardown(test_each_aead_is_known_by_name_and_key_length, teardown),
         cmocka_unit_test_teardown(test_words_in_another_order_mean_the_same, teardown),
         cmocka_unit_test_teardown(test_comments_quotes_and_continuation_are_those_of_iproute2, teardown),
