@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -250,28 +251,26 @@ void io_flush_waiting(struct path *p, struct half *h)
 
 // ---- out
 
-static void note_acquire(struct path *p, struct policy *pol, const struct packet *pkt)
+static void note_acquire(struct path *p, struct policy *pol, const struct fields *f)
 {
     uint64_t now = loop_now(p->loop);
-    if (pol->acquired_at && now - pol->acquired_at < 1000)
+    struct policy *base = policy_base(pol);
+    if (!base->trap || (base->acquired_at && now - base->acquired_at < 1000))
         return;
-    pol->acquired_at = now;
-    struct msg_ACQUIRE m = {.policy_id = pol->id};
-    packet_selectors(pkt->job.in, pkt->job.in_len, &m.local_ts, &m.remote_ts);
-    memcpy(m.conn, pol->conn, sizeof(m.conn));
-    memcpy(m.child, pol->child, sizeof(m.child));
+    base->acquired_at = now;
+    struct msg_ACQUIRE m = {.policy_id = base->id};
+    fields_selectors(f, &m.local_ts, &m.remote_ts);
+    snprintf(m.conn, sizeof(m.conn), "%s", base->conn);
+    snprintf(m.child, sizeof(m.child), "%s", base->child);
     ipc_send(p->ike, MSG_ACQUIRE, &m);
 }
 
-static void outbound(struct path *p, struct packet *pkt)
+static void protect(struct path *p, struct packet *pkt, struct policy *pol, const struct fields *f)
 {
-    struct child *c = sadb_outbound(p, pkt->job.in, pkt->job.in_len);
-    pkt->job.op = ESP_ENCAP;
+    struct child *c = spd_sa(pol);
     if (!c) {
-        const struct policy *pol = policy_find(p, pkt->job.in, pkt->job.in_len);
-        if (pol && pol->trap)
-            note_acquire(p, (struct policy *)pol, pkt);
-        p->no_sa_out += pol != NULL;
+        note_acquire(p, pol, f);
+        p->no_sa_out++;
         io_drop(p, pkt, ESP_STATUS_POLICY);
         return;
     }
@@ -279,6 +278,28 @@ static void outbound(struct path *p, struct packet *pkt)
     c->in_flight++;
     pkt->inner_len = pkt->job.in_len;
     enqueue(p, pkt);
+}
+
+static void outbound(struct path *p, struct packet *pkt)
+{
+    struct fields f;
+    struct policy *pol;
+    pkt->job.op = ESP_ENCAP;
+    if (!fields_parse(pkt->job.in, pkt->job.in_len, &f)) {
+        io_drop(p, pkt, ESP_STATUS_BAD_IP);
+        return;
+    }
+    enum spd_verdict v = spd_look_up(p, &f, false, &pol);
+    if (f.first && f.ports)
+        fragment_keep(&p->flows, &f, false, loop_now(p->loop));
+    if (v == SPD_FOUND && pol->action == POLICY_PROTECT) {
+        protect(p, pkt, pol, &f);
+    } else if (v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS)) {
+        past_us(p, pkt->job.in, pkt->job.in_len);
+        release(p, pkt);
+    } else {
+        io_drop(p, pkt, ESP_STATUS_POLICY);
+    }
 }
 
 static void tun_gone(struct path *p)
@@ -503,6 +524,37 @@ static void traffic_event(struct path *p, struct child *c)
              &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
 }
 
+// RFC 7296 section 2.23: the newest authenticated packet came from elsewhere. ike decides.
+static void rebound_event(struct path *p, struct child *c, const struct packet *pkt)
+{
+    const uint8_t *o = pkt->job.in;
+    uint64_t now = loop_now(p->loop);
+    struct msg_CHILD_EVENT m = {
+        .child_id = c->c.child_id, .event = CHILD_EVENT_REBOUND, .remote = {.family = 4}};
+    if (c->rebound_event_at && now - c->rebound_event_at < 1000)
+        return;
+    c->rebound_event_at = now;
+    memcpy(m.remote.a, o + 12, 4);
+    if (o[9] == IPPROTO_UDP)
+        m.remote_port = (uint16_t)(o[4 * (o[0] & 15)] << 8 | o[4 * (o[0] & 15) + 1]);
+    ipc_send(p->ike, MSG_CHILD_EVENT, &m);
+}
+
+// RFC 4301 section 5.2: what came out of an SA must meet, looked up the other way round, the policy that the
+// SA serves, and lie in the SA's selectors.
+static bool allowed_in(struct path *p, const struct child *c, const struct packet *pkt)
+{
+    struct fields f;
+    struct policy *pol;
+    if (!c->policy || !fields_parse(pkt->job.out, pkt->job.out_len, &f) ||
+        spd_look_up(p, &f, true, &pol) != SPD_FOUND || policy_base(pol) != policy_base(c->policy) ||
+        !selectors_hold(policy_remote(c->policy), policy_local(c->policy), &f))
+        return false;
+    if (f.first && f.ports)
+        fragment_keep(&p->flows, &f, true, loop_now(p->loop));
+    return true;
+}
+
 static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = owner_of(p, pkt);
@@ -514,10 +566,12 @@ static void decap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
         return;
     }
     traffic_event(p, c);
-    if (pkt->job.seq > c->in.last_seq)
+    if (pkt->job.seq > c->in.last_seq) {
         c->in.last_seq = pkt->job.seq;
-    // RFC 4301 section 5.2: what came out of an SA must lie in that SA's selectors
-    if (!selectors_match(&c->c.remote_ts, &c->c.local_ts, pkt->job.out, pkt->job.out_len)) {
+        if (pkt->job.src_changed)
+            rebound_event(p, c, pkt);
+    }
+    if (!allowed_in(p, c, pkt)) {
         c->in.drops++;
         io_drop(p, pkt, ESP_STATUS_POLICY);
         return;
@@ -678,6 +732,13 @@ static int add_fd(struct path *p, struct loop_fd *f, int fd, void (*ready)(struc
     return rc < 0 ? esp_fail(err, rc, what, "cannot watch: %s", strerror(-rc)) : 0;
 }
 
+static uint64_t secret(void)
+{
+    uint64_t v = 0;
+    RAND_bytes((unsigned char *)&v, sizeof(v));
+    return v;
+}
+
 int io_open(struct path *p, struct esp_error *err)
 {
     uint32_t fit = p->env->settings->mtu + 160;
@@ -696,6 +757,8 @@ int io_open(struct path *p, struct esp_error *err)
         pkt->next = p->free;
         p->free = pkt;
     }
+    if (flows_init(&p->flows, secret()) < 0)
+        return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&p->soft_backlog);
     list_init(&p->card_backlog);
     p->reading = true;

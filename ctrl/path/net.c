@@ -73,6 +73,15 @@ static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
     return sendmmsg(env_of(ctx)->sock_send, m, n, 0);
 }
 
+static int past(void *ctx, const uint8_t *p, uint32_t len)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    if (len < 20 || p[0] >> 4 != 4)
+        return -EAFNOSUPPORT;
+    memcpy(&to.sin_addr, p + 16, 4);
+    return result(sendto(env_of(ctx)->sock_send, p, len, 0, (struct sockaddr *)&to, sizeof(to)));
+}
+
 struct path_net path_net_sockets(const struct child_env *env)
 {
     return (struct path_net){.ctx = (void *)(uintptr_t)env,
@@ -80,5 +89,6 @@ struct path_net path_net_sockets(const struct child_env *env)
                              .tun_write = tun_write,
                              .udp_read = udp_read,
                              .esp_read = esp_read,
-                             .send = send_many};
+                             .send = send_many,
+                             .past = past};
 }

@@ -26,6 +26,8 @@ struct path_net {
                     uint32_t cap); // with its IP header; the whole length, although cut
     // Whole outer packets, as sendmmsg takes them: the number that left, or -1 with errno.
     int (*send)(void *ctx, struct mmsghdr *m, unsigned n);
+    // One packet that no policy protects, to be routed as if we were not there. NULL: there is no way.
+    int (*past)(void *ctx, const uint8_t *p, uint32_t len);
 };
 
 struct path_net path_net_sockets(const struct child_env *env); // env stays where it is

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The path process: traffic keys, engines, packets and policy. One thread, one loop.
-//   TUN -> policy -> child SA -> engine.submit ... engine.poll -> raw socket            (io.c)
-//   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> selector check -> TUN       (io.c)
+//   TUN -> policy (spd.c) -> its child SA -> engine.submit ... engine.poll -> raw socket        (io.c)
+//   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> its policy and selectors -> TUN     (io.c)
 // A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once
 // (failover.c).
 #ifndef CTRL_PATH_PATH_H
@@ -11,9 +11,10 @@
 
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
-#include "ctrl/lib/policy_wire.h"
+#include "ctrl/path/flow.h"
 #include "ctrl/path/netlink.h"
 #include "ctrl/path/room.h"
+#include "ctrl/path/spd.h"
 #include "espalier/engine.h"
 
 #define PATH_JOBS   2048 // packets in flight, all engines
@@ -25,7 +26,6 @@
 #define PATH_WAITING 512
 #define PATH_ON_CARD 1024
 #define PATH_RUNS    8 // times that a packet may come back undone
-#define SPI_BUCKETS  4096
 
 struct child;
 struct packet {          // a job and who it belongs to
@@ -64,24 +64,18 @@ struct half { // one direction of a child SA
     uint64_t last_seq;
 };
 struct child {
-    struct child *next, *spi_next;
+    struct hash_node spi_node, id_node; // by inbound SPI, by child_id
+    struct child *next, **at;           // of all
+    struct policy *policy;              // that it serves
+    struct child *serves_next, **serves_at;
     struct msg_CHILD c;
     struct half out, in;
     uint32_t keys_req; // RESULT due to keys
     bool reported, dying;
     unsigned in_flight; // packets that point here, and callers; freed only at 0
-    uint64_t installed_at, path_since, traffic_event_at;
+    uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint8_t limit_event; // the last one told to ike
     char offload[16], reason[200];
-};
-
-struct policy {
-    struct policy *next;
-    char conn[NAME_MAX_LEN], child[NAME_MAX_LEN];
-    uint32_t id;
-    struct ts_list local, remote;
-    bool trap;
-    uint64_t acquired_at;
 };
 
 struct engine_count {
@@ -110,16 +104,20 @@ struct path {
     bool retry; // a half waits for room in an engine
     int status; // of the process at its end
     struct child *children;
-    struct child *by_spi[SPI_BUCKETS];
-    struct policy *policies;
+    struct hash by_spi, by_id;
+    struct spd spd;
+    struct flows flows;
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     // counters
     struct engine_count by_soft, by_card;
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
-    uint64_t no_sa_out, keepalives, queue_full, send_errors, tun_errors, rerun;
+    uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, send_errors, tun_errors,
+        rerun;
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
+    uint64_t icmp_second;                  // of our own ICMP errors
+    unsigned icmp_in_second;
     uint32_t card_error_logged;
 };
 
@@ -127,7 +125,7 @@ struct path {
 void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
 void sadb_delete(struct path *p, uint32_t child_id);
 struct child *sadb_by_spi(struct path *p, uint32_t spi);
-struct child *sadb_outbound(struct path *p, const uint8_t *packet, uint32_t len);
+struct child *sadb_by_id(struct path *p, uint32_t child_id); // no deleted one
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err);
 void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev);
 void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason);
@@ -149,20 +147,6 @@ void sadb_spent(struct path *p, struct child *c); // its last sequence number is
 int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *out, struct esp_error *err);
 void sadb_endpoint_added(struct path *p, struct half *h); // what has moved while it was being added
 
-// policy.c
-void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
-void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
-void policy_list(struct path *p, uint32_t req);
-void policy_drop_all(
-    struct path *p); // at exit; block policies stay unless the operator asked for the opposite
-const struct policy *policy_find(struct path *p, const uint8_t *packet, uint32_t len);
-// Do the packet's addresses, protocol and ports lie in these selectors (near side first)?
-bool selectors_match(const struct ts_list *src, const struct ts_list *dst, const uint8_t *packet,
-                     uint32_t len);
-
-// The packet's own selectors, one of each; none where it is no IP packet.
-void packet_selectors(const uint8_t *packet, uint32_t len, struct ts_list *src, struct ts_list *dst);
-
 // io.c
 int io_open(struct path *p, struct esp_error *err);
 void io_pump(struct path *p);       // polls engines, sends what is done
@@ -173,6 +157,10 @@ void list_init(struct packet_list *l);
 void list_push(struct packet_list *l, struct packet *pkt);   // at its end
 void list_insert(struct packet_list *l, struct packet *pkt); // by stamp
 struct packet *list_pop(struct packet_list *l);
+
+// past_us.c: a packet that came into the TUN although no policy protects it goes on to where the kernel would
+// have sent it without us; where that cannot be, its sender is told (ICMP, administratively prohibited).
+void past_us(struct path *p, const uint8_t *packet, uint32_t len);
 
 // failover.c
 void card_scan(struct path *p);

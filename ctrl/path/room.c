@@ -11,6 +11,26 @@
 #define TICK_MS 20
 #define SCAN_MS 500
 
+static void child_endpoint(struct path *p, const struct msg_CHILD_ENDPOINT *m)
+{
+    struct esp_error err = {0};
+    struct child *c = sadb_by_id(p, m->child_id);
+    struct esp_endpoint out = {.ipv6 = m->local.family == 6,
+                               .udp_encap = m->udp_encap,
+                               .sport = m->local_port,
+                               .dport = m->remote_port};
+    memcpy(out.src, m->local.a, 16);
+    memcpy(out.dst, m->remote.a, 16);
+    int rc;
+    if (!c)
+        rc = esp_fail(&err, -ENOENT, "child", "there is none with number %u", m->child_id);
+    else if (!m->local.family || m->local.family != m->remote.family)
+        rc = esp_fail(&err, -EINVAL, "addresses", "the new ends are not of one address family");
+    else
+        rc = sadb_endpoint(p, c, &out, &err);
+    ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
+}
+
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct path *p = ctx;
@@ -20,6 +40,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         sadb_delete(p, m->CHILD_DELETE.child_id);
         ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
         break;
+    case MSG_CHILD_ENDPOINT: child_endpoint(p, &m->CHILD_ENDPOINT); break;
     case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
     case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;
     case MSG_PATH_LIST: stats_sas(p, m->PATH_LIST.req); break;
@@ -153,6 +174,9 @@ void path_close(struct path *p)
     esp_pool_destroy(p->pool);
     esp_pool_destroy(p->spare);
     free(p->packets);
+    flows_free(&p->flows);
+    hash_free(&p->by_spi);
+    hash_free(&p->by_id);
     p->pool = p->spare = NULL;
     p->packets = p->free = NULL;
     netlink_close(p->nl);

@@ -33,25 +33,18 @@ static size_t key_octets(enum esp_alg a)
     }
 }
 
-static unsigned bucket(uint32_t spi)
-{
-    return (spi ^ spi >> 12 ^ spi >> 20) % SPI_BUCKETS;
-}
-
+// hash_u64 gives no two numbers of 32 bits the same hash: what is found is it.
 struct child *sadb_by_spi(struct path *p, uint32_t spi)
 {
-    struct child *c = p->by_spi[bucket(spi)];
-    while (c && c->c.spi_in != spi)
-        c = c->spi_next;
-    return c;
+    struct hash_node *n = hash_first(&p->by_spi, hash_u64(spi));
+    return n ? (struct child *)((char *)n - offsetof(struct child, spi_node)) : NULL;
 }
 
-// The newest SA whose selectors hold the packet; a deleted one takes no new packets.
-struct child *sadb_outbound(struct path *p, const uint8_t *packet, uint32_t len)
+struct child *sadb_by_id(struct path *p, uint32_t child_id)
 {
-    for (struct child *c = p->children; c; c = c->next) {
-        if (!c->dying && c->out.state != HALF_NONE && c->out.state != HALF_FAILED &&
-            selectors_match(&c->c.local_ts, &c->c.remote_ts, packet, len))
+    for (struct hash_node *n = hash_first(&p->by_id, hash_u64(child_id)); n; n = hash_next(n)) {
+        struct child *c = (struct child *)((char *)n - offsetof(struct child, id_node));
+        if (!c->dying)
             return c;
     }
     return NULL;
@@ -67,21 +60,17 @@ void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char 
 
 static void unlink_child(struct path *p, struct child *c)
 {
-    struct child **at = &p->children;
-    while (*at && *at != c)
-        at = &(*at)->next;
-    if (*at)
-        *at = c->next;
-    at = &p->by_spi[bucket(c->c.spi_in)];
-    while (*at && *at != c)
-        at = &(*at)->spi_next;
-    if (*at)
-        *at = c->spi_next;
+    *c->at = c->next;
+    if (c->next)
+        c->next->at = c->at;
+    hash_del(&p->by_spi, &c->spi_node);
+    hash_del(&p->by_id, &c->id_node);
 }
 
 static void free_child(struct path *p, struct child *c)
 {
     unlink_child(p, c);
+    spd_release(p, c);
     OPENSSL_cleanse(c, sizeof(*c));
     free(c); // still locked: its page may hold another one's keys
 }
@@ -145,6 +134,7 @@ static void delete_half(struct path *p, struct half *h)
 static void begin_delete(struct path *p, struct child *c)
 {
     c->dying = true;
+    spd_retire(p, c); // a deleted one takes no new packets
     hold(c);
     delete_half(p, &c->out);
     delete_half(p, &c->in);
@@ -153,12 +143,9 @@ static void begin_delete(struct path *p, struct child *c)
 
 void sadb_delete(struct path *p, uint32_t child_id)
 {
-    struct child *next;
-    for (struct child *c = p->children; c; c = next) {
-        next = c->next;
-        if (c->c.child_id == child_id && !c->dying)
-            begin_delete(p, c);
-    }
+    struct child *c;
+    while ((c = sadb_by_id(p, child_id)))
+        begin_delete(p, c);
 }
 
 void sadb_clear(struct path *p)
@@ -309,7 +296,7 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
     const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
                       *to = dir == ESP_OUT ? &m->remote : &m->local;
     *s = (struct esp_sa_params){.dir = dir,
-                                .mode = ESP_TUNNEL,
+                                .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
                                 .alg = alg_of(m->encr, m->encr_bits),
                                 .ttl = 64,
                                 .spi = dir == ESP_OUT ? m->spi_out : m->spi_in,
@@ -337,6 +324,22 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
     size_t n = key_octets(s->alg);
     memcpy(s->key, key.p, n);
     memcpy(s->salt, key.p + n, 4);
+}
+
+static int link_child(struct path *p, struct child *c)
+{
+    if (hash_add(&p->by_spi, &c->spi_node, hash_u64(c->c.spi_in)) < 0)
+        return -ENOMEM;
+    if (hash_add(&p->by_id, &c->id_node, hash_u64(c->c.child_id)) < 0) {
+        hash_del(&p->by_spi, &c->spi_node);
+        return -ENOMEM;
+    }
+    c->next = p->children;
+    c->at = &p->children;
+    if (c->next)
+        c->next->at = &c->next;
+    p->children = c;
+    return 0;
 }
 
 static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struct esp_error *err)
@@ -419,6 +422,12 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
     int rc = check(c, m, &err);
     if (rc == 0 && sadb_by_spi(p, c->c.spi_in))
         rc = esp_fail(&err, -EEXIST, "SPI", "inbound SPI %08x is in use", c->c.spi_in);
+    if (rc == 0)
+        rc = spd_attach(p, c, &err);
+    if (rc == 0 && link_child(p, c) < 0) {
+        spd_release(p, c);
+        rc = esp_fail(&err, -ENOMEM, "child", "out of memory");
+    }
     if (rc < 0) {
         ipc_result(p->keys, m->req, false, "%s: %s", err.field, err.text);
         OPENSSL_cleanse(c, sizeof(*c));
@@ -427,10 +436,7 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
     }
     fill_params(p, c, ESP_OUT, m->key_out, &c->out.params);
     fill_params(p, c, ESP_IN, m->key_in, &c->in.params);
-    c->next = p->children;
-    p->children = c;
-    c->spi_next = p->by_spi[bucket(c->c.spi_in)];
-    p->by_spi[bucket(c->c.spi_in)] = c;
+    spd_serve(p, c);
     if (place(p, c, &err) < 0) {
         char text[300];
         snprintf(text, sizeof(text), "%s: %s", err.field, err.text);

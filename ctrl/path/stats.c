@@ -92,6 +92,12 @@ void stats_counters(struct path *p, uint32_t req)
     put_drops(&t, "out", p->drop_out);
     put_drops(&t, "in", p->drop_in);
     put(&t, p->no_sa_out, "protected_without_sa");
+    put(&t, p->past_us, "past_us");
+    put(&t, p->past_us_refused, "past_us_refused");
+    put(&t, p->prohibited, "icmp_prohibited");
+    put(&t, p->flows.hits, "flow_hits");
+    put(&t, p->flows.misses, "flow_misses");
+    put(&t, p->flows.later_unknown, "fragments_without_first");
     put(&t, p->keepalives, "keepalives");
     put(&t, p->queue_full, "queue_full");
     put(&t, p->send_errors, "send_errors");

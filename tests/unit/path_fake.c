@@ -2,6 +2,7 @@
 // The card engine of the tests of path, and a kernel that agrees to everything.
 #include "tests/unit/path_fake.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,11 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
 // ---- the kernel
 
 int fake_routes, fake_blocks;
+int fake_block_fails_in;
+struct fake_change fake_changes[FAKE_CHANGES];
+unsigned fake_change_count;
+static struct fake_change held[FAKE_CHANGES];
+static unsigned held_count;
 
 int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex,
                    uint32_t table, struct esp_error *err)
@@ -316,7 +322,20 @@ int netlink_routes(struct netlink *n, bool add, const struct ts *local, const st
 int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote,
                   struct esp_error *err)
 {
-    (void)n, (void)local, (void)remote, (void)err;
+    (void)n;
+    assert(held_count < FAKE_CHANGES);
+    if (add && fake_block_fails_in && --fake_block_fails_in == 0)
+        return esp_fail(err, -ENOBUFS, "kernel", "the test's kernel has no room");
+    unsigned i = 0;
+    while (i < held_count && !(ts_eq(&held[i].local, local) && ts_eq(&held[i].remote, remote)))
+        i++;
+    if (add == (i < held_count))
+        return 0; // it is there, or is not
+    if (add)
+        held[held_count++] = (struct fake_change){add, *local, *remote};
+    else
+        held[i] = held[--held_count];
     fake_blocks += add ? 1 : -1;
+    fake_changes[fake_change_count++ % FAKE_CHANGES] = (struct fake_change){add, *local, *remote};
     return 0;
 }

@@ -4,6 +4,7 @@
 #ifndef TESTS_PATH_FAKE_H
 #define TESTS_PATH_FAKE_H
 
+#include "ctrl/lib/conn.h"
 #include "espalier/engine.h"
 
 #define FAKE_JOBS   512
@@ -44,6 +45,14 @@ struct fake_card {
 
 extern int fake_routes; // added less removed
 extern int fake_blocks;
+extern int fake_block_fails_in; // the n-th block policy to be added from now on is refused; 0: none
+#define FAKE_CHANGES 256
+struct fake_change {
+    bool add;
+    struct ts local, remote;
+};
+extern struct fake_change fake_changes[FAKE_CHANGES]; // of block policies
+extern unsigned fake_change_count;
 void fake_plug(struct fake_card *f); // NULL: none
 void fake_init(struct fake_card *f);
 void fake_fail(struct fake_card *f);

@@ -23,6 +23,18 @@ static int catch_all(void *ctx, struct mmsghdr *m, unsigned n)
     return (int)n;
 }
 
+static int catch_past(void *ctx, const uint8_t *p, uint32_t len)
+{
+    struct rig *r = catching;
+    (void)ctx;
+    if (r->past_rc < 0)
+        return r->past_rc;
+    assert_true(r->past_count < RIG_PAST && len <= sizeof(r->past[0].bytes));
+    memcpy(r->past[r->past_count].bytes, p, len);
+    r->past[r->past_count++].len = len;
+    return (int)len;
+}
+
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     (void)ctx, (void)c, (void)t, (void)m;
@@ -31,6 +43,12 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
 static void closed(void *ctx, struct ipc_chan *c)
 {
     (void)ctx, (void)c;
+}
+
+static enum msg_type take(int fd, uint8_t *buf, size_t size, union msg *m)
+{
+    ssize_t n = recv(fd, buf, size, MSG_DONTWAIT);
+    return n > 0 ? msg_read(slice_of(buf, (size_t)n), m) : MSG_NONE;
 }
 
 static struct ipc_chan *channel(struct rig *r, int *ours, const char *name)
@@ -86,7 +104,11 @@ int rig_up(void **state)
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
     r->p->net = path_net_sockets(&r->env);
     r->p->net.send = catch_all;
+    r->p->net.past = catch_past;
     assert_int_equal(io_open(r->p, &err), 0);
+    struct policy_spec net = rig_spec(1, "net", "10.1.0.0/16", "10.2.0.0/16");
+    net.trap = 1;
+    rig_must_apply(r, "rig", &net, 1);
     fake_plug(NULL);
     snprintf(r->p->card_reason, sizeof(r->p->card_reason), "no card was found");
     return 0;
@@ -120,8 +142,10 @@ int rig_down(void **state)
     rig_turn(r);
     assert_null(p->children);
     assert_int_equal(free_packets(p), PATH_JOBS);
-    for (int i = 0; i < SPI_BUCKETS; i++)
-        assert_null(p->by_spi[i]);
+    assert_int_equal(p->by_spi.count + p->by_id.count, 0);
+    r->settings.block_on_exit = false;
+    policy_drop_all(p);
+    assert_int_equal(p->spd.classes.rules, 0);
     if (p->card)
         p->card->ops->destroy(p->card);
     p->soft->ops->destroy(p->soft);
@@ -133,6 +157,9 @@ int rig_down(void **state)
     esp_pool_destroy(p->pool);
     esp_pool_destroy(p->spare);
     free(p->packets);
+    flows_free(&p->flows);
+    hash_free(&p->by_spi);
+    hash_free(&p->by_id);
     free(p);
     const int fds[] = {r->tun, r->env.tun,     r->keys, r->ike, r->ctl, r->udp, r->env.sock_esp_nat_t,
                        r->raw, r->env.sock_esp};
@@ -162,6 +189,83 @@ struct ts_list rig_net(const char *lo, const char *hi)
     return l;
 }
 
+static struct ts rig_ts(const char *text)
+{
+    struct ts t = {.port_hi = 65535};
+    char addr[64], *slash, *rest;
+    snprintf(addr, sizeof(addr), "%s", text);
+    if ((rest = strchr(addr, '['))) { // [proto/lo-hi]
+        unsigned proto = 0, lo = 0, hi = 65535;
+        *rest++ = 0;
+        int n = sscanf(rest, "%u/%u-%u", &proto, &lo, &hi);
+        t.proto = (uint8_t)proto;
+        t.port_lo = (uint16_t)lo;
+        t.port_hi = (uint16_t)(n == 2 ? lo : hi);
+    }
+    if (!strcmp(addr, "dynamic"))
+        return t;
+    slash = strchr(addr, '/');
+    assert_non_null(slash);
+    *slash++ = 0;
+    t.family = strchr(addr, ':') ? 6 : 4;
+    assert_int_equal(inet_pton(t.family == 6 ? AF_INET6 : AF_INET, addr, t.lo), 1);
+    memcpy(t.hi, t.lo, 16);
+    for (unsigned i = (unsigned)atoi(slash); i < (t.family == 6 ? 128u : 32u); i++) {
+        t.lo[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+        t.hi[i / 8] |= (uint8_t)(0x80 >> i % 8);
+    }
+    return t;
+}
+
+struct ts_list rig_list(const char *text)
+{
+    struct ts_list l = {0};
+    char copy[256], *save, *one;
+    snprintf(copy, sizeof(copy), "%s", text);
+    for (one = strtok_r(copy, ",", &save); one; one = strtok_r(NULL, ",", &save))
+        l.t[l.count++] = rig_ts(one);
+    return l;
+}
+
+struct policy_spec rig_spec(uint32_t id, const char *child, const char *local, const char *remote)
+{
+    struct policy_spec s = {.id = id,
+                            .action = POLICY_PROTECT,
+                            .mode = MODE_TUNNEL,
+                            .local = rig_list(local),
+                            .remote = rig_list(remote)};
+    snprintf(s.child, sizeof(s.child), "%s", child);
+    return s;
+}
+
+bool rig_apply(struct rig *r, const char *conn, const struct policy_spec *s, unsigned n, char *text,
+               size_t size)
+{
+    static uint8_t buf[300000];
+    uint8_t answer[8192];
+    union msg m;
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_POLICY_APPLY apply = {.req = 9};
+    while (take(r->ike, answer, sizeof(answer), &m) != MSG_NONE)
+        ;
+    policies_write(&w, s, n);
+    assert_false(w.bad);
+    snprintf(apply.conn, sizeof(apply.conn), "%s", conn);
+    apply.policies = wr_written(&w);
+    policy_apply(r->p, &apply);
+    rig_turn(r);
+    assert_int_equal(take(r->ike, answer, sizeof(answer), &m), MSG_RESULT);
+    snprintf(text, size, "%s", m.RESULT.text);
+    return m.RESULT.ok;
+}
+
+void rig_must_apply(struct rig *r, const char *conn, const struct policy_spec *s, unsigned n)
+{
+    char text[400];
+    if (!rig_apply(r, conn, s, n, text, sizeof(text)))
+        fail_msg("policies of %s are refused: %s", conn, text);
+}
+
 static void peer_opens(struct rig *r, uint32_t spi, const uint8_t *key)
 {
     struct esp_sa_params s = {.dir = ESP_IN,
@@ -183,7 +287,7 @@ static void peer_opens(struct rig *r, uint32_t spi, const uint8_t *key)
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
 }
 
-void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets)
+struct msg_CHILD rig_child(struct rig *r, uint32_t id)
 {
     struct msg_CHILD c = {.child_id = id,
                           .spi_in = 0x1000 + id,
@@ -197,35 +301,43 @@ void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t li
                           .remote = {4, {127, 0, 0, 1}},
                           .policy_id = 1,
                           .mode = MODE_TUNNEL,
-                          .hw_offload = (uint8_t)mode,
-                          .replay_window = 1024,
-                          .life_packets = life_packets};
-    uint8_t buf[2048], key[2][36];
+                          .hw_offload = OFFLOAD_NO,
+                          .replay_window = 1024};
+    c.local_ts = rig_list("10.1.0.0/16");
+    c.remote_ts = rig_list("10.2.0.0/16");
+    return c;
+}
+
+void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets)
+{
+    struct msg_CHILD c = rig_child(r, id);
+    c.hw_offload = (uint8_t)mode;
+    c.life_packets = life_packets;
+    rig_install_child(r, &c);
+}
+
+void rig_install_child(struct rig *r, const struct msg_CHILD *c)
+{
+    uint8_t buf[8192], key[2][36];
     struct writer w = writer_of(buf, sizeof(buf));
-    c.local_ts = rig_net("10.1.0.0", "10.1.255.255");
-    c.remote_ts = rig_net("10.2.0.0", "10.2.255.255");
+    uint32_t id = c->child_id;
     for (int i = 0; i < 36; i++) {
         key[0][i] = (uint8_t)(id + i);
         key[1][i] = (uint8_t)(id + 3 * i + 1);
     }
-    msg_write(&w, MSG_CHILD, &c);
+    msg_write(&w, MSG_CHILD, c);
+    assert_false(w.bad);
     struct msg_CHILD_INSTALL m = {.req = 100 + id,
                                   .child = wr_written(&w),
                                   .key_out = slice_of(key[0], 36),
                                   .key_in = slice_of(key[1], 36)};
     sadb_install(r->p, &m);
-    peer_opens(r, c.spi_out, key[0]);
-}
-
-static enum msg_type take(int fd, uint8_t *buf, size_t size, union msg *m)
-{
-    ssize_t n = recv(fd, buf, size, MSG_DONTWAIT);
-    return n > 0 ? msg_read(slice_of(buf, (size_t)n), m) : MSG_NONE;
+    peer_opens(r, c->spi_out, key[0]);
 }
 
 bool rig_result(struct rig *r, bool *ok, char *text, size_t size)
 {
-    uint8_t buf[2048];
+    uint8_t buf[8192];
     union msg m;
     if (take(r->keys, buf, sizeof(buf), &m) != MSG_RESULT)
         return false;
@@ -234,20 +346,31 @@ bool rig_result(struct rig *r, bool *ok, char *text, size_t size)
     return true;
 }
 
-void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where)
+static void must_be_installed(struct rig *r, uint32_t id)
 {
     char text[400] = "no answer";
     bool ok = false;
-    rig_install(r, id, mode, 0);
     rig_turn(r);
     if (!rig_result(r, &ok, text, sizeof(text)) || !ok)
         fail_msg("child %u is refused: %s", id, text);
+}
+
+void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where)
+{
+    rig_install(r, id, mode, 0);
+    must_be_installed(r, id);
     assert_string_equal(r->p->children->offload, where);
+}
+
+void rig_must_install_child(struct rig *r, const struct msg_CHILD *c)
+{
+    rig_install_child(r, c);
+    must_be_installed(r, c->child_id);
 }
 
 unsigned rig_events(struct rig *r, uint8_t event)
 {
-    uint8_t buf[2048];
+    uint8_t buf[8192];
     union msg m;
     unsigned n = 0;
     enum msg_type t;
@@ -264,9 +387,62 @@ static void put_be16(uint8_t *p, uint32_t v)
     p[1] = (uint8_t)v;
 }
 
-static uint32_t inner(uint8_t *p, const char *src, const char *dst, uint32_t number)
+static void ip_sum(uint8_t *p)
 {
     uint32_t sum = 0;
+    put_be16(p + 10, 0);
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)(p[i] << 8 | p[i + 1]);
+    sum = (sum & 0xffff) + (sum >> 16);
+    put_be16(p + 10, ~sum);
+}
+
+static uint32_t build4(uint8_t *p, const struct rig_packet *k)
+{
+    memset(p, 0, 20);
+    p[0] = 0x45;
+    put_be16(p + 2, 32);
+    put_be16(p + 4, k->id);
+    put_be16(p + 6, (k->more ? 0x2000u : 0) | k->offset / 8);
+    p[8] = 64;
+    p[9] = k->proto;
+    inet_pton(AF_INET, k->src, p + 12);
+    inet_pton(AF_INET, k->dst, p + 16);
+    ip_sum(p);
+    return 20;
+}
+
+static uint32_t build6(uint8_t *p, const struct rig_packet *k)
+{
+    bool cut = k->more || k->offset;
+    memset(p, 0, 48);
+    p[0] = 0x60;
+    put_be16(p + 4, cut ? 20 : 12);
+    p[6] = cut ? IPPROTO_FRAGMENT : k->proto;
+    p[7] = 64;
+    inet_pton(AF_INET6, k->src, p + 8);
+    inet_pton(AF_INET6, k->dst, p + 24);
+    if (!cut)
+        return 40;
+    p[40] = k->proto;
+    put_be16(p + 42, k->offset | k->more);
+    put_be16(p + 44, k->id >> 16);
+    put_be16(p + 46, k->id);
+    return 48;
+}
+
+uint32_t rig_build(uint8_t *p, const struct rig_packet *k)
+{
+    uint32_t n = strchr(k->src, ':') ? build6(p, k) : build4(p, k);
+    memset(p + n, 0, 8);
+    put_be16(p + n, k->offset ? 0 : k->sport);
+    put_be16(p + n + 2, k->offset ? 0 : k->dport);
+    memcpy(p + n + 8, &k->number, 4);
+    return n + 12;
+}
+
+static uint32_t inner(uint8_t *p, const char *src, const char *dst, uint32_t number)
+{
     memset(p, 0, 24);
     p[0] = 0x45;
     put_be16(p + 2, 24);
@@ -274,19 +450,24 @@ static uint32_t inner(uint8_t *p, const char *src, const char *dst, uint32_t num
     p[9] = 253;
     inet_pton(AF_INET, src, p + 12);
     inet_pton(AF_INET, dst, p + 16);
-    for (int i = 0; i < 20; i += 2)
-        sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-    sum = (sum & 0xffff) + (sum >> 16);
-    put_be16(p + 10, ~sum);
+    ip_sum(p);
     memcpy(p + 20, &number, 4);
     return 24;
 }
 
-static uint32_t number_of(const uint8_t *p)
+static uint32_t number_of(const uint8_t *p, uint32_t len)
 {
     uint32_t n;
-    memcpy(&n, p + 20, 4);
+    memcpy(&n, p + len - 4, 4);
     return n;
+}
+
+void rig_out_packet(struct rig *r, const struct rig_packet *k)
+{
+    uint8_t p[64];
+    uint32_t len = rig_build(p, k);
+    assert_int_equal(write(r->tun, p, len), len);
+    rig_turn(r);
 }
 
 bool rig_write(struct rig *r, uint32_t number)
@@ -327,7 +508,7 @@ uint32_t rig_opened(struct rig *r)
     if (j.status != ESP_STATUS_OK)
         fail_msg("packet %u of those sent cannot be opened: %s", r->seen, esp_status_name(j.status));
     r->seen++;
-    return number_of(r->out);
+    return number_of(r->out, j.out_len);
 }
 
 void rig_expect(struct rig *r, uint32_t from, uint32_t count)
@@ -362,7 +543,7 @@ void rig_datagram(struct rig *r, const uint8_t *p, size_t len)
     rig_turn(r);
 }
 
-void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
+static void seal_in(struct rig *r, uint32_t spi, uint32_t len)
 {
     struct esp_error err = {0};
     struct esp_event ev;
@@ -386,7 +567,6 @@ void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
         s.salt[i] = (uint8_t)(spi - 0x1000 + 3 * (uint32_t)(32 + i) + 1);
     assert_int_equal(r->peer->ops->sa_add(r->peer, &s, NULL, &sa, &err), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
-    uint32_t len = inner(r->in, inner_src, "10.1.0.1", number);
     struct esp_job j = run_peer(
         r,
         (struct esp_job){
@@ -397,8 +577,19 @@ void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
     rig_datagram(r, r->out + 28, j.out_len - 28);
 }
 
+void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
+{
+    seal_in(r, spi, inner(r->in, inner_src, "10.1.0.1", number));
+}
+
+void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k)
+{
+    seal_in(r, spi, rig_build(r->in, k));
+}
+
 uint32_t rig_read(struct rig *r)
 {
     uint8_t pkt[256];
-    return read(r->tun, pkt, sizeof(pkt)) == 24 ? number_of(pkt) : UINT32_MAX;
+    ssize_t n = read(r->tun, pkt, sizeof(pkt));
+    return n >= 24 ? number_of(pkt, (uint32_t)n) : UINT32_MAX;
 }

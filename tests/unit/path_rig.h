@@ -15,6 +15,7 @@
 #include "tests/unit/path_fake.h"
 
 #define RIG_SENT 4096
+#define RIG_PAST 64
 struct ts_list rig_net(const char *lo, const char *hi);
 struct rig {
     struct path *p;
@@ -32,6 +33,12 @@ struct rig {
         uint32_t len;
     } sent[RIG_SENT];
     unsigned sent_count, seen; // seen: opened by rig_opened
+    struct {
+        uint8_t bytes[160];
+        uint32_t len;
+    } past[RIG_PAST]; // what went on past us
+    unsigned past_count;
+    int past_rc; // negative: there is no way past us
 };
 
 int rig_up(void **state);     // *state: the rig; without a card
@@ -39,12 +46,35 @@ int rig_down(void **state);   // also checks that no packet and no child SA was 
 void rig_card(struct rig *r); // puts the fake card in
 void rig_turn(struct rig *r); // lets path do all that it can do now
 
+// "10.1.0.0/16,10.3.0.1/32[17/53],dynamic[6/1000-2000]"
+struct ts_list rig_list(const char *text);
+struct policy_spec rig_spec(uint32_t id, const char *child, const char *local, const char *remote);
+bool rig_apply(struct rig *r, const char *conn, const struct policy_spec *s, unsigned n, char *text,
+               size_t size); // path's answer
+void rig_must_apply(struct rig *r, const char *conn, const struct policy_spec *s, unsigned n);
+
+// From the start there is policy 1, "rig/net": trap, 10.1.0.0/16 === 10.2.0.0/16.
 // SPIs: 0x1000 + id comes in at path, 0x2000 + id goes out.
 void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets);
+struct msg_CHILD rig_child(struct rig *r, uint32_t id); // what rig_install installs, to be changed
+void rig_install_child(struct rig *r, const struct msg_CHILD *c);
+void rig_must_install_child(struct rig *r, const struct msg_CHILD *c);
 bool rig_result(struct rig *r, bool *ok, char *text, size_t size); // false: none came
 void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where);
 unsigned rig_events(struct rig *r, uint8_t event); // takes all; how many were of this kind
 
+// A packet of IPv4 or IPv6 as the addresses are; a fragment where offset (in octets) or more is set. Its
+// number stands in the last four octets. Returns its length.
+struct rig_packet {
+    const char *src, *dst;
+    uint8_t proto;
+    uint16_t sport, dport;
+    uint32_t offset, id, number;
+    bool more;
+};
+uint32_t rig_build(uint8_t *p, const struct rig_packet *k);
+void rig_out_packet(struct rig *r, const struct rig_packet *k); // into the TUN
+void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k);
 bool rig_write(struct rig *r, uint32_t number); // a protected packet into the TUN; false: no room
 void rig_out(struct rig *r, uint32_t from, uint32_t count);
 // The number inside the next packet that path has sent, UINT32_MAX: none. Fails the test when it cannot be

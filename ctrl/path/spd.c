@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: Apache-2.0
+// See spd.h. A connection's policies change as one: new ones are in the classifier and the kernel before old
+// ones leave, and when anything of that fails nothing has changed.
+#include "ctrl/path/path.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ctrl/lib/log.h"
+
+// ---- rank
+
+static unsigned address_bits(const struct ts *t) // of 128 that are the same in all of it
+{
+    unsigned bits = t->family == 6 ? 128 : 32, n = 0;
+    if (!t->family)
+        return 128; // one address, whichever
+    while (n < bits && !((t->lo[n / 8] ^ t->hi[n / 8]) & (0x80 >> n % 8)))
+        n++;
+    return t->family == 6 ? n : 4 * n;
+}
+
+static unsigned specificity(const struct ts *t) // at most 128 * 128 + 17
+{
+    unsigned ports = 1u + t->port_hi - t->port_lo, bits = 0;
+    while (ports < 65536) {
+        ports *= 2;
+        bits++;
+    }
+    return 128 * address_bits(t) + bits + (t->proto != 0);
+}
+
+static unsigned least_specific(struct selectors l)
+{
+    unsigned least = UINT32_MAX;
+    for (unsigned i = 0; i < l.count; i++) {
+        unsigned s = specificity(&l.t[i]);
+        least = s < least ? s : least;
+    }
+    return l.count ? least : 0;
+}
+
+// 63: without explicit priority; 62 ... 32: the priority, or (62: protect) how little specific; 31 ... 1: the
+// order of loading; 0: not an instance.
+static uint64_t rank_of(const struct policy *pol, uint32_t priority, uint32_t order)
+{
+    uint64_t first = priority < INT32_MAX ? priority : INT32_MAX;
+    if (!priority)
+        first = 1ull << 31 | (pol->action == POLICY_PROTECT ? 1u << 30 : 0) |
+                (65535 - least_specific(policy_local(pol)) - least_specific(policy_remote(pol)));
+    return first << 32 | (uint64_t)(order & INT32_MAX) << 1 | 1;
+}
+
+// ---- policies
+
+static struct policy *make(const struct policy *like, struct selectors local, struct selectors remote)
+{
+    size_t conn = strlen(like->conn) + 1, child = strlen(like->child) + 1, n = local.count + remote.count;
+    struct policy *pol = calloc(1, sizeof(*pol) + n * sizeof(struct ts) + conn + child);
+    if (!pol)
+        return NULL;
+    *pol = *like;
+    pol->local = (struct ts *)(pol + 1);
+    pol->remote = pol->local + local.count;
+    pol->local_count = local.count;
+    pol->remote_count = remote.count;
+    if (local.count)
+        memcpy(pol->local, local.t, local.count * sizeof(struct ts));
+    if (remote.count)
+        memcpy(pol->remote, remote.t, remote.count * sizeof(struct ts));
+    char *names = (char *)(pol->remote + remote.count);
+    pol->conn = memcpy(names, like->conn, conn);
+    pol->child = memcpy(names + conn, like->child, child);
+    return pol;
+}
+
+static bool any_dynamic(struct selectors l)
+{
+    for (unsigned i = 0; i < l.count; i++)
+        if (!l.t[i].family)
+            return true;
+    return false;
+}
+
+static struct policy *policy_by_id(const struct spd *s, uint32_t id)
+{
+    for (struct hash_node *n = hash_first(&s->by_id, hash_u64(id)); n; n = hash_next(n)) {
+        struct policy *pol = (struct policy *)n;
+        if (pol->id == id)
+            return pol;
+    }
+    return NULL;
+}
+
+static struct policy *of_conn_node(struct hash_node *n)
+{
+    return n ? (struct policy *)((char *)n - offsetof(struct policy, conn_node)) : NULL;
+}
+
+static struct policy *next_of_conn(struct hash_node *n, const char *conn)
+{
+    while (n && strcmp(of_conn_node(n)->conn, conn))
+        n = hash_next(n);
+    return of_conn_node(n);
+}
+
+static struct policy *first_of_conn(const struct spd *s, const char *conn)
+{
+    return next_of_conn(hash_first(&s->by_conn, hash_str(0, conn)), conn);
+}
+
+static struct policy *after_of_conn(const struct policy *pol)
+{
+    return next_of_conn(hash_next(&pol->conn_node), pol->conn);
+}
+
+// Into the data base, not into the kernel.
+static int enter(struct spd *s, struct policy *pol, struct esp_error *err)
+{
+    int rc =
+        classifier_add(&s->classes, policy_local(pol), policy_remote(pol), pol->rank, pol, &pol->rules, err);
+    if (rc < 0)
+        return rc;
+    if (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
+        hash_add(&s->by_conn, &pol->conn_node, hash_str(0, pol->conn)) < 0) {
+        hash_del(&s->by_id, &pol->node);
+        classifier_remove(&s->classes, &pol->rules);
+        return esp_fail(err, -ENOMEM, "policy", "out of memory");
+    }
+    s->generation++;
+    return 0;
+}
+
+static void leave(struct spd *s, struct policy *pol)
+{
+    classifier_remove(&s->classes, &pol->rules);
+    if (pol->of) {
+        hash_del(&s->instances, &pol->node);
+    } else {
+        hash_del(&s->by_id, &pol->node);
+        hash_del(&s->by_conn, &pol->conn_node);
+    }
+    s->generation++;
+    free(pol);
+}
+
+// ---- one connection's policies, as one
+
+struct change {
+    struct path *p;
+    const char *conn;
+    struct policy_spec *spec;
+    unsigned specs;
+    struct policy **kept, **born, **gone; // of spec; of spec; those that nothing needs any more
+    unsigned born_count, gone_count;
+};
+
+static bool same(const struct policy *pol, const char *conn, const struct policy_spec *s)
+{
+    bool eq = !strcmp(pol->conn, conn) && !strcmp(pol->child, s->child) && pol->action == s->action &&
+              pol->mode == s->mode && pol->local_count == s->local.count &&
+              pol->remote_count == s->remote.count;
+    for (unsigned i = 0; eq && i < pol->local_count; i++)
+        eq = ts_eq(&pol->local[i], &s->local.t[i]);
+    for (unsigned i = 0; eq && i < pol->remote_count; i++)
+        eq = ts_eq(&pol->remote[i], &s->remote.t[i]);
+    return eq;
+}
+
+static int bear(struct change *c, const struct policy_spec *s, struct esp_error *err)
+{
+    struct policy like = {.conn = c->conn,
+                          .child = s->child,
+                          .id = s->id,
+                          .action = s->action,
+                          .mode = s->mode,
+                          .trap = s->trap,
+                          .loaded = true};
+    struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
+    if (!pol)
+        return esp_fail(err, -ENOMEM, s->child, "out of memory");
+    pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
+    pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
+    int rc = enter(&c->p->spd, pol, err);
+    if (rc < 0)
+        free(pol);
+    else
+        c->born[c->born_count++] = pol;
+    return rc;
+}
+
+static int plan_one(struct change *c, unsigned i, struct esp_error *err)
+{
+    const struct policy_spec *s = &c->spec[i];
+    struct policy *old = policy_by_id(&c->p->spd, s->id);
+    if (!s->local.count || !s->remote.count)
+        return esp_fail(err, -EINVAL, s->child, "a policy without %s selectors",
+                        s->local.count ? "remote" : "local");
+    if (!old)
+        return bear(c, s, err);
+    if (!same(old, c->conn, s))
+        return esp_fail(err, -EEXIST, s->child, "policy id %u is that of %.60s/%.60s", s->id, old->conn,
+                        old->child);
+    for (unsigned j = 0; j < c->born_count; j++)
+        if (c->born[j] == old)
+            return esp_fail(err, -EEXIST, s->child, "policy id %u is there twice", s->id);
+    c->kept[i] = old;
+    return 0;
+}
+
+static bool listed(const struct change *c, const struct policy *pol)
+{
+    for (unsigned i = 0; i < c->specs; i++)
+        if (c->spec[i].id == pol->id)
+            return true;
+    return false;
+}
+
+static int count_of_conn(const struct spd *s, const char *conn)
+{
+    int n = 0;
+    for (struct policy *i = first_of_conn(s, conn); i; i = after_of_conn(i))
+        n++;
+    return n;
+}
+
+static int plan(struct change *c, struct esp_error *err)
+{
+    size_t n = c->specs + (size_t)count_of_conn(&c->p->spd, c->conn) + 1;
+    int rc = 0;
+    c->kept = calloc(n, sizeof(struct policy *));
+    c->born = calloc(n, sizeof(struct policy *));
+    c->gone = calloc(n, sizeof(struct policy *));
+    if (!c->kept || !c->born || !c->gone)
+        return esp_fail(err, -ENOMEM, "policies", "out of memory");
+    for (unsigned i = 0; i < c->specs && rc == 0; i++)
+        rc = plan_one(c, i, err);
+    for (struct policy *i = first_of_conn(&c->p->spd, c->conn); i && rc == 0; i = after_of_conn(i))
+        if (!listed(c, i) && !i->sa_count)
+            c->gone[c->gone_count++] = i;
+    return rc;
+}
+
+// It has happened: what is loaded and what is not. Those that an SA still needs stay in force.
+static void commit(struct change *c)
+{
+    for (unsigned i = 0; i < c->gone_count; i++)
+        leave(&c->p->spd, c->gone[i]);
+    for (struct policy *i = first_of_conn(&c->p->spd, c->conn); i; i = after_of_conn(i)) {
+        i->loaded = listed(c, i);
+        i->trap = i->trap && i->loaded;
+    }
+    for (unsigned i = 0; i < c->specs; i++)
+        if (c->kept[i])
+            c->kept[i]->trap = c->spec[i].trap;
+}
+
+static int change(struct path *p, const char *conn, struct policy_spec *spec, unsigned specs,
+                  struct esp_error *err)
+{
+    struct change c = {.p = p, .conn = conn, .spec = spec, .specs = specs};
+    int rc = plan(&c, err);
+    if (rc == 0)
+        rc = policy_kernel(p, (struct policies){c.gone, c.gone_count},
+                           (struct policies){c.born, c.born_count}, err);
+    if (rc == 0)
+        commit(&c);
+    else
+        while (c.born_count)
+            leave(&p->spd, c.born[--c.born_count]);
+    free(c.kept);
+    free(c.born);
+    free(c.gone);
+    return rc;
+}
+
+void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
+{
+    struct esp_error err = {0};
+    struct policy_spec *spec = NULL;
+    unsigned n = 0;
+    int rc = policies_read(m->policies, &spec, &n);
+    if (rc < 0)
+        esp_fail(&err, rc, "policies", "the list is malformed: %s", strerror(-rc));
+    else
+        rc = change(p, m->conn, spec, n, &err);
+    free(spec);
+    if (rc < 0)
+        LOGF(KNL, 0, "policies of %s: %s: %s", m->conn, err.field, err.text);
+    ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
+}
+
+void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
+{
+    struct esp_error err = {0};
+    int rc = change(p, m->conn, NULL, 0, &err);
+    ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
+}
+
+void policy_drop_all(struct path *p)
+{
+    struct hash *both[] = {&p->spd.instances, &p->spd.by_id};
+    for (struct child *c = p->children; c; c = c->next) {
+        spd_retire(p, c);
+        c->policy = NULL;
+    }
+    for (int i = 0; i < 2; i++) {
+        struct hash_node *n;
+        while ((n = hash_each(both[i], NULL))) {
+            struct policy *pol = (struct policy *)n;
+            struct esp_error ignored;
+            if (!p->env->settings->block_on_exit)
+                policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &ignored);
+            leave(&p->spd, pol);
+        }
+    }
+    hash_free(&p->spd.by_id);
+    hash_free(&p->spd.by_conn);
+    hash_free(&p->spd.instances);
+    classifier_free(&p->spd.classes);
+}
+
+// ---- list
+
+static void copy_list(struct ts_list *to, struct selectors from)
+{
+    to->count = from.count < TS_MAX ? (uint8_t)from.count : TS_MAX;
+    memcpy(to->t, from.t, to->count * sizeof(struct ts));
+}
+
+static void tell(struct path *p, uint32_t req, const struct policy *pol)
+{
+    struct msg_POLICY_IS m = {.req = req,
+                              .trap = pol->trap,
+                              .id = pol->id,
+                              .action = pol->action,
+                              .mode = pol->mode,
+                              .rank = pol->rank,
+                              .loaded = pol->loaded,
+                              .sa_count = pol->sa_count};
+    copy_list(&m.local_ts, policy_local(pol));
+    copy_list(&m.remote_ts, policy_remote(pol));
+    snprintf(m.conn, sizeof(m.conn), "%s", pol->conn);
+    snprintf(m.child, sizeof(m.child), "%s", pol->child);
+    ipc_send(p->ctl, MSG_POLICY_IS, &m);
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    uint64_t x = (*(struct policy *const *)a)->rank, y = (*(struct policy *const *)b)->rank;
+    return (x > y) - (x < y);
+}
+
+void policy_list(struct path *p, uint32_t req)
+{
+    const struct hash *both[] = {&p->spd.by_id, &p->spd.instances};
+    size_t n = 0;
+    struct policy **all = calloc(both[0]->count + both[1]->count + 1, sizeof(struct policy *));
+    for (int i = 0; all && i < 2; i++)
+        for (struct hash_node *k = hash_each(both[i], NULL); k; k = hash_each(both[i], k))
+            all[n++] = (struct policy *)k;
+    if (all)
+        qsort(all, n, sizeof(struct policy *), by_rank);
+    for (size_t i = 0; i < n; i++)
+        tell(p, req, all[i]);
+    ipc_result(p->ctl, req, all != NULL, "%s", all ? "" : "out of memory");
+    free(all);
+}
+
+// ---- look-up
+
+static enum spd_verdict verdict(const struct class_match *m, struct policy **out)
+{
+    *out = m->of;
+    return m->could < m->rank ? SPD_UNCLEAR : m->of ? SPD_FOUND : SPD_NONE;
+}
+
+enum spd_verdict spd_look_up_afresh(struct path *p, struct fields *f, bool inbound, struct policy **out)
+{
+    if (f->later && f->unseen)
+        fragment_fill(&p->flows, f, inbound, loop_now(p->loop));
+    struct class_match m = classifier_find(&p->spd.classes, f, inbound);
+    return verdict(&m, out);
+}
+
+enum spd_verdict spd_look_up(struct path *p, struct fields *f, bool inbound, struct policy **out)
+{
+    uint64_t generation = p->spd.generation + 1; // 0 is an empty slot's
+    if (f->unseen)
+        return spd_look_up_afresh(p, f, inbound, out);
+    struct flow *s = flow_slot(&p->flows, f, inbound);
+    if (flow_hit(s, f, inbound, generation)) {
+        p->flows.hits++;
+        *out = s->policy;
+        return *out ? SPD_FOUND : SPD_NONE;
+    }
+    p->flows.misses++;
+    struct class_match m = classifier_find(&p->spd.classes, f, inbound);
+    flow_keep(s, f, inbound, generation, m.of);
+    return verdict(&m, out);
+}
+
+// ---- the SAs that serve a policy
+
+static bool is_address(const struct ts *t, const struct addr *a)
+{
+    return t->family == a->family && !memcmp(t->lo, a->a, a->family == 4 ? 4 : 16) &&
+           !memcmp(t->hi, a->a, a->family == 4 ? 4 : 16);
+}
+
+// A dynamic selector is the SA's own end.
+static bool inside(const struct ts *t, const struct ts *of, const struct addr *end)
+{
+    struct ts known = *of;
+    if (of->family)
+        return ts_contains(of, t);
+    known.family = end->family;
+    memcpy(known.lo, end->a, 16);
+    memcpy(known.hi, end->a, 16);
+    return ts_contains(&known, t);
+}
+
+static int check_side(const struct ts_list *sa, struct selectors of, const struct addr *end, bool transport,
+                      const char *side, struct esp_error *err)
+{
+    char text[128];
+    if (!sa->count)
+        return esp_fail(err, -EINVAL, side, "the SA has none");
+    for (unsigned i = 0; i < sa->count; i++) {
+        bool in = false;
+        for (unsigned j = 0; j < of.count && !in; j++)
+            in = inside(&sa->t[i], &of.t[j], end);
+        if (!in)
+            return esp_fail(err, -EPERM, side, "%.100s is not inside the policy",
+                            ts_print(&sa->t[i], text, sizeof(text)));
+        if (transport && !is_address(&sa->t[i], end))
+            return esp_fail(err, -EINVAL, side, "%.80s is not the SA's own end, as transport mode needs",
+                            ts_print(&sa->t[i], text, sizeof(text)));
+    }
+    return 0;
+}
+
+static int check_child(struct path *p, const struct msg_CHILD *c, struct policy **out, struct esp_error *err)
+{
+    struct policy *pol = policy_by_id(&p->spd, c->policy_id);
+    bool transport = c->mode == MODE_TRANSPORT;
+    int rc;
+    if (!pol)
+        return esp_fail(err, -ENOENT, "policy", "there is none with id %u", c->policy_id);
+    if (pol->action != POLICY_PROTECT)
+        return esp_fail(err, -EPERM, "policy", "%.60s/%.60s does not protect", pol->conn, pol->child);
+    if (pol->mode != c->mode)
+        return esp_fail(err, -EPERM, "mode", "%.60s/%.60s asks for %s mode", pol->conn, pol->child,
+                        pol->mode == MODE_TUNNEL ? "tunnel" : "transport");
+    if ((rc = check_side(&c->local_ts, policy_local(pol), &c->local, transport, "local_ts", err)) < 0 ||
+        (rc = check_side(&c->remote_ts, policy_remote(pol), &c->remote, transport, "remote_ts", err)) < 0)
+        return rc;
+    *out = pol;
+    return 0;
+}
+
+static bool same_side(struct selectors a, const struct ts_list *b)
+{
+    bool eq = a.count == b->count;
+    for (unsigned i = 0; eq && i < a.count; i++)
+        eq = ts_eq(&a.t[i], &b->t[i]);
+    return eq;
+}
+
+static uint64_t instance_hash(const struct policy *of, const struct ts_list *local,
+                              const struct ts_list *remote)
+{
+    uint64_t h = hash_bytes(of->id, local->t, local->count * sizeof(struct ts));
+    return hash_bytes(h, remote->t, remote->count * sizeof(struct ts));
+}
+
+static struct policy *instance_find(const struct spd *s, const struct policy *of, const struct msg_CHILD *c)
+{
+    uint64_t h = instance_hash(of, &c->local_ts, &c->remote_ts);
+    for (struct hash_node *n = hash_first(&s->instances, h); n; n = hash_next(n)) {
+        struct policy *i = (struct policy *)n;
+        if (i->of == of && same_side(policy_local(i), &c->local_ts) &&
+            same_side(policy_remote(i), &c->remote_ts))
+            return i;
+    }
+    return NULL;
+}
+
+static int instance_make(struct path *p, struct policy *of, const struct msg_CHILD *c, struct policy **out,
+                         struct esp_error *err)
+{
+    struct policy like = *of;
+    like.of = of;
+    like.rank = of->rank & ~1ull;
+    like.loaded = like.trap = like.dynamic = false;
+    like.sa_count = 0;
+    like.sas = NULL;
+    like.rules = (struct class_rules){0};
+    struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts));
+    if (!pol)
+        return esp_fail(err, -ENOMEM, "policy", "out of memory");
+    int rc = classifier_add(&p->spd.classes, policy_local(pol), policy_remote(pol), pol->rank, pol,
+                            &pol->rules, err);
+    if (rc == 0 &&
+        hash_add(&p->spd.instances, &pol->node, instance_hash(of, &c->local_ts, &c->remote_ts)) < 0)
+        rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
+    if (rc == 0) // what the kernel holds for a policy whose selectors are all known holds for what is in it
+        rc = of->dynamic ? policy_kernel(p, (struct policies){0}, (struct policies){&pol, 1}, err) : 0;
+    if (rc < 0)
+        leave(&p->spd, pol);
+    else
+        *out = pol;
+    p->spd.generation++;
+    return rc;
+}
+
+int spd_attach(struct path *p, struct child *c, struct esp_error *err)
+{
+    struct policy *pol = NULL;
+    int rc = check_child(p, &c->c, &pol, err);
+    if (rc == 0 && (pol->dynamic || !same_side(policy_local(pol), &c->c.local_ts) ||
+                    !same_side(policy_remote(pol), &c->c.remote_ts))) {
+        struct policy *of = pol;
+        pol = instance_find(&p->spd, of, &c->c);
+        if (!pol)
+            rc = instance_make(p, of, &c->c, &pol, err);
+    }
+    if (rc < 0)
+        return rc;
+    c->policy = pol;
+    pol->sa_count++;
+    if (pol->of)
+        pol->of->sa_count++;
+    return 0;
+}
+
+void spd_serve(struct path *p, struct child *c)
+{
+    struct policy *pol = c->policy;
+    (void)p;
+    c->serves_next = pol->sas;
+    c->serves_at = &pol->sas;
+    if (pol->sas)
+        pol->sas->serves_at = &c->serves_next;
+    pol->sas = c;
+}
+
+void spd_retire(struct path *p, struct child *c)
+{
+    (void)p;
+    if (!c->serves_at)
+        return;
+    *c->serves_at = c->serves_next;
+    if (c->serves_next)
+        c->serves_next->serves_at = c->serves_at;
+    c->serves_at = NULL;
+    c->serves_next = NULL;
+}
+
+static void drop_unneeded(struct path *p, struct policy *pol)
+{
+    struct esp_error err = {0};
+    if (pol->sa_count || pol->loaded)
+        return;
+    bool held = !pol->of || pol->of->dynamic;
+    if (held && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
+        LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
+    leave(&p->spd, pol);
+}
+
+void spd_release(struct path *p, struct child *c)
+{
+    struct policy *pol = c->policy, *of;
+    if (!pol)
+        return;
+    spd_retire(p, c);
+    c->policy = NULL;
+    of = pol->of;
+    pol->sa_count--;
+    drop_unneeded(p, pol);
+    if (of) {
+        of->sa_count--;
+        drop_unneeded(p, of);
+    }
+}
+
+struct child *spd_sa(const struct policy *pol)
+{
+    return pol->sas;
+}

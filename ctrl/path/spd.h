@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The security policy database (RFC 4301 section 4.4.1): ordered policies, what each does with a packet, and
+// the child SAs that serve it. A policy is in force while a loaded connection or a living SA needs it.
+//
+// Order (lower rank first): swanctl's explicit `priority`; then those without one, bypass and discard before
+// protect; of these the more specific selectors; then the order of loading.
+//
+// An SA that serves less than its whole policy, or a policy with dynamic selectors, is an instance of its
+// own: the SA's selectors, just before its policy in rank. So one look-up leads to an SA that may take the
+// packet.
+#ifndef CTRL_PATH_SPD_H
+#define CTRL_PATH_SPD_H
+
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/policy_wire.h"
+#include "ctrl/path/classifier.h"
+
+struct path;
+struct child;
+
+struct policy {
+    struct hash_node node;      // by id; an instance: by policy and selectors
+    struct hash_node conn_node; // not of an instance
+    struct policy *of;          // an instance: of which policy, otherwise NULL
+    const char *conn, *child;
+    uint32_t id;
+    uint8_t action, mode; // enum policy_action, enum sa_mode
+    bool trap;
+    bool loaded;       // its connection is; an instance never is
+    bool dynamic;      // some selectors are not known before an SA is
+    uint64_t rank;     // a total order
+    uint32_t sa_count; // SAs that serve it, those of its instances among them
+    struct child *sas; // those that take packets, the newest first
+    uint64_t acquired_at;
+    struct class_rules rules;
+    unsigned local_count, remote_count;
+    struct ts *local, *remote;
+};
+static inline struct selectors policy_local(const struct policy *pol)
+{
+    return (struct selectors){pol->local, pol->local_count};
+}
+static inline struct selectors policy_remote(const struct policy *pol)
+{
+    return (struct selectors){pol->remote, pol->remote_count};
+}
+// The policy itself, or what an instance is one of.
+static inline struct policy *policy_base(struct policy *pol)
+{
+    return pol->of ? pol->of : pol;
+}
+
+struct spd { // all zero: empty
+    struct hash by_id, by_conn, instances;
+    struct classifier classes;
+    uint64_t generation; // of what look-ups answer
+    uint32_t order;      // of loading
+};
+
+// ike's messages; each is answered.
+void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
+void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
+void policy_list(struct path *p, uint32_t req);
+// At exit; what the kernel blocks stays unless the operator asked for the opposite.
+void policy_drop_all(struct path *p);
+
+enum spd_verdict {
+    SPD_NONE,    // no policy has it
+    SPD_FOUND,   // this one
+    SPD_UNCLEAR, // a policy may have it, but the packet does not show enough: a later fragment
+};
+// Fills in what a later fragment's first one has shown.
+enum spd_verdict spd_look_up(struct path *p, struct fields *f, bool inbound, struct policy **out);
+// The same without anything remembered.
+enum spd_verdict spd_look_up_afresh(struct path *p, struct fields *f, bool inbound, struct policy **out);
+
+// An SA comes to serve the policy that it names, which must be there, protect, and hold it. 0, or a negative
+// errno and nothing has changed.
+int spd_attach(struct path *p, struct child *c, struct esp_error *err);
+void spd_serve(struct path *p, struct child *c);   // from now on it takes packets
+void spd_retire(struct path *p, struct child *c);  // from now on it does not
+void spd_release(struct path *p, struct child *c); // it is gone
+// The SA that takes a packet of this policy, or NULL.
+struct child *spd_sa(const struct policy *pol);
+
+// policy_kernel.c: what the kernel holds for policies, changed by difference: new before old. 0, or a
+// negative errno and nothing has changed.
+struct policies {
+    struct policy **p;
+    unsigned count;
+};
+int policy_kernel(struct path *p, struct policies drop, struct policies take, struct esp_error *err);
+
+#endif
