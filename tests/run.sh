@@ -7,6 +7,19 @@
 set -u
 logs=${BUILD:-build}/log
 
+# What each failed cmocka test said, at most 60 lines of it; where there is none, the end of the output.
+why() {
+    echo "          ---- from $1"
+    awk '/^\[ RUN/ { n = 0 } { said[n++] = $0 }
+        /^\[  FAILED  \] [a-z]/ && !/listed below/ && n > 1 && said[0] ~ /RUN/ {
+            for (i = n > 60 ? n - 60 : 0; i < n; i++) print said[i]
+            found = 1; n = 0
+        }
+        /^\[       OK/ { n = 0 }
+        END { exit !found }' "$1" || tail -n 50 "$1"
+    grep -aE 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$1" | head -n 5
+}
+
 one() {
     local t=$1 name log rc from word
     name=$(basename "${t##* }")
@@ -30,9 +43,7 @@ one() {
             grep -a -iE '^ *skip(ped)?:' "$log" | sed 's/^ */          /'
         else
             printf '  %-7s %s: exit %d (rerun: %s)\n' "$word" "$name" $rc "$t"
-            grep -aE '^\[  (FAILED|ERROR)|error: |^Could not run|ERROR: AddressSanitizer|runtime error' "$log" | head -n 20
-            echo "          ---- the last lines of $log"
-            tail -n 50 "$log"
+            why "$log"
             echo "          ----"
         fi
     } 9>>"$logs/.lock"

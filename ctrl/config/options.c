@@ -254,6 +254,7 @@ int config_build(struct daemon_config *out, const struct options *o, void (*warn
 void config_apply_log(const struct daemon_config *c)
 {
     log_set_json(c->log_json);
+    log_set_time_format(c->log_time_format);
     for (int i = 0; i < LOG_SUBSYS_COUNT; i++)
         log_set_level((enum log_subsys)i, c->log_level[i]);
 }

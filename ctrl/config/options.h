@@ -28,6 +28,9 @@ struct daemon_config {
     struct settings settings;
     int log_level[LOG_SUBSYS_COUNT];
     bool log_json;
+    bool log_truncate;  // append = no
+    char log_path[200]; // filelog's path; "": standard error
+    char log_time_format[LOG_TIME_FORMAT];
 };
 
 // 0, or -EINVAL naming the option. The strings of argv must outlive *o.

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ctrl/config/values.h"
 
@@ -134,23 +135,80 @@ __attribute__((format(printf, 2, 3))) static void warnf(void (*warn)(const char 
         warn(text);
 }
 
-// filelog.NAME.SUBSYS = LEVEL; every log goes to standard error, whatever its name and path.
-static int set_filelog(struct daemon_config *c, const char *rest, const struct conf_entry *e,
+static int set_log_path(struct daemon_config *c, const struct conf_entry *e, struct esp_error *err)
+{
+    const char *path = strcmp(e->value, "stderr") == 0   ? ""
+                       : strcmp(e->value, "stdout") == 0 ? "/dev/stdout"
+                                                         : e->value;
+    if (path[0] && path[0] != '/')
+        return bad_value(e, "an absolute path, stderr or stdout", err);
+    if (strlen(path) >= sizeof(c->log_path))
+        return bad_value(e, "a path of fewer than 200 characters", err);
+    if (c->log_path[0] && strcmp(c->log_path, path) != 0)
+        return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): there is one log, and it goes to %.100s already",
+                        e->where, c->log_path);
+    snprintf(c->log_path, sizeof(c->log_path), "%s", path);
+    return 0;
+}
+
+static int set_time_format(struct daemon_config *c, const struct conf_entry *e, struct esp_error *err)
+{
+    char sample[160];
+    time_t now = 0;
+    struct tm tm;
+    if (strlen(e->value) >= sizeof(c->log_time_format) ||
+        (e->value[0] && strftime(sample, sizeof(sample), e->value, gmtime_r(&now, &tm)) == 0))
+        return bad_value(e, "a format of strftime(3), fewer than 64 characters, that gives fewer than 160",
+                         err);
+    snprintf(c->log_time_format, sizeof(c->log_time_format), "%s", e->value);
+    return 0;
+}
+
+// What charon's filelog has and a section of ours may say beside levels. 1: the key is none of these.
+static int set_filelog_form(struct daemon_config *c, const char *name, const struct conf_entry *e,
+                            struct esp_error *err)
+{
+    bool on = true;
+    if (strcmp(name, "path") == 0)
+        return set_log_path(c, e, err);
+    if (strcmp(name, "time_format") == 0)
+        return set_time_format(c, e, err);
+    if (strcmp(name, "append") != 0 && strcmp(name, "flush_line") != 0 && strcmp(name, "ike_name") != 0 &&
+        strcmp(name, "log_level") != 0)
+        return 1;
+    if (!value_bool(e->value, &on))
+        return bad_value(e, "yes or no", err);
+    if (strcmp(name, "append") == 0)
+        c->log_truncate = !on;
+    else if (!on &&
+             strcmp(name, "flush_line") != 0) // a line is written whole and at once, whatever flush_line says
+        return esp_fail(err, -EOPNOTSUPP, e->path, "(%.60s): every line has it; expected yes", e->where);
+    return 0;
+}
+
+// filelog.NAME { path, time_format, append, default = LEVEL, SUBSYSTEM = LEVEL }: one log, whatever NAME
+// says.
+static int set_filelog(struct daemon_config *c, const char *rest, const struct conf_entry *e, bool own,
                        void (*warn)(const char *), struct esp_error *err)
 {
     static const char *const others[] = {"mgr", "job", "asn", "tnc", "imc", "imv", "pts", "tls", "app"};
     const char *name = strrchr(rest, '.');
     uint64_t n = 0;
-    if (!name)
-        return esp_fail(err, -EINVAL, e->path, "(%.60s): expected filelog { NAME { default = LEVEL } }",
-                        e->where);
+    if (!name || rest[0] == '/')
+        return esp_fail(err, -EINVAL, e->path,
+                        "(%.60s): expected filelog { NAME { path = FILE default = LEVEL } }", e->where);
     name++;
+    int form = set_filelog_form(c, name, e, err);
+    if (form <= 0)
+        return form;
     int sub = strcmp(name, "default") == 0 ? LOG_SUBSYS_COUNT : log_subsys_by_name(name);
     bool known = sub >= 0;
     for (size_t i = 0; !known && i < sizeof(others) / sizeof(others[0]); i++)
         known = strcmp(name, others[i]) == 0;
+    if (!known && own)
+        return esp_fail(err, -EINVAL, e->path, "(%.60s): unknown key", e->where);
     if (!known) {
-        warnf(warn, "%s (%s) has no effect: the log goes to standard error", e->path, e->where);
+        warnf(warn, "%s (%s) is not honoured", e->path, e->where);
         return 0;
     }
     if (strcmp(e->value, "-1") != 0 && !value_number(e->value, 0, 4, &n))
@@ -170,7 +228,7 @@ static int apply_entry(struct daemon_config *c, const struct conf_entry *e, cons
     if (k && (own || !k->own))
         return set_key(&c->settings, k, e, err);
     if (strncmp(name, "filelog.", 8) == 0)
-        return set_filelog(c, name + 8, e, warn, err);
+        return set_filelog(c, name + 8, e, own, warn, err);
     if (own && strncmp(name, "connections.", 12) == 0)
         return esp_fail(err, -EOPNOTSUPP, e->path,
                         "(%.60s): settings for a single connection are not supported yet", e->where);

@@ -22,6 +22,7 @@ struct log {
     bool json;
     bool inside; // a sink that cannot send may log in turn
     char process[16];
+    char time_format[LOG_TIME_FORMAT];
     char context_name[132];
     unsigned context_id;
     log_sink_fn sink;
@@ -107,19 +108,63 @@ void log_set_sink(log_sink_fn sink, void *ctx)
     current()->sink_ctx = ctx;
 }
 
-void log_set_context(const char *ike_name, unsigned ike_id)
+// The octets of the well-formed UTF-8 character (RFC 3629) at `c` that may be shown; 0: there is none.
+static size_t shown(const unsigned char *c)
 {
-    snprintf(current()->context_name, sizeof(own.context_name), "%s", ike_name);
-    current()->context_id = ike_id;
+    static const unsigned least[] = {0, 0x20, 0xa0, 0x800,
+                                     0x10000}; // below: control characters, or written too long
+    size_t n = c[0] < 0x80 ? 1 : c[0] < 0xc0 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+    unsigned code = n > 1 ? c[0] & (0xffu >> (n + 1)) : c[0];
+    for (size_t i = 1; i < n; i++) {
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (c[i] & 0x3f);
+    }
+    bool fits =
+        n && code >= least[n] && code <= 0x10ffff && code != 0x7f && !(code >= 0xd800 && code < 0xe000);
+    return fits ? n : 0;
 }
 
-// Control characters never reach a terminal or a log file.
+// Control characters and what is not UTF-8 never reach a terminal, a log file or a reader of JSON.
 static void clean(char *text)
 {
-    for (unsigned char *c = (unsigned char *)text; *c; c++) {
-        if (*c < 0x20 || *c == 0x7f)
+    for (unsigned char *c = (unsigned char *)text; *c;) {
+        size_t n = shown(c);
+        if (!n)
             *c = '?';
+        c += n ? n : 1;
     }
+}
+
+void log_set_context(const char *ike_name, unsigned ike_id)
+{
+    struct log *l = current();
+    snprintf(l->context_name, sizeof(l->context_name), "%s", ike_name);
+    clean(l->context_name);
+    l->context_id = ike_id;
+}
+
+void log_set_time_format(const char *format)
+{
+    snprintf(current()->time_format, sizeof(own.time_format), "%s", format);
+}
+
+// UTC with milliseconds, or the local time in the operator's format.
+static void stamp(const struct log *l, char *out, size_t size)
+{
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (l->time_format[0] && !l->json) {
+        localtime_r(&now.tv_sec, &tm);
+        if (strftime(out, size, l->time_format, &tm) == 0)
+            out[0] = 0;
+        clean(out);
+        return;
+    }
+    gmtime_r(&now.tv_sec, &tm);
+    size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
 static void escape(char *dst, size_t size, const char *src)
@@ -133,28 +178,48 @@ static void escape(char *dst, size_t size, const char *src)
     dst[n] = 0;
 }
 
-static void write_json(const struct log *l, enum log_subsys s, int level, const char *text)
+// a line of JSON is never cut
+enum { TEXT = 1024, NAME = sizeof(((struct log *)0)->context_name), LINE = 2 * TEXT + 2 * NAME + 256 };
+
+static int json_line(const struct log *l, char *line, enum log_subsys s, int level, const char *text)
 {
-    struct timespec now;
-    struct tm tm;
-    char stamp[32], line[2400], esc[2100], ike[280];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+    char when[160], esc[2 * TEXT], ike[2 * NAME];
+    stamp(l, when, sizeof(when));
     escape(esc, sizeof(esc), text);
     escape(ike, sizeof(ike), l->context_name);
-    int n = snprintf(line, sizeof(line),
-                     "{\"time\":\"%s.%03ldZ\",\"process\":\"%s\",\"subsystem\":\"%s\",\"level\":%d,\"ike\":"
-                     "\"%s\",\"ike_id\":%u,\"text\":\"%s\"}\n",
-                     stamp, now.tv_nsec / 1000000, l->process, names[s], level, ike, l->context_id, esc);
-    if (n > 0 && write(l->fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
+    return snprintf(line, LINE,
+                    "{\"time\":\"%s\",\"process\":\"%s\",\"subsystem\":\"%s\",\"level\":%d,\"ike\":\"%s\","
+                    "\"ike_id\":%u,\"text\":\"%s\"}\n",
+                    when, l->process, names[s], level, ike, l->context_id, esc);
+}
+
+static int text_line(const struct log *l, char *line, enum log_subsys s, int level, const char *text)
+{
+    char when[160], who[NAME + 16] = "";
+    stamp(l, when, sizeof(when));
+    if (l->context_id)
+        snprintf(who, sizeof(who), "<%s|%u> ", l->context_name, l->context_id);
+    return snprintf(line, LINE, "%s %d %s[%s] %s%s\n", when, level, l->process, names[s], who, text);
+}
+
+static void emit(int fd, const char *line, int n)
+{
+    if (n > 0 && write(fd, line, n < LINE ? (size_t)n : LINE - 1) < 0)
         return; // nobody reads: there is nowhere left to say so
+}
+
+void log_announce(int fd, const char *text)
+{
+    const struct log *l = current();
+    char line[LINE];
+    emit(fd, line,
+         l->json ? json_line(l, line, LOG_DMN, 0, text) : snprintf(line, sizeof(line), "%s\n", text));
 }
 
 void log_line(enum log_subsys s, int level, const char *fmt, ...)
 {
     struct log *l = current();
-    char text[1024], line[1200];
+    char text[TEXT], line[LINE];
     va_list ap;
     if (level > l->levels[s])
         return;
@@ -162,16 +227,8 @@ void log_line(enum log_subsys s, int level, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     clean(text);
-    if (l->json && l->fd >= 0) {
-        write_json(l, s, level, text);
-    } else if (l->fd >= 0) {
-        char who[160] = "";
-        if (l->context_id)
-            snprintf(who, sizeof(who), "<%s|%u> ", l->context_name, l->context_id);
-        int n = snprintf(line, sizeof(line), "%s[%s] %s%s\n", l->process, names[s], who, text);
-        if (n > 0 && write(l->fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
-            return;
-    }
+    if (l->fd >= 0)
+        emit(l->fd, line, l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text));
     if (l->sink && !l->inside) {
         l->inside = true;
         l->sink(l->sink_ctx, s, level, l->context_name, l->context_id, text);

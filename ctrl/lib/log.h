@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines: one per event, on stderr as text or JSON, and to a sink (the ctl process shows them over VICI).
+// Log lines: one per event, on stderr as text (TIME LEVEL PROCESS[SUBSYSTEM] <CONNECTION|IKE SA> TEXT) or
+// JSON, and to a sink (the ctl process shows them over VICI). What is not printable UTF-8 is shown as '?'.
 // Never a key. A process has one log; where several rooms share a process each of their loops carries its own
 // (loop_set_log), and the functions below speak of the one whose loop is running.
 #ifndef CTRL_LOG_H
@@ -32,6 +33,9 @@ int log_subsys_by_name(const char *name); // -1: unknown
 void log_set_level(enum log_subsys s, int level);
 void log_set_all(int level);
 void log_set_json(bool json);
+// strftime(3), local time; "": UTC as in RFC 3339, with milliseconds. JSON always has the latter.
+enum { LOG_TIME_FORMAT = 64 };
+void log_set_time_format(const char *format);
 void log_set_process(const char *name); // "ike"; shown in JSON and at the line's start
 void log_set_output(int fd);            // instead of stderr; -1: nowhere
 // Called for every line at or below the level; ike_name may be "" and ike_id 0.
@@ -39,6 +43,10 @@ typedef void (*log_sink_fn)(void *ctx, enum log_subsys s, int level, const char 
                             const char *text);
 void log_set_sink(log_sink_fn sink, void *ctx);
 void log_set_context(const char *ike_name, unsigned ike_id); // of the lines that follow; "" and 0 to clear
+
+// A word that whoever started the program waits for, at every level: bare in text, an object of its own in
+// JSON.
+void log_announce(int fd, const char *text);
 
 struct log;
 struct log *log_new(void); // with the levels and the form of the one in use

@@ -26,9 +26,12 @@ static void warn(const char *text)
     LOGF(CFG, 0, "warning: %s", text);
 }
 
-static void complain(const struct esp_error *err)
+// On the standard error that the program was started with, wherever the log goes.
+static void complain(int fd, const struct esp_error *err)
 {
-    fprintf(stderr, "espalierd: %s%s%s\n", err->field, err->field[0] ? ": " : "", err->text);
+    char text[512];
+    snprintf(text, sizeof(text), "espalierd: %s%s%s", err->field, err->field[0] ? ": " : "", err->text);
+    log_announce(fd, text);
 }
 
 static int status_of(int r)
@@ -36,28 +39,66 @@ static int status_of(int r)
     return r == -EINVAL ? EXIT_USAGE : EXIT_MISSING;
 }
 
-static int run(const struct options *o, struct daemon_config *config)
+// A card that the operator names is there, or this is said before anything starts; `auto` waits for one.
+static int card_check(const struct settings *st, struct esp_error *err)
+{
+    char path[sizeof(st->pci_sysfs) + sizeof(st->card) + 16];
+    if (strcmp(st->card, "auto") == 0 || strcmp(st->card, "none") == 0)
+        return 0;
+    snprintf(path, sizeof(path), "%s/devices/%s", st->pci_sysfs, st->card);
+    if (access(path, F_OK) == 0)
+        return 0;
+    return esp_fail(err, -ENODEV, "--card", "%s is not in %s/devices (auto takes a card that comes later)",
+                    st->card, st->pci_sysfs);
+}
+
+// Standard error becomes the log's file, here and in the rooms that are started from here. Returns where the
+// line `ready` goes all the same, or negative errno.
+static int open_log(const struct daemon_config *c, struct esp_error *err)
+{
+    int announce = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, ROOM_START_FD + 1);
+    if (announce < 0)
+        return esp_fail(err, -errno, "standard error", "%s", strerror(errno));
+    if (!c->log_path[0])
+        return announce;
+    int fd =
+        open(c->log_path,
+             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | (c->log_truncate ? O_TRUNC : 0), 0640);
+    if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
+        int e = errno;
+        close(announce);
+        if (fd >= 0)
+            close(fd);
+        return esp_fail(err, -e, c->log_path, "opening the log: %s", strerror(e));
+    }
+    close(fd);
+    return announce;
+}
+
+static int run(const struct options *o, struct daemon_config *config, int announce)
 {
     struct socket_set sockets;
     struct esp_error err = {0};
     const struct settings *st = &config->settings;
     int r = vici_uri_check(st->vici_uri, st->vici_insecure, &err);
+    if (r == 0)
+        r = card_check(st, &err);
     if (r == 0 && st->debug_keys[0]) {
         LOGF(DMN, 0, "keys are written to %s; whoever reads them can decrypt the traffic", st->debug_keys);
         r = debug_dir_make(st->debug_keys, &err);
     }
     int lock = r ? r : rundir_take(st->run_dir, &err);
     if (lock < 0) {
-        complain(&err);
+        complain(announce, &err);
         return status_of(lock);
     }
     r = sockets_open(&sockets, st, &err);
     int status = EXIT_MISSING;
     if (r == 0) {
-        status = supervise(o, config, &sockets);
+        status = supervise(o, config, &sockets, announce);
         sockets_close(&sockets);
     } else {
-        complain(&err);
+        complain(announce, &err);
         status = status_of(r);
     }
     close(lock);
@@ -84,10 +125,29 @@ static void protect_memory(void)
 #endif
 }
 
+static int start(const struct options *o)
+{
+    struct daemon_config config;
+    struct esp_error err = {0};
+    if (config_build(&config, o, warn, &err) < 0) {
+        complain(STDERR_FILENO, &err);
+        return EXIT_USAGE;
+    }
+    int announce = open_log(&config, &err);
+    if (announce < 0) {
+        complain(STDERR_FILENO, &err);
+        return status_of(announce);
+    }
+    config_apply_log(&config);
+    protect_memory();
+    int status = run(o, &config, announce);
+    close(announce);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
-    struct daemon_config config;
     struct esp_error err = {0};
     struct room_start room;
     int status = EXIT_USAGE;
@@ -95,7 +155,7 @@ int main(int argc, char **argv)
     if (room_is_one(argv[0], &room))
         return children_run(&room);
     if (options_parse(&o, argc, argv, &err) < 0) {
-        complain(&err);
+        complain(STDERR_FILENO, &err);
         fputs(options_usage(), stderr);
     } else if (o.help) {
         fputs(options_usage(), stdout);
@@ -103,12 +163,9 @@ int main(int argc, char **argv)
     } else if (o.version) {
         puts("espalierd " ESPALIER_VERSION);
         status = 0;
-    } else if (config_build(&config, &o, warn, &err) < 0) {
-        complain(&err);
     } else {
-        config_apply_log(&config);
-        protect_memory();
-        status = run(&o, &config);
+        log_set_json(o.log_json);
+        status = start(&o);
     }
     options_free(&o);
     return status;

@@ -34,6 +34,7 @@ struct super {
     bool ready[ROOM_COUNT];
     struct loop_fd signals;
     struct timer timer;
+    int announce; // where `ready` is written
     enum phase phase;
     uint64_t ending_since;
     int status;
@@ -176,6 +177,9 @@ static int reload(struct super *s, struct esp_error *err)
     keep_fixed(&next.settings, &s->config->settings);
     if (memcmp(next.log_level, s->config->log_level, sizeof(next.log_level)) != 0)
         LOGF(CFG, 0, "log levels take effect at the next start");
+    if (strcmp(next.log_path, s->config->log_path) != 0 ||
+        strcmp(next.log_time_format, s->config->log_time_format) != 0)
+        LOGF(CFG, 0, "the log's path and time_format take effect at the next start");
     s->config->settings = next.settings;
     struct msg_SETTINGS m = {.settings = slice_of(&s->config->settings, sizeof(s->config->settings))};
     for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
@@ -227,8 +231,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase == STARTING) {
         s->phase = SERVING;
         timer_stop(s->loop, &s->timer);
-        if (write(STDERR_FILENO, "ready\n", 6) < 0)
-            LOGF(DMN, 1, "standard error is closed");
+        log_announce(s->announce, "ready");
         notify_send("READY=1");
     } else if (t == MSG_SHUTDOWN_DONE) {
         if (from == ROOM_IKE && s->phase == GOODBYE)
@@ -291,11 +294,12 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets)
+int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets,
+              int announce)
 {
     struct channels channels;
     struct esp_error err = {0};
-    struct super s = {.options = o, .config = config};
+    struct super s = {.options = o, .config = config, .announce = announce};
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
     block_signals();
     if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, config, &err) < 0) {

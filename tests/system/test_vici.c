@@ -227,6 +227,12 @@ static void test_exit_codes_name_what_is_wrong(void **state)
     assert_int_equal(run_daemon("--vici tcp://127.0.0.1:9999"), 2);
     assert_int_equal(run_daemon("--vici tcp://10.0.0.1:9999 --vici-insecure"), 2);
     assert_shows("not a loopback address");
+    assert_int_equal(run_daemon("--card 0000:7f:00.0"), 3);
+    assert_shows("--card: 0000:7f:00.0 is not in /sys/bus/pci/devices");
+    assert_int_equal(run_daemon("--card 0000:7f:00.0 --log-format json"), 3);
+    assert_shows("{\"time\":");
+    assert_int_equal(run_daemon("-o filelog.x.path=/nonexistent/log"), 3);
+    assert_shows("/nonexistent/log: opening the log: No such file");
     start();
     snprintf(args, sizeof(args), "--vici unix://%s/vici --run-dir %s/run2 --card none", lab.west.dir,
              lab.west.dir);
@@ -310,6 +316,32 @@ static void test_a_dead_process_ends_the_daemon_with_1(void **state)
         snprintf(line, sizeof(line), "%s died of signal 9", rooms[i]);
         assert_shows(line);
     }
+}
+
+// The log in a file of the operator's, and every line on standard error or in the file an object.
+static void test_log_goes_to_filelogs_path_and_json_is_json_throughout(void **state)
+{
+    char path[200], option[240];
+    (void)state;
+    snprintf(path, sizeof(path), "%s/charon.log", lab.west.dir);
+    snprintf(option, sizeof(option), "charon.filelog.one.path=%s", path);
+    char *const text[] = {"--card", "none", "-o", option, "-o", "charon.filelog.one.time_format=[%Y]", NULL};
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, text));
+    sh_read(out, sizeof(out), "cat %s/daemon.log", lab.west.dir);
+    assert_string_equal(out, "ready\n");
+    sh_read(out, sizeof(out), "cat %s; grep -cv '^\\[20[0-9][0-9]\\] [0-4] [a-z]*\\[' %s", path, path);
+    assert_shows(" ctl[cfg] ");
+    assert_shows(" ike[cfg] ");
+    assert_shows("\n0\n"); // lines of another form
+    stop(&lab.west.daemon, SIGTERM, 4000);
+    assert_int_equal(sh("rm %s/daemon.log", lab.west.dir), 0);
+    char *const json[] = {"--card", "none", "--log-format", "json", NULL};
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, json));
+    sh_read(out, sizeof(out),
+            "python3 -c 'import json, sys; print([json.loads(l)[\"text\"] for l in open(sys.argv[1], "
+            "encoding=\"utf-8\")])' %s/daemon.log",
+            lab.west.dir);
+    assert_shows("'ready'");
 }
 
 // Where a process has its program mapped; 0: it cannot be read.
@@ -506,8 +538,8 @@ static void test_preshared_key_is_in_keys_alone(void **state)
 int main(void)
 {
     if (!have_swanctl()) {
-        print_message("skip: swanctl is not installed\n");
-        return 0;
+        fprintf(stderr, "missing: swanctl (Debian package strongswan-swanctl)\n");
+        return 3;
     }
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -518,6 +550,7 @@ int main(void)
         T(test_exit_codes_name_what_is_wrong),
         T(test_missing_right_is_named),
         T(test_a_dead_process_ends_the_daemon_with_1),
+        T(test_log_goes_to_filelogs_path_and_json_is_json_throughout),
         T(test_each_process_has_an_address_layout_of_its_own),
         T(test_killed_daemon_leaves_no_process_and_starts_again),
         T(test_socket_is_private_and_gone_after_the_end),

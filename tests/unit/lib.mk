@@ -2,3 +2,4 @@
 CTRL_LIB_SRCS := $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
 $(eval $(call unit_test,test_lib,tests/unit/test_lib.c $(CTRL_LIB_SRCS),-lcrypto))
 $(eval $(call unit_test,test_hash,tests/unit/test_hash.c ctrl/lib/hash.c,))
+$(eval $(call unit_test,test_log,tests/unit/test_log.c ctrl/lib/log.c,-ljansson))

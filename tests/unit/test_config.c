@@ -112,6 +112,13 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
          "no, auto, yes, crypto or packet"},
         {"espalierd { mtu = 100 }", "espalierd.mtu", "1280"},
         {"charon { filelog { x { ike = 9 } } }", "charon.filelog.x.ike", "a level from -1 to 4"},
+        {"charon { filelog { x { path = a.log } } }", "charon.filelog.x.path", "an absolute path"},
+        {"charon { filelog { x { append = often } } }", "charon.filelog.x.append", "yes or no"},
+        {"charon { filelog { x { time_format = "
+         "%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y } } }",
+         "charon.filelog.x.time_format", "a format of strftime"},
+        {"espalierd { filelog { x { time_add_ms = yes } } }", "espalierd.filelog.x.time_add_ms",
+         "unknown key"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct daemon_config c;
@@ -202,6 +209,29 @@ static void test_file_log_levels_by_subsystem(void **state)
     assert_int_equal(c.log_level[LOG_CFG], 2);
     assert_int_equal(c.log_level[LOG_NET], -1);
     assert_string_equal(warnings, "");
+}
+
+static void test_file_log_path_and_form_are_taken_or_refused_by_name(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(
+        from_text("charon { filelog { one { path = /var/log/charon.log\n time_format = %b %e %T\n"
+                  " append = no\n flush_line = yes\n ike_name = yes\n time_add_ms = yes\n ike = 2 } } }",
+                  &c, &err),
+        0);
+    assert_string_equal(c.log_path, "/var/log/charon.log");
+    assert_string_equal(c.log_time_format, "%b %e %T");
+    assert_true(c.log_truncate);
+    assert_int_equal(c.log_level[LOG_IKE], 2);
+    assert_contains(warnings, "charon.filelog.one.time_add_ms (test.conf:6) is not honoured");
+    assert_int_equal(from_text("charon { filelog { a { path = /a } b { path = /b } } }", &c, &err),
+                     -EOPNOTSUPP);
+    assert_string_equal(err.field, "charon.filelog.b.path");
+    assert_int_equal(from_text("charon { filelog { a { ike_name = no } } }", &c, &err), -EOPNOTSUPP);
+    assert_int_equal(from_text("charon { filelog { /var/log/x { ike = 1 } } }", &c, &err), -EINVAL);
+    assert_contains(err.text, "path = FILE");
 }
 
 static void test_file_random_text_is_read_or_refused(void **state)
@@ -367,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_file_includes_relative_with_pattern_and_loop),
         cmocka_unit_test(test_file_random_text_is_read_or_refused),
         cmocka_unit_test(test_file_log_levels_by_subsystem),
+        cmocka_unit_test(test_file_log_path_and_form_are_taken_or_refused_by_name),
         cmocka_unit_test(test_options_named_options_win_over_set),
         cmocka_unit_test(test_options_defaults),
         cmocka_unit_test(test_options_bad_ones_are_named),

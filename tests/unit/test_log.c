@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The form of a log line: text with time, level, subsystem, connection and SA; JSON that every reader takes,
+// whatever a peer or a file put into it.
+#include <regex.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "ctrl/lib/log.h"
+
+static int out[2];
+static char line[8192];
+static char heard[2048];
+
+static int setup(void **state)
+{
+    (void)state;
+    assert_int_equal(pipe(out), 0);
+    log_set_output(out[1]);
+    log_set_json(false);
+    log_set_time_format("");
+    log_set_context("", 0);
+    log_set_process("ike");
+    log_set_all(1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    log_set_sink(NULL, NULL);
+    close(out[0]);
+    close(out[1]);
+    return 0;
+}
+
+static const char *next_line(void)
+{
+    ssize_t n = read(out[0], line, sizeof(line) - 1);
+    assert_true(n > 0 && line[n - 1] == '\n');
+    line[n - 1] = 0;
+    assert_null(strchr(line, '\n'));
+    return line;
+}
+
+static void must_match(const char *text, const char *pattern)
+{
+    regex_t re;
+    assert_int_equal(regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    if (regexec(&re, text, 0, NULL, 0) != 0)
+        fail_msg("\"%s\" is not of the form %s", text, pattern);
+    regfree(&re);
+}
+
+static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
+{
+    (void)ctx, (void)s, (void)level, (void)ike_id;
+    snprintf(heard, sizeof(heard), "%s|%s", ike_name, text);
+}
+
+#define UTC "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z"
+
+static void test_log_text_line_has_time_level_subsystem_connection_and_sa(void **state)
+{
+    (void)state;
+    LOGF(NET, 1, "hello");
+    must_match(next_line(), UTC " 1 ike\\[net\\] hello$");
+    log_set_context("site", 7);
+    LOGF(IKE, 0, "established");
+    must_match(next_line(), UTC " 0 ike\\[ike\\] <site\\|7> established$");
+}
+
+static void test_log_time_format_is_the_operators(void **state)
+{
+    (void)state;
+    log_set_time_format("%Y at %H o'clock");
+    LOGF(CFG, 1, "x");
+    must_match(next_line(), "^[0-9]{4} at [0-9]{2} o'clock 1 ike\\[cfg\\] x$");
+}
+
+static void test_log_what_is_not_utf8_is_shown_as_question_marks(void **state)
+{
+    static const char *const cases[][2] = {
+        {"plain \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80 end", "plain \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80 end"},
+        {"\x80 \xff \xc3 \xe2\x82", "? ? ? ??"},
+        {"\xc0\xaf \xe0\x80\xaf \xf0\x80\x80\xaf", "?? ??? ????"}, // written too long
+        {"\xed\xa0\x80 \xf4\x90\x80\x80 \xf5", "??? ???? ?"},      // surrogate, beyond U+10FFFF
+        {"a\tb\x1b[1m\x7f \xc2\x85", "a?b?[1m? ??"},               // control characters, C1 too
+    };
+    (void)state;
+    log_set_json(true);
+    log_set_sink(sink, NULL);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        LOGF(IKE, 1, "%s", cases[i][0]);
+        json_t *j = json_loads(next_line(), 0, NULL);
+        assert_non_null(j);
+        assert_string_equal(json_string_value(json_object_get(j, "text")), cases[i][1]);
+        assert_string_equal(heard + 1, cases[i][1]);
+        json_decref(j);
+    }
+}
+
+static void test_log_json_is_whole_at_the_longest_line(void **state)
+{
+    char quotes[3000], name[400];
+    (void)state;
+    memset(quotes, '"', sizeof(quotes) - 1);
+    quotes[sizeof(quotes) - 1] = 0;
+    memset(name, '\\', sizeof(name) - 1);
+    name[sizeof(name) - 1] = 0;
+    log_set_json(true);
+    log_set_context(name, 4294967295u);
+    LOGF(IKE, 1, "%s", quotes);
+    json_t *j = json_loads(next_line(), 0, NULL);
+    assert_non_null(j);
+    assert_int_equal(strspn(json_string_value(json_object_get(j, "text")), "\""), 1023);
+    json_decref(j);
+    // cut in the middle of a character
+    memset(quotes, 'x', 1022);
+    memcpy(quotes + 1022, "\xc3\xa4\xc3\xa4", 5);
+    LOGF(IKE, 1, "%s", quotes);
+    j = json_loads(next_line(), 0, NULL);
+    assert_non_null(j);
+    json_decref(j);
+    log_set_context("na\xffme\xc3", 1);
+    LOGF(IKE, 1, "x");
+    j = json_loads(next_line(), 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(j, "ike")), "na?me?");
+    json_decref(j);
+}
+
+static void test_log_announcement_is_bare_in_text_and_an_object_in_json(void **state)
+{
+    (void)state;
+    log_set_all(-1);
+    log_announce(out[1], "ready");
+    assert_string_equal(next_line(), "ready");
+    log_set_json(true);
+    log_announce(out[1], "ready");
+    json_t *j = json_loads(next_line(), 0, NULL);
+    assert_non_null(j);
+    assert_string_equal(json_string_value(json_object_get(j, "text")), "ready");
+    json_decref(j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_log_text_line_has_time_level_subsystem_connection_and_sa, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_log_time_format_is_the_operators, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_what_is_not_utf8_is_shown_as_question_marks, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_log_json_is_whole_at_the_longest_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_announcement_is_bare_in_text_and_an_object_in_json, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
