@@ -75,14 +75,16 @@ struct kernel_ops {
     // Calls each() for every object there that is ours (this instance's, from this run or an earlier one).
     int (*dump)(struct kernel *k, void (*each)(void *ctx, const struct kobj *o), void *ctx,
                 struct esp_error *err);
-    // Calls each() for every address of the machine.
-    int (*addresses)(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx);
+    // Calls each() for every address of the machine with the length of its network's prefix.
+    int (*addresses)(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx);
     // The source that the machine takes for the family's default route, past our own rules. -ENETUNREACH:
     // none.
     int (*default_source)(struct kernel *k, uint8_t family, struct addr *out);
     // Calls each() for what has happened since the last call. Call it when fd can be read.
     void (*notices)(struct kernel *k, void (*each)(void *ctx, const struct knotice *n), void *ctx);
-    void (*close)(struct kernel *k);
+    // leave: as a run does that is killed; otherwise what only the next run would look for goes too (no
+    // object).
+    void (*close)(struct kernel *k, bool leave);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The world in one process (tests/world/world.h): whole daemons under one virtual clock and one seed.
 WORLD_SRCS := $(wildcard tests/world/*.c) \
-    $(filter-out %/main.c ctrl/path/netlink.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PATH_SRCS))
+    $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PATH_SRCS))
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 WORLD := $(BUILD)/tests/world
 $(WORLD): $(WORLD_OBJS) $(LIBESPALIER)

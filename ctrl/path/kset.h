@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The set of objects that path keeps in the kernel: computed from the policies, counted by each object's own
+// key, changed by difference (new before old, all or nothing), repaired when others remove something.
+//
+//   block policies (XFRM)  stand behind every protected or discarded selector, out, in and forwarded
+//   allow policies (XFRM)  bypass; and the traffic of a local network with itself where the remote side
+//   contains it a rule and a table     per distinct local selector; in the table routes into the TUN by
+//   destination
+#ifndef CTRL_PATH_KSET_H
+#define CTRL_PATH_KSET_H
+
+#include "ctrl/path/kernel.h"
+
+struct kset;
+struct kset_hold; // the objects that one policy, or one instance of a dynamic one, keeps in force
+
+struct kset_options {
+    bool routes;            // rules and routes too; otherwise XFRM policies alone
+    uint32_t rule_priority; // the first of KSET_RULE_PRIORITIES
+    uint32_t own_mark;      // of our own sockets: they pass our rules by
+};
+#define KSET_RULE_PRIORITIES 6
+
+struct kset_spec {                        // what a policy asks of the kernel
+    uint8_t action;                       // enum policy_action
+    uint32_t rank;                        // among policies that overlap: lower first
+    const struct ts_list *local, *remote; // selectors of family 0 (not known yet) ask for nothing
+};
+
+// Finds what an earlier run has left (it is adopted when it is asked for, and swept otherwise).
+int kset_open(struct kset **out, struct kernel *k, const struct kset_options *o, struct esp_error *err);
+// Everything still held is let go of; leave: but stays in the kernel.
+void kset_close(struct kset *s, bool leave);
+
+// One transaction: what take[] asks for is put in force, then what drop[] held and nobody else holds goes. On
+// a failure nothing has changed, and the error names the object. On success taken[] are the new holds and
+// drop[] are gone. A hold that cannot be removed from the kernel is no failure: it is tried again.
+int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold **taken, unsigned m,
+                struct kset_hold **drop, unsigned n, struct esp_error *err);
+
+unsigned kset_sweep(struct kset *s); // removes what an earlier run left and nobody has asked for; how many
+void kset_addresses_changed(struct kset *s); // the preferred sources of routes are chosen again
+
+// What the notices of the kernel say about the objects; returns whether something has to be repaired.
+bool kset_notice(struct kset *s, const struct knotice *n);
+// Puts back what is missing. Returns how many objects were; 0: nothing to do. *failed: how many could not be.
+unsigned kset_repair(struct kset *s, unsigned *failed);
+
+struct kset_counts {
+    unsigned objects, found, wrong; // held; left by an earlier run; not in the kernel as they should be
+};
+struct kset_counts kset_count(const struct kset *s);
+const char *kobj_print(const struct kobj *o, char *buf, size_t size); // returns buf
+
+#endif

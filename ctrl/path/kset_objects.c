@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which kernel objects a policy needs.
+//
+// Blocks are never narrower than what the kernel sees of a packet: of a fragment, the first one included, it
+// sees no ports (both read as 0), so a selector with ports also blocks both ports 0; of an IPv6 fragment
+// whose headers go on it sees the next header, so that is blocked too. Rules cannot be that exact (a range of
+// theirs holds neither port 0 nor 65535): where they are wider than the policy, path sends on what it was not
+// meant to get.
+#include "ctrl/path/kset_objects.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define MAX_PREFIXES 64          // of one selector's range
+#define MAX_SPLIT    32          // a range of 16 bits splits into at most 30
+#define XFRM_WINDOW  0x40000000u // our priorities begin here; anyone's own policies go first
+#define XFRM_RANKS   0x1fffffffu
+
+struct prefix {
+    uint8_t addr[16];
+    uint8_t len;
+};
+struct prefixes {
+    struct prefix p[MAX_PREFIXES];
+    unsigned count;
+    bool overflow;
+};
+struct masked { // of 16 bits
+    uint16_t value, mask;
+};
+struct split {
+    struct masked m[MAX_SPLIT];
+    unsigned count;
+};
+
+struct walk {
+    const struct kset_options *o;
+    const struct kset_visitor *v;
+    const struct kset_spec *spec;
+    uint8_t family, proto;
+    const struct ts *l, *r; // the pair of selectors
+    bool ports;             // proto has ports or types, and not all are selected
+};
+
+// ---- keys and values
+
+struct kobj kobj_key(const struct kobj *o)
+{
+    struct kobj k = *o;
+    if (o->kind == KOBJ_RULE)
+        return k;
+    k.action = 0;
+    k.from_set = 0;
+    memset(k.from, 0, sizeof(k.from));
+    k.priority = k.lifetime = 0;
+    return k;
+}
+
+static bool equal(const struct kobj *a, const struct kobj *b)
+{
+    return a->kind == b->kind && a->family == b->family && a->action == b->action && a->dir == b->dir &&
+           a->proto == b->proto && a->invert == b->invert && a->src_len == b->src_len &&
+           a->dst_len == b->dst_len && !memcmp(a->src, b->src, 16) && !memcmp(a->dst, b->dst, 16) &&
+           a->sport == b->sport && a->dport == b->dport && a->sport2 == b->sport2 && a->dport2 == b->dport2 &&
+           a->table == b->table && a->mark == b->mark && a->mark_mask == b->mark_mask &&
+           a->ifindex == b->ifindex && a->priority == b->priority && a->target == b->target &&
+           a->lifetime == b->lifetime && a->from_set == b->from_set && !memcmp(a->from, b->from, 16);
+}
+
+bool kobj_same_key(const struct kobj *a, const struct kobj *b)
+{
+    struct kobj x = kobj_key(a), y = kobj_key(b);
+    return equal(&x, &y);
+}
+
+bool kobj_same_value(const struct kobj *a, const struct kobj *b)
+{
+    return a->action == b->action && a->priority == b->priority && a->lifetime == b->lifetime &&
+           a->from_set == b->from_set && !memcmp(a->from, b->from, 16);
+}
+
+bool kobj_better(const struct kobj *a, const struct kobj *b)
+{
+    if (a->kind == KOBJ_XFRM && a->priority != b->priority)
+        return a->priority < b->priority;
+    if (a->action != b->action) // of equals the closed one; into the TUN rather than past it
+        return a->kind == KOBJ_XFRM ? a->action > b->action : a->action < b->action;
+    if (a->from_set != b->from_set)
+        return a->from_set > b->from_set;
+    return memcmp(a->from, b->from, 16) < 0;
+}
+
+// ---- splitting
+
+static void collect(void *ctx, const uint8_t *addr, unsigned len)
+{
+    struct prefixes *l = ctx;
+    if (l->count == MAX_PREFIXES) {
+        l->overflow = true;
+        return;
+    }
+    memset(&l->p[l->count], 0, sizeof(l->p[0]));
+    memcpy(l->p[l->count].addr, addr, 16);
+    l->p[l->count++].len = (uint8_t)len;
+}
+
+static int prefixes_of(const struct ts *t, struct prefixes *out, struct esp_error *err)
+{
+    char text[128];
+    out->count = 0;
+    out->overflow = false;
+    ts_prefixes(t, collect, out);
+    return out->overflow ? esp_fail(err, -E2BIG, ts_print(t, text, sizeof(text)),
+                                    "the range splits into more than %d prefixes", MAX_PREFIXES)
+                         : 0;
+}
+
+// The range lo ... hi of `bits` bits as values under masks; `above`: mask bits above these.
+static void split_range(unsigned lo, unsigned hi, unsigned bits, uint16_t above, struct split *out)
+{
+    unsigned top = (1u << bits) - 1;
+    out->count = 0;
+    for (unsigned at = lo; at <= hi && out->count < MAX_SPLIT;) {
+        unsigned size = 1;
+        while (size <= top && !(at & (2 * size - 1)) && at + 2 * size - 1 <= hi)
+            size *= 2;
+        out->m[out->count++] = (struct masked){(uint16_t)at, (uint16_t)(above | (top & ~(size - 1)))};
+        at += size;
+    }
+}
+
+static bool any_port(const struct ts *t)
+{
+    return t->port_lo > t->port_hi || (t->port_lo == 0 && t->port_hi == 65535);
+}
+
+static bool is_icmp(uint8_t proto)
+{
+    return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+static bool has_ports(uint8_t proto)
+{
+    return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP ||
+           proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
+}
+
+static void split_ports(const struct ts *t, struct split *out)
+{
+    if (any_port(t))
+        *out = (struct split){.count = 1};
+    else
+        split_range(t->port_lo, t->port_hi, 16, 0, out);
+}
+
+// ICMP: type << 8 | code (RFC 7296 section 3.13.1); the kernel has the type in the source port's place and
+// the code in the other, whichever way the packet goes. What is not whole types or codes of one type is
+// rounded up.
+static void split_icmp(const struct walk *w, struct split *types, struct split *codes)
+{
+    const struct ts *t = any_port(w->l) ? w->r : w->l;
+    unsigned from = t->port_lo >> 8, to = t->port_hi >> 8, first = t->port_lo & 255, last = t->port_hi & 255;
+    *codes = (struct split){.count = 1};
+    if (any_port(t)) {
+        *types = (struct split){.count = 1};
+        return;
+    }
+    split_range(from, to, 8, 0xff00, types);
+    if (from == to && (first != 0 || last != 255))
+        split_range(first, last, 8, 0xff00, codes);
+}
+
+// ---- XFRM policies
+
+static int visit(const struct walk *w, const struct kobj *o, const struct kobj *behind)
+{
+    return w->v->object(w->v->ctx, o, behind);
+}
+
+static void put_prefix(uint8_t *addr, uint8_t *len, const struct prefix *p)
+{
+    memcpy(addr, p->addr, 16);
+    *len = p->len;
+}
+
+// In a priority of two steps per rank: what a policy lets pass beside its own block goes just before that.
+static uint32_t xfrm_priority(uint32_t rank, bool before)
+{
+    return XFRM_WINDOW + 2 * (rank < XFRM_RANKS ? rank : XFRM_RANKS) + !before;
+}
+
+static struct kobj xfrm(const struct walk *w, enum kobj_dir dir, const struct prefix *src,
+                        const struct prefix *dst)
+{
+    struct kobj o = {.kind = KOBJ_XFRM,
+                     .family = w->family,
+                     .action = w->spec->action == POLICY_BYPASS ? KXFRM_ALLOW : KXFRM_BLOCK,
+                     .dir = (uint8_t)dir,
+                     .proto = w->proto,
+                     .priority = xfrm_priority(w->spec->rank, false)};
+    put_prefix(o.src, &o.src_len, src);
+    put_prefix(o.dst, &o.dst_len, dst);
+    return o;
+}
+
+static void set_ports(struct kobj *o, struct masked s, struct masked d)
+{
+    o->sport = s.value;
+    o->sport2 = s.mask;
+    o->dport = d.value;
+    o->dport2 = d.mask;
+}
+
+// l -> r out, and r -> l in and forwarded. s is of l and d of r; of ICMP they are type and code both ways.
+static int three_ways(const struct walk *w, const struct prefix *l, const struct prefix *r, struct masked s,
+                      struct masked d)
+{
+    bool turn = !is_icmp(w->proto);
+    struct kobj out = xfrm(w, KDIR_OUT, l, r), in = xfrm(w, KDIR_IN, r, l), fwd = xfrm(w, KDIR_FWD, r, l);
+    set_ports(&out, s, d);
+    set_ports(&in, turn ? d : s, turn ? s : d);
+    set_ports(&fwd, turn ? d : s, turn ? s : d);
+    int rc = visit(w, &out, NULL);
+    if (rc == 0)
+        rc = visit(w, &in, NULL);
+    return rc ? rc : visit(w, &fwd, NULL);
+}
+
+static int fragments(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    static const uint8_t go_on[] = {IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS};
+    const struct masked none = {0, 0xffff}, any = {0, 0};
+    struct walk other = *w;
+    int rc = w->ports ? three_ways(w, l, r, none, none) : 0;
+    for (unsigned i = 0; i < sizeof(go_on) && rc == 0 && w->family == 6 && w->proto; i++) {
+        other.proto = go_on[i];
+        rc = three_ways(&other, l, r, any, any);
+    }
+    return rc;
+}
+
+static int blocks(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    struct split s = {.count = 1}, d = {.count = 1};
+    int rc = 0;
+    if (is_icmp(w->proto))
+        split_icmp(w, &s, &d);
+    else if (has_ports(w->proto)) {
+        split_ports(w->l, &s);
+        split_ports(w->r, &d);
+    }
+    for (unsigned i = 0; i < s.count && rc == 0; i++)
+        for (unsigned j = 0; j < d.count && rc == 0; j++)
+            rc = three_ways(w, l, r, s.m[i], d.m[j]);
+    return rc == 0 && w->spec->action != POLICY_BYPASS ? fragments(w, l, r) : rc;
+}
+
+// ---- rules and routes
+
+// Where in the window of priorities a rule is asked.
+enum {
+    AT_OWN,      // our own sockets go on at the end
+    AT_LOOKUP,   // by source, protocol and ports
+    AT_WHOLE,    // ports can be seen: that was all
+    AT_SKIP,     //
+    AT_FRAGMENT, // by source and protocol alone
+    AT_END
+};
+
+static struct kobj rule(const struct walk *w, unsigned at, enum kobj_action action)
+{
+    return (struct kobj){.kind = KOBJ_RULE,
+                         .family = w->family,
+                         .action = (uint8_t)action,
+                         .priority = w->o->rule_priority + at};
+}
+
+static int frame(const struct walk *w)
+{
+    struct kobj end = rule(w, AT_END, KRULE_NOP), own = rule(w, AT_OWN, KRULE_GOTO);
+    own.mark = w->o->own_mark;
+    own.mark_mask = UINT32_MAX;
+    own.target = end.priority;
+    int rc = visit(w, &end, NULL);
+    return rc ? rc : visit(w, &own, NULL);
+}
+
+// No rule can name port 0, but one can say "not the ports 1 to 65534".
+static int fragment_frame(const struct walk *w)
+{
+    struct kobj skip = rule(w, AT_SKIP, KRULE_GOTO), whole = rule(w, AT_WHOLE, KRULE_GOTO);
+    skip.target = w->o->rule_priority + AT_END;
+    whole.target = w->o->rule_priority + AT_FRAGMENT;
+    whole.invert = 1;
+    whole.dport = 1;
+    whole.dport2 = 65534;
+    int rc = visit(w, &whole, NULL);
+    return rc ? rc : visit(w, &skip, NULL);
+}
+
+static void rule_ports(const struct ts *t, uint16_t *lo, uint16_t *hi)
+{
+    if (any_port(t) || t->port_lo == 0 || t->port_hi == 65535)
+        return; // wider than the selector: path sends on what is not its own
+    *lo = t->port_lo;
+    *hi = t->port_hi;
+}
+
+static struct kobj lookup_rule(const struct walk *w, const struct prefix *l)
+{
+    struct kobj o = rule(w, AT_LOOKUP, KRULE_LOOKUP);
+    put_prefix(o.src, &o.src_len, l);
+    o.proto = w->proto;
+    if (has_ports(w->proto)) {
+        rule_ports(w->l, &o.sport, &o.sport2);
+        rule_ports(w->r, &o.dport, &o.dport2);
+    }
+    return o;
+}
+
+static struct kobj route(const struct walk *w, enum kobj_action action, const struct prefix *to)
+{
+    struct kobj o = {.kind = KOBJ_ROUTE, .family = w->family, .action = (uint8_t)action};
+    put_prefix(o.dst, &o.dst_len, to);
+    return o;
+}
+
+static void cut(struct prefix *p)
+{
+    for (unsigned i = 0; i < 16; i++)
+        if (8 * i + 8 > p->len)
+            p->addr[i] &= (uint8_t)(8 * i < p->len ? 0xff00 >> (p->len - 8 * i) : 0);
+}
+
+static bool inside(const struct prefix *in, const struct prefix *out)
+{
+    unsigned whole = out->len / 8, rest = out->len % 8;
+    return in->len > out->len && !memcmp(in->addr, out->addr, whole) &&
+           (!rest || !((in->addr[whole] ^ out->addr[whole]) >> (8 - rest)));
+}
+
+// The routes of one table: first the exception, then what it is an exception from; the rule comes last.
+static int table(const struct walk *w, const struct kobj *by, const struct prefix *l, const struct prefix *r)
+{
+    struct kobj own = route(w, KROUTE_THROW, l), into = route(w, KROUTE_TUN, r);
+    int rc = inside(l, r) ? visit(w, &own, by) : 0;
+    if (rc == 0)
+        rc = visit(w, &into, by);
+    return rc ? rc : visit(w, by, by);
+}
+
+static int routes(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    struct kobj by = lookup_rule(w, l);
+    int rc = frame(w);
+    if (rc == 0)
+        rc = table(w, &by, l, r);
+    if (rc || !(by.sport || by.dport))
+        return rc;
+    by.priority = w->o->rule_priority + AT_FRAGMENT;
+    by.sport = by.sport2 = by.dport = by.dport2 = 0;
+    rc = fragment_frame(w);
+    return rc ? rc : table(w, &by, l, r);
+}
+
+// A local network inside the remote selector (10.1.0.0/16 of 0.0.0.0/0) still reaches itself, and the gateway
+// in it.
+static int own_network(const struct walk *w, const struct prefix *l)
+{
+    struct kobj all[] = {xfrm(w, KDIR_OUT, l, l), xfrm(w, KDIR_IN, l, l), xfrm(w, KDIR_FWD, l, l)};
+    int rc = 0;
+    for (unsigned i = 0; i < 3 && rc == 0; i++) {
+        all[i].action = KXFRM_ALLOW;
+        all[i].priority = xfrm_priority(w->spec->rank, true);
+        rc = visit(w, &all[i], NULL);
+    }
+    return rc;
+}
+
+static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    bool takes = w->spec->action == POLICY_PROTECT;
+    int rc = w->spec->action != POLICY_BYPASS && inside(l, r) ? own_network(w, l) : 0;
+    if (rc == 0)
+        rc = blocks(w, l, r);
+    return rc == 0 && takes && w->o->routes ? routes(w, l, r) : rc;
+}
+
+// ---- walking
+
+// No packet is of two protocols.
+static bool protocol_of(const struct ts *l, const struct ts *r, uint8_t *proto)
+{
+    *proto = l->proto ? l->proto : r->proto;
+    return !l->proto || !r->proto || l->proto == r->proto;
+}
+
+static int each_pair(const struct kset_options *o, const struct kset_spec *spec, const struct kset_visitor *v,
+                     int (*f)(struct walk *w, void *ctx, struct esp_error *err), void *ctx,
+                     struct esp_error *err)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < spec->local->count; i++) {
+        for (unsigned j = 0; j < spec->remote->count && rc == 0; j++) {
+            struct walk w = {.o = o, .v = v, .spec = spec, .l = &spec->local->t[i], .r = &spec->remote->t[j]};
+            if (!w.l->family || w.l->family != w.r->family || !protocol_of(w.l, w.r, &w.proto))
+                continue;
+            w.family = w.l->family;
+            w.ports = (has_ports(w.proto) || is_icmp(w.proto)) && !(any_port(w.l) && any_port(w.r));
+            rc = f(&w, ctx, err);
+        }
+    }
+    return rc;
+}
+
+static int objects_of_pair(struct walk *w, void *ctx, struct esp_error *err)
+{
+    struct prefixes l, r;
+    int rc = prefixes_of(w->l, &l, err);
+    (void)ctx;
+    if (rc == 0)
+        rc = prefixes_of(w->r, &r, err);
+    for (unsigned i = 0; rc == 0 && i < l.count; i++)
+        for (unsigned j = 0; rc == 0 && j < r.count; j++)
+            rc = pair_of_prefixes(w, &l.p[i], &r.p[j]);
+    return rc;
+}
+
+int kset_objects(const struct kset_options *o, const struct kset_spec *spec, const struct kset_visitor *v,
+                 struct esp_error *err)
+{
+    return each_pair(o, spec, v, objects_of_pair, NULL, err);
+}
+
+// ---- sources
+
+static bool in_selector(const struct ts *l, const struct addr *a)
+{
+    return a->family == l->family && ts_match(l, a->family, a->a, l->proto, l->port_lo);
+}
+
+static const struct addr *source_in(const struct kset_sources *s, const struct ts *l, bool wide)
+{
+    const struct addr *pref = &s->preferred[l->family == 6];
+    if (in_selector(l, pref))
+        return pref;
+    for (unsigned i = 0; i < s->count && !wide; i++)
+        if (in_selector(l, &s->net[i].a))
+            return &s->net[i].a;
+    return NULL;
+}
+
+// What the machine reaches from an address that the policy does not name, it still reaches from there.
+static int other_networks(const struct walk *w, const struct kset_sources *s, const struct kobj *by,
+                          const struct prefix *r)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < s->count && rc == 0; i++) {
+        struct prefix net = {.len = s->net[i].len};
+        if (s->net[i].a.family != w->family || in_selector(w->l, &s->net[i].a))
+            continue;
+        memcpy(net.addr, s->net[i].a.a, 16);
+        cut(&net);
+        struct kobj past = route(w, KROUTE_THROW, &net);
+        rc = inside(&net, r) ? visit(w, &past, by) : 0;
+    }
+    return rc;
+}
+
+static int source_routes(const struct walk *w, const struct kset_sources *s, const struct kobj *by,
+                         const struct prefixes *l, const struct prefix *r)
+{
+    const struct addr *from = source_in(s, w->l, r->len < (w->family == 6 ? 16 : 8));
+    struct kobj to = route(w, KROUTE_TUN, r);
+    if (!from)
+        return 0;
+    int rc = other_networks(w, s, by, r);
+    for (unsigned i = 0; i < l->count && rc == 0; i++) {
+        struct kobj own = route(w, KROUTE_THROW, &l->p[i]);
+        rc = inside(&l->p[i], r) ? visit(w, &own, by) : 0;
+    }
+    to.from_set = 1;
+    memcpy(to.from, from->a, w->family == 6 ? 16 : 4);
+    if (rc == 0)
+        rc = visit(w, &to, by);
+    return rc ? rc : visit(w, by, by);
+}
+
+// A local program that has not chosen its source yet is asked about with none. Towards a remote network it
+// gets a protected one where the machine has such; towards (nearly) everywhere only where it would have got
+// it anyway: a gateway's own way to the world is not taken because one of its addresses lies in a network
+// that it protects.
+static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
+{
+    struct prefix none = {.len = w->family == 6 ? 128 : 32};
+    struct kobj by = lookup_rule(w, &none);
+    struct prefixes l, r;
+    int rc = prefixes_of(w->l, &l, err);
+    if (rc == 0)
+        rc = prefixes_of(w->r, &r, err);
+    for (unsigned i = 0; rc == 0 && i < r.count; i++)
+        rc = source_routes(w, ctx, &by, &l, &r.p[i]);
+    return rc;
+}
+
+int kset_source_objects(const struct kset_options *o, const struct kset_spec *spec,
+                        const struct kset_sources *s, const struct kset_visitor *v, struct esp_error *err)
+{
+    if (spec->action != POLICY_PROTECT || !o->routes)
+        return 0;
+    return each_pair(o, spec, v, sources_of_pair, (void *)s, err);
+}

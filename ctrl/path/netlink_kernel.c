@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening the seam, changes in batches, and what of the kernel's is ours.
+//
+// Each instance has routing tables of its own. Which ones is written into a rule that never does anything,
+// the anchor: it holds the instance's tag and the number of its first table, outlives a crash, and is what
+// the next run of the same instance looks for, and what other instances keep clear of.
+#include "ctrl/path/netlink_kernel.h"
+
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "ctrl/lib/hash.h"
+
+#define BATCH         64
+#define MESSAGE_MAX   512
+#define TABLES_FACTOR 1000000u
+#define SLOTS         (TABLES_FACTOR / KERNEL_TABLES)
+#define ANCHOR_AT     0x7fff0e59u // behind every rule that decides anything
+
+// ---- changes
+
+static bool is_xfrm(const struct kchange *c)
+{
+    return c->o->kind == KOBJ_XFRM;
+}
+
+static unsigned put_batch(struct netlink_kernel *n, const struct kchange *c, unsigned left, char *buf,
+                          size_t *len)
+{
+    unsigned count = 0;
+    *len = 0;
+    while (count < left && count < BATCH && is_xfrm(&c[count]) == is_xfrm(&c[0])) {
+        struct nlmsghdr *h = netlink_put(n, buf + *len, c[count].o, c[count].add);
+        h->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+        h->nlmsg_seq = ++n->seq;
+        h->nlmsg_pid = mnl_socket_get_portid(is_xfrm(&c[0]) ? n->xfrm : n->route); // XFRM's notices repeat it
+        *len += MNL_ALIGN(h->nlmsg_len);
+        count++;
+    }
+    return count;
+}
+
+// What is there already, or gone already, is as it should be.
+static int verdict(const struct kchange *c, int rc)
+{
+    if (c->add)
+        return rc == -EEXIST && c->o->kind == KOBJ_RULE ? 0 : rc;
+    return rc == -ENOENT || rc == -ESRCH || rc == -ENODEV ? 0 : rc;
+}
+
+static unsigned apply(struct kernel *k, struct kchange *c, unsigned n, struct esp_error *err)
+{
+    struct netlink_kernel *nk = (struct netlink_kernel *)k;
+    _Alignas(struct nlmsghdr) char buf[BATCH * MESSAGE_MAX];
+    int rc[BATCH];
+    unsigned failed = 0;
+    for (unsigned at = 0, count; at < n; at += count) {
+        char text[128];
+        size_t len;
+        count = put_batch(nk, c + at, n - at, buf, &len);
+        netlink_talk(nk, is_xfrm(&c[at]) ? nk->xfrm : nk->route, buf, len, count, rc, text, sizeof(text));
+        for (unsigned i = 0; i < count; i++) {
+            c[at + i].rc = verdict(&c[at + i], rc[i]);
+            if (c[at + i].rc < 0 && failed++ == 0)
+                esp_fail(err, c[at + i].rc, "kernel", "%s%s%s", strerror(-c[at + i].rc), text[0] ? ", " : "",
+                         text);
+        }
+    }
+    return failed;
+}
+
+// ---- dump
+
+struct finding {
+    struct netlink_kernel *n;
+    void (*each)(void *ctx, const struct kobj *o);
+    void *ctx;
+};
+
+static bool is_anchor(const struct kobj *o)
+{
+    return o->kind == KOBJ_RULE && o->priority == ANCHOR_AT;
+}
+
+static int found(const struct nlmsghdr *h, void *ctx)
+{
+    struct finding *f = ctx;
+    struct kobj o;
+    if (netlink_get(f->n, h, &o) && !is_anchor(&o))
+        f->each(f->ctx, &o);
+    return 0;
+}
+
+static int found_xfrm(const struct nlmsghdr *h, void *ctx)
+{
+    struct finding *f = ctx;
+    struct kobj o;
+    if (netlink_get_xfrm(f->n, h, &o))
+        f->each(f->ctx, &o);
+    return 0;
+}
+
+static int dump_rules(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
+                      void *ctx)
+{
+    char buf[128];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETRULE;
+    h->nlmsg_flags = NLM_F_DUMP;
+    struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->family = (uint8_t)family;
+    return netlink_dump(n, n->route, h, each, ctx);
+}
+
+static int dump_routes(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
+                       void *ctx)
+{
+    char buf[128];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETROUTE;
+    h->nlmsg_flags = NLM_F_DUMP;
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = (uint8_t)family;
+    m->rtm_protocol = NETLINK_PROTOCOL;
+    return netlink_dump(n, n->route, h, each, ctx);
+}
+
+static int dump_policies(struct netlink_kernel *n, int (*each)(const struct nlmsghdr *h, void *ctx),
+                         void *ctx)
+{
+    char buf[512];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = XFRM_MSG_GETPOLICY;
+    h->nlmsg_flags = NLM_F_DUMP;
+    mnl_nlmsg_put_extra_header(h, sizeof(struct xfrm_userpolicy_id));
+    return netlink_dump(n, n->xfrm, h, each, ctx);
+}
+
+static bool no_family(int rc)
+{
+    return rc == -EAFNOSUPPORT || rc == -EOPNOTSUPP;
+}
+
+static int dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o), void *ctx,
+                struct esp_error *err)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    struct finding f = {n, each, ctx};
+    static const int families[] = {AF_INET, AF_INET6};
+    int rc = 0;
+    for (int i = 0; i < 2 && rc == 0 && n->base.tables; i++) {
+        rc = dump_rules(n, families[i], found, &f);
+        if (rc == 0)
+            rc = dump_routes(n, families[i], found, &f);
+        if (families[i] == AF_INET6 && no_family(rc))
+            rc = 0;
+    }
+    if (rc == 0)
+        rc = dump_policies(n, found_xfrm, &f);
+    return rc ? esp_fail(err, rc, "kernel", "cannot list rules, routes and XFRM policies: %s", strerror(-rc))
+              : 0;
+}
+
+// ---- the anchor
+
+struct anchors {
+    uint32_t first;   // table of slot 0
+    uint64_t tag;     // ours
+    uint32_t table;   // of ours, 0: none
+    bool used[SLOTS]; // by others
+    bool shared;      // another one has our table and goes first
+};
+
+static int one_anchor(const struct nlmsghdr *h, void *ctx)
+{
+    struct anchors *a = ctx;
+    const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
+    const struct nlattr *attr;
+    uint32_t priority = 0, table = 0;
+    uint64_t tag = 0;
+    mnl_attr_for_each(attr, h, sizeof(*m))
+    {
+        switch (mnl_attr_get_type(attr)) {
+        case FRA_PRIORITY: priority = mnl_attr_get_u32(attr); break;
+        case FRA_TABLE: table = mnl_attr_get_u32(attr); break;
+        case FRA_TUN_ID: tag = mnl_attr_get_u64(attr); break;
+        }
+    }
+    if (priority != ANCHOR_AT || !tag)
+        return 0;
+    if (tag == a->tag)
+        a->table = table;
+    else if (table - a->first < TABLES_FACTOR)
+        a->used[(table - a->first) / KERNEL_TABLES] = true;
+    return 0;
+}
+
+static int anchor_rule(struct netlink_kernel *n, uint32_t table, bool add)
+{
+    char buf[256];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE;
+    h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->family = AF_INET;
+    m->action = FR_ACT_NOP;
+    mnl_attr_put_u32(h, FRA_PRIORITY, ANCHOR_AT);
+    mnl_attr_put_u32(h, FRA_TABLE, table);
+    mnl_attr_put_u8(h, FRA_PROTOCOL, NETLINK_PROTOCOL);
+    mnl_attr_put_u64(h, FRA_TUN_ID, n->owner_tag);
+    return netlink_one(n, n->route, h);
+}
+
+static int look_for_anchors(struct netlink_kernel *n, uint32_t first, struct anchors *a)
+{
+    *a = (struct anchors){.first = first, .tag = n->owner_tag};
+    return dump_rules(n, AF_INET, one_anchor, a);
+}
+
+// Two instances may start at once: whoever finds its tables taken after all moves on.
+static int drop_anchor(struct netlink_kernel *n, uint32_t routing_table, struct esp_error *err)
+{
+    uint32_t first = (routing_table % (UINT32_MAX / TABLES_FACTOR)) * TABLES_FACTOR;
+    struct anchors a;
+    int rc = look_for_anchors(n, first, &a);
+    for (unsigned slot = 0; rc == 0 && !a.table && slot < SLOTS; slot++) {
+        if (a.used[slot])
+            continue;
+        uint32_t table =
+            first + slot * KERNEL_TABLES + (slot == 0 && first == 0); // no table has the number 0
+        rc = anchor_rule(n, table, true);
+        if (rc == 0)
+            rc = look_for_anchors(n, first, &a);
+        if (rc == 0 && a.used[slot]) {
+            anchor_rule(n, table, false);
+            a.table = 0;
+        }
+    }
+    if (rc < 0)
+        return esp_fail(err, rc, "routing rule", "cannot reserve routing tables: %s", strerror(-rc));
+    if (!a.table)
+        return esp_fail(err, -EBUSY, "routing_table", "%u other instances use tables from %u on", SLOTS,
+                        first);
+    n->base.tables = a.table;
+    n->anchored = true;
+    return 0;
+}
+
+// ---- open, close
+
+static struct mnl_socket *open_bus(int bus)
+{
+    const struct timeval patience = {.tv_sec = 5};
+    int one = 1, room = 4 << 20;
+    struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC);
+    if (!s)
+        return NULL;
+    if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0) {
+        mnl_socket_close(s);
+        return NULL;
+    }
+    int fd = mnl_socket_get_fd(s);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+    mnl_socket_setsockopt(s, NETLINK_EXT_ACK, &one, sizeof(one));
+    mnl_socket_setsockopt(s, NETLINK_CAP_ACK, &one, sizeof(one));
+    mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+    return s;
+}
+
+static void netlink_kernel_close(struct kernel *k, bool leave)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    if (n->anchored && !leave)
+        anchor_rule(n, n->base.tables, false);
+    netlink_news_close(n);
+    if (n->route)
+        mnl_socket_close(n->route);
+    if (n->xfrm)
+        mnl_socket_close(n->xfrm);
+    free(n);
+}
+
+static const struct kernel_ops ops = {
+    netlink_link_up,      apply, dump, netlink_addresses, netlink_default_source, netlink_notices,
+    netlink_kernel_close};
+
+int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
+{
+    struct netlink_kernel *n = calloc(1, sizeof(*n));
+    int rc = 0;
+    if (!n)
+        return esp_fail(err, -ENOMEM, "netlink", "out of memory");
+    n->base = (struct kernel){.ops = &ops, .fd = -1};
+    n->owner_tag = hash_str(0x45535041, o->owner) | 1;       // no tag is 0
+    n->owner = (uint32_t)(n->owner_tag >> 32) | 0x80000000u; // no person's number
+    n->own_mark = o->own_mark;
+    n->route = open_bus(NETLINK_ROUTE);
+    n->xfrm = open_bus(NETLINK_XFRM);
+    if (!n->route || !n->xfrm)
+        rc = esp_fail(err, -errno, n->route ? "NETLINK_XFRM" : "NETLINK_ROUTE", "cannot open the socket: %s",
+                      strerror(errno));
+    if (rc == 0)
+        rc = netlink_news_open(n, err);
+    if (rc == 0 && o->routes)
+        rc = drop_anchor(n, o->routing_table, err);
+    if (rc < 0)
+        netlink_kernel_close(&n->base, false);
+    else
+        *out = &n->base;
+    return rc;
+}

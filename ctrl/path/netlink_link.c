@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// The TUN as an interface, and what the machine itself is reached and speaks by.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/path/netlink_kernel.h"
+
+static void set_sysctl(const char *family, const char *name, const char *key, const char *value)
+{
+    char path[160];
+    snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; // no IPv6 in this kernel, or already as it should be: checked by the caller where it matters
+    if (write(fd, value, strlen(value)) < 0)
+        errno = 0;
+    close(fd);
+}
+
+static bool sysctl_is_one(const char *name, const char *key)
+{
+    char path[160], c = 0;
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", name, key);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (read(fd, &c, 1) != 1)
+            c = 0;
+        close(fd);
+    }
+    return c == '1';
+}
+
+static int set_up(struct netlink_kernel *n, int index, uint32_t mtu)
+{
+    char buf[512];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_NEWLINK;
+    struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifi_family = AF_UNSPEC;
+    m->ifi_index = index;
+    m->ifi_change = m->ifi_flags = IFF_UP;
+    mnl_attr_put_u32(h, IFLA_MTU, mtu);
+    return netlink_one(n, n->route, h);
+}
+
+int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    int index = (int)if_nametoindex(name);
+    if (!index)
+        return esp_fail(err, -ENODEV, name, "no such interface");
+    // disable_xfrm: packets routed out here are not checked against the out block policies; disable_policy:
+    // nor are those that come in from here, because path has already checked them (RFC 4301 section 5.2)
+    set_sysctl("ipv4", name, "disable_xfrm", "1");
+    set_sysctl("ipv4", name, "disable_policy", "1");
+    set_sysctl("ipv4", name, "rp_filter", "0");
+    set_sysctl("ipv6", name, "disable_policy", "1");
+    set_sysctl("ipv6", name, "accept_ra", "0");
+    set_sysctl("ipv6", name, "addr_gen_mode", "1");
+    if (!sysctl_is_one(name, "disable_xfrm") || !sysctl_is_one(name, "disable_policy"))
+        return esp_fail(err, -EPERM, name, "cannot set net.ipv4.conf.%s.disable_xfrm and disable_policy to 1",
+                        name);
+    int rc = set_up(n, index, mtu);
+    if (rc < 0)
+        return esp_fail(err, rc, name, "cannot bring the interface up: %s", strerror(-rc));
+    if (!n->tun_index)
+        netlink_news_forget(n);
+    snprintf(n->tun, sizeof(n->tun), "%s", name);
+    n->tun_index = index;
+    n->tun_was_up = true;
+    return index;
+}
+
+// ---- addresses
+
+struct addresses {
+    struct netlink_kernel *n;
+    void (*each)(void *ctx, const struct addr *a, uint8_t len);
+    void *ctx;
+};
+
+static int one_address(const struct nlmsghdr *h, void *ctx)
+{
+    struct addresses *a = ctx;
+    const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+    struct addr out = {.family = m->ifa_family == AF_INET6 ? 6 : 4};
+    size_t len = out.family == 6 ? 16 : 4;
+    bool local = false;
+    const struct nlattr *attr;
+    if (h->nlmsg_type != RTM_NEWADDR || (int)m->ifa_index == a->n->tun_index)
+        return 0;
+    mnl_attr_for_each(attr, h, sizeof(*m))
+    {
+        // IFA_LOCAL is the machine's own where a point-to-point link's IFA_ADDRESS is the other end's
+        if (mnl_attr_get_payload_len(attr) < len ||
+            (mnl_attr_get_type(attr) != IFA_LOCAL && (local || mnl_attr_get_type(attr) != IFA_ADDRESS)))
+            continue;
+        local |= mnl_attr_get_type(attr) == IFA_LOCAL;
+        memcpy(out.a, mnl_attr_get_payload(attr), len);
+    }
+    if (m->ifa_scope == RT_SCOPE_UNIVERSE || m->ifa_scope == RT_SCOPE_SITE)
+        a->each(a->ctx, &out, m->ifa_prefixlen);
+    return 0;
+}
+
+int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    struct addresses a = {n, each, ctx};
+    char buf[128];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETADDR;
+    h->nlmsg_flags = NLM_F_DUMP;
+    mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
+    return netlink_dump(n, n->route, h, one_address, &a);
+}
+
+// ---- the default source
+
+static int one_route(const struct nlmsghdr *h, void *ctx)
+{
+    struct addr *out = ctx;
+    const struct nlattr *attr;
+    mnl_attr_for_each(attr, h, sizeof(struct rtmsg))
+    {
+        if (mnl_attr_get_type(attr) == RTA_PREFSRC)
+            memcpy(out->a, mnl_attr_get_payload(attr), out->family == 6 ? 16 : 4);
+    }
+    return MNL_CB_STOP;
+}
+
+// Any address that can only be reached by the default route does: these are documentation's (RFC 5737, 3849).
+int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out)
+{
+    static const uint8_t far[2][16] = {{192, 0, 2, 1}, {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
+    static const uint8_t zero[16] = {0};
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    char buf[256], in[MNL_SOCKET_BUFFER_SIZE];
+    size_t len = family == 6 ? 16 : 4;
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETROUTE;
+    h->nlmsg_flags = NLM_F_REQUEST;
+    h->nlmsg_seq = ++n->seq;
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = family == 6 ? AF_INET6 : AF_INET;
+    m->rtm_dst_len = (uint8_t)(8 * len);
+    mnl_attr_put(h, RTA_DST, len, far[family == 6]);
+    mnl_attr_put_u32(h, RTA_MARK, n->own_mark); // past our own rules
+    *out = (struct addr){.family = family};
+    if (mnl_socket_sendto(n->route, h, h->nlmsg_len) < 0)
+        return -errno;
+    ssize_t got = mnl_socket_recvfrom(n->route, in, sizeof(in));
+    if (got < 0 || mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(n->route), one_route, out) < 0)
+        return -errno;
+    return memcmp(out->a, zero, 16) ? 0 : -ENETUNREACH;
+}

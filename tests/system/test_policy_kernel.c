@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+// The set of kernel objects against the kernel itself, in a network namespace of the test's own: what was
+// asked for is what a dump shows, a second instance and a second run are told apart, others' changes are
+// noticed, a thousand policies are quick.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctrl/path/kset.h"
+#include "ctrl/path/kset_objects.h"
+#include "ctrl/path/netlink_kernel.h"
+
+static const struct kset_options options = {.routes = true, .rule_priority = 220, .own_mark = 0xe59};
+
+struct lab {
+    int tun;
+    char name[16];
+    struct kernel *k;
+    struct kset *s;
+};
+
+static int tun_new(const char *name)
+{
+    struct ifreq r = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &r) < 0)
+        fail_msg("cannot make a TUN: the test needs root and /dev/net/tun");
+    return fd;
+}
+
+static void up(struct lab *l, const char *owner, const char *tun)
+{
+    struct esp_error err = {0};
+    const struct netlink_options o = {
+        .owner = owner, .routing_table = 220, .own_mark = options.own_mark, .routes = true};
+    snprintf(l->name, sizeof(l->name), "%s", tun);
+    l->tun = tun_new(tun);
+    if (netlink_kernel_open(&l->k, &o, &err) < 0 || l->k->ops->tun_up(l->k, tun, 1400, &err) < 0 ||
+        kset_open(&l->s, l->k, &options, &err) < 0)
+        fail_msg("%s: %s", err.field, err.text);
+}
+
+static void down(struct lab *l)
+{
+    kset_close(l->s, false);
+    l->k->ops->close(l->k, false);
+    close(l->tun);
+}
+
+static void die(struct lab *l) // as kill -9 does
+{
+    l->k->ops->close(l->k, true);
+    close(l->tun);
+}
+
+static int quiet(const char *command)
+{
+    return system(command);
+}
+
+static unsigned lines(const char *command)
+{
+    char line[512];
+    unsigned n = 0;
+    FILE *f = popen(command, "r");
+    while (f && fgets(line, sizeof(line), f))
+        n++;
+    pclose(f);
+    return n;
+}
+
+struct pol {
+    struct ts_list l, r;
+    struct kset_spec spec;
+};
+
+static void net(struct ts_list *l, uint8_t family, const uint8_t *addr, unsigned bits, uint8_t proto,
+                uint16_t lo, uint16_t hi)
+{
+    struct ts *t = &l->t[l->count++];
+    *t = (struct ts){.family = family, .proto = proto, .port_lo = lo, .port_hi = hi};
+    memcpy(t->lo, addr, family == 6 ? 16 : 4);
+    memcpy(t->hi, t->lo, 16);
+    for (unsigned i = bits; i < (family == 6 ? 128 : 32); i++)
+        t->hi[i / 8] |= (uint8_t)(0x80 >> i % 8);
+}
+
+static void pol4(struct pol *p, uint8_t action, uint32_t rank, unsigned l, unsigned r, uint8_t proto,
+                 uint16_t lo, uint16_t hi)
+{
+    memset(p, 0, sizeof(*p));
+    net(&p->l, 4, (uint8_t[]){10, (uint8_t)(l >> 8), (uint8_t)l, 0}, 24, 0, 0, 65535);
+    net(&p->r, 4, (uint8_t[]){172, (uint8_t)(r >> 8), (uint8_t)r, 0}, 24, proto, lo, hi);
+    p->spec = (struct kset_spec){action, rank, &p->l, &p->r};
+}
+
+static struct kset_hold *take(struct lab *l, const struct pol *p)
+{
+    struct kset_hold *h = NULL;
+    struct esp_error err = {0};
+    if (kset_change(l->s, &p->spec, &h, 1, NULL, 0, &err) < 0)
+        fail_msg("%s: %s", err.field, err.text);
+    return h;
+}
+
+// A dump into memory, to compare with.
+struct dumped {
+    struct kobj o[4096];
+    unsigned count;
+};
+
+static void keep(void *ctx, const struct kobj *o)
+{
+    struct dumped *d = ctx;
+    if (d->count < 4096)
+        d->o[d->count++] = *o;
+}
+
+static struct dumped *dump(struct lab *l)
+{
+    struct dumped *d = calloc(1, sizeof(*d));
+    struct esp_error err = {0};
+    if (l->k->ops->dump(l->k, keep, d, &err) < 0)
+        fail_msg("%s: %s", err.field, err.text);
+    return d;
+}
+
+static bool has(const struct dumped *d, const struct kobj *o)
+{
+    for (unsigned i = 0; i < d->count; i++)
+        if (kobj_same_key(&d->o[i], o) && kobj_same_value(&d->o[i], o))
+            return true;
+    return false;
+}
+
+struct expected {
+    const struct dumped *d;
+    unsigned count;
+};
+
+static int must_be_there(void *ctx, const struct kobj *o, const struct kobj *behind)
+{
+    struct expected *e = ctx;
+    struct kobj full = *o;
+    char text[200];
+    for (unsigned i = 0; behind && i < e->d->count; i++) { // the table is its rule's
+        struct kobj rule = e->d->o[i];
+        rule.table = 0;
+        if (kobj_same_key(&rule, behind))
+            full.table = e->d->o[i].table;
+    }
+    e->count++;
+    if (!has(e->d, &full))
+        fail_msg("not in the kernel as it was asked for: %s", kobj_print(&full, text, sizeof(text)));
+    return 0;
+}
+
+static void check_all(struct lab *l, const struct pol *p)
+{
+    struct expected e = {dump(l), 0};
+    const struct kset_visitor v = {must_be_there, &e};
+    assert_int_equal(kset_objects(&options, &p->spec, &v, NULL), 0);
+    assert_true(e.count >= 3);
+    free((void *)e.d);
+}
+
+static void test_kernel_every_kind_of_object_reads_back_as_asked(void **state)
+{
+    struct lab l;
+    struct pol p[6];
+    struct kset_hold *h[6];
+    (void)state;
+    up(&l, "/run/a", "esp0");
+    pol4(&p[0], POLICY_PROTECT, 1, 1, 2, 0, 0, 65535);
+    pol4(&p[1], POLICY_PROTECT, 2, 1, 3, 17, 7000, 7999);
+    pol4(&p[2], POLICY_PROTECT, 3, 1, 4, 1, 8 << 8, 8 << 8 | 255);
+    pol4(&p[3], POLICY_BYPASS, 4, 1, 5, 6, 22, 22);
+    memset(&p[4], 0, sizeof(p[4]));
+    net(&p[4].l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
+    net(&p[4].r, 6, (uint8_t[16]){0xfd, 2}, 64, 17, 53, 1000);
+    p[4].spec = (struct kset_spec){POLICY_PROTECT, 5, &p[4].l, &p[4].r};
+    memset(&p[5], 0, sizeof(p[5]));
+    net(&p[5].l, 4, (uint8_t[4]){10, 9}, 16, 0, 0, 65535);
+    net(&p[5].r, 4, (uint8_t[4]){0}, 0, 0, 0, 65535);
+    p[5].spec = (struct kset_spec){POLICY_PROTECT, 6, &p[5].l, &p[5].r};
+    for (int i = 0; i < 6; i++)
+        h[i] = take(&l, &p[i]);
+    for (int i = 0; i < 6; i++)
+        check_all(&l, &p[i]);
+    assert_int_equal(kset_change(l.s, NULL, NULL, 0, h, 6, NULL), 0);
+    struct dumped *d = dump(&l);
+    assert_int_equal(d->count, 0);
+    free(d);
+    down(&l);
+    assert_int_equal(lines("(ip rule; ip -6 rule; ip xfrm policy; ip route show table all; ip -6 route show "
+                           "table all) | grep -E "
+                           "'proto 89|priority'"),
+                     0);
+}
+
+// Neither sees, takes over or sweeps what is the other's, although their selectors are the same.
+static void test_kernel_two_instances_share_nothing(void **state)
+{
+    struct lab a, b;
+    struct pol p;
+    (void)state;
+    up(&a, "/run/a", "esp0");
+    up(&b, "/run/b", "esp1");
+    assert_int_not_equal(a.k->tables, b.k->tables);
+    pol4(&p, POLICY_PROTECT, 1, 1, 2, 17, 53, 53);
+    struct kset_hold *ha = take(&a, &p), *hb = take(&b, &p);
+    check_all(&a, &p);
+    check_all(&b, &p);
+    assert_int_equal(kset_change(b.s, NULL, NULL, 0, &hb, 1, NULL), 0);
+    check_all(&a, &p);
+    hb = take(&b, &p);
+    die(&b);
+    up(&b, "/run/b", "esp1");
+    assert_true(kset_count(b.s).found > 3);
+    assert_true(kset_sweep(b.s) > 3);
+    check_all(&a, &p);
+    assert_int_equal(kset_change(a.s, NULL, NULL, 0, &ha, 1, NULL), 0);
+    down(&b);
+    down(&a);
+}
+
+static void test_kernel_next_run_finds_its_tables_and_objects(void **state)
+{
+    struct lab l;
+    struct pol p, q;
+    (void)state;
+    up(&l, "/run/a", "esp0");
+    uint32_t tables = l.k->tables;
+    pol4(&p, POLICY_PROTECT, 1, 1, 2, 17, 53, 53);
+    pol4(&q, POLICY_PROTECT, 2, 5, 6, 0, 0, 65535);
+    take(&l, &p);
+    take(&l, &q);
+    die(&l);
+    up(&l, "/run/a", "esp0");
+    assert_int_equal(l.k->tables, tables);
+    assert_true(kset_count(l.s).found > 6); // rules and blocks; the routes went with the TUN
+    take(&l, &p);
+    check_all(&l, &p);
+    assert_true(kset_sweep(l.s) > 0);
+    check_all(&l, &p);
+    assert_int_equal(lines("ip xfrm policy | grep -F 172.0.6.0/24"), 0);
+    assert_int_equal(lines("ip rule show proto 89 | grep -F 10.0.5.0/24"), 0);
+    down(&l);
+}
+
+// ---- notices
+
+struct heard {
+    struct kset *s;
+    unsigned objects, flushed, down, up, gone, addresses;
+    bool repair;
+};
+
+static void hear(void *ctx, const struct knotice *n)
+{
+    struct heard *h = ctx;
+    h->objects += n->kind == KNOTE_OBJECT;
+    h->flushed += n->kind == KNOTE_FLUSHED;
+    h->down += n->kind == KNOTE_TUN_DOWN;
+    h->up += n->kind == KNOTE_TUN_UP;
+    h->gone += n->kind == KNOTE_TUN_GONE;
+    h->addresses += n->kind == KNOTE_ADDRESSES;
+    h->repair |= kset_notice(h->s, n);
+}
+
+static struct heard listen_to(struct lab *l)
+{
+    struct heard h = {.s = l->s};
+    struct pollfd p = {.fd = l->k->fd, .events = POLLIN};
+    while (poll(&p, 1, 100) > 0)
+        l->k->ops->notices(l->k, hear, &h);
+    return h;
+}
+
+static void test_kernel_what_others_remove_is_noticed_and_put_back(void **state)
+{
+    static const char *const harm[] = {
+        "ip xfrm policy flush",
+        "ip rule del pref 221",
+        "ip rule del pref 220",
+        "ip rule del pref 222",
+        "ip rule del pref 224",
+        "for t in $(ip route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
+        "ip route flush table $t; done",
+        "ip rule flush; ip rule add pref 32766 lookup main"};
+    struct lab l;
+    struct pol p;
+    unsigned failed;
+    (void)state;
+    up(&l, "/run/a", "esp0");
+    pol4(&p, POLICY_PROTECT, 1, 1, 2, 17, 53, 53);
+    take(&l, &p);
+    assert_false(listen_to(&l).repair); // what we did ourselves is no news
+    for (unsigned i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+        assert_int_equal(quiet(harm[i]), 0);
+        if (!listen_to(&l).repair)
+            fail_msg("not noticed: %s", harm[i]);
+        assert_true(kset_repair(l.s, &failed) > 0);
+        assert_int_equal(failed, 0);
+        check_all(&l, &p);
+        assert_false(listen_to(&l).repair);
+    }
+    down(&l);
+}
+
+static void test_kernel_tun_down_and_up_is_noticed_and_repaired(void **state)
+{
+    struct lab l;
+    struct pol p;
+    struct heard h;
+    unsigned failed;
+    (void)state;
+    up(&l, "/run/a", "esp0");
+    pol4(&p, POLICY_PROTECT, 1, 1, 2, 0, 0, 65535);
+    take(&l, &p);
+    listen_to(&l);
+    assert_int_equal(quiet("ip link set esp0 down"), 0);
+    h = listen_to(&l);
+    assert_int_equal(h.down, 1);
+    assert_true(h.repair);
+    assert_true(l.k->ops->tun_up(l.k, "esp0", 1400, NULL) > 0);
+    kset_repair(l.s, &failed);
+    assert_int_equal(failed, 0);
+    check_all(&l, &p);
+    listen_to(&l);
+    assert_int_equal(quiet("ip addr add 10.77.0.1/24 dev lo"), 0);
+    assert_true(listen_to(&l).addresses > 0);
+    quiet("ip addr del 10.77.0.1/24 dev lo");
+    down(&l);
+}
+
+// ---- speed
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void test_kernel_thousand_policies_in_one_transaction_quick(void **state)
+{
+    enum { N = 1000 };
+    struct lab l;
+    struct pol *p = calloc(N, sizeof(*p));
+    struct kset_spec *specs = calloc(N, sizeof(*specs));
+    struct kset_hold **h = calloc(N, sizeof(*h));
+    struct esp_error err = {0};
+    (void)state;
+    up(&l, "/run/a", "esp0");
+    for (unsigned i = 0; i < N; i++) {
+        pol4(&p[i], POLICY_PROTECT, i, i % 40, i, 0, 0, 65535);
+        specs[i] = p[i].spec;
+    }
+    double from = now();
+    assert_int_equal(kset_change(l.s, specs, h, N, NULL, 0, &err), 0);
+    double loaded = now();
+    struct kset_counts c = kset_count(l.s);
+    assert_int_equal(kset_change(l.s, NULL, NULL, 0, h, N, &err), 0);
+    double gone = now();
+    print_message("%u objects of %d policies: %.0f ms to load, %.0f ms to unload\n", c.objects, N,
+                  1e3 * (loaded - from), 1e3 * (gone - loaded));
+    assert_true(loaded - from < 1.0);
+    down(&l);
+    free(p);
+    free(specs);
+    free(h);
+}
+
+static int own_namespace(void **state)
+{
+    (void)state;
+    if (unshare(CLONE_NEWNET) < 0)
+        return -1;
+    return quiet("ip link set lo up");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_kernel_every_kind_of_object_reads_back_as_asked, own_namespace),
+        cmocka_unit_test_setup(test_kernel_two_instances_share_nothing, own_namespace),
+        cmocka_unit_test_setup(test_kernel_next_run_finds_its_tables_and_objects, own_namespace),
+        cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, own_namespace),
+        cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, own_namespace),
+        cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, own_namespace),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
