@@ -316,22 +316,33 @@ void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t li
     rig_install_child(r, &c);
 }
 
-void rig_install_child(struct rig *r, const struct msg_CHILD *c)
+static void keys_of(uint32_t id, uint8_t key[2][36])
 {
-    uint8_t buf[8192], key[2][36];
-    struct writer w = writer_of(buf, sizeof(buf));
-    uint32_t id = c->child_id;
     for (int i = 0; i < 36; i++) {
         key[0][i] = (uint8_t)(id + i);
         key[1][i] = (uint8_t)(id + 3 * i + 1);
     }
+}
+
+void rig_ask_for_child(struct rig *r, const struct msg_CHILD *c)
+{
+    uint8_t buf[8192], key[2][36];
+    struct writer w = writer_of(buf, sizeof(buf));
+    keys_of(c->child_id, key);
     msg_write(&w, MSG_CHILD, c);
     assert_false(w.bad);
-    struct msg_CHILD_INSTALL m = {.req = 100 + id,
+    struct msg_CHILD_INSTALL m = {.req = 100 + c->child_id,
                                   .child = wr_written(&w),
                                   .key_out = slice_of(key[0], 36),
                                   .key_in = slice_of(key[1], 36)};
     sadb_install(r->p, &m);
+}
+
+void rig_install_child(struct rig *r, const struct msg_CHILD *c)
+{
+    uint8_t key[2][36];
+    keys_of(c->child_id, key);
+    rig_ask_for_child(r, c);
     peer_opens(r, c->spi_out, key[0]);
 }
 

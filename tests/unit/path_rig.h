@@ -58,6 +58,8 @@ void rig_must_apply(struct rig *r, const char *conn, const struct policy_spec *s
 void rig_install(struct rig *r, uint32_t id, enum offload_mode mode, uint64_t life_packets);
 struct msg_CHILD rig_child(struct rig *r, uint32_t id); // what rig_install installs, to be changed
 void rig_install_child(struct rig *r, const struct msg_CHILD *c);
+void rig_ask_for_child(struct rig *r,
+                       const struct msg_CHILD *c); // the same, and the peer knows nothing of it
 void rig_must_install_child(struct rig *r, const struct msg_CHILD *c);
 bool rig_result(struct rig *r, bool *ok, char *text, size_t size); // false: none came
 void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const char *where);
