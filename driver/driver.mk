@@ -2,7 +2,7 @@
 # libespalier: link with $(LIBESPALIER) $(LIBESPALIER_LIBS), include only driver/include/espalier.
 LIBESPALIER_SRC := $(wildcard driver/common/*.c driver/soft/*.c driver/bus/*.c driver/card/*.c)
 LIBESPALIER := $(BUILD)/lib/libespalier.a
-LIBESPALIER_LIBS := -lpci -lcrypto
+LIBESPALIER_LIBS := -lpci -lcrypto -lpthread
 
 $(LIBESPALIER): $(LIBESPALIER_SRC:%.c=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)

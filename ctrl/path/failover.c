@@ -1,69 +1,142 @@
 // SPDX-License-Identifier: Apache-2.0
-// The card comes and goes. It is looked for once a second; when it fails, its engine has made sure that it is
-// silent, and every SA goes on in software: outbound from the end of its lease (never from "last seen"),
-// inbound with exactly the sequences whose packets this process has taken. What the card had not given back
-// is run again.
+// The card comes and goes. It is looked for twice a second and opened beside the packets; when it fails, its
+// engine has made sure that it is silent, and every SA goes on in software: outbound from the end of its
+// lease (never from "last seen"), inbound with exactly the sequences whose packets this process has taken.
+// What the card had not given back is run again. It may come back, for new SAs, after a while that doubles
+// with each failure.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/path/opener.h"
+
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MOST_MS = 60000, HEALTHY_MS = 60000, CLOSE_WAIT_MS = 1500 };
 
 static void card_ready(struct loop_fd *f, uint32_t events)
 {
     struct path *p = f->ctx;
     (void)events;
-    if (p->card)
-        p->card->ops->tick(p->card, loop_now(p->loop));
+    if (path_card(p))
+        path_card(p)->ops->tick(path_card(p), loop_now(p->loop));
     io_pump(p);
 }
 
-static int open_card(struct path *p, struct esp_error *err)
+static int watch(struct path *p, int fd, void (*ready)(struct loop_fd *, uint32_t), struct esp_error *err)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    en->fd = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
+    int rc = loop_add(p->loop, &en->fd);
+    return rc < 0 ? esp_fail(err, rc, "card", "cannot watch its events: %s", strerror(-rc)) : 0;
+}
+
+static void not_opened(struct path_engine *en, const struct esp_error *err)
+{
+    char why[200];
+    if (err->code == -ENODEV)
+        snprintf(why, sizeof(why), "no card was found");
+    else
+        snprintf(why, sizeof(why), "the card is not usable: %.40s: %.120s", err->field, err->text);
+    if (strcmp(why, en->reason) && err->code != -ENODEV)
+        LOGF(ESP, 0, "%s", why);
+    if (err->code != -ENODEV || !en->backoff) // after a failure its reason says more
+        snprintf(en->reason, sizeof(en->reason), "%s", why);
+}
+
+static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    en->state = ENGINE_ABSENT;
+    if (e && watch(p, e->fd, card_ready, err) < 0) {
+        e->ops->destroy(e);
+        e = NULL;
+    }
+    if (!e) {
+        not_opened(en, err);
+        return;
+    }
+    en->e = e;
+    en->state = ENGINE_READY;
+    en->ready_at = loop_now(p->loop);
+    snprintf(en->name, sizeof(en->name), "%s", e->name);
+    en->reason[0] = 0;
+    LOGF(ESP, 1, "card %s is in use", en->name);
+}
+
+static void opener_ready(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    struct path_engine *en = &p->engines[PATH_CARD];
+    struct esp_error err = {0};
+    struct esp_engine *e;
+    (void)events;
+    if (!opener_wait(en->opener, 0))
+        return;
+    loop_del(p->loop, &en->fd);
+    err.code = opener_take(en->opener, &e, &err);
+    en->opener = NULL;
+    opened(p, e, &err);
+}
+
+static void open_card(struct path *p)
 {
     const struct settings *s = p->env->settings;
-    struct esp_card_options o = {.pci_sysfs = s->pci_sysfs, .bdf = strcmp(s->card, "auto") ? s->card : NULL};
-    struct esp_engine *e;
-    int rc = esp_card_open(&e, &o, err);
-    if (rc < 0)
-        return rc;
-    if ((rc = e->ops->attach_pool(e, p->pool, err)) < 0) {
-        e->ops->destroy(e);
-        return rc;
+    struct path_engine *en = &p->engines[PATH_CARD];
+    struct esp_card_options o = {.pci_sysfs = s->pci_sysfs,
+                                 .bdf = strcmp(s->card, "auto") ? s->card : NULL,
+                                 .pool = {p->pool},
+                                 .pool_count = 1,
+                                 .no_thread = !p->threads};
+    struct esp_engine *e = NULL;
+    struct esp_error err = {0};
+    if (!p->threads) {
+        err.code = esp_card_open(&e, &o, &err);
+        opened(p, e, &err);
+        return;
     }
-    p->card_fd = (struct loop_fd){.fd = e->fd, .events = EPOLLIN, .ready = card_ready, .ctx = p};
-    if ((rc = loop_add(p->loop, &p->card_fd)) < 0) {
-        e->ops->destroy(e);
-        return esp_fail(err, rc, e->name, "cannot watch its events: %s", strerror(-rc));
+    if (opener_start(&en->opener, &o, &err) < 0) {
+        not_opened(en, &err);
+        return;
     }
-    p->card = e;
-    snprintf(p->card_name, sizeof(p->card_name), "%s", e->name);
-    p->card_reason[0] = 0;
-    return 0;
+    en->state = ENGINE_OPENING;
+    if (watch(p, opener_fd(en->opener), opener_ready, &err) < 0) // then by the next scan
+        LOGF(ESP, 0, "%s: %s", err.field, err.text);
 }
 
 void card_scan(struct path *p)
 {
-    struct esp_error err = {0};
-    char why[200];
-    if (p->card || p->card_failed)
-        return;
+    struct path_engine *en = &p->engines[PATH_CARD];
     if (!strcmp(p->env->settings->card, "none")) {
-        snprintf(p->card_reason, sizeof(p->card_reason), "no card is wanted (--card none)");
+        snprintf(en->reason, sizeof(en->reason), "no card is wanted (--card none)");
         return;
     }
-    int rc = open_card(p, &err);
-    if (rc == 0) {
-        LOGF(ESP, 1, "card %s is in use", p->card_name);
-        return;
+    if (en->state == ENGINE_OPENING)
+        opener_ready(&en->fd, 0);
+    else if (en->state == ENGINE_ABSENT || (en->state == ENGINE_BACKOFF && loop_now(p->loop) >= en->retry_at))
+        if (!en->loud)
+            open_card(p);
+}
+
+void card_await(struct path *p, int ms)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    if (en->state == ENGINE_OPENING && opener_wait(en->opener, ms))
+        opener_ready(&en->fd, 0);
+}
+
+void card_close(struct path *p)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    if (en->state == ENGINE_OPENING) {
+        if (opener_wait(en->opener, CLOSE_WAIT_MS))
+            opener_ready(&en->fd, 0);
+        else
+            p->pool = NULL; // its thread still uses it: both end with the process
     }
-    if (rc == -ENODEV)
-        snprintf(why, sizeof(why), "no card was found");
-    else
-        snprintf(why, sizeof(why), "the card is not usable: %.40s: %.120s", err.field, err.text);
-    if (strcmp(why, p->card_reason) && rc != -ENODEV)
-        LOGF(ESP, 0, "%s", why);
-    snprintf(p->card_reason, sizeof(p->card_reason), "%s", why);
+    if (en->e)
+        en->e->ops->destroy(en->e);
+    en->e = NULL;
 }
 
 // An SA that was still being added has protected nothing: it starts where it would have started. False: it
@@ -85,24 +158,25 @@ static bool move_half(struct path *p, struct half *h, struct esp_engine *card, s
     return h->state != HALF_FAILED;
 }
 
-void card_failed(struct path *p, const struct esp_error *why)
+void card_failed(struct path *p, const struct esp_event *ev)
 {
+    struct path_engine *en = &p->engines[PATH_CARD];
     struct child *next;
-    if (p->card_failed)
+    if (path_card_failed(p))
         return;
-    p->card_failed = true;
+    en->state = ENGINE_FAILED;
+    en->loud = !ev->silent;
     p->failovers++;
     p->resume_from_us = loop_now_us(p->loop);
     p->failover_detect_us = p->card_last_us ? p->resume_from_us - p->card_last_us : 0;
     p->failover_moved = 0;
-    snprintf(p->card_reason, sizeof(p->card_reason), "card %s failed: %.120s", p->card_name, why->text);
-    LOGF(ESP, 0, "%s", p->card_reason);
+    snprintf(en->reason, sizeof(en->reason), "card %.40s failed: %.120s", en->name, ev->error.text);
+    LOGF(ESP, 0, "%s", en->reason);
     for (struct child *c = p->children; c; c = next) {
         next = c->next;
-        bool touched = c->in.engine == p->card || c->out.engine == p->card;
+        bool touched = c->in.engine == en->e || c->out.engine == en->e;
         struct esp_error err = {0};
-        bool in = move_half(p, &c->in, p->card, &err),
-             out = move_half(p, &c->out, p->card, &err); // both, always
+        bool in = move_half(p, &c->in, en->e, &err), out = move_half(p, &c->out, en->e, &err); // both, always
         if (!touched)
             continue;
         if (!in || !out) {
@@ -110,7 +184,7 @@ void card_failed(struct path *p, const struct esp_error *why)
         } else if (c->dying) {
             sadb_maybe_free(p, c);
         } else {
-            sadb_set_offload(p, c, false, p->card_reason);
+            sadb_set_offload(p, c, false, en->reason);
             p->failover_moved += (c->in.state != HALF_NONE) + (c->out.state != HALF_NONE);
             ipc_send(p->ike, MSG_CHILD_EVENT,
                      &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_MOVED});
@@ -118,13 +192,28 @@ void card_failed(struct path *p, const struct esp_error *why)
     }
 }
 
+// The longer it was well, the sooner it is tried again.
+static void back_off(struct path_engine *en, uint64_t now)
+{
+    if (now - en->ready_at >= HEALTHY_MS || !en->backoff)
+        en->backoff = BACKOFF_FIRST_MS;
+    else if (en->backoff < BACKOFF_MOST_MS)
+        en->backoff = 2 * en->backoff < BACKOFF_MOST_MS ? 2 * en->backoff : BACKOFF_MOST_MS;
+    en->retry_at = now + en->backoff;
+    en->state = ENGINE_BACKOFF;
+}
+
 void card_leave(struct path *p)
 {
-    struct esp_engine *card = p->card;
-    loop_del(p->loop, &p->card_fd);
-    p->card = NULL;
+    struct path_engine *en = &p->engines[PATH_CARD];
+    struct esp_engine *card = en->e;
+    loop_del(p->loop, &en->fd);
+    en->e = NULL;
     io_leave_card(p);
     card->ops->destroy(card);
     LOGF(ESP, 0, "%llu SAs moved to software, %llu packets run again", (unsigned long long)p->failover_moved,
          (unsigned long long)p->rerun);
+    back_off(en, loop_now(p->loop));
+    if (en->loud)
+        LOGF(ESP, 0, "card %s is not used again: it could not be shown silent", en->name);
 }

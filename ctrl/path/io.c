@@ -138,7 +138,7 @@ static struct child *owner_of(struct path *p, const struct packet *pkt)
 
 static struct packet_list *backlog_of(struct path *p, const struct esp_engine *e)
 {
-    return e == p->card ? &p->card_backlog : &p->soft_backlog;
+    return e == path_card(p) ? &p->engines[PATH_CARD].backlog : &p->engines[PATH_SOFT].backlog;
 }
 
 static void enqueue(struct path *p, struct packet *pkt);
@@ -198,7 +198,7 @@ static void wait_for(struct path *p, struct half *h, struct packet *pkt)
 static void give_to(struct path *p, struct half *h, struct packet *pkt)
 {
     off_card(p, pkt);
-    if (h->engine == p->card) {
+    if (h->engine == path_card(p)) {
         if (is_new(p, pkt) && p->on_card >= PATH_ON_CARD) {
             queue_full(p, pkt);
             return;
@@ -365,7 +365,7 @@ static void send_burst(struct path *p)
 
 static struct engine_count *count_of(struct path *p, const struct esp_engine *e)
 {
-    return e == p->soft ? &p->by_soft : &p->by_card;
+    return e == path_soft(p) ? &p->engines[PATH_SOFT].count : &p->engines[PATH_CARD].count;
 }
 
 // What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an
@@ -419,7 +419,7 @@ static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
     h->last_seq = pkt->job.seq;
     n->packets_out++;
     n->bytes_out += pkt->inner_len;
-    if (p->resume_from_us && e == p->soft) {
+    if (p->resume_from_us && e == path_soft(p)) {
         p->failover_resume_us = loop_now_us(p->loop) - p->resume_from_us;
         p->resume_from_us = 0;
     }
@@ -620,11 +620,11 @@ static bool fresh_buffers(struct path *p, struct packet *pkt)
 // Seen by nobody: again, in the engine that has the SA now. The card's failure is taken note of first.
 static void run_again(struct path *p, struct esp_engine *e, struct packet *pkt)
 {
-    if (!p->card_failed)
+    if (!path_card_failed(p))
         events(p, e);
     pkt->runs++;
     p->rerun++;
-    if (p->card_failed && !fresh_buffers(p, pkt))
+    if (p->engines[PATH_CARD].loud && !fresh_buffers(p, pkt))
         io_drop(p, pkt, ESP_STATUS_ABORTED);
     else
         enqueue(p, pkt);
@@ -646,12 +646,12 @@ static unsigned finish(struct path *p, struct esp_engine *e)
 {
     struct esp_job *jobs[PATH_BURST];
     unsigned n = e->ops->poll(e, jobs, PATH_BURST);
-    if (n && e == p->card && jobs[0]->status != ESP_STATUS_ABORTED)
+    if (n && e == path_card(p) && jobs[0]->status != ESP_STATUS_ABORTED)
         p->card_last_us = loop_now_us(p->loop);
     for (unsigned i = 0; i < n; i++) {
         struct packet *pkt = (struct packet *)jobs[i];
         limits(p, pkt);
-        if (pkt->job.status == ESP_STATUS_ABORTED && e == p->card && pkt->runs < PATH_RUNS) {
+        if (pkt->job.status == ESP_STATUS_ABORTED && e == path_card(p) && pkt->runs < PATH_RUNS) {
             run_again(p, e, pkt);
         } else if (left_behind(p, e, pkt)) {
             pkt->runs++;
@@ -675,8 +675,8 @@ static void events(struct path *p, struct esp_engine *e)
         n = e->ops->events(e, ev, 16);
         for (unsigned i = 0; i < n; i++)
             sadb_event(p, e, &ev[i]);
-    } while (n == 16 && (e == p->soft || e == p->card));
-    if (e == p->card)
+    } while (n == 16 && (e == path_soft(p) || e == path_card(p)));
+    if (e == path_card(p))
         sadb_retry(p);
 }
 
@@ -687,14 +687,14 @@ static void pump_engine(struct path *p, struct esp_engine *e)
         while (finish(p, e))
             drain_backlog(p, e);
         events(p, e);
-    } while (e == p->card && p->card_failed && finish(p, e)); // what FAILED gave back
+    } while (e == path_card(p) && path_card_failed(p) && finish(p, e)); // what FAILED gave back
 }
 
 // What a failed card never took goes after what it gave back.
 void io_leave_card(struct path *p)
 {
-    struct packet *pkt = p->card_backlog.head;
-    list_init(&p->card_backlog);
+    struct packet *pkt = p->engines[PATH_CARD].backlog.head;
+    list_init(&p->engines[PATH_CARD].backlog);
     for (struct packet *next; pkt; pkt = next) {
         next = pkt->next;
         enqueue(p, pkt);
@@ -703,11 +703,11 @@ void io_leave_card(struct path *p)
 
 void io_pump(struct path *p)
 {
-    if (p->card)
-        pump_engine(p, p->card);
-    if (p->card && p->card_failed)
+    if (path_card(p))
+        pump_engine(p, path_card(p));
+    if (path_card(p) && path_card_failed(p))
         card_leave(p);
-    pump_engine(p, p->soft);
+    pump_engine(p, path_soft(p));
 }
 
 // Runs before every sleep: true while an engine has more to say.
@@ -716,9 +716,9 @@ static bool before_sleep(void *ctx)
     struct path *p = ctx;
     bool more = false;
     io_pump(p);
-    if (p->card)
-        more |= p->card->ops->arm(p->card);
-    more |= p->soft->ops->arm(p->soft);
+    if (path_card(p))
+        more |= path_card(p)->ops->arm(path_card(p));
+    more |= path_soft(p)->ops->arm(path_soft(p));
     return more;
 }
 
@@ -759,8 +759,8 @@ int io_open(struct path *p, struct esp_error *err)
     }
     if (flows_init(&p->flows, secret()) < 0)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
-    list_init(&p->soft_backlog);
-    list_init(&p->card_backlog);
+    list_init(&p->engines[PATH_SOFT].backlog);
+    list_init(&p->engines[PATH_CARD].backlog);
     p->reading = true;
     loop_set_idle(p->loop, before_sleep, p);
     if ((rc = add_fd(p, &p->tun_fd, p->env->tun, tun_ready, err, "TUN")) < 0 ||

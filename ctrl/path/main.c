@@ -39,6 +39,7 @@ static int run(struct path *p, const struct child_env *env)
     log_set_sink(to_ctl, p);
     if (!p->super)
         return 1;
+    p->threads = true;
     if (path_open(p, NULL, &err) < 0) {
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
         return 3;

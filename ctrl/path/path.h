@@ -81,13 +81,29 @@ struct child {
 struct engine_count {
     uint64_t packets_out, bytes_out, packets_in, bytes_in;
 };
+
+// ABSENT -> OPENING -> READY -> FAILED (it gives back what it has) -> BACKOFF -> OPENING; what cannot be
+// opened goes back to ABSENT.
+enum engine_state { ENGINE_ABSENT, ENGINE_OPENING, ENGINE_READY, ENGINE_FAILED, ENGINE_BACKOFF };
+enum { PATH_SOFT, PATH_CARD, PATH_ENGINES };
+struct path_engine {
+    enum engine_state state;
+    struct esp_engine *e;       // READY and FAILED
+    struct opener *opener;      // OPENING
+    struct loop_fd fd;          // of the engine, or of its opener
+    struct packet_list backlog; // submit was full
+    struct engine_count count;
+    char name[64], reason[200]; // why there is none
+    bool loud; // FAILED: it may still write to memory that it was given; it is never used again
+    uint64_t ready_at, retry_at, backoff; // ms
+};
 struct path {
     const struct child_env *env;
     struct loop *loop;
     struct ipc_chan *super, *ctl, *ike, *keys;
     struct netlink *nl;
     int tun_index;
-    struct loop_fd tun_fd, udp_fd, raw_fd, soft_fd, card_fd;
+    struct loop_fd tun_fd, udp_fd, raw_fd;
     struct timer tick, scan;
     struct esp_pool *pool;
     struct esp_pool *spare; // after a fail-over: instead of buffers that the card may still write to
@@ -97,12 +113,10 @@ struct path {
     unsigned waiting, on_card; // packets, see PATH_WAITING and PATH_ON_CARD
     struct path_net net;
     bool reading; // TUN and sockets are watched
-    struct esp_engine *soft, *card;
-    struct packet_list soft_backlog, card_backlog; // submit was full
-    char card_name[64], card_reason[200];          // why there is none
-    bool card_failed;
-    bool retry; // a half waits for room in an engine
-    int status; // of the process at its end
+    struct path_engine engines[PATH_ENGINES];
+    bool threads; // a card may be opened, and looked after, in threads of its own
+    bool retry;   // a half waits for room in an engine
+    int status;   // of the process at its end
     struct child *children;
     struct hash by_spi, by_id;
     struct spd spd;
@@ -110,7 +124,6 @@ struct path {
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     // counters
-    struct engine_count by_soft, by_card;
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, send_errors, tun_errors,
         rerun;
@@ -120,6 +133,21 @@ struct path {
     unsigned icmp_in_second;
     uint32_t card_error_logged;
 };
+
+static inline struct esp_engine *path_soft(const struct path *p)
+{
+    return p->engines[PATH_SOFT].e;
+}
+
+static inline struct esp_engine *path_card(const struct path *p) // NULL: there is none
+{
+    return p->engines[PATH_CARD].e;
+}
+
+static inline bool path_card_failed(const struct path *p)
+{
+    return p->engines[PATH_CARD].state == ENGINE_FAILED;
+}
 
 // sadb.c
 void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
@@ -163,9 +191,11 @@ struct packet *list_pop(struct packet_list *l);
 void past_us(struct path *p, const uint8_t *packet, uint32_t len);
 
 // failover.c
-void card_scan(struct path *p);
-void card_failed(struct path *p, const struct esp_error *why); // moves every SA to software
+void card_scan(struct path *p);          // looks for a card where there is none
+void card_await(struct path *p, int ms); // at the start: until one that is being opened is ready, at most ms
+void card_failed(struct path *p, const struct esp_event *why); // moves every SA to software
 void card_leave(struct path *p); // then, once it has given everything back: lets go of it
+void card_close(struct path *p); // at exit
 
 // stats.c
 void stats_sas(struct path *p, uint32_t req);

@@ -8,8 +8,9 @@
 
 #include "ctrl/lib/log.h"
 
-#define TICK_MS 20
-#define SCAN_MS 500
+#define TICK_MS      20
+#define SCAN_MS      500
+#define CARD_WAIT_MS 2000 // at the start, for a card that is there
 
 static void child_endpoint(struct path *p, const struct msg_CHILD_ENDPOINT *m)
 {
@@ -110,9 +111,9 @@ int path_status(const struct path *p)
 static void tick(struct timer *t)
 {
     struct path *p = t->ctx;
-    if (p->card)
-        p->card->ops->tick(p->card, loop_now(p->loop));
-    p->soft->ops->tick(p->soft, loop_now(p->loop));
+    if (path_card(p))
+        path_card(p)->ops->tick(path_card(p), loop_now(p->loop));
+    path_soft(p)->ops->tick(path_soft(p), loop_now(p->loop));
     io_pump(p);
     sadb_retry(p);
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
@@ -121,17 +122,28 @@ static void tick(struct timer *t)
 static void scan(struct timer *t)
 {
     struct path *p = t->ctx;
-    uint64_t from = loop_now(p->loop);
     card_scan(p);
-    uint64_t rest = 20 * (loop_now(p->loop) -
-                          from); // a card that does not answer must not take more than 5 % of the time
-    timer_set(p->loop, t, loop_now(p->loop) + (rest > SCAN_MS ? rest : SCAN_MS));
+    timer_set(p->loop, t, loop_now(p->loop) + SCAN_MS);
 }
 
 static void soft_ready(struct loop_fd *f, uint32_t events)
 {
     (void)events;
     io_pump(f->ctx);
+}
+
+static int open_soft(struct path *p, struct esp_error *err)
+{
+    struct path_engine *en = &p->engines[PATH_SOFT];
+    int rc = esp_soft_open(&en->e, err);
+    if (rc < 0)
+        return rc;
+    en->state = ENGINE_READY;
+    snprintf(en->name, sizeof(en->name), "%s", en->e->name);
+    en->fd = (struct loop_fd){.fd = en->e->fd, .events = EPOLLIN, .ready = soft_ready, .ctx = p};
+    if ((rc = loop_add(p->loop, &en->fd)) < 0)
+        return esp_fail(err, rc, "software engine", "cannot watch its events: %s", strerror(-rc));
+    return 0;
 }
 
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
@@ -145,13 +157,11 @@ int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
     if (s->install_routes &&
         (rc = netlink_rule(p->nl, s->routing_table, s->routing_priority, ESPALIER_SO_MARK, err)) < 0)
         return rc;
-    if ((rc = esp_soft_open(&p->soft, err)) < 0 || (rc = io_open(p, err)) < 0 ||
-        (rc = p->soft->ops->attach_pool(p->soft, p->pool, err)) < 0)
+    if ((rc = open_soft(p, err)) < 0 || (rc = io_open(p, err)) < 0 ||
+        (rc = path_soft(p)->ops->attach_pool(path_soft(p), p->pool, err)) < 0)
         return rc;
-    p->soft_fd = (struct loop_fd){.fd = p->soft->fd, .events = EPOLLIN, .ready = soft_ready, .ctx = p};
-    if ((rc = loop_add(p->loop, &p->soft_fd)) < 0)
-        return esp_fail(err, rc, "software engine", "cannot watch its events: %s", strerror(-rc));
     card_scan(p);
+    card_await(p, CARD_WAIT_MS);
     p->tick = (struct timer){.fire = tick, .ctx = p};
     p->scan = (struct timer){.fire = scan, .ctx = p};
     timer_set(p->loop, &p->tick, loop_now(p->loop) + TICK_MS);
@@ -165,11 +175,10 @@ void path_close(struct path *p)
     timer_stop(p->loop, &p->scan);
     loop_set_idle(p->loop, NULL, NULL);
     policy_drop_all(p);
-    if (p->card)
-        p->card->ops->destroy(p->card);
-    if (p->soft)
-        p->soft->ops->destroy(p->soft);
-    p->card = p->soft = NULL;
+    card_close(p);
+    if (path_soft(p))
+        path_soft(p)->ops->destroy(path_soft(p));
+    p->engines[PATH_SOFT].e = NULL;
     sadb_clear(p);
     esp_pool_destroy(p->pool);
     esp_pool_destroy(p->spare);

@@ -192,7 +192,7 @@ void sadb_spent(struct path *p, struct child *c)
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
     if (h->params.dir == ESP_OUT) {
-        if (e == p->card) {
+        if (e == path_card(p)) {
             uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
             h->lease_size = h->lease_size ? h->lease_size : p->env->settings->lease_min;
             h->params.seq_limit = room - h->params.seq > h->lease_size ? h->params.seq + h->lease_size : room;
@@ -231,7 +231,7 @@ void sadb_lease_low(struct path *p, struct half *h)
 {
     uint64_t now = loop_now(p->loop);
     uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
-    if (h->leasing || h->state != HALF_READY || h->engine != p->card)
+    if (h->leasing || h->state != HALF_READY || h->engine != path_card(p))
         return;
     if (now - h->lease_at < 1000 && h->lease_size < 1u << 22)
         h->lease_size *= 2;
@@ -266,7 +266,7 @@ void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
     h->params.hard_bytes = rest(m->life_bytes, h->bytes);
     h->params.soft_packets = rest(m->rekey_packets, h->packets);
     h->params.hard_packets = rest(m->life_packets, h->packets);
-    if (sadb_add_half(p, h, p->soft, err) < 0)
+    if (sadb_add_half(p, h, path_soft(p), err) < 0)
         h->state = HALF_FAILED;
 }
 
@@ -379,8 +379,8 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
     if (mode == OFFLOAD_CRYPTO)
         return esp_fail(err, -EOPNOTSUPP, "hw_offload",
                         "crypto needs the kernel engine, which this build does not have");
-    if (card && p->card) {
-        int rc = add_both(p, c, p->card, err);
+    if (card && path_card(p)) {
+        int rc = add_both(p, c, path_card(p), err);
         if (rc == 0) {
             sadb_set_offload(p, c, true, "");
             return 0;
@@ -392,11 +392,11 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
              err->field, err->text);
     } else if (card && mode != OFFLOAD_AUTO) {
         return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s",
-                        mode == OFFLOAD_PACKET ? "packet" : "yes", p->card_reason);
+                        mode == OFFLOAD_PACKET ? "packet" : "yes", p->engines[PATH_CARD].reason);
     } else {
-        sadb_set_offload(p, c, false, card ? p->card_reason : "hw_offload is no");
+        sadb_set_offload(p, c, false, card ? p->engines[PATH_CARD].reason : "hw_offload is no");
     }
-    return add_both(p, c, p->soft, err);
+    return add_both(p, c, path_soft(p), err);
 }
 
 void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
@@ -476,7 +476,7 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     struct child *c = h->child;
     enum offload_mode mode;
     struct esp_error err = ev->error;
-    bool was_card = h->engine == p->card;
+    bool was_card = h->engine == path_card(p);
     h->state = HALF_FAILED;
     h->sa = NULL;
     want_card(p, c, &mode);
@@ -485,7 +485,7 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
         snprintf(why, sizeof(why), "the card refuses it: %.150s",
                  ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
         LOGF(ESP, 1, "child %s{%u}: %s; in software", c->c.name, c->c.child_id, why);
-        if (sadb_add_half(p, h, p->soft, &err) == 0) {
+        if (sadb_add_half(p, h, path_soft(p), &err) == 0) {
             sadb_set_offload(p, c, false, why);
             return;
         }
@@ -564,7 +564,7 @@ void sadb_retry(struct path *p)
 void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev)
 {
     struct half *h = ev->cookie;
-    if (e == p->card && p->card_failed)
+    if (e == path_card(p) && path_card_failed(p))
         return; // after FAILED it knows of nothing any more
     switch (ev->type) {
     case ESP_EVENT_SA_ADDED: added(p, h, ev->sa); break;
@@ -572,6 +572,6 @@ void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev
     case ESP_EVENT_SA_DELETED: deleted(p, h, ev); break;
     case ESP_EVENT_SA_LEASED: leased(p, h, ev); break;
     case ESP_EVENT_SA_STATS: break; // path counts for itself
-    case ESP_EVENT_FAILED: card_failed(p, &ev->error); break;
+    case ESP_EVENT_FAILED: card_failed(p, ev); break;
     }
 }

@@ -35,7 +35,7 @@ void stats_sas(struct path *p, uint32_t req)
         snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
         snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
         if (!strcmp(c->offload, "card"))
-            snprintf(m.card, sizeof(m.card), "%s", p->card_name);
+            snprintf(m.card, sizeof(m.card), "%s", p->engines[PATH_CARD].name);
         ipc_send(p->ctl, MSG_PATH_SA, &m);
     }
     ipc_result(p->ctl, req, true, "%s", "");
@@ -86,9 +86,9 @@ void stats_counters(struct path *p, uint32_t req)
     }
     put(&t, sas, "child_sas");
     put(&t, on_card, "child_sas_on_card");
-    put(&t, p->card != NULL, "card_present");
-    put_engine(&t, "card", &p->by_card);
-    put_engine(&t, "software", &p->by_soft);
+    put(&t, path_card(p) != NULL, "card_present");
+    put_engine(&t, "card", &p->engines[PATH_CARD].count);
+    put_engine(&t, "software", &p->engines[PATH_SOFT].count);
     put_drops(&t, "out", p->drop_out);
     put_drops(&t, "in", p->drop_in);
     put(&t, p->no_sa_out, "protected_without_sa");
@@ -107,8 +107,8 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, p->rerun, "failover_packets_rerun");
     put(&t, p->failover_detect_us, "failover_last_completion_to_detection_us");
     put(&t, p->failover_resume_us, "failover_detection_to_first_packet_us");
-    if (p->card) {
-        int n = p->card->ops->counters(p->card, t.buf + t.len, sizeof(t.buf) - t.len);
+    if (path_card(p)) {
+        int n = path_card(p)->ops->counters(path_card(p), t.buf + t.len, sizeof(t.buf) - t.len);
         if (n > 0 && t.len + (size_t)n < sizeof(t.buf))
             t.len += (size_t)n;
     }

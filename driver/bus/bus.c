@@ -161,13 +161,14 @@ void bus_write32(struct bus *b, uint32_t offset, uint32_t value)
         (void)b->ops->write(b, BUS_REGION_BAR0, offset, v, sizeof(v), false);
 }
 
-void bus_post32(struct bus *b, uint32_t offset, uint32_t value)
+int bus_post32(struct bus *b, uint32_t offset, uint32_t value)
 {
     uint8_t v[4];
 
     put_le32(v, value);
-    if (!b->gone)
-        (void)b->ops->write(b, BUS_REGION_BAR0, offset, v, sizeof(v), true);
+    if (!b->gone && b->ops->write(b, BUS_REGION_BAR0, offset, v, sizeof(v), true) == -EAGAIN)
+        return -EAGAIN;
+    return 0; // to a device that has gone: it is found by who looks after it
 }
 
 int bus_dma_map(struct bus *b, void *base, size_t length, int memfd, uint64_t *iova, struct esp_error *err)

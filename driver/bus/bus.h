@@ -5,6 +5,7 @@
 #ifndef ESPALIER_BUS_BUS_H
 #define ESPALIER_BUS_BUS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,8 @@ enum { BUS_TIMEOUT_MS = 1000, BUS_MAX_IRQS = 16 };
 struct bus;
 struct bus_ops {
     int (*read)(struct bus *b, unsigned region, uint64_t offset, void *buf, uint32_t count);
-    // posted: may return before the device has seen it; stays in order with every other access.
+    // posted: never waits, and may be called beside another thread's access. It stays in order with what its
+    // own thread does. -EAGAIN: no room for it now.
     int (*write)(struct bus *b, unsigned region, uint64_t offset, const void *buf, uint32_t count,
                  bool posted);
     int (*dma_map)(struct bus *b, void *base, size_t length, int memfd, uint64_t iova);
@@ -31,9 +33,9 @@ struct bus_ops {
 
 struct bus {
     const struct bus_ops *ops;
-    char name[32]; // BDF
-    bool gone;     // an access failed for good: every read is all ones
-    int fd;        // readable when the device may have gone, -1: there is no such notice
+    char name[32];    // BDF
+    atomic_bool gone; // an access failed for good: every read is all ones
+    int fd;           // hung up when the device may have gone, -1: there is no such notice
     uint64_t next_iova;
     uint64_t bar0_size;
     unsigned irqs; // MSI-X vectors
@@ -46,7 +48,7 @@ void bus_close(struct bus *b); // clears bus mastering first
 
 uint32_t bus_read32(struct bus *b, uint32_t offset);              // BAR0; all ones when gone
 void bus_write32(struct bus *b, uint32_t offset, uint32_t value); // BAR0, acknowledged
-void bus_post32(struct bus *b, uint32_t offset, uint32_t value);  // BAR0, posted
+int bus_post32(struct bus *b, uint32_t offset, uint32_t value);   // BAR0, posted; 0, or -EAGAIN: no room
 int bus_master(struct bus *b, bool on);                           // acknowledged when it returns 0
 int bus_dma_map(struct bus *b, void *base, size_t length, int memfd, uint64_t *iova, struct esp_error *err);
 // Looks whether the device has gone, without waiting.

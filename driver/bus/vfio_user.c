@@ -35,6 +35,7 @@ enum {
     FLAG_NO_REPLY = 0x10,
     FLAG_ERROR = 0x20
 };
+enum { POSTED_ID = 0xffff }; // of messages that get no reply
 enum { DEVICE_IS_PCI = 2, DMA_READ_WRITE = 3, IRQ_EVENTFD_TRIGGER = 0x24, IRQ_NONE_TRIGGER = 0x21 };
 
 static const char capabilities[] = "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":1048576,"
@@ -43,7 +44,7 @@ static const char capabilities[] = "{\"capabilities\":{\"max_msg_fds\":16,\"max_
 struct vfio_user {
     struct bus base;
     uint16_t id;
-    bool eof; // the other side has closed: its process has ended or has let go of the device
+    atomic_bool eof; // the other side has closed: its process has ended or has let go of the device
 };
 
 static struct vfio_user *vu(struct bus *b)
@@ -65,9 +66,8 @@ static int lost(struct vfio_user *v, int rc)
 {
     if (rc == -EPIPE || rc == -ECONNRESET)
         v->eof = true;
-    if (!v->base.gone)
+    if (!atomic_exchange(&v->base.gone, true))
         shutdown(v->base.fd, SHUT_RDWR);
-    v->base.gone = true;
     return rc;
 }
 
@@ -132,6 +132,23 @@ static int send_all(struct vfio_user *v, const uint8_t *msg, size_t len, const i
         }
     }
     return 0;
+}
+
+// One small message, without waiting and without a lock against the thread that talks to the device: Linux
+// queues a message that fits one socket buffer as a whole or not at all. One that were cut all the same could
+// not be mended: the stream is lost.
+static int send_now(struct vfio_user *v, const uint8_t *msg, size_t len)
+{
+    ssize_t n;
+
+    do {
+        n = send(v->base.fd, msg, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)len)
+        return 0;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return -EAGAIN;
+    return lost(v, n < 0 ? -errno : -EIO);
 }
 
 static int recv_all(struct vfio_user *v, uint8_t *to, size_t len, int64_t deadline)
@@ -222,7 +239,7 @@ static int call(struct vfio_user *v, enum command cmd, uint8_t *buf, size_t len,
                 unsigned nfds)
 {
     uint8_t msg[HEADER + MAX_PAYLOAD];
-    uint16_t id = v->id++;
+    uint16_t id = v->id++ % POSTED_ID;
     int rc;
 
     if (v->base.gone)
@@ -268,8 +285,8 @@ static int vu_write(struct bus *b, unsigned region, uint64_t offset, const void 
     put_access(p + HEADER, offset, region, count);
     memcpy(p + HEADER + 16, buf, count);
     if (posted) {
-        put_header(p, vu(b)->id++, CMD_REGION_WRITE, HEADER + 16 + count, FLAG_NO_REPLY, 0);
-        return send_all(vu(b), p, HEADER + 16 + count, NULL, 0);
+        put_header(p, POSTED_ID, CMD_REGION_WRITE, HEADER + 16 + count, FLAG_NO_REPLY, 0);
+        return send_now(vu(b), p, HEADER + 16 + count);
     }
     rc = call(vu(b), CMD_REGION_WRITE, p + HEADER, 16 + count, 16 + 8, NULL, 0);
     return rc < 0 ? rc : 0;

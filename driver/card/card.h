@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card engine's own structures: queues, SAs in slots, requests waiting for the SA command ring.
-// Single-threaded.
+// One thread uses the engine; the card's own thread (thread.c) does what waits for the card. What both touch
+// is atomic, constant after opening, or handed over by `state`.
 #ifndef ESPALIER_CARD_CARD_H
 #define ESPALIER_CARD_CARD_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "driver/bus/bus.h"
@@ -42,10 +45,21 @@ struct queue {
     uint32_t sq_tail, sq_told; // submissions written; the doorbell's last value
     uint32_t sq_head;          // consumed by the card, as its completions say
     uint32_t cq_head, cq_told; // completions consumed; the doorbell's last value
+    bool rearm;                // the doorbell that arms has not gone yet
     uint32_t oldest, next;     // entries in use: [oldest, next)
     uint32_t salt;             // high half of every cookie: a foreign completion is found out
     struct entry *entry;
+    // for the card's thread: submissions told, completions consumed
+    atomic_uint shown_told, shown_done;
+    // the card's thread alone
+    bool stalled;
+    uint32_t stall_done;
+    uint64_t stall_freerun;
+    unsigned stall_still;
 };
+
+// CLAIMED: its reason is being written. FAILING: to be made silent. DEAD: that is done, jobs may come back.
+enum card_state { CARD_RUNNING, CARD_CLAIMED, CARD_FAILING, CARD_DEAD };
 
 // One completion, copied once out of memory that the card can write.
 struct completion {
@@ -122,16 +136,37 @@ struct card {
     int wake_fd, irq_fd[CARD_MAX_QUEUES];
     unsigned irqs;
 
-    bool failed, silent;
-    struct event_node *failed_node; // reserved at open: failure must be able to speak
+    atomic_int state;               // enum card_state
+    bool silent;                    // from DEAD on
+    char reason[200];               // from FAILING on
+    struct event_node *failed_node; // reserved at open: failure must be able to speak; NULL: it has spoken
 
     uint64_t stamp; // jobs submitted
     uint64_t completions, doorbells, jobs_done, jobs_aborted;
-    uint64_t checked_ms, seen_completions, stall_freerun;
-    unsigned stall_still;
-    bool stalled;
+
+    // the card's thread
+    pthread_t thread;
+    pthread_mutex_t control; // held while it talks to the card; never taken on the packets' way
+    bool thread_runs;
+    atomic_int stop;
+    int nudge_fd;
+    uint64_t checked_ms, snapshot_ms;
+    uint32_t snapshot_done;
     char (*counter_name)[ESPC_COUNTER_NAME_STRIDE + 1]; // read from the card once
+    atomic_int snapshot_wanted;
+    atomic_uint snapshots; // taken; the last one is counter[snapshots % 2]
+    _Atomic uint64_t counter[2][ESPC_COUNTER_COUNT];
 };
+
+static inline bool card_failed(const struct card *c)
+{
+    return atomic_load_explicit(&c->state, memory_order_acquire) != CARD_RUNNING;
+}
+
+static inline bool card_dead(const struct card *c)
+{
+    return atomic_load_explicit(&c->state, memory_order_acquire) == CARD_DEAD;
+}
 
 static inline struct card *card_of(struct esp_engine *e)
 {
@@ -161,10 +196,13 @@ static inline bool queue_posted(const struct queue *q) // every submission ends 
 }
 // Takes the next entry; the caller has checked queue_room.
 struct entry *queue_push(struct card *c, struct queue *q, void *owner, enum entry_state state);
-uint8_t *queue_submission(struct queue *q);       // the next submission's 64 bytes, zeroed
-uint64_t queue_cookie(const struct queue *q);     // for the entry pushed next
-void queue_ring(struct card *c, struct queue *q); // one doorbell for all submissions since the last
-bool queue_ready(const struct queue *q);          // a completion waits
+uint8_t *queue_submission(struct queue *q);   // the next submission's 64 bytes, zeroed
+uint64_t queue_cookie(const struct queue *q); // for the entry pushed next
+// One doorbell for all submissions since the last; one that the bus has no room for is rung again later.
+void queue_ring(struct card *c, struct queue *q);
+void queue_retell(struct card *c, struct queue *q); // what the bus had no room for
+bool queue_waits_for_card(const struct queue *q);   // from the card's thread: is it the card's turn?
+bool queue_ready(const struct queue *q);            // a completion waits
 int queue_fetch(struct card *c, struct queue *q,
                 struct completion *done);            // 1: one, 0: none, -1: the card has failed
 void queue_release(struct queue *q, uint32_t entry); // the entry's owner has been answered
@@ -193,7 +231,16 @@ unsigned card_poll(struct esp_engine *e, struct esp_job **jobs, unsigned max);
 
 // ---- failure (watch.c)
 __attribute__((format(printf, 2, 3))) void card_fail(struct card *c, const char *fmt, ...);
+void card_settle(struct card *c);
 void card_tick(struct esp_engine *e, uint64_t now_ms);
+void card_watch(struct card *c, uint64_t now_ms); // one step; waits for the card
+void card_bus_ended(struct card *c);
+
+// ---- the card's thread (thread.c)
+int card_thread_start(struct card *c, struct esp_error *err);
+void card_thread_stop(struct card *c);
+void card_nudge(struct card *c);
+void card_snapshot(struct card *c); // engine.c
 
 // ---- engine (engine.c)
 void card_wake(struct card *c);

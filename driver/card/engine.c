@@ -36,7 +36,9 @@ static int card_attach_pool(struct esp_engine *e, struct esp_pool *pool, struct 
         return esp_fail(err, -ENOSPC, e->name, "%d pools are attached already", CARD_MAX_POOLS);
     esp_pool_region(pool, &base, &d->length, &fd);
     d->base = base;
+    pthread_mutex_lock(&c->control);
     rc = bus_dma_map(c->bus, base, d->length, fd, &d->iova, err);
+    pthread_mutex_unlock(&c->control);
     if (!rc)
         c->pools++;
     return rc;
@@ -47,6 +49,7 @@ static unsigned card_events(struct esp_engine *e, struct esp_event *ev, unsigned
     struct card *c = card_of(e);
     unsigned n = 0;
 
+    card_settle(c);
     card_commands_complete(c);
     while (n < max) {
         struct event_node *node = event_queue_pop(&c->events, 0);
@@ -62,21 +65,23 @@ static unsigned card_events(struct esp_engine *e, struct esp_event *ev, unsigned
 
 static bool anything_ready(struct card *c)
 {
-    bool ready = event_queue_ready(&c->events, 0);
+    bool ready;
 
+    card_settle(c);
+    ready = event_queue_ready(&c->events, 0);
     for (unsigned i = 0; i <= c->queues && !ready; i++) {
         struct queue *q = &c->queue[i];
         if (!queue_busy(q))
             continue;
-        ready = c->failed ? i > 0
-                          : (queue_posted(q) && queue_ready(q)) ||
-                                q->entry[q->oldest & (q->size - 1)].state == ENTRY_LOCAL;
+        ready = card_failed(c) ? i > 0 && card_dead(c)
+                               : (queue_posted(q) && queue_ready(q)) ||
+                                     q->entry[q->oldest & (q->size - 1)].state == ENTRY_LOCAL;
     }
     return ready;
 }
 
 // Interrupts that came are cleared before the look, and the look is repeated after arming: none is lost in
-// between.
+// between. Nothing here asks the bus or waits for it.
 static bool card_arm(struct esp_engine *e)
 {
     struct card *c = card_of(e);
@@ -84,40 +89,62 @@ static bool card_arm(struct esp_engine *e)
     drain(c->wake_fd);
     for (unsigned i = 0; i < c->irqs; i++)
         drain(c->irq_fd[i]);
-    if (!c->failed && bus_check_gone(c->bus))
-        card_fail(c, "the card is gone");
-    if (!c->failed)
+    if (!card_failed(c))
         card_commands_complete(c);
     if (anything_ready(c))
         return true;
-    for (unsigned i = 0; i <= c->queues && !c->failed; i++)
+    for (unsigned i = 0; i <= c->queues && !card_failed(c); i++) {
+        queue_ring(c, &c->queue[i]);
         if (queue_posted(&c->queue[i]))
             queue_tell_head(c, &c->queue[i], true);
-    if (c->bus->gone && !c->failed)
-        card_fail(c, "the card is gone");
+    }
     return anything_ready(c);
 }
 
 // Names stand in the card itself; they are read once.
-static void read_names(struct card *c)
+static bool read_names(struct card *c)
 {
     c->counter_name = calloc(ESPC_COUNTER_COUNT, sizeof(*c->counter_name));
-    if (!c->counter_name || !c->off_names)
-        return;
-    for (uint32_t i = 0; i < ESPC_COUNTER_COUNT; i++) {
+    if (!c->counter_name)
+        return false;
+    for (uint32_t i = 0; c->off_names && i < ESPC_COUNTER_COUNT; i++) {
+        uint32_t word = 0;
         for (uint32_t w = 0; w < ESPC_COUNTER_NAME_STRIDE; w++) {
-            uint32_t word = bus_read32(c->bus, c->off_names + i * ESPC_COUNTER_NAME_STRIDE + w / 4 * 4);
-            char ch = (char)(word >> w % 4 * 8);
+            char ch;
+            if (w % 4 == 0)
+                word = bus_read32(c->bus, c->off_names + i * ESPC_COUNTER_NAME_STRIDE + w);
+            ch = (char)(word >> w % 4 * 8);
             if (ch <= ' ' || ch > '~')
                 break;
             c->counter_name[i][w] = ch;
         }
     }
+    return !c->bus->gone;
 }
 
+// On the card's thread: latches all counters and reads those that have names.
+void card_snapshot(struct card *c)
+{
+    unsigned next = atomic_load(&c->snapshots) + 1;
+
+    if (!c->counter_name && !read_names(c))
+        return;
+    bus_write32(c->bus, ESPC_REG_SNAPSHOT, 1);
+    for (uint32_t i = 0; c->off_counters && i < ESPC_COUNTER_COUNT; i++) {
+        uint32_t reg = c->off_counters + i * ESPC_COUNTER_STRIDE;
+        if (c->counter_name[i][0])
+            atomic_store(&c->counter[next % 2][i],
+                         bus_read32(c->bus, reg) | (uint64_t)bus_read32(c->bus, reg + 4) << 32);
+    }
+    if (!c->bus->gone)
+        atomic_store(&c->snapshots, next);
+}
+
+// The card's part is what it last said: at most a second old while it works, and asked for anew.
 static int card_counters(struct esp_engine *e, char *buf, size_t size)
 {
     struct card *c = card_of(e);
+    unsigned taken = atomic_load(&c->snapshots);
     size_t at = 0;
 
 #define PUT(name, value)                                                                                     \
@@ -127,18 +154,14 @@ static int card_counters(struct esp_engine *e, char *buf, size_t size)
     PUT("driver_completions", c->completions);
     PUT("driver_jobs", c->jobs_done);
     PUT("driver_jobs_aborted", c->jobs_aborted);
-    PUT("driver_failed", c->failed);
-    if (c->failed || !c->off_counters)
-        return (int)at;
-    if (!c->counter_name)
-        read_names(c);
-    bus_write32(c->bus, ESPC_REG_SNAPSHOT, 1);
-    for (uint32_t i = 0; c->counter_name && i < ESPC_COUNTER_COUNT; i++) {
-        uint32_t reg = c->off_counters + i * ESPC_COUNTER_STRIDE;
-        if (c->counter_name[i][0] && !c->bus->gone)
-            PUT(c->counter_name[i], bus_read32(c->bus, reg) | (uint64_t)bus_read32(c->bus, reg + 4) << 32);
-    }
+    PUT("driver_failed", card_failed(c));
+    PUT("driver_snapshots", taken);
+    for (uint32_t i = 0; taken && i < ESPC_COUNTER_COUNT; i++)
+        if (c->counter_name[i][0])
+            PUT(c->counter_name[i], atomic_load(&c->counter[taken % 2][i]));
 #undef PUT
+    atomic_store(&c->snapshot_wanted, 1);
+    card_nudge(c);
     return (int)at;
 }
 
@@ -165,9 +188,13 @@ static void card_destroy(struct esp_engine *e)
 {
     struct card *c = card_of(e);
 
-    if (c->bus && !c->failed && !c->bus->gone)
+    card_thread_stop(c);
+    if (c->bus && !card_failed(c) && !c->bus->gone)
         (void)card_reset(c, NULL); // zeroises all keys on the card
+    if (c->bus && card_failed(c))  // it has been made silent as far as it could be: it is asked nothing more
+        c->bus->gone = true;
     bus_close(c->bus);
+    pthread_mutex_destroy(&c->control);
     free_requests(c);
     while (c->all)
         card_sa_free(c, c->all);
@@ -218,7 +245,8 @@ static struct card *card_new(struct esp_error *err)
     }
     c->base.ops = &card_ops;
     c->base.kind = "card";
-    c->base.fd = c->wake_fd = c->mem_fd = -1;
+    c->base.fd = c->wake_fd = c->mem_fd = c->nudge_fd = -1;
+    pthread_mutex_init(&c->control, NULL);
     for (unsigned i = 0; i < CARD_MAX_QUEUES; i++)
         c->irq_fd[i] = -1;
     c->requests_last = &c->requests;
@@ -233,15 +261,13 @@ static int watch_fd(struct card *c, int fd)
     return fd < 0 || epoll_ctl(c->base.fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-// One descriptor for the caller: interrupts, the bus's own notice, and our own events.
+// One descriptor for the caller: interrupts and our own events.
 static int open_fds(struct card *c, struct esp_error *err)
 {
     c->base.fd = epoll_create1(EPOLL_CLOEXEC);
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (c->base.fd < 0 || watch_fd(c, c->wake_fd))
         return esp_fail(err, -errno, c->base.name, "cannot set up wake-ups: %s", strerror(errno));
-    if (c->bus->fd >= 0 && watch_fd(c, c->bus->fd))
-        return esp_fail(err, -errno, c->base.name, "cannot watch the bus: %s", strerror(errno));
     c->irqs = c->queues + 1 < c->bus->irqs ? c->queues + 1 : c->bus->irqs;
     for (unsigned i = 0; i < c->irqs; i++) {
         c->irq_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -306,6 +332,10 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
         snprintf(c->base.name, sizeof(c->base.name), "%s", c->bus->name);
         rc = start(c, log2, err);
     }
+    for (unsigned i = 0; !rc && i < o->pool_count; i++)
+        rc = card_attach_pool(&c->base, o->pool[i], err);
+    if (!rc && !o->no_thread)
+        rc = card_thread_start(c, err);
     if (rc) {
         card_destroy(&c->base);
         return rc;

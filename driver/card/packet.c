@@ -88,16 +88,14 @@ unsigned card_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
     struct card *c = card_of(e);
     unsigned taken = 0;
 
-    while (!c->failed && taken < n) {
+    while (!card_failed(c) && taken < n) {
         struct queue *q = queue_of(c, jobs[taken]->op);
         if (queue_room(q) == 0)
             break;
         submit_one(c, q, jobs[taken++]);
     }
-    for (unsigned i = 1; i <= c->queues && !c->failed; i++)
+    for (unsigned i = 1; i <= c->queues && !card_failed(c); i++)
         queue_ring(c, &c->queue[i]);
-    if (c->bus->gone && !c->failed)
-        card_fail(c, "the card is gone");
     return taken;
 }
 
@@ -233,12 +231,13 @@ unsigned card_poll(struct esp_engine *e, struct esp_job **jobs, unsigned max)
     struct card *c = card_of(e);
     unsigned n = 0, idle = 0;
 
-    for (unsigned i = 1; n < max && idle < c->queues && !c->failed; i = i % c->queues + 1) {
+    for (unsigned i = 1; n < max && idle < c->queues && !card_failed(c); i = i % c->queues + 1) {
         unsigned got = poll_queue(c, &c->queue[i], &jobs[n]);
         n += got;
         idle = got ? 0 : idle + 1;
     }
-    while (c->failed && n < max && poll_aborted(c, &jobs[n]))
+    card_settle(c);
+    while (card_dead(c) && n < max && poll_aborted(c, &jobs[n]))
         n++;
     c->jobs_done += n;
     if (n && c->requests)

@@ -141,44 +141,70 @@ uint64_t queue_cookie(const struct queue *q)
     return (uint64_t)q->salt << 32 | q->next;
 }
 
-void queue_ring(struct card *c, struct queue *q)
+static uint8_t *completion_at(const struct queue *q, uint32_t head)
 {
-    if (q->sq_told == q->sq_tail)
-        return;
-    to_device();
-    q->sq_told = q->sq_tail;
-    c->doorbells++;
-    bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_SQ_TAIL(0)), q->sq_tail);
+    return q->cq + (size_t)(head & (q->size - 1)) * CQE_BYTES;
 }
 
-void queue_tell_head(struct card *c, struct queue *q, bool arm)
+static uint32_t load_phase_word(const struct queue *q, uint32_t head)
 {
-    q->cq_told = q->cq_head;
-    bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_CQ_HEAD(0)),
-               (q->cq_head & ESPC_DOORBELL_CQ_HEAD_HEAD_MASK) | (arm ? ESPC_DOORBELL_CQ_HEAD_ARM_MASK : 0));
-}
-
-static uint8_t *next_completion(const struct queue *q)
-{
-    return q->cq + (size_t)(q->cq_head & (q->size - 1)) * CQE_BYTES;
-}
-
-static uint32_t load_phase_word(const struct queue *q)
-{
-    const void *at = next_completion(q) + offsetof(struct espc_completion, head_phase);
+    const void *at = completion_at(q, head) + offsetof(struct espc_completion, head_phase);
 
     return le32toh(__atomic_load_n((const uint32_t *)at, __ATOMIC_RELAXED));
 }
 
 // The phase bit is 1 in the first round of the ring and inverts with each.
-static bool phase_matches(const struct queue *q, uint32_t word)
+static bool phase_matches(const struct queue *q, uint32_t head, uint32_t word)
 {
-    return (word >> ESPC_COMPLETION_HEAD_PHASE_PHASE_SHIFT) == !(q->cq_head >> q->log2 & 1);
+    return (word >> ESPC_COMPLETION_HEAD_PHASE_PHASE_SHIFT) == !(head >> q->log2 & 1);
+}
+
+static bool phase_matches_at(const struct queue *q, uint32_t head)
+{
+    return phase_matches(q, head, load_phase_word(q, head));
+}
+
+void queue_ring(struct card *c, struct queue *q)
+{
+    if (q->sq_told == q->sq_tail)
+        return;
+    to_device();
+    if (bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_SQ_TAIL(0)), q->sq_tail) == -EAGAIN)
+        return;
+    q->sq_told = q->sq_tail;
+    c->doorbells++;
+    atomic_store_explicit(&q->shown_told, q->sq_told, memory_order_relaxed);
+}
+
+void queue_tell_head(struct card *c, struct queue *q, bool arm)
+{
+    uint32_t value =
+        (q->cq_head & ESPC_DOORBELL_CQ_HEAD_HEAD_MASK) | (arm ? ESPC_DOORBELL_CQ_HEAD_ARM_MASK : 0);
+    bool full = bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_CQ_HEAD(0)), value) == -EAGAIN;
+
+    if (!full)
+        q->cq_told = q->cq_head;
+    q->rearm = full && arm;
+}
+
+void queue_retell(struct card *c, struct queue *q)
+{
+    queue_ring(c, q);
+    if (q->rearm)
+        queue_tell_head(c, q, true);
+}
+
+// Told and not answered, and no answer lies in the ring for the host to take.
+bool queue_waits_for_card(const struct queue *q)
+{
+    uint32_t told = atomic_load(&q->shown_told), done = atomic_load(&q->shown_done);
+
+    return told != done && !phase_matches_at(q, done);
 }
 
 bool queue_ready(const struct queue *q)
 {
-    return phase_matches(q, load_phase_word(q));
+    return phase_matches_at(q, q->cq_head);
 }
 
 // Believes nothing: the cookie must be one of ours that is outstanding, the consumed count must lie between
@@ -210,13 +236,13 @@ static int check_completion(struct card *c, struct queue *q, uint64_t cookie, ui
 
 int queue_fetch(struct card *c, struct queue *q, struct completion *done)
 {
-    uint32_t word = load_phase_word(q);
+    uint32_t word = load_phase_word(q, q->cq_head);
     struct espc_completion raw;
 
-    if (!phase_matches(q, word))
+    if (!phase_matches(q, q->cq_head, word))
         return 0;
     from_device();
-    memcpy(&raw, next_completion(q), sizeof(raw));
+    memcpy(&raw, completion_at(q, q->cq_head), sizeof(raw));
     done->seq = le64toh(raw.seq);
     done->slot = le32toh(raw.sa_index);
     done->generation = le16toh(raw.generation);
@@ -225,6 +251,7 @@ int queue_fetch(struct card *c, struct queue *q, struct completion *done)
     done->flags = le16toh(raw.flags);
     q->cq_head++;
     c->completions++;
+    atomic_store_explicit(&q->shown_done, q->cq_head, memory_order_relaxed);
     if (check_completion(c, q, le64toh(raw.cookie), word & ESPC_COMPLETION_HEAD_PHASE_SQ_HEAD_MASK, done) < 0)
         return -1;
     if (q->cq_head - q->cq_told >= q->size / 2) // the card must never wait for us to sleep

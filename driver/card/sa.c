@@ -211,7 +211,7 @@ int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cooki
         rc = feature_check(e, p, err);
     if (rc)
         return rc;
-    if (c->failed)
+    if (card_failed(c))
         return esp_fail(err, -ENODEV, e->name, "the card has failed");
     if (c->slots[p->dir].count == 0)
         return esp_fail(err, -ENOSPC, e->name, "all %u SA slots of this direction are in use",
@@ -242,7 +242,7 @@ static int ask(struct esp_engine *e, struct esp_sa *sa, uint8_t op, uint64_t seq
 
     if (!sa || sa->card != c || sa->state != SA_VALID)
         return -EINVAL;
-    if (c->failed)
+    if (card_failed(c))
         return -ENODEV;
     r = request_new(sa, op);
     if (!r)
@@ -291,7 +291,7 @@ void card_commands_flush(struct card *c)
 {
     struct request **at = &c->requests;
 
-    while (*at && !c->failed && queue_room(&c->queue[0])) {
+    while (*at && !card_failed(c) && queue_room(&c->queue[0])) {
         struct request *r = *at;
 
         if (r->op == ESPC_SA_OP_DELETE && r->sa->outstanding) {
@@ -436,7 +436,7 @@ void card_commands_complete(struct card *c)
     uint8_t result[RESULT_BYTES];
     struct completion done;
 
-    while (!c->failed && queue_fetch(c, q, &done) > 0) {
+    while (!card_failed(c) && queue_fetch(c, q, &done) > 0) {
         uint32_t i = done.entry & (q->size - 1);
         struct request *r = q->entry[i].owner;
         bool known = strcmp(esp_status_name((enum esp_status)done.status), "UNKNOWN") != 0;
@@ -449,7 +449,7 @@ void card_commands_complete(struct card *c)
         queue_release(q, done.entry);
         answer(c, r, (enum esp_status)done.status, result);
     }
-    if (c->failed)
+    if (card_failed(c))
         return; // FAILED is the last event: SAs that were being deleted end with the engine
     card_commands_flush(c);
     send_farewells(c);
@@ -461,7 +461,7 @@ int card_sa_handover(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_para
 {
     struct card *c = card_of(e);
 
-    if (!sa || sa->card != c || !c->failed || p->dir != sa->dir)
+    if (!sa || sa->card != c || !card_dead(c) || c->failed_node || p->dir != sa->dir)
         return -EINVAL;
     if (sa->dir == ESP_OUT) {
         if (!c->silent || sa->seq_limit == UINT64_MAX)

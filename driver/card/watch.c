@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Failure: how it is found (the bus, FATAL, a lost EPOCH, nonsense, a card whose own clock runs on without an
-// answer or has stopped) and what follows: first the card is made silent, then the failure is told, then the
-// jobs come back.
+// Failure: how it is found (the bus, FATAL, a lost EPOCH, nonsense, a queue that stands still while the
+// card's own clock runs on, or a clock that has stopped) and what follows: first the card is made silent,
+// then the failure is told, then the jobs come back. Everything here that waits for the card runs beside the
+// thread of the packets (thread.c).
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "driver/card/card.h"
 
-enum { CHECK_BUSY_MS = 20, CHECK_IDLE_MS = 250, STILL_READS = 3 };
-#define STALL_CYCLES                                                                                         \
-    (1ull << 26) // of the card's clock: a quarter of a second at 250 MHz, far beyond any queue
+enum { CHECK_BUSY_MS = 20, CHECK_IDLE_MS = 250, STILL_READS = 3, SNAPSHOT_MS = 1000 };
+enum { HANG_MS = 250, DEFAULT_KHZ = 250000 }; // of the card's clock, far beyond any queue
 
 // Silent: nothing that the card does from now on can reach memory. In look-aside it has no wire.
 static bool silence(struct card *c)
@@ -27,38 +26,47 @@ static bool silence(struct card *c)
     return c->bus->ops->dead(c->bus); // no answer is no proof
 }
 
+// From either side; the first reason counts. From here on nothing is submitted and nothing that the card
+// writes is believed.
 void card_fail(struct card *c, const char *fmt, ...)
 {
-    struct event_node *n = c->failed_node;
+    int running = CARD_RUNNING;
     va_list ap;
-    size_t used;
 
-    if (c->failed)
+    if (!atomic_compare_exchange_strong(&c->state, &running, CARD_CLAIMED))
         return;
-    c->failed = true;
-    c->silent = silence(c);
-    c->failed_node = NULL;
-    if (c->bus->fd >= 0) // an ended stream stays readable: the caller must be able to sleep again
-        (void)epoll_ctl(c->base.fd, EPOLL_CTL_DEL, c->bus->fd, NULL);
-    n->ev.type = ESP_EVENT_FAILED;
-    n->ev.status = ESP_STATUS_ABORTED;
-    esp_fail(&n->ev.error, -ENODEV, c->base.name, "%s", "");
     va_start(ap, fmt);
-    vsnprintf(n->ev.error.text, sizeof(n->ev.error.text), fmt, ap);
+    vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
     va_end(ap);
-    used = strlen(n->ev.error.text);
+    atomic_store(&c->state, CARD_FAILING);
+    card_nudge(c);
+}
+
+// Beside the packets: what card_fail has asked for.
+static void end_card(struct card *c)
+{
+    size_t used = strlen(c->reason);
+
+    c->silent = silence(c);
     if (!c->silent)
-        snprintf(n->ev.error.text + used, sizeof(n->ev.error.text) - used, "; it could not be shown silent");
-    event_queue_push(&c->events, n);
+        snprintf(c->reason + used, sizeof(c->reason) - used, "; it could not be shown silent");
+    atomic_store(&c->state, CARD_DEAD);
     card_wake(c);
 }
 
-static bool work_outstanding(const struct card *c)
+// On the packets' side: FAILED is told before any job comes back.
+void card_settle(struct card *c)
 {
-    for (unsigned i = 0; i <= c->queues; i++)
-        if (queue_posted(&c->queue[i]) && !queue_ready(&c->queue[i]))
-            return true;
-    return false;
+    struct event_node *n = c->failed_node;
+
+    if (!n || !card_dead(c))
+        return;
+    c->failed_node = NULL;
+    n->ev.type = ESP_EVENT_FAILED;
+    n->ev.status = ESP_STATUS_ABORTED;
+    n->ev.silent = c->silent;
+    esp_fail(&n->ev.error, -ENODEV, c->base.name, "%s", c->reason);
+    event_queue_push(&c->events, n);
 }
 
 // FATAL, a reset that was not ours, or nobody there.
@@ -74,54 +82,130 @@ static bool check_state(struct card *c)
     else if (epoch != c->epoch)
         card_fail(c, "the card was reset behind our back: EPOCH reads 0x%08x, expected 0x%08x", epoch,
                   c->epoch);
-    return !c->failed;
+    return !card_failed(c);
 }
 
-// By the card's own clock, so that a slow card is not taken for a dead one. A clock that stands still is
-// judged by several reads: between two of them a living card has run.
-static void check_stall(struct card *c)
+static uint64_t read_freerun(struct card *c)
 {
-    uint64_t freerun = bus_read32(c->bus, ESPC_REG_FREERUN_LO);
+    uint64_t low = bus_read32(c->bus, ESPC_REG_FREERUN_LO);
 
-    freerun |= (uint64_t)bus_read32(c->bus, ESPC_REG_FREERUN_HI) << 32;
+    return low | (uint64_t)bus_read32(c->bus, ESPC_REG_FREERUN_HI) << 32;
+}
+
+// By the card's own clock, so that a slow card is not taken for a dead one, and each queue for itself: one
+// that moves says nothing of another. A clock that stands still is judged by several reads: between two of
+// them a living card has run.
+static void check_stall(struct card *c, struct queue *q, uint64_t freerun)
+{
+    uint64_t limit = (uint64_t)HANG_MS * (c->clock_khz ? c->clock_khz : DEFAULT_KHZ);
+    uint32_t done = atomic_load(&q->shown_done);
+
+    if (!queue_waits_for_card(q)) {
+        q->stalled = false;
+    } else if (!q->stalled || q->stall_done != done) {
+        q->stalled = true;
+        q->stall_done = done;
+        q->stall_freerun = freerun;
+        q->stall_still = 0;
+    } else if (freerun - q->stall_freerun > limit) {
+        card_fail(
+            c, "the card hangs: queue %u had no completion in %llu ms of the card's clock", q->index,
+            (unsigned long long)((freerun - q->stall_freerun) / (c->clock_khz ? c->clock_khz : DEFAULT_KHZ)));
+    } else if (freerun != q->stall_freerun) {
+        q->stall_still = 0;
+    } else if (++q->stall_still >= STILL_READS) {
+        card_fail(c, "the card hangs: its clock stands still with work outstanding in queue %u", q->index);
+    }
+}
+
+static void check_stalls(struct card *c)
+{
+    uint64_t freerun = read_freerun(c);
+
     if (c->bus->gone) {
         card_fail(c, "the card no longer answers");
         return;
     }
-    if (!c->stalled || c->seen_completions != c->completions) {
-        c->stalled = true;
-        c->seen_completions = c->completions;
-        c->stall_freerun = freerun;
-        c->stall_still = 0;
-        return;
+    for (unsigned i = 0; i <= c->queues; i++)
+        check_stall(c, &c->queue[i], freerun);
+}
+
+static bool busy(struct card *c)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i <= c->queues; i++) {
+        struct queue *q = &c->queue[i];
+        if (queue_waits_for_card(q))
+            any = true;
+        else
+            q->stalled = false;
     }
-    if (freerun - c->stall_freerun > STALL_CYCLES)
-        card_fail(c, "the card hangs: %llu of its cycles without a completion",
-                  (unsigned long long)(freerun - c->stall_freerun));
-    else if (freerun != c->stall_freerun)
-        c->stall_still = 0;
-    else if (++c->stall_still >= STILL_READS)
-        card_fail(c, "the card hangs: its clock stands still with work outstanding");
+    return any;
+}
+
+static uint32_t completions(struct card *c)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i <= c->queues; i++)
+        n += atomic_load(&c->queue[i].shown_done);
+    return n;
+}
+
+// Asked for, or a second old where the card has done something since.
+static bool snapshot_due(struct card *c, uint64_t now)
+{
+    uint32_t done = completions(c);
+    bool due = atomic_exchange(&c->snapshot_wanted, 0) ||
+               (now - c->snapshot_ms >= SNAPSHOT_MS && done != c->snapshot_done);
+
+    if (due) {
+        c->snapshot_ms = now;
+        c->snapshot_done = done;
+    }
+    return due;
+}
+
+void card_watch(struct card *c, uint64_t now)
+{
+    bool is_busy;
+
+    if (atomic_load(&c->state) == CARD_FAILING)
+        end_card(c);
+    if (card_failed(c))
+        return;
+    is_busy = busy(c);
+    if (now - c->checked_ms >= (is_busy ? CHECK_BUSY_MS : CHECK_IDLE_MS)) {
+        c->checked_ms = now;
+        if (bus_check_gone(c->bus))
+            card_fail(c, "the card is gone");
+        else if (check_state(c) && is_busy)
+            check_stalls(c);
+    }
+    if (!card_failed(c) && snapshot_due(c, now))
+        card_snapshot(c);
+    if (atomic_load(&c->state) == CARD_FAILING)
+        end_card(c);
+}
+
+// The bus says that the other end has left.
+void card_bus_ended(struct card *c)
+{
+    if (!card_failed(c) && bus_check_gone(c->bus))
+        card_fail(c, "the card is gone");
 }
 
 void card_tick(struct esp_engine *e, uint64_t now)
 {
     struct card *c = card_of(e);
-    bool busy;
 
-    if (c->failed)
+    if (!c->thread_runs)
+        card_watch(c, now);
+    card_settle(c);
+    if (card_failed(c))
         return;
-    if (bus_check_gone(c->bus)) {
-        card_fail(c, "the card is gone");
-        return;
-    }
     card_commands_complete(c);
-    busy = work_outstanding(c);
-    if (!busy)
-        c->stalled = false;
-    if (c->failed || now - c->checked_ms < (busy ? CHECK_BUSY_MS : CHECK_IDLE_MS))
-        return;
-    c->checked_ms = now;
-    if (check_state(c) && busy)
-        check_stall(c);
+    for (unsigned i = 0; i <= c->queues; i++)
+        queue_retell(c, &c->queue[i]);
 }

@@ -231,7 +231,8 @@ static void run_queue(struct fake_card *f, unsigned q)
     uint32_t size = 1u << (*reg(f, ESPC_REG_QUEUE_LOG2_SIZE(q)) & 0xff);
     int fault = atomic_load(&f->fault);
 
-    while (f->sq_head[q] != f->sq_tail[q] && fault != FAKE_HOLD && fault != FAKE_FREEZE) {
+    while (f->sq_head[q] != f->sq_tail[q] && fault != FAKE_HOLD && fault != FAKE_FREEZE &&
+           !(fault == FAKE_HOLD_ENCAP && q == 1)) {
         uint8_t *s =
             host(f, queue64(f, q, ESPC_REG_QUEUE_SQ_BASE_LO(0)) + (f->sq_head[q] & (size - 1)) * 64, 64);
         struct done d = {.slot = UINT32_MAX};
@@ -283,8 +284,8 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
     atomic_fetch_add(&f->reads, 1);
     if (fault == FAKE_ALL_ONES)
         return UINT32_MAX;
-    if (fault != FAKE_FREEZE)
-        f->freerun += 1u << 25;
+    if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO)
+        f->freerun += 1u << 22;
     *reg(f, ESPC_REG_FREERUN_LO) = (uint32_t)f->freerun;
     *reg(f, ESPC_REG_FREERUN_HI) = (uint32_t)(f->freerun >> 32);
     if (fault == FAKE_FATAL)

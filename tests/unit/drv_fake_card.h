@@ -26,8 +26,9 @@ enum fake_fault {
     FAKE_LAST_BEYOND, // or the lease's end
     FAKE_SPURIOUS,    // a completion that nobody asked for
     // at once
-    FAKE_HOLD,   // takes descriptors, completes nothing; its clock runs
-    FAKE_FREEZE, // likewise, and its clock stands still
+    FAKE_HOLD,       // takes descriptors, completes nothing; its clock runs
+    FAKE_HOLD_ENCAP, // completes no encapsulation, all else goes on
+    FAKE_FREEZE,     // likewise, and its clock stands still
     FAKE_FATAL,
     FAKE_RESET,    // EPOCH is lost
     FAKE_ALL_ONES, // every register reads all ones

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctrl/path/netlink.h"
@@ -268,6 +269,7 @@ void fake_fail(struct fake_card *f)
 {
     f->failed = true;
     tell(f, ESP_EVENT_FAILED, NULL, ESP_STATUS_ABORTED);
+    f->events[(f->event_tail - 1) % FAKE_EVENTS].silent = !f->loud;
     esp_fail(&f->events[(f->event_tail - 1) % FAKE_EVENTS].error, -ENODEV, "fake", "pulled by the test");
 }
 
@@ -298,13 +300,14 @@ unsigned fake_jobs(const struct fake_card *f)
 int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err)
 {
     (void)o;
+    nanosleep(&(struct timespec){0, (long)fake_open_ms * 1000000}, NULL);
     *e = plugged ? &plugged->base : NULL;
     return plugged ? 0 : esp_fail(err, -ENODEV, "card", "none");
 }
 
 // ---- the kernel
 
-int fake_routes, fake_blocks;
+int fake_routes, fake_blocks, fake_open_ms;
 int fake_block_fails_in;
 struct fake_change fake_changes[FAKE_CHANGES];
 unsigned fake_change_count;

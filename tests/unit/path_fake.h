@@ -45,6 +45,7 @@ struct fake_card {
 
 extern int fake_routes; // added less removed
 extern int fake_blocks;
+extern int fake_open_ms;        // so long does the card take to be opened
 extern int fake_block_fails_in; // the n-th block policy to be added from now on is refused; 0: none
 #define FAKE_CHANGES 256
 struct fake_change {

@@ -100,7 +100,7 @@ int rig_up(void **state)
     r->p->keys = channel(r, &r->keys, "keys");
     r->p->ike = channel(r, &r->ike, "ike");
     r->p->ctl = channel(r, &r->ctl, "ctl");
-    assert_int_equal(esp_soft_open(&r->p->soft, &err), 0);
+    assert_int_equal(esp_soft_open(&r->p->engines[PATH_SOFT].e, &err), 0);
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
     r->p->net = path_net_sockets(&r->env);
     r->p->net.send = catch_all;
@@ -110,7 +110,8 @@ int rig_up(void **state)
     net.trap = 1;
     rig_must_apply(r, "rig", &net, 1);
     fake_plug(NULL);
-    snprintf(r->p->card_reason, sizeof(r->p->card_reason), "no card was found");
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    snprintf(en->reason, sizeof(en->reason), "no card was found");
     return 0;
 }
 
@@ -119,7 +120,7 @@ void rig_card(struct rig *r)
     fake_init(&r->card);
     fake_plug(&r->card);
     card_scan(r->p);
-    assert_ptr_equal(r->p->card, &r->card.base);
+    assert_ptr_equal(path_card(r->p), &r->card.base);
 }
 
 static unsigned free_packets(const struct path *p)
@@ -146,9 +147,9 @@ int rig_down(void **state)
     r->settings.block_on_exit = false;
     policy_drop_all(p);
     assert_int_equal(p->spd.classes.rules, 0);
-    if (p->card)
-        p->card->ops->destroy(p->card);
-    p->soft->ops->destroy(p->soft);
+    if (path_card(p))
+        path_card(p)->ops->destroy(path_card(p));
+    path_soft(p)->ops->destroy(path_soft(p));
     r->peer->ops->destroy(r->peer);
     ipc_close(p->keys);
     ipc_close(p->ike);

@@ -28,8 +28,8 @@ struct peer {
     char dir[64];
     int listener;
     pthread_t thread;
-    _Atomic int how; // applies to BAR0 reads
-    _Atomic int posted, acked, refused;
+    _Atomic int how;                            // applies to BAR0 reads
+    _Atomic int posted, acked, refused, stands; // stands: reads nothing
 };
 
 static void send_reply(int fd, const uint8_t *head, uint16_t id, uint16_t cmd, uint32_t flags,
@@ -129,6 +129,8 @@ static void *serve(void *arg)
     uint8_t h[16], p[512];
 
     while (recv(fd, h, 16, MSG_WAITALL) == 16) {
+        while (s->stands)
+            nap();
         uint32_t len = get_le32(h + 4) - 16;
         if (len > 256 || (len && recv(fd, p, len, MSG_WAITALL) != (ssize_t)len))
             break;
@@ -185,12 +187,32 @@ static void test_posted_writes_ask_for_no_reply(void **state)
     struct bus *b = open_bus(s);
 
     for (int i = 0; i < 1000; i++)
-        bus_post32(b, 0x2000, (uint32_t)i);
+        while (bus_post32(b, 0x2000, (uint32_t)i) == -EAGAIN) // never waited for
+            nap();
     bus_write32(b, 0x40, 1);
     assert_int_equal(bus_read32(b, 0), 0x11223344); // behind them in order
     assert_int_equal(s->posted, 1000);
     assert_int_equal(s->acked, 1);
     assert_int_equal(b->irqs, 4);
+    bus_close(b);
+}
+
+static void test_a_posted_write_never_waits_for_a_device_that_does_not_read(void **state)
+{
+    struct peer *s = *state;
+    struct bus *b = open_bus(s);
+    uint64_t start = now_ms();
+    int sent = 0;
+
+    s->stands = 1;
+    while (bus_post32(b, 0x2000, 1) == 0 && sent < 1000000)
+        sent++;
+    assert_int_equal(bus_post32(b, 0x2000, 1), -EAGAIN);
+    assert_in_range(now_ms() - start, 0, 900);
+    assert_false(b->gone); // it is slow, not dead
+    s->stands = 0;
+    assert_int_equal(bus_read32(b, 0), 0x11223344);
+    assert_int_equal(s->posted, sent); // whole messages, each once
     bus_close(b);
 }
 
@@ -268,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_posted_writes_ask_for_no_reply),
+        T(test_a_posted_write_never_waits_for_a_device_that_does_not_read),
         T(test_foreign_messages_are_passed_over),
         T(test_error_reply_reads_as_all_ones_and_goes_on),
         cmocka_unit_test(test_broken_streams_end_the_connection),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "driver/card/card.h"
 #include "drv_fake_card.h"
 
 enum { BUF = 2048, MANY = 64 };
@@ -45,6 +46,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     f->e->ops->destroy(f->e);
+    for (uint64_t end = now_ms() + 2000; fake_card_master(f->card) && now_ms() < end;)
+        nap(); // the end of a stream is seen in the card's own time
     assert_false(fake_card_master(f->card));
     fake_card_stop(f->card);
     esp_pool_destroy(f->pool);
@@ -89,12 +92,25 @@ static struct esp_job *decap_job(struct fixture *f, int i, uint32_t spi, uint64_
     return &f->job[i];
 }
 
-// An acknowledged access: the card has seen every doorbell before it.
+static unsigned snapshots(struct fixture *f)
+{
+    char buf[16384];
+    const char *at;
+
+    assert_in_range(f->e->ops->counters(f->e, buf, sizeof(buf)), 1, sizeof(buf) - 1);
+    at = strstr(buf, "driver_snapshots ");
+    assert_non_null(at);
+    return (unsigned)atoi(at + strlen("driver_snapshots "));
+}
+
+// Acknowledged accesses, begun after this call: the card has seen every doorbell before them.
 static void sync_card(struct fixture *f)
 {
-    char buf[64];
+    unsigned from = snapshots(f);
 
-    (void)f->e->ops->counters(f->e, buf, sizeof(buf));
+    for (uint64_t end = now_ms() + 5000; snapshots(f) < from + 2; nap())
+        if (now_ms() > end)
+            fail_msg("the card's counters were not read within 5 s");
 }
 
 static void test_open_refuses_what_it_does_not_know(void **state)
@@ -295,16 +311,20 @@ static void test_hot_path_reads_no_register(void **state)
 {
     struct fixture *f = *state;
     unsigned before;
+    uint64_t start;
 
     add_pair(f);
     before = fake_card_reads(f->card);
-    for (int i = 0; i < 100; i++) {
+    start = now_ms();
+    for (int i = 0; i < 900; i++) {
         struct esp_job *job = encap_job(f, 0, 100), *back;
         assert_int_equal(f->e->ops->submit(f->e, &job, 1), 1);
         while (f->e->ops->poll(f->e, &back, 1) == 0)
             ;
     }
-    assert_int_equal(fake_card_reads(f->card), before);
+    // the card's own thread looks after it, by the clock and not by the packet
+    if (fake_card_reads(f->card) - before > 40 + 10 * (now_ms() - start) / 20)
+        fail_msg("%u reads in %u ms", fake_card_reads(f->card) - before, (unsigned)(now_ms() - start));
 }
 
 static void test_full_ring_takes_no_more(void **state)
@@ -659,9 +679,9 @@ static void test_hang_up_of_an_idle_card_wakes_the_sleeper(void **state)
         ;
     fake_card_fault(f->card, FAKE_HANG_UP);
     assert_int_equal(sleep_on(f->e, 2000), 1);
-    f->e->ops->tick(f->e, now_ms());
     assert_int_equal(f->e->ops->events(f->e, &ev, 1), 1);
     assert_int_equal(ev.type, ESP_EVENT_FAILED);
+    assert_true(ev.silent);
 }
 
 static void test_mute_card_cannot_be_shown_silent(void **state)
@@ -679,6 +699,81 @@ static void test_mute_card_cannot_be_shown_silent(void **state)
     assert_non_null(strstr(ev.error.text, "could not be shown silent"));
     assert_int_equal(f->e->ops->sa_handover(f->e, f->tx, &out), -EINVAL);
     assert_int_equal(f->e->ops->sa_handover(f->e, f->rx, &in), 0);
+}
+
+// The card has stopped answering: whoever uses the engine is never made to wait for it, whatever he calls.
+static void test_no_call_waits_for_a_mute_card(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t longest = 0, end = now_ms() + 6000;
+    struct esp_event ev = {.type = ESP_EVENT_SA_ADDED};
+    char buf[4096];
+
+    add_pair(f);
+    fake_card_fault(f->card, FAKE_MUTE);
+    for (int i = 0; ev.type != ESP_EVENT_FAILED && now_ms() < end; i++) {
+        struct esp_job *job = encap_job(f, i % MANY, 40), *back;
+        uint64_t from = now_ms();
+        f->e->ops->submit(f->e, &job, 1);
+        while (f->e->ops->poll(f->e, &back, 1))
+            ;
+        (void)f->e->ops->arm(f->e);
+        f->e->ops->tick(f->e, now_ms());
+        (void)f->e->ops->counters(f->e, buf, sizeof(buf));
+        (void)f->e->ops->events(f->e, &ev, 1);
+        from = now_ms() - from;
+        longest = from > longest ? from : longest;
+        nap();
+    }
+    assert_int_equal(ev.type, ESP_EVENT_FAILED);
+    assert_false(ev.silent);
+    assert_in_range(longest, 0,
+                    300); // the bus waits a second for an answer, and did so in the caller's thread
+}
+
+// Decapsulation goes on, so the card as a whole moves: the queue that stands still is found all the same.
+static void test_a_queue_that_stands_still_is_found_while_the_other_moves(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_job *job, *back;
+    struct esp_event ev = {.type = ESP_EVENT_SA_ADDED};
+    uint64_t seq = 1;
+
+    add_pair(f);
+    fake_card_fault(f->card, FAKE_HOLD_ENCAP);
+    job = encap_job(f, 0, 40);
+    assert_int_equal(f->e->ops->submit(f->e, &job, 1), 1);
+    for (uint64_t end = now_ms() + 5000; ev.type != ESP_EVENT_FAILED;) {
+        if (now_ms() > end)
+            fail_msg("%u decapsulations later the stuck queue was not found", (unsigned)seq);
+        job = decap_job(f, 1, 7, seq++);
+        f->e->ops->submit(f->e, &job, 1);
+        for (int i = 0; i < 5 && f->e->ops->poll(f->e, &back, 1) == 0; i++)
+            nap();
+        (void)f->e->ops->events(f->e, &ev, 1);
+    }
+    assert_non_null(strstr(ev.error.text, "queue 1"));
+    assert_true(seq > 3);
+}
+
+static void test_sleeping_asks_the_bus_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct bus *bus = ((struct card *)f->e)->bus;
+    const struct bus_ops *real = bus->ops;
+    struct bus_ops blind = *real;
+
+    blind.dead = NULL; // a look would end the test
+    blind.read = NULL;
+    sync_card(f);
+    while (f->e->ops->arm(f->e))
+        ;
+    pthread_mutex_lock(&((struct card *)f->e)->control); // the card's own thread stands aside
+    bus->ops = &blind;
+    for (int i = 0; i < 100; i++)
+        assert_false(f->e->ops->arm(f->e));
+    bus->ops = real;
+    pthread_mutex_unlock(&((struct card *)f->e)->control);
 }
 
 static void test_handover_without_a_lease_is_refused(void **state)
@@ -734,6 +829,9 @@ int main(void)
         cmocka_unit_test(test_fatal_and_foreign_reset_are_found_when_idle),
         T(test_hang_up_of_an_idle_card_wakes_the_sleeper),
         T(test_mute_card_cannot_be_shown_silent),
+        T(test_no_call_waits_for_a_mute_card),
+        T(test_a_queue_that_stands_still_is_found_while_the_other_moves),
+        T(test_sleeping_asks_the_bus_nothing),
         T(test_handover_without_a_lease_is_refused),
         T(test_extended_lease_counts_from_the_request_on),
     };

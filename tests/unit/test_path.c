@@ -31,8 +31,8 @@ static void test_install_on_the_card_carries_both_ways(void **state)
     rig_expect(r, 0, 10);
     rig_in(r, 0x1001, "10.2.0.1", 77);
     assert_int_equal(rig_read(r), 77);
-    assert_int_equal(r->p->by_card.packets_out, 10);
-    assert_int_equal(r->p->by_card.packets_in, 1);
+    assert_int_equal(r->p->engines[PATH_CARD].count.packets_out, 10);
+    assert_int_equal(r->p->engines[PATH_CARD].count.packets_in, 1);
 }
 
 static void expect_refusal(struct rig *r, const char *word)
@@ -227,7 +227,7 @@ static void test_a_refused_lease_goes_on_in_software_at_the_next_number(void **s
     rig_out(r, 0, 300);
     rig_expect(r, 0, 300);
     rig_unique(r);
-    assert_true(r->p->by_soft.packets_out >= 200);
+    assert_true(r->p->engines[PATH_SOFT].count.packets_out >= 200);
     assert_int_equal(r->p->children->out.last_seq, 300); // none skipped
     assert_int_equal(fake_live(&r->card), 1);            // inbound stays
     rig_in(r, 0x1001, "10.2.0.1", 3);
@@ -274,7 +274,7 @@ static void fail_over(struct rig *r)
 {
     fake_fail(&r->card);
     rig_turn(r);
-    assert_null(r->p->card);
+    assert_null(path_card(r->p));
     assert_true(r->card.destroyed);
 }
 
@@ -327,18 +327,79 @@ static void test_failure_keeps_what_inbound_has_seen(void **state)
     assert_int_equal(rig_read(r), UINT32_MAX);
 }
 
-static void test_failure_gives_packets_buffers_that_the_card_cannot_reach(void **state)
+// A card that does not answer is opened beside the packets.
+static void test_software_goes_on_while_a_slow_card_is_being_opened(void **state)
+{
+    struct rig *r = *state;
+    uint64_t from = loop_now_us(r->p->loop);
+    uint32_t n = 0;
+    rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+    r->p->threads = true;
+    fake_open_ms = 400;
+    fake_init(&r->card);
+    fake_plug(&r->card);
+    card_scan(r->p);
+    assert_int_equal(r->p->engines[PATH_CARD].state, ENGINE_OPENING);
+    for (; loop_now_us(r->p->loop) - from < 200000; n++) {
+        uint64_t one = loop_now_us(r->p->loop);
+        rig_in(r, 0x1001, "10.2.0.1", n);
+        assert_int_equal(rig_read(r), n);
+        card_scan(r->p); // not a second time
+        assert_in_range(loop_now_us(r->p->loop) - one, 0, 150000);
+    }
+    assert_true(n > 10);
+    assert_null(path_card(r->p));
+    for (uint64_t end = loop_now_us(r->p->loop) + 5000000; !path_card(r->p) && loop_now_us(r->p->loop) < end;)
+        loop_once(r->p->loop, 50);
+    fake_open_ms = 0;
+    assert_ptr_equal(path_card(r->p), &r->card.base);
+    rig_must_install(r, 2, OFFLOAD_AUTO, "card");
+}
+
+static void test_a_card_that_may_write_on_gets_its_buffers_for_good(void **state)
 {
     struct rig *r = *state;
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
-    r->card.hold_jobs = true;
+    r->card.hold_jobs = r->card.loud = true;
     rig_out(r, 0, 100);
     uint8_t *in = r->card.jobs[0]->in, *out = r->card.jobs[0]->out;
     fail_over(r);
-    rig_expect(r, 0, 100);
+    assert_int_equal(r->sent_count, 0);
     for (const struct packet *i = r->p->free; i; i = i->next)
         assert_true(i->job.in != in && i->job.out != out && i->job.in != out && i->job.out != in);
+    r->p->engines[PATH_CARD].retry_at = 0;
+    card_scan(r->p); // nor is it ever taken again
+    assert_null(path_card(r->p));
+}
+
+// The card comes back after a while, for new SAs; those that have moved stay where they are.
+static void test_a_card_comes_back_after_its_failure_for_new_sas(void **state)
+{
+    struct rig *r = *state;
+    struct path_engine *en;
+    rig_card(r);
+    en = &r->p->engines[PATH_CARD];
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    fail_over(r);
+    for (uint64_t wait = 1000; wait <= 4000; wait *= 2) { // each failure soon after doubles it
+        struct child *moved = r->p->children;
+        assert_int_equal(en->state, ENGINE_BACKOFF);
+        assert_int_equal(en->backoff, wait);
+        card_scan(r->p);
+        assert_null(path_card(r->p));
+        en->retry_at = 0;
+        rig_card(r);
+        assert_int_equal(en->state, ENGINE_READY);
+        assert_string_equal(moved->offload, "software");
+        rig_must_install(r, (uint32_t)wait, OFFLOAD_AUTO, "card");
+        assert_string_equal(r->p->children->reason, "");
+        rig_out(r, (uint32_t)wait, 10);
+        fail_over(r);
+    }
+    rig_out(r, 9000, 10);
+    rig_unique(r);
+    assert_int_equal(r->p->failovers, 4);
 }
 
 static void test_failure_in_the_middle_of_installation(void **state)
@@ -788,7 +849,9 @@ int main(void)
         WITH(test_failure_runs_aborted_then_backlog_then_new_in_order),
         WITH(test_failure_while_waiting_for_a_lease_keeps_order),
         WITH(test_failure_keeps_what_inbound_has_seen),
-        WITH(test_failure_gives_packets_buffers_that_the_card_cannot_reach),
+        WITH(test_software_goes_on_while_a_slow_card_is_being_opened),
+        WITH(test_a_card_that_may_write_on_gets_its_buffers_for_good),
+        WITH(test_a_card_comes_back_after_its_failure_for_new_sas),
         WITH(test_failure_in_the_middle_of_installation),
         WITH(test_failure_with_a_deletion_under_way),
         WITH(test_failure_and_deletion_before_it_is_told),

@@ -152,6 +152,7 @@ struct esp_event {
     enum esp_status status;
     struct esp_sa_stats stats;
     struct esp_handover next; // SA_DELETED
+    bool silent;              // FAILED: it was shown that the engine can reach no memory any more
     struct esp_error error;
 };
 
@@ -207,11 +208,12 @@ struct esp_engine_ops {
     // Before sleeping on fd: true when there is more to poll (do not sleep), false when fd will become
     // readable.
     bool (*arm)(struct esp_engine *e);
-    // Call when fd is readable and at least every 50 ms: watchdogs, re-arming, events. now_ms:
-    // CLOCK_BOOTTIME.
+    // Call when fd is readable and at least every 50 ms: re-arming, events, and watchdogs where the engine
+    // has no thread for them. now_ms: CLOCK_BOOTTIME.
     void (*tick)(struct esp_engine *e, uint64_t now_ms);
     // Writes named counters as lines "name value\n" (for metrics and people); returns the length as snprintf
-    // does.
+    // does. What a device counts is as it last said, up to a second old, and is asked for anew: when
+    // driver_snapshots has grown by two, all that was before this call is in it.
     int (*counters)(struct esp_engine *e, char *buf, size_t size);
     void (*destroy)(struct esp_engine *e); // deletes all SAs, zeroises keys; outstanding jobs are forgotten
 };
@@ -230,9 +232,14 @@ const char *esp_integ_name(enum esp_integ a);
 int esp_soft_open(struct esp_engine **e, struct esp_error *err);
 
 struct esp_card_options {
-    const char *pci_sysfs; // "/sys/bus/pci"
-    const char *bdf;       // NULL: the first card found
-    uint32_t ring_log2;    // entries of each packet ring, 0: default
+    const char *pci_sysfs;    // "/sys/bus/pci"
+    const char *bdf;          // NULL: the first card found
+    uint32_t ring_log2;       // entries of each packet ring, 0: default
+    struct esp_pool *pool[4]; // attached before it is opened
+    unsigned pool_count;
+    // What waits for the card (its registers, its end) runs in a thread of the engine's own, so that no call
+    // but open, attach_pool and destroy ever waits. true: in tick instead.
+    bool no_thread;
 };
 // Scans with libpci, opens the first (or named) card, checks its identity, shakes hands on features, writes
 // EPOCH, sets up the rings. -ENODEV: no card; other errors name what is wrong with it.
