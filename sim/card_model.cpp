@@ -310,7 +310,11 @@ uint32_t csr_read32(struct card_model *m, uint32_t offset)
     t->s_axil_araddr = offset & 0xffff;
     t->s_axil_arvalid = 1;
     t->s_axil_rready = 0;
-    tick(c); // the address is taken: nothing else is in flight
+    for (bool taken = false; !taken;) {
+        t->eval();
+        taken = t->s_axil_arready;
+        tick(c);
+    }
     t->s_axil_arvalid = 0;
     while (!t->s_axil_rvalid)
         tick(c);
@@ -330,7 +334,11 @@ void csr_write32(struct card_model *m, uint32_t offset, uint32_t value)
     t->s_axil_awvalid = 1;
     t->s_axil_wvalid = 1;
     t->s_axil_bready = 1;
-    tick(c); // address and data are taken together
+    for (bool taken = false; !taken;) { // address and data are taken together
+        t->eval();
+        taken = t->s_axil_awready;
+        tick(c);
+    }
     t->s_axil_awvalid = 0;
     t->s_axil_wvalid = 0;
     while (!t->s_axil_bvalid)

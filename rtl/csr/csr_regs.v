@@ -2,7 +2,7 @@
 // BAR0 as hw/regs/espalier.rdl describes it, but for the MSI-X table: identity, feature handshake, control and status,
 // errors, the block directory, counters and their names; doorbells go on to the queues. No register holds a byte of key.
 //
-// A read's data is valid from the cycle after `rd` until the next one. While READY is 0 writes are ignored (a reset
+// A read's data is valid from two cycles after `rd` until the next one. While READY is 0 writes are ignored (a reset
 // clears the registers), reads answer. FATAL stays until RESET and zeroises all keys; ERR_CAUSE can be cleared.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
@@ -197,14 +197,28 @@ module csr_regs #(
 
     wire [63:0] entry = block(rd_addr[7:4]);
 
+    // first every block's word, then the choice among them
+    reg        rd_2;
+    reg [31:0] id_q, directory_q, queue_q, counter_q, name_q;
+    always @(posedge clk) begin
+        rd_2 <= rd;
+        if (rd) begin
+            id_q <= id_data;
+            directory_q <= directory(rd_addr[7:2], entry[63:32], entry[31:0]);
+            queue_q <= queue_data;
+            counter_q <= rd_addr[2] ? counter[63:32] : counter[31:0];
+            name_q <= counter_name;
+        end
+    end
+
     always @(posedge clk)
-        if (rd)
+        if (rd_2)
             casez (rd_addr)
-            16'h00??: rd_data <= id_data;
-            16'h08??: rd_data <= directory(rd_addr[7:2], entry[63:32], entry[31:0]);
-            16'b0001_000?_????_????: rd_data <= queue_data;
-            16'b0011_000?_????_????: rd_data <= rd_addr[2] ? counter[63:32] : counter[31:0];
-            16'b0100_0???_????_????: rd_data <= counter_name;
+            16'h00??: rd_data <= id_q;
+            16'h08??: rd_data <= directory_q;
+            16'b0001_000?_????_????: rd_data <= queue_q;
+            16'b0011_000?_????_????: rd_data <= counter_q;
+            16'b0100_0???_????_????: rd_data <= name_q;
             default: rd_data <= 32'd0;
             endcase
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Payload in: keeps read data in a FIFO and shifts each packet so that its first byte is byte 0 of a beat, then hands it
-// to the encapsulation or the decapsulation pipeline. A beat that the bus answered with an error marks its packet.
+// to the encapsulation or the decapsulation pipeline. The end of each packet's read data is told, with whether the bus
+// answered a beat of it with an error.
 //
 // One beat a cycle; a packet that does not start on a beat costs one cycle more. Latency from the FIFO's head to the
 // stream: 1 cycle (2 where shifted). Contract: read data arrives in the order of `pkt` records and only where
@@ -40,9 +41,10 @@ module ring_align #(
     output reg  [31:0]   m_sa,
     output reg  [15:0]   m_gen,
     output reg  [15:0]   m_len,
-    // the packet with this tag has read data with an error; comes before its last beat is taken
-    output reg           err_valid,
-    output reg  [15:0]   err_tag,
+    // all read data of a packet has come: its direction, and whether there was an error
+    output reg           end_valid,
+    output reg           end_dec,
+    output reg           end_err,
     output wire          busy
 );
     localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
@@ -69,7 +71,7 @@ module ring_align #(
     reg [LK-1:0] off;
     reg [15:0]   in_left, out_left, len, gen, tag;
     reg [31:0]   sa;
-    reg          dec;
+    reg          dec, err_seen;
     reg [W-1:0]  prev;
 
     wire         room = !m_tvalid || m_tready;
@@ -83,7 +85,7 @@ module ring_align #(
 
     assign in_pop = prime || (move && need_in);
     assign rec_pop = !cur || (move && last);
-    assign busy = cur || rec_valid || in_valid || m_tvalid || err_valid;
+    assign busy = cur || rec_valid || in_valid || m_tvalid || end_valid;
 
     wire [15:0] rec_len = rec[79:64];
     wire [16:0] rec_end = {1'b0, rec_len} + {{(17-LK){1'b0}}, rec[80+:LK]} + {1'b0, KB16 - 16'd1};
@@ -113,8 +115,11 @@ module ring_align #(
             if (shifted)
                 prev <= in_data;
         end
-        err_valid <= pay_pop && in_err;
-        err_tag <= tag;
+        end_valid <= pay_pop && in_left == 16'd1;
+        end_dec <= dec;
+        end_err <= in_err || err_seen;
+        if (pay_pop)
+            err_seen <= in_left != 16'd1 && (in_err || err_seen);
         if (rec_valid && rec_pop) begin
             cur <= 1'b1;
             primed <= 1'b0;
@@ -127,7 +132,8 @@ module ring_align #(
         if (rst) begin
             cur <= 1'b0;
             m_tvalid <= 1'b0;
-            err_valid <= 1'b0;
+            end_valid <= 1'b0;
+            err_seen <= 1'b0;
         end
     end
 

@@ -186,14 +186,13 @@ module ring_engine #(
         .bad_valid(bad_valid), .bad_room(bad_room), .bad(bad), .busy(dispatch_busy));
 
     // ---- payload in
-    wire         p_tvalid, p_dec, p_err, align_busy;
-    wire [15:0]  p_err_tag;
+    wire         p_tvalid, p_dec, p_end, p_end_dec, p_end_err, align_busy;
     ring_align #(.LANES(LANES), .LOG2_PAY(LOG2_PAY)) align (
         .clk(clk), .rst(rst), .r_valid(r_for[1]), .r_data(r_data), .r_err(r_err), .pay_pop(pay_pop),
         .pkt_valid(pkt_valid), .pkt_room(pkt_room), .pkt(pkt),
         .m_tvalid(p_tvalid), .m_tready(p_dec ? m_tready_dec : m_tready_enc), .m_tdata(m_tdata), .m_tkeep(m_tkeep),
         .m_tlast(m_tlast), .m_dec(p_dec), .m_tag(m_tag), .m_sa(m_sa), .m_gen(m_gen), .m_len(m_len),
-        .err_valid(p_err), .err_tag(p_err_tag), .busy(align_busy));
+        .end_valid(p_end), .end_dec(p_end_dec), .end_err(p_end_err), .busy(align_busy));
     assign m_tvalid_enc = p_tvalid && !p_dec;
     assign m_tvalid_dec = p_tvalid && p_dec;
 
@@ -210,7 +209,7 @@ module ring_engine #(
             localparam ME = g;
             ring_out #(.LANES(LANES), .LOG2_OUT(LOG2_OUT)) out (
                 .clk(clk), .rst(rst), .ctx_valid(ctx_valid[g]), .ctx_room(ctx_room[g]), .ctx(ctx),
-                .err_valid(p_err && p_err_tag[15] == ME[0]), .err_index(p_err_tag[7:0]),
+                .end_valid(p_end && p_end_dec == ME[0]), .end_err(p_end_err),
                 .s_tvalid(s_tvalid[g]), .s_tready(s_tready[g]), .s_tdata(s_tdata[g*W+:W]), .s_tlast(s_tlast[g]),
                 .s_tag(s_tag[g*16+:16]), .s_status(s_status[g*16+:16]), .s_seq(s_seq[g*64+:64]),
                 .s_sa(s_sa[g*32+:32]), .s_gen(s_gen[g*16+:16]), .s_len(s_len[g*16+:16]),
@@ -256,8 +255,6 @@ module ring_engine #(
         .aw_valid(aw_valid), .aw_ready(aw_ready), .aw_id(aw_id), .aw_addr(aw_addr), .aw_beats_m1(aw_beats_m1),
         .w_valid(w_valid), .w_ready(w_ready), .w_data(w_data), .w_strb(w_strb), .w_last(w_last),
         .b_valid(b_valid), .b_id(b_id), .b_err(b_err), .outstanding(wr_outstanding), .busy(write_busy));
-
-    wire unused = &{1'b0, p_err_tag[14:8], 1'b0};
 
     wire fetch_bad = f_recv && f_recv_err;
     wire sa_bad = sa_recv && sa_recv_err;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Results of one pipeline: joins each packet that leaves with its context, keeps its data until its status is known and
 // then hands both to ring_write. A packet that is not OK, or longer than its buffer, leaves no data: its beats are rolled
-// back, so nothing of it is written to the host.
+// back, so nothing of it is written to the host. No packet completes before all of its buffer has been read, also where the
+// pipeline refuses it at its first beat: only then may the host have its buffer back, and only then is every error known.
 //
 // Initiation interval: one beat a cycle. Latency: 2 cycles after the last beat. Contract: the pipeline keeps the order of
-// contexts and holds each packet for at least two cycles (so that a read error is known); a packet is shorter than half
-// the data buffer.
+// contexts; a packet is shorter than half the data buffer.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -27,9 +27,9 @@ module ring_out #(
     input  wire         ctx_valid,
     output wire         ctx_room,
     input  wire [162:0] ctx,
-    // this packet's read data had an error
-    input  wire         err_valid,
-    input  wire [7:0]   err_index,
+    // all data of the next packet has been read; there was an error
+    input  wire         end_valid,
+    input  wire         end_err,
     // packets from the pipeline; side-band valid with tlast
     input  wire         s_tvalid,
     output wire         s_tready,
@@ -68,8 +68,11 @@ module ring_out #(
         .clk(clk), .rst(rst), .wr_valid(ctx_valid), .wdata(ctx), .wr_ready(ctx_room), .level(),
         .rd_valid(c_valid), .rd_ready(done), .rdata({c_tag, c_q, c_cap, c_dst, c_cookie}));
 
-    reg [255:0] err;
-    wire        err_here = err[c_tag[7:0]];
+    // always has room: as many as contexts
+    wire        read_done, err_here;
+    fifo #(.W(1), .LOG2_D(LOG2_CTX)) reads (
+        .clk(clk), .rst(rst), .wr_valid(end_valid), .wdata(end_err), .wr_ready(), .level(),
+        .rd_valid(read_done), .rd_ready(done), .rdata(err_here));
 
     // ---- verdict
     reg  [16-LK:0] beats;
@@ -90,7 +93,7 @@ module ring_out #(
     wire         fetch = rptr != committed && (!dv || d_ready);
     wire         meta_room;
 
-    assign s_tready = !full && meta_room;
+    assign s_tready = !full && meta_room && (read_done || !s_tlast);
     assign d_valid = dv;
     assign d_data = dd;
     assign busy = c_valid || m_valid || dv || s_tvalid;
@@ -114,10 +117,6 @@ module ring_out #(
             rptr <= rptr + 1'b1;
         if (fetch || d_ready)
             dv <= fetch;
-        if (done && err_here)
-            err[c_tag[7:0]] <= 1'b0;
-        if (err_valid)
-            err[err_index] <= 1'b1;
         if (rst) begin
             internal_error <= 1'b0;
             beats <= {(17-LK){1'b0}};
@@ -125,7 +124,6 @@ module ring_out #(
             committed <= {(LOG2_OUT+1){1'b0}};
             rptr <= {(LOG2_OUT+1){1'b0}};
             dv <= 1'b0;
-            err <= 256'd0;
         end
     end
 

@@ -3,7 +3,10 @@
 // host; the interrupt's arm. All are free-running. Every entry fetched makes exactly one completion, so a fetch needs
 // room in the completion ring: the host's CQ is never overrun.
 //
-// Latency: a doorbell shows in `room` one cycle later. Contract: issue_n <= room in the cycle of `issue`.
+// `room` and `sq_addr` are worked out over some cycles after each change, and `room` is 0 until they are: so a doorbell
+// is judged by indices that no fetch moves meanwhile. Latency: a doorbell counts two cycles after it came, shows in `room`
+// after six. Contract: issue_n <= room in the cycle of `issue`; doorbells come three cycles apart or more; sizes are at
+// least 4 entries; bases are aligned to 64 bytes.
 `default_nettype none
 
 module ring_queue (
@@ -25,14 +28,14 @@ module ring_queue (
     output reg         db_bad,
     // fetch: entries of one burst that may be fetched now (one aligned block of 256 bytes, not across the ring's end)
     output reg  [2:0]  room,
-    output wire [63:0] sq_addr,
+    output reg  [63:0] sq_addr,
     input  wire        issue,
     input  wire [2:0]  issue_n,
     input  wire        recv,
     input  wire        recv_err,
     // completions: `alloc` takes the slot shown, `done` when its write has been acknowledged
-    output wire [63:0] cq_addr,
-    output wire        cq_phase,
+    output reg  [63:0] cq_addr,
+    output reg         cq_phase,
     input  wire        alloc,
     input  wire        done,
     // interrupt request, held until taken
@@ -41,82 +44,112 @@ module ring_queue (
     output reg  [31:0] sq_head,
     output reg  [31:0] cq_done,
     output reg  [31:0] sq_issued,
-    output wire [31:0] finished,
+    output reg  [31:0] finished,
     output wire        active
 );
-    reg  [31:0] sq_tail, cq_tail, cq_head, lost;
-    reg         armed;
+    // from a doorbell, and from a fetch, to indices that count it
+    localparam [2:0] SETTLE_DOORBELL = 3'd4, SETTLE_FETCH = 3'd2;
 
+    reg  [31:0] sq_tail, cq_tail, cq_head;
+    reg         armed;
     wire [31:0] sq_size = 32'd1 << sq_log2;
     wire [31:0] cq_size = 32'd1 << cq_log2;
-    wire [31:0] sq_mask = sq_size - 32'd1;
-    wire [31:0] cq_mask = cq_size - 32'd1;
-    wire [31:0] sq_slot = sq_issued & sq_mask;
-    wire [31:0] cq_slot = cq_tail & cq_mask;
 
-    assign sq_addr = sq_base + {26'd0, sq_slot, 6'd0};
-    assign cq_addr = cq_base + {27'd0, cq_slot, 5'd0};
-    assign cq_phase = (cq_tail & cq_size) == 32'd0;
-    assign finished = cq_done + lost;
     assign active = sq_issued != finished;
 
-    // Smallest of: entries waiting, room in the completion ring, entries to the ring's end, to the next 256-byte block.
-    wire [31:0] waiting = sq_tail - sq_issued;
-    wire [31:0] cq_used = sq_issued - cq_head;
-    wire [31:0] cq_free = cq_size - cq_used;
-    wire [31:0] to_end  = sq_size - sq_slot;
-    wire [2:0]  to_block = 3'd4 - {1'b0, sq_addr[7:6]};
-    wire [2:0]  n_wait = (waiting > 32'd4) ? 3'd4 : waiting[2:0];
-    wire [2:0]  n_cq = (cq_free > 32'd4) ? 3'd4 : cq_free[2:0];
-    wire [2:0]  n_end = (to_end > 32'd4) ? 3'd4 : to_end[2:0];
-    wire [2:0]  n_a = (n_wait < n_cq) ? n_wait : n_cq;
-    wire [2:0]  n_b = (n_end < to_block) ? n_end : to_block;
-    always @* room = !(enable && run) ? 3'd0 : (n_a < n_b) ? n_a : n_b;
+    // ---- room: the smallest of entries waiting, room in the completion ring, entries to the ring's end and to the next
+    // block of 256 bytes
+    function [2:0] at_most_four(input [31:0] n);
+        at_most_four = (n[31:2] != 30'd0) ? 3'd4 : {1'b0, n[1:0]};
+    endfunction
 
-    // A new tail lies between what was fetched and one ring beyond what was consumed; a new head between the old one
-    // and the completion ring's tail. The host counts 31 bits of the head.
-    wire [31:0] tail_ahead = db_data - sq_issued;
-    wire [31:0] tail_span  = db_data - sq_head;
-    wire        tail_ok = tail_ahead <= sq_size && tail_span <= sq_size;
-    wire [30:0] head_behind = cq_tail[30:0] - db_data[30:0];
-    wire [30:0] head_span = cq_tail[30:0] - cq_head[30:0];
-    wire        head_ok = head_behind <= head_span;
-    wire [30:0] head_step = db_data[30:0] - cq_head[30:0];
+    reg  [2:0]  settle;
+    reg  [31:0] waiting, cq_used, cq_free;
+    reg  [2:0]  n_fit, n_wait;
+    reg  [20:0] addr_low;
+    wire [14:0] sq_slot = sq_issued[14:0] & (sq_size[14:0] - 15'd1);
+    wire [1:0]  in_block = sq_base[7:6] + sq_slot[1:0];
+    wire [2:0]  to_block = 3'd4 - {1'b0, in_block};
+    wire [2:0]  to_end = ({sq_slot[14:2], 2'd3} == sq_size[14:0] - 15'd1) ? 3'd4 - {1'b0, sq_slot[1:0]} : 3'd4;
+    wire [2:0]  n_cq = at_most_four(cq_free);
+    wire [2:0]  n_least = (n_wait < n_fit) ? n_wait : n_fit;
 
     always @(posedge clk) begin
-        db_good <= 1'b0;
-        db_bad <= 1'b0;
-        if (enable && !rst) begin
-            if (db_sq) begin
-                db_good <= tail_ok;
-                db_bad <= !tail_ok;
-                if (tail_ok)
-                    sq_tail <= db_data;
-            end
-            if (db_cq) begin
-                db_good <= head_ok;
-                db_bad <= !head_ok;
-                if (head_ok)
-                    cq_head <= cq_head + {1'b0, head_step};
-            end
-        end
+        waiting <= sq_tail - sq_issued;
+        cq_used <= sq_issued - cq_head;
+        n_fit <= (to_block < to_end) ? to_block : to_end;
+        addr_low <= {1'b0, sq_base[25:6]} + {6'd0, sq_slot};
+
+        cq_free <= cq_size - cq_used;
+        n_wait <= at_most_four(waiting);
+        sq_addr <= {sq_base[63:26] + {37'd0, addr_low[20]}, addr_low[19:0], 6'd0};
+
+        if (settle != 3'd0)
+            settle <= settle - 3'd1;
+        room <= (settle != 3'd0 || !(enable && run)) ? 3'd0 : (n_cq < n_least) ? n_cq : n_least;
+        if (db_sq || db_cq || start || rst)
+            settle <= SETTLE_DOORBELL;
+        else if (issue)
+            settle <= SETTLE_FETCH;
+        if (db_sq || db_cq || start || rst || issue)
+            room <= 3'd0;
+    end
+
+    // ---- doorbells: a new tail lies between what was fetched and one ring beyond what was consumed; a new head between
+    // the old one and the completion ring's tail. The host counts 31 bits of the head.
+    reg         tail_1, tail_2, head_1, head_2;
+    reg  [31:0] data_1, data_2, ahead, span;
+    reg  [30:0] behind, head_span;
+    wire        tail_ok = up_to(ahead, sq_log2) && up_to(span, sq_log2);
+    wire        head_ok = behind <= head_span;
+
+    // n <= 2^log2
+    function up_to(input [31:0] n, input [3:0] log2);
+        up_to = (n >> log2) == 32'd0 || n == 32'd1 << log2;
+    endfunction
+
+    always @(posedge clk) begin
+        tail_1 <= db_sq && enable && !rst;
+        head_1 <= db_cq && enable && !rst;
+        data_1 <= db_data;
+        tail_2 <= tail_1 && !rst && !start;
+        head_2 <= head_1 && !rst && !start;
+        data_2 <= data_1;
+        ahead <= data_1 - sq_issued;
+        span <= data_1 - sq_head;
+        behind <= cq_tail[30:0] - data_1[30:0];
+        head_span <= cq_tail[30:0] - cq_head[30:0];
+        db_good <= !rst && ((tail_2 && tail_ok) || (head_2 && head_ok));
+        db_bad <= !rst && ((tail_2 && !tail_ok) || (head_2 && !head_ok));
+    end
+
+    // ---- the completion ring's next slot
+    wire cq_last = (cq_tail[14:0] | ~(cq_size[14:0] - 15'd1)) == 15'h7fff;
+
+    always @(posedge clk) begin
+        if (tail_2 && tail_ok)
+            sq_tail <= data_2;
+        if (head_2 && head_ok)
+            cq_head <= {cq_head[31] ^ (data_2[30:0] < cq_head[30:0]), data_2[30:0]};
         if (issue)
             sq_issued <= sq_issued + {29'd0, issue_n};
         if (recv)
             sq_head <= sq_head + 32'd1;
-        if (recv && recv_err)
-            lost <= lost + 32'd1;
-        if (alloc)
+        if (alloc) begin
             cq_tail <= cq_tail + 32'd1;
+            cq_addr <= cq_last ? cq_base : cq_addr + 64'd32;
+            cq_phase <= cq_phase ^ cq_last;
+        end
         if (done)
             cq_done <= cq_done + 32'd1;
+        finished <= finished + {30'd0, recv && recv_err && done, (recv && recv_err) != done};
         if (irq_taken)
             irq <= 1'b0;
         if (armed && cq_done != cq_head) begin
             irq <= 1'b1;
             armed <= 1'b0;
         end
-        if (enable && db_cq && head_ok && db_data[31])
+        if (head_2 && head_ok && data_2[31])
             armed <= 1'b1;
         if (rst || start) begin
             sq_tail <= 32'd0;
@@ -125,11 +158,15 @@ module ring_queue (
             cq_tail <= 32'd0;
             cq_done <= 32'd0;
             cq_head <= 32'd0;
-            lost <= 32'd0;
+            cq_addr <= cq_base;
+            cq_phase <= 1'b1;
+            finished <= 32'd0;
             armed <= 1'b0;
             irq <= 1'b0;
         end
     end
+
+    wire unused = &{1'b0, sq_base[5:0], sq_size[31:15], 1'b0};
 endmodule
 
 `default_nettype wire

@@ -24,7 +24,7 @@ module ring_sa #(
     // queue 0
     input  wire [2:0]       room,
     input  wire [63:0]      sq_addr,
-    output reg              issue,
+    output wire             issue,
     output reg              recv,
     output reg              recv_err,
     // state of the packet queues, for fences
@@ -131,6 +131,7 @@ module ring_sa #(
             passed[i] = !active[i] || finished[i*32+:32] - mark[i*32+:32] < 32'h80000000;
     end
 
+    assign issue = state == IDLE && room != 3'd0;
     assign m_sa_tvalid = state == SEND || state == SEND_BLOB;
     assign m_sa_tdata = (state == SEND) ? cmd[{word[2:0], 6'd0} +: 64] : blob_out;
     assign m_sa_tlast = (state == SEND) ? word == 7'd7 && !is_add : word == 7'd63;
@@ -179,7 +180,6 @@ module ring_sa #(
 
     reg finishing;
     always @(posedge clk) begin
-        issue <= 1'b0;
         recv <= 1'b0;
         if (ar_ready)
             ar_valid <= 1'b0;
@@ -193,8 +193,7 @@ module ring_sa #(
             result_out <= result;
         end
         IDLE:
-            if (room != 3'd0 && !issue) begin
-                issue <= 1'b1;
+            if (issue) begin
                 ar_valid <= 1'b1;
                 ar_addr <= sq_addr;
                 ar_beats_m1 <= CMD_M1;
@@ -283,7 +282,6 @@ module ring_sa #(
             state <= WIPE;
             rows <= {(LR+1){1'b0}};
             ar_valid <= 1'b0;
-            issue <= 1'b0;
             recv <= 1'b0;
             finishing <= 1'b0;
         end

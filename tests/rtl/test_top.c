@@ -339,6 +339,46 @@ static void test_bus_error_on_blob_fails_the_add(void **state)
     assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
 }
 
+// The pipeline may refuse a packet at its first beat. Its completion gives the buffer back to the host all
+// the same, so it waits for the reads; and an error among them is this packet's, not that of one 256 packets
+// later.
+static void read_error_behind_a_refused_packet(uint8_t op)
+{
+    struct espc_packet_desc bad = packet(op, 9000, 1), ok = packet(ESPC_PKT_OP_ENCAP, 60, 2);
+    bad.sa_index = 500; // nothing is there; and as an outer packet it is no ESP
+    h.bad_from = bad.src_iova + 8000;
+    h.bad_to = h.bad_from + 1;
+    struct espc_completion c = submit(&q1, &bad);
+    assert_int_equal(c.status, ESPC_STATUS_DMA_ERROR);
+    assert_int_equal(h.refused, 1); // before the completion, not after it
+    host_idle(&h);
+    assert_int_equal(h.refused, 1);
+    h.bad_from = h.bad_to = 0;
+    for (unsigned i = 0; i < 300; i++) {
+        ok.cookie = i;
+        c = submit(&q1, &ok);
+        assert_int_equal(c.status, ESPC_STATUS_OK);
+        if (op == ESPC_PKT_OP_ENCAP)
+            continue;
+        struct espc_packet_desc back = ok;
+        back.op = op;
+        back.src_iova = bad.src_iova;
+        back.src_len = c.out_len;
+        memcpy(host_at(&h, back.src_iova), host_at(&h, ok.dst_iova), c.out_len);
+        assert_int_equal(submit(&q2, &back).status, ESPC_STATUS_OK);
+    }
+}
+
+static void test_read_error_behind_a_refused_packet_is_its_own(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    add_sa(1, 1, 1);
+    read_error_behind_a_refused_packet(ESPC_PKT_OP_ENCAP);
+    h.refused = 0;
+    read_error_behind_a_refused_packet(ESPC_PKT_OP_DECAP);
+}
+
 static void fatal_is(uint32_t cause, uint32_t queue)
 {
     host_idle(&h);
@@ -388,6 +428,40 @@ static void test_doorbell_beyond_the_ring_is_fatal(void **state)
     add_sa(1, 1, 1);
     host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), 17);
     fatal_is(ESPC_ERR_CAUSE_BAD_DOORBELL_MASK, 1);
+}
+
+// The host takes back what it has offered, in any cycle of a fetch: either the card has it already, which is
+// FATAL, or it stops at the new tail. It never runs entries that the host has not offered.
+static void test_doorbell_that_goes_back_stops_the_queue_or_is_fatal(void **state)
+{
+    unsigned fatal = 0, stopped = 0;
+
+    (void)state;
+    for (unsigned delay = 0; delay < 60; delay++)
+        for (unsigned ahead = 0; ahead < 6; ahead++) {
+            host_write(&h, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
+            host_idle(&h);
+            host_forget(&h);
+            host_enable(&h);
+            queue_open(&q1, &h, 1, 6, 7, 1);
+            struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+            for (unsigned i = 0; i < 64; i++)
+                queue_put(&q1, &d);
+            host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), 60);
+            card_model_step(h.card, delay);
+            uint32_t back = delay / 5 * 4 + ahead; // about as far as it is
+            host_write(&h, ESPC_REG_DOORBELL_SQ_TAIL(1), back);
+            host_idle(&h);
+            uint32_t fetched = host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(1));
+            if (status() & FATAL)
+                fatal++;
+            else if (fetched == back)
+                stopped++;
+            else
+                fail_msg("tail 60, %u cycles later %u: the card fetched %u entries and is not FATAL", delay,
+                         back, fetched);
+        }
+    assert_true(fatal > 20 && stopped > 20); // both sides of the edge were met
 }
 
 static void test_completion_doorbell_beyond_the_tail_is_fatal(void **state)
@@ -695,9 +769,11 @@ int main(void)
         CARD(test_result_longer_than_its_buffer_writes_nothing),
         CARD(test_bus_error_on_payload_fails_that_packet_only),
         CARD(test_bus_error_on_blob_fails_the_add),
+        CARD(test_read_error_behind_a_refused_packet_is_its_own),
         CARD(test_bus_error_on_submission_ring_is_fatal),
         CARD(test_bus_error_on_completion_ring_is_fatal),
         CARD(test_doorbell_beyond_the_ring_is_fatal),
+        CARD(test_doorbell_that_goes_back_stops_the_queue_or_is_fatal),
         CARD(test_completion_doorbell_beyond_the_tail_is_fatal),
         CARD(test_quiesce_stops_fetching_until_it_is_lifted),
         CARD(test_full_completion_ring_is_never_overrun),
