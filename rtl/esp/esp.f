@@ -2,7 +2,7 @@
 rtl/lib/ram_sdp.v
 rtl/lib/fifo.v
 rtl/lib/skid.v
-rtl/lib/key_fifo.v
+rtl/esp/esp_len.v
 rtl/esp/esp_sa.v
 rtl/esp/esp_tx_in.v
 rtl/esp/esp_tx_sa.v

@@ -5,8 +5,8 @@
 // Byte n of a packet is in tdata[8n+7:8n], n counted modulo KB = 16 * LANES. Every packet that enters leaves as exactly
 // one packet, in order; a dropped one leaves as a single beat with tkeep = 0. s_*_tag, s_*_len, s_enc_sa and s_enc_gen are
 // read on a packet's first beat; m_*_tag, _status, _seq, _sa, _gen, _len and the flags are valid on its tlast beat.
-// Contract: s_*_len is the number of bytes under tkeep, tkeep is contiguous and full but on the last beat; valid stays
-// until ready. `zeroized` falls with `zeroize` (or rst) and rises when no slot is valid and all key memory is zero;
+// A packet of another length than s_*_len ends as TRUNCATED, at the latest on its last beat, which is then empty.
+// Contract: tkeep is contiguous and full but on the last beat; valid stays until ready. `zeroized` falls with `zeroize` (or rst) and rises when no slot is valid and all key memory is zero;
 // packets then inside leave with status ABORTED. `busy` low: nothing but clk changes until an input does.
 `default_nettype none
 
@@ -100,6 +100,13 @@ module esp_pipe #(
     output wire            enc_beat,
     output wire            dec_beat
 );
+    // A width out of range names a module that does not exist: no tool goes on.
+    generate
+        if (LANES != 1 && LANES != 2 && LANES != 4) begin : refused
+            LANES_is_1_2_or_4 stop ();
+        end
+    endgenerate
+
     // slot ports: esp_sa asks, one operation at a time
     wire                 tx_slot_valid, tx_slot_ready, tx_slot_done;
     wire                 rx_slot_valid, rx_slot_ready, rx_slot_done;

@@ -1,6 +1,7 @@
 +incdir+.
 rtl/lib/fifo.v
 rtl/lib/ram_ab.v
+rtl/esp/esp_len.v
 rtl/esp/esp_rx_parse.v
 rtl/esp/esp_rx_hash.v
 rtl/esp/esp_rx_lookup.v

@@ -34,9 +34,7 @@ module esp_rx #(
     input  wire               s_dec_tvalid,
     output wire               s_dec_tready,
     input  wire [W-1:0]       s_dec_tdata,
-    /* verilator lint_off UNUSEDSIGNAL */ // the length says the same
     input  wire [KB-1:0]      s_dec_tkeep,
-    /* verilator lint_on UNUSEDSIGNAL */
     input  wire               s_dec_tlast,
     input  wire [TAGW-1:0]    s_dec_tag,
     input  wire [15:0]        s_dec_len,
@@ -80,8 +78,15 @@ module esp_rx #(
     output wire [63:0]        slot_bytes,
     output wire [63:0]        slot_drops
 );
+    // A width out of range names a module that does not exist: no tool goes on.
+    generate
+        if (LANES != 1 && LANES != 2 && LANES != 4) begin : refused
+            LANES_is_1_2_or_4 stop ();
+        end
+    endgenerate
+
     localparam WAY_W = 65 + LOG2_SA;
-    localparam CFG_W = 95;
+    localparam CFG_W = 94;
     // the store of opened beats: 32 KiB
     localparam LOG2_D = (LANES == 1) ? 11 : (LANES == 2) ? 10 : 9;
     localparam [LOG2_D:0] STORE = 1 << LOG2_D;
@@ -89,12 +94,12 @@ module esp_rx #(
     localparam [6:0] INSIDE = 7'd56;
 
     wire wipe;
-    wire [3:0] epoch;
+    wire [7:0] epoch;
     assign slot_refused = 32'd0;
 
     // ---- in: beats wait while their header is looked at ---------------------------------------------------
     wire beat_ready;
-    wire b_valid, b_take, b_last;
+    wire b_valid, b_take, b_last, b_bad, s_bad;
     wire [W-1:0] b_data;
     wire [4:0] desc_level;
     wire s_take = s_dec_tvalid && s_dec_tready;
@@ -107,9 +112,12 @@ module esp_rx #(
             first <= s_dec_tlast;
 
     /* verilator lint_off PINCONNECTEMPTY */ // levels that nobody needs
-    fifo #(.W(W + 1), .LOG2_D(6)) beats (
-        .clk(clk), .rst(rst), .wr_valid(s_take), .wr_ready(beat_ready), .wdata({s_dec_tlast, s_dec_tdata}),
-        .rd_valid(b_valid), .rd_ready(b_take), .rdata({b_last, b_data}), .level()
+    esp_len #(.LANES(LANES)) length (
+        .clk(clk), .rst(rst), .take(s_take), .last(s_dec_tlast), .keep(s_dec_tkeep), .len(s_dec_len), .bad(s_bad)
+    );
+    fifo #(.W(W + 2), .LOG2_D(6)) beats (
+        .clk(clk), .rst(rst), .wr_valid(s_take), .wr_ready(beat_ready), .wdata({s_bad, s_dec_tlast, s_dec_tdata}),
+        .rd_valid(b_valid), .rd_ready(b_take), .rdata({b_bad, b_last, b_data}), .level()
     );
 
     // ---- descriptors --------------------------------------------------------------------------------------
@@ -122,8 +130,8 @@ module esp_rx #(
     wire [63:0] p_iv;
     wire [4*LOG2_B-1:0] p_places, d_places;
     esp_rx_parse #(.LANES(LANES), .MAX_LEN(MAX_LEN), .TAGW(TAGW), .LOG2_B(LOG2_B)) parse (
-        .clk(clk), .rst(rst), .s_take(s_take), .s_data(s_dec_tdata), .s_last(s_dec_tlast), .s_tag(s_dec_tag),
-        .s_len(s_dec_len),
+        .clk(clk), .rst(rst), .s_take(s_take), .s_data(s_dec_tdata), .s_last(s_dec_tlast), .s_bad(s_bad),
+        .s_tag(s_dec_tag), .s_len(s_dec_len),
         .d_valid(p_valid), .d_tag(p_tag), .d_status(p_status), .d_udp(p_udp), .d_tos(p_tos), .d_src(p_src),
         .d_dst(p_dst), .d_sport(p_sport), .d_dport(p_dport), .d_spi(p_spi), .d_places(p_places),
         .d_seq(p_seq), .d_iv(p_iv),
@@ -131,7 +139,7 @@ module esp_rx #(
     );
 
     wire d_valid, d_udp, d_short;
-    wire [3:0] d_epoch;
+    wire [7:0] d_epoch;
     wire [TAGW-1:0] d_tag;
     wire [4:0] d_status, d_words;
     wire [7:0] d_tos;
@@ -141,7 +149,7 @@ module esp_rx #(
     reg [6:0] n_inside;
     wire d_take = d_valid && n_inside < INSIDE;
     wire pkt_out = m_dec_tvalid && m_dec_tready && m_dec_tlast;
-    fifo #(.W(4 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_B), .LOG2_D(4)) descs (
+    fifo #(.W(8 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_B), .LOG2_D(4)) descs (
         .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(),
         .wdata({epoch, p_tag, p_status, p_udp, p_tos, p_src, p_dst, p_sport, p_dport, p_spi, p_seq, p_iv,
             p_words,
@@ -172,7 +180,7 @@ module esp_rx #(
     wire [116:0] win_rdata;
 
     wire v_valid, v_found, v_src_changed, v_no_ecn, v_dscp_decap, v_esn;
-    wire [3:0] v_epoch;
+    wire [7:0] v_epoch;
     wire [TAGW-1:0] v_tag;
     wire [4:0] v_status, v_words;
     wire [LOG2_SA-1:0] v_slot;
@@ -201,14 +209,14 @@ module esp_rx #(
 
     // ---- open ---------------------------------------------------------------------------------------------
     wire j_valid, j_take, j_open, j_esn;
-    wire [3:0] j_epoch;
+    wire [7:0] j_epoch;
     wire [4:0] j_words;
     wire [15:0] j_bytes;
     wire [LOG2_SA-1:0] j_slot;
     wire [95:0] j_aad;
     wire [63:0] j_iv;
     wire [31:0] salt, salt_wdata;
-    fifo #(.W(1 + 4 + 5 + 16 + LOG2_SA + 64 + 96 + 1), .LOG2_D(6)) jobs (
+    fifo #(.W(1 + 8 + 5 + 16 + LOG2_SA + 64 + 96 + 1), .LOG2_D(6)) jobs (
         .clk(clk), .rst(rst), .wr_valid(v_valid), .wr_ready(),
         .wdata({v_open, v_epoch, v_words, v_bytes, v_slot, v_iv, v_aad, v_esn}),
         .rd_valid(j_valid), .rd_ready(j_take),
@@ -220,7 +228,7 @@ module esp_rx #(
         .rdata(salt)
     );
 
-    wire g_valid, g_sop, g_eop, g_next, icv_push;
+    wire g_valid, g_sop, g_eop, g_next, icv_push, icv_cut;
     wire [W-1:0] g_data;
     wire [6:0] g_bytes;
     wire [LOG2_SA-1:0] g_slot;
@@ -238,13 +246,13 @@ module esp_rx #(
 
     esp_rx_build #(.LANES(LANES), .LOG2_SA(LOG2_SA)) build (
         .clk(clk), .rst(rst), .wipe(wipe), .scrub(scrub), .epoch(epoch),
-        .b_valid(b_valid), .b_take(b_take), .b_data(b_data), .b_last(b_last),
+        .b_valid(b_valid), .b_take(b_take), .b_data(b_data), .b_last(b_last), .b_bad(b_bad),
         .j_valid(j_valid), .j_take(j_take), .j_open(j_open), .j_epoch(j_epoch), .j_words(j_words),
         .j_bytes(j_bytes),
         .j_slot(j_slot), .j_iv(j_iv), .j_aad(j_aad), .j_esn(j_esn), .salt(salt), .room(stored != STORE),
         .g_valid(g_valid), .g_sop(g_sop), .g_eop(g_eop), .g_data(g_data), .g_bytes(g_bytes), .g_slot(g_slot),
         .g_nonce(g_nonce), .g_aad(g_aad), .g_aad_len(g_aad_len), .g_next(g_next),
-        .icv_valid(icv_push), .icv(icv_new)
+        .icv_valid(icv_push), .icv(icv_new), .icv_cut(icv_cut)
     );
 
     wire key_valid, key_ready, key_256, key_done, clr_valid, clr_ready, clr_done, gcm_zeroize, gcm_zeroized;
@@ -277,7 +285,7 @@ module esp_rx #(
     );
 
     wire flush = rst || wipe;
-    wire tag_valid, icv_valid, info_valid, o_take;
+    wire tag_valid, icv_valid, info_valid, o_take, o_cut;
     wire [127:0] tag, icv;
     wire n_pad_ok;
     wire [7:0] n_pad_len, n_next, n_version, n_tos;
@@ -286,9 +294,9 @@ module esp_rx #(
         .clk(clk), .rst(flush), .wr_valid(tag_push), .wr_ready(), .wdata(tag_new), .rd_valid(tag_valid),
         .rd_ready(o_take), .rdata(tag), .level()
     );
-    fifo #(.W(128), .LOG2_D(6)) icvs (
-        .clk(clk), .rst(flush), .wr_valid(icv_push), .wr_ready(), .wdata(icv_new), .rd_valid(icv_valid),
-        .rd_ready(o_take), .rdata(icv), .level()
+    fifo #(.W(129), .LOG2_D(6)) icvs (
+        .clk(clk), .rst(flush), .wr_valid(icv_push), .wr_ready(), .wdata({icv_cut, icv_new}), .rd_valid(icv_valid),
+        .rd_ready(o_take), .rdata({o_cut, icv}), .level()
     );
     fifo #(.W(65), .LOG2_D(6)) infos (
         .clk(clk), .rst(flush), .wr_valid(i_valid), .wr_ready(),
@@ -298,7 +306,7 @@ module esp_rx #(
 
     // ---- verdict ------------------------------------------------------------------------------------------
     wire x_valid, x_take, x_found, x_src_changed, x_no_ecn, x_dscp_decap, x_esn;
-    wire [3:0] x_epoch;
+    wire [7:0] x_epoch;
     wire [TAGW-1:0] x_tag;
     wire [4:0] x_status;
     wire [LOG2_SA-1:0] x_slot;
@@ -306,7 +314,7 @@ module esp_rx #(
     wire [63:0] x_seq;
     wire [7:0] x_tos;
     wire [10:0] x_window;
-    fifo #(.W(4 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 1 + 8 + 3 + 11 + 16), .LOG2_D(6)) contexts (
+    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 1 + 8 + 3 + 11 + 16), .LOG2_D(6)) contexts (
         .clk(clk), .rst(rst), .wr_valid(v_valid), .wr_ready(),
         .wdata({v_epoch, v_tag, v_status, v_found, v_slot, v_gen, v_seq, v_src_changed, v_tos, v_no_ecn,
                 v_dscp_decap, v_esn, v_window, v_bytes}),
@@ -323,7 +331,7 @@ module esp_rx #(
     wire [255:0] c_limits;
 
     wire w_valid, w_found, w_soft, w_src_changed, w_patch;
-    wire [3:0] w_epoch;
+    wire [7:0] w_epoch;
     wire [TAGW-1:0] w_tag;
     wire [4:0] w_status;
     wire [LOG2_SA-1:0] w_slot;
@@ -340,7 +348,7 @@ module esp_rx #(
         .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap),
         .x_esn(x_esn),
         .x_window(x_window), .x_bytes(x_bytes),
-        .o_valid(tag_valid && icv_valid && info_valid), .o_take(o_take), .o_icv_ok(tag == icv),
+        .o_valid(tag_valid && icv_valid && info_valid), .o_take(o_take), .o_cut(o_cut), .o_icv_ok(tag == icv),
         .o_pad_ok(n_pad_ok),
         .o_pad_len(n_pad_len), .o_next(n_next), .o_version(n_version), .o_tos(n_tos), .o_total(n_total),
         .o_sum(n_sum), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
@@ -357,7 +365,7 @@ module esp_rx #(
 
     // ---- out ----------------------------------------------------------------------------------------------
     wire e_valid, e_take, e_found, e_soft, e_src_changed, e_patch;
-    wire [3:0] e_epoch;
+    wire [7:0] e_epoch;
     wire [TAGW-1:0] e_tag;
     wire [4:0] e_status;
     wire [LOG2_SA-1:0] e_slot;
@@ -365,7 +373,7 @@ module esp_rx #(
     wire [LOG2_D:0] e_beats;
     wire [63:0] e_seq;
     wire [7:0] e_tos;
-    fifo #(.W(4 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + LOG2_D + 1 + 1 + 8 + 16), .LOG2_D(6)) verdicts (
+    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + LOG2_D + 1 + 1 + 8 + 16), .LOG2_D(6)) verdicts (
         .clk(clk), .rst(rst), .wr_valid(w_valid), .wr_ready(),
         .wdata({w_epoch, w_tag, w_status, w_found, w_slot, w_gen, w_seq, w_soft, w_src_changed, w_len,
             w_beats[LOG2_D:0],
@@ -403,7 +411,7 @@ module esp_rx #(
         .slot_last_seq(slot_last_seq),
         .slot_packets(slot_packets), .slot_bytes(slot_bytes), .slot_drops(slot_drops),
         .pkt_in(v_valid), .pkt_in_uses(v_found && v_status != SA_DRAINING), .pkt_in_slot(v_slot),
-        .pkt_out(pkt_out),
+        .pkt_out(pkt_out), .pkt_new(p_valid),
         .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata), .cfg_we(cfg_we),
         .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .salt_wdata(salt_wdata), .drain_we(drain_we),
         .drain_wdata(drain_wdata), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot),

@@ -5,7 +5,8 @@
 //
 // A packet of n beats takes n cycles, without a gap between packets. Each beat waits one cycle for the one
 // behind it, since an aligned beat is cut from two; the ICV is cut from the same pair. Byte n of a packet is
-// byte n modulo KB of the bus.
+// byte n modulo KB of the bus. A packet that ends before its length is filled with zeros, never with its
+// successor, and its `icv_cut` says that it is to be dropped.
 // Contract: `room` says that the store behind the core has space for one more beat; the core takes every g_*
 // beat. Beats of packets whose epoch has passed, or that come while `wipe` is set, do not reach the core.
 `default_nettype none
@@ -19,18 +20,20 @@ module esp_rx_build #(
     input  wire                 wipe,
     // forget the salt of the last packet
     input  wire                 scrub,
-    input  wire [3:0]           epoch,
+    input  wire [7:0]           epoch,
 
     // stored beats
     input  wire                 b_valid,
     output wire                 b_take,
     input  wire [128*LANES-1:0] b_data,
     input  wire                 b_last,
+    // on the last one: the packet has another length than it should
+    input  wire                 b_bad,
     // one job for each packet
     input  wire                 j_valid,
     output wire                 j_take,
     input  wire                 j_open,
-    input  wire [3:0]           j_epoch,
+    input  wire [7:0]           j_epoch,
     input  wire [4:0]           j_words,
     input  wire [15:0]          j_bytes,
     input  wire [LOG2_SA-1:0]   j_slot,
@@ -53,25 +56,29 @@ module esp_rx_build #(
     // a beat goes to the core at the next edge
     output wire                 g_next,
     output reg                  icv_valid,
-    output reg  [127:0]         icv
+    output reg  [127:0]         icv,
+    output reg                  icv_cut
 );
     localparam W = 128 * LANES;
     localparam KB = 16 * LANES;
     // words of a beat: 2^LK
     localparam LK = (LANES == 1) ? 2 : (LANES == 2) ? 3 : 4;
     localparam [15:0] KB16 = KB[15:0];
+    localparam [15:0] TWO_KB = 2 * KB16;
 
     // the beat in wait and its packet
     reg held;
-    reg last;
+    reg last, bad;
     reg first_next;      // the next stored beat opens a packet
     reg [W-1:0] prev;
     reg open;
     reg begun;
-    reg [3:0] pack_epoch;
+    reg [7:0] pack_epoch;
     reg [14:0] index;
     reg [4:0] words;
-    reg [15:0] rest;
+    reg [15:0] rest;      // bytes of ciphertext still to come
+    reg some, many;      // it is not zero; it is more than a beat
+    reg [127:0] icv_kept;
     reg [14:0] icv_word;
     reg [LOG2_SA-1:0] slot;
     reg [63:0] iv;
@@ -80,32 +87,43 @@ module esp_rx_build #(
 
     wire live = open && !wipe && pack_epoch == epoch;
     wire fire = held && (last || b_valid) && (room || !live);
-    assign b_take = b_valid && (!held || fire) && (!first_next || j_valid);
-    assign j_take = b_take && first_next;
-
     wire [14:0] first_beat = {10'd0, words >> LK};
     wire [14:0] icv_beat = icv_word >> LK;
-    wire emit = fire && live && index >= first_beat && rest != 16'd0;
+    wire emit = fire && live && index >= first_beat && some;
+    // the packet is over, but its ciphertext not yet
+    wire fill = last && live && (emit ? many : some);
+    wire done = fire && !fill;
+    assign b_take = b_valid && (!held || done) && (!first_next || j_valid);
+    assign j_take = b_take && first_next;
+
     assign g_next = emit;
 
-    wire [2*W-1:0] pair = {b_data, prev};
+    wire [2*W-1:0] pair = {last ? {W{1'b0}} : b_data, prev};
+    wire icv_here = index == icv_beat;
     wire [W-1:0] aligned;
     wire [127:0] icv_now;
     esp_rx_shift #(.IN(2*W), .OUT(W), .LS(LK)) cut_data (.d(pair), .words(words[LK-1:0]), .q(aligned));
     esp_rx_shift #(.IN(2*W), .OUT(128), .LS(LK)) cut_icv (.d(pair), .words(icv_word[LK-1:0]), .q(icv_now));
 
     always @(posedge clk) begin
-        if (fire)
+        if (done)
             held <= 1'b0;
+        if (fire && fill) begin
+            prev <= {W{1'b0}};
+            index <= index + 15'd1;
+        end
         if (b_take) begin
             held <= 1'b1;
             last <= b_last;
+            bad <= b_bad;
             prev <= b_data;
             first_next <= b_last;
             index <= index + 15'd1;
         end
         if (emit) begin
-            rest <= (rest > KB16) ? rest - KB16 : 16'd0;
+            rest <= rest - KB16;
+            some <= many;
+            many <= rest > TWO_KB;
             begun <= 1'b1;
         end
         if (j_take) begin
@@ -115,6 +133,8 @@ module esp_rx_build #(
             pack_epoch <= j_epoch;
             words <= j_words;
             rest <= j_bytes;
+            some <= j_bytes != 16'd0;
+            many <= j_bytes > KB16;
             icv_word <= {10'd0, j_words} + {1'b0, j_bytes[15:2]};
             slot <= j_slot;
             iv <= j_iv;
@@ -125,17 +145,22 @@ module esp_rx_build #(
         g_valid <= emit;
         if (emit) begin
             g_sop <= !begun;
-            g_eop <= rest <= KB16;
+            g_eop <= !many;
             g_data <= aligned;
-            g_bytes <= (rest > KB16) ? KB16[6:0] : rest[6:0];
+            g_bytes <= many ? KB16[6:0] : rest[6:0];
             g_slot <= slot;
             g_nonce <= {iv, salt};
             g_aad <= aad;
             g_aad_len <= esn ? 5'd12 : 5'd8;
         end
-        icv_valid <= fire && live && index == icv_beat;
-        if (fire && live && index == icv_beat)
-            icv <= icv_now;
+        // the ICV goes on when the packet's end has been seen
+        icv_valid <= done && last && live;
+        if (fire && icv_here)
+            icv_kept <= icv_now;
+        if (done && last) begin
+            icv <= icv_here ? icv_now : icv_kept;
+            icv_cut <= bad;
+        end
 
         if (scrub && !emit)
             g_nonce <= 96'd0;

@@ -25,12 +25,12 @@ module esp_rx_commit #(
     input  wire                 clk,
     input  wire                 rst,
     input  wire                 wipe,
-    input  wire [3:0]           epoch,
+    input  wire [7:0]           epoch,
 
     // contexts from the look-up
     input  wire                 x_valid,
     output wire                 x_take,
-    input  wire [3:0]           x_epoch,
+    input  wire [7:0]           x_epoch,
     input  wire [TAGW-1:0]      x_tag,
     input  wire [4:0]           x_status,
     input  wire                 x_found,
@@ -48,6 +48,8 @@ module esp_rx_commit #(
     // opened packets
     input  wire                 o_valid,
     output wire                 o_take,
+    // the packet had another length than it should
+    input  wire                 o_cut,
     input  wire                 o_icv_ok,
     input  wire                 o_pad_ok,
     input  wire [7:0]           o_pad_len,
@@ -83,7 +85,7 @@ module esp_rx_commit #(
 
     // jobs for the egress
     output reg                  e_valid,
-    output reg  [3:0]           e_epoch,
+    output reg  [7:0]           e_epoch,
     output reg  [TAGW-1:0]      e_tag,
     output reg  [4:0]           e_status,
     output reg                  e_found,
@@ -163,7 +165,7 @@ module esp_rx_commit #(
     wire again = !newer && x_window != 11'd0 && seen;
     // taken for a number before the first when looked up, but the window has left its start by now
     wire past_start = {11'd0, x_status} == `ESPC_STATUS_REPLAY_OLD && x_esn && top >= {53'd0, x_window};
-    wire mark = opened && o_icv_ok && !old && !again;
+    wire mark = opened && !o_cut && o_icv_ok && !old && !again;
     assign word_new = {x_seq[63:11], (word_fits ? word[63:0] : 64'd0) | (64'd1 << x_seq[5:0])};
 
     // ---- what was inside ----------------------------------------------------------------------------------
@@ -201,7 +203,9 @@ module esp_rx_commit #(
         else if (past_start)
             status = `ESPC_STATUS_ICV_FAIL;
         else if (opened) begin
-            if (old)
+            if (o_cut)
+                status = `ESPC_STATUS_TRUNCATED;
+            else if (old)
                 status = x_esn ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
             else if (again)
                 status = `ESPC_STATUS_REPLAY_SEEN;

@@ -21,7 +21,7 @@ module esp_rx_egress #(
     input  wire                 clk,
     input  wire                 rst,
     input  wire                 wipe,
-    input  wire [3:0]           epoch,
+    input  wire [7:0]           epoch,
 
     // opened beats
     input  wire                 p_valid,
@@ -29,7 +29,7 @@ module esp_rx_egress #(
 
     input  wire                 e_valid,
     output wire                 e_take,
-    input  wire [3:0]           e_epoch,
+    input  wire [7:0]           e_epoch,
     input  wire [TAGW-1:0]      e_tag,
     input  wire [4:0]           e_status,
     input  wire                 e_found,

@@ -17,16 +17,16 @@ module esp_rx_lookup #(
     parameter TAGW = 16,
     // width of the descriptor part that only passes through, and of an SA's configuration
     parameter WAY_W = 65 + LOG2_SA,
-    parameter CFG_W = 95
+    parameter CFG_W = 94
 ) (
     input  wire                 clk,
     input  wire                 rst,
     // keys are being wiped; packets of another epoch have lost their SA
     input  wire                 wipe,
-    input  wire [3:0]           epoch,
+    input  wire [7:0]           epoch,
 
     input  wire                 d_take,
-    input  wire [3:0]           d_epoch,
+    input  wire [7:0]           d_epoch,
     input  wire [TAGW-1:0]      d_tag,
     input  wire [4:0]           d_status,
     input  wire                 d_udp,
@@ -66,7 +66,7 @@ module esp_rx_lookup #(
     input  wire [116:0]         win_rdata,
 
     output wire                 v_valid,
-    output wire [3:0]           v_epoch,
+    output wire [7:0]           v_epoch,
     output wire [TAGW-1:0]      v_tag,
     output wire [4:0]           v_status,
     output wire                 v_found,
@@ -87,7 +87,7 @@ module esp_rx_lookup #(
     // ---- descriptors beside the stages --------------------------------------------------------------------
     localparam SHORT = 0, BYTES = 1, WORDS = 17, IV = 22, SEQ = 86, SPI = 118, DPORT = 150, SPORT = 166,
         DST = 182,
-               SRC = 214, TOS = 246, UDP = 254, STATUS = 255, TAG = 260, EPOCH = TAG + TAGW, D_W = EPOCH + 4;
+               SRC = 214, TOS = 246, UDP = 254, STATUS = 255, TAG = 260, EPOCH = TAG + TAGW, D_W = EPOCH + 8;
     reg [D_W-1:0] d1, d2, d3, d4, d5;
     reg [5:1] v;
 
@@ -160,11 +160,11 @@ module esp_rx_lookup #(
     assign top_en = v[2];
     assign top_addr = slot2;
 
-    wire cfg_esn, cfg_udp, cfg_no_ecn, cfg_dscp;
+    wire cfg_esn, cfg_no_ecn, cfg_dscp;
     wire [15:0] cfg_gen, cfg_sport, cfg_dport;
     wire [31:0] cfg_src;
     wire [10:0] cfg_window;
-    assign {cfg_esn, cfg_udp, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_sport, cfg_dport, cfg_src, cfg_window}
+    assign {cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_sport, cfg_dport, cfg_src, cfg_window}
         = cfg3;
 
     wire [31:0] seq3 = d3[SEQ +: 32];
@@ -205,7 +205,8 @@ module esp_rx_lookup #(
             no_ecn4 <= cfg_no_ecn;
             dscp4 <= cfg_dscp;
             draining4 <= draining3;
-            misfit4 <= cfg_udp != udp3 || (udp3 && dport3 != cfg_dport);
+            // plain and in UDP are both taken, NAT or not (RFC 7296 section 2.23)
+            misfit4 <= udp3 && dport3 != cfg_dport;
             src_changed4 <= src3 != cfg_src || (udp3 && sport3 != cfg_sport);
         end
     end
@@ -274,7 +275,7 @@ module esp_rx_lookup #(
     endfunction
 
     assign v_valid = v[5];
-    assign v_epoch = d5[EPOCH +: 4];
+    assign v_epoch = d5[EPOCH +: 8];
     assign v_tag = d5[TAG +: TAGW];
     assign v_tos = d5[TOS +: 8];
     assign v_words = d5[WORDS +: 5];

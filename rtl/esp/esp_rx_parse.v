@@ -26,6 +26,8 @@ module esp_rx_parse #(
     input  wire                 s_take,
     input  wire [128*LANES-1:0] s_data,
     input  wire                 s_last,
+    // on the last beat: the packet has another length than s_len
+    input  wire                 s_bad,
     input  wire [TAGW-1:0]      s_tag,
     input  wire [15:0]          s_len,
 
@@ -64,6 +66,7 @@ module esp_rx_parse #(
     reg [BEATS*W-1:0] head;
     reg [2:0] beat;
     reg done;            // the descriptor of the current packet is on its way
+    reg cut;             // the packet has ended, and not where its length says
     reg full;            // `head` holds a whole header in this cycle
     reg [TAGW-1:0] tag;
     reg [15:0] len;
@@ -72,6 +75,7 @@ module esp_rx_parse #(
 
     always @(posedge clk) begin
         full <= complete;
+        cut <= s_last && s_bad;
         if (s_take) begin
             for (i = 0; i < BEATS; i = i + 1)
                 if (beat == i[2:0] && !done)
@@ -117,7 +121,7 @@ module esp_rx_parse #(
     reg [3:0] version1, ihl1;
     reg [7:0] tos1, proto1;
     reg [15:0] total1, len1, udp_len1, sport1, dport1;
-    reg frag1;
+    reg frag1, cut1;
     reg [31:0] src1, dst1, spi1, seq1;
     reg [63:0] iv1;
     reg [TAGW-1:0] tag1;
@@ -145,6 +149,7 @@ module esp_rx_parse #(
             iv1 <= esp_head[127:64];
             tag1 <= tag;
             len1 <= len;
+            cut1 <= cut;
         end
     end
 
@@ -164,7 +169,7 @@ module esp_rx_parse #(
         status = `ESPC_STATUS_OK;
         if (len1 > LIMIT)
             status = `ESPC_STATUS_TOO_LONG;
-        else if (len1 < 16'd20)
+        else if (cut1 || len1 < 16'd20)
             status = `ESPC_STATUS_TRUNCATED;
         else if (version1 != 4'd4 || ihl1 < 4'd5)
             status = `ESPC_STATUS_BAD_IP;

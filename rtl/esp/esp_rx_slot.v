@@ -18,14 +18,14 @@ module esp_rx_slot #(
     // log2 of the places in each of the four ways of the SPI table
     parameter LOG2_B = LOG2_SA + 1,
     parameter WAY_W = 65 + LOG2_SA,
-    parameter CFG_W = 95
+    parameter CFG_W = 94
 ) (
     input  wire                 clk,
     input  wire                 rst,
     input  wire                 zeroize,
     output wire                 zeroized,
     output wire                 wipe,
-    output reg  [3:0]           epoch,
+    output reg  [7:0]           epoch,
 
     input  wire                 slot_valid,
     output wire                 slot_ready,
@@ -50,6 +50,8 @@ module esp_rx_slot #(
     input  wire                 pkt_in_uses,
     input  wire [LOG2_SA-1:0]   pkt_in_slot,
     input  wire                 pkt_out,
+    // a packet's header has been read, and gets the epoch of now
+    input  wire                 pkt_new,
 
     // SPI table, configuration, marks
     output wire                 b_en,
@@ -164,12 +166,15 @@ module esp_rx_slot #(
     assign b_wdata = (state == INSERT) ? {slot_index, dst, spi, 1'b1} : {WAY_W{1'b0}};
 
     // ---- configuration as esp_rx_lookup reads it ----------------------------------------------------------
+    // without a port of its own the SA takes encapsulated packets at that of RFC 3948
+    wire [15:0] blob_dport = slot_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16];
+    wire [15:0] dport = (blob_dport == 16'd0) ? 16'd4500 : blob_dport;
     assign cfg_we = sweeping || state == STATE || state == REMOVE;
     assign cfg_addr = sweeping ? sweep[LOG2_SA-1:0] : slot_index;
     assign cfg_wdata = (state != STATE) ? {CFG_W{1'b0}} : {
-        flags[`ESPC_SA_BLOB_FLAGS_ESN_LSB], flags[`ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB],
+        flags[`ESPC_SA_BLOB_FLAGS_ESN_LSB],
         flags[`ESPC_SA_BLOB_FLAGS_NO_ECN_LSB], flags[`ESPC_SA_BLOB_FLAGS_DSCP_DECAP_LSB], slot_gen,
-        slot_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], slot_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16],
+        slot_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], dport,
         slot_blob[`ESPC_SA_BLOB_SRC_LSB +: 32],
         slot_blob[`ESPC_SA_BLOB_WINDOW_LSB +: 11]};
     assign salt_wdata = (state != STATE) ? 32'd0 : slot_blob[`ESPC_SA_BLOB_SALT_LSB +: 32];
@@ -226,6 +231,7 @@ module esp_rx_slot #(
 
     // ---- the sequence of steps ----------------------------------------------------------------------------
     reg swept, core_swept, have_key;
+    reg fresh;          // a packet of this epoch has come
     reg [6:0] scan_end;
     assign wipe = sweeping || zeroize;
     assign zeroized = !wipe;
@@ -362,10 +368,16 @@ module esp_rx_slot #(
             gcm_zeroize <= 1'b1;
             state <= SWEEP;
         end
-        if (rst)
-            epoch <= 4'd0;
-        else if (zeroize && !sweeping)
-            epoch <= epoch + 4'd1;
+        // A new epoch only where a packet has the old one: so there are never more epochs inside than packets, and a
+        // packet that stays for long meets its epoch's number again in no other.
+        if (rst) begin
+            epoch <= 8'd0;
+            fresh <= 1'b0;
+        end else if (zeroize && (fresh || pkt_new)) begin
+            epoch <= epoch + 8'd1;
+            fresh <= 1'b0;
+        end else if (pkt_new)
+            fresh <= 1'b1;
     end
 endmodule
 

@@ -26,9 +26,7 @@ module esp_tx #(
     input  wire               s_enc_tvalid,
     output wire               s_enc_tready,
     input  wire [W-1:0]       s_enc_tdata,
-    /* verilator lint_off UNUSED */ // lengths come from the side band
     input  wire [KB-1:0]      s_enc_tkeep,
-    /* verilator lint_on UNUSED */
     input  wire               s_enc_tlast,
     input  wire [TAGW-1:0]    s_enc_tag,
     input  wire [31:0]        s_enc_sa,
@@ -67,11 +65,18 @@ module esp_tx #(
     output wire [63:0]        slot_bytes,
     output wire [63:0]        slot_drops
 );
+    // A width out of range names a module that does not exist: no tool goes on.
+    generate
+        if (LANES != 1 && LANES != 2 && LANES != 4) begin : refused
+            LANES_is_1_2_or_4 stop ();
+        end
+    endgenerate
+
     localparam LOG2_PKT = 6;  // packets between look-up and egress
     localparam LOG2_BEAT = 6; // beats between builder and egress
 
     // ---- parse -----------------------------------------------------------------------------------------------------
-    wire            meta_valid, meta_ready, meta_df, data_valid, data_ready, data_last;
+    wire            meta_valid, meta_ready, meta_df, data_valid, data_ready, data_last, data_bad;
     wire [TAGW-1:0] meta_tag;
     wire [31:0]     meta_sa;
     wire [15:0]     meta_gen, meta_len, meta_verdict;
@@ -79,10 +84,11 @@ module esp_tx #(
     wire [W-1:0]    data;
     esp_tx_in #(.LANES(LANES), .TAGW(TAGW)) parser (
         .clk(clk), .rst(rst), .s_tvalid(s_enc_tvalid), .s_tready(s_enc_tready), .s_tdata(s_enc_tdata),
-        .s_tlast(s_enc_tlast), .s_tag(s_enc_tag), .s_sa(s_enc_sa), .s_gen(s_enc_gen), .s_len(s_enc_len),
+        .s_tkeep(s_enc_tkeep), .s_tlast(s_enc_tlast), .s_tag(s_enc_tag), .s_sa(s_enc_sa), .s_gen(s_enc_gen), .s_len(s_enc_len),
         .meta_valid(meta_valid), .meta_ready(meta_ready), .meta_tag(meta_tag), .meta_sa(meta_sa), .meta_gen(meta_gen),
         .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df),
-        .data_valid(data_valid), .data_ready(data_ready), .data(data), .data_last(data_last));
+        .data_valid(data_valid), .data_ready(data_ready), .data(data), .data_last(data_last),
+        .data_bad(data_bad));
 
     // ---- look-up, sequence, limits; slot operations ------------------------------------------------------------------
     wire               slots_admit, hold, aborting, scrub;
@@ -122,7 +128,7 @@ module esp_tx #(
 
     wire                p_valid, p_soft, p_low, p_df, p_udp, p_esn;
     wire [TAGW-1:0]     p_tag;
-    wire [31:0]         p_sa, p_spi, p_salt, p_src, p_dst;
+    wire [31:0]         p_sa, p_spi, p_src, p_dst;
     wire [15:0]         p_gen, p_status, p_id, p_len, p_ptlen, p_outlen, p_sport, p_dport;
     wire [63:0]         p_seq;
     wire [7:0]          p_tos, p_ttl;
@@ -137,12 +143,12 @@ module esp_tx #(
         .out_valid(p_valid), .out_tag(p_tag), .out_sa(p_sa), .out_gen(p_gen), .out_status(p_status), .out_seq(p_seq),
         .out_id(p_id), .out_soft(p_soft), .out_lease_low(p_low), .out_len(p_len), .out_ptlen(p_ptlen),
         .out_outlen(p_outlen), .out_tos(p_tos), .out_df(p_df), .out_udp(p_udp), .out_esn(p_esn), .out_spi(p_spi),
-        .out_salt(p_salt), .out_src(p_src), .out_dst(p_dst), .out_sport(p_sport), .out_dport(p_dport),
+        .out_src(p_src), .out_dst(p_dst), .out_sport(p_sport), .out_dport(p_dport),
         .out_ttl(p_ttl),
         .op_go(op_go), .op(op), .op_index(op_index), .op_gen(slot_gen), .op_seq(op_seq), .op_limit(op_limit),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq),
         .op_cur_limit(op_cur_limit), .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
-        .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .cfg_blob(slot_blob), .scrub(scrub));
+        .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .cfg_blob(slot_blob));
     wire p_ok = p_status == `ESPC_STATUS_OK;
 
     // ---- outer header ------------------------------------------------------------------------------------------------
@@ -160,9 +166,10 @@ module esp_tx #(
 
     // ---- beat builder ------------------------------------------------------------------------------------------------
     localparam JOB = 1 + LOG2_SA + 32 + 64 + 1 + 16 + 16;
-    wire               salt_valid, job_valid, job_ready, job_room, job_drop, job_esn;
-    wire [LOG2_SA-1:0] job_sa;
-    wire [31:0]        job_salt, job_spi;
+    wire               job_valid, job_ready, job_room, job_drop, job_esn;
+    wire [LOG2_SA-1:0] job_sa, salt_sa;
+    wire [31:0]        job_spi, salt;
+    wire               salt_read, end_new, end_new_bad;
     wire [63:0]        job_seq;
     wire [15:0]        job_len, job_ptlen;
     fifo #(.W(JOB), .LOG2_D(LOG2_PKT)) job_q (
@@ -170,10 +177,12 @@ module esp_tx #(
         .wdata({!p_ok, p_sa[LOG2_SA-1:0], p_spi, p_seq, p_esn, p_len, p_ptlen}),
         .rd_valid(job_valid), .rd_ready(job_ready),
         .rdata({job_drop, job_sa, job_spi, job_seq, job_esn, job_len, job_ptlen}), .level(job_level));
-    // beside it, in step with it: what must be forgotten
-    key_fifo #(.W(32), .LOG2_D(LOG2_PKT)) salt_q (
-        .clk(clk), .rst(rst), .wipe(scrub), .wr(p_valid), .wdata(p_ok ? p_salt : 32'd0), .rd_valid(salt_valid),
-        .rd_ready(job_ready), .rdata(job_salt));
+    // salts are secret: they are read where they are used and wait in no queue
+    wire forget = scrub || clr_done;
+    key_ram #(.W(32), .LOG2_D(LOG2_SA)) salts (
+        .clk(clk), .wen(cfg_wen), .waddr(cfg_index),
+        .wdata(cfg_zero ? 32'd0 : slot_blob[`ESPC_SA_BLOB_SALT_LSB +: 32]), .ren(salt_read), .scrub(forget),
+        .raddr(salt_sa), .rdata(salt));
 
     wire               in_valid, in_sop, in_eop;
     wire [LOG2_SA-1:0] in_sa;
@@ -185,10 +194,11 @@ module esp_tx #(
     reg  [LOG2_BEAT:0] beats;
     reg                credit;
     esp_tx_build #(.LANES(LANES), .LOG2_SA(LOG2_SA)) builder (
-        .clk(clk), .rst(rst), .hold(hold), .scrub(scrub), .credit(credit), .job_valid(job_valid),
-        .job_ready(job_ready), .job_drop(job_drop), .job_sa(job_sa), .job_salt(job_salt), .job_spi(job_spi),
+        .clk(clk), .rst(rst), .hold(hold), .forget(forget), .credit(credit), .job_valid(job_valid),
+        .job_ready(job_ready), .job_drop(job_drop), .job_sa(job_sa), .job_spi(job_spi),
         .job_seq(job_seq), .job_esn(job_esn), .job_len(job_len), .job_ptlen(job_ptlen),
-        .data_valid(data_valid), .data_ready(data_ready), .data(data), .data_last(data_last),
+        .data_valid(data_valid), .data_ready(data_ready), .data(data), .data_last(data_last), .data_bad(data_bad),
+        .end_valid(end_new), .end_bad(end_new_bad), .salt_read(salt_read), .salt_sa(salt_sa), .salt(salt),
         .in_valid(in_valid), .in_sop(in_sop), .in_eop(in_eop), .in_sa(in_sa), .in_nonce(in_nonce), .in_aad(in_aad),
         .in_aad_len(in_aad_len), .in_data(in_data), .in_bytes(in_bytes));
 
@@ -205,13 +215,18 @@ module esp_tx #(
         .out_valid(ct_new_valid), .out_sop(core_sop), .out_eop(core_eop), .out_data(ct_new), .out_bytes(core_bytes),
         .out_meta(core_meta), .tag_valid(icv_new_valid), .tag(icv_new), .tag_meta(core_tag_meta));
 
-    wire ct_valid, ct_ready, ct_room, icv_valid, icv_ready, icv_room;
+    wire ct_valid, ct_ready, ct_room, icv_valid, icv_ready, icv_room, end_valid, end_ready, end_bad, end_room;
+    wire [LOG2_PKT:0] end_level;
     fifo #(.W(W), .LOG2_D(LOG2_BEAT)) ct_q (
         .clk(clk), .rst(rst), .wr_valid(ct_new_valid), .wr_ready(ct_room), .wdata(ct_new), .rd_valid(ct_valid),
         .rd_ready(ct_ready), .rdata(ct), .level(ct_level));
     fifo #(.W(128), .LOG2_D(LOG2_PKT)) icv_q (
         .clk(clk), .rst(rst), .wr_valid(icv_new_valid), .wr_ready(icv_room), .wdata(icv_new), .rd_valid(icv_valid),
         .rd_ready(icv_ready), .rdata(icv), .level(icv_level));
+
+    fifo #(.W(1), .LOG2_D(LOG2_PKT)) end_q (
+        .clk(clk), .rst(rst), .wr_valid(end_new), .wr_ready(end_room), .wdata(end_new_bad), .rd_valid(end_valid),
+        .rd_ready(end_ready), .rdata(end_bad), .level(end_level));
 
     // ---- egress ------------------------------------------------------------------------------------------------------
     localparam INFO = TAGW + 16 + 64 + 32 + 16 + 16 + 3;
@@ -230,6 +245,7 @@ module esp_tx #(
         .clk(clk), .rst(rst), .poison(poison), .info_valid(info_valid), .info_ready(info_ready), .info_tag(info_tag),
         .info_status(info_status), .info_seq(info_seq), .info_sa(info_sa), .info_gen(info_gen),
         .info_outlen(info_outlen), .info_soft(info_soft), .info_lease_low(info_low), .info_udp(info_udp),
+        .end_valid(end_valid), .end_ready(end_ready), .end_bad(end_bad),
         .hdr_valid(hdr_valid), .hdr_ready(hdr_ready), .hdr(hdr), .ct_valid(ct_valid), .ct_ready(ct_ready), .ct(ct),
         .icv_valid(icv_valid), .icv_ready(icv_ready), .icv(icv),
         .m_tvalid(m_enc_tvalid), .m_tready(m_enc_tready), .m_tdata(m_enc_tdata), .m_tkeep(m_enc_tkeep),
@@ -272,7 +288,7 @@ module esp_tx #(
     end
 
     /* verilator lint_off UNUSED */ // queues that cannot overflow (room, credit), core outputs that repeat what is known
-    wire unused = &{1'b0, salt_valid, hdr_room, job_room, ct_room, icv_room, info_room, hdr_level, job_level, icv_level, ct_level,
+    wire unused = &{1'b0, end_room, end_level, hdr_room, job_room, ct_room, icv_room, info_room, hdr_level, job_level, icv_level, ct_level,
                     core_sop, core_eop, core_meta, core_tag_meta, core_bytes};
     /* verilator lint_on UNUSED */
 endmodule

@@ -5,7 +5,8 @@
 //
 // Latency 1 cycle, no cycle lost between packets. The beats of a refused packet, and what follows the IP length, are
 // discarded. Contract: a beat is issued only while `credit` (room behind the core); beats never mix packets; a packet that
-// ends before its length is filled with zeros rather than with its successor.
+// ends before its length is filled with zeros rather than with its successor, and is `bad`. `end_valid` comes for each packet, in
+// order, not before its last beat has been taken: only then may it leave the pipeline.
 `default_nettype none
 
 module esp_tx_build #(
@@ -16,7 +17,7 @@ module esp_tx_build #(
     input  wire               clk,
     input  wire               rst,
     input  wire               hold,
-    input  wire               scrub,
+    input  wire               forget,
     input  wire               credit,
 
     // one job for each packet; `job_drop`: discard the packet's beats
@@ -24,7 +25,6 @@ module esp_tx_build #(
     output wire               job_ready,
     input  wire               job_drop,
     input  wire [LOG2_SA-1:0] job_sa,
-    input  wire [31:0]        job_salt,
     input  wire [31:0]        job_spi,
     input  wire [63:0]        job_seq,
     input  wire               job_esn,
@@ -35,13 +35,19 @@ module esp_tx_build #(
     output wire               data_ready,
     input  wire [W-1:0]       data,
     input  wire               data_last,
+    input  wire               data_bad,
+    output reg                end_valid,
+    output reg                end_bad,
 
-    // to the core
+    // to the core; salt: that of salt_sa, a cycle after salt_read
+    output wire               salt_read,
+    output wire [LOG2_SA-1:0] salt_sa,
+    input  wire [31:0]        salt,
     output reg                in_valid,
     output reg                in_sop,
     output reg                in_eop,
     output reg  [LOG2_SA-1:0] in_sa,
-    output reg  [95:0]        in_nonce,
+    output wire [95:0]        in_nonce,
     output reg  [127:0]       in_aad,
     output reg  [4:0]         in_aad_len,
     output reg  [W-1:0]       in_data,
@@ -56,7 +62,8 @@ module esp_tx_build #(
     endfunction
 
     // bytes still to come of data (negative once the trailer has begun) and of plaintext
-    reg                mid, got_last, skip;
+    reg                mid, got_last, got_bad, skip;
+    reg  [63:0]        iv;
     reg  signed [17:0] left_data_r;
     reg         [17:0] left_r;
     wire signed [17:0] left_data = mid ? left_data_r : $signed({2'b00, job_len});
@@ -71,6 +78,10 @@ module esp_tx_build #(
     wire last_now = data_valid && data_ready && data_last;
     // a refused packet's job goes with its last beat
     assign job_ready = job_drop ? (last_now && !skip) : (issue && eop);
+
+    assign salt_read = issue;
+    assign salt_sa = job_sa;
+    assign in_nonce = {iv, salt};
 
     // data up to the IP length, then 1, 2, 3, pad length, 4
     wire [15:0] pad_wide = job_ptlen - job_len - 16'd2;
@@ -97,7 +108,7 @@ module esp_tx_build #(
             in_sop <= !mid;
             in_eop <= eop;
             in_sa <= job_sa;
-            in_nonce <= {be32(job_seq[31:0]), be32(job_seq[63:32]), job_salt};
+            iv <= {be32(job_seq[31:0]), be32(job_seq[63:32])};
             in_aad <= job_esn ? {32'd0, be32(job_seq[31:0]), be32(job_seq[63:32]), be32(job_spi)}
                               : {64'd0, be32(job_seq[31:0]), be32(job_spi)};
             in_aad_len <= job_esn ? 5'd12 : 5'd8;
@@ -106,13 +117,17 @@ module esp_tx_build #(
             left_data_r <= left_data - $signed(KB);
             left_r <= left - KB;
             mid <= !eop;
-        end else if (scrub) begin
-            in_nonce <= 96'd0;
+        end else if (forget) begin
+            iv <= 64'd0;
             in_data <= {W{1'b0}};
         end
         // a packet longer than its job leaves beats behind
-        if (issue)
+        if (issue) begin
             got_last <= !eop && (got_last || last_now);
+            got_bad <= last_now ? data_bad : got_last && got_bad;
+        end
+        end_valid <= (last_now && (discard || (issue && eop))) || (issue && eop && got_last);
+        end_bad <= last_now ? data_bad : got_bad;
         if (skip)
             skip <= !last_now;
         else if (issue && eop)
@@ -121,6 +136,7 @@ module esp_tx_build #(
             mid <= 1'b0;
             got_last <= 1'b0;
             skip <= 1'b0;
+            end_valid <= 1'b0;
         end
     end
 

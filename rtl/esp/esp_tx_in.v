@@ -10,7 +10,8 @@
 module esp_tx_in #(
     parameter LANES = 1,
     parameter TAGW = 16,
-    parameter W = 128 * LANES
+    parameter W = 128 * LANES,
+    parameter KB = 16 * LANES
 ) (
     input  wire            clk,
     input  wire            rst,
@@ -18,6 +19,7 @@ module esp_tx_in #(
     input  wire            s_tvalid,
     output wire            s_tready,
     input  wire [W-1:0]    s_tdata,
+    input  wire [KB-1:0]   s_tkeep,
     input  wire            s_tlast,
     input  wire [TAGW-1:0] s_tag,
     input  wire [31:0]     s_sa,
@@ -40,7 +42,9 @@ module esp_tx_in #(
     output wire            data_valid,
     input  wire            data_ready,
     output wire [W-1:0]    data,
-    output wire            data_last
+    output wire            data_last,
+    // on the last one: the packet has another length than it should
+    output wire            data_bad
 );
     localparam LOG2_D = 5;
 
@@ -52,10 +56,14 @@ module esp_tx_in #(
     wire take = s_tvalid && s_tready;
     wire first = take && !mid;
 
+    wire bad;
+    esp_len #(.LANES(LANES)) length (
+        .clk(clk), .rst(rst), .take(take), .last(s_tlast), .keep(s_tkeep), .len(s_len), .bad(bad));
+
     /* verilator lint_off PINCONNECTEMPTY */ // the queue's level is of no use here
-    fifo #(.W(W + 1), .LOG2_D(LOG2_D)) q (
-        .clk(clk), .rst(rst), .wr_valid(take), .wr_ready(fifo_ready), .wdata({s_tlast, s_tdata}),
-        .rd_valid(data_valid), .rd_ready(data_ready), .rdata({data_last, data}), .level());
+    fifo #(.W(W + 2), .LOG2_D(LOG2_D)) q (
+        .clk(clk), .rst(rst), .wr_valid(take), .wr_ready(fifo_ready), .wdata({bad, s_tlast, s_tdata}),
+        .rd_valid(data_valid), .rd_ready(data_ready), .rdata({data_bad, data_last, data}), .level());
     /* verilator lint_on PINCONNECTEMPTY */
 
     wire [3:0]  version = s_tdata[7:4];

@@ -4,8 +4,9 @@
 // section 2), so a packet takes exactly as many beats as its bytes fill.
 //
 // Latency 2 cycles from the inputs to the stream, no cycle lost between packets. Pieces start at multiples of 4 bytes.
-// Contract: one packet for each `info` word, in order; a refused packet is one beat with tkeep = 0; while `poison` is
-// set packets leave as status ABORTED with no byte of theirs, after their pieces have been taken from the queues.
+// Contract: one packet for each `info` word, in order, its last beat not before its `end` word; a refused packet is one
+// beat with tkeep = 0; a packet whose length was wrong (`end_bad`) ends as TRUNCATED with an empty beat; while `poison` is set
+// packets leave as status ABORTED with no byte of theirs, after their pieces have been taken from the queues.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -30,6 +31,10 @@ module esp_tx_out #(
     input  wire            info_soft,
     input  wire            info_lease_low,
     input  wire            info_udp,
+    // all of the packet has come in
+    input  wire            end_valid,
+    output wire            end_ready,
+    input  wire            end_bad,
     // header, ciphertext and ICV of the packets with status OK
     input  wire            hdr_valid,
     output wire            hdr_ready,
@@ -76,8 +81,9 @@ module esp_tx_out #(
     wire last = drop || pos_end >= total;
     wire ready, s_valid;
     wire go = info_valid && ready
-              && (drop || (hdr_valid && (!want_ct || ct_valid) && (!want_icv || icv_valid)));
+              && (!last || end_valid) && (drop || (hdr_valid && (!want_ct || ct_valid) && (!want_icv || icv_valid)));
     assign info_ready = go && last;
+    assign end_ready = go && last;
     assign hdr_ready = go && last && !drop;
     assign icv_ready = go && last && !drop;
     assign ct_ready = go && want_ct && !drop;
@@ -113,8 +119,10 @@ module esp_tx_out #(
     end
 
     // ---- egress ----------------------------------------------------------------------------------------------------
-    wire none = drop || poison;
-    wire [15:0] status = drop ? info_status : poison ? `ESPC_STATUS_ABORTED : `ESPC_STATUS_OK;
+    wire cut = last && end_bad;
+    wire none = drop || poison || cut;
+    wire [15:0] status = drop ? info_status : poison ? `ESPC_STATUS_ABORTED
+                         : cut ? `ESPC_STATUS_TRUNCATED : `ESPC_STATUS_OK;
     reg                      q_valid;
     reg [W+KB+1+SIDE-1:0]    q;
     wire                     q_ready;

@@ -48,7 +48,6 @@ module esp_tx_sa #(
     output reg                out_udp,
     output reg                out_esn,
     output reg  [31:0]        out_spi,
-    output reg  [31:0]        out_salt,
     output reg  [31:0]        out_src,
     output reg  [31:0]        out_dst,
     output reg  [15:0]        out_sport,
@@ -76,13 +75,12 @@ module esp_tx_sa #(
     input  wire               cfg_zero,
     input  wire [LOG2_SA-1:0] cfg_index,
     /* verilator lint_off UNUSED */ // the blob's other fields are read elsewhere or mean nothing outbound
-    input  wire [8*256-1:0]   cfg_blob,
+    input  wire [8*256-1:0]   cfg_blob
     /* verilator lint_on UNUSED */
-    input  wire               scrub
 );
     localparam [2:0] OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_CLEAR = 3'd4;
     localparam ST_W = 18 + 6 * 64 + 16;
-    localparam CF_W = 5 + 4 * 32 + 2 * 16 + 8 + 4 * 64;
+    localparam CF_W = 5 + 3 * 32 + 2 * 16 + 8 + 4 * 64;
     localparam [16:0] LEN_MAX = (MAX_LEN > 65535) ? 17'd65535 : MAX_LEN[16:0];
 
     // ---- stage 0: an operation goes before a packet ---------------------------------------------------------------
@@ -132,23 +130,23 @@ module esp_tx_sa #(
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_DF_CLEAR_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_DSCP_COPY_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_ECN_LSB],
-        cfg_blob[`ESPC_SA_BLOB_SPI_LSB +: 32], cfg_blob[`ESPC_SA_BLOB_SALT_LSB +: 32],
+        cfg_blob[`ESPC_SA_BLOB_SPI_LSB +: 32],
         cfg_blob[`ESPC_SA_BLOB_SRC_LSB +: 32], cfg_blob[`ESPC_SA_BLOB_DST_LSB +: 32],
         cfg_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16],
         cfg_blob[`ESPC_SA_BLOB_TTL_LSB +: 8],
         cfg_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64], cfg_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64],
         cfg_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64], cfg_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64]};
     wire [CF_W-1:0] cfg;
-    key_ram #(.W(CF_W), .LOG2_D(LOG2_SA)) cfg_ram (
-        .clk(clk), .wen(cfg_wen), .waddr(cfg_index), .wdata(cfg_new), .ren(take), .scrub(scrub),
+    ram_sdp #(.W(CF_W), .LOG2_D(LOG2_SA)) cfg_ram (
+        .clk(clk), .wen(cfg_wen), .waddr(cfg_index), .wdata(cfg_new), .ren(take),
         .raddr(meta_sa[LOG2_SA-1:0]), .rdata(cfg));
 
     wire            c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn;
-    wire [31:0]     c_spi, c_salt, c_src, c_dst;
+    wire [31:0]     c_spi, c_src, c_dst;
     wire [15:0]     c_sport, c_dport;
     wire [7:0]      c_ttl;
     wire [63:0]     c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets;
-    assign {c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_salt, c_src, c_dst, c_sport, c_dport, c_ttl,
+    assign {c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_src, c_dst, c_sport, c_dport, c_ttl,
             c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets} = cfg;
 
     wire [ST_W-1:0] st_ram, st_new;
@@ -248,14 +246,12 @@ module esp_tx_sa #(
             out_udp <= c_udp;
             out_esn <= c_esn;
             out_spi <= c_spi;
-            out_salt <= c_salt;
             out_src <= c_src;
             out_dst <= c_dst;
             out_sport <= c_sport;
             out_dport <= c_dport;
             out_ttl <= c_ttl;
-        end else if (scrub)
-            out_salt <= 32'd0;
+        end
         op_done <= s1_op && !rst;
         if (s1_op) begin
             op_valid <= valid;

@@ -28,10 +28,11 @@ module key_ram #(
     always @(posedge clk) begin
         if (wen)
             mem[waddr] <= wdata;
-        if (ren)
-            rdata <= mem[raddr];
-        else if (scrub)
+        // written in this order it is a block RAM with a reset of its output register; the other way round it is not
+        if (scrub && !ren)
             rdata <= {W{1'b0}};
+        else if (ren)
+            rdata <= mem[raddr];
     end
 endmodule
 

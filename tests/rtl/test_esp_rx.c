@@ -136,8 +136,12 @@ static void sa_faults(struct faults *f)
     p = next_good(f, false, plain), p->wire[20] ^= 0x80, rx_fail(p, ESPC_STATUS_NO_SA);
     p = next_good(f, false, plain), p->wire[19] ^= 1, rx_ip_checksum(p->wire),
     rx_fail(p, ESPC_STATUS_SA_MISMATCH);
+    // RFC 7296 section 2.23: plain or in UDP, whatever was negotiated; the port is the SA's, or 4500
+    p = next_good(f, false, (struct rx_make){.udp = true}), p->src_changed = true;
+    memcpy(p->wire + 20, "\x11\x94\x11\x94", 4);
     p = next_good(f, false, (struct rx_make){.udp = true}), rx_fail(p, ESPC_STATUS_SA_MISMATCH);
-    p = next_good(f, true, (struct rx_make){.not_udp = true}), rx_fail(p, ESPC_STATUS_SA_MISMATCH);
+    memcpy(p->wire + 20, "\x11\x94\x11\x95", 4);
+    next_good(f, true, (struct rx_make){.not_udp = true});
     p = next_good(f, true, plain), p->wire[23] ^= 1, rx_fail(p, ESPC_STATUS_SA_MISMATCH);
     // the source may change, and that is told
     p = next_good(f, false, plain), p->wire[12] ^= 1, rx_ip_checksum(p->wire), p->src_changed = true;
@@ -214,7 +218,8 @@ static void run_faults(int lanes)
 
     rx_sa_init(f.b, &f.plain, 0x11223344, 1024, 0, true);
     rx_sa_init(f.b, &f.udp, 0x11223355, 1024, UDP | ESN, false);
-    f.udp.blob.dport = 4500;
+    f.plain.blob.sport = f.plain.blob.dport = 0;
+    f.udp.blob.dport = 4501;
     assert_int_equal(rx_sa_add(f.b, &f.plain, 7), ESPC_STATUS_OK);
     assert_int_equal(rx_sa_add(f.b, &f.udp, 8), ESPC_STATUS_OK);
     outer_faults(&f);

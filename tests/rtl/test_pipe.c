@@ -165,6 +165,86 @@ static void test_damage_and_repetition_are_dropped(void **state)
     }
 }
 
+// whoever drives the port may be wrong about a length: such a packet is dropped, marks no window, and the
+// next one's bytes stay its own
+static void test_outer_packet_of_another_length_than_told_is_dropped(void **state)
+{
+    (void)state;
+    for (unsigned lanes = 1; lanes <= 4; lanes += 3) {
+        struct model_sa sas[4];
+        uint32_t rng = seed;
+        struct pipe *p = both_ways(lanes, sas, 4, &rng);
+        uint8_t inner[3][400];
+
+        for (unsigned i = 0; i < 3; i++) {
+            model_inner(inner[i], 300 + 10 * i, &rng);
+            pipe_push(p, PIPE_ENC, inner[i], 300 + 10 * i, 1, sas[1].slot, sas[1].gen);
+            assert_true(pipe_run(p, PIPE_ENC, 1, 5000));
+            assert_true(pipe_pop(p, PIPE_ENC, &outer[i]));
+        }
+        for (size_t given = 1; given < outer[0].size + 70; given++) {
+            if (given == outer[0].size)
+                continue;
+            pipe_push_len(p, PIPE_DEC, outer[0].data, given, (uint16_t)outer[0].size, 5, 0, 0);
+            pipe_push(p, PIPE_DEC, outer[1].data, outer[1].size, 6, 0, 0);
+            assert_true(pipe_run(p, PIPE_DEC, 2, 20000));
+            assert_true(pipe_pop(p, PIPE_DEC, &got));
+            assert_int_equal(got.tag, 5);
+            if (got.status != ESPC_STATUS_TRUNCATED || got.size != 0)
+                fail_msg("LANES %u, %zu of %zu bytes: status %u, expected TRUNCATED", lanes, given,
+                         outer[0].size, got.status);
+            assert_true(pipe_pop(p, PIPE_DEC, &got));
+            assert_int_equal(got.tag, 6);
+            assert_int_equal(got.status, given == 1 ? ESPC_STATUS_OK : ESPC_STATUS_REPLAY_SEEN);
+            if (given == 1)
+                assert_memory_equal(got.data, inner[1], 310);
+        }
+        expect_dec(p, &outer[0], outer[0].size, ESPC_STATUS_OK);
+        assert_memory_equal(got.data, inner[0], 300);
+        expect_dec(p, &outer[2], outer[2].size, ESPC_STATUS_OK);
+        assert_memory_equal(got.data, inner[2], 320);
+        pipe_free(p);
+    }
+}
+
+// a packet that stands at the output over any number of sweeps belongs to keys that are gone
+static void test_packet_inside_is_aborted_after_any_number_of_zeroizes(void **state)
+{
+    struct model_sa sas[4];
+    uint32_t rng = seed;
+    struct pipe *p = both_ways(1, sas, 4, &rng);
+
+    (void)state;
+    make_outer(p, &sas[1], 1, &rng);
+    for (unsigned times = 1; times <= 40; times += times == 3 ? 11 : 1) {
+        pipe_stalls(p, 0, 100, seed);
+        for (unsigned i = 0; i < 3; i++) // the output register and the one behind it fill first
+            pipe_push(p, PIPE_DEC, outer[0].data, outer[0].size, (uint16_t)(i + 1), 0, 0);
+        pipe_step(p, 400);
+        for (unsigned i = 0; i < times; i++) {
+            pipe_zeroize(p);
+            for (unsigned limit = 0; limit < 5000 && !pipe_zeroized(p); limit++)
+                pipe_step(p, 1);
+            assert_true(pipe_zeroized(p));
+            if (i + 1 < times) // something of this epoch, so that the next is another
+                pipe_push(p, PIPE_DEC, outer[0].data, 40, 9, 0, 0), pipe_step(p, 50);
+        }
+        sas[1].seq = outer[0].seq;
+        assert_int_equal(add_inbound(p, &sas[1], 2, 1, 64), ESPC_STATUS_OK);
+        pipe_stalls(p, 0, 0, seed);
+        assert_true(pipe_run(p, PIPE_DEC, 3 + times - 1, 20000));
+        for (unsigned i = 0; i < 3 + times - 1; i++) {
+            assert_true(pipe_pop(p, PIPE_DEC, &got));
+            if (got.status == ESPC_STATUS_OK || (i == 2 && got.status != ESPC_STATUS_ABORTED))
+                fail_msg("packet %u after %u zeroizes: status %u, expected ABORTED", i, times, got.status);
+        }
+        expect_dec(p, &outer[0], outer[0].size, ESPC_STATUS_OK);
+        assert_int_equal(model_op(p, ESPC_SA_OP_DELETE, 1, 2, 1, 0, NULL), ESPC_STATUS_OK);
+        assert_int_equal(add_inbound(p, &sas[1], 2, 1, 64), ESPC_STATUS_OK);
+    }
+    pipe_free(p);
+}
+
 static void test_delete_and_zeroize_end_both_directions(void **state)
 {
     struct model_sa sas[4];
@@ -280,6 +360,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip_gives_the_inner_packets_back),
         cmocka_unit_test(test_damage_and_repetition_are_dropped),
+        cmocka_unit_test(test_outer_packet_of_another_length_than_told_is_dropped),
+        cmocka_unit_test(test_packet_inside_is_aborted_after_any_number_of_zeroizes),
         cmocka_unit_test(test_delete_and_zeroize_end_both_directions),
         cmocka_unit_test(test_zeroize_in_the_middle_of_commands_answers_them),
         cmocka_unit_test(test_both_directions_run_at_full_rate_together),

@@ -300,10 +300,38 @@ static void test_no_key_stays_after_delete_and_zeroize(void **state)
         pipe_step(p, 10);
         wait_zeroized(p);
         assert_int_equal(found(p, sa.key, 16) + found(p, sa.key + 16, 16), 0);
-        if (way != 0)
-            assert_int_equal(found(p, sa.salt, 4), 0);
+        assert_int_equal(found(p, sa.salt, 4), 0);
         pipe_free(p);
     }
+}
+
+// the packets of other SAs go through the same queues all the time
+static void test_no_salt_stays_after_delete_while_others_send(void **state)
+{
+    struct pipe *p = new_pipe(1);
+    uint32_t rng = seed;
+    struct model_sa sa, other;
+    uint8_t buf[120];
+
+    (void)state;
+    model_sa_random(&sa, 3, &rng);
+    model_sa_random(&other, 4, &rng);
+    memcpy(sa.salt, "\xa1\xb2\xc3\xd4", 4);
+    add_ok(p, &sa);
+    add_ok(p, &other);
+    for (unsigned n = 0; n < 300; n++) {
+        bool mine = n < 200 && n % 3 == 0;
+
+        model_inner(buf, 120, &rng);
+        pipe_push(p, PIPE_ENC, buf, 120, (uint16_t)n, mine ? 3 : 4, mine ? sa.gen : other.gen);
+    }
+    pipe_step(p, 300);
+    assert_int_not_equal(found(p, sa.salt, 4), 0);
+    assert_int_equal(model_op(p, ESPC_SA_OP_DELETE, 0, 3, sa.gen, 0, NULL), ESPC_STATUS_OK);
+    assert_true(pipe_out_count(p, PIPE_ENC) < 200); // others are still inside
+    pipe_step(p, 50);
+    assert_int_equal(found(p, sa.salt, 4), 0);
+    pipe_free(p);
 }
 
 int main(int argc, char **argv)
@@ -315,6 +343,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_add_takes_at_most_200_cycles_beside_the_blob_and_delays_no_packet),
         cmocka_unit_test(test_zeroize_aborts_the_packets_inside_and_frees_all_slots),
         cmocka_unit_test(test_no_key_stays_after_delete_and_zeroize),
+        cmocka_unit_test(test_no_salt_stays_after_delete_while_others_send),
     };
 
     if (argc > 1)
