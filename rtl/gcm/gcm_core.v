@@ -74,12 +74,12 @@ module gcm_core #(
     localparam POWERS = (LANES < 2) ? 2 : LANES;
     localparam W = 128 * LANES;
 
-    initial begin
-        if (LANES != 1 && LANES != 2 && LANES != 4) begin
-            $display("gcm_core: LANES is %0d, expected 1, 2 or 4", LANES);
-            $finish;
+    // A width out of range names a module that does not exist: no tool goes on.
+    generate
+        if (LANES != 1 && LANES != 2 && LANES != 4) begin : refused
+            LANES_is_1_2_or_4 stop ();
         end
-    end
+    endgenerate
 
     // ---- keys: write side in the background, one RAM slice for each stage ---------------------------------
     wire scrub;
@@ -371,7 +371,7 @@ module gcm_core #(
             assign lane_sum = 255'd0;
         end else if (LANES == 2) begin : sum2
             assign lane_sum = products[1].product;
-        end else begin : sum4
+        end else if (LANES == 4) begin : sum4
             assign lane_sum = products[1].product ^ products[2].product ^ products[3].product;
         end
     endgenerate

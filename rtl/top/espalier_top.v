@@ -65,6 +65,8 @@ module espalier_top #(
     output wire [7:0]       m_axi_arlen,
     output wire [2:0]       m_axi_arsize,
     output wire [1:0]       m_axi_arburst,
+    output wire [3:0]       m_axi_arcache,
+    output wire [2:0]       m_axi_arprot,
     input  wire             m_axi_rvalid,
     output wire             m_axi_rready,
     input  wire [3:0]       m_axi_rid,
@@ -78,6 +80,8 @@ module espalier_top #(
     output wire [7:0]       m_axi_awlen,
     output wire [2:0]       m_axi_awsize,
     output wire [1:0]       m_axi_awburst,
+    output wire [3:0]       m_axi_awcache,
+    output wire [2:0]       m_axi_awprot,
     output wire             m_axi_wvalid,
     input  wire             m_axi_wready,
     output wire [W-1:0]     m_axi_wdata,
@@ -93,7 +97,10 @@ module espalier_top #(
 
     // A parameter out of range names a module that does not exist: no tool goes on.
     generate
-        if ((LANES != 1 && LANES != 2 && LANES != 4) || N_QP < 1 || N_QP > 7 || N_VEC < 1 || N_VEC > 256
+        if (LANES != 1 && LANES != 2 && LANES != 4) begin : lanes_refused
+            LANES_is_1_2_or_4 stop ();
+        end
+        if (N_QP < 1 || N_QP > 7 || N_VEC < 1 || N_VEC > 256
             || MAX_LEN < 576 || MAX_LEN > 16384) begin : refused
             espalier_top_parameter_out_of_range stop ();
         end
@@ -197,11 +204,16 @@ module espalier_top #(
     assign m_axi_arlen = {4'd0, arbeats};
     assign m_axi_arsize = SIZE;
     assign m_axi_arburst = 2'b01;
+    // ordinary memory, bufferable: what must be ordered waits for its response; data, not secure, not privileged
+    assign m_axi_arcache = 4'b0011;
+    assign m_axi_arprot = 3'b010;
     assign m_axi_rready = 1'b1;
     assign m_axi_awid = {3'd0, awid};
     assign m_axi_awlen = {4'd0, awbeats};
     assign m_axi_awsize = SIZE;
     assign m_axi_awburst = 2'b01;
+    assign m_axi_awcache = 4'b0011;
+    assign m_axi_awprot = 3'b010;
     assign m_axi_bready = 1'b1;
 
     // ---- pipelines; the engine's own counters replace their completion pulses, since it has the last word

@@ -21,3 +21,13 @@ lint-rtl-card: ## Verilator -Wall and Yosys over the whole card at every width
 	    || { tail -20 $(BUILD)/lint-rtl-card.log; exit 1; }; \
 	done
 CHECKS += lint-rtl-card
+
+.PHONY: lint-rtl-parameters
+lint-rtl-parameters: ## a width that does not exist is refused by name, by every reader and at every level
+	@for top in espalier_top esp_pipe esp_tx esp_rx gcm_core; do \
+	    $(VERILATOR) --lint-only -Wno-lint $(CARD_INCLUDES) -GLANES=3 --top-module $$top $(CARD_RTL) 2>&1 \
+	        | grep -q "module: 'LANES_is_1_2_or_4'" || { echo "Verilator, $$top, LANES 3: not refused by name" >&2; exit 1; }; \
+	    yosys -p "read_verilog $(CARD_INCLUDES) $(CARD_RTL); chparam -set LANES 3 $$top; hierarchy -check -top $$top" 2>&1 \
+	        | grep -q 'ERROR: Module .*LANES_is_1_2_or_4' || { echo "Yosys, $$top, LANES 3: not refused by name" >&2; exit 1; }; \
+	done
+CHECKS += lint-rtl-parameters
