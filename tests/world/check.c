@@ -103,28 +103,93 @@ void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t
     l->keys[l->key_count++].key = hash(key, len, 0xcbf29ce484222325u);
 }
 
-static bool nonce_is_new(struct ledger *l, uint64_t h)
+static bool nonce_is_new(struct nonces *n, uint64_t h)
 {
-    if (2 * l->nonce_count >= l->nonce_cap) {
-        uint64_t *old = l->nonces;
-        size_t n = l->nonce_cap;
-        l->nonce_cap = n ? 2 * n : 1 << 14;
-        l->nonces = calloc(l->nonce_cap, sizeof(*l->nonces));
-        if (!l->nonces)
+    if (2 * n->count >= n->cap) {
+        struct nonces old = *n;
+        n->cap = old.cap ? 2 * old.cap : 1 << 14;
+        n->count = 0;
+        n->slot = calloc(n->cap, sizeof(*n->slot));
+        if (!n->slot)
             abort();
-        l->nonce_count = 0;
-        for (size_t i = 0; i < n; i++)
-            if (old[i])
-                nonce_is_new(l, old[i]);
-        free(old);
+        for (size_t i = 0; i < old.cap; i++)
+            if (old.slot[i])
+                nonce_is_new(n, old.slot[i]);
+        free(old.slot);
     }
-    size_t i = h & (l->nonce_cap - 1);
-    for (; l->nonces[i]; i = (i + 1) & (l->nonce_cap - 1))
-        if (l->nonces[i] == h)
+    size_t i = h & (n->cap - 1);
+    for (; n->slot[i]; i = (i + 1) & (n->cap - 1))
+        if (n->slot[i] == h)
             return false;
-    l->nonces[i] = h;
-    l->nonce_count++;
+    n->slot[i] = h;
+    n->count++;
     return true;
+}
+
+void check_sealed(uint64_t key, uint64_t seq)
+{
+    uint64_t h = hash(&seq, sizeof(seq), key);
+    if (!nonce_is_new(&the_world->ledger.sealed, h ? h : 1))
+        world_fail(the_world, "nonce",
+                   "an engine of %c seals a second packet under one key with sequence %llu", the_site->letter,
+                   (unsigned long long)seq);
+}
+
+// ---- the seal log: every software engine, those inside the cards too, is watched at its operations
+
+enum { WATCHED = 512 };
+struct watched { // outbound SAs by their address
+    struct esp_sa *sa;
+    uint64_t key;
+};
+static struct watched watched[WATCHED]; // cleared with the world
+static const struct esp_engine_ops *real_ops;
+
+static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
+                     struct esp_error *err)
+{
+    int rc = real_ops->sa_add(e, p, cookie, sa, err);
+    if (rc == 0 && *sa && p->dir == ESP_OUT) {
+        unsigned i = 0;
+        while (i < WATCHED && watched[i].sa && watched[i].sa != *sa)
+            i++;
+        if (i == WATCHED)
+            abort();
+        watched[i].sa = *sa;
+        watched[i].key = hash(p->salt, 4, hash(p->key, sizeof(p->key), 7));
+    }
+    return rc;
+}
+
+static unsigned watch_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
+{
+    unsigned taken = real_ops->submit(e, jobs, n);
+    for (unsigned k = 0; k < taken; k++) {
+        unsigned i = 0;
+        if (jobs[k]->op != ESP_ENCAP || jobs[k]->status != ESP_STATUS_OK)
+            continue;
+        while (i < WATCHED && watched[i].sa != jobs[k]->sa)
+            i++;
+        if (i < WATCHED)
+            check_sealed(watched[i].key, jobs[k]->seq);
+    }
+    return taken;
+}
+
+int __real_esp_soft_open(struct esp_engine **e, struct esp_error *err);
+int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err);
+int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err)
+{
+    static struct esp_engine_ops ops;
+    int rc = __real_esp_soft_open(e, err);
+    if (rc)
+        return rc;
+    real_ops = (*e)->ops;
+    ops = *real_ops;
+    ops.sa_add = watch_add;
+    ops.submit = watch_submit;
+    (*e)->ops = &ops;
+    return 0;
 }
 
 static void check_esp(struct site *s, const uint8_t *esp, uint32_t len)
@@ -137,7 +202,7 @@ static void check_esp(struct site *s, const uint8_t *esp, uint32_t len)
         if (l->keys[i].site != s->index || l->keys[i].spi != spi)
             continue;
         uint64_t h = hash(esp + 8, 8, l->keys[i].key);
-        if (!nonce_is_new(l, h ? h : 1))
+        if (!nonce_is_new(&l->sent_nonces, h ? h : 1))
             world_fail(s->w, "nonce", "%c sends SPI %08x sequence %u with an IV that its key has seen",
                        s->letter, spi, get32(esp + 4));
         return;
@@ -264,7 +329,9 @@ void check_agreement(struct world *w)
 void check_free(struct ledger *l)
 {
     free(l->sent);
-    free(l->nonces);
+    free(l->sent_nonces.slot);
+    free(l->sealed.slot);
+    memset(watched, 0, sizeof(watched));
     free(l->keys);
     *l = (struct ledger){0};
 }

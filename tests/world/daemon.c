@@ -161,7 +161,8 @@ static void make_loops(struct daemon *d)
 static void make_settings(struct daemon *d)
 {
     settings_default(&d->settings);
-    snprintf(d->settings.card, sizeof(d->settings.card), "none");
+    snprintf(d->settings.card, sizeof(d->settings.card), "%s", d->site->card ? "auto" : "none");
+    d->settings.lease_min = 16u << rng_below(&d->site->w->rng, 9);
     snprintf(d->settings.vici_uri, sizeof(d->settings.vici_uri), "none");
     d->settings.port = 500;
     d->settings.port_nat_t = 4500;

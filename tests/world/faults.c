@@ -96,6 +96,28 @@ static void crossing(struct world *w)
     }
 }
 
+static void card_well(struct world *w, void *ctx, uint64_t arg)
+{
+    struct site *s = ctx;
+    (void)w, (void)arg;
+    card_model_fault(s->card, CARD_WELL);
+}
+
+static void card_acts(struct world *w, struct site *s)
+{
+    struct rng *r = &w->rng;
+    if (!s->card)
+        return;
+    if (rng_chance(r, 400)) {
+        card_model_habits(s->card, rng_chance(r, 500) ? (unsigned)rng_below(r, 500) : 0,
+                          rng_chance(r, 500) ? (unsigned)rng_below(r, 5000) : 0,
+                          rng_chance(r, 300) ? (unsigned)rng_below(r, 300) : 0);
+        return;
+    }
+    card_model_fault(s->card, (enum card_fault)rng_between(r, 1, CARD_FAULTS - 1));
+    agenda_add(w, rng_between(r, SECOND / 100, 30 * SECOND), card_well, s, 0);
+}
+
 static void something(struct world *w, void *ctx, uint64_t arg)
 {
     struct site *s = &w->site[rng_below(&w->rng, w->sites)];
@@ -113,6 +135,7 @@ static void something(struct world *w, void *ctx, uint64_t arg)
             nat_rebind(s);
         break;
     case 6: crossing(w); break;
+    case 7: card_acts(w, s); break;
     default: operator_acts(w, s); break;
     }
     agenda_add(w, rng_between(&w->rng, SECOND / 100, 8 * SECOND), something, NULL, 0);
@@ -133,5 +156,11 @@ void faults_end(struct world *w)
     for (unsigned i = 0; i < w->sites; i++)
         if (w->site[i].d.life == DOWN)
             daemon_start(&w->site[i]);
+    for (unsigned i = 0; i < w->sites; i++) {
+        if (w->site[i].card) {
+            card_model_habits(w->site[i].card, 0, 0, 0);
+            card_model_fault(w->site[i].card, CARD_WELL);
+        }
+    }
     TRACE(w, 84, 0, "---- calm");
 }

@@ -69,6 +69,8 @@ static void make_sites(struct world *w)
         s->d.gate = -1;
         s->d.offset = rng_between(&w->rng, 1, 1000) * SECOND;
         s->op.fd = -1;
+        if (rng_chance(&w->rng, 500))
+            s->card = card_model_new(s, (unsigned)rng_between(&w->rng, 2, 64));
     }
     if (rng_chance(&w->rng, 250)) {
         struct site *s = &w->site[0];
@@ -136,6 +138,7 @@ static void world_end(struct world *w)
     for (unsigned i = 0; i < w->sites; i++) {
         daemon_free(&w->site[i]);
         kernel_model_free(w->site[i].kernel);
+        card_model_free(w->site[i].card);
     }
     struct event e;
     while (agenda_next(w, &e))

@@ -43,6 +43,7 @@ void plans_make(struct world *w)
             *p = (struct pair){.a = a, .b = b, .variants = (unsigned)rng_between(&w->rng, 1, VARIANTS)};
             snprintf(p->name, sizeof(p->name), "%c-%c", w->site[a].letter, w->site[b].letter);
             snprintf(p->secret, sizeof(p->secret), "secret %llx", (unsigned long long)rng_next(&w->rng) >> 8);
+            p->hw_offload = rng_chance(&w->rng, 800) ? "auto" : NULL;
             p->encap = rng_chance(&w->rng, 300);
             p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
             for (unsigned v = 0; v < p->variants; v++)
@@ -95,6 +96,8 @@ static void put_child(struct vici_out *o, const struct site *s, const struct sit
     vici_put(o, "start_action", start[mine]);
     vici_put(o, "close_action", mine == START_START ? "start" : "none");
     vici_put(o, "dpd_action", mine == START_START ? "restart" : "clear");
+    if (p->hw_offload)
+        vici_put(o, "hw_offload", p->hw_offload);
     if (p->life_packets)
         vici_putf(o, "life_packets", "%llu", (unsigned long long)p->life_packets);
     vici_section_end(o);

@@ -61,6 +61,26 @@ void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the k
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
                                   enum iface *out);
 
+// ---- card_model.c
+// clang-format off
+#define CARD_FAULT_LIST(X)                                                                                   \
+    X(WELL, "well") X(KILLED, "killed") X(HUNG, "hangs") X(FROZEN, "hangs, its clock too")                   \
+    X(NONSENSE, "says nonsense") X(RESET, "loses its EPOCH") X(FATAL, "FATAL") X(ALL_ONES, "reads all ones") \
+    X(MUTE, "does not answer")
+// clang-format on
+enum card_fault {
+#define X(sym, name) CARD_##sym,
+    CARD_FAULT_LIST(X)
+#undef X
+        CARD_FAULTS
+};
+struct card_model;
+struct card_model *card_model_new(struct site *s, unsigned slots);
+void card_model_free(struct card_model *c);
+void card_model_fault(struct card_model *c, enum card_fault f);
+void card_model_habits(struct card_model *c, unsigned refuse, unsigned slow, unsigned lose_irq);
+bool card_model_in_use(const struct card_model *c);
+
 // ---- daemon.c
 enum life { DOWN, UP, GOODBYE, ENDING };
 struct queue { // packets that wait for path to read them
@@ -123,6 +143,7 @@ struct pair { // two sites that want to talk
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
+    const char *hw_offload;
 };
 struct want {     // what an operator has asked of its site, by pair
     int variant;  // -1: not loaded
@@ -201,8 +222,10 @@ struct sent { // a host's packet
 struct ledger {
     struct sent *sent;
     size_t count, cap;
-    uint64_t *nonces; // open addressing
-    size_t nonce_count, nonce_cap;
+    struct nonces {
+        uint64_t *slot; // open addressing
+        size_t count, cap;
+    } sent_nonces, sealed;
     struct {
         uint8_t site;
         uint32_t spi;
@@ -213,6 +236,7 @@ struct ledger {
 enum { MAGIC_LEN = 8, STAMP_LEN = 16 };
 extern const uint8_t magic[MAGIC_LEN];
 void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t len);
+void check_sealed(uint64_t key, uint64_t seq); // an engine has used them
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void check_agreement(struct world *w);
@@ -228,6 +252,7 @@ struct site {
     uint32_t wan, lan; // addresses, host order; the LAN is a /16
     struct daemon d;
     struct kernel_model *kernel;
+    struct card_model *card; // NULL: none
     struct operator op;
     struct nat nat;
     uint64_t rx, tx, no_route, dropped_policy;

@@ -7,7 +7,7 @@ WORLD := $(BUILD)/tests/world
 $(WORLD): $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -Wl,--wrap=sadb_install -o $@ $^ $(LIBESPALIER_LIBS) -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open -o $@ $^ $(LIBESPALIER_LIBS) -lcrypto -lpci -lm
 
 N ?= 200
 .PHONY: world
