@@ -42,7 +42,7 @@ void world_say(struct world *w, const char *fmt, ...)
 void world_fail(struct world *w, const char *invariant, const char *fmt, ...)
 {
     va_list ap;
-    if (w->failed)
+    if (w->failed || (w->o.ignore && !strcmp(w->o.ignore, invariant)))
         return;
     w->failed = invariant;
     va_start(ap, fmt);
@@ -272,9 +272,10 @@ static bool run(const struct options *o, bool trace, struct totals *t, uint64_t 
 
 static int usage(void)
 {
-    fputs("usage: world SEED [--trace] [--minutes N] [--count N] [--steps N] [--twice] [--quiet]\n"
+    fputs("usage: world SEED [--trace] [--minutes N] [--count N] [--steps N] [--twice] [--quiet] [--ignore INVARIANT]\n"
           "  Runs the world of SEED (or of N seeds from it on): N minutes of faults, then calm.\n"
           "  --twice: only whether two runs of a seed are the same to the octet.\n"
+          "  --ignore: goes on past that one, to see what else there is.\n"
           "  --quiet: all seeds, one line for each that fails.\n",
           stderr);
     return 2;
@@ -295,6 +296,8 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
             o->twice = true;
         else if (!strcmp(argv[i], "--quiet"))
             o->quiet = true;
+        else if (!strcmp(argv[i], "--ignore"))
+            o->ignore = value, i++;
         else if (!strcmp(argv[i], "--minutes"))
             o->minutes = (unsigned)strtoul(value, NULL, 0), i++;
         else if (!strcmp(argv[i], "--count"))

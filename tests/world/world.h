@@ -262,6 +262,7 @@ struct options {
     uint64_t seed, steps;
     unsigned minutes;
     bool trace, quiet, twice;
+    const char *ignore;
 };
 struct world {
     struct options o;
