@@ -272,9 +272,12 @@ static bool run(const struct options *o, bool trace, struct totals *t, uint64_t 
 
 static int usage(void)
 {
-    fputs("usage: world SEED [--trace] [--minutes N] [--count N] [--steps N] [--twice] [--quiet] [--ignore INVARIANT]\n"
+    fputs("usage: world SEED [--trace] [--minutes N] [--count N] [--steps N] [--twice] [--quiet] [--cpu "
+          "SECONDS]\n"
+          "       [--ignore INVARIANT]\n"
           "  Runs the world of SEED (or of N seeds from it on): N minutes of faults, then calm.\n"
           "  --twice: only whether two runs of a seed are the same to the octet.\n"
+          "  --cpu: no further seed after so many seconds of CPU time.\n"
           "  --ignore: goes on past that one, to see what else there is.\n"
           "  --quiet: all seeds, one line for each that fails.\n",
           stderr);
@@ -296,6 +299,8 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
             o->twice = true;
         else if (!strcmp(argv[i], "--quiet"))
             o->quiet = true;
+        else if (!strcmp(argv[i], "--cpu"))
+            o->cpu_s = strtoull(value, NULL, 0), i++;
         else if (!strcmp(argv[i], "--ignore"))
             o->ignore = value, i++;
         else if (!strcmp(argv[i], "--minutes"))
@@ -318,7 +323,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o, &count))
         return usage();
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
-    for (uint64_t i = 0; i < count; i++, o.seed++) {
+    for (uint64_t i = 0; i < count && (!o.cpu_s || t.cpu < o.cpu_s * 1000000); i++, o.seed++) {
         uint64_t hash, again;
         bool ok = run(&o, o.trace, &t, &hash);
         if (o.twice && (run(&o, false, &t, &again) != ok || again != hash)) {

@@ -263,6 +263,7 @@ struct options {
     unsigned minutes;
     bool trace, quiet, twice;
     const char *ignore;
+    uint64_t cpu_s;
 };
 struct world {
     struct options o;

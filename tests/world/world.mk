@@ -13,3 +13,6 @@ N ?= 200
 .PHONY: world
 world: $(WORLD) ## N random worlds (default 200): daemons, network, operators and faults from one seed each
 	@$(WORLD) $(or $(SEED),1) --count $(N)
+.PHONY: world-mutants
+world-mutants: $(WORLD) ## plant old defects again: random seeds must find each within five CPU minutes
+	@BUILD=$(BUILD) tests/world/mutants.sh
