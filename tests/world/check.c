@@ -269,6 +269,8 @@ void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_t
 {
     struct world *w = s->w;
     int64_t id = check_id(p, len);
+    if (p[9] == IPPROTO_ICMP && len > 28 && p[20] == 3 && get32(p + 12) == s->wan)
+        return; // the gateway's own word about a packet that cannot go on
     if (id < 0 || (size_t)id >= w->ledger.count) {
         world_fail(w, "foreign", "%c delivers a packet that nobody sent", s->letter);
         return;

@@ -5,16 +5,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "ctrl/path/kernel.h"
 #include "ctrl/path/netlink.h"
+#include "ctrl/path/netlink_kernel.h"
 #include "tests/world/world.h"
 
+enum { NOTICES = 64 };
 struct kernel_model {
     struct site *site;
     struct kobj *o;
     size_t count, cap;
     bool tun_up;
+    struct knotice notice[NOTICES];
+    unsigned notices;
+    int news; // path's descriptor, -1: it has none
 };
 
 struct kernel_model *kernel_model_new(struct site *s)
@@ -23,6 +30,7 @@ struct kernel_model *kernel_model_new(struct site *s)
     if (!k)
         abort();
     k->site = s;
+    k->news = -1;
     return k;
 }
 
@@ -221,7 +229,158 @@ enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const u
     return *out == IF_TUN && !k->tun_up ? DROP_ROUTE : PASS_TO;
 }
 
-// ---- path's way to it: netlink.h
+// ---- path's way to it: kernel.h
+
+struct door {
+    struct kernel base;
+    struct kernel_model *k;
+    unsigned generation; // of the daemon that has it
+};
+
+static bool shut(const struct door *d)
+{
+    return d->k->site->d.cut || d->k->site->d.generation != d->generation;
+}
+
+static int door_tun_up(struct kernel *base, const char *name, uint32_t mtu, struct esp_error *err)
+{
+    (void)name, (void)mtu, (void)err;
+    ((struct door *)base)->k->tun_up = true;
+    return 7;
+}
+
+static unsigned door_apply(struct kernel *base, struct kchange *c, unsigned n, struct esp_error *err)
+{
+    struct door *d = (struct door *)base;
+    struct site *s = d->k->site;
+    (void)err;
+    for (unsigned i = 0; i < n; i++) {
+        const struct kobj *o = c[i].o;
+        c[i].rc = 0;
+        if (shut(d))
+            continue;
+        TRACE(s->w, c[i].add, o->kind, "%c kernel %s kind %u action %u dir %u %08x/%u > %08x/%u proto %u",
+              s->letter, c[i].add ? "+" : "-", o->kind, o->action, o->dir, get32(o->src), o->src_len,
+              get32(o->dst), o->dst_len, o->proto);
+        c[i].rc = c[i].add ? add(d->k, o) : take(d->k, o);
+    }
+    return 0;
+}
+
+static int door_dump(struct kernel *base, void (*each)(void *ctx, const struct kobj *o), void *ctx,
+                     struct esp_error *err)
+{
+    const struct kernel_model *k = ((struct door *)base)->k;
+    (void)err;
+    for (size_t i = 0; i < k->count; i++)
+        each(ctx, &k->o[i]);
+    return 0;
+}
+
+static int door_addresses(struct kernel *base, void (*each)(void *ctx, const struct addr *a, uint8_t len),
+                          void *ctx)
+{
+    const struct site *s = ((struct door *)base)->k->site;
+    struct addr a = {.family = 4};
+    put32(a.a, s->wan);
+    each(ctx, &a, 24);
+    put32(a.a, s->lan | 1);
+    each(ctx, &a, 16);
+    return 0;
+}
+
+static int door_source(struct kernel *base, uint8_t family, struct addr *out)
+{
+    if (family != 4)
+        return -ENETUNREACH;
+    *out = (struct addr){.family = 4};
+    put32(out->a, ((struct door *)base)->k->site->wan);
+    return 0;
+}
+
+static void door_notices(struct kernel *base, void (*each)(void *ctx, const struct knotice *n), void *ctx)
+{
+    struct kernel_model *k = ((struct door *)base)->k;
+    uint64_t count;
+    (void)!read(base->fd, &count, sizeof(count));
+    unsigned n = k->notices;
+    struct knotice copy[NOTICES];
+    memcpy(copy, k->notice, sizeof(copy));
+    k->notices = 0;
+    for (unsigned i = 0; i < n; i++)
+        each(ctx, &copy[i]);
+}
+
+static void door_close(struct kernel *base, bool leave)
+{
+    struct door *d = (struct door *)base;
+    (void)leave;
+    if (d->k->news == base->fd)
+        d->k->news = -1;
+    close(base->fd);
+    free(d);
+}
+
+int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
+{
+    static const struct kernel_ops ops = {door_tun_up, door_apply,   door_dump, door_addresses,
+                                          door_source, door_notices, door_close};
+    struct door *d = calloc(1, sizeof(*d));
+    (void)err;
+    if (!d)
+        abort();
+    d->base.ops = &ops;
+    d->base.tables = o->routing_table * 1000000;
+    d->base.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    d->k = the_site->kernel;
+    d->k->news = d->base.fd;
+    d->k->notices = 0;
+    d->generation = the_site->d.generation;
+    *out = &d->base;
+    return 0;
+}
+
+static void tell(struct kernel_model *k, enum knotice_kind kind, const struct kobj *o)
+{
+    uint64_t one = 1;
+    if (k->notices == NOTICES) {
+        k->notices = 1;
+        k->notice[0] = (struct knotice){.kind = KNOTE_LOST};
+    } else {
+        k->notice[k->notices].kind = kind;
+        k->notice[k->notices++].o = o ? *o : (struct kobj){0};
+    }
+    if (k->news >= 0 && write(k->news, &one, sizeof(one)) == sizeof(one))
+        daemon_wake(k->site);
+}
+
+// Somebody else sets the TUN down and up again, or takes a rule or a route of ours away. The block policies
+// stand behind them.
+void kernel_model_meddle(struct kernel_model *k)
+{
+    struct rng *r = &k->site->w->rng;
+    if (rng_chance(r, 400) && k->tun_up) {
+        TRACE(k->site->w, 25, 0, "%c somebody sets the TUN down and up", k->site->letter);
+        kernel_model_tun_gone(k);
+        tell(k, KNOTE_TUN_DOWN, NULL);
+        k->tun_up = true;
+        tell(k, KNOTE_TUN_UP, NULL);
+        return;
+    }
+    size_t at = rng_below(r, k->count + 1);
+    for (size_t i = at; i < k->count; i++) {
+        struct kobj o = k->o[i];
+        if (o.kind == KOBJ_XFRM)
+            continue;
+        TRACE(k->site->w, 26, o.kind, "%c somebody takes a %s away", k->site->letter,
+              o.kind == KOBJ_RULE ? "rule" : "route");
+        take(k, &o);
+        tell(k, KNOTE_OBJECT, &o);
+        return;
+    }
+}
+
+// ---- and the way of before: netlink.h
 
 struct netlink {
     struct site *site;
