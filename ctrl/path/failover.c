@@ -83,13 +83,17 @@ static void open_card(struct path *p)
 {
     const struct settings *s = p->env->settings;
     struct path_engine *en = &p->engines[PATH_CARD];
+    struct esp_error err = {0};
+    if (!p->dma && esp_pool_create(&p->dma, 2 * (PATH_ON_CARD + PATH_BURST), p->buffer, &err) < 0) {
+        not_opened(en, &err);
+        return;
+    }
     struct esp_card_options o = {.pci_sysfs = s->pci_sysfs,
                                  .bdf = strcmp(s->card, "auto") ? s->card : NULL,
-                                 .pool = {p->pool},
+                                 .pool = {p->dma},
                                  .pool_count = 1,
                                  .no_thread = !p->threads};
     struct esp_engine *e = NULL;
-    struct esp_error err = {0};
     if (!p->threads) {
         err.code = esp_card_open(&e, &o, &err);
         opened(p, e, &err);
@@ -132,7 +136,7 @@ void card_close(struct path *p)
         if (opener_wait(en->opener, CLOSE_WAIT_MS))
             opener_ready(&en->fd, 0);
         else
-            p->pool = NULL; // its thread still uses it: both end with the process
+            p->dma = NULL; // its thread still uses it: both end with the process
     }
     if (en->e)
         en->e->ops->destroy(en->e);

@@ -98,16 +98,57 @@ static void off_card(struct path *p, struct packet *pkt)
     pkt->on_card = false;
 }
 
+// What a card may write to, at any time and wherever it likes, is only ever lent to it: the packet is copied
+// there, and the result back once, before it is looked at.
+static bool lend(struct path *p, struct packet *pkt)
+{
+    if (pkt->lent)
+        return true;
+    uint8_t *in = esp_pool_get(p->dma), *out = esp_pool_get(p->dma);
+    if (!out) {
+        if (in)
+            esp_pool_put(p->dma, in);
+        return false;
+    }
+    memcpy(in, pkt->in, pkt->job.in_len);
+    pkt->job.in = in;
+    pkt->job.out = out;
+    pkt->lent = true;
+    return true;
+}
+
+static void take_back(struct path *p, struct packet *pkt)
+{
+    if (!pkt->lent)
+        return;
+    esp_pool_put(p->dma, pkt->job.in);
+    esp_pool_put(p->dma, pkt->job.out);
+    pkt->job.in = pkt->in;
+    pkt->job.out = pkt->out;
+    pkt->lent = false;
+}
+
+static void copy_result(struct path *p, struct packet *pkt)
+{
+    struct esp_job *j = &pkt->job;
+    if (!pkt->lent)
+        return;
+    if (j->out_len > p->buffer)
+        j->status = ESP_STATUS_DMA_ERROR;
+    if (j->status == ESP_STATUS_OK)
+        memcpy(pkt->out, j->out, j->out_len);
+    take_back(p, pkt);
+}
+
 static void release(struct path *p, struct packet *pkt)
 {
     struct child *c = pkt->child;
     pkt->child = NULL;
     off_card(p, pkt);
-    if (pkt->job.in) { // otherwise it has lost its buffers
-        pkt->next = p->free;
-        p->free = pkt;
-        watch(p, true);
-    }
+    take_back(p, pkt);
+    pkt->next = p->free;
+    p->free = pkt;
+    watch(p, true);
     if (c) {
         c->in_flight--;
         sadb_maybe_free(p, c);
@@ -155,19 +196,22 @@ static bool still_there(const struct packet *pkt, const struct esp_engine *e)
 static void drain_backlog(struct path *p, struct esp_engine *e)
 {
     struct packet_list *l = backlog_of(p, e);
+    bool card = e == path_card(p);
     while (l->head) {
         struct esp_job *jobs[PATH_BURST];
         unsigned n = 0;
         while (l->head && !still_there(l->head, e))
             enqueue(p, list_pop(l));
         for (struct packet *i = l->head; i && n < PATH_BURST && still_there(i, e); i = i->next) {
+            if (card && !lend(p, i))
+                break;
             i->job.sa = i->job.op == ESP_ENCAP ? i->child->out.sa : NULL;
             jobs[n++] = &i->job;
         }
         unsigned taken = n ? e->ops->submit(e, jobs, n) : 0;
         for (unsigned i = 0; i < taken; i++)
             list_pop(l);
-        if (taken < n)
+        if (taken < n || n == 0)
             return;
     }
 }
@@ -214,6 +258,7 @@ static void give_to(struct path *p, struct half *h, struct packet *pkt)
 static void enqueue(struct path *p, struct packet *pkt)
 {
     struct half *h;
+    take_back(p, pkt);
     if (pkt->job.op == ESP_ENCAP) {
         h = &pkt->child->out;
     } else {
@@ -600,23 +645,6 @@ static void limits(struct path *p, struct packet *pkt)
 
 static void events(struct path *p, struct esp_engine *e);
 
-// A card that could not be shown silent may still write to what it was given: those buffers are never used
-// again.
-static bool fresh_buffers(struct path *p, struct packet *pkt)
-{
-    struct esp_error err = {0};
-    if (!p->spare && esp_pool_create(&p->spare, 2 * PATH_JOBS, p->buffer, &err) < 0)
-        LOGF(ESP, 0, "%s: %s", err.field, err.text);
-    uint8_t *old = pkt->job.in;
-    pkt->job.in = p->spare ? esp_pool_get(p->spare) : NULL;
-    pkt->job.out = p->spare ? esp_pool_get(p->spare) : NULL;
-    if (!pkt->job.out)
-        pkt->job.in = NULL;
-    else
-        memcpy(pkt->job.in, old, pkt->job.in_len);
-    return pkt->job.in != NULL;
-}
-
 // Seen by nobody: again, in the engine that has the SA now. The card's failure is taken note of first.
 static void run_again(struct path *p, struct esp_engine *e, struct packet *pkt)
 {
@@ -624,10 +652,7 @@ static void run_again(struct path *p, struct esp_engine *e, struct packet *pkt)
         events(p, e);
     pkt->runs++;
     p->rerun++;
-    if (p->engines[PATH_CARD].loud && !fresh_buffers(p, pkt))
-        io_drop(p, pkt, ESP_STATUS_ABORTED);
-    else
-        enqueue(p, pkt);
+    enqueue(p, pkt);
 }
 
 // It met an SA that had just left this engine for another: no number was spent and nobody has seen it.
@@ -650,6 +675,7 @@ static unsigned finish(struct path *p, struct esp_engine *e)
         p->card_last_us = loop_now_us(p->loop);
     for (unsigned i = 0; i < n; i++) {
         struct packet *pkt = (struct packet *)jobs[i];
+        copy_result(p, pkt);
         limits(p, pkt);
         if (pkt->job.status == ESP_STATUS_ABORTED && e == path_card(p) && pkt->runs < PATH_RUNS) {
             run_again(p, e, pkt);
@@ -751,8 +777,8 @@ int io_open(struct path *p, struct esp_error *err)
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
     for (int i = 0; i < PATH_JOBS; i++) {
         struct packet *pkt = &p->packets[i];
-        pkt->job.in = esp_pool_get(p->pool);
-        pkt->job.out = esp_pool_get(p->pool);
+        pkt->job.in = pkt->in = esp_pool_get(p->pool);
+        pkt->job.out = pkt->out = esp_pool_get(p->pool);
         pkt->job.out_cap = p->buffer;
         pkt->next = p->free;
         p->free = pkt;

@@ -35,7 +35,9 @@ struct packet {          // a job and who it belongs to
     uint32_t inner_len; // ENCAP
     uint64_t stamp;     // order of arrival
     unsigned runs;      // how often it came back undone
-    bool on_card;
+    bool on_card;       // counted in PATH_ON_CARD
+    uint8_t *in, *out;  // its own memory, which no card reaches
+    bool lent;          // job.in and job.out are buffers that the card may write to
 };
 struct packet_list { // those of one SA in order of arrival
     struct packet *head, **tail;
@@ -106,8 +108,8 @@ struct path {
     struct loop_fd tun_fd, udp_fd, raw_fd;
     struct timer tick, scan;
     struct esp_pool *pool;
-    struct esp_pool *spare; // after a fail-over: instead of buffers that the card may still write to
-    uint32_t buffer;        // bytes of each
+    struct esp_pool *dma; // what a card reads and writes; packets are copied there and back
+    uint32_t buffer;      // bytes of each
     struct packet *packets, *free;
     uint64_t stamp;
     unsigned waiting, on_card; // packets, see PATH_WAITING and PATH_ON_CARD

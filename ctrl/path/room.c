@@ -181,12 +181,12 @@ void path_close(struct path *p)
     p->engines[PATH_SOFT].e = NULL;
     sadb_clear(p);
     esp_pool_destroy(p->pool);
-    esp_pool_destroy(p->spare);
+    esp_pool_destroy(p->dma);
     free(p->packets);
     flows_free(&p->flows);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
-    p->pool = p->spare = NULL;
+    p->pool = p->dma = NULL;
     p->packets = p->free = NULL;
     netlink_close(p->nl);
     p->nl = NULL;

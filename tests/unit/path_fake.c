@@ -167,6 +167,7 @@ static unsigned poll_jobs(struct esp_engine *e, struct esp_job **jobs, unsigned 
             job->status = ESP_STATUS_ABORTED;
         else
             run(f, job);
+        f->given[f->given_count++ % FAKE_JOBS] = *job;
         jobs[n++] = job;
     }
     return n;
@@ -271,6 +272,14 @@ void fake_fail(struct fake_card *f)
     tell(f, ESP_EVENT_FAILED, NULL, ESP_STATUS_ABORTED);
     f->events[(f->event_tail - 1) % FAKE_EVENTS].silent = !f->loud;
     esp_fail(&f->events[(f->event_tail - 1) % FAKE_EVENTS].error, -ENODEV, "fake", "pulled by the test");
+}
+
+void fake_scribble(struct fake_card *f)
+{
+    for (unsigned i = 0; i < f->given_count && i < FAKE_JOBS; i++) {
+        memset(f->given[i].in, 0x45, 64);
+        memset(f->given[i].out, 0x45, 64);
+    }
 }
 
 void fake_lose_events(struct fake_card *f)

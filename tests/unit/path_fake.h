@@ -33,10 +33,12 @@ struct fake_card {
     int lease_rc;
     enum esp_status lease_status;
     bool hold_events, hold_jobs;
-    unsigned jobs_left; // with hold_jobs: so many still come back
-    bool loud;          // cannot be shown silent
-    bool mute;          // hands nothing over
-    bool lies;          // says OK and writes nothing
+    unsigned jobs_left;              // with hold_jobs: so many still come back
+    bool loud;                       // cannot be shown silent
+    bool mute;                       // hands nothing over
+    bool lies;                       // says OK and writes nothing
+    struct esp_job given[FAKE_JOBS]; // what it has given back: it can still write to those buffers
+    unsigned given_count;
     // what it saw
     bool failed, destroyed;
     unsigned leases, deletes;
@@ -57,6 +59,7 @@ extern unsigned fake_change_count;
 void fake_plug(struct fake_card *f); // NULL: none
 void fake_init(struct fake_card *f);
 void fake_fail(struct fake_card *f);
+void fake_scribble(struct fake_card *f);       // over every buffer that it ever had
 void fake_lose_events(struct fake_card *f);    // those that wait: the card never came to give them
 void fake_stale_events(struct fake_card *f);   // after FAILED: that every SA has been deleted
 unsigned fake_live(const struct fake_card *f); // SAs that it holds

@@ -10,10 +10,8 @@
 
 static struct rig *catching;
 
-static int catch_all(void *ctx, struct mmsghdr *m, unsigned n)
+int rig_catch(struct rig *r, struct mmsghdr *m, unsigned n)
 {
-    struct rig *r = catching;
-    (void)ctx;
     for (unsigned i = 0; i < n; i++) {
         const struct iovec *v = m[i].msg_hdr.msg_iov;
         assert_true(r->sent_count < RIG_SENT && v->iov_len <= sizeof(r->sent[0].bytes));
@@ -21,6 +19,12 @@ static int catch_all(void *ctx, struct mmsghdr *m, unsigned n)
         r->sent[r->sent_count++].len = (uint32_t)v->iov_len;
     }
     return (int)n;
+}
+
+static int catch_all(void *ctx, struct mmsghdr *m, unsigned n)
+{
+    (void)ctx;
+    return rig_catch(catching, m, n);
 }
 
 static int catch_past(void *ctx, const uint8_t *p, uint32_t len)
@@ -156,7 +160,7 @@ int rig_down(void **state)
     ipc_close(p->ctl);
     loop_free(p->loop);
     esp_pool_destroy(p->pool);
-    esp_pool_destroy(p->spare);
+    esp_pool_destroy(p->dma);
     free(p->packets);
     flows_free(&p->flows);
     hash_free(&p->by_spi);

@@ -41,10 +41,11 @@ struct rig {
     int past_rc; // negative: there is no way past us
 };
 
-int rig_up(void **state);     // *state: the rig; without a card
-int rig_down(void **state);   // also checks that no packet and no child SA was lost sight of
-void rig_card(struct rig *r); // puts the fake card in
-void rig_turn(struct rig *r); // lets path do all that it can do now
+int rig_up(void **state);   // *state: the rig; without a card
+int rig_down(void **state); // also checks that no packet and no child SA was lost sight of
+int rig_catch(struct rig *r, struct mmsghdr *m, unsigned n); // what path's net sends ends here
+void rig_card(struct rig *r);                                // puts the fake card in
+void rig_turn(struct rig *r);                                // lets path do all that it can do now
 
 // "10.1.0.0/16,10.3.0.1/32[17/53],dynamic[6/1000-2000]"
 struct ts_list rig_list(const char *text);

@@ -712,6 +712,46 @@ static void test_deleted_while_being_added_and_then_refused_gives_its_packets_ba
     }
 }
 
+// ---- a card that writes where it should not
+
+static struct rig *scribbling; // net's hooks have no other way to the rig
+
+static int scribbled_send(void *ctx, struct mmsghdr *m, unsigned n)
+{
+    (void)ctx;
+    fake_scribble(&scribbling->card);
+    return rig_catch(scribbling, m, n);
+}
+
+static int scribbled_write(void *ctx, const uint8_t *p, uint32_t len)
+{
+    fake_scribble(&scribbling->card);
+    return path_net_sockets(ctx).tun_write(ctx, p, len);
+}
+
+// What is sent, and what enters the TUN, is what was checked, whatever the card writes between the two.
+static void test_a_card_that_writes_after_its_completion_changes_nothing(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    scribbling = r;
+    r->p->net.send = scribbled_send;
+    r->p->net.tun_write = scribbled_write;
+    rig_out(r, 0, 50);
+    rig_expect(r, 0, 50);
+    for (uint32_t i = 0; i < 50; i++) {
+        rig_in(r, 0x1001, "10.2.0.1", i);
+        assert_int_equal(rig_read(r), i);
+    }
+    sadb_delete(r->p, 1); // and what goes through software is nowhere near it
+    rig_turn(r);
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    rig_out(r, 50, 50);
+    rig_expect(r, 50, 50);
+    scribbling = NULL;
+}
+
 // ---- the ends move
 
 static struct esp_endpoint ends(struct rig *r, uint8_t last_octet, uint16_t port)
@@ -869,6 +909,7 @@ int main(void)
         WITH(test_reading_stops_without_packets_and_starts_again),
         WITH(test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_the_others),
         WITH(test_deleted_while_being_added_and_then_refused_gives_its_packets_back),
+        WITH(test_a_card_that_writes_after_its_completion_changes_nothing),
         WITH(test_moved_ends_hold_at_once_in_software),
         WITH(test_moved_ends_take_an_sa_off_a_healthy_card),
         WITH(test_moved_ends_while_the_sa_is_being_added),
