@@ -587,7 +587,10 @@ void card_model_habits(struct card_model *c, unsigned refuse, unsigned slow, uns
     c->lose_irq = lose_irq;
 }
 
-bool card_model_in_use(const struct card_model *c)
+unsigned card_model_sas(const struct card_model *c)
 {
-    return c->bus != NULL;
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->slots; i++)
+        n += (c->slot[0][i].inner != NULL) + (c->slot[1][i].inner != NULL);
+    return n;
 }

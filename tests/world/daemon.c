@@ -172,11 +172,17 @@ static void make_loops(struct daemon *d)
     }
 }
 
+static uint32_t lease(struct world *w)
+{
+    const struct plain *plain = w->o.plain;
+    return !plain ? 16u << rng_below(&w->rng, 9) : plain->lease ? plain->lease : 64;
+}
+
 static void make_settings(struct daemon *d)
 {
     settings_default(&d->settings);
     snprintf(d->settings.card, sizeof(d->settings.card), "%s", d->site->card ? "auto" : "none");
-    d->settings.lease_min = 16u << rng_below(&d->site->w->rng, 9);
+    d->settings.lease_min = lease(d->site->w);
     snprintf(d->settings.vici_uri, sizeof(d->settings.vici_uri), "none");
     d->settings.port = 500;
     d->settings.port_nat_t = 4500;

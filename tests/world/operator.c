@@ -15,6 +15,16 @@
 
 // ---- plans
 
+static void plain_pair(const struct plain *plain, struct pair *p)
+{
+    struct child_plan *c = &p->variant[0].child[0];
+    p->variants = p->variant[0].children = 1;
+    p->hw_offload = "auto";
+    p->encap = false;
+    p->dpd_s = 10;
+    *c = (struct child_plan){.name = "net", .hi = 65535, .start = {plain->start[0], plain->start[1]}};
+}
+
 static void plan_variant(struct world *w, struct pair *p, struct variant *v, bool nat)
 {
     struct rng *r = &w->rng;
@@ -48,6 +58,8 @@ void plans_make(struct world *w)
             p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
             for (unsigned v = 0; v < p->variants; v++)
                 plan_variant(w, p, &p->variant[v], w->site[a].nat.on);
+            if (w->o.plain)
+                plain_pair(w->o.plain, p);
         }
     }
     for (unsigned s = 0; s < w->sites; s++) {

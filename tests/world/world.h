@@ -80,7 +80,7 @@ struct card_model *card_model_new(struct site *s, unsigned slots);
 void card_model_free(struct card_model *c);
 void card_model_fault(struct card_model *c, enum card_fault f);
 void card_model_habits(struct card_model *c, unsigned refuse, unsigned slow, unsigned lose_irq);
-bool card_model_in_use(const struct card_model *c);
+unsigned card_model_sas(const struct card_model *c); // that it holds, both ways
 
 // ---- daemon.c
 enum life { DOWN, UP, GOODBYE, ENDING };
@@ -259,7 +259,15 @@ struct site {
     uint64_t rx, tx, no_route, dropped_policy;
 };
 
+// A world without chance, for a test that knows what happens: two sites, one tunnel that a trap at a (and at
+// b, where asked) or start brings up.
+struct plain {
+    bool card[2], nat;
+    enum start start[2];
+    unsigned slots, lease; // of the cards, 0: 64; of their SAs, 0: 64
+};
 struct options {
+    const struct plain *plain; // NULL: all from the seed
     uint64_t seed, steps;
     unsigned minutes;
     bool trace, quiet, twice;
@@ -286,6 +294,10 @@ struct world {
     size_t tail_at;
     uint64_t packets_through, exchanges;
 };
+void world_begin(struct world *w, const struct options *o, bool trace);
+void world_run_until(struct world *w, uint64_t until); // or until an invariant does not hold
+void world_conclude(struct world *w); // calm, the same plans everywhere, and the last questions
+void world_end(struct world *w);
 extern struct world *the_world; // whose rooms run: link-time seams carry no context
 extern struct site *the_site;
 

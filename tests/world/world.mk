@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # The world in one process (tests/world/world.h): whole daemons under one virtual clock and one seed.
-WORLD_SRCS := $(wildcard tests/world/*.c) \
-    $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PATH_SRCS))
+WORLD_ROOM_SRCS := $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) \
+    $(CRYPTO_SRCS) $(PATH_SRCS))
+WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS)
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
+WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(LIBESPALIER_LIBS) -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
-$(WORLD): $(WORLD_OBJS) $(LIBESPALIER)
+$(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open -o $@ $^ $(LIBESPALIER_LIBS) -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS)
+UNIT_TESTS += $(BUILD)/tests/test_world
+$(BUILD)/tests/test_world: $(BUILD)/obj/tests/world/test_world.o $(WORLD_OBJS) $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS) -lcmocka
 
 N ?= 200
+unit-tests: $(WORLD)
 .PHONY: world
 world: $(WORLD) ## N random worlds (default 200): daemons, network, operators and faults from one seed each
 	@$(WORLD) $(or $(SEED),1) --count $(N)

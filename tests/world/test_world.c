@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scenarios: worlds in which one thing happens, of which it is known what must come of it. Each runs from
+// several seeds, which place it differently among the packets. The random worlds are build/tests/world's.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/world/world.h"
+
+enum { SEEDS = 8 };
+static struct world w;
+
+static void hold(const char *what)
+{
+    if (w.failed)
+        fail_msg("seed %llu, %s: invariant %s: %s", (unsigned long long)w.o.seed, what, w.failed, w.why);
+}
+
+static void begin(uint64_t seed, const struct plain *p)
+{
+    const struct options o = {.seed = seed, .plain = p};
+    world_begin(&w, &o, getenv("WORLD_TRACE") != NULL);
+    w.o.trace = getenv("WORLD_TRACE") != NULL;
+}
+
+static void run(uint64_t us)
+{
+    world_run_until(&w, w.now + us);
+    hold("while it runs");
+}
+
+// How many packets of the hosts, from number `from` on and older than two seconds, have not arrived.
+static unsigned lost(size_t from)
+{
+    unsigned n = 0;
+    for (size_t i = from; i < w.ledger.count; i++)
+        n += !w.ledger.sent[i].forged && !w.ledger.sent[i].delivered &&
+             w.ledger.sent[i].at + 2 * SECOND < w.now;
+    return n;
+}
+
+static size_t up(void)
+{
+    run(10 * SECOND);
+    size_t from = w.ledger.count;
+    run(5 * SECOND);
+    if (lost(from))
+        fail_msg("seed %llu: %u packets are lost before anything happens", (unsigned long long)w.o.seed,
+                 lost(from));
+    return w.ledger.count;
+}
+
+static void end(void)
+{
+    world_conclude(&w);
+    hold("at the end");
+    world_end(&w);
+}
+
+static const struct plain cards = {.card = {true, true}, .start = {START_START, START_TRAP}};
+static const struct plain no_cards = {.start = {START_START, START_TRAP}};
+
+// ---- the card
+
+// Whatever a card that can be shown silent does, each packet of a host arrives, once, and no number is used
+// twice.
+static void fails_without_loss(enum card_fault f)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &cards);
+        size_t from = up();
+        run(rng_below(&w.rng, SECOND));
+        assert_int_equal(card_model_sas(w.site[seed & 1].card), 2);
+        card_model_fault(w.site[seed & 1].card, f);
+        run(20 * SECOND);
+        if (lost(from))
+            fail_msg("seed %llu: %u packets are lost", (unsigned long long)seed, lost(from));
+        end();
+    }
+}
+
+static void test_card_killed_under_traffic_loses_no_packet(void **state)
+{
+    (void)state;
+    fails_without_loss(CARD_KILLED);
+}
+
+static void test_card_that_hangs_loses_no_packet_and_repeats_no_number(void **state)
+{
+    (void)state;
+    fails_without_loss(CARD_HUNG);
+}
+
+static void test_card_that_hangs_with_its_clock_loses_no_packet(void **state)
+{
+    (void)state;
+    fails_without_loss(CARD_FROZEN);
+}
+
+static void test_card_reset_behind_the_drivers_back_loses_no_packet(void **state)
+{
+    (void)state;
+    fails_without_loss(CARD_RESET);
+}
+
+static void test_card_that_is_fatal_loses_no_packet(void **state)
+{
+    (void)state;
+    fails_without_loss(CARD_FATAL);
+}
+
+static void test_card_that_reads_all_ones_loses_no_packet(void **state)
+{
+    (void)state;
+    fails_without_loss(CARD_ALL_ONES);
+}
+
+static void test_card_that_says_nonsense_is_left(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &cards);
+        up();
+        assert_int_equal(card_model_sas(w.site[seed & 1].card), 2);
+        card_model_fault(w.site[seed & 1].card, CARD_NONSENSE);
+        run(20 * SECOND);
+        size_t from = w.ledger.count;
+        run(10 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+static void test_card_that_does_not_answer_ends_its_sas_and_they_come_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &cards);
+        up();
+        assert_int_equal(card_model_sas(w.site[seed & 1].card), 2);
+        card_model_fault(w.site[seed & 1].card, CARD_MUTE);
+        run(60 * SECOND);
+        end();
+    }
+}
+
+static void test_card_that_refuses_half_of_all_sas_loses_no_packet(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &cards);
+        card_model_habits(w.site[0].card, 500, 2000, 0);
+        card_model_habits(w.site[1].card, 500, 2000, 0);
+        up();
+        run(30 * SECOND);
+        end();
+    }
+}
+
+static void test_lost_interrupts_delay_and_lose_no_packet(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &cards);
+        size_t from = up();
+        card_model_habits(w.site[0].card, 0, 0, 700);
+        card_model_habits(w.site[1].card, 0, 0, 700);
+        run(20 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+static void test_tiny_leases_under_bursts_lose_no_packet(void **state)
+{
+    static const struct plain tiny = {
+        .card = {true, true}, .start = {START_START, START_TRAP}, .slots = 2, .lease = 4};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &tiny);
+        size_t from = up();
+        for (int i = 0; i < 40; i++) {
+            for (int k = 0; k < 60; k++)
+                host_send(&w, i & 1, !(i & 1), 0, true);
+            run(50000);
+        }
+        run(5 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+// ---- rooms and daemons
+
+static void test_any_room_killed_and_started_again_is_up_again(void **state)
+{
+    static const int rooms[] = {ROOM_SUPER, ROOM_PATH, ROOM_IKE, ROOM_KEYS, ROOM_CTL};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        struct site *s;
+        begin(seed, seed & 1 ? &cards : &no_cards);
+        up();
+        s = &w.site[seed >> 1 & 1];
+        daemon_kill(s, rooms[seed % 5]);
+        run(3 * SECOND);
+        assert_int_equal(s->d.life, DOWN);
+        daemon_start(s);
+        run(60 * SECOND);
+        end();
+    }
+}
+
+static void test_daemon_stopped_in_order_and_started_again_is_up_again(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &no_cards);
+        up();
+        daemon_stop(&w.site[seed & 1]);
+        run(3 * SECOND);
+        assert_int_equal(w.site[seed & 1].d.life, DOWN);
+        daemon_start(&w.site[seed & 1]);
+        run(60 * SECOND);
+        end();
+    }
+}
+
+// ---- both at once
+
+static void test_crossing_terminations_agree(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        begin(seed, &no_cards);
+        up();
+        w.jitter = (unsigned)rng_below(&w.rng, 60);
+        operator_order(&w.site[0], CMD_TERMINATE, 0, 0, 0);
+        run(rng_below(&w.rng, 8000));
+        operator_order(&w.site[1], CMD_TERMINATE, 0, 0, 0);
+        run(30 * SECOND);
+        operator_order(&w.site[0], CMD_INITIATE, 0, 0, 0);
+        run(30 * SECOND);
+        end();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_card_killed_under_traffic_loses_no_packet),
+        cmocka_unit_test(test_card_that_hangs_loses_no_packet_and_repeats_no_number),
+        cmocka_unit_test(test_card_that_hangs_with_its_clock_loses_no_packet),
+        cmocka_unit_test(test_card_reset_behind_the_drivers_back_loses_no_packet),
+        cmocka_unit_test(test_card_that_is_fatal_loses_no_packet),
+        cmocka_unit_test(test_card_that_reads_all_ones_loses_no_packet),
+        cmocka_unit_test(test_card_that_says_nonsense_is_left),
+        cmocka_unit_test(test_card_that_does_not_answer_ends_its_sas_and_they_come_back),
+        cmocka_unit_test(test_card_that_refuses_half_of_all_sas_loses_no_packet),
+        cmocka_unit_test(test_lost_interrupts_delay_and_lose_no_packet),
+        cmocka_unit_test(test_tiny_leases_under_bursts_lose_no_packet),
+        cmocka_unit_test(test_any_room_killed_and_started_again_is_up_again),
+        cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
+        cmocka_unit_test(test_crossing_terminations_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
