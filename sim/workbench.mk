@@ -33,8 +33,8 @@ $(BUILD)/obj/sim/runtime/%.o: $(VERILATOR_ROOT)/include/%.cpp
 	@$(RTL_OBJCACHE) $(CXX) -std=c++17 -O2 -I$(VERILATOR_ROOT)/include -I$(VERILATOR_ROOT)/include/vltstd -c -o $@ $<
 
 # ---- the program
-WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c capture.c flow.c)
-WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c replay.c pass.c stats.c summary.c progress.c \
+WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c capture.c flow.c names.c pass.c)
+WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c replay.c stats.c summary.c progress.c explain.c explain_run.c explain_shrink.c explain_words.c \
     engine_soft.c engine_card.c)
 WB_MODELS := $(BUILD)/obj/sim/gcm_model.o $(BUILD)/obj/sim/pipe_model_l1.o $(BUILD)/obj/sim/pipe_model_l2.o $(BUILD)/obj/sim/pipe_model_l4.o
 WB_MODEL_LIBS := $(foreach m,gcm_pair_model pipe_l1 pipe_l2 pipe_l4,$(WB_VL)/$(m)/lib$(m).a)

@@ -20,28 +20,6 @@ struct soft {
     struct esp_sa *sa[WB_MAX_SAS][2];
 };
 
-const char *wb_status_name(enum esp_status s)
-{
-    switch (s) {
-#define X(name, value, text)                                                                                 \
-    case ESP_STATUS_##name: return #name;
-        ESP_STATUS_LIST(X)
-#undef X
-    }
-    return "UNKNOWN";
-}
-
-const char *wb_status_text(enum esp_status s)
-{
-    switch (s) {
-#define X(name, value, text)                                                                                 \
-    case ESP_STATUS_##name: return text;
-        ESP_STATUS_LIST(X)
-#undef X
-    }
-    return "";
-}
-
 static struct soft *soft(struct wb_engine *e)
 {
     return (struct soft *)e;

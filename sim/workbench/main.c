@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sim/workbench/engine.h"
+#include "sim/workbench/explain.h"
 #include "sim/workbench/replay.h"
 #include "sim/workbench/util.h"
 #include "sim/workbench/vectors.h"
@@ -17,6 +19,8 @@ static const char usage_text[] =
     "usage: espalier-sim replay --sad FILE --in IN.pcap --out OUT.pcap [--engine card|soft] [--lanes N] "
     "[--sas N]\n"
     "                           [--json STATS] [--fst FILE [--window FROM:TO]]\n"
+    "       espalier-sim explain --sad FILE --in CAPTURE [--lanes N] [--packet N] [--small OUT.pcap] [--fst "
+    "FILE]\n"
     "       espalier-sim vectors FILE...       CAVP .rsp and Wycheproof JSON through the AES-GCM core and "
     "OpenSSL\n"
     "       espalier-sim esp-vectors FILE...   ESP packets through the card's pipeline and the software "
@@ -28,7 +32,13 @@ static const char usage_text[] =
     "  --sas N         SA slots in each direction, 1 ... 1024 (default 1024)\n"
     "  --json STATS    writes counters, cycles and latency (first beat in to first beat out)\n"
     "  --fst FILE      traces signals; --window FROM:TO only those clock cycles (cycle n is at n * 4 ns)\n"
-    "A summary goes to standard output, or to standard error where STATS or OUT.pcap is standard output.\n";
+    "  A summary goes to standard output, or to standard error where STATS or OUT.pcap is standard "
+    "output.\n"
+    "\n"
+    "explain: why packets are dropped, and on which the card and the software engine disagree (exit 1).\n"
+    "  --packet N      shrinks the capture for this packet (default: the first that is wrong, else dropped)\n"
+    "  --small FILE    the smallest capture that still shows it (default: explain.pcap)\n"
+    "  --fst FILE      the waves of that packet alone\n";
 
 static int usage(const char *what, const char *word)
 {
@@ -47,6 +57,8 @@ enum {
     OPT_JSON,
     OPT_FST,
     OPT_WINDOW,
+    OPT_PACKET,
+    OPT_SMALL,
     OPT_HELP
 };
 
@@ -75,13 +87,13 @@ static bool number(const char *s, uint64_t max, uint64_t *out)
     return errno == 0 && *end == 0 && *out <= max;
 }
 
-static int set_lanes(struct replay_options *o, const char *word)
+static int set_lanes(unsigned *lanes, const char *word)
 {
     uint64_t n;
 
     if (!number(word, 4, &n) || (n != 1 && n != 2 && n != 4))
         return usage("--lanes: expected 1, 2 or 4, found", word);
-    o->lanes = (unsigned)n;
+    *lanes = (unsigned)n;
     return WB_DONE;
 }
 
@@ -128,7 +140,7 @@ static int replay_option(struct replay_options *o, int opt, const char *word)
     case OPT_JSON: o->json = word; return WB_DONE;
     case OPT_FST: o->fst = word; return WB_DONE;
     case OPT_ENGINE: return set_engine(o, word);
-    case OPT_LANES: return set_lanes(o, word);
+    case OPT_LANES: return set_lanes(&o->lanes, word);
     case OPT_SAS: return set_sas(o, word);
     case OPT_WINDOW: return set_window(o, word);
     default: return usage("unknown option or missing value", NULL);
@@ -164,6 +176,60 @@ static int replay_main(int argc, char **argv)
     return ret ? wb_report(&err) : WB_DONE;
 }
 
+static const struct option explain_long[] = {
+    {"sad", required_argument, NULL, OPT_SAD},       {"in", required_argument, NULL, OPT_IN},
+    {"lanes", required_argument, NULL, OPT_LANES},   {"fst", required_argument, NULL, OPT_FST},
+    {"packet", required_argument, NULL, OPT_PACKET}, {"small", required_argument, NULL, OPT_SMALL},
+    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
+};
+
+static int set_packet(struct explain_options *o, const char *word)
+{
+    uint64_t n;
+
+    if (!number(word, ULONG_MAX, &n) || n == 0)
+        return usage("--packet: expected a packet's number, from 1, found", word);
+    o->packet = (unsigned long)n;
+    return WB_DONE;
+}
+
+static int explain_option(struct explain_options *o, int opt, const char *word)
+{
+    switch (opt) {
+    case OPT_SAD: o->sad = word; return WB_DONE;
+    case OPT_IN: o->in = word; return WB_DONE;
+    case OPT_FST: o->fst = word; return WB_DONE;
+    case OPT_SMALL: o->small = word; return WB_DONE;
+    case OPT_LANES: return set_lanes(&o->lanes, word);
+    case OPT_PACKET: return set_packet(o, word);
+    default: return usage("unknown option or missing value", NULL);
+    }
+}
+
+static int explain_main(int argc, char **argv)
+{
+    struct explain_options o = {.lanes = 1, .small = "explain.pcap"};
+    struct esp_error err = {0};
+    unsigned long wrong = 0;
+    int opt, ret;
+
+    while ((opt = getopt_long(argc, argv, "", explain_long, NULL)) != -1) {
+        if (opt == OPT_HELP) {
+            fputs(usage_text, stdout);
+            return WB_DONE;
+        }
+        ret = explain_option(&o, opt, optarg);
+        if (ret != WB_DONE)
+            return ret;
+    }
+    if (optind < argc)
+        return usage("explain takes no such argument:", argv[optind]);
+    if (!o.sad || !o.in)
+        return usage("explain needs --sad and --in", NULL);
+    ret = wb_explain(&o, &wrong, &err);
+    return ret ? wb_report(&err) : wrong ? WB_FAILED : WB_DONE;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -174,6 +240,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "replay") == 0)
         return replay_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "explain") == 0)
+        return explain_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "ike-vectors") == 0)
         return usage("this build does not offer the command", argv[1]);
     if (strcmp(argv[1], "vectors") != 0 && strcmp(argv[1], "esp-vectors") != 0)

@@ -131,7 +131,7 @@ static void must_be_same_member(json_t *got, json_t *expected, const char *name,
 static void write_traffic(unsigned packets, unsigned size, unsigned sas)
 {
     static const uint8_t header[24] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, [18] = 4, [20] = 101};
-    uint8_t record[16 + 9000] = {
+    uint8_t record[16 + 9600] = {
         [8] = (uint8_t)size, [9] = (uint8_t)(size >> 8), [12] = (uint8_t)size, [13] = (uint8_t)(size >> 8)};
     uint8_t *ip = record + 16;
     char path[128];
@@ -192,6 +192,44 @@ static void write_sad(const char *more)
             "%s",
             more);
     fclose(f);
+}
+
+// The start, end and time unit of a wave file: the head of its first block (GTKWave's FST format).
+struct wave {
+    off_t size;
+    uint64_t start, end;
+    int8_t unit; // power of ten seconds
+};
+
+static struct wave wave_head(void)
+{
+    char path[128];
+    uint8_t head[74];
+    struct wave w = {0};
+    struct stat st = {0};
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/wave.fst", folder);
+    assert_int_equal(stat(path, &st), 0);
+    f = fopen(path, "rb");
+    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
+    fclose(f);
+    assert_int_equal(head[0], 0); // a header block
+    w.size = st.st_size;
+    for (int i = 0; i < 8; i++) {
+        w.start = w.start << 8 | head[9 + i];
+        w.end = w.end << 8 | head[17 + i];
+    }
+    w.unit = (int8_t)head[73];
+    return w;
+}
+
+static struct wave wave(const char *window)
+{
+    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s",
+                  folder, folder, folder, folder, window),
+              0);
+    return wave_head();
 }
 
 // ---- replay against the model
@@ -434,6 +472,94 @@ static void test_replay_shows_progress_on_a_terminal_only(void **state)
     must_say("soft: 2000 packets");
     replay_slowly("", "");
     assert_null(strstr(output, "slow: "));
+}
+
+// ---- explain
+static int explain(const char *files, const char *more)
+{
+    return run(ESPALIER_SIM " explain %s --small %s/small.pcap %s", files, folder, more);
+}
+
+static void test_explain_says_why_each_packet_of_the_example_is_dropped(void **state)
+{
+    char fst[80];
+
+    (void)state;
+    snprintf(fst, sizeof(fst), "--packet 29 --fst %s/wave.fst", folder);
+    must_exit(explain("--sad " EXAMPLES "/example.sad --in " EXAMPLES "/example.pcap", fst), 0);
+    must_say("packet 26, 10.1.0.5 > 10.2.0.9, TCP 40001 > 23, 54 octets: dropped, POLICY: the policy of line "
+             "16 blocks "
+             "it\n");
+    must_say("packet 27, 10.1.0.5 > 10.4.0.1, ICMP, 42 octets: dropped, NO_SA: the policy of line 24 "
+             "protects it, but no "
+             "state fits its template\n");
+    must_say("packet 28, 198.51.100.1 > 192.0.2.1, ESP, SPI 0xa0000001, sequence number 6, 138 octets: "
+             "dropped, ICV_FAIL: "
+             "the integrity check value is wrong");
+    must_say("sequence number 3 was received before, in packet 9\n");
+    must_say("POLICY: 10.2.0.66 > 10.1.0.5, ICMP came out, which the policy of line 28 does not let out of "
+             "this state\n");
+    must_say("30 packets: 5 dropped by card and software alike, 0 on which they disagree.\n");
+    must_say("the smallest capture, 2 packets that still show packet 29: 9 29\n");
+    struct wave w = wave_head();
+    if (w.start < 4 || w.end - w.start > 4 * 120)
+        fail_msg("the wave goes from %llu to %llu ns", (unsigned long long)w.start,
+                 (unsigned long long)w.end);
+    must_exit(run(ESPALIER_SIM " replay --sad " EXAMPLES "/example.sad --in %s/small.pcap --out %s/out.pcap",
+                  folder, folder),
+              0);
+    must_say("2 packets: 0 encrypted, 1 decrypted, 0 passed in the clear, 1 dropped\n");
+    must_say("1 REPLAY_SEEN");
+}
+
+// The card takes packets up to 9216 octets, the software engine longer ones.
+static void test_explain_finds_where_card_and_software_disagree(void **state)
+{
+    char files[200];
+
+    (void)state;
+    write_traffic(3, 9400, 1);
+    write_sad("");
+    snprintf(files, sizeof(files), "--sad %s/sad --in %s/in.pcap", folder, folder);
+    must_exit(explain(files, "--lanes 4"), 1);
+    must_say("packet 1, 10.0.0.1 > 10.1.0.0, UDP 0 > 0, 9400 octets: WRONG: TOO_LONG by the card, encrypted "
+             "by software\n");
+    must_say("3 packets: 0 dropped by card and software alike, 3 on which they disagree.\n");
+    must_say("the smallest capture, 1 packet that still shows packet 1: 1\n");
+    write_capture(3);
+    must_exit(explain(files, ""), 0);
+    must_say("3 packets: 0 dropped by card and software alike, 0 on which they disagree.\n");
+    assert_null(strstr(output, "smallest"));
+    must_exit(explain(files, "--packet 4"), 2);
+    must_say("--packet: the capture has 3 packets, 4 was asked for");
+    must_exit(explain(files, "--packet 0"), 2);
+    must_exit(explain(files, "--lanes 5"), 2);
+    must_exit(run("truncate -s -3 %s/in.pcap", folder), 0);
+    must_exit(explain(files, ""), 1);
+    must_say("packet 3: truncated dump file");
+}
+
+static void test_explain_without_the_card_goes_by_software(void **state)
+{
+    char files[200];
+
+    (void)state;
+    write_capture(2);
+    must_exit(run("printf \"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0x100 mode tunnel aead "
+                  "'rfc7539esp(chacha20,poly1305)' 0x%072d 128 limit packet-hard 1\n"
+                  "xfrm policy add dir out tmpl dst 2.2.2.2 proto esp mode tunnel\n\" > %s/sad",
+                  0, folder),
+              0);
+    snprintf(files, sizeof(files), "--sad %s/sad --in %s/in.pcap", folder, folder);
+    must_exit(explain(files, "--fst /nonexistent/w.fst"), 0);
+    must_say(
+        "The card does not take this SA file (line 1, spi 0x00000100: the card has no ChaCha20-Poly1305");
+    must_say(
+        "packet 2, 10.0.0.1 > 10.1.0.0, UDP 0 > 0, 46 octets: dropped, HARD_LIMIT: a hard limit is reached "
+        "(packet-hard 1): 1 went through before it\n");
+    must_say("2 packets: 1 dropped by software.\n");
+    must_say("the smallest capture, 2 packets that still show packet 2: 1 2\n");
+    must_say("No waves: the card does not take this SA file.");
 }
 
 // ---- the shipped example
@@ -812,39 +938,6 @@ static void test_replay_cycles_are_the_egress_beats_at_every_size(void **state)
         }
 }
 
-// The start, end and time unit of a wave file: the head of its first block (GTKWave's FST format).
-struct wave {
-    off_t size;
-    uint64_t start, end;
-    int8_t unit; // power of ten seconds
-};
-
-static struct wave wave(const char *window)
-{
-    char path[128];
-    uint8_t head[74];
-    struct wave w = {0};
-    struct stat st = {0};
-    FILE *f;
-
-    must_exit(run(ESPALIER_SIM " replay --sad %s/sad --in %s/in.pcap --out %s/out.pcap --fst %s/wave.fst %s",
-                  folder, folder, folder, folder, window),
-              0);
-    snprintf(path, sizeof(path), "%s/wave.fst", folder);
-    assert_int_equal(stat(path, &st), 0);
-    f = fopen(path, "rb");
-    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
-    fclose(f);
-    assert_int_equal(head[0], 0); // a header block
-    w.size = st.st_size;
-    for (int i = 0; i < 8; i++) {
-        w.start = w.start << 8 | head[9 + i];
-        w.end = w.end << 8 | head[17 + i];
-    }
-    w.unit = (int8_t)head[73];
-    return w;
-}
-
 static void test_replay_wave_window_holds_less_than_the_whole(void **state)
 {
     (void)state;
@@ -886,6 +979,9 @@ int main(void)
         cmocka_unit_test(test_replay_says_loudly_when_nothing_was_protected),
         cmocka_unit_test(test_replay_summary_leaves_standard_output_to_an_output_there),
         cmocka_unit_test(test_replay_shows_progress_on_a_terminal_only),
+        cmocka_unit_test(test_explain_says_why_each_packet_of_the_example_is_dropped),
+        cmocka_unit_test(test_explain_finds_where_card_and_software_disagree),
+        cmocka_unit_test(test_explain_without_the_card_goes_by_software),
         cmocka_unit_test(test_example_is_what_its_script_makes),
         cmocka_unit_test(test_example_runs_as_it_is_on_both_engines_and_scapy_opens_the_result),
         cmocka_unit_test(test_example_is_opened_by_tshark),
