@@ -3,7 +3,7 @@
 # Installs the Debian packages that building, testing and the demo need; does nothing where they are all there. It adds
 # packages and nothing else: none is removed, none of a machine's own strongSwan or libreswan is changed, no unit that
 # was there before is stopped or disabled. Without root or sudo it prints the one line to run and exits 3.
-# usage: deps.sh [demo|all]
+# usage: deps.sh [demo|all|roots]
 set -eu
 build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev"
 tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors iproute2 iputils-ping procps
@@ -16,8 +16,9 @@ lint="clang clang-format clang-tidy shellcheck yosys iverilog"
 case "${1:-all}" in
 demo) want="$build $tools $client" ;;
 all) want="$build $tools $client $lint" ;;
+roots) want="debootstrap git" peers= ;; # for roots of other Debians (debian.sh)
 *)
-    echo "usage: deps.sh [demo|all]" >&2
+    echo "usage: deps.sh [demo|all|roots]" >&2
     exit 2
     ;;
 esac

@@ -23,7 +23,13 @@ check-san: $(BUILD)/bin/espalier-card ## unit and system tests under AddressSani
 check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped and lying at random moments, under load
 	@tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
 
-check-long: ## everything: check, sanitizers, fail-over
+.PHONY: check-debian12 check-debian13 check-long
+check-debian12 check-debian13: check-debian%: ## `make check` on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap)
+	@tests/deps.sh roots
+	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
+
+check-long: ## everything: check, sanitizers, fail-over, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-san
 	@$(AGAIN) check-failover
+	@$(AGAIN) check-debian13
