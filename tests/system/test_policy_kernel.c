@@ -300,8 +300,8 @@ static void test_kernel_what_others_remove_is_noticed_and_put_back(void **state)
         "ip rule del pref 220",
         "ip rule del pref 222",
         "ip rule del pref 224",
-        "for t in $(ip route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
-        "ip route flush table $t; done",
+        ("for t in $(ip route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
+         "ip route flush table $t; done"),
         "ip rule flush; ip rule add pref 32766 lookup main"};
     struct lab l;
     struct pol p;
