@@ -62,6 +62,8 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
     snprintf(en->name, sizeof(en->name), "%s", e->name);
     en->reason[0] = 0;
     LOGF(ESP, 1, "card %s is in use", en->name);
+    if (e->note[0])
+        LOGF(ESP, 0, "card %s: %s", en->name, e->note);
 }
 
 static void opener_ready(struct loop_fd *f, uint32_t events)

@@ -23,9 +23,14 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
 static void lock_memory(void)
 {
 #ifndef __SANITIZE_ADDRESS__ // its shadow is far larger than any memory
-    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-    if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-        LOGF(DMN, 1, "memory cannot be locked: %s", strerror(errno));
+    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY}, now = {0};
+    if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+        return;
+    int e = errno;
+    (void)getrlimit(RLIMIT_MEMLOCK, &now);
+    LOGF(DMN, 0,
+         "memory with traffic keys may be swapped out: it cannot be locked (%s; RLIMIT_MEMLOCK is %llu KiB)",
+         strerror(e), (unsigned long long)now.rlim_cur / 1024);
 #endif
 }
 

@@ -42,8 +42,14 @@ int debug_dir_make(const char *dir, struct esp_error *err)
     struct stat st;
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return esp_fail(err, -errno, "--debug-keys", "%.100s cannot be made: %s", dir, strerror(errno));
-    if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || access(dir, W_OK | X_OK) < 0)
+    if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || access(dir, W_OK | X_OK) < 0)
         return esp_fail(err, -EACCES, "--debug-keys", "%.100s is not a directory that can be written to",
                         dir);
+    if (st.st_uid != geteuid() ||
+        st.st_mode & (S_IWGRP | S_IWOTH)) // others could read or exchange what is in it
+        return esp_fail(
+            err, -EACCES, "--debug-keys",
+            "%.100s must belong to user %u and be writable by nobody else; it belongs to %u, mode %04o", dir,
+            (unsigned)geteuid(), (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "driver/bus/bus.h"
 #include "driver/common/event_queue.h"
+#include "driver/common/lock.h"
 #include "driver/common/window.h"
 #include "espalier/engine.h"
 #include "hw/regs/gen/espalier_card.h"
@@ -20,6 +21,7 @@ enum { CARD_MAX_QUEUES = 3, CARD_MAX_POOLS = 8, CARD_COMMAND_LOG2 = 8, CARD_RING
 enum { SQE_BYTES = 64, CQE_BYTES = 32, BLOB_BYTES = 512, RESULT_BYTES = 64 };
 _Static_assert(sizeof(struct espc_packet_desc) == SQE_BYTES && sizeof(struct espc_sa_command) == SQE_BYTES,
                "submission");
+_Static_assert(sizeof(((struct esp_engine *)0)->note) == MEMORY_NOTE, "the engine's note");
 _Static_assert(sizeof(struct espc_completion) == CQE_BYTES, "completion");
 _Static_assert(sizeof(struct espc_sa_blob) == BLOB_BYTES && sizeof(struct espc_sa_result) == RESULT_BYTES,
                "SA memory");

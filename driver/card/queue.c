@@ -15,6 +15,7 @@
 #include "driver/card/barrier.h"
 #include "driver/card/card.h"
 #include "driver/common/bytes.h"
+#include "driver/common/lock.h"
 
 // Cuts n bytes off the ring memory, aligned to 64.
 static uint8_t *take(struct card *c, size_t *used, size_t n, uint64_t *iova)
@@ -42,8 +43,7 @@ static int create_memory(struct card *c, struct esp_error *err)
         c->mem = NULL;
         return esp_fail(err, rc, c->bus->name, "cannot map the ring memory: %s", strerror(-rc));
     }
-    (void)mlock(c->mem, c->mem_length); // best effort, as RLIMIT_MEMLOCK may be small
-    (void)madvise(c->mem, c->mem_length, MADV_DONTDUMP);
+    memory_protect(c->mem, c->mem_length, "ring memory", c->base.note);
     return bus_dma_map(c->bus, c->mem, c->mem_length, c->mem_fd, &c->mem_iova, err);
 }
 

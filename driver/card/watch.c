@@ -9,7 +9,7 @@
 
 #include "driver/card/card.h"
 
-enum { CHECK_BUSY_MS = 20, CHECK_IDLE_MS = 250, STILL_READS = 3, SNAPSHOT_MS = 1000 };
+enum { CHECK_BUSY_MS = 15, CHECK_IDLE_MS = 250, STILL_READS = 3, SNAPSHOT_MS = 1000 };
 enum { HANG_MS = 250, DEFAULT_KHZ = 250000 }; // of the card's clock, far beyond any queue
 
 // Silent: nothing that the card does from now on can reach memory. In look-aside it has no wire.

@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "driver/common/lock.h"
+
 struct esp_pool {
     uint8_t *base;
     size_t length, size, count;
@@ -19,6 +21,7 @@ struct esp_pool {
     size_t available;
     uint32_t *free_list; // indices, a stack: the last one put is the warmest
     uint8_t *taken;      // one flag a buffer
+    char note[MEMORY_NOTE];
 };
 
 static int map_region(struct esp_pool *p, struct esp_error *err)
@@ -35,11 +38,7 @@ static int map_region(struct esp_pool *p, struct esp_error *err)
         p->base = NULL;
         return esp_fail(err, -errno, "pool", "cannot map %zu bytes: %s", p->length, strerror(errno));
     }
-    // Best effort: limits and old kernels may refuse; wipe-on-fork exists for private memory only on today's
-    // kernels.
-    (void)mlock(p->base, p->length);
-    (void)madvise(p->base, p->length, MADV_DONTDUMP);
-    (void)madvise(p->base, p->length, MADV_WIPEONFORK);
+    memory_protect(p->base, p->length, "packet memory", p->note);
     return 0;
 }
 
@@ -111,6 +110,11 @@ void esp_pool_put(struct esp_pool *p, uint8_t *buf)
     assert(buf >= p->base && i < p->count && offset % p->size == 0 && p->taken[i]);
     p->taken[i] = 0;
     p->free_list[p->available++] = (uint32_t)i;
+}
+
+const char *esp_pool_note(const struct esp_pool *p)
+{
+    return p->note;
 }
 
 size_t esp_pool_buffer_size(const struct esp_pool *p)

@@ -24,7 +24,6 @@ struct soft_engine {
     uint64_t submitted, returned; // jobs taken and handed back in all
     struct event_queue events;
     struct esp_sa *all;
-    bool armed;
     uint64_t count[2][STATUSES], bytes[2]; // by operation
     uint8_t *scratch;
 };
@@ -37,17 +36,6 @@ static struct soft_engine *soft(struct esp_engine *e)
 static bool work_waits(const struct soft_engine *s)
 {
     return s->submitted != s->returned || event_queue_ready(&s->events, s->returned);
-}
-
-// Makes fd readable, once, if the caller sleeps on it.
-static void wake(struct soft_engine *s)
-{
-    uint64_t one = 1;
-
-    if (s->armed && work_waits(s)) {
-        s->armed = false;
-        (void)!write(s->base.fd, &one, sizeof(one));
-    }
 }
 
 static void soft_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
@@ -162,7 +150,6 @@ static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void
     }
     event_queue_push(&s->events, n);
     *out = sa;
-    wake(s);
     return 0;
 }
 
@@ -174,7 +161,6 @@ static int push_answer(struct soft_engine *s, struct esp_sa *sa, enum esp_event_
         return -ENOMEM;
     answer(sa, type, n)->after = after;
     event_queue_push(&s->events, n);
-    wake(s);
     return 0;
 }
 
@@ -272,7 +258,6 @@ static unsigned soft_submit(struct esp_engine *e, struct esp_job **jobs, unsigne
         run_job(s, jobs[taken]);
         s->ring[s->submitted++ & (RING - 1)] = jobs[taken++];
     }
-    wake(s);
     return taken;
 }
 
@@ -307,12 +292,7 @@ static unsigned soft_events(struct esp_engine *e, struct esp_event *ev, unsigned
 
 static bool soft_arm(struct esp_engine *e)
 {
-    struct soft_engine *s = soft(e);
-    uint64_t value;
-
-    (void)!read(e->fd, &value, sizeof(value)); // non-blocking: empties the eventfd
-    s->armed = !work_waits(s);
-    return !s->armed;
+    return work_waits(soft(e)); // whoever gives it work looks here afterwards: fd has nothing to tell
 }
 
 static void soft_tick(struct esp_engine *e, uint64_t now_ms)

@@ -189,9 +189,12 @@ int vfu_conn_receive(struct vfu_conn *c, struct vfu_msg **msg)
     if (vfu_conn_blocked(c))
         return 0;
     for (;;) {
-        uint8_t *to = c->header + c->got;
-        size_t want = VFU_HEADER_SIZE - c->got;
-        if (c->got >= VFU_HEADER_SIZE) {
+        uint8_t *to;
+        size_t want;
+        if (c->got < VFU_HEADER_SIZE) {
+            to = c->header + c->got;
+            want = VFU_HEADER_SIZE - c->got;
+        } else {
             int rc = parse_header(c, &body_len);
             if (rc)
                 return rc;

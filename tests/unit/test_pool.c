@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "espalier/pool.h"
 
@@ -63,12 +65,36 @@ static void test_pool_of_nothing_is_refused(void **state)
     assert_int_equal(esp_pool_create(&pool, 1, (1u << 20) + 1, &err), -EINVAL);
 }
 
+// In a process that may lock nothing: the pool works, and says so.
+static void test_pool_that_cannot_be_locked_says_why(void **state)
+{
+    struct esp_pool *pool;
+    int status = -1;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        if (setrlimit(RLIMIT_MEMLOCK, &none) || (geteuid() == 0 && setuid(65534)))
+            _exit(2);
+        if (esp_pool_create(&pool, 4, 2048, NULL))
+            _exit(3);
+        _exit(strstr(esp_pool_note(pool), "8 KiB of packet memory could not be locked") &&
+                      strstr(esp_pool_note(pool), "RLIMIT_MEMLOCK is 0 KiB") && esp_pool_get(pool)
+                  ? 0
+                  : 4);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pool_hands_out_every_buffer_once),
         cmocka_unit_test(test_pool_region_is_sealed),
         cmocka_unit_test(test_pool_of_nothing_is_refused),
+        cmocka_unit_test(test_pool_that_cannot_be_locked_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

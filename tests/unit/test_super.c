@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -254,6 +255,36 @@ static void test_notify_path_abstract_and_absent(void **state)
     notify_send("READY=1");
 }
 
+// Keys are written where nobody else can read or exchange them, or not at all.
+static void test_debug_dir_of_others_or_open_to_others_is_refused(void **state)
+{
+    char dir[] = "/tmp/espalier-debug-XXXXXX", keys[64], link[64];
+    struct esp_error err = {0};
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(keys, sizeof(keys), "%s/keys", dir);
+    snprintf(link, sizeof(link), "%s/link", dir);
+    assert_int_equal(debug_dir_make(keys, &err), 0); // made with mode 0700
+    assert_int_equal(debug_dir_make(keys, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(chmod(keys, i ? 0707 : 0770), 0);
+        assert_int_equal(debug_dir_make(keys, &err), -EACCES);
+        assert_non_null(strstr(err.text, "writable by nobody else"));
+    }
+    assert_int_equal(chmod(keys, 0755), 0);
+    assert_int_equal(symlink(keys, link), 0);
+    assert_int_equal(debug_dir_make(link, &err), -EACCES);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(keys, 65534, 65534), 0);
+        assert_int_equal(debug_dir_make(keys, &err), -EACCES);
+        assert_non_null(strstr(err.text, "it belongs to 65534"));
+    }
+    unlink(link);
+    rmdir(keys);
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
+        cmocka_unit_test(test_debug_dir_of_others_or_open_to_others_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,8 +205,8 @@ struct esp_engine_ops {
     // Returns up to max finished jobs; those of one SA in order of submission.
     unsigned (*poll)(struct esp_engine *e, struct esp_job **jobs, unsigned max);
     unsigned (*events)(struct esp_engine *e, struct esp_event *ev, unsigned max);
-    // Before sleeping on fd: true when there is more to poll (do not sleep), false when fd will become
-    // readable.
+    // Before each sleep on fd, after the last submit or SA command: true when there is more to poll or an
+    // event (do not sleep), false when fd will become readable once there is.
     bool (*arm)(struct esp_engine *e);
     // Call when fd is readable and at least every 50 ms: re-arming, events, and watchdogs where the engine
     // has no thread for them. now_ms: CLOCK_BOOTTIME.
@@ -221,6 +221,7 @@ struct esp_engine {
     const struct esp_engine_ops *ops;
     const char *kind; // "card", "software"
     char name[64];    // "0000:01:00.0", "openssl"
+    char note[160];   // "", or what a person should know of it although it works
     int fd;           // pollable
 };
 

@@ -19,6 +19,7 @@ void esp_pool_destroy(struct esp_pool *pool);
 
 uint8_t *esp_pool_get(struct esp_pool *pool);           // 64-byte aligned; NULL when empty
 void esp_pool_put(struct esp_pool *pool, uint8_t *buf); // buf must come from esp_pool_get of this pool
+const char *esp_pool_note(const struct esp_pool *pool); // "", or that it could not be locked, and why
 size_t esp_pool_buffer_size(const struct esp_pool *pool);
 size_t esp_pool_available(const struct esp_pool *pool);
 
