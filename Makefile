@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything is built under $(BUILD); each room has its own .mk beside its sources.
 BUILD ?= build
-CC ?= gcc
-CXX ?= g++
+ifeq ($(origin CC),default) # make's own cc
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 PYTHON ?= /usr/bin/python3
 OPT ?= -O2 -g
 # Warnings stop the build with the compilers that we test with (Debian 12's and 13's); a younger one may have new ones.
-WERROR ?= $(if $(filter 12 14,$(firstword $(subst ., ,$(shell $(CC) -dumpversion)))),-Werror)
+WERROR ?= $(if $(filter 12 14,$(firstword $(subst ., ,$(shell $(CC) -dumpversion 2>/dev/null)))),-Werror)
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 CFLAGS += -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANFLAGS)

@@ -40,8 +40,10 @@ static void not_opened(struct path_engine *en, const struct esp_error *err)
         snprintf(why, sizeof(why), "the card is not usable: %.40s: %.120s", err->field, err->text);
     if (strcmp(why, en->reason) && err->code != -ENODEV)
         LOGF(ESP, 0, "%s", why);
-    if (err->code != -ENODEV || !en->backoff) // after a failure its reason says more
-        snprintf(en->reason, sizeof(en->reason), "%s", why);
+    if (err->code == -ENODEV && en->backoff) // after a failure its reason says more
+        return;
+    en->was_used = false;
+    snprintf(en->reason, sizeof(en->reason), "%s", why);
 }
 
 static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
@@ -61,6 +63,7 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
     en->ready_at = loop_now(p->loop);
     snprintf(en->name, sizeof(en->name), "%s", e->name);
     en->reason[0] = 0;
+    en->was_used = false;
     LOGF(ESP, 1, "card %s is in use", en->name);
     if (e->note[0])
         LOGF(ESP, 0, "card %s: %s", en->name, e->note);
@@ -177,6 +180,7 @@ void card_failed(struct path *p, const struct esp_event *ev)
     p->failover_detect_us = p->card_last_us ? p->resume_from_us - p->card_last_us : 0;
     p->failover_moved = 0;
     snprintf(en->reason, sizeof(en->reason), "card %.40s failed: %.120s", en->name, ev->error.text);
+    en->was_used = true;
     LOGF(ESP, 0, "%s", en->reason);
     for (struct child *c = p->children; c; c = next) {
         next = c->next;

@@ -96,6 +96,7 @@ struct path_engine {
     struct packet_list backlog; // submit was full
     struct engine_count count;
     char name[64], reason[200]; // why there is none
+    bool was_used; // `reason` is the failure of a card that was in use
     bool loud; // FAILED: it may still write to memory that it was given; it is never used again
     uint64_t ready_at, retry_at, backoff; // ms
 };

@@ -372,8 +372,15 @@ static int add_both(struct path *p, struct child *c, struct esp_engine *e, struc
     return sadb_add_half(p, &c->out, e, err);
 }
 
+// Why there is no card for a new SA: a failure before its time is told as such.
+static void no_card(const struct path_engine *en, char *out, size_t size)
+{
+    snprintf(out, size, "%s%.180s", en->was_used ? "no card since " : "", en->reason);
+}
+
 static int place(struct path *p, struct child *c, struct esp_error *err)
 {
+    char why[sizeof(c->reason)];
     enum offload_mode mode;
     bool card = want_card(p, c, &mode);
     if (mode == OFFLOAD_CRYPTO)
@@ -390,11 +397,12 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
         sadb_set_offload(p, c, false, err->text);
         LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id,
              err->field, err->text);
-    } else if (card && mode != OFFLOAD_AUTO) {
-        return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s",
-                        mode == OFFLOAD_PACKET ? "packet" : "yes", p->engines[PATH_CARD].reason);
     } else {
-        sadb_set_offload(p, c, false, card ? p->engines[PATH_CARD].reason : "hw_offload is no");
+        no_card(&p->engines[PATH_CARD], why, sizeof(why));
+        if (card && mode != OFFLOAD_AUTO)
+            return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s",
+                            mode == OFFLOAD_PACKET ? "packet" : "yes", why);
+        sadb_set_offload(p, c, false, card ? why : "hw_offload is no");
     }
     return add_both(p, c, path_soft(p), err);
 }

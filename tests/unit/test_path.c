@@ -388,6 +388,9 @@ static void test_a_card_comes_back_after_its_failure_for_new_sas(void **state)
         assert_int_equal(en->backoff, wait);
         card_scan(r->p);
         assert_null(path_card(r->p));
+        rig_must_install(r, (uint32_t)wait + 1, OFFLOAD_AUTO, "software"); // one that never was on that card
+        assert_non_null(strstr(sadb_by_id(r->p, (uint32_t)wait + 1)->reason, "no card since card "));
+        assert_int_equal(strncmp(moved->reason, "card ", 5), 0);
         en->retry_at = 0;
         rig_card(r);
         assert_int_equal(en->state, ENGINE_READY);
