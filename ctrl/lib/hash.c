@@ -6,38 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SIZE 64
+#define FIRST_SIZE 16
 
-static void put(struct hash *t, struct hash_node *n)
+static struct hash_slot *slot_of(const struct hash *t, uint64_t hash) // or the free one for it
 {
-    struct hash_node **slot = &t->slots[n->hash & (t->size - 1)];
-    n->next = *slot;
-    *slot = n;
-}
-
-// Nodes of one hash keep their order: each chain is turned round before it is dealt out by put.
-static void deal(struct hash *to, struct hash_node *chain)
-{
-    struct hash_node *turned = NULL, *next;
-    for (; chain; chain = next) {
-        next = chain->next;
-        chain->next = turned;
-        turned = chain;
-    }
-    for (; turned; turned = next) {
-        next = turned->next;
-        put(to, turned);
-    }
+    size_t at = hash & (t->size - 1);
+    while (t->slots[at].node && t->slots[at].hash != hash)
+        at = (at + 1) & (t->size - 1);
+    return &t->slots[at];
 }
 
 static bool grow(struct hash *t)
 {
-    struct hash bigger = {.size = t->size ? t->size * 2 : FIRST_SIZE, .count = t->count};
-    bigger.slots = calloc(bigger.size, sizeof(struct hash_node *));
+    struct hash bigger = {.size = t->size ? t->size * 2 : FIRST_SIZE, .used = t->used, .count = t->count};
+    bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
     if (!bigger.slots)
-        return t->size > 0;
+        return t->used + 1 < t->size; // one stays empty, for searches to end at
     for (size_t i = 0; i < t->size; i++)
-        deal(&bigger, t->slots[i]);
+        if (t->slots[i].node)
+            *slot_of(&bigger, t->slots[i].hash) = t->slots[i];
     free(t->slots);
     *t = bigger;
     return true;
@@ -45,23 +32,47 @@ static bool grow(struct hash *t)
 
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
-    if (t->count >= t->size && !grow(t))
+    if (2 * (t->used + 1) > t->size && !grow(t))
         return -ENOMEM;
+    struct hash_slot *s = slot_of(t, hash);
+    t->used += !s->node;
     n->hash = hash;
-    put(t, n);
+    n->next = s->node;
+    *s = (struct hash_slot){hash, n};
+    if ((size_t)(s - t->slots) < t->from)
+        t->from = (size_t)(s - t->slots);
     t->count++;
     return 0;
 }
 
+// Fills an emptied slot from behind.
+static void close_gap(struct hash *t, size_t hole)
+{
+    size_t mask = t->size - 1;
+    for (size_t i = (hole + 1) & mask; t->slots[i].node; i = (i + 1) & mask) {
+        if (((i - t->slots[i].hash) & mask) >= ((i - hole) & mask)) {
+            t->slots[hole] = t->slots[i];
+            hole = i;
+        }
+    }
+    t->slots[hole] = (struct hash_slot){0};
+    t->used--;
+}
+
 void hash_del(struct hash *t, struct hash_node *n)
 {
-    struct hash_node **at = t->size ? &t->slots[n->hash & (t->size - 1)] : NULL;
-    while (at && *at && *at != n)
+    if (!t->size)
+        return;
+    struct hash_slot *s = slot_of(t, n->hash);
+    struct hash_node **at = &s->node;
+    while (*at && *at != n)
         at = &(*at)->next;
-    if (at && *at) {
-        *at = n->next;
-        t->count--;
-    }
+    if (!*at)
+        return;
+    *at = n->next;
+    t->count--;
+    if (!s->node)
+        close_gap(t, (size_t)(s - t->slots));
 }
 
 void hash_free(struct hash *t)
@@ -70,16 +81,17 @@ void hash_free(struct hash *t)
     *t = (struct hash){0};
 }
 
-static struct hash_node *first_from(const struct hash *t, size_t slot)
+static size_t first_from(const struct hash *t, size_t slot)
 {
-    while (slot < t->size && !t->slots[slot])
+    while (slot < t->size && !t->slots[slot].node)
         slot++;
-    return slot < t->size ? t->slots[slot] : NULL;
+    return slot;
 }
 
 struct hash_node *hash_pop(struct hash *t)
 {
-    struct hash_node *n = first_from(t, 0);
+    t->from = first_from(t, t->from);
+    struct hash_node *n = t->from < t->size ? t->slots[t->from].node : NULL;
     if (n)
         hash_del(t, n);
     return n;
@@ -87,9 +99,10 @@ struct hash_node *hash_pop(struct hash *t)
 
 struct hash_node *hash_each(const struct hash *t, const struct hash_node *after)
 {
-    if (!after)
-        return first_from(t, 0);
-    return after->next ? after->next : first_from(t, (size_t)(after->hash & (t->size - 1)) + 1);
+    if (after && after->next)
+        return after->next;
+    size_t slot = first_from(t, after ? (size_t)(slot_of(t, after->hash) - t->slots) + 1 : t->from);
+    return slot < t->size ? t->slots[slot].node : NULL;
 }
 
 // ---- SipHash-1-3 (Aumasson and Bernstein) with the seed as both halves of its key

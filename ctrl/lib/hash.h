@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hash table of all processes: nodes embedded in what they index, chained, grown with the content, so
-// that a look-up costs the same at ten entries and at a hundred thousand. The caller hashes its key and
-// compares what it finds; several nodes may have one hash, the newest comes first.
+// The hash table of all processes: nodes embedded in what they index, grown with the content, so that a
+// look-up costs the same at ten entries and at a hundred thousand: one access to the table, which knows the
+// whole hash, and none to nodes of other hashes. The caller hashes its key and compares what it finds;
+// several nodes may have one hash, the newest comes first.
 //
 //   for (n = hash_first(&t, h); n; n = hash_next(n))
 //       if (same_key(n)) ...
@@ -15,12 +16,17 @@
 #include <stdint.h>
 
 struct hash_node {
-    struct hash_node *next;
+    struct hash_node *next; // of the same hash
     uint64_t hash;
 };
+struct hash_slot {
+    uint64_t hash;
+    struct hash_node *node; // NULL: empty
+};
 struct hash { // all zero: empty
-    struct hash_node **slots;
-    size_t size, count; // size: 0 or a power of two
+    struct hash_slot *slots;
+    size_t size, used, count; // size: 0 or a power of two; used: slots; count: nodes
+    size_t from;              // nothing is in the slots before it
 };
 
 // Spreads a number over all bits of the result (a bijection).
@@ -33,25 +39,23 @@ static inline uint64_t hash_u64(uint64_t x)
 uint64_t hash_bytes(uint64_t seed, const void *p, size_t n); // SipHash-1-3 under seed
 uint64_t hash_str(uint64_t seed, const char *s);
 
-// 0, or -ENOMEM: nothing has changed. Fails only while the table has no slots at all: a table that cannot
-// grow goes on with longer chains.
+// 0, or -ENOMEM: nothing has changed. A table that cannot grow goes on until it is nearly full.
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash);
 void hash_del(struct hash *t, struct hash_node *n); // which may not be in it
 void hash_free(struct hash *t);                     // its slots; the nodes are the caller's
 
-static inline struct hash_node *hash_same(struct hash_node *n, uint64_t hash)
-{
-    while (n && n->hash != hash)
-        n = n->next;
-    return n;
-}
 static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
 {
-    return t->size ? hash_same(t->slots[hash & (t->size - 1)], hash) : NULL;
+    for (size_t at = hash; t->size; at++) {
+        const struct hash_slot *s = &t->slots[at & (t->size - 1)];
+        if (!s->node || s->hash == hash)
+            return s->node;
+    }
+    return NULL;
 }
 static inline struct hash_node *hash_next(const struct hash_node *n)
 {
-    return hash_same(n->next, n->hash);
+    return n->next;
 }
 // Any node, taken out: to empty the table with. NULL: it is empty.
 struct hash_node *hash_pop(struct hash *t);

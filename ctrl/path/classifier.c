@@ -7,19 +7,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct number { // an address, IPv4 in the high 32 bits
-    uint64_t hi, lo;
-};
 struct prefix {
-    struct hash_node node;
-    struct number addr;
-    uint8_t six, remote, length;
-    uint32_t id;
-    uint32_t users;    // pairs
-    uint64_t best;     // no rule under it goes before this
-    uint64_t slots;    // the other sides' lengths
-    uint64_t partners; // a sketch of them
+    struct class_key key; // address (IPv4 in the high 32 bits), then IN_USE, family, side and length
+    uint64_t best;        // no rule under it goes before this
+    uint64_t slots;       // the other sides' lengths
+    uint64_t partners;    // a sketch of them
+    uint64_t id;          // never used twice
+    uint32_t users;       // pairs
+    uint8_t length, bit;  // bit: its place in others' sketches
 };
+// Protocol (0: any) and ports of a rule.
+struct traffic {
+    uint8_t proto;
+    uint16_t local_lo, local_hi, remote_lo, remote_hi;
+};
+enum pair_kind { PAIR_ONE, PAIR_FEW, PAIR_MANY };
+struct pair {
+    struct class_key key; // ids of the local and the remote prefix
+    uint64_t best;
+    uint32_t users; // rules
+    struct traffic traffic;
+    uint8_t kind;
+    union {
+        struct class_rule rule; // ONE, and what it is of
+        struct few *few;        // FEW: looked at one after the other
+        struct shapes *shapes;  // MANY: by shape, in cells
+    };
+};
+struct ranged {
+    struct class_rule rule;
+    struct traffic traffic;
+};
+#define FEW_MAX 8
+struct few {
+    unsigned count;
+    struct ranged r[FEW_MAX]; // by rank
+};
+struct cell { // one value of a shape, in a pair of many
+    struct class_key key;
+    struct class_rule rule; // the first of:
+    struct class_rule *rules;
+    uint32_t count;
+};
+_Static_assert(sizeof(struct prefix) <= 64 && sizeof(struct pair) <= 64 && sizeof(struct cell) <= 64,
+               "entries of a class_table");
+
 // Shapes of protocol and ports that occur in a pair; port bits: how many leading ones are looked at.
 struct shape {
     uint64_t best;
@@ -27,83 +59,38 @@ struct shape {
     uint8_t proto;  // 0: any
     uint8_t local_bits, remote_bits;
 };
-struct pair {
-    struct hash_node node;
-    struct prefix *local, *remote;
-    uint64_t best;
-    uint32_t id;
-    unsigned count;
-    struct shape *shapes; // by best
-};
-struct cell { // one value of a shape
-    struct hash_node node;
-    struct pair *pair;
-    uint8_t proto, local_bits, remote_bits;
-    uint16_t local_port, remote_port;
-    struct class_rule *rules; // by rank
-};
-struct class_rule {
-    struct class_rule *next;    // in the cell
-    struct class_rule *sibling; // of the same policy
-    struct cell *cell;
-    uint64_t rank;
-    void *of;
+struct shapes {
+    unsigned count, room;
+    struct shape s[]; // by best
 };
 
-static struct number number_of(const uint8_t *a, bool six)
+#define IN_USE (1ull << 63)
+
+static struct class_key address_key(const uint8_t *a, bool six)
 {
-    struct number n = {0, 0};
+    struct class_key n = {0, 0, 0};
     for (int i = 0; i < (six ? 8 : 4); i++)
-        n.hi |= (uint64_t)a[i] << (56 - 8 * i);
+        n.a |= (uint64_t)a[i] << (56 - 8 * i);
     for (int i = 8; six && i < 16; i++)
-        n.lo |= (uint64_t)a[i] << (56 - 8 * (i - 8));
+        n.b |= (uint64_t)a[i] << (56 - 8 * (i - 8));
     return n;
 }
 
-static struct number masked(struct number n, unsigned length)
+static struct class_key prefix_key(struct class_key n, unsigned length, bool six, bool remote)
 {
     if (length <= 64) {
-        n.lo = 0;
-        n.hi &= length ? UINT64_MAX << (64 - length) : 0;
+        n.b = 0;
+        n.a &= length ? UINT64_MAX << (64 - length) : 0;
     } else {
-        n.lo &= UINT64_MAX << (128 - length);
+        n.b &= UINT64_MAX << (128 - length);
     }
+    n.c = IN_USE | length << 2 | (unsigned)six << 1 | (unsigned)remote;
     return n;
 }
 
-static uint64_t prefix_hash(struct number n, unsigned length, bool six, bool remote)
+static struct class_key pair_key(const struct prefix *local, const struct prefix *remote)
 {
-    uint64_t tag = length << 2 | (unsigned)six << 1 | (unsigned)remote;
-    return hash_u64(n.hi ^ (n.lo * 0x9e3779b97f4a7c15u + tag * 0xc2b2ae3d27d4eb4fu));
-}
-
-static struct prefix *prefix_find(const struct classifier *c, struct number n, unsigned length, bool six,
-                                  bool remote)
-{
-    for (struct hash_node *i = hash_first(&c->prefixes, prefix_hash(n, length, six, remote)); i;
-         i = hash_next(i)) {
-        struct prefix *p = (struct prefix *)i;
-        if (p->addr.hi == n.hi && p->addr.lo == n.lo && p->length == length && p->six == six &&
-            p->remote == remote)
-            return p;
-    }
-    return NULL;
-}
-
-static uint64_t pair_hash(const struct prefix *local, const struct prefix *remote)
-{
-    return hash_u64((uint64_t)local->id << 32 | remote->id);
-}
-
-static struct pair *pair_find(const struct classifier *c, const struct prefix *local,
-                              const struct prefix *remote)
-{
-    for (struct hash_node *i = hash_first(&c->pairs, pair_hash(local, remote)); i; i = hash_next(i)) {
-        struct pair *p = (struct pair *)i;
-        if (p->local == local && p->remote == remote)
-            return p;
-    }
-    return NULL;
+    return (struct class_key){local->id, remote->id, IN_USE};
 }
 
 static uint16_t leading(uint16_t port, unsigned bits)
@@ -111,26 +98,22 @@ static uint16_t leading(uint16_t port, unsigned bits)
     return (uint16_t)(port & (0xffff0000u >> bits));
 }
 
-static uint64_t cell_hash(const struct pair *p, unsigned proto, unsigned local_bits, unsigned remote_bits,
-                          uint16_t local_port, uint16_t remote_port)
+struct ports { // as seen from the rules' sides
+    uint16_t local, remote;
+};
+
+static struct class_key cell_key(const struct pair *p, const struct shape *s, struct ports at)
 {
-    uint64_t ports = (uint64_t)p->id << 32 | (uint32_t)local_port << 16 | remote_port;
-    return hash_u64(ports ^ (proto << 16 | local_bits << 8 | remote_bits) * 0x9e3779b97f4a7c15u);
+    uint64_t shape = (uint64_t)s->proto << 10 | (unsigned)s->local_bits << 5 | s->remote_bits;
+    uint32_t ports = (uint32_t)leading(at.local, s->local_bits) << 16 | leading(at.remote, s->remote_bits);
+    return (struct class_key){p->key.a, p->key.b, IN_USE | shape << 32 | ports};
 }
 
 static struct cell *cell_find(const struct classifier *c, const struct pair *p, const struct shape *s,
-                              uint16_t local_port, uint16_t remote_port)
+                              struct ports at)
 {
-    uint16_t l = leading(local_port, s->local_bits), r = leading(remote_port, s->remote_bits);
-    for (struct hash_node *i =
-             hash_first(&c->cells, cell_hash(p, s->proto, s->local_bits, s->remote_bits, l, r));
-         i; i = hash_next(i)) {
-        struct cell *k = (struct cell *)i;
-        if (k->pair == p && k->local_port == l && k->remote_port == r && k->proto == s->proto &&
-            k->local_bits == s->local_bits && k->remote_bits == s->remote_bits)
-            return k;
-    }
-    return NULL;
+    struct class_key k = cell_key(p, s, at);
+    return class_find(&c->cells, k, class_hash(k));
 }
 
 // ---- the packet's way
@@ -140,89 +123,198 @@ static uint64_t slot_bit(unsigned length, bool six) // of IPv6 two lengths share
     return 1ull << (six ? (length < 128 ? length / 2 : 63) : length);
 }
 
-static uint64_t partner_bit(const struct prefix *p)
-{
-    return 1ull << (p->node.hash >> 58);
-}
-
 struct side { // the prefixes around one of the packet's addresses
-    struct prefix *found[CLASS_LENGTHS];
     unsigned count;
     uint64_t slots, partners;
+    const struct prefix *found[CLASS_LENGTHS];
+    struct class_key key[CLASS_LENGTHS];
+    uint64_t hash[CLASS_LENGTHS];
+    size_t at[CLASS_LENGTHS];
 };
 
-static void look_around(const struct classifier *c, const uint8_t *addr, bool six, bool remote,
-                        struct side *s)
+static void ask_around(const struct classifier *c, const uint8_t *addr, bool six, bool remote, struct side *s)
 {
     const struct class_lengths *l = &c->lengths[six][remote];
-    struct number n = number_of(addr, six);
+    struct class_key n = address_key(addr, six);
+    for (unsigned i = 0; i < l->count; i++) {
+        s->key[i] = prefix_key(n, l->length[i], six, remote);
+        s->hash[i] = class_hash(s->key[i]);
+        class_ask(&c->prefixes, s->hash[i]);
+    }
+}
+
+static void aim_around(const struct classifier *c, bool six, bool remote, struct side *s)
+{
+    for (unsigned i = 0; i < c->lengths[six][remote].count; i++)
+        s->at[i] = class_aim(&c->prefixes, s->hash[i]);
+}
+
+static void look_around(const struct classifier *c, bool six, bool remote, struct side *s)
+{
+    const struct class_lengths *l = &c->lengths[six][remote];
     s->count = 0;
     s->slots = s->partners = 0;
     for (unsigned i = 0; i < l->count; i++) {
-        struct prefix *p = prefix_find(c, masked(n, l->length[i]), l->length[i], six, remote);
+        const struct prefix *p = class_get(&c->prefixes, s->key[i], s->hash[i], s->at[i]);
         if (p) {
             s->found[s->count++] = p;
             s->slots |= slot_bit(p->length, six);
-            s->partners |= partner_bit(p);
+            s->partners |= 1ull << p->bit;
         }
     }
 }
 
-struct ports { // as seen from the rules' sides
-    uint16_t local, remote;
-};
+// What a rule of this shape says to the packet: nothing, or it may hold it (`could`), or look at its ports.
+static bool shape_fits(const struct fields *f, uint8_t proto, bool needs_ports, uint64_t best,
+                       struct class_match *m)
+{
+    if (proto && proto != f->proto && !f->hidden)
+        return false;
+    if ((!needs_ports || f->ports) && !(proto && f->hidden))
+        return true;
+    if (f->unseen && best < m->could)
+        m->could = best;
+    return false;
+}
+
+static void take_better(const struct class_rule *r, struct class_match *m)
+{
+    if (r->rank < m->rank) {
+        m->rank = r->rank;
+        m->of = r->of;
+        __builtin_prefetch(r->of);
+    }
+}
+
+static bool any_ports(const struct traffic *t)
+{
+    return t->local_lo == 0 && t->local_hi == 65535 && t->remote_lo == 0 && t->remote_hi == 65535;
+}
+
+static void look_at_one(const struct class_rule *r, const struct traffic *t, const struct fields *f,
+                        struct ports at, struct class_match *m)
+{
+    if (r->rank < m->rank && shape_fits(f, t->proto, !any_ports(t), r->rank, m) &&
+        (!f->ports || (at.local >= t->local_lo && at.local <= t->local_hi && at.remote >= t->remote_lo &&
+                       at.remote <= t->remote_hi)))
+        take_better(r, m);
+}
+
+enum { TOGETHER = 16 }; // cells, or rules, that are asked for before the first is looked at
+
+static void look_at_shapes(const struct classifier *c, const struct pair *p, const struct fields *f,
+                           struct ports at, struct class_match *m)
+{
+    struct class_key key[TOGETHER];
+    uint64_t hash[TOGETHER];
+    for (unsigned i = 0; i < p->shapes->count;) {
+        unsigned n = 0;
+        for (; i < p->shapes->count && n < TOGETHER; i++) {
+            const struct shape *s = &p->shapes->s[i];
+            if (s->best >= m->rank) {
+                i = p->shapes->count;
+                break;
+            }
+            if (!shape_fits(f, s->proto, s->local_bits || s->remote_bits, s->best, m))
+                continue;
+            key[n] = cell_key(p, s, at);
+            hash[n] = class_hash(key[n]);
+            class_ask(&c->cells, hash[n++]);
+        }
+        for (unsigned k = 0; k < n; k++) {
+            const struct cell *found = class_find(&c->cells, key[k], hash[k]);
+            if (found)
+                take_better(&found->rule, m);
+        }
+    }
+}
 
 static void look_in_pair(const struct classifier *c, const struct pair *p, const struct fields *f,
                          struct ports at, struct class_match *m)
 {
-    for (unsigned i = 0; i < p->count; i++) {
-        const struct shape *s = &p->shapes[i];
-        bool needs_ports = s->local_bits || s->remote_bits;
-        if (s->best >= m->rank)
-            return;
-        if (s->proto && s->proto != f->proto && !f->hidden)
-            continue;
-        if ((needs_ports && !f->ports) || (s->proto && f->hidden)) {
-            if (f->unseen && s->best < m->could)
-                m->could = s->best;
-            continue;
-        }
-        const struct cell *k = cell_find(c, p, s, at.local, at.remote);
-        if (k && k->rules->rank < m->rank) {
-            m->rank = k->rules->rank;
-            m->of = k->rules->of;
-        }
+    if (p->best >= m->rank)
+        return;
+    if (p->kind == PAIR_MANY) {
+        look_at_shapes(c, p, f, at, m);
+    } else if (p->kind == PAIR_ONE) {
+        look_at_one(&p->rule, &p->traffic, f, at, m);
+    } else {
+        for (unsigned i = 0; i < p->few->count; i++)
+            look_at_one(&p->few->r[i].rule, &p->few->r[i].traffic, f, at, m);
     }
+}
+
+struct wanted { // pairs that have been asked for
+    unsigned count;
+    struct class_key key[TOGETHER];
+    uint64_t hash[TOGETHER];
+};
+
+static void look_in_pairs(const struct classifier *c, struct wanted *w, const struct fields *f,
+                          struct ports at, struct class_match *m)
+{
+    const struct pair *found[TOGETHER];
+    size_t where[TOGETHER];
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->count; i++)
+        where[i] = class_aim(&c->pairs, w->hash[i]);
+    for (unsigned i = 0; i < w->count; i++) {
+        const struct pair *p = class_get(&c->pairs, w->key[i], w->hash[i], where[i]);
+        if (!p || p->best >= m->rank)
+            continue;
+        if (p->kind == PAIR_ONE)
+            look_in_pair(c, p, f, at, m);
+        else
+            __builtin_prefetch((found[n++] = p)->few);
+    }
+    for (unsigned i = 0; i < n; i++)
+        look_in_pair(c, found[i], f, at, m);
+    w->count = 0;
+}
+
+static void ask_for(const struct classifier *c, const struct prefix *l, const struct prefix *r,
+                    struct wanted *w)
+{
+    struct class_key k = pair_key(l, r);
+    uint64_t hash = class_hash(k);
+    class_ask(&c->pairs, hash);
+    w->key[w->count] = k;
+    w->hash[w->count++] = hash;
 }
 
 struct class_match classifier_find(const struct classifier *c, const struct fields *f, bool reverse)
 {
     struct class_match m = {.rank = UINT64_MAX, .could = UINT64_MAX};
     struct side local, remote;
+    struct wanted w;
     bool six = f->family == 6;
     struct ports at = {reverse ? f->dport : f->sport, reverse ? f->sport : f->dport};
-    look_around(c, reverse ? f->dst : f->src, six, false, &local);
-    if (!local.count)
-        return m;
-    look_around(c, reverse ? f->src : f->dst, six, true, &remote);
+    ask_around(c, reverse ? f->dst : f->src, six, false, &local);
+    ask_around(c, reverse ? f->src : f->dst, six, true, &remote);
+    aim_around(c, six, false, &local);
+    aim_around(c, six, true, &remote);
+    look_around(c, six, false, &local);
+    look_around(c, six, true, &remote);
+    w.count = 0;
     for (unsigned i = 0; i < remote.count; i++) {
         const struct prefix *r = remote.found[i];
-        if (!(r->slots & local.slots) || !(r->partners & local.partners) || r->best >= m.rank)
+        if (!(r->slots & local.slots) || !(r->partners & local.partners))
             continue;
         for (unsigned j = 0; j < local.count; j++) {
             const struct prefix *l = local.found[j];
-            if (!(r->partners & partner_bit(l)) || !(l->partners & partner_bit(r)) ||
-                !(r->slots & slot_bit(l->length, six)) || l->best >= m.rank)
+            if (!(r->partners >> l->bit & 1) || !(l->partners >> r->bit & 1) ||
+                !(r->slots & slot_bit(l->length, six)))
                 continue;
-            const struct pair *p = pair_find(c, l, r);
-            if (p && p->best < m.rank)
-                look_in_pair(c, p, f, at, &m);
+            ask_for(c, l, r, &w);
+            if (w.count == TOGETHER)
+                look_in_pairs(c, &w, f, at, &m);
         }
     }
+    look_in_pairs(c, &w, f, at, &m);
     return m;
 }
 
-// ---- adding
+// ---- prefixes and pairs
 
 static void length_use(struct class_lengths *l, unsigned length)
 {
@@ -251,196 +343,198 @@ static void length_unuse(struct class_lengths *l, unsigned length)
     memmove(&l->users[at], &l->users[at + 1], (l->count - at) * sizeof(l->users[0]));
 }
 
-static struct prefix *prefix_get(struct classifier *c, const uint8_t *addr, unsigned length, bool six,
-                                 bool remote)
+struct piece {                      // of a policy: one prefix on each side
+    struct class_key local, remote; // of the prefixes
+    uint8_t local_length, remote_length;
+    bool six;
+    struct traffic traffic;
+};
+
+static struct prefix *prefix_find(const struct classifier *c, struct class_key k)
 {
-    struct number n = masked(number_of(addr, six), length);
-    struct prefix *p = prefix_find(c, n, length, six, remote);
+    return class_find(&c->prefixes, k, class_hash(k));
+}
+
+static bool prefix_want(struct classifier *c, struct class_key k, unsigned length, bool six, bool remote)
+{
+    struct prefix *p = prefix_find(c, k);
+    if (p)
+        return true;
+    p = class_put(&c->prefixes, k);
+    if (!p)
+        return false;
+    p->best = UINT64_MAX;
+    p->id = ++c->next_id;
+    p->length = (uint8_t)length;
+    p->bit = (uint8_t)(class_hash(k) >> 58);
+    length_use(&c->lengths[six][remote], length);
+    return true;
+}
+
+static void prefix_drop(struct classifier *c, struct class_key k, bool six, bool remote)
+{
+    struct prefix *p = prefix_find(c, k);
+    if (!p || p->users)
+        return;
+    length_unuse(&c->lengths[six][remote], p->length);
+    class_take(&c->prefixes, p);
+}
+
+static void prefixes_drop(struct classifier *c, const struct piece *w)
+{
+    prefix_drop(c, w->local, w->six, false);
+    prefix_drop(c, w->remote, w->six, true);
+}
+
+static struct pair *pair_of(const struct classifier *c, const struct piece *w)
+{
+    const struct prefix *l = prefix_find(c, w->local), *r = prefix_find(c, w->remote);
+    if (!l || !r)
+        return NULL;
+    struct class_key k = pair_key(l, r);
+    return class_find(&c->pairs, k, class_hash(k));
+}
+
+static struct pair *pair_want(struct classifier *c, const struct piece *w)
+{
+    struct pair *p = pair_of(c, w);
     if (p)
         return p;
-    if (!(p = calloc(1, sizeof(*p))))
+    if (!prefix_want(c, w->local, w->local_length, w->six, false) ||
+        !prefix_want(c, w->remote, w->remote_length, w->six, true))
         return NULL;
-    *p = (struct prefix){.addr = n,
-                         .six = six,
-                         .remote = remote,
-                         .length = (uint8_t)length,
-                         .id = ++c->next_id,
-                         .best = UINT64_MAX};
-    if (hash_add(&c->prefixes, &p->node, prefix_hash(n, length, six, remote)) < 0) {
-        free(p);
+    struct prefix *l = prefix_find(c, w->local), *r = prefix_find(c, w->remote);
+    p = class_put(&c->pairs, pair_key(l, r));
+    if (!p)
         return NULL;
-    }
-    length_use(&c->lengths[six][remote], length);
+    p->best = UINT64_MAX;
+    l->users++;
+    r->users++;
+    l->slots |= slot_bit(r->length, w->six);
+    r->slots |= slot_bit(l->length, w->six);
+    l->partners |= 1ull << r->bit;
+    r->partners |= 1ull << l->bit;
     return p;
 }
 
-static void prefix_put(struct classifier *c, struct prefix *p)
+static void pair_drop(struct classifier *c, struct pair *p, const struct piece *w)
 {
     if (p->users)
         return;
-    hash_del(&c->prefixes, &p->node);
-    length_unuse(&c->lengths[p->six][p->remote], p->length);
-    free(p);
+    if (p->kind == PAIR_MANY)
+        free(p->shapes);
+    else if (p->kind == PAIR_FEW)
+        free(p->few);
+    class_take(&c->pairs, p);
+    prefix_find(c, w->local)->users--;
+    prefix_find(c, w->remote)->users--;
 }
 
-static struct pair *pair_get(struct classifier *c, struct prefix *l, struct prefix *r)
-{
-    struct pair *p = pair_find(c, l, r);
-    if (p)
-        return p;
-    if (!(p = calloc(1, sizeof(*p))))
-        return NULL;
-    *p = (struct pair){.local = l, .remote = r, .best = UINT64_MAX, .id = ++c->next_id};
-    if (hash_add(&c->pairs, &p->node, pair_hash(l, r)) < 0) {
-        free(p);
-        return NULL;
-    }
-    l->users++;
-    r->users++;
-    l->slots |= slot_bit(r->length, r->six);
-    r->slots |= slot_bit(l->length, l->six);
-    l->partners |= partner_bit(r);
-    r->partners |= partner_bit(l);
-    return p;
-}
+// ---- shapes and cells of a pair of many rules
 
-static void pair_put(struct classifier *c, struct pair *p)
+static struct shape *shape_find(struct shapes *l, struct shape want)
 {
-    if (p->count)
-        return;
-    hash_del(&c->pairs, &p->node);
-    p->local->users--;
-    p->remote->users--;
-    prefix_put(c, p->local);
-    prefix_put(c, p->remote);
-    free(p->shapes);
-    free(p);
-}
-
-static struct shape *shape_find(struct pair *p, uint8_t proto, uint8_t local_bits, uint8_t remote_bits)
-{
-    for (unsigned i = 0; i < p->count; i++) {
-        struct shape *s = &p->shapes[i];
-        if (s->proto == proto && s->local_bits == local_bits && s->remote_bits == remote_bits)
+    for (unsigned i = 0; i < l->count; i++) {
+        struct shape *s = &l->s[i];
+        if (s->proto == want.proto && s->local_bits == want.local_bits && s->remote_bits == want.remote_bits)
             return s;
     }
     return NULL;
 }
 
-// Puts a shape whose best has become better where it belongs.
-static void shape_rise(struct pair *p, struct shape *s)
+static struct shape *shape_want(struct pair *p, struct shape want)
 {
-    for (; s > p->shapes && s[-1].best > s->best; s--) {
+    struct shapes *l = p->shapes;
+    struct shape *s = shape_find(l, want);
+    if (s)
+        return s;
+    if (l->count == l->room) {
+        l = realloc(l, sizeof(*l) + 2 * l->room * sizeof(l->s[0]));
+        if (!l)
+            return NULL;
+        l->room *= 2;
+        p->shapes = l;
+    }
+    want.best = UINT64_MAX;
+    want.users = 0;
+    l->s[l->count] = want;
+    return &l->s[l->count++];
+}
+
+static void shape_drop(struct shapes *l, struct shape *s)
+{
+    if (s->users)
+        return;
+    l->count--;
+    memmove(s, s + 1, (size_t)(l->s + l->count - s) * sizeof(*s));
+}
+
+static void shape_rise(struct shapes *l, struct shape *s, uint64_t rank)
+{
+    if (rank >= s->best)
+        return;
+    s->best = rank;
+    for (; s > l->s && s[-1].best > s->best; s--) {
         struct shape other = s[-1];
         s[-1] = *s;
         *s = other;
     }
 }
 
-static struct shape *shape_get(struct pair *p, struct shape want)
+static int cell_add(struct cell *k, struct class_rule rule)
 {
-    struct shape *s = shape_find(p, want.proto, want.local_bits, want.remote_bits);
-    if (s)
-        return s;
-    s = realloc(p->shapes, (p->count + 1) * sizeof(*s));
-    if (!s)
-        return NULL;
-    p->shapes = s;
-    want.best = UINT64_MAX;
-    s[p->count] = want;
-    return &s[p->count++];
+    struct class_rule *bigger = realloc(k->rules, (k->count + 1) * sizeof(rule));
+    unsigned at = k->count;
+    if (!bigger)
+        return -ENOMEM;
+    k->rules = bigger;
+    for (; at > 0 && bigger[at - 1].rank > rule.rank; at--)
+        bigger[at] = bigger[at - 1];
+    bigger[at] = rule;
+    k->count++;
+    k->rule = k->rules[0];
+    return 0;
 }
 
-static void shape_put(struct pair *p, struct shape *s)
+static int cell_of_many_add(struct classifier *c, struct pair *p, struct shape want, struct ports at,
+                            struct class_rule rule)
 {
-    if (s->users)
-        return;
-    p->count--;
-    memmove(s, s + 1, (size_t)(p->shapes + p->count - s) * sizeof(*s));
-}
-
-static struct cell *cell_get(struct classifier *c, struct pair *p, struct shape want, uint16_t local_port,
-                             uint16_t remote_port)
-{
-    struct shape *s = shape_get(p, want);
-    struct cell *k = s ? cell_find(c, p, s, local_port, remote_port) : NULL;
-    if (k || !s)
-        return k;
-    k = calloc(1, sizeof(*k));
-    if (k) {
-        *k = (struct cell){.pair = p,
-                           .proto = s->proto,
-                           .local_bits = s->local_bits,
-                           .remote_bits = s->remote_bits,
-                           .local_port = local_port,
-                           .remote_port = remote_port};
-        if (hash_add(&c->cells, &k->node,
-                     cell_hash(p, s->proto, s->local_bits, s->remote_bits, local_port, remote_port)) < 0) {
-            free(k);
-            k = NULL;
-        }
-    }
-    if (k)
+    struct shape *s = shape_want(p, want);
+    struct cell *k = s ? cell_find(c, p, s, at) : NULL;
+    bool fresh = !k;
+    if (s && fresh && (k = class_put(&c->cells, cell_key(p, s, at))))
         s->users++;
-    else
-        shape_put(p, s);
-    return k;
-}
-
-static void cell_put(struct classifier *c, struct cell *k)
-{
-    struct pair *p = k->pair;
-    if (k->rules)
-        return;
-    struct shape *s = shape_find(p, k->proto, k->local_bits, k->remote_bits);
-    s->users--;
-    shape_put(p, s);
-    hash_del(&c->cells, &k->node);
-    free(k);
-    pair_put(c, p);
-}
-
-static void note_rank(struct cell *k, uint64_t rank)
-{
-    struct pair *p = k->pair;
-    struct shape *s = shape_find(p, k->proto, k->local_bits, k->remote_bits);
-    if (rank < s->best) {
-        s->best = rank;
-        shape_rise(p, s);
+    if (k && cell_add(k, rule) == 0) {
+        shape_rise(p->shapes, s, rule.rank);
+        return 0;
     }
-    if (rank < p->best)
-        p->best = rank;
-    if (rank < p->local->best)
-        p->local->best = rank;
-    if (rank < p->remote->best)
-        p->remote->best = rank;
+    if (k && fresh) {
+        class_take(&c->cells, k);
+        s->users--;
+    }
+    if (s)
+        shape_drop(p->shapes, s);
+    return -ENOMEM;
 }
 
-// What is being added, one prefix and one port block after the other.
-struct adding {
-    struct classifier *c;
-    struct class_rules *mine;
-    const struct ts *local, *remote;
-    uint64_t rank;
-    void *of;
-    struct {
-        uint8_t addr[16];
-        unsigned length;
-    } near; // the local prefix
-    int rc;
-};
-
-static void add_rule(struct adding *a, struct cell *k, struct class_rule *r)
+static void cell_of_many_remove(struct classifier *c, struct pair *p, struct shape want, struct ports at,
+                                struct class_rule rule)
 {
-    struct class_rule **at = &k->rules;
-    while (*at && (*at)->rank <= a->rank)
-        at = &(*at)->next;
-    *r = (struct class_rule){.next = *at, .sibling = a->mine->first, .cell = k, .rank = a->rank, .of = a->of};
-    *at = r;
-    a->mine->first = r;
-    a->mine->count++;
-    a->c->rules++;
-    note_rank(k, a->rank);
+    struct shape *s = shape_find(p->shapes, want);
+    struct cell *k = cell_find(c, p, s, at);
+    unsigned i = 0;
+    while (k->rules[i].of != rule.of || k->rules[i].rank != rule.rank)
+        i++;
+    k->count--;
+    memmove(&k->rules[i], &k->rules[i + 1], (k->count - i) * sizeof(rule));
+    if (k->count) {
+        k->rule = k->rules[0];
+        return;
+    }
+    free(k->rules);
+    class_take(&c->cells, k);
+    s->users--;
+    shape_drop(p->shapes, s);
 }
 
 struct block { // of ports
@@ -448,10 +542,9 @@ struct block { // of ports
     uint8_t bits;
 };
 
-static unsigned blocks_of(const struct ts *t, struct block *out) // at most 30
+static unsigned blocks_of(uint32_t at, uint32_t end, struct block *out) // at most 30
 {
     unsigned n = 0;
-    uint32_t at = t->port_lo, end = t->port_hi;
     while (at <= end) {
         uint32_t size = at ? at & (~at + 1) : 65536;
         while (at + size - 1 > end)
@@ -462,100 +555,249 @@ static unsigned blocks_of(const struct ts *t, struct block *out) // at most 30
     return n;
 }
 
-static int add_ports(struct adding *a, struct pair *p)
-{
+struct blocks {
+    unsigned locals, remotes;
     struct block local[32], remote[32];
-    unsigned n = blocks_of(a->local, local), m = blocks_of(a->remote, remote);
-    uint8_t proto = a->local->proto ? a->local->proto : a->remote->proto;
-    for (unsigned i = 0; i < n * m; i++) {
-        struct block l = local[i / m], r = remote[i % m];
-        struct shape want = {.proto = proto, .local_bits = l.bits, .remote_bits = r.bits};
-        if (a->mine->count >= CLASS_RULES_MAX)
-            return -E2BIG;
-        struct class_rule *rule = calloc(1, sizeof(*rule));
-        struct cell *k = rule ? cell_get(a->c, p, want, l.first, r.first) : NULL;
-        if (!k) {
-            free(rule);
+};
+
+static unsigned split(const struct traffic *t, struct blocks *b) // into so many cells
+{
+    b->locals = blocks_of(t->local_lo, t->local_hi, b->local);
+    b->remotes = blocks_of(t->remote_lo, t->remote_hi, b->remote);
+    return b->locals * b->remotes;
+}
+
+// The i-th cell of a rule.
+static struct shape cell_at(const struct traffic *t, const struct blocks *b, unsigned i, struct ports *at)
+{
+    struct block l = b->local[i / b->remotes], r = b->remote[i % b->remotes];
+    *at = (struct ports){l.first, r.first};
+    return (struct shape){.proto = t->proto, .local_bits = l.bits, .remote_bits = r.bits};
+}
+
+static void many_remove(struct classifier *c, struct pair *p, const struct traffic *t, struct class_rule rule,
+                        unsigned limit)
+{
+    struct blocks b;
+    struct ports at;
+    unsigned n = split(t, &b);
+    for (unsigned i = 0; i < n && i < limit; i++) {
+        struct shape s = cell_at(t, &b, i, &at);
+        cell_of_many_remove(c, p, s, at, rule);
+    }
+}
+
+static int many_add(struct classifier *c, struct pair *p, const struct traffic *t, struct class_rule rule)
+{
+    struct blocks b;
+    struct ports at;
+    unsigned n = split(t, &b);
+    for (unsigned i = 0; i < n; i++) {
+        struct shape s = cell_at(t, &b, i, &at);
+        if (cell_of_many_add(c, p, s, at, rule) < 0) {
+            many_remove(c, p, t, rule, i);
             return -ENOMEM;
         }
-        add_rule(a, k, rule);
     }
     return 0;
 }
 
-static void add_far(void *ctx, const uint8_t *addr, unsigned length)
+static int make_many(struct classifier *c, struct pair *p)
 {
-    struct adding *a = ctx;
-    bool six = a->local->family == 6;
-    if (a->rc < 0)
-        return;
-    a->rc = -ENOMEM;
-    struct prefix *l = prefix_get(a->c, a->near.addr, a->near.length, six, false), *r = NULL;
-    struct pair *p = NULL;
-    if (l && (r = prefix_get(a->c, addr, length, six, true)))
-        p = pair_get(a->c, l, r);
-    if (p) {
-        a->rc = add_ports(a, p);
-        pair_put(a->c, p); // where nothing has come into it
-        return;
+    struct few *few = p->few;
+    struct shapes *l = calloc(1, sizeof(*l) + 2 * sizeof(l->s[0]));
+    if (!l)
+        return -ENOMEM;
+    l->room = 2;
+    p->shapes = l;
+    for (unsigned i = 0; i < few->count; i++) {
+        if (many_add(c, p, &few->r[i].traffic, few->r[i].rule) == 0)
+            continue;
+        while (i-- > 0)
+            many_remove(c, p, &few->r[i].traffic, few->r[i].rule, UINT32_MAX);
+        free(p->shapes);
+        p->few = few;
+        return -ENOMEM;
     }
-    if (l)
-        prefix_put(a->c, l);
-    if (r)
-        prefix_put(a->c, r);
+    free(few);
+    p->kind = PAIR_MANY;
+    return 0;
 }
 
-static void add_near(void *ctx, const uint8_t *addr, unsigned length)
+// ---- a pair of few
+
+static void few_add(struct few *l, const struct traffic *t, struct class_rule rule)
 {
-    struct adding *a = ctx;
-    memcpy(a->near.addr, addr, 16);
-    a->near.length = length;
-    if (a->rc == 0)
-        ts_prefixes(a->remote, add_far, a);
+    unsigned at = l->count++;
+    for (; at > 0 && l->r[at - 1].rule.rank > rule.rank; at--)
+        l->r[at] = l->r[at - 1];
+    l->r[at] = (struct ranged){rule, *t};
 }
 
-int classifier_add(struct classifier *c, struct selectors local, struct selectors remote, uint64_t rank,
-                   void *of, struct class_rules *mine, struct esp_error *err)
+static bool same_traffic(const struct traffic *a, const struct traffic *b)
 {
-    struct adding a = {.c = c, .mine = mine, .rank = rank, .of = of};
-    for (unsigned i = 0; i < local.count && a.rc == 0; i++) {
-        for (unsigned j = 0; j < remote.count && a.rc == 0; j++) {
-            a.local = &local.t[i];
-            a.remote = &remote.t[j];
-            if (!a.local->family || a.local->family != a.remote->family ||
-                (a.local->proto && a.remote->proto && a.local->proto != a.remote->proto))
+    return a->proto == b->proto && a->local_lo == b->local_lo && a->local_hi == b->local_hi &&
+           a->remote_lo == b->remote_lo && a->remote_hi == b->remote_hi;
+}
+
+static void few_remove(struct few *l, const struct traffic *t, struct class_rule rule)
+{
+    unsigned at = 0;
+    while (l->r[at].rule.of != rule.of || l->r[at].rule.rank != rule.rank ||
+           !same_traffic(&l->r[at].traffic, t))
+        at++;
+    l->count--;
+    memmove(&l->r[at], &l->r[at + 1], (l->count - at) * sizeof(l->r[0]));
+}
+
+static int make_few(struct pair *p)
+{
+    struct few *l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    few_add(l, &p->traffic, p->rule);
+    p->few = l;
+    p->kind = PAIR_FEW;
+    return 0;
+}
+
+static int add_to_pair(struct classifier *c, struct pair *p, const struct traffic *t, struct class_rule rule)
+{
+    int rc = 0;
+    if (!p->users) {
+        p->traffic = *t;
+        p->rule = rule;
+        return 0;
+    }
+    if (p->kind == PAIR_ONE)
+        rc = make_few(p);
+    else if (p->kind == PAIR_FEW && p->few->count == FEW_MAX)
+        rc = make_many(c, p);
+    if (rc == 0 && p->kind == PAIR_FEW)
+        few_add(p->few, t, rule);
+    else if (rc == 0)
+        rc = many_add(c, p, t, rule);
+    return rc;
+}
+
+// ---- adding and removing
+
+static void note_rank(struct classifier *c, struct pair *p, const struct piece *w, uint64_t rank)
+{
+    struct prefix *both[] = {prefix_find(c, w->local), prefix_find(c, w->remote)};
+    for (int i = 0; i < 2; i++)
+        both[i]->best = rank < both[i]->best ? rank : both[i]->best;
+    p->best = rank < p->best ? rank : p->best;
+}
+
+static int add_piece(struct classifier *c, const struct piece *w, struct class_rule rule)
+{
+    struct pair *p = pair_want(c, w);
+    int rc = p ? add_to_pair(c, p, &w->traffic, rule) : -ENOMEM;
+    if (rc < 0) {
+        prefixes_drop(c, w);
+        return rc;
+    }
+    p->users++;
+    c->rules++;
+    note_rank(c, p, w, rule.rank);
+    return 0;
+}
+
+static void remove_piece(struct classifier *c, const struct piece *w, struct class_rule rule)
+{
+    struct pair *p = pair_of(c, w);
+    if (p->kind == PAIR_MANY)
+        many_remove(c, p, &w->traffic, rule, UINT32_MAX);
+    else if (p->kind == PAIR_FEW)
+        few_remove(p->few, &w->traffic, rule);
+    p->users--;
+    c->rules--;
+    pair_drop(c, p, w);
+    prefixes_drop(c, w);
+}
+
+// Goes through the pieces of a policy's selectors, always in the same order.
+struct walk {
+    struct classifier *c;
+    struct class_rule rule;
+    const struct ts *local, *remote;
+    struct piece piece;
+    bool add;
+    unsigned done, limit; // pieces
+    unsigned cells;       // that they make where pairs are of many
+    int rc;
+};
+
+static void far_prefix(void *ctx, const uint8_t *addr, unsigned length)
+{
+    struct walk *k = ctx;
+    struct blocks b;
+    k->piece.remote = prefix_key(address_key(addr, k->piece.six), length, k->piece.six, true);
+    k->piece.remote_length = (uint8_t)length;
+    if (k->rc < 0 || k->done == k->limit)
+        return;
+    if (!k->add)
+        remove_piece(k->c, &k->piece, k->rule);
+    else if ((k->cells += split(&k->piece.traffic, &b)) > CLASS_RULES_MAX)
+        k->rc = -E2BIG;
+    else
+        k->rc = add_piece(k->c, &k->piece, k->rule);
+    k->done += k->rc == 0;
+}
+
+static void near_prefix(void *ctx, const uint8_t *addr, unsigned length)
+{
+    struct walk *k = ctx;
+    k->piece.local = prefix_key(address_key(addr, k->piece.six), length, k->piece.six, false);
+    k->piece.local_length = (uint8_t)length;
+    ts_prefixes(k->remote, far_prefix, k);
+}
+
+static void walk(struct walk *k, struct selectors local, struct selectors remote)
+{
+    for (unsigned i = 0; i < local.count; i++) {
+        for (unsigned j = 0; j < remote.count && k->rc == 0; j++) {
+            k->local = &local.t[i];
+            k->remote = &remote.t[j];
+            if (!k->local->family || k->local->family != k->remote->family ||
+                (k->local->proto && k->remote->proto && k->local->proto != k->remote->proto))
                 continue;
-            ts_prefixes(a.local, add_near, &a);
+            k->piece.six = k->local->family == 6;
+            k->piece.traffic =
+                (struct traffic){k->local->proto ? k->local->proto : k->remote->proto, k->local->port_lo,
+                                 k->local->port_hi, k->remote->port_lo, k->remote->port_hi};
+            ts_prefixes(k->local, near_prefix, k);
         }
     }
-    if (a.rc == 0)
-        return 0;
-    classifier_remove(c, mine);
-    char text[128];
-    if (a.rc == -E2BIG)
-        return esp_fail(err, a.rc, "selectors", "%.100s splits into more than %d prefixes and port blocks",
-                        ts_print(a.remote, text, sizeof(text)), CLASS_RULES_MAX);
-    return esp_fail(err, a.rc, "selectors", "out of memory");
 }
 
-void classifier_remove(struct classifier *c, struct class_rules *mine)
+int classifier_add(struct classifier *c, struct selectors local, struct selectors remote,
+                   struct class_rule rule, struct esp_error *err)
 {
-    for (struct class_rule *r = mine->first, *next; r; r = next) {
-        struct class_rule **at = &r->cell->rules;
-        next = r->sibling;
-        while (*at != r)
-            at = &(*at)->next;
-        *at = r->next;
-        c->rules--;
-        cell_put(c, r->cell);
-        free(r);
-    }
-    *mine = (struct class_rules){0};
+    struct walk k = {.c = c, .rule = rule, .add = true, .limit = UINT32_MAX};
+    char text[128];
+    walk(&k, local, remote);
+    if (k.rc == 0)
+        return 0;
+    struct walk back = {.c = c, .rule = rule, .limit = k.done};
+    walk(&back, local, remote);
+    if (k.rc == -E2BIG)
+        return esp_fail(err, k.rc, "selectors", "%.100s splits into more than %d prefixes and port blocks",
+                        ts_print(k.remote, text, sizeof(text)), CLASS_RULES_MAX);
+    return esp_fail(err, k.rc, "selectors", "out of memory");
+}
+
+void classifier_remove(struct classifier *c, struct selectors local, struct selectors remote,
+                       struct class_rule rule)
+{
+    struct walk k = {.c = c, .rule = rule, .limit = UINT32_MAX};
+    walk(&k, local, remote);
 }
 
 void classifier_free(struct classifier *c)
 {
-    hash_free(&c->prefixes);
-    hash_free(&c->pairs);
-    hash_free(&c->cells);
+    class_table_free(&c->prefixes);
+    class_table_free(&c->pairs);
+    class_table_free(&c->cells);
 }

@@ -585,15 +585,10 @@ static void rebound_event(struct path *p, struct child *c, const struct packet *
     ipc_send(p->ike, MSG_CHILD_EVENT, &m);
 }
 
-// RFC 4301 section 5.2: what came out of an SA must meet, looked up the other way round, the policy that the
-// SA serves, and lie in the SA's selectors.
 static bool allowed_in(struct path *p, const struct child *c, const struct packet *pkt)
 {
     struct fields f;
-    struct policy *pol;
-    if (!c->policy || !fields_parse(pkt->job.out, pkt->job.out_len, &f) ||
-        spd_look_up(p, &f, true, &pol) != SPD_FOUND || policy_base(pol) != policy_base(c->policy) ||
-        !selectors_hold(policy_remote(c->policy), policy_local(c->policy), &f))
+    if (!fields_parse(pkt->job.out, pkt->job.out_len, &f) || !spd_lets_in(p, c, &f))
         return false;
     if (f.first && f.ports)
         fragment_keep(&p->flows, &f, true, loop_now(p->loop));

@@ -65,12 +65,21 @@ struct half { // one direction of a child SA
     uint64_t used_at; // ms, 0: never
     uint64_t last_seq;
 };
+struct child_facts { // of CHILD, what is needed after the installation
+    uint32_t child_id, spi_in, spi_out, replay_window;
+    uint16_t encr, encr_bits, local_port, remote_port;
+    uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in;
+    struct addr local, remote;
+    uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
+    const char *name;
+};
 struct child {
-    struct hash_node spi_node, id_node; // by inbound SPI, by child_id
-    struct child *next, **at;           // of all
-    struct policy *policy;              // that it serves
+    struct hash_node spi_node; // by inbound SPI
+    struct policy *policy;     // that it serves
+    struct hash_node id_node;  // by child_id
+    struct child *next, **at;  // of all
     struct child *serves_next, **serves_at;
-    struct msg_CHILD c;
+    struct child_facts c;
     struct half out, in;
     uint32_t keys_req; // RESULT due to keys
     bool reported, dying;
@@ -78,6 +87,7 @@ struct child {
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint8_t limit_event; // the last one told to ike
     char offload[16], reason[200];
+    char name[];
 };
 
 struct engine_count {

@@ -37,6 +37,7 @@ static size_t key_octets(enum esp_alg a)
 struct child *sadb_by_spi(struct path *p, uint32_t spi)
 {
     struct hash_node *n = hash_first(&p->by_spi, hash_u64(spi));
+    __builtin_prefetch(n);
     return n ? (struct child *)((char *)n - offsetof(struct child, spi_node)) : NULL;
 }
 
@@ -260,7 +261,7 @@ static uint64_t rest(uint64_t limit, uint64_t used)
 
 void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
 {
-    const struct msg_CHILD *m = &h->child->c;
+    const struct child_facts *m = &h->child->c;
     sadb_forget_half(p, h);
     h->params.soft_bytes = rest(m->rekey_bytes, h->bytes);
     h->params.hard_bytes = rest(m->life_bytes, h->bytes);
@@ -281,18 +282,18 @@ static bool want_card(struct path *p, const struct child *c, enum offload_mode *
 }
 
 // What may be inside: the families of its selectors.
-static uint8_t families(const struct ts_list *l)
+static uint8_t families(struct selectors l)
 {
     uint8_t f = 0;
-    for (unsigned i = 0; i < l->count; i++)
-        f |= l->t[i].family == 6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+    for (unsigned i = 0; i < l.count; i++)
+        f |= l.t[i].family == 6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
     return f;
 }
 
 static void fill_params(const struct path *p, const struct child *c, enum esp_dir dir, struct slice key,
                         struct esp_sa_params *s)
 {
-    const struct msg_CHILD *m = &c->c;
+    const struct child_facts *m = &c->c;
     const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
                       *to = dir == ESP_OUT ? &m->remote : &m->local;
     *s = (struct esp_sa_params){.dir = dir,
@@ -303,7 +304,7 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
                                 .esn = m->esn,
                                 .udp_encap = m->udp_encap,
                                 .ipv6 = m->local.family == 6,
-                                .inner = families(&m->local_ts),
+                                .inner = families(policy_local(c->policy)),
                                 .df_clear = !m->copy_df,
                                 .no_ecn = !m->copy_ecn,
                                 .no_dscp_copy = !m->copy_dscp_out,
@@ -324,6 +325,45 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
     size_t n = key_octets(s->alg);
     memcpy(s->key, key.p, n);
     memcpy(s->salt, key.p + n, 4);
+}
+
+static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32_t keys_req)
+{
+    size_t name = strlen(m->name) + 1;
+    struct child *c = calloc(1, sizeof(*c) + name);
+    if (!c)
+        return NULL;
+    mlock(c, sizeof(*c)); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
+    memcpy(c->name, m->name, name);
+    c->c = (struct child_facts){.child_id = m->child_id,
+                                .spi_in = m->spi_in,
+                                .spi_out = m->spi_out,
+                                .replay_window = m->replay_window,
+                                .encr = m->encr,
+                                .encr_bits = m->encr_bits,
+                                .local_port = m->local_port,
+                                .remote_port = m->remote_port,
+                                .mode = m->mode,
+                                .esn = m->esn,
+                                .udp_encap = m->udp_encap,
+                                .hw_offload = m->hw_offload,
+                                .copy_df = m->copy_df,
+                                .copy_ecn = m->copy_ecn,
+                                .copy_dscp_out = m->copy_dscp_out,
+                                .copy_dscp_in = m->copy_dscp_in,
+                                .local = m->local,
+                                .remote = m->remote,
+                                .rekey_bytes = m->rekey_bytes,
+                                .life_bytes = m->life_bytes,
+                                .rekey_packets = m->rekey_packets,
+                                .life_packets = m->life_packets,
+                                .name = c->name};
+    c->keys_req = keys_req;
+    c->installed_at = loop_now(p->loop);
+    list_init(&c->in.waiting);
+    list_init(&c->out.waiting);
+    c->in.child = c->out.child = c;
+    return c;
 }
 
 static int link_child(struct path *p, struct child *c)
@@ -415,23 +455,16 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         ipc_result(p->keys, m->req, false, "malformed CHILD description");
         return;
     }
-    struct child *c = calloc(1, sizeof(*c));
+    struct child *c = new_child(p, &inner.CHILD, m->req);
     if (!c) {
         ipc_result(p->keys, m->req, false, "out of memory");
         return;
     }
-    mlock(c, sizeof(*c)); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
-    c->c = inner.CHILD;
-    c->keys_req = m->req;
-    c->installed_at = loop_now(p->loop);
-    list_init(&c->in.waiting);
-    list_init(&c->out.waiting);
-    c->in.child = c->out.child = c;
     int rc = check(c, m, &err);
     if (rc == 0 && sadb_by_spi(p, c->c.spi_in))
         rc = esp_fail(&err, -EEXIST, "SPI", "inbound SPI %08x is in use", c->c.spi_in);
     if (rc == 0)
-        rc = spd_attach(p, c, &err);
+        rc = spd_attach(p, c, &inner.CHILD, &err);
     if (rc == 0 && link_child(p, c) < 0) {
         spd_release(p, c);
         rc = esp_fail(&err, -ENOMEM, "child", "out of memory");

@@ -115,26 +115,20 @@ static struct policy *after_of_conn(const struct policy *pol)
     return next_of_conn(hash_next(&pol->conn_node), pol->conn);
 }
 
-// Into the data base, not into the kernel.
-static int enter(struct spd *s, struct policy *pol, struct esp_error *err)
+static int classify(struct spd *s, struct policy *pol, struct esp_error *err)
 {
-    int rc =
-        classifier_add(&s->classes, policy_local(pol), policy_remote(pol), pol->rank, pol, &pol->rules, err);
-    if (rc < 0)
-        return rc;
-    if (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
-        hash_add(&s->by_conn, &pol->conn_node, hash_str(0, pol->conn)) < 0) {
-        hash_del(&s->by_id, &pol->node);
-        classifier_remove(&s->classes, &pol->rules);
-        return esp_fail(err, -ENOMEM, "policy", "out of memory");
-    }
+    struct class_rule rule = {pol->rank, pol};
+    int rc = classifier_add(&s->classes, policy_local(pol), policy_remote(pol), rule, err);
+    pol->classified = rc == 0;
     s->generation++;
-    return 0;
+    return rc;
 }
 
 static void leave(struct spd *s, struct policy *pol)
 {
-    classifier_remove(&s->classes, &pol->rules);
+    if (pol->classified)
+        classifier_remove(&s->classes, policy_local(pol), policy_remote(pol),
+                          (struct class_rule){pol->rank, pol});
     if (pol->of) {
         hash_del(&s->instances, &pol->node);
     } else {
@@ -143,6 +137,18 @@ static void leave(struct spd *s, struct policy *pol)
     }
     s->generation++;
     free(pol);
+}
+
+// Into the data base, not into the kernel. On a failure the policy is gone.
+static int enter(struct spd *s, struct policy *pol, struct esp_error *err)
+{
+    int rc = classify(s, pol, err);
+    if (rc == 0 && (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
+                    hash_add(&s->by_conn, &pol->conn_node, hash_str(0, pol->conn)) < 0))
+        rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
+    if (rc < 0)
+        leave(s, pol);
+    return rc;
 }
 
 // ---- one connection's policies, as one
@@ -183,9 +189,7 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
     int rc = enter(&c->p->spd, pol, err);
-    if (rc < 0)
-        free(pol);
-    else
+    if (rc == 0)
         c->born[c->born_count++] = pol;
     return rc;
 }
@@ -307,7 +311,7 @@ void policy_drop_all(struct path *p)
     }
     for (int i = 0; i < 2; i++) {
         struct hash_node *n;
-        while ((n = hash_each(both[i], NULL))) {
+        while ((n = hash_pop(both[i]))) {
             struct policy *pol = (struct policy *)n;
             struct esp_error ignored;
             if (!p->env->settings->block_on_exit)
@@ -496,12 +500,11 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     like.loaded = like.trap = like.dynamic = false;
     like.sa_count = 0;
     like.sas = NULL;
-    like.rules = (struct class_rules){0};
+    like.classified = false;
     struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts));
     if (!pol)
         return esp_fail(err, -ENOMEM, "policy", "out of memory");
-    int rc = classifier_add(&p->spd.classes, policy_local(pol), policy_remote(pol), pol->rank, pol,
-                            &pol->rules, err);
+    int rc = classify(&p->spd, pol, err);
     if (rc == 0 &&
         hash_add(&p->spd.instances, &pol->node, instance_hash(of, &c->local_ts, &c->remote_ts)) < 0)
         rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
@@ -511,20 +514,19 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
         leave(&p->spd, pol);
     else
         *out = pol;
-    p->spd.generation++;
     return rc;
 }
 
-int spd_attach(struct path *p, struct child *c, struct esp_error *err)
+int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err)
 {
     struct policy *pol = NULL;
-    int rc = check_child(p, &c->c, &pol, err);
-    if (rc == 0 && (pol->dynamic || !same_side(policy_local(pol), &c->c.local_ts) ||
-                    !same_side(policy_remote(pol), &c->c.remote_ts))) {
+    int rc = check_child(p, m, &pol, err);
+    if (rc == 0 && (pol->dynamic || !same_side(policy_local(pol), &m->local_ts) ||
+                    !same_side(policy_remote(pol), &m->remote_ts))) {
         struct policy *of = pol;
-        pol = instance_find(&p->spd, of, &c->c);
+        pol = instance_find(&p->spd, of, m);
         if (!pol)
-            rc = instance_make(p, of, &c->c, &pol, err);
+            rc = instance_make(p, of, m, &pol, err);
     }
     if (rc < 0)
         return rc;
@@ -588,4 +590,15 @@ void spd_release(struct path *p, struct child *c)
 struct child *spd_sa(const struct policy *pol)
 {
     return pol->sas;
+}
+
+bool spd_lets_in(struct path *p, const struct child *c, struct fields *f)
+{
+    struct policy *pol;
+    if (!c->policy || spd_look_up(p, f, true, &pol) != SPD_FOUND)
+        return false;
+    if (pol == c->policy) // whose selectors are the SA's
+        return true;
+    return policy_base(pol) == policy_base(c->policy) &&
+           selectors_hold(policy_remote(c->policy), policy_local(c->policy), f);
 }

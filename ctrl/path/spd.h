@@ -19,20 +19,20 @@ struct path;
 struct child;
 
 struct policy {
-    struct hash_node node;      // by id; an instance: by policy and selectors
-    struct hash_node conn_node; // not of an instance
-    struct policy *of;          // an instance: of which policy, otherwise NULL
-    const char *conn, *child;
-    uint32_t id;
-    uint8_t action, mode; // enum policy_action, enum sa_mode
+    struct hash_node node; // by id; an instance: by policy and selectors
+    struct policy *of;     // an instance: of which policy, otherwise NULL
+    struct child *sas;     // those that take packets, the newest first
+    uint8_t action, mode;  // enum policy_action, enum sa_mode
     bool trap;
-    bool loaded;       // its connection is; an instance never is
-    bool dynamic;      // some selectors are not known before an SA is
+    bool loaded;  // its connection is; an instance never is
+    bool dynamic; // some selectors are not known before an SA is
+    uint32_t id;
     uint64_t rank;     // a total order
     uint32_t sa_count; // SAs that serve it, those of its instances among them
-    struct child *sas; // those that take packets, the newest first
     uint64_t acquired_at;
-    struct class_rules rules;
+    const char *conn, *child;
+    bool classified;            // the classifier has it
+    struct hash_node conn_node; // not of an instance
     unsigned local_count, remote_count;
     struct ts *local, *remote;
 };
@@ -76,10 +76,13 @@ enum spd_verdict spd_look_up_afresh(struct path *p, struct fields *f, bool inbou
 
 // An SA comes to serve the policy that it names, which must be there, protect, and hold it. 0, or a negative
 // errno and nothing has changed.
-int spd_attach(struct path *p, struct child *c, struct esp_error *err);
+int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err);
 void spd_serve(struct path *p, struct child *c);   // from now on it takes packets
 void spd_retire(struct path *p, struct child *c);  // from now on it does not
 void spd_release(struct path *p, struct child *c); // it is gone
+// RFC 4301 section 5.2: a packet that came out of the SA must meet, looked up the other way round, the policy
+// that the SA serves, and lie in the SA's selectors.
+bool spd_lets_in(struct path *p, const struct child *c, struct fields *f);
 // The SA that takes a packet of this policy, or NULL.
 struct child *spd_sa(const struct policy *pol);
 

@@ -7,3 +7,13 @@ $(BUILD)/tests/bench_esp: $(BUILD)/obj/tests/bench/bench_esp.o $(LIBESPALIER)
 .PHONY: bench-esp
 bench-esp: $(BUILD)/tests/bench_esp ## CPU time per packet of the software engine, beside OpenSSL alone
 	@$(BUILD)/tests/bench_esp
+
+LOOKUP_SRCS := tests/bench/bench_lookup.c $(PATH_ROOM_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
+$(BUILD)/tests/bench_lookup: $(patsubst %.c,$(BUILD)/obj/%.o,$(LOOKUP_SRCS)) $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -lm
+
+.PHONY: bench-lookup
+bench-lookup: $(BUILD)/tests/bench_lookup ## cost of a look-up with 10 to 100,000 policies and SAs
+	@mkdir -p $(BUILD)/report
+	@$(BUILD)/tests/bench_lookup $(BUILD)/report/bench-lookup.json

@@ -19,7 +19,6 @@ struct rule {
     bool in;
     struct ts_list local, remote;
     uint64_t rank;
-    struct class_rules rules;
 };
 
 static uint32_t below(uint32_t n)
@@ -172,14 +171,15 @@ static void flip(struct classifier *c, struct rule *k, uint64_t rank)
 {
     struct esp_error err = {0};
     if (k->in) {
-        classifier_remove(c, &k->rules);
+        classifier_remove(c, selectors_of(&k->local), selectors_of(&k->remote),
+                          (struct class_rule){k->rank, k});
     } else {
         uint8_t family = below(2) ? 4 : 6;
         k->local = random_list(family);
         k->remote = random_list(family);
         k->rank = rank;
-        if (classifier_add(c, selectors_of(&k->local), selectors_of(&k->remote), rank, k, &k->rules, &err) <
-            0) {
+        if (classifier_add(c, selectors_of(&k->local), selectors_of(&k->remote), (struct class_rule){rank, k},
+                           &err) < 0) {
             assert_int_equal(err.code, -E2BIG); // many ports on both sides of many prefixes
             return;
         }
@@ -201,7 +201,7 @@ static void test_random_rules_that_come_and_go_agree_with_a_plain_search(void **
     }
     for (int i = 0; i < RULES; i++)
         if (all[i].in)
-            classifier_remove(&c, &all[i].rules);
+            flip(&c, &all[i], 0);
     assert_int_equal(c.rules + c.prefixes.count + c.pairs.count + c.cells.count, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(c.lengths[i / 2][i % 2].count, 0);
@@ -235,32 +235,32 @@ static struct ts net(uint8_t third, uint8_t length, uint16_t lo, uint16_t hi)
 static void test_a_range_of_ports_holds_its_ends_and_nothing_beyond(void **state)
 {
     struct classifier c = {0};
-    struct class_rules mine = {0};
     struct ts l = net(0, 24, 0, 65535), r = net(1, 24, 1023, 49153);
     struct esp_error err;
     int me;
     (void)state;
-    assert_int_equal(
-        classifier_add(&c, (struct selectors){&l, 1}, (struct selectors){&r, 1}, 7, &me, &mine, &err), 0);
+    assert_int_equal(classifier_add(&c, (struct selectors){&l, 1}, (struct selectors){&r, 1},
+                                    (struct class_rule){7, &me}, &err),
+                     0);
     for (uint32_t port = 0; port < 65536; port++) {
         struct fields f = udp(1, (uint16_t)port);
         assert_ptr_equal(classifier_find(&c, &f, false).of, port >= 1023 && port <= 49153 ? &me : NULL);
     }
-    classifier_remove(&c, &mine);
+    classifier_remove(&c, (struct selectors){&l, 1}, (struct selectors){&r, 1}, (struct class_rule){7, &me});
     classifier_free(&c);
 }
 
 static void test_what_splits_into_too_much_is_refused_by_name_and_leaves_nothing(void **state)
 {
     struct classifier c = {0};
-    struct class_rules mine = {0};
     struct ts l[24], r = net(1, 24, 1, 65534);
     struct esp_error err = {0};
     (void)state;
     for (uint8_t i = 0; i < 24; i++)
         l[i] = net(i, 24, 1, 65534);
-    assert_int_equal(
-        classifier_add(&c, (struct selectors){l, 24}, (struct selectors){&r, 1}, 7, &c, &mine, &err), -E2BIG);
+    assert_int_equal(classifier_add(&c, (struct selectors){l, 24}, (struct selectors){&r, 1},
+                                    (struct class_rule){7, &c}, &err),
+                     -E2BIG);
     assert_non_null(strstr(err.text, "10.0.1.0/24"));
     assert_int_equal(c.rules + c.prefixes.count + c.pairs.count + c.cells.count, 0);
     classifier_free(&c);

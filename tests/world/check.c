@@ -220,10 +220,10 @@ static bool holds_clear(const uint8_t *p, uint32_t len)
     return false;
 }
 
-static bool list_has(const struct ts_list *l, const uint8_t *addr, uint8_t proto, uint16_t port)
+static bool list_has(struct selectors l, const uint8_t *addr, uint8_t proto, uint16_t port)
 {
-    for (unsigned i = 0; i < l->count; i++)
-        if (ts_match(&l->t[i], 4, addr, proto, port))
+    for (unsigned i = 0; i < l.count; i++)
+        if (ts_match(&l.t[i], 4, addr, proto, port))
             return true;
     return false;
 }
@@ -233,9 +233,9 @@ static bool living_sa_covers(struct site *s, const uint8_t *p)
 {
     bool ports = p[9] == IPPROTO_UDP;
     for (struct child *c = s->d.path ? s->d.path->children : NULL; c; c = c->next)
-        if (c->reported && !c->dying && c->out.state == HALF_READY &&
-            list_has(&c->c.local_ts, p + 12, p[9], ports ? get16(p + 20) : 0) &&
-            list_has(&c->c.remote_ts, p + 16, p[9], ports ? get16(p + 22) : 0))
+        if (c->reported && !c->dying && c->out.state == HALF_READY && c->policy &&
+            list_has(policy_local(c->policy), p + 12, p[9], ports ? get16(p + 20) : 0) &&
+            list_has(policy_remote(c->policy), p + 16, p[9], ports ? get16(p + 22) : 0))
             return true;
     return false;
 }

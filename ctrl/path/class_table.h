@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The classifier's tables: entries of one cache line each, in the table itself, found by a key of three words
+// (open addressing, at most half full). An octet of each entry's hash stands in an array of its own, which
+// stays in the cache when the entries do not, so that what is not there costs no access to memory, and what
+// is there one. Both can be asked for early: class_ask for many keys, then class_aim, then class_get. Entries
+// move when the table grows or something is removed: nobody keeps a pointer to one.
+#ifndef CTRL_PATH_CLASS_TABLE_H
+#define CTRL_PATH_CLASS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctrl/lib/hash.h"
+
+struct class_key {
+    uint64_t a, b, c;
+};
+struct class_line { // whatever an entry is to its owner
+    struct class_key key;
+    uint64_t rest[5];
+} __attribute__((may_alias));
+struct class_table { // all zero: empty
+    struct class_line *line;
+    uint8_t *tag;       // 0: empty
+    size_t size, count; // size: 0 or a power of two
+    void *memory;
+};
+
+static inline uint64_t class_hash(struct class_key k)
+{
+    return hash_u64(k.a ^ (k.b * 0x9e3779b97f4a7c15u + k.c * 0xc2b2ae3d27d4eb4fu));
+}
+static inline uint8_t class_tag(uint64_t hash)
+{
+    return (uint8_t)(hash >> 56 | 1);
+}
+static inline void class_ask(const struct class_table *t, uint64_t hash) // it will be needed
+{
+    if (t->size)
+        __builtin_prefetch(&t->tag[hash & (t->size - 1)]);
+}
+// Where the key may stand, its entry asked for; SIZE_MAX: nowhere.
+static inline size_t class_aim_from(const struct class_table *t, size_t at, uint64_t hash)
+{
+    uint8_t tag = class_tag(hash);
+    for (;; at++) {
+        at &= t->size - 1;
+        if (t->tag[at] == tag) {
+            __builtin_prefetch(&t->line[at]);
+            return at;
+        }
+        if (!t->tag[at])
+            return SIZE_MAX;
+    }
+}
+static inline size_t class_aim(const struct class_table *t, uint64_t hash)
+{
+    return t->size ? class_aim_from(t, hash, hash) : SIZE_MAX;
+}
+// The entry of this key, at or behind where class_aim has said.
+static inline void *class_get(const struct class_table *t, struct class_key k, uint64_t hash, size_t at)
+{
+    while (at != SIZE_MAX) {
+        struct class_line *l = &t->line[at];
+        if (l->key.c == k.c && l->key.a == k.a && l->key.b == k.b)
+            return l;
+        at = class_aim_from(t, at + 1, hash);
+    }
+    return NULL;
+}
+static inline void *class_find(const struct class_table *t, struct class_key k, uint64_t hash)
+{
+    return class_get(t, k, hash, class_aim(t, hash));
+}
+// One that is not there yet, all zero behind its key. NULL: out of memory, and nothing has changed.
+void *class_put(struct class_table *t, struct class_key k);
+void class_take(struct class_table *t, void *line);
+void class_table_free(struct class_table *t);
+
+#endif

@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: Apache-2.0
+// `make bench-lookup`: what a packet's look-up costs with 10 to 100,000 policies and as many SAs. Every
+// policy has six pairs of selectors that lie over one another, of more than 50 shapes of masks, protocol and
+// ports at every size. Packets are random, inside a random policy (one in ten nobody's), and no flow is ever
+// remembered. Outbound: packet -> policy -> SA; inbound: SPI -> SA, packet -> policy, both checks. Before it
+// is measured, a sample is compared with a plain search through all policies.
+//
+// Instructions are those of user space, counted by the processor where perf_event_open gives that, otherwise
+// by single-stepping through a sample of look-ups.
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctrl/path/path.h"
+
+#define PACKETS  65536
+#define LOCALS   2 // selectors of a policy
+#define REMOTES  3
+#define ROUNDS   5
+#define STEPPED  200 // look-ups that are single-stepped
+#define CHECKED  200
+#define MOST_INS 1.3
+#define MOST_NS  3.0
+
+struct probe { // a packet and how it comes
+    uint8_t bytes[56];
+    uint32_t spi; // inbound: of the SA that it came out of; 0: outbound
+};
+struct bench {
+    struct path p;
+    struct settings settings;
+    struct child_env env;
+    struct esp_engine engine;
+    struct policy_spec *spec; // of the policies
+    unsigned count;
+    struct probe *probes;
+    uint64_t found;
+};
+struct result {
+    unsigned count, shapes;
+    size_t rules;
+    double ns, instructions, bytes;
+};
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "bench_lookup: %s: %s\n", what, why);
+    exit(1);
+}
+
+// ---- what path stands on: an engine and a kernel that agree to everything
+
+static int capable(struct esp_engine *e, const struct esp_sa_params *s, struct esp_error *err)
+{
+    (void)e, (void)s, (void)err;
+    return 0;
+}
+
+static int sa_add(struct esp_engine *e, const struct esp_sa_params *s, void *cookie, struct esp_sa **sa,
+                  struct esp_error *err)
+{
+    (void)e, (void)s, (void)err;
+    *sa = cookie;
+    return 0;
+}
+
+static const struct esp_engine_ops engine_ops = {.capable = capable, .sa_add = sa_add};
+
+int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err)
+{
+    (void)e, (void)o;
+    return esp_fail(err, -ENODEV, "card", "none");
+}
+
+int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex,
+                   uint32_t table, struct esp_error *err)
+{
+    (void)n, (void)add, (void)local, (void)remote, (void)ifindex, (void)table, (void)err;
+    return 0;
+}
+
+int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote,
+                  struct esp_error *err)
+{
+    (void)n, (void)add, (void)local, (void)remote, (void)err;
+    return 0;
+}
+
+// ---- policies
+
+static uint64_t state = 88172645463325252u;
+
+static uint32_t below(uint32_t n)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)((state >> 16) % n);
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+// Addresses crowd in sixteen networks of eight bits, so that short masks lie over long ones.
+static uint32_t address(void)
+{
+    return (10 + below(16)) << 24 | below(1u << 24);
+}
+
+static void mask(struct ts *t, uint32_t addr, unsigned length)
+{
+    uint32_t ones = length < 32 ? UINT32_MAX >> length : 0;
+    t->family = 4;
+    put32(t->lo, addr & ~ones);
+    put32(t->hi, addr | ones);
+}
+
+static void ports(struct ts *t, unsigned kind)
+{
+    static const uint16_t well_known[] = {22, 53, 80, 123, 443, 4789, 5060, 8080};
+    t->port_hi = 65535;
+    if (kind >= 1)
+        t->proto = kind == 2 ? 17 : 6;
+    if (kind == 2) {
+        t->port_lo = t->port_hi = well_known[below(8)];
+    } else if (kind == 3) { // 1024-32767 and the like: blocks of several sizes
+        t->port_lo = (uint16_t)(1024u << below(3));
+        t->port_hi = (uint16_t)(t->port_lo * 8 - 1);
+    }
+}
+
+// The n-th pair of a policy: masks of 8 ... 32 on both sides, and four kinds of ports, in all combinations.
+static void selectors(struct policy_spec *s, unsigned number)
+{
+    static const uint8_t local_masks[] = {16, 24, 20, 32, 12, 28},
+                         remote_masks[] = {24, 8, 32, 16, 20, 28, 12};
+    s->local.count = LOCALS;
+    s->remote.count = REMOTES;
+    for (unsigned i = 0; i < LOCALS; i++) {
+        mask(&s->local.t[i], address(), local_masks[(number * LOCALS + i) % 6]);
+        ports(&s->local.t[i], 0);
+    }
+    for (unsigned i = 0; i < REMOTES; i++) {
+        mask(&s->remote.t[i], address(), remote_masks[(number * REMOTES + i) % 7]);
+        ports(&s->remote.t[i], (number + i) % 4);
+    }
+}
+
+static unsigned length_of(const struct ts *t)
+{
+    return 32 - (unsigned)__builtin_popcount(get32(t->lo) ^ get32(t->hi));
+}
+
+static int kind_of(const struct ts *t)
+{
+    return !t->proto ? 0 : t->port_lo == t->port_hi ? 2 : ts_any_port(t) ? 1 : 3;
+}
+
+static unsigned count_shapes(const struct bench *b)
+{
+    static bool seen[33][33][4];
+    unsigned n = 0;
+    memset(seen, 0, sizeof(seen));
+    for (unsigned i = 0; i < b->count; i++) {
+        for (int l = 0; l < LOCALS; l++) {
+            for (int r = 0; r < REMOTES; r++) {
+                const struct ts *x = &b->spec[i].local.t[l], *y = &b->spec[i].remote.t[r];
+                bool *at = &seen[length_of(x)][length_of(y)][kind_of(y)];
+                n += !*at;
+                *at = true;
+            }
+        }
+    }
+    return n;
+}
+
+static void load(struct bench *b, unsigned i)
+{
+    static uint8_t buf[8192];
+    struct policy_spec *s = &b->spec[i];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_POLICY_APPLY m = {.req = 1};
+    *s = (struct policy_spec){.id = i + 1, .child = "net", .action = POLICY_PROTECT, .mode = MODE_TUNNEL};
+    selectors(s, i);
+    policies_write(&w, s, 1);
+    snprintf(m.conn, sizeof(m.conn), "conn%u", i);
+    m.policies = wr_written(&w);
+    policy_apply(&b->p, &m);
+}
+
+static void install(struct bench *b, unsigned i)
+{
+    static uint8_t buf[16384], key[36];
+    static struct msg_CHILD c;
+    struct writer w = writer_of(buf, sizeof(buf));
+    c = (struct msg_CHILD){.child_id = i + 1,
+                           .spi_in = 0xc0000000u | (uint32_t)(hash_u64(i) >> 34) << 2,
+                           .spi_out = i + 1,
+                           .encr = TRID_AES256_GCM16,
+                           .encr_bits = 256,
+                           .local = {4, {192, 0, 2, 1}},
+                           .remote = {4, {192, 0, 2, 2}},
+                           .policy_id = i + 1,
+                           .mode = MODE_TUNNEL,
+                           .local_ts = b->spec[i].local,
+                           .remote_ts = b->spec[i].remote};
+    while (sadb_by_spi(&b->p, c.spi_in))
+        c.spi_in++;
+    msg_write(&w, MSG_CHILD, &c);
+    sadb_install(&b->p, &(struct msg_CHILD_INSTALL){.req = 1,
+                                                    .child = wr_written(&w),
+                                                    .key_out = slice_of(key, 36),
+                                                    .key_in = slice_of(key, 36)});
+}
+
+// ---- packets
+
+static uint32_t inside(const struct ts *t)
+{
+    uint32_t lo = get32(t->lo), span = get32(t->hi) - lo;
+    return lo + (span == UINT32_MAX ? below(UINT32_MAX) : below(span + 1));
+}
+
+static void packet(struct bench *b, struct probe *k)
+{
+    const struct policy_spec *s = &b->spec[below(b->count)];
+    const struct ts *l = &s->local.t[below(LOCALS)], *r = &s->remote.t[below(REMOTES)];
+    uint32_t near = inside(l), far = inside(r);
+    uint16_t near_port = (uint16_t)below(65536),
+             far_port = (uint16_t)(r->port_lo + below(1u + r->port_hi - r->port_lo));
+    bool in = below(2);
+    if (!below(10))
+        far = 0xc6336400 | below(256); // nobody's
+    memset(k, 0, sizeof(*k));
+    uint8_t *p = k->bytes;
+    p[0] = 0x45;
+    p[3] = sizeof(k->bytes);
+    p[8] = 64;
+    p[9] = r->proto ? r->proto : below(2) ? 6 : 17;
+    put32(p + 12, in ? far : near);
+    put32(p + 16, in ? near : far);
+    put32(p + 20, in ? (uint32_t)far_port << 16 | near_port : (uint32_t)near_port << 16 | far_port);
+    if (in)
+        k->spi = sadb_by_id(&b->p, s->id)->c.spi_in;
+}
+
+// ---- the look-ups
+
+static const struct policy *out(struct bench *b, const struct fields *f)
+{
+    struct fields copy = *f;
+    struct policy *pol = NULL;
+    b->p.spd.generation++; // nothing is remembered
+    return spd_look_up(&b->p, &copy, false, &pol) == SPD_FOUND ? pol : NULL;
+}
+
+static void look_up(struct bench *b, const struct probe *k)
+{
+    struct fields f;
+    struct policy *pol;
+    if (!fields_parse(k->bytes, sizeof(k->bytes), &f))
+        return;
+    b->p.spd.generation++;
+    if (!k->spi) {
+        if (spd_look_up(&b->p, &f, false, &pol) == SPD_FOUND)
+            b->found += spd_sa(pol) != NULL;
+        return;
+    }
+    b->found += spd_lets_in(&b->p, sadb_by_spi(&b->p, k->spi), &f);
+}
+
+// The first policy in rank order that holds an outbound packet, by asking each.
+static uint64_t plainly(struct bench *b, const struct fields *f)
+{
+    uint64_t best = UINT64_MAX;
+    for (struct hash_node *n = hash_each(&b->p.spd.by_id, NULL); n; n = hash_each(&b->p.spd.by_id, n)) {
+        const struct policy *pol = (const struct policy *)n;
+        if (pol->rank < best && selectors_hold(policy_local(pol), policy_remote(pol), f))
+            best = pol->rank;
+    }
+    return best;
+}
+
+static void check(struct bench *b)
+{
+    unsigned done = 0;
+    for (unsigned i = 0; done < CHECKED; i++) {
+        struct fields f;
+        if (b->probes[i].spi || !fields_parse(b->probes[i].bytes, sizeof(b->probes[i].bytes), &f))
+            continue;
+        const struct policy *pol = out(b, &f);
+        if ((pol ? pol->rank : UINT64_MAX) != plainly(b, &f))
+            die("look-up", "it does not find what a plain search finds");
+        done++;
+    }
+}
+
+// ---- measuring
+
+static double seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void run(struct bench *b, unsigned from, unsigned n)
+{
+    for (unsigned i = from; i < from + n; i++)
+        look_up(b, &b->probes[i % PACKETS]);
+}
+
+static int by_value(const void *x, const void *y)
+{
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static double measure_ns(struct bench *b)
+{
+    double t[ROUNDS];
+    run(b, 0, PACKETS);
+    for (int i = 0; i < ROUNDS; i++) {
+        double from = seconds();
+        run(b, 0, PACKETS);
+        t[i] = (seconds() - from) * 1e9 / PACKETS;
+    }
+    qsort(t, ROUNDS, sizeof(t[0]), by_value);
+    return t[0]; // what others on the machine take away is not the look-up's
+}
+
+static int open_counter(void)
+{
+    struct perf_event_attr a = {.type = PERF_TYPE_HARDWARE,
+                                .size = sizeof(a),
+                                .config = PERF_COUNT_HW_INSTRUCTIONS,
+                                .exclude_kernel = 1,
+                                .exclude_hv = 1};
+    return (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
+}
+
+// A child of ours runs the look-ups one instruction at a time, between two stops.
+static double step(struct bench *b, unsigned n)
+{
+    double steps = 0;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        run(b, 1000, n);
+        raise(SIGUSR1);
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+        return -1;
+    for (;; steps++) {
+        if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 || waitpid(pid, &status, 0) != pid)
+            return -1;
+        if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+            break;
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    return steps;
+}
+
+static double measure_instructions(struct bench *b, int counter)
+{
+    uint64_t from, to;
+    if (counter < 0) {
+        double all = step(b, STEPPED), none = step(b, 0);
+        return all < 0 || none < 0 ? 0 : (all - none) / STEPPED;
+    }
+    if (read(counter, &from, sizeof(from)) != sizeof(from))
+        return 0;
+    run(b, 0, PACKETS);
+    if (read(counter, &to, sizeof(to)) != sizeof(to))
+        return 0;
+    return (double)(to - from) / PACKETS;
+}
+
+static size_t memory(void)
+{
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f) {
+        if (fscanf(f, "%lu %lu", &total, &resident) != 2)
+            resident = 0;
+        fclose(f);
+    }
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void set_up(struct bench *b, unsigned count)
+{
+    memset(b, 0, sizeof(*b));
+    settings_default(&b->settings);
+    b->settings.block_on_exit = true;
+    b->env.settings = &b->settings;
+    b->p.env = &b->env;
+    b->p.loop = loop_new();
+    b->engine = (struct esp_engine){.ops = &engine_ops, .kind = "software", .name = "none", .fd = -1};
+    b->p.engines[PATH_SOFT] = (struct path_engine){.state = ENGINE_READY, .e = &b->engine};
+    b->count = count;
+    b->spec = calloc(count, sizeof(*b->spec));
+    b->probes = calloc(PACKETS, sizeof(*b->probes));
+    if (!b->p.loop || !b->spec || !b->probes || flows_init(&b->p.flows, 1) < 0)
+        die("set-up", "out of memory");
+}
+
+static void take_down(struct bench *b)
+{
+    policy_drop_all(&b->p);
+    sadb_clear(&b->p);
+    flows_free(&b->p.flows);
+    hash_free(&b->p.by_spi);
+    hash_free(&b->p.by_id);
+    loop_free(b->p.loop);
+    free(b->spec);
+    free(b->probes);
+}
+
+static struct result one_size(unsigned count, int counter)
+{
+    static struct bench b;
+    struct result r = {.count = count};
+    set_up(&b, count);
+    size_t before = memory();
+    for (unsigned i = 0; i < count; i++) {
+        load(&b, i);
+        install(&b, i);
+    }
+    r.bytes = memory() > before ? (double)(memory() - before) / count : 0;
+    r.rules = b.p.spd.classes.rules;
+    r.shapes = count_shapes(&b);
+    if (b.p.spd.by_id.count != count || b.p.by_spi.count != count)
+        die("set-up", "not every policy and SA was taken");
+    for (unsigned i = 0; i < PACKETS; i++)
+        packet(&b, &b.probes[i]);
+    check(&b);
+    r.ns = measure_ns(&b);
+    r.instructions = measure_instructions(&b, counter);
+    take_down(&b);
+    return r;
+}
+
+static void write_json(const char *path, const struct result *r, unsigned n, const char *how)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        die(path, strerror(errno));
+    fprintf(f, "{\"instructions_by\":\"%s\",\"sizes\":[", how);
+    for (unsigned i = 0; i < n; i++)
+        fprintf(
+            f, "%s{\"policies\":%u,\"sas\":%u,\"shapes\":%u,\"rules\":%zu,\"ns\":%.1f,\"instructions\":%.0f}",
+            i ? "," : "", r[i].count, r[i].count, r[i].shapes, r[i].rules, r[i].ns, r[i].instructions);
+    fprintf(f, "],\"instructions_ratio\":%.3f,\"time_ratio\":%.3f}\n",
+            r[n - 1].instructions / r[0].instructions, r[n - 1].ns / r[0].ns);
+    fclose(f);
+}
+
+int main(int argc, char **argv)
+{
+    static const unsigned sizes[] = {10, 100, 1000, 10000, 100000};
+    enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+    struct result r[SIZES];
+    int counter = open_counter();
+    const char *how = counter < 0 ? "single steps" : "the processor's counter";
+    if (argc > 2) {
+        fprintf(stderr, "usage: bench_lookup [JSON]\n");
+        return 2;
+    }
+    printf("a look-up with no flow remembered, half of them inbound; instructions by %s\n"
+           "%9s %9s %8s %9s %10s %13s %16s\n",
+           how, "policies", "SAs", "shapes", "rules", "ns", "instructions", "bytes/policy+SA");
+    for (unsigned i = 0; i < SIZES; i++) {
+        r[i] = one_size(sizes[i], counter);
+        printf("%9u %9u %8u %9zu %10.0f %13.0f %16.0f\n", r[i].count, r[i].count, r[i].shapes, r[i].rules,
+               r[i].ns, r[i].instructions, r[i].bytes);
+        fflush(stdout);
+    }
+    double ins = r[SIZES - 1].instructions / r[0].instructions, ns = r[SIZES - 1].ns / r[0].ns;
+    printf("100,000 against 10: instructions %.2f times (at most %.1f), time %.2f times (at most %.1f)\n",
+           ins, MOST_INS, ns, MOST_NS);
+    if (argc == 2)
+        write_json(argv[1], r, SIZES, how);
+    return ins > MOST_INS || ns > MOST_NS;
+}
