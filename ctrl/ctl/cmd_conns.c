@@ -79,15 +79,6 @@ static bool same(const struct conn_config *a, const struct child_config *ca, con
     return s[0].len && slice_eq(s[0], s[1]);
 }
 
-static const struct child_config *child_of(const struct conn_config *c, const char *name)
-{
-    for (int i = 0; i < c->child_count; i++) {
-        if (strcmp(c->children[i].name, name) == 0)
-            return &c->children[i];
-    }
-    return NULL;
-}
-
 // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
 static bool unchanged(const struct conn_config *old, const struct conn_config *new)
 {
@@ -95,17 +86,6 @@ static bool unchanged(const struct conn_config *old, const struct conn_config *n
     for (int i = 0; equal && i < old->child_count; i++)
         equal = same(old, &old->children[i], new, &new->children[i]);
     return equal;
-}
-
-// start_action = start, for children that are new or changed.
-static void start_children(struct ctl *c, const struct conn_config *conn, const struct conn_config *old)
-{
-    for (int i = 0; i < conn->child_count; i++) {
-        const struct child_config *child = &conn->children[i],
-                                  *before = old ? child_of(old, child->name) : NULL;
-        if (child->start_action == ACTION_START && !(before && same(conn, child, old, before)))
-            ctl_start_child(c, conn->name, child->name);
-    }
 }
 
 static void warn(void *ctx, const char *text)
@@ -132,7 +112,6 @@ static void loaded(struct pending *p, bool ok, const char *text)
     p->data = NULL; // the list has it now
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->config.name);
     ctl_done_simple(p, true, "");
-    start_children(c, &e->config, old ? &old->config : NULL);
     free_entry(old);
 }
 

@@ -98,6 +98,8 @@ static void build(struct ike_sa *sa, struct slice auth)
         pb_offer(&b, cfg->proposals, cfg->proposal_count, false, hs->pending->spi_in, 4);
         pb_selectors(&b, PL_TSI, &hs->pending->local_ts);
         pb_selectors(&b, PL_TSR, &hs->pending->remote_ts);
+        if (cfg->mode == MODE_TRANSPORT)
+            pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
     }
     COUNT(sa->ike, ike_auth_out_req);
     exchange_send_inner(sa, EX_AUTH, &b);
@@ -121,7 +123,7 @@ static void start(struct task *t)
     sa->remote_id = sa->conn->remote_id;
     if (sa->local_id.type == ID_ANY)
         identity_of_addr(&sa->path.local, &sa->local_id);
-    if (sa->remote_id.type != ID_ANY && sa->remote_id.data[0] == '*')
+    if (identity_is_pattern(&sa->remote_id))
         memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
     auth_make(sa, got_auth);
 }
@@ -141,16 +143,33 @@ static void no_child(struct ike_sa *sa, const char *why)
     handshake_free(sa);
     control_child_failed(sa, name, why);
     exchange_done(sa);
+    revive_watch(sa);
+}
+
+// Make before break: the SA that this one was made for ends only now.
+static void end_replaced(struct ike_sa *sa)
+{
+    struct ike_sa *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
+    sa->replaces = 0;
+    if (!old || old->state != SA_ESTABLISHED)
+        return;
+    LOGF(IKE, 1, "deleting IKE_SA %s, which this one replaces", sa_label(old));
+    sa_why(old, "replaced by a newer IKE_SA");
+    sa_delete(old);
 }
 
 static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, const union msg *m)
 {
     struct child_sa *c = child_by_id(sa->ike, child_id);
-    if (!c)
-        return;
     handshake_free(sa);
+    if (!c) { // the peer closed it meanwhile
+        exchange_done(sa);
+        revive_watch(sa);
+        return;
+    }
     if (answer_ok(t, m)) {
         child_installed(c);
+        end_replaced(sa);
         exchange_done(sa);
         return;
     }
@@ -192,6 +211,16 @@ static bool take_child(struct ike_sa *sa, const struct payloads *pl, char *why, 
         snprintf(why, size, "%s",
                  spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
                            : "the peer's selectors are not within ours (RFC 7296 2.9)");
+        return false;
+    }
+    // 1.3.1: a request for transport mode that is declined leaves a CHILD SA in tunnel mode, which the policy
+    // does not allow here; what was not asked for must not come.
+    if ((c->cfg->mode == MODE_TRANSPORT) != notify_find(pl, N_USE_TRANSPORT_MODE, &n)) {
+        snprintf(
+            why, size,
+            c->cfg->mode == MODE_TRANSPORT
+                ? "the peer declines transport mode, and mode = transport allows no other (RFC 7296 1.3.1)"
+                : "the peer answers with transport mode, which was not asked for (RFC 7296 1.3.1)");
         return false;
     }
     child_log_suite(&c->suite);

@@ -24,6 +24,8 @@ static void put_child(struct pb *b, const struct child_sa *c)
     pb_chosen(b, &c->suite, c->sa->hs->number, PROTO_ESP, c->spi_in, 4);
     pb_selectors(b, PL_TSI, &c->remote_ts);
     pb_selectors(b, PL_TSR, &c->local_ts);
+    if (c->cfg->mode == MODE_TRANSPORT)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
 }
 
 // child NULL and notify 0: the peer asked for none.
@@ -44,6 +46,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     handshake_free(sa);
     if (c)
         child_installed(c);
+    revive_watch(sa);
     sa_unique(sa, contact); // make before break: the old one goes when the new one is there
 }
 
@@ -67,13 +70,16 @@ static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, 
 struct wanted {
     struct offers offers;
     struct ts_list local, remote; // as we call the ends
+    bool transport;
 };
 
 static bool read_wanted(const struct payloads *pl, struct wanted *w, struct refusal *r)
 {
     const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
                          *t = payload_find(pl, PL_TSR);
+    struct notify n;
     memset(w, 0, sizeof(*w));
+    w->transport = notify_find(pl, N_USE_TRANSPORT_MODE, &n);
     if (!s && !i && !t)
         return true;
     if (!s || !i || !t) {
@@ -84,24 +90,34 @@ static bool read_wanted(const struct payloads *pl, struct wanted *w, struct refu
            !selectors_read(t->body, "TSr", &w->local, r);
 }
 
+// 1.3.1: transport mode is the initiator's wish; a child of ours has one mode. Where the peer wishes for it
+// and ours is tunnel mode, ours stands and the answer does not repeat the wish. Through a NAT (2.23.1) it is
+// not supported.
+static bool mode_fits(const struct ike_sa *sa, const struct child_config *child, const struct wanted *w)
+{
+    return child->mode != MODE_TRANSPORT || (w->transport && !sa->nat_local && !sa->nat_remote);
+}
+
 // The configured child that gives the peer all it asks for, otherwise the first that gives it something.
 static const struct child_config *choose_child(struct ike_sa *sa, const struct wanted *w,
                                                struct child_sa *out, uint16_t *refusal)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
-    const struct child_config *found = NULL;
-    char why[900] = "", a[SELECTORS_TEXT], b[SELECTORS_TEXT];
+    const struct child_config *found = NULL, *tried = NULL;
+    char why[OFFERS_TEXT], a[SELECTORS_TEXT], b[SELECTORS_TEXT];
     *refusal = N_TS_UNACCEPTABLE;
     for (unsigned i = 0; i < cfg->child_count; i++) {
         const struct child_config *child = &cfg->children[i];
         struct ts_list local, remote;
         struct suite suite;
         const struct offer *chosen;
+        if (child->action != POLICY_PROTECT || !mode_fits(sa, child, w))
+            continue;
         if (!child_narrow(sa, child, &w->local, &w->remote, &local, &remote))
             continue;
-        if (!offers_choose(&w->offers, child->proposals, child->proposal_count, false, &suite, &chosen, why,
-                           sizeof(why))) {
+        if (!offers_choose(&w->offers, child->proposals, child->proposal_count, false, &suite, &chosen)) {
             *refusal = N_NO_PROPOSAL_CHOSEN;
+            tried = child;
             continue;
         }
         bool all = selectors_within(&local, &w->local) && selectors_within(&remote, &w->remote);
@@ -120,7 +136,8 @@ static const struct child_config *choose_child(struct ike_sa *sa, const struct w
         LOGF(IKE, 1, "traffic selectors %s === %s unacceptable (RFC 7296 2.9)",
              selectors_print(&w->local, a, sizeof(a)), selectors_print(&w->remote, b, sizeof(b)));
     else if (!found)
-        LOGF(IKE, 1, "no acceptable proposal found for the CHILD_SA, %s (RFC 7296 2.7)", why);
+        LOGF(IKE, 1, "no acceptable proposal found for the CHILD_SA, %s (RFC 7296 2.7)",
+             offers_print(&w->offers, tried->proposals, tried->proposal_count, why, sizeof(why)));
     return found;
 }
 
@@ -181,6 +198,16 @@ static void got_auth(struct ike_sa *sa, uint32_t arg, enum msg_type t, const uni
     make_child(sa);
 }
 
+// Without a NAT the peer is where it began, whatever port it goes on from; an address that was seen only on
+// the way of one datagram counts where a NAT may have changed it.
+static void take_path(struct ike_sa *sa)
+{
+    const struct net_path *p = &sa->in_msg->path;
+    if (sa->nat_local || sa->nat_remote ||
+        (addr_eq(&p->remote, &sa->path.remote) && addr_eq(&p->local, &sa->path.local)))
+        sa->path = *p;
+}
+
 static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
 {
     char text[ID_TEXT_MAX];
@@ -195,7 +222,7 @@ static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const unio
     // Only now does it count where the request came from: the peer's port may have floated (2.23). Before
     // that anyone can be behind the integrity check, and what he did stays with the address that began.
     sa_set_half_open(sa, false);
-    sa->path = sa->in_msg->path;
+    take_path(sa);
     if (sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact && !sa_first_to_peer(sa)) {
         sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
@@ -215,9 +242,7 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr)
         sa_why(sa, "no matching peer config found");
         return false;
     }
-    c->refs++;
-    conn_unref(sa->conn);
-    sa->conn = c;
+    sa_set_conn(sa, c);
     log_set_context(c->cfg.name, sa->id);
     LOGF(CFG, 1, "selected peer config '%s'", c->cfg.name);
     sa->local_id = c->local_id;

@@ -19,7 +19,7 @@ struct child_sa *child_by_id(struct ike *ike, uint32_t id)
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
 {
     for (struct child_sa *c = sa->children; c; c = c->next)
-        if (c->spi_out == spi && (c->state == CHILD_INSTALLED || c->state == CHILD_DELETING))
+        if (c->spi_out == spi && c->state != CHILD_CREATED)
             return c;
     return NULL;
 }
@@ -81,6 +81,31 @@ void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, st
 {
     selectors_resolve(&cfg->local_ts, &sa->path.local, local);
     selectors_resolve(&cfg->remote_ts, &sa->path.remote, remote);
+    if (cfg->mode != MODE_TRANSPORT)
+        return;
+    // Packets keep their addresses in transport mode: they are the endpoints' own (RFC 4301 section 5.1.2).
+    struct ts_list host = {.count = 1, .t = {{.port_hi = 65535}}}, end, all = *local;
+    selectors_resolve(&host, &sa->path.local, &end);
+    selectors_narrow(&all, &end, local);
+    all = *remote;
+    selectors_resolve(&host, &sa->path.remote, &end);
+    selectors_narrow(&all, &end, remote);
+}
+
+void child_moved(struct child_sa *c)
+{
+    struct ike *ike = c->sa->ike;
+    const struct net_path *p = &c->sa->path;
+    if (c->state != CHILD_INSTALLED && c->state != CHILD_INSTALLING)
+        return;
+    struct msg_CHILD_ENDPOINT m = {.req = ++ike->next_req,
+                                   .child_id = c->id,
+                                   .local = p->local,
+                                   .local_port = p->local_port,
+                                   .remote = p->remote,
+                                   .remote_port = p->remote_port,
+                                   .udp_encap = c->sa->nat_local || c->sa->nat_remote};
+    ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_ENDPOINT, &m);
 }
 
 bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struct ts_list *their_local,
@@ -108,8 +133,8 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     snprintf(m->conn, sizeof(m->conn), "%s", sa->conn->cfg.name);
     snprintf(m->name, sizeof(m->name), "%s", cfg->name);
     m->reqid = c->reqid;
-    m->policy_id = sa->conn->numbers[cfg - sa->conn->cfg.children].policy_id;
-    m->mode = MODE_TUNNEL;
+    m->policy_id = conn_numbers(sa->ike, sa->conn, cfg)->policy_id;
+    m->mode = cfg->mode;
     m->spi_in = c->spi_in;
     m->spi_out = c->spi_out;
     m->encr = c->suite.encr.id;

@@ -8,7 +8,7 @@
 
 enum { SHUTDOWN_MS = 1000 };
 
-static struct job *job_find(struct ike *ike, uint32_t id)
+struct job *control_job(struct ike *ike, uint32_t id)
 {
     struct job *j = ike->jobs;
     while (j && j->id != id)
@@ -26,7 +26,9 @@ static void job_end(struct job *j, bool ok, const char *text)
         }
     }
     timer_stop(ike->loop, &j->timer);
-    ipc_result(ike->chan[ROOM_CTL], j->req, ok, "%s", text);
+    if (j->req)
+        ipc_result(ike->chan[ROOM_CTL], j->req, ok, "%s", text);
+    conn_unref(j->conn);
     free(j);
 }
 
@@ -46,7 +48,7 @@ struct job *control_job_new(struct ike *ike, enum job_kind kind, uint32_t req)
 
 void control_job_step(struct ike *ike, uint32_t id, bool ok, const char *why)
 {
-    struct job *j = job_find(ike, id);
+    struct job *j = control_job(ike, id);
     char text[200];
     if (!j)
         return;
@@ -80,7 +82,7 @@ static void job_limit(struct job *j, uint32_t ms)
 
 // --- initiate ---
 
-static int find_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
+int control_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
 {
     char a[64];
     memset(p, 0, sizeof(*p));
@@ -101,21 +103,12 @@ static int find_path(struct ike *ike, const struct conn_config *c, struct net_pa
     return 0;
 }
 
-// What dpd_action and close_action start again is what is loaded now; an unloaded connection stays away.
-void control_again(struct ike *ike, const struct conn *was, const char *child)
-{
-    struct conn *c = was ? conn_find(ike, was->cfg.name) : NULL;
-    const struct child_config *k = c ? conn_child(c, child) : NULL;
-    if (k && !ike->stopping)
-        control_initiate(ike, c, k, NULL, NULL);
-}
-
 int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
                      struct esp_error *err)
 {
     struct net_path path;
     struct esp_error local = {0};
-    int rc = find_path(ike, &c->cfg, &path, err ? err : &local);
+    int rc = control_path(ike, &c->cfg, &path, err ? err : &local);
     if (rc) {
         if (!err)
             LOGF(IKE, 0, "initiating %s: %s", c->cfg.name, local.text);
@@ -146,8 +139,8 @@ static struct conn *conn_with_child(struct ike *ike, const char *name)
 // An SA of that connection which has the CHILD SA, or is on its way to it.
 static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const char *child, bool *up)
 {
-    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
-        if (strcmp(sa->conn->cfg.name, c->cfg.name) != 0 || sa->state == SA_DELETING)
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        if (sa->state == SA_DELETING)
             continue;
         for (struct child_sa *k = sa->children; k; k = k->next) {
             if (strcmp(k->cfg->name, child) == 0 && k->state == CHILD_INSTALLED) {
@@ -173,6 +166,11 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
     if (!c || !child) {
         ipc_result(ctl, m->req, false, "%s config '%.120s' not found",
                    c || !m->conn[0] ? "CHILD_SA" : "IKE_SA", c || !m->conn[0] ? m->child : m->conn);
+        return;
+    }
+    if (child->action != POLICY_PROTECT) {
+        ipc_result(ctl, m->req, false, "'%.120s' is a policy of mode %s: there is nothing to initiate",
+                   child->name, child->action == POLICY_BYPASS ? "pass" : "drop");
         return;
     }
     struct ike_sa *sa = sa_with_child(ike, c, child->name, &up);
@@ -209,6 +207,7 @@ static void end_initiate(struct ike_sa *sa, const char *child, bool ok, const ch
 
 void control_child_up(struct ike_sa *sa, const char *child)
 {
+    revive_up(sa, child);
     end_initiate(sa, child, true, "");
 }
 
@@ -217,6 +216,8 @@ void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
     char text[340];
     snprintf(text, sizeof(text), "establishing CHILD_SA '%.100s' failed: %.180s", child, why);
     end_initiate(sa, child, false, text);
+    sa_why(sa, "%.190s", why);
+    revive_failed(sa, child);
 }
 
 static void shutdown_done(struct timer *t)
@@ -242,13 +243,8 @@ void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m)
 {
     struct conn *c = conn_find(ike, m->conn);
     const struct child_config *child = c ? conn_child(c, m->child) : NULL;
-    bool up = false;
-    struct esp_error err = {0};
-    if (!child || sa_with_child(ike, c, child->name, &up))
-        return;
-    LOGF(KNL, 1, "creating acquire job for policy of %s/%s", m->conn, m->child);
-    if (control_initiate(ike, c, child, NULL, &err) != 0)
-        LOGF(IKE, 0, "acquire for %s: %s", m->child, err.text);
+    if (child && child->action == POLICY_PROTECT)
+        revive_acquire(ike, c, child);
 }
 
 // --- terminate ---
@@ -267,31 +263,53 @@ static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
 static void close_child(struct child_sa *c, struct job *j, bool force)
 {
     struct ike_sa *sa = c->sa;
-    (void)force;
-    if (c->state != CHILD_INSTALLED || c->job)
+    bool again = control_job(sa->ike, c->job) || c->state == CHILD_DELETING;
+    if ((c->state != CHILD_INSTALLED && c->state != CHILD_DELETING) || (again && !force))
         return;
+    uint32_t before = c->job;
     c->job = j->id;
     j->matched++;
     j->remaining++;
+    revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
-    exchange_queue(sa, &task_delete_child, c->id);
+    if (c->state == CHILD_INSTALLED)
+        exchange_queue(sa, &task_delete_child, c->id);
+    control_job_step(sa->ike, before, true, ""); // it ends for whoever waited before, too
+    if (force) {
+        child_destroy(c); // one DELETE went out, nobody waits for the answer
+        revive_watch(sa);
+    }
     log_set_context("", 0);
 }
 
 static void close_sa(struct ike_sa *sa, struct job *j, bool force)
 {
-    if (sa->job)
+    struct ike *ike = sa->ike;
+    uint32_t before = sa->job;
+    if (control_job(ike, before) && !force)
         return;
     sa->job = j->id;
     j->matched++;
     j->remaining++;
     sa_why(sa, "terminated");
-    if (force && sa->state != SA_CONNECTING) {
-        sa_delete(sa); // one DELETE goes out, nobody waits for the answer
-        sa_destroy(sa);
-    } else {
-        sa_delete(sa);
-    }
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        revive_forget(ike, sa->conn->cfg.name, c->cfg->name);
+    sa_delete(sa);
+    if (force)
+        sa_destroy(sa); // one DELETE goes out, nobody waits for the answer
+    control_job_step(ike, before, true, "");
+}
+
+// What would be tried again later is not.
+static void forget_attempts(struct ike *ike, const struct msg_TERMINATE *m)
+{
+    if (m->ike_id || m->child_id)
+        return;
+    for (struct conn *c = ike->conns; c; c = c->next)
+        for (unsigned i = 0; i < c->cfg.child_count; i++)
+            if ((!m->conn[0] || strcmp(m->conn, c->cfg.name) == 0) &&
+                (!m->child[0] || strcmp(m->child, c->cfg.children[i].name) == 0))
+                revive_forget(ike, c->cfg.name, c->cfg.children[i].name);
 }
 
 static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
@@ -303,6 +321,7 @@ static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
         return;
     }
     j->remaining = 1; // until all are found
+    forget_attempts(ike, m);
     for (struct ike_sa *sa = ike->sas; sa; sa = next_sa) {
         struct child_sa *next;
         next_sa = sa->next;
@@ -361,6 +380,7 @@ void control_free(struct ike *ike)
         struct job *j = ike->jobs;
         ike->jobs = j->next;
         timer_stop(ike->loop, &j->timer);
+        conn_unref(j->conn);
         free(j);
     }
 }

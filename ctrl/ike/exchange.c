@@ -103,18 +103,10 @@ static void give_up(struct ike_sa *sa)
         }
         LOGF(IKE, 1, "establishing IKE_SA failed, peer not responding");
     }
-    struct conn *again = NULL;
-    const struct child_config *child = NULL;
     for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED; c = c->next)
-        if (c->cfg->dpd_action == DPD_START && c->state == CHILD_INSTALLED)
-            child = c->cfg, again = sa->conn;
-    if (again)
-        again->refs++;
-    struct ike *ike = sa->ike;
+        if (c->state == CHILD_INSTALLED)
+            revive_lost(sa->ike, sa->conn, c->cfg->name, REVIVE_DEAD);
     sa_destroy(sa);
-    if (again)
-        control_again(ike, again, child->name);
-    conn_unref(again);
 }
 
 static void retransmit(struct timer *t)
@@ -413,6 +405,7 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
     if (!response && cr_sha256(&whole, 1, sa->in_hash) != 0)
         memset(sa->in_hash, 0, sizeof(sa->in_hash));
     sa_alive(sa);
+    sa_moved(sa, path);
     bool good = check_payloads(m, &r);
     log_parsed("parsed", h->exchange, response, h->mid, &m->pl);
     if (good && response) {

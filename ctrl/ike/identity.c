@@ -215,6 +215,11 @@ bool identity_eq(const struct identity *a, const struct identity *b)
     return is_name(a->type) ? names_eq(a->data, b->data, a->len) : memcmp(a->data, b->data, a->len) == 0;
 }
 
+bool identity_is_pattern(const struct identity *id)
+{
+    return id->type == ID_ANY || (is_name(id->type) && id->len > 0 && id->data[0] == '*');
+}
+
 int identity_match(const struct identity *id, const struct identity *pattern)
 {
     if (pattern->type == ID_ANY)
@@ -222,7 +227,7 @@ int identity_match(const struct identity *id, const struct identity *pattern)
     if (identity_eq(id, pattern))
         return MATCH_PERFECT;
     // "*.example.org" and "*@example.org": the star stands for at least one octet
-    if (!is_name(id->type) || id->type != pattern->type || pattern->len < 1 || pattern->data[0] != '*')
+    if (id->type != pattern->type || !identity_is_pattern(pattern))
         return MATCH_NONE;
     size_t tail = pattern->len - 1u;
     if (id->len <= tail)

@@ -37,6 +37,8 @@ void identity_of_addr(const struct addr *a, struct identity *out);
 bool identity_read(struct slice body, struct identity *out);
 void identity_write(struct writer *w, const struct identity *id);
 bool identity_eq(const struct identity *a, const struct identity *b);
+// "*.example.org", "*@example.org", any: stands for many.
+bool identity_is_pattern(const struct identity *id);
 // How well `id` matches a pattern: MATCH_*.
 int identity_match(const struct identity *id, const struct identity *pattern);
 char *identity_print(const struct identity *id, char *buf, size_t size); // returns buf

@@ -60,6 +60,7 @@ enum counter {
 
 struct child_numbers {
     uint32_t reqid, policy_id; // 0: none yet
+    bool trapped;              // by dpd_action or close_action
 };
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
     struct conn *next;
@@ -68,6 +69,11 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     size_t blob_len;
     struct child_numbers *numbers; // of each child, in the configuration's order
     struct identity local_id, remote_id;
+    struct table_node by_name;
+    struct conn_class *class;
+    uint8_t *policies, *pending; // as path has them; as it has been asked to
+    size_t policies_len, pending_len;
+    bool stale; // the addresses have changed since it was asked
     struct conn_config cfg;
 };
 
@@ -133,6 +139,8 @@ struct ike_sa {
     struct table_node by_id, by_spi;
     struct table_node by_peer; // as responder: initiator SPI and address mixed
     struct table_node by_ends; // established: both identities mixed
+    struct table_node by_conn; // the connection's name mixed
+    struct table_node by_host; // established: the peer's address mixed
     struct ike_sa *next, *prev;
     struct conn *conn;
     enum sa_state state;
@@ -162,6 +170,8 @@ struct ike_sa {
     struct timer life, liveness, keepalive; // life: half-open time-out
     uint64_t last_in, last_out, established_at;
     uint32_t handshake_us, attempt;
+    uint32_t replaces; // the IKE SA that goes when this one's CHILD SA is up
+    uint64_t began_at;
     char why[200]; // what went wrong last, for whoever waits
 };
 
@@ -172,6 +182,7 @@ struct job { // a request of ctl that takes time
     enum job_kind kind;
     uint32_t id, req, sa_id, remaining, matched;
     bool failed;
+    struct conn *conn; // JOB_LOAD: what takes its place when path has said yes; counted
     char child[NAME_MAX_LEN], why[200];
     struct timer timer;
 };
@@ -185,9 +196,13 @@ struct ike {
     struct net net;
     struct ipc_chan *chan[ROOM_COUNT];
     struct conn *conns;
+    struct conn_class *classes;
+    struct conn_group *groups;
+    uint64_t requests; // IKE_SA_INITs that were matched against the connections
     struct ike_sa *sas, *dead;
     struct table by_id, by_spi, by_peer, by_ends, children, spis, pending,
-        half_open; // half_open: peer addresses
+        half_open, // peer addresses
+        conn_names, conn_addrs, sa_conns, by_host, revives;
     struct job *jobs;
     unsigned sa_count, half_open_count;
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy;
@@ -219,17 +234,40 @@ const char *answer_text(enum msg_type t, const union msg *m);
 bool answer_ok(enum msg_type t, const union msg *m); // a RESULT that says so
 
 // --- conns.c
-void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m);
-void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
 void conn_unref(struct conn *c);
 struct conn *conn_find(struct ike *ike, const char *name);
 const struct child_config *conn_child(const struct conn *c, const char *name);
-// Connections whose addresses fit, in order: pass NULL, then the last one.
-struct conn *conn_next(struct ike *ike, struct conn *after, const struct net_path *path);
+int conn_add(struct ike *ike, struct conn *c); // into the list and the indexes
+void conn_remove(struct ike *ike, struct conn *c);
+// The first one for these addresses whose proposals fit; connections with equal ones are asked about once.
+struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
+                             bool (*fits)(void *ctx, const struct proposal *p, unsigned count), void *ctx);
 // The best one for these identities (local may be NULL: not named by the peer) that allows the suite.
 struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
                           const struct identity *local, const struct identity *remote);
+// Of the connection that is loaded under that name now, where it still has the child.
+struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
+
+// --- load.c
+void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m);
+void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
+void conn_renew(struct ike *ike, struct conn *c); // its policies, where addresses or traps have changed
+void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child);
+void conn_addrs_changed(struct ike *ike);
+
+// --- revive.c: what brings CHILD SAs up and back
+enum revive_why { REVIVE_START, REVIVE_ACQUIRE, REVIVE_CLOSED, REVIVE_DEAD, REVIVE_LIMIT, REVIVE_REPLACE };
+void revive_loaded(struct ike *ike, struct conn *c); // start_action
+void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child);
+void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum revive_why why);
+void revive_limit(struct child_sa *c);                    // it ends now
+void revive_replace(struct child_sa *c, uint64_t within); // ms: another one takes its place, then it ends
+void revive_failed(struct ike_sa *sa, const char *child);
+void revive_up(struct ike_sa *sa, const char *child);
+void revive_forget(struct ike *ike, const char *conn, const char *child); // the operator has the last word
+void revive_watch(struct ike_sa *sa); // one that has lost its last CHILD SA
+void revive_free(struct ike *ike);
 
 // --- sa.c
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
@@ -247,6 +285,11 @@ uint64_t sa_own_spi(const struct ike_sa *sa);
 void sa_established(struct ike_sa *sa);
 void sa_unique(struct ike_sa *sa, bool initial_contact); // replaces older SAs between the same identities
 bool sa_first_to_peer(const struct ike_sa *sa);
+void sa_set_conn(struct ike_sa *sa, struct conn *c);
+struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
+                          struct ike_sa *after); // NULL: the first, or no more
+// An authenticated message came from there (2.23).
+void sa_moved(struct ike_sa *sa, const struct net_path *path);
 void handshake_free(struct ike_sa *sa);
 const char *sa_label(const struct ike_sa *sa); // "name[3]"; valid until the next call
 int sa_why(struct ike_sa *sa, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -259,6 +302,7 @@ struct child_sa *child_by_id(struct ike *ike, uint32_t id);
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
 void child_install(struct child_sa *c, bool initiator, struct slice ni, struct slice nr, reply_fn fn);
 void child_installed(struct child_sa *c);
+void child_moved(struct child_sa *c); // with its IKE SA's path
 void child_log_suite(const struct suite *s);
 // What is wanted of the peer's selectors; false: nothing.
 bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struct ts_list *their_local,
@@ -287,7 +331,7 @@ void send_once(struct ike_sa *sa, uint8_t exchange, const struct pb *b); // a re
 
 // --- init.c, init_respond.c, auth.c, auth_respond.c, info.c: one exchange each
 extern const struct task_ops task_init, task_auth, task_delete_ike, task_delete_child, task_liveness;
-void init_restart(struct ike_sa *sa);
+void init_restart(struct ike_sa *sa); // all over again, with nothing of the attempt before
 void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20]);
 void init_put_nat(struct pb *b, const struct ike_sa *sa);
 void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r);
@@ -315,14 +359,15 @@ bool may_answer(struct ike *ike, const struct addr *a,
 
 // --- control.c: what ctl asks for
 void control_message(struct ike *ike, enum msg_type t, const union msg *m);
+int control_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err);
 int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
                      struct esp_error *err);
-void control_again(struct ike *ike, const struct conn *was, const char *child);
 void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m);
 void control_child_up(struct ike_sa *sa, const char *child);
 void control_child_failed(struct ike_sa *sa, const char *child, const char *why);
 void control_sa_over(struct ike_sa *sa);
 void control_job_step(struct ike *ike, uint32_t job, bool ok, const char *why);
+struct job *control_job(struct ike *ike, uint32_t id);
 struct job *control_job_new(struct ike *ike, enum job_kind kind, uint32_t req);
 void control_shutdown(struct ike *ike);
 void control_free(struct ike *ike);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-IKE_SRCS := $(addprefix ctrl/ike/,room.c main.c exchange.c pending.c sa.c childsa.c conns.c control.c report.c \
+IKE_SRCS := $(addprefix ctrl/ike/,room.c main.c exchange.c pending.c sa.c childsa.c conns.c load.c revive.c control.c report.c \
 	cookie.c debugkeys.c init.c init_respond.c auth.c auth_respond.c info.c \
 	message.c proposal.c selectors.c identity.c)
 KEYS_SRCS := $(addprefix ctrl/keys/,keys.c main.c derive.c psk.c vault.c)

@@ -26,14 +26,8 @@ static void log_deleting(const struct ike_sa *sa)
 
 // --- as responder ---
 
-struct restart { // close_action = start
-    struct conn *conn;
-    const struct child_config *child;
-};
-
 // Closes the CHILD SAs that the payload names and collects our SPIs of them for the answer.
-static void close_children(struct ike_sa *sa, const struct delete_payload *d, uint32_t *spis, unsigned *count,
-                           struct restart *again)
+static void close_children(struct ike_sa *sa, const struct delete_payload *d, uint32_t *spis, unsigned *count)
 {
     for (unsigned i = 0; i < d->count; i++) {
         struct child_sa *c = d->protocol == PROTO_ESP ? child_by_spi_out(sa, d->spi[i]) : NULL;
@@ -47,8 +41,8 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
         // 1.4.1: where both ends delete at once, the answer does not name it again
         if (c->state != CHILD_DELETING && *count < MAX_DELETE_SPIS)
             spis[(*count)++] = c->spi_in;
-        if (c->cfg->close_action == ACTION_START && !c->job)
-            *again = (struct restart){sa->conn, c->cfg};
+        if (!c->job && c->state == CHILD_INSTALLED)
+            revive_lost(sa->ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
         child_destroy(c);
     }
 }
@@ -70,39 +64,32 @@ void info_request(struct ike_sa *sa, struct inmsg *m)
     unsigned count = 0;
     struct ike *ike = sa->ike;
     struct pb b = pb_of(buf, sizeof(buf));
-    struct restart again = {0};
     struct notify n;
     bool refused = notify_find(&m->pl, N_AUTHENTICATION_FAILED, &n), end = wants_end(&m->pl) || refused;
     for (unsigned i = 0; i < m->pl.count; i++) {
         struct delete_payload d;
         if (m->pl.p[i].type == PL_DELETE && delete_read(m->pl.p[i].body, &d))
-            close_children(sa, &d, spis, &count, &again);
+            close_children(sa, &d, spis, &count);
     }
     if (count && !end)
         pb_delete(&b, PROTO_ESP, spis, count);
-    if (again.conn)
-        again.conn->refs++;
     exchange_reply(sa, EX_INFORMATIONAL, &b);
     if (end) {
         LOGF(IKE, 0,
              refused ? "received AUTHENTICATION_FAILED for IKE_SA %s" : "received DELETE for IKE_SA %s",
              sa_label(sa));
         log_deleting(sa);
-        for (struct child_sa *c = sa->children; c; c = c->next)
-            if (c->cfg->close_action == ACTION_START && sa->state == SA_ESTABLISHED && !again.conn &&
-                !refused) {
-                again = (struct restart){sa->conn, c->cfg};
-                again.conn->refs++;
-            }
+        for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED && !refused; c = c->next)
+            if (!c->job && c->state == CHILD_INSTALLED)
+                revive_lost(ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
             COUNT(ike, auth_failed);
         sa_destroy(sa);
         LOGF(IKE, 0, "IKE_SA deleted");
+    } else {
+        revive_watch(sa);
     }
-    if (again.conn)
-        control_again(ike, again.conn, again.child->name);
-    conn_unref(again.conn);
 }
 
 void create_child_request(struct ike_sa *sa, struct inmsg *m)
@@ -167,7 +154,9 @@ static bool delete_child_response(struct task *t, struct inmsg *m)
         LOGF(IKE, 1, "CHILD_SA closed");
         child_destroy(c);
     }
-    exchange_done(t->sa);
+    struct ike_sa *sa = t->sa;
+    exchange_done(sa);
+    revive_watch(sa);
     return false;
 }
 

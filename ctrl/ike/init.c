@@ -207,12 +207,43 @@ static void start(struct task *t)
     generate(sa);
 }
 
+// Back to before the first message: keys, the peer's answers, the CHILD SA and its numbers.
+static bool forget_attempt(struct ike_sa *sa)
+{
+    const struct child_config *child = sa->hs->child;
+    struct handshake *hs = calloc(1, sizeof(*hs));
+    if (!hs)
+        return false;
+    while (sa->children)
+        child_destroy(sa->children);
+    hs->child = child;
+    hs->began_us = sa->hs->began_us;
+    handshake_free(sa);
+    sa->hs = hs;
+    ipc_send(sa->ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
+    cr_sk_free(sa->sk_in);
+    cr_sk_free(sa->sk_out);
+    sa->sk_in = sa->sk_out = NULL;
+    sa->spi_r = 0;
+    sa->out_mid = 0;
+    sa->nat_local = sa->nat_remote = false;
+    free(sa->request);
+    sa->request = NULL;
+    return true;
+}
+
 void init_restart(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
-    if (!sa->tasks || sa->tasks->ops != &task_init) {
-        sa_destroy(sa); // lost in IKE_AUTH: the responder's half-open state is gone by now
+    struct net_path path;
+    if (sa->tasks->ops != &task_init &&
+        (!forget_attempt(sa) || control_path(ike, &sa->conn->cfg, &path, NULL) != 0)) {
+        sa_destroy(sa);
         return;
+    }
+    if (sa->tasks->ops != &task_init) { // lost in IKE_AUTH: the responder's half-open state is gone by now
+        sa->path = path;
+        sa->tasks->ops = &task_init;
     }
     table_del(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
     do {

@@ -17,6 +17,8 @@ struct init_in { // what a request brought
     struct offers offers;
     struct suite suite;
     const struct offer *chosen;
+    const struct proposal *tried; // the last that did not fit
+    unsigned tried_count;
     struct conn *conn;
 };
 
@@ -102,22 +104,24 @@ static bool cookie_gate(struct ike *ike, const struct init_in *in)
     return false;
 }
 
+static bool fits(void *ctx, const struct proposal *p, unsigned count)
+{
+    struct init_in *in = ctx;
+    in->tried = p;
+    in->tried_count = count;
+    return offers_choose(&in->offers, p, count, true, &in->suite, &in->chosen);
+}
+
 // The first connection for these addresses that has a proposal in common.
 static bool choose(struct ike *ike, struct init_in *in)
 {
-    char why[900] = "", a[64], b[64];
-    for (struct conn *c = conn_next(ike, NULL, in->path); c; c = conn_next(ike, c, in->path)) {
-        if (offers_choose(&in->offers, c->cfg.proposals, c->cfg.proposal_count, true, &in->suite, &in->chosen,
-                          why, sizeof(why))) {
-            in->conn = c;
-            break;
-        }
-    }
+    char why[OFFERS_TEXT], a[64], b[64];
+    in->conn = conn_for_offers(ike, in->path, fits, in);
     if (!in->conn) {
-        if (why[0])
-            LOGF(CFG, 1, "%s", why);
+        if (in->tried)
+            LOGF(CFG, 1, "%s", offers_print(&in->offers, in->tried, in->tried_count, why, sizeof(why)));
         LOGF(IKE, 1, "%s for %s...%s, sending NO_PROPOSAL_CHOSEN (RFC 7296 2.7)",
-             why[0] ? "no acceptable proposal" : "no IKE config found",
+             in->tried ? "no acceptable proposal" : "no IKE config found",
              addr_print(&in->path->local, a, sizeof(a)), addr_print(&in->path->remote, b, sizeof(b)));
         answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
         return false;

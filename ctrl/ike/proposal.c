@@ -184,7 +184,7 @@ static bool match(const struct proposal *mine, const struct offer *o, bool with_
 }
 
 bool offers_choose(const struct offers *theirs, const struct proposal *ours, unsigned count, bool with_ke,
-                   struct suite *out, const struct offer **chosen, char *why, size_t why_size)
+                   struct suite *out, const struct offer **chosen)
 {
     for (unsigned i = 0; i < count; i++) {
         struct proposal mine = dressed(&ours[i], with_ke);
@@ -195,14 +195,20 @@ bool offers_choose(const struct offers *theirs, const struct proposal *ours, uns
             }
         }
     }
+    return false;
+}
+
+char *offers_print(const struct offers *theirs, const struct proposal *ours, unsigned count, char *buf,
+                   size_t size)
+{
     char got[400] = "nothing", want[400] = "nothing";
     if (theirs->count)
         proposal_print(&theirs->o[0].p, got, sizeof(got));
     if (count)
         proposal_print(&ours[0], want, sizeof(want));
-    snprintf(why, why_size, "received proposals: %s%s, configured: %s%s", got,
-             theirs->count > 1 ? ", ..." : "", want, count > 1 ? ", ..." : "");
-    return false;
+    snprintf(buf, size, "received proposals: %s%s, configured: %s%s", got, theirs->count > 1 ? ", ..." : "",
+             want, count > 1 ? ", ..." : "");
+    return buf;
 }
 
 bool suite_allowed(const struct suite *s, const struct proposal *ours, unsigned count, bool with_ke)
@@ -287,7 +293,6 @@ int answer_read(struct slice body, const struct proposal *ours, unsigned count, 
 {
     struct offers offers;
     const struct offer *chosen;
-    char why[900];
     int rc = offers_read(body, &offers, r);
     if (rc)
         return rc;
@@ -302,7 +307,7 @@ int answer_read(struct slice body, const struct proposal *ours, unsigned count, 
             if (o->p.t[i].type == o->p.t[k].type)
                 return refuse(r, N_INVALID_SYNTAX, "SA",
                               "the answer holds two transforms of type %u (RFC 7296 2.7)", o->p.t[i].type);
-    if (!offers_choose(&offers, ours, count, with_ke, out, &chosen, why, sizeof(why)))
+    if (!offers_choose(&offers, ours, count, with_ke, out, &chosen))
         return refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "the peer chose what was not offered (RFC 7296 2.7)");
     *spi = o->spi;
     return 0;

@@ -27,9 +27,13 @@ struct suite {
 
 int offers_read(struct slice body, struct offers *out, struct refusal *r);
 // Our preference first; `with_ke` false leaves the groups of an ESP proposal aside (IKE_AUTH, 1.2). False:
-// none fits, and `why` says what was offered and what is configured.
+// none fits.
 bool offers_choose(const struct offers *theirs, const struct proposal *ours, unsigned count, bool with_ke,
-                   struct suite *out, const struct offer **chosen, char *why, size_t why_size);
+                   struct suite *out, const struct offer **chosen);
+// What was offered and what is configured; returns buf.
+enum { OFFERS_TEXT = 900 };
+char *offers_print(const struct offers *theirs, const struct proposal *ours, unsigned count, char *buf,
+                   size_t size);
 // Whether a suite is one that these proposals allow.
 bool suite_allowed(const struct suite *s, const struct proposal *ours, unsigned count, bool with_ke);
 // Writes the SA payload with all of ours; spi_len 0, 4 or 8.

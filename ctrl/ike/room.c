@@ -6,13 +6,27 @@
 #include <stdio.h>
 #include <openssl/crypto.h>
 
+enum { SOFT_LIMIT_MS = 500, MOVED_MS = 10000 }; // another SA is made within
+
 static void hard_limit(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
+    if (c->state != CHILD_INSTALLED)
+        return;
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(KNL, 0, "CHILD_SA %s{%u} reached its hard limit, closing it", c->cfg->name, c->id);
+    revive_limit(c);
     exchange_queue(sa, &task_delete_child, c->id);
     log_set_context("", 0);
+}
+
+static void rebound(struct ike_sa *sa, const struct msg_CHILD_EVENT *m)
+{
+    struct net_path path = sa->path;
+    path.remote = m->remote;
+    path.remote_port = m->remote_port;
+    if (path.remote.family == sa->path.remote.family)
+        sa_moved(sa, &path);
 }
 
 static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
@@ -23,10 +37,10 @@ static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
     switch (m->event) {
     case CHILD_EVENT_TRAFFIC_IN: sa_alive(c->sa); break;
     case CHILD_EVENT_HARD_LIMIT: hard_limit(c); break;
-    default:
-        LOGF(KNL, 1, "CHILD_SA %s{%u} should be rekeyed (%s); waiting for the peer to do it", c->cfg->name,
-             c->id, m->event == CHILD_EVENT_MOVED ? "its engine failed" : "soft limit");
-        break;
+    case CHILD_EVENT_SOFT_LIMIT: revive_replace(c, SOFT_LIMIT_MS); break;
+    case CHILD_EVENT_MOVED: revive_replace(c, MOVED_MS); break;
+    case CHILD_EVENT_REBOUND: rebound(c->sa, m); break;
+    default: break;
     }
 }
 
@@ -37,7 +51,7 @@ static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
     else if (t == MSG_ACQUIRE)
         control_acquire(ike, &m->ACQUIRE);
     else if (t == MSG_ADDRS_CHANGED)
-        LOGF(KNL, 2, "addresses or routes of this machine have changed");
+        conn_addrs_changed(ike);
     else if (t == MSG_CHILD_EVENT)
         child_event(ike, &m->CHILD_EVENT);
 }
@@ -145,15 +159,18 @@ void ike_free(struct ike *ike)
     timer_stop(ike->loop, &ike->reaper);
     timer_stop(ike->loop, &ike->shutdown);
     control_free(ike);
+    revive_free(ike);
     while ((n = table_pop(&ike->pending)) != NULL)
         free(n);
     while (ike->conns) {
         struct conn *c = ike->conns;
-        ike->conns = c->next;
+        conn_remove(ike, c);
         conn_unref(c);
     }
-    struct table *tables[] = {&ike->by_id,    &ike->by_spi, &ike->by_peer, &ike->by_ends,
-                              &ike->children, &ike->spis,   &ike->pending, &ike->half_open};
+    struct table *tables[] = {&ike->by_id,      &ike->by_spi,     &ike->by_peer,  &ike->by_ends,
+                              &ike->children,   &ike->spis,       &ike->pending,  &ike->half_open,
+                              &ike->conn_names, &ike->conn_addrs, &ike->sa_conns, &ike->by_host,
+                              &ike->revives};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         free(tables[i]->slots);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));

@@ -81,6 +81,36 @@ int sa_why(struct ike_sa *sa, const char *fmt, ...)
     return -1;
 }
 
+static uint64_t conn_key(const struct ike *ike, const char *name)
+{
+    uint64_t h = ~ike->peer_salt;
+    for (; *name; name++)
+        h = (h ^ (uint8_t)*name) * 0x100000001b3u;
+    return h;
+}
+
+struct ike_sa *sa_of_conn(struct ike *ike, const char *name, struct ike_sa *after)
+{
+    uint64_t key = conn_key(ike, name);
+    struct table_node *n = after ? after->by_conn.next : table_find(&ike->sa_conns, key);
+    for (; n; n = n->next) {
+        struct ike_sa *sa = of_node(n, offsetof(struct ike_sa, by_conn));
+        if (n->key == key && strcmp(sa->conn->cfg.name, name) == 0)
+            return sa;
+    }
+    return NULL;
+}
+
+void sa_set_conn(struct ike_sa *sa, struct conn *c)
+{
+    struct ike *ike = sa->ike;
+    c->refs++;
+    table_del(&ike->sa_conns, &sa->by_conn);
+    conn_unref(sa->conn);
+    sa->conn = c;
+    table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, c->cfg.name)); // takes no memory: as many as before
+}
+
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
 {
     struct ike_sa *sa = calloc(1, sizeof(*sa));
@@ -101,8 +131,10 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
         free(sa);
         return NULL;
     }
-    if (!table_add(&ike->by_spi, &sa->by_spi, spi)) {
+    if (!table_add(&ike->by_spi, &sa->by_spi, spi) ||
+        !table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, conn->cfg.name))) {
         table_del(&ike->by_id, &sa->by_id);
+        table_del(&ike->by_spi, &sa->by_spi);
         free(sa->hs);
         free(sa);
         return NULL;
@@ -110,6 +142,7 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     sa->conn = conn;
     conn->refs++;
     sa->hs->began_us = loop_now_us(ike->loop);
+    sa->began_at = loop_now(ike->loop);
     sa->last_in = sa->last_out = loop_now(ike->loop);
     sa->next = ike->sas;
     if (ike->sas)
@@ -194,6 +227,8 @@ static void unlink_sa(struct ike_sa *sa)
     table_del(&ike->by_spi, &sa->by_spi);
     table_del(&ike->by_peer, &sa->by_peer);
     table_del(&ike->by_ends, &sa->by_ends);
+    table_del(&ike->sa_conns, &sa->by_conn);
+    table_del(&ike->by_host, &sa->by_host);
     timer_stop(ike->loop, &sa->retransmit);
     timer_stop(ike->loop, &sa->life);
     timer_stop(ike->loop, &sa->liveness);
@@ -213,6 +248,8 @@ void sa_destroy(struct ike_sa *sa)
     if (sa->state == SA_DEAD)
         return;
     bool was_up = sa->established_at != 0;
+    if (sa->initiator && sa->hs && sa->hs->child)
+        revive_failed(sa, sa->hs->child->name);
     while (sa->children)
         child_destroy(sa->children);
     if (was_up)
@@ -297,7 +334,8 @@ void sa_established(struct ike_sa *sa)
     sa_set_half_open(sa, false);
     timer_stop(ike->loop, &sa->life);
     sa->state = SA_ESTABLISHED;
-    if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)))
+    if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)) ||
+        !table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
     sa->established_at = loop_now(ike->loop) ? loop_now(ike->loop) : 1;
     sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
@@ -318,6 +356,28 @@ void sa_established(struct ike_sa *sa)
     report_updown(sa, true);
 }
 
+// --- the peer's address ---
+
+// A NAT before the peer has another mapping for it now. Behind one ourselves we would follow whoever can
+// repeat our packets (2.23).
+void sa_moved(struct ike_sa *sa, const struct net_path *path)
+{
+    struct ike *ike = sa->ike;
+    char a[64], b[64];
+    if (sa->state != SA_ESTABLISHED || sa->nat_local || !sa->nat_remote ||
+        (addr_eq(&sa->path.remote, &path->remote) && sa->path.remote_port == path->remote_port))
+        return;
+    LOGF(IKE, 0, "the peer's NAT mapping has changed: from %s[%u] to %s[%u]",
+         addr_print(&sa->path.remote, a, sizeof(a)), sa->path.remote_port,
+         addr_print(&path->remote, b, sizeof(b)), path->remote_port);
+    sa->path.remote = path->remote;
+    sa->path.remote_port = path->remote_port;
+    table_del(&ike->by_host, &sa->by_host);
+    table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote));
+    for (struct child_sa *c = sa->children; c; c = c->next)
+        child_moved(c);
+}
+
 // --- one SA between two identities ---
 
 // The next established SA between the same two identities but sa itself, from a node of its chain on.
@@ -332,10 +392,38 @@ static struct ike_sa *next_twin(const struct ike_sa *sa, uint64_t key, struct ta
     return NULL;
 }
 
+// An established one with the same name of ours at that address: it may be with the same peer.
+static bool host_is_known(const struct ike_sa *sa)
+{
+    uint64_t key = peer_key(sa->ike, 0, &sa->path.remote);
+    for (struct table_node *n = table_find(&sa->ike->by_host, key); n; n = n->next) {
+        const struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_host));
+        if (n->key == key && o != sa && o->state == SA_ESTABLISHED &&
+            addr_eq(&o->path.remote, &sa->path.remote) && identity_eq(&o->local_id, &sa->local_id))
+            return true;
+    }
+    return false;
+}
+
 bool sa_first_to_peer(const struct ike_sa *sa)
 {
     uint64_t key = ends_key(sa);
+    if (sa->remote_id.type == ID_ANY && host_is_known(sa))
+        return false; // 2.4: it is not said of whom we know not
     return sa->conn->cfg.unique != UNIQUE_NEVER && !next_twin(sa, key, table_find(&sa->ike->by_ends, key));
+}
+
+// Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
+// for CHILD SAs). Both know both SPIs, and come to the same end.
+static bool crossing(const struct ike_sa *a, const struct ike_sa *b)
+{
+    return a->initiator != b->initiator && a->began_at <= b->established_at &&
+           b->began_at <= a->established_at;
+}
+
+static bool survives(const struct ike_sa *a, const struct ike_sa *b)
+{
+    return a->spi_i < b->spi_i;
 }
 
 void sa_unique(struct ike_sa *sa, bool initial_contact)
@@ -350,6 +438,16 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
     identity_print(&sa->remote_id, id, sizeof(id));
     while ((o = next_twin(sa, key, n)) != NULL) {
         n = o->by_ends.next;
+        if (!initial_contact && crossing(sa, o)) {
+            if (survives(o, sa)) {
+                LOGF(IKE, 0,
+                     "both ends initiated at once: deleting IKE_SA %s, the peer keeps the other one, too",
+                     sa_label(sa));
+                sa_why(sa, "replaced: both ends initiated at once");
+                sa_delete(sa);
+                return;
+            }
+        }
         if (initial_contact) {
             LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
             sa_why(o, "replaced: the peer sent INITIAL_CONTACT");

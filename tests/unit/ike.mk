@@ -8,3 +8,5 @@ $(eval $(call unit_test,test_ike_state,tests/unit/test_ike_state.c tests/unit/ik
 $(eval $(call unit_test,test_keys_room,tests/unit/test_keys_room.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_control,tests/unit/test_ike_control.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_strangers,tests/unit/test_ike_strangers.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_load,tests/unit/test_ike_load.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_revive,tests/unit/test_ike_revive.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

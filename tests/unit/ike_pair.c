@@ -35,10 +35,10 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
     g->path.remote_port = path->local_port;
     if (p->nat && g->to == 1) {
         addr_parse("192.0.2.1", &g->path.remote);
-        g->path.remote_port = (uint16_t)(path->local_port + 10000);
+        g->path.remote_port = (uint16_t)(path->local_port + p->nat_shift);
     } else if (p->nat) {
         addr_parse(ADDRS[0], &g->path.local);
-        g->path.local_port = (uint16_t)(path->remote_port - 10000);
+        g->path.local_port = (uint16_t)(path->remote_port - p->nat_shift);
     }
     g->len = d.len;
     memcpy(g->data, d.p, d.len);
@@ -54,8 +54,12 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
 
 static bool net_source_for(void *ctx, const struct addr *remote, struct addr *local)
 {
+    const struct side *s = ctx;
     (void)remote;
-    return addr_parse(ADDRS[((struct side *)ctx)->index], local);
+    if (!s->source.family)
+        return addr_parse(ADDRS[s->index], local);
+    *local = s->source;
+    return true;
 }
 
 static void deliver(struct pair *p)
@@ -125,6 +129,10 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
     } else if (t == MSG_POLICY_CLEAR) {
         s->policy_count = 0;
         ipc_result(c, m->POLICY_CLEAR.req, true, "%s", "");
+    } else if (t == MSG_CHILD_ENDPOINT) {
+        s->endpoint = m->CHILD_ENDPOINT;
+        s->endpoints++;
+        ipc_result(c, m->CHILD_ENDPOINT.req, true, "%s", "");
     } else if (t == MSG_CHILD_DELETE) {
         for (unsigned i = 0; i < s->sa_count; i++)
             if (s->sas[i].child.child_id == m->CHILD_DELETE.child_id)
@@ -162,6 +170,9 @@ static void ctl_message(void *ctx, struct ipc_chan *c, enum msg_type t, const un
         s->child_down += !m->CHILD_UPDOWN.up;
     } else if (t == MSG_IKE_INFO) {
         s->ike_info = m->IKE_INFO;
+        s->ike_infos++;
+    } else if (t == MSG_CHILD_INFO) {
+        s->child_infos++;
     }
 }
 
@@ -209,6 +220,7 @@ struct pair *pair_new(void (*tune)(struct settings *s))
     p->loop = loop_new();
     loop_set_clock(p->loop, (struct clock){virtual_now, NULL});
     settings_default(&p->set);
+    p->nat_shift = 10000;
     p->set.port = 500;
     p->set.port_nat_t = 4500;
     if (tune)

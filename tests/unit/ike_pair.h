@@ -34,6 +34,9 @@ struct side {
     uint32_t last_req;
     char last_text[400];
     struct msg_IKE_INFO ike_info;
+    struct msg_CHILD_ENDPOINT endpoint; // the last one
+    unsigned endpoints, ike_infos, child_infos;
+    struct addr source; // what the system would send from; family 0: the side's address
 };
 
 struct datagram {
@@ -53,7 +56,8 @@ struct pair {
     // Called for each datagram: how many copies arrive (0: lost). NULL: 1.
     int (*filter)(struct pair *p, unsigned number, struct datagram *d);
     void *ctx;
-    bool nat; // side 0 is behind a NAT: 192.0.2.1, ports + 10000
+    bool nat;           // side 0 is behind a NAT: 192.0.2.1, ports + nat_shift
+    uint16_t nat_shift; // 10000
 };
 
 extern uint64_t pair_clock;

@@ -53,13 +53,13 @@ static void test_start_action_brings_the_child_up_on_loading(void **state)
     pair_default_conn(&c, 0);
     start(&c, 0);
     unsigned before = p->sent;
-    pair_load(p, 0, &c); // unchanged: nothing happens
+    pair_load(p, 0, &c); // unchanged: path is told again, nothing else happens
     assert_int_equal(p->sent, before);
-    assert_int_equal(p->s[0].policies, 1);
+    assert_int_equal(p->s[0].policies, 2);
     c.dpd_delay = 5; // changed: taken over, and the child that is up stays
     pair_load(p, 0, &c);
     assert_int_equal(p->sent, before);
-    assert_int_equal(p->s[0].policies, 2);
+    assert_int_equal(p->s[0].policies, 3);
     pair_free(p);
 }
 
@@ -289,21 +289,6 @@ static void test_traffic_puts_off_the_liveness_check(void **state)
     pair_free(p);
 }
 
-static void test_hard_limit_closes_the_child_at_both_ends(void **state)
-{
-    (void)state;
-    struct pair *p = established(NULL);
-    struct msg_CHILD_EVENT m = {.child_id = p->s[0].ike->sas->children->id, .event = CHILD_EVENT_HARD_LIMIT};
-    ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
-    ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
-    m.child_id = 4711;
-    ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
-    pair_run(p);
-    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
-    assert_int_equal(p->s[0].ike->sa_count, 1);
-    pair_free(p);
-}
-
 // A second SA between the same ends, which does not say INITIAL_CONTACT: by the other connection's child.
 static struct pair *twice(uint8_t unique)
 {
@@ -379,7 +364,6 @@ int main(void)
         cmocka_unit_test(test_what_is_unloaded_does_not_come_up_again),
         cmocka_unit_test(test_lists_and_counters_say_what_is),
         cmocka_unit_test(test_traffic_puts_off_the_liveness_check),
-        cmocka_unit_test(test_hard_limit_closes_the_child_at_both_ends),
         cmocka_unit_test(test_uniqueness_is_as_configured),
         cmocka_unit_test(test_keepalives_go_out_behind_a_nat_only),
     };

@@ -263,37 +263,14 @@ static void test_load_conn_refused_by_ike_is_not_kept(void **state)
     expect_nothing(ROOM_IKE); // nothing is started
 }
 
-static void test_load_conn_with_start_action_initiates(void **state)
+// One owner: ike starts what start_action asks for, ctl does not.
+static void test_load_conn_with_start_action_leaves_starting_to_ike(void **state)
 {
     (void)state;
     send_conn("gw", "start");
     result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
     expect_success();
-    union msg m = expect(ROOM_IKE, MSG_INITIATE);
-    assert_string_equal(m.INITIATE.conn, "gw");
-    assert_string_equal(m.INITIATE.child, "net");
-    result(ROOM_IKE, m.INITIATE.req, false, "nobody there"); // logged, nobody waits for it
-    no_answer_yet(client);
-}
-
-static void test_load_conn_unchanged_starts_nothing_again(void **state)
-{
-    (void)state;
-    send_conn("gw", "start");
-    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
-    expect_success();
-    result(ROOM_IKE, expect(ROOM_IKE, MSG_INITIATE).INITIATE.req, true, "");
-    send_conn("gw", "start");
-    expect_success();
     expect_nothing(ROOM_IKE);
-    send_conn("gw", "trap"); // changed, but not to be started
-    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
-    expect_success();
-    expect_nothing(ROOM_IKE);
-    send_conn("gw", "start"); // changed back
-    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
-    expect_success();
-    expect(ROOM_IKE, MSG_INITIATE);
 }
 
 static void test_load_conn_replaces_one_of_the_same_name(void **state)
@@ -734,8 +711,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_load_conn_is_kept_when_ike_takes_it),
         T(test_load_conn_refused_by_ike_is_not_kept),
-        T(test_load_conn_with_start_action_initiates),
-        T(test_load_conn_unchanged_starts_nothing_again),
+        T(test_load_conn_with_start_action_leaves_starting_to_ike),
         T(test_load_conn_replaces_one_of_the_same_name),
         T(test_secret_goes_to_keys_and_nowhere_else),
         T(test_secrets_that_are_refused),

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading and unloading connections, all or nothing: path puts the policies (RFC 4301 section 4.4.1) in force
+// first, and only when it says yes does the connection stand in the old one's place. Selectors that are
+// dynamic (the endpoint's own address) are written out where the address is known, and again when the
+// machine's addresses change.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { POLICIES_BYTES = 128 * 1024 }; // of one connection; below what a message may hold
+
+// --- what a connection must be ---
+
+static int check(struct conn *c, struct esp_error *err)
+{
+    const struct conn_config *cfg = &c->cfg;
+    if (!identity_parse(cfg->local_id, &c->local_id))
+        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported",
+                        cfg->local_id);
+    if (!identity_parse(cfg->remote_id, &c->remote_id))
+        return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported",
+                        cfg->remote_id);
+    if (cfg->local_auth != AUTH_PSK || cfg->remote_auth != AUTH_PSK)
+        return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
+    if (!cfg->proposal_count)
+        return esp_fail(err, -EINVAL, "proposals", "at least one is needed");
+    for (unsigned i = 0; i < cfg->proposal_count; i++) {
+        for (unsigned k = 0; k < cfg->proposals[i].count; k++) {
+            struct transform t = cfg->proposals[i].t[k];
+            if ((t.type == TR_KE && !cr_dh_public_len(t.id)) || (t.type == TR_PRF && !cr_prf_len(t.id)))
+                return esp_fail(err, -EINVAL, "proposals", "%s is not supported", transform_name(t));
+        }
+    }
+    return 0;
+}
+
+// NULL: err says why.
+static struct conn *parse(struct slice blob, struct esp_error *err)
+{
+    struct reader r = reader_of(blob);
+    struct conn *c = calloc(1, sizeof(*c));
+    if (!c) {
+        esp_fail(err, -ENOMEM, "", "no memory");
+        return NULL;
+    }
+    c->refs = 1;
+    c->blob = malloc(blob.len ? blob.len : 1);
+    c->blob_len = blob.len;
+    bool good = c->blob && conn_read(&r, &c->cfg) && rd_done(&r);
+    c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
+    good = good && c->numbers;
+    if (good)
+        memcpy(c->blob, blob.p, blob.len);
+    else
+        esp_fail(err, -EINVAL, "conn", "malformed connection");
+    if (!good || check(c, err) != 0) {
+        conn_unref(c);
+        return NULL;
+    }
+    return c;
+}
+
+// --- its policies ---
+
+struct known { // the addresses of one end
+    unsigned count;
+    struct addr a[ADDRS_MAX + 1];
+};
+
+static void know(struct known *k, const struct addr *a)
+{
+    for (unsigned i = 0; i < k->count; i++)
+        if (addr_eq(&k->a[i], a))
+            return;
+    if (a->family && k->count < ADDRS_MAX + 1)
+        k->a[k->count++] = *a;
+}
+
+static void known_ends(struct ike *ike, const struct conn_config *cfg, struct known *local,
+                       struct known *remote)
+{
+    bool any = cfg->local_count == 0;
+    memset(local, 0, sizeof(*local));
+    memset(remote, 0, sizeof(*remote));
+    for (unsigned i = 0; i < cfg->remote_count; i++)
+        know(remote, &cfg->remote_addrs[i]);
+    for (unsigned i = 0; i < cfg->local_count; i++) {
+        know(local, &cfg->local_addrs[i]);
+        any = any || !cfg->local_addrs[i].family;
+    }
+    for (unsigned i = 0; any && i < remote->count; i++) {
+        struct addr from = {0};
+        if (ike->net.source_for(ike->net.ctx, &remote->a[i], &from))
+            know(local, &from);
+    }
+}
+
+// False: it takes more selectors than there is room for.
+static bool resolve(const struct ts_list *in, const struct known *host, struct ts_list *out)
+{
+    out->count = 0;
+    for (unsigned i = 0; i < in->count; i++) {
+        unsigned n = in->t[i].family || !host->count ? 1 : host->count;
+        for (unsigned k = 0; k < n; k++) {
+            if (out->count == TS_MAX)
+                return false;
+            struct ts_list one = {.count = 1, .t = {in->t[i]}};
+            if (host->count)
+                selectors_resolve(&one, &host->a[k], &one);
+            out->t[out->count++] = one.t[0];
+        }
+    }
+    return true;
+}
+
+static bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b)
+{
+    bool eq = a->count == b->count;
+    for (unsigned i = 0; eq && i < a->count; i++)
+        eq = ts_eq(&a->t[i], &b->t[i]);
+    return eq;
+}
+
+static const struct policy_spec *same_policy(const struct policy_spec *p, unsigned count,
+                                             const struct policy_spec *s)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(p[i].child, s->child) == 0 && p[i].action == s->action && p[i].mode == s->mode &&
+            p[i].priority == s->priority && ts_lists_eq(&p[i].local, &s->local) &&
+            ts_lists_eq(&p[i].remote, &s->remote))
+            return &p[i];
+    return NULL;
+}
+
+static int spec_of(const struct conn *c, unsigned i, const struct known *local, const struct known *remote,
+                   struct policy_spec *s, struct esp_error *err)
+{
+    const struct child_config *child = &c->cfg.children[i];
+    *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
+    memcpy(s->child, child->name, sizeof(s->child));
+    s->trap = s->action == POLICY_PROTECT && (child->start_action == ACTION_TRAP || c->numbers[i].trapped);
+    if (!resolve(&child->local_ts, local, &s->local) || !resolve(&child->remote_ts, remote, &s->remote))
+        return esp_fail(err, -E2BIG, child->name,
+                        "more than %d selectors once the dynamic ones are written out", TS_MAX);
+    return 0;
+}
+
+static int keep_policies(struct conn *c, const struct policy_spec *specs, uint8_t *buf, struct esp_error *err)
+{
+    struct writer w = writer_of(buf, POLICIES_BYTES);
+    policies_write(&w, specs, c->cfg.child_count);
+    if (w.bad)
+        return esp_fail(err, -E2BIG, "children", "their selectors are too many for one connection");
+    c->pending = malloc(w.len);
+    if (!c->pending)
+        return esp_fail(err, -ENOMEM, "", "no memory");
+    memcpy(c->pending, buf, w.len);
+    c->pending_len = w.len;
+    return 0;
+}
+
+// Numbers as they were in `old`, which may be NULL; a policy that is still the same keeps its id.
+static int make_policies(struct ike *ike, struct conn *c, const struct conn *old, struct esp_error *err)
+{
+    uint8_t *buf = malloc(POLICIES_BYTES);
+    struct policy_spec *before = NULL, *specs = calloc(c->cfg.child_count + 1u, sizeof(*specs));
+    struct known local, remote;
+    unsigned count = 0;
+    int rc = specs && buf ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
+    if (old && old->policies && !rc)
+        rc = policies_read(slice_of(old->policies, old->policies_len), &before, &count);
+    known_ends(ike, &c->cfg, &local, &remote);
+    for (unsigned i = 0; i < c->cfg.child_count && !rc; i++) {
+        const struct child_config *was = old ? conn_child(old, c->cfg.children[i].name) : NULL;
+        if (was && old != c)
+            c->numbers[i] = old->numbers[was - old->cfg.children];
+        rc = spec_of(c, i, &local, &remote, &specs[i], err);
+        const struct policy_spec *same = same_policy(before, count, &specs[i]);
+        specs[i].id = same ? same->id : ++ike->next_policy;
+    }
+    if (!rc)
+        rc = keep_policies(c, specs, buf, err);
+    free(buf);
+    free(specs);
+    free(before);
+    return rc;
+}
+
+// Path has them: they are what the connection goes by from now on.
+static void take_policies(struct conn *c)
+{
+    struct policy_spec *s;
+    unsigned count;
+    if (policies_read(slice_of(c->pending, c->pending_len), &s, &count) == 0) {
+        for (unsigned i = 0; i < count && i < c->cfg.child_count; i++)
+            c->numbers[i].policy_id = s[i].id;
+        free(s);
+    }
+    free(c->policies);
+    c->policies = c->pending;
+    c->policies_len = c->pending_len;
+    c->pending = NULL;
+}
+
+static void send_policies(struct ike *ike, const struct conn *c, uint32_t req)
+{
+    struct msg_POLICY_APPLY q = {.req = req, .policies = slice_of(c->pending, c->pending_len)};
+    snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
+    ask(ike, ROOM_PATH, q.req, MSG_POLICY_APPLY, &q);
+}
+
+// --- load ---
+
+static struct conn *newest(struct ike *ike, const char *name)
+{
+    for (const struct job *j = ike->jobs; j; j = j->next) // the newest stands first
+        if (j->kind == JOB_LOAD && j->conn && strcmp(j->conn->cfg.name, name) == 0)
+            return j->conn;
+    return conn_find(ike, name);
+}
+
+static bool equal(const struct conn *a, const struct conn *b)
+{
+    return slice_eq(slice_of(a->blob, a->blob_len), slice_of(b->blob, b->blob_len));
+}
+
+static int put_in_place(struct ike *ike, struct conn *c)
+{
+    struct conn *old = conn_find(ike, c->cfg.name);
+    bool same = old && equal(old, c);
+    if (old)
+        conn_remove(ike, old);
+    int rc = conn_add(ike, c);
+    if (rc) {
+        if (old && conn_add(ike, old) != 0)
+            conn_unref(old);
+        return rc;
+    }
+    c->refs++;
+    take_policies(c);
+    conn_unref(old);
+    if (same)
+        return 0;
+    LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);
+    revive_loaded(ike, c);
+    return 0;
+}
+
+static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
+{
+    struct job *job = control_job(ike, id);
+    bool ok = answer_ok(t, m);
+    char why[200];
+    snprintf(why, sizeof(why), "%.199s", answer_text(t, m));
+    if (!job)
+        return;
+    struct conn *c = job->conn;
+    job->conn = NULL;
+    if (ok && put_in_place(ike, c) != 0) {
+        ok = false; // path has policies of a connection that is not there: protected all the same
+        snprintf(why, sizeof(why), "no memory");
+    }
+    if (!ok)
+        LOGF(CFG, 0, "connection '%s' is not loaded: %s", c->cfg.name, why);
+    conn_unref(c);
+    control_job_step(ike, id, ok, why);
+}
+
+void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
+{
+    struct esp_error err = {0};
+    struct conn *c = parse(m->conn, &err);
+    if (c && make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0) {
+        conn_unref(c);
+        c = NULL;
+    }
+    struct job *job = c ? control_job_new(ike, JOB_LOAD, m->req) : NULL;
+    if (!job) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, "%s%s%s", err.field, err.field[0] ? ": " : "",
+                   c ? "no memory" : err.text);
+        conn_unref(c);
+        return;
+    }
+    job->conn = c;
+    send_policies(ike, c, ask_new_room(ike, job->id, applied));
+}
+
+// --- unload ---
+
+static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
+{
+    struct job *job = control_job(ike, id);
+    struct conn *c = job ? conn_find(ike, job->child) : NULL;
+    if (c && answer_ok(t, m)) {
+        LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
+        conn_remove(ike, c);
+        conn_unref(c);
+    }
+    control_job_step(ike, id, answer_ok(t, m), answer_text(t, m));
+}
+
+void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
+{
+    struct conn *c = newest(ike, m->conn);
+    struct job *job = c ? control_job_new(ike, JOB_LOAD, m->req) : NULL;
+    if (!job) {
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, c ? "no memory" : "no connection named '%.100s'",
+                   m->conn);
+        return;
+    }
+    struct msg_POLICY_CLEAR q = {.req = ask_new_room(ike, job->id, cleared)};
+    snprintf(job->child, sizeof(job->child), "%s", m->conn);
+    snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
+    ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
+}
+
+// --- the machine's addresses, and traps that are set later ---
+
+static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
+{
+    struct job *job = control_job(ike, id);
+    struct conn *c = job ? job->conn : NULL;
+    if (!c)
+        return;
+    job->conn = NULL;
+    if (answer_ok(t, m) && c->pending)
+        take_policies(c);
+    else if (!answer_ok(t, m))
+        LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, answer_text(t, m));
+    free(c->pending);
+    c->pending = NULL;
+    control_job_step(ike, id, true, "");
+    if (c->stale)
+        conn_renew(ike, c);
+    conn_unref(c);
+}
+
+void conn_renew(struct ike *ike, struct conn *c)
+{
+    struct esp_error err = {0};
+    if (newest(ike, c->cfg.name) != c)
+        return; // what is being loaded sees the addresses as they are now
+    c->stale = c->pending != NULL;
+    if (c->stale)
+        return; // once more when path has answered
+    if (make_policies(ike, c, c, &err) != 0) {
+        LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, err.text);
+        return;
+    }
+    if (slice_eq(slice_of(c->pending, c->pending_len), slice_of(c->policies, c->policies_len))) {
+        free(c->pending);
+        c->pending = NULL;
+        return;
+    }
+    struct job *job = control_job_new(ike, JOB_LOAD, 0);
+    if (!job)
+        return;
+    job->conn = c;
+    c->refs++;
+    send_policies(ike, c, ask_new_room(ike, job->id, renewed));
+}
+
+void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child)
+{
+    struct child_numbers *n = &c->numbers[child - c->cfg.children];
+    if (n->trapped || child->start_action == ACTION_TRAP)
+        return;
+    n->trapped = true;
+    conn_renew(ike, c);
+}
+
+void conn_addrs_changed(struct ike *ike)
+{
+    for (struct conn *c = ike->conns, *next; c; c = next) {
+        next = c->next;
+        conn_renew(ike, c);
+    }
+}

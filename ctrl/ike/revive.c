@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// What brings CHILD SAs up and back: the one owner of start_action, close_action, dpd_action, trap acquires,
+// keyingtries and of what a limit ended. An entry says that somebody wants this child of this connection up;
+// it retries with exponential back-off and jitter, for ever where that was asked for, and never beside an SA
+// that is there already or on its way. It outlives the success for a while, so that a peer which accepts and
+// closes at once is backed off from too.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { BASE_MS = 1000, LIMIT_MS = 60 * 1000, STABLE_MS = 60 * 1000, CHILDLESS_MS = 3000, GRACE_MS = 2000 };
+
+struct revive {
+    struct table_node node; // key: mix of both names
+    struct revive *next;    // of all
+    struct ike *ike;
+    char conn[NAME_MAX_LEN], child[NAME_MAX_LEN];
+    enum revive_why why;
+    unsigned failures;    // in a row
+    uint32_t tries;       // attempts that are allowed, 0: for ever
+    uint64_t up_at;       // 0: not up
+    uint64_t quiet_until; // acquires before that are not followed
+    uint32_t replaces;    // REVIVE_REPLACE: the IKE SA
+    bool trying;
+    struct timer timer;
+};
+
+static uint64_t names_key(const struct ike *ike, const char *conn, const char *child)
+{
+    uint64_t h = ike->peer_salt;
+    for (; *conn; conn++)
+        h = (h ^ (uint8_t)*conn) * 0x100000001b3u;
+    h = (h ^ 0xff) * 0x100000001b3u;
+    for (; *child; child++)
+        h = (h ^ (uint8_t)*child) * 0x100000001b3u;
+    return h;
+}
+
+static struct revive *find(struct ike *ike, const char *conn, const char *child)
+{
+    uint64_t key = names_key(ike, conn, child);
+    for (struct table_node *n = table_find(&ike->revives, key); n; n = n->next) {
+        struct revive *r = (struct revive *)(void *)n;
+        if (n->key == key && strcmp(r->conn, conn) == 0 && strcmp(r->child, child) == 0)
+            return r;
+    }
+    return NULL;
+}
+
+static void drop(struct revive *r)
+{
+    timer_stop(r->ike->loop, &r->timer);
+    table_del(&r->ike->revives, &r->node);
+    free(r);
+}
+
+// From half of it to all of it, so that many ends that lost the same peer do not come at once.
+static uint64_t jittered(uint64_t ms)
+{
+    uint32_t r = 0;
+    cr_random(&r, sizeof(r));
+    return ms / 2 + (ms - ms / 2) * r / UINT32_MAX;
+}
+
+static uint64_t back_off(unsigned failures)
+{
+    uint64_t ms = failures ? BASE_MS : 0;
+    for (unsigned i = 1; i < failures && ms < LIMIT_MS; i++)
+        ms *= 2;
+    return jittered(ms > LIMIT_MS ? LIMIT_MS : ms);
+}
+
+static void attempt(struct timer *t);
+
+static struct revive *get(struct ike *ike, const char *conn, const char *child)
+{
+    struct revive *r = find(ike, conn, child);
+    if (r)
+        return r;
+    r = calloc(1, sizeof(*r));
+    if (!r || !table_add(&ike->revives, &r->node, names_key(ike, conn, child))) {
+        LOGF(IKE, 0, "no memory to bring %s up", child);
+        free(r);
+        return NULL;
+    }
+    r->ike = ike;
+    r->timer.ctx = r;
+    snprintf(r->conn, sizeof(r->conn), "%s", conn);
+    snprintf(r->child, sizeof(r->child), "%s", child);
+    return r;
+}
+
+static void arm(struct revive *r, uint64_t ms)
+{
+    r->timer.fire = attempt;
+    timer_set(r->ike->loop, &r->timer, loop_now(r->ike->loop) + ms);
+}
+
+static bool asked_for_ever(const struct revive *r)
+{
+    return r->why == REVIVE_CLOSED || r->why == REVIVE_DEAD || r->why == REVIVE_LIMIT || r->tries == 0;
+}
+
+static void over(struct timer *t)
+{
+    drop(t->ctx);
+}
+
+static void failed(struct revive *r, const char *why)
+{
+    r->trying = false;
+    r->up_at = 0;
+    if (r->failures < 31)
+        r->failures++;
+    uint64_t wait = back_off(r->failures);
+    if (r->why == REVIVE_ACQUIRE) { // the next packet asks again, not before
+        r->quiet_until = loop_now(r->ike->loop) + wait;
+        r->timer.fire = over;
+        timer_set(r->ike->loop, &r->timer, loop_now(r->ike->loop) + STABLE_MS + LIMIT_MS);
+        return;
+    }
+    if (!asked_for_ever(r) && r->failures >= r->tries) {
+        LOGF(IKE, 1, "%s/%s is not tried again after %u attempts (keyingtries = %u)", r->conn, r->child,
+             r->failures, r->tries);
+        drop(r);
+        return;
+    }
+    LOGF(IKE, 1, "%s/%s is tried again in %llu.%llu s: %s", r->conn, r->child,
+         (unsigned long long)(wait / 1000), (unsigned long long)(wait % 1000 / 100), why);
+    arm(r, wait);
+}
+
+// Up, or on its way without us.
+static bool provided(struct ike *ike, const struct conn *c, const char *child)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        if (sa->state == SA_DELETING || sa->state == SA_REFUSED)
+            continue;
+        if (sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child) == 0)
+            return true;
+        for (struct child_sa *k = sa->children; k; k = k->next)
+            if (strcmp(k->cfg->name, child) == 0 && k->state != CHILD_DELETING)
+                return true;
+    }
+    return false;
+}
+
+// Those without a CHILD SA do not stay beside the new one.
+static void end_childless(struct ike *ike, const struct conn *c)
+{
+    for (struct ike_sa *sa = sa_of_conn(ike, c->cfg.name, NULL), *next; sa; sa = next) {
+        next = sa_of_conn(ike, c->cfg.name, sa);
+        if (sa->state == SA_ESTABLISHED && !sa->children && !sa->hs) {
+            sa_why(sa, "it had no CHILD_SA");
+            sa_delete(sa);
+        }
+    }
+}
+
+static void replace(struct revive *r, struct conn *c, const struct child_config *child)
+{
+    struct ike_sa *old = sa_by_id(r->ike, r->replaces), *sa;
+    struct ike *ike = r->ike;
+    uint32_t id = r->replaces;
+    drop(r);
+    if (!old || old->state != SA_ESTABLISHED || control_initiate(ike, c, child, &sa, NULL) != 0)
+        return;
+    sa = sa_by_id(ike, ike->next_id);
+    if (sa)
+        sa->replaces = id;
+}
+
+static void attempt(struct timer *t)
+{
+    struct revive *r = t->ctx;
+    struct ike *ike = r->ike;
+    struct conn *c = conn_find(ike, r->conn);
+    const struct child_config *child = c ? conn_child(c, r->child) : NULL;
+    struct esp_error err = {0};
+    if (!child || child->action != POLICY_PROTECT || ike->stopping) {
+        drop(r);
+        return;
+    }
+    if (r->why == REVIVE_REPLACE) {
+        replace(r, c, child);
+        return;
+    }
+    if (provided(ike, c, r->child)) {
+        drop(r);
+        return;
+    }
+    end_childless(ike, c);
+    r->trying = true;
+    if (control_initiate(ike, c, child, NULL, &err) == 0)
+        return;
+    LOGF(IKE, 0, "%s/%s cannot be initiated: %s", r->conn, r->child, err.text);
+    if (err.code == -EINVAL) // it names no peer: nothing will change by waiting
+        drop(r);
+    else if (r->tries && ike->set.retry_initiate_interval)
+        arm(r, (uint64_t)ike->set.retry_initiate_interval * 1000);
+    else
+        failed(r, err.text);
+}
+
+static void want(struct ike *ike, const struct conn *c, const struct child_config *child, enum revive_why why,
+                 uint64_t delay)
+{
+    struct revive *r = ike->stopping ? NULL : get(ike, c->cfg.name, child->name);
+    if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt))
+        return;
+    // What did not stay up for long failed, however it looked.
+    if (r->up_at && loop_now(ike->loop) - r->up_at < STABLE_MS && why != REVIVE_START)
+        r->failures++;
+    else if (r->up_at)
+        r->failures = 0;
+    r->up_at = 0;
+    r->why = why;
+    r->tries = c->cfg.keyingtries;
+    uint64_t wait = back_off(r->failures);
+    arm(r, wait > delay ? wait : delay);
+}
+
+// --- what happens ---
+
+void revive_loaded(struct ike *ike, struct conn *c)
+{
+    for (unsigned i = 0; i < c->cfg.child_count; i++) {
+        const struct child_config *child = &c->cfg.children[i];
+        if (child->start_action == ACTION_START && child->action == POLICY_PROTECT &&
+            !provided(ike, c, child->name))
+            want(ike, c, child, REVIVE_START, 0);
+    }
+}
+
+void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
+{
+    struct revive *r = provided(ike, c, child->name) ? NULL : get(ike, c->cfg.name, child->name);
+    if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt) ||
+        loop_now(ike->loop) < r->quiet_until)
+        return;
+    LOGF(KNL, 1, "creating acquire job for policy of %s/%s", c->cfg.name, child->name);
+    if (r->up_at && loop_now(ike->loop) - r->up_at >= STABLE_MS)
+        r->failures = 0;
+    r->up_at = 0;
+    r->why = REVIVE_ACQUIRE;
+    r->tries = 1;
+    arm(r, 0);
+}
+
+// The loaded connection decides: an unloaded one stays away, and an edited one goes by what it says now.
+void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum revive_why why)
+{
+    struct conn *c = conn_find(ike, was->cfg.name);
+    const struct child_config *k = c ? conn_child(c, child) : NULL;
+    if (!k || ike->stopping)
+        return;
+    bool again = why == REVIVE_LIMIT || (why == REVIVE_CLOSED && k->close_action == ACTION_START) ||
+                 (why == REVIVE_DEAD && k->dpd_action == DPD_START);
+    if ((why == REVIVE_CLOSED && k->close_action == ACTION_TRAP) ||
+        (why == REVIVE_DEAD && k->dpd_action == DPD_TRAP))
+        conn_trap(ike, c, k);
+    if (again)
+        want(ike, c, k, why, 0);
+}
+
+void revive_limit(struct child_sa *c)
+{
+    // The end that initiated goes first; the other one only where that does not come.
+    struct conn *live = conn_find(c->sa->ike, c->sa->conn->cfg.name);
+    const struct child_config *k = live ? conn_child(live, c->cfg->name) : NULL;
+    if (k)
+        want(c->sa->ike, live, k, REVIVE_LIMIT, c->sa->initiator ? 0 : GRACE_MS + jittered(GRACE_MS));
+}
+
+void revive_replace(struct child_sa *c, uint64_t within)
+{
+    struct ike *ike = c->sa->ike;
+    struct conn *live = conn_find(ike, c->sa->conn->cfg.name);
+    bool ours = c->sa->initiator && live && conn_child(live, c->cfg->name) && c->sa->state == SA_ESTABLISHED;
+    LOGF(KNL, 1, "CHILD_SA %s{%u} should be replaced, %s", c->cfg->name, c->id,
+         ours ? "another one is made" : "waiting for the peer, which initiated, to do it");
+    struct revive *r = ours && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
+    if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt))
+        return;
+    r->why = REVIVE_REPLACE;
+    r->replaces = c->sa->id;
+    arm(r, jittered(within));
+}
+
+void revive_failed(struct ike_sa *sa, const char *child)
+{
+    struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
+    if (r && r->trying)
+        failed(r, sa->why[0] ? sa->why : "it was closed");
+}
+
+void revive_up(struct ike_sa *sa, const char *child)
+{
+    struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
+    if (!r)
+        return;
+    r->trying = false;
+    r->up_at = loop_now(sa->ike->loop) ? loop_now(sa->ike->loop) : 1;
+    r->quiet_until = 0;
+    r->timer.fire = over;
+    timer_set(sa->ike->loop, &r->timer, loop_now(sa->ike->loop) + STABLE_MS);
+}
+
+void revive_forget(struct ike *ike, const char *conn, const char *child)
+{
+    struct revive *r = find(ike, conn, child);
+    if (r)
+        drop(r);
+}
+
+void revive_free(struct ike *ike)
+{
+    struct table_node *n;
+    while ((n = table_pop(&ike->revives)) != NULL) {
+        struct revive *r = (struct revive *)(void *)n;
+        timer_stop(ike->loop, &r->timer);
+        free(r);
+    }
+}
+
+// --- IKE SAs without a CHILD SA ---
+
+static void childless(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    if (sa->state != SA_ESTABLISHED || sa->children)
+        return;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 1, "IKE_SA %s has had no CHILD_SA for %d s, closing it", sa_label(sa), CHILDLESS_MS / 1000);
+    sa_why(sa, "it had no CHILD_SA");
+    sa_delete(sa);
+    log_set_context("", 0);
+}
+
+void revive_watch(struct ike_sa *sa)
+{
+    if (sa->state != SA_ESTABLISHED || sa->children || sa->hs)
+        return;
+    sa->life.fire = childless;
+    sa->life.ctx = sa;
+    timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + CHILDLESS_MS);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections as ike takes them: all or nothing, the policies that path is told, dynamic selectors, modes,
+// and what moves with a NAT's mapping.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+
+static void load_refused(struct pair *p, int side, struct conn_config *c)
+{
+    static uint8_t buf[65536];
+    struct writer w = writer_of(buf, sizeof(buf));
+    conn_write(&w, c);
+    p->s[side].refuse_policies = true;
+    ipc_send(p->s[side].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 7, .conn = wr_written(&w)});
+    pair_run(p);
+    pair_result(p, side, 7, false);
+    p->s[side].refuse_policies = false;
+}
+
+static struct pair *two(void (*tune)(struct conn_config *, int side))
+{
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    for (int i = 1; i >= 0; i--) {
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        if (tune)
+            tune(&c, i);
+        pair_load(p, i, &c);
+    }
+    return p;
+}
+
+static void up(struct pair *p, const char *child)
+{
+    pair_result(p, 0, pair_initiate(p, 0, child), true);
+    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
+}
+
+static void test_connection_whose_policies_are_refused_is_not_there(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    for (int i = 0; i < 2; i++)
+        pair_psk(p, i, "secret", NULL, NULL);
+    pair_default_conn(&c, 0);
+    pair_load(p, 0, &c);
+    pair_default_conn(&c, 1);
+    load_refused(p, 1, &c);
+    assert_string_equal(p->s[1].last_text, "the test's path refuses");
+    assert_null(p->s[1].ike->conns);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false); // nobody answers by it
+    pair_load(p, 1, &c);
+    up(p, "c");
+    pair_free(p);
+}
+
+static void test_edit_whose_policies_are_refused_leaves_the_old_one(void **state)
+{
+    (void)state;
+    struct pair *p = two(NULL);
+    struct conn_config c;
+    uint32_t id = p->s[1].policy[0].id;
+    pair_default_conn(&c, 1);
+    c.children[0].local_ts.t[0].lo[1] = c.children[0].local_ts.t[0].hi[1] = 9;
+    load_refused(p, 1, &c);
+    up(p, "c"); // by the old one, with its policy
+    assert_int_equal(pair_sa(&p->s[1], 0)->child.policy_id, id);
+    pair_default_conn(&c, 1);
+    pair_load(p, 1, &c); // the file as it was: nothing is different
+    assert_int_equal(p->s[1].policy[0].id, id);
+    pair_free(p);
+}
+
+static void test_unload_that_path_refuses_leaves_the_connection(void **state)
+{
+    (void)state;
+    struct pair *p = two(NULL);
+    ipc_close(p->s[1].path_ike);
+    p->s[1].path_ike = NULL;
+    pair_run(p);
+    ipc_send(p->s[1].ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 9, .conn = "t"});
+    pair_run(p);
+    pair_result(p, 1, 9, false);
+    assert_non_null(p->s[1].ike->conns);
+    pair_free(p);
+}
+
+static void test_policy_keeps_its_id_until_it_is_another(void **state)
+{
+    (void)state;
+    struct pair *p = two(NULL);
+    struct conn_config c;
+    uint32_t id = p->s[0].policy[0].id;
+    assert_int_not_equal(id, 0);
+    pair_default_conn(&c, 0);
+    c.dpd_delay = 7;
+    c.children[0].start_action = ACTION_TRAP;
+    pair_load(p, 0, &c);
+    assert_int_equal(p->s[0].policy[0].id, id);
+    assert_true(p->s[0].policy[0].trap);
+    for (int i = 0; i < 3; i++) {
+        pair_default_conn(&c, 0);
+        if (i == 0)
+            c.children[0].priority = 5;
+        else if (i == 1)
+            c.children[0].action = POLICY_DISCARD;
+        else
+            c.children[0].remote_ts.t[0].proto = 17;
+        pair_load(p, 0, &c);
+        assert_int_not_equal(p->s[0].policy[0].id, id);
+        id = p->s[0].policy[0].id;
+    }
+    assert_int_equal(p->s[0].policy[0].priority, 0);
+    assert_int_equal(p->s[0].policy[0].action, POLICY_PROTECT);
+    pair_free(p);
+}
+
+// --- dynamic selectors ---
+
+static void dynamic(struct conn_config *c, int side)
+{
+    (void)side;
+    c->children[0].local_ts.t[0] = c->children[0].remote_ts.t[0] = (struct ts){.proto = 17, .port_hi = 65535};
+}
+
+static bool is_host(const struct ts_list *l, const char *text)
+{
+    struct addr a;
+    addr_parse(text, &a);
+    return l->count == 1 && l->t[0].family == a.family && memcmp(l->t[0].lo, a.a, 4) == 0 &&
+           memcmp(l->t[0].hi, a.a, 4) == 0 && l->t[0].proto == 17;
+}
+
+static void test_dynamic_selectors_are_written_out_where_the_addresses_are_known(void **state)
+{
+    (void)state;
+    struct pair *p = two(dynamic);
+    const struct policy_spec *s = p->s[0].policy;
+    assert_int_equal(p->s[0].policy_count, 1);
+    assert_true(is_host(&s->local, "10.0.0.1") && is_host(&s->remote, "10.0.0.2"));
+    up(p, "c");
+    assert_int_equal(pair_sa(&p->s[0], 0)->child.policy_id, s->id);
+    assert_true(is_host(&pair_sa(&p->s[0], 0)->child.remote_ts, "10.0.0.2"));
+    pair_free(p);
+}
+
+static void any_peer(struct conn_config *c, int side)
+{
+    dynamic(c, side);
+    if (side)
+        c->remote_count = 0;
+    else
+        c->local_count = 0;
+}
+
+static void test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone(void **state)
+{
+    (void)state;
+    struct pair *p = two(any_peer);
+    assert_int_equal(p->s[1].policy[0].remote.t[0].family, 0);
+    assert_true(is_host(&p->s[1].policy[0].local, "10.0.0.2"));
+    up(p, "c");
+    assert_true(is_host(&pair_sa(&p->s[1], 0)->child.remote_ts, "10.0.0.1"));
+    pair_free(p);
+}
+
+static void test_dynamic_selectors_follow_the_machines_addresses(void **state)
+{
+    (void)state;
+    struct pair *p = two(any_peer);
+    uint32_t id = p->s[0].policy[0].id;
+    unsigned applied = p->s[0].policies;
+    assert_true(is_host(&p->s[0].policy[0].local, "10.0.0.1")); // the route's source
+    ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    pair_run(p);
+    assert_int_equal(p->s[0].policies, applied); // nothing differs, nothing is said
+    addr_parse("10.0.0.7", &p->s[0].source);
+    ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    pair_run(p);
+    assert_int_equal(p->s[0].policies, applied + 1);
+    assert_true(is_host(&p->s[0].policy[0].local, "10.0.0.7"));
+    assert_int_not_equal(p->s[0].policy[0].id, id);
+    pair_free(p);
+}
+
+// --- modes ---
+
+static void pass_and_drop(struct conn_config *c, int side)
+{
+    static struct child_config kids[2][3];
+    for (int i = 0; i < 3; i++) {
+        kids[side][i] = c->children[0];
+        snprintf(kids[side][i].name, sizeof(kids[side][i].name), "%s", i == 0 ? "p" : i == 1 ? "d" : "c");
+        kids[side][i].action = i == 0 ? POLICY_BYPASS : i == 1 ? POLICY_DISCARD : POLICY_PROTECT;
+    }
+    c->children = kids[side];
+    c->child_count = 3;
+}
+
+static void test_pass_and_drop_are_policies_without_an_sa(void **state)
+{
+    (void)state;
+    struct pair *p = two(pass_and_drop);
+    assert_int_equal(p->s[0].policy_count, 3);
+    assert_int_equal(p->s[0].policy[0].action, POLICY_BYPASS);
+    assert_int_equal(p->s[0].policy[1].action, POLICY_DISCARD);
+    pair_result(p, 0, pair_initiate(p, 0, "p"), false);
+    assert_int_equal(p->sent, 0);
+    up(p, "c");
+    assert_string_equal(pair_sa(&p->s[1], 0)->child.name, "c"); // the peer's request does not meet the others
+    pair_free(p);
+}
+
+static void transport(struct conn_config *c, int side)
+{
+    dynamic(c, side);
+    c->children[0].mode = MODE_TRANSPORT;
+}
+
+static void transport_at_0(struct conn_config *c, int side)
+{
+    dynamic(c, side);
+    c->children[0].mode = side ? MODE_TUNNEL : MODE_TRANSPORT;
+}
+
+static void transport_at_1(struct conn_config *c, int side)
+{
+    transport_at_0(c, 1 - side);
+}
+
+static void test_transport_mode_is_negotiated_and_never_fallen_back_from(void **state)
+{
+    (void)state;
+    struct pair *p = two(transport);
+    up(p, "c");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pair_sa(&p->s[i], 0)->child.mode, MODE_TRANSPORT);
+        assert_int_equal(p->s[i].policy[0].mode, MODE_TRANSPORT);
+    }
+    pair_free(p);
+    void (*const one_sided[])(struct conn_config *, int) = {transport_at_0, transport_at_1};
+    for (int i = 0; i < 2; i++) { // the policy allows one mode: what the peer makes of it is closed again
+        p = two(one_sided[i]);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+        pair_wait(p, 10000);
+        assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+        pair_free(p);
+    }
+    p = two(transport);
+    p->nat = true; // 2.23.1 is not supported: refused, not half done
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    pair_wait(p, 10000);
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    pair_free(p);
+}
+
+static void transport_nets(struct conn_config *c, int side)
+{
+    (void)side;
+    c->children[0].mode = MODE_TRANSPORT; // between networks: no packet has the endpoints' addresses
+}
+
+static void test_transport_mode_between_networks_has_no_selectors(void **state)
+{
+    (void)state;
+    struct pair *p = two(transport_nets);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    pair_free(p);
+}
+
+// --- a NAT's mapping changes ---
+
+static void through_nat(struct conn_config *c, int side)
+{
+    if (side)
+        c->remote_count = 0;
+    c->dpd_delay = side ? 0 : 10;
+}
+
+static void test_mapping_that_changes_is_followed_after_an_authenticated_message(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    p->nat = true;
+    for (int i = 1; i >= 0; i--) {
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        through_nat(&c, i);
+        pair_load(p, i, &c);
+    }
+    up(p, "c");
+    struct ike_sa *sa = p->s[1].ike->sas;
+    assert_int_equal(sa->path.remote_port, 14500);
+    p->nat_shift = 20000;
+    struct net_path elsewhere = sa->path;
+    elsewhere.remote_port = 24500;
+    uint8_t junk[64] = {0}; // not authenticated: for that SA, but of nobody
+    struct writer w = writer_of(junk, sizeof(junk));
+    struct ike_header h = {sa->spi_i, sa->spi_r, PL_SK, IKE_VERSION, EX_INFORMATIONAL, FLAG_INITIATOR, 2, 64};
+    header_write(&w, &h);
+    pair_inject(p, 1, &elsewhere, junk, sizeof(junk));
+    assert_int_equal(sa->path.remote_port, 14500);
+    pair_wait(p, 11000); // a liveness check through the new mapping
+    assert_int_equal(sa->path.remote_port, 24500);
+    assert_int_equal(p->s[1].endpoints, 1);
+    assert_int_equal(p->s[1].endpoint.remote_port, 24500);
+    assert_int_equal(p->s[1].endpoint.child_id, pair_sa(&p->s[1], 0)->child.child_id);
+    assert_int_equal(p->s[1].endpoint.udp_encap, 1);
+    struct msg_CHILD_EVENT m = {.child_id = sa->children->id,
+                                .event = CHILD_EVENT_REBOUND,
+                                .remote = sa->path.remote,
+                                .remote_port = 34500};
+    ipc_send(p->s[1].path_ike, MSG_CHILD_EVENT, &m); // path saw it first
+    pair_run(p);
+    assert_int_equal(sa->path.remote_port, 34500);
+    assert_int_equal(p->s[1].endpoints, 2);
+    m.child_id = p->s[0].ike->sas->children->id; // behind the NAT ourselves we stay (2.23)
+    ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+    assert_int_equal(p->s[0].endpoints, 0);
+    pair_free(p);
+}
+
+static int moved_auth(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    if (number == 2) // IKE_AUTH, from another address, where no NAT was seen
+        addr_parse("10.0.0.66", &d->path.remote);
+    return 1;
+}
+
+static void test_auth_from_elsewhere_without_a_nat_does_not_move_the_sa(void **state)
+{
+    (void)state;
+    struct pair *p = two(any_peer);
+    p->filter = moved_auth;
+    pair_initiate(p, 0, "c");
+    struct addr first;
+    addr_parse("10.0.0.1", &first);
+    assert_true(addr_eq(&p->s[1].ike->sas->path.remote, &first));
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_connection_whose_policies_are_refused_is_not_there),
+        cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
+        cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),
+        cmocka_unit_test(test_policy_keeps_its_id_until_it_is_another),
+        cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),
+        cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
+        cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),
+        cmocka_unit_test(test_pass_and_drop_are_policies_without_an_sa),
+        cmocka_unit_test(test_transport_mode_is_negotiated_and_never_fallen_back_from),
+        cmocka_unit_test(test_transport_mode_between_networks_has_no_selectors),
+        cmocka_unit_test(test_mapping_that_changes_is_followed_after_an_authenticated_message),
+        cmocka_unit_test(test_auth_from_elsewhere_without_a_nat_does_not_move_the_sa),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

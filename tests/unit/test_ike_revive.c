@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: Apache-2.0
+// What brings tunnels back: every way of losing one, against every action that asks for it, with back-off,
+// for ever where that is asked for, and never more than one IKE SA at rest.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+
+enum { MINUTE = 60000, HOUR = 60 * MINUTE };
+
+static int lose_all(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    (void)d;
+    return 0;
+}
+
+static struct pair *two(void (*tune)(struct conn_config *, int side))
+{
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    for (int i = 1; i >= 0; i--) {
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        c.unique = UNIQUE_NO; // as swanctl has it: nothing else keeps them from multiplying
+        if (tune)
+            tune(&c, i);
+        pair_load(p, i, &c);
+    }
+    return p;
+}
+
+static struct pair *established(void (*tune)(struct conn_config *, int side))
+{
+    struct pair *p = two(tune);
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
+    return p;
+}
+
+static void assert_one(struct pair *p)
+{
+    for (int i = 0; i < 2; i++) {
+        if (p->s[i].ike->sa_count != 1 || pair_live(&p->s[i]) != 1)
+            fail_msg("side %d: %u IKE SAs and %u CHILD SAs, expected one of each", i, p->s[i].ike->sa_count,
+                     pair_live(&p->s[i]));
+    }
+    assert_true(pair_agree(p));
+}
+
+static void assert_none(struct pair *p)
+{
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(p->s[i].ike->sa_count + pair_live(&p->s[i]), 0);
+}
+
+static void event(struct pair *p, int side, uint8_t event)
+{
+    struct msg_CHILD_EVENT m = {.child_id = p->s[side].ike->sas->children->id, .event = event};
+    ipc_send(p->s[side].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+}
+
+static void started(struct conn_config *c, int side)
+{
+    c->children[0].start_action = side ? ACTION_NONE : ACTION_START;
+}
+
+static void started_for_ever(struct conn_config *c, int side)
+{
+    started(c, side);
+    c->keyingtries = 0;
+}
+
+static void closing(struct conn_config *c, int side)
+{
+    c->children[0].close_action = side ? ACTION_NONE : ACTION_START;
+}
+
+static void restarting(struct conn_config *c, int side)
+{
+    c->children[0].dpd_action = side ? DPD_NONE : DPD_START;
+    c->dpd_delay = 10;
+}
+
+// --- limits ---
+
+static void test_limit_is_followed_by_another_sa_at_either_end(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = established(NULL);
+        uint32_t spi = pair_sa(&p->s[0], 0)->child.spi_in;
+        event(p, side, CHILD_EVENT_HARD_LIMIT);
+        pair_wait(p, 20000);
+        assert_one(p);
+        assert_int_not_equal(pair_sa(&p->s[0], 0)->child.spi_in, spi);
+        pair_free(p);
+    }
+}
+
+static void test_limit_at_both_ends_leaves_one_sa(void **state)
+{
+    (void)state;
+    struct pair *p = established(NULL);
+    struct msg_CHILD_EVENT m = {.event = CHILD_EVENT_HARD_LIMIT};
+    for (int i = 0; i < 2; i++) {
+        m.child_id = p->s[i].ike->sas->children->id;
+        ipc_send(p->s[i].path_ike, MSG_CHILD_EVENT, &m);
+    }
+    pair_wait(p, 20000);
+    assert_one(p);
+    pair_free(p);
+}
+
+static void test_soft_limit_makes_before_it_breaks(void **state)
+{
+    (void)state;
+    const uint8_t events[] = {CHILD_EVENT_SOFT_LIMIT, CHILD_EVENT_MOVED};
+    for (int i = 0; i < 2; i++) {
+        struct pair *p = established(NULL);
+        struct path_sa *old = pair_sa(&p->s[0], 0);
+        event(p, 0, events[i]);
+        event(p, 0, events[i]); // told again: nothing more
+        for (int k = 0; k < 20000 && pair_live(&p->s[0]) == 1; k++)
+            pair_wait(p, 1);
+        assert_int_equal(p->s[0].sa_count, 2); // the new one came while the old one was there
+        pair_wait(p, 20000);
+        assert_true(old->deleted);
+        assert_int_equal(p->s[0].sa_count, 2);
+        assert_one(p);
+        pair_free(p);
+    }
+    struct pair *p = established(NULL);
+    event(p, 1, CHILD_EVENT_SOFT_LIMIT); // the end that did not initiate waits for the other one
+    pair_wait(p, 20000);
+    assert_int_equal(p->s[0].sa_count, 1);
+    pair_free(p);
+}
+
+// --- closed by the peer ---
+
+static void test_close_action_brings_one_back(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct pair *p = established(closing);
+        pair_terminate(p, 1, i ? NULL : "c", false);
+        pair_wait(p, 20000);
+        assert_one(p);
+        pair_free(p);
+    }
+}
+
+// The rig has room for a few; those that are over need none.
+static void forget_deleted(struct side *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->sa_count; i++)
+        if (!s->sas[i].deleted)
+            s->sas[n++] = s->sas[i];
+    memset(&s->sas[n], 0, (s->sa_count - n) * sizeof(s->sas[0]));
+    s->sa_count = n;
+}
+
+// A peer that closes each SA as soon as it is there: 67 SAs in 80 s once.
+static void test_close_action_backs_off_from_a_peer_that_closes_at_once(void **state)
+{
+    (void)state;
+    struct pair *p = established(closing);
+    unsigned ups = 0;
+    for (int s = 0; s < 80; s++) {
+        if (pair_live(&p->s[1])) {
+            pair_terminate(p, 1, "c", false);
+            ups++;
+            forget_deleted(&p->s[0]);
+            forget_deleted(&p->s[1]);
+        }
+        pair_wait(p, 1000);
+        assert_true(p->s[0].ike->sa_count <= 2);
+    }
+    assert_in_range(ups, 3, 9);
+    pair_wait(p, 2 * MINUTE);
+    assert_one(p);
+    pair_free(p);
+}
+
+static void close_trap(struct conn_config *c, int side)
+{
+    if (side == 0) {
+        c->children[0].close_action = ACTION_TRAP;
+        c->children[0].dpd_action = DPD_TRAP;
+        c->dpd_delay = 10;
+    }
+}
+
+static void acquire(struct pair *p)
+{
+    ipc_send(p->s[0].path_ike, MSG_ACQUIRE, &(struct msg_ACQUIRE){.conn = "t", .child = "c"});
+    pair_run(p);
+    pair_wait(p, 1);
+}
+
+static void test_close_action_and_dpd_action_trap_wait_for_traffic(void **state)
+{
+    (void)state;
+    for (int dead = 0; dead < 2; dead++) {
+        struct pair *p = established(close_trap);
+        assert_false(p->s[0].policy[0].trap);
+        uint32_t id = p->s[0].policy[0].id;
+        if (dead) {
+            p->filter = lose_all;
+            pair_wait(p, 4 * MINUTE);
+            p->filter = NULL;
+        } else {
+            pair_terminate(p, 1, NULL, false);
+            pair_wait(p, 1000);
+        }
+        assert_int_equal(pair_live(&p->s[0]), 0);
+        assert_true(p->s[0].policy[0].trap);
+        assert_int_equal(p->s[0].policy[0].id, id);
+        acquire(p);
+        assert_int_equal(pair_live(&p->s[0]), 1);
+        pair_free(p);
+    }
+}
+
+// --- silence ---
+
+static void test_dpd_action_restart_goes_on_for_ever(void **state)
+{
+    (void)state;
+    struct pair *p = established(restarting); // keyingtries = 1
+    p->filter = lose_all;
+    pair_wait(p, HOUR);
+    unsigned before = p->sent;
+    pair_wait(p, 10 * MINUTE);
+    assert_true(p->sent > before); // still at it
+    p->filter = NULL;
+    pair_wait(p, 5 * MINUTE);
+    assert_one(p);
+    pair_free(p);
+}
+
+static int lose_auth(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->data[18] != EX_AUTH;
+}
+
+static void test_keyingtries_counts_a_lost_ike_auth_too(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    p->filter = lose_auth;
+    for (int i = 1; i >= 0; i--) {
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        started_for_ever(&c, i);
+        pair_load(p, i, &c);
+    }
+    pair_wait(p, HOUR);
+    p->filter = NULL;
+    pair_wait(p, 5 * MINUTE);
+    assert_one(p);
+    pair_free(p);
+}
+
+// --- refusal ---
+
+static void test_start_action_is_tried_again_after_refusals_for_ever_where_asked(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    for (int i = 0; i < 2; i++)
+        pair_psk(p, i, "secret", NULL, NULL);
+    pair_default_conn(&c, 0);
+    started_for_ever(&c, 0);
+    pair_load(p, 0, &c); // nothing is loaded at the peer: NO_PROPOSAL_CHOSEN
+    pair_wait(p, HOUR);
+    assert_in_range(p->sent, 2 * 60, 2 * 140); // once a minute at most, half a minute at least
+    pair_default_conn(&c, 1);
+    pair_load(p, 1, &c);
+    pair_wait(p, 2 * MINUTE);
+    assert_one(p);
+    pair_free(p);
+}
+
+static void test_start_action_without_more_tries_stays_away(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    pair_psk(p, 0, "secret", NULL, NULL);
+    pair_default_conn(&c, 0);
+    started(&c, 0); // keyingtries = 1
+    pair_load(p, 0, &c);
+    pair_wait(p, HOUR);
+    assert_int_equal(p->sent, 2);
+    pair_free(p);
+}
+
+static void trapped(struct conn_config *c, int side)
+{
+    c->children[0].start_action = side ? ACTION_NONE : ACTION_TRAP;
+}
+
+// Packets keep coming: one attempt, then a pause that grows; once an IKE SA per packet.
+static void test_trap_backs_off_from_a_peer_that_refuses(void **state)
+{
+    (void)state;
+    struct pair *p = two(trapped);
+    p->s[1].refuse_install = true;
+    for (int s = 0; s < 120; s++) {
+        acquire(p);
+        pair_wait(p, 999);
+        assert_true(p->s[0].ike->sa_count <= 1);
+    }
+    assert_in_range(p->s[0].ike->counters[CNT_ike_init_out_req], 5, 9);
+    p->s[1].refuse_install = false;
+    for (int s = 0; s < 61; s++) {
+        acquire(p);
+        pair_wait(p, 999);
+    }
+    assert_one(p);
+    pair_free(p);
+}
+
+static void test_childless_sas_are_ended(void **state)
+{
+    (void)state;
+    struct pair *p = two(NULL);
+    p->s[1].refuse_install = true;
+    for (int i = 0; i < 5; i++) {
+        pair_initiate(p, 0, "c");
+        pair_wait(p, 5000);
+    }
+    assert_none(p);
+    p->s[1].refuse_install = false;
+    pair_initiate(p, 0, "c");
+    pair_terminate(p, 0, "c", false); // the operator's last CHILD SA takes its IKE SA along
+    pair_wait(p, 5000);
+    assert_none(p);
+    pair_free(p);
+}
+
+// --- the operator ---
+
+static void test_operator_ends_what_is_tried_again(void **state)
+{
+    (void)state;
+    struct pair *p = two(started_for_ever);
+    pair_wait(p, 1000);
+    assert_one(p);
+    p->filter = lose_all;
+    event(p, 0, CHILD_EVENT_HARD_LIMIT);
+    pair_wait(p, MINUTE);
+    pair_terminate(p, 0, NULL, true);
+    p->filter = NULL;
+    pair_wait(p, HOUR);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    pair_free(p);
+}
+
+static void test_terminate_that_timed_out_can_be_forced(void **state)
+{
+    (void)state;
+    struct pair *p = established(NULL);
+    struct msg_TERMINATE m = {.req = 50, .conn = "t", .timeout_ms = 1000};
+    p->filter = lose_all;
+    ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+    pair_wait(p, 1500);
+    pair_result(p, 0, 50, false);
+    m = (struct msg_TERMINATE){.req = 51, .conn = "t", .force = 1};
+    ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+    pair_run(p);
+    pair_result(p, 0, 51, true);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    pair_free(p);
+    p = established(NULL); // and a CHILD SA's
+    p->filter = lose_all;
+    m = (struct msg_TERMINATE){.req = 60, .child = "c", .timeout_ms = 1000};
+    ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+    pair_wait(p, 1500);
+    pair_result(p, 0, 60, false);
+    m = (struct msg_TERMINATE){.req = 61, .child = "c", .force = 1};
+    ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+    pair_run(p);
+    pair_result(p, 0, 61, true);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    pair_free(p);
+}
+
+// --- both ends ---
+
+static void both_start(struct conn_config *c, int side)
+{
+    (void)side;
+    c->children[0].start_action = ACTION_START;
+    c->children[0].dpd_action = DPD_START;
+    c->dpd_delay = 10;
+    c->unique = UNIQUE_REPLACE;
+}
+
+static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        struct pair *p = two(NULL);
+        struct conn_config c;
+        p->filter = lose_all;
+        for (int i = 0; i < 2; i++) {
+            pair_default_conn(&c, i);
+            both_start(&c, i);
+            pair_load(p, i, &c);
+        }
+        p->filter = NULL; // both ask again, in the same millisecond
+        pair_wait(p, 5 * MINUTE);
+        assert_one(p);
+        p->filter = lose_all; // both lose each other, both come back
+        pair_wait(p, 10 * MINUTE);
+        p->filter = NULL;
+        pair_wait(p, 10 * MINUTE);
+        assert_one(p);
+        pair_free(p);
+    }
+}
+
+static void nameless(struct conn_config *c, int side)
+{
+    if (side == 0)
+        snprintf(c->remote_id, sizeof(c->remote_id), "*.test");
+}
+
+static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **state)
+{
+    (void)state;
+    struct pair *p = established(nameless);
+    struct conn_config c;
+    pair_default_conn(&c, 0); // a second connection to the same peer, whose name is not known beforehand
+    c.unique = UNIQUE_NO;
+    snprintf(c.name, sizeof(c.name), "u");
+    snprintf(c.children[0].name, sizeof(c.children[0].name), "d");
+    c.remote_id[0] = 0;
+    pair_load(p, 0, &c);
+    pair_initiate(p, 0, "d");
+    pair_wait(p, 10000);
+    assert_int_equal(p->s[0].ike->sa_count, 2); // INITIAL_CONTACT would have ended the first
+    assert_int_equal(p->s[1].ike->sa_count, 2);
+    pair_free(p);
+}
+
+static void test_delete_of_a_child_that_is_being_installed_counts(void **state)
+{
+    (void)state;
+    struct pair *p = two(NULL);
+    p->s[0].hold_install = true; // our path takes its time
+    pair_initiate(p, 0, "c");
+    pair_terminate(p, 1, "c", false); // the peer has it already, and thinks better of it
+    pair_release(&p->s[0]);
+    pair_wait(p, 10000);
+    assert_none(p);
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limit_is_followed_by_another_sa_at_either_end),
+        cmocka_unit_test(test_limit_at_both_ends_leaves_one_sa),
+        cmocka_unit_test(test_soft_limit_makes_before_it_breaks),
+        cmocka_unit_test(test_close_action_brings_one_back),
+        cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
+        cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
+        cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
+        cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),
+        cmocka_unit_test(test_start_action_is_tried_again_after_refusals_for_ever_where_asked),
+        cmocka_unit_test(test_start_action_without_more_tries_stays_away),
+        cmocka_unit_test(test_trap_backs_off_from_a_peer_that_refuses),
+        cmocka_unit_test(test_childless_sas_are_ended),
+        cmocka_unit_test(test_operator_ends_what_is_tried_again),
+        cmocka_unit_test(test_terminate_that_timed_out_can_be_forced),
+        cmocka_unit_test(test_ends_that_initiate_at_once_come_to_one_sa),
+        cmocka_unit_test(test_initial_contact_is_not_said_beside_an_sa_with_that_host),
+        cmocka_unit_test(test_delete_of_a_child_that_is_being_installed_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
