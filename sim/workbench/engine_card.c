@@ -57,8 +57,8 @@ static void fill_blob(struct espc_sa_blob *b, const struct sad_state *st, bool i
     b->mode = htole32(ESPC_SA_MODE_TUNNEL);
     memcpy(b->key, st->key, st->key_len);
     memcpy(b->salt, st->salt, sizeof(b->salt));
-    wb_put32(b->src, st->src);
-    wb_put32(b->dst, st->dst);
+    memcpy(b->src, st->src, 4);
+    memcpy(b->dst, st->dst, 4);
     b->sport = htole16(st->sport);
     b->dport = htole16(inbound && !st->udp ? 4500 : st->dport); // RFC 7296 section 2.23: in UDP at any time
     if (inbound) {
@@ -115,6 +115,10 @@ static int card_add(struct wb_engine *e, unsigned index, const struct sad_state 
     struct espc_sa_blob blob;
     int ret = 0;
 
+    if (st->ipv6 || st->inner == ESP_FAMILY_IPV6)
+        return esp_fail(err, -EINVAL, "card", "the card has no IPv6: --engine soft has it");
+    if (st->mode == ESP_TRANSPORT)
+        return esp_fail(err, -EINVAL, "card", "the card has no transport mode: --engine soft has it");
     if (st->alg != ESP_ALG_AES128_GCM16 && st->alg != ESP_ALG_AES256_GCM16)
         return esp_fail(err, -EINVAL, "card", "the card has no %s: --engine soft has it",
                         st->alg == ESP_ALG_AES192_GCM16 ? "AES-GCM with a 192-bit key" : "ChaCha20-Poly1305");

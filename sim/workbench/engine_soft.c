@@ -29,7 +29,7 @@ static void fill_params(struct esp_sa_params *p, const struct sad_state *st, enu
 {
     memset(p, 0, sizeof(*p));
     p->dir = dir;
-    p->mode = ESP_TUNNEL;
+    p->mode = st->mode;
     p->alg = st->alg;
     p->spi = st->spi;
     memcpy(p->key, st->key, st->key_len);
@@ -41,8 +41,10 @@ static void fill_params(struct esp_sa_params *p, const struct sad_state *st, enu
     p->no_ecn = st->no_ecn;
     p->dscp_decap = st->dscp_decap;
     p->ttl = WB_OUTER_TTL;
-    wb_put32(p->src, st->src);
-    wb_put32(p->dst, st->dst);
+    p->ipv6 = st->ipv6;
+    p->inner = st->inner;
+    memcpy(p->src, st->src, sizeof(p->src));
+    memcpy(p->dst, st->dst, sizeof(p->dst));
     p->sport = st->sport;
     p->dport = st->dport;
     p->window = dir == ESP_IN ? st->window : 0;

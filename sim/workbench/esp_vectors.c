@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `espalier-sim esp-vectors`: whole ESP packets (a JSON list with SA parameters, inner packet, ESP octets
 // and, where known, the outer packet). Each AES-GCM-16 vector goes through the AES-GCM core and OpenSSL under
-// its own IV (RFC 4106); IPv4-in-IPv4 tunnel packets with an outer header also through the card's pipeline
-// and the software engine, outbound too where the IV is the sequence number. AES-192 and ChaCha20-Poly1305
-// (RFC 7634) go through OpenSSL and the software engine.
+// its own IV (RFC 4106); tunnel packets with an outer header also through the software engine and, where
+// all is IPv4, the card's pipeline, outbound too where the IV is the sequence number. AES-192 and
+// ChaCha20-Poly1305 (RFC 7634) go through OpenSSL and the software engine.
 #include "sim/workbench/vectors.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "sim/workbench/engine.h"
 #include "sim/workbench/gcm_check.h"
 
-enum { ESP_HEADER_IV = 16, ICV = 16, IP4_HEADER = 20, UDP_HEADER = 8 };
+enum { ESP_HEADER_IV = 16, ICV = 16, IP4_HEADER = 20, IP6_HEADER = 40, UDP_HEADER = 8 };
 
 struct esp_vector {
     const char *file, *name;
@@ -151,22 +151,44 @@ static int check_core(struct esp_run *r, const struct esp_vector *v)
 }
 
 // ---- the engines
+static size_t outer_header(const struct esp_vector *v)
+{
+    return v->outer.len > 0 && v->outer.data[0] >> 4 == 6 ? IP6_HEADER : IP4_HEADER;
+}
+
+static bool is_ip(const struct wb_bytes *b, json_int_t next_header)
+{
+    unsigned version = next_header == 41 ? 6 : 4;
+
+    return b->len >= (version == 6 ? IP6_HEADER : IP4_HEADER) && b->data[0] >> 4 == version;
+}
+
 static bool fits_tunnel(const struct esp_vector *v)
 {
-    size_t least = IP4_HEADER + (v->udp ? UDP_HEADER : 0) + v->esp.len;
+    size_t least = outer_header(v) + (v->udp ? UDP_HEADER : 0) + v->esp.len;
+    bool inside = v->next_header == 4 || v->next_header == 41;
 
-    return strcmp(v->mode, "tunnel") == 0 && v->next_header == 4 && v->outer.len >= least &&
-           v->outer.len <= WB_MAX_PACKET && v->outer.data[0] >> 4 == 4 && v->inner.len >= IP4_HEADER &&
-           v->inner.data[0] >> 4 == 4 && wb_get32(v->esp.data) != 0;
+    return strcmp(v->mode, "tunnel") == 0 && inside && is_ip(&v->inner, v->next_header) &&
+           is_ip(&v->outer, outer_header(v) == IP6_HEADER ? 41 : 4) && v->outer.len >= least &&
+           v->outer.len <= WB_MAX_PACKET && wb_get32(v->esp.data) != 0;
+}
+
+static bool is_for_card(const struct esp_vector *v)
+{
+    return v->alg != ESP_ALG_AES192_GCM16 && v->alg != ESP_ALG_CHACHA20_POLY1305 && v->next_header != 41 &&
+           outer_header(v) == IP4_HEADER;
 }
 
 static void fill_state(struct sad_state *st, const struct esp_vector *v)
 {
-    const uint8_t *udp = v->outer.data + (v->outer.data[0] & 15u) * 4;
+    const uint8_t *udp = v->outer.data + outer_header(v);
 
     memset(st, 0, sizeof(*st));
-    st->src = wb_get32(v->outer.data + 12);
-    st->dst = wb_get32(v->outer.data + 16);
+    st->mode = ESP_TUNNEL;
+    st->inner = v->next_header == 41 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+    st->ipv6 = outer_header(v) == IP6_HEADER;
+    memcpy(st->src, v->outer.data + (st->ipv6 ? 8 : 12), st->ipv6 ? 16 : 4);
+    memcpy(st->dst, v->outer.data + (st->ipv6 ? 24 : 16), st->ipv6 ? 16 : 4);
     st->spi = wb_get32(v->esp.data);
     st->alg = v->alg;
     st->key_len = (unsigned)v->key.len;
@@ -212,7 +234,7 @@ static int check_decap(struct wb_engine *e, const struct esp_vector *v, struct e
 static int check_encap(struct wb_engine *e, const struct esp_vector *v, struct esp_error *err)
 {
     const struct wb_job *job = &e->jobs[0];
-    size_t header = IP4_HEADER + (v->udp ? UDP_HEADER : 0);
+    size_t header = outer_header(v) + (v->udp ? UDP_HEADER : 0);
 
     if (run_job(e, v, true, err) != 0)
         return fail(v, e->name, err->text);
@@ -266,7 +288,7 @@ static void run_vector(struct esp_run *r, const struct esp_vector *v, bool other
         // what is wrong with an invalid packet need not be its ICV: the engines, where they can take it, must
         // drop it
         ret = v->valid || !fits_tunnel(v) ? check_core(r, v) : 0;
-        for (int i = soft_only; i < 2 && ret == 0 && fits_tunnel(v); i++)
+        for (int i = !is_for_card(v); i < 2 && ret == 0 && fits_tunnel(v); i++)
             ret = check_engine(r, r->engines[i], v);
         r->tally.software_only += ret == 0 && soft_only;
         *(ret == 0 ? &r->tally.passed : &r->tally.failed) += 1;

@@ -41,6 +41,8 @@ static int load(struct explain *x, const struct explain_options *o, struct captu
     size_t cap = 0;
     int ret = sad_load(&x->sad, o->sad, err);
 
+    if (ret == 0 && !o->ipv6)
+        ret = wb_refuse_ipv6(&x->sad, o->sad, err);
     if (ret == 0)
         ret = capture_open(reader, o->in, err);
     if (ret != 0)

@@ -10,6 +10,7 @@ struct explain_options {
     const char *sad, *in;
     const char *small;    // where the smallest capture goes
     const char *fst;      // NULL: no waves
+    bool ipv6;            // take states between IPv6 ends
     unsigned lanes;       // 1, 2 or 4
     unsigned long packet; // the one to shrink for, from 1; 0: the first wrong one, else the first dropped
 };

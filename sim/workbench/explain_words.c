@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A packet's end in words: what it is, which line of the SA file decided, what was expected and, where the
 // packets before it are the cause, which of them.
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,35 +9,46 @@
 #include "sim/workbench/explain.h"
 #include "sim/workbench/util.h"
 
-enum { IP4_HEADER = 20, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ESP = 50 };
+enum { IP4_HEADER = 20, IP6_HEADER = 40 };
+enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ESP = 50, PROTO_ICMP6 = 58 };
 
-static void print_address(FILE *f, const uint8_t *a)
+static void print_addresses(FILE *f, const uint8_t *ip, bool ipv6)
 {
-    fprintf(f, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+    int family = ipv6 ? AF_INET6 : AF_INET;
+    char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
+
+    inet_ntop(family, ip + (ipv6 ? 8 : 12), src, sizeof(src));
+    inet_ntop(family, ip + (ipv6 ? 24 : 16), dst, sizeof(dst));
+    fprintf(f, "%s > %s", src, dst);
 }
 
-// An IPv4 packet in a few words.
-static void print_ip(FILE *f, const uint8_t *ip, size_t len)
+static void print_protocol(FILE *f, uint8_t proto, const uint8_t *body, size_t len)
 {
-    size_t header = (ip[0] & 15u) * 4;
-    const uint8_t *body = ip + header;
-
-    if (len < IP4_HEADER || ip[0] >> 4 != 4 || header > len) {
-        fprintf(f, "%s", len > 0 && ip[0] >> 4 == 6 ? "an IPv6 packet" : "a broken IPv4 packet");
-        return;
-    }
-    print_address(f, ip + 12);
-    fputs(" > ", f);
-    print_address(f, ip + 16);
-    if (ip[9] == PROTO_ESP && header + 8 <= len)
+    if (proto == PROTO_ESP && len >= 8)
         fprintf(f, ", ESP, SPI 0x%08x, sequence number %u", wb_get32(body), wb_get32(body + 4));
-    else if ((ip[9] == PROTO_UDP || ip[9] == PROTO_TCP) && header + 4 <= len &&
-             (wb_get16(ip + 6) & 0x1fff) == 0)
-        fprintf(f, ", %s %u > %u", ip[9] == PROTO_UDP ? "UDP" : "TCP", wb_get16(body), wb_get16(body + 2));
-    else if (ip[9] == PROTO_ICMP)
+    else if ((proto == PROTO_UDP || proto == PROTO_TCP) && len >= 4)
+        fprintf(f, ", %s %u > %u", proto == PROTO_UDP ? "UDP" : "TCP", wb_get16(body), wb_get16(body + 2));
+    else if (proto == PROTO_ICMP || proto == PROTO_ICMP6)
         fputs(", ICMP", f);
     else
-        fprintf(f, ", protocol %u", ip[9]);
+        fprintf(f, ", protocol %u", proto);
+}
+
+// An IP packet in a few words.
+static void print_ip(FILE *f, const uint8_t *ip, size_t len)
+{
+    bool ipv6 = len > 0 && ip[0] >> 4 == 6;
+    size_t header = ipv6 ? IP6_HEADER : len > 0 ? (ip[0] & 15u) * 4 : IP4_HEADER;
+
+    if (len < header || (!ipv6 && (header < IP4_HEADER || ip[0] >> 4 != 4))) {
+        fputs("a broken IP packet", f);
+        return;
+    }
+    print_addresses(f, ip, ipv6);
+    if (!ipv6 && (wb_get16(ip + 6) & 0x1fff) != 0)
+        fputs(", a later fragment", f);
+    else
+        print_protocol(f, ip[ipv6 ? 6 : 9], ip + header, len - header);
 }
 
 static void print_packet(FILE *f, const struct explain *x, size_t i)

@@ -8,7 +8,10 @@
 
 #include "sim/workbench/util.h"
 
-enum { IP4_HEADER = 20, UDP_HEADER = 8, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ESP = 50 };
+enum { IP4_HEADER = 20, IP6_HEADER = 40, UDP_HEADER = 8 };
+enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ESP = 50, PROTO_ICMP6 = 58 };
+enum { EXT_HOPS = 0, EXT_ROUTING = 43, EXT_FRAGMENT = 44, EXT_DESTINATION = 60 };
+static const uint8_t extensions[] = {EXT_HOPS, EXT_ROUTING, EXT_FRAGMENT, EXT_DESTINATION};
 
 struct parsed {
     struct flow flow;
@@ -45,7 +48,7 @@ static void read_ports(struct parsed *p)
 
     if (p->later_fragment)
         return;
-    if (f->proto == PROTO_ICMP && p->payload_len >= 2) {
+    if ((f->proto == PROTO_ICMP || f->proto == PROTO_ICMP6) && p->payload_len >= 2) {
         f->has_ports = true;
         f->sport = p->payload[0];
         f->dport = p->payload[1];
@@ -56,34 +59,74 @@ static void read_ports(struct parsed *p)
     }
 }
 
-static enum esp_status parse(struct parsed *p, const uint8_t *ip, size_t len)
+static enum esp_status parse4(struct parsed *p, const uint8_t *ip, size_t len)
 {
-    size_t header, total;
+    size_t header = (ip[0] & 15u) * 4, total;
 
-    memset(p, 0, sizeof(*p));
     if (len < IP4_HEADER)
         return ESP_STATUS_TRUNCATED;
-    header = (ip[0] & 15u) * 4;
     total = wb_get16(ip + 2);
     if (ip[0] >> 4 != 4 || header < IP4_HEADER || total < header)
         return ESP_STATUS_BAD_IP;
     if (header > len)
         return ESP_STATUS_TRUNCATED;
-    p->flow.src = wb_get32(ip + 12);
-    p->flow.dst = wb_get32(ip + 16);
+    p->flow.family = ESP_FAMILY_IPV4;
+    memcpy(p->flow.src, ip + 12, 4);
+    memcpy(p->flow.dst, ip + 16, 4);
     p->flow.proto = ip[9];
     p->later_fragment = (wb_get16(ip + 6) & 0x1fff) != 0;
     p->payload = ip + header;
     p->payload_len = (total < len ? total : len) - header; // what follows is link padding
-    read_ports(p);
     return ESP_STATUS_OK;
 }
 
-static bool state_for(const struct flow_table *t, uint32_t dst, uint32_t spi)
+// Walks the extension headers (RFC 8200 section 4). Where their chain is broken the walk ends there, and the
+// packet has no ports.
+static enum esp_status parse6(struct parsed *p, const uint8_t *ip, size_t len)
 {
-    for (size_t i = 0; i < t->sad->n_states; i++)
-        if (t->sad->states[i].spi == spi && t->sad->states[i].dst == dst)
+    size_t at = IP6_HEADER, end, step;
+    uint8_t next;
+
+    if (len < IP6_HEADER)
+        return ESP_STATUS_TRUNCATED;
+    next = ip[6];
+    end = IP6_HEADER + (size_t)wb_get16(ip + 4);
+    end = end < len ? end : len;
+    for (; memchr(extensions, next, sizeof(extensions)) && at + 8 <= end && !p->later_fragment; at += step) {
+        step = next == EXT_FRAGMENT ? 8 : (ip[at + 1] + 1u) * 8;
+        if (next == EXT_FRAGMENT)
+            p->later_fragment = (wb_get16(ip + at + 2) & 0xfff8) != 0;
+        next = ip[at];
+    }
+    p->flow.family = ESP_FAMILY_IPV6;
+    memcpy(p->flow.src, ip + 8, 16);
+    memcpy(p->flow.dst, ip + 24, 16);
+    p->flow.proto = next;
+    p->payload = ip + (at < end ? at : end);
+    p->payload_len = at < end ? end - at : 0;
+    return ESP_STATUS_OK;
+}
+
+static enum esp_status parse(struct parsed *p, const uint8_t *ip, size_t len)
+{
+    enum esp_status st;
+
+    memset(p, 0, sizeof(*p));
+    if (len == 0)
+        return ESP_STATUS_TRUNCATED;
+    st = ip[0] >> 4 == 6 ? parse6(p, ip, len) : parse4(p, ip, len);
+    if (st == ESP_STATUS_OK)
+        read_ports(p);
+    return st;
+}
+
+static bool state_for(const struct flow_table *t, const struct flow *f, uint32_t spi)
+{
+    for (size_t i = 0; i < t->sad->n_states; i++) {
+        const struct sad_state *st = &t->sad->states[i];
+        if (st->spi == spi && st->ipv6 == (f->family == ESP_FAMILY_IPV6) && memcmp(st->dst, f->dst, 16) == 0)
             return true;
+    }
     return false;
 }
 
@@ -107,15 +150,26 @@ static bool classify_esp(const struct flow_table *t, const struct parsed *p, str
     } else if (p->flow.proto != PROTO_ESP) {
         return false;
     }
-    if (len < 4 || !state_for(t, p->flow.dst, wb_get32(esp)))
+    if (len < 4 || !state_for(t, &p->flow, wb_get32(esp)))
         return false;
     v->action = FLOW_DECAP;
     return true;
 }
 
+static bool in_prefix(const uint8_t *address, const uint8_t *prefix, unsigned bits)
+{
+    unsigned left = bits % 8;
+
+    if (memcmp(address, prefix, bits / 8) != 0)
+        return false;
+    return left == 0 || ((address[bits / 8] ^ prefix[bits / 8]) & (0xff00u >> left) & 0xff) == 0;
+}
+
 bool flow_matches(const struct sad_selector *sel, const struct flow *f, bool if_unknown)
 {
-    if ((f->src & sel->src_mask) != sel->src || (f->dst & sel->dst_mask) != sel->dst)
+    if (sel->family && sel->family != f->family)
+        return false;
+    if (!in_prefix(f->src, sel->src, sel->src_bits) || !in_prefix(f->dst, sel->dst, sel->dst_bits))
         return false;
     if (sel->proto != 0 && sel->proto != f->proto)
         return false;
@@ -124,11 +178,30 @@ bool flow_matches(const struct sad_selector *sel, const struct flow *f, bool if_
     return (!sel->has_sport || sel->sport == f->sport) && (!sel->has_dport || sel->dport == f->dport);
 }
 
-static bool template_names(const struct sad_policy *po, const struct sad_state *st)
+static bool is_any(const uint8_t *address)
 {
-    return (po->tmpl_src == 0 || po->tmpl_src == st->src) && (po->tmpl_dst == 0 || po->tmpl_dst == st->dst) &&
-           (po->tmpl_spi == 0 || po->tmpl_spi == st->spi) &&
-           (po->tmpl_reqid == 0 || po->tmpl_reqid == st->reqid);
+    static const uint8_t zero[16];
+
+    return memcmp(address, zero, 16) == 0;
+}
+
+// In transport mode the packet's own addresses must be the state's ends, and the template's do not count.
+static bool ends_fit(const struct sad_policy *po, const struct sad_state *st, const struct flow *f)
+{
+    uint8_t family = st->ipv6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+
+    if (st->mode == ESP_TRANSPORT)
+        return f->family == family && memcmp(f->src, st->src, 16) == 0 && memcmp(f->dst, st->dst, 16) == 0;
+    if ((!is_any(po->tmpl_src) || !is_any(po->tmpl_dst)) && po->tmpl_ipv6 != st->ipv6)
+        return false;
+    return (is_any(po->tmpl_src) || memcmp(po->tmpl_src, st->src, 16) == 0) &&
+           (is_any(po->tmpl_dst) || memcmp(po->tmpl_dst, st->dst, 16) == 0);
+}
+
+static bool template_names(const struct sad_policy *po, const struct sad_state *st, const struct flow *f)
+{
+    return po->tmpl_mode == st->mode && (po->tmpl_spi == 0 || po->tmpl_spi == st->spi) &&
+           (po->tmpl_reqid == 0 || po->tmpl_reqid == st->reqid) && ends_fit(po, st, f);
 }
 
 // The newest state that the template names, as in Linux.
@@ -137,7 +210,8 @@ static struct flow_verdict by_template(const struct flow_table *t, const struct 
 {
     for (size_t i = t->sad->n_states; i-- > 0;) {
         const struct sad_state *st = &t->sad->states[i];
-        if (template_names(po, st) && (!st->has_sel || flow_matches(&st->sel, f, true)))
+        if (template_names(po, st, f) && (st->inner & f->family) &&
+            (!st->has_sel || flow_matches(&st->sel, f, true)))
             return (struct flow_verdict){.action = FLOW_ENCAP, .state = (unsigned)i, .line = po->line};
     }
     return (struct flow_verdict){.action = FLOW_DROP, .reason = ESP_STATUS_NO_SA, .line = po->line};
@@ -166,8 +240,6 @@ struct flow_verdict flow_classify(const struct flow_table *t, const uint8_t *ip,
     struct flow_verdict v = {.action = FLOW_PASS};
     struct parsed p;
 
-    if (len > 0 && ip[0] >> 4 == 6) // no state and no policy of this build is for IPv6
-        return v;
     v.reason = parse(&p, ip, len);
     if (v.reason != ESP_STATUS_OK)
         v.action = FLOW_DROP;
@@ -194,7 +266,7 @@ bool flow_allows_inner(const struct flow_table *t, unsigned state, const uint8_t
             continue;
         *line = po->line;
         return !po->block && po->has_tmpl &&
-               template_names(po, st); // one without a template is for cleartext only
+               template_names(po, st, &p.flow); // one without a template is for cleartext only
     }
     return false;
 }

@@ -11,8 +11,9 @@
 #include "sim/workbench/sad.h"
 
 struct flow {
-    uint32_t src, dst;
-    uint8_t proto;
+    uint8_t family; // ESP_FAMILY_*
+    uint8_t src[16], dst[16];
+    uint8_t proto;         // IPv6: behind the extension headers
     bool has_ports;        // false: none, a later fragment, or cut short
     uint16_t sport, dport; // ICMP: type and code
 };

@@ -18,7 +18,7 @@
 static const char usage_text[] =
     "usage: espalier-sim replay --sad FILE --in IN.pcap --out OUT.pcap [--engine card|soft] [--lanes N] "
     "[--sas N]\n"
-    "                           [--json STATS] [--fst FILE [--window FROM:TO]]\n"
+    "                           [--json STATS] [--fst FILE [--window FROM:TO]] [--ipv6]\n"
     "       espalier-sim explain --sad FILE --in CAPTURE [--lanes N] [--packet N] [--small OUT.pcap] [--fst "
     "FILE]\n"
     "       espalier-sim vectors FILE...       CAVP .rsp and Wycheproof JSON through the AES-GCM core and "
@@ -32,6 +32,7 @@ static const char usage_text[] =
     "  --sas N         SA slots in each direction, 1 ... 1024 (default 1024)\n"
     "  --json STATS    writes counters, cycles and latency (first beat in to first beat out)\n"
     "  --fst FILE      traces signals; --window FROM:TO only those clock cycles (cycle n is at n * 4 ns)\n"
+    "  --ipv6          takes states between IPv6 ends (the software engine only)\n"
     "  A summary goes to standard output, or to standard error where STATS or OUT.pcap is standard "
     "output.\n"
     "\n"
@@ -57,23 +58,19 @@ enum {
     OPT_JSON,
     OPT_FST,
     OPT_WINDOW,
+    OPT_IPV6,
     OPT_PACKET,
     OPT_SMALL,
     OPT_HELP
 };
 
 static const struct option replay_long[] = {
-    {"sad", required_argument, NULL, OPT_SAD},
-    {"in", required_argument, NULL, OPT_IN},
-    {"out", required_argument, NULL, OPT_OUT},
-    {"engine", required_argument, NULL, OPT_ENGINE},
-    {"lanes", required_argument, NULL, OPT_LANES},
-    {"sas", required_argument, NULL, OPT_SAS},
-    {"json", required_argument, NULL, OPT_JSON},
-    {"fst", required_argument, NULL, OPT_FST},
-    {"window", required_argument, NULL, OPT_WINDOW},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+    {"sad", required_argument, NULL, OPT_SAD},       {"in", required_argument, NULL, OPT_IN},
+    {"out", required_argument, NULL, OPT_OUT},       {"engine", required_argument, NULL, OPT_ENGINE},
+    {"lanes", required_argument, NULL, OPT_LANES},   {"sas", required_argument, NULL, OPT_SAS},
+    {"json", required_argument, NULL, OPT_JSON},     {"fst", required_argument, NULL, OPT_FST},
+    {"window", required_argument, NULL, OPT_WINDOW}, {"ipv6", no_argument, NULL, OPT_IPV6},
+    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
 };
 
 static bool number(const char *s, uint64_t max, uint64_t *out)
@@ -139,6 +136,7 @@ static int replay_option(struct replay_options *o, int opt, const char *word)
     case OPT_OUT: o->out = word; return WB_DONE;
     case OPT_JSON: o->json = word; return WB_DONE;
     case OPT_FST: o->fst = word; return WB_DONE;
+    case OPT_IPV6: o->ipv6 = true; return WB_DONE;
     case OPT_ENGINE: return set_engine(o, word);
     case OPT_LANES: return set_lanes(&o->lanes, word);
     case OPT_SAS: return set_sas(o, word);
@@ -177,10 +175,15 @@ static int replay_main(int argc, char **argv)
 }
 
 static const struct option explain_long[] = {
-    {"sad", required_argument, NULL, OPT_SAD},       {"in", required_argument, NULL, OPT_IN},
-    {"lanes", required_argument, NULL, OPT_LANES},   {"fst", required_argument, NULL, OPT_FST},
-    {"packet", required_argument, NULL, OPT_PACKET}, {"small", required_argument, NULL, OPT_SMALL},
-    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
+    {"sad", required_argument, NULL, OPT_SAD},
+    {"in", required_argument, NULL, OPT_IN},
+    {"lanes", required_argument, NULL, OPT_LANES},
+    {"fst", required_argument, NULL, OPT_FST},
+    {"packet", required_argument, NULL, OPT_PACKET},
+    {"small", required_argument, NULL, OPT_SMALL},
+    {"ipv6", no_argument, NULL, OPT_IPV6},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 static int set_packet(struct explain_options *o, const char *word)
@@ -200,6 +203,7 @@ static int explain_option(struct explain_options *o, int opt, const char *word)
     case OPT_IN: o->in = word; return WB_DONE;
     case OPT_FST: o->fst = word; return WB_DONE;
     case OPT_SMALL: o->small = word; return WB_DONE;
+    case OPT_IPV6: o->ipv6 = true; return WB_DONE;
     case OPT_LANES: return set_lanes(&o->lanes, word);
     case OPT_PACKET: return set_packet(o, word);
     default: return usage("unknown option or missing value", NULL);

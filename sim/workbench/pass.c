@@ -31,6 +31,19 @@ struct pass {
     uint8_t frame[MAX_LINK_HEADER + WB_MAX_PACKET];
 };
 
+int wb_refuse_ipv6(const struct sad *sad, const char *path, struct esp_error *err)
+{
+    const char *base = strrchr(path, '/');
+    unsigned line = sad_ipv6_line(sad);
+    char where[sizeof(err->field)];
+
+    if (!line)
+        return 0;
+    snprintf(where, sizeof(where), "%.32s:%u", base ? base + 1 : path, line);
+    return esp_fail(err, -EINVAL, where,
+                    "the state has IPv6 ends: they are taken with --ipv6, by software alone");
+}
+
 static int add_states(struct pass *p, struct esp_error *err)
 {
     int ret = 0;

@@ -26,6 +26,9 @@ struct pass_result {
 // Takes a packet's end; 0 or negative errno with *err, which ends the pass.
 typedef int (*pass_sink)(void *ctx, const struct pass_result *r, struct esp_error *err);
 
+// -EINVAL with *err where a state of the file has IPv6 ends, which only --ipv6 admits.
+int wb_refuse_ipv6(const struct sad *sad, const char *path, struct esp_error *err);
+
 struct pass;
 // The engine holds no state of *sad yet; `sad` and `engine` outlive the pass.
 int pass_open(struct pass **p, const struct sad *sad, struct wb_engine *engine, enum capture_link link,

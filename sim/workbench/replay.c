@@ -91,6 +91,8 @@ static int open_all(struct replay *r, const struct replay_options *o, struct esp
 {
     int ret = sad_load(&r->sad, o->sad, err);
 
+    if (ret == 0 && !o->ipv6)
+        ret = wb_refuse_ipv6(&r->sad, o->sad, err);
     if (ret == 0)
         ret = capture_open(&r->reader, o->in, err);
     if (ret == 0)

@@ -13,6 +13,7 @@ struct replay_options {
     const char *sad, *in, *out;
     const char *json;          // NULL: no statistics
     const char *fst;           // NULL: no waves
+    bool ipv6;                 // take states between IPv6 ends
     bool soft;                 // the software engine in place of the card's pipeline
     unsigned lanes;            // 1, 2 or 4
     unsigned sas;              // SA slots in each direction

@@ -134,6 +134,14 @@ int sad_load(struct sad *s, const char *path, struct esp_error *err)
     return ret;
 }
 
+unsigned sad_ipv6_line(const struct sad *s)
+{
+    for (size_t i = 0; i < s->n_states; i++)
+        if (s->states[i].ipv6)
+            return s->states[i].line;
+    return 0;
+}
+
 void sad_clear_states(struct sad *s)
 {
     if (s->states)

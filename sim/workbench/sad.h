@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The SAs and policies of a replay, read from an `ip -batch` file (iproute2's `xfrm state add`, `xfrm policy
-// add`). Addresses, ports and SPIs are numbers in host order.
+// add`). Ports and SPIs are numbers in host order, addresses octets: IPv4 in the first four, the rest zero.
 #ifndef SIM_WORKBENCH_SAD_H
 #define SIM_WORKBENCH_SAD_H
 
@@ -11,14 +11,20 @@
 #include "espalier/engine.h"
 
 struct sad_selector {
-    uint32_t src, src_mask, dst, dst_mask;
+    uint8_t family; // ESP_FAMILY_*; 0: either
+    uint8_t src[16], dst[16];
+    unsigned src_bits, dst_bits;
     uint8_t proto; // 0: any
     bool has_sport, has_dport;
     uint16_t sport, dport; // ICMP: type and code
 };
 
 struct sad_state {
-    uint32_t src, dst, spi, reqid;
+    bool ipv6; // src and dst are IPv6
+    uint8_t src[16], dst[16];
+    uint32_t spi, reqid;
+    enum esp_mode mode;
+    uint8_t inner; // ESP_FAMILY_* that may be inside
     enum esp_alg alg;
     uint8_t key[ESP_MAX_KEY], salt[4];
     unsigned key_len; // octets
@@ -39,8 +45,10 @@ struct sad_policy {
     enum sad_dir dir;
     bool block;
     uint32_t priority; // lower wins, then the file's order
-    bool has_tmpl;
-    uint32_t tmpl_src, tmpl_dst, tmpl_spi, tmpl_reqid; // 0: any
+    bool has_tmpl, tmpl_ipv6;
+    enum esp_mode tmpl_mode;
+    uint8_t tmpl_src[16], tmpl_dst[16]; // all zero: any
+    uint32_t tmpl_spi, tmpl_reqid;      // 0: any
     unsigned line;
 };
 
@@ -54,6 +62,8 @@ struct sad {
 // 0, or a negative errno with *err naming file, line and word.
 int sad_load(struct sad *s, const char *path, struct esp_error *err);
 int sad_parse(struct sad *s, const char *name, char *text, size_t len, struct esp_error *err); // changes text
+// The line of the first state between IPv6 ends, 0: there is none.
+unsigned sad_ipv6_line(const struct sad *s);
 void sad_clear(struct sad *s);        // wipes the keys
 void sad_clear_states(struct sad *s); // so does this
 

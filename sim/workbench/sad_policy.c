@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xfrm policy add ...`: selector, dir, action, priority and at most one template (ESP in tunnel mode) with
-// source, destination, SPI and reqid. Every other word is refused by line and word.
+// `xfrm policy add ...`: selector, dir, action, priority and at most one template (ESP in tunnel or transport
+// mode) with source, destination, SPI and reqid. Every other word is refused by line and word.
 #include "sim/workbench/sad_words.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ struct policy_parse {
 };
 
 struct tmpl_seen {
-    bool src, dst, proto, spi, mode;
+    bool src, dst, proto, spi, mode, src_ipv6;
 };
 
 static int tmpl_id(struct sad_words *w, bool *seen)
@@ -44,10 +44,10 @@ static int tmpl_word(struct policy_parse *p, struct tmpl_seen *seen)
 
     if (sad_accept(w, "src")) {
         ret = tmpl_id(w, &seen->src);
-        ret = ret ? ret : sad_end(w, &p->po.tmpl_src);
+        ret = ret ? ret : sad_end(w, p->po.tmpl_src, &seen->src_ipv6);
     } else if (sad_accept(w, "dst")) {
         ret = tmpl_id(w, &seen->dst);
-        ret = ret ? ret : sad_end(w, &p->po.tmpl_dst);
+        ret = ret ? ret : sad_end(w, p->po.tmpl_dst, &p->po.tmpl_ipv6);
     } else if (sad_accept(w, "spi")) {
         ret = tmpl_id(w, &seen->spi);
         ret = ret ? ret : sad_number32(w, &p->po.tmpl_spi);
@@ -55,8 +55,11 @@ static int tmpl_word(struct policy_parse *p, struct tmpl_seen *seen)
         ret = tmpl_id(w, &seen->proto);
         ret = ret ? ret : expect(w, "a protocol", "esp", "expected proto esp");
     } else if (sad_accept(w, "mode")) {
+        ret = 0;
         seen->mode = true;
-        ret = expect(w, "a mode", "tunnel", "this build offers mode tunnel only");
+        p->po.tmpl_mode = sad_accept(w, "transport") ? ESP_TRANSPORT : ESP_TUNNEL;
+        if (p->po.tmpl_mode == ESP_TUNNEL)
+            ret = expect(w, "a mode", "tunnel", "this build offers mode tunnel and mode transport only");
     } else if (sad_accept(w, "reqid")) {
         ret = sad_number32(w, &p->po.tmpl_reqid);
     } else if (sad_accept(w, "level")) {
@@ -83,8 +86,12 @@ static int parse_tmpl(struct policy_parse *p)
     if (!seen.proto)
         return sad_refuse(p->w, at, "the template lacks proto esp");
     if (!seen.mode)
-        return sad_refuse(p->w, at,
-                          "the template lacks mode tunnel (iproute2's default, transport, is not offered)");
+        return sad_refuse(
+            p->w, at,
+            "the template lacks mode tunnel or mode transport (iproute2's default, which few mean)");
+    if (seen.src && seen.dst && seen.src_ipv6 != p->po.tmpl_ipv6)
+        return sad_refuse(p->w, at, "the template's src and dst are of different families");
+    p->po.tmpl_ipv6 = seen.dst ? p->po.tmpl_ipv6 : seen.src_ipv6;
     return 0;
 }
 
@@ -156,6 +163,8 @@ int sad_parse_policy(struct sad_words *w, struct sad *s)
         ret = parse_word(&p);
     if (ret == 0)
         ret = sad_selector_check(w, &p.po.sel, &p.seen);
+    if (p.po.sel.family == 0) // as iproute2 has it
+        p.po.sel.family = ESP_FAMILY_IPV4;
     if (ret == 0 && !p.has_dir)
         ret = sad_lacks(w, "dir in, out or fwd");
     return ret ? ret : store(&p, s);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `xfrm state add ...`: the words of iproute2 6.1 that this build honours (AES-GCM-16 and
-// ChaCha20-Poly1305, tunnel mode, IPv4, UDP encapsulation, ESN, replay windows). Every other word is refused
-// by line and word.
+// ChaCha20-Poly1305, tunnel and transport mode, IPv4 and IPv6, UDP encapsulation, ESN, replay windows). Every
+// other word is refused by line and word.
 #include "sim/workbench/sad_words.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@ enum { MAX_WINDOW = 1024 };
 struct state_parse {
     struct sad_words *w;
     struct sad_state st;
-    bool has_src, has_dst, has_proto, has_spi, has_alg, has_mode;
+    bool has_src, has_dst, has_proto, has_spi, has_alg, has_mode, src_ipv6, af_unspec;
+    unsigned dst_word, sel_word;
     unsigned hi_word; // 1 + index of replay-seq-hi or replay-oseq-hi with a non-zero value
     unsigned esn_word, oseq_word;
     uint32_t seq, seq_hi, oseq, oseq_hi;
@@ -32,13 +33,14 @@ static int id_once(struct state_parse *p, bool *seen)
 static int parse_src(struct state_parse *p)
 {
     int ret = id_once(p, &p->has_src);
-    return ret ? ret : sad_end(p->w, &p->st.src);
+    return ret ? ret : sad_end(p->w, p->st.src, &p->src_ipv6);
 }
 
 static int parse_dst(struct state_parse *p)
 {
     int ret = id_once(p, &p->has_dst);
-    return ret ? ret : sad_end(p->w, &p->st.dst);
+    p->dst_word = p->w->at;
+    return ret ? ret : sad_end(p->w, p->st.dst, &p->st.ipv6);
 }
 
 static int parse_proto(struct state_parse *p)
@@ -69,8 +71,10 @@ static int parse_mode(struct state_parse *p)
     const char *word;
     int ret = sad_word(p->w, "a mode", &word);
 
-    if (ret == 0 && strcmp(word, "tunnel") != 0)
-        ret = sad_refuse(p->w, p->w->at - 1, "this build offers mode tunnel only");
+    if (ret == 0 && strcmp(word, "tunnel") != 0 && strcmp(word, "transport") != 0)
+        ret = sad_refuse(p->w, p->w->at - 1, "this build offers mode tunnel and mode transport only");
+    if (ret == 0)
+        p->st.mode = strcmp(word, "tunnel") == 0 ? ESP_TUNNEL : ESP_TRANSPORT;
     p->has_mode = true;
     return ret;
 }
@@ -199,8 +203,9 @@ static int parse_flag(struct state_parse *p)
             p->st.dscp_decap = true;
         } else if (sad_accept(p->w, "nopmtudisc")) {
             p->st.df_clear = true;
-        } else if (!sad_accept(p->w, "af-unspec") &&
-                   !sad_accept(p->w, "align4")) { // neither changes a byte of ESP
+        } else if (sad_accept(p->w, "af-unspec")) {
+            p->af_unspec = true;
+        } else if (!sad_accept(p->w, "align4")) { // changes no octet of ESP over IPv4, nor ours over IPv6
             break;
         }
     }
@@ -230,6 +235,7 @@ static int parse_sel(struct state_parse *p)
     if (p->st.has_sel)
         return sad_refuse(p->w, p->w->at - 1, "is there twice");
     p->st.has_sel = true;
+    p->sel_word = p->w->at - 1;
     while ((ret = sad_selector_word(p->w, &p->st.sel, &seen)) > 0)
         any = true;
     if (ret < 0)
@@ -260,7 +266,7 @@ static int parse_limit(struct state_parse *p)
 
 static int parse_encap(struct state_parse *p)
 {
-    uint32_t ignored; // the original address is of use to transport mode alone
+    uint8_t ignored[16]; // the original address: checksums of transport mode are made anew without it
     int ret;
 
     if (!sad_peek(p->w))
@@ -273,7 +279,7 @@ static int parse_encap(struct state_parse *p)
         ret = sad_port(p->w, &p->st.dport);
     if (ret == 0 && (p->st.sport == 0 || p->st.dport == 0))
         ret = sad_refuse(p->w, p->w->at - 1, "expected ports 1 ... 65535");
-    return ret ? ret : sad_address(p->w, &ignored);
+    return ret ? ret : sad_address(p->w, ignored);
 }
 
 static int parse_tfcpad(struct state_parse *p)
@@ -338,7 +344,12 @@ static int complete(struct state_parse *p)
     if (!p->has_alg)
         return sad_lacks(p->w, "aead 'rfc4106(gcm(aes))' KEY 128");
     if (!p->has_mode)
-        return sad_lacks(p->w, "mode tunnel (iproute2's default, transport, is not offered by this build)");
+        return sad_lacks(p->w, "mode tunnel or mode transport (iproute2's default, which few mean)");
+    if (p->src_ipv6 != p->st.ipv6)
+        return sad_refuse(p->w, p->dst_word, "expected an address of the family of src");
+    if (p->st.mode == ESP_TRANSPORT && p->st.sel.family &&
+        p->st.sel.family != (p->st.ipv6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4))
+        return sad_refuse(p->w, p->sel_word, "in transport mode the selector has the family of the ends");
     if (p->st.esn && p->st.window == 0)
         return sad_refuse(p->w, p->esn_word, "flag esn needs a replay-window above 0");
     if (!p->st.esn && p->hi_word)
@@ -346,6 +357,20 @@ static int complete(struct state_parse *p)
     if (p->oseq_hi == UINT32_MAX && p->oseq >= UINT32_MAX - 1)
         return sad_refuse(p->w, p->oseq_word, "leaves no sequence number to use");
     return 0;
+}
+
+// Which families may be inside, as the kernel has it: the selector's; without one the ends', or both with
+// flag af-unspec.
+static void set_inner(struct state_parse *p)
+{
+    uint8_t ends = p->st.ipv6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+
+    if (p->st.mode == ESP_TRANSPORT)
+        p->st.inner = ends;
+    else if (p->st.sel.family)
+        p->st.inner = p->st.sel.family;
+    else
+        p->st.inner = p->af_unspec ? ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6 : ends;
 }
 
 // Puts the state into the list. `add` refuses one that is there; `update` replaces it, and adds where there
@@ -356,7 +381,7 @@ static int store(struct state_parse *p, struct sad *s, bool update)
 
     for (size_t i = 0; i < s->n_states; i++) {
         struct sad_state *old = &s->states[i];
-        if (old->spi != p->st.spi || old->dst != p->st.dst)
+        if (old->spi != p->st.spi || old->ipv6 != p->st.ipv6 || memcmp(old->dst, p->st.dst, 16) != 0)
             continue;
         if (!update)
             return sad_refuse(p->w, 2, "the state with this dst, spi and proto is there since line %u",
@@ -386,6 +411,7 @@ int sad_parse_state(struct sad_words *w, struct sad *s, bool update)
         ret = parse_word(&p);
     if (ret == 0)
         ret = complete(&p);
+    set_inner(&p);
     p.st.last_in = (uint64_t)p.seq_hi << 32 | p.seq;
     p.st.last_out = (uint64_t)p.oseq_hi << 32 | p.oseq;
     if (ret == 0)

@@ -4,11 +4,14 @@
 // values that words hold.
 #include "sim/workbench/sad_words.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "sim/workbench/util.h"
 
 static int fail_at(struct sad_words *w, unsigned line, const char *text)
 {
@@ -224,62 +227,107 @@ static bool parse_dotted(const char *s, size_t len, uint32_t *address)
     return false;
 }
 
-static int parse_prefix(struct sad_words *w, uint32_t *address, unsigned *bits)
+struct prefix {
+    uint8_t family; // 0: any, all, default
+    uint8_t address[16];
+    unsigned bits;
+};
+
+static bool parse_address(const char *word, size_t len, struct prefix *p)
+{
+    char text[INET6_ADDRSTRLEN];
+    uint32_t v4;
+
+    p->family = memchr(word, ':', len) ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+    if (p->family == ESP_FAMILY_IPV4) {
+        if (!parse_dotted(word, len, &v4))
+            return false;
+        wb_put32(p->address, v4);
+        return true;
+    }
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, word, len);
+    text[len] = 0;
+    return inet_pton(AF_INET6, text, p->address) == 1;
+}
+
+static int parse_prefix(struct sad_words *w, struct prefix *p)
 {
     const char *word, *slash;
-    uint64_t n = 32;
+    uint64_t bits, most;
     size_t len;
     char *end;
-    int ret = sad_word(w, "an IPv4 address", &word);
+    int ret = sad_word(w, "an address", &word);
 
+    memset(p, 0, sizeof(*p));
     if (ret != 0)
         return ret;
-    if (strchr(word, ':'))
-        return sad_refuse(w, w->at - 1, "IPv6 is not offered by this build, expected an IPv4 address");
-    *address = *bits = 0;
     if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0 || strcmp(word, "default") == 0)
         return 0;
     len = strcspn(word, "/");
     slash = word[len] ? word + len : NULL;
-    if (!parse_dotted(word, len, address) ||
-        (slash && (!parse_number(slash + 1, &n, &end) || *end != 0 || n > 32)))
-        return sad_refuse(w, w->at - 1, "expected an IPv4 address");
-    *bits = (unsigned)n;
+    if (!parse_address(word, len, p))
+        return sad_refuse(w, w->at - 1, "expected an IPv4 or IPv6 address");
+    bits = most = p->family == ESP_FAMILY_IPV6 ? 128 : 32;
+    if (slash && (!parse_number(slash + 1, &bits, &end) || *end != 0 || bits > most))
+        return sad_refuse(w, w->at - 1, "expected a prefix length of 0 ... %u behind the address",
+                          (unsigned)most);
+    p->bits = (unsigned)bits;
     return 0;
 }
 
-int sad_end(struct sad_words *w, uint32_t *out)
+int sad_end(struct sad_words *w, uint8_t out[16], bool *ipv6)
 {
     const char *word = sad_peek(w);
-    unsigned bits = 32, dots = 0;
-    int ret = parse_prefix(w, out, &bits);
-
-    for (; word && *word; word++)
-        dots += *word == '.';
-    if (ret == 0 && dots != 3) // the end of a tunnel is written out in full
-        ret = sad_refuse(w, w->at - 1, "expected an IPv4 address");
-    return ret;
-}
-
-int sad_address(struct sad_words *w, uint32_t *out)
-{
-    const char *word = sad_peek(w);
-    int ret = sad_end(w, out);
-
-    if (ret == 0 && strchr(word, '/'))
-        ret = sad_refuse(w, w->at - 1, "expected one IPv4 address, not a prefix");
-    return ret;
-}
-
-int sad_prefix(struct sad_words *w, uint32_t *address, uint32_t *mask)
-{
-    unsigned bits = 32;
-    int ret = parse_prefix(w, address, &bits);
+    unsigned dots = 0;
+    struct prefix p;
+    int ret = parse_prefix(w, &p);
 
     if (ret != 0)
         return ret;
-    *mask = bits == 0 ? 0 : UINT32_MAX << (32 - bits);
-    *address &= *mask;
+    for (; *word; word++)
+        dots += *word == '.';
+    if (p.family == 0 || (p.family == ESP_FAMILY_IPV4 && dots != 3)) // an end is written out in full
+        return sad_refuse(w, w->at - 1, "expected an IPv4 or IPv6 address");
+    memcpy(out, p.address, 16);
+    *ipv6 = p.family == ESP_FAMILY_IPV6;
+    return 0;
+}
+
+int sad_address(struct sad_words *w, uint8_t out[16])
+{
+    const char *word = sad_peek(w);
+    bool ipv6;
+    int ret = sad_end(w, out, &ipv6);
+
+    if (ret == 0 && strchr(word, '/'))
+        ret = sad_refuse(w, w->at - 1, "expected one address, not a prefix");
+    return ret;
+}
+
+static void mask(uint8_t *address, unsigned bits)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned here = bits > 8 * i ? bits - 8 * i : 0;
+        if (here < 8)
+            address[i] &= (uint8_t)(0xff00u >> here);
+    }
+}
+
+static int parse_side(struct sad_words *w, struct sad_selector *sel, uint8_t address[16], unsigned *bits)
+{
+    struct prefix p;
+    int ret = parse_prefix(w, &p);
+
+    if (ret != 0)
+        return ret;
+    if (p.family && sel->family && p.family != sel->family)
+        return sad_refuse(w, w->at - 1, "expected the family of the selector's other address");
+    sel->family = sel->family ? sel->family : p.family;
+    memcpy(address, p.address, 16);
+    mask(address, p.bits);
+    *bits = p.bits;
     return 0;
 }
 
@@ -348,10 +396,10 @@ int sad_selector_word(struct sad_words *w, struct sad_selector *sel, struct sad_
         return 0;
     if (strcmp(word, "src") == 0) {
         ret = once(w, &seen->src);
-        ret = ret ? ret : sad_prefix(w, &sel->src, &sel->src_mask);
+        ret = ret ? ret : parse_side(w, sel, sel->src, &sel->src_bits);
     } else if (strcmp(word, "dst") == 0) {
         ret = once(w, &seen->dst);
-        ret = ret ? ret : sad_prefix(w, &sel->dst, &sel->dst_mask);
+        ret = ret ? ret : parse_side(w, sel, sel->dst, &sel->dst_bits);
     } else if (strcmp(word, "proto") == 0) {
         ret = once(w, &seen->proto);
         ret = ret ? ret : protocol(w, &sel->proto);
@@ -372,7 +420,7 @@ int sad_selector_check(struct sad_words *w, const struct sad_selector *sel,
 
     if (seen->ports && !has_ports)
         return sad_refuse(w, seen->word, "needs proto tcp, udp, sctp or dccp");
-    if (seen->types && sel->proto != 1)
-        return sad_refuse(w, seen->word, "needs proto icmp");
+    if (seen->types && sel->proto != 1 && sel->proto != 58)
+        return sad_refuse(w, seen->word, "needs proto icmp or ipv6-icmp");
     return 0;
 }

@@ -46,9 +46,9 @@ int sad_number(struct sad_words *w, uint64_t max, uint64_t *out);
 int sad_number32(struct sad_words *w, uint32_t *out);
 int sad_port(struct sad_words *w, uint16_t *out);
 int sad_size(struct sad_words *w, uint64_t *out); // with iproute2's unit suffixes
-int sad_address(struct sad_words *w, uint32_t *out);
-int sad_end(struct sad_words *w, uint32_t *out); // of a tunnel: a prefix length behind it means nothing
-int sad_prefix(struct sad_words *w, uint32_t *address, uint32_t *mask);
+int sad_address(struct sad_words *w, uint8_t out[16]);
+// An end of an SA: a prefix length behind it means nothing, as in iproute2.
+int sad_end(struct sad_words *w, uint8_t out[16], bool *ipv6);
 int sad_word(struct sad_words *w, const char *expected, const char **out);
 
 // Selector words (src, dst, proto, sport, dport, type, code) at the cursor. 1: took one, 0: none there,

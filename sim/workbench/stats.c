@@ -67,17 +67,17 @@ static json_t *drops_json(const struct stats *s)
 static int sas_json(json_t *array, struct wb_engine *e, const struct sad *sad, struct esp_error *err)
 {
     for (unsigned i = 0; i < sad->n_states; i++) {
-        struct in_addr dst = {.s_addr = htonl(sad->states[i].dst)};
+        char dst[INET6_ADDRSTRLEN];
+        inet_ntop(sad->states[i].ipv6 ? AF_INET6 : AF_INET, sad->states[i].dst, dst, sizeof(dst));
         for (int dir = ESP_OUT; dir <= ESP_IN; dir++) {
             struct esp_sa_stats st;
             int ret = e->ops->stats(e, i, dir, &st, err);
             if (ret != 0)
                 return ret;
-            json_array_append_new(array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I}", "spi",
-                                                   (json_int_t)sad->states[i].spi, "dst", inet_ntoa(dst),
-                                                   "use", dir == ESP_IN ? "in" : "out", "packets",
-                                                   (json_int_t)st.packets, "bytes", (json_int_t)st.bytes,
-                                                   "last_seq", (json_int_t)st.last_seq));
+            json_array_append_new(
+                array, json_pack("{s:I,s:s,s:s,s:I,s:I,s:I}", "spi", (json_int_t)sad->states[i].spi, "dst",
+                                 dst, "use", dir == ESP_IN ? "in" : "out", "packets", (json_int_t)st.packets,
+                                 "bytes", (json_int_t)st.bytes, "last_seq", (json_int_t)st.last_seq));
         }
     }
     return 0;

@@ -474,6 +474,53 @@ static void test_replay_shows_progress_on_a_terminal_only(void **state)
     assert_null(strstr(output, "slow: "));
 }
 
+// ---- IPv6 and transport mode
+static void test_replay_every_mix_of_families_and_modes_is_opened_by_scapy(void **state)
+{
+    (void)state;
+    must_exit(run("/usr/bin/python3 tests/rtl/replay_families.py make %s", folder), 0);
+    must_exit(run(ESPALIER_SIM " replay --engine soft --ipv6 --sad %s/sad --in %s/in.pcap --out %s/out.pcap",
+                  folder, folder, folder),
+              0);
+    must_say("soft: 37 packets: 18 encrypted, 18 decrypted, 1 passed in the clear, 0 dropped");
+    must_exit(run("/usr/bin/python3 tests/rtl/replay_families.py check %s", folder), 0);
+    must_say("6 mixes right");
+    must_exit(run(ESPALIER_SIM " explain --ipv6 --sad %s/sad --in %s/in.pcap --small %s/small.pcap", folder,
+                  folder, folder),
+              0);
+    must_say("The card does not take this SA file");
+    must_say("37 packets: 0 dropped by software.");
+}
+
+static void test_replay_refuses_ipv6_and_transport_mode_by_name_where_they_are_not_offered(void **state)
+{
+    static const struct {
+        const char *ends, *mode, *options, *why;
+    } cases[] = {
+        {"src ::1 dst ::2", "tunnel", "--engine soft",
+         "sad:1: the state has IPv6 ends: they are taken with --ipv6"},
+        {"src ::1 dst ::2", "tunnel", "--engine card --ipv6",
+         "spi 0x00000100: the card has no IPv6: --engine soft has it"},
+        {"src 1.1.1.1 dst 2.2.2.2", "tunnel sel src fd00::/8", "--engine card",
+         "the card has no IPv6: --engine soft"},
+        {"src 1.1.1.1 dst 2.2.2.2", "transport", "--engine card",
+         "the card has no transport mode: --engine soft has it"},
+    };
+
+    (void)state;
+    write_capture(1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        must_exit(run("echo \"xfrm state add %s proto esp spi 0x100 mode %s aead 'rfc4106(gcm(aes))' 0x%040d "
+                      "128\" > %s/sad",
+                      cases[i].ends, cases[i].mode, 0, folder),
+                  0);
+        must_exit(run(ESPALIER_SIM " replay %s --sad %s/sad --in %s/in.pcap --out %s/none.pcap",
+                      cases[i].options, folder, folder, folder),
+                  2);
+        must_say(cases[i].why);
+    }
+}
+
 // ---- explain
 static int explain(const char *files, const char *more)
 {
@@ -979,6 +1026,8 @@ int main(void)
         cmocka_unit_test(test_replay_says_loudly_when_nothing_was_protected),
         cmocka_unit_test(test_replay_summary_leaves_standard_output_to_an_output_there),
         cmocka_unit_test(test_replay_shows_progress_on_a_terminal_only),
+        cmocka_unit_test(test_replay_every_mix_of_families_and_modes_is_opened_by_scapy),
+        cmocka_unit_test(test_replay_refuses_ipv6_and_transport_mode_by_name_where_they_are_not_offered),
         cmocka_unit_test(test_explain_says_why_each_packet_of_the_example_is_dropped),
         cmocka_unit_test(test_explain_finds_where_card_and_software_disagree),
         cmocka_unit_test(test_explain_without_the_card_goes_by_software),

@@ -12,7 +12,8 @@
 #include "sim/workbench/flow.h"
 #include "sim/workbench/util.h"
 
-#define KEY " mode tunnel aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 128 "
+#define TRANSPORT_KEY " aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 128 "
+#define KEY           " mode tunnel" TRANSPORT_KEY
 
 static struct sad sad;
 static struct flow_table table;
@@ -200,6 +201,95 @@ static void test_inner_packet_must_fit_selector_and_inbound_policies(void **stat
         flow_allows_inner(&table, 1, packet, make(0x0a030101, 6, NULL, 0), &line)); // for cleartext only
 }
 
+// ---- IPv6 and transport mode
+// An IPv6 packet from 2001:db8::1 to 2001:db8::TO; 100 octets.
+static size_t make6(uint8_t to, uint8_t next, const void *payload, size_t len)
+{
+    memset(packet, 0, sizeof(packet));
+    packet[0] = 0x60;
+    wb_put16(packet + 4, 60);
+    packet[6] = next;
+    memcpy(packet + 8, "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    memcpy(packet + 24, packet + 8, 16);
+    packet[39] = to;
+    memcpy(packet + 40, payload, len);
+    return 100;
+}
+
+static void test_ipv6_policies_see_ports_behind_extension_headers(void **state)
+{
+    // hop-by-hop, destination options, then UDP to 53; the same as a first and as a later fragment
+    static const uint8_t udp[] = {60, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0, 0, 9, 0, 53};
+    static const uint8_t first[] = {17, 0, 0, 1, 0, 0, 0, 7, 0, 9, 0, 53};
+    static const uint8_t later[] = {17, 0, 0, 9, 0, 0, 0, 7, 0, 9, 0, 53};
+    static const uint8_t endless[] = {0, 200};
+
+    (void)state;
+    load("xfrm policy add dst 2001:db8::/127 dir out action block priority 2\n"
+         "xfrm policy add dst 2001:db8::/64 proto udp dport 53 dir out action block priority 3\n"
+         "xfrm policy add dir out action block priority 4\n");
+    assert_int_equal(act(make6(1, 6, "", 0)), FLOW_DROP); // the longest prefix ends inside an octet
+    assert_int_equal(act(make6(2, 6, "", 0)), FLOW_PASS); // a policy without addresses is for IPv4
+    assert_int_equal(act(make6(2, 0, udp, sizeof(udp))), FLOW_DROP);
+    assert_int_equal(act(make6(2, 60, udp + 8, sizeof(udp) - 8)), FLOW_DROP);
+    assert_int_equal(act(make6(2, 44, first, sizeof(first))), FLOW_DROP);
+    assert_int_equal(act(make6(2, 44, later, sizeof(later))), FLOW_DROP); // its ports are not known: closed
+    assert_int_equal(act(make6(2, 0, endless, sizeof(endless))), FLOW_PASS);
+    assert_int_equal(flow_classify(&table, packet, 39).reason, ESP_STATUS_TRUNCATED);
+    load("xfrm policy add dst 2001:db8::/64 proto udp dport 53 dir out priority 3\n"
+         "xfrm policy add dst 2001:db8::/64 dir out action block priority 4\n");
+    assert_int_equal(act(make6(2, 0, udp, sizeof(udp))), FLOW_PASS);
+    assert_int_equal(act(make6(2, 44, later, sizeof(later))), FLOW_DROP); // never a way into the clear
+}
+
+static void test_ipv6_esp_finds_the_state_of_its_family(void **state)
+{
+    static const uint8_t esp[] = {0, 0, 1, 0, 0, 0, 0, 1},
+                         udp[] = {0x11, 0x94, 0x11, 0x94, 0, 16, 0, 0, 0, 0, 1, 0};
+    static const uint8_t ike[] = {0x11, 0x94, 0x11, 0x94, 0, 16, 0, 0, 0, 0, 0, 0};
+
+    (void)state;
+    load("xfrm state add src 2001:db8::9 dst 2001:db8::2 proto esp spi 256" KEY
+         "encap espinudp 4500 4500 ::\n"
+         "xfrm state add src 1.1.1.1 dst 32.1.13.184 proto esp spi 256" KEY "\n");
+    assert_int_equal(act(make6(2, 50, esp, sizeof(esp))), FLOW_DECAP);
+    assert_int_equal(act(make6(3, 50, esp, sizeof(esp))), FLOW_PASS);
+    assert_int_equal(act(make6(2, 17, udp, sizeof(udp))), FLOW_DECAP);
+    assert_int_equal(act(make6(2, 17, ike, sizeof(ike))), FLOW_PASS);
+}
+
+static void test_transport_template_takes_the_state_between_the_packets_own_ends(void **state)
+{
+    struct flow_verdict v;
+
+    (void)state;
+    load("xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 256 mode transport" TRANSPORT_KEY "\n"
+         "xfrm state add src 10.0.0.1 dst 10.0.0.3 proto esp spi 257 mode transport" TRANSPORT_KEY "\n"
+         "xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 258" KEY "\n"
+         "xfrm policy add dir out dst 10.0.0.0/24 tmpl proto esp mode transport\n"
+         "xfrm policy add dir in src 10.0.0.0/24 tmpl src 9.9.9.9 dst 9.9.9.8 proto esp mode transport\n");
+    v = flow_classify(&table, packet, make(0x0a000002, 6, NULL, 0));
+    assert_int_equal(v.action, FLOW_ENCAP);
+    assert_int_equal(v.state, 0); // not the newer one in tunnel mode
+    v = flow_classify(&table, packet, make(0x0a000003, 6, NULL, 0));
+    assert_int_equal(v.state, 1);
+    assert_int_equal(flow_classify(&table, packet, make(0x0a000004, 6, NULL, 0)).reason, ESP_STATUS_NO_SA);
+    assert_true(flow_allows_inner(&table, 0, packet, make(0x0a000002, 6, NULL, 0), &line));
+    assert_false(flow_allows_inner(&table, 0, packet, make(0x0a000003, 6, NULL, 0), &line));
+    assert_false(flow_allows_inner(&table, 2, packet, make(0x0a000002, 6, NULL, 0), &line));
+}
+
+static void test_state_takes_only_families_that_may_be_inside(void **state)
+{
+    (void)state;
+    load("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 256" KEY "\n"
+         "xfrm policy add dst 2001:db8::/64 dir out tmpl dst 2.2.2.2 proto esp mode tunnel\n");
+    assert_int_equal(flow_classify(&table, packet, make6(2, 6, "", 0)).reason, ESP_STATUS_NO_SA);
+    load("xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 256 flag af-unspec" KEY "\n"
+         "xfrm policy add dst 2001:db8::/64 dir out tmpl dst 2.2.2.2 proto esp mode tunnel\n");
+    assert_int_equal(act(make6(2, 6, "", 0)), FLOW_ENCAP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +299,11 @@ int main(void)
         cmocka_unit_test_teardown(test_unknown_ports_are_never_a_way_into_the_clear, teardown),
         cmocka_unit_test_teardown(test_headers_that_cannot_be_read_are_dropped_and_ipv6_passes, teardown),
         cmocka_unit_test_teardown(test_inner_packet_must_fit_selector_and_inbound_policies, teardown),
+        cmocka_unit_test_teardown(test_ipv6_policies_see_ports_behind_extension_headers, teardown),
+        cmocka_unit_test_teardown(test_ipv6_esp_finds_the_state_of_its_family, teardown),
+        cmocka_unit_test_teardown(test_transport_template_takes_the_state_between_the_packets_own_ends,
+                                  teardown),
+        cmocka_unit_test_teardown(test_state_takes_only_families_that_may_be_inside, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "sim/workbench/sad.h"
+#include "sim/workbench/util.h"
 
 #define ID   "xfrm state add src 192.0.2.1 dst 198.51.100.2 proto esp spi 0x1234 mode tunnel "
 #define K128 "aead 'rfc4106(gcm(aes))' 0x000102030405060708090a0b0c0d0e0fdeadbeef 128 "
@@ -51,8 +52,8 @@ static void test_state_minimal_has_defaults(void **state)
     must_parse(ID K128);
     assert_int_equal(sad.n_states, 1);
     struct sad_state *st = &sad.states[0];
-    assert_int_equal(st->src, 0xc0000201);
-    assert_int_equal(st->dst, 0xc6336402);
+    assert_int_equal(wb_get32(st->src), 0xc0000201);
+    assert_int_equal(wb_get32(st->dst), 0xc6336402);
     assert_int_equal(st->spi, 0x1234);
     assert_int_equal(st->key_len, 16);
     assert_int_equal(st->key[15], 15);
@@ -87,8 +88,8 @@ static void test_state_every_word_is_honoured(void **state)
     assert_int_equal(st->soft_packets, 3);
     assert_int_equal(st->hard_packets, 4);
     assert_true(st->has_sel);
-    assert_int_equal(st->sel.dst, 0x0a010200);
-    assert_int_equal(st->sel.dst_mask, 0xffffff00);
+    assert_int_equal(wb_get32(st->sel.dst), 0x0a010200);
+    assert_int_equal(st->sel.dst_bits, 24);
     assert_int_equal(st->sel.proto, 17);
     assert_int_equal(st->sel.sport, 53);
     assert_int_equal(st->sel.dport, 5353);
@@ -130,10 +131,61 @@ static void test_prefix_length_behind_an_end_means_nothing(void **state)
     must_parse("xfrm state add src 192.0.2.1/24 dst 198.51.100.2/0 proto esp spi 0x1234 mode tunnel " K128
                "\n"
                "xfrm policy add dir out tmpl src 192.0.2.1/24 dst 198.51.100.2/24 proto esp mode tunnel\n");
-    assert_int_equal(sad.states[0].src, 0xc0000201);
-    assert_int_equal(sad.states[0].dst, 0xc6336402);
-    assert_int_equal(sad.policies[0].tmpl_src, 0xc0000201);
-    assert_int_equal(sad.policies[0].tmpl_dst, 0xc6336402);
+    assert_int_equal(wb_get32(sad.states[0].src), 0xc0000201);
+    assert_int_equal(wb_get32(sad.states[0].dst), 0xc6336402);
+    assert_int_equal(wb_get32(sad.policies[0].tmpl_src), 0xc0000201);
+    assert_int_equal(wb_get32(sad.policies[0].tmpl_dst), 0xc6336402);
+}
+
+static void test_ipv6_ends_and_selectors_are_read(void **state)
+{
+    static const uint8_t src[16] = {0x20, 1, 0xd, 0xb8, [15] = 1}, net[16] = {0x20, 1, 0xd, 0xb8, 0, 5, 0x80};
+
+    (void)state;
+    must_parse("xfrm state add src 2001:db8::1/64 dst 2001:db8::2 proto esp spi 7 mode tunnel " K128 "\n"
+               "xfrm policy add src 2001:db8:5:ffff::/49 dst ::/0 dir out "
+               "tmpl src 2001:db8::1 dst 2001:db8::2 proto esp mode tunnel\n"
+               "xfrm policy add proto ipv6-icmp type 128 dst fe80::/10 dir in");
+    assert_true(sad.states[0].ipv6);
+    assert_memory_equal(sad.states[0].src, src, 16);
+    assert_int_equal(sad.states[0].dst[15], 2);
+    assert_int_equal(sad_ipv6_line(&sad), 1);
+    assert_int_equal(sad.policies[0].sel.family, ESP_FAMILY_IPV6);
+    assert_memory_equal(sad.policies[0].sel.src, net, 16); // the host's bits are gone
+    assert_int_equal(sad.policies[0].sel.src_bits, 49);
+    assert_int_equal(sad.policies[0].sel.dst_bits, 0);
+    assert_true(sad.policies[0].tmpl_ipv6);
+    assert_int_equal(sad.policies[1].sel.proto, 58);
+    assert_int_equal(sad.policies[1].sel.sport, 128);
+    must_parse(ID K128);
+    assert_int_equal(sad_ipv6_line(&sad), 0);
+}
+
+static void test_families_inside_are_those_of_the_kernel(void **state)
+{
+    static const struct {
+        const char *ends, *more;
+        unsigned inner;
+    } cases[] = {
+        {"src 1.1.1.1 dst 2.2.2.2", "", ESP_FAMILY_IPV4},
+        {"src ::1 dst ::2", "", ESP_FAMILY_IPV6},
+        {"src 1.1.1.1 dst 2.2.2.2", "flag af-unspec", ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6},
+        {"src 1.1.1.1 dst 2.2.2.2", "sel src fd00::/8", ESP_FAMILY_IPV6},
+        {"src ::1 dst ::2", "sel dst 10.0.0.0/8 flag af-unspec", ESP_FAMILY_IPV4},
+    };
+    char line[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(line, sizeof(line), "xfrm state add %s proto esp spi 7 mode tunnel " K128 "%s",
+                 cases[i].ends, cases[i].more);
+        must_parse(line);
+        assert_int_equal(sad.states[0].inner, cases[i].inner);
+        assert_int_equal(sad.states[0].mode, ESP_TUNNEL);
+    }
+    must_parse("xfrm state add src ::1 dst ::2 proto esp spi 7 mode transport flag af-unspec " K128);
+    assert_int_equal(sad.states[0].mode, ESP_TRANSPORT);
+    assert_int_equal(sad.states[0].inner, ESP_FAMILY_IPV6);
 }
 
 static void test_each_aead_is_known_by_name_and_key_length(void **state)
@@ -208,8 +260,8 @@ static void test_policies_are_sorted_by_priority_then_line(void **state)
     assert_int_equal(sad.policies[0].dir, SAD_IN);
     assert_int_equal(sad.policies[1].line, 2);
     assert_true(sad.policies[1].has_tmpl);
-    assert_int_equal(sad.policies[1].tmpl_src, 0x01010101);
-    assert_int_equal(sad.policies[1].tmpl_dst, 0x02020202);
+    assert_int_equal(wb_get32(sad.policies[1].tmpl_src), 0x01010101);
+    assert_int_equal(wb_get32(sad.policies[1].tmpl_dst), 0x02020202);
     assert_int_equal(sad.policies[1].tmpl_spi, 3);
     assert_int_equal(sad.policies[1].tmpl_reqid, 4);
     assert_int_equal(sad.policies[2].dir, SAD_FWD);
@@ -236,13 +288,13 @@ static void test_addresses_are_read_as_iproute2_does(void **state)
     must_parse("xfrm policy add src 10.1/16 dst any dir out\n"
                "xfrm policy add src 0/0 dst default dir in\n"
                "xfrm policy add src all dst 192.0.2 dir fwd\n");
-    assert_int_equal(sad.policies[0].sel.src, 0x0a010000);
-    assert_int_equal(sad.policies[0].sel.src_mask, 0xffff0000);
-    assert_int_equal(sad.policies[0].sel.dst_mask, 0);
-    assert_int_equal(sad.policies[1].sel.src_mask | sad.policies[1].sel.dst_mask, 0);
-    assert_int_equal(sad.policies[2].sel.src_mask, 0);
-    assert_int_equal(sad.policies[2].sel.dst, 0xc0000200);
-    assert_int_equal(sad.policies[2].sel.dst_mask, 0xffffffff);
+    assert_int_equal(wb_get32(sad.policies[0].sel.src), 0x0a010000);
+    assert_int_equal(sad.policies[0].sel.src_bits, 16);
+    assert_int_equal(sad.policies[0].sel.dst_bits, 0);
+    assert_int_equal(sad.policies[1].sel.src_bits | sad.policies[1].sel.dst_bits, 0);
+    assert_int_equal(sad.policies[2].sel.src_bits, 0);
+    assert_int_equal(wb_get32(sad.policies[2].sel.dst), 0xc0000200);
+    assert_int_equal(sad.policies[2].sel.dst_bits, 32);
 }
 
 struct refusal {
@@ -304,21 +356,28 @@ static void test_state_refusals_name_line_and_word(void **state)
         {ID K128 "encap espinudp 4500 4500", "test.sad:1", "the line ends"},
         {ID K128 "sel mode", "test.sad:1", "\"mode\": expected a selector"},
         {ID K128 "sel src 10.0.0.0/8 sport 4", "test.sad:1", "\"sport\": needs proto"},
-        {ID K128 "sel src fe80::1", "test.sad:1", "IPv6 is not offered"},
+        {ID K128 "sel src fe80::1 dst 10.0.0.0/8", "test.sad:1", "\"10.0.0.0/8\": expected the family"},
+        {ID K128 "sel src fe80::1/129", "test.sad:1",
+         "\"fe80::1/129\": expected a prefix length of 0 ... 128"},
+        {ID K128 "sel src fe80:::1", "test.sad:1", "\"fe80:::1\": expected an IPv4 or IPv6 address"},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode transport " K128 "sel src fe80::1",
+         "test.sad:1", "\"sel\": in transport mode the selector has the family of the ends"},
         {ID K128 "spi 5", "test.sad:1", "\"spi\": is there twice"},
         {ID K128 K128, "test.sad:1", "\"aead\": is there twice"},
         {ID K128 "'unclosed", "test.sad:1", "quotation mark"},
         {ID, "test.sad:1", "without aead"},
-        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 " K128, "test.sad:1", "without mode tunnel"},
-        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode transport " K128, "test.sad:1",
-         "\"transport\": this build offers mode tunnel only"},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 " K128, "test.sad:1",
+         "without mode tunnel or mode transport"},
+        {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 1 mode beet " K128, "test.sad:1",
+         "\"beet\": this build offers mode tunnel and mode transport only"},
         {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto ah spi 1 mode tunnel", "test.sad:1", "\"ah\""},
         {"xfrm state add src 1.1.1.1 dst 2.2.2.2 proto esp spi 0", "test.sad:1", "SPI 0 is reserved"},
-        {"xfrm state add src 1.1.1.1 dst 2001:db8::1 proto esp spi 1", "test.sad:1", "\"2001:db8::1\": IPv6"},
-        {"xfrm state add src 1.1.1.0/33", "test.sad:1", "\"1.1.1.0/33\": expected an IPv4 address"},
-        {ID K128 "encap espinudp 4500 4500 0.0.0.0/0", "test.sad:1",
-         "\"0.0.0.0/0\": expected one IPv4 address"},
-        {"xfrm state add src 1.1.1", "test.sad:1", "\"1.1.1\": expected an IPv4 address"},
+        {"xfrm state add src 1.1.1.1 dst 2001:db8::1 proto esp spi 1 mode tunnel " K128, "test.sad:1",
+         "\"2001:db8::1\": expected an address of the family of src"},
+        {"xfrm state add src 1.1.1.0/33", "test.sad:1",
+         "\"1.1.1.0/33\": expected a prefix length of 0 ... 32"},
+        {ID K128 "encap espinudp 4500 4500 0.0.0.0/0", "test.sad:1", "\"0.0.0.0/0\": expected one address"},
+        {"xfrm state add src 1.1.1", "test.sad:1", "\"1.1.1\": expected an IPv4 or IPv6 address"},
         {"xfrm state add dst 2.2.2.2 proto esp spi 1 mode tunnel " K128, "test.sad:1", "without src"},
         {ID K128 "\n" ID K128, "test.sad:2", "since line 1"},
         {ID "enc 'cbc(aes)' 0x00", "test.sad:1", "\"enc\": this build offers aead"},
@@ -373,6 +432,10 @@ static void test_policy_refusals_name_line_and_word(void **state)
         {"xfrm policy add dir out tmpl src 1.1.1.1 dst 2.2.2.2 mode tunnel", "test.sad:1", "lacks proto esp"},
         {"xfrm policy add dir out tmpl proto comp mode tunnel", "test.sad:1", "\"comp\""},
         {"xfrm policy add dir out tmpl proto esp mode beet", "test.sad:1", "\"beet\""},
+        {"xfrm policy add dir out tmpl src 1.1.1.1 dst ::1 proto esp mode tunnel", "test.sad:1",
+         "\"tmpl\": the template's src and dst are of different families"},
+        {"xfrm policy add src 10.0.0.0/8 dst fd00::/8 dir out", "test.sad:1",
+         "\"fd00::/8\": expected the family"},
         {"xfrm policy add dir out tmpl proto esp mode tunnel level use", "test.sad:1", "\"use\""},
         {"xfrm policy add dir out tmpl proto esp mode tunnel tmpl proto esp mode tunnel", "test.sad:1",
          "one template"},
@@ -416,6 +479,8 @@ int main(void)
         cmocka_unit_test_teardown(test_commands_may_be_cut_short_as_in_iproute2, teardown),
         cmocka_unit_test_teardown(test_flush_takes_away_what_stands_above, teardown),
         cmocka_unit_test_teardown(test_prefix_length_behind_an_end_means_nothing, teardown),
+        cmocka_unit_test_teardown(test_ipv6_ends_and_selectors_are_read, teardown),
+        cmocka_unit_test_teardown(test_families_inside_are_those_of_the_kernel, teardown),
         cmocka_unit_test_teardown(test_each_aead_is_known_by_name_and_key_length, teardown),
         cmocka_unit_test_teardown(test_words_in_another_order_mean_the_same, teardown),
         cmocka_unit_test_teardown(test_comments_quotes_and_continuation_are_those_of_iproute2, teardown),
