@@ -208,7 +208,7 @@ static void drain_backlog(struct path *p, struct esp_engine *e)
             i->job.sa = i->job.op == ESP_ENCAP ? i->child->out.sa : NULL;
             jobs[n++] = &i->job;
         }
-        unsigned taken = n ? e->ops->submit(e, jobs, n) : 0;
+        unsigned taken = n ? esp_submit(e, jobs, n) : 0;
         for (unsigned i = 0; i < taken; i++)
             list_pop(l);
         if (taken < n || n == 0)
@@ -665,7 +665,7 @@ static bool left_behind(struct path *p, const struct esp_engine *e, const struct
 static unsigned finish(struct path *p, struct esp_engine *e)
 {
     struct esp_job *jobs[PATH_BURST];
-    unsigned n = e->ops->poll(e, jobs, PATH_BURST);
+    unsigned n = esp_poll(e, jobs, PATH_BURST);
     if (n && e == path_card(p) && jobs[0]->status != ESP_STATUS_ABORTED)
         p->card_last_us = loop_now_us(p->loop);
     for (unsigned i = 0; i < n; i++) {
@@ -738,8 +738,8 @@ static bool before_sleep(void *ctx)
     bool more = false;
     io_pump(p);
     if (path_card(p))
-        more |= path_card(p)->ops->arm(path_card(p));
-    more |= path_soft(p)->ops->arm(path_soft(p));
+        more |= esp_arm(path_card(p));
+    more |= esp_arm(path_soft(p));
     return more;
 }
 

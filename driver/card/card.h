@@ -114,6 +114,7 @@ struct dma_pool {
 
 struct card {
     struct esp_engine base;
+    struct esp_queue packets, *queue_list[1];
     struct bus *bus;
     uint32_t off_queues, off_doorbells, off_counters, off_names; // block offsets from the directory
     uint32_t features, slots_per_dir, max_len, epoch, clock_khz;
@@ -228,8 +229,8 @@ void card_commands_complete(struct card *c); // turns completions into events
 void card_sa_free(struct card *c, struct esp_sa *sa);
 
 // ---- packets (packet.c)
-unsigned card_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n);
-unsigned card_poll(struct esp_engine *e, struct esp_job **jobs, unsigned max);
+unsigned card_submit(struct esp_queue *q, struct esp_job **jobs, unsigned n);
+unsigned card_poll(struct esp_queue *q, struct esp_job **jobs, unsigned max);
 
 // ---- failure (watch.c)
 __attribute__((format(printf, 2, 3))) void card_fail(struct card *c, const char *fmt, ...);

@@ -82,9 +82,9 @@ static bool anything_ready(struct card *c)
 
 // Interrupts that came are cleared before the look, and the look is repeated after arming: none is lost in
 // between. Nothing here asks the bus or waits for it.
-static bool card_arm(struct esp_engine *e)
+static bool card_arm(struct esp_queue *packets)
 {
-    struct card *c = card_of(e);
+    struct card *c = card_of(packets->engine);
 
     drain(c->wake_fd);
     for (unsigned i = 0; i < c->irqs; i++)
@@ -213,6 +213,7 @@ static void card_destroy(struct esp_engine *e)
     free(c);
 }
 
+static const struct esp_queue_ops card_queue_ops = {card_submit, card_poll, card_arm};
 static const struct esp_engine_ops card_ops = {
     .capabilities = card_capabilities,
     .capable = card_capable,
@@ -223,10 +224,7 @@ static const struct esp_engine_ops card_ops = {
     .sa_lease = card_sa_lease,
     .sa_endpoint = card_sa_endpoint,
     .sa_handover = card_sa_handover,
-    .submit = card_submit,
-    .poll = card_poll,
     .events = card_events,
-    .arm = card_arm,
     .tick = card_tick,
     .counters = card_counters,
     .destroy = card_destroy,
@@ -245,6 +243,9 @@ static struct card *card_new(struct esp_error *err)
     }
     c->base.ops = &card_ops;
     c->base.kind = "card";
+    c->packets = (struct esp_queue){.ops = &card_queue_ops, .engine = &c->base};
+    c->queue_list[0] = &c->packets;
+    c->base.queue = c->queue_list;
     c->base.fd = c->wake_fd = c->mem_fd = c->nudge_fd = -1;
     pthread_mutex_init(&c->control, NULL);
     for (unsigned i = 0; i < CARD_MAX_QUEUES; i++)
@@ -264,7 +265,7 @@ static int watch_fd(struct card *c, int fd)
 // One descriptor for the caller: interrupts and our own events.
 static int open_fds(struct card *c, struct esp_error *err)
 {
-    c->base.fd = epoll_create1(EPOLL_CLOEXEC);
+    c->base.fd = c->packets.fd = epoll_create1(EPOLL_CLOEXEC);
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (c->base.fd < 0 || watch_fd(c, c->wake_fd))
         return esp_fail(err, -errno, c->base.name, "cannot set up wake-ups: %s", strerror(errno));

@@ -83,9 +83,9 @@ static void submit_one(struct card *c, struct queue *q, struct esp_job *job)
         job->sa->outstanding++;
 }
 
-unsigned card_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
+unsigned card_submit(struct esp_queue *packets, struct esp_job **jobs, unsigned n)
 {
-    struct card *c = card_of(e);
+    struct card *c = card_of(packets->engine);
     unsigned taken = 0;
 
     while (!card_failed(c) && taken < n) {
@@ -226,9 +226,9 @@ static unsigned poll_aborted(struct card *c, struct esp_job **out)
     return 1;
 }
 
-unsigned card_poll(struct esp_engine *e, struct esp_job **jobs, unsigned max)
+unsigned card_poll(struct esp_queue *packets, struct esp_job **jobs, unsigned max)
 {
-    struct card *c = card_of(e);
+    struct card *c = card_of(packets->engine);
     unsigned n = 0, idle = 0;
 
     for (unsigned i = 1; n < max && idle < c->queues && !card_failed(c); i = i % c->queues + 1) {

@@ -109,6 +109,9 @@ int caps_check(const struct esp_capabilities *caps, const char *who, const struc
     if (!(caps->protocols & 1u << p->protocol))
         return esp_fail(why, -EOPNOTSUPP, "protocol", "%s does not offer %s", who,
                         p->protocol == ESP_PROTOCOL_AH ? "AH" : "ESP");
+    if (p->queue >= caps->queues)
+        return esp_fail(why, -EOPNOTSUPP, "queue", "%s has %u queues, number %u was asked for", who,
+                        caps->queues, p->queue);
     if (!(caps->algs & 1u << p->alg))
         return esp_fail(why, -EOPNOTSUPP, "alg", "%s does not offer %s", who, esp_alg_name(p->alg));
     if (!(caps->integs & 1u << p->integ))

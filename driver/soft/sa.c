@@ -73,10 +73,16 @@ void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to)
         build_header(sa);
 }
 
+void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen)
+{
+    *seq = sa->dir == ESP_OUT ? sa->next_seq : sa->window.top;
+    if (sa->dir == ESP_IN)
+        window_export(&sa->window, seen);
+}
+
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
 {
     struct esp_sa *sa = calloc(1, sizeof(*sa));
-    struct esp_endpoint to;
 
     if (!sa) {
         esp_fail(err, -ENOMEM, "sa", "out of memory");
@@ -109,8 +115,10 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
     } else {
         window_init(&sa->window, p->window, p->esn, p->seq, p->seen);
     }
-    to = params_endpoint(p);
-    soft_sa_set_endpoint(sa, &to);
+    sa->queue = p->queue;
+    sa->limit_asked = p->seq_limit;
+    sa->asked = params_endpoint(p);
+    soft_sa_set_endpoint(sa, &sa->asked);
     return sa;
 }
 
@@ -177,17 +185,6 @@ int spi_table_add(struct spi_table *t, struct esp_sa *sa)
     sa->hash_next = *to;
     *to = sa;
     t->count++;
-    return 0;
-}
-
-int spi_table_move(struct spi_table *t, struct esp_sa *sa, const struct esp_endpoint *to,
-                   struct esp_error *why)
-{
-    struct esp_sa *other = spi_table_find(t, sa->spi, to->ipv6, to->dst);
-
-    if (other && other != sa && sa_is_for(other, to->ipv6, to->dst))
-        return esp_fail(why, -EEXIST, "spi", "an SA with SPI 0x%08x and this destination exists", sa->spi);
-    soft_sa_set_endpoint(sa, to); // its place in the table hangs on the SPI alone
     return 0;
 }
 

@@ -37,14 +37,20 @@ struct esp_sa {
 
     uint64_t packets, bytes, drops;
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // none: UINT64_MAX
+    uint16_t queue;
     void *cookie;
     struct esp_sa *hash_next;
+    // of the engine's thread
     struct esp_sa *prev, *next; // all SAs of the engine
+    bool closing;               // its deletion has been asked for
+    uint64_t limit_asked;
+    struct esp_endpoint asked;
 };
 
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err);
 void soft_sa_free(struct esp_sa *sa); // zeroises it
 void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to);
+void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen);
 
 // One packet; fills the job's results. Drops are counted by the caller.
 enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job);
@@ -76,9 +82,6 @@ struct spi_table {
 int spi_table_init(struct spi_table *t);
 void spi_table_free(struct spi_table *t);
 int spi_table_add(struct spi_table *t, struct esp_sa *sa); // 0, -EEXIST, -ENOMEM
-// Gives an inbound SA other ends; -EEXIST where the new destination has such an SPI already.
-int spi_table_move(struct spi_table *t, struct esp_sa *sa, const struct esp_endpoint *to,
-                   struct esp_error *why);
 void spi_table_remove(struct spi_table *t, struct esp_sa *sa);
 // The SA with this SPI and destination; else any with this SPI; else NULL.
 struct esp_sa *spi_table_find(const struct spi_table *t, uint32_t spi, bool v6, const uint8_t *dst);

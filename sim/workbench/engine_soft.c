@@ -119,9 +119,7 @@ static int soft_submit(struct wb_engine *e, struct wb_job *job, struct esp_error
     if (job->encap)
         j->sa = s->sa[job->state][ESP_OUT];
     job->done = false;
-    return s->engine->ops->submit(s->engine, &j, 1) == 1
-               ? 0
-               : esp_fail(err, -EIO, "soft", "the engine took no job");
+    return esp_submit(s->engine, &j, 1) == 1 ? 0 : esp_fail(err, -EIO, "soft", "the engine took no job");
 }
 
 static unsigned index_of(const struct soft *s, const struct esp_sa *sa)
@@ -150,7 +148,7 @@ static int soft_wait(struct wb_engine *e, struct wb_job *job, struct esp_error *
     struct esp_job *j;
 
     for (unsigned i = 0; i < POLLS && !job->done; i++)
-        if (s->engine->ops->poll(s->engine, &j, 1) == 1)
+        if (esp_poll(s->engine, &j, 1) == 1)
             finish(s, j);
     return job->done ? 0 : esp_fail(err, -ETIMEDOUT, "soft", "the engine returned no job");
 }

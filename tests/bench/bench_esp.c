@@ -86,10 +86,10 @@ static void run(struct bench *b, struct esp_job *jobs)
     unsigned n = 0;
     for (int i = 0; i < BURST; i++)
         list[i] = &jobs[i];
-    if (b->e->ops->submit(b->e, list, BURST) != BURST)
+    if (esp_submit(b->e, list, BURST) != BURST)
         die("submit", "the burst was not taken whole");
     while (n < BURST)
-        n += b->e->ops->poll(b->e, done, BURST);
+        n += esp_poll(b->e, done, BURST);
     for (int i = 0; i < BURST; i++) {
         if (jobs[i].status != ESP_STATUS_OK)
             die("packet", esp_status_name(jobs[i].status));

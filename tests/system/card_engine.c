@@ -222,8 +222,8 @@ static void run_jobs(struct side *s, struct esp_job **jobs, unsigned n)
     unsigned sent = 0, done = 0;
     for (uint64_t end = now_ms() + WAIT_MS; done < n && now_ms() < end;) {
         if (sent < n)
-            sent += s->e->ops->submit(s->e, jobs + sent, n - sent);
-        unsigned m = s->e->ops->poll(s->e, back + done, n - done);
+            sent += esp_submit(s->e, jobs + sent, n - sent);
+        unsigned m = esp_poll(s->e, back + done, n - done);
         done += m;
         s->e->ops->tick(s->e, now_ms());
         if (!m)
@@ -329,7 +329,7 @@ static void expect_failure(struct side *s, struct esp_event *ev, struct esp_job 
     *ev = (struct esp_event){0};
     for (uint64_t end = now_ms() + WAIT_MS; now_ms() < end; nap()) {
         if (!*back)
-            s->e->ops->poll(s->e, back, 1);
+            esp_poll(s->e, back, 1);
         s->e->ops->tick(s->e, now_ms());
         if (s->e->ops->events(s->e, ev, 1))
             break;
@@ -337,7 +337,7 @@ static void expect_failure(struct side *s, struct esp_event *ev, struct esp_job 
     if (ev->type != ESP_EVENT_FAILED)
         fail_msg("got event %d, expected the engine to fail", (int)ev->type);
     if (!*back)
-        s->e->ops->poll(s->e, back, 1);
+        esp_poll(s->e, back, 1);
 }
 
 // `silent`: the fault also keeps results out of memory.
@@ -350,7 +350,7 @@ static void fails_with(const char *fault, const char *text, bool silent)
     card.out = add(&card, ESP_OUT);
     ctl(fault);
     struct esp_job *j = make_job(&card, ESP_ENCAP, 100, 0, NULL), *back = NULL;
-    assert_int_equal(card.e->ops->submit(card.e, &j, 1), 1);
+    assert_int_equal(esp_submit(card.e, &j, 1), 1);
     expect_failure(&card, &ev, &back);
     if (!strstr(ev.error.text, text))
         fail_msg("%s: got '%s', expected something with '%s'", fault, ev.error.text, text);
@@ -400,12 +400,12 @@ static void test_lost_interrupts_delay_but_lose_nothing(void **state)
     struct esp_job *jobs[64], *back[64];
     for (unsigned i = 0; i < 64; i++)
         jobs[i] = make_job(&card, ESP_ENCAP, 500, i, NULL);
-    assert_int_equal(card.e->ops->submit(card.e, jobs, 64), 64);
+    assert_int_equal(esp_submit(card.e, jobs, 64), 64);
     unsigned done = 0;
     for (uint64_t end = now_ms() + WAIT_MS; done < 64 && now_ms() < end;) {
         struct pollfd p = {.fd = card.e->fd, .events = POLLIN};
-        done += card.e->ops->poll(card.e, back + done, 64 - done);
-        if (!card.e->ops->arm(card.e))
+        done += esp_poll(card.e, back + done, 64 - done);
+        if (!esp_arm(card.e))
             poll(&p, 1, 50);
         card.e->ops->tick(card.e, now_ms());
     }
@@ -429,8 +429,8 @@ static void flood(void)
     for (unsigned i = 0; i < 128; i++)
         jobs[i] = make_job(&s, ESP_ENCAP, 1400, i, NULL);
     for (unsigned n = 128;;) {
-        s.e->ops->submit(s.e, jobs, n);
-        while ((n = s.e->ops->poll(s.e, back, 128)) == 0)
+        esp_submit(s.e, jobs, n);
+        while ((n = esp_poll(s.e, back, 128)) == 0)
             ;
         for (unsigned i = 0; i < n; i++)
             jobs[i] = back[i];

@@ -45,7 +45,7 @@ static uint64_t now_ms(void)
 static void rest(struct side *s)
 {
     struct pollfd p = {.fd = s->e->fd, .events = POLLIN};
-    if (!s->e->ops->arm(s->e))
+    if (!esp_arm(s->e))
         s->woken += poll(&p, 1, NAP_MS) == 1;
     s->e->ops->tick(s->e, now_ms());
 }
@@ -136,8 +136,8 @@ static void run(struct side *s, enum esp_op op)
     }
     for (uint64_t end = now_ms() + WAIT_MS; done < PACKETS && now_ms() < end;) {
         if (sent < PACKETS)
-            sent += s->e->ops->submit(s->e, jobs + sent, PACKETS - sent);
-        done += s->e->ops->poll(s->e, back, PACKETS - done);
+            sent += esp_submit(s->e, jobs + sent, PACKETS - sent);
+        done += esp_poll(s->e, back, PACKETS - done);
         if (done < PACKETS)
             rest(s);
     }

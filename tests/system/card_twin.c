@@ -180,8 +180,8 @@ static void run_side(struct twin *s, unsigned n)
     for (uint64_t end = now_ms() + 60000; done < n; nap()) {
         if (now_ms() > end)
             fail_msg("%u of %u jobs came back from %s", done, n, s->e->name);
-        sent += s->e->ops->submit(s->e, list + sent, n - sent);
-        done += s->e->ops->poll(s->e, back + done, n - done);
+        sent += esp_submit(s->e, list + sent, n - sent);
+        done += esp_poll(s->e, back + done, n - done);
         s->e->ops->tick(s->e, now_ms());
     }
 }
@@ -456,7 +456,7 @@ static bool feed(struct flow *f)
         j = f->again[0];
         if (j->op == ESP_ENCAP)
             j->sa = f->out;
-        if (f->now->ops->submit(f->now, &j, 1) == 0)
+        if (esp_submit(f->now, &j, 1) == 0)
             return false;
         memmove(f->again, f->again + 1, --f->again_count * sizeof(struct esp_job *));
         return true;
@@ -474,7 +474,7 @@ static bool feed(struct flow *f)
         j->in_len = 80;
         j->sa = f->out;
     }
-    if (f->now->ops->submit(f->now, &j, 1) == 0)
+    if (esp_submit(f->now, &j, 1) == 0)
         return false;
     f->sent[j->op == ESP_DECAP]++;
     f->idle_count--;
@@ -500,13 +500,13 @@ static void run_flow(struct flow *f)
                f->again_count == 0) // what came back waits until the soft engine has the SAs
             if (!feed(f))
                 break;
-        n = f->now->ops->poll(f->now, back, 32);
+        n = esp_poll(f->now, back, 32);
         for (unsigned i = 0; i < n; i++)
             take_result(f, back[i]);
         f->now->ops->tick(f->now, now_ms());
         if (f->now->ops->events(f->now, &ev, 1)) {
             assert_int_equal(ev.type, ESP_EVENT_FAILED);
-            while ((n = f->card->ops->poll(f->card, back, 32)))
+            while ((n = esp_poll(f->card, back, 32)))
                 for (unsigned i = 0; i < n; i++)
                     take_result(f, back[i]);
             take_over(f);

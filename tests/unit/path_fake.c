@@ -130,9 +130,9 @@ static int sa_handover(struct esp_engine *e, struct esp_sa *s, struct esp_sa_par
     return 0;
 }
 
-static unsigned submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
+static unsigned submit(struct esp_queue *q, struct esp_job **jobs, unsigned n)
 {
-    struct fake_card *f = card(e);
+    struct fake_card *f = card(q->engine);
     unsigned taken = 0;
     while (!f->failed && taken < n && f->job_tail - f->job_head < FAKE_JOBS)
         f->jobs[f->job_tail++ % FAKE_JOBS] = jobs[taken++];
@@ -150,15 +150,15 @@ static void run(struct fake_card *f, struct esp_job *job)
         job->out_len = 100;
         job->seq = 1;
     } else {
-        f->inner->ops->submit(f->inner, &job, 1);
-        f->inner->ops->poll(f->inner, &back, 1);
+        esp_submit(f->inner, &job, 1);
+        esp_poll(f->inner, &back, 1);
     }
     job->sa = job->op == ESP_ENCAP ? (struct esp_sa *)sa : NULL;
 }
 
-static unsigned poll_jobs(struct esp_engine *e, struct esp_job **jobs, unsigned max)
+static unsigned poll_jobs(struct esp_queue *q, struct esp_job **jobs, unsigned max)
 {
-    struct fake_card *f = card(e);
+    struct fake_card *f = card(q->engine);
     unsigned n = 0;
     while (n < max && f->job_head != f->job_tail && (f->failed || !f->hold_jobs || f->jobs_left)) {
         f->jobs_left -= f->jobs_left > 0;
@@ -205,9 +205,9 @@ static unsigned events(struct esp_engine *e, struct esp_event *ev, unsigned max)
     return n;
 }
 
-static bool arm(struct esp_engine *e)
+static bool arm(struct esp_queue *q)
 {
-    (void)e;
+    (void)q;
     return false;
 }
 
@@ -234,6 +234,7 @@ static void destroy(struct esp_engine *e)
     f->destroyed = true;
 }
 
+static const struct esp_queue_ops queue_ops = {submit, poll_jobs, arm};
 static const struct esp_engine_ops ops = {
     .capable = capable,
     .attach_pool = attach_pool,
@@ -243,10 +244,7 @@ static const struct esp_engine_ops ops = {
     .sa_lease = sa_lease,
     .sa_endpoint = sa_endpoint,
     .sa_handover = sa_handover,
-    .submit = submit,
-    .poll = poll_jobs,
     .events = events,
-    .arm = arm,
     .tick = tick,
     .counters = counters,
     .destroy = destroy,
@@ -257,6 +255,9 @@ void fake_init(struct fake_card *f)
     memset(f, 0, sizeof(*f));
     f->base = (struct esp_engine){
         .ops = &ops, .kind = "card", .name = "fake", .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    f->queue = (struct esp_queue){.ops = &queue_ops, .engine = &f->base, .fd = f->base.fd};
+    f->list[0] = &f->queue;
+    f->base.queue = f->list;
     if (esp_soft_open(&f->inner, NULL) < 0)
         abort();
 }

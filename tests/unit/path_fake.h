@@ -19,6 +19,7 @@ struct fake_sa {
 };
 struct fake_card {
     struct esp_engine base; // first
+    struct esp_queue queue, *list[1];
     struct esp_engine *inner;
     struct fake_sa *sas[64];
     unsigned sa_count;

@@ -284,9 +284,9 @@ static void test_rings_wrap_many_times_in_order(void **state)
 
         for (unsigned i = 0; i < batch; i++)
             list[i] = i % 3 ? encap_job(f, (int)i, 40 + i) : decap_job(f, (int)i, 7, ++sent);
-        assert_int_equal(f->e->ops->submit(f->e, list, batch), batch);
+        assert_int_equal(esp_submit(f->e, list, batch), batch);
         for (uint64_t end = now_ms() + 5000; got < batch && now_ms() < end;)
-            got += f->e->ops->poll(f->e, back + got, 7);
+            got += esp_poll(f->e, back + got, 7);
         assert_int_equal(got, batch);
         for (unsigned i = 0; i < batch; i++) {
             assert_int_equal(back[i]->status, ESP_STATUS_OK);
@@ -318,8 +318,8 @@ static void test_hot_path_reads_no_register(void **state)
     start = now_ms();
     for (int i = 0; i < 900; i++) {
         struct esp_job *job = encap_job(f, 0, 100), *back;
-        assert_int_equal(f->e->ops->submit(f->e, &job, 1), 1);
-        while (f->e->ops->poll(f->e, &back, 1) == 0)
+        assert_int_equal(esp_submit(f->e, &job, 1), 1);
+        while (esp_poll(f->e, &back, 1) == 0)
             ;
     }
     // the card's own thread looks after it, by the clock and not by the packet
@@ -337,14 +337,14 @@ static void test_full_ring_takes_no_more(void **state)
     fake_card_fault(f->card, FAKE_HOLD);
     for (int i = 0; i < MANY; i++)
         list[i] = encap_job(f, i, 40);
-    assert_int_equal(f->e->ops->submit(f->e, list, MANY), 32);
-    assert_int_equal(f->e->ops->submit(f->e, list + 32, 1), 0);
+    assert_int_equal(esp_submit(f->e, list, MANY), 32);
+    assert_int_equal(esp_submit(f->e, list + 32, 1), 0);
     sync_card(f);
     list[0] = decap_job(f, 63, 7, 5); // the other queue has room, and its doorbell wakes nothing else
     fake_card_fault(f->card, FAKE_GOOD);
-    assert_int_equal(f->e->ops->submit(f->e, list, 1), 1);
+    assert_int_equal(esp_submit(f->e, list, 1), 1);
     for (uint64_t end = now_ms() + 5000; got < 1 && now_ms() < end;)
-        got += f->e->ops->poll(f->e, back, MANY);
+        got += esp_poll(f->e, back, MANY);
     assert_ptr_equal(back[0], &f->job[63]);
 }
 
@@ -366,9 +366,9 @@ static void test_jobs_that_the_card_must_not_see_come_back_in_turn(void **state)
     list[4] = encap_job(f, 4, 40);
     list[4]->sa = f->rx;
     list[5] = encap_job(f, 5, 40);
-    assert_int_equal(f->e->ops->submit(f->e, list, 6), 6);
+    assert_int_equal(esp_submit(f->e, list, 6), 6);
     for (uint64_t end = now_ms() + 5000; got < 6 && now_ms() < end;)
-        got += f->e->ops->poll(f->e, back + got, 1);
+        got += esp_poll(f->e, back + got, 1);
     for (int i = 0; i < 6; i++)
         assert_ptr_equal(back[i], list[i]);
     assert_int_equal(list[0]->status, ESP_STATUS_OK);
@@ -389,7 +389,7 @@ static void test_delete_waits_for_the_jobs_of_its_sa(void **state)
 
     add_pair(f);
     job = encap_job(f, 0, 40);
-    assert_int_equal(f->e->ops->submit(f->e, &job, 1), 1);
+    assert_int_equal(esp_submit(f->e, &job, 1), 1);
     assert_int_equal(f->e->ops->sa_delete(f->e, f->tx), 0);
     assert_int_equal(f->e->ops->sa_delete(f->e, f->tx), -EINVAL);
     for (int i = 0; i < 20; i++) {
@@ -397,8 +397,8 @@ static void test_delete_waits_for_the_jobs_of_its_sa(void **state)
         nap();
     }
     late = encap_job(f, 1, 40);
-    assert_int_equal(f->e->ops->submit(f->e, &late, 1), 1);
-    while (f->e->ops->poll(f->e, &back, 1) == 0)
+    assert_int_equal(esp_submit(f->e, &late, 1), 1);
+    while (esp_poll(f->e, &back, 1) == 0)
         nap();
     assert_ptr_equal(back, job);
     assert_int_equal(job->status, ESP_STATUS_OK);
@@ -472,15 +472,15 @@ static void test_sleeping_until_the_interrupt(void **state)
     for (int i = 0; i < 20; i++) {
         unsigned got = 0;
         job = encap_job(f, 0, 40);
-        assert_int_equal(f->e->ops->submit(f->e, &job, 1), 1);
+        assert_int_equal(esp_submit(f->e, &job, 1), 1);
         while (got == 0) {
-            if (!f->e->ops->arm(f->e))
+            if (!esp_arm(f->e))
                 assert_int_equal(sleep_on(f->e, 5000), 1);
-            got = f->e->ops->poll(f->e, &back, 1);
+            got = esp_poll(f->e, &back, 1);
         }
         assert_ptr_equal(back, job);
     }
-    while (f->e->ops->arm(f->e))
+    while (esp_arm(f->e))
         ;
     assert_int_equal(sleep_on(f->e, 20), 0); // nothing to do: no spinning
 }
@@ -496,7 +496,7 @@ static struct esp_event wait_failed(struct fixture *f)
         if (now_ms() > end)
             fail_msg("the failure was not found within 5 s");
         f->e->ops->tick(f->e, now_ms());
-        if (f->e->ops->poll(f->e, &back, 1) && back->status == ESP_STATUS_OK && back->op == ESP_ENCAP)
+        if (esp_poll(f->e, &back, 1) && back->status == ESP_STATUS_OK && back->op == ESP_ENCAP)
             fail_msg("a job of a lying card came back as OK with sequence %llu",
                      (unsigned long long)back->seq);
         nap();
@@ -520,7 +520,7 @@ static struct esp_event provoke(struct fixture *f, enum fake_fault fault, const 
     fake_card_fault(f->card, fault);
     for (int i = 0; i < 8; i++)
         list[i] = i % 2 ? decap_job(f, i, 7, 20 + (uint64_t)i) : encap_job(f, i, 40);
-    assert_true(f->e->ops->submit(f->e, list, 8) <= 8);
+    assert_true(esp_submit(f->e, list, 8) <= 8);
     ev = wait_failed(f);
     if (!strstr(ev.error.text, word))
         fail_msg("\"%s\" does not say \"%s\"", ev.error.text, word);
@@ -534,16 +534,16 @@ static void check_after_failure(struct fixture *f)
     struct esp_error err;
     struct esp_sa *sa;
 
-    while (f->e->ops->poll(f->e, &back, 1))
+    while (esp_poll(f->e, &back, 1))
         assert_int_equal(back->status, ESP_STATUS_ABORTED);
-    assert_int_equal(f->e->ops->submit(f->e, &job, 1), 0);
+    assert_int_equal(esp_submit(f->e, &job, 1), 0);
     assert_int_equal(f->e->ops->sa_add(f->e, &out, NULL, &sa, &err), -ENODEV);
     assert_int_equal(f->e->ops->sa_handover(f->e, f->tx, &out), 0);
     assert_true(out.seq == 1000); // the lease's end, whatever was used of it
     assert_int_equal(f->e->ops->sa_handover(f->e, f->rx, &in), 0);
     assert_true(in.seq == 5);
     assert_true(in.seen[0] == 0x15); // 5, 3, 1: exactly what poll has returned
-    assert_false(f->e->ops->arm(f->e));
+    assert_false(esp_arm(f->e));
     assert_int_equal(sleep_on(f->e, 20), 0);
 }
 
@@ -579,7 +579,7 @@ static void test_second_pass_of_a_sequence_fails_the_card(void **state)
     assert_int_equal(run_job(f->e, decap_job(f, 0, 7, 1)), ESP_STATUS_OK);
     fake_card_fault(f->card, FAKE_SEEN_TWICE);
     job = decap_job(f, 1, 7, 9);
-    f->e->ops->submit(f->e, &job, 1);
+    esp_submit(f->e, &job, 1);
     assert_non_null(strstr(wait_failed(f).error.text, "second time"));
 }
 
@@ -591,11 +591,11 @@ static void test_unasked_completion_fails_the_card(void **state)
     add_pair(f);
     fake_card_fault(f->card, FAKE_SPURIOUS);
     job = encap_job(f, 0, 40);
-    f->e->ops->submit(f->e, &job, 1);
+    esp_submit(f->e, &job, 1);
     poll_one(f->e, job);
     assert_int_equal(job->status, ESP_STATUS_OK);
     job = encap_job(f, 0, 40);
-    f->e->ops->submit(f->e, &job, 1);
+    esp_submit(f->e, &job, 1);
     assert_non_null(strstr(wait_failed(f).error.text, "cookie"));
 }
 
@@ -627,14 +627,14 @@ static void test_dead_and_hanging_cards_are_found(void **unused)
         fake_card_fault(f->card, FAKE_HOLD);
         for (int k = 0; k < 8; k++)
             list[k] = k % 3 ? decap_job(f, k, 7, 20 + (uint64_t)k) : encap_job(f, k, 40);
-        assert_int_equal(f->e->ops->submit(f->e, list, 8), 8);
+        assert_int_equal(esp_submit(f->e, list, 8), 8);
         sync_card(f);
         fake_card_fault(f->card, cases[i].fault);
         for (uint64_t end = now_ms() + 5000; got < 8; nap()) {
             if (now_ms() > end)
                 fail_msg("case %u: %u of 8 jobs came back", i, got);
             f->e->ops->tick(f->e, now_ms());
-            got += f->e->ops->poll(f->e, back + got, 8 - got);
+            got += esp_poll(f->e, back + got, 8 - got);
         }
         for (int k = 0; k < 8; k++) {
             assert_ptr_equal(back[k], list[k]); // in order of submission, over both queues
@@ -675,7 +675,7 @@ static void test_hang_up_of_an_idle_card_wakes_the_sleeper(void **state)
     struct fixture *f = *state;
     struct esp_event ev;
 
-    while (f->e->ops->arm(f->e))
+    while (esp_arm(f->e))
         ;
     fake_card_fault(f->card, FAKE_HANG_UP);
     assert_int_equal(sleep_on(f->e, 2000), 1);
@@ -714,10 +714,10 @@ static void test_no_call_waits_for_a_mute_card(void **state)
     for (int i = 0; ev.type != ESP_EVENT_FAILED && now_ms() < end; i++) {
         struct esp_job *job = encap_job(f, i % MANY, 40), *back;
         uint64_t from = now_ms();
-        f->e->ops->submit(f->e, &job, 1);
-        while (f->e->ops->poll(f->e, &back, 1))
+        esp_submit(f->e, &job, 1);
+        while (esp_poll(f->e, &back, 1))
             ;
-        (void)f->e->ops->arm(f->e);
+        (void)esp_arm(f->e);
         f->e->ops->tick(f->e, now_ms());
         (void)f->e->ops->counters(f->e, buf, sizeof(buf));
         (void)f->e->ops->events(f->e, &ev, 1);
@@ -742,13 +742,13 @@ static void test_a_queue_that_stands_still_is_found_while_the_other_moves(void *
     add_pair(f);
     fake_card_fault(f->card, FAKE_HOLD_ENCAP);
     job = encap_job(f, 0, 40);
-    assert_int_equal(f->e->ops->submit(f->e, &job, 1), 1);
+    assert_int_equal(esp_submit(f->e, &job, 1), 1);
     for (uint64_t end = now_ms() + 5000; ev.type != ESP_EVENT_FAILED;) {
         if (now_ms() > end)
             fail_msg("%u decapsulations later the stuck queue was not found", (unsigned)seq);
         job = decap_job(f, 1, 7, seq++);
-        f->e->ops->submit(f->e, &job, 1);
-        while (f->e->ops->poll(f->e, &back, 1) == 0 && f->e->ops->events(f->e, &ev, 1) == 0)
+        esp_submit(f->e, &job, 1);
+        while (esp_poll(f->e, &back, 1) == 0 && f->e->ops->events(f->e, &ev, 1) == 0)
             nap();
     }
     if (!strstr(ev.error.text, "hangs: queue 1"))
@@ -766,12 +766,12 @@ static void test_sleeping_asks_the_bus_nothing(void **state)
     blind.dead = NULL; // a look would end the test
     blind.read = NULL;
     sync_card(f);
-    while (f->e->ops->arm(f->e))
+    while (esp_arm(f->e))
         ;
     pthread_mutex_lock(&((struct card *)f->e)->control); // the card's own thread stands aside
     bus->ops = &blind;
     for (int i = 0; i < 100; i++)
-        assert_false(f->e->ops->arm(f->e));
+        assert_false(esp_arm(f->e));
     bus->ops = real;
     pthread_mutex_unlock(&((struct card *)f->e)->control);
 }

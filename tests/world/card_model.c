@@ -303,8 +303,8 @@ static uint16_t packet(struct card_model *c, const uint8_t *s, struct done *d)
             return ESPC_STATUS_SA_STALE_GEN;
         job.sa = slot->inner;
     }
-    c->inner->ops->submit(c->inner, &j, 1);
-    c->inner->ops->poll(c->inner, &j, 1);
+    esp_submit(c->inner, &j, 1);
+    esp_poll(c->inner, &j, 1);
     for (uint32_t i = 0; job.op == ESP_DECAP && job.sa && i < c->slots; i++) {
         if (c->slot[ESP_IN][i].inner == job.sa) {
             d->slot = i;

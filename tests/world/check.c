@@ -144,6 +144,7 @@ struct watched { // outbound SAs by their address
 };
 static struct watched watched[WATCHED]; // cleared with the world
 static const struct esp_engine_ops *real_ops;
+static const struct esp_queue_ops *real_queue_ops;
 
 static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
                      struct esp_error *err)
@@ -161,9 +162,9 @@ static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *
     return rc;
 }
 
-static unsigned watch_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
+static unsigned watch_submit(struct esp_queue *q, struct esp_job **jobs, unsigned n)
 {
-    unsigned taken = real_ops->submit(e, jobs, n);
+    unsigned taken = real_queue_ops->submit(q, jobs, n);
     for (unsigned k = 0; k < taken; k++) {
         unsigned i = 0;
         if (jobs[k]->op != ESP_ENCAP || jobs[k]->status != ESP_STATUS_OK)
@@ -181,14 +182,18 @@ int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err);
 int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err)
 {
     static struct esp_engine_ops ops;
+    static struct esp_queue_ops queue_ops;
     int rc = __real_esp_soft_open(e, err);
     if (rc)
         return rc;
     real_ops = (*e)->ops;
     ops = *real_ops;
     ops.sa_add = watch_add;
-    ops.submit = watch_submit;
     (*e)->ops = &ops;
+    real_queue_ops = (*e)->queue[0]->ops;
+    queue_ops = *real_queue_ops;
+    queue_ops.submit = watch_submit;
+    (*e)->queue[0]->ops = &queue_ops;
     return 0;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine interface: what protects packets. The card, software and (later) kernel engines stand behind it
-// and give the same bytes for the same SA, sequence number and packet. Everything is asynchronous and
-// single-threaded: call an engine from one thread. Packets are IP packets from the first octet of their IP
-// header. Addresses are in network order, ports and SPIs are numbers in host order.
+// and give the same bytes for the same SA, sequence number and packet. Everything is asynchronous. An
+// engine's operations (SAs, events, counters) are called from one thread, a queue's from one thread; those
+// are the same thread unless the engine was opened for several. Packets are IP packets from the first octet
+// of their IP header. Addresses are in network order, ports and SPIs are numbers in host order.
 //
 // Nonce rule: the IV of AES-GCM is the 64-bit sequence number (RFC 4106 section 3.1), so a (key, IV) pair is
 // unique as long as a sequence number has one owner. Each outbound SA holds a lease [seq, seq_limit); the
@@ -71,6 +72,7 @@ struct esp_sa_params {
     bool esn;
     bool udp_encap;    // RFC 3948
     bool ipv6;         // src and dst are IPv6
+    uint16_t queue;    // that its jobs go through
     uint8_t inner;     // tunnel mode: ESP_FAMILY_* that may be inside, 0: IPv4
     bool df_clear;     // out: outer DF 0 (otherwise copied from an IPv4 inner packet, set for an IPv6 one)
     bool no_dscp_copy; // out: outer DSCP 0
@@ -200,14 +202,7 @@ struct esp_engine_ops {
     // After FAILED, where another engine may take over: sets p->seq, and for inbound p->seen. out: the
     // lease's end; in: exactly the sequences whose jobs poll has returned. Returns 0 or -EINVAL.
     int (*sa_handover)(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p);
-    // Takes up to n jobs, returns how many were taken (0: full, or failed), in order.
-    unsigned (*submit)(struct esp_engine *e, struct esp_job **jobs, unsigned n);
-    // Returns up to max finished jobs; those of one SA in order of submission.
-    unsigned (*poll)(struct esp_engine *e, struct esp_job **jobs, unsigned max);
     unsigned (*events)(struct esp_engine *e, struct esp_event *ev, unsigned max);
-    // Before each sleep on fd, after the last submit or SA command: true when there is more to poll or an
-    // event (do not sleep), false when fd will become readable once there is.
-    bool (*arm)(struct esp_engine *e);
     // Call when fd is readable and at least every 50 ms: re-arming, events, and watchdogs where the engine
     // has no thread for them. now_ms: CLOCK_BOOTTIME.
     void (*tick)(struct esp_engine *e, uint64_t now_ms);
@@ -217,20 +212,61 @@ struct esp_engine_ops {
     int (*counters)(struct esp_engine *e, char *buf, size_t size);
     void (*destroy)(struct esp_engine *e); // deletes all SAs, zeroises keys; outstanding jobs are forgotten
 };
+// Packets go through queues, each the business of one thread. An SA belongs to the queue that its parameters
+// name: its jobs go there, inbound packets of its SPI too (another queue answers NO_SA).
+struct esp_queue;
+struct esp_queue_ops {
+    // Takes up to n jobs, returns how many were taken (0: full, or failed), in order.
+    unsigned (*submit)(struct esp_queue *q, struct esp_job **jobs, unsigned n);
+    // Returns up to max finished jobs; those of one SA in order of submission.
+    unsigned (*poll)(struct esp_queue *q, struct esp_job **jobs, unsigned max);
+    // Before each sleep on fd, after the last submit (and, where one thread does all, the last SA command):
+    // true when there is more to poll or an event (do not sleep), false when fd will become readable once
+    // there is.
+    bool (*arm)(struct esp_queue *q);
+};
+struct esp_queue {
+    const struct esp_queue_ops *ops;
+    struct esp_engine *engine;
+    unsigned index;
+    int fd; // pollable; where one thread does all, the engine's
+};
+
 struct esp_engine {
     const struct esp_engine_ops *ops;
-    const char *kind; // "card", "software"
-    char name[64];    // "0000:01:00.0", "openssl"
-    char note[160];   // "", or what a person should know of it although it works
-    int fd;           // pollable
+    const char *kind;         // "card", "software"
+    char name[64];            // "0000:01:00.0", "openssl"
+    char note[160];           // "", or what a person should know of it although it works
+    int fd;                   // readable when there are events
+    struct esp_queue **queue; // as many as the capabilities say
 };
+
+// For a caller of one thread: queue 0.
+static inline unsigned esp_submit(struct esp_engine *e, struct esp_job **jobs, unsigned n)
+{
+    return e->queue[0]->ops->submit(e->queue[0], jobs, n);
+}
+
+static inline unsigned esp_poll(struct esp_engine *e, struct esp_job **jobs, unsigned max)
+{
+    return e->queue[0]->ops->poll(e->queue[0], jobs, max);
+}
+
+static inline bool esp_arm(struct esp_engine *e)
+{
+    return e->queue[0]->ops->arm(e->queue[0]);
+}
 
 const char *esp_status_name(enum esp_status s);
 const char *esp_alg_name(enum esp_alg a);
 const char *esp_integ_name(enum esp_integ a);
 
 // ---- the engines
-int esp_soft_open(struct esp_engine **e, struct esp_error *err);
+int esp_soft_open(struct esp_engine **e, struct esp_error *err); // one queue, one thread for all
+// Each queue for a thread of its own, and one more thread (or one of them) for the engine. A queue takes SA
+// commands when its thread next submits, polls or arms, for which its fd becomes readable. sa_handover is not
+// offered: SA_DELETED's `next` is.
+int esp_soft_open_queues(struct esp_engine **e, unsigned queues, struct esp_error *err);
 
 struct esp_card_options {
     const char *pci_sysfs;    // "/sys/bus/pci"
