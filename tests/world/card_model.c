@@ -265,6 +265,8 @@ static uint16_t sa_command(struct card_model *c, const uint8_t *s, struct done *
     if (slot->generation != d->generation)
         return ESPC_STATUS_SA_STALE_GEN;
     if (s[0] == ESPC_SA_OP_LEASE) {
+        if (rng_chance(&c->site->w->rng, c->refuse / 4))
+            return ESPC_STATUS_BAD_LEASE;
         if (c->inner->ops->sa_lease(c->inner, slot->inner, get_le64(s + 32)) < 0)
             return ESPC_STATUS_BAD_LEASE;
         (void)answer_of(c, ESP_EVENT_SA_LEASED, &ev);

@@ -6,6 +6,7 @@
 //   twice       no packet comes twice out of a tunnel
 //   clear-in    nothing that came in clear gets behind a gateway whose policies want it protected
 //   agreement   at the end both ends name the same SAs
+//   leak        path lets go of packets and SAs
 //   up          at the end what is to be up carries packets both ways
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 
 #include "ctrl/path/path.h"
 #include "tests/world/world.h"
+
+enum { PACKETS_UNDER_WAY = 40 }; // on a card, at any moment of little traffic
 
 // ---- policies as the operator has loaded them
 
@@ -345,6 +348,24 @@ void check_agreement(struct world *w)
         }
         agree(a, b, &w->pair[i]);
         agree(b, a, &w->pair[i]);
+    }
+}
+
+void check_leaks(struct world *w)
+{
+    for (unsigned i = 0; i < w->sites; i++) {
+        const struct path *p = w->site[i].d.path;
+        unsigned held = PATH_JOBS;
+        for (const struct packet *k = p ? p->free : NULL; k; k = k->next)
+            held--;
+        for (const struct child *c = p ? p->children : NULL; c; c = c->next) {
+            held -= c->out.waiting.count + c->in.waiting.count;
+            if (c->dying)
+                world_fail(w, "leak", "%c still holds CHILD_SA %s{%u}, which is deleted", w->site[i].letter,
+                           c->c.name, c->c.child_id);
+        }
+        if (p && held > PACKETS_UNDER_WAY)
+            world_fail(w, "leak", "%c holds %u packets that wait for nothing", w->site[i].letter, held);
     }
 }
 

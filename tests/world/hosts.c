@@ -104,6 +104,8 @@ static void traffic(struct world *w, void *ctx, uint64_t arg)
         host_send(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN), !rng_chance(&w->rng, 50));
     if (rng_chance(&w->rng, 30))
         forge_clear(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
+    if (rng_chance(&w->rng, 20))
+        replay(&w->site[to]);
     agenda_add(w, rng_between(&w->rng, 1, 2 * MEAN_GAP_US) * burst, traffic, pr, arg);
 }
 

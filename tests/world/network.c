@@ -94,6 +94,37 @@ void network_forget(const struct event *e)
         free(e->ctx);
 }
 
+// Somebody keeps what he sees of a site's ESP, and sends it once more when it suits him.
+enum { KEPT = 32 };
+static struct {
+    uint32_t len;
+    uint8_t bytes[PACKET_MAX];
+} kept[SITES][KEPT];
+static unsigned kept_count[SITES];
+
+void network_clear(void)
+{
+    memset(kept_count, 0, sizeof(kept_count));
+}
+
+static void keep(const struct site *to, const uint8_t *p, uint32_t len)
+{
+    struct rng *r = &to->w->rng;
+    unsigned i = kept_count[to->index] < KEPT ? kept_count[to->index]++ : (unsigned)rng_below(r, KEPT);
+    kept[to->index][i].len = len;
+    memcpy(kept[to->index][i].bytes, p, len);
+}
+
+void replay(struct site *to)
+{
+    if (!kept_count[to->index])
+        return;
+    unsigned i = (unsigned)rng_below(&to->w->rng, kept_count[to->index]);
+    uint8_t *p = kept[to->index][i].bytes;
+    TRACE(to->w, 13, get32(p + 24), "somebody sends to %c again what it has had", to->letter);
+    gateway_in(to, IF_WAN, p, kept[to->index][i].len);
+}
+
 static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t len)
 {
     struct flying *f = malloc(sizeof(*f) + len);
@@ -129,6 +160,8 @@ void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
         return;
     }
     launch(w, to, p, len);
+    if (p[9] == IPPROTO_ESP && rng_chance(&w->rng, 100))
+        keep(to, p, len);
     if (rng_chance(&w->rng, w->dup))
         launch(w, to, p, len);
 }

@@ -90,6 +90,7 @@ void world_begin(struct world *w, const struct options *o, bool trace)
     rng_seed(&w->entropy, ~o->seed);
     entropy_install(&w->entropy);
     the_world = w;
+    network_clear();
     make_sites(w);
     plans_make(w);
     for (unsigned i = 0; i < w->sites; i++)
@@ -225,4 +226,6 @@ void world_conclude(struct world *w)
     }
     if (!w->failed)
         check_up(w);
+    if (!w->failed)
+        check_leaks(w);
 }

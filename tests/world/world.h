@@ -196,6 +196,8 @@ struct nat {
 };
 void wire_send(struct site *s, const uint8_t *p, uint32_t len); // leaves by the WAN
 void nat_rebind(struct site *s);
+void replay(struct site *to); // by somebody in between
+void network_clear(void);
 void network_forget(const struct event *e); // an event that does not happen any more: frees a packet
 
 // ---- hosts.c
@@ -242,7 +244,7 @@ void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void check_agreement(struct world *w);
 bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound);
-void check_through(struct world *w);              // at the end: what is to be up carries packets
+void check_leaks(struct world *w);                // at the end: path holds no packet and no SA that is gone
 int64_t check_id(const uint8_t *p, uint32_t len); // -1: not a host's packet in clear
 void check_free(struct ledger *l);
 
