@@ -110,7 +110,7 @@ static void card_acts(struct world *w, struct site *s)
         return;
     if (rng_chance(r, 400)) {
         card_model_habits(s->card, rng_chance(r, 500) ? (unsigned)rng_below(r, 500) : 0,
-                          rng_chance(r, 500) ? (unsigned)rng_below(r, 5000) : 0,
+                          rng_chance(r, 500) ? (unsigned)rng_below(r, rng_chance(r, 300) ? 400000 : 5000) : 0,
                           rng_chance(r, 300) ? (unsigned)rng_below(r, 300) : 0);
         return;
     }

@@ -80,6 +80,40 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
     gateway_in(&w->site[from], IF_LAN, p, len);
 }
 
+static void checksum(uint8_t *p)
+{
+    uint32_t sum = 0;
+    put16(p + 10, 0);
+    for (int i = 0; i < 20; i += 2)
+        sum += get16(p + i);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    put16(p + 10, (uint16_t)~sum);
+}
+
+// A datagram in two pieces; the second shows no ports, and sometimes it comes alone.
+static void host_fragments(struct world *w, unsigned from, unsigned to, unsigned child)
+{
+    uint8_t p[2][PACKET_MAX];
+    uint32_t len[2];
+    struct variant *v = loaded_variant(w, from, plan_of(w, from, to));
+    const struct child_plan *c = &v->child[child % v->children];
+    uint16_t ident = (uint16_t)rng_next(&w->rng);
+    for (int i = 0; i < 2; i++) {
+        len[i] = make(w, p[i], from, to, c, true, false);
+        put16(p[i] + 4, ident);
+        put16(p[i] + 6, i ? 185 : 0x2000);
+        memcpy(p[i] + 12, p[0] + 12, 8);
+        p[i][9] = IPPROTO_UDP;
+        checksum(p[i]);
+    }
+    TRACE(w, 32, w->ledger.count - 1, "%c host sends id %zu and %zu to %c: two fragments %08x > %08x udp",
+          w->site[from].letter, w->ledger.count - 2, w->ledger.count - 1, w->site[to].letter,
+          get32(p[0] + 12), get32(p[0] + 16));
+    for (int i = rng_chance(&w->rng, 300); i < 2; i++)
+        gateway_in(&w->site[from], IF_LAN, p[i], len[i]);
+}
+
 void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child)
 {
     uint8_t p[PACKET_MAX];
@@ -102,6 +136,8 @@ static void traffic(struct world *w, void *ctx, uint64_t arg)
     unsigned burst = rng_chance(&w->rng, 20) ? 12 : 1;
     for (unsigned i = 0; i < burst && !w->failed; i++)
         host_send(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN), !rng_chance(&w->rng, 50));
+    if (!w->o.plain && rng_chance(&w->rng, 40))
+        host_fragments(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
     if (rng_chance(&w->rng, 30))
         forge_clear(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
     if (rng_chance(&w->rng, 20))
