@@ -187,8 +187,9 @@ static void enqueue(struct path *p, struct packet *pkt);
 // The SA that a packet was queued for may have left the engine since: the handle is taken when it goes.
 static bool still_there(const struct packet *pkt, const struct esp_engine *e)
 {
-    const struct half *h = &pkt->child->out;
-    return pkt->job.op != ESP_ENCAP || (h->state == HALF_READY && h->engine == e);
+    if (pkt->job.op != ESP_ENCAP)
+        return true;
+    return pkt->child->out.state == HALF_READY && pkt->child->out.engine == e;
 }
 
 // Jobs of one engine go in the order in which they came: what a full engine did not take goes before anything

@@ -247,9 +247,30 @@ static void test_crossing_terminations_agree(void **state)
     }
 }
 
+// A seed is a whole world: what it prints is all that somebody else needs to see the same.
+static void test_two_runs_of_one_seed_are_the_same_to_the_octet(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        const struct options o = {.seed = seed, .minutes = 3};
+        uint64_t hash[2], steps[2];
+        for (int i = 0; i < 2; i++) {
+            world_begin(&w, &o, i == 1); // with and without words
+            world_run_until(&w, w.now + o.minutes * MINUTE);
+            hash[i] = w.hash;
+            steps[i] = w.steps;
+            world_end(&w);
+        }
+        assert_true(steps[0] > 1000);
+        assert_int_equal(steps[0], steps[1]);
+        assert_true(hash[0] == hash[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_runs_of_one_seed_are_the_same_to_the_octet),
         cmocka_unit_test(test_card_killed_under_traffic_loses_no_packet),
         cmocka_unit_test(test_card_that_hangs_loses_no_packet_and_repeats_no_number),
         cmocka_unit_test(test_card_that_hangs_with_its_clock_loses_no_packet),
