@@ -21,6 +21,7 @@ static void plain_pair(const struct plain *plain, struct pair *p)
     p->variants = p->variant[0].children = 1;
     p->hw_offload = "auto";
     p->encap = false;
+    p->unique = plain->unique;
     p->dpd_s = 10;
     *c = (struct child_plan){.name = "net", .hi = 65535, .start = {plain->start[0], plain->start[1]}};
 }
@@ -53,6 +54,7 @@ void plans_make(struct world *w)
             *p = (struct pair){.a = a, .b = b, .variants = (unsigned)rng_between(&w->rng, 1, VARIANTS)};
             snprintf(p->name, sizeof(p->name), "%c-%c", w->site[a].letter, w->site[b].letter);
             snprintf(p->secret, sizeof(p->secret), "secret %llx", (unsigned long long)rng_next(&w->rng) >> 8);
+            p->unique = rng_chance(&w->rng, 400) ? "replace" : NULL;
             p->hw_offload = rng_chance(&w->rng, 800) ? "auto" : NULL;
             p->encap = rng_chance(&w->rng, 300);
             p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
@@ -137,6 +139,8 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     vici_put(o, "version", "2");
     vici_put(o, "encap", p->encap ? "yes" : "no");
     vici_put(o, "keyingtries", "0");
+    if (p->unique)
+        vici_put(o, "unique", p->unique);
     vici_putf(o, "dpd_delay", "%u", p->dpd_s);
     put_end(o, "local", s);
     put_end(o, "remote", peer);

@@ -140,7 +140,8 @@ struct variant { // one form of the connection between two sites
 struct pair { // two sites that want to talk
     unsigned a, b, variants;
     char name[16], secret[24];
-    bool encap, never_unique;
+    bool encap;
+    const char *unique; // NULL: the default
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
@@ -266,6 +267,7 @@ struct site {
 struct plain {
     bool card[2], nat;
     enum start start[2];
+    const char *unique;
     unsigned slots, lease; // of the cards, 0: 64; of their SAs, 0: 64
 };
 struct options {
