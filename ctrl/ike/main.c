@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ike process: its two UDP sockets (RFC 7296 section 2.23, RFC 3948 section 2.2 for the non-ESP marker)
-// behind the network seam, and the loop.
+// The ike process: its UDP sockets, two of each family (RFC 7296 section 2.23, RFC 3948 section 2.2 for the
+// non-ESP marker) behind the network seam, and the loop.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -18,7 +18,7 @@ enum { MARKER = 4, BURST = 32, DATAGRAM_MAX = 65536 };
 
 struct process {
     struct ike *ike;
-    struct loop_fd sock[2]; // 0: the IKE port, 1: the NAT-T port
+    struct loop_fd sock[2][2]; // [IPv6][NAT-T port]
     uint16_t port[2];
 };
 
@@ -62,7 +62,7 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
     msg.msg_namelen = path->remote.family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     msg.msg_controllen = sizeof(control);
     put_source(&msg, &path->local);
-    if (sendmsg(p->sock[path->nat_t].fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    if (sendmsg(p->sock[path->remote.family == 6][path->nat_t].fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&path->remote, a, sizeof(a)), path->remote_port,
              strerror(errno));
 }
@@ -119,7 +119,7 @@ static bool interface_used(const struct settings *s, unsigned index)
     return if_indextoname(index, name) && settings_use_interface(s, name);
 }
 
-static bool receive_one(struct process *p, int which)
+static bool receive_one(struct process *p, int fd, int which)
 {
     static uint8_t buf[DATAGRAM_MAX];
     _Alignas(struct cmsghdr) uint8_t control[256];
@@ -131,7 +131,7 @@ static bool receive_one(struct process *p, int which)
                          .msg_iovlen = 1,
                          .msg_control = control,
                          .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(p->sock[which].fd, &msg, MSG_DONTWAIT);
+    ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH;
     struct net_path path = {.nat_t = which, .local_port = p->port[which]};
@@ -155,7 +155,7 @@ static void ready(struct loop_fd *f, uint32_t events)
 {
     struct process *p = f->ctx;
     (void)events;
-    for (int i = 0; i < BURST && receive_one(p, f == &p->sock[1]); i++)
+    for (int i = 0; i < BURST && receive_one(p, f->fd, f == &p->sock[0][1] || f == &p->sock[1][1]); i++)
         ;
 }
 
@@ -170,11 +170,21 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
     ipc_send(ike_channel(ctx, ROOM_CTL), MSG_LOG, &m);
 }
 
-static int watch(struct process *p, struct loop *l, int which, int fd, uint16_t port)
+static int watch(struct process *p, struct loop *l, struct loop_fd *f, int fd)
 {
-    p->port[which] = port;
-    p->sock[which] = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
-    return fd >= 0 ? loop_add(l, &p->sock[which]) : 0;
+    *f = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
+    return fd >= 0 ? loop_add(l, f) : 0;
+}
+
+static int watch_all(struct process *p, struct loop *l, const struct child_env *env)
+{
+    const int fds[2][2] = {{env->sock_ike, env->sock_ike_nat_t}, {env->sock_ike6, env->sock_ike6_nat_t}};
+    int rc = 0;
+    p->port[0] = env->settings->port;
+    p->port[1] = env->settings->port_nat_t;
+    for (int i = 0; i < 4 && !rc; i++)
+        rc = watch(p, l, &p->sock[i / 2][i % 2], fds[i / 2][i % 2]);
+    return rc;
 }
 
 int ike_main(const struct child_env *env)
@@ -191,9 +201,7 @@ int ike_main(const struct child_env *env)
         if (env->chan[peers[i]] >= 0)
             rc = ike_attach(self.ike, peers[i], env->chan[peers[i]]);
     if (!rc)
-        rc = watch(&self, l, 0, env->sock_ike, env->settings->port);
-    if (!rc)
-        rc = watch(&self, l, 1, env->sock_ike_nat_t, env->settings->port_nat_t);
+        rc = watch_all(&self, l, env);
     if (!rc) {
         log_set_sink(to_ctl, self.ike);
         ipc_send(ike_channel(self.ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});

@@ -91,3 +91,23 @@ int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *ou
     c->c.remote_port = out->dport;
     return 0;
 }
+
+void child_endpoint(struct path *p, const struct msg_CHILD_ENDPOINT *m)
+{
+    struct esp_error err = {0};
+    struct child *c = sadb_by_id(p, m->child_id);
+    struct esp_endpoint out = {.ipv6 = m->local.family == 6,
+                               .udp_encap = m->udp_encap,
+                               .sport = m->local_port,
+                               .dport = m->remote_port};
+    memcpy(out.src, m->local.a, 16);
+    memcpy(out.dst, m->remote.a, 16);
+    int rc;
+    if (!c)
+        rc = esp_fail(&err, -ENOENT, "child", "there is none with number %u", m->child_id);
+    else if (!m->local.family || m->local.family != m->remote.family)
+        rc = esp_fail(&err, -EINVAL, "addresses", "the new ends are not of one address family");
+    else
+        rc = sadb_endpoint(p, c, &out, &err);
+    ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
+}

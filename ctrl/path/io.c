@@ -4,16 +4,15 @@
 // until one is.
 #include "ctrl/path/path.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
+#include <netinet/in.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/path/outer.h"
 
 void list_init(struct packet_list *l)
 {
@@ -70,8 +69,8 @@ static void watch(struct path *p, bool on)
     if (p->reading == on)
         return;
     p->reading = on;
-    struct loop_fd *all[] = {&p->tun_fd, &p->udp_fd, &p->raw_fd};
-    for (int i = 0; i < 3; i++) {
+    struct loop_fd *all[] = {&p->tun_fd, &p->udp_fd, &p->raw_fd, &p->udp6_fd, &p->raw6_fd};
+    for (int i = 0; i < 5; i++) {
         if (all[i]->fd >= 0) {
             all[i]->events = on ? EPOLLIN : 0;
             loop_modify(p->loop, all[i]);
@@ -170,11 +169,10 @@ static uint32_t be32(const uint8_t *b)
     return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-// The inbound SA's child by the packet's SPI; the headers are there, whoever read the packet has looked.
+// The inbound SA's child by the packet's SPI.
 static struct child *owner_of(struct path *p, const struct packet *pkt)
 {
-    const uint8_t *ip = pkt->job.in;
-    return sadb_by_spi(p, be32(ip + 4 * (ip[0] & 15) + (ip[9] == IPPROTO_UDP ? 8 : 0)));
+    return sadb_by_spi(p, pkt->spi);
 }
 
 static struct packet_list *backlog_of(struct path *p, const struct esp_engine *e)
@@ -376,20 +374,28 @@ static void tun_ready(struct loop_fd *f, uint32_t events)
     io_pump(p);
 }
 
+static socklen_t destination(const uint8_t *o, struct sockaddr_storage *to)
+{
+    struct addr a = {.family = o[0] >> 4};
+    memcpy(a.a, o + (a.family == 4 ? 16 : 24), a.family == 4 ? 4 : 16);
+    addr_to_sockaddr(&a, 0, to);
+    return a.family == 4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
 static void send_burst(struct path *p)
 {
     struct mmsghdr msgs[PATH_BURST];
     struct iovec iov[PATH_BURST];
-    struct sockaddr_in to[PATH_BURST];
+    struct sockaddr_storage to[PATH_BURST];
     unsigned n = p->send_count, done = 0;
     memset(msgs, 0, sizeof(msgs[0]) * n);
     for (unsigned i = 0; i < n; i++) {
         struct esp_job *j = &p->send_list[i]->job;
-        to[i] = (struct sockaddr_in){.sin_family = AF_INET};
-        memcpy(&to[i].sin_addr, j->out + 16, 4);
         iov[i] = (struct iovec){j->out, j->out_len};
-        msgs[i].msg_hdr = (struct msghdr){
-            .msg_name = &to[i], .msg_namelen = sizeof(to[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
+        msgs[i].msg_hdr = (struct msghdr){.msg_name = &to[i],
+                                          .msg_namelen = destination(j->out, &to[i]),
+                                          .msg_iov = &iov[i],
+                                          .msg_iovlen = 1};
     }
     while (done < n) {
         int rc = p->net.send(p->net.ctx, msgs + done, n - done);
@@ -416,21 +422,22 @@ static struct engine_count *count_of(struct path *p, const struct esp_engine *e)
 
 // What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an
 // older packet, even one in clear.
-static bool is_esp_between(const struct esp_job *j, uint32_t spi, bool udp, const uint8_t *src,
-                           const uint8_t *dst)
+static bool is_esp_between(const struct esp_job *j, uint32_t spi, const struct esp_endpoint *e)
 {
-    const uint8_t *o = j->out;
-    uint32_t at = udp ? 28 : 20;
-    return j->out_len >= at + 8 && o[0] == 0x45 && o[9] == (udp ? IPPROTO_UDP : IPPROTO_ESP) &&
-           !memcmp(o + 12, src, 4) && !memcmp(o + 16, dst, 4) && be32(o + at) == spi &&
-           be32(o + at + 4) == (uint32_t)j->seq;
+    struct outer o;
+    size_t n = e->ipv6 ? 16 : 4;
+    return outer_look(j->out, j->out_len, &o) && o.udp == e->udp_encap && (o.src.family == 6) == e->ipv6 &&
+           !memcmp(o.src.a, e->src, n) && !memcmp(o.dst.a, e->dst, n) && be32(j->out + o.esp) == spi &&
+           be32(j->out + o.esp + 4) == (uint32_t)j->seq;
 }
 
 static bool is_esp_of(const struct half *h, const struct esp_job *j)
 {
     const struct esp_sa_params *s = &h->params;
-    return is_esp_between(j, s->spi, s->udp_encap, s->src, s->dst) ||
-           (h->rebound && is_esp_between(j, s->spi, h->before.udp_encap, h->before.src, h->before.dst));
+    struct esp_endpoint now = {.ipv6 = s->ipv6, .udp_encap = s->udp_encap};
+    memcpy(now.src, s->src, 16);
+    memcpy(now.dst, s->dst, 16);
+    return is_esp_between(j, s->spi, &now) || (h->rebound && is_esp_between(j, s->spi, &h->before));
 }
 
 static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
@@ -476,64 +483,67 @@ static void encap_done(struct path *p, struct esp_engine *e, struct packet *pkt)
 
 // ---- in
 
-static void outer_header(uint8_t *h, uint32_t payload, const struct arrival *a, uint16_t dport)
+// Something has come by one of the sockets, n octets of it behind the room for headers (0: they are there).
+static void arrived(struct path *p, struct packet *pkt, int n, uint32_t room, const struct arrival *a,
+                    bool udp)
 {
-    uint32_t sum = 0;
-    struct iphdr ip = {.version = 4,
-                       .ihl = 5,
-                       .tos = a->tos,
-                       .tot_len = htons((uint16_t)(28 + payload)),
-                       .ttl = a->ttl,
-                       .protocol = IPPROTO_UDP};
-    struct udphdr udp = {
-        .source = htons(a->from_port), .dest = htons(dport), .len = htons((uint16_t)(8 + payload))};
-    memcpy(&ip.saddr, a->from.a, 4);
-    memcpy(&ip.daddr, a->to.a, 4);
-    memcpy(h, &ip, 20);
-    for (int i = 0; i < 20; i += 2)
-        sum += (uint32_t)(h[i] << 8 | h[i + 1]);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    h[10] = (uint8_t)(~sum >> 8);
-    h[11] = (uint8_t)~sum;
-    memcpy(h + 20, &udp, 8);
+    struct outer o;
+    pkt->job.op = ESP_DECAP;
+    pkt->job.in_len = room + (uint32_t)n;
+    if (udp && n == 1 && pkt->job.in[room] == 0xff) { // RFC 3948 section 2.3
+        p->keepalives++;
+        release(p, pkt);
+    } else if (udp && n < 8) {
+        io_drop(p, pkt, ESP_STATUS_NOT_ESP);
+    } else if (pkt->job.in_len > p->buffer || (room && a->cut) ||
+               (room && !outer_put(pkt->job.in, a, udp, p->env->settings->port_nat_t, (uint32_t)n)) ||
+               !outer_look(pkt->job.in, pkt->job.in_len, &o)) {
+        io_drop(p, pkt, ESP_STATUS_TRUNCATED);
+    } else {
+        pkt->spi = be32(pkt->job.in + o.esp);
+        enqueue(p, pkt);
+    }
 }
 
-// The kernel has taken the outer headers off: engines want them back, from what it tells about the datagram.
-static bool rebuild(struct path *p, struct packet *pkt, const struct arrival *a, uint32_t payload)
+typedef int (*read_fn)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
+
+static void read_datagrams(struct path *p, read_fn read_one, uint8_t family, bool udp)
 {
-    if (a->from.family != 4 || a->to.family != 4)
-        return false;
-    outer_header(pkt->job.in, payload, a, p->env->settings->port_nat_t);
-    pkt->job.in_len = 28 + payload;
-    return true;
+    uint32_t room = outer_octets(family, udp);
+    for (int i = 0; i < PATH_BURST && read_one; i++) {
+        struct arrival a;
+        struct packet *pkt = get(p);
+        if (!pkt)
+            break;
+        int n = read_one(p->net.ctx, pkt->job.in + room, p->buffer - room, &a);
+        if (n < 0) {
+            release(p, pkt);
+            break;
+        }
+        arrived(p, pkt, n, room, &a, udp);
+    }
+    io_pump(p);
 }
 
 static void udp_ready(struct loop_fd *f, uint32_t events)
 {
     struct path *p = f->ctx;
     (void)events;
-    for (int i = 0; i < PATH_BURST; i++) {
-        struct arrival a;
-        struct packet *pkt = get(p);
-        if (!pkt)
-            break;
-        int n = p->net.udp_read(p->net.ctx, pkt->job.in + 28, p->buffer - 28, &a);
-        if (n < 0) {
-            release(p, pkt);
-            break;
-        }
-        pkt->job.op = ESP_DECAP;
-        if (n == 1 && pkt->job.in[28] == 0xff) { // RFC 3948 section 2.3
-            p->keepalives++;
-            release(p, pkt);
-        } else if (n < 8 || a.cut || !rebuild(p, pkt, &a, (uint32_t)n)) {
-            io_drop(p, pkt, n < 8 ? ESP_STATUS_NOT_ESP : ESP_STATUS_TRUNCATED);
-        } else {
-            enqueue(p, pkt);
-        }
-    }
-    io_pump(p);
+    read_datagrams(p, p->net.udp_read, 4, true);
+}
+
+static void udp6_ready(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    (void)events;
+    read_datagrams(p, p->net.udp6_read, 6, true);
+}
+
+static void raw6_ready(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    (void)events;
+    read_datagrams(p, p->net.esp6_read, 6, false);
 }
 
 static void raw_ready(struct loop_fd *f, uint32_t events)
@@ -549,12 +559,7 @@ static void raw_ready(struct loop_fd *f, uint32_t events)
             release(p, pkt);
             break;
         }
-        pkt->job.op = ESP_DECAP;
-        pkt->job.in_len = (uint32_t)n;
-        if (n > (int)p->buffer || n < 28 || n < 4 * (pkt->job.in[0] & 15) + 8)
-            io_drop(p, pkt, ESP_STATUS_TRUNCATED);
-        else
-            enqueue(p, pkt);
+        arrived(p, pkt, n, 0, NULL, false);
     }
     io_pump(p);
 }
@@ -573,17 +578,17 @@ static void traffic_event(struct path *p, struct child *c)
 // RFC 7296 section 2.23: the newest authenticated packet came from elsewhere. ike decides.
 static void rebound_event(struct path *p, struct child *c, const struct packet *pkt)
 {
-    const uint8_t *o = pkt->job.in;
+    struct outer o;
     uint64_t now = loop_now(p->loop);
-    struct msg_CHILD_EVENT m = {
-        .child_id = c->c.child_id, .event = CHILD_EVENT_REBOUND, .remote = {.family = 4}};
-    if (c->rebound_event_at && now - c->rebound_event_at < 1000)
+    if ((c->rebound_event_at && now - c->rebound_event_at < 1000) ||
+        !outer_look(pkt->job.in, pkt->job.in_len, &o))
         return;
     c->rebound_event_at = now;
-    memcpy(m.remote.a, o + 12, 4);
-    if (o[9] == IPPROTO_UDP)
-        m.remote_port = (uint16_t)(o[4 * (o[0] & 15)] << 8 | o[4 * (o[0] & 15) + 1]);
-    ipc_send(p->ike, MSG_CHILD_EVENT, &m);
+    ipc_send(p->ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id,
+                                       .event = CHILD_EVENT_REBOUND,
+                                       .remote = o.src,
+                                       .remote_port = o.sport});
 }
 
 static bool allowed_in(struct path *p, const struct child *c, const struct packet *pkt)
@@ -786,7 +791,9 @@ int io_open(struct path *p, struct esp_error *err)
     p->reading = true;
     loop_set_idle(p->loop, before_sleep, p);
     if ((rc = add_fd(p, &p->tun_fd, p->env->tun, tun_ready, err, "TUN")) < 0 ||
-        (rc = add_fd(p, &p->udp_fd, p->env->sock_esp_nat_t, udp_ready, err, "UDP socket")) < 0)
+        (rc = add_fd(p, &p->udp_fd, p->env->sock_esp_nat_t, udp_ready, err, "UDP socket")) < 0 ||
+        (rc = add_fd(p, &p->udp6_fd, p->env->sock_esp6_nat_t, udp6_ready, err, "IPv6 UDP socket")) < 0 ||
+        (rc = add_fd(p, &p->raw6_fd, p->env->sock_esp6, raw6_ready, err, "raw IPv6 ESP socket")) < 0)
         return rc;
     return add_fd(p, &p->raw_fd, p->env->sock_esp, raw_ready, err, "raw ESP socket");
 }
@@ -800,4 +807,8 @@ void path_arrived(struct path *p)
         udp_ready(&p->udp_fd, EPOLLIN);
     if (p->reading)
         raw_ready(&p->raw_fd, EPOLLIN);
+    if (p->reading && p->net.udp6_read)
+        udp6_ready(&p->udp6_fd, EPOLLIN);
+    if (p->reading && p->net.esp6_read)
+        raw6_ready(&p->raw6_fd, EPOLLIN);
 }

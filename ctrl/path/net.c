@@ -27,26 +27,41 @@ static int tun_write(void *ctx, const uint8_t *p, uint32_t len)
     return result(write(env_of(ctx)->tun, p, len));
 }
 
-static void control(struct msghdr *m, struct arrival *a)
+static int int_of(const struct cmsghdr *c)
 {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level != IPPROTO_IP)
-            continue;
-        if (c->cmsg_type == IP_PKTINFO) {
-            a->to.family = 4;
-            memcpy(a->to.a, CMSG_DATA(c) + offsetof(struct in_pktinfo, ipi_addr), 4);
-        } else if (c->cmsg_type == IP_TOS) {
-            a->tos = *CMSG_DATA(c);
-        } else if (c->cmsg_type == IP_TTL) {
-            a->ttl = *CMSG_DATA(c);
-        }
+    int v;
+    memcpy(&v, CMSG_DATA(c), sizeof(v));
+    return v;
+}
+
+static void control4(const struct cmsghdr *c, struct arrival *a)
+{
+    if (c->cmsg_type == IP_PKTINFO) {
+        a->to.family = 4;
+        memcpy(a->to.a, CMSG_DATA(c) + offsetof(struct in_pktinfo, ipi_addr), 4);
+    } else if (c->cmsg_type == IP_TOS) {
+        a->tos = *CMSG_DATA(c);
+    } else if (c->cmsg_type == IP_TTL) {
+        a->ttl = *CMSG_DATA(c);
     }
 }
 
-static int udp_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+static void control6(const struct cmsghdr *c, struct arrival *a)
+{
+    if (c->cmsg_type == IPV6_PKTINFO) {
+        a->to.family = 6;
+        memcpy(a->to.a, CMSG_DATA(c) + offsetof(struct in6_pktinfo, ipi6_addr), 16);
+    } else if (c->cmsg_type == IPV6_TCLASS) {
+        a->tos = (uint8_t)int_of(c);
+    } else if (c->cmsg_type == IPV6_HOPLIMIT) {
+        a->ttl = (uint8_t)int_of(c);
+    }
+}
+
+static int receive(int fd, uint8_t *p, uint32_t cap, struct arrival *a)
 {
     struct sockaddr_storage from = {0};
-    _Alignas(struct cmsghdr) uint8_t space[128];
+    _Alignas(struct cmsghdr) uint8_t space[192];
     struct iovec iov = {p, cap};
     struct msghdr m = {.msg_name = &from,
                        .msg_namelen = sizeof(from),
@@ -54,13 +69,33 @@ static int udp_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
                        .msg_iovlen = 1,
                        .msg_control = space,
                        .msg_controllen = sizeof(space)};
-    ssize_t n = recvmsg(env_of(ctx)->sock_esp_nat_t, &m, MSG_DONTWAIT);
+    ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
     if (n < 0)
         return -errno;
     *a = (struct arrival){.ttl = 64, .cut = m.msg_flags & MSG_TRUNC};
     addr_from_sockaddr(&from, &a->from, &a->from_port);
-    control(&m, a);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level == IPPROTO_IP)
+            control4(c, a);
+        else if (c->cmsg_level == IPPROTO_IPV6)
+            control6(c, a);
+    }
     return (int)n;
+}
+
+static int udp_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    return receive(env_of(ctx)->sock_esp_nat_t, p, cap, a);
+}
+
+static int udp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    return receive(env_of(ctx)->sock_esp6_nat_t, p, cap, a);
+}
+
+static int esp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    return receive(env_of(ctx)->sock_esp6, p, cap, a);
 }
 
 static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
@@ -68,18 +103,34 @@ static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
     return result(recv(env_of(ctx)->sock_esp, p, cap, MSG_DONTWAIT | MSG_TRUNC));
 }
 
+static bool is_v6(const struct mmsghdr *m)
+{
+    return ((const struct sockaddr *)m->msg_hdr.msg_name)->sa_family == AF_INET6;
+}
+
+// Each family has its socket: as many as are of the first one's.
 static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
 {
-    return sendmmsg(env_of(ctx)->sock_send, m, n, 0);
+    const struct child_env *env = env_of(ctx);
+    bool six = is_v6(m);
+    unsigned run = 1;
+    while (run < n && is_v6(&m[run]) == six)
+        run++;
+    return sendmmsg(six ? env->sock_send6 : env->sock_send, m, run, 0);
 }
 
 static int past(void *ctx, const uint8_t *p, uint32_t len)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    if (len < 20 || p[0] >> 4 != 4)
+    const struct child_env *env = env_of(ctx);
+    struct sockaddr_storage to;
+    struct addr a = {.family = p[0] >> 4};
+    bool six = a.family == 6;
+    if (len < (six ? 40 : 20) || (six && env->sock_send6 < 0))
         return -EAFNOSUPPORT;
-    memcpy(&to.sin_addr, p + 16, 4);
-    return result(sendto(env_of(ctx)->sock_send, p, len, 0, (struct sockaddr *)&to, sizeof(to)));
+    memcpy(a.a, p + (six ? 24 : 16), six ? 16 : 4);
+    addr_to_sockaddr(&a, 0, &to);
+    return result(sendto(six ? env->sock_send6 : env->sock_send, p, len, 0, (struct sockaddr *)&to,
+                         six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
 }
 
 struct path_net path_net_sockets(const struct child_env *env)
@@ -90,5 +141,7 @@ struct path_net path_net_sockets(const struct child_env *env)
                              .udp_read = udp_read,
                              .esp_read = esp_read,
                              .send = send_many,
-                             .past = past};
+                             .past = past,
+                             .udp6_read = udp6_read,
+                             .esp6_read = esp6_read};
 }

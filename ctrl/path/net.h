@@ -28,6 +28,9 @@ struct path_net {
     int (*send)(void *ctx, struct mmsghdr *m, unsigned n);
     // One packet that no policy protects, to be routed as if we were not there. NULL: there is no way.
     int (*past)(void *ctx, const uint8_t *p, uint32_t len);
+    // IPv6, NULL: there is none. What comes is ESP without an IP header.
+    int (*udp6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
+    int (*esp6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
 };
 
 struct path_net path_net_sockets(const struct child_env *env); // env stays where it is

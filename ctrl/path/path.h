@@ -33,6 +33,7 @@ struct packet {          // a job and who it belongs to
     struct child *child; // ENCAP only
     struct packet *next;
     uint32_t inner_len; // ENCAP
+    uint32_t spi;       // DECAP
     uint64_t stamp;     // order of arrival
     unsigned runs;      // how often it came back undone
     bool on_card;       // counted in PATH_ON_CARD
@@ -106,7 +107,7 @@ struct path_engine {
     struct packet_list backlog; // submit was full
     struct engine_count count;
     char name[64], reason[200]; // why there is none
-    bool was_used; // `reason` is the failure of a card that was in use
+    bool was_used;              // `reason` is the failure of a card that was in use
     bool loud; // FAILED: it may still write to memory that it was given; it is never used again
     uint64_t ready_at, retry_at, backoff; // ms
 };
@@ -116,7 +117,7 @@ struct path {
     struct ipc_chan *super, *ctl, *ike, *keys;
     struct netlink *nl;
     int tun_index;
-    struct loop_fd tun_fd, udp_fd, raw_fd;
+    struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd;
     struct timer tick, scan;
     struct esp_pool *pool;
     struct esp_pool *dma; // what a card reads and writes; packets are copied there and back
@@ -186,6 +187,7 @@ void sadb_spent(struct path *p, struct child *c); // its last sequence number is
 // authenticated packet has shown. An engine that changes nothing in place is left for software. 0 or negative
 // errno.
 int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *out, struct esp_error *err);
+void child_endpoint(struct path *p, const struct msg_CHILD_ENDPOINT *m); // ike says so; it is answered
 void sadb_endpoint_added(struct path *p, struct half *h); // what has moved while it was being added
 
 // io.c

@@ -42,40 +42,66 @@ int sockets_attach_demux(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
-int sockets_attach_listen(int fd, const struct settings *st)
+// The addresses of --listen of one family.
+static unsigned listed(const struct settings *st, int family, const struct sockaddr_storage **out)
 {
-    // Destination address of the IPv4 header against each of the list; one jump beyond the end drops.
-    struct sock_filter code[SETTINGS_MAX_LISTEN + 3] = {
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)SKF_NET_OFF + 16}};
-    unsigned n = st->listen_count;
+    unsigned n = 0;
+    for (unsigned i = 0; i < st->listen_count; i++)
+        if (st->listen[i].ss_family == family)
+            out[n++] = &st->listen[i];
+    return n;
+}
+
+static uint32_t word(const struct sockaddr_storage *ss, unsigned i)
+{
+    uint32_t v;
+    if (ss->ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr);
+    memcpy(&v, ((const struct sockaddr_in6 *)ss)->sin6_addr.s6_addr + 4 * i, 4);
+    return ntohl(v);
+}
+
+int sockets_attach_listen(int fd, const struct settings *st, int family)
+{
+    // The header's destination against each of the list, word by word: a whole match is taken, a word that
+    // differs goes on to the next address, and behind the last one stands the drop.
+    const struct sockaddr_storage *list[SETTINGS_MAX_LISTEN];
+    struct sock_filter code[SETTINGS_MAX_LISTEN * 9 + 1];
+    unsigned words = family == AF_INET ? 1 : 4, n = listed(st, family, list), at = 0;
+    uint32_t from = (uint32_t)SKF_NET_OFF + (family == AF_INET ? 16 : 24);
     for (unsigned i = 0; i < n; i++) {
-        uint32_t addr = ntohl(((const struct sockaddr_in *)&st->listen[i])->sin_addr.s_addr);
-        code[1 + i] = (struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(n - i), 0, addr};
+        for (unsigned w = 0; w < words; w++) {
+            uint8_t rest = (uint8_t)(2 * (words - w) - 1); // to the next address
+            code[at++] = (struct sock_filter){BPF_LD | BPF_W | BPF_ABS, 0, 0, from + 4 * w};
+            code[at++] = (struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, 0, rest, word(list[i], w)};
+        }
+        code[at++] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, UINT32_MAX};
     }
-    code[1 + n] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, 0};
-    code[2 + n] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, UINT32_MAX};
-    struct sock_fprog prog = {.len = (unsigned short)(n + 3), .filter = code};
+    code[at++] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, 0};
+    struct sock_fprog prog = {.len = (unsigned short)at, .filter = code};
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
 // Our own datagrams are never subject to the policies that protect everything else.
-static int bypass_xfrm(int fd)
+static int bypass_xfrm(int fd, int family)
 {
     for (int dir = XFRM_POLICY_IN; dir <= XFRM_POLICY_OUT; dir++) {
         struct xfrm_userpolicy_info policy = {
-            .action = XFRM_POLICY_ALLOW, .dir = (uint8_t)dir, .sel.family = AF_INET};
-        if (setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, sizeof(policy)) < 0)
+            .action = XFRM_POLICY_ALLOW, .dir = (uint8_t)dir, .sel.family = (uint16_t)family};
+        int rc = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, sizeof(policy))
+                                   : setsockopt(fd, IPPROTO_IPV6, IPV6_XFRM_POLICY, &policy, sizeof(policy));
+        if (rc < 0)
             return -errno;
     }
     return 0;
 }
 
-static int mark(int fd, const char *what, struct esp_error *err)
+static int mark(int fd, int family, const char *what, struct esp_error *err)
 {
     uint32_t m = ESPALIER_SO_MARK;
     if (setsockopt(fd, SOL_SOCKET, SO_MARK, &m, sizeof(m)) < 0)
         return missing(err, what, "setting the socket's mark");
-    int r = bypass_xfrm(fd);
+    int r = bypass_xfrm(fd, family);
     if (r == -EPERM) {
         errno = EPERM;
         return missing(err, what, "setting the socket's bypass policy");
@@ -91,85 +117,128 @@ static int set_int(int fd, int level, int name, int value)
 }
 
 // One address of --listen is bound to; for several the socket takes any and a filter passes those.
-static int bind_to(int fd, const struct settings *st, uint16_t port)
+static int bind_to(int fd, int family, const struct settings *st, uint16_t port)
 {
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
-    if (st->listen_count == 1)
-        any.sin_addr = ((const struct sockaddr_in *)&st->listen[0])->sin_addr;
-    if (st->listen_count > 1) {
-        errno = -sockets_attach_listen(fd, st);
+    const struct sockaddr_storage *list[SETTINGS_MAX_LISTEN];
+    unsigned n = listed(st, family, list);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    if (n > 1) {
+        errno = -sockets_attach_listen(fd, st, family);
         if (errno)
             return -1;
     }
-    return bind(fd, (const struct sockaddr *)&any, sizeof(any));
+    if (family == AF_INET) {
+        if (n == 1)
+            in.sin_addr = ((const struct sockaddr_in *)list[0])->sin_addr;
+        return bind(fd, (const struct sockaddr *)&in, sizeof(in));
+    }
+    if (n == 1)
+        in6.sin6_addr = ((const struct sockaddr_in6 *)list[0])->sin6_addr;
+    return bind(fd, (const struct sockaddr *)&in6, sizeof(in6));
 }
 
-static int udp_open(int *out, const struct settings *st, uint16_t port, bool shared, struct esp_error *err)
+static int ask_for_information(int fd, int family)
+{
+    if (family == AF_INET)
+        return set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0 || set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
+                       set_int(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0
+                   ? -1
+                   : 0;
+    return set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 ||
+                   set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0 ||
+                   set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0
+               ? -1
+               : 0;
+}
+
+struct opening { // what all sockets of one family have in common
+    const struct settings *st;
+    int family;
+    struct esp_error *err;
+};
+
+static int udp_open(const struct opening *o, int *out, uint16_t port, bool shared)
 {
     char what[32];
-    snprintf(what, sizeof(what), "UDP port %u", port);
-    int fd = *out = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    snprintf(what, sizeof(what), "%sUDP port %u", o->family == AF_INET ? "" : "IPv6 ", port);
+    int fd = *out = socket(o->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return missing(err, what, "opening a socket");
-    int r = mark(fd, what, err);
+        return missing(o->err, what, "opening a socket");
+    int r = mark(fd, o->family, what, o->err);
     if (r)
         return r;
+    if (o->family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0)
+        return missing(o->err, what, "leaving IPv4 to the other socket");
     if (shared && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
-        return missing(err, what, "sharing the port");
-    if (set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0 || set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
-        set_int(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0)
-        return missing(err, what, "asking for packet information");
+        return missing(o->err, what, "sharing the port");
+    if (ask_for_information(fd, o->family) < 0)
+        return missing(o->err, what, "asking for packet information");
     set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE,
             4 << 20); // room for bursts; where it is refused the default has to do
-    if (bind_to(fd, st, port) < 0)
-        return missing(err, what, "binding");
+    if (bind_to(fd, o->family, o->st, port) < 0)
+        return missing(o->err, what, "binding");
     return 0;
 }
 
 // A port that someone else shares by SO_REUSEPORT would silently take part of our packets: look without
 // sharing first.
-static int port_is_free(const struct settings *st, uint16_t port, struct esp_error *err)
+static int port_is_free(const struct opening *o, uint16_t port)
 {
     int fd;
-    int r = udp_open(&fd, st, port, false, err);
+    int r = udp_open(o, &fd, port, false);
     if (fd >= 0)
         close(fd);
     return r;
 }
 
-static int nat_t_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
+static int nat_t_open(const struct opening *o, int *ike, int *esp)
 {
-    int r = port_is_free(st, st->port_nat_t, err);
+    uint16_t port = o->st->port_nat_t;
+    int r = port_is_free(o, port);
     if (r == 0)
-        r = udp_open(&s->ike_nat_t, st, st->port_nat_t, true, err);
+        r = udp_open(o, ike, port, true);
     if (r == 0) {
-        errno = -sockets_attach_demux(s->ike_nat_t);
+        errno = -sockets_attach_demux(*ike);
         if (errno)
-            r = missing(err, "UDP port 4500", "attaching the filter that parts IKE from ESP");
+            r = missing(o->err, "UDP port 4500", "attaching the filter that parts IKE from ESP");
     }
-    if (r == 0)
-        r = udp_open(&s->esp_nat_t, st, st->port_nat_t, true, err); // the group's second: index 1
-    return r;
+    return r ? r : udp_open(o, esp, port, true); // the group's second: index 1
 }
 
-static int raw_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
+static int raw_open(const struct opening *o, int *sender, int *esp)
 {
-    s->send = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-    if (s->send < 0)
-        return missing(err, "raw IP socket", "opening it");
-    int r = mark(s->send, "raw IP socket", err);
+    const char *const what = o->family == AF_INET ? "raw IP socket" : "raw IPv6 socket";
+    *sender = socket(o->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+    if (*sender < 0)
+        return missing(o->err, what, "opening it");
+    int r = mark(*sender, o->family, what, o->err);
     if (r)
         return r;
-    set_int(s->send, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
-    s->esp = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
-    if (s->esp < 0) {
+    set_int(*sender, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
+    *esp = socket(o->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
+    if (*esp < 0) {
         LOGF(NET, 1, "no raw ESP socket (%s): only ESP in UDP can be received", strerror(errno));
         return 0;
     }
-    set_int(s->esp, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
-    if (bind_to(s->esp, st, 0) < 0)
-        return missing(err, "raw ESP socket", "binding");
-    return mark(s->esp, "raw ESP socket", err);
+    set_int(*esp, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
+    if (o->family == AF_INET6 && ask_for_information(*esp, AF_INET6) < 0)
+        return missing(o->err, "raw ESP socket", "asking for packet information");
+    if (bind_to(*esp, o->family, o->st, 0) < 0)
+        return missing(o->err, "raw ESP socket", "binding");
+    return mark(*esp, o->family, "raw ESP socket", o->err);
+}
+
+// A machine without IPv6 does without; --listen may name addresses of one family alone.
+static bool wanted(const struct settings *st, int family)
+{
+    const struct sockaddr_storage *list[SETTINGS_MAX_LISTEN];
+    if (st->listen_count)
+        return listed(st, family, list) > 0;
+    int fd = family == AF_INET6 ? socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd >= 0)
+        close(fd);
+    return family == AF_INET || fd >= 0;
 }
 
 static int tun_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
@@ -188,18 +257,24 @@ static int tun_open(struct socket_set *s, const struct settings *st, struct esp_
     return 0;
 }
 
+static int family_open(struct socket_set *s, const struct settings *st, int family, struct esp_error *err)
+{
+    struct opening o = {st, family, err};
+    bool four = family == AF_INET;
+    if (!wanted(st, family))
+        return 0;
+    int r = udp_open(&o, four ? &s->ike : &s->ike6, st->port, false);
+    if (r == 0)
+        r = nat_t_open(&o, four ? &s->ike_nat_t : &s->ike6_nat_t, four ? &s->esp_nat_t : &s->esp6_nat_t);
+    return r ? r : raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6);
+}
+
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1};
-    for (unsigned i = 0; i < st->listen_count; i++) {
-        if (st->listen[i].ss_family != AF_INET)
-            return esp_fail(err, -EINVAL, "--listen", "an IPv6 address is not supported yet");
-    }
-    int r = udp_open(&s->ike, st, st->port, false, err);
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    int r = family_open(s, st, AF_INET, err);
     if (r == 0)
-        r = nat_t_open(s, st, err);
-    if (r == 0)
-        r = raw_open(s, st, err);
+        r = family_open(s, st, AF_INET6, err);
     if (r == 0)
         r = tun_open(s, st, err);
     if (r)
@@ -209,7 +284,8 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
 
 void sockets_close(struct socket_set *s)
 {
-    int *all[] = {&s->ike, &s->ike_nat_t, &s->esp_nat_t, &s->esp, &s->send, &s->tun};
+    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,  &s->send, &s->tun,
+                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6, &s->send6};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (*all[i] >= 0)
             close(*all[i]);

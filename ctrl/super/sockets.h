@@ -9,6 +9,7 @@
 
 struct socket_set {
     int ike, ike_nat_t, esp_nat_t, esp, send, tun; // -1: not open
+    int ike6, ike6_nat_t, esp6_nat_t, esp6, send6; // IPv6
 };
 
 // 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing
@@ -21,7 +22,7 @@ void sockets_close(struct socket_set *s);
 #define DEMUX_ESP 1
 int sockets_attach_demux(int fd); // 0 or -errno; fd: the group's first socket
 
-// Drops what was not sent to one of the --listen addresses (IPv4). 0 or -errno.
-int sockets_attach_listen(int fd, const struct settings *settings);
+// Drops what was not sent to one of the --listen addresses of this family. 0 or -errno.
+int sockets_attach_listen(int fd, const struct settings *settings, int family);
 
 #endif

@@ -47,8 +47,17 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
     struct channels c;
     struct settings st = {0};
     struct esp_error err;
-    const struct socket_set s = {
-        .ike = 101, .ike_nat_t = 102, .esp_nat_t = 103, .esp = 104, .send = 105, .tun = 106};
+    const struct socket_set s = {.ike = 101,
+                                 .ike_nat_t = 102,
+                                 .esp_nat_t = 103,
+                                 .esp = 104,
+                                 .send = 105,
+                                 .tun = 106,
+                                 .ike6 = 107,
+                                 .ike6_nat_t = 108,
+                                 .esp6_nat_t = 109,
+                                 .esp6 = 110,
+                                 .send6 = 111};
     assert_int_equal(channels_open(&c, &err), 0);
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         struct child_env e = children_env((enum room)r, &c, &s, &st);
@@ -59,6 +68,11 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
         assert_int_equal(e.sock_esp, path ? 104 : -1);
         assert_int_equal(e.sock_send, path ? 105 : -1);
         assert_int_equal(e.tun, path ? 106 : -1);
+        assert_int_equal(e.sock_ike6, ike ? 107 : -1);
+        assert_int_equal(e.sock_ike6_nat_t, ike ? 108 : -1);
+        assert_int_equal(e.sock_esp6_nat_t, path ? 109 : -1);
+        assert_int_equal(e.sock_esp6, path ? 110 : -1);
+        assert_int_equal(e.sock_send6, path ? 111 : -1);
         assert_int_equal(e.chan[r], -1);
         for (int other = 0; other < ROOM_COUNT; other++) {
             if (other != r)
@@ -184,7 +198,7 @@ static void test_listen_takes_the_addresses_of_the_list_only(void **state)
         *(struct sockaddr_in *)&st.listen[i] = (struct sockaddr_in){
             .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001 + 2 * i)}; // .1 .3 .5
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), from = socket(AF_INET, SOCK_DGRAM, 0);
-    assert_int_equal(sockets_attach_listen(fd, &st), 0);
+    assert_int_equal(sockets_attach_listen(fd, &st, AF_INET), 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     for (unsigned i = 1; i <= 6; i++) {

@@ -192,7 +192,12 @@ static void make_settings(struct daemon *d)
                                 .tun = -1,
                                 .sock_esp_nat_t = -1,
                                 .sock_esp = -1,
-                                .sock_send = -1};
+                                .sock_send = -1,
+                                .sock_ike6 = -1,
+                                .sock_ike6_nat_t = -1,
+                                .sock_esp6_nat_t = -1,
+                                .sock_esp6 = -1,
+                                .sock_send6 = -1};
     memset(d->env.chan, -1, sizeof(d->env.chan));
 }
 
@@ -210,7 +215,7 @@ static void make_queues(struct daemon *d)
 
 static void open_path(struct site *s)
 {
-    const struct path_net net = {s, tun_read, tun_write, udp_read, esp_read, send_many, past};
+    const struct path_net net = {s, tun_read, tun_write, udp_read, esp_read, send_many, past, NULL, NULL};
     struct esp_error err = {0};
     struct log *before = log_use(s->d.log[ROOM_PATH]);
     if (path_open(s->d.path, &net, &err) < 0)
