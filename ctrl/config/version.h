@@ -3,6 +3,6 @@
 #ifndef CTRL_CONFIG_VERSION_H
 #define CTRL_CONFIG_VERSION_H
 
-#define ESPALIER_VERSION "0.1.0"
+#include "espalier/version.h"
 
 #endif

@@ -139,16 +139,18 @@ static int run_alone(const struct explain *x, const struct wb_card_options *card
 {
     struct told *told = calloc(n, sizeof(*told));
     struct wb_engine *e = NULL;
-    int ret = told ? wb_card_open(&e, card, err) : esp_fail(err, -ENOMEM, "", "out of memory");
+    int ret;
 
+    if (!told)
+        return esp_fail(err, -ENOMEM, "", "out of memory");
+    ret = wb_card_open(&e, card, err);
     if (ret == 0)
         ret = explain_run(x, e, which, n, told, err);
     if (e)
         e->ops->close(e);
     if (ret == 0)
         *last = told[n - 1];
-    if (told)
-        told_clear(told, n);
+    told_clear(told, n);
     free(told);
     last->out = NULL;
     return ret;

@@ -27,20 +27,21 @@ static int ends_so(struct shrinking *s, struct wb_engine *e, const struct told *
     return ret;
 }
 
-// A packet's octets may differ from those that it had (another sequence number): what counts is that both
-// engines still disagree, or that the reason is the same.
+// Its octets may differ from those that it had (another sequence number): what counts is that the engines
+// still disagree.
 static int disagrees(struct shrinking *s, const size_t *which, size_t n, bool *so, struct esp_error *err)
 {
     struct told *by_soft = calloc(n, sizeof(*by_soft));
-    int ret = by_soft ? explain_run(s->x, s->x->soft, which, n, by_soft, err)
-                      : esp_fail(err, -ENOMEM, "", "out of memory");
+    int ret;
 
+    if (!by_soft)
+        return esp_fail(err, -ENOMEM, "", "out of memory");
+    ret = explain_run(s->x, s->x->soft, which, n, by_soft, err);
     if (ret == 0)
         ret = explain_run(s->x, s->x->card, which, n, s->told, err);
     *so = ret == 0 && !told_same(&s->told[n - 1], &by_soft[n - 1]);
     told_clear(s->told, n);
-    if (by_soft)
-        told_clear(by_soft, n);
+    told_clear(by_soft, n);
     free(by_soft);
     return ret;
 }
@@ -53,7 +54,6 @@ static bool wrong(const struct explain *x, size_t i)
 static int still_shows(struct shrinking *s, const size_t *which, size_t n, bool *so, struct esp_error *err)
 {
     const struct told *want = &s->x->by_soft[s->target];
-    struct told as_end = *want;
     int ret;
 
     s->left = s->left > n ? s->left - n : 0;
@@ -63,7 +63,7 @@ static int still_shows(struct shrinking *s, const size_t *which, size_t n, bool 
         return ends_so(s, s->x->soft, want, which, n, so, err);
     ret =
         explain_run(s->x, s->x->soft, which, n, s->told, err); // a packet that was asked for and came through
-    *so = ret == 0 && s->told[n - 1].end == as_end.end;
+    *so = ret == 0 && s->told[n - 1].end == want->end;
     told_clear(s->told, n);
     return ret;
 }
@@ -127,7 +127,11 @@ int explain_shrink(const struct explain *x, size_t target, size_t *which, size_t
                           .target = target,
                           .told = calloc(target + 1, sizeof(*s.told)),
                           .left = wrong(x, target) ? BUDGET_CARD : BUDGET_SOFT};
-    int ret = s.told ? start(&s, which, n, err) : esp_fail(err, -ENOMEM, "", "out of memory");
+    int ret;
+
+    if (!s.told)
+        return esp_fail(err, -ENOMEM, "", "out of memory");
+    ret = start(&s, which, n, err);
 
     for (size_t part = (*n - 1 + 1) / 2; ret == 0 && part > 0 && *n > 1; part = part > 1 ? (part + 1) / 2 : 0)
         for (size_t from = 0; ret == 0 && from < *n - 1 && s.left > 0;) {

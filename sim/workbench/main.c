@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "espalier/version.h"
 #include "sim/workbench/engine.h"
 #include "sim/workbench/explain.h"
 #include "sim/workbench/replay.h"
@@ -20,11 +21,12 @@ static const char usage_text[] =
     "[--sas N]\n"
     "                           [--json STATS] [--fst FILE [--window FROM:TO]] [--ipv6]\n"
     "       espalier-sim explain --sad FILE --in CAPTURE [--lanes N] [--packet N] [--small OUT.pcap] [--fst "
-    "FILE]\n"
+    "FILE] [--ipv6]\n"
     "       espalier-sim vectors FILE...       CAVP .rsp and Wycheproof JSON through the AES-GCM core and "
     "OpenSSL\n"
     "       espalier-sim esp-vectors FILE...   ESP packets through the card's pipeline and the software "
     "engine\n"
+    "       espalier-sim --help | --version\n"
     "\n"
     "replay: FILE holds `xfrm state add ...` and `xfrm policy add ...` lines as `ip -batch` takes them.\n"
     "  --engine card   the RTL's ESP pipeline (default);  soft: the software engine of libespalier\n"
@@ -240,6 +242,10 @@ int main(int argc, char **argv)
         return usage("a command is missing", NULL);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         fputs(usage_text, stdout);
+        return WB_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("espalier-sim " ESPALIER_VERSION);
         return WB_DONE;
     }
     if (strcmp(argv[1], "replay") == 0)

@@ -9,9 +9,10 @@ Every mix of IPv4 and IPv6 outside and inside in tunnel mode, and both families 
 ChaCha20-Poly1305; each both ways: packets to protect, which scapy must be able to open (it checks the ICV), and packets
 that scapy sealed.
 """
+import struct
 import sys
 
-from scapy.all import ESP, ICMP, IP, TCP, UDP, ICMPv6EchoRequest, IPv6, Raw, SecurityAssociation, rdpcap, wrpcap
+from scapy.all import ESP, ICMP, IP, TCP, UDP, ICMPv6EchoRequest, IPv6, Raw, SecurityAssociation, rdpcap
 
 ENDS = {4: ("192.0.2.1", "198.51.100.1"), 6: ("2001:db8:1::1", "2001:db8:2::1")}
 NETS = {4: ("10.%d.0.0/16", "10.%d.0.5", "10.%d.0.9"), 6: ("2001:db8:%d::/48", "2001:db8:%d::5", "2001:db8:%d::9")}
@@ -84,7 +85,10 @@ def make(folder):
         f.write("\n".join(m.sad() for m in mixes()) + "\n")
     packets = [p for m in mixes() for p in m.plain("out") + m.sealed()]
     packets.append(ip(6, "2001:db8:9::1", "2001:db8:9::2") / UDP() / Raw(b"not ours"))
-    wrpcap(folder + "/in.pcap", [IP(bytes(p)) if bytes(p)[0] >> 4 == 4 else Raw(bytes(p)) for p in packets], linktype=101)
+    with open(folder + "/in.pcap", "wb") as f:  # classic pcap of raw IP, either version
+        f.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
+        for i, p in enumerate(bytes(p) for p in packets):
+            f.write(struct.pack("<IIII", 1700000000, i, len(p), len(p)) + p)
 
 
 def again(packet):

@@ -16,6 +16,8 @@
 #include <jansson.h>
 #include <cmocka.h>
 
+#include "espalier/version.h"
+
 #ifndef ESPALIER_SIM
 #define ESPALIER_SIM "build/bin/espalier-sim"
 #endif
@@ -380,8 +382,10 @@ static unsigned long figure(const char *line, const char *behind)
     const char *at = strstr(output, line);
 
     at = at ? strstr(at, behind) : NULL;
-    if (!at)
+    if (!at) {
         fail_msg("no \"%s\" behind \"%s\" in:\n%s", behind, line, output);
+        return 0;
+    }
     return strtoul(at + strlen(behind), NULL, 10);
 }
 
@@ -789,6 +793,8 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     must_exit(run(ESPALIER_SIM " bogus"), 2);
     must_exit(run(ESPALIER_SIM), 2);
     must_exit(run(ESPALIER_SIM " --help"), 0);
+    must_exit(run(ESPALIER_SIM " --version"), 0);
+    must_say("espalier-sim " ESPALIER_VERSION "\n");
 }
 
 // The whole packets before the cut come out, as they do of tcpdump and tshark; the exit code tells.
