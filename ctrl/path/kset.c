@@ -52,9 +52,9 @@ struct refs {
 };
 struct kset_hold {
     LIST_ENTRY(kset_hold) link;
-    struct kset_spec spec; // points at the lists below
-    struct ts_list local, remote;
     struct refs objects, sources;
+    struct kset_spec spec; // points at the selectors
+    struct ts selectors[];
 };
 struct kset {
     struct kernel *k;
@@ -414,14 +414,15 @@ static int take_sources(struct kset *s, const struct kset_spec *spec, struct ref
 
 static struct kset_hold *hold_new(struct kset *s, const struct kset_spec *spec)
 {
-    struct kset_hold *h = calloc(1, sizeof(*h));
+    size_t l = spec->local_count, r = spec->remote_count;
+    struct kset_hold *h = calloc(1, sizeof(*h) + (l + r) * sizeof(struct ts));
     if (!h)
         return NULL;
-    h->local = *spec->local;
-    h->remote = *spec->remote;
     h->spec = *spec;
-    h->spec.local = &h->local;
-    h->spec.remote = &h->remote;
+    h->spec.local = h->selectors;
+    h->spec.remote = h->selectors + l;
+    for (size_t i = 0; i < l + r; i++)
+        h->selectors[i] = i < l ? spec->local[i] : spec->remote[i - l];
     LIST_INSERT_HEAD(&s->holds, h, link);
     return h;
 }

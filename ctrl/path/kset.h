@@ -21,10 +21,11 @@ struct kset_options {
 };
 #define KSET_RULE_PRIORITIES 6
 
-struct kset_spec {                        // what a policy asks of the kernel
-    uint8_t action;                       // enum policy_action
-    uint32_t rank;                        // among policies that overlap: lower first
-    const struct ts_list *local, *remote; // selectors of family 0 (not known yet) ask for nothing
+struct kset_spec {                   // what a policy asks of the kernel
+    uint8_t action;                  // enum policy_action
+    uint32_t rank;                   // among policies that overlap: lower first; of equals what blocks
+    const struct ts *local, *remote; // those of family 0 (not known yet) ask for nothing
+    unsigned local_count, remote_count;
 };
 
 // Finds what an earlier run has left (it is adopted when it is asked for, and swept otherwise).

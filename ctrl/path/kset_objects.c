@@ -184,10 +184,11 @@ static void put_prefix(uint8_t *addr, uint8_t *len, const struct prefix *p)
     *len = p->len;
 }
 
-// In a priority of two steps per rank: what a policy lets pass beside its own block goes just before that.
-static uint32_t xfrm_priority(uint32_t rank, bool before)
+// Of equal ranks what blocks goes first.
+static uint32_t xfrm_priority(const struct kset_spec *spec)
 {
-    return XFRM_WINDOW + 2 * (rank < XFRM_RANKS ? rank : XFRM_RANKS) + !before;
+    uint32_t rank = spec->rank < XFRM_RANKS ? spec->rank : XFRM_RANKS;
+    return XFRM_WINDOW + 2 * rank + (spec->action == POLICY_BYPASS);
 }
 
 static struct kobj xfrm(const struct walk *w, enum kobj_dir dir, const struct prefix *src,
@@ -198,7 +199,7 @@ static struct kobj xfrm(const struct walk *w, enum kobj_dir dir, const struct pr
                      .action = w->spec->action == POLICY_BYPASS ? KXFRM_ALLOW : KXFRM_BLOCK,
                      .dir = (uint8_t)dir,
                      .proto = w->proto,
-                     .priority = xfrm_priority(w->spec->rank, false)};
+                     .priority = xfrm_priority(w->spec)};
     put_prefix(o.src, &o.src_len, src);
     put_prefix(o.dst, &o.dst_len, dst);
     return o;
@@ -365,15 +366,17 @@ static int routes(const struct walk *w, const struct prefix *l, const struct pre
 }
 
 // A local network inside the remote selector (10.1.0.0/16 of 0.0.0.0/0) still reaches itself, and the gateway
-// in it.
-static int own_network(const struct walk *w, const struct prefix *l)
+// in it: what is protected is the remote selector without the local network, the prefixes beside the way from
+// one to the other. No policy that lets something pass is needed, and none can be in another policy's way.
+static int around_own_network(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
-    struct kobj all[] = {xfrm(w, KDIR_OUT, l, l), xfrm(w, KDIR_IN, l, l), xfrm(w, KDIR_FWD, l, l)};
     int rc = 0;
-    for (unsigned i = 0; i < 3 && rc == 0; i++) {
-        all[i].action = KXFRM_ALLOW;
-        all[i].priority = xfrm_priority(w->spec->rank, true);
-        rc = visit(w, &all[i], NULL);
+    for (unsigned bit = r->len; bit < l->len && rc == 0; bit++) {
+        struct prefix beside = *l;
+        beside.len = (uint8_t)(bit + 1);
+        beside.addr[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+        cut(&beside);
+        rc = blocks(w, l, &beside);
     }
     return rc;
 }
@@ -381,9 +384,7 @@ static int own_network(const struct walk *w, const struct prefix *l)
 static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     bool takes = w->spec->action == POLICY_PROTECT;
-    int rc = w->spec->action != POLICY_BYPASS && inside(l, r) ? own_network(w, l) : 0;
-    if (rc == 0)
-        rc = blocks(w, l, r);
+    int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
     return rc == 0 && takes && w->o->routes ? routes(w, l, r) : rc;
 }
 
@@ -401,9 +402,9 @@ static int each_pair(const struct kset_options *o, const struct kset_spec *spec,
                      struct esp_error *err)
 {
     int rc = 0;
-    for (unsigned i = 0; i < spec->local->count; i++) {
-        for (unsigned j = 0; j < spec->remote->count && rc == 0; j++) {
-            struct walk w = {.o = o, .v = v, .spec = spec, .l = &spec->local->t[i], .r = &spec->remote->t[j]};
+    for (unsigned i = 0; i < spec->local_count; i++) {
+        for (unsigned j = 0; j < spec->remote_count && rc == 0; j++) {
+            struct walk w = {.o = o, .v = v, .spec = spec, .l = &spec->local[i], .r = &spec->remote[j]};
             if (!w.l->family || w.l->family != w.r->family || !protocol_of(w.l, w.r, &w.proto))
                 continue;
             w.family = w.l->family;

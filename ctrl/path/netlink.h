@@ -1,30 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-// What path asks of the kernel: routes into the TUN, and XFRM block policies that stand behind every
-// protected selector, so that nothing leaves or enters in clear when the TUN, a tunnel or the daemon is gone
-// (RFC 4301 section 5).
+// The kernel seam on Linux: rtnetlink and the XFRM user interface, by libmnl. The files netlink_*.c share
+// what is below the line.
 #ifndef CTRL_PATH_NETLINK_H
 #define CTRL_PATH_NETLINK_H
 
-#include "ctrl/lib/conn.h"
-#include "espalier/error.h"
+#include "ctrl/path/kernel.h"
 
-struct netlink; // one NETLINK_ROUTE and one NETLINK_XFRM socket
+struct netlink_options {
+    const char
+        *owner; // names this instance: what one leaves its next run finds, and nobody else (the run dir)
+    uint32_t routing_table; // tables are numbered from routing_table * 1,000,000
+    uint32_t own_mark;
+    bool routes; // tables are needed
+};
+int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err);
 
-int netlink_open(struct netlink **n, struct esp_error *err);
-void netlink_close(struct netlink *n);
+// ---- inside netlink_*.c
+#include <libmnl/libmnl.h>
 
-// Brings the interface up with this MTU and exempts it from the block policies. Returns its index or -errno.
-int netlink_tun_up(struct netlink *n, const char *name, uint32_t mtu, struct esp_error *err);
-// "Everything without our mark looks in this table first"; idempotent. mark 0xe59 keeps our own sockets out
-// of the tunnel.
-int netlink_rule(struct netlink *n, uint32_t table, uint32_t priority, uint32_t mark, struct esp_error *err);
-// Routes every prefix of remote into ifindex, preferring a local address inside local as source; add = false
-// removes.
-int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex,
-                   uint32_t table, struct esp_error *err);
-// Blocks local -> remote (out, fwd) and remote -> local (in, fwd) for all interfaces that are not exempt;
-// idempotent.
-int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote,
-                  struct esp_error *err);
+#define NETLINK_PROTOCOL 89 // of our rules and routes, in `ip rule`, `ip route show proto 89`
+
+struct netlink_kernel {
+    struct kernel base;
+    struct mnl_socket *route, *xfrm;           // requests
+    struct mnl_socket *route_news, *xfrm_news; // multicast groups
+    uint32_t seq;
+    uint32_t owner;     // in the selectors of our XFRM policies, as their user
+    uint64_t owner_tag; // of our anchor rule
+    uint32_t own_mark;
+    bool anchored;
+    int tun_index; // 0: none yet
+    bool tun_was_up;
+    char tun[16];
+};
+
+// netlink_objects.c: between objects and messages
+struct nlmsghdr *netlink_put(const struct netlink_kernel *n, char *buf, const struct kobj *o, bool add);
+// From messages of rtnetlink and of XFRM. False: not ours, or not an object.
+bool netlink_get(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
+bool netlink_get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
+
+// netlink_talk.c: requests and answers
+// Sends the messages of buf (count of them, with consecutive numbers from the first one's) and puts each
+// answer's 0 or -errno in rc[]; text: the kernel's own words for the first refusal, where it has any.
+void netlink_talk(struct netlink_kernel *n, struct mnl_socket *s, const char *buf, size_t len, unsigned count,
+                  int *rc, char *text, size_t size);
+int netlink_one(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr *h); // 0 or -errno
+int netlink_dump(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr *h,
+                 int (*each)(const struct nlmsghdr *h, void *ctx), void *ctx);
+
+// netlink_link.c: the TUN, addresses, the default source
+int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
+int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
+                      void *ctx);
+int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
+
+// netlink_news.c
+int netlink_news_open(struct netlink_kernel *n, struct esp_error *err);
+void netlink_notices(struct kernel *k, void (*each)(void *ctx, const struct knotice *n), void *ctx);
+void netlink_news_forget(struct netlink_kernel *n); // of what was before anybody looked
+void netlink_news_close(struct netlink_kernel *n);
 
 #endif

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ctrl/path/netlink_kernel.h"
+#include "ctrl/path/netlink.h"
 
 static void set_sysctl(const char *family, const char *name, const char *key, const char *value)
 {

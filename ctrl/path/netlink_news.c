@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ctrl/path/netlink_kernel.h"
+#include "ctrl/path/netlink.h"
 
 struct telling {
     struct netlink_kernel *n;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "ctrl/path/netlink_kernel.h"
+#include "ctrl/path/netlink.h"
 
 static int family_of(const struct kobj *o)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "ctrl/path/netlink_kernel.h"
+#include "ctrl/path/netlink.h"
 
 struct answers {
     uint32_t first; // number of the first request

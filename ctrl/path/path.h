@@ -12,7 +12,8 @@
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
 #include "ctrl/path/flow.h"
-#include "ctrl/path/netlink.h"
+#include "ctrl/path/kernel_watch.h"
+#include "ctrl/path/kset.h"
 #include "ctrl/path/room.h"
 #include "ctrl/path/spd.h"
 #include "espalier/engine.h"
@@ -115,8 +116,9 @@ struct path {
     const struct child_env *env;
     struct loop *loop;
     struct ipc_chan *super, *ctl, *ike, *keys;
-    struct netlink *nl;
-    int tun_index;
+    struct kernel *kernel;
+    struct kset *kset;
+    struct kernel_watch watch;
     struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd;
     struct timer tick, scan;
     struct esp_pool *pool;

@@ -1,67 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel holds for policies: block policies behind every protected selector, routes into the TUN.
+// What the kernel holds for policies: from the order of the data base to the kernel's, and one hold of
+// objects for each policy whose selectors are known.
 #include "ctrl/path/path.h"
 
-static bool usable(const struct ts *l, const struct ts *r)
+#include <errno.h>
+#include <stdlib.h>
+
+// The kernel's own priorities are narrower than a rank: of its upper half, explicit priorities as far as
+// there is room, then the computed ones. Policies that are equal there differ in the order of loading alone;
+// of these what blocks goes first.
+enum { EXPLICIT_MAX = 0x1ffbffff, COMPUTED_OPEN = 0x1ffc0000, COMPUTED_PROTECT = 0x1ffd0000 };
+
+static uint32_t kernel_rank(const struct policy *pol)
 {
-    return l->family && l->family == r->family;
+    uint32_t first = (uint32_t)(pol->rank >> 32);
+    if (first & SPD_RANK_COMPUTED)
+        return (first & SPD_RANK_PROTECT ? COMPUTED_PROTECT : COMPUTED_OPEN) + (first & 0xffff);
+    return first < EXPLICIT_MAX ? first : EXPLICIT_MAX;
 }
 
-struct search {
-    const struct policy *except;
-    const struct ts *local, *remote; // local NULL: any, a route goes by its destination alone
-};
-
-static bool has(const struct policy *pol, const struct search *s)
+static struct kset_spec spec_of(const struct policy *pol)
 {
-    for (unsigned a = 0; pol != s->except && a < pol->local_count; a++) {
-        for (unsigned b = 0; b < pol->remote_count; b++) {
-            if ((!s->local || ts_eq(&pol->local[a], s->local)) && ts_eq(&pol->remote[b], s->remote))
-                return true;
-        }
-    }
-    return false;
-}
-
-static bool elsewhere(struct path *p, struct search s)
-{
-    const struct hash *both[] = {&p->spd.by_id, &p->spd.instances};
-    for (int i = 0; i < 2; i++) {
-        for (struct hash_node *n = hash_each(both[i], NULL); n; n = hash_each(both[i], n)) {
-            if (has((struct policy *)n, &s))
-                return true;
-        }
-    }
-    return false;
-}
-
-static int one(struct path *p, const struct policy *pol, bool add, struct esp_error *err)
-{
-    int rc = 0;
-    for (unsigned a = 0; a < pol->local_count && pol->action != POLICY_BYPASS; a++) {
-        for (unsigned b = 0; b < pol->remote_count && rc == 0; b++) {
-            const struct ts *l = &pol->local[a], *r = &pol->remote[b];
-            if (!usable(l, r) || (!add && elsewhere(p, (struct search){pol, l, r})))
-                continue;
-            rc = netlink_block(p->nl, add, l, r, err);
-            if (rc == 0 && pol->action == POLICY_PROTECT && p->env->settings->install_routes &&
-                (add || !elsewhere(p, (struct search){pol, NULL, r})))
-                rc = netlink_routes(p->nl, add, l, r, p->tun_index, p->env->settings->routing_table, err);
-        }
-    }
-    return rc;
+    return (struct kset_spec){.action = pol->action,
+                              .rank = kernel_rank(pol),
+                              .local = pol->local,
+                              .remote = pol->remote,
+                              .local_count = pol->local_count,
+                              .remote_count = pol->remote_count};
 }
 
 int policy_kernel(struct path *p, struct policies drop, struct policies take, struct esp_error *err)
 {
-    struct esp_error ignored;
-    int rc = 0;
-    unsigned done = 0;
-    while (done < take.count && rc == 0)
-        rc = one(p, take.p[done++], true, err);
-    for (unsigned i = 0; rc < 0 && i < done; i++)
-        one(p, take.p[i], false, &ignored);
-    for (unsigned i = 0; rc == 0 && i < drop.count; i++)
-        one(p, drop.p[i], false, &ignored);
+    struct kset_spec *spec = calloc(take.count + 1u, sizeof(*spec));
+    struct kset_hold **taken = calloc(take.count + 1u, sizeof(struct kset_hold *)),
+                     **gone = calloc(drop.count + 1u, sizeof(struct kset_hold *));
+    unsigned n = 0;
+    int rc = spec && taken && gone ? 0 : esp_fail(err, -ENOMEM, "kernel policies", "out of memory");
+    for (unsigned i = 0; i < take.count && rc == 0; i++)
+        spec[i] = spec_of(take.p[i]);
+    for (unsigned i = 0; i < drop.count && rc == 0; i++)
+        if (drop.p[i]->hold)
+            gone[n++] = drop.p[i]->hold;
+    if (rc == 0)
+        rc = kset_change(p->kset, spec, taken, take.count, gone, n, err);
+    for (unsigned i = 0; i < take.count && rc == 0; i++)
+        take.p[i]->hold = taken[i];
+    for (unsigned i = 0; i < drop.count && rc == 0; i++)
+        drop.p[i]->hold = NULL;
+    free(spec);
+    free(taken);
+    free(gone);
     return rc;
 }

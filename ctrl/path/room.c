@@ -129,15 +129,8 @@ static int open_soft(struct path *p, struct esp_error *err)
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
 {
     p->net = net ? *net : path_net_sockets(p->env);
-    const struct settings *s = p->env->settings;
     int rc;
-    if ((rc = netlink_open(&p->nl, err)) < 0 || (rc = netlink_tun_up(p->nl, s->tun, s->mtu, err)) < 0)
-        return rc;
-    p->tun_index = rc;
-    if (s->install_routes &&
-        (rc = netlink_rule(p->nl, s->routing_table, s->routing_priority, ESPALIER_SO_MARK, err)) < 0)
-        return rc;
-    if ((rc = open_soft(p, err)) < 0 || (rc = io_open(p, err)) < 0 ||
+    if ((rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 || (rc = io_open(p, err)) < 0 ||
         (rc = path_soft(p)->ops->attach_pool(path_soft(p), p->pool, err)) < 0)
         return rc;
     card_scan(p);
@@ -168,8 +161,7 @@ void path_close(struct path *p)
     hash_free(&p->by_id);
     p->pool = p->dma = NULL;
     p->packets = p->free = NULL;
-    netlink_close(p->nl);
-    p->nl = NULL;
+    kernel_watch_close(p);
 }
 
 void path_free(struct path *p)

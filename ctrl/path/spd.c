@@ -47,7 +47,7 @@ static uint64_t rank_of(const struct policy *pol, uint32_t priority, uint32_t or
 {
     uint64_t first = priority < INT32_MAX ? priority : INT32_MAX;
     if (!priority)
-        first = 1ull << 31 | (pol->action == POLICY_PROTECT ? 1u << 30 : 0) |
+        first = SPD_RANK_COMPUTED | (pol->action == POLICY_PROTECT ? SPD_RANK_PROTECT : 0) |
                 (65535 - least_specific(policy_local(pol)) - least_specific(policy_remote(pol)));
     return first << 32 | (uint64_t)(order & INT32_MAX) << 1 | 1;
 }
@@ -290,7 +290,9 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
     else
         rc = change(p, m->conn, spec, n, &err);
     free(spec);
-    if (rc < 0)
+    if (rc == 0)
+        kernel_watch_loaded(p);
+    else
         LOGF(KNL, 0, "policies of %s: %s: %s", m->conn, err.field, err.text);
     ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
 }
@@ -312,11 +314,7 @@ void policy_drop_all(struct path *p)
     for (int i = 0; i < 2; i++) {
         struct hash_node *n;
         while ((n = hash_pop(both[i]))) {
-            struct policy *pol = (struct policy *)n;
-            struct esp_error ignored;
-            if (!p->env->settings->block_on_exit)
-                policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &ignored);
-            leave(&p->spd, pol);
+            leave(&p->spd, (struct policy *)n);
         }
     }
     hash_free(&p->spd.by_id);
@@ -500,6 +498,7 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     like.loaded = like.trap = like.dynamic = false;
     like.sa_count = 0;
     like.sas = NULL;
+    like.hold = NULL;
     like.classified = false;
     struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts));
     if (!pol)
@@ -565,8 +564,7 @@ static void drop_unneeded(struct path *p, struct policy *pol)
     struct esp_error err = {0};
     if (pol->sa_count || pol->loaded)
         return;
-    bool held = !pol->of || pol->of->dynamic;
-    if (held && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
+    if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
         LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
     leave(&p->spd, pol);
 }

@@ -17,6 +17,11 @@
 
 struct path;
 struct child;
+struct kset_hold;
+
+// The upper half of a rank: an explicit priority, or these and how little specific the policy is (16 bits).
+#define SPD_RANK_COMPUTED (1u << 31)
+#define SPD_RANK_PROTECT  (1u << 30)
 
 struct policy {
     struct hash_node node; // by id; an instance: by policy and selectors
@@ -33,6 +38,7 @@ struct policy {
     const char *conn, *child;
     bool classified;            // the classifier has it
     struct hash_node conn_node; // not of an instance
+    struct kset_hold *hold;     // its objects in the kernel; NULL: of an instance whose policy's hold for it
     unsigned local_count, remote_count;
     struct ts *local, *remote;
 };
@@ -61,7 +67,7 @@ struct spd { // all zero: empty
 void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
 void policy_list(struct path *p, uint32_t req);
-// At exit; what the kernel blocks stays unless the operator asked for the opposite.
+// At exit, before the kernel's objects are let go of.
 void policy_drop_all(struct path *p);
 
 enum spd_verdict {

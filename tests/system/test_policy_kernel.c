@@ -22,7 +22,7 @@
 
 #include "ctrl/path/kset.h"
 #include "ctrl/path/kset_objects.h"
-#include "ctrl/path/netlink_kernel.h"
+#include "ctrl/path/netlink.h"
 
 static const struct kset_options options = {.routes = true, .rule_priority = 220, .own_mark = 0xe59};
 
@@ -100,13 +100,23 @@ static void net(struct ts_list *l, uint8_t family, const uint8_t *addr, unsigned
         t->hi[i / 8] |= (uint8_t)(0x80 >> i % 8);
 }
 
+static void finish(struct pol *p, uint8_t action, uint32_t rank)
+{
+    p->spec = (struct kset_spec){.action = action,
+                                 .rank = rank,
+                                 .local = p->l.t,
+                                 .remote = p->r.t,
+                                 .local_count = p->l.count,
+                                 .remote_count = p->r.count};
+}
+
 static void pol4(struct pol *p, uint8_t action, uint32_t rank, unsigned l, unsigned r, uint8_t proto,
                  uint16_t lo, uint16_t hi)
 {
     memset(p, 0, sizeof(*p));
     net(&p->l, 4, (uint8_t[]){10, (uint8_t)(l >> 8), (uint8_t)l, 0}, 24, 0, 0, 65535);
     net(&p->r, 4, (uint8_t[]){172, (uint8_t)(r >> 8), (uint8_t)r, 0}, 24, proto, lo, hi);
-    p->spec = (struct kset_spec){action, rank, &p->l, &p->r};
+    finish(p, action, rank);
 }
 
 static struct kset_hold *take(struct lab *l, const struct pol *p)
@@ -193,11 +203,11 @@ static void test_kernel_every_kind_of_object_reads_back_as_asked(void **state)
     memset(&p[4], 0, sizeof(p[4]));
     net(&p[4].l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
     net(&p[4].r, 6, (uint8_t[16]){0xfd, 2}, 64, 17, 53, 1000);
-    p[4].spec = (struct kset_spec){POLICY_PROTECT, 5, &p[4].l, &p[4].r};
+    finish(&p[4], POLICY_PROTECT, 5);
     memset(&p[5], 0, sizeof(p[5]));
     net(&p[5].l, 4, (uint8_t[4]){10, 9}, 16, 0, 0, 65535);
     net(&p[5].r, 4, (uint8_t[4]){0}, 0, 0, 0, 65535);
-    p[5].spec = (struct kset_spec){POLICY_PROTECT, 6, &p[5].l, &p[5].r};
+    finish(&p[5], POLICY_PROTECT, 6);
     for (int i = 0; i < 6; i++)
         h[i] = take(&l, &p[i]);
     for (int i = 0; i < 6; i++)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The path room with a fake card, a fake kernel and the real software engine.
-PATH_ROOM_SRCS := $(filter-out ctrl/path/main.c ctrl/path/room.c ctrl/path/netlink%.c,$(wildcard ctrl/path/*.c))
+PATH_ROOM_SRCS := $(filter-out ctrl/path/main.c ctrl/path/room.c ctrl/path/kernel_watch.c ctrl/path/netlink%.c,$(wildcard ctrl/path/*.c))
 PATH_RIG := tests/unit/path_rig.c tests/unit/path_fake.c $(PATH_ROOM_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c) $(LIBESPALIER)
 $(eval $(call unit_test,test_path,tests/unit/test_path.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_spd,tests/unit/test_spd.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

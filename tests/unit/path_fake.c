@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ctrl/path/netlink.h"
+#include "ctrl/path/kernel_watch.h"
 
 static struct fake_card *plugged;
 
@@ -321,34 +321,82 @@ int fake_routes, fake_blocks, fake_open_ms;
 int fake_block_fails_in;
 struct fake_change fake_changes[FAKE_CHANGES];
 unsigned fake_change_count;
-static struct fake_change held[FAKE_CHANGES];
-static unsigned held_count;
 
-int netlink_routes(struct netlink *n, bool add, const struct ts *local, const struct ts *remote, int ifindex,
-                   uint32_t table, struct esp_error *err)
+// One selector pair has several objects there; the block policy of its way out stands for them.
+static bool counts_as_block(const struct kobj *o)
 {
-    (void)n, (void)local, (void)remote, (void)ifindex, (void)table, (void)err;
-    fake_routes += add ? 1 : -1;
+    return o->kind == KOBJ_XFRM && o->action == KXFRM_BLOCK && o->dir == KDIR_OUT;
+}
+
+static struct ts ts_of(const struct kobj *o, const uint8_t *addr, unsigned len)
+{
+    struct ts t = {.family = o->family, .proto = o->proto, .port_hi = 65535};
+    unsigned bits = o->family == 6 ? 128 : 32;
+    for (unsigned i = 0; i < bits; i++) {
+        uint8_t bit = (uint8_t)(0x80 >> i % 8);
+        t.lo[i / 8] |= i < len ? addr[i / 8] & bit : 0;
+        t.hi[i / 8] |= i < len ? addr[i / 8] & bit : bit;
+    }
+    return t;
+}
+
+static int kernel_change(const struct kobj *o, bool add)
+{
+    if (o->kind == KOBJ_ROUTE && o->action == KROUTE_TUN)
+        fake_routes += add ? 1 : -1;
+    if (!counts_as_block(o))
+        return 0;
+    if (add && fake_block_fails_in && --fake_block_fails_in == 0)
+        return -ENOBUFS;
+    fake_blocks += add ? 1 : -1;
+    fake_changes[fake_change_count++ % FAKE_CHANGES] =
+        (struct fake_change){add, ts_of(o, o->src, o->src_len), ts_of(o, o->dst, o->dst_len)};
     return 0;
 }
 
-int netlink_block(struct netlink *n, bool add, const struct ts *local, const struct ts *remote,
-                  struct esp_error *err)
+static unsigned kernel_apply(struct kernel *k, struct kchange *c, unsigned n, struct esp_error *err)
 {
-    (void)n;
-    assert(held_count < FAKE_CHANGES);
-    if (add && fake_block_fails_in && --fake_block_fails_in == 0)
-        return esp_fail(err, -ENOBUFS, "kernel", "the test's kernel has no room");
-    unsigned i = 0;
-    while (i < held_count && !(ts_eq(&held[i].local, local) && ts_eq(&held[i].remote, remote)))
-        i++;
-    if (add == (i < held_count))
-        return 0; // it is there, or is not
-    if (add)
-        held[held_count++] = (struct fake_change){add, *local, *remote};
-    else
-        held[i] = held[--held_count];
-    fake_blocks += add ? 1 : -1;
-    fake_changes[fake_change_count++ % FAKE_CHANGES] = (struct fake_change){add, *local, *remote};
+    unsigned failed = 0;
+    (void)k;
+    for (unsigned i = 0; i < n; i++) {
+        c[i].rc = kernel_change(c[i].o, c[i].add);
+        if (c[i].rc < 0 && failed++ == 0)
+            esp_fail(err, c[i].rc, "kernel", "the test's kernel has no room");
+    }
+    return failed;
+}
+
+static int kernel_dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o), void *ctx,
+                       struct esp_error *err)
+{
+    (void)k, (void)each, (void)ctx, (void)err;
     return 0;
+}
+
+static int kernel_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
+                            void *ctx)
+{
+    (void)k, (void)each, (void)ctx;
+    return 0;
+}
+
+static int kernel_source(struct kernel *k, uint8_t family, struct addr *out)
+{
+    (void)k, (void)family, (void)out;
+    return -ENETUNREACH;
+}
+
+struct kernel *fake_kernel(void)
+{
+    static const struct kernel_ops kernel_ops = {.apply = kernel_apply,
+                                                 .dump = kernel_dump,
+                                                 .addresses = kernel_addresses,
+                                                 .default_source = kernel_source};
+    static struct kernel k = {.ops = &kernel_ops, .fd = -1, .tables = 1000};
+    return &k;
+}
+
+void kernel_watch_loaded(struct path *p)
+{
+    (void)p;
 }

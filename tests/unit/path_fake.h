@@ -5,6 +5,7 @@
 #define TESTS_PATH_FAKE_H
 
 #include "ctrl/lib/conn.h"
+#include "ctrl/path/kernel.h"
 #include "espalier/engine.h"
 
 #define FAKE_JOBS   512
@@ -46,7 +47,8 @@ struct fake_card {
     uint64_t last_limit; // the highest lease end asked for, any SA
 };
 
-extern int fake_routes; // added less removed
+struct kernel *fake_kernel(void); // counts what it is told
+extern int fake_routes;           // added less removed
 extern int fake_blocks;
 extern int fake_open_ms;        // so long does the card take to be opened
 extern int fake_block_fails_in; // the n-th block policy to be added from now on is refused; 0: none

@@ -110,6 +110,9 @@ int rig_up(void **state)
     r->p->net.send = catch_all;
     r->p->net.past = catch_past;
     assert_int_equal(io_open(r->p, &err), 0);
+    const struct kset_options routes_too = {
+        .routes = true, .rule_priority = 220, .own_mark = ESPALIER_SO_MARK};
+    assert_int_equal(kset_open(&r->p->kset, fake_kernel(), &routes_too, &err), 0);
     struct policy_spec net = rig_spec(1, "net", "10.1.0.0/16", "10.2.0.0/16");
     net.trap = 1;
     rig_must_apply(r, "rig", &net, 1);
@@ -150,6 +153,7 @@ int rig_down(void **state)
     assert_int_equal(p->by_spi.count + p->by_id.count, 0);
     r->settings.block_on_exit = false;
     policy_drop_all(p);
+    kset_close(p->kset, false);
     assert_int_equal(p->spd.classes.rules, 0);
     if (path_card(p))
         path_card(p)->ops->destroy(path_card(p));

@@ -59,13 +59,23 @@ struct pol {
     struct kset_spec spec;
 };
 
+static void finish(struct pol *p, uint8_t action, uint32_t rank)
+{
+    p->spec = (struct kset_spec){.action = action,
+                                 .rank = rank,
+                                 .local = p->l.t,
+                                 .remote = p->r.t,
+                                 .local_count = p->l.count,
+                                 .remote_count = p->r.count};
+}
+
 static void pol(struct pol *p, uint8_t action, uint32_t rank, const char *l, const char *r, uint8_t proto,
                 uint16_t lo, uint16_t hi)
 {
     memset(p, 0, sizeof(*p));
     selector(&p->l, l, 0, 0, 65535);
     selector(&p->r, r, proto, lo, hi);
-    p->spec = (struct kset_spec){action, rank, &p->l, &p->r};
+    finish(p, action, rank);
 }
 
 static struct kset_hold *take(struct lab *l, const struct pol *p)
@@ -192,11 +202,12 @@ static void test_objects_ipv6_protocol_blocks_fragments_with_more_headers(void *
 static void test_objects_different_protocols_ask_for_nothing(void **state)
 {
     struct lab l;
-    struct pol p = {.spec = {POLICY_PROTECT, 5, &p.l, &p.r}};
+    struct pol p = {0};
     (void)state;
     up(&l);
     selector(&p.l, "10.1.0.0/16", 6, 0, 65535);
     selector(&p.r, "10.2.0.0/16", 17, 0, 65535);
+    finish(&p, POLICY_PROTECT, 5);
     struct kset_hold *h = take(&l, &p);
     assert_int_equal(l.m.count, 0);
     drop(&l, h);
@@ -212,13 +223,17 @@ static void test_objects_remote_contains_local_leaves_local_network_alive(void *
     up(&l);
     pol(&p, POLICY_PROTECT, 9, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
     struct kset_hold *h = take(&l, &p);
-    assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", "10.1.0.9", 17, 5, 6), KXFRM_ALLOW);
-    assert_int_equal(says(&l.m, KDIR_IN, "10.1.0.9", "10.1.0.1", 17, 5, 6), KXFRM_ALLOW);
-    assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", "198.51.100.7", 17, 5, 6), KXFRM_BLOCK);
+    assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", "10.1.0.9", 17, 5, 6), 0);
+    assert_int_equal(says(&l.m, KDIR_IN, "10.1.0.9", "10.1.0.1", 17, 5, 6), 0);
+    const char *const others[] = {"198.51.100.7", "10.0.255.255", "10.2.0.0", "0.0.0.1", "255.255.255.255"};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", others[i], 17, 5, 6), KXFRM_BLOCK);
+        assert_int_equal(says(&l.m, KDIR_FWD, others[i], "10.1.0.1", 17, 5, 6), KXFRM_BLOCK);
+    }
     assert_int_equal(says(&l.m, KDIR_OUT, "10.9.0.1", "198.51.100.7", 17, 5, 6), 0);
     assert_int_equal(count_of(&l.m, KOBJ_ROUTE, KROUTE_THROW), 1);
-    // what another policy of a better rank protects inside it stays protected
-    pol(&narrow, POLICY_PROTECT, 3, "10.1.5.0/24", "10.1.6.0/24", 0, 0, 65535);
+    // what another policy protects inside it stays protected, whatever its rank
+    pol(&narrow, POLICY_PROTECT, 30, "10.1.5.0/24", "10.1.6.0/24", 0, 0, 65535);
     struct kset_hold *h2 = take(&l, &narrow);
     assert_int_equal(says(&l.m, KDIR_OUT, "10.1.5.1", "10.1.6.1", 17, 5, 6), KXFRM_BLOCK);
     drop(&l, h2);
@@ -226,7 +241,7 @@ static void test_objects_remote_contains_local_leaves_local_network_alive(void *
     // not where both sides are the same: that would leave nothing protected
     pol(&p, POLICY_PROTECT, 9, "10.0.0.0/8", "10.0.0.0/8", 0, 0, 65535);
     h = take(&l, &p);
-    assert_int_equal(count_of(&l.m, KOBJ_XFRM, KXFRM_ALLOW), 0);
+    assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 5, 6), KXFRM_BLOCK);
     drop(&l, h);
     down(&l);
 }

@@ -48,9 +48,9 @@ static void test_load_without_memory_changes_nothing(void **state)
                                   rig_spec(5, "new", "10.1.0.0/16,fd01::/64", "10.6.0.0/24,fd02::/64")};
     struct msg_POLICY_IS was[16], is[16];
     char text[400];
-    unsigned n = 0;
-    bool ok = false;
-    while (!ok && n++ < LIMIT) {
+    unsigned n = 0, refused = 0;
+    bool ok, failed = true;
+    while (failed && n++ < LIMIT) { // some it can do without
         struct rig *r;
         assert_int_equal(rig_up((void **)&r), 0);
         rig_must_install(r, 1, OFFLOAD_NO, "software");
@@ -60,8 +60,10 @@ static void test_load_without_memory_changes_nothing(void **state)
 
         no_memory_at(n);
         ok = rig_apply(r, "other", after, 2, text, sizeof(text));
-        assert_int_equal(no_memory_end(), !ok);
+        failed = no_memory_end();
+        assert_true(ok || failed);
         if (!ok) {
+            refused++;
             assert_non_null(strstr(text, "memory"));
             assert_int_equal(listed(r, is, 16), count);
             assert_memory_equal(is, was, sizeof(is));
@@ -76,9 +78,9 @@ static void test_load_without_memory_changes_nothing(void **state)
         void *end = r;
         assert_int_equal(rig_down(&end), 0);
     }
-    assert_true(ok);
-    assert_in_range(n, WANTED, LIMIT);
-    print_message("a load was refused at each of %u allocations\n", n - 1);
+    assert_false(failed);
+    assert_in_range(refused, WANTED, LIMIT);
+    print_message("a load met each of %u allocations failing, and was refused at %u\n", n - 1, refused);
     (void)state;
 }
 

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// See kernel_watch.h. What happens in bursts (an interface that flaps, a firewall that is loaded again) is
+// answered once, a moment later.
+#include "ctrl/path/kernel_watch.h"
+
+#include <sys/epoll.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/path/netlink.h"
+#include "ctrl/path/path.h"
+
+enum {
+    REPAIR_MS = 50,   // from the first notice of a burst
+    AGAIN_MS = 1000,  // where something could not be put back
+    SWEEP_MS = 10000, // from the last load
+    LOG_EVERY_MS = 10000,
+};
+
+static void say(struct path *p, unsigned were, unsigned failed)
+{
+    struct kernel_watch *w = &p->watch;
+    uint64_t now = loop_now(p->loop);
+    w->repaired += were - failed;
+    if (w->logged_at && now - w->logged_at < LOG_EVERY_MS)
+        return;
+    w->logged_at = now;
+    LOGF(KNL, 0, "%u objects in the kernel were removed or changed by somebody else: %u put back%s", were,
+         were - failed, failed ? ", the others are tried again" : "");
+}
+
+static void repair(struct timer *t)
+{
+    struct path *p = t->ctx;
+    struct kernel_watch *w = &p->watch;
+    unsigned failed = 0, were = 0;
+    if (w->addresses) {
+        w->addresses = false;
+        kset_addresses_changed(p->kset);
+        ipc_send(p->ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    }
+    if (!w->tun_down && (were = kset_repair(p->kset, &failed)))
+        say(p, were, failed);
+    if (failed)
+        timer_set(p->loop, t, loop_now(p->loop) + AGAIN_MS);
+}
+
+static void notice(void *ctx, const struct knotice *n)
+{
+    struct path *p = ctx;
+    struct kernel_watch *w = &p->watch;
+    bool wrong = kset_notice(p->kset, n);
+    if (n->kind == KNOTE_TUN_DOWN && !w->tun_down)
+        LOGF(KNL, 0, "%s was set down: what goes through it stays blocked until it is up",
+             p->env->settings->tun);
+    if (n->kind == KNOTE_TUN_DOWN || n->kind == KNOTE_TUN_UP)
+        w->tun_down = n->kind == KNOTE_TUN_DOWN;
+    if (n->kind == KNOTE_ADDRESSES || n->kind == KNOTE_LINKS || n->kind == KNOTE_LOST)
+        w->addresses = true;
+    if ((wrong || w->addresses) && !w->repair.armed)
+        timer_set(p->loop, &w->repair, loop_now(p->loop) + REPAIR_MS);
+}
+
+static void news(struct loop_fd *f, uint32_t events)
+{
+    struct path *p = f->ctx;
+    (void)events;
+    p->kernel->ops->notices(p->kernel, notice, p);
+}
+
+static void sweep(struct timer *t)
+{
+    struct path *p = t->ctx;
+    unsigned n = kset_sweep(p->kset);
+    p->watch.swept = true;
+    if (n)
+        LOGF(KNL, 0, "%u objects in the kernel of an earlier run, which is not configured any more, removed",
+             n);
+}
+
+void kernel_watch_loaded(struct path *p)
+{
+    if (!p->watch.swept)
+        timer_set(p->loop, &p->watch.sweep, loop_now(p->loop) + SWEEP_MS);
+}
+
+int kernel_watch_open(struct path *p, struct esp_error *err)
+{
+    const struct settings *s = p->env->settings;
+    struct kernel_watch *w = &p->watch;
+    const struct netlink_options o = {.owner = s->run_dir,
+                                      .routing_table = s->routing_table,
+                                      .own_mark = ESPALIER_SO_MARK,
+                                      .routes = s->install_routes};
+    const struct kset_options k = {
+        .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};
+    w->repair = (struct timer){.fire = repair, .ctx = p};
+    w->sweep = (struct timer){.fire = sweep, .ctx = p};
+    int rc = netlink_kernel_open(&p->kernel, &o, err);
+    if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0)
+        rc = 0;
+    if (rc == 0)
+        rc = kset_open(&p->kset, p->kernel, &k, err);
+    w->fd = (struct loop_fd){.fd = rc == 0 ? p->kernel->fd : -1, .events = EPOLLIN, .ready = news, .ctx = p};
+    if (w->fd.fd >= 0 && (rc = loop_add(p->loop, &w->fd)) < 0) {
+        w->fd.fd = -1;
+        return esp_fail(err, rc, "netlink", "cannot watch what happens: %s", strerror(-rc));
+    }
+    return rc;
+}
+
+void kernel_watch_close(struct path *p)
+{
+    bool leave = p->env->settings->block_on_exit;
+    timer_stop(p->loop, &p->watch.repair);
+    timer_stop(p->loop, &p->watch.sweep);
+    if (p->watch.fd.fd >= 0 && p->kernel)
+        loop_del(p->loop, &p->watch.fd);
+    kset_close(p->kset, leave);
+    if (p->kernel)
+        p->kernel->ops->close(p->kernel, leave);
+    p->kset = NULL;
+    p->kernel = NULL;
+}
