@@ -2,6 +2,7 @@
 // The path room against a card that refuses, hesitates, fails and lies: installation is whole or leaves
 // nothing, no packet that the host holds is lost, no sequence is used twice, nothing that is not the SA's ESP
 // leaves.
+#include "ctrl/path/outer.h"
 #include "tests/unit/path_rig.h"
 
 #include <errno.h>
@@ -715,6 +716,60 @@ static void test_deleted_while_being_added_and_then_refused_gives_its_packets_ba
     }
 }
 
+// ---- outer headers
+
+struct sealed { // as tests/vectors/esp_modes.inc has them
+    const char *name;
+    int mode;
+    bool ipv6;
+    unsigned inner;
+    bool udp, esn;
+    uint64_t seq;
+    const char *src, *dst, *in, *outer, *back;
+};
+static const struct sealed sealed[] = {
+#define V(...) {__VA_ARGS__},
+#include "tests/vectors/esp_modes.inc"
+#undef V
+};
+
+static uint32_t unhex(uint8_t *to, const char *hex)
+{
+    uint32_t n = 0;
+    for (unsigned v; sscanf(hex + 2 * n, "%2x", &v) == 1; n++)
+        to[n] = (uint8_t)v;
+    return n;
+}
+
+// Packets of every family and mode, with options and extension headers, sealed by scapy: ESP is found in
+// each, and in none that ends before its sequence number.
+static void test_esp_is_found_in_every_family_and_mode(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(sealed) / sizeof(sealed[0]); i++) {
+        const struct sealed *v = &sealed[i];
+        uint8_t room[1024], dst[16] = {0};
+        uint32_t len = unhex(room, v->outer), spi;
+        struct outer o, cut_o;
+        unhex(dst, v->dst);
+        if (!outer_look(room, len, &o))
+            fail_msg("%s: no ESP was found", v->name);
+        memcpy(&spi, room + o.esp, 4);
+        assert_int_equal(ntohl(spi), 0xc0ffee01);
+        assert_int_equal(o.udp, v->udp);
+        assert_int_equal(o.dst.family, v->ipv6 ? 6 : 4);
+        assert_memory_equal(o.dst.a, dst, 16);
+        assert_int_equal(o.dport, v->udp ? 4501 : 0);
+        for (uint32_t cut = 0; cut < o.esp + 8; cut++) {
+            uint8_t *p = malloc(cut ? cut : 1); // of this size, for the address sanitizer
+            assert_non_null(p);
+            memcpy(p, room, cut);
+            assert_false(outer_look(p, cut, &cut_o));
+            free(p);
+        }
+    }
+}
+
 // ---- a card that writes where it should not
 
 static struct rig *scribbling; // net's hooks have no other way to the rig
@@ -912,6 +967,7 @@ int main(void)
         WITH(test_reading_stops_without_packets_and_starts_again),
         WITH(test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_the_others),
         WITH(test_deleted_while_being_added_and_then_refused_gives_its_packets_back),
+        cmocka_unit_test(test_esp_is_found_in_every_family_and_mode),
         WITH(test_a_card_that_writes_after_its_completion_changes_nothing),
         WITH(test_moved_ends_hold_at_once_in_software),
         WITH(test_moved_ends_take_an_sa_off_a_healthy_card),
