@@ -20,7 +20,7 @@ static void card_ready(struct loop_fd *f, uint32_t events)
     (void)events;
     if (path_card(p))
         path_card(p)->ops->tick(path_card(p), loop_now(p->loop));
-    io_pump(p);
+    io_pump(p->worker);
 }
 
 static int watch(struct path *p, int fd, void (*ready)(struct loop_fd *, uint32_t), struct esp_error *err)
@@ -89,13 +89,14 @@ static void open_card(struct path *p)
     const struct settings *s = p->env->settings;
     struct path_engine *en = &p->engines[PATH_CARD];
     struct esp_error err = {0};
-    if (!p->dma && esp_pool_create(&p->dma, 2 * (PATH_ON_CARD + PATH_BURST), p->buffer, &err) < 0) {
+    if (!p->worker->dma &&
+        esp_pool_create(&p->worker->dma, 2 * (PATH_ON_CARD + PATH_BURST), p->worker->buffer, &err) < 0) {
         not_opened(en, &err);
         return;
     }
     struct esp_card_options o = {.pci_sysfs = s->pci_sysfs,
                                  .bdf = strcmp(s->card, "auto") ? s->card : NULL,
-                                 .pool = {p->dma},
+                                 .pool = {p->worker->dma},
                                  .pool_count = 1,
                                  .no_thread = !p->threads};
     struct esp_engine *e = NULL;
@@ -141,7 +142,7 @@ void card_close(struct path *p)
         if (opener_wait(en->opener, CLOSE_WAIT_MS))
             opener_ready(&en->fd, 0);
         else
-            p->dma = NULL; // its thread still uses it: both end with the process
+            p->worker->dma = NULL; // its thread still uses it: both end with the process
     }
     if (en->e)
         en->e->ops->destroy(en->e);
@@ -219,10 +220,10 @@ void card_leave(struct path *p)
     struct esp_engine *card = en->e;
     loop_del(p->loop, &en->fd);
     en->e = NULL;
-    io_leave_card(p);
+    io_leave_card(p->worker);
     card->ops->destroy(card);
     LOGF(ESP, 0, "%llu SAs moved to software, %llu packets run again", (unsigned long long)p->failover_moved,
-         (unsigned long long)p->rerun);
+         (unsigned long long)p->worker->rerun);
     back_off(en, loop_now(p->loop));
     if (en->loud)
         LOGF(ESP, 0, "card %s is not used again: it could not be shown silent", en->name);

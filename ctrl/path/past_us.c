@@ -56,14 +56,14 @@ static bool is_error(const struct fields *f)
             type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB);
 }
 
-static bool within_rate(struct path *p)
+static bool within_rate(struct worker *w)
 {
-    uint64_t second = loop_now(p->loop) / 1000;
-    if (second != p->icmp_second) {
-        p->icmp_second = second;
-        p->icmp_in_second = 0;
+    uint64_t second = loop_now(w->p->loop) / 1000;
+    if (second != w->icmp_second) {
+        w->icmp_second = second;
+        w->icmp_in_second = 0;
     }
-    return p->icmp_in_second++ < ICMP_PER_SECOND;
+    return w->icmp_in_second++ < ICMP_PER_SECOND;
 }
 
 // From the address that it was for, to its sender.
@@ -102,37 +102,37 @@ static uint32_t answer6(uint8_t *o, const uint8_t *packet, uint32_t len)
     return 40 + payload;
 }
 
-static void prohibited(struct path *p, const uint8_t *packet, uint32_t len, const struct fields *f)
+static void prohibited(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f)
 {
     uint8_t out[QUOTE6 + 48];
-    if (f->later || is_error(f) || of_one_link(f->src, f->family) || !within_rate(p))
+    if (f->later || is_error(f) || of_one_link(f->src, f->family) || !within_rate(w))
         return;
     uint32_t n = f->family == 4 ? answer4(out, packet, len) : answer6(out, packet, len);
-    if (p->net.tun_write(p->net.ctx, out, n) < 0)
-        p->tun_errors++;
+    if (w->net.tun_write(w->net.ctx, out, n) < 0)
+        w->tun_errors++;
     else
-        p->prohibited++;
+        w->prohibited++;
 }
 
-void past_us(struct path *p, const uint8_t *packet, uint32_t len)
+void past_us(struct worker *w, const uint8_t *packet, uint32_t len)
 {
     struct fields f;
     struct policy *pol = NULL;
     if (!fields_parse(packet, len, &f) || of_one_link(f.dst, f.family) || of_one_link(f.src, f.family)) {
-        p->drop_out[ESP_STATUS_POLICY]++;
+        w->drop_out[ESP_STATUS_POLICY]++;
         return;
     }
-    enum spd_verdict v = spd_look_up_afresh(p, &f, false, &pol);
+    enum spd_verdict v = spd_look_up_afresh(w, &f, false, &pol);
     if (v != SPD_NONE && (v != SPD_FOUND || pol->action != POLICY_BYPASS)) {
-        p->drop_out[ESP_STATUS_POLICY]++;
+        w->drop_out[ESP_STATUS_POLICY]++;
         return;
     }
-    int rc = p->net.past ? p->net.past(p->net.ctx, packet, len) : -EOPNOTSUPP;
+    int rc = w->net.past ? w->net.past(w->net.ctx, packet, len) : -EOPNOTSUPP;
     if (rc >= 0) {
-        p->past_us++;
+        w->past_us++;
         return;
     }
-    if (p->past_us_refused++ % 1000 == 0)
+    if (w->past_us_refused++ % 1000 == 0)
         LOGF(NET, 1, "a packet that no policy protects cannot go on: %s", strerror(-rc));
-    prohibited(p, packet, len, &f);
+    prohibited(w, packet, len, &f);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path process: traffic keys, engines, packets and policy. One thread, one loop.
+// The path process: traffic keys, engines, packets and policy. What all share (struct path: SPD, SAs,
+// engines, control) is apart from what carries packets (struct worker: its sockets, packets, lists, memory of
+// flows and counters), which is one thread's own. One worker runs, in the loop of the rest.
 //   TUN -> policy (spd.c) -> its child SA -> engine.submit ... engine.poll -> raw socket        (io.c)
 //   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> its policy and selectors -> TUN     (io.c)
 // A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once
@@ -75,12 +77,14 @@ struct child_facts { // of CHILD, what is needed after the installation
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
     const char *name;
 };
+struct worker;
 struct child {
     struct hash_node spi_node; // by inbound SPI
     struct policy *policy;     // that it serves
     struct hash_node id_node;  // by child_id
     struct child *next, **at;  // of all
     struct child *serves_next, **serves_at;
+    struct worker *w; // whose packets are its
     struct child_facts c;
     struct half out, in;
     uint32_t keys_req; // RESULT due to keys
@@ -105,13 +109,36 @@ struct path_engine {
     struct esp_engine *e;       // READY and FAILED
     struct opener *opener;      // OPENING
     struct loop_fd fd;          // of the engine, or of its opener
-    struct packet_list backlog; // submit was full
-    struct engine_count count;
     char name[64], reason[200]; // why there is none
     bool was_used;              // `reason` is the failure of a card that was in use
     bool loud; // FAILED: it may still write to memory that it was given; it is never used again
     uint64_t ready_at, retry_at, backoff; // ms
 };
+struct path;
+struct worker {
+    struct path *p;
+    struct path_net net;
+    struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd;
+    bool reading; // they are watched
+    struct esp_pool *pool;
+    struct esp_pool *dma; // what a card reads and writes; packets are copied there and back
+    uint32_t buffer;      // bytes of each
+    struct packet *packets, *free;
+    uint64_t stamp;
+    unsigned waiting, on_card;                // packets, see PATH_WAITING and PATH_ON_CARD
+    struct packet_list backlog[PATH_ENGINES]; // submit was full
+    struct packet *send_list[PATH_BURST];
+    unsigned send_count;
+    struct flows flows;
+    // counters
+    struct engine_count count[PATH_ENGINES];
+    uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
+    uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, send_errors, tun_errors,
+        rerun;
+    uint64_t icmp_second; // of our own ICMP errors
+    unsigned icmp_in_second;
+};
+#define PATH_WORKERS 1
 struct path {
     const struct child_env *env;
     struct loop *loop;
@@ -119,16 +146,7 @@ struct path {
     struct kernel *kernel;
     struct kset *kset;
     struct kernel_watch watch;
-    struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd;
     struct timer tick, scan;
-    struct esp_pool *pool;
-    struct esp_pool *dma; // what a card reads and writes; packets are copied there and back
-    uint32_t buffer;      // bytes of each
-    struct packet *packets, *free;
-    uint64_t stamp;
-    unsigned waiting, on_card; // packets, see PATH_WAITING and PATH_ON_CARD
-    struct path_net net;
-    bool reading; // TUN and sockets are watched
     struct path_engine engines[PATH_ENGINES];
     bool threads; // a card may be opened, and looked after, in threads of its own
     bool retry;   // a half waits for room in an engine
@@ -136,17 +154,9 @@ struct path {
     struct child *children;
     struct hash by_spi, by_id;
     struct spd spd;
-    struct flows flows;
-    struct packet *send_list[PATH_BURST];
-    unsigned send_count;
-    // counters
-    uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
-    uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, send_errors, tun_errors,
-        rerun;
+    struct worker worker[PATH_WORKERS];
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
-    uint64_t icmp_second;                  // of our own ICMP errors
-    unsigned icmp_in_second;
     uint32_t card_error_logged;
 };
 
@@ -193,11 +203,12 @@ void child_endpoint(struct path *p, const struct msg_CHILD_ENDPOINT *m); // ike 
 void sadb_endpoint_added(struct path *p, struct half *h); // what has moved while it was being added
 
 // io.c
-int io_open(struct path *p, struct esp_error *err);
-void io_pump(struct path *p);       // polls engines, sends what is done
-void io_leave_card(struct path *p); // what the card's queue holds goes to where the SAs are now
-void io_drop(struct path *p, struct packet *pkt, enum esp_status why);
-void io_flush_waiting(struct path *p, struct half *h);
+int io_open(struct worker *w, struct esp_error *err); // its p and net are set
+void io_close(struct worker *w);
+void io_pump(struct worker *w);       // polls engines, sends what is done
+void io_leave_card(struct worker *w); // what the card's queue holds goes to where the SAs are now
+void io_drop(struct worker *w, struct packet *pkt, enum esp_status why);
+void io_flush_waiting(struct worker *w, struct half *h);
 void list_init(struct packet_list *l);
 void list_push(struct packet_list *l, struct packet *pkt);   // at its end
 void list_insert(struct packet_list *l, struct packet *pkt); // by stamp
@@ -205,7 +216,7 @@ struct packet *list_pop(struct packet_list *l);
 
 // past_us.c: a packet that came into the TUN although no policy protects it goes on to where the kernel would
 // have sent it without us; where that cannot be, its sender is told (ICMP, administratively prohibited).
-void past_us(struct path *p, const uint8_t *packet, uint32_t len);
+void past_us(struct worker *w, const uint8_t *packet, uint32_t len);
 
 // failover.c
 void card_scan(struct path *p);          // looks for a card where there is none

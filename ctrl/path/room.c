@@ -31,7 +31,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_SETTINGS: break; // nothing that path uses changes at run time
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
     }
-    io_pump(p);
+    io_pump(p->worker);
 }
 
 static void on_closed(void *ctx, struct ipc_chan *c)
@@ -52,6 +52,7 @@ struct path *path_new(struct loop *l, const struct child_env *env)
     struct path *p = calloc(1, sizeof(*p));
     if (p) {
         p->loop = l;
+        p->worker->p = p;
         p->env = env;
     }
     return p;
@@ -94,7 +95,7 @@ static void tick(struct timer *t)
     if (path_card(p))
         path_card(p)->ops->tick(path_card(p), loop_now(p->loop));
     path_soft(p)->ops->tick(path_soft(p), loop_now(p->loop));
-    io_pump(p);
+    io_pump(p->worker);
     sadb_retry(p);
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
 }
@@ -109,7 +110,7 @@ static void scan(struct timer *t)
 static void soft_ready(struct loop_fd *f, uint32_t events)
 {
     (void)events;
-    io_pump(f->ctx);
+    io_pump(((struct path *)f->ctx)->worker);
 }
 
 static int open_soft(struct path *p, struct esp_error *err)
@@ -128,10 +129,11 @@ static int open_soft(struct path *p, struct esp_error *err)
 
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
 {
-    p->net = net ? *net : path_net_sockets(p->env);
+    p->worker->net = net ? *net : path_net_sockets(p->env);
     int rc;
-    if ((rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 || (rc = io_open(p, err)) < 0 ||
-        (rc = path_soft(p)->ops->attach_pool(path_soft(p), p->pool, err)) < 0)
+    if ((rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 ||
+        (rc = io_open(p->worker, err)) < 0 ||
+        (rc = path_soft(p)->ops->attach_pool(path_soft(p), p->worker->pool, err)) < 0)
         return rc;
     card_scan(p);
     card_await(p, CARD_WAIT_MS);
@@ -153,14 +155,9 @@ void path_close(struct path *p)
         path_soft(p)->ops->destroy(path_soft(p));
     p->engines[PATH_SOFT].e = NULL;
     sadb_clear(p);
-    esp_pool_destroy(p->pool);
-    esp_pool_destroy(p->dma);
-    free(p->packets);
-    flows_free(&p->flows);
+    io_close(p->worker);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
-    p->pool = p->dma = NULL;
-    p->packets = p->free = NULL;
     kernel_watch_close(p);
 }
 

@@ -108,18 +108,18 @@ static void let_go(struct path *p, struct child *c)
     sadb_maybe_free(p, c);
 }
 
-static void drop_waiting(struct path *p, struct half *h)
+static void drop_waiting(struct half *h)
 {
     struct packet *pkt;
     while ((pkt = list_pop(&h->waiting))) {
-        p->waiting--;
-        io_drop(p, pkt, ESP_STATUS_SA_INVALID);
+        h->child->w->waiting--;
+        io_drop(h->child->w, pkt, ESP_STATUS_SA_INVALID);
     }
 }
 
 static void delete_half(struct path *p, struct half *h)
 {
-    drop_waiting(p, h);
+    drop_waiting(h);
     if (h->queued) {
         sadb_forget_half(p, h);
     } else if (h->state == HALF_READY) {
@@ -154,8 +154,8 @@ void sadb_clear(struct path *p)
     while (p->children) { // at exit: the engines are destroyed next, which zeroises their side
         struct child *c = p->children;
         hold(c);
-        drop_waiting(p, &c->out);
-        drop_waiting(p, &c->in);
+        drop_waiting(&c->out);
+        drop_waiting(&c->in);
         free_child(p, c);
     }
 }
@@ -359,6 +359,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32
                                 .life_packets = m->life_packets,
                                 .name = c->name};
     c->keys_req = keys_req;
+    c->w = p->worker;
     c->installed_at = loop_now(p->loop);
     list_init(&c->in.waiting);
     list_init(&c->out.waiting);
@@ -507,7 +508,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
     }
     sadb_endpoint_added(p, h);
     if (h->state == HALF_READY)
-        io_flush_waiting(p, h);
+        io_flush_waiting(c->w, h);
 }
 
 // The engine had second thoughts (a full bucket, a field it cannot do): in software where that is allowed,
@@ -554,7 +555,7 @@ static void leased(struct path *p, struct half *h, const struct esp_event *ev)
         snprintf(why, sizeof(why), "the card refuses a lease: %s", esp_status_name(ev->status));
         sadb_leave(p, h, why);
     } else {
-        io_flush_waiting(p, h);
+        io_flush_waiting(h->child->w, h);
     }
 }
 

@@ -378,27 +378,27 @@ static enum spd_verdict verdict(const struct class_match *m, struct policy **out
     return m->could < m->rank ? SPD_UNCLEAR : m->of ? SPD_FOUND : SPD_NONE;
 }
 
-enum spd_verdict spd_look_up_afresh(struct path *p, struct fields *f, bool inbound, struct policy **out)
+enum spd_verdict spd_look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out)
 {
     if (f->later && f->unseen)
-        fragment_fill(&p->flows, f, inbound, loop_now(p->loop));
-    struct class_match m = classifier_find(&p->spd.classes, f, inbound);
+        fragment_fill(&w->flows, f, inbound, loop_now(w->p->loop));
+    struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
     return verdict(&m, out);
 }
 
-enum spd_verdict spd_look_up(struct path *p, struct fields *f, bool inbound, struct policy **out)
+enum spd_verdict spd_look_up(struct worker *w, struct fields *f, bool inbound, struct policy **out)
 {
-    uint64_t generation = p->spd.generation + 1; // 0 is an empty slot's
+    uint64_t generation = w->p->spd.generation + 1; // 0 is an empty slot's
     if (f->unseen)
-        return spd_look_up_afresh(p, f, inbound, out);
-    struct flow *s = flow_slot(&p->flows, f, inbound);
+        return spd_look_up_afresh(w, f, inbound, out);
+    struct flow *s = flow_slot(&w->flows, f, inbound);
     if (flow_hit(s, f, inbound, generation)) {
-        p->flows.hits++;
+        w->flows.hits++;
         *out = s->policy;
         return *out ? SPD_FOUND : SPD_NONE;
     }
-    p->flows.misses++;
-    struct class_match m = classifier_find(&p->spd.classes, f, inbound);
+    w->flows.misses++;
+    struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
     flow_keep(s, f, inbound, generation, m.of);
     return verdict(&m, out);
 }
@@ -590,10 +590,10 @@ struct child *spd_sa(const struct policy *pol)
     return pol->sas;
 }
 
-bool spd_lets_in(struct path *p, const struct child *c, struct fields *f)
+bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f)
 {
     struct policy *pol;
-    if (!c->policy || spd_look_up(p, f, true, &pol) != SPD_FOUND)
+    if (!c->policy || spd_look_up(w, f, true, &pol) != SPD_FOUND)
         return false;
     if (pol == c->policy) // whose selectors are the SA's
         return true;

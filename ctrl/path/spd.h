@@ -16,6 +16,7 @@
 #include "ctrl/path/classifier.h"
 
 struct path;
+struct worker;
 struct child;
 struct kset_hold;
 
@@ -76,9 +77,9 @@ enum spd_verdict {
     SPD_UNCLEAR, // a policy may have it, but the packet does not show enough: a later fragment
 };
 // Fills in what a later fragment's first one has shown.
-enum spd_verdict spd_look_up(struct path *p, struct fields *f, bool inbound, struct policy **out);
+enum spd_verdict spd_look_up(struct worker *w, struct fields *f, bool inbound, struct policy **out);
 // The same without anything remembered.
-enum spd_verdict spd_look_up_afresh(struct path *p, struct fields *f, bool inbound, struct policy **out);
+enum spd_verdict spd_look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out);
 
 // An SA comes to serve the policy that it names, which must be there, protect, and hold it. 0, or a negative
 // errno and nothing has changed.
@@ -88,7 +89,7 @@ void spd_retire(struct path *p, struct child *c);  // from now on it does not
 void spd_release(struct path *p, struct child *c); // it is gone
 // RFC 4301 section 5.2: a packet that came out of the SA must meet, looked up the other way round, the policy
 // that the SA serves, and lie in the SA's selectors.
-bool spd_lets_in(struct path *p, const struct child *c, struct fields *f);
+bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f);
 // The SA that takes a packet of this policy, or NULL.
 struct child *spd_sa(const struct policy *pol);
 

@@ -59,19 +59,33 @@ __attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t v
         t->len += (size_t)n;
 }
 
-static void put_engine(struct text *t, const char *name, const struct engine_count *n)
+// Of all workers: the counter that stands there in each.
+static uint64_t total(const struct path *p, size_t offset)
 {
-    put(t, n->packets_out, "%s_packets_out", name);
-    put(t, n->bytes_out, "%s_bytes_out", name);
-    put(t, n->packets_in, "%s_packets_in", name);
-    put(t, n->bytes_in, "%s_bytes_in", name);
+    uint64_t sum = 0, one;
+    for (int i = 0; i < PATH_WORKERS; i++) {
+        memcpy(&one, (const char *)&p->worker[i] + offset, sizeof(one));
+        sum += one;
+    }
+    return sum;
+}
+#define TOTAL(p, field) total(p, offsetof(struct worker, field))
+
+static void put_engine(struct text *t, const struct path *p, const char *name, int engine)
+{
+    size_t at = offsetof(struct worker, count) + (size_t)engine * sizeof(struct engine_count);
+    put(t, total(p, at + offsetof(struct engine_count, packets_out)), "%s_packets_out", name);
+    put(t, total(p, at + offsetof(struct engine_count, bytes_out)), "%s_bytes_out", name);
+    put(t, total(p, at + offsetof(struct engine_count, packets_in)), "%s_packets_in", name);
+    put(t, total(p, at + offsetof(struct engine_count, bytes_in)), "%s_bytes_in", name);
 }
 
-static void put_drops(struct text *t, const char *dir, const uint64_t *drops)
+static void put_drops(struct text *t, const struct path *p, const char *dir, size_t at)
 {
-    for (int i = 1; i < ESP_STATUS_BAD_OPCODE; i++) {
-        if (drops[i])
-            put(t, drops[i], "drop_%s_%s", dir, esp_status_name((enum esp_status)i));
+    for (size_t i = 1; i < ESP_STATUS_BAD_OPCODE; i++) {
+        uint64_t n = total(p, at + i * sizeof(uint64_t));
+        if (n)
+            put(t, n, "drop_%s_%s", dir, esp_status_name((enum esp_status)i));
     }
 }
 
@@ -87,24 +101,24 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, sas, "child_sas");
     put(&t, on_card, "child_sas_on_card");
     put(&t, path_card(p) != NULL, "card_present");
-    put_engine(&t, "card", &p->engines[PATH_CARD].count);
-    put_engine(&t, "software", &p->engines[PATH_SOFT].count);
-    put_drops(&t, "out", p->drop_out);
-    put_drops(&t, "in", p->drop_in);
-    put(&t, p->no_sa_out, "protected_without_sa");
-    put(&t, p->past_us, "past_us");
-    put(&t, p->past_us_refused, "past_us_refused");
-    put(&t, p->prohibited, "icmp_prohibited");
-    put(&t, p->flows.hits, "flow_hits");
-    put(&t, p->flows.misses, "flow_misses");
-    put(&t, p->flows.later_unknown, "fragments_without_first");
-    put(&t, p->keepalives, "keepalives");
-    put(&t, p->queue_full, "queue_full");
-    put(&t, p->send_errors, "send_errors");
-    put(&t, p->tun_errors, "tun_errors");
+    put_engine(&t, p, "card", PATH_CARD);
+    put_engine(&t, p, "software", PATH_SOFT);
+    put_drops(&t, p, "out", offsetof(struct worker, drop_out));
+    put_drops(&t, p, "in", offsetof(struct worker, drop_in));
+    put(&t, TOTAL(p, no_sa_out), "protected_without_sa");
+    put(&t, TOTAL(p, past_us), "past_us");
+    put(&t, TOTAL(p, past_us_refused), "past_us_refused");
+    put(&t, TOTAL(p, prohibited), "icmp_prohibited");
+    put(&t, TOTAL(p, flows.hits), "flow_hits");
+    put(&t, TOTAL(p, flows.misses), "flow_misses");
+    put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");
+    put(&t, TOTAL(p, keepalives), "keepalives");
+    put(&t, TOTAL(p, queue_full), "queue_full");
+    put(&t, TOTAL(p, send_errors), "send_errors");
+    put(&t, TOTAL(p, tun_errors), "tun_errors");
     put(&t, p->failovers, "failovers");
     put(&t, p->failover_moved, "failover_sas_moved");
-    put(&t, p->rerun, "failover_packets_rerun");
+    put(&t, TOTAL(p, rerun), "failover_packets_rerun");
     put(&t, p->failover_detect_us, "failover_last_completion_to_detection_us");
     put(&t, p->failover_resume_us, "failover_detection_to_first_packet_us");
     if (path_card(p)) {

@@ -267,7 +267,7 @@ static const struct policy *out(struct bench *b, const struct fields *f)
     struct fields copy = *f;
     struct policy *pol = NULL;
     b->p.spd.generation++; // nothing is remembered
-    return spd_look_up(&b->p, &copy, false, &pol) == SPD_FOUND ? pol : NULL;
+    return spd_look_up(b->p.worker, &copy, false, &pol) == SPD_FOUND ? pol : NULL;
 }
 
 static void look_up(struct bench *b, const struct probe *k)
@@ -278,11 +278,11 @@ static void look_up(struct bench *b, const struct probe *k)
         return;
     b->p.spd.generation++;
     if (!k->spi) {
-        if (spd_look_up(&b->p, &f, false, &pol) == SPD_FOUND)
+        if (spd_look_up(b->p.worker, &f, false, &pol) == SPD_FOUND)
             b->found += spd_sa(pol) != NULL;
         return;
     }
-    b->found += spd_lets_in(&b->p, sadb_by_spi(&b->p, k->spi), &f);
+    b->found += spd_lets_in(b->p.worker, sadb_by_spi(&b->p, k->spi), &f);
 }
 
 // The first policy in rank order that holds an outbound packet, by asking each.
@@ -416,12 +416,13 @@ static void set_up(struct bench *b, unsigned count)
     b->env.settings = &b->settings;
     b->p.env = &b->env;
     b->p.loop = loop_new();
+    b->p.worker->p = &b->p;
     b->engine = (struct esp_engine){.ops = &engine_ops, .kind = "software", .name = "none", .fd = -1};
     b->p.engines[PATH_SOFT] = (struct path_engine){.state = ENGINE_READY, .e = &b->engine};
     b->count = count;
     b->spec = calloc(count, sizeof(*b->spec));
     b->probes = calloc(PACKETS, sizeof(*b->probes));
-    if (!b->p.loop || !b->spec || !b->probes || flows_init(&b->p.flows, 1) < 0)
+    if (!b->p.loop || !b->spec || !b->probes || flows_init(&b->p.worker->flows, 1) < 0)
         die("set-up", "out of memory");
 }
 
@@ -429,7 +430,7 @@ static void take_down(struct bench *b)
 {
     policy_drop_all(&b->p);
     sadb_clear(&b->p);
-    flows_free(&b->p.flows);
+    flows_free(&b->p.worker->flows);
     hash_free(&b->p.by_spi);
     hash_free(&b->p.by_id);
     loop_free(b->p.loop);

@@ -100,16 +100,17 @@ int rig_up(void **state)
     r->p = calloc(1, sizeof(*r->p));
     assert_non_null(r->p);
     r->p->env = &r->env;
+    r->p->worker->p = r->p;
     r->p->loop = loop_new();
     r->p->keys = channel(r, &r->keys, "keys");
     r->p->ike = channel(r, &r->ike, "ike");
     r->p->ctl = channel(r, &r->ctl, "ctl");
     assert_int_equal(esp_soft_open(&r->p->engines[PATH_SOFT].e, &err), 0);
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
-    r->p->net = path_net_sockets(&r->env);
-    r->p->net.send = catch_all;
-    r->p->net.past = catch_past;
-    assert_int_equal(io_open(r->p, &err), 0);
+    r->p->worker->net = path_net_sockets(&r->env);
+    r->p->worker->net.send = catch_all;
+    r->p->worker->net.past = catch_past;
+    assert_int_equal(io_open(r->p->worker, &err), 0);
     const struct kset_options routes_too = {
         .routes = true, .rule_priority = 220, .own_mark = ESPALIER_SO_MARK};
     assert_int_equal(kset_open(&r->p->kset, fake_kernel(), &routes_too, &err), 0);
@@ -133,7 +134,7 @@ void rig_card(struct rig *r)
 static unsigned free_packets(const struct path *p)
 {
     unsigned n = 0;
-    for (const struct packet *i = p->free; i; i = i->next)
+    for (const struct packet *i = p->worker->free; i; i = i->next)
         n++;
     return n;
 }
@@ -163,10 +164,10 @@ int rig_down(void **state)
     ipc_close(p->ike);
     ipc_close(p->ctl);
     loop_free(p->loop);
-    esp_pool_destroy(p->pool);
-    esp_pool_destroy(p->dma);
-    free(p->packets);
-    flows_free(&p->flows);
+    esp_pool_destroy(p->worker->pool);
+    esp_pool_destroy(p->worker->dma);
+    free(p->worker->packets);
+    flows_free(&p->worker->flows);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
     free(p);
@@ -182,10 +183,10 @@ void rig_turn(struct rig *r)
 {
     for (int i = 0; i < 6; i++) {
         loop_once(r->p->loop, 0);
-        io_pump(r->p);
+        io_pump(r->p->worker);
         sadb_retry(r->p);
     }
-    io_pump(r->p);
+    io_pump(r->p->worker);
 }
 
 // ---- child SAs

@@ -32,8 +32,8 @@ static void test_install_on_the_card_carries_both_ways(void **state)
     rig_expect(r, 0, 10);
     rig_in(r, 0x1001, "10.2.0.1", 77);
     assert_int_equal(rig_read(r), 77);
-    assert_int_equal(r->p->engines[PATH_CARD].count.packets_out, 10);
-    assert_int_equal(r->p->engines[PATH_CARD].count.packets_in, 1);
+    assert_int_equal(r->p->worker->count[PATH_CARD].packets_out, 10);
+    assert_int_equal(r->p->worker->count[PATH_CARD].packets_in, 1);
 }
 
 static void expect_refusal(struct rig *r, const char *word)
@@ -228,7 +228,7 @@ static void test_a_refused_lease_goes_on_in_software_at_the_next_number(void **s
     rig_out(r, 0, 300);
     rig_expect(r, 0, 300);
     rig_unique(r);
-    assert_true(r->p->engines[PATH_SOFT].count.packets_out >= 200);
+    assert_true(r->p->worker->count[PATH_SOFT].packets_out >= 200);
     assert_int_equal(r->p->children->out.last_seq, 300); // none skipped
     assert_int_equal(fake_live(&r->card), 1);            // inbound stays
     rig_in(r, 0x1001, "10.2.0.1", 3);
@@ -294,7 +294,7 @@ static void test_failure_runs_aborted_then_backlog_then_new_in_order(void **stat
     rig_expect(r, 0, 750);
     rig_unique(r);
     assert_true(r->p->children->out.last_seq == limit + 729); // from the lease's end on, without a gap
-    assert_int_equal(r->p->rerun, FAKE_JOBS);
+    assert_int_equal(r->p->worker->rerun, FAKE_JOBS);
     assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
     assert_string_equal(r->p->children->offload, "software");
 }
@@ -324,7 +324,7 @@ static void test_failure_keeps_what_inbound_has_seen(void **state)
     assert_int_equal(rig_read(r), UINT32_MAX);
     fail_over(r);
     assert_int_equal(rig_read(r), 2); // seen by nobody: run again, not taken for a replay
-    assert_int_equal(r->p->drop_in[ESP_STATUS_REPLAY_SEEN], 0);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_REPLAY_SEEN], 0);
     assert_int_equal(rig_read(r), UINT32_MAX);
 }
 
@@ -367,7 +367,7 @@ static void test_a_card_that_may_write_on_gets_its_buffers_for_good(void **state
     uint8_t *in = r->card.jobs[0]->in, *out = r->card.jobs[0]->out;
     fail_over(r);
     assert_int_equal(r->sent_count, 0);
-    for (const struct packet *i = r->p->free; i; i = i->next)
+    for (const struct packet *i = r->p->worker->free; i; i = i->next)
         assert_true(i->job.in != in && i->job.out != out && i->job.in != out && i->job.out != in);
     r->p->engines[PATH_CARD].retry_at = 0;
     card_scan(r->p); // nor is it ever taken again
@@ -480,7 +480,7 @@ static void test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told(vo
     assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 1);
     rig_out(r, 40, 10);
     rig_expect(r, 0, 10); // nothing after the failure, neither in clear nor under a number of the card's
-    assert_true(r->p->drop_out[ESP_STATUS_POLICY] >= 10);
+    assert_true(r->p->worker->drop_out[ESP_STATUS_POLICY] >= 10);
     rig_must_install(r, 2, OFFLOAD_AUTO, "software");
     rig_out(r, 50, 10);
     rig_expect(r, 50, 10);
@@ -524,7 +524,7 @@ static void test_what_is_not_the_sas_esp_does_not_leave(void **state)
     r->card.lies = true;
     rig_out(r, 0, 10);
     assert_int_equal(r->sent_count, 0);
-    assert_int_equal(r->p->drop_out[ESP_STATUS_DMA_ERROR], 10);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_DMA_ERROR], 10);
 }
 
 // ---- deletion, selectors, resources
@@ -555,7 +555,7 @@ static void test_an_inner_packet_outside_the_selectors_is_dropped_as_policy(void
     rig_must_install(r, 1, OFFLOAD_NO, "software");
     rig_in(r, 0x1001, "10.9.0.1", 1);
     assert_int_equal(rig_read(r), UINT32_MAX);
-    assert_int_equal(r->p->drop_in[ESP_STATUS_POLICY], 1);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_POLICY], 1);
     assert_int_equal(r->p->children->in.drops, 1);
     rig_in(r, 0x1001, "10.2.0.1", 2);
     assert_int_equal(rig_read(r), 2);
@@ -567,7 +567,7 @@ static void test_an_unknown_spi_is_dropped_and_counted(void **state)
     rig_must_install(r, 1, OFFLOAD_NO, "software");
     rig_in(r, 0x1099, "10.2.0.1", 1);
     assert_int_equal(rig_read(r), UINT32_MAX);
-    assert_int_equal(r->p->drop_in[ESP_STATUS_NO_SA], 1);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_NO_SA], 1);
     assert_int_equal(r->p->children->in.drops, 0);
 }
 
@@ -634,25 +634,25 @@ static void test_reading_stops_without_packets_and_starts_again(void **state)
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
     r->card.hold_jobs = true;
-    struct packet *rest = r->p->free->next; // all but one are elsewhere
-    r->p->free->next = NULL;
+    struct packet *rest = r->p->worker->free->next; // all but one are elsewhere
+    r->p->worker->free->next = NULL;
     for (uint32_t i = 0; i < 3; i++)
         assert_true(rig_write(r, i));
     rig_turn(r);
-    assert_null(r->p->free);
-    assert_false(r->p->reading);
+    assert_null(r->p->worker->free);
+    assert_false(r->p->worker->reading);
     r->card.hold_jobs = false;
     rig_turn(r);
-    assert_true(r->p->reading);
-    assert_null(r->p->free->next);
-    r->p->free->next = rest;
+    assert_true(r->p->worker->reading);
+    assert_null(r->p->worker->free->next);
+    r->p->worker->free->next = rest;
     rig_expect(r, 0, 3);
 }
 
 static unsigned free_packets(const struct path *p)
 {
     unsigned n = 0;
-    for (const struct packet *i = p->free; i; i = i->next)
+    for (const struct packet *i = p->worker->free; i; i = i->next)
         n++;
     return n;
 }
@@ -672,10 +672,10 @@ static void test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_th
     for (uint32_t i = 0; i < 2000; i++)
         for (uint32_t id = 2; id <= 5; id++)
             rig_in(r, 0x1000 + id, "10.2.0.1", i);
-    assert_true(r->p->waiting <= PATH_WAITING);
-    assert_true(r->p->on_card <= PATH_ON_CARD);
+    assert_true(r->p->worker->waiting <= PATH_WAITING);
+    assert_true(r->p->worker->on_card <= PATH_ON_CARD);
     assert_true(free_packets(r->p) >= PATH_JOBS - PATH_WAITING - PATH_ON_CARD);
-    assert_true(r->p->queue_full > 0);
+    assert_true(r->p->worker->queue_full > 0);
     for (struct child *c = r->p->children; c; c = c->next)
         if (c->c.child_id >= 3) // the last one is not starved by the first
             assert_true(c->in.waiting.count >= PATH_WAITING / 16);
@@ -687,8 +687,8 @@ static void test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_th
         while (rig_read(r) != UINT32_MAX)
             ;
     }
-    assert_int_equal(r->p->waiting, 0);
-    assert_int_equal(r->p->on_card, 0);
+    assert_int_equal(r->p->worker->waiting, 0);
+    assert_int_equal(r->p->worker->on_card, 0);
 }
 
 // Its packets have come after the deletion, the card has not answered yet: they are dropped, not lost.
@@ -794,8 +794,8 @@ static void test_a_card_that_writes_after_its_completion_changes_nothing(void **
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_YES, "card");
     scribbling = r;
-    r->p->net.send = scribbled_send;
-    r->p->net.tun_write = scribbled_write;
+    r->p->worker->net.send = scribbled_send;
+    r->p->worker->net.tun_write = scribbled_write;
     rig_out(r, 0, 50);
     rig_expect(r, 0, 50);
     for (uint32_t i = 0; i < 50; i++) {

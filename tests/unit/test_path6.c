@@ -45,8 +45,8 @@ static int up(void **state)
 {
     int rc = rig_up(state);
     struct rig *r = *state;
-    r->p->net.udp6_read = read_udp6;
-    r->p->net.esp6_read = read_esp6;
+    r->p->worker->net.udp6_read = read_udp6;
+    r->p->worker->net.esp6_read = read_esp6;
     udp6.len = esp6.len = 0;
     return rc;
 }
@@ -247,7 +247,7 @@ static void test_what_comes_by_ipv6_and_is_not_ours_ends_as_drops(void **state)
     struct rig *r = *state;
     struct shape s = {.six = true, .udp = true, .src = "fd01::1", .dst = "fd02::1"};
     install(r, &s);
-    memset(r->p->drop_in, 0, sizeof(r->p->drop_in));
+    memset(r->p->worker->drop_in, 0, sizeof(r->p->worker->drop_in));
     for (int len = 1; len < 380; len++) {
         for (int which = 0; which < 2; which++) {
             struct waiting *w = which ? &esp6 : &udp6;
@@ -264,13 +264,14 @@ static void test_what_comes_by_ipv6_and_is_not_ours_ends_as_drops(void **state)
     assert_int_equal(rig_read(r), UINT32_MAX);
     uint64_t drops = 0;
     for (int i = 0; i < ESP_STATUS_BAD_OPCODE; i++)
-        drops += r->p->drop_in[i];
+        drops += r->p->worker->drop_in[i];
     assert_int_equal(drops, 2 * 379);
-    assert_true(r->p->drop_in[ESP_STATUS_TRUNCATED] > 100 && r->p->drop_in[ESP_STATUS_NOT_ESP] == 7);
+    assert_true(r->p->worker->drop_in[ESP_STATUS_TRUNCATED] > 100 &&
+                r->p->worker->drop_in[ESP_STATUS_NOT_ESP] == 7);
     udp6.bytes[0] = 0xff;
     udp6.len = 1;
     path_arrived(r->p);
-    assert_int_equal(r->p->keepalives, 1);
+    assert_int_equal(r->p->worker->keepalives, 1);
 }
 
 // ---- the ends move

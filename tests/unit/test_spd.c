@@ -85,7 +85,7 @@ static void test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends(void 
     rig_write(r, 99);
     send_udp(r, "10.1.0.1", "10.3.0.1", 1, 2);
     assert_int_equal(r->past_count, 1);
-    assert_int_equal(r->p->no_sa_out, 2);
+    assert_int_equal(r->p->worker->no_sa_out, 2);
 }
 
 static void test_a_policy_loaded_again_under_its_id_is_not_touched(void **state)
@@ -102,7 +102,7 @@ static void test_a_policy_loaded_again_under_its_id_is_not_touched(void **state)
         assert_int_equal(fake_changes[i].remote.lo[1], 3);
     rig_write(r, 1);
     rig_turn(r);
-    assert_int_equal(r->p->no_sa_out, 1);
+    assert_int_equal(r->p->worker->no_sa_out, 1);
 }
 
 static void test_a_replaced_policy_is_in_the_kernel_before_the_old_one_leaves(void **state)
@@ -241,7 +241,7 @@ static void test_a_packet_takes_its_policys_sa_not_the_newest_that_fits(void **s
     rig_write(r, 3);
     rig_turn(r);
     assert_int_equal(r->sent_count, 2);
-    assert_int_equal(r->p->no_sa_out, 1);
+    assert_int_equal(r->p->worker->no_sa_out, 1);
 }
 
 static void test_the_newest_sa_of_a_policy_takes_over(void **state)
@@ -268,7 +268,7 @@ static void test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves(voi
     assert_int_equal(rig_read(r), 1);
     rig_in_packet(r, 0x1002, &mine); // it lies in this SA's selectors, but it is the other policy's
     assert_int_equal(rig_read(r), NONE);
-    assert_int_equal(r->p->drop_in[ESP_STATUS_POLICY], 1);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_POLICY], 1);
     mine.src = "10.9.0.1";
     rig_in_packet(r, 0x1002, &mine);
     assert_int_equal(rig_read(r), 1);
@@ -284,7 +284,7 @@ static void test_a_narrowed_sa_takes_what_it_holds_and_nothing_else(void **state
     assert_int_equal(r->sent_count, 1);
     send_udp(r, "10.1.0.1", "10.2.8.1", 1, 2);
     assert_int_equal(r->sent_count, 1);
-    assert_int_equal(r->p->no_sa_out, 1);
+    assert_int_equal(r->p->worker->no_sa_out, 1);
     assert_int_equal(r->past_count, 0);
     struct rig_packet in = {.src = "10.2.8.1", .dst = "10.1.0.1", .proto = 17, .number = 3};
     rig_in_packet(r, 0x1001, &in);
@@ -319,7 +319,7 @@ static void test_acquire_names_policy_and_packet_once_a_second(void **state)
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].port_lo, 53);
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].port_hi, 53);
     assert_false(take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
-    assert_int_equal(r->p->no_sa_out, 20);
+    assert_int_equal(r->p->worker->no_sa_out, 20);
 }
 
 // ---- what no policy protects
@@ -347,7 +347,7 @@ static void test_what_no_policy_protects_goes_on_past_us(void **state)
     send_udp(r, "10.1.0.1", "10.2.8.1", 1, 3); // discard
     assert_int_equal(r->past_count, 2);
     assert_int_equal(r->sent_count, 0);
-    assert_int_equal(r->p->drop_out[ESP_STATUS_POLICY], 1);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 1);
     assert_int_equal(rig_read(r), NONE);
 }
 
@@ -371,7 +371,7 @@ static void test_where_nothing_goes_past_us_the_sender_is_told_at_a_bounded_rate
         assert_int_equal((sum & 0xffff) + (sum >> 16), 0xffff);
     }
     assert_true(answers >= 50 && answers <= 100); // 50 a second
-    assert_int_equal(r->p->past_us_refused, 200);
+    assert_int_equal(r->p->worker->past_us_refused, 200);
     struct rig_packet error = {.src = "10.1.0.1", .dst = "172.16.0.2", .proto = 1, .sport = 3 << 8};
     rig_out_packet(r, &error); // an error is not answered
     assert_int_equal(read(r->tun, p, sizeof(p)), -1);
@@ -413,11 +413,11 @@ static void test_past_us_asks_the_spd_again(void **state)
     uint8_t p[64];
     struct rig_packet k = {.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17};
     uint32_t len = rig_build(p, &k);
-    past_us(r->p, p, len); // whoever believed that it is nobody's
+    past_us(r->p->worker, p, len); // whoever believed that it is nobody's
     assert_int_equal(r->past_count, 0);
-    assert_int_equal(r->p->drop_out[ESP_STATUS_POLICY], 1);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 1);
     rig_must_apply(r, "rig", NULL, 0);
-    past_us(r->p, p, len);
+    past_us(r->p->worker, p, len);
     assert_int_equal(r->past_count, 1);
 }
 
@@ -428,12 +428,12 @@ static void test_the_answer_for_a_flow_changes_with_the_spd(void **state)
     for (uint32_t i = 0; i < 3; i++)
         send_udp(r, "10.1.0.1", "172.16.0.1", 1, i);
     assert_int_equal(r->past_count, 3);
-    assert_true(r->p->flows.hits >= 2);
+    assert_true(r->p->worker->flows.hits >= 2);
     rig_must_apply(r, "l", &later, 1);
     for (uint32_t i = 0; i < 3; i++)
         send_udp(r, "10.1.0.1", "172.16.0.1", 1, i);
     assert_int_equal(r->past_count, 3);
-    assert_int_equal(r->p->no_sa_out, 3);
+    assert_int_equal(r->p->worker->no_sa_out, 3);
     rig_must_apply(r, "l", NULL, 0);
     send_udp(r, "10.1.0.1", "172.16.0.1", 1, 9);
     assert_int_equal(r->past_count, 4);
@@ -494,9 +494,9 @@ static void test_a_later_fragment_without_its_first_is_dropped_where_ports_decid
     fragment(r, 0, 9, 8, false);
     assert_int_equal(r->past_count, 1);
     assert_int_equal(r->sent_count, 0);
-    assert_int_equal(r->p->drop_out[ESP_STATUS_POLICY], 2);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 2);
     rig_out_packet(r, &(struct rig_packet){.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17, .offset = 8});
-    assert_int_equal(r->p->no_sa_out, 1); // where no ports are asked for they are not missed
+    assert_int_equal(r->p->worker->no_sa_out, 1); // where no ports are asked for they are not missed
 }
 
 static void test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide(void **state)
@@ -545,7 +545,7 @@ static void test_fragments_crowd_each_other_out_and_nothing_leaks(void **state)
     for (uint32_t id = 0; id < 3000; id += 3)
         fragment(r, 0, id, 8, false);
     assert_int_equal(r->past_count, 0);
-    assert_true(r->sent_count > 0 && r->sent_count + r->p->drop_out[ESP_STATUS_POLICY] == 1000);
+    assert_true(r->sent_count > 0 && r->sent_count + r->p->worker->drop_out[ESP_STATUS_POLICY] == 1000);
 }
 
 // ---- what a CHILD must be to be installed

@@ -356,7 +356,7 @@ void check_leaks(struct world *w)
     for (unsigned i = 0; i < w->sites; i++) {
         const struct path *p = w->site[i].d.path;
         unsigned held = PATH_JOBS;
-        for (const struct packet *k = p ? p->free : NULL; k; k = k->next)
+        for (const struct packet *k = p ? p->worker->free : NULL; k; k = k->next)
             held--;
         for (const struct child *c = p ? p->children : NULL; c; c = c->next) {
             held -= c->out.waiting.count + c->in.waiting.count;
