@@ -79,7 +79,7 @@ check-rootless: ## two espalierd in an unprivileged user namespace
 
 .PHONY: help clean
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+	@awk -F':.*## ' '/^[a-z][a-z0-9 -]*:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)

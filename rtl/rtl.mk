@@ -18,7 +18,7 @@ RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
 define verilated
 $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@mkdir -p $$(@D)
-	@echo "  VERILATE $(1)"
+	@echo "  VERILATE $(1) (takes up to a minute or two)"
 	@$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3)
 	@$$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
 	    VM_PARALLEL_BUILDS=1 $(1)__ALL.a verilated.o verilated_threads.o > $$(@D)/build.log 2>&1 \

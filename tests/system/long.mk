@@ -12,16 +12,18 @@ SAN_SYSTEM = $(foreach t,$(SYSTEM_TESTS),"$(SAN_ENV) tests/as_root.sh $(SAN_BUIL
 
 .PHONY: check-san check-failover
 check-san: $(BUILD)/bin/espalier-card ## unit and system tests under AddressSanitizer, LeakSanitizer and UBSan
+	@tests/need.sh lab
 	@mkdir -p $(SAN_BUILD)/lib $(SAN_BUILD)/tests && rm -f $(SAN_REPORT).*
 	@cp -p $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a $(SAN_BUILD)/lib/
 	@$(SAN_MAKE) unit-tests system-tests $(SAN_BUILD)/bin/espalierd
 	@$(SAN_MAKE) $(addprefix -o ,$(SAN_MODELS)) $(SAN_BUILD)/bin/espalier-card
-	@ok=0; $(SAN_ENV) tests/run.sh $(patsubst $(BUILD)/%,$(SAN_BUILD)/%,$(UNIT_TESTS)) || ok=1; \
+	@ok=0; export BUILD=$(SAN_BUILD); $(SAN_ENV) tests/run.sh $(patsubst $(BUILD)/%,$(SAN_BUILD)/%,$(UNIT_TESTS)) || ok=1; \
 	tests/run.sh $(SAN_SYSTEM) || ok=1; \
 	for f in $(SAN_REPORT).*; do [ ! -e "$$f" ] || { echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; }; done; exit $$ok
 
 check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped and lying at random moments, under load
-	@tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
+	@tests/need.sh lab
+	@BUILD=$(BUILD) tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
 
 .PHONY: check-debian12 check-debian13 check-long
 check-debian12 check-debian13: check-debian%: ## `make check` on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap)
