@@ -21,8 +21,7 @@ why() {
 }
 
 one() {
-    local t=$1 name log rc from word
-    name=$(basename "${t##* }")
+    local name=$1 t=$2 log rc from word
     log=$logs/$name.log
     from=$(date +%s)
     ESPALIER_LAB_LOGS=1 sh -c "$t" >"$log" 2>&1 </dev/null
@@ -53,12 +52,19 @@ one() {
 mkdir -p "$logs"
 if [ "${1:-}" = --one ]; then
     verdicts=$2
-    one "$3"
+    one "$3" "$4"
     exit 0
 fi
 verdicts=$(mktemp "$logs/.verdicts-XXXXXX")
 trap 'rm -f "$verdicts"' EXIT
-[ $# = 0 ] || printf '%s\0' "$@" | xargs -0 -n 1 -P "${JOBS:-1}" "$0" --one "$verdicts"
+declare -A seen=()
+for t in "$@"; do # a name for each, which is also its log's
+    name=$(basename "${t##* }")
+    n=$((${seen[$name]:-0} + 1))
+    seen[$name]=$n
+    [ "$n" = 1 ] || name=$name-$n
+    printf '%s\0%s\0' "$name" "$t"
+done | xargs -0 -r -n 2 -P "${JOBS:-1}" "$0" --one "$verdicts"
 passed=$(grep -cx ok "$verdicts")
 failed=$(grep -cx FAILED "$verdicts")
 skipped=$(grep -cx skipped "$verdicts")
