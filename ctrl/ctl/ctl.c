@@ -207,12 +207,7 @@ static void on_closed(void *ctx, struct ipc_chan *chan)
 int ctl_connect(struct ctl *c, enum room room, int fd)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
-    static const char *const names[] = {
-#define X(sym, name) name,
-        ROOM_LIST(X)
-#undef X
-    };
-    c->chan[room] = ipc_open(c->loop, fd, names[room], &handler, c);
+    c->chan[room] = ipc_open(c->loop, fd, ROOM_CTL, room, &handler, c);
     return c->chan[room] ? 0 : -ENOMEM;
 }
 

@@ -117,12 +117,7 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
 
 int ike_attach(struct ike *ike, enum room peer, int fd)
 {
-    static const char *const names[ROOM_COUNT] = {
-#define X(sym, name) name,
-        ROOM_LIST(X)
-#undef X
-    };
-    ike->chan[peer] = ipc_open(ike->loop, fd, names[peer], &handler, ike);
+    ike->chan[peer] = ipc_open(ike->loop, fd, ROOM_IKE, peer, &handler, ike);
     return ike->chan[peer] ? 0 : -ENOMEM;
 }
 

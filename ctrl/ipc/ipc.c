@@ -14,10 +14,30 @@
 #include "ctrl/lib/log.h"
 
 static const char *const names[MSG_COUNT] = {"NONE",
-#define X(name) #name,
+#define X(name, routes) #name,
                                              MSG_LIST(X)
 #undef X
 };
+
+static const char *const room_names[ROOM_COUNT] = {
+#define X(sym, name) name,
+    ROOM_LIST(X)
+#undef X
+};
+#define AT(from, to) (1u << (ROOM_##from * ROOM_COUNT + ROOM_##to))
+#define FROM_ALL(to) (AT(SUPER, to) | AT(CTL, to) | AT(IKE, to) | AT(KEYS, to) | AT(PATH, to))
+#define TO_ALL(from) (AT(from, SUPER) | AT(from, CTL) | AT(from, IKE) | AT(from, KEYS) | AT(from, PATH))
+_Static_assert(ROOM_COUNT *ROOM_COUNT <= 32, "a bit for each pair of rooms");
+static const uint32_t routes_of[MSG_COUNT] = {0,
+#define X(name, routes) routes,
+                                              MSG_LIST(X)
+#undef X
+};
+
+bool ipc_may_send(enum room from, enum room to, enum msg_type t)
+{
+    return (unsigned)t < MSG_COUNT && from != to && (routes_of[t] >> (from * ROOM_COUNT + to) & 1);
+}
 
 const char *msg_name(enum msg_type t)
 {
@@ -61,7 +81,7 @@ static struct addr read_addr(struct reader *r)
 #define GET_ADDR(name)        m->name = read_addr(r);
 #define GET_TSL(name)         r->bad |= !ts_list_read(r, &m->name);
 
-#define X(name)                                                                                              \
+#define X(name, routes)                                                                                      \
     static void put_##name(struct writer *w, const struct msg_##name *m)                                     \
     {                                                                                                        \
         MSG_##name##_FIELDS(PUT)                                                                             \
@@ -77,7 +97,7 @@ void msg_write(struct writer *w, enum msg_type t, const void *m)
 {
     wr_u16(w, (uint16_t)t);
     switch (t) {
-#define X(name)                                                                                              \
+#define X(name, routes)                                                                                      \
     case MSG_##name: put_##name(w, m); break;
         MSG_LIST(X)
 #undef X
@@ -91,7 +111,7 @@ enum msg_type msg_read(struct slice s, union msg *m)
     enum msg_type t = (enum msg_type)rd_u16(&r);
     memset(m, 0, sizeof(*m));
     switch (t) {
-#define X(name)                                                                                              \
+#define X(name, routes)                                                                                      \
     case MSG_##name: get_##name(&r, &m->name); break;
         MSG_LIST(X)
 #undef X
@@ -110,7 +130,7 @@ struct ipc_chan {
     struct loop_fd watch;
     const struct ipc_handler *handler;
     void *ctx;
-    char peer[16];
+    enum room self, peer;
     struct queued *head, **tail;
     size_t queued;
     bool broken; // full: takes nothing more, and the loop will find its end; closed() is never called out of
@@ -165,7 +185,11 @@ static void receive(struct ipc_chan *c)
         }
         enum msg_type t = msg_read(slice_of(buffer, (size_t)n), &m);
         if (t == MSG_NONE) {
-            LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, c->peer);
+            LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, room_names[c->peer]);
+            fail(c);
+        } else if (!ipc_may_send(c->peer, c->self, t)) {
+            LOGF(DMN, 0, "message %s is not for %s to send to %s, channel closed", msg_name(t),
+                 room_names[c->peer], room_names[c->self]);
             fail(c);
         } else {
             c->handler->message(c->ctx, c, t, &m);
@@ -199,7 +223,7 @@ static void ready(struct loop_fd *f, uint32_t events)
         release(c);
 }
 
-struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h,
+struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer, const struct ipc_handler *h,
                           void *ctx)
 {
     struct ipc_chan *c = calloc(1, sizeof(*c));
@@ -211,7 +235,8 @@ struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const s
     c->handler = h;
     c->ctx = ctx;
     c->tail = &c->head;
-    snprintf(c->peer, sizeof(c->peer), "%s", peer_name);
+    c->self = self;
+    c->peer = peer;
     c->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = c};
     if (loop_add(l, &c->watch) < 0) {
         free(c);
@@ -239,7 +264,8 @@ static int enqueue(struct ipc_chan *c, struct slice s)
     if (c->queued + s.len > IPC_QUEUE_BYTES || !(q = malloc(sizeof(*q) + s.len))) {
         c->broken = true; // first, as the line's sink may send on this very channel
         shutdown(c->watch.fd, SHUT_RDWR);
-        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", c->peer, c->queued);
+        LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", room_names[c->peer],
+             c->queued);
         return -ENOBUFS;
     }
     q->next = NULL;
@@ -261,7 +287,7 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
     msg_write(&w, t, m);
     if (w.bad) {
         OPENSSL_cleanse(out, sizeof(out));
-        LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), c->peer);
+        LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), room_names[c->peer]);
         return -EMSGSIZE;
     }
     struct slice s = wr_written(&w);
@@ -277,7 +303,7 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
 
 const char *ipc_peer(const struct ipc_chan *c)
 {
-    return c->peer;
+    return room_names[c->peer];
 }
 
 int ipc_result(struct ipc_chan *c, uint32_t req, bool ok, const char *fmt, ...)

@@ -3,19 +3,20 @@
 // writer.
 //   ipc_send(&chan, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = 1, .ke_id = 7, .group = 31});
 // A receiver gets the type and a union of all structs; BLOB slices point into the receive buffer and are
-// valid until the handler returns. A malformed message is a bug of another room: it is logged and the channel
-// is closed.
+// valid until the handler returns. A malformed message is a bug of another room, or worse: it is logged and
+// the channel is closed.
 #ifndef CTRL_IPC_IPC_H
 #define CTRL_IPC_IPC_H
 
 #include "ctrl/ipc/messages.h"
+#include "ctrl/lib/child.h"
 #include "ctrl/lib/conn.h"
 #include "ctrl/lib/loop.h"
 #include "ctrl/lib/slice.h"
 
 enum msg_type {
     MSG_NONE,
-#define X(name) MSG_##name,
+#define X(name, routes) MSG_##name,
     MSG_LIST(X)
 #undef X
         MSG_COUNT
@@ -30,7 +31,7 @@ enum msg_type {
 #define IPC_MEMBER_BLOB(name, size)  struct slice name;
 #define IPC_MEMBER_ADDR(name, size)  struct addr name;
 #define IPC_MEMBER_TSL(name, size)   struct ts_list name;
-#define X(name)                                                                                              \
+#define X(name, routes)                                                                                      \
     struct msg_##name {                                                                                      \
         MSG_##name##_FIELDS(IPC_MEMBER)                                                                      \
     };
@@ -38,7 +39,7 @@ MSG_LIST(X)
 #undef X
 
 union msg {
-#define X(name) struct msg_##name name;
+#define X(name, routes) struct msg_##name name;
     MSG_LIST(X)
 #undef X
 };
@@ -58,8 +59,11 @@ struct ipc_handler {
     void (*message)(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m);
     void (*closed)(void *ctx, struct ipc_chan *c); // the other side is gone; free the channel here or later
 };
-struct ipc_chan *ipc_open(struct loop *l, int fd, const char *peer_name, const struct ipc_handler *h,
-                          void *ctx); // takes fd
+// The channel between two rooms, as self has it; takes fd. What the peer may not send to self (MSG_LIST) ends
+// the channel as a malformed message does.
+struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer, const struct ipc_handler *h,
+                          void *ctx);
+bool ipc_may_send(enum room from, enum room to, enum msg_type t);
 void ipc_close(struct ipc_chan *c);
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m); // 0 or -errno; c may be NULL (-ENOTCONN)
 const char *ipc_peer(const struct ipc_chan *c);

@@ -93,15 +93,60 @@
 #define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
     F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)
 
-#define MSG_LIST(X)                                                                                                      \
-    X(READY) X(GO) X(SERVING) X(SHUTDOWN) X(SHUTDOWN_DONE) X(RELOAD) X(SETTINGS) X(LOG) X(RESULT)                        \
-    X(CONN_LOAD) X(CONN_UNLOAD) X(INITIATE) X(TERMINATE) X(IKE_LIST) X(IKE_STATS)                                        \
-    X(IKE_INFO) X(CHILD_INFO) X(IKE_STATS_IS) X(IKE_UPDOWN) X(CHILD_UPDOWN)                                              \
-    X(SECRET_LOAD) X(SECRET_UNLOAD) X(SECRET_LIST) X(SECRET_IS) X(SECRETS_CLEAR)                                         \
-    X(KE_GENERATE) X(KE_FORGET) X(IKE_DERIVE) X(IKE_FORGET) X(AUTH_MAKE) X(AUTH_CHECK) X(CHILD_DERIVE)                   \
-    X(KE_PUBLIC) X(IKE_KEYS) X(AUTH_IS) X(CHILD_INSTALL) X(CHILD)                                                        \
-    X(POLICY_APPLY) X(POLICY_CLEAR) X(CHILD_DELETE) X(CHILD_ENDPOINT) X(ACQUIRE) X(CHILD_EVENT) X(ADDRS_CHANGED)        \
-    X(PATH_LIST) X(PATH_STATS) X(POLICY_LIST) X(PATH_SA) X(PATH_STATS_IS) X(POLICY_IS)
+// X(message, who may send it to whom). A room takes nothing from a channel that this table does not have: whoever
+// has broken into one room can ask its neighbours for what that room asks for, and nothing else. CHILD travels inside
+// other messages alone.
+#define MSG_LIST(X) \
+    X(READY, FROM_ALL(SUPER)) \
+    X(GO, AT(SUPER, CTL)) \
+    X(SERVING, AT(CTL, SUPER)) \
+    X(SHUTDOWN, TO_ALL(SUPER)) \
+    X(SHUTDOWN_DONE, FROM_ALL(SUPER)) \
+    X(RELOAD, AT(CTL, SUPER)) \
+    X(SETTINGS, TO_ALL(SUPER)) \
+    X(LOG, FROM_ALL(CTL)) \
+    X(RESULT, AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
+    X(CONN_LOAD, AT(CTL, IKE)) \
+    X(CONN_UNLOAD, AT(CTL, IKE)) \
+    X(INITIATE, AT(CTL, IKE)) \
+    X(TERMINATE, AT(CTL, IKE)) \
+    X(IKE_LIST, AT(CTL, IKE)) \
+    X(IKE_STATS, AT(CTL, IKE)) \
+    X(IKE_INFO, AT(IKE, CTL)) \
+    X(CHILD_INFO, AT(IKE, CTL)) \
+    X(IKE_STATS_IS, AT(IKE, CTL)) \
+    X(IKE_UPDOWN, AT(IKE, CTL)) \
+    X(CHILD_UPDOWN, AT(IKE, CTL)) \
+    X(SECRET_LOAD, AT(CTL, KEYS)) \
+    X(SECRET_UNLOAD, AT(CTL, KEYS)) \
+    X(SECRET_LIST, AT(CTL, KEYS)) \
+    X(SECRET_IS, AT(KEYS, CTL)) \
+    X(SECRETS_CLEAR, AT(CTL, KEYS)) \
+    X(KE_GENERATE, AT(IKE, KEYS)) \
+    X(KE_FORGET, AT(IKE, KEYS)) \
+    X(IKE_DERIVE, AT(IKE, KEYS)) \
+    X(IKE_FORGET, AT(IKE, KEYS)) \
+    X(AUTH_MAKE, AT(IKE, KEYS)) \
+    X(AUTH_CHECK, AT(IKE, KEYS)) \
+    X(CHILD_DERIVE, AT(IKE, KEYS)) \
+    X(KE_PUBLIC, AT(KEYS, IKE)) \
+    X(IKE_KEYS, AT(KEYS, IKE)) \
+    X(AUTH_IS, AT(KEYS, IKE)) \
+    X(CHILD_INSTALL, AT(KEYS, PATH)) \
+    X(CHILD, 0) \
+    X(POLICY_APPLY, AT(IKE, PATH)) \
+    X(POLICY_CLEAR, AT(IKE, PATH)) \
+    X(CHILD_DELETE, AT(IKE, PATH)) \
+    X(CHILD_ENDPOINT, AT(IKE, PATH)) \
+    X(ACQUIRE, AT(PATH, IKE)) \
+    X(CHILD_EVENT, AT(PATH, IKE)) \
+    X(ADDRS_CHANGED, AT(PATH, IKE)) \
+    X(PATH_LIST, AT(CTL, PATH)) \
+    X(PATH_STATS, AT(CTL, PATH)) \
+    X(POLICY_LIST, AT(CTL, PATH)) \
+    X(PATH_SA, AT(PATH, CTL)) \
+    X(PATH_STATS_IS, AT(PATH, CTL)) \
+    X(POLICY_IS, AT(PATH, CTL))
 // clang-format on
 
 enum child_event {

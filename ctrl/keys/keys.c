@@ -464,12 +464,7 @@ struct keys *keys_new(struct loop *l)
 
 int keys_attach(struct keys *k, enum room peer, int fd)
 {
-    static const char *const names[ROOM_COUNT] = {
-#define X(sym, name) name,
-        ROOM_LIST(X)
-#undef X
-    };
-    k->chan[peer] = ipc_open(k->loop, fd, names[peer], &handler, k);
+    k->chan[peer] = ipc_open(k->loop, fd, ROOM_KEYS, peer, &handler, k);
     return k->chan[peer] ? 0 : -ENOMEM;
 }
 

@@ -69,12 +69,7 @@ static struct ipc_chan **slot(struct path *p, enum room peer)
 int path_attach(struct path *p, enum room peer, int fd)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
-    static const char *const names[ROOM_COUNT] = {
-#define X(sym, name) name,
-        ROOM_LIST(X)
-#undef X
-    };
-    struct ipc_chan *c = ipc_open(p->loop, fd, names[peer], &handler, p);
+    struct ipc_chan *c = ipc_open(p->loop, fd, ROOM_PATH, peer, &handler, p);
     *slot(p, peer) = c;
     return c ? 0 : -ENOMEM;
 }

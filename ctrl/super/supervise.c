@@ -274,7 +274,7 @@ static int watch(struct super *s, const struct channels *c)
     if (s->signals.fd < 0 || loop_add(s->loop, &s->signals) < 0)
         return -errno;
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
-        s->chan[r] = ipc_open(s->loop, c->fd[ROOM_SUPER][r], room_name((enum room)r), &handler, s);
+        s->chan[r] = ipc_open(s->loop, c->fd[ROOM_SUPER][r], ROOM_SUPER, (enum room)r, &handler, s);
         if (!s->chan[r])
             return -ENOMEM;
     }

@@ -199,16 +199,16 @@ static void link_rooms(struct side *s)
     keys_attach(s->keys, ROOM_IKE, fd[1]);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
     ike_attach(s->ike, ROOM_PATH, fd[0]);
-    s->path_ike = ipc_open(l, fd[1], "ike", &path_handler, s);
+    s->path_ike = ipc_open(l, fd[1], ROOM_PATH, ROOM_IKE, &path_handler, s);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
     keys_attach(s->keys, ROOM_PATH, fd[0]);
-    s->path_keys = ipc_open(l, fd[1], "keys", &path_handler, s);
+    s->path_keys = ipc_open(l, fd[1], ROOM_PATH, ROOM_KEYS, &path_handler, s);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
     ike_attach(s->ike, ROOM_CTL, fd[0]);
-    s->ctl_ike = ipc_open(l, fd[1], "ike", &ctl_handler, s);
+    s->ctl_ike = ipc_open(l, fd[1], ROOM_CTL, ROOM_IKE, &ctl_handler, s);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
     keys_attach(s->keys, ROOM_CTL, fd[0]);
-    s->ctl_keys = ipc_open(l, fd[1], "keys", &ctl_handler, s);
+    s->ctl_keys = ipc_open(l, fd[1], ROOM_CTL, ROOM_KEYS, &ctl_handler, s);
 }
 
 struct pair *pair_new(void (*tune)(struct settings *s))

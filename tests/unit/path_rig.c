@@ -55,14 +55,14 @@ static enum msg_type take(int fd, uint8_t *buf, size_t size, union msg *m)
     return n > 0 ? msg_read(slice_of(buf, (size_t)n), m) : MSG_NONE;
 }
 
-static struct ipc_chan *channel(struct rig *r, int *ours, const char *name)
+static struct ipc_chan *channel(struct rig *r, int *ours, enum room peer)
 {
     static const struct ipc_handler handler = {message, closed};
     int pair[2], size = 4 << 20;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     setsockopt(pair[0], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     *ours = pair[0];
-    return ipc_open(r->p->loop, pair[1], name, &handler, r->p);
+    return ipc_open(r->p->loop, pair[1], ROOM_PATH, peer, &handler, r->p);
 }
 
 static int udp(uint16_t *port)
@@ -102,9 +102,9 @@ int rig_up(void **state)
     r->p->env = &r->env;
     r->p->worker->p = r->p;
     r->p->loop = loop_new();
-    r->p->keys = channel(r, &r->keys, "keys");
-    r->p->ike = channel(r, &r->ike, "ike");
-    r->p->ctl = channel(r, &r->ctl, "ctl");
+    r->p->keys = channel(r, &r->keys, ROOM_KEYS);
+    r->p->ike = channel(r, &r->ike, ROOM_IKE);
+    r->p->ctl = channel(r, &r->ctl, ROOM_CTL);
     assert_int_equal(esp_soft_open(&r->p->engines[PATH_SOFT].e, &err), 0);
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
     r->p->worker->net = path_net_sockets(&r->env);

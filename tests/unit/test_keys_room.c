@@ -64,7 +64,7 @@ static struct ipc_chan *attach(enum room room)
     int fd[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
     assert_int_equal(keys_attach(b->keys, room, fd[0]), 0);
-    return ipc_open(b->loop, fd[1], "keys", &handler, NULL);
+    return ipc_open(b->loop, fd[1], room, ROOM_KEYS, &handler, NULL);
 }
 
 static int setup(void **state)

@@ -220,8 +220,8 @@ static void test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end
     int fds[2];
     struct loop *l = loop_new();
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-    struct ipc_chan *a = ipc_open(l, fds[0], "a", &handler, NULL),
-                    *b = ipc_open(l, fds[1], "b", &handler, NULL);
+    struct ipc_chan *a = ipc_open(l, fds[0], ROOM_PATH, ROOM_KEYS, &handler, NULL),
+                    *b = ipc_open(l, fds[1], ROOM_KEYS, ROOM_PATH, &handler, NULL);
     got = closed = 0;
     for (unsigned i = 0; i < 20000; i++)
         assert_int_equal(ipc_result(a, i, true, "some text to fill the socket's buffer with"), 0);
@@ -235,6 +235,73 @@ static void test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end
     assert_int_equal(closed, 1);
     (void)b;
     loop_free(l);
+}
+
+// The only ways of what carries secrets, sets policy or asks for keys, written down a second time.
+static void test_only_the_rooms_that_may_can_send_what_matters(void **state)
+{
+    (void)state;
+    static const struct {
+        enum msg_type t;
+        enum room from, to;
+    } only[] = {
+        {MSG_SECRET_LOAD, ROOM_CTL, ROOM_KEYS},    {MSG_SECRETS_CLEAR, ROOM_CTL, ROOM_KEYS},
+        {MSG_CHILD_INSTALL, ROOM_KEYS, ROOM_PATH}, {MSG_POLICY_APPLY, ROOM_IKE, ROOM_PATH},
+        {MSG_POLICY_CLEAR, ROOM_IKE, ROOM_PATH},   {MSG_CHILD_DELETE, ROOM_IKE, ROOM_PATH},
+        {MSG_CHILD_ENDPOINT, ROOM_IKE, ROOM_PATH}, {MSG_CONN_LOAD, ROOM_CTL, ROOM_IKE},
+        {MSG_AUTH_MAKE, ROOM_IKE, ROOM_KEYS},      {MSG_CHILD_DERIVE, ROOM_IKE, ROOM_KEYS},
+        {MSG_IKE_KEYS, ROOM_KEYS, ROOM_IKE},       {MSG_GO, ROOM_SUPER, ROOM_CTL},
+    };
+    for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
+        for (int a = 0; a < ROOM_COUNT; a++) {
+            for (int b = 0; b < ROOM_COUNT; b++) {
+                bool may = a == (int)only[i].from && b == (int)only[i].to;
+                assert_int_equal(ipc_may_send((enum room)a, (enum room)b, only[i].t), may);
+            }
+        }
+    }
+    assert_false(ipc_may_send(ROOM_IKE, ROOM_KEYS, MSG_RESULT)); // path's answer, forged by ike
+    assert_false(ipc_may_send(ROOM_IKE, ROOM_PATH, MSG_SHUTDOWN));
+    for (int t = MSG_NONE; t <= MSG_COUNT; t++) // there is no channel from a room to itself
+        for (int a = 0; a < ROOM_COUNT; a++)
+            assert_false(ipc_may_send((enum room)a, (enum room)a, (enum msg_type)t));
+}
+
+// Every message, as an empty one from ike to path: those that ike may not send end the channel unheard.
+static unsigned heard;
+static void hear(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)c, (void)t, (void)m;
+    heard++;
+}
+
+static void test_a_message_from_the_wrong_room_ends_the_channel_unheard(void **state)
+{
+    (void)state;
+    static const struct ipc_handler h = {hear, on_closed};
+    static const union msg empty;
+    unsigned refused = 0;
+    for (int t = MSG_NONE + 1; t < MSG_COUNT; t++) {
+        uint8_t buf[4096];
+        int fds[2];
+        struct loop *l = loop_new();
+        struct writer w = writer_of(buf, sizeof(buf));
+        bool may = ipc_may_send(ROOM_IKE, ROOM_PATH, (enum msg_type)t);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+        struct ipc_chan *c = ipc_open(l, fds[1], ROOM_PATH, ROOM_IKE, &h, NULL);
+        msg_write(&w, (enum msg_type)t, &empty);
+        assert_int_equal(send(fds[0], buf, w.len, 0), (ssize_t)w.len);
+        heard = closed = 0;
+        loop_once(l, 0);
+        assert_int_equal(heard, may);
+        assert_int_equal(closed, !may);
+        refused += closed;
+        if (!closed)
+            ipc_close(c);
+        close(fds[0]);
+        loop_free(l);
+    }
+    assert_in_range(refused, 30, MSG_COUNT - 2);
 }
 
 static struct ipc_chan *sinking;
@@ -262,7 +329,7 @@ static void test_channel_whose_reader_sleeps_is_closed_once_although_the_log_use
     int fds[2];
     struct loop *l = loop_new();
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-    sinking = ipc_open(l, fds[0], "a", &h, NULL);
+    sinking = ipc_open(l, fds[0], ROOM_PATH, ROOM_IKE, &h, NULL);
     closed = 0;
     log_set_sink(sink, NULL);
     int rc = 0;
@@ -326,6 +393,8 @@ int main(void)
         cmocka_unit_test(test_connection_written_and_read_is_the_same_and_every_cut_is_refused),
         cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),
         cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),
+        cmocka_unit_test(test_only_the_rooms_that_may_can_send_what_matters),
+        cmocka_unit_test(test_a_message_from_the_wrong_room_ends_the_channel_unheard),
         cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
         cmocka_unit_test(test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused),
     };
