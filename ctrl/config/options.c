@@ -35,25 +35,35 @@ struct option_def {
     enum option_id id;
     size_t offset, size; // of a text in struct settings; size 0: handled by code
     bool flag;           // takes no value
+    const char *arg, *help;
 };
 #define TEXT(field) offsetof(struct settings, field), sizeof(((struct settings *)0)->field)
 static const struct option_def defs[] = {
-    {"--vici", OPT_VICI, TEXT(vici_uri), false},
-    {"--vici-insecure", OPT_VICI_INSECURE, 0, 0, true},
-    {"--run-dir", OPT_RUN_DIR, TEXT(run_dir), false},
-    {"--card", OPT_CARD, TEXT(card), false},
-    {"--pci-sysfs", OPT_PCI_SYSFS, TEXT(pci_sysfs), false},
-    {"--port", OPT_PORT, 0, 0, false},
-    {"--port-nat-t", OPT_PORT_NAT_T, 0, 0, false},
-    {"--listen", OPT_LISTEN, 0, 0, false},
-    {"--tun", OPT_TUN, TEXT(tun), false},
-    {"--debug-keys", OPT_DEBUG_KEYS, TEXT(debug_keys), false},
-    {"--config", OPT_CONFIG, 0, 0, false},
-    {"-o", OPT_SET, 0, 0, false},
-    {"--log-level", OPT_LOG_LEVEL, 0, 0, false},
-    {"--log-format", OPT_LOG_FORMAT, 0, 0, false},
-    {"--help", OPT_HELP, 0, 0, true},
-    {"--version", OPT_VERSION, 0, 0, true},
+    {"--vici", OPT_VICI, TEXT(vici_uri), false, "URI",
+     "where swanctl finds the daemon (unix:///var/run/charon.vici)"},
+    {"--vici-insecure", OPT_VICI_INSECURE, 0, 0, true, "",
+     "allow --vici tcp://, which has no access control; loopback only"},
+    {"--run-dir", OPT_RUN_DIR, TEXT(run_dir), false, "DIR",
+     "files of this instance (/run/espalier); one directory, one daemon"},
+    {"--card", OPT_CARD, TEXT(card), false, "auto|none|BDF",
+     "the card to use: any that is there or comes (auto), none, or one by PCI address"},
+    {"--pci-sysfs", OPT_PCI_SYSFS, TEXT(pci_sysfs), false, "DIR",
+     "where PCI devices are looked for (/sys/bus/pci); espalier-card --dir makes another"},
+    {"--port", OPT_PORT, 0, 0, false, "N", "UDP port of IKE (500)"},
+    {"--port-nat-t", OPT_PORT_NAT_T, 0, 0, false, "N", "UDP port of IKE and ESP behind NAT (4500)"},
+    {"--listen", OPT_LISTEN, 0, 0, false, "ADDR",
+     "listen on this address alone; may be repeated (any address)"},
+    {"--tun", OPT_TUN, TEXT(tun), false, "NAME", "name of the TUN interface (espalier0)"},
+    {"--debug-keys", OPT_DEBUG_KEYS, TEXT(debug_keys), false, "DIR",
+     "write all keys there in Wireshark's own format: whoever reads them can decrypt"},
+    {"--config", OPT_CONFIG, 0, 0, false, "FILE",
+     "settings in strongswan.conf's syntax; SIGHUP reads it again"},
+    {"-o", OPT_SET, 0, 0, false, "KEY=VALUE", "one setting, after those of FILE; may be repeated"},
+    {"--log-level", OPT_LOG_LEVEL, 0, 0, false, "[SUBSYS=]LEVEL",
+     "-1 silent, 0 audit, 1 control (default), 2 detail, 3 raw"},
+    {"--log-format", OPT_LOG_FORMAT, 0, 0, false, "text|json", "text (default) or one JSON object a line"},
+    {"--help", OPT_HELP, 0, 0, true, "", "this text"},
+    {"--version", OPT_VERSION, 0, 0, true, "", "the version"},
 };
 enum { DEF_COUNT = sizeof(defs) / sizeof(defs[0]) };
 
@@ -65,6 +75,26 @@ const char *options_usage(void)
            "ADDR]...\n"
            "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json] "
            "[--debug-keys DIR]\n";
+}
+
+void options_help(FILE *out)
+{
+    fputs(options_usage(), out);
+    fputs("Negotiates IPsec tunnels (IKEv2) and carries their packets, on a card or in software. Connections "
+          "and "
+          "secrets come over VICI:\nswanctl --load-all. Stays in the foreground; logs to standard error; "
+          "says `ready` "
+          "when commands are served.\n\n",
+          out);
+    for (size_t i = 0; i < DEF_COUNT; i++) {
+        char name[40];
+        snprintf(name, sizeof(name), "%s %s", defs[i].name, defs[i].arg);
+        fprintf(out, "  %-28s %s\n", name, defs[i].help);
+    }
+    fputs("\nExit status: 0 done, 1 a process of it died, 2 usage or bad input, 3 a missing right, device or "
+          "port; the "
+          "message names it.\nSettings and what swanctl.conf may say: ctrl/config/README.md.\n",
+          out);
 }
 
 static int set_port(const char *name, const char *value, uint16_t *port, struct esp_error *err)

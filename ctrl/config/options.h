@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "ctrl/config/conffile.h"
 #include "ctrl/lib/log.h"
@@ -37,6 +38,7 @@ struct daemon_config {
 int options_parse(struct options *o, int argc, char *const *argv, struct esp_error *err);
 void options_free(struct options *o);
 const char *options_usage(void);
+void options_help(FILE *out); // each option explained
 
 // Reads the file (where there is one) and puts everything together. warn(text) is called for each key that is
 // passed over. 0, or negative errno naming the key or the file's line.

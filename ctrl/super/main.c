@@ -158,7 +158,7 @@ int main(int argc, char **argv)
         complain(STDERR_FILENO, &err);
         fputs(options_usage(), stderr);
     } else if (o.help) {
-        fputs(options_usage(), stdout);
+        options_help(stdout);
         status = 0;
     } else if (o.version) {
         puts("espalierd " ESPALIER_VERSION);

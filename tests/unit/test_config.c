@@ -343,6 +343,25 @@ static void test_options_bad_ones_are_named(void **state)
 
 // ---- values
 
+static void test_options_help_explains_every_option_of_the_usage(void **state)
+{
+    char *text = NULL;
+    size_t size = 0;
+    (void)state;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    options_help(f);
+    fclose(f);
+    for (const char *at = strchr(options_usage(), '['); at; at = strchr(at + 1, '[')) {
+        char line[60];
+        if (at[1] != '-')
+            continue; // within an option's value
+        snprintf(line, sizeof(line), "\n  %.*s ", (int)strcspn(at + 1, " ]"), at + 1);
+        assert_contains(text, line);
+    }
+    free(text);
+}
+
 static void test_values_whole_text_or_nothing(void **state)
 {
     (void)state;
@@ -401,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_options_named_options_win_over_set),
         cmocka_unit_test(test_options_defaults),
         cmocka_unit_test(test_options_bad_ones_are_named),
+        cmocka_unit_test(test_options_help_explains_every_option_of_the_usage),
         cmocka_unit_test(test_values_whole_text_or_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
