@@ -2,8 +2,10 @@
 // The card comes and goes. It is looked for twice a second and opened beside the packets; when it fails, its
 // engine has made sure that it is silent, and every SA goes on in software: outbound from the end of its
 // lease (never from "last seen"), inbound with exactly the sequences whose packets this process has taken.
-// What the card had not given back is run again. It may come back, for new SAs, after a while that doubles
-// with each failure.
+// What the card had not given back is run again. It may come back, after a while that doubles with each
+// failure: new SAs use it at once, and those that it had, or that would have had it, go to it in order,
+// number by number, once it has been well for ten times as long, so that a card which fails again and again
+// disturbs them less and less.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -12,7 +14,8 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/path/opener.h"
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MOST_MS = 60000, HEALTHY_MS = 60000, CLOSE_WAIT_MS = 1500 };
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MOST_MS = 60000, CLOSE_WAIT_MS = 1500 };
+enum { WELL_FOR_SAS = 10, WELL_AGAIN = 100 }; // times the last back-off
 
 static void card_ready(struct loop_fd *f, uint32_t events)
 {
@@ -64,6 +67,7 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
     snprintf(en->name, sizeof(en->name), "%s", e->name);
     en->reason[0] = 0;
     en->was_used = false;
+    en->returned = false;
     LOGF(ESP, 1, "card %s is in use", en->name);
     if (e->note[0])
         LOGF(ESP, 0, "card %s: %s", en->name, e->note);
@@ -114,6 +118,16 @@ static void open_card(struct path *p)
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
 }
 
+static void return_sas(struct path *p)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    if (en->returned || loop_now(p->loop) - en->ready_at < WELL_FOR_SAS * en->backoff)
+        return;
+    en->returned = true;
+    for (struct child *c = p->children; c; c = c->next)
+        sadb_return(p, c);
+}
+
 void card_scan(struct path *p)
 {
     struct path_engine *en = &p->engines[PATH_CARD];
@@ -121,7 +135,9 @@ void card_scan(struct path *p)
         snprintf(en->reason, sizeof(en->reason), "no card is wanted (--card none)");
         return;
     }
-    if (en->state == ENGINE_OPENING)
+    if (en->state == ENGINE_READY)
+        return_sas(p);
+    else if (en->state == ENGINE_OPENING)
         opener_ready(&en->fd, 0);
     else if (en->state == ENGINE_ABSENT || (en->state == ENGINE_BACKOFF && loop_now(p->loop) >= en->retry_at))
         if (!en->loud)
@@ -196,6 +212,7 @@ void card_failed(struct path *p, const struct esp_event *ev)
             sadb_maybe_free(p, c);
         } else {
             sadb_set_offload(p, c, false, en->reason);
+            c->card_missing = true;
             p->failover_moved += (c->in.state != HALF_NONE) + (c->out.state != HALF_NONE);
             ipc_send(p->ike, MSG_CHILD_EVENT,
                      &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_MOVED});
@@ -206,7 +223,7 @@ void card_failed(struct path *p, const struct esp_event *ev)
 // The longer it was well, the sooner it is tried again.
 static void back_off(struct path_engine *en, uint64_t now)
 {
-    if (now - en->ready_at >= HEALTHY_MS || !en->backoff)
+    if (!en->backoff || now - en->ready_at >= WELL_AGAIN * en->backoff)
         en->backoff = BACKOFF_FIRST_MS;
     else if (en->backoff < BACKOFF_MOST_MS)
         en->backoff = 2 * en->backoff < BACKOFF_MOST_MS ? 2 * en->backoff : BACKOFF_MOST_MS;

@@ -62,6 +62,7 @@ struct half { // one direction of a child SA
     bool rebound;               // it has moved
     bool moved;                 // while ADDING: the engine knows the ends before
     bool queued;                // ADDING, but the engine had no room for the command yet
+    bool homeward;              // MOVING from software back to a card
     bool leasing;
     bool spent;                    // there are no sequence numbers behind seq_limit
     uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
@@ -89,6 +90,7 @@ struct child {
     struct half out, in;
     uint32_t keys_req; // RESULT due to keys
     bool reported, dying;
+    bool card_missing;  // it wants one, and there was none or no longer
     unsigned in_flight; // packets that point here, and callers; freed only at 0
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint8_t limit_event; // the last one told to ike
@@ -113,6 +115,7 @@ struct path_engine {
     bool was_used;              // `reason` is the failure of a card that was in use
     bool loud; // FAILED: it may still write to memory that it was given; it is never used again
     uint64_t ready_at, retry_at, backoff; // ms
+    bool returned;                        // READY: the SAs that it had are going back, or there were none
 };
 struct path;
 struct worker {
@@ -191,7 +194,9 @@ void sadb_retry(struct path *p);                                           // wh
 void sadb_continue(struct path *p, struct half *h, struct esp_error *err); // in software, from params.seq on
 void sadb_give_up(struct path *p, struct child *c,
                   const char *why); // an installed one: deleted, and ike is told
-// In order, to software: from what the engine says once it has let go of the SA.
+// In order: from what the engine says once it has let go of the SA. To software; and, of an SA that a failed
+// card had, from software to a card that has come back.
+void sadb_return(struct path *p, struct child *c);
 void sadb_leave(struct path *p, struct half *h, const char *why);
 void sadb_spent(struct path *p, struct child *c); // its last sequence number is used: ike is told once
 

@@ -93,7 +93,7 @@ void sadb_forget_half(struct path *p, struct half *h)
     h->state = HALF_NONE;
     h->sa = NULL;
     h->engine = NULL;
-    h->leasing = h->queued = h->spent = false;
+    h->leasing = h->queued = h->spent = h->homeward = false;
 }
 
 // Whoever works on a child that its own packets may free holds it meanwhile.
@@ -259,7 +259,7 @@ static uint64_t rest(uint64_t limit, uint64_t used)
     return limit == 0 ? 0 : limit > used ? limit - used : 1;
 }
 
-void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
+static int continue_in(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
     const struct child_facts *m = &h->child->c;
     sadb_forget_half(p, h);
@@ -267,8 +267,48 @@ void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
     h->params.hard_bytes = rest(m->life_bytes, h->bytes);
     h->params.soft_packets = rest(m->rekey_packets, h->packets);
     h->params.hard_packets = rest(m->life_packets, h->packets);
-    if (sadb_add_half(p, h, path_soft(p), err) < 0)
+    return sadb_add_half(p, h, e, err);
+}
+
+void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
+{
+    if (continue_in(p, h, path_soft(p), err) < 0)
         h->state = HALF_FAILED;
+}
+
+static void go_home(struct path *p, struct half *h)
+{
+    if (h->engine == path_soft(p) && h->engine->ops->sa_delete(h->engine, h->sa) == 0) {
+        h->state = HALF_MOVING;
+        h->homeward = true;
+    }
+}
+
+void sadb_return(struct path *p, struct child *c)
+{
+    struct esp_engine *card = path_card(p);
+    struct esp_error why = {0};
+    if (!c->card_missing || c->dying || c->in.state != HALF_READY || c->out.state != HALF_READY ||
+        card->ops->capable(card, &c->in.params, &why) < 0 ||
+        card->ops->capable(card, &c->out.params, &why) < 0)
+        return;
+    go_home(p, &c->in);
+    go_home(p, &c->out);
+}
+
+// Software has let go of it. A card that has gone again, or has no room: software it is.
+static void arrive_home(struct path *p, struct half *h, struct esp_error *err)
+{
+    bool there = path_card(p) && !path_card_failed(p);
+    h->homeward = false;
+    if (!there || continue_in(p, h, path_card(p), err) < 0)
+        sadb_continue(p, h, err);
+}
+
+static bool is_home(const struct path *p, const struct child *c)
+{
+    return c->in.state == HALF_READY && c->out.state == HALF_READY && c->in.engine == path_card(p) &&
+           c->out.engine == path_card(p);
 }
 
 // ---- installation
@@ -445,6 +485,7 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
                             mode == OFFLOAD_PACKET ? "packet" : "yes", why);
         sadb_set_offload(p, c, false, card ? why : "hw_offload is no");
     }
+    c->card_missing = card && (!path_card(p) || path_card_failed(p));
     return add_both(p, c, path_soft(p), err);
 }
 
@@ -506,6 +547,11 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
              c->c.spi_out, c->offload, c->reason[0] ? ": " : "", c->reason);
         report(p, c, true, "");
     }
+    if (c->card_missing && is_home(p, c)) {
+        c->card_missing = false;
+        sadb_set_offload(p, c, true, "");
+        LOGF(ESP, 1, "child %s{%u} is back in card %s", c->c.name, c->c.child_id, p->engines[PATH_CARD].name);
+    }
     sadb_endpoint_added(p, h);
     if (h->state == HALF_READY)
         io_flush_waiting(c->w, h);
@@ -522,7 +568,8 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     h->state = HALF_FAILED;
     h->sa = NULL;
     want_card(p, c, &mode);
-    if (was_card && mode == OFFLOAD_AUTO && !c->dying) {
+    if (was_card && (mode == OFFLOAD_AUTO || c->card_missing) &&
+        !c->dying) { // missing: it was in software before
         char why[200];
         snprintf(why, sizeof(why), "the card refuses it: %.150s",
                  ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
@@ -574,7 +621,10 @@ static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
         memcpy(h->params.seen, ev->next.seen, sizeof(h->params.seen));
     else if (h->last_seq >= h->params.seq)
         h->params.seq = h->last_seq + 1;
-    sadb_continue(p, h, &err);
+    if (h->homeward)
+        arrive_home(p, h, &err);
+    else
+        sadb_continue(p, h, &err);
     if (h->state == HALF_FAILED)
         sadb_give_up(p, c, err.text);
 }

@@ -58,6 +58,7 @@ int card_thread_start(struct card *c, struct esp_error *err)
     c->nudge_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (c->nudge_fd < 0)
         return esp_fail(err, -errno, c->base.name, "cannot set up the card's thread: %s", strerror(errno));
+    atomic_store(&c->snapshot_wanted, 1); // so that there is one soon
     rc = pthread_create(&c->thread, NULL, run, c);
     if (rc)
         return esp_fail(err, -rc, c->base.name, "cannot start the card's thread: %s", strerror(rc));

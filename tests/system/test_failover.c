@@ -312,6 +312,48 @@ static void test_stopped_before_it_is_opened(void **state)
     assert_int_equal(stat("card_present"), 0);
 }
 
+static bool back_on_card(void *ctx)
+{
+    char sas[16384];
+    (void)ctx;
+    swanctl(&lab.west, sas, sizeof(sas), "--list-sas --raw");
+    return strstr(sas, "offload=card") != NULL;
+}
+
+// The card is killed and comes back: the SA (by then perhaps another one, since numbers were skipped) goes to
+// it under traffic both ways, and nothing is lost on the way.
+static void test_comes_back(void **state)
+{
+    struct probe probe;
+    struct probe_result r;
+    (void)state;
+    start();
+    assert_true(initiate());
+    assert_true(back_on_card(NULL));
+    assert_true(both_ways(64 << 10));
+    kill(lab.card, SIGKILL);
+    waitpid(lab.card, NULL, 0);
+    assert_true(wait_for(failed_over, NULL, 3000));
+    assert_true(both_ways(64 << 10));
+    sleep(7);
+    assert_false(back_on_card(NULL));
+    assert_true(card_start(&lab, ""));
+    uint64_t lost = overflows();
+    assert_true(probe_start(&lab, &probe, &lab.west, &lab.east, 1000));
+    assert_true(wait_for(back_on_card, NULL, 30000));
+    assert_true(both_ways(64 << 10));
+    assert_true(probe_stop(&probe, &r));
+    lost = overflows() - lost;
+    if (r.received + lost < r.sent)
+        fail_msg("of %llu numbered packets %llu came (overflows: %llu)", (unsigned long long)r.sent,
+                 (unsigned long long)r.received, (unsigned long long)lost);
+    assert_int_equal(r.repeated, 0);
+    assert_true(no_drops());
+    assert_int_equal(stat("failovers"), 1);
+    print_message("  gap on the way back %.1f ms\n", (double)r.max_gap_us / 1e3);
+    check_wire(500);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +368,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_stopped_before_it_is_opened, tear_down),
         cmocka_unit_test_teardown(test_killed_during_installation, tear_down),
         cmocka_unit_test_teardown(test_stopped_and_continued, tear_down),
+        cmocka_unit_test_teardown(test_comes_back, tear_down),
     };
     const char *n = getenv("ESPALIER_ROUNDS"), *s = getenv("ESPALIER_SEED");
     rounds = n ? (unsigned)strtoul(n, NULL, 10) : rounds;

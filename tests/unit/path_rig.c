@@ -595,7 +595,9 @@ static void seal_in(struct rig *r, uint32_t spi, uint32_t len)
     assert_int_equal(j.status, ESP_STATUS_OK);
     assert_int_equal(r->peer->ops->sa_delete(r->peer, sa), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
-    rig_datagram(r, r->out + 28, j.out_len - 28);
+    r->last_in_len = j.out_len - 28;
+    memcpy(r->last_in, r->out + 28, r->last_in_len);
+    rig_datagram(r, r->last_in, r->last_in_len);
 }
 
 void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)

@@ -28,6 +28,8 @@ struct rig {
     uint16_t udp_port, own_port;
     struct esp_engine *peer;
     uint8_t in[2600], out[2600];
+    uint8_t last_in[2600]; // the datagram of the last rig_in
+    size_t last_in_len;
     struct {
         uint8_t bytes[160];
         uint32_t len;
