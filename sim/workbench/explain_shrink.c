@@ -133,7 +133,7 @@ int explain_shrink(const struct explain *x, size_t target, size_t *which, size_t
         return esp_fail(err, -ENOMEM, "", "out of memory");
     ret = start(&s, which, n, err);
 
-    for (size_t part = (*n - 1 + 1) / 2; ret == 0 && part > 0 && *n > 1; part = part > 1 ? (part + 1) / 2 : 0)
+    for (size_t part = *n / 2; ret == 0 && part > 0 && *n > 1; part = part > 1 ? (part + 1) / 2 : 0)
         for (size_t from = 0; ret == 0 && from < *n - 1 && s.left > 0;) {
             size_t to = from + part < *n - 1 ? from + part : *n - 1;
             bool went = false;
