@@ -34,12 +34,21 @@ $(BUILD)/obj/sim/runtime/%.o: $(VERILATOR_ROOT)/include/%.cpp
 
 # ---- the program
 WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c capture.c flow.c names.c pass.c)
-WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c replay.c stats.c summary.c progress.c explain.c explain_run.c explain_shrink.c explain_words.c \
+WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c ike_vectors.c replay.c stats.c summary.c progress.c explain.c explain_run.c explain_shrink.c explain_words.c \
     engine_soft.c engine_card.c)
+# what ike-vectors runs: the daemon's messages and key schedule, from an archive so that only those are linked
+WB_IKE_SRCS := $(addprefix ctrl/ike/,message.c) $(addprefix ctrl/keys/,derive.c) $(addprefix ctrl/crypto/,prf.c sk.c) \
+    $(wildcard ctrl/lib/*.c)
+$(BUILD)/lib/libike_parts.a: $(WB_IKE_SRCS:%.c=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	@echo "  AR      $@"
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
 WB_MODELS := $(BUILD)/obj/sim/gcm_model.o $(BUILD)/obj/sim/pipe_model_l1.o $(BUILD)/obj/sim/pipe_model_l2.o $(BUILD)/obj/sim/pipe_model_l4.o
 WB_MODEL_LIBS := $(foreach m,gcm_pair_model pipe_l1 pipe_l2 pipe_l4,$(WB_VL)/$(m)/lib$(m).a)
 
-$(BUILD)/bin/espalier-sim: $(WB_SRCS:%.c=$(BUILD)/obj/%.o) $(WB_MODELS) $(WB_MODEL_LIBS) $(WB_RUNTIME) $(LIBESPALIER)
+$(BUILD)/bin/espalier-sim: $(WB_SRCS:%.c=$(BUILD)/obj/%.o) $(WB_MODELS) $(WB_MODEL_LIBS) $(WB_RUNTIME) $(BUILD)/lib/libike_parts.a $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -ljansson -lpcap -lcrypto -lz -lpthread

@@ -26,6 +26,8 @@ static const char usage_text[] =
     "OpenSSL\n"
     "       espalier-sim esp-vectors FILE...   ESP packets through the card's pipeline and the software "
     "engine\n"
+    "       espalier-sim ike-vectors FILE...   recorded IKEv2 exchanges through the daemon's message and key "
+    "code\n"
     "       espalier-sim --help | --version\n"
     "\n"
     "replay: FILE holds `xfrm state add ...` and `xfrm policy add ...` lines as `ip -batch` takes them.\n"
@@ -252,11 +254,14 @@ int main(int argc, char **argv)
         return replay_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "explain") == 0)
         return explain_main(argc - 1, argv + 1);
-    if (strcmp(argv[1], "ike-vectors") == 0)
-        return usage("this build does not offer the command", argv[1]);
-    if (strcmp(argv[1], "vectors") != 0 && strcmp(argv[1], "esp-vectors") != 0)
+    if (strcmp(argv[1], "vectors") != 0 && strcmp(argv[1], "esp-vectors") != 0 &&
+        strcmp(argv[1], "ike-vectors") != 0)
         return usage("unknown command", argv[1]);
     if (argc < 3)
         return usage("name at least one file for", argv[1]);
-    return argv[1][0] == 'v' ? wb_vectors(argc - 2, argv + 2) : wb_esp_vectors(argc - 2, argv + 2);
+    switch (argv[1][0]) {
+    case 'v': return wb_vectors(argc - 2, argv + 2);
+    case 'e': return wb_esp_vectors(argc - 2, argv + 2);
+    default: return wb_ike_vectors(argc - 2, argv + 2);
+    }
 }

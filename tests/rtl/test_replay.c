@@ -753,6 +753,48 @@ static void test_esp_vectors_of_others_pass(void **state)
     must_say("\n25 passed, 0 failed, 5 skipped\n");
 }
 
+static void test_ike_vectors_recorded_exchanges_pass(void **state)
+{
+    (void)state;
+    must_exit(run(ESPALIER_SIM " ike-vectors " SHARED "/ikev2/*.json"), 0);
+    must_say("skipped      2: AUTH by ECPublicKey/sha256: only shared secrets are checked");
+    must_say("\n70 passed, 0 failed, 2 skipped\n");
+}
+
+// What is changed in the record of one exchange, and what is then wrong with it.
+static void test_ike_vectors_changed_exchanges_fail_where_they_were_changed(void **state)
+{
+    static const struct {
+        const char *python, *says;
+        int code;
+    } cases[] = {
+        {"j['ike_sas'][0]['sk_pr']='00'+j['ike_sas'][0]['sk_pr'][2:]", "IKE SA 0: another SK_pr", 1},
+        {"j['ike_sas'][0]['gir']='00'+j['ike_sas'][0]['gir'][2:]", "IKE SA 0: another SK_d", 1},
+        {"j['child_sas'][0]['encr_r']='00'+j['child_sas'][0]['encr_r'][2:]", "CHILD SA 0: another key", 1},
+        {"j['messages'][2]['plaintext']='00'+j['messages'][2]['plaintext'][2:]",
+         "message 2: other payloads inside", 1},
+        {"j['messages'][3]['msg']=j['messages'][3]['msg'][:-2]+'00'", "message 3: cannot be opened", 1},
+        {"j['messages'][0]['msg']=j['messages'][0]['msg'][:-2]", "message 0: its header is refused", 1},
+        {"j['auth'][0]['verified']='psk:another'", "AUTH in message 2: another AUTH", 1},
+        {"j['messages'][1]['msg']='xyz'", "message 1: \"msg\" is missing or malformed", 2},
+        {"j['ike_sas'][0]['spi_i']='00'", "IKE SA 0: \"spi_i\" is missing or malformed", 2},
+        {"j['algs']['1'][1]=999", "algorithm 1: \"algs\" is missing or malformed", 2},
+        {"del j['ike_sas']", "no \"ike_sas\", expected a recorded IKEv2 exchange", 2},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        must_exit(run("/usr/bin/python3 -c \"import json; j=json.load(open('" SHARED
+                      "/ikev2/psk-gcm256-ecp256.json')); %s; json.dump(j, open('%s/ike.json', 'w'))\"",
+                      cases[i].python, folder),
+                  0);
+        must_exit(run(ESPALIER_SIM " ike-vectors %s/ike.json", folder), cases[i].code);
+        must_say(cases[i].says);
+    }
+    must_exit(run("echo '{' > %s/ike.json; " ESPALIER_SIM " ike-vectors %s/ike.json", folder, folder), 2);
+    must_say("ike.json: line ");
+}
+
 // ---- command line
 static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void **state)
 {
@@ -788,8 +830,8 @@ static void test_replay_refusals_have_their_exit_code_and_leave_no_output(void *
     must_say("--engine: expected card or soft, found \"fpga\"");
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --window 1:2"), 2);
     must_exit(run(ESPALIER_SIM " replay --sad a --in b --out c --fst f --window 2:1"), 2);
-    must_exit(run(ESPALIER_SIM " ike-vectors x"), 2);
-    must_say("this build does not offer the command \"ike-vectors\"");
+    must_exit(run(ESPALIER_SIM " ike-vectors"), 2);
+    must_say("name at least one file for \"ike-vectors\"");
     must_exit(run(ESPALIER_SIM " bogus"), 2);
     must_exit(run(ESPALIER_SIM), 2);
     must_exit(run(ESPALIER_SIM " --help"), 0);
@@ -1047,6 +1089,8 @@ int main(void)
         cmocka_unit_test(test_vectors_wrong_expectation_fails),
         cmocka_unit_test(test_esp_vectors_own_pass_both_ways),
         cmocka_unit_test(test_esp_vectors_of_others_pass),
+        cmocka_unit_test(test_ike_vectors_recorded_exchanges_pass),
+        cmocka_unit_test(test_ike_vectors_changed_exchanges_fail_where_they_were_changed),
         cmocka_unit_test(test_replay_refusals_have_their_exit_code_and_leave_no_output),
         cmocka_unit_test(test_replay_cut_capture_is_processed_up_to_the_cut),
         cmocka_unit_test(test_replay_pcapng_gives_the_same_packets_as_pcap),
