@@ -184,8 +184,8 @@ static int include(struct scanner *s)
     snprintf(full, sizeof(full), "%s%s%s", pattern[0] == '/' ? "" : s->dir, pattern[0] == '/' ? "" : "/",
              pattern);
     glob_t g;
-    r = glob(full, GLOB_ERR, NULL, &g);
-    if (r == GLOB_NOMATCH) { // a pattern may match nothing, a plain name may not
+    r = glob(full, 0, NULL, &g); // a folder that is not there holds nothing, as charon sees it
+    if (r == GLOB_NOMATCH) {     // a pattern may match nothing, a plain name may not
         globfree(&g);
         return strpbrk(pattern, "*?[") ? 0 : refuse(s, -ENOENT, "include: %.150s not found", pattern);
     }
@@ -278,6 +278,9 @@ static int read_text(struct conf *c, const char *text, size_t len, const char *n
                         .includes = includes,
                         .err = err};
     snprintf(s.path, sizeof(s.path), "%s", prefix);
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        return refuse(&s, -EINVAL,
+                      "the file begins with a byte order mark: expected plain UTF-8 without one");
     if (memchr(text, 0, len))
         return refuse(&s, -EINVAL, "the file holds a zero octet; it is not a text file");
     return scan(&s);

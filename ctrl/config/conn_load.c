@@ -49,6 +49,8 @@ struct load {
     const char *where; // the section the key is in
 };
 
+enum { CHILD_REKEY_TIME = 3600 }; // s, swanctl.conf(5)
+
 #define CONN(f)  offsetof(struct conn_config, f)
 #define CHILD(f) offsetof(struct child_config, f)
 #define ANSWERS(...)                                                                                         \
@@ -447,6 +449,26 @@ static int load_auth(struct load *l, const struct vici_node *section, bool local
     return 0;
 }
 
+// swanctl.conf(5): life_time is 110 % of rekey_time where it is not given; where it alone is given, the same
+// holds the other way round. An SA that is to end before it is rekeyed ends, as with charon, and that is
+// said.
+static void finish_lifetimes(struct load *l, struct child_config *child)
+{
+    char text[200];
+    if (child->life_time == UINT32_MAX)
+        child->life_time = (child->rekey_time == UINT32_MAX ? CHILD_REKEY_TIME : child->rekey_time) / 10 * 11;
+    if (child->rekey_time == UINT32_MAX)
+        child->rekey_time = child->life_time && child->life_time < CHILD_REKEY_TIME / 10 * 11
+                                ? child->life_time / 11 * 10
+                                : CHILD_REKEY_TIME;
+    if (!child->life_time || child->rekey_time < child->life_time || !l->warn)
+        return;
+    snprintf(text, sizeof(text),
+             "children.%.60s: rekey_time %us is not below life_time %us: its SAs end without being rekeyed",
+             child->name, child->rekey_time, child->life_time);
+    l->warn(l->ctx, text);
+}
+
 static int finish_child(struct load *l, struct child_config *child)
 {
     struct esp_error e;
@@ -459,11 +481,7 @@ static int finish_child(struct load *l, struct child_config *child)
         child->local_ts.t[child->local_ts.count++] = dynamic;
     if (!child->remote_ts.count)
         child->remote_ts.t[child->remote_ts.count++] = dynamic;
-    if (child->life_time == UINT32_MAX)
-        child->life_time = child->rekey_time + child->rekey_time / 10;
-    if (child->life_time && child->rekey_time >= child->life_time)
-        return refuse(l, "children.%.40s: rekey_time %us is not below life_time %us", child->name,
-                      child->rekey_time, child->life_time);
+    finish_lifetimes(l, child);
     return 0;
 }
 
@@ -537,7 +555,7 @@ void config_child_defaults(struct child_config *c)
     *c = (struct child_config){.action = POLICY_PROTECT,
                                .mode = MODE_TUNNEL,
                                .replay_window = UINT32_MAX,
-                               .rekey_time = 3600,
+                               .rekey_time = UINT32_MAX,
                                .life_time = UINT32_MAX,
                                .copy_df = 1,
                                .copy_ecn = 1,

@@ -151,6 +151,16 @@ static int set_log_path(struct daemon_config *c, const struct conf_entry *e, str
     return 0;
 }
 
+static int set_log_path_by_name(struct daemon_config *c, const char *name, const char *end,
+                                const struct conf_entry *e, struct esp_error *err)
+{
+    char path[256];
+    struct conf_entry as_key = *e;
+    snprintf(path, sizeof(path), "%.*s", (int)(end - name), name);
+    as_key.value = path;
+    return set_log_path(c, &as_key, err);
+}
+
 static int set_time_format(struct daemon_config *c, const struct conf_entry *e, struct esp_error *err)
 {
     char sample[160];
@@ -194,7 +204,12 @@ static int set_filelog(struct daemon_config *c, const char *rest, const struct c
     static const char *const others[] = {"mgr", "job", "asn", "tnc", "imc", "imv", "pts", "tls", "app"};
     const char *name = strrchr(rest, '.');
     uint64_t n = 0;
-    if (!name || rest[0] == '/')
+    if (name && rest[0] == '/') { // the form before strongSwan 5.7: NAME is the path
+        int r = set_log_path_by_name(c, rest, name, e, err);
+        if (r)
+            return r;
+    }
+    if (!name)
         return esp_fail(err, -EINVAL, e->path,
                         "(%.60s): expected filelog { NAME { path = FILE default = LEVEL } }", e->where);
     name++;
@@ -246,9 +261,53 @@ static int apply_entry(struct daemon_config *c, const struct conf_entry *e, cons
     return 0;
 }
 
+// What strongSwan's own programs read from the same file is none of ours; anything else at the top level is a
+// slip of the pen that would lose all that is in it.
+static void warn_strange_sections(const struct conf *conf, void (*warn)(const char *text))
+{
+    static const char *const known[] = {"charon",
+                                        "espalierd",
+                                        "charon-systemd",
+                                        "charon-cmd",
+                                        "charon-nm",
+                                        "charon-tkm",
+                                        "swanctl",
+                                        "pki",
+                                        "libtls",
+                                        "libtnccs",
+                                        "libimcv",
+                                        "starter",
+                                        "scepclient",
+                                        "pool",
+                                        "medsrv",
+                                        "medcli",
+                                        "manager",
+                                        "attest",
+                                        "aikgen",
+                                        "load-tester",
+                                        "pt-tls-client",
+                                        "sw-collector",
+                                        "imv_policy_manager",
+                                        "checksum_builder"};
+    char last[64] = "";
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct conf_entry *e = &conf->entries[i];
+        size_t len = strcspn(e->path, ".");
+        bool found = strlen(last) == len && strncmp(last, e->path, len) == 0;
+        for (size_t k = 0; !found && k < sizeof(known) / sizeof(known[0]); k++)
+            found = strlen(known[k]) == len && strncmp(known[k], e->path, len) == 0;
+        if (found)
+            continue;
+        snprintf(last, sizeof(last), "%.*s", (int)(len < 63 ? len : 63), e->path);
+        warnf(warn, "section %s (%s) is nobody's: nothing in it has effect; expected charon or espalierd",
+              last, e->where);
+    }
+}
+
 int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
                  struct esp_error *err)
 {
+    warn_strange_sections(conf, warn);
     static const char *const sections[] = {"charon.", "espalierd."}; // the later one overrides
     bool warned_plugins = false;
     for (int own = 0; own < 2; own++) {

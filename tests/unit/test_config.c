@@ -230,8 +230,30 @@ static void test_file_log_path_and_form_are_taken_or_refused_by_name(void **stat
                      -EOPNOTSUPP);
     assert_string_equal(err.field, "charon.filelog.b.path");
     assert_int_equal(from_text("charon { filelog { a { ike_name = no } } }", &c, &err), -EOPNOTSUPP);
-    assert_int_equal(from_text("charon { filelog { /var/log/x { ike = 1 } } }", &c, &err), -EINVAL);
-    assert_contains(err.text, "path = FILE");
+    // as before strongSwan 5.7: the section's name is the path
+    assert_int_equal(from_text("charon { filelog { /var/log/x.log { ike = 2 } } }", &c, &err), 0);
+    assert_string_equal(c.log_path, "/var/log/x.log");
+    assert_int_equal(c.log_level[LOG_IKE], 2);
+    assert_int_equal(from_text("charon { filelog { /a { ike = 1 } /b { ike = 1 } } }", &c, &err),
+                     -EOPNOTSUPP);
+}
+
+static void test_file_that_would_lose_a_section_says_so(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text("\xef\xbb\xbf"
+                               "charon { port = 501 }",
+                               &c, &err),
+                     -EINVAL);
+    assert_contains(err.text, "byte order mark");
+    assert_int_equal(from_text("espalier { mtu = 1300 }\nswanctl { a = b }\nlibtls { c = d }", &c, &err), 0);
+    assert_contains(warnings, "section espalier (test.conf:1) is nobody's");
+    assert_null(strstr(warnings, "swanctl"));
+    assert_int_equal(from_text("include /nonexistent/*.conf\ncharon { port = 501 }", &c, &err), 0);
+    assert_int_equal(c.settings.port, 501);
+    assert_true(from_text("include /nonexistent/a.conf", &c, &err) < 0);
 }
 
 static void test_file_random_text_is_read_or_refused(void **state)
@@ -417,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_file_random_text_is_read_or_refused),
         cmocka_unit_test(test_file_log_levels_by_subsystem),
         cmocka_unit_test(test_file_log_path_and_form_are_taken_or_refused_by_name),
+        cmocka_unit_test(test_file_that_would_lose_a_section_says_so),
         cmocka_unit_test(test_options_named_options_win_over_set),
         cmocka_unit_test(test_options_defaults),
         cmocka_unit_test(test_options_bad_ones_are_named),

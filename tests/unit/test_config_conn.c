@@ -275,11 +275,37 @@ static void test_harmless_keys_warn(void **state)
     assert_string_equal(warnings, "gw: dscp = 000001 has no effect\n");
 }
 
+static int load_both(const char *key, const char *value, const char *key2, const char *value2)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    for (int i = 0; i < 2; i++) {
+        vici_section(&o, i ? "remote" : "local");
+        vici_put(&o, "auth", "psk");
+        vici_section_end(&o);
+    }
+    vici_section(&o, "children");
+    vici_section(&o, "net");
+    vici_put(&o, key, value);
+    vici_put(&o, key2, value2);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
 static void test_lifetimes_are_compared(void **state)
 {
     (void)state;
-    assert_int_equal(load(IN_CHILD, "life_time", "30m"), -EINVAL); // below the default rekey_time
-    assert_text("rekey_time 3600s is not below life_time 1800s");
+    assert_int_equal(load(IN_CHILD, "life_time", "33m"), 0); // alone: rekeyed in time
+    assert_int_equal(conn.children[0].life_time, 33 * 60);
+    assert_int_equal(conn.children[0].rekey_time, 30 * 60);
+    assert_int_equal(load(IN_CHILD, "life_time", "2h"), 0);
+    assert_int_equal(conn.children[0].rekey_time, 3600);
+    assert_int_equal(load_both("rekey_time", "2h", "life_time", "1h"), 0); // as charon: said, and taken
+    assert_int_equal(conn.children[0].life_time, 3600);
+    assert_non_null(strstr(warnings, "rekey_time 7200s is not below life_time 3600s"));
 }
 
 static void test_auth_sections(void **state)
