@@ -156,6 +156,27 @@ static int remote_ts(struct load *l, void *owner, const char *text)
     return add_ts(l, &((struct child_config *)owner)->remote_ts, text);
 }
 
+// swanctl.conf(5): pass and drop are policies without an SA.
+static int child_mode(struct load *l, void *owner, const char *text)
+{
+    static const struct {
+        const char *text;
+        uint8_t action, mode;
+    } modes[] = {{"tunnel", POLICY_PROTECT, MODE_TUNNEL},
+                 {"transport", POLICY_PROTECT, MODE_TRANSPORT},
+                 {"pass", POLICY_BYPASS, MODE_TUNNEL},
+                 {"drop", POLICY_DISCARD, MODE_TUNNEL}};
+    struct child_config *c = owner;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(modes[i].text, text) == 0) {
+            c->action = modes[i].action;
+            c->mode = modes[i].mode;
+            return 0;
+        }
+    }
+    return refuse(l, "invalid value for: mode: '%.40s': expected tunnel, transport, pass or drop", text);
+}
+
 static int not_supported(struct load *l, void *owner, const char *text)
 {
     (void)owner;
@@ -231,7 +252,7 @@ static const struct key child_keys[] = {
     {"ah_proposals", ITEMS, 0, 0, NULL, not_supported, "AH is not supported"},
     {"local_ts", ITEMS, 0, 0, NULL, local_ts, NULL},
     {"remote_ts", ITEMS, 0, 0, NULL, remote_ts, NULL},
-    {"mode", REFUSED, 0, 0, ANSWERS({"tunnel", 0}), NULL, "only tunnel mode is supported yet"},
+    {"mode", ITEMS, 0, 0, NULL, child_mode, NULL},
     {"updown", REFUSED, 0, 0, none, NULL, "updown scripts are " LATER},
     {"hostaccess", WARNED, 0, 0, only_no, NULL, NULL}, // for updown scripts
     {"policies", REFUSED, 0, 0, only_yes, NULL, "a CHILD SA without policies is " LATER},
@@ -255,8 +276,7 @@ static const struct key child_keys[] = {
     {"ipcomp", REFUSED, 0, 0, only_no, NULL, "IPComp is " LATER},
     {"inactivity", TIME, CHILD(inactivity), 0, NULL, NULL, BY_TIME},
     {"reqid", NUMBER, CHILD(reqid), UINT32_MAX, NULL, NULL, NULL},
-    {"priority", NUMBER, CHILD(priority), UINT32_MAX, NULL, NULL,
-     "one policy does not take precedence over another yet"},
+    {"priority", NUMBER, CHILD(priority), UINT32_MAX, NULL, NULL, NULL},
     {"interface", REFUSED, 0, 0, none, NULL, "policies for one interface are " LATER},
     {"mark_in", REFUSED, 0, 0, zero, NULL, "marks are " LATER},
     {"mark_in_sa", REFUSED, 0, 0, only_no, NULL, "marks are " LATER},
@@ -525,12 +545,21 @@ static int load_section(struct load *l, const struct vici_node *n)
     return r;
 }
 
+// Children that pass or drop need nobody to talk to.
+static bool only_policies(const struct conn_config *c)
+{
+    for (unsigned i = 0; i < c->child_count; i++)
+        if (c->children[i].action == POLICY_PROTECT)
+            return false;
+    return c->child_count > 0;
+}
+
 static int finish_conn(struct load *l)
 {
     struct conn_config *c = l->conn;
     struct esp_error e;
     l->key = NULL;
-    if (!c->local_auth || !c->remote_auth)
+    if ((!c->local_auth || !c->remote_auth) && !only_policies(c))
         return refuse(l, "%s.auth is missing: only psk is supported, " CERTS_LATER,
                       c->local_auth ? "remote" : "local");
     if (!c->proposal_count && proposal_default_add(c->proposals, &c->proposal_count, PROTO_IKE, &e) < 0)

@@ -253,13 +253,21 @@ static void put_never(struct vici_out *o, const char *const *keys, size_t count)
         vici_put(o, keys[i], "0");
 }
 
+const char *ctl_mode_name(uint8_t action, uint8_t mode)
+{
+    return action == POLICY_BYPASS    ? "PASS"
+           : action == POLICY_DISCARD ? "DROP"
+           : mode == MODE_TRANSPORT   ? "TRANSPORT"
+                                      : "TUNNEL";
+}
+
 static void put_child(struct vici_out *o, const struct child_config *child)
 {
     static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap",
                                                                                       "start"};
     static const char *const offload[] = {"default", "no", "auto", "yes", "crypto", "packet"};
     vici_section(o, child->name);
-    vici_put(o, "mode", "TUNNEL");
+    vici_put(o, "mode", ctl_mode_name(child->action, child->mode));
     put_never(o, child_rekeying, sizeof(child_rekeying) / sizeof(child_rekeying[0]));
     vici_put(o, "dpd_action", dpd[child->dpd_action % 3]);
     vici_put(o, "close_action", action[child->close_action % 3]);
@@ -280,8 +288,10 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     put_never(o, conn_rekeying, sizeof(conn_rekeying) / sizeof(conn_rekeying[0]));
     vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
     vici_put(o, "unique", unique[conn->unique % 4]);
-    put_auth(o, "local-1", conn->local_id);
-    put_auth(o, "remote-1", conn->remote_id);
+    if (conn->local_auth)
+        put_auth(o, "local-1", conn->local_id);
+    if (conn->remote_auth)
+        put_auth(o, "remote-1", conn->remote_id);
     vici_section(o, "children");
     for (int i = 0; i < conn->child_count; i++)
         put_child(o, &conn->children[i]);

@@ -101,7 +101,7 @@ static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const 
     vici_putf(o, "uniqueid", "%u", i->id);
     vici_putf(o, "reqid", "%u", i->reqid);
     vici_put(o, "state", i->state);
-    vici_put(o, "mode", "TUNNEL");
+    vici_put(o, "mode", ctl_mode_name(POLICY_PROTECT, i->mode));
     vici_put(o, "protocol", "ESP");
     if (i->udp_encap)
         vici_put(o, "encap", "yes");
@@ -270,7 +270,7 @@ static void emit_policy(struct pending *p, enum msg_type t, const union msg *m)
     vici_section(&o, name);
     vici_put(&o, "child", pol->child);
     vici_put(&o, "ike", pol->conn);
-    vici_put(&o, "mode", "TUNNEL");
+    vici_put(&o, "mode", ctl_mode_name(pol->action, pol->mode));
     vici_put(&o, "trap", pol->trap ? "yes" : "no");
     put_ts(&o, "local-ts", &pol->local_ts);
     put_ts(&o, "remote-ts", &pol->remote_ts);

@@ -128,6 +128,7 @@ COMMAND_LIST(X)
 // ---- cmd_conns.c
 const struct conn_config *ctl_find_conn(const struct ctl *c, const char *name);
 // The connection that holds the child; `conn` may be empty. NULL: none.
+const char *ctl_mode_name(uint8_t action, uint8_t mode); // as charon lists it: TUNNEL, TRANSPORT, PASS, DROP
 const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
 void ctl_free_conns(struct ctl *c);
 // ---- cmd_control.c

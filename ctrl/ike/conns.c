@@ -249,10 +249,11 @@ int conn_add(struct ike *ike, struct conn *c)
     if (!(c->class = class_get(ike, &c->cfg)) ||
         !table_add(&ike->conn_names, &c->by_name, name_key(ike, c->cfg.name)))
         rc = -ENOMEM;
-    for (unsigned i = 0; i < c->cfg.remote_count && !rc; i++)
+    bool peers = !conn_only_policies(&c->cfg);
+    for (unsigned i = 0; i < c->cfg.remote_count && peers && !rc; i++)
         if (c->cfg.remote_addrs[i].family)
             rc = addr_add(ike, &c->cfg.remote_addrs[i], c);
-    if (!rc && takes_anyone(&c->cfg))
+    if (!rc && peers && takes_anyone(&c->cfg))
         rc = group_add(ike, c);
     if (rc)
         conn_remove(ike, c);

@@ -255,6 +255,7 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
 void conn_renew(struct ike *ike, struct conn *c); // its policies, where addresses or traps have changed
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child);
 void conn_addrs_changed(struct ike *ike);
+bool conn_only_policies(const struct conn_config *cfg); // pass and drop: no peer speaks by it
 
 // --- revive.c: what brings CHILD SAs up and back
 enum revive_why { REVIVE_START, REVIVE_ACQUIRE, REVIVE_CLOSED, REVIVE_DEAD, REVIVE_LIMIT, REVIVE_REPLACE };

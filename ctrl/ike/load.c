@@ -12,6 +12,14 @@ enum { POLICIES_BYTES = 128 * 1024 }; // of one connection; below what a message
 
 // --- what a connection must be ---
 
+bool conn_only_policies(const struct conn_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        if (cfg->children[i].action == POLICY_PROTECT)
+            return false;
+    return cfg->child_count > 0;
+}
+
 static int check(struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
@@ -21,7 +29,7 @@ static int check(struct conn *c, struct esp_error *err)
     if (!identity_parse(cfg->remote_id, &c->remote_id))
         return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported",
                         cfg->remote_id);
-    if (cfg->local_auth != AUTH_PSK || cfg->remote_auth != AUTH_PSK)
+    if ((cfg->local_auth != AUTH_PSK || cfg->remote_auth != AUTH_PSK) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");

@@ -60,6 +60,7 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .encr_bits = c->suite.encr.key_bits,
                                .esn = c->suite.esn.id == TRID_ESN,
                                .udp_encap = c->sa->nat_local || c->sa->nat_remote,
+                               .mode = c->cfg->mode,
                                .install_s = age(c->sa->ike, c->installed_at),
                                .local_ts = c->local_ts,
                                .remote_ts = c->remote_ts};

@@ -213,8 +213,7 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_REMOTE, "ca_id", "x", "certificates"},
         {IN_LOCAL, "eap_id", "x", "EAP"},
         {IN_LOCAL, "pubkeys", "x", "raw public keys"},
-        {IN_CHILD, "mode", "transport", "only tunnel mode"},
-        {IN_CHILD, "mode", "pass", "only tunnel mode"},
+        {IN_CHILD, "mode", "beet", "expected tunnel, transport, pass or drop"},
         {IN_CHILD, "ah_proposals", "sha256", "AH is not supported"},
         {IN_CHILD, "ipcomp", "yes", "IPComp"},
         {IN_CHILD, "updown", "/bin/sh", "updown"},
@@ -269,8 +268,6 @@ static void test_harmless_keys_warn(void **state)
     assert_int_equal(conn.children[0].life_time, 7200);
     assert_string_equal(warnings,
                         "net: life_time = 2h has no effect: SAs are neither rekeyed nor ended by time yet\n");
-    assert_int_equal(load(IN_CHILD, "priority", "5"), 0);
-    assert_non_null(strstr(warnings, "net: priority = 5 has no effect"));
     assert_int_equal(load(IN_CONN, "dscp", "000001"), 0);
     assert_string_equal(warnings, "gw: dscp = 000001 has no effect\n");
 }
@@ -293,6 +290,47 @@ static int load_both(const char *key, const char *value, const char *key2, const
     vici_section_end(&o);
     vici_section_end(&o);
     return load_out(&o);
+}
+
+static void test_modes_are_an_action_and_a_mode(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint8_t action, mode;
+    } want[] = {{"tunnel", POLICY_PROTECT, MODE_TUNNEL},
+                {"transport", POLICY_PROTECT, MODE_TRANSPORT},
+                {"pass", POLICY_BYPASS, MODE_TUNNEL},
+                {"drop", POLICY_DISCARD, MODE_TUNNEL}};
+    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+        assert_int_equal(load_both("mode", want[i].text, "priority", "5"), 0);
+        assert_string_equal(warnings, "");
+        assert_int_equal(conn.children[0].action, want[i].action);
+        assert_int_equal(conn.children[0].mode, want[i].mode);
+        assert_int_equal(conn.children[0].priority, 5);
+    }
+}
+
+// A policy without an SA needs nobody to authenticate; one child that protects does.
+static void test_connection_of_policies_alone_needs_no_auth(void **state)
+{
+    (void)state;
+    for (int protect = 0; protect < 2; protect++) {
+        struct vici_out o;
+        vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+        vici_section(&o, "lan");
+        vici_section(&o, "children");
+        vici_section(&o, "a");
+        vici_put(&o, "mode", "pass");
+        vici_section_end(&o);
+        vici_section(&o, "b");
+        vici_put(&o, "mode", protect ? "tunnel" : "drop");
+        vici_section_end(&o);
+        vici_section_end(&o);
+        vici_section_end(&o);
+        assert_int_equal(load_out(&o), protect ? -EINVAL : 0);
+    }
+    assert_text("local.auth is missing");
 }
 
 static void test_lifetimes_are_compared(void **state)
@@ -658,6 +696,8 @@ int main(void)
         cmocka_unit_test(test_keys_bad_values_name_key_value_and_expectation),
         cmocka_unit_test(test_unknown_options_are_refused_by_name_everywhere),
         cmocka_unit_test(test_harmless_keys_warn),
+        cmocka_unit_test(test_modes_are_an_action_and_a_mode),
+        cmocka_unit_test(test_connection_of_policies_alone_needs_no_auth),
         cmocka_unit_test(test_lifetimes_are_compared),
         cmocka_unit_test(test_auth_sections),
         cmocka_unit_test(test_lists_and_structure),
