@@ -90,12 +90,12 @@ static int bad_value(struct load *l, const char *value, const char *expected)
 static int add_address(struct load *l, struct addr *list, uint8_t *count, const char *text)
 {
     struct addr a = {0};
-    bool any = strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0;
+    bool any = strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0 ||
+               strcmp(text, "%any6") == 0 || strcmp(text, "::") == 0;
     if (!any && !addr_parse(text, &a))
-        return bad_value(l, text,
-                         "an IPv4 address or %any (names, subnets and ranges are not supported yet)");
-    if (!any && a.family != 4)
-        return bad_value(l, text, "an IPv4 address (IPv6 outside the tunnel is not supported yet)");
+        return bad_value(l, text, "an IP address or %any (names, subnets and ranges are not supported yet)");
+    if (!any && a.family == 6 && a.a[0] == 0xfe && (a.a[1] & 0xc0) == 0x80)
+        return bad_value(l, text, "an IPv6 address that is not of one link alone");
     if (*count == ADDRS_MAX)
         return refuse(l, "invalid value for: %s: more than %d addresses", l->key->name, ADDRS_MAX);
     list[(*count)++] = a;

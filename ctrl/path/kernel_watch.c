@@ -91,13 +91,15 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
                                       .routing_table = s->routing_table,
                                       .own_mark = ESPALIER_SO_MARK,
                                       .routes = s->install_routes};
-    const struct kset_options k = {
+    struct kset_options k = {
         .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};
     w->repair = (struct timer){.fire = repair, .ctx = p};
     w->sweep = (struct timer){.fire = sweep, .ctx = p};
     int rc = netlink_kernel_open(&p->kernel, &o, err);
-    if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0)
+    if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0) {
+        k.tun_index = (uint32_t)rc;
         rc = 0;
+    }
     if (rc == 0)
         rc = kset_open(&p->kset, p->kernel, &k, err);
     w->fd = (struct loop_fd){.fd = rc == 0 ? p->kernel->fd : -1, .events = EPOLLIN, .ready = news, .ctx = p};

@@ -18,6 +18,7 @@ struct kset_options {
     bool routes;            // rules and routes too; otherwise XFRM policies alone
     uint32_t rule_priority; // the first of KSET_RULE_PRIORITIES
     uint32_t own_mark;      // of our own sockets: they pass our rules by
+    uint32_t tun_index;     // 0: not known
 };
 #define KSET_RULE_PRIORITIES 6
 

@@ -381,10 +381,26 @@ static int around_own_network(const struct walk *w, const struct prefix *l, cons
     return rc;
 }
 
+// IPv6 has no exemption for an interface, as disable_xfrm is for IPv4: what is forwarded into the TUN is let
+// out to it by a policy of its own. What a program of the gateway itself sends carries no interface yet when
+// the kernel asks its policies, so it stays blocked: closed rather than in clear.
+static int into_tun(const struct walk *w)
+{
+    const struct kobj let = {.kind = KOBJ_XFRM,
+                             .family = 6,
+                             .action = KXFRM_ALLOW,
+                             .dir = KDIR_OUT,
+                             .ifindex = w->o->tun_index,
+                             .priority = XFRM_WINDOW - 1};
+    return w->family == 6 && w->o->tun_index ? visit(w, &let, NULL) : 0;
+}
+
 static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     bool takes = w->spec->action == POLICY_PROTECT;
     int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
+    if (rc == 0 && takes)
+        rc = into_tun(w);
     return rc == 0 && takes && w->o->routes ? routes(w, l, r) : rc;
 }
 

@@ -199,6 +199,44 @@ static void test_objects_ipv6_protocol_blocks_fragments_with_more_headers(void *
     down(&l);
 }
 
+// What is forwarded into the TUN is let out to it, by one policy before all others, as long as any asks.
+static void test_objects_ipv6_is_let_out_to_the_tun_and_nowhere_else(void **state)
+{
+    struct kset_options known = options;
+    struct lab l;
+    struct pol a, b;
+    const struct kobj *let = NULL;
+    (void)state;
+    known.tun_index = 7;
+    model_open(&l.m);
+    assert_int_equal(kset_open(&l.s, &l.m.base, &known, NULL), 0);
+    pol(&a, POLICY_PROTECT, 0, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    pol(&b, POLICY_PROTECT, 5, "fd01::/64", "fd03::/64", 17, 53, 53);
+    struct kset_hold *ha = take(&l, &a), *hb = take(&l, &b);
+    for (unsigned i = 0; i < l.m.count; i++) {
+        const struct kobj *o = &l.m.objects[i];
+        if (o->kind == KOBJ_XFRM && o->action == KXFRM_ALLOW) {
+            assert_null(let);
+            let = o;
+        }
+    }
+    assert_non_null(let);
+    assert_int_equal(let->ifindex, 7);
+    assert_int_equal(let->dir, KDIR_OUT);
+    assert_int_equal(let->family, 6);
+    for (unsigned i = 0; i < l.m.count; i++)
+        if (l.m.objects[i].kind == KOBJ_XFRM && &l.m.objects[i] != let)
+            assert_true(l.m.objects[i].priority > let->priority);
+    drop(&l, ha);
+    drop(&l, hb);
+    pol(&a, POLICY_PROTECT, 0, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    ha = take(&l, &a);
+    for (unsigned i = 0; i < l.m.count; i++)
+        assert_true(l.m.objects[i].kind != KOBJ_XFRM || l.m.objects[i].action == KXFRM_BLOCK);
+    drop(&l, ha);
+    down(&l);
+}
+
 static void test_objects_different_protocols_ask_for_nothing(void **state)
 {
     struct lab l;
@@ -680,6 +718,7 @@ int main(void)
         cmocka_unit_test(test_objects_port_range_blocks_exactly_it_and_fragments),
         cmocka_unit_test(test_objects_icmp_type_blocks_that_type_both_ways),
         cmocka_unit_test(test_objects_ipv6_protocol_blocks_fragments_with_more_headers),
+        cmocka_unit_test(test_objects_ipv6_is_let_out_to_the_tun_and_nowhere_else),
         cmocka_unit_test(test_objects_different_protocols_ask_for_nothing),
         cmocka_unit_test(test_objects_remote_contains_local_leaves_local_network_alive),
         cmocka_unit_test(test_objects_bypass_and_discard_by_rank),
