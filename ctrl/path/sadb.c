@@ -299,9 +299,9 @@ void sadb_return(struct path *p, struct child *c)
 // Software has let go of it. A card that has gone again, or has no room: software it is.
 static void arrive_home(struct path *p, struct half *h, struct esp_error *err)
 {
-    bool there = path_card(p) && !path_card_failed(p);
+    struct esp_engine *card = path_card_failed(p) ? NULL : path_card(p);
     h->homeward = false;
-    if (!there || continue_in(p, h, path_card(p), err) < 0)
+    if (!card || continue_in(p, h, card, err) < 0)
         sadb_continue(p, h, err);
 }
 
