@@ -4,9 +4,14 @@ $(BUILD)/tests/bench_esp: $(BUILD)/obj/tests/bench/bench_esp.o $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
 
+$(BUILD)/tests/bench_queues: $(BUILD)/obj/tests/bench/bench_queues.o $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
+
 .PHONY: bench-esp
-bench-esp: $(BUILD)/tests/bench_esp ## CPU time per packet of the software engine, beside OpenSSL alone
+bench-esp: $(BUILD)/tests/bench_esp $(BUILD)/tests/bench_queues ## CPU time per packet of the software engine, beside OpenSSL alone
 	@$(BUILD)/tests/bench_esp
+	@$(BUILD)/tests/bench_queues
 
 LOOKUP_SRCS := tests/bench/bench_lookup.c $(PATH_ROOM_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
 $(BUILD)/tests/bench_lookup: $(patsubst %.c,$(BUILD)/obj/%.o,$(LOOKUP_SRCS)) $(LIBESPALIER)
