@@ -143,6 +143,23 @@ static void test_check_missing_right_is_3(void **state)
     assert_int_equal(run("test -e $D/made"), 1); // before anything was started
 }
 
+static void test_need_without_tun_is_3_and_names_it(void **state)
+{
+    (void)state;
+    if (run("unshare -Urnm sh -c 'mount -t tmpfs none /dev/net'") != 0) {
+        print_message("skip: no user namespace here to hide /dev/net/tun in\n");
+        skip();
+    }
+    assert_int_equal(run("unshare -Urnm sh -c 'mount -t tmpfs none /dev/net; tests/need.sh lab'"), 3);
+    must_say("missing: /dev/net/tun");
+    assert_int_equal(
+        run("env -u ESPALIER_NEED unshare -Urnm sh -c 'mount -t tmpfs none /dev/net; rm -f $D/made; "
+            "tests/check.sh $D/make'"),
+        3);
+    must_say("nothing was started");
+    assert_int_equal(run("test -e $D/made"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_check_missing_right_is_3, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_need_without_tun_is_3_and_names_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
