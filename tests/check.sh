@@ -27,7 +27,8 @@ stage style 10 1 "" "$m lint-format lint-shell"
 stage build-c 60 2 "" "$m $build/bin/espalierd unit-tests"
 stage unit 60 1 "build-c" "$m JOBS=1 check-unit"
 stage build-rtl 330 2 "build-c" "$m programs rtl-tests system-tests"
-stage lint 300 1 "build-c" "$m -j1 JOBS=1 lint-code"
+stage lint-verilog 130 1 "" "$m -j1 JOBS=1 lint-verilog"
+stage lint-c 230 1 "build-c" "$m -j1 JOBS=1 lint-c"
 stage rtl 120 1 "build-rtl" "$m JOBS=1 check-rtl"
 stage system 150 2 "build-rtl" "$m check-system"
 stage rootless 20 1 "build-rtl system?" "$m check-rootless"
@@ -64,7 +65,7 @@ start_stages() {
         case $(readiness "$i") in
         blocked)
             states[i]=blocked
-            printf '  %-8s %-10s what it builds on has failed\n' "not run" "${names[i]}"
+            printf '  %-8s %-12s what it builds on has failed\n' "not run" "${names[i]}"
             ;;
         ready)
             # one more than there are cores: a build's last steps and the daemons' tests leave one idle for long
@@ -103,7 +104,7 @@ finish() {
         fi
         ;;
     esac
-    printf '  %-8s %-10s %s\n' "${states[i]}" "${names[i]}" "$(clock "${took[i]}")"
+    printf '  %-8s %-12s %s\n' "${states[i]}" "${names[i]}" "$(clock "${took[i]}")"
     if [ "${states[i]}" != ok ]; then
         echo "---- the last lines of $logs/${names[i]}.log"
         tail -n 60 "$logs/${names[i]}.log"
@@ -185,7 +186,7 @@ done
 passed=0 failed=0 skipped=0
 echo
 for i in "${!names[@]}"; do
-    printf '  %-8s %-10s %s\n' "${states[i]/blocked/not run}" "${names[i]}" "$(clock "${took[i]}")"
+    printf '  %-8s %-12s %s\n' "${states[i]/blocked/not run}" "${names[i]}" "$(clock "${took[i]}")"
     case ${states[i]} in ok) ((passed++)) ;; skipped) ((skipped++)) ;; *) ((failed++)) ;; esac
 done
 echo "$passed passed, $failed failed, $skipped lacked a right; $(clock $SECONDS) in all"

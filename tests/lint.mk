@@ -14,10 +14,10 @@ LINT_SHELLCHECK ?= 0.9.0
 lint_if = v="$$($(1) --version 2>/dev/null | grep -oE '[0-9]+[.][0-9.]+' | head -n 1)"; case "$$v" in $(2)|$(2).*) true ;; \
     "") echo "$(1) is not installed (make deps)" >&2; exit 1 ;; *) echo "  skip: $(1) $$v, because the sources are held to version $(2)"; false ;; esac
 
-.PHONY: lint lint-code lint-clang lint-format lint-tidy lint-shell
-lint: lint-format lint-shell lint-code ## gcc and clang -Werror, clang-format, clang-tidy, Verilator -Wall, Icarus, slang, Yosys, shellcheck
+.PHONY: lint lint-c lint-verilog lint-clang lint-format lint-tidy lint-shell
+lint: lint-format lint-shell lint-c lint-verilog ## gcc and clang -Werror, clang-format, clang-tidy, Verilator -Wall, Icarus, slang, Yosys, shellcheck
 	@echo "lint: clean"
-lint-code: lint-clang lint-tidy $(filter lint-%,$(CHECKS))
+lint-c: lint-clang lint-tidy
 lint-clang:
 	@echo "  CLANG   $(words $(LINT_C)) files"
 	@clang $(LINT_FLAGS) -fsyntax-only -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(LINT_C)
@@ -55,4 +55,6 @@ STATE_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS) $(LIBESPAL
 lint-state: $(STATE_OBJS) ## no writable state at file scope in ctrl/ and driver/, but for what tests/state.allow explains
 	@echo "  STATE   $(words $(STATE_OBJS)) objects"
 	@tests/state.sh $(BUILD)/obj $(STATE_OBJS)
-lint-code: lint-state
+lint-c: lint-state
+
+lint-verilog: $(filter lint-%,$(CHECKS)) # all that stand in CHECKS by now
