@@ -49,9 +49,18 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 # The sources as they stand here, committed or not; what was built there before stays.
 mkdir -p "$root/src"
 [ -d "$root/src/.git" ] || git init -q "$root/src"
-(cd "$root/src" && git ls-files -z | xargs -0 -r rm -f)
-git -c safe.directory='*' ls-files -z | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
-    tar --null -T - -cf - | tar -xf - -C "$root/src" --no-same-owner
+# A file that differs is new to make there, whatever time it has here.
+git -c safe.directory='*' ls-files -z | while IFS= read -r -d '' f; do
+    [ -e "$f" ] || continue
+    cmp -s "$f" "$root/src/$f" || {
+        mkdir -p "$root/src/$(dirname "$f")"
+        rm -f "$root/src/$f"
+        cp --preserve=mode "$f" "$root/src/$f"
+    }
+done
+git -C "$root/src" ls-files -z | while IFS= read -r -d '' f; do
+    [ -e "$f" ] || rm -f "$root/src/$f"
+done
 git -C "$root/src" add -A
 
 echo "== make $* on Debian $suite"

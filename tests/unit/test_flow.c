@@ -254,7 +254,8 @@ static void test_ipv6_esp_finds_the_state_of_its_family(void **state)
          "xfrm state add src 1.1.1.1 dst 32.1.13.184 proto esp spi 256" KEY "\n");
     assert_int_equal(act(make6(2, 50, esp, sizeof(esp))), FLOW_DECAP);
     assert_int_equal(act(make6(3, 50, esp, sizeof(esp))), FLOW_PASS);
-    assert_int_equal(act(make6(0, 50, esp, sizeof(esp))), FLOW_PASS); // the octets of 32.1.13.184, but no IPv4
+    assert_int_equal(act(make6(0, 50, esp, sizeof(esp))),
+                     FLOW_PASS); // the octets of 32.1.13.184, but no IPv4
     assert_int_equal(act(make6(2, 17, udp, sizeof(udp))), FLOW_DECAP);
     assert_int_equal(act(make6(2, 17, ike, sizeof(ike))), FLOW_PASS);
 }
