@@ -115,7 +115,7 @@ static const size_t json_style = JSON_INDENT(2) | JSON_REAL_PRECISION(6);
 
 static int cannot_write(const char *path, struct esp_error *err)
 {
-    return esp_fail(err, -EINVAL, path, "cannot be written: %s", strerror(errno));
+    return esp_fail(err, errno ? -errno : -EIO, path, "cannot be written: %s", strerror(errno));
 }
 
 // Into a temporary file beside `target`, which is then renamed.

@@ -22,6 +22,9 @@ int wb_report(const struct esp_error *err)
         fprintf(stderr, "espalier-sim: %s\n", err->text);
     switch (err->code) {
     case -EIO:
+    case -ENOSPC:
+    case -EDQUOT:
+    case -EFBIG:
     case -EPROTO:
     case -ETIMEDOUT:
     case -ENOMEM: return WB_FAILED;

@@ -893,6 +893,23 @@ static void test_replay_pcapng_gives_the_same_packets_as_pcap(void **state)
     must_exit(run("/usr/bin/python3 tests/rtl/replay_example_check.py %s/ng.pcap", folder), 0);
 }
 
+static void test_replay_full_disk_is_a_failure_and_leaves_no_half_output(void **state)
+{
+    (void)state;
+    write_sad("");
+    write_capture(2);
+    must_exit(run(ESPALIER_SIM " replay --engine soft --sad %s/sad --in %s/in.pcap --out /dev/full", folder,
+                  folder),
+              1);
+    must_say("/dev/full: cannot be written: No space left on device");
+    must_exit(run("rm -f %s/out.pcap; " ESPALIER_SIM
+                  " replay --engine soft --sad %s/sad --in %s/in.pcap --out %s/out.pcap --json /dev/full",
+                  folder, folder, folder, folder),
+              1);
+    must_say("/dev/full: cannot be written: No space left on device");
+    must_exit(run("ls %s | grep out[.]pcap", folder), 1);
+}
+
 // A fifo as input keeps the run open until the signal comes.
 static void test_replay_ended_by_a_signal_leaves_nothing_behind(void **state)
 {
@@ -1094,6 +1111,7 @@ int main(void)
         cmocka_unit_test(test_replay_refusals_have_their_exit_code_and_leave_no_output),
         cmocka_unit_test(test_replay_cut_capture_is_processed_up_to_the_cut),
         cmocka_unit_test(test_replay_pcapng_gives_the_same_packets_as_pcap),
+        cmocka_unit_test(test_replay_full_disk_is_a_failure_and_leaves_no_half_output),
         cmocka_unit_test(test_replay_ended_by_a_signal_leaves_nothing_behind),
         cmocka_unit_test(test_replay_outputs_follow_links_and_leave_devices_alone),
         cmocka_unit_test(test_replay_statistics_have_the_members_of_the_interface),
