@@ -77,6 +77,14 @@ struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct
     return k ? &live->numbers[k - live->cfg.children] : &c->numbers[child - c->cfg.children];
 }
 
+// Of one name and one policy: an edit of its selectors, action, mode or priority makes another child of it.
+bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
+                     const struct child_config *y)
+{
+    return strcmp(x->name, y->name) == 0 &&
+           (x == y || a->numbers[x - a->cfg.children].policy_id == b->numbers[y - b->cfg.children].policy_id);
+}
+
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     struct child_numbers *n = conn_numbers(ike, c, child);

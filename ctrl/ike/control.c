@@ -103,6 +103,19 @@ int control_path(struct ike *ike, const struct conn_config *c, struct net_path *
     return 0;
 }
 
+// An SA whose only CHILD SA is what this child was before it was edited: 0, or the SA's number. It goes when
+// the new one is there.
+static uint32_t outdated(struct ike *ike, const struct conn *c, const struct child_config *child)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        const struct child_sa *k = sa->children;
+        if (sa->state == SA_ESTABLISHED && k && !k->next && strcmp(k->cfg->name, child->name) == 0 &&
+            !conn_same_child(sa->conn, k->cfg, c, child))
+            return sa->id;
+    }
+    return 0;
+}
+
 int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
                      struct esp_error *err)
 {
@@ -120,6 +133,7 @@ int control_initiate(struct ike *ike, struct conn *c, const struct child_config 
     if (!sa)
         return esp_fail(err, -ENOMEM, "", "no memory");
     sa->hs->child = child;
+    sa->replaces = outdated(ike, c, child);
     if (out)
         *out = sa;
     log_set_context(c->cfg.name, sa->id);
@@ -137,18 +151,19 @@ static struct conn *conn_with_child(struct ike *ike, const char *name)
 }
 
 // An SA of that connection which has the CHILD SA, or is on its way to it.
-static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const char *child, bool *up)
+static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const struct child_config *child,
+                                    bool *up)
 {
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
         if (sa->state == SA_DELETING)
             continue;
         for (struct child_sa *k = sa->children; k; k = k->next) {
-            if (strcmp(k->cfg->name, child) == 0 && k->state == CHILD_INSTALLED) {
+            if (k->state == CHILD_INSTALLED && conn_same_child(sa->conn, k->cfg, c, child)) {
                 *up = true;
                 return sa;
             }
         }
-        if (sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child) == 0)
+        if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
             return sa;
     }
     return NULL;
@@ -173,7 +188,7 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
                    child->name, child->action == POLICY_BYPASS ? "pass" : "drop");
         return;
     }
-    struct ike_sa *sa = sa_with_child(ike, c, child->name, &up);
+    struct ike_sa *sa = sa_with_child(ike, c, child, &up);
     if (up) {
         log_set_context(c->cfg.name, sa->id);
         LOGF(IKE, 1, "CHILD_SA %s is established already", child->name);

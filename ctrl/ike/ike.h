@@ -246,6 +246,8 @@ struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
 struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
                           const struct identity *local, const struct identity *remote);
 // Of the connection that is loaded under that name now, where it still has the child.
+bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
+                     const struct child_config *y); // of one name and policy
 struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
 

@@ -132,15 +132,15 @@ static void failed(struct revive *r, const char *why)
 }
 
 // Up, or on its way without us.
-static bool provided(struct ike *ike, const struct conn *c, const char *child)
+static bool provided(struct ike *ike, const struct conn *c, const struct child_config *child)
 {
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
         if (sa->state == SA_DELETING || sa->state == SA_REFUSED)
             continue;
-        if (sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child) == 0)
+        if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
             return true;
         for (struct child_sa *k = sa->children; k; k = k->next)
-            if (strcmp(k->cfg->name, child) == 0 && k->state != CHILD_DELETING)
+            if (k->state != CHILD_DELETING && conn_same_child(sa->conn, k->cfg, c, child))
                 return true;
     }
     return false;
@@ -186,7 +186,7 @@ static void attempt(struct timer *t)
         replace(r, c, child);
         return;
     }
-    if (provided(ike, c, r->child)) {
+    if (provided(ike, c, child)) {
         drop(r);
         return;
     }
@@ -228,14 +228,14 @@ void revive_loaded(struct ike *ike, struct conn *c)
     for (unsigned i = 0; i < c->cfg.child_count; i++) {
         const struct child_config *child = &c->cfg.children[i];
         if (child->start_action == ACTION_START && child->action == POLICY_PROTECT &&
-            !provided(ike, c, child->name))
+            !provided(ike, c, child))
             want(ike, c, child, REVIVE_START, 0);
     }
 }
 
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
 {
-    struct revive *r = provided(ike, c, child->name) ? NULL : get(ike, c->cfg.name, child->name);
+    struct revive *r = provided(ike, c, child) ? NULL : get(ike, c->cfg.name, child->name);
     if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt) ||
         loop_now(ike->loop) < r->quiet_until)
         return;
