@@ -47,7 +47,8 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     if (c)
         child_installed(c);
     revive_watch(sa);
-    sa_unique(sa, contact); // make before break: the old one goes when the new one is there
+    if (sa->state == SA_ESTABLISHED) // one that lost to another meanwhile ends nobody
+        sa_unique(sa, contact);      // make before break: the old one goes when the new one is there
 }
 
 static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, const union msg *m)
