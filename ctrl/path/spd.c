@@ -590,6 +590,14 @@ struct child *spd_sa(const struct policy *pol)
     return pol->sas;
 }
 
+// What was unloaded and loaded again, or edited, may have SAs of both editions for a while: the peer uses
+// either.
+static bool one_child(const struct policy *a, const struct policy *b)
+{
+    return a == b || (a->action == POLICY_PROTECT && b->action == POLICY_PROTECT &&
+                      !strcmp(a->conn, b->conn) && !strcmp(a->child, b->child));
+}
+
 bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f)
 {
     struct policy *pol;
@@ -597,6 +605,6 @@ bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f)
         return false;
     if (pol == c->policy) // whose selectors are the SA's
         return true;
-    return policy_base(pol) == policy_base(c->policy) &&
+    return one_child(policy_base(pol), policy_base(c->policy)) &&
            selectors_hold(policy_remote(c->policy), policy_local(c->policy), f);
 }

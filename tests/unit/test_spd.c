@@ -274,6 +274,24 @@ static void test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves(voi
     assert_int_equal(rig_read(r), 1);
 }
 
+static void test_a_child_unloaded_and_loaded_again_lets_the_sas_of_both_editions_in(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec again = rig_spec(7, "net", "10.1.0.0/16", "10.2.0.0/16");
+    struct rig_packet one = {.src = "10.2.0.1", .dst = "10.1.0.1", .proto = 17, .number = 1}, two = one;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_apply(r, "rig", NULL, 0);
+    rig_must_apply(r, "rig", &again, 1);
+    struct msg_CHILD c = rig_child(r, 2);
+    c.policy_id = 7;
+    rig_must_install_child(r, &c);
+    rig_in_packet(r, 0x1001, &one); // the peer, which knows of no reload, may use either
+    assert_int_equal(rig_read(r), 1);
+    two.number = 2;
+    rig_in_packet(r, 0x1002, &two);
+    assert_int_equal(rig_read(r), 2);
+}
+
 static void test_a_narrowed_sa_takes_what_it_holds_and_nothing_else(void **state)
 {
     struct rig *r = *state;
@@ -709,6 +727,7 @@ int main(void)
         WITH(test_a_packet_takes_its_policys_sa_not_the_newest_that_fits),
         WITH(test_the_newest_sa_of_a_policy_takes_over),
         WITH(test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves),
+        WITH(test_a_child_unloaded_and_loaded_again_lets_the_sas_of_both_editions_in),
         WITH(test_a_narrowed_sa_takes_what_it_holds_and_nothing_else),
         WITH(test_acquire_names_policy_and_packet_once_a_second),
         WITH(test_what_no_policy_protects_goes_on_past_us),
