@@ -252,7 +252,9 @@ void check_wire(struct site *s, const uint8_t *p, uint32_t len)
 {
     struct world *w = s->w;
     bool udp = p[9] == IPPROTO_UDP && len >= 28, nat_t = udp && get16(p + 20) == 4500;
-    if (p[9] == IPPROTO_ESP || (nat_t && len > 32 && get32(p + 28))) {
+    if (get32(p + 12) != s->wan) {
+        TRACE(w, 62, check_id(p, len), "%c wire: in clear, id %lld", s->letter, (long long)check_id(p, len));
+    } else if (p[9] == IPPROTO_ESP || (nat_t && len > 32 && get32(p + 28))) {
         uint32_t at = p[9] == IPPROTO_ESP ? 20 : 28;
         TRACE(w, 60, hash(p + at, 8, 1), "%c wire: ESP%s %08x seq %u, %u octets", s->letter,
               nat_t ? " in UDP" : "", get32(p + at), get32(p + at + 4), len);

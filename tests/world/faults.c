@@ -136,6 +136,7 @@ static void something(struct world *w, void *ctx, uint64_t arg)
         break;
     case 6: crossing(w); break;
     case 7: card_acts(w, s); break;
+    case 8: kernel_model_meddle(s->kernel); break;
     default: operator_acts(w, s); break;
     }
     agenda_add(w, rng_between(&w->rng, SECOND / 100, 8 * SECOND), something, NULL, 0);

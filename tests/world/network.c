@@ -38,7 +38,7 @@ static bool nat_out(struct site *s, uint8_t *p)
     struct nat *n = &s->nat;
     unsigned i = 0;
     uint16_t port = get16(p + 20);
-    if (p[9] != IPPROTO_UDP)
+    if (p[9] != IPPROTO_UDP || get32(p + 12) != s->wan)
         return false;
     while (i < n->maps && n->map[i].in != port)
         i++;

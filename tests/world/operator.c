@@ -23,6 +23,12 @@ static void plain_pair(const struct plain *plain, struct pair *p)
     p->encap = false;
     p->unique = plain->unique;
     p->dpd_s = 10;
+    if (plain->edit) {
+        p->variants = 2;
+        p->variant[1] = (struct variant){.children = 1};
+        p->variant[1].child[0] = (struct child_plan){
+            .name = "net", .proto = 17, .lo = 7000, .hi = 7999, .start = {plain->start[0], plain->start[1]}};
+    }
     *c = (struct child_plan){.name = "net", .hi = 65535, .start = {plain->start[0], plain->start[1]}};
 }
 
@@ -46,6 +52,23 @@ static void plan_variant(struct world *w, struct pair *p, struct variant *v, boo
     (void)p;
 }
 
+static void tell_plan(struct world *w, const struct pair *p)
+{
+    static const char *const start[] = {"none", "trap", "start"};
+    TRACE(w, 45, p->variants, "plan %s: %u forms, unique %s, encap %d, dpd %u s, offload %s%s", p->name,
+          p->variants, p->unique ? p->unique : "(default)", p->encap, p->dpd_s,
+          p->hw_offload ? p->hw_offload : "(default)", w->site[p->a].nat.on ? ", behind a NAT" : "");
+    for (unsigned v = 0; v < p->variants; v++) {
+        for (unsigned i = 0; i < p->variant[v].children; i++) {
+            const struct child_plan *c = &p->variant[v].child[i];
+            TRACE(w, 46, c->lo,
+                  "plan %s form %u: child %s proto %u ports %u-%u, start_action %s at %c, %s at %c", p->name,
+                  v, c->name, c->proto, c->lo, c->hi, start[c->start[0]], w->site[p->a].letter,
+                  start[c->start[1]], w->site[p->b].letter);
+        }
+    }
+}
+
 void plans_make(struct world *w)
 {
     for (unsigned a = 0; a < w->sites; a++) {
@@ -62,6 +85,7 @@ void plans_make(struct world *w)
                 plan_variant(w, p, &p->variant[v], w->site[a].nat.on);
             if (w->o.plain)
                 plain_pair(w->o.plain, p);
+            tell_plan(w, p);
         }
     }
     for (unsigned s = 0; s < w->sites; s++) {
@@ -195,6 +219,8 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
 static void sent(struct site *s, const struct order *c)
 {
     struct want *want = &s->op.want[c->pair];
+    if (c->kind == CMD_TERMINATE)
+        s->w->pair[c->pair].taken_down = true;
     if (c->kind == CMD_LOAD)
         want->pending = (int)c->variant;
     if (c->kind == CMD_UNLOAD) {
@@ -277,6 +303,8 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
         want->pending = -1;
         want->unknown = false;
     }
+    if (c->kind == CMD_INITIATE && ok)
+        s->w->pair[c->pair].taken_down = false;
     if (c->kind == CMD_LIST)
         s->op.listed = true;
     snprintf(s->op.last_error, sizeof(s->op.last_error), "%s", error);

@@ -166,7 +166,7 @@ static void bring_up(struct world *w)
 {
     for (unsigned i = 0; i < w->pairs; i++) {
         const struct child_plan *c = &w->pair[i].variant[0].child[0];
-        if (c->start[0] == START_NONE && c->start[1] == START_NONE)
+        if (w->pair[i].taken_down || (c->start[0] == START_NONE && c->start[1] == START_NONE))
             operator_order(&w->site[w->pair[i].a], CMD_INITIATE, i, 0, 0);
     }
 }
@@ -186,6 +186,30 @@ static bool probe(struct world *w, unsigned pair, bool back)
     host_send(w, back ? p->b : p->a, back ? p->a : p->b, 0, true);
     world_run_until(w, w->now + 2 * SECOND);
     return w->failed || w->ledger.sent[id].delivered;
+}
+
+static bool carries(struct world *w, unsigned pair)
+{
+    bool forth = probe(w, pair, false) || probe(w, pair, false),
+         back = probe(w, pair, true) || probe(w, pair, true);
+    return forth && back;
+}
+
+// Where the two ends had been told different things, what they agreed on then stays as narrow as that: their
+// operators have to begin anew, once.
+static void begin_anew(struct world *w)
+{
+    bool any = false;
+    for (unsigned i = 0; i < w->pairs && !w->failed; i++) {
+        if (w->pair[i].variants < 2 || carries(w, i))
+            continue;
+        TRACE(w, 85, i, "%s was narrowed, it begins anew", w->pair[i].name);
+        operator_order(&w->site[w->pair[i].a], CMD_TERMINATE, i, 0, 0);
+        operator_order(&w->site[w->pair[i].a], CMD_INITIATE, i, 0, 0);
+        any = true;
+    }
+    if (any)
+        world_run_until(w, w->now + MINUTE);
 }
 
 static void check_up(struct world *w)
@@ -224,6 +248,8 @@ void world_conclude(struct world *w)
             world_run_until(w, w->now + 35 * SECOND);
         }
     }
+    if (!w->failed)
+        begin_anew(w);
     if (!w->failed)
         check_up(w);
     if (!w->failed)

@@ -262,6 +262,51 @@ static void test_crossing_initiations_end_with_one_sa_at_both_ends(void **state)
     }
 }
 
+static void test_initiations_that_cross_after_a_termination_leave_one_sa(void **state)
+{
+    static const struct plain both = {.start = {START_NONE, START_START}, .unique = "replace"};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4 * SEEDS; seed++) {
+        begin(seed, &both);
+        up();
+        w.jitter = seed & 1 ? (unsigned)rng_below(&w.rng, 20) : 0;
+        operator_order(&w.site[0], CMD_TERMINATE, 0, 0, 0); // close_action = start at the other end
+        operator_order(&w.site[0], CMD_INITIATE, 0, 0, 0);
+        run(20 * SECOND);
+        w.jitter = 0;
+        size_t from = w.ledger.count;
+        run(10 * SECOND);
+        assert_int_equal(lost(from), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(sas_of(&w.site[i]), 1);
+        end();
+    }
+}
+
+static void test_an_edit_of_the_selectors_gets_an_sa_of_its_own(void **state)
+{
+    static const struct plain edit = {.start = {START_START, START_TRAP}, .edit = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        begin(seed, &edit);
+        up();
+        for (unsigned form = 2; form--;) { // narrower, and back
+            operator_order(&w.site[seed & 1], CMD_LOAD, 0, form, 0);
+            run(rng_below(&w.rng, 3 * SECOND));
+            operator_order(&w.site[!(seed & 1)], CMD_LOAD, 0, form, 0);
+            run(90 * SECOND);
+            size_t from = w.ledger.count;
+            for (int i = 0; i < 20; i++)
+                host_send(&w, i & 1, !(i & 1), 0, true);
+            run(5 * SECOND);
+            for (size_t i = from; i < from + 20; i++)
+                if (!w.ledger.sent[i].delivered)
+                    fail_msg("seed %llu: a packet of form %u is not carried", (unsigned long long)seed, form);
+        }
+        end();
+    }
+}
+
 static void test_crossing_terminations_agree(void **state)
 {
     (void)state;
@@ -335,6 +380,8 @@ int main(void)
         cmocka_unit_test(test_any_room_killed_and_started_again_is_up_again),
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
         cmocka_unit_test(test_crossing_initiations_end_with_one_sa_at_both_ends),
+        cmocka_unit_test(test_initiations_that_cross_after_a_termination_leave_one_sa),
+        cmocka_unit_test(test_an_edit_of_the_selectors_gets_an_sa_of_its_own),
         cmocka_unit_test(test_crossing_terminations_agree),
         cmocka_unit_test(test_nat_that_rebinds_is_followed),
     };

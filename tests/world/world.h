@@ -145,6 +145,7 @@ struct pair { // two sites that want to talk
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
+    bool taken_down; // an operator has, and none has brought it up since
     const char *hw_offload;
 };
 struct want {     // what an operator has asked of its site, by pair
@@ -268,6 +269,7 @@ struct plain {
     bool card[2], nat;
     enum start start[2];
     const char *unique;
+    bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
     unsigned slots, lease; // of the cards, 0: 64; of their SAs, 0: 64
 };
 struct options {
