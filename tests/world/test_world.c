@@ -10,7 +10,7 @@
 
 #include "tests/world/world.h"
 
-enum { SEEDS = 3 };
+enum { SEEDS = 2 };
 static struct world w;
 
 static void hold(const char *what)
