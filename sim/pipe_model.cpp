@@ -265,7 +265,6 @@ pipe_model *create(const char *fst, uint64_t from, uint64_t to)
         fclose(probe);
         m->fst = std::make_unique<VerilatedFstC>();
         m->top->trace(m->fst.get(), 99);
-        m->fst->set_time_unit("1ns");
         m->fst->set_time_resolution("1ns");
         m->fst->open(fst);
         m->fst_from = from;

@@ -60,7 +60,7 @@ static void fill_blob(struct espc_sa_blob *b, const struct sad_state *st, bool i
     memcpy(b->src, st->src, 4);
     memcpy(b->dst, st->dst, 4);
     b->sport = htole16(st->sport);
-    b->dport = htole16(inbound && !st->udp ? 4500 : st->dport); // RFC 7296 section 2.23: in UDP at any time
+    b->dport = htole16(st->dport); // inbound 0 means 4500: a peer may send in UDP at any time
     if (inbound) {
         b->window = htole32(st->window);
         b->seq = htole64(st->last_in);
