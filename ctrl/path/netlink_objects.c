@@ -245,13 +245,28 @@ static void get_mark(const struct nlmsghdr *h, size_t offset, struct kobj *o)
     o->mark_mask = mark.m;
 }
 
+// Who deletes by number (`ip xfrm policy deleteall`) gets a notice without a selector; the policy itself
+// comes behind it, as an attribute.
+static const struct xfrm_selector *deleted_selector(const struct nlmsghdr *h,
+                                                    const struct xfrm_userpolicy_id *id)
+{
+    const struct nlattr *tb[MAX_ATTR];
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*id))
+        return NULL;
+    sort_attrs(h, sizeof(*id), tb);
+    if (!tb[XFRMA_POLICY] || mnl_attr_get_payload_len(tb[XFRMA_POLICY]) < sizeof(struct xfrm_userpolicy_info))
+        return &id->sel;
+    return &((const struct xfrm_userpolicy_info *)mnl_attr_get_payload(tb[XFRMA_POLICY]))->sel;
+}
+
 static bool get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *o)
 {
     const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
     // a notice of its end begins with an identity or with the whole policy
     if (h->nlmsg_type == XFRM_MSG_DELPOLICY) {
         const struct xfrm_userpolicy_id *id = mnl_nlmsg_get_payload(h);
-        if (mnl_nlmsg_get_payload_len(h) < sizeof(*id) || !get_selector(n, &id->sel, o))
+        const struct xfrm_selector *sel = deleted_selector(h, id);
+        if (!sel || !get_selector(n, sel, o))
             return false;
         o->dir = id->dir;
         get_mark(h, sizeof(*id), o);

@@ -306,6 +306,7 @@ static void test_kernel_what_others_remove_is_noticed_and_put_back(void **state)
 {
     static const char *const harm[] = {
         "ip xfrm policy flush",
+        "ip xfrm policy deleteall", // by number
         "ip rule del pref 221",
         "ip rule del pref 220",
         "ip rule del pref 222",

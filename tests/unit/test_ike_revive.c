@@ -190,6 +190,31 @@ static void test_close_action_backs_off_from_a_peer_that_closes_at_once(void **s
     pair_free(p);
 }
 
+static void narrower(struct conn_config *c, int side)
+{
+    if (side == 0)
+        c->children[0].remote_ts.t[0].hi[2] = 0; // 10.2.0.0 - 10.2.0.255
+}
+
+// An SA from before an edit is not what the edited child asks for; when that one is up the other goes.
+static void test_edited_child_is_initiated_anew_and_the_old_sa_goes(void **state)
+{
+    (void)state;
+    struct pair *p = established(NULL);
+    struct conn_config c;
+    pair_default_conn(&c, 0);
+    c.unique = UNIQUE_NO;
+    narrower(&c, 0);
+    pair_load(p, 0, &c);
+    assert_int_equal(pair_live(&p->s[0]), 1); // until there is another it stays
+    uint32_t old = pair_sa(&p->s[0], 0)->child.policy_id;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_wait(p, 20000);
+    assert_one(p);
+    assert_int_not_equal(pair_sa(&p->s[0], 0)->child.policy_id, old);
+    pair_free(p);
+}
+
 static void close_trap(struct conn_config *c, int side)
 {
     if (side == 0) {
@@ -477,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_limit_is_followed_by_another_sa_at_either_end),
         cmocka_unit_test(test_limit_at_both_ends_leaves_one_sa),
         cmocka_unit_test(test_soft_limit_makes_before_it_breaks),
+        cmocka_unit_test(test_edited_child_is_initiated_anew_and_the_old_sa_goes),
         cmocka_unit_test(test_close_action_brings_one_back),
         cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
