@@ -21,24 +21,27 @@ static size_t free_place(const struct class_table *t, uint64_t hash)
 
 static bool grow(struct class_table *t)
 {
-    struct class_table bigger = {.size = t->size ? 2 * t->size : FIRST_SIZE, .count = t->count};
+    struct class_table bigger = {
+        .size = t->size ? 2 * t->size : FIRST_SIZE, .count = t->count, .without_b = t->without_b};
     size_t octets = bigger.size * sizeof(struct class_line);
-    bigger.memory = calloc(1, octets + bigger.size + sizeof(struct class_line));
+    bigger.memory = calloc(1, octets + 9 * bigger.size + sizeof(struct class_line));
     if (!bigger.memory)
         return false;
     uintptr_t from = ((uintptr_t)bigger.memory + 63) & ~(uintptr_t)63;
     bigger.line = (struct class_line *)from;
-    bigger.tag = (uint8_t *)(from + octets);
+    bigger.note = (uint64_t *)(from + octets);
+    bigger.tag = (uint8_t *)(bigger.note + bigger.size);
     if (octets >= 2 * HUGE_PAGE) { // a wish: random access to small pages costs a page walk each
         uintptr_t first = (from + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-        (void)madvise((void *)first, (from + octets + bigger.size - first) & ~(uintptr_t)(HUGE_PAGE - 1),
+        (void)madvise((void *)first, (from + octets + 9 * bigger.size - first) & ~(uintptr_t)(HUGE_PAGE - 1),
                       MADV_HUGEPAGE);
     }
     for (size_t i = 0; i < t->size; i++) {
         if (t->tag[i]) {
-            size_t at = free_place(&bigger, class_hash(t->line[i].key));
+            size_t at = free_place(&bigger, class_hash(t, t->line[i].key));
             bigger.line[at] = t->line[i];
             bigger.tag[at] = t->tag[i];
+            bigger.note[at] = t->note[i];
         }
     }
     free(t->memory);
@@ -48,12 +51,13 @@ static bool grow(struct class_table *t)
 
 void *class_put(struct class_table *t, struct class_key k)
 {
-    uint64_t hash = class_hash(k);
+    uint64_t hash = class_hash(t, k);
     if (2 * (t->count + 1) > t->size && !grow(t))
         return NULL;
     size_t at = free_place(t, hash);
     t->line[at] = (struct class_line){.key = k};
     t->tag[at] = class_tag(hash);
+    t->note[at] = 0;
     t->count++;
     return &t->line[at];
 }
@@ -62,10 +66,11 @@ void class_take(struct class_table *t, void *line)
 {
     size_t mask = t->size - 1, hole = (size_t)((struct class_line *)line - t->line);
     for (size_t i = (hole + 1) & mask; t->tag[i]; i = (i + 1) & mask) {
-        size_t home = class_hash(t->line[i].key) & mask;
+        size_t home = class_hash(t, t->line[i].key) & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) { // it may stand in the hole
             t->line[hole] = t->line[i];
             t->tag[hole] = t->tag[i];
+            t->note[hole] = t->note[i];
             hole = i;
         }
     }
@@ -76,5 +81,5 @@ void class_take(struct class_table *t, void *line)
 void class_table_free(struct class_table *t)
 {
     free(t->memory);
-    *t = (struct class_table){0};
+    *t = (struct class_table){.without_b = t->without_b};
 }

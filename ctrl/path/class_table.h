@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The classifier's tables: entries of one cache line each, in the table itself, found by a key of three words
-// (open addressing, at most half full). An octet of each entry's hash stands in an array of its own, which
-// stays in the cache when the entries do not, so that what is not there costs no access to memory, and what
-// is there one. Both can be asked for early: class_ask for many keys, then class_aim, then class_get. Entries
-// move when the table grows or something is removed: nobody keeps a pointer to one.
+// (open addressing, at most half full). Of each entry an octet of its hash, and a note of sixteen bits, stand
+// in arrays of their own, which stay in the cache when the entries do not: what is not there costs no access
+// to memory, what is there one, and where the note is enough, none. All can be asked for early: class_ask for
+// many keys, then class_notes or class_aim, then class_get. Entries move when the table grows or something is
+// removed: nobody keeps a pointer to one.
 #ifndef CTRL_PATH_CLASS_TABLE_H
 #define CTRL_PATH_CLASS_TABLE_H
 
@@ -23,13 +24,16 @@ struct class_line { // whatever an entry is to its owner
 struct class_table { // all zero: empty
     struct class_line *line;
     uint8_t *tag;       // 0: empty
+    uint64_t *note;     // its owner's
     size_t size, count; // size: 0 or a power of two
     void *memory;
+    bool without_b; // b has no part in the hash
 };
 
-static inline uint64_t class_hash(struct class_key k)
+static inline uint64_t class_hash(const struct class_table *t, struct class_key k)
 {
-    return hash_u64(k.a ^ (k.b * 0x9e3779b97f4a7c15u + k.c * 0xc2b2ae3d27d4eb4fu));
+    uint64_t b = t->without_b ? 0 : k.b;
+    return hash_u64(k.a ^ (b * 0x9e3779b97f4a7c15u + k.c * 0xc2b2ae3d27d4eb4fu));
 }
 static inline uint8_t class_tag(uint64_t hash)
 {
@@ -39,6 +43,20 @@ static inline void class_ask(const struct class_table *t, uint64_t hash) // it w
 {
     if (t->size)
         __builtin_prefetch(&t->tag[hash & (t->size - 1)]);
+}
+// The notes of all entries that may be this key's, together; 0: there is none.
+static inline uint64_t class_notes(const struct class_table *t, uint64_t hash)
+{
+    uint8_t tag = class_tag(hash);
+    uint64_t notes = 0;
+    for (size_t at = hash; t->size && t->tag[at & (t->size - 1)]; at++)
+        if (t->tag[at & (t->size - 1)] == tag)
+            notes |= t->note[at & (t->size - 1)];
+    return notes;
+}
+static inline void class_note(const struct class_table *t, const void *line, uint64_t bits) // adds them
+{
+    t->note[(const struct class_line *)line - t->line] |= bits;
 }
 // Where the key may stand, its entry asked for; SIZE_MAX: nowhere.
 static inline size_t class_aim_from(const struct class_table *t, size_t at, uint64_t hash)
@@ -69,8 +87,9 @@ static inline void *class_get(const struct class_table *t, struct class_key k, u
     }
     return NULL;
 }
-static inline void *class_find(const struct class_table *t, struct class_key k, uint64_t hash)
+static inline void *class_find(const struct class_table *t, struct class_key k)
 {
+    uint64_t hash = class_hash(t, k);
     return class_get(t, k, hash, class_aim(t, hash));
 }
 // One that is not there yet, all zero behind its key. NULL: out of memory, and nothing has changed.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See classifier.h. Ranks and sketches kept at prefixes, pairs and shapes are bounds: what is removed leaves
+// See classifier.h. Ranks and notes kept at prefixes, pairs and shapes are bounds: what is removed leaves
 // them as they are, which may cost a look-up in vain, and can let `could` err on the closed side.
 #include "ctrl/path/classifier.h"
 
@@ -9,12 +9,10 @@
 
 struct prefix {
     struct class_key key; // address (IPv4 in the high 32 bits), then IN_USE, family, side and length
-    uint64_t best;        // no rule under it goes before this
-    uint64_t slots;       // the other sides' lengths
-    uint64_t partners;    // a sketch of them
-    uint64_t id;          // never used twice
     uint32_t users;       // pairs
-    uint8_t length, bit;  // bit: its place in others' sketches
+};
+struct ends { // both prefixes of an IPv6 pair, whose key has no room for them
+    struct class_key local, remote;
 };
 // Protocol (0: any) and ports of a rule.
 struct traffic {
@@ -23,7 +21,8 @@ struct traffic {
 };
 enum pair_kind { PAIR_ONE, PAIR_FEW, PAIR_MANY };
 struct pair {
-    struct class_key key; // ids of the local and the remote prefix
+    struct class_key
+        key; // a: both prefixes of IPv4, or a hash of IPv6 ones; b: NULL, or their ends; c: lengths
     uint64_t best;
     uint32_t users; // rules
     struct traffic traffic;
@@ -60,6 +59,7 @@ struct shape {
     uint8_t local_bits, remote_bits;
 };
 struct shapes {
+    uint64_t id; // never used twice
     unsigned count, room;
     struct shape s[]; // by best
 };
@@ -88,9 +88,34 @@ static struct class_key prefix_key(struct class_key n, unsigned length, bool six
     return n;
 }
 
-static struct class_key pair_key(const struct prefix *local, const struct prefix *remote)
+// Without its ends.
+static struct class_key pair_key(struct class_key local, struct class_key remote)
 {
-    return (struct class_key){local->id, remote->id, IN_USE};
+    bool six = local.c & 2;
+    struct class_key k = {local.a | remote.a >> 32, 0,
+                          IN_USE | (local.c & 0xffff) << 16 | (remote.c & 0xffff)};
+    if (six)
+        k.a = hash_u64(local.a + hash_u64(local.b + hash_u64(remote.a + hash_u64(remote.b))));
+    return k;
+}
+
+static bool same_key(struct class_key x, struct class_key y)
+{
+    return x.a == y.a && x.b == y.b && x.c == y.c;
+}
+
+// At or behind where class_aim has said.
+static struct pair *pair_get(const struct class_table *t, struct class_key k, uint64_t hash, size_t at,
+                             const struct class_key *local, const struct class_key *remote)
+{
+    for (; at != SIZE_MAX; at = class_aim_from(t, at + 1, hash)) {
+        struct pair *p = (struct pair *)&t->line[at];
+        const struct ends *e = (const struct ends *)(uintptr_t)p->key.b;
+        if (p->key.a == k.a && p->key.c == k.c &&
+            (!e || (same_key(e->local, *local) && same_key(e->remote, *remote))))
+            return p;
+    }
+    return NULL;
 }
 
 static uint16_t leading(uint16_t port, unsigned bits)
@@ -106,30 +131,27 @@ static struct class_key cell_key(const struct pair *p, const struct shape *s, st
 {
     uint64_t shape = (uint64_t)s->proto << 10 | (unsigned)s->local_bits << 5 | s->remote_bits;
     uint32_t ports = (uint32_t)leading(at.local, s->local_bits) << 16 | leading(at.remote, s->remote_bits);
-    return (struct class_key){p->key.a, p->key.b, IN_USE | shape << 32 | ports};
+    return (struct class_key){p->shapes->id, 0, IN_USE | shape << 32 | ports};
 }
 
 static struct cell *cell_find(const struct classifier *c, const struct pair *p, const struct shape *s,
                               struct ports at)
 {
-    struct class_key k = cell_key(p, s, at);
-    return class_find(&c->cells, k, class_hash(k));
+    return class_find(&c->cells, cell_key(p, s, at));
 }
 
 // ---- the packet's way
 
-static uint64_t slot_bit(unsigned length, bool six) // of IPv6 two lengths share one
+static uint64_t prefix_bit(uint64_t hash) // its place in others' notes
 {
-    return 1ull << (six ? (length < 128 ? length / 2 : 63) : length);
+    return (uint64_t)(1ull << (hash >> 48 & 63));
 }
 
 struct side { // the prefixes around one of the packet's addresses
     unsigned count;
-    uint64_t slots, partners;
-    const struct prefix *found[CLASS_LENGTHS];
+    uint64_t note[CLASS_LENGTHS], bit[CLASS_LENGTHS];
     struct class_key key[CLASS_LENGTHS];
     uint64_t hash[CLASS_LENGTHS];
-    size_t at[CLASS_LENGTHS];
 };
 
 static void ask_around(const struct classifier *c, const uint8_t *addr, bool six, bool remote, struct side *s)
@@ -138,29 +160,23 @@ static void ask_around(const struct classifier *c, const uint8_t *addr, bool six
     struct class_key n = address_key(addr, six);
     for (unsigned i = 0; i < l->count; i++) {
         s->key[i] = prefix_key(n, l->length[i], six, remote);
-        s->hash[i] = class_hash(s->key[i]);
+        s->hash[i] = class_hash(&c->prefixes, s->key[i]);
         class_ask(&c->prefixes, s->hash[i]);
     }
 }
 
-static void aim_around(const struct classifier *c, bool six, bool remote, struct side *s)
-{
-    for (unsigned i = 0; i < c->lengths[six][remote].count; i++)
-        s->at[i] = class_aim(&c->prefixes, s->hash[i]);
-}
-
+// Those that there are stand at the beginning then.
 static void look_around(const struct classifier *c, bool six, bool remote, struct side *s)
 {
     const struct class_lengths *l = &c->lengths[six][remote];
     s->count = 0;
-    s->slots = s->partners = 0;
     for (unsigned i = 0; i < l->count; i++) {
-        const struct prefix *p = class_get(&c->prefixes, s->key[i], s->hash[i], s->at[i]);
-        if (p) {
-            s->found[s->count++] = p;
-            s->slots |= slot_bit(p->length, six);
-            s->partners |= 1ull << p->bit;
-        }
+        uint64_t note = class_notes(&c->prefixes, s->hash[i]);
+        if (!note)
+            continue;
+        s->note[s->count] = note;
+        s->bit[s->count] = prefix_bit(s->hash[i]);
+        s->key[s->count++] = s->key[i];
     }
 }
 
@@ -218,11 +234,11 @@ static void look_at_shapes(const struct classifier *c, const struct pair *p, con
             if (!shape_fits(f, s->proto, s->local_bits || s->remote_bits, s->best, m))
                 continue;
             key[n] = cell_key(p, s, at);
-            hash[n] = class_hash(key[n]);
+            hash[n] = class_hash(&c->cells, key[n]);
             class_ask(&c->cells, hash[n++]);
         }
         for (unsigned k = 0; k < n; k++) {
-            const struct cell *found = class_find(&c->cells, key[k], hash[k]);
+            const struct cell *found = class_get(&c->cells, key[k], hash[k], class_aim(&c->cells, hash[k]));
             if (found)
                 take_better(&found->rule, m);
         }
@@ -248,6 +264,7 @@ struct wanted { // pairs that have been asked for
     unsigned count;
     struct class_key key[TOGETHER];
     uint64_t hash[TOGETHER];
+    const struct class_key *local[TOGETHER], *remote[TOGETHER];
 };
 
 static void look_in_pairs(const struct classifier *c, struct wanted *w, const struct fields *f,
@@ -259,7 +276,8 @@ static void look_in_pairs(const struct classifier *c, struct wanted *w, const st
     for (unsigned i = 0; i < w->count; i++)
         where[i] = class_aim(&c->pairs, w->hash[i]);
     for (unsigned i = 0; i < w->count; i++) {
-        const struct pair *p = class_get(&c->pairs, w->key[i], w->hash[i], where[i]);
+        const struct pair *p =
+            pair_get(&c->pairs, w->key[i], w->hash[i], where[i], w->local[i], w->remote[i]);
         if (!p || p->best >= m->rank)
             continue;
         if (p->kind == PAIR_ONE)
@@ -272,13 +290,15 @@ static void look_in_pairs(const struct classifier *c, struct wanted *w, const st
     w->count = 0;
 }
 
-static void ask_for(const struct classifier *c, const struct prefix *l, const struct prefix *r,
+static void ask_for(const struct classifier *c, const struct class_key *l, const struct class_key *r,
                     struct wanted *w)
 {
-    struct class_key k = pair_key(l, r);
-    uint64_t hash = class_hash(k);
+    struct class_key k = pair_key(*l, *r);
+    uint64_t hash = class_hash(&c->pairs, k);
     class_ask(&c->pairs, hash);
     w->key[w->count] = k;
+    w->local[w->count] = l;
+    w->remote[w->count] = r;
     w->hash[w->count++] = hash;
 }
 
@@ -291,21 +311,14 @@ struct class_match classifier_find(const struct classifier *c, const struct fiel
     struct ports at = {reverse ? f->dport : f->sport, reverse ? f->sport : f->dport};
     ask_around(c, reverse ? f->dst : f->src, six, false, &local);
     ask_around(c, reverse ? f->src : f->dst, six, true, &remote);
-    aim_around(c, six, false, &local);
-    aim_around(c, six, true, &remote);
     look_around(c, six, false, &local);
     look_around(c, six, true, &remote);
     w.count = 0;
     for (unsigned i = 0; i < remote.count; i++) {
-        const struct prefix *r = remote.found[i];
-        if (!(r->slots & local.slots) || !(r->partners & local.partners))
-            continue;
         for (unsigned j = 0; j < local.count; j++) {
-            const struct prefix *l = local.found[j];
-            if (!(r->partners >> l->bit & 1) || !(l->partners >> r->bit & 1) ||
-                !(r->slots & slot_bit(l->length, six)))
+            if (!(remote.note[i] & local.bit[j]) || !(local.note[j] & remote.bit[i]))
                 continue;
-            ask_for(c, l, r, &w);
+            ask_for(c, &local.key[j], &remote.key[i], &w);
             if (w.count == TOGETHER)
                 look_in_pairs(c, &w, f, at, &m);
         }
@@ -352,47 +365,55 @@ struct piece {                      // of a policy: one prefix on each side
 
 static struct prefix *prefix_find(const struct classifier *c, struct class_key k)
 {
-    return class_find(&c->prefixes, k, class_hash(k));
+    return class_find(&c->prefixes, k);
 }
 
 static bool prefix_want(struct classifier *c, struct class_key k, unsigned length, bool six, bool remote)
 {
-    struct prefix *p = prefix_find(c, k);
-    if (p)
+    if (prefix_find(c, k))
         return true;
-    p = class_put(&c->prefixes, k);
-    if (!p)
+    if (!class_put(&c->prefixes, k))
         return false;
-    p->best = UINT64_MAX;
-    p->id = ++c->next_id;
-    p->length = (uint8_t)length;
-    p->bit = (uint8_t)(class_hash(k) >> 58);
     length_use(&c->lengths[six][remote], length);
     return true;
 }
 
-static void prefix_drop(struct classifier *c, struct class_key k, bool six, bool remote)
+static void prefix_drop(struct classifier *c, struct class_key k, unsigned length, bool six, bool remote)
 {
     struct prefix *p = prefix_find(c, k);
     if (!p || p->users)
         return;
-    length_unuse(&c->lengths[six][remote], p->length);
+    length_unuse(&c->lengths[six][remote], length);
     class_take(&c->prefixes, p);
 }
 
 static void prefixes_drop(struct classifier *c, const struct piece *w)
 {
-    prefix_drop(c, w->local, w->six, false);
-    prefix_drop(c, w->remote, w->six, true);
+    prefix_drop(c, w->local, w->local_length, w->six, false);
+    prefix_drop(c, w->remote, w->remote_length, w->six, true);
 }
 
 static struct pair *pair_of(const struct classifier *c, const struct piece *w)
 {
-    const struct prefix *l = prefix_find(c, w->local), *r = prefix_find(c, w->remote);
-    if (!l || !r)
+    struct class_key k = pair_key(w->local, w->remote);
+    uint64_t hash = class_hash(&c->pairs, k);
+    return pair_get(&c->pairs, k, hash, class_aim(&c->pairs, hash), &w->local, &w->remote);
+}
+
+static struct pair *pair_put(struct classifier *c, const struct piece *w)
+{
+    struct class_key k = pair_key(w->local, w->remote);
+    struct ends *e = w->six ? malloc(sizeof(*e)) : NULL;
+    if (w->six && !e)
         return NULL;
-    struct class_key k = pair_key(l, r);
-    return class_find(&c->pairs, k, class_hash(k));
+    if (e)
+        *e = (struct ends){w->local, w->remote};
+    k.b = (uintptr_t)e;
+    c->pairs.without_b = true;
+    struct pair *p = class_put(&c->pairs, k);
+    if (!p)
+        free(e);
+    return p;
 }
 
 static struct pair *pair_want(struct classifier *c, const struct piece *w)
@@ -401,19 +422,14 @@ static struct pair *pair_want(struct classifier *c, const struct piece *w)
     if (p)
         return p;
     if (!prefix_want(c, w->local, w->local_length, w->six, false) ||
-        !prefix_want(c, w->remote, w->remote_length, w->six, true))
+        !prefix_want(c, w->remote, w->remote_length, w->six, true) || !(p = pair_put(c, w)))
         return NULL;
     struct prefix *l = prefix_find(c, w->local), *r = prefix_find(c, w->remote);
-    p = class_put(&c->pairs, pair_key(l, r));
-    if (!p)
-        return NULL;
     p->best = UINT64_MAX;
     l->users++;
     r->users++;
-    l->slots |= slot_bit(r->length, w->six);
-    r->slots |= slot_bit(l->length, w->six);
-    l->partners |= 1ull << r->bit;
-    r->partners |= 1ull << l->bit;
+    class_note(&c->prefixes, l, prefix_bit(class_hash(&c->prefixes, w->remote)));
+    class_note(&c->prefixes, r, prefix_bit(class_hash(&c->prefixes, w->local)));
     return p;
 }
 
@@ -425,6 +441,7 @@ static void pair_drop(struct classifier *c, struct pair *p, const struct piece *
         free(p->shapes);
     else if (p->kind == PAIR_FEW)
         free(p->few);
+    free((void *)(uintptr_t)p->key.b);
     class_take(&c->pairs, p);
     prefix_find(c, w->local)->users--;
     prefix_find(c, w->remote)->users--;
@@ -609,6 +626,7 @@ static int make_many(struct classifier *c, struct pair *p)
     if (!l)
         return -ENOMEM;
     l->room = 2;
+    l->id = ++c->next_id;
     p->shapes = l;
     for (unsigned i = 0; i < few->count; i++) {
         if (many_add(c, p, &few->r[i].traffic, few->r[i].rule) == 0)
@@ -682,14 +700,6 @@ static int add_to_pair(struct classifier *c, struct pair *p, const struct traffi
 
 // ---- adding and removing
 
-static void note_rank(struct classifier *c, struct pair *p, const struct piece *w, uint64_t rank)
-{
-    struct prefix *both[] = {prefix_find(c, w->local), prefix_find(c, w->remote)};
-    for (int i = 0; i < 2; i++)
-        both[i]->best = rank < both[i]->best ? rank : both[i]->best;
-    p->best = rank < p->best ? rank : p->best;
-}
-
 static int add_piece(struct classifier *c, const struct piece *w, struct class_rule rule)
 {
     struct pair *p = pair_want(c, w);
@@ -700,7 +710,7 @@ static int add_piece(struct classifier *c, const struct piece *w, struct class_r
     }
     p->users++;
     c->rules++;
-    note_rank(c, p, w, rule.rank);
+    p->best = rule.rank < p->best ? rule.rank : p->best;
     return 0;
 }
 

@@ -2,10 +2,10 @@
 // From a packet to the first policy in rank order that holds it, at a cost that does not depend on how many
 // policies there are (a tuple space, after Srinivasan, Suri and Varghese 1999, pruned by what both sides
 // know of each other):
-//   1. the prefixes around the packet's local and remote address: one access for each prefix length in use,
-//      all asked for at once;
-//   2. the pairs of these that rules exist for: each prefix remembers the lengths and a sketch of the
-//      prefixes that it is paired with, so that nearly only pairs that exist are looked up, all at once;
+//   1. the prefixes around the packet's local and remote address: of each prefix length in use, whether there
+//      is one, and a note of the prefixes that it is paired with (both stay in the cache);
+//   2. the pairs of these that rules may exist for by both notes: what exists costs one access to memory, and
+//      all are asked for at once;
 //   3. in a pair, protocol and ports: its only rule, its few rules one after the other, or one access for
 //      each shape of its many rules (ranges of ports are split into aligned blocks).
 // Rules come and go one by one.

@@ -13,7 +13,7 @@ bench-esp: $(BUILD)/tests/bench_esp $(BUILD)/tests/bench_queues ## CPU time per 
 	@$(BUILD)/tests/bench_esp
 	@$(BUILD)/tests/bench_queues
 
-LOOKUP_SRCS := tests/bench/bench_lookup.c $(PATH_ROOM_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
+LOOKUP_SRCS := tests/bench/bench_lookup.c $(filter-out ctrl/path/policy_kernel.c,$(PATH_ROOM_SRCS)) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
 $(BUILD)/tests/bench_lookup: $(patsubst %.c,$(BUILD)/obj/%.o,$(LOOKUP_SRCS)) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -lm
