@@ -25,13 +25,19 @@ check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped
 	@tests/need.sh lab
 	@BUILD=$(BUILD) tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
 
+.PHONY: check-policy
+check-policy: $(BUILD)/tests/policy_property programs ## ten minutes of random things happening to policies (ESPALIER_SEED=N)
+	@tests/need.sh lab
+	@tests/as_root.sh $(BUILD)/tests/policy_property $${ESPALIER_SEED:-$$(date +%s)} 600
+
 .PHONY: check-debian12 check-debian13 check-long
 check-debian12 check-debian13: check-debian%: ## `make check` on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap)
 	@tests/deps.sh roots
 	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, sanitizers, fail-over, Debian 13
+check-long: ## everything: check, sanitizers, fail-over, policies, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-san
 	@$(AGAIN) check-failover
+	@$(AGAIN) check-policy
 	@$(AGAIN) check-debian13
