@@ -518,16 +518,14 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
 
 int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err)
 {
-    struct policy *pol = NULL;
-    int rc = check_child(p, m, &pol, err);
-    if (rc == 0 && (pol->dynamic || !same_side(policy_local(pol), &m->local_ts) ||
-                    !same_side(policy_remote(pol), &m->remote_ts))) {
-        struct policy *of = pol;
-        pol = instance_find(&p->spd, of, m);
-        if (!pol)
-            rc = instance_make(p, of, m, &pol, err);
-    }
-    if (rc < 0)
+    struct policy *of = NULL, *pol;
+    int rc = check_child(p, m, &of, err);
+    if (rc < 0 || !of)
+        return rc;
+    bool whole = !of->dynamic && same_side(policy_local(of), &m->local_ts) &&
+                 same_side(policy_remote(of), &m->remote_ts);
+    pol = whole ? of : instance_find(&p->spd, of, m);
+    if (!pol && ((rc = instance_make(p, of, m, &pol, err)) < 0 || !pol))
         return rc;
     c->policy = pol;
     pol->sa_count++;

@@ -295,7 +295,7 @@ static void test_a_packet_from_elsewhere_is_told_once_and_only_when_it_is_the_ne
 {
     struct rig *r = *state;
     struct shape s = {.six = true, .udp = true, .src = "fd01::1", .dst = "fd02::1"};
-    struct msg_CHILD_EVENT ev;
+    struct msg_CHILD_EVENT ev = {0};
     uint8_t out_key[36], in_key[36], kept[3][200];
     uint32_t len[3];
     keys(out_key, in_key);
@@ -337,7 +337,7 @@ static void test_a_packet_from_elsewhere_is_told_once_and_only_when_it_is_the_ne
 static void endpoint(struct rig *r, struct msg_CHILD_ENDPOINT m, bool want, const char *word)
 {
     uint8_t buf[8192];
-    union msg answer;
+    union msg answer = {0};
     ssize_t n;
     child_endpoint(r->p, &m);
     rig_turn(r);

@@ -643,7 +643,7 @@ static void test_a_refused_installation_leaves_no_policy_behind(void **state)
     c.remote_ts = rig_list("10.2.7.0/24");
     c.hw_offload = OFFLOAD_YES; // there is no card
     expect_refused(r, &c, "no card");
-    struct msg_POLICY_IS list[4];
+    struct msg_POLICY_IS list[4] = {0};
     assert_int_equal(count_policies(r, list, 4), 1);
     assert_int_equal(list[0].sa_count, 0);
 }
