@@ -80,7 +80,7 @@ static void operator_acts(struct world *w, struct site *s)
         break;
     case 1:
     case 2: operator_order(s, CMD_LOAD, i, v, 0); break;
-    case 3: operator_order(s, CMD_TERMINATE, i, 0, 0); break;
+    case 3: operator_order(s, CMD_TERMINATE, i, 0, rng_chance(r, 400)); break;
     case 4: operator_order(s, CMD_LIST, i, 0, 0); break;
     default: operator_order(s, CMD_INITIATE, i, v, 0); break;
     }
@@ -118,6 +118,26 @@ static void card_acts(struct world *w, struct site *s)
     agenda_add(w, rng_between(r, SECOND / 100, 30 * SECOND), card_well, s, 0);
 }
 
+static void terminate(struct world *w, void *ctx, uint64_t arg)
+{
+    struct site *s = ctx;
+    (void)w;
+    if (s->d.life == UP)
+        operator_order(s, CMD_TERMINATE, (unsigned)arg, 0, 1);
+}
+
+// One end brings it up, and the other ends it before the first is done.
+static void hasty(struct world *w)
+{
+    unsigned i = (unsigned)rng_below(&w->rng, w->pairs);
+    struct site *a = &w->site[w->pair[i].a], *b = &w->site[w->pair[i].b];
+    if (a->d.life != UP || a->op.queue || b->op.queue)
+        return;
+    operator_order(a, CMD_TERMINATE, i, 0, 0);
+    operator_order(a, CMD_INITIATE, i, 0, 0);
+    agenda_add(w, 5000 + rng_below(&w->rng, 60000), terminate, b, i);
+}
+
 static void something(struct world *w, void *ctx, uint64_t arg)
 {
     struct site *s = &w->site[rng_below(&w->rng, w->sites)];
@@ -136,6 +156,7 @@ static void something(struct world *w, void *ctx, uint64_t arg)
         break;
     case 6: crossing(w); break;
     case 7: card_acts(w, s); break;
+    case 9: hasty(w); break;
     case 8: kernel_model_meddle(s->kernel); break;
     default: operator_acts(w, s); break;
     }

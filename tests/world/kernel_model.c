@@ -262,6 +262,9 @@ static unsigned door_apply(struct kernel *base, struct kchange *c, unsigned n, s
               s->letter, c[i].add ? "+" : "-", o->kind, o->action, o->dir, get32(o->src), o->src_len,
               get32(o->dst), o->dst_len, o->proto);
         c[i].rc = c[i].add ? add(d->k, o) : take(d->k, o);
+        if (!s->w->o.plain && rng_chance(&s->w->rng, 30)) // packets do not wait for the end of a change
+            host_send(s->w, s->index, (s->index + 1) % s->w->sites, (unsigned)rng_below(&s->w->rng, CHILDREN),
+                      true);
     }
     return 0;
 }

@@ -207,6 +207,8 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
         break;
     case CMD_TERMINATE:
         vici_put(o, "ike", p->name);
+        if (c->child)
+            vici_put(o, "child", "net");
         vici_put(o, "timeout", "20000");
         if (rng_chance(&s->w->rng, 200))
             vici_put(o, "force", "yes");
