@@ -2,6 +2,7 @@
 // The invariants, in the world's own terms: octets on the wires, what operators were told, what hosts sent.
 //   clear       nothing leaves in clear that a loaded policy protects, or an SA that still lives
 //   nonce       no (key, IV) twice: the key as path was given it, the IV as it stands in the packet
+//   selectors   what goes into an SA lies in its selectors
 //   foreign     what comes to a host was sent by a host, as it was, to it
 //   twice       no packet comes twice out of a tunnel
 //   clear-in    nothing that came in clear gets behind a gateway whose policies want it protected
@@ -80,7 +81,7 @@ void __wrap_sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
 {
     union msg inner;
     if (msg_read(m->child, &inner) == MSG_CHILD)
-        check_learn_key(the_site->index, inner.CHILD.spi_out, m->key_out.p, m->key_out.len);
+        check_learn_key(the_site->index, &inner.CHILD, m->key_out.p, m->key_out.len);
     __real_sadb_install(p, m);
 }
 
@@ -92,7 +93,7 @@ static uint64_t hash(const void *p, size_t len, uint64_t h)
     return h ^ h >> 29;
 }
 
-void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t len)
+void check_learn_key(unsigned site, const struct msg_CHILD *c, const uint8_t *key, size_t len)
 {
     struct ledger *l = &the_world->ledger;
     if (l->key_count == l->key_cap) {
@@ -102,7 +103,9 @@ void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t
             abort();
     }
     l->keys[l->key_count].site = (uint8_t)site;
-    l->keys[l->key_count].spi = spi_out;
+    l->keys[l->key_count].spi = c->spi_out;
+    l->keys[l->key_count].local = c->local_ts.t[0];
+    l->keys[l->key_count].remote = c->remote_ts.t[0];
     l->keys[l->key_count++].key = hash(key, len, 0xcbf29ce484222325u);
 }
 
@@ -144,6 +147,7 @@ enum { WATCHED = 512 };
 struct watched { // outbound SAs by their address
     struct esp_sa *sa;
     uint64_t key;
+    size_t known; // in the ledger's keys
 };
 static struct watched watched[WATCHED]; // cleared with the world
 static const struct esp_engine_ops *real_ops;
@@ -160,9 +164,27 @@ static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *
         if (i == WATCHED)
             abort();
         watched[i].sa = *sa;
+        watched[i].known = SIZE_MAX;
+        for (size_t k = 0; k < the_world->ledger.key_count; k++)
+            if (the_world->ledger.keys[k].site == the_site->index && the_world->ledger.keys[k].spi == p->spi)
+                watched[i].known = k;
         watched[i].key = hash(p->salt, 4, hash(p->key, sizeof(p->key), 7));
     }
     return rc;
+}
+
+// RFC 4301 section 5.1: what goes into an SA lies in its selectors. A later fragment shows no ports.
+static void check_selectors(const struct watched *s, const uint8_t *p)
+{
+    const struct ledger *l = &the_world->ledger;
+    bool ports = p[9] == IPPROTO_UDP && !(get16(p + 6) & 0x1fff);
+    if (s->known == SIZE_MAX || p[9] == IPPROTO_ICMP)
+        return;
+    const struct ts *a = &l->keys[s->known].local, *b = &l->keys[s->known].remote;
+    if (!ts_match(a, 4, p + 12, p[9], ports ? get16(p + 20) : a->port_lo) ||
+        !ts_match(b, 4, p + 16, p[9], ports ? get16(p + 22) : b->port_lo))
+        world_fail(the_world, "selectors", "id %lld goes into SPI %08x of %c, whose selectors do not hold it",
+                   (long long)check_id(p, PACKET_MAX), l->keys[s->known].spi, the_site->letter);
 }
 
 static unsigned watch_submit(struct esp_queue *q, struct esp_job **jobs, unsigned n)
@@ -174,8 +196,10 @@ static unsigned watch_submit(struct esp_queue *q, struct esp_job **jobs, unsigne
             continue;
         while (i < WATCHED && watched[i].sa != jobs[k]->sa)
             i++;
-        if (i < WATCHED)
+        if (i < WATCHED) {
             check_sealed(watched[i].key, jobs[k]->seq);
+            check_selectors(&watched[i], jobs[k]->in);
+        }
     }
     return taken;
 }

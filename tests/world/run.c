@@ -157,8 +157,12 @@ void world_end(struct world *w)
 static void settle_plans(struct world *w)
 {
     for (unsigned i = 0; i < w->pairs; i++) {
-        operator_order(&w->site[w->pair[i].a], CMD_LOAD, i, 0, 0);
-        operator_order(&w->site[w->pair[i].b], CMD_LOAD, i, 0, 0);
+        for (int k = 0; k < 2;
+             k++) { // a load starts what is down: where there is no need, it comes up by itself
+            struct site *s = &w->site[k ? w->pair[i].b : w->pair[i].a];
+            if (s->op.want[i].variant != 0 || s->op.want[i].pending >= 0)
+                operator_order(s, CMD_LOAD, i, 0, 0);
+        }
     }
 }
 

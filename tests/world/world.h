@@ -235,12 +235,13 @@ struct ledger {
         uint8_t site;
         uint32_t spi;
         uint64_t key;
+        struct ts local, remote; // each end has one selector here
     } * keys;
     size_t key_count, key_cap;
 };
 enum { MAGIC_LEN = 8, STAMP_LEN = 16 };
 extern const uint8_t magic[MAGIC_LEN];
-void check_learn_key(unsigned site, uint32_t spi_out, const uint8_t *key, size_t len);
+void check_learn_key(unsigned site, const struct msg_CHILD *c, const uint8_t *key, size_t len);
 void check_sealed(uint64_t key, uint64_t seq); // an engine has used them
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
