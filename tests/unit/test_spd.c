@@ -259,6 +259,25 @@ static void test_the_newest_sa_of_a_policy_takes_over(void **state)
     assert_int_equal(spi_of(r, 2), 0x2001);
 }
 
+// The newest one is being deleted, and a card still has packets of it: the one before takes over at once.
+static void test_a_deleted_sa_takes_no_packet_while_it_lingers(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_install(r, 2, OFFLOAD_YES, "card");
+    r->card.hold_jobs = true;
+    rig_out(r, 0, 3);
+    sadb_delete(r->p, 2);
+    rig_out(r, 3, 3);
+    assert_int_equal(r->sent_count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(spi_of(r, i), 0x2001);
+    r->card.hold_jobs = false;
+    rig_turn(r);
+    assert_int_equal(r->sent_count, 6); // what it had is not lost
+}
+
 static void test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves(void **state)
 {
     struct rig *r = *state;
@@ -726,6 +745,7 @@ int main(void)
         WITH(test_explicit_priority_goes_before_specificity_and_bypass_before_protect),
         WITH(test_a_packet_takes_its_policys_sa_not_the_newest_that_fits),
         WITH(test_the_newest_sa_of_a_policy_takes_over),
+        WITH(test_a_deleted_sa_takes_no_packet_while_it_lingers),
         WITH(test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves),
         WITH(test_a_child_unloaded_and_loaded_again_lets_the_sas_of_both_editions_in),
         WITH(test_a_narrowed_sa_takes_what_it_holds_and_nothing_else),
