@@ -582,11 +582,10 @@ static bool step_restart(const uint8_t *mac)
 
 static bool step_meddle(void)
 {
+    static const char rules[] = "ip rule | sed -n 's/^\\([0-9]*\\):.*proto 89.*/\\1/p' | while read p; do "
+                                "ip rule del pref $p; done; true";
     static const char *const what[] = {"ip link set espalier0 down; sleep 0.1; ip link set espalier0 up",
-                                       "ip route flush table all proto 89",
-                                       "ip rule | sed -n 's/^\\([0-9]*\\):.*proto 89.*/\\1/p' | while read "
-                                       "p; do ip rule del pref $p; done; true",
-                                       "ip xfrm policy deleteall",
+                                       "ip route flush table all proto 89", rules, "ip xfrm policy deleteall",
                                        "ip -6 route flush table all proto 89; true"};
     const char *w = what[rnd(5)];
     note("somebody: %.70s", w);
