@@ -15,3 +15,5 @@ check-regs: ## fail when hw/regs/gen does not match its source
 	@if $(MAKE) --no-print-directory -s $(RDL_VENV)/.done 2>/dev/null; then $(RDL_VENV)/bin/python hw/regs/gen.py --check && \
 	    echo "check-regs: hw/regs/gen is what systemrdl-compiler makes of its source"; \
 	else echo "check-regs: the digests match; skip: regenerating, because systemrdl-compiler cannot be installed from PyPI here"; fi
+
+-include hw/synth/synth.mk
