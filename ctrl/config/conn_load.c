@@ -215,7 +215,8 @@ static const struct key conn_keys[] = {
     {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
     {"fragmentation", REFUSED, 0, 0, ANSWERS({"yes", 0}, {"accept", 0}, {"no", 0}), NULL,
      "forced IKE fragmentation is " LATER},
-    {"childless", REFUSED, 0, 0, ANSWERS({"allow", 0}, {"never", 0}), NULL, "childless initiation is " LATER},
+    {"childless", CHOICE, CONN(childless), 0, ANSWERS({"allow", CHILDLESS_ALLOW}, {"never", CHILDLESS_NEVER}),
+     NULL, NULL}, // prefer and force: childless initiation is not supported yet
     {"aggressive", WARNED, 0, 0, only_no, NULL, NULL}, // IKEv1
     {"pull", WARNED, 0, 0, only_yes, NULL, NULL},      // IKEv1
     {"dscp", WARNED, 0, 0, ANSWERS({"0", 0}, {"000000", 0}), NULL, NULL},
@@ -489,6 +490,31 @@ static void finish_lifetimes(struct load *l, struct child_config *child)
     l->warn(l->ctx, text);
 }
 
+// Extended sequence numbers are followed by the window alone (RFC 4303 section 3.3.3): without one they are
+// left out where the proposal has the short ones too.
+static int check_window(struct load *l, struct child_config *child)
+{
+    for (unsigned i = 0; i < child->proposal_count && child->replay_window == 0; i++) {
+        struct proposal *p = &child->proposals[i];
+        bool shorter = false;
+        unsigned kept = 0;
+        for (unsigned k = 0; k < p->count; k++)
+            shorter = shorter || (p->t[k].type == TR_ESN && p->t[k].id == TRID_NO_ESN);
+        for (unsigned k = 0; k < p->count; k++) {
+            if (p->t[k].type != TR_ESN || p->t[k].id != TRID_ESN)
+                p->t[kept++] = p->t[k];
+            else if (!shorter)
+                return refuse(
+                    l,
+                    "children.%.40s: replay_window = 0 does not go with esn (RFC 4303 3.3.3): set a window, "
+                    "or noesn",
+                    child->name);
+        }
+        p->count = (uint8_t)kept;
+    }
+    return 0;
+}
+
 static int finish_child(struct load *l, struct child_config *child)
 {
     struct esp_error e;
@@ -502,7 +528,7 @@ static int finish_child(struct load *l, struct child_config *child)
     if (!child->remote_ts.count)
         child->remote_ts.t[child->remote_ts.count++] = dynamic;
     finish_lifetimes(l, child);
-    return 0;
+    return check_window(l, child);
 }
 
 static int load_child(struct load *l, const struct vici_node *section)

@@ -173,14 +173,42 @@ static void collect(struct pending *p, enum msg_type t, const union msg *m)
         append(&l->path, &m->PATH_SA);
 }
 
+static int by_number(uint32_t a, uint32_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int by_path_child(const void *a, const void *b)
+{
+    return by_number(((const struct msg_PATH_SA *)a)->child_id, ((const struct msg_PATH_SA *)b)->child_id);
+}
+
+static int by_child_ike(const void *a, const void *b)
+{
+    const struct msg_CHILD_INFO *x = a, *y = b;
+    int order = by_number(x->ike_id, y->ike_id);
+    return order ? order : by_number(x->id, y->id);
+}
+
 static const struct msg_PATH_SA *path_of(const struct sa_list *l, uint32_t child_id)
 {
-    const struct msg_PATH_SA *p = l->path.items;
-    for (size_t i = 0; i < l->path.count; i++) {
-        if (p[i].child_id == child_id)
-            return &p[i];
+    const struct msg_PATH_SA key = {.child_id = child_id};
+    return l->path.count ? bsearch(&key, l->path.items, l->path.count, sizeof(key), by_path_child) : NULL;
+}
+
+// The first child of that IKE SA in the sorted list.
+static size_t first_child(const struct sa_list *l, uint32_t ike_id)
+{
+    const struct msg_CHILD_INFO *child = l->child.items;
+    size_t lo = 0, hi = l->child.count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (child[mid].ike_id < ike_id)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    return NULL;
+    return lo;
 }
 
 static void emit_sa(struct command *cmd, const struct sa_list *l, const struct msg_IKE_INFO *ike)
@@ -193,14 +221,19 @@ static void emit_sa(struct command *cmd, const struct sa_list *l, const struct m
     vici_section(&o, ike->conn[0] ? ike->conn : "(unnamed)");
     put_ike(&o, ike);
     vici_section(&o, "child-sas");
-    for (size_t i = 0; i < l->child.count; i++) {
-        if (child[i].ike_id == ike->id && (!only || strcmp(only, child[i].name) == 0) &&
-            (!only_id || only_id == child[i].id))
+    for (size_t i = first_child(l, ike->id); i < l->child.count && child[i].ike_id == ike->id; i++) {
+        if ((!only || strcmp(only, child[i].name) == 0) && (!only_id || only_id == child[i].id))
             put_child(&o, &child[i], path_of(l, child[i].id));
     }
     vici_section_end(&o);
     vici_section_end(&o);
     server_event_to(cmd, VICI_EV_LIST_SA, &o);
+}
+
+static void sort(struct array *a, int (*order)(const void *, const void *))
+{
+    if (a->count)
+        qsort(a->items, a->count, a->size, order);
 }
 
 static void listed(struct pending *p, bool ok, const char *text)
@@ -209,6 +242,8 @@ static void listed(struct pending *p, bool ok, const char *text)
     const struct msg_IKE_INFO *ike = l->ike.items;
     if (!ok)
         LOGF(CFG, 1, "SAs are listed without their traffic: path: %s", text);
+    sort(&l->child, by_child_ike); // so that a long list does not cost its square
+    sort(&l->path, by_path_child);
     for (size_t i = 0; i < l->ike.count; i++)
         emit_sa(p->cmd, l, &ike[i]);
     server_reply(p->cmd, NULL);

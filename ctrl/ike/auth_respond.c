@@ -149,7 +149,7 @@ static void make_child(struct ike_sa *sa)
     struct child_sa chosen;
     uint16_t notify = 0;
     read_wanted(&sa->in_msg->pl, &w, &r); // it was read once already
-    if (!w.offers.count) {
+    if (!w.offers.count) {                // RFC 6023; childless = never was refused before
         finish(sa, NULL, 0);
         return;
     }
@@ -271,6 +271,11 @@ void auth_request(struct ike_sa *sa, struct inmsg *m)
     }
     if (!choose_conn(sa, pr ? &idr : NULL)) {
         refuse_with(sa, N_AUTHENTICATION_FAILED);
+        return;
+    }
+    if (sa->conn->cfg.childless == CHILDLESS_NEVER && !w.offers.count) {
+        sa_why(sa, "the peer asks for no CHILD_SA, and childless is never");
+        refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
     if (!ap || !auth_read(ap->body, &auth)) {

@@ -239,6 +239,9 @@ void exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
     int rc = seal(sa, exchange, true, sa->in_mid, b, &msg, &len);
     if (rc) {
         LOGF(IKE, 0, "building the %s response failed: %s", exchange_name(exchange), strerror(-rc));
+        free(sa->in_msg); // the peer asks again
+        sa->in_msg = NULL;
+        sa->in_busy = false;
         return;
     }
     struct net_path path = sa->in_msg ? sa->in_msg->path : sa->path;
@@ -436,14 +439,21 @@ bool may_complain(struct ike *ike)
     return ike->error_count++ < 10;
 }
 
+enum { VERSIONS_A_SECOND = 1 }; // to one address
+
 static void complain_version(struct ike *ike, const struct net_path *path, const struct ike_header *h)
 {
     uint8_t buf[64];
+    char a[64];
     struct writer w = writer_of(buf, sizeof(buf));
-    LOGF(ENC, 1, "received unsupported IKE version %u.%u, sending INVALID_MAJOR_VERSION (RFC 7296 2.5)",
-         h->version >> 4, h->version & 15);
-    if ((h->flags & FLAG_RESPONSE) || (h->version >> 4) < 2 || !may_complain(ike))
-        return;
+    if (((h->version >> 4) > 1 && (h->flags & FLAG_RESPONSE)) ||
+        !may_answer(ike, &path->remote, VERSIONS_A_SECOND) || !may_complain(ike))
+        return; // neither an answer nor a line for whoever sends many
+    LOGF(ENC, 1, "received IKE version %u.%u from %s, sending INVALID_MAJOR_VERSION (RFC 7296 2.5)%s",
+         h->version >> 4, h->version & 15, addr_print(&path->remote, a, sizeof(a)),
+         (h->version >> 4) == 1
+             ? ": set the peer to IKEv2 (keyexchange = ikev2, version = 2), there is no IKEv1 here"
+             : "");
     struct ike_header out = {h->spi_i,    h->spi_r, PL_NOTIFY, IKE_VERSION,
                              h->exchange, 0,        h->mid,    IKE_HEADER_LEN + 8};
     out.flags = (uint8_t)(FLAG_RESPONSE | (h->flags & FLAG_INITIATOR ? 0 : FLAG_INITIATOR));

@@ -97,10 +97,12 @@ void create_child_request(struct ike_sa *sa, struct inmsg *m)
     struct notify n;
     bool rekey = notify_find(&m->pl, N_REKEY_SA, &n);
     LOGF(IKE, 1,
-         "received a CREATE_CHILD_SA request%s, which is not supported yet, sending NO_ADDITIONAL_SAS (RFC "
-         "7296 1.3)",
-         rekey ? " to rekey" : "");
-    exchange_reply_notify(sa, EX_CREATE_CHILD, N_NO_ADDITIONAL_SAS, slice_of(NULL, 0));
+         "received a CREATE_CHILD_SA request%s, which is not supported yet, sending %s (RFC 7296 1.3)",
+         rekey ? " to rekey" : "", sa->state == SA_DELETING ? "TEMPORARY_FAILURE" : "NO_ADDITIONAL_SAS");
+    // 2.25.2: of an IKE SA that is being deleted it is not said that it has no room
+    exchange_reply_notify(sa, EX_CREATE_CHILD,
+                          sa->state == SA_DELETING ? N_TEMPORARY_FAILURE : N_NO_ADDITIONAL_SAS,
+                          slice_of(NULL, 0));
 }
 
 // --- as initiator ---

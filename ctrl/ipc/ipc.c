@@ -291,6 +291,10 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
         return -EMSGSIZE;
     }
     struct slice s = wr_written(&w);
+    if (t == MSG_LOG && c->queued + s.len > IPC_LOG_BYTES) {
+        OPENSSL_cleanse(out, s.len);
+        return -ENOBUFS;
+    }
     if (c->head || send(c->watch.fd, s.p, s.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         if (c->head || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
             rc = enqueue(c, s);

@@ -54,6 +54,8 @@ enum msg_type msg_read(struct slice s, union msg *m);             // MSG_NONE: m
 // (IPC_QUEUE_BYTES); a full queue is a fault of the other side and ends the channel. closed() comes from the
 // loop, never out of ipc_send. Queued bytes are wiped after sending.
 #define IPC_QUEUE_BYTES (8u << 20)
+#define IPC_LOG_BYTES                                                                                        \
+    (256u << 10) // where as much waits, log lines are dropped: they must never end a channel
 struct ipc_chan;
 struct ipc_handler {
     void (*message)(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m);

@@ -28,6 +28,7 @@ struct ke_entry {
 struct ike_entry {
     struct table_node node; // key: ike_id
     bool initiator, checked, made;
+    uint8_t proven[32];    // a hash of the secret that the peer has shown to know: ours is made with the same
     struct ike_secrets *s; // in the vault
     struct table used;     // nonces that have made a KEYMAT, by their hash
 };
@@ -177,8 +178,7 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
 }
 
 static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice peer_id_body,
-                            const struct addr *local, const struct addr *remote, struct slice out[PSK_TRIES],
-                            char *who, size_t size)
+                            struct slice out[PSK_TRIES], char *who, size_t size)
 {
     struct identity me, peer;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
@@ -187,7 +187,34 @@ static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice p
         return 0;
     snprintf(who, size, "'%.150s' - '%.150s'", identity_print(&me, a, sizeof(a)),
              identity_print(&peer, b, sizeof(b)));
-    return psk_find(k->psks, &me, &peer, local, remote, out);
+    return psk_find(k->psks, &me, &peer, out);
+}
+
+static void hash_secret(struct slice secret, uint8_t out[32])
+{
+    struct cr_slice part = {secret.p, secret.len};
+    if (cr_sha256(&part, 1, out) != 0)
+        memset(out, 0, 32);
+}
+
+static void remember_secret(struct ike_entry *e, struct slice secret)
+{
+    hash_secret(secret, e->proven);
+}
+
+// As responder the one that the peer was checked with, wherever it stands among those that serve; else the
+// best.
+static unsigned proven_secret(const struct ike_entry *e, const struct slice *psk, unsigned n)
+{
+    uint8_t hash[32];
+    unsigned found = 0;
+    for (unsigned i = 0; i < n && e->checked && !found; i++) {
+        hash_secret(psk[i], hash);
+        if (CRYPTO_memcmp(hash, e->proven, sizeof(hash)) == 0)
+            found = i;
+    }
+    OPENSSL_cleanse(hash, sizeof(hash));
+    return found;
 }
 
 static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m)
@@ -209,11 +236,13 @@ static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
         ipc_result(c, m->req, false, "AUTH has been made already");
         return;
     }
-    if (!secrets_for(k, m->id_body, m->peer_id_body, &m->local, &m->remote, psk, who, sizeof(who))) {
+    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, psk, who, sizeof(who));
+    if (!n) {
         ipc_result(c, m->req, false, "no shared key found for %s", who);
         return;
     }
-    if (derive_psk_auth(e->s, e->initiator, psk[0], m->message, m->peer_nonce, m->id_body, auth) != 0) {
+    if (derive_psk_auth(e->s, e->initiator, psk[proven_secret(e, psk, n)], m->message, m->peer_nonce,
+                        m->id_body, auth) != 0) {
         ipc_result(c, m->req, false, "making AUTH failed");
         return;
     }
@@ -233,15 +262,19 @@ static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH
                    e ? "the peer's authentication method %u is not supported" : "no such IKE SA", m->method);
         return;
     }
-    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, &m->local, &m->remote, psk, who, sizeof(who));
+    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, psk, who, sizeof(who));
     bool good = false;
-    for (unsigned i = 0; i < n && !good; i++)
+    unsigned proven = 0;
+    for (unsigned i = 0; i < n && !good; i++) {
+        proven = i;
         good = derive_psk_auth(e->s, !e->initiator, psk[i], m->message, m->own_nonce, m->peer_id_body,
                                auth) == 0 &&
                m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
+    }
     OPENSSL_cleanse(auth, sizeof(auth));
     if (good) {
         e->checked = true;
+        remember_secret(e, psk[proven]);
         ipc_result(c, m->req, true, "%s", "");
         return;
     }

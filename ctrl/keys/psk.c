@@ -146,8 +146,8 @@ static int best(const struct psk *p, const struct identity *id)
     return p->owner_count ? found : MATCH_ANY;
 }
 
-static unsigned find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
-                     struct slice out[PSK_TRIES])
+unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
+                  struct slice out[PSK_TRIES])
 {
     int rank[PSK_TRIES];
     unsigned n = 0;
@@ -171,16 +171,4 @@ static unsigned find(const struct psk_store *s, const struct identity *me, const
         out[at] = slice_of(p->data, p->len);
     }
     return n;
-}
-
-unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
-                  const struct addr *local, const struct addr *remote, struct slice out[PSK_TRIES])
-{
-    struct identity here, there;
-    unsigned n = find(s, me, peer, out);
-    if (n)
-        return n;
-    identity_of_addr(local, &here);
-    identity_of_addr(remote, &there);
-    return find(s, &here, &there, out);
 }

@@ -18,9 +18,9 @@ int psk_load(struct psk_store *s, const char *name, const char *type, struct sli
 bool psk_unload(struct psk_store *s, const char *name);
 void psk_clear(struct psk_store *s);
 void psk_names(const struct psk_store *s, void (*f)(void *ctx, const char *name), void *ctx);
-// Up to PSK_TRIES secrets for the pair, best match first; by the addresses where no secret names the
-// identities.
+// Up to PSK_TRIES secrets for the pair, best match first. An identity that no secret names has none: one that
+// names the peer's address must not prove whatever name comes from there.
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
-                  const struct addr *local, const struct addr *remote, struct slice out[PSK_TRIES]);
+                  struct slice out[PSK_TRIES]);
 
 #endif

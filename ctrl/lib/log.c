@@ -2,6 +2,9 @@
 // Formats log lines, filters them by subsystem and hands them to stderr and the sink.
 #include "ctrl/lib/log.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char *const names[] = {
@@ -202,9 +206,18 @@ static int text_line(const struct log *l, char *line, enum log_subsys s, int lev
     return snprintf(line, LINE, "%s %d %s[%s] %s%s\n", when, level, l->process, names[s], who, text);
 }
 
+// A reader that stands still must not make the daemon stand still: a line that the pipe, socket or terminal
+// has no room for is dropped. (A pipe that is ready takes a line as a whole: LINE is below PIPE_BUF.)
 static void emit(int fd, const char *line, int n)
 {
-    if (n > 0 && write(fd, line, n < LINE ? (size_t)n : LINE - 1) < 0)
+    _Static_assert(LINE <= PIPE_BUF, "a line fits into a ready pipe");
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    size_t len = n < LINE ? (size_t)n : LINE - 1;
+    if (n <= 0 || poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
+        return;
+    if (send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != ENOTSOCK)
+        return;
+    if (write(fd, line, len) < 0)
         return; // nobody reads: there is nowhere left to say so
 }
 

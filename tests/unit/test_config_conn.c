@@ -193,7 +193,7 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CONN, "keyingtries", "-1", "a number from 0"},
         {IN_CONN, "rekey_time", "1y", "a time"},
         {IN_CONN, "fragmentation", "force", "not supported yet"},
-        {IN_CONN, "childless", "force", "not supported yet"},
+        {IN_CONN, "childless", "force", "expected one of allow, never"},
         {IN_CONN, "send_cert", "x", "one of"},
         {IN_CONN, "local_addrs", "west.example", "an IP address or %any"},
         {IN_CONN, "remote_addrs", "fe80::1", "IPv6"},
@@ -420,6 +420,34 @@ static void test_selectors_take_protocols_by_name_and_types_of_icmp(void **state
     assert_true(t->proto == 1 && t->port_lo == 0x800 && t->port_hi == 0x800);
     assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[tcp/opaque]"), -EINVAL);
     assert_text("opaque");
+}
+
+static void test_no_window_takes_the_short_sequence_numbers_or_is_refused(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    for (int both = 0; both < 2; both++) {
+        vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+        vici_section(&o, "gw");
+        for (int i = 0; i < 2; i++) {
+            vici_section(&o, i ? "local" : "remote");
+            vici_put(&o, "auth", "psk");
+            vici_section_end(&o);
+        }
+        vici_section(&o, "children");
+        vici_section(&o, "net");
+        vici_put(&o, "replay_window", "0");
+        vici_put(&o, "esp_proposals", both ? "aes256gcm16-esn-noesn" : "aes256gcm16-esn");
+        vici_section_end(&o);
+        vici_section_end(&o);
+        vici_section_end(&o);
+        assert_int_equal(load_out(&o), both ? 0 : -EINVAL);
+        if (!both)
+            assert_text("replay_window = 0 does not go with esn");
+    }
+    const struct proposal *p = &conn.children[0].proposals[0];
+    assert_int_equal(p->count, 2);
+    assert_true(p->t[1].type == TR_ESN && p->t[1].id == TRID_NO_ESN);
 }
 
 static void many_items(struct vici_out *o, const char *key, unsigned count, const char *format)
@@ -708,6 +736,7 @@ int main(void)
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
         cmocka_unit_test(test_what_large_files_hold_is_taken_and_more_is_refused_by_name),
         cmocka_unit_test(test_selectors_take_protocols_by_name_and_types_of_icmp),
+        cmocka_unit_test(test_no_window_takes_the_short_sequence_numbers_or_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,12 +117,11 @@ static void test_other_major_versions_are_answered_ten_times_a_second_at_most(vo
     p->filter = count_answers;
     answers = 0;
     msg[17] = 0x30;
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
+        path.remote.a[3] =
+            (uint8_t)(100 + i); // each address has a budget of its own, and there is one for all
         pair_inject(p, 1, &path, msg, len);
-    assert_int_equal(answers, 10);
-    msg[17] = 0x10; // IKEv1 gets no answer
-    pair_clock += 2000;
-    pair_inject(p, 1, &path, msg, len);
+    }
     assert_int_equal(answers, 10);
     assert_int_equal(p->s[1].ike->sa_count, 0);
     pair_free(p);
@@ -328,6 +327,38 @@ static void test_a_huge_ike_sa_init_is_not_kept(void **state)
     pair_free(p);
 }
 
+static unsigned versions;
+static int count_versions(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    versions += d->len == 36 && d->data[16] == PL_NOTIFY && d->data[17] == IKE_VERSION &&
+                d->data[35] == N_INVALID_MAJOR_VERSION;
+    return 0;
+}
+
+static void test_ikev1_is_answered_by_its_version_once_a_second(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct net_path path = {.local_port = 500, .remote_port = 500};
+    uint8_t msg[28];
+    struct writer w = writer_of(msg, sizeof(msg));
+    struct ike_header h = {.spi_i = 5, .next = 1, .version = 0x10, .exchange = 2, .length = 28}; // Main Mode
+    header_write(&w, &h);
+    addr_parse("10.0.0.2", &path.local);
+    addr_parse("10.0.0.1", &path.remote);
+    p->filter = count_versions;
+    versions = 0;
+    for (int i = 0; i < 100; i++)
+        pair_inject(p, 1, &path, msg, sizeof(msg));
+    assert_int_equal(versions, 1);
+    pair_clock += 1000;
+    pair_inject(p, 1, &path, msg, sizeof(msg));
+    assert_int_equal(versions, 2);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_proof_counts_against_the_address_that_began),
         cmocka_unit_test(test_errors_to_one_address_are_limited_and_others_get_theirs),
         cmocka_unit_test(test_a_huge_ike_sa_init_is_not_kept),
+        cmocka_unit_test(test_ikev1_is_answered_by_its_version_once_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

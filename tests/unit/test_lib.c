@@ -382,6 +382,45 @@ static void test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_ref
     }
 }
 
+// Log lines give way: a reader that stands still costs lines, never the channel.
+static void test_log_lines_to_a_room_that_does_not_read_are_dropped(void **state)
+{
+    (void)state;
+    int fds[2], rc = 0;
+    struct loop *l = loop_new();
+    struct msg_LOG m = {.text = "some text to fill the socket's buffer with"};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    struct ipc_chan *a = ipc_open(l, fds[0], ROOM_PATH, ROOM_CTL, &handler, NULL);
+    for (unsigned i = 0; i < 200000 && rc == 0; i++)
+        rc = ipc_send(a, MSG_LOG, &m);
+    assert_int_equal(rc, -ENOBUFS);
+    for (int i = 0; i < 1000; i++)
+        ipc_send(a, MSG_LOG, &m);
+    assert_int_equal(ipc_result(a, 1, true, "%s", ""), 0); // what counts still goes
+    ipc_close(a);
+    close(fds[1]);
+    loop_free(l);
+}
+
+static void test_log_to_a_pipe_that_nobody_reads_does_not_block(void **state)
+{
+    (void)state;
+    int fds[2];
+    struct log *l = log_new();
+    assert_int_equal(pipe(fds), 0);
+    struct log *before = log_use(l);
+    log_set_output(fds[1]);
+    log_set_all(1);
+    alarm(20); // a blocked write ends the test
+    for (int i = 0; i < 5000; i++)
+        LOGF(DMN, 0, "line %d, longer than a few octets so that the pipe is full soon", i);
+    alarm(0);
+    log_use(before);
+    log_free(l);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +436,8 @@ int main(void)
         cmocka_unit_test(test_a_message_from_the_wrong_room_ends_the_channel_unheard),
         cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
         cmocka_unit_test(test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused),
+        cmocka_unit_test(test_log_lines_to_a_room_that_does_not_read_are_dropped),
+        cmocka_unit_test(test_log_to_a_pipe_that_nobody_reads_does_not_block),
     };
     return cmocka_run_group_tests_name("daemon library", tests, NULL, NULL);
 }
