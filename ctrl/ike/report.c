@@ -75,6 +75,11 @@ void report_sas(struct ike *ike, const struct msg_IKE_LIST *m)
         if (sa->state == SA_REFUSED || (m->ike_id && sa->id != m->ike_id) ||
             (m->conn[0] && strcmp(m->conn, sa->conn->cfg.name) != 0))
             continue;
+        if (!ipc_has_room(ike->chan[ROOM_CTL])) {
+            ipc_result(ike->chan[ROOM_CTL], m->req, false,
+                       "more SAs than one answer holds: name a connection");
+            return;
+        }
         send_ike(sa, m->req);
         for (struct child_sa *c = sa->children; c; c = c->next)
             send_child(c, m->req);

@@ -278,6 +278,11 @@ static int enqueue(struct ipc_chan *c, struct slice s)
     return loop_modify(c->loop, &c->watch);
 }
 
+bool ipc_has_room(const struct ipc_chan *c)
+{
+    return c && c->queued < IPC_QUEUE_BYTES - (1u << 20);
+}
+
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
 {
     struct writer w = writer_of(out, sizeof(out));

@@ -20,6 +20,10 @@ void stats_sas(struct path *p, uint32_t req)
     for (struct child *c = p->children; c; c = c->next) {
         if (c->dying)
             continue;
+        if (!ipc_has_room(p->ctl)) {
+            ipc_result(p->ctl, req, false, "more SAs than one answer holds");
+            return;
+        }
         struct msg_PATH_SA m = {.req = req,
                                 .child_id = c->c.child_id,
                                 .spi_in = c->c.spi_in,

@@ -397,6 +397,10 @@ static void test_log_lines_to_a_room_that_does_not_read_are_dropped(void **state
     for (int i = 0; i < 1000; i++)
         ipc_send(a, MSG_LOG, &m);
     assert_int_equal(ipc_result(a, 1, true, "%s", ""), 0); // what counts still goes
+    for (unsigned i = 0; i < 1000000 && ipc_has_room(a); i++)
+        assert_int_equal(ipc_result(a, 1, true, "an entry of a long list"), 0);
+    assert_false(ipc_has_room(a)); // in time for the list's own end
+    assert_int_equal(ipc_result(a, 1, false, "%s", ""), 0);
     ipc_close(a);
     close(fds[1]);
     loop_free(l);
