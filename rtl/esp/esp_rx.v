@@ -104,7 +104,7 @@ module esp_rx #(
     wire [4:0] desc_level;
     wire s_take = s_dec_tvalid && s_dec_tready;
     reg  first;
-    assign s_dec_tready = beat_ready && (!first || desc_level < 5'd10);
+    assign s_dec_tready = beat_ready && (!first || desc_level < 5'd8);
     always @(posedge clk)
         if (rst)
             first <= 1'b1;

@@ -7,12 +7,14 @@
 // the last word on the reason. With ESN a number left of the window stands for the one 2^32 further on, whose
 // ICV cannot be right.
 //
-// Latency 2 cycles, one packet every 2 cycles: read, then decide and write, so a hot SA never sees
-// stale state. The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper
+// Latency 4 cycles, one packet every 2 cycles: read (R), look (A), decide (B), write (C). A packet is looked at while the one
+// before it is written; where both are of one slot, it takes what is being written, so a hot SA never sees stale state and
+// runs at full rate. The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper
 // bits of its numbers: words left behind by a jump are told by their tag, and nothing ever has to be cleared.
 // Contract: one job for each context, in order; a context with status OK waits for its opened packet (o_*).
-// The slot unit's access (c_*) gets every second cycle at least; `c_grant` is the cycle in which its read or
-// write is done, and read data is valid in the cycle after. A packet of a passed epoch, or under `wipe`, is
+// The slot unit's access (c_*) gets a cycle between any two packets; `c_grant` is the cycle in which its read or
+// write is done, and read data is valid in the cycle after. Limits (c_limits) are one less than the blob's, all ones where it
+// has none, so that one comparison tells; but the hard one of bytes is as it is. A packet of a passed epoch, or under `wipe`, is
 // ABORTED and changes no state.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
@@ -104,46 +106,60 @@ module esp_rx_commit #(
     localparam [15:0] LAST_BYTE = KB_LESS_1[15:0];
     localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
 
-    reg deciding;
+    // ---- the order of cycles: port B reads for one packet and writes for another, never in the same cycle -------
+    reg a, b, c;         // a packet is in this stage
     reg slot_was;        // the slot unit had the last free cycle
     wire stale = wipe || x_epoch != epoch;
     wire opened = x_status == 5'd0 && !stale;
-    wire ready = x_valid && (!opened || o_valid);
-    assign c_grant = c_req && !deciding && (!slot_was || !ready);
-    wire read = ready && !deciding && !c_grant;
-    assign x_take = deciding;
-    assign o_take = deciding && opened;
+    wire ready = x_valid && !a && (!opened || o_valid);
+    assign c_grant = c_req && !a && !c && (!slot_was || !ready);
+    wire read = ready && !c && !c_grant;
+    assign x_take = a;
+    assign o_take = a && opened;
+
+    always @(posedge clk) begin
+        a <= read && !rst;
+        b <= a && !rst;
+        c <= b && !rst;
+        if (c_grant || read)
+            slot_was <= c_grant && !rst;
+        if (rst)
+            slot_was <= 1'b0;
+    end
 
     // ---- state of the slots: port B is this unit's, and the slot unit's through it ------------------------
-    wire [63:0] top;
-    wire [116:0] word;
-    wire [191:0] counts;
+    wire [63:0] top_ram_q;
+    wire [116:0] word_ram_q;
+    wire [191:0] counts_ram_q;
     wire [255:0] limits;
-    wire write_top, write_word, write_counts;
-    wire [63:0] packets = counts[63:0];
-    wire [63:0] bytes = counts[127:64];
-    wire [63:0] drops = counts[191:128];
-    wire [116:0] word_new;
-    wire [191:0] counts_new;
+    // what the packet in C leaves
+    reg [LOG2_SA-1:0] slot_c;
+    reg [4:0] place_c;
+    reg [63:0] top_c;
+    reg [116:0] word_c;
+    reg [191:0] counts_c;
+    reg write_top_c, write_word_c, write_counts_c;
+    wire write_top = c && write_top_c;
+    wire write_word = c && write_word_c;
+    wire write_counts = c && write_counts_c;
 
     ram_ab #(.W(64), .LOG2_D(LOG2_SA)) top_ram (
         .clk(clk), .a_en(top_en), .a_addr(top_addr), .a_rdata(top_rdata),
         .b_en(read || write_top || (c_grant && !c_write_word)), .b_we(write_top || (c_grant && c_write_slot)),
-        .b_addr(c_grant ? c_slot : x_slot), .b_wdata(c_grant ? c_top : x_seq), .b_rdata(top)
+        .b_addr(c ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(c ? top_c : c_top), .b_rdata(top_ram_q)
     );
     ram_ab #(.W(117), .LOG2_D(LOG2_SA + 5)) win_ram (
         .clk(clk), .a_en(win_en), .a_addr(win_addr), .a_rdata(win_rdata),
         .b_en(read || write_word || (c_grant && c_write_word)), .b_we(write_word || c_grant),
-        .b_addr(c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}),
-        .b_wdata(c_grant ? c_word_data : word_new),
-        .b_rdata(word)
+        .b_addr(c ? {slot_c, place_c} : c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}),
+        .b_wdata(c ? word_c : c_word_data), .b_rdata(word_ram_q)
     );
     /* verilator lint_off PINCONNECTEMPTY */ // only this unit looks at counters and limits
     ram_ab #(.W(192), .LOG2_D(LOG2_SA)) count_ram (
         .clk(clk), .a_en(1'b0), .a_addr(x_slot), .a_rdata(),
         .b_en(read || write_counts || (c_grant && !c_write_word)),
         .b_we(write_counts || (c_grant && c_write_slot)),
-        .b_addr(c_grant ? c_slot : x_slot), .b_wdata(c_grant ? 192'd0 : counts_new), .b_rdata(counts)
+        .b_addr(c ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(c ? counts_c : 192'd0), .b_rdata(counts_ram_q)
     );
     ram_ab #(.W(256), .LOG2_D(LOG2_SA)) limit_ram (
         .clk(clk), .a_en(1'b0), .a_addr(x_slot), .a_rdata(),
@@ -151,120 +167,200 @@ module esp_rx_commit #(
         .b_addr(c_grant ? c_slot : x_slot), .b_wdata(c_limits), .b_rdata(limits)
     );
     /* verilator lint_on PINCONNECTEMPTY */
-    assign c_last_seq = top;
-    assign c_packets = packets;
-    assign c_bytes = bytes;
-    assign c_drops = drops;
+    assign c_last_seq = top_ram_q;
+    assign {c_drops, c_bytes, c_packets} = counts_ram_q;
 
-    // ---- replay -------------------------------------------------------------------------------------------
-    wire newer = x_seq > top;
-    wire [63:0] behind = top - x_seq;
-    wire word_fits = word[116:64] == x_seq[63:11];
-    wire seen = word_fits && word[{1'b0, x_seq[5:0]}];
-    wire old = !newer && x_window != 11'd0 && behind >= {53'd0, x_window};
-    wire again = !newer && x_window != 11'd0 && seen;
-    // taken for a number before the first when looked up, but the window has left its start by now
-    wire past_start = {11'd0, x_status} == `ESPC_STATUS_REPLAY_OLD && x_esn && top >= {53'd0, x_window};
-    wire mark = opened && !o_cut && o_icv_ok && !old && !again;
-    assign word_new = {x_seq[63:11], (word_fits ? word[63:0] : 64'd0) | (64'd1 << x_seq[5:0])};
-
-    // ---- what was inside ----------------------------------------------------------------------------------
-    wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
-    wire [15:0] room = x_bytes - pad_end;
-    wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
-    wire ce = !x_no_ecn && x_tos[1:0] == 2'd3;
-    wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
-                   : (!x_no_ecn && x_tos[1:0] == 2'd1 && o_tos[1:0] == 2'd2) ? 2'd1 : o_tos[1:0];
-    wire [7:0] tos_new = {x_dscp_decap ? x_tos[7:2] : o_tos[7:2], ecn};
-    // RFC 1624, equation 3
-    wire [17:0] sum_wide = {2'd0, ~o_sum} + {2'd0, ~{o_version, o_tos}} + {2'd0, o_version, tos_new};
-    wire [16:0] sum_fold = {1'b0, sum_wide[15:0]} + {15'd0, sum_wide[17:16]};
-    wire [15:0] sum_new = ~(sum_fold[15:0] + {15'd0, sum_fold[16]});
-
-    // ---- limits and counters ------------------------------------------------------------------------------
+    // ---- A: the state as the packet before left it, and every comparison by itself --------------------------
+    reg [LOG2_SA-1:0] slot_b;
+    reg [63:0] seq_b;
+    // the packet that will be in C then is of the same slot, and of the same word
+    reg again_slot, again_word;
+    always @(posedge clk) begin
+        again_slot <= b && slot_b == x_slot;
+        again_word <= b && slot_b == x_slot && seq_b[10:6] == x_seq[10:6];
+    end
+    wire [63:0] top_a = (again_slot && write_top_c) ? top_c : top_ram_q;
+    wire [116:0] word_a = (again_word && write_word_c) ? word_c : word_ram_q;
+    wire [63:0] packets_a, bytes_a, drops_a;
+    assign {drops_a, bytes_a, packets_a} = (again_slot && write_counts_c) ? counts_c : counts_ram_q;
     wire [63:0] soft_bytes = limits[63:0];
     wire [63:0] hard_bytes = limits[127:64];
     wire [63:0] soft_packets = limits[191:128];
     wire [63:0] hard_packets = limits[255:192];
-    wire [15:0] inner = (o_next == 8'd4) ? o_total : 16'd0;
-    wire [63:0] packets_more = packets + 64'd1;
-    wire [63:0] bytes_more = bytes + {48'd0, inner};
-    wire hard = (hard_packets != 64'd0 && packets_more > hard_packets) ||
-                (hard_bytes != 64'd0 && bytes_more > hard_bytes);
+    wire fits_a = word_a[116:64] == x_seq[63:11];
+
+    wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
+    wire [15:0] room_a = x_bytes - pad_end;
+    wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
+    wire ce = !x_no_ecn && x_tos[1:0] == 2'd3;
+    wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
+                   : (!x_no_ecn && x_tos[1:0] == 2'd1 && o_tos[1:0] == 2'd2) ? 2'd1 : o_tos[1:0];
+
+    reg [7:0] epoch_b;
+    reg [TAGW-1:0] tag_b;
+    reg [4:0] status_b;
+    reg opened_b, stale_b, found_b, src_changed_b, esn_b, checked_b;
+    reg [15:0] gen_b, bytes_in_b;
+    reg [10:0] window_b;
+    // replay
+    reg newer_b, bit_b, fits_b, reached_b;
+    reg [63:0] behind_b, word_b;
+    // counters and limits
+    reg [63:0] packets_b, packets_more_b, bytes_b, bytes_more_b, drops_b, drops_more_b, soft_room_b, hard_room_b;
+    reg hard_packets_b, soft_now_b, soft_more_b, soft_left_b, hard_left_b;
+    // what was inside
+    reg cut_b, icv_ok_b, dummy_b, bad_pad_b, not_ip_b, no_room_b, bad_ip_b, too_long_b, no_ecn_b;
+    reg [15:0] total_b, inner_b;
+    reg [7:0] version_b, tos_b, tos_new_b;
+    reg [15:0] sum_b;
+
+    always @(posedge clk)
+        if (a) begin
+            epoch_b <= x_epoch;
+            tag_b <= x_tag;
+            status_b <= x_status;
+            opened_b <= opened;
+            stale_b <= stale;
+            found_b <= x_found;
+            src_changed_b <= x_src_changed;
+            esn_b <= x_esn;
+            checked_b <= x_window != 11'd0;
+            slot_b <= x_slot;
+            gen_b <= x_gen;
+            bytes_in_b <= x_bytes;
+            seq_b <= x_seq;
+            window_b <= x_window;
+
+            newer_b <= x_seq > top_a;
+            behind_b <= top_a - x_seq;
+            reached_b <= top_a >= {53'd0, x_window};
+            fits_b <= fits_a;
+            bit_b <= word_a[{1'b0, x_seq[5:0]}];
+            word_b <= fits_a ? word_a[63:0] : 64'd0;
+
+            packets_b <= packets_a;
+            packets_more_b <= packets_a + 64'd1;
+            bytes_b <= bytes_a;
+            bytes_more_b <= bytes_a + {48'd0, (o_next == 8'd4) ? o_total : 16'd0};
+            drops_b <= drops_a;
+            drops_more_b <= drops_a + 64'd1;
+            // one more is too much; has been reached; will be with this one
+            hard_packets_b <= packets_a > hard_packets;
+            soft_now_b <= packets_a > soft_packets;
+            soft_more_b <= packets_a >= soft_packets;
+            hard_room_b <= hard_bytes - bytes_a;
+            hard_left_b <= hard_bytes >= bytes_a;
+            soft_room_b <= soft_bytes - bytes_a;
+            soft_left_b <= soft_bytes >= bytes_a;
+
+            cut_b <= o_cut;
+            icv_ok_b <= o_icv_ok;
+            dummy_b <= o_next == 8'd59;
+            bad_pad_b <= pad_end > x_bytes || !o_pad_ok;
+            not_ip_b <= o_next != 8'd4;
+            no_room_b <= room_a < 16'd20;
+            bad_ip_b <= o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head;
+            too_long_b <= o_total > room_a;
+            no_ecn_b <= ce && o_tos[1:0] == 2'd0;
+            total_b <= o_total;
+            inner_b <= (o_next == 8'd4) ? o_total : 16'd0;
+            version_b <= o_version;
+            tos_b <= o_tos;
+            tos_new_b <= {x_dscp_decap ? x_tos[7:2] : o_tos[7:2], ecn};
+            sum_b <= o_sum;
+        end
+
+    // ---- B: replay, limits, verdict, and the new state ----------------------------------------------------------
+    wire gone = stale_b || wipe || epoch_b != epoch;
+    wire open = opened_b && !gone;
+    wire old = !newer_b && checked_b && behind_b >= {53'd0, window_b};
+    wire again = !newer_b && checked_b && fits_b && bit_b;
+    // taken for a number before the first when looked up, but the window has left its start by now
+    wire past_start = {11'd0, status_b} == `ESPC_STATUS_REPLAY_OLD && esn_b && reached_b;
+    wire fresh = open && !cut_b && icv_ok_b && !again;
+    wire mark = fresh && !old;
+    wire hard = hard_packets_b || !hard_left_b || (hard_room_b[63:16] == 48'd0 && inner_b > hard_room_b[15:0]);
+    wire clean = !(dummy_b || bad_pad_b || not_ip_b || no_room_b || bad_ip_b || too_long_b || no_ecn_b);
+    wire ok = fresh && clean && !old && !hard;
+    wire counted = found_b && !gone;
+    // limits are one less than they were given: more than it is as much as it
+    wire soft_bytes_more = !soft_left_b || (soft_room_b[63:16] == 48'd0 && inner_b > soft_room_b[15:0]);
+
+    reg [15:0] inner_status;
+    always @* begin
+        if (dummy_b)
+            inner_status = `ESPC_STATUS_DUMMY;
+        else if (bad_pad_b)
+            inner_status = `ESPC_STATUS_BAD_PAD;
+        else if (not_ip_b)
+            inner_status = `ESPC_STATUS_BAD_NEXT_HEADER;
+        else if (no_room_b)
+            inner_status = `ESPC_STATUS_TRUNCATED;
+        else if (bad_ip_b)
+            inner_status = `ESPC_STATUS_BAD_IP;
+        else if (too_long_b)
+            inner_status = `ESPC_STATUS_TRUNCATED;
+        else
+            inner_status = no_ecn_b ? `ESPC_STATUS_ECN_CE : `ESPC_STATUS_OK;
+    end
 
     reg [15:0] status;
     always @* begin
-        status = {11'd0, x_status};
-        if (stale)
+        status = {11'd0, status_b};
+        if (gone)
             status = `ESPC_STATUS_ABORTED;
         // seen when looked up, and left of the window by now
         else if (status == `ESPC_STATUS_REPLAY_SEEN && old)
-            status = x_esn ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
+            status = esn_b ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
         else if (past_start)
             status = `ESPC_STATUS_ICV_FAIL;
-        else if (opened) begin
-            if (o_cut)
+        else if (opened_b) begin
+            if (cut_b)
                 status = `ESPC_STATUS_TRUNCATED;
             else if (old)
-                status = x_esn ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
+                status = esn_b ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
             else if (again)
                 status = `ESPC_STATUS_REPLAY_SEEN;
-            else if (!o_icv_ok)
+            else if (!icv_ok_b)
                 status = `ESPC_STATUS_ICV_FAIL;
             else if (hard)
                 status = `ESPC_STATUS_HARD_LIMIT;
-            else if (o_next == 8'd59)
-                status = `ESPC_STATUS_DUMMY;
-            else if (pad_end > x_bytes || !o_pad_ok)
-                status = `ESPC_STATUS_BAD_PAD;
-            else if (o_next != 8'd4)
-                status = `ESPC_STATUS_BAD_NEXT_HEADER;
-            else if (room < 16'd20)
-                status = `ESPC_STATUS_TRUNCATED;
-            else if (o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head)
-                status = `ESPC_STATUS_BAD_IP;
-            else if (o_total > room)
-                status = `ESPC_STATUS_TRUNCATED;
-            else if (ce && o_tos[1:0] == 2'd0)
-                status = `ESPC_STATUS_ECN_CE;
+            else
+                status = inner_status;
         end
     end
 
-    wire ok = opened && status == `ESPC_STATUS_OK;
-    wire counted = x_found && !stale;
-    wire [63:0] packets_now = ok ? packets_more : packets;
-    wire [63:0] bytes_now = ok ? bytes_more : bytes;
-    assign counts_new = {ok ? drops : drops + 64'd1, bytes_now, packets_now};
-    assign write_counts = deciding && counted;
-    assign write_word = deciding && mark;
-    assign write_top = deciding && mark && newer;
+    // RFC 1624, equation 3
+    wire [17:0] sum_wide = {2'd0, ~sum_b} + {2'd0, ~{version_b, tos_b}} + {2'd0, version_b, tos_new_b};
+    wire [16:0] sum_fold = {1'b0, sum_wide[15:0]} + {15'd0, sum_wide[17:16]};
 
     always @(posedge clk) begin
-        deciding <= read;
-        if (c_grant || read)
-            slot_was <= c_grant;
-        e_valid <= deciding;
-        if (deciding) begin
-            e_epoch <= x_epoch;
-            e_tag <= x_tag;
+        e_valid <= b && !rst;
+        if (b) begin
+            slot_c <= slot_b;
+            place_c <= seq_b[10:6];
+            top_c <= seq_b;
+            word_c <= {seq_b[63:11], word_b | (64'd1 << seq_b[5:0])};
+            counts_c <= {ok ? drops_b : drops_more_b, ok ? bytes_more_b : bytes_b,
+                         ok ? packets_more_b : packets_b};
+            write_top_c <= mark && newer_b;
+            write_word_c <= mark;
+            write_counts_c <= counted;
+
+            e_epoch <= epoch_b;
+            e_tag <= tag_b;
             e_status <= status[4:0];
             e_found <= counted;
-            e_slot <= x_slot;
-            e_gen <= x_gen;
-            e_seq <= (x_esn && (old || past_start)) ? x_seq + 64'h100000000 : x_seq;
-            e_soft <= counted && ((soft_packets != 64'd0 && packets_now >= soft_packets) ||
-                                  (soft_bytes != 64'd0 && bytes_now >= soft_bytes));
-            e_src_changed <= ok && x_src_changed;
-            e_len <= o_total;
-            e_beats <= opened ? (x_bytes + LAST_BYTE) >> LB : 16'd0;
-            e_patch <= tos_new != o_tos;
-            e_tos <= tos_new;
-            e_sum <= sum_new;
-        end
-        if (rst) begin
-            deciding <= 1'b0;
-            slot_was <= 1'b0;
-            e_valid <= 1'b0;
+            e_slot <= slot_b;
+            e_gen <= gen_b;
+            e_seq <= (esn_b && (old || past_start)) ? {seq_b[63:32] + 32'd1, seq_b[31:0]} : seq_b;
+            e_soft <= counted && ((ok ? soft_more_b : soft_now_b) || (ok ? soft_bytes_more : !soft_left_b));
+            e_src_changed <= ok && src_changed_b;
+            e_len <= total_b;
+            e_beats <= opened_b ? (bytes_in_b + LAST_BYTE) >> LB : 16'd0;
+            e_patch <= tos_new_b != tos_b;
+            e_tos <= tos_new_b;
+            e_sum <= ~(sum_fold[15:0] + {15'd0, sum_fold[16]});
         end
     end
 endmodule

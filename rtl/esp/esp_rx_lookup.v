@@ -3,7 +3,7 @@
 // completes the sequence number (RFC 4303 appendix A2.2) and takes the first look at the replay window
 // (section 3.4.3).
 //
-// Latency 5 cycles from `d_take` to `v_valid`, initiation interval 1. The look at the window is a filter
+// Latency 7 cycles from `d_take` to `v_valid`, initiation interval 1. The look at the window is a filter
 // only; the binding one is esp_rx_commit's. Numbers and wire order as in esp_rx_parse.
 // Contract: one verdict for each descriptor, in order. v_found says that v_slot is the SA of this SPI. With
 // v_status OK, v_iv and v_aad (with the SA's salt) are what the packet is to be opened with.
@@ -88,11 +88,11 @@ module esp_rx_lookup #(
     localparam SHORT = 0, BYTES = 1, WORDS = 17, IV = 22, SEQ = 86, SPI = 118, DPORT = 150, SPORT = 166,
         DST = 182,
                SRC = 214, TOS = 246, UDP = 254, STATUS = 255, TAG = 260, EPOCH = TAG + TAGW, D_W = EPOCH + 8;
-    reg [D_W-1:0] d1, d2, d3, d4, d5;
-    reg [5:1] v;
+    reg [D_W-1:0] d1, d2, d3, d4, d5, d6, d7;
+    reg [7:1] v;
 
     always @(posedge clk) begin
-        v <= rst ? 5'd0 : {v[4:1], d_take};
+        v <= rst ? 7'd0 : {v[6:1], d_take};
         if (d_take)
             d1 <= {d_epoch, d_tag, d_status, d_udp, d_tos, d_src, d_dst, d_sport, d_dport, d_spi, d_seq, d_iv,
                    d_words, d_bytes, d_short};
@@ -104,6 +104,10 @@ module esp_rx_lookup #(
             d4 <= d3;
         if (v[4])
             d5 <= d4;
+        if (v[5])
+            d6 <= d5;
+        if (v[6])
+            d7 <= d6;
     end
 
     // ---- cycle 0 and 1: the SPI table ---------------------------------------------------------------------
@@ -146,153 +150,189 @@ module esp_rx_lookup #(
         end
     end
 
-    // ---- cycle 2 and 3: configuration, mark and top of the slot; upper half of the sequence number --------
-    wire [CFG_W-1:0] cfg3;
-    wire draining3;
+    // ---- cycle 1 and 2: configuration, mark and top of the slot, whose number is not yet in a register --------
+    wire [CFG_W-1:0] cfg2;
+    wire draining2;
     key_ram #(.W(CFG_W), .LOG2_D(LOG2_SA)) cfg_ram (
         .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(cfg_wdata),
-        .ren(v[2]), .scrub(scrub), .raddr(slot2), .rdata(cfg3)
+        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(cfg2)
     );
     key_ram #(.W(1), .LOG2_D(LOG2_SA)) drain_ram (
         .clk(clk), .wen(drain_we), .waddr(cfg_addr), .wdata(drain_wdata),
-        .ren(v[2]), .scrub(scrub), .raddr(slot2), .rdata(draining3)
+        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(draining2)
     );
-    assign top_en = v[2];
-    assign top_addr = slot2;
+    assign top_en = v[1];
+    assign top_addr = slot_now;
 
     wire cfg_esn, cfg_no_ecn, cfg_dscp;
     wire [15:0] cfg_gen, cfg_sport, cfg_dport;
     wire [31:0] cfg_src;
     wire [10:0] cfg_window;
     assign {cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_sport, cfg_dport, cfg_src, cfg_window}
-        = cfg3;
+        = cfg2;
 
-    wire [31:0] seq3 = d3[SEQ +: 32];
-    wire udp3 = d3[UDP];
-    wire [31:0] src3 = d3[SRC +: 32];
-    wire [15:0] sport3 = d3[SPORT +: 16];
-    wire [15:0] dport3 = d3[DPORT +: 16];
-
-    // the window lies in one subspace of 2^32 numbers (A) or reaches back into the one before (B)
-    wire [31:0] reach = cfg_window == 11'd0 ? 32'd1023 : {21'd0, cfg_window} - 32'd1;
-    wire one_subspace = top_rdata[31:0] >= reach;
-    wire at_or_above = seq3 >= top_rdata[31:0] - reach;
-    wire before_first = cfg_esn && !one_subspace && at_or_above && top_rdata[63:32] == 32'd0;
-    wire [31:0] high = one_subspace ? top_rdata[63:32] + {31'd0, !at_or_above}
-                                    : top_rdata[63:32] - {31'd0, at_or_above};
-
-    reg found3, full3, found4, full4, before4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4;
-    reg [LOG2_SA-1:0] slot3, slot4;
-    reg [63:0] seq4, top4;
-    reg [10:0] window4;
-    reg [15:0] gen4;
+    // ---- cycle 2: what the slot's words say by themselves ---------------------------------------------------
+    reg found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3;
+    reg [LOG2_SA-1:0] slot3;
+    reg [63:0] top3;
+    reg [10:0] window3, reach3;
+    reg [15:0] gen3;
     always @(posedge clk) begin
         if (v[2]) begin
             found3 <= found2;
             full3 <= full2;
             slot3 <= slot2;
-        end
-        if (v[3]) begin
-            found4 <= found3;
-            full4 <= full3;
-            slot4 <= slot3;
-            before4 <= before_first;
-            seq4 <= {cfg_esn ? high : 32'd0, seq3};
-            top4 <= top_rdata;
-            esn4 <= cfg_esn;
-            window4 <= cfg_window;
-            gen4 <= cfg_gen;
-            no_ecn4 <= cfg_no_ecn;
-            dscp4 <= cfg_dscp;
-            draining4 <= draining3;
+            top3 <= top_rdata;
+            esn3 <= cfg_esn;
+            window3 <= cfg_window;
+            reach3 <= cfg_window == 11'd0 ? 11'd1023 : cfg_window - 11'd1;
+            gen3 <= cfg_gen;
+            no_ecn3 <= cfg_no_ecn;
+            dscp3 <= cfg_dscp;
+            draining3 <= draining2;
             // plain and in UDP are both taken, NAT or not (RFC 7296 section 2.23)
-            misfit4 <= udp3 && dport3 != cfg_dport;
-            src_changed4 <= src3 != cfg_src || (udp3 && sport3 != cfg_sport);
+            misfit3 <= d2[UDP] && d2[DPORT +: 16] != cfg_dport;
+            src_changed3 <= d2[SRC +: 32] != cfg_src || (d2[UDP] && d2[SPORT +: 16] != cfg_sport);
         end
     end
 
-    // ---- cycle 4 and 5: the window's word and the verdict -------------------------------------------------
-    assign win_en = v[4];
-    assign win_addr = {slot4, seq4[10:6]};
-    wire [63:0] behind4 = top4 - seq4;
+    // ---- cycle 3 and 4: the upper half of the sequence number. The window lies in one subspace of 2^32 numbers (A) or
+    // reaches back into the one before (B)
+    reg found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4, one4, first4;
+    reg [LOG2_SA-1:0] slot4;
+    reg [63:0] top4;
+    reg [31:0] base4, up4, down4;
+    reg [10:0] window4;
+    reg [15:0] gen4;
+    always @(posedge clk)
+        if (v[3]) begin
+            {found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4}
+                <= {found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3};
+            slot4 <= slot3;
+            gen4 <= gen3;
+            window4 <= window3;
+            top4 <= top3;
+            one4 <= top3[31:0] >= {21'd0, reach3};
+            base4 <= top3[31:0] - {21'd0, reach3};
+            up4 <= top3[63:32] + 32'd1;
+            down4 <= top3[63:32] - 32'd1;
+            first4 <= top3[63:32] == 32'd0;
+        end
 
-    reg found5, full5, old5, newer5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5, checked5;
+    wire [31:0] seq_low4 = d4[SEQ +: 32];
+    wire above4 = seq_low4 >= base4;
+    wire [31:0] same4 = top4[63:32];
+    wire [31:0] high4 = one4 ? (above4 ? same4 : up4) : (above4 ? down4 : same4);
+    reg found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5, before5;
     reg [LOG2_SA-1:0] slot5;
-    reg [63:0] seq5;
+    reg [63:0] top5, seq5;
     reg [10:0] window5;
     reg [15:0] gen5;
-    always @(posedge clk) begin
+    always @(posedge clk)
         if (v[4]) begin
-            found5 <= found4;
-            full5 <= full4;
+            {found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5}
+                <= {found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4};
             slot5 <= slot4;
-            seq5 <= seq4;
-            newer5 <= seq4 > top4;
-            old5 <= before4 || seq4 == 64'd0 ||
-                    (window4 != 11'd0 && seq4 <= top4 && behind4 >= {53'd0, window4});
-            checked5 <= window4 != 11'd0;
-            esn5 <= esn4;
-            window5 <= window4;
             gen5 <= gen4;
-            no_ecn5 <= no_ecn4;
-            dscp5 <= dscp4;
-            draining5 <= draining4;
-            misfit5 <= misfit4;
-            src_changed5 <= src_changed4;
+            window5 <= window4;
+            top5 <= top4;
+            seq5 <= {esn4 ? high4 : 32'd0, seq_low4};
+            before5 <= esn4 && !one4 && above4 && first4;
         end
-    end
 
-    wire [4:0] status5 = d5[STATUS +: 5];
-    wire [31:0] spi5 = d5[SPI +: 32];
-    wire seen5 = checked5 && !newer5 && win_rdata[116:64] == seq5[63:11] && win_rdata[{1'b0, seq5[5:0]}];
+    // ---- cycle 5 to 7: the window's word --------------------------------------------------------------------
+    assign win_en = v[5];
+    assign win_addr = {slot5, seq5[10:6]};
 
+    reg found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6, out6, newer6;
+    reg [LOG2_SA-1:0] slot6;
+    reg [63:0] seq6, behind6;
+    reg [10:0] window6;
+    reg [15:0] gen6;
+    always @(posedge clk)
+        if (v[5]) begin
+            {found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6}
+                <= {found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5};
+            slot6 <= slot5;
+            gen6 <= gen5;
+            window6 <= window5;
+            seq6 <= seq5;
+            behind6 <= top5 - seq5;
+            newer6 <= seq5 > top5;
+            out6 <= before5 || seq5 == 64'd0;
+        end
+
+    reg found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7, old7, fits7, bit7;
+    reg [LOG2_SA-1:0] slot7;
+    reg [63:0] seq7;
+    reg [10:0] window7;
+    reg [15:0] gen7;
+    wire checked6 = window6 != 11'd0 && !newer6;
+    always @(posedge clk)
+        if (v[6]) begin
+            {found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7}
+                <= {found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6};
+            slot7 <= slot6;
+            gen7 <= gen6;
+            window7 <= window6;
+            seq7 <= seq6;
+            old7 <= out6 || (checked6 && behind6 >= {53'd0, window6});
+            fits7 <= checked6 && win_rdata[116:64] == seq6[63:11];
+            bit7 <= win_rdata[{1'b0, seq6[5:0]}];
+        end
+
+    // ---- cycle 7: the verdict ---------------------------------------------------------------------------
     /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
-    reg [15:0] status;
+    reg [15:0] status7;
     /* verilator lint_on UNUSEDSIGNAL */
+    wire parsed7 = d7[STATUS +: 5] == 5'd0;
     always @* begin
-        status = {11'd0, status5};
-        if (wipe || v_epoch != epoch)
-            status = `ESPC_STATUS_ABORTED;
-        else if (status5 == 5'd0) begin
-            if (!found5)
-                status = `ESPC_STATUS_NO_SA;
-            else if (!full5 || misfit5)
-                status = `ESPC_STATUS_SA_MISMATCH;
-            else if (draining5)
-                status = `ESPC_STATUS_SA_DRAINING;
-            else if (d5[SHORT])
-                status = `ESPC_STATUS_TRUNCATED;
-            else if (old5)
-                status = `ESPC_STATUS_REPLAY_OLD;
-            else if (seen5)
-                status = `ESPC_STATUS_REPLAY_SEEN;
+        status7 = {11'd0, d7[STATUS +: 5]};
+        if (parsed7) begin
+            if (!found7)
+                status7 = `ESPC_STATUS_NO_SA;
+            else if (!full7 || misfit7)
+                status7 = `ESPC_STATUS_SA_MISMATCH;
+            else if (draining7)
+                status7 = `ESPC_STATUS_SA_DRAINING;
+            else if (d7[SHORT])
+                status7 = `ESPC_STATUS_TRUNCATED;
+            else if (old7)
+                status7 = `ESPC_STATUS_REPLAY_OLD;
+            else if (fits7 && bit7)
+                status7 = `ESPC_STATUS_REPLAY_SEEN;
         end
     end
+    wire live = !wipe && v_epoch == epoch;
+    wire [31:0] spi7 = d7[SPI +: 32];
+    localparam [15:0] ABORTED = `ESPC_STATUS_ABORTED;
 
     function [31:0] swap32;
         input [31:0] fv;
         swap32 = {fv[7:0], fv[15:8], fv[23:16], fv[31:24]};
     endfunction
 
-    assign v_valid = v[5];
-    assign v_epoch = d5[EPOCH +: 8];
-    assign v_tag = d5[TAG +: TAGW];
-    assign v_tos = d5[TOS +: 8];
-    assign v_words = d5[WORDS +: 5];
-    assign v_bytes = d5[BYTES +: 16];
-    assign v_status = status[4:0];
-    assign v_found = status5 == 5'd0 && found5 && !wipe && v_epoch == epoch;
-    assign v_slot = slot5;
-    assign v_gen = gen5;
-    assign v_seq = seq5;
-    assign v_src_changed = src_changed5;
-    assign v_no_ecn = no_ecn5;
-    assign v_dscp_decap = dscp5;
-    assign v_window = window5;
-    assign v_iv = d5[IV +: 64];
-    assign v_esn = esn5;
-    assign v_aad = esn5 ? {swap32(seq5[31:0]), swap32(seq5[63:32]), swap32(spi5)}
-                        : {32'd0, swap32(seq5[31:0]), swap32(spi5)};
+    assign v_valid = v[7];
+    assign v_epoch = d7[EPOCH +: 8];
+    assign v_tag = d7[TAG +: TAGW];
+    assign v_tos = d7[TOS +: 8];
+    assign v_words = d7[WORDS +: 5];
+    assign v_bytes = d7[BYTES +: 16];
+    assign v_status = live ? status7[4:0] : ABORTED[4:0];
+    assign v_found = found7 && parsed7 && live;
+    assign v_slot = slot7;
+    assign v_gen = gen7;
+    assign v_seq = seq7;
+    assign v_src_changed = src_changed7;
+    assign v_no_ecn = no_ecn7;
+    assign v_dscp_decap = dscp7;
+    assign v_window = window7;
+    assign v_iv = d7[IV +: 64];
+    assign v_esn = esn7;
+    assign v_aad = esn7 ? {swap32(seq7[31:0]), swap32(seq7[63:32]), swap32(spi7)}
+                        : {32'd0, swap32(seq7[31:0]), swap32(spi7)};
+
+    wire unused = &{1'b0, d7, 1'b0};
 endmodule
 
 `default_nettype wire

@@ -3,7 +3,7 @@
 // store, and turns them into one descriptor: IPv4 (RFC 791) with options skipped, UDP encapsulation (RFC
 // 3948), the ESP header (RFC 4303) and the initialization vector (RFC 4106).
 //
-// Latency 3 cycles from the beat that completes the header (the 96th byte or the packet's last) to `d_valid`;
+// Latency 5 cycles from the beat that completes the header (the 96th byte or the packet's last) to `d_valid`;
 // initiation interval 1 packet. Byte n of the packet is byte n modulo KB of the bus. Addresses are in wire
 // order (first octet in bits 7:0), spi, seq and ports are numbers, iv is in wire order.
 // Contract: one descriptor for each packet, in order; d_status is OK, TOO_LONG, TRUNCATED, BAD_IP, FRAGMENT
@@ -102,22 +102,20 @@ module esp_rx_parse #(
     wire [47:0] udp_head = head[{1'b0, ihl, 5'd0} +: 48];
     wire [127:0] esp_head = head[{esp_word, 5'd0} +: 128];
 
-    // halves of five words, those inside the header only
-    function [19:0] part_sum;
-        input [159:0] words;
-        input [3:0]   first;
-        input [3:0]   count;
-        integer k;
-        begin
-            part_sum = 20'd0;
-            for (k = 0; k < 5; k = k + 1)
-                if (first + k[3:0] < count)
-                    part_sum = part_sum + {4'd0, words[32*k +: 16]} + {4'd0, words[32*k+16 +: 16]};
-        end
+    // the sum of three words' halves, those inside the header only
+    function [18:0] part_sum;
+        input [95:0] words;
+        input [2:0]  in;
+        part_sum = ((in[0] ? {3'd0, words[15:0]} : 19'd0) + (in[0] ? {3'd0, words[31:16]} : 19'd0))
+                 + ((in[1] ? {3'd0, words[47:32]} : 19'd0) + (in[1] ? {3'd0, words[63:48]} : 19'd0))
+                 + ((in[2] ? {3'd0, words[79:64]} : 19'd0) + (in[2] ? {3'd0, words[95:80]} : 19'd0));
     endfunction
 
+    // word k belongs to the header; without five words there is none, and that is found by ihl itself
+    wire [15:0] words_in = ~(16'hffff << ihl);
+
     reg v1;
-    reg [19:0] sum0, sum1, sum2;
+    reg [18:0] sum1 [0:4];
     reg [3:0] version1, ihl1;
     reg [7:0] tos1, proto1;
     reg [15:0] total1, len1, udp_len1, sport1, dport1;
@@ -129,9 +127,8 @@ module esp_rx_parse #(
     always @(posedge clk) begin
         v1 <= full && !rst;
         if (full) begin
-            sum0 <= part_sum(head[159:0], 4'd0, ihl);
-            sum1 <= part_sum(head[319:160], 4'd5, ihl);
-            sum2 <= part_sum(head[479:320], 4'd10, ihl);
+            for (i = 0; i < 5; i = i + 1)
+                sum1[i] <= part_sum(head[96*i +: 96], words_in[3*i +: 3]);
             version1 <= head[7:4];
             ihl1 <= ihl;
             tos1 <= head[15:8];
@@ -153,64 +150,113 @@ module esp_rx_parse #(
         end
     end
 
-    // ---- verdict ------------------------------------------------------------------------------------------
+    // ---- the sum of the sums, and every comparison by itself ------------------------------------------------
     wire udp1 = proto1 == 8'd17;
     wire [15:0] ip_head = {10'd0, ihl1, 2'd0};
     wire [15:0] room = total1 - ip_head;
-    wire [15:0] esp_len = udp1 ? udp_len1 - 16'd8 : room;
-    wire [21:0] sum = {2'd0, sum0} + {2'd0, sum1} + {2'd0, sum2};
-    wire [16:0] fold = {1'b0, sum[15:0]} + {11'd0, sum[21:16]};
-    wire sum_ok = (fold[15:0] + {15'd0, fold[16]}) == 16'hffff;
+    localparam SIDE = TAGW + 1 + 8 + 128 + 32 + 64 + 4;
+    reg v2, long2, short2, bad_ip2, tiny2, cut_total2, less2, frag2, other2, udp2, udp_bad2, no_spi2;
+    reg [21:0] sum2;
+    reg [15:0] esp_len2;
+    reg [SIDE-1:0] side2, side3;
+
+    always @(posedge clk) begin
+        v2 <= v1 && !rst;
+        if (v1) begin
+            sum2 <= ({3'd0, sum1[0]} + {3'd0, sum1[1]}) + ({3'd0, sum1[2]} + {3'd0, sum1[3]}) + {3'd0, sum1[4]};
+            long2 <= len1 > LIMIT;
+            short2 <= cut1 || len1 < 16'd20;
+            bad_ip2 <= version1 != 4'd4 || ihl1 < 4'd5;
+            tiny2 <= len1 < ip_head;
+            less2 <= total1 < ip_head;
+            cut_total2 <= total1 > len1;
+            frag2 <= frag1;
+            other2 <= proto1 != 8'd50 && !udp1;
+            udp2 <= udp1;
+            udp_bad2 <= room < 16'd8 || udp_len1 < 16'd8 || udp_len1 > room;
+            no_spi2 <= spi1 == 32'd0;
+            esp_len2 <= udp1 ? udp_len1 - 16'd8 : room;
+            side2 <= {tag1, udp1, tos1, src1, dst1, sport1, dport1, spi1, seq1, iv1, ihl1};
+        end
+    end
+
+    wire [16:0] fold2 = {1'b0, sum2[15:0]} + {11'd0, sum2[21:16]};
+    reg v3, sum_ok3, no_esp3;
+    reg [15:0] esp_len3;
+    reg [9:0] flags3;
+    always @(posedge clk) begin
+        v3 <= v2 && !rst;
+        if (v2) begin
+            sum_ok3 <= (fold2[15:0] + {15'd0, fold2[16]}) == 16'hffff;
+            no_esp3 <= esp_len2 < 16'd8;
+            flags3 <= {long2, short2, bad_ip2, tiny2, less2, cut_total2, frag2, other2, udp2 && udp_bad2,
+                       udp2 && no_spi2};
+            esp_len3 <= esp_len2;
+            side3 <= side2;
+        end
+    end
+
+    // ---- verdict ------------------------------------------------------------------------------------------
+    wire [TAGW-1:0] tag3;
+    wire udp3;
+    wire [7:0] tos3;
+    wire [31:0] src3, dst3, spi3, seq3;
+    wire [15:0] sport3, dport3;
+    wire [63:0] iv3;
+    wire [3:0] ihl3;
+    assign {tag3, udp3, tos3, src3, dst3, sport3, dport3, spi3, seq3, iv3, ihl3} = side3;
+    wire long3, short3, bad_ip3, tiny3, less3, cut_total3, frag3, other3, udp_bad3, no_spi3;
+    assign {long3, short3, bad_ip3, tiny3, less3, cut_total3, frag3, other3, udp_bad3, no_spi3} = flags3;
     /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
     reg [15:0] status;
     /* verilator lint_on UNUSEDSIGNAL */
 
     always @* begin
         status = `ESPC_STATUS_OK;
-        if (len1 > LIMIT)
+        if (long3)
             status = `ESPC_STATUS_TOO_LONG;
-        else if (cut1 || len1 < 16'd20)
+        else if (short3)
             status = `ESPC_STATUS_TRUNCATED;
-        else if (version1 != 4'd4 || ihl1 < 4'd5)
+        else if (bad_ip3)
             status = `ESPC_STATUS_BAD_IP;
-        else if (len1 < ip_head)
+        else if (tiny3)
             status = `ESPC_STATUS_TRUNCATED;
-        else if (!sum_ok || total1 < ip_head)
+        else if (!sum_ok3 || less3)
             status = `ESPC_STATUS_BAD_IP;
-        else if (total1 > len1)
+        else if (cut_total3)
             status = `ESPC_STATUS_TRUNCATED;
-        else if (frag1)
+        else if (frag3)
             status = `ESPC_STATUS_FRAGMENT;
-        else if (proto1 != 8'd50 && !udp1)
+        else if (other3)
             status = `ESPC_STATUS_NOT_ESP;
-        else if (udp1 && (room < 16'd8 || udp_len1 < 16'd8 || udp_len1 > room))
+        else if (udp_bad3)
             status = `ESPC_STATUS_TRUNCATED;
         // keepalives and what is too short for a header; IKE has a zero where the SPI would be
-        else if (udp1 && (esp_len < 16'd8 || spi1 == 32'd0))
+        else if (no_spi3 || (udp3 && no_esp3))
             status = `ESPC_STATUS_NOT_ESP;
-        else if (esp_len < 16'd8)
+        else if (no_esp3)
             status = `ESPC_STATUS_TRUNCATED;
     end
 
-    esp_rx_hash #(.LOG2_B(LOG2_B)) hash (.clk(clk), .en(v1), .spi(spi1), .place(d_places));
+    esp_rx_hash #(.LOG2_B(LOG2_B)) hash (.clk(clk), .en(v3), .spi(spi3), .place(d_places));
 
     always @(posedge clk) begin
-        d_valid <= v1 && !rst;
-        if (v1) begin
-            d_tag <= tag1;
+        d_valid <= v3 && !rst;
+        if (v3) begin
+            d_tag <= tag3;
             d_status <= status[4:0];
-            d_udp <= udp1;
-            d_tos <= tos1;
-            d_src <= src1;
-            d_dst <= dst1;
-            d_sport <= sport1;
-            d_dport <= dport1;
-            d_spi <= spi1;
-            d_seq <= seq1;
-            d_iv <= iv1;
-            d_words <= {1'b0, ihl1} + (udp1 ? 5'd6 : 5'd4);
-            d_bytes <= esp_len - 16'd32;
-            d_short <= esp_len < 16'd36 || esp_len[1:0] != 2'd0;
+            d_udp <= udp3;
+            d_tos <= tos3;
+            d_src <= src3;
+            d_dst <= dst3;
+            d_sport <= sport3;
+            d_dport <= dport3;
+            d_spi <= spi3;
+            d_seq <= seq3;
+            d_iv <= iv3;
+            d_words <= {1'b0, ihl3} + (udp3 ? 5'd6 : 5'd4);
+            d_bytes <= esp_len3 - 16'd32;
+            d_short <= esp_len3 < 16'd36 || esp_len3[1:0] != 2'd0;
         end
     end
 endmodule

@@ -112,10 +112,12 @@ module esp_rx_slot #(
     assign key = slot_blob[`ESPC_SA_BLOB_KEY_LSB +: 256];
     assign key_256 = slot_blob[`ESPC_SA_BLOB_ALG_LSB +: 32] == `ESPC_SA_ALG_AES256_GCM16;
     assign c_top = top;
-    assign c_limits = {slot_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64],
-        slot_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64],
-                       slot_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64],
-                           slot_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64]};
+    // as esp_rx_commit compares with them: one less than the limit, but for the hard one of bytes; all ones where there is none
+    wire [63:0] hard_bytes = slot_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64];
+    assign c_limits = {slot_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64] - 64'd1,
+                       slot_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64] - 64'd1,
+                       (hard_bytes == 64'd0) ? {64{1'b1}} : hard_bytes,
+                       slot_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64] - 64'd1};
     assign slot_ready = state == IDLE && !zeroize;
 
     // ---- what is known of each slot -----------------------------------------------------------------------
@@ -184,12 +186,13 @@ module esp_rx_slot #(
     // ---- the window's words from the seed: word j holds the numbers of block (top / 64) - j ---------------
     reg [63:0] seeds [0:15];
     reg [5:0] step;
-    wire [57:0] block = top[63:6] - {52'd0, step};
+    reg [57:0] block;       // top / 64 - step
+    reg below;             // ... is below the first
     wire [5:0] pos = top[5:0];
     wire [63:0] seed_here = (step < 6'd16) ? seeds[step[3:0]] : 64'd0;
     wire [3:0] step_back = step[3:0] - 4'd1;
     wire [63:0] seed_above = (step == 6'd0 || step > 6'd16) ? 64'd0 : seeds[step_back];
-    wire in_window = step <= 6'd16 && top[63:6] >= {52'd0, step};
+    wire in_window = step <= 6'd16 && !below;
 
     function [63:0] mirror;
         input [63:0] fv;
@@ -287,12 +290,17 @@ module esp_rx_slot #(
                     slot_status <= (op == OP_QUERY) ? `ESPC_STATUS_OK : `ESPC_STATUS_BAD_OPCODE;
                     state <= COUNT;
                 end
-            KEY:
+            KEY: begin
+                block <= top[63:6];
+                below <= 1'b0;
                 if (key_ready)
                     state <= WINDOW;
+            end
             WINDOW:
                 if (c_grant) begin
                     step <= step + 6'd1;
+                    block <= block - 58'd1;
+                    below <= below || block == 58'd0;
                     if (step == 6'd31)
                         state <= STATE;
                 end
@@ -312,7 +320,7 @@ module esp_rx_slot #(
                 seen <= 1'b0;
                 scan <= tail;
                 scan_end <= head;
-                if (step == 6'd7)
+                if (step == 6'd15)
                     state <= SCAN;
             end
             SCAN:

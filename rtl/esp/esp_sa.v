@@ -111,6 +111,11 @@ module esp_sa #(
     wire bad_window = inbound && (f_window > 32'd1024 || (f_esn && f_window == 0));
     wire bad_seq = inbound ? (!f_esn && f_seq[63:32] != 0) : f_seq == 0;
 
+    // the words have been there for some cycles when this is asked for
+    reg lease_over;
+    always @(posedge clk)
+        lease_over <= f_limit <= f_seq;
+
     reg [15:0] field_status;
     reg [31:0] field_offset;
     always @* begin
@@ -143,7 +148,7 @@ module esp_sa #(
             field_offset = `ESPC_SA_BLOB_TFC_LENGTH_OFFSET;
         else begin
             field_offset = 32'd0;
-            field_status = (!inbound && f_limit <= f_seq) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
+            field_status = (!inbound && lease_over) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
         end
     end
 
@@ -152,6 +157,7 @@ module esp_sa #(
                  || op == `ESPC_SA_OP_QUERY || (op == `ESPC_SA_OP_LEASE && dir == 8'd0);
     wire in_range = dir[7:1] == 0 && {{LOG2_SA{1'b0}}, index} >> LOG2_SA == 0;
 
+    integer i;
     always @(posedge clk) begin
         zeroize <= 1'b0;
         seed_valid <= 1'b0;
@@ -222,8 +228,9 @@ module esp_sa #(
                 end
             end
             BLOB: begin
-                if (word && !cnt[5] && !cnt[6])
-                    slot_blob[{cnt[4:0], 6'd0} +: 64] <= s_tdata;
+                for (i = 0; i < 32; i = i + 1)
+                    if (word && cnt == i[6:0])
+                        slot_blob[64*i +: 64] <= s_tdata;
                 seed_valid <= word && dir[0] && cnt[6:4] == 3'd2;
                 seed_index <= cnt[3:0];
                 seed_word <= s_tdata;

@@ -92,7 +92,7 @@ module esp_tx #(
 
     // ---- look-up, sequence, limits; slot operations ------------------------------------------------------------------
     wire               slots_admit, hold, aborting, scrub;
-    wire               op_go, op_done, op_valid, cfg_wen, cfg_zero, drain_mark;
+    wire               op_ready, op_go, op_done, op_valid, cfg_wen, cfg_zero, drain_mark;
     wire [2:0]         op;
     wire [LOG2_SA-1:0] op_index, cfg_index;
     wire [15:0]        op_cur_gen;
@@ -118,8 +118,8 @@ module esp_tx #(
         .slot_gen(slot_gen), .slot_blob(slot_blob), .slot_limit(slot_limit), .slot_done(slot_done),
         .slot_status(slot_status), .slot_last_seq(slot_last_seq), .slot_packets(slot_packets),
         .slot_bytes(slot_bytes), .slot_drops(slot_drops),
-        .op_go(op_go), .op(op), .op_index(op_index), .op_seq(op_seq), .op_limit(op_limit), .op_done(op_done),
-        .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq), .op_cur_limit(op_cur_limit),
+        .op_ready(op_ready), .op_go(op_go), .op(op), .op_index(op_index), .op_seq(op_seq), .op_limit(op_limit),
+        .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq), .op_cur_limit(op_cur_limit),
         .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
         .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .drain_mark(drain_mark), .drained(drained),
         .key_valid(key_valid), .key_ready(key_ready), .key(key), .key_256(key_256), .key_done(key_done),
@@ -134,7 +134,9 @@ module esp_tx #(
     wire [7:0]          p_tos, p_ttl;
     wire [LOG2_PKT:0]   info_level;
     // five packets may be on their way when the queue is seen to fill
-    wire room = info_level < (1 << LOG2_PKT) - 8;
+    reg  room;
+    always @(posedge clk)
+        room <= info_level < (1 << LOG2_PKT) - 10;
 
     esp_tx_sa #(.LOG2_SA(LOG2_SA), .TAGW(TAGW), .MAX_LEN(MAX_LEN)) sa (
         .clk(clk), .rst(rst), .admit(slots_admit && room && !poison),
@@ -145,7 +147,7 @@ module esp_tx #(
         .out_outlen(p_outlen), .out_tos(p_tos), .out_df(p_df), .out_udp(p_udp), .out_esn(p_esn), .out_spi(p_spi),
         .out_src(p_src), .out_dst(p_dst), .out_sport(p_sport), .out_dport(p_dport),
         .out_ttl(p_ttl),
-        .op_go(op_go), .op(op), .op_index(op_index), .op_gen(slot_gen), .op_seq(op_seq), .op_limit(op_limit),
+        .op_ready(op_ready), .op_go(op_go), .op(op), .op_index(op_index), .op_gen(slot_gen), .op_seq(op_seq), .op_limit(op_limit),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq),
         .op_cur_limit(op_cur_limit), .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
         .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .cfg_blob(slot_blob));
@@ -255,7 +257,7 @@ module esp_tx #(
     // ---- books -------------------------------------------------------------------------------------------------------
     wire took = meta_valid && meta_ready;
     wire left = m_enc_tvalid && m_enc_tready && m_enc_tlast;
-    wire [LOG2_BEAT:0] beats_next = (in_valid == ct_ready) ? beats : in_valid ? beats + 1'b1 : beats - 1'b1;
+    reg  ct_taken;
     always @(posedge clk) begin
         if (took)
             n_in <= n_in + 1'b1;
@@ -265,9 +267,11 @@ module esp_tx #(
             n_drain <= n_in + {15'd0, took};
         drained <= !drain_mark && !behind[15];
         poison <= aborting || (poison && n_in != n_out);
-        beats <= beats_next;
-        // three more may be issued before this is seen
-        credit <= beats_next < (1 << LOG2_BEAT) - 3;
+        ct_taken <= ct_ready;
+        if (in_valid != ct_taken)
+            beats <= in_valid ? beats + 1'b1 : beats - 1'b1;
+        // four more may be issued before this is seen
+        credit <= beats < (1 << LOG2_BEAT) - 4;
         enc_done <= left;
         enc_beat <= m_enc_tvalid && m_enc_tready;
         if (left) begin
@@ -280,6 +284,7 @@ module esp_tx #(
             n_drain <= 16'd0;
             drained <= 1'b0;
             poison <= 1'b0;
+            ct_taken <= 1'b0;
             beats <= {LOG2_BEAT+1{1'b0}};
             credit <= 1'b0;
             enc_done <= 1'b0;

@@ -71,7 +71,7 @@ module esp_tx_out #(
     wire [16:0] hlen = info_udp ? 17'd44 : 17'd36;
     wire [16:0] total = {1'b0, info_outlen};
     wire [16:0] icv_at = total - 17'd16;
-    wire [16:0] pos = mid ? pos_r : 17'd0;
+    wire [16:0] pos = pos_r;
     wire [16:0] ct_left = mid ? ct_left_r : icv_at - hlen;
     wire [16:0] pos_end = pos + KBN;
 
@@ -98,24 +98,26 @@ module esp_tx_out #(
     wire [2*W-1:0] ct_turned = {{W{1'b0}}, ct} << {turn[5:2], 5'd0};
     wire [W-1:0]  ct_part = (mid ? residue : {W{1'b0}}) | (want_ct ? ct_turned[W-1:0] : {W{1'b0}});
     // where the ICV begins, counted from 16 bytes before this beat
-    wire [16:0]   icv_off = icv_at + 17'd16 - pos;
+    wire [16:0]   icv_off = total - pos;
     wire [W+127:0] icv_turned = {{W{1'b0}}, icv} << {icv_off[6:2], 5'd0};
     wire [W-1:0]  icv_part = want_icv ? icv_turned[W+127:128] : {W{1'b0}};
     wire [W-1:0]  beat = hdr_part | ct_part | icv_part;
-    wire [16:0]   keep_n = total - pos;
+    wire [16:0]   keep_n = icv_off;
     wire [KB-1:0] keep = (keep_n >= KBN) ? {KB{1'b1}} : ~({KB{1'b1}} << keep_n[5:0]);
 
     always @(posedge clk) begin
         if (go) begin
             mid <= !last;
-            pos_r <= pos_end;
+            pos_r <= last ? 17'd0 : pos_end;
             if (!drop) begin
                 ct_left_r <= !want_ct ? ct_left : (ct_left > KBN) ? ct_left - KBN : 17'd0;
                 residue <= want_ct ? ct_turned[2*W-1:W] : {W{1'b0}};
             end
         end
-        if (rst)
+        if (rst) begin
             mid <= 1'b0;
+            pos_r <= 17'd0;
+        end
     end
 
     // ---- egress ----------------------------------------------------------------------------------------------------

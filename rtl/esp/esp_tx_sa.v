@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encapsulation, stage 2: SA look-up, sequence number, lease and limits (RFC 4303 section 3.3.3). One read-modify-write
-// of the slot's state in each cycle, with a bypass, so that one hot SA runs as fast as a thousand. Slot operations pass
-// through the same two stages as one-cycle guests and are thereby atomic with respect to packets.
+// Encapsulation, stage 2: SA look-up, sequence number, lease and limits (RFC 4303 section 3.3.3). Read (R), look (A), decide
+// (B), write (C): a packet is looked at while the one before it is written; where both are of one slot, it takes what is being
+// written, so that one hot SA runs as fast as a thousand. Slot operations pass through the same stages and are thereby atomic
+// with respect to packets.
 //
-// Latency 2 cycles from acceptance to `out_valid`, initiation interval 1. Contract: a packet is accepted only while
-// `admit` is set, and two more may follow on `out` after it falls; `op_go` is a pulse, answered by `op_done` two cycles
-// later; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
+// Latency 3 cycles from acceptance to `out_valid`, a packet every 2 cycles (no outer packet is shorter than 2 beats of the
+// widest bus). Contract: a packet is accepted only while `admit` is set, and two more may follow on `out` after it falls;
+// `op_go` is a pulse given while op_ready, answered by `op_done` three cycles later; OP_CLEAR may come in every cycle while there
+// are no packets; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -55,6 +57,7 @@ module esp_tx_sa #(
     output reg  [7:0]         out_ttl,
 
     // slot operations on the state: read, init (valid from then on), lease, drain, clear
+    output wire               op_ready,
     input  wire               op_go,
     input  wire [2:0]         op,
     input  wire [LOG2_SA-1:0] op_index,
@@ -78,13 +81,15 @@ module esp_tx_sa #(
     input  wire [8*256-1:0]   cfg_blob
     /* verilator lint_on UNUSED */
 );
-    localparam [2:0] OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_CLEAR = 3'd4;
+    localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3;
     localparam ST_W = 18 + 6 * 64 + 16;
     localparam CF_W = 5 + 3 * 32 + 2 * 16 + 8 + 4 * 64;
     localparam [16:0] LEN_MAX = (MAX_LEN > 65535) ? 17'd65535 : MAX_LEN[16:0];
 
-    // ---- stage 0: an operation goes before a packet ---------------------------------------------------------------
-    assign meta_ready = admit && !op_go;
+    // ---- R: an operation goes before a packet --------------------------------------------------------------------------
+    reg               a_pkt, a_op, b_pkt, b_op, c;
+    assign op_ready = !a_pkt;
+    assign meta_ready = admit && !op_go && !a_pkt && !a_op;
     wire take = meta_valid && meta_ready;
     wire in_range;
     generate
@@ -95,35 +100,37 @@ module esp_tx_sa #(
         end
     endgenerate
 
-    reg               s1_pkt, s1_op, s1_range, s1_df;
-    reg [2:0]         s1_code;
-    reg [LOG2_SA-1:0] s1_index;
-    reg [TAGW-1:0]    s1_tag;
-    reg [31:0]        s1_sa;
-    reg [15:0]        s1_gen, s1_len, s1_verdict;
-    reg [7:0]         s1_tos;
-    wire [LOG2_SA-1:0] s0_index = op_go ? op_index : meta_sa[LOG2_SA-1:0];
+    reg               a_range, a_df;
+    reg [2:0]         a_code;
+    reg [LOG2_SA-1:0] a_index;
+    reg [TAGW-1:0]    a_tag;
+    reg [31:0]        a_sa;
+    reg [15:0]        a_gen, a_len, a_verdict;
+    reg [7:0]         a_tos;
+    wire [LOG2_SA-1:0] index = op_go ? op_index : meta_sa[LOG2_SA-1:0];
 
     always @(posedge clk) begin
-        s1_pkt <= take && !rst;
-        s1_op <= op_go && !rst;
+        a_pkt <= take && !rst;
+        a_op <= op_go && !rst;
         if (take || op_go) begin
-            s1_index <= s0_index;
-            s1_code <= op;
+            a_index <= index;
+            a_code <= op;
         end
         if (take) begin
-            s1_range <= in_range;
-            s1_tag <= meta_tag;
-            s1_sa <= meta_sa;
-            s1_gen <= meta_gen;
-            s1_len <= meta_len;
-            s1_verdict <= meta_verdict;
-            s1_tos <= meta_tos;
-            s1_df <= meta_df;
+            a_range <= in_range;
+            a_tag <= meta_tag;
+            a_sa <= meta_sa;
+            a_gen <= meta_gen;
+            a_len <= meta_len;
+            a_verdict <= meta_verdict;
+            a_tos <= meta_tos;
+            a_df <= meta_df;
         end
     end
 
     // ---- memories ----------------------------------------------------------------------------------------------------
+    // Limits are kept as they are compared with: one less than given, but for the hard one of bytes; all ones where there is none.
+    wire [63:0] hard_bytes = cfg_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64];
     wire [CF_W-1:0] cfg_new = cfg_zero ? {CF_W{1'b0}} : {
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB],
@@ -134,8 +141,8 @@ module esp_tx_sa #(
         cfg_blob[`ESPC_SA_BLOB_SRC_LSB +: 32], cfg_blob[`ESPC_SA_BLOB_DST_LSB +: 32],
         cfg_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16],
         cfg_blob[`ESPC_SA_BLOB_TTL_LSB +: 8],
-        cfg_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64], cfg_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64],
-        cfg_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64], cfg_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64]};
+        cfg_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64] - 64'd1, (hard_bytes == 64'd0) ? {64{1'b1}} : hard_bytes,
+        cfg_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64] - 64'd1, cfg_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64] - 64'd1};
     wire [CF_W-1:0] cfg;
     ram_sdp #(.W(CF_W), .LOG2_D(LOG2_SA)) cfg_ram (
         .clk(clk), .wen(cfg_wen), .waddr(cfg_index), .wdata(cfg_new), .ren(take),
@@ -149,118 +156,185 @@ module esp_tx_sa #(
     assign {c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_src, c_dst, c_sport, c_dport, c_ttl,
             c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets} = cfg;
 
-    wire [ST_W-1:0] st_ram, st_new;
-    reg  [ST_W-1:0] st_last;
-    reg             st_last_hit;
-    wire            st_wen = s1_pkt || (s1_op && s1_code != 3'd0);
+    reg [LOG2_SA-1:0] b_index;
+    reg [2:0]       b_code;
+    // what is being written, and stays here for a cycle more
+    reg  [LOG2_SA-1:0] c_index;
+    reg  [ST_W-1:0] c_state;
+    // the word read was being written in the same cycle, or will be in the next
+    wire            b_write = b_pkt || (b_op && b_code != OP_READ);
+    reg             a_forward;
+    always @(posedge clk)
+        a_forward <= (c && c_index == index) || (b_write && b_index == index);
+    wire [ST_W-1:0] st_ram;
     ram_sdp #(.W(ST_W), .LOG2_D(LOG2_SA)) st_mem (
-        .clk(clk), .wen(st_wen), .waddr(s1_index), .wdata(st_new), .ren(take || op_go),
-        .raddr(s0_index), .rdata(st_ram));
-    // bypass: the word read was being written in the same cycle
-    always @(posedge clk) begin
-        st_last_hit <= st_wen && s0_index == s1_index;
-        if (st_wen)
-            st_last <= st_new;
-    end
+        .clk(clk), .wen(c), .waddr(c_index), .wdata(c_state), .ren(take || op_go), .raddr(index), .rdata(st_ram));
 
-    // ---- stage 1: verdict and new state --------------------------------------------------------------------------------
+    // ---- A: the state as the one before left it, and every comparison by itself --------------------------------------
     wire            valid, draining;
     wire [15:0]     gen, id;
     wire [63:0]     next_seq, limit, low_at, packets, bytes, drops;
     assign {valid, draining, gen, next_seq, limit, low_at, packets, bytes, drops, id} =
-        st_last_hit ? st_last : st_ram;
+        a_forward ? c_state : st_ram;
 
     // RFC 4303 section 2.4: pad to 4 octets with pad length and next header
-    wire [16:0] ptlen = ({1'b0, s1_len} + 17'd5) & ~17'd3;
+    wire [16:0] ptlen = ({1'b0, a_len} + 17'd5) & ~17'd3;
     wire [16:0] outlen = ptlen + (c_udp ? 17'd60 : 17'd52);
-    wire        mine = s1_range && valid && gen == s1_gen;
-    wire [63:0] bytes_sum = bytes + {48'd0, s1_len};
-    wire        hard = (c_hard_packets != 0 && packets >= c_hard_packets)
-                       || (c_hard_bytes != 0 && (bytes_sum > c_hard_bytes || bytes_sum < bytes));
+    wire        df = a_df && !c_df_clear;
+    // the lease is low once fewer than a quarter of it is left; all ones is no lease at all
+    wire [63:0] lease_from = (a_code == OP_INIT) ? op_seq : next_seq;
+    /* verilator lint_off UNUSED */ // a quarter of it is wanted
+    wire [63:0] lease = op_limit - lease_from;
+    /* verilator lint_on UNUSED */
+
+    reg             b_valid, b_draining, b_there, b_other, b_esn, b_udp, b_df, b_long, b_hard_packets, b_wraps, b_ended;
+    reg             b_low, b_low_more, b_soft, b_soft_more, b_hard_left, b_soft_left;
+    reg [15:0]      b_gen, b_id, b_id_more, b_asked, b_verdict, b_len, b_ptlen, b_outlen;
+    reg [63:0]      b_seq, b_seq_more, b_limit, b_low_at, b_packets, b_packets_more, b_bytes, b_bytes_more, b_drops;
+    reg [63:0]      b_drops_more, b_hard_room, b_soft_room;
+    reg [61:0]      b_quarter;
+    reg [TAGW-1:0]  b_tag;
+    reg [31:0]      b_sa, b_spi, b_src, b_dst;
+    reg [15:0]      b_sport, b_dport;
+    reg [7:0]       b_tos, b_ttl;
+
+    always @(posedge clk) begin
+        b_pkt <= a_pkt && !rst;
+        b_op <= a_op && !rst;
+        if (a_pkt || a_op) begin
+            b_index <= a_index;
+            b_code <= a_code;
+            b_valid <= valid;
+            b_draining <= draining;
+            b_gen <= gen;
+            b_seq <= next_seq;
+            b_limit <= limit;
+            b_low_at <= low_at;
+            b_packets <= packets;
+            b_bytes <= bytes;
+            b_drops <= drops;
+            b_id <= id;
+            b_quarter <= lease[63:2];
+        end
+        if (a_pkt) begin
+            b_there <= a_range && valid;
+            b_other <= gen != a_gen;
+            b_asked <= a_gen;
+            b_verdict <= a_verdict;
+            b_esn <= c_esn;
+            b_udp <= c_udp;
+            b_df <= df;
+            b_long <= outlen > LEN_MAX;
+            b_wraps <= !c_esn && next_seq[63:32] != 0;
+            b_ended <= next_seq >= limit;
+            b_low <= next_seq > low_at;
+            b_low_more <= next_seq >= low_at;
+            b_hard_packets <= packets > c_hard_packets;
+            b_soft <= packets > c_soft_packets;
+            b_soft_more <= packets >= c_soft_packets;
+            b_hard_left <= c_hard_bytes >= bytes;
+            b_hard_room <= c_hard_bytes - bytes;
+            b_soft_left <= c_soft_bytes >= bytes;
+            b_soft_room <= c_soft_bytes - bytes;
+            b_seq_more <= next_seq + 64'd1;
+            b_packets_more <= packets + 64'd1;
+            b_bytes_more <= bytes + {48'd0, a_len};
+            b_drops_more <= drops + 64'd1;
+            b_id_more <= id + 16'd1;
+            b_len <= a_len;
+            b_ptlen <= ptlen[15:0];
+            b_outlen <= outlen[15:0];
+            b_tag <= a_tag;
+            b_sa <= a_sa;
+            b_tos <= {c_no_dscp ? 6'd0 : a_tos[7:2], c_no_ecn ? 2'd0 : a_tos[1:0]};
+            b_spi <= c_spi;
+            b_src <= c_src;
+            b_dst <= c_dst;
+            b_sport <= c_sport;
+            b_dport <= c_dport;
+            b_ttl <= c_ttl;
+        end
+    end
+
+    // ---- B: verdict and new state ---------------------------------------------------------------------------------------
+    wire        mine = b_there && !b_other;
+    wire        hard = b_hard_packets || !b_hard_left || (b_hard_room[63:16] == 48'd0 && b_len > b_hard_room[15:0]);
+    wire        soft_bytes_more = !b_soft_left || (b_soft_room[63:16] == 48'd0 && b_len > b_soft_room[15:0]);
+    wire        good = mine && !b_draining && b_verdict == `ESPC_STATUS_OK && !b_long && !hard && !b_wraps && !b_ended;
     reg [15:0]  verdict;
     always @* begin
-        if (!s1_range || !valid)
+        if (!b_there)
             verdict = `ESPC_STATUS_SA_INVALID;
-        else if (gen != s1_gen)
+        else if (b_other)
             verdict = `ESPC_STATUS_SA_STALE_GEN;
-        else if (draining)
+        else if (b_draining)
             verdict = `ESPC_STATUS_SA_DRAINING;
-        else if (s1_verdict != `ESPC_STATUS_OK)
-            verdict = s1_verdict;
-        else if (outlen > LEN_MAX)
+        else if (b_verdict != `ESPC_STATUS_OK)
+            verdict = b_verdict;
+        else if (b_long)
             verdict = `ESPC_STATUS_TOO_LONG;
         else if (hard)
             verdict = `ESPC_STATUS_HARD_LIMIT;
-        else if (!c_esn && next_seq[63:32] != 0)
+        else if (b_wraps)
             verdict = `ESPC_STATUS_SEQ_OVERFLOW;
-        else if (next_seq >= limit)
-            verdict = `ESPC_STATUS_LEASE_END;
         else
-            verdict = `ESPC_STATUS_OK;
+            verdict = b_ended ? `ESPC_STATUS_LEASE_END : `ESPC_STATUS_OK;
     end
-    wire        good = verdict == `ESPC_STATUS_OK;
-    wire        df = s1_df && !c_df_clear;
-    wire [63:0] seq_after = good ? next_seq + 64'd1 : next_seq;
-    wire [63:0] packets_after = good ? packets + 64'd1 : packets;
-    wire [63:0] bytes_after = good ? bytes_sum : bytes;
-    wire [15:0] id_after = (good && !df) ? id + 16'd1 : id;
-    wire [63:0] drops_after = (mine && !good) ? drops + 64'd1 : drops;
-    wire        soft_now = (c_soft_packets != 0 && packets_after >= c_soft_packets)
-                       || (c_soft_bytes != 0 && bytes_after >= c_soft_bytes);
 
-    // the lease is low once fewer than a quarter of it is left; all ones is no lease at all
-    wire [63:0] lease_from = (s1_code == OP_INIT) ? op_seq : next_seq;
-    wire [63:0] lease_quarter = (op_limit - lease_from) >> 2;
-    wire [63:0] lease_low_at = &op_limit ? op_limit : op_limit - lease_quarter;
+    wire [63:0] lease_low_at = (&op_limit) ? op_limit : op_limit - {2'd0, b_quarter};
     reg [ST_W-1:0] st_op;
     always @* begin
-        case (s1_code)
+        case (b_code)
             OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, lease_low_at, 64'd0, 64'd0, 64'd0,
                                16'd1};
-            OP_LEASE: st_op = {valid, draining, gen, next_seq, op_limit, lease_low_at, packets, bytes,
-                               drops, id};
-            OP_DRAIN: st_op = {valid, 1'b1, gen, next_seq, limit, low_at, packets, bytes, drops, id};
-            OP_CLEAR: st_op = {ST_W{1'b0}};
-            default:  st_op = {valid, draining, gen, next_seq, limit, low_at, packets, bytes, drops, id};
+            OP_LEASE: st_op = {b_valid, b_draining, b_gen, b_seq, op_limit, lease_low_at, b_packets, b_bytes,
+                               b_drops, b_id};
+            OP_DRAIN: st_op = {b_valid, 1'b1, b_gen, b_seq, b_limit, b_low_at, b_packets, b_bytes, b_drops, b_id};
+            default:  st_op = {ST_W{1'b0}};
         endcase
     end
-    assign st_new = s1_op ? st_op : {valid, draining, gen, seq_after, limit, low_at, packets_after, bytes_after,
-                                     drops_after, id_after};
 
     always @(posedge clk) begin
-        out_valid <= s1_pkt && !rst;
-        if (s1_pkt) begin
-            out_tag <= s1_tag;
-            out_sa <= s1_sa;
-            out_gen <= s1_gen;
-            out_status <= verdict;
-            out_seq <= good ? next_seq : 64'd0;
-            out_id <= df ? 16'd0 : id;
-            out_soft <= mine && soft_now;
-            out_lease_low <= mine && seq_after > low_at;
-            out_len <= s1_len;
-            out_ptlen <= ptlen[15:0];
-            out_outlen <= good ? outlen[15:0] : 16'd0;
-            out_tos <= {c_no_dscp ? 6'd0 : s1_tos[7:2], c_no_ecn ? 2'd0 : s1_tos[1:0]};
-            out_df <= df;
-            out_udp <= c_udp;
-            out_esn <= c_esn;
-            out_spi <= c_spi;
-            out_src <= c_src;
-            out_dst <= c_dst;
-            out_sport <= c_sport;
-            out_dport <= c_dport;
-            out_ttl <= c_ttl;
+        c <= !rst && b_write;
+        if (b_pkt || b_op) begin
+            c_index <= b_index;
+            c_state <= b_op ? st_op : {b_valid, b_draining, b_gen, good ? b_seq_more : b_seq, b_limit, b_low_at,
+                                       good ? b_packets_more : b_packets, good ? b_bytes_more : b_bytes,
+                                       (mine && !good) ? b_drops_more : b_drops, (good && !b_df) ? b_id_more : b_id};
         end
-        op_done <= s1_op && !rst;
-        if (s1_op) begin
-            op_valid <= valid;
-            op_cur_gen <= gen;
-            op_next_seq <= next_seq;
-            op_cur_limit <= limit;
-            op_packets <= packets;
-            op_bytes <= bytes;
-            op_drops <= drops;
+        out_valid <= b_pkt && !rst;
+        if (b_pkt) begin
+            out_tag <= b_tag;
+            out_sa <= b_sa;
+            out_gen <= b_asked;
+            out_status <= verdict;
+            out_seq <= good ? b_seq : 64'd0;
+            out_id <= b_df ? 16'd0 : b_id;
+            out_soft <= mine && ((good ? b_soft_more : b_soft) || (good ? soft_bytes_more : !b_soft_left));
+            out_lease_low <= mine && (good ? b_low_more : b_low);
+            out_len <= b_len;
+            out_ptlen <= b_ptlen;
+            out_outlen <= good ? b_outlen : 16'd0;
+            out_tos <= b_tos;
+            out_df <= b_df;
+            out_udp <= b_udp;
+            out_esn <= b_esn;
+            out_spi <= b_spi;
+            out_src <= b_src;
+            out_dst <= b_dst;
+            out_sport <= b_sport;
+            out_dport <= b_dport;
+            out_ttl <= b_ttl;
+        end
+        op_done <= b_op && !rst;
+        if (b_op) begin
+            op_valid <= b_valid;
+            op_cur_gen <= b_gen;
+            op_next_seq <= b_seq;
+            op_cur_limit <= b_limit;
+            op_packets <= b_packets;
+            op_bytes <= b_bytes;
+            op_drops <= b_drops;
         end
     end
 endmodule

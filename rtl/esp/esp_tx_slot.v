@@ -39,6 +39,7 @@ module esp_tx_slot #(
     output reg  [63:0]        slot_drops,
 
     // state operations
+    input  wire               op_ready,
     output wire               op_go,
     output reg  [2:0]         op,
     output wire [LOG2_SA-1:0] op_index,
@@ -94,7 +95,7 @@ module esp_tx_slot #(
 
     assign slot_ready = state == IDLE && !zeroize;
     wire sweeping = state == Z_SWEEP && !sweep[LOG2_SA];
-    assign op_go = state == GO || state == APPLY || sweeping;
+    assign op_go = op_ready && (state == GO || state == APPLY || sweeping);
     assign op_index = sweeping ? sweep[LOG2_SA-1:0] : index;
     assign op_seq = slot_blob[`ESPC_SA_BLOB_SEQ_LSB +: 64];
     assign op_limit = (code == WRITE) ? slot_blob[`ESPC_SA_BLOB_SEQ_LIMIT_LSB +: 64] : slot_limit;
@@ -136,7 +137,7 @@ module esp_tx_slot #(
                     state <= Z_SWEEP;
             end
             Z_SWEEP: begin
-                if (!sweep[LOG2_SA])
+                if (op_go)
                     sweep <= sweep + 1'b1;
                 if (core_zeroize_done)
                     core_clean <= 1'b1;
@@ -155,7 +156,8 @@ module esp_tx_slot #(
                 gen <= slot_gen;
                 pending <= 1'b1;
             end
-            GO: state <= LOOK;
+            GO: if (op_ready)
+                state <= LOOK;
             LOOK: if (op_done) begin
                 slot_status <= refusal;
                 slot_last_seq <= op_next_seq - 64'd1;
@@ -181,7 +183,8 @@ module esp_tx_slot #(
                 state <= KEY_WAIT;
             KEY_WAIT: if (key_done)
                 state <= APPLY;
-            APPLY: state <= APPLIED;
+            APPLY: if (op_ready)
+                state <= APPLIED;
             APPLIED: if (op_done) begin
                 mark <= code == DRAIN || code == CLEAR;
                 state <= (code == DRAIN || code == CLEAR) ? DRAINING : IDLE;

@@ -46,7 +46,8 @@ module ring_fetch #(
 );
     // beats of one entry, less one
     localparam [1:0] ENTRY_M1 = (LANES == 1) ? 2'd3 : (LANES == 2) ? 2'd1 : 2'd0;
-    localparam [LOG2_DESC:0] HELD_MAX = (1 << LOG2_DESC) - 4;
+    // what was issued in the last two cycles, at most four entries each, is not in the count yet
+    localparam [LOG2_DESC:0] HELD_MAX = (1 << LOG2_DESC) - 12;
 
     // ---- choice: the next queue after the last one served that has something
     reg [2:0]  last_q, next_q, next_n;
@@ -71,6 +72,8 @@ module ring_fetch #(
     end
 
     reg  [LOG2_DESC:0] held;
+    reg  [2:0]         add;          // entries issued in the last cycle
+    reg                less_taken, less_gone;
     wire               can = next_n != 3'd0 && held <= HELD_MAX && (!ar_valid || ar_ready);
     wire [3:0]         next_beats_m1 = (LANES == 1) ? {next_n[1:0] - 2'd1, 2'b11} :
                                        (LANES == 2) ? {1'b0, next_n[1:0] - 2'd1, 1'b1} :
@@ -119,7 +122,7 @@ module ring_fetch #(
 
     wire taken = desc_valid && desc_ready;
     wire gone = recv && recv_err;
-    assign busy = held != 0 || next_n != 3'd0 || ar_valid;
+    assign busy = held != 0 || add != 3'd0 || next_n != 3'd0 || ar_valid;
 
     always @(posedge clk) begin
         if (ar_ready)
@@ -139,8 +142,10 @@ module ring_fetch #(
         end
         if (entry_end)
             entry <= fly_pop ? 3'd0 : entry + 3'd1;
-        held <= held + (can ? {{(LOG2_DESC-2){1'b0}}, next_n} : {(LOG2_DESC+1){1'b0}})
-                     - {{LOG2_DESC{1'b0}}, taken} - {{LOG2_DESC{1'b0}}, gone};
+        add <= can ? next_n : 3'd0;
+        less_taken <= taken;
+        less_gone <= gone;
+        held <= held + {{(LOG2_DESC-2){1'b0}}, add} - {{LOG2_DESC{1'b0}}, less_taken} - {{LOG2_DESC{1'b0}}, less_gone};
         if (rst) begin
             ar_valid <= 1'b0;
             last_q <= 3'd0;
@@ -149,6 +154,9 @@ module ring_fetch #(
             entry <= 3'd0;
             err_seen <= 1'b0;
             held <= {(LOG2_DESC+1){1'b0}};
+            add <= 3'd0;
+            less_taken <= 1'b0;
+            less_gone <= 1'b0;
         end
     end
 

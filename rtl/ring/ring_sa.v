@@ -67,6 +67,8 @@ module ring_sa #(
     localparam LR = 9 - LK;
     localparam [3:0] CMD_M1 = (LANES == 1) ? 4'd3 : (LANES == 2) ? 4'd1 : 4'd0;
     localparam [LR-1:0] LAST_ROW = {LR{1'b1}};
+    // beats of a block of 256 bytes, less one
+    localparam [3:0] BLOCK_M1 = (LANES == 1) ? 4'd15 : (LANES == 2) ? 4'd7 : 4'd3;
 
     localparam [3:0] WIPE = 4'd0, IDLE = 4'd1, COMMAND = 4'd2, CHECK = 4'd3, BLOB = 4'd4, SEND = 4'd5, SEND_BLOB = 4'd6,
                      RESULT = 4'd7, FENCE = 4'd8, OFFER = 4'd9, DRAIN = 4'd10;
@@ -77,7 +79,8 @@ module ring_sa #(
     reg         write_result;
     reg [3:0]   beat;
     reg [LR:0]  rows;
-    reg [9:0]   left;
+    reg [9:0]   to_go;      // of the blob, from the block's start to its last byte
+    reg         more;
     reg [63:0]  addr;
     reg [6:0]   word;
     reg         failed, offered;
@@ -114,12 +117,9 @@ module ring_sa #(
         end
     endgenerate
 
-    // ---- reads of the blob: bursts within 256-byte blocks
-    wire [8:0] to_block = 9'd256 - {1'b0, addr[7:0]};
-    wire       last = left <= {1'b0, to_block};
-    wire [8:0] bytes = last ? left[8:0] : to_block;
-    wire [8:0] span = bytes - 9'd1;
-    wire [8:0] span_beats = span >> LK;
+    // ---- reads of the blob: bursts within 256-byte blocks, two, or three where it does not start with one
+    wire [9:0] blob_end = {2'd0, (to_go[9:8] == 2'd0) ? to_go[7:0] : 8'hff};
+    wire [9:0] blob_start = {2'd0, addr[7:0]};
 
     // ---- fences: every packet descriptor issued before has finished
     reg  [NQ*32-1:0] mark;
@@ -162,7 +162,8 @@ module ring_sa #(
             word <= 7'd0;
             rows <= {(LR+1){1'b0}};
             failed <= 1'b0;
-            left <= 10'd512;
+            more <= 1'b1;
+            to_go <= {2'd0, blob_iova[7:0]} + 10'd511;
             addr <= blob_iova;
             offered <= 1'b0;
             mark <= sq_issued;
@@ -216,12 +217,13 @@ module ring_sa #(
             decide;
         end
         BLOB: begin
-            if (left != 10'd0 && (!ar_valid || ar_ready)) begin
+            if (more && (!ar_valid || ar_ready)) begin
                 ar_valid <= 1'b1;
                 ar_addr <= addr;
-                ar_beats_m1 <= span_beats[3:0];
+                ar_beats_m1 <= BLOCK_M1 & (blob_end[LK+3:LK] - blob_start[LK+3:LK]);
                 addr <= {addr[63:8] + 56'd1, 8'd0};
-                left <= left - {1'b0, bytes};
+                to_go[9:8] <= to_go[9:8] - 2'd1;
+                more <= to_go[9:8] != 2'd0;
             end
             if (r_valid) begin
                 rows <= rows + 1'b1;
@@ -299,7 +301,7 @@ module ring_sa #(
         end
     endgenerate
 
-    wire unused = &{1'b0, rows[LR], span_beats[8:4], mark[31:0], finished[31:0], sq_issued[31:0], active[0], 1'b0};
+    wire unused = &{1'b0, rows[LR], blob_end, blob_start, mark[31:0], finished[31:0], sq_issued[31:0], active[0], 1'b0};
 endmodule
 
 `default_nettype wire

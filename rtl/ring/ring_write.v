@@ -96,20 +96,26 @@ module ring_write #(
     end
 
     // ---- the packet whose bursts are being issued
-    reg         cur;
-    reg  [1:0]  cur_src;
-    reg  [63:0] addr;
-    reg  [15:0] left;
-    wire [8:0]  to_block = 9'd256 - {1'b0, addr[7:0]};
-    wire        last = left <= {7'd0, to_block};
-    wire [8:0]  bytes = last ? left[8:0] : to_block;
-    wire [8:0]  bytes_m1 = bytes - 9'd1;
-    wire [8:0]  beats_all = bytes_m1 >> LK;
+    // first as it was chosen, then with its next burst worked out: `to_go` is the place of its last byte in the block
+    localparam [3:0] BLOCK_M1 = (LANES == 1) ? 4'd15 : (LANES == 2) ? 4'd7 : 4'd3;
+    reg         raw, cur, last;
+    reg  [1:0]  raw_src, cur_src;
+    reg  [63:0] raw_addr, addr;
+    reg  [15:0] raw_m1;
+    reg  [16:0] to_go;
+    reg  [3:0]  beats_m1;
+    reg  [LK-1:0] last_m1;      // bytes of the burst's last beat, less one
+    wire [16:0] raw_to_go = {9'd0, raw_addr[7:0]} + {1'b0, raw_m1};
+    wire        raw_last = raw_to_go[16:8] == 9'd0;
+    wire [9:0]  raw_end = {2'd0, raw_last ? raw_to_go[7:0] : 8'hff};
+    wire [9:0]  raw_start = {2'd0, raw_addr[7:0]};
+    wire        load;
 
     wire        pend_room, cmd_room, track_room, cq_room;
     wire        slot = (!aw_valid || aw_ready) && cmd_room && !quench;
     wire        cpl_go, pay_go;
-    wire        next = any && pend_room && !(cur && !(pay_go && last));
+    assign load = raw && (!cur || (pay_go && last));
+    wire        next = any && pend_room && (!raw || load);
 
     always @* begin
         s_ready = 4'd0;
@@ -152,7 +158,7 @@ module ring_write #(
     fifo #(.W(8+LK), .LOG2_D(4)) commands (
         .clk(clk), .rst(rst), .wr_valid(cpl_go || pay_go),
         .wdata(cpl_go ? {1'b1, 2'd0, cq_addr[5], CPL_BEATS_M1, {LK{1'b1}}} :
-                          {1'b0, cur_src, 1'b0, beats_all[3:0], bytes_m1[LK-1:0]}),
+                          {1'b0, cur_src, 1'b0, beats_m1, last_m1}),
         .wr_ready(cmd_room), .level(), .rd_valid(k_valid), .rd_ready(k_pop),
         .rdata({k_cpl, k_src, k_upper, k_beats_m1, k_last_m1}));
 
@@ -214,7 +220,7 @@ module ring_write #(
     endgenerate
 
     assign outstanding = t_valid || q_valid || aw_valid || w_valid || k_valid;
-    assign busy = cur || any || p_valid || outstanding;
+    assign busy = raw || cur || any || p_valid || outstanding;
 
     always @(posedge clk) begin
         // addresses
@@ -224,19 +230,32 @@ module ring_write #(
             aw_valid <= 1'b1;
             aw_id <= cpl_go;
             aw_addr <= cpl_go ? cq_addr : addr;
-            aw_beats_m1 <= cpl_go ? CPL_BEATS_M1 : beats_all[3:0];
+            aw_beats_m1 <= cpl_go ? CPL_BEATS_M1 : beats_m1;
         end
         if (pay_go) begin
             addr <= {addr[63:8] + 56'd1, 8'd0};
-            left <= left - {7'd0, bytes};
+            to_go[16:8] <= to_go[16:8] - 9'd1;
+            last <= to_go[16:8] == 9'd1;
+            beats_m1 <= (to_go[16:8] == 9'd1) ? BLOCK_M1 & to_go[LK+3:LK] : BLOCK_M1;
+            last_m1 <= (to_go[16:8] == 9'd1) ? to_go[LK-1:0] : {LK{1'b1}};
             if (last)
                 cur <= 1'b0;
         end
+        if (load) begin
+            cur <= 1'b1;
+            cur_src <= raw_src;
+            addr <= raw_addr;
+            to_go <= raw_to_go;
+            last <= raw_last;
+            beats_m1 <= BLOCK_M1 & (raw_end[LK+3:LK] - raw_start[LK+3:LK]);
+            last_m1 <= raw_end[LK-1:0];
+            raw <= 1'b0;
+        end
         if (next) begin
-            cur <= src_bytes != 16'd0;
-            cur_src <= src;
-            addr <= src_dst;
-            left <= src_bytes;
+            raw <= src_bytes != 16'd0;
+            raw_src <= src;
+            raw_addr <= src_dst;
+            raw_m1 <= src_bytes - 16'd1;
             last_src <= src;
         end
         // data
@@ -262,6 +281,7 @@ module ring_write #(
         if (rst) begin
             aw_valid <= 1'b0;
             w_valid <= 1'b0;
+            raw <= 1'b0;
             cur <= 1'b0;
             beat <= 4'd0;
             err_seen <= 1'b0;
@@ -272,7 +292,7 @@ module ring_write #(
         end
     end
 
-    wire unused = &{1'b0, k_upper, beats_all[8:4], bytes_m1[8:LK], 1'b0};
+    wire unused = &{1'b0, k_upper, raw_start, raw_end, 1'b0};
 endmodule
 /* verilator lint_on PINCONNECTEMPTY */
 
