@@ -364,7 +364,8 @@ void sa_moved(struct ike_sa *sa, const struct net_path *path)
 {
     struct ike *ike = sa->ike;
     char a[64], b[64];
-    if (sa->state != SA_ESTABLISHED || sa->nat_local || !sa->nat_remote ||
+    bool behind = sa->nat_local && !sa->conn->cfg.encap; // encap: a NAT that we only pretend
+    if (sa->state != SA_ESTABLISHED || behind || !sa->nat_remote ||
         (addr_eq(&sa->path.remote, &path->remote) && sa->path.remote_port == path->remote_port))
         return;
     LOGF(IKE, 0, "the peer's NAT mapping has changed: from %s[%u] to %s[%u]",

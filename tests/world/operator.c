@@ -20,7 +20,7 @@ static void plain_pair(const struct plain *plain, struct pair *p)
     struct child_plan *c = &p->variant[0].child[0];
     p->variants = p->variant[0].children = 1;
     p->hw_offload = "auto";
-    p->encap = false;
+    p->encap = plain->encap;
     p->unique = plain->unique;
     p->dpd_s = 10;
     if (plain->edit) {

@@ -267,7 +267,7 @@ struct site {
 // A world without chance, for a test that knows what happens: two sites, one tunnel that a trap at a (and at
 // b, where asked) or start brings up.
 struct plain {
-    bool card[2], nat;
+    bool card[2], nat, encap;
     enum start start[2];
     const char *unique;
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
