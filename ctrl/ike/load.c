@@ -179,7 +179,7 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
     if (old && old->policies && !rc)
         rc = policies_read(slice_of(old->policies, old->policies_len), &before, &count);
     known_ends(ike, &c->cfg, &local, &remote);
-    for (unsigned i = 0; i < c->cfg.child_count && !rc; i++) {
+    for (unsigned i = 0; specs && i < c->cfg.child_count && !rc; i++) {
         const struct child_config *was = old ? conn_child(old, c->cfg.children[i].name) : NULL;
         if (was && old != c)
             c->numbers[i] = old->numbers[was - old->cfg.children];
@@ -187,7 +187,7 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
         const struct policy_spec *same = same_policy(before, count, &specs[i]);
         specs[i].id = same ? same->id : ++ike->next_policy;
     }
-    if (!rc)
+    if (!rc && specs && buf)
         rc = keep_policies(c, specs, buf, err);
     free(buf);
     free(specs);

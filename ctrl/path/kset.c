@@ -229,7 +229,7 @@ static unsigned settle(struct kset *s, struct entry_list *list, struct esp_error
         for (unsigned i = 0; i < n; i++) {
             if (c[i].rc < 0 && failed++ == 0)
                 tell_failure(&c[i], &why, err);
-            changed(s, batch[i], &c[i]);
+            changed(s, batch[i], &c[i]); // NOLINT(clang-analyzer-unix.Malloc): no entry is in a batch twice
         }
     } while (n);
     return failed;
@@ -466,7 +466,7 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
     struct esp_error later;
     unsigned i = 0;
     int rc = 0;
-    memset(taken, 0, m * sizeof(*taken));
+    memset(taken, 0, m * sizeof(struct kset_hold *));
     for (; i < m && rc == 0; i++)
         rc = why_not(hold_take(s, &take[i], &taken[i], err), err);
     if (rc == 0 && settle(s, &s->touched, err))
@@ -474,7 +474,7 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
     if (rc < 0) {
         while (i-- > 0)
             hold_free(s, taken[i]);
-        memset(taken, 0, m * sizeof(*taken));
+        memset(taken, 0, m * sizeof(struct kset_hold *));
         settle(s, &s->touched, &later);
         return rc;
     }
@@ -715,7 +715,7 @@ void kset_close(struct kset *s, bool leave)
         if (((struct entry *)n)->now.kind == KOBJ_XFRM)
             leave_in_kernel(s, (struct entry *)n);
     while ((h = LIST_FIRST(&s->holds)))
-        hold_free(s, h);
+        hold_free(s, h); // NOLINT(clang-analyzer-unix.Malloc): it leaves the list there
     settle(s, &s->touched, &err);
     while ((n = hash_pop(&s->entries)))
         free(n);

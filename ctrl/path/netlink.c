@@ -181,11 +181,10 @@ struct anchors {
 static int one_anchor(const struct nlmsghdr *h, void *ctx)
 {
     struct anchors *a = ctx;
-    const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(h);
     const struct nlattr *attr;
     uint32_t priority = 0, table = 0;
     uint64_t tag = 0;
-    mnl_attr_for_each(attr, h, sizeof(*m))
+    mnl_attr_for_each(attr, h, sizeof(struct fib_rule_hdr))
     {
         switch (mnl_attr_get_type(attr)) {
         case FRA_PRIORITY: priority = mnl_attr_get_u32(attr); break;

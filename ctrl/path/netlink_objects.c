@@ -73,7 +73,7 @@ static void get_range(const struct nlattr *a, uint16_t *lo, uint16_t *hi)
 static void sort_attrs(const struct nlmsghdr *h, size_t offset, const struct nlattr **tb)
 {
     const struct nlattr *a;
-    memset(tb, 0, MAX_ATTR * sizeof(*tb));
+    memset(tb, 0, MAX_ATTR * sizeof(struct nlattr *));
     mnl_attr_for_each(a, h, offset) if (mnl_attr_get_type(a) < MAX_ATTR) tb[mnl_attr_get_type(a)] = a;
 }
 

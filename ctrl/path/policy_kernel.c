@@ -36,14 +36,14 @@ int policy_kernel(struct path *p, struct policies drop, struct policies take, st
                      **gone = calloc(drop.count + 1u, sizeof(struct kset_hold *));
     unsigned n = 0;
     int rc = spec && taken && gone ? 0 : esp_fail(err, -ENOMEM, "kernel policies", "out of memory");
-    for (unsigned i = 0; i < take.count && rc == 0; i++)
+    for (unsigned i = 0; spec && i < take.count && rc == 0; i++)
         spec[i] = spec_of(take.p[i]);
-    for (unsigned i = 0; i < drop.count && rc == 0; i++)
+    for (unsigned i = 0; gone && i < drop.count && rc == 0; i++)
         if (drop.p[i]->hold)
             gone[n++] = drop.p[i]->hold;
     if (rc == 0)
         rc = kset_change(p->kset, spec, taken, take.count, gone, n, err);
-    for (unsigned i = 0; i < take.count && rc == 0; i++)
+    for (unsigned i = 0; taken && i < take.count && rc == 0; i++)
         take.p[i]->hold = taken[i];
     for (unsigned i = 0; i < drop.count && rc == 0; i++)
         drop.p[i]->hold = NULL;

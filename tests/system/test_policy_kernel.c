@@ -375,7 +375,7 @@ static void test_kernel_thousand_policies_in_one_transaction_quick(void **state)
     struct lab l;
     struct pol *p = calloc(N, sizeof(*p));
     struct kset_spec *specs = calloc(N, sizeof(*specs));
-    struct kset_hold **h = calloc(N, sizeof(*h));
+    struct kset_hold **h = calloc(N, sizeof(struct kset_hold *));
     struct esp_error err = {0};
     (void)state;
     up(&l, "/run/a", "esp0");

@@ -220,7 +220,10 @@ static void test_objects_ipv6_is_let_out_to_the_tun_and_nowhere_else(void **stat
             let = o;
         }
     }
-    assert_non_null(let);
+    if (!let) {
+        fail_msg("no policy lets the TUN through");
+        return;
+    }
     assert_int_equal(let->ifindex, 7);
     assert_int_equal(let->dir, KDIR_OUT);
     assert_int_equal(let->family, 6);
