@@ -123,12 +123,13 @@ module esp_rx_parse #(
     reg [31:0] src1, dst1, spi1, seq1;
     reg [63:0] iv1;
     reg [TAGW-1:0] tag1;
+    integer part;
 
     always @(posedge clk) begin
         v1 <= full && !rst;
         if (full) begin
-            for (i = 0; i < 5; i = i + 1)
-                sum1[i] <= part_sum(head[96*i +: 96], words_in[3*i +: 3]);
+            for (part = 0; part < 5; part = part + 1)
+                sum1[part] <= part_sum(head[96*part +: 96], words_in[3*part +: 3]);
             version1 <= head[7:4];
             ihl1 <= ihl;
             tos1 <= head[15:8];
