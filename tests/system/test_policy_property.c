@@ -289,6 +289,8 @@ static uint16_t id_in(const uint8_t *f, size_t n)
     bool v6 = f[12] == 0x86 && f[13] == 0xdd;
     if (!v6 && (f[12] != 8 || f[13] != 0))
         return 0;
+    if (n < 14u + (v6 ? 40u : 4u * (ip[0] & 15)) + 8)
+        return 0;
     uint8_t proto = v6 ? ip[6] : ip[9];
     const uint8_t *l4 = v6 ? ip + 40 : ip + 4 * (ip[0] & 15);
     if (!v6 && (ip[12] != 10 || ip[13] != 1))
@@ -303,7 +305,7 @@ static uint16_t id_in(const uint8_t *f, size_t n)
 static void drain(bool *seen, uint16_t first)
 {
     uint8_t f[2048];
-    struct sockaddr_ll from;
+    struct sockaddr_ll from = {0};
     socklen_t len = sizeof(from);
     ssize_t n;
     while ((n = recvfrom(t.sniff, f, sizeof(f), MSG_DONTWAIT, (struct sockaddr *)&from, &len)) > 0) {
@@ -501,6 +503,12 @@ static bool step_bad_load(void)
     return load_file(&t.loaded, "") == 0 || complain("the good file is refused after a bad one");
 }
 
+static bool same_child(const struct child *a, const struct child *b)
+{
+    return a->there == b->there && a->mode == b->mode && a->local == b->local && a->remote == b->remote &&
+           a->kind == b->kind && a->trap == b->trap;
+}
+
 static bool step_initiate(void)
 {
     char out[8192];
@@ -515,7 +523,7 @@ static bool step_initiate(void)
         struct held *h = &t.held[j];
         if (h->conn != i || h->child != k)
             continue;
-        bool same = memcmp(&h->was, c, sizeof(*c)) == 0;
+        bool same = same_child(&h->was, c);
         h->maybe = !same; // one from before an edit goes when the new one is up
         there |= same;
     }
