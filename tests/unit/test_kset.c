@@ -127,6 +127,11 @@ static void test_objects_plain_subnets_blocked_three_ways(void **state)
     assert_int_equal(count_of(&l.m, KOBJ_XFRM, 0), 3);
     assert_int_equal(count_of(&l.m, KOBJ_RULE, KRULE_LOOKUP), 1);
     assert_int_equal(count_of(&l.m, KOBJ_ROUTE, KROUTE_TUN), 1);
+    for (unsigned i = 0; i < l.m.count; i++) { // only what comes from there is asked to go through the TUN
+        const struct kobj *o = &l.m.objects[i];
+        if (o->kind == KOBJ_RULE && o->action == KRULE_LOOKUP)
+            assert_true(o->src_len == 16 && o->src[0] == 10 && o->src[1] == 1);
+    }
     drop(&l, h);
     down(&l);
 }
