@@ -68,7 +68,8 @@
     F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) \
     F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) \
     F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0) \
-    F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */
+    F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */ \
+    F(U32, out_after, 0) /* see CHILD_OUTBOUND; 0: it sends from the first moment */
 // ---- ike -> path
 // Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
 // any failure nothing has changed. They are in force from then on, SA or not. -> RESULT
@@ -76,7 +77,16 @@
 #define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                // POLICY_APPLY of an empty list. -> RESULT
 #define MSG_CHILD_ENDPOINT_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(ADDR, local, 0) F(U16, local_port, 0) \
     F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp_encap, 0)                        // the outer addresses from now on (NAT rebinding). -> RESULT
+// A deleted child takes no new packet at once. What path had already taken for it still leaves: by its successor where
+// there is one, otherwise by itself before its keys go. Inbound it ends at once: ike, who wants it to receive for a while
+// after a rekey, deletes it that much later; a newer child sends meanwhile.
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
+// Make before break (RFC 7296 2.8). Of several children of a policy the newest that is in place sends; all receive. The
+// responder of a rekey installs the new child with out_after = child_id of the one that it replaces: it receives from its
+// RESULT on, the old one goes on sending, until the first of: a packet authenticated by the new one has come, the old one
+// is deleted or can send no more (a limit, its last number), CHILD_OUTBOUND says so. The initiator, whose peer has the
+// new child already, leaves out_after 0.
+#define MSG_CHILD_OUTBOUND_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)               // it sends from now on. -> RESULT, not ok: there is none
 // ---- path -> ike
 #define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
@@ -137,6 +147,7 @@
     X(POLICY_APPLY, AT(IKE, PATH)) \
     X(POLICY_CLEAR, AT(IKE, PATH)) \
     X(CHILD_DELETE, AT(IKE, PATH)) \
+    X(CHILD_OUTBOUND, AT(IKE, PATH)) \
     X(CHILD_ENDPOINT, AT(IKE, PATH)) \
     X(ACQUIRE, AT(PATH, IKE)) \
     X(CHILD_EVENT, AT(PATH, IKE)) \

@@ -171,7 +171,7 @@ static bool move_half(struct path *p, struct half *h, struct esp_engine *card, s
 {
     if (h->engine != card || h->state == HALF_NONE || h->state == HALF_FAILED)
         return true;
-    if (h->state == HALF_DELETING || h->child->dying) {
+    if (h->state == HALF_DELETING || (h->child->dying && (h == &h->child->in || !h->child->in_flight))) {
         sadb_forget_half(p, h);
         return true;
     }

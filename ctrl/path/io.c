@@ -252,13 +252,40 @@ static void give_to(struct worker *w, struct half *h, struct packet *pkt)
     list_push(backlog_of(w, h->engine), pkt);
 }
 
+static void give_child(struct worker *w, struct packet *pkt, struct child *c)
+{
+    struct child *old = pkt->child;
+    pkt->child = c;
+    c->in_flight++;
+    pkt->runs++;
+    old->in_flight--;
+    sadb_maybe_free(w->p, old);
+}
+
+// It has no sequence number: it may leave by another SA of its policy.
+static bool hand_on(struct worker *w, struct packet *pkt)
+{
+    struct child *c = pkt->runs < PATH_RUNS ? outbound_other(w, pkt) : NULL;
+    if (c)
+        give_child(w, pkt, c);
+    return c != NULL;
+}
+
+// Of an SA that is being deleted: what came for it before goes to its successor, or by itself.
+static bool takes(const struct child *c, const struct packet *pkt)
+{
+    return !c->dying || (pkt->job.op == ESP_ENCAP && c->installed);
+}
+
 // Queues a packet to the engine that holds its SA; drain_backlog submits. An SA that moves keeps its packets
-// waiting; one that is being deleted takes none.
+// waiting.
 static void enqueue(struct worker *w, struct packet *pkt)
 {
     struct half *h;
     take_back(w, pkt);
     if (pkt->job.op == ESP_ENCAP) {
+        if (pkt->child->dying || pkt->child->out.ended)
+            (void)hand_on(w, pkt);
         h = &pkt->child->out;
     } else {
         struct child *c = owner_of(w, pkt);
@@ -270,9 +297,11 @@ static void enqueue(struct worker *w, struct packet *pkt)
     }
     bool waits =
         h->state == HALF_ADDING || h->state == HALF_MOVING || (h->state == HALF_READY && h->waiting.count);
-    if (waits && !h->child->dying) {
+    if (h->ended) {
+        io_drop(w, pkt, ESP_STATUS_HARD_LIMIT);
+    } else if (waits && takes(h->child, pkt)) {
         wait_for(w, h, pkt);
-    } else if (h->state == HALF_READY && !h->child->dying) {
+    } else if (h->state == HALF_READY && takes(h->child, pkt)) {
         give_to(w, h, pkt);
     } else {
         io_drop(w, pkt, ESP_STATUS_SA_INVALID);
@@ -293,6 +322,33 @@ void io_flush_waiting(struct worker *w, struct half *h)
         drain_backlog(w, e);
 }
 
+static void move_list(struct packet_list *from, const struct child *c, struct packet_list *to)
+{
+    struct packet_list rest;
+    struct packet *pkt;
+    list_init(&rest);
+    while ((pkt = list_pop(from)))
+        if (pkt->child == c)
+            list_insert(to, pkt);
+        else
+            list_push(&rest, pkt);
+    while ((pkt = list_pop(&rest)))
+        list_push(from, pkt);
+}
+
+void io_move_on(struct worker *w, struct child *c)
+{
+    struct packet_list mine;
+    struct packet *pkt;
+    list_init(&mine);
+    w->waiting -= c->out.waiting.count;
+    move_list(&c->out.waiting, c, &mine);
+    for (int i = 0; i < PATH_ENGINES; i++)
+        move_list(&w->backlog[i], c, &mine);
+    while ((pkt = list_pop(&mine)))
+        enqueue(w, pkt);
+}
+
 // ---- out
 
 static void note_acquire(struct worker *w, struct policy *pol, const struct fields *f)
@@ -311,7 +367,7 @@ static void note_acquire(struct worker *w, struct policy *pol, const struct fiel
 
 static void protect(struct worker *w, struct packet *pkt, struct policy *pol, const struct fields *f)
 {
-    struct child *c = spd_sa(pol);
+    struct child *c = outbound_sa(w->p, pol, f);
     if (!c) {
         note_acquire(w, pol, f);
         w->no_sa_out++;
@@ -440,6 +496,27 @@ static bool is_esp_of(const struct half *h, const struct esp_job *j)
     return is_esp_between(j, s->spi, &now) || (h->rebound && is_esp_between(j, s->spi, &h->before));
 }
 
+static bool unnumbered(enum esp_status st)
+{
+    return st == ESP_STATUS_LEASE_END || st == ESP_STATUS_HARD_LIMIT || st == ESP_STATUS_SEQ_OVERFLOW;
+}
+
+// Past a limit a newer SA may take it.
+static void not_sealed(struct worker *w, struct half *h, struct packet *pkt)
+{
+    enum esp_status st = pkt->job.status;
+    if (unnumbered(st)) {
+        h->ended = true;
+        if (st == ESP_STATUS_LEASE_END)
+            sadb_spent(w->p, h->child);
+        if (hand_on(w, pkt)) {
+            enqueue(w, pkt);
+            return;
+        }
+    }
+    io_drop(w, pkt, st);
+}
+
 static void encap_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = pkt->child;
@@ -461,9 +538,7 @@ static void encap_done(struct worker *w, struct esp_engine *e, struct packet *pk
         pkt->job.status = ESP_STATUS_DMA_ERROR;
     }
     if (pkt->job.status != ESP_STATUS_OK) {
-        if (pkt->job.status == ESP_STATUS_LEASE_END)
-            sadb_spent(w->p, c);
-        io_drop(w, pkt, pkt->job.status);
+        not_sealed(w, h, pkt);
         return;
     }
     h->packets++;
@@ -612,6 +687,7 @@ static void decap_done(struct worker *w, struct esp_engine *e, struct packet *pk
         return;
     }
     traffic_event(w, c);
+    c->out_after = 0; // its peer has it, and sends by it
     if (pkt->job.seq > c->in.last_seq) {
         c->in.last_seq = pkt->job.seq;
         if (pkt->job.src_changed)

@@ -65,6 +65,7 @@ struct half { // one direction of a child SA
     bool homeward;              // MOVING from software back to a card
     bool leasing;
     bool spent;                    // there are no sequence numbers behind seq_limit
+    bool ended;                    // by a hard limit or its last number: it protects no packet any more
     uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
     uint64_t packets, bytes, drops;
     uint64_t used_at; // ms, 0: never
@@ -90,6 +91,8 @@ struct child {
     struct half out, in;
     uint32_t keys_req; // RESULT due to keys
     bool reported, dying;
+    bool installed;     // it was reported as such
+    uint32_t out_after; // until then the child with this number sends for it; 0: it sends
     bool card_missing;  // it wants one, and there was none or no longer
     unsigned in_flight; // packets that point here, and callers; freed only at 0
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
@@ -200,6 +203,12 @@ void sadb_return(struct path *p, struct child *c);
 void sadb_leave(struct path *p, struct half *h, const char *why);
 void sadb_spent(struct path *p, struct child *c); // its last sequence number is used: ike is told once
 
+// succession.c: of several child SAs of a policy, which one sends. See CHILD_OUTBOUND in ctrl/ipc/messages.h.
+struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f); // NULL: none
+// For a packet that has no sequence number of its child: another one that sends for its policy now, or NULL.
+struct child *outbound_other(struct worker *w, const struct packet *pkt);
+void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m); // ike says so; it is answered
+
 // endpoint.c: the ends of a child SA have moved (`out` as its outbound half sees them), which an
 // authenticated packet has shown. An engine that changes nothing in place is left for software. 0 or negative
 // errno.
@@ -214,6 +223,7 @@ void io_pump(struct worker *w);       // polls engines, sends what is done
 void io_leave_card(struct worker *w); // what the card's queue holds goes to where the SAs are now
 void io_drop(struct worker *w, struct packet *pkt, enum esp_status why);
 void io_flush_waiting(struct worker *w, struct half *h);
+void io_move_on(struct worker *w, struct child *c); // it is dying: its packets that no engine has yet
 void list_init(struct packet_list *l);
 void list_push(struct packet_list *l, struct packet *pkt);   // at its end
 void list_insert(struct packet_list *l, struct packet *pkt); // by stamp

@@ -21,6 +21,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         sadb_delete(p, m->CHILD_DELETE.child_id);
         ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
         break;
+    case MSG_CHILD_OUTBOUND: child_outbound(p, &m->CHILD_OUTBOUND); break;
     case MSG_CHILD_ENDPOINT: child_endpoint(p, &m->CHILD_ENDPOINT); break;
     case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
     case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;

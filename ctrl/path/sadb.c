@@ -81,9 +81,15 @@ static bool half_gone(const struct half *h)
     return h->state == HALF_NONE || h->state == HALF_FAILED;
 }
 
+static void delete_half(struct path *p, struct half *h);
+
+// Its outbound half leaves its engine after its last packet.
 void sadb_maybe_free(struct path *p, struct child *c)
 {
-    if (c->dying && !c->in_flight && half_gone(&c->out) && half_gone(&c->in))
+    if (!c->dying || c->in_flight)
+        return;
+    delete_half(p, &c->out);
+    if (half_gone(&c->out) && half_gone(&c->in))
         free_child(p, c);
 }
 
@@ -119,7 +125,6 @@ static void drop_waiting(struct half *h)
 
 static void delete_half(struct path *p, struct half *h)
 {
-    drop_waiting(h);
     if (h->queued) {
         sadb_forget_half(p, h);
     } else if (h->state == HALF_READY) {
@@ -137,8 +142,9 @@ static void begin_delete(struct path *p, struct child *c)
     c->dying = true;
     spd_retire(p, c); // a deleted one takes no new packets
     hold(c);
-    delete_half(p, &c->out);
+    drop_waiting(&c->in);
     delete_half(p, &c->in);
+    io_move_on(c->w, c);
     let_go(p, c);
 }
 
@@ -172,8 +178,12 @@ static void report(struct path *p, struct child *c, bool ok, const char *text)
 // has another.
 void sadb_give_up(struct path *p, struct child *c, const char *why)
 {
-    if (c->dying)
+    if (c->dying) { // its last packets cannot leave
+        hold(c);
+        drop_waiting(&c->out);
+        let_go(p, c);
         return;
+    }
     LOGF(ESP, 0, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
     report(p, c, false, why);
     ipc_send(p->ike, MSG_CHILD_EVENT,
@@ -398,6 +408,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32
                                 .rekey_packets = m->rekey_packets,
                                 .life_packets = m->life_packets,
                                 .name = c->name};
+    c->out_after = m->out_after;
     c->keys_req = keys_req;
     c->w = p->worker;
     c->installed_at = loop_now(p->loop);
@@ -532,19 +543,31 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
 
 // ---- answers of the engines
 
+// It has been deleted meanwhile: outbound for the packets that it had taken.
+static void added_to_die(struct path *p, struct half *h)
+{
+    struct child *c = h->child;
+    hold(c);
+    if (h == &c->in)
+        delete_half(p, h);
+    else
+        io_flush_waiting(c->w, h);
+    let_go(p, c);
+}
+
 static void added(struct path *p, struct half *h, struct esp_sa *sa)
 {
     struct child *c = h->child;
     h->sa = sa;
     h->state = HALF_READY;
     if (c->dying) {
-        delete_half(p, h);
-        sadb_maybe_free(p, c);
+        added_to_die(p, h);
         return;
     }
     if (c->in.state == HALF_READY && c->out.state == HALF_READY && !c->reported) {
         LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
              c->c.spi_out, c->offload, c->reason[0] ? ": " : "", c->reason);
+        c->installed = true;
         report(p, c, true, "");
     }
     if (c->card_missing && is_home(p, c)) {
@@ -568,8 +591,8 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     h->state = HALF_FAILED;
     h->sa = NULL;
     want_card(p, c, &mode);
-    if (was_card && (mode == OFFLOAD_AUTO || c->card_missing) &&
-        !c->dying) { // missing: it was in software before
+    if (was_card && (mode == OFFLOAD_AUTO || c->card_missing) && // missing: it was in software before
+        (!c->dying || h->waiting.count)) {
         char why[200];
         snprintf(why, sizeof(why), "the card refuses it: %.150s",
                  ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
@@ -582,9 +605,7 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     char text[300];
     snprintf(text, sizeof(text), "%s: %s", err.field[0] ? err.field : "engine",
              err.text[0] ? err.text : esp_status_name(ev->status));
-    if (c->dying) {
-        sadb_maybe_free(p, c);
-    } else if (c->reported) { // it moved: ike believes that it is there
+    if (c->dying || c->reported) { // it moved: ike believes that it is there
         sadb_give_up(p, c, text);
     } else {
         report(p, c, false, text);

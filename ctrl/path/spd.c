@@ -124,11 +124,17 @@ static int classify(struct spd *s, struct policy *pol, struct esp_error *err)
     return rc;
 }
 
-static void leave(struct spd *s, struct policy *pol)
+static void unclassify(struct spd *s, struct policy *pol)
 {
     if (pol->classified)
         classifier_remove(&s->classes, policy_local(pol), policy_remote(pol),
                           (struct class_rule){pol->rank, pol});
+    pol->classified = false;
+}
+
+static void leave(struct spd *s, struct policy *pol)
+{
+    unclassify(s, pol);
     if (pol->of) {
         hash_del(&s->instances, &pol->node);
     } else {
@@ -527,6 +533,8 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
     pol = whole ? of : instance_find(&p->spd, of, m);
     if (!pol && ((rc = instance_make(p, of, m, &pol, err)) < 0 || !pol))
         return rc;
+    if (!pol->classified && (rc = classify(&p->spd, pol, err)) < 0)
+        return rc;
     c->policy = pol;
     pol->sa_count++;
     if (pol->of)
@@ -545,9 +553,18 @@ void spd_serve(struct path *p, struct child *c)
     pol->sas = c;
 }
 
+// An instance that has no SA to send by hides no other of its policy. One of a dynamic policy stays: only it
+// says that these packets are protected.
+static void step_aside(struct spd *s, struct policy *pol)
+{
+    if (!pol->of || pol->of->dynamic || pol->sas || !pol->classified)
+        return;
+    unclassify(s, pol);
+    s->generation++;
+}
+
 void spd_retire(struct path *p, struct child *c)
 {
-    (void)p;
     if (!c->serves_at)
         return;
     *c->serves_at = c->serves_next;
@@ -555,6 +572,7 @@ void spd_retire(struct path *p, struct child *c)
         c->serves_next->serves_at = c->serves_at;
     c->serves_at = NULL;
     c->serves_next = NULL;
+    step_aside(&p->spd, c->policy);
 }
 
 static void drop_unneeded(struct path *p, struct policy *pol)
@@ -581,11 +599,6 @@ void spd_release(struct path *p, struct child *c)
         of->sa_count--;
         drop_unneeded(p, of);
     }
-}
-
-struct child *spd_sa(const struct policy *pol)
-{
-    return pol->sas;
 }
 
 // What was unloaded and loaded again, or edited, may have SAs of both editions for a while: the peer uses

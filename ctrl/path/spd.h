@@ -90,8 +90,6 @@ void spd_release(struct path *p, struct child *c); // it is gone
 // RFC 4301 section 5.2: a packet that came out of the SA must meet, looked up the other way round, the policy
 // that the SA serves, and lie in the SA's selectors.
 bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f);
-// The SA that takes a packet of this policy, or NULL.
-struct child *spd_sa(const struct policy *pol);
 
 // policy_kernel.c: what the kernel holds for policies, changed by difference: new before old. 0, or a
 // negative errno and nothing has changed.

@@ -267,6 +267,7 @@ static void test_deleted_while_moving_after_a_refused_lease(void **state)
     rig_turn(r);
     assert_null(r->p->children);
     assert_int_equal(fake_live(&r->card), 0);
+    rig_expect(r, 0, 65);
 }
 
 // ---- the card fails
@@ -541,7 +542,8 @@ static void test_failure_with_a_deletion_under_way(void **state)
     assert_non_null(r->p->children); // its packets are out
     fail_over(r);
     assert_null(r->p->children);
-    assert_int_equal(r->sent_count, 0);
+    rig_expect(r, 0, 10); // they leave by software
+    rig_unique(r);
 }
 
 static void test_failure_and_deletion_before_it_is_told(void **state)

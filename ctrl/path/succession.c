@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Make before break (RFC 7296 section 2.8): a policy has several child SAs while one follows the other. The
+// newest that is in place sends. The responder's new one lets the old one go on until the initiator has shown
+// that it has the new one too. A packet that has no sequence number yet can change its SA at any time.
+#include "ctrl/path/path.h"
+
+enum { LINKS = 4 }; // an SA that waits for one that waits
+
+static bool may_send(const struct child *c)
+{
+    const struct half *h = &c->out;
+    return c->installed && !c->dying && !h->ended && h->state != HALF_NONE && h->state != HALF_FAILED &&
+           h->state != HALF_DELETING;
+}
+
+static struct child *newest_in_place(const struct policy *pol)
+{
+    for (struct child *c = pol->sas; c; c = c->serves_next)
+        if (may_send(c))
+            return c;
+    return NULL;
+}
+
+// One that is still being added gets packets only when there is no other: they wait for it.
+static struct child *newest(const struct policy *pol)
+{
+    struct child *c = newest_in_place(pol);
+    if (!c && pol->of)
+        c = newest_in_place(pol->of);
+    return c ? c : pol->sas ? pol->sas : pol->of ? pol->of->sas : NULL;
+}
+
+struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f)
+{
+    struct child *c = newest(pol);
+    for (int i = 0; c && c->out_after && i < LINKS; i++) {
+        struct child *old = sadb_by_id(p, c->out_after);
+        if (!old || !may_send(old)) {
+            c->out_after = 0;
+            return c;
+        }
+        if (!selectors_hold(policy_local(old->policy), policy_remote(old->policy), f))
+            return c;
+        c = old;
+    }
+    return c;
+}
+
+struct child *outbound_other(struct worker *w, const struct packet *pkt)
+{
+    struct fields f;
+    struct policy *pol;
+    if (!fields_parse(pkt->job.in, pkt->job.in_len, &f) ||
+        spd_look_up_afresh(w, &f, false, &pol) != SPD_FOUND || pol->action != POLICY_PROTECT)
+        return NULL;
+    struct child *c = outbound_sa(w->p, pol, &f);
+    return c && c != pkt->child && may_send(c) ? c : NULL;
+}
+
+void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m)
+{
+    struct child *c = sadb_by_id(p, m->child_id);
+    if (!c) {
+        ipc_result(p->ike, m->req, false, "there is no child with number %u", m->child_id);
+        return;
+    }
+    c->out_after = 0;
+    ipc_result(p->ike, m->req, true, "%s", "");
+}
