@@ -69,7 +69,8 @@
     F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) \
     F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0) \
     F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */ \
-    F(U32, out_after, 0) /* see CHILD_OUTBOUND; 0: it sends from the first moment */
+    F(U32, out_after, 0) /* see CHILD_OUTBOUND; 0: it sends from the first moment */ \
+    F(U32, idle_s, 0) /* seconds without traffic until CHILD_EVENT_IDLE; 0: never */
 // ---- ike -> path
 // Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
 // any failure nothing has changed. They are in force from then on, SA or not. -> RESULT
@@ -162,10 +163,17 @@
 
 enum child_event {
     CHILD_EVENT_TRAFFIC_IN = 1, // authenticated traffic since the last such event; at most one a second
+    // Each once for a child, whichever direction comes there first. By the octets and packets of CHILD, by
+    // what its algorithm allows one key (ctrl/path/limits.c), and outbound by the sequence number: without
+    // ESN the soft one comes 2^28 numbers before the last, and after the last, or at any hard limit, nothing
+    // is sealed.
     CHILD_EVENT_SOFT_LIMIT = 2, // rekey
     CHILD_EVENT_HARD_LIMIT = 3, // delete
     CHILD_EVENT_MOVED = 4,      // the card failed; sequence numbers jumped: rekey
     CHILD_EVENT_REBOUND = 5,    // an authenticated packet came from another source (RFC 7296 2.23)
+    // Neither direction has carried a packet for idle_s; once, until it has again. An SA that follows another
+    // one of its policy goes on with that one's time.
+    CHILD_EVENT_IDLE = 6,
 };
 
 #endif

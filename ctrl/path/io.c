@@ -507,8 +507,7 @@ static void not_sealed(struct worker *w, struct half *h, struct packet *pkt)
     enum esp_status st = pkt->job.status;
     if (unnumbered(st)) {
         h->ended = true;
-        if (st == ESP_STATUS_LEASE_END)
-            sadb_spent(w->p, h->child);
+        limit_event(w->p, h->child, CHILD_EVENT_HARD_LIMIT);
         if (hand_on(w, pkt)) {
             enqueue(w, pkt);
             return;
@@ -543,6 +542,7 @@ static void encap_done(struct worker *w, struct esp_engine *e, struct packet *pk
     }
     h->packets++;
     h->bytes += pkt->inner_len;
+    limit_count(w->p, h, pkt->inner_len, pkt->job.seq);
     h->used_at = loop_now(w->p->loop);
     h->last_seq = pkt->job.seq;
     n->packets_out++;
@@ -683,10 +683,13 @@ static void decap_done(struct worker *w, struct esp_engine *e, struct packet *pk
     if (!c || pkt->job.status != ESP_STATUS_OK) {
         if (c)
             c->in.drops++;
+        if (c && pkt->job.status == ESP_STATUS_ICV_FAIL)
+            limit_forged(w->p, &c->in);
         io_drop(w, pkt, c || pkt->job.status != ESP_STATUS_OK ? pkt->job.status : ESP_STATUS_NO_SA);
         return;
     }
     traffic_event(w, c);
+    limit_count(w->p, &c->in, pkt->job.out_len, pkt->job.seq);
     c->out_after = 0; // its peer has it, and sends by it
     if (pkt->job.seq > c->in.last_seq) {
         c->in.last_seq = pkt->job.seq;
@@ -709,16 +712,9 @@ static void decap_done(struct worker *w, struct esp_engine *e, struct packet *pk
 
 // ---- engines
 
-static void limits(struct worker *w, struct packet *pkt)
+static struct child *child_of(struct worker *w, const struct packet *pkt)
 {
-    struct child *c = pkt->job.op == ESP_ENCAP ? pkt->child : owner_of(w, pkt);
-    bool hard = pkt->job.status == ESP_STATUS_HARD_LIMIT || pkt->job.status == ESP_STATUS_SEQ_OVERFLOW;
-    uint8_t event = hard ? CHILD_EVENT_HARD_LIMIT : pkt->job.soft_limit ? CHILD_EVENT_SOFT_LIMIT : 0;
-    if (!c || !event || c->limit_event >= event)
-        return;
-    c->limit_event = event; // once each
-    ipc_send(w->p->ike, MSG_CHILD_EVENT,
-             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = event});
+    return pkt->job.op == ESP_ENCAP ? pkt->child : owner_of(w, pkt);
 }
 
 static void events(struct worker *w, struct esp_engine *e);
@@ -737,7 +733,7 @@ static void run_again(struct worker *w, struct esp_engine *e, struct packet *pkt
 static bool left_behind(struct worker *w, const struct esp_engine *e, const struct packet *pkt)
 {
     enum esp_status st = pkt->job.status;
-    struct child *c = pkt->job.op == ESP_ENCAP ? pkt->child : owner_of(w, pkt);
+    struct child *c = child_of(w, pkt);
     if (!c || pkt->runs >= PATH_RUNS ||
         (st != ESP_STATUS_SA_DRAINING && st != ESP_STATUS_SA_INVALID && st != ESP_STATUS_NO_SA))
         return false;
@@ -753,8 +749,10 @@ static unsigned finish(struct worker *w, struct esp_engine *e)
         w->p->card_last_us = loop_now_us(w->p->loop);
     for (unsigned i = 0; i < n; i++) {
         struct packet *pkt = (struct packet *)jobs[i];
+        struct child *c = child_of(w, pkt);
         copy_result(w, pkt);
-        limits(w, pkt);
+        if (c)
+            limit_job(w->p, c, &pkt->job);
         if (pkt->job.status == ESP_STATUS_ABORTED && e == path_card(w->p) && pkt->runs < PATH_RUNS) {
             run_again(w, e, pkt);
         } else if (left_behind(w, e, pkt)) {

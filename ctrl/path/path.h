@@ -51,6 +51,9 @@ struct packet_list { // those of one SA in order of arrival
 
 // MOVING: it is being deleted in the card and goes on in software from where the card stopped.
 enum half_state { HALF_NONE, HALF_ADDING, HALF_READY, HALF_FAILED, HALF_DELETING, HALF_MOVING };
+struct key_use { // what engines have sealed or opened by it, let in or not; and what was forged
+    uint64_t packets, bytes, blocks, forged;
+};
 struct half { // one direction of a child SA
     struct child *child;
     enum half_state state;
@@ -68,6 +71,7 @@ struct half { // one direction of a child SA
     bool ended;                    // by a hard limit or its last number: it protects no packet any more
     uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
     uint64_t packets, bytes, drops;
+    struct key_use used;
     uint64_t used_at; // ms, 0: never
     uint64_t last_seq;
 };
@@ -77,6 +81,7 @@ struct child_facts { // of CHILD, what is needed after the installation
     uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in;
     struct addr local, remote;
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
+    uint32_t idle_s;
     const char *name;
 };
 struct worker;
@@ -97,6 +102,8 @@ struct child {
     unsigned in_flight; // packets that point here, and callers; freed only at 0
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint8_t limit_event; // the last one told to ike
+    struct timer idle;
+    uint64_t idle_from, idle_told; // ms: it was not used before; when it was last used before IDLE was told
     char offload[16], reason[200];
     char name[];
 };
@@ -201,7 +208,17 @@ void sadb_give_up(struct path *p, struct child *c,
 // card had, from software to a card that has come back.
 void sadb_return(struct path *p, struct child *c);
 void sadb_leave(struct path *p, struct half *h, const char *why);
-void sadb_spent(struct path *p, struct child *c); // its last sequence number is used: ike is told once
+
+// limits.c
+void limit_event(struct path *p, struct child *c, uint8_t event);                // told to ike once
+void limit_job(struct path *p, struct child *c, const struct esp_job *j);        // what the engine says of it
+void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
+void limit_forged(struct path *p, struct half *h);
+void limits_left(struct half *h); // in params, for an engine that counts from zero
+
+// idle.c
+void idle_start(struct path *p, struct child *c); // it is installed
+void idle_stop(struct path *p, struct child *c);
 
 // succession.c: of several child SAs of a policy, which one sends. See CHILD_OUTBOUND in ctrl/ipc/messages.h.
 struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f); // NULL: none

@@ -61,6 +61,7 @@ void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char 
 
 static void unlink_child(struct path *p, struct child *c)
 {
+    idle_stop(p, c);
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
@@ -140,6 +141,7 @@ static void delete_half(struct path *p, struct half *h)
 static void begin_delete(struct path *p, struct child *c)
 {
     c->dying = true;
+    idle_stop(p, c);
     spd_retire(p, c); // a deleted one takes no new packets
     hold(c);
     drop_waiting(&c->in);
@@ -186,22 +188,14 @@ void sadb_give_up(struct path *p, struct child *c, const char *why)
     }
     LOGF(ESP, 0, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
     report(p, c, false, why);
-    ipc_send(p->ike, MSG_CHILD_EVENT,
-             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_HARD_LIMIT});
+    limit_event(p, c, CHILD_EVENT_HARD_LIMIT);
     begin_delete(p, c);
-}
-
-void sadb_spent(struct path *p, struct child *c)
-{
-    if (c->limit_event >= CHILD_EVENT_HARD_LIMIT)
-        return;
-    c->limit_event = CHILD_EVENT_HARD_LIMIT;
-    ipc_send(p->ike, MSG_CHILD_EVENT,
-             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_HARD_LIMIT});
 }
 
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
+    if (!e)
+        return esp_fail(err, -ENODEV, "engine", "there is none");
     if (h->params.dir == ESP_OUT) {
         if (e == path_card(p)) {
             uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
@@ -263,20 +257,10 @@ void sadb_lease_low(struct path *p, struct half *h)
     }
 }
 
-// What is left of a limit when an engine counts from zero again.
-static uint64_t rest(uint64_t limit, uint64_t used)
-{
-    return limit == 0 ? 0 : limit > used ? limit - used : 1;
-}
-
 static int continue_in(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
-    const struct child_facts *m = &h->child->c;
     sadb_forget_half(p, h);
-    h->params.soft_bytes = rest(m->rekey_bytes, h->bytes);
-    h->params.hard_bytes = rest(m->life_bytes, h->bytes);
-    h->params.soft_packets = rest(m->rekey_packets, h->packets);
-    h->params.hard_packets = rest(m->life_packets, h->packets);
+    limits_left(h);
     return sadb_add_half(p, h, e, err);
 }
 
@@ -407,6 +391,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32
                                 .life_bytes = m->life_bytes,
                                 .rekey_packets = m->rekey_packets,
                                 .life_packets = m->life_packets,
+                                .idle_s = m->idle_s,
                                 .name = c->name};
     c->out_after = m->out_after;
     c->keys_req = keys_req;
@@ -568,6 +553,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
              c->c.spi_out, c->offload, c->reason[0] ? ": " : "", c->reason);
         c->installed = true;
+        idle_start(p, c);
         report(p, c, true, "");
     }
     if (c->card_missing && is_home(p, c)) {

@@ -4,6 +4,7 @@ PATH_ROOM_SRCS := $(filter-out ctrl/path/main.c ctrl/path/room.c ctrl/path/kerne
 PATH_RIG := tests/unit/path_rig.c tests/unit/path_fake.c $(PATH_ROOM_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c) $(LIBESPALIER)
 $(eval $(call unit_test,test_path,tests/unit/test_path.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_succession,tests/unit/test_succession.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_limits,tests/unit/test_limits.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_spd,tests/unit/test_spd.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_classifier,tests/unit/test_classifier.c ctrl/path/classifier.c ctrl/path/class_table.c ctrl/path/fields.c $(wildcard ctrl/lib/*.c),))
 NO_MEMORY_LDFLAGS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct rig *catching;
@@ -77,6 +78,22 @@ static int udp(uint16_t *port)
     return fd;
 }
 
+static uint64_t rig_now_us(void *ctx)
+{
+    const struct rig *r = ctx;
+    struct timespec ts;
+    if (r->now_us)
+        return r->now_us;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+void rig_pass(struct rig *r, uint64_t ms)
+{
+    r->now_us = rig_now_us(r) + 1000 * ms;
+    rig_turn(r);
+}
+
 int rig_up(void **state)
 {
     struct rig *r = calloc(1, sizeof(*r));
@@ -102,6 +119,7 @@ int rig_up(void **state)
     r->p->env = &r->env;
     r->p->worker->p = r->p;
     r->p->loop = loop_new();
+    loop_set_clock(r->p->loop, (struct clock){rig_now_us, r});
     r->p->keys = channel(r, &r->keys, ROOM_KEYS);
     r->p->ike = channel(r, &r->ike, ROOM_IKE);
     r->p->ctl = channel(r, &r->ctl, ROOM_CTL);

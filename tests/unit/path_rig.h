@@ -40,7 +40,8 @@ struct rig {
         uint32_t len;
     } past[RIG_PAST]; // what went on past us
     unsigned past_count;
-    int past_rc; // negative: there is no way past us
+    int past_rc;     // negative: there is no way past us
+    uint64_t now_us; // of path's clock, 0: it is the machine's
 };
 
 int rig_up(void **state);   // *state: the rig; without a card
@@ -48,6 +49,7 @@ int rig_down(void **state); // also checks that no packet and no child SA was lo
 int rig_catch(struct rig *r, struct mmsghdr *m, unsigned n); // what path's net sends ends here
 void rig_card(struct rig *r);                                // puts the fake card in
 void rig_turn(struct rig *r);                                // lets path do all that it can do now
+void rig_pass(struct rig *r, uint64_t ms);                   // time passes, and from then on only so
 
 // "10.1.0.0/16,10.3.0.1/32[17/53],dynamic[6/1000-2000]"
 struct ts_list rig_list(const char *text);

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Child SAs that carry nothing (swanctl's inactivity). A timer runs to where the SA would have been idle for
+// long enough, looks when it was last used, and runs on from there: packets wake nobody. What another SA of
+// the same policy carries counts too, so that a rekey does not begin the time anew.
+#include "ctrl/path/path.h"
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t last_use(const struct child *c)
+{
+    uint64_t at = c->idle_from;
+    for (const struct child *s = c->policy ? c->policy->sas : NULL; s; s = s->serves_next)
+        at = later(at, later(s->out.used_at, s->in.used_at));
+    return at;
+}
+
+static void look(struct timer *t)
+{
+    struct child *c = t->ctx;
+    struct path *p = c->w->p;
+    uint64_t now = loop_now(p->loop), at = last_use(c), due = at + 1000ull * c->c.idle_s;
+    if (now >= due && at != c->idle_told) { // once, until it is used again
+        c->idle_told = at;
+        ipc_send(p->ike, MSG_CHILD_EVENT,
+                 &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_IDLE});
+    }
+    timer_set(p->loop, t, now >= due ? now + 1000ull * c->c.idle_s : due);
+}
+
+void idle_start(struct path *p, struct child *c)
+{
+    uint64_t now = loop_now(p->loop), from = 0;
+    if (!c->c.idle_s)
+        return;
+    for (const struct child *s = c->policy->sas; s; s = s->serves_next)
+        if (s != c && s->installed)
+            from = later(from, later(s->idle_from, last_use(s)));
+    c->idle_from = from && now - from < 1000ull * c->c.idle_s ? from : now;
+    c->idle = (struct timer){.fire = look, .ctx = c};
+    timer_set(p->loop, &c->idle, c->idle_from + 1000ull * c->c.idle_s);
+}
+
+void idle_stop(struct path *p, struct child *c)
+{
+    timer_stop(p->loop, &c->idle);
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where an SA has to be followed by another, and where it ends: what the operator allows (which the engines
+// count, each from where the one before stopped), what its algorithm allows one key, and its last sequence
+// number. ike is told of each once for a child SA, whichever direction comes there first.
+#include "ctrl/path/path.h"
+
+// X(algorithm, blocks to rekey at, blocks at which the key ends, forged packets to rekey at, ... at which it
+// ends), as powers of two; 64: never. Blocks are of 16 octets.
+// AES-GCM: an adversary who sees s blocks tells them from random with at most s^2 / 2^129 (the bound behind
+// RFC 8446 section 5.5): 2^-61 at 2^34 blocks, 2^-57 at 2^36. Its IV is the sequence number, so that SP
+// 800-38D section 8.3 limits nothing more. Forgeries: RFC 9001 section 6.6.
+// ChaCha20-Poly1305: no number of blocks below 2^64 matters (RFC 8446 section 5.5); v forgeries of L blocks
+// succeed with v * L / 2^103, L being 2^12 at most.
+#define KEY_LIMITS(X)                                                                                        \
+    X(AES128_GCM16, 34, 36, 51, 52)                                                                          \
+    X(AES192_GCM16, 34, 36, 51, 52)                                                                          \
+    X(AES256_GCM16, 34, 36, 51, 52)                                                                          \
+    X(CHACHA20_POLY1305, 64, 64, 33, 34)
+
+// What is in flight when a limit shows: it ends so much earlier.
+#define IN_FLIGHT_BLOCKS ((uint64_t)PATH_JOBS * (65536 / 16))
+// Numbers that are left when an SA has to be followed by another: half a minute at ten million packets a
+// second.
+#define LAST_NUMBERS (1ull << 28)
+
+struct key_limits {
+    uint64_t soft_blocks, hard_blocks, soft_forged, hard_forged;
+};
+
+static uint64_t power(unsigned n)
+{
+    return n < 64 ? 1ull << n : UINT64_MAX;
+}
+
+static struct key_limits limits_of(enum esp_alg a)
+{
+    switch (a) {
+#define X(sym, soft, hard, soft_forged, hard_forged)                                                         \
+    case ESP_ALG_##sym:                                                                                      \
+        return (struct key_limits){power(soft), power(hard) - IN_FLIGHT_BLOCKS, power(soft_forged),          \
+                                   power(hard_forged)};
+        KEY_LIMITS(X)
+#undef X
+    default: return (struct key_limits){0};
+    }
+}
+
+void limit_event(struct path *p, struct child *c, uint8_t event)
+{
+    if (c->dying || c->limit_event >= event)
+        return;
+    c->limit_event = event; // once each
+    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = event});
+}
+
+static void judge(struct path *p, struct half *h, bool soft, bool hard)
+{
+    if (hard)
+        h->ended = true;
+    if (soft || hard)
+        limit_event(p, h->child, hard ? CHILD_EVENT_HARD_LIMIT : CHILD_EVENT_SOFT_LIMIT);
+}
+
+static bool last_numbers(const struct half *h, uint64_t seq)
+{
+    uint64_t last = h->params.esn ? UINT64_MAX : UINT32_MAX;
+    return h->params.dir == ESP_OUT && seq > last - LAST_NUMBERS;
+}
+
+void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq)
+{
+    struct key_limits l = limits_of(h->params.alg);
+    h->used.packets++;
+    h->used.bytes += octets;
+    h->used.blocks += octets / 16 + 2; // the ESP trailer and a last block that is not full
+    judge(p, h, h->used.blocks >= l.soft_blocks || last_numbers(h, seq), h->used.blocks >= l.hard_blocks);
+}
+
+void limit_forged(struct path *p, struct half *h)
+{
+    struct key_limits l = limits_of(h->params.alg);
+    h->used.forged++;
+    judge(p, h, h->used.forged >= l.soft_forged, h->used.forged >= l.hard_forged);
+}
+
+void limit_job(struct path *p, struct child *c, const struct esp_job *j)
+{
+    if (j->status == ESP_STATUS_HARD_LIMIT || j->status == ESP_STATUS_SEQ_OVERFLOW)
+        limit_event(p, c, CHILD_EVENT_HARD_LIMIT);
+    else if (j->soft_limit)
+        limit_event(p, c, CHILD_EVENT_SOFT_LIMIT);
+}
+
+static uint64_t rest(uint64_t limit, uint64_t used)
+{
+    return limit == 0 ? 0 : limit > used ? limit - used : 1;
+}
+
+void limits_left(struct half *h)
+{
+    const struct child_facts *m = &h->child->c;
+    h->params.soft_bytes = rest(m->rekey_bytes, h->used.bytes);
+    h->params.hard_bytes = rest(m->life_bytes, h->used.bytes);
+    h->params.soft_packets = rest(m->rekey_packets, h->used.packets);
+    h->params.hard_packets = rest(m->life_packets, h->used.packets);
+    if (m->life_packets && h->used.packets >= m->life_packets)
+        h->params.hard_bytes = 1; // no packet is so short
+}
