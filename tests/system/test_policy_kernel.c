@@ -386,8 +386,8 @@ static size_t ipv6(uint8_t *p, uint8_t src_net, uint8_t dst_net)
 static int wire(const char *link)
 {
     struct sockaddr_ll at = {
-        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6), .sll_ifindex = (int)if_nametoindex(link)};
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_IPV6));
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(link)};
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
         fail_msg("cannot watch %s", link);
     return fd;
@@ -420,11 +420,9 @@ static bool comes(int fd, size_t skip, uint8_t src_net, uint8_t dst_net)
     return false;
 }
 
-static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
+// A router between two links, whose other ends are lan1 and wan1.
+static void lan_and_wan(void)
 {
-    struct lab l;
-    struct pol p;
-    (void)state;
     assert_int_equal(
         quiet(
             "for i in lan wan; do ip link add ${i}0 type veth peer name ${i}1; "
@@ -432,8 +430,20 @@ static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
             "done; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; ip -6 addr add fd01::1/64 dev lan0 nodad; "
             "ip -6 addr add fd10::1/64 dev wan0 nodad; ip -6 route add default via fd10::2; "
             "ip -6 neigh add fd01::5 lladdr 02:00:00:00:00:05 dev lan0; "
-            "ip -6 neigh add fd10::2 lladdr 02:00:00:00:00:02 dev wan0"),
+            "ip -6 neigh add fd10::2 lladdr 02:00:00:00:00:02 dev wan0; "
+            "echo 1 >/proc/sys/net/ipv4/ip_forward; ip addr add 10.0.1.1/24 dev lan0; ip addr add "
+            "192.0.2.1/24 dev wan0; ip route add default via 192.0.2.2; "
+            "ip neigh add 10.0.1.5 lladdr 02:00:00:00:00:05 dev lan0; "
+            "ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev wan0"),
         0);
+}
+
+static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
+{
+    struct lab l;
+    struct pol p;
+    (void)state;
+    lan_and_wan();
     int lan = wire("lan1"), wan = wire("wan1");
     up(&l, "/run/a", "esp0");
     send_frame(lan, "lan0", 1, 2);
@@ -454,6 +464,143 @@ static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
     die(&l); // the TUN goes, and its routes with it
     send_frame(lan, "lan0", 1, 2);
     assert_false(comes(wan, 14, 1, 2));
+    close(lan);
+    close(wan);
+}
+
+// ---- fragments
+
+enum { WHOLE, FIRST, LAST, PARTS };
+struct datagram { // UDP in a frame: whole, or one of its fragments
+    bool v6;
+    uint16_t sport, dport;
+    int part;
+};
+
+static void ipv4_head(uint8_t *p, const struct datagram *d, uint8_t payload)
+{
+    const uint8_t head[] = {0x45,
+                            0,
+                            0,
+                            (uint8_t)(20 + payload),
+                            0,
+                            7,
+                            d->part == FIRST ? 0x20 : 0,
+                            d->part == LAST ? 3 : 0,
+                            64,
+                            17,
+                            0,
+                            0,
+                            10,
+                            0,
+                            1,
+                            5,
+                            172,
+                            0,
+                            2,
+                            5};
+    uint32_t sum = 0;
+    memcpy(p, head, sizeof(head));
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    sum = ~((sum & 0xffff) + (sum >> 16));
+    p[10] = (uint8_t)(sum >> 8);
+    p[11] = (uint8_t)sum;
+}
+
+static size_t ipv6_head(uint8_t *p, const struct datagram *d, uint8_t payload)
+{
+    const uint8_t frag[] = {17, 0, 0, d->part == LAST ? 3 << 3 : 1, 0, 0, 0, 7};
+    ipv6(p, 1, 2);
+    p[5] = payload;
+    if (d->part == WHOLE)
+        return 40;
+    p[5] = (uint8_t)(payload + 8);
+    p[6] = 44;
+    memcpy(p + 40, frag, sizeof(frag));
+    return 48;
+}
+
+static size_t datagram(uint8_t *p, const struct datagram *d)
+{
+    const uint8_t udp[] = {(uint8_t)(d->sport >> 8),
+                           (uint8_t)d->sport,
+                           (uint8_t)(d->dport >> 8),
+                           (uint8_t)d->dport,
+                           0,
+                           24,
+                           0,
+                           0};
+    size_t at = 20;
+    if (d->v6)
+        at = ipv6_head(p, d, 24);
+    else
+        ipv4_head(p, d, 24);
+    memset(p + at, 0, 24);
+    if (d->part != LAST)
+        memcpy(p + at, udp, sizeof(udp));
+    return at + 24;
+}
+
+static bool reaches(int to, size_t skip, const uint8_t *packet, size_t len)
+{
+    uint8_t got[2048];
+    struct pollfd w = {.fd = to, .events = POLLIN};
+    while (poll(&w, 1, 200) > 0) {
+        ssize_t n = read(to, got, sizeof(got)); // the hop limit and its checksum have changed
+        if (n == (ssize_t)(skip + len) && !memcmp(got + skip + 12, packet + 12, len - 12))
+            return true;
+    }
+    return false;
+}
+
+static bool forwarded(int from, int to, size_t skip, const struct datagram *d)
+{
+    uint8_t f[14 + 100] = {0};
+    struct ifreq r = {.ifr_name = "lan0"};
+    size_t len = datagram(f + 14, d);
+    assert_int_equal(ioctl(from, SIOCGIFHWADDR, &r), 0);
+    memcpy(f, r.ifr_hwaddr.sa_data, 6);
+    f[12] = d->v6 ? 0x86 : 8;
+    f[13] = d->v6 ? 0xdd : 0;
+    assert_int_equal(send(from, f, 14 + len, 0), 14 + len);
+    return reaches(to, skip, f + 14, len);
+}
+
+// The kernel's rules see no ports in a fragment, not even in the first one. All come to path, which tells
+// them apart by their first one, and none is let out in clear.
+static void test_kernel_fragments_of_selected_ports_reach_the_tun(void **state)
+{
+    static const struct {
+        uint16_t slo, shi, dlo, dhi, sport, dport, other;
+    } t[] = {{0, 65535, 53, 53, 7000, 53, 54},   {0, 65535, 7000, 7999, 9, 7500, 8000},
+             {7000, 7000, 0, 65535, 7000, 9, 0}, {1000, 2000, 53, 53, 1500, 53, 54},
+             {0, 65535, 0, 1023, 9, 53, 0},      {0, 65535, 1024, 65535, 9, 5000, 0}};
+    struct lab l;
+    (void)state;
+    lan_and_wan();
+    int lan = wire("lan1"), wan = wire("wan1");
+    up(&l, "/run/a", "esp0");
+    for (unsigned i = 0; i < 2 * sizeof(t) / sizeof(t[0]); i++) {
+        bool v6 = i & 1;
+        struct pol p = {0};
+        net(&p.l, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, v6 ? 64 : 24, 17,
+            t[i / 2].slo, t[i / 2].shi);
+        net(&p.r, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 2} : (uint8_t[16]){172, 0, 2}, v6 ? 64 : 24, 17,
+            t[i / 2].dlo, t[i / 2].dhi);
+        finish(&p, POLICY_PROTECT, 1);
+        struct kset_hold *h = take(&l, &p);
+        struct datagram d = {.v6 = v6, .sport = t[i / 2].sport, .dport = t[i / 2].dport};
+        for (d.part = WHOLE; d.part < PARTS; d.part++)
+            if (!forwarded(lan, l.tun, 0, &d))
+                fail_msg("selector %u, IPv%d, part %d does not reach the TUN", i / 2, v6 ? 6 : 4, d.part);
+        d.dport = t[i / 2].other;
+        d.part = WHOLE;
+        if (d.dport && !forwarded(lan, wan, 14, &d))
+            fail_msg("selector %u, IPv%d: a port that no policy names does not pass", i / 2, v6 ? 6 : 4);
+        assert_int_equal(kset_change(l.s, NULL, NULL, 0, &h, 1, NULL), 0);
+    }
+    down(&l);
     close(lan);
     close(wan);
 }
@@ -513,6 +660,7 @@ int main(void)
         cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, own_namespace),
         cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, own_namespace),
         cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, own_namespace),
+        cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, own_namespace),
         cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, own_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
