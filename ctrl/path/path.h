@@ -2,8 +2,8 @@
 // The path process: traffic keys, engines, packets and policy. What all share (struct path: SPD, SAs,
 // engines, control) is apart from what carries packets (struct worker: its sockets, packets, lists, memory of
 // flows and counters), which is one thread's own. One worker runs, in the loop of the rest.
-//   TUN -> policy (spd.c) -> its child SA -> engine.submit ... engine.poll -> raw socket        (io.c)
-//   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> its policy and selectors -> TUN     (io.c)
+//   TUN -> policy (spd.c) -> its child SA -> engine.submit ... engine.poll -> raw socket   (outbound.c)
+//   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> its policy and selectors -> TUN (inbound.c)
 // A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once
 // (failover.c).
 #ifndef CTRL_PATH_PATH_H

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way in: socket -> SA by SPI -> engine, and from the engine by its policy and selectors to the TUN.
+#include "ctrl/path/io.h"
+#include "ctrl/path/outer.h"
+
+// Something has come by one of the sockets, n octets of it behind the room for headers (0: they are there).
+static void arrived(struct worker *w, struct packet *pkt, int n, uint32_t room, const struct arrival *a,
+                    bool udp)
+{
+    struct outer o;
+    pkt->job.op = ESP_DECAP;
+    pkt->job.in_len = room + (uint32_t)n;
+    if (udp && n == 1 && pkt->job.in[room] == 0xff) { // RFC 3948 section 2.3
+        w->keepalives++;
+        packet_release(w, pkt);
+    } else if (udp && n < 8) {
+        io_drop(w, pkt, ESP_STATUS_NOT_ESP);
+    } else if (pkt->job.in_len > w->buffer || (room && a->cut) ||
+               (room && !outer_put(pkt->job.in, a, udp, w->p->env->settings->port_nat_t, (uint32_t)n)) ||
+               !outer_look(pkt->job.in, pkt->job.in_len, &o)) {
+        io_drop(w, pkt, ESP_STATUS_TRUNCATED);
+    } else {
+        pkt->spi = io_be32(pkt->job.in + o.esp);
+        queue_put(w, pkt);
+    }
+}
+
+typedef int (*read_fn)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
+
+static void read_datagrams(struct worker *w, read_fn read_one, uint8_t family, bool udp)
+{
+    uint32_t room = outer_octets(family, udp);
+    for (int i = 0; i < PATH_BURST && read_one; i++) {
+        struct arrival a;
+        struct packet *pkt = packet_get(w);
+        if (!pkt)
+            break;
+        int n = read_one(w->net.ctx, pkt->job.in + room, w->buffer - room, &a);
+        if (n < 0) {
+            packet_release(w, pkt);
+            break;
+        }
+        arrived(w, pkt, n, room, &a, udp);
+    }
+    io_pump(w);
+}
+
+void in_udp(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    read_datagrams(w, w->net.udp_read, 4, true);
+}
+
+void in_udp6(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    read_datagrams(w, w->net.udp6_read, 6, true);
+}
+
+void in_raw6(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    read_datagrams(w, w->net.esp6_read, 6, false);
+}
+
+void in_raw(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    for (int i = 0; i < PATH_BURST; i++) {
+        struct packet *pkt = packet_get(w);
+        if (!pkt)
+            break;
+        int n = w->net.esp_read(w->net.ctx, pkt->job.in, w->buffer);
+        if (n < 0) {
+            packet_release(w, pkt);
+            break;
+        }
+        arrived(w, pkt, n, 0, NULL, false);
+    }
+    io_pump(w);
+}
+
+static void traffic_event(struct worker *w, struct child *c)
+{
+    uint64_t now = loop_now(w->p->loop);
+    c->in.used_at = now;
+    if (now - c->traffic_event_at < 1000)
+        return;
+    c->traffic_event_at = now;
+    ipc_send(w->p->ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
+}
+
+// RFC 7296 section 2.23: the newest authenticated packet came from elsewhere. ike decides.
+static void rebound_event(struct worker *w, struct child *c, const struct packet *pkt)
+{
+    struct outer o;
+    uint64_t now = loop_now(w->p->loop);
+    if ((c->rebound_event_at && now - c->rebound_event_at < 1000) ||
+        !outer_look(pkt->job.in, pkt->job.in_len, &o))
+        return;
+    c->rebound_event_at = now;
+    ipc_send(w->p->ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id,
+                                       .event = CHILD_EVENT_REBOUND,
+                                       .remote = o.src,
+                                       .remote_port = o.sport});
+}
+
+static bool allowed_in(struct worker *w, const struct child *c, const struct packet *pkt)
+{
+    struct fields f;
+    if (!fields_parse(pkt->job.out, pkt->job.out_len, &f) || !spd_lets_in(w, c, &f))
+        return false;
+    if (f.first && f.ports)
+        fragment_keep(&w->flows, &f, true, loop_now(w->p->loop));
+    return true;
+}
+
+void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
+{
+    struct child *c = packet_owner(w, pkt);
+    struct engine_count *n = io_count(w, e);
+    if (!c || pkt->job.status != ESP_STATUS_OK) {
+        if (c)
+            c->in.drops++;
+        if (c && pkt->job.status == ESP_STATUS_ICV_FAIL)
+            limit_forged(w->p, &c->in);
+        io_drop(w, pkt, c || pkt->job.status != ESP_STATUS_OK ? pkt->job.status : ESP_STATUS_NO_SA);
+        return;
+    }
+    traffic_event(w, c);
+    limit_count(w->p, &c->in, pkt->job.out_len, pkt->job.seq);
+    c->out_after = 0; // its peer has it, and sends by it
+    if (pkt->job.seq > c->in.last_seq) {
+        c->in.last_seq = pkt->job.seq;
+        if (pkt->job.src_changed)
+            rebound_event(w, c, pkt);
+    }
+    if (!allowed_in(w, c, pkt)) {
+        c->in.drops++;
+        io_drop(w, pkt, ESP_STATUS_POLICY);
+        return;
+    }
+    c->in.packets++;
+    c->in.bytes += pkt->job.out_len;
+    n->packets_in++;
+    n->bytes_in += pkt->job.out_len;
+    if (w->net.tun_write(w->net.ctx, pkt->job.out, pkt->job.out_len) < 0)
+        w->tun_errors++;
+    packet_release(w, pkt);
+}

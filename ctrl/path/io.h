@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the packets' way share: io.c, packets.c, queues.c, outbound.c, inbound.c.
+#ifndef CTRL_PATH_IO_H
+#define CTRL_PATH_IO_H
+
+#include "ctrl/path/path.h"
+
+static inline uint32_t io_be32(const uint8_t *b)
+{
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static inline struct engine_count *io_count(struct worker *w, const struct esp_engine *e)
+{
+    return e == path_soft(w->p) ? &w->count[PATH_SOFT] : &w->count[PATH_CARD];
+}
+
+// packets.c
+struct packet *packet_get(struct worker *w); // NULL: none is free, and nothing is read until one is
+void packet_release(struct worker *w, struct packet *pkt);
+void packet_off_card(struct worker *w, struct packet *pkt);
+bool packet_lend(struct worker *w, struct packet *pkt); // its contents where a card may reach them
+void packet_take_back(struct worker *w, struct packet *pkt);
+void packet_copy_result(struct worker *w, struct packet *pkt);
+
+// queues.c
+struct child *packet_owner(struct worker *w, const struct packet *pkt); // the inbound SA's, by SPI
+void queue_put(struct worker *w, struct packet *pkt);
+void queue_wait(struct worker *w, struct half *h, struct packet *pkt);
+bool queue_hand_on(struct worker *w, struct packet *pkt); // to another SA of its policy; queue_put follows
+void queue_drain(struct worker *w, struct esp_engine *e);
+
+// outbound.c
+void out_ready(struct loop_fd *f, uint32_t events); // of the TUN
+void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
+void out_send(struct worker *w);
+
+// inbound.c
+void in_udp(struct loop_fd *f, uint32_t events);
+void in_udp6(struct loop_fd *f, uint32_t events);
+void in_raw(struct loop_fd *f, uint32_t events);
+void in_raw6(struct loop_fd *f, uint32_t events);
+void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
+
+#endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way out: TUN -> policy -> SA -> engine, and from the engine to the network.
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/path/io.h"
+#include "ctrl/path/outer.h"
+
+static void note_acquire(struct worker *w, struct policy *pol, const struct fields *f)
+{
+    uint64_t now = loop_now(w->p->loop);
+    struct policy *base = policy_base(pol);
+    if (!base->trap || (base->acquired_at && now - base->acquired_at < 1000))
+        return;
+    base->acquired_at = now;
+    struct msg_ACQUIRE m = {.policy_id = base->id};
+    fields_selectors(f, &m.local_ts, &m.remote_ts);
+    snprintf(m.conn, sizeof(m.conn), "%s", base->conn);
+    snprintf(m.child, sizeof(m.child), "%s", base->child);
+    ipc_send(w->p->ike, MSG_ACQUIRE, &m);
+}
+
+static void protect(struct worker *w, struct packet *pkt, struct policy *pol, const struct fields *f)
+{
+    struct child *c = outbound_sa(w->p, pol, f);
+    if (!c) {
+        note_acquire(w, pol, f);
+        w->no_sa_out++;
+        io_drop(w, pkt, ESP_STATUS_POLICY);
+        return;
+    }
+    pkt->child = c;
+    c->in_flight++;
+    pkt->inner_len = pkt->job.in_len;
+    queue_put(w, pkt);
+}
+
+static void outbound(struct worker *w, struct packet *pkt)
+{
+    struct fields f;
+    struct policy *pol;
+    pkt->job.op = ESP_ENCAP;
+    if (!fields_parse(pkt->job.in, pkt->job.in_len, &f)) {
+        io_drop(w, pkt, ESP_STATUS_BAD_IP);
+        return;
+    }
+    enum spd_verdict v = spd_look_up(w, &f, false, &pol);
+    if (f.first && f.ports)
+        fragment_keep(&w->flows, &f, false, loop_now(w->p->loop));
+    if (v == SPD_FOUND && pol->action == POLICY_PROTECT) {
+        protect(w, pkt, pol, &f);
+    } else if (v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS)) {
+        past_us(w, pkt->job.in, pkt->job.in_len);
+        packet_release(w, pkt);
+    } else {
+        io_drop(w, pkt, ESP_STATUS_POLICY);
+    }
+}
+
+static void tun_gone(struct worker *w)
+{
+    LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
+    w->p->status = 1;
+    loop_stop(w->p->loop);
+}
+
+void out_ready(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    for (int i = 0; i < PATH_BURST; i++) {
+        struct packet *pkt = packet_get(w);
+        if (!pkt)
+            break;
+        int n = w->net.tun_read(w->net.ctx, pkt->job.in, w->buffer);
+        if (n <= 0) {
+            packet_release(w, pkt);
+            if (n == -EBADFD)
+                tun_gone(w);
+            break;
+        }
+        pkt->job.in_len = (uint32_t)n;
+        outbound(w, pkt);
+    }
+    io_pump(w);
+}
+
+static socklen_t destination(const uint8_t *o, struct sockaddr_storage *to)
+{
+    struct addr a = {.family = o[0] >> 4};
+    memcpy(a.a, o + (a.family == 4 ? 16 : 24), a.family == 4 ? 4 : 16);
+    addr_to_sockaddr(&a, 0, to);
+    return a.family == 4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+void out_send(struct worker *w)
+{
+    struct mmsghdr msgs[PATH_BURST];
+    struct iovec iov[PATH_BURST];
+    struct sockaddr_storage to[PATH_BURST];
+    unsigned n = w->send_count, done = 0;
+    memset(msgs, 0, sizeof(msgs[0]) * n);
+    for (unsigned i = 0; i < n; i++) {
+        struct esp_job *j = &w->send_list[i]->job;
+        iov[i] = (struct iovec){j->out, j->out_len};
+        msgs[i].msg_hdr = (struct msghdr){.msg_name = &to[i],
+                                          .msg_namelen = destination(j->out, &to[i]),
+                                          .msg_iov = &iov[i],
+                                          .msg_iovlen = 1};
+    }
+    while (done < n) {
+        int rc = w->net.send(w->net.ctx, msgs + done, n - done);
+        if (rc > 0) {
+            done += (unsigned)rc;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        w->send_errors++; // this one is lost as on any full or broken link; its sequence number is used up
+        if (w->send_errors % 1000 == 1)
+            LOGF(NET, 1, "cannot send an ESP packet: %s", strerror(errno));
+        done++;
+    }
+    for (unsigned i = 0; i < n; i++)
+        packet_release(w, w->send_list[i]);
+    w->send_count = 0;
+}
+
+// What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an
+// older packet, even one in clear.
+static bool is_esp_between(const struct esp_job *j, uint32_t spi, const struct esp_endpoint *e)
+{
+    struct outer o;
+    size_t n = e->ipv6 ? 16 : 4;
+    return outer_look(j->out, j->out_len, &o) && o.udp == e->udp_encap && (o.src.family == 6) == e->ipv6 &&
+           !memcmp(o.src.a, e->src, n) && !memcmp(o.dst.a, e->dst, n) && io_be32(j->out + o.esp) == spi &&
+           io_be32(j->out + o.esp + 4) == (uint32_t)j->seq;
+}
+
+static bool is_esp_of(const struct half *h, const struct esp_job *j)
+{
+    const struct esp_sa_params *s = &h->params;
+    struct esp_endpoint now = {.ipv6 = s->ipv6, .udp_encap = s->udp_encap};
+    memcpy(now.src, s->src, 16);
+    memcpy(now.dst, s->dst, 16);
+    return is_esp_between(j, s->spi, &now) || (h->rebound && is_esp_between(j, s->spi, &h->before));
+}
+
+static bool unnumbered(enum esp_status st)
+{
+    return st == ESP_STATUS_LEASE_END || st == ESP_STATUS_HARD_LIMIT || st == ESP_STATUS_SEQ_OVERFLOW;
+}
+
+// Past a limit a newer SA may take it.
+static void not_sealed(struct worker *w, struct half *h, struct packet *pkt)
+{
+    enum esp_status st = pkt->job.status;
+    if (unnumbered(st)) {
+        h->ended = true;
+        limit_event(w->p, h->child, CHILD_EVENT_HARD_LIMIT);
+        if (queue_hand_on(w, pkt)) {
+            queue_put(w, pkt);
+            return;
+        }
+    }
+    io_drop(w, pkt, st);
+}
+
+void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
+{
+    struct child *c = pkt->child;
+    struct half *h = &c->out;
+    struct engine_count *n = io_count(w, e);
+    if (pkt->job.lease_low || pkt->job.status == ESP_STATUS_LEASE_END)
+        sadb_lease_low(w->p, h);
+    if (pkt->job.status == ESP_STATUS_LEASE_END &&
+        !h->spent) { // it used no sequence number: again, when there are more
+        pkt->runs++;
+        if (h->state == HALF_READY && h->engine == e)
+            queue_wait(w, h, pkt);
+        else
+            queue_put(w, pkt);
+        return;
+    }
+    if (pkt->job.status == ESP_STATUS_OK && !is_esp_of(h, &pkt->job)) {
+        LOGF(ESP, 0, "%s gave back what is not ESP of SPI %08x, dropped", e->name, h->params.spi);
+        pkt->job.status = ESP_STATUS_DMA_ERROR;
+    }
+    if (pkt->job.status != ESP_STATUS_OK) {
+        not_sealed(w, h, pkt);
+        return;
+    }
+    h->packets++;
+    h->bytes += pkt->inner_len;
+    limit_count(w->p, h, pkt->inner_len, pkt->job.seq);
+    h->used_at = loop_now(w->p->loop);
+    h->last_seq = pkt->job.seq;
+    n->packets_out++;
+    n->bytes_out += pkt->inner_len;
+    if (w->p->resume_from_us && e == path_soft(w->p)) {
+        w->p->failover_resume_us = loop_now_us(w->p->loop) - w->p->resume_from_us;
+        w->p->resume_from_us = 0;
+    }
+    w->send_list[w->send_count++] = pkt;
+    if (w->send_count == PATH_BURST)
+        out_send(w);
+}
