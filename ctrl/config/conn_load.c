@@ -49,7 +49,10 @@ struct load {
     const char *where; // the section the key is in
 };
 
-enum { CHILD_REKEY_TIME = 3600 }; // s, swanctl.conf(5)
+// A value that the file did not give, until finish_child and finish_conn have put what holds then.
+#define UNSET UINT64_MAX
+
+enum { IKE_REKEY_TIME = 4 * 3600, CHILD_REKEY_TIME = 3600 }; // s, swanctl.conf(5)
 
 #define CONN(f)  offsetof(struct conn_config, f)
 #define CHILD(f) offsetof(struct child_config, f)
@@ -212,7 +215,7 @@ static const struct key conn_keys[] = {
     {"rekey_time", TIME, CONN(rekey_time), 0, NULL, NULL, BY_TIME},
     {"reauth_time", TIME, CONN(reauth_time), 0, NULL, NULL, BY_TIME},
     {"over_time", TIME, CONN(over_time), 0, NULL, NULL, NULL},
-    {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
+    {"rand_time", TIME, CONN(rand_time), 0, NULL, NULL, NULL},
     {"fragmentation", REFUSED, 0, 0, ANSWERS({"yes", 0}, {"accept", 0}, {"no", 0}), NULL,
      "forced IKE fragmentation is " LATER},
     {"childless", CHOICE, CONN(childless), 0, ANSWERS({"allow", CHILDLESS_ALLOW}, {"never", CHILDLESS_NEVER}),
@@ -261,13 +264,13 @@ static const struct key child_keys[] = {
     {"replay_window", NUMBER, CHILD(replay_window), 1024, NULL, NULL, NULL},
     {"rekey_time", TIME, CHILD(rekey_time), 0, NULL, NULL, BY_TIME},
     {"life_time", TIME, CHILD(life_time), 0, NULL, NULL, BY_TIME},
-    {"rand_time", IGNORED, 0, 0, NULL, NULL, NULL},
+    {"rand_time", TIME, CHILD(rand_time), 0, NULL, NULL, NULL},
     {"rekey_bytes", SIZE, CHILD(rekey_bytes), 0, NULL, NULL, NULL},
     {"life_bytes", SIZE, CHILD(life_bytes), 0, NULL, NULL, NULL},
-    {"rand_bytes", IGNORED, 0, 0, NULL, NULL, NULL},
+    {"rand_bytes", SIZE, CHILD(rand_bytes), 0, NULL, NULL, NULL},
     {"rekey_packets", COUNT, CHILD(rekey_packets), 0, NULL, NULL, NULL},
     {"life_packets", COUNT, CHILD(life_packets), 0, NULL, NULL, NULL},
-    {"rand_packets", IGNORED, 0, 0, NULL, NULL, NULL},
+    {"rand_packets", COUNT, CHILD(rand_packets), 0, NULL, NULL, NULL},
     {"dpd_action", CHOICE, CHILD(dpd_action), 0,
      ANSWERS({"clear", DPD_NONE}, {"none", DPD_NONE}, {"trap", DPD_TRAP}, {"hold", DPD_TRAP},
              {"restart", DPD_START}, {"start", DPD_START}),
@@ -355,12 +358,14 @@ static int set_number(struct load *l, void *at, const char *value)
     uint64_t n;
     switch (l->key->kind) {
     case TIME:
-        if (!value_time(value, UINT32_MAX, &n))
+        if (!value_time(value, UINT32_MAX - 1, &n))
             return bad_value(l, value, "a time (30, 30s, 5m, 1h, 1d)");
         break;
     case SIZE:
-        return value_size(value, at) ? 0 : bad_value(l, value, "a number of octets (1000, 10k, 5m, 1g)");
-    case COUNT: return value_number(value, 0, UINT64_MAX, at) ? 0 : bad_value(l, value, "a number");
+        if (!value_size(value, at) || *(uint64_t *)at == UNSET)
+            return bad_value(l, value, "a number of octets (1000, 10k, 5m, 1g)");
+        return 0;
+    case COUNT: return value_number(value, 0, UNSET - 1, at) ? 0 : bad_value(l, value, "a number");
     case PORT:
         if (!value_number(value, 0, 65535, &n))
             return bad_value(l, value, "a port from 0 to 65535");
@@ -470,18 +475,39 @@ static int load_auth(struct load *l, const struct vici_node *section, bool local
     return 0;
 }
 
-// swanctl.conf(5): life_time is 110 % of rekey_time where it is not given; where it alone is given, the same
-// holds the other way round. An SA that is to end before it is rekeyed ends, as with charon, and that is
-// said.
+// swanctl.conf(5): a life is 110 % of the rekey limit where it is not given; where it alone is given, the
+// same holds the other way round, but not beyond the default. The random part is what lies between them.
+static void finish_limit(uint64_t *rekey, uint64_t *life, uint64_t *random_part, uint64_t usual)
+{
+    if (*rekey == UNSET && *life == UNSET)
+        *rekey = usual;
+    if (*rekey == UNSET) {
+        *rekey = *life / 11 * 10 + *life % 11 * 10 / 11;
+        if (usual && (!*life || *rekey > usual))
+            *rekey = usual;
+    }
+    if (*life == UNSET)
+        *life = *rekey <= UNSET / 11 * 10 ? *rekey / 10 * 11 + *rekey % 10 * 11 / 10 : UNSET - 1;
+    if (*random_part == UNSET)
+        *random_part = *life > *rekey ? *life - *rekey : 0;
+}
+
+static uint64_t wide(uint32_t seconds)
+{
+    return seconds == UINT32_MAX ? UNSET : seconds;
+}
+
+// An SA that is to end before it is rekeyed ends, as with charon, and that is said.
 static void finish_lifetimes(struct load *l, struct child_config *child)
 {
     char text[200];
-    if (child->life_time == UINT32_MAX)
-        child->life_time = (child->rekey_time == UINT32_MAX ? CHILD_REKEY_TIME : child->rekey_time) / 10 * 11;
-    if (child->rekey_time == UINT32_MAX)
-        child->rekey_time = child->life_time && child->life_time < CHILD_REKEY_TIME / 10 * 11
-                                ? child->life_time / 11 * 10
-                                : CHILD_REKEY_TIME;
+    uint64_t rekey = wide(child->rekey_time), life = wide(child->life_time), part = wide(child->rand_time);
+    finish_limit(&rekey, &life, &part, CHILD_REKEY_TIME);
+    child->rekey_time = (uint32_t)rekey;
+    child->life_time = life < UINT32_MAX ? (uint32_t)life : UINT32_MAX - 1;
+    child->rand_time = (uint32_t)part;
+    finish_limit(&child->rekey_bytes, &child->life_bytes, &child->rand_bytes, 0);
+    finish_limit(&child->rekey_packets, &child->life_packets, &child->rand_packets, 0);
     if (!child->life_time || child->rekey_time < child->life_time || !l->warn)
         return;
     snprintf(text, sizeof(text),
@@ -580,6 +606,27 @@ static bool only_policies(const struct conn_config *c)
     return c->child_count > 0;
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+// swanctl.conf(5): an IKE SA that is reauthenticated is not rekeyed unless that is asked for too. The random
+// part is at most half of the shorter time, so that nothing is made anew as soon as it stands.
+static void finish_ike_times(struct conn_config *c)
+{
+    if (c->rekey_time == UINT32_MAX)
+        c->rekey_time = c->reauth_time == UINT32_MAX ? IKE_REKEY_TIME : 0;
+    if (c->reauth_time == UINT32_MAX)
+        c->reauth_time = 0;
+    uint32_t longer = c->rekey_time > c->reauth_time ? c->rekey_time : c->reauth_time;
+    uint32_t shorter = c->rekey_time && c->reauth_time ? smaller(c->rekey_time, c->reauth_time) : longer;
+    if (c->over_time == UINT32_MAX)
+        c->over_time = longer / 10;
+    if (c->rand_time == UINT32_MAX)
+        c->rand_time = smaller(c->over_time, shorter / 2);
+}
+
 static int finish_conn(struct load *l)
 {
     struct conn_config *c = l->conn;
@@ -590,8 +637,7 @@ static int finish_conn(struct load *l)
                       c->local_auth ? "remote" : "local");
     if (!c->proposal_count && proposal_default_add(c->proposals, &c->proposal_count, PROTO_IKE, &e) < 0)
         return refuse(l, "default proposals: %.100s", e.text);
-    if (c->over_time == UINT32_MAX)
-        c->over_time = (c->rekey_time > c->reauth_time ? c->rekey_time : c->reauth_time) / 10;
+    finish_ike_times(c);
     return 0;
 }
 
@@ -601,8 +647,10 @@ void config_conn_defaults(struct conn_config *c)
                               .send_cert = 1,
                               .unique = UNIQUE_NO,
                               .keyingtries = 1,
-                              .rekey_time = 4 * 3600,
-                              .over_time = UINT32_MAX};
+                              .rekey_time = UINT32_MAX,
+                              .reauth_time = UINT32_MAX,
+                              .over_time = UINT32_MAX,
+                              .rand_time = UINT32_MAX};
 }
 
 void config_child_defaults(struct child_config *c)
@@ -612,6 +660,13 @@ void config_child_defaults(struct child_config *c)
                                .replay_window = UINT32_MAX,
                                .rekey_time = UINT32_MAX,
                                .life_time = UINT32_MAX,
+                               .rand_time = UINT32_MAX,
+                               .rekey_bytes = UNSET,
+                               .life_bytes = UNSET,
+                               .rand_bytes = UNSET,
+                               .rekey_packets = UNSET,
+                               .life_packets = UNSET,
+                               .rand_packets = UNSET,
                                .copy_df = 1,
                                .copy_ecn = 1,
                                .copy_dscp_out = 1};

@@ -22,11 +22,10 @@ static int add_transform(struct proposal *p, struct transform t, struct esp_erro
 static int add_keyword(struct proposal *p, const char *word, struct esp_error *err)
 {
     struct transform t;
-    if (p->protocol == PROTO_ESP && (strcmp(word, "none") == 0 || strcmp(word, "modpnone") == 0))
-        return 0; // no key exchange when rekeying: what holds without a group
     if (!transform_by_keyword(word, &t))
         return esp_fail(err, -EINVAL, "", "algorithm '%.40s' is unknown or not supported", word);
-    bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN : t.type != TR_PRF;
+    bool no_ke = t.type == TR_KE && t.id == TRID_KE_NONE;
+    bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN && !no_ke : t.type != TR_PRF;
     if (!fits)
         return esp_fail(err, -EINVAL, "", "'%.40s' has no place in an %s proposal", word,
                         p->protocol == PROTO_IKE ? "IKE" : "ESP");
@@ -49,6 +48,15 @@ static void remove_type(struct proposal *p, uint8_t type)
             p->t[n++] = p->t[i];
     }
     p->count = n;
+}
+
+static bool only_no_ke(const struct proposal *p)
+{
+    for (int i = 0; i < p->count; i++) {
+        if (p->t[i].type == TR_KE && p->t[i].id != TRID_KE_NONE)
+            return false;
+    }
+    return true;
 }
 
 // Without a PRF the one of each integrity algorithm's hash is meant.
@@ -102,6 +110,8 @@ static int complete(struct proposal *p, struct esp_error *err)
         remove_type(p, TR_INTEG);
     else if (!of_type(p, TR_INTEG))
         return esp_fail(err, -EINVAL, "", "an integrity algorithm is missing, such as sha256");
+    if (p->protocol == PROTO_ESP && only_no_ke(p))
+        remove_type(p, TR_KE); // what holds without a group
     if (p->protocol == PROTO_ESP && !of_type(p, TR_ESN))
         return add_transform(p, (struct transform){TR_ESN, TRID_NO_ESN, 0}, err);
     return 0;

@@ -161,9 +161,10 @@ void cmd_reload_settings(struct ctl *c, struct command *cmd)
 
 static const struct {
     uint8_t type;
+    uint16_t id;
     const char *name;
 } registry[] = {
-#define X(sym, ttype, tid, bits, kw, nm) {ttype, nm},
+#define X(sym, ttype, tid, bits, kw, nm) {ttype, tid, nm},
     TRANSFORM_LIST(X)
 #undef X
 };
@@ -179,7 +180,9 @@ static void put_algorithms(struct vici_out *o, const char *section, uint8_t type
     vici_section(o, section);
     for (size_t i = 0; i < sizeof(registry) / sizeof(registry[0]); i++) {
         bool wanted = registry[i].type == type && (type != TR_ENCR || is_aead(registry[i].name) == aead);
-        if (!wanted || strcmp(registry[i].name, last) == 0) // the key lengths of one cipher stand together
+        if (!wanted || !registry[i].id) // 0: none
+            continue;
+        if (strcmp(registry[i].name, last) == 0) // the key lengths of one cipher stand together
             continue;
         last = registry[i].name;
         vici_put(o, last, "openssl");

@@ -282,12 +282,13 @@ static uint8_t proposals_read(struct reader *r, struct proposal *p)
 #define CHILD_SCALARS(F)                                                                                    \
     F(u8, action) F(u8, mode) F(u8, start_action) F(u8, close_action) F(u8, dpd_action) F(u8, hw_offload)                             \
     F(u8, copy_df) F(u8, copy_ecn) F(u8, copy_dscp_out) F(u8, copy_dscp_in) F(u32, replay_window)           \
-    F(u32, rekey_time) F(u32, life_time) F(u32, inactivity) F(u64, rekey_bytes) F(u64, life_bytes)          \
-    F(u64, rekey_packets) F(u64, life_packets) F(u32, reqid) F(u32, priority)
+    F(u32, rekey_time) F(u32, life_time) F(u32, rand_time) F(u32, inactivity)                               \
+    F(u64, rekey_bytes) F(u64, life_bytes) F(u64, rand_bytes)                                               \
+    F(u64, rekey_packets) F(u64, life_packets) F(u64, rand_packets) F(u32, reqid) F(u32, priority)
 #define CONN_SCALARS(F)                                                                                     \
     F(u16, local_port) F(u16, remote_port) F(u8, local_auth) F(u8, remote_auth) F(u8, encap)                \
     F(u8, mobike) F(u8, send_cert) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
-    F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time)
+    F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time) F(u32, rand_time)
 // clang-format on
 
 static void addrs_write(struct writer *w, const struct addr *a, unsigned count)

@@ -64,7 +64,8 @@ enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 struct child_config {
     char name[NAME_MAX_LEN];
     uint8_t proposal_count;
-    struct proposal proposals[PROPOSALS_MAX]; // ESP
+    // ESP. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without one.
+    struct proposal proposals[PROPOSALS_MAX];
     struct ts_list local_ts, remote_ts;
     uint8_t action, mode;                                   // enum policy_action, enum sa_mode
     uint8_t start_action, close_action;                     // enum conn_action
@@ -72,8 +73,10 @@ struct child_config {
     uint8_t hw_offload;                                     // enum offload_mode
     uint8_t copy_df, copy_ecn, copy_dscp_out, copy_dscp_in; // bool
     uint32_t replay_window;                                 // UINT32_MAX: the default of settings
-    uint32_t rekey_time, life_time, inactivity;             // seconds, 0: off
-    uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
+    // 0: off. An SA is replaced at rekey_ less a random part of rand_ and ends at life_.
+    uint32_t rekey_time, life_time, rand_time, inactivity; // seconds
+    uint64_t rekey_bytes, life_bytes, rand_bytes;
+    uint64_t rekey_packets, life_packets, rand_packets;
     uint32_t reqid;
     uint32_t priority;
 };
@@ -85,14 +88,16 @@ struct conn_config {
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // IKE
     char local_id[ID_MAX_LEN],
-        remote_id[ID_MAX_LEN];                   // charon's syntax; empty: the address (local), %any (remote)
-    uint8_t local_auth, remote_auth;             // enum auth_method
-    uint8_t encap, mobike, send_cert;            // bool
-    uint8_t unique;                              // enum unique_mode
-    uint8_t childless;                           // enum childless_mode
-    uint32_t dpd_delay;                          // seconds, 0: off
-    uint32_t keyingtries;                        // 0: for ever
-    uint32_t rekey_time, reauth_time, over_time; // seconds, 0: off
+        remote_id[ID_MAX_LEN];        // charon's syntax; empty: the address (local), %any (remote)
+    uint8_t local_auth, remote_auth;  // enum auth_method
+    uint8_t encap, mobike, send_cert; // bool
+    uint8_t unique;                   // enum unique_mode
+    uint8_t childless;                // enum childless_mode
+    uint32_t dpd_delay;               // seconds, 0: off
+    uint32_t keyingtries;             // 0: for ever
+    // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
+    // closed over_time after the one that comes first.
+    uint32_t rekey_time, reauth_time, over_time, rand_time;
     uint8_t child_count;
     struct child_config *children; // allocated; conn_clear frees them
 };

@@ -18,6 +18,7 @@ static const struct {
 } aliases[] = {
     {"x25519", "curve25519"},
     {"x448", "curve448"},
+    {"modpnone", "none"},
     {"aes", "aes128"},
     {"aes128gcm", "aes128gcm16"},
     {"aes192gcm", "aes192gcm16"},

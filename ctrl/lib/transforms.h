@@ -25,6 +25,7 @@ enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN =
     X(HMAC_SHA2_256_128, TR_INTEG, 12, 0, "sha256", "HMAC_SHA2_256_128")                                     \
     X(HMAC_SHA2_384_192, TR_INTEG, 13, 0, "sha384", "HMAC_SHA2_384_192")                                     \
     X(HMAC_SHA2_512_256, TR_INTEG, 14, 0, "sha512", "HMAC_SHA2_512_256")                                     \
+    X(KE_NONE, TR_KE, 0, 0, "none", "MODP_NONE")                                                             \
     X(MODP_2048, TR_KE, 14, 0, "modp2048", "MODP_2048")                                                      \
     X(MODP_3072, TR_KE, 15, 0, "modp3072", "MODP_3072")                                                      \
     X(MODP_4096, TR_KE, 16, 0, "modp4096", "MODP_4096")                                                      \
@@ -37,7 +38,8 @@ enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN =
     X(ESN, TR_ESN, 1, 0, "esn", "EXT_SEQ")
 // clang-format on
 // Further keywords for the same transforms: x25519 = curve25519, x448 = curve448, aes = aes128, aes128gcm =
-// aes128gcm16 ...
+// aes128gcm16 ... KE_NONE has a place in ESP proposals alone: a CHILD SA may then also be made without a key
+// exchange of its own (RFC 7296 section 3.3.2).
 
 struct transform {
     uint8_t type;      // enum transform_type

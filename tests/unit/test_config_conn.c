@@ -91,6 +91,8 @@ static void test_defaults_are_charons(void **state)
     assert_string_equal(conn.name, "gw");
     assert_int_equal(conn.rekey_time, 4 * 3600);
     assert_int_equal(conn.over_time, 4 * 360);
+    assert_int_equal(conn.rand_time, 4 * 360);
+    assert_int_equal(conn.reauth_time, 0);
     assert_int_equal(conn.keyingtries, 1);
     assert_int_equal(conn.proposal_count, 2); // AEAD and others
     assert_int_equal(conn.child_count, 1);
@@ -98,6 +100,9 @@ static void test_defaults_are_charons(void **state)
     assert_string_equal(c->name, "net");
     assert_int_equal(c->rekey_time, 3600);
     assert_int_equal(c->life_time, 3960);
+    assert_int_equal(c->rand_time, 360);
+    assert_true(!c->rekey_bytes && !c->life_bytes && !c->rand_bytes);
+    assert_true(!c->rekey_packets && !c->life_packets && !c->rand_packets && !c->inactivity);
     assert_int_equal(c->proposal_count, 1);
     assert_int_equal(c->hw_offload, OFFLOAD_DEFAULT);
     assert_int_equal(c->replay_window, UINT32_MAX);
@@ -346,6 +351,41 @@ static void test_lifetimes_are_compared(void **state)
     assert_non_null(strstr(warnings, "rekey_time 7200s is not below life_time 3600s"));
 }
 
+// swanctl.conf(5), and what charon 5.9.8 makes of each.
+static void test_lifetimes_left_out_follow_from_those_given(void **state)
+{
+    (void)state;
+    assert_int_equal(load_both("rekey_bytes", "1000", "rand_packets", "7"), 0);
+    const struct child_config *c = conn.children;
+    assert_true(c->rekey_bytes == 1000 && c->life_bytes == 1100 && c->rand_bytes == 100);
+    assert_true(c->rekey_packets == 0 && c->life_packets == 0 && c->rand_packets == 7);
+    assert_int_equal(load_both("life_packets", "110", "rekey_time", "0"), 0);
+    c = conn.children;
+    assert_true(c->rekey_packets == 100 && c->life_packets == 110 && c->rand_packets == 10);
+    assert_true(c->rekey_time == 0 && c->life_time == 0 && c->rand_time == 0);
+    assert_int_equal(load_both("rekey_time", "10m", "rand_time", "5"), 0);
+    c = conn.children;
+    assert_true(c->rekey_time == 600 && c->life_time == 660 && c->rand_time == 5);
+    assert_int_equal(load_both("rekey_bytes", "18446744073709551614", "life_time", "0"), 0);
+    c = conn.children;
+    assert_true(c->life_bytes == UINT64_MAX - 1 && c->rand_bytes == 0);
+    assert_true(c->life_time == 0 && c->rekey_time == 3600);
+}
+
+static void test_ike_times_left_out_follow_from_those_given(void **state)
+{
+    (void)state;
+    assert_int_equal(load(IN_CONN, "reauth_time", "1h"), 0); // instead of a rekeying, as with charon
+    assert_true(conn.reauth_time == 3600 && conn.rekey_time == 0);
+    assert_true(conn.over_time == 360 && conn.rand_time == 360);
+    assert_int_equal(load(IN_CONN, "over_time", "3h"), 0); // never more than half of the time itself
+    assert_true(conn.rekey_time == 4 * 3600 && conn.over_time == 3 * 3600 && conn.rand_time == 2 * 3600);
+    assert_int_equal(load(IN_CONN, "rand_time", "1m"), 0);
+    assert_true(conn.rand_time == 60 && conn.over_time == 4 * 360);
+    assert_int_equal(load(IN_CONN, "rekey_time", "0"), 0);
+    assert_true(conn.rekey_time == 0 && conn.over_time == 0 && conn.rand_time == 0);
+}
+
 static void test_auth_sections(void **state)
 {
     (void)state;
@@ -537,6 +577,11 @@ static void test_proposals_are_completed_as_charon_does(void **state)
     assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-esn-noesn"),
                         "ESP:AES_GCM_16_256/CURVE_25519/EXT_SEQ/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "chacha20poly1305"), "ESP:CHACHA20_POLY1305/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-ecp384-none"),
+                        "ESP:AES_GCM_16_256/CURVE_25519/ECP_384/MODP_NONE/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-modpnone-modp3072"),
+                        "ESP:AES_GCM_16_256/MODP_NONE/MODP_3072/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-none"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
 }
 
 static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
@@ -551,6 +596,8 @@ static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
     assert_non_null(strstr(proposal(PROTO_IKE, "3des-sha1-modp1024"), "'3des' is unknown or not supported"));
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-none"), "'none' has no place in an IKE"));
     assert_non_null(strstr(proposal(PROTO_IKE, ""), "missing"));
 }
 
@@ -727,6 +774,8 @@ int main(void)
         cmocka_unit_test(test_modes_are_an_action_and_a_mode),
         cmocka_unit_test(test_connection_of_policies_alone_needs_no_auth),
         cmocka_unit_test(test_lifetimes_are_compared),
+        cmocka_unit_test(test_lifetimes_left_out_follow_from_those_given),
+        cmocka_unit_test(test_ike_times_left_out_follow_from_those_given),
         cmocka_unit_test(test_auth_sections),
         cmocka_unit_test(test_lists_and_structure),
         cmocka_unit_test(test_proposals_are_completed_as_charon_does),

@@ -151,13 +151,20 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     c.local_auth = c.remote_auth = AUTH_PSK;
     strcpy(c.remote_id, "east.example");
     c.dpd_delay = 30;
+    c.rand_time = 40;
     for (int i = 0; i < 2; i++) {
         assert_non_null(conn_add_child(&c));
         c.children[i].action = POLICY_PROTECT;
         c.children[i].mode = MODE_TUNNEL;
         snprintf(c.children[i].name, sizeof(c.children[i].name), "net%d", i);
         c.children[i].proposal_count = 1;
-        c.children[i].proposals[0] = (struct proposal){.protocol = 3, .count = 1, .t = {{TR_ENCR, 20, 256}}};
+        c.children[i].proposals[0] = (struct proposal){
+            .protocol = 3,
+            .count = 3,
+            .t = {{TR_ENCR, 20, 256}, {TR_KE, TRID_CURVE_25519, 0}, {TR_KE, TRID_KE_NONE, 0}}};
+        c.children[i].rand_time = 30;
+        c.children[i].rand_bytes = 1ull << 33;
+        c.children[i].rand_packets = 1ull << 34;
         c.children[i].local_ts.count = 1;
         c.children[i].local_ts.t[0] = range("10.1.0.0", "10.1.255.255", 0, 0, 65535);
         c.children[i].life_bytes = 1ull << 40;
