@@ -117,6 +117,12 @@ bool fields_parse(const uint8_t *packet, uint32_t len, struct fields *f)
     return len >= 40 && packet[0] >> 4 == 6 && parse6(packet, len, f);
 }
 
+bool fields_one_packet(const struct fields *a, const struct fields *b)
+{
+    return a->id == b->id && a->proto == b->proto && a->family == b->family && !memcmp(a->src, b->src, 16) &&
+           !memcmp(a->dst, b->dst, 16);
+}
+
 bool ts_any_port(const struct ts *t)
 {
     return t->port_lo == 0 && t->port_hi == 65535;

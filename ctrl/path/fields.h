@@ -43,5 +43,6 @@ bool selectors_hold(struct selectors src, struct selectors dst, const struct fie
 // The packet's own selectors, one of each.
 void fields_selectors(const struct fields *f, struct ts_list *src, struct ts_list *dst);
 bool ts_any_port(const struct ts *t);
+bool fields_one_packet(const struct fields *a, const struct fields *b); // of two fragments
 
 #endif

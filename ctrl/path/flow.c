@@ -79,9 +79,7 @@ static struct fragment *set_of(struct flows *w, const struct fields *f)
 
 static bool of_one_packet(const struct fragment *s, const struct fields *f, bool inbound, uint64_t now)
 {
-    return s->at && now - s->at < FRAGMENT_MS && s->inbound == inbound && s->f.id == f->id &&
-           s->f.proto == f->proto && s->f.family == f->family && !memcmp(s->f.src, f->src, 16) &&
-           !memcmp(s->f.dst, f->dst, 16);
+    return s->at && now - s->at < FRAGMENT_MS && s->inbound == inbound && fields_one_packet(&s->f, f);
 }
 
 void fragment_keep(struct flows *w, const struct fields *f, bool inbound, uint64_t now)

@@ -111,20 +111,52 @@ static void rebound_event(struct worker *w, struct child *c, const struct packet
                                        .remote_port = o.sport});
 }
 
-static bool allowed_in(struct worker *w, const struct child *c, const struct packet *pkt)
+enum entry { REFUSED, LET_IN, UNKNOWN }; // UNKNOWN: its first fragment decides, which has not come
+
+static enum entry judge(struct worker *w, const struct child *c, const struct packet *pkt, struct fields *f)
 {
-    struct fields f;
-    if (!fields_parse(pkt->job.out, pkt->job.out_len, &f) || !spd_lets_in(w, c, &f))
-        return false;
-    if (f.first && f.ports)
-        fragment_keep(&w->flows, &f, true, loop_now(w->p->loop));
-    return true;
+    if (!fields_parse(pkt->job.out, pkt->job.out_len, f))
+        return REFUSED;
+    if (spd_lets_in(w, c, f))
+        return LET_IN;
+    return f->later && f->unseen ? UNKNOWN : REFUSED;
+}
+
+static void let_in(struct worker *w, struct child *c, struct packet *pkt)
+{
+    c->in.packets++;
+    c->in.bytes += pkt->job.out_len;
+    pkt->opened_by->packets_in++;
+    pkt->opened_by->bytes_in += pkt->job.out_len;
+    if (w->net.tun_write(w->net.ctx, pkt->job.out, pkt->job.out_len) < 0)
+        w->tun_errors++;
+    packet_release(w, pkt);
+}
+
+void in_take(struct worker *w, struct packet *pkt)
+{
+    struct child *c = packet_owner(w, pkt);
+    struct fields f = {0};
+    enum entry e = c ? judge(w, c, pkt, &f) : REFUSED;
+    if (c && e == LET_IN) {
+        bool first = f.first && f.ports;
+        if (first)
+            fragment_keep(&w->flows, &f, true, loop_now(w->p->loop));
+        let_in(w, c, pkt);
+        if (first)
+            orphans_found(w, &f, true);
+    } else if (e == UNKNOWN) {
+        orphan_keep(w, pkt);
+    } else {
+        if (c)
+            c->in.drops++;
+        io_drop(w, pkt, ESP_STATUS_POLICY);
+    }
 }
 
 void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = packet_owner(w, pkt);
-    struct engine_count *n = io_count(w, e);
     if (!c || pkt->job.status != ESP_STATUS_OK) {
         if (c)
             c->in.drops++;
@@ -141,16 +173,6 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
         if (pkt->job.src_changed)
             rebound_event(w, c, pkt);
     }
-    if (!allowed_in(w, c, pkt)) {
-        c->in.drops++;
-        io_drop(w, pkt, ESP_STATUS_POLICY);
-        return;
-    }
-    c->in.packets++;
-    c->in.bytes += pkt->job.out_len;
-    n->packets_in++;
-    n->bytes_in += pkt->job.out_len;
-    if (w->net.tun_write(w->net.ctx, pkt->job.out, pkt->job.out_len) < 0)
-        w->tun_errors++;
-    packet_release(w, pkt);
+    pkt->opened_by = io_count(w, e);
+    in_take(w, pkt);
 }

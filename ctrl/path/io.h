@@ -30,8 +30,13 @@ void queue_wait(struct worker *w, struct half *h, struct packet *pkt);
 bool queue_hand_on(struct worker *w, struct packet *pkt); // to another SA of its policy; queue_put follows
 void queue_drain(struct worker *w, struct esp_engine *e);
 
+// orphans.c
+void orphan_keep(struct worker *w, struct packet *pkt);
+void orphans_found(struct worker *w, const struct fields *first, bool inbound); // they go on
+
 // outbound.c
-void out_ready(struct loop_fd *f, uint32_t events); // of the TUN
+void out_take(struct worker *w, struct packet *pkt); // a packet out of the TUN
+void out_ready(struct loop_fd *f, uint32_t events);  // of the TUN
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
 void out_send(struct worker *w);
 
@@ -40,6 +45,7 @@ void in_udp(struct loop_fd *f, uint32_t events);
 void in_udp6(struct loop_fd *f, uint32_t events);
 void in_raw(struct loop_fd *f, uint32_t events);
 void in_raw6(struct loop_fd *f, uint32_t events);
+void in_take(struct worker *w, struct packet *pkt); // what came out of an SA, authentic
 void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
 
 #endif

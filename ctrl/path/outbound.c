@@ -37,7 +37,7 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
     queue_put(w, pkt);
 }
 
-static void outbound(struct worker *w, struct packet *pkt)
+void out_take(struct worker *w, struct packet *pkt)
 {
     struct fields f;
     struct policy *pol;
@@ -54,9 +54,13 @@ static void outbound(struct worker *w, struct packet *pkt)
     } else if (v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS)) {
         past_us(w, pkt->job.in, pkt->job.in_len);
         packet_release(w, pkt);
+    } else if (v == SPD_UNCLEAR && f.later) {
+        orphan_keep(w, pkt);
     } else {
         io_drop(w, pkt, ESP_STATUS_POLICY);
     }
+    if (f.first && f.ports)
+        orphans_found(w, &f, false);
 }
 
 static void tun_gone(struct worker *w)
@@ -82,7 +86,7 @@ void out_ready(struct loop_fd *f, uint32_t events)
             break;
         }
         pkt->job.in_len = (uint32_t)n;
-        outbound(w, pkt);
+        out_take(w, pkt);
     }
     io_pump(w);
 }

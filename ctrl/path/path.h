@@ -31,17 +31,20 @@
 #define PATH_RUNS    8 // times that a packet may come back undone
 
 struct child;
+struct engine_count;
 struct packet {          // a job and who it belongs to
     struct esp_job job;  // first: engines hand back its address
     struct child *child; // ENCAP only
     struct packet *next;
-    uint32_t inner_len; // ENCAP
-    uint32_t spi;       // DECAP
-    uint64_t stamp;     // order of arrival
-    unsigned runs;      // how often it came back undone
-    bool on_card;       // counted in PATH_ON_CARD
-    uint8_t *in, *out;  // its own memory, which no card reaches
-    bool lent;          // job.in and job.out are buffers that the card may write to
+    uint32_t inner_len;             // ENCAP
+    uint32_t spi;                   // DECAP
+    uint64_t stamp;                 // order of arrival
+    unsigned runs;                  // how often it came back undone
+    uint64_t since;                 // ms, that it has waited as a fragment without its first one
+    struct engine_count *opened_by; // DECAP
+    bool on_card;                   // counted in PATH_ON_CARD
+    uint8_t *in, *out;              // its own memory, which no card reaches
+    bool lent;                      // job.in and job.out are buffers that the card may write to
 };
 struct packet_list { // those of one SA in order of arrival
     struct packet *head, **tail;
@@ -140,6 +143,7 @@ struct worker {
     uint64_t stamp;
     unsigned waiting, on_card;                // packets, see PATH_WAITING and PATH_ON_CARD
     struct packet_list backlog[PATH_ENGINES]; // submit was full
+    struct packet_list orphans;
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     struct flows flows;
@@ -236,7 +240,8 @@ void sadb_endpoint_added(struct path *p, struct half *h); // what has moved whil
 // io.c
 int io_open(struct worker *w, struct esp_error *err); // its p and net are set
 void io_close(struct worker *w);
-void io_pump(struct worker *w);       // polls engines, sends what is done
+void io_pump(struct worker *w);                      // polls engines, sends what is done
+void orphans_expire(struct worker *w, uint64_t now); // now and then
 void io_leave_card(struct worker *w); // what the card's queue holds goes to where the SAs are now
 void io_drop(struct worker *w, struct packet *pkt, enum esp_status why);
 void io_flush_waiting(struct worker *w, struct half *h);

@@ -93,6 +93,7 @@ static void tick(struct timer *t)
     path_soft(p)->ops->tick(path_soft(p), loop_now(p->loop));
     io_pump(p->worker);
     sadb_retry(p);
+    orphans_expire(p->worker, loop_now(p->loop));
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
 }
 

@@ -166,6 +166,7 @@ int rig_down(void **state)
         next = c->next;
         sadb_delete(p, c->c.child_id);
     }
+    orphans_expire(p->worker, UINT64_MAX);
     rig_turn(r);
     assert_null(p->children);
     assert_int_equal(free_packets(p), PATH_JOBS);
@@ -204,6 +205,7 @@ void rig_turn(struct rig *r)
         io_pump(r->p->worker);
         sadb_retry(r->p);
     }
+    orphans_expire(r->p->worker, loop_now(r->p->loop));
     io_pump(r->p->worker);
 }
 

@@ -527,13 +527,50 @@ static void test_a_later_fragment_without_its_first_is_dropped_where_ports_decid
     struct rig *r = *state;
     a_port_is_protected(r);
     fragment(r, 0, 1, 8, true);
-    fragment(r, 0, 1, 0, true); // another port; the one before was forgotten, not kept
     fragment(r, 0, 9, 8, false);
+    rig_pass(r, 999);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 0);
+    rig_pass(r, 1);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 2);
+    fragment(r, 54, 1, 0, true); // too late for the one before
     assert_int_equal(r->past_count, 1);
     assert_int_equal(r->sent_count, 0);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 2);
     rig_out_packet(r, &(struct rig_packet){.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17, .offset = 8});
     assert_int_equal(r->p->worker->no_sa_out, 1); // where no ports are asked for they are not missed
+}
+
+static void test_later_fragments_wait_for_their_first(void **state)
+{
+    struct rig *r = *state;
+    a_port_is_protected(r);
+    fragment(r, 0, 1, 16, false);
+    fragment(r, 0, 2, 8, false);
+    fragment(r, 0, 1, 8, true);
+    assert_int_equal(r->sent_count + r->past_count, 0);
+    fragment(r, 53, 1, 0, true);
+    assert_int_equal(r->sent_count, 3); // its own, and none of the other packet's
+    assert_int_equal(r->past_count, 0);
+    fragment(r, 54, 2, 0, true);
+    assert_int_equal(r->sent_count, 3);
+    assert_int_equal(r->past_count, 2);
+    fragment(r, 54, 3, 0, true); // each goes on once
+    fragment(r, 53, 1, 0, true);
+    assert_int_equal(r->sent_count, 4);
+    assert_int_equal(r->past_count, 3);
+}
+
+static void test_few_fragments_wait_and_the_oldest_gives_way(void **state)
+{
+    struct rig *r = *state;
+    a_port_is_protected(r);
+    for (uint32_t id = 0; id < 1000; id++)
+        fragment(r, 0, id, 8, false);
+    assert_int_equal(r->p->worker->orphans.count, 64);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 936);
+    fragment(r, 53, 935, 0, true);
+    assert_int_equal(r->sent_count, 1);
+    fragment(r, 53, 936, 0, true);
+    assert_int_equal(r->sent_count, 3);
 }
 
 static void test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide(void **state)
@@ -558,15 +595,26 @@ static void test_fragments_come_in_by_their_first(void **state)
     later.offset = 8;
     stranger.sport = 54; // not this SA's: its fragments are not either
     stranger.id = 8;
+    later.number = 1;
     rig_in_packet(r, 0x1001, &later);
     assert_int_equal(rig_read(r), NONE);
     rig_in_packet(r, 0x1001, &k);
     assert_int_equal(rig_read(r), 0);
+    assert_int_equal(rig_read(r), 1); // it has waited
+    later.number = 2;
     rig_in_packet(r, 0x1001, &later);
-    assert_int_equal(rig_read(r), 0);
+    assert_int_equal(rig_read(r), 2);
     rig_in_packet(r, 0x1001, &stranger);
     later.id = 8;
     rig_in_packet(r, 0x1001, &later);
+    assert_int_equal(rig_read(r), NONE);
+    rig_pass(r, 1000);
+    assert_int_equal(rig_read(r), NONE);
+    later.id = k.id = 9;
+    rig_in_packet(r, 0x1001, &later);
+    sadb_delete(r->p, 1); // nothing comes out of an SA that is no more
+    rig_turn(r);
+    rig_in_packet(r, 0x1001, &k);
     assert_int_equal(rig_read(r), NONE);
 }
 
@@ -582,6 +630,7 @@ static void test_fragments_crowd_each_other_out_and_nothing_leaks(void **state)
     for (uint32_t id = 0; id < 3000; id += 3)
         fragment(r, 0, id, 8, false);
     assert_int_equal(r->past_count, 0);
+    rig_pass(r, 1000);
     assert_true(r->sent_count > 0 && r->sent_count + r->p->worker->drop_out[ESP_STATUS_POLICY] == 1000);
 }
 
@@ -758,6 +807,8 @@ int main(void)
         WITH(test_the_answer_for_a_flow_changes_with_the_spd),
         WITH(test_later_fragments_follow_the_first),
         WITH(test_a_later_fragment_without_its_first_is_dropped_where_ports_decide),
+        WITH(test_later_fragments_wait_for_their_first),
+        WITH(test_few_fragments_wait_and_the_oldest_gives_way),
         WITH(test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide),
         WITH(test_fragments_come_in_by_their_first),
         WITH(test_fragments_crowd_each_other_out_and_nothing_leaks),
