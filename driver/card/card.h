@@ -18,7 +18,14 @@
 
 enum { CARD_VENDOR = 0x1234, CARD_DEVICE = 0xe5b0 };
 enum { CARD_MAX_QUEUES = 3, CARD_MAX_POOLS = 8, CARD_COMMAND_LOG2 = 8, CARD_RING_LOG2 = 9, CARD_NO_SA = -1 };
-enum { SQE_BYTES = 64, CQE_BYTES = 32, BLOB_BYTES = 512, RESULT_BYTES = 64 };
+enum {
+    SQE_LOG2 = 6,
+    CQE_LOG2 = 5,
+    SQE_BYTES = 1 << SQE_LOG2,
+    CQE_BYTES = 1 << CQE_LOG2,
+    BLOB_BYTES = 512,
+    RESULT_BYTES = 64
+};
 _Static_assert(sizeof(struct espc_packet_desc) == SQE_BYTES && sizeof(struct espc_sa_command) == SQE_BYTES,
                "submission");
 _Static_assert(sizeof(((struct esp_engine *)0)->note) == MEMORY_NOTE, "the engine's note");

@@ -113,7 +113,8 @@ void card_queue_start(struct card *c, struct queue *q)
     bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_CQ_BASE_LO(0)), (uint32_t)q->cq_iova);
     bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_CQ_BASE_HI(0)), (uint32_t)(q->cq_iova >> 32));
     bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_LOG2_SIZE(0)),
-                q->log2 << ESPC_QUEUE_LOG2_SIZE_SQ_SHIFT | q->log2 << ESPC_QUEUE_LOG2_SIZE_CQ_SHIFT);
+                q->log2 << ESPC_QUEUE_LOG2_SIZE_SQ_SHIFT | q->log2 << ESPC_QUEUE_LOG2_SIZE_CQ_SHIFT |
+                    SQE_LOG2 << ESPC_QUEUE_LOG2_SIZE_SQE_SHIFT | CQE_LOG2 << ESPC_QUEUE_LOG2_SIZE_CQE_SHIFT);
     bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_VECTOR(0)), vector);
     bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_CTRL(0)), ESPC_QUEUE_CTRL_ENABLE_MASK);
 }

@@ -10,7 +10,7 @@
 #include "driver/card/card.h"
 
 #define CARD_MAGIC 0x4c505345u // "ESPL"
-enum { ABI_MAJOR = 1, RESET_WAIT_MS = 5000, DIRECTORY_STEPS = 64, PAGE = 0x1000, BAR0_BYTES = 0x10000 };
+enum { RESET_WAIT_MS = 5000, DIRECTORY_STEPS = 64, PAGE = 0x1000, BAR0_BYTES = 0x10000 };
 
 // What this driver can use.
 #define KNOWN_FEATURES                                                                                       \
@@ -56,7 +56,7 @@ static int walk_directory(struct card *c, struct esp_error *err)
         if (offset >= BAR0_BYTES)
             return esp_fail(err, -EPROTO, c->bus->name, "block type %u lies outside BAR0 at 0x%x", type,
                             offset);
-        if (version >> 16 == ABI_MAJOR) // a block of another major version is as good as unknown
+        if (version >> 16 == ESPC_ABI_MAJOR) // a block of another major version is as good as unknown
             note_block(c, type, offset);
         at = bus_read32(c->bus, at + 12);
     }
@@ -77,10 +77,10 @@ int card_identify(struct card *c, struct esp_error *err)
         return esp_fail(err, magic == UINT32_MAX ? -ENODEV : -EPROTO, c->bus->name,
                         "MAGIC reads 0x%08x, expected 0x%08x", magic, CARD_MAGIC);
     abi = bus_read32(c->bus, ESPC_REG_ABI);
-    if (abi >> 16 != ABI_MAJOR)
+    if (abi >> 16 != ESPC_ABI_MAJOR)
         return esp_fail(err, -ENOTSUP, c->bus->name,
                         "the card's interface is version %u.%u, this driver knows %u.x", abi >> 16,
-                        abi & 0xffff, ABI_MAJOR);
+                        abi & 0xffff, ESPC_ABI_MAJOR);
     c->slots_per_dir = bus_read32(c->bus, ESPC_REG_SA_SLOTS);
     c->max_len = bus_read32(c->bus, ESPC_REG_MAX_LEN);
     c->clock_khz = bus_read32(c->bus, ESPC_REG_CLOCK_KHZ);

@@ -96,7 +96,9 @@ static void write_blob(uint8_t *blob, const struct esp_sa_params *p)
     put_le32(AT(spi), p->spi);
     put_le32(AT(flags), blob_flags(p));
     put_le32(AT(alg), p->alg == ESP_ALG_AES128_GCM16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
-    put_le32(AT(mode), ESPC_SA_MODE_TUNNEL);
+    put_le32(AT(integ), ESPC_SA_INTEG_NONE);
+    *AT(mode) = ESPC_SA_MODE_TUNNEL;
+    *AT(outer) = *AT(inner) = ESPC_FAMILY_IPV4;
     memcpy(AT(key), p->key, alg_key_octets(p->alg));
     memcpy(AT(salt), p->salt, sizeof(p->salt));
     memcpy(AT(src), p->src, 4);

@@ -14,7 +14,7 @@ from systemrdl.node import RegNode, RegfileNode
 
 HERE = pathlib.Path(__file__).resolve().parent
 STRUCTS = ["sa_command", "sa_blob", "sa_result", "packet_desc", "completion"]
-ENUMS = ["status", "sa_op", "pkt_op", "sa_alg", "sa_mode", "block_type", "counter"]
+ENUMS = ["status", "sa_op", "pkt_op", "sa_alg", "sa_integ", "sa_mode", "family", "block_type", "counter"]
 HEAD = "Generated from hw/regs/espalier.rdl by hw/regs/gen.py; do not edit."
 
 
@@ -108,11 +108,18 @@ def c_header(maps, enums):
     return "\n".join(out)
 
 
+def constant(field):
+    """What a field always reads as, None where it changes."""
+    return None if field.is_sw_writable else field.get_property("reset")
+
+
 def c_reg(macro, fieldprefix, addr, reg, expr=None):
     out = ["#define %s %s%s" % (macro, expr or "0x%04xu" % addr, (" // " + text(reg)) if text(reg) else "")]
     for f in real_fields(reg):
         p = "%s_%s" % (fieldprefix, f.inst_name)
         out += ["#define %s_SHIFT %d" % (p, f.low), "#define %s_MASK 0x%08xu" % (p, ((1 << f.width) - 1) << f.low)]
+        if constant(f) is not None:
+            out.append("#define %s %d" % (p, constant(f)))
     return out
 
 
@@ -184,6 +191,8 @@ def v_reg(macro, fieldprefix, addr, reg):
     out = ["`define %s 16'h%04x" % (macro, addr)]
     for f in real_fields(reg):
         out += ["`define %s_%s_LSB %d" % (fieldprefix, f.inst_name, f.low), "`define %s_%s_W %d" % (fieldprefix, f.inst_name, f.width)]
+        if constant(f) is not None:
+            out.append("`define %s_%s %d'd%d" % (fieldprefix, f.inst_name, f.width, constant(f)))
     return out
 
 

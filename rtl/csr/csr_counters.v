@@ -26,7 +26,7 @@ module csr_counters (
     output wire [63:0] value
 );
     localparam BY_STATUS = 32;
-    localparam STATUSES = 24;
+    localparam STATUSES = 26;
     localparam USED = BY_STATUS + STATUSES;
 
     reg [63:0] count [0:USED-1];

@@ -61,6 +61,7 @@ module csr_names (
             `ESPC_STATUS_ABORTED: name = "drop_ABORTED";
             `ESPC_STATUS_DUMMY: name = "drop_DUMMY";
             `ESPC_STATUS_NOT_ESP: name = "drop_NOT_ESP";
+            `ESPC_STATUS_LEASE_EXPIRED: name = "drop_LEASE_EXPIRED";
             default: name = 256'd0;
             endcase
     end

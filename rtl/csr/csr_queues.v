@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configuration registers of the queues. A queue's ENABLE goes up only when its rings make sense (sizes 2 ... 15, the
-// completion ring at least as long, aligned bases that are not 0, a vector that exists) and nothing of an earlier
-// life is in flight; otherwise it stays 0, which the driver reads back. While it is up, or STATUS.ACTIVE is, the rest cannot
+// Configuration registers of the queues. A queue's ENABLE goes up only when its rings make sense (sizes 2 ... 15, entries of
+// 64 and 32 bytes, the completion ring at least as long, aligned bases that are not 0, a vector that exists) and nothing
+// of an earlier life is in flight; otherwise it stays 0, which the driver reads back. While it is up, or STATUS.ACTIVE is, the rest cannot
 // be written: completions still go to the old rings.
 //
 // Combinational read; a write takes effect in the next cycle.
@@ -35,10 +35,12 @@ module csr_queues #(
     output wire [NQ*8-1:0]  vector
 );
     localparam [31:0] VECTORS = N_VEC;
+    // log2 of the bytes of a completion and of a submission
+    localparam [15:0] ENTRIES = {8'd5, 8'd6};
 
     reg [63:0] sqb [0:NQ-1];
     reg [63:0] cqb [0:NQ-1];
-    reg [15:0] size [0:NQ-1];
+    reg [31:0] size [0:NQ-1];
     reg [31:0] vec [0:NQ-1];
     reg [NQ-1:0] sane;
 
@@ -57,7 +59,7 @@ module csr_queues #(
     always @* begin
         rd_data = 32'd0;
         for (i = 0; i < NQ; i = i + 1) begin
-            sane[i] = size[i][7:0] >= 8'd2 && size[i][7:0] <= 8'd15 && size[i][15:8] >= size[i][7:0]
+            sane[i] = size[i][31:16] == ENTRIES && size[i][7:0] >= 8'd2 && size[i][7:0] <= 8'd15 && size[i][15:8] >= size[i][7:0]
                       && size[i][15:8] <= 8'd15 && sqb[i] != 64'd0 && cqb[i] != 64'd0 && sqb[i][5:0] == 6'd0
                       && cqb[i][5:0] == 6'd0 && vec[i] < VECTORS && !active[i];
             if (rd_q == i[2:0])
@@ -66,7 +68,7 @@ module csr_queues #(
                 `ESPC_QUEUE_SQ_BASE_HI: rd_data = sqb[i][63:32];
                 `ESPC_QUEUE_CQ_BASE_LO: rd_data = cqb[i][31:0];
                 `ESPC_QUEUE_CQ_BASE_HI: rd_data = cqb[i][63:32];
-                `ESPC_QUEUE_LOG2_SIZE: rd_data = {16'd0, size[i]};
+                `ESPC_QUEUE_LOG2_SIZE: rd_data = size[i];
                 `ESPC_QUEUE_VECTOR: rd_data = vec[i];
                 `ESPC_QUEUE_CTRL: rd_data = {31'd0, enable[i]};
                 `ESPC_QUEUE_STATUS: rd_data = {31'd0, active[i]};
@@ -87,7 +89,7 @@ module csr_queues #(
                     `ESPC_QUEUE_SQ_BASE_HI: sqb[i][63:32] <= wr_data;
                     `ESPC_QUEUE_CQ_BASE_LO: cqb[i][31:0] <= wr_data;
                     `ESPC_QUEUE_CQ_BASE_HI: cqb[i][63:32] <= wr_data;
-                    `ESPC_QUEUE_LOG2_SIZE: size[i] <= wr_data[15:0];
+                    `ESPC_QUEUE_LOG2_SIZE: size[i] <= wr_data;
                     `ESPC_QUEUE_VECTOR: vec[i] <= wr_data;
                     `ESPC_QUEUE_CTRL: begin
                         enable[i] <= wr_data[0] && sane[i];
@@ -101,7 +103,7 @@ module csr_queues #(
             if (rst) begin
                 sqb[i] <= 64'd0;
                 cqb[i] <= 64'd0;
-                size[i] <= 16'd0;
+                size[i] <= 32'd0;
                 vec[i] <= 32'd0;
             end
         end

@@ -174,7 +174,7 @@ module csr_regs #(
     always @* begin
         case (rd_addr)
         `ESPC_REG_MAGIC: id_data = 32'h4c505345;
-        `ESPC_REG_ABI: id_data = 32'h00010000;
+        `ESPC_REG_ABI: id_data = {`ESPC_ABI_MAJOR, `ESPC_ABI_MINOR};
         `ESPC_REG_BUILD_HASH: id_data = BUILD_HASH;
         `ESPC_REG_FEATURES_OFFERED: id_data = OFFERED;
         `ESPC_REG_FEATURES_ACCEPTED: id_data = accepted;
@@ -237,7 +237,7 @@ module csr_regs #(
     function [31:0] directory(input [5:0] at, input [31:0] kind, input [31:0] offset);
         case (at[1:0])
         2'd0: directory = kind;
-        2'd1: directory = (kind == `ESPC_BLOCK_TYPE_END) ? 32'd0 : 32'h00010000;
+        2'd1: directory = (kind == `ESPC_BLOCK_TYPE_END) ? 32'd0 : {`ESPC_ABI_MAJOR, 16'd0};
         2'd2: directory = offset;
         default: directory = (at[5:2] < 4'd5) ? {16'd0, `ESPC_REG_BLOCK} + {24'd0, at[5:2] + 4'd1, 4'd0} : 32'd0;
         endcase

@@ -92,9 +92,12 @@ module esp_sa #(
     // ---- the blob's fields -------------------------------------------------------------------------------------------
     wire inbound = dir[0];
     wire [31:0]  f_spi = slot_blob[`ESPC_SA_BLOB_SPI_LSB +: 32];
-    wire [25:0]  f_flags_rest = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_OUTER_IPV6_LSB +: 26];
+    wire [25:0]  f_flags_rest = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_DSCP_DECAP_LSB + 1 +: 26];
     wire [31:0]  f_alg = slot_blob[`ESPC_SA_BLOB_ALG_LSB +: 32];
-    wire [31:0]  f_mode = slot_blob[`ESPC_SA_BLOB_MODE_LSB +: 32];
+    wire [31:0]  f_integ = slot_blob[`ESPC_SA_BLOB_INTEG_LSB +: 32];
+    wire [7:0]   f_mode = slot_blob[`ESPC_SA_BLOB_MODE_LSB +: 8];
+    wire [7:0]   f_outer = slot_blob[`ESPC_SA_BLOB_OUTER_LSB +: 8];
+    wire [7:0]   f_inner = slot_blob[`ESPC_SA_BLOB_INNER_LSB +: 8];
     wire [127:0] f_key_high = slot_blob[`ESPC_SA_BLOB_KEY_LSB + 128 +: 128];
     wire [31:0]  f_window = slot_blob[`ESPC_SA_BLOB_WINDOW_LSB +: 32];
     wire [95:0]  f_src_rest = slot_blob[`ESPC_SA_BLOB_SRC_LSB + 32 +: 96];
@@ -104,52 +107,59 @@ module esp_sa #(
     wire [15:0]  f_sport = slot_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16];
     wire [15:0]  f_dport = slot_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16];
     wire [7:0]   f_ttl = slot_blob[`ESPC_SA_BLOB_TTL_LSB +: 8];
+    wire [63:0]  f_deadline = slot_blob[`ESPC_SA_BLOB_DEADLINE_LSB +: 64];
     wire [31:0]  f_tfc = slot_blob[`ESPC_SA_BLOB_TFC_LENGTH_LSB +: 32];
+    wire [31:0]  f_rest = slot_blob[`ESPC_SA_BLOB_RESERVED0_LSB +: 32];
     wire         f_esn = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB];
     wire         f_udp = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB];
+    wire         f_128 = f_alg == `ESPC_SA_ALG_AES128_GCM16;
     // the high half of an extended number is inferred from the window (RFC 4303 section 2.2.1)
-    wire bad_window = inbound && (f_window > 32'd1024 || (f_esn && f_window == 0));
-    wire bad_seq = inbound ? (!f_esn && f_seq[63:32] != 0) : f_seq == 0;
+    wire         bad_window = inbound && (f_window > 32'd1024 || (f_esn && f_window == 0));
+    wire         bad_seq = inbound ? (!f_esn && f_seq[63:32] != 0) : f_seq == 0;
 
-    // the words have been there for some cycles when this is asked for
-    reg lease_over;
-    always @(posedge clk)
+    // The fields that are wrong, as they stood a cycle ago: all have been there for longer when they are asked for. What is
+    // reserved or not offered from word 20 on is looked at as it comes, and its offset kept.
+    reg [17:0] bad;
+    reg        lease_over, rest_bad;
+    reg [8:0]  rest_at;
+    always @(posedge clk) begin
         lease_over <= f_limit <= f_seq;
+        bad <= {f_rest != 0, f_tfc != 0, f_deadline != 0, bad_seq, f_inner != `ESPC_FAMILY_IPV4, f_outer != `ESPC_FAMILY_IPV4,
+                f_mode != `ESPC_SA_MODE_TUNNEL, !inbound && f_ttl == 0, f_udp && f_dport == 0,
+                f_udp && !inbound && f_sport == 0, f_dst_rest != 0, f_src_rest != 0, bad_window, f_128 && f_key_high != 0,
+                f_integ != `ESPC_SA_INTEG_NONE, !f_128 && f_alg != `ESPC_SA_ALG_AES256_GCM16,
+                f_flags_rest != 0, f_spi == 0};
+    end
 
     reg [15:0] field_status;
     reg [31:0] field_offset;
     always @* begin
         field_status = `ESPC_STATUS_BAD_FIELD;
-        if (f_spi == 0)
-            field_offset = `ESPC_SA_BLOB_SPI_OFFSET;
-        else if (f_flags_rest != 0)
-            field_offset = `ESPC_SA_BLOB_FLAGS_OFFSET;
-        else if (f_alg != `ESPC_SA_ALG_AES128_GCM16 && f_alg != `ESPC_SA_ALG_AES256_GCM16)
-            field_offset = `ESPC_SA_BLOB_ALG_OFFSET;
-        else if (f_mode != `ESPC_SA_MODE_TUNNEL)
-            field_offset = `ESPC_SA_BLOB_MODE_OFFSET;
-        else if (f_alg == `ESPC_SA_ALG_AES128_GCM16 && f_key_high != 0)
-            field_offset = `ESPC_SA_BLOB_KEY_OFFSET;
-        else if (bad_window)
-            field_offset = `ESPC_SA_BLOB_WINDOW_OFFSET;
-        else if (f_src_rest != 0)
-            field_offset = `ESPC_SA_BLOB_SRC_OFFSET;
-        else if (f_dst_rest != 0)
-            field_offset = `ESPC_SA_BLOB_DST_OFFSET;
-        else if (f_udp && !inbound && f_sport == 0)
-            field_offset = `ESPC_SA_BLOB_SPORT_OFFSET;
-        else if (f_udp && f_dport == 0)
-            field_offset = `ESPC_SA_BLOB_DPORT_OFFSET;
-        else if (!inbound && f_ttl == 0)
-            field_offset = `ESPC_SA_BLOB_TTL_OFFSET;
-        else if (bad_seq)
-            field_offset = `ESPC_SA_BLOB_SEQ_OFFSET;
-        else if (f_tfc != 0)
-            field_offset = `ESPC_SA_BLOB_TFC_LENGTH_OFFSET;
-        else begin
-            field_offset = 32'd0;
-            field_status = (!inbound && lease_over) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
-        end
+        casez (bad)
+            18'b?????????????????1: field_offset = `ESPC_SA_BLOB_SPI_OFFSET;
+            18'b????????????????10: field_offset = `ESPC_SA_BLOB_FLAGS_OFFSET;
+            18'b???????????????100: field_offset = `ESPC_SA_BLOB_ALG_OFFSET;
+            18'b??????????????1000: field_offset = `ESPC_SA_BLOB_INTEG_OFFSET;
+            18'b?????????????10000: field_offset = `ESPC_SA_BLOB_KEY_OFFSET;
+            18'b????????????100000: field_offset = `ESPC_SA_BLOB_WINDOW_OFFSET;
+            18'b???????????1000000: field_offset = `ESPC_SA_BLOB_SRC_OFFSET;
+            18'b??????????10000000: field_offset = `ESPC_SA_BLOB_DST_OFFSET;
+            18'b?????????100000000: field_offset = `ESPC_SA_BLOB_SPORT_OFFSET;
+            18'b????????1000000000: field_offset = `ESPC_SA_BLOB_DPORT_OFFSET;
+            18'b???????10000000000: field_offset = `ESPC_SA_BLOB_TTL_OFFSET;
+            18'b??????100000000000: field_offset = `ESPC_SA_BLOB_MODE_OFFSET;
+            18'b?????1000000000000: field_offset = `ESPC_SA_BLOB_OUTER_OFFSET;
+            18'b????10000000000000: field_offset = `ESPC_SA_BLOB_INNER_OFFSET;
+            18'b???100000000000000: field_offset = `ESPC_SA_BLOB_SEQ_OFFSET;
+            18'b??1000000000000000: field_offset = `ESPC_SA_BLOB_DEADLINE_OFFSET;
+            18'b?10000000000000000: field_offset = `ESPC_SA_BLOB_TFC_LENGTH_OFFSET;
+            18'b100000000000000000: field_offset = `ESPC_SA_BLOB_RESERVED0_OFFSET;
+            default: begin
+                field_offset = rest_bad ? {23'd0, rest_at} : 32'd0;
+                field_status = rest_bad ? `ESPC_STATUS_BAD_FIELD :
+                               (!inbound && lease_over) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
+            end
+        endcase
     end
 
     // ---- the command's own fields --------------------------------------------------------------------------------------
@@ -172,6 +182,7 @@ module esp_sa #(
                     3'd0: begin
                         {index, gen, dir, op} <= s_tdata;
                         checked <= 1'b0;
+                        rest_bad <= 1'b0;
                         refused <= 32'd0;
                         last_seq <= 64'd0;
                         packets <= 64'd0;
@@ -234,9 +245,18 @@ module esp_sa #(
                 seed_valid <= word && dir[0] && cnt[6:4] == 3'd2;
                 seed_index <= cnt[3:0];
                 seed_word <= s_tdata;
+                if (word && s_tdata != 64'd0 && !rest_bad
+                    && ((cnt[6:5] == 2'd0 && cnt[4] && cnt[3:2] != 2'd0) || cnt[6:4] == 3'd3)) begin
+                    rest_bad <= 1'b1;
+                    rest_at <= {cnt[5:0], 3'd0};
+                end
                 if (!checked && (ended || (word && cnt == 7'd31)))
                     state <= CHECK;
-                else if (checked && ended) begin
+                else if (checked && ended && rest_bad) begin
+                    status <= `ESPC_STATUS_BAD_FIELD;
+                    refused <= {23'd0, rest_at};
+                    state <= FLUSH;
+                end else if (checked && ended) begin
                     slot_op <= WRITE;
                     state <= ASK;
                 end

@@ -23,6 +23,7 @@ module ring_dispatch #(
     output wire         desc_ready,
     input  wire [2:0]   desc_q,
     input  wire [319:0] desc,
+    input  wire         desc_rest,
     // payload reads
     output reg          ar_valid,
     input  wire         ar_ready,
@@ -70,7 +71,7 @@ module ring_dispatch #(
     always @(posedge clk) begin
         if (desc_ready) begin
             d_valid <= desc_valid;
-            d_good <= (op == `ESPC_PKT_OP_ENCAP || op == `ESPC_PKT_OP_DECAP) && flags == 8'd0 && len != 32'd0
+            d_good <= (op == `ESPC_PKT_OP_ENCAP || op == `ESPC_PKT_OP_DECAP) && flags == 8'd0 && !desc_rest && len != 32'd0
                       && len <= LEN_MAX && dst != 64'd0 && dst[5:0] == 6'd0;
             d_dec <= op == `ESPC_PKT_OP_DECAP;
             d_q <= desc_q;

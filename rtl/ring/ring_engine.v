@@ -163,7 +163,7 @@ module ring_engine #(
         .outstanding(rd_outstanding));
 
     // ---- descriptors
-    wire         desc_valid, desc_ready, fetch_busy;
+    wire         desc_valid, desc_ready, desc_rest, fetch_busy;
     wire [2:0]   desc_q;
     wire [319:0] desc;
     ring_fetch #(.LANES(LANES), .NQ(NQ)) fetch (
@@ -171,7 +171,8 @@ module ring_engine #(
         .issue_n(f_issue_n), .recv(f_recv), .recv_q(f_recv_q), .recv_err(f_recv_err),
         .ar_valid(rq_valid[0]), .ar_ready(rq_ready[0]), .ar_addr(rq_addr[63:0]), .ar_beats_m1(rq_beats[3:0]),
         .r_valid(r_for[0]), .r_data(r_data), .r_err(r_err),
-        .desc_valid(desc_valid), .desc_ready(desc_ready), .desc_q(desc_q), .desc(desc), .busy(fetch_busy));
+        .desc_valid(desc_valid), .desc_ready(desc_ready), .desc_q(desc_q), .desc(desc), .desc_rest(desc_rest),
+        .busy(fetch_busy));
 
     wire         pkt_valid, pkt_room, bad_valid, bad_room, pay_pop, dispatch_busy;
     wire [86:0]  pkt;
@@ -180,7 +181,7 @@ module ring_engine #(
     wire [162:0] ctx;
     ring_dispatch #(.LANES(LANES), .MAX_LEN(MAX_LEN), .LOG2_PAY(LOG2_PAY)) dispatch (
         .clk(clk), .rst(rst), .desc_valid(desc_valid), .desc_ready(desc_ready), .desc_q(desc_q), .desc(desc),
-        .ar_valid(rq_valid[1]), .ar_ready(rq_ready[1]), .ar_addr(rq_addr[127:64]), .ar_beats_m1(rq_beats[7:4]),
+        .desc_rest(desc_rest), .ar_valid(rq_valid[1]), .ar_ready(rq_ready[1]), .ar_addr(rq_addr[127:64]), .ar_beats_m1(rq_beats[7:4]),
         .pay_pop(pay_pop), .pkt_valid(pkt_valid), .pkt_room(pkt_room), .pkt(pkt),
         .enc_valid(ctx_valid[0]), .dec_valid(ctx_valid[1]), .enc_room(ctx_room[0]), .dec_room(ctx_room[1]), .ctx(ctx),
         .bad_valid(bad_valid), .bad_room(bad_room), .bad(bad), .busy(dispatch_busy));

@@ -37,11 +37,12 @@ module ring_fetch #(
     input  wire             r_valid,
     input  wire [W-1:0]     r_data,
     input  wire             r_err,
-    // descriptors: queue and the first 40 bytes
+    // descriptors: queue, the first 40 bytes, and whether the rest, reserved here, is not zero
     output wire             desc_valid,
     input  wire             desc_ready,
     output wire [2:0]       desc_q,
     output wire [319:0]     desc,
+    output wire             desc_rest,
     output wire             busy
 );
     // beats of one entry, less one
@@ -116,9 +117,9 @@ module ring_fetch #(
 
     // ---- descriptors out
     // always has room: credits
-    fifo #(.W(323), .LOG2_D(LOG2_DESC)) fifo (
-        .clk(clk), .rst(rst), .wr_valid(recv && !recv_err), .wdata({recv_q, sqe[319:0]}), .wr_ready(), .level(),
-        .rd_valid(desc_valid), .rd_ready(desc_ready), .rdata({desc_q, desc}));
+    fifo #(.W(324), .LOG2_D(LOG2_DESC)) fifo (
+        .clk(clk), .rst(rst), .wr_valid(recv && !recv_err), .wdata({sqe[511:320] != 192'd0, recv_q, sqe[319:0]}), .wr_ready(),
+        .level(), .rd_valid(desc_valid), .rd_ready(desc_ready), .rdata({desc_rest, desc_q, desc}));
 
     wire taken = desc_valid && desc_ready;
     wire gone = recv && recv_err;
@@ -160,7 +161,7 @@ module ring_fetch #(
         end
     end
 
-    wire unused = &{1'b0, fly_valid, sqe[511:320], room[2:0], sq_addr[63:0], 1'b0};
+    wire unused = &{1'b0, fly_valid, room[2:0], sq_addr[63:0], 1'b0};
 endmodule
 /* verilator lint_on PINCONNECTEMPTY */
 

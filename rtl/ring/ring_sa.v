@@ -94,6 +94,8 @@ module ring_sa #(
     wire        indexed = op >= `ESPC_SA_OP_ADD && op <= `ESPC_SA_OP_QUERY;
     wire        result_ok = result_iova != 64'd0 && result_iova[5:0] == 6'd0;
     wire        blob_ok = blob_iova != 64'd0 && blob_iova[5:0] == 6'd0;
+    // of a command; no operation uses them
+    wire        rest_ok = cmd[511:`ESPC_SA_COMMAND_DEADLINE_LSB] == 0;
     wire        index_ok = index < {{(31-LOG2_SA){1'b0}}, sa_limit};
 
     // ---- the blob
@@ -168,7 +170,7 @@ module ring_sa #(
             offered <= 1'b0;
             mark <= sq_issued;
             status <= `ESPC_STATUS_OK;
-            if (!result_ok || (is_add && !blob_ok)) begin
+            if (!result_ok || !rest_ok || (is_add && !blob_ok)) begin
                 status <= `ESPC_STATUS_BAD_DESC;
                 state <= WIPE;
             end else if (indexed && !index_ok) begin

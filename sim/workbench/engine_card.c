@@ -54,7 +54,8 @@ static void fill_blob(struct espc_sa_blob *b, const struct sad_state *st, bool i
     b->spi = htole32(st->spi);
     b->flags = htole32(blob_flags(st));
     b->alg = htole32(st->alg == ESP_ALG_AES128_GCM16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
-    b->mode = htole32(ESPC_SA_MODE_TUNNEL);
+    b->mode = ESPC_SA_MODE_TUNNEL;
+    b->outer = b->inner = ESPC_FAMILY_IPV4;
     memcpy(b->key, st->key, st->key_len);
     memcpy(b->salt, st->salt, sizeof(b->salt));
     memcpy(b->src, st->src, 4);

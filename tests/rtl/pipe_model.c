@@ -222,7 +222,6 @@ void model_blob(const struct model_sa *sa, uint8_t blob[512])
     put_le(blob + 0x00, sa->spi, 4);
     put_le(blob + 0x04, sa->flags, 4);
     put_le(blob + 0x08, sa->alg, 4);
-    put_le(blob + 0x0c, ESPC_SA_MODE_TUNNEL, 4);
     memcpy(blob + 0x10, sa->key, 32);
     memcpy(blob + 0x30, sa->salt, 4);
     memcpy(blob + 0x38, sa->src, 4);
@@ -230,6 +229,8 @@ void model_blob(const struct model_sa *sa, uint8_t blob[512])
     put_le(blob + 0x58, sa->sport, 2);
     put_le(blob + 0x5a, sa->dport, 2);
     blob[0x5c] = sa->ttl;
+    blob[0x5d] = ESPC_SA_MODE_TUNNEL;
+    blob[0x5e] = blob[0x5f] = ESPC_FAMILY_IPV4;
     put_le(blob + 0x60, sa->seq, 8);
     put_le(blob + 0x68, sa->limit, 8);
     put_le(blob + 0x70, sa->soft_bytes, 8);

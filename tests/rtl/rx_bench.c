@@ -378,6 +378,7 @@ void rx_sa_init(struct rx_bench *b, struct rx_sa *sa, uint32_t spi, uint32_t win
     sa->blob.flags = flags;
     sa->blob.alg = aes256 ? ESPC_SA_ALG_AES256_GCM16 : ESPC_SA_ALG_AES128_GCM16;
     sa->blob.mode = ESPC_SA_MODE_TUNNEL;
+    sa->blob.outer = sa->blob.inner = ESPC_FAMILY_IPV4;
     sa->blob.window = window;
     rx_fill(b, sa->blob.key, aes256 ? 32 : 16);
     rx_fill(b, sa->blob.salt, 4);

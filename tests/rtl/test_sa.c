@@ -98,8 +98,10 @@ static void refused(struct pipe *p, const struct model_sa *sa, uint8_t dir, unsi
     pipe_command(p, cmd, blob);
     int r = pipe_result(p, result);
     uint32_t field = result[32] | (uint32_t)result[33] << 8;
-    // the second half of a key and the rest of an address belong to fields that begin before
+    // what is not offered beyond the fields is found by words; the second half of a key and the rest of an
+    // address belong to fields that begin before
     uint32_t expected = offset == 0x20                    ? 0x10
+                        : offset >= 0x180                 ? offset / 8 * 8
                         : offset >= 0x38 && offset < 0x58 ? (offset - 0x38) / 16 * 16 + 0x38
                                                           : offset;
     if (r != status || (status == ESPC_STATUS_BAD_FIELD && field != expected))
@@ -124,7 +126,11 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     refused(p, &sa, 0, 0x004, 4, 0x80000000, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x008, 4, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x008, 4, 3, ESPC_STATUS_BAD_FIELD);
-    refused(p, &sa, 0, 0x00c, 4, 0, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x00c, 4, ESPC_SA_INTEG_HMAC_SHA256_128, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x05d, 1, ESPC_SA_MODE_TRANSPORT, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x05d, 1, 2, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x05e, 1, ESPC_FAMILY_IPV6, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 1, 0x05f, 1, ESPC_FAMILY_IPV4 | ESPC_FAMILY_IPV6, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x020, 1, 1, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 1, 0x034, 4, 1025, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x05c, 1, 0, ESPC_STATUS_BAD_FIELD);
@@ -136,7 +142,15 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     refused(p, &sa, 0, 0x058, 2, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x05a, 2, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x068, 8, sa.seq, ESPC_STATUS_BAD_LEASE);
-    refused(p, &sa, 0, 0x090, 4, 1, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x090, 8, 1ull << 63, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x098, 4, 1, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x09c, 1, 1, ESPC_STATUS_BAD_FIELD);
+    for (unsigned at = 0xa0; at < 0x100; at += 8)
+        refused(p, &sa, 0, at, 8, 1ull << (at & 63), ESPC_STATUS_BAD_FIELD);
+    sa.flags = 0; // inbound too
+    sa.seq = 9;
+    for (unsigned at = 0x180; at < 0x200; at += 8) // integrity key, wire, reserved
+        refused(p, &sa, at >> 3 & 1, at + (at >> 3 & 7), 1, 0x80, ESPC_STATUS_BAD_FIELD);
     // and commands that are not
     assert_int_equal(model_op(p, 0, 0, 1, 1, 0, NULL), ESPC_STATUS_BAD_OPCODE);
     assert_int_equal(model_op(p, ESPC_SA_OP_ENDPOINT, 0, 1, 1, 0, NULL), ESPC_STATUS_BAD_OPCODE);

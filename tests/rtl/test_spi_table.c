@@ -49,7 +49,9 @@ static bool used(uint32_t spi)
 static void add(struct pipe_model *m, uint32_t slot)
 {
     struct espc_sa_blob blob = {.alg = htole32(ESPC_SA_ALG_AES128_GCM16),
-                                .mode = htole32(ESPC_SA_MODE_TUNNEL),
+                                .mode = ESPC_SA_MODE_TUNNEL,
+                                .outer = ESPC_FAMILY_IPV4,
+                                .inner = ESPC_FAMILY_IPV4,
                                 .dst = {192, 0, 2, 1},
                                 .src = {192, 0, 2, 2},
                                 .window = htole32(64)};

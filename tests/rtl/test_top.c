@@ -87,7 +87,7 @@ static void test_identity_reads_as_the_register_source_says(void **state)
 {
     (void)state;
     assert_int_equal(host_read(&h, ESPC_REG_MAGIC), 0x4c505345);
-    assert_int_equal(host_read(&h, ESPC_REG_ABI) >> 16, 1);
+    assert_int_equal(host_read(&h, ESPC_REG_ABI), 2 << 16);
     assert_int_equal(host_read(&h, ESPC_REG_LANES), card_model_lanes(h.card));
     assert_int_equal(host_read(&h, ESPC_REG_QUEUES), 2);
     assert_int_equal(host_read(&h, ESPC_REG_SA_SLOTS), 1024);
@@ -104,7 +104,7 @@ static void test_directory_lists_every_block_once(void **state)
     for (uint32_t at = ESPC_REG_BLOCK(0); at; at = host_read(&h, at + 12)) {
         assert_true(entries++ < ESPC_BLOCK_COUNT);
         seen |= 1u << host_read(&h, at);
-        assert_int_equal(host_read(&h, at + 4), 0x10000);
+        assert_int_equal(host_read(&h, at + 4), 2 << 16);
         assert_true(host_read(&h, at + 8) < 0x10000);
     }
     assert_int_equal(seen, 0x7e);
@@ -155,10 +155,13 @@ static void test_queue_with_senseless_rings_does_not_start(void **state)
     static const struct {
         uint32_t reg, value;
     } bad[] = {
-        {ESPC_REG_QUEUE_LOG2_SIZE(1), 1 | 4 << 8},
-        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 3 << 8},
-        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 16 << 8},
-        {ESPC_REG_QUEUE_LOG2_SIZE(1), 16 | 16 << 8},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 1 | 4 << 8 | HOST_ENTRIES},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 3 << 8 | HOST_ENTRIES},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 16 << 8 | HOST_ENTRIES},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 16 | 16 << 8 | HOST_ENTRIES},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 4 << 8},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 4 << 8 | 7 << 16 | 5u << 24},
+        {ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 4 << 8 | 6 << 16 | 6u << 24},
         {ESPC_REG_QUEUE_VECTOR(1), 4},
         {ESPC_REG_QUEUE_SQ_BASE_LO(1), 32},
         {ESPC_REG_QUEUE_CQ_BASE_LO(1), 8},
@@ -174,7 +177,7 @@ static void test_queue_with_senseless_rings_does_not_start(void **state)
     host_write(&h, ESPC_REG_QUEUE_CTRL(1), 1);
     assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 1);
     host_write(&h, ESPC_REG_QUEUE_LOG2_SIZE(1), 7 | 7 << 8); // not while it runs
-    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_LOG2_SIZE(1)), 4 | 5 << 8);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_LOG2_SIZE(1)), 4 | 5 << 8 | HOST_ENTRIES);
 }
 
 static void test_freerun_counts_cycles_and_what_is_added(void **state)
@@ -216,8 +219,14 @@ static void test_sa_commands_refuse_and_report(void **state)
     assert_int_equal(sa_command(&sq, c, &blob, &r), ESPC_STATUS_BAD_FIELD);
     assert_int_equal(r.refused_offset, offsetof(struct espc_sa_blob, alg));
     assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_DESC); // no blob
-    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_COMMANDS), 5);
-    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_REFUSED), 5);
+    c.op = ESPC_SA_OP_QUERY;
+    c.reserved[1] = 1ull << 63;
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_DESC);
+    c.reserved[1] = 0;
+    c.op = ESPC_SA_OP_ENDPOINT; // not offered
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_OPCODE);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_COMMANDS), 7);
+    assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_REFUSED), 7);
     assert_true(status() & ZEROIZED);
 }
 
@@ -275,20 +284,23 @@ static void test_bad_descriptors_complete_with_bad_desc(void **state)
     (void)state;
     add_sa(0, 1, 1);
     struct espc_packet_desc good = packet(ESPC_PKT_OP_ENCAP, 60, 1);
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         struct espc_packet_desc d = good;
         d.cookie = 100 + i;
         d.op = (i == 0) ? 3 : (i == 1) ? 0 : d.op;
         d.src_len = (i == 2) ? 0 : (i == 3) ? 9217 : d.src_len;
         d.dst_iova = (i == 4) ? 0 : d.dst_iova + (i == 5 ? 16 : 0);
         d.flags = i == 6;
+        d.wire_port = i == 7;
+        d.l3_offset = i == 8 ? 14 : 0;
+        d.reserved1[1] = i == 9 ? 1ull << 63 : 0;
         struct espc_completion c = submit(&q1, &d);
         assert_int_equal(c.status, ESPC_STATUS_BAD_DESC);
         assert_int_equal(c.sa_index, 0xffffffff);
         assert_int_equal(c.out_len, 0);
     }
     assert_int_equal(submit(&q1, &good).status, ESPC_STATUS_OK);
-    assert_int_equal(host_counter(&h, 32 + ESPC_STATUS_BAD_DESC), 7);
+    assert_int_equal(host_counter(&h, 32 + ESPC_STATUS_BAD_DESC), 10);
 }
 
 static void test_result_longer_than_its_buffer_writes_nothing(void **state)

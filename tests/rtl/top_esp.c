@@ -15,6 +15,8 @@ struct espc_sa_blob esp_blob(uint32_t slot)
 {
     struct espc_sa_blob b = {.alg = slot % 4 ? ESPC_SA_ALG_AES256_GCM16 : ESPC_SA_ALG_AES128_GCM16,
                              .mode = ESPC_SA_MODE_TUNNEL,
+                             .outer = ESPC_FAMILY_IPV4,
+                             .inner = ESPC_FAMILY_IPV4,
                              .window = 1024,
                              .ttl = 64,
                              .seq_limit = 1 << 24};

@@ -168,7 +168,7 @@ void queue_open(struct queue *q, struct host *h, unsigned number, unsigned sq_lo
     host_write(h, ESPC_REG_QUEUE_SQ_BASE_HI(number), (uint32_t)(q->sq >> 32));
     host_write(h, ESPC_REG_QUEUE_CQ_BASE_LO(number), (uint32_t)q->cq);
     host_write(h, ESPC_REG_QUEUE_CQ_BASE_HI(number), (uint32_t)(q->cq >> 32));
-    host_write(h, ESPC_REG_QUEUE_LOG2_SIZE(number), sq_log2 | cq_log2 << 8);
+    host_write(h, ESPC_REG_QUEUE_LOG2_SIZE(number), sq_log2 | cq_log2 << 8 | HOST_ENTRIES);
     host_write(h, ESPC_REG_QUEUE_VECTOR(number), vector);
     host_write(h, ESPC_REG_QUEUE_CTRL(number), ESPC_QUEUE_CTRL_ENABLE_MASK);
     assert_int_equal(host_read(h, ESPC_REG_QUEUE_CTRL(number)), ESPC_QUEUE_CTRL_ENABLE_MASK);

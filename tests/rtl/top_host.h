@@ -12,6 +12,7 @@
 #include "sim/card_model.h"
 
 enum { HOST_BYTES = 8 << 20, HOST_VECTORS = 4, HOST_QUEUES = 3 };
+enum { HOST_ENTRIES = 6 << ESPC_QUEUE_LOG2_SIZE_SQE_SHIFT | 5 << ESPC_QUEUE_LOG2_SIZE_CQE_SHIFT };
 #define HOST_BASE 0x7f0000000000u
 
 struct host;

@@ -51,7 +51,7 @@ struct fake_card {
 };
 
 const struct fake_options fake_default = {
-    .magic = 0x4c505345, .abi = 0x10000, .queues = 2, .features = 0x0fff};
+    .magic = 0x4c505345, .abi = 0x20000, .queues = 2, .features = 0x0fff};
 
 static uint32_t *reg(struct fake_card *f, uint32_t at)
 {
@@ -77,7 +77,7 @@ static void reset_card(struct fake_card *f)
     static const uint32_t block[][2] = {{1, 0}, {2, 0x1000}, {3, 0x2000}, {4, 0x3000}, {99, 0x5000}, {0, 0}};
     for (uint32_t i = 0; i < 6; i++) {
         *reg(f, 0x800 + 16 * i) = block[i][0];
-        *reg(f, 0x804 + 16 * i) = 1 << 16;
+        *reg(f, 0x804 + 16 * i) = 2 << 16;
         *reg(f, 0x808 + 16 * i) = block[i][1];
         *reg(f, 0x80c + 16 * i) = i < 5 ? 0x810 + 16 * i : 0;
     }

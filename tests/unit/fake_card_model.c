@@ -23,7 +23,7 @@ static void clear(struct card_model *m)
     for (unsigned i = 0; i < SPACE / 4; i++)
         m->space[i] = 0;
     m->space[ESPC_REG_MAGIC / 4] = 0x4c505345;
-    m->space[ESPC_REG_ABI / 4] = 1u << 16;
+    m->space[ESPC_REG_ABI / 4] = ESPC_ABI_MAJOR << 16;
     m->space[ESPC_REG_CLOCK_KHZ / 4] = 250000;
     m->space[ESPC_REG_LANES / 4] = m->lanes;
     m->space[ESPC_REG_VECTORS / 4] = VECTORS;

@@ -120,18 +120,20 @@ static void test_open_refuses_what_it_does_not_know(void **state)
         int code;
         const char *word;
     } cases[] = {
-        {fake_default, -EPROTO, "MAGIC"},  {fake_default, -ENOTSUP, "version 2.0"},
-        {fake_default, -EPROTO, "queues"}, {fake_default, -ENOTSUP, "features"},
-        {fake_default, -EPROTO, "loops"},  {fake_default, -EPROTO, "leaves"},
+        {fake_default, -EPROTO, "MAGIC"},        {fake_default, -ENOTSUP, "version 1.0"},
+        {fake_default, -EPROTO, "queues"},       {fake_default, -ENOTSUP, "features"},
+        {fake_default, -EPROTO, "loops"},        {fake_default, -EPROTO, "leaves"},
+        {fake_default, -ENOTSUP, "version 3.1"},
     };
 
     (void)state;
     cases[0].o.magic = 0x12345678;
-    cases[1].o.abi = 0x20000;
+    cases[1].o.abi = 0x10000;
     cases[2].o.queues = 0;
     cases[3].o.features = 3;
     cases[4].o.next_of_block_1 = 0x800;
     cases[5].o.next_of_block_1 = 0xfffffff0;
+    cases[6].o.abi = 0x30001;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fake_card *card = fake_card_start(&cases[i].o);
         struct esp_card_options o = {.pci_sysfs = fake_card_sysfs(card)};
@@ -176,7 +178,7 @@ static void test_minor_version_above_ours_is_accepted(void **state)
     struct esp_engine *e;
 
     (void)state;
-    o.abi = 0x10007;
+    o.abi = 0x20007;
     o.features |= 0xf0000000;
     card = fake_card_start(&o);
     opt.pci_sysfs = fake_card_sysfs(card);

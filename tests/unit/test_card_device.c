@@ -187,7 +187,7 @@ static void test_bar_reads_of_any_width_and_whole_word_writes(void **state)
     assert_int_equal(get(f, 0, ESPC_REG_MAGIC + 1, 1), 0x53);
     assert_int_equal(get(f, 0, ESPC_REG_MAGIC + 2, 2), 0x4c50);
     assert_int_equal(client_read(&f->client, 0, ESPC_REG_MAGIC, &both, 8), 0);
-    assert_int_equal(both, 0x000100004c505345);
+    assert_int_equal(both, 0x000200004c505345);
     assert_int_equal(client_write(&f->client, 0, ESPC_REG_QUEUE_SQ_BASE_LO(1), &epoch, 8), 0);
     assert_int_equal(get(f, 0, ESPC_REG_QUEUE_SQ_BASE_HI(1), 4), 0x11223344);
     assert_int_equal(client_write(&f->client, 0, ESPC_REG_EPOCH, &epoch, 2), EINVAL);

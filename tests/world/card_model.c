@@ -75,7 +75,7 @@ static void reset(struct card_model *c)
     memset(c->cq_tail, 0, sizeof(c->cq_tail));
     memset(c->armed, 0, sizeof(c->armed));
     *reg(c, ESPC_REG_MAGIC) = 0x4c505345;
-    *reg(c, ESPC_REG_ABI) = 0x10000;
+    *reg(c, ESPC_REG_ABI) = ESPC_ABI_MAJOR << 16 | ESPC_ABI_MINOR;
     *reg(c, ESPC_REG_FEATURES_OFFERED) = 0x0f57;
     *reg(c, ESPC_REG_SA_SLOTS) = c->slots;
     *reg(c, ESPC_REG_QUEUES) = 2;
@@ -85,7 +85,7 @@ static void reset(struct card_model *c)
     *reg(c, ESPC_REG_STATUS) = ESPC_STATUS_READY_MASK;
     for (uint32_t i = 0; i < 5; i++) {
         *reg(c, ESPC_REG_BLOCK_TYPE(i)) = block[i][0];
-        *reg(c, ESPC_REG_BLOCK_VERSION(i)) = 1 << 16;
+        *reg(c, ESPC_REG_BLOCK_VERSION(i)) = ESPC_ABI_MAJOR << 16;
         *reg(c, ESPC_REG_BLOCK_OFFSET(i)) = block[i][1];
         *reg(c, ESPC_REG_BLOCK_NEXT(i)) = i < 4 ? ESPC_REG_BLOCK(i + 1) : 0;
     }
@@ -240,6 +240,13 @@ static void put_result(uint8_t *r, const struct esp_sa_stats *st)
     put_le64(r + 24, st->drops);
 }
 
+static bool zero_from(const uint8_t *s, unsigned at)
+{
+    while (at < 64 && !s[at])
+        at++;
+    return at == 64;
+}
+
 static uint16_t sa_command(struct card_model *c, const uint8_t *s, struct done *d)
 {
     unsigned dir = s[1] & 1;
@@ -249,6 +256,8 @@ static uint16_t sa_command(struct card_model *c, const uint8_t *s, struct done *
     struct esp_event ev;
     d->slot = index;
     d->generation = get_le16(s + 2);
+    if (!zero_from(s, offsetof(struct espc_sa_command, deadline)))
+        return ESPC_STATUS_BAD_DESC;
     if (index >= c->slots)
         return ESPC_STATUS_BAD_INDEX;
     if (!result)
@@ -293,6 +302,8 @@ static uint16_t packet(struct card_model *c, const uint8_t *s, struct done *d)
                           .in_len = get_le32(s + 16),
                           .out_cap = get_le32(s + 20)},
                    *j = &job;
+    if (s[31] || !zero_from(s, offsetof(struct espc_packet_desc, wire_port)))
+        return ESPC_STATUS_BAD_DESC;
     if (!in || !out)
         return ESPC_STATUS_DMA_ERROR;
     if (job.op == ESP_ENCAP) {

@@ -30,6 +30,7 @@ enum esp_status {
     ESP_STATUS_DUMMY = 22, // A dummy packet (next header 59), discarded after verification (RFC 4303 section 2.6).
     ESP_STATUS_NOT_ESP = 23, // Neither ESP nor ESP in UDP.
     ESP_STATUS_POLICY = 24, // A policy or an SA's selector does not allow the packet. Given by the host, never by the card.
+    ESP_STATUS_LEASE_EXPIRED = 25, // The SA's deadline has passed without a renewal: the SA has stopped. Packets and command LEASE.
     ESP_STATUS_BAD_OPCODE = 64, // SA command: unknown or not offered operation.
     ESP_STATUS_BAD_INDEX = 65, // SA command: slot index out of range.
     ESP_STATUS_SLOT_BUSY = 66, // SA command: the slot holds an SA.
@@ -66,6 +67,7 @@ enum esp_status {
     X(DUMMY, 22, "A dummy packet (next header 59), discarded after verification (RFC 4303 section 2.6).") \
     X(NOT_ESP, 23, "Neither ESP nor ESP in UDP.") \
     X(POLICY, 24, "A policy or an SA's selector does not allow the packet. Given by the host, never by the card.") \
+    X(LEASE_EXPIRED, 25, "The SA's deadline has passed without a renewal: the SA has stopped. Packets and command LEASE.") \
     X(BAD_OPCODE, 64, "SA command: unknown or not offered operation.") \
     X(BAD_INDEX, 65, "SA command: slot index out of range.") \
     X(SLOT_BUSY, 66, "SA command: the slot holds an SA.") \

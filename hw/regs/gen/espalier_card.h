@@ -37,6 +37,7 @@ enum espc_status {
     ESPC_STATUS_DUMMY = 22, // A dummy packet (next header 59), discarded after verification (RFC 4303 section 2.6).
     ESPC_STATUS_NOT_ESP = 23, // Neither ESP nor ESP in UDP.
     ESPC_STATUS_POLICY = 24, // A policy or an SA's selector does not allow the packet. Given by the host, never by the card.
+    ESPC_STATUS_LEASE_EXPIRED = 25, // The SA's deadline has passed without a renewal: the SA has stopped. Packets and command LEASE.
     ESPC_STATUS_BAD_OPCODE = 64, // SA command: unknown or not offered operation.
     ESPC_STATUS_BAD_INDEX = 65, // SA command: slot index out of range.
     ESPC_STATUS_SLOT_BUSY = 66, // SA command: the slot holds an SA.
@@ -72,6 +73,7 @@ enum espc_status {
     X(DUMMY, 22, "A dummy packet (next header 59), discarded after verification (RFC 4303 section 2.6).") \
     X(NOT_ESP, 23, "Neither ESP nor ESP in UDP.") \
     X(POLICY, 24, "A policy or an SA's selector does not allow the packet. Given by the host, never by the card.") \
+    X(LEASE_EXPIRED, 25, "The SA's deadline has passed without a renewal: the SA has stopped. Packets and command LEASE.") \
     X(BAD_OPCODE, 64, "SA command: unknown or not offered operation.") \
     X(BAD_INDEX, 65, "SA command: slot index out of range.") \
     X(SLOT_BUSY, 66, "SA command: the slot holds an SA.") \
@@ -84,7 +86,7 @@ enum espc_sa_op {
     ESPC_SA_OP_ADD = 1, // Add an SA from the blob; refused unless the slot is invalid.
     ESPC_SA_OP_DRAIN = 2, // Take no new packets; completes when the SA's last one has left.
     ESPC_SA_OP_DELETE = 3, // Drain, overwrite keys, schedules and hash powers with zeros, free the slot.
-    ESPC_SA_OP_LEASE = 4, // Extend the outbound sequence lease to seq_limit.
+    ESPC_SA_OP_LEASE = 4, // Extend the outbound sequence lease to seq_limit, which may stay as it is, and set the deadline.
     ESPC_SA_OP_ENDPOINT = 5, // Change addresses and ports (MOBIKE). Offered with feature ENDPOINT only.
     ESPC_SA_OP_QUERY = 6, // Fill the result buffer; changes nothing.
     ESPC_SA_OP_FENCE = 7, // Completes after every packet descriptor fetched before it has completed.
@@ -95,7 +97,7 @@ enum espc_sa_op {
     X(ADD, 1, "Add an SA from the blob; refused unless the slot is invalid.") \
     X(DRAIN, 2, "Take no new packets; completes when the SA's last one has left.") \
     X(DELETE, 3, "Drain, overwrite keys, schedules and hash powers with zeros, free the slot.") \
-    X(LEASE, 4, "Extend the outbound sequence lease to seq_limit.") \
+    X(LEASE, 4, "Extend the outbound sequence lease to seq_limit, which may stay as it is, and set the deadline.") \
     X(ENDPOINT, 5, "Change addresses and ports (MOBIKE). Offered with feature ENDPOINT only.") \
     X(QUERY, 6, "Fill the result buffer; changes nothing.") \
     X(FENCE, 7, "Completes after every packet descriptor fetched before it has completed.") \
@@ -113,11 +115,28 @@ enum espc_pkt_op {
 enum espc_sa_alg {
     ESPC_SA_ALG_AES128_GCM16 = 1, // AES-GCM, 128-bit key, 16-octet ICV (RFC 4106).
     ESPC_SA_ALG_AES256_GCM16 = 2, // AES-GCM, 256-bit key, 16-octet ICV (RFC 4106).
+    ESPC_SA_ALG_AES128_GMAC = 3, // AES-GMAC, 128-bit key (RFC 4543). Offered with feature GMAC only.
+    ESPC_SA_ALG_AES256_GMAC = 4, // AES-GMAC, 256-bit key (RFC 4543). Offered with feature GMAC only.
 };
 // X(name, value, description)
 #define ESPC_SA_ALG_LIST(X) \
     X(AES128_GCM16, 1, "AES-GCM, 128-bit key, 16-octet ICV (RFC 4106).") \
-    X(AES256_GCM16, 2, "AES-GCM, 256-bit key, 16-octet ICV (RFC 4106).")
+    X(AES256_GCM16, 2, "AES-GCM, 256-bit key, 16-octet ICV (RFC 4106).") \
+    X(AES128_GMAC, 3, "AES-GMAC, 128-bit key (RFC 4543). Offered with feature GMAC only.") \
+    X(AES256_GMAC, 4, "AES-GMAC, 256-bit key (RFC 4543). Offered with feature GMAC only.")
+
+enum espc_sa_integ {
+    ESPC_SA_INTEG_NONE = 0, // The algorithm is an AEAD.
+    ESPC_SA_INTEG_HMAC_SHA256_128 = 1, // HMAC-SHA2-256-128 (RFC 4868). Offered with feature INTEGRITY only.
+    ESPC_SA_INTEG_HMAC_SHA384_192 = 2, // HMAC-SHA2-384-192 (RFC 4868). Offered with feature INTEGRITY only.
+    ESPC_SA_INTEG_HMAC_SHA512_256 = 3, // HMAC-SHA2-512-256 (RFC 4868). Offered with feature INTEGRITY only.
+};
+// X(name, value, description)
+#define ESPC_SA_INTEG_LIST(X) \
+    X(NONE, 0, "The algorithm is an AEAD.") \
+    X(HMAC_SHA256_128, 1, "HMAC-SHA2-256-128 (RFC 4868). Offered with feature INTEGRITY only.") \
+    X(HMAC_SHA384_192, 2, "HMAC-SHA2-384-192 (RFC 4868). Offered with feature INTEGRITY only.") \
+    X(HMAC_SHA512_256, 3, "HMAC-SHA2-512-256 (RFC 4868). Offered with feature INTEGRITY only.")
 
 enum espc_sa_mode {
     ESPC_SA_MODE_TRANSPORT = 0, // Transport mode. Offered with feature TRANSPORT only.
@@ -127,6 +146,15 @@ enum espc_sa_mode {
 #define ESPC_SA_MODE_LIST(X) \
     X(TRANSPORT, 0, "Transport mode. Offered with feature TRANSPORT only.") \
     X(TUNNEL, 1, "Tunnel mode.")
+
+enum espc_family {
+    ESPC_FAMILY_IPV4 = 1, // IPv4.
+    ESPC_FAMILY_IPV6 = 2, // IPv6. Offered with features OUTER_IPV6 and INNER_IPV6 only.
+};
+// X(name, value, description)
+#define ESPC_FAMILY_LIST(X) \
+    X(IPV4, 1, "IPv4.") \
+    X(IPV6, 2, "IPv6. Offered with features OUTER_IPV6 and INNER_IPV6 only.")
 
 enum espc_block_type {
     ESPC_BLOCK_TYPE_END = 0, // End of the directory.
@@ -189,8 +217,10 @@ enum espc_counter {
 #define ESPC_REG_ABI 0x0004u // Interface version; an unknown major is refused.
 #define ESPC_ABI_MINOR_SHIFT 0
 #define ESPC_ABI_MINOR_MASK 0x0000ffffu
+#define ESPC_ABI_MINOR 0
 #define ESPC_ABI_MAJOR_SHIFT 16
 #define ESPC_ABI_MAJOR_MASK 0xffff0000u
+#define ESPC_ABI_MAJOR 2
 #define ESPC_REG_BUILD_HASH 0x0008u // Hash of the sources this card was built from.
 #define ESPC_REG_FEATURES_OFFERED 0x000cu // Features the card offers.
 #define ESPC_FEATURES_OFFERED_AES128_GCM16_SHIFT 0
@@ -221,6 +251,16 @@ enum espc_counter {
 #define ESPC_FEATURES_OFFERED_WIRE_MASK 0x00001000u
 #define ESPC_FEATURES_OFFERED_ENDPOINT_SHIFT 13
 #define ESPC_FEATURES_OFFERED_ENDPOINT_MASK 0x00002000u
+#define ESPC_FEATURES_OFFERED_GMAC_SHIFT 14
+#define ESPC_FEATURES_OFFERED_GMAC_MASK 0x00004000u
+#define ESPC_FEATURES_OFFERED_INTEGRITY_SHIFT 15
+#define ESPC_FEATURES_OFFERED_INTEGRITY_MASK 0x00008000u
+#define ESPC_FEATURES_OFFERED_TFC_SHIFT 16
+#define ESPC_FEATURES_OFFERED_TFC_MASK 0x00010000u
+#define ESPC_FEATURES_OFFERED_DEADLINE_SHIFT 17
+#define ESPC_FEATURES_OFFERED_DEADLINE_MASK 0x00020000u
+#define ESPC_FEATURES_OFFERED_VLAN_SHIFT 18
+#define ESPC_FEATURES_OFFERED_VLAN_MASK 0x00040000u
 #define ESPC_REG_FEATURES_ACCEPTED 0x0010u // Features the driver accepts: a subset of those offered, written before CTRL.ENABLE.
 #define ESPC_REG_SA_SLOTS 0x0014u // SA slots in each direction.
 #define ESPC_REG_QUEUES 0x0018u // Packet queue pairs (queue 0, the SA command queue, not counted).
@@ -276,11 +316,15 @@ enum espc_counter {
 #define ESPC_REG_QUEUE_SQ_BASE_HI(i) (0x1004u + 0x40u * (uint32_t)(i)) // Submission ring address, high half.
 #define ESPC_REG_QUEUE_CQ_BASE_LO(i) (0x1008u + 0x40u * (uint32_t)(i)) // Completion ring address, low half; 64-byte aligned.
 #define ESPC_REG_QUEUE_CQ_BASE_HI(i) (0x100cu + 0x40u * (uint32_t)(i)) // Completion ring address, high half.
-#define ESPC_REG_QUEUE_LOG2_SIZE(i) (0x1010u + 0x40u * (uint32_t)(i)) // Binary logarithms of the rings' entries, 2 ... 15. The completion ring is at least as long as the submission ring.
+#define ESPC_REG_QUEUE_LOG2_SIZE(i) (0x1010u + 0x40u * (uint32_t)(i)) // Binary logarithms of the rings' entries, 2 ... 15, and of the bytes of an entry. The completion ring is at least as long as the submission ring.
 #define ESPC_QUEUE_LOG2_SIZE_SQ_SHIFT 0
 #define ESPC_QUEUE_LOG2_SIZE_SQ_MASK 0x000000ffu
 #define ESPC_QUEUE_LOG2_SIZE_CQ_SHIFT 8
 #define ESPC_QUEUE_LOG2_SIZE_CQ_MASK 0x0000ff00u
+#define ESPC_QUEUE_LOG2_SIZE_SQE_SHIFT 16
+#define ESPC_QUEUE_LOG2_SIZE_SQE_MASK 0x00ff0000u
+#define ESPC_QUEUE_LOG2_SIZE_CQE_SHIFT 24
+#define ESPC_QUEUE_LOG2_SIZE_CQE_MASK 0xff000000u
 #define ESPC_REG_QUEUE_VECTOR(i) (0x1014u + 0x40u * (uint32_t)(i)) // MSI-X vector.
 #define ESPC_REG_QUEUE_CTRL(i) (0x1018u + 0x40u * (uint32_t)(i))
 #define ESPC_QUEUE_CTRL_ENABLE_SHIFT 0
@@ -319,7 +363,8 @@ struct espc_sa_command {
     le64_t blob_iova; // ADD: address of the SA blob, 64-byte aligned.
     le64_t result_iova; // Address of the result buffer, 64-byte aligned; written before the completion.
     le64_t seq_limit; // LEASE: first sequence number not to be used.
-    le64_t reserved[3]; // Zero.
+    le64_t deadline; // LEASE: the new deadline, as in the blob; 0: none. Zero without feature DEADLINE.
+    le64_t reserved[2]; // Zero.
 };
 _Static_assert(sizeof(struct espc_sa_command) == 64, "size of sa_command");
 _Static_assert(offsetof(struct espc_sa_command, op) == 0x0, "sa_command.op");
@@ -330,7 +375,8 @@ _Static_assert(offsetof(struct espc_sa_command, cookie) == 0x8, "sa_command.cook
 _Static_assert(offsetof(struct espc_sa_command, blob_iova) == 0x10, "sa_command.blob_iova");
 _Static_assert(offsetof(struct espc_sa_command, result_iova) == 0x18, "sa_command.result_iova");
 _Static_assert(offsetof(struct espc_sa_command, seq_limit) == 0x20, "sa_command.seq_limit");
-_Static_assert(offsetof(struct espc_sa_command, reserved) == 0x28, "sa_command.reserved");
+_Static_assert(offsetof(struct espc_sa_command, deadline) == 0x28, "sa_command.deadline");
+_Static_assert(offsetof(struct espc_sa_command, reserved) == 0x30, "sa_command.reserved");
 // X(field, offset, bytes)
 #define ESPC_SA_COMMAND_FIELDS(X) \
     X(op, 0x0, 1) \
@@ -341,14 +387,15 @@ _Static_assert(offsetof(struct espc_sa_command, reserved) == 0x28, "sa_command.r
     X(blob_iova, 0x10, 8) \
     X(result_iova, 0x18, 8) \
     X(seq_limit, 0x20, 8) \
-    X(reserved, 0x28, 24)
+    X(deadline, 0x28, 8) \
+    X(reserved, 0x30, 16)
 
-// SA blob: 512 bytes in locked memory; the driver wipes it when the completion arrives.
+// SA blob: 512 bytes in locked memory; the driver wipes it when the completion arrives. A field that the card does not offer must be zero, or what it means there; so must every reserved one: else BAD_FIELD with its offset.
 struct espc_sa_blob {
     le32_t spi; // SPI, as a number (host order 0x12345678 is sent as 12 34 56 78).
     le32_t flags; // Flags.
     le32_t alg;
-    le32_t mode;
+    le32_t integ;
     uint8_t key[32]; // Key octets in the order of RFC 4106; unused ones zero.
     uint8_t salt[4]; // Salt octets (RFC 4106 section 4).
     le32_t window; // Inbound: replay window in packets, 0 (no check) or 1 ... 1024.
@@ -357,17 +404,25 @@ struct espc_sa_blob {
     le16_t sport; // UDP source port, as a number. Not checked inbound.
     le16_t dport; // UDP destination port, as a number. Checked inbound.
     uint8_t ttl; // Outbound: outer TTL or hop limit.
-    uint8_t reserved0[3]; // Zero.
+    uint8_t mode;
+    uint8_t outer; // Family of src and dst.
+    uint8_t inner; // Tunnel mode: families that may be inside; the values may be added.
     le64_t seq; // Outbound: first sequence number to use, at least 1. Inbound: highest sequence number received (0: none).
     le64_t seq_limit; // Outbound: first sequence number not to be used (the lease's end).
     le64_t soft_bytes; // Bytes (inner, both directions) that raise SOFT_LIMIT; 0: none.
     le64_t hard_bytes; // Bytes after which the SA stops with HARD_LIMIT; 0: none.
     le64_t soft_packets; // Packets that raise SOFT_LIMIT; 0: none.
     le64_t hard_packets; // Packets after which the SA stops with HARD_LIMIT; 0: none.
-    le32_t tfc_length; // Outbound: pad inner packets to this length (RFC 4303 section 2.7); 0: none. Must be 0 in ABI 1.0.
-    uint8_t reserved1[108]; // Zero.
+    le64_t deadline; // Outbound: value of FREERUN from which on the SA takes no packet (LEASE_EXPIRED) unless LEASE has moved it before; 0: none. Once it has passed nothing revives the SA. Zero inbound and without feature DEADLINE.
+    le32_t tfc_length; // Outbound: pad inner packets to this length (RFC 4303 section 2.7); 0: none. Zero without feature TFC.
+    uint8_t reserved0[100]; // Zero.
     le64_t seen[16]; // Inbound: seen bits. Bit n of the 1024 (word n / 64, bit n mod 64) stands for sequence number seq - n; bits at or beyond the window are ignored. Bit 0 is set whenever seq > 0.
-    uint8_t reserved2[128]; // Zero.
+    uint8_t integ_key[64]; // Key of the integrity algorithm. Zero without feature INTEGRITY.
+    uint8_t wire_dst[6]; // Outbound, to the wire: Ethernet destination address. Zero without feature WIRE, as the next three.
+    uint8_t wire_src[6]; // Outbound, to the wire: Ethernet source address.
+    le16_t wire_vlan; // Outbound, to the wire: VLAN tag control information, 0: no tag.
+    le16_t wire_port; // Outbound, to the wire: port.
+    uint8_t reserved1[48]; // Zero.
 };
 _Static_assert(sizeof(struct espc_sa_blob) == 512, "size of sa_blob");
 _Static_assert(offsetof(struct espc_sa_blob, spi) == 0x0, "sa_blob.spi");
@@ -384,10 +439,8 @@ _Static_assert(offsetof(struct espc_sa_blob, flags) == 0x4, "sa_blob.flags");
 #define ESPC_SA_BLOB_FLAGS_NO_ECN_MASK 0x10u
 #define ESPC_SA_BLOB_FLAGS_DSCP_DECAP_SHIFT 5
 #define ESPC_SA_BLOB_FLAGS_DSCP_DECAP_MASK 0x20u
-#define ESPC_SA_BLOB_FLAGS_OUTER_IPV6_SHIFT 6
-#define ESPC_SA_BLOB_FLAGS_OUTER_IPV6_MASK 0x40u
 _Static_assert(offsetof(struct espc_sa_blob, alg) == 0x8, "sa_blob.alg");
-_Static_assert(offsetof(struct espc_sa_blob, mode) == 0xc, "sa_blob.mode");
+_Static_assert(offsetof(struct espc_sa_blob, integ) == 0xc, "sa_blob.integ");
 _Static_assert(offsetof(struct espc_sa_blob, key) == 0x10, "sa_blob.key");
 _Static_assert(offsetof(struct espc_sa_blob, salt) == 0x30, "sa_blob.salt");
 _Static_assert(offsetof(struct espc_sa_blob, window) == 0x34, "sa_blob.window");
@@ -396,23 +449,31 @@ _Static_assert(offsetof(struct espc_sa_blob, dst) == 0x48, "sa_blob.dst");
 _Static_assert(offsetof(struct espc_sa_blob, sport) == 0x58, "sa_blob.sport");
 _Static_assert(offsetof(struct espc_sa_blob, dport) == 0x5a, "sa_blob.dport");
 _Static_assert(offsetof(struct espc_sa_blob, ttl) == 0x5c, "sa_blob.ttl");
-_Static_assert(offsetof(struct espc_sa_blob, reserved0) == 0x5d, "sa_blob.reserved0");
+_Static_assert(offsetof(struct espc_sa_blob, mode) == 0x5d, "sa_blob.mode");
+_Static_assert(offsetof(struct espc_sa_blob, outer) == 0x5e, "sa_blob.outer");
+_Static_assert(offsetof(struct espc_sa_blob, inner) == 0x5f, "sa_blob.inner");
 _Static_assert(offsetof(struct espc_sa_blob, seq) == 0x60, "sa_blob.seq");
 _Static_assert(offsetof(struct espc_sa_blob, seq_limit) == 0x68, "sa_blob.seq_limit");
 _Static_assert(offsetof(struct espc_sa_blob, soft_bytes) == 0x70, "sa_blob.soft_bytes");
 _Static_assert(offsetof(struct espc_sa_blob, hard_bytes) == 0x78, "sa_blob.hard_bytes");
 _Static_assert(offsetof(struct espc_sa_blob, soft_packets) == 0x80, "sa_blob.soft_packets");
 _Static_assert(offsetof(struct espc_sa_blob, hard_packets) == 0x88, "sa_blob.hard_packets");
-_Static_assert(offsetof(struct espc_sa_blob, tfc_length) == 0x90, "sa_blob.tfc_length");
-_Static_assert(offsetof(struct espc_sa_blob, reserved1) == 0x94, "sa_blob.reserved1");
+_Static_assert(offsetof(struct espc_sa_blob, deadline) == 0x90, "sa_blob.deadline");
+_Static_assert(offsetof(struct espc_sa_blob, tfc_length) == 0x98, "sa_blob.tfc_length");
+_Static_assert(offsetof(struct espc_sa_blob, reserved0) == 0x9c, "sa_blob.reserved0");
 _Static_assert(offsetof(struct espc_sa_blob, seen) == 0x100, "sa_blob.seen");
-_Static_assert(offsetof(struct espc_sa_blob, reserved2) == 0x180, "sa_blob.reserved2");
+_Static_assert(offsetof(struct espc_sa_blob, integ_key) == 0x180, "sa_blob.integ_key");
+_Static_assert(offsetof(struct espc_sa_blob, wire_dst) == 0x1c0, "sa_blob.wire_dst");
+_Static_assert(offsetof(struct espc_sa_blob, wire_src) == 0x1c6, "sa_blob.wire_src");
+_Static_assert(offsetof(struct espc_sa_blob, wire_vlan) == 0x1cc, "sa_blob.wire_vlan");
+_Static_assert(offsetof(struct espc_sa_blob, wire_port) == 0x1ce, "sa_blob.wire_port");
+_Static_assert(offsetof(struct espc_sa_blob, reserved1) == 0x1d0, "sa_blob.reserved1");
 // X(field, offset, bytes)
 #define ESPC_SA_BLOB_FIELDS(X) \
     X(spi, 0x0, 4) \
     X(flags, 0x4, 4) \
     X(alg, 0x8, 4) \
-    X(mode, 0xc, 4) \
+    X(integ, 0xc, 4) \
     X(key, 0x10, 32) \
     X(salt, 0x30, 4) \
     X(window, 0x34, 4) \
@@ -421,17 +482,25 @@ _Static_assert(offsetof(struct espc_sa_blob, reserved2) == 0x180, "sa_blob.reser
     X(sport, 0x58, 2) \
     X(dport, 0x5a, 2) \
     X(ttl, 0x5c, 1) \
-    X(reserved0, 0x5d, 3) \
+    X(mode, 0x5d, 1) \
+    X(outer, 0x5e, 1) \
+    X(inner, 0x5f, 1) \
     X(seq, 0x60, 8) \
     X(seq_limit, 0x68, 8) \
     X(soft_bytes, 0x70, 8) \
     X(hard_bytes, 0x78, 8) \
     X(soft_packets, 0x80, 8) \
     X(hard_packets, 0x88, 8) \
-    X(tfc_length, 0x90, 4) \
-    X(reserved1, 0x94, 108) \
+    X(deadline, 0x90, 8) \
+    X(tfc_length, 0x98, 4) \
+    X(reserved0, 0x9c, 100) \
     X(seen, 0x100, 128) \
-    X(reserved2, 0x180, 128)
+    X(integ_key, 0x180, 64) \
+    X(wire_dst, 0x1c0, 6) \
+    X(wire_src, 0x1c6, 6) \
+    X(wire_vlan, 0x1cc, 2) \
+    X(wire_port, 0x1ce, 2) \
+    X(reserved1, 0x1d0, 48)
 
 // SA result: 64 bytes, written before the completion of every SA command.
 struct espc_sa_result {
@@ -472,7 +541,10 @@ struct espc_packet_desc {
     uint8_t op;
     uint8_t flags; // Zero.
     le64_t cookie; // Echoed in the completion.
-    le64_t reserved[3]; // Zero.
+    le16_t wire_port; // Wire port where dst_iova is 0. Zero without feature WIRE.
+    le16_t l3_offset; // Bytes before the IP header, which are kept as they are. Zero without feature VLAN.
+    le32_t reserved0; // Zero.
+    le64_t reserved1[2]; // Zero.
 };
 _Static_assert(sizeof(struct espc_packet_desc) == 64, "size of packet_desc");
 _Static_assert(offsetof(struct espc_packet_desc, src_iova) == 0x0, "packet_desc.src_iova");
@@ -484,7 +556,10 @@ _Static_assert(offsetof(struct espc_packet_desc, generation) == 0x1c, "packet_de
 _Static_assert(offsetof(struct espc_packet_desc, op) == 0x1e, "packet_desc.op");
 _Static_assert(offsetof(struct espc_packet_desc, flags) == 0x1f, "packet_desc.flags");
 _Static_assert(offsetof(struct espc_packet_desc, cookie) == 0x20, "packet_desc.cookie");
-_Static_assert(offsetof(struct espc_packet_desc, reserved) == 0x28, "packet_desc.reserved");
+_Static_assert(offsetof(struct espc_packet_desc, wire_port) == 0x28, "packet_desc.wire_port");
+_Static_assert(offsetof(struct espc_packet_desc, l3_offset) == 0x2a, "packet_desc.l3_offset");
+_Static_assert(offsetof(struct espc_packet_desc, reserved0) == 0x2c, "packet_desc.reserved0");
+_Static_assert(offsetof(struct espc_packet_desc, reserved1) == 0x30, "packet_desc.reserved1");
 // X(field, offset, bytes)
 #define ESPC_PACKET_DESC_FIELDS(X) \
     X(src_iova, 0x0, 8) \
@@ -496,7 +571,10 @@ _Static_assert(offsetof(struct espc_packet_desc, reserved) == 0x28, "packet_desc
     X(op, 0x1e, 1) \
     X(flags, 0x1f, 1) \
     X(cookie, 0x20, 8) \
-    X(reserved, 0x28, 24)
+    X(wire_port, 0x28, 2) \
+    X(l3_offset, 0x2a, 2) \
+    X(reserved0, 0x2c, 4) \
+    X(reserved1, 0x30, 16)
 
 // Completion: 32 bytes, all queues. Never visible before its payload. The host fills the ring with zeros before the queue is enabled; the phase bit is 1 in the first round.
 struct espc_completion {
