@@ -5,7 +5,7 @@ set -eu
 if [ "$(id -u)" = 0 ]; then
     exec "$@"
 elif sudo -n true 2>/dev/null; then
-    exec sudo --preserve-env=TMPDIR,ESPALIER_KEEP,ESPALIER_LAB,ESPALIER_LAB_LOGS,ESPALIER_ROUNDS,ESPALIER_SEED,ASAN_OPTIONS,UBSAN_OPTIONS "$@"
+    exec sudo --preserve-env=TMPDIR,ESPALIER_KEEP,ESPALIER_LAB,ESPALIER_LAB_LOGS,ESPALIER_ROUNDS,ESPALIER_SECONDS,ESPALIER_REKEY,ESPALIER_REKEY_WEST,ESPALIER_REKEY_EAST,ESPALIER_CHARON_ROOT,ESPALIER_PEERS,ESPALIER_SEED,ASAN_OPTIONS,UBSAN_OPTIONS "$@"
 elif unshare -Urnm true 2>/dev/null; then
     exec unshare -Urnm "$@"
 fi

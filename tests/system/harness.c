@@ -288,30 +288,49 @@ static bool write_file(const char *path, const char *fmt, ...)
     return fclose(f) == 0;
 }
 
+// Its child N, and where there are several, only that part of the subnets.
+static int write_child(char *to, size_t size, const struct site *s, const struct site *peer,
+                       const struct tunnel_options *o, unsigned n)
+{
+    char offload[64] = "", name[16] = "net", local[24], remote[24];
+    if (o->hw_offload && !s->charon)
+        snprintf(offload, sizeof(offload), "hw_offload = %s", o->hw_offload);
+    if (n)
+        snprintf(name, sizeof(name), "net%u", n);
+    snprintf(local, sizeof(local), "%s", s->subnet);
+    snprintf(remote, sizeof(remote), "%s", peer->subnet);
+    if (o->children > 1) {
+        snprintf(local, sizeof(local), "%.5s%u.0/24", s->subnet, n); // "10.1."
+        snprintf(remote, sizeof(remote), "%.5s%u.0/24", peer->subnet, n);
+    }
+    return snprintf(to, size,
+                    "      %s {\n        local_ts = %s\n        remote_ts = %s\n        esp_proposals = %s\n"
+                    "        mode = tunnel\n        %s\n        start_action = %s\n        %s\n      }\n",
+                    name, local, remote, o->esp ? o->esp : "aes256gcm16",
+                    o->child ? o->child : "rekey_time = 0", o->start_action ? o->start_action : "none",
+                    offload);
+}
+
 static bool write_swanctl(const struct site *s, const struct site *peer, const struct tunnel_options *o)
 {
-    char path[160], offload[64] = "";
-    if (o->hw_offload)
-        snprintf(offload, sizeof(offload), "hw_offload = %s", o->hw_offload);
+    char path[160], children[8192];
+    int at = 0;
     if (sh("mkdir -p %s/swanctl/conf.d %s/swanctl/x509 %s/run", s->dir, s->dir, s->dir))
         return complain("cannot make %s/swanctl", s->dir);
+    for (unsigned n = 0; n < (o->children ? o->children : 1) && at < (int)sizeof(children); n++)
+        at += write_child(children + at, sizeof(children) - (size_t)at, s, peer, o, n);
     snprintf(path, sizeof(path), "%s/swanctl/swanctl.conf", s->dir);
     return write_file(path,
                       "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = "
                       "%s\n    proposals = %s\n"
-                      "    mobike = no\n    encap = %s\n    dpd_delay = %s\n"
+                      "    mobike = no\n    encap = %s\n    dpd_delay = %s\n    %s\n"
                       "    local {\n      auth = psk\n      id = %s\n    }\n    remote {\n      auth = psk\n "
-                      "     id = %s\n    }\n"
-                      "    children {\n      net {\n        local_ts = %s\n        remote_ts = %s\n        "
-                      "esp_proposals = %s\n"
-                      "        mode = tunnel\n        rekey_time = 0\n        start_action = %s\n        "
-                      "%s\n      }\n    }\n  }\n}\n"
+                      "     id = %s\n    }\n    children {\n%s    }\n  }\n}\n"
                       "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = "
                       "\"%s\"\n  }\n}\n",
-                      s->outer, peer->outer, o->ike ? o->ike : "aes256gcm16-prfsha384-x25519",
-                      o->encap ? "yes" : "no", o->dpd_delay ? o->dpd_delay : "0", s->id, peer->id, s->subnet,
-                      peer->subnet, o->esp ? o->esp : "aes256gcm16",
-                      o->start_action ? o->start_action : "none", s->charon ? "" : offload,
+                      s->outer, o->peer_addr ? o->peer_addr : peer->outer,
+                      o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->encap ? "yes" : "no",
+                      o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "", s->id, peer->id, children,
                       o->psk ? o->psk : "a shared secret of the lab");
 }
 
@@ -394,8 +413,7 @@ bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, con
 
 bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o)
 {
-    char path[200], log[200], cmd[400];
-    (void)l;
+    char path[200], log[200], cmd[1200];
     s->charon = true;
     snprintf(path, sizeof(path), "%s/client.conf", s->dir);
     snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
@@ -405,15 +423,24 @@ bool charon_start(struct lab *l, struct site *s, const struct site *peer, const 
                     "kernel-libipsec kernel-netlink "
                     "socket-default vici updown counters\n  threads = 16\n  install_virtual_ip = no\n"
                     "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n"
-                    "  plugins { vici { socket = unix://%s/vici } }\n}\nswanctl { }\n",
-                    s->dir, s->dir))
+                    "  plugins { vici { socket = unix://%s/vici } }\n  %s\n}\nswanctl { }\n",
+                    s->dir, s->dir, o->charon_settings ? o->charon_settings : ""))
         return false;
     // /run is private where that can be: charon's pid file would clash with another charon's
-    snprintf(cmd, sizeof(cmd),
-             "export STRONGSWAN_CONF=%s; unshare -m true && exec unshare -m sh -c 'mount -t tmpfs none /run; "
-             "exec /usr/lib/ipsec/charon'; "
-             "exec /usr/lib/ipsec/charon",
-             path);
+    if (o->charon_root)
+        snprintf(cmd, sizeof(cmd),
+                 "export STRONGSWAN_CONF=%s; exec unshare -m sh -c 'mount --rbind /dev %s/dev && mount -t "
+                 "tmpfs none "
+                 "%s/run && mkdir -p %s%s && mount --bind %s %s%s && exec chroot %s /usr/lib/ipsec/charon'",
+                 path, o->charon_root, o->charon_root, o->charon_root, l->dir, l->dir, o->charon_root, l->dir,
+                 o->charon_root);
+    else
+        snprintf(
+            cmd, sizeof(cmd),
+            "export STRONGSWAN_CONF=%s; unshare -m true && exec unshare -m sh -c 'mount -t tmpfs none /run; "
+            "exec /usr/lib/ipsec/charon'; "
+            "exec /usr/lib/ipsec/charon",
+            path);
     char *argv[] = {"sh", "-c", cmd, NULL};
     s->daemon = spawn(log, s->ns, argv);
     return load(s);

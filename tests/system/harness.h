@@ -19,7 +19,8 @@ struct site {
     char outer[16], inner[16], subnet[20];
     char id[32];
     pid_t daemon, capture;
-    bool charon; // strongSwan instead of espalierd
+    bool charon;      // strongSwan instead of espalierd
+    unsigned snaplen; // octets of each packet that are captured; 0: all
 };
 struct lab {
     char dir[96]; // made by lab_up, removed by lab_down unless keep
@@ -52,6 +53,12 @@ struct tunnel_options {
     bool encap;            // force UDP encapsulation
     const char *psk;       // NULL: the same on both sides
     const char *dpd_delay; // NULL: 0
+    const char *conn;      // further lines of the connection
+    const char *child;     // further lines of each child, instead of rekey_time = 0
+    unsigned children; // 0: one, `net`, of the whole subnets; otherwise net, net1, net2 … of 10.x.N.0/24
+    const char *peer_addr;       // where the peer is seen; NULL: at its own address
+    const char *charon_settings; // further lines of charon's section
+    const char *charon_root;     // a folder with another Debian, whose charon is run; NULL: this one's
 };
 bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
                      char *const extra[]);

@@ -11,9 +11,10 @@
 
 bool capture_start(struct lab *l, struct site *s, const char *path)
 {
-    char log[200], err[4096];
-    char *argv[] = {"dumpcap", "-P", "-i",         "outer", "-B",
-                    "16",      "-w", (char *)path, NULL}; // works rootless, unlike tcpdump
+    char log[200], err[4096], snaplen[16];
+    char *argv[] = {"dumpcap", "-P",    "-i", "outer",      "-B", "16",
+                    "-s",      snaplen, "-w", (char *)path, NULL}; // works rootless, unlike tcpdump
+    snprintf(snaplen, sizeof(snaplen), "%u", s->snaplen);
     snprintf(log, sizeof(log), "%s/capture-%s.log", l->dir, s->name);
     unlink(log);
     s->capture = spawn(log, s->ns, argv);

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The laboratory of the rekeying tests, tested: what is planted, between two stock strongSwan, must be found,
+// counted and laid at the right door; and where nothing is planted, nothing must be found.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/rekey_lab.h"
+
+static struct rig rig;
+static struct flow_report flow;
+
+static int tear_down(void **state)
+{
+    (void)state;
+    rig_down(&rig);
+    return 0;
+}
+
+static void start(bool between)
+{
+    struct rig_options o = {.between = between};
+    assert_true(rig_up(&rig, "esplab", &o));
+    assert_true(rig_flow_start(&rig, 2000, 30));
+}
+
+static bool thousand_came(void *ctx)
+{
+    return stream_came(ctx) >= 1000;
+}
+
+static void test_quiet_tunnel_shows_no_loss_and_no_rekey(void **state)
+{
+    (void)state;
+    start(false);
+    assert_true(wait_for(thousand_came, &rig.stream[0], 5000) &&
+                wait_for(thousand_came, &rig.stream[1], 5000));
+    assert_true(rig_flow_stop(&rig, &flow));
+    flow_print("quiet", &flow);
+    assert_true(flow_is_clean(&flow));
+    assert_int_equal(flow.spis[WEST], 1);
+    assert_int_equal(flow.spis[EAST], 1);
+    assert_int_equal(flow.create_child, 0);
+    assert_true(rig_at_rest(&rig, NULL));
+}
+
+// Each plant in one direction only: the other must stay without loss.
+static void test_planted_losses_are_found_and_laid_at_the_right_door(void **state)
+{
+    (void)state;
+    start(true);
+    assert_true(wait_for(thousand_came, &rig.stream[0], 5000));
+    struct middle_control *c = rig.middle.control;
+    c->esp_drop[0] = 100;  // the link's
+    c->esp_spoil[0] = 300; // east's: it came, and was not delivered
+    usleep(400000);
+    c->esp_drop[0] = 1; // a second one
+    c->clear = 3;
+    usleep(400000);
+    assert_true(rig_flow_stop(&rig, &flow));
+    flow_print("planted", &flow);
+    assert_int_equal(flow.lost, 3);
+    assert_int_equal(flow.blame[WEST].link, 2);
+    assert_int_equal(flow.blame[WEST].receiver, 1);
+    assert_int_equal(flow.blame[WEST].sender + flow.blame[WEST].early, 0);
+    const struct ledger_losses *e = &flow.blame[EAST];
+    assert_int_equal(e->link + e->receiver + e->sender + e->early, 0);
+    assert_int_equal(flow.clear, 3);
+    assert_false(flow_is_clean(&flow));
+}
+
+static void test_number_that_never_left_is_the_senders(void **state)
+{
+    (void)state;
+    struct rig_options o = {.between = false};
+    assert_true(rig_up(&rig, "esplab", &o));
+    assert_true(rig_flow_start(&rig, 2000, 30));
+    // its number is known to the processes only at their start
+    stream_free(&rig.stream[1]);
+    rig.stream[1].skip = 777;
+    assert_true(stream_start(&rig.stream[1]));
+    assert_true(wait_for(thousand_came, &rig.stream[1], 5000));
+    assert_true(rig_flow_stop(&rig, &flow));
+    assert_int_equal(flow.lost, 1);
+    assert_int_equal(flow.blame[EAST].sender, 1);
+}
+
+// ESP's replay protection keeps the second one away; it is seen on the wire all the same.
+static void test_packet_sent_twice_is_delivered_once(void **state)
+{
+    (void)state;
+    start(true);
+    assert_true(wait_for(thousand_came, &rig.stream[0], 5000));
+    rig.middle.control->esp_twice[0] = 1;
+    usleep(300000);
+    assert_true(rig_flow_stop(&rig, &flow));
+    assert_int_equal(flow.lost, 0);
+    assert_int_equal(flow.repeated, 0);
+    assert_true(flow_is_clean(&flow)); // at west's end it was sent once
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_quiet_tunnel_shows_no_loss_and_no_rekey, tear_down),
+        cmocka_unit_test_teardown(test_planted_losses_are_found_and_laid_at_the_right_door, tear_down),
+        cmocka_unit_test_teardown(test_number_that_never_left_is_the_senders, tear_down),
+        cmocka_unit_test_teardown(test_packet_sent_twice_is_delivered_once, tear_down),
+    };
+    const char *kind = have_strongswan() ? "charon" : "espalierd";
+    setenv("ESPALIER_REKEY_WEST", kind, 1);
+    setenv("ESPALIER_REKEY_EAST", kind, 1);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("the laboratory of the rekeying tests", tests, NULL, NULL);
+}
