@@ -54,9 +54,9 @@ static uint64_t name_key(const struct ike *ike, const char *name)
 struct conn *conn_find(struct ike *ike, const char *name)
 {
     uint64_t key = name_key(ike, name);
-    for (struct table_node *n = table_find(&ike->conn_names, key); n; n = n->next) {
+    for (struct table_node *n = table_find(&ike->conn_names, key); n; n = table_next(n)) {
         struct conn *c = (struct conn *)(void *)((char *)n - offsetof(struct conn, by_name));
-        if (n->key == key && strcmp(c->cfg.name, name) == 0)
+        if (strcmp(c->cfg.name, name) == 0)
             return c;
     }
     return NULL;
@@ -130,9 +130,9 @@ static void ref_del(struct conn_ref **list, const struct conn *c)
 static struct addr_entry *addr_find(struct ike *ike, const struct addr *a)
 {
     uint64_t key = peer_key(ike, 0, a);
-    for (struct table_node *n = table_find(&ike->conn_addrs, key); n; n = n->next) {
+    for (struct table_node *n = table_find(&ike->conn_addrs, key); n; n = table_next(n)) {
         struct addr_entry *e = (struct addr_entry *)(void *)n;
-        if (n->key == key && addr_eq(&e->addr, a))
+        if (addr_eq(&e->addr, a))
             return e;
     }
     return NULL;

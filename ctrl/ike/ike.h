@@ -6,15 +6,17 @@
 #ifndef CTRL_IKE_IKE_H
 #define CTRL_IKE_IKE_H
 
+#include <stdlib.h>
+
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/selectors.h"
-#include "ctrl/ike/table.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/lib/policy_wire.h"
+#include "ctrl/lib/table.h"
 
 enum {
     ANSWER_SLOTS = 1024,

@@ -40,9 +40,9 @@ static uint64_t names_key(const struct ike *ike, const char *conn, const char *c
 static struct revive *find(struct ike *ike, const char *conn, const char *child)
 {
     uint64_t key = names_key(ike, conn, child);
-    for (struct table_node *n = table_find(&ike->revives, key); n; n = n->next) {
+    for (struct table_node *n = table_find(&ike->revives, key); n; n = table_next(n)) {
         struct revive *r = (struct revive *)(void *)n;
-        if (n->key == key && strcmp(r->conn, conn) == 0 && strcmp(r->child, child) == 0)
+        if (strcmp(r->conn, conn) == 0 && strcmp(r->child, child) == 0)
             return r;
     }
     return NULL;

@@ -167,7 +167,7 @@ void ike_free(struct ike *ike)
                               &ike->conn_names, &ike->conn_addrs, &ike->sa_conns, &ike->by_host,
                               &ike->revives};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-        free(tables[i]->slots);
+        table_free(tables[i]);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));
     free(ike);
 }

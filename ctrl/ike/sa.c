@@ -92,10 +92,10 @@ static uint64_t conn_key(const struct ike *ike, const char *name)
 struct ike_sa *sa_of_conn(struct ike *ike, const char *name, struct ike_sa *after)
 {
     uint64_t key = conn_key(ike, name);
-    struct table_node *n = after ? after->by_conn.next : table_find(&ike->sa_conns, key);
-    for (; n; n = n->next) {
+    struct table_node *n = after ? table_next(&after->by_conn) : table_find(&ike->sa_conns, key);
+    for (; n; n = table_next(n)) {
         struct ike_sa *sa = of_node(n, offsetof(struct ike_sa, by_conn));
-        if (n->key == key && strcmp(sa->conn->cfg.name, name) == 0)
+        if (strcmp(sa->conn->cfg.name, name) == 0)
             return sa;
     }
     return NULL;
@@ -382,12 +382,12 @@ void sa_moved(struct ike_sa *sa, const struct net_path *path)
 // --- one SA between two identities ---
 
 // The next established SA between the same two identities but sa itself, from a node of its chain on.
-static struct ike_sa *next_twin(const struct ike_sa *sa, uint64_t key, struct table_node *n)
+static struct ike_sa *next_twin(const struct ike_sa *sa, struct table_node *n)
 {
-    for (; n; n = n->next) {
+    for (; n; n = table_next(n)) {
         struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_ends));
-        if (n->key == key && o != sa && o->state == SA_ESTABLISHED &&
-            identity_eq(&o->local_id, &sa->local_id) && identity_eq(&o->remote_id, &sa->remote_id))
+        if (o != sa && o->state == SA_ESTABLISHED && identity_eq(&o->local_id, &sa->local_id) &&
+            identity_eq(&o->remote_id, &sa->remote_id))
             return o;
     }
     return NULL;
@@ -397,10 +397,10 @@ static struct ike_sa *next_twin(const struct ike_sa *sa, uint64_t key, struct ta
 static bool host_is_known(const struct ike_sa *sa)
 {
     uint64_t key = peer_key(sa->ike, 0, &sa->path.remote);
-    for (struct table_node *n = table_find(&sa->ike->by_host, key); n; n = n->next) {
+    for (struct table_node *n = table_find(&sa->ike->by_host, key); n; n = table_next(n)) {
         const struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_host));
-        if (n->key == key && o != sa && o->state == SA_ESTABLISHED &&
-            addr_eq(&o->path.remote, &sa->path.remote) && identity_eq(&o->local_id, &sa->local_id))
+        if (o != sa && o->state == SA_ESTABLISHED && addr_eq(&o->path.remote, &sa->path.remote) &&
+            identity_eq(&o->local_id, &sa->local_id))
             return true;
     }
     return false;
@@ -411,7 +411,7 @@ bool sa_first_to_peer(const struct ike_sa *sa)
     uint64_t key = ends_key(sa);
     if (sa->remote_id.type == ID_ANY && host_is_known(sa))
         return false; // 2.4: it is not said of whom we know not
-    return sa->conn->cfg.unique != UNIQUE_NEVER && !next_twin(sa, key, table_find(&sa->ike->by_ends, key));
+    return sa->conn->cfg.unique != UNIQUE_NEVER && !next_twin(sa, table_find(&sa->ike->by_ends, key));
 }
 
 // Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
@@ -437,8 +437,8 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
     if (mode != UNIQUE_REPLACE && (!initial_contact || mode == UNIQUE_NEVER))
         return;
     identity_print(&sa->remote_id, id, sizeof(id));
-    while ((o = next_twin(sa, key, n)) != NULL) {
-        n = o->by_ends.next;
+    while ((o = next_twin(sa, n)) != NULL) {
+        n = table_next(&o->by_ends);
         if (!initial_contact && crossing(sa, o)) {
             if (survives(o, sa)) {
                 LOGF(IKE, 0,

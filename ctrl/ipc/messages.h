@@ -46,16 +46,19 @@
 #define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0)                                 // -> RESULT
 // ---- ike -> keys; every request is answered in order
 #define MSG_KE_GENERATE_FIELDS(F) F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0)       // -> KE_PUBLIC or RESULT(not ok)
+#define MSG_KE_RESPOND_FIELDS(F)  F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0) F(BLOB, peer_public, 0) \
+    /* answers the initiator's value, as a KEM does: the secret is made now, the derivation with ke_id has an empty peer_public */ // -> KE_PUBLIC or RESULT(not ok)
 #define MSG_KE_FORGET_FIELDS(F)   F(U32, ke_id, 0)
 #define MSG_IKE_DERIVE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) \
-    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U32, old_ike_id, 0) // -> IKE_KEYS or RESULT. ke_id is consumed
+    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U32, old_ike_id, 0) F(BLOB, more, 0) \
+    /* a rekey of old_ike_id (RFC 7296 2.18; 0: a new one): i and initiator mean the exchange's initiator. more: additional key exchanges (u32 ke_id, slice16 peer_public each) */ // -> IKE_KEYS or RESULT. All of them are consumed
 #define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        // -> AUTH_IS or RESULT. id bodies: RFC 7296 3.5 from the ID type octet on
 #define MSG_AUTH_CHECK_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, own_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(BLOB, auth, 0)          // -> RESULT
 #define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
-    F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */      // -> RESULT, after path has answered
+    F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */ F(BLOB, more, 0) /* initiator: of the exchange; ke_id 0: no key exchange; more: as in IKE_DERIVE */ // -> RESULT, after path has answered
 // ---- keys -> ike
 #define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
@@ -134,6 +137,7 @@
     X(SECRET_IS, AT(KEYS, CTL)) \
     X(SECRETS_CLEAR, AT(CTL, KEYS)) \
     X(KE_GENERATE, AT(IKE, KEYS)) \
+    X(KE_RESPOND, AT(IKE, KEYS)) \
     X(KE_FORGET, AT(IKE, KEYS)) \
     X(IKE_DERIVE, AT(IKE, KEYS)) \
     X(IKE_FORGET, AT(IKE, KEYS)) \

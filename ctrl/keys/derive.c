@@ -10,25 +10,49 @@ static struct cr_slice part(struct slice s)
     return (struct cr_slice){s.p, s.len};
 }
 
-static int skeyseed(uint16_t prf, struct slice shared, struct slice ni, struct slice nr,
-                    const struct ike_secrets *old, uint8_t out[CR_PRF_MAX])
+// g^ir (new) | Ni | Nr, then the additional secrets (RFC 9370 2.2.4).
+struct seed {
+    struct cr_slice parts[DERIVE_SECRETS_MAX + 2];
+    size_t count;
+};
+
+static int make_seed(const struct slice *shared, unsigned count, struct slice ni, struct slice nr,
+                     struct seed *out)
+{
+    if (count > DERIVE_SECRETS_MAX)
+        return -E2BIG;
+    out->count = 0;
+    if (count)
+        out->parts[out->count++] = part(shared[0]);
+    out->parts[out->count++] = part(ni);
+    out->parts[out->count++] = part(nr);
+    for (unsigned i = 1; i < count; i++)
+        out->parts[out->count++] = part(shared[i]);
+    return 0;
+}
+
+static int skeyseed(uint16_t prf, const struct slice *shared, unsigned count, struct slice ni,
+                    struct slice nr, const struct ike_secrets *old, uint8_t out[CR_PRF_MAX])
 {
     if (old) {
-        struct cr_slice parts[] = {part(shared), part(ni), part(nr)};
-        return cr_prf(old->prf, old->sk_d, old->prf_len, parts, 3, out);
+        struct seed seed;
+        int rc = make_seed(shared, count, ni, nr, &seed);
+        return rc ? rc : cr_prf(old->prf, old->sk_d, old->prf_len, seed.parts, seed.count, out);
     }
+    if (count != 1)
+        return -EINVAL;
     uint8_t key[512];
     if (ni.len + nr.len > sizeof(key))
         return -EINVAL;
     memcpy(key, ni.p, ni.len);
     memcpy(key + ni.len, nr.p, nr.len);
-    struct cr_slice parts[] = {part(shared)};
+    struct cr_slice parts[] = {part(shared[0])};
     return cr_prf(prf, key, ni.len + nr.len, parts, 1, out);
 }
 
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni,
-               struct slice nr, uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old,
-               struct ike_secrets *out)
+int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
+               struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
+               const struct ike_secrets *old, struct ike_secrets *out)
 {
     uint8_t seed[CR_PRF_MAX], spis[16], all[3 * CR_PRF_MAX + 4 * CR_SK_KEY_MAX];
     size_t n = cr_prf_len(prf), seed_len = old ? old->prf_len : n;
@@ -47,7 +71,7 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, s
     wr_u64(&w, spi_r);
     size_t total = 3 * n + 2u * out->ka_len + 2u * out->ke_len;
     struct cr_slice parts[] = {part(ni), part(nr), {spis, sizeof(spis)}};
-    rc = skeyseed(prf, shared, ni, nr, old, seed);
+    rc = skeyseed(prf, shared, count, ni, nr, old, seed);
     // In a rekey SKEYSEED comes out of the old PRF and feeds the new one (2.18).
     if (!rc)
         rc = cr_prf_plus(prf, seed, seed_len, parts, 3, all, total);
@@ -66,11 +90,12 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, s
     return rc;
 }
 
-int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr,
-                 uint8_t *out, size_t len)
+int derive_child(const struct ike_secrets *s, const struct slice *shared, unsigned count, struct slice ni,
+                 struct slice nr, uint8_t *out, size_t len)
 {
-    struct cr_slice parts[] = {part(shared), part(ni), part(nr)};
-    return cr_prf_plus(s->prf, s->sk_d, s->prf_len, parts, 3, out, len);
+    struct seed seed;
+    int rc = make_seed(shared, count, ni, nr, &seed);
+    return rc ? rc : cr_prf_plus(s->prf, s->sk_d, s->prf_len, seed.parts, seed.count, out, len);
 }
 
 int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice psk, struct slice message,

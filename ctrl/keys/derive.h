@@ -7,6 +7,8 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/lib/slice.h"
 
+enum { DERIVE_SECRETS_MAX = 8 }; // a first key exchange and seven additional ones
+
 struct ike_secrets { // wiped by whoever owns it
     uint16_t prf;
     uint8_t prf_len;
@@ -15,13 +17,15 @@ struct ike_secrets { // wiped by whoever owns it
     uint8_t ka_len, ke_len;
 };
 
-// old: the IKE SA that is being rekeyed (2.18), NULL for a new one (2.14).
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, struct slice shared, struct slice ni,
-               struct slice nr, uint64_t spi_i, uint64_t spi_r, const struct ike_secrets *old,
-               struct ike_secrets *out);
-// KEYMAT of a CHILD SA (2.17): out gets len octets.
-int derive_child(const struct ike_secrets *s, struct slice shared, struct slice ni, struct slice nr,
-                 uint8_t *out, size_t len);
+// old: the IKE SA that is being rekeyed (2.18), NULL for a new one (2.14). shared: the secrets of the key
+// exchanges in their order; more than one in a rekey alone (RFC 9370 2.2.2, 2.2.4: additional ones of a new
+// IKE SA follow later).
+int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
+               struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
+               const struct ike_secrets *old, struct ike_secrets *out);
+// KEYMAT of a CHILD SA (2.17): out gets len octets. No secret: without a key exchange of its own.
+int derive_child(const struct ike_secrets *s, const struct slice *shared, unsigned count, struct slice ni,
+                 struct slice nr, uint8_t *out, size_t len);
 // AUTH with a shared secret (2.15): message and nonce are what the signing end sent and received.
 int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice psk, struct slice message,
                     struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX]);

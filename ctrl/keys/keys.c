@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <openssl/crypto.h>
 
-#include "ctrl/ike/table.h"
 #include "ctrl/keys/derive.h"
+#include "ctrl/keys/kex.h"
 #include "ctrl/keys/psk.h"
 #include "ctrl/keys/vault.h"
 #include "ctrl/lib/log.h"
@@ -17,14 +17,9 @@
 enum {
     METHOD_PSK = 2,
     KEYMAT_MAX = 4 * CR_SK_KEY_MAX,
-    KE_MAX = 1 << 17,         // private values at a time: no ike makes this room grow without bound
     CHILDREN_OF_ONE = 1 << 16 // CHILD SAs of one IKE SA, over its whole life
 };
 
-struct ke_entry {
-    struct table_node node; // key: ke_id
-    struct cr_dh *dh;
-};
 struct ike_entry {
     struct table_node node; // key: ike_id
     bool initiator, checked, made;
@@ -40,30 +35,17 @@ struct keys {
     struct loop *loop;
     struct ipc_chan *chan[ROOM_COUNT];
     struct psk_store *psks;
-    struct table kes, ikes, installs;
+    struct kex_store kex;
+    struct table ikes, installs;
     uint32_t next_req;
 };
-
-static void free_ke(struct ke_entry *e)
-{
-    cr_dh_free(e->dh);
-    free(e);
-}
-
-static void drop_ke(struct keys *k, struct ke_entry *e)
-{
-    if (!e)
-        return;
-    table_del(&k->kes, &e->node);
-    free_ke(e);
-}
 
 static void free_ike(struct ike_entry *e)
 {
     struct table_node *n;
     while ((n = table_pop(&e->used)) != NULL)
         free(n);
-    free(e->used.slots);
+    table_free(&e->used);
     vault_put(e->s);
     free(e);
 }
@@ -81,44 +63,39 @@ static struct ike_entry *find_ike(struct keys *k, uint32_t id)
     return (struct ike_entry *)(void *)table_find(&k->ikes, id);
 }
 
-static struct ke_entry *find_ke(struct keys *k, uint32_t id)
+static void ke_answer(struct ipc_chan *c, uint32_t req, uint16_t group, int rc, const uint8_t *value,
+                      size_t len)
 {
-    return (struct ke_entry *)(void *)table_find(&k->kes, id);
+    if (rc == 0)
+        ipc_send(c, MSG_KE_PUBLIC, &(struct msg_KE_PUBLIC){.req = req, .value = slice_of(value, len)});
+    else
+        ipc_result(c, req, false, "key exchange group %u: %s", group,
+                   rc == -EBADMSG ? "the peer's public value is not valid" : strerror(-rc));
 }
 
 static void ke_generate(struct keys *k, struct ipc_chan *c, const struct msg_KE_GENERATE *m)
 {
     uint8_t value[CR_DH_MAX];
     size_t len = 0;
-    drop_ke(k, find_ke(k, m->ke_id));
-    struct ke_entry *e = calloc(1, sizeof(*e));
-    int rc = k->kes.count >= KE_MAX ? -ENOBUFS : e ? cr_dh_new(m->group, &e->dh) : -ENOMEM;
-    if (!rc)
-        rc = cr_dh_public(e->dh, value, sizeof(value), &len);
-    if (!rc && !table_add(&k->kes, &e->node, m->ke_id))
-        rc = -ENOMEM;
-    if (rc) {
-        if (e)
-            cr_dh_free(e->dh);
-        free(e);
-        ipc_result(c, m->req, false, "key exchange group %u: %s", m->group, strerror(-rc));
-        return;
-    }
-    ipc_send(c, MSG_KE_PUBLIC, &(struct msg_KE_PUBLIC){.req = m->req, .value = slice_of(value, len)});
+    int rc = kex_generate(&k->kex, m->ke_id, m->group, value, &len);
+    ke_answer(c, m->req, m->group, rc, value, len);
 }
 
-// The shared secret with the private value of ke_id, which is used up; ke_id 0 gives an empty one.
-static int shared_secret(struct keys *k, uint32_t ke_id, struct slice peer, uint8_t *out, size_t *len)
+static void ke_respond(struct keys *k, struct ipc_chan *c, const struct msg_KE_RESPOND *m)
 {
-    struct ke_entry *e = find_ke(k, ke_id);
-    *len = 0;
-    if (!ke_id)
-        return 0;
-    if (!e)
-        return -ENOENT;
-    int rc = cr_dh_shared(e->dh, peer.p, peer.len, out, CR_DH_MAX, len);
-    drop_ke(k, e);
-    return rc;
+    uint8_t value[CR_DH_MAX];
+    size_t len = 0;
+    int rc = kex_respond(&k->kex, m->ke_id, m->group, m->peer_public, value, &len);
+    ke_answer(c, m->req, m->group, rc, value, len);
+}
+
+// The secrets of an exchange's first and additional key exchanges, all of which are used up. The caller wipes
+// them.
+static int take_secrets(struct keys *k, uint32_t ke_id, struct slice peer, struct slice more,
+                        struct kex_secrets *out)
+{
+    int rc = kex_take(&k->kex, ke_id, peer, out);
+    return rc || !more.len ? rc : ke_id ? kex_take_list(&k->kex, more, out) : -EINVAL;
 }
 
 static int add_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_entry **out)
@@ -138,32 +115,40 @@ static int add_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
     return 0;
 }
 
-static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_DERIVE *m)
+static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_entry **out)
 {
     struct cr_sk_alg alg = {m->encr, m->encr_bits, m->integ};
-    uint8_t shared[CR_DH_MAX];
-    size_t len = 0;
     struct ike_entry *e = NULL, *old = m->old_ike_id ? find_ike(k, m->old_ike_id) : NULL;
-    int rc = m->old_ike_id && !(old && old->checked && old->made) ? -EPERM : 0;
-    if (!rc && m->ke_id == 0)
-        rc = -EINVAL;
-    if (!rc)
-        rc = shared_secret(k, m->ke_id, m->peer_public, shared, &len);
-    if (!rc && m->old_ike_id == m->ike_id)
+    struct kex_secrets shared = {0};
+    int rc = take_secrets(k, m->ke_id, m->peer_public, m->more, &shared);
+    if (!rc && m->old_ike_id && !(old && old->checked && old->made))
+        rc = -EPERM;
+    if (!rc && (!m->ke_id || m->old_ike_id == m->ike_id))
         rc = -EINVAL;
     if (!rc)
         rc = add_ike(k, m, &e);
     if (!rc)
-        rc = derive_ike(&alg, m->prf, slice_of(shared, len), m->ni, m->nr, m->spi_i, m->spi_r,
+        rc = derive_ike(&alg, m->prf, shared.s, shared.count, m->ni, m->nr, m->spi_i, m->spi_r,
                         old ? old->s : NULL, e->s);
-    OPENSSL_cleanse(shared, sizeof(shared));
+    kex_secrets_wipe(&shared);
     if (rc) {
         drop_ike(k, e);
+        return rc;
+    }
+    e->checked = e->made = old != NULL; // who proved itself for the old one has the new one's keys from it
+    *out = e;
+    return 0;
+}
+
+static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_DERIVE *m)
+{
+    struct ike_entry *e = NULL;
+    int rc = new_ike(k, m, &e);
+    if (rc) {
         ipc_result(c, m->req, false, "%s",
                    rc == -EBADMSG ? "the peer's public value is not valid" : strerror(-rc));
         return;
     }
-    e->checked = e->made = old != NULL;
     struct ike_secrets *s = e->s;
     ipc_send(c, MSG_IKE_KEYS,
              &(struct msg_IKE_KEYS){.req = m->req,
@@ -299,10 +284,10 @@ static int use_nonces_once(struct ike_entry *e, struct slice ni, struct slice nr
     memcpy(&key, hash, sizeof(key));
     if (table_find(&e->used, key))
         return -EEXIST;
-    struct table_node *n = e->used.count < CHILDREN_OF_ONE ? calloc(1, sizeof(*n)) : NULL;
+    struct table_node *n = table_count(&e->used) < CHILDREN_OF_ONE ? calloc(1, sizeof(*n)) : NULL;
     if (!n || !table_add(&e->used, n, key)) {
         free(n);
-        return e->used.count < CHILDREN_OF_ONE ? -ENOMEM : -EDQUOT;
+        return table_count(&e->used) < CHILDREN_OF_ONE ? -ENOMEM : -EDQUOT;
     }
     return 0;
 }
@@ -311,17 +296,17 @@ static int use_nonces_once(struct ike_entry *e, struct slice ni, struct slice nr
 static int child_install(struct keys *k, struct ike_entry *e, const struct msg_CHILD_DERIVE *m,
                          const struct msg_CHILD *child)
 {
-    uint8_t shared[CR_DH_MAX], mat[KEYMAT_MAX];
-    size_t shared_len = 0;
+    uint8_t mat[KEYMAT_MAX];
+    struct kex_secrets shared = {0};
     size_t one = cr_encr_key_len(child->encr, child->encr_bits);
     one += cr_encr_is_aead(child->encr) ? 0 : cr_integ_key_len(child->integ);
     int rc = one == 0 || 2 * one > sizeof(mat) ? -EOPNOTSUPP : 0;
     if (!rc)
         rc = use_nonces_once(e, m->ni, m->nr);
     if (!rc)
-        rc = shared_secret(k, m->ke_id, m->peer_public, shared, &shared_len);
+        rc = take_secrets(k, m->ke_id, m->peer_public, m->more, &shared);
     if (!rc)
-        rc = derive_child(e->s, slice_of(shared, shared_len), m->ni, m->nr, mat, 2 * one);
+        rc = derive_child(e->s, shared.s, shared.count, m->ni, m->nr, mat, 2 * one);
     struct install *wait = rc ? NULL : calloc(1, sizeof(*wait));
     if (!rc && (!wait || !table_add(&k->installs, &wait->node, ++k->next_req)))
         rc = -ENOMEM;
@@ -339,7 +324,7 @@ static int child_install(struct keys *k, struct ike_entry *e, const struct msg_C
     }
     if (rc)
         free(wait);
-    OPENSSL_cleanse(shared, sizeof(shared));
+    kex_secrets_wipe(&shared);
     OPENSSL_cleanse(mat, sizeof(mat));
     return rc;
 }
@@ -366,7 +351,8 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
 {
     switch (t) {
     case MSG_KE_GENERATE: ke_generate(k, c, &m->KE_GENERATE); break;
-    case MSG_KE_FORGET: drop_ke(k, find_ke(k, m->KE_FORGET.ke_id)); break;
+    case MSG_KE_RESPOND: ke_respond(k, c, &m->KE_RESPOND); break;
+    case MSG_KE_FORGET: kex_forget(&k->kex, m->KE_FORGET.ke_id); break;
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
     case MSG_IKE_FORGET: drop_ike(k, find_ike(k, m->IKE_FORGET.ike_id)); break;
     case MSG_AUTH_MAKE: auth_make(k, c, &m->AUTH_MAKE); break;
@@ -445,8 +431,7 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
 static void forget_ike(struct keys *k)
 {
     struct table_node *n;
-    while ((n = table_pop(&k->kes)) != NULL)
-        free_ke((struct ke_entry *)(void *)n);
+    kex_forget_all(&k->kex);
     while ((n = table_pop(&k->ikes)) != NULL)
         free_ike((struct ike_entry *)(void *)n);
 }
@@ -517,8 +502,7 @@ void keys_free(struct keys *k)
     forget_installs(k);
     forget_ike(k);
     psk_store_free(k->psks);
-    free(k->kes.slots);
-    free(k->ikes.slots);
-    free(k->installs.slots);
+    table_free(&k->ikes);
+    table_free(&k->installs);
     free(k);
 }

@@ -132,7 +132,7 @@ static void check_ike_sa(struct ike_file *f, const json_t *o, size_t i)
     }
     if (f->ret != 0)
         return;
-    if (derive_ike(&f->alg, f->prf, gir, ni, nr, spi_i, spi_r, old, &f->keys[i]) != 0)
+    if (derive_ike(&f->alg, f->prf, &gir, 1, ni, nr, spi_i, spi_r, old, &f->keys[i]) != 0)
         judge(f, "IKE SA", i, "no keys can be derived");
     else
         f->known[i] = judge(f, "IKE SA", i, compare_secrets(f, o, i));
@@ -222,7 +222,7 @@ static void check_child(struct ike_file *f, const json_t *o, size_t i)
     }
     if (!k || total == 0 || total > sizeof(keymat))
         wrong = "no IKE SA has its keys";
-    else if (derive_child(k, gir, ni, nr, keymat, total) != 0)
+    else if (derive_child(k, &gir, 1, ni, nr, keymat, total) != 0)
         wrong = "no keys can be derived";
     for (int n = 0; n < KINDS_OF_CHILD_KEY && !wrong; n++) {
         if (!slice_eq(slice_of(keymat + at, want[n].len), want[n]))

@@ -185,7 +185,7 @@ static void test_cookie_is_asked_for_and_brought(void **state)
     pair_load(p, 0, &c);
     p->filter = hold_back;
     pair_initiate(p, 0, "c");
-    assert_int_equal(p->s[1].ike->half_open_count, 1);
+    assert_int_equal(table_count(&p->s[1].ike->half_open), 1);
     pair_result(p, 0, pair_initiate(p, 0, "d"), true);
     assert_int_equal(p->s[1].ike->counters[CNT_cookies_sent], 1);
     assert_int_equal(p->sent, 2 + 6);
@@ -255,7 +255,7 @@ static void test_refusal_that_is_lost_is_repeated_from_the_cache(void **state)
     assert_int_equal(p->s[1].ike->counters[CNT_ike_auth_in_req], 1);
     assert_int_equal(p->s[1].ike->counters[CNT_auth_failed], 1);
     pair_wait(p, 2000);
-    assert_int_equal(p->s[1].ike->sa_count + p->s[1].ike->half_open_count, 0);
+    assert_int_equal(p->s[1].ike->sa_count + table_count(&p->s[1].ike->half_open), 0);
     pair_free(p);
 }
 
@@ -428,14 +428,14 @@ static void test_half_open_sa_goes_after_its_time(void **state)
     p->filter = lose_one;
     p->ctx = &lost;
     pair_initiate(p, 0, "c");
-    assert_int_equal(p->s[1].ike->half_open_count, 1);
+    assert_int_equal(table_count(&p->s[1].ike->half_open), 1);
     p->filter = lose_all;
     pair_wait(p, 29000);
     assert_int_equal(p->s[1].ike->sa_count, 1);
     pair_wait(p, 2000);
     assert_int_equal(p->s[1].ike->sa_count, 0);
-    assert_int_equal(p->s[1].ike->half_open_count, 0);
-    assert_int_equal(p->s[1].ike->half_open.count, 0);
+    assert_int_equal(table_count(&p->s[1].ike->half_open), 0);
+    assert_int_equal(table_count(&p->s[1].ike->half_open), 0);
     pair_free(p);
 }
 
@@ -486,7 +486,7 @@ static void test_delete_from_either_end_removes_both(void **state)
         for (int i = 0; i < 2; i++) {
             assert_int_equal(p->s[i].ike->sa_count, 0);
             assert_int_equal(pair_live(&p->s[i]), 0);
-            assert_int_equal(p->s[i].ike->children.count + p->s[i].ike->spis.count, 0);
+            assert_int_equal(table_count(&p->s[i].ike->children) + table_count(&p->s[i].ike->spis), 0);
         }
         pair_free(p);
     }

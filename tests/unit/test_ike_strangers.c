@@ -94,7 +94,7 @@ static void test_every_octet_of_ike_sa_init_changed_or_cut_is_survived(void **st
     }
     pair_wait(p, 40000);
     assert_int_equal(p->s[1].ike->sa_count, 0);
-    assert_int_equal(p->s[1].ike->half_open_count + p->s[1].ike->half_open.count, 0);
+    assert_int_equal(table_count(&p->s[1].ike->half_open) + table_count(&p->s[1].ike->half_open), 0);
     pair_free(p);
 }
 
@@ -270,7 +270,7 @@ static void test_a_failed_proof_counts_against_the_address_that_began(void **sta
     assert_int_equal(half_open_from(p->s[1].ike, &elsewhere), 0);
     assert_int_equal(half_open_from(p->s[1].ike, &began), 1);
     pair_wait(p, 6000);
-    assert_int_equal(p->s[1].ike->half_open_count, 0);
+    assert_int_equal(table_count(&p->s[1].ike->half_open), 0);
     pair_free(p);
 }
 

@@ -75,7 +75,8 @@ static unsigned check_keys(const char *file, json_t *root, struct ike_secrets *o
         assert_true(i < max);
         struct ike_secrets *k = &out[i];
         const struct ike_secrets *old = json_is_integer(from) ? &out[json_integer_value(from)] : NULL;
-        assert_int_equal(derive_ike(&s, alg(root, "2", 1), field(&gir, o, "gir"), field(&ni, o, "ni"),
+        struct slice shared = field(&gir, o, "gir");
+        assert_int_equal(derive_ike(&s, alg(root, "2", 1), &shared, 1, field(&ni, o, "ni"),
                                     field(&nr, o, "nr"), spi_of(o, "spi_i"), spi_of(o, "spi_r"), old, k),
                          0);
         expect(file, "SK_d", slice_of(k->sk_d, k->prf_len), field(&want, o, "sk_d"));
@@ -139,8 +140,9 @@ static unsigned check_children(const char *file, json_t *root, const struct ike_
         for (int k = 0; k < 4; k++)
             total += field(&want[k], o, parts[k]).len;
         const struct ike_secrets *s = &keys[json_integer_value(json_object_get(o, "ike_sa"))];
-        assert_int_equal(
-            derive_child(s, field(&gir, o, "gir"), field(&ni, o, "ni"), field(&nr, o, "nr"), mat, total), 0);
+        struct slice shared = field(&gir, o, "gir");
+        assert_int_equal(derive_child(s, &shared, 1, field(&ni, o, "ni"), field(&nr, o, "nr"), mat, total),
+                         0);
         for (int k = 0; k < 4; k++) {
             expect(file, parts[k], slice_of(mat + at, want[k].len), slice_of(want[k].p, want[k].len));
             at += want[k].len;

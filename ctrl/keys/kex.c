@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Key exchanges for both ends. What a KEM's responder does (take the initiator's value, answer, know the
+// secret) is done for Diffie-Hellman in the same shape, so that those who ask need not know which of them it
+// is.
+#include "ctrl/keys/kex.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ctrl/keys/vault.h"
+
+struct entry {
+    struct table_node node; // key: the exchange's number
+    struct cr_dh *dh;       // NULL once the secret is known
+    uint8_t *secret;        // in the vault
+    size_t len;
+};
+
+static struct entry *find(struct kex_store *k, uint32_t id)
+{
+    return (struct entry *)(void *)table_find(&k->entries, id);
+}
+
+static void free_entry(struct entry *e)
+{
+    if (!e)
+        return;
+    cr_dh_free(e->dh);
+    vault_put(e->secret);
+    free(e);
+}
+
+void kex_forget(struct kex_store *k, uint32_t id)
+{
+    struct entry *e = find(k, id);
+    if (e)
+        table_del(&k->entries, &e->node);
+    free_entry(e);
+}
+
+void kex_forget_all(struct kex_store *k)
+{
+    struct table_node *n;
+    while ((n = table_pop(&k->entries)) != NULL)
+        free_entry((struct entry *)(void *)n);
+    table_free(&k->entries);
+}
+
+static int make_secret(struct entry *e, struct slice peer)
+{
+    _Static_assert((int)CR_DH_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
+    e->secret = vault_get(CR_DH_MAX);
+    int rc = e->secret ? cr_dh_shared(e->dh, peer.p, peer.len, e->secret, CR_DH_MAX, &e->len) : -ENOMEM;
+    cr_dh_free(e->dh);
+    e->dh = NULL;
+    return rc;
+}
+
+static int begin(struct kex_store *k, uint32_t id, uint16_t group, const struct slice *peer, uint8_t *value,
+                 size_t *len)
+{
+    kex_forget(k, id);
+    if (!id || table_count(&k->entries) >= KEX_MAX)
+        return id ? -ENOBUFS : -EINVAL;
+    struct entry *e = calloc(1, sizeof(*e));
+    int rc = e ? cr_dh_new(group, &e->dh) : -ENOMEM;
+    if (!rc)
+        rc = cr_dh_public(e->dh, value, CR_DH_MAX, len);
+    if (!rc && peer)
+        rc = make_secret(e, *peer);
+    if (!rc && !table_add(&k->entries, &e->node, id))
+        rc = -ENOMEM;
+    if (rc)
+        free_entry(e);
+    return rc;
+}
+
+int kex_generate(struct kex_store *k, uint32_t id, uint16_t group, uint8_t *value, size_t *len)
+{
+    return begin(k, id, group, NULL, value, len);
+}
+
+int kex_respond(struct kex_store *k, uint32_t id, uint16_t group, struct slice peer, uint8_t *value,
+                size_t *len)
+{
+    return begin(k, id, group, &peer, value, len);
+}
+
+int kex_take(struct kex_store *k, uint32_t id, struct slice peer, struct kex_secrets *out)
+{
+    struct entry *e = find(k, id);
+    int rc = !id ? 0 : !e ? -ENOENT : out->count == KEX_LIST ? -E2BIG : 0;
+    if (!rc && e && e->dh)
+        rc = make_secret(e, peer);
+    else if (!rc && e && peer.len)
+        rc = -EINVAL; // it was answered already, and not to this value
+    if (!rc && e) {
+        out->s[out->count++] = slice_of(e->secret, e->len);
+        e->secret = NULL;
+    }
+    kex_forget(k, id);
+    return rc;
+}
+
+int kex_take_list(struct kex_store *k, struct slice list, struct kex_secrets *out)
+{
+    struct reader r = reader_of(list);
+    int rc = 0;
+    while (!rc && r.left) {
+        uint32_t id = rd_u32(&r);
+        struct slice peer = rd_slice16(&r);
+        rc = r.bad || !id ? -EINVAL : kex_take(k, id, peer, out);
+    }
+    return rc;
+}
+
+void kex_secrets_wipe(struct kex_secrets *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        vault_put((void *)(uintptr_t)s->s[i].p);
+    s->count = 0;
+}
