@@ -24,11 +24,12 @@ static struct slice peer_body(const struct ike_sa *sa, uint8_t *buf, size_t size
     return auth_id_body(&id, buf, size);
 }
 
-void auth_make(struct ike_sa *sa, reply_fn fn)
+void auth_make(struct task *t, reply_fn fn)
 {
+    struct ike_sa *sa = t->sa;
     uint8_t own[ID_BODY_MAX], peer[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
-    struct msg_AUTH_MAKE q = {.req = ask_new(sa->ike, sa, 0, fn),
+    struct msg_AUTH_MAKE q = {.req = ask_new(t, fn),
                               .ike_id = sa->id,
                               .method = AUTH_PSK_METHOD,
                               .message = slice_of(hs->own_init, hs->own_init_len),
@@ -41,11 +42,12 @@ void auth_make(struct ike_sa *sa, reply_fn fn)
 }
 
 // peer_id: the body exactly as it came, since AUTH covers it.
-void auth_check(struct ike_sa *sa, const struct auth *auth, struct slice peer_id, reply_fn fn)
+void auth_check(struct task *t, const struct auth *auth, struct slice peer_id, reply_fn fn)
 {
+    struct ike_sa *sa = t->sa;
     uint8_t own[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
-    struct msg_AUTH_CHECK q = {.req = ask_new(sa->ike, sa, 0, fn),
+    struct msg_AUTH_CHECK q = {.req = ask_new(t, fn),
                                .ike_id = sa->id,
                                .method = auth->method,
                                .message = slice_of(hs->peer_init, hs->peer_init_len),
@@ -92,27 +94,21 @@ static void build(struct ike_sa *sa, struct slice auth)
         pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
     pb_auth(&b, AUTH_PSK_METHOD, auth);
     if (hs->pending) {
-        const struct child_config *cfg = hs->child;
-        LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", cfg->name, hs->pending->id);
-        child_wanted_ts(sa, cfg, &hs->pending->local_ts, &hs->pending->remote_ts);
-        pb_offer(&b, cfg->proposals, cfg->proposal_count, false, hs->pending->spi_in, 4);
-        pb_selectors(&b, PL_TSI, &hs->pending->local_ts);
-        pb_selectors(&b, PL_TSR, &hs->pending->remote_ts);
-        if (cfg->mode == MODE_TRANSPORT)
-            pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
+        LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->child->name, hs->pending->id);
+        child_put_request(&b, hs->pending, false, NULL);
     }
     COUNT(sa->ike, ike_auth_out_req);
     exchange_send_inner(sa, EX_AUTH, &b);
 }
 
-static void got_auth(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 {
-    (void)arg;
-    if (t == MSG_AUTH_IS) {
+    struct ike_sa *sa = t->sa;
+    if (type == MSG_AUTH_IS) {
         build(sa, m->AUTH_IS.auth);
         return;
     }
-    sa_why(sa, "%.190s", answer_text(t, m));
+    sa_why(sa, "%.190s", answer_text(type, m));
     failed(sa);
 }
 
@@ -125,7 +121,7 @@ static void start(struct task *t)
         identity_of_addr(&sa->path.local, &sa->local_id);
     if (identity_is_pattern(&sa->remote_id))
         memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
-    auth_make(sa, got_auth);
+    auth_make(t, got_auth);
 }
 
 // --- the response ---
@@ -146,35 +142,23 @@ static void no_child(struct ike_sa *sa, const char *why)
     revive_watch(sa);
 }
 
-// Make before break: the SA that this one was made for ends only now.
-static void end_replaced(struct ike_sa *sa)
+static void child_answer(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct ike_sa *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
-    sa->replaces = 0;
-    if (!old || old->state != SA_ESTABLISHED)
-        return;
-    LOGF(IKE, 1, "deleting IKE_SA %s, which this one replaces", sa_label(old));
-    sa_why(old, "replaced by a newer IKE_SA");
-    sa_delete(old);
-}
-
-static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, const union msg *m)
-{
-    struct child_sa *c = child_by_id(sa->ike, child_id);
+    struct ike_sa *sa = t->sa;
+    struct child_sa *c = child_by_id(sa->ike, t->child_id);
     handshake_free(sa);
     if (!c) { // the peer closed it meanwhile
         exchange_done(sa);
         revive_watch(sa);
         return;
     }
-    if (answer_ok(t, m)) {
-        child_installed(c);
-        end_replaced(sa);
+    if (answer_ok(type, m)) {
+        child_installed(c, 0);
         exchange_done(sa);
         return;
     }
     char why[200], name[NAME_MAX_LEN];
-    snprintf(why, sizeof(why), "installing the CHILD_SA failed: %.150s", answer_text(t, m));
+    snprintf(why, sizeof(why), "installing the CHILD_SA failed: %.150s", answer_text(type, m));
     snprintf(name, sizeof(name), "%s", c->cfg->name);
     LOGF(IKE, 1, "%s", why);
     COUNT(sa->ike, child_failed);
@@ -183,62 +167,15 @@ static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, 
     exchange_done(sa);
 }
 
-// The CHILD SA's half of the response; false: `why` says what is wrong with it.
-static bool take_child(struct ike_sa *sa, const struct payloads *pl, char *why, size_t size)
+static void checked(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct child_sa *c = sa->hs->pending;
-    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
-                         *r = payload_find(pl, PL_TSR);
-    struct refusal ref = {0};
-    struct notify n;
-    struct ts_list local, remote;
-    uint64_t spi;
-    if (!s && notify_first_error(pl, &n)) {
-        snprintf(why, size, "received %s notify, no CHILD_SA built", notify_name(n.type));
-        return false;
-    }
-    if (!s || !i || !r) {
-        snprintf(why, size, "the response lacks SA, TSi or TSr (RFC 7296 1.2)");
-        return false;
-    }
-    if (answer_read(s->body, c->cfg->proposals, c->cfg->proposal_count, false, PROTO_ESP, 4, &c->suite, &spi,
-                    &ref) ||
-        selectors_read(i->body, "TSi", &local, &ref) || selectors_read(r->body, "TSr", &remote, &ref)) {
-        snprintf(why, size, "%s", ref.why.text);
-        return false;
-    }
-    if (spi < 256 || !selectors_within(&c->local_ts, &local) || !selectors_within(&c->remote_ts, &remote)) {
-        snprintf(why, size, "%s",
-                 spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
-                           : "the peer's selectors are not within ours (RFC 7296 2.9)");
-        return false;
-    }
-    // 1.3.1: a request for transport mode that is declined leaves a CHILD SA in tunnel mode, which the policy
-    // does not allow here; what was not asked for must not come.
-    if ((c->cfg->mode == MODE_TRANSPORT) != notify_find(pl, N_USE_TRANSPORT_MODE, &n)) {
-        snprintf(
-            why, size,
-            c->cfg->mode == MODE_TRANSPORT
-                ? "the peer declines transport mode, and mode = transport allows no other (RFC 7296 1.3.1)"
-                : "the peer answers with transport mode, which was not asked for (RFC 7296 1.3.1)");
-        return false;
-    }
-    child_log_suite(&c->suite);
-    c->spi_out = (uint32_t)spi;
-    c->local_ts = local;
-    c->remote_ts = remote;
-    return true;
-}
-
-static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
-{
+    struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
     char why[200], text[ID_TEXT_MAX];
-    (void)arg;
-    if (!answer_ok(t, m)) {
+    if (!answer_ok(type, m)) {
         sa_why(sa, "authentication of '%.80s' with pre-shared key failed: %.100s",
-               identity_print(&sa->remote_id, text, sizeof(text)), answer_text(t, m));
-        LOGF(IKE, 1, "%s", answer_text(t, m));
+               identity_print(&sa->remote_id, text, sizeof(text)), answer_text(type, m));
+        LOGF(IKE, 1, "%s", answer_text(type, m));
         refuse_peer(sa);
         return;
     }
@@ -250,7 +187,7 @@ static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const unio
         no_child(sa, "none was asked for");
         return;
     }
-    if (!take_child(sa, &hs->answer->pl, why, sizeof(why))) {
+    if (!child_take_answer(hs->pending, &hs->answer->pl, false, why, sizeof(why))) {
         bool theirs = payload_find(&hs->answer->pl, PL_SA) != NULL;
         uint32_t id = hs->pending->id;
         if (theirs) { // the peer has installed one that we do not want
@@ -265,7 +202,8 @@ static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const unio
         }
         return;
     }
-    child_install(hs->pending, true, slice_of(hs->nonce, NONCE_LEN), hs->peer_nonce, child_answer);
+    t->child_id = hs->pending->id;
+    child_install(hs->pending, t, true, slice_of(hs->nonce, NONCE_LEN), hs->peer_nonce, NULL, child_answer);
 }
 
 static bool response(struct task *t, struct inmsg *m)
@@ -298,8 +236,8 @@ static bool response(struct task *t, struct inmsg *m)
     }
     sa->remote_id = id;
     sa->hs->answer = m;
-    auth_check(sa, &auth, idr->body, checked);
+    auth_check(t, &auth, idr->body, checked);
     return true;
 }
 
-const struct task_ops task_auth = {"IKE_AUTH", start, response};
+const struct task_ops task_auth = {"IKE_AUTH", start, response, NULL, NULL};

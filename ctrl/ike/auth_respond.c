@@ -19,15 +19,6 @@ static void refuse_with(struct ike_sa *sa, uint16_t notify)
 
 // --- the answer ---
 
-static void put_child(struct pb *b, const struct child_sa *c)
-{
-    pb_chosen(b, &c->suite, c->sa->hs->number, PROTO_ESP, c->spi_in, 4);
-    pb_selectors(b, PL_TSI, &c->remote_ts);
-    pb_selectors(b, PL_TSR, &c->local_ts);
-    if (c->cfg->mode == MODE_TRANSPORT)
-        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
-}
-
 // child NULL and notify 0: the peer asked for none.
 static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
 {
@@ -39,146 +30,71 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
     pb_auth(&b, AUTH_PSK_METHOD, slice_of(hs->answer->data, hs->answer->len));
     if (c)
-        put_child(&b, c);
+        child_put_answer(&b, c, NULL);
     else if (notify)
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), notify, slice_of(NULL, 0));
-    exchange_reply(sa, EX_AUTH, &b);
+    if (!exchange_reply(sa, EX_AUTH, &b)) {
+        sa_why(sa, "the IKE_AUTH response could not be built");
+        sa_destroy(sa);
+        return;
+    }
     handshake_free(sa);
     if (c)
-        child_installed(c);
+        child_installed(c, 0);
     revive_watch(sa);
     if (sa->state == SA_ESTABLISHED) // one that lost to another meanwhile ends nobody
         sa_unique(sa, contact);      // make before break: the old one goes when the new one is there
 }
 
-static void child_answer(struct ike_sa *sa, uint32_t child_id, enum msg_type t, const union msg *m)
+static void child_answer(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct child_sa *c = child_by_id(sa->ike, child_id);
+    struct ike_sa *sa = t->sa;
+    struct child_sa *c = child_by_id(sa->ike, t->child_id);
     if (!c || !sa->hs)
         return;
-    if (answer_ok(t, m)) {
+    if (answer_ok(type, m)) {
         finish(sa, c, 0);
         return;
     }
     COUNT(sa->ike, child_failed);
-    LOGF(IKE, 1, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN", answer_text(t, m));
+    LOGF(IKE, 1, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN", answer_text(type, m));
     child_destroy(c);
     finish(sa, NULL, N_NO_PROPOSAL_CHOSEN);
 }
 
-// --- the CHILD SA that is asked for ---
-
-struct wanted {
-    struct offers offers;
-    struct ts_list local, remote; // as we call the ends
-    bool transport;
-};
-
-static bool read_wanted(const struct payloads *pl, struct wanted *w, struct refusal *r)
+static void make_child(struct task *t)
 {
-    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
-                         *t = payload_find(pl, PL_TSR);
-    struct notify n;
-    memset(w, 0, sizeof(*w));
-    w->transport = notify_find(pl, N_USE_TRANSPORT_MODE, &n);
-    if (!s && !i && !t)
-        return true;
-    if (!s || !i || !t) {
-        refuse(r, N_INVALID_SYNTAX, "IKE_AUTH", "SA, TSi and TSr come together (RFC 7296 1.2)");
-        return false;
-    }
-    return !offers_read(s->body, &w->offers, r) && !selectors_read(i->body, "TSi", &w->remote, r) &&
-           !selectors_read(t->body, "TSr", &w->local, r);
-}
-
-// 1.3.1: transport mode is the initiator's wish; a child of ours has one mode. Where the peer wishes for it
-// and ours is tunnel mode, ours stands and the answer does not repeat the wish. Through a NAT (2.23.1) it is
-// not supported.
-static bool mode_fits(const struct ike_sa *sa, const struct child_config *child, const struct wanted *w)
-{
-    return child->mode != MODE_TRANSPORT || (w->transport && !sa->nat_local && !sa->nat_remote);
-}
-
-// The configured child that gives the peer all it asks for, otherwise the first that gives it something.
-static const struct child_config *choose_child(struct ike_sa *sa, const struct wanted *w,
-                                               struct child_sa *out, uint16_t *refusal)
-{
-    const struct conn_config *cfg = &sa->conn->cfg;
-    const struct child_config *found = NULL, *tried = NULL;
-    char why[OFFERS_TEXT], a[SELECTORS_TEXT], b[SELECTORS_TEXT];
-    *refusal = N_TS_UNACCEPTABLE;
-    for (unsigned i = 0; i < cfg->child_count; i++) {
-        const struct child_config *child = &cfg->children[i];
-        struct ts_list local, remote;
-        struct suite suite;
-        const struct offer *chosen;
-        if (child->action != POLICY_PROTECT || !mode_fits(sa, child, w))
-            continue;
-        if (!child_narrow(sa, child, &w->local, &w->remote, &local, &remote))
-            continue;
-        if (!offers_choose(&w->offers, child->proposals, child->proposal_count, false, &suite, &chosen)) {
-            *refusal = N_NO_PROPOSAL_CHOSEN;
-            tried = child;
-            continue;
-        }
-        bool all = selectors_within(&local, &w->local) && selectors_within(&remote, &w->remote);
-        if (found && !all)
-            continue;
-        found = child;
-        out->suite = suite;
-        out->spi_out = (uint32_t)chosen->spi;
-        out->local_ts = local;
-        out->remote_ts = remote;
-        sa->hs->number = chosen->number;
-        if (all)
-            break;
-    }
-    if (!found && *refusal == N_TS_UNACCEPTABLE)
-        LOGF(IKE, 1, "traffic selectors %s === %s unacceptable (RFC 7296 2.9)",
-             selectors_print(&w->local, a, sizeof(a)), selectors_print(&w->remote, b, sizeof(b)));
-    else if (!found)
-        LOGF(IKE, 1, "no acceptable proposal found for the CHILD_SA, %s (RFC 7296 2.7)",
-             offers_print(&w->offers, tried->proposals, tried->proposal_count, why, sizeof(why)));
-    return found;
-}
-
-static void make_child(struct ike_sa *sa)
-{
-    struct wanted w;
+    struct ike_sa *sa = t->sa;
+    struct child_wish *w = calloc(1, sizeof(*w));
     struct refusal r = {0};
-    struct child_sa chosen;
-    uint16_t notify = 0;
-    read_wanted(&sa->in_msg->pl, &w, &r); // it was read once already
-    if (!w.offers.count) {                // RFC 6023; childless = never was refused before
+    uint16_t notify = N_NO_ADDITIONAL_SAS;
+    bool none = w && !child_wish_read(&t->msg->pl, w, &r) && !w->offers.count; // it was read once already
+    if (none) { // RFC 6023; childless = never was refused before
+        free(w);
         finish(sa, NULL, 0);
         return;
     }
-    memset(&chosen, 0, sizeof(chosen));
-    const struct child_config *cfg = choose_child(sa, &w, &chosen, &notify);
-    struct child_sa *c = cfg ? child_new(sa, cfg) : NULL;
+    struct child_sa *c = w ? child_choose(sa, w, NULL, false, &notify) : NULL;
+    free(w);
     if (!c) {
         COUNT(sa->ike, child_failed);
         LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA");
-        finish(sa, NULL, cfg ? N_NO_ADDITIONAL_SAS : notify);
+        finish(sa, NULL, notify);
         return;
     }
-    child_log_suite(&chosen.suite);
-    c->suite = chosen.suite;
-    c->spi_out = chosen.spi_out;
-    c->local_ts = chosen.local_ts;
-    c->remote_ts = chosen.remote_ts;
     sa->hs->pending = c;
-    child_install(c, false, sa->hs->peer_nonce, slice_of(sa->hs->nonce, NONCE_LEN), child_answer);
+    t->child_id = c->id;
+    child_install(c, t, false, sa->hs->peer_nonce, slice_of(sa->hs->nonce, NONCE_LEN), NULL, child_answer);
 }
 
 // --- authentication ---
 
-static void got_auth(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 {
+    struct ike_sa *sa = t->sa;
     char text[ID_TEXT_MAX];
-    (void)arg;
-    if (t != MSG_AUTH_IS) {
-        sa_why(sa, "%.190s", answer_text(t, m));
+    if (type != MSG_AUTH_IS) {
+        sa_why(sa, "%.190s", answer_text(type, m));
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
@@ -196,25 +112,25 @@ static void got_auth(struct ike_sa *sa, uint32_t arg, enum msg_type t, const uni
     LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key",
          identity_print(&sa->local_id, text, sizeof(text)));
     sa_established(sa);
-    make_child(sa);
+    make_child(t);
 }
 
 // Without a NAT the peer is where it began, whatever port it goes on from; an address that was seen only on
 // the way of one datagram counts where a NAT may have changed it.
 static void take_path(struct ike_sa *sa)
 {
-    const struct net_path *p = &sa->in_msg->path;
+    const struct net_path *p = &sa->in_path;
     if (sa->nat_local || sa->nat_remote ||
         (addr_eq(&p->remote, &sa->path.remote) && addr_eq(&p->local, &sa->path.local)))
         sa->path = *p;
 }
 
-static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void checked(struct task *t, enum msg_type type, const union msg *m)
 {
+    struct ike_sa *sa = t->sa;
     char text[ID_TEXT_MAX];
-    (void)arg;
-    if (!answer_ok(t, m)) {
-        sa_why(sa, "%.190s", answer_text(t, m));
+    if (!answer_ok(type, m)) {
+        sa_why(sa, "%.190s", answer_text(type, m));
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
@@ -229,7 +145,7 @@ static void checked(struct ike_sa *sa, uint32_t arg, enum msg_type t, const unio
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    auth_make(sa, got_auth);
+    auth_make(t, got_auth);
 }
 
 // The connection for these two names, which may be another than the one that IKE_SA_INIT was answered by.
@@ -252,18 +168,30 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr)
     return true;
 }
 
-void auth_request(struct ike_sa *sa, struct inmsg *m)
+// Whether SA, TSi and TSr come together, or none of them; none: the peer wants no CHILD SA.
+static bool wishes_fit(const struct payloads *pl, bool *none, struct refusal *r)
 {
+    struct child_wish *w = calloc(1, sizeof(*w));
+    bool ok = w && child_wish_read(pl, w, r) == 0;
+    *none = ok && !w->offers.count;
+    free(w);
+    return ok;
+}
+
+static void request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct inmsg *m = t->msg;
     const struct payload *pi = payload_find(&m->pl, PL_IDI), *pr = payload_find(&m->pl, PL_IDR),
                          *ap = payload_find(&m->pl, PL_AUTH);
-    struct wanted w;
     struct refusal r = {0};
     struct notify n;
     struct identity idr;
     struct auth auth;
+    bool none;
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
         (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
-        !read_wanted(&m->pl, &w, &r)) {
+        !wishes_fit(&m->pl, &none, &r)) {
         sa_why(sa, "%.190s",
                r.why.text[0] ? r.why.text : "IDi, IDr or AUTH is missing or malformed (RFC 7296 1.2)");
         refuse_with(sa, N_INVALID_SYNTAX);
@@ -273,7 +201,7 @@ void auth_request(struct ike_sa *sa, struct inmsg *m)
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    if (sa->conn->cfg.childless == CHILDLESS_NEVER && !w.offers.count) {
+    if (sa->conn->cfg.childless == CHILDLESS_NEVER && none) {
         sa_why(sa, "the peer asks for no CHILD_SA, and childless is never");
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
@@ -284,5 +212,7 @@ void auth_request(struct ike_sa *sa, struct inmsg *m)
         return;
     }
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
-    auth_check(sa, &auth, pi->body, checked);
+    auth_check(t, &auth, pi->body, checked);
 }
+
+const struct task_ops task_auth_respond = {"IKE_AUTH", NULL, NULL, request, NULL};

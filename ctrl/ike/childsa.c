@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CHILD SAs: numbers and SPIs, their selectors (RFC 7296 section 2.9), and installing them: ike describes,
 // keys derives (2.17) and sends the keys to path. One that path did not take is rolled back, never reported
-// as up.
+// as up. Their states are changed here alone but for the beginning of an exchange; so are collisions settled
+// (2.8.1).
 #include "ctrl/ike/ike.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ struct child_sa *child_by_id(struct ike *ike, uint32_t id)
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
 {
     for (struct child_sa *c = sa->children; c; c = c->next)
-        if (c->spi_out == spi && c->state != CHILD_CREATED)
+        if (c->spi_out == spi && c->state != CHILD_CREATED && c->state != CHILD_DELETED)
             return c;
     return NULL;
 }
@@ -57,7 +58,8 @@ void child_destroy(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
     struct ike *ike = sa->ike;
-    if (c->state == CHILD_INSTALLED || c->state == CHILD_DELETING || c->state == CHILD_INSTALLING)
+    timer_stop(ike->loop, &c->timer);
+    if (c->state != CHILD_CREATED)
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
                  &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = c->id});
     if (c->announced)
@@ -96,7 +98,7 @@ void child_moved(struct child_sa *c)
 {
     struct ike *ike = c->sa->ike;
     const struct net_path *p = &c->sa->path;
-    if (c->state != CHILD_INSTALLED && c->state != CHILD_INSTALLING)
+    if (c->state == CHILD_CREATED || c->state == CHILD_DELETED)
         return;
     struct msg_CHILD_ENDPOINT m = {.req = ++ike->next_req,
                                    .child_id = c->id,
@@ -155,13 +157,16 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     m->copy_ecn = cfg->copy_ecn;
     m->copy_dscp_out = cfg->copy_dscp_out;
     m->copy_dscp_in = cfg->copy_dscp_in;
-    m->rekey_bytes = cfg->rekey_bytes;
+    m->rekey_bytes = lifetime_volume(cfg->rekey_bytes, cfg->rand_bytes);
     m->life_bytes = cfg->life_bytes;
-    m->rekey_packets = cfg->rekey_packets;
+    m->rekey_packets = lifetime_volume(cfg->rekey_packets, cfg->rand_packets);
     m->life_packets = cfg->life_packets;
+    m->out_after = c->out_after;
+    m->idle_s = cfg->inactivity;
 }
 
-void child_install(struct child_sa *c, bool initiator, struct slice ni, struct slice nr, reply_fn fn)
+void child_install(struct child_sa *c, struct task *t, bool initiator, struct slice ni, struct slice nr,
+                   const struct child_kex *ke, reply_fn fn)
 {
     struct ike *ike = c->sa->ike;
     struct msg_CHILD m;
@@ -170,8 +175,10 @@ void child_install(struct child_sa *c, bool initiator, struct slice ni, struct s
     describe(c, &m);
     msg_write(&w, MSG_CHILD, &m);
     c->state = CHILD_INSTALLING;
-    struct msg_CHILD_DERIVE q = {.req = ask_new(ike, c->sa, c->id, fn),
+    struct msg_CHILD_DERIVE q = {.req = ask_new_child(t, c->id, fn),
                                  .ike_id = c->sa->id,
+                                 .ke_id = ke ? ke->ke_id : 0,
+                                 .peer_public = ke ? ke->peer_public : slice_of(NULL, 0),
                                  .ni = ni,
                                  .nr = nr,
                                  .initiator = initiator,
@@ -179,9 +186,15 @@ void child_install(struct child_sa *c, bool initiator, struct slice ni, struct s
     ask(ike, ROOM_KEYS, q.req, MSG_CHILD_DERIVE, &q);
 }
 
-void child_installed(struct child_sa *c)
+bool child_is_up(const struct child_sa *c)
+{
+    return (c->state == CHILD_INSTALLED || c->state == CHILD_REKEYING) && !c->replaced;
+}
+
+void child_installed(struct child_sa *c, uint32_t old)
 {
     char lts[SELECTORS_TEXT], rts[SELECTORS_TEXT];
+    struct child_sa *before = old ? child_by_id(c->sa->ike, old) : NULL;
     c->state = CHILD_INSTALLED;
     c->installed_at = loop_now(c->sa->ike->loop);
     COUNT(c->sa->ike, child_installed);
@@ -189,6 +202,122 @@ void child_installed(struct child_sa *c)
          c->spi_in, c->spi_out, selectors_print(&c->local_ts, lts, sizeof(lts)),
          selectors_print(&c->remote_ts, rts, sizeof(rts)));
     c->announced = true;
-    report_child_updown(c, true);
+    lifetime_child(c);
+    if (before && before->announced)
+        report_child_rekey(before, c);
+    else
+        report_child_updown(c, true);
     control_child_up(c->sa, c->cfg->name);
+}
+
+// --- rekeying ---
+
+enum { LINGER_MS = 5000, DELETE_WAIT_MS = 60000, RETRY_MS = 2000 };
+
+void child_use_outbound(struct child_sa *c)
+{
+    struct ike *ike = c->sa->ike;
+    if (!c->out_after)
+        return;
+    c->out_after = 0;
+    ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_OUTBOUND,
+             &(struct msg_CHILD_OUTBOUND){.req = ++ike->next_req, .child_id = c->id});
+}
+
+// It has a successor: whoever made that one deletes it, and nobody misses it.
+static void replaced(struct child_sa *old, uint32_t successor)
+{
+    struct loop *l = old->sa->ike->loop;
+    if (old->state == CHILD_INSTALLED || old->state == CHILD_REKEYING)
+        old->state = CHILD_REKEYED;
+    COUNT(old->sa->ike, child_rekeyed);
+    old->replaced = true;
+    old->successor = successor;
+    old->announced = false;
+    control_job_step(old->sa->ike, old->job, true, "");
+    old->job = 0;
+    old->life_at = loop_now(l) + DELETE_WAIT_MS; // where the peer forgets to
+    lifetime_child_arm(old);
+}
+
+void child_rekeyed_by_peer(struct child_sa *old, struct child_sa *c)
+{
+    replaced(old, c ? c->id : 0);
+    if (!c)
+        return;
+    LOGF(IKE, 1, "CHILD_SA %s{%u} is replaced by {%u}, the peer deletes it", old->cfg->name, old->id, c->id);
+}
+
+void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce *lowest,
+                   const struct rekey_race *race)
+{
+    struct ike_sa *sa = c->sa;
+    struct child_sa *other = race->child_id ? child_by_id(sa->ike, race->child_id) : NULL;
+    if (!race->child_id || !nonce_lower(lowest, &race->lowest)) {
+        if (old) {
+            replaced(old, c->id);
+            exchange_queue(sa, &task_delete_child, old->id);
+        }
+        return;
+    }
+    // 2.8.1: what the lowest of the four nonces made is closed by the end that made it
+    LOGF(IKE, 1, "both ends rekeyed at once: CHILD_SA %s{%u} goes, {%u} stays", c->cfg->name, c->id,
+         race->child_id);
+    if (old)
+        child_rekeyed_by_peer(old, other);
+    if (other)
+        child_use_outbound(other);
+    replaced(c, race->child_id);
+    exchange_queue(sa, &task_delete_child, c->id);
+}
+
+void child_retry_rekey(struct child_sa *old)
+{
+    struct loop *l = old->sa->ike->loop;
+    uint32_t r = 0;
+    cr_random(&r, sizeof(r));
+    if (old->state == CHILD_REKEYING)
+        old->state = CHILD_INSTALLED;
+    old->rekey_at = loop_now(l) + RETRY_MS + r % (2 * RETRY_MS); // apart from the peer, which may be as busy
+    lifetime_child_arm(old);
+}
+
+// The one that carries our packets when c does not any more.
+static void hand_over_outbound(struct child_sa *c)
+{
+    struct child_sa *last = NULL;
+    for (struct child_sa *k = c->sa->children; k; k = k->next)
+        if (child_is_up(k) && strcmp(k->cfg->name, c->cfg->name) == 0)
+            last = k;
+    if (last)
+        child_use_outbound(last);
+}
+
+// The end that made the successor takes it back: the old one, which it has not deleted, goes on.
+static void back_from(const struct child_sa *successor)
+{
+    for (struct child_sa *old = successor->sa->children; old; old = old->next) {
+        if (old->state != CHILD_REKEYED || old->successor != successor->id)
+            continue;
+        LOGF(IKE, 1, "the peer takes CHILD_SA {%u} back, {%u} goes on", successor->id, old->id);
+        old->state = CHILD_INSTALLED;
+        old->replaced = false;
+        old->successor = 0;
+        old->announced = true;
+        report_child_updown(old, true);
+        lifetime_child(old);
+    }
+}
+
+void child_closed(struct child_sa *c)
+{
+    struct loop *l = c->sa->ike->loop;
+    back_from(c);
+    if (!c->replaced || c->state == CHILD_CREATED) {
+        child_destroy(c);
+        return;
+    }
+    hand_over_outbound(c);
+    c->state = CHILD_DELETED;
+    timer_set(l, &c->timer, loop_now(l) + LINGER_MS);
 }

@@ -116,8 +116,8 @@ static uint32_t outdated(struct ike *ike, const struct conn *c, const struct chi
     return 0;
 }
 
-int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct ike_sa **out,
-                     struct esp_error *err)
+int control_initiate_new(struct ike *ike, struct conn *c, const struct child_config *child,
+                         struct esp_error *err)
 {
     struct net_path path;
     struct esp_error local = {0};
@@ -134,12 +134,30 @@ int control_initiate(struct ike *ike, struct conn *c, const struct child_config 
         return esp_fail(err, -ENOMEM, "", "no memory");
     sa->hs->child = child;
     sa->replaces = outdated(ike, c, child);
-    if (out)
-        *out = sa;
     log_set_context(c->cfg.name, sa->id);
     exchange_queue(sa, &task_init, 0);
     log_set_context("", 0);
     return 0;
+}
+
+// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1).
+static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));)
+        if (sa->state == SA_ESTABLISHED && sa->conn == c && !sa->wanted_new && !sa->hs)
+            return sa;
+    return NULL;
+}
+
+int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err)
+{
+    struct ike_sa *sa = ike->stopping || outdated(ike, c, child) ? NULL : reusable(ike, c);
+    if (!sa)
+        return control_initiate_new(ike, c, child, err);
+    log_set_context(c->cfg.name, sa->id);
+    bool ok = create_child_begin(sa, child);
+    log_set_context("", 0);
+    return ok ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }
 
 static struct conn *conn_with_child(struct ike *ike, const char *name)
@@ -158,12 +176,14 @@ static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const
         if (sa->state == SA_DELETING)
             continue;
         for (struct child_sa *k = sa->children; k; k = k->next) {
-            if (k->state == CHILD_INSTALLED && conn_same_child(sa->conn, k->cfg, c, child)) {
+            if (child_is_up(k) && conn_same_child(sa->conn, k->cfg, c, child)) {
                 *up = true;
                 return sa;
             }
         }
         if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
+            return sa;
+        if (sa->conn == c && create_child_on_its_way(sa, child->name))
             return sa;
     }
     return NULL;
@@ -204,8 +224,9 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
     }
     snprintf(j->child, sizeof(j->child), "%s", child->name);
     job_limit(j, m->timeout_ms);
-    j->sa_id = sa ? sa->id : ike->next_id + 1;
-    if (!sa && control_initiate(ike, c, child, &sa, &err) != 0)
+    struct ike_sa *on = sa ? sa : outdated(ike, c, child) ? NULL : reusable(ike, c);
+    j->sa_id = on ? on->id : ike->next_id + 1;
+    if (!sa && control_initiate(ike, c, child, &err) != 0)
         job_end(j, false, err.text);
 }
 
@@ -224,6 +245,7 @@ void control_child_up(struct ike_sa *sa, const char *child)
 {
     revive_up(sa, child);
     end_initiate(sa, child, true, "");
+    revive_step(sa, false);
 }
 
 void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
@@ -233,6 +255,26 @@ void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
     end_initiate(sa, child, false, text);
     sa_why(sa, "%.190s", why);
     revive_failed(sa, child);
+    revive_step(sa, true);
+}
+
+void control_child_later(struct ike_sa *sa, const struct child_config *cfg)
+{
+    revive_later(sa, cfg->name);
+}
+
+void control_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
+{
+    struct ike *ike = old->ike;
+    for (struct job *j = ike->jobs; j; j = j->next)
+        if (j->sa_id == old->id)
+            j->sa_id = next->id;
+    next->job = old->job;
+    old->job = 0;
+    next->wanted_new = old->wanted_new;
+    for (struct ike_sa *sa = old->wanted_new ? ike->sas : NULL; sa; sa = sa->next)
+        if (sa->replaces == old->id)
+            sa->replaces = next->id;
 }
 
 static void shutdown_done(struct timer *t)
@@ -271,15 +313,16 @@ static bool child_matches(const struct child_sa *c, const struct msg_TERMINATE *
 
 static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
 {
-    return sa->state != SA_REFUSED && (!m->conn[0] || strcmp(sa->conn->cfg.name, m->conn) == 0) &&
-           (!m->ike_id || sa->id == m->ike_id) && (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
+    return sa->state != SA_REFUSED && !sa->replaced && !sa->successor &&
+           (!m->conn[0] || strcmp(sa->conn->cfg.name, m->conn) == 0) && (!m->ike_id || sa->id == m->ike_id) &&
+           (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
 }
 
 static void close_child(struct child_sa *c, struct job *j, bool force)
 {
     struct ike_sa *sa = c->sa;
     bool again = control_job(sa->ike, c->job) || c->state == CHILD_DELETING;
-    if ((c->state != CHILD_INSTALLED && c->state != CHILD_DELETING) || (again && !force))
+    if ((!child_is_up(c) && c->state != CHILD_DELETING) || c->replaced || (again && !force))
         return;
     uint32_t before = c->job;
     c->job = j->id;
@@ -287,7 +330,7 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     j->remaining++;
     revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (c->state == CHILD_INSTALLED)
+    if (c->state != CHILD_DELETING)
         exchange_queue(sa, &task_delete_child, c->id);
     control_job_step(sa->ike, before, true, ""); // it ends for whoever waited before, too
     if (force) {

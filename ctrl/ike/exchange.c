@@ -104,7 +104,7 @@ static void give_up(struct ike_sa *sa)
         LOGF(IKE, 1, "establishing IKE_SA failed, peer not responding");
     }
     for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED; c = c->next)
-        if (c->state == CHILD_INSTALLED)
+        if (child_is_up(c))
             revive_lost(sa->ike, sa->conn, c->cfg->name, REVIVE_DEAD);
     sa_destroy(sa);
 }
@@ -162,97 +162,89 @@ void send_once(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
     }
 }
 
-static struct task *task_new(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
+void exchange_queue_task(struct ike_sa *sa, struct task *t)
 {
-    struct task *t = calloc(1, sizeof(*t));
-    if (!t)
-        return NULL;
-    t->ops = ops;
-    t->sa = sa;
-    t->child_id = child_id;
-    return t;
-}
-
-void exchange_queue(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
-{
-    struct task *t = task_new(sa, ops, child_id), **end = &sa->tasks;
-    if (!t)
-        return;
+    struct task **end = &sa->queue;
     while (*end)
         end = &(*end)->next;
     *end = t;
     exchange_next(sa);
 }
 
-void exchange_first(struct ike_sa *sa, const struct task_ops *ops)
+void exchange_queue(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
 {
-    struct task *t = task_new(sa, ops, 0);
-    struct task **at = sa->tasks && sa->tasks->started ? &sa->tasks->next : &sa->tasks;
+    struct task *t = task_new(sa, ops, child_id);
+    if (t)
+        exchange_queue_task(sa, t);
+}
+
+void exchange_first(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
+{
+    struct task *t = task_new(sa, ops, child_id);
     if (!t)
         return;
-    t->next = *at;
-    *at = t;
+    t->next = sa->queue;
+    sa->queue = t;
     exchange_next(sa);
 }
 
 void exchange_next(struct ike_sa *sa)
 {
-    struct task *t = sa->tasks;
-    if (!t || t->started || sa->state == SA_DEAD)
+    struct task *t = sa->queue;
+    if (!t || sa->active || sa->state == SA_DEAD)
         return;
-    t->started = true;
+    sa->queue = t->next;
+    sa->active = t;
+    t->next = NULL;
     t->ops->start(t);
 }
 
 void exchange_done(struct ike_sa *sa)
 {
-    struct task *t = sa->tasks;
+    struct task *t = sa->active;
     timer_stop(sa->ike->loop, &sa->retransmit);
     free(sa->request);
     sa->request = NULL;
-    sa->tasks = t ? t->next : NULL;
-    free(t);
+    sa->active = NULL;
+    task_free(t);
     exchange_next(sa);
 }
 
 void exchange_clear(struct ike_sa *sa)
 {
     timer_stop(sa->ike->loop, &sa->retransmit);
-    while (sa->tasks) {
-        struct task *t = sa->tasks;
-        sa->tasks = t->next;
-        free(t);
-    }
+    task_drop_all(sa);
     free(sa->request);
     free(sa->reply);
-    free(sa->in_msg);
     sa->request = sa->reply = NULL;
-    sa->in_msg = NULL;
 }
 
 // --- requests of the peer ---
 
-void exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
+static void passive_over(struct ike_sa *sa)
+{
+    struct task *t = sa->passive;
+    sa->passive = NULL;
+    task_free(t);
+}
+
+bool exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
 {
     uint8_t *msg;
     size_t len;
     int rc = seal(sa, exchange, true, sa->in_mid, b, &msg, &len);
     if (rc) {
         LOGF(IKE, 0, "building the %s response failed: %s", exchange_name(exchange), strerror(-rc));
-        free(sa->in_msg); // the peer asks again
-        sa->in_msg = NULL;
-        sa->in_busy = false;
-        return;
+        passive_over(sa); // the peer asks again
+        return false;
     }
-    struct net_path path = sa->in_msg ? sa->in_msg->path : sa->path;
     free(sa->reply);
     sa->reply = msg;
     sa->reply_len = len;
     sa->in_mid++;
-    sa->in_busy = false;
-    free(sa->in_msg);
-    sa->in_msg = NULL;
-    transmit(sa, &path, msg, len); // back to where the request came from
+    passive_over(sa);
+    transmit(sa, &sa->in_path, msg, len);
+    return true;
 }
 
 void exchange_reply_notify(struct ike_sa *sa, uint8_t exchange, uint16_t type, struct slice data)
@@ -263,25 +255,25 @@ void exchange_reply_notify(struct ike_sa *sa, uint8_t exchange, uint16_t type, s
     exchange_reply(sa, exchange, &b);
 }
 
+static const struct task_ops *responder(struct ike *ike, const struct inmsg *m)
+{
+    switch (m->h.exchange) {
+    case EX_AUTH: COUNT(ike, ike_auth_in_req); return &task_auth_respond;
+    case EX_CREATE_CHILD: COUNT(ike, create_child_in_req); return create_child_responder(m);
+    default: COUNT(ike, info_in_req); return &task_info;
+    }
+}
+
 static void on_request(struct ike_sa *sa, struct inmsg *m)
 {
-    struct ike *ike = sa->ike;
-    sa->in_busy = true;
-    sa->in_msg = m;
-    switch (m->h.exchange) {
-    case EX_AUTH:
-        COUNT(ike, ike_auth_in_req);
-        auth_request(sa, m);
-        break;
-    case EX_CREATE_CHILD:
-        COUNT(ike, create_child_in_req);
-        create_child_request(sa, m);
-        break;
-    default:
-        COUNT(ike, info_in_req);
-        info_request(sa, m);
-        break;
+    struct task *t = task_new(sa, responder(sa->ike, m), 0);
+    if (!t) { // the peer asks again
+        free(m);
+        return;
     }
+    t->msg = m;
+    sa->passive = t;
+    t->ops->request(t);
 }
 
 // Whether a request of this kind may come now (every exchange in every state; CVE-2014-2338 and its kin).
@@ -289,7 +281,7 @@ static bool request_allowed(const struct ike_sa *sa, const struct ike_header *h)
 {
     if (sa->state == SA_CONNECTING)
         return !sa->initiator && h->exchange == EX_AUTH && h->mid == 1;
-    return (sa->state == SA_ESTABLISHED || sa->state == SA_DELETING) &&
+    return (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING) &&
            (h->exchange == EX_CREATE_CHILD || h->exchange == EX_INFORMATIONAL);
 }
 
@@ -297,11 +289,9 @@ static void bad_request(struct ike_sa *sa, struct inmsg *m, const struct refusal
 {
     LOGF(ENC, 1, "%s request with message ID %u refused: %s", exchange_name(m->h.exchange), m->h.mid,
          r->why.text);
-    sa->in_busy = true;
-    sa->in_msg = m;
-    uint8_t exchange = m->h.exchange;
     bool fatal = r->notify == N_INVALID_SYNTAX || sa->state == SA_CONNECTING;
-    exchange_reply_notify(sa, exchange, r->notify, slice_of(r->data, r->data_len));
+    exchange_reply_notify(sa, m->h.exchange, r->notify, slice_of(r->data, r->data_len));
+    free(m);
     if (fatal) { // 2.21.3: INVALID_SYNTAX ends the IKE SA
         sa_why(sa, "%s", r->why.text);
         if (sa->state == SA_CONNECTING)
@@ -343,7 +333,7 @@ static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, cons
 
 static void on_response(struct ike_sa *sa, struct inmsg *m)
 {
-    struct task *t = sa->tasks;
+    struct task *t = sa->active;
     if (m->h.exchange != sa->request[18]) { // the exchange type's place in our own request
         COUNT(sa->ike, dropped_state);
         LOGF(ENC, 1, "response with exchange type %u dropped: the request was another", m->h.exchange);
@@ -373,7 +363,7 @@ static bool is_repeat(const struct ike_sa *sa, const struct ike_header *h, struc
 {
     struct cr_slice part = {d.p, d.len};
     uint8_t hash[32];
-    return sa->reply && h->mid + 1 == sa->in_mid && !sa->in_busy && cr_sha256(&part, 1, hash) == 0 &&
+    return sa->reply && h->mid + 1 == sa->in_mid && !sa->passive && cr_sha256(&part, 1, hash) == 0 &&
            memcmp(hash, sa->in_hash, sizeof(hash)) == 0;
 }
 
@@ -390,7 +380,7 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
     bool response = h->flags & FLAG_RESPONSE;
     struct refusal r = {0};
     if (response ? !(sa->request && h->mid == sa->out_mid)
-                 : h->mid != sa->in_mid || sa->in_busy || !request_allowed(sa, h)) {
+                 : h->mid != sa->in_mid || sa->passive || !request_allowed(sa, h)) {
         if (!response && is_repeat(sa, h, d)) {
             repeat_reply(sa, path, h);
             return;
@@ -398,7 +388,7 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
         COUNT(sa->ike, dropped_state);
         LOGF(IKE, 1, "%s %s with message ID %u dropped: expected %u%s (RFC 7296 2.3)",
              exchange_name(h->exchange), response ? "response" : "request", h->mid,
-             response ? sa->out_mid : sa->in_mid, sa->in_busy ? ", still at work on one" : "");
+             response ? sa->out_mid : sa->in_mid, sa->passive ? ", still at work on one" : "");
         return;
     }
     struct inmsg *m = decrypt(sa, h, path, d);
@@ -407,6 +397,8 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
     struct cr_slice whole = {d.p, d.len};
     if (!response && cr_sha256(&whole, 1, sa->in_hash) != 0)
         memset(sa->in_hash, 0, sizeof(sa->in_hash));
+    if (!response)
+        sa->in_path = *path;
     sa_alive(sa);
     sa_moved(sa, path);
     bool good = check_payloads(m, &r);
@@ -491,8 +483,8 @@ static void sa_init_response(struct ike *ike, const struct net_path *path, const
 {
     struct ike_sa *sa = sa_by_spi(ike, h->spi_i);
     struct refusal r = {0};
-    if (!sa || !sa->initiator || sa->sk_in || h->mid || !sa->request || !sa->tasks ||
-        sa->tasks->ops != &task_init || (h->flags & FLAG_INITIATOR)) {
+    if (!sa || !sa->initiator || sa->sk_in || h->mid || !sa->request || !sa->active ||
+        sa->active->ops != &task_init || (h->flags & FLAG_INITIATOR)) {
         COUNT(ike, dropped_state);
         return;
     }
@@ -508,7 +500,7 @@ static void sa_init_response(struct ike *ike, const struct net_path *path, const
     struct slice body = slice_of(m->data + IKE_HEADER_LEN, d.len - IKE_HEADER_LEN);
     if (payloads_read(h->next, body, &m->pl, &r) == 0 && payloads_validate(&m->pl, &r) == 0) {
         log_parsed("parsed", EX_SA_INIT, true, 0, &m->pl);
-        if (sa->tasks->ops->response(sa->tasks, m))
+        if (sa->active->ops->response(sa->active, m))
             m = NULL;
     } else { // anyone can send this: wait for a good one
         COUNT(ike, dropped_malformed);

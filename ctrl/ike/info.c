@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // INFORMATIONAL (RFC 7296 sections 1.4, 1.4.1, 2.25): DELETE of CHILD and IKE SAs both ways, liveness, and
 // empty answers. Several DELETEs may stand in one message in any order; the IKE SA's takes effect last.
-// CREATE_CHILD_SA is declined here.
 #include "ctrl/ike/ike.h"
 
 #include <stdio.h>
@@ -41,9 +40,12 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
         // 1.4.1: where both ends delete at once, the answer does not name it again
         if (c->state != CHILD_DELETING && *count < MAX_DELETE_SPIS)
             spis[(*count)++] = c->spi_in;
-        if (!c->job && c->state == CHILD_INSTALLED)
+        const struct rekey_race *race = create_child_race(sa, c->id);
+        if (race && race->child_id)
+            c->replaced = true; // by the peer's own rekeying, whose answer to ours is still on its way
+        if (!c->job && child_is_up(c))
             revive_lost(sa->ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
-        child_destroy(c);
+        child_closed(c);
     }
 }
 
@@ -57,8 +59,10 @@ static bool wants_end(const struct payloads *pl)
     return false;
 }
 
-void info_request(struct ike_sa *sa, struct inmsg *m)
+static void request(struct task *t)
 {
+    struct ike_sa *sa = t->sa;
+    struct inmsg *m = t->msg;
     uint8_t buf[INFO_MAX];
     uint32_t spis[MAX_DELETE_SPIS];
     unsigned count = 0;
@@ -66,6 +70,8 @@ void info_request(struct ike_sa *sa, struct inmsg *m)
     struct pb b = pb_of(buf, sizeof(buf));
     struct notify n;
     bool refused = notify_find(&m->pl, N_AUTHENTICATION_FAILED, &n), end = wants_end(&m->pl) || refused;
+    if (!end)
+        rekey_ike_used(sa);
     for (unsigned i = 0; i < m->pl.count; i++) {
         struct delete_payload d;
         if (m->pl.p[i].type == PL_DELETE && delete_read(m->pl.p[i].body, &d))
@@ -79,8 +85,9 @@ void info_request(struct ike_sa *sa, struct inmsg *m)
              refused ? "received AUTHENTICATION_FAILED for IKE_SA %s" : "received DELETE for IKE_SA %s",
              sa_label(sa));
         log_deleting(sa);
+        rekey_ike_concede(sa);
         for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED && !refused; c = c->next)
-            if (!c->job && c->state == CHILD_INSTALLED)
+            if (!c->job && child_is_up(c))
                 revive_lost(ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
@@ -92,18 +99,7 @@ void info_request(struct ike_sa *sa, struct inmsg *m)
     }
 }
 
-void create_child_request(struct ike_sa *sa, struct inmsg *m)
-{
-    struct notify n;
-    bool rekey = notify_find(&m->pl, N_REKEY_SA, &n);
-    LOGF(IKE, 1,
-         "received a CREATE_CHILD_SA request%s, which is not supported yet, sending %s (RFC 7296 1.3)",
-         rekey ? " to rekey" : "", sa->state == SA_DELETING ? "TEMPORARY_FAILURE" : "NO_ADDITIONAL_SAS");
-    // 2.25.2: of an IKE SA that is being deleted it is not said that it has no room
-    exchange_reply_notify(sa, EX_CREATE_CHILD,
-                          sa->state == SA_DELETING ? N_TEMPORARY_FAILURE : N_NO_ADDITIONAL_SAS,
-                          slice_of(NULL, 0));
-}
+const struct task_ops task_info = {"INFORMATIONAL", NULL, NULL, request, NULL};
 
 // --- as initiator ---
 
@@ -129,17 +125,19 @@ static bool delete_ike_response(struct task *t, struct inmsg *m)
     return false;
 }
 
-const struct task_ops task_delete_ike = {"DELETE of the IKE_SA", delete_ike_start, delete_ike_response};
+const struct task_ops task_delete_ike = {"DELETE of the IKE_SA", delete_ike_start, delete_ike_response, NULL,
+                                         NULL};
 
 static void delete_child_start(struct task *t)
 {
     uint8_t buf[32];
     struct pb b = pb_of(buf, sizeof(buf));
     struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
-    if (!c || c->state == CHILD_DELETING) {
+    if (!c || c->state == CHILD_DELETING || c->state == CHILD_DELETED) {
         exchange_done(t->sa);
         return;
     }
+    timer_stop(t->sa->ike->loop, &c->timer);
     c->state = CHILD_DELETING;
     log_closing(c);
     LOGF(IKE, 1, "sending DELETE for ESP CHILD_SA with SPI %08x", c->spi_in);
@@ -154,7 +152,7 @@ static bool delete_child_response(struct task *t, struct inmsg *m)
     (void)m;
     if (c) {
         LOGF(IKE, 1, "CHILD_SA closed");
-        child_destroy(c);
+        child_closed(c);
     }
     struct ike_sa *sa = t->sa;
     exchange_done(sa);
@@ -162,7 +160,8 @@ static bool delete_child_response(struct task *t, struct inmsg *m)
     return false;
 }
 
-const struct task_ops task_delete_child = {"DELETE of a CHILD_SA", delete_child_start, delete_child_response};
+const struct task_ops task_delete_child = {"DELETE of a CHILD_SA", delete_child_start, delete_child_response,
+                                           NULL, NULL};
 
 static void liveness_start(struct task *t)
 {
@@ -179,4 +178,4 @@ static bool liveness_response(struct task *t, struct inmsg *m)
     return false;
 }
 
-const struct task_ops task_liveness = {"liveness check", liveness_start, liveness_response};
+const struct task_ops task_liveness = {"liveness check", liveness_start, liveness_response, NULL, NULL};

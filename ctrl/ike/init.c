@@ -70,12 +70,13 @@ void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
         LOGF(IKE, 1, "remote host is behind NAT");
 }
 
-void init_ask_keys(struct ike_sa *sa, reply_fn fn)
+void init_ask_keys(struct task *t, reply_fn fn)
 {
+    struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
     const struct suite *s = &sa->suite;
     struct slice own = slice_of(hs->nonce, NONCE_LEN);
-    struct msg_IKE_DERIVE q = {.req = ask_new(sa->ike, sa, 0, fn),
+    struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = sa->id,
                                .ke_id = hs->ke_id,
                                .peer_public = hs->peer_ke,
@@ -159,14 +160,14 @@ static void build(struct ike_sa *sa, struct slice public_value)
     exchange_send(sa, msg, b.w.len);
 }
 
-static void got_public(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void got_public(struct task *t, enum msg_type type, const union msg *m)
 {
-    (void)arg;
-    if (t == MSG_KE_PUBLIC) {
+    struct ike_sa *sa = t->sa;
+    if (type == MSG_KE_PUBLIC) {
         build(sa, m->KE_PUBLIC.value);
         return;
     }
-    sa_why(sa, "no key exchange value: %.150s", answer_text(t, m));
+    sa_why(sa, "no key exchange value: %.150s", answer_text(type, m));
     failed(sa);
 }
 
@@ -180,7 +181,7 @@ static void generate(struct ike_sa *sa)
         ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = sa->hs->ke_id});
     sa->hs->ke_id = ++ike->next_ke;
     struct msg_KE_GENERATE q = {
-        .req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
+        .req = ask_new(sa->active, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
     ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
 }
 
@@ -236,14 +237,14 @@ void init_restart(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     struct net_path path;
-    if (sa->tasks->ops != &task_init &&
+    if (sa->active->ops != &task_init &&
         (!forget_attempt(sa) || control_path(ike, &sa->conn->cfg, &path, NULL) != 0)) {
         sa_destroy(sa);
         return;
     }
-    if (sa->tasks->ops != &task_init) { // lost in IKE_AUTH: the responder's half-open state is gone by now
+    if (sa->active->ops != &task_init) { // lost in IKE_AUTH: the responder's half-open state is gone by now
         sa->path = path;
-        sa->tasks->ops = &task_init;
+        sa->active->ops = &task_init;
     }
     table_del(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
     do {
@@ -317,10 +318,10 @@ static void on_invalid_ke(struct ike_sa *sa, struct slice data)
     generate(sa);
 }
 
-static void got_keys(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void got_keys(struct task *t, enum msg_type type, const union msg *m)
 {
-    (void)arg;
-    if (!init_take_keys(sa, t, m)) {
+    struct ike_sa *sa = t->sa;
+    if (!init_take_keys(sa, type, m)) {
         failed(sa);
         return;
     }
@@ -406,8 +407,8 @@ static bool response(struct task *t, struct inmsg *m)
     sa->path.local = m->path.local;
     init_read_nat(sa, &m->pl, sa->spi_r);
     float_ports(sa);
-    init_ask_keys(sa, got_keys);
+    init_ask_keys(t, got_keys);
     return false;
 }
 
-const struct task_ops task_init = {"IKE_SA_INIT", start, response};
+const struct task_ops task_init = {"IKE_SA_INIT", start, response, NULL, NULL};

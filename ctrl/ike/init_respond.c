@@ -175,14 +175,16 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
 }
 
-static void got_public(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void got_public(struct task *t, enum msg_type type, const union msg *m)
 {
-    (void)arg;
-    if (t == MSG_KE_PUBLIC) {
+    struct ike_sa *sa = t->sa;
+    sa->passive = NULL;
+    task_free(t);
+    if (type == MSG_KE_PUBLIC) {
         respond(sa, m->KE_PUBLIC.value);
         return;
     }
-    sa_why(sa, "no key exchange value: %.150s", answer_text(t, m));
+    sa_why(sa, "no key exchange value: %.150s", answer_text(type, m));
     LOGF(IKE, 1, "%s", sa->why);
     sa_destroy(sa);
 }
@@ -224,7 +226,8 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     LOGF(IKE, 0, "%s is initiating an IKE_SA", addr_print(&in->path->remote, a, sizeof(a)));
     suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
-    if (!remember(sa, in)) {
+    sa->passive = task_new(sa, &task_init, 0);
+    if (!sa->passive || !remember(sa, in)) {
         sa_destroy(sa);
         return;
     }
@@ -236,7 +239,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     init_read_nat(sa, &in->pl, 0);
     sa->hs->ke_id = ++ike->next_ke;
     struct msg_KE_GENERATE q = {
-        .req = ask_new(ike, sa, 0, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
+        .req = ask_new(sa->passive, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
     ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
     log_set_context("", 0);
 }
@@ -263,7 +266,7 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
     struct ike_sa *sa = sa_by_peer(ike, h->spi_i, path);
     if (sa) {
         struct handshake *hs = sa->hs;
-        bool same = hs && !hs->deriving && !sa->sk_in && sa->reply &&
+        bool same = hs && !sa->passive && !sa->sk_in && sa->reply &&
                     slice_eq(slice_of(hs->peer_init, hs->peer_init_len), d);
         if (same) {
             COUNT(ike, repeats);
@@ -282,13 +285,14 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
 
 // --- IKE_AUTH came, and its keys are not there yet ---
 
-static void got_keys(struct ike_sa *sa, uint32_t arg, enum msg_type t, const union msg *m)
+static void got_keys(struct task *t, enum msg_type type, const union msg *m)
 {
+    struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
     struct ike_header h;
-    (void)arg;
-    hs->deriving = false;
-    if (!init_take_keys(sa, t, m)) {
+    sa->passive = NULL;
+    task_free(t);
+    if (!init_take_keys(sa, type, m)) {
         sa_destroy(sa);
         return;
     }
@@ -304,14 +308,16 @@ static void got_keys(struct ike_sa *sa, uint32_t arg, enum msg_type t, const uni
 void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
 {
     struct handshake *hs = sa->hs;
-    if (hs->deriving || !hs->ke_id || !hs->own_init || d.len < IKE_HEADER_LEN + PAYLOAD_HEADER_LEN)
+    if (sa->passive || !hs->ke_id || !hs->own_init || d.len < IKE_HEADER_LEN + PAYLOAD_HEADER_LEN)
         return;
+    free(hs->early);
     hs->early = malloc(d.len);
     if (!hs->early)
         return;
     memcpy(hs->early, d.p, d.len);
     hs->early_len = d.len;
     hs->early_path = *path;
-    hs->deriving = true;
-    init_ask_keys(sa, got_keys);
+    sa->passive = task_new(sa, &task_auth_respond, 0);
+    if (sa->passive)
+        init_ask_keys(sa->passive, got_keys);
 }

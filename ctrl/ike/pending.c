@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions to `keys` and `path` that have not been answered. An answer finds its SA by number, so one that
-// comes after the SA has gone is dropped here.
+// Questions to `keys` and `path` that have not been answered. An answer finds the task that asked by number,
+// so one that comes after the task or its SA has gone is dropped here.
 #include "ctrl/ike/ike.h"
 
 #include <errno.h>
@@ -8,7 +8,8 @@
 
 struct question {
     struct table_node node; // key: req
-    uint32_t sa_id, arg;    // sa_id 0: about no SA; otherwise arg is the CHILD SA that is installed, or 0
+    uint32_t task, arg;     // task 0: of the room itself, with arg
+    uint32_t child_id;      // the CHILD SA that is being installed, or 0
     reply_fn fn;
     room_fn room;
 };
@@ -28,9 +29,14 @@ static uint32_t add(struct ike *ike, struct question what)
     return ike->next_req;
 }
 
-uint32_t ask_new(struct ike *ike, struct ike_sa *sa, uint32_t arg, reply_fn fn)
+uint32_t ask_new(struct task *t, reply_fn fn)
 {
-    return add(ike, (struct question){.sa_id = sa->id, .arg = arg, .fn = fn});
+    return add(t->sa->ike, (struct question){.task = t->number, .fn = fn});
+}
+
+uint32_t ask_new_child(struct task *t, uint32_t child_id, reply_fn fn)
+{
+    return add(t->sa->ike, (struct question){.task = t->number, .child_id = child_id, .fn = fn});
 }
 
 uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn)
@@ -41,17 +47,17 @@ uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn)
 // Hands the answer on; q has left the table.
 static void give(struct ike *ike, struct question *q, enum msg_type t, const union msg *m)
 {
-    struct ike_sa *sa = q->sa_id ? sa_by_id(ike, q->sa_id) : NULL;
-    if (sa)
-        log_set_context(sa->conn->cfg.name, sa->id);
-    if (sa)
-        q->fn(sa, q->arg, t, m);
+    struct task *asker = q->task ? task_by_number(ike, q->task) : NULL;
+    if (asker)
+        log_set_context(asker->sa->conn->cfg.name, asker->sa->id);
+    if (asker)
+        q->fn(asker, t, m);
     else if (q->room)
         q->room(ike, q->arg, t, m);
     // A CHILD SA that was given up while keys and path were at work: our CHILD_DELETE may have overtaken it.
-    if (q->sa_id && q->arg && answer_ok(t, m) && !child_by_id(ike, q->arg))
+    if (q->child_id && answer_ok(t, m) && !child_by_id(ike, q->child_id))
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
-                 &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = q->arg});
+                 &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = q->child_id});
     log_set_context("", 0);
     free(q);
 }

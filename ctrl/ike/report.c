@@ -6,14 +6,23 @@
 
 static const char *sa_state_name(enum sa_state s)
 {
-    static const char *const names[] = {"CONNECTING", "REFUSED", "ESTABLISHED", "DELETING", "DESTROYING"};
+    static const char *const names[] = {"CONNECTING", "REFUSED",  "ESTABLISHED",
+                                        "REKEYED",    "DELETING", "DESTROYING"};
     return names[s];
 }
 
 static const char *child_state_name(enum child_state s)
 {
-    static const char *const names[] = {"CREATED", "INSTALLING", "INSTALLED", "DELETING"};
+    static const char *const names[] = {"CREATED", "INSTALLING", "INSTALLED", "REKEYING",
+                                        "REKEYED", "DELETING",   "DELETED"};
     return names[s];
+}
+
+// Seconds until then.
+static uint32_t left(const struct ike *ike, uint64_t at)
+{
+    uint64_t now = loop_now(ike->loop);
+    return at > now ? (uint32_t)((at - now) / 1000) : 0;
 }
 
 static uint32_t age(const struct ike *ike, uint64_t since)
@@ -38,6 +47,7 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .prf = sa->suite.prf.id,
                              .ke = sa->suite.ke.id,
                              .established_s = age(sa->ike, sa->established_at),
+                             .rekey_s = left(sa->ike, sa->rekey_at),
                              .nat_local = sa->nat_local,
                              .nat_remote = sa->nat_remote,
                              .handshake_us = sa->handshake_us};
@@ -62,6 +72,8 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .udp_encap = c->sa->nat_local || c->sa->nat_remote,
                                .mode = c->cfg->mode,
                                .install_s = age(c->sa->ike, c->installed_at),
+                               .rekey_s = left(c->sa->ike, c->rekey_at),
+                               .life_s = left(c->sa->ike, c->life_at),
                                .local_ts = c->local_ts,
                                .remote_ts = c->remote_ts};
     snprintf(m.name, sizeof(m.name), "%s", c->cfg->name);
@@ -72,7 +84,7 @@ static void send_child(const struct child_sa *c, uint32_t req)
 void report_sas(struct ike *ike, const struct msg_IKE_LIST *m)
 {
     for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
-        if (sa->state == SA_REFUSED || (m->ike_id && sa->id != m->ike_id) ||
+        if (sa->state == SA_REFUSED || sa->successor || (m->ike_id && sa->id != m->ike_id) ||
             (m->conn[0] && strcmp(m->conn, sa->conn->cfg.name) != 0))
             continue;
         if (!ipc_has_room(ike->chan[ROOM_CTL])) {
@@ -122,4 +134,17 @@ void report_child_updown(struct child_sa *c, bool up)
     ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_UPDOWN, &m);
     send_ike(c->sa, 0);
     send_child(c, 0);
+}
+
+// A client that follows what is up sees the new one come before the old one goes.
+void report_ike_rekey(const struct ike_sa *old, const struct ike_sa *next)
+{
+    report_updown((struct ike_sa *)(uintptr_t)next, true);
+    report_updown((struct ike_sa *)(uintptr_t)old, false);
+}
+
+void report_child_rekey(const struct child_sa *old, const struct child_sa *next)
+{
+    report_child_updown((struct child_sa *)(uintptr_t)next, true);
+    report_child_updown((struct child_sa *)(uintptr_t)old, false);
 }

@@ -139,19 +139,22 @@ static bool provided(struct ike *ike, const struct conn *c, const struct child_c
             continue;
         if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
             return true;
+        if (create_child_on_its_way(sa, child->name) && sa->conn == c)
+            return true;
         for (struct child_sa *k = sa->children; k; k = k->next)
-            if (k->state != CHILD_DELETING && conn_same_child(sa->conn, k->cfg, c, child))
+            if ((child_is_up(k) || k->state == CHILD_CREATED || k->state == CHILD_INSTALLING) &&
+                conn_same_child(sa->conn, k->cfg, c, child))
                 return true;
     }
     return false;
 }
 
-// Those without a CHILD SA do not stay beside the new one.
+// Those without a CHILD SA that cannot be used do not stay beside the new one.
 static void end_childless(struct ike *ike, const struct conn *c)
 {
     for (struct ike_sa *sa = sa_of_conn(ike, c->cfg.name, NULL), *next; sa; sa = next) {
         next = sa_of_conn(ike, c->cfg.name, sa);
-        if (sa->state == SA_ESTABLISHED && !sa->children && !sa->hs) {
+        if (sa->state == SA_ESTABLISHED && !sa->children && !sa->hs && sa->conn != c) {
             sa_why(sa, "it had no CHILD_SA");
             sa_delete(sa);
         }
@@ -164,11 +167,40 @@ static void replace(struct revive *r, struct conn *c, const struct child_config 
     struct ike *ike = r->ike;
     uint32_t id = r->replaces;
     drop(r);
-    if (!old || old->state != SA_ESTABLISHED || control_initiate(ike, c, child, &sa, NULL) != 0)
+    uint32_t next = ike->next_id + 1;
+    if (!old || old->state != SA_ESTABLISHED || control_initiate_new(ike, c, child, NULL) != 0)
         return;
-    sa = sa_by_id(ike, ike->next_id);
-    if (sa)
-        sa->replaces = id;
+    sa = sa_by_id(ike, next);
+    if (!sa)
+        return;
+    sa->replaces = id;
+    old->wanted_new = true;
+}
+
+// Make before break: the SA that this one was made for ends only when each of its CHILD SAs has a successor
+// here, or cannot have one.
+void revive_step(struct ike_sa *sa, bool failed_one)
+{
+    struct ike_sa *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
+    if (!old || old->state != SA_ESTABLISHED) {
+        sa->replaces = 0;
+        return;
+    }
+    for (struct child_sa *k = old->children; k && !failed_one; k = k->next) {
+        const struct child_config *child = child_is_up(k) ? conn_child(sa->conn, k->cfg->name) : NULL;
+        bool there = !child || child->action != POLICY_PROTECT;
+        for (struct child_sa *n = sa->children; n && !there; n = n->next)
+            there = child_is_up(n) && n->cfg == child;
+        if (there)
+            continue;
+        if (!create_child_on_its_way(sa, child->name) && !create_child_begin(sa, child))
+            break;
+        return;
+    }
+    LOGF(IKE, 1, "deleting IKE_SA %s, which this one replaces", sa_label(old));
+    sa->replaces = 0;
+    sa_why(old, "replaced by a newer IKE_SA");
+    sa_delete(old);
 }
 
 static void attempt(struct timer *t)
@@ -192,7 +224,7 @@ static void attempt(struct timer *t)
     }
     end_childless(ike, c);
     r->trying = true;
-    if (control_initiate(ike, c, child, NULL, &err) == 0)
+    if (control_initiate(ike, c, child, &err) == 0)
         return;
     LOGF(IKE, 0, "%s/%s cannot be initiated: %s", r->conn, r->child, err.text);
     if (err.code == -EINVAL) // it names no peer: nothing will change by waiting
@@ -288,6 +320,36 @@ void revive_replace(struct child_sa *c, uint64_t within)
     arm(r, jittered(within));
 }
 
+void revive_reauthenticate(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    struct conn *live = conn_find(ike, sa->conn->cfg.name);
+    struct child_sa *c = sa->children;
+    while (c && !(child_is_up(c) && live && conn_child(live, c->cfg->name)))
+        c = c->next;
+    struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
+    if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt))
+        return;
+    LOGF(IKE, 0, "reauthenticating IKE_SA %s", sa_label(sa));
+    r->why = REVIVE_REPLACE;
+    r->replaces = sa->id;
+    arm(r, 0);
+}
+
+void revive_later(struct ike_sa *sa, const char *child)
+{
+    struct ike *ike = sa->ike;
+    struct revive *r = ike->stopping ? NULL : get(ike, sa->conn->cfg.name, child);
+    if (!r || (r->timer.armed && r->timer.fire == attempt))
+        return;
+    if (!r->trying) { // nobody's but an operator's
+        r->why = REVIVE_START;
+        r->tries = 1;
+    }
+    r->trying = false;
+    arm(r, jittered(2 * BASE_MS));
+}
+
 void revive_failed(struct ike_sa *sa, const char *child)
 {
     struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
@@ -329,7 +391,7 @@ void revive_free(struct ike *ike)
 static void childless(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
-    if (sa->state != SA_ESTABLISHED || sa->children)
+    if (sa->state != SA_ESTABLISHED || sa->children || sa->queue || sa->active)
         return;
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(IKE, 1, "IKE_SA %s has had no CHILD_SA for %d s, closing it", sa_label(sa), CHILDLESS_MS / 1000);

@@ -6,20 +6,6 @@
 #include <stdio.h>
 #include <openssl/crypto.h>
 
-enum { SOFT_LIMIT_MS = 500, MOVED_MS = 10000 }; // another SA is made within
-
-static void hard_limit(struct child_sa *c)
-{
-    struct ike_sa *sa = c->sa;
-    if (c->state != CHILD_INSTALLED)
-        return;
-    log_set_context(sa->conn->cfg.name, sa->id);
-    LOGF(KNL, 0, "CHILD_SA %s{%u} reached its hard limit, closing it", c->cfg->name, c->id);
-    revive_limit(c);
-    exchange_queue(sa, &task_delete_child, c->id);
-    log_set_context("", 0);
-}
-
 static void rebound(struct ike_sa *sa, const struct msg_CHILD_EVENT *m)
 {
     struct net_path path = sa->path;
@@ -29,6 +15,27 @@ static void rebound(struct ike_sa *sa, const struct msg_CHILD_EVENT *m)
         sa_moved(sa, &path);
 }
 
+static void limit(struct child_sa *c, const char *what)
+{
+    log_set_context(c->sa->conn->cfg.name, c->sa->id);
+    LOGF(KNL, 1, "CHILD_SA %s{%u} %s, rekeying it", c->cfg->name, c->id, what);
+    lifetime_rekey(c);
+    log_set_context("", 0);
+}
+
+// Nobody misses it; where its policy is trapped, a packet brings it back.
+static void idle(struct child_sa *c)
+{
+    if (!child_is_up(c))
+        return;
+    log_set_context(c->sa->conn->cfg.name, c->sa->id);
+    LOGF(IKE, 1, "CHILD_SA %s{%u} has been idle for %u s, closing it", c->cfg->name, c->id,
+         c->cfg->inactivity);
+    revive_forget(c->sa->ike, c->sa->conn->cfg.name, c->cfg->name);
+    exchange_queue(c->sa, &task_delete_child, c->id);
+    log_set_context("", 0);
+}
+
 static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
 {
     struct child_sa *c = child_by_id(ike, m->child_id);
@@ -36,9 +43,10 @@ static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
         return;
     switch (m->event) {
     case CHILD_EVENT_TRAFFIC_IN: sa_alive(c->sa); break;
-    case CHILD_EVENT_HARD_LIMIT: hard_limit(c); break;
-    case CHILD_EVENT_SOFT_LIMIT: revive_replace(c, SOFT_LIMIT_MS); break;
-    case CHILD_EVENT_MOVED: revive_replace(c, MOVED_MS); break;
+    case CHILD_EVENT_HARD_LIMIT: lifetime_expired(c, ""); break;
+    case CHILD_EVENT_SOFT_LIMIT: limit(c, "reached its soft limit"); break;
+    case CHILD_EVENT_MOVED: limit(c, "left a card that failed"); break;
+    case CHILD_EVENT_IDLE: idle(c); break;
     case CHILD_EVENT_REBOUND: rebound(c->sa, m); break;
     default: break;
     }
@@ -165,7 +173,7 @@ void ike_free(struct ike *ike)
     struct table *tables[] = {&ike->by_id,      &ike->by_spi,     &ike->by_peer,  &ike->by_ends,
                               &ike->children,   &ike->spis,       &ike->pending,  &ike->half_open,
                               &ike->conn_names, &ike->conn_addrs, &ike->sa_conns, &ike->by_host,
-                              &ike->revives};
+                              &ike->revives,    &ike->tasks};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));

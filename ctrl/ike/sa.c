@@ -226,13 +226,9 @@ static void unlink_sa(struct ike_sa *sa)
     table_del(&ike->by_id, &sa->by_id);
     table_del(&ike->by_spi, &sa->by_spi);
     table_del(&ike->by_peer, &sa->by_peer);
-    table_del(&ike->by_ends, &sa->by_ends);
     table_del(&ike->sa_conns, &sa->by_conn);
-    table_del(&ike->by_host, &sa->by_host);
     timer_stop(ike->loop, &sa->retransmit);
-    timer_stop(ike->loop, &sa->life);
-    timer_stop(ike->loop, &sa->liveness);
-    timer_stop(ike->loop, &sa->keepalive);
+    sa_stop_work(sa);
     if (sa->prev)
         sa->prev->next = sa->next;
     else
@@ -250,11 +246,12 @@ void sa_destroy(struct ike_sa *sa)
     bool was_up = sa->established_at != 0;
     if (sa->initiator && sa->hs && sa->hs->child)
         revive_failed(sa, sa->hs->child->name);
+    create_child_lost(sa);
     while (sa->children)
         child_destroy(sa->children);
-    if (was_up)
+    if (was_up && !sa->replaced)
         report_updown(sa, false);
-    else
+    else if (!sa->replaced && !sa->successor)
         COUNT(ike, failed);
     unlink_sa(sa);
     sa->state = SA_DEAD;
@@ -297,7 +294,7 @@ static void liveness(struct timer *t)
     uint64_t due = sa->last_in + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
     if (due <= loop_now(sa->ike->loop)) {
         due = loop_now(sa->ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
-        if (!sa->tasks) { // a request on its way asks the same question
+        if (!sa->active) { // a request on its way asks the same question
             log_set_context(sa->conn->cfg.name, sa->id);
             LOGF(IKE, 1, "sending DPD request");
             COUNT(sa->ike, dpd_sent);
@@ -327,22 +324,14 @@ void sa_alive(struct ike_sa *sa)
     sa->last_in = loop_now(sa->ike->loop);
 }
 
-void sa_established(struct ike_sa *sa)
+void sa_up(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
-    char a[64], b[64], ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
-    sa_set_half_open(sa, false);
-    timer_stop(ike->loop, &sa->life);
     sa->state = SA_ESTABLISHED;
     if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)) ||
         !table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
     sa->established_at = loop_now(ike->loop) ? loop_now(ike->loop) : 1;
-    sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
-    COUNT(ike, established);
-    LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
-         addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
-         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
     if (sa->conn->cfg.dpd_delay) {
         sa->liveness.fire = liveness;
         sa->liveness.ctx = sa;
@@ -353,6 +342,32 @@ void sa_established(struct ike_sa *sa)
         sa->keepalive.ctx = sa;
         timer_set(ike->loop, &sa->keepalive, loop_now(ike->loop) + (uint64_t)ike->set.keep_alive * 1000);
     }
+    lifetime_ike(sa);
+}
+
+void sa_stop_work(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    table_del(&ike->by_ends, &sa->by_ends);
+    table_del(&ike->by_host, &sa->by_host);
+    timer_stop(ike->loop, &sa->life);
+    timer_stop(ike->loop, &sa->liveness);
+    timer_stop(ike->loop, &sa->keepalive);
+    timer_stop(ike->loop, &sa->aging);
+}
+
+void sa_established(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    char a[64], b[64], ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
+    sa_set_half_open(sa, false);
+    timer_stop(ike->loop, &sa->life);
+    sa_up(sa);
+    sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
+    COUNT(ike, established);
+    LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
+         addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
+         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
     report_updown(sa, true);
 }
 
@@ -439,6 +454,8 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
     identity_print(&sa->remote_id, id, sizeof(id));
     while ((o = next_twin(sa, n)) != NULL) {
         n = table_next(&o->by_ends);
+        if (o->id == sa->replaces && !initial_contact)
+            continue; // it goes when all of its CHILD SAs have a successor
         if (!initial_contact && crossing(sa, o)) {
             if (survives(o, sa)) {
                 LOGF(IKE, 0,
@@ -465,8 +482,8 @@ void sa_delete(struct ike_sa *sa)
 {
     if (sa->state == SA_CONNECTING || sa->state == SA_REFUSED) {
         sa_destroy(sa);
-    } else if (sa->state == SA_ESTABLISHED) {
+    } else if (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED) {
         sa->state = SA_DELETING;
-        exchange_first(sa, &task_delete_ike);
+        exchange_first(sa, &task_delete_ike, 0);
     }
 }

@@ -69,8 +69,24 @@ static void deliver(struct pair *p)
         p->queue = g->next;
         int copies = p->filter ? p->filter(p, p->sent, g) : 1;
         p->sent++;
+        p->activity++;
+        if (copies < 0) {
+            g->next = p->late;
+            p->late = g;
+            continue;
+        }
         for (int i = 0; i < copies; i++)
             ike_receive(p->s[g->to].ike, &g->path, slice_of(g->data, g->len));
+        free(g);
+    }
+}
+
+static void deliver_late(struct pair *p)
+{
+    while (p->late) {
+        struct datagram *g = p->late;
+        p->late = g->next;
+        ike_receive(p->s[g->to].ike, &g->path, slice_of(g->data, g->len));
         free(g);
         p->activity++;
     }
@@ -133,6 +149,11 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
         s->endpoint = m->CHILD_ENDPOINT;
         s->endpoints++;
         ipc_result(c, m->CHILD_ENDPOINT.req, true, "%s", "");
+    } else if (t == MSG_CHILD_OUTBOUND) {
+        for (unsigned i = 0; i < s->sa_count; i++)
+            if (s->sas[i].child.child_id == m->CHILD_OUTBOUND.child_id)
+                s->sas[i].child.out_after = 0;
+        ipc_result(c, m->CHILD_OUTBOUND.req, true, "%s", "");
     } else if (t == MSG_CHILD_DELETE) {
         for (unsigned i = 0; i < s->sa_count; i++)
             if (s->sas[i].child.child_id == m->CHILD_DELETE.child_id)
@@ -253,6 +274,11 @@ void pair_free(struct pair *p)
         p->queue = g->next;
         free(g);
     }
+    while (p->late) {
+        struct datagram *g = p->late;
+        p->late = g->next;
+        free(g);
+    }
     loop_free(p->loop);
     free(p);
 }
@@ -274,9 +300,11 @@ void pair_wait(struct pair *p, uint64_t ms)
     while (loop_next_timer(p->loop) <= end) {
         uint64_t next = loop_next_timer(p->loop);
         pair_clock = next > pair_clock ? next : pair_clock;
+        deliver_late(p);
         pair_run(p);
     }
     pair_clock = end;
+    deliver_late(p);
     pair_run(p);
 }
 
@@ -430,4 +458,14 @@ bool pair_agree(struct pair *p)
             return false;
     }
     return true;
+}
+
+void pair_forget_deleted(struct side *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->sa_count; i++)
+        if (!s->sas[i].deleted)
+            s->sas[n++] = s->sas[i];
+    memset(&s->sas[n], 0, (s->sa_count - n) * sizeof(s->sas[0]));
+    s->sa_count = n;
 }

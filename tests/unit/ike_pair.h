@@ -53,7 +53,8 @@ struct pair {
     struct side s[2]; // 0: 10.0.0.1, 1: 10.0.0.2
     struct datagram *queue;
     unsigned sent, activity;
-    // Called for each datagram: how many copies arrive (0: lost). NULL: 1.
+    struct datagram *late; // arrive when pair_wait goes on
+    // Called for each datagram: how many copies arrive (0: lost; -1: one, later). NULL: 1.
     int (*filter)(struct pair *p, unsigned number, struct datagram *d);
     void *ctx;
     bool nat;           // side 0 is behind a NAT: 192.0.2.1, ports + nat_shift
@@ -74,6 +75,7 @@ void pair_terminate(struct pair *p, int side, const char *child, bool force);
 void pair_release(struct side *s);           // path takes up what it held
 void pair_run(struct pair *p);               // until nothing moves any more
 void pair_wait(struct pair *p, uint64_t ms); // runs all timers up to then
+void pair_forget_deleted(struct side *s);    // SAs that the path has no more leave room for others
 void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len);
 void pair_simple(struct pair *p);                       // default connections and one secret at both ends
 struct path_sa *pair_sa(struct side *s, unsigned live); // the n-th that is not deleted, or NULL

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// The payloads that make a CHILD SA, in IKE_AUTH (RFC 7296 section 1.2) and in CREATE_CHILD_SA (1.3.1, 1.3.3)
+// alike: what is asked for, what is chosen of it, and the answer.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+// --- as initiator ---
+
+void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const struct kex *k)
+{
+    const struct child_config *cfg = c->cfg;
+    child_wanted_ts(c->sa, cfg, &c->local_ts, &c->remote_ts);
+    pb_offer(b, cfg->proposals, cfg->proposal_count, with_ke, c->spi_in, 4);
+    if (k)
+        kex_put(b, k);
+    pb_selectors(b, PL_TSI, &c->local_ts);
+    pb_selectors(b, PL_TSR, &c->remote_ts);
+    if (cfg->mode == MODE_TRANSPORT)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
+}
+
+bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_ke, char *why, size_t size)
+{
+    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
+                         *r = payload_find(pl, PL_TSR);
+    struct refusal ref = {0};
+    struct notify n;
+    struct ts_list local, remote;
+    uint64_t spi;
+    if (!s && notify_first_error(pl, &n)) {
+        snprintf(why, size, "received %s notify, no CHILD_SA built", notify_name(n.type));
+        return false;
+    }
+    if (!s || !i || !r) {
+        snprintf(why, size, "the response lacks SA, TSi or TSr (RFC 7296 1.2)");
+        return false;
+    }
+    if (answer_read(s->body, c->cfg->proposals, c->cfg->proposal_count, with_ke, PROTO_ESP, 4, &c->suite,
+                    &spi, &ref) ||
+        selectors_read(i->body, "TSi", &local, &ref) || selectors_read(r->body, "TSr", &remote, &ref)) {
+        snprintf(why, size, "%s", ref.why.text);
+        return false;
+    }
+    if (spi < 256 || !selectors_within(&c->local_ts, &local) || !selectors_within(&c->remote_ts, &remote)) {
+        snprintf(why, size, "%s",
+                 spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
+                           : "the peer's selectors are not within ours (RFC 7296 2.9)");
+        return false;
+    }
+    // 1.3.1: a request for transport mode that is declined leaves a CHILD SA in tunnel mode, which the policy
+    // does not allow here; what was not asked for must not come.
+    if ((c->cfg->mode == MODE_TRANSPORT) != notify_find(pl, N_USE_TRANSPORT_MODE, &n)) {
+        snprintf(
+            why, size,
+            c->cfg->mode == MODE_TRANSPORT
+                ? "the peer declines transport mode, and mode = transport allows no other (RFC 7296 1.3.1)"
+                : "the peer answers with transport mode, which was not asked for (RFC 7296 1.3.1)");
+        return false;
+    }
+    child_log_suite(&c->suite);
+    c->spi_out = (uint32_t)spi;
+    c->local_ts = local;
+    c->remote_ts = remote;
+    return true;
+}
+
+// --- as responder ---
+
+int child_wish_read(const struct payloads *pl, struct child_wish *w, struct refusal *r)
+{
+    const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
+                         *t = payload_find(pl, PL_TSR);
+    struct notify n;
+    memset(w, 0, sizeof(*w));
+    w->transport = notify_find(pl, N_USE_TRANSPORT_MODE, &n);
+    if (!s && !i && !t)
+        return 0;
+    if (!s || !i || !t)
+        return refuse(r, N_INVALID_SYNTAX, "CHILD_SA", "SA, TSi and TSr come together (RFC 7296 1.2, 1.3)");
+    int rc = offers_read(s->body, &w->offers, r);
+    if (!rc)
+        rc = selectors_read(i->body, "TSi", &w->remote, r);
+    return rc ? rc : selectors_read(t->body, "TSr", &w->local, r);
+}
+
+// 1.3.1: transport mode is the initiator's wish; a child of ours has one mode. Where the peer wishes for it
+// and ours is tunnel mode, ours stands and the answer does not repeat the wish. Through a NAT (2.23.1) it is
+// not supported.
+static bool mode_fits(const struct ike_sa *sa, const struct child_config *child, const struct child_wish *w)
+{
+    return child->mode != MODE_TRANSPORT || (w->transport && !sa->nat_local && !sa->nat_remote);
+}
+
+struct choice {
+    const struct child_config *cfg, *tried; // tried: the last whose proposals did not fit
+    const struct offer *offer;
+    struct suite suite;
+    struct ts_list local, remote;
+    bool all; // it gives the peer all that it asks for
+};
+
+static void consider(struct ike_sa *sa, const struct child_config *child, const struct child_wish *w,
+                     bool with_ke, struct choice *best)
+{
+    struct choice k = {.cfg = child};
+    if (child->action != POLICY_PROTECT || !mode_fits(sa, child, w) ||
+        !child_narrow(sa, child, &w->local, &w->remote, &k.local, &k.remote))
+        return;
+    best->tried = child;
+    if (!offers_choose(&w->offers, child->proposals, child->proposal_count, with_ke, &k.suite, &k.offer))
+        return;
+    k.all = selectors_within(&k.local, &w->local) && selectors_within(&k.remote, &w->remote);
+    if (best->cfg && !k.all)
+        return;
+    k.tried = child;
+    *best = k;
+}
+
+static uint16_t refused(const struct child_wish *w, const struct child_config *tried)
+{
+    char why[OFFERS_TEXT], a[SELECTORS_TEXT], b[SELECTORS_TEXT];
+    if (!tried) {
+        LOGF(IKE, 1, "traffic selectors %s === %s unacceptable (RFC 7296 2.9)",
+             selectors_print(&w->local, a, sizeof(a)), selectors_print(&w->remote, b, sizeof(b)));
+        return N_TS_UNACCEPTABLE;
+    }
+    LOGF(IKE, 1, "no acceptable proposal found for the CHILD_SA, %s (RFC 7296 2.7)",
+         offers_print(&w->offers, tried->proposals, tried->proposal_count, why, sizeof(why)));
+    return N_NO_PROPOSAL_CHOSEN;
+}
+
+struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, const struct child_config *only,
+                              bool with_ke, uint16_t *notify)
+{
+    const struct conn_config *cfg = &sa->conn->cfg;
+    struct choice best = {0};
+    for (unsigned i = 0; i < cfg->child_count && !best.all; i++)
+        if (!only || only == &cfg->children[i])
+            consider(sa, &cfg->children[i], w, with_ke, &best);
+    if (!best.cfg) {
+        *notify = refused(w, best.tried);
+        return NULL;
+    }
+    struct child_sa *c = child_new(sa, best.cfg);
+    if (!c) {
+        *notify = N_NO_ADDITIONAL_SAS;
+        return NULL;
+    }
+    child_log_suite(&best.suite);
+    c->suite = best.suite;
+    c->spi_out = (uint32_t)best.offer->spi;
+    c->number = best.offer->number;
+    c->local_ts = best.local;
+    c->remote_ts = best.remote;
+    return c;
+}
+
+void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *k)
+{
+    pb_chosen(b, &c->suite, c->number, PROTO_ESP, c->spi_in, 4);
+    if (k)
+        kex_put(b, k);
+    pb_selectors(b, PL_TSI, &c->remote_ts);
+    pb_selectors(b, PL_TSR, &c->local_ts);
+    if (c->cfg->mode == MODE_TRANSPORT)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
+}

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: Apache-2.0
+// CREATE_CHILD_SA for CHILD SAs, in both roles: further ones (RFC 7296 section 1.3.1) and new ones in the
+// place of old ones (1.3.3), with or without a key exchange of their own. What crosses another exchange is
+// answered as section 2.25 asks; simultaneous rekeying (2.8.1) is settled in childsa.c.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    CREATE_MAX = 16384,
+    CHILDREN_PER_SA = 1024, // what one peer may hold
+    MAX_KE_RETRIES = 4
+};
+
+struct create {
+    struct ike *ike;
+    struct kex kex;
+    uint32_t made; // the new CHILD SA until it is installed or given up, 0: none
+    const struct child_config *cfg;
+    unsigned retries;
+    struct rekey_race race; // as initiator: what the peer's own rekeying made meanwhile
+};
+
+struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old)
+{
+    const struct task *t = sa->active;
+    bool rekeying = t && t->ops == &task_rekey_child && t->child_id == old && t->data;
+    return rekeying ? &((struct create *)t->data)->race : NULL;
+}
+
+static struct create *data_new(struct task *t)
+{
+    struct create *x = calloc(1, sizeof(*x));
+    if (!x || cr_random(x->kex.nonce, NONCE_LEN) != 0) {
+        free(x);
+        return NULL;
+    }
+    x->ike = t->sa->ike;
+    t->data = x;
+    return x;
+}
+
+// What did not come to its end leaves no trace; the old one goes on.
+static void undo(struct task *t)
+{
+    struct create *x = t->data;
+    struct child_sa *c;
+    if (!x)
+        return;
+    t->data = NULL;
+    kex_forget(x->ike, &x->kex);
+    c = x->made ? child_by_id(x->ike, x->made) : NULL;
+    if (c)
+        child_destroy(c);
+    c = t->child_id && t->ops == &task_rekey_child ? child_by_id(x->ike, t->child_id) : NULL;
+    if (c && c->state == CHILD_REKEYING)
+        c->state = CHILD_INSTALLED;
+    free(x);
+}
+
+static void install(struct task *t, struct child_sa *c, bool initiator, reply_fn fn)
+{
+    struct create *x = t->data;
+    struct slice own = slice_of(x->kex.nonce, NONCE_LEN),
+                 peer = slice_of(x->kex.peer_nonce.n, x->kex.peer_nonce.len);
+    struct child_kex ke = {x->kex.ke_id, slice_of(x->kex.peer, x->kex.peer_len)};
+    bool with_ke = c->suite.ke.id != 0;
+    if (with_ke)
+        x->kex.ke_id = 0; // keys uses it up
+    child_install(c, t, initiator, initiator ? own : peer, initiator ? peer : own, with_ke ? &ke : NULL, fn);
+}
+
+// --- as initiator ---
+
+static bool is_rekey(const struct task *t)
+{
+    return t->ops == &task_rekey_child;
+}
+
+static void gave_up(struct task *t, const char *why)
+{
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    bool rekey = is_rekey(t);
+    struct child_sa *old = rekey ? child_by_id(sa->ike, t->child_id) : NULL;
+    char name[NAME_MAX_LEN];
+    snprintf(name, sizeof(name), "%s", x->cfg->name);
+    COUNT(sa->ike, child_failed);
+    LOGF(IKE, 1, rekey ? "CHILD_SA %s rekeying failed: %s" : "failed to establish CHILD_SA %s: %s", name,
+         why);
+    if (old && x->race.child_id)
+        child_rekeyed_by_peer(old, child_by_id(sa->ike, x->race.child_id));
+    else if (old && old->state == CHILD_REKEYING)
+        child_retry_rekey(old);
+    char text[200];
+    snprintf(text, sizeof(text), "%s", why); // it may be the task's
+    exchange_done(sa);
+    if (!rekey)
+        control_child_failed(sa, name, text);
+    revive_watch(sa);
+}
+
+static void send_request(struct task *t)
+{
+    static uint8_t buf[CREATE_MAX];
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    struct child_sa *old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
+    struct child_sa *c = child_by_id(sa->ike, x->made);
+    struct pb b = pb_of(buf, sizeof(buf));
+    uint8_t spi[4];
+    struct writer w = writer_of(spi, sizeof(spi));
+    if (!c || (is_rekey(t) && !old)) {
+        gave_up(t, "it was closed meanwhile");
+        return;
+    }
+    if (old) {
+        wr_u32(&w, old->spi_in);
+        pb_notify(&b, PROTO_ESP, wr_written(&w), N_REKEY_SA, slice_of(NULL, 0));
+    }
+    child_put_request(&b, c, true, &x->kex);
+    COUNT(sa->ike, create_child_out_req);
+    exchange_send_inner(sa, EX_CREATE_CHILD, &b);
+}
+
+static void got_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct create *x = t->data;
+    if (!kex_public(&x->kex, type, m)) {
+        gave_up(t, answer_text(type, m));
+        return;
+    }
+    send_request(t);
+}
+
+static void begin(struct task *t, uint16_t group)
+{
+    struct create *x = t->data;
+    x->kex.group = group;
+    if (group)
+        kex_generate(t, &x->kex, got_public);
+    else
+        send_request(t);
+}
+
+static uint16_t first_group(const struct child_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->proposal_count; i++)
+        for (unsigned k = 0; k < cfg->proposals[i].count; k++)
+            if (cfg->proposals[i].t[k].type == TR_KE && cfg->proposals[i].t[k].id)
+                return cfg->proposals[i].t[k].id;
+    return 0;
+}
+
+static bool begin_child(struct task *t, const struct child_config *cfg, struct child_sa *old)
+{
+    struct create *x = t->data ? t->data : data_new(t);
+    struct child_sa *c = x ? child_new(t->sa, cfg) : NULL;
+    if (!c)
+        return false;
+    x->cfg = cfg;
+    x->made = c->id;
+    if (old)
+        c->reqid = old->reqid;
+    begin(t, old && old->suite.ke.id ? old->suite.ke.id : first_group(cfg));
+    return true;
+}
+
+static void rekey_start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct child_sa *old = child_by_id(sa->ike, t->child_id);
+    if (!old || old->state != CHILD_INSTALLED || sa->state != SA_ESTABLISHED) {
+        exchange_done(sa); // replaced, or on its way out
+        return;
+    }
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 0, "rekeying CHILD_SA %s{%u}", old->cfg->name, old->id);
+    old->state = CHILD_REKEYING;
+    if (!begin_child(t, old->cfg, old)) {
+        child_retry_rekey(old);
+        exchange_done(sa);
+    }
+}
+
+static void create_start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    if (sa->state != SA_ESTABLISHED) {
+        exchange_done(sa);
+        return;
+    }
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(CHD, 1, "establishing CHILD_SA %s", x->cfg->name);
+    if (!begin_child(t, x->cfg, NULL))
+        gave_up(t, "no memory");
+}
+
+bool create_child_begin(struct ike_sa *sa, const struct child_config *cfg)
+{
+    struct task *t = task_new(sa, &task_create_child, 0);
+    struct create *x = t ? data_new(t) : NULL;
+    if (!x) {
+        task_free(t);
+        return false;
+    }
+    x->cfg = cfg;
+    exchange_queue_task(sa, t);
+    return true;
+}
+
+bool create_child_on_its_way(const struct ike_sa *sa, const char *child)
+{
+    const struct task *all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++)
+        for (const struct task *t = all[i]; t; t = t->next)
+            if (t->ops == &task_create_child && t->data &&
+                strcmp(((struct create *)t->data)->cfg->name, child) == 0)
+                return true;
+    return false;
+}
+
+void create_child_lost(struct ike_sa *sa)
+{
+    const struct task *all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++)
+        for (const struct task *t = all[i]; t; t = t->next)
+            if (t->ops == &task_create_child && t->data)
+                revive_failed(sa, ((struct create *)t->data)->cfg->name);
+}
+
+// The peer has one that we cannot use: it must go there, too.
+static void refuse_made(struct task *t, const char *why)
+{
+    struct create *x = t->data;
+    uint32_t made = x->made;
+    x->made = 0;
+    exchange_queue(t->sa, &task_delete_child, made);
+    gave_up(t, why);
+}
+
+static void installed(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    struct child_sa *c = child_by_id(sa->ike, x->made), *old;
+    struct nonce lowest;
+    char why[200];
+    if (!answer_ok(type, m) || !c) {
+        snprintf(why, sizeof(why), "installing it failed: %.150s",
+                 c ? answer_text(type, m) : "it was closed meanwhile");
+        refuse_made(t, why);
+        return;
+    }
+    x->made = 0;
+    kex_lowest(&x->kex, &lowest);
+    old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
+    child_installed(c, is_rekey(t) ? t->child_id : 0);
+    if (is_rekey(t))
+        child_rekeyed(c, old, &lowest, &x->race);
+    exchange_done(sa);
+}
+
+// Another group, at most MAX_KE_RETRIES times; true: the request goes out again.
+static bool try_group(struct task *t, struct slice data, char *why, size_t size)
+{
+    struct create *x = t->data;
+    struct reader r = reader_of(data);
+    uint16_t group = rd_u16(&r);
+    bool ours = false;
+    for (unsigned i = 0; i < x->cfg->proposal_count; i++)
+        ours = ours || proposal_has(&x->cfg->proposals[i], TR_KE, group);
+    if (!rd_done(&r) || !ours || group == x->kex.group || ++x->retries > MAX_KE_RETRIES) {
+        snprintf(why, size, "the peer asked for key exchange group %u, which was %s (RFC 7296 1.3)", group,
+                 !ours ? "not offered" : "sent");
+        return false;
+    }
+    LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
+         transform_name((struct transform){TR_KE, x->kex.group, 0}),
+         transform_name((struct transform){TR_KE, group, 0}));
+    kex_forget(x->ike, &x->kex);
+    begin(t, group);
+    return true;
+}
+
+// The peer does not know the old one any more (2.25.1): it goes here without a word, and a new one is made.
+static void old_is_unknown(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct child_sa *old = child_by_id(sa->ike, t->child_id);
+    const struct child_config *cfg = old ? old->cfg : NULL;
+    LOGF(IKE, 1, "the peer knows no such CHILD_SA, making a new one (RFC 7296 2.25.1)");
+    if (old)
+        child_destroy(old);
+    if (cfg)
+        create_child_begin(sa, cfg);
+    exchange_done(sa);
+}
+
+static void on_error(struct task *t, const struct notify *n)
+{
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    struct child_sa *old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
+    char why[200];
+    LOGF(IKE, 1, "received %s notify error", notify_name(n->type));
+    if (n->type == N_INVALID_KE_PAYLOAD && try_group(t, n->data, why, sizeof(why)))
+        return;
+    if (n->type != N_INVALID_KE_PAYLOAD)
+        snprintf(why, sizeof(why), "received %s notify error", notify_name(n->type));
+    if (n->type == N_CHILD_SA_NOT_FOUND && old && !x->race.child_id) {
+        old_is_unknown(t);
+        return;
+    }
+    if (n->type == N_TEMPORARY_FAILURE && !is_rekey(t)) { // 2.25: it is asked again, by whoever wanted it
+        control_child_later(sa, x->cfg);
+        exchange_done(sa);
+        return;
+    }
+    // A peer without further CHILD SAs: the whole IKE SA is made anew, and the old one ends behind it.
+    if (n->type == N_NO_ADDITIONAL_SAS && old && !x->race.child_id)
+        revive_replace(old, 0);
+    gave_up(t, why);
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    struct child_sa *c = child_by_id(sa->ike, x->made);
+    struct refusal r = {0};
+    struct notify n;
+    char why[200];
+    if (!payload_find(&m->pl, PL_SA) && notify_first_error(&m->pl, &n)) {
+        on_error(t, &n);
+        return false;
+    }
+    if (!c) {
+        gave_up(t, "it was closed meanwhile");
+        return false;
+    }
+    if (!child_take_answer(c, &m->pl, true, why, sizeof(why))) {
+        refuse_made(t, why);
+        return false;
+    }
+    uint16_t group = c->suite.ke.id;
+    if (group && group != x->kex.group) {
+        refuse_made(t, "the peer chose a group for which no value was sent (RFC 7296 1.3)");
+        return false;
+    }
+    if (kex_take(&x->kex, &m->pl, group, &r) != 0) {
+        refuse_made(t, r.why.text);
+        return false;
+    }
+    struct nonce lowest;
+    kex_lowest(&x->kex, &lowest);
+    if (is_rekey(t) && x->race.child_id && nonce_lower(&lowest, &x->race.lowest))
+        c->out_after = t->child_id; // it will go again
+    install(t, c, true, installed);
+    return false;
+}
+
+// --- as responder ---
+
+static void decline(struct task *t, uint16_t type, struct slice spi, struct slice data, const char *why)
+{
+    uint8_t buf[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    LOGF(IKE, 1, "%s, sending %s", why, notify_name(type));
+    pb_notify(&b, spi.len ? PROTO_ESP : PROTO_NONE, spi, type, data);
+    exchange_reply(t->sa, EX_CREATE_CHILD, &b);
+}
+
+static void decline_plain(struct task *t, uint16_t type, const char *why)
+{
+    decline(t, type, slice_of(NULL, 0), slice_of(NULL, 0), why);
+}
+
+// 2.25: what cannot be answered well while another exchange is at work.
+static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
+{
+    if (sa->state != SA_ESTABLISHED)
+        return "the IKE_SA is being replaced or deleted";
+    if (sa->active && sa->active->ops == &task_rekey_ike)
+        return "the IKE_SA is being rekeyed";
+    if (old && old->state != CHILD_INSTALLED && old->state != CHILD_REKEYING)
+        return "the CHILD_SA is being made, replaced or deleted";
+    return NULL;
+}
+
+static void answered(struct task *t, enum msg_type type, const union msg *m)
+{
+    static uint8_t buf[CREATE_MAX];
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    struct child_sa *c = child_by_id(sa->ike, x->made), *old = child_by_id(sa->ike, t->child_id);
+    struct pb b = pb_of(buf, sizeof(buf));
+    uint32_t old_id = t->child_id;
+    struct rekey_race made = {.child_id = x->made};
+    if (!c || !answer_ok(type, m)) {
+        COUNT(sa->ike, child_failed);
+        LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
+             c ? answer_text(type, m) : "it was closed meanwhile");
+        decline_plain(t, N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made");
+        return;
+    }
+    const char *why = busy(sa, old);
+    if (why || (old_id && !old)) { // our own request was answered while we were at work on the peer's
+        decline_plain(t, N_TEMPORARY_FAILURE, why ? why : "the CHILD_SA was closed meanwhile");
+        return;
+    }
+    kex_lowest(&x->kex, &made.lowest);
+    child_put_answer(&b, c, &x->kex);
+    x->made = 0;
+    if (!exchange_reply(sa, EX_CREATE_CHILD, &b)) {
+        child_destroy(c);
+        return;
+    }
+    child_installed(c, old_id);
+    struct rekey_race *race = old_id ? create_child_race(sa, old_id) : NULL;
+    if (race)
+        *race = made;
+    else if (old)
+        child_rekeyed_by_peer(old, c);
+}
+
+static void respond_install(struct task *t)
+{
+    struct create *x = t->data;
+    struct child_sa *c = child_by_id(t->sa->ike, x->made);
+    if (c)
+        install(t, c, false, answered);
+    else
+        decline_plain(t, N_TEMPORARY_FAILURE, "the CHILD_SA was closed meanwhile");
+}
+
+static void respond_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct create *x = t->data;
+    if (kex_public(&x->kex, type, m))
+        respond_install(t);
+    else
+        decline_plain(t, N_NO_PROPOSAL_CHOSEN, answer_text(type, m));
+}
+
+static bool making_one(const struct ike_sa *sa)
+{
+    const struct task_ops *at = sa->active ? sa->active->ops : NULL;
+    return at == &task_create_child || at == &task_rekey_child;
+}
+
+static struct child_sa *rekeyed_one(struct task *t, bool *answered_already)
+{
+    struct notify n;
+    struct ike_sa *sa = t->sa;
+    bool rekey = notify_find(&t->msg->pl, N_REKEY_SA, &n);
+    *answered_already = false;
+    if (!rekey)
+        return NULL;
+    struct reader r = reader_of(n.spi);
+    uint32_t spi = rd_u32(&r);
+    struct child_sa *old = n.protocol == PROTO_ESP && rd_done(&r) ? child_by_spi_out(sa, spi) : NULL;
+    if (!old) {
+        char why[100];
+        snprintf(why, sizeof(why), "the peer rekeys CHILD_SA with SPI %08x, which is not known", spi);
+        *answered_already = true;
+        if (making_one(sa)) // it may be what the peer made of our request, whose answer was lost
+            decline_plain(t, N_TEMPORARY_FAILURE, why);
+        else
+            decline(t, N_CHILD_SA_NOT_FOUND, n.spi.len == 4 ? n.spi : slice_of(NULL, 0), slice_of(NULL, 0),
+                    why);
+    }
+    return old;
+}
+
+static unsigned child_count(const struct ike_sa *sa)
+{
+    unsigned n = 0;
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        n++;
+    return n;
+}
+
+static void choose_and_install(struct task *t, const struct child_wish *w, struct child_sa *old)
+{
+    struct create *x = t->data;
+    struct refusal r = {0};
+    uint16_t notify = 0;
+    struct child_sa *c = child_choose(t->sa, w, old ? old->cfg : NULL, true, &notify);
+    if (!c) {
+        COUNT(t->sa->ike, child_failed);
+        decline_plain(t, notify, "no CHILD_SA can be made of the request");
+        return;
+    }
+    x->made = c->id;
+    if (old)
+        c->reqid = old->reqid;
+    c->out_after = old ? old->id : 0;
+    if (kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, &r) != 0) {
+        decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
+        return;
+    }
+    x->kex.group = c->suite.ke.id;
+    if (x->kex.group)
+        kex_generate(t, &x->kex, respond_public);
+    else
+        respond_install(t);
+}
+
+static void request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct refusal r = {0};
+    bool over = false;
+    rekey_ike_used(sa);
+    struct child_sa *old = sa->state == SA_ESTABLISHED ? rekeyed_one(t, &over) : NULL;
+    const char *why = over ? NULL : busy(sa, old);
+    if (over)
+        return;
+    if (why) {
+        decline_plain(t, N_TEMPORARY_FAILURE, why);
+        return;
+    }
+    if (child_count(sa) >= CHILDREN_PER_SA) {
+        decline_plain(t, N_NO_ADDITIONAL_SAS, "the IKE_SA has as many CHILD_SAs as one may have");
+        return;
+    }
+    t->child_id = old ? old->id : 0;
+    struct child_wish *w = calloc(1, sizeof(*w));
+    if (!w || !data_new(t))
+        decline_plain(t, N_TEMPORARY_FAILURE, "no memory");
+    else if (child_wish_read(&t->msg->pl, w, &r) != 0 || !w->offers.count)
+        decline_plain(t, N_INVALID_SYNTAX,
+                      r.why.text[0] ? r.why.text : "a CREATE_CHILD_SA request without SA payload");
+    else
+        choose_and_install(t, w, old);
+    free(w);
+}
+
+const struct task_ops task_create_child = {"CREATE_CHILD_SA", create_start, response, NULL, undo};
+const struct task_ops task_rekey_child = {"rekeying of a CHILD_SA", rekey_start, response, NULL, undo};
+const struct task_ops task_create_child_respond = {"CREATE_CHILD_SA", NULL, NULL, request, undo};
+
+const struct task_ops *create_child_responder(const struct inmsg *m)
+{
+    const struct payload *s = payload_find(&m->pl, PL_SA);
+    // The first proposal's protocol ID (3.3.1): one of an IKE SA can only be that SA's successor (1.3.2).
+    return s && s->body.len > 5 && s->body.p[5] == PROTO_IKE ? &task_rekey_ike_respond
+                                                             : &task_create_child_respond;
+}

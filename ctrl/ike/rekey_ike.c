@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+// CREATE_CHILD_SA for the IKE SA itself (RFC 7296 sections 1.3.2, 2.8, 2.18), in both roles. The successor is
+// an IKE SA of its own that takes over the CHILD SAs and all that waits; the old one is deleted by whoever
+// made it. Where both ends rekey at once (2.8.2), what the lowest of the four nonces made goes, and the other
+// one takes over.
+#include "ctrl/ike/ike.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { REKEY_MAX = 16384, MAX_KE_RETRIES = 4, RETRY_MS = 2000, DELETE_WAIT_MS = 60000 };
+
+struct rekey {
+    struct ike *ike;
+    struct kex kex;
+    uint32_t made; // the successor until it has taken over, 0: none
+    uint8_t number;
+    unsigned retries;
+    struct rekey_race race; // as initiator: what the peer's own rekeying made meanwhile
+};
+
+static struct ike_sa *made(const struct task *t)
+{
+    struct rekey *x = t->data;
+    return x->made ? sa_by_id(x->ike, x->made) : NULL;
+}
+
+static bool begin_data(struct task *t, bool initiator)
+{
+    struct ike_sa *sa = t->sa;
+    struct rekey *x = calloc(1, sizeof(*x));
+    struct ike_sa *next = x ? sa_new(sa->ike, sa->conn, initiator, &sa->path) : NULL;
+    if (!next || cr_random(x->kex.nonce, NONCE_LEN) != 0) {
+        if (next)
+            sa_destroy(next);
+        free(x);
+        return false;
+    }
+    handshake_free(next);
+    next->successor = true;
+    next->local_id = sa->local_id;
+    next->remote_id = sa->remote_id;
+    x->ike = sa->ike;
+    x->made = next->id;
+    t->data = x;
+    return true;
+}
+
+static void undo(struct task *t)
+{
+    struct rekey *x = t->data;
+    if (!x)
+        return;
+    struct ike_sa *next = made(t);
+    kex_forget(x->ike, &x->kex);
+    if (next)
+        sa_destroy(next);
+    t->data = NULL;
+    free(x);
+}
+
+// Waits for the DELETE of whoever made the other one; says it itself where that does not come.
+static void delete_late(struct timer *timer)
+{
+    struct ike_sa *sa = timer->ctx;
+    bool never_in_force = !sa->established_at;
+    sa_delete(sa);
+    if (never_in_force)
+        sa_destroy(sa); // one DELETE goes out, nobody waits for the answer
+}
+
+static void stand_back(struct ike_sa *sa)
+{
+    sa->replaced = true;
+    sa->state = SA_REKEYED;
+    sa->life.fire = delete_late;
+    sa->life.ctx = sa;
+    timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + DELETE_WAIT_MS);
+}
+
+static void take_over(struct ike_sa *old, struct ike_sa *next)
+{
+    struct ike *ike = old->ike;
+    char ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
+    timer_stop(ike->loop, &next->life);
+    next->replaced = false;
+    next->successor = false;
+    next->waits_for = 0;
+    next->path = old->path;
+    next->nat_local = old->nat_local;
+    next->nat_remote = old->nat_remote;
+    next->replaces = old->replaces;
+    if (next->conn != old->conn)
+        sa_set_conn(next, old->conn);
+    next->children = old->children;
+    old->children = NULL;
+    for (struct child_sa *c = next->children; c; c = c->next)
+        c->sa = next;
+    control_sa_rekeyed(old, next);
+    task_move_queue(old, next);
+    sa_stop_work(old);
+    stand_back(old);
+    sa_up(next);
+    COUNT(ike, ike_rekeyed);
+    LOGF(IKE, 0, "IKE_SA %s[%u] rekeyed between %s...%s, replaces [%u]", next->conn->cfg.name, next->id,
+         identity_print(&next->local_id, ida, sizeof(ida)),
+         identity_print(&next->remote_id, idb, sizeof(idb)), old->id);
+    report_ike_rekey(old, next);
+    exchange_next(next);
+    revive_watch(next);
+}
+
+static void ask_keys(struct task *t, struct ike_sa *next, reply_fn fn)
+{
+    struct rekey *x = t->data;
+    const struct suite *s = &next->suite;
+    struct slice own = slice_of(x->kex.nonce, NONCE_LEN),
+                 peer = slice_of(x->kex.peer_nonce.n, x->kex.peer_nonce.len);
+    struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
+                               .ike_id = next->id,
+                               .ke_id = x->kex.ke_id,
+                               .peer_public = slice_of(x->kex.peer, x->kex.peer_len),
+                               .encr = s->encr.id,
+                               .encr_bits = s->encr.key_bits,
+                               .integ = s->integ.id,
+                               .prf = s->prf.id,
+                               .ni = next->initiator ? own : peer,
+                               .nr = next->initiator ? peer : own,
+                               .spi_i = next->spi_i,
+                               .spi_r = next->spi_r,
+                               .initiator = next->initiator,
+                               .old_ike_id = t->sa->id};
+    x->kex.ke_id = 0; // keys uses it up
+    ask(x->ike, ROOM_KEYS, q.req, MSG_IKE_DERIVE, &q);
+}
+
+// --- as initiator ---
+
+static struct ike_sa *peers_one(const struct rekey *x)
+{
+    return x->race.ike_id ? sa_by_id(x->ike, x->race.ike_id) : NULL;
+}
+
+static void gave_up(struct task *t, const char *why)
+{
+    struct ike_sa *sa = t->sa, *other = peers_one(t->data);
+    LOGF(IKE, 1, "rekeying of IKE_SA %s failed: %s", sa_label(sa), why);
+    if (other)
+        take_over(sa, other);
+    else
+        lifetime_ike_retry(sa, RETRY_MS);
+    exchange_done(sa);
+}
+
+static void send_request(struct task *t, struct ike_sa *next)
+{
+    static uint8_t buf[REKEY_MAX];
+    struct ike_sa *sa = t->sa;
+    struct rekey *x = t->data;
+    const struct conn_config *cfg = &sa->conn->cfg;
+    struct pb b = pb_of(buf, sizeof(buf));
+    pb_offer(&b, cfg->proposals, cfg->proposal_count, true, next->spi_i, 8);
+    kex_put(&b, &x->kex);
+    COUNT(sa->ike, create_child_out_req);
+    exchange_send_inner(sa, EX_CREATE_CHILD, &b);
+}
+
+static void got_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct rekey *x = t->data;
+    struct ike_sa *next = made(t);
+    if (next && kex_public(&x->kex, type, m))
+        send_request(t, next);
+    else
+        gave_up(t, answer_text(type, m));
+}
+
+static void start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    if (sa->state != SA_ESTABLISHED) {
+        exchange_done(sa);
+        return;
+    }
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 0, "initiating rekeying of IKE_SA %s", sa_label(sa));
+    if (!begin_data(t, true)) {
+        lifetime_ike_retry(sa, RETRY_MS);
+        exchange_done(sa);
+        return;
+    }
+    struct rekey *x = t->data;
+    x->kex.group = sa->suite.ke.id;
+    kex_generate(t, &x->kex, got_public);
+}
+
+void rekey_ike(struct ike_sa *sa)
+{
+    if (sa->state == SA_ESTABLISHED)
+        exchange_queue(sa, &task_rekey_ike, 0);
+}
+
+// Our own is there; the peer's too where both asked at once.
+static void settle(struct task *t, struct ike_sa *next)
+{
+    struct ike_sa *sa = t->sa, *other = peers_one(t->data);
+    struct rekey *x = t->data;
+    struct nonce lowest;
+    kex_lowest(&x->kex, &lowest);
+    x->made = 0;
+    if (sa->state != SA_ESTABLISHED) { // it ends, and with it what was to take its place
+        stand_back(next);
+        sa_delete(next);
+        exchange_done(sa);
+        return;
+    }
+    if (x->race.ike_id && nonce_lower(&lowest, &x->race.lowest)) {
+        LOGF(IKE, 1, "both ends rekeyed at once: IKE_SA [%u] goes, [%u] stays", next->id, x->race.ike_id);
+        stand_back(next);
+        sa_delete(next);
+        if (other)
+            take_over(sa, other);
+        else // the peer took it back
+            sa_delete(sa);
+        exchange_done(sa);
+        return;
+    }
+    take_over(sa, next);
+    sa_delete(sa);
+    exchange_done(sa);
+}
+
+void rekey_ike_concede(struct ike_sa *sa)
+{
+    const struct task *t = sa->active;
+    struct ike_sa *other = t && t->ops == &task_rekey_ike && t->data ? peers_one(t->data) : NULL;
+    if (other && sa->state == SA_ESTABLISHED)
+        take_over(sa, other);
+}
+
+void rekey_ike_used(struct ike_sa *sa)
+{
+    struct ike_sa *old = sa->waits_for ? sa_by_id(sa->ike, sa->waits_for) : NULL;
+    if (sa->state == SA_REKEYED && old && old->state == SA_ESTABLISHED)
+        take_over(old, sa);
+}
+
+static void got_keys(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *next = made(t);
+    if (!next || !init_take_keys(next, type, m)) {
+        gave_up(t, next ? next->why : "no memory");
+        return;
+    }
+    settle(t, next);
+}
+
+static bool try_group(struct task *t, struct slice data)
+{
+    struct rekey *x = t->data;
+    struct reader r = reader_of(data);
+    uint16_t group = rd_u16(&r);
+    const struct conn_config *cfg = &t->sa->conn->cfg;
+    bool ours = false;
+    for (unsigned i = 0; i < cfg->proposal_count; i++)
+        ours = ours || proposal_has(&cfg->proposals[i], TR_KE, group);
+    if (!rd_done(&r) || !ours || group == x->kex.group || ++x->retries > MAX_KE_RETRIES)
+        return false;
+    LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
+         transform_name((struct transform){TR_KE, x->kex.group, 0}),
+         transform_name((struct transform){TR_KE, group, 0}));
+    kex_forget(x->ike, &x->kex);
+    x->kex.group = group;
+    kex_generate(t, &x->kex, got_public);
+    return true;
+}
+
+static bool take_answer(struct task *t, const struct payloads *pl, struct ike_sa *next, struct refusal *r)
+{
+    struct rekey *x = t->data;
+    const struct payload *s = payload_find(pl, PL_SA);
+    const struct conn_config *cfg = &t->sa->conn->cfg;
+    uint64_t spi;
+    if (!s)
+        return refuse(r, N_INVALID_SYNTAX, "SA", "the response lacks SA (RFC 7296 1.3.2)") == 0;
+    if (answer_read(s->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 8, &next->suite, &spi,
+                    r) != 0)
+        return false;
+    if (!spi || next->suite.ke.id != x->kex.group)
+        return refuse(r, N_INVALID_SYNTAX, "SA", "the response names no SPI, or a group that was not sent") ==
+               0;
+    if (kex_take(&x->kex, pl, x->kex.group, r) != 0)
+        return false;
+    next->spi_r = spi;
+    return true;
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *next = made(t);
+    struct refusal r = {0};
+    struct notify n;
+    char why[200];
+    if (!payload_find(&m->pl, PL_SA) && notify_first_error(&m->pl, &n)) {
+        LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
+        if (n.type == N_INVALID_KE_PAYLOAD && try_group(t, n.data))
+            return false;
+        snprintf(why, sizeof(why), "received %s notify error", notify_name(n.type));
+        // A peer that cannot rekey gets a new IKE SA beside this one, which ends behind it.
+        if (n.type == N_NO_ADDITIONAL_SAS)
+            revive_reauthenticate(t->sa);
+        gave_up(t, why);
+        return false;
+    }
+    if (!next || !take_answer(t, &m->pl, next, &r)) {
+        gave_up(t, next ? r.why.text : "no memory");
+        return false;
+    }
+    ask_keys(t, next, got_keys);
+    return false;
+}
+
+// --- as responder ---
+
+static void decline(struct task *t, uint16_t type, struct slice data, const char *why)
+{
+    LOGF(IKE, 1, "%s, sending %s", why, notify_name(type));
+    exchange_reply_notify(t->sa, EX_CREATE_CHILD, type, data);
+}
+
+static void answered(struct task *t, enum msg_type type, const union msg *m)
+{
+    static uint8_t buf[REKEY_MAX];
+    struct ike_sa *sa = t->sa, *next = made(t);
+    struct rekey *x = t->data;
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct rekey_race race = {.ike_id = x->made};
+    if (!next || !init_take_keys(next, type, m)) {
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), next ? next->why : "no memory");
+        return;
+    }
+    if (sa->state != SA_ESTABLISHED) { // our own request was answered while we were at work on the peer's
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), "the IKE_SA is being replaced or deleted");
+        return;
+    }
+    kex_lowest(&x->kex, &race.lowest);
+    pb_chosen(&b, &next->suite, x->number, PROTO_IKE, next->spi_r, 8);
+    kex_put(&b, &x->kex);
+    x->made = 0;
+    if (!exchange_reply(sa, EX_CREATE_CHILD, &b)) {
+        sa_destroy(next);
+        return;
+    }
+    if (sa->active && sa->active->ops == &task_rekey_ike && sa->active->data) {
+        stand_back(next); // until our own request is answered
+        next->waits_for = sa->id;
+        ((struct rekey *)sa->active->data)->race = race;
+    } else {
+        take_over(sa, next);
+    }
+}
+
+static void respond_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct rekey *x = t->data;
+    struct ike_sa *next = made(t);
+    if (next && kex_public(&x->kex, type, m))
+        ask_keys(t, next, answered);
+    else
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), answer_text(type, m));
+}
+
+// 2.25.2: not while one of its CHILD SAs is being made, replaced or deleted by us.
+static const char *busy(const struct ike_sa *sa)
+{
+    const struct task_ops *at = sa->active ? sa->active->ops : NULL;
+    if (sa->state != SA_ESTABLISHED)
+        return "the IKE_SA is being replaced or deleted";
+    if (at == &task_create_child || at == &task_rekey_child || at == &task_delete_child)
+        return "a CHILD_SA is being made, replaced or deleted";
+    return NULL;
+}
+
+static bool choose(struct task *t, struct ike_sa *next, struct refusal *r)
+{
+    struct rekey *x = t->data;
+    const struct conn_config *cfg = &t->sa->conn->cfg;
+    struct offers *offers = calloc(1, sizeof(*offers));
+    const struct offer *chosen;
+    bool ok = false;
+    if (!offers)
+        refuse(r, N_TEMPORARY_FAILURE, "SA", "no memory");
+    else if (offers_read(payload_find(&t->msg->pl, PL_SA)->body, offers, r) != 0)
+        ok = false;
+    else if (!offers_choose(offers, cfg->proposals, cfg->proposal_count, true, &next->suite, &chosen))
+        refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "no acceptable proposal for the IKE_SA (RFC 7296 2.7)");
+    else if (chosen->spi_len != 8 || !chosen->spi)
+        refuse(r, N_INVALID_SYNTAX, "SA", "the SPI of an IKE_SA has 8 octets and is not 0 (RFC 7296 1.3.2)");
+    else
+        ok = true;
+    if (ok) {
+        next->spi_i = chosen->spi;
+        x->number = chosen->number;
+    }
+    free(offers);
+    return ok && kex_take(&x->kex, &t->msg->pl, next->suite.ke.id, r) == 0;
+}
+
+static void request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct refusal r = {0};
+    char text[300];
+    rekey_ike_used(sa);
+    const char *why = busy(sa);
+    if (why || !begin_data(t, false)) {
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), why ? why : "no memory");
+        return;
+    }
+    struct rekey *x = t->data;
+    struct ike_sa *next = made(t);
+    if (!choose(t, next, &r)) {
+        decline(t, r.notify, slice_of(r.data, r.data_len), r.why.text);
+        return;
+    }
+    LOGF(IKE, 0, "the peer is rekeying IKE_SA %s", sa_label(sa));
+    suite_print(&next->suite, PROTO_IKE, text, sizeof(text));
+    LOGF(CFG, 1, "selected proposal: %s", text);
+    x->kex.group = next->suite.ke.id;
+    kex_generate(t, &x->kex, respond_public);
+}
+
+const struct task_ops task_rekey_ike = {"rekeying of the IKE_SA", start, response, NULL, undo};
+const struct task_ops task_rekey_ike_respond = {"rekeying of the IKE_SA", NULL, NULL, request, undo};

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tasks: exchanges at work, in either role. What keys and path answer finds a task by its number; one that is
+// gone has been undone, and its answers go nowhere.
+#include "ctrl/ike/ike.h"
+
+#include <stdlib.h>
+
+struct task *task_new(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
+{
+    struct ike *ike = sa->ike;
+    struct task *t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    t->ops = ops;
+    t->sa = sa;
+    t->child_id = child_id;
+    do {
+        t->number = ++ike->next_task;
+    } while (!t->number || table_find(&ike->tasks, t->number));
+    if (!table_add(&ike->tasks, &t->by_number, t->number)) {
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void task_free(struct task *t)
+{
+    if (!t)
+        return;
+    table_del(&t->sa->ike->tasks, &t->by_number);
+    if (t->ops->undo)
+        t->ops->undo(t);
+    free(t->msg);
+    free(t);
+}
+
+struct task *task_by_number(struct ike *ike, uint32_t number)
+{
+    struct table_node *n = table_find(&ike->tasks, number);
+    struct task *t = n ? (struct task *)(void *)((char *)n - offsetof(struct task, by_number)) : NULL;
+    return t && t->sa->state != SA_DEAD ? t : NULL;
+}
+
+void task_drop_all(struct ike_sa *sa)
+{
+    struct task *gone[] = {sa->active, sa->passive};
+    sa->active = sa->passive = NULL;
+    for (unsigned i = 0; i < 2; i++)
+        task_free(gone[i]);
+    while (sa->queue) {
+        struct task *t = sa->queue;
+        sa->queue = t->next;
+        task_free(t);
+    }
+}
+
+void task_move_queue(struct ike_sa *from, struct ike_sa *to)
+{
+    struct task **end = &to->queue;
+    while (*end)
+        end = &(*end)->next;
+    *end = from->queue;
+    from->queue = NULL;
+    for (struct task *t = *end; t; t = t->next)
+        t->sa = to;
+}
