@@ -103,7 +103,7 @@ static void gave_up(struct task *t, const char *why)
 
 static void send_request(struct task *t)
 {
-    static uint8_t buf[CREATE_MAX];
+    uint8_t buf[CREATE_MAX];
     struct ike_sa *sa = t->sa;
     struct create *x = t->data;
     struct child_sa *old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
@@ -392,7 +392,7 @@ static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
 
 static void answered(struct task *t, enum msg_type type, const union msg *m)
 {
-    static uint8_t buf[CREATE_MAX];
+    uint8_t buf[CREATE_MAX];
     struct ike_sa *sa = t->sa;
     struct create *x = t->data;
     struct child_sa *c = child_by_id(sa->ike, x->made), *old = child_by_id(sa->ike, t->child_id);

@@ -154,7 +154,7 @@ static void gave_up(struct task *t, const char *why)
 
 static void send_request(struct task *t, struct ike_sa *next)
 {
-    static uint8_t buf[REKEY_MAX];
+    uint8_t buf[REKEY_MAX];
     struct ike_sa *sa = t->sa;
     struct rekey *x = t->data;
     const struct conn_config *cfg = &sa->conn->cfg;
@@ -330,7 +330,7 @@ static void decline(struct task *t, uint16_t type, struct slice data, const char
 
 static void answered(struct task *t, enum msg_type type, const union msg *m)
 {
-    static uint8_t buf[REKEY_MAX];
+    uint8_t buf[REKEY_MAX];
     struct ike_sa *sa = t->sa, *next = made(t);
     struct rekey *x = t->data;
     struct pb b = pb_of(buf, sizeof(buf));
