@@ -14,7 +14,7 @@ void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const str
     child_wanted_ts(c->sa, cfg, &c->local_ts, &c->remote_ts);
     pb_offer(b, cfg->proposals, cfg->proposal_count, with_ke, c->spi_in, 4);
     if (k)
-        kex_put(b, k);
+        ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, &c->local_ts);
     pb_selectors(b, PL_TSR, &c->remote_ts);
     if (cfg->mode == MODE_TRANSPORT)
@@ -161,7 +161,7 @@ void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *
 {
     pb_chosen(b, &c->suite, c->number, PROTO_ESP, c->spi_in, 4);
     if (k)
-        kex_put(b, k);
+        ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, &c->remote_ts);
     pb_selectors(b, PL_TSR, &c->local_ts);
     if (c->cfg->mode == MODE_TRANSPORT)

@@ -49,7 +49,7 @@ static void undo(struct task *t)
     if (!x)
         return;
     t->data = NULL;
-    kex_forget(x->ike, &x->kex);
+    ike_kex_forget(x->ike, &x->kex);
     c = x->made ? child_by_id(x->ike, x->made) : NULL;
     if (c)
         child_destroy(c);
@@ -127,7 +127,7 @@ static void send_request(struct task *t)
 static void got_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct create *x = t->data;
-    if (!kex_public(&x->kex, type, m)) {
+    if (!ike_kex_public(&x->kex, type, m)) {
         gave_up(t, answer_text(type, m));
         return;
     }
@@ -139,7 +139,7 @@ static void begin(struct task *t, uint16_t group)
     struct create *x = t->data;
     x->kex.group = group;
     if (group)
-        kex_generate(t, &x->kex, got_public);
+        ike_kex_generate(t, &x->kex, got_public);
     else
         send_request(t);
 }
@@ -255,7 +255,7 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     x->made = 0;
-    kex_lowest(&x->kex, &lowest);
+    ike_kex_lowest(&x->kex, &lowest);
     old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
     child_installed(c, is_rekey(t) ? t->child_id : 0);
     if (is_rekey(t))
@@ -280,7 +280,7 @@ static bool try_group(struct task *t, struct slice data, char *why, size_t size)
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
          transform_name((struct transform){TR_KE, x->kex.group, 0}),
          transform_name((struct transform){TR_KE, group, 0}));
-    kex_forget(x->ike, &x->kex);
+    ike_kex_forget(x->ike, &x->kex);
     begin(t, group);
     return true;
 }
@@ -350,12 +350,12 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_made(t, "the peer chose a group for which no value was sent (RFC 7296 1.3)");
         return false;
     }
-    if (kex_take(&x->kex, &m->pl, group, &r) != 0) {
+    if (ike_kex_take(&x->kex, &m->pl, group, &r) != 0) {
         refuse_made(t, r.why.text);
         return false;
     }
     struct nonce lowest;
-    kex_lowest(&x->kex, &lowest);
+    ike_kex_lowest(&x->kex, &lowest);
     if (is_rekey(t) && x->race.child_id && nonce_lower(&lowest, &x->race.lowest))
         c->out_after = t->child_id; // it will go again
     install(t, c, true, installed);
@@ -411,7 +411,7 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         decline_plain(t, N_TEMPORARY_FAILURE, why ? why : "the CHILD_SA was closed meanwhile");
         return;
     }
-    kex_lowest(&x->kex, &made.lowest);
+    ike_kex_lowest(&x->kex, &made.lowest);
     child_put_answer(&b, c, &x->kex);
     x->made = 0;
     if (!exchange_reply(sa, EX_CREATE_CHILD, &b)) {
@@ -439,7 +439,7 @@ static void respond_install(struct task *t)
 static void respond_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct create *x = t->data;
-    if (kex_public(&x->kex, type, m))
+    if (ike_kex_public(&x->kex, type, m))
         respond_install(t);
     else
         decline_plain(t, N_NO_PROPOSAL_CHOSEN, answer_text(type, m));
@@ -498,13 +498,13 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
     if (old)
         c->reqid = old->reqid;
     c->out_after = old ? old->id : 0;
-    if (kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, &r) != 0) {
+    if (ike_kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, &r) != 0) {
         decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
         return;
     }
     x->kex.group = c->suite.ke.id;
     if (x->kex.group)
-        kex_generate(t, &x->kex, respond_public);
+        ike_kex_generate(t, &x->kex, respond_public);
     else
         respond_install(t);
 }

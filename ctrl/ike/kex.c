@@ -7,7 +7,7 @@
 
 #include "ctrl/ike/ike.h"
 
-void kex_generate(struct task *t, struct kex *k, reply_fn fn)
+void ike_kex_generate(struct task *t, struct kex *k, reply_fn fn)
 {
     struct ike *ike = t->sa->ike;
     k->ke_id = ++ike->next_ke;
@@ -15,7 +15,7 @@ void kex_generate(struct task *t, struct kex *k, reply_fn fn)
     ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
 }
 
-bool kex_public(struct kex *k, enum msg_type type, const union msg *m)
+bool ike_kex_public(struct kex *k, enum msg_type type, const union msg *m)
 {
     if (type != MSG_KE_PUBLIC || m->KE_PUBLIC.value.len > sizeof(k->value))
         return false;
@@ -24,14 +24,14 @@ bool kex_public(struct kex *k, enum msg_type type, const union msg *m)
     return true;
 }
 
-void kex_put(struct pb *b, const struct kex *k)
+void ike_kex_put(struct pb *b, const struct kex *k)
 {
     pb_payload(b, PL_NONCE, slice_of(k->nonce, NONCE_LEN));
     if (k->group)
         pb_ke(b, k->group, slice_of(k->value, k->value_len));
 }
 
-int kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struct refusal *r)
+int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struct refusal *r)
 {
     const struct payload *no = payload_find(pl, PL_NONCE), *p = payload_find(pl, PL_KE);
     struct ke ke = {0};
@@ -63,7 +63,7 @@ int kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struct re
     return 0;
 }
 
-void kex_forget(struct ike *ike, struct kex *k)
+void ike_kex_forget(struct ike *ike, struct kex *k)
 {
     if (k->ke_id)
         ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = k->ke_id});
@@ -77,7 +77,7 @@ bool nonce_lower(const struct nonce *a, const struct nonce *b)
     return d ? d < 0 : a->len < b->len;
 }
 
-void kex_lowest(const struct kex *k, struct nonce *out)
+void ike_kex_lowest(const struct kex *k, struct nonce *out)
 {
     struct nonce own = {.len = NONCE_LEN};
     memcpy(own.n, k->nonce, NONCE_LEN);

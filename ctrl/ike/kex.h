@@ -25,17 +25,17 @@ struct kex {
     uint8_t value[CR_DH_MAX], peer[CR_DH_MAX];
 };
 
-// Asks keys for a private value of k->group; the answer is for kex_public: false, it holds none.
-void kex_generate(struct task *t, struct kex *k,
-                  void (*fn)(struct task *t, enum msg_type type, const union msg *m));
-bool kex_public(struct kex *k, enum msg_type type, const union msg *m);
-void kex_put(struct pb *b, const struct kex *k); // nonce and KE payload
+// Asks keys for a private value of k->group; the answer is for ike_kex_public: false, it holds none.
+void ike_kex_generate(struct task *t, struct kex *k,
+                      void (*fn)(struct task *t, enum msg_type type, const union msg *m));
+bool ike_kex_public(struct kex *k, enum msg_type type, const union msg *m);
+void ike_kex_put(struct pb *b, const struct kex *k); // nonce and KE payload
 // The peer's nonce and, where group is not 0, its KE payload. -EPROTO with INVALID_KE_PAYLOAD and the group
 // in r where it is for another or lacks, INVALID_SYNTAX where a payload is missing or of a wrong length.
-int kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struct refusal *r);
-void kex_forget(struct ike *ike, struct kex *k); // what keys still holds of it
+int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struct refusal *r);
+void ike_kex_forget(struct ike *ike, struct kex *k); // what keys still holds of it
 // The lower one of both nonces, octet by octet (2.8.1).
-void kex_lowest(const struct kex *k, struct nonce *out);
+void ike_kex_lowest(const struct kex *k, struct nonce *out);
 bool nonce_lower(const struct nonce *a, const struct nonce *b);
 
 #endif

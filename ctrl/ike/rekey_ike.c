@@ -52,7 +52,7 @@ static void undo(struct task *t)
     if (!x)
         return;
     struct ike_sa *next = made(t);
-    kex_forget(x->ike, &x->kex);
+    ike_kex_forget(x->ike, &x->kex);
     if (next)
         sa_destroy(next);
     t->data = NULL;
@@ -160,7 +160,7 @@ static void send_request(struct task *t, struct ike_sa *next)
     const struct conn_config *cfg = &sa->conn->cfg;
     struct pb b = pb_of(buf, sizeof(buf));
     pb_offer(&b, cfg->proposals, cfg->proposal_count, true, next->spi_i, 8);
-    kex_put(&b, &x->kex);
+    ike_kex_put(&b, &x->kex);
     COUNT(sa->ike, create_child_out_req);
     exchange_send_inner(sa, EX_CREATE_CHILD, &b);
 }
@@ -169,7 +169,7 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct rekey *x = t->data;
     struct ike_sa *next = made(t);
-    if (next && kex_public(&x->kex, type, m))
+    if (next && ike_kex_public(&x->kex, type, m))
         send_request(t, next);
     else
         gave_up(t, answer_text(type, m));
@@ -191,7 +191,7 @@ static void start(struct task *t)
     }
     struct rekey *x = t->data;
     x->kex.group = sa->suite.ke.id;
-    kex_generate(t, &x->kex, got_public);
+    ike_kex_generate(t, &x->kex, got_public);
 }
 
 void rekey_ike(struct ike_sa *sa)
@@ -206,7 +206,7 @@ static void settle(struct task *t, struct ike_sa *next)
     struct ike_sa *sa = t->sa, *other = peers_one(t->data);
     struct rekey *x = t->data;
     struct nonce lowest;
-    kex_lowest(&x->kex, &lowest);
+    ike_kex_lowest(&x->kex, &lowest);
     x->made = 0;
     if (sa->state != SA_ESTABLISHED) { // it ends, and with it what was to take its place
         stand_back(next);
@@ -269,9 +269,9 @@ static bool try_group(struct task *t, struct slice data)
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
          transform_name((struct transform){TR_KE, x->kex.group, 0}),
          transform_name((struct transform){TR_KE, group, 0}));
-    kex_forget(x->ike, &x->kex);
+    ike_kex_forget(x->ike, &x->kex);
     x->kex.group = group;
-    kex_generate(t, &x->kex, got_public);
+    ike_kex_generate(t, &x->kex, got_public);
     return true;
 }
 
@@ -289,7 +289,7 @@ static bool take_answer(struct task *t, const struct payloads *pl, struct ike_sa
     if (!spi || next->suite.ke.id != x->kex.group)
         return refuse(r, N_INVALID_SYNTAX, "SA", "the response names no SPI, or a group that was not sent") ==
                0;
-    if (kex_take(&x->kex, pl, x->kex.group, r) != 0)
+    if (ike_kex_take(&x->kex, pl, x->kex.group, r) != 0)
         return false;
     next->spi_r = spi;
     return true;
@@ -343,9 +343,9 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), "the IKE_SA is being replaced or deleted");
         return;
     }
-    kex_lowest(&x->kex, &race.lowest);
+    ike_kex_lowest(&x->kex, &race.lowest);
     pb_chosen(&b, &next->suite, x->number, PROTO_IKE, next->spi_r, 8);
-    kex_put(&b, &x->kex);
+    ike_kex_put(&b, &x->kex);
     x->made = 0;
     if (!exchange_reply(sa, EX_CREATE_CHILD, &b)) {
         sa_destroy(next);
@@ -364,7 +364,7 @@ static void respond_public(struct task *t, enum msg_type type, const union msg *
 {
     struct rekey *x = t->data;
     struct ike_sa *next = made(t);
-    if (next && kex_public(&x->kex, type, m))
+    if (next && ike_kex_public(&x->kex, type, m))
         ask_keys(t, next, answered);
     else
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), answer_text(type, m));
@@ -403,7 +403,7 @@ static bool choose(struct task *t, struct ike_sa *next, struct refusal *r)
         x->number = chosen->number;
     }
     free(offers);
-    return ok && kex_take(&x->kex, &t->msg->pl, next->suite.ke.id, r) == 0;
+    return ok && ike_kex_take(&x->kex, &t->msg->pl, next->suite.ke.id, r) == 0;
 }
 
 static void request(struct task *t)
@@ -427,7 +427,7 @@ static void request(struct task *t)
     suite_print(&next->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
     x->kex.group = next->suite.ke.id;
-    kex_generate(t, &x->kex, respond_public);
+    ike_kex_generate(t, &x->kex, respond_public);
 }
 
 const struct task_ops task_rekey_ike = {"rekeying of the IKE_SA", start, response, NULL, undo};
