@@ -8,10 +8,20 @@
 #include "ctrl/lib/conn.h"
 #include "espalier/error.h"
 
-// section: the connection's, whose name is the connection's. warn(ctx, text) is called for keys without
-// effect. 0, or -EINVAL: err->field is the key, err->text the whole sentence for the client.
+// What a load has to say. `at`: the key, list or section that it is about; `path` its section, from the
+// connection's name on ("gw.children.net"); `text` names key, value and what was expected. Either may be
+// NULL.
+struct load_report {
+    void *ctx;
+    void (*fault)(void *ctx, const struct vici_node *at, const char *path, const char *text);
+    void (*warn)(void *ctx, const struct vici_node *at, const char *path, const char *text);
+};
+
+// section: the connection's, whose name is the connection's. 0; or -EINVAL after all of it was read and each
+// fault reported: *err is the first (field: the key; text: the sentence for the client); or -ENOMEM. *out is
+// empty then.
 int config_load_conn(struct conn_config *out, const struct vici_node *section,
-                     void (*warn)(void *ctx, const char *text), void *ctx, struct esp_error *err);
+                     const struct load_report *report, struct esp_error *err);
 void config_conn_defaults(struct conn_config *c);
 void config_child_defaults(struct child_config *c);
 

@@ -3,6 +3,7 @@
 // here for list-conns and get-conns.
 #include "ctrl/ctl/ctl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,10 +89,43 @@ static bool unchanged(const struct conn_config *old, const struct conn_config *n
     return equal;
 }
 
-static void warn(void *ctx, const char *text)
+static void warn(void *ctx, const struct vici_node *at, const char *path, const char *text)
 {
     (void)ctx;
-    LOGF(CFG, 0, "warning: %s", text);
+    (void)at;
+    LOGF(CFG, 0, "warning: %s: %s", path, text);
+}
+
+// The faults of one connection, for the log and, as far as they fit, for the client.
+struct faults {
+    unsigned count;
+    size_t len;
+    char text[400]; // a line each, behind the number of faults
+};
+enum { FAULTS_LOGGED = 64 };
+
+static void note_fault(void *ctx, const struct vici_node *at, const char *path, const char *text)
+{
+    struct faults *f = ctx;
+    char line[200];
+    (void)at;
+    if (f->count++ < FAULTS_LOGGED)
+        LOGF(CFG, 0, "connection refused: %s: %s", path, text);
+    int n = snprintf(line, sizeof(line), "\n  %.80s: %.110s", path, text);
+    if (n <= 0 || (size_t)n >= sizeof(f->text) - f->len)
+        return; // the client is told how many there are
+    memcpy(f->text + f->len, line, (size_t)n + 1);
+    f->len += (size_t)n;
+}
+
+static void reply_faults(struct command *cmd, const struct faults *f, const struct esp_error *first)
+{
+    if (f->count > FAULTS_LOGGED)
+        LOGF(CFG, 0, "connection refused: %u more faults", f->count - FAULTS_LOGGED);
+    if (f->count > 1)
+        server_reply_error(cmd, "%u faults, config discarded (all are in the log):%s", f->count, f->text);
+    else
+        server_reply_error(cmd, "%s", first->text);
 }
 
 static void loaded(struct pending *p, bool ok, const char *text)
@@ -129,7 +163,9 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "out of memory");
         return;
     }
-    int r = config_load_conn(&e->config, section, warn, NULL, &err);
+    struct faults faults = {0};
+    const struct load_report report = {.ctx = &faults, .fault = note_fault, .warn = warn};
+    int r = config_load_conn(&e->config, section, &report, &err);
     struct writer w = writer_of(wire, sizeof(wire));
     if (r == 0)
         conn_write(&w, &e->config);
@@ -138,7 +174,7 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
                      w.bad ? "the connection is too large" : "too many connections");
     if (r) {
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
-        server_reply_error(cmd, "%s", err.text);
+        reply_faults(cmd, &faults, &err);
         free_entry(e);
         return;
     }

@@ -287,7 +287,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal *p)
     F(u64, rekey_packets) F(u64, life_packets) F(u64, rand_packets) F(u32, reqid) F(u32, priority)
 #define CONN_SCALARS(F)                                                                                     \
     F(u16, local_port) F(u16, remote_port) F(u8, local_auth) F(u8, remote_auth) F(u8, encap)                \
-    F(u8, mobike) F(u8, send_cert) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
+    F(u8, mobike) F(u8, send_certreq) F(u8, send_cert) F(u8, fragmentation) F(u32, local_round) F(u32, remote_round) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
     F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time) F(u32, rand_time)
 // clang-format on
 
@@ -389,7 +389,7 @@ bool conn_read(struct reader *r, struct conn_config *c)
             r->bad = true;
     }
     if (c->local_auth > AUTH_PSK || c->remote_auth > AUTH_PSK || c->unique > UNIQUE_REPLACE ||
-        c->childless > CHILDLESS_NEVER)
+        c->childless > CHILDLESS_NEVER || c->fragmentation > FRAGMENTATION_YES)
         r->bad = true;
     if (r->bad)
         conn_clear(c);

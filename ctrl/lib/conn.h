@@ -51,6 +51,7 @@ enum policy_action {
     POLICY_BYPASS,
     POLICY_DISCARD
 }; // swanctl: tunnel|transport, pass, drop
+enum fragmentation_mode { FRAGMENTATION_NO, FRAGMENTATION_ACCEPT, FRAGMENTATION_YES };
 enum childless_mode { CHILDLESS_ALLOW, CHILDLESS_NEVER };
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 
@@ -84,17 +85,20 @@ struct conn_config {
     char name[NAME_MAX_LEN];
     uint8_t local_count, remote_count;
     struct addr local_addrs[ADDRS_MAX], remote_addrs[ADDRS_MAX]; // none: %any
-    uint16_t local_port, remote_port;                            // 0: the default
+    uint16_t local_port, remote_port; // 0: the default; local: 500 stands for --port, 4500 for --port-nat-t
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // IKE
     char local_id[ID_MAX_LEN],
-        remote_id[ID_MAX_LEN];        // charon's syntax; empty: the address (local), %any (remote)
-    uint8_t local_auth, remote_auth;  // enum auth_method
-    uint8_t encap, mobike, send_cert; // bool
-    uint8_t unique;                   // enum unique_mode
-    uint8_t childless;                // enum childless_mode
-    uint32_t dpd_delay;               // seconds, 0: off
-    uint32_t keyingtries;             // 0: for ever
+        remote_id[ID_MAX_LEN];           // charon's syntax; empty: the address (local), %any (remote)
+    uint32_t local_round, remote_round;  // the order of several, of which there is one
+    uint8_t local_auth, remote_auth;     // enum auth_method
+    uint8_t encap, mobike, send_certreq; // bool
+    uint8_t send_cert;                   // 0: never, 1: where asked, 2: always
+    uint8_t fragmentation;               // enum fragmentation_mode
+    uint8_t unique;                      // enum unique_mode
+    uint8_t childless;                   // enum childless_mode
+    uint32_t dpd_delay;                  // seconds, 0: off
+    uint32_t keyingtries;                // 0: for ever
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
     // closed over_time after the one that comes first.
     uint32_t rekey_time, reauth_time, over_time, rand_time;

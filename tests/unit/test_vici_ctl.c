@@ -252,6 +252,32 @@ static void test_load_conn_is_kept_when_ike_takes_it(void **state)
     expect_error("'gw' not found");
 }
 
+static void test_load_conn_refused_tells_every_fault(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
+    vici_section(&o, "gw");
+    vici_put(&o, "encap", "perhaps");
+    vici_put(&o, "frobnicate", "1");
+    vici_section_end(&o);
+    send_out(client, &o);
+    expect_error("4 faults, config discarded (all are in the log):\n"
+                 "  gw: invalid value for: encap: 'perhaps', expected yes or no\n"
+                 "  gw: unknown option: frobnicate\n"
+                 "  gw: local.auth is missing");
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
+    vici_section(&o, "gw");
+    for (int i = 0; i < 1000; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "x%d", i);
+        vici_put(&o, name, "1");
+    }
+    vici_section_end(&o);
+    send_out(client, &o);
+    expect_error("1002 faults, config discarded");
+}
+
 static void test_load_conn_refused_by_ike_is_not_kept(void **state)
 {
     (void)state;
@@ -710,6 +736,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_load_conn_is_kept_when_ike_takes_it),
+        T(test_load_conn_refused_tells_every_fault),
         T(test_load_conn_refused_by_ike_is_not_kept),
         T(test_load_conn_with_start_action_leaves_starting_to_ike),
         T(test_load_conn_replaces_one_of_the_same_name),

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a connection and its children have where the file is silent (swanctl.conf(5)), and what does not go
+// together.
+#include <string.h>
+
+#include "ctrl/config/keys.h"
+#include "ctrl/config/proposal_text.h"
+
+enum { IKE_REKEY_TIME = 4 * 3600, CHILD_REKEY_TIME = 3600 }; // s
+
+void config_conn_defaults(struct conn_config *c)
+{
+    *c = (struct conn_config){.mobike = true,
+                              .send_certreq = true,
+                              .send_cert = 1,
+                              .fragmentation = FRAGMENTATION_YES,
+                              .unique = UNIQUE_NO,
+                              .keyingtries = 1,
+                              .rekey_time = UINT32_MAX,
+                              .reauth_time = UINT32_MAX,
+                              .over_time = UINT32_MAX,
+                              .rand_time = UINT32_MAX};
+}
+
+void config_child_defaults(struct child_config *c)
+{
+    *c = (struct child_config){.action = POLICY_PROTECT,
+                               .mode = MODE_TUNNEL,
+                               .replay_window = UINT32_MAX,
+                               .rekey_time = UINT32_MAX,
+                               .life_time = UINT32_MAX,
+                               .rand_time = UINT32_MAX,
+                               .rekey_bytes = UNSET,
+                               .life_bytes = UNSET,
+                               .rand_bytes = UNSET,
+                               .rekey_packets = UNSET,
+                               .life_packets = UNSET,
+                               .rand_packets = UNSET,
+                               .copy_df = 1,
+                               .copy_ecn = 1,
+                               .copy_dscp_out = 1};
+}
+
+// swanctl.conf(5): a life is 110 % of the rekey limit where it is not given; where it alone is given, the
+// same holds the other way round, but not beyond the default. The random part is what lies between them.
+static void finish_limit(uint64_t *rekey, uint64_t *life, uint64_t *random_part, uint64_t usual)
+{
+    if (*rekey == UNSET && *life == UNSET)
+        *rekey = usual;
+    if (*rekey == UNSET) {
+        *rekey = *life / 11 * 10 + *life % 11 * 10 / 11;
+        if (usual && (!*life || *rekey > usual))
+            *rekey = usual;
+    }
+    if (*life == UNSET)
+        *life = *rekey <= UNSET / 11 * 10 ? *rekey / 10 * 11 + *rekey % 10 * 11 / 10 : UNSET - 1;
+    if (*random_part == UNSET)
+        *random_part = *life > *rekey ? *life - *rekey : 0;
+}
+
+static uint64_t wide(uint32_t seconds)
+{
+    return seconds == UINT32_MAX ? UNSET : seconds;
+}
+
+// An SA that is to end before it is rekeyed ends, as with charon, and that is said.
+static void finish_lifetimes(struct load *l, struct child_config *child)
+{
+    uint64_t rekey = wide(child->rekey_time), life = wide(child->life_time), part = wide(child->rand_time);
+    finish_limit(&rekey, &life, &part, CHILD_REKEY_TIME);
+    child->rekey_time = (uint32_t)rekey;
+    child->life_time = life < UINT32_MAX ? (uint32_t)life : UINT32_MAX - 1;
+    child->rand_time = (uint32_t)part;
+    finish_limit(&child->rekey_bytes, &child->life_bytes, &child->rand_bytes, 0);
+    finish_limit(&child->rekey_packets, &child->life_packets, &child->rand_packets, 0);
+    if (child->life_time && child->rekey_time >= child->life_time)
+        load_warn(l, "rekey_time %us is not below life_time %us: the SAs end without being rekeyed",
+                  child->rekey_time, child->life_time);
+}
+
+// Extended sequence numbers are followed by the window alone (RFC 4303 section 3.3.3): without one they are
+// left out where the proposal has the short ones too.
+static void check_window(struct load *l, struct child_config *child)
+{
+    for (unsigned i = 0; i < child->proposal_count && child->replay_window == 0; i++) {
+        struct proposal *p = &child->proposals[i];
+        bool shorter = false;
+        unsigned kept = 0;
+        for (unsigned k = 0; k < p->count; k++)
+            shorter = shorter || (p->t[k].type == TR_ESN && p->t[k].id == TRID_NO_ESN);
+        for (unsigned k = 0; k < p->count; k++) {
+            if (!shorter || p->t[k].type != TR_ESN || p->t[k].id != TRID_ESN)
+                p->t[kept++] = p->t[k];
+        }
+        p->count = (uint8_t)kept;
+        if (!shorter)
+            load_refuse(l,
+                        "children.%.40s: replay_window = 0 does not go with esn (RFC 4303 3.3.3): set a "
+                        "window, or noesn",
+                        child->name);
+    }
+}
+
+void child_finish(struct load *l, struct child_config *child)
+{
+    const struct ts dynamic = {.port_hi = 65535};
+    struct esp_error e;
+    if (!child->proposal_count &&
+        proposal_default_add(child->proposals, &child->proposal_count, PROTO_ESP, &e) < 0)
+        load_refuse(l, "default proposals: %.100s", e.text);
+    if (!child->local_ts.count)
+        child->local_ts.t[child->local_ts.count++] = dynamic;
+    if (!child->remote_ts.count)
+        child->remote_ts.t[child->remote_ts.count++] = dynamic;
+    finish_lifetimes(l, child);
+    check_window(l, child);
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+// swanctl.conf(5): an IKE SA that is reauthenticated is not rekeyed unless that is asked for too. The random
+// part is at most half of the shorter time, so that nothing is made anew as soon as it stands.
+static void finish_ike_times(struct conn_config *c)
+{
+    if (c->rekey_time == UINT32_MAX)
+        c->rekey_time = c->reauth_time == UINT32_MAX ? IKE_REKEY_TIME : 0;
+    if (c->reauth_time == UINT32_MAX)
+        c->reauth_time = 0;
+    uint32_t longer = c->rekey_time > c->reauth_time ? c->rekey_time : c->reauth_time;
+    uint32_t shorter = c->rekey_time && c->reauth_time ? smaller(c->rekey_time, c->reauth_time) : longer;
+    if (c->over_time == UINT32_MAX)
+        c->over_time = longer / 10;
+    if (c->rand_time == UINT32_MAX)
+        c->rand_time = smaller(c->over_time, shorter / 2);
+}
+
+void conn_finish(struct load *l)
+{
+    struct conn_config *c = l->conn;
+    struct esp_error e;
+    if (!c->proposal_count && proposal_default_add(c->proposals, &c->proposal_count, PROTO_IKE, &e) < 0)
+        load_refuse(l, "default proposals: %.100s", e.text);
+    l->key = key_find(SEC_CONN, "local_port");
+    if (c->local_port == 4500 && (c->remote_port == 0 || c->remote_port == 500))
+        load_refuse(l, "local_port = 4500 goes with a remote_port other than 500: toward port 500 an IKE SA "
+                       "begins on --port");
+    l->key = NULL;
+    finish_ike_times(c);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys whose values have a language of their own: addresses, proposals, traffic selectors, modes.
+#include <string.h>
+#include <strings.h>
+
+#include "ctrl/config/keys.h"
+#include "ctrl/config/proposal_text.h"
+#include "ctrl/config/values.h"
+
+static int add_address(struct load *l, struct addr *list, uint8_t *count, const char *text)
+{
+    struct addr a = {0};
+    bool any = strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0 ||
+               strcmp(text, "%any6") == 0 || strcmp(text, "::") == 0;
+    if (!any && !addr_parse(text, &a))
+        return load_bad_value(l, text,
+                              "an IP address or %any (names, subnets and ranges are not supported yet)");
+    if (!any && a.family == 6 && a.a[0] == 0xfe && (a.a[1] & 0xc0) == 0x80)
+        return load_bad_value(l, text, "an IPv6 address that is not of one link alone");
+    if (*count == ADDRS_MAX)
+        return load_refuse(l, "invalid value for: %s: more than %d addresses", l->key->name, ADDRS_MAX);
+    list[(*count)++] = a;
+    return 0;
+}
+
+int conn_local_addr(struct load *l, void *owner, const char *text)
+{
+    struct conn_config *c = owner;
+    return add_address(l, c->local_addrs, &c->local_count, text);
+}
+
+int conn_remote_addr(struct load *l, void *owner, const char *text)
+{
+    struct conn_config *c = owner;
+    return add_address(l, c->remote_addrs, &c->remote_count, text);
+}
+
+int conn_local_port(struct load *l, void *owner, const char *text)
+{
+    uint64_t port;
+    if (!value_number(text, 0, 65535, &port) || (port != 0 && port != 500 && port != 4500))
+        return load_bad_value(l, text,
+                              "500 or 4500: the ports of --port and --port-nat-t, whatever their numbers");
+    ((struct conn_config *)owner)->local_port = (uint16_t)port;
+    return 0;
+}
+
+static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, uint8_t protocol,
+                        const char *text)
+{
+    struct esp_error e;
+    if (proposal_text_add(list, count, protocol, text, &e) == 0)
+        return 0;
+    return load_refuse(l, "invalid value for: %s: '%.40s': %.100s", l->key->name, text, e.text);
+}
+
+int conn_ike_proposal(struct load *l, void *owner, const char *text)
+{
+    struct conn_config *c = owner;
+    return add_proposal(l, c->proposals, &c->proposal_count, PROTO_IKE, text);
+}
+
+int child_esp_proposal(struct load *l, void *owner, const char *text)
+{
+    struct child_config *c = owner;
+    return add_proposal(l, c->proposals, &c->proposal_count, PROTO_ESP, text);
+}
+
+static int add_ts(struct load *l, struct ts_list *list, const char *text)
+{
+    struct esp_error e;
+    if (list->count == TS_MAX)
+        return load_refuse(l, "invalid value for: %s: more than %d traffic selectors", l->key->name, TS_MAX);
+    if (ts_text_parse(text, &list->t[list->count], &e) < 0)
+        return load_refuse(l, "invalid value for: %s: %.160s", l->key->name, e.text);
+    list->count++;
+    return 0;
+}
+
+int child_local_ts(struct load *l, void *owner, const char *text)
+{
+    return add_ts(l, &((struct child_config *)owner)->local_ts, text);
+}
+
+int child_remote_ts(struct load *l, void *owner, const char *text)
+{
+    return add_ts(l, &((struct child_config *)owner)->remote_ts, text);
+}
+
+// swanctl.conf(5): pass and drop are policies without an SA.
+int child_mode(struct load *l, void *owner, const char *text)
+{
+    static const struct {
+        const char *text;
+        uint8_t action, mode;
+    } modes[] = {{"tunnel", POLICY_PROTECT, MODE_TUNNEL},
+                 {"transport", POLICY_PROTECT, MODE_TRANSPORT},
+                 {"pass", POLICY_BYPASS, MODE_TUNNEL},
+                 {"drop", POLICY_DISCARD, MODE_TUNNEL}};
+    struct child_config *c = owner;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(modes[i].text, text) == 0) {
+            c->action = modes[i].action;
+            c->mode = modes[i].mode;
+            return 0;
+        }
+    }
+    return load_bad_value(l, text, "tunnel, transport, pass or drop");
+}
+
+int child_copy_dscp(struct load *l, void *owner, const char *text)
+{
+    static const char *const ways[] = {"no", "out", "in", "yes"}; // a bit each way
+    struct child_config *c = owner;
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (strcasecmp(ways[i], text) == 0) {
+            c->copy_dscp_out = i & 1;
+            c->copy_dscp_in = i >> 1;
+            return 0;
+        }
+    }
+    return load_bad_value(l, text, "one of out, in, yes, no");
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctrl/config/gen/table.h"
+
+#include <string.h>
+
+#include "ctrl/config/keys.h"
+
+static const char *section_title(enum key_section s)
+{
+    switch (s) {
+    case SEC_CONN: return "`connections.CONN`";
+    case SEC_LOCAL: return "`connections.CONN.local*` (one)";
+    case SEC_REMOTE: return "`connections.CONN.remote*` (one)";
+    case SEC_LOCAL_CERT: return "`connections.CONN.local*.cert*`";
+    case SEC_REMOTE_CERT: return "`connections.CONN.remote*.cert*`";
+    case SEC_REMOTE_CACERT: return "`connections.CONN.remote*.cacert*`";
+    case SEC_CHILD: return "`connections.CONN.children.CHILD`";
+    case SEC_EAP: return "`secrets.eap*`, `secrets.xauth*`";
+    case SEC_NTLM: return "`secrets.ntlm*`";
+    case SEC_IKE: return "`secrets.ike*`";
+    case SEC_PPK: return "`secrets.ppk*`";
+    case SEC_PRIVATE: return "`secrets.private*`";
+    case SEC_RSA: return "`secrets.rsa*`";
+    case SEC_ECDSA: return "`secrets.ecdsa*`";
+    case SEC_PKCS8: return "`secrets.pkcs8*`";
+    case SEC_PKCS12: return "`secrets.pkcs12*`";
+    case SEC_TOKEN: return "`secrets.token*`";
+    case SEC_POOL: return "`pools.NAME`";
+    case SEC_AUTHORITY: return "`authorities.NAME`";
+    }
+    return "";
+}
+
+// Of several words for the same the first.
+static void print_choices(FILE *out, const struct choice *c)
+{
+    for (const struct choice *at = c; at->text; at++) {
+        const struct choice *first = c;
+        while (first->value != at->value)
+            first++;
+        if (first == at)
+            fprintf(out, "%s`%s`", at == c ? "" : ", ", at->text);
+    }
+}
+
+static void print_row(FILE *out, const struct key *k)
+{
+    fprintf(out, "| `%s` | %s | ", k->name, k->usual);
+    if (k->awaited || k->kind == K_STORED_ONLY)
+        fprintf(out, "taken with a warning: ");
+    if (k->kind == K_NEVER)
+        fprintf(out, "refused: ");
+    if (k->kind == K_ONLY && !k->choices[0].text[0]) {
+        fprintf(out, "refused: ");
+    } else if (k->kind == K_ONLY) {
+        fprintf(out, "only ");
+        print_choices(out, k->choices);
+        fprintf(out, ", others are refused: ");
+    } else if (k->kind == K_CHOICE) {
+        print_choices(out, k->choices);
+        fprintf(out, ": ");
+    }
+    fprintf(out, "%s |\n", k->words);
+}
+
+void table_print(FILE *out)
+{
+    fputs("| key | default | |\n|---|---|---|\n", out);
+    for (size_t i = 0; i < swanctl_key_count; i++) {
+        const struct key *k = &swanctl_keys[i];
+        if (i == 0 || k->section != k[-1].section)
+            fprintf(out, "| **%s** | | |\n", section_title(k->section));
+        print_row(out, k);
+    }
+}

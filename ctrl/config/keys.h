@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files that read a connection share: the table made of swanctl_keys.h, one load with its faults,
+// and the readers of single values. Every fault is recorded and the load goes on, so that all are told at
+// once.
+#ifndef CTRL_CONFIG_KEYS_H
+#define CTRL_CONFIG_KEYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctrl/config/conn_load.h"
+
+// A value that was not given, until conn_finish.c has put what holds then. The widest that a key may have is
+// one less.
+#define UNSET UINT64_MAX
+
+enum key_kind {
+    K_TIME,
+    K_SIZE,
+    K_COUNT,
+    K_NUMBER,
+    K_PORT,
+    K_YESNO,
+    K_CHOICE,
+    K_TEXT,
+    K_ITEMS,
+    K_ONLY,
+    K_NEVER,
+    K_STORED_ONLY
+};
+enum key_section {
+    SEC_CONN,
+    SEC_LOCAL,
+    SEC_REMOTE,
+    SEC_LOCAL_CERT,
+    SEC_REMOTE_CERT,
+    SEC_REMOTE_CACERT,
+    SEC_CHILD,
+    SEC_EAP,
+    SEC_NTLM,
+    SEC_IKE,
+    SEC_PPK,
+    SEC_PRIVATE,
+    SEC_RSA,
+    SEC_ECDSA,
+    SEC_PKCS8,
+    SEC_PKCS12,
+    SEC_TOKEN,
+    SEC_POOL,
+    SEC_AUTHORITY,
+};
+
+struct choice {
+    const char *text;
+    uint8_t value;
+};
+struct load;
+struct key {
+    enum key_section section;
+    const char *name;
+    enum key_kind kind;
+    size_t offset;                // in conn_config, of SEC_CHILD in child_config
+    uint64_t max;                 // K_NUMBER, K_TEXT
+    const struct choice *choices; // K_CHOICE, K_ONLY
+    int (*item)(struct load *l, void *owner, const char *text); // K_ITEMS
+    const char *usual, *words;
+    bool awaited; // read and handed on, but without effect yet
+};
+extern const struct key swanctl_keys[];
+extern const size_t swanctl_key_count;
+// NULL: unknown
+const struct key *key_find(enum key_section section, const char *name);
+
+struct load {
+    struct conn_config *conn;
+    const struct load_report *report;
+    struct esp_error *err; // the first fault
+    unsigned faults;
+    const struct key *key;        // being read, or NULL
+    const struct vici_node *node; // where a fault is, or NULL
+    char path[600];               // of the section being read: "gw.children.net"
+};
+
+// Records a fault of l->key at l->node; returns -EINVAL.
+__attribute__((format(printf, 2, 3))) int load_refuse(struct load *l, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void load_warn(struct load *l, const char *fmt, ...);
+int load_bad_value(struct load *l, const char *value, const char *expected);
+// Reads one key of a section into its owner: 0, or a fault was recorded.
+int load_key(struct load *l, void *owner, enum key_section section, const struct vici_node *n);
+
+// ---- conn_items.c
+#define X(name) int name(struct load *l, void *owner, const char *text);
+X(conn_local_addr)
+X(conn_remote_addr)
+X(conn_local_port)
+X(conn_ike_proposal)
+X(child_esp_proposal)
+X(child_local_ts)
+X(child_remote_ts)
+X(child_mode)
+X(child_copy_dscp)
+#undef X
+
+// ---- conn_finish.c: what follows from what was given, and what does not go together
+void conn_finish(struct load *l);
+void child_finish(struct load *l, struct child_config *child);
+
+#endif

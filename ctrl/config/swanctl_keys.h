@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys of swanctl.conf, all 137 of strongSwan 5.9.8 and those that later releases added: one list makes
+// what is read, what is refused and why, and the table in README.md (`make config-table`). A key is taken
+// with effect, or a value of it that cannot have any is refused by name.
+#ifndef CTRL_CONFIG_SWANCTL_KEYS_H
+#define CTRL_CONFIG_SWANCTL_KEYS_H
+
+#define LATER        "not supported yet"
+#define CERTS_LATER  "certificates are " LATER
+#define EAP_LATER    "EAP is " LATER
+#define PPK_LATER    "post-quantum preshared keys are " LATER
+#define MARKS_LATER  "marks are " LATER
+#define XFRM_LATER   "XFRM interfaces are " LATER
+#define TOKEN_LATER  "keys on tokens are " LATER
+#define KEYS_LATER   "private keys are " LATER
+#define NO_SCRIPTS   "updown scripts are " LATER
+#define IKEV1        "belongs to IKEv1, which is not supported"
+#define NO_MEDIATION "mediation is not supported"
+#define STORED       "the section is stored and listed, and used by nothing yet"
+
+// K(section, name, kind, target, arg, default, words)
+//   kind    what a value looks like; ONLY: one of `arg`, and any other is refused with `words`; NEVER:
+//   refused;
+//           STORED_ONLY: taken and listed, with a warning, since a refusal would end swanctl --load-all
+//   target  IN_CONN(member), IN_CHILD(member), ITEM(function that takes one value) or NOTHING
+//   arg     the greatest number, the longest text, or the name of a list of choices
+//   words   what the key does; for ONLY and NEVER why not
+// AWAITED(...) around the words of a key: read and handed on, without effect until its exchange exists; such
+// a key is said by name in the log. To make one honoured, take that away from its line.
+// clang-format off
+#define CONN_KEYS(K)                                                                                                              \
+    K(CONN, version, ONLY, NOTHING, version_choices, "0", "only IKEv2 (2, or 0 for any) is supported")                           \
+    K(CONN, local_addrs, ITEMS, ITEM(conn_local_addr), 0, "%any", "our addresses; none or `%any`: as routed")                    \
+    K(CONN, remote_addrs, ITEMS, ITEM(conn_remote_addr), 0, "%any", "the peer's addresses, tried in turn")                       \
+    K(CONN, local_port, ITEMS, ITEM(conn_local_port), 0, "500", "500 is --port, 4500 --port-nat-t (with a `remote_port` other than 500)") \
+    K(CONN, remote_port, PORT, IN_CONN(remote_port), 0, "500", "the peer's port at the first message")                             \
+    K(CONN, proposals, ITEMS, ITEM(conn_ike_proposal), 0, "default", "for the IKE SA")                                           \
+    K(CONN, vips, NEVER, NOTHING, 0, "", "virtual IP addresses are " LATER)                                                      \
+    K(CONN, aggressive, ONLY, NOTHING, only_no, "no", IKEV1)                                                                     \
+    K(CONN, pull, ONLY, NOTHING, only_yes, "yes", "push " IKEV1)                                                                 \
+    K(CONN, dscp, ONLY, NOTHING, dscp_choices, "000000", "marking IKE packets is " LATER)                                        \
+    K(CONN, encap, YESNO, IN_CONN(encap), 0, "no", "UDP encapsulation without a NAT too")                                          \
+    K(CONN, mobike, YESNO, IN_CONN(mobike), 0, "yes", AWAITED("MOBIKE is not offered yet"))                                        \
+    K(CONN, dpd_delay, TIME, IN_CONN(dpd_delay), 0, "0s", "the peer is asked whether it lives after so long a silence")            \
+    K(CONN, dpd_timeout, ONLY, NOTHING, zero_time, "0s", IKEV1 "; retransmission (`retransmit_*`) decides when a peer is dead")  \
+    K(CONN, fragmentation, CHOICE, IN_CONN(fragmentation), fragmentation_choices, "yes", AWAITED("IKE messages are not fragmented yet")) \
+    K(CONN, childless, CHOICE, IN_CONN(childless), childless_choices, "allow", "IKE SAs that a peer makes without a CHILD SA")     \
+    K(CONN, send_certreq, YESNO, IN_CONN(send_certreq), 0, "yes", AWAITED("there are no certificates to ask for yet"))             \
+    K(CONN, send_cert, CHOICE, IN_CONN(send_cert), send_cert_choices, "ifasked", AWAITED("there are no certificates to send yet")) \
+    K(CONN, ocsp, ONLY, NOTHING, ocsp_choices, "reply", CERTS_LATER)                                                             \
+    K(CONN, ppk_id, ONLY, NOTHING, empty, "", PPK_LATER)                                                                         \
+    K(CONN, ppk_required, ONLY, NOTHING, only_no, "no", PPK_LATER)                                                               \
+    K(CONN, keyingtries, NUMBER, IN_CONN(keyingtries), UINT32_MAX, "1", "attempts to make an IKE SA; 0: for ever")                 \
+    K(CONN, unique, CHOICE, IN_CONN(unique), unique_choices, "no", "what a second IKE SA of the same peer does to the first")      \
+    K(CONN, reauth_time, TIME, IN_CONN(reauth_time), 0, "0s", AWAITED("nothing is reauthenticated by time yet"))                   \
+    K(CONN, rekey_time, TIME, IN_CONN(rekey_time), 0, "4h", AWAITED("IKE SAs are not rekeyed by time yet"))                        \
+    K(CONN, over_time, TIME, IN_CONN(over_time), 0, "10 % of the longer of both", "goes with `rekey_time` and `reauth_time`")     \
+    K(CONN, rand_time, TIME, IN_CONN(rand_time), 0, "over_time", "likewise; at most half of the shorter of both")                  \
+    K(CONN, pools, NEVER, NOTHING, 0, "", "address pools are " LATER)                                                            \
+    K(CONN, if_id_in, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                 \
+    K(CONN, if_id_out, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                \
+    K(CONN, mediation, ONLY, NOTHING, only_no, "no", NO_MEDIATION)                                                               \
+    K(CONN, mediated_by, ONLY, NOTHING, empty, "", NO_MEDIATION)                                                                 \
+    K(CONN, mediation_peer, ONLY, NOTHING, empty, "", NO_MEDIATION)
+
+// Either section takes the keys of both, as charon does.
+#define AUTH_KEYS(K, SIDE, side)                                                                                                  \
+    K(SIDE, round, NUMBER, IN_CONN(side##_round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
+    K(SIDE, certs, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                           \
+    K(SIDE, cacerts, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
+    K(SIDE, pubkeys, NEVER, NOTHING, 0, "", "raw public keys are " LATER)                                                        \
+    K(SIDE, auth, CHOICE, IN_CONN(side##_auth), auth_choices, "pubkey", "must be given")                                           \
+    K(SIDE, id, TEXT, IN_CONN(side##_id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
+    K(SIDE, eap_id, ONLY, NOTHING, empty, "id", EAP_LATER)                                                                       \
+    K(SIDE, aaa_id, ONLY, NOTHING, empty, "remote id", EAP_LATER)                                                                \
+    K(SIDE, xauth_id, ONLY, NOTHING, empty, "id", "XAuth " IKEV1)                                                                \
+    K(SIDE, groups, NEVER, NOTHING, 0, "", "group membership is " LATER)                                                         \
+    K(SIDE, cert_policy, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                     \
+    K(SIDE, ca_id, ONLY, NOTHING, empty, "", CERTS_LATER)                                                                        \
+    K(SIDE, revocation, ONLY, NOTHING, revocation_choices, "relaxed", CERTS_LATER)
+
+// Sections cert* and cacert* of local* and remote*: refused as they begin, whatever they hold.
+#define CERT_KEYS(K, SECTION)                                                                                                     \
+    K(SECTION, file, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
+    K(SECTION, handle, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                       \
+    K(SECTION, slot, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
+    K(SECTION, module, NEVER, NOTHING, 0, "", CERTS_LATER)
+
+#define CHILD_KEYS(K)                                                                                                             \
+    K(CHILD, ah_proposals, NEVER, NOTHING, 0, "", "AH is not supported")                                                         \
+    K(CHILD, esp_proposals, ITEMS, ITEM(child_esp_proposal), 0, "default", "for the CHILD SA; key exchange groups, `none` too")  \
+    K(CHILD, sha256_96, ONLY, NOTHING, only_no, "no", "96-bit truncation of SHA-256 is not supported")                           \
+    K(CHILD, local_ts, ITEMS, ITEM(child_local_ts), 0, "dynamic", "what we protect")                                             \
+    K(CHILD, remote_ts, ITEMS, ITEM(child_remote_ts), 0, "dynamic", "what the peer protects")                                    \
+    K(CHILD, rekey_time, TIME, IN_CHILD(rekey_time), 0, "1h", AWAITED("CHILD SAs are not rekeyed by time yet"))                     \
+    K(CHILD, life_time, TIME, IN_CHILD(life_time), 0, "110 % of rekey_time", AWAITED("CHILD SAs do not end by time yet"))           \
+    K(CHILD, rand_time, TIME, IN_CHILD(rand_time), 0, "life_time less rekey_time", "goes with `rekey_time`")                        \
+    K(CHILD, rekey_bytes, SIZE, IN_CHILD(rekey_bytes), 0, "0", "octets after which the SA is replaced")                             \
+    K(CHILD, life_bytes, SIZE, IN_CHILD(life_bytes), 0, "110 % of rekey_bytes", "octets after which it ends")                       \
+    K(CHILD, rand_bytes, SIZE, IN_CHILD(rand_bytes), 0, "life_bytes less rekey_bytes", AWAITED("`rekey_bytes` is taken as it stands yet")) \
+    K(CHILD, rekey_packets, COUNT, IN_CHILD(rekey_packets), 0, "0", "packets after which the SA is replaced")                       \
+    K(CHILD, life_packets, COUNT, IN_CHILD(life_packets), 0, "110 % of rekey_packets", "packets after which it ends")               \
+    K(CHILD, rand_packets, COUNT, IN_CHILD(rand_packets), 0, "life_packets less rekey_packets", AWAITED("`rekey_packets` is taken as it stands yet")) \
+    K(CHILD, updown, ONLY, NOTHING, empty, "", NO_SCRIPTS)                                                                       \
+    K(CHILD, hostaccess, ONLY, NOTHING, only_no, "no", NO_SCRIPTS)                                                               \
+    K(CHILD, mode, ITEMS, ITEM(child_mode), 0, "tunnel", "tunnel, transport, pass or drop")                                      \
+    K(CHILD, policies, ONLY, NOTHING, only_yes, "yes", "a CHILD SA without policies is " LATER)                                  \
+    K(CHILD, policies_fwd_out, ONLY, NOTHING, only_no, "no", "forwarding policies of the kernel are not used")                   \
+    K(CHILD, dpd_action, CHOICE, IN_CHILD(dpd_action), dpd_choices, "clear", "when the peer is dead")                               \
+    K(CHILD, ipcomp, ONLY, NOTHING, only_no, "no", "IPComp is " LATER)                                                           \
+    K(CHILD, inactivity, TIME, IN_CHILD(inactivity), 0, "0s", AWAITED("idle CHILD SAs are not closed yet"))                         \
+    K(CHILD, reqid, NUMBER, IN_CHILD(reqid), UINT32_MAX, "0", "number in listings; 0: chosen")                                      \
+    K(CHILD, priority, NUMBER, IN_CHILD(priority), UINT32_MAX, "0", "rank of the policies, lower first; 0: computed")               \
+    K(CHILD, interface, ONLY, NOTHING, empty, "", "policies for one interface are " LATER)                                       \
+    K(CHILD, mark_in, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                     \
+    K(CHILD, mark_in_sa, ONLY, NOTHING, only_no, "no", MARKS_LATER)                                                              \
+    K(CHILD, mark_out, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                    \
+    K(CHILD, set_mark_in, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                 \
+    K(CHILD, set_mark_out, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                \
+    K(CHILD, if_id_in, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                \
+    K(CHILD, if_id_out, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                               \
+    K(CHILD, label, ONLY, NOTHING, empty, "", "security labels are " LATER)                                                      \
+    K(CHILD, label_mode, ONLY, NOTHING, label_mode_choices, "system", "security labels are " LATER)                              \
+    K(CHILD, tfc_padding, ONLY, NOTHING, zero, "0", "traffic flow confidentiality is " LATER)                                    \
+    K(CHILD, replay_window, NUMBER, IN_CHILD(replay_window), 1024, "`replay_window` of the settings", "packets; 0: no replay check") \
+    K(CHILD, hw_offload, CHOICE, IN_CHILD(hw_offload), offload_choices, "`offload_default` of the settings", "where the SA runs")   \
+    K(CHILD, copy_df, YESNO, IN_CHILD(copy_df), 0, "yes", "the DF bit into the outer header")                                       \
+    K(CHILD, copy_ecn, YESNO, IN_CHILD(copy_ecn), 0, "yes", "ECN into the outer header and back")                                   \
+    K(CHILD, copy_dscp, ITEMS, ITEM(child_copy_dscp), 0, "out", "out, in, yes or no")                                            \
+    K(CHILD, icmp, ONLY, NOTHING, only_no, "no", "ICMP errors past the selectors are " LATER)                                    \
+    K(CHILD, per_cpu_sas, ONLY, NOTHING, only_no, "no", "SAs per CPU are " LATER)                                                \
+    K(CHILD, start_action, CHOICE, IN_CHILD(start_action), action_choices, "none", "when the connection is loaded")                 \
+    K(CHILD, close_action, CHOICE, IN_CHILD(close_action), action_choices, "none", "when the peer has closed the CHILD SA")
+
+// Sections of `secrets`; swanctl reads them and sends load-shared and load-key.
+#define SECRET_KEYS(K)                                                                                                            \
+    K(EAP, secret, NEVER, NOTHING, 0, "", EAP_LATER)                                                                             \
+    K(EAP, id, NEVER, NOTHING, 0, "", EAP_LATER)                                                                                 \
+    K(NTLM, secret, NEVER, NOTHING, 0, "", EAP_LATER)                                                                            \
+    K(NTLM, id, NEVER, NOTHING, 0, "", EAP_LATER)                                                                                \
+    K(IKE, secret, ITEMS, NOTHING, 0, "", "the preshared key: text, 0x hexadecimal or 0s base64; must be given")                 \
+    K(IKE, id, ITEMS, NOTHING, 0, "everybody", "an identity that the secret belongs to; id1, id2 … for more")                    \
+    K(PPK, secret, NEVER, NOTHING, 0, "", PPK_LATER)                                                                             \
+    K(PPK, id, NEVER, NOTHING, 0, "", PPK_LATER)                                                                                 \
+    K(PRIVATE, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                          \
+    K(PRIVATE, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                        \
+    K(RSA, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                              \
+    K(RSA, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                            \
+    K(ECDSA, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                            \
+    K(ECDSA, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                          \
+    K(PKCS8, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                            \
+    K(PKCS8, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                          \
+    K(PKCS12, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                           \
+    K(PKCS12, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                         \
+    K(TOKEN, handle, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                         \
+    K(TOKEN, slot, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                           \
+    K(TOKEN, module, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                         \
+    K(TOKEN, pin, NEVER, NOTHING, 0, "", TOKEN_LATER)
+
+#define STORED_KEYS(K)                                                                                                            \
+    K(POOL, addrs, STORED_ONLY, NOTHING, 0, "", STORED)                                                                          \
+    K(POOL, attr, STORED_ONLY, NOTHING, 0, "", STORED)                                                                           \
+    K(AUTHORITY, cacert, STORED_ONLY, NOTHING, 0, "", STORED)                                                                    \
+    K(AUTHORITY, file, STORED_ONLY, NOTHING, 0, "", STORED)                                                                      \
+    K(AUTHORITY, handle, STORED_ONLY, NOTHING, 0, "", STORED)                                                                    \
+    K(AUTHORITY, slot, STORED_ONLY, NOTHING, 0, "", STORED)                                                                      \
+    K(AUTHORITY, module, STORED_ONLY, NOTHING, 0, "", STORED)                                                                    \
+    K(AUTHORITY, crl_uris, STORED_ONLY, NOTHING, 0, "", STORED)                                                                  \
+    K(AUTHORITY, ocsp_uris, STORED_ONLY, NOTHING, 0, "", STORED)                                                                 \
+    K(AUTHORITY, cert_uri_base, STORED_ONLY, NOTHING, 0, "", STORED)
+
+#define SWANCTL_KEYS(K)                                                                                                           \
+    CONN_KEYS(K) AUTH_KEYS(K, LOCAL, local) AUTH_KEYS(K, REMOTE, remote) CERT_KEYS(K, LOCAL_CERT) CERT_KEYS(K, REMOTE_CERT)       \
+    CERT_KEYS(K, REMOTE_CACERT) CHILD_KEYS(K) SECRET_KEYS(K) STORED_KEYS(K)
+// clang-format on
+
+#endif
