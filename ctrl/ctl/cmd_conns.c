@@ -138,10 +138,9 @@ static void loaded(struct pending *p, bool ok, const char *text)
         return;
     }
     struct conn_entry **at = find_entry(c, e->config.name), *old = *at;
-    if (old)
-        e->next = old->next;
-    else
-        c->conn_count++;
+    e->next = old ? old->next : NULL;
+    e->number = old ? old->number : ++c->conn_number;
+    c->conn_count += !old;
     *at = e;
     p->data = NULL; // the list has it now
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->config.name);
@@ -335,16 +334,34 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     vici_section_end(o);
 }
 
-void cmd_list_conns(struct ctl *c, struct command *cmd)
+// From memory here, but at the client's pace as what other rooms have.
+static void list_conns(struct pages *l)
 {
+    struct command *cmd = l->cmd;
     const char *only = vici_get(cmd->msg.root, "ike");
-    for (const struct conn_entry *e = c->conns; e; e = e->next) {
+    const struct conn_entry *e = l->ctl->conns;
+    while (e && e->number < l->from)
+        e = e->next;
+    for (; e && !server_full(cmd); e = e->next) {
+        struct vici_out o;
         if (only && strcmp(only, e->config.name) != 0)
             continue;
-        struct vici_out o;
         server_event_begin(&o, VICI_EV_LIST_CONN);
         put_conn(&o, &e->config);
         server_event_to(cmd, VICI_EV_LIST_CONN, &o);
     }
-    server_reply(cmd, NULL);
+    pages_next(l, e ? e->number : 0);
+}
+
+void cmd_list_conns(struct ctl *c, struct command *cmd)
+{
+    struct pages *l = calloc(1, sizeof(*l));
+    if (!l) {
+        server_reply_error(cmd, "out of memory");
+        return;
+    }
+    *l = (struct pages){.ctl = c, .cmd = cmd, .ask = list_conns, .room = "ctl"};
+    cmd->data = l;
+    cmd->free_data = free;
+    pages_begin(l);
 }

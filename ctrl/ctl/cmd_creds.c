@@ -108,47 +108,63 @@ void cmd_unload_shared(struct ctl *c, struct command *cmd)
     ctl_send(p, ROOM_KEYS, MSG_SECRET_UNLOAD, &m);
 }
 
-static void add_secret(struct pending *p, enum msg_type t, const union msg *m)
+struct secret_list {
+    struct pages pages;
+    struct vici_out out; // one reply, which a frame bounds
+};
+
+static void add_secret(struct pages *p, enum msg_type t, const union msg *m)
 {
-    struct vici_out *o = p->data;
+    struct vici_out *o = &((struct secret_list *)p)->out;
     if (t == MSG_SECRET_IS && m->SECRET_IS.id[0] && strncmp(m->SECRET_IS.id, UNNAMED, strlen(UNNAMED)) != 0)
         vici_item(o, m->SECRET_IS.id);
 }
 
-static void secrets_listed(struct pending *p, bool ok, const char *text)
+static void reply_secrets(struct pages *p)
 {
-    struct vici_out *o = p->data;
-    if (!ok) {
-        server_reply_error(p->cmd, "keys: %s", text);
-        return;
-    }
-    vici_list_end(o);
-    server_reply(p->cmd, o);
+    struct secret_list *l = (struct secret_list *)p;
+    struct vici_out o = l->out;
+    l->out = (struct vici_out){0}; // the reply outlives the command
+    vici_list_end(&o);
+    server_reply(p->cmd, &o);
 }
 
-static void free_out(void *data)
+static void ask_secrets(struct pages *l)
 {
-    vici_out_free(data);
-    free(data);
+    if (((struct secret_list *)l)->out.len > VICI_MAX_FRAME) {
+        server_reply_error(l->cmd, "more secrets than a reply of %d octets holds", VICI_MAX_FRAME);
+        return;
+    }
+    struct pending *p = pages_ask(l);
+    if (p)
+        ctl_send(p, ROOM_KEYS, MSG_SECRET_LIST, &(struct msg_SECRET_LIST){.req = p->req, .from = l->from});
+}
+
+static void free_secret_list(void *data)
+{
+    struct secret_list *l = data;
+    vici_out_free(&l->out);
+    free(l);
 }
 
 void cmd_get_shared(struct ctl *c, struct command *cmd)
 {
-    struct vici_out *o = calloc(1, sizeof(*o));
-    struct pending *p = o ? ctl_ask(c, cmd, CTL_ANSWER_MS) : NULL;
-    if (!o)
+    struct secret_list *l = calloc(1, sizeof(*l));
+    if (!l) {
         server_reply_error(cmd, "out of memory");
-    if (!p) {
-        free(o);
         return;
     }
-    vici_out_begin(o, VICI_CMD_RESPONSE, NULL);
-    vici_list(o, "keys");
-    p->data = o;
-    p->free_data = free_out;
-    p->message = add_secret;
-    p->done = secrets_listed;
-    ctl_send(p, ROOM_KEYS, MSG_SECRET_LIST, &(struct msg_SECRET_LIST){.req = p->req});
+    l->pages = (struct pages){.ctl = c,
+                              .cmd = cmd,
+                              .ask = ask_secrets,
+                              .message = add_secret,
+                              .end = reply_secrets,
+                              .room = "keys"};
+    cmd->data = l;
+    cmd->free_data = free_secret_list;
+    vici_out_begin(&l->out, VICI_CMD_RESPONSE, NULL);
+    vici_list(&l->out, "keys");
+    pages_begin(&l->pages);
 }
 
 void cmd_clear_creds(struct ctl *c, struct command *cmd)

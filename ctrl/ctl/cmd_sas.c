@@ -127,7 +127,7 @@ static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const 
 
 // ---- list-sas
 
-enum { LIST_MAX = 100000 }; // no other room makes this one grow without bound
+enum { SA_PAGE = 128 }; // entries; all of them in one IKE SA still fit into a frame
 
 struct array {
     void *items;
@@ -136,7 +136,7 @@ struct array {
 
 static void append(struct array *a, const void *item)
 {
-    if (a->count == LIST_MAX)
+    if (a->count == 2 * LIST_PAGE_MAX) // no other room makes this one grow without bound
         return;
     if (a->count == a->cap) {
         size_t cap = a->cap ? 2 * a->cap : 16;
@@ -150,6 +150,8 @@ static void append(struct array *a, const void *item)
 }
 
 struct sa_list {
+    struct pages pages;
+    uint64_t more; // after the page whose traffic is being asked for
     struct array ike, child, path;
 };
 
@@ -162,9 +164,9 @@ static void free_sa_list(void *data)
     free(l);
 }
 
-static void collect(struct pending *p, enum msg_type t, const union msg *m)
+static void collect(struct pages *p, enum msg_type t, const union msg *m)
 {
-    struct sa_list *l = p->data;
+    struct sa_list *l = (struct sa_list *)p;
     if (t == MSG_IKE_INFO)
         append(&l->ike, &m->IKE_INFO);
     else if (t == MSG_CHILD_INFO)
@@ -236,62 +238,76 @@ static void sort(struct array *a, int (*order)(const void *, const void *))
         qsort(a->items, a->count, a->size, order);
 }
 
-static void listed(struct pending *p, bool ok, const char *text)
+static void traffic_known(struct pending *p, bool ok, const char *text)
 {
-    struct sa_list *l = p->data;
+    struct sa_list *l = p->cmd->data;
     const struct msg_IKE_INFO *ike = l->ike.items;
     if (!ok)
         LOGF(CFG, 1, "SAs are listed without their traffic: path: %s", text);
-    sort(&l->child, by_child_ike); // so that a long list does not cost its square
+    sort(&l->child, by_child_ike); // so that a page does not cost its square
     sort(&l->path, by_path_child);
     for (size_t i = 0; i < l->ike.count; i++)
         emit_sa(p->cmd, l, &ike[i]);
-    server_reply(p->cmd, NULL);
+    l->ike.count = l->child.count = l->path.count = 0;
+    pages_next(&l->pages, l->more);
 }
 
-static void ike_listed(struct pending *p, bool ok, const char *text)
+static void sas_known(struct pending *p, bool ok, const char *text)
 {
+    struct sa_list *l = p->cmd->data;
+    const struct msg_CHILD_INFO *child = l->child.items;
+    uint8_t ids[LIST_PAGE_MAX * sizeof(uint32_t)];
+    struct writer w = writer_of(ids, sizeof(ids));
     if (!ok) {
-        server_reply_error(p->cmd, "ike: %s", text);
+        pages_done(p, false, text);
         return;
     }
-    struct pending *next = ctl_ask(p->ctl, p->cmd, CTL_ANSWER_MS);
+    l->more = p->more;
+    for (size_t i = 0; i < l->child.count && i < LIST_PAGE_MAX; i++)
+        wr_u32(&w, child[i].id);
+    struct pending *next = pages_ask(&l->pages);
     if (!next)
         return;
-    next->data = p->data;
-    next->free_data = p->free_data;
-    p->data = NULL;
-    next->message = collect;
-    next->done = listed;
-    ctl_send(next, ROOM_PATH, MSG_PATH_LIST, &(struct msg_PATH_LIST){.req = next->req});
+    next->done = traffic_known;
+    ctl_send(next, ROOM_PATH, MSG_PATH_LIST,
+             &(struct msg_PATH_LIST){.req = next->req, .children = wr_written(&w)});
 }
 
-void cmd_list_sas(struct ctl *c, struct command *cmd)
+static void ask_sas(struct pages *l)
 {
+    struct command *cmd = l->cmd;
     const char *conn = vici_get(cmd->msg.root, "ike");
-    struct sa_list *l = calloc(1, sizeof(*l));
-    struct pending *p = l ? ctl_ask(c, cmd, CTL_ANSWER_MS) : NULL;
-    if (!l)
-        server_reply_error(cmd, "out of memory");
-    if (!p) {
-        free(l);
+    struct pending *p = pages_ask(l);
+    if (!p)
         return;
-    }
-    l->ike.size = sizeof(struct msg_IKE_INFO);
-    l->child.size = sizeof(struct msg_CHILD_INFO);
-    l->path.size = sizeof(struct msg_PATH_SA);
-    p->data = l;
-    p->free_data = free_sa_list;
-    p->message = collect;
-    p->done = ike_listed;
-    struct msg_IKE_LIST m = {.req = p->req, .ike_id = (uint32_t)vici_get_num(cmd->msg.root, "ike-id", 0)};
+    p->done = sas_known;
+    struct msg_IKE_LIST m = {.req = p->req,
+                             .ike_id = (uint32_t)vici_get_num(cmd->msg.root, "ike-id", 0),
+                             .from = l->from,
+                             .most = SA_PAGE};
     snprintf(m.conn, sizeof(m.conn), "%s", conn ? conn : "");
     ctl_send(p, ROOM_IKE, MSG_IKE_LIST, &m);
 }
 
+void cmd_list_sas(struct ctl *c, struct command *cmd)
+{
+    struct sa_list *l = calloc(1, sizeof(*l));
+    if (!l) {
+        server_reply_error(cmd, "out of memory");
+        return;
+    }
+    l->pages = (struct pages){.ctl = c, .cmd = cmd, .ask = ask_sas, .message = collect, .room = "ike"};
+    l->ike.size = sizeof(struct msg_IKE_INFO);
+    l->child.size = sizeof(struct msg_CHILD_INFO);
+    l->path.size = sizeof(struct msg_PATH_SA);
+    cmd->data = l;
+    cmd->free_data = free_sa_list;
+    pages_begin(&l->pages);
+}
+
 // ---- list-policies
 
-static void emit_policy(struct pending *p, enum msg_type t, const union msg *m)
+static void emit_policy(struct pages *p, enum msg_type t, const union msg *m)
 {
     const struct msg_POLICY_IS *pol = &m->POLICY_IS;
     const char *ike = vici_get(p->cmd->msg.root, "ike"), *child = vici_get(p->cmd->msg.root, "child");
@@ -313,12 +329,11 @@ static void emit_policy(struct pending *p, enum msg_type t, const union msg *m)
     server_event_to(p->cmd, VICI_EV_LIST_POLICY, &o);
 }
 
-static void policies_listed(struct pending *p, bool ok, const char *text)
+static void ask_policies(struct pages *l)
 {
-    if (ok)
-        server_reply(p->cmd, NULL);
-    else
-        server_reply_error(p->cmd, "path: %s", text);
+    struct pending *p = pages_ask(l);
+    if (p)
+        ctl_send(p, ROOM_PATH, MSG_POLICY_LIST, &(struct msg_POLICY_LIST){.req = p->req, .from = l->from});
 }
 
 void cmd_list_policies(struct ctl *c, struct command *cmd)
@@ -327,12 +342,15 @@ void cmd_list_policies(struct ctl *c, struct command *cmd)
         server_reply(cmd, NULL);
         return;
     }
-    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
-    if (!p)
+    struct pages *l = calloc(1, sizeof(*l));
+    if (!l) {
+        server_reply_error(cmd, "out of memory");
         return;
-    p->message = emit_policy;
-    p->done = policies_listed;
-    ctl_send(p, ROOM_PATH, MSG_POLICY_LIST, &(struct msg_POLICY_LIST){.req = p->req});
+    }
+    *l = (struct pages){.ctl = c, .cmd = cmd, .ask = ask_policies, .message = emit_policy, .room = "path"};
+    cmd->data = l;
+    cmd->free_data = free;
+    pages_begin(l);
 }
 
 // ---- events

@@ -177,6 +177,11 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
     } else if (t == MSG_RESULT) {
         if ((p = find_pending(c, m->RESULT.req)))
             finish(p, m->RESULT.ok, m->RESULT.text);
+    } else if (t == MSG_LIST_MORE) {
+        if ((p = find_pending(c, m->LIST_MORE.req))) {
+            p->more = m->LIST_MORE.next;
+            finish(p, p->more != 0, "a page without a next one");
+        }
     } else if (req) {
         if ((p = find_pending(c, req)) && p->message)
             p->message(p, t, m);

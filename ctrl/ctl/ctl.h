@@ -30,12 +30,14 @@ struct pending {
     void (*free_data)(void *data); // called with data, where both are set, when the question ends
     int control_level;             // log lines up to this level go to cmd as control-log events; -1: none
     struct timer deadline;
+    uint64_t more; // done: the answer was a page, and this is where the next one begins; 0: it was the last
     void (*message)(struct pending *p, enum msg_type t, const union msg *m);
     void (*done)(struct pending *p, bool ok, const char *text);
 };
 
 struct conn_entry {
     struct conn_entry *next;
+    uint64_t number; // grows along the list
     struct conn_config config;
 };
 
@@ -61,6 +63,7 @@ struct ctl {
     uint32_t last_req, unnamed;
     struct conn_entry *conns; // in the order in which they were loaded
     unsigned conn_count;
+    uint64_t conn_number;
     struct named *authorities, *pools;
     struct counter *counters;
     int64_t started; // wall clock
@@ -83,6 +86,25 @@ struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms)
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
 // The usual end of a command: success, or the text as its error.
 void ctl_done_simple(struct pending *p, bool ok, const char *text);
+
+// ---- pages.c
+// A list that rooms answer in pages and a client reads at its own pace: no more than a page and what the
+// client's queue holds is ever here. Begins a command's data, and lives as long.
+struct pages {
+    struct ctl *ctl;
+    struct command *cmd;
+    uint64_t from;
+    void (*ask)(struct pages *l);                                          // for the page at `from`
+    void (*message)(struct pages *l, enum msg_type t, const union msg *m); // of a page
+    void (*end)(struct pages *l); // answers the command; NULL: with an empty reply
+    const char *room;             // that refusals name
+};
+void pages_begin(struct pages *l);
+// A question whose answer is this page; ends with pages_next unless `done` is set to something else, which
+// calls it.
+struct pending *pages_ask(struct pages *l);
+void pages_done(struct pending *p, bool ok, const char *text);
+void pages_next(struct pages *l, uint64_t more);
 
 // ---- commands.c
 bool ctl_command(void *ctx, struct command *cmd);

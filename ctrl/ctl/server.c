@@ -86,9 +86,27 @@ static void client_free(struct client *c)
     free(c);
 }
 
+static void resume(struct command *cmd)
+{
+    void (*fn)(struct command *) = cmd->resume;
+    cmd->resume = NULL;
+    fn(cmd);
+}
+
+// A command that waited for its client to read ends without it.
+static struct command *waits_for_nobody(const struct server *s)
+{
+    struct command *cmd = s->commands;
+    while (cmd && (cmd->client || !cmd->resume))
+        cmd = cmd->next;
+    return cmd;
+}
+
 static void reap(struct timer *t)
 {
     struct server *s = t->ctx;
+    for (struct command *cmd; (cmd = waits_for_nobody(s)) != NULL;)
+        resume(cmd);
     for (struct client *c = s->clients, *next; c; c = next) {
         next = c->next;
         if (c->gone)
@@ -271,6 +289,11 @@ void server_reply_error(struct command *cmd, const char *fmt, ...)
     vici_put(&o, "success", "no");
     vici_put(&o, "errmsg", text);
     server_reply(cmd, &o);
+}
+
+bool server_full(const struct command *cmd)
+{
+    return cmd->client && cmd->client->queued > SERVER_STREAM;
 }
 
 bool server_wants(const struct server *s, enum vici_event ev)
@@ -459,6 +482,8 @@ static void on_ready(struct loop_fd *f, uint32_t events)
     struct client *c = f->ctx;
     if (events & EPOLLOUT && flush(c) < 0)
         client_drop(c, NULL);
+    if (c->busy && c->busy->resume && !server_full(c->busy))
+        resume(c->busy);
     if (!c->gone && events & EPOLLIN)
         receive(c);
     else if (!c->gone && events & (EPOLLHUP | EPOLLERR))
@@ -560,6 +585,8 @@ void server_free(struct server *s)
     if (!s)
         return;
     server_stop(s);
+    for (struct command *cmd = s->commands; cmd; cmd = cmd->next)
+        cmd->resume = NULL;
     for (struct client *c = s->clients; c; c = c->next)
         client_drop(c, NULL);
     reap(&s->reaper);

@@ -25,6 +25,7 @@ enum vici_event {
 
 enum {
     SERVER_MAX_CLIENTS = 64,
+    SERVER_STREAM = 256 << 10,          // octets waiting, above which what a command streams pauses
     SERVER_EVENT_QUEUE = 1 << 20,       // octets waiting, above which events to the client are dropped
     SERVER_QUEUE = 16 << 20,            // octets waiting, above which the client is disconnected
     SERVER_FRAME_TIMEOUT_MS = 10 * 1000 // for the rest of a frame that has begun, and for a stuck reader
@@ -41,6 +42,7 @@ struct command {
     struct vici_msg msg; // the request; freed with the command
     void *data;          // the handler's, released by free_data (where set) with the command
     void (*free_data)(void *data);
+    void (*resume)(struct command *cmd); // called once, when the client has read, or is gone
     struct command *next;
 };
 
@@ -62,6 +64,8 @@ __attribute__((format(printf, 2, 3))) void server_reply_error(struct command *cm
 
 // Events: to all clients that asked for them, or to the client of one command. o was begun by
 // server_event_begin.
+// What a command streams goes on while this is false; else it sets cmd->resume and returns.
+bool server_full(const struct command *cmd);
 bool server_wants(const struct server *s, enum vici_event ev);
 bool server_command_wants(const struct command *cmd, enum vici_event ev);
 void server_event_begin(struct vici_out *o, enum vici_event ev);

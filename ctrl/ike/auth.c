@@ -60,6 +60,13 @@ void auth_check(struct task *t, const struct auth *auth, struct slice peer_id, r
     ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_CHECK, &q);
 }
 
+void auth_log_proven(const struct msg_AUTH_PROVEN *m)
+{
+    LOGF(IKE, 2, "it knows the secret '%s'%s%s%s", m->secret,
+         m->owner[0] ? ", whose owner is '" : ", which serves for everyone", m->owner,
+         m->owner[0] ? "'" : "");
+}
+
 static void failed(struct ike_sa *sa)
 {
     LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
@@ -181,6 +188,7 @@ static void checked(struct task *t, enum msg_type type, const union msg *m)
     }
     LOGF(IKE, 1, "authentication of '%s' with pre-shared key successful",
          identity_print(&sa->remote_id, text, sizeof(text)));
+    auth_log_proven(&m->AUTH_PROVEN);
     sa_established(sa);
     sa_unique(sa, false);
     if (!hs->pending) {

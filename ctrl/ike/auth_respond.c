@@ -136,6 +136,7 @@ static void checked(struct task *t, enum msg_type type, const union msg *m)
     }
     LOGF(IKE, 1, "authentication of '%s' with pre-shared key successful",
          identity_print(&sa->remote_id, text, sizeof(text)));
+    auth_log_proven(&m->AUTH_PROVEN);
     // Only now does it count where the request came from: the peer's port may have floated (2.23). Before
     // that anyone can be behind the integrity check, and what he did stays with the address that began.
     sa_set_half_open(sa, false);

@@ -457,6 +457,7 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
 void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d);
 void auth_check(struct task *t, const struct auth *auth, struct slice peer_id, reply_fn fn);
 void auth_make(struct task *t, reply_fn fn);
+void auth_log_proven(const struct msg_AUTH_PROVEN *m);
 struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size);
 
 // --- cookie.c

@@ -105,7 +105,7 @@ void ask_fail_all(struct ike *ike, const char *why)
 
 bool answer_ok(enum msg_type t, const union msg *m)
 {
-    return t == MSG_RESULT && m->RESULT.ok;
+    return (t == MSG_RESULT && m->RESULT.ok) || t == MSG_AUTH_PROVEN;
 }
 
 const char *answer_text(enum msg_type t, const union msg *m)

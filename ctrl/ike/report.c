@@ -81,21 +81,78 @@ static void send_child(const struct child_sa *c, uint32_t req)
     ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_INFO, &m);
 }
 
+// A page that is being sent. SAs are listed from the newest on, as they stand in the list, a long one's
+// children over several pages; the cursor is the IKE SA and the CHILD SA to go on with.
+struct page {
+    struct ike *ike;
+    const struct msg_IKE_LIST *m;
+    unsigned left;
+};
+
+static uint64_t cursor(uint32_t ike_id, uint32_t child_id)
+{
+    return (uint64_t)ike_id << 32 | child_id;
+}
+
+static bool page_full(const struct page *p)
+{
+    return !p->left || !ipc_has_room(p->ike->chan[ROOM_CTL]);
+}
+
+static void page_more(const struct page *p, uint64_t next)
+{
+    ipc_send(p->ike->chan[ROOM_CTL], MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = p->m->req, .next = next});
+}
+
+static bool listed(const struct page *p, const struct ike_sa *sa)
+{
+    return sa->state != SA_REFUSED && !sa->successor && (!p->m->ike_id || sa->id == p->m->ike_id) &&
+           (!p->m->conn[0] || strcmp(p->m->conn, sa->conn->cfg.name) == 0);
+}
+
+// Ids grow, and new ones are put in front: where the one to go on with is gone, the next older one stands.
+static struct ike_sa *page_start(const struct page *p, uint32_t id)
+{
+    struct ike_sa *sa = p->m->from ? sa_by_id(p->ike, id) : p->ike->sas;
+    if (sa || !p->m->from)
+        return sa;
+    for (sa = p->ike->sas; sa && sa->id > id;)
+        sa = sa->next;
+    return sa;
+}
+
+// False: the page is full, and says where it goes on.
+static bool page_sa(struct page *p, struct ike_sa *sa, uint32_t first_child)
+{
+    struct child_sa *c = first_child ? child_by_id(p->ike, first_child) : NULL;
+    if (!c || c->sa != sa) // the first, or the one to go on with is gone: new ones stand behind
+        for (c = sa->children; c && c->id < first_child;)
+            c = c->next;
+    if (page_full(p)) {
+        page_more(p, cursor(sa->id, first_child));
+        return false;
+    }
+    p->left -= !first_child; // named again for its children's sake it is not one more, or a small page would
+                             // get nowhere
+    send_ike(sa, p->m->req);
+    for (; c; c = c->next) {
+        if (page_full(p)) {
+            page_more(p, cursor(sa->id, c->id));
+            return false;
+        }
+        p->left--;
+        send_child(c, p->m->req);
+    }
+    return true;
+}
+
 void report_sas(struct ike *ike, const struct msg_IKE_LIST *m)
 {
-    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next) {
-        if (sa->state == SA_REFUSED || sa->successor || (m->ike_id && sa->id != m->ike_id) ||
-            (m->conn[0] && strcmp(m->conn, sa->conn->cfg.name) != 0))
-            continue;
-        if (!ipc_has_room(ike->chan[ROOM_CTL])) {
-            ipc_result(ike->chan[ROOM_CTL], m->req, false,
-                       "more SAs than one answer holds: name a connection");
+    struct page p = {ike, m, ipc_page(m->most)};
+    uint32_t id = (uint32_t)(m->from >> 32), child = (uint32_t)m->from;
+    for (struct ike_sa *sa = page_start(&p, id); sa; sa = sa->next)
+        if (listed(&p, sa) && !page_sa(&p, sa, sa->id == id ? child : 0))
             return;
-        }
-        send_ike(sa, m->req);
-        for (struct child_sa *c = sa->children; c; c = c->next)
-            send_child(c, m->req);
-    }
     ipc_result(ike->chan[ROOM_CTL], m->req, true, "%s", "");
 }
 

@@ -70,6 +70,7 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_RESULT: ask_answer(ike, m->RESULT.req, t, m); break;
     case MSG_KE_PUBLIC: ask_answer(ike, m->KE_PUBLIC.req, t, m); break;
     case MSG_IKE_KEYS: ask_answer(ike, m->IKE_KEYS.req, t, m); break;
+    case MSG_AUTH_PROVEN: ask_answer(ike, m->AUTH_PROVEN.req, t, m); break;
     case MSG_AUTH_IS: ask_answer(ike, m->AUTH_IS.req, t, m); break;
     default: LOGF(DMN, 1, "message %s from keys is not for ike, ignored", msg_name(t)); break;
     }

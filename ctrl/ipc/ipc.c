@@ -315,6 +315,11 @@ const char *ipc_peer(const struct ipc_chan *c)
     return room_names[c->peer];
 }
 
+unsigned ipc_page(uint32_t most)
+{
+    return most && most < LIST_PAGE_MAX ? most : LIST_PAGE_MAX;
+}
+
 int ipc_result(struct ipc_chan *c, uint32_t req, bool ok, const char *fmt, ...)
 {
     struct msg_RESULT m = {.req = req, .ok = ok};

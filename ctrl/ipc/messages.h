@@ -20,12 +20,16 @@
 // ---- any room -> ctl
 #define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
 #define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
+// Lists come in pages, so that no list is too long for a channel: from is 0 or what the LIST_MORE before said, most
+// the number of entries (0, or more than LIST_PAGE_MAX: LIST_PAGE_MAX). What comes or goes between two pages is in
+// the list or not; what stays is in it once.
+#define MSG_LIST_MORE_FIELDS(F) F(U32, req, 0) F(U64, next, 0)                        // instead of RESULT: the page's end, not the list's
 // ---- ctl -> ike
 #define MSG_CONN_LOAD_FIELDS(F)   F(U32, req, 0) F(BLOB, conn, 0)                     // conn_write; replaces one of the same name. -> RESULT
 #define MSG_CONN_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                 // -> RESULT
 #define MSG_INITIATE_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
 #define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
-#define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)  // -> IKE_INFO, CHILD_INFO ..., RESULT
+#define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U64, from, 0) F(U32, most, 0) // a page: -> IKE_INFO, CHILD_INFO ..., LIST_MORE or RESULT
 #define MSG_IKE_STATS_FIELDS(F)   F(U32, req, 0)                                   // -> IKE_STATS_IS, RESULT
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
@@ -41,7 +45,7 @@
 // ---- ctl -> keys (secret in clear; wiped by ctl after sending)
 #define MSG_SECRET_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, id, NAME_MAX_LEN) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
 #define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, NAME_MAX_LEN)                 // -> RESULT
-#define MSG_SECRET_LIST_FIELDS(F)   F(U32, req, 0)                                 // -> SECRET_IS ..., RESULT
+#define MSG_SECRET_LIST_FIELDS(F)   F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)       // a page: -> SECRET_IS ..., LIST_MORE or RESULT
 #define MSG_SECRET_IS_FIELDS(F)     F(U32, req, 0) F(STR, id, NAME_MAX_LEN)
 #define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0)                                 // -> RESULT
 // ---- ike -> keys; every request is answered in order
@@ -56,12 +60,13 @@
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        // -> AUTH_IS or RESULT. id bodies: RFC 7296 3.5 from the ID type octet on
 #define MSG_AUTH_CHECK_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, own_nonce, 0) F(BLOB, id_body, 0) \
-    F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(BLOB, auth, 0)          // -> RESULT
+    F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(BLOB, auth, 0)          // -> AUTH_PROVEN or RESULT(not ok); the answer's AUTH_MAKE takes the same secret
 #define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
     F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */ F(BLOB, more, 0) /* initiator: of the exchange; ke_id 0: no key exchange; more: as in IKE_DERIVE */ // -> RESULT, after path has answered
 // ---- keys -> ike
 #define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
+#define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
 #define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0)
 // ---- keys -> path (traffic keys)
 #define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106). -> RESULT to keys
@@ -96,9 +101,9 @@
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
 #define MSG_ADDRS_CHANGED_FIELDS(F) F(U8, unused, 0)                               // addresses or routes of the machine changed: resolve dynamic selectors again
 // ---- ctl -> path
-#define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0)                                  // -> PATH_SA ..., RESULT
+#define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT
 #define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
-#define MSG_POLICY_LIST_FIELDS(F)  F(U32, req, 0)                                  // -> POLICY_IS ..., RESULT
+#define MSG_POLICY_LIST_FIELDS(F)  F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)        // a page: -> POLICY_IS ..., LIST_MORE or RESULT
 // ---- path -> ctl
 #define MSG_PATH_SA_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
@@ -120,6 +125,7 @@
     X(SETTINGS, TO_ALL(SUPER)) \
     X(LOG, FROM_ALL(CTL)) \
     X(RESULT, AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
+    X(LIST_MORE, AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
     X(CONN_LOAD, AT(CTL, IKE)) \
     X(CONN_UNLOAD, AT(CTL, IKE)) \
     X(INITIATE, AT(CTL, IKE)) \
@@ -146,6 +152,7 @@
     X(CHILD_DERIVE, AT(IKE, KEYS)) \
     X(KE_PUBLIC, AT(KEYS, IKE)) \
     X(IKE_KEYS, AT(KEYS, IKE)) \
+    X(AUTH_PROVEN, AT(KEYS, IKE)) \
     X(AUTH_IS, AT(KEYS, IKE)) \
     X(CHILD_INSTALL, AT(KEYS, PATH)) \
     X(CHILD, 0) \
@@ -164,6 +171,8 @@
     X(PATH_STATS_IS, AT(PATH, CTL)) \
     X(POLICY_IS, AT(PATH, CTL))
 // clang-format on
+
+enum { LIST_PAGE_MAX = 512 }; // entries
 
 enum child_event {
     CHILD_EVENT_TRAFFIC_IN = 1, // authenticated traffic since the last such event; at most one a second

@@ -23,7 +23,7 @@ enum {
 struct ike_entry {
     struct table_node node; // key: ike_id
     bool initiator, checked, made;
-    uint8_t proven[32];    // a hash of the secret that the peer has shown to know: ours is made with the same
+    uint32_t proven;       // the secret that the peer has shown to know, by its serial number
     struct ike_secrets *s; // in the vault
     struct table used;     // nonces that have made a KEYMAT, by their hash
 };
@@ -163,7 +163,7 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
 }
 
 static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice peer_id_body,
-                            struct slice out[PSK_TRIES], char *who, size_t size)
+                            struct psk_match out[PSK_TRIES], char *who, size_t size)
 {
     struct identity me, peer;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
@@ -175,39 +175,31 @@ static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice p
     return psk_find(k->psks, &me, &peer, out);
 }
 
-static void hash_secret(struct slice secret, uint8_t out[32])
+// The one secret that AUTH is made with: where the peer was checked before, the one that it has shown to know
+// and no other, else the best.
+static bool own_secret(struct keys *k, const struct ike_entry *e, const struct msg_AUTH_MAKE *m,
+                       struct slice *out, char *why, size_t size)
 {
-    struct cr_slice part = {secret.p, secret.len};
-    if (cr_sha256(&part, 1, out) != 0)
-        memset(out, 0, 32);
-}
-
-static void remember_secret(struct ike_entry *e, struct slice secret)
-{
-    hash_secret(secret, e->proven);
-}
-
-// As responder the one that the peer was checked with, wherever it stands among those that serve; else the
-// best.
-static unsigned proven_secret(const struct ike_entry *e, const struct slice *psk, unsigned n)
-{
-    uint8_t hash[32];
-    unsigned found = 0;
-    for (unsigned i = 0; i < n && e->checked && !found; i++) {
-        hash_secret(psk[i], hash);
-        if (CRYPTO_memcmp(hash, e->proven, sizeof(hash)) == 0)
-            found = i;
-    }
-    OPENSSL_cleanse(hash, sizeof(hash));
-    return found;
+    struct psk_match found[PSK_TRIES];
+    char who[340];
+    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, found, who, sizeof(who)), i = 0;
+    while (e->checked && i < n && found[i].serial != e->proven)
+        i++;
+    if (i < n)
+        *out = found[i].data;
+    else if (n)
+        snprintf(why, size, "the shared key that the peer was checked with serves no more for %.300s", who);
+    else
+        snprintf(why, size, "no shared key found for %s", who);
+    return i < n;
 }
 
 static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m)
 {
     struct ike_entry *e = find_ike(k, m->ike_id);
-    struct slice psk[PSK_TRIES];
+    struct slice psk;
     uint8_t auth[CR_PRF_MAX];
-    char who[340];
+    char why[400];
     if (!e || m->method != METHOD_PSK) {
         ipc_result(c, m->req, false, e ? "authentication method %u is not supported" : "no such IKE SA",
                    m->method);
@@ -221,13 +213,11 @@ static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
         ipc_result(c, m->req, false, "AUTH has been made already");
         return;
     }
-    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, psk, who, sizeof(who));
-    if (!n) {
-        ipc_result(c, m->req, false, "no shared key found for %s", who);
+    if (!own_secret(k, e, m, &psk, why, sizeof(why))) {
+        ipc_result(c, m->req, false, "%s", why);
         return;
     }
-    if (derive_psk_auth(e->s, e->initiator, psk[proven_secret(e, psk, n)], m->message, m->peer_nonce,
-                        m->id_body, auth) != 0) {
+    if (derive_psk_auth(e->s, e->initiator, psk, m->message, m->peer_nonce, m->id_body, auth) != 0) {
         ipc_result(c, m->req, false, "making AUTH failed");
         return;
     }
@@ -236,10 +226,21 @@ static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
     OPENSSL_cleanse(auth, sizeof(auth));
 }
 
+static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const struct psk_match *by)
+{
+    struct msg_AUTH_PROVEN is = {.req = req};
+    e->checked = true;
+    e->proven = by->serial;
+    snprintf(is.secret, sizeof(is.secret), "%s", by->name);
+    if (by->owner)
+        identity_print(by->owner, is.owner, sizeof(is.owner));
+    ipc_send(c, MSG_AUTH_PROVEN, &is);
+}
+
 static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m)
 {
     struct ike_entry *e = find_ike(k, m->ike_id);
-    struct slice psk[PSK_TRIES];
+    struct psk_match psk[PSK_TRIES];
     uint8_t auth[CR_PRF_MAX];
     char who[340];
     if (!e || m->method != METHOD_PSK) {
@@ -248,19 +249,16 @@ static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH
         return;
     }
     unsigned n = secrets_for(k, m->id_body, m->peer_id_body, psk, who, sizeof(who));
-    bool good = false;
-    unsigned proven = 0;
-    for (unsigned i = 0; i < n && !good; i++) {
-        proven = i;
-        good = derive_psk_auth(e->s, !e->initiator, psk[i], m->message, m->own_nonce, m->peer_id_body,
-                               auth) == 0 &&
-               m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
+    const struct psk_match *by = NULL;
+    for (unsigned i = 0; i < n && !by; i++) {
+        bool good = derive_psk_auth(e->s, !e->initiator, psk[i].data, m->message, m->own_nonce,
+                                    m->peer_id_body, auth) == 0 &&
+                    m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
+        by = good ? &psk[i] : NULL;
     }
     OPENSSL_cleanse(auth, sizeof(auth));
-    if (good) {
-        e->checked = true;
-        remember_secret(e, psk[proven]);
-        ipc_result(c, m->req, true, "%s", "");
+    if (by) {
+        proven(c, m->req, e, by);
         return;
     }
     drop_ike(k, e); // one guess an IKE SA
@@ -373,23 +371,37 @@ static void from_path(struct keys *k, enum msg_type t, const union msg *m)
     free(w);
 }
 
-struct list_ctx {
+struct page {
     struct ipc_chan *c;
     uint32_t req;
+    unsigned left;
 };
 
-static void list_one(void *ctx, const char *name)
+static bool list_one(void *ctx, const char *name)
 {
-    struct list_ctx *l = ctx;
-    struct msg_SECRET_IS is = {.req = l->req};
+    struct page *p = ctx;
+    struct msg_SECRET_IS is = {.req = p->req};
+    if (!p->left || !ipc_has_room(p->c))
+        return false;
+    p->left--;
     snprintf(is.id, sizeof(is.id), "%s", name);
-    ipc_send(l->c, MSG_SECRET_IS, &is);
+    ipc_send(p->c, MSG_SECRET_IS, &is);
+    return true;
+}
+
+static void secret_list(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_LIST *m)
+{
+    struct page p = {c, m->req, ipc_page(m->most)};
+    uint32_t next = psk_names(k->psks, (uint32_t)m->from, list_one, &p);
+    if (next)
+        ipc_send(c, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = next});
+    else
+        ipc_result(c, m->req, true, "%s", "");
 }
 
 static void from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct esp_error err = {0};
-    struct list_ctx list = {c, m->SECRET_LIST.req};
     switch (t) {
     case MSG_SECRET_LOAD:
         psk_load(k->psks, m->SECRET_LOAD.id, m->SECRET_LOAD.type, m->SECRET_LOAD.data, m->SECRET_LOAD.owners,
@@ -401,10 +413,7 @@ static void from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
         ipc_result(c, m->SECRET_UNLOAD.req, found, "%s", found ? "" : "no such secret");
         break;
     }
-    case MSG_SECRET_LIST:
-        psk_names(k->psks, list_one, &list);
-        ipc_result(c, list.req, true, "%s", "");
-        break;
+    case MSG_SECRET_LIST: secret_list(k, c, &m->SECRET_LIST); break;
     case MSG_SECRETS_CLEAR:
         psk_clear(k->psks);
         ipc_result(c, m->SECRETS_CLEAR.req, true, "%s", "");

@@ -5,14 +5,19 @@
 #include "ctrl/keys/psk.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "ctrl/keys/vault.h"
+#include "ctrl/lib/table.h"
 
 struct psk {
-    struct psk *next;
+    struct hash_node by_name;
+    struct table_node by_serial;
+    struct psk *next, *prev; // in the order of loading
+    uint32_t serial;
     char name[NAME_MAX_LEN + 1];
     uint8_t *data; // in the vault
     size_t len;
@@ -20,7 +25,10 @@ struct psk {
     struct identity *owners;
 };
 struct psk_store {
-    struct psk *first;
+    struct psk *first, *last;
+    struct hash by_name;
+    struct table by_serial;
+    uint32_t serial;
 };
 
 struct psk_store *psk_store_new(void)
@@ -35,13 +43,41 @@ static void drop(struct psk *p)
     free(p);
 }
 
+static void leave(struct psk_store *s, struct psk *p)
+{
+    *(p->prev ? &p->prev->next : &s->first) = p->next;
+    *(p->next ? &p->next->prev : &s->last) = p->prev;
+    hash_del(&s->by_name, &p->by_name);
+    table_del(&s->by_serial, &p->by_serial);
+    drop(p);
+}
+
+static int enter(struct psk_store *s, struct psk *p)
+{
+    if (table_count(&s->by_serial) >= PSK_SECRETS_MAX)
+        return -ENOBUFS;
+    do
+        s->serial++;
+    while (!s->serial || table_find(&s->by_serial, s->serial));
+    p->serial = s->serial;
+    if (hash_add(&s->by_name, &p->by_name, hash_str(0, p->name)) < 0)
+        return -ENOMEM;
+    if (!table_add(&s->by_serial, &p->by_serial, p->serial)) {
+        hash_del(&s->by_name, &p->by_name);
+        return -ENOMEM;
+    }
+    p->prev = s->last;
+    *(s->last ? &s->last->next : &s->first) = p;
+    s->last = p;
+    return 0;
+}
+
 void psk_clear(struct psk_store *s)
 {
-    while (s->first) {
-        struct psk *p = s->first;
-        s->first = p->next;
-        drop(p);
-    }
+    while (s->first)
+        leave(s, s->first);
+    hash_free(&s->by_name);
+    table_free(&s->by_serial);
 }
 
 void psk_store_free(struct psk_store *s)
@@ -51,17 +87,26 @@ void psk_store_free(struct psk_store *s)
     free(s);
 }
 
+static struct psk *find(const struct psk_store *s, const char *name)
+{
+    for (struct hash_node *n = hash_first(&s->by_name, hash_str(0, name)); n; n = hash_next(n))
+        if (strcmp(((struct psk *)(void *)n)->name, name) == 0)
+            return (struct psk *)(void *)n;
+    return NULL;
+}
+
+static struct psk *by_serial(const struct psk_store *s, uint32_t serial)
+{
+    struct table_node *n = table_find(&s->by_serial, serial);
+    return n ? (struct psk *)(void *)((char *)n - offsetof(struct psk, by_serial)) : NULL;
+}
+
 bool psk_unload(struct psk_store *s, const char *name)
 {
-    for (struct psk **at = &s->first; *at; at = &(*at)->next) {
-        struct psk *p = *at;
-        if (strcmp(p->name, name) == 0) {
-            *at = p->next;
-            drop(p);
-            return true;
-        }
-    }
-    return false;
+    struct psk *p = find(s, name);
+    if (p)
+        leave(s, p);
+    return p != NULL;
 }
 
 // For one owner more.
@@ -116,43 +161,55 @@ int psk_load(struct psk_store *s, const char *name, const char *type, struct sli
     } else {
         esp_fail(err, rc, "data", "no memory");
     }
-    if (rc) {
-        drop(p);
-        return rc;
-    }
     p->len = data.len;
-    psk_unload(s, name);
-    struct psk **end = &s->first;
-    while (*end)
-        end = &(*end)->next;
-    *end = p;
-    return 0;
+    struct psk *old = find(s, name);
+    if (!rc) {
+        rc = enter(s, p);
+        if (rc)
+            esp_fail(err, rc, "", rc == -ENOMEM ? "no memory" : "more than %d secrets", PSK_SECRETS_MAX);
+    }
+    if (rc)
+        drop(p);
+    else if (old)
+        leave(s, old); // last: a secret that cannot be taken leaves the one before
+    return rc;
 }
 
-void psk_names(const struct psk_store *s, void (*f)(void *ctx, const char *name), void *ctx)
+uint32_t psk_names(const struct psk_store *s, uint32_t from, bool (*f)(void *ctx, const char *name),
+                   void *ctx)
 {
-    for (const struct psk *p = s->first; p; p = p->next)
-        f(ctx, p->name);
+    const struct psk *p = from ? by_serial(s, from) : s->first;
+    for (p = p ? p : s->first; p && p->serial < from;)
+        p = p->next;
+    while (p && f(ctx, p->name))
+        p = p->next;
+    return p ? p->serial : 0;
 }
 
-static int best(const struct psk *p, const struct identity *id)
+// How well the identity matches an owner, and which; a secret without owners is for everyone.
+static int best(const struct psk *p, const struct identity *id, const struct identity **owner)
 {
     int found = MATCH_NONE;
+    *owner = NULL;
     for (unsigned i = 0; i < p->owner_count; i++) {
         int m = identity_match(id, &p->owners[i]);
-        if (m > found)
-            found = m;
+        if (m <= found)
+            continue;
+        found = m;
+        *owner = &p->owners[i];
     }
     return p->owner_count ? found : MATCH_ANY;
 }
 
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
-                  struct slice out[PSK_TRIES])
+                  struct psk_match out[PSK_TRIES])
 {
     int rank[PSK_TRIES];
     unsigned n = 0;
     for (const struct psk *p = s->first; p; p = p->next) {
-        int mine = best(p, me), theirs = best(p, peer), score = (mine + theirs) * (MATCH_PERFECT + 1) + mine;
+        const struct identity *owner, *self;
+        int mine = best(p, me, &self), theirs = best(p, peer, &owner),
+            score = (mine + theirs) * (MATCH_PERFECT + 1) + mine;
         unsigned at = 0;
         // A secret that names several ends and not this peer must not let one of them pass for someone else.
         if (!theirs && (!mine || p->owner_count > 1))
@@ -168,7 +225,7 @@ unsigned psk_find(const struct psk_store *s, const struct identity *me, const st
             out[i] = out[i - 1];
         }
         rank[at] = score;
-        out[at] = slice_of(p->data, p->len);
+        out[at] = (struct psk_match){p->serial, slice_of(p->data, p->len), p->name, owner};
     }
     return n;
 }

@@ -7,9 +7,15 @@
 #include "ctrl/ike/identity.h"
 #include "espalier/error.h"
 
-enum { PSK_MAX = 512, PSK_OWNERS_MAX = 256, PSK_TRIES = 8 };
+enum { PSK_MAX = 512, PSK_OWNERS_MAX = 256, PSK_TRIES = 8, PSK_SECRETS_MAX = 1 << 20 };
 
 struct psk_store;
+struct psk_match {
+    uint32_t serial; // of no other secret, before or after
+    struct slice data;
+    const char *name;
+    const struct identity *owner; // that the peer matches; NULL: the secret names none, or ourselves alone
+};
 struct psk_store *psk_store_new(void);
 void psk_store_free(struct psk_store *s);
 // Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
@@ -17,10 +23,13 @@ int psk_load(struct psk_store *s, const char *name, const char *type, struct sli
              struct esp_error *err);
 bool psk_unload(struct psk_store *s, const char *name);
 void psk_clear(struct psk_store *s);
-void psk_names(const struct psk_store *s, void (*f)(void *ctx, const char *name), void *ctx);
+// Calls f for each secret from that serial number on, in the order of loading, until it says false. Returns
+// the serial number of the one that it said so for; 0: that was all.
+uint32_t psk_names(const struct psk_store *s, uint32_t from, bool (*f)(void *ctx, const char *name),
+                   void *ctx);
 // Up to PSK_TRIES secrets for the pair, best match first. An identity that no secret names has none: one that
 // names the peer's address must not prove whatever name comes from there.
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
-                  struct slice out[PSK_TRIES]);
+                  struct psk_match out[PSK_TRIES]);
 
 #endif

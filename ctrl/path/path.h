@@ -263,7 +263,7 @@ void card_leave(struct path *p); // then, once it has given everything back: let
 void card_close(struct path *p); // at exit
 
 // stats.c
-void stats_sas(struct path *p, uint32_t req);
+void stats_sas(struct path *p, const struct msg_PATH_LIST *m);
 void stats_counters(struct path *p, uint32_t req);
 void debug_keys_write(struct path *p, const struct child *c); // only with --debug-keys
 

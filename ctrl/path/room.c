@@ -25,9 +25,9 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_CHILD_ENDPOINT: child_endpoint(p, &m->CHILD_ENDPOINT); break;
     case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
     case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;
-    case MSG_PATH_LIST: stats_sas(p, m->PATH_LIST.req); break;
+    case MSG_PATH_LIST: stats_sas(p, &m->PATH_LIST); break;
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
-    case MSG_POLICY_LIST: policy_list(p, m->POLICY_LIST.req); break;
+    case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SHUTDOWN: loop_stop(p->loop); break;
     case MSG_SETTINGS: break; // nothing that path uses changes at run time
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;

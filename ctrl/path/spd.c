@@ -323,6 +323,8 @@ void policy_drop_all(struct path *p)
             leave(&p->spd, (struct policy *)n);
         }
     }
+    free(p->spd.sorted);
+    p->spd.sorted = NULL;
     hash_free(&p->spd.by_id);
     hash_free(&p->spd.by_conn);
     hash_free(&p->spd.instances);
@@ -360,20 +362,56 @@ static int by_rank(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void policy_list(struct path *p, uint32_t req)
+// Sorted once for all pages, and again only if the data base has changed in between.
+static bool sort_policies(struct spd *s)
 {
-    const struct hash *both[] = {&p->spd.by_id, &p->spd.instances};
+    const struct hash *both[] = {&s->by_id, &s->instances};
     size_t n = 0;
-    struct policy **all = calloc(both[0]->count + both[1]->count + 1, sizeof(struct policy *));
-    for (int i = 0; all && i < 2; i++)
+    if (s->sorted && s->sorted_at == s->generation)
+        return true;
+    free(s->sorted);
+    s->sorted = calloc(both[0]->count + both[1]->count + 1, sizeof(struct policy *));
+    for (int i = 0; s->sorted && i < 2; i++)
         for (struct hash_node *k = hash_each(both[i], NULL); k; k = hash_each(both[i], k))
-            all[n++] = (struct policy *)k;
-    if (all)
-        qsort(all, n, sizeof(struct policy *), by_rank);
-    for (size_t i = 0; i < n; i++)
-        tell(p, req, all[i]);
-    ipc_result(p->ctl, req, all != NULL, "%s", all ? "" : "out of memory");
-    free(all);
+            s->sorted[n++] = (struct policy *)k;
+    if (s->sorted)
+        qsort(s->sorted, n, sizeof(struct policy *), by_rank);
+    s->sorted_count = n;
+    s->sorted_at = s->generation;
+    return s->sorted != NULL;
+}
+
+// The first policy of that rank or a later one.
+static size_t first_of_rank(const struct spd *s, uint64_t rank)
+{
+    size_t lo = 0, hi = s->sorted_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (s->sorted[mid]->rank < rank)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+void policy_list(struct path *p, const struct msg_POLICY_LIST *m)
+{
+    struct spd *s = &p->spd;
+    if (!sort_policies(s)) {
+        ipc_result(p->ctl, m->req, false, "out of memory");
+        return;
+    }
+    size_t i = first_of_rank(s, m->from);
+    for (unsigned left = ipc_page(m->most); i < s->sorted_count && left && ipc_has_room(p->ctl); i++, left--)
+        tell(p, m->req, s->sorted[i]);
+    if (i < s->sorted_count) {
+        ipc_send(p->ctl, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = s->sorted[i]->rank});
+        return;
+    }
+    ipc_result(p->ctl, m->req, true, "%s", "");
+    free(s->sorted); // until somebody lists them again
+    s->sorted = NULL;
 }
 
 // ---- look-up

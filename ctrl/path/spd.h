@@ -60,14 +60,17 @@ static inline struct policy *policy_base(struct policy *pol)
 struct spd { // all zero: empty
     struct hash by_id, by_conn, instances;
     struct classifier classes;
-    uint64_t generation; // of what look-ups answer
-    uint32_t order;      // of loading
+    uint64_t generation;    // of what look-ups answer
+    uint32_t order;         // of loading
+    struct policy **sorted; // by rank, for a list's next page: while the generation is that of `sorted_at`
+    size_t sorted_count;
+    uint64_t sorted_at;
 };
 
 // ike's messages; each is answered.
 void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
-void policy_list(struct path *p, uint32_t req);
+void policy_list(struct path *p, const struct msg_POLICY_LIST *m);
 // At exit, before the kernel's objects are let go of.
 void policy_drop_all(struct path *p);
 

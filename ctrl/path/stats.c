@@ -15,34 +15,40 @@ static uint32_t seconds_since(const struct path *p, uint64_t at)
     return at ? (uint32_t)((loop_now(p->loop) - at) / 1000) : UINT32_MAX;
 }
 
-void stats_sas(struct path *p, uint32_t req)
+static void tell_sa(struct path *p, uint32_t req, const struct child *c)
 {
-    for (struct child *c = p->children; c; c = c->next) {
-        if (c->dying)
-            continue;
-        if (!ipc_has_room(p->ctl)) {
-            ipc_result(p->ctl, req, false, "more SAs than one answer holds");
-            return;
-        }
-        struct msg_PATH_SA m = {.req = req,
-                                .child_id = c->c.child_id,
-                                .spi_in = c->c.spi_in,
-                                .spi_out = c->c.spi_out,
-                                .bytes_in = c->in.bytes,
-                                .packets_in = c->in.packets,
-                                .use_in_s = seconds_since(p, c->in.used_at),
-                                .bytes_out = c->out.bytes,
-                                .packets_out = c->out.packets,
-                                .use_out_s = seconds_since(p, c->out.used_at),
-                                .seq_out = c->out.last_seq,
-                                .path_since_s = seconds_since(p, c->path_since)};
-        snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
-        snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
-        if (!strcmp(c->offload, "card"))
-            snprintf(m.card, sizeof(m.card), "%s", p->engines[PATH_CARD].name);
-        ipc_send(p->ctl, MSG_PATH_SA, &m);
+    struct msg_PATH_SA m = {.req = req,
+                            .child_id = c->c.child_id,
+                            .spi_in = c->c.spi_in,
+                            .spi_out = c->c.spi_out,
+                            .bytes_in = c->in.bytes,
+                            .packets_in = c->in.packets,
+                            .use_in_s = seconds_since(p, c->in.used_at),
+                            .bytes_out = c->out.bytes,
+                            .packets_out = c->out.packets,
+                            .use_out_s = seconds_since(p, c->out.used_at),
+                            .seq_out = c->out.last_seq,
+                            .path_since_s = seconds_since(p, c->path_since)};
+    snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
+    snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
+    if (!strcmp(c->offload, "card"))
+        snprintf(m.card, sizeof(m.card), "%s", p->engines[PATH_CARD].name);
+    ipc_send(p->ctl, MSG_PATH_SA, &m);
+}
+
+void stats_sas(struct path *p, const struct msg_PATH_LIST *m)
+{
+    struct reader r = reader_of(m->children);
+    bool page = m->children.len <= LIST_PAGE_MAX * sizeof(uint32_t) && ipc_has_room(p->ctl);
+    while (page && r.left && !r.bad) {
+        const struct child *c = sadb_by_id(p, rd_u32(&r));
+        if (c && !r.bad)
+            tell_sa(p, m->req, c);
     }
-    ipc_result(p->ctl, req, true, "%s", "");
+    ipc_result(p->ctl, m->req, page && !r.bad, "%s",
+               !page   ? "more SAs than a page holds, or no room for them"
+               : r.bad ? "malformed list"
+                       : "");
 }
 
 struct text {

@@ -7,3 +7,4 @@ $(eval $(call unit_test,test_vici_server,tests/unit/test_vici_server.c ctrl/ctl/
 $(eval $(call unit_test,test_super,tests/unit/test_super.c $(filter-out ctrl/super/main.c ctrl/super/supervise.c,$(SUPER_SRCS)) $(CONFIG_SRCS) ctrl/ctl/vici_msg.c $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_ctl,tests/unit/test_vici_ctl.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_config_keys,tests/unit/test_config_keys.c ctrl/config/gen/table.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
+$(eval $(call unit_test,test_vici_lists,tests/unit/test_vici_lists.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))

@@ -178,6 +178,8 @@ static void ctl_message(void *ctx, struct ipc_chan *c, enum msg_type t, const un
     struct side *s = ctx;
     (void)c;
     s->pair->activity++;
+    if (s->on_ctl)
+        s->on_ctl(s, t, m);
     if (t == MSG_RESULT) {
         s->results++;
         s->last_req = m->RESULT.req;

@@ -34,6 +34,8 @@ struct side {
     uint32_t last_req;
     char last_text[400];
     struct msg_IKE_INFO ike_info;
+    void (*on_ctl)(struct side *s, enum msg_type t,
+                   const union msg *m); // each of ike's messages to ctl; may be NULL
     struct msg_CHILD_ENDPOINT endpoint; // the last one
     unsigned endpoints, ike_infos, child_infos;
     struct addr source; // what the system would send from; family 0: the side's address

@@ -42,6 +42,16 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
     struct slice data = t == MSG_KE_PUBLIC ? m->KE_PUBLIC.value
                         : t == MSG_AUTH_IS ? m->AUTH_IS.auth
                                            : slice_of(NULL, 0);
+    if (t == MSG_AUTH_PROVEN) {
+        snprintf(b->secret, sizeof(b->secret), "%s", m->AUTH_PROVEN.secret);
+        snprintf(b->owner, sizeof(b->owner), "%s", m->AUTH_PROVEN.owner);
+    }
+    b->next = t == MSG_LIST_MORE ? m->LIST_MORE.next : 0;
+    if (t == MSG_SECRET_IS) {
+        b->listed++;
+        if (b->on_secret)
+            b->on_secret(m->SECRET_IS.id);
+    }
     if (t == MSG_IKE_KEYS)
         keep_keys(&m->IKE_KEYS);
     if (data.len) {

@@ -15,6 +15,10 @@ struct bench {
     enum msg_type type; // the last answer to ike or ctl
     bool ok;
     char text[400];
+    char secret[NAME_MAX_LEN], owner[257]; // AUTH_PROVEN
+    unsigned listed;                       // SECRET_IS
+    void (*on_secret)(const char *id);
+    uint64_t next; // LIST_MORE; 0: RESULT
     uint8_t data[1100];
     size_t len;
     uint8_t sk[4][64]; // IKE_KEYS: ai, ar, ei, er

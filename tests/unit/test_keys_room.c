@@ -119,6 +119,56 @@ static void test_key_exchange_value_is_used_once(void **state)
     assert_false(say(b->ike, MSG_IKE_DERIVE, &m));
 }
 
+static void test_answer_says_whose_secret_was_proven(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("everyone", "common", NULL, NULL));
+    assert_true(load("branches", "branch secret", "*.branch.test", NULL));
+    assert_true(load("hub", "other", "hub.test", "x.test"));
+    assert_true(derive(1, false, &s));
+    assert_true(check_auth(1, &s, true, "hub.test", "a.branch.test", "branch secret"));
+    assert_int_equal(b->type, MSG_AUTH_PROVEN);
+    assert_string_equal(b->secret, "branches");
+    assert_string_equal(b->owner, "*.branch.test");
+    assert_true(derive(2, false, &s));
+    assert_true(check_auth(2, &s, true, "hub.test", "stranger.test", "common"));
+    assert_string_equal(b->secret, "everyone");
+    assert_string_equal(b->owner, "");
+}
+
+// Of several that serve, ours is made with the one that the peer has shown to know, though another ranks
+// before it.
+static void test_own_proof_is_made_with_the_secret_that_was_proven(void **state)
+{
+    struct ike_secrets s;
+    uint8_t body[100], want[64];
+    (void)state;
+    assert_true(load("pair", "new secret", "a.test", "b.test"));
+    assert_true(load("peer", "old secret", "b.test", NULL));
+    assert_true(load("everyone", "common", NULL, NULL));
+    assert_true(derive(1, false, &s));
+    assert_true(check_auth(1, &s, true, "a.test", "b.test", "common"));
+    assert_string_equal(b->secret, "everyone");
+    assert_true(make_auth(1, "a.test", "b.test"));
+    derive_psk_auth(&s, false, slice_str("common"), slice_str("mine"), slice_of(NR, 32),
+                    id_body("a.test", body), want);
+    assert_memory_equal(b->data, want, 32);
+}
+
+static void test_secret_that_took_the_name_of_the_proven_one_is_another(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(load("y", "second", NULL, NULL));
+    assert_true(derive(1, false, &s));
+    assert_true(check_auth(1, &s, true, "b.test", "a.test", "secret"));
+    assert_true(load("x", "changed", NULL, NULL));
+    assert_false(make_auth(1, "b.test", "a.test")); // neither with "changed" nor with "second"
+    assert_non_null(strstr(b->text, "serves no more"));
+}
+
 static void test_secret_that_is_gone_is_a_refusal_not_a_crash(void **state)
 {
     struct ike_secrets s;
@@ -135,14 +185,14 @@ static void test_secret_that_is_gone_is_a_refusal_not_a_crash(void **state)
 static void expect_secret(struct psk_store *s, const char *me, const char *peer, const char *want)
 {
     struct identity a, c;
-    struct slice found[PSK_TRIES];
+    struct psk_match found[PSK_TRIES];
     assert_true(identity_parse(me, &a) && identity_parse(peer, &c));
     unsigned n = psk_find(s, &a, &c, found);
     if (!want)
         assert_int_equal(n, 0);
-    else if (!n || !slice_eq(found[0], slice_str(want)))
-        fail_msg("%s - %s: expected '%s', got '%.*s'", me, peer, want, n ? (int)found[0].len : 0,
-                 n ? (const char *)found[0].p : "");
+    else if (!n || !slice_eq(found[0].data, slice_str(want)))
+        fail_msg("%s - %s: expected '%s', got '%.*s'", me, peer, want, n ? (int)found[0].data.len : 0,
+                 n ? (const char *)found[0].data.p : "");
 }
 
 static void add(struct psk_store *s, const char *secret, const char *o1, const char *o2)
@@ -228,6 +278,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_auth_is_made_once_for_an_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_wrong_proof_ends_the_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key_exchange_value_is_used_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_answer_says_whose_secret_was_proven, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_proof_is_made_with_the_secret_that_was_proven, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_secret_that_took_the_name_of_the_proven_one_is_another, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_secret_that_is_gone_is_a_refusal_not_a_crash, setup, teardown),
         cmocka_unit_test(test_best_owner_match_wins),
         cmocka_unit_test(test_secret_of_an_address_proves_no_other_identity),

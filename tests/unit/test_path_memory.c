@@ -18,7 +18,7 @@ static unsigned listed(struct rig *r, struct msg_POLICY_IS *out, unsigned max)
     ssize_t len;
     unsigned n = 0;
     memset(out, 0, max * sizeof(*out));
-    policy_list(r->p, 5);
+    policy_list(r->p, &(struct msg_POLICY_LIST){.req = 5});
     while ((len = recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
         if (msg_read(slice_of(buf, (size_t)len), &m) == MSG_POLICY_IS && n < max)
             out[n++] = m.POLICY_IS;

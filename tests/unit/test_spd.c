@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/path_rig.h"
@@ -40,10 +41,91 @@ static unsigned count_policies(struct rig *r, struct msg_POLICY_IS *out, unsigne
     uint8_t buf[16384];
     union msg m;
     unsigned n = 0;
-    policy_list(r->p, 5);
+    policy_list(r->p, &(struct msg_POLICY_LIST){.req = 5});
     while (take_message(r->ctl, buf, sizeof(buf), MSG_POLICY_IS, &m) && n < max)
         out[n++] = m.POLICY_IS;
     return n;
+}
+
+// ---- lists
+
+// All policies, page by page; their ranks must grow.
+static unsigned list_pages(struct rig *r, unsigned *pages)
+{
+    uint8_t buf[16384];
+    union msg m;
+    uint64_t from = 0, rank = 0;
+    unsigned n = 0;
+    for (bool more = true; more; ++*pages) {
+        more = false;
+        policy_list(r->p, &(struct msg_POLICY_LIST){.req = 5, .from = from});
+        for (enum msg_type t = MSG_NONE; t != MSG_RESULT && t != MSG_LIST_MORE;) {
+            ssize_t len = recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT);
+            if (len < 0) {
+                loop_once(r->p->loop, 0); // sends what waits
+                continue;
+            }
+            t = msg_read(slice_of(buf, (size_t)len), &m);
+            if (t == MSG_POLICY_IS) {
+                assert_true(n++ == 0 || m.POLICY_IS.rank > rank);
+                rank = m.POLICY_IS.rank;
+            }
+            more = t == MSG_LIST_MORE;
+            from = more ? m.LIST_MORE.next : from;
+        }
+    }
+    return n;
+}
+
+static double list_many(struct rig *r, unsigned conns, unsigned total)
+{
+    static struct policy_spec s[100];
+    struct timespec a, b;
+    unsigned pages = 0;
+    for (unsigned i = 0; i < conns; i++) {
+        char name[32], remote[32];
+        for (unsigned k = 0; k < 100; k++) {
+            snprintf(remote, sizeof(remote), "%u.%u.%u.%u/32", total == 13000 ? 11 : 12, i / 250, i % 250,
+                     k + 1);
+            s[k] = rig_spec(total * 10 + i * 100 + k, "net", "10.1.0.0/16", remote);
+        }
+        snprintf(name, sizeof(name), "many-%u-%u", total, i);
+        rig_must_apply(r, name, s, 100);
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+    assert_int_equal(list_pages(r, &pages), total);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    assert_true(pages > total / LIST_PAGE_MAX);
+    return (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+}
+
+// Ten times as many take about ten times as long; a sort or a search from the start for each page would show.
+static void test_policies_come_in_pages_in_time_that_grows_as_they_do(void **state)
+{
+    struct rig *r = *state;
+    rig_must_apply(r, "rig", NULL, 0);
+    double few = list_many(r, 130, 13000), many = list_many(r, 1170, 130000);
+    printf("13000 policies listed in %.3f s, 130000 in %.3f s of CPU\n", few, many);
+    assert_true(many < 30 * few);
+}
+
+// The SAs that are asked for and there; more of them than a page holds are refused.
+static void test_traffic_of_the_sas_that_were_asked_for(void **state)
+{
+    struct rig *r = *state;
+    static uint8_t ids[(LIST_PAGE_MAX + 1) * sizeof(uint32_t)] = {0, 0, 0, 1, 0, 0, 0, 77};
+    uint8_t buf[16384];
+    union msg m;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    stats_sas(r->p, &(struct msg_PATH_LIST){.req = 5, .children = slice_of(ids, 8)});
+    assert_true(take_message(r->ctl, buf, sizeof(buf), MSG_PATH_SA, &m));
+    assert_int_equal(m.PATH_SA.child_id, 1);
+    assert_true(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT) > 0);
+    assert_int_equal(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT), -1);
+    stats_sas(r->p, &(struct msg_PATH_LIST){.req = 5, .children = slice_of(ids, sizeof(ids))});
+    assert_true(take_message(r->ctl, buf, sizeof(buf), MSG_RESULT, &m));
+    assert_false(m.RESULT.ok);
 }
 
 // ---- loading and unloading
@@ -784,6 +866,8 @@ static void test_a_dynamic_policy_that_the_kernel_refuses_refuses_the_sa(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH(test_policies_come_in_pages_in_time_that_grows_as_they_do),
+        WITH(test_traffic_of_the_sas_that_were_asked_for),
         WITH(test_unload_with_sa_up_stays_protected),
         WITH(test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends),
         WITH(test_a_policy_loaded_again_under_its_id_is_not_touched),
