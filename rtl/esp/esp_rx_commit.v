@@ -203,7 +203,7 @@ module esp_rx_commit #(
     reg [15:0] gen_b, bytes_in_b;
     reg [10:0] window_b;
     // replay
-    reg newer_b, bit_b, fits_b, reached_b;
+    reg newer_b, bit_b, fits_b;
     reg [63:0] behind_b, word_b;
     // counters and limits
     reg [63:0] packets_b, packets_more_b, bytes_b, bytes_more_b, drops_b, drops_more_b, soft_room_b, hard_room_b;
@@ -233,7 +233,6 @@ module esp_rx_commit #(
 
             newer_b <= x_seq > top_a;
             behind_b <= top_a - x_seq;
-            reached_b <= top_a >= {53'd0, x_window};
             fits_b <= fits_a;
             bit_b <= word_a[{1'b0, x_seq[5:0]}];
             word_b <= fits_a ? word_a[63:0] : 64'd0;
@@ -275,8 +274,8 @@ module esp_rx_commit #(
     wire open = opened_b && !gone;
     wire old = !newer_b && checked_b && behind_b >= {53'd0, window_b};
     wire again = !newer_b && checked_b && fits_b && bit_b;
-    // taken for a number before the first when looked up, but the window has left its start by now
-    wire past_start = {11'd0, status_b} == `ESPC_STATUS_REPLAY_OLD && esn_b && reached_b;
+    // taken for a number before the first when looked up, but the window has left it behind by now
+    wire past_start = {11'd0, status_b} == `ESPC_STATUS_REPLAY_OLD && esn_b && behind_b >= {53'd0, window_b};
     wire fresh = open && !cut_b && icv_ok_b && !again;
     wire mark = fresh && !old;
     wire hard = hard_packets_b || !hard_left_b || (hard_room_b[63:16] == 48'd0 && inner_b > hard_room_b[15:0]);

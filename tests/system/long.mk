@@ -30,14 +30,19 @@ check-policy: $(BUILD)/tests/policy_property programs ## ten minutes of random t
 	@tests/need.sh lab
 	@tests/as_root.sh $(BUILD)/tests/policy_property $${ESPALIER_SEED:-$$(date +%s)} 600
 
+.PHONY: check-card-model
+check-card-model: $(BUILD)/tests/card_model_twin ## 100,000 random descriptors and faults into the card in C and the Verilated one (SEED=N)
+	@tests/run.sh "$(BUILD)/tests/card_model_twin $${SEED:-$$(date +%s)} 100000"
+
 .PHONY: check-debian12 check-debian13 check-long
 check-debian12 check-debian13: check-debian%: ## `make check` on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap)
 	@tests/deps.sh roots
 	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, sanitizers, fail-over, policies, Debian 13
+check-long: ## everything: check, sanitizers, fail-over, policies, the card in C, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-san
 	@$(AGAIN) check-failover
 	@$(AGAIN) check-policy
+	@$(AGAIN) check-card-model
 	@$(AGAIN) check-debian13
