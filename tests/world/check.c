@@ -132,7 +132,7 @@ static bool nonce_is_new(struct nonces *n, uint64_t h)
     return true;
 }
 
-void check_sealed(uint64_t key, uint64_t seq)
+static void sealed(uint64_t key, uint64_t seq)
 {
     uint64_t h = hash(&seq, sizeof(seq), key);
     if (!nonce_is_new(&the_world->ledger.sealed, h ? h : 1))
@@ -141,13 +141,21 @@ void check_sealed(uint64_t key, uint64_t seq)
                    (unsigned long long)seq);
 }
 
-// ---- the seal log: every software engine, those inside the cards too, is watched at its operations
+// ---- the seal log: every software engine is watched at its operations, every card at its bus
+
+struct sealer check_sealer(uint32_t spi, const uint8_t key[32], const uint8_t salt[4])
+{
+    struct sealer s = {.key = hash(salt, 4, hash(key, 32, 7)), .known = SIZE_MAX};
+    for (size_t k = 0; k < the_world->ledger.key_count; k++)
+        if (the_world->ledger.keys[k].site == the_site->index && the_world->ledger.keys[k].spi == spi)
+            s.known = k;
+    return s;
+}
 
 enum { WATCHED = 512 };
 struct watched { // outbound SAs by their address
     struct esp_sa *sa;
-    uint64_t key;
-    size_t known; // in the ledger's keys
+    struct sealer sealer;
 };
 static struct watched watched[WATCHED]; // cleared with the world
 static const struct esp_engine_ops *real_ops;
@@ -164,17 +172,13 @@ static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *
         if (i == WATCHED)
             abort();
         watched[i].sa = *sa;
-        watched[i].known = SIZE_MAX;
-        for (size_t k = 0; k < the_world->ledger.key_count; k++)
-            if (the_world->ledger.keys[k].site == the_site->index && the_world->ledger.keys[k].spi == p->spi)
-                watched[i].known = k;
-        watched[i].key = hash(p->salt, 4, hash(p->key, sizeof(p->key), 7));
+        watched[i].sealer = check_sealer(p->spi, p->key, p->salt);
     }
     return rc;
 }
 
 // RFC 4301 section 5.1: what goes into an SA lies in its selectors. A later fragment shows no ports.
-static void check_selectors(const struct watched *s, const uint8_t *p)
+static void check_selectors(const struct sealer *s, const uint8_t *p)
 {
     const struct ledger *l = &the_world->ledger;
     bool ports = p[9] == IPPROTO_UDP && !(get16(p + 6) & 0x1fff);
@@ -187,6 +191,12 @@ static void check_selectors(const struct watched *s, const uint8_t *p)
                    (long long)check_id(p, PACKET_MAX), l->keys[s->known].spi, the_site->letter);
 }
 
+void check_seals(const struct sealer *s, uint64_t seq, const uint8_t *inner)
+{
+    sealed(s->key, seq);
+    check_selectors(s, inner);
+}
+
 static unsigned watch_submit(struct esp_queue *q, struct esp_job **jobs, unsigned n)
 {
     unsigned taken = real_queue_ops->submit(q, jobs, n);
@@ -196,10 +206,8 @@ static unsigned watch_submit(struct esp_queue *q, struct esp_job **jobs, unsigne
             continue;
         while (i < WATCHED && watched[i].sa != jobs[k]->sa)
             i++;
-        if (i < WATCHED) {
-            check_sealed(watched[i].key, jobs[k]->seq);
-            check_selectors(&watched[i], jobs[k]->in);
-        }
+        if (i < WATCHED)
+            check_seals(&watched[i].sealer, jobs[k]->seq, jobs[k]->in);
     }
     return taken;
 }

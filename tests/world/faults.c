@@ -100,7 +100,7 @@ static void card_well(struct world *w, void *ctx, uint64_t arg)
 {
     struct site *s = ctx;
     (void)w, (void)arg;
-    card_model_fault(s->card, CARD_WELL);
+    site_card_fault(s->card, CARD_WELL);
 }
 
 static void card_acts(struct world *w, struct site *s)
@@ -109,12 +109,12 @@ static void card_acts(struct world *w, struct site *s)
     if (!s->card)
         return;
     if (rng_chance(r, 400)) {
-        card_model_habits(s->card, rng_chance(r, 500) ? (unsigned)rng_below(r, 500) : 0,
-                          rng_chance(r, 500) ? (unsigned)rng_below(r, rng_chance(r, 300) ? 400000 : 5000) : 0,
-                          rng_chance(r, 300) ? (unsigned)rng_below(r, 300) : 0);
+        site_card_habits(s->card, rng_chance(r, 500) ? (unsigned)rng_below(r, 500) : 0,
+                         rng_chance(r, 500) ? (unsigned)rng_below(r, rng_chance(r, 300) ? 400000 : 5000) : 0,
+                         rng_chance(r, 300) ? (unsigned)rng_below(r, 300) : 0);
         return;
     }
-    card_model_fault(s->card, (enum card_fault)rng_between(r, 1, CARD_FAULTS - 1));
+    site_card_fault(s->card, (enum card_fault)rng_between(r, 1, CARD_FAULTS - 1));
     agenda_add(w, rng_between(r, SECOND / 100, 30 * SECOND), card_well, s, 0);
 }
 
@@ -180,8 +180,8 @@ void faults_end(struct world *w)
             daemon_start(&w->site[i]);
     for (unsigned i = 0; i < w->sites; i++) {
         if (w->site[i].card) {
-            card_model_habits(w->site[i].card, 0, 0, 0);
-            card_model_fault(w->site[i].card, CARD_WELL);
+            site_card_habits(w->site[i].card, 0, 0, 0);
+            site_card_fault(w->site[i].card, CARD_WELL);
         }
     }
     TRACE(w, 84, 0, "---- calm");

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// world SEED [--trace] [--minutes N] [--count N]: runs the world of a seed, or of N seeds from it on. 0:
-// every invariant held; 1: one did not (its name, the end of the trace and the command to replay it are
-// printed).
+// world SEED [--trace] [--minutes N] [--count N] [--card c|verilated]: runs the world of a seed, or of N
+// seeds from it on. 0: every invariant held; 1: one did not (its name, the end of the trace and the command
+// to replay it are printed).
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/world/world.h"
 
@@ -59,11 +60,12 @@ static int usage(void)
 {
     fputs("usage: world SEED [--trace] [--minutes N] [--count N] [--steps N] [--twice] [--quiet] [--cpu "
           "SECONDS]\n"
-          "       [--ignore INVARIANT]\n"
+          "       [--ignore INVARIANT] [--card c|verilated]\n"
           "  Runs the world of SEED (or of N seeds from it on): N minutes of faults, then calm.\n"
           "  --twice: only whether two runs of a seed are the same to the octet.\n"
           "  --cpu: no further seed after so many seconds of CPU time.\n"
           "  --ignore: goes on past that one, to see what else there is.\n"
+          "  --card verilated: the cards are the RTL (build/tests/world_verilated), and slow.\n"
           "  --quiet: all seeds, one line for each that fails.\n",
           stderr);
     return 2;
@@ -84,6 +86,8 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
             o->twice = true;
         else if (!strcmp(argv[i], "--quiet"))
             o->quiet = true;
+        else if (!strcmp(argv[i], "--card") && (!strcmp(value, "c") || !strcmp(value, "verilated")))
+            o->verilated = !strcmp(value, "verilated"), i++;
         else if (!strcmp(argv[i], "--cpu"))
             o->cpu_s = strtoull(value, NULL, 0), i++;
         else if (!strcmp(argv[i], "--ignore"))
@@ -100,6 +104,16 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
     return true;
 }
 
+// The program that holds the Verilated card is another: nobody has to build it for the one in C.
+static int become_verilated(char **argv)
+{
+    char other[4096];
+    if (snprintf(other, sizeof(other), "%s_verilated", argv[0]) < (int)sizeof(other))
+        execv(other, argv);
+    fprintf(stderr, "world: cannot run %s: make build/tests/world_verilated\n", other);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -107,6 +121,8 @@ int main(int argc, char **argv)
     uint64_t count, failed = 0;
     if (!parse(argc, argv, &o, &count))
         return usage();
+    if (o.verilated && !site_card_verilated())
+        return become_verilated(argv);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     for (uint64_t i = 0; i < count && (!o.cpu_s || t.cpu < o.cpu_s * 1000000); i++, o.seed++) {
         uint64_t hash, again;

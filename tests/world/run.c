@@ -68,9 +68,9 @@ static void make_sites(struct world *w)
         s->d.offset = rng_between(&w->rng, 1, 1000) * SECOND;
         s->op.fd = -1;
         if (plain ? plain->card[i] : rng_chance(&w->rng, 500))
-            s->card = card_model_new(s, !plain         ? (unsigned)rng_between(&w->rng, 2, 64)
-                                        : plain->slots ? plain->slots
-                                                       : 64);
+            s->card = site_card_new(s, !plain         ? (unsigned)rng_between(&w->rng, 2, 64)
+                                       : plain->slots ? plain->slots
+                                                      : 64);
     }
     if (plain ? plain->nat : rng_chance(&w->rng, 250)) {
         struct site *s = &w->site[0];
@@ -142,7 +142,7 @@ void world_end(struct world *w)
     for (unsigned i = 0; i < w->sites; i++) {
         daemon_free(&w->site[i]);
         kernel_model_free(w->site[i].kernel);
-        card_model_free(w->site[i].card);
+        site_card_free(w->site[i].card);
     }
     struct event e;
     while (agenda_next(w, &e))

@@ -73,8 +73,8 @@ static void fails_without_loss(enum card_fault f)
         begin(seed, &cards);
         size_t from = up();
         run(rng_below(&w.rng, SECOND));
-        assert_int_equal(card_model_sas(w.site[seed & 1].card), 2);
-        card_model_fault(w.site[seed & 1].card, f);
+        assert_int_equal(site_card_sas(w.site[seed & 1].card), 2);
+        site_card_fault(w.site[seed & 1].card, f);
         run(4 * SECOND); // some seconds later ike replaces the SA whose numbers have jumped
         if (lost(from))
             fail_msg("seed %llu: %u packets are lost", (unsigned long long)seed, lost(from));
@@ -125,8 +125,8 @@ static void test_card_that_says_nonsense_is_left(void **state)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         begin(seed, &cards);
         up();
-        assert_int_equal(card_model_sas(w.site[seed & 1].card), 2);
-        card_model_fault(w.site[seed & 1].card, CARD_NONSENSE);
+        assert_int_equal(site_card_sas(w.site[seed & 1].card), 2);
+        site_card_fault(w.site[seed & 1].card, CARD_NONSENSE);
         run(20 * SECOND);
         size_t from = w.ledger.count;
         run(10 * SECOND);
@@ -141,8 +141,8 @@ static void test_card_that_does_not_answer_ends_its_sas_and_they_come_back(void 
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         begin(seed, &cards);
         up();
-        assert_int_equal(card_model_sas(w.site[seed & 1].card), 2);
-        card_model_fault(w.site[seed & 1].card, CARD_MUTE);
+        assert_int_equal(site_card_sas(w.site[seed & 1].card), 2);
+        site_card_fault(w.site[seed & 1].card, CARD_MUTE);
         run(60 * SECOND);
         end();
     }
@@ -153,8 +153,8 @@ static void test_card_that_refuses_half_of_all_sas_loses_no_packet(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         begin(seed, &cards);
-        card_model_habits(w.site[0].card, 500, 2000, 0);
-        card_model_habits(w.site[1].card, 500, 2000, 0);
+        site_card_habits(w.site[0].card, 500, 2000, 0);
+        site_card_habits(w.site[1].card, 500, 2000, 0);
         up();
         run(30 * SECOND);
         end();
@@ -167,8 +167,8 @@ static void test_lost_interrupts_delay_and_lose_no_packet(void **state)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         begin(seed, &cards);
         size_t from = up();
-        card_model_habits(w.site[0].card, 0, 0, 700);
-        card_model_habits(w.site[1].card, 0, 0, 700);
+        site_card_habits(w.site[0].card, 0, 0, 700);
+        site_card_habits(w.site[1].card, 0, 0, 700);
         run(20 * SECOND);
         assert_int_equal(lost(from), 0);
         end();

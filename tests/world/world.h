@@ -62,7 +62,7 @@ void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the k
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
                                   enum iface *out);
 
-// ---- card_model.c
+// ---- site_card.c
 // clang-format off
 #define CARD_FAULT_LIST(X)                                                                                   \
     X(WELL, "well") X(KILLED, "killed") X(HUNG, "hangs") X(FROZEN, "hangs, its clock too")                   \
@@ -75,12 +75,13 @@ enum card_fault {
 #undef X
         CARD_FAULTS
 };
-struct card_model;
-struct card_model *card_model_new(struct site *s, unsigned slots);
-void card_model_free(struct card_model *c);
-void card_model_fault(struct card_model *c, enum card_fault f);
-void card_model_habits(struct card_model *c, unsigned refuse, unsigned slow, unsigned lose_irq);
-unsigned card_model_sas(const struct card_model *c); // that it holds, both ways
+struct site_card;
+struct site_card *site_card_new(struct site *s, unsigned slots);
+void site_card_free(struct site_card *c);
+void site_card_fault(struct site_card *c, enum card_fault f);
+void site_card_habits(struct site_card *c, unsigned refuse, unsigned slow, unsigned lose_irq);
+unsigned site_card_sas(const struct site_card *c); // that it holds, both ways
+bool site_card_verilated(void);                    // is the Verilated card in this program?
 
 // ---- daemon.c
 enum life { DOWN, UP, GOODBYE, ENDING };
@@ -242,7 +243,12 @@ struct ledger {
 enum { MAGIC_LEN = 8, STAMP_LEN = 16 };
 extern const uint8_t magic[MAGIC_LEN];
 void check_learn_key(unsigned site, const struct msg_CHILD *c, const uint8_t *key, size_t len);
-void check_sealed(uint64_t key, uint64_t seq); // an engine has used them
+struct sealer { // an outbound SA of an engine
+    uint64_t key;
+    size_t known; // in the ledger's keys, SIZE_MAX: not there
+};
+struct sealer check_sealer(uint32_t spi, const uint8_t key[32], const uint8_t salt[4]);
+void check_seals(const struct sealer *s, uint64_t seq, const uint8_t *inner); // it has sealed a packet
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void check_agreement(struct world *w);
@@ -258,7 +264,7 @@ struct site {
     uint32_t wan, lan; // addresses, host order; the LAN is a /16
     struct daemon d;
     struct kernel_model *kernel;
-    struct card_model *card; // NULL: none
+    struct site_card *card; // NULL: none
     struct operator op;
     struct nat nat;
     uint64_t rx, tx, no_route, dropped_policy;
@@ -277,7 +283,7 @@ struct options {
     const struct plain *plain; // NULL: all from the seed
     uint64_t seed, steps;
     unsigned minutes;
-    bool trace, quiet, twice;
+    bool trace, quiet, twice, verilated;
     const char *ignore;
     uint64_t cpu_s;
 };

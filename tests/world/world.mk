@@ -2,7 +2,7 @@
 # The world in one process (tests/world/world.h): whole daemons under one virtual clock and one seed.
 WORLD_ROOM_SRCS := $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) \
     $(CRYPTO_SRCS) $(PATH_SRCS))
-WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS)
+WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS) sim/card_model.c
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(LIBESPALIER_LIBS) -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
@@ -10,6 +10,11 @@ $(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS)
+# The same with the Verilated card in it, for --card verilated.
+$(WORLD)_verilated: $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(BUILD)/lib/libcard_l1.a $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CXX) $(LDFLAGS) -Wl,--undefined=card_model_l1_new -o $@ $^ $(WORLD_LIBS) $(CARD_MODEL_LIBS)
 UNIT_TESTS += $(BUILD)/tests/test_world
 $(BUILD)/tests/test_world: $(BUILD)/obj/tests/world/test_world.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
