@@ -76,8 +76,11 @@ static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
     bool icmp = out->proto == 1 || out->proto == 58;
     if (!icmp && out->proto != 6 && out->proto != 17 && out->proto != 132 && out->proto != 136)
         return bad(err, port, "a port only with tcp, udp, sctp or udplite, a type only with icmp or icmpv6");
-    if (strcmp(port, "opaque") == 0)
-        return bad(err, port, "a port: opaque (packets that hide theirs) is not supported");
+    if (strcmp(port, "opaque") == 0) {
+        out->port_lo = 65535;
+        out->port_hi = 0;
+        return 0;
+    }
     char *dash = strchr(port, '-');
     if (dash)
         *dash++ = 0;

@@ -75,6 +75,27 @@ bool ts_eq(const struct ts *a, const struct ts *b)
            a->port_hi == b->port_hi && !memcmp(a->lo, b->lo, n) && !memcmp(a->hi, b->hi, n);
 }
 
+bool ts_any_port(const struct ts *t)
+{
+    return t->port_lo == 0 && t->port_hi == 65535;
+}
+
+bool ts_opaque(const struct ts *t)
+{
+    return t->port_lo == 65535 && t->port_hi == 0;
+}
+
+// OPAQUE lies in ANY and in itself alone.
+static bool ports_intersect(struct ts *r, const struct ts *b)
+{
+    uint16_t lo = r->port_lo > b->port_lo ? r->port_lo : b->port_lo,
+             hi = r->port_hi < b->port_hi ? r->port_hi : b->port_hi;
+    bool fits = ts_opaque(r) ? ts_opaque(b) || ts_any_port(b) : ts_opaque(b) ? ts_any_port(r) : lo <= hi;
+    r->port_lo = lo;
+    r->port_hi = hi;
+    return fits;
+}
+
 bool ts_intersect(const struct ts *a, const struct ts *b, struct ts *out)
 {
     unsigned n = addr_len(a->family);
@@ -83,15 +104,11 @@ bool ts_intersect(const struct ts *a, const struct ts *b, struct ts *out)
         return false;
     if (!r.proto)
         r.proto = b->proto;
-    if (b->port_lo > r.port_lo)
-        r.port_lo = b->port_lo;
-    if (b->port_hi < r.port_hi)
-        r.port_hi = b->port_hi;
     if (memcmp(b->lo, r.lo, n) > 0)
         memcpy(r.lo, b->lo, n);
     if (memcmp(b->hi, r.hi, n) < 0)
         memcpy(r.hi, b->hi, n);
-    if (r.port_lo > r.port_hi || memcmp(r.lo, r.hi, n) > 0)
+    if (!ports_intersect(&r, b) || memcmp(r.lo, r.hi, n) > 0)
         return false;
     *out = r;
     return true;
@@ -129,7 +146,9 @@ const char *ts_print(const struct ts *t, char *buf, unsigned size)
     int af = t->family == 6 ? AF_INET6 : AF_INET;
     if (t->proto || t->port_lo || t->port_hi != 65535) {
         char port[16] = "";
-        if (t->port_lo == t->port_hi)
+        if (ts_opaque(t))
+            snprintf(port, sizeof(port), "/OPAQUE");
+        else if (t->port_lo == t->port_hi)
             snprintf(port, sizeof(port), "/%u", t->port_lo);
         else if (t->port_lo || t->port_hi != 65535)
             snprintf(port, sizeof(port), "/%u-%u", t->port_lo, t->port_hi);
@@ -217,7 +236,7 @@ static void ts_read(struct reader *r, struct ts *t)
     t->port_hi = rd_u16(r);
     copy(r, t->lo, 16);
     copy(r, t->hi, 16);
-    if ((t->family != 0 && t->family != 4 && t->family != 6) || t->port_lo > t->port_hi)
+    if ((t->family != 0 && t->family != 4 && t->family != 6) || (t->port_lo > t->port_hi && !ts_opaque(t)))
         r->bad = true;
 }
 

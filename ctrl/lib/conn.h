@@ -25,7 +25,7 @@ void addr_to_sockaddr(const struct addr *a, uint16_t port, struct sockaddr_stora
 struct ts {                    // traffic selector (RFC 7296 section 3.13.1)
     uint8_t family;            // 4, 6; 0: dynamic (the endpoint's own address), proto and ports still hold
     uint8_t proto;             // 0: any
-    uint16_t port_lo, port_hi; // 0 ... 65535: any
+    uint16_t port_lo, port_hi; // 0 ... 65535: any; 65535 and 0: OPAQUE, of packets that do not show theirs
     uint8_t lo[16], hi[16];
 };
 #define TS_MAX 64
@@ -34,6 +34,8 @@ struct ts_list {
     struct ts t[TS_MAX];
 };
 bool ts_eq(const struct ts *a, const struct ts *b);
+bool ts_any_port(const struct ts *t);
+bool ts_opaque(const struct ts *t);
 bool ts_contains(const struct ts *outer, const struct ts *inner);
 bool ts_intersect(const struct ts *a, const struct ts *b, struct ts *out); // false: empty
 bool ts_match(const struct ts *t, uint8_t family, const uint8_t *addr, uint8_t proto, uint16_t port);

@@ -37,6 +37,7 @@ struct class_rule { // what a policy's selectors lead to
 struct class_match {
     void *of;       // NULL: none
     uint64_t rank;  // UINT64_MAX: none
+    bool hidden;    // it asks for a packet that does not show its ports (OPAQUE), which this one is
     uint64_t could; // the best rank of what asks for ports or a protocol that the packet does not show
 };
 

@@ -123,18 +123,23 @@ bool fields_one_packet(const struct fields *a, const struct fields *b)
            !memcmp(a->dst, b->dst, 16);
 }
 
-bool ts_any_port(const struct ts *t)
+// An OPAQUE selector holds what hides its ports, another one with ports what shows them.
+static bool ports_hold(const struct ts *t, const struct fields *f, uint16_t port)
 {
-    return t->port_lo == 0 && t->port_hi == 65535;
+    if (ts_opaque(t))
+        return f->unseen;
+    return ts_any_port(t) || (f->ports && port >= t->port_lo && port <= t->port_hi);
 }
 
 static bool side_holds(struct selectors l, const struct fields *f, const uint8_t *addr, uint16_t port)
 {
     for (unsigned i = 0; i < l.count; i++) {
         const struct ts *t = &l.t[i];
-        if ((!f->ports && !ts_any_port(t)) || (f->hidden && t->proto))
-            continue;
-        if (ts_match(t, f->family, addr, f->proto, f->ports ? port : t->port_lo))
+        struct ts any = *t;
+        any.port_lo = 0;
+        any.port_hi = 65535;
+        if (ports_hold(t, f, port) && !(f->hidden && t->proto) &&
+            ts_match(&any, f->family, addr, f->proto, 0))
             return true;
     }
     return false;

@@ -38,11 +38,10 @@ static inline struct selectors selectors_of(const struct ts_list *l)
     return (struct selectors){l->t, l->count};
 }
 // Do the packet's addresses, protocol and ports lie in these (near side first)? A selector with ports holds
-// no packet whose ports are not known.
+// no packet whose ports are not known; one of OPAQUE ports no other.
 bool selectors_hold(struct selectors src, struct selectors dst, const struct fields *f);
 // The packet's own selectors, one of each.
 void fields_selectors(const struct fields *f, struct ts_list *src, struct ts_list *dst);
-bool ts_any_port(const struct ts *t);
 bool fields_one_packet(const struct fields *a, const struct fields *b); // of two fragments
 
 #endif

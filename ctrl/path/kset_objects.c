@@ -41,6 +41,7 @@ struct walk {
     uint8_t family, proto;
     const struct ts *l, *r; // the pair of selectors
     bool ports;             // proto has ports or types, and not all are selected
+    bool opaque;            // those that do not show them
 };
 
 // ---- keys and values
@@ -132,7 +133,7 @@ static void split_range(unsigned lo, unsigned hi, unsigned bits, uint16_t above,
 
 static bool any_port(const struct ts *t)
 {
-    return t->port_lo > t->port_hi || (t->port_lo == 0 && t->port_hi == 65535);
+    return ts_any_port(t);
 }
 
 static bool is_icmp(uint8_t proto)
@@ -233,8 +234,9 @@ static int fragments(const struct walk *w, const struct prefix *l, const struct 
     static const uint8_t go_on[] = {IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS};
     const struct masked none = {0, 0xffff}, any = {0, 0};
     struct walk other = *w;
-    int rc = w->ports ? three_ways(w, l, r, none, none) : 0;
-    for (unsigned i = 0; i < sizeof(go_on) && rc == 0 && w->family == 6 && w->proto; i++) {
+    int rc = w->ports || w->opaque ? three_ways(w, l, r, none, none) : 0;
+    bool pass = w->spec->action == POLICY_BYPASS; // what it may be is no reason to let it pass
+    for (unsigned i = 0; i < sizeof(go_on) && rc == 0 && w->family == 6 && w->proto && !pass; i++) {
         other.proto = go_on[i];
         rc = three_ways(&other, l, r, any, any);
     }
@@ -245,6 +247,8 @@ static int blocks(const struct walk *w, const struct prefix *l, const struct pre
 {
     struct split s = {.count = 1}, d = {.count = 1};
     int rc = 0;
+    if (w->opaque)
+        return fragments(w, l, r);
     if (is_icmp(w->proto))
         split_icmp(w, &s, &d);
     else if (has_ports(w->proto)) {
@@ -313,7 +317,7 @@ static struct kobj lookup_rule(const struct walk *w, const struct prefix *l)
     struct kobj o = rule(w, AT_LOOKUP, KRULE_LOOKUP);
     put_prefix(o.src, &o.src_len, l);
     o.proto = w->proto;
-    if (has_ports(w->proto)) {
+    if (has_ports(w->proto) && !w->opaque) {
         rule_ports(w->l, &o.sport, &o.sport2);
         rule_ports(w->r, &o.dport, &o.dport2);
     }
@@ -355,9 +359,9 @@ static int routes(const struct walk *w, const struct prefix *l, const struct pre
 {
     struct kobj by = lookup_rule(w, l);
     int rc = frame(w);
-    if (rc == 0)
+    if (rc == 0 && !w->opaque)
         rc = table(w, &by, l, r);
-    if (rc || !(by.sport || by.dport))
+    if (rc || !(by.sport || by.dport || w->opaque))
         return rc;
     by.priority = w->o->rule_priority + AT_FRAGMENT;
     by.sport = by.sport2 = by.dport = by.dport2 = 0;
@@ -425,6 +429,7 @@ static int each_pair(const struct kset_options *o, const struct kset_spec *spec,
                 continue;
             w.family = w.l->family;
             w.ports = (has_ports(w.proto) || is_icmp(w.proto)) && !(any_port(w.l) && any_port(w.r));
+            w.opaque = ts_opaque(w.l) || ts_opaque(w.r);
             rc = f(&w, ctx, err);
         }
     }
@@ -514,6 +519,8 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
     struct kobj by = lookup_rule(w, &none);
     struct prefixes l, r;
     int rc = prefixes_of(w->l, &l, err);
+    if (w->opaque) // nobody sends fragments from here before they have a route
+        return rc;
     if (rc == 0)
         rc = prefixes_of(w->r, &r, err);
     for (unsigned i = 0; rc == 0 && i < r.count; i++)

@@ -23,7 +23,7 @@ static unsigned address_bits(const struct ts *t) // of 128 that are the same in 
 
 static unsigned specificity(const struct ts *t) // at most 128 * 128 + 17
 {
-    unsigned ports = 1u + t->port_hi - t->port_lo, bits = 0;
+    unsigned ports = ts_opaque(t) ? 1 : 1u + t->port_hi - t->port_lo, bits = 0;
     while (ports < 65536) {
         ports *= 2;
         bits++;
@@ -419,14 +419,21 @@ void policy_list(struct path *p, const struct msg_POLICY_LIST *m)
 static enum spd_verdict verdict(const struct class_match *m, struct policy **out)
 {
     *out = m->of;
-    return m->could < m->rank ? SPD_UNCLEAR : m->of ? SPD_FOUND : SPD_NONE;
+    if (m->could < m->rank && !m->hidden)
+        return SPD_UNCLEAR;
+    return m->of ? SPD_FOUND : SPD_NONE;
 }
 
 enum spd_verdict spd_look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out)
 {
-    if (f->later && f->unseen)
-        fragment_fill(&w->flows, f, inbound, loop_now(w->p->loop));
     struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
+    enum spd_verdict v = verdict(&m, out);
+    if (v != SPD_UNCLEAR || !f->later)
+        return v;
+    fragment_fill(&w->flows, f, inbound, loop_now(w->p->loop));
+    if (f->unseen)
+        return v;
+    m = classifier_find(&w->p->spd.classes, f, inbound);
     return verdict(&m, out);
 }
 

@@ -79,7 +79,8 @@ enum spd_verdict {
     SPD_FOUND,   // this one
     SPD_UNCLEAR, // a policy may have it, but the packet does not show enough: a later fragment
 };
-// Fills in what a later fragment's first one has shown.
+// A later fragment that no OPAQUE selector takes goes by what its first one has shown, which is filled in
+// where it decides.
 enum spd_verdict spd_look_up(struct worker *w, struct fields *f, bool inbound, struct policy **out);
 // The same without anything remembered.
 enum spd_verdict spd_look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out);

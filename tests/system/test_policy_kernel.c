@@ -605,6 +605,39 @@ static void test_kernel_fragments_of_selected_ports_reach_the_tun(void **state)
     close(wan);
 }
 
+// Only what does not show its ports, and nothing of it in clear; whole packets pass.
+static void test_kernel_opaque_ports_take_fragments_alone(void **state)
+{
+    struct lab l;
+    (void)state;
+    lan_and_wan();
+    int lan = wire("lan1"), wan = wire("wan1");
+    up(&l, "/run/a", "esp0");
+    for (int v6 = 0; v6 < 2; v6++) {
+        struct pol p = {0};
+        net(&p.l, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, v6 ? 64 : 24, 0, 0,
+            65535);
+        net(&p.r, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 2} : (uint8_t[16]){172, 0, 2}, v6 ? 64 : 24, 17, 65535,
+            0);
+        finish(&p, POLICY_PROTECT, 1);
+        take(&l, &p);
+        check_all(&l, &p);
+        struct datagram d = {.v6 = v6, .sport = 7000, .dport = 53};
+        assert_true(forwarded(lan, wan, 14, &d));
+        d.part = LAST;
+        assert_true(forwarded(lan, l.tun, 0, &d));
+    }
+    die(&l);
+    for (int v6 = 0; v6 < 2; v6++) {
+        struct datagram d = {.v6 = v6, .sport = 7000, .dport = 53};
+        assert_true(forwarded(lan, wan, 14, &d));
+        d.part = LAST;
+        assert_false(forwarded(lan, wan, 14, &d));
+    }
+    close(lan);
+    close(wan);
+}
+
 // ---- speed
 
 static double now(void)
@@ -661,6 +694,7 @@ int main(void)
         cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, own_namespace),
         cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, own_namespace),
         cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, own_namespace),
+        cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, own_namespace),
         cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, own_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,11 @@ static void random_ports(struct ts *t)
     static const uint8_t protos[] = {0, 6, 17, 1, 58, 50};
     t->proto = protos[below(sizeof(protos))];
     t->port_hi = 65535;
-    switch (below(4)) {
+    switch (below(5)) {
+    case 4: // OPAQUE
+        t->port_lo = 65535;
+        t->port_hi = 0;
+        break;
     case 0:
         t->port_lo = (uint16_t)below(10);
         t->port_hi = (uint16_t)(t->port_lo + below(10));
@@ -112,6 +116,11 @@ static bool all_ports(const struct ts *t)
     return t->port_lo == 0 && t->port_hi == 65535;
 }
 
+static bool opaque(const struct ts *t)
+{
+    return t->port_lo == 65535 && t->port_hi == 0;
+}
+
 // 1: it holds the packet; 2: it might, if the packet showed more.
 static int one_pair(const struct ts *l, const struct ts *r, const struct fields *f, bool reverse)
 {
@@ -120,6 +129,11 @@ static int one_pair(const struct ts *l, const struct ts *r, const struct fields 
     if (!addr_in(l, f, reverse ? f->dst : f->src) || !addr_in(r, f, reverse ? f->src : f->dst) ||
         (l->proto && r->proto && l->proto != r->proto))
         return 0;
+    if (opaque(l) || opaque(r)) {
+        bool fits = f->unseen && (opaque(l) || all_ports(l)) && (opaque(r) || all_ports(r)) &&
+                    (!proto || proto == f->proto || f->hidden);
+        return !fits ? 0 : proto && f->hidden ? 2 : 1;
+    }
     if (f->hidden)
         return !proto && all_ports(l) && all_ports(r) ? 1 : 2;
     if (proto && proto != f->proto)
@@ -142,6 +156,7 @@ static struct class_match plainly(struct rule *all, const struct fields *f, bool
                 if (v == 1 && k->rank < m.rank) {
                     m.rank = k->rank;
                     m.of = k;
+                    m.hidden = opaque(&k->local.t[a]) || opaque(&k->remote.t[b]);
                 } else if (v == 2 && k->rank < m.could) {
                     m.could = k->rank;
                 }
@@ -160,6 +175,9 @@ static void compare(const struct classifier *c, struct rule *all, unsigned packe
         if (got.of != want.of || got.rank != want.rank)
             fail_msg("packet %u: got rank %llx, expected %llx", i, (unsigned long long)got.rank,
                      (unsigned long long)want.rank);
+        const struct rule *k = want.of;
+        if (k && k->local.count == 1 && k->remote.count == 1)
+            assert_int_equal(got.hidden, want.hidden);
         // a bound: never worse than it should be where that decides
         if (want.could < want.rank && got.could > want.could)
             fail_msg("packet %u: something may hold it at rank %llx, and was not seen", i,

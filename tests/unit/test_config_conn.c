@@ -520,8 +520,9 @@ static void test_selectors_take_protocols_by_name_and_types_of_icmp(void **state
     assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[icmp/8]"), 0);
     t = &conn.children[0].remote_ts.t[0];
     assert_true(t->proto == 1 && t->port_lo == 0x800 && t->port_hi == 0x800);
-    assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[tcp/opaque]"), -EINVAL);
-    assert_text("opaque");
+    assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[tcp/opaque]"), 0);
+    t = &conn.children[0].remote_ts.t[0];
+    assert_true(t->proto == 6 && ts_opaque(t));
 }
 
 static void test_no_window_takes_the_short_sequence_numbers_or_is_refused(void **state)
@@ -702,7 +703,7 @@ static void test_traffic_selectors(void **state)
                                       "10.0.0.1[tcp/80",
                                       "10.0.0.1[nonsense]",
                                       "10.0.0.1[tcp/80-70]",
-                                      "10.0.0.1[icmp/opaque]",
+                                      "10.0.0.1[gre/opaque]",
                                       "10.0.0.1[tcp/65536]",
                                       "fd00::/129",
                                       "[",

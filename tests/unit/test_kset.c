@@ -162,6 +162,31 @@ static void test_objects_port_range_blocks_exactly_it_and_fragments(void **state
     down(&l);
 }
 
+static void test_objects_opaque_ports_block_what_shows_none(void **state)
+{
+    struct lab l;
+    struct pol p;
+    (void)state;
+    up(&l);
+    pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 17, 65535, 0);
+    struct kset_hold *h = take(&l, &p);
+    const int ways[] = {KDIR_OUT, KDIR_IN, KDIR_FWD};
+    for (int i = 0; i < 3; i++) {
+        const char *from = i ? "10.2.0.1" : "10.1.0.1", *to = i ? "10.1.0.1" : "10.2.0.1";
+        assert_int_equal(says(&l.m, ways[i], from, to, 17, 0, 0), KXFRM_BLOCK);
+        assert_int_equal(says(&l.m, ways[i], from, to, 17, 4000, 53), 0);
+        assert_int_equal(says(&l.m, ways[i], from, to, 17, 65535, 65535), 0);
+        assert_int_equal(says(&l.m, ways[i], from, to, 6, 0, 0), 0);
+    }
+    drop(&l, h);
+    pol(&p, POLICY_BYPASS, 5, "10.1.0.0/16", "10.2.0.0/16", 17, 65535, 0);
+    h = take(&l, &p);
+    assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 0, 0), KXFRM_ALLOW);
+    assert_int_equal(says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 4000, 53), 0);
+    drop(&l, h);
+    down(&l);
+}
+
 static void test_objects_icmp_type_blocks_that_type_both_ways(void **state)
 {
     struct lab l;
@@ -724,6 +749,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_objects_plain_subnets_blocked_three_ways),
         cmocka_unit_test(test_objects_port_range_blocks_exactly_it_and_fragments),
+        cmocka_unit_test(test_objects_opaque_ports_block_what_shows_none),
         cmocka_unit_test(test_objects_icmp_type_blocks_that_type_both_ways),
         cmocka_unit_test(test_objects_ipv6_protocol_blocks_fragments_with_more_headers),
         cmocka_unit_test(test_objects_ipv6_is_let_out_to_the_tun_and_nowhere_else),

@@ -111,6 +111,28 @@ static void test_selectors_intersect_contain_and_print(void **state)
     assert_false(ts_match(&b, 4, (const uint8_t *)"\x0a\x02\x00\x01", 6, 85));
 }
 
+static void test_opaque_ports_lie_in_any_and_in_themselves_alone(void **state)
+{
+    (void)state;
+    char text[128];
+    struct ts opaque = range("10.1.0.0", "10.1.255.255", 17, 65535, 0), c;
+    const struct ts any = range("10.1.0.0", "10.1.255.255", 0, 0, 65535),
+                    some = range("10.1.0.0", "10.1.255.255", 17, 1024, 65535);
+    assert_true(ts_contains(&any, &opaque) && ts_contains(&opaque, &opaque));
+    assert_false(ts_contains(&opaque, &any) || ts_contains(&some, &opaque));
+    assert_false(ts_intersect(&opaque, &some, &c) || ts_intersect(&some, &opaque, &c));
+    assert_true(ts_intersect(&any, &opaque, &c) && ts_eq(&c, &opaque));
+    assert_true(ts_intersect(&opaque, &any, &c) && ts_eq(&c, &opaque));
+    assert_string_equal(ts_print(&opaque, text, sizeof(text)), "10.1.0.0/16[udp/OPAQUE]");
+    assert_false(ts_match(&opaque, 4, (const uint8_t *)"\x0a\x01\x02\x01", 17, 0));
+    struct ts_list in = {.count = 1, .t = {opaque}}, out;
+    uint8_t buf[256];
+    struct writer w = writer_of(buf, sizeof(buf));
+    ts_list_write(&w, &in);
+    struct reader r = reader_of(wr_written(&w));
+    assert_true(ts_list_read(&r, &out) && rd_done(&r) && ts_eq(&out.t[0], &opaque));
+}
+
 static char prefixes[512];
 static void add_prefix(void *ctx, const uint8_t *addr, unsigned len)
 {
@@ -439,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_writer_full_is_bad_and_writes_nothing_more),
         cmocka_unit_test(test_timers_fire_in_order_and_stopped_ones_do_not),
         cmocka_unit_test(test_selectors_intersect_contain_and_print),
+        cmocka_unit_test(test_opaque_ports_lie_in_any_and_in_themselves_alone),
         cmocka_unit_test(test_ranges_split_into_prefixes_that_cover_them_exactly),
         cmocka_unit_test(test_connection_written_and_read_is_the_same_and_every_cut_is_refused),
         cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),

@@ -716,6 +716,81 @@ static void test_fragments_crowd_each_other_out_and_nothing_leaks(void **state)
     assert_true(r->sent_count > 0 && r->sent_count + r->p->worker->drop_out[ESP_STATUS_POLICY] == 1000);
 }
 
+// OPAQUE (RFC 4301 section 4.4.1.1): the second way of section 7, an SA for what does not show its ports.
+static void an_opaque_one_beside_it(struct rig *r, uint8_t action)
+{
+    struct policy_spec s = rig_spec(4, "opaque", "10.1.0.0/16", "10.3.0.0/16[17/65535-0]");
+    struct msg_CHILD c = rig_child(r, 2);
+    a_port_is_protected(r);
+    s.action = action;
+    s.priority = 2; // after the port's
+    rig_must_apply(r, "opaque", &s, 1);
+    if (action != POLICY_PROTECT)
+        return;
+    c.policy_id = 4;
+    c.local_ts = s.local;
+    c.remote_ts = s.remote;
+    rig_must_install_child(r, &c);
+}
+
+static bool went_by(struct rig *r, unsigned i, uint8_t id)
+{
+    static const uint8_t spi[3] = {0, 0, 0x20};
+    return r->sent_count > i && !memcmp(r->sent[i].bytes + 28, spi, 3) && r->sent[i].bytes[31] == id;
+}
+
+static void test_later_fragments_go_by_an_opaque_policy(void **state)
+{
+    struct rig *r = *state;
+    an_opaque_one_beside_it(r, POLICY_PROTECT);
+    fragment(r, 0, 1, 8, false); // at once: it needs no first one
+    assert_true(went_by(r, 0, 2));
+    fragment(r, 53, 1, 0, true);
+    assert_true(went_by(r, 1, 1));
+    fragment(r, 0, 1, 16, false);
+    assert_true(went_by(r, 2, 2));
+    fragment(r, 53, 2, 0, false); // whole
+    assert_true(went_by(r, 3, 1));
+    fragment(r, 54, 3, 0, false); // and this is no OPAQUE one
+    assert_int_equal(r->sent_count, 4);
+    assert_int_equal(r->past_count, 1);
+}
+
+static void test_an_opaque_policy_may_let_pass_or_discard(void **state)
+{
+    struct rig *r = *state;
+    an_opaque_one_beside_it(r, POLICY_BYPASS);
+    fragment(r, 0, 1, 8, false);
+    assert_int_equal(r->past_count, 1);
+    fragment(r, 53, 1, 0, true);
+    assert_int_equal(r->sent_count, 1);
+    rig_down(state);
+    rig_up(state);
+    r = *state;
+    an_opaque_one_beside_it(r, POLICY_DISCARD);
+    fragment(r, 53, 1, 0, true);
+    fragment(r, 0, 1, 8, false);
+    assert_int_equal(r->past_count, 0);
+    assert_int_equal(r->sent_count, 1);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 1);
+}
+
+static void test_what_comes_out_of_an_opaque_sa_must_hide_its_ports(void **state)
+{
+    struct rig *r = *state;
+    an_opaque_one_beside_it(r, POLICY_PROTECT);
+    struct rig_packet k = {
+        .src = "10.3.0.1", .dst = "10.1.0.1", .proto = 17, .sport = 53, .id = 7, .number = 1, .more = true};
+    rig_in_packet(r, 0x1002, &k); // it shows them
+    assert_int_equal(rig_read(r), NONE);
+    rig_in_packet(r, 0x1001, &k);
+    assert_int_equal(rig_read(r), 1);
+    k.offset = 8;
+    k.number = 2;
+    rig_in_packet(r, 0x1002, &k);
+    assert_int_equal(rig_read(r), 2);
+}
+
 // ---- what a CHILD must be to be installed
 
 static void expect_refused(struct rig *r, const struct msg_CHILD *c, const char *word)
@@ -896,6 +971,9 @@ int main(void)
         WITH(test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide),
         WITH(test_fragments_come_in_by_their_first),
         WITH(test_fragments_crowd_each_other_out_and_nothing_leaks),
+        WITH(test_later_fragments_go_by_an_opaque_policy),
+        WITH(test_an_opaque_policy_may_let_pass_or_discard),
+        WITH(test_what_comes_out_of_an_opaque_sa_must_hide_its_ports),
         WITH(test_a_child_outside_its_policy_is_refused),
         WITH(test_a_child_of_any_protocol_is_outside_a_policy_of_one),
         WITH(test_a_refused_installation_leaves_no_policy_behind),
