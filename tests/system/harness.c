@@ -231,6 +231,36 @@ static bool lab_make(struct lab *l, const char *prefix)
     return true;
 }
 
+bool host_up(struct site *gateway, struct site *host, int n)
+{
+    snprintf(host->name, sizeof(host->name), "%.8s-host", gateway->name);
+    if (!keep_namespace(host))
+        return complain("cannot make a network namespace");
+    if (sh("ip link add behind netns %d type veth peer name eth netns %d", gateway->keeper, host->keeper) ||
+        sh("nsenter --net=%s sh -c 'ip link set lo up; ip addr add 10.%d.9.5/24 dev eth; ip -6 addr add "
+           "fd0%d::9:5/112 dev eth nodad; ip link set eth up; ip route add default via 10.%d.9.1; ip -6 "
+           "route "
+           "add default via fd0%d::9:1'",
+           host->ns, n, n, n, n) ||
+        sh("nsenter --net=%s sh -c 'ip addr add 10.%d.9.1/24 dev behind; ip -6 addr add fd0%d::9:1/112 dev "
+           "behind nodad; ip link set behind up; echo 0 >/proc/sys/net/ipv4/conf/behind/rp_filter'",
+           gateway->ns, n, n))
+        return complain("cannot make %s", host->name);
+    return true;
+}
+
+bool lab_ipv6(struct lab *l)
+{
+    struct site *both[] = {&l->west, &l->east};
+    for (int i = 0; i < 2; i++)
+        if (sh("nsenter --net=%s sh -c 'ip -6 addr add fd10::%d/64 dev outer nodad; ip -6 route add "
+               "fd0%d::/64 "
+               "via fd10::%d; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'",
+               both[i]->ns, i + 1, 2 - i, 2 - i))
+            return complain("cannot give %s IPv6", both[i]->name);
+    return true;
+}
+
 bool lab_up(struct lab *l, const char *prefix)
 {
     complained = false;

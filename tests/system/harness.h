@@ -43,6 +43,11 @@ uint64_t mono_us(void);
 
 bool lab_up(struct lab *l, const char *prefix);
 void lab_down(struct lab *l);
+// A host behind a site: 10.n.9.5 and fd0n::9:5 in a namespace of its own, which it is routed by. Ends with
+// its keeper.
+bool host_up(struct site *gateway, struct site *host, int n);
+// The link between them and the routes over it speak IPv6 too: fd10::1 and fd10::2.
+bool lab_ipv6(struct lab *l);
 const char *bin_dir(void); // build/bin beside the test program
 
 // Daemons. extra: further options or NULL. hw_offload: value for the child in swanctl.conf, or NULL.
@@ -90,7 +95,8 @@ bool capture_stop(struct site *s);
 struct wire {
     uint64_t packets, esp, ike, esp_bytes;
     uint64_t repeated;  // (destination, SPI, sequence) seen before
-    uint64_t plaintext; // a packet of the inner networks in clear
+    uint64_t plaintext; // a packet of the inner networks in clear: 10.1, 10.2, fd01, fd02
+    uint64_t other;     // neither that, nor ESP, nor IKE, nor the link's own
     uint64_t max_jump;  // between two sequence numbers of one SA that follow each other
     uint64_t spis;
 };

@@ -57,7 +57,7 @@ static uint32_t be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static void note_esp(struct reader_state *r, const uint8_t *ip, const uint8_t *esp)
+static void note_esp(struct reader_state *r, const uint8_t *dst, const uint8_t *esp)
 {
     if (r->count == r->cap) {
         r->cap = r->cap ? 2 * r->cap : 4096;
@@ -65,35 +65,69 @@ static void note_esp(struct reader_state *r, const uint8_t *ip, const uint8_t *e
         if (!r->keys)
             abort();
     }
-    r->keys[r->count++] = (struct key){be32(ip + 16), be32(esp), be32(esp + 4)};
+    r->keys[r->count++] = (struct key){be32(dst), be32(esp), be32(esp + 4)};
     r->w->esp++;
 }
 
-static bool inner_net(const uint8_t *addr)
+static bool inner_net(const uint8_t *addr, bool v6)
 {
-    return addr[0] == 10 && (addr[1] == 1 || addr[1] == 2);
+    return v6 ? addr[0] == 0xfd && (addr[1] == 1 || addr[1] == 2)
+              : addr[0] == 10 && (addr[1] == 1 || addr[1] == 2);
+}
+
+struct ip { // of either family
+    bool v6;
+    const uint8_t *src, *dst, *l4;
+    uint8_t proto;
+    uint32_t left; // behind the header
+};
+
+static bool parse(const uint8_t *p, uint32_t len, struct ip *out)
+{
+    const uint8_t *ip = p + 14;
+    if (len >= 14 + 20 && p[12] == 0x08 && p[13] == 0x00) {
+        uint32_t header = 4u * (ip[0] & 15);
+        *out = (struct ip){false, ip + 12, ip + 16, ip + header, ip[9], len - 14 - header};
+        return true;
+    }
+    if (len >= 14 + 40 && p[12] == 0x86 && p[13] == 0xdd) {
+        *out = (struct ip){true, ip + 8, ip + 24, ip + 40, ip[6], len - 14 - 40};
+        return true;
+    }
+    return false; // ARP and the like
+}
+
+// What the link itself says: neighbours, groups.
+static bool of_the_link(const struct ip *i)
+{
+    return i->v6 ? i->proto == 0 || (i->proto == 58 && i->left && i->l4[0] >= 130 && i->l4[0] <= 143)
+                 : i->proto == 2;
 }
 
 static void packet(struct reader_state *r, const uint8_t *p, uint32_t len)
 {
+    struct ip i;
     r->w->packets++;
-    if (len < 14 + 20 || p[12] != 0x08 || p[13] != 0x00)
-        return; // ARP and the like
-    const uint8_t *ip = p + 14, *l4 = ip + 4 * (ip[0] & 15);
-    uint32_t left = len - 14 - 4u * (ip[0] & 15);
-    if (inner_net(ip + 12) || inner_net(ip + 16)) {
+    if (!parse(p, len, &i))
+        return;
+    const uint8_t *last = i.v6 ? i.dst + 12 : i.dst;
+    if (inner_net(i.src, i.v6) || inner_net(i.dst, i.v6)) {
         r->w->plaintext++;
-    } else if (ip[9] == 50 && left >= 8) {
-        note_esp(r, ip, l4);
-        r->w->esp_bytes += left;
-    } else if (ip[9] == 17 && left >= 16) {
-        unsigned sport = l4[0] << 8 | l4[1], dport = l4[2] << 8 | l4[3];
-        if ((sport == 4500 || dport == 4500) && be32(l4 + 8) != 0) {
-            note_esp(r, ip, l4 + 8);
-            r->w->esp_bytes += left - 8;
+    } else if (i.proto == 50 && i.left >= 8) {
+        note_esp(r, last, i.l4);
+        r->w->esp_bytes += i.left;
+    } else if (i.proto == 17 && i.left >= 16) {
+        unsigned sport = i.l4[0] << 8 | i.l4[1], dport = i.l4[2] << 8 | i.l4[3];
+        if ((sport == 4500 || dport == 4500) && be32(i.l4 + 8) != 0) {
+            note_esp(r, last, i.l4 + 8);
+            r->w->esp_bytes += i.left - 8;
         } else if (sport == 500 || dport == 500 || sport == 4500 || dport == 4500) {
             r->w->ike++;
+        } else {
+            r->w->other++;
         }
+    } else if (!of_the_link(&i)) {
+        r->w->other++;
     }
 }
 

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// IPv4 and IPv6, inside and outside, and transport mode, through real daemons: hosts behind two gateways
+// speak to each other, and the link between the gateways is captured. Nothing of theirs is on it in clear,
+// with no SA, with one, and after the daemon was killed.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "tests/system/harness.h"
+
+static struct lab lab;
+static struct site hosts[2]; // behind west and east
+static char *const no_card[] = {"--card", "none", NULL};
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(hosts, 0, sizeof(hosts));
+    return lab_up(&lab, "espfam") && lab_ipv6(&lab) && host_up(&lab.west, &hosts[0], 1) &&
+                   host_up(&lab.east, &hosts[1], 2)
+               ? 0
+               : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stop(&hosts[0].keeper, SIGKILL, 1000);
+    stop(&hosts[1].keeper, SIGKILL, 1000);
+    lab_down(&lab);
+    return 0;
+}
+
+static void addresses(int outer, int inner)
+{
+    struct site *both[] = {&lab.west, &lab.east};
+    for (int i = 0; i < 2; i++) {
+        struct site *s = both[i];
+        snprintf(s->outer, sizeof(s->outer), outer == 6 ? "fd10::%d" : "10.10.0.%d", i + 1);
+        snprintf(s->subnet, sizeof(s->subnet), inner == 6 ? "fd0%d::/64" : "10.%d.0.0/16", i + 1);
+        snprintf(hosts[i].inner, sizeof(hosts[i].inner), inner == 6 ? "fd0%d::9:5" : "10.%d.9.5", i + 1);
+    }
+}
+
+static bool up(struct site *s)
+{
+    char out[16384];
+    if (swanctl(s, out, sizeof(out), "--initiate --child net --timeout 20"))
+        return complain("%s", out);
+    return true;
+}
+
+static void kill_daemon(struct site *s)
+{
+    kill(s->daemon, SIGKILL);
+    waitpid(s->daemon, NULL, 0);
+    s->daemon = 0;
+}
+
+static void start_capture(char *pcap, size_t size)
+{
+    snprintf(pcap, size, "%.90s/wire.pcap", lab.dir);
+    assert_true(capture_start(&lab, &lab.west, pcap));
+}
+
+static void only_esp(const char *pcap, uint64_t least)
+{
+    struct wire w;
+    assert_true(capture_stop(&lab.west));
+    assert_true(wire_check(pcap, &w));
+    if (w.esp < least || w.repeated || w.plaintext || w.other)
+        fail_msg("on the wire: %llu ESP, %llu repeated, %llu of the inner networks, %llu others",
+                 (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
+                 (unsigned long long)w.other);
+}
+
+static bool hosts_speak(void *ctx)
+{
+    (void)ctx;
+    return ping(&lab, &hosts[0], &hosts[1], 1) && ping(&lab, &hosts[1], &hosts[0], 1);
+}
+
+static void one_mix(int outer, int inner, bool charon)
+{
+    char pcap[200];
+    struct tunnel_options o = {0};
+    addresses(outer, inner);
+    assert_true(wait_for(hosts_speak, NULL, 10000)); // in clear, once the links know each other
+    assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, &o)
+                       : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+    start_capture(pcap, sizeof(pcap));
+    assert_false(ping(&lab, &hosts[0], &hosts[1], 1)); // a policy without an SA
+    assert_true(up(&lab.west));
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 10) && ping(&lab, &hosts[1], &hosts[0], 10));
+    kill_daemon(&lab.west);
+    assert_false(ping(&lab, &hosts[0], &hosts[1], 2));
+    only_esp(pcap, 40);
+}
+
+static void test_ipv4_in_ipv4_between_hosts(void **state)
+{
+    (void)state;
+    one_mix(4, 4, false);
+}
+
+static void test_ipv6_in_ipv4_between_hosts(void **state)
+{
+    (void)state;
+    one_mix(4, 6, false);
+}
+
+static void test_ipv4_in_ipv6_between_hosts(void **state)
+{
+    (void)state;
+    one_mix(6, 4, false);
+}
+
+static void test_ipv6_in_ipv6_between_hosts(void **state)
+{
+    (void)state;
+    one_mix(6, 6, false);
+}
+
+static void test_strongswan_ipv6_in_ipv4_between_hosts(void **state)
+{
+    (void)state;
+    if (!have_strongswan()) {
+        print_message("skip: strongSwan is not installed\n");
+        skip();
+    }
+    one_mix(4, 6, true);
+}
+
+// What the gateways themselves say to each other, and their IKE beside it.
+static void test_transport_mode_between_gateways(void **state)
+{
+    (void)state;
+    char pcap[200], out[16384];
+    struct tunnel_options o = {.child = "rekey_time = 0\n        mode = transport"};
+    struct site *both[] = {&lab.west, &lab.east};
+    for (int i = 0; i < 2; i++) {
+        snprintf(both[i]->inner, sizeof(both[i]->inner), "%s", both[i]->outer);
+        snprintf(both[i]->subnet, sizeof(both[i]->subnet), "dynamic");
+    }
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+    start_capture(pcap, sizeof(pcap));
+    assert_false(ping(&lab, &lab.west, &lab.east, 1));
+    assert_true(up(&lab.west));
+    swanctl(&lab.west, out, sizeof(out), "--list-sas");
+    assert_non_null(strstr(out, "TRANSPORT"));
+    assert_true(ping(&lab, &lab.west, &lab.east, 10) && ping(&lab, &lab.east, &lab.west, 10));
+    assert_true(transfer(&lab, &lab.west, &lab.east, 1 << 20, 30000, NULL, NULL));
+    kill_daemon(&lab.west);
+    assert_false(ping(&lab, &lab.west, &lab.east, 2));
+    only_esp(pcap, 700);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_ipv4_in_ipv4_between_hosts),
+        T(test_ipv6_in_ipv4_between_hosts),
+        T(test_ipv4_in_ipv6_between_hosts),
+        T(test_ipv6_in_ipv6_between_hosts),
+        T(test_strongswan_ipv6_in_ipv4_between_hosts),
+        T(test_transport_mode_between_gateways),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("families and modes", tests, NULL, NULL);
+}
