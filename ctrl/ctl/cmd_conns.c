@@ -277,17 +277,6 @@ static void put_auth(struct vici_out *o, const char *name, const char *id)
     vici_section_end(o);
 }
 
-// Listed as never (0) whatever was configured, because nothing is rekeyed or reauthenticated: the listing
-// says what the daemon does, and load-conn has warned about what it was asked for.
-static const char *const conn_rekeying[] = {"reauth_time", "rekey_time"};
-static const char *const child_rekeying[] = {"rekey_time", "rekey_bytes", "rekey_packets"};
-
-static void put_never(struct vici_out *o, const char *const *keys, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        vici_put(o, keys[i], "0");
-}
-
 const char *ctl_mode_name(uint8_t action, uint8_t mode)
 {
     return action == POLICY_BYPASS    ? "PASS"
@@ -303,7 +292,9 @@ static void put_child(struct vici_out *o, const struct child_config *child)
     static const char *const offload[] = {"default", "no", "auto", "yes", "crypto", "packet"};
     vici_section(o, child->name);
     vici_put(o, "mode", ctl_mode_name(child->action, child->mode));
-    put_never(o, child_rekeying, sizeof(child_rekeying) / sizeof(child_rekeying[0]));
+    vici_putf(o, "rekey_time", "%u", child->rekey_time);
+    vici_putf(o, "rekey_bytes", "%llu", (unsigned long long)child->rekey_bytes);
+    vici_putf(o, "rekey_packets", "%llu", (unsigned long long)child->rekey_packets);
     vici_put(o, "dpd_action", dpd[child->dpd_action % 3]);
     vici_put(o, "close_action", action[child->close_action % 3]);
     vici_put(o, "start_action", action[child->start_action % 3]);
@@ -320,7 +311,8 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     put_addrs(o, "local_addrs", conn->local_addrs, conn->local_count);
     put_addrs(o, "remote_addrs", conn->remote_addrs, conn->remote_count);
     vici_put(o, "version", "IKEv2");
-    put_never(o, conn_rekeying, sizeof(conn_rekeying) / sizeof(conn_rekeying[0]));
+    vici_putf(o, "reauth_time", "%u", conn->reauth_time);
+    vici_putf(o, "rekey_time", "%u", conn->rekey_time);
     vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
     vici_put(o, "unique", unique[conn->unique % 4]);
     if (conn->local_auth)

@@ -172,6 +172,48 @@ void ctl_start_child(struct ctl *c, const char *conn, const char *child)
     ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
 }
 
+// ---- rekey
+
+static void rekeyed(struct pending *p, bool ok, const char *text)
+{
+    struct vici_out o;
+    uint64_t matches = 0;
+    if (!p->cmd)
+        return;
+    bool counted = value_number(text, 0, UINT32_MAX, &matches);
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_put(&o, "success", ok ? "yes" : "no");
+    vici_putf(&o, "matches", "%llu", (unsigned long long)matches);
+    if (!ok)
+        vici_put(&o, "errmsg", counted ? "no matching SAs to rekey found" : text);
+    server_reply(p->cmd, &o);
+}
+
+void cmd_rekey(struct ctl *c, struct command *cmd)
+{
+    struct control a;
+    if (!read_control(cmd, &a))
+        return;
+    bool reauth = vici_get_yes(cmd->msg.root, "reauth", false);
+    if (!a.conn[0] && !a.child[0] && !a.ike_id && !a.child_id) {
+        server_reply_error(cmd, "missing rekey selector");
+        return;
+    }
+    if (reauth && (a.child[0] || a.child_id)) {
+        server_reply_error(cmd,
+                           "reauth: a CHILD_SA cannot be reauthenticated; name an IKE_SA by ike or ike-id");
+        return;
+    }
+    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    if (!p)
+        return;
+    p->done = rekeyed;
+    struct msg_REKEY m = {.req = p->req, .ike_id = a.ike_id, .child_id = a.child_id, .reauth = reauth};
+    snprintf(m.conn, sizeof(m.conn), "%s", a.conn);
+    snprintf(m.child, sizeof(m.child), "%s", a.child);
+    ctl_send(p, ROOM_IKE, MSG_REKEY, &m);
+}
+
 // ---- terminate
 
 static void terminated(struct pending *p, bool ok, const char *text)

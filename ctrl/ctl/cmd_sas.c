@@ -91,12 +91,9 @@ static void put_engine(struct vici_out *o, const struct msg_PATH_SA *p)
     vici_putf(o, "path-since", "%u", p->path_since_s);
 }
 
-static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
+static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
 {
     const struct msg_PATH_SA unused = {.use_in_s = UINT32_MAX, .use_out_s = UINT32_MAX};
-    char name[NAME_MAX_LEN + 16];
-    snprintf(name, sizeof(name), "%s-%u", i->name, i->id);
-    vici_section(o, name);
     vici_put(o, "name", i->name);
     vici_putf(o, "uniqueid", "%u", i->id);
     vici_putf(o, "reqid", "%u", i->reqid);
@@ -122,6 +119,14 @@ static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const 
     put_ts(o, "remote-ts", &i->remote_ts);
     if (path)
         put_engine(o, path);
+}
+
+static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
+{
+    char name[NAME_MAX_LEN + 16];
+    snprintf(name, sizeof(name), "%s-%u", i->name, i->id);
+    vici_section(o, name);
+    put_child_keys(o, i, path);
     vici_section_end(o);
 }
 
@@ -374,24 +379,88 @@ static void emit_updown(struct ctl *c, enum vici_event ev, const struct msg_CHIL
     server_event(c->server, ev, &o);
 }
 
+static const char *event_conn(const struct ctl *c)
+{
+    return c->updown_ike.conn[0] ? c->updown_ike.conn : "(unnamed)";
+}
+
+static void emit_ike_rekey(struct ctl *c, const struct msg_IKE_INFO *next)
+{
+    struct vici_out o;
+    if (!server_wants(c->server, VICI_EV_IKE_REKEY))
+        return;
+    server_event_begin(&o, VICI_EV_IKE_REKEY);
+    vici_section(&o, event_conn(c));
+    vici_section(&o, "old");
+    put_ike(&o, &c->updown_ike);
+    vici_section_end(&o);
+    vici_section(&o, "new");
+    put_ike(&o, next);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    server_event(c->server, VICI_EV_IKE_REKEY, &o);
+}
+
+static void emit_child_rekey(struct ctl *c, const struct msg_CHILD_INFO *next)
+{
+    struct vici_out o;
+    if (!server_wants(c->server, VICI_EV_CHILD_REKEY))
+        return;
+    server_event_begin(&o, VICI_EV_CHILD_REKEY);
+    vici_section(&o, event_conn(c));
+    put_ike(&o, &c->updown_ike);
+    vici_section(&o, "child-sas");
+    vici_section(&o, next->name);
+    vici_section(&o, "old");
+    put_child_keys(&o, &c->rekey_child, NULL);
+    vici_section_end(&o);
+    vici_section(&o, "new");
+    put_child_keys(&o, next, NULL);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    server_event(c->server, VICI_EV_CHILD_REKEY, &o);
+}
+
+static void on_ike_info(struct ctl *c, const struct msg_IKE_INFO *i)
+{
+    bool second = c->updown == MSG_IKE_REKEY && c->rekey_seen;
+    if (second)
+        emit_ike_rekey(c, i);
+    c->rekey_seen = c->updown == MSG_IKE_REKEY && !second;
+    c->updown_ike = *i;
+    if (c->updown == MSG_IKE_UPDOWN)
+        emit_updown(c, VICI_EV_IKE_UPDOWN, NULL);
+}
+
+static void on_child_info(struct ctl *c, const struct msg_CHILD_INFO *i)
+{
+    if (c->updown == MSG_CHILD_UPDOWN && i->ike_id == c->updown_ike.id)
+        emit_updown(c, VICI_EV_CHILD_UPDOWN, i);
+    if (c->updown != MSG_CHILD_REKEY)
+        return;
+    if (c->rekey_seen)
+        emit_child_rekey(c, i);
+    c->rekey_child = *i;
+    c->rekey_seen = !c->rekey_seen;
+}
+
+// An event's head, and what follows it: the IKE SA, or both of a rekeying, then the CHILD SAs.
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m)
 {
-    switch (t) {
-    case MSG_IKE_UPDOWN:
-        c->updown = t;
-        c->up = m->IKE_UPDOWN.up;
-        break;
-    case MSG_CHILD_UPDOWN:
-        c->updown = t;
-        c->up = m->CHILD_UPDOWN.up;
-        break;
-    case MSG_IKE_INFO:
-        c->updown_ike = m->IKE_INFO;
-        if (c->updown == MSG_IKE_UPDOWN)
-            emit_updown(c, VICI_EV_IKE_UPDOWN, NULL);
-        break;
-    default:
-        if (c->updown == MSG_CHILD_UPDOWN && m->CHILD_INFO.ike_id == c->updown_ike.id)
-            emit_updown(c, VICI_EV_CHILD_UPDOWN, &m->CHILD_INFO);
+    if (t == MSG_IKE_INFO) {
+        on_ike_info(c, &m->IKE_INFO);
+        return;
     }
+    if (t == MSG_CHILD_INFO) {
+        on_child_info(c, &m->CHILD_INFO);
+        return;
+    }
+    c->updown = t;
+    c->rekey_seen = false;
+    if (t == MSG_IKE_UPDOWN)
+        c->up = m->IKE_UPDOWN.up;
+    else if (t == MSG_CHILD_UPDOWN)
+        c->up = m->CHILD_UPDOWN.up;
 }

@@ -187,7 +187,8 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
             p->message(p, t, m);
     } else if (chan == c->chan[ROOM_SUPER]) {
         from_supervisor(c, t, m);
-    } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
+    } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_REKEY || t == MSG_CHILD_REKEY ||
+               t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
         ctl_updown(c, t, m);
     } else {
         LOGF(DMN, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(chan));

@@ -72,6 +72,8 @@ struct ctl {
     enum msg_type updown;
     bool up;
     struct msg_IKE_INFO updown_ike;
+    struct msg_CHILD_INFO rekey_child; // the old one
+    bool rekey_seen;                   // of IKE_REKEY and CHILD_REKEY: the old one has come
     int status;
     bool stopping;
 };
@@ -116,6 +118,7 @@ bool ctl_command(void *ctx, struct command *cmd);
     X("reload-settings", cmd_reload_settings)                                                                \
     X("initiate", cmd_initiate)                                                                              \
     X("terminate", cmd_terminate)                                                                            \
+    X("rekey", cmd_rekey)                                                                                    \
     X("list-sas", cmd_list_sas)                                                                              \
     X("list-policies", cmd_list_policies)                                                                    \
     X("list-conns", cmd_list_conns)                                                                          \

@@ -403,6 +403,45 @@ static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
     control_job_step(ike, j->id, true, "");
 }
 
+// --- rekey ---
+
+static unsigned rekey_one(struct ike_sa *sa, const struct msg_REKEY *m, const struct msg_TERMINATE *which)
+{
+    unsigned matched = 0;
+    if (sa->state != SA_ESTABLISHED || !sa_matches(sa, which))
+        return 0;
+    if (!m->child[0] && !m->child_id) {
+        if (m->reauth)
+            revive_reauthenticate(sa);
+        else
+            rekey_ike(sa);
+        return 1;
+    }
+    for (struct child_sa *c = sa->children; c; c = c->next) {
+        if (!child_is_up(c) || !child_matches(c, which))
+            continue;
+        matched++;
+        lifetime_rekey(c);
+    }
+    return matched;
+}
+
+static void rekey(struct ike *ike, const struct msg_REKEY *m)
+{
+    struct msg_TERMINATE which = {.ike_id = m->ike_id, .child_id = m->child_id};
+    unsigned matched = 0;
+    memcpy(which.conn, m->conn, sizeof(which.conn));
+    memcpy(which.child, m->child, sizeof(which.child));
+    uint32_t newest = ike->next_id;
+    for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
+        next = sa->next;
+        if (sa->id <= newest)
+            matched += rekey_one(sa, m, &which);
+    }
+    log_set_context("", 0);
+    ipc_result(ike->chan[ROOM_CTL], m->req, matched > 0, "%u", matched);
+}
+
 // --- the rest ---
 
 void control_shutdown(struct ike *ike)
@@ -426,6 +465,7 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_CONN_UNLOAD: conn_unload(ike, &m->CONN_UNLOAD); break;
     case MSG_INITIATE: initiate(ike, &m->INITIATE); break;
     case MSG_TERMINATE: terminate(ike, &m->TERMINATE); break;
+    case MSG_REKEY: rekey(ike, &m->REKEY); break;
     case MSG_IKE_LIST: report_sas(ike, &m->IKE_LIST); break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;

@@ -193,15 +193,21 @@ void report_child_updown(struct child_sa *c, bool up)
     send_child(c, 0);
 }
 
-// A client that follows what is up sees the new one come before the old one goes.
 void report_ike_rekey(const struct ike_sa *old, const struct ike_sa *next)
 {
-    report_updown((struct ike_sa *)(uintptr_t)next, true);
-    report_updown((struct ike_sa *)(uintptr_t)old, false);
+    struct msg_IKE_REKEY m = {.old_id = old->id, .new_id = next->id};
+    snprintf(m.conn, sizeof(m.conn), "%s", next->conn->cfg.name);
+    ipc_send(next->ike->chan[ROOM_CTL], MSG_IKE_REKEY, &m);
+    send_ike(old, 0);
+    send_ike(next, 0);
 }
 
 void report_child_rekey(const struct child_sa *old, const struct child_sa *next)
 {
-    report_child_updown((struct child_sa *)(uintptr_t)next, true);
-    report_child_updown((struct child_sa *)(uintptr_t)old, false);
+    struct msg_CHILD_REKEY m = {.old_id = old->id, .new_id = next->id};
+    snprintf(m.conn, sizeof(m.conn), "%s", next->sa->conn->cfg.name);
+    ipc_send(next->sa->ike->chan[ROOM_CTL], MSG_CHILD_REKEY, &m);
+    send_ike(next->sa, 0);
+    send_child(old, 0);
+    send_child(next, 0);
 }

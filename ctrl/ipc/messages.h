@@ -30,6 +30,9 @@
 #define MSG_INITIATE_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
 #define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
 #define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U64, from, 0) F(U32, most, 0) // a page: -> IKE_INFO, CHILD_INFO ..., LIST_MORE or RESULT
+// Of the matching SAs, as TERMINATE matches them: their CHILD SAs where a child is named, otherwise the IKE SAs themselves,
+// which reauth makes anew from scratch. -> RESULT (text: number of matches), when they have been asked for
+#define MSG_REKEY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, reauth, 0)
 #define MSG_IKE_STATS_FIELDS(F)   F(U32, req, 0)                                   // -> IKE_STATS_IS, RESULT
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
@@ -42,6 +45,8 @@
 #define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) // counters: "name value\n" lines
 #define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0
 #define MSG_CHILD_UPDOWN_FIELDS(F) F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
+#define MSG_IKE_REKEY_FIELDS(F)    F(STR, conn, NAME_MAX_LEN) F(U32, old_id, 0) F(U32, new_id, 0)   // then an IKE_INFO with req 0 of each
+#define MSG_CHILD_REKEY_FIELDS(F)  F(STR, conn, NAME_MAX_LEN) F(U32, old_id, 0) F(U32, new_id, 0)   // then IKE_INFO and a CHILD_INFO with req 0 of each
 // ---- ctl -> keys (secret in clear; wiped by ctl after sending)
 #define MSG_SECRET_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, id, NAME_MAX_LEN) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
 #define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, NAME_MAX_LEN)                 // -> RESULT
@@ -130,6 +135,7 @@
     X(CONN_UNLOAD, AT(CTL, IKE)) \
     X(INITIATE, AT(CTL, IKE)) \
     X(TERMINATE, AT(CTL, IKE)) \
+    X(REKEY, AT(CTL, IKE)) \
     X(IKE_LIST, AT(CTL, IKE)) \
     X(IKE_STATS, AT(CTL, IKE)) \
     X(IKE_INFO, AT(IKE, CTL)) \
@@ -137,6 +143,8 @@
     X(IKE_STATS_IS, AT(IKE, CTL)) \
     X(IKE_UPDOWN, AT(IKE, CTL)) \
     X(CHILD_UPDOWN, AT(IKE, CTL)) \
+    X(IKE_REKEY, AT(IKE, CTL)) \
+    X(CHILD_REKEY, AT(IKE, CTL)) \
     X(SECRET_LOAD, AT(CTL, KEYS)) \
     X(SECRET_UNLOAD, AT(CTL, KEYS)) \
     X(SECRET_LIST, AT(CTL, KEYS)) \

@@ -84,7 +84,8 @@ static void test_swanctl_commands_that_show_things(void **state)
     assert_shows("supervisor=");
     assert_shows("keys=");
     client(0, "--list-conns");
-    assert_shows("no reauthentication, no rekeying"); // as the daemon does, not as it was asked
+    assert_shows("no reauthentication, rekeying every 14400s");
+    assert_shows("rekeying every 3600s"); // of the CHILD SA
     assert_shows("site: IKEv2");
     assert_shows("local pre-shared key authentication:");
     assert_shows("net: TUNNEL");
@@ -106,7 +107,7 @@ static void test_swanctl_commands_that_show_things(void **state)
     client(1, "--terminate --ike site");
     assert_shows("no matching SAs");
     client(1, "--rekey --ike site");
-    assert_shows("not supported yet");
+    assert_shows("no matching SAs to rekey found");
 }
 
 #define CONN(more, child)                                                                                    \

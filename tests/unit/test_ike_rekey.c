@@ -215,6 +215,51 @@ static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
     pair_free(p);
 }
 
+static void two_children(struct conn_config *c, int side)
+{
+    struct child_config *k;
+    static struct child_config both[2][2];
+    both[side][0] = c->children[0];
+    both[side][1] = c->children[0];
+    c->children = both[side];
+    c->child_count = 2;
+    k = &c->children[1];
+    snprintf(k->name, sizeof(k->name), "d");
+    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
+    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
+}
+
+static void test_operator_rekeys_what_matches(void **state)
+{
+    (void)state;
+    struct pair *p = established(two_children);
+    pair_initiate(p, 0, "d");
+    pair_run(p);
+    const struct {
+        const char *conn, *child;
+        bool reauth;
+        const char *matches;
+    } cases[] = {{"t", "", false, "1"}, {"", "c", false, "1"}, {"t", "d", false, "1"},
+                 {"t", "", true, "1"},  {"x", "", false, "0"}, {"x", "c", false, "0"}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t ike = only(p, 0)->spi_i, before = counter(p, 0, CNT_child_rekeyed);
+        struct msg_REKEY m = {.req = 5000 + i, .reauth = cases[i].reauth};
+        snprintf(m.conn, sizeof(m.conn), "%s", cases[i].conn);
+        snprintf(m.child, sizeof(m.child), "%s", cases[i].child);
+        ipc_send(p->s[0].ctl_ike, MSG_REKEY, &m);
+        pair_run(p);
+        assert_int_equal(p->s[0].last_req, m.req);
+        assert_string_equal(p->s[0].last_text, cases[i].matches);
+        assert_int_equal(p->s[0].last_ok, cases[i].matches[0] != '0');
+        pair_wait(p, 20000);
+        assert_int_equal(p->s[1].ike->sa_count, 1);
+        assert_int_equal(pair_live(&p->s[1]), 2);
+        assert_true((only(p, 0)->spi_i != ike) == (i == 0 || i == 3));
+        assert_true((counter(p, 0, CNT_child_rekeyed) != before) == (i == 1 || i == 2));
+    }
+    pair_free(p);
+}
+
 // --- both at once (2.8.1, 2.8.2) ---
 
 static void test_both_ends_rekey_the_child_at_once(void **state)
@@ -337,20 +382,6 @@ static void test_install_that_fails_at_either_end_leaves_the_old_one(void **stat
 }
 
 // --- further CHILD SAs ---
-
-static void two_children(struct conn_config *c, int side)
-{
-    struct child_config *k;
-    static struct child_config both[2][2];
-    both[side][0] = c->children[0];
-    both[side][1] = c->children[0];
-    c->children = both[side];
-    c->child_count = 2;
-    k = &c->children[1];
-    snprintf(k->name, sizeof(k->name), "d");
-    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
-    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
-}
 
 static void test_second_child_comes_on_the_same_ike_sa(void **state)
 {
@@ -590,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_answering_end_keeps_sending_in_the_old_one_before_the_delete),
         cmocka_unit_test(test_ike_sa_is_rekeyed_by_either_end),
         cmocka_unit_test(test_ike_sa_rekeyed_to_another_prf_has_keys_that_work),
+        cmocka_unit_test(test_operator_rekeys_what_matches),
         cmocka_unit_test(test_both_ends_rekey_the_child_at_once),
         cmocka_unit_test(test_both_ends_rekey_the_ike_sa_at_once),
         cmocka_unit_test(test_rekeying_of_child_and_ike_sa_cross_and_both_come_about),

@@ -481,6 +481,30 @@ static void test_terminate_tells_the_number_of_matches(void **state)
     expect_error("no matching SAs");
 }
 
+static void test_rekey_tells_the_number_of_matches(void **state)
+{
+    (void)state;
+    request("rekey", NULL);
+    expect_error("missing rekey selector");
+    request("rekey", "child", "net", "reauth", "yes", NULL);
+    expect_error("reauth: a CHILD_SA cannot be reauthenticated");
+    request("rekey", "child", "net", "ike", "gw", NULL);
+    union msg m = expect(ROOM_IKE, MSG_REKEY);
+    assert_string_equal(m.REKEY.conn, "gw");
+    assert_string_equal(m.REKEY.child, "net");
+    assert_int_equal(m.REKEY.reauth, 0);
+    result(ROOM_IKE, m.REKEY.req, true, "3");
+    const struct vici_node *n = receive(client, VICI_CMD_RESPONSE, NULL);
+    assert_value(n, "success", "yes");
+    assert_value(n, "matches", "3");
+    request("rekey", "ike-id", "9", "reauth", "yes", NULL);
+    m = expect(ROOM_IKE, MSG_REKEY);
+    assert_int_equal(m.REKEY.ike_id, 9);
+    assert_int_equal(m.REKEY.reauth, 1);
+    result(ROOM_IKE, m.REKEY.req, false, "0");
+    expect_error("no matching SAs to rekey found");
+}
+
 // ---- list-sas
 
 static struct msg_IKE_INFO ike_info(uint32_t req, uint32_t id)
@@ -612,6 +636,34 @@ static void test_updown_events(void **state)
     n = receive(client, VICI_EVENT, "child-updown");
     assert_null(vici_find(n, "up"));
     assert_non_null(vici_find(vici_find(vici_find(n, "gw"), "child-sas"), "net-5"));
+}
+
+static void test_rekey_events_show_the_old_and_the_new_one(void **state)
+{
+    (void)state;
+    register_for(client, "ike-rekey");
+    register_for(client, "child-rekey");
+    struct msg_IKE_REKEY rekey = {.conn = "gw", .old_id = 1, .new_id = 2};
+    struct msg_IKE_INFO old = ike_info(0, 1), new = ike_info(0, 2);
+    tell(ROOM_IKE, MSG_IKE_REKEY, &rekey);
+    tell(ROOM_IKE, MSG_IKE_INFO, &old);
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_IKE_INFO, &new);
+    const struct vici_node *n = vici_find(receive(client, VICI_EVENT, "ike-rekey"), "gw");
+    assert_value(vici_find(n, "old"), "uniqueid", "1");
+    assert_value(vici_find(n, "new"), "uniqueid", "2");
+    struct msg_CHILD_REKEY child = {.conn = "gw", .old_id = 5, .new_id = 6};
+    struct msg_CHILD_INFO from = child_info(0, 2, 5), to = child_info(0, 2, 6);
+    tell(ROOM_IKE, MSG_CHILD_REKEY, &child);
+    tell(ROOM_IKE, MSG_IKE_INFO, &new);
+    tell(ROOM_IKE, MSG_CHILD_INFO, &from);
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_CHILD_INFO, &to);
+    n = vici_find(receive(client, VICI_EVENT, "child-rekey"), "gw");
+    assert_value(n, "uniqueid", "2");
+    n = vici_find(vici_find(n, "child-sas"), "net");
+    assert_value(vici_find(n, "old"), "uniqueid", "5");
+    assert_value(vici_find(n, "new"), "uniqueid", "6");
 }
 
 // ---- counters
@@ -748,9 +800,11 @@ int main(void)
         T(test_initiate_refusals),
         T(test_initiate_without_waiting_answers_at_once),
         T(test_terminate_tells_the_number_of_matches),
+        T(test_rekey_tells_the_number_of_matches),
         T(test_list_sas_joins_what_ike_and_path_know),
         T(test_list_sas_without_path_still_lists),
         T(test_updown_events),
+        T(test_rekey_events_show_the_old_and_the_new_one),
         T(test_counters_are_counted_from_the_last_reset),
         T(test_room_without_answer_times_out),
         T(test_room_that_is_gone_is_an_error),
