@@ -52,8 +52,8 @@
     K(CONN, ppk_required, ONLY, NOTHING, only_no, "no", PPK_LATER)                                                               \
     K(CONN, keyingtries, NUMBER, IN_CONN(keyingtries), UINT32_MAX, "1", "attempts to make an IKE SA; 0: for ever")                 \
     K(CONN, unique, CHOICE, IN_CONN(unique), unique_choices, "no", "what a second IKE SA of the same peer does to the first")      \
-    K(CONN, reauth_time, TIME, IN_CONN(reauth_time), 0, "0s", AWAITED("nothing is reauthenticated by time yet"))                   \
-    K(CONN, rekey_time, TIME, IN_CONN(rekey_time), 0, "4h", AWAITED("IKE SAs are not rekeyed by time yet"))                        \
+    K(CONN, reauth_time, TIME, IN_CONN(reauth_time), 0, "0s", "seconds after which a new IKE SA is made beside the old one; 0: never")                   \
+    K(CONN, rekey_time, TIME, IN_CONN(rekey_time), 0, "4h", "seconds after which the IKE SA is rekeyed; 0: never")                        \
     K(CONN, over_time, TIME, IN_CONN(over_time), 0, "10 % of the longer of both", "goes with `rekey_time` and `reauth_time`")     \
     K(CONN, rand_time, TIME, IN_CONN(rand_time), 0, "over_time", "likewise; at most half of the shorter of both")                  \
     K(CONN, pools, NEVER, NOTHING, 0, "", "address pools are " LATER)                                                            \
@@ -92,15 +92,15 @@
     K(CHILD, sha256_96, ONLY, NOTHING, only_no, "no", "96-bit truncation of SHA-256 is not supported")                           \
     K(CHILD, local_ts, ITEMS, ITEM(child_local_ts), 0, "dynamic", "what we protect")                                             \
     K(CHILD, remote_ts, ITEMS, ITEM(child_remote_ts), 0, "dynamic", "what the peer protects")                                    \
-    K(CHILD, rekey_time, TIME, IN_CHILD(rekey_time), 0, "1h", AWAITED("CHILD SAs are not rekeyed by time yet"))                     \
-    K(CHILD, life_time, TIME, IN_CHILD(life_time), 0, "110 % of rekey_time", AWAITED("CHILD SAs do not end by time yet"))           \
+    K(CHILD, rekey_time, TIME, IN_CHILD(rekey_time), 0, "1h", "seconds after which the SA is rekeyed; 0: never")                     \
+    K(CHILD, life_time, TIME, IN_CHILD(life_time), 0, "110 % of rekey_time", "seconds after which it ends")           \
     K(CHILD, rand_time, TIME, IN_CHILD(rand_time), 0, "life_time less rekey_time", "goes with `rekey_time`")                        \
     K(CHILD, rekey_bytes, SIZE, IN_CHILD(rekey_bytes), 0, "0", "octets after which the SA is replaced")                             \
     K(CHILD, life_bytes, SIZE, IN_CHILD(life_bytes), 0, "110 % of rekey_bytes", "octets after which it ends")                       \
-    K(CHILD, rand_bytes, SIZE, IN_CHILD(rand_bytes), 0, "life_bytes less rekey_bytes", AWAITED("`rekey_bytes` is taken as it stands yet")) \
+    K(CHILD, rand_bytes, SIZE, IN_CHILD(rand_bytes), 0, "life_bytes less rekey_bytes", "a random part of it comes off `rekey_bytes`") \
     K(CHILD, rekey_packets, COUNT, IN_CHILD(rekey_packets), 0, "0", "packets after which the SA is replaced")                       \
     K(CHILD, life_packets, COUNT, IN_CHILD(life_packets), 0, "110 % of rekey_packets", "packets after which it ends")               \
-    K(CHILD, rand_packets, COUNT, IN_CHILD(rand_packets), 0, "life_packets less rekey_packets", AWAITED("`rekey_packets` is taken as it stands yet")) \
+    K(CHILD, rand_packets, COUNT, IN_CHILD(rand_packets), 0, "life_packets less rekey_packets", "a random part of it comes off `rekey_packets`") \
     K(CHILD, updown, ONLY, NOTHING, empty, "", NO_SCRIPTS)                                                                       \
     K(CHILD, hostaccess, ONLY, NOTHING, only_no, "no", NO_SCRIPTS)                                                               \
     K(CHILD, mode, ITEMS, ITEM(child_mode), 0, "tunnel", "tunnel, transport, pass or drop")                                      \
@@ -108,7 +108,7 @@
     K(CHILD, policies_fwd_out, ONLY, NOTHING, only_no, "no", "forwarding policies of the kernel are not used")                   \
     K(CHILD, dpd_action, CHOICE, IN_CHILD(dpd_action), dpd_choices, "clear", "when the peer is dead")                               \
     K(CHILD, ipcomp, ONLY, NOTHING, only_no, "no", "IPComp is " LATER)                                                           \
-    K(CHILD, inactivity, TIME, IN_CHILD(inactivity), 0, "0s", AWAITED("idle CHILD SAs are not closed yet"))                         \
+    K(CHILD, inactivity, TIME, IN_CHILD(inactivity), 0, "0s", "seconds without traffic either way after which the SA is closed; 0: never")                         \
     K(CHILD, reqid, NUMBER, IN_CHILD(reqid), UINT32_MAX, "0", "number in listings; 0: chosen")                                      \
     K(CHILD, priority, NUMBER, IN_CHILD(priority), UINT32_MAX, "0", "rank of the policies, lower first; 0: computed")               \
     K(CHILD, interface, ONLY, NOTHING, empty, "", "policies for one interface are " LATER)                                       \

@@ -212,7 +212,7 @@ void child_installed(struct child_sa *c, uint32_t old)
 
 // --- rekeying ---
 
-enum { LINGER_MS = 5000, DELETE_WAIT_MS = 60000, RETRY_MS = 2000 };
+enum { DELETE_WAIT_MS = 60000, RETRY_MS = 2000 };
 
 void child_use_outbound(struct child_sa *c)
 {
@@ -319,5 +319,5 @@ void child_closed(struct child_sa *c)
     }
     hand_over_outbound(c);
     c->state = CHILD_DELETED;
-    timer_set(l, &c->timer, loop_now(l) + LINGER_MS);
+    timer_set(l, &c->timer, loop_now(l) + (uint64_t)c->sa->ike->set.delete_rekeyed_delay * 1000);
 }
