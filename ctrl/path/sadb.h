@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of child SAs share: sadb.c, sadb_install.c, sadb_move.c.
+#ifndef CTRL_PATH_SADB_H
+#define CTRL_PATH_SADB_H
+
+#include "ctrl/path/path.h"
+
+// sadb.c
+void sadb_hold(struct child *c); // whoever works on a child that its own packets may free holds it meanwhile
+void sadb_let_go(struct path *p, struct child *c);
+void sadb_begin_delete(struct path *p, struct child *c);
+void sadb_report(struct path *p, struct child *c, bool ok, const char *text); // to keys, once
+
+// sadb_install.c
+bool sadb_want_card(struct path *p, const struct child *c, enum offload_mode *mode);
+
+// sadb_move.c
+// Software has let go of it: into the card, or back where that has gone again or has no room.
+void sadb_arrive_home(struct path *p, struct half *h, struct esp_error *err);
+bool sadb_is_home(const struct path *p, const struct child *c);
+
+#endif

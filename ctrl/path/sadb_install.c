@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the keys that the keys process sends to two SAs in an engine. An installation either carries traffic
+// both ways or leaves nothing behind.
+#include "ctrl/path/sadb.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "ctrl/lib/log.h"
+
+#define NEVER UINT64_MAX
+
+static enum esp_alg alg_of(uint16_t encr, uint16_t bits)
+{
+    if (encr == TRID_AES128_GCM16)
+        return bits == 128   ? ESP_ALG_AES128_GCM16
+               : bits == 192 ? ESP_ALG_AES192_GCM16
+               : bits == 256 ? ESP_ALG_AES256_GCM16
+                             : ESP_ALG_NONE;
+    return encr == TRID_CHACHA20_POLY1305 ? ESP_ALG_CHACHA20_POLY1305 : ESP_ALG_NONE;
+}
+
+static size_t key_octets(enum esp_alg a)
+{
+    switch (a) {
+#define X(sym, name, key, salt, iv, icv)                                                                     \
+    case ESP_ALG_##sym: return key;
+        ESP_ALG_LIST(X)
+#undef X
+    default: return 0;
+    }
+}
+
+bool sadb_want_card(struct path *p, const struct child *c, enum offload_mode *mode)
+{
+    *mode = (enum offload_mode)c->c.hw_offload;
+    if (*mode == OFFLOAD_DEFAULT)
+        *mode = p->env->settings->offload_default;
+    return *mode == OFFLOAD_AUTO || *mode == OFFLOAD_YES || *mode == OFFLOAD_PACKET;
+}
+
+// What may be inside: the families of its selectors.
+static uint8_t families(struct selectors l)
+{
+    uint8_t f = 0;
+    for (unsigned i = 0; i < l.count; i++)
+        f |= l.t[i].family == 6 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
+    return f;
+}
+
+static void fill_params(const struct path *p, const struct child *c, enum esp_dir dir, struct slice key,
+                        struct esp_sa_params *s)
+{
+    const struct child_facts *m = &c->c;
+    const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
+                      *to = dir == ESP_OUT ? &m->remote : &m->local;
+    *s = (struct esp_sa_params){.dir = dir,
+                                .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
+                                .alg = alg_of(m->encr, m->encr_bits),
+                                .ttl = 64,
+                                .spi = dir == ESP_OUT ? m->spi_out : m->spi_in,
+                                .esn = m->esn,
+                                .udp_encap = m->udp_encap,
+                                .ipv6 = m->local.family == 6,
+                                .inner = families(policy_local(c->policy)),
+                                .df_clear = !m->copy_df,
+                                .no_ecn = !m->copy_ecn,
+                                .no_dscp_copy = !m->copy_dscp_out,
+                                .dscp_decap = m->copy_dscp_in,
+                                .window = dir == ESP_IN ? m->replay_window : 0,
+                                .seq = dir == ESP_OUT ? 1 : 0,
+                                .seq_limit = NEVER,
+                                .sport = dir == ESP_OUT ? m->local_port : m->remote_port,
+                                .dport = dir == ESP_OUT ? m->remote_port : m->local_port,
+                                .soft_bytes = m->rekey_bytes,
+                                .hard_bytes = m->life_bytes,
+                                .soft_packets = m->rekey_packets,
+                                .hard_packets = m->life_packets};
+    if (dir == ESP_IN) // it comes to this port in any case, NAT or none (RFC 7296 section 2.23)
+        s->dport = p->env->settings->port_nat_t;
+    memcpy(s->src, from->a, 16);
+    memcpy(s->dst, to->a, 16);
+    size_t n = key_octets(s->alg);
+    memcpy(s->key, key.p, n);
+    memcpy(s->salt, key.p + n, 4);
+}
+
+static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32_t keys_req)
+{
+    size_t name = strlen(m->name) + 1;
+    struct child *c = calloc(1, sizeof(*c) + name);
+    if (!c)
+        return NULL;
+    mlock(c, sizeof(*c)); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
+    memcpy(c->name, m->name, name);
+    c->c = (struct child_facts){.child_id = m->child_id,
+                                .spi_in = m->spi_in,
+                                .spi_out = m->spi_out,
+                                .replay_window = m->replay_window,
+                                .encr = m->encr,
+                                .encr_bits = m->encr_bits,
+                                .local_port = m->local_port,
+                                .remote_port = m->remote_port,
+                                .mode = m->mode,
+                                .esn = m->esn,
+                                .udp_encap = m->udp_encap,
+                                .hw_offload = m->hw_offload,
+                                .copy_df = m->copy_df,
+                                .copy_ecn = m->copy_ecn,
+                                .copy_dscp_out = m->copy_dscp_out,
+                                .copy_dscp_in = m->copy_dscp_in,
+                                .local = m->local,
+                                .remote = m->remote,
+                                .rekey_bytes = m->rekey_bytes,
+                                .life_bytes = m->life_bytes,
+                                .rekey_packets = m->rekey_packets,
+                                .life_packets = m->life_packets,
+                                .idle_s = m->idle_s,
+                                .name = c->name};
+    c->out_after = m->out_after;
+    c->keys_req = keys_req;
+    c->w = p->worker;
+    c->installed_at = loop_now(p->loop);
+    list_init(&c->in.waiting);
+    list_init(&c->out.waiting);
+    c->in.child = c->out.child = c;
+    return c;
+}
+
+static int link_child(struct path *p, struct child *c)
+{
+    if (hash_add(&p->by_spi, &c->spi_node, hash_u64(c->c.spi_in)) < 0)
+        return -ENOMEM;
+    if (hash_add(&p->by_id, &c->id_node, hash_u64(c->c.child_id)) < 0) {
+        hash_del(&p->by_spi, &c->spi_node);
+        return -ENOMEM;
+    }
+    c->next = p->children;
+    c->at = &p->children;
+    if (c->next)
+        c->next->at = &c->next;
+    p->children = c;
+    return 0;
+}
+
+static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struct esp_error *err)
+{
+    enum esp_alg alg = alg_of(c->c.encr, c->c.encr_bits);
+    if (alg == ESP_ALG_NONE)
+        return esp_fail(err, -EOPNOTSUPP, "esp_proposals",
+                        "encryption algorithm %u with %u key bits is not known here", c->c.encr,
+                        c->c.encr_bits);
+    if (m->key_in.len != key_octets(alg) + 4 || m->key_out.len != m->key_in.len)
+        return esp_fail(err, -EINVAL, "keys", "got %zu and %zu octets of key, expected %zu", m->key_in.len,
+                        m->key_out.len, key_octets(alg) + 4);
+    if (c->c.local.family != c->c.remote.family || !c->c.local.family)
+        return esp_fail(err, -EINVAL, "addresses", "the tunnel's ends are not of one address family");
+    if (c->c.replay_window > ESP_MAX_WINDOW)
+        return esp_fail(err, -EINVAL, "replay_window", "%u is more than %d", c->c.replay_window,
+                        ESP_MAX_WINDOW);
+    return 0;
+}
+
+// Both directions go to the same engine, unless that has room for one only.
+static int add_both(struct path *p, struct child *c, struct esp_engine *e, struct esp_error *err)
+{
+    int rc;
+    if ((rc = e->ops->capable(e, &c->in.params, err)) < 0 ||
+        (rc = e->ops->capable(e, &c->out.params, err)) < 0)
+        return rc;
+    if (c->in.state == HALF_NONE && (rc = sadb_add_half(p, &c->in, e, err)) < 0)
+        return rc;
+    return sadb_add_half(p, &c->out, e, err);
+}
+
+// Why there is no card for a new SA: a failure before its time is told as such.
+static void no_card(const struct path_engine *en, char *out, size_t size)
+{
+    snprintf(out, size, "%s%.180s", en->was_used ? "no card since " : "", en->reason);
+}
+
+static int place(struct path *p, struct child *c, struct esp_error *err)
+{
+    char why[sizeof(c->reason)];
+    enum offload_mode mode;
+    bool card = sadb_want_card(p, c, &mode);
+    if (mode == OFFLOAD_CRYPTO)
+        return esp_fail(err, -EOPNOTSUPP, "hw_offload",
+                        "crypto needs the kernel engine, which this build does not have");
+    if (card && path_card(p)) {
+        int rc = add_both(p, c, path_card(p), err);
+        if (rc == 0) {
+            sadb_set_offload(p, c, true, "");
+            return 0;
+        }
+        if (mode != OFFLOAD_AUTO)
+            return rc;
+        sadb_set_offload(p, c, false, err->text);
+        LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id,
+             err->field, err->text);
+    } else {
+        no_card(&p->engines[PATH_CARD], why, sizeof(why));
+        if (card && mode != OFFLOAD_AUTO)
+            return esp_fail(err, -ENODEV, "hw_offload", "%s is set and %s",
+                            mode == OFFLOAD_PACKET ? "packet" : "yes", why);
+        sadb_set_offload(p, c, false, card ? why : "hw_offload is no");
+    }
+    c->card_missing = card && (!path_card(p) || path_card_failed(p));
+    return add_both(p, c, path_soft(p), err);
+}
+
+void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
+{
+    struct esp_error err = {0};
+    union msg inner;
+    if (msg_read(m->child, &inner) != MSG_CHILD) {
+        ipc_result(p->keys, m->req, false, "malformed CHILD description");
+        return;
+    }
+    struct child *c = new_child(p, &inner.CHILD, m->req);
+    if (!c) {
+        ipc_result(p->keys, m->req, false, "out of memory");
+        return;
+    }
+    int rc = check(c, m, &err);
+    if (rc == 0 && sadb_by_spi(p, c->c.spi_in))
+        rc = esp_fail(&err, -EEXIST, "SPI", "inbound SPI %08x is in use", c->c.spi_in);
+    if (rc == 0)
+        rc = spd_attach(p, c, &inner.CHILD, &err);
+    if (rc == 0 && link_child(p, c) < 0) {
+        spd_release(p, c);
+        rc = esp_fail(&err, -ENOMEM, "child", "out of memory");
+    }
+    if (rc < 0) {
+        ipc_result(p->keys, m->req, false, "%s: %s", err.field, err.text);
+        OPENSSL_cleanse(c, sizeof(*c));
+        free(c);
+        return;
+    }
+    fill_params(p, c, ESP_OUT, m->key_out, &c->out.params);
+    fill_params(p, c, ESP_IN, m->key_in, &c->in.params);
+    spd_serve(p, c);
+    if (place(p, c, &err) < 0) {
+        char text[300];
+        snprintf(text, sizeof(text), "%s: %s", err.field, err.text);
+        sadb_report(p, c, false, text);
+        sadb_begin_delete(p, c);
+        return;
+    }
+    debug_keys_write(p, c);
+}

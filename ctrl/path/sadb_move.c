@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The halves of a child SA in engines: added to one, leased numbers by a card, from one to another in order.
+#include "ctrl/path/sadb.h"
+
+#include <errno.h>
+
+#include "ctrl/lib/log.h"
+
+#define NEVER UINT64_MAX
+
+int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
+{
+    if (!e)
+        return esp_fail(err, -ENODEV, "engine", "there is none");
+    if (h->params.dir == ESP_OUT) {
+        if (e == path_card(p)) {
+            uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
+            h->lease_size = h->lease_size ? h->lease_size : p->env->settings->lease_min;
+            h->params.seq_limit = room - h->params.seq > h->lease_size ? h->params.seq + h->lease_size : room;
+            h->lease_at = loop_now(p->loop);
+        } else {
+            h->params.seq_limit = NEVER;
+        }
+    }
+    h->leasing = h->spent = h->moved = false;
+    int rc = e->ops->sa_add(e, &h->params, h, &h->sa, err);
+    h->queued = rc == -EAGAIN; // its command ring is full: again when it has answered some
+    if (h->queued) {
+        p->retry = true;
+        rc = 0;
+    }
+    if (rc == 0) {
+        h->engine = e;
+        h->state = HALF_ADDING;
+    }
+    return rc;
+}
+
+void sadb_leave(struct path *p, struct half *h, const char *why)
+{
+    if (h->engine->ops->sa_delete(h->engine, h->sa) < 0)
+        return; // a failed card: FAILED comes and moves it
+    LOGF(ESP, 1, "child %s{%u}: %s; on in software", h->child->c.name, h->child->c.child_id, why);
+    sadb_set_offload(p, h->child, false, why);
+    h->state = HALF_MOVING;
+}
+
+// About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets,
+// so that the numbers skipped when a card fails stay far below what a peer's window inference bears (RFC 4303
+// appendix A).
+void sadb_lease_low(struct path *p, struct half *h)
+{
+    uint64_t now = loop_now(p->loop);
+    uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
+    if (h->leasing || h->state != HALF_READY || h->engine != path_card(p))
+        return;
+    if (now - h->lease_at < 1000 && h->lease_size < 1u << 22)
+        h->lease_size *= 2;
+    uint64_t limit = room - h->params.seq_limit > h->lease_size ? h->params.seq_limit + h->lease_size : room;
+    if (limit == h->params.seq_limit) {
+        h->spent = true;
+        return;
+    }
+    int rc = h->engine->ops->sa_lease(h->engine, h->sa, limit);
+    if (rc == 0) {
+        h->leasing = true;
+        h->lease_at = now;
+        h->params.seq_limit = limit;
+    } else if (rc == -EINVAL) {
+        sadb_leave(p, h, "the card takes no lease");
+    } else {
+        p->retry = true; // a card that has failed: FAILED comes first
+    }
+}
+
+static int continue_in(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
+{
+    sadb_forget_half(p, h);
+    limits_left(h);
+    return sadb_add_half(p, h, e, err);
+}
+
+void sadb_continue(struct path *p, struct half *h, struct esp_error *err)
+{
+    if (continue_in(p, h, path_soft(p), err) < 0)
+        h->state = HALF_FAILED;
+}
+
+static void go_home(struct path *p, struct half *h)
+{
+    if (h->engine == path_soft(p) && h->engine->ops->sa_delete(h->engine, h->sa) == 0) {
+        h->state = HALF_MOVING;
+        h->homeward = true;
+    }
+}
+
+void sadb_return(struct path *p, struct child *c)
+{
+    struct esp_engine *card = path_card(p);
+    struct esp_error why = {0};
+    if (!c->card_missing || c->dying || c->in.state != HALF_READY || c->out.state != HALF_READY ||
+        card->ops->capable(card, &c->in.params, &why) < 0 ||
+        card->ops->capable(card, &c->out.params, &why) < 0)
+        return;
+    go_home(p, &c->in);
+    go_home(p, &c->out);
+}
+
+// Software has let go of it. A card that has gone again, or has no room: software it is.
+void sadb_arrive_home(struct path *p, struct half *h, struct esp_error *err)
+{
+    struct esp_engine *card = path_card_failed(p) ? NULL : path_card(p);
+    h->homeward = false;
+    if (!card || continue_in(p, h, card, err) < 0)
+        sadb_continue(p, h, err);
+}
+
+bool sadb_is_home(const struct path *p, const struct child *c)
+{
+    return c->in.state == HALF_READY && c->out.state == HALF_READY && c->in.engine == path_card(p) &&
+           c->out.engine == path_card(p);
+}
