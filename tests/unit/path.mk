@@ -5,6 +5,7 @@ PATH_RIG := tests/unit/path_rig.c tests/unit/path_fake.c $(PATH_ROOM_SRCS) $(wil
 $(eval $(call unit_test,test_path,tests/unit/test_path.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_succession,tests/unit/test_succession.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_limits,tests/unit/test_limits.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_path_failover,tests/unit/test_path_failover.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_spd,tests/unit/test_spd.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_classifier,tests/unit/test_classifier.c ctrl/path/classifier.c ctrl/path/class_pairs.c ctrl/path/class_rules.c ctrl/path/class_table.c ctrl/path/fields.c $(wildcard ctrl/lib/*.c),))
 NO_MEMORY_LDFLAGS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// The card comes, fails and comes back under the path room: every packet leaves once, in order, and no number
+// is used twice.
+#include "tests/unit/path_rig.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void fail_over(struct rig *r)
+{
+    fake_fail(&r->card);
+    rig_turn(r);
+    assert_null(path_card(r->p));
+    assert_true(r->card.destroyed);
+}
+
+static void test_failure_runs_aborted_then_backlog_then_new_in_order(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_out(r, 0, 20);
+    r->card.hold_jobs = true;
+    rig_out(r, 20, 700); // 512 in the card, the rest in the backlog
+    assert_int_equal(fake_jobs(&r->card), FAKE_JOBS);
+    uint64_t limit = r->card.last_limit;
+    fail_over(r);
+    rig_out(r, 720, 30);
+    rig_expect(r, 0, 750);
+    rig_unique(r);
+    assert_true(r->p->children->out.last_seq == limit + 729); // from the lease's end on, without a gap
+    assert_int_equal(r->p->worker->rerun, FAKE_JOBS);
+    assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
+    assert_string_equal(r->p->children->offload, "software");
+}
+
+static void test_failure_while_waiting_for_a_lease_keeps_order(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_events = true;
+    rig_out(r, 0, 100); // 36 wait
+    fake_lose_events(&r->card);
+    fail_over(r);
+    rig_expect(r, 0, 100);
+    rig_unique(r);
+}
+
+static void test_failure_keeps_what_inbound_has_seen(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    assert_int_equal(rig_read(r), 1);
+    r->card.hold_jobs = true;
+    rig_in(r, 0x1001, "10.2.0.1", 2);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    fail_over(r);
+    assert_int_equal(rig_read(r), 2); // seen by nobody: run again, not taken for a replay
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_REPLAY_SEEN], 0);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+}
+
+// A card that does not answer is opened beside the packets.
+static void test_software_goes_on_while_a_slow_card_is_being_opened(void **state)
+{
+    struct rig *r = *state;
+    uint64_t from = loop_now_us(r->p->loop);
+    uint32_t n = 0;
+    rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+    r->p->threads = true;
+    fake_open_ms = 400;
+    fake_init(&r->card);
+    fake_plug(&r->card);
+    card_scan(r->p);
+    assert_int_equal(r->p->engines[PATH_CARD].state, ENGINE_OPENING);
+    for (; loop_now_us(r->p->loop) - from < 200000; n++) {
+        uint64_t one = loop_now_us(r->p->loop);
+        rig_in(r, 0x1001, "10.2.0.1", n);
+        assert_int_equal(rig_read(r), n);
+        card_scan(r->p); // not a second time
+        assert_in_range(loop_now_us(r->p->loop) - one, 0, 150000);
+    }
+    assert_true(n > 10);
+    assert_null(path_card(r->p));
+    for (uint64_t end = loop_now_us(r->p->loop) + 5000000; !path_card(r->p) && loop_now_us(r->p->loop) < end;)
+        loop_once(r->p->loop, 50);
+    fake_open_ms = 0;
+    assert_ptr_equal(path_card(r->p), &r->card.base);
+    rig_must_install(r, 2, OFFLOAD_AUTO, "card");
+}
+
+static void test_a_card_that_may_write_on_gets_its_buffers_for_good(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = r->card.loud = true;
+    rig_out(r, 0, 100);
+    uint8_t *in = r->card.jobs[0]->in, *out = r->card.jobs[0]->out;
+    fail_over(r);
+    assert_int_equal(r->sent_count, 0);
+    for (const struct packet *i = r->p->worker->free; i; i = i->next)
+        assert_true(i->job.in != in && i->job.out != out && i->job.in != out && i->job.out != in);
+    r->p->engines[PATH_CARD].retry_at = 0;
+    card_scan(r->p); // nor is it ever taken again
+    assert_null(path_card(r->p));
+}
+
+// The card comes back after a while that doubles with each failure soon after.
+static void test_a_card_comes_back_after_its_failure(void **state)
+{
+    struct rig *r = *state;
+    struct path_engine *en;
+    rig_card(r);
+    en = &r->p->engines[PATH_CARD];
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    fail_over(r);
+    for (uint64_t wait = 1000; wait <= 4000; wait *= 2) {
+        assert_int_equal(en->state, ENGINE_BACKOFF);
+        assert_int_equal(en->backoff, wait);
+        card_scan(r->p);
+        assert_null(path_card(r->p));
+        en->retry_at = 0;
+        rig_card(r);
+        assert_int_equal(en->state, ENGINE_READY);
+        rig_must_install(r, (uint32_t)wait, OFFLOAD_AUTO, "card");
+        rig_out(r, (uint32_t)wait, 10);
+        fail_over(r);
+    }
+    rig_out(r, 9000, 10);
+    rig_unique(r);
+    assert_int_equal(r->p->failovers, 4);
+}
+
+// It has been opened; then it has been well for long enough to get its SAs back.
+static void be_well(struct rig *r)
+{
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    assert_int_equal(en->state, ENGINE_READY);
+    en->ready_at -= 10 * en->backoff;
+    card_scan(r->p);
+}
+
+static void come_back(struct rig *r)
+{
+    r->p->engines[PATH_CARD].retry_at = 0;
+    rig_card(r);
+    card_scan(r->p);
+    rig_turn(r);
+    assert_int_equal(fake_live(&r->card), 0); // not yet
+    be_well(r);
+}
+
+// An SA goes to software when the card fails and back when it returns, under traffic both ways: every packet
+// once and in order, no number twice, nothing received twice.
+static void test_sas_go_back_to_a_card_that_has_come_back(void **state)
+{
+    struct rig *r = *state;
+    uint8_t first[2600];
+    size_t first_len;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    struct child *c = r->p->children;
+    rig_out(r, 0, 30);
+    fail_over(r);
+    rig_out(r, 30, 30);
+    rig_in(r, 0x1001, "10.2.0.1", 500);
+    assert_int_equal(rig_read(r), 500);
+    first_len = r->last_in_len;
+    memcpy(first, r->last_in, first_len);
+    uint64_t last = c->out.last_seq;
+    come_back(r);
+    for (uint32_t i = 60; i < 75; i++) // while it moves
+        assert_true(rig_write(r, i));
+    rig_turn(r);
+    rig_out(r, 75, 25);
+    rig_expect(r, 0, 100);
+    rig_unique(r);
+    assert_string_equal(c->offload, "card");
+    assert_string_equal(c->reason, "");
+    assert_int_equal(fake_live(&r->card), 2);
+    assert_true(c->out.last_seq == last + 40); // it left software in order: no number was skipped
+    rig_datagram(r, first, first_len);
+    assert_int_equal(rig_read(r), UINT32_MAX); // the window came along
+    rig_in(r, 0x1001, "10.2.0.1", 501);
+    assert_int_equal(rig_read(r), 501);
+    fail_over(r);
+    rig_out(r, 100, 10);
+    rig_expect(r, 100, 10);
+    rig_unique(r);
+}
+
+static void test_an_sa_that_missed_the_card_gets_it_when_it_appears(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+    struct child *c = r->p->children;
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    rig_out(r, 0, 10);
+    rig_card(r);
+    card_scan(r->p);
+    rig_out(r, 10, 10);
+    rig_expect(r, 0, 20);
+    rig_unique(r);
+    assert_string_equal(c->offload, "card");
+    assert_string_equal(r->p->children->offload, "software"); // which does not want it
+    assert_int_equal(fake_live(&r->card), 2);
+}
+
+// Each way in which the way back can end: refused by direction, no room, failed again in the middle. The SA
+// lives on in software, whatever its hw_offload says.
+static void test_a_way_back_that_fails_ends_in_software(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    struct child *c = r->p->children;
+    uint32_t n = 0;
+    fail_over(r);
+    for (int how = 0; how < 5; how++) {
+        fake_init(&r->card);
+        fake_plug(&r->card);
+        if (how < 2)
+            r->card.refuse[how] = ESP_STATUS_BUCKET_FULL;
+        else if (how < 4)
+            r->card.add_rc[how - 2] = -ENOSPC, r->card.add_rc_times[how - 2] = -1;
+        else
+            r->card.hold_events = true; // it is being added when the card fails
+        r->p->engines[PATH_CARD].retry_at = 0;
+        card_scan(r->p);
+        be_well(r);
+        rig_out(r, n, 20);
+        n += 20;
+        if (how == 4)
+            fake_lose_events(&r->card);
+        fail_over(r);
+        rig_out(r, n, 20);
+        n += 20;
+        assert_ptr_equal(r->p->children, c);
+        assert_string_equal(c->offload, "software");
+        rig_expect(r, 0 + (uint32_t)how * 40, 40);
+        rig_in(r, 0x1001, "10.2.0.1", 600 + (uint32_t)how);
+        assert_int_equal(rig_read(r), 600 + (uint32_t)how);
+    }
+    rig_unique(r);
+    assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 0);
+}
+
+static void test_failure_in_the_middle_of_installation(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    bool ok = false;
+    rig_card(r);
+    r->card.hold_events = true;
+    rig_install(r, 1, OFFLOAD_AUTO, 0);
+    rig_out(r, 0, 10);
+    fail_over(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    rig_expect(r, 0, 10);
+    rig_unique(r);
+}
+
+static void test_failure_with_a_deletion_under_way(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = true;
+    rig_out(r, 0, 10);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    assert_non_null(r->p->children); // its packets are out
+    fail_over(r);
+    assert_null(r->p->children);
+    rig_expect(r, 0, 10); // they leave by software
+    rig_unique(r);
+}
+
+static void test_failure_and_deletion_before_it_is_told(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_events = true;
+    rig_out(r, 0, 40);    // a lease has been asked for, its answer waits
+    fake_fail(&r->card);  // events come again, the lease's first
+    sadb_delete(r->p, 1); // refused by the engine: it has failed
+    assert_non_null(r->p->children);
+    rig_turn(r);
+    assert_null(r->p->children);
+}
+
+static void test_what_a_failed_card_says_later_is_not_heard(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 2, OFFLOAD_AUTO, "card");
+    r->card.hold_events = true;
+    sadb_delete(r->p, 1); // gone with the failure, and its memory
+    fake_fail(&r->card);
+    fake_stale_events(&r->card);
+    rig_turn(r);
+    assert_int_equal(r->p->children->c.child_id, 2);
+    rig_out(r, 0, 10);
+    rig_expect(r, 0, 10);
+}
+
+static void test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_out(r, 0, 10);
+    r->card.hold_jobs = r->card.loud = true;
+    rig_out(r, 10, 30);
+    r->card.hold_events = true;
+    fail_over(r);
+    assert_null(r->p->children);
+    assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 1);
+    rig_out(r, 40, 10);
+    rig_expect(r, 0, 10); // nothing after the failure, neither in clear nor under a number of the card's
+    assert_true(r->p->worker->drop_out[ESP_STATUS_POLICY] >= 10);
+    rig_must_install(r, 2, OFFLOAD_AUTO, "software");
+    rig_out(r, 50, 10);
+    rig_expect(r, 50, 10);
+}
+
+static void test_a_card_that_hands_nothing_over_with_packets_waiting_for_a_lease(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_events = r->card.mute = true;
+    rig_out(r, 0, 100);
+    fake_lose_events(&r->card);
+    fail_over(r);
+    assert_null(r->p->children);
+    rig_expect(r, 0, 64);
+}
+
+static void test_failure_counts_a_limit_on(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    bool ok = false;
+    rig_card(r);
+    rig_install(r, 1, OFFLOAD_AUTO, 20);
+    rig_turn(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    rig_out(r, 0, 15);
+    fail_over(r);
+    rig_out(r, 15, 15);
+    rig_expect(r, 0, 20);
+    assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 1);
+}
+
+static void test_what_is_not_the_sas_esp_does_not_leave(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_in(r, 0x1001, "10.2.0.1", 1); // an out buffer now holds an inner packet in clear
+    r->card.lies = true;
+    rig_out(r, 0, 10);
+    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_DMA_ERROR], 10);
+}
+
+#define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH(test_failure_runs_aborted_then_backlog_then_new_in_order),
+        WITH(test_failure_while_waiting_for_a_lease_keeps_order),
+        WITH(test_failure_keeps_what_inbound_has_seen),
+        WITH(test_software_goes_on_while_a_slow_card_is_being_opened),
+        WITH(test_a_card_that_may_write_on_gets_its_buffers_for_good),
+        WITH(test_a_card_comes_back_after_its_failure),
+        WITH(test_sas_go_back_to_a_card_that_has_come_back),
+        WITH(test_an_sa_that_missed_the_card_gets_it_when_it_appears),
+        WITH(test_a_way_back_that_fails_ends_in_software),
+        WITH(test_failure_in_the_middle_of_installation),
+        WITH(test_failure_with_a_deletion_under_way),
+        WITH(test_failure_and_deletion_before_it_is_told),
+        WITH(test_what_a_failed_card_says_later_is_not_heard),
+        WITH(test_a_card_that_may_not_be_silent_ends_the_child_and_ike_is_told),
+        WITH(test_a_card_that_hands_nothing_over_with_packets_waiting_for_a_lease),
+        WITH(test_failure_counts_a_limit_on),
+        WITH(test_what_is_not_the_sas_esp_does_not_leave),
+    };
+    return cmocka_run_group_tests_name("the path room over a card's failures", tests, NULL, NULL);
+}
