@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+// See kset_entries.h. One entry per key, under it the values that holds ask for (the best one is in force),
+// and what the kernel has. Rules of one selector share a table.
+#include "ctrl/path/kset_entries.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK 128 // changes given to the kernel at once
+
+// ---- printing
+
+static const char *prefix_print(const struct kobj *o, bool src, char *buf, size_t size)
+{
+    char a[INET6_ADDRSTRLEN];
+    inet_ntop(o->family == 6 ? AF_INET6 : AF_INET, src ? o->src : o->dst, a, sizeof(a));
+    snprintf(buf, size, "%s/%u", a, src ? o->src_len : o->dst_len);
+    return buf;
+}
+
+static void ports_print(const struct kobj *o, char *buf, size_t size)
+{
+    buf[0] = 0;
+    if (o->proto && (o->sport2 || o->dport2))
+        snprintf(buf, size, " protocol %u ports %u/%x > %u/%x", o->proto, o->sport, o->sport2, o->dport,
+                 o->dport2);
+    else if (o->proto)
+        snprintf(buf, size, " protocol %u", o->proto);
+}
+
+const char *kobj_print(const struct kobj *o, char *buf, size_t size)
+{
+    static const char *const dirs[] = {"in", "out", "fwd"};
+    char s[64], d[64], p[64];
+    prefix_print(o, true, s, sizeof(s));
+    prefix_print(o, false, d, sizeof(d));
+    ports_print(o, p, sizeof(p));
+    if (o->kind == KOBJ_RULE)
+        snprintf(buf, size, "routing rule %u from %s%s table %u", o->priority, s, p, o->table);
+    else if (o->kind == KOBJ_ROUTE)
+        snprintf(buf, size, "route %s in table %u", d, o->table);
+    else
+        snprintf(buf, size, "XFRM %s policy %s %s > %s%s", o->action == KXFRM_ALLOW ? "allow" : "block",
+                 dirs[o->dir % 3], s, d, p);
+    return buf;
+}
+
+// ---- entries
+
+static uint64_t hash_of(const struct kobj *o)
+{
+    struct kobj k = kobj_key(o);
+    // all that a key has lies before `from_set`, without gaps
+    _Static_assert(offsetof(struct kobj, from_set) == 76, "no padding among the key's fields");
+    return hash_bytes(0, &k, offsetof(struct kobj, from_set));
+}
+
+struct entry *kset_entry_find(const struct kset *s, const struct kobj *o)
+{
+    for (struct hash_node *n = hash_first(&s->entries, hash_of(o)); n; n = hash_next(n)) {
+        struct entry *e = (struct entry *)n;
+        if (kobj_same_key(&e->now, o))
+            return e;
+    }
+    return NULL;
+}
+
+struct entry *kset_entry_make(struct kset *s, const struct kobj *o)
+{
+    struct entry *e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    e->now = *o;
+    if (hash_add(&s->entries, &e->node, hash_of(o)) < 0) {
+        free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list)
+{
+    if (e->on == list)
+        return;
+    if (e->on)
+        TAILQ_REMOVE(e->on, e, link);
+    s->wrong_count -= e->on == &s->wrong;
+    s->wrong_count += list == &s->wrong;
+    e->on = list;
+    if (list)
+        TAILQ_INSERT_TAIL(list, e, link);
+}
+
+static void forget(struct kset *s, struct entry *e)
+{
+    kset_entry_put_on(s, e, NULL);
+    hash_del(&s->entries, &e->node);
+    free(e);
+}
+
+const struct kobj *kset_entry_wanted(const struct entry *e)
+{
+    const struct value *best = NULL;
+    for (const struct value *v = e->values; v; v = v->next)
+        if (!best || kobj_better(&v->o, &best->o))
+            best = v;
+    return best ? &best->o : e->found ? &e->left : NULL;
+}
+
+bool kset_entry_settled(const struct entry *e)
+{
+    const struct kobj *w = kset_entry_wanted(e);
+    return w ? e->present && kobj_same_value(w, &e->now) : !e->present;
+}
+
+static void forget_if_empty(struct kset *s, struct entry *e)
+{
+    if (!e->present && !e->values && !e->found)
+        forget(s, e);
+}
+
+// ---- settling
+
+static void changed(struct kset *s, struct entry *e, const struct kchange *c)
+{
+    if (c->rc < 0) {
+        kset_entry_put_on(s, e, &s->wrong);
+        return;
+    }
+    e->present = c->add;
+    if (c->add)
+        e->now = *c->o;
+    kset_entry_put_on(s, e, NULL);
+    forget_if_empty(s, e);
+}
+
+static void tell_failure(const struct kchange *c, const struct esp_error *why, struct esp_error *err)
+{
+    static const char *const kinds[] = {"", "routing rule", "route", "XFRM policy"};
+    char text[120];
+    esp_fail(err, c->rc, kinds[c->o->kind % 4], "cannot %s %s: %s", c->add ? "add" : "remove",
+             kobj_print(c->o, text, sizeof(text)), why->text);
+}
+
+static struct entry *pop(struct kset *s, struct entry_list *list)
+{
+    struct entry *e = TAILQ_FIRST(list);
+    if (e) {
+        TAILQ_REMOVE(list, e, link);
+        s->wrong_count -= list == &s->wrong;
+        e->on = NULL;
+    }
+    return e;
+}
+
+// Makes the kernel have what the entries of the list want. Returns the number of failures, which are on the
+// list of wrong ones then; the first is told in err.
+unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *err)
+{
+    struct entry *e, *batch[CHUNK];
+    struct kchange c[CHUNK];
+    unsigned failed = 0, n;
+    do {
+        for (n = 0; n < CHUNK && (e = pop(s, list));) {
+            if (kset_entry_settled(e)) {
+                forget_if_empty(s, e);
+                continue;
+            }
+            const struct kobj *w = kset_entry_wanted(e);
+            batch[n] = e;
+            c[n++] = (struct kchange){.add = w != NULL, .o = w ? w : &e->now};
+        }
+        struct esp_error why = {0};
+        if (n)
+            s->k->ops->apply(s->k, c, n, &why);
+        for (unsigned i = 0; i < n; i++) {
+            if (c[i].rc < 0 && failed++ == 0)
+                tell_failure(&c[i], &why, err);
+            changed(s, batch[i], &c[i]);
+        }
+    } while (n);
+    return failed;
+}
+
+// ---- groups
+
+void kset_group_selector(const struct kobj *rule, struct kobj *out)
+{
+    *out = *rule;
+    out->table = 0;
+}
+
+struct group *kset_group_find(const struct kset *s, const struct kobj *selector)
+{
+    for (struct hash_node *n = hash_first(&s->groups, hash_of(selector)); n; n = hash_next(n)) {
+        struct group *g = (struct group *)n;
+        if (kobj_same_key(&g->selector, selector))
+            return g;
+    }
+    return NULL;
+}
+
+static bool table_used(const struct kset *s, unsigned i)
+{
+    return s->tables[i / 8] >> i % 8 & 1;
+}
+
+void kset_table_mark(struct kset *s, uint32_t table, bool used)
+{
+    unsigned i = table - s->k->tables;
+    if (i >= KERNEL_TABLES)
+        return;
+    s->tables[i / 8] = (uint8_t)((s->tables[i / 8] & ~(1u << i % 8)) | (unsigned)used << i % 8);
+    if (!used && i < s->table_hint)
+        s->table_hint = i;
+}
+
+static bool table_new(struct kset *s, uint32_t *out)
+{
+    for (unsigned i = s->table_hint; i < KERNEL_TABLES; i++) {
+        if (!table_used(s, i)) {
+            s->table_hint = i + 1;
+            *out = s->k->tables + i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct group *kset_group_make(struct kset *s, const struct kobj *selector, uint32_t table)
+{
+    struct group *g = calloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    g->selector = *selector;
+    g->table = table;
+    if (hash_add(&s->groups, &g->node, hash_of(selector)) < 0) {
+        free(g);
+        return NULL;
+    }
+    kset_table_mark(s, table, true);
+    return g;
+}
+
+void kset_group_drop(struct kset *s, struct group *g)
+{
+    if (--g->refs)
+        return;
+    hash_del(&s->groups, &g->node);
+    kset_table_mark(s, g->table, false);
+    free(g);
+}
+
+static int group_take(struct kset *s, const struct kobj *rule, struct group **out)
+{
+    struct kobj selector;
+    uint32_t table;
+    kset_group_selector(rule, &selector);
+    *out = kset_group_find(s, &selector);
+    if (!*out) {
+        if (!table_new(s, &table))
+            return -ENOSPC;
+        *out = kset_group_make(s, &selector, table);
+        if (!*out)
+            return -ENOMEM;
+    }
+    (*out)->refs++;
+    return 0;
+}
+
+// ---- references
+
+static int refs_room(struct refs *r)
+{
+    if (r->count < r->room)
+        return 0;
+    unsigned room = r->room ? 2 * r->room : 16;
+    struct ref *more = realloc(r->r, room * sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    r->r = more;
+    r->room = room;
+    return 0;
+}
+
+static struct value *value_take(struct kset *s, const struct kobj *o)
+{
+    struct entry *e = kset_entry_find(s, o);
+    if (!e && !(e = kset_entry_make(s, o)))
+        return NULL;
+    struct value *v = e->values;
+    while (v && !kobj_same_value(&v->o, o))
+        v = v->next;
+    if (!v) {
+        if (!(v = calloc(1, sizeof(*v)))) {
+            kset_entry_put_on(s, e, &s->touched); // a new one is forgotten when that is settled
+            return NULL;
+        }
+        *v = (struct value){.next = e->values, .entry = e, .o = *o};
+        e->values = v;
+    }
+    v->refs++;
+    kset_entry_put_on(s, e, &s->touched);
+    return v;
+}
+
+static void value_drop(struct kset *s, struct value *v)
+{
+    struct entry *e = v->entry;
+    if (--v->refs)
+        return;
+    struct value **at = &e->values;
+    while (*at != v)
+        at = &(*at)->next;
+    *at = v->next;
+    free(v);
+    kset_entry_put_on(s, e, &s->touched);
+}
+
+void kset_refs_drop(struct kset *s, struct refs *r)
+{
+    for (unsigned i = r->count; i-- > 0;) {
+        value_drop(s, r->r[i].value);
+        if (r->r[i].group)
+            kset_group_drop(s, r->r[i].group);
+    }
+    free(r->r);
+    *r = (struct refs){0};
+}
+
+int kset_take_object(void *ctx, const struct kobj *o, const struct kobj *behind)
+{
+    struct taking *t = ctx;
+    struct ref ref = {0};
+    struct kobj full = *o;
+    int rc = refs_room(t->to);
+    if (rc == 0 && behind && (rc = group_take(t->s, behind, &ref.group)) == 0)
+        full.table = ref.group->table;
+    if (rc < 0)
+        return rc;
+    if (!(ref.value = value_take(t->s, &full))) {
+        if (ref.group)
+            kset_group_drop(t->s, ref.group);
+        return -ENOMEM;
+    }
+    t->to->r[t->to->count++] = ref;
+    return 0;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel set is made of: entries, the values under them, tables, references. For kset.c alone.
+#ifndef CTRL_PATH_KSET_ENTRIES_H
+#define CTRL_PATH_KSET_ENTRIES_H
+
+#include <sys/queue.h>
+
+#include "ctrl/lib/hash.h"
+#include "ctrl/path/kset.h"
+#include "ctrl/path/kset_objects.h"
+
+struct entry;
+struct value {
+    struct value *next;
+    struct entry *entry;
+    struct kobj o;
+    unsigned refs;
+};
+TAILQ_HEAD(entry_list, entry);
+struct entry {
+    struct hash_node node; // by key
+    TAILQ_ENTRY(entry) link;
+    struct entry_list *on; // touched or wrong; NULL: as it should be
+    struct value *values;
+    struct kobj now; // in the kernel where present; otherwise only its key counts
+    bool present;
+    bool found; // an earlier run's: `left` is kept until it is swept or something is asked for
+    struct kobj left;
+};
+struct group { // the rules' selectors and their tables
+    struct hash_node node;
+    struct kobj selector; // a rule without its table
+    uint32_t table;
+    unsigned refs;
+    LIST_ENTRY(group) link; // of those that an earlier run left
+};
+struct ref {
+    struct value *value;
+    struct group *group; // of rules and routes
+};
+struct refs {
+    struct ref *r;
+    unsigned count, room;
+};
+struct kset_hold {
+    LIST_ENTRY(kset_hold) link;
+    struct refs objects, sources;
+    struct kset_spec spec; // points at the selectors
+    struct ts selectors[];
+};
+struct kset {
+    struct kernel *k;
+    struct kset_options o;
+    struct hash entries, groups;
+    struct entry_list touched, wrong;
+    LIST_HEAD(, kset_hold) holds;
+    LIST_HEAD(, group) left;
+    unsigned wrong_count;
+    bool swept;
+    uint8_t tables[(KERNEL_TABLES + 7) / 8]; // in use
+    unsigned table_hint;
+    bool lost; // the kernel has to be asked for everything
+    struct kset_sources sources;
+};
+struct taking {
+    struct kset *s;
+    struct refs *to;
+};
+
+struct entry *kset_entry_find(const struct kset *s, const struct kobj *o);
+struct entry *kset_entry_make(struct kset *s, const struct kobj *o);
+void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list);
+const struct kobj *kset_entry_wanted(const struct entry *e);
+bool kset_entry_settled(const struct entry *e);
+unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *err);
+void kset_group_selector(const struct kobj *rule, struct kobj *out);
+struct group *kset_group_find(const struct kset *s, const struct kobj *selector);
+void kset_table_mark(struct kset *s, uint32_t table, bool used);
+struct group *kset_group_make(struct kset *s, const struct kobj *selector, uint32_t table);
+void kset_group_drop(struct kset *s, struct group *g);
+void kset_refs_drop(struct kset *s, struct refs *r);
+int kset_take_object(void *ctx, const struct kobj *o, const struct kobj *behind);
+
+#endif
