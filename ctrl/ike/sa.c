@@ -442,39 +442,69 @@ static bool survives(const struct ike_sa *a, const struct ike_sa *b)
     return a->spi_i < b->spi_i;
 }
 
-void sa_unique(struct ike_sa *sa, bool initial_contact)
+enum { SUCCESSION_MS = 10000 };
+
+static void replaced_late(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    sa_why(sa, "replaced by a newer IKE_SA");
+    sa_delete(sa);
+}
+
+// A peer that reauthenticates makes the CHILD SAs one after another on the new IKE SA, and ends the old one
+// itself.
+static bool wait_for_successors(struct ike_sa *sa, struct ike_sa *old)
+{
+    unsigned up = 0;
+    for (const struct child_sa *c = old->children; c; c = c->next)
+        up += child_is_up(c);
+    if (sa->initiator || up < 2 || !addr_eq(&sa->path.remote, &old->path.remote))
+        return false;
+    old->life.fire = replaced_late;
+    old->life.ctx = old;
+    timer_set(sa->ike->loop, &old->life, loop_now(sa->ike->loop) + SUCCESSION_MS);
+    return true;
+}
+
+static void end_duplicate(struct ike_sa *sa, struct ike_sa *old, bool initial_contact)
 {
     char id[ID_TEXT_MAX];
-    uint8_t mode = sa->conn->cfg.unique;
-    uint64_t key = ends_key(sa);
-    struct table_node *n = table_find(&sa->ike->by_ends, key);
-    struct ike_sa *o;
-    if (mode != UNIQUE_REPLACE && (!initial_contact || mode == UNIQUE_NEVER))
-        return;
     identity_print(&sa->remote_id, id, sizeof(id));
+    if (initial_contact) {
+        LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
+        sa_why(old, "replaced: the peer sent INITIAL_CONTACT");
+        sa_destroy(old);
+    } else if (!wait_for_successors(sa, old)) {
+        LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy", id);
+        sa_why(old, "replaced by a newer IKE_SA");
+        sa_delete(old);
+    }
+}
+
+void sa_unique(struct ike_sa *sa, bool initial_contact)
+{
+    uint8_t mode = sa->conn->cfg.unique;
+    struct table_node *n = table_find(&sa->ike->by_ends, ends_key(sa));
+    struct ike_sa *o;
+    if (mode == UNIQUE_NEVER)
+        return;
     while ((o = next_twin(sa, n)) != NULL) {
+        bool both = !initial_contact && crossing(sa, o);
         n = table_next(&o->by_ends);
         if (o->id == sa->replaces && !initial_contact)
             continue; // it goes when all of its CHILD SAs have a successor
-        if (!initial_contact && crossing(sa, o)) {
-            if (survives(o, sa)) {
-                LOGF(IKE, 0,
-                     "both ends initiated at once: deleting IKE_SA %s, the peer keeps the other one, too",
-                     sa_label(sa));
-                sa_why(sa, "replaced: both ends initiated at once");
-                sa_delete(sa);
-                return;
-            }
+        // Whatever is allowed beside another: nobody asked for two by one connection.
+        if (mode != UNIQUE_REPLACE && !initial_contact &&
+            !(both && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0))
+            continue;
+        if (both && survives(o, sa)) {
+            LOGF(IKE, 0, "both ends initiated at once: deleting IKE_SA %s, the peer keeps the other one, too",
+                 sa_label(sa));
+            sa_why(sa, "replaced: both ends initiated at once");
+            sa_delete(sa);
+            return;
         }
-        if (initial_contact) {
-            LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
-            sa_why(o, "replaced: the peer sent INITIAL_CONTACT");
-            sa_destroy(o);
-        } else {
-            LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy", id);
-            sa_why(o, "replaced by a newer IKE_SA");
-            sa_delete(o);
-        }
+        end_duplicate(sa, o, initial_contact);
     }
 }
 

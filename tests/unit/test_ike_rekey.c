@@ -511,10 +511,15 @@ static void reauthenticating(struct conn_config *c, int side)
     }
 }
 
-static void test_reauthentication_makes_all_children_before_it_breaks(void **state)
+static void reauthenticating_alone(struct conn_config *c, int side)
 {
-    (void)state;
-    struct pair *p = established(reauthenticating);
+    reauthenticating(c, side);
+    c->unique = UNIQUE_REPLACE;
+}
+
+static void reauthenticates(void (*tune)(struct conn_config *, int))
+{
+    struct pair *p = established(tune);
     pair_initiate(p, 0, "d");
     pair_run(p);
     assert_int_equal(pair_live(&p->s[0]), 2);
@@ -529,6 +534,13 @@ static void test_reauthentication_makes_all_children_before_it_breaks(void **sta
     pair_wait(p, 10000);
     assert_int_equal(p->s[1].ike->sa_count, 1);
     pair_free(p);
+}
+
+static void test_reauthentication_makes_all_children_before_it_breaks(void **state)
+{
+    (void)state;
+    reauthenticates(reauthenticating);
+    reauthenticates(reauthenticating_alone);
 }
 
 static void lives_without_rekey(struct conn_config *c, int side)

@@ -428,13 +428,14 @@ static void both_start(struct conn_config *c, int side)
 static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
 {
     (void)state;
-    for (int round = 0; round < 8; round++) {
+    for (int round = 0; round < 16; round++) {
         struct pair *p = two(NULL);
         struct conn_config c;
         p->filter = lose_all;
         for (int i = 0; i < 2; i++) {
             pair_default_conn(&c, i);
             both_start(&c, i);
+            c.unique = round & 1 ? UNIQUE_REPLACE : UNIQUE_NO;
             pair_load(p, i, &c);
         }
         p->filter = NULL; // both ask again, in the same millisecond
