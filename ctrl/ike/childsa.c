@@ -214,14 +214,20 @@ void child_installed(struct child_sa *c, uint32_t old)
 
 enum { DELETE_WAIT_MS = 60000, RETRY_MS = 2000 };
 
-void child_use_outbound(struct child_sa *c)
+// after: 0, it sends from now on.
+static void let_send(struct child_sa *c, uint32_t after)
 {
     struct ike *ike = c->sa->ike;
-    if (!c->out_after)
+    if (c->out_after == after)
         return;
-    c->out_after = 0;
+    c->out_after = after;
     ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_OUTBOUND,
-             &(struct msg_CHILD_OUTBOUND){.req = ++ike->next_req, .child_id = c->id});
+             &(struct msg_CHILD_OUTBOUND){.req = ++ike->next_req, .child_id = c->id, .after = after});
+}
+
+void child_use_outbound(struct child_sa *c)
+{
+    let_send(c, 0);
 }
 
 // It has a successor: whoever made that one deletes it, and nobody misses it.
@@ -236,6 +242,8 @@ static void replaced(struct child_sa *old, uint32_t successor)
     old->announced = false;
     control_job_step(old->sa->ike, old->job, true, "");
     old->job = 0;
+    if (old->state == CHILD_DELETED) // by the peer, quicker than the answer to our own rekeying: it lingers
+        return;
     old->life_at = loop_now(l) + DELETE_WAIT_MS; // where the peer forgets to
     lifetime_child_arm(old);
 }
@@ -265,8 +273,7 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
          race->child_id);
     if (old)
         child_rekeyed_by_peer(old, other);
-    if (other)
-        child_use_outbound(other);
+    let_send(c, race->child_id);
     replaced(c, race->child_id);
     exchange_queue(sa, &task_delete_child, c->id);
 }
@@ -282,15 +289,12 @@ void child_retry_rekey(struct child_sa *old)
     lifetime_child_arm(old);
 }
 
-// The one that carries our packets when c does not any more.
-static void hand_over_outbound(struct child_sa *c)
+// What let c go on sending does so itself. Another successor's peer may still be on its way to it.
+static void hand_over_outbound(const struct child_sa *c)
 {
-    struct child_sa *last = NULL;
     for (struct child_sa *k = c->sa->children; k; k = k->next)
-        if (child_is_up(k) && strcmp(k->cfg->name, c->cfg->name) == 0)
-            last = k;
-    if (last)
-        child_use_outbound(last);
+        if (child_is_up(k) && k->out_after == c->id)
+            child_use_outbound(k);
 }
 
 // The end that made the successor takes it back: the old one, which it has not deleted, goes on.
@@ -312,7 +316,8 @@ static void back_from(const struct child_sa *successor)
 void child_closed(struct child_sa *c)
 {
     struct loop *l = c->sa->ike->loop;
-    back_from(c);
+    if (!c->replaced) // otherwise it has a successor of its own, and what it followed still goes
+        back_from(c);
     if (!c->replaced || c->state == CHILD_CREATED) {
         child_destroy(c);
         return;

@@ -357,7 +357,7 @@ static bool response(struct task *t, struct inmsg *m)
     struct nonce lowest;
     ike_kex_lowest(&x->kex, &lowest);
     if (is_rekey(t) && x->race.child_id && nonce_lower(&lowest, &x->race.lowest))
-        c->out_after = t->child_id; // it will go again
+        c->out_after = x->race.child_id; // it will go again, and the peer's stays
     install(t, c, true, installed);
     return false;
 }

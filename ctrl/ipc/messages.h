@@ -100,7 +100,7 @@
 // RESULT on, the old one goes on sending, until the first of: a packet authenticated by the new one has come, the old one
 // is deleted or can send no more (a limit, its last number), CHILD_OUTBOUND says so. The initiator, whose peer has the
 // new child already, leaves out_after 0.
-#define MSG_CHILD_OUTBOUND_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)               // it sends from now on. -> RESULT, not ok: there is none
+#define MSG_CHILD_OUTBOUND_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, after, 0) // it sends from now on (after: not before that one does). -> RESULT, not ok: there is none
 // ---- path -> ike
 #define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's

@@ -30,20 +30,31 @@ static struct child *newest(const struct policy *pol)
     return c ? c : pol->sas ? pol->sas : pol->of ? pol->of->sas : NULL;
 }
 
+// It will send no more, or there is none: nobody has to wait for it. One that is still being added is not
+// over.
+static bool over(const struct child *c)
+{
+    const struct half *h = c ? &c->out : NULL;
+    return !c || c->dying || h->ended || h->state == HALF_FAILED || h->state == HALF_DELETING ||
+           (c->installed && h->state == HALF_NONE);
+}
+
 struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f)
 {
-    struct child *c = newest(pol);
+    struct child *c = newest(pol), *sender = c;
     for (int i = 0; c && c->out_after && i < LINKS; i++) {
         struct child *old = sadb_by_id(p, c->out_after);
-        if (!old || !may_send(old)) {
+        if (over(old)) {
             c->out_after = 0;
-            return c;
+            break;
         }
         if (!selectors_hold(policy_local(old->policy), policy_remote(old->policy), f))
-            return c;
+            break;
         c = old;
+        if (may_send(c))
+            sender = c;
     }
-    return c;
+    return sender;
 }
 
 struct child *outbound_other(struct worker *w, const struct packet *pkt)
@@ -64,6 +75,6 @@ void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m)
         ipc_result(p->ike, m->req, false, "there is no child with number %u", m->child_id);
         return;
     }
-    c->out_after = 0;
+    c->out_after = m->after;
     ipc_result(p->ike, m->req, true, "%s", "");
 }

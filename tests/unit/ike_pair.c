@@ -152,7 +152,7 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
     } else if (t == MSG_CHILD_OUTBOUND) {
         for (unsigned i = 0; i < s->sa_count; i++)
             if (s->sas[i].child.child_id == m->CHILD_OUTBOUND.child_id)
-                s->sas[i].child.out_after = 0;
+                s->sas[i].child.out_after = m->CHILD_OUTBOUND.after;
         ipc_result(c, m->CHILD_OUTBOUND.req, true, "%s", "");
     } else if (t == MSG_CHILD_DELETE) {
         for (unsigned i = 0; i < s->sa_count; i++)

@@ -106,18 +106,23 @@ static void test_the_responders_new_sa_sends_after_the_first_packet_that_it_open
     assert_int_equal(rig_read(r), 3);
 }
 
-static bool ask_outbound(struct rig *r, uint32_t id)
+static bool ask_outbound_after(struct rig *r, uint32_t id, uint32_t after)
 {
     uint8_t buf[8192];
     union msg m;
     (void)rig_events(r, 0);
-    child_outbound(r->p, &(struct msg_CHILD_OUTBOUND){.req = 7, .child_id = id});
+    child_outbound(r->p, &(struct msg_CHILD_OUTBOUND){.req = 7, .child_id = id, .after = after});
     rig_turn(r);
     ssize_t n = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT);
     assert_true(n > 0);
     assert_int_equal(msg_read(slice_of(buf, (size_t)n), &m), MSG_RESULT);
     assert_int_equal(m.RESULT.req, 7);
     return m.RESULT.ok;
+}
+
+static bool ask_outbound(struct rig *r, uint32_t id)
+{
+    return ask_outbound_after(r, id, 0);
 }
 
 static void test_the_new_sa_sends_when_ike_says_so(void **state)
@@ -129,6 +134,47 @@ static void test_the_new_sa_sends_when_ike_says_so(void **state)
     assert_false(ask_outbound(r, 3));
     rig_out(r, 5, 5);
     expect_by(r, 1, 0, 10);
+    assert_true(ask_outbound(r, 2));
+    rig_out(r, 10, 5);
+    expect_by(r, 2, 10, 5);
+}
+
+// Both ends rekeyed at once: the newest is the one that goes, the one before it stays.
+static void test_the_newest_sends_no_more_when_ike_takes_that_back(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    install_after(r, 2, 1, OFFLOAD_NO);
+    install_after(r, 3, 0, OFFLOAD_NO);
+    rig_out(r, 0, 5);
+    expect_by(r, 3, 0, 5);
+    assert_true(ask_outbound_after(r, 3, 2));
+    rig_out(r, 5, 5);
+    expect_by(r, 1, 5, 5);
+    assert_true(ask_outbound(r, 2));
+    rig_out(r, 10, 5);
+    expect_by(r, 2, 10, 5);
+}
+
+// One that is only being added is not over: who waits for it waits for what it waits for itself.
+static void test_a_link_that_is_not_in_place_yet_is_not_taken_for_one_that_is_over(void **state)
+{
+    struct rig *r = *state;
+    struct msg_CHILD c;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    r->card.hold_events = true;
+    c = rig_child(r, 2);
+    c.hw_offload = OFFLOAD_YES;
+    c.out_after = 1;
+    rig_install_child(r, &c);
+    install_after(r, 3, 2, OFFLOAD_NO);
+    rig_out(r, 0, 5);
+    expect_by(r, 1, 0, 5);
+    r->card.hold_events = false;
+    rig_turn(r);
+    rig_out(r, 5, 5);
+    expect_by(r, 1, 5, 5);
     assert_true(ask_outbound(r, 2));
     rig_out(r, 10, 5);
     expect_by(r, 2, 10, 5);
@@ -401,6 +447,8 @@ int main(void)
         T(test_a_new_sa_that_is_refused_costs_no_packet),
         T(test_the_responders_new_sa_sends_after_the_first_packet_that_it_opens),
         T(test_the_new_sa_sends_when_ike_says_so),
+        T(test_the_newest_sends_no_more_when_ike_takes_that_back),
+        T(test_a_link_that_is_not_in_place_yet_is_not_taken_for_one_that_is_over),
         T(test_each_link_of_a_chain_waits_for_the_one_before),
         T(test_an_unknown_predecessor_is_not_waited_for),
         T(test_a_predecessor_sends_what_lies_in_its_selectors),

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which CHILD SA sends while rekeyings cross: never one that the peer may not have yet, and never one that it
+// has no more, although what was replaced lingers for its last packets.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+
+enum { REST = 300000, TRIES = 30 };
+
+static struct pair *established(void)
+{
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    for (int i = 1; i >= 0; i--) {
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        c.unique = UNIQUE_NO;
+        pair_load(p, i, &c);
+    }
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
+    return p;
+}
+
+static struct child_sa *up(struct pair *p, int side)
+{
+    struct child_sa *found = NULL;
+    for (struct ike_sa *sa = p->s[side].ike->sas; sa; sa = sa->next)
+        for (struct child_sa *c = sa->children; c; c = c->next)
+            if (child_is_up(c)) {
+                assert_null(found);
+                found = c;
+            }
+    assert_non_null(found);
+    return found;
+}
+
+static struct path_sa *sa_of(struct side *s, uint32_t id)
+{
+    for (unsigned i = 0; i < s->sa_count; i++)
+        if (s->sas[i].child.child_id == id && !s->sas[i].deleted)
+            return &s->sas[i];
+    return NULL;
+}
+
+// As path does it: the newest, but for what it has to wait for.
+static const struct path_sa *sender(struct side *s)
+{
+    struct path_sa *c = NULL;
+    for (unsigned i = s->sa_count; i > 0 && !c; i--)
+        c = s->sas[i - 1].deleted ? NULL : &s->sas[i - 1];
+    while (c && c->child.out_after && sa_of(s, c->child.out_after))
+        c = sa_of(s, c->child.out_after);
+    assert_non_null(c);
+    return c;
+}
+
+static bool receives(struct side *s, uint32_t spi)
+{
+    for (unsigned i = 0; i < s->sa_count; i++)
+        if (!s->sas[i].deleted && s->sas[i].child.spi_in == spi)
+            return true;
+    return false;
+}
+
+static void assert_heard(struct pair *p)
+{
+    for (int i = 0; i < 2; i++)
+        assert_true(receives(&p->s[!i], sender(&p->s[i])->child.spi_out));
+}
+
+static int every_moment(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    (void)d;
+    assert_heard(p);
+    return 1;
+}
+
+static void rekey_at_once(struct pair *p)
+{
+    struct child_sa *a = up(p, 0), *b = up(p, 1);
+    lifetime_rekey(a);
+    lifetime_rekey(b);
+    pair_run(p);
+}
+
+static void test_after_a_crossing_each_end_sends_by_the_one_that_stays(void **state)
+{
+    (void)state;
+    for (int n = 0; n < TRIES; n++) {
+        struct pair *p = established();
+        p->filter = every_moment;
+        rekey_at_once(p);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(sender(&p->s[i])->child.spi_out, up(p, i)->spi_out);
+        pair_wait(p, 10000);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(sender(&p->s[i])->child.spi_out, up(p, i)->spi_out);
+        pair_free(p);
+    }
+}
+
+static const struct child_sa *old_at(struct pair *p, int side, uint32_t id)
+{
+    for (const struct child_sa *c = p->s[side].ike->sas->children; c; c = c->next)
+        if (c->id == id)
+            return c;
+    return NULL;
+}
+
+// INFORMATIONAL requests of one end are lost for now: what it wants to delete stays.
+static int lose_deletes_of(struct pair *p, unsigned number, struct datagram *d)
+{
+    int from = *(int *)p->ctx;
+    (void)number;
+    return !(d->to != from && d->data[18] == EX_INFORMATIONAL && !(d->data[19] & 0x20));
+}
+
+// The end whose rekeying lost has its own SA deleted: that says nothing about whether the peer's answer came.
+static void test_the_one_that_stays_is_not_used_before_its_maker_shows_that_it_has_it(void **state)
+{
+    unsigned seen[2] = {0};
+    (void)state;
+    for (int n = 0; n < TRIES; n++) {
+        struct pair *p = established();
+        int winner = n & 1;
+        uint32_t old = up(p, !winner)->id;
+        p->ctx = &winner;
+        p->filter = lose_deletes_of;
+        rekey_at_once(p);
+        const struct child_sa *was = old_at(p, !winner, old);
+        if (was && was->successor &&
+            was->state == CHILD_REKEYED) { // the one that stays is the winner's indeed
+            seen[winner]++;
+            assert_int_equal(sa_of(&p->s[!winner], was->successor)->child.out_after, old);
+            assert_int_equal(sender(&p->s[!winner])->child.child_id, old);
+        }
+        p->filter = NULL;
+        pair_wait(p, REST);
+        assert_int_equal(pair_live(&p->s[0]), 1);
+        pair_free(p);
+    }
+    assert_true(seen[0] && seen[1]);
+}
+
+static int hold_own_install(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    if (d->to == 0 && d->data[18] == EX_CREATE_CHILD && (d->data[19] & 0x20))
+        p->s[0].hold_install = true;
+    return 1;
+}
+
+// The peer deletes the old one while the answer to our own rekeying of it is being worked on.
+static void test_old_one_deleted_before_our_own_rekeying_is_done_goes_in_time(void **state)
+{
+    (void)state;
+    unsigned stayed = 0;
+    for (int n = 0; n < TRIES; n++) {
+        struct pair *p = established();
+        uint32_t old = up(p, 0)->id;
+        p->filter = hold_own_install;
+        rekey_at_once(p);
+        p->filter = NULL;
+        stayed += up(p, 0)->id == old;
+        pair_release(&p->s[0]);
+        pair_run(p);
+        pair_wait(p, 10000);
+        assert_int_equal(pair_live(&p->s[0]), 1);
+        assert_int_equal(pair_live(&p->s[1]), 1);
+        assert_true(pair_agree(p));
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(sender(&p->s[i])->child.spi_out, up(p, i)->spi_out);
+        pair_free(p);
+    }
+    assert_true(stayed < TRIES);
+}
+
+// A is followed by B and B by C before A is deleted: that B goes brings A not back.
+static void test_successor_that_was_followed_itself_does_not_bring_its_predecessor_back(void **state)
+{
+    (void)state;
+    int side = 0;
+    struct pair *p = established();
+    p->ctx = &side;
+    p->filter = lose_deletes_of;
+    uint32_t a = up(p, 1)->spi_in;
+    lifetime_rekey(up(p, 0));
+    pair_run(p);
+    for (struct child_sa *c = p->s[1].ike->sas->children; c; c = c->next)
+        if (c->state == CHILD_INSTALLED)
+            lifetime_rekey(c);
+    pair_run(p);
+    for (struct child_sa *c = p->s[1].ike->sas->children; c; c = c->next)
+        assert_false(c->spi_in == a && c->state == CHILD_INSTALLED);
+    p->filter = NULL;
+    pair_wait(p, REST);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
+static void few_seconds(struct settings *s)
+{
+    s->delete_rekeyed_delay = 2;
+}
+
+static void test_what_was_rekeyed_lingers_as_long_as_the_settings_say(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(few_seconds);
+    pair_simple(p);
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    lifetime_rekey(up(p, 0));
+    pair_run(p);
+    pair_wait(p, 1900);
+    assert_int_equal(pair_live(&p->s[0]), 2);
+    pair_wait(p, 200);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_after_a_crossing_each_end_sends_by_the_one_that_stays),
+        cmocka_unit_test(test_the_one_that_stays_is_not_used_before_its_maker_shows_that_it_has_it),
+        cmocka_unit_test(test_old_one_deleted_before_our_own_rekeying_is_done_goes_in_time),
+        cmocka_unit_test(test_successor_that_was_followed_itself_does_not_bring_its_predecessor_back),
+        cmocka_unit_test(test_what_was_rekeyed_lingers_as_long_as_the_settings_say),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
