@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hand-written scanner for strongswan.conf's syntax. Every refusal names file and line; files, includes,
-// depth and the number of entries are bounded.
+// A hand-written scanner. Every refusal names file and line; files, includes, depth and the number of nodes
+// are bounded. Where all faults are asked for, the scan goes on in the next line.
 #include "ctrl/config/conffile.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,61 +14,99 @@
 #include <unistd.h>
 
 struct scanner {
-    struct conf *conf;
+    struct conf_tree *tree;
     const char *text, *end;
     const char *name; // of the file
     const char *dir;
     unsigned line;
-    unsigned includes; // depth
-    char path[CONF_MAX_PATH];
-    size_t marks[CONF_MAX_DEPTH]; // length of path before each open section
-    unsigned depth;
+    unsigned includes;                          // depth
+    struct conf_node *open[CONF_MAX_DEPTH + 1]; // the sections around, outermost first
+    unsigned depth;                             // sections that are open
+    const struct conf_faults *faults;
+    bool failed; // the first fault is in *err
     struct esp_error *err;
 };
 
-static int read_file(struct conf *c, const char *file, unsigned includes, const char *prefix,
-                     struct esp_error *err);
+static int read_file(struct scanner *from, const char *file, unsigned includes);
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct scanner *s, int code, const char *fmt, ...)
 {
-    char where[48], text[200];
+    char where[48], full[300], text[200];
     va_list ap;
     size_t n = strlen(s->name);
-    snprintf(where, sizeof(where), "%s:%u", n > 36 ? s->name + n - 36 : s->name, s->line);
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    if (s->faults) {
+        snprintf(full, sizeof(full), "%.280s:%u", s->name, s->line);
+        s->faults->fault(s->faults->ctx, full, text);
+    }
+    if (s->failed)
+        return code;
+    s->failed = true;
+    snprintf(where, sizeof(where), "%s:%u", n > 36 ? s->name + n - 36 : s->name, s->line);
     return esp_fail(s->err, code, where, "%s", text);
 }
 
-int conf_add(struct conf *c, const char *path, const char *value, const char *where)
+// ---- the tree
+
+struct conf_node *conf_find(const struct conf_list *l, const char *name)
 {
-    if (c->count == CONF_MAX_ENTRIES)
-        return -E2BIG;
-    if (c->count == c->cap) {
-        size_t cap = c->cap ? 2 * c->cap : 32;
-        struct conf_entry *e = realloc(c->entries, cap * sizeof(*e));
-        if (!e)
-            return -ENOMEM;
-        c->entries = e;
-        c->cap = cap;
-    }
-    struct conf_entry *e = &c->entries[c->count];
-    *e = (struct conf_entry){strdup(path), strdup(value), strdup(where)};
-    c->count++; // counted even when a copy failed, so that conf_free releases the others
-    return e->path && e->value && e->where ? 0 : -ENOMEM;
+    struct conf_node *n = l->first;
+    while (n && strcmp(n->name, name) != 0)
+        n = n->next;
+    return n;
 }
 
-void conf_free(struct conf *c)
+static void free_list(struct conf_list *l)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        free(c->entries[i].path);
-        free(c->entries[i].value);
-        free(c->entries[i].where);
+    while (l->first) {
+        struct conf_node *n = l->first;
+        l->first = n->next;
+        free_list(&n->values);
+        free_list(&n->sections);
+        free_list(&n->references);
+        free(n->name);
+        free(n->value);
+        free(n->where);
+        free(n);
     }
-    free(c->entries);
-    *c = (struct conf){0};
 }
+
+void conf_tree_free(struct conf_tree *t)
+{
+    free_list(&t->top.values);
+    free_list(&t->top.sections);
+    free_list(&t->top.references);
+    free_list(&t->lost);
+    *t = (struct conf_tree){0};
+}
+
+// A node behind the others of the list, which it belongs to from then on; or NULL, and a fault was told.
+static struct conf_node *append(struct scanner *s, struct conf_list *l, const char *name)
+{
+    char where[300];
+    if (s->tree->count == CONF_MAX_NODES) {
+        refuse(s, -E2BIG, "more than %d settings and sections", CONF_MAX_NODES);
+        return NULL;
+    }
+    struct conf_node *n = calloc(1, sizeof(*n));
+    if (n) {
+        snprintf(where, sizeof(where), "%.280s:%u", s->name, s->line);
+        *(l->first ? &l->last->next : &l->first) = n;
+        l->last = n;
+        s->tree->count++;
+        n->name = strdup(name);
+        n->where = strdup(where);
+    }
+    if (!n || !n->name || !n->where) {
+        refuse(s, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    return n;
+}
+
+// ---- the text
 
 static void skip_space(struct scanner *s, bool lines)
 {
@@ -119,6 +156,22 @@ static char unescape(char ch)
     }
 }
 
+static void skip_blanks(struct scanner *s)
+{
+    while (s->text < s->end && (*s->text == ' ' || *s->text == '\t' || *s->text == '\r'))
+        s->text++;
+}
+
+static int scan_word(struct scanner *s, char *value, size_t size, size_t *len)
+{
+    for (; s->text < s->end && !strchr("\n\r\t #}\"", *s->text); s->text++) {
+        if (*len + 1 >= size)
+            return refuse(s, -E2BIG, "value longer than %zu characters", size - 1);
+        value[(*len)++] = *s->text;
+    }
+    return 0;
+}
+
 // "..." with backslash escapes; an escaped newline joins lines.
 static int scan_quoted(struct scanner *s, char *value, size_t size, size_t *len)
 {
@@ -147,34 +200,29 @@ static int scan_quoted(struct scanner *s, char *value, size_t size, size_t *len)
     return refuse(s, -EINVAL, "quote not closed");
 }
 
-// Up to the end of the line, a comment or a brace; blanks at either end are dropped.
-static int scan_value(struct scanner *s, char *value, size_t size)
+// Words and quoted texts up to the end of the line, a comment or a brace, joined by single blanks, as
+// strongSwan has it. *none: there was nothing.
+static int scan_value(struct scanner *s, char *value, size_t size, bool *none)
 {
-    size_t len = 0, keep = 0;
-    skip_space(s, false);
-    while (s->text < s->end && !strchr("\n#{}", *s->text)) {
-        if (*s->text == '"') {
-            int r = scan_quoted(s, value, size, &len);
-            if (r)
-                return r;
-            keep = len;
-            continue;
-        }
-        if (len + 1 >= size)
-            return refuse(s, -E2BIG, "value longer than %zu characters", size - 1);
-        value[len++] = *s->text;
-        if (!isspace((unsigned char)*s->text))
-            keep = len;
-        s->text++;
+    size_t len = 0;
+    *none = true;
+    for (skip_blanks(s); s->text < s->end && !strchr("\n#{}", *s->text); skip_blanks(s)) {
+        if (!*none && len + 1 < size)
+            value[len++] = ' ';
+        *none = false;
+        int r = *s->text == '"' ? scan_quoted(s, value, size, &len) : scan_word(s, value, size, &len);
+        if (r)
+            return r;
     }
-    value[keep] = 0;
+    value[len] = 0;
     return 0;
 }
 
 static int include(struct scanner *s)
 {
     char pattern[512], full[1024];
-    int r = scan_value(s, pattern, sizeof(pattern));
+    bool none;
+    int r = scan_value(s, pattern, sizeof(pattern), &none);
     if (r)
         return r;
     if (!pattern[0])
@@ -191,47 +239,95 @@ static int include(struct scanner *s)
     }
     if (r)
         return refuse(s, -EIO, "include: %.150s cannot be read", pattern);
-    for (size_t i = 0; r == 0 && i < g.gl_pathc; i++)
-        r = read_file(s->conf, g.gl_pathv[i], s->includes + 1, s->path, s->err);
+    for (size_t i = 0; (r == 0 || s->faults) && r != -ENOMEM && i < g.gl_pathc; i++)
+        r = read_file(s, g.gl_pathv[i], s->includes + 1);
     globfree(&g);
     return r;
 }
 
+static struct conf_node *section(const struct scanner *s)
+{
+    return s->open[s->depth];
+}
+
+// The section of this name is open now; NULL: one that could not be read, so that its end is known.
 static int push(struct scanner *s, const char *name)
 {
-    size_t n = strlen(s->path);
+    struct conf_node *n = name ? conf_find(&section(s)->sections, name) : NULL;
     if (s->depth == CONF_MAX_DEPTH)
         return refuse(s, -E2BIG, "sections nested deeper than %d", CONF_MAX_DEPTH);
-    int more = snprintf(s->path + n, sizeof(s->path) - n, "%s%s", n ? "." : "", name);
-    if (more < 0 || (size_t)more >= sizeof(s->path) - n)
-        return refuse(s, -E2BIG, "path of section %.60s longer than %d characters", name, CONF_MAX_PATH - 1);
-    s->marks[s->depth++] = n;
+    if (!n)
+        n = append(s, name ? &section(s)->sections : &s->tree->lost, name ? name : "");
+    if (!n)
+        return s->tree->count == CONF_MAX_NODES ? -E2BIG : -ENOMEM;
+    s->open[++s->depth] = n;
     return 0;
 }
 
 static int assign(struct scanner *s, const char *name)
 {
-    char value[4096], path[2 * CONF_MAX_PATH], where[300];
+    char value[4096], where[300];
+    bool none;
     s->text++; // the equals sign
-    int r = scan_value(s, value, sizeof(value));
+    int r = scan_value(s, value, sizeof(value), &none);
     if (r)
         return r;
     if (s->text < s->end && *s->text == '{')
         return refuse(s, -EINVAL, "%.60s: '{' inside a value; quote it", name);
-    snprintf(path, sizeof(path), "%s%s%s", s->path, s->path[0] ? "." : "", name);
-    snprintf(where, sizeof(where), "%.250s:%u", s->name, s->line);
-    r = conf_add(s->conf, path, value, where);
-    return r ? refuse(s, r, "%s", r == -E2BIG ? "too many settings" : "out of memory") : 0;
+    struct conf_node *n = conf_find(&section(s)->values, name);
+    if (!n)
+        n = append(s, &section(s)->values, name);
+    if (!n)
+        return s->tree->count == CONF_MAX_NODES ? -E2BIG : -ENOMEM;
+    char *copy = none ? NULL : strdup(value);
+    snprintf(where, sizeof(where), "%.280s:%u", s->name, s->line);
+    char *at = strdup(where);
+    if ((!none && !copy) || !at) {
+        free(copy);
+        free(at);
+        return refuse(s, -ENOMEM, "out of memory");
+    }
+    free(n->value);
+    free(n->where);
+    n->value = copy;
+    n->where = at;
+    return 0;
+}
+
+// "name : other.section, another {": behind the colon.
+static int refer(struct scanner *s, const char *name)
+{
+    char to[CONF_MAX_NAME];
+    skip_space(s, true);
+    int r = push(s, name);
+    if (r)
+        return r;
+    do {
+        if (*s->text == ',')
+            s->text++;
+        skip_space(s, true);
+        r = scan_name(s, to, sizeof(to));
+        if (r == 0 && !conf_find(&section(s)->references, to) && !append(s, &section(s)->references, to))
+            r = s->err->code;
+        skip_space(s, true);
+    } while (r == 0 && s->text < s->end && *s->text == ',');
+    if (r == 0 && (s->text == s->end || *s->text != '{'))
+        r = refuse(s, -EINVAL, "%.60s: expected '{' behind the references", name);
+    if (r)
+        s->depth--;
+    else
+        s->text++;
+    return r;
 }
 
 static int statement(struct scanner *s, unsigned base)
 {
-    char name[CONF_MAX_PATH];
+    char name[CONF_MAX_NAME];
     if (*s->text == '}') {
+        s->text++;
         if (s->depth == base)
             return refuse(s, -EINVAL, "'}' without a section");
-        s->path[s->marks[--s->depth]] = 0;
-        s->text++;
+        s->depth--;
         return 0;
     }
     int r = scan_name(s, name, sizeof(name));
@@ -243,8 +339,10 @@ static int statement(struct scanner *s, unsigned base)
         return include(s);
     if (next == '=')
         return assign(s, name);
-    if (next == ':')
-        return refuse(s, -EOPNOTSUPP, "%.60s: section references are not supported", name);
+    if (next == ':') {
+        s->text++;
+        return refer(s, name);
+    }
     skip_space(s, true);
     if (s->text == s->end || *s->text != '{')
         return refuse(s, -EINVAL, "%.60s: expected '=' or '{' after it", name);
@@ -252,38 +350,43 @@ static int statement(struct scanner *s, unsigned base)
     return push(s, name);
 }
 
+// To the end of the line. A section that begins there is one whose content belongs nowhere.
+static int skip_line(struct scanner *s)
+{
+    char last = 0;
+    for (; s->text < s->end && *s->text != '\n' && *s->text != '#' && *s->text != '}'; s->text++)
+        last = isspace((unsigned char)*s->text) ? last : *s->text;
+    return last == '{' ? push(s, NULL) : 0;
+}
+
 static int scan(struct scanner *s)
 {
     unsigned base = s->depth;
+    int first = 0;
     for (;;) {
         skip_space(s, true);
         if (s->text == s->end)
             break;
         int r = statement(s, base);
+        first = first ? first : r;
+        if (r && s->faults && r != -ENOMEM && s->tree->count < CONF_MAX_NODES)
+            r = skip_line(s);
         if (r)
             return r;
     }
-    return s->depth == base ? 0 : refuse(s, -EINVAL, "section %.100s is not closed", s->path);
+    if (s->depth != base)
+        return refuse(s, -EINVAL, "section %.100s is not closed", section(s)->name);
+    return first;
 }
 
-static int read_text(struct conf *c, const char *text, size_t len, const char *name, const char *dir,
-                     unsigned includes, const char *prefix, struct esp_error *err)
+static int read_text(struct scanner *s)
 {
-    struct scanner s = {.conf = c,
-                        .text = text,
-                        .end = text + len,
-                        .name = name,
-                        .dir = dir,
-                        .line = 1,
-                        .includes = includes,
-                        .err = err};
-    snprintf(s.path, sizeof(s.path), "%s", prefix);
-    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        return refuse(&s, -EINVAL,
-                      "the file begins with a byte order mark: expected plain UTF-8 without one");
-    if (memchr(text, 0, len))
-        return refuse(&s, -EINVAL, "the file holds a zero octet; it is not a text file");
-    return scan(&s);
+    size_t len = (size_t)(s->end - s->text);
+    if (len >= 3 && memcmp(s->text, "\xef\xbb\xbf", 3) == 0)
+        return refuse(s, -EINVAL, "the file begins with a byte order mark: expected plain UTF-8 without one");
+    if (memchr(s->text, 0, len))
+        return refuse(s, -EINVAL, "the file holds a zero octet; it is not a text file");
+    return scan(s);
 }
 
 static int load(const char *file, char **text, size_t *len, struct esp_error *err)
@@ -315,40 +418,67 @@ static int load(const char *file, char **text, size_t *len, struct esp_error *er
     return r;
 }
 
-static int read_file(struct conf *c, const char *file, unsigned includes, const char *prefix,
-                     struct esp_error *err)
+// The file is read where `from` stands: an include, or the whole.
+static int read_file(struct scanner *from, const char *file, unsigned includes)
 {
     char *text = NULL, dir[1024];
     size_t len = 0;
-    int r = load(file, &text, &len, err);
-    if (r || !text)
+    struct esp_error e = {0};
+    int r = load(file, &text, &len, &e);
+    if (r || !text) {
+        if (from->faults)
+            from->faults->fault(from->faults->ctx, file, e.text);
+        if (!from->failed)
+            *from->err = e;
+        from->failed = true;
         return r;
+    }
     snprintf(dir, sizeof(dir), "%s", file);
     char *slash = strrchr(dir, '/');
     if (slash)
         *slash = 0;
     else
         snprintf(dir, sizeof(dir), ".");
-    r = read_text(c, text, len, file, dir, includes, prefix, err);
+    struct scanner s = *from;
+    s.text = text;
+    s.end = text + len;
+    s.name = file;
+    s.dir = dir;
+    s.line = 1;
+    s.includes = includes;
+    r = read_text(&s);
+    from->failed = s.failed;
     free(text);
     return r;
 }
 
-int conf_read_file(struct conf *c, const char *file, struct esp_error *err)
+static int finish(struct conf_tree *t, int r, const struct conf_faults *faults)
 {
-    *c = (struct conf){0};
-    int r = read_file(c, file, 0, "", err);
-    if (r)
-        conf_free(c);
+    if (r && (!faults || r == -ENOMEM))
+        conf_tree_free(t);
     return r;
 }
 
-int conf_read_text(struct conf *c, const char *text, size_t len, const char *name, const char *dir,
+int conf_tree_read(struct conf_tree *t, const char *file, const struct conf_faults *faults,
                    struct esp_error *err)
 {
-    *c = (struct conf){0};
-    int r = read_text(c, text, len, name, dir, 0, "", err);
-    if (r)
-        conf_free(c);
-    return r;
+    *t = (struct conf_tree){0};
+    struct scanner s = {.tree = t, .open = {&t->top}, .faults = faults, .err = err, .name = file};
+    return finish(t, read_file(&s, file, 0), faults);
+}
+
+int conf_tree_parse(struct conf_tree *t, const char *text, size_t len, const char *name, const char *dir,
+                    const struct conf_faults *faults, struct esp_error *err)
+{
+    *t = (struct conf_tree){0};
+    struct scanner s = {.tree = t,
+                        .text = text,
+                        .end = text + len,
+                        .name = name,
+                        .dir = dir,
+                        .line = 1,
+                        .open = {&t->top},
+                        .faults = faults,
+                        .err = err};
+    return finish(t, read_text(&s), faults);
 }

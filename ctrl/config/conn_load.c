@@ -32,6 +32,23 @@ static int refuse_at(struct load *l, const struct vici_node *at, const char *bef
     return r;
 }
 
+// cert*, cacert*: each key is refused by name, and a section without one too.
+static void refuse_cert(struct load *l, const struct vici_node *section, bool local)
+{
+    enum key_section keys = local                                    ? SEC_LOCAL_CERT
+                            : strncmp(section->name, "cert", 4) == 0 ? SEC_REMOTE_CERT
+                                                                     : SEC_REMOTE_CACERT;
+    bool cert = strncmp(section->name, "cert", 4) == 0 || strncmp(section->name, "cacert", 6) == 0;
+    if (!cert || !section->child) {
+        refuse_at(l, section, cert ? "" : "unknown option: ", cert ? ": " CERTS_LATER : "");
+        return;
+    }
+    size_t n = enter(l, section->name);
+    for (const struct vici_node *k = section->child; k; k = k->next)
+        load_key(l, l->conn, keys, k);
+    leave(l, n);
+}
+
 static void load_auth(struct load *l, const struct vici_node *section, bool local, bool *seen)
 {
     enum key_section keys = local ? SEC_LOCAL : SEC_REMOTE;
@@ -45,7 +62,7 @@ static void load_auth(struct load *l, const struct vici_node *section, bool loca
     for (const struct vici_node *k = section->child; k; k = k->next) {
         method = method || strcmp(k->name, "auth") == 0;
         if (k->kind == VICI_SECTION)
-            refuse_at(l, k, "", ": " CERTS_LATER);
+            refuse_cert(l, k, local);
         else
             load_key(l, l->conn, keys, k);
     }

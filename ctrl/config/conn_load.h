@@ -8,6 +8,8 @@
 #include "ctrl/lib/conn.h"
 #include "espalier/error.h"
 
+enum { CONN_WIRE_MAX = 128 * 1024 }; // written (conn_write); below what a message may hold
+
 // What a load has to say. `at`: the key, list or section that it is about; `path` its section, from the
 // connection's name on ("gw.children.net"); `text` names key, value and what was expected. Either may be
 // NULL.

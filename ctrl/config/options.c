@@ -23,6 +23,7 @@ enum option_id {
     OPT_TUN,
     OPT_DEBUG_KEYS,
     OPT_CONFIG,
+    OPT_CHECK,
     OPT_SET,
     OPT_LOG_LEVEL,
     OPT_LOG_FORMAT,
@@ -58,6 +59,8 @@ static const struct option_def defs[] = {
      "write all keys there in Wireshark's own format: whoever reads them can decrypt"},
     {"--config", OPT_CONFIG, 0, 0, false, "FILE",
      "settings in strongswan.conf's syntax; SIGHUP reads it again"},
+    {"--check", OPT_CHECK, 0, 0, true, "FILE...",
+     "say every fault of a swanctl.conf or settings file, with what it includes, and start nothing"},
     {"-o", OPT_SET, 0, 0, false, "KEY=VALUE", "one setting, after those of FILE; may be repeated"},
     {"--log-level", OPT_LOG_LEVEL, 0, 0, false, "[SUBSYS=]LEVEL",
      "-1 silent, 0 audit, 1 control (default), 2 detail, 3 raw"},
@@ -74,7 +77,8 @@ const char *options_usage(void)
            "                 [--card auto|none|BDF] [--pci-sysfs DIR] [--port N] [--port-nat-t N] [--listen "
            "ADDR]...\n"
            "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json] "
-           "[--debug-keys DIR]\n";
+           "[--debug-keys DIR]\n"
+           "       espalierd [--config FILE] --check [FILE]...\n";
 }
 
 void options_help(FILE *out)
@@ -193,6 +197,7 @@ static int set_option(struct options *o, const struct option_def *d, const char 
     case OPT_SET: return add_override(o, value, err);
     case OPT_CONFIG: o->config = value; return 0;
     case OPT_HELP: o->help = true; return 0;
+    case OPT_CHECK: o->check = true; return 0;
     case OPT_VERSION: o->version = true; return 0;
     case OPT_VICI_INSECURE: o->named.vici_insecure = true; return 0;
     case OPT_LOG_FORMAT:
@@ -209,6 +214,16 @@ static int set_option(struct options *o, const struct option_def *d, const char 
     }
 }
 
+static int check_files(const struct options *o, struct esp_error *err)
+{
+    for (unsigned i = 0; i < o->file_count; i++)
+        if (o->files[i][0] == '-')
+            return esp_fail(err, -EINVAL, o->files[i], "options come before the files of --check");
+    if (o->check && !o->file_count && !o->config)
+        return esp_fail(err, -EINVAL, "--check", "expected a file after it, or --config FILE");
+    return 0;
+}
+
 int options_parse(struct options *o, int argc, char *const *argv, struct esp_error *err)
 {
     *o = (struct options){0};
@@ -219,6 +234,11 @@ int options_parse(struct options *o, int argc, char *const *argv, struct esp_err
         size_t len = eq ? (size_t)(eq - argv[i]) : strlen(argv[i]), k = 0;
         while (k < DEF_COUNT && (strlen(defs[k].name) != len || strncmp(defs[k].name, argv[i], len) != 0))
             k++;
+        if (k == DEF_COUNT && o->check && argv[i][0] != '-') { // the files, to the end
+            o->files = argv + i;
+            o->file_count = (unsigned)(argc - i);
+            return check_files(o, err);
+        }
         if (k == DEF_COUNT)
             return esp_fail(err, -EINVAL, argv[i], "unknown option");
         if (defs[k].flag && eq)
@@ -231,7 +251,7 @@ int options_parse(struct options *o, int argc, char *const *argv, struct esp_err
         if (r)
             return r;
     }
-    return 0;
+    return check_files(o, err);
 }
 
 void options_free(struct options *o)

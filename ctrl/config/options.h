@@ -16,7 +16,9 @@
 enum { LOG_LEVEL_UNSET = -100 };
 
 struct options {
-    bool help, version;
+    bool help, version, check;
+    char *const *files; // of --check
+    unsigned file_count;
     const char *config;    // --config; NULL: none
     struct conf overrides; // -o, paths already prefixed
     struct settings named; // values of the options below that are marked in `given`
@@ -46,6 +48,10 @@ int config_build(struct daemon_config *out, const struct options *o, void (*warn
                  struct esp_error *err);
 void config_apply_log(const struct daemon_config *c);
 
+// The same, and goes on behind a fault, where `fault` is not NULL.
+int config_apply_all(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
+                     void (*fault)(void *ctx, const char *where, const struct esp_error *err), void *ctx,
+                     struct esp_error *err);
 // Applies the entries of sections charon and espalierd. Exposed for tests.
 int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
                  struct esp_error *err);

@@ -307,19 +307,34 @@ static void warn_strange_sections(const struct conf *conf, void (*warn)(const ch
 int config_apply(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
                  struct esp_error *err)
 {
+    return config_apply_all(out, conf, warn, NULL, NULL, err);
+}
+
+int config_apply_all(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),
+                     void (*fault)(void *ctx, const char *where, const struct esp_error *err), void *ctx,
+                     struct esp_error *err)
+{
+    int first = 0;
+    struct esp_error e = {0};
     warn_strange_sections(conf, warn);
     static const char *const sections[] = {"charon.", "espalierd."}; // the later one overrides
     bool warned_plugins = false;
     for (int own = 0; own < 2; own++) {
         size_t len = strlen(sections[own]);
         for (size_t i = 0; i < conf->count; i++) {
-            const struct conf_entry *e = &conf->entries[i];
-            if (strncmp(e->path, sections[own], len) != 0)
+            const struct conf_entry *entry = &conf->entries[i];
+            if (strncmp(entry->path, sections[own], len) != 0)
                 continue;
-            int r = apply_entry(out, e, e->path + len, own, warn, &warned_plugins, err);
-            if (r)
+            int r = apply_entry(out, entry, entry->path + len, own, warn, &warned_plugins, &e);
+            if (r && fault)
+                fault(ctx, entry->where, &e);
+            if (r && first == 0) {
+                first = r;
+                *err = e;
+            }
+            if (r && !fault)
                 return r;
         }
     }
-    return 0;
+    return first;
 }

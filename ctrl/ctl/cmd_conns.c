@@ -61,13 +61,11 @@ void ctl_free_conns(struct ctl *c)
 
 // ---- load-conn
 
-enum { WIRE_MAX = 128 * 1024 }; // below what a message may hold
-
 // Compares what goes over the wire: the connection alone, or together with one child (NULL: without).
 static bool same(const struct conn_config *a, const struct child_config *ca, const struct conn_config *b,
                  const struct child_config *cb)
 {
-    static uint8_t wire[2][WIRE_MAX];
+    static uint8_t wire[2][CONN_WIRE_MAX];
     struct slice s[2];
     for (int i = 0; i < 2; i++) {
         struct conn_config part = i ? *b : *a;
@@ -150,7 +148,7 @@ static void loaded(struct pending *p, bool ok, const char *text)
 
 void cmd_load_conn(struct ctl *c, struct command *cmd)
 {
-    static uint8_t wire[WIRE_MAX];
+    static uint8_t wire[CONN_WIRE_MAX];
     struct esp_error err = {0};
     const struct vici_node *section = cmd->msg.root->child;
     if (!section || section->kind != VICI_SECTION || section->next) {

@@ -5,51 +5,16 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "ctrl/config/shared.h"
 #include "ctrl/lib/log.h"
-
-#define UNNAMED "unnamed#" // ids of secrets that came without one; get-shared does not show them
-
-enum { SECRET_MAX = 4096, OWNERS_MAX = 32 };
 
 // ---- load-shared
 
-static int write_owners(struct writer *w, const struct vici_node *list)
+static void write_owners(struct writer *w, const struct vici_node *list)
 {
-    unsigned count = 0;
-    if (!list)
-        return 0;
-    if (list->kind != VICI_LIST)
-        return -1;
-    for (const struct vici_node *n = list->child; n; n = n->next) {
-        const char *text = vici_text(n);
-        if (!text || n->len >= ID_MAX_LEN || ++count > OWNERS_MAX)
-            return -1;
+    for (const struct vici_node *n = list ? list->child : NULL; n; n = n->next)
         wr_slice16(w, slice_of(n->value, n->len));
-    }
-    return 0;
-}
-
-static const char *check_shared(const struct command *cmd, const char *type, const struct vici_node *data)
-{
-    const struct vici_node *id = vici_find(cmd->msg.root, "id");
-    if (!type)
-        return "shared key type missing";
-    if (strcasecmp(type, "eap") == 0 || strcasecmp(type, "xauth") == 0 || strcasecmp(type, "ntlm") == 0)
-        return "EAP, XAuth and NTLM secrets are not supported yet: only preshared keys (type ike) are";
-    if (strcasecmp(type, "ppk") == 0)
-        return "post-quantum preshared keys are not supported yet";
-    if (strcasecmp(type, "ike") != 0)
-        return "invalid shared key type: expected ike";
-    if (!data || data->kind != VICI_VALUE)
-        return "shared key data missing";
-    if (data->len == 0 || data->len > SECRET_MAX)
-        return data->len ? "shared key data longer than 4096 octets" : "shared key data is empty";
-    if (id && (!vici_text(id) || id->len == 0 || id->len >= NAME_MAX_LEN ||
-               strncmp(vici_text(id), UNNAMED, strlen(UNNAMED)) == 0))
-        return "invalid shared key id";
-    return NULL;
 }
 
 static void shared_loaded(struct pending *p, bool ok, const char *text)
@@ -64,13 +29,11 @@ static void shared_loaded(struct pending *p, bool ok, const char *text)
 
 void cmd_load_shared(struct ctl *c, struct command *cmd)
 {
-    static uint8_t wire[OWNERS_MAX * (ID_MAX_LEN + 2)];
-    const char *type = vici_get(cmd->msg.root, "type"), *id = vici_get(cmd->msg.root, "id");
+    static uint8_t wire[SHARED_OWNERS_MAX * (ID_MAX_LEN + 2)];
+    const char *id = vici_get(cmd->msg.root, "id");
     const struct vici_node *data = vici_find(cmd->msg.root, "data");
     struct writer owners = writer_of(wire, sizeof(wire));
-    const char *wrong = check_shared(cmd, type, data);
-    if (!wrong && write_owners(&owners, vici_find(cmd->msg.root, "owners")) < 0)
-        wrong = "invalid owners: expected a list of at most 32 identities";
+    const char *wrong = config_check_shared(cmd->msg.root);
     if (wrong) {
         LOGF(CFG, 0, "shared key '%s' refused: %s", id ? id : "", wrong);
         server_reply_error(cmd, "%s", wrong);
@@ -79,6 +42,7 @@ void cmd_load_shared(struct ctl *c, struct command *cmd)
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p)
         return;
+    write_owners(&owners, vici_find(cmd->msg.root, "owners"));
     p->done = shared_loaded;
     struct msg_SECRET_LOAD m = {.req = p->req,
                                 .type = "ike",
@@ -87,7 +51,7 @@ void cmd_load_shared(struct ctl *c, struct command *cmd)
     if (id)
         snprintf(m.id, sizeof(m.id), "%s", id);
     else
-        snprintf(m.id, sizeof(m.id), UNNAMED "%u", ++c->unnamed);
+        snprintf(m.id, sizeof(m.id), SHARED_UNNAMED "%u", ++c->unnamed);
     ctl_send(p, ROOM_KEYS, MSG_SECRET_LOAD, &m);
 }
 
@@ -116,7 +80,8 @@ struct secret_list {
 static void add_secret(struct pages *p, enum msg_type t, const union msg *m)
 {
     struct vici_out *o = &((struct secret_list *)p)->out;
-    if (t == MSG_SECRET_IS && m->SECRET_IS.id[0] && strncmp(m->SECRET_IS.id, UNNAMED, strlen(UNNAMED)) != 0)
+    if (t == MSG_SECRET_IS && m->SECRET_IS.id[0] &&
+        strncmp(m->SECRET_IS.id, SHARED_UNNAMED, strlen(SHARED_UNNAMED)) != 0)
         vici_item(o, m->SECRET_IS.id);
 }
 

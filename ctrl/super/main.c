@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "ctrl/config/check.h"
 #include "ctrl/config/options.h"
 #include "ctrl/config/version.h"
 #include "ctrl/ctl/listen.h"
@@ -163,6 +164,9 @@ int main(int argc, char **argv)
     } else if (o.version) {
         puts("espalierd " ESPALIER_VERSION);
         status = 0;
+    } else if (o.check) {
+        int r = config_check(&o);
+        status = r == -ENOMEM ? 1 : r ? EXIT_USAGE : 0;
     } else {
         log_set_json(o.log_json);
         status = start(&o);

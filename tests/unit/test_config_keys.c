@@ -13,6 +13,298 @@
 
 #include "ctrl/config/gen/table.h"
 #include "ctrl/config/keys.h"
+#include "ctrl/config/swanctl_file.h"
+
+// Every key of strongSwan 5.9.8's swanctl.conf(5), but `secret` of xauth, which shares eap's row, with a
+// value that is not its default.
+static const struct row {
+    enum key_section section;
+    const char *key, *value;
+} rows[] = {
+    {SEC_CONN, "version", "1"},
+    {SEC_CONN, "local_addrs", "10.0.0.1"},
+    {SEC_CONN, "remote_addrs", "10.0.0.2"},
+    {SEC_CONN, "local_port", "4501"},
+    {SEC_CONN, "remote_port", "4500"},
+    {SEC_CONN, "proposals", "aes128-sha256-x25519"},
+    {SEC_CONN, "vips", "0.0.0.0"},
+    {SEC_CONN, "aggressive", "yes"},
+    {SEC_CONN, "pull", "no"},
+    {SEC_CONN, "dscp", "101110"},
+    {SEC_CONN, "encap", "yes"},
+    {SEC_CONN, "mobike", "no"},
+    {SEC_CONN, "dpd_delay", "30s"},
+    {SEC_CONN, "dpd_timeout", "150s"},
+    {SEC_CONN, "fragmentation", "accept"},
+    {SEC_CONN, "childless", "never"},
+    {SEC_CONN, "send_certreq", "no"},
+    {SEC_CONN, "send_cert", "always"},
+    {SEC_CONN, "ppk_id", "p"},
+    {SEC_CONN, "ppk_required", "yes"},
+    {SEC_CONN, "keyingtries", "0"},
+    {SEC_CONN, "unique", "replace"},
+    {SEC_CONN, "reauth_time", "1h"},
+    {SEC_CONN, "rekey_time", "1h"},
+    {SEC_CONN, "over_time", "5m"},
+    {SEC_CONN, "rand_time", "1m"},
+    {SEC_CONN, "pools", "p"},
+    {SEC_CONN, "if_id_in", "5"},
+    {SEC_CONN, "if_id_out", "5"},
+    {SEC_CONN, "mediation", "yes"},
+    {SEC_CONN, "mediated_by", "m"},
+    {SEC_CONN, "mediation_peer", "m"},
+    {SEC_LOCAL, "round", "1"},
+    {SEC_LOCAL, "certs", "a.pem"},
+    {SEC_LOCAL_CERT, "file", "a.pem"},
+    {SEC_LOCAL_CERT, "handle", "1"},
+    {SEC_LOCAL_CERT, "slot", "1"},
+    {SEC_LOCAL_CERT, "module", "m"},
+    {SEC_LOCAL, "pubkeys", "a.pub"},
+    {SEC_LOCAL, "auth", "eap"},
+    {SEC_LOCAL, "id", "west"},
+    {SEC_LOCAL, "eap_id", "e"},
+    {SEC_LOCAL, "aaa_id", "a"},
+    {SEC_LOCAL, "xauth_id", "x"},
+    {SEC_REMOTE, "round", "1"},
+    {SEC_REMOTE, "id", "east"},
+    {SEC_REMOTE, "eap_id", "e"},
+    {SEC_REMOTE, "groups", "g"},
+    {SEC_REMOTE, "cert_policy", "1.2.3"},
+    {SEC_REMOTE, "certs", "a.pem"},
+    {SEC_REMOTE_CERT, "file", "a.pem"},
+    {SEC_REMOTE_CERT, "handle", "1"},
+    {SEC_REMOTE_CERT, "slot", "1"},
+    {SEC_REMOTE_CERT, "module", "m"},
+    {SEC_REMOTE, "cacerts", "ca.pem"},
+    {SEC_REMOTE_CACERT, "file", "a.pem"},
+    {SEC_REMOTE_CACERT, "handle", "1"},
+    {SEC_REMOTE_CACERT, "slot", "1"},
+    {SEC_REMOTE_CACERT, "module", "m"},
+    {SEC_REMOTE, "ca_id", "c"},
+    {SEC_REMOTE, "pubkeys", "a.pub"},
+    {SEC_REMOTE, "revocation", "strict"},
+    {SEC_REMOTE, "auth", "eap"},
+    {SEC_CHILD, "ah_proposals", "sha256"},
+    {SEC_CHILD, "esp_proposals", "aes128gcm16-x25519"},
+    {SEC_CHILD, "sha256_96", "yes"},
+    {SEC_CHILD, "local_ts", "10.1.0.0/16"},
+    {SEC_CHILD, "remote_ts", "10.2.0.0/16"},
+    {SEC_CHILD, "rekey_time", "2h"},
+    {SEC_CHILD, "life_time", "3h"},
+    {SEC_CHILD, "rand_time", "1m"},
+    {SEC_CHILD, "rekey_bytes", "1g"},
+    {SEC_CHILD, "life_bytes", "1g"},
+    {SEC_CHILD, "rand_bytes", "1m"},
+    {SEC_CHILD, "rekey_packets", "1000"},
+    {SEC_CHILD, "life_packets", "1000"},
+    {SEC_CHILD, "rand_packets", "10"},
+    {SEC_CHILD, "updown", "/bin/true"},
+    {SEC_CHILD, "hostaccess", "yes"},
+    {SEC_CHILD, "mode", "transport"},
+    {SEC_CHILD, "policies", "no"},
+    {SEC_CHILD, "policies_fwd_out", "yes"},
+    {SEC_CHILD, "dpd_action", "restart"},
+    {SEC_CHILD, "ipcomp", "yes"},
+    {SEC_CHILD, "inactivity", "10m"},
+    {SEC_CHILD, "reqid", "7"},
+    {SEC_CHILD, "priority", "7"},
+    {SEC_CHILD, "interface", "eth0"},
+    {SEC_CHILD, "mark_in", "42"},
+    {SEC_CHILD, "mark_in_sa", "yes"},
+    {SEC_CHILD, "mark_out", "42"},
+    {SEC_CHILD, "set_mark_in", "42"},
+    {SEC_CHILD, "set_mark_out", "42"},
+    {SEC_CHILD, "if_id_in", "5"},
+    {SEC_CHILD, "if_id_out", "5"},
+    {SEC_CHILD, "label", "l"},
+    {SEC_CHILD, "label_mode", "simple"},
+    {SEC_CHILD, "tfc_padding", "100"},
+    {SEC_CHILD, "replay_window", "64"},
+    {SEC_CHILD, "hw_offload", "auto"},
+    {SEC_CHILD, "copy_df", "no"},
+    {SEC_CHILD, "copy_ecn", "no"},
+    {SEC_CHILD, "copy_dscp", "in"},
+    {SEC_CHILD, "start_action", "trap"},
+    {SEC_CHILD, "close_action", "start"},
+    {SEC_EAP, "secret", "s"},
+    {SEC_EAP, "id", "i"},
+    {SEC_NTLM, "secret", "s"},
+    {SEC_NTLM, "id", "i"},
+    {SEC_IKE, "secret", "s"},
+    {SEC_IKE, "id", "i"},
+    {SEC_PPK, "secret", "s"},
+    {SEC_PPK, "id", "i"},
+    {SEC_PRIVATE, "file", "f"},
+    {SEC_PRIVATE, "secret", "s"},
+    {SEC_RSA, "file", "f"},
+    {SEC_RSA, "secret", "s"},
+    {SEC_ECDSA, "file", "f"},
+    {SEC_ECDSA, "secret", "s"},
+    {SEC_PKCS8, "file", "f"},
+    {SEC_PKCS8, "secret", "s"},
+    {SEC_PKCS12, "file", "f"},
+    {SEC_PKCS12, "secret", "s"},
+    {SEC_TOKEN, "handle", "1"},
+    {SEC_TOKEN, "slot", "1"},
+    {SEC_TOKEN, "module", "m"},
+    {SEC_TOKEN, "pin", "1"},
+    {SEC_POOL, "addrs", "10.9.0.0/24"},
+    {SEC_POOL, "dns", "10.9.0.1"},
+    {SEC_AUTHORITY, "cacert", "c.pem"},
+    {SEC_AUTHORITY, "file", "c.pem"},
+    {SEC_AUTHORITY, "handle", "1"},
+    {SEC_AUTHORITY, "slot", "1"},
+    {SEC_AUTHORITY, "module", "m"},
+    {SEC_AUTHORITY, "crl_uris", "http://c/"},
+    {SEC_AUTHORITY, "ocsp_uris", "http://o/"},
+    {SEC_AUTHORITY, "cert_uri_base", "http://b/"},
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+// What a file says: the connection as it is handed on, its faults and warnings, the secrets.
+struct told {
+    uint8_t conn[65536];
+    size_t conn_len;
+    char faults[2000], warnings[2000], secrets[400];
+};
+
+static void append(char *to, size_t size, const char *path, const char *text)
+{
+    size_t n = strlen(to);
+    snprintf(to + n, size - n, "%s: %s\n", path, text);
+}
+
+static void fault(void *ctx, const char *where, const char *path, const char *text)
+{
+    struct told *t = ctx;
+    assert_non_null(strstr(where, "keys.conf:"));
+    append(t->faults, sizeof(t->faults), path, text);
+}
+
+static void warn(void *ctx, const char *where, const char *path, const char *text)
+{
+    struct told *t = ctx;
+    assert_non_null(strstr(where, "keys.conf:"));
+    append(t->warnings, sizeof(t->warnings), path, text);
+}
+
+static void conn(void *ctx, const struct conn_config *c)
+{
+    struct told *t = ctx;
+    struct writer w = writer_of(t->conn, sizeof(t->conn));
+    conn_write(&w, c);
+    assert_false(w.bad);
+    t->conn_len = w.len;
+}
+
+static void secret(void *ctx, const struct vici_node *root)
+{
+    struct told *t = ctx;
+    const struct vici_node *data = vici_find(root, "data"), *owners = vici_find(root, "owners");
+    char text[100];
+    snprintf(text, sizeof(text), "%.*s of %s", (int)data->len, (const char *)data->value,
+             owners->child ? vici_text(owners->child) : "all");
+    append(t->secrets, sizeof(t->secrets), vici_get(root, "id"), text);
+}
+
+static void tell(struct told *t, const char *text)
+{
+    const struct swanctl_report report = {t, fault, warn, conn, secret};
+    struct conf_tree tree;
+    struct esp_error err = {0};
+    memset(t, 0, sizeof(*t));
+    if (conf_tree_parse(&tree, text, strlen(text), "keys.conf", ".", NULL, &err) != 0)
+        fail_msg("%s: %s\n%s", err.field, err.text, text);
+    assert_int_equal(swanctl_file_check(&tree, &report), 0);
+    conf_tree_free(&tree);
+}
+
+// A connection with one more line in one of its sections.
+static void tell_conn(struct told *t, enum key_section s, const char *line)
+{
+    char text[1000];
+#define AT(section) (s == (section) ? line : "")
+    snprintf(text, sizeof(text),
+             "connections { gw {\n%s\nlocal { auth = psk\n%s\ncert1 {\n%s\n} }\nremote { auth = psk\n%s\n"
+             "cert1 {\n%s\n}\ncacert1 {\n%s\n} }\nchildren { net {\n%s\n} } } }\n",
+             AT(SEC_CONN), AT(SEC_LOCAL), AT(SEC_LOCAL_CERT), AT(SEC_REMOTE), AT(SEC_REMOTE_CERT),
+             AT(SEC_REMOTE_CACERT), AT(SEC_CHILD));
+    for (char *empty; (empty = strstr(text, "cert1 {\n\n}"));) { // not there unless it holds the line
+        char *from = empty >= text + 2 && strncmp(empty - 2, "ca", 2) == 0 ? empty - 2 : empty;
+        memmove(from, empty + 11, strlen(empty + 11) + 1);
+    }
+    tell(t, text);
+}
+
+static void walk_conn(const struct row *r)
+{
+    static struct told base, t;
+    char line[200], named[100];
+    tell_conn(&base, r->section, "");
+    assert_string_equal(base.faults, "");
+    assert_true(base.conn_len > 0);
+    snprintf(line, sizeof(line), "%s = %s", r->key, r->value);
+    snprintf(named, sizeof(named), "invalid value for: %s: ", r->key);
+    tell_conn(&t, r->section, line);
+    bool effect = !t.faults[0] && (t.conn_len != base.conn_len || memcmp(t.conn, base.conn, t.conn_len) != 0);
+    if (!effect && !strstr(t.faults, named))
+        fail_msg("%s is taken without effect, or refused without its name: \"%s\"", line, t.faults);
+}
+
+static const char *prefix_of(enum key_section s)
+{
+    static const char *const prefixes[] = {"eap", "ntlm",  "ike",   "ppk",    "private",
+                                           "rsa", "ecdsa", "pkcs8", "pkcs12", "token"};
+    return prefixes[s - SEC_EAP];
+}
+
+static void walk_secret(const struct row *r)
+{
+    static struct told t;
+    char text[300], named[100];
+    snprintf(text, sizeof(text), "secrets { %s-1 { %s = %s\n%s } }\n", prefix_of(r->section), r->key,
+             r->value, r->section == SEC_IKE && strcmp(r->key, "id") == 0 ? "secret = s" : "");
+    tell(&t, text);
+    if (r->section == SEC_IKE) {
+        assert_string_equal(t.faults, "");
+        assert_string_equal(t.secrets, strcmp(r->key, "id") == 0 ? "ike-1: s of i\n" : "ike-1: s of all\n");
+        return;
+    }
+    snprintf(named, sizeof(named), "secrets.%s-1: invalid value for: %s: ", prefix_of(r->section), r->key);
+    if (!strstr(t.faults, named))
+        fail_msg("%s: got \"%s\"", named, t.faults);
+}
+
+// A refusal would end swanctl --load-all before the connections: what nothing uses yet is said by name.
+static void walk_stored(const struct row *r)
+{
+    static struct told t;
+    char text[300], named[100];
+    const char *section = r->section == SEC_POOL ? "pools" : "authorities";
+    snprintf(text, sizeof(text), "%s { x { %s = %s\n} }\n", section, r->key, r->value);
+    snprintf(named, sizeof(named), "%s.x: %s has no effect", section, r->key);
+    tell(&t, text);
+    assert_string_equal(t.faults, "");
+    if (!strstr(t.warnings, named))
+        fail_msg("%s: got \"%s\"", named, t.warnings);
+}
+
+static void test_each_of_the_137_keys_has_effect_or_is_refused_by_name(void **state)
+{
+    (void)state;
+    assert_int_equal(ROWS, 137);
+    for (unsigned i = 0; i < ROWS; i++) {
+        const struct row *r = &rows[i];
+        if (!key_find(r->section, r->section == SEC_POOL && i ? "addrs" : r->key))
+            fail_msg("%s is not in swanctl_keys.h", r->key);
+        if (r->section <= SEC_CHILD)
+            walk_conn(r);
+        else if (r->section <= SEC_TOKEN)
+            walk_secret(r);
+        else
+            walk_stored(r);
+    }
+}
 
 static void test_table_of_the_manual_is_that_of_the_list(void **state)
 {
@@ -41,6 +333,7 @@ static void test_table_of_the_manual_is_that_of_the_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_of_the_137_keys_has_effect_or_is_refused_by_name),
         cmocka_unit_test(test_table_of_the_manual_is_that_of_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// A swanctl.conf as the daemon would get it from swanctl: the tree of a file turned into the sections of
+// load-conn and load-shared and put through the same checks, so that every fault is known without a daemon.
+#ifndef CTRL_CONFIG_SWANCTL_FILE_H
+#define CTRL_CONFIG_SWANCTL_FILE_H
+
+#include "ctrl/config/conffile.h"
+#include "ctrl/ctl/vici_msg.h"
+#include "ctrl/lib/conn.h"
+
+struct swanctl_report {
+    void *ctx;
+    // where: "FILE:LINE"; path: "connections.gw.children.net". Every fault, and what has no effect.
+    void (*fault)(void *ctx, const char *where, const char *path, const char *text);
+    void (*warn)(void *ctx, const char *where, const char *path, const char *text);
+    // What is right, where they are not NULL: a connection, and the message of a secret.
+    void (*conn)(void *ctx, const struct conn_config *c);
+    void (*secret)(void *ctx, const struct vici_node *root);
+};
+
+// Whether the tree has any of swanctl.conf's sections.
+bool swanctl_file_is(const struct conf_tree *t);
+// 0, or -ENOMEM.
+int swanctl_file_check(const struct conf_tree *t, const struct swanctl_report *report);
+
+#endif

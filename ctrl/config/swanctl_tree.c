@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctrl/config/swanctl_tree.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/crypto.h>
+
+struct placed {
+    struct vici_node node;
+    struct placed *next;
+    char *value;
+    const char *where; // of the tree
+};
+struct maker {
+    struct swanctl_tree *to;
+    const struct conf_tree *from;
+    const char *names[CONF_MAX_DEPTH + 1];
+};
+
+const struct vici_node *tree_root(const struct swanctl_tree *t)
+{
+    return &t->root->node;
+}
+
+const char *tree_where(const struct vici_node *n)
+{
+    return ((const struct placed *)(const void *)((const char *)n - offsetof(struct placed, node)))->where;
+}
+
+void tree_free(struct swanctl_tree *t)
+{
+    while (t->all) {
+        struct placed *p = t->all;
+        t->all = p->next;
+        if (p->value)
+            OPENSSL_cleanse(p->value, strlen(p->value));
+        free(p->value);
+        free(p);
+    }
+    t->root = NULL;
+}
+
+// A node behind the children of its parent. The name and the line stay the file's.
+static struct placed *add(struct maker *m, struct placed *parent, enum vici_kind kind,
+                          const struct conf_node *from, const char *value, size_t len)
+{
+    struct placed *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->next = m->to->all;
+    m->to->all = p;
+    p->where = from->where;
+    p->node.kind = kind;
+    p->node.name = kind == VICI_ITEM ? "" : from->name;
+    if (value && !(p->value = strndup(value, len)))
+        return NULL;
+    p->node.value = (const uint8_t *)p->value;
+    p->node.len = value ? len : 0;
+    if (parent) {
+        struct vici_node **at = &parent->node.child;
+        while (*at)
+            at = &(*at)->next;
+        *at = &p->node;
+        p->node.parent = &parent->node;
+    }
+    return p;
+}
+
+// The keys whose values swanctl cuts at commas.
+static bool is_list(const char *key)
+{
+    static const char *const lists[] = {
+        "local_addrs", "remote_addrs", "proposals", "esp_proposals", "ah_proposals", "local_ts", "remote_ts",
+        "vips",        "pools",        "groups",    "cert_policy",   "certs",        "cacerts",  "pubkeys"};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (strcasecmp(lists[i], key) == 0)
+            return true;
+    return false;
+}
+
+static int add_list(struct maker *m, struct placed *parent, const struct conf_node *v)
+{
+    struct placed *list = add(m, parent, VICI_LIST, v, NULL, 0);
+    const char *at = v->value;
+    while (list && *(at += strspn(at, ", "))) {
+        size_t len = strcspn(at, ","), next = len;
+        while (at[len - 1] == ' ')
+            len--;
+        if (!add(m, list, VICI_ITEM, v, at, len))
+            return -ENOMEM;
+        at += next;
+    }
+    return list ? 0 : -ENOMEM;
+}
+
+bool tree_seen(const struct conf_view *v, unsigned i, const char *name)
+{
+    for (unsigned k = 0; k < i; k++)
+        if (conf_find(&v->at[k]->sections, name))
+            return true;
+    return false;
+}
+
+static bool value_seen(const struct conf_view *v, unsigned i, const char *name)
+{
+    for (unsigned k = 0; k < i; k++)
+        if (conf_find(&v->at[k]->values, name))
+            return true;
+    return false;
+}
+
+static int fill(struct maker *m, struct placed *section, unsigned depth)
+{
+    struct conf_view v;
+    int r = 0;
+    conf_view(&v, m->from, m->names, depth);
+    if (v.endless || depth > CONF_MAX_DEPTH)
+        return -ELOOP;
+    for (unsigned i = 0; i < v.count; i++) {
+        for (const struct conf_node *k = v.at[i]->values.first; k && r == 0; k = k->next) {
+            if (!k->value || value_seen(&v, i, k->name))
+                continue;
+            if (is_list(k->name))
+                r = add_list(m, section, k);
+            else if (!add(m, section, VICI_VALUE, k, k->value, strlen(k->value)))
+                r = -ENOMEM;
+        }
+    }
+    for (unsigned i = 0; i < v.count; i++) {
+        for (const struct conf_node *s = v.at[i]->sections.first; s && r == 0; s = s->next) {
+            if (tree_seen(&v, i, s->name))
+                continue;
+            struct placed *inside = add(m, section, VICI_SECTION, s, NULL, 0);
+            m->names[depth] = s->name;
+            r = inside ? fill(m, inside, depth + 1) : -ENOMEM;
+        }
+    }
+    return r;
+}
+
+int tree_make(struct swanctl_tree *t, const struct conf_tree *from, const char *above,
+              const struct conf_node *n)
+{
+    *t = (struct swanctl_tree){0};
+    struct maker m = {.to = t, .from = from, .names = {above, n->name}};
+    t->root = add(&m, NULL, VICI_SECTION, n, NULL, 0);
+    return t->root ? fill(&m, t->root, 2) : -ENOMEM;
+}
