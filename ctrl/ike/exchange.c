@@ -394,6 +394,8 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
     struct inmsg *m = decrypt(sa, h, path, d);
     if (!m)
         return;
+    if (!sa->half_open) // the peer has proved who it is; before that anyone gets this far
+        log_limit_pardon(&sa->ike->log_limit);
     struct cr_slice whole = {d.p, d.len};
     if (!response && cr_sha256(&whole, 1, sa->in_hash) != 0)
         memset(sa->in_hash, 0, sizeof(sa->in_hash));
@@ -420,10 +422,14 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
 
 // --- datagrams ---
 
-// Answers to anyone at all are at most ten a second.
-bool may_complain(struct ike *ike)
+enum { COMPLAINTS_A_SECOND = 2 }; // to one address
+
+// Answers to anyone at all are at most ten a second; nobody alone uses them up.
+bool may_complain(struct ike *ike, const struct addr *a)
 {
     uint64_t now = loop_now(ike->loop);
+    if (!may_answer(ike, a, COMPLAINTS_A_SECOND))
+        return false;
     if (now - ike->error_at >= 1000) {
         ike->error_at = now;
         ike->error_count = 0;
@@ -439,7 +445,7 @@ static void complain_version(struct ike *ike, const struct net_path *path, const
     char a[64];
     struct writer w = writer_of(buf, sizeof(buf));
     if (((h->version >> 4) > 1 && (h->flags & FLAG_RESPONSE)) ||
-        !may_answer(ike, &path->remote, VERSIONS_A_SECOND) || !may_complain(ike))
+        !may_answer(ike, &path->remote, VERSIONS_A_SECOND) || !may_complain(ike, &path->remote))
         return; // neither an answer nor a line for whoever sends many
     LOGF(ENC, 1, "received IKE version %u.%u from %s, sending INVALID_MAJOR_VERSION (RFC 7296 2.5)%s",
          h->version >> 4, h->version & 15, addr_print(&path->remote, a, sizeof(a)),
@@ -510,7 +516,7 @@ static void sa_init_response(struct ike *ike, const struct net_path *path, const
     log_set_context("", 0);
 }
 
-void exchange_datagram(struct ike *ike, const struct net_path *path, struct slice d)
+static void take_datagram(struct ike *ike, const struct net_path *path, struct slice d)
 {
     struct ike_header h;
     char a[64], b[64];
@@ -532,4 +538,11 @@ void exchange_datagram(struct ike *ike, const struct net_path *path, struct slic
     } else {
         to_sa(ike, path, &h, d);
     }
+}
+
+void exchange_datagram(struct ike *ike, const struct net_path *path, struct slice d)
+{
+    log_limit_begin(&ike->log_limit, &path->remote);
+    take_datagram(ike, path, d);
+    log_limit_end(&ike->log_limit);
 }

@@ -16,6 +16,7 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/selectors.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/log_limit.h"
 #include "ctrl/lib/policy_wire.h"
 #include "ctrl/lib/table.h"
 
@@ -55,7 +56,9 @@ enum {
     X(cookies_sent, "COOKIE answers sent") \
     X(child_installed, "CHILD SAs installed") \
     X(child_failed, "CHILD SAs that never came up") \
-    X(dpd_sent, "liveness checks sent")
+    X(dpd_sent, "liveness checks sent") \
+    X(log_left_out, "log lines about strangers' datagrams left out") \
+    X(log_dropped, "log lines that ctl did not read")
 // clang-format on
 enum counter {
 #define X(name, text) CNT_##name,
@@ -259,7 +262,8 @@ struct ike {
     uint8_t secrets[2][32]; // cookies: the current one and the one before
     uint8_t secret_version;
     uint64_t secret_at, peer_salt;
-    uint64_t error_at; // unauthenticated error answers: at most a few a second
+    struct log_limit log_limit; // what strangers may write
+    uint64_t error_at;          // unauthenticated error answers: at most a few a second
     unsigned error_count;
     struct {
         uint64_t second;
@@ -438,7 +442,8 @@ void exchange_clear(struct ike_sa *sa);
 void exchange_datagram(struct ike *ike, const struct net_path *path, struct slice d);
 void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const struct net_path *path,
                         struct slice d);
-bool may_complain(struct ike *ike); // error answers to strangers are at most ten a second
+bool may_complain(struct ike *ike,
+                  const struct addr *a); // error answers to strangers: two a second to each, ten to all
 void send_once(struct ike_sa *sa, uint8_t exchange, const struct pb *b); // a request nobody waits for
 
 // --- init.c, init_respond.c, auth.c, auth_respond.c, info.c: one exchange each

@@ -68,7 +68,7 @@ static bool read_request(struct ike *ike, struct init_in *in)
     }
     COUNT(ike, dropped_malformed);
     LOGF(ENC, 1, "IKE_SA_INIT request refused: %s", r.why.text);
-    if (may_complain(ike))
+    if (may_complain(ike, &in->path->remote))
         answer(ike, in, r.notify, slice_of(r.data, r.data_len));
     return false;
 }
@@ -192,11 +192,14 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
 static void half_open_over(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
+    struct ike *ike = sa->ike;
+    log_limit_begin(&ike->log_limit, &sa->path.remote);
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(IKE, 1, "deleting half open IKE_SA with %s after timeout", sa_label(sa));
     sa_why(sa, "half-open time-out");
     sa_destroy(sa);
     log_set_context("", 0);
+    log_limit_end(&ike->log_limit);
 }
 
 static bool remember(struct ike_sa *sa, const struct init_in *in)

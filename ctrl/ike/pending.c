@@ -50,10 +50,15 @@ static void give(struct ike *ike, struct question *q, enum msg_type t, const uni
     struct task *asker = q->task ? task_by_number(ike, q->task) : NULL;
     if (asker)
         log_set_context(asker->sa->conn->cfg.name, asker->sa->id);
+    bool stranger = asker && asker->sa->half_open && t != MSG_AUTH_PROVEN;
+    if (stranger)
+        log_limit_begin(&ike->log_limit, &asker->sa->path.remote);
     if (asker)
         q->fn(asker, t, m);
     else if (q->room)
         q->room(ike, q->arg, t, m);
+    if (stranger)
+        log_limit_end(&ike->log_limit);
     // A CHILD SA that was given up while keys and path were at work: our CHILD_DELETE may have overtaken it.
     if (q->child_id && answer_ok(t, m) && !child_by_id(ike, q->child_id))
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,

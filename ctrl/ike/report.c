@@ -165,6 +165,8 @@ void report_stats(struct ike *ike, uint32_t req)
     };
     char text[4096];
     size_t at = 0;
+    ike->counters[CNT_log_left_out] = ike->log_limit.left_out;
+    ike->counters[CNT_log_dropped] = ipc_logs_dropped(ike->chan[ROOM_CTL]);
     for (unsigned i = 0; i < CNT_COUNT && at < sizeof(text); i++)
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %llu\n", names[i],
                                (unsigned long long)ike->counters[i]);

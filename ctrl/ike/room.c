@@ -121,6 +121,7 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
         free(ike);
         return NULL;
     }
+    log_limit_init(&ike->log_limit, l, ike->peer_salt);
     return ike;
 }
 
@@ -162,6 +163,7 @@ void ike_free(struct ike *ike)
         ike->reaper.fire(&ike->reaper);
     timer_stop(ike->loop, &ike->reaper);
     timer_stop(ike->loop, &ike->shutdown);
+    log_limit_free(&ike->log_limit);
     control_free(ike);
     revive_free(ike);
     while ((n = table_pop(&ike->pending)) != NULL)

@@ -133,6 +133,7 @@ struct ipc_chan {
     enum room self, peer;
     struct queued *head, **tail;
     size_t queued;
+    uint64_t logs_dropped, logs_told; // LOG messages that there was no room for; of them reported
     bool broken; // full: takes nothing more, and the loop will find its end; closed() is never called out of
                  // ipc_send
     bool failed; // closed() is due or done
@@ -283,8 +284,32 @@ bool ipc_has_room(const struct ipc_chan *c)
     return c && c->queued < IPC_QUEUE_BYTES - (1u << 20);
 }
 
+uint64_t ipc_logs_dropped(const struct ipc_chan *c)
+{
+    return c ? c->logs_dropped : 0;
+}
+
+static bool log_fits(struct ipc_chan *c, size_t len)
+{
+    bool fits = c->queued + len <= (c->logs_dropped == c->logs_told ? IPC_LOG_BYTES : IPC_LOG_BYTES / 2);
+    c->logs_dropped += !fits;
+    return fits;
+}
+
+// There is room again, by half: before the next line goes the one that says what is missing.
+static void tell_dropped(struct ipc_chan *c)
+{
+    struct msg_LOG m = {.room = (uint8_t)c->self, .subsys = LOG_DMN};
+    snprintf(m.text, sizeof(m.text), "%llu log lines are missing here: %s did not read them",
+             (unsigned long long)(c->logs_dropped - c->logs_told), room_names[c->peer]);
+    c->logs_told = c->logs_dropped;
+    ipc_send(c, MSG_LOG, &m);
+}
+
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
 {
+    if (t == MSG_LOG && c && c->logs_dropped != c->logs_told && c->queued <= IPC_LOG_BYTES / 2)
+        tell_dropped(c);
     struct writer w = writer_of(out, sizeof(out));
     int rc = 0;
     if (!c || c->failed || c->broken)
@@ -296,7 +321,7 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
         return -EMSGSIZE;
     }
     struct slice s = wr_written(&w);
-    if (t == MSG_LOG && c->queued + s.len > IPC_LOG_BYTES) {
+    if (t == MSG_LOG && !log_fits(c, s.len)) {
         OPENSSL_cleanse(out, s.len);
         return -ENOBUFS;
     }

@@ -69,6 +69,7 @@ bool ipc_may_send(enum room from, enum room to, enum msg_type t);
 void ipc_close(struct ipc_chan *c);
 bool ipc_has_room(const struct ipc_chan *c); // false: a page must end here, not the channel
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m); // 0 or -errno; c may be NULL (-ENOTCONN)
+uint64_t ipc_logs_dropped(const struct ipc_chan *c); // LOG messages that it had no room for, ever; NULL: 0
 const char *ipc_peer(const struct ipc_chan *c);
 unsigned ipc_page(uint32_t most); // how many entries a page of a list may have
 int ipc_result(struct ipc_chan *c, uint32_t req, bool ok, const char *fmt, ...)

@@ -31,6 +31,9 @@ struct log {
     unsigned context_id;
     log_sink_fn sink;
     void *sink_ctx;
+    bool (*gate)(void *ctx);
+    void *gate_ctx;
+    unsigned long long dropped, told; // lines that the output had no room for; of them reported
 };
 static struct log own = {
     .levels = {[0 ... LOG_SUBSYS_COUNT - 1] = 1}, .fd = STDERR_FILENO, .process = "espalierd"};
@@ -48,6 +51,7 @@ struct log *log_new(void)
         *l = *current();
         l->inside = false;
         l->sink = NULL;
+        l->gate = NULL;
     }
     return l;
 }
@@ -110,6 +114,17 @@ void log_set_sink(log_sink_fn sink, void *ctx)
 {
     current()->sink = sink;
     current()->sink_ctx = ctx;
+}
+
+void log_set_gate(bool (*may)(void *ctx), void *ctx)
+{
+    current()->gate = may;
+    current()->gate_ctx = ctx;
+}
+
+unsigned long long log_dropped(void)
+{
+    return current()->dropped;
 }
 
 // The octets of the well-formed UTF-8 character (RFC 3629) at `c` that may be shown; 0: there is none.
@@ -208,17 +223,34 @@ static int text_line(const struct log *l, char *line, enum log_subsys s, int lev
 
 // A reader that stands still must not make the daemon stand still: a line that the pipe, socket or terminal
 // has no room for is dropped. (A pipe that is ready takes a line as a whole: LINE is below PIPE_BUF.)
-static void emit(int fd, const char *line, int n)
+static bool emit(int fd, const char *line, int n)
 {
     _Static_assert(LINE <= PIPE_BUF, "a line fits into a ready pipe");
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
     size_t len = n < LINE ? (size_t)n : LINE - 1;
     if (n <= 0 || poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
-        return;
-    if (send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != ENOTSOCK)
-        return;
-    if (write(fd, line, len) < 0)
-        return; // nobody reads: there is nowhere left to say so
+        return false;
+    if (send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return true;
+    return errno == ENOTSOCK && write(fd, line, len) >= 0;
+}
+
+static bool put_line(const struct log *l, enum log_subsys s, int level, const char *text)
+{
+    char line[LINE];
+    return emit(l->fd, line,
+                l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text));
+}
+
+// A reader that goes on reading is told what it has missed before it gets anything else.
+static void output(struct log *l, enum log_subsys s, int level, const char *text)
+{
+    char missed[96];
+    snprintf(missed, sizeof(missed), "%llu lines are missing here: nobody read them", l->dropped - l->told);
+    if (l->dropped != l->told && put_line(l, LOG_DMN, 0, missed))
+        l->told = l->dropped;
+    if (l->dropped != l->told || !put_line(l, s, level, text))
+        l->dropped++;
 }
 
 void log_announce(int fd, const char *text)
@@ -232,16 +264,16 @@ void log_announce(int fd, const char *text)
 void log_line(enum log_subsys s, int level, const char *fmt, ...)
 {
     struct log *l = current();
-    char text[TEXT], line[LINE];
+    char text[TEXT];
     va_list ap;
-    if (level > l->levels[s])
+    if (level > l->levels[s] || (l->gate && !l->gate(l->gate_ctx)))
         return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     clean(text);
     if (l->fd >= 0)
-        emit(l->fd, line, l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text));
+        output(l, s, level, text);
     if (l->sink && !l->inside) {
         l->inside = true;
         l->sink(l->sink_ctx, s, level, l->context_name, l->context_id, text);

@@ -42,6 +42,10 @@ void log_set_output(int fd);            // instead of stderr; -1: nowhere
 typedef void (*log_sink_fn)(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                             const char *text);
 void log_set_sink(log_sink_fn sink, void *ctx);
+// Asked for every line at or below the level, before anything is written; false: it is left out. NULL: none
+// is.
+void log_set_gate(bool (*may)(void *ctx), void *ctx);
+unsigned long long log_dropped(void);                        // lines that the output had no room for, ever
 void log_set_context(const char *ike_name, unsigned ike_id); // of the lines that follow; "" and 0 to clear
 
 // A word that whoever started the program waits for, at every level: bare in text, an object of its own in

@@ -94,7 +94,7 @@ static void test_every_octet_of_ike_sa_init_changed_or_cut_is_survived(void **st
     }
     pair_wait(p, 40000);
     assert_int_equal(p->s[1].ike->sa_count, 0);
-    assert_int_equal(table_count(&p->s[1].ike->half_open) + table_count(&p->s[1].ike->half_open), 0);
+    assert_int_equal(p->s[1].ike->half_open_count + table_count(&p->s[1].ike->half_open), 0);
     pair_free(p);
 }
 
@@ -125,6 +125,118 @@ static void test_other_major_versions_are_answered_ten_times_a_second_at_most(vo
     assert_int_equal(answers, 10);
     assert_int_equal(p->s[1].ike->sa_count, 0);
     pair_free(p);
+}
+
+static void test_complaints_to_one_address_leave_some_for_the_others(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    p->filter = count_answers;
+    answers = 0;
+    msg[32] = 0xff; // the first payload's length
+    for (int i = 0; i < 100; i++)
+        pair_inject(p, 1, &path, msg, len);
+    assert_in_range(answers, 1, 2);
+    unsigned before = answers;
+    path.remote.a[3] = 77;
+    pair_inject(p, 1, &path, msg, len);
+    assert_int_equal(answers, before + 1);
+    pair_free(p);
+}
+
+static unsigned lines, summaries, known;
+static void count_lines(void *ctx, enum log_subsys s, int level, const char *name, unsigned id,
+                        const char *text)
+{
+    (void)ctx;
+    (void)s;
+    (void)level;
+    (void)name;
+    (void)id;
+    lines++;
+    summaries += strstr(text, "left out") != NULL;
+    known += strstr(text, "parsed INFORMATIONAL request") != NULL;
+}
+
+static void count_log(bool on)
+{
+    lines = summaries = known = 0;
+    log_set_output(on ? -1 : 2);
+    log_set_all(on ? 1 : -1);
+    log_set_sink(on ? count_lines : NULL, NULL);
+}
+
+// Whatever they send: noise, requests that are answered with cookies, half handshakes, messages to the SPIs
+// of others.
+static void flood(struct pair *p, struct net_path path, const uint8_t *good, size_t len, unsigned n,
+                  bool spoofed)
+{
+    uint8_t msg[4096], auth[28 + 80] = {0};
+    const struct ike_sa *sa = p->s[1].ike->sas;
+    for (unsigned i = 0; i < n; i++) {
+        if (spoofed)
+            path.remote = (struct addr){4, {(uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i, 9}};
+        memcpy(msg, good, len);
+        memcpy(msg, &i, 4);
+        msg[32] = i % 3 ? good[32] : 0xff;
+        ike_receive(p->s[1].ike, &path, slice_of(msg, i % 4 ? len : i % len));
+        memcpy(auth, msg, 8);
+        if (sa && i % 2)
+            memcpy(auth, &sa->spi_i, 8), memcpy(auth + 8, &sa->spi_r, 8);
+        auth[17] = 0x20;
+        auth[18] = i % 2 ? 37 : 35;
+        auth[27] = sizeof(auth);
+        ike_receive(p->s[1].ike, &path, slice_of(auth, sizeof(auth)));
+        if (i % 100 == 0)
+            pair_run(p);
+    }
+    pair_run(p);
+}
+
+static void test_strangers_fill_no_log_from_one_address_or_from_many(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    count_log(true);
+    flood(p, path, msg, len, 20000, false);
+    assert_in_range(lines, 10, LOG_LIMIT_SOURCE_BURST);
+    lines = 0;
+    flood(p, path, msg, len, 20000, true);
+    assert_in_range(lines, 10, LOG_LIMIT_BURST);
+    pair_wait(p, 1000);
+    assert_true(summaries >= 1);
+    assert_true(p->s[1].ike->log_limit.left_out > 20000);
+    pair_wait(p, 40000); // the half-open ones end
+    assert_in_range(lines, 10, LOG_LIMIT_BURST + 41 * (LOG_LIMIT_RATE + 1));
+    count_log(false);
+    pair_free(p);
+}
+
+// A known peer's lines are written in the middle of a flood, even of one that names its address and its SPIs.
+static void test_flood_takes_no_line_from_a_peer_that_is_known(void **state)
+{
+    uint8_t msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *other = with_request(msg, &len, NULL);
+    struct pair *p = established();
+    struct net_path path = toward(only(p, 0));
+    count_log(true);
+    for (unsigned i = 0; i < 20; i++) {
+        flood(p, path, msg, len, 500, false);
+        exchange_queue(only(p, 0), &task_liveness, 0);
+        pair_run(p);
+    }
+    assert_int_equal(known, 20);
+    count_log(false);
+    pair_free(p);
+    pair_free(other);
 }
 
 static void test_one_address_holds_a_limited_number_of_half_open_sas(void **state)
@@ -364,6 +476,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_octet_of_ike_sa_init_changed_or_cut_is_survived),
         cmocka_unit_test(test_other_major_versions_are_answered_ten_times_a_second_at_most),
+        cmocka_unit_test(test_complaints_to_one_address_leave_some_for_the_others),
+        cmocka_unit_test(test_strangers_fill_no_log_from_one_address_or_from_many),
+        cmocka_unit_test(test_flood_takes_no_line_from_a_peer_that_is_known),
         cmocka_unit_test(test_one_address_holds_a_limited_number_of_half_open_sas),
         cmocka_unit_test(test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one),
         cmocka_unit_test(test_endless_cookies_and_invalid_ke_come_to_an_end),

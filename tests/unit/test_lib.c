@@ -2,6 +2,7 @@
 // The daemon's library: slices, timers under virtual time, traffic selectors, the written form of a
 // connection, and the messages between the processes (every prefix of every message is refused).
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -435,6 +436,80 @@ static void test_log_lines_to_a_room_that_does_not_read_are_dropped(void **state
     loop_free(l);
 }
 
+// A reader that goes on reading finds a line that says how many are missing, in their place.
+static void test_dropped_log_messages_are_counted_and_told(void **state)
+{
+    (void)state;
+    static uint8_t buf[IPC_MAX_MESSAGE];
+    int fds[2];
+    unsigned sent = 0, came = 0, missing = 0;
+    union msg line;
+    struct loop *l = loop_new();
+    struct msg_LOG m = {.text = "some text to fill the socket's buffer with"};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    struct ipc_chan *a = ipc_open(l, fds[0], ROOM_PATH, ROOM_CTL, &handler, NULL);
+    while (ipc_logs_dropped(a) < 1000 && sent < 300000)
+        sent += ipc_send(a, MSG_LOG, &m) != -ENOTCONN;
+    assert_int_equal(ipc_logs_dropped(a), 1000);
+    for (int idle = 0; idle < 3;) {
+        ssize_t n = recv(fds[1], buf, sizeof(buf), MSG_DONTWAIT);
+        if (n < 0) {
+            loop_once(l, 0);
+            idle++;
+            if (idle == 2)
+                sent += ipc_send(a, MSG_LOG, &m) == 0; // after it has read all
+            continue;
+        }
+        idle = idle == 2 ? 2 : 0;
+        assert_int_equal(msg_read(slice_of(buf, (size_t)n), &line), MSG_LOG);
+        if (strstr(line.LOG.text, "are missing here: ctl did not read them"))
+            missing += (unsigned)strtoul(line.LOG.text, NULL, 10);
+        else
+            came++;
+    }
+    assert_int_equal(missing, 1000);
+    assert_int_equal(came + missing, sent);
+    ipc_close(a);
+    close(fds[1]);
+    loop_free(l);
+}
+
+static void test_dropped_log_lines_are_counted_and_told(void **state)
+{
+    (void)state;
+    char buf[4096];
+    int fds[2];
+    struct log *l = log_new();
+    assert_int_equal(pipe(fds), 0);
+    struct log *before = log_use(l);
+    log_set_output(fds[1]);
+    log_set_all(1);
+    for (int i = 0; i < 5000; i++)
+        LOGF(DMN, 0, "line %d, longer than a few octets so that the pipe is full soon", i);
+    unsigned long long dropped = log_dropped();
+    assert_true(dropped > 100 && dropped < 5000);
+    assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+    while (read(fds[0], buf, sizeof(buf)) > 0)
+        ;
+    LOGF(DMN, 0, "on again");
+    ssize_t n = read(fds[0], buf, sizeof(buf) - 1);
+    assert_true(n > 0);
+    buf[n] = 0;
+    char want[64];
+    snprintf(want, sizeof(want), "%llu lines are missing here", dropped);
+    assert_non_null(strstr(buf, want));
+    assert_non_null(strstr(strstr(buf, want), "on again"));
+    LOGF(DMN, 0, "and on");
+    n = read(fds[0], buf, sizeof(buf) - 1);
+    assert_true(n > 0);
+    buf[n] = 0;
+    assert_null(strstr(buf, "missing")); // once
+    log_use(before);
+    log_free(l);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_log_to_a_pipe_that_nobody_reads_does_not_block(void **state)
 {
     (void)state;
@@ -471,6 +546,8 @@ int main(void)
         cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
         cmocka_unit_test(test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused),
         cmocka_unit_test(test_log_lines_to_a_room_that_does_not_read_are_dropped),
+        cmocka_unit_test(test_dropped_log_messages_are_counted_and_told),
+        cmocka_unit_test(test_dropped_log_lines_are_counted_and_told),
         cmocka_unit_test(test_log_to_a_pipe_that_nobody_reads_does_not_block),
     };
     return cmocka_run_group_tests_name("daemon library", tests, NULL, NULL);
