@@ -275,7 +275,7 @@ static void look_up(struct bench *b, const struct probe *k)
     b->p.spd.generation++;
     if (!k->spi) {
         if (spd_look_up(b->p.worker, &f, false, &pol) == SPD_FOUND)
-            b->found += spd_sa(pol) != NULL;
+            b->found += outbound_sa(&b->p, pol, &f) != NULL;
         return;
     }
     b->found += spd_lets_in(b->p.worker, sadb_by_spi(&b->p, k->spi), &f);
