@@ -63,7 +63,7 @@ struct queue {
     // the card's thread alone
     bool stalled;
     uint32_t stall_done;
-    uint64_t stall_freerun;
+    uint64_t stall_freerun, stall_last; // the card's clock at its begin, and at the last look
     unsigned stall_still;
 };
 

@@ -115,9 +115,32 @@ static const char *check_encap(const struct esp_job *job, const struct completio
     return NULL;
 }
 
+// Which verdicts come after the ICV has been verified: the number counts as received.
+static bool authentic(enum esp_status st)
+{
+    return st == ESP_STATUS_OK || st == ESP_STATUS_DUMMY || st == ESP_STATUS_BAD_PAD ||
+           st == ESP_STATUS_BAD_NEXT_HEADER || st == ESP_STATUS_ECN_CE || st == ESP_STATUS_HARD_LIMIT ||
+           st == ESP_STATUS_TOO_LONG || st == ESP_STATUS_BAD_IP;
+}
+
+// What a number received can be, by the window that its upper half is inferred from (RFC 4303 appendix A2.2):
+// the shadow follows the card's window, one queue being in order. One that cannot be would close the window
+// of whoever takes the SA over.
+static const char *check_received(const struct esp_sa *sa, uint64_t seq)
+{
+    if (seq == 0)
+        return "it passes sequence number 0";
+    if (!sa->esn && seq > UINT32_MAX)
+        return "its sequence number has more than 32 bits";
+    if (sa->esn && seq > sa->shadow.top && seq - sa->shadow.top > UINT32_MAX)
+        return "its sequence number is further than 2^32 from the last";
+    return NULL;
+}
+
 // Finds the inbound SA that the completion names.
 static const char *check_decap(const struct card *c, struct esp_job *job, const struct completion *done)
 {
+    const char *wrong;
     struct esp_sa *sa;
 
     if (done->slot == (uint32_t)CARD_NO_SA)
@@ -130,16 +153,11 @@ static const char *check_decap(const struct card *c, struct esp_job *job, const 
     if (done->status == ESP_STATUS_OK && sa->replay_check &&
         window_look(&sa->shadow, done->seq) == ESP_STATUS_REPLAY_SEEN)
         return "it passes a sequence number for the second time";
+    wrong = authentic((enum esp_status)done->status) ? check_received(sa, done->seq) : NULL;
+    if (wrong)
+        return wrong;
     job->sa = sa;
     return NULL;
-}
-
-// Which verdicts come after the ICV has been verified: the number counts as received.
-static bool authentic(enum esp_status st)
-{
-    return st == ESP_STATUS_OK || st == ESP_STATUS_DUMMY || st == ESP_STATUS_BAD_PAD ||
-           st == ESP_STATUS_BAD_NEXT_HEADER || st == ESP_STATUS_ECN_CE || st == ESP_STATUS_HARD_LIMIT ||
-           st == ESP_STATUS_TOO_LONG || st == ESP_STATUS_BAD_IP;
 }
 
 static const char *check_common(const struct esp_job *job, const struct completion *done)

@@ -105,13 +105,14 @@ static void check_stall(struct card *c, struct queue *q, uint64_t freerun)
     } else if (!q->stalled || q->stall_done != done) {
         q->stalled = true;
         q->stall_done = done;
-        q->stall_freerun = freerun;
+        q->stall_freerun = q->stall_last = freerun;
         q->stall_still = 0;
     } else if (freerun - q->stall_freerun > limit) {
         card_fail(
             c, "the card hangs: queue %u had no completion in %llu ms of the card's clock", q->index,
             (unsigned long long)((freerun - q->stall_freerun) / (c->clock_khz ? c->clock_khz : DEFAULT_KHZ)));
-    } else if (freerun != q->stall_freerun) {
+    } else if (freerun != q->stall_last) {
+        q->stall_last = freerun;
         q->stall_still = 0;
     } else if (++q->stall_still >= STILL_READS) {
         card_fail(c, "the card hangs: its clock stands still with work outstanding in queue %u", q->index);

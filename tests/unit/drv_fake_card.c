@@ -46,6 +46,7 @@ struct fake_card {
     uint32_t sq_head[8], sq_tail[8], cq_tail[8];
     struct sa sa[2][SLOTS];
     uint64_t freerun;
+    unsigned looks; // at its clock, since FAKE_FREEZE_LATER
     atomic_int fault;
     atomic_uint doorbells, reads, master, keys_seen;
 };
@@ -121,6 +122,8 @@ static void spoil(struct fake_card *f, struct done *d, uint32_t *head, uint16_t 
     case FAKE_REPEAT_SEQ: d->seq = 1; break;
     case FAKE_BEYOND_LEASE: d->seq = 1u << 30; break;
     case FAKE_SEEN_TWICE: d->seq = 1; break;
+    case FAKE_WIDE_SEQ: d->seq = 1ull << 40; break;
+    case FAKE_ZERO_SEQ: d->seq = 0; break;
     default: break;
     }
 }
@@ -232,7 +235,7 @@ static void run_queue(struct fake_card *f, unsigned q)
     int fault = atomic_load(&f->fault);
 
     while (f->sq_head[q] != f->sq_tail[q] && fault != FAKE_HOLD && fault != FAKE_FREEZE &&
-           !(fault == FAKE_HOLD_ENCAP && q == 1)) {
+           fault != FAKE_FREEZE_LATER && !(fault == FAKE_HOLD_ENCAP && q == 1)) {
         uint8_t *s =
             host(f, queue64(f, q, ESPC_REG_QUEUE_SQ_BASE_LO(0)) + (f->sq_head[q] & (size - 1)) * 64, 64);
         struct done d = {.slot = UINT32_MAX};
@@ -284,7 +287,7 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
     atomic_fetch_add(&f->reads, 1);
     if (fault == FAKE_ALL_ONES)
         return UINT32_MAX;
-    if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO)
+    if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO && (fault != FAKE_FREEZE_LATER || f->looks++ < 3))
         f->freerun += 1u << 22;
     *reg(f, ESPC_REG_FREERUN_LO) = (uint32_t)f->freerun;
     *reg(f, ESPC_REG_FREERUN_HI) = (uint32_t)(f->freerun >> 32);

@@ -22,13 +22,16 @@ enum fake_fault {
     FAKE_REPEAT_SEQ,
     FAKE_BEYOND_LEASE,
     FAKE_SEEN_TWICE,
+    FAKE_WIDE_SEQ, // decapsulation: a number that no window leads to
+    FAKE_ZERO_SEQ,
     FAKE_LAST_BEHIND, // answers to SA commands state a last number below what was used
     FAKE_LAST_BEYOND, // or the lease's end
     FAKE_SPURIOUS,    // a completion that nobody asked for
     // at once
-    FAKE_HOLD,       // takes descriptors, completes nothing; its clock runs
-    FAKE_HOLD_ENCAP, // completes no encapsulation, all else goes on
-    FAKE_FREEZE,     // likewise, and its clock stands still
+    FAKE_HOLD,         // takes descriptors, completes nothing; its clock runs
+    FAKE_HOLD_ENCAP,   // completes no encapsulation, all else goes on
+    FAKE_FREEZE,       // likewise, and its clock stands still
+    FAKE_FREEZE_LATER, // likewise, but its clock is looked at three times before it stands still
     FAKE_FATAL,
     FAKE_RESET,    // EPOCH is lost
     FAKE_ALL_ONES, // every register reads all ones

@@ -585,6 +585,41 @@ static void test_second_pass_of_a_sequence_fails_the_card(void **state)
     assert_non_null(strstr(wait_failed(f).error.text, "second time"));
 }
 
+// Such a number would close the window of the engine that takes the SA over.
+static void test_a_number_that_cannot_be_received_fails_the_card(void **unused)
+{
+    static const struct {
+        bool esn;
+        enum fake_fault fault;
+        const char *word;
+    } cases[] = {{false, FAKE_WIDE_SEQ, "32 bits"},
+                 {true, FAKE_WIDE_SEQ, "2^32"},
+                 {false, FAKE_ZERO_SEQ, "number 0"},
+                 {true, FAKE_ZERO_SEQ, "number 0"}};
+    void *state;
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct esp_sa_params in = params(ESP_IN, 7);
+        struct esp_job *job;
+        struct fixture *f;
+
+        setup(&state);
+        f = state;
+        in.esn = cases[i].esn;
+        f->rx = must_add(f->e, &in);
+        assert_int_equal(run_job(f->e, decap_job(f, 0, 7, 5)), ESP_STATUS_OK);
+        fake_card_fault(f->card, cases[i].fault);
+        job = decap_job(f, 1, 7, 9);
+        esp_submit(f->e, &job, 1);
+        assert_non_null(strstr(wait_failed(f).error.text, cases[i].word));
+        in = params(ESP_IN, 7);
+        assert_int_equal(f->e->ops->sa_handover(f->e, f->rx, &in), 0);
+        assert_true(in.seq == 5);
+        teardown(&state);
+    }
+}
+
 static void test_unasked_completion_fails_the_card(void **state)
 {
     struct fixture *f = *state;
@@ -649,6 +684,19 @@ static void test_dead_and_hanging_cards_are_found(void **unused)
         check_after_failure(f);
         teardown(&state);
     }
+}
+
+// Its clock still ran when the watch first saw the work stand, and only then stood still itself.
+static void test_a_clock_that_stops_later_than_the_work_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_job *job;
+
+    add_pair(f);
+    fake_card_fault(f->card, FAKE_FREEZE_LATER);
+    job = encap_job(f, 0, 40);
+    assert_int_equal(esp_submit(f->e, &job, 1), 1);
+    assert_non_null(strstr(wait_failed(f).error.text, "stands still"));
 }
 
 static void test_fatal_and_foreign_reset_are_found_when_idle(void **unused)
@@ -828,6 +876,8 @@ int main(void)
         T(test_second_pass_of_a_sequence_fails_the_card),
         T(test_unasked_completion_fails_the_card),
         cmocka_unit_test(test_dead_and_hanging_cards_are_found),
+        cmocka_unit_test(test_a_number_that_cannot_be_received_fails_the_card),
+        T(test_a_clock_that_stops_later_than_the_work_is_found),
         cmocka_unit_test(test_fatal_and_foreign_reset_are_found_when_idle),
         T(test_hang_up_of_an_idle_card_wakes_the_sleeper),
         T(test_mute_card_cannot_be_shown_silent),
