@@ -434,6 +434,33 @@ static void test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_th
     assert_int_equal(r->p->worker->on_card, 0);
 }
 
+// Whoever waits first has no more than half of what may wait, so that the next ones find room too.
+static void test_one_sa_that_waits_leaves_room_for_the_next(void **state)
+{
+    struct rig *r = *state;
+    unsigned waiting[3] = {0};
+    rig_card(r);
+    r->card.hold_events = true;
+    for (uint32_t id = 1; id <= 3; id++)
+        rig_install(r, id, OFFLOAD_YES, 0);
+    rig_turn(r);
+    for (uint32_t id = 1; id <= 3; id++) // one after the other, each with more than all may have
+        for (uint32_t i = 0; i < 2 * PATH_WAITING; i++)
+            rig_in(r, 0x1000 + id, "10.2.0.1", i);
+    for (struct child *c = r->p->children; c; c = c->next)
+        waiting[c->c.child_id - 1] = c->in.waiting.count;
+    assert_int_equal(waiting[0], PATH_WAITING / 2);
+    assert_int_equal(waiting[1], PATH_WAITING / 4);
+    assert_int_equal(waiting[2], PATH_WAITING / 8);
+    r->card.hold_events = false;
+    for (int i = 0; i < 100; i++) {
+        rig_turn(r);
+        while (rig_read(r) != UINT32_MAX)
+            ;
+    }
+    assert_int_equal(r->p->worker->waiting, 0);
+}
+
 // Its packets have come after the deletion, the card has not answered yet: they are dropped, not lost.
 static void test_deleted_while_being_added_and_then_refused_gives_its_packets_back(void **state)
 {
@@ -695,6 +722,7 @@ int main(void)
         WITH(test_selectors_look_at_nothing_behind_the_packet),
         WITH(test_reading_stops_without_packets_and_starts_again),
         WITH(test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_the_others),
+        WITH(test_one_sa_that_waits_leaves_room_for_the_next),
         WITH(test_deleted_while_being_added_and_then_refused_gives_its_packets_back),
         cmocka_unit_test(test_esp_is_found_in_every_family_and_mode),
         WITH(test_a_card_that_writes_after_its_completion_changes_nothing),
