@@ -170,7 +170,7 @@ static const struct kobj *next_rule(const struct kernel_model *k, const struct k
 static enum verdict look_up(const struct kernel_model *k, const struct flow *f, enum iface *out)
 {
     const struct site *s = k->site;
-    if (f->dst == s->wan) {
+    if (f->dst == s->wan || f->dst == (s->lan | 1)) {
         *out = IF_LOCAL;
         return PASS_TO;
     }
@@ -357,6 +357,14 @@ static void tell(struct kernel_model *k, enum knotice_kind kind, const struct ko
         daemon_wake(k->site);
 }
 
+void kernel_model_flap(struct kernel_model *k)
+{
+    kernel_model_tun_gone(k);
+    tell(k, KNOTE_TUN_DOWN, NULL);
+    k->tun_up = true;
+    tell(k, KNOTE_TUN_UP, NULL);
+}
+
 // Somebody else sets the TUN down and up again, or takes a rule or a route of ours away. The block policies
 // stand behind them.
 void kernel_model_meddle(struct kernel_model *k)
@@ -364,10 +372,7 @@ void kernel_model_meddle(struct kernel_model *k)
     struct rng *r = &k->site->w->rng;
     if (rng_chance(r, 400) && k->tun_up) {
         TRACE(k->site->w, 25, 0, "%c somebody sets the TUN down and up", k->site->letter);
-        kernel_model_tun_gone(k);
-        tell(k, KNOTE_TUN_DOWN, NULL);
-        k->tun_up = true;
-        tell(k, KNOTE_TUN_UP, NULL);
+        kernel_model_flap(k);
         return;
     }
     size_t at = rng_below(r, k->count + 1);

@@ -57,6 +57,7 @@ struct kernel_model;
 struct kernel_model *kernel_model_new(struct site *s);
 void kernel_model_free(struct kernel_model *k);
 void kernel_model_meddle(struct kernel_model *k);   // somebody else's hands
+void kernel_model_flap(struct kernel_model *k);     // ... on the TUN: down and up
 void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the kernel takes its routes
 // Where a packet that came in by `in` goes, by rules, routes and policies.
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
