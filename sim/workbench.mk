@@ -33,7 +33,7 @@ $(BUILD)/obj/sim/runtime/%.o: $(VERILATOR_ROOT)/include/%.cpp
 	@$(RTL_OBJCACHE) $(CXX) -std=c++17 -O2 -I$(VERILATOR_ROOT)/include -I$(VERILATOR_ROOT)/include/vltstd -c -o $@ $<
 
 # ---- the program
-WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c capture.c flow.c names.c pass.c)
+WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.c sad_policy.c capture.c flow.c pass.c) driver/common/names.c
 WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c ike_vectors.c replay.c stats.c summary.c progress.c explain.c explain_run.c explain_shrink.c explain_words.c \
     engine_soft.c engine_card.c)
 # what ike-vectors runs: the daemon's messages and key schedule, from an archive so that only those are linked

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names of statuses and algorithms, from the lists that make the enumerations.
+// Names and sentences of statuses, names of algorithms, from the lists that make the enumerations.
 #include "espalier/engine.h"
 
 const char *esp_status_name(enum esp_status s)
@@ -11,6 +11,17 @@ const char *esp_status_name(enum esp_status s)
 #undef X
     }
     return "UNKNOWN";
+}
+
+const char *esp_status_text(enum esp_status s)
+{
+    switch (s) {
+#define X(name, value, text)                                                                                 \
+    case ESP_STATUS_##name: return text;
+        ESP_STATUS_LIST(X)
+#undef X
+    }
+    return "";
 }
 
 const char *esp_alg_name(enum esp_alg a)

@@ -76,8 +76,4 @@ struct wb_card_options {
 int wb_card_open(struct wb_engine **e, const struct wb_card_options *o, struct esp_error *err);
 int wb_soft_open(struct wb_engine **e, struct esp_error *err);
 
-// The name of a status as in hw/regs.
-const char *wb_status_name(enum esp_status s);
-const char *wb_status_text(enum esp_status s); // a sentence
-
 #endif

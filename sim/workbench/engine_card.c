@@ -106,7 +106,7 @@ static int command(struct card *c, enum espc_sa_op op, unsigned index, bool inbo
         return esp_fail(err, -EINVAL, "card", "the card refuses field %s of the SA",
                         blob_field(le32toh(result->refused_offset)));
     return esp_fail(err, -EINVAL, "card", "the card refuses the SA: %s",
-                    wb_status_name((enum esp_status)status));
+                    esp_status_name((enum esp_status)status));
 }
 
 static int card_add(struct wb_engine *e, unsigned index, const struct sad_state *st, struct esp_error *err)

@@ -225,7 +225,7 @@ static int check_decap(struct wb_engine *e, const struct esp_vector *v, struct e
     if (!v->valid)
         return job->status == ESP_STATUS_OK ? fail(v, e->name, "decapsulated, expected a drop") : 0;
     if (job->status != ESP_STATUS_OK)
-        return fail(v, e->name, wb_status_name(job->status));
+        return fail(v, e->name, esp_status_name(job->status));
     if (job->out_len != v->inner.len || memcmp(job->out, v->inner.data, v->inner.len) != 0)
         return fail(v, e->name, "another inner packet");
     return 0;
@@ -239,7 +239,7 @@ static int check_encap(struct wb_engine *e, const struct esp_vector *v, struct e
     if (run_job(e, v, true, err) != 0)
         return fail(v, e->name, err->text);
     if (job->status != ESP_STATUS_OK)
-        return fail(v, e->name, wb_status_name(job->status));
+        return fail(v, e->name, esp_status_name(job->status));
     if (job->out_len != header + v->esp.len || memcmp(job->out + header, v->esp.data, v->esp.len) != 0)
         return fail(v, e->name, "other ESP octets");
     return 0;

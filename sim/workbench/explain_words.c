@@ -184,7 +184,7 @@ static void say_why(FILE *f, const struct explain *x, const struct told *all, si
               "on the way",
               f);
         return;
-    default: fprintf(f, "%s", wb_status_text(t->reason));
+    default: fprintf(f, "%s", esp_status_text(t->reason));
     }
 }
 
@@ -194,7 +194,7 @@ static const char *end_name(const struct told *t)
     case PASS_ENCRYPTED: return "encrypted";
     case PASS_DECRYPTED: return "decrypted";
     case PASS_BYPASSED: return "passed in the clear";
-    case PASS_DROPPED: return wb_status_name(t->reason);
+    case PASS_DROPPED: return esp_status_name(t->reason);
     }
     return "?";
 }
@@ -233,7 +233,7 @@ void explain_words(FILE *f, const struct explain *x, size_t i)
 
     print_packet(f, x, i);
     if (told_same(c, s)) {
-        fprintf(f, ": dropped, %s: ", wb_status_name(s->reason));
+        fprintf(f, ": dropped, %s: ", esp_status_name(s->reason));
         say_why(f, x, x->by_soft, i);
         fputs("\n", f);
         print_state(f, x, s);

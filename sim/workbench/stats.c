@@ -60,7 +60,8 @@ static json_t *drops_json(const struct stats *s)
 
     for (unsigned i = 0; i < STATS_REASONS; i++)
         if (s->drops[i])
-            json_object_set_new(o, wb_status_name((enum esp_status)i), json_integer((json_int_t)s->drops[i]));
+            json_object_set_new(o, esp_status_name((enum esp_status)i),
+                                json_integer((json_int_t)s->drops[i]));
     return o;
 }
 

@@ -20,7 +20,7 @@ static const char *meaning(enum esp_status s)
     case ESP_STATUS_POLICY: return "A policy or a state's selector does not allow the packet.";
     case ESP_STATUS_TRUNCATED:
         return "Fewer octets than a length field promises, or cut by the capture's snap length.";
-    default: return wb_status_text(s);
+    default: return esp_status_text(s);
     }
 }
 
@@ -68,7 +68,7 @@ void summary_print(FILE *f, const struct stats *s, struct wb_engine *e)
             s->dropped);
     for (unsigned i = 0; i < STATS_REASONS; i++)
         if (s->drops[i])
-            fprintf(f, "  %8" PRIu64 " %-15s %s\n", s->drops[i], wb_status_name((enum esp_status)i),
+            fprintf(f, "  %8" PRIu64 " %-15s %s\n", s->drops[i], esp_status_name((enum esp_status)i),
                     meaning((enum esp_status)i));
     print_timing(f, e);
 }

@@ -9,3 +9,10 @@ $(eval $(call unit_test,test_soft_vectors,tests/unit/test_soft_vectors.c $(LIBES
 $(eval $(call unit_test,test_card,tests/unit/test_card.c tests/unit/drv_fake_card.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_bus,tests/unit/test_bus.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_soft_keys,tests/unit/test_soft_keys.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+
+# The rings with hooks in the place of their barriers.
+$(BUILD)/obj/tests/unit/queue_hooked.o: driver/card/queue.c tests/unit/barrier_hooks.h
+	@mkdir -p $(@D)
+	@echo "  CC      $< (barriers hooked)"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -include tests/unit/barrier_hooks.h -c -o $@ $<
+$(eval $(call unit_test,test_barrier,tests/unit/test_barrier.c $(BUILD)/obj/tests/unit/queue_hooked.o $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))

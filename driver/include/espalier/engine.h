@@ -258,6 +258,7 @@ static inline bool esp_arm(struct esp_engine *e)
 }
 
 const char *esp_status_name(enum esp_status s);
+const char *esp_status_text(enum esp_status s); // a sentence; empty for a number that is no status
 const char *esp_alg_name(enum esp_alg a);
 const char *esp_integ_name(enum esp_integ a);
 
