@@ -57,26 +57,26 @@ enum half_state { HALF_NONE, HALF_ADDING, HALF_READY, HALF_FAILED, HALF_DELETING
 struct key_use { // what engines have sealed or opened by it, let in or not; and what was forged
     uint64_t packets, bytes, blocks, forged;
 };
-struct half { // one direction of a child SA
+struct half { // one direction of a child SA; what a packet meets first
     struct child *child;
     enum half_state state;
-    struct esp_sa_params params; // with the key: needed again when the engine fails
+    bool rebound;  // it has moved
+    bool moved;    // while ADDING: the engine knows the ends before
+    bool queued;   // ADDING, but the engine had no room for the command yet
+    bool homeward; // MOVING from software back to a card
+    bool leasing;
+    bool spent; // there are no sequence numbers behind seq_limit
+    bool ended; // by a hard limit or its last number: it protects no packet any more
     struct esp_engine *engine;
     struct esp_sa *sa;
     struct packet_list waiting; // for ADDING or MOVING to end, or for a lease
-    struct esp_endpoint before; // its ends before the last move: what was sealed for them may still come
-    bool rebound;               // it has moved
-    bool moved;                 // while ADDING: the engine knows the ends before
-    bool queued;                // ADDING, but the engine had no room for the command yet
-    bool homeward;              // MOVING from software back to a card
-    bool leasing;
-    bool spent;                    // there are no sequence numbers behind seq_limit
-    bool ended;                    // by a hard limit or its last number: it protects no packet any more
-    uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
     uint64_t packets, bytes, drops;
     struct key_use used;
     uint64_t used_at; // ms, 0: never
     uint64_t last_seq;
+    uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
+    struct esp_sa_params params;   // with the key: needed again when the engine fails
+    struct esp_endpoint before;    // its ends before the last move: what was sealed for them may still come
 };
 struct child_facts { // of CHILD, what is needed after the installation
     uint32_t child_id, spi_in, spi_out, replay_window;
@@ -88,23 +88,23 @@ struct child_facts { // of CHILD, what is needed after the installation
     const char *name;
 };
 struct worker;
-struct child {
+struct child {                 // what a packet meets first
     struct hash_node spi_node; // by inbound SPI
     struct policy *policy;     // that it serves
-    struct hash_node id_node;  // by child_id
-    struct child *next, **at;  // of all
     struct child *serves_next, **serves_at;
-    struct worker *w; // whose packets are its
-    struct child_facts c;
-    struct half out, in;
-    uint32_t keys_req; // RESULT due to keys
-    bool reported, dying;
-    bool installed;     // it was reported as such
-    uint32_t out_after; // until then the child with this number sends for it; 0: it sends
-    bool card_missing;  // it wants one, and there was none or no longer
+    struct worker *w;   // whose packets are its
     unsigned in_flight; // packets that point here, and callers; freed only at 0
-    uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
+    uint32_t out_after; // until then the child with this number sends for it; 0: it sends
+    bool reported, dying;
+    bool installed;      // it was reported as such
+    bool card_missing;   // it wants one, and there was none or no longer
     uint8_t limit_event; // the last one told to ike
+    struct half out, in;
+    struct hash_node id_node; // by child_id
+    struct child *next, **at; // of all
+    struct child_facts c;
+    uint32_t keys_req; // RESULT due to keys
+    uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     struct timer idle;
     uint64_t idle_from, idle_told; // ms: it was not used before; when it was last used before IDLE was told
     char offload[16], reason[200];
