@@ -62,6 +62,8 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     finish(sa, NULL, N_NO_PROPOSAL_CHOSEN);
 }
 
+enum { LAST_WAIT_MS = 2000 };
+
 static void make_child(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -84,6 +86,12 @@ static void make_child(struct task *t)
     }
     sa->hs->pending = c;
     t->child_id = c->id;
+    // A peer that reauthenticates has the new one only when the answer has come: until then by the old one.
+    const struct child_sa *old = sa->hs->initial_contact ? NULL : sa_served_already(sa, c->cfg);
+    if (old) {
+        c->out_after = old->id;
+        c->out_at = loop_now(sa->ike->loop) + LAST_WAIT_MS; // it may be gone without a word
+    }
     child_install(c, t, false, sa->hs->peer_nonce, slice_of(sa->hs->nonce, NONCE_LEN), NULL, child_answer);
 }
 

@@ -266,6 +266,7 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
             replaced(old, c->id);
             exchange_queue(sa, &task_delete_child, old->id);
         }
+        child_use_outbound(c);
         return;
     }
     // 2.8.1: what the lowest of the four nonces made is closed by the end that made it

@@ -325,6 +325,15 @@ static void on_error(struct task *t, const struct notify *n)
     gave_up(t, why);
 }
 
+// What the peer's own rekeying of the same child has made, or is about to make, at this end; 0: nothing.
+static uint32_t peers_successor(const struct ike_sa *sa, const struct child_sa *ours, uint32_t old)
+{
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        if (c != ours && c->out_after == old && c->state != CHILD_DELETED)
+            return c->id;
+    return 0;
+}
+
 static bool response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
@@ -356,8 +365,8 @@ static bool response(struct task *t, struct inmsg *m)
     }
     struct nonce lowest;
     ike_kex_lowest(&x->kex, &lowest);
-    if (is_rekey(t) && x->race.child_id && nonce_lower(&lowest, &x->race.lowest))
-        c->out_after = x->race.child_id; // it will go again, and the peer's stays
+    if (is_rekey(t) && (!x->race.child_id || nonce_lower(&lowest, &x->race.lowest)))
+        c->out_after = peers_successor(t->sa, c, t->child_id); // it may go again, and the peer's stay
     install(t, c, true, installed);
     return false;
 }

@@ -112,6 +112,7 @@ struct child_sa {
     struct suite suite;
     struct ts_list local_ts, remote_ts;
     uint64_t installed_at, rekey_at, life_at; // 0: never
+    uint64_t out_at; // it sends from then on whatever out_after says; 0: it does not
     struct timer timer;
     uint8_t number;     // of the peer's proposal that was chosen
     bool announced;     // ctl has been told that it is up
@@ -381,6 +382,8 @@ void sa_up(struct ike_sa *sa);                           // in force: found by i
 void sa_stop_work(struct ike_sa *sa);                    // none of that any more
 void sa_unique(struct ike_sa *sa, bool initial_contact); // replaces older SAs between the same identities
 bool sa_first_to_peer(const struct ike_sa *sa);
+// What another IKE SA between the same two ends, with the peer at the same address, has for a child; or NULL.
+struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_config *cfg);
 void sa_set_conn(struct ike_sa *sa, struct conn *c);
 struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
                           struct ike_sa *after); // NULL: the first, or no more

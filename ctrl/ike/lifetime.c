@@ -51,6 +51,10 @@ static void child_due(struct timer *t)
     } else if (c->life_at && now >= c->life_at) {
         lifetime_expired(c, " of time");
     } else {
+        if (c->out_at && now >= c->out_at) {
+            c->out_at = 0;
+            child_use_outbound(c);
+        }
         if (c->rekey_at && now >= c->rekey_at)
             lifetime_rekey(c);
         if (sa->state != SA_DEAD)
@@ -65,6 +69,8 @@ void lifetime_child_arm(struct child_sa *c)
     uint64_t at = c->rekey_at && c->state != CHILD_REKEYED ? c->rekey_at : c->life_at;
     if (c->life_at && c->life_at < at)
         at = c->life_at;
+    if (c->out_at && (!at || c->out_at < at))
+        at = c->out_at;
     c->timer.fire = child_due;
     c->timer.ctx = c;
     if (at)

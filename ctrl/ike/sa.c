@@ -429,6 +429,19 @@ bool sa_first_to_peer(const struct ike_sa *sa)
     return sa->conn->cfg.unique != UNIQUE_NEVER && !next_twin(sa, table_find(&sa->ike->by_ends, key));
 }
 
+struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_config *cfg)
+{
+    struct table_node *n = table_find(&sa->ike->by_ends, ends_key(sa));
+    for (struct ike_sa *o; (o = next_twin(sa, n)) != NULL; n = table_next(&o->by_ends)) {
+        if (o->replaced || !addr_eq(&o->path.remote, &sa->path.remote))
+            continue;
+        for (struct child_sa *c = o->children; c; c = c->next)
+            if (child_is_up(c) && conn_same_child(o->conn, c->cfg, sa->conn, cfg))
+                return c;
+    }
+    return NULL;
+}
+
 // Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
 // for CHILD SAs). Both know both SPIs, and come to the same end.
 static bool crossing(const struct ike_sa *a, const struct ike_sa *b)

@@ -229,6 +229,41 @@ static void test_what_was_rekeyed_lingers_as_long_as_the_settings_say(void **sta
     pair_free(p);
 }
 
+// --- reauthentication ---
+
+static int nothing_after_auth(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->data[18] != EX_INFORMATIONAL && !(d->data[18] == EX_AUTH && d->to == 0);
+}
+
+static struct path_sa *newest(struct side *s)
+{
+    return &s->sas[s->sa_count - 1];
+}
+
+// The answering end has the new CHILD SA before its answer has come: it goes on by the old one until the
+// other end shows the new one, or the old one is gone; and if nothing is heard any more, not for long.
+static void test_answering_end_of_a_reauthentication_goes_on_in_the_old_one(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        struct pair *p = established();
+        uint32_t old = up(p, 1)->id;
+        p->filter = lost ? nothing_after_auth : every_moment;
+        revive_reauthenticate(p->s[0].ike->sas);
+        pair_wait(p, 100);
+        assert_int_equal(p->s[1].sa_count, 2);
+        if (lost) {
+            assert_int_equal(sender(&p->s[1])->child.child_id, old);
+            pair_wait(p, 2100);
+        }
+        assert_ptr_equal(sender(&p->s[1]), newest(&p->s[1]));
+        pair_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_the_one_that_stays_is_not_used_before_its_maker_shows_that_it_has_it),
         cmocka_unit_test(test_old_one_deleted_before_our_own_rekeying_is_done_goes_in_time),
         cmocka_unit_test(test_successor_that_was_followed_itself_does_not_bring_its_predecessor_back),
+        cmocka_unit_test(test_answering_end_of_a_reauthentication_goes_on_in_the_old_one),
         cmocka_unit_test(test_what_was_rekeyed_lingers_as_long_as_the_settings_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
