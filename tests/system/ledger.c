@@ -12,7 +12,7 @@ enum {
     ESP_SMALLEST = 8 + 8 + 28 + STREAM_SMALLEST + 2 + 2 + 16,
     EARLY_US = 30000, // how young an SA is on which a packet may have come too early
     SHOWN = 12,       // runs of losses that are printed
-    IKE_NEAR_US = 150000,
+    IKE_NEAR_US = 20000,
 };
 
 static uint32_t be32(const uint8_t *p)
@@ -67,7 +67,7 @@ static void packet(struct capture_log *c, uint64_t t, const uint8_t *p, uint32_t
     bool from_east = mine == (strcmp(c->site->name, "east") == 0);
     uint32_t size = ((uint32_t)ip[2] << 8 | ip[3]) - 20;
     if (inner_net(ip + 12) || inner_net(ip + 16)) {
-        c->clear++;
+        c->clear[inner_net(ip + 12) ? ip[13] == 2 : ip[17] == 1]++;
     } else if (ip[9] == 50) {
         note_esp(c, t, from_east, l4, size);
     } else if (ip[9] == 17 && captured >= IP_AT + 20 + 8 + 28) {
@@ -277,7 +277,7 @@ static const char *exchange_name(uint8_t exchange)
 static void print_ike(const struct capture_log *c, uint64_t t)
 {
     unsigned shown = 0;
-    for (size_t i = 0; i < c->ike_count && shown < 10; i++) {
+    for (size_t i = 0; i < c->ike_count && shown < 16; i++) {
         const struct ledger_ike *k = &c->ike[i];
         if (k->t_us + IKE_NEAR_US < t || k->t_us > t + IKE_NEAR_US)
             continue;

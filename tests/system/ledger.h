@@ -24,7 +24,7 @@ struct capture_log {
     struct ledger_esp *esp;
     struct ledger_ike *ike;
     size_t esp_count, esp_room, ike_count, ike_room;
-    uint64_t clear; // packets of the inner networks
+    uint64_t clear[2]; // packets of the inner networks in clear, from west, from east
 };
 
 enum { EXCHANGE_SA_INIT = 34, EXCHANGE_AUTH = 35, EXCHANGE_CREATE_CHILD = 36, EXCHANGE_INFORMATIONAL = 37 };

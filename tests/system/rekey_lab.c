@@ -167,7 +167,8 @@ static bool judge_wire(struct rig *r, struct flow_report *f)
         add_blame(&f->blame[i % 2], &l);
     }
     for (int i = 0; i < 2; i++) {
-        f->clear += ends[i].clear;
+        for (int from = 0; i == WEST && from < 2; from++)
+            f->clear[from] = ends[i].clear[from];
         f->wire_repeated += capture_repeated(&ends[i], i == EAST);
         f->spis[i] = capture_spis(&ends[i], i == EAST);
     }
@@ -246,7 +247,7 @@ bool flow_is_clean(const struct flow_report *f)
     ok = none(f->wrong, "packets with another content") && ok;
     ok = none(f->refused, "packets refused by the sender's own kernel") && ok;
     ok = none(f->wire_repeated, "ESP packets with a SPI and sequence seen before") && ok;
-    return none(f->clear, "packets of the inner networks in clear") && ok;
+    return none(f->clear[WEST] + f->clear[EAST], "packets of the inner networks in clear") && ok;
 }
 
 // ---- SAs
@@ -269,6 +270,21 @@ const struct vici_child *installed(const struct vici_sas *sas, const char *child
         found = c;
     }
     return found;
+}
+
+static bool on_its_way_out(const char *state)
+{
+    return !strcmp(state, "DELETED") || !strcmp(state, "DELETING") || !strcmp(state, "REKEYED");
+}
+
+// Without the CHILD SAs that were replaced, of what a daemon says.
+static void forget_replaced(struct vici_sas *sas)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < sas->children_count; i++)
+        if (!on_its_way_out(sas->child[i].state))
+            sas->child[kept++] = sas->child[i];
+    sas->children_count = kept;
 }
 
 static bool agree(struct rig *r, const struct vici_sas at[2])
@@ -301,7 +317,7 @@ static void print_sas(const char *who, const struct vici_sas *sas)
     }
 }
 
-bool rig_at_rest(struct rig *r, struct vici_sas at[2])
+static bool wait_until_agreed(struct rig *r, struct vici_sas at[2], bool running)
 {
     static struct vici_sas own[2];
     uint64_t end = mono_us() + REST_MS * 1000;
@@ -309,6 +325,8 @@ bool rig_at_rest(struct rig *r, struct vici_sas at[2])
     do {
         if (!rig_sas(r, WEST, &at[WEST]) || !rig_sas(r, EAST, &at[EAST]))
             return false;
+        for (int i = 0; running && i < 2; i++)
+            forget_replaced(&at[i]);
         if (agree(r, at))
             return true;
         usleep(50000);
@@ -317,6 +335,16 @@ bool rig_at_rest(struct rig *r, struct vici_sas at[2])
     print_sas("east", &at[EAST]);
     return complain("after %d s the ends do not agree on one IKE SA and %u CHILD SAs", REST_MS / 1000,
                     children(r));
+}
+
+bool rig_at_rest(struct rig *r, struct vici_sas at[2])
+{
+    return wait_until_agreed(r, at, false);
+}
+
+bool rig_in_service(struct rig *r, struct vici_sas at[2])
+{
+    return wait_until_agreed(r, at, true);
 }
 
 // ---- rekeying

@@ -33,8 +33,9 @@ struct rig {
 struct flow_report { // sums over the streams
     uint64_t sent, lost, repeated, overtaken, wrong, refused, overflows, max_gap_us, late_us;
     struct ledger_losses blame[2]; // of the streams from west, from east
-    uint64_t full[2]; // datagrams dropped in west's and east's kernel because the daemon's socket was full
-    uint64_t clear, wire_repeated;
+    uint64_t full[2];  // datagrams dropped in west's and east's kernel because the daemon's socket was full
+    uint64_t clear[2]; // from west, from east
+    uint64_t wire_repeated;
     uint64_t spis[2];                                 // used from west, from east
     uint64_t init, auth, create_child, informational; // requests
 };
@@ -57,6 +58,8 @@ bool rig_sas(struct rig *r, int side, struct vici_sas *sas);
 const struct vici_child *installed(const struct vici_sas *sas, const char *child); // NULL: none, or several
 // One IKE SA and one CHILD SA per child at both ends, with the same SPIs, nothing else. Waits for it.
 bool rig_at_rest(struct rig *r, struct vici_sas at[2]);
+// The same while clocks go on rekeying: what was replaced may still be there, on its way out.
+bool rig_in_service(struct rig *r, struct vici_sas at[2]);
 const char *child_name(unsigned n);
 
 enum rekey { REKEY_CHILD, REKEY_IKE, REAUTHENTICATE };

@@ -54,9 +54,10 @@ static void start(const struct rig_options *o)
 }
 
 // The rekeys were rekeys: no IKE_SA_INIT, no IKE_AUTH, but CREATE_CHILD_SA.
-static void finish(const char *what, uint64_t least_create_child)
+static void finish_by(bool (*judge)(struct rig *r, struct vici_sas at[2]), const char *what,
+                      uint64_t least_create_child)
 {
-    bool rest = rig_at_rest(&rig, after);
+    bool rest = judge(&rig, after);
     usleep(300000);
     assert_true(rig_flow_stop(&rig, &flow));
     flow_print(what, &flow);
@@ -64,6 +65,18 @@ static void finish(const char *what, uint64_t least_create_child)
     assert_true(flow_is_clean(&flow));
     assert_int_equal(flow.init + flow.auth, 0);
     assert_true(flow.create_child >= least_create_child);
+}
+
+static void finish(const char *what, uint64_t least_create_child)
+{
+    finish_by(rig_at_rest, what, least_create_child);
+}
+
+// Of an espalierd: charon by kernel-libipsec has no policy where it has no SA.
+static void nothing_in_clear(void)
+{
+    for (int i = 0; i < 2; i++)
+        assert_true(rig_is_charon(i) || !flow.clear[i]);
 }
 
 static void pause_all(bool on)
@@ -165,7 +178,7 @@ static void test_rekeyed_by_its_own_clock(void **state)
     o.side[EAST].child = "rekey_time = 3s\n life_time = 10s\n rand_time = 1s";
     start(&o);
     sleep(2 * rounds + 2);
-    finish("by the clock", rounds / 2);
+    finish_by(rig_in_service, "by the clock", rounds / 2);
     assert_true(same_ike_sa());
 }
 
@@ -176,7 +189,7 @@ static void test_ike_sa_rekeyed_by_its_own_clock(void **state)
     o.side[WEST].conn = o.side[EAST].conn = "rekey_time = 2s\n over_time = 10s\n rand_time = 1s";
     start(&o);
     sleep(rounds + 2);
-    finish("IKE by the clock", rounds / 3);
+    finish_by(rig_in_service, "IKE by the clock", rounds / 3);
     assert_false(same_ike_sa());
     assert_true(same_child("net"));
 }
@@ -400,7 +413,7 @@ static void test_idle_child_ends_and_a_packet_brings_it_back(void **state)
         assert_true(wait_for(came_back, &came, 8000));
     pause_all(true);
     assert_true(rig_flow_stop(&rig, &flow));
-    assert_int_equal(flow.clear, 0);
+    nothing_in_clear();
     assert_int_equal(flow.repeated, 0);
 }
 
@@ -417,7 +430,7 @@ static void test_hard_limit_ends_the_sa_and_nothing_leaves_in_clear(void **state
     assert_true(wait_for(nothing_left, NULL, 8000));
     assert_true(rig_flow_stop(&rig, &flow));
     flow_print("hard limit", &flow);
-    assert_int_equal(flow.clear, 0);
+    nothing_in_clear();
     assert_int_equal(flow.repeated + flow.wire_repeated, 0);
     assert_true(flow.sent - flow.lost >= 1000);
 }
