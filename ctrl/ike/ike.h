@@ -112,7 +112,7 @@ struct child_sa {
     struct suite suite;
     struct ts_list local_ts, remote_ts;
     uint64_t installed_at, rekey_at, life_at; // 0: never
-    uint64_t out_at; // it sends from then on whatever out_after says; 0: it does not
+    uint64_t out_at;                          // it sends from then on whatever out_after says; 0: it does not
     struct timer timer;
     uint8_t number;     // of the peer's proposal that was chosen
     bool announced;     // ctl has been told that it is up
