@@ -127,8 +127,10 @@ void sadb_begin_delete(struct path *p, struct child *c)
 void sadb_delete(struct path *p, uint32_t child_id)
 {
     struct child *c;
-    while ((c = sadb_by_id(p, child_id)))
+    while ((c = sadb_by_id(p, child_id))) {
+        sadb_report(p, c, false, "it was deleted while it was being added"); // who asked waits no longer
         sadb_begin_delete(p, c);
+    }
 }
 
 void sadb_clear(struct path *p)
