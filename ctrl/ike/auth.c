@@ -153,8 +153,12 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
     struct child_sa *c = child_by_id(sa->ike, t->child_id);
+    char why[200], name[NAME_MAX_LEN];
+    snprintf(name, sizeof(name), "%s", sa->hs->child ? sa->hs->child->name : "");
     handshake_free(sa);
-    if (!c) { // the peer closed it meanwhile
+    if (!c) {
+        control_child_failed(sa, name, "the peer closed it while it was installed");
+        revive_lost(sa->ike, sa->conn, name, REVIVE_CLOSED);
         exchange_done(sa);
         revive_watch(sa);
         return;
@@ -164,9 +168,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
         exchange_done(sa);
         return;
     }
-    char why[200], name[NAME_MAX_LEN];
     snprintf(why, sizeof(why), "installing the CHILD_SA failed: %.150s", answer_text(type, m));
-    snprintf(name, sizeof(name), "%s", c->cfg->name);
     LOGF(IKE, 1, "%s", why);
     COUNT(sa->ike, child_failed);
     control_child_failed(sa, name, why);

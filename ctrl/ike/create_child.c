@@ -248,6 +248,8 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
     struct child_sa *c = child_by_id(sa->ike, x->made), *old;
     struct nonce lowest;
     char why[200];
+    if (!c && !is_rekey(t))
+        revive_lost(sa->ike, sa->conn, x->cfg->name, REVIVE_CLOSED); // the peer closed it already
     if (!answer_ok(type, m) || !c) {
         snprintf(why, sizeof(why), "installing it failed: %.150s",
                  c ? answer_text(type, m) : "it was closed meanwhile");

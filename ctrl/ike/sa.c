@@ -443,11 +443,13 @@ struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_c
 }
 
 // Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
-// for CHILD SAs). Both know both SPIs, and come to the same end.
+// for CHILD SAs). Both know both SPIs, and come to the same end; but one of them sees the first established
+// an exchange and its repetitions earlier than the other, so whatever is close counts as crossing.
+enum { CLOSE_MS = 2000 };
 static bool crossing(const struct ike_sa *a, const struct ike_sa *b)
 {
-    return a->initiator != b->initiator && a->began_at <= b->established_at &&
-           b->began_at <= a->established_at;
+    return a->initiator != b->initiator && a->began_at <= b->established_at + CLOSE_MS &&
+           b->began_at <= a->established_at + CLOSE_MS;
 }
 
 static bool survives(const struct ike_sa *a, const struct ike_sa *b)
@@ -502,13 +504,14 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
     if (mode == UNIQUE_NEVER)
         return;
     while ((o = next_twin(sa, n)) != NULL) {
-        bool both = !initial_contact && crossing(sa, o);
+        // INITIAL_CONTACT may have been said before the peer had this one: of what came about since its SA
+        // began it says nothing (2.4), and ending that in silence would leave the peer sending into it.
+        bool said = initial_contact && sa->began_at > o->established_at, both = !said && crossing(sa, o);
         n = table_next(&o->by_ends);
-        if (o->id == sa->replaces && !initial_contact)
+        if (o->id == sa->replaces && !said)
             continue; // it goes when all of its CHILD SAs have a successor
         // Whatever is allowed beside another: nobody asked for two by one connection.
-        if (mode != UNIQUE_REPLACE && !initial_contact &&
-            !(both && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0))
+        if (mode != UNIQUE_REPLACE && !said && !(both && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0))
             continue;
         if (both && survives(o, sa)) {
             LOGF(IKE, 0, "both ends initiated at once: deleting IKE_SA %s, the peer keeps the other one, too",
@@ -517,7 +520,7 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
             sa_delete(sa);
             return;
         }
-        end_duplicate(sa, o, initial_contact);
+        end_duplicate(sa, o, said);
     }
 }
 
