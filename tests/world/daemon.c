@@ -183,6 +183,10 @@ static void make_settings(struct daemon *d)
     settings_default(&d->settings);
     snprintf(d->settings.card, sizeof(d->settings.card), "%s", d->site->card ? "auto" : "none");
     d->settings.lease_min = lease(d->site->w);
+    if (d->site->w->short_retry) {
+        d->settings.retransmit_timeout = 1.0;
+        d->settings.retransmit_tries = 3;
+    }
     snprintf(d->settings.vici_uri, sizeof(d->settings.vici_uri), "none");
     d->settings.port = 500;
     d->settings.port_nat_t = 4500;

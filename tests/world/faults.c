@@ -44,6 +44,11 @@ static void start_again(struct world *w, void *ctx, uint64_t arg)
         agenda_add(w, SECOND, start_again, s, 0);
 }
 
+void fault_restart(struct site *s, uint64_t in_us)
+{
+    agenda_add(s->w, in_us, start_again, s, 0);
+}
+
 static void daemon_ends(struct world *w, struct site *s)
 {
     static const int room[] = {ROOM_SUPER, ROOM_SUPER, ROOM_PATH, ROOM_IKE, ROOM_KEYS, ROOM_CTL};
@@ -53,8 +58,7 @@ static void daemon_ends(struct world *w, struct site *s)
         daemon_stop(s);
     else
         daemon_kill(s, room[rng_below(&w->rng, sizeof(room) / sizeof(room[0]))]);
-    agenda_add(w, rng_between(&w->rng, SECOND / 5, (rng_chance(&w->rng, 200) ? 90 : 10) * SECOND),
-               start_again, s, 0);
+    fault_restart(s, rng_between(&w->rng, SECOND / 5, (rng_chance(&w->rng, 200) ? 90 : 10) * SECOND));
 }
 
 static void clock_jumps(struct world *w, struct site *s)
@@ -103,6 +107,12 @@ static void card_well(struct world *w, void *ctx, uint64_t arg)
     site_card_fault(s->card, CARD_WELL);
 }
 
+void fault_card(struct site *s, enum card_fault f, uint64_t for_us)
+{
+    site_card_fault(s->card, f);
+    agenda_add(s->w, for_us, card_well, s, 0);
+}
+
 static void card_acts(struct world *w, struct site *s)
 {
     struct rng *r = &w->rng;
@@ -114,8 +124,8 @@ static void card_acts(struct world *w, struct site *s)
                          rng_chance(r, 300) ? (unsigned)rng_below(r, 300) : 0);
         return;
     }
-    site_card_fault(s->card, (enum card_fault)rng_between(r, 1, CARD_FAULTS - 1));
-    agenda_add(w, rng_between(r, SECOND / 100, 30 * SECOND), card_well, s, 0);
+    enum card_fault f = (enum card_fault)rng_between(r, 1, CARD_FAULTS - 1);
+    fault_card(s, f, rng_between(r, SECOND / 100, 30 * SECOND));
 }
 
 static void terminate(struct world *w, void *ctx, uint64_t arg)

@@ -77,6 +77,8 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
     TRACE(w, 30, w->ledger.count - 1, "%c host sends id %zu to %c: %08x:%u > %08x:%u proto %u, %u octets",
           w->site[from].letter, w->ledger.count - 1, w->site[to].letter, get32(p + 12), get16(p + 20),
           get32(p + 16), get16(p + 22), p[9], len);
+    if (matching && child % v->children == 0)
+        service_sent(w, pr, w->ledger.count - 1);
     gateway_in(&w->site[from], IF_LAN, p, len);
 }
 

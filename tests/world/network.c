@@ -83,6 +83,7 @@ static void arrive(struct world *w, void *ctx, uint64_t arg)
         TRACE(w, 11, s->index, "net: the NAT of %c knows no such port", s->letter);
     } else {
         s->rx++;
+        service_arrived(s, f->bytes, f->len);
         gateway_in(s, IF_WAN, f->bytes, f->len);
     }
     free(f);
@@ -138,6 +139,15 @@ static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t 
     agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, 0);
 }
 
+// Before its ports are translated: UDP 500, or 4500 with the marker.
+static bool is_ike_auth(const uint8_t *p, uint32_t len)
+{
+    enum { IKE_AUTH = 35, TYPE_AT = 18 };
+    uint32_t at = get16(p + 22) == 4500 || get16(p + 20) == 4500 ? 32 : 28;
+    bool ike = p[9] == IPPROTO_UDP && len > at + 28 && (at == 28 || get32(p + 28) == 0);
+    return ike && p[at + TYPE_AT] == IKE_AUTH;
+}
+
 void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
 {
     struct world *w = s->w;
@@ -154,6 +164,10 @@ void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
     for (unsigned i = 0; i < w->sites; i++)
         if (dst == (w->site[i].nat.on ? w->site[i].nat.outside : w->site[i].wan))
             to = &w->site[i];
+    if (to && w->now < w->auth_lost_until && is_ike_auth(p, len)) {
+        TRACE(w, 14, len, "net: an IKE_AUTH of %c is lost", s->letter);
+        return;
+    }
     if (!to || w->link_down[s->index][to->index] || rng_chance(&w->rng, w->loss)) {
         TRACE(w, 12, len, "net: %u octets of %c are lost%s", len, s->letter,
               to ? "" : ": nobody has the address");

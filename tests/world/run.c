@@ -91,13 +91,14 @@ void world_begin(struct world *w, const struct options *o, bool trace)
     entropy_install(&w->entropy);
     the_world = w;
     network_clear();
+    w->short_retry = !w->o.plain && rng_chance(&w->rng, 400);
     make_sites(w);
     plans_make(w);
     for (unsigned i = 0; i < w->sites; i++)
         daemon_start(&w->site[i]);
     hosts_start(w);
     if (!w->o.plain)
-        faults_start(w);
+        service_start(w);
     else
         w->calm = true;
 }

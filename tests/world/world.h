@@ -147,7 +147,10 @@ struct pair { // two sites that want to talk
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
-    bool taken_down; // an operator has, and none has brought it up since
+    bool taken_down;           // an operator has, and none has brought it up since
+    uint64_t up_from;          // fair weather: packets must arrive that are sent then or later
+    uint64_t disturbed_at;     // nothing is said of those sent before
+    unsigned closures, begins; // begins: the side that has to, 2: either
     const char *hw_offload;
 };
 struct want {     // what an operator has asked of its site, by pair
@@ -210,12 +213,20 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
 void lan_deliver(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child);
 
+// ---- service.c: fair weather, in which service is judged
+void service_start(struct world *w);
+void service_sent(struct world *w, struct pair *p, uint64_t id);      // a packet that is to arrive
+void service_arrived(struct site *s, const uint8_t *p, uint32_t len); // by the network
+void service_forget(struct site *s);                                  // its daemon is killed
+
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
 
 // ---- faults.c
 void faults_start(struct world *w);
 void faults_end(struct world *w); // heals everything
+void fault_restart(struct site *s, uint64_t in_us);
+void fault_card(struct site *s, enum card_fault f, uint64_t for_us);
 
 // ---- check.c
 struct sent { // a host's packet
@@ -253,11 +264,17 @@ void check_seals(const struct sealer *s, uint64_t seq, const uint8_t *inner); //
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void check_agreement(struct world *w);
+void check_one(struct world *w); // at rest exactly one IKE SA for each connection that is up
 bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound);
 void check_leaks(struct world *w);                // at the end: path holds no packet and no SA that is gone
 int64_t check_id(const uint8_t *p, uint32_t len); // -1: not a host's packet in clear
 void check_free(struct ledger *l);
 
+enum { HELD = 64 };
+struct held { // an inbound SA that the site has had
+    uint32_t spi;
+    uint64_t at; // the last time
+};
 struct site {
     struct world *w;
     unsigned index;
@@ -268,6 +285,8 @@ struct site {
     struct site_card *card; // NULL: none
     struct operator op;
     struct nat nat;
+    struct held held[HELD];
+    unsigned helds;
     uint64_t rx, tx, no_route, dropped_policy;
 };
 
@@ -298,7 +317,10 @@ struct world {
     struct pair pair[PAIRS];
     unsigned pairs;
     struct ledger ledger;
-    bool calm; // the end: no faults, and things may settle
+    bool fair; // the beginning: one thing at a time, on a network that loses nothing
+    uint64_t fair_until, auth_lost_until;
+    bool short_retry; // IKE gives up after 12 s, not 165
+    bool calm;        // the end: no faults, and things may settle
     bool link_down[SITES][SITES];
     unsigned loss, dup, corrupt, jitter; // per mille; ms
     uint64_t hash;                       // of the trace

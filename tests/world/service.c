@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// A world's first part: fair weather, in which one thing at a time happens to a pair of sites, and service is
+// judged while it runs (later, DPD and revival would have healed what went wrong). Each act has a window,
+// with its reason beside it; outside the windows every packet that a host offers must arrive.
+#include <netinet/in.h>
+#include <string.h>
+
+#include "ctrl/path/path.h"
+#include "tests/world/world.h"
+
+#define NEVER UINT64_MAX
+enum { JUDGED_US = 2000000, VOID_US = 1000000, SAMPLE_US = 200000, REST_US = 8000000 };
+
+static bool starts(const struct pair *p, unsigned side, enum start how)
+{
+    return p->variant[0].child[0].start[side] == how;
+}
+
+static struct site *end_of(struct world *w, const struct pair *p, unsigned side)
+{
+    return &w->site[side ? p->b : p->a];
+}
+
+static unsigned number(const struct world *w, const struct pair *p)
+{
+    return (unsigned)(p - w->pair);
+}
+
+// A side that has no address of the other's cannot begin.
+static bool can_begin(struct world *w, const struct pair *p, unsigned side)
+{
+    return !end_of(w, p, !side)->nat.on;
+}
+
+static void disturb(struct world *w, struct pair *p, uint64_t window)
+{
+    p->disturbed_at = w->now;
+    p->up_from = window == NEVER ? NEVER : w->now + window;
+    TRACE(w, 90, window, "%s may lose packets %s", p->name,
+          window == NEVER ? "until it is initiated" : "now");
+}
+
+// What closes again and again is brought up after a second, two, four ... sixty (ctrl/ike/revive.c), and one
+// more for two exchanges and the installation on a network of 8 ms.
+static uint64_t revival(struct pair *p)
+{
+    unsigned n = p->closures < 6 ? p->closures++ : 6;
+    return (1u << n < 60 ? 1u << n : 60) * SECOND + SECOND;
+}
+
+// ---- judging
+
+static void judge(struct world *w, void *ctx, uint64_t id)
+{
+    const struct pair *p = ctx;
+    const struct sent *e = &w->ledger.sent[id];
+    if (e->delivered || p->disturbed_at >= e->at)
+        return;
+    world_fail(w, "lost", "id %llu, which %c sent %.1f s ago into %s in fair weather, has not arrived",
+               (unsigned long long)id, w->site[e->from].letter, (double)(w->now - e->at) / 1e6, p->name);
+}
+
+void service_sent(struct world *w, struct pair *p, uint64_t id)
+{
+    if (w->fair && w->now >= p->up_from)
+        agenda_add(w, JUDGED_US, judge, p, id);
+}
+
+// Which SAs each site has, five times a second; one that is sent to long after it went was let go of by one
+// end alone.
+static struct held *held_of(struct site *s, uint32_t spi, bool make)
+{
+    struct held *h = s->held;
+    for (unsigned i = 0; i < HELD; i++)
+        if (h[i].spi == spi)
+            return &h[i];
+    if (make) {
+        h = &h[s->helds++ % HELD];
+        h->spi = spi;
+    }
+    return make ? h : NULL;
+}
+
+static void sample(struct world *w, void *ctx, uint64_t arg)
+{
+    (void)ctx, (void)arg;
+    if (!w->fair)
+        return;
+    for (unsigned i = 0; i < w->sites; i++)
+        for (struct child *c = w->site[i].d.path ? w->site[i].d.path->children : NULL; c; c = c->next)
+            if (!c->dying)
+                held_of(&w->site[i], c->c.spi_in, true)->at = w->now;
+    agenda_add(w, SAMPLE_US, sample, NULL, 0);
+}
+
+void service_arrived(struct site *s, const uint8_t *p, uint32_t len)
+{
+    uint32_t spi = p[9] == IPPROTO_ESP && len > 40                            ? get32(p + 20)
+                   : p[9] == IPPROTO_UDP && get16(p + 22) == 4500 && len > 48 ? get32(p + 28)
+                                                                              : 0;
+    struct held *h = spi && s->w->fair && s->d.life == UP ? held_of(s, spi, false) : NULL;
+    if (!h || h->at + VOID_US >= s->w->now)
+        return;
+    for (struct child *c = s->d.path ? s->d.path->children : NULL; c; c = c->next)
+        if (c->c.spi_in == spi && !c->dying)
+            return;
+    world_fail(s->w, "void", "%c still gets packets of SPI %08x, which it has let go of %.1f s ago",
+               s->letter, spi, (double)(s->w->now - h->at) / 1e6);
+}
+
+void service_forget(struct site *s)
+{
+    memset(s->held, 0, sizeof(s->held));
+}
+
+// ---- acts
+
+// The NAT takes another port with the next packet from inside, which is authenticated ESP, or the answer to
+// it; a host is silent for 2.9 s at most.
+static void act_rebind(struct world *w, struct pair *p)
+{
+    struct site *s = end_of(w, p, 0);
+    if (!s->nat.on)
+        return;
+    for (unsigned i = 0; i < w->pairs; i++) // all that go through it
+        if (w->pair[i].a == p->a && w->now >= w->pair[i].up_from)
+            disturb(w, &w->pair[i], 3 * SECOND + SECOND / 2);
+    nat_rebind(s);
+}
+
+// Who brings up what an operator of one side has ended: the other end's close_action = start, or a packet
+// where one of both has a trap.
+static bool comes_back(const struct pair *p, unsigned by)
+{
+    return starts(p, !by, START_START) || starts(p, by, START_TRAP) || starts(p, !by, START_TRAP);
+}
+
+static void act_terminate(struct world *w, struct pair *p)
+{
+    unsigned by = (unsigned)rng_below(&w->rng, 2);
+    disturb(w, p, comes_back(p, by) ? revival(p) : NEVER);
+    operator_order(end_of(w, p, by), CMD_TERMINATE, number(w, p), 0, rng_chance(&w->rng, 500));
+}
+
+static void later_initiate(struct world *w, void *ctx, uint64_t pair)
+{
+    struct site *s = ctx;
+    (void)w;
+    if (s->d.life == UP)
+        operator_order(s, CMD_INITIATE, (unsigned)pair, 0, 0);
+}
+
+static void act_initiate(struct world *w, struct pair *p)
+{
+    unsigned by = p->begins < 2 ? p->begins : (unsigned)rng_below(&w->rng, 2);
+    if (p->begins == 2 && !can_begin(w, p, by))
+        by = !by;
+    if (!can_begin(w, p, by) || end_of(w, p, by)->d.life != UP)
+        return; // or the other end has to give up first
+    if (p->up_from == NEVER)
+        disturb(w, p, 4 * SECOND); // a childless IKE SA goes after three; two exchanges, and the installation
+    p->begins = 2;
+    later_initiate(w, end_of(w, p, by), number(w, p));
+}
+
+// Both operators at once, within the time of an exchange: four datagrams of 4 ms, then one SA goes.
+static void act_cross(struct world *w, struct pair *p)
+{
+    unsigned by = (unsigned)rng_below(&w->rng, 2);
+    if (!can_begin(w, p, 0) || !can_begin(w, p, 1))
+        return;
+    disturb(w, p, SECOND / 10 + SECOND / 2);
+    p->closures += p->closures < 6;
+    operator_order(end_of(w, p, by), CMD_TERMINATE, number(w, p), 0, 0);
+    agenda_add(w, SECOND / 10, later_initiate, end_of(w, p, by), number(w, p));
+    agenda_add(w, SECOND / 10 + rng_below(&w->rng, 14000), later_initiate, end_of(w, p, !by), number(w, p));
+}
+
+static void later_terminate(struct world *w, void *ctx, uint64_t pair)
+{
+    struct site *s = ctx;
+    (void)w;
+    if (s->d.life == UP)
+        operator_order(s, CMD_TERMINATE, (unsigned)pair, 0, 1);
+}
+
+static void card_fast(struct world *w, void *ctx, uint64_t arg)
+{
+    struct site *s = ctx;
+    (void)w, (void)arg;
+    site_card_habits(s->card, 0, 0, 0);
+}
+
+// One end brings it up, on a slow card where it has one; the other ends it before the first has installed it.
+static void act_hasty(struct world *w, struct pair *p)
+{
+    unsigned by = (unsigned)rng_below(&w->rng, 2);
+    struct site *a = end_of(w, p, by), *b = end_of(w, p, !by);
+    if (!can_begin(w, p, by))
+        return;
+    bool back = comes_back(p, by) && comes_back(p, !by);
+    revival(p);
+    disturb(w, p, back ? revival(p) + SECOND : NEVER);
+    operator_order(a, CMD_TERMINATE, number(w, p), 0, 0);
+    agenda_add(w, SECOND / 10, later_initiate, a, number(w, p));
+    agenda_add(w, SECOND / 10 + 8000 + rng_below(&w->rng, 80000), later_terminate, b, number(w, p));
+    if (a->card) {
+        site_card_habits(a->card, 0, (unsigned)rng_between(&w->rng, 1000, 300000), 0);
+        agenda_add(w, SECOND, card_fast, a, 0);
+    }
+}
+
+// A second child beside the first, which must not notice.
+static void act_aux(struct world *w, struct pair *p)
+{
+    unsigned by = (unsigned)rng_below(&w->rng, 2);
+    if (p->variant[0].children > 1 && can_begin(w, p, by) &&
+        !p->unique) // with "replace" it is the only IKE SA
+        operator_order(end_of(w, p, by), CMD_INITIATE, number(w, p), 0, 1);
+}
+
+// The same file again: nothing changes.
+static void act_load(struct world *w, struct pair *p)
+{
+    operator_order(end_of(w, p, (unsigned)rng_below(&w->rng, 2)), CMD_LOAD, number(w, p), 0, 0);
+}
+
+// A daemon goes and comes again. It brings up what it starts itself, and INITIAL_CONTACT ends what the other
+// end still has; where it does not, the other end has to give up first.
+static void act_restart(struct world *w, struct pair *p)
+{
+    struct site *s = end_of(w, p, (unsigned)rng_below(&w->rng, 2));
+    uint64_t away = rng_between(&w->rng, SECOND / 5, 3 * SECOND);
+    if (s->d.life != UP || s->op.queue)
+        return;
+    for (unsigned i = 0; i < w->pairs; i++) {
+        struct pair *q = &w->pair[i];
+        unsigned side = q->b == s->index;
+        if (q->a != s->index && q->b != s->index)
+            continue;
+        disturb(w, q, starts(q, side, START_NONE) ? NEVER : away + revival(q));
+        q->begins = side;
+    }
+    service_forget(s);
+    daemon_kill(s, ROOM_SUPER);
+    fault_restart(s, away);
+}
+
+// Whatever a card does that can be shown silent, packets go on by software.
+static void act_card(struct world *w, struct pair *p)
+{
+    static const enum card_fault faults[] = {CARD_KILLED, CARD_HUNG,  CARD_FROZEN,
+                                             CARD_RESET,  CARD_FATAL, CARD_ALL_ONES};
+    struct site *s = end_of(w, p, (unsigned)rng_below(&w->rng, 2));
+    if (s->card)
+        fault_card(s, faults[rng_below(&w->rng, sizeof(faults) / sizeof(faults[0]))],
+                   rng_between(&w->rng, SECOND, 10 * SECOND));
+}
+
+typedef void (*act_fn)(struct world *w, struct pair *p);
+static void act(struct world *w, void *ctx, uint64_t arg)
+{
+    static const act_fn up[] = {act_rebind, act_rebind, act_terminate, act_terminate, act_cross,
+                                act_cross,  act_hasty,  act_hasty,     act_aux,       act_initiate,
+                                act_load,   act_card,   act_restart};
+    struct pair *p = &w->pair[rng_below(&w->rng, w->pairs)];
+    (void)ctx, (void)arg;
+    if (!w->fair || w->now + REST_US > w->fair_until)
+        return;
+    if (p->up_from == NEVER)
+        act_initiate(w, p);
+    else if (w->now > p->up_from + SECOND)
+        up[rng_below(&w->rng, sizeof(up) / sizeof(up[0]))](w, p);
+    agenda_add(w, rng_between(&w->rng, SECOND / 5, 3 * SECOND), act, NULL, 0);
+}
+
+// ---- the part as a whole
+
+// Somebody lets every IKE_AUTH disappear (a path that takes no large datagrams): keyingtries = 0 goes on.
+// With the short retransmissions of such a world an attempt ends after 12 s, and the next one begins at once.
+static void hole(struct world *w)
+{
+    if (!w->short_retry || !rng_chance(&w->rng, 500))
+        return;
+    w->auth_lost_until = w->now + rng_between(&w->rng, 5, 40) * SECOND;
+    w->fair_until += w->auth_lost_until - w->now + 20 * SECOND;
+    TRACE(w, 91, w->auth_lost_until, "every IKE_AUTH is lost for a while");
+}
+
+static void fair_ends(struct world *w, void *ctx, uint64_t arg)
+{
+    (void)ctx, (void)arg;
+    w->fair = false;
+    for (unsigned i = 0; i < w->pairs; i++)
+        disturb(w, &w->pair[i], NEVER);
+    faults_start(w);
+}
+
+static void lists(struct world *w, void *ctx, uint64_t arg)
+{
+    (void)ctx, (void)arg;
+    for (unsigned i = 0; i < w->sites; i++) {
+        w->site[i].op.listed = false;
+        operator_order(&w->site[i], CMD_LIST, 0, 0, 0);
+    }
+}
+
+static void at_rest(struct world *w, void *ctx, uint64_t arg)
+{
+    (void)ctx, (void)arg;
+    for (unsigned i = 0; i < w->pairs; i++)
+        if (w->pair[i].up_from != NEVER && w->pair[i].up_from + REST_US / 2 > w->now)
+            return; // a daemon came back late
+    for (unsigned i = 0; i < w->sites; i++)
+        if (!w->site[i].op.listed)
+            return; // its operator waits for something else
+    check_agreement(w);
+    check_one(w);
+}
+
+void service_start(struct world *w)
+{
+    w->fair = true;
+    w->fair_until = w->now + rng_between(&w->rng, 25, 80) * SECOND;
+    w->jitter = (unsigned)rng_below(&w->rng, 2);
+    hole(w);
+    for (unsigned i = 0; i < w->pairs; i++) {
+        struct pair *p = &w->pair[i];
+        uint64_t began = w->auth_lost_until > w->now ? w->auth_lost_until - w->now + 5 * SECOND : 0;
+        p->begins = 2;
+        p->closures = 2; // the first attempt finds the other end without a connection
+        disturb(w, p, began + 10 * SECOND);
+        if (starts(p, 0, START_NONE) && starts(p, 1, START_NONE)) {
+            disturb(w, p, NEVER);
+            TRACE(w, 92, i, "%s waits for an operator", p->name);
+        }
+    }
+    agenda_add(w, w->auth_lost_until > w->now ? w->auth_lost_until - w->now + 15 * SECOND : 10 * SECOND, act,
+               NULL, 0);
+    agenda_add(w, SAMPLE_US, sample, NULL, 0);
+    agenda_add(w, w->fair_until - w->now - 2 * SECOND, lists, NULL, 0);
+    agenda_add(w, w->fair_until - w->now - SECOND / 2, at_rest, NULL, 0);
+    agenda_add(w, w->fair_until - w->now, fair_ends, NULL, 0);
+}
