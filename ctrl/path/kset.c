@@ -72,7 +72,8 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
     struct esp_error later;
     unsigned i = 0;
     int rc = 0;
-    memset(taken, 0, m * sizeof(struct kset_hold *));
+    if (m)
+        memset(taken, 0, m * sizeof(struct kset_hold *));
     for (; i < m && rc == 0; i++)
         rc = why_not(hold_take(s, &take[i], &taken[i], err), err);
     if (rc == 0 && kset_settle(s, &s->touched, err))
@@ -80,7 +81,8 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
     if (rc < 0) {
         while (i-- > 0)
             hold_free(s, taken[i]);
-        memset(taken, 0, m * sizeof(struct kset_hold *));
+        if (m)
+            memset(taken, 0, m * sizeof(struct kset_hold *));
         kset_settle(s, &s->touched, &later);
         return rc;
     }
