@@ -69,6 +69,8 @@ void lifetime_child_arm(struct child_sa *c)
     uint64_t at = c->rekey_at && c->state != CHILD_REKEYED ? c->rekey_at : c->life_at;
     if (c->life_at && c->life_at < at)
         at = c->life_at;
+    if (c->state == CHILD_REKEYED)
+        c->out_at = 0; // its successor sends, or is about to
     if (c->out_at && (!at || c->out_at < at))
         at = c->out_at;
     c->timer.fire = child_due;
