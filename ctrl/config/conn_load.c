@@ -132,13 +132,15 @@ static int load_sections(struct load *l, const struct vici_node *conn)
         else
             refuse_at(l, n, "unknown option: ", "");
     }
+    if (r == -ENOMEM)
+        return r; // what was not read is not at fault
     for (int local = 1; local >= 0 && !only_policies(l->conn); local--) {
         l->node = conn;
         if (!seen[local])
             load_refuse(l, "%s.auth is missing: only psk is supported, " CERTS_LATER,
                         local ? "local" : "remote");
     }
-    return r == -ENOMEM ? r : 0;
+    return 0;
 }
 
 static int load_all(struct load *l, const struct vici_node *section)
@@ -150,11 +152,10 @@ static int load_all(struct load *l, const struct vici_node *section)
         load_refuse(l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
     snprintf(l->conn->name, sizeof(l->conn->name), "%s", section->name);
     enter(l, l->conn->name);
-    int r = load_sections(l, section);
+    if (load_sections(l, section) == -ENOMEM)
+        return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
     l->node = section;
     conn_finish(l);
-    if (r == -ENOMEM)
-        return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
     return l->faults ? -EINVAL : 0;
 }
 

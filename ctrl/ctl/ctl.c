@@ -52,7 +52,9 @@ struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms)
     struct pending *p = c->pending_count < CTL_MAX_PENDING ? calloc(1, sizeof(*p)) : NULL;
     if (!p) {
         if (cmd)
-            server_reply_error(cmd, "too many commands under way");
+            server_reply_error(cmd, "%s",
+                               c->pending_count < CTL_MAX_PENDING ? "out of memory"
+                                                                  : "too many commands under way");
         return NULL;
     }
     p->ctl = c;

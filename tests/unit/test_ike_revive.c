@@ -323,6 +323,48 @@ static void test_start_action_without_more_tries_stays_away(void **state)
     pair_free(p);
 }
 
+static uint64_t route_at; // before, there is none
+static bool (*with_route)(void *ctx, const struct addr *remote, struct addr *local);
+
+static bool route_comes(void *ctx, const struct addr *remote, struct addr *local)
+{
+    const struct side *s = ctx;
+    return loop_now(s->ike->loop) >= route_at && with_route(ctx, remote, local);
+}
+
+static void retry_each_half_minute(struct settings *s)
+{
+    s->retry_initiate_interval = 30;
+}
+
+// Where keyingtries ends it, an initiation that cannot even begin is tried again at that pace.
+static void test_retry_initiate_interval_waits_for_a_route(void **state)
+{
+    (void)state;
+    for (int set = 0; set < 2; set++) {
+        struct pair *p = pair_new(set ? retry_each_half_minute : NULL);
+        struct conn_config c;
+        for (int i = 1; i >= 0; i--) {
+            pair_psk(p, i, "secret", NULL, NULL);
+            pair_default_conn(&c, i);
+            started(&c, i); // keyingtries = 1
+            c.local_count = i ? c.local_count : 0;
+            with_route = p->s[i].ike->net.source_for;
+            p->s[i].ike->net.source_for = route_comes;
+            route_at = loop_now(p->s[i].ike->loop) + (i ? 0 : 75000);
+            pair_load(p, i, &c);
+        }
+        pair_wait(p, 80000);
+        assert_int_equal(pair_live(&p->s[0]), 0);
+        pair_wait(p, set ? 20000 : HOUR);
+        if (set)
+            assert_one(p);
+        else
+            assert_int_equal(pair_live(&p->s[0]), 0);
+        pair_free(p);
+    }
+}
+
 static void trapped(struct conn_config *c, int side)
 {
     c->children[0].start_action = side ? ACTION_NONE : ACTION_TRAP;
@@ -501,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),
         cmocka_unit_test(test_start_action_is_tried_again_after_refusals_for_ever_where_asked),
         cmocka_unit_test(test_start_action_without_more_tries_stays_away),
+        cmocka_unit_test(test_retry_initiate_interval_waits_for_a_route),
         cmocka_unit_test(test_trap_backs_off_from_a_peer_that_refuses),
         cmocka_unit_test(test_childless_sas_are_ended),
         cmocka_unit_test(test_operator_ends_what_is_tried_again),
