@@ -74,7 +74,11 @@ static bool check_state(struct card *c)
 {
     uint32_t status = bus_read32(c->bus, ESPC_REG_STATUS), epoch = bus_read32(c->bus, ESPC_REG_EPOCH);
 
-    if (c->bus->gone || (status == UINT32_MAX && bus_read32(c->bus, ESPC_REG_MAGIC) == UINT32_MAX))
+    bool ones = status == UINT32_MAX || epoch == UINT32_MAX; // it may have gone between the two
+
+    if (bus_check_gone(c->bus) && c->bus->ops->dead(c->bus))
+        card_fail(c, "the card is gone");
+    else if (c->bus->gone || (ones && bus_read32(c->bus, ESPC_REG_MAGIC) == UINT32_MAX))
         card_fail(c, "the card no longer answers (registers read all ones)");
     else if (status & ESPC_STATUS_FATAL_MASK)
         card_fail(c, "the card stopped: FATAL, cause 0x%x, detail 0x%x",

@@ -285,6 +285,8 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
     int fault = atomic_load(&f->fault);
 
     atomic_fetch_add(&f->reads, 1);
+    if (fault == FAKE_ONES_LATER && at == ESPC_REG_EPOCH)
+        atomic_store(&f->fault, fault = FAKE_ALL_ONES);
     if (fault == FAKE_ALL_ONES)
         return UINT32_MAX;
     if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO && (fault != FAKE_FREEZE_LATER || f->looks++ < 3))

@@ -704,7 +704,10 @@ static void test_fatal_and_foreign_reset_are_found_when_idle(void **unused)
     static const struct {
         enum fake_fault fault;
         const char *word;
-    } cases[] = {{FAKE_FATAL, "FATAL"}, {FAKE_RESET, "EPOCH"}, {FAKE_ALL_ONES, "all ones"}};
+    } cases[] = {{FAKE_FATAL, "FATAL"},
+                 {FAKE_RESET, "EPOCH"},
+                 {FAKE_ALL_ONES, "all ones"},
+                 {FAKE_ONES_LATER, "all ones"}};
 
     void *state;
 
