@@ -219,20 +219,30 @@ static void tell(struct told *t, const char *text)
     conf_tree_free(&tree);
 }
 
+struct cert_section { // empty unless it holds the line
+    char text[240];
+};
+
+static struct cert_section cert(const char *name, const char *line)
+{
+    struct cert_section c = {""};
+    if (line[0])
+        snprintf(c.text, sizeof(c.text), "%s {\n%s\n}", name, line);
+    return c;
+}
+
 // A connection with one more line in one of its sections.
 static void tell_conn(struct told *t, enum key_section s, const char *line)
 {
-    char text[1000];
+    char text[1500];
 #define AT(section) (s == (section) ? line : "")
+    struct cert_section local = cert("cert1", AT(SEC_LOCAL_CERT)),
+                        remote = cert("cert1", AT(SEC_REMOTE_CERT)),
+                        ca = cert("cacert1", AT(SEC_REMOTE_CACERT));
     snprintf(text, sizeof(text),
-             "connections { gw {\n%s\nlocal { auth = psk\n%s\ncert1 {\n%s\n} }\nremote { auth = psk\n%s\n"
-             "cert1 {\n%s\n}\ncacert1 {\n%s\n} }\nchildren { net {\n%s\n} } } }\n",
-             AT(SEC_CONN), AT(SEC_LOCAL), AT(SEC_LOCAL_CERT), AT(SEC_REMOTE), AT(SEC_REMOTE_CERT),
-             AT(SEC_REMOTE_CACERT), AT(SEC_CHILD));
-    for (char *empty; (empty = strstr(text, "cert1 {\n\n}"));) { // not there unless it holds the line
-        char *from = empty >= text + 2 && strncmp(empty - 2, "ca", 2) == 0 ? empty - 2 : empty;
-        memmove(from, empty + 11, strlen(empty + 11) + 1);
-    }
+             "connections { gw {\n%s\nlocal { auth = psk\n%s\n%s }\nremote { auth = psk\n%s\n%s\n%s }\n"
+             "children { net {\n%s\n} } } }\n",
+             AT(SEC_CONN), AT(SEC_LOCAL), local.text, AT(SEC_REMOTE), remote.text, ca.text, AT(SEC_CHILD));
     tell(t, text);
 }
 
