@@ -10,8 +10,9 @@ enum {
     IP_AT = 14,
     // SPI, sequence, IV, inner IPv4 and UDP, two octets of padding to a multiple of 4, trailer, ICV
     ESP_SMALLEST = 8 + 8 + 28 + STREAM_SMALLEST + 2 + 2 + 16,
-    EARLY_US = 30000, // how young an SA is on which a packet may have come too early
-    SHOWN = 12,       // runs of losses that are printed
+    EARLY_US = 30000,      // how young an SA is on which a packet may have come too early
+    ON_ITS_WAY_US = 20000, // how long after the receiver's DELETE a packet may have been on its way
+    SHOWN = 12,            // runs of losses that are printed
     IKE_NEAR_US = 20000,
 };
 
@@ -210,12 +211,13 @@ static uint64_t first_seen(const struct capture_log *c, uint32_t spi)
     return 0;
 }
 
-enum blame { SENDER, EARLY, LINK, RECEIVER };
+enum blame { SENDER, EARLY, LINK, RECEIVER, ENDED };
 static const char *const blame_text[] = {
     "the sender's end did not put them on its wire",
     "the sender's end used the SA before the receiver's could have it",
     "the link lost them",
     "the receiver's end had them on its wire and did not deliver them",
+    "the receiver's end had ended the SA while they were on their way",
 };
 
 // Packets on a new SA are early until the receiver's end has shown, by a packet on an SA just as new or by a
@@ -233,6 +235,18 @@ static bool too_early(const struct capture_log *at_receiver, const struct ledger
             return false; // the receiver has gone on already
     }
     return true;
+}
+
+// An IKE SA that is deleted takes its CHILD SAs with it, a moment before or after that is on the wire.
+static bool just_ended(const struct capture_log *at_receiver, const struct ledger_esp *e)
+{
+    for (size_t i = 0; i < at_receiver->ike_count; i++) {
+        const struct ledger_ike *k = &at_receiver->ike[i];
+        if (k->from_east != e->from_east && !k->response && k->exchange == EXCHANGE_INFORMATIONAL &&
+            k->t_us <= e->t_us + 1000 && e->t_us < k->t_us + ON_ITS_WAY_US)
+            return true;
+    }
+    return false;
 }
 
 static enum blame judge(const struct capture_log *out, const struct capture_log *in,
@@ -253,7 +267,9 @@ static enum blame judge(const struct capture_log *out, const struct capture_log 
     }
     if (low == arrived_count || arrived[low].spi != e->spi || arrived[low].seq != e->seq)
         return LINK;
-    return too_early(in, &arrived[low]) ? EARLY : RECEIVER;
+    if (too_early(in, &arrived[low]))
+        return EARLY;
+    return just_ended(in, &arrived[low]) ? ENDED : RECEIVER;
 }
 
 struct run {
@@ -308,7 +324,7 @@ static void print_run(const struct stream *s, const struct capture_log *out, con
 
 static void count_loss(struct ledger_losses *l, enum blame blame)
 {
-    uint64_t *of[] = {&l->sender, &l->early, &l->link, &l->receiver};
+    uint64_t *of[] = {&l->sender, &l->early, &l->link, &l->receiver, &l->ended};
     ++*of[blame];
 }
 

@@ -37,10 +37,10 @@ uint64_t capture_spis(const struct capture_log *c, bool from_east); // different
 uint64_t capture_repeated(const struct capture_log *c, bool from_east);
 
 struct ledger_losses {
-    // by the end whose fault it was: the sender's end did not send it, or sent it before the receiver could
-    // have its SA (or after it had ended that SA itself); the link lost it; the receiver's end had it and did
-    // not deliver it
-    uint64_t sender, early, link, receiver;
+    // by the end whose doing it was: the sender's end did not send it, or sent it before the receiver could
+    // have its SA (early); the link lost it; the receiver's end had it and did not deliver it, perhaps
+    // (ended) because it had just ended the SA itself while the packet was on its way
+    uint64_t sender, early, link, receiver, ended;
 };
 // West's and east's captures in ends[0] and [1]. Prints a line for each run of losses with the same cause.
 bool ledger_attribute(const struct stream *s, struct capture_log ends[2], struct ledger_losses *out);

@@ -153,6 +153,7 @@ static void add_blame(struct ledger_losses *to, const struct ledger_losses *l)
     to->early += l->early;
     to->link += l->link;
     to->receiver += l->receiver;
+    to->ended += l->ended;
 }
 
 static bool judge_wire(struct rig *r, struct flow_report *f)
@@ -167,8 +168,9 @@ static bool judge_wire(struct rig *r, struct flow_report *f)
         add_blame(&f->blame[i % 2], &l);
     }
     for (int i = 0; i < 2; i++) {
-        for (int from = 0; i == WEST && from < 2; from++)
-            f->clear[from] = ends[i].clear[from];
+        for (int from = 0; from < 2; from++)
+            if (ends[i].clear[from] > f->clear[from])
+                f->clear[from] = ends[i].clear[from];
         f->wire_repeated += capture_repeated(&ends[i], i == EAST);
         f->spis[i] = capture_spis(&ends[i], i == EAST);
     }
@@ -226,18 +228,19 @@ bool flow_is_clean(const struct flow_report *f)
     for (int i = 0; i < 2; i++) {
         const struct ledger_losses *l = &f->blame[i];
         const char *from = i == WEST ? "west" : "east", *to = i == WEST ? "east" : "west";
-        if (l->sender + l->early + l->link + l->receiver)
-            complain(
-                "%s -> %s: lost by %s (%s) %llu, sent too early by it %llu, by the link %llu, by %s (%s) "
-                "%llu",
-                from, to, from, rig_is_charon(i) ? "charon" : "espalierd", (unsigned long long)l->sender,
-                (unsigned long long)l->early, (unsigned long long)l->link, to,
-                rig_is_charon(!i) ? "charon" : "espalierd", (unsigned long long)l->receiver);
+        if (l->sender + l->early + l->link + l->receiver + l->ended)
+            complain("%s -> %s: lost by %s (%s) %llu, sent too early by it %llu, by the link %llu, by %s "
+                     "(%s) %llu, which had ended the SA "
+                     "%llu more",
+                     from, to, from, rig_is_charon(i) ? "charon" : "espalierd", (unsigned long long)l->sender,
+                     (unsigned long long)l->early, (unsigned long long)l->link, to,
+                     rig_is_charon(!i) ? "charon" : "espalierd", (unsigned long long)l->receiver,
+                     (unsigned long long)l->ended);
     }
     for (int i = 0; i < 2; i++) {
         uint64_t at_charon = rig_is_charon(i) ? f->blame[!i].receiver : 0;
         excused += at_charon < f->full[i] ? at_charon : f->full[i];
-        excused += rig_is_charon(i) ? f->blame[i].early : 0;
+        excused += rig_is_charon(i) ? f->blame[i].early + f->blame[!i].ended : 0;
         if (f->full[i])
             printf("  %llu datagrams found %s's socket full\n", (unsigned long long)f->full[i],
                    i == WEST ? "west" : "east");

@@ -46,10 +46,11 @@ bool rig_up(struct rig *r, const char *prefix, const struct rig_options *o); // 
 void rig_down(struct rig *r);
 bool rig_flow_start(struct rig *r, unsigned per_second, unsigned seconds); // at most that long
 bool rig_flow_stop(struct rig *r, struct flow_report *f);
-// No number lost, repeated or wrong, none sent twice, nothing in clear. Two losses are excused, both of them
+// No number lost, repeated or wrong, none sent twice, nothing in clear. Three losses are excused, all of them
 // charon's own doing: its socket was full (it reads by the kernel's default buffer, which a busy machine
-// fills), and it sent by an SA before the other end could have it (as the responder of IKE_AUTH it does not
-// wait). They are printed.
+// fills); it sent by an SA before the other end could have it (as the responder of IKE_AUTH it does not
+// wait); it ended an SA while packets were on their way (when it reauthenticates, the old IKE SA takes its
+// CHILD SAs with it). They are printed.
 bool flow_is_clean(const struct flow_report *f);
 void flow_print(const char *what, const struct flow_report *f);
 
