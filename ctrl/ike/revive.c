@@ -219,7 +219,10 @@ static void attempt(struct timer *t)
         return;
     }
     if (provided(ike, c, child)) {
-        drop(r);
+        if (r->why == REVIVE_LIMIT)
+            arm(r, BASE_MS); // the one at its limit, whose DELETE waits for another exchange
+        else
+            drop(r);
         return;
     }
     end_childless(ike, c);
