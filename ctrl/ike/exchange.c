@@ -228,6 +228,11 @@ static void passive_over(struct ike_sa *sa)
     task_free(t);
 }
 
+void exchange_drop_request(struct ike_sa *sa)
+{
+    passive_over(sa);
+}
+
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
 {
     uint8_t *msg;

@@ -438,6 +438,7 @@ void exchange_send(struct ike_sa *sa, uint8_t *msg,
                    size_t len); // takes msg: a whole request, retransmitted until answered
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 void exchange_done(struct ike_sa *sa); // the active task is over
+void exchange_drop_request(struct ike_sa *sa); // unanswered, as if it had been lost
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange,
                     const struct pb *b); // the passive task is over; false: it could not be said
 void exchange_reply_notify(struct ike_sa *sa, uint8_t exchange, uint16_t type, struct slice data);

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { INFO_MAX = 1024 };
+enum { INFO_MAX = 1024, UNKNOWN_LINES = 8 };
 
 static void log_closing(const struct child_sa *c)
 {
@@ -25,20 +25,22 @@ static void log_deleting(const struct ike_sa *sa)
 
 // --- as responder ---
 
-// Closes the CHILD SAs that the payload names and collects our SPIs of them for the answer.
+// Closes the CHILD SAs that the payload names and collects our SPIs of them for the answer, which has room
+// for as many as the payload names.
 static void close_children(struct ike_sa *sa, const struct delete_payload *d, uint32_t *spis, unsigned *count)
 {
+    unsigned unknown = 0;
     for (unsigned i = 0; i < d->count; i++) {
-        struct child_sa *c = d->protocol == PROTO_ESP ? child_by_spi_out(sa, d->spi[i]) : NULL;
-        if (!c) {
+        struct child_sa *c = d->protocol == PROTO_ESP ? child_by_spi_out(sa, delete_spi(d, i)) : NULL;
+        if (!c && unknown++ < UNKNOWN_LINES)
             LOGF(IKE, 1, "received DELETE for unknown %s CHILD_SA with SPI %08x",
-                 d->protocol == PROTO_ESP ? "ESP" : "AH", d->spi[i]);
+                 d->protocol == PROTO_ESP ? "ESP" : "AH", delete_spi(d, i));
+        if (!c)
             continue;
-        }
-        LOGF(IKE, 1, "received DELETE for ESP CHILD_SA with SPI %08x", d->spi[i]);
+        LOGF(IKE, 1, "received DELETE for ESP CHILD_SA with SPI %08x", c->spi_out);
         log_closing(c);
         // 1.4.1: where both ends delete at once, the answer does not name it again
-        if (c->state != CHILD_DELETING && *count < MAX_DELETE_SPIS)
+        if (c->state != CHILD_DELETING)
             spis[(*count)++] = c->spi_in;
         const struct rekey_race *race = create_child_race(sa, c->id);
         if (race && race->child_id)
@@ -47,6 +49,19 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
             revive_lost(sa->ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
         child_closed(c);
     }
+    if (unknown > UNKNOWN_LINES)
+        LOGF(IKE, 1, "received DELETE for %u unknown CHILD_SAs more", unknown - UNKNOWN_LINES);
+}
+
+static size_t spis_named(const struct payloads *pl)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < pl->count; i++) {
+        struct delete_payload d;
+        if (pl->p[i].type == PL_DELETE && delete_read(pl->p[i].body, &d))
+            n += d.count;
+    }
+    return n;
 }
 
 static bool wants_end(const struct payloads *pl)
@@ -63,12 +78,19 @@ static void request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct inmsg *m = t->msg;
-    uint8_t buf[INFO_MAX];
-    uint32_t spis[MAX_DELETE_SPIS];
+    size_t named = spis_named(&m->pl), size = INFO_MAX + named * sizeof(uint32_t);
+    uint32_t *spis = calloc(named + 1, sizeof(*spis));
+    uint8_t *buf = malloc(size);
     unsigned count = 0;
     struct ike *ike = sa->ike;
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(buf, size);
     struct notify n;
+    if (!spis || !buf) {
+        free(spis);
+        free(buf);
+        exchange_drop_request(sa); // the peer asks again
+        return;
+    }
     bool refused = notify_find(&m->pl, N_AUTHENTICATION_FAILED, &n), end = wants_end(&m->pl) || refused;
     if (!end)
         rekey_ike_used(sa);
@@ -80,6 +102,8 @@ static void request(struct task *t)
     if (count && !end)
         pb_delete(&b, PROTO_ESP, spis, count);
     exchange_reply(sa, EX_INFORMATIONAL, &b);
+    free(spis);
+    free(buf);
     if (end) {
         LOGF(IKE, 0,
              refused ? "received AUTHENTICATION_FAILED for IKE_SA %s" : "received DELETE for IKE_SA %s",

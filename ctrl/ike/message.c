@@ -76,10 +76,7 @@ int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct re
     struct reader rd = reader_of(s);
     uint8_t type = first;
     out->count = 0;
-    for (unsigned seen = 0; type != PL_NONE; seen++) {
-        if (seen == MAX_PAYLOADS)
-            return refuse(r, N_INVALID_SYNTAX, "payloads", "more than %d payloads (RFC 7296 3.2)",
-                          MAX_PAYLOADS);
+    while (type != PL_NONE) {
         uint8_t next = rd_u8(&rd), flags = rd_u8(&rd);
         uint16_t len = rd_u16(&rd);
         struct slice body = rd_bytes(&rd, len >= PAYLOAD_HEADER_LEN ? len - 4u : rd.left + 1);
@@ -93,6 +90,9 @@ int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct re
             return refuse(r, N_UNSUPPORTED_CRITICAL_PAYLOAD, "payload",
                           "payload type %u is critical and not known (RFC 7296 2.5)", type);
         }
+        if (name && out->count == MAX_PAYLOADS) // no fault of its syntax: nothing says how many there may be
+            return refuse(r, N_TEMPORARY_FAILURE, "payloads",
+                          "more than %d payloads in one message are not supported", MAX_PAYLOADS);
         if (name)
             out->p[out->count++] = (struct payload){type, next, flags & 0x80, body};
         if (type == PL_SK)
@@ -187,12 +187,12 @@ bool delete_read(struct slice body, struct delete_payload *out)
     uint8_t size = rd_u8(&r);
     uint16_t count = rd_u16(&r);
     out->count = 0;
+    out->spis = slice_of(NULL, 0);
     if (out->protocol == PROTO_IKE)
         return rd_done(&r) && size == 0 && count == 0;
-    if ((out->protocol != PROTO_ESP && out->protocol != PROTO_AH) || size != 4 || count > MAX_DELETE_SPIS)
+    if ((out->protocol != PROTO_ESP && out->protocol != PROTO_AH) || size != 4)
         return false;
-    for (unsigned i = 0; i < count; i++)
-        out->spi[i] = rd_u32(&r);
+    out->spis = rd_bytes(&r, 4u * count);
     out->count = count;
     return rd_done(&r);
 }

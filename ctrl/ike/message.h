@@ -11,7 +11,7 @@
 #include "ctrl/lib/slice.h"
 #include "espalier/error.h"
 
-enum { IKE_HEADER_LEN = 28, PAYLOAD_HEADER_LEN = 4, MAX_PAYLOADS = 64, MAX_DELETE_SPIS = 64, NONCE_LEN = 32 };
+enum { IKE_HEADER_LEN = 28, PAYLOAD_HEADER_LEN = 4, MAX_PAYLOADS = 256, NONCE_LEN = 32 };
 enum { IKE_VERSION = 0x20, FLAG_INITIATOR = 0x08, FLAG_VERSION = 0x10, FLAG_RESPONSE = 0x20 };
 enum { EX_SA_INIT = 34, EX_AUTH = 35, EX_CREATE_CHILD = 36, EX_INFORMATIONAL = 37 };
 enum { PROTO_NONE = 0, PROTO_IKE = 1, PROTO_AH = 2, PROTO_ESP = 3 };
@@ -158,8 +158,13 @@ bool auth_read(struct slice body, struct auth *out);
 struct delete_payload {
     uint8_t protocol;
     unsigned count;
-    uint32_t spi[MAX_DELETE_SPIS];
+    struct slice spis; // 4 octets each: as many as the message holds
 };
+static inline uint32_t delete_spi(const struct delete_payload *d, unsigned i)
+{
+    struct reader r = reader_of(slice_of(d->spis.p + 4u * i, 4));
+    return rd_u32(&r);
+}
 bool delete_read(struct slice body, struct delete_payload *out);
 
 // The shape of every payload that has one, before any meaning: -EBADMSG with INVALID_SYNTAX where a length

@@ -66,6 +66,7 @@ static void test_payload_count_has_a_limit_that_is_refused_not_asserted(void **s
             pb_payload(&b, PL_VENDOR, slice_of(NULL, 0));
         int rc = payloads_read(b.first, wr_written(&b.w), &pl, &r);
         assert_int_equal(rc == 0, n <= MAX_PAYLOADS);
+        assert_int_equal(r.notify, rc ? N_TEMPORARY_FAILURE : 0); // not INVALID_SYNTAX, which ends an IKE SA
     }
 }
 
@@ -120,9 +121,13 @@ static void test_delete_takes_only_what_fits_exactly(void **state)
             }
         }
     }
-    uint8_t big[4 + 4 * (MAX_DELETE_SPIS + 1)] = {3, 4, 0, MAX_DELETE_SPIS + 1};
+    static uint8_t big[4 + 4 * 16000] = {3, 4, 16000 >> 8, 16000 & 0xff};
     struct delete_payload d;
-    assert_false(delete_read(slice_of(big, sizeof(big)), &d));
+    big[sizeof(big) - 1] = 7;
+    assert_true(delete_read(slice_of(big, sizeof(big)), &d)); // there is no limit but the message
+    assert_int_equal(d.count, 16000);
+    assert_int_equal(delete_spi(&d, 15999), 7);
+    assert_false(delete_read(slice_of(big, sizeof(big) - 1), &d));
 }
 
 static void test_notify_spi_length_lies_are_refused(void **state)

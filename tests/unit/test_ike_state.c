@@ -242,6 +242,66 @@ static void test_several_deletes_in_any_order_are_survived(void **state)
     }
 }
 
+static size_t longest;
+static int measure(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    longest = d->len > longest ? d->len : longest;
+    return 1;
+}
+
+// No limit of the RFC's: 65 and more are deleted as one is, and the answer names them all.
+static void test_deletes_of_many_children_are_all_taken(void **state)
+{
+    (void)state;
+    for (unsigned n = 64; n <= 400; n = n == 64 ? 65 : n == 65 ? 400 : 1000) {
+        struct pair *p = established();
+        struct ike_sa *sa = only(p, 1);
+        uint32_t spis[400];
+        struct pb b = empty();
+        for (unsigned i = 0; i < n; i++) {
+            struct child_sa *c = child_new(sa, &sa->conn->cfg.children[0]);
+            c->spi_out = spis[i] = 0x10000 + i;
+            c->state = CHILD_INSTALLED;
+        }
+        pb_delete(&b, PROTO_ESP, spis, n);
+        p->filter = measure;
+        longest = 0;
+        forge(p, 0, EX_INFORMATIONAL, false, 2, &b);
+        unsigned left = 0;
+        for (struct child_sa *c = sa->children; c; c = c->next)
+            left += c->state == CHILD_INSTALLED;
+        assert_int_equal(p->s[1].ike->sa_count, 1);
+        assert_int_equal(left, 1); // the one that was there before
+        assert_true(longest >= 4u * n);
+        pair_free(p);
+    }
+}
+
+static void test_unknown_spis_and_payloads_without_number_keep_the_ike_sa(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    uint32_t spis[900];
+    struct pb b = empty();
+    for (unsigned i = 0; i < 900; i++)
+        spis[i] = i + 1;
+    pb_delete(&b, PROTO_ESP, spis, 900);
+    forge(p, 0, EX_INFORMATIONAL, false, 2, &b);
+    for (unsigned n = 65; n <= MAX_PAYLOADS + 1; n += MAX_PAYLOADS - 64) {
+        struct pb many = empty();
+        for (unsigned i = 0; i < n; i++)
+            pb_payload(&many, PL_VENDOR, slice_of(NULL, 0));
+        unsigned before = p->sent;
+        forge(p, 0, EX_INFORMATIONAL, false, n == 65 ? 3 : 4, &many);
+        assert_int_equal(p->sent, before + 1);
+    }
+    assert_int_equal(p->s[1].ike->sa_count, 1);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    pair_free(p);
+}
+
 static void test_the_own_spi_in_an_answer_after_the_end_reaches_nothing(void **state)
 {
     (void)state; // CVE-2023-30570
@@ -411,6 +471,8 @@ int main(void)
         cmocka_unit_test(test_critical_unknown_payload_inside_sk_is_answered_and_the_sa_stays),
         cmocka_unit_test(test_malformed_payload_inside_sk_ends_the_sa),
         cmocka_unit_test(test_several_deletes_in_any_order_are_survived),
+        cmocka_unit_test(test_deletes_of_many_children_are_all_taken),
+        cmocka_unit_test(test_unknown_spis_and_payloads_without_number_keep_the_ike_sa),
         cmocka_unit_test(test_the_own_spi_in_an_answer_after_the_end_reaches_nothing),
         cmocka_unit_test(test_create_child_sa_is_declined_and_the_sa_stays),
         cmocka_unit_test(test_selectors_wider_than_asked_for_are_not_taken),
