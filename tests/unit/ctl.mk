@@ -7,6 +7,6 @@ $(eval $(call unit_test,test_vici_server,tests/unit/test_vici_server.c ctrl/ctl/
 $(eval $(call unit_test,test_super,tests/unit/test_super.c $(filter-out ctrl/super/main.c ctrl/super/supervise.c,$(SUPER_SRCS)) $(CONFIG_SRCS) ctrl/ctl/vici_msg.c $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_ctl,tests/unit/test_vici_ctl.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_config_keys,tests/unit/test_config_keys.c ctrl/config/gen/table.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
-$(eval $(call unit_test,test_vici_lists,tests/unit/test_vici_lists.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_vici_lists,tests/unit/test_vici_lists.c tests/unit/vici_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_swanctl_file,tests/unit/test_swanctl_file.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_config_memory,tests/unit/test_config_memory.c tests/unit/no_memory.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm $$(NO_MEMORY_LDFLAGS)))

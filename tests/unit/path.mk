@@ -8,6 +8,5 @@ $(eval $(call unit_test,test_limits,tests/unit/test_limits.c $(PATH_RIG),$(LIBES
 $(eval $(call unit_test,test_path_failover,tests/unit/test_path_failover.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_spd,tests/unit/test_spd.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_classifier,tests/unit/test_classifier.c ctrl/path/classifier.c ctrl/path/class_pairs.c ctrl/path/class_rules.c ctrl/path/class_table.c ctrl/path/fields.c $(wildcard ctrl/lib/*.c),))
-NO_MEMORY_LDFLAGS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 $(eval $(call unit_test,test_path_memory,tests/unit/test_path_memory.c tests/unit/no_memory.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_path6,tests/unit/test_path6.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

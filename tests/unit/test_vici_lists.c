@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Long lists over VICI: page after page from the rooms, no faster than the client reads, and no more of it in
 // ctl at a time than a page and a queue; a client that goes away in the middle leaves nothing behind.
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,101 +12,9 @@
 
 #include <cmocka.h>
 
-#include "ctrl/ctl/ctl.h"
-#include "ctrl/lib/log.h"
+#include "tests/unit/vici_rig.h"
 
 enum { MANY = 40000 }; // IKE SAs: more than one answer ever held
-
-static struct loop *loop;
-static struct ctl *ctl;
-static int room[ROOM_COUNT], client;
-static uint8_t wire[IPC_MAX_MESSAGE];
-
-// ---- what the client reads
-
-static struct {
-    uint8_t head[5]; // length and type
-    size_t have;     // octets of it
-    size_t body;     // octets still to come
-    unsigned events, replies;
-} in;
-
-static void begin_body(void)
-{
-    in.body =
-        ((size_t)in.head[0] << 24 | (size_t)in.head[1] << 16 | (size_t)in.head[2] << 8 | in.head[3]) - 1;
-    in.events += in.head[4] == VICI_EVENT;
-    in.replies += in.head[4] == VICI_CMD_RESPONSE;
-    in.have = 0;
-}
-
-static void take(const uint8_t *p, size_t n)
-{
-    while (n) {
-        if (in.body) {
-            size_t part = n < in.body ? n : in.body;
-            in.body -= part;
-            p += part;
-            n -= part;
-            continue;
-        }
-        in.head[in.have++] = *p++;
-        n--;
-        if (in.have == sizeof(in.head))
-            begin_body();
-    }
-}
-
-static size_t client_reads(void)
-{
-    size_t sum = 0;
-    for (ssize_t n; (n = recv(client, wire, sizeof(wire), 0)) > 0; sum += (size_t)n)
-        take(wire, (size_t)n);
-    return sum;
-}
-
-static void request(const char *name, const char *key, const char *value)
-{
-    struct vici_out o;
-    vici_out_begin(&o, VICI_CMD_REQUEST, name);
-    if (key)
-        vici_put(&o, key, value);
-    assert_int_equal(vici_out_finish(&o), 0);
-    assert_int_equal(send(client, o.data, o.len, 0), (ssize_t)o.len);
-    vici_out_free(&o);
-}
-
-static void register_for(const char *event)
-{
-    struct vici_out o;
-    vici_out_begin(&o, VICI_EVENT_REGISTER, event);
-    assert_int_equal(vici_out_finish(&o), 0);
-    assert_int_equal(send(client, o.data, o.len, 0), (ssize_t)o.len);
-    vici_out_free(&o);
-}
-
-// ---- the rooms' side
-
-static void tell(enum room from, enum msg_type t, const void *m)
-{
-    static uint8_t buf[IPC_MAX_MESSAGE];
-    struct writer w = writer_of(buf, sizeof(buf));
-    msg_write(&w, t, m);
-    assert_false(w.bad);
-    while (send(room[from], w.p, w.len, 0) < 0) {
-        assert_int_equal(errno, EAGAIN);
-        loop_once(loop, 0);
-    }
-}
-
-static bool asked(enum room from, union msg *m, enum msg_type t)
-{
-    ssize_t n = recv(room[from], wire, sizeof(wire), 0);
-    if (n < 0)
-        return false;
-    assert_int_equal(msg_read(slice_of(wire, (size_t)n), m), t);
-    return true;
-}
 
 static unsigned pages;
 
@@ -173,47 +80,6 @@ static void run_rooms(void)
     }
 }
 
-static int set_up(void **state)
-{
-    struct settings st;
-    (void)state;
-    log_set_all(-1);
-    settings_default(&st);
-    memset(&in, 0, sizeof(in));
-    pages = 0;
-    loop = loop_new();
-    ctl = ctl_new(loop, &st);
-    for (int r = 0; r < ROOM_COUNT; r++) {
-        int pair[2];
-        room[r] = -1;
-        if (r == ROOM_CTL)
-            continue;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0 ||
-            ctl_connect(ctl, (enum room)r, pair[0]) < 0)
-            return -1;
-        room[r] = pair[1];
-    }
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0 ||
-        server_adopt(ctl->server, pair[0]) < 0)
-        return -1;
-    client = pair[1];
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ctl_free(ctl);
-    loop_free(loop);
-    if (client >= 0)
-        close(client);
-    for (int r = 0; r < ROOM_COUNT; r++)
-        if (room[r] >= 0)
-            close(room[r]);
-    return 0;
-}
-
 // Lists, and reads nothing until ctl has stopped to ask; then all of it. Returns the pages asked for before
 // that.
 static unsigned list_slowly(void)
@@ -225,6 +91,12 @@ static unsigned list_slowly(void)
     assert_int_equal(in.replies, 1);
     assert_int_equal(server_counts(ctl->server).clients_dropped, 0);
     return before;
+}
+
+static int set_up(void **state)
+{
+    pages = 0;
+    return vici_set_up(state);
 }
 
 static void test_sas_are_asked_for_as_the_client_reads_them(void **state)
@@ -292,7 +164,7 @@ static void test_daemon_may_end_while_a_list_waits(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, vici_tear_down)
     const struct CMUnitTest tests[] = {
         T(test_sas_are_asked_for_as_the_client_reads_them),
         T(test_policies_are_asked_for_as_the_client_reads_them),
