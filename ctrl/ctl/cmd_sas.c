@@ -139,25 +139,27 @@ struct array {
     size_t count, cap, size;
 };
 
-static void append(struct array *a, const void *item)
+static bool append(struct array *a, const void *item)
 {
     if (a->count == 2 * LIST_PAGE_MAX) // no other room makes this one grow without bound
-        return;
+        return false;
     if (a->count == a->cap) {
         size_t cap = a->cap ? 2 * a->cap : 16;
         void *items = realloc(a->items, cap * a->size);
         if (!items)
-            return; // the list is shorter than it could be; the daemon lives
+            return false;
         a->items = items;
         a->cap = cap;
     }
     memcpy((char *)a->items + a->count++ * a->size, item, a->size);
+    return true;
 }
 
 struct sa_list {
     struct pages pages;
     uint64_t more; // after the page whose traffic is being asked for
     struct array ike, child, path;
+    bool incomplete; // something of the page found no room here
 };
 
 static void free_sa_list(void *data)
@@ -172,12 +174,14 @@ static void free_sa_list(void *data)
 static void collect(struct pages *p, enum msg_type t, const union msg *m)
 {
     struct sa_list *l = (struct sa_list *)p;
+    bool kept = true;
     if (t == MSG_IKE_INFO)
-        append(&l->ike, &m->IKE_INFO);
+        kept = append(&l->ike, &m->IKE_INFO);
     else if (t == MSG_CHILD_INFO)
-        append(&l->child, &m->CHILD_INFO);
+        kept = append(&l->child, &m->CHILD_INFO);
     else if (t == MSG_PATH_SA)
-        append(&l->path, &m->PATH_SA);
+        kept = append(&l->path, &m->PATH_SA);
+    l->incomplete |= !kept;
 }
 
 static int by_number(uint32_t a, uint32_t b)
@@ -249,6 +253,10 @@ static void traffic_known(struct pending *p, bool ok, const char *text)
     const struct msg_IKE_INFO *ike = l->ike.items;
     if (!ok)
         LOGF(CFG, 1, "SAs are listed without their traffic: path: %s", text);
+    if (l->incomplete) {
+        server_reply_error(p->cmd, "out of memory: the list is not complete");
+        return;
+    }
     sort(&l->child, by_child_ike); // so that a page does not cost its square
     sort(&l->path, by_path_child);
     for (size_t i = 0; i < l->ike.count; i++)
