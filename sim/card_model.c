@@ -44,6 +44,12 @@ unsigned card_model_find(const struct card_model *m, const void *bytes, size_t l
     return m->ops->find(m, bytes, len);
 }
 
+unsigned card_model_flip(struct card_model *m, const void *bytes, size_t len, size_t behind,
+                         unsigned char mask)
+{
+    return m->ops->flip(m, bytes, len, behind, mask);
+}
+
 unsigned card_model_lanes(const struct card_model *m)
 {
     return m->ops->lanes;

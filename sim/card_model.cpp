@@ -387,6 +387,21 @@ unsigned find(const struct card_model *m, const void *bytes, size_t len)
     return n;
 }
 
+unsigned flip(struct card_model *m, const void *bytes, size_t len, size_t behind, unsigned char mask)
+{
+    const Card *c = static_cast<const Card *>(m);
+    char *at = reinterpret_cast<char *>(c->top->rootp->vlSymsp);
+    char *end = at + sizeof *c->top->rootp->vlSymsp;
+    unsigned n = 0;
+    while ((at = static_cast<char *>(memmem(at, static_cast<size_t>(end - at), bytes, len)))) {
+        if (static_cast<size_t>(end - at) > len + behind)
+            at[len + behind] = static_cast<char>(at[len + behind] ^ mask);
+        n++;
+        at++;
+    }
+    return n;
+}
+
 void hard_reset(struct card_model *m)
 {
     reset(card(m));
@@ -445,7 +460,7 @@ void destroy(struct card_model *m)
 
 const struct card_model_ops OPS = {
     CARD_LANES, CARD_VECTORS, csr_read32, csr_write32, busy,      step,    freerun_add,
-    find,       hard_reset,   get_stats,  wave_start,  wave_stop, destroy,
+    find,       flip,        hard_reset,   get_stats,  wave_start,  wave_stop, destroy,
 };
 
 void configure(Card *c, const struct card_model_config *config)

@@ -70,6 +70,10 @@ void card_model_hard_reset(struct card_model *m);
 
 // For tests of zeroising: how often these bytes stand anywhere in the card's registers and memories.
 unsigned card_model_find(const struct card_model *m, const void *bytes, size_t len);
+// For tests of faults inside: inverts the bits of `mask` in the byte that follows them by `behind` octets,
+// wherever they stand; returns how often.
+unsigned card_model_flip(struct card_model *m, const void *bytes, size_t len, size_t behind,
+                         unsigned char mask);
 
 unsigned card_model_lanes(const struct card_model *m);
 unsigned card_model_vectors(const struct card_model *m);

@@ -14,6 +14,7 @@ struct card_model_ops {
     uint64_t (*step)(struct card_model *m, uint64_t ncycles);
     void (*freerun_add)(struct card_model *m, uint64_t cycles);
     unsigned (*find)(const struct card_model *m, const void *bytes, size_t len);
+    unsigned (*flip)(struct card_model *m, const void *bytes, size_t len, size_t behind, unsigned char mask);
     void (*hard_reset)(struct card_model *m);
     void (*stats)(const struct card_model *m, struct card_model_stats *stats);
     int (*wave_start)(struct card_model *m, const char *path);

@@ -172,6 +172,19 @@ static void not_sealed(struct worker *w, struct half *h, struct packet *pkt)
     io_drop(w, pkt, st);
 }
 
+// The card has not heard of us for so long that it has stopped the SA. It used no sequence number: on in
+// software, from where the SA was.
+static bool card_stopped_it(struct worker *w, struct half *h, const struct esp_engine *e, struct packet *pkt)
+{
+    if (pkt->job.status != ESP_STATUS_LEASE_EXPIRED || pkt->runs >= PATH_RUNS)
+        return false;
+    if (h->state == HALF_READY && h->engine == e)
+        sadb_leave(w->p, h, "the card had stopped it: its deadline had passed");
+    pkt->runs++;
+    queue_put(w, pkt);
+    return true;
+}
+
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = pkt->child;
@@ -188,6 +201,8 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
             queue_put(w, pkt);
         return;
     }
+    if (card_stopped_it(w, h, e, pkt))
+        return;
     if (pkt->job.status == ESP_STATUS_OK && !is_esp_of(h, &pkt->job)) {
         LOGF(ESP, 0, "%s gave back what is not ESP of SPI %08x, dropped", e->name, h->params.spi);
         pkt->job.status = ESP_STATUS_DMA_ERROR;

@@ -313,6 +313,9 @@ void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev
     case ESP_EVENT_SA_DELETED: deleted(p, h, ev); break;
     case ESP_EVENT_SA_LEASED: leased(p, h, ev); break;
     case ESP_EVENT_SA_STATS: break; // path counts for itself
+    case ESP_EVENT_QUEUE_RESET:
+        LOGF(ESP, 0, "card %s: %s; it was started afresh", ev->error.field, ev->error.text);
+        break;
     case ESP_EVENT_FAILED: card_failed(p, ev); break;
     }
 }

@@ -45,6 +45,11 @@ struct entry {
     enum entry_state state;
 };
 
+// A queue that the card has stopped: the card's thread finds it (STOPPED: nothing more is submitted) and
+// waits until the card has no work of it any more (QUIET); the packets' side takes the completions that are
+// there, gives the other jobs back and clears the rings (FRESH); the card's thread starts it again.
+enum queue_health { QUEUE_GOOD, QUEUE_STOPPED, QUEUE_QUIET, QUEUE_FRESH };
+
 // Submissions and entries are numbered apart: an entry that the driver answers itself has no submission.
 struct queue {
     unsigned index;
@@ -60,7 +65,11 @@ struct queue {
     struct entry *entry;
     // for the card's thread: submissions told, completions consumed
     atomic_uint shown_told, shown_done;
+    atomic_int health; // enum queue_health
+    char why[80];      // it stopped; from STOPPED on
     // the card's thread alone
+    uint64_t stopped_ms, first_stop_ms;
+    unsigned stops;
     bool stalled;
     uint32_t stall_done;
     uint64_t stall_freerun, stall_last; // the card's clock at its begin, and at the last look
@@ -102,6 +111,7 @@ struct request {
     uint8_t op; // enum espc_sa_op
     struct esp_sa *sa;
     uint64_t seq_limit;
+    bool renewal; // of our own: told only where it is refused
     struct event_node *node;
     struct request *next;
 };
@@ -125,7 +135,10 @@ struct card {
     struct bus *bus;
     uint32_t off_queues, off_doorbells, off_counters, off_names; // block offsets from the directory
     uint32_t features, slots_per_dir, max_len, epoch, clock_khz;
-    unsigned queues; // packet queues in use: 1 or 2
+    unsigned queues;        // packet queues in use: 1 or 2
+    uint64_t deadline;      // of outbound SAs, in cycles from the last sign of life; 0: none
+    _Atomic uint64_t clock; // FREERUN as the card's thread read it last
+    uint64_t renewed;       // `clock` when deadlines were moved last
     struct queue queue[CARD_MAX_QUEUES];
     struct dma_pool pool[CARD_MAX_POOLS];
     unsigned pools;
@@ -187,11 +200,21 @@ static inline struct card *card_of(struct esp_engine *e)
 int card_identify(struct card *c, struct esp_error *err);
 int card_reset(struct card *c, struct esp_error *err);
 int card_handshake(struct card *c, struct esp_error *err);
+uint64_t card_freerun(struct card *c);
 
 // ---- queues (queue.c)
 int card_queues_create(struct card *c, uint32_t ring_log2, struct esp_error *err);
 void card_queues_destroy(struct card *c); // wipes the memory
 void card_queue_start(struct card *c, struct queue *q);
+void card_queue_stop(struct card *c, struct queue *q);
+uint32_t card_queue_status(struct card *c, struct queue *q);
+void queue_clear(
+    struct queue *q); // rings and their indices, as for the first start; entries keep their numbers
+int queue_draw_salt(struct queue *q);
+static inline enum queue_health queue_health(const struct queue *q)
+{
+    return (enum queue_health)atomic_load_explicit(&q->health, memory_order_acquire);
+}
 static inline uint32_t queue_room(const struct queue *q)
 {
     return q->size - (q->next - q->oldest);
@@ -233,6 +256,7 @@ int card_slots_create(struct card *c);
 void card_slots_destroy(struct card *c);
 void card_commands_flush(struct card *c);    // posts the requests that can go
 void card_commands_complete(struct card *c); // turns completions into events
+void card_renew(struct card *c);             // moves the deadlines of outbound SAs where that is due
 void card_sa_free(struct card *c, struct esp_sa *sa);
 
 // ---- packets (packet.c)
@@ -245,6 +269,11 @@ void card_settle(struct card *c);
 void card_tick(struct esp_engine *e, uint64_t now_ms);
 void card_watch(struct card *c, uint64_t now_ms); // one step; waits for the card
 void card_bus_ended(struct card *c);
+
+// ---- queues that the card has stopped (stopped.c)
+void card_check_queues(struct card *c, uint64_t now_ms, bool stopped); // the card's thread
+bool card_mends_queues(const struct card *c);                          // one of them is not GOOD
+void card_queues_settle(struct card *c); // the packets' side: QUIET and empty: FRESH
 
 // ---- the card's thread (thread.c)
 int card_thread_start(struct card *c, struct esp_error *err);

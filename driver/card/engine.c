@@ -68,13 +68,14 @@ static bool anything_ready(struct card *c)
     bool ready;
 
     card_settle(c);
+    card_queues_settle(c);
     ready = event_queue_ready(&c->events, 0);
     for (unsigned i = 0; i <= c->queues && !ready; i++) {
         struct queue *q = &c->queue[i];
         if (!queue_busy(q))
             continue;
         ready = card_failed(c) ? i > 0 && card_dead(c)
-                               : (queue_posted(q) && queue_ready(q)) ||
+                               : (queue_posted(q) && queue_ready(q)) || queue_health(q) == QUEUE_QUIET ||
                                      q->entry[q->oldest & (q->size - 1)].state == ENTRY_LOCAL;
     }
     return ready;
@@ -280,6 +281,17 @@ static int open_fds(struct card *c, struct esp_error *err)
     return 0;
 }
 
+enum { DEADLINE_MS = 10000 };
+
+static void start_deadlines(struct card *c, uint32_t ms)
+{
+    if (!(c->features & ESPC_FEATURES_OFFERED_DEADLINE_MASK) || !c->clock_khz || ms == ESP_NO_DEADLINE)
+        return;
+    c->deadline = (uint64_t)(ms ? ms : DEADLINE_MS) * c->clock_khz;
+    c->renewed = card_freerun(c);
+    atomic_store(&c->clock, c->renewed);
+}
+
 static int start(struct card *c, uint32_t ring_log2, struct esp_error *err)
 {
     int rc = card_identify(c, err);
@@ -333,6 +345,8 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
         snprintf(c->base.name, sizeof(c->base.name), "%s", c->bus->name);
         rc = start(c, log2, err);
     }
+    if (!rc)
+        start_deadlines(c, o->deadline_ms);
     for (unsigned i = 0; !rc && i < o->pool_count; i++)
         rc = card_attach_pool(&c->base, o->pool[i], err);
     if (!rc && !o->no_thread)

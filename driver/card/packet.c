@@ -90,7 +90,7 @@ unsigned card_submit(struct esp_queue *packets, struct esp_job **jobs, unsigned 
 
     while (!card_failed(c) && taken < n) {
         struct queue *q = queue_of(c, jobs[taken]->op);
-        if (queue_room(q) == 0)
+        if (queue_room(q) == 0 || queue_health(q) != QUEUE_GOOD)
             break;
         submit_one(c, q, jobs[taken++]);
     }
@@ -189,6 +189,20 @@ static void fill_result(struct esp_job *job, const struct completion *done)
     }
 }
 
+// A job that was in a queue which the card has stopped, and of which no completion came.
+static unsigned give_back(struct card *c, struct queue *q, struct esp_job **out)
+{
+    struct esp_job *job = q->entry[q->oldest & (q->size - 1)].owner;
+
+    job->status = ESP_STATUS_ABORTED;
+    if (job->op == ESP_ENCAP)
+        job->sa->outstanding--;
+    c->jobs_aborted++;
+    queue_release(q, q->oldest);
+    *out = job;
+    return 1;
+}
+
 // One job off the queue: 1, or 0 when none is ready or the card has just failed.
 static unsigned poll_queue(struct card *c, struct queue *q, struct esp_job **out)
 {
@@ -203,7 +217,7 @@ static unsigned poll_queue(struct card *c, struct queue *q, struct esp_job **out
         return 1;
     }
     if (queue_fetch(c, q, &done) <= 0)
-        return 0;
+        return queue_health(q) == QUEUE_QUIET && queue_busy(q) && !card_failed(c) ? give_back(c, q, out) : 0;
     job = q->entry[done.entry & (q->size - 1)].owner;
     wrong = check_common(job, &done);
     if (!wrong)
@@ -254,6 +268,7 @@ unsigned card_poll(struct esp_queue *packets, struct esp_job **jobs, unsigned ma
         n += got;
         idle = got ? 0 : idle + 1;
     }
+    card_queues_settle(c);
     card_settle(c);
     while (card_dead(c) && n < max && poll_aborted(c, &jobs[n]))
         n++;

@@ -47,15 +47,27 @@ static int create_memory(struct card *c, struct esp_error *err)
     return bus_dma_map(c->bus, c->mem, c->mem_length, c->mem_fd, &c->mem_iova, err);
 }
 
+int queue_draw_salt(struct queue *q)
+{
+    return RAND_bytes((unsigned char *)&q->salt, sizeof(q->salt)) == 1 ? 0 : -EIO;
+}
+
+void queue_clear(struct queue *q)
+{
+    memset(q->cq, 0, (size_t)q->size * CQE_BYTES);
+    q->sq_tail = q->sq_told = q->sq_head = q->cq_head = q->cq_told = 0;
+    q->rearm = false;
+    atomic_store(&q->shown_told, 0);
+    atomic_store(&q->shown_done, 0);
+}
+
 static int init_queue(struct queue *q, unsigned index, uint32_t log2)
 {
     q->index = index;
     q->log2 = log2;
     q->size = 1u << log2;
     q->entry = calloc(q->size, sizeof(*q->entry));
-    if (!q->entry || RAND_bytes((unsigned char *)&q->salt, sizeof(q->salt)) != 1)
-        return -ENOMEM;
-    return 0;
+    return q->entry ? queue_draw_salt(q) : -ENOMEM;
 }
 
 int card_queues_create(struct card *c, uint32_t ring_log2, struct esp_error *err)
@@ -119,6 +131,16 @@ void card_queue_start(struct card *c, struct queue *q)
     bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_CTRL(0)), ESPC_QUEUE_CTRL_ENABLE_MASK);
 }
 
+void card_queue_stop(struct card *c, struct queue *q)
+{
+    bus_write32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_CTRL(0)), 0);
+}
+
+uint32_t card_queue_status(struct card *c, struct queue *q)
+{
+    return bus_read32(c->bus, queue_reg(c, q, ESPC_REG_QUEUE_STATUS(0)));
+}
+
 struct entry *queue_push(struct card *c, struct queue *q, void *owner, enum entry_state state)
 {
     struct entry *e = &q->entry[q->next++ & (q->size - 1)];
@@ -167,7 +189,7 @@ static bool phase_matches_at(const struct queue *q, uint32_t head)
 
 void queue_ring(struct card *c, struct queue *q)
 {
-    if (q->sq_told == q->sq_tail)
+    if (q->sq_told == q->sq_tail || queue_health(q) != QUEUE_GOOD)
         return;
     to_device();
     if (bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_SQ_TAIL(0)), q->sq_tail) == -EAGAIN)
@@ -181,7 +203,11 @@ void queue_tell_head(struct card *c, struct queue *q, bool arm)
 {
     uint32_t value =
         (q->cq_head & ESPC_DOORBELL_CQ_HEAD_HEAD_MASK) | (arm ? ESPC_DOORBELL_CQ_HEAD_ARM_MASK : 0);
-    bool full = bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_CQ_HEAD(0)), value) == -EAGAIN;
+    bool full;
+
+    if (queue_health(q) != QUEUE_GOOD) // it has no doorbell: its restart is told by our own event
+        return;
+    full = bus_post32(c->bus, doorbell(c, q, ESPC_REG_DOORBELL_CQ_HEAD(0)), value) == -EAGAIN;
 
     if (!full)
         q->cq_told = q->cq_head;
@@ -200,7 +226,7 @@ bool queue_waits_for_card(const struct queue *q)
 {
     uint32_t told = atomic_load(&q->shown_told), done = atomic_load(&q->shown_done);
 
-    return told != done && !phase_matches_at(q, done);
+    return queue_health(q) == QUEUE_GOOD && told != done && !phase_matches_at(q, done);
 }
 
 bool queue_ready(const struct queue *q)

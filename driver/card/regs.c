@@ -18,7 +18,7 @@ enum { RESET_WAIT_MS = 5000, DIRECTORY_STEPS = 64, PAGE = 0x1000, BAR0_BYTES = 0
      ESPC_FEATURES_OFFERED_TUNNEL_MASK | ESPC_FEATURES_OFFERED_OUTER_IPV4_MASK |                             \
      ESPC_FEATURES_OFFERED_INNER_IPV4_MASK | ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK |                          \
      ESPC_FEATURES_OFFERED_ESN_MASK | ESPC_FEATURES_OFFERED_REPLAY_MASK |                                    \
-     ESPC_FEATURES_OFFERED_LOOKASIDE_MASK)
+     ESPC_FEATURES_OFFERED_LOOKASIDE_MASK | ESPC_FEATURES_OFFERED_DEADLINE_MASK)
 // What it cannot do without.
 #define NEEDED_FEATURES                                                                                      \
     (ESPC_FEATURES_OFFERED_TUNNEL_MASK | ESPC_FEATURES_OFFERED_OUTER_IPV4_MASK |                             \
@@ -119,6 +119,13 @@ int card_reset(struct card *c, struct esp_error *err)
 {
     bus_write32(c->bus, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK);
     return wait_status(c, ESPC_STATUS_READY_MASK, ESPC_STATUS_READY_MASK, "become ready after reset", err);
+}
+
+uint64_t card_freerun(struct card *c)
+{
+    uint64_t low = bus_read32(c->bus, ESPC_REG_FREERUN_LO); // latches the other half
+
+    return low | (uint64_t)bus_read32(c->bus, ESPC_REG_FREERUN_HI) << 32;
 }
 
 int card_handshake(struct card *c, struct esp_error *err)

@@ -90,7 +90,7 @@ static uint32_t blob_flags(const struct esp_sa_params *p)
 }
 
 #define AT(field) (blob + offsetof(struct espc_sa_blob, field))
-static void write_blob(uint8_t *blob, const struct esp_sa_params *p)
+static void write_blob(uint8_t *blob, const struct esp_sa_params *p, uint64_t deadline)
 {
     memset(blob, 0, BLOB_BYTES);
     put_le32(AT(spi), p->spi);
@@ -113,6 +113,7 @@ static void write_blob(uint8_t *blob, const struct esp_sa_params *p)
     if (p->dir == ESP_OUT) {
         *AT(ttl) = p->ttl;
         put_le64(AT(seq_limit), p->seq_limit);
+        put_le64(AT(deadline), deadline);
         return;
     }
     put_le32(AT(window), p->window);
@@ -179,6 +180,12 @@ static struct request *request_new(struct esp_sa *sa, uint8_t op)
     return r;
 }
 
+// By the card's clock as it was last read: what has passed since makes it the earlier, never the later.
+static uint64_t deadline(struct card *c)
+{
+    return c->deadline ? atomic_load(&c->clock) + c->deadline : 0;
+}
+
 // Writes one command. The blob of ADD is in place already: its index is that of the entry pushed here.
 static void post(struct card *c, struct request *r)
 {
@@ -195,7 +202,9 @@ static void post(struct card *c, struct request *r)
     if (r->op == ESPC_SA_OP_ADD)
         put_le64(s + offsetof(struct espc_sa_command, blob_iova), c->blobs_iova + (uint64_t)i * BLOB_BYTES);
     put_le64(s + offsetof(struct espc_sa_command, result_iova), c->results_iova + (uint64_t)i * RESULT_BYTES);
-    put_le64(s + offsetof(struct espc_sa_command, seq_limit), r->seq_limit);
+    put_le64(s + offsetof(struct espc_sa_command, seq_limit), r->renewal ? r->sa->seq_limit : r->seq_limit);
+    if (r->op == ESPC_SA_OP_LEASE)
+        put_le64(s + offsetof(struct espc_sa_command, deadline), deadline(c));
     memset(c->results + (size_t)i * RESULT_BYTES, 0, RESULT_BYTES);
     queue_push(c, q, r, ENTRY_POSTED);
 }
@@ -230,11 +239,17 @@ int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cooki
         free(r);
         return esp_fail(err, -ENOMEM, e->name, "out of memory");
     }
-    write_blob(c->blobs + (size_t)(q->next & (q->size - 1)) * BLOB_BYTES, p);
+    write_blob(c->blobs + (size_t)(q->next & (q->size - 1)) * BLOB_BYTES, p, deadline(c));
     post(c, r);
     queue_ring(c, q);
     *out = r->sa;
     return 0;
+}
+
+static void enqueue(struct card *c, struct request *r)
+{
+    *c->requests_last = r;
+    c->requests_last = &r->next;
 }
 
 static int ask(struct esp_engine *e, struct esp_sa *sa, uint8_t op, uint64_t seq_limit)
@@ -254,10 +269,28 @@ static int ask(struct esp_engine *e, struct esp_sa *sa, uint8_t op, uint64_t seq
         sa->state = SA_DELETING;
     if (op == ESPC_SA_OP_LEASE) // from now on the card may use it: a hand-over starts behind it
         sa->seq_limit = seq_limit;
-    *c->requests_last = r;
-    c->requests_last = &r->next;
+    enqueue(c, r);
     card_commands_flush(c);
     return 0;
+}
+
+// Four times in each term, so that one or two that come late or find no memory do no harm.
+void card_renew(struct card *c)
+{
+    uint64_t now = atomic_load(&c->clock);
+
+    if (!c->deadline || now - c->renewed < c->deadline / 4)
+        return;
+    c->renewed = now;
+    for (struct esp_sa *sa = c->all; sa; sa = sa->next) {
+        struct request *r =
+            sa->dir == ESP_OUT && sa->state == SA_VALID ? request_new(sa, ESPC_SA_OP_LEASE) : NULL;
+        if (r) {
+            r->renewal = true;
+            enqueue(c, r);
+        }
+    }
+    card_commands_flush(c);
 }
 
 int card_sa_delete(struct esp_engine *e, struct esp_sa *sa)
@@ -386,6 +419,11 @@ static void answer(struct card *c, struct request *r, enum esp_status status, co
     ev->cookie = r->sa->cookie;
     ev->status = status;
     read_stats(result, &ev->stats);
+    if (r->renewal && (!status || r->sa->state != SA_VALID)) {
+        free(r->node);
+        free(r);
+        return;
+    }
     if (r->op == ESPC_SA_OP_ADD && status) {
         refuse_add(c, r, status, result);
     } else if (r->op == ESPC_SA_OP_DELETE) {

@@ -70,7 +70,7 @@ void card_settle(struct card *c)
 }
 
 // FATAL, a reset that was not ours, or nobody there.
-static bool check_state(struct card *c)
+static bool check_state(struct card *c, uint64_t now)
 {
     uint32_t status = bus_read32(c->bus, ESPC_REG_STATUS), epoch = bus_read32(c->bus, ESPC_REG_EPOCH);
 
@@ -86,14 +86,9 @@ static bool check_state(struct card *c)
     else if (epoch != c->epoch)
         card_fail(c, "the card was reset behind our back: EPOCH reads 0x%08x, expected 0x%08x", epoch,
                   c->epoch);
+    else
+        card_check_queues(c, now, status & ESPC_STATUS_QUEUE_ERROR_MASK);
     return !card_failed(c);
-}
-
-static uint64_t read_freerun(struct card *c)
-{
-    uint64_t low = bus_read32(c->bus, ESPC_REG_FREERUN_LO);
-
-    return low | (uint64_t)bus_read32(c->bus, ESPC_REG_FREERUN_HI) << 32;
 }
 
 // By the card's own clock, so that a slow card is not taken for a dead one, and each queue for itself: one
@@ -123,14 +118,8 @@ static void check_stall(struct card *c, struct queue *q, uint64_t freerun)
     }
 }
 
-static void check_stalls(struct card *c)
+static void check_stalls(struct card *c, uint64_t freerun)
 {
-    uint64_t freerun = read_freerun(c);
-
-    if (c->bus->gone) {
-        card_fail(c, "the card no longer answers");
-        return;
-    }
     for (unsigned i = 0; i <= c->queues; i++)
         check_stall(c, &c->queue[i], freerun);
 }
@@ -172,6 +161,20 @@ static bool snapshot_due(struct card *c, uint64_t now)
     return due;
 }
 
+// The clock is read for the packets' side too, which counts deadlines from it.
+static void check_clock(struct card *c, bool is_busy)
+{
+    uint64_t freerun = card_freerun(c);
+
+    if (c->bus->gone) {
+        card_fail(c, "the card no longer answers");
+        return;
+    }
+    atomic_store(&c->clock, freerun);
+    if (is_busy)
+        check_stalls(c, freerun);
+}
+
 void card_watch(struct card *c, uint64_t now)
 {
     bool is_busy;
@@ -180,13 +183,13 @@ void card_watch(struct card *c, uint64_t now)
         end_card(c);
     if (card_failed(c))
         return;
-    is_busy = busy(c);
+    is_busy = busy(c) || card_mends_queues(c);
     if (now - c->checked_ms >= (is_busy ? CHECK_BUSY_MS : CHECK_IDLE_MS)) {
         c->checked_ms = now;
         if (bus_check_gone(c->bus))
             card_fail(c, "the card is gone");
-        else if (check_state(c) && is_busy)
-            check_stalls(c);
+        else if (check_state(c, now) && (is_busy || c->deadline))
+            check_clock(c, is_busy);
     }
     if (!card_failed(c) && snapshot_due(c, now))
         card_snapshot(c);
@@ -211,6 +214,8 @@ void card_tick(struct esp_engine *e, uint64_t now)
     if (card_failed(c))
         return;
     card_commands_complete(c);
+    card_renew(c);
+    card_queues_settle(c);
     for (unsigned i = 0; i <= c->queues; i++)
         queue_retell(c, &c->queue[i]);
 }

@@ -14,7 +14,7 @@ from systemrdl.node import RegNode, RegfileNode
 
 HERE = pathlib.Path(__file__).resolve().parent
 STRUCTS = ["sa_command", "sa_blob", "sa_result", "packet_desc", "completion"]
-ENUMS = ["status", "sa_op", "pkt_op", "sa_alg", "sa_integ", "sa_mode", "family", "block_type", "counter"]
+ENUMS = ["status", "sa_op", "pkt_op", "sa_alg", "sa_integ", "sa_mode", "family", "queue_cause", "block_type", "counter"]
 HEAD = "Generated from hw/regs/espalier.rdl by hw/regs/gen.py; do not edit."
 
 

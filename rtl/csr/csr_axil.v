@@ -33,12 +33,14 @@ module csr_axil (
     output reg         rd,
     output reg  [15:0] rd_addr,
     input  wire [31:0] rd_data,
+    // no read begins meanwhile
+    input  wire        rd_hold,
     output wire        busy
 );
     reg       wr_rest;     // the second cycle after a write
     reg [2:0] reading;     // 1: rd, 2: the registers look it up, 3: data
     wire wr_go = s_axil_awvalid && s_axil_wvalid && !wr && !wr_rest && (!s_axil_bvalid || s_axil_bready);
-    wire rd_go = s_axil_arvalid && reading == 3'd0;
+    wire rd_go = s_axil_arvalid && reading == 3'd0 && !rd_hold;
 
     assign s_axil_awready = wr_go;
     assign s_axil_wready = wr_go;
@@ -47,7 +49,7 @@ module csr_axil (
     assign s_axil_rvalid = reading == 3'd3;
     assign s_axil_rdata = rd_data;
     assign s_axil_rresp = 2'b00;
-    assign busy = s_axil_awvalid || s_axil_wvalid || s_axil_bvalid || s_axil_arvalid || reading != 3'd0 || wr;
+    assign busy = s_axil_awvalid || s_axil_wvalid || s_axil_bvalid || s_axil_arvalid || reading != 3'd0 || wr || rd_hold;
 
     always @(posedge clk) begin
         wr <= wr_go && s_axil_wstrb == 4'hf;

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The 64-bit counters: enum counter, then the number of packets by status. They count through CTRL.RESET; a write to
-// SNAPSHOT copies all of them at once, and only the copy is read.
+// SNAPSHOT copies all of them at one instant, and only the copy is read.
 //
-// `value` follows `index` in the same cycle. Contract: at most one completion (`done`) a cycle.
+// The totals are in RAM. What happens in one round of 64 cycles is gathered in a bank of small counters, which is added to
+// the totals in the next round, one a cycle, while the other bank gathers; a snapshot copies the totals of one round. So all
+// that happened up to 64 cycles after SNAPSHOT is in it, cut for all counters in the same cycle.
+// `value` follows `index` in the same cycle. Latency: `hold` is up from SNAPSHOT until the copy is there, at most 196
+// cycles. Contract: at most one completion (`done`) a cycle; in the first 64 cycles after `rst` nothing is shown.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
 module csr_counters (
     input  wire        clk,
     input  wire        rst,
+    output wire        hold,
     input  wire        snapshot,
     input  wire        pipe_busy,
     input  wire        enc_beat,
@@ -28,51 +33,115 @@ module csr_counters (
     localparam BY_STATUS = 32;
     localparam STATUSES = 26;
     localparam USED = BY_STATUS + STATUSES;
+    // of 64 lengths of 16 bits
+    localparam PW = 22;
 
-    reg [63:0] count [0:USED-1];
-    reg [63:0] shown [0:USED-1];
     wire       ok = done_status == `ESPC_STATUS_OK;
     wire       enc = done && done_src == 2'd0;
     wire       dec = done && done_src == 2'd1;
     wire       sa = done && done_src == 2'd2;
-    wire       by_status = done && !sa && done_status < STATUSES;
-    wire [5:0] status_index = {1'b1, done_status[4:0]};
-    wire       any = pipe_busy || enc_beat || dec_beat || doorbell || fetched || read_beat || write_beat || done;
 
-    assign value = (index < USED) ? shown[index] : 64'd0;
-
-    integer i;
+    // ---- what happens in this cycle
+    reg [USED-1:0] hit;
     /* verilator lint_off WIDTH */ // the header's counter numbers are 8 bits wide, the index needs 6
-    always @(posedge clk) begin
-        if (any) begin
-            if (pipe_busy)  count[`ESPC_COUNTER_CYCLES_BUSY] <= count[`ESPC_COUNTER_CYCLES_BUSY] + 64'd1;
-            if (enc_beat)   count[`ESPC_COUNTER_ENC_BEATS] <= count[`ESPC_COUNTER_ENC_BEATS] + 64'd1;
-            if (dec_beat)   count[`ESPC_COUNTER_DEC_BEATS] <= count[`ESPC_COUNTER_DEC_BEATS] + 64'd1;
-            if (doorbell)   count[`ESPC_COUNTER_DOORBELLS] <= count[`ESPC_COUNTER_DOORBELLS] + 64'd1;
-            if (fetched)    count[`ESPC_COUNTER_DESC_FETCHED] <= count[`ESPC_COUNTER_DESC_FETCHED] + 64'd1;
-            if (read_beat)  count[`ESPC_COUNTER_DMA_READ_BEATS] <= count[`ESPC_COUNTER_DMA_READ_BEATS] + 64'd1;
-            if (write_beat) count[`ESPC_COUNTER_DMA_WRITE_BEATS] <= count[`ESPC_COUNTER_DMA_WRITE_BEATS] + 64'd1;
-            if (done)       count[`ESPC_COUNTER_COMPLETIONS] <= count[`ESPC_COUNTER_COMPLETIONS] + 64'd1;
-            if (sa)         count[`ESPC_COUNTER_SA_COMMANDS] <= count[`ESPC_COUNTER_SA_COMMANDS] + 64'd1;
-            if (sa && !ok)  count[`ESPC_COUNTER_SA_REFUSED] <= count[`ESPC_COUNTER_SA_REFUSED] + 64'd1;
-            if (enc && ok)  count[`ESPC_COUNTER_ENC_PACKETS] <= count[`ESPC_COUNTER_ENC_PACKETS] + 64'd1;
-            if (enc && ok)  count[`ESPC_COUNTER_ENC_BYTES] <= count[`ESPC_COUNTER_ENC_BYTES] + {48'd0, done_len};
-            if (enc && !ok) count[`ESPC_COUNTER_ENC_DROPS] <= count[`ESPC_COUNTER_ENC_DROPS] + 64'd1;
-            if (dec && ok)  count[`ESPC_COUNTER_DEC_PACKETS] <= count[`ESPC_COUNTER_DEC_PACKETS] + 64'd1;
-            if (dec && ok)  count[`ESPC_COUNTER_DEC_BYTES] <= count[`ESPC_COUNTER_DEC_BYTES] + {48'd0, done_len};
-            if (dec && !ok) count[`ESPC_COUNTER_DEC_DROPS] <= count[`ESPC_COUNTER_DEC_DROPS] + 64'd1;
-            if (by_status)  count[status_index] <= count[status_index] + 64'd1;
-        end
-        if (snapshot)
-            for (i = 0; i < USED; i = i + 1)
-                shown[i] <= count[i];
-        if (rst)
-            for (i = 0; i < USED; i = i + 1) begin
-                count[i] <= 64'd0;
-                shown[i] <= 64'd0;
-            end
+    always @* begin
+        hit = {USED{1'b0}};
+        hit[`ESPC_COUNTER_CYCLES_BUSY] = pipe_busy;
+        hit[`ESPC_COUNTER_ENC_BEATS] = enc_beat;
+        hit[`ESPC_COUNTER_DEC_BEATS] = dec_beat;
+        hit[`ESPC_COUNTER_DOORBELLS] = doorbell;
+        hit[`ESPC_COUNTER_DESC_FETCHED] = fetched;
+        hit[`ESPC_COUNTER_DMA_READ_BEATS] = read_beat;
+        hit[`ESPC_COUNTER_DMA_WRITE_BEATS] = write_beat;
+        hit[`ESPC_COUNTER_COMPLETIONS] = done;
+        hit[`ESPC_COUNTER_SA_COMMANDS] = sa;
+        hit[`ESPC_COUNTER_SA_REFUSED] = sa && !ok;
+        hit[`ESPC_COUNTER_ENC_PACKETS] = enc && ok;
+        hit[`ESPC_COUNTER_ENC_BYTES] = enc && ok;
+        hit[`ESPC_COUNTER_ENC_DROPS] = enc && !ok;
+        hit[`ESPC_COUNTER_DEC_PACKETS] = dec && ok;
+        hit[`ESPC_COUNTER_DEC_BYTES] = dec && ok;
+        hit[`ESPC_COUNTER_DEC_DROPS] = dec && !ok;
+        if (done && !sa && done_status < STATUSES)
+            hit[{1'b1, done_status[4:0]}] = 1'b1;
     end
     /* verilator lint_on WIDTH */
+
+    // ---- the two banks: `odd` tells which one gathers; the other one is read out, `slot` by slot
+    reg            odd;
+    reg  [5:0]     slot;
+    wire [64*PW-1:0] gathered;
+    genvar g;
+    generate
+        for (g = 0; g < 64; g = g + 1) begin : counter
+            if (g < USED) begin : used
+                localparam BYTES = g == `ESPC_COUNTER_ENC_BYTES || g == `ESPC_COUNTER_DEC_BYTES;
+                localparam CW = BYTES ? PW : 7;
+                localparam [5:0] ME = g;
+                wire [CW-1:0] more;
+                if (BYTES) begin : bytes
+                    assign more = {{(PW-16){1'b0}}, done_len};
+                end else begin : one
+                    assign more = 7'd1;
+                end
+                reg [CW-1:0] bank_0, bank_1;
+                always @(posedge clk) begin
+                    if (rst || (odd && slot == ME))
+                        bank_0 <= {CW{1'b0}};
+                    else if (!odd && hit[g])
+                        bank_0 <= bank_0 + more;
+                    if (rst || (!odd && slot == ME))
+                        bank_1 <= {CW{1'b0}};
+                    else if (odd && hit[g])
+                        bank_1 <= bank_1 + more;
+                end
+                assign gathered[g*PW +: CW] = odd ? bank_0 : bank_1;
+                if (CW < PW) begin : short
+                    assign gathered[g*PW + CW +: PW - CW] = {(PW-CW){1'b0}};
+                end
+            end else begin : unused
+                assign gathered[g*PW +: PW] = {PW{1'b0}};
+            end
+        end
+    endgenerate
+
+    // ---- totals: read, then add and write
+    reg  [63:0] total [0:63];
+    reg  [63:0] shown [0:63];
+    reg         clearing, copying, want, add_copying, add_clearing;
+    reg  [5:0]  add_slot;
+    reg  [63:0] add_total;
+    reg  [PW-1:0] add_more;
+    wire [63:0] sum = add_clearing ? 64'd0 : add_total + {{(64-PW){1'b0}}, add_more};
+    always @(posedge clk) begin
+        slot <= slot + 6'd1;
+        add_slot <= slot;
+        add_total <= total[slot];
+        add_more <= gathered[slot*PW +: PW];
+        add_copying <= copying || clearing;
+        add_clearing <= clearing;
+        if (snapshot)
+            want <= 1'b1;
+        if (slot == 6'd63) begin
+            odd <= !odd;
+            clearing <= 1'b0;
+            copying <= want;
+            want <= snapshot;
+        end
+        total[add_slot] <= sum;
+        if (add_copying)
+            shown[add_slot] <= sum;
+        if (rst) begin
+            slot <= 6'd0;
+            odd <= 1'b0;
+            clearing <= 1'b1;
+            copying <= 1'b0;
+            want <= 1'b0;
+        end
+    end
+
+    assign hold = snapshot || want || copying || add_copying;
+    assign value = shown[index];
 endmodule
 
 `default_nettype wire

@@ -26,6 +26,7 @@ module csr_queues #(
     input  wire [NQ*32-1:0] sq_head,
     input  wire [NQ*32-1:0] cq_done,
     input  wire [NQ-1:0]    active,
+    input  wire [NQ*2-1:0]  cause,
     output reg  [NQ-1:0]    enable,
     output reg  [NQ-1:0]    start,
     output wire [NQ*4-1:0]  sq_log2,
@@ -71,7 +72,9 @@ module csr_queues #(
                 `ESPC_QUEUE_LOG2_SIZE: rd_data = size[i];
                 `ESPC_QUEUE_VECTOR: rd_data = vec[i];
                 `ESPC_QUEUE_CTRL: rd_data = {31'd0, enable[i]};
-                `ESPC_QUEUE_STATUS: rd_data = {31'd0, active[i]};
+                `ESPC_QUEUE_STATUS:
+                    rd_data = ({30'd0, cause[i*2+:2]} << `ESPC_QUEUE_STATUS_CAUSE_LSB)
+                              | ({31'd0, cause[i*2+:2] != 2'd0} << `ESPC_QUEUE_STATUS_ERROR_LSB) | {31'd0, active[i]};
                 `ESPC_QUEUE_SQ_HEAD: rd_data = sq_head[i*32+:32];
                 `ESPC_QUEUE_CQ_TAIL: rd_data = cq_done[i*32+:32];
                 default: rd_data = 32'd0;

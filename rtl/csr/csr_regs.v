@@ -3,7 +3,7 @@
 // errors, the block directory, counters and their names; doorbells go on to the queues. No register holds a byte of key.
 //
 // A read's data is valid from two cycles after `rd` until the next one. While READY is 0 writes are ignored (a reset
-// clears the registers), reads answer. FATAL stays until RESET and zeroises all keys; ERR_CAUSE can be cleared.
+// clears the registers), reads answer, while `rd_hold` only later. FATAL stays until RESET and zeroises all keys; ERR_CAUSE can be cleared.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -61,10 +61,11 @@ module csr_regs #(
     input  wire [NQ*32-1:0] sq_head,
     input  wire [NQ*32-1:0] cq_done,
     input  wire [NQ-1:0]    active,
-    input  wire             err_ring,
-    input  wire             err_doorbell,
-    input  wire             err_internal,
-    input  wire [2:0]       err_q,
+    input  wire [NQ*2-1:0]  cause,
+    input  wire [1:0]       err_internal,
+    // reads wait for a snapshot
+    output wire             rd_hold,
+    output wire [63:0]      now,
     // events
     input  wire             ev_pipe_busy,
     input  wire             ev_enc_beat,
@@ -83,7 +84,7 @@ module csr_regs #(
         (32'd1 << `ESPC_FEATURES_OFFERED_TUNNEL_LSB) | (32'd1 << `ESPC_FEATURES_OFFERED_OUTER_IPV4_LSB) |
         (32'd1 << `ESPC_FEATURES_OFFERED_INNER_IPV4_LSB) | (32'd1 << `ESPC_FEATURES_OFFERED_UDP_ENCAP_LSB) |
         (32'd1 << `ESPC_FEATURES_OFFERED_ESN_LSB) | (32'd1 << `ESPC_FEATURES_OFFERED_REPLAY_LSB) |
-        (32'd1 << `ESPC_FEATURES_OFFERED_LOOKASIDE_LSB);
+        (32'd1 << `ESPC_FEATURES_OFFERED_LOOKASIDE_LSB) | (32'd1 << `ESPC_FEATURES_OFFERED_DEADLINE_LSB);
     localparam [31:0] QUEUES = N_QP, VECTORS = N_VEC, LENGTH = MAX_LEN, CLOCK = CLOCK_KHZ, WIDTH = LANES;
 
     // ---- decode
@@ -95,11 +96,10 @@ module csr_regs #(
     // ---- control
     reg  [31:0] accepted;
     reg         enable, quiesce;
-    reg  [2:0]  cause;
-    reg  [31:0] syndrome;
+    reg         internal;
+    reg  [1:0]  syndrome;
     wire        features_ok = (accepted & ~OFFERED) == 32'd0;
     wire        wr_ctrl = wr_id && wr_addr == `ESPC_REG_CTRL;
-    wire [2:0]  new_cause = {err_internal, err_doorbell, err_ring};
     assign reset_request = wr_ctrl && wr_data[`ESPC_CTRL_RESET_LSB];
     assign zeroize_request = wr_ctrl && wr_data[`ESPC_CTRL_ZEROIZE_LSB];
     assign run = enable && !quiesce && !fatal && ready;
@@ -113,21 +113,20 @@ module csr_regs #(
             accepted <= wr_data;
         if (wr_id && wr_addr == `ESPC_REG_EPOCH)
             epoch <= wr_data;
-        if (wr_id && wr_addr == `ESPC_REG_ERR_CAUSE)
-            cause <= (cause & ~wr_data[2:0]) | new_cause;
-        else
-            cause <= cause | new_cause;
-        if (new_cause != 3'd0) begin
+        if (wr_id && wr_addr == `ESPC_REG_ERR_CAUSE && wr_data[`ESPC_ERR_CAUSE_INTERNAL_LSB])
+            internal <= 1'b0;
+        if (err_internal != 2'd0) begin
             fatal <= 1'b1;
+            internal <= 1'b1;
             if (!fatal)
-                syndrome <= {29'd0, err_q};
+                syndrome <= err_internal;
         end
         if (core_rst) begin
             enable <= 1'b0;
             quiesce <= 1'b0;
             fatal <= 1'b0;
-            cause <= 3'd0;
-            syndrome <= 32'd0;
+            internal <= 1'b0;
+            syndrome <= 2'd0;
             accepted <= 32'd0;
             epoch <= 32'd0;
         end
@@ -138,7 +137,7 @@ module csr_regs #(
     csr_queues #(.NQ(NQ), .N_VEC(N_VEC)) queues (
         .clk(clk), .rst(core_rst), .wr(wr_queue), .wr_q(wr_addr[8:6]), .wr_reg(wr_addr[5:0]), .wr_data(wr_data),
         .rd_q(rd_addr[8:6]), .rd_reg(rd_addr[5:0]), .rd_data(queue_data), .sq_head(sq_head), .cq_done(cq_done),
-        .active(active), .enable(q_enable), .start(q_start), .sq_log2(q_sq_log2), .cq_log2(q_cq_log2),
+        .active(active), .cause(cause), .enable(q_enable), .start(q_start), .sq_log2(q_sq_log2), .cq_log2(q_cq_log2),
         .sq_base(q_sq_base), .cq_base(q_cq_base), .vector(q_vector));
 
     always @(posedge clk) begin
@@ -154,13 +153,14 @@ module csr_regs #(
     wire [63:0] counter;
     wire [31:0] counter_name;
     csr_counters counters (
-        .clk(clk), .rst(rst), .snapshot(wr && wr_addr == `ESPC_REG_SNAPSHOT), .pipe_busy(ev_pipe_busy),
+        .clk(clk), .rst(rst), .hold(rd_hold), .snapshot(wr && wr_addr == `ESPC_REG_SNAPSHOT), .pipe_busy(ev_pipe_busy),
         .enc_beat(ev_enc_beat), .dec_beat(ev_dec_beat), .doorbell(ev_doorbell), .fetched(ev_fetched),
         .read_beat(ev_read_beat), .write_beat(ev_write_beat), .done(ev_done), .done_src(ev_done_src),
         .done_status(ev_done_status), .done_len(ev_done_len), .index(rd_addr[8:3]), .value(counter));
     csr_names names (.index(rd_addr[10:5]), .word(rd_addr[4:2]), .value(counter_name));
 
     reg [63:0] freerun;
+    assign now = freerun;
     reg [31:0] freerun_high;
     always @(posedge clk) begin
         freerun <= rst ? 64'd0 : freerun + 64'd1 + (freerun_add_valid ? freerun_add : 64'd0);
@@ -169,7 +169,7 @@ module csr_regs #(
     end
 
     // ---- read
-    wire [31:0] status = {27'd0, zeroized, active == {NQ{1'b0}}, fatal, features_ok, ready};
+    wire [31:0] status = {26'd0, cause != {2*NQ{1'b0}}, zeroized, active == {NQ{1'b0}}, fatal, features_ok, ready};
     reg  [31:0] id_data;
     always @* begin
         case (rd_addr)
@@ -187,8 +187,8 @@ module csr_regs #(
         `ESPC_REG_EPOCH: id_data = epoch;
         `ESPC_REG_CTRL: id_data = {29'd0, quiesce, !ready, enable};
         `ESPC_REG_STATUS: id_data = status;
-        `ESPC_REG_ERR_CAUSE: id_data = {29'd0, cause};
-        `ESPC_REG_ERR_SYNDROME: id_data = syndrome;
+        `ESPC_REG_ERR_CAUSE: id_data = {31'd0, internal};
+        `ESPC_REG_ERR_SYNDROME: id_data = {30'd0, syndrome};
         `ESPC_REG_FREERUN_LO: id_data = freerun[31:0];
         `ESPC_REG_FREERUN_HI: id_data = freerun_high;
         default: id_data = 32'd0;

@@ -29,6 +29,8 @@ module esp_pipe #(
     input  wire            zeroize,
     output wire            zeroized,
     output wire            busy,
+    // FREERUN, to which deadlines refer
+    input  wire [63:0]     now,
 
     // inner packets to encapsulate
     input  wire            s_enc_tvalid,
@@ -114,7 +116,7 @@ module esp_pipe #(
     wire [LOG2_SA-1:0]   slot_index;
     wire [15:0]          slot_gen;
     wire [8*256-1:0]     slot_blob;
-    wire [63:0]          slot_limit;
+    wire [63:0]          slot_limit, slot_deadline;
     wire [15:0]          tx_slot_status, rx_slot_status;
     wire [31:0]          tx_slot_refused, rx_slot_refused;
     wire [63:0]          tx_slot_last_seq, rx_slot_last_seq;
@@ -141,7 +143,8 @@ module esp_pipe #(
         .rx_refused(rx_slot_refused), .rx_last_seq(rx_slot_last_seq), .rx_packets(rx_slot_packets),
         .rx_bytes(rx_slot_bytes), .rx_drops(rx_slot_drops),
         .slot_op(slot_op), .slot_index(slot_index), .slot_gen(slot_gen), .slot_blob(slot_blob),
-        .slot_limit(slot_limit), .seed_valid(seed_valid), .seed_index(seed_index), .seed_word(seed_word));
+        .slot_limit(slot_limit), .slot_deadline(slot_deadline), .seed_valid(seed_valid), .seed_index(seed_index),
+        .seed_word(seed_word));
 
     esp_tx #(.LANES(LANES), .LOG2_SA(LOG2_SA), .MAX_LEN(MAX_LEN), .TAGW(TAGW)) tx (
         .clk(clk), .rst(rst), .zeroize(wipe), .zeroized(tx_zeroized),
@@ -154,7 +157,7 @@ module esp_pipe #(
         .m_enc_lease_low(m_enc_lease_low),
         .enc_done(enc_done), .enc_done_status(enc_done_status), .enc_done_len(enc_done_len), .enc_beat(enc_beat),
         .slot_valid(tx_slot_valid), .slot_ready(tx_slot_ready), .slot_op(slot_op), .slot_index(slot_index),
-        .slot_gen(slot_gen), .slot_blob(slot_blob), .slot_limit(slot_limit), .slot_done(tx_slot_done),
+        .slot_gen(slot_gen), .slot_blob(slot_blob), .slot_limit(slot_limit), .slot_deadline(slot_deadline), .now(now), .slot_done(tx_slot_done),
         .slot_status(tx_slot_status), .slot_refused(tx_slot_refused), .slot_last_seq(tx_slot_last_seq),
         .slot_packets(tx_slot_packets), .slot_bytes(tx_slot_bytes), .slot_drops(tx_slot_drops));
 

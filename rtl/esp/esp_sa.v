@@ -55,6 +55,7 @@ module esp_sa #(
     output wire [15:0]        slot_gen,
     output reg  [8*256-1:0]   slot_blob,
     output wire [63:0]        slot_limit,
+    output wire [63:0]        slot_deadline,
     output reg                seed_valid,
     output reg  [3:0]         seed_index,
     output reg  [63:0]        seed_word
@@ -71,7 +72,7 @@ module esp_sa #(
     reg [7:0]  op, dir;
     reg [15:0] gen;
     reg [31:0] index;
-    reg [63:0] limit;
+    reg [63:0] limit, deadline;
     reg [15:0] status;
     reg [31:0] refused;
     reg [63:0] last_seq, packets, bytes, drops;
@@ -79,6 +80,7 @@ module esp_sa #(
     assign slot_index = index[LOG2_SA-1:0];
     assign slot_gen = gen;
     assign slot_limit = limit;
+    assign slot_deadline = deadline;
     assign tx_valid = state == ASK && !dir[0] && !wipe;
     assign rx_valid = state == ASK && dir[0] && !wipe;
     wire        taken = dir[0] ? rx_ready : tx_ready;
@@ -124,7 +126,7 @@ module esp_sa #(
     reg [8:0]  rest_at;
     always @(posedge clk) begin
         lease_over <= f_limit <= f_seq;
-        bad <= {f_rest != 0, f_tfc != 0, f_deadline != 0, bad_seq, f_inner != `ESPC_FAMILY_IPV4, f_outer != `ESPC_FAMILY_IPV4,
+        bad <= {f_rest != 0, f_tfc != 0, inbound && f_deadline != 0, bad_seq, f_inner != `ESPC_FAMILY_IPV4, f_outer != `ESPC_FAMILY_IPV4,
                 f_mode != `ESPC_SA_MODE_TUNNEL, !inbound && f_ttl == 0, f_udp && f_dport == 0,
                 f_udp && !inbound && f_sport == 0, f_dst_rest != 0, f_src_rest != 0, bad_window, f_128 && f_key_high != 0,
                 f_integ != `ESPC_SA_INTEG_NONE, !f_128 && f_alg != `ESPC_SA_ALG_AES256_GCM16,
@@ -190,6 +192,7 @@ module esp_sa #(
                         drops <= 64'd0;
                     end
                     3'd4: limit <= s_tdata;
+                    3'd5: deadline <= s_tdata;
                     default: ;
                 endcase
                 whole <= cnt == 7'd7;

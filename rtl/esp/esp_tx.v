@@ -57,6 +57,9 @@ module esp_tx #(
     input  wire [15:0]        slot_gen,
     input  wire [8*256-1:0]   slot_blob,
     input  wire [63:0]        slot_limit,
+    input  wire [63:0]        slot_deadline,
+    // FREERUN
+    input  wire [63:0]        now,
     output wire               slot_done,
     output wire [15:0]        slot_status,
     output wire [31:0]        slot_refused,
@@ -92,11 +95,11 @@ module esp_tx #(
 
     // ---- look-up, sequence, limits; slot operations ------------------------------------------------------------------
     wire               slots_admit, hold, aborting, scrub;
-    wire               op_ready, op_go, op_done, op_valid, cfg_wen, cfg_zero, drain_mark;
+    wire               op_ready, op_go, op_done, op_valid, op_expired, cfg_wen, cfg_zero, drain_mark;
     wire [2:0]         op;
     wire [LOG2_SA-1:0] op_index, cfg_index;
     wire [15:0]        op_cur_gen;
-    wire [63:0]        op_seq, op_limit, op_next_seq, op_cur_limit, op_packets, op_bytes, op_drops;
+    wire [63:0]        op_seq, op_limit, op_deadline, op_next_seq, op_cur_limit, op_packets, op_bytes, op_drops;
     wire               key_valid, key_ready, key_256, key_done, clr_valid, clr_ready, clr_done;
     wire               core_zeroize, core_zeroize_done;
     wire [255:0]       key;
@@ -115,10 +118,11 @@ module esp_tx #(
         .clk(clk), .rst(rst), .zeroize(zeroize), .zeroized(zeroized), .admit(slots_admit), .hold(hold),
         .aborting(aborting), .scrub(scrub),
         .slot_valid(slot_valid), .slot_ready(slot_ready), .slot_op(slot_op), .slot_index(slot_index),
-        .slot_gen(slot_gen), .slot_blob(slot_blob), .slot_limit(slot_limit), .slot_done(slot_done),
+        .slot_gen(slot_gen), .slot_blob(slot_blob), .slot_limit(slot_limit), .slot_deadline(slot_deadline), .slot_done(slot_done),
         .slot_status(slot_status), .slot_last_seq(slot_last_seq), .slot_packets(slot_packets),
         .slot_bytes(slot_bytes), .slot_drops(slot_drops),
         .op_ready(op_ready), .op_go(op_go), .op(op), .op_index(op_index), .op_seq(op_seq), .op_limit(op_limit),
+        .op_deadline(op_deadline), .op_expired(op_expired),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq), .op_cur_limit(op_cur_limit),
         .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
         .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .drain_mark(drain_mark), .drained(drained),
@@ -139,7 +143,7 @@ module esp_tx #(
         room <= info_level < (1 << LOG2_PKT) - 10;
 
     esp_tx_sa #(.LOG2_SA(LOG2_SA), .TAGW(TAGW), .MAX_LEN(MAX_LEN)) sa (
-        .clk(clk), .rst(rst), .admit(slots_admit && room && !poison),
+        .clk(clk), .rst(rst), .admit(slots_admit && room && !poison), .now(now),
         .meta_valid(meta_valid), .meta_ready(meta_ready), .meta_tag(meta_tag), .meta_sa(meta_sa), .meta_gen(meta_gen),
         .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df),
         .out_valid(p_valid), .out_tag(p_tag), .out_sa(p_sa), .out_gen(p_gen), .out_status(p_status), .out_seq(p_seq),
@@ -148,6 +152,7 @@ module esp_tx #(
         .out_src(p_src), .out_dst(p_dst), .out_sport(p_sport), .out_dport(p_dport),
         .out_ttl(p_ttl),
         .op_ready(op_ready), .op_go(op_go), .op(op), .op_index(op_index), .op_gen(slot_gen), .op_seq(op_seq), .op_limit(op_limit),
+        .op_deadline(op_deadline), .op_expired(op_expired),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq),
         .op_cur_limit(op_cur_limit), .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
         .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .cfg_blob(slot_blob));

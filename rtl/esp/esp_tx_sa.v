@@ -7,7 +7,7 @@
 // Latency 3 cycles from acceptance to `out_valid`, a packet every 2 cycles (no outer packet is shorter than 2 beats of the
 // widest bus). Contract: a packet is accepted only while `admit` is set, and two more may follow on `out` after it falls;
 // `op_go` is a pulse given while op_ready, answered by `op_done` three cycles later; OP_CLEAR may come in every cycle while there
-// are no packets; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
+// are no packets; `now` may be some cycles late; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -19,6 +19,8 @@ module esp_tx_sa #(
     input  wire               clk,
     input  wire               rst,
     input  wire               admit,
+    // FREERUN
+    input  wire [63:0]        now,
 
     // packets from the parser
     input  wire               meta_valid,
@@ -56,7 +58,8 @@ module esp_tx_sa #(
     output reg  [15:0]        out_dport,
     output reg  [7:0]         out_ttl,
 
-    // slot operations on the state: read, init (valid from then on), lease, drain, clear
+    // slot operations on the state: read, init (valid from then on), lease (limit and deadline), renew (deadline alone), drain,
+    // clear; a deadline of all ones is none
     output wire               op_ready,
     input  wire               op_go,
     input  wire [2:0]         op,
@@ -64,8 +67,10 @@ module esp_tx_sa #(
     input  wire [15:0]        op_gen,
     input  wire [63:0]        op_seq,
     input  wire [63:0]        op_limit,
+    input  wire [63:0]        op_deadline,
     output reg                op_done,
     output reg                op_valid,
+    output reg                op_expired,
     output reg  [15:0]        op_cur_gen,
     output reg  [63:0]        op_next_seq,
     output reg  [63:0]        op_cur_limit,
@@ -81,8 +86,8 @@ module esp_tx_sa #(
     input  wire [8*256-1:0]   cfg_blob
     /* verilator lint_on UNUSED */
 );
-    localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3;
-    localparam ST_W = 18 + 6 * 64 + 16;
+    localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_RENEW = 3'd5;
+    localparam ST_W = 18 + 7 * 64 + 16;
     localparam CF_W = 5 + 3 * 32 + 2 * 16 + 8 + 4 * 64;
     localparam [16:0] LEN_MAX = (MAX_LEN > 65535) ? 17'd65535 : MAX_LEN[16:0];
 
@@ -173,8 +178,8 @@ module esp_tx_sa #(
     // ---- A: the state as the one before left it, and every comparison by itself --------------------------------------
     wire            valid, draining;
     wire [15:0]     gen, id;
-    wire [63:0]     next_seq, limit, low_at, packets, bytes, drops;
-    assign {valid, draining, gen, next_seq, limit, low_at, packets, bytes, drops, id} =
+    wire [63:0]     next_seq, limit, low_at, deadline, packets, bytes, drops;
+    assign {valid, draining, gen, next_seq, limit, low_at, deadline, packets, bytes, drops, id} =
         a_forward ? c_state : st_ram;
 
     // RFC 4303 section 2.4: pad to 4 octets with pad length and next header
@@ -187,10 +192,10 @@ module esp_tx_sa #(
     wire [63:0] lease = op_limit - lease_from;
     /* verilator lint_on UNUSED */
 
-    reg             b_valid, b_draining, b_there, b_other, b_esn, b_udp, b_df, b_long, b_hard_packets, b_wraps, b_ended;
+    reg             b_valid, b_draining, b_there, b_other, b_esn, b_udp, b_df, b_long, b_hard_packets, b_wraps, b_ended, b_expired;
     reg             b_low, b_low_more, b_soft, b_soft_more, b_hard_left, b_soft_left;
     reg [15:0]      b_gen, b_id, b_id_more, b_asked, b_verdict, b_len, b_ptlen, b_outlen;
-    reg [63:0]      b_seq, b_seq_more, b_limit, b_low_at, b_packets, b_packets_more, b_bytes, b_bytes_more, b_drops;
+    reg [63:0]      b_seq, b_seq_more, b_limit, b_low_at, b_deadline, b_packets, b_packets_more, b_bytes, b_bytes_more, b_drops;
     reg [63:0]      b_drops_more, b_hard_room, b_soft_room;
     reg [61:0]      b_quarter;
     reg [TAGW-1:0]  b_tag;
@@ -210,6 +215,8 @@ module esp_tx_sa #(
             b_seq <= next_seq;
             b_limit <= limit;
             b_low_at <= low_at;
+            b_deadline <= deadline;
+            b_expired <= now >= deadline;
             b_packets <= packets;
             b_bytes <= bytes;
             b_drops <= drops;
@@ -260,7 +267,7 @@ module esp_tx_sa #(
     wire        mine = b_there && !b_other;
     wire        hard = b_hard_packets || !b_hard_left || (b_hard_room[63:16] == 48'd0 && b_len > b_hard_room[15:0]);
     wire        soft_bytes_more = !b_soft_left || (b_soft_room[63:16] == 48'd0 && b_len > b_soft_room[15:0]);
-    wire        good = mine && !b_draining && b_verdict == `ESPC_STATUS_OK && !b_long && !hard && !b_wraps && !b_ended;
+    wire        good = mine && !b_draining && !b_expired && b_verdict == `ESPC_STATUS_OK && !b_long && !hard && !b_wraps && !b_ended;
     reg [15:0]  verdict;
     always @* begin
         if (!b_there)
@@ -269,6 +276,8 @@ module esp_tx_sa #(
             verdict = `ESPC_STATUS_SA_STALE_GEN;
         else if (b_draining)
             verdict = `ESPC_STATUS_SA_DRAINING;
+        else if (b_expired)
+            verdict = `ESPC_STATUS_LEASE_EXPIRED;
         else if (b_verdict != `ESPC_STATUS_OK)
             verdict = b_verdict;
         else if (b_long)
@@ -285,11 +294,14 @@ module esp_tx_sa #(
     reg [ST_W-1:0] st_op;
     always @* begin
         case (b_code)
-            OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, lease_low_at, 64'd0, 64'd0, 64'd0,
+            OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, lease_low_at, op_deadline, 64'd0, 64'd0, 64'd0,
                                16'd1};
-            OP_LEASE: st_op = {b_valid, b_draining, b_gen, b_seq, op_limit, lease_low_at, b_packets, b_bytes,
+            OP_LEASE: st_op = {b_valid, b_draining, b_gen, b_seq, op_limit, lease_low_at, op_deadline, b_packets,
+                               b_bytes, b_drops, b_id};
+            OP_RENEW: st_op = {b_valid, b_draining, b_gen, b_seq, b_limit, b_low_at, op_deadline, b_packets, b_bytes,
                                b_drops, b_id};
-            OP_DRAIN: st_op = {b_valid, 1'b1, b_gen, b_seq, b_limit, b_low_at, b_packets, b_bytes, b_drops, b_id};
+            OP_DRAIN: st_op = {b_valid, 1'b1, b_gen, b_seq, b_limit, b_low_at, b_deadline, b_packets, b_bytes,
+                               b_drops, b_id};
             default:  st_op = {ST_W{1'b0}};
         endcase
     end
@@ -299,7 +311,7 @@ module esp_tx_sa #(
         if (b_pkt || b_op) begin
             c_index <= b_index;
             c_state <= b_op ? st_op : {b_valid, b_draining, b_gen, good ? b_seq_more : b_seq, b_limit, b_low_at,
-                                       good ? b_packets_more : b_packets, good ? b_bytes_more : b_bytes,
+                                       b_deadline, good ? b_packets_more : b_packets, good ? b_bytes_more : b_bytes,
                                        (mine && !good) ? b_drops_more : b_drops, (good && !b_df) ? b_id_more : b_id};
         end
         out_valid <= b_pkt && !rst;
@@ -329,6 +341,7 @@ module esp_tx_sa #(
         op_done <= b_op && !rst;
         if (b_op) begin
             op_valid <= b_valid;
+            op_expired <= b_expired;
             op_cur_gen <= b_gen;
             op_next_seq <= b_seq;
             op_cur_limit <= b_limit;

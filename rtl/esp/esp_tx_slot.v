@@ -4,7 +4,7 @@
 //
 // A slot is valid only after its key schedule is complete, and invalid before its key is cleared. `hold` stops the beat
 // builder for HOLD cycles before the core is zeroized, so that no beat is lost inside it; `aborting` is a pulse that
-// makes the packets inside ABORTED. Contract: one operation at a time; slot_blob and slot_limit are held until
+// makes the packets inside ABORTED. Contract: one operation at a time; slot_blob, slot_limit and slot_deadline are held until
 // slot_done; packets are admitted only while `admit`; each accepted operation is answered, by ABORTED if zeroize
 // overtakes it.
 `default_nettype none
@@ -31,6 +31,7 @@ module esp_tx_slot #(
     input  wire [8*256-1:0]   slot_blob,
     /* verilator lint_on UNUSED */
     input  wire [63:0]        slot_limit,
+    input  wire [63:0]        slot_deadline,
     output reg                slot_done,
     output reg  [15:0]        slot_status,
     output reg  [63:0]        slot_last_seq,
@@ -45,8 +46,10 @@ module esp_tx_slot #(
     output wire [LOG2_SA-1:0] op_index,
     output wire [63:0]        op_seq,
     output wire [63:0]        op_limit,
+    output wire [63:0]        op_deadline,
     input  wire               op_done,
     input  wire               op_valid,
+    input  wire               op_expired,
     input  wire [15:0]        op_cur_gen,
     input  wire [63:0]        op_next_seq,
     input  wire [63:0]        op_cur_limit,
@@ -73,7 +76,8 @@ module esp_tx_slot #(
     input  wire               core_zeroize_done
 );
     localparam [2:0] WRITE = 3'd0, DRAIN = 3'd1, CLEAR = 3'd2, LEASE = 3'd3, QUERY = 3'd4;
-    localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_CLEAR = 3'd4;
+    localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_CLEAR = 3'd4,
+                     OP_RENEW = 3'd5;
     localparam [3:0] Z_HOLD = 4'd0, Z_SWEEP = 4'd1, IDLE = 4'd2, GO = 4'd3, LOOK = 4'd4, KEY = 4'd5, KEY_WAIT = 4'd6,
                      DRAINING = 4'd7, CLR = 4'd8, CLR_WAIT = 4'd9, APPLY = 4'd10, APPLIED = 4'd11;
     localparam [6:0] HOLD = 7'd64;
@@ -99,6 +103,9 @@ module esp_tx_slot #(
     assign op_index = sweeping ? sweep[LOG2_SA-1:0] : index;
     assign op_seq = slot_blob[`ESPC_SA_BLOB_SEQ_LSB +: 64];
     assign op_limit = (code == WRITE) ? slot_blob[`ESPC_SA_BLOB_SEQ_LIMIT_LSB +: 64] : slot_limit;
+    // none is all ones in the state
+    wire [63:0] deadline = (code == WRITE) ? slot_blob[`ESPC_SA_BLOB_DEADLINE_LSB +: 64] : slot_deadline;
+    assign op_deadline = (deadline == 64'd0) ? {64{1'b1}} : deadline;
     assign cfg_wen = (state == KEY && key_ready) || (state == CLR && clr_ready) || sweeping;
     assign cfg_zero = state != KEY;
     assign cfg_index = op_index;
@@ -118,7 +125,9 @@ module esp_tx_slot #(
             refusal = `ESPC_STATUS_SA_INVALID;
         else if (op_cur_gen != gen)
             refusal = `ESPC_STATUS_SA_STALE_GEN;
-        else if (code == LEASE && slot_limit <= op_cur_limit)
+        else if (code == LEASE && op_expired)
+            refusal = `ESPC_STATUS_LEASE_EXPIRED;
+        else if (code == LEASE && slot_limit < op_cur_limit)
             refusal = `ESPC_STATUS_BAD_LEASE;
         else
             refusal = `ESPC_STATUS_OK;
@@ -175,7 +184,8 @@ module esp_tx_slot #(
                     slot_done <= 1'b1;
                     pending <= 1'b0;
                 end else begin
-                    op <= (code == WRITE) ? OP_INIT : (code == DRAIN) ? OP_DRAIN : (code == LEASE) ? OP_LEASE : OP_CLEAR;
+                    op <= (code == WRITE) ? OP_INIT : (code == DRAIN) ? OP_DRAIN : (code != LEASE) ? OP_CLEAR :
+                          (slot_limit == op_cur_limit) ? OP_RENEW : OP_LEASE;
                     state <= (code == WRITE) ? KEY : APPLY;
                 end
             end

@@ -43,11 +43,9 @@ module ring_engine #(
     output wire [NQ*32-1:0] sq_head,
     output wire [NQ*32-1:0] cq_done,
     output wire [NQ-1:0]    active,
-    // errors: a pulse each, with the queue
-    output wire             err_ring,
-    output wire             err_doorbell,
-    output wire             err_internal,
-    output wire [2:0]       err_q,
+    // why a queue has stopped, and the pipelines (a pulse each) whose results made no sense
+    output wire [NQ*2-1:0]  cause,
+    output wire [1:0]       err_internal,
     // events for the counters
     output wire             ev_doorbell,
     output wire             ev_fetched,
@@ -134,7 +132,7 @@ module ring_engine #(
     wire [NQ*32-1:0] sq_issued, finished;
     wire             f_issue, f_recv, f_recv_err, sa_issue, sa_recv, sa_recv_err;
     wire [2:0]       f_issue_q, f_issue_n, f_recv_q;
-    wire [2:0]       cq_q, cq_ack_q, db_bad_q;
+    wire [2:0]       cq_q, cq_ack_q;
     wire [63:0]      cq_addr;
     wire             cq_phase, cq_alloc, cq_ack, cq_error, irq_waiting;
     wire [30:0]      cq_sq_head;
@@ -142,14 +140,15 @@ module ring_engine #(
         .clk(clk), .rst(rst), .q_enable(q_enable), .q_start(q_start), .run(run), .q_sq_log2(q_sq_log2),
         .q_cq_log2(q_cq_log2), .q_sq_base(q_sq_base), .q_cq_base(q_cq_base), .q_vector(q_vector),
         .db_sq(db_sq), .db_cq(db_cq), .db_q(db_q), .db_data(db_data),
-        .db_good(ev_doorbell), .db_bad(err_doorbell), .db_bad_q(db_bad_q),
+        .db_good(ev_doorbell),
         .room(room), .sq_addr(sq_addr), .pkt_issue(f_issue), .pkt_issue_q(f_issue_q), .pkt_issue_n(f_issue_n),
         .pkt_recv(f_recv), .pkt_recv_q(f_recv_q), .pkt_recv_err(f_recv_err),
         .sa_issue(sa_issue), .sa_recv(sa_recv), .sa_recv_err(sa_recv_err),
         .cq_q(cq_q), .cq_addr(cq_addr), .cq_phase(cq_phase), .cq_sq_head(cq_sq_head), .cq_alloc(cq_alloc),
-        .cq_ack(cq_ack), .cq_ack_q(cq_ack_q),
+        .cq_ack(cq_ack), .cq_ack_q(cq_ack_q), .cq_ack_err(cq_error),
         .irq_valid(irq_valid), .irq_ready(irq_ready), .irq_vector(irq_vector), .irq_waiting(irq_waiting),
-        .sq_head(sq_head), .cq_done(cq_done), .sq_issued(sq_issued), .finished(finished), .active(active));
+        .sq_head(sq_head), .cq_done(cq_done), .sq_issued(sq_issued), .finished(finished), .active(active),
+        .cause(cause));
 
     // ---- reads
     wire [2:0]     rq_valid, rq_ready, r_for;
@@ -257,11 +256,7 @@ module ring_engine #(
         .w_valid(w_valid), .w_ready(w_ready), .w_data(w_data), .w_strb(w_strb), .w_last(w_last),
         .b_valid(b_valid), .b_id(b_id), .b_err(b_err), .outstanding(wr_outstanding), .busy(write_busy));
 
-    wire fetch_bad = f_recv && f_recv_err;
-    wire sa_bad = sa_recv && sa_recv_err;
-    assign err_ring = fetch_bad || sa_bad || cq_error;
-    assign err_internal = |o_internal;
-    assign err_q = err_doorbell ? db_bad_q : cq_error ? cq_ack_q : fetch_bad ? f_recv_q : 3'd0;
+    assign err_internal = o_internal;
     assign ev_fetched = f_recv;
     assign ev_read_beat = r_valid;
     assign ev_write_beat = w_valid && w_ready;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The indices of one queue pair: submission tail (doorbell), issued, received; completion tail, written, consumed by the
 // host; the interrupt's arm. All are free-running. Every entry fetched makes exactly one completion, so a fetch needs
-// room in the completion ring: the host's CQ is never overrun.
+// room in the completion ring: the host's CQ is never overrun. A doorbell that makes no sense and a bus error on a ring stop
+// this queue alone, with an interrupt: it fetches nothing more and hears no doorbell until it is started afresh.
 //
 // `room` and `sq_addr` are worked out over some cycles after each change, and `room` is 0 until they are: so a doorbell
 // is judged by indices that no fetch moves meanwhile. Latency: a doorbell counts two cycles after it came, shows in `room`
 // after six. Contract: issue_n <= room in the cycle of `issue`; doorbells come three cycles apart or more; sizes are at
 // least 4 entries; bases are aligned to 64 bytes.
 `default_nettype none
+`include "hw/regs/gen/espalier_card.vh"
 
 module ring_queue (
     input  wire        clk,
@@ -25,7 +27,6 @@ module ring_queue (
     input  wire        db_cq,
     input  wire [31:0] db_data,
     output reg         db_good,
-    output reg         db_bad,
     // fetch: entries of one burst that may be fetched now (one aligned block of 256 bytes, not across the ring's end)
     output reg  [2:0]  room,
     output reg  [63:0] sq_addr,
@@ -38,6 +39,7 @@ module ring_queue (
     output reg         cq_phase,
     input  wire        alloc,
     input  wire        done,
+    input  wire        done_err,
     // interrupt request, held until taken
     output reg         irq,
     input  wire        irq_taken,
@@ -45,7 +47,9 @@ module ring_queue (
     output reg  [31:0] cq_done,
     output reg  [31:0] sq_issued,
     output reg  [31:0] finished,
-    output wire        active
+    output wire        active,
+    // why the queue has stopped, 0: it has not (enum queue_cause)
+    output reg  [1:0]  cause
 );
     // from a doorbell, and from a fetch, to indices that count it
     localparam [2:0] SETTLE_DOORBELL = 3'd4, SETTLE_FETCH = 3'd2;
@@ -56,6 +60,19 @@ module ring_queue (
     wire [31:0] cq_size = 32'd1 << cq_log2;
 
     assign active = sq_issued != finished;
+
+    // ---- errors: the first one stops the queue until it is started afresh
+    localparam [7:0] BAD_DOORBELL = `ESPC_QUEUE_CAUSE_BAD_DOORBELL, SQ_READ = `ESPC_QUEUE_CAUSE_SQ_READ,
+                     CQ_WRITE = `ESPC_QUEUE_CAUSE_CQ_WRITE;
+    reg         db_bad;
+    wire        sq_bad = recv && recv_err;
+    wire        cq_bad = done && done_err;
+    wire        failed = cause != 2'd0;
+    always @(posedge clk)
+        if (rst || start)
+            cause <= 2'd0;
+        else if (!failed)
+            cause <= db_bad ? BAD_DOORBELL[1:0] : sq_bad ? SQ_READ[1:0] : cq_bad ? CQ_WRITE[1:0] : 2'd0;
 
     // ---- room: the smallest of entries waiting, room in the completion ring, entries to the ring's end and to the next
     // block of 256 bytes
@@ -86,7 +103,7 @@ module ring_queue (
 
         if (settle != 3'd0)
             settle <= settle - 3'd1;
-        room <= (settle != 3'd0 || !(enable && run)) ? 3'd0 : (n_cq < n_least) ? n_cq : n_least;
+        room <= (settle != 3'd0 || !(enable && run) || failed || db_bad || sq_bad || cq_bad) ? 3'd0 : (n_cq < n_least) ? n_cq : n_least;
         if (db_sq || db_cq || start || rst)
             settle <= SETTLE_DOORBELL;
         else if (issue)
@@ -109,8 +126,8 @@ module ring_queue (
     endfunction
 
     always @(posedge clk) begin
-        tail_1 <= db_sq && enable && !rst;
-        head_1 <= db_cq && enable && !rst;
+        tail_1 <= db_sq && enable && !failed && !rst;
+        head_1 <= db_cq && enable && !failed && !rst;
         data_1 <= db_data;
         tail_2 <= tail_1 && !rst && !start;
         head_2 <= head_1 && !rst && !start;
@@ -120,7 +137,7 @@ module ring_queue (
         behind <= cq_tail[30:0] - data_1[30:0];
         head_span <= cq_tail[30:0] - cq_head[30:0];
         db_good <= !rst && ((tail_2 && tail_ok) || (head_2 && head_ok));
-        db_bad <= !rst && ((tail_2 && !tail_ok) || (head_2 && !head_ok));
+        db_bad <= !rst && !start && ((tail_2 && !tail_ok) || (head_2 && !head_ok));
     end
 
     // ---- the completion ring's next slot
@@ -142,7 +159,7 @@ module ring_queue (
         end
         if (done)
             cq_done <= cq_done + 32'd1;
-        finished <= finished + {30'd0, recv && recv_err && done, (recv && recv_err) != done};
+        finished <= finished + {30'd0, sq_bad && done, sq_bad != done};
         if (irq_taken)
             irq <= 1'b0;
         if (armed && cq_done != cq_head) begin
@@ -151,6 +168,8 @@ module ring_queue (
         end
         if (head_2 && head_ok && data_2[31])
             armed <= 1'b1;
+        if (!failed && (db_bad || sq_bad || cq_bad))
+            irq <= 1'b1;
         if (rst || start) begin
             sq_tail <= 32'd0;
             sq_issued <= 32'd0;
@@ -166,7 +185,7 @@ module ring_queue (
         end
     end
 
-    wire unused = &{1'b0, sq_base[5:0], sq_size[31:15], 1'b0};
+    wire unused = &{1'b0, BAD_DOORBELL, SQ_READ, CQ_WRITE, sq_base[5:0], sq_size[31:15], 1'b0};
 endmodule
 
 `default_nettype wire

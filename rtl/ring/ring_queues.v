@@ -25,8 +25,6 @@ module ring_queues #(
     input  wire [2:0]      db_q,
     input  wire [31:0]     db_data,
     output wire            db_good,
-    output wire            db_bad,
-    output wire [2:0]      db_bad_q,
     // fetch
     output wire [NQ*3-1:0] room,
     output wire [NQ*64-1:0] sq_addr,
@@ -47,6 +45,7 @@ module ring_queues #(
     input  wire            cq_alloc,
     input  wire            cq_ack,
     input  wire [2:0]      cq_ack_q,
+    input  wire            cq_ack_err,
     // interrupts
     output reg             irq_valid,
     input  wire            irq_ready,
@@ -57,10 +56,11 @@ module ring_queues #(
     output wire [NQ*32-1:0] cq_done,
     output wire [NQ*32-1:0] sq_issued,
     output wire [NQ*32-1:0] finished,
-    output wire [NQ-1:0]   active
+    output wire [NQ-1:0]   active,
+    output wire [NQ*2-1:0] cause
 );
     wire [NQ*64-1:0] cq_addrs;
-    wire [NQ-1:0]    cq_phases, good, bad, irqs;
+    wire [NQ-1:0]    cq_phases, good, irqs;
     reg  [NQ-1:0]    irq_take;
 
     genvar g;
@@ -72,40 +72,34 @@ module ring_queues #(
                 .sq_log2(q_sq_log2[g*4+:4]), .cq_log2(q_cq_log2[g*4+:4]),
                 .sq_base(q_sq_base[g*64+:64]), .cq_base(q_cq_base[g*64+:64]),
                 .db_sq(db_sq && db_q == ME), .db_cq(db_cq && db_q == ME), .db_data(db_data),
-                .db_good(good[g]), .db_bad(bad[g]),
+                .db_good(good[g]),
                 .room(room[g*3+:3]), .sq_addr(sq_addr[g*64+:64]),
                 .issue(g == 0 ? sa_issue : pkt_issue && pkt_issue_q == ME),
                 .issue_n(g == 0 ? 3'd1 : pkt_issue_n),
                 .recv(g == 0 ? sa_recv : pkt_recv && pkt_recv_q == ME),
                 .recv_err(g == 0 ? sa_recv_err : pkt_recv_err),
                 .cq_addr(cq_addrs[g*64+:64]), .cq_phase(cq_phases[g]),
-                .alloc(cq_alloc && cq_q == ME), .done(cq_ack && cq_ack_q == ME),
+                .alloc(cq_alloc && cq_q == ME), .done(cq_ack && cq_ack_q == ME), .done_err(cq_ack_err),
                 .irq(irqs[g]), .irq_taken(irq_take[g]),
                 .sq_head(sq_head[g*32+:32]), .cq_done(cq_done[g*32+:32]), .sq_issued(sq_issued[g*32+:32]),
-                .finished(finished[g*32+:32]), .active(active[g]));
+                .finished(finished[g*32+:32]), .active(active[g]), .cause(cause[g*2+:2]));
         end
     endgenerate
 
-    reg [2:0] bad_q;
     integer i;
     always @* begin
         cq_addr = cq_addrs[63:0];
         cq_phase = cq_phases[0];
         cq_sq_head = sq_head[30:0];
-        bad_q = 3'd0;
         for (i = 1; i < NQ; i = i + 1) begin
             if (cq_q == i[2:0]) begin
                 cq_addr = cq_addrs[i*64+:64];
                 cq_phase = cq_phases[i];
                 cq_sq_head = sq_head[i*32+:31];
             end
-            if (bad[i])
-                bad_q = i[2:0];
         end
     end
     assign db_good = |good;
-    assign db_bad = |bad;
-    assign db_bad_q = bad_q;
 
     // One interrupt request at a time to the shell; the lowest queue first.
     reg [NQ-1:0] pick;

@@ -94,8 +94,9 @@ module ring_sa #(
     wire        indexed = op >= `ESPC_SA_OP_ADD && op <= `ESPC_SA_OP_QUERY;
     wire        result_ok = result_iova != 64'd0 && result_iova[5:0] == 6'd0;
     wire        blob_ok = blob_iova != 64'd0 && blob_iova[5:0] == 6'd0;
-    // of a command; no operation uses them
-    wire        rest_ok = cmd[511:`ESPC_SA_COMMAND_DEADLINE_LSB] == 0;
+    // what is reserved of a command, and the deadline where it is no LEASE
+    wire        rest_ok = cmd[511:`ESPC_SA_COMMAND_RESERVED_LSB] == 0
+                          && (op == `ESPC_SA_OP_LEASE || cmd[`ESPC_SA_COMMAND_DEADLINE_LSB +: 64] == 0);
     wire        index_ok = index < {{(31-LOG2_SA){1'b0}}, sa_limit};
 
     // ---- the blob

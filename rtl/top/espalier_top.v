@@ -107,7 +107,7 @@ module espalier_top #(
     endgenerate
 
     // ---- registers
-    wire        wr, rd, axil_busy;
+    wire        wr, rd, rd_hold, axil_busy;
     wire [15:0] wr_addr, rd_addr;
     wire [31:0] wr_data, rd_data;
     csr_axil axil (
@@ -119,7 +119,7 @@ module espalier_top #(
         .s_axil_araddr(s_axil_araddr), .s_axil_rvalid(s_axil_rvalid), .s_axil_rready(s_axil_rready),
         .s_axil_rdata(s_axil_rdata), .s_axil_rresp(s_axil_rresp),
         .wr(wr), .wr_addr(wr_addr), .wr_data(wr_data), .rd(rd), .rd_addr(rd_addr), .rd_data(rd_data),
-        .busy(axil_busy));
+        .rd_hold(rd_hold), .busy(axil_busy));
 
     wire reset_request, zeroize_request, outstanding, ready, quench, core_rst, zeroize, reset_busy;
     wire pipe_zeroized, keys_clean, keyed, fatal;
@@ -134,8 +134,11 @@ module espalier_top #(
     wire [NQ*4-1:0]  q_sq_log2, q_cq_log2;
     wire [NQ*64-1:0] q_sq_base, q_cq_base;
     wire [NQ*8-1:0]  q_vector;
-    wire             db_sq, db_cq, err_ring, err_doorbell, err_internal;
-    wire [2:0]       db_q, err_q;
+    wire             db_sq, db_cq;
+    wire [1:0]       err_internal;
+    wire [NQ*2-1:0]  cause;
+    wire [2:0]       db_q;
+    wire [63:0]      now;
     wire [31:0]      db_data;
     wire [NQ*32-1:0] sq_head, cq_done;
     wire             ev_doorbell, ev_fetched, ev_read_beat, ev_write_beat, ev_done, pipe_packets, enc_beat, dec_beat;
@@ -149,8 +152,8 @@ module espalier_top #(
         .zeroized(pipe_zeroized && keys_clean), .fatal(fatal), .run(run), .epoch(epoch), .q_enable(q_enable), .q_start(q_start),
         .q_sq_log2(q_sq_log2), .q_cq_log2(q_cq_log2), .q_sq_base(q_sq_base), .q_cq_base(q_cq_base),
         .q_vector(q_vector), .db_sq(db_sq), .db_cq(db_cq), .db_q(db_q), .db_data(db_data), .sq_head(sq_head),
-        .cq_done(cq_done), .active(active), .err_ring(err_ring), .err_doorbell(err_doorbell),
-        .err_internal(err_internal), .err_q(err_q), .ev_pipe_busy(pipe_packets), .ev_enc_beat(enc_beat),
+        .cq_done(cq_done), .active(active), .cause(cause), .err_internal(err_internal),
+        .rd_hold(rd_hold), .now(now), .ev_pipe_busy(pipe_packets), .ev_enc_beat(enc_beat),
         .ev_dec_beat(dec_beat), .ev_doorbell(ev_doorbell), .ev_fetched(ev_fetched), .ev_read_beat(ev_read_beat),
         .ev_write_beat(ev_write_beat), .ev_done(ev_done), .ev_done_src(ev_done_src),
         .ev_done_status(ev_done_status), .ev_done_len(ev_done_len));
@@ -178,7 +181,7 @@ module espalier_top #(
         .sa_limit(sa_limit), .q_enable(q_enable), .q_start(q_start), .q_sq_log2(q_sq_log2), .q_cq_log2(q_cq_log2),
         .q_sq_base(q_sq_base), .q_cq_base(q_cq_base), .q_vector(q_vector), .db_sq(db_sq), .db_cq(db_cq),
         .db_q(db_q), .db_data(db_data), .sq_head(sq_head), .cq_done(cq_done), .active(active),
-        .err_ring(err_ring), .err_doorbell(err_doorbell), .err_internal(err_internal), .err_q(err_q),
+        .cause(cause), .err_internal(err_internal),
         .ev_doorbell(ev_doorbell), .ev_fetched(ev_fetched), .ev_read_beat(ev_read_beat),
         .ev_write_beat(ev_write_beat), .ev_done(ev_done), .ev_done_src(ev_done_src),
         .ev_done_status(ev_done_status), .ev_done_len(ev_done_len),
@@ -221,7 +224,7 @@ module espalier_top #(
     wire [15:0] enc_done_status, enc_done_len, dec_done_status, dec_done_len;
     wire [KB-1:0] enc_tkeep, dec_tkeep;
     esp_pipe #(.LANES(LANES), .LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .MAX_LEN(MAX_LEN)) pipe (
-        .clk(clk), .rst(core_rst), .zeroize(zeroize), .zeroized(pipe_zeroized), .busy(pipe_busy),
+        .clk(clk), .rst(core_rst), .zeroize(zeroize), .zeroized(pipe_zeroized), .busy(pipe_busy), .now(now),
         .s_enc_tvalid(enc_tvalid), .s_enc_tready(enc_tready), .s_enc_tdata(in_tdata), .s_enc_tkeep(in_tkeep),
         .s_enc_tlast(in_tlast), .s_enc_tag(in_tag), .s_enc_sa(in_sa), .s_enc_gen(in_gen), .s_enc_len(in_len),
         .m_enc_tvalid(o_tvalid[0]), .m_enc_tready(o_tready[0]), .m_enc_tdata(o_tdata[W-1:0]),

@@ -51,6 +51,11 @@ static int on_dma_write(void *ctx, uint64_t addr, const void *buf, size_t len)
         card_spoil_completions(&d->spoil, spoil_kinds[d->fault], addr, spoilt, len);
         buf = spoilt;
     }
+    if (d->fault == CARD_FAULT_RING_ERROR && card_spoil_in_packet_ring(&d->spoil, addr)) {
+        d->fault = CARD_FAULT_NONE; // once
+        d->dma_errors++;
+        return -EIO;
+    }
     int rc = pci_config_bus_master(&d->pci) ? vfu_dma_write(&d->server.dma, addr, buf, len) : -EACCES;
     d->dma_errors += rc != 0;
     return rc;
@@ -164,11 +169,22 @@ static uint32_t model_read32(struct card_device *d, uint32_t offset)
     return v;
 }
 
+// Once.
+static uint32_t spoil_doorbell(struct card_device *d, uint32_t offset, uint32_t value)
+{
+    if (d->fault != CARD_FAULT_BAD_DOORBELL || offset < ESPC_REG_DOORBELL(1) ||
+        offset >= ESPC_REG_DOORBELL(ESPC_DOORBELL_COUNT) || offset % ESPC_DOORBELL_STRIDE)
+        return value;
+    d->fault = CARD_FAULT_NONE;
+    return value + 0x10000;
+}
+
 static void model_write32(struct card_device *d, uint32_t offset, uint32_t value)
 {
     bool busy = card_model_busy(d->model);
     catch_up(d);
     card_spoil_register(&d->spoil, offset, value);
+    value = spoil_doorbell(d, offset, value);
     card_model_csr_write32(d->model, offset, value);
     after_access(d, busy);
 }

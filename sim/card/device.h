@@ -23,7 +23,10 @@
     X(BAD_LENGTH, "bad-length", LENGTH, "completions state results longer than their buffers")               \
     X(BAD_HEAD, "bad-head", HEAD, "completions state more submissions consumed than were made")              \
     X(BAD_STATUS, "bad-status", STATUS, "completions carry a status that does not exist")                    \
-    X(BAD_EPOCH, "bad-epoch", EPOCH, "completions carry another epoch")
+    X(BAD_EPOCH, "bad-epoch", EPOCH, "completions carry another epoch")                                      \
+    X(BAD_DOORBELL, "bad-doorbell", NONE,                                                                    \
+      "the next doorbell of a packet queue states an index beyond the ring")                                 \
+    X(RING_ERROR, "ring-error", NONE, "the bus answers the next completion of a packet queue with an error")
 
 enum card_fault {
 #define X(id, name, spoil, text) CARD_FAULT_##id,

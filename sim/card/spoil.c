@@ -22,14 +22,24 @@ void card_spoil_register(struct card_spoil *s, uint32_t offset, uint32_t value)
         s->ring[q].sizes = value;
 }
 
-static bool in_ring(const struct card_spoil *s, uint64_t addr)
+static bool in_rings_from(const struct card_spoil *s, unsigned first, uint64_t addr)
 {
-    for (unsigned q = 0; q < CARD_SPOIL_QUEUES; q++) {
+    for (unsigned q = first; q < CARD_SPOIL_QUEUES; q++) {
         uint32_t log2 = (s->ring[q].sizes & ESPC_QUEUE_LOG2_SIZE_CQ_MASK) >> ESPC_QUEUE_LOG2_SIZE_CQ_SHIFT;
         if (log2 && log2 < 32 && addr >= s->ring[q].base && addr - s->ring[q].base < (uint64_t)ENTRY << log2)
             return true;
     }
     return false;
+}
+
+static bool in_ring(const struct card_spoil *s, uint64_t addr)
+{
+    return in_rings_from(s, 0, addr);
+}
+
+bool card_spoil_in_packet_ring(const struct card_spoil *s, uint64_t addr)
+{
+    return in_rings_from(s, 1, addr);
 }
 
 static void spoil(enum card_spoil_kind kind, uint8_t entry[ENTRY])

@@ -28,6 +28,8 @@ struct card_spoil {
 
 // Follows a register write.
 void card_spoil_register(struct card_spoil *s, uint32_t offset, uint32_t value);
+// Is this in the completion ring of a packet queue?
+bool card_spoil_in_packet_ring(const struct card_spoil *s, uint64_t addr);
 // Changes the completions inside buf, which is about to be written to addr.
 void card_spoil_completions(const struct card_spoil *s, enum card_spoil_kind kind, uint64_t addr,
                             uint8_t *buf, size_t len);

@@ -142,14 +142,14 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     refused(p, &sa, 0, 0x058, 2, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x05a, 2, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x068, 8, sa.seq, ESPC_STATUS_BAD_LEASE);
-    refused(p, &sa, 0, 0x090, 8, 1ull << 63, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x098, 4, 1, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x09c, 1, 1, ESPC_STATUS_BAD_FIELD);
     for (unsigned at = 0xa0; at < 0x100; at += 8)
         refused(p, &sa, 0, at, 8, 1ull << (at & 63), ESPC_STATUS_BAD_FIELD);
     sa.flags = 0; // inbound too
     sa.seq = 9;
-    for (unsigned at = 0x180; at < 0x200; at += 8) // integrity key, wire, reserved
+    refused(p, &sa, 1, 0x090, 8, 1ull << 63, ESPC_STATUS_BAD_FIELD); // a deadline is for outbound
+    for (unsigned at = 0x180; at < 0x200; at += 8)                   // integrity key, wire, reserved
         refused(p, &sa, at >> 3 & 1, at + (at >> 3 & 7), 1, 0x80, ESPC_STATUS_BAD_FIELD);
     // and commands that are not
     assert_int_equal(model_op(p, 0, 0, 1, 1, 0, NULL), ESPC_STATUS_BAD_OPCODE);

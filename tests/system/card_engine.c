@@ -91,9 +91,9 @@ static void ctl(const char *command)
 // -------------------------------------------------------------------------------------------------------
 // engines
 
-static void open_side(struct side *s, bool card)
+static void open_side_by(struct side *s, bool card, uint32_t deadline_ms)
 {
-    const struct esp_card_options o = {.pci_sysfs = dir};
+    const struct esp_card_options o = {.pci_sysfs = dir, .deadline_ms = deadline_ms};
     struct esp_error err = {0};
     memset(s, 0, sizeof *s);
     int rc = card ? esp_card_open(&s->e, &o, &err) : esp_soft_open(&s->e, &err);
@@ -101,6 +101,11 @@ static void open_side(struct side *s, bool card)
         fail_msg("engine: %s", err.text);
     assert_int_equal(esp_pool_create(&s->pool, BUFFERS, BUFFER, &err), 0);
     assert_int_equal(s->e->ops->attach_pool(s->e, s->pool, &err), 0);
+}
+
+static void open_side(struct side *s, bool card)
+{
+    open_side_by(s, card, 0);
 }
 
 static void close_side(struct side *s)
@@ -379,6 +384,105 @@ static void test_dead_card_fails_the_engine(void **state)
     fails_with("fault dead", "all ones", true);
 }
 
+static void runs_at(struct side *card, uint32_t seed, enum esp_status want)
+{
+    struct esp_job *j = make_job(card, ESP_ENCAP, 100, seed, NULL);
+    run_jobs(card, &j, 1);
+    if (j->status != want)
+        fail_msg("%s, expected %s", esp_status_name(j->status), esp_status_name(want));
+    free_job(card, j);
+}
+
+enum { DEADLINE_MS = 1500 };
+
+// The RTL's own comparison, by its own clock: as long as this driver lives the SA goes on, and past its
+// silence it stops, and nothing revives it.
+static void test_card_whose_host_is_silent_stops_its_sas(void **state)
+{
+    (void)state;
+    struct side card;
+    struct esp_event ev;
+    start_card("1");
+    open_side_by(&card, true, DEADLINE_MS);
+    card.out = add(&card, ESP_OUT);
+    for (uint64_t end = now_ms() + 2 * DEADLINE_MS; now_ms() < end; usleep(20000))
+        runs_at(&card, 1, ESP_STATUS_OK);
+    usleep(2 * DEADLINE_MS * 1000);
+    struct esp_job *j = make_job(&card, ESP_ENCAP, 100, 0, NULL), *back;
+    assert_int_equal(esp_submit(card.e, &j, 1), 1);
+    for (uint64_t end = now_ms() + WAIT_MS; !esp_poll(card.e, &back, 1);) {
+        assert_true(now_ms() < end);
+        nap();
+    }
+    assert_int_equal(j->status, ESP_STATUS_LEASE_EXPIRED);
+    assert_int_equal(j->out_len, 0);
+    free_job(&card, j);
+    expect(&card, ESP_EVENT_SA_LEASED, &ev); // the renewal that came too late
+    assert_int_equal(ev.status, ESP_STATUS_LEASE_EXPIRED);
+    runs_at(&card, 2, ESP_STATUS_LEASE_EXPIRED);
+    card.out = NULL;
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+}
+
+// One queue of the card stops, twenty packets on their way: those that come back have gone nowhere, the SA
+// goes on with its numbers, the other queue and the other SA have seen nothing.
+static void stops_one_queue(const char *fault, const char *text)
+{
+    struct side card;
+    struct esp_event ev;
+    struct esp_job *jobs[20];
+    unsigned aborted = 0;
+    uint64_t last = 0;
+    start_card("4");
+    open_side(&card, true);
+    card.out = add(&card, ESP_OUT);
+    card.in = add(&card, ESP_IN);
+    runs_at(&card, 1, ESP_STATUS_OK);
+    ctl(fault);
+    for (unsigned i = 0; i < 20; i++)
+        jobs[i] = make_job(&card, ESP_ENCAP, 100 + i, i, NULL);
+    run_jobs(&card, jobs, 20);
+    for (unsigned i = 0; i < 20; i++) {
+        aborted += jobs[i]->status == ESP_STATUS_ABORTED;
+        if (jobs[i]->status == ESP_STATUS_OK) {
+            assert_int_equal(aborted, 0);
+            last = jobs[i]->seq;
+        }
+    }
+    assert_true(aborted > 0);
+    expect(&card, ESP_EVENT_QUEUE_RESET, &ev);
+    if (!strstr(ev.error.text, text))
+        fail_msg("%s: got '%s', expected something with '%s'", fault, ev.error.text, text);
+    for (unsigned i = 0; i < 20; i++)
+        free_job(&card, jobs[i]);
+    struct esp_job *again = make_job(&card, ESP_ENCAP, 300, 9, NULL);
+    run_jobs(&card, &again, 1);
+    assert_int_equal(again->status, ESP_STATUS_OK);
+    assert_true(again->seq > last);
+    struct esp_job *in = make_job(&card, ESP_DECAP, again->out_len, 0, again->out);
+    run_jobs(&card, &in, 1);
+    assert_int_equal(in->status, ESP_STATUS_OK);
+    assert_ptr_equal(in->sa, card.in);
+    assert_memory_equal(in->out, again->in, 300);
+    free_job(&card, again);
+    free_job(&card, in);
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+}
+
+static void test_bad_doorbell_stops_its_queue_alone(void **state)
+{
+    (void)state;
+    stops_one_queue("fault bad-doorbell", "a doorbell made no sense");
+}
+
+static void test_bus_error_on_a_ring_stops_its_queue_alone(void **state)
+{
+    (void)state;
+    stops_one_queue("fault ring-error", "a bus error when the card wrote its completions");
+}
+
 static void test_nonsense_in_completions_fails_the_engine(void **state)
 {
     (void)state;
@@ -639,6 +743,9 @@ int main(int argc, char **argv)
         T(test_four_lanes_give_the_same_bytes),
         T(test_hung_card_fails_the_engine),
         T(test_dead_card_fails_the_engine),
+        T(test_card_whose_host_is_silent_stops_its_sas),
+        T(test_bad_doorbell_stops_its_queue_alone),
+        T(test_bus_error_on_a_ring_stops_its_queue_alone),
         T(test_nonsense_in_completions_fails_the_engine),
         T(test_lost_interrupts_delay_but_lose_nothing),
         T(test_driver_killed_under_load_leaves_a_clean_card),

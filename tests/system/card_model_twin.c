@@ -120,20 +120,30 @@ static struct espc_sa_command some_command(uint64_t *r)
                                     .seq_limit = chance(r, 900) ? below(r, 3000) : rnd(r)};
 }
 
+// Over for either card, or never reached by one: their clocks are not the same.
+static uint64_t some_deadline(uint64_t *r)
+{
+    return chance(r, 300) ? 1 + below(r, 99) : UINT64_MAX - below(r, 99);
+}
+
 static void command(struct episode *e, uint64_t *r, unsigned i, struct espc_sa_command c)
 {
     bool drain = c.op != ESPC_SA_OP_ADD && chance(r, 60);
     struct known *k = &e->known[c.dir & 1][c.sa_index % TWIN_SLOTS];
     if (chance(r, 10))
-        ((uint8_t *)&c)[40 + below(r, 24)] = 1;
+        ((uint8_t *)&c)[c.op == ESPC_SA_OP_LEASE ? 48 + below(r, 16) : 40 + below(r, 24)] = 1;
     c.op = drain ? ESPC_SA_OP_DRAIN : c.op;
     c.result_iova = some_place(r, PAGE_SA + 7, 64 * i);
     c.generation = (uint16_t)(k->generation + (chance(r, 930) ? 0 : 1 + below(r, 3)));
     if (c.op == ESPC_SA_OP_LEASE && chance(r, 700))
         c.seq_limit = k->seq + below(r, 600);
+    if (c.op == ESPC_SA_OP_LEASE && chance(r, 300))
+        c.deadline = some_deadline(r);
     if (c.op == ESPC_SA_OP_ADD) {
         unsigned spi = (unsigned)below(r, TWIN_SPIS / 2) * 2 + (c.sa_index & 1);
         struct espc_sa_blob b = twin_blob(r, spi, c.dir & 1);
+        if (!(c.dir & 1) && chance(r, 200))
+            b.deadline = some_deadline(r);
         if (chance(r, 150))
             twin_spoil_blob(r, &b);
         *k = (struct known){.generation = (uint16_t)(c.generation + 1), .spi = spi, .seq = b.seq};

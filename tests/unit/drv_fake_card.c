@@ -31,7 +31,7 @@ struct sa {
     bool valid;
     uint32_t spi;
     uint16_t generation;
-    uint64_t seq, limit, packets, bytes;
+    uint64_t seq, limit, deadline, packets, bytes;
 };
 
 struct fake_card {
@@ -46,7 +46,9 @@ struct fake_card {
     uint32_t sq_head[8], sq_tail[8], cq_tail[8];
     struct sa sa[2][SLOTS];
     uint64_t freerun;
-    unsigned looks; // at its clock, since FAKE_FREEZE_LATER
+    unsigned looks;      // at its clock, since FAKE_FREEZE_LATER
+    atomic_ullong slept; // cycles that passed unseen
+    unsigned long long slept_seen;
     atomic_int fault;
     atomic_uint doorbells, reads, master, keys_seen;
 };
@@ -154,6 +156,20 @@ static void complete(struct fake_card *f, unsigned q, struct done d)
         (void)!write(f->irq[q], &one, sizeof(one));
 }
 
+static void wake_clock(struct fake_card *f)
+{
+    unsigned long long slept = atomic_load(&f->slept);
+
+    f->freerun += slept - f->slept_seen;
+    f->slept_seen = slept;
+}
+
+static bool expired(struct fake_card *f, const struct sa *sa)
+{
+    wake_clock(f);
+    return sa->deadline && f->freerun >= sa->deadline;
+}
+
 static uint16_t sa_command(struct fake_card *f, const uint8_t *s, struct done *d)
 {
     struct sa *sa = &f->sa[s[1] & 1][get_le32(s + 4) % SLOTS];
@@ -174,11 +190,17 @@ static uint16_t sa_command(struct fake_card *f, const uint8_t *s, struct done *d
                           .spi = get_le32(blob),
                           .generation = d->generation,
                           .seq = get_le64(blob + 0x60),
-                          .limit = get_le64(blob + 0x68)};
+                          .limit = get_le64(blob + 0x68),
+                          .deadline = get_le64(blob + 0x90)};
         if (s[1] == 0)
             sa->seq--;
         return ESPC_STATUS_OK;
-    case ESPC_SA_OP_LEASE: sa->limit = get_le64(s + 32); break;
+    case ESPC_SA_OP_LEASE:
+        if (expired(f, sa))
+            return ESPC_STATUS_LEASE_EXPIRED;
+        sa->limit = get_le64(s + 32);
+        sa->deadline = get_le64(s + 40);
+        break;
     case ESPC_SA_OP_DELETE: sa->valid = false; break;
     default: break;
     }
@@ -201,6 +223,8 @@ static uint16_t encap(struct fake_card *f, const uint8_t *s, const uint8_t *in, 
     d->generation = get_le16(s + 28);
     if (!sa->valid || sa->generation != d->generation)
         return ESPC_STATUS_SA_INVALID;
+    if (expired(f, sa))
+        return ESPC_STATUS_LEASE_EXPIRED;
     if (sa->seq + 1 >= sa->limit)
         return ESPC_STATUS_LEASE_END;
     d->seq = ++sa->seq;
@@ -229,11 +253,31 @@ static uint16_t decap(struct fake_card *f, const uint8_t *s, const uint8_t *in, 
     return ESPC_STATUS_NO_SA;
 }
 
+static bool stops(int fault, unsigned q)
+{
+    return (q == 1 && (fault == FAKE_STOP_ONCE || fault == FAKE_STOP_ALWAYS)) ||
+           (q == 0 && fault == FAKE_STOP_COMMANDS);
+}
+
+// What it has done of the descriptor at hand nobody hears.
+static void stop_queue(struct fake_card *f, unsigned q)
+{
+    int once = FAKE_STOP_ONCE;
+
+    *reg(f, ESPC_REG_QUEUE_STATUS(q)) = ESPC_QUEUE_STATUS_ERROR_MASK | ESPC_QUEUE_CAUSE_SQ_READ
+                                                                           << ESPC_QUEUE_STATUS_CAUSE_SHIFT;
+    *reg(f, ESPC_REG_STATUS) |= ESPC_STATUS_QUEUE_ERROR_MASK;
+    atomic_compare_exchange_strong(&f->fault, &once, FAKE_GOOD);
+}
+
 static void run_queue(struct fake_card *f, unsigned q)
 {
     uint32_t size = 1u << (*reg(f, ESPC_REG_QUEUE_LOG2_SIZE(q)) & 0xff);
     int fault = atomic_load(&f->fault);
+    uint32_t stop_at = f->sq_head[q] + (f->sq_tail[q] - f->sq_head[q]) / 2;
 
+    if (*reg(f, ESPC_REG_QUEUE_STATUS(q)) & ESPC_QUEUE_STATUS_ERROR_MASK)
+        return;
     while (f->sq_head[q] != f->sq_tail[q] && fault != FAKE_HOLD && fault != FAKE_FREEZE &&
            fault != FAKE_FREEZE_LATER && !(fault == FAKE_HOLD_ENCAP && q == 1)) {
         uint8_t *s =
@@ -254,10 +298,21 @@ static void run_queue(struct fake_card *f, unsigned q)
                        : s[30] == ESPC_PKT_OP_ENCAP ? encap(f, s, in, out, &d)
                                                     : decap(f, s, in, out, &d);
         }
+        if (stops(fault, q) && f->sq_head[q] - 1 == stop_at) {
+            stop_queue(f, q);
+            return;
+        }
         complete(f, q, d);
         if (fault == FAKE_SPURIOUS && q)
             complete(f, q, d);
     }
+}
+
+static void start_queue(struct fake_card *f, unsigned q)
+{
+    f->sq_head[q] = f->sq_tail[q] = f->cq_tail[q] = 0;
+    *reg(f, ESPC_REG_QUEUE_STATUS(q)) = 0;
+    *reg(f, ESPC_REG_STATUS) &= ~(uint32_t)ESPC_STATUS_QUEUE_ERROR_MASK;
 }
 
 static void bar_write(struct fake_card *f, uint32_t at, uint32_t value)
@@ -271,6 +326,9 @@ static void bar_write(struct fake_card *f, uint32_t at, uint32_t value)
         }
         return;
     }
+    for (unsigned q = 0; q < 3; q++)
+        if (at == ESPC_REG_QUEUE_CTRL(q) && value)
+            start_queue(f, q);
     if (at == ESPC_REG_CTRL && value & ESPC_CTRL_RESET_MASK) {
         reset_card(f);
         return;
@@ -291,6 +349,7 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
         return UINT32_MAX;
     if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO && (fault != FAKE_FREEZE_LATER || f->looks++ < 3))
         f->freerun += 1u << 22;
+    wake_clock(f);
     *reg(f, ESPC_REG_FREERUN_LO) = (uint32_t)f->freerun;
     *reg(f, ESPC_REG_FREERUN_HI) = (uint32_t)(f->freerun >> 32);
     if (fault == FAKE_FATAL)
@@ -506,6 +565,11 @@ void fake_card_fault(struct fake_card *f, enum fake_fault fault)
     atomic_store(&f->fault, (int)fault);
     if (fault == FAKE_HANG_UP && write(f->stop[1], "h", 1) != 1)
         perror("fake card");
+}
+
+void fake_card_sleep(struct fake_card *f, uint64_t cycles)
+{
+    atomic_fetch_add(&f->slept, cycles);
 }
 
 bool fake_card_master(struct fake_card *f)

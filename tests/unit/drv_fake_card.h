@@ -24,9 +24,12 @@ enum fake_fault {
     FAKE_SEEN_TWICE,
     FAKE_WIDE_SEQ, // decapsulation: a number that no window leads to
     FAKE_ZERO_SEQ,
-    FAKE_LAST_BEHIND, // answers to SA commands state a last number below what was used
-    FAKE_LAST_BEYOND, // or the lease's end
-    FAKE_SPURIOUS,    // a completion that nobody asked for
+    FAKE_LAST_BEHIND,   // answers to SA commands state a last number below what was used
+    FAKE_LAST_BEYOND,   // or the lease's end
+    FAKE_SPURIOUS,      // a completion that nobody asked for
+    FAKE_STOP_ONCE,     // the queue of encapsulation stops in the middle of what was submitted
+    FAKE_STOP_ALWAYS,   // and does so again
+    FAKE_STOP_COMMANDS, // that of the SA commands
     // at once
     FAKE_HOLD,         // takes descriptors, completes nothing; its clock runs
     FAKE_HOLD_ENCAP,   // completes no encapsulation, all else goes on
@@ -51,7 +54,8 @@ struct fake_card *fake_card_start(const struct fake_options *o);
 void fake_card_stop(struct fake_card *f);
 const char *fake_card_sysfs(const struct fake_card *f);
 void fake_card_fault(struct fake_card *f, enum fake_fault fault);
-bool fake_card_master(struct fake_card *f);  // is bus mastering on?
+void fake_card_sleep(struct fake_card *f, uint64_t cycles); // its clock goes on unseen
+bool fake_card_master(struct fake_card *f);                 // is bus mastering on?
 bool fake_card_saw_key(struct fake_card *f); // do key octets stand in the memory of the SA commands?
 unsigned fake_card_doorbells(struct fake_card *f);
 unsigned fake_card_reads(struct fake_card *f); // BAR0 reads so far

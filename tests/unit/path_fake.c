@@ -163,8 +163,10 @@ static unsigned poll_jobs(struct esp_queue *q, struct esp_job **jobs, unsigned m
     while (n < max && f->job_head != f->job_tail && (f->failed || !f->hold_jobs || f->jobs_left)) {
         f->jobs_left -= f->jobs_left > 0;
         struct esp_job *job = f->jobs[f->job_head++ % FAKE_JOBS];
-        if (f->failed)
+        if (f->failed || f->stopped)
             job->status = ESP_STATUS_ABORTED;
+        else if (f->expired && job->op == ESP_ENCAP)
+            job->status = ESP_STATUS_LEASE_EXPIRED;
         else
             run(f, job);
         f->given[f->given_count++ % FAKE_JOBS] = *job;

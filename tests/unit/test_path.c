@@ -235,6 +235,39 @@ static void test_a_refused_lease_goes_on_in_software_at_the_next_number(void **s
     assert_int_equal(rig_read(r), 3);
 }
 
+static void test_an_sa_that_the_card_has_stopped_goes_on_in_software_at_the_next_number(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    rig_out(r, 0, 20);
+    r->card.expired = true; // path slept for long
+    rig_out(r, 20, 30);
+    rig_expect(r, 0, 50);
+    rig_unique(r);
+    assert_int_equal(r->p->children->out.last_seq, 50); // none skipped, none twice
+    assert_int_equal(r->p->worker->count[PATH_SOFT].packets_out, 30);
+    assert_int_equal(fake_live(&r->card), 1); // inbound stays
+}
+
+static void test_jobs_of_a_stopped_queue_go_through_it_again(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    rig_out(r, 0, 20);
+    r->card.stopped = r->card.hold_jobs = true;
+    rig_out(r, 20, 10);
+    r->card.jobs_left = 10;
+    rig_turn(r); // they come back, and go to the card again
+    r->card.stopped = r->card.hold_jobs = false;
+    rig_turn(r);
+    rig_expect(r, 0, 30);
+    rig_unique(r);
+    assert_int_equal(r->p->worker->count[PATH_SOFT].packets_out, 0);
+    assert_int_equal(fake_live(&r->card), 2);
+}
+
 static void test_a_lease_that_cannot_be_asked_for_is_asked_for_again(void **state)
 {
     struct rig *r = *state;
@@ -712,6 +745,8 @@ int main(void)
         WITH(test_a_used_up_lease_is_waited_for_and_nothing_is_lost_or_reordered),
         WITH(test_what_comes_back_without_a_number_goes_before_what_has_come_since),
         WITH(test_a_refused_lease_goes_on_in_software_at_the_next_number),
+        WITH(test_an_sa_that_the_card_has_stopped_goes_on_in_software_at_the_next_number),
+        WITH(test_jobs_of_a_stopped_queue_go_through_it_again),
         WITH(test_a_lease_that_cannot_be_asked_for_is_asked_for_again),
         WITH(test_deleted_while_moving_after_a_refused_lease),
         WITH(test_delete_with_packets_in_flight_frees_after_them),

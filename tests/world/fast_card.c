@@ -11,19 +11,28 @@
 #include "sim/card_model_ops.h"
 #include "tests/world/fast_sa.h"
 
-enum { QUEUES_ALL = 3, VECTORS = 4, KHZ = 250000, BURST = 256, BLOCKS = 6, COUNTERS = 58 };
+enum {
+    QUEUES_ALL = 3,
+    VECTORS = 4,
+    KHZ = 250000,
+    BURST = 256,
+    BLOCKS = 6,
+    COUNTERS = 58,
+    RESET_CYCLES = 2000
+};
 enum { ENTRY_SIZES = 6 | 5 << 8 }; // upper half of LOG2_SIZE
 #define OFFERED                                                                                              \
     (ESPC_FEATURES_OFFERED_AES128_GCM16_MASK | ESPC_FEATURES_OFFERED_AES256_GCM16_MASK |                     \
      ESPC_FEATURES_OFFERED_TUNNEL_MASK | ESPC_FEATURES_OFFERED_OUTER_IPV4_MASK |                             \
      ESPC_FEATURES_OFFERED_INNER_IPV4_MASK | ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK |                          \
      ESPC_FEATURES_OFFERED_ESN_MASK | ESPC_FEATURES_OFFERED_REPLAY_MASK |                                    \
-     ESPC_FEATURES_OFFERED_LOOKASIDE_MASK)
+     ESPC_FEATURES_OFFERED_LOOKASIDE_MASK | ESPC_FEATURES_OFFERED_DEADLINE_MASK)
 
 struct queue {
     uint64_t sq_base, cq_base;
     uint32_t size, vector; // as written
     bool enable, armed;
+    uint8_t cause; // enum espc_queue_cause: why it has stopped
     uint32_t sq_tail, sq_head, cq_tail, cq_head;
 };
 struct fast_card {
@@ -32,8 +41,8 @@ struct fast_card {
     struct card_model_stats stats;
     struct fast_sas sas;
     struct queue queue[QUEUES_ALL];
-    uint32_t accepted, epoch, cause, syndrome, freerun_high;
-    bool enable, quiesce, fatal;
+    uint32_t accepted, epoch, freerun_high;
+    bool enable, quiesce;
     uint64_t freerun;
     uint64_t count[COUNTERS], shown[COUNTERS];
 };
@@ -49,26 +58,17 @@ static void reset(struct fast_card *c)
 {
     fast_sas_zeroise(&c->sas);
     memset(c->queue, 0, sizeof(c->queue));
-    c->accepted = c->epoch = c->cause = c->syndrome = 0;
-    c->enable = c->quiesce = c->fatal = false;
+    c->accepted = c->epoch = 0;
+    c->enable = c->quiesce = false;
 }
 
 static void hard_reset(struct card_model *m)
 {
     struct fast_card *c = card(m);
     reset(c);
-    c->freerun = 0;
+    c->freerun = RESET_CYCLES;
     memset(c->count, 0, sizeof(c->count));
     memset(c->shown, 0, sizeof(c->shown));
-}
-
-static void go_fatal(struct fast_card *c, uint32_t cause, unsigned q)
-{
-    if (!c->fatal)
-        c->syndrome = q;
-    c->fatal = true;
-    c->cause |= cause;
-    fast_sas_zeroise(&c->sas);
 }
 
 // Reads in bursts that stay within a block of 256 bytes; one that the bus refuses gives zeros.
@@ -113,14 +113,28 @@ static uint32_t cq_size(const struct queue *q)
     return 1u << (q->size >> 8 & 15);
 }
 
+static void raise(struct fast_card *c, const struct queue *q)
+{
+    c->stats.irqs++;
+    if (c->config.irq)
+        c->config.irq(c->config.ctx, q->vector & 0xff);
+}
+
 static void interrupt(struct fast_card *c, struct queue *q)
 {
     if (!q->armed || q->cq_tail == q->cq_head)
         return;
     q->armed = false;
-    c->stats.irqs++;
-    if (c->config.irq)
-        c->config.irq(c->config.ctx, q->vector & 0xff);
+    raise(c, q);
+}
+
+// The first cause counts; nothing else stops.
+static void stop(struct fast_card *c, struct queue *q, enum espc_queue_cause cause)
+{
+    if (q->cause)
+        return;
+    q->cause = (uint8_t)cause;
+    raise(c, q);
 }
 
 static void complete(struct fast_card *c, unsigned n, uint64_t cookie, const struct fast_verdict *v)
@@ -140,7 +154,7 @@ static void complete(struct fast_card *c, unsigned n, uint64_t cookie, const str
     q->cq_tail++;
     c->count[ESPC_COUNTER_COMPLETIONS]++;
     if (!ok)
-        go_fatal(c, ESPC_ERR_CAUSE_RING_DMA_MASK, n);
+        stop(c, q, ESPC_QUEUE_CAUSE_CQ_WRITE);
     interrupt(c, q);
 }
 
@@ -165,7 +179,8 @@ static uint16_t obey(struct fast_card *c, const struct espc_sa_command *cmd, str
     struct espc_sa_blob blob;
     bool indexed = cmd->op >= ESPC_SA_OP_ADD && cmd->op <= ESPC_SA_OP_QUERY, ok = true;
     uint16_t status;
-    if (!place_is_good(cmd->result_iova) || !zero(&cmd->deadline, cmd + 1) ||
+    if (!place_is_good(cmd->result_iova) || !zero(cmd->reserved, cmd + 1) ||
+        (cmd->op != ESPC_SA_OP_LEASE && cmd->deadline) ||
         (cmd->op == ESPC_SA_OP_ADD && !place_is_good(cmd->blob_iova)))
         return ESPC_STATUS_BAD_DESC;
     if (indexed && cmd->sa_index >= c->config.sa_slots)
@@ -242,7 +257,7 @@ static void packet(struct fast_card *c, unsigned n, const struct espc_packet_des
 static bool has_work(const struct fast_card *c, unsigned n)
 {
     const struct queue *q = &c->queue[n];
-    return c->enable && !c->quiesce && !c->fatal && q->enable && q->sq_head != q->sq_tail &&
+    return c->enable && !c->quiesce && !q->cause && q->enable && q->sq_head != q->sq_tail &&
            q->sq_head - q->cq_head < cq_size(q);
 }
 
@@ -259,8 +274,9 @@ static void take(struct fast_card *c, unsigned n)
     q->sq_head++;
     if (n)
         c->count[ESPC_COUNTER_DESC_FETCHED]++;
+    c->sas.now = c->freerun;
     if (!ok)
-        go_fatal(c, ESPC_ERR_CAUSE_RING_DMA_MASK, n);
+        stop(c, q, ESPC_QUEUE_CAUSE_SQ_READ);
     else if (n)
         packet(c, n, &e.packet);
     else
@@ -297,7 +313,7 @@ static uint64_t step(struct card_model *m, uint64_t cycles)
 
 static bool bad_doorbell(struct fast_card *c, unsigned n)
 {
-    go_fatal(c, ESPC_ERR_CAUSE_BAD_DOORBELL_MASK, n);
+    stop(c, &c->queue[n], ESPC_QUEUE_CAUSE_BAD_DOORBELL);
     return false;
 }
 
@@ -325,7 +341,7 @@ static bool ring_head(struct fast_card *c, unsigned n, uint32_t value)
 static void doorbell(struct fast_card *c, uint32_t at, uint32_t value)
 {
     unsigned n = (at - ESPC_REG_DOORBELL(0)) / 8;
-    if (n >= QUEUES_ALL || c->fatal || !c->queue[n].enable || at % 4)
+    if (n >= QUEUES_ALL || c->queue[n].cause || !c->queue[n].enable || at % 4)
         return;
     c->count[ESPC_COUNTER_DOORBELLS] += at % 8 ? ring_head(c, n, value) : ring_tail(c, n, value);
 }
@@ -363,6 +379,7 @@ static void queue_write(struct queue *q, uint32_t at, uint32_t value)
             break;
         q->enable = true;
         q->armed = false;
+        q->cause = 0;
         q->sq_tail = q->sq_head = q->cq_tail = q->cq_head = 0;
         break;
     default: break;
@@ -379,6 +396,9 @@ static uint32_t queue_read(const struct queue *q, uint32_t at)
     case ESPC_REG_QUEUE_LOG2_SIZE(0): return q->size;
     case ESPC_REG_QUEUE_VECTOR(0): return q->vector;
     case ESPC_REG_QUEUE_CTRL(0): return q->enable;
+    case ESPC_REG_QUEUE_STATUS(0):
+        return q->cause ? ESPC_QUEUE_STATUS_ERROR_MASK | (uint32_t)q->cause << ESPC_QUEUE_STATUS_CAUSE_SHIFT
+                        : 0;
     case ESPC_REG_QUEUE_SQ_HEAD(0): return q->sq_head;
     case ESPC_REG_QUEUE_CQ_TAIL(0): return q->cq_tail;
     default: return 0;
@@ -411,16 +431,17 @@ static void csr_write32(struct card_model *m, uint32_t at, uint32_t value)
         c->accepted = value;
     else if (at == ESPC_REG_EPOCH)
         c->epoch = value;
-    else if (at == ESPC_REG_ERR_CAUSE)
-        c->cause &= ~value;
     else if (at == ESPC_REG_SNAPSHOT)
         memcpy(c->shown, c->count, sizeof(c->shown));
 }
 
 static uint32_t status(const struct fast_card *c)
 {
+    bool stopped = false;
+    for (unsigned n = 0; n < QUEUES_ALL; n++)
+        stopped = stopped || c->queue[n].cause;
     return ESPC_STATUS_READY_MASK | (c->accepted & ~OFFERED ? 0 : ESPC_STATUS_FEATURES_OK_MASK) |
-           (c->fatal ? ESPC_STATUS_FATAL_MASK : 0) | ESPC_STATUS_DRAINED_MASK |
+           (stopped ? ESPC_STATUS_QUEUE_ERROR_MASK : 0) | ESPC_STATUS_DRAINED_MASK |
            (c->sas.keyed ? 0 : ESPC_STATUS_ZEROIZED_MASK);
 }
 
@@ -441,8 +462,6 @@ static uint32_t identity_read(struct fast_card *c, uint32_t at)
     case ESPC_REG_CTRL:
         return (c->enable ? ESPC_CTRL_ENABLE_MASK : 0) | (c->quiesce ? ESPC_CTRL_QUIESCE_MASK : 0);
     case ESPC_REG_STATUS: return status(c);
-    case ESPC_REG_ERR_CAUSE: return c->cause;
-    case ESPC_REG_ERR_SYNDROME: return c->syndrome;
     case ESPC_REG_FREERUN_LO: c->freerun_high = (uint32_t)(c->freerun >> 32); return (uint32_t)c->freerun;
     case ESPC_REG_FREERUN_HI: return c->freerun_high;
     default: return 0;
@@ -581,5 +600,6 @@ struct card_model *card_model_fast_new(const struct card_model_config *config)
     if (!c->config.sa_slots || c->config.sa_slots > FAST_SLOTS)
         c->config.sa_slots = FAST_SLOTS;
     fast_sas_init(&c->sas);
+    c->freerun = RESET_CYCLES;
     return &c->model;
 }

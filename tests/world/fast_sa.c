@@ -79,12 +79,14 @@ void fast_sas_init(struct fast_sas *s)
 
 void fast_sas_zeroise(struct fast_sas *s)
 {
+    uint64_t now = s->now;
     for (int d = 0; d < 2; d++)
         for (int i = 0; i < FAST_SLOTS; i++)
             soft_sa_free(s->slot[d][i].sa);
     spi_table_free(&s->spis);
     OPENSSL_cleanse(s->scratch, sizeof(s->scratch));
     fast_sas_init(s);
+    s->now = now;
 }
 
 // ---- ADD
@@ -127,7 +129,7 @@ static int refused_field(const struct espc_sa_blob *b, bool in)
     REFUSE_IF(outer, b->outer != ESPC_FAMILY_IPV4);
     REFUSE_IF(inner, b->inner != ESPC_FAMILY_IPV4);
     REFUSE_IF(seq, in ? !esn && b->seq >> 32 : !b->seq);
-    REFUSE_IF(deadline, b->deadline);
+    REFUSE_IF(deadline, in && b->deadline);
     REFUSE_IF(tfc_length, b->tfc_length);
     REFUSE_IF(reserved0, !zero(b->reserved0, 4));
 #undef REFUSE_IF
@@ -197,7 +199,8 @@ static uint16_t sa_add(struct fast_sas *s, const struct espc_sa_command *c, cons
         soft_sa_free(sa);
         return ESPC_STATUS_BUCKET_FULL;
     }
-    *slot = (struct fast_slot){.sa = sa, .generation = c->generation};
+    *slot = (struct fast_slot){
+        .sa = sa, .generation = c->generation, .deadline = b->deadline ? b->deadline : UINT64_MAX};
     s->keyed = true;
     return ESPC_STATUS_OK;
 }
@@ -222,12 +225,23 @@ static void sa_delete(struct fast_sas *s, struct fast_slot *slot, uint32_t index
     *slot = (struct fast_slot){0};
 }
 
-static uint16_t sa_lease(struct esp_sa *sa, uint64_t seq_limit)
+static bool expired(const struct fast_sas *s, const struct fast_slot *slot)
 {
-    if (seq_limit <= sa->seq_limit)
+    return s->now >= slot->deadline;
+}
+
+// The limit may stay as it is, and then its mark does.
+static uint16_t sa_lease(const struct fast_sas *s, struct fast_slot *slot, const struct espc_sa_command *c)
+{
+    struct esp_sa *sa = slot->sa;
+    if (expired(s, slot))
+        return ESPC_STATUS_LEASE_EXPIRED;
+    if (c->seq_limit < sa->seq_limit)
         return ESPC_STATUS_BAD_LEASE;
-    sa->seq_limit = seq_limit;
-    sa->lease_low_from = lease_low_mark(sa->next_seq, seq_limit);
+    if (c->seq_limit > sa->seq_limit)
+        sa->lease_low_from = lease_low_mark(sa->next_seq, c->seq_limit);
+    sa->seq_limit = c->seq_limit;
+    slot->deadline = c->deadline ? c->deadline : UINT64_MAX;
     return ESPC_STATUS_OK;
 }
 
@@ -242,7 +256,7 @@ static uint16_t on_valid(struct fast_sas *s, const struct espc_sa_command *c, st
     if (!mine)
         return ESPC_STATUS_SA_STALE_GEN;
     if (c->op == ESPC_SA_OP_LEASE)
-        return sa_lease(slot->sa, c->seq_limit);
+        return sa_lease(s, slot, c);
     if (c->op == ESPC_SA_OP_DRAIN)
         slot->sa->draining = true;
     if (c->op == ESPC_SA_OP_DELETE)
@@ -295,7 +309,7 @@ static void encap(struct fast_sas *s, const struct espc_packet_desc *d, struct e
         j->status = ESP_STATUS_SA_STALE_GEN;
     } else {
         j->sa = slot->sa;
-        j->status = soft_encap(j->sa, j);
+        j->status = !j->sa->draining && expired(s, slot) ? ESP_STATUS_LEASE_EXPIRED : soft_encap(j->sa, j);
     }
 }
 

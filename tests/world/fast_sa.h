@@ -13,12 +13,14 @@ enum { FAST_SLOTS = 1024, FAST_WAYS = 4, FAST_PLACES = 2048, FAST_MAX_LEN = 9216
 struct fast_slot {
     struct esp_sa *sa; // NULL: invalid
     uint16_t generation;
+    uint64_t deadline; // outbound, of the card's clock; all ones: none
 };
 struct fast_sas {
     struct fast_slot slot[2][FAST_SLOTS]; // by enum esp_dir
     uint16_t way[FAST_WAYS][FAST_PLACES]; // inbound slot + 1, 0: free
     struct spi_table spis;
-    bool keyed; // an SA was added since all was zeroised
+    uint64_t now; // the card's clock
+    bool keyed;   // an SA was added since all was zeroised
     uint8_t scratch[65536];
 };
 

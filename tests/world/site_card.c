@@ -42,7 +42,7 @@ struct site_card {
     enum card_fault fault;
     unsigned slots, refuse, slow, lose_irq; // per mille, us, per mille
     uint64_t still_at;                      // its clock when that stopped, cycles
-    bool working;
+    bool working, fatal;                    // fatal: until it is reset
     struct card_model *core;
     uint16_t command;
     struct map map[MAPS];
@@ -243,6 +243,7 @@ static void forget(struct site_card *c)
 
 static void reset(struct site_card *c)
 {
+    c->fatal = false;
     forget(c);
     card_model_hard_reset(c->core);
     rest(c);
@@ -275,7 +276,21 @@ void site_card_free(struct site_card *c)
 
 static bool stopped(const struct site_card *c)
 {
-    return c->fault == CARD_KILLED || c->fault == CARD_FROZEN;
+    return c->fault == CARD_KILLED || c->fault == CARD_FROZEN || c->fatal;
+}
+
+static uint64_t cycles(const struct site_card *c)
+{
+    return c->fault == CARD_FROZEN ? c->still_at : c->site->w->now * KHZ / 1000;
+}
+
+// What the core has simulated of its time is less than the world's.
+static void catch_up(struct site_card *c)
+{
+    uint64_t of_core = card_model_csr_read32(c->core, ESPC_REG_FREERUN_LO), now = cycles(c);
+    of_core |= (uint64_t)card_model_csr_read32(c->core, ESPC_REG_FREERUN_HI) << 32;
+    if (now > of_core)
+        card_model_freerun_add(c->core, now - of_core);
 }
 
 static void work(struct world *w, void *ctx, uint64_t arg);
@@ -295,17 +310,14 @@ static void work(struct world *w, void *ctx, uint64_t arg)
     (void)w, (void)arg;
     c->working = false;
     the_site = c->site;
-    if (!stopped(c))
+    if (!stopped(c)) {
+        catch_up(c);
         card_model_step(c->core, STEP);
+    }
     set_to_work(c);
 }
 
 // ---- registers
-
-static uint64_t cycles(const struct site_card *c)
-{
-    return c->fault == CARD_FROZEN ? c->still_at : c->site->w->now * KHZ / 1000;
-}
 
 // Its clock is the world's, whatever the card has simulated of it.
 static uint32_t bar_read(struct site_card *c, uint32_t at)
@@ -316,6 +328,8 @@ static uint32_t bar_read(struct site_card *c, uint32_t at)
         return (uint32_t)cycles(c);
     if (at == ESPC_REG_FREERUN_HI)
         return (uint32_t)(cycles(c) >> 32);
+    if (at == ESPC_REG_STATUS && c->fatal)
+        return card_model_csr_read32(c->core, at) | ESPC_STATUS_FATAL_MASK;
     return card_model_csr_read32(c->core, at);
 }
 
@@ -335,6 +349,7 @@ static void bar_write(struct site_card *c, uint32_t at, uint32_t value)
         note_ring(&c->ring[of_queue], at - of_queue * ESPC_QUEUE_STRIDE, value);
     card_model_csr_write32(c->core, at, value);
     if (at == ESPC_REG_CTRL && value & ESPC_CTRL_RESET_MASK) {
+        c->fatal = false;
         forget(c);
         rest(c);
     }
@@ -488,24 +503,13 @@ static const char *const fault_names[] = {
 #undef X
 };
 
-// A doorbell that no driver rings: the head of the completions beyond what has been completed.
-static void go_fatal(struct site_card *c)
-{
-    for (uint32_t q = 0; q < QUEUES_ALL; q++)
-        card_model_csr_write32(c->core, ESPC_REG_DOORBELL_CQ_HEAD(q),
-                               (card_model_csr_read32(c->core, ESPC_REG_QUEUE_CQ_TAIL(q)) + 999) &
-                                   0x7fffffff);
-    set_to_work(c);
-}
-
 void site_card_fault(struct site_card *c, enum card_fault f)
 {
     TRACE(c->site->w, 100, f, "%c card: %s", c->site->letter, fault_names[f]);
     if (f == CARD_FROZEN)
         c->still_at = cycles(c);
     c->fault = f;
-    if (f == CARD_FATAL)
-        go_fatal(c);
+    c->fatal = c->fatal || f == CARD_FATAL;
     if (f == CARD_RESET) {
         reset(c);
         c->fault = CARD_WELL;

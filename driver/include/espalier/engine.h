@@ -135,12 +135,15 @@ struct esp_job {
 };
 
 enum esp_event_type {
-    ESP_EVENT_SA_ADDED,   // sa, cookie; the SA carries traffic
-    ESP_EVENT_SA_REFUSED, // cookie, status, error; sa is gone
-    ESP_EVENT_SA_DELETED, // sa (now invalid), cookie, stats, next; drained, every job of it is back, keys
-                          // zeroised. `next` is exact: an SA can leave an engine that is well
-    ESP_EVENT_SA_STATS,   // sa, cookie, stats
-    ESP_EVENT_SA_LEASED,  // sa, cookie; the lease asked for holds
+    ESP_EVENT_SA_ADDED,    // sa, cookie; the SA carries traffic
+    ESP_EVENT_SA_REFUSED,  // cookie, status, error; sa is gone
+    ESP_EVENT_SA_DELETED,  // sa (now invalid), cookie, stats, next; drained, every job of it is back, keys
+                           // zeroised. `next` is exact: an SA can leave an engine that is well
+    ESP_EVENT_SA_STATS,    // sa, cookie, stats
+    ESP_EVENT_SA_LEASED,   // sa, cookie; the lease asked for holds, or, with a status, the SA gets none any
+                           // more
+    ESP_EVENT_QUEUE_RESET, // error: what had stopped one of its queues, which works again. Jobs that were in
+                           // it come back ABORTED, the others and every SA go on
     ESP_EVENT_FAILED, // error: the last event: the engine is gone and silent, it will put nothing more on a
                       // wire or into memory. Jobs outstanding come back from poll with ESP_STATUS_ABORTED in
                       // order of submission; sa_handover works; nothing else does. An engine that cannot be
@@ -278,7 +281,12 @@ struct esp_card_options {
     // What waits for the card (its registers, its end) runs in a thread of the engine's own, so that no call
     // but open, attach_pool and destroy ever waits. true: in tick instead.
     bool no_thread;
+    // An outbound SA on the card stops, for good, when this library has not been heard of for so long, by the
+    // card's clock, where the card can do that: its packets end with LEASE_EXPIRED. 0: 10 s; ESP_NO_DEADLINE:
+    // never.
+    uint32_t deadline_ms;
 };
+#define ESP_NO_DEADLINE UINT32_MAX
 // Scans with libpci, opens the first (or named) card, checks its identity, shakes hands on features, writes
 // EPOCH, sets up the rings. -ENODEV: no card; other errors name what is wrong with it.
 int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err);

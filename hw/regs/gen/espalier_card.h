@@ -156,6 +156,19 @@ enum espc_family {
     X(IPV4, 1, "IPv4.") \
     X(IPV6, 2, "IPv6. Offered with features OUTER_IPV6 and INNER_IPV6 only.")
 
+enum espc_queue_cause {
+    ESPC_QUEUE_CAUSE_NONE = 0, // The queue is in order.
+    ESPC_QUEUE_CAUSE_BAD_DOORBELL = 1, // A doorbell index beyond the ring, or one that goes back.
+    ESPC_QUEUE_CAUSE_SQ_READ = 2, // The bus answered a read of the submission ring with an error.
+    ESPC_QUEUE_CAUSE_CQ_WRITE = 3, // The bus answered a write of the completion ring with an error.
+};
+// X(name, value, description)
+#define ESPC_QUEUE_CAUSE_LIST(X) \
+    X(NONE, 0, "The queue is in order.") \
+    X(BAD_DOORBELL, 1, "A doorbell index beyond the ring, or one that goes back.") \
+    X(SQ_READ, 2, "The bus answered a read of the submission ring with an error.") \
+    X(CQ_WRITE, 3, "The bus answered a write of the completion ring with an error.")
+
 enum espc_block_type {
     ESPC_BLOCK_TYPE_END = 0, // End of the directory.
     ESPC_BLOCK_TYPE_ID = 1, // Identity and control.
@@ -289,17 +302,15 @@ enum espc_counter {
 #define ESPC_STATUS_DRAINED_MASK 0x00000008u
 #define ESPC_STATUS_ZEROIZED_SHIFT 4
 #define ESPC_STATUS_ZEROIZED_MASK 0x00000010u
+#define ESPC_STATUS_QUEUE_ERROR_SHIFT 5
+#define ESPC_STATUS_QUEUE_ERROR_MASK 0x00000020u
 #define ESPC_REG_ERR_CAUSE 0x0048u // Cause of FATAL; write one to clear.
-#define ESPC_ERR_CAUSE_RING_DMA_SHIFT 0
-#define ESPC_ERR_CAUSE_RING_DMA_MASK 0x00000001u
-#define ESPC_ERR_CAUSE_BAD_DOORBELL_SHIFT 1
-#define ESPC_ERR_CAUSE_BAD_DOORBELL_MASK 0x00000002u
-#define ESPC_ERR_CAUSE_INTERNAL_SHIFT 2
-#define ESPC_ERR_CAUSE_INTERNAL_MASK 0x00000004u
-#define ESPC_REG_ERR_SYNDROME 0x004cu // Detail of the first error: queue in bits 7:0.
+#define ESPC_ERR_CAUSE_INTERNAL_SHIFT 0
+#define ESPC_ERR_CAUSE_INTERNAL_MASK 0x00000001u
+#define ESPC_REG_ERR_SYNDROME 0x004cu // Detail of the first error: pipelines that failed, bit 0 encapsulation, bit 1 decapsulation.
 #define ESPC_REG_FREERUN_LO 0x0050u // Free-running clock counter, low half; reading it latches the high half.
 #define ESPC_REG_FREERUN_HI 0x0054u // Free-running clock counter, high half.
-#define ESPC_REG_SNAPSHOT 0x0058u // Any write latches all 64-bit counters at once.
+#define ESPC_REG_SNAPSHOT 0x0058u // Any write latches all 64-bit counters at one instant, some cycles after it; reads wait until that is done.
 #define ESPC_REG_MSIX_TABLE 0x8000u // First word of the MSI-X table (owned by the PCIe shell).
 #define ESPC_REG_MSIX_PBA 0x9000u // First word of the MSI-X pending bits (owned by the PCIe shell).
 #define ESPC_BLOCK_COUNT 8
@@ -329,9 +340,14 @@ enum espc_counter {
 #define ESPC_REG_QUEUE_CTRL(i) (0x1018u + 0x40u * (uint32_t)(i))
 #define ESPC_QUEUE_CTRL_ENABLE_SHIFT 0
 #define ESPC_QUEUE_CTRL_ENABLE_MASK 0x00000001u
-#define ESPC_REG_QUEUE_STATUS(i) (0x101cu + 0x40u * (uint32_t)(i))
+#define ESPC_REG_QUEUE_STATUS(i) (0x101cu + 0x40u * (uint32_t)(i)) // ERROR takes no doorbell and fetches nothing; what had been fetched still completes. The queue's interrupt fires once. Every other queue and every SA goes on. To start afresh: CTRL.ENABLE 0, wait until ACTIVE is 0, CTRL.ENABLE 1.
 #define ESPC_QUEUE_STATUS_ACTIVE_SHIFT 0
 #define ESPC_QUEUE_STATUS_ACTIVE_MASK 0x00000001u
+#define ESPC_QUEUE_STATUS_ERROR_SHIFT 1
+#define ESPC_QUEUE_STATUS_ERROR_MASK 0x00000002u
+#define ESPC_QUEUE_STATUS_CAUSE_SHIFT 2
+#define ESPC_QUEUE_STATUS_CAUSE_MASK 0x000003fcu
+#define ESPC_QUEUE_STATUS_CAUSE 0
 #define ESPC_REG_QUEUE_SQ_HEAD(i) (0x1020u + 0x40u * (uint32_t)(i)) // Submission entries consumed (free-running).
 #define ESPC_REG_QUEUE_CQ_TAIL(i) (0x1024u + 0x40u * (uint32_t)(i)) // Completions written (free-running).
 #define ESPC_DOORBELL_COUNT 8
