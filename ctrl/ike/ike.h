@@ -425,6 +425,8 @@ struct task *task_new(struct ike_sa *sa, const struct task_ops *ops, uint32_t ch
 void task_free(struct task *t);
 struct task *task_by_number(struct ike *ike, uint32_t number); // NULL: it is gone, or its SA is
 void task_drop_all(struct ike_sa *sa);
+bool task_is_asked(const struct ike_sa *sa, const struct task_ops *ops,
+                   uint32_t child_id);                        // at work, or waits
 void task_move_queue(struct ike_sa *from, struct ike_sa *to); // what has not begun
 
 // --- exchange.c
@@ -437,7 +439,7 @@ void exchange_next(struct ike_sa *sa);
 void exchange_send(struct ike_sa *sa, uint8_t *msg,
                    size_t len); // takes msg: a whole request, retransmitted until answered
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
-void exchange_done(struct ike_sa *sa); // the active task is over
+void exchange_done(struct ike_sa *sa);         // the active task is over
 void exchange_drop_request(struct ike_sa *sa); // unanswered, as if it had been lost
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange,
                     const struct pb *b); // the passive task is over; false: it could not be said

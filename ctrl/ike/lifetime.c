@@ -18,7 +18,8 @@ void lifetime_rekey(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
     c->rekey_at = 0;
-    if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED)
+    if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED &&
+        !task_is_asked(sa, &task_rekey_child, c->id))
         exchange_queue(sa, &task_rekey_child, c->id);
 }
 

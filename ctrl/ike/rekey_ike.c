@@ -198,7 +198,7 @@ static void start(struct task *t)
 
 void rekey_ike(struct ike_sa *sa)
 {
-    if (sa->state == SA_ESTABLISHED)
+    if (sa->state == SA_ESTABLISHED && !task_is_asked(sa, &task_rekey_ike, 0))
         exchange_queue(sa, &task_rekey_ike, 0);
 }
 

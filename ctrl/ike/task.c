@@ -55,6 +55,16 @@ void task_drop_all(struct ike_sa *sa)
     }
 }
 
+bool task_is_asked(const struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
+{
+    const struct task *all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++)
+        for (const struct task *t = all[i]; t; t = t->next)
+            if (t->ops == ops && t->child_id == child_id)
+                return true;
+    return false;
+}
+
 void task_move_queue(struct ike_sa *from, struct ike_sa *to)
 {
     struct task **end = &to->queue;

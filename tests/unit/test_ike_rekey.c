@@ -260,6 +260,20 @@ static void test_operator_rekeys_what_matches(void **state)
     pair_free(p);
 }
 
+static void test_asking_many_times_rekeys_once(void **state)
+{
+    (void)state;
+    struct pair *p = established(NULL);
+    for (int i = 0; i < 1000; i++) {
+        rekey_ike(only(p, 0));
+        lifetime_rekey(child(p, 0));
+    }
+    pair_wait(p, 20000);
+    assert_one(p);
+    assert_int_equal(counter(p, 0, CNT_create_child_out_req), 2);
+    pair_free(p);
+}
+
 // --- both at once (2.8.1, 2.8.2) ---
 
 static void test_both_ends_rekey_the_child_at_once(void **state)
@@ -634,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_ike_sa_is_rekeyed_by_either_end),
         cmocka_unit_test(test_ike_sa_rekeyed_to_another_prf_has_keys_that_work),
         cmocka_unit_test(test_operator_rekeys_what_matches),
+        cmocka_unit_test(test_asking_many_times_rekeys_once),
         cmocka_unit_test(test_both_ends_rekey_the_child_at_once),
         cmocka_unit_test(test_both_ends_rekey_the_ike_sa_at_once),
         cmocka_unit_test(test_rekeying_of_child_and_ike_sa_cross_and_both_come_about),
