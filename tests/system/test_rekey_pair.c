@@ -129,7 +129,8 @@ static void test_children_at_once(void **state)
 static void test_ike_sas_at_once(void **state)
 {
     (void)state;
-    rekey_wildly("IKE SAs at once", &(struct mix){.ike = 100, .children = 1, .delay_us = 1000, .pause_us = 6000});
+    rekey_wildly("IKE SAs at once",
+                 &(struct mix){.ike = 100, .children = 1, .delay_us = 1000, .pause_us = 6000});
 }
 
 static void test_anything_at_any_offset(void **state)
