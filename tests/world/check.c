@@ -7,7 +7,7 @@
 //   twice       no packet comes twice out of a tunnel
 //   clear-in    nothing that came in clear gets behind a gateway whose policies want it protected
 //   agreement   at the end both ends name the same SAs
-//   one         at rest there is exactly one IKE SA for each connection that is to be up (unique = replace)
+//   one         at rest there is exactly one IKE SA for each connection that is to be up
 //   lost        in fair weather every packet arrives but in the windows of what happens (service.c)
 //   void        in fair weather nobody sends into an SA that its peer has let go of
 //   leak        path lets go of packets and SAs
@@ -402,7 +402,7 @@ void check_one(struct world *w)
 {
     for (unsigned i = 0; i < w->pairs; i++) {
         const struct pair *p = &w->pair[i];
-        for (unsigned k = 0; k < 2 && p->unique; k++) {
+        for (unsigned k = 0; k < 2; k++) {
             const struct site *s = &w->site[k ? p->b : p->a];
             unsigned n = ikes_of(&s->op, p);
             if (n > 1 || (n == 0 && p->up_from != UINT64_MAX))

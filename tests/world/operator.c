@@ -190,7 +190,7 @@ static void put_shared(struct vici_out *o, const struct world *w, const struct p
 }
 
 static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",
-                                    "terminate",   "list-sas",  "list-sa"};
+                                    "terminate",   "list-sas",  "list-sa",     "rekey"};
 
 static void encode(struct site *s, struct vici_out *o, const struct order *c)
 {
@@ -212,6 +212,9 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
         vici_put(o, "timeout", "20000");
         if (rng_chance(&s->w->rng, 200))
             vici_put(o, "force", "yes");
+        break;
+    case CMD_REKEY: // the IKE SA, or its CHILD SA
+        vici_put(o, c->child ? "child" : "ike", c->child ? "net" : p->name);
         break;
     default: break;
     }

@@ -210,6 +210,15 @@ static void act_hasty(struct world *w, struct pair *p)
     }
 }
 
+// New keys, for the IKE SA or its CHILD SAs, asked for at one end or at both at once: no packet may be lost.
+static void act_rekey(struct world *w, struct pair *p)
+{
+    unsigned by = (unsigned)rng_below(&w->rng, 2), child = (unsigned)rng_below(&w->rng, 2);
+    operator_order(end_of(w, p, by), CMD_REKEY, number(w, p), 0, child);
+    if (rng_chance(&w->rng, 400))
+        operator_order(end_of(w, p, !by), CMD_REKEY, number(w, p), 0, child);
+}
+
 // A second child beside the first, which must not notice.
 static void act_aux(struct world *w, struct pair *p)
 {
@@ -262,7 +271,7 @@ static void act(struct world *w, void *ctx, uint64_t arg)
 {
     static const act_fn up[] = {act_rebind, act_rebind, act_terminate, act_terminate, act_cross,
                                 act_cross,  act_hasty,  act_hasty,     act_aux,       act_initiate,
-                                act_load,   act_card,   act_restart};
+                                act_load,   act_card,   act_restart,   act_rekey,     act_rekey};
     struct pair *p = &w->pair[rng_below(&w->rng, w->pairs)];
     (void)ctx, (void)arg;
     if (!w->fair || w->now + REST_US > w->fair_until)

@@ -158,7 +158,16 @@ struct want {     // what an operator has asked of its site, by pair
     int pending;  // a load or unload under way: both count where they protect
     bool unknown; // the daemon went before it answered
 };
-enum command_kind { CMD_SHARED, CMD_LOAD, CMD_UNLOAD, CMD_INITIATE, CMD_TERMINATE, CMD_LIST, CMD_REGISTER };
+enum command_kind {
+    CMD_SHARED,
+    CMD_LOAD,
+    CMD_UNLOAD,
+    CMD_INITIATE,
+    CMD_TERMINATE,
+    CMD_LIST,
+    CMD_REGISTER,
+    CMD_REKEY
+};
 struct order {
     enum command_kind kind;
     unsigned pair, variant, child;
