@@ -850,7 +850,7 @@ static void test_handover_without_a_lease_is_refused(void **state)
 // Submits n packets and takes them all back, in order.
 static void there_and_back(struct fixture *f, int n)
 {
-    struct esp_job *jobs[MANY], *back[MANY];
+    struct esp_job *jobs[MANY], *back[MANY] = {NULL};
     int done = 0;
 
     for (int i = 0; i < n; i++)
