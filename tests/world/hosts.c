@@ -31,6 +31,13 @@ static uint64_t hash_of(const uint8_t *p, uint32_t len)
     return h;
 }
 
+// Any host of a network but its gateway, which has the first address and keeps what is sent to it.
+static uint32_t host_part(struct rng *r)
+{
+    uint32_t n = (uint32_t)rng_between(r, 1, 65000);
+    return n == 1 ? 65001 : n;
+}
+
 // A packet that the child of the pair protects (or, matching = false, one just beside it).
 static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, const struct child_plan *c,
                      bool matching, bool forged)
@@ -43,8 +50,7 @@ static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, co
     uint16_t dport = c->proto ? (uint16_t)rng_between(r, c->lo, c->hi) : (uint16_t)rng_next(r);
     if (!matching)
         dport = (uint16_t)(c->hi + 1 + rng_below(r, 100));
-    uint32_t src = w->site[from].lan | (uint32_t)rng_between(r, 1, 65000),
-             dst = w->site[to].lan | (uint32_t)rng_between(r, 1, 65000);
+    uint32_t src = w->site[from].lan | host_part(r), dst = w->site[to].lan | host_part(r);
     ip_header(p, src, dst, proto, n);
     put16(p + 20, sport);
     put16(p + 22, dport);
