@@ -423,8 +423,10 @@ static void test_hard_limit_ends_the_sa_and_nothing_leaves_in_clear(void **state
 {
     (void)state;
     struct rig_options o = options();
-    if (rig_is_charon(WEST))
-        skip(); // kernel-libipsec counts no packets
+    if (rig_is_charon(WEST)) {
+        print_message("skip: charon's kernel-libipsec counts no packets\n");
+        skip();
+    }
     o.side[WEST].child = "rekey_time = 0\n rekey_packets = 0\n life_packets = 2000";
     start(&o);
     assert_true(wait_for(nothing_left, NULL, 8000));
