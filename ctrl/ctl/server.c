@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections of VICI clients on the loop: framing, the packet types, per-client queues and their limits.
+// The VICI server above its connections: the packet types, commands under way, events, and its life.
 #include "ctrl/ctl/server.h"
 
 #include <errno.h>
@@ -9,8 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-
+#include "ctrl/ctl/client.h"
 #include "ctrl/ctl/listen.h"
 #include "ctrl/lib/log.h"
 
@@ -20,179 +19,7 @@ static const char *const event_names[] = {
 #undef X
 };
 
-struct queued {
-    struct queued *next;
-    size_t len;
-    uint8_t bytes[];
-};
-
-struct client {
-    struct server *server;
-    struct client *next;
-    unsigned id;
-    struct loop_fd watch;
-    struct timer timer; // a frame that does not end, a reader that does not read
-    uint8_t *in;        // the frame that comes in, length field included
-    size_t in_len, in_cap;
-    struct queued *head, **tail;
-    size_t queued, sent; // octets waiting; octets of head already gone
-    unsigned events;     // bit per enum vici_event
-    uint64_t dropped;    // events, since the last one that fitted
-    struct command *busy;
-    bool gone; // disconnected; freed by the reaper, so that nobody who looks at it is surprised
-};
-
-struct server {
-    struct loop *loop;
-    const struct server_ops *ops;
-    void *ctx;
-    struct loop_fd listener;
-    struct timer reaper;
-    char uri[200];
-    bool listening;
-    struct client *clients;
-    struct command *commands;
-    unsigned next_id;
-    struct server_counts counts;
-};
-
-// ---- a client's end
-
-static void wipe_input(struct client *c)
-{
-    if (c->in)
-        OPENSSL_cleanse(c->in, c->in_cap); // secrets come in here
-    free(c->in);
-    c->in = NULL;
-    c->in_len = c->in_cap = 0;
-}
-
-static void client_free(struct client *c)
-{
-    struct server *s = c->server;
-    for (struct client **p = &s->clients; *p; p = &(*p)->next) {
-        if (*p == c) {
-            *p = c->next;
-            break;
-        }
-    }
-    close(c->watch.fd);
-    wipe_input(c);
-    while (c->head) {
-        struct queued *q = c->head;
-        c->head = q->next;
-        free(q);
-    }
-    free(c);
-}
-
-static void resume(struct command *cmd)
-{
-    void (*fn)(struct command *) = cmd->resume;
-    cmd->resume = NULL;
-    fn(cmd);
-}
-
-// A command that waited for its client to read ends without it.
-static struct command *waits_for_nobody(const struct server *s)
-{
-    struct command *cmd = s->commands;
-    while (cmd && (cmd->client || !cmd->resume))
-        cmd = cmd->next;
-    return cmd;
-}
-
-static void reap(struct timer *t)
-{
-    struct server *s = t->ctx;
-    for (struct command *cmd; (cmd = waits_for_nobody(s)) != NULL;)
-        resume(cmd);
-    for (struct client *c = s->clients, *next; c; c = next) {
-        next = c->next;
-        if (c->gone)
-            client_free(c);
-    }
-}
-
-static void client_drop(struct client *c, const char *why)
-{
-    struct server *s = c->server;
-    if (c->gone)
-        return;
-    c->gone = true;
-    s->counts.clients--;
-    loop_del(s->loop, &c->watch);
-    timer_stop(s->loop, &c->timer);
-    if (c->busy)
-        c->busy->client = NULL;
-    c->busy = NULL;
-    timer_set(s->loop, &s->reaper, loop_now(s->loop));
-    if (why) {
-        s->counts.clients_dropped++;
-        LOGF(CFG, 1, "VICI client %u disconnected: %s", c->id, why);
-    }
-}
-
 // ---- sending
-
-static void rearm(struct client *c)
-{
-    if (c->gone)
-        return;
-    uint32_t events = (c->busy ? 0 : EPOLLIN) | (c->head ? EPOLLOUT : 0);
-    if (c->watch.events != events) {
-        c->watch.events = events;
-        loop_modify(c->server->loop, &c->watch);
-    }
-    bool waiting = c->head || c->in_len;
-    if (waiting && !c->timer.armed)
-        timer_set(c->server->loop, &c->timer, loop_now(c->server->loop) + SERVER_FRAME_TIMEOUT_MS);
-    else if (!waiting && c->timer.armed)
-        timer_stop(c->server->loop, &c->timer);
-}
-
-// 0, or -errno when the connection is broken. Progress puts the deadline off.
-static int flush(struct client *c)
-{
-    while (c->head) {
-        struct queued *q = c->head;
-        ssize_t n = send(c->watch.fd, q->bytes + c->sent, q->len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        timer_stop(c->server->loop, &c->timer);
-        c->queued -= (size_t)n;
-        c->sent += (size_t)n;
-        if (c->sent < q->len)
-            continue;
-        c->sent = 0;
-        c->head = q->next;
-        if (!c->head)
-            c->tail = &c->head;
-        free(q);
-    }
-    return 0;
-}
-
-static void client_send(struct client *c, const uint8_t *data, size_t len)
-{
-    if (c->gone)
-        return;
-    struct queued *q = c->queued + len > SERVER_QUEUE ? NULL : malloc(sizeof(*q) + len);
-    if (!q) {
-        client_drop(c, "it does not read its replies");
-        return;
-    }
-    q->next = NULL;
-    q->len = len;
-    memcpy(q->bytes, data, len);
-    *c->tail = q;
-    c->tail = &q->next;
-    c->queued += len;
-    if (flush(c) < 0)
-        client_drop(c, NULL);
-    else
-        rearm(c);
-}
 
 static void send_out(struct client *c, struct vici_out *o)
 {
@@ -264,7 +91,7 @@ void server_reply(struct command *cmd, struct vici_out *o)
     command_free(cmd);
     if (c) {
         send_out(c, o);
-        rearm(c); // it may send its next command
+        client_rearm(c); // it may send its next command
     }
     vici_out_free(o);
 }
@@ -333,7 +160,7 @@ void server_event_to(struct command *cmd, enum vici_event ev, struct vici_out *o
     vici_out_free(o);
 }
 
-// ---- receiving
+// ---- packets
 
 static int event_by_name(const char *name)
 {
@@ -389,7 +216,7 @@ static void handle_command(struct client *c, const char *name, const uint8_t *da
 }
 
 // One whole frame's contents.
-static void handle_frame(struct client *c, const uint8_t *data, size_t len)
+void server_frame(struct client *c, const uint8_t *data, size_t len)
 {
     char name[VICI_MAX_NAME + 1];
     uint8_t type = data[0];
@@ -410,112 +237,34 @@ static void handle_frame(struct client *c, const uint8_t *data, size_t len)
         client_drop(c, "malformed packet");
 }
 
-static size_t frame_len(const struct client *c)
+// ---- life
+
+void server_resume(struct command *cmd)
 {
-    return (size_t)c->in[0] << 24 | (size_t)c->in[1] << 16 | (size_t)c->in[2] << 8 | c->in[3];
+    void (*fn)(struct command *) = cmd->resume;
+    cmd->resume = NULL;
+    fn(cmd);
 }
 
-// Octets that the frame still lacks; 0: complete. SIZE_MAX: refused.
-static size_t missing(struct client *c)
+// A command that waited for its client to read ends without it.
+static struct command *waits_for_nobody(const struct server *s)
 {
-    if (c->in_len < 4)
-        return 4 - c->in_len;
-    size_t len = frame_len(c);
-    if (len == 0 || len > VICI_MAX_FRAME) {
-        c->server->counts.bad_frames++;
-        client_drop(c, len ? "frame longer than 512 KiB" : "empty frame");
-        return SIZE_MAX;
+    struct command *cmd = s->commands;
+    while (cmd && (cmd->client || !cmd->resume))
+        cmd = cmd->next;
+    return cmd;
+}
+
+static void reap(struct timer *t)
+{
+    struct server *s = t->ctx;
+    for (struct command *cmd; (cmd = waits_for_nobody(s)) != NULL;)
+        server_resume(cmd);
+    for (struct client *c = s->clients, *next; c; c = next) {
+        next = c->next;
+        if (c->gone)
+            client_free(c);
     }
-    return 4 + len - c->in_len;
-}
-
-static bool make_room(struct client *c, size_t more)
-{
-    if (c->in_len + more <= c->in_cap)
-        return true;
-    size_t cap = c->in_len + more;
-    uint8_t *in = malloc(cap);
-    if (!in) {
-        client_drop(c, "out of memory");
-        return false;
-    }
-    size_t len = c->in_len;
-    if (len)
-        memcpy(in, c->in, len);
-    wipe_input(c);
-    c->in = in;
-    c->in_len = len;
-    c->in_cap = cap;
-    return true;
-}
-
-// Reads exactly one frame's octets at a time, so that nothing is left over while a command is pending.
-static void receive(struct client *c)
-{
-    while (!c->busy && !c->gone) {
-        size_t want = missing(c);
-        if (want == SIZE_MAX)
-            return;
-        if (want == 0) {
-            handle_frame(c, c->in + 4, frame_len(c));
-            wipe_input(c);
-            timer_stop(c->server->loop, &c->timer);
-            continue;
-        }
-        size_t step =
-            want < 16384 ? want : 16384; // memory grows with what has come, not with what was promised
-        if (!make_room(c, step))
-            return;
-        ssize_t n = recv(c->watch.fd, c->in + c->in_len, step, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (n <= 0) {
-            client_drop(c, n < 0 || c->in_len ? "connection ended inside a frame" : NULL);
-            return;
-        }
-        c->in_len += (size_t)n;
-    }
-}
-
-static void on_ready(struct loop_fd *f, uint32_t events)
-{
-    struct client *c = f->ctx;
-    if (events & EPOLLOUT && flush(c) < 0)
-        client_drop(c, NULL);
-    if (c->busy && c->busy->resume && !server_full(c->busy))
-        resume(c->busy);
-    if (!c->gone && events & EPOLLIN)
-        receive(c);
-    else if (!c->gone && events & (EPOLLHUP | EPOLLERR))
-        client_drop(c, NULL);
-    rearm(c);
-}
-
-static void on_timeout(struct timer *t)
-{
-    struct client *c = t->ctx;
-    client_drop(c, c->head ? "it does not read its replies" : "a frame did not arrive in time");
-}
-
-int server_adopt(struct server *s, int fd)
-{
-    struct client *c = s->counts.clients < SERVER_MAX_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
-    if (!c)
-        return -EMFILE;
-    c->server = s;
-    c->id = ++s->next_id;
-    c->tail = &c->head;
-    c->watch = (struct loop_fd){fd, EPOLLIN, on_ready, c};
-    c->timer = (struct timer){.fire = on_timeout, .ctx = c};
-    int r = loop_add(s->loop, &c->watch);
-    if (r) {
-        free(c);
-        return r;
-    }
-    c->next = s->clients;
-    s->clients = c;
-    s->counts.clients++;
-    return 0;
 }
 
 static void on_accept(struct loop_fd *f, uint32_t events)
@@ -538,8 +287,6 @@ static void on_accept(struct loop_fd *f, uint32_t events)
         LOGF(CFG, 2, "VICI client %u connected over TCP", s->next_id);
     }
 }
-
-// ---- life
 
 struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx)
 {
