@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// SAs as a VICI client has them made, ended and listed, and the events that tell of them.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/lib/log.h"
+#include "tests/unit/ctl_rig.h"
+
+// ---- initiate, terminate
+
+static struct msg_LOG log_message(uint8_t level, const char *text)
+{
+    struct msg_LOG m = {.room = ROOM_IKE, .subsys = LOG_IKE, .level = level, .ike_name = "gw", .ike_id = 3};
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    return m;
+}
+
+static void test_initiate_streams_the_log_to_its_client_only(void **state)
+{
+    (void)state;
+    int other = join();
+    load_conn("gw");
+    register_for(client, "control-log");
+    register_for(other, "control-log");
+    register_for(other, "log");
+    request("initiate", "child", "net", "timeout", "5000", "loglevel", "1", NULL);
+    union msg m = expect(ROOM_IKE, MSG_INITIATE);
+    assert_string_equal(m.INITIATE.conn, "gw");
+    assert_int_equal(m.INITIATE.timeout_ms, 5000);
+    struct msg_LOG line = log_message(1, "initiating"), detail = log_message(2, "detail");
+    tell(ROOM_IKE, MSG_LOG, &line);
+    tell(ROOM_IKE, MSG_LOG, &detail);
+    const struct vici_node *n = receive(client, VICI_EVENT, "control-log");
+    assert_value(n, "group", "IKE");
+    assert_value(n, "level", "1");
+    assert_value(n, "ikesa-name", "gw");
+    assert_value(n, "ikesa-uniqueid", "3");
+    assert_value(n, "msg", "initiating");
+    assert_value(receive(other, VICI_EVENT, "log"), "msg", "initiating");
+    assert_value(receive(other, VICI_EVENT, "log"), "msg", "detail");
+    no_answer_yet(other);
+    result(ROOM_IKE, m.INITIATE.req, true, "");
+    expect_success(); // and no line above the level before it
+    close(other);
+}
+
+static void test_initiate_refusals(void **state)
+{
+    (void)state;
+    request("initiate", NULL);
+    expect_error("missing configuration name");
+    request("initiate", "child", "net", NULL);
+    expect_error("CHILD_SA config 'net' not found");
+    load_conn("gw");
+    request("initiate", "ike", "gw", NULL);
+    expect_error("without a CHILD_SA");
+    request("initiate", "ike", "other", "child", "net", NULL);
+    expect_error("CHILD_SA config 'net' not found");
+    request("initiate", "child", "net", "timeout", "soon", NULL);
+    expect_error("timeout: expected");
+    request("initiate", "child", "net", NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_INITIATE).INITIATE.req, false, "AUTHENTICATION_FAILED");
+    expect_error("AUTHENTICATION_FAILED");
+}
+
+static void test_initiate_without_waiting_answers_at_once(void **state)
+{
+    (void)state;
+    load_conn("gw");
+    request("initiate", "child", "net", "timeout", "-1", NULL);
+    union msg m = expect(ROOM_IKE, MSG_INITIATE);
+    expect_success();
+    result(ROOM_IKE, m.INITIATE.req, false, "later");
+    no_answer_yet(client);
+}
+
+static void test_terminate_tells_the_number_of_matches(void **state)
+{
+    (void)state;
+    request("terminate", NULL);
+    expect_error("missing terminate selector");
+    request("terminate", "ike-id", "7", "force", "yes", NULL);
+    union msg m = expect(ROOM_IKE, MSG_TERMINATE);
+    assert_int_equal(m.TERMINATE.ike_id, 7);
+    assert_int_equal(m.TERMINATE.force, 1);
+    result(ROOM_IKE, m.TERMINATE.req, true, "2");
+    const struct vici_node *n = receive(client, VICI_CMD_RESPONSE, NULL);
+    assert_value(n, "success", "yes");
+    assert_value(n, "matches", "2");
+    request("terminate", "ike", "gw", NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_TERMINATE).TERMINATE.req, true, "0");
+    expect_error("no matching SAs");
+}
+
+static void test_rekey_tells_the_number_of_matches(void **state)
+{
+    (void)state;
+    request("rekey", NULL);
+    expect_error("missing rekey selector");
+    request("rekey", "child", "net", "reauth", "yes", NULL);
+    expect_error("reauth: a CHILD_SA cannot be reauthenticated");
+    request("rekey", "child", "net", "ike", "gw", NULL);
+    union msg m = expect(ROOM_IKE, MSG_REKEY);
+    assert_string_equal(m.REKEY.conn, "gw");
+    assert_string_equal(m.REKEY.child, "net");
+    assert_int_equal(m.REKEY.reauth, 0);
+    result(ROOM_IKE, m.REKEY.req, true, "3");
+    const struct vici_node *n = receive(client, VICI_CMD_RESPONSE, NULL);
+    assert_value(n, "success", "yes");
+    assert_value(n, "matches", "3");
+    request("rekey", "ike-id", "9", "reauth", "yes", NULL);
+    m = expect(ROOM_IKE, MSG_REKEY);
+    assert_int_equal(m.REKEY.ike_id, 9);
+    assert_int_equal(m.REKEY.reauth, 1);
+    result(ROOM_IKE, m.REKEY.req, false, "0");
+    expect_error("no matching SAs to rekey found");
+}
+
+// ---- list-sas
+
+static struct msg_IKE_INFO ike_info(uint32_t req, uint32_t id)
+{
+    return (struct msg_IKE_INFO){.req = req,
+                                 .conn = "gw",
+                                 .id = id,
+                                 .state = "ESTABLISHED",
+                                 .initiator = 1,
+                                 .local = {4, {10, 0, 0, 1}},
+                                 .local_port = 4500,
+                                 .local_id = "west",
+                                 .remote = {4, {10, 0, 0, 2}},
+                                 .remote_port = 4500,
+                                 .remote_id = "east",
+                                 .spi_i = 0x1122334455667788,
+                                 .spi_r = 1,
+                                 .encr = TRID_AES256_GCM16,
+                                 .encr_bits = 256,
+                                 .prf = TRID_PRF_HMAC_SHA2_256,
+                                 .ke = TRID_CURVE_25519,
+                                 .established_s = 9};
+}
+
+static struct msg_CHILD_INFO child_info(uint32_t req, uint32_t ike_id, uint32_t id)
+{
+    return (struct msg_CHILD_INFO){
+        .req = req,
+        .name = "net",
+        .id = id,
+        .ike_id = ike_id,
+        .reqid = 1,
+        .state = "INSTALLED",
+        .spi_in = 0xc1,
+        .spi_out = 0xc2,
+        .encr = TRID_AES256_GCM16,
+        .encr_bits = 256,
+        .udp_encap = 1,
+        .local_ts = {1, {{.family = 4, .port_hi = 65535, .lo = {10, 1}, .hi = {10, 1, 255, 255}}}}};
+}
+
+static void answer_list_sas(bool path_works)
+{
+    union msg m = expect(ROOM_IKE, MSG_IKE_LIST);
+    for (uint32_t id = 1; id <= 2; id++) {
+        struct msg_IKE_INFO ike = ike_info(m.IKE_LIST.req, id);
+        struct msg_CHILD_INFO child = child_info(m.IKE_LIST.req, id, 10 + id);
+        tell(ROOM_IKE, MSG_IKE_INFO, &ike);
+        tell(ROOM_IKE, MSG_CHILD_INFO, &child);
+    }
+    result(ROOM_IKE, m.IKE_LIST.req, true, "");
+    m = expect(ROOM_PATH, MSG_PATH_LIST);
+    struct msg_PATH_SA sa = {.req = m.PATH_LIST.req,
+                             .child_id = 12,
+                             .bytes_in = 84,
+                             .packets_in = 1,
+                             .use_in_s = 2,
+                             .bytes_out = 1000,
+                             .packets_out = 10,
+                             .use_out_s = UINT32_MAX,
+                             .offload = "card",
+                             .offload_reason = "",
+                             .card = "0000:01:00.0"};
+    if (path_works)
+        tell(ROOM_PATH, MSG_PATH_SA, &sa);
+    result(ROOM_PATH, m.PATH_LIST.req, path_works, "");
+}
+
+static void test_list_sas_joins_what_ike_and_path_know(void **state)
+{
+    (void)state;
+    register_for(client, "list-sa");
+    request("list-sas", NULL);
+    answer_list_sas(true);
+    const struct vici_node *gw = vici_find(receive(client, VICI_EVENT, "list-sa"), "gw");
+    assert_value(gw, "uniqueid", "1");
+    assert_value(gw, "initiator-spi", "1122334455667788");
+    assert_value(gw, "responder-spi", "0000000000000001");
+    assert_value(gw, "encr-alg", "AES_GCM_16");
+    assert_value(gw, "dh-group", "CURVE_25519");
+    assert_null(vici_find(gw, "integ-alg"));
+    const struct vici_node *child = vici_find(vici_find(gw, "child-sas"), "net-11");
+    assert_value(child, "packets-in", "0"); // path does not know it (any more)
+    assert_null(vici_find(child, "offload"));
+    gw = vici_find(receive(client, VICI_EVENT, "list-sa"), "gw");
+    assert_value(gw, "uniqueid", "2");
+    child = vici_find(vici_find(gw, "child-sas"), "net-12");
+    assert_value(child, "spi-in", "000000c1");
+    assert_value(child, "encap", "yes");
+    assert_value(child, "bytes-out", "1000");
+    assert_value(child, "use-in", "2");
+    assert_null(vici_find(child, "use-out")); // never
+    assert_value(child, "offload", "card");
+    assert_value(child, "card", "0000:01:00.0");
+    assert_string_equal(vici_text(vici_find(child, "local-ts")->child), "10.1.0.0/16");
+    assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
+}
+
+static void test_list_sas_without_path_still_lists(void **state)
+{
+    (void)state;
+    register_for(client, "list-sa");
+    request("list-sas", "child-id", "12", NULL);
+    answer_list_sas(false);
+    assert_null(vici_find(vici_find(receive(client, VICI_EVENT, "list-sa"), "gw"), "child-sas")->child);
+    const struct vici_node *gw = vici_find(receive(client, VICI_EVENT, "list-sa"), "gw");
+    assert_non_null(vici_find(vici_find(gw, "child-sas"), "net-12"));
+    receive(client, VICI_CMD_RESPONSE, NULL);
+}
+
+static void test_updown_events(void **state)
+{
+    (void)state;
+    register_for(client, "ike-updown");
+    register_for(client, "child-updown");
+    struct msg_IKE_UPDOWN up = {.up = 1, .conn = "gw", .ike_id = 1};
+    struct msg_CHILD_UPDOWN down = {.up = 0, .conn = "gw", .ike_id = 1, .child_id = 5};
+    struct msg_IKE_INFO ike = ike_info(0, 1);
+    struct msg_CHILD_INFO child = child_info(0, 1, 5);
+    tell(ROOM_IKE, MSG_IKE_UPDOWN, &up);
+    tell(ROOM_IKE, MSG_IKE_INFO, &ike);
+    const struct vici_node *n = receive(client, VICI_EVENT, "ike-updown");
+    assert_value(n, "up", "yes");
+    assert_value(vici_find(n, "gw"), "remote-id", "east");
+    tell(ROOM_IKE, MSG_CHILD_UPDOWN, &down);
+    tell(ROOM_IKE, MSG_IKE_INFO, &ike);
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_CHILD_INFO, &child);
+    n = receive(client, VICI_EVENT, "child-updown");
+    assert_null(vici_find(n, "up"));
+    assert_non_null(vici_find(vici_find(vici_find(n, "gw"), "child-sas"), "net-5"));
+}
+
+static void test_rekey_events_show_the_old_and_the_new_one(void **state)
+{
+    (void)state;
+    register_for(client, "ike-rekey");
+    register_for(client, "child-rekey");
+    struct msg_IKE_REKEY rekey = {.conn = "gw", .old_id = 1, .new_id = 2};
+    struct msg_IKE_INFO old = ike_info(0, 1), new = ike_info(0, 2);
+    tell(ROOM_IKE, MSG_IKE_REKEY, &rekey);
+    tell(ROOM_IKE, MSG_IKE_INFO, &old);
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_IKE_INFO, &new);
+    const struct vici_node *n = vici_find(receive(client, VICI_EVENT, "ike-rekey"), "gw");
+    assert_value(vici_find(n, "old"), "uniqueid", "1");
+    assert_value(vici_find(n, "new"), "uniqueid", "2");
+    struct msg_CHILD_REKEY child = {.conn = "gw", .old_id = 5, .new_id = 6};
+    struct msg_CHILD_INFO from = child_info(0, 2, 5), to = child_info(0, 2, 6);
+    tell(ROOM_IKE, MSG_CHILD_REKEY, &child);
+    tell(ROOM_IKE, MSG_IKE_INFO, &new);
+    tell(ROOM_IKE, MSG_CHILD_INFO, &from);
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_CHILD_INFO, &to);
+    n = vici_find(receive(client, VICI_EVENT, "child-rekey"), "gw");
+    assert_value(n, "uniqueid", "2");
+    n = vici_find(vici_find(n, "child-sas"), "net");
+    assert_value(vici_find(n, "old"), "uniqueid", "5");
+    assert_value(vici_find(n, "new"), "uniqueid", "6");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_initiate_streams_the_log_to_its_client_only), T(test_initiate_refusals),
+        T(test_initiate_without_waiting_answers_at_once),    T(test_terminate_tells_the_number_of_matches),
+        T(test_rekey_tells_the_number_of_matches),           T(test_list_sas_joins_what_ike_and_path_know),
+        T(test_list_sas_without_path_still_lists),           T(test_updown_events),
+        T(test_rekey_events_show_the_old_and_the_new_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
