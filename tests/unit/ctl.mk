@@ -13,3 +13,4 @@ $(eval $(call unit_test,test_vici_lists,tests/unit/test_vici_lists.c tests/unit/
 $(eval $(call unit_test,test_swanctl_file,tests/unit/test_swanctl_file.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_config_memory,tests/unit/test_config_memory.c tests/unit/no_memory.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm $$(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_ctl_memory,tests/unit/test_ctl_memory.c tests/unit/vici_rig.c tests/unit/no_memory.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
+$(eval $(call unit_test,test_dn,tests/unit/test_dn.c ctrl/crypto/dn.c,-lcrypto))
