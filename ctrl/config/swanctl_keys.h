@@ -65,12 +65,12 @@
 
 // Either section takes the keys of both, as charon does.
 #define AUTH_KEYS(K, SIDE, side)                                                                                                  \
-    K(SIDE, round, NUMBER, IN_CONN(side##_round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
+    K(SIDE, round, NUMBER, IN_CONN(side.round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
     K(SIDE, certs, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                           \
     K(SIDE, cacerts, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
     K(SIDE, pubkeys, NEVER, NOTHING, 0, "", "raw public keys are " LATER)                                                        \
-    K(SIDE, auth, CHOICE, IN_CONN(side##_auth), auth_choices, "pubkey", "must be given")                                           \
-    K(SIDE, id, TEXT, IN_CONN(side##_id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
+    K(SIDE, auth, CHOICE, IN_CONN(side.auth), auth_choices, "pubkey", "must be given")                                           \
+    K(SIDE, id, TEXT, IN_CONN(side.id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
     K(SIDE, eap_id, ONLY, NOTHING, empty, "id", EAP_LATER)                                                                       \
     K(SIDE, aaa_id, ONLY, NOTHING, empty, "remote id", EAP_LATER)                                                                \
     K(SIDE, xauth_id, ONLY, NOTHING, empty, "id", "XAuth " IKEV1)                                                                \

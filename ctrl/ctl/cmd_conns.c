@@ -313,10 +313,10 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     vici_putf(o, "rekey_time", "%u", conn->rekey_time);
     vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
     vici_put(o, "unique", unique[conn->unique % 4]);
-    if (conn->local_auth)
-        put_auth(o, "local-1", conn->local_id);
-    if (conn->remote_auth)
-        put_auth(o, "remote-1", conn->remote_id);
+    if (conn->local.auth)
+        put_auth(o, "local-1", conn->local.id);
+    if (conn->remote.auth)
+        put_auth(o, "remote-1", conn->remote.id);
     vici_section(o, "children");
     for (int i = 0; i < conn->child_count; i++)
         put_child(o, &conn->children[i]);

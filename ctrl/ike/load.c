@@ -23,13 +23,13 @@ bool conn_only_policies(const struct conn_config *cfg)
 static int check(struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
-    if (!identity_parse(cfg->local_id, &c->local_id))
+    if (!identity_parse(cfg->local.id, &c->local_id))
         return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported",
-                        cfg->local_id);
-    if (!identity_parse(cfg->remote_id, &c->remote_id))
+                        cfg->local.id);
+    if (!identity_parse(cfg->remote.id, &c->remote_id))
         return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported",
-                        cfg->remote_id);
-    if ((cfg->local_auth != AUTH_PSK || cfg->remote_auth != AUTH_PSK) && !conn_only_policies(cfg))
+                        cfg->remote.id);
+    if ((cfg->local.auth != AUTH_PSK || cfg->remote.auth != AUTH_PSK) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");

@@ -52,7 +52,25 @@
 #define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, NAME_MAX_LEN)                 // -> RESULT
 #define MSG_SECRET_LIST_FIELDS(F)   F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)       // a page: -> SECRET_IS ..., LIST_MORE or RESULT
 #define MSG_SECRET_IS_FIELDS(F)     F(U32, req, 0) F(STR, id, NAME_MAX_LEN)
-#define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0)                                 // -> RESULT
+#define MSG_SECRETS_CLEAR_FIELDS(F) F(U32, req, 0)                                 // shared secrets and private keys. -> RESULT
+// A private key (DER, unencrypted) by its keyid: the SHA-1 of its public key's bits, as charon names it.
+#define MSG_KEY_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, type, 16) F(BLOB, data, 0)          // type: rsa, ecdsa, pkcs8, any. -> KEY_LOADED or RESULT(not ok)
+#define MSG_KEY_UNLOAD_FIELDS(F) F(U32, req, 0) F(BLOB, id, 0)                            // -> RESULT
+#define MSG_KEY_LIST_FIELDS(F)   F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)            // a page: -> KEY_IS ..., LIST_MORE or RESULT
+// ---- keys -> ctl
+#define MSG_KEY_LOADED_FIELDS(F) F(U32, req, 0) F(BLOB, id, 0)
+#define MSG_KEY_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, id, 0) F(STR, type, 16)             // type: RSA, ECDSA, ED25519, ED448
+// ---- ctl -> ike: certificates, lists of revoked ones, public keys (enum pki_kind); ike parses them, as it has the store
+#define MSG_CERT_LOAD_FIELDS(F)   F(U32, req, 0) F(U8, kind, 0) F(BLOB, data, 0)            // DER or PEM. -> RESULT
+#define MSG_CERTS_CLEAR_FIELDS(F) F(U32, req, 0)                                        // what was loaded, and caches. -> RESULT
+#define MSG_CERT_LIST_FIELDS(F)   F(U32, req, 0) F(U8, kind, 0) F(STR, subject, 1024) F(U64, from, 0) F(U32, most, 0) /* kind 0: all; subject "": any */ // a page: -> CERT_IS ..., LIST_MORE or RESULT
+#define MSG_CERTS_FLUSH_FIELDS(F) F(U32, req, 0) F(U8, kind, 0)                            // what was received or fetched, of that kind (0: all). -> RESULT
+#define MSG_AUTHORITY_LOAD_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(BLOB, cacert, 0) F(BLOB, crl_uris, 0) F(BLOB, ocsp_uris, 0) F(STR, cert_uri_base, 1024) // uris: slice16 each. -> RESULT
+#define MSG_AUTHORITY_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN)           // -> RESULT
+#define MSG_AUTHORITY_LIST_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U64, from, 0) F(U32, most, 0) /* name "": all */ // a page: -> AUTHORITY_IS ..., LIST_MORE or RESULT
+// ---- ike -> ctl
+#define MSG_CERT_IS_FIELDS(F) F(U32, req, 0) F(U8, kind, 0) F(U8, trust, 0) F(U8, has_key, 0) F(STR, subject, 1024) F(U64, not_before, 0) F(U64, not_after, 0) /* s since 1970; 0: none */ F(BLOB, data, 0)
+#define MSG_AUTHORITY_IS_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(STR, subject, 1024) F(BLOB, crl_uris, 0) F(BLOB, ocsp_uris, 0) F(STR, cert_uri_base, 1024)
 // ---- ike -> keys; every request is answered in order
 #define MSG_KE_GENERATE_FIELDS(F) F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0)       // -> KE_PUBLIC or RESULT(not ok)
 #define MSG_KE_RESPOND_FIELDS(F)  F(U32, req, 0) F(U32, ke_id, 0) F(U16, group, 0) F(BLOB, peer_public, 0) \
@@ -63,9 +81,14 @@
     /* a rekey of old_ike_id (RFC 7296 2.18; 0: a new one): i and initiator mean the exchange's initiator. more: additional key exchanges (u32 ke_id, slice16 peer_public each) */ // -> IKE_KEYS or RESULT. All of them are consumed
 #define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
-    F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        // -> AUTH_IS or RESULT. id bodies: RFC 7296 3.5 from the ID type octet on
+    F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        /* id bodies: RFC 7296 3.5 from the ID type octet on */ \
+    F(BLOB, key_id, 0) F(U32, schemes, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit */ // -> AUTH_IS or RESULT
 #define MSG_AUTH_CHECK_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, own_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(BLOB, auth, 0)          // -> AUTH_PROVEN or RESULT(not ok); the answer's AUTH_MAKE takes the same secret
+// A peer that signs: keys gives what its signature covers beside its message and our nonce, prf(SK_p of the peer, its ID)
+// (RFC 7296 2.15), ike verifies, as keys parses no certificate and no signature, and says when it is proven.
+#define MSG_AUTH_OCTETS_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, id_body, 0)       // -> AUTH_OCTETS_IS or RESULT(not ok)
+#define MSG_AUTH_VERIFIED_FIELDS(F) F(U32, ike_id, 0)                                     // the peer has proven itself by its signature; no answer
 #define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
     F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */ F(BLOB, more, 0) /* initiator: of the exchange; ke_id 0: no key exchange; more: as in IKE_DERIVE */ // -> RESULT, after path has answered
 // ---- keys -> ike
@@ -73,6 +96,8 @@
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
 #define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
 #define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0)
+#define MSG_AUTH_OCTETS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, octets, 0)
+#define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
 // ---- keys -> path (traffic keys)
 #define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106). -> RESULT to keys
 // The description of a CHILD SA, as a message of its own inside CHILD_DERIVE and CHILD_INSTALL.
@@ -117,6 +142,11 @@
 #define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
     F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)
 
+// ---- ike -> fetch
+#define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED
+// ---- fetch -> ike
+#define MSG_FETCHED_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400) F(BLOB, body, 0)
+
 // X(message, who may send it to whom). A room takes nothing from a channel that this table does not have: whoever
 // has broken into one room can ask its neighbours for what that room asks for, and nothing else. CHILD travels inside
 // other messages alone.
@@ -150,6 +180,20 @@
     X(SECRET_LIST, AT(CTL, KEYS)) \
     X(SECRET_IS, AT(KEYS, CTL)) \
     X(SECRETS_CLEAR, AT(CTL, KEYS)) \
+    X(KEY_LOAD, AT(CTL, KEYS)) \
+    X(KEY_UNLOAD, AT(CTL, KEYS)) \
+    X(KEY_LIST, AT(CTL, KEYS)) \
+    X(KEY_LOADED, AT(KEYS, CTL)) \
+    X(KEY_IS, AT(KEYS, CTL)) \
+    X(CERT_LOAD, AT(CTL, IKE)) \
+    X(CERTS_CLEAR, AT(CTL, IKE)) \
+    X(CERT_LIST, AT(CTL, IKE)) \
+    X(CERTS_FLUSH, AT(CTL, IKE)) \
+    X(AUTHORITY_LOAD, AT(CTL, IKE)) \
+    X(AUTHORITY_UNLOAD, AT(CTL, IKE)) \
+    X(AUTHORITY_LIST, AT(CTL, IKE)) \
+    X(CERT_IS, AT(IKE, CTL)) \
+    X(AUTHORITY_IS, AT(IKE, CTL)) \
     X(KE_GENERATE, AT(IKE, KEYS)) \
     X(KE_RESPOND, AT(IKE, KEYS)) \
     X(KE_FORGET, AT(IKE, KEYS)) \
@@ -157,11 +201,15 @@
     X(IKE_FORGET, AT(IKE, KEYS)) \
     X(AUTH_MAKE, AT(IKE, KEYS)) \
     X(AUTH_CHECK, AT(IKE, KEYS)) \
+    X(AUTH_OCTETS, AT(IKE, KEYS)) \
+    X(AUTH_VERIFIED, AT(IKE, KEYS)) \
     X(CHILD_DERIVE, AT(IKE, KEYS)) \
     X(KE_PUBLIC, AT(KEYS, IKE)) \
     X(IKE_KEYS, AT(KEYS, IKE)) \
     X(AUTH_PROVEN, AT(KEYS, IKE)) \
     X(AUTH_IS, AT(KEYS, IKE)) \
+    X(AUTH_OCTETS_IS, AT(KEYS, IKE)) \
+    X(KEY_HAVE, AT(KEYS, IKE)) \
     X(CHILD_INSTALL, AT(KEYS, PATH)) \
     X(CHILD, 0) \
     X(POLICY_APPLY, AT(IKE, PATH)) \
@@ -177,7 +225,9 @@
     X(POLICY_LIST, AT(CTL, PATH)) \
     X(PATH_SA, AT(PATH, CTL)) \
     X(PATH_STATS_IS, AT(PATH, CTL)) \
-    X(POLICY_IS, AT(PATH, CTL))
+    X(POLICY_IS, AT(PATH, CTL)) \
+    X(FETCH, 0) /* once the room is there */ \
+    X(FETCHED, 0)
 // clang-format on
 
 enum { LIST_PAGE_MAX = 512 }; // entries

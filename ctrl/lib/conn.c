@@ -305,8 +305,8 @@ static uint8_t proposals_read(struct reader *r, struct proposal *p)
     F(u64, rekey_bytes) F(u64, life_bytes) F(u64, rand_bytes)                                               \
     F(u64, rekey_packets) F(u64, life_packets) F(u64, rand_packets) F(u32, reqid) F(u32, priority)
 #define CONN_SCALARS(F)                                                                                     \
-    F(u16, local_port) F(u16, remote_port) F(u8, local_auth) F(u8, remote_auth) F(u8, encap)                \
-    F(u8, mobike) F(u8, send_certreq) F(u8, send_cert) F(u8, fragmentation) F(u32, local_round) F(u32, remote_round) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
+    F(u16, local_port) F(u16, remote_port) F(u8, encap)                \
+    F(u8, mobike) F(u8, send_certreq) F(u8, send_cert) F(u8, fragmentation) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
     F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time) F(u32, rand_time)
 // clang-format on
 
@@ -337,8 +337,8 @@ void conn_write(struct writer *w, const struct conn_config *c)
     addrs_write(w, c->local_addrs, c->local_count);
     addrs_write(w, c->remote_addrs, c->remote_count);
     proposals_write(w, c->proposals, c->proposal_count);
-    wr_cstr(w, c->local_id);
-    wr_cstr(w, c->remote_id);
+    auth_side_write(w, &c->local);
+    auth_side_write(w, &c->remote);
 #define F(kind, name) wr_##kind(w, c->name);
     CONN_SCALARS(F)
 #undef F
@@ -358,6 +358,8 @@ void conn_write(struct writer *w, const struct conn_config *c)
 void conn_clear(struct conn_config *c)
 {
     free(c->children);
+    auth_side_clear(&c->local);
+    auth_side_clear(&c->remote);
     memset(c, 0, sizeof(*c));
 }
 
@@ -394,8 +396,8 @@ bool conn_read(struct reader *r, struct conn_config *c)
     c->local_count = addrs_read(r, c->local_addrs);
     c->remote_count = addrs_read(r, c->remote_addrs);
     c->proposal_count = proposals_read(r, c->proposals);
-    rd_cstr(r, c->local_id, sizeof(c->local_id));
-    rd_cstr(r, c->remote_id, sizeof(c->remote_id));
+    auth_side_read(r, &c->local);
+    auth_side_read(r, &c->remote);
 #define F(kind, name) c->name = rd_##kind(r);
     CONN_SCALARS(F)
 #undef F
@@ -407,8 +409,8 @@ bool conn_read(struct reader *r, struct conn_config *c)
         else
             r->bad = true;
     }
-    if (c->local_auth > AUTH_PSK || c->remote_auth > AUTH_PSK || c->unique > UNIQUE_REPLACE ||
-        c->childless > CHILDLESS_NEVER || c->fragmentation > FRAGMENTATION_YES)
+    if (c->send_cert > SEND_CERT_ALWAYS || c->unique > UNIQUE_REPLACE || c->childless > CHILDLESS_NEVER ||
+        c->fragmentation > FRAGMENTATION_YES)
         r->bad = true;
     if (r->bad)
         conn_clear(c);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ctrl/lib/auth_side.h"
 #include "ctrl/lib/settings.h"
 #include "ctrl/lib/slice.h"
 #include "ctrl/lib/transforms.h"
@@ -44,7 +45,6 @@ const char *ts_print(const struct ts *t, char *buf, unsigned size);
 // Splits a range into prefixes; calls f(ctx, address, prefix length) for each.
 void ts_prefixes(const struct ts *t, void (*f)(void *ctx, const uint8_t *addr, unsigned len), void *ctx);
 
-enum auth_method { AUTH_NONE, AUTH_PSK };
 enum conn_action { ACTION_NONE, ACTION_TRAP, ACTION_START };
 enum dpd_action { DPD_NONE, DPD_TRAP, DPD_START }; // clear, trap, restart
 enum sa_mode { MODE_TUNNEL = 1, MODE_TRANSPORT };
@@ -55,11 +55,11 @@ enum policy_action {
 }; // swanctl: tunnel|transport, pass, drop
 enum fragmentation_mode { FRAGMENTATION_NO, FRAGMENTATION_ACCEPT, FRAGMENTATION_YES };
 enum childless_mode { CHILDLESS_ALLOW, CHILDLESS_NEVER };
+enum send_cert { SEND_CERT_NEVER, SEND_CERT_IFASKED, SEND_CERT_ALWAYS };
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 
 // Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.
 #define NAME_MAX_LEN  256 // with the zero; VICI's own limit
-#define ID_MAX_LEN    256
 #define ADDRS_MAX     32
 #define PROPOSALS_MAX 24
 #define CHILDREN_MAX  255
@@ -90,12 +90,9 @@ struct conn_config {
     uint16_t local_port, remote_port; // 0: the default; local: 500 stands for --port, 4500 for --port-nat-t
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // IKE
-    char local_id[ID_MAX_LEN],
-        remote_id[ID_MAX_LEN];           // charon's syntax; empty: the address (local), %any (remote)
-    uint32_t local_round, remote_round;  // the order of several, of which there is one
-    uint8_t local_auth, remote_auth;     // enum auth_method
+    struct auth_side local, remote;
     uint8_t encap, mobike, send_certreq; // bool
-    uint8_t send_cert;                   // 0: never, 1: where asked, 2: always
+    uint8_t send_cert;                   // enum send_cert
     uint8_t fragmentation;               // enum fragmentation_mode
     uint8_t unique;                      // enum unique_mode
     uint8_t childless;                   // enum childless_mode

@@ -335,9 +335,9 @@ void pair_default_conn(struct conn_config *c, int side)
 {
     memset(c, 0, sizeof(*c));
     snprintf(c->name, sizeof(c->name), "t");
-    snprintf(c->local_id, sizeof(c->local_id), side ? "b.test" : "a.test");
-    snprintf(c->remote_id, sizeof(c->remote_id), side ? "a.test" : "b.test");
-    c->local_auth = c->remote_auth = AUTH_PSK;
+    snprintf(c->local.id, sizeof(c->local.id), side ? "b.test" : "a.test");
+    snprintf(c->remote.id, sizeof(c->remote.id), side ? "a.test" : "b.test");
+    c->local.auth = c->remote.auth = AUTH_PSK;
     c->local_count = c->remote_count = 1;
     addr_parse(ADDRS[side], &c->local_addrs[0]);
     addr_parse(ADDRS[1 - side], &c->remote_addrs[0]);

@@ -282,7 +282,7 @@ static void test_unknown_identity_is_authentication_failed(void **state)
     struct conn_config c;
     pair_simple(p);
     pair_default_conn(&c, 0);
-    snprintf(c.local_id, sizeof(c.local_id), "mallory.test");
+    snprintf(c.local.id, sizeof(c.local.id), "mallory.test");
     pair_load(p, 0, &c);
     pair_psk(p, 0, "a secret of both", NULL, NULL);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
@@ -299,10 +299,10 @@ static void test_every_kind_of_identity_authenticates(void **state)
         struct pair *p = pair_new(NULL);
         struct conn_config c;
         pair_default_conn(&c, 0);
-        snprintf(c.local_id, sizeof(c.local_id), "%s", ids[i]);
+        snprintf(c.local.id, sizeof(c.local.id), "%s", ids[i]);
         pair_load(p, 0, &c);
         pair_default_conn(&c, 1);
-        snprintf(c.remote_id, sizeof(c.remote_id), "%s", ids[i][0] ? ids[i] : "10.0.0.1");
+        snprintf(c.remote.id, sizeof(c.remote.id), "%s", ids[i][0] ? ids[i] : "10.0.0.1");
         pair_load(p, 1, &c);
         for (int s = 0; s < 2; s++)
             pair_psk(p, s, "shared", ids[i][0] ? ids[i] : "10.0.0.1", "b.test");

@@ -163,6 +163,55 @@ static void test_ranges_split_into_prefixes_that_cover_them_exactly(void **state
     }
 }
 
+static void fill_side(struct auth_side *s, uint8_t auth)
+{
+    s->auth = auth;
+    s->round = 2;
+    s->schemes = 0x805;
+    s->cert_hashes = 1u << 2 | 1u << 4;
+    s->rsa_bits = 3072;
+    s->ecdsa_bits = 384;
+    s->revocation = PKI_STRICT;
+    strcpy(s->ca_id, "C=CH, CN=root");
+    assert_int_equal(blobs_add(&s->certs, slice_str("a certificate")), 0);
+    assert_int_equal(blobs_add(&s->certs, slice_str("another")), 0);
+    assert_int_equal(blobs_add(&s->cacerts, slice_str("its authority")), 0);
+    assert_int_equal(blobs_add(&s->pubkeys, slice_str("a key")), 0);
+    assert_int_equal(blobs_add(&s->cert_policy, slice_str("1.2.3")), 0);
+}
+
+static void assert_blobs_equal(const struct blobs *a, const struct blobs *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (unsigned i = 0; i < a->count; i++)
+        assert_true(slice_eq(blobs_at(a, i), blobs_at(b, i)));
+}
+
+static void assert_sides_equal(const struct auth_side *a, const struct auth_side *b)
+{
+    assert_memory_equal(a, b, offsetof(struct auth_side, certs));
+    assert_blobs_equal(&a->certs, &b->certs);
+    assert_blobs_equal(&a->cacerts, &b->cacerts);
+    assert_blobs_equal(&a->pubkeys, &b->pubkeys);
+    assert_blobs_equal(&a->cert_policy, &b->cert_policy);
+}
+
+static void test_lists_of_octets_refuse_what_they_have_no_room_for(void **state)
+{
+    (void)state;
+    static const uint8_t long_one[BLOB_MAX_LEN + 1];
+    struct blobs l = {0};
+    assert_int_equal(blobs_add(&l, slice_of(long_one, sizeof(long_one))), -EMSGSIZE);
+    assert_int_equal(blobs_add(&l, slice_of(long_one, 0)), -EMSGSIZE);
+    for (int i = 0; i < BLOBS_MAX; i++)
+        assert_int_equal(blobs_add(&l, slice_of(long_one, BLOB_MAX_LEN)), 0);
+    assert_int_equal(blobs_add(&l, slice_str("x")), -ENOSPC);
+    assert_int_equal(l.count, BLOBS_MAX);
+    assert_int_equal(blobs_at(&l, BLOBS_MAX).len, 0);
+    blobs_clear(&l);
+    assert_int_equal(l.count, 0);
+}
+
 static void test_connection_written_and_read_is_the_same_and_every_cut_is_refused(void **state)
 {
     (void)state;
@@ -171,8 +220,9 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     strcpy(c.name, "site");
     c.local_count = 1;
     addr_parse("10.10.0.1", &c.local_addrs[0]);
-    c.local_auth = c.remote_auth = AUTH_PSK;
-    strcpy(c.remote_id, "east.example");
+    strcpy(c.remote.id, "east.example");
+    fill_side(&c.local, AUTH_PSK);
+    fill_side(&c.remote, AUTH_PUBKEY);
     c.dpd_delay = 30;
     c.rand_time = 40;
     for (int i = 0; i < 2; i++) {
@@ -199,7 +249,14 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     struct reader r = reader_of(wr_written(&w));
     assert_true(conn_read(&r, &d) && rd_done(&r));
     assert_memory_equal(c.children, d.children, 2 * sizeof(*c.children));
-    assert_memory_equal(&c, &d, offsetof(struct conn_config, children));
+    assert_sides_equal(&c.local, &d.local);
+    assert_sides_equal(&c.remote, &d.remote);
+    struct conn_config c_rest = c, d_rest = d; // what has been compared is left out
+    memset(&c_rest.local, 0, sizeof(c_rest.local));
+    memset(&c_rest.remote, 0, sizeof(c_rest.remote));
+    memset(&d_rest.local, 0, sizeof(d_rest.local));
+    memset(&d_rest.remote, 0, sizeof(d_rest.remote));
+    assert_memory_equal(&c_rest, &d_rest, offsetof(struct conn_config, children));
     conn_clear(&d);
     for (size_t n = 0; n < w.len; n++) {
         struct reader cut = reader_of(slice_of(buf, n));
@@ -538,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_selectors_intersect_contain_and_print),
         cmocka_unit_test(test_opaque_ports_lie_in_any_and_in_themselves_alone),
         cmocka_unit_test(test_ranges_split_into_prefixes_that_cover_them_exactly),
+        cmocka_unit_test(test_lists_of_octets_refuse_what_they_have_no_room_for),
         cmocka_unit_test(test_connection_written_and_read_is_the_same_and_every_cut_is_refused),
         cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),
         cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),

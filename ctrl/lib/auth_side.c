@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lists of octets, and the written form of one end's authentication.
+#include "ctrl/lib/auth_side.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int blobs_add(struct blobs *l, struct slice s)
+{
+    if (!s.len || s.len > BLOB_MAX_LEN)
+        return -EMSGSIZE;
+    if (l->count == BLOBS_MAX)
+        return -ENOSPC;
+    struct blob *more = realloc(l->b, (l->count + 1u) * sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    l->b = more;
+    uint8_t *p = malloc(s.len);
+    if (!p)
+        return -ENOMEM;
+    memcpy(p, s.p, s.len);
+    l->b[l->count++] = (struct blob){p, (uint32_t)s.len};
+    return 0;
+}
+
+void blobs_clear(struct blobs *l)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        free(l->b[i].p);
+    free(l->b);
+    *l = (struct blobs){0};
+}
+
+struct slice blobs_at(const struct blobs *l, unsigned i)
+{
+    return i < l->count ? slice_of(l->b[i].p, l->b[i].len) : slice_of(NULL, 0);
+}
+
+static void blobs_write(struct writer *w, const struct blobs *l)
+{
+    wr_u8(w, l->count);
+    for (unsigned i = 0; i < l->count; i++)
+        wr_slice16(w, blobs_at(l, i));
+}
+
+static void blobs_read(struct reader *r, struct blobs *l)
+{
+    unsigned n = rd_u8(r);
+    for (unsigned i = 0; i < n && !r->bad; i++) {
+        struct slice s = rd_slice16(r);
+        if (!r->bad && blobs_add(l, s) != 0)
+            r->bad = true;
+    }
+}
+
+// Fields in the order of the struct; one list serves both directions.
+// clang-format off
+#define SIDE_SCALARS(F) F(u32, round) F(u8, auth) F(u8, revocation) F(u32, schemes) F(u32, cert_hashes) F(u16, rsa_bits) F(u16, ecdsa_bits)
+#define SIDE_BLOBS(F)   F(certs) F(cacerts) F(pubkeys) F(cert_policy)
+// clang-format on
+
+void auth_side_clear(struct auth_side *s)
+{
+#define F(name) blobs_clear(&s->name);
+    SIDE_BLOBS(F)
+#undef F
+    memset(s, 0, sizeof(*s));
+}
+
+void auth_side_write(struct writer *w, const struct auth_side *s)
+{
+    wr_cstr(w, s->id);
+    wr_cstr(w, s->ca_id);
+#define F(kind, name) wr_##kind(w, s->name);
+    SIDE_SCALARS(F)
+#undef F
+#define F(name) blobs_write(w, &s->name);
+    SIDE_BLOBS(F)
+#undef F
+}
+
+void auth_side_read(struct reader *r, struct auth_side *s)
+{
+    memset(s, 0, sizeof(*s));
+    rd_cstr(r, s->id, sizeof(s->id));
+    rd_cstr(r, s->ca_id, sizeof(s->ca_id));
+#define F(kind, name) s->name = rd_##kind(r);
+    SIDE_SCALARS(F)
+#undef F
+#define F(name) blobs_read(r, &s->name);
+    SIDE_BLOBS(F)
+#undef F
+    if (s->auth > AUTH_PUBKEY || s->revocation > PKI_STRICT)
+        r->bad = true;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one end of a connection is authenticated by (swanctl.conf's local and remote): the identity, the
+// method, and for certificates which of them, by which authorities and under which rules. Certificates and
+// public keys are DER as they were loaded; whoever uses them parses them.
+#ifndef CTRL_AUTH_SIDE_H
+#define CTRL_AUTH_SIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctrl/lib/slice.h"
+#include "ctrl/lib/trust.h"
+
+enum auth_method { AUTH_NONE, AUTH_PSK, AUTH_PUBKEY };
+
+// Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.
+#define ID_MAX_LEN 256
+enum { BLOBS_MAX = 16, BLOB_MAX_LEN = 16384 }; // of one list, octets of one entry
+
+struct blob {
+    uint8_t *p;
+    uint32_t len;
+};
+struct blobs { // blobs_clear frees them
+    uint8_t count;
+    struct blob *b;
+};
+// A copy behind the others. -EMSGSIZE: empty or above BLOB_MAX_LEN; -ENOSPC: there are BLOBS_MAX; -ENOMEM.
+int blobs_add(struct blobs *l, struct slice s);
+void blobs_clear(struct blobs *l);
+struct slice blobs_at(const struct blobs *l, unsigned i);
+
+struct auth_side {
+    char id[ID_MAX_LEN];    // charon's syntax; empty: the address (local), %any (remote)
+    char ca_id[ID_MAX_LEN]; // an authority's subject that the chain must hold; empty: any that is trusted
+    uint32_t round;         // the order of several, of which there is one
+    uint8_t auth;           // enum auth_method
+    uint8_t revocation;     // enum pki_revocation
+    // Of AUTH_PUBKEY. 0: what ctrl/crypto takes where nothing is asked for.
+    uint32_t schemes;              // enum cr_scheme_bit: what AUTH may be made with
+    uint32_t cert_hashes;          // 1 << CR_HASH_...: what certificates of the chain may be signed with
+    uint16_t rsa_bits, ecdsa_bits; // the least of every key in the chain
+    struct blobs certs;            // local: ours, the first that serves; remote: the peer's, pinned
+    struct blobs cacerts, pubkeys; // authorities for this end alone; raw public keys (SubjectPublicKeyInfo)
+    struct blobs cert_policy;      // OIDs as text, one of which the chain must be good for
+};
+void auth_side_clear(struct auth_side *s); // frees what it holds and zeroes it
+void auth_side_write(struct writer *w, const struct auth_side *s);
+void auth_side_read(struct reader *r,
+                    struct auth_side *s); // *s is overwritten; r->bad: malformed, or no memory
+
+#endif
