@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), and the questions to keys about AUTH that both
 // roles ask. The first CHILD SA comes with it; where only that fails the IKE SA stays.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/auth.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "ctrl/ike/child_payloads.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/events.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ike/unique.h"
+#include "ctrl/lib/log.h"
 
 enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 16384, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
@@ -144,9 +159,9 @@ static void no_child(struct ike_sa *sa, const char *why)
         child_destroy(c);
     }
     handshake_free(sa);
-    control_child_failed(sa, name, why);
+    sa->ike->events->child_failed(sa, name, why);
     exchange_done(sa);
-    revive_watch(sa);
+    sa->ike->events->sa_at_rest(sa);
 }
 
 static void child_answer(struct task *t, enum msg_type type, const union msg *m)
@@ -157,10 +172,10 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     snprintf(name, sizeof(name), "%s", sa->hs->child ? sa->hs->child->name : "");
     handshake_free(sa);
     if (!c) {
-        control_child_failed(sa, name, "the peer closed it while it was installed");
-        revive_lost(sa->ike, sa->conn, name, REVIVE_CLOSED);
+        sa->ike->events->child_failed(sa, name, "the peer closed it while it was installed");
+        sa->ike->events->child_lost(sa->ike, sa->conn, name, LOST_CLOSED);
         exchange_done(sa);
-        revive_watch(sa);
+        sa->ike->events->sa_at_rest(sa);
         return;
     }
     if (answer_ok(type, m)) {
@@ -171,8 +186,8 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     snprintf(why, sizeof(why), "installing the CHILD_SA failed: %.150s", answer_text(type, m));
     LOGF(IKE, 1, "%s", why);
     COUNT(sa->ike, child_failed);
-    control_child_failed(sa, name, why);
-    exchange_queue(sa, &task_delete_child, c->id); // the peer has it: it must go there too
+    sa->ike->events->child_failed(sa, name, why);
+    exchange_queue(sa, TASK_DELETE_CHILD, c->id); // the peer has it: it must go there too
     exchange_done(sa);
 }
 
@@ -203,9 +218,9 @@ static void checked(struct task *t, enum msg_type type, const union msg *m)
         if (theirs) { // the peer has installed one that we do not want
             COUNT(sa->ike, child_failed);
             LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
-            control_child_failed(sa, hs->pending->cfg->name, why);
+            sa->ike->events->child_failed(sa, hs->pending->cfg->name, why);
             handshake_free(sa);
-            exchange_queue(sa, &task_delete_child, id);
+            exchange_queue(sa, TASK_DELETE_CHILD, id);
             exchange_done(sa);
         } else {
             no_child(sa, why);
@@ -250,4 +265,5 @@ static bool response(struct task *t, struct inmsg *m)
     return true;
 }
 
-const struct task_ops task_auth = {"IKE_AUTH", start, response, NULL, NULL};
+const struct task_ops task_auth = {
+    .name = "IKE_AUTH", .start = start, .response = response, .restart = init_restart};

@@ -1,9 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // IKE_AUTH as responder (RFC 7296 sections 1.2, 2.9, 2.15, 2.21.2): the peer is verified first, then our AUTH
 // is made, then the CHILD SA installed, then the answer goes out. What fails is answered by name.
-#include "ctrl/ike/ike.h"
+#include <stdlib.h>
+#include <string.h>
 
-#include <stdio.h>
+#include "ctrl/ike/auth.h"
+#include "ctrl/ike/child_payloads.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/strangers.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ike/unique.h"
+#include "ctrl/lib/log.h"
 
 enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 16384, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
@@ -41,7 +56,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     handshake_free(sa);
     if (c)
         child_installed(c, 0);
-    revive_watch(sa);
+    sa->ike->events->sa_at_rest(sa);
     if (sa->state == SA_ESTABLISHED) // one that lost to another meanwhile ends nobody
         sa_unique(sa, contact);      // make before break: the old one goes when the new one is there
 }
@@ -224,4 +239,4 @@ static void request(struct task *t)
     auth_check(t, &auth, pi->body, checked);
 }
 
-const struct task_ops task_auth_respond = {"IKE_AUTH", NULL, NULL, request, NULL};
+const struct task_ops task_auth_respond = {.name = "IKE_AUTH", .exchange = EX_AUTH, .request = request};

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The payloads that make a CHILD SA, in IKE_AUTH (RFC 7296 section 1.2) and in CREATE_CHILD_SA (1.3.1, 1.3.3)
 // alike: what is asked for, what is chosen of it, and the answer.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/child_payloads.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/kex.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/lib/log.h"
 
 // --- as initiator ---
 

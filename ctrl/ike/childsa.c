@@ -3,9 +3,29 @@
 // keys derives (2.17) and sends the keys to path. One that path did not take is rolled back, never reported
 // as up. Their states are changed here alone but for the beginning of an exchange; so are collisions settled
 // (2.8.1).
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/childsa.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/jobs.h"
+#include "ctrl/ike/kex.h"
+#include "ctrl/ike/lifetime.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
 
 static struct child_sa *of_node(struct table_node *n, size_t offset)
 {
@@ -63,7 +83,7 @@ void child_destroy(struct child_sa *c)
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
                  &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = c->id});
     if (c->announced)
-        report_child_updown(c, false);
+        ike->events->child_down(c);
     for (struct child_sa **at = &sa->children; *at; at = &(*at)->next) {
         if (*at == c) {
             *at = c->next;
@@ -74,7 +94,7 @@ void child_destroy(struct child_sa *c)
     table_del(&ike->spis, &c->by_spi);
     if (sa->hs && sa->hs->pending == c)
         sa->hs->pending = NULL;
-    control_job_step(ike, c->job, true, "");
+    job_step(ike, c->job, true, "");
     free(c);
 }
 
@@ -203,11 +223,7 @@ void child_installed(struct child_sa *c, uint32_t old)
          selectors_print(&c->remote_ts, rts, sizeof(rts)));
     c->announced = true;
     lifetime_child(c);
-    if (before && before->announced)
-        report_child_rekey(before, c);
-    else
-        report_child_updown(c, true);
-    control_child_up(c->sa, c->cfg->name);
+    c->sa->ike->events->child_up(c, before && before->announced ? before : NULL);
 }
 
 // --- rekeying ---
@@ -240,7 +256,7 @@ static void replaced(struct child_sa *old, uint32_t successor)
     old->replaced = true;
     old->successor = successor;
     old->announced = false;
-    control_job_step(old->sa->ike, old->job, true, "");
+    job_step(old->sa->ike, old->job, true, "");
     old->job = 0;
     if (old->state == CHILD_DELETED) // by the peer, quicker than the answer to our own rekeying: it lingers
         return;
@@ -264,7 +280,7 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
     if (!race->child_id || !nonce_lower(lowest, &race->lowest)) {
         if (old) {
             replaced(old, c->id);
-            exchange_queue(sa, &task_delete_child, old->id);
+            exchange_queue(sa, TASK_DELETE_CHILD, old->id);
         }
         child_use_outbound(c);
         return;
@@ -276,7 +292,7 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
         child_rekeyed_by_peer(old, other);
     let_send(c, race->child_id);
     replaced(c, race->child_id);
-    exchange_queue(sa, &task_delete_child, c->id);
+    exchange_queue(sa, TASK_DELETE_CHILD, c->id);
 }
 
 void child_retry_rekey(struct child_sa *old)
@@ -309,7 +325,7 @@ static void back_from(const struct child_sa *successor)
         old->replaced = false;
         old->successor = 0;
         old->announced = true;
-        report_child_updown(old, true);
+        old->sa->ike->events->child_back(old);
         lifetime_child(old);
     }
 }

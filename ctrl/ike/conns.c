@@ -2,10 +2,18 @@
 // The loaded connections and how they are found: by name, by the peer's address, and among those that take
 // anyone by what they have in common (own addresses and proposals), so that a stranger's request costs the
 // same however many there are.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/conns.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/strangers.h"
 
 struct conn_ref {
     struct conn_ref *next;
@@ -351,4 +359,35 @@ struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const st
     for (const struct conn_group *g = ike->groups; g; g = g->next)
         look_at(&b, g->first);
     return b.conn;
+}
+
+// --- by itself ---
+
+bool conn_only_policies(const struct conn_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        if (cfg->children[i].action == POLICY_PROTECT)
+            return false;
+    return cfg->child_count > 0;
+}
+
+int conn_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
+{
+    char a[64];
+    memset(p, 0, sizeof(*p));
+    for (unsigned i = 0; i < c->remote_count && !p->remote.family; i++)
+        p->remote = c->remote_addrs[i];
+    if (!p->remote.family)
+        return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to",
+                        c->name);
+    for (unsigned i = 0; i < c->local_count && !p->local.family; i++)
+        p->local = c->local_addrs[i];
+    if (!p->local.family && !ike->net.source_for(ike->net.ctx, &p->remote, &p->local))
+        return esp_fail(err, -ENETUNREACH, "remote_addrs", "no route to %s",
+                        addr_print(&p->remote, a, sizeof(a)));
+    p->remote_port = c->remote_port ? c->remote_port : IKE_PORT;
+    // A port that is not 500 is one where the marker is expected from the first message on (2.23).
+    p->nat_t = p->remote_port != IKE_PORT;
+    p->local_port = p->nat_t ? ike->set.port_nat_t : ike->set.port;
+    return 0;
 }

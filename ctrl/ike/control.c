@@ -1,164 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ctl asks for, and path's events: initiating, terminating, loading, shutting down. A request that takes
 // time is a job that ends in exactly one RESULT.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/control.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/expiry.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/initiate.h"
+#include "ctrl/ike/jobs.h"
+#include "ctrl/ike/load.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/report.h"
+#include "ctrl/ike/revive.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
 
 enum { SHUTDOWN_MS = 1000 };
 
-struct job *control_job(struct ike *ike, uint32_t id)
-{
-    struct job *j = ike->jobs;
-    while (j && j->id != id)
-        j = j->next;
-    return id ? j : NULL;
-}
-
-static void job_end(struct job *j, bool ok, const char *text)
-{
-    struct ike *ike = j->ike;
-    for (struct job **at = &ike->jobs; *at; at = &(*at)->next) {
-        if (*at == j) {
-            *at = j->next;
-            break;
-        }
-    }
-    timer_stop(ike->loop, &j->timer);
-    if (j->req)
-        ipc_result(ike->chan[ROOM_CTL], j->req, ok, "%s", text);
-    conn_unref(j->conn);
-    free(j);
-}
-
-struct job *control_job_new(struct ike *ike, enum job_kind kind, uint32_t req)
-{
-    struct job *j = calloc(1, sizeof(*j));
-    if (!j)
-        return NULL;
-    j->ike = ike;
-    j->kind = kind;
-    j->req = req;
-    j->id = ++ike->next_job;
-    j->next = ike->jobs;
-    ike->jobs = j;
-    return j;
-}
-
-void control_job_step(struct ike *ike, uint32_t id, bool ok, const char *why)
-{
-    struct job *j = control_job(ike, id);
-    char text[200];
-    if (!j)
-        return;
-    if (!ok && !j->failed) {
-        j->failed = true;
-        snprintf(j->why, sizeof(j->why), "%s", why);
-    }
-    if (j->remaining && --j->remaining)
-        return;
-    snprintf(text, sizeof(text), "%s", j->why);
-    if (!j->failed && j->kind == JOB_TERMINATE)
-        snprintf(text, sizeof(text), "%u", j->matched);
-    job_end(j, !j->failed, text);
-}
-
-static void job_late(struct timer *t)
-{
-    struct job *j = t->ctx;
-    job_end(j, false,
-            j->kind == JOB_INITIATE ? "not established before the time-out"
-                                    : "not closed before the time-out");
-}
-
-static void job_limit(struct job *j, uint32_t ms)
-{
-    j->timer.fire = job_late;
-    j->timer.ctx = j;
-    if (ms)
-        timer_set(j->ike->loop, &j->timer, loop_now(j->ike->loop) + ms);
-}
-
 // --- initiate ---
-
-int control_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
-{
-    char a[64];
-    memset(p, 0, sizeof(*p));
-    for (unsigned i = 0; i < c->remote_count && !p->remote.family; i++)
-        p->remote = c->remote_addrs[i];
-    if (!p->remote.family)
-        return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to",
-                        c->name);
-    for (unsigned i = 0; i < c->local_count && !p->local.family; i++)
-        p->local = c->local_addrs[i];
-    if (!p->local.family && !ike->net.source_for(ike->net.ctx, &p->remote, &p->local))
-        return esp_fail(err, -ENETUNREACH, "remote_addrs", "no route to %s",
-                        addr_print(&p->remote, a, sizeof(a)));
-    p->remote_port = c->remote_port ? c->remote_port : IKE_PORT;
-    // A port that is not 500 is one where the marker is expected from the first message on (2.23).
-    p->nat_t = p->remote_port != IKE_PORT;
-    p->local_port = p->nat_t ? ike->set.port_nat_t : ike->set.port;
-    return 0;
-}
-
-// An SA whose only CHILD SA is what this child was before it was edited: 0, or the SA's number. It goes when
-// the new one is there.
-static uint32_t outdated(struct ike *ike, const struct conn *c, const struct child_config *child)
-{
-    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
-        const struct child_sa *k = sa->children;
-        if (sa->state == SA_ESTABLISHED && k && !k->next && strcmp(k->cfg->name, child->name) == 0 &&
-            !conn_same_child(sa->conn, k->cfg, c, child))
-            return sa->id;
-    }
-    return 0;
-}
-
-int control_initiate_new(struct ike *ike, struct conn *c, const struct child_config *child,
-                         struct esp_error *err)
-{
-    struct net_path path;
-    struct esp_error local = {0};
-    int rc = control_path(ike, &c->cfg, &path, err ? err : &local);
-    if (rc) {
-        if (!err)
-            LOGF(IKE, 0, "initiating %s: %s", c->cfg.name, local.text);
-        return rc;
-    }
-    if (ike->stopping)
-        return esp_fail(err, -ESHUTDOWN, "", "the daemon is shutting down");
-    struct ike_sa *sa = sa_new(ike, c, true, &path);
-    if (!sa)
-        return esp_fail(err, -ENOMEM, "", "no memory");
-    sa->hs->child = child;
-    sa->replaces = outdated(ike, c, child);
-    log_set_context(c->cfg.name, sa->id);
-    exchange_queue(sa, &task_init, 0);
-    log_set_context("", 0);
-    return 0;
-}
-
-// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1).
-static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
-{
-    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));)
-        if (sa->state == SA_ESTABLISHED && sa->conn == c && !sa->wanted_new && !sa->hs)
-            return sa;
-    return NULL;
-}
-
-int control_initiate(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err)
-{
-    struct ike_sa *sa = ike->stopping || outdated(ike, c, child) ? NULL : reusable(ike, c);
-    if (!sa)
-        return control_initiate_new(ike, c, child, err);
-    log_set_context(c->cfg.name, sa->id);
-    bool ok = create_child_begin(sa, child);
-    log_set_context("", 0);
-    return ok ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
-}
 
 static struct conn *conn_with_child(struct ike *ike, const char *name)
 {
@@ -217,16 +84,16 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
         return;
     }
     // The job stands before the SA moves: it may fail at once.
-    struct job *j = control_job_new(ike, JOB_INITIATE, m->req);
+    struct job *j = job_new(ike, JOB_INITIATE, m->req);
     if (!j) {
         ipc_result(ctl, m->req, false, "no memory");
         return;
     }
     snprintf(j->child, sizeof(j->child), "%s", child->name);
     job_limit(j, m->timeout_ms);
-    struct ike_sa *on = sa ? sa : outdated(ike, c, child) ? NULL : reusable(ike, c);
+    struct ike_sa *on = sa ? sa : initiate_on(ike, c, child);
     j->sa_id = on ? on->id : ike->next_id + 1;
-    if (!sa && control_initiate(ike, c, child, &err) != 0)
+    if (!sa && initiate_child(ike, c, child, &err) != 0)
         job_end(j, false, err.text);
 }
 
@@ -291,7 +158,7 @@ void control_sa_over(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     end_initiate(sa, NULL, false, sa->why[0] ? sa->why : "the IKE_SA was closed");
-    control_job_step(ike, sa->job, true, "");
+    job_step(ike, sa->job, true, "");
     if (ike->stopping && !ike->sas)
         timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop));
 }
@@ -321,7 +188,7 @@ static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
 static void close_child(struct child_sa *c, struct job *j, bool force)
 {
     struct ike_sa *sa = c->sa;
-    bool again = control_job(sa->ike, c->job) || c->state == CHILD_DELETING;
+    bool again = job_find(sa->ike, c->job) || c->state == CHILD_DELETING;
     if ((!child_is_up(c) && c->state != CHILD_DELETING) || c->replaced || (again && !force))
         return;
     uint32_t before = c->job;
@@ -331,8 +198,8 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
     if (c->state != CHILD_DELETING)
-        exchange_queue(sa, &task_delete_child, c->id);
-    control_job_step(sa->ike, before, true, ""); // it ends for whoever waited before, too
+        exchange_queue(sa, TASK_DELETE_CHILD, c->id);
+    job_step(sa->ike, before, true, ""); // it ends for whoever waited before, too
     if (force) {
         child_destroy(c); // one DELETE went out, nobody waits for the answer
         revive_watch(sa);
@@ -344,7 +211,7 @@ static void close_sa(struct ike_sa *sa, struct job *j, bool force)
 {
     struct ike *ike = sa->ike;
     uint32_t before = sa->job;
-    if (control_job(ike, before) && !force)
+    if (job_find(ike, before) && !force)
         return;
     sa->job = j->id;
     j->matched++;
@@ -355,7 +222,7 @@ static void close_sa(struct ike_sa *sa, struct job *j, bool force)
     sa_delete(sa);
     if (force)
         sa_destroy(sa); // one DELETE goes out, nobody waits for the answer
-    control_job_step(ike, before, true, "");
+    job_step(ike, before, true, "");
 }
 
 // What would be tried again later is not.
@@ -372,7 +239,7 @@ static void forget_attempts(struct ike *ike, const struct msg_TERMINATE *m)
 
 static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
 {
-    struct job *j = control_job_new(ike, JOB_TERMINATE, m->req);
+    struct job *j = job_new(ike, JOB_TERMINATE, m->req);
     struct ike_sa *next_sa;
     if (!j) {
         ipc_result(ike->chan[ROOM_CTL], m->req, false, "no memory");
@@ -400,7 +267,7 @@ static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
         return;
     }
     job_limit(j, m->timeout_ms);
-    control_job_step(ike, j->id, true, "");
+    job_step(ike, j->id, true, "");
 }
 
 // --- rekey ---
@@ -421,7 +288,7 @@ static unsigned rekey_one(struct ike_sa *sa, const struct msg_REKEY *m, const st
         if (!child_is_up(c) || !child_matches(c, which))
             continue;
         matched++;
-        lifetime_rekey(c);
+        expiry_rekey(c);
     }
     return matched;
 }
@@ -469,16 +336,5 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_IKE_LIST: report_sas(ike, &m->IKE_LIST); break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
-    }
-}
-
-void control_free(struct ike *ike)
-{
-    while (ike->jobs) {
-        struct job *j = ike->jobs;
-        ike->jobs = j->next;
-        timer_stop(ike->loop, &j->timer);
-        conn_unref(j->conn);
-        free(j);
     }
 }

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cookies against floods of IKE_SA_INIT (RFC 7296 section 2.6): a version octet and a hash over nonce,
 // address, SPI and a secret. Two secrets live at a time, so that a cookie outlasts one change.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/cookie.h"
 
 #include <openssl/crypto.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/strangers.h"
 
 enum { SECRET_MS = 60 * 1000, COOKIE_LEN = 33 };
 
@@ -50,16 +55,4 @@ bool cookie_needed(struct ike *ike, const struct net_path *path)
     if (s->cookie_threshold && ike->half_open_count >= s->cookie_threshold)
         return true;
     return s->cookie_threshold_ip && half_open_from(ike, &path->remote) >= s->cookie_threshold_ip;
-}
-
-// Counted by the address that the answers go to, so that nobody is flooded through us, and so that a flood
-// from elsewhere takes nobody's answer away.
-bool may_answer(struct ike *ike, const struct addr *a, unsigned limit)
-{
-    uint64_t second = loop_now(ike->loop) / 1000, slot = (peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS;
-    if (ike->answers[slot].second != second) {
-        ike->answers[slot].second = second;
-        ike->answers[slot].count = 0;
-    }
-    return ike->answers[slot].count++ < limit;
 }

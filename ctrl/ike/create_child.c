@@ -2,10 +2,27 @@
 // CREATE_CHILD_SA for CHILD SAs, in both roles: further ones (RFC 7296 section 1.3.1) and new ones in the
 // place of old ones (1.3.3), with or without a key exchange of their own. What crosses another exchange is
 // answered as section 2.25 asks; simultaneous rekeying (2.8.1) is settled in childsa.c.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/create_child.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/child_payloads.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/events.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/kex.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
 
 enum {
     CREATE_MAX = 16384,
@@ -25,7 +42,7 @@ struct create {
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old)
 {
     const struct task *t = sa->active;
-    bool rekeying = t && t->ops == &task_rekey_child && t->child_id == old && t->data;
+    bool rekeying = task_is(t, TASK_REKEY_CHILD) && t->child_id == old && t->data;
     return rekeying ? &((struct create *)t->data)->race : NULL;
 }
 
@@ -53,7 +70,7 @@ static void undo(struct task *t)
     c = x->made ? child_by_id(x->ike, x->made) : NULL;
     if (c)
         child_destroy(c);
-    c = t->child_id && t->ops == &task_rekey_child ? child_by_id(x->ike, t->child_id) : NULL;
+    c = t->child_id && t->kind == TASK_REKEY_CHILD ? child_by_id(x->ike, t->child_id) : NULL;
     if (c && c->state == CHILD_REKEYING)
         c->state = CHILD_INSTALLED;
     free(x);
@@ -75,7 +92,7 @@ static void install(struct task *t, struct child_sa *c, bool initiator, reply_fn
 
 static bool is_rekey(const struct task *t)
 {
-    return t->ops == &task_rekey_child;
+    return t->kind == TASK_REKEY_CHILD;
 }
 
 static void gave_up(struct task *t, const char *why)
@@ -97,8 +114,8 @@ static void gave_up(struct task *t, const char *why)
     snprintf(text, sizeof(text), "%s", why); // it may be the task's
     exchange_done(sa);
     if (!rekey)
-        control_child_failed(sa, name, text);
-    revive_watch(sa);
+        sa->ike->events->child_failed(sa, name, text);
+    sa->ike->events->sa_at_rest(sa);
 }
 
 static void send_request(struct task *t)
@@ -200,7 +217,7 @@ static void create_start(struct task *t)
 
 bool create_child_begin(struct ike_sa *sa, const struct child_config *cfg)
 {
-    struct task *t = task_new(sa, &task_create_child, 0);
+    struct task *t = task_new(sa, TASK_CREATE_CHILD, 0);
     struct create *x = t ? data_new(t) : NULL;
     if (!x) {
         task_free(t);
@@ -216,19 +233,19 @@ bool create_child_on_its_way(const struct ike_sa *sa, const char *child)
     const struct task *all[] = {sa->active, sa->queue};
     for (unsigned i = 0; i < 2; i++)
         for (const struct task *t = all[i]; t; t = t->next)
-            if (t->ops == &task_create_child && t->data &&
+            if (t->kind == TASK_CREATE_CHILD && t->data &&
                 strcmp(((struct create *)t->data)->cfg->name, child) == 0)
                 return true;
     return false;
 }
 
-void create_child_lost(struct ike_sa *sa)
+void create_child_each(struct ike_sa *sa, void (*fn)(struct ike_sa *sa, const char *child))
 {
     const struct task *all[] = {sa->active, sa->queue};
     for (unsigned i = 0; i < 2; i++)
         for (const struct task *t = all[i]; t; t = t->next)
-            if (t->ops == &task_create_child && t->data)
-                revive_failed(sa, ((struct create *)t->data)->cfg->name);
+            if (t->kind == TASK_CREATE_CHILD && t->data)
+                fn(sa, ((struct create *)t->data)->cfg->name);
 }
 
 // The peer has one that we cannot use: it must go there, too.
@@ -237,7 +254,7 @@ static void refuse_made(struct task *t, const char *why)
     struct create *x = t->data;
     uint32_t made = x->made;
     x->made = 0;
-    exchange_queue(t->sa, &task_delete_child, made);
+    exchange_queue(t->sa, TASK_DELETE_CHILD, made);
     gave_up(t, why);
 }
 
@@ -249,7 +266,8 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
     struct nonce lowest;
     char why[200];
     if (!c && !is_rekey(t))
-        revive_lost(sa->ike, sa->conn, x->cfg->name, REVIVE_CLOSED); // the peer closed it already
+        sa->ike->events->child_lost(sa->ike, sa->conn, x->cfg->name,
+                                    LOST_CLOSED); // the peer closed it already
     if (!answer_ok(type, m) || !c) {
         snprintf(why, sizeof(why), "installing it failed: %.150s",
                  c ? answer_text(type, m) : "it was closed meanwhile");
@@ -317,13 +335,13 @@ static void on_error(struct task *t, const struct notify *n)
         return;
     }
     if (n->type == N_TEMPORARY_FAILURE && !is_rekey(t)) { // 2.25: it is asked again, by whoever wanted it
-        control_child_later(sa, x->cfg);
+        sa->ike->events->child_later(sa, x->cfg);
         exchange_done(sa);
         return;
     }
     // A peer without further CHILD SAs: the whole IKE SA is made anew, and the old one ends behind it.
     if (n->type == N_NO_ADDITIONAL_SAS && old && !x->race.child_id)
-        revive_replace(old, 0);
+        sa->ike->events->child_cannot_rekey(old);
     gave_up(t, why);
 }
 
@@ -394,7 +412,7 @@ static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
 {
     if (sa->state != SA_ESTABLISHED)
         return "the IKE_SA is being replaced or deleted";
-    if (sa->active && sa->active->ops == &task_rekey_ike)
+    if (task_is(sa->active, TASK_REKEY_IKE))
         return "the IKE_SA is being rekeyed";
     if (old && old->state != CHILD_INSTALLED && old->state != CHILD_REKEYING)
         return "the CHILD_SA is being made, replaced or deleted";
@@ -458,8 +476,7 @@ static void respond_public(struct task *t, enum msg_type type, const union msg *
 
 static bool making_one(const struct ike_sa *sa)
 {
-    const struct task_ops *at = sa->active ? sa->active->ops : NULL;
-    return at == &task_create_child || at == &task_rekey_child;
+    return task_is(sa->active, TASK_CREATE_CHILD) || task_is(sa->active, TASK_REKEY_CHILD);
 }
 
 static struct child_sa *rekeyed_one(struct task *t, bool *answered_already)
@@ -550,14 +567,14 @@ static void request(struct task *t)
     free(w);
 }
 
-const struct task_ops task_create_child = {"CREATE_CHILD_SA", create_start, response, NULL, undo};
-const struct task_ops task_rekey_child = {"rekeying of a CHILD_SA", rekey_start, response, NULL, undo};
-const struct task_ops task_create_child_respond = {"CREATE_CHILD_SA", NULL, NULL, request, undo};
-
-const struct task_ops *create_child_responder(const struct inmsg *m)
+static bool takes(const struct inmsg *m)
 {
-    const struct payload *s = payload_find(&m->pl, PL_SA);
-    // The first proposal's protocol ID (3.3.1): one of an IKE SA can only be that SA's successor (1.3.2).
-    return s && s->body.len > 5 && s->body.p[5] == PROTO_IKE ? &task_rekey_ike_respond
-                                                             : &task_create_child_respond;
+    return !rekey_ike_asked(m);
 }
+
+const struct task_ops task_create_child = {
+    .name = "CREATE_CHILD_SA", .start = create_start, .response = response, .undo = undo};
+const struct task_ops task_rekey_child = {
+    .name = "rekeying of a CHILD_SA", .start = rekey_start, .response = response, .undo = undo};
+const struct task_ops task_create_child_respond = {
+    .name = "CREATE_CHILD_SA", .exchange = EX_CREATE_CHILD, .takes = takes, .request = request, .undo = undo};

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // --debug-keys: Wireshark's ikev2_decryption_table with SK_e and SK_a of each IKE SA, for those who asked for
 // it. The file is only ever readable by its owner.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/debugkeys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
+
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/lib/log.h"
 
 static const char *encr_name(struct transform t, char *buf, size_t size)
 {

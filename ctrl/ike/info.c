@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // INFORMATIONAL (RFC 7296 sections 1.4, 1.4.1, 2.25): DELETE of CHILD and IKE SAs both ways, liveness, and
 // empty answers. Several DELETEs may stand in one message in any order; the IKE SA's takes effect last.
-#include "ctrl/ike/ike.h"
+#include <stdlib.h>
 
-#include <stdio.h>
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/events.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/kex.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
 
 enum { INFO_MAX = 1024, UNKNOWN_LINES = 8 };
 
@@ -46,7 +59,7 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
         if (race && race->child_id)
             c->replaced = true; // by the peer's own rekeying, whose answer to ours is still on its way
         if (!c->job && child_is_up(c))
-            revive_lost(sa->ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
+            sa->ike->events->child_lost(sa->ike, sa->conn, c->cfg->name, LOST_CLOSED);
         child_closed(c);
     }
     if (unknown > UNKNOWN_LINES)
@@ -112,18 +125,18 @@ static void request(struct task *t)
         rekey_ike_concede(sa);
         for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED && !refused; c = c->next)
             if (!c->job && child_is_up(c))
-                revive_lost(ike, sa->conn, c->cfg->name, REVIVE_CLOSED);
+                sa->ike->events->child_lost(ike, sa->conn, c->cfg->name, LOST_CLOSED);
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
             COUNT(ike, auth_failed);
         sa_destroy(sa);
         LOGF(IKE, 0, "IKE_SA deleted");
     } else {
-        revive_watch(sa);
+        sa->ike->events->sa_at_rest(sa);
     }
 }
 
-const struct task_ops task_info = {"INFORMATIONAL", NULL, NULL, request, NULL};
+const struct task_ops task_info = {.name = "INFORMATIONAL", .exchange = EX_INFORMATIONAL, .request = request};
 
 // --- as initiator ---
 
@@ -149,8 +162,8 @@ static bool delete_ike_response(struct task *t, struct inmsg *m)
     return false;
 }
 
-const struct task_ops task_delete_ike = {"DELETE of the IKE_SA", delete_ike_start, delete_ike_response, NULL,
-                                         NULL};
+const struct task_ops task_delete_ike = {
+    .name = "DELETE of the IKE_SA", .start = delete_ike_start, .response = delete_ike_response};
 
 static void delete_child_start(struct task *t)
 {
@@ -180,12 +193,12 @@ static bool delete_child_response(struct task *t, struct inmsg *m)
     }
     struct ike_sa *sa = t->sa;
     exchange_done(sa);
-    revive_watch(sa);
+    sa->ike->events->sa_at_rest(sa);
     return false;
 }
 
-const struct task_ops task_delete_child = {"DELETE of a CHILD_SA", delete_child_start, delete_child_response,
-                                           NULL, NULL};
+const struct task_ops task_delete_child = {
+    .name = "DELETE of a CHILD_SA", .start = delete_child_start, .response = delete_child_response};
 
 static void liveness_start(struct task *t)
 {
@@ -202,4 +215,5 @@ static bool liveness_response(struct task *t, struct inmsg *m)
     return false;
 }
 
-const struct task_ops task_liveness = {"liveness check", liveness_start, liveness_response, NULL, NULL};
+const struct task_ops task_liveness = {
+    .name = "liveness check", .start = liveness_start, .response = liveness_response};

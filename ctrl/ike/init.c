@@ -2,11 +2,27 @@
 // IKE_SA_INIT as initiator (RFC 7296 sections 1.2, 2.6, 2.7, 2.23), with COOKIE and INVALID_KE_PAYLOAD
 // answered by another request, at most MAX_RESTARTS times; and what both roles share: NAT detection and the
 // keys.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <openssl/crypto.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/debugkeys.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
 
 enum { INIT_MAX = 16384 };
 
@@ -237,14 +253,14 @@ void init_restart(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     struct net_path path;
-    if (sa->active->ops != &task_init &&
-        (!forget_attempt(sa) || control_path(ike, &sa->conn->cfg, &path, NULL) != 0)) {
+    if (sa->active->kind != TASK_INIT &&
+        (!forget_attempt(sa) || conn_path(ike, &sa->conn->cfg, &path, NULL) != 0)) {
         sa_destroy(sa);
         return;
     }
-    if (sa->active->ops != &task_init) { // lost in IKE_AUTH: the responder's half-open state is gone by now
+    if (sa->active->kind != TASK_INIT) { // lost in IKE_AUTH: the responder's half-open state is gone by now
         sa->path = path;
-        sa->active->ops = &task_init;
+        task_become(sa->active, TASK_INIT);
     }
     table_del(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
     do {
@@ -326,7 +342,7 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     sa->out_mid = 1;
-    exchange_queue(sa, &task_auth, 0);
+    exchange_queue(sa, TASK_AUTH, 0);
     exchange_done(sa); // and on to IKE_AUTH
 }
 
@@ -411,4 +427,5 @@ static bool response(struct task *t, struct inmsg *m)
     return false;
 }
 
-const struct task_ops task_init = {"IKE_SA_INIT", start, response, NULL, NULL};
+const struct task_ops task_init = {
+    .name = "IKE_SA_INIT", .start = start, .response = response, .restart = init_restart};

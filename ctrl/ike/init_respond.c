@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // IKE_SA_INIT as responder (RFC 7296 sections 1.2, 2.6, 2.7). Until a request is acceptable, and has brought
 // its cookie where one is asked for, it leaves no state behind; keys are derived when IKE_AUTH comes.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init_respond.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/cookie.h"
+#include "ctrl/ike/exchange_receive.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/strangers.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
 
 enum { RESPONSE_MAX = 2048, COOKIES_A_SECOND = 1000, ERRORS_A_SECOND = 50 }; // to one address
 
@@ -229,7 +244,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     LOGF(IKE, 0, "%s is initiating an IKE_SA", addr_print(&in->path->remote, a, sizeof(a)));
     suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
-    sa->passive = task_new(sa, &task_init, 0);
+    sa->passive = task_new(sa, TASK_INIT, 0);
     if (!sa->passive || !remember(sa, in)) {
         sa_destroy(sa);
         return;
@@ -320,7 +335,7 @@ void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
     memcpy(hs->early, d.p, d.len);
     hs->early_len = d.len;
     hs->early_path = *path;
-    sa->passive = task_new(sa, &task_auth_respond, 0);
+    sa->passive = task_new(sa, TASK_AUTH_RESPOND, 0);
     if (sa->passive)
         init_ask_keys(sa->passive, got_keys);
 }

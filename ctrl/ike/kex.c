@@ -4,8 +4,15 @@
 #include "ctrl/ike/kex.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
 
 void ike_kex_generate(struct task *t, struct kex *k, reply_fn fn)
 {

@@ -16,6 +16,10 @@ struct nonce {
     uint16_t len;
     uint8_t n[PEER_NONCE_MAX];
 };
+struct rekey_race { // simultaneous rekeying (2.8.1, 2.8.2): what the peer's request made, 0: nothing
+    uint32_t child_id, ike_id;
+    struct nonce lowest;
+};
 struct kex {
     uint32_t ke_id; // of the private value in keys, 0: none, or used up
     uint16_t group; // 0: no key exchange, the nonces alone

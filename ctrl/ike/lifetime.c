@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lifetimes (RFC 7296 section 2.8): each end has its own, with jitter, so that both rarely rekey at once.
 // What is reached first by time, octets or packets counts; a hard limit ends what was not replaced in time.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/lifetime.h"
 
-#include <stdio.h>
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/sa.h"
 
 static uint64_t jitter(uint64_t ms)
 {
@@ -14,54 +17,10 @@ static uint64_t jitter(uint64_t ms)
 
 // --- CHILD SAs ---
 
-void lifetime_rekey(struct child_sa *c)
-{
-    struct ike_sa *sa = c->sa;
-    c->rekey_at = 0;
-    if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED &&
-        !task_is_asked(sa, &task_rekey_child, c->id))
-        exchange_queue(sa, &task_rekey_child, c->id);
-}
-
-void lifetime_expired(struct child_sa *c, const char *what)
-{
-    struct ike_sa *sa = c->sa;
-    if (c->state != CHILD_INSTALLED && c->state != CHILD_REKEYING)
-        return;
-    log_set_context(sa->conn->cfg.name, sa->id);
-    LOGF(KNL, 0, "CHILD_SA %s{%u} reached its hard limit%s, closing it", c->cfg->name, c->id, what);
-    c->life_at = 0;
-    revive_limit(c);
-    exchange_queue(sa, &task_delete_child, c->id);
-    log_set_context("", 0);
-}
-
 static void child_due(struct timer *t)
 {
     struct child_sa *c = t->ctx;
-    struct ike_sa *sa = c->sa;
-    uint64_t now = loop_now(sa->ike->loop);
-    log_set_context(sa->conn->cfg.name, sa->id);
-    if (c->state == CHILD_DELETED) {
-        child_destroy(c);
-        revive_watch(sa);
-    } else if (c->state == CHILD_REKEYED) {
-        LOGF(IKE, 1, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it", c->cfg->name,
-             c->id);
-        exchange_queue(sa, &task_delete_child, c->id);
-    } else if (c->life_at && now >= c->life_at) {
-        lifetime_expired(c, " of time");
-    } else {
-        if (c->out_at && now >= c->out_at) {
-            c->out_at = 0;
-            child_use_outbound(c);
-        }
-        if (c->rekey_at && now >= c->rekey_at)
-            lifetime_rekey(c);
-        if (sa->state != SA_DEAD)
-            lifetime_child_arm(c);
-    }
-    log_set_context("", 0);
+    c->sa->ike->events->child_due(c);
 }
 
 void lifetime_child_arm(struct child_sa *c)
@@ -106,43 +65,13 @@ uint64_t lifetime_volume(uint64_t limit, uint64_t spread)
 
 // --- IKE SAs ---
 
-static void arm_ike(struct ike_sa *sa);
-
-static void over(struct ike_sa *sa)
-{
-    LOGF(IKE, 0, "IKE_SA %s reached its hard limit of time, closing it", sa_label(sa));
-    for (struct child_sa *c = sa->children; c; c = c->next)
-        if (child_is_up(c))
-            revive_limit(c);
-    sa_why(sa, "it reached its hard limit");
-    sa_delete(sa);
-}
-
 static void ike_due(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
-    uint64_t now = loop_now(sa->ike->loop);
-    if (sa->state != SA_ESTABLISHED)
-        return;
-    log_set_context(sa->conn->cfg.name, sa->id);
-    if (sa->over_at && now >= sa->over_at) {
-        over(sa);
-    } else {
-        if (sa->rekey_at && now >= sa->rekey_at) {
-            sa->rekey_at = 0;
-            rekey_ike(sa);
-        }
-        if (sa->reauth_at && now >= sa->reauth_at) {
-            sa->reauth_at = 0;
-            revive_reauthenticate(sa);
-        }
-        if (sa->state == SA_ESTABLISHED)
-            arm_ike(sa);
-    }
-    log_set_context("", 0);
+    sa->ike->events->sa_due(sa);
 }
 
-static void arm_ike(struct ike_sa *sa)
+void lifetime_ike_arm(struct ike_sa *sa)
 {
     const uint64_t all[] = {sa->rekey_at, sa->reauth_at, sa->over_at};
     uint64_t at = 0;
@@ -158,7 +87,7 @@ static void arm_ike(struct ike_sa *sa)
 void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms)
 {
     sa->rekey_at = loop_now(sa->ike->loop) + ms + jitter(2 * ms);
-    arm_ike(sa);
+    lifetime_ike_arm(sa);
 }
 
 void lifetime_ike(struct ike_sa *sa)
@@ -174,5 +103,5 @@ void lifetime_ike(struct ike_sa *sa)
         sa->reauth_at = now + early(reauth, spread);
     if (first)
         sa->over_at = now + first + extra;
-    arm_ike(sa);
+    lifetime_ike_arm(sa);
 }

@@ -3,22 +3,28 @@
 // first, and only when it says yes does the connection stand in the old one's place. Selectors that are
 // dynamic (the endpoint's own address) are written out where the address is known, and again when the
 // machine's addresses change.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/load.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/jobs.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
+#include "ctrl/lib/policy_wire.h"
 
 enum { POLICIES_BYTES = 128 * 1024 }; // of one connection; below what a message may hold
 
 // --- what a connection must be ---
-
-bool conn_only_policies(const struct conn_config *cfg)
-{
-    for (unsigned i = 0; i < cfg->child_count; i++)
-        if (cfg->children[i].action == POLICY_PROTECT)
-            return false;
-    return cfg->child_count > 0;
-}
 
 static int check(struct conn *c, struct esp_error *err)
 {
@@ -251,13 +257,13 @@ static int put_in_place(struct ike *ike, struct conn *c)
     if (same)
         return 0;
     LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);
-    revive_loaded(ike, c);
+    ike->events->conn_loaded(ike, c);
     return 0;
 }
 
 static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
 {
-    struct job *job = control_job(ike, id);
+    struct job *job = job_find(ike, id);
     bool ok = answer_ok(t, m);
     char why[200];
     snprintf(why, sizeof(why), "%.199s", answer_text(t, m));
@@ -272,7 +278,7 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
     if (!ok)
         LOGF(CFG, 0, "connection '%s' is not loaded: %s", c->cfg.name, why);
     conn_unref(c);
-    control_job_step(ike, id, ok, why);
+    job_step(ike, id, ok, why);
 }
 
 void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
@@ -283,7 +289,7 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
         conn_unref(c);
         c = NULL;
     }
-    struct job *job = c ? control_job_new(ike, JOB_LOAD, m->req) : NULL;
+    struct job *job = c ? job_new(ike, JOB_LOAD, m->req) : NULL;
     if (!job) {
         ipc_result(ike->chan[ROOM_CTL], m->req, false, "%s%s%s", err.field, err.field[0] ? ": " : "",
                    c ? "no memory" : err.text);
@@ -298,20 +304,20 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
 
 static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
 {
-    struct job *job = control_job(ike, id);
+    struct job *job = job_find(ike, id);
     struct conn *c = job ? conn_find(ike, job->child) : NULL;
     if (c && answer_ok(t, m)) {
         LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
         conn_remove(ike, c);
         conn_unref(c);
     }
-    control_job_step(ike, id, answer_ok(t, m), answer_text(t, m));
+    job_step(ike, id, answer_ok(t, m), answer_text(t, m));
 }
 
 void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
 {
     struct conn *c = newest(ike, m->conn);
-    struct job *job = c ? control_job_new(ike, JOB_LOAD, m->req) : NULL;
+    struct job *job = c ? job_new(ike, JOB_LOAD, m->req) : NULL;
     if (!job) {
         ipc_result(ike->chan[ROOM_CTL], m->req, false, c ? "no memory" : "no connection named '%.100s'",
                    m->conn);
@@ -327,7 +333,7 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
 
 static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
 {
-    struct job *job = control_job(ike, id);
+    struct job *job = job_find(ike, id);
     struct conn *c = job ? job->conn : NULL;
     if (!c)
         return;
@@ -338,7 +344,7 @@ static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union m
         LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, answer_text(t, m));
     free(c->pending);
     c->pending = NULL;
-    control_job_step(ike, id, true, "");
+    job_step(ike, id, true, "");
     if (c->stale)
         conn_renew(ike, c);
     conn_unref(c);
@@ -361,7 +367,7 @@ void conn_renew(struct ike *ike, struct conn *c)
         c->pending = NULL;
         return;
     }
-    struct job *job = control_job_new(ike, JOB_LOAD, 0);
+    struct job *job = job_new(ike, JOB_LOAD, 0);
     if (!job)
         return;
     job->conn = c;

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions to `keys` and `path` that have not been answered. An answer finds the task that asked by number,
 // so one that comes after the task or its SA has gone is dropped here.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/pending.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
 
 struct question {
     struct table_node node; // key: req
@@ -60,7 +68,7 @@ static void give(struct ike *ike, struct question *q, enum msg_type t, const uni
     if (stranger)
         log_limit_end(&ike->log_limit);
     // A CHILD SA that was given up while keys and path were at work: our CHILD_DELETE may have overtaken it.
-    if (q->child_id && answer_ok(t, m) && !child_by_id(ike, q->child_id))
+    if (q->child_id && answer_ok(t, m) && !table_find(&ike->children, q->child_id))
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
                  &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = q->child_id});
     log_set_context("", 0);

@@ -4,7 +4,6 @@
 // as 3.3.6 asks.
 #include "ctrl/ike/proposal.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #include "ctrl/lib/log.h"

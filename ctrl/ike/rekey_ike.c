@@ -3,10 +3,26 @@
 // an IKE SA of its own that takes over the CHILD SAs and all that waits; the old one is deleted by whoever
 // made it. Where both ends rekey at once (2.8.2), what the lowest of the four nonces made goes, and the other
 // one takes over.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/rekey_ike.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
+#include "ctrl/ike/kex.h"
+#include "ctrl/ike/lifetime.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
 
 enum { REKEY_MAX = 16384, MAX_KE_RETRIES = 4, RETRY_MS = 2000, DELETE_WAIT_MS = 60000 };
 
@@ -98,7 +114,6 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     old->children = NULL;
     for (struct child_sa *c = next->children; c; c = c->next)
         c->sa = next;
-    control_sa_rekeyed(old, next);
     task_move_queue(old, next);
     sa_stop_work(old);
     stand_back(old);
@@ -107,9 +122,9 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     LOGF(IKE, 0, "IKE_SA %s[%u] rekeyed between %s...%s, replaces [%u]", next->conn->cfg.name, next->id,
          identity_print(&next->local_id, ida, sizeof(ida)),
          identity_print(&next->remote_id, idb, sizeof(idb)), old->id);
-    report_ike_rekey(old, next);
+    ike->events->sa_rekeyed(old, next);
     exchange_next(next);
-    revive_watch(next);
+    ike->events->sa_at_rest(next);
 }
 
 static void ask_keys(struct task *t, struct ike_sa *next, reply_fn fn)
@@ -198,8 +213,8 @@ static void start(struct task *t)
 
 void rekey_ike(struct ike_sa *sa)
 {
-    if (sa->state == SA_ESTABLISHED && !task_is_asked(sa, &task_rekey_ike, 0))
-        exchange_queue(sa, &task_rekey_ike, 0);
+    if (sa->state == SA_ESTABLISHED && !task_is_asked(sa, TASK_REKEY_IKE, 0))
+        exchange_queue(sa, TASK_REKEY_IKE, 0);
 }
 
 // Our own is there; the peer's too where both asked at once.
@@ -235,7 +250,7 @@ static void settle(struct task *t, struct ike_sa *next)
 void rekey_ike_concede(struct ike_sa *sa)
 {
     const struct task *t = sa->active;
-    struct ike_sa *other = t && t->ops == &task_rekey_ike && t->data ? peers_one(t->data) : NULL;
+    struct ike_sa *other = task_is(t, TASK_REKEY_IKE) && t->data ? peers_one(t->data) : NULL;
     if (other && sa->state == SA_ESTABLISHED)
         take_over(sa, other);
 }
@@ -310,7 +325,7 @@ static bool response(struct task *t, struct inmsg *m)
         snprintf(why, sizeof(why), "received %s notify error", notify_name(n.type));
         // A peer that cannot rekey gets a new IKE SA beside this one, which ends behind it.
         if (n.type == N_NO_ADDITIONAL_SAS)
-            revive_reauthenticate(t->sa);
+            t->sa->ike->events->sa_cannot_rekey(t->sa);
         gave_up(t, why);
         return false;
     }
@@ -353,7 +368,7 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         sa_destroy(next);
         return;
     }
-    if (sa->active && sa->active->ops == &task_rekey_ike && sa->active->data) {
+    if (task_is(sa->active, TASK_REKEY_IKE) && sa->active->data) {
         stand_back(next); // until our own request is answered
         next->waits_for = sa->id;
         ((struct rekey *)sa->active->data)->race = race;
@@ -375,10 +390,10 @@ static void respond_public(struct task *t, enum msg_type type, const union msg *
 // 2.25.2: not while one of its CHILD SAs is being made, replaced or deleted by us.
 static const char *busy(const struct ike_sa *sa)
 {
-    const struct task_ops *at = sa->active ? sa->active->ops : NULL;
+    const struct task *at = sa->active;
     if (sa->state != SA_ESTABLISHED)
         return "the IKE_SA is being replaced or deleted";
-    if (at == &task_create_child || at == &task_rekey_child || at == &task_delete_child)
+    if (task_is(at, TASK_CREATE_CHILD) || task_is(at, TASK_REKEY_CHILD) || task_is(at, TASK_DELETE_CHILD))
         return "a CHILD_SA is being made, replaced or deleted";
     return NULL;
 }
@@ -432,5 +447,17 @@ static void request(struct task *t)
     ike_kex_generate(t, &x->kex, respond_public);
 }
 
-const struct task_ops task_rekey_ike = {"rekeying of the IKE_SA", start, response, NULL, undo};
-const struct task_ops task_rekey_ike_respond = {"rekeying of the IKE_SA", NULL, NULL, request, undo};
+// The first proposal's protocol ID (3.3.1): one of an IKE SA can only be that SA's successor (1.3.2).
+bool rekey_ike_asked(const struct inmsg *m)
+{
+    const struct payload *s = payload_find(&m->pl, PL_SA);
+    return s && s->body.len > 5 && s->body.p[5] == PROTO_IKE;
+}
+
+const struct task_ops task_rekey_ike = {
+    .name = "rekeying of the IKE_SA", .start = start, .response = response, .undo = undo};
+const struct task_ops task_rekey_ike_respond = {.name = "rekeying of the IKE_SA",
+                                                .exchange = EX_CREATE_CHILD,
+                                                .takes = rekey_ike_asked,
+                                                .request = request,
+                                                .undo = undo};

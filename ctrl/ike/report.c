@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ctl shows of SAs: lists, events and counters. No key is in any of these.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/report.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ipc/ipc.h"
 
 static const char *sa_state_name(enum sa_state s)
 {

@@ -4,13 +4,27 @@
 // it retries with exponential back-off and jitter, for ever where that was asked for, and never beside an SA
 // that is there already or on its way. It outlives the success for a while, so that a peer which accepts and
 // closes at once is backed off from too.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/revive.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/events.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/initiate.h"
+#include "ctrl/ike/load.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/lib/log.h"
 
 enum { BASE_MS = 1000, LIMIT_MS = 60 * 1000, STABLE_MS = 60 * 1000, CHILDLESS_MS = 3000, GRACE_MS = 2000 };
 
+enum revive_why { REVIVE_START, REVIVE_ACQUIRE, REVIVE_CLOSED, REVIVE_DEAD, REVIVE_LIMIT, REVIVE_REPLACE };
 struct revive {
     struct table_node node; // key: mix of both names
     struct revive *next;    // of all
@@ -168,7 +182,7 @@ static void replace(struct revive *r, struct conn *c, const struct child_config 
     uint32_t id = r->replaces;
     drop(r);
     uint32_t next = ike->next_id + 1;
-    if (!old || old->state != SA_ESTABLISHED || control_initiate_new(ike, c, child, NULL) != 0)
+    if (!old || old->state != SA_ESTABLISHED || initiate_anew(ike, c, child, NULL) != 0)
         return;
     sa = sa_by_id(ike, next);
     if (!sa)
@@ -227,7 +241,7 @@ static void attempt(struct timer *t)
     }
     end_childless(ike, c);
     r->trying = true;
-    if (control_initiate(ike, c, child, &err) == 0)
+    if (initiate_child(ike, c, child, &err) == 0)
         return;
     LOGF(IKE, 0, "%s/%s cannot be initiated: %s", r->conn, r->child, err.text);
     if (err.code == -EINVAL) // it names no peer: nothing will change by waiting
@@ -284,19 +298,17 @@ void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *
 }
 
 // The loaded connection decides: an unloaded one stays away, and an edited one goes by what it says now.
-void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum revive_why why)
+void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum lost_why why)
 {
     struct conn *c = conn_find(ike, was->cfg.name);
     const struct child_config *k = c ? conn_child(c, child) : NULL;
     if (!k || ike->stopping)
         return;
-    bool again = why == REVIVE_LIMIT || (why == REVIVE_CLOSED && k->close_action == ACTION_START) ||
-                 (why == REVIVE_DEAD && k->dpd_action == DPD_START);
-    if ((why == REVIVE_CLOSED && k->close_action == ACTION_TRAP) ||
-        (why == REVIVE_DEAD && k->dpd_action == DPD_TRAP))
+    bool closed = why == LOST_CLOSED;
+    if (closed ? k->close_action == ACTION_TRAP : k->dpd_action == DPD_TRAP)
         conn_trap(ike, c, k);
-    if (again)
-        want(ike, c, k, why, 0);
+    if (closed ? k->close_action == ACTION_START : k->dpd_action == DPD_START)
+        want(ike, c, k, closed ? REVIVE_CLOSED : REVIVE_DEAD, 0);
 }
 
 void revive_limit(struct child_sa *c)
@@ -358,6 +370,13 @@ void revive_failed(struct ike_sa *sa, const char *child)
     struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
     if (r && r->trying)
         failed(r, sa->why[0] ? sa->why : "it was closed");
+}
+
+void revive_sa_ends(struct ike_sa *sa)
+{
+    if (sa->initiator && sa->hs && sa->hs->child)
+        revive_failed(sa, sa->hs->child->name);
+    create_child_each(sa, revive_failed);
 }
 
 void revive_up(struct ike_sa *sa, const char *child)

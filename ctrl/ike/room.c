@@ -1,10 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ike room put together: its channels, what comes in from each, and its end.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/room.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <openssl/crypto.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/control.h"
+#include "ctrl/ike/datagram.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/expiry.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/jobs.h"
+#include "ctrl/ike/load.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/revive.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ike/wiring.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
 
 static void rebound(struct ike_sa *sa, const struct msg_CHILD_EVENT *m)
 {
@@ -19,7 +38,7 @@ static void limit(struct child_sa *c, const char *what)
 {
     log_set_context(c->sa->conn->cfg.name, c->sa->id);
     LOGF(KNL, 1, "CHILD_SA %s{%u} %s, rekeying it", c->cfg->name, c->id, what);
-    lifetime_rekey(c);
+    expiry_rekey(c);
     log_set_context("", 0);
 }
 
@@ -32,7 +51,7 @@ static void idle(struct child_sa *c)
     LOGF(IKE, 1, "CHILD_SA %s{%u} has been idle for %u s, closing it", c->cfg->name, c->id,
          c->cfg->inactivity);
     revive_forget(c->sa->ike, c->sa->conn->cfg.name, c->cfg->name);
-    exchange_queue(c->sa, &task_delete_child, c->id);
+    exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
     log_set_context("", 0);
 }
 
@@ -43,7 +62,7 @@ static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
         return;
     switch (m->event) {
     case CHILD_EVENT_TRAFFIC_IN: sa_alive(c->sa); break;
-    case CHILD_EVENT_HARD_LIMIT: lifetime_expired(c, ""); break;
+    case CHILD_EVENT_HARD_LIMIT: expiry_limit(c, ""); break;
     case CHILD_EVENT_SOFT_LIMIT: limit(c, "reached its soft limit"); break;
     case CHILD_EVENT_MOVED: limit(c, "left a card that failed"); break;
     case CHILD_EVENT_IDLE: idle(c); break;
@@ -117,6 +136,8 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
     ike->loop = l;
     ike->set = *s;
     ike->net = *net;
+    ike->events = &ike_events;
+    ike->exchanges = ike_exchanges;
     if (cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
         free(ike);
         return NULL;
@@ -164,7 +185,7 @@ void ike_free(struct ike *ike)
     timer_stop(ike->loop, &ike->reaper);
     timer_stop(ike->loop, &ike->shutdown);
     log_limit_free(&ike->log_limit);
-    control_free(ike);
+    job_free_all(ike);
     revive_free(ike);
     while ((n = table_pop(&ike->pending)) != NULL)
         free(n);

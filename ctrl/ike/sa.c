@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of an IKE SA: making, finding, establishing, uniqueness (RFC 7296 section 2.4), liveness (2.4),
+// The life of an IKE SA: making, finding, establishing, liveness (RFC 7296 section 2.4),
 // keepalives (RFC 3948 section 4) and its end. A destroyed SA leaves every table at once and is freed when
 // the loop comes round.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/sa.h"
 
 #include <ctype.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/lifetime.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/strangers.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
 
 enum { REFUSAL_MS = 5000 }; // outlasts the first retransmission of charon's defaults
 
@@ -27,17 +45,6 @@ struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own)
 uint64_t sa_own_spi(const struct ike_sa *sa)
 {
     return sa->initiator ? sa->spi_i : sa->spi_r;
-}
-
-// Mixed with a salt, so that nobody outside can aim at one chain of the table.
-uint64_t peer_key(const struct ike *ike, uint64_t spi_i, const struct addr *a)
-{
-    uint64_t hi, lo;
-    memcpy(&hi, a->a, 8);
-    memcpy(&lo, a->a + 8, 8);
-    uint64_t k = (spi_i ^ ike->peer_salt) * 0xff51afd7ed558ccdu;
-    k = (k ^ (k >> 33) ^ hi) * 0xc4ceb9fe1a85ec53u;
-    return (k ^ (k >> 29) ^ lo) * 0x9e3779b97f4a7c15u;
 }
 
 struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path *path)
@@ -152,46 +159,6 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     return sa;
 }
 
-// --- half-open SAs, counted per peer address ---
-struct half_open {
-    struct table_node node; // key: peer_key of SPI 0
-    unsigned count;
-};
-
-static struct half_open *half_open_find(struct ike *ike, const struct addr *a)
-{
-    return (struct half_open *)(void *)table_find(&ike->half_open, peer_key(ike, 0, a));
-}
-
-unsigned half_open_from(struct ike *ike, const struct addr *a)
-{
-    struct half_open *h = half_open_find(ike, a);
-    return h ? h->count : 0;
-}
-
-void sa_set_half_open(struct ike_sa *sa, bool on)
-{
-    struct ike *ike = sa->ike;
-    struct half_open *h = half_open_find(ike, &sa->path.remote);
-    if (sa->half_open == on)
-        return;
-    if (on && !h) {
-        h = calloc(1, sizeof(*h));
-        if (!h || !table_add(&ike->half_open, &h->node, peer_key(ike, 0, &sa->path.remote))) {
-            free(h);
-            return;
-        }
-    }
-    sa->half_open = on;
-    ike->half_open_count += on ? 1u : -1u;
-    if (h)
-        h->count += on ? 1u : -1u;
-    if (h && !h->count) {
-        table_del(&ike->half_open, &h->node);
-        free(h);
-    }
-}
-
 void handshake_free(struct ike_sa *sa)
 {
     struct handshake *hs = sa->hs;
@@ -244,13 +211,11 @@ void sa_destroy(struct ike_sa *sa)
     if (sa->state == SA_DEAD)
         return;
     bool was_up = sa->established_at != 0;
-    if (sa->initiator && sa->hs && sa->hs->child)
-        revive_failed(sa, sa->hs->child->name);
-    create_child_lost(sa);
+    ike->events->sa_ends(sa);
     while (sa->children)
         child_destroy(sa->children);
     if (was_up && !sa->replaced)
-        report_updown(sa, false);
+        ike->events->sa_down(sa);
     else if (!sa->replaced && !sa->successor)
         COUNT(ike, failed);
     unlink_sa(sa);
@@ -265,7 +230,7 @@ void sa_destroy(struct ike_sa *sa)
     ike->reaper.fire = free_dead;
     ike->reaper.ctx = ike;
     timer_set(ike->loop, &ike->reaper, loop_now(ike->loop));
-    control_sa_over(sa);
+    ike->events->sa_over(sa);
 }
 
 static void refusal_over(struct timer *t)
@@ -298,7 +263,7 @@ static void liveness(struct timer *t)
             log_set_context(sa->conn->cfg.name, sa->id);
             LOGF(IKE, 1, "sending DPD request");
             COUNT(sa->ike, dpd_sent);
-            exchange_queue(sa, &task_liveness, 0);
+            exchange_queue(sa, TASK_LIVENESS, 0);
             log_set_context("", 0);
         }
     }
@@ -368,7 +333,7 @@ void sa_established(struct ike_sa *sa)
     LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
          addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
          addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
-    report_updown(sa, true);
+    ike->events->sa_up(sa);
 }
 
 // --- the peer's address ---
@@ -394,11 +359,11 @@ void sa_moved(struct ike_sa *sa, const struct net_path *path)
         child_moved(c);
 }
 
-// --- one SA between two identities ---
+// --- its like ---
 
-// The next established SA between the same two identities but sa itself, from a node of its chain on.
-static struct ike_sa *next_twin(const struct ike_sa *sa, struct table_node *n)
+struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after)
 {
+    struct table_node *n = after ? table_next(&after->by_ends) : table_find(&sa->ike->by_ends, ends_key(sa));
     for (; n; n = table_next(n)) {
         struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_ends));
         if (o != sa && o->state == SA_ESTABLISHED && identity_eq(&o->local_id, &sa->local_id) &&
@@ -408,120 +373,16 @@ static struct ike_sa *next_twin(const struct ike_sa *sa, struct table_node *n)
     return NULL;
 }
 
-// An established one with the same name of ours at that address: it may be with the same peer.
-static bool host_is_known(const struct ike_sa *sa)
+struct ike_sa *sa_at_host(struct ike *ike, const struct addr *remote, struct ike_sa *after)
 {
-    uint64_t key = peer_key(sa->ike, 0, &sa->path.remote);
-    for (struct table_node *n = table_find(&sa->ike->by_host, key); n; n = table_next(n)) {
-        const struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_host));
-        if (o != sa && o->state == SA_ESTABLISHED && addr_eq(&o->path.remote, &sa->path.remote) &&
-            identity_eq(&o->local_id, &sa->local_id))
-            return true;
-    }
-    return false;
-}
-
-bool sa_first_to_peer(const struct ike_sa *sa)
-{
-    uint64_t key = ends_key(sa);
-    if (sa->remote_id.type == ID_ANY && host_is_known(sa))
-        return false; // 2.4: it is not said of whom we know not
-    return sa->conn->cfg.unique != UNIQUE_NEVER && !next_twin(sa, table_find(&sa->ike->by_ends, key));
-}
-
-struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_config *cfg)
-{
-    struct table_node *n = table_find(&sa->ike->by_ends, ends_key(sa));
-    for (struct ike_sa *o; (o = next_twin(sa, n)) != NULL; n = table_next(&o->by_ends)) {
-        if (o->replaced || !addr_eq(&o->path.remote, &sa->path.remote))
-            continue;
-        for (struct child_sa *c = o->children; c; c = c->next)
-            if (child_is_up(c) && conn_same_child(o->conn, c->cfg, sa->conn, cfg))
-                return c;
+    struct table_node *n =
+        after ? table_next(&after->by_host) : table_find(&ike->by_host, peer_key(ike, 0, remote));
+    for (; n; n = table_next(n)) {
+        struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_host));
+        if (o->state == SA_ESTABLISHED && addr_eq(&o->path.remote, remote))
+            return o;
     }
     return NULL;
-}
-
-// Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
-// for CHILD SAs). Both know both SPIs, and come to the same end; but one of them sees the first established
-// an exchange and its repetitions earlier than the other, so whatever is close counts as crossing.
-enum { CLOSE_MS = 2000 };
-static bool crossing(const struct ike_sa *a, const struct ike_sa *b)
-{
-    return a->initiator != b->initiator && a->began_at <= b->established_at + CLOSE_MS &&
-           b->began_at <= a->established_at + CLOSE_MS;
-}
-
-static bool survives(const struct ike_sa *a, const struct ike_sa *b)
-{
-    return a->spi_i < b->spi_i;
-}
-
-enum { SUCCESSION_MS = 10000 };
-
-static void replaced_late(struct timer *t)
-{
-    struct ike_sa *sa = t->ctx;
-    sa_why(sa, "replaced by a newer IKE_SA");
-    sa_delete(sa);
-}
-
-// A peer that reauthenticates makes the CHILD SAs one after another on the new IKE SA, and ends the old one
-// itself.
-static bool wait_for_successors(struct ike_sa *sa, struct ike_sa *old)
-{
-    unsigned up = 0;
-    for (const struct child_sa *c = old->children; c; c = c->next)
-        up += child_is_up(c);
-    if (sa->initiator || up < 2 || !addr_eq(&sa->path.remote, &old->path.remote))
-        return false;
-    old->life.fire = replaced_late;
-    old->life.ctx = old;
-    timer_set(sa->ike->loop, &old->life, loop_now(sa->ike->loop) + SUCCESSION_MS);
-    return true;
-}
-
-static void end_duplicate(struct ike_sa *sa, struct ike_sa *old, bool initial_contact)
-{
-    char id[ID_TEXT_MAX];
-    identity_print(&sa->remote_id, id, sizeof(id));
-    if (initial_contact) {
-        LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
-        sa_why(old, "replaced: the peer sent INITIAL_CONTACT");
-        sa_destroy(old);
-    } else if (!wait_for_successors(sa, old)) {
-        LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy", id);
-        sa_why(old, "replaced by a newer IKE_SA");
-        sa_delete(old);
-    }
-}
-
-void sa_unique(struct ike_sa *sa, bool initial_contact)
-{
-    uint8_t mode = sa->conn->cfg.unique;
-    struct table_node *n = table_find(&sa->ike->by_ends, ends_key(sa));
-    struct ike_sa *o;
-    if (mode == UNIQUE_NEVER)
-        return;
-    while ((o = next_twin(sa, n)) != NULL) {
-        // INITIAL_CONTACT may have been said before the peer had this one: of what came about since its SA
-        // began it says nothing (2.4), and ending that in silence would leave the peer sending into it.
-        bool said = initial_contact && sa->began_at > o->established_at, both = !said && crossing(sa, o);
-        n = table_next(&o->by_ends);
-        if (o->id == sa->replaces && !said)
-            continue; // it goes when all of its CHILD SAs have a successor
-        // Whatever is allowed beside another: nobody asked for two by one connection.
-        if (mode != UNIQUE_REPLACE && !said && !(both && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0))
-            continue;
-        if (both && survives(o, sa)) {
-            LOGF(IKE, 0, "both ends initiated at once: deleting IKE_SA %s, the peer keeps the other one, too",
-                 sa_label(sa));
-            sa_why(sa, "replaced: both ends initiated at once");
-            sa_delete(sa);
-            return;
-        }
-        end_duplicate(sa, o, said);
-    }
 }
 
 void sa_delete(struct ike_sa *sa)
@@ -530,6 +391,6 @@ void sa_delete(struct ike_sa *sa)
         sa_destroy(sa);
     } else if (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED) {
         sa->state = SA_DELETING;
-        exchange_first(sa, &task_delete_ike, 0);
+        exchange_first(sa, TASK_DELETE_IKE, 0);
     }
 }

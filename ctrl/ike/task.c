@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tasks: exchanges at work, in either role. What keys and path answer finds a task by its number; one that is
 // gone has been undone, and its answers go nowhere.
-#include "ctrl/ike/ike.h"
+#include "ctrl/ike/task.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
-struct task *task_new(struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/sa.h"
+
+void task_become(struct task *t, enum task_kind kind)
+{
+    t->kind = kind;
+    t->ops = t->sa->ike->exchanges[kind];
+}
+
+struct task *task_new(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
     struct ike *ike = sa->ike;
     struct task *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
-    t->ops = ops;
     t->sa = sa;
+    task_become(t, kind);
     t->child_id = child_id;
     do {
         t->number = ++ike->next_task;
@@ -55,12 +65,12 @@ void task_drop_all(struct ike_sa *sa)
     }
 }
 
-bool task_is_asked(const struct ike_sa *sa, const struct task_ops *ops, uint32_t child_id)
+bool task_is_asked(const struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
     const struct task *all[] = {sa->active, sa->queue};
     for (unsigned i = 0; i < 2; i++)
         for (const struct task *t = all[i]; t; t = t->next)
-            if (t->ops == ops && t->child_id == child_id)
+            if (t->kind == kind && t->child_id == child_id)
                 return true;
     return false;
 }

@@ -4,8 +4,20 @@
 #ifndef TESTS_UNIT_IKE_PAIR_H
 #define TESTS_UNIT_IKE_PAIR_H
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/ike/task.h"
 #include "ctrl/keys/keys.h"
+#include "ctrl/lib/policy_wire.h"
 
 enum { PAIR_SAS = 16, PAIR_LOG = 64 };
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/expiry.h"
+#include "ctrl/ike/revive.h"
 #include "tests/unit/ike_pair.h"
 
 enum { REST = 300000, TRIES = 30 };
@@ -85,8 +87,8 @@ static int every_moment(struct pair *p, unsigned number, struct datagram *d)
 static void rekey_at_once(struct pair *p)
 {
     struct child_sa *a = up(p, 0), *b = up(p, 1);
-    lifetime_rekey(a);
-    lifetime_rekey(b);
+    expiry_rekey(a);
+    expiry_rekey(b);
     pair_run(p);
 }
 
@@ -191,11 +193,11 @@ static void test_successor_that_was_followed_itself_does_not_bring_its_predecess
     p->ctx = &side;
     p->filter = lose_deletes_of;
     uint32_t a = up(p, 1)->spi_in;
-    lifetime_rekey(up(p, 0));
+    expiry_rekey(up(p, 0));
     pair_run(p);
     for (struct child_sa *c = p->s[1].ike->sas->children; c; c = c->next)
         if (c->state == CHILD_INSTALLED)
-            lifetime_rekey(c);
+            expiry_rekey(c);
     pair_run(p);
     for (struct child_sa *c = p->s[1].ike->sas->children; c; c = c->next)
         assert_false(c->spi_in == a && c->state == CHILD_INSTALLED);
@@ -219,7 +221,7 @@ static void test_what_was_rekeyed_lingers_as_long_as_the_settings_say(void **sta
     pair_simple(p);
     pair_initiate(p, 0, "c");
     pair_run(p);
-    lifetime_rekey(up(p, 0));
+    expiry_rekey(up(p, 0));
     pair_run(p);
     pair_wait(p, 1900);
     assert_int_equal(pair_live(&p->s[0]), 2);

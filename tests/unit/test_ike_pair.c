@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/control.h"
+#include "ctrl/ike/cookie.h"
 #include "tests/unit/ike_pair.h"
 
 static void test_psk_handshake_gives_matching_child_sas(void **state)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/expiry.h"
 #include "tests/unit/ike_pair.h"
 
 enum { REST = 300000, MINUTE = 60000, HOUR = 60 * MINUTE };
@@ -94,7 +96,7 @@ static void test_child_is_rekeyed_by_either_end(void **state)
             struct pair *p = established(tunes[t]);
             for (int n = 0; n < 5; n++) {
                 uint32_t before = child(p, 0)->spi_in;
-                lifetime_rekey(child(p, side));
+                expiry_rekey(child(p, side));
                 pair_run(p);
                 assert_true(child(p, 0)->spi_in != before);
                 pair_wait(p, 10000); // the old one is let in for a while
@@ -116,7 +118,7 @@ static void test_rekeyed_child_takes_over_outbound_when_the_peer_has_it(void **s
     (void)state;
     struct pair *p = established(NULL);
     uint32_t old0 = child(p, 0)->id, old1 = child(p, 1)->id;
-    lifetime_rekey(child(p, 0));
+    expiry_rekey(child(p, 0));
     pair_run(p);
     struct path_sa *a = pair_sa(&p->s[0], 1), *b = pair_sa(&p->s[1], 1);
     assert_non_null(a);
@@ -145,7 +147,7 @@ static void test_answering_end_keeps_sending_in_the_old_one_before_the_delete(vo
     struct pair *p = established(NULL);
     uint32_t old1 = child(p, 1)->id;
     p->filter = lose_deletes;
-    lifetime_rekey(child(p, 0));
+    expiry_rekey(child(p, 0));
     pair_run(p);
     assert_int_equal(pair_sa(&p->s[1], 1)->child.out_after, old1);
     assert_int_equal(pair_sa(&p->s[0], 1)->child.out_after, 0);
@@ -169,7 +171,7 @@ static void test_ike_sa_is_rekeyed_by_either_end(void **state)
             assert_true(only(p, 0)->spi_i != before);
             assert_int_equal(only(p, side)->initiator, 1); // of this one
             assert_int_equal(child(p, 0)->spi_in, child_spi);
-            lifetime_rekey(child(p, 1 - side)); // its keys are good
+            expiry_rekey(child(p, 1 - side)); // its keys are good
             pair_wait(p, 10000);
             assert_one(p);
         }
@@ -206,7 +208,7 @@ static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
     assert_one(p);
     assert_int_equal(only(p, 1)->suite.prf.id, TRID_PRF_HMAC_SHA2_512);
     assert_int_equal(only(p, 1)->suite.ke.id, TRID_ECP_256);
-    lifetime_rekey(child(p, 1));
+    expiry_rekey(child(p, 1));
     pair_wait(p, 10000);
     assert_one(p);
     rekey_ike(only(p, 1)); // from the longer PRF's SK_d
@@ -266,7 +268,7 @@ static void test_asking_many_times_rekeys_once(void **state)
     struct pair *p = established(NULL);
     for (int i = 0; i < 1000; i++) {
         rekey_ike(only(p, 0));
-        lifetime_rekey(child(p, 0));
+        expiry_rekey(child(p, 0));
     }
     pair_wait(p, 20000);
     assert_one(p);
@@ -282,8 +284,8 @@ static void test_both_ends_rekey_the_child_at_once(void **state)
     unsigned lost[2] = {0};
     for (int n = 0; n < 40; n++) {
         struct pair *p = established(n & 1 ? with_groups : NULL);
-        lifetime_rekey(child(p, 0));
-        lifetime_rekey(child(p, 1));
+        expiry_rekey(child(p, 0));
+        expiry_rekey(child(p, 1));
         pair_run(p);
         pair_wait(p, 10000);
         assert_one(p);
@@ -305,7 +307,7 @@ static void test_both_ends_rekey_the_ike_sa_at_once(void **state)
         pair_wait(p, 10000);
         assert_one(p);
         assert_int_equal(p->s[0].ike_down, p->s[0].ike_up - 1);
-        lifetime_rekey(child(p, n & 1));
+        expiry_rekey(child(p, n & 1));
         pair_wait(p, 10000);
         assert_one(p);
         pair_free(p);
@@ -319,7 +321,7 @@ static void test_rekeying_of_child_and_ike_sa_cross_and_both_come_about(void **s
         struct pair *p = established(NULL);
         uint32_t spi = child(p, 0)->spi_in;
         uint64_t ike_spi = only(p, 0)->spi_i;
-        lifetime_rekey(child(p, side));
+        expiry_rekey(child(p, side));
         rekey_ike(only(p, 1 - side));
         pair_wait(p, 60000);
         assert_one(p);
@@ -337,7 +339,7 @@ static void test_rekeying_crosses_a_delete_and_nothing_is_left(void **state)
         if (what & 1)
             rekey_ike(only(p, 0));
         else
-            lifetime_rekey(child(p, 0));
+            expiry_rekey(child(p, 0));
         pair_terminate(p, 1, what & 2 ? NULL : "c", false);
         pair_wait(p, REST);
         for (int i = 0; i < 2; i++)
@@ -353,7 +355,7 @@ static void test_child_that_the_peer_does_not_know_is_made_anew(void **state)
     (void)state;
     struct pair *p = established(NULL);
     child_destroy(child(p, 1)); // lost there, and nobody said so
-    lifetime_rekey(child(p, 0));
+    expiry_rekey(child(p, 0));
     pair_wait(p, 10000);
     assert_one(p);
     pair_free(p);
@@ -369,7 +371,7 @@ static void test_rekeying_that_is_refused_leaves_the_old_one_and_is_tried_again(
     (void)state;
     struct pair *p = established(no_pfs_here);
     uint32_t spi = child(p, 0)->spi_in;
-    lifetime_rekey(child(p, 0));
+    expiry_rekey(child(p, 0));
     pair_wait(p, 60000);
     assert_one(p);
     assert_int_equal(child(p, 0)->spi_in, spi);
@@ -384,7 +386,7 @@ static void test_install_that_fails_at_either_end_leaves_the_old_one(void **stat
         struct pair *p = established(NULL);
         uint32_t spi = child(p, 0)->spi_in;
         p->s[side].refuse_install = true;
-        lifetime_rekey(child(p, 0));
+        expiry_rekey(child(p, 0));
         pair_run(p);
         assert_int_equal(child(p, 0)->spi_in, spi);
         p->s[side].refuse_install = false;
@@ -605,7 +607,7 @@ static void some_rekeying(struct pair *p, uint64_t *seed)
     if (rnd(seed) % 3 == 0)
         rekey_ike(sa);
     else if (sa->children)
-        lifetime_rekey(sa->children);
+        expiry_rekey(sa->children);
 }
 
 static void test_rekeying_over_a_bad_network_always_comes_to_rest_with_one(void **state)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/exchange.h"
 #include "tests/unit/ike_pair.h"
 
 static struct ike_sa *only(struct pair *p, int side)
@@ -406,7 +407,7 @@ static void test_an_answer_of_another_exchange_is_not_one(void **state)
     unsigned from = p->sent;
     p->filter = lose_from;
     p->ctx = &from;
-    exchange_queue(only(p, 0), &task_liveness, 0);
+    exchange_queue(only(p, 0), TASK_LIVENESS, 0);
     pair_run(p);
     struct pb b = empty();
     forge(p, 1, EX_CREATE_CHILD, true, 2, &b);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/strangers.h"
 #include "tests/unit/ike_pair.h"
 
 static struct ike_sa *only(struct pair *p, int side)
@@ -230,7 +232,7 @@ static void test_flood_takes_no_line_from_a_peer_that_is_known(void **state)
     count_log(true);
     for (unsigned i = 0; i < 20; i++) {
         flood(p, path, msg, len, 500, false);
-        exchange_queue(only(p, 0), &task_liveness, 0);
+        exchange_queue(only(p, 0), TASK_LIVENESS, 0);
         pair_run(p);
     }
     assert_int_equal(known, 20);

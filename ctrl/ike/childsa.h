@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// CHILD SAs: what each one is, the states it goes through, and what moves it from one to the next.
+#ifndef CTRL_IKE_CHILDSA_H
+#define CTRL_IKE_CHILDSA_H
+
+#include "ctrl/ike/kex.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/selectors.h"
+#include "ctrl/lib/conn.h"
+#include "ctrl/lib/loop.h"
+#include "ctrl/lib/table.h"
+
+struct ike_sa;
+
+// REKEYING: our request for its successor is on its way. REKEYED: it has one, and whoever made it deletes
+// this one. DELETING: our DELETE is on its way. DELETED: both ends are done; what is still on the wire is let
+// in for a while.
+enum child_state {
+    CHILD_CREATED,
+    CHILD_INSTALLING,
+    CHILD_INSTALLED,
+    CHILD_REKEYING,
+    CHILD_REKEYED,
+    CHILD_DELETING,
+    CHILD_DELETED
+};
+
+struct child_sa {
+    struct child_sa *next;
+    struct table_node by_id, by_spi; // by_spi: spi_in
+    struct ike_sa *sa;
+    const struct child_config *cfg;
+    enum child_state state;
+    uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
+    struct suite suite;
+    struct ts_list local_ts, remote_ts;
+    uint64_t installed_at, rekey_at, life_at; // 0: never
+    uint64_t out_at;                          // it sends from then on whatever out_after says; 0: it does not
+    struct timer timer;
+    uint8_t number;     // of the peer's proposal that was chosen
+    bool announced;     // ctl has been told that it is up
+    bool replaced;      // nobody misses it
+    uint32_t successor; // what replaced it, 0: nothing
+    uint32_t out_after; // the peer takes it up first: our packets go on in that one for now; 0: they do not
+};
+
+struct child_kex { // of a CHILD SA with a key exchange of its own
+    uint32_t ke_id;
+    struct slice peer_public;
+};
+
+struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg);
+void child_destroy(struct child_sa *c); // tells path where it knows of it
+struct child_sa *child_by_id(struct ike *ike, uint32_t id);
+struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
+// ke NULL: of the IKE SA's SK_d and the nonces alone.
+void child_install(struct child_sa *c, struct task *t, bool initiator, struct slice ni, struct slice nr,
+                   const struct child_kex *ke, reply_fn fn);
+void child_installed(struct child_sa *c, uint32_t old); // old: the one whose place it takes, 0: none
+bool child_is_up(const struct child_sa *c);             // it carries traffic and has no successor
+void child_use_outbound(struct child_sa *c);            // our packets go into it from now on
+// c took old's place by our request; old NULL: it is gone. race: what the peer's own request made of old
+// meanwhile.
+void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce *lowest,
+                   const struct rekey_race *race);
+void child_rekeyed_by_peer(struct child_sa *old, struct child_sa *c); // c NULL: gone again
+void child_retry_rekey(struct child_sa *old);                         // in a while
+void child_closed(struct child_sa *c);                                // both ends know
+void child_moved(struct child_sa *c);                                 // with its IKE SA's path
+void child_log_suite(const struct suite *s);
+// What is wanted of the peer's selectors; false: nothing.
+bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struct ts_list *their_local,
+                  const struct ts_list *their_remote, struct ts_list *local, struct ts_list *remote);
+void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *local,
+                     struct ts_list *remote);
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loaded connections: their list, their indexes, and choosing one for a peer.
+#ifndef CTRL_IKE_CONNS_H
+#define CTRL_IKE_CONNS_H
+
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/proposal.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/lib/conn.h"
+#include "ctrl/lib/table.h"
+#include "espalier/error.h"
+
+enum { IKE_PORT = 500 };
+
+struct child_numbers {
+    uint32_t reqid, policy_id; // 0: none yet
+    bool trapped;              // by dpd_action or close_action
+};
+struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
+    struct conn *next;
+    unsigned refs;
+    uint8_t *blob; // as it was loaded, to see whether a reload changes anything
+    size_t blob_len;
+    struct child_numbers *numbers; // of each child, in the configuration's order
+    struct identity local_id, remote_id;
+    struct table_node by_name;
+    struct conn_class *class;
+    uint8_t *policies, *pending; // as path has them; as it has been asked to
+    size_t policies_len, pending_len;
+    bool stale; // the addresses have changed since it was asked
+    struct conn_config cfg;
+};
+
+struct ike;
+void conn_unref(struct conn *c);
+struct conn *conn_find(struct ike *ike, const char *name);
+const struct child_config *conn_child(const struct conn *c, const char *name);
+int conn_add(struct ike *ike, struct conn *c); // into the list and the indexes
+void conn_remove(struct ike *ike, struct conn *c);
+// The first one for these addresses whose proposals fit; connections with equal ones are asked about once.
+struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
+                             bool (*fits)(void *ctx, const struct proposal *p, unsigned count), void *ctx);
+// The best one for these identities (local may be NULL: not named by the peer) that allows the suite.
+struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
+                          const struct identity *local, const struct identity *remote);
+// Of the connection that is loaded under that name now, where it still has the child.
+bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
+                     const struct child_config *y); // of one name and policy
+struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
+uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
+bool conn_only_policies(const struct conn_config *cfg); // pass and drop: no peer speaks by it
+// Where an IKE SA of it begins: the peer's address, our own, and both ports.
+int conn_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err);
+
+#endif

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests and responses on their way out: sealed, sent, sent again.
+#ifndef CTRL_IKE_EXCHANGE_SEND_H
+#define CTRL_IKE_EXCHANGE_SEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctrl/ike/message.h"
+
+struct ike_sa;
+struct net_path;
+// One message of ours, whole and protected; the caller frees it.
+int seal(struct ike_sa *sa, uint8_t exchange, bool response, uint32_t mid, const struct pb *b, uint8_t **out,
+         size_t *len);
+void exchange_send(struct ike_sa *sa, uint8_t *msg,
+                   size_t len); // takes msg: a whole request, retransmitted until answered
+void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
+bool exchange_reply(struct ike_sa *sa, uint8_t exchange,
+                    const struct pb *b); // the passive task is over; false: it could not be said
+void exchange_reply_notify(struct ike_sa *sa, uint8_t exchange, uint16_t type, struct slice data);
+void exchange_repeat(struct ike_sa *sa, const struct net_path *path);    // the last response once more
+void send_once(struct ike_sa *sa, uint8_t exchange, const struct pb *b); // a request nobody waits for
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done with CHILD and IKE SAs that are due: what can be is rekeyed, a hard limit ends what was not
+// replaced in time, and what lingered after its DELETE goes.
+#include "ctrl/ike/expiry.h"
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/lifetime.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/revive.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
+
+// --- CHILD SAs ---
+
+void expiry_rekey(struct child_sa *c)
+{
+    struct ike_sa *sa = c->sa;
+    c->rekey_at = 0;
+    if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED &&
+        !task_is_asked(sa, TASK_REKEY_CHILD, c->id))
+        exchange_queue(sa, TASK_REKEY_CHILD, c->id);
+}
+
+void expiry_limit(struct child_sa *c, const char *what)
+{
+    struct ike_sa *sa = c->sa;
+    if (c->state != CHILD_INSTALLED && c->state != CHILD_REKEYING)
+        return;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(KNL, 0, "CHILD_SA %s{%u} reached its hard limit%s, closing it", c->cfg->name, c->id, what);
+    c->life_at = 0;
+    revive_limit(c);
+    exchange_queue(sa, TASK_DELETE_CHILD, c->id);
+    log_set_context("", 0);
+}
+
+void expiry_child(struct child_sa *c)
+{
+    struct ike_sa *sa = c->sa;
+    uint64_t now = loop_now(sa->ike->loop);
+    log_set_context(sa->conn->cfg.name, sa->id);
+    if (c->state == CHILD_DELETED) {
+        child_destroy(c);
+        revive_watch(sa);
+    } else if (c->state == CHILD_REKEYED) {
+        LOGF(IKE, 1, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it", c->cfg->name,
+             c->id);
+        exchange_queue(sa, TASK_DELETE_CHILD, c->id);
+    } else if (c->life_at && now >= c->life_at) {
+        expiry_limit(c, " of time");
+    } else {
+        if (c->out_at && now >= c->out_at) {
+            c->out_at = 0;
+            child_use_outbound(c);
+        }
+        if (c->rekey_at && now >= c->rekey_at)
+            expiry_rekey(c);
+        if (sa->state != SA_DEAD)
+            lifetime_child_arm(c);
+    }
+    log_set_context("", 0);
+}
+
+// --- IKE SAs ---
+
+static void over(struct ike_sa *sa)
+{
+    LOGF(IKE, 0, "IKE_SA %s reached its hard limit of time, closing it", sa_label(sa));
+    for (struct child_sa *c = sa->children; c; c = c->next)
+        if (child_is_up(c))
+            revive_limit(c);
+    sa_why(sa, "it reached its hard limit");
+    sa_delete(sa);
+}
+
+void expiry_ike(struct ike_sa *sa)
+{
+    uint64_t now = loop_now(sa->ike->loop);
+    if (sa->state != SA_ESTABLISHED)
+        return;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    if (sa->over_at && now >= sa->over_at) {
+        over(sa);
+    } else {
+        if (sa->rekey_at && now >= sa->rekey_at) {
+            sa->rekey_at = 0;
+            rekey_ike(sa);
+        }
+        if (sa->reauth_at && now >= sa->reauth_at) {
+            sa->reauth_at = 0;
+            revive_reauthenticate(sa);
+        }
+        if (sa->state == SA_ESTABLISHED)
+            lifetime_ike_arm(sa);
+    }
+    log_set_context("", 0);
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done with CHILD and IKE SAs that are due.
+#ifndef CTRL_IKE_EXPIRY_H
+#define CTRL_IKE_EXPIRY_H
+
+struct child_sa;
+struct ike_sa;
+void expiry_child(struct child_sa *c); // its timer
+void expiry_ike(struct ike_sa *sa);    // likewise
+void expiry_rekey(struct child_sa *c); // at once
+void expiry_limit(struct child_sa *c, const char *what);
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Beginning CHILD SAs of a connection: on the IKE SA that there is (RFC 7296 section 1.3.1), or on a new one.
+#include "ctrl/ike/initiate.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
+
+// An SA whose only CHILD SA is what this child was before it was edited: 0, or the SA's number. It goes when
+// the new one is there.
+static uint32_t outdated(struct ike *ike, const struct conn *c, const struct child_config *child)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        const struct child_sa *k = sa->children;
+        if (sa->state == SA_ESTABLISHED && k && !k->next && strcmp(k->cfg->name, child->name) == 0 &&
+            !conn_same_child(sa->conn, k->cfg, c, child))
+            return sa->id;
+    }
+    return 0;
+}
+
+int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err)
+{
+    struct net_path path;
+    struct esp_error local = {0};
+    int rc = conn_path(ike, &c->cfg, &path, err ? err : &local);
+    if (rc) {
+        if (!err)
+            LOGF(IKE, 0, "initiating %s: %s", c->cfg.name, local.text);
+        return rc;
+    }
+    if (ike->stopping)
+        return esp_fail(err, -ESHUTDOWN, "", "the daemon is shutting down");
+    struct ike_sa *sa = sa_new(ike, c, true, &path);
+    if (!sa)
+        return esp_fail(err, -ENOMEM, "", "no memory");
+    sa->hs->child = child;
+    sa->replaces = outdated(ike, c, child);
+    log_set_context(c->cfg.name, sa->id);
+    exchange_queue(sa, TASK_INIT, 0);
+    log_set_context("", 0);
+    return 0;
+}
+
+// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1).
+static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));)
+        if (sa->state == SA_ESTABLISHED && sa->conn == c && !sa->wanted_new && !sa->hs)
+            return sa;
+    return NULL;
+}
+
+struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child)
+{
+    return outdated(ike, c, child) ? NULL : reusable(ike, c);
+}
+
+int initiate_child(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err)
+{
+    struct ike_sa *sa = ike->stopping ? NULL : initiate_on(ike, c, child);
+    if (!sa)
+        return initiate_anew(ike, c, child, err);
+    log_set_context(c->cfg.name, sa->id);
+    bool ok = create_child_begin(sa, child);
+    log_set_context("", 0);
+    return ok ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Beginning CHILD SAs of a connection, on the IKE SA that there is or on a new one.
+#ifndef CTRL_IKE_INITIATE_H
+#define CTRL_IKE_INITIATE_H
+
+#include <stdint.h>
+
+#include "espalier/error.h"
+
+struct child_config;
+struct conn;
+struct ike;
+struct ike_sa;
+// On the IKE SA that there is, otherwise on a new one.
+int initiate_child(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err);
+// A new IKE SA, whatever there is already.
+int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err);
+// The IKE SA that initiate_child would take, NULL: a new one.
+struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child);
+
+#endif

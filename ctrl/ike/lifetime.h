@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// When a CHILD SA or an IKE SA is due for rekeying, or over. What is done then is expiry.c's.
+#ifndef CTRL_IKE_LIFETIME_H
+#define CTRL_IKE_LIFETIME_H
+
+#include <stdint.h>
+
+struct child_sa;
+struct ike_sa;
+void lifetime_child(struct child_sa *c); // its times run from now on
+void lifetime_child_arm(struct child_sa *c);
+uint64_t lifetime_volume(uint64_t limit, uint64_t spread); // less a random part of spread
+void lifetime_ike(struct ike_sa *sa);
+void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms); // of its rekeying
+void lifetime_ike_arm(struct ike_sa *sa);
+
+#endif

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading and unloading connections, and keeping their policies in path.
+#ifndef CTRL_IKE_LOAD_H
+#define CTRL_IKE_LOAD_H
+
+#include "ctrl/ipc/ipc.h"
+
+struct ike;
+struct conn;
+struct child_config;
+void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m);
+void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
+void conn_renew(struct ike *ike, struct conn *c); // its policies, where addresses or traps have changed
+void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child);
+void conn_addrs_changed(struct ike *ike);
+
+#endif

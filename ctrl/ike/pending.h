@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions to `keys` and `path`. A number is returned, 0: no memory; the answer comes to the function that
+// was named, if who asked is still there.
+#ifndef CTRL_IKE_PENDING_H
+#define CTRL_IKE_PENDING_H
+
+#include "ctrl/ipc/ipc.h"
+
+struct ike;
+struct task;
+typedef void (*reply_fn)(struct task *t, enum msg_type type, const union msg *m);
+typedef void (*room_fn)(struct ike *ike, uint32_t arg, enum msg_type t, const union msg *m);
+
+uint32_t ask_new(struct task *t, reply_fn fn);
+uint32_t ask_new_child(struct task *t, uint32_t child_id, reply_fn fn); // one that is being installed
+uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn);       // about no SA
+void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t,
+         const void *m); // a failure is answered at once
+void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg *m);
+void ask_fail_all(struct ike *ike, const char *why);
+const char *answer_text(enum msg_type t, const union msg *m);
+bool answer_ok(enum msg_type t, const union msg *m); // a RESULT that says so
+
+#endif

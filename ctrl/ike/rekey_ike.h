@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rekeying an IKE SA (RFC 7296 section 1.3.2).
+#ifndef CTRL_IKE_REKEY_IKE_H
+#define CTRL_IKE_REKEY_IKE_H
+
+#include <stdbool.h>
+
+struct ike_sa;
+struct inmsg;
+bool rekey_ike_asked(const struct inmsg *m); // by a CREATE_CHILD_SA request
+void rekey_ike(struct ike_sa *sa);
+// The peer asks something on sa: of two that both ends' rekeying made it is the one that stays.
+void rekey_ike_used(struct ike_sa *sa);
+void rekey_ike_concede(
+    struct ike_sa *sa); // the peer ends it: what its own rekeying made takes over, if it did
+
+#endif

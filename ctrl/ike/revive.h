@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What brings CHILD SAs up and back.
+#ifndef CTRL_IKE_REVIVE_H
+#define CTRL_IKE_REVIVE_H
+
+#include "ctrl/ike/events.h"
+
+struct conn;
+struct child_config;
+void revive_loaded(struct ike *ike, struct conn *c); // start_action
+void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child);
+void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum lost_why why);
+void revive_limit(struct child_sa *c);                    // it ends now
+void revive_replace(struct child_sa *c, uint64_t within); // ms: another one takes its place, then it ends
+void revive_reauthenticate(struct ike_sa *sa);            // a new IKE SA from scratch, then this one ends
+void revive_failed(struct ike_sa *sa, const char *child);
+// It is going, with all that was on its way.
+void revive_sa_ends(struct ike_sa *sa);
+void revive_up(struct ike_sa *sa, const char *child);
+void revive_later(struct ike_sa *sa, const char *child); // in a moment, without counting as a failure
+void revive_step(struct ike_sa *sa,
+                 bool failed); // one that replaces another has made, or not made, a CHILD SA
+void revive_forget(struct ike *ike, const char *conn, const char *child); // the operator has the last word
+void revive_watch(struct ike_sa *sa); // one that has lost its last CHILD SA
+void revive_free(struct ike *ike);
+
+#endif

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an IKE SA: what it is, making and finding it, establishing it, and its end.
+#ifndef CTRL_IKE_SA_H
+#define CTRL_IKE_SA_H
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/crypto/crypto.h"
+
+enum { COOKIE_MAX = 64, NAT_T_PORT = 4500 };
+
+// SA_REKEYED: it has no CHILD SAs and begins nothing: replaced, and waiting for the DELETE of whoever
+// replaced it.
+enum sa_state { SA_CONNECTING, SA_REFUSED, SA_ESTABLISHED, SA_REKEYED, SA_DELETING, SA_DEAD };
+
+struct handshake {  // until the SA is established
+    uint32_t ke_id; // 0: used up
+    uint16_t group;
+    uint8_t nonce[NONCE_LEN], cookie[COOKIE_MAX];
+    uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
+    unsigned restarts;
+    bool peer_natd, initial_contact;
+    const struct child_config *child; // what the initiator wants
+    struct child_sa *pending;         // what IKE_AUTH creates
+    uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
+    size_t own_init_len, peer_init_len;
+    struct slice peer_nonce, peer_ke; // inside peer_init
+    uint8_t *early;                   // the IKE_AUTH request that waits for its keys
+    size_t early_len;
+    struct net_path early_path;
+    struct inmsg *answer; // the IKE_AUTH response that is being checked
+    uint64_t began_us;    // by the real clock: only shown
+};
+
+struct ike_sa {
+    struct ike *ike;
+    struct table_node by_id, by_spi;
+    struct table_node by_peer; // as responder: initiator SPI and address mixed
+    struct table_node by_ends; // established: both identities mixed
+    struct table_node by_conn; // the connection's name mixed
+    struct table_node by_host; // established: the peer's address mixed
+    struct ike_sa *next, *prev;
+    struct conn *conn;
+    enum sa_state state;
+    bool initiator, half_open, nat_local, nat_remote;
+    uint32_t id, job;
+    uint64_t spi_i, spi_r;
+    struct net_path path;
+    struct identity local_id, remote_id;
+    struct suite suite;
+    struct cr_sk *sk_in, *sk_out;
+    struct handshake *hs;
+    struct child_sa *children;
+    // requests of ours: one at a time, and those that wait
+    struct task *active, *queue;
+    uint32_t out_mid;
+    uint8_t *request;
+    size_t request_len;
+    unsigned tries;
+    struct timer retransmit;
+    // requests of the peer: one at a time, with its last answer
+    struct task *passive;
+    struct net_path in_path; // where the last one came from: the answer goes there
+    uint32_t in_mid;
+    uint8_t in_hash[32]; // of the last one as it came: only its like is answered from the cache
+    uint8_t *reply;
+    size_t reply_len;
+    struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
+    uint64_t last_in, last_out, established_at;
+    uint64_t rekey_at, reauth_at, over_at; // 0: never
+    bool replaced;                         // by a rekeying: it goes without a word to ctl
+    bool successor;                        // of one that is being rekeyed: not in force yet
+    uint32_t waits_for;                    // likewise, and the peer has it already: the old one's number
+    uint32_t handshake_us, attempt;
+    uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
+    bool wanted_new;   // one that replaces it is on its way
+    uint64_t began_at;
+    char why[200]; // what went wrong last, for whoever waits
+};
+
+struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
+void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
+void sa_refused(struct ike_sa *sa); // keeps nothing but the refusal, for a peer that did not hear it
+void sa_delete(struct ike_sa *sa);  // tells the peer first where there is one
+struct ike_sa *sa_by_id(struct ike *ike, uint32_t id);
+struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own);
+struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path *path);
+bool sa_add_peer(struct ike_sa *sa);
+uint64_t sa_own_spi(const struct ike_sa *sa);
+void sa_established(struct ike_sa *sa);
+void sa_up(struct ike_sa *sa);        // in force: found by its ends, watched, ageing
+void sa_stop_work(struct ike_sa *sa); // none of that any more
+// The next established one between the same two identities but sa itself; after NULL: the first.
+struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after);
+// The next established one with that address of the peer; likewise.
+struct ike_sa *sa_at_host(struct ike *ike, const struct addr *remote, struct ike_sa *after);
+void sa_set_conn(struct ike_sa *sa, struct conn *c);
+struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
+                          struct ike_sa *after); // NULL: the first, or no more
+// An authenticated message came from there (2.23).
+void sa_moved(struct ike_sa *sa, const struct net_path *path);
+void handshake_free(struct ike_sa *sa);
+const char *sa_label(const struct ike_sa *sa); // "name[3]"; valid until the next call
+int sa_why(struct ike_sa *sa, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sa_alive(struct ike_sa *sa); // the peer proved to be there
+
+#endif

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// One IKE SA between two identities.
+#ifndef CTRL_IKE_UNIQUE_H
+#define CTRL_IKE_UNIQUE_H
+
+#include <stdbool.h>
+
+struct child_config;
+struct ike_sa;
+void sa_unique(struct ike_sa *sa, bool initial_contact); // replaces older SAs between the same identities
+bool sa_first_to_peer(const struct ike_sa *sa);
+// What another IKE SA between the same two ends, with the peer at the same address, has for a child; or NULL.
+struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_config *cfg);
+
+#endif

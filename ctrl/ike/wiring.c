@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that knows every file of the room: the table of its exchanges, and what follows from each
+// event: ctl hears of it (report.c), whoever waits for it is answered (control.c), what ended comes back
+// (revive.c), what is due is done (expiry.c).
+#include "ctrl/ike/wiring.h"
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/control.h"
+#include "ctrl/ike/events.h"
+#include "ctrl/ike/expiry.h"
+#include "ctrl/ike/report.h"
+#include "ctrl/ike/revive.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+
+const struct task_ops *const ike_exchanges[TASK_COUNT] = {
+#define X(kind, name) [TASK_##kind] = &task_##name,
+    TASK_LIST(X)
+#undef X
+};
+
+static void on_sa_up(struct ike_sa *sa)
+{
+    report_updown(sa, true);
+}
+
+static void on_sa_down(struct ike_sa *sa)
+{
+    report_updown(sa, false);
+}
+
+static void on_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
+{
+    control_sa_rekeyed(old, next);
+    report_ike_rekey(old, next);
+}
+
+static void on_child_up(struct child_sa *c, struct child_sa *before)
+{
+    if (before)
+        report_child_rekey(before, c);
+    else
+        report_child_updown(c, true);
+    control_child_up(c->sa, c->cfg->name);
+}
+
+static void on_child_back(struct child_sa *c)
+{
+    report_child_updown(c, true);
+}
+
+static void on_child_down(struct child_sa *c)
+{
+    report_child_updown(c, false);
+}
+
+static void on_child_cannot_rekey(struct child_sa *c)
+{
+    revive_replace(c, 0);
+}
+
+const struct ike_events ike_events = {
+    .conn_loaded = revive_loaded,
+    .sa_up = on_sa_up,
+    .sa_rekeyed = on_sa_rekeyed,
+    .sa_cannot_rekey = revive_reauthenticate,
+    .sa_at_rest = revive_watch,
+    .sa_due = expiry_ike,
+    .sa_ends = revive_sa_ends,
+    .sa_down = on_sa_down,
+    .sa_over = control_sa_over,
+    .child_up = on_child_up,
+    .child_back = on_child_back,
+    .child_due = expiry_child,
+    .child_down = on_child_down,
+    .child_cannot_rekey = on_child_cannot_rekey,
+    .child_failed = control_child_failed,
+    .child_later = control_child_later,
+    .child_lost = revive_lost,
+};
