@@ -98,13 +98,20 @@ int derive_child(const struct ike_secrets *s, const struct slice *shared, unsign
     return rc ? rc : cr_prf_plus(s->prf, s->sk_d, s->prf_len, seed.parts, seed.count, out, len);
 }
 
+int derive_maced_id(const struct ike_secrets *s, bool of_initiator, struct slice id_body,
+                    uint8_t out[CR_PRF_MAX])
+{
+    struct cr_slice id = part(id_body);
+    return cr_prf(s->prf, of_initiator ? s->sk_pi : s->sk_pr, s->prf_len, &id, 1, out);
+}
+
 int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice psk, struct slice message,
                     struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX])
 {
     static const char pad[] = "Key Pad for IKEv2";
     uint8_t maced_id[CR_PRF_MAX], key[CR_PRF_MAX];
-    struct cr_slice id = part(id_body), text = {pad, sizeof(pad) - 1};
-    int rc = cr_prf(s->prf, of_initiator ? s->sk_pi : s->sk_pr, s->prf_len, &id, 1, maced_id);
+    struct cr_slice text = {pad, sizeof(pad) - 1};
+    int rc = derive_maced_id(s, of_initiator, id_body, maced_id);
     if (!rc)
         rc = cr_prf(s->prf, psk.p, psk.len, &text, 1, key);
     struct cr_slice octets[] = {part(message), part(nonce), {maced_id, s->prf_len}};

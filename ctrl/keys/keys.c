@@ -8,36 +8,13 @@
 #include <stdlib.h>
 #include <openssl/crypto.h>
 
-#include "ctrl/keys/derive.h"
-#include "ctrl/keys/kex.h"
-#include "ctrl/keys/psk.h"
+#include "ctrl/keys/room.h"
 #include "ctrl/keys/vault.h"
 #include "ctrl/lib/log.h"
 
 enum {
-    METHOD_PSK = 2,
     KEYMAT_MAX = 4 * CR_SK_KEY_MAX,
     CHILDREN_OF_ONE = 1 << 16 // CHILD SAs of one IKE SA, over its whole life
-};
-
-struct ike_entry {
-    struct table_node node; // key: ike_id
-    bool initiator, checked, made;
-    uint32_t proven;       // the secret that the peer has shown to know, by its serial number
-    struct ike_secrets *s; // in the vault
-    struct table used;     // nonces that have made a KEYMAT, by their hash
-};
-struct install {            // a CHILD_INSTALL that path has not answered
-    struct table_node node; // key: our request to path
-    uint32_t ike_req;
-};
-struct keys {
-    struct loop *loop;
-    struct ipc_chan *chan[ROOM_COUNT];
-    struct psk_store *psks;
-    struct kex_store kex;
-    struct table ikes, installs;
-    uint32_t next_req;
 };
 
 static void free_ike(struct ike_entry *e)
@@ -50,7 +27,7 @@ static void free_ike(struct ike_entry *e)
     free(e);
 }
 
-static void drop_ike(struct keys *k, struct ike_entry *e)
+void keys_drop_ike(struct keys *k, struct ike_entry *e)
 {
     if (!e)
         return;
@@ -58,7 +35,7 @@ static void drop_ike(struct keys *k, struct ike_entry *e)
     free_ike(e);
 }
 
-static struct ike_entry *find_ike(struct keys *k, uint32_t id)
+struct ike_entry *keys_find_ike(struct keys *k, uint32_t id)
 {
     return (struct ike_entry *)(void *)table_find(&k->ikes, id);
 }
@@ -101,7 +78,7 @@ static int take_secrets(struct keys *k, uint32_t ke_id, struct slice peer, struc
 static int add_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_entry **out)
 {
     struct ike_entry *e = calloc(1, sizeof(*e));
-    drop_ike(k, find_ike(k, m->ike_id));
+    keys_drop_ike(k, keys_find_ike(k, m->ike_id));
     if (e)
         e->s = vault_get(sizeof(*e->s));
     if (!e || !e->s || !table_add(&k->ikes, &e->node, m->ike_id)) {
@@ -118,7 +95,7 @@ static int add_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
 static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_entry **out)
 {
     struct cr_sk_alg alg = {m->encr, m->encr_bits, m->integ};
-    struct ike_entry *e = NULL, *old = m->old_ike_id ? find_ike(k, m->old_ike_id) : NULL;
+    struct ike_entry *e = NULL, *old = m->old_ike_id ? keys_find_ike(k, m->old_ike_id) : NULL;
     struct kex_secrets shared = {0};
     int rc = take_secrets(k, m->ke_id, m->peer_public, m->more, &shared);
     if (!rc && m->old_ike_id && !(old && old->checked && old->made))
@@ -132,7 +109,7 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
                         old ? old->s : NULL, e->s);
     kex_secrets_wipe(&shared);
     if (rc) {
-        drop_ike(k, e);
+        keys_drop_ike(k, e);
         return rc;
     }
     e->checked = e->made = old != NULL; // who proved itself for the old one has the new one's keys from it
@@ -160,113 +137,6 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
     OPENSSL_cleanse(s->sk_ar, sizeof(s->sk_ar));
     OPENSSL_cleanse(s->sk_ei, sizeof(s->sk_ei));
     OPENSSL_cleanse(s->sk_er, sizeof(s->sk_er));
-}
-
-static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice peer_id_body,
-                            struct psk_match out[PSK_TRIES], char *who, size_t size)
-{
-    struct identity me, peer;
-    char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
-    snprintf(who, size, "(malformed identity)");
-    if (!identity_read(id_body, &me) || !identity_read(peer_id_body, &peer))
-        return 0;
-    snprintf(who, size, "'%.150s' - '%.150s'", identity_print(&me, a, sizeof(a)),
-             identity_print(&peer, b, sizeof(b)));
-    return psk_find(k->psks, &me, &peer, out);
-}
-
-// The one secret that AUTH is made with: where the peer was checked before, the one that it has shown to know
-// and no other, else the best.
-static bool own_secret(struct keys *k, const struct ike_entry *e, const struct msg_AUTH_MAKE *m,
-                       struct slice *out, char *why, size_t size)
-{
-    struct psk_match found[PSK_TRIES];
-    char who[340];
-    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, found, who, sizeof(who)), i = 0;
-    while (e->checked && i < n && found[i].serial != e->proven)
-        i++;
-    if (i < n)
-        *out = found[i].data;
-    else if (n)
-        snprintf(why, size, "the shared key that the peer was checked with serves no more for %.300s", who);
-    else
-        snprintf(why, size, "no shared key found for %s", who);
-    return i < n;
-}
-
-static void auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m)
-{
-    struct ike_entry *e = find_ike(k, m->ike_id);
-    struct slice psk;
-    uint8_t auth[CR_PRF_MAX];
-    char why[400];
-    if (!e || m->method != METHOD_PSK) {
-        ipc_result(c, m->req, false, e ? "authentication method %u is not supported" : "no such IKE SA",
-                   m->method);
-        return;
-    }
-    if (!e->initiator && !e->checked) {
-        ipc_result(c, m->req, false, "the peer has not been authenticated yet");
-        return;
-    }
-    if (e->made) { // each one more is a guess at the secret for whoever asks
-        ipc_result(c, m->req, false, "AUTH has been made already");
-        return;
-    }
-    if (!own_secret(k, e, m, &psk, why, sizeof(why))) {
-        ipc_result(c, m->req, false, "%s", why);
-        return;
-    }
-    if (derive_psk_auth(e->s, e->initiator, psk, m->message, m->peer_nonce, m->id_body, auth) != 0) {
-        ipc_result(c, m->req, false, "making AUTH failed");
-        return;
-    }
-    e->made = true;
-    ipc_send(c, MSG_AUTH_IS, &(struct msg_AUTH_IS){.req = m->req, .auth = slice_of(auth, e->s->prf_len)});
-    OPENSSL_cleanse(auth, sizeof(auth));
-}
-
-static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const struct psk_match *by)
-{
-    struct msg_AUTH_PROVEN is = {.req = req};
-    e->checked = true;
-    e->proven = by->serial;
-    snprintf(is.secret, sizeof(is.secret), "%s", by->name);
-    if (by->owner)
-        identity_print(by->owner, is.owner, sizeof(is.owner));
-    ipc_send(c, MSG_AUTH_PROVEN, &is);
-}
-
-static void auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m)
-{
-    struct ike_entry *e = find_ike(k, m->ike_id);
-    struct psk_match psk[PSK_TRIES];
-    uint8_t auth[CR_PRF_MAX];
-    char who[340];
-    if (!e || m->method != METHOD_PSK) {
-        ipc_result(c, m->req, false,
-                   e ? "the peer's authentication method %u is not supported" : "no such IKE SA", m->method);
-        return;
-    }
-    unsigned n = secrets_for(k, m->id_body, m->peer_id_body, psk, who, sizeof(who));
-    const struct psk_match *by = NULL;
-    for (unsigned i = 0; i < n && !by; i++) {
-        bool good = derive_psk_auth(e->s, !e->initiator, psk[i].data, m->message, m->own_nonce,
-                                    m->peer_id_body, auth) == 0 &&
-                    m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
-        by = good ? &psk[i] : NULL;
-    }
-    OPENSSL_cleanse(auth, sizeof(auth));
-    if (by) {
-        proven(c, m->req, e, by);
-        return;
-    }
-    drop_ike(k, e); // one guess an IKE SA
-    if (n)
-        ipc_result(c, m->req, false, "tried %u shared key%s for %s, but MAC mismatched", n, n == 1 ? "" : "s",
-                   who);
-    else
-        ipc_result(c, m->req, false, "no shared key found for %s", who);
 }
 
 // KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
@@ -329,7 +199,7 @@ static int child_install(struct keys *k, struct ike_entry *e, const struct msg_C
 
 static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CHILD_DERIVE *m)
 {
-    struct ike_entry *e = find_ike(k, m->ike_id);
+    struct ike_entry *e = keys_find_ike(k, m->ike_id);
     union msg child;
     if (!e || !e->checked || !e->made) {
         ipc_result(c, m->req, false, "%s", e ? "the IKE SA is not authenticated" : "no such IKE SA");
@@ -352,9 +222,11 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_KE_RESPOND: ke_respond(k, c, &m->KE_RESPOND); break;
     case MSG_KE_FORGET: kex_forget(&k->kex, m->KE_FORGET.ke_id); break;
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
-    case MSG_IKE_FORGET: drop_ike(k, find_ike(k, m->IKE_FORGET.ike_id)); break;
-    case MSG_AUTH_MAKE: auth_make(k, c, &m->AUTH_MAKE); break;
-    case MSG_AUTH_CHECK: auth_check(k, c, &m->AUTH_CHECK); break;
+    case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
+    case MSG_AUTH_MAKE: keys_auth_make(k, c, &m->AUTH_MAKE); break;
+    case MSG_AUTH_CHECK: keys_auth_check(k, c, &m->AUTH_CHECK); break;
+    case MSG_AUTH_OCTETS: keys_auth_octets(k, c, &m->AUTH_OCTETS); break;
+    case MSG_AUTH_VERIFIED: keys_auth_verified(k, &m->AUTH_VERIFIED); break;
     case MSG_CHILD_DERIVE: child_derive(k, c, &m->CHILD_DERIVE); break;
     default: LOGF(DMN, 1, "message %s from ike is not for keys, ignored", msg_name(t)); break;
     }
@@ -371,64 +243,13 @@ static void from_path(struct keys *k, enum msg_type t, const union msg *m)
     free(w);
 }
 
-struct page {
-    struct ipc_chan *c;
-    uint32_t req;
-    unsigned left;
-};
-
-static bool list_one(void *ctx, const char *name)
-{
-    struct page *p = ctx;
-    struct msg_SECRET_IS is = {.req = p->req};
-    if (!p->left || !ipc_has_room(p->c))
-        return false;
-    p->left--;
-    snprintf(is.id, sizeof(is.id), "%s", name);
-    ipc_send(p->c, MSG_SECRET_IS, &is);
-    return true;
-}
-
-static void secret_list(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_LIST *m)
-{
-    struct page p = {c, m->req, ipc_page(m->most)};
-    uint32_t next = psk_names(k->psks, (uint32_t)m->from, list_one, &p);
-    if (next)
-        ipc_send(c, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = next});
-    else
-        ipc_result(c, m->req, true, "%s", "");
-}
-
-static void from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)
-{
-    struct esp_error err = {0};
-    switch (t) {
-    case MSG_SECRET_LOAD:
-        psk_load(k->psks, m->SECRET_LOAD.id, m->SECRET_LOAD.type, m->SECRET_LOAD.data, m->SECRET_LOAD.owners,
-                 &err);
-        ipc_result(c, m->SECRET_LOAD.req, !err.code, "%s", err.text);
-        break;
-    case MSG_SECRET_UNLOAD: {
-        bool found = psk_unload(k->psks, m->SECRET_UNLOAD.id);
-        ipc_result(c, m->SECRET_UNLOAD.req, found, "%s", found ? "" : "no such secret");
-        break;
-    }
-    case MSG_SECRET_LIST: secret_list(k, c, &m->SECRET_LIST); break;
-    case MSG_SECRETS_CLEAR:
-        psk_clear(k->psks);
-        ipc_result(c, m->SECRETS_CLEAR.req, true, "%s", "");
-        break;
-    default: LOGF(DMN, 1, "message %s from ctl is not for keys, ignored", msg_name(t)); break;
-    }
-}
-
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct keys *k = ctx;
     if (c == k->chan[ROOM_IKE]) {
         from_ike(k, c, t, m);
     } else if (c == k->chan[ROOM_CTL]) {
-        from_ctl(k, c, t, m);
+        keys_from_ctl(k, c, t, m);
     } else if (c == k->chan[ROOM_PATH]) {
         from_path(k, t, m);
     } else if (t == MSG_SHUTDOWN) {
@@ -478,15 +299,15 @@ static const struct ipc_handler handler = {message, closed};
 struct keys *keys_new(struct loop *l)
 {
     struct keys *k = calloc(1, sizeof(*k));
-    if (k)
-        k->psks = psk_store_new();
-    if (k && !k->psks) {
-        free(k);
+    if (!k)
         return NULL;
-    }
-    if (k)
-        k->loop = l;
-    return k;
+    k->loop = l;
+    k->psks = psk_store_new();
+    k->privates = private_store_new();
+    if (k->psks && k->privates)
+        return k;
+    keys_free(k);
+    return NULL;
 }
 
 int keys_attach(struct keys *k, enum room peer, int fd)
@@ -511,6 +332,7 @@ void keys_free(struct keys *k)
     forget_installs(k);
     forget_ike(k);
     psk_store_free(k->psks);
+    private_store_free(k->privates);
     table_free(&k->ikes);
     table_free(&k->installs);
     free(k);

@@ -34,14 +34,23 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
         ipc_result(c, m->CHILD_INSTALL.req, true, "%s", "");
         return;
     }
+    if (t == MSG_KEY_HAVE) {
+        b->have += m->KEY_HAVE.have;
+        b->gone += !m->KEY_HAVE.have;
+        return;
+    }
     b->type = t;
     b->ok = t != MSG_RESULT || m->RESULT.ok;
     b->len = 0;
     if (t == MSG_RESULT)
         snprintf(b->text, sizeof(b->text), "%s", m->RESULT.text);
-    struct slice data = t == MSG_KE_PUBLIC ? m->KE_PUBLIC.value
-                        : t == MSG_AUTH_IS ? m->AUTH_IS.auth
-                                           : slice_of(NULL, 0);
+    struct slice data = t == MSG_KE_PUBLIC        ? m->KE_PUBLIC.value
+                        : t == MSG_AUTH_IS        ? m->AUTH_IS.auth
+                        : t == MSG_AUTH_OCTETS_IS ? m->AUTH_OCTETS_IS.octets
+                        : t == MSG_KEY_LOADED     ? m->KEY_LOADED.id
+                        : t == MSG_KEY_IS         ? m->KEY_IS.id
+                                                  : slice_of(NULL, 0);
+    b->listed += t == MSG_KEY_IS;
     if (t == MSG_AUTH_PROVEN) {
         snprintf(b->secret, sizeof(b->secret), "%s", m->AUTH_PROVEN.secret);
         snprintf(b->owner, sizeof(b->owner), "%s", m->AUTH_PROVEN.owner);
@@ -54,6 +63,7 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
     }
     if (t == MSG_IKE_KEYS)
         keep_keys(&m->IKE_KEYS);
+    assert_true(data.len <= sizeof(b->data));
     if (data.len) {
         memcpy(b->data, data.p, data.len);
         b->len = data.len;

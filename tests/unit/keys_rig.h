@@ -16,7 +16,8 @@ struct bench {
     bool ok;
     char text[400];
     char secret[NAME_MAX_LEN], owner[257]; // AUTH_PROVEN
-    unsigned listed;                       // SECRET_IS
+    unsigned listed;                       // SECRET_IS, KEY_IS
+    unsigned have, gone;                   // KEY_HAVE
     void (*on_secret)(const char *id);
     uint64_t next; // LIST_MORE; 0: RESULT
     uint8_t data[1100];

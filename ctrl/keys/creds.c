@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ctl loads, unloads and lists: shared secrets and private keys. ike hears which private keys there are,
+// by their identifiers alone.
+#include <stdio.h>
+
+#include "ctrl/keys/room.h"
+#include "ctrl/lib/log.h"
+
+struct page {
+    struct ipc_chan *c;
+    uint32_t req;
+    unsigned left;
+};
+
+static bool list_secret(void *ctx, const char *name)
+{
+    struct page *p = ctx;
+    struct msg_SECRET_IS is = {.req = p->req};
+    if (!p->left || !ipc_has_room(p->c))
+        return false;
+    p->left--;
+    snprintf(is.id, sizeof(is.id), "%s", name);
+    ipc_send(p->c, MSG_SECRET_IS, &is);
+    return true;
+}
+
+static void secret_list(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_LIST *m)
+{
+    struct page p = {c, m->req, ipc_page(m->most)};
+    uint32_t next = psk_names(k->psks, (uint32_t)m->from, list_secret, &p);
+    if (next)
+        ipc_send(c, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = next});
+    else
+        ipc_result(c, m->req, true, "%s", "");
+}
+
+static bool list_key(void *ctx, const uint8_t id[PRIVATE_ID], enum cr_key_type type)
+{
+    struct page *p = ctx;
+    struct msg_KEY_IS is = {.req = p->req, .id = slice_of(id, PRIVATE_ID)};
+    if (!p->left || !ipc_has_room(p->c))
+        return false;
+    p->left--;
+    snprintf(is.type, sizeof(is.type), "%s", cr_key_type_name(type));
+    ipc_send(p->c, MSG_KEY_IS, &is);
+    return true;
+}
+
+static void key_list(struct keys *k, struct ipc_chan *c, const struct msg_KEY_LIST *m)
+{
+    struct page p = {c, m->req, ipc_page(m->most)};
+    uint32_t next = private_list(k->privates, (uint32_t)m->from, list_key, &p);
+    if (next)
+        ipc_send(c, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = next});
+    else
+        ipc_result(c, m->req, true, "%s", "");
+}
+
+static void tell_ike(struct keys *k, struct slice id, bool have)
+{
+    ipc_send(k->chan[ROOM_IKE], MSG_KEY_HAVE, &(struct msg_KEY_HAVE){.id = id, .have = have});
+}
+
+static void key_load(struct keys *k, struct ipc_chan *c, const struct msg_KEY_LOAD *m)
+{
+    uint8_t id[PRIVATE_ID];
+    struct esp_error err = {0};
+    if (private_load(k->privates, m->type, m->data, id, &err) != 0) {
+        ipc_result(c, m->req, false, "%s", err.text);
+        return;
+    }
+    tell_ike(k, slice_of(id, sizeof(id)), true);
+    ipc_send(c, MSG_KEY_LOADED, &(struct msg_KEY_LOADED){.req = m->req, .id = slice_of(id, sizeof(id))});
+}
+
+static void key_unload(struct keys *k, struct ipc_chan *c, const struct msg_KEY_UNLOAD *m)
+{
+    bool found = private_unload(k->privates, m->id);
+    if (found)
+        tell_ike(k, m->id, false);
+    ipc_result(c, m->req, found, "%s", found ? "" : "no such private key");
+}
+
+static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_LOAD *m)
+{
+    struct esp_error err = {0};
+    psk_load(k->psks, m->id, m->type, m->data, m->owners, &err);
+    ipc_result(c, m->req, !err.code, "%s", err.text);
+}
+
+static void secret_unload(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_UNLOAD *m)
+{
+    bool found = psk_unload(k->psks, m->id);
+    ipc_result(c, m->req, found, "%s", found ? "" : "no such secret");
+}
+
+static void clear(struct keys *k, struct ipc_chan *c, uint32_t req)
+{
+    psk_clear(k->psks);
+    private_clear(k->privates);
+    tell_ike(k, slice_of(NULL, 0), false);
+    ipc_result(c, req, true, "%s", "");
+}
+
+void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    switch (t) {
+    case MSG_SECRET_LOAD: secret_load(k, c, &m->SECRET_LOAD); break;
+    case MSG_SECRET_UNLOAD: secret_unload(k, c, &m->SECRET_UNLOAD); break;
+    case MSG_SECRET_LIST: secret_list(k, c, &m->SECRET_LIST); break;
+    case MSG_SECRETS_CLEAR: clear(k, c, m->SECRETS_CLEAR.req); break;
+    case MSG_KEY_LOAD: key_load(k, c, &m->KEY_LOAD); break;
+    case MSG_KEY_UNLOAD: key_unload(k, c, &m->KEY_UNLOAD); break;
+    case MSG_KEY_LIST: key_list(k, c, &m->KEY_LIST); break;
+    default: LOGF(DMN, 1, "message %s from ctl is not for keys, ignored", msg_name(t)); break;
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the keys room share: its state, and the IKE SAs whose secrets it holds.
+#ifndef CTRL_KEYS_ROOM_H
+#define CTRL_KEYS_ROOM_H
+
+#include "ctrl/keys/derive.h"
+#include "ctrl/keys/kex.h"
+#include "ctrl/keys/keys.h"
+#include "ctrl/keys/private.h"
+#include "ctrl/keys/psk.h"
+
+struct ike_entry {
+    struct table_node node; // key: ike_id
+    bool initiator, made;
+    bool octets;     // what the peer's signature covers was given away: it proves itself so or not at all
+    bool checked;    // the peer has proven itself
+    uint32_t proven; // by the secret of this serial number; 0: by a signature
+    struct ike_secrets *s; // in the vault
+    struct table used;     // nonces that have made a KEYMAT, by their hash
+};
+struct install {            // a CHILD_INSTALL that path has not answered
+    struct table_node node; // key: our request to path
+    uint32_t ike_req;
+};
+struct keys {
+    struct loop *loop;
+    struct ipc_chan *chan[ROOM_COUNT];
+    struct psk_store *psks;
+    struct private_store *privates;
+    struct kex_store kex;
+    struct table ikes, installs;
+    uint32_t next_req;
+};
+
+struct ike_entry *keys_find_ike(struct keys *k, uint32_t id); // NULL: none
+void keys_drop_ike(struct keys *k, struct ike_entry *e);      // NULL: nothing
+
+// ---- auth.c
+void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m);
+void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m);
+void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_OCTETS *m);
+void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m);
+
+// ---- creds.c
+void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl
+
+#endif
