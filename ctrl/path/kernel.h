@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam between path and the kernel: what path keeps there (routing rules, routes into the TUN, XFRM
-// policies) as plain objects, and the operations on them. netlink.c talks to Linux; tests bring a model.
+// policies, netfilter hooks) as plain objects, and the operations on them. netlink.c talks to Linux; tests
+// bring a model.
 //
 // Each object has a key (what the kernel tells two of them apart by) and a value (what may differ under one
 // key): adding an object whose key is there replaces its value in one step.
@@ -10,7 +11,7 @@
 #include "ctrl/lib/conn.h"
 #include "espalier/error.h"
 
-enum kobj_kind { KOBJ_RULE = 1, KOBJ_ROUTE, KOBJ_XFRM };
+enum kobj_kind { KOBJ_RULE = 1, KOBJ_ROUTE, KOBJ_XFRM, KOBJ_HOOK };
 enum kobj_action {
     KRULE_LOOKUP = 1, // look in `table`; go on when nothing is found
     KRULE_GOTO,       // go on at the rule with priority `target`
@@ -19,7 +20,9 @@ enum kobj_action {
     KROUTE_THROW,     // ends this table, the next rule is asked
     KROUTE_UNREACHABLE,
     KXFRM_ALLOW, // in clear
+    KXFRM_HOLD, // out: what is forwarded is dropped, and so is what is sent from here, unless a hook turns it
     KXFRM_BLOCK, // dropped
+    KHOOK_TURN, // gives held packets another look at routes and policies; marks what the TUN `ifindex` brings
 };
 enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
 
@@ -27,7 +30,7 @@ enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
 // are in network order, an IPv4 address in the first four octets; ports in host order.
 struct kobj {
     uint8_t kind, family; // family: 4 or 6
-    uint8_t action;       // enum kobj_action. V of routes and XFRM policies
+    uint8_t action;       // enum kobj_action. V of routes, XFRM policies and hooks
     uint8_t dir;          // XFRM
     uint8_t proto;        // rule, XFRM; 0: any
     uint8_t invert;       // rule: it holds for what does not match
@@ -37,7 +40,7 @@ struct kobj {
     uint16_t sport2, dport2;    // rule: last of the range. XFRM: mask
     uint32_t table;             // rule, route
     uint32_t mark, mark_mask;   // rule, XFRM
-    uint32_t ifindex;           // XFRM: of the selector, 0: any
+    uint32_t ifindex;           // XFRM: of the selector, 0: any. Hook: the TUN's, 0: not known; V
     uint32_t priority;          // rule: its place. XFRM: lower first; V
     uint32_t target;            // rule: KRULE_GOTO
     uint32_t lifetime;          // XFRM: the kernel itself removes it after so many seconds, 0: never. V
@@ -90,7 +93,11 @@ struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;
     int fd;          // readable: there are notices; -1: never
     uint32_t tables; // the first of KERNEL_TABLES routing tables that are this instance's alone
+    bool hooks;      // KOBJ_HOOK is to be had
 };
 #define KERNEL_TABLES 100000
+
+// Of what the TUN brings, where there are hooks: nothing from outside carries a mark.
+#define KERNEL_MARK_FROM_TUN 0x20000000u
 
 #endif

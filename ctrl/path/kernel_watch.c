@@ -98,8 +98,13 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
     int rc = netlink_kernel_open(&p->kernel, &o, err);
     if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0) {
         k.tun_index = (uint32_t)rc;
+        k.hooks = p->kernel->hooks;
         rc = 0;
     }
+    if (rc == 0 && !k.hooks)
+        LOGF(KNL, 0,
+             "no nf_tables here with route chains and fib for IPv6: IPv6 between this machine's own "
+             "programs and protected networks stays blocked");
     if (rc == 0)
         rc = kset_open(&p->kset, p->kernel, &k, err);
     w->fd = (struct loop_fd){.fd = rc == 0 ? p->kernel->fd : -1, .events = EPOLLIN, .ready = news, .ctx = p};

@@ -310,6 +310,12 @@ static void leave_if_unasked(struct kset *s, struct entry *e)
     e->found = false;
 }
 
+// What lets in goes with the hook that it trusts.
+static bool stays(const struct kobj *o)
+{
+    return o->kind == KOBJ_XFRM && !o->mark_mask;
+}
+
 void kset_close(struct kset *s, bool leave)
 {
     struct esp_error err;
@@ -320,7 +326,7 @@ void kset_close(struct kset *s, bool leave)
     for (n = NULL; (n = hash_each(&s->entries, n));) // what nobody has asked for is the next run's to sweep
         leave_if_unasked(s, (struct entry *)n);
     for (n = NULL; leave && (n = hash_each(&s->entries, n));)
-        if (((struct entry *)n)->now.kind == KOBJ_XFRM)
+        if (stays(&((struct entry *)n)->now))
             leave_in_kernel(s, (struct entry *)n);
     while ((h = LIST_FIRST(&s->holds)))
         hold_free(s, h);

@@ -6,6 +6,7 @@
 //   allow policies (XFRM)  bypass; and the traffic of a local network with itself where the remote side
 //   contains it a rule and a table     per distinct local selector; in the table routes into the TUN by
 //   destination
+//   hooks (netfilter)      one, for what programs of this machine send and receive by IPv6
 #ifndef CTRL_PATH_KSET_H
 #define CTRL_PATH_KSET_H
 
@@ -19,8 +20,9 @@ struct kset_options {
     uint32_t rule_priority; // the first of KSET_RULE_PRIORITIES
     uint32_t own_mark;      // of our own sockets: they pass our rules by
     uint32_t tun_index;     // 0: not known
+    bool hooks;             // the kernel has them: otherwise IPv6 of this machine's own programs is blocked
 };
-#define KSET_RULE_PRIORITIES 6
+#define KSET_RULE_PRIORITIES 9
 
 struct kset_spec {                   // what a policy asks of the kernel
     uint8_t action;                  // enum policy_action

@@ -38,12 +38,17 @@ const char *kobj_print(const struct kobj *o, char *buf, size_t size)
     prefix_print(o, true, s, sizeof(s));
     prefix_print(o, false, d, sizeof(d));
     ports_print(o, p, sizeof(p));
-    if (o->kind == KOBJ_RULE)
+    if (o->kind == KOBJ_HOOK)
+        snprintf(buf, size, "netfilter hooks for IPv6");
+    else if (o->kind == KOBJ_RULE)
         snprintf(buf, size, "routing rule %u from %s%s table %u", o->priority, s, p, o->table);
     else if (o->kind == KOBJ_ROUTE)
         snprintf(buf, size, "route %s in table %u", d, o->table);
     else
-        snprintf(buf, size, "XFRM %s policy %s %s > %s%s", o->action == KXFRM_ALLOW ? "allow" : "block",
+        snprintf(buf, size, "XFRM %s policy %s %s > %s%s",
+                 o->action == KXFRM_ALLOW  ? "allow"
+                 : o->action == KXFRM_HOLD ? "hold"
+                                           : "block",
                  dirs[o->dir % 3], s, d, p);
     return buf;
 }
@@ -139,9 +144,9 @@ static void changed(struct kset *s, struct entry *e, const struct kchange *c)
 
 static void tell_failure(const struct kchange *c, const struct esp_error *why, struct esp_error *err)
 {
-    static const char *const kinds[] = {"", "routing rule", "route", "XFRM policy"};
+    static const char *const kinds[] = {"", "routing rule", "route", "XFRM policy", "netfilter"};
     char text[120];
-    esp_fail(err, c->rc, kinds[c->o->kind % 4], "cannot %s %s: %s", c->add ? "add" : "remove",
+    esp_fail(err, c->rc, kinds[c->o->kind % 5], "cannot %s %s: %s", c->add ? "add" : "remove",
              kobj_print(c->o, text, sizeof(text)), why->text);
 }
 

@@ -52,6 +52,8 @@ struct kobj kobj_key(const struct kobj *o)
     if (o->kind == KOBJ_RULE)
         return k;
     k.action = 0;
+    if (o->kind == KOBJ_HOOK)
+        k.ifindex = 0;
     k.from_set = 0;
     memset(k.from, 0, sizeof(k.from));
     k.priority = k.lifetime = 0;
@@ -78,7 +80,8 @@ bool kobj_same_key(const struct kobj *a, const struct kobj *b)
 bool kobj_same_value(const struct kobj *a, const struct kobj *b)
 {
     return a->action == b->action && a->priority == b->priority && a->lifetime == b->lifetime &&
-           a->from_set == b->from_set && !memcmp(a->from, b->from, 16);
+           (a->kind != KOBJ_HOOK || a->ifindex == b->ifindex) && a->from_set == b->from_set &&
+           !memcmp(a->from, b->from, 16);
 }
 
 bool kobj_better(const struct kobj *a, const struct kobj *b)
@@ -214,12 +217,21 @@ static void set_ports(struct kobj *o, struct masked s, struct masked d)
     o->dport2 = d.mask;
 }
 
+// A block fails the very call that sends; what is held reaches the hook, which looks again (see
+// own_programs).
+static void hold(const struct walk *w, struct kobj *out)
+{
+    if (w->family == 6 && w->o->hooks && w->o->tun_index && w->spec->action == POLICY_PROTECT)
+        out->action = KXFRM_HOLD;
+}
+
 // l -> r out, and r -> l in and forwarded. s is of l and d of r; of ICMP they are type and code both ways.
 static int three_ways(const struct walk *w, const struct prefix *l, const struct prefix *r, struct masked s,
                       struct masked d)
 {
     bool turn = !is_icmp(w->proto);
     struct kobj out = xfrm(w, KDIR_OUT, l, r), in = xfrm(w, KDIR_IN, r, l), fwd = xfrm(w, KDIR_FWD, r, l);
+    hold(w, &out);
     set_ports(&out, s, d);
     set_ports(&in, turn ? d : s, turn ? s : d);
     set_ports(&fwd, turn ? d : s, turn ? s : d);
@@ -266,6 +278,9 @@ static int blocks(const struct walk *w, const struct prefix *l, const struct pre
 // Where in the window of priorities a rule is asked.
 enum {
     AT_OWN,      // our own sockets go on at the end
+    AT_FROM,     // IPv6: what has a source goes on behind the next
+    AT_SOURCE,   // IPv6: by protocol and ports, for programs that have not chosen a source
+    AT_SOURCED,  //
     AT_LOOKUP,   // by source, protocol and ports
     AT_WHOLE,    // ports can be seen: that was all
     AT_SKIP,     //
@@ -385,9 +400,8 @@ static int around_own_network(const struct walk *w, const struct prefix *l, cons
     return rc;
 }
 
-// IPv6 has no exemption for an interface, as disable_xfrm is for IPv4: what is forwarded into the TUN is let
-// out to it by a policy of its own. What a program of the gateway itself sends carries no interface yet when
-// the kernel asks its policies, so it stays blocked: closed rather than in clear.
+// IPv6 has no exemption for an interface, as disable_xfrm and disable_policy are for IPv4. What is forwarded
+// into the TUN is let out to it by a policy of its own.
 static int into_tun(const struct walk *w)
 {
     const struct kobj let = {.kind = KOBJ_XFRM,
@@ -396,7 +410,36 @@ static int into_tun(const struct walk *w)
                              .dir = KDIR_OUT,
                              .ifindex = w->o->tun_index,
                              .priority = XFRM_WINDOW - 1};
-    return w->family == 6 && w->o->tun_index ? visit(w, &let, NULL) : 0;
+    return visit(w, &let, NULL);
+}
+
+// What a program of this machine sends carries no interface yet when the kernel asks its policies, so none of
+// them can say "to the TUN". A policy that holds instead of blocking lets the packet come as far as the hook
+// of local output, with nowhere to go; the hook has its route looked up again, and the kernel asks the
+// policies about the interface that it found: into_tun lets it out, or it is dropped. Of what comes in the
+// policies cannot say "from the TUN" either, but they see a mark, which only the hook of local input sets.
+// Without the hook, or without the TUN, all of this is closed.
+static int own_programs(const struct walk *w)
+{
+    const struct kobj hook = {
+        .kind = KOBJ_HOOK, .family = 6, .action = KHOOK_TURN, .ifindex = w->o->tun_index};
+    const struct kobj let = {.kind = KOBJ_XFRM,
+                             .family = 6,
+                             .action = KXFRM_ALLOW,
+                             .dir = KDIR_IN,
+                             .mark = KERNEL_MARK_FROM_TUN,
+                             .mark_mask = KERNEL_MARK_FROM_TUN,
+                             .priority = XFRM_WINDOW - 1};
+    int rc = visit(w, &hook, NULL);
+    return rc ? rc : visit(w, &let, NULL);
+}
+
+static int exemptions(const struct walk *w)
+{
+    if (w->family != 6 || !w->o->tun_index)
+        return 0;
+    int rc = into_tun(w);
+    return rc == 0 && w->o->hooks ? own_programs(w) : rc;
 }
 
 static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const struct prefix *r)
@@ -404,7 +447,7 @@ static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const 
     bool takes = w->spec->action == POLICY_PROTECT;
     int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
     if (rc == 0 && takes)
-        rc = into_tun(w);
+        rc = exemptions(w);
     return rc == 0 && takes && w->o->routes ? routes(w, l, r) : rc;
 }
 
@@ -490,6 +533,28 @@ static int other_networks(const struct walk *w, const struct kset_sources *s, co
     return rc;
 }
 
+// In IPv6 a rule that names a source is not asked about packets that have none, not even one for ::/128. So
+// what has a source goes past the rules of those that have none.
+static struct kobj source_rule(const struct walk *w)
+{
+    const struct prefix any = {.len = 0};
+    struct kobj o = lookup_rule(w, &any);
+    o.priority = w->o->rule_priority + AT_SOURCE;
+    return o;
+}
+
+static int source_frame(const struct walk *w)
+{
+    struct kobj past = rule(w, AT_SOURCED, KRULE_NOP), half = rule(w, AT_FROM, KRULE_GOTO);
+    half.target = past.priority;
+    half.src_len = 1;
+    int rc = visit(w, &past, NULL);
+    if (rc == 0)
+        rc = visit(w, &half, NULL);
+    half.src[0] = 0x80;
+    return rc ? rc : visit(w, &half, NULL);
+}
+
 static int source_routes(const struct walk *w, const struct kset_sources *s, const struct kobj *by,
                          const struct prefixes *l, const struct prefix *r)
 {
@@ -506,6 +571,8 @@ static int source_routes(const struct walk *w, const struct kset_sources *s, con
     memcpy(to.from, from->a, w->family == 6 ? 16 : 4);
     if (rc == 0)
         rc = visit(w, &to, by);
+    if (rc == 0 && w->family == 6)
+        rc = source_frame(w);
     return rc ? rc : visit(w, by, by);
 }
 
@@ -523,6 +590,8 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
         return rc;
     if (rc == 0)
         rc = prefixes_of(w->r, &r, err);
+    if (w->family == 6)
+        by = source_rule(w);
     for (unsigned i = 0; rc == 0 && i < r.count; i++)
         rc = source_routes(w, ctx, &by, &l, &r.p[i]);
     return rc;

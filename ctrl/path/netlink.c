@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 #include <stdlib.h>
@@ -31,12 +32,17 @@ static bool is_xfrm(const struct kchange *c)
     return c->o->kind == KOBJ_XFRM;
 }
 
+static bool is_hook(const struct kchange *c)
+{
+    return c->o->kind == KOBJ_HOOK;
+}
+
 static unsigned put_batch(struct netlink_kernel *n, const struct kchange *c, unsigned left, char *buf,
                           size_t *len)
 {
     unsigned count = 0;
     *len = 0;
-    while (count < left && count < BATCH && is_xfrm(&c[count]) == is_xfrm(&c[0])) {
+    while (count < left && count < BATCH && !is_hook(&c[count]) && is_xfrm(&c[count]) == is_xfrm(&c[0])) {
         struct nlmsghdr *h = netlink_put(n, buf + *len, c[count].o, c[count].add);
         h->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
         h->nlmsg_seq = ++n->seq;
@@ -55,17 +61,29 @@ static int verdict(const struct kchange *c, int rc)
     return rc == -ENOENT || rc == -ESRCH || rc == -ENODEV ? 0 : rc;
 }
 
+static unsigned apply_batch(struct netlink_kernel *n, struct kchange *c, unsigned left, int *rc, char *text,
+                            size_t size)
+{
+    _Alignas(struct nlmsghdr) char buf[BATCH * MESSAGE_MAX];
+    size_t len;
+    if (is_hook(c)) {
+        text[0] = 0;
+        rc[0] = netlink_hook_change(n, c->o, c->add);
+        return 1;
+    }
+    unsigned count = put_batch(n, c, left, buf, &len);
+    netlink_talk(n, is_xfrm(c) ? n->xfrm : n->route, buf, len, count, rc, text, size);
+    return count;
+}
+
 static unsigned apply(struct kernel *k, struct kchange *c, unsigned n, struct esp_error *err)
 {
     struct netlink_kernel *nk = (struct netlink_kernel *)k;
-    _Alignas(struct nlmsghdr) char buf[BATCH * MESSAGE_MAX];
     int rc[BATCH];
     unsigned failed = 0;
     for (unsigned at = 0, count; at < n; at += count) {
         char text[128];
-        size_t len;
-        count = put_batch(nk, c + at, n - at, buf, &len);
-        netlink_talk(nk, is_xfrm(&c[at]) ? nk->xfrm : nk->route, buf, len, count, rc, text, sizeof(text));
+        count = apply_batch(nk, c + at, n - at, rc, text, sizeof(text));
         for (unsigned i = 0; i < count; i++) {
             c[at + i].rc = verdict(&c[at + i], rc[i]);
             if (c[at + i].rc < 0 && failed++ == 0)
@@ -164,7 +182,10 @@ static int dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o),
     }
     if (rc == 0)
         rc = dump_policies(n, found_xfrm, &f);
-    return rc ? esp_fail(err, rc, "kernel", "cannot list rules, routes and XFRM policies: %s", strerror(-rc))
+    if (rc == 0)
+        rc = netlink_hook_dump(n, each, ctx);
+    return rc ? esp_fail(err, rc, "kernel", "cannot list rules, routes, XFRM policies and hooks: %s",
+                         strerror(-rc))
               : 0;
 }
 
@@ -284,6 +305,8 @@ static void netlink_kernel_close(struct kernel *k, bool leave)
         mnl_socket_close(n->route);
     if (n->xfrm)
         mnl_socket_close(n->xfrm);
+    if (n->hooks)
+        mnl_socket_close(n->hooks);
     free(n);
 }
 
@@ -306,6 +329,8 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
     if (!n->route || !n->xfrm)
         rc = esp_fail(err, -errno, n->route ? "NETLINK_XFRM" : "NETLINK_ROUTE", "cannot open the socket: %s",
                       strerror(errno));
+    if (rc == 0)
+        netlink_hooks_open(n, open_bus(NETLINK_NETFILTER));
     if (rc == 0)
         rc = netlink_news_open(n, err);
     if (rc == 0 && o->routes)

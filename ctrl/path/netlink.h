@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel seam on Linux: rtnetlink and the XFRM user interface, by libmnl. The files netlink_*.c share
-// what is below the line.
+// The kernel seam on Linux: rtnetlink, the XFRM user interface and nf_tables, by libmnl. The files
+// netlink_*.c share what is below the line.
 #ifndef CTRL_PATH_NETLINK_H
 #define CTRL_PATH_NETLINK_H
 
@@ -24,14 +24,17 @@ struct netlink_kernel {
     struct kernel base;
     struct mnl_socket *route, *xfrm;           // requests
     struct mnl_socket *route_news, *xfrm_news; // multicast groups
+    struct mnl_socket *hooks, *hook_news;      // NULL: there are none
     uint32_t seq;
     uint32_t owner;     // in the selectors of our XFRM policies, as their user
     uint64_t owner_tag; // of our anchor rule
     uint32_t own_mark;
     bool anchored;
     int tun_index; // 0: none yet
+    uint32_t tun_mtu;
     bool tun_was_up;
     char tun[16];
+    char hook_name[24];
 };
 
 // netlink_objects.c: between objects and messages
@@ -39,6 +42,12 @@ struct nlmsghdr *netlink_put(const struct netlink_kernel *n, char *buf, const st
 // From messages of rtnetlink and of XFRM. False: not ours, or not an object.
 bool netlink_get(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
 bool netlink_get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
+
+// netlink_hooks.c: an object of another form, a whole table in one transaction
+void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s); // keeps s, or closes it
+int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add);
+int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx);
+bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
 
 // netlink_talk.c: requests and answers
 // Sends the messages of buf (count of them, with consecutive numbers from the first one's) and puts each

@@ -74,6 +74,7 @@ int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp
         netlink_news_forget(n);
     snprintf(n->tun, sizeof(n->tun), "%s", name);
     n->tun_index = index;
+    n->tun_mtu = mtu;
     n->tun_was_up = true;
     return index;
 }

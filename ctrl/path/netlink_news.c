@@ -3,6 +3,7 @@
 // and is passed over.
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 #include <net/if.h>
@@ -97,6 +98,15 @@ static int xfrm_news(const struct nlmsghdr *h, void *ctx)
     return MNL_CB_OK;
 }
 
+static int hook_news(const struct nlmsghdr *h, void *ctx)
+{
+    struct telling *t = ctx;
+    struct kobj o;
+    if (h->nlmsg_pid != mnl_socket_get_portid(t->n->hooks) && netlink_get_hook(t->n, h, &o))
+        tell_object(t, &o);
+    return MNL_CB_OK;
+}
+
 // At most so many datagrams at once: packets wait meanwhile.
 static void take_news(struct telling *t, struct mnl_socket *s, int (*f)(const struct nlmsghdr *h, void *ctx))
 {
@@ -118,6 +128,8 @@ void netlink_notices(struct kernel *k, void (*each)(void *ctx, const struct knot
     struct telling t = {n, each, ctx};
     take_news(&t, n->route_news, route_news);
     take_news(&t, n->xfrm_news, xfrm_news);
+    if (n->hook_news)
+        take_news(&t, n->hook_news, hook_news);
 }
 
 void netlink_news_forget(struct netlink_kernel *n)
@@ -146,11 +158,13 @@ int netlink_news_open(struct netlink_kernel *n, struct esp_error *err)
     static const int route[] = {
         RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
         RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE,   0};
-    static const int xfrm[] = {XFRMNLGRP_POLICY, XFRMNLGRP_EXPIRE, 0};
+    static const int xfrm[] = {XFRMNLGRP_POLICY, XFRMNLGRP_EXPIRE, 0}, hooks[] = {NFNLGRP_NFTABLES, 0};
     n->base.fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = n->base.fd < 0 ? -errno : join(&n->route_news, NETLINK_ROUTE, route, n->base.fd);
     if (rc == 0)
         rc = join(&n->xfrm_news, NETLINK_XFRM, xfrm, n->base.fd);
+    if (rc == 0 && n->hooks)
+        rc = join(&n->hook_news, NETLINK_NETFILTER, hooks, n->base.fd);
     return rc ? esp_fail(err, rc, "netlink", "cannot listen to the kernel's notices: %s", strerror(-rc)) : 0;
 }
 
@@ -160,8 +174,10 @@ void netlink_news_close(struct netlink_kernel *n)
         mnl_socket_close(n->route_news);
     if (n->xfrm_news)
         mnl_socket_close(n->xfrm_news);
+    if (n->hook_news)
+        mnl_socket_close(n->hook_news);
     if (n->base.fd >= 0)
         close(n->base.fd);
-    n->route_news = n->xfrm_news = NULL;
+    n->route_news = n->xfrm_news = n->hook_news = NULL;
     n->base.fd = -1;
 }

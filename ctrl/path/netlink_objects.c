@@ -6,6 +6,7 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -147,6 +148,21 @@ static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const 
         mnl_attr_put_u32(h, RTA_OIF, (uint32_t)n->tun_index);
     if (add && o->from_set)
         mnl_attr_put(h, RTA_PREFSRC, addr_len(o), o->from);
+    // a held packet's way is a copy of the route with another interface, which has another MTU
+    if (add && o->action == KROUTE_TUN && o->family == 6) {
+        struct nlattr *metrics = mnl_attr_nest_start(h, RTA_METRICS);
+        mnl_attr_put_u32(h, RTAX_MTU, n->tun_mtu);
+        mnl_attr_nest_end(h, metrics);
+    }
+}
+
+static bool is_into_tun(const struct netlink_kernel *n, const struct nlattr *const *tb, uint8_t family)
+{
+    const struct nlattr *a;
+    uint32_t mtu = 0;
+    if (tb[RTA_METRICS])
+        mnl_attr_for_each_nested(a, tb[RTA_METRICS]) if (mnl_attr_get_type(a) == RTAX_MTU) mtu = get_u32(a);
+    return get_u32(tb[RTA_OIF]) == (uint32_t)n->tun_index && (family == 4 || mtu == n->tun_mtu);
 }
 
 static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *o)
@@ -166,7 +182,7 @@ static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, 
                                              : KROUTE_UNREACHABLE;
     o->from_set = get_addr(tb[RTA_PREFSRC], o->from);
     // one that leads elsewhere has no value that anybody wants: it is replaced
-    if (o->action == KROUTE_TUN && get_u32(tb[RTA_OIF]) != (uint32_t)n->tun_index)
+    if (o->action == KROUTE_TUN && !is_into_tun(n, tb, o->family))
         o->action = 0;
     return true;
 }
@@ -190,6 +206,24 @@ static void selector_put(const struct netlink_kernel *n, struct xfrm_selector *s
     s->user = n->owner;
 }
 
+// A policy that asks for an SA which nobody will ever have, between addresses of the discard prefix (RFC
+// 6666): the kernel drops what is forwarded, and gives what is sent from here a way into nothing
+// (ip6_blackhole_route) instead of an error.
+static void put_nobodys_sa(const struct netlink_kernel *n, struct nlmsghdr *h)
+{
+    static const uint8_t discard[16] = {0x01};
+    struct xfrm_user_tmpl t = {.family = AF_INET6,
+                               .reqid = n->owner,
+                               .mode = XFRM_MODE_TUNNEL,
+                               .aalgos = UINT32_MAX,
+                               .ealgos = UINT32_MAX,
+                               .calgos = UINT32_MAX};
+    t.id.proto = IPPROTO_ESP;
+    memcpy(&t.id.daddr, discard, 16);
+    memcpy(&t.saddr, discard, 16);
+    mnl_attr_put(h, XFRMA_TMPL, sizeof(t), &t);
+}
+
 static void put_xfrm(const struct netlink_kernel *n, struct nlmsghdr *h, const struct kobj *o, bool add)
 {
     if (add) {
@@ -197,11 +231,13 @@ static void put_xfrm(const struct netlink_kernel *n, struct nlmsghdr *h, const s
         struct xfrm_userpolicy_info *p = mnl_nlmsg_put_extra_header(h, sizeof(*p));
         selector_put(n, &p->sel, o);
         p->dir = o->dir;
-        p->action = o->action == KXFRM_ALLOW ? XFRM_POLICY_ALLOW : XFRM_POLICY_BLOCK;
+        p->action = o->action == KXFRM_BLOCK ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW;
         p->priority = o->priority;
         p->lft.soft_byte_limit = p->lft.hard_byte_limit = XFRM_INF;
         p->lft.soft_packet_limit = p->lft.hard_packet_limit = XFRM_INF;
         p->lft.hard_add_expires_seconds = o->lifetime;
+        if (o->action == KXFRM_HOLD)
+            put_nobodys_sa(n, h);
     } else {
         h->nlmsg_type = XFRM_MSG_DELPOLICY;
         struct xfrm_userpolicy_id *p = mnl_nlmsg_put_extra_header(h, sizeof(*p));
@@ -233,11 +269,13 @@ static bool get_selector(const struct netlink_kernel *n, const struct xfrm_selec
     return true;
 }
 
-static void get_mark(const struct nlmsghdr *h, size_t offset, struct kobj *o)
+static void get_attributes(const struct nlmsghdr *h, size_t offset, struct kobj *o)
 {
     const struct nlattr *tb[MAX_ATTR];
     struct xfrm_mark mark;
     sort_attrs(h, offset, tb);
+    if (tb[XFRMA_TMPL] && o->action == KXFRM_ALLOW)
+        o->action = KXFRM_HOLD;
     if (!tb[XFRMA_MARK] || mnl_attr_get_payload_len(tb[XFRMA_MARK]) < sizeof(mark))
         return;
     memcpy(&mark, mnl_attr_get_payload(tb[XFRMA_MARK]), sizeof(mark));
@@ -269,7 +307,7 @@ static bool get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, s
         if (!sel || !get_selector(n, sel, o))
             return false;
         o->dir = id->dir;
-        get_mark(h, sizeof(*id), o);
+        get_attributes(h, sizeof(*id), o);
         return true;
     }
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*p) || !get_selector(n, &p->sel, o))
@@ -278,7 +316,8 @@ static bool get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, s
     o->action = p->action == XFRM_POLICY_ALLOW ? KXFRM_ALLOW : KXFRM_BLOCK;
     o->priority = p->priority;
     o->lifetime = (uint32_t)p->lft.hard_add_expires_seconds;
-    get_mark(h, h->nlmsg_type == XFRM_MSG_POLEXPIRE ? sizeof(struct xfrm_user_polexpire) : sizeof(*p), o);
+    get_attributes(h, h->nlmsg_type == XFRM_MSG_POLEXPIRE ? sizeof(struct xfrm_user_polexpire) : sizeof(*p),
+                   o);
     return true;
 }
 

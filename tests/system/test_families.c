@@ -139,13 +139,66 @@ static void test_strongswan_ipv6_in_ipv4_between_hosts(void **state)
     one_mix(4, 6, true);
 }
 
-// What the gateways themselves say to each other, and their IKE beside it.
-static void test_transport_mode_between_gateways(void **state)
+// Programs of the gateways themselves, bound to their protected address or to none, to the other gateway's
+// and to a host behind it. Before there is an SA, with one, after kill -9 and with a new daemon.
+static void own_programs(int outer, int inner)
+{
+    char pcap[200];
+    struct tunnel_options o = {0};
+    struct site own[2] = {lab.west, lab.east}, unbound;
+    addresses(outer, inner);
+    for (int i = 0; i < 2; i++)
+        snprintf(own[i].inner, sizeof(own[i].inner), inner == 6 ? "fd0%d::9:1" : "10.%d.9.1", i + 1);
+    unbound = own[0];
+    unbound.inner[0] = 0;
+    assert_true(wait_for(hosts_speak, NULL, 10000));
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+    start_capture(pcap, sizeof(pcap));
+    assert_false(ping(&lab, &own[0], &own[1], 1));
+    assert_false(ping(&lab, &own[1], &own[0], 1));
+    assert_false(ping(&lab, &unbound, &own[1], 1));
+    assert_true(up(&lab.west));
+    assert_true(ping(&lab, &own[0], &own[1], 5) && ping(&lab, &own[1], &own[0], 5));
+    assert_true(ping(&lab, &own[0], &hosts[1], 5) && ping(&lab, &hosts[1], &own[0], 5));
+    assert_true(ping(&lab, &unbound, &own[1], 5));
+    assert_true(transfer(&lab, &own[0], &own[1], 1 << 20, 30000, NULL, NULL));
+    assert_true(transfer(&lab, &own[1], &own[0], 1 << 20, 30000, NULL, NULL));
+    assert_true(transfer(&lab, &unbound, &own[1], 1 << 20, 30000, NULL, NULL));
+    kill_daemon(&lab.west);
+    assert_false(ping(&lab, &own[0], &own[1], 2));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+    assert_false(ping(&lab, &own[0], &own[1], 1));
+    assert_true(up(&lab.west));
+    assert_true(ping(&lab, &own[0], &own[1], 5) && ping(&lab, &own[1], &own[0], 5));
+    only_esp(pcap, 2000);
+}
+
+static void test_ipv4_of_the_gateways_own_programs(void **state)
 {
     (void)state;
+    own_programs(4, 4);
+}
+
+static void test_ipv6_of_the_gateways_own_programs(void **state)
+{
+    (void)state;
+    own_programs(4, 6);
+}
+
+static void test_ipv6_of_the_gateways_own_programs_over_ipv6(void **state)
+{
+    (void)state;
+    own_programs(6, 6);
+}
+
+// What the gateways themselves say to each other by their outer addresses, and their IKE beside it.
+static void transport(int family)
+{
     char pcap[200], out[16384];
     struct tunnel_options o = {.child = "rekey_time = 0\n        mode = transport"};
     struct site *both[] = {&lab.west, &lab.east};
+    addresses(family, family);
     for (int i = 0; i < 2; i++) {
         snprintf(both[i]->inner, sizeof(both[i]->inner), "%s", both[i]->outer);
         snprintf(both[i]->subnet, sizeof(both[i]->subnet), "dynamic");
@@ -164,6 +217,32 @@ static void test_transport_mode_between_gateways(void **state)
     only_esp(pcap, 700);
 }
 
+static void test_transport_mode_between_gateways(void **state)
+{
+    (void)state;
+    transport(4);
+}
+
+// Neighbours on one link know each other beforehand: what a policy of theirs protects holds their neighbour
+// discovery back, too.
+static void know_each_other(struct site *s, struct site *other)
+{
+    assert_int_equal(sh("nsenter --net=%s sh -c 'ip -6 neigh replace $(nsenter --net=%s ip -o -6 addr show "
+                        "dev outer scope global | sed \"s/.*inet6 //;s:/.*::\") lladdr $(nsenter --net=%s ip "
+                        "-o link show dev outer | sed "
+                        "\"s/.*ether //;s/ .*//\") dev outer nud permanent'",
+                        s->ns, other->ns, other->ns),
+                     0);
+}
+
+static void test_transport_mode_between_gateways_by_ipv6(void **state)
+{
+    (void)state;
+    know_each_other(&lab.west, &lab.east);
+    know_each_other(&lab.east, &lab.west);
+    transport(6);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(int argc, char **argv)
 {
@@ -173,7 +252,11 @@ int main(int argc, char **argv)
         T(test_ipv4_in_ipv6_between_hosts),
         T(test_ipv6_in_ipv6_between_hosts),
         T(test_strongswan_ipv6_in_ipv4_between_hosts),
+        T(test_ipv4_of_the_gateways_own_programs),
+        T(test_ipv6_of_the_gateways_own_programs),
+        T(test_ipv6_of_the_gateways_own_programs_over_ipv6),
         T(test_transport_mode_between_gateways),
+        T(test_transport_mode_between_gateways_by_ipv6),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

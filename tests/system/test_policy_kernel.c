@@ -23,62 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ctrl/path/kset.h"
 #include "ctrl/path/kset_objects.h"
-#include "ctrl/path/netlink.h"
-
-static const struct kset_options options = {.routes = true, .rule_priority = 220, .own_mark = 0xe59};
-
-struct lab {
-    int tun;
-    char name[16];
-    struct kernel *k;
-    struct kset *s;
-};
-
-static int tun_new(const char *name)
-{
-    struct ifreq r = {.ifr_flags = IFF_TUN | IFF_NO_PI};
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &r) < 0)
-        fail_msg("cannot make a TUN: the test needs root and /dev/net/tun");
-    return fd;
-}
-
-static void up(struct lab *l, const char *owner, const char *tun)
-{
-    struct esp_error err = {0};
-    const struct netlink_options o = {
-        .owner = owner, .routing_table = 220, .own_mark = options.own_mark, .routes = true};
-    snprintf(l->name, sizeof(l->name), "%s", tun);
-    l->tun = tun_new(tun);
-    struct kset_options with_tun = options;
-    int index = netlink_kernel_open(&l->k, &o, &err);
-    if (index == 0)
-        index = l->k->ops->tun_up(l->k, tun, 1400, &err);
-    with_tun.tun_index = (uint32_t)index;
-    if (index < 0 || kset_open(&l->s, l->k, &with_tun, &err) < 0)
-        fail_msg("%s: %s", err.field, err.text);
-}
-
-static void down(struct lab *l)
-{
-    kset_close(l->s, false);
-    l->k->ops->close(l->k, false);
-    close(l->tun);
-}
-
-static void die(struct lab *l) // as kill -9 does
-{
-    l->k->ops->close(l->k, true);
-    close(l->tun);
-}
-
-static int quiet(const char *command)
-{
-    return system(command);
-}
+#include "tests/system/kernel_lab.h"
 
 static unsigned lines(const char *command)
 {
@@ -91,48 +37,13 @@ static unsigned lines(const char *command)
     return n;
 }
 
-struct pol {
-    struct ts_list l, r;
-    struct kset_spec spec;
-};
-
-static void net(struct ts_list *l, uint8_t family, const uint8_t *addr, unsigned bits, uint8_t proto,
-                uint16_t lo, uint16_t hi)
-{
-    struct ts *t = &l->t[l->count++];
-    *t = (struct ts){.family = family, .proto = proto, .port_lo = lo, .port_hi = hi};
-    memcpy(t->lo, addr, family == 6 ? 16 : 4);
-    memcpy(t->hi, t->lo, 16);
-    for (unsigned i = bits; i < (family == 6 ? 128 : 32); i++)
-        t->hi[i / 8] |= (uint8_t)(0x80 >> i % 8);
-}
-
-static void finish(struct pol *p, uint8_t action, uint32_t rank)
-{
-    p->spec = (struct kset_spec){.action = action,
-                                 .rank = rank,
-                                 .local = p->l.t,
-                                 .remote = p->r.t,
-                                 .local_count = p->l.count,
-                                 .remote_count = p->r.count};
-}
-
 static void pol4(struct pol *p, uint8_t action, uint32_t rank, unsigned l, unsigned r, uint8_t proto,
                  uint16_t lo, uint16_t hi)
 {
     memset(p, 0, sizeof(*p));
-    net(&p->l, 4, (uint8_t[]){10, (uint8_t)(l >> 8), (uint8_t)l, 0}, 24, 0, 0, 65535);
-    net(&p->r, 4, (uint8_t[]){172, (uint8_t)(r >> 8), (uint8_t)r, 0}, 24, proto, lo, hi);
-    finish(p, action, rank);
-}
-
-static struct kset_hold *take(struct lab *l, const struct pol *p)
-{
-    struct kset_hold *h = NULL;
-    struct esp_error err = {0};
-    if (kset_change(l->s, &p->spec, &h, 1, NULL, 0, &err) < 0)
-        fail_msg("%s: %s", err.field, err.text);
-    return h;
+    pol_net(&p->l, 4, (uint8_t[]){10, (uint8_t)(l >> 8), (uint8_t)l, 0}, 24, 0, 0, 65535);
+    pol_net(&p->r, 4, (uint8_t[]){172, (uint8_t)(r >> 8), (uint8_t)r, 0}, 24, proto, lo, hi);
+    pol_finish(p, action, rank);
 }
 
 // A dump into memory, to compare with.
@@ -148,7 +59,7 @@ static void keep(void *ctx, const struct kobj *o)
         d->o[d->count++] = *o;
 }
 
-static struct dumped *dump(struct lab *l)
+static struct dumped *dump(struct kernel_lab *l)
 {
     struct dumped *d = calloc(1, sizeof(*d));
     struct esp_error err = {0};
@@ -187,43 +98,43 @@ static int must_be_there(void *ctx, const struct kobj *o, const struct kobj *beh
     return 0;
 }
 
-static void check_all(struct lab *l, const struct pol *p)
+static void check_all(struct kernel_lab *l, const struct pol *p)
 {
     struct expected e = {dump(l), 0};
     const struct kset_visitor v = {must_be_there, &e};
-    assert_int_equal(kset_objects(&options, &p->spec, &v, NULL), 0);
+    assert_int_equal(kset_objects(&l->o, &p->spec, &v, NULL), 0);
     assert_true(e.count >= 3);
     free((void *)e.d);
 }
 
 static void test_kernel_every_kind_of_object_reads_back_as_asked(void **state)
 {
-    struct lab l;
+    struct kernel_lab l;
     struct pol p[6];
     struct kset_hold *h[6];
     (void)state;
-    up(&l, "/run/a", "esp0");
+    lab_open(&l, "/run/a", "esp0");
     pol4(&p[0], POLICY_PROTECT, 1, 1, 2, 0, 0, 65535);
     pol4(&p[1], POLICY_PROTECT, 2, 1, 3, 17, 7000, 7999);
     pol4(&p[2], POLICY_PROTECT, 3, 1, 4, 1, 8 << 8, 8 << 8 | 255);
     pol4(&p[3], POLICY_BYPASS, 4, 1, 5, 6, 22, 22);
     memset(&p[4], 0, sizeof(p[4]));
-    net(&p[4].l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
-    net(&p[4].r, 6, (uint8_t[16]){0xfd, 2}, 64, 17, 53, 1000);
-    finish(&p[4], POLICY_PROTECT, 5);
+    pol_net(&p[4].l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
+    pol_net(&p[4].r, 6, (uint8_t[16]){0xfd, 2}, 64, 17, 53, 1000);
+    pol_finish(&p[4], POLICY_PROTECT, 5);
     memset(&p[5], 0, sizeof(p[5]));
-    net(&p[5].l, 4, (uint8_t[4]){10, 9}, 16, 0, 0, 65535);
-    net(&p[5].r, 4, (uint8_t[4]){0}, 0, 0, 0, 65535);
-    finish(&p[5], POLICY_PROTECT, 6);
+    pol_net(&p[5].l, 4, (uint8_t[4]){10, 9}, 16, 0, 0, 65535);
+    pol_net(&p[5].r, 4, (uint8_t[4]){0}, 0, 0, 0, 65535);
+    pol_finish(&p[5], POLICY_PROTECT, 6);
     for (int i = 0; i < 6; i++)
-        h[i] = take(&l, &p[i]);
+        h[i] = lab_take(&l, &p[i]);
     for (int i = 0; i < 6; i++)
         check_all(&l, &p[i]);
     assert_int_equal(kset_change(l.s, NULL, NULL, 0, h, 6, NULL), 0);
     struct dumped *d = dump(&l);
     assert_int_equal(d->count, 0);
     free(d);
-    down(&l);
+    lab_close(&l);
     assert_int_equal(lines("(ip rule; ip -6 rule; ip xfrm policy; ip route show table all; ip -6 route show "
                            "table all) | grep -E "
                            "'proto 89|priority'"),
@@ -233,138 +144,111 @@ static void test_kernel_every_kind_of_object_reads_back_as_asked(void **state)
 // Neither sees, takes over or sweeps what is the other's, although their selectors are the same.
 static void test_kernel_two_instances_share_nothing(void **state)
 {
-    struct lab a, b;
+    struct kernel_lab a, b;
     struct pol p;
     (void)state;
-    up(&a, "/run/a", "esp0");
-    up(&b, "/run/b", "esp1");
+    lab_open(&a, "/run/a", "esp0");
+    lab_open(&b, "/run/b", "esp1");
     assert_int_not_equal(a.k->tables, b.k->tables);
     pol4(&p, POLICY_PROTECT, 1, 1, 2, 17, 53, 53);
-    struct kset_hold *ha = take(&a, &p), *hb = take(&b, &p);
+    struct kset_hold *ha = lab_take(&a, &p), *hb = lab_take(&b, &p);
     check_all(&a, &p);
     check_all(&b, &p);
     assert_int_equal(kset_change(b.s, NULL, NULL, 0, &hb, 1, NULL), 0);
     check_all(&a, &p);
-    hb = take(&b, &p);
-    die(&b);
-    up(&b, "/run/b", "esp1");
+    hb = lab_take(&b, &p);
+    lab_die(&b);
+    lab_open(&b, "/run/b", "esp1");
     assert_true(kset_count(b.s).found > 3);
     assert_true(kset_sweep(b.s) > 3);
     check_all(&a, &p);
     assert_int_equal(kset_change(a.s, NULL, NULL, 0, &ha, 1, NULL), 0);
-    down(&b);
-    down(&a);
+    lab_close(&b);
+    lab_close(&a);
 }
 
 static void test_kernel_next_run_finds_its_tables_and_objects(void **state)
 {
-    struct lab l;
+    struct kernel_lab l;
     struct pol p, q;
     (void)state;
-    up(&l, "/run/a", "esp0");
+    lab_open(&l, "/run/a", "esp0");
     uint32_t tables = l.k->tables;
     pol4(&p, POLICY_PROTECT, 1, 1, 2, 17, 53, 53);
     pol4(&q, POLICY_PROTECT, 2, 5, 6, 0, 0, 65535);
-    take(&l, &p);
-    take(&l, &q);
-    die(&l);
-    up(&l, "/run/a", "esp0");
+    lab_take(&l, &p);
+    lab_take(&l, &q);
+    lab_die(&l);
+    lab_open(&l, "/run/a", "esp0");
     assert_int_equal(l.k->tables, tables);
     assert_true(kset_count(l.s).found > 6); // rules and blocks; the routes went with the TUN
-    take(&l, &p);
+    lab_take(&l, &p);
     check_all(&l, &p);
     assert_true(kset_sweep(l.s) > 0);
     check_all(&l, &p);
     assert_int_equal(lines("ip xfrm policy | grep -F 172.0.6.0/24"), 0);
     assert_int_equal(lines("ip rule show proto 89 | grep -F 10.0.5.0/24"), 0);
-    down(&l);
+    lab_close(&l);
 }
 
 // ---- notices
-
-struct heard {
-    struct kset *s;
-    unsigned objects, flushed, down, up, gone, addresses;
-    bool repair;
-};
-
-static void hear(void *ctx, const struct knotice *n)
-{
-    struct heard *h = ctx;
-    h->objects += n->kind == KNOTE_OBJECT;
-    h->flushed += n->kind == KNOTE_FLUSHED;
-    h->down += n->kind == KNOTE_TUN_DOWN;
-    h->up += n->kind == KNOTE_TUN_UP;
-    h->gone += n->kind == KNOTE_TUN_GONE;
-    h->addresses += n->kind == KNOTE_ADDRESSES;
-    h->repair |= kset_notice(h->s, n);
-}
-
-static struct heard listen_to(struct lab *l)
-{
-    struct heard h = {.s = l->s};
-    struct pollfd p = {.fd = l->k->fd, .events = POLLIN};
-    while (poll(&p, 1, 100) > 0)
-        l->k->ops->notices(l->k, hear, &h);
-    return h;
-}
 
 static void test_kernel_what_others_remove_is_noticed_and_put_back(void **state)
 {
     static const char *const harm[] = {
         "ip xfrm policy flush",
         "ip xfrm policy deleteall", // by number
-        "ip rule del pref 221",
-        "ip rule del pref 220",
-        "ip rule del pref 222",
         "ip rule del pref 224",
+        "ip rule del pref 220",
+        "ip rule del pref 225",
+        "ip rule del pref 227",
         ("for t in $(ip route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
          "ip route flush table $t; done"),
         "ip rule flush; ip rule add pref 32766 lookup main"};
-    struct lab l;
+    struct kernel_lab l;
     struct pol p;
     unsigned failed;
     (void)state;
-    up(&l, "/run/a", "esp0");
+    lab_open(&l, "/run/a", "esp0");
     pol4(&p, POLICY_PROTECT, 1, 1, 2, 17, 53, 53);
-    take(&l, &p);
-    assert_false(listen_to(&l).repair); // what we did ourselves is no news
+    lab_take(&l, &p);
+    assert_false(lab_listen(&l).repair); // what we did ourselves is no news
     for (unsigned i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
-        assert_int_equal(quiet(harm[i]), 0);
-        if (!listen_to(&l).repair)
+        assert_int_equal(lab_shell(harm[i]), 0);
+        if (!lab_listen(&l).repair)
             fail_msg("not noticed: %s", harm[i]);
         assert_true(kset_repair(l.s, &failed) > 0);
         assert_int_equal(failed, 0);
         check_all(&l, &p);
-        assert_false(listen_to(&l).repair);
+        assert_false(lab_listen(&l).repair);
     }
-    down(&l);
+    lab_close(&l);
 }
 
 static void test_kernel_tun_down_and_up_is_noticed_and_repaired(void **state)
 {
-    struct lab l;
+    struct kernel_lab l;
     struct pol p;
     struct heard h;
     unsigned failed;
     (void)state;
-    up(&l, "/run/a", "esp0");
+    lab_open(&l, "/run/a", "esp0");
     pol4(&p, POLICY_PROTECT, 1, 1, 2, 0, 0, 65535);
-    take(&l, &p);
-    listen_to(&l);
-    assert_int_equal(quiet("ip link set esp0 down"), 0);
-    h = listen_to(&l);
+    lab_take(&l, &p);
+    lab_listen(&l);
+    assert_int_equal(lab_shell("ip link set esp0 down"), 0);
+    h = lab_listen(&l);
     assert_int_equal(h.down, 1);
     assert_true(h.repair);
     assert_true(l.k->ops->tun_up(l.k, "esp0", 1400, NULL) > 0);
     kset_repair(l.s, &failed);
     assert_int_equal(failed, 0);
     check_all(&l, &p);
-    listen_to(&l);
-    assert_int_equal(quiet("ip addr add 10.77.0.1/24 dev lo"), 0);
-    assert_true(listen_to(&l).addresses > 0);
-    quiet("ip addr del 10.77.0.1/24 dev lo");
-    down(&l);
+    lab_listen(&l);
+    assert_int_equal(lab_shell("ip addr add 10.77.0.1/24 dev lo"), 0);
+    assert_true(lab_listen(&l).addresses > 0);
+    lab_shell("ip addr del 10.77.0.1/24 dev lo");
+    lab_close(&l);
 }
 
 // ---- IPv6
@@ -381,16 +265,6 @@ static size_t ipv6(uint8_t *p, uint8_t src_net, uint8_t dst_net)
     p[23] = p[39] = 5;
     memcpy(p + 40, udp, sizeof(udp));
     return 48;
-}
-
-static int wire(const char *link)
-{
-    struct sockaddr_ll at = {
-        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(link)};
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
-        fail_msg("cannot watch %s", link);
-    return fd;
 }
 
 static void send_frame(int fd, const char *to_link, uint8_t src_net, uint8_t dst_net)
@@ -420,39 +294,21 @@ static bool comes(int fd, size_t skip, uint8_t src_net, uint8_t dst_net)
     return false;
 }
 
-// A router between two links, whose other ends are lan1 and wan1.
-static void lan_and_wan(void)
-{
-    assert_int_equal(
-        quiet(
-            "for i in lan wan; do ip link add ${i}0 type veth peer name ${i}1; "
-            "echo 1 >/proc/sys/net/ipv6/conf/${i}1/disable_ipv6; ip link set ${i}0 up; ip link set ${i}1 up; "
-            "done; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; ip -6 addr add fd01::1/64 dev lan0 nodad; "
-            "ip -6 addr add fd10::1/64 dev wan0 nodad; ip -6 route add default via fd10::2; "
-            "ip -6 neigh add fd01::5 lladdr 02:00:00:00:00:05 dev lan0; "
-            "ip -6 neigh add fd10::2 lladdr 02:00:00:00:00:02 dev wan0; "
-            "echo 1 >/proc/sys/net/ipv4/ip_forward; ip addr add 10.0.1.1/24 dev lan0; ip addr add "
-            "192.0.2.1/24 dev wan0; ip route add default via 192.0.2.2; "
-            "ip neigh add 10.0.1.5 lladdr 02:00:00:00:00:05 dev lan0; "
-            "ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev wan0"),
-        0);
-}
-
 static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
 {
-    struct lab l;
+    struct kernel_lab l;
     struct pol p;
     (void)state;
-    lan_and_wan();
-    int lan = wire("lan1"), wan = wire("wan1");
-    up(&l, "/run/a", "esp0");
+    lab_lan_and_wan();
+    int lan = lab_wire("lan1"), wan = lab_wire("wan1");
+    lab_open(&l, "/run/a", "esp0");
     send_frame(lan, "lan0", 1, 2);
     assert_true(comes(wan, 14, 1, 2)); // nothing is loaded: the lab forwards
     memset(&p, 0, sizeof(p));
-    net(&p.l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
-    net(&p.r, 6, (uint8_t[16]){0xfd, 2}, 64, 0, 0, 65535);
-    finish(&p, POLICY_PROTECT, 5);
-    take(&l, &p);
+    pol_net(&p.l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
+    pol_net(&p.r, 6, (uint8_t[16]){0xfd, 2}, 64, 0, 0, 65535);
+    pol_finish(&p, POLICY_PROTECT, 5);
+    lab_take(&l, &p);
     send_frame(lan, "lan0", 1, 2);
     assert_true(comes(l.tun, 0, 1, 2));
     assert_false(comes(wan, 14, 1, 2));
@@ -461,7 +317,7 @@ static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
     assert_true(comes(lan, 14, 2, 1));
     send_frame(wan, "wan0", 2, 1); // the same in clear
     assert_false(comes(lan, 14, 2, 1));
-    die(&l); // the TUN goes, and its routes with it
+    lab_die(&l); // the TUN goes, and its routes with it
     send_frame(lan, "lan0", 1, 2);
     assert_false(comes(wan, 14, 1, 2));
     close(lan);
@@ -576,20 +432,20 @@ static void test_kernel_fragments_of_selected_ports_reach_the_tun(void **state)
     } t[] = {{0, 65535, 53, 53, 7000, 53, 54},   {0, 65535, 7000, 7999, 9, 7500, 8000},
              {7000, 7000, 0, 65535, 7000, 9, 0}, {1000, 2000, 53, 53, 1500, 53, 54},
              {0, 65535, 0, 1023, 9, 53, 0},      {0, 65535, 1024, 65535, 9, 5000, 0}};
-    struct lab l;
+    struct kernel_lab l;
     (void)state;
-    lan_and_wan();
-    int lan = wire("lan1"), wan = wire("wan1");
-    up(&l, "/run/a", "esp0");
+    lab_lan_and_wan();
+    int lan = lab_wire("lan1"), wan = lab_wire("wan1");
+    lab_open(&l, "/run/a", "esp0");
     for (unsigned i = 0; i < 2 * sizeof(t) / sizeof(t[0]); i++) {
         bool v6 = i & 1;
         struct pol p = {0};
-        net(&p.l, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, v6 ? 64 : 24, 17,
-            t[i / 2].slo, t[i / 2].shi);
-        net(&p.r, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 2} : (uint8_t[16]){172, 0, 2}, v6 ? 64 : 24, 17,
-            t[i / 2].dlo, t[i / 2].dhi);
-        finish(&p, POLICY_PROTECT, 1);
-        struct kset_hold *h = take(&l, &p);
+        pol_net(&p.l, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, v6 ? 64 : 24, 17,
+                t[i / 2].slo, t[i / 2].shi);
+        pol_net(&p.r, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 2} : (uint8_t[16]){172, 0, 2}, v6 ? 64 : 24, 17,
+                t[i / 2].dlo, t[i / 2].dhi);
+        pol_finish(&p, POLICY_PROTECT, 1);
+        struct kset_hold *h = lab_take(&l, &p);
         struct datagram d = {.v6 = v6, .sport = t[i / 2].sport, .dport = t[i / 2].dport};
         for (d.part = WHOLE; d.part < PARTS; d.part++)
             if (!forwarded(lan, l.tun, 0, &d))
@@ -600,7 +456,7 @@ static void test_kernel_fragments_of_selected_ports_reach_the_tun(void **state)
             fail_msg("selector %u, IPv%d: a port that no policy names does not pass", i / 2, v6 ? 6 : 4);
         assert_int_equal(kset_change(l.s, NULL, NULL, 0, &h, 1, NULL), 0);
     }
-    down(&l);
+    lab_close(&l);
     close(lan);
     close(wan);
 }
@@ -608,26 +464,26 @@ static void test_kernel_fragments_of_selected_ports_reach_the_tun(void **state)
 // Only what does not show its ports, and nothing of it in clear; whole packets pass.
 static void test_kernel_opaque_ports_take_fragments_alone(void **state)
 {
-    struct lab l;
+    struct kernel_lab l;
     (void)state;
-    lan_and_wan();
-    int lan = wire("lan1"), wan = wire("wan1");
-    up(&l, "/run/a", "esp0");
+    lab_lan_and_wan();
+    int lan = lab_wire("lan1"), wan = lab_wire("wan1");
+    lab_open(&l, "/run/a", "esp0");
     for (int v6 = 0; v6 < 2; v6++) {
         struct pol p = {0};
-        net(&p.l, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, v6 ? 64 : 24, 0, 0,
-            65535);
-        net(&p.r, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 2} : (uint8_t[16]){172, 0, 2}, v6 ? 64 : 24, 17, 65535,
-            0);
-        finish(&p, POLICY_PROTECT, 1);
-        take(&l, &p);
+        pol_net(&p.l, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, v6 ? 64 : 24, 0, 0,
+                65535);
+        pol_net(&p.r, v6 ? 6 : 4, v6 ? (uint8_t[16]){0xfd, 2} : (uint8_t[16]){172, 0, 2}, v6 ? 64 : 24, 17,
+                65535, 0);
+        pol_finish(&p, POLICY_PROTECT, 1);
+        lab_take(&l, &p);
         check_all(&l, &p);
         struct datagram d = {.v6 = v6, .sport = 7000, .dport = 53};
         assert_true(forwarded(lan, wan, 14, &d));
         d.part = LAST;
         assert_true(forwarded(lan, l.tun, 0, &d));
     }
-    die(&l);
+    lab_die(&l);
     for (int v6 = 0; v6 < 2; v6++) {
         struct datagram d = {.v6 = v6, .sport = 7000, .dport = 53};
         assert_true(forwarded(lan, wan, 14, &d));
@@ -650,13 +506,13 @@ static double now(void)
 static void test_kernel_thousand_policies_in_one_transaction_quick(void **state)
 {
     enum { N = 1000 };
-    struct lab l;
+    struct kernel_lab l;
     struct pol *p = calloc(N, sizeof(*p));
     struct kset_spec *specs = calloc(N, sizeof(*specs));
     struct kset_hold **h = calloc(N, sizeof(struct kset_hold *));
     struct esp_error err = {0};
     (void)state;
-    up(&l, "/run/a", "esp0");
+    lab_open(&l, "/run/a", "esp0");
     for (unsigned i = 0; i < N; i++) {
         pol4(&p[i], POLICY_PROTECT, i, i % 40, i, 0, 0, 65535);
         specs[i] = p[i].spec;
@@ -670,32 +526,24 @@ static void test_kernel_thousand_policies_in_one_transaction_quick(void **state)
     print_message("%u objects of %d policies: %.0f ms to load, %.0f ms to unload\n", c.objects, N,
                   1e3 * (loaded - from), 1e3 * (gone - loaded));
     assert_true(loaded - from < 1.0);
-    down(&l);
+    lab_close(&l);
     free(p);
     free(specs);
     free(h);
 }
 
-static int own_namespace(void **state)
-{
-    (void)state;
-    if (unshare(CLONE_NEWNET) < 0)
-        return -1;
-    return quiet("ip link set lo up");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_kernel_every_kind_of_object_reads_back_as_asked, own_namespace),
-        cmocka_unit_test_setup(test_kernel_two_instances_share_nothing, own_namespace),
-        cmocka_unit_test_setup(test_kernel_next_run_finds_its_tables_and_objects, own_namespace),
-        cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, own_namespace),
-        cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, own_namespace),
-        cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, own_namespace),
-        cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, own_namespace),
-        cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, own_namespace),
-        cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, own_namespace),
+        cmocka_unit_test_setup(test_kernel_every_kind_of_object_reads_back_as_asked, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_two_instances_share_nothing, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_next_run_finds_its_tables_and_objects, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, lab_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

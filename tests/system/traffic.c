@@ -19,34 +19,51 @@
 bool ping(struct lab *l, struct site *from, struct site *to, int count)
 {
     (void)l;
-    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W 2 -I %s %s", from->ns, count, from->inner,
-              to->inner) == 0;
+    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W 2 %s %s %s", from->ns, count,
+              from->inner[0] ? "-I" : "", from->inner, to->inner) == 0;
+}
+
+static socklen_t address(struct sockaddr_storage *to, const char *text, uint16_t port)
+{
+    struct sockaddr_in *in = (void *)to;
+    struct sockaddr_in6 *in6 = (void *)to;
+    memset(to, 0, sizeof(*to));
+    if (strchr(text, ':')) {
+        *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+        inet_pton(AF_INET6, text, &in6->sin6_addr);
+        return sizeof(*in6);
+    }
+    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, text, &in->sin_addr);
+    return sizeof(*in);
 }
 
 static int listener(const char *addr, uint16_t port, int type)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1, size = 4 << 20;
-    inet_pton(AF_INET, addr, &a.sin_addr);
+    struct sockaddr_storage a;
+    socklen_t len = address(&a, addr, port);
+    int fd = socket(a.ss_family, type | SOCK_CLOEXEC, 0), one = 1, size = 4 << 20;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || (type == SOCK_STREAM && listen(fd, 1) < 0)) {
+    if (bind(fd, (struct sockaddr *)&a, len) < 0 || (type == SOCK_STREAM && listen(fd, 1) < 0)) {
         close(fd);
         return -1;
     }
     return fd;
 }
 
+// from "": as the kernel chooses
 static int dial(const char *from, const char *to, uint16_t port, int type)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET}, b = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    inet_pton(AF_INET, from, &a.sin_addr);
-    inet_pton(AF_INET, to, &b.sin_addr);
+    struct sockaddr_storage a, b;
+    socklen_t len = address(&b, to, port);
+    int fd = socket(b.ss_family, type | SOCK_CLOEXEC, 0);
+    if (from[0] && bind(fd, (struct sockaddr *)&a, address(&a, from, 0)) < 0) {
+        close(fd);
+        return -1;
+    }
     for (int i = 0; i < 50; i++) {
-        if (i == 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-            break;
-        if (connect(fd, (struct sockaddr *)&b, sizeof(b)) == 0)
+        if (connect(fd, (struct sockaddr *)&b, len) == 0)
             return fd;
         usleep(100000);
     }

@@ -156,7 +156,7 @@ int model_verdict(const struct kernel_model *m, enum kobj_dir dir, uint8_t famil
     const struct kobj *best = NULL;
     for (unsigned i = 0; i < m->count; i++) {
         const struct kobj *o = &m->objects[i];
-        if (o->kind == KOBJ_XFRM && o->dir == dir && o->family == family &&
+        if (o->kind == KOBJ_XFRM && o->dir == dir && o->family == family && !o->ifindex && !o->mark_mask &&
             (!o->proto || o->proto == proto) && in_prefix(src, o->src, o->src_len) &&
             in_prefix(dst, o->dst, o->dst_len) && !((sport ^ o->sport) & o->sport2) &&
             !((dport ^ o->dport) & o->dport2) && (!best || o->priority < best->priority))

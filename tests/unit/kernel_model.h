@@ -31,8 +31,8 @@ const struct kobj *model_find(const struct kernel_model *m, const struct kobj *k
 void model_remove(struct kernel_model *m, unsigned i); // behind everybody's back
 bool model_same(const struct kernel_model *a, const struct kernel_model *b);
 void model_copy(struct kernel_model *to, const struct kernel_model *from); // the objects alone
-// What the policies in it say of a packet, in the order of their priorities: KXFRM_ALLOW, KXFRM_BLOCK; 0:
-// nothing.
+// What the policies in it say of a packet without a mark that has nothing to do with the TUN, in the order of
+// their priorities: KXFRM_ALLOW, KXFRM_HOLD, KXFRM_BLOCK; 0: nothing.
 int model_verdict(const struct kernel_model *m, enum kobj_dir dir, uint8_t family, const uint8_t *src,
                   const uint8_t *dst, uint8_t proto, uint16_t sport, uint16_t dport);
 

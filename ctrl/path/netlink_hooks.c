@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hooks for IPv6 (KOBJ_HOOK) as one table of nf_tables, named after the instance:
+//
+//   out  at local output: a packet that has a way into nothing (its device is the loopback, its destination
+//   is
+//        not this machine's) is looked up again. Netfilter does that when a hook changes the mark, and asks
+//        the XFRM policies again, this time about the interface that was found (ip6_route_me_harder).
+//   in   the last at local input: the mark that the policies let in is on what the TUN brings, and on nothing
+//        else.
+//
+// The table holds nothing back. Without it, or changed by somebody, more is dropped, never less.
+#include <netinet/in.h> // before the kernel's own of the same
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter_ipv6.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ctrl/path/netlink.h"
+
+#define LOOPBACK  1u          // the kernel gives it no other index
+#define LOOK_MARK 0x40000000u // changed to have the route looked up again; the TUN strips it
+#define RULES     3
+#define ROOM      8192
+
+// ---- messages
+
+struct batch {
+    _Alignas(struct nlmsghdr) char buf[ROOM];
+    size_t len;
+    uint32_t first, last; // numbers of the envelope's beginning and of the last message in it
+};
+
+static struct nlmsghdr *put_head(char *buf, uint16_t type, uint8_t family, uint16_t flags, uint32_t seq)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = type;
+    h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    h->nlmsg_seq = seq;
+    struct nfgenmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->nfgen_family = family;
+    m->version = NFNETLINK_V0;
+    return h;
+}
+
+static void put_envelope(struct netlink_kernel *n, struct batch *b, uint16_t type)
+{
+    struct nlmsghdr *h = put_head(b->buf + b->len, type, AF_UNSPEC, 0, ++n->seq);
+    ((struct nfgenmsg *)mnl_nlmsg_get_payload(h))->res_id = htons(NFNL_SUBSYS_NFTABLES);
+    b->len += MNL_ALIGN(h->nlmsg_len);
+}
+
+static struct nlmsghdr *message(struct netlink_kernel *n, struct batch *b, uint16_t type, uint16_t flags)
+{
+    return put_head(b->buf + b->len, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NFPROTO_IPV6,
+                    (uint16_t)(NLM_F_ACK | flags), ++n->seq);
+}
+
+static void finish(struct batch *b, const struct nlmsghdr *h)
+{
+    b->len += MNL_ALIGN(h->nlmsg_len);
+    b->last = h->nlmsg_seq;
+}
+
+static void begin(struct netlink_kernel *n, struct batch *b)
+{
+    b->len = 0;
+    put_envelope(n, b, NFNL_MSG_BATCH_BEGIN);
+    b->first = n->seq;
+}
+
+static void put_be32(struct nlmsghdr *h, uint16_t attr, uint32_t value)
+{
+    mnl_attr_put_u32(h, attr, htonl(value));
+}
+
+static void table(struct netlink_kernel *n, struct batch *b, const char *name, uint16_t type)
+{
+    struct nlmsghdr *h = message(n, b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, name);
+    finish(b, h);
+}
+
+static void chain(struct netlink_kernel *n, struct batch *b, const char *of, const char *name,
+                  const char *type, uint32_t hook, int priority)
+{
+    struct nlmsghdr *h = message(n, b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+    mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, of);
+    mnl_attr_put_strz(h, NFTA_CHAIN_NAME, name);
+    mnl_attr_put_strz(h, NFTA_CHAIN_TYPE, type);
+    struct nlattr *at = mnl_attr_nest_start(h, NFTA_CHAIN_HOOK);
+    put_be32(h, NFTA_HOOK_HOOKNUM, hook);
+    put_be32(h, NFTA_HOOK_PRIORITY, (uint32_t)priority);
+    mnl_attr_nest_end(h, at);
+    finish(b, h);
+}
+
+// ---- rules, in nf_tables' expressions on one register
+
+struct expression {
+    struct nlattr *element, *data;
+};
+
+static struct expression expression(struct nlmsghdr *h, const char *name)
+{
+    struct expression e = {.element = mnl_attr_nest_start(h, NFTA_LIST_ELEM)};
+    mnl_attr_put_strz(h, NFTA_EXPR_NAME, name);
+    e.data = mnl_attr_nest_start(h, NFTA_EXPR_DATA);
+    return e;
+}
+
+static void expression_end(struct nlmsghdr *h, struct expression e)
+{
+    mnl_attr_nest_end(h, e.data);
+    mnl_attr_nest_end(h, e.element);
+}
+
+static void put_value(struct nlmsghdr *h, uint16_t attr, uint32_t value)
+{
+    struct nlattr *at = mnl_attr_nest_start(h, attr);
+    mnl_attr_put_u32(h, NFTA_DATA_VALUE, value);
+    mnl_attr_nest_end(h, at);
+}
+
+static void load(struct nlmsghdr *h, uint32_t key)
+{
+    struct expression e = expression(h, "meta");
+    put_be32(h, NFTA_META_KEY, key);
+    put_be32(h, NFTA_META_DREG, NFT_REG_1);
+    expression_end(h, e);
+}
+
+static void compare(struct nlmsghdr *h, uint32_t how, uint32_t value)
+{
+    struct expression e = expression(h, "cmp");
+    put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
+    put_be32(h, NFTA_CMP_OP, how);
+    put_value(h, NFTA_CMP_DATA, value);
+    expression_end(h, e);
+}
+
+static void load_destination_type(struct nlmsghdr *h)
+{
+    struct expression e = expression(h, "fib");
+    put_be32(h, NFTA_FIB_DREG, NFT_REG_1);
+    put_be32(h, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+    put_be32(h, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
+    expression_end(h, e);
+}
+
+// mark = (mark & keep) ^ turn
+static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
+{
+    load(h, NFT_META_MARK);
+    struct expression e = expression(h, "bitwise");
+    put_be32(h, NFTA_BITWISE_SREG, NFT_REG_1);
+    put_be32(h, NFTA_BITWISE_DREG, NFT_REG_1);
+    put_be32(h, NFTA_BITWISE_LEN, 4);
+    put_value(h, NFTA_BITWISE_MASK, keep);
+    put_value(h, NFTA_BITWISE_XOR, turn);
+    expression_end(h, e);
+    e = expression(h, "meta");
+    put_be32(h, NFTA_META_KEY, NFT_META_MARK);
+    put_be32(h, NFTA_META_SREG, NFT_REG_1);
+    expression_end(h, e);
+}
+
+// Each rule says whose and for which TUN it is, so that a dump shows one that was changed.
+static struct nlmsghdr *rule(struct netlink_kernel *n, struct batch *b, const char *of,
+                             const char *chain_name, uint32_t tun, struct nlattr **list)
+{
+    struct nlmsghdr *h = message(n, b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, of);
+    mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain_name);
+    mnl_attr_put_u32(h, NFTA_RULE_USERDATA, tun);
+    *list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
+    return h;
+}
+
+static void rule_end(struct batch *b, struct nlmsghdr *h, struct nlattr *list)
+{
+    mnl_attr_nest_end(h, list);
+    finish(b, h);
+}
+
+static void out_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    chain(n, b, name, "out", "route", NF_INET_LOCAL_OUT, NF_IP6_PRI_MANGLE + 1);
+    struct nlmsghdr *h = rule(n, b, name, "out", tun, &list);
+    load(h, NFT_META_OIF);
+    compare(h, NFT_CMP_EQ, LOOPBACK);
+    load_destination_type(h);
+    compare(h, NFT_CMP_NEQ, RTN_LOCAL);
+    mark(h, UINT32_MAX, LOOK_MARK);
+    rule_end(b, h, list);
+}
+
+static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    chain(n, b, name, "in", "filter", NF_INET_LOCAL_IN, NF_IP6_PRI_LAST - 1);
+    struct nlmsghdr *h = rule(n, b, name, "in", tun, &list);
+    mark(h, ~KERNEL_MARK_FROM_TUN, 0);
+    rule_end(b, h, list);
+    h = rule(n, b, name, "in", tun, &list);
+    load(h, NFT_META_IIF);
+    compare(h, NFT_CMP_EQ, tun);
+    mark(h, UINT32_MAX, KERNEL_MARK_FROM_TUN);
+    rule_end(b, h, list);
+}
+
+// ---- changes
+
+// All of a batch is done or none of it. An error of the envelope carries the number of its beginning; the
+// others come in the order of the messages.
+static int talk(struct netlink_kernel *n, const struct batch *b)
+{
+    char in[MNL_SOCKET_BUFFER_SIZE];
+    int rc = mnl_socket_sendto(n->hooks, b->buf, b->len) < 0 ? -errno : 1;
+    int first = 0;
+    while (rc > 0) {
+        ssize_t got = mnl_socket_recvfrom(n->hooks, in, sizeof(in));
+        if (got < 0 && errno == EINTR)
+            continue;
+        int left = (int)got;
+        if (got < 0)
+            return -errno;
+        for (const struct nlmsghdr *h = (void *)in; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+            const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+            if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - b->first > b->last - b->first)
+                continue; // of an earlier one that was given up
+            if (e->error && !first)
+                first = e->error;
+            if (h->nlmsg_seq == b->last || (h->nlmsg_seq == b->first && e->error))
+                rc = 0;
+        }
+    }
+    return rc < 0 ? rc : first;
+}
+
+static void build(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun, bool add,
+                  bool then)
+{
+    begin(n, b);
+    table(n, b, name, NFT_MSG_NEWTABLE); // one that is not there cannot be deleted
+    table(n, b, name, NFT_MSG_DELTABLE);
+    if (add) {
+        table(n, b, name, NFT_MSG_NEWTABLE);
+        out_chain(n, b, name, tun);
+        in_chain(n, b, name, tun);
+    }
+    if (then)
+        table(n, b, name, NFT_MSG_DELTABLE);
+    put_envelope(n, b, NFNL_MSG_BATCH_END);
+}
+
+int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+{
+    struct batch b;
+    if (!n->hooks)
+        return add ? -EOPNOTSUPP : 0;
+    build(n, &b, n->hook_name, o->ifindex, add, false);
+    return talk(n, &b);
+}
+
+// Whether the kernel has all of it: made and taken away again in one go.
+static bool work(struct netlink_kernel *n)
+{
+    char name[40];
+    struct batch b;
+    snprintf(name, sizeof(name), "%s-try", n->hook_name);
+    build(n, &b, name, LOOPBACK, true, true);
+    return talk(n, &b) == 0;
+}
+
+void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s)
+{
+    snprintf(n->hook_name, sizeof(n->hook_name), "espalier-%08x", n->owner);
+    n->hooks = s;
+    if (s && work(n)) {
+        n->base.hooks = true;
+        return;
+    }
+    if (s)
+        mnl_socket_close(s);
+    n->hooks = NULL;
+}
+
+// ---- what is there
+
+// Of every message about tables, chains and rules the first attribute is the table's name.
+_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1, "the table's name");
+
+static const struct nlattr *attribute(const struct nlmsghdr *h, int type)
+{
+    const struct nlattr *a;
+    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(a) == type) return a;
+    return NULL;
+}
+
+static bool is_ours(const struct netlink_kernel *n, const struct nlmsghdr *h)
+{
+    const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || m->nfgen_family != NFPROTO_IPV6 ||
+        h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
+        return false;
+    const struct nlattr *a = attribute(h, NFTA_TABLE_NAME);
+    return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 && !strcmp(mnl_attr_get_str(a), n->hook_name);
+}
+
+bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out)
+{
+    *out = (struct kobj){.kind = KOBJ_HOOK, .family = 6};
+    switch (h->nlmsg_type & 0xff) {
+    case NFT_MSG_NEWTABLE:
+    case NFT_MSG_DELTABLE:
+    case NFT_MSG_NEWCHAIN:
+    case NFT_MSG_DELCHAIN:
+    case NFT_MSG_NEWRULE:
+    case NFT_MSG_DELRULE: return is_ours(n, h);
+    default: return false;
+    }
+}
+
+struct seen {
+    const struct netlink_kernel *n;
+    bool table, dormant, changed;
+    unsigned rules;
+    uint32_t tun;
+};
+
+static int one_seen(const struct nlmsghdr *h, void *ctx)
+{
+    struct seen *s = ctx;
+    const struct nlattr *a;
+    if (!is_ours(s->n, h))
+        return 0;
+    if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
+        a = attribute(h, NFTA_TABLE_FLAGS);
+        s->table = true;
+        s->dormant = a && mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_u32(a) != 0;
+    } else if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE) {
+        a = attribute(h, NFTA_RULE_USERDATA);
+        uint32_t tun = a && mnl_attr_get_payload_len(a) == 4 ? mnl_attr_get_u32(a) : 0;
+        s->changed |= s->rules++ > 0 && tun != s->tun;
+        s->tun = tun;
+    }
+    return 0;
+}
+
+static int list(struct netlink_kernel *n, uint8_t type, struct seen *s)
+{
+    char buf[256];
+    struct nlmsghdr *h =
+        put_head(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NFPROTO_IPV6, NLM_F_DUMP, 0);
+    if (type == NFT_MSG_GETRULE)
+        mnl_attr_put_strz(h, NFTA_RULE_TABLE, n->hook_name);
+    return netlink_dump(n, n->hooks, h, one_seen, s);
+}
+
+int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
+{
+    struct seen s = {.n = n};
+    int rc = n->hooks ? list(n, NFT_MSG_GETTABLE, &s) : 0;
+    if (rc < 0 || !s.table)
+        return rc;
+    rc = list(n, NFT_MSG_GETRULE, &s);
+    bool whole = s.rules == RULES && !s.dormant && !s.changed;
+    const struct kobj o = {
+        .kind = KOBJ_HOOK, .family = 6, .action = KHOOK_TURN, .ifindex = whole ? s.tun : 0};
+    if (rc == 0)
+        each(ctx, &o);
+    return rc;
+}

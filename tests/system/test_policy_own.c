@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+// What programs of the gateway itself send and receive by IPv6, against the kernel itself: through the TUN or
+// not at all, bound or not, on old sockets and new ones, in every state that the kernel's objects can be in.
+#include "tests/system/kernel_lab.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/path/kset_objects.h"
+
+enum { TUN = 1, WAN = 2, PORT = 7000, HOP = 64 };
+
+// ---- packets
+
+struct seen {
+    int where; // TUN, WAN, both, 0: nowhere
+    struct in6_addr src;
+    uint8_t proto;
+};
+
+static struct in6_addr ip6(const char *text)
+{
+    struct in6_addr a;
+    assert_int_equal(inet_pton(AF_INET6, text, &a), 1);
+    return a;
+}
+
+static bool is_ip6_to(const uint8_t *p, ssize_t len, const struct in6_addr *dst)
+{
+    return len >= 48 && p[0] >> 4 == 6 && !memcmp(p + 24, dst, 16);
+}
+
+// Where packets to dst come out until it has been quiet for a while.
+static struct seen look(int tun, int wan, const struct in6_addr *dst)
+{
+    struct pollfd p[] = {{.fd = tun, .events = POLLIN}, {.fd = wan, .events = POLLIN}};
+    struct seen s = {0};
+    uint8_t b[2048];
+    while (poll(p, 2, 150) > 0) {
+        for (int i = 0; i < 2; i++) {
+            size_t skip = i ? 14 : 0;
+            ssize_t n = p[i].revents & POLLIN ? read(p[i].fd, b, sizeof(b)) : 0;
+            if (!is_ip6_to(b + skip, n - (ssize_t)skip, dst))
+                continue;
+            s.where |= i ? WAN : TUN;
+            s.proto = b[skip + 6];
+            memcpy(&s.src, b + skip + 8, 16);
+        }
+    }
+    return s;
+}
+
+static uint16_t checksum(const uint8_t *p, size_t len, uint8_t proto)
+{
+    uint32_t sum = (uint32_t)(len - 40) + proto; // the pseudo-header's rest: its addresses lie before
+    for (size_t i = 8; i < len; i += 2)
+        sum += (uint32_t)p[i] << 8 | (i + 1 < len ? p[i + 1] : 0);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+// A packet with its payload's checksum at sum_at. Returns its length.
+static size_t packet(uint8_t *p, const char *src, const char *dst, uint8_t proto, const uint8_t *payload,
+                     size_t len, size_t sum_at)
+{
+    const struct in6_addr s = ip6(src), d = ip6(dst);
+    memset(p, 0, 40);
+    p[0] = 0x60;
+    p[5] = (uint8_t)len;
+    p[6] = proto;
+    p[7] = HOP;
+    memcpy(p + 8, &s, 16);
+    memcpy(p + 24, &d, 16);
+    memcpy(p + 40, payload, len);
+    uint16_t sum = checksum(p, 40 + len, proto);
+    p[40 + sum_at] = (uint8_t)(sum >> 8);
+    p[40 + sum_at + 1] = (uint8_t)sum;
+    return 40 + len;
+}
+
+static void from_wan(int wan, const uint8_t *p, size_t len)
+{
+    uint8_t f[256] = {0};
+    struct ifreq r = {.ifr_name = "wan0"};
+    assert_int_equal(ioctl(wan, SIOCGIFHWADDR, &r), 0);
+    memcpy(f, r.ifr_hwaddr.sa_data, 6);
+    f[12] = 0x86;
+    f[13] = 0xdd;
+    memcpy(f + 14, p, len);
+    assert_int_equal(send(wan, f, 14 + len, 0), 14 + len);
+}
+
+// ---- programs
+
+// link: bound to it, "": to none, but to any port
+static int program(const char *src, const char *link)
+{
+    const int on = 1;
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(src && !link ? PORT : 0)};
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (link && link[0])
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, link, (socklen_t)strlen(link)), 0);
+    if (src)
+        a.sin6_addr = ip6(src);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    return fd;
+}
+
+static int say(int fd, const char *to)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_addr = ip6(to)};
+    return sendto(fd, "hello", 5, 0, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+}
+
+static bool hears(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char b[16];
+    return poll(&p, 1, 150) > 0 && recv(fd, b, sizeof(b), 0) > 0;
+}
+
+// ---- the gateway
+
+struct gateway {
+    struct kernel_lab l;
+    int lan, wan;
+    int bound, unbound, of_wan; // programs: at fd01::1, at nothing, at fd01::1 and the WAN's device
+    int old;                    // connected before anything was loaded
+    struct pol p;
+};
+
+#define REMOTE "fd02::5"
+
+static void connect_to_remote(int fd)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_addr = ip6(REMOTE)};
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+}
+
+static void protect(struct gateway *g, const char *remote, unsigned bits, uint8_t proto, uint16_t port)
+{
+    const struct in6_addr r = ip6(remote);
+    memset(&g->p, 0, sizeof(g->p));
+    pol_net(&g->p.l, 6, (uint8_t[16]){0xfd, 1}, 64, 0, 0, 65535);
+    pol_net(&g->p.r, 6, r.s6_addr, bits, proto, port, port ? port : 65535);
+    pol_finish(&g->p, POLICY_PROTECT, 5);
+}
+
+static void gateway_up(struct gateway *g)
+{
+    lab_lan_and_wan();
+    g->lan = lab_wire("lan1");
+    g->wan = lab_wire("wan1");
+    g->bound = program("fd01::1", NULL);
+    g->unbound = program(NULL, NULL);
+    g->of_wan = program("fd01::1", "wan0");
+    g->old = program("fd01::1", "");
+    lab_open(&g->l, "/run/a", "esp0");
+    protect(g, "fd02::", 64, 0, 0);
+}
+
+static void gateway_down(struct gateway *g)
+{
+    const int fds[] = {g->lan, g->wan, g->bound, g->unbound, g->of_wan, g->old};
+    for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        close(fds[i]);
+}
+
+static int goes(struct gateway *g, int fd)
+{
+    const struct in6_addr to = ip6(REMOTE);
+    say(fd, REMOTE);
+    return look(g->l.tun, g->wan, &to).where;
+}
+
+static bool arrives(struct gateway *g, bool by_tun)
+{
+    const uint8_t udp[16] = {PORT >> 8, PORT & 255, PORT >> 8, PORT & 255, 0, 16};
+    uint8_t p[128];
+    size_t len = packet(p, REMOTE, "fd01::1", IPPROTO_UDP, udp, sizeof(udp), 6);
+    if (by_tun)
+        assert_int_equal(write(g->l.tun, p, len), len);
+    else
+        from_wan(g->wan, p, len);
+    return hears(g->bound);
+}
+
+#define assert_speaks(g) speaks(g, __LINE__)
+static void speaks(struct gateway *g, int line)
+{
+    const struct in6_addr to = ip6(REMOTE), own = ip6("fd01::1");
+    const int fds[] = {g->bound, g->unbound};
+    for (int i = 0; i < 2; i++) {
+        int rc = say(fds[i], REMOTE);
+        struct seen s = look(g->l.tun, g->wan, &to);
+        if (rc || s.where != TUN || memcmp(&s.src, &own, 16))
+            fail_msg("line %d, program %d: said %d, came out at %d", line, i, rc, s.where);
+    }
+    assert_int_equal(goes(g, g->of_wan), 0);
+    if (!arrives(g, true))
+        fail_msg("line %d: what an SA brought did not arrive", line);
+    if (arrives(g, false))
+        fail_msg("line %d: cleartext arrived", line);
+}
+
+#define assert_silent(g) silent(g, __LINE__)
+static void silent(struct gateway *g, int line)
+{
+    const int fds[] = {g->bound, g->of_wan};
+    for (int i = 0; i < 2; i++)
+        if (goes(g, fds[i]))
+            fail_msg("line %d, program %d: something came out", line, i);
+    if (arrives(g, false))
+        fail_msg("line %d: cleartext arrived", line);
+}
+
+static void put_back(struct gateway *g)
+{
+    unsigned failed;
+    assert_true(lab_listen(&g->l).repair);
+    assert_true(kset_repair(g->l.s, &failed) > 0);
+    assert_int_equal(failed, 0);
+    assert_false(lab_listen(&g->l).repair);
+}
+
+static bool no_hooks(struct gateway *g)
+{
+    if (g->l.k->hooks)
+        return false;
+    print_message("skip: no nf_tables with route chains and fib here\n");
+    gateway_down(g);
+    return true;
+}
+
+static void test_own_programs_speak_through_the_tun_and_never_past_it(void **state)
+{
+    struct gateway g;
+    struct kset_hold *h;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    assert_int_equal(goes(&g, g.bound), WAN); // nothing is loaded: the lab carries it
+    assert_true(arrives(&g, false));
+    connect_to_remote(g.old);
+    assert_int_equal(goes(&g, g.old), WAN);
+    h = lab_take(&g.l, &g.p);
+    assert_speaks(&g);
+    assert_int_equal(goes(&g, g.old), TUN); // its way was found before there was a policy
+    assert_int_equal(kset_change(g.l.s, NULL, NULL, 0, &h, 1, NULL), 0);
+    assert_int_equal(goes(&g, g.bound), WAN);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void take_hook_away(struct gateway *g)
+{
+    const struct netlink_options o = {.owner = "/run/a"};
+    const struct kobj hook = {.kind = KOBJ_HOOK, .family = 6};
+    struct kchange c = {.o = &hook};
+    struct kernel *somebody;
+    struct esp_error err;
+    (void)g;
+    assert_int_equal(netlink_kernel_open(&somebody, &o, &err), 0);
+    assert_int_equal(somebody->ops->apply(somebody, &c, 1, &err), 0);
+    somebody->ops->close(somebody, true);
+}
+
+// Whatever is taken away: what is lost is the service, and it comes back.
+static void test_own_programs_are_silent_while_something_is_missing(void **state)
+{
+    static const char *const harm[] = {
+        "ip -6 rule del pref 224",
+        "ip -6 rule del pref 222",
+        "for t in $(ip -6 route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
+        "ip -6 route flush table $t; done",
+    };
+    struct gateway g;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    lab_take(&g.l, &g.p);
+    lab_listen(&g.l);
+    take_hook_away(&g);
+    assert_silent(&g);
+    assert_false(arrives(&g, true));
+    put_back(&g);
+    assert_speaks(&g);
+    for (unsigned i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+        assert_int_equal(lab_shell(harm[i]), 0);
+        assert_int_equal(goes(&g, g.bound) & WAN, 0);
+        assert_int_equal(goes(&g, g.of_wan), 0);
+        assert_false(arrives(&g, false));
+        put_back(&g);
+        assert_speaks(&g);
+    }
+    assert_int_equal(lab_shell("ip link set esp0 down"), 0);
+    assert_silent(&g);
+    assert_int_equal(g.l.k->ops->tun_up(g.l.k, "esp0", 1400, NULL), g.l.o.tun_index);
+    put_back(&g);
+    assert_speaks(&g);
+    assert_int_equal(lab_shell("ip xfrm policy flush"), 0);
+    put_back(&g);
+    assert_speaks(&g);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_own_programs_are_silent_when_the_daemon_is_gone(void **state)
+{
+    struct gateway g;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    lab_take(&g.l, &g.p);
+    assert_speaks(&g);
+    lab_die(&g.l);
+    g.l.tun = -1;
+    assert_silent(&g);
+    take_hook_away(&g); // a firewall that is loaded again
+    assert_silent(&g);
+    lab_open(&g.l, "/run/a", "esp0");
+    assert_silent(&g);
+    lab_take(&g.l, &g.p);
+    assert_speaks(&g);
+    assert_int_equal(kset_sweep(g.l.s), 1); // the way out to the TUN of the run before
+    assert_speaks(&g);
+    kset_close(g.l.s, true); // an orderly end that leaves the blocks
+    g.l.k->ops->close(g.l.k, true);
+    close(g.l.tun);
+    g.l.tun = -1;
+    assert_silent(&g);
+    lab_open(&g.l, "/run/a", "esp0");
+    kset_sweep(g.l.s); // nothing is configured any more
+    assert_int_equal(goes(&g, g.bound), WAN);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+// One that was killed leaves its hook, and one that has nothing to protect takes it away.
+static void test_next_run_sweeps_the_hook_of_the_last(void **state)
+{
+    struct gateway g;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    unsigned before = kset_count(g.l.s).found;
+    assert_int_equal(before, 0);
+    lab_take(&g.l, &g.p);
+    lab_die(&g.l);
+    lab_open(&g.l, "/run/a", "esp0");
+    struct kset_counts c = kset_count(g.l.s);
+    assert_true(c.found > 3);
+    assert_int_equal(kset_sweep(g.l.s), c.found);
+    lab_close(&g.l);
+    lab_open(&g.l, "/run/a", "esp0");
+    assert_int_equal(kset_count(g.l.s).found, 0);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+// TCP in both roles, a refusal, and ping: the kernel's own answers go where the program's would.
+static void test_own_kernel_answers_through_the_tun(void **state)
+{
+    static const uint8_t syn[20] = {0x1b, 0x59, 0x1b, 0x58, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 0x40, 0};
+    static const uint8_t echo[12] = {128, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4};
+    const struct in6_addr to = ip6(REMOTE);
+    struct gateway g;
+    uint8_t p[128];
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    lab_take(&g.l, &g.p);
+    size_t len = packet(p, REMOTE, "fd01::1", IPPROTO_ICMPV6, echo, sizeof(echo), 2);
+    assert_int_equal(write(g.l.tun, p, len), len);
+    struct seen s = look(g.l.tun, g.wan, &to);
+    assert_int_equal(s.where, TUN);
+    assert_int_equal(s.proto, IPPROTO_ICMPV6);
+    from_wan(g.wan, p, len);
+    assert_int_equal(look(g.l.tun, g.wan, &to).where, 0);
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+    int server = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = -1;
+    for (int open = 0; open < 2; open++) { // refused with RST, then answered with SYN and ACK
+        if (open) {
+            assert_int_equal(bind(server, (struct sockaddr *)&a, sizeof(a)), 0);
+            assert_int_equal(listen(server, 1), 0);
+        }
+        len = packet(p, REMOTE, "fd01::1", IPPROTO_TCP, syn, sizeof(syn), 16);
+        assert_int_equal(write(g.l.tun, p, len), len);
+        s = look(g.l.tun, g.wan, &to);
+        assert_int_equal(s.where, TUN);
+        assert_int_equal(s.proto, IPPROTO_TCP);
+    }
+    fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    a.sin6_addr = to;
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), -1);
+    assert_int_equal(errno, EINPROGRESS);
+    s = look(g.l.tun, g.wan, &to);
+    assert_int_equal(s.where, TUN);
+    close(fd);
+    close(server);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+// A policy for one port is no way for another, neither with a source nor without.
+static void test_own_programs_of_other_ports_go_their_own_way(void **state)
+{
+    struct gateway g;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    protect(&g, "fd02::", 64, IPPROTO_UDP, PORT);
+    lab_take(&g.l, &g.p);
+    assert_int_equal(goes(&g, g.bound), TUN);
+    assert_int_equal(goes(&g, g.unbound), TUN);
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(PORT + 1), .sin6_addr = ip6(REMOTE)};
+    const struct in6_addr to = ip6(REMOTE);
+    assert_int_equal(sendto(g.bound, "hello", 5, 0, (struct sockaddr *)&a, sizeof(a)), 5);
+    assert_int_equal(look(g.l.tun, g.wan, &to).where, WAN);
+    assert_int_equal(sendto(g.unbound, "hello", 5, 0, (struct sockaddr *)&a, sizeof(a)), 5);
+    assert_int_equal(look(g.l.tun, g.wan, &to).where, WAN);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_own_programs_without_hooks_are_told_so(void **state)
+{
+    struct gateway g;
+    (void)state;
+    lab_without_hooks = true;
+    gateway_up(&g);
+    lab_without_hooks = false;
+    lab_take(&g.l, &g.p);
+    assert_int_equal(say(g.bound, REMOTE), -EPERM);
+    assert_silent(&g);
+    assert_false(arrives(&g, true));
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+#define T(name) cmocka_unit_test_setup(name, lab_namespace)
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_own_programs_speak_through_the_tun_and_never_past_it),
+        T(test_own_programs_are_silent_while_something_is_missing),
+        T(test_own_programs_are_silent_when_the_daemon_is_gone),
+        T(test_next_run_sweeps_the_hook_of_the_last),
+        T(test_own_kernel_answers_through_the_tun),
+        T(test_own_programs_of_other_ports_go_their_own_way),
+        T(test_own_programs_without_hooks_are_told_so),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("programs of the gateway itself", tests, NULL, NULL);
+}

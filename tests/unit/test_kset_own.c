@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel is asked to keep for programs of this machine itself: sources, and the hook of IPv6.
+#include "tests/unit/kset_rig.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+// ---- sources
+
+static void machine(struct kernel_model *m, const char *a, uint8_t len, bool preferred)
+{
+    struct addr *to = &m->addresses[m->address_count];
+    addr_parse(a, to);
+    m->lens[m->address_count++] = len;
+    if (preferred)
+        m->preferred[to->family == 6] = *to;
+}
+
+static const struct kobj *route_with_source(const struct kernel_model *m)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->objects[i].kind == KOBJ_ROUTE && m->objects[i].from_set)
+            return &m->objects[i];
+    return NULL;
+}
+
+static void test_sources_remote_network_gets_a_protected_one(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    rig_up(&l);
+    machine(&l.m, "10.10.0.1", 24, true);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_null(route_with_source(&l.m));
+    machine(&l.m, "10.1.0.7", 24, false);
+    kset_addresses_changed(l.s);
+    const struct kobj *o = route_with_source(&l.m);
+    assert_non_null(o);
+    assert_memory_equal(o->from, ((uint8_t[]){10, 1, 0, 7}), 4);
+    l.m.address_count = 1;
+    kset_addresses_changed(l.s);
+    assert_null(route_with_source(&l.m));
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
+// Full tunnel of an inside network: the gateway's own way to the world is not taken; of a host, it is.
+static void test_sources_everywhere_only_where_the_machine_would_take_it(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    rig_up(&l);
+    machine(&l.m, "10.10.0.1", 24, true);
+    machine(&l.m, "10.1.0.7", 24, false);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_null(route_with_source(&l.m));
+    rig_drop(&l, h);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.10.0.1/32", "0.0.0.0/0", 0, 0, 65535);
+    h = rig_take(&l, &p);
+    assert_non_null(route_with_source(&l.m));
+    assert_true(rig_count_of(&l.m, KOBJ_ROUTE, KROUTE_THROW) >=
+                2); // its own address, and the network behind the other
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
+// ---- IPv6 of this machine's own programs
+
+static struct kset_options with_hooks(void)
+{
+    struct kset_options o = rig_options;
+    o.tun_index = 7;
+    o.hooks = true;
+    return o;
+}
+
+static const struct kobj *the_hook(const struct kernel_model *m)
+{
+    const struct kobj key = {.kind = KOBJ_HOOK, .family = 6};
+    return model_find(m, &key);
+}
+
+static const struct kobj *let_in(const struct kernel_model *m)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->objects[i].kind == KOBJ_XFRM && m->objects[i].mark_mask)
+            return &m->objects[i];
+    return NULL;
+}
+
+static void test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked(void **state)
+{
+    const struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol six, four;
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&six, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 17, 53, 53);
+    rig_pol(&four, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    struct kset_hold *h6 = rig_take(&l, &six), *h4 = rig_take(&l, &four);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 17, 1, 53), KXFRM_HOLD);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 17, 0, 0), KXFRM_HOLD); // a fragment
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 44, 0, 0), KXFRM_HOLD);
+    assert_int_equal(rig_says(&l.m, KDIR_IN, "fd02::1", "fd01::1", 17, 53, 1), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&l.m, KDIR_FWD, "fd02::1", "fd01::1", 17, 53, 1), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 1, 53), KXFRM_BLOCK);
+    const struct kobj *hook = the_hook(&l.m), *in = let_in(&l.m);
+    assert_true(hook && in);
+    assert_int_equal(hook->ifindex, 7);
+    assert_int_equal(in->dir, KDIR_IN);
+    assert_int_equal(in->action, KXFRM_ALLOW);
+    assert_int_equal(in->mark, KERNEL_MARK_FROM_TUN);
+    assert_int_equal(in->mark_mask, KERNEL_MARK_FROM_TUN);
+    rig_drop(&l, h6);
+    assert_null(the_hook(&l.m)); // nobody asks for it any more
+    assert_null(let_in(&l.m));
+    rig_drop(&l, h4);
+    rig_down(&l);
+}
+
+// What is discarded stays an error, and goes before what is held where they are equal.
+static void test_own_ipv6_that_is_discarded_is_blocked(void **state)
+{
+    const struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p, q;
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&p, POLICY_DISCARD, 5, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    rig_pol(&q, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    struct kset_hold *hp = rig_take(&l, &p), *hq = rig_take(&l, &q);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 17, 1, 53), KXFRM_BLOCK);
+    rig_drop(&l, hp);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 17, 1, 53), KXFRM_HOLD);
+    rig_drop(&l, hq);
+    rig_down(&l);
+}
+
+static void test_own_hook_is_put_back_and_follows_the_tun(void **state)
+{
+    struct kset_options o = with_hooks();
+    const struct knotice lost = {.kind = KNOTE_OBJECT, .o = {.kind = KOBJ_HOOK, .family = 6}};
+    struct kset_rig l;
+    struct pol p;
+    unsigned failed;
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&p, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    rig_take(&l, &p);
+    model_remove(&l.m, (unsigned)(the_hook(&l.m) - l.m.objects));
+    assert_true(kset_notice(l.s, &lost));
+    assert_int_equal(kset_repair(l.s, &failed), 1);
+    assert_int_equal(failed, 0);
+    assert_non_null(the_hook(&l.m));
+    struct kset *dead = l.s; // another run, with another TUN, finds it
+    o.tun_index = 8;
+    assert_int_equal(kset_open(&l.s, &l.m.base, &o, NULL), 0);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_int_equal(the_hook(&l.m)->ifindex, 8);
+    assert_int_equal(kset_sweep(l.s), 1); // what let packets out to the TUN that was
+    assert_int_equal(the_hook(&l.m)->ifindex, 8);
+    rig_drop(&l, h);
+    kset_close(l.s, false);
+    assert_int_equal(l.m.count, 0);
+    kset_close(dead, true);
+    model_free(&l.m);
+}
+
+// An orderly end leaves what drops, and nothing that lets in.
+static void test_own_hook_goes_at_an_orderly_end_and_what_trusts_it(void **state)
+{
+    const struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&p, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    rig_take(&l, &p);
+    kset_close(l.s, true);
+    assert_null(the_hook(&l.m));
+    assert_null(let_in(&l.m));
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 17, 1, 53), KXFRM_HOLD);
+    assert_int_equal(rig_says(&l.m, KDIR_IN, "fd02::1", "fd01::1", 17, 1, 53), KXFRM_BLOCK);
+    model_free(&l.m);
+}
+
+// Linux asks no rule that names a source about a packet without one: what has one is led past, by halves.
+static void test_own_ipv6_without_a_source_is_asked_about_alone(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    unsigned past = 0;
+    const struct kobj *by = NULL;
+    (void)state;
+    model_open(&l.m);
+    machine(&l.m, "fd01::1", 64, false);
+    assert_int_equal(kset_open(&l.s, &l.m.base, &rig_options, NULL), 0);
+    rig_pol(&p, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 17, 53, 53);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_non_null(route_with_source(&l.m));
+    for (unsigned i = 0; i < l.m.count; i++) {
+        const struct kobj *o = &l.m.objects[i];
+        if (o->kind == KOBJ_RULE && o->action == KRULE_LOOKUP && o->table == route_with_source(&l.m)->table)
+            by = o;
+    }
+    if (!by) {
+        fail_msg("no rule leads there");
+        return;
+    }
+    assert_int_equal(by->src_len, 0);
+    assert_int_equal(by->dport, 53);
+    for (unsigned i = 0; i < l.m.count; i++) {
+        const struct kobj *o = &l.m.objects[i];
+        bool half = o->kind == KOBJ_RULE && o->src_len == 1 && o->action == KRULE_GOTO;
+        if (half && o->priority < by->priority && o->target > by->priority)
+            past |= o->src[0] & 0x80 ? 2 : 1;
+        if (o->kind == KOBJ_RULE && o->action == KRULE_LOOKUP && o != by)
+            assert_true(o->priority > by->priority);
+    }
+    assert_int_equal(past, 3);
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sources_remote_network_gets_a_protected_one),
+        cmocka_unit_test(test_sources_everywhere_only_where_the_machine_would_take_it),
+        cmocka_unit_test(test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked),
+        cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),
+        cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),
+        cmocka_unit_test(test_own_hook_goes_at_an_orderly_end_and_what_trusts_it),
+        cmocka_unit_test(test_own_ipv6_without_a_source_is_asked_about_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
