@@ -228,6 +228,10 @@ static void checked(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     t->child_id = hs->pending->id;
+    // One that lost to the peer's is on its way out already: nothing is sent by it behind its own DELETE.
+    const struct child_sa *stays =
+        sa->state == SA_ESTABLISHED ? NULL : sa_served_already(sa, hs->pending->cfg);
+    hs->pending->out_after = stays ? stays->id : 0;
     child_install(hs->pending, t, true, slice_of(hs->nonce, NONCE_LEN), hs->peer_nonce, NULL, child_answer);
 }
 

@@ -246,6 +246,13 @@ void child_use_outbound(struct child_sa *c)
     let_send(c, 0);
 }
 
+void child_step_aside(struct child_sa *c, struct child_sa *other)
+{
+    if (other->out_after == c->id)
+        let_send(other, 0);
+    let_send(c, other->id);
+}
+
 // It has a successor: whoever made that one deletes it, and nobody misses it.
 static void replaced(struct child_sa *old, uint32_t successor)
 {

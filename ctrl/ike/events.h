@@ -23,6 +23,7 @@ struct ike_events {
     void (*sa_cannot_rekey)(struct ike_sa *sa); // the peer will not
     void (*sa_at_rest)(struct ike_sa *sa);      // an exchange or a CHILD SA of it is over
     void (*sa_due)(struct ike_sa *sa);          // its lifetime
+    void (*sa_goes)(struct ike_sa *sa);         // our DELETE is next
     void (*sa_ends)(struct ike_sa *sa);         // it is going, with all that it has
     void (*sa_down)(struct ike_sa *sa);         // one that was up: without its CHILD SAs now
     void (*sa_over)(struct ike_sa *sa);         // it is found nowhere any more

@@ -16,6 +16,7 @@
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/selectors.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/unique.h"
 #include "ctrl/lib/log.h"
 
 enum { INFO_MAX = 1024, UNKNOWN_LINES = 8 };
@@ -158,7 +159,7 @@ static bool delete_ike_response(struct task *t, struct inmsg *m)
 {
     (void)m;
     LOGF(IKE, 0, "IKE_SA deleted");
-    sa_destroy(t->sa);
+    unique_deleted(t->sa);
     return false;
 }
 

@@ -391,6 +391,7 @@ void sa_delete(struct ike_sa *sa)
         sa_destroy(sa);
     } else if (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED) {
         sa->state = SA_DELETING;
+        sa->ike->events->sa_goes(sa);
         exchange_first(sa, TASK_DELETE_IKE, 0);
     }
 }

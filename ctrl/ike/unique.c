@@ -7,6 +7,7 @@
 
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/events.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
@@ -41,13 +42,18 @@ struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_c
 }
 
 // Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
-// for CHILD SAs). Both know both SPIs, and come to the same end; but one of them sees the first established
-// an exchange and its repetitions earlier than the other, so whatever is close counts as crossing.
-enum { CLOSE_MS = 2000 };
-static bool crossing(const struct ike_sa *a, const struct ike_sa *b)
+// for CHILD SAs). Both know both SPIs and come to the same end, but only the one that began an SA knows what
+// it knew by then: that end alone deletes it. Where it had its reasons (it reauthenticates), it keeps it.
+static bool crossing(const struct ike_sa *sa, const struct ike_sa *earlier)
 {
-    return a->initiator != b->initiator && a->began_at <= b->established_at + CLOSE_MS &&
-           b->began_at <= a->established_at + CLOSE_MS;
+    return sa->initiator != earlier->initiator && sa->began_at <= earlier->established_at;
+}
+
+// The peer began so soon after our own was up that its request may have been lost once on its way.
+enum { CLOSE_MS = 2000 };
+static bool perhaps_crossing(const struct ike_sa *sa, const struct ike_sa *earlier)
+{
+    return !sa->initiator && earlier->initiator && sa->began_at <= earlier->established_at + CLOSE_MS;
 }
 
 static bool survives(const struct ike_sa *a, const struct ike_sa *b)
@@ -55,27 +61,52 @@ static bool survives(const struct ike_sa *a, const struct ike_sa *b)
     return a->spi_i < b->spi_i;
 }
 
-enum { SUCCESSION_MS = 10000 };
+// SUCCESSION: for as many CHILD SAs as the old one had. OVERLAP: until our packets go by the newer one, which
+// they do when the peer's come by it, or in two seconds (auth_respond.c).
+enum { SUCCESSION_MS = 10000, OVERLAP_MS = 3000 };
 
 static void replaced_late(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
-    sa_why(sa, "replaced by a newer IKE_SA");
+    if (!sa_twin(sa, NULL)) { // what was to replace it is gone
+        sa->ike->events->sa_at_rest(sa);
+        return;
+    }
+    log_set_context(sa->conn->cfg.name, sa->id);
+    sa_why(sa, "replaced by another IKE_SA");
     sa_delete(sa);
+    log_set_context("", 0);
+}
+
+static void end_in(struct ike_sa *sa, uint64_t ms)
+{
+    sa->life.fire = replaced_late;
+    sa->life.ctx = sa;
+    timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + ms);
+}
+
+// Its end is the peer's to bring about; if that does not, it ends all the same.
+static void leave_to_peer(struct ike_sa *sa)
+{
+    end_in(sa, SUCCESSION_MS);
+}
+
+static unsigned children_up(const struct ike_sa *sa)
+{
+    unsigned up = 0;
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        up += child_is_up(c);
+    return up;
 }
 
 // A peer that reauthenticates makes the CHILD SAs one after another on the new IKE SA, and ends the old one
 // itself.
 static bool wait_for_successors(struct ike_sa *sa, struct ike_sa *old)
 {
-    unsigned up = 0;
-    for (const struct child_sa *c = old->children; c; c = c->next)
-        up += child_is_up(c);
-    if (sa->initiator || up < 2 || !addr_eq(&sa->path.remote, &old->path.remote))
+    unsigned up = children_up(old);
+    if (sa->initiator || !up || !addr_eq(&sa->path.remote, &old->path.remote))
         return false;
-    old->life.fire = replaced_late;
-    old->life.ctx = old;
-    timer_set(sa->ike->loop, &old->life, loop_now(sa->ike->loop) + SUCCESSION_MS);
+    end_in(old, up < 2 ? OVERLAP_MS : SUCCESSION_MS);
     return true;
 }
 
@@ -94,6 +125,26 @@ static void end_duplicate(struct ike_sa *sa, struct ike_sa *old, bool initial_co
     }
 }
 
+// False: sa itself is the one that goes. Its predecessor carries what goes out until the peer's is in use.
+static bool end_crossing(struct ike_sa *sa, struct ike_sa *o)
+{
+    struct ike_sa *loser = survives(o, sa) ? sa : o,
+                  *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
+    if (!loser->initiator) {
+        leave_to_peer(loser);
+    } else if (loser == o) {
+        end_duplicate(sa, o, false);
+    } else {
+        LOGF(IKE, 0, "both ends initiated at once: deleting IKE_SA %s, the peer's stays", sa_label(sa));
+        sa->replaces = 0;
+        if (old && old->state == SA_ESTABLISHED)
+            leave_to_peer(old);
+        sa_why(sa, "replaced: both ends initiated at once");
+        sa_delete(sa);
+    }
+    return loser != sa;
+}
+
 void sa_unique(struct ike_sa *sa, bool initial_contact)
 {
     uint8_t mode = sa->conn->cfg.unique;
@@ -103,20 +154,73 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
     for (struct ike_sa *o = sa_twin(sa, NULL); o; o = next) {
         // INITIAL_CONTACT may have been said before the peer had this one: of what came about since its SA
         // began it says nothing (2.4), and ending that in silence would leave the peer sending into it.
-        bool said = initial_contact && sa->began_at > o->established_at, both = !said && crossing(sa, o);
+        bool said = initial_contact && sa->began_at > o->established_at;
+        bool both = !said && crossing(sa, o), perhaps = !said && !both && perhaps_crossing(sa, o);
         next = sa_twin(sa, o);
         if (o->id == sa->replaces && !said)
             continue; // it goes when all of its CHILD SAs have a successor
         // Whatever is allowed beside another: nobody asked for two by one connection.
-        if (mode != UNIQUE_REPLACE && !said && !(both && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0))
+        bool one = (both || perhaps) && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0;
+        if (mode != UNIQUE_REPLACE && !said && !one)
             continue;
-        if (both && survives(o, sa)) {
-            LOGF(IKE, 0, "both ends initiated at once: deleting IKE_SA %s, the peer keeps the other one, too",
-                 sa_label(sa));
-            sa_why(sa, "replaced: both ends initiated at once");
-            sa_delete(sa);
+        if (perhaps)
+            leave_to_peer(o);
+        else if (!both)
+            end_duplicate(sa, o, said);
+        else if (!end_crossing(sa, o))
             return;
-        }
-        end_duplicate(sa, o, said);
     }
+}
+
+// --- the one that goes ---
+
+void unique_step_aside(struct ike_sa *sa)
+{
+    for (struct child_sa *c = sa->children; c; c = c->next) {
+        struct child_sa *other = child_is_up(c) ? sa_served_already(sa, c->cfg) : NULL;
+        if (other)
+            child_step_aside(c, other);
+    }
+}
+
+void unique_child_up(struct child_sa *c)
+{
+    if (c->sa->state == SA_DELETING) {
+        unique_step_aside(c->sa);
+        return;
+    }
+    for (struct ike_sa *o = NULL; (o = sa_of_conn(c->sa->ike, c->sa->conn->cfg.name, o));)
+        for (struct child_sa *k = o->state == SA_DELETING ? o->children : NULL; k; k = k->next)
+            if (child_is_up(k) && conn_same_child(o->conn, k->cfg, c->sa->conn, c->cfg))
+                child_step_aside(k, c);
+}
+
+static bool is_served(const struct ike_sa *sa)
+{
+    unsigned served = 0, up = children_up(sa);
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        served += child_is_up(c) && sa_served_already(sa, c->cfg);
+    return up && served == up;
+}
+
+static void lingered(struct timer *t)
+{
+    sa_destroy(t->ctx);
+}
+
+// Where another one has all of its traffic, what the peer sent by this one's CHILD SAs until it had our
+// DELETE may still be on its way, behind the answer too. Nobody begins an exchange on it any more: the last
+// one is at work.
+enum { LINGER_MS = 500 };
+
+void unique_deleted(struct ike_sa *sa)
+{
+    if (sa->job || !is_served(sa)) {
+        sa_destroy(sa);
+        return;
+    }
+    sa_stop_work(sa);
+    sa->life.fire = lingered;
+    sa->life.ctx = sa;
+    timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + LINGER_MS);
 }

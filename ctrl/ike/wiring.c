@@ -12,6 +12,7 @@
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/unique.h"
 
 const struct task_ops *const ike_exchanges[TASK_COUNT] = {
 #define X(kind, name) [TASK_##kind] = &task_##name,
@@ -41,6 +42,7 @@ static void on_child_up(struct child_sa *c, struct child_sa *before)
         report_child_rekey(before, c);
     else
         report_child_updown(c, true);
+    unique_child_up(c);
     control_child_up(c->sa, c->cfg->name);
 }
 
@@ -66,6 +68,7 @@ const struct ike_events ike_events = {
     .sa_cannot_rekey = revive_reauthenticate,
     .sa_at_rest = revive_watch,
     .sa_due = expiry_ike,
+    .sa_goes = unique_step_aside,
     .sa_ends = revive_sa_ends,
     .sa_down = on_sa_down,
     .sa_over = control_sa_over,

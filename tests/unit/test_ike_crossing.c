@@ -8,7 +8,11 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/expiry.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/initiate.h"
 #include "ctrl/ike/revive.h"
+#include "ctrl/ike/sa.h"
 #include "tests/unit/ike_pair.h"
 
 enum { REST = 300000, TRIES = 30 };
@@ -266,9 +270,81 @@ static void test_answering_end_of_a_reauthentication_goes_on_in_the_old_one(void
     }
 }
 
+static void assert_one(struct pair *p)
+{
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(p->s[i].ike->sa_count, 1);
+        assert_int_equal(pair_live(&p->s[i]), 1);
+    }
+    assert_true(pair_agree(p));
+}
+
+// That the peer has just made one is no sign that both began without knowing of each other: each knows that
+// of its own only.
+static void test_reauthentication_soon_after_the_peers_leaves_the_newer_one(void **state)
+{
+    (void)state;
+    for (int n = 0; n < TRIES; n++) {
+        struct pair *p = established();
+        p->filter = every_moment;
+        revive_reauthenticate(p->s[1].ike->sas);
+        pair_wait(p, 700);
+        assert_one(p);
+        uint64_t spi = p->s[0].ike->sas->spi_i;
+        revive_reauthenticate(p->s[0].ike->sas);
+        pair_wait(p, 700);
+        assert_one(p);
+        assert_int_not_equal(p->s[0].ike->sas->spi_i, spi);
+        pair_wait(p, 60000);
+        assert_one(p);
+        pair_free(p);
+    }
+}
+
+static void test_both_reauthenticate_at_once_and_one_stays(void **state)
+{
+    (void)state;
+    for (int n = 0; n < TRIES; n++) {
+        struct pair *p = established();
+        p->filter = every_moment;
+        revive_reauthenticate(p->s[0].ike->sas);
+        revive_reauthenticate(p->s[1].ike->sas);
+        pair_wait(p, 20000);
+        assert_heard(p);
+        assert_one(p);
+        pair_free(p);
+    }
+}
+
+// What is rekeyed meanwhile on the one that goes is the newest, and sends all the same no more.
+static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
+{
+    (void)state;
+    struct pair *p = established();
+    struct ike_sa *old = p->s[0].ike->sas;
+    old->conn->refs++;
+    initiate_anew(p->s[0].ike, old->conn, &old->conn->cfg.children[0], NULL);
+    conn_unref(old->conn);
+    pair_wait(p, 100);
+    assert_int_equal(p->s[0].ike->sa_count, 2);
+    expiry_rekey(old->children);
+    pair_wait(p, 100);
+    uint32_t newer = p->s[0].ike->sas->children->spi_out;
+    sa_delete(old);
+    pair_wait(p, 100);
+    assert_int_equal(sender(&p->s[0])->child.spi_out, newer);
+    assert_true(receives(&p->s[0], p->s[0].ike->sas->children->spi_in));
+    pair_wait(p, 20000);
+    assert_one(p);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reauthentication_soon_after_the_peers_leaves_the_newer_one),
+        cmocka_unit_test(test_both_reauthenticate_at_once_and_one_stays),
+        cmocka_unit_test(test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more),
         cmocka_unit_test(test_after_a_crossing_each_end_sends_by_the_one_that_stays),
         cmocka_unit_test(test_the_one_that_stays_is_not_used_before_its_maker_shows_that_it_has_it),
         cmocka_unit_test(test_old_one_deleted_before_our_own_rekeying_is_done_goes_in_time),
