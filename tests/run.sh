@@ -27,7 +27,7 @@ one() {
     ESPALIER_LAB_LOGS=1 sh -c "$t" >"$log" 2>&1 </dev/null
     rc=$?
     word=ok
-    if [ $rc = 3 ]; then
+    if [ $rc = 3 ] && ! grep -aqF '[  FAILED  ]' "$log"; then # cmocka's own status is the number of tests that failed
         word=skipped
     elif [ $rc != 0 ]; then
         word=FAILED

@@ -107,6 +107,15 @@ static void test_run_missing_right_is_3(void **state)
     must_say("needs a thing");
 }
 
+// cmocka's status is the number of tests that failed, which may be three.
+static void test_run_three_failures_are_no_missing_right(void **state)
+{
+    (void)state;
+    script("three", "echo '[  PASSED  ] 4 test(s).'; echo '[  FAILED  ] test_x'; exit 3");
+    assert_int_equal(run("tests/run.sh $D/good $D/three"), 1);
+    must_say("FAILED  three: exit 3");
+}
+
 static void test_check_runs_every_stage_and_is_0(void **state)
 {
     (void)state;
@@ -167,6 +176,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, teardown),
         cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, teardown),
         cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run, setup,
                                         teardown),
