@@ -376,15 +376,9 @@ static bool socket_there(void *ctx)
     return stat(r->path, &st) == 0 || waitpid(r->s->daemon, NULL, WNOHANG) != 0;
 }
 
-static bool load(struct site *s)
+static bool load_all(struct site *s)
 {
-    struct ready r = {.s = s};
-    struct stat st;
     char out[4096];
-    snprintf(r.path, sizeof(r.path), "%s/vici", s->dir);
-    wait_for(socket_there, &r, 15000);
-    if (stat(r.path, &st) < 0)
-        return complain("%s: the daemon does not serve %s", s->name, r.path);
     int rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
     for (int i = 0; i < 30 && rc && strstr(out, "Connection refused");
          i++) { // charon binds before it listens
@@ -394,6 +388,22 @@ static bool load(struct site *s)
     if (rc)
         return complain("%s: swanctl --load-all failed:\n%s", s->name, out);
     return true;
+}
+
+static bool load(struct site *s)
+{
+    struct ready r = {.s = s};
+    struct stat st;
+    snprintf(r.path, sizeof(r.path), "%s/vici", s->dir);
+    wait_for(socket_there, &r, 15000);
+    if (stat(r.path, &st) < 0)
+        return complain("%s: the daemon does not serve %s", s->name, r.path);
+    return load_all(s);
+}
+
+bool site_load(struct site *s, const struct site *peer, const struct tunnel_options *o)
+{
+    return write_swanctl(s, peer, o) && load_all(s);
 }
 
 bool have_swanctl(void)

@@ -68,6 +68,7 @@ struct tunnel_options {
 bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
                      char *const extra[]);
 bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o);
+bool site_load(struct site *s, const struct site *peer, const struct tunnel_options *o); // the file anew
 bool have_strongswan(void);
 bool have_swanctl(void);
 int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)

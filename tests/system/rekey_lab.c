@@ -32,17 +32,31 @@ static unsigned children(const struct rig *r)
     return r->o.children ? r->o.children : 1;
 }
 
+static bool start_espalierd(struct rig *r, int side, const struct tunnel_options *o)
+{
+    char *none[] = {"--card", "none", NULL},
+         *card[] = {"--card", "auto", "--pci-sysfs", r->lab.card_dir, NULL};
+    char **which = r->o.card && side == WEST ? card : none, *extra[24];
+    size_t n = 0;
+    for (size_t i = 0; which[i]; i++)
+        extra[n++] = which[i];
+    for (size_t i = 0; r->o.settings && r->o.settings[i] && n < 23; i++)
+        extra[n++] = r->o.settings[i];
+    extra[n] = NULL;
+    return espalierd_start(&r->lab, rig_site(r, side), rig_site(r, !side), o, extra);
+}
+
 static bool start_side(struct rig *r, int side)
 {
-    struct site *s = rig_site(r, side), *peer = rig_site(r, !side);
+    struct site *s = rig_site(r, side);
     struct tunnel_options o = r->o.side[side];
     char path[160];
     o.children = children(r);
     if (rig_is_charon(side)) {
         o.charon_root = side == EAST ? getenv("ESPALIER_CHARON_ROOT") : NULL;
-        if (!charon_start(&r->lab, s, peer, &o))
+        if (!charon_start(&r->lab, s, rig_site(r, !side), &o))
             return false;
-    } else if (!espalierd_start(&r->lab, s, peer, &o, r->o.settings)) {
+    } else if (!start_espalierd(r, side, &o)) {
         return false;
     }
     snprintf(path, sizeof(path), "%s/vici", s->dir);
@@ -81,13 +95,42 @@ static bool capture(struct rig *r)
     return true;
 }
 
+static bool uses_card(void *ctx)
+{
+    struct rig *r = ctx;
+    char out[16384];
+    swanctl(&r->lab.west, out, sizeof(out), "--counters --all --raw");
+    return number_after(out, "card_present", 0) == 1;
+}
+
+bool rig_card_up(struct rig *r)
+{
+    return card_start(&r->lab, "") &&
+           (!r->lab.west.daemon || wait_for(uses_card, r, 10000) || complain("west does not use the card"));
+}
+
+void rig_card_kill(struct rig *r)
+{
+    stop(&r->lab.card, SIGKILL, 1000);
+}
+
 bool rig_up(struct rig *r, const char *prefix, const struct rig_options *o)
 {
     memset(r, 0, sizeof(*r));
     r->o = *o;
     r->vici[WEST] = r->vici[EAST] = -1;
-    return lab_up(&r->lab, prefix) && prepare_wire(r) && start_side(r, EAST) && start_side(r, WEST) &&
+    return lab_up(&r->lab, prefix) && prepare_wire(r) && (!o->card || card_start(&r->lab, "")) &&
+           start_side(r, EAST) && start_side(r, WEST) &&
+           (!o->card || wait_for(uses_card, r, 10000) || complain("west does not use the card")) &&
            initiate(r) && capture(r);
+}
+
+bool rig_load(struct rig *r, int side, const struct tunnel_options *o)
+{
+    struct tunnel_options now = *o;
+    now.children = children(r);
+    r->o.side[side] = *o;
+    return site_load(rig_site(r, side), rig_site(r, !side), &now);
 }
 
 void rig_down(struct rig *r)
@@ -280,12 +323,13 @@ static bool on_its_way_out(const char *state)
     return !strcmp(state, "DELETED") || !strcmp(state, "DELETING") || !strcmp(state, "REKEYED");
 }
 
-// Without the CHILD SAs that were replaced, of what a daemon says.
-static void forget_replaced(struct vici_sas *sas)
+// Without the CHILD SAs that were replaced, of what a daemon says; at rest only those that charon itself
+// calls deleted, which it sometimes keeps for long after both ends were done with them.
+static void forget_replaced(struct vici_sas *sas, bool running)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < sas->children_count; i++)
-        if (!on_its_way_out(sas->child[i].state))
+        if (running ? !on_its_way_out(sas->child[i].state) : strcmp(sas->child[i].state, "DELETED") != 0)
             sas->child[kept++] = sas->child[i];
     sas->children_count = kept;
 }
@@ -328,8 +372,9 @@ static bool wait_until_agreed(struct rig *r, struct vici_sas at[2], bool running
     do {
         if (!rig_sas(r, WEST, &at[WEST]) || !rig_sas(r, EAST, &at[EAST]))
             return false;
-        for (int i = 0; running && i < 2; i++)
-            forget_replaced(&at[i]);
+        for (int i = 0; i < 2; i++)
+            if (running || rig_is_charon(i))
+                forget_replaced(&at[i], running);
         if (agree(r, at))
             return true;
         usleep(50000);

@@ -15,6 +15,7 @@ enum { WEST, EAST, RIG_CHILDREN = 4 };
 struct rig_options {
     struct tunnel_options side[2];
     char *const *settings; // further options of espalierd's, or NULL
+    bool card;             // west's SAs are on a simulated card
     unsigned children;     // 0: one
     unsigned snaplen;      // octets of each packet that are captured; 0: all
     bool between;          // something other than a wire lies between
@@ -44,6 +45,10 @@ struct site *rig_site(struct rig *r, int side);
 bool rig_is_charon(int side);
 bool rig_up(struct rig *r, const char *prefix, const struct rig_options *o); // the tunnel too
 void rig_down(struct rig *r);
+bool rig_card_up(struct rig *r); // once more; west uses it
+void rig_card_kill(struct rig *r);
+// Writes that end's file anew, as `o` has it from now on, and loads it.
+bool rig_load(struct rig *r, int side, const struct tunnel_options *o);
 bool rig_flow_start(struct rig *r, unsigned per_second, unsigned seconds); // at most that long
 bool rig_flow_stop(struct rig *r, struct flow_report *f);
 // No number lost, repeated or wrong, none sent twice, nothing in clear. Three losses are excused, all of them

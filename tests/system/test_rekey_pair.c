@@ -22,7 +22,7 @@ enum { RATE = 500, BETWEEN_RESTS = 40, WARM_UP = 100, KEPT_KIB = 1024 };
 static struct rig rig;
 static struct flow_report flow;
 static unsigned seconds = 3, seed;
-static char *const no_card[] = {"--card", "none", "-o", "delete_rekeyed_delay=1", NULL};
+static char *const settings[] = {"-o", "delete_rekeyed_delay=1", NULL};
 
 static int tear_down(void **state)
 {
@@ -86,7 +86,7 @@ static void one_round(const struct mix *m, uint64_t *agreed)
 
 static void rekey_wildly(const char *what, const struct mix *m)
 {
-    struct rig_options o = {.settings = no_card, .children = m->children, .between = m->delay_us != 0};
+    struct rig_options o = {.settings = settings, .children = m->children, .between = m->delay_us != 0};
     uint64_t rounds = 0, agreed = 0, first[2] = {0}, last[2], end;
     o.middle = (struct middle_control){.delay_us = m->delay_us, .seed = seed};
     for (int i = 0; i < 2; i++) {
