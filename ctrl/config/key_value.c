@@ -72,7 +72,10 @@ static int set_choice(struct load *l, void *at, const char *value)
     if (strchr(value, '|') && strstr(l->key->name, "_action"))
         return load_bad_value(l, value, "none, trap or start (both together are not supported yet)");
     if (strcmp(l->key->name, "fragmentation") == 0)
-        return load_bad_value(l, value, "yes, accept or no (forced IKE fragmentation is not supported yet)");
+        return load_bad_value(
+            l, value,
+            "yes, accept or no (force belongs to IKEv1: RFC 7383 2.3 has no fragments for a peer that "
+            "did not ask for them)");
     strcpy(list, "one of ");
     print_choices(l->key->choices, list + strlen(list), sizeof(list) - strlen(list));
     return load_bad_value(l, value, list);

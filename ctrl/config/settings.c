@@ -12,7 +12,7 @@
 
 #include "ctrl/config/values.h"
 
-enum kind { K_U32, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT };
+enum kind { K_U32, K_FRAGMENT, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT };
 struct key {
     const char *name;
     enum kind kind;
@@ -32,7 +32,7 @@ static const struct key keys[] = {
     {"cookie_threshold", K_U32, AT(cookie_threshold), 0, UINT32_MAX, false},
     {"cookie_threshold_ip", K_U32, AT(cookie_threshold_ip), 0, UINT32_MAX, false},
     {"block_threshold", K_U32, AT(block_threshold), 0, UINT32_MAX, false},
-    {"fragment_size", K_U32, AT(fragment_size), 0, 65535, false},
+    {"fragment_size", K_FRAGMENT, AT(fragment_size), 256, 65535, false},
     {"port", K_PORT, AT(port), 1, 65535, false},
     {"port_nat_t", K_PORT, AT(port_nat_t), 1, 65535, false},
     {"keep_alive", K_TIME, AT(keep_alive), 0, 86400, false},
@@ -101,6 +101,12 @@ static int set_key(struct settings *s, const struct key *k, const struct conf_en
         snprintf(expected, sizeof(expected), "a time from %us to %us (30, 30s, 5m, 1h, 1d)", (unsigned)k->min,
                  (unsigned)k->max);
         if (!value_time(e->value, k->max, &n) || n < k->min)
+            return bad_value(e, expected, err);
+        break;
+    case K_FRAGMENT:
+        snprintf(expected, sizeof(expected), "0 (the address family's default) or a number from %u to %u",
+                 (unsigned)k->min, (unsigned)k->max);
+        if (!value_number(e->value, 0, k->max, &n) || (n && n < k->min))
             return bad_value(e, expected, err);
         break;
     default:

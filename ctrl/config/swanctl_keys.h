@@ -43,7 +43,7 @@
     K(CONN, mobike, YESNO, IN_CONN(mobike), 0, "yes", AWAITED("MOBIKE is not offered yet"))                                        \
     K(CONN, dpd_delay, TIME, IN_CONN(dpd_delay), 0, "0s", "the peer is asked whether it lives after so long a silence")            \
     K(CONN, dpd_timeout, ONLY, NOTHING, zero_time, "0s", IKEV1 "; retransmission (`retransmit_*`) decides when a peer is dead")  \
-    K(CONN, fragmentation, CHOICE, IN_CONN(fragmentation), fragmentation_choices, "yes", AWAITED("IKE messages are not fragmented yet")) \
+    K(CONN, fragmentation, CHOICE, IN_CONN(fragmentation), fragmentation_choices, "yes", "messages too large for a datagram go in fragments (RFC 7383) where the peer takes them; accept: only the peer's do") \
     K(CONN, childless, CHOICE, IN_CONN(childless), childless_choices, "allow", "IKE SAs that a peer makes without a CHILD SA")     \
     K(CONN, send_certreq, YESNO, IN_CONN(send_certreq), 0, "yes", AWAITED("there are no certificates to ask for yet"))             \
     K(CONN, send_cert, CHOICE, IN_CONN(send_cert), send_cert_choices, "ifasked", AWAITED("there are no certificates to send yet")) \

@@ -11,6 +11,7 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/fragments.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
@@ -101,6 +102,9 @@ static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, cons
         free(m);
         return NULL;
     }
+    struct cr_slice whole = {d.p, d.len};
+    if (!(h->flags & FLAG_RESPONSE) && cr_sha256(&whole, 1, m->hash) != 0)
+        memset(m->hash, 0, sizeof(m->hash));
     m->h = *h;
     m->h.next = first;
     m->path = *path;
@@ -128,19 +132,33 @@ static void on_response(struct ike_sa *sa, struct inmsg *m)
 static bool check_payloads(struct inmsg *m, struct refusal *r)
 {
     int rc = payloads_read(m->h.next, slice_of(m->data, m->len), &m->pl, r);
-    if (!rc && payload_find(&m->pl, PL_SK))
+    if (!rc && (payload_find(&m->pl, PL_SK) || payload_find(&m->pl, PL_SKF)))
         rc = refuse(r, N_INVALID_SYNTAX, "SK", "an SK payload inside an SK payload (RFC 7296 3.14)");
     return !rc && payloads_validate(&m->pl, r) == 0;
 }
 
+static bool is_last_request(const struct ike_sa *sa, const struct ike_header *h)
+{
+    return sa->reply && h->mid + 1 == sa->in_mid && !sa->passive;
+}
+
 // The request that was answered last, octet by octet (2.1): a mere header with its numbers, from anywhere,
-// must not call forth a whole response.
-static bool is_repeat(const struct ike_sa *sa, const struct ike_header *h, struct slice d)
+// must not call forth a whole response. Of a message in fragments that is its first one, and none but that
+// (RFC 7383 2.6.1). A sender may also divide it anew, or no more: then its octets are others, and the check
+// value tells that they are the peer's.
+static bool is_repeat(struct ike_sa *sa, const struct ike_header *h, struct slice d)
 {
     struct cr_slice part = {d.p, d.len};
     uint8_t hash[32];
-    return sa->reply && h->mid + 1 == sa->in_mid && !sa->passive && cr_sha256(&part, 1, hash) == 0 &&
-           memcmp(hash, sa->in_hash, sizeof(hash)) == 0;
+    if (!is_last_request(sa, h) || cr_sha256(&part, 1, hash) != 0)
+        return false;
+    if (memcmp(hash, sa->in_hash, sizeof(hash)) == 0)
+        return true;
+    if (h->next == PL_SKF)
+        return fragments_first(sa, d);
+    struct inmsg *m = sa->in_fragmented ? decrypt(sa, h, &sa->in_path, d) : NULL;
+    free(m);
+    return m != NULL;
 }
 
 static void repeat_reply(struct ike_sa *sa, const struct net_path *path, const struct ike_header *h)
@@ -161,22 +179,25 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
             repeat_reply(sa, path, h);
             return;
         }
+        if (!response && h->next == PL_SKF && is_last_request(sa, h))
+            return; // its other fragments are for nobody any more
         COUNT(sa->ike, dropped_state);
         LOGF(IKE, 1, "%s %s with message ID %u dropped: expected %u%s (RFC 7296 2.3)",
              exchange_name(h->exchange), response ? "response" : "request", h->mid,
              response ? sa->out_mid : sa->in_mid, sa->passive ? ", still at work on one" : "");
         return;
     }
-    struct inmsg *m = decrypt(sa, h, path, d);
+    struct inmsg *m = h->next == PL_SKF ? fragments_take(sa, h, path, d) : decrypt(sa, h, path, d);
     if (!m)
         return;
-    if (!sa->half_open) // the peer has proved who it is; before that anyone gets this far
+    fragments_forget(sa, response); // of what came whole meanwhile
+    if (!sa->half_open)             // the peer has proved who it is; before that anyone gets this far
         log_limit_pardon(&sa->ike->log_limit);
-    struct cr_slice whole = {d.p, d.len};
-    if (!response && cr_sha256(&whole, 1, sa->in_hash) != 0)
-        memset(sa->in_hash, 0, sizeof(sa->in_hash));
-    if (!response)
+    if (!response) {
+        memcpy(sa->in_hash, m->hash, sizeof(sa->in_hash));
+        sa->in_fragmented = m->fragmented;
         sa->in_path = *path;
+    }
     sa_alive(sa);
     sa_moved(sa, path);
     bool good = check_payloads(m, &r);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests and responses on their way out: sealed (RFC 7296 section 3.14), sent, and requests sent again
-// until they are answered (2.1, 2.4).
+// Requests and responses on their way out, each one datagram or a list of them: sent, and requests sent again
+// until they are answered (RFC 7296 sections 2.1 and 2.4; all fragments of one, RFC 7383 section 2.6.1).
 #include "ctrl/ike/exchange_send.h"
 
 #include <errno.h>
@@ -15,54 +15,21 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/seal.h"
 #include "ctrl/lib/log.h"
-
-static void log_generated(uint8_t x, bool response, uint32_t mid, const struct pb *b)
-{
-    struct payloads pl;
-    struct refusal r = {0};
-    if (payloads_read(b->first, wr_written(&b->w), &pl, &r) == 0)
-        exchange_log("generating", x, response, mid, &pl);
-}
 
 static void transmit(struct ike_sa *sa, const struct net_path *path, const uint8_t *msg, size_t len)
 {
+    struct slice rest = slice_of(msg, len);
     char a[64], b[64];
-    LOGF(NET, 1, "sending packet: from %s[%u] to %s[%u] (%zu bytes)", addr_print(&path->local, a, sizeof(a)),
-         path->local_port, addr_print(&path->remote, b, sizeof(b)), path->remote_port, len);
     sa->last_out = loop_now(sa->ike->loop);
-    sa->ike->net.send(sa->ike->net.ctx, path, slice_of(msg, len), true);
-}
-
-int seal(struct ike_sa *sa, uint8_t exchange, bool response, uint32_t mid, const struct pb *b, uint8_t **out,
-         size_t *len)
-{
-    size_t head = IKE_HEADER_LEN + PAYLOAD_HEADER_LEN;
-    struct slice inner = wr_written(&b->w);
-    if (b->w.bad)
-        return -EMSGSIZE;
-    log_generated(exchange, response, mid, b);
-    size_t sealed = cr_sk_sealed_len(sa->sk_out, inner.len), total = head + sealed;
-    if (sealed + PAYLOAD_HEADER_LEN > UINT16_MAX || total > MAX_MESSAGE)
-        return -EMSGSIZE;
-    uint8_t *msg = malloc(total);
-    if (!msg)
-        return -ENOMEM;
-    struct writer w = writer_of(msg, total);
-    struct ike_header h = {sa->spi_i, sa->spi_r, PL_SK, IKE_VERSION, exchange, 0, mid, (uint32_t)total};
-    h.flags = (uint8_t)((sa->initiator ? FLAG_INITIATOR : 0) | (response ? FLAG_RESPONSE : 0));
-    header_write(&w, &h);
-    wr_u8(&w, inner.len ? b->first : PL_NONE);
-    wr_u8(&w, 0);
-    wr_u16(&w, (uint16_t)(PAYLOAD_HEADER_LEN + sealed));
-    int rc = cr_sk_seal(sa->sk_out, msg, head, inner.p, inner.len, total);
-    if (rc) {
-        free(msg);
-        return rc;
+    while (rest.len) {
+        struct slice d = datagrams_next(&rest);
+        LOGF(NET, 1, "sending packet: from %s[%u] to %s[%u] (%zu bytes)",
+             addr_print(&path->local, a, sizeof(a)), path->local_port,
+             addr_print(&path->remote, b, sizeof(b)), path->remote_port, d.len);
+        sa->ike->net.send(sa->ike->net.ctx, path, d, true);
     }
-    *out = msg;
-    *len = total;
-    return 0;
 }
 
 // --- requests of ours ---

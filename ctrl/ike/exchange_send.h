@@ -11,11 +11,8 @@
 
 struct ike_sa;
 struct net_path;
-// One message of ours, whole and protected; the caller frees it.
-int seal(struct ike_sa *sa, uint8_t exchange, bool response, uint32_t mid, const struct pb *b, uint8_t **out,
-         size_t *len);
 void exchange_send(struct ike_sa *sa, uint8_t *msg,
-                   size_t len); // takes msg: a whole request, retransmitted until answered
+                   size_t len); // takes msg: a request with all its datagrams, retransmitted until answered
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange,
                     const struct pb *b); // the passive task is over; false: it could not be said

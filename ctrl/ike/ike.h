@@ -7,6 +7,7 @@
 #define CTRL_IKE_IKE_H
 
 #include "ctrl/ike/events.h"
+#include "ctrl/ike/fragments.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/lib/log_limit.h"
@@ -37,6 +38,11 @@ enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535 };
     X(dropped_unknown, "datagrams for no SA of ours") \
     X(dropped_state, "messages in the wrong state or with a wrong message ID") \
     X(dropped_integrity, "messages whose integrity check failed") \
+    X(fragments_in, "IKE fragments received") \
+    X(fragments_dropped, "IKE fragments dropped: malformed, repeated, of another division, or of a message too large") \
+    X(fragments_evicted, "messages of which fragments were missing when memory for others was needed") \
+    X(fragmented_in, "messages received in fragments") \
+    X(fragmented_out, "messages sent in fragments") \
     X(dropped_limit, "requests dropped by a limit") \
     X(cookies_sent, "COOKIE answers sent") \
     X(child_installed, "CHILD SAs installed") \
@@ -79,7 +85,8 @@ struct ike {
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task;
     struct timer reaper, shutdown;
     bool stopping;
-    uint8_t secrets[2][32]; // cookies: the current one and the one before
+    struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are
+    uint8_t secrets[2][32];            // cookies: the current one and the one before
     uint8_t secret_version;
     uint64_t secret_at, peer_salt;
     struct log_limit log_limit; // what strangers may write

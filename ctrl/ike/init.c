@@ -14,6 +14,7 @@
 #include "ctrl/ike/debugkeys.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/fragments.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
@@ -86,6 +87,20 @@ void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
         LOGF(IKE, 1, "remote host is behind NAT");
 }
 
+// RFC 7383 2.3: the responder says it where the initiator has.
+void init_put_fragmentation(struct pb *b, const struct ike_sa *sa)
+{
+    if (sa->initiator ? sa->conn->cfg.fragmentation != FRAGMENTATION_NO : sa->fragmentation)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_IKEV2_FRAGMENTATION_SUPPORTED, slice_of(NULL, 0));
+}
+
+void init_read_fragmentation(struct ike_sa *sa, const struct payloads *pl)
+{
+    struct notify n;
+    sa->fragmentation = sa->conn->cfg.fragmentation != FRAGMENTATION_NO &&
+                        notify_find(pl, N_IKEV2_FRAGMENTATION_SUPPORTED, &n);
+}
+
 void init_ask_keys(struct task *t, reply_fn fn)
 {
     struct ike_sa *sa = t->sa;
@@ -153,6 +168,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     pb_ke(&b, hs->group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
     init_put_nat(&b, sa);
+    init_put_fragmentation(&b, sa);
     uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
     if (!msg || !keep) {
         free(msg);
@@ -171,8 +187,8 @@ static void build(struct ike_sa *sa, struct slice public_value)
     hs->own_init = keep;
     hs->own_init_len = b.w.len;
     COUNT(sa->ike, ike_init_out_req);
-    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) ]",
-         hs->cookie_len ? "N(COOKIE) " : "");
+    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %s]",
+         hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ");
     exchange_send(sa, msg, b.w.len);
 }
 
@@ -243,7 +259,8 @@ static bool forget_attempt(struct ike_sa *sa)
     sa->sk_in = sa->sk_out = NULL;
     sa->spi_r = 0;
     sa->out_mid = 0;
-    sa->nat_local = sa->nat_remote = false;
+    sa->nat_local = sa->nat_remote = sa->fragmentation = false;
+    fragments_forget(sa, true);
     free(sa->request);
     sa->request = NULL;
     return true;
@@ -422,6 +439,7 @@ static bool response(struct task *t, struct inmsg *m)
     sa_alive(sa);
     sa->path.local = m->path.local;
     init_read_nat(sa, &m->pl, sa->spi_r);
+    init_read_fragmentation(sa, &m->pl);
     float_ports(sa);
     init_ask_keys(t, got_keys);
     return false;

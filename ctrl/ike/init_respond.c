@@ -171,6 +171,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     pb_ke(&b, hs->group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
     init_put_nat(&b, sa);
+    init_put_fragmentation(&b, sa);
     h.length = (uint32_t)b.w.len;
     struct writer head = writer_of(buf, IKE_HEADER_LEN);
     header_write(&head, &h);
@@ -255,6 +256,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     if (ike->set.half_open_timeout)
         timer_set(ike->loop, &sa->life, loop_now(ike->loop) + (uint64_t)ike->set.half_open_timeout * 1000);
     init_read_nat(sa, &in->pl, 0);
+    init_read_fragmentation(sa, &in->pl);
     sa->hs->ke_id = ++ike->next_ke;
     struct msg_KE_GENERATE q = {
         .req = ask_new(sa->passive, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
@@ -314,27 +316,40 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
         sa_destroy(sa);
         return;
     }
-    uint8_t *early = hs->early; // the handler may end the handshake
-    struct net_path path = hs->early_path;
-    struct slice d = slice_of(early, hs->early_len);
+    struct early *early = hs->early; // the handler may end the handshake, or the SA
     hs->early = NULL;
-    if (header_read(d, &h))
-        exchange_protected(sa, &h, &path, d);
-    free(early);
+    for (const struct early *e = early; e && sa->sk_in; e = e->next)
+        if (header_read(slice_of(e->data, e->len), &h))
+            exchange_protected(sa, &h, &e->path, slice_of(e->data, e->len));
+    early_free(early);
+}
+
+// Anyone may have sent it. What is kept of one IKE_SA_INIT is no more than a message may have.
+static bool keep_early(struct handshake *hs, const struct net_path *path, struct slice d)
+{
+    struct early **end = &hs->early, *e;
+    if (hs->early_len + d.len > MAX_MESSAGE || !(e = malloc(sizeof(*e) + d.len)))
+        return false;
+    while (*end)
+        end = &(*end)->next;
+    *end = e;
+    e->next = NULL;
+    e->path = *path;
+    e->len = d.len;
+    memcpy(e->data, d.p, d.len);
+    hs->early_len += d.len;
+    return true;
 }
 
 void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
 {
     struct handshake *hs = sa->hs;
-    if (sa->passive || !hs->ke_id || !hs->own_init || d.len < IKE_HEADER_LEN + PAYLOAD_HEADER_LEN)
+    if (d.len < IKE_HEADER_LEN + PAYLOAD_HEADER_LEN)
         return;
-    free(hs->early);
-    hs->early = malloc(d.len);
-    if (!hs->early)
+    if (hs->early && sa->passive) // the keys are on their way: another fragment of it
+        keep_early(hs, path, d);
+    if (sa->passive || !hs->ke_id || !hs->own_init || !keep_early(hs, path, d))
         return;
-    memcpy(hs->early, d.p, d.len);
-    hs->early_len = d.len;
-    hs->early_path = *path;
     sa->passive = task_new(sa, TASK_AUTH_RESPOND, 0);
     if (sa->passive)
         init_ask_keys(sa->passive, got_keys);

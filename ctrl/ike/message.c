@@ -95,7 +95,7 @@ int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct re
                           "more than %d payloads in one message are not supported", MAX_PAYLOADS);
         if (name)
             out->p[out->count++] = (struct payload){type, next, flags & 0x80, body};
-        if (type == PL_SK)
+        if (type == PL_SK || type == PL_SKF)
             break;
         type = next;
     }

@@ -34,7 +34,8 @@ enum { PROTO_NONE = 0, PROTO_IKE = 1, PROTO_AH = 2, PROTO_ESP = 3 };
     X(TSR, 45, "TSr") \
     X(SK, 46, "SK") \
     X(CP, 47, "CP") \
-    X(EAP, 48, "EAP")
+    X(EAP, 48, "EAP") \
+    X(SKF, 53, "EF")
 // clang-format on
 enum payload_type {
     PL_NONE = 0,
@@ -126,8 +127,8 @@ struct refusal {
 int refuse(struct refusal *r, uint16_t notify, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-// Splits a chain. Unknown payloads are skipped, unless critical (2.5). SK ends the chain, as nothing may
-// follow it.
+// Splits a chain. Unknown payloads are skipped, unless critical (2.5). SK and SKF end the chain, as nothing
+// may follow them.
 int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct refusal *r);
 const struct payload *payload_find(const struct payloads *l, uint8_t type); // the first, or NULL
 unsigned payload_count(const struct payloads *l, uint8_t type);

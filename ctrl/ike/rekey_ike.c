@@ -54,6 +54,7 @@ static bool begin_data(struct task *t, bool initiator)
     }
     handshake_free(next);
     next->successor = true;
+    next->fragmentation = sa->fragmentation;
     next->local_id = sa->local_id;
     next->remote_id = sa->remote_id;
     x->ike = sa->ike;

@@ -15,6 +15,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/fragments.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/lifetime.h"
@@ -159,6 +160,15 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     return sa;
 }
 
+void early_free(struct early *e)
+{
+    while (e) {
+        struct early *next = e->next;
+        free(e);
+        e = next;
+    }
+}
+
 void handshake_free(struct ike_sa *sa)
 {
     struct handshake *hs = sa->hs;
@@ -168,7 +178,7 @@ void handshake_free(struct ike_sa *sa)
         ipc_send(sa->ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = hs->ke_id});
     free(hs->own_init);
     free(hs->peer_init);
-    free(hs->early);
+    early_free(hs->early);
     free(hs->answer);
     free(hs);
     sa->hs = NULL;
@@ -220,6 +230,8 @@ void sa_destroy(struct ike_sa *sa)
         COUNT(ike, failed);
     unlink_sa(sa);
     sa->state = SA_DEAD;
+    fragments_forget(sa, false);
+    fragments_forget(sa, true);
     handshake_free(sa);
     ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
     cr_sk_free(sa->sk_in);

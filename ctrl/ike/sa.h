@@ -15,6 +15,12 @@ enum { COOKIE_MAX = 64, NAT_T_PORT = 4500 };
 // replaced it.
 enum sa_state { SA_CONNECTING, SA_REFUSED, SA_ESTABLISHED, SA_REKEYED, SA_DELETING, SA_DEAD };
 
+struct early { // a datagram that nobody can open yet
+    struct early *next;
+    struct net_path path;
+    size_t len;
+    uint8_t data[];
+};
 struct handshake {  // until the SA is established
     uint32_t ke_id; // 0: used up
     uint16_t group;
@@ -27,11 +33,10 @@ struct handshake {  // until the SA is established
     uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
     size_t own_init_len, peer_init_len;
     struct slice peer_nonce, peer_ke; // inside peer_init
-    uint8_t *early;                   // the IKE_AUTH request that waits for its keys
-    size_t early_len;
-    struct net_path early_path;
-    struct inmsg *answer; // the IKE_AUTH response that is being checked
-    uint64_t began_us;    // by the real clock: only shown
+    struct early *early;              // the IKE_AUTH request that waits for its keys: its datagrams
+    size_t early_len;                 // of all of them
+    struct inmsg *answer;             // the IKE_AUTH response that is being checked
+    uint64_t began_us;                // by the real clock: only shown
 };
 
 struct ike_sa {
@@ -45,6 +50,7 @@ struct ike_sa {
     struct conn *conn;
     enum sa_state state;
     bool initiator, half_open, nat_local, nat_remote;
+    bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
     uint32_t id, job;
     uint64_t spi_i, spi_r;
     struct net_path path;
@@ -65,8 +71,10 @@ struct ike_sa {
     struct net_path in_path; // where the last one came from: the answer goes there
     uint32_t in_mid;
     uint8_t in_hash[32]; // of the last one as it came: only its like is answered from the cache
-    uint8_t *reply;
+    bool in_fragmented;  // and how it came
+    uint8_t *reply;      // its datagrams one behind the other, as those of request
     size_t reply_len;
+    struct fragments *parts[2]; // of the peer's request, of its response: what has come of it; or NULL
     struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
     uint64_t last_in, last_out, established_at;
     uint64_t rekey_at, reauth_at, over_at; // 0: never
@@ -101,6 +109,7 @@ struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
                           struct ike_sa *after); // NULL: the first, or no more
 // An authenticated message came from there (2.23).
 void sa_moved(struct ike_sa *sa, const struct net_path *path);
+void early_free(struct early *e); // and those behind it
 void handshake_free(struct ike_sa *sa);
 const char *sa_label(const struct ike_sa *sa); // "name[3]"; valid until the next call
 int sa_why(struct ike_sa *sa, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -36,6 +36,8 @@ struct inmsg { // one decrypted (or plain) message; heap, one owner
     struct ike_header h;
     struct net_path path;
     struct payloads pl;
+    bool fragmented;  // how it came
+    uint8_t hash[32]; // of a request as it came, of its first fragment: its repetition is known by that
     size_t len;
     uint8_t data[];
 };

@@ -14,6 +14,7 @@
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/seal.h"
 #include "ctrl/ike/selectors.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/keys/keys.h"

@@ -53,7 +53,7 @@ static void test_file_sections_comments_quotes_and_overrides(void **state)
     (void)state;
     static const char text[] =
         "# first\ncharon {\n  retransmit_tries = 3 # trailing\n  retransmit_timeout = 2.5\n"
-        "  half_open_timeout=1m\n  port = 1500\n  port_nat_t = \"1501\"\n}\n"
+        "  half_open_timeout=1m\n  fragment_size = 500\n  port = 1500\n  port_nat_t = \"1501\"\n}\n"
         "espalierd\n{ retransmit_tries = 7\n offload_default = auto }\nswanctl { x = y }\n";
     struct daemon_config c;
     struct esp_error err;
@@ -61,6 +61,7 @@ static void test_file_sections_comments_quotes_and_overrides(void **state)
     assert_int_equal(c.settings.retransmit_tries, 7); // section espalierd overrides
     assert_true(c.settings.retransmit_timeout == 2.5);
     assert_int_equal(c.settings.half_open_timeout, 60);
+    assert_int_equal(c.settings.fragment_size, 500);
     assert_int_equal(c.settings.port, 1500);
     assert_int_equal(c.settings.port_nat_t, 1501);
     assert_int_equal(c.settings.offload_default, OFFLOAD_AUTO);
@@ -104,6 +105,8 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
         {"charon { retransmit_tries = 99999999999999999999 }", "charon.retransmit_tries", "a number"},
         {"charon { retransmit_timeout = 1.5x }", "charon.retransmit_timeout", "a number from 0 to 3600"},
         {"charon { retransmit_base = nan }", "charon.retransmit_base", "a number"},
+        {"charon { fragment_size = 255 }", "charon.fragment_size", "a number from 256 to 65535"},
+        {"charon { fragment_size = 65536 }", "charon.fragment_size", "0 (the address family's default)"},
         {"charon { half_open_timeout = 5y }", "charon.half_open_timeout", "a time"},
         {"charon { half_open_timeout = 0 }", "charon.half_open_timeout", "a time from 1s"},
         {"charon { port = 70000 }", "charon.port", "1 to 65535"},

@@ -211,7 +211,7 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CONN, "dpd_delay", "soon", "a time"},
         {IN_CONN, "keyingtries", "-1", "a number from 0"},
         {IN_CONN, "rekey_time", "1y", "a time"},
-        {IN_CONN, "fragmentation", "force", "not supported yet"},
+        {IN_CONN, "fragmentation", "force", "force belongs to IKEv1"},
         {IN_CONN, "childless", "force", "expected one of allow, never"},
         {IN_CONN, "send_cert", "x", "one of"},
         {IN_CONN, "local_addrs", "west.example", "an IP address or %any"},
@@ -285,9 +285,8 @@ static void test_awaited_keys_warn_by_name(void **state)
     assert_int_equal(load(IN_CHILD, "inactivity", "10m"), 0);
     assert_int_equal(conn.children[0].inactivity, 600);
     assert_string_equal(warnings, "");
-    assert_int_equal(load(IN_CONN, "fragmentation", "accept"), 0);
-    assert_string_equal(warnings,
-                        "gw: fragmentation = accept has no effect: IKE messages are not fragmented yet\n");
+    assert_int_equal(load(IN_CONN, "mobike", "yes"), 0);
+    assert_string_equal(warnings, "gw: mobike = yes has no effect: MOBIKE is not offered yet\n");
 }
 
 // Each is told with its place; the first is the one that the error is about.
