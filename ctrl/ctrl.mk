@@ -11,8 +11,9 @@ SUPER_SRCS := $(wildcard ctrl/super/*.c)
 IKE_SRCS ?= $(wildcard ctrl/ike/*.c)
 KEYS_SRCS ?= $(wildcard ctrl/keys/*.c)
 CRYPTO_SRCS ?= $(wildcard ctrl/crypto/*.c)
+PKI_SRCS := $(sort $(wildcard ctrl/pki/*.c))
 
-ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PATH_SRCS)
+ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PKI_SRCS) $(PATH_SRCS)
 PROGRAMS += $(BUILD)/bin/espalierd
 
 .PHONY: espalierd

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+PKI_TEST_SRCS := tests/unit/pki_files.c $(PKI_SRCS) $(CRYPTO_SRCS)
 $(eval $(call unit_test,test_signature,tests/unit/test_signature.c tests/unit/pki_files.c $(CRYPTO_SRCS),-ljansson -lcrypto))
+$(eval $(call unit_test,test_pkits,tests/unit/test_pkits.c $(PKI_TEST_SRCS) ctrl/lib/hash.c,-lcrypto))
+$(eval $(call unit_test,test_pki,tests/unit/test_pki.c tests/unit/pki_rig.c $(PKI_TEST_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))

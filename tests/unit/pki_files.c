@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { FILES_MAX = 512, COMMAND_MAX = 4096 };
+enum { FILES_MAX = 4096, COMMAND_MAX = 4096 };
 
 static char dir[64];
 static void *kept[FILES_MAX];
