@@ -284,8 +284,8 @@ static void test_own_programs_are_silent_while_something_is_missing(void **state
     static const char *const harm[] = {
         "ip -6 rule del pref 224",
         "ip -6 rule del pref 222",
-        "for t in $(ip -6 route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
-        "ip -6 route flush table $t; done",
+        ("for t in $(ip -6 route show table all proto 89 | sed 's/.*table //;s/ .*//'); do "
+         "ip -6 route flush table $t; done"),
     };
     struct gateway g;
     (void)state;
