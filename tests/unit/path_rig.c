@@ -101,6 +101,8 @@ int rig_up(void **state)
     int tun[2], raw[2];
     assert_non_null(r);
     *state = catching = r;
+    r->now_us =
+        rig_now_us(r); // and there it stays but for rig_pass: how long a test takes is nobody's business
     settings_default(&r->settings);
     r->settings.lease_min = 64;
     r->env.settings = &r->settings;

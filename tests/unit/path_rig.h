@@ -41,7 +41,7 @@ struct rig {
     } past[RIG_PAST]; // what went on past us
     unsigned past_count;
     int past_rc;     // negative: there is no way past us
-    uint64_t now_us; // of path's clock, 0: it is the machine's
+    uint64_t now_us; // of path's clock, which stands still; 0, where a test sets it: it is the machine's
 };
 
 int rig_up(void **state);   // *state: the rig; without a card

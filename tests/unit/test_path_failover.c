@@ -69,8 +69,9 @@ static void test_failure_keeps_what_inbound_has_seen(void **state)
 static void test_software_goes_on_while_a_slow_card_is_being_opened(void **state)
 {
     struct rig *r = *state;
-    uint64_t from = loop_now_us(r->p->loop);
     uint32_t n = 0;
+    r->now_us = 0; // a thread opens the card meanwhile
+    uint64_t from = loop_now_us(r->p->loop);
     rig_must_install(r, 1, OFFLOAD_AUTO, "software");
     r->p->threads = true;
     fake_open_ms = 400;

@@ -610,6 +610,7 @@ static void test_a_later_fragment_without_its_first_is_dropped_where_ports_decid
     a_port_is_protected(r);
     fragment(r, 0, 1, 8, true);
     fragment(r, 0, 9, 8, false);
+    usleep(3000); // of a slow machine, which is nothing to them
     rig_pass(r, 999);
     assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 0);
     rig_pass(r, 1);
