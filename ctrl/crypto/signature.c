@@ -474,6 +474,15 @@ int cr_sign(const struct cr_key *k, uint32_t schemes, uint8_t method, const stru
     return rc ? esp_fail(err, rc, "AUTH", "signing with %s: %s", cr_scheme(i)->name, strerror(-rc)) : 0;
 }
 
+int cr_auth_scheme(const uint8_t *auth, size_t len, enum cr_scheme_index *out)
+{
+    struct esp_error err = {0};
+    int salt = 0;
+    if (len < 1 || (size_t)auth[0] + 1 >= len)
+        return -EBADMSG;
+    return read_algorithm(auth + 1, auth[0], out, &salt, &err);
+}
+
 // What is to be checked, taken out of the AUTH value.
 struct claim {
     enum cr_scheme_index scheme;

@@ -106,6 +106,8 @@ uint8_t cr_method_for(const struct cr_key *k, bool peer_has_hashes);
 // allowed, named.
 int cr_sign(const struct cr_key *k, uint32_t schemes, uint8_t method, const struct cr_slice *parts, size_t n,
             uint8_t *out, size_t cap, size_t *len, struct esp_error *err);
+// What method 14's AUTH value says that it was made with, for people to read; it proves nothing.
+int cr_auth_scheme(const uint8_t *auth, size_t len, enum cr_scheme_index *out);
 // -EBADMSG: it is not this key's signature over that; -EACCES: made with a scheme that is not allowed
 // (named).
 int cr_verify(const struct cr_key *k, uint32_t schemes, uint8_t method, const uint8_t *auth, size_t auth_len,

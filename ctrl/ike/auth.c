@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), and the questions to keys about AUTH that both
-// roles ask. The first CHILD SA comes with it; where only that fails the IKE SA stays.
+// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), The first CHILD SA comes with it; where only
+// that fails the IKE SA stays.
 #include "ctrl/ike/auth.h"
 
 #include <stdio.h>
@@ -15,64 +15,21 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/proof.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
 #include "ctrl/lib/log.h"
 
-enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 16384, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size)
 {
     struct writer w = writer_of(buf, size);
     identity_write(&w, id);
     return wr_written(&w);
-}
-
-// Whom the secret is looked up for: an initiator that does not know the peer's name takes its address.
-static struct slice peer_body(const struct ike_sa *sa, uint8_t *buf, size_t size)
-{
-    struct identity id = sa->remote_id;
-    if (id.type == ID_ANY)
-        identity_of_addr(&sa->path.remote, &id);
-    return auth_id_body(&id, buf, size);
-}
-
-void auth_make(struct task *t, reply_fn fn)
-{
-    struct ike_sa *sa = t->sa;
-    uint8_t own[ID_BODY_MAX], peer[ID_BODY_MAX];
-    struct handshake *hs = sa->hs;
-    struct msg_AUTH_MAKE q = {.req = ask_new(t, fn),
-                              .ike_id = sa->id,
-                              .method = AUTH_PSK_METHOD,
-                              .message = slice_of(hs->own_init, hs->own_init_len),
-                              .peer_nonce = hs->peer_nonce,
-                              .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
-                              .peer_id_body = peer_body(sa, peer, sizeof(peer)),
-                              .local = sa->path.local,
-                              .remote = sa->path.remote};
-    ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_MAKE, &q);
-}
-
-// peer_id: the body exactly as it came, since AUTH covers it.
-void auth_check(struct task *t, const struct auth *auth, struct slice peer_id, reply_fn fn)
-{
-    struct ike_sa *sa = t->sa;
-    uint8_t own[ID_BODY_MAX];
-    struct handshake *hs = sa->hs;
-    struct msg_AUTH_CHECK q = {.req = ask_new(t, fn),
-                               .ike_id = sa->id,
-                               .method = auth->method,
-                               .message = slice_of(hs->peer_init, hs->peer_init_len),
-                               .own_nonce = slice_of(hs->nonce, NONCE_LEN),
-                               .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
-                               .peer_id_body = peer_id,
-                               .local = sa->path.local,
-                               .remote = sa->path.remote,
-                               .auth = auth->value};
-    ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_CHECK, &q);
 }
 
 void auth_log_proven(const struct msg_AUTH_PROVEN *m)
@@ -103,18 +60,18 @@ static void build(struct ike_sa *sa, struct slice auth)
 {
     static uint8_t buf[AUTH_MESSAGE_MAX];
     uint8_t id[ID_BODY_MAX];
-    char text[ID_TEXT_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
-    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key",
-         identity_print(&sa->local_id, text, sizeof(text)));
+    own_auth_log(sa, auth);
     hs->pending = hs->child ? child_new(sa, hs->child) : NULL;
     pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
+    pb_own_certs(&b, sa);
+    pb_ask_certs(&b, sa);
     if (sa_first_to_peer(sa))
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
     if (sa->remote_id.type != ID_ANY)
         pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
-    pb_auth(&b, AUTH_PSK_METHOD, auth);
+    pb_own_auth(&b, sa, auth);
     if (hs->pending) {
         LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->child->name, hs->pending->id);
         child_put_request(&b, hs->pending, false, NULL);
@@ -143,7 +100,11 @@ static void start(struct task *t)
         identity_of_addr(&sa->path.local, &sa->local_id);
     if (identity_is_pattern(&sa->remote_id))
         memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
-    auth_make(t, got_auth);
+    char why[200];
+    if (own_auth_make(t, got_auth, why, sizeof(why)))
+        return;
+    sa_why(sa, "%.190s", why);
+    failed(sa);
 }
 
 // --- the response ---
@@ -191,21 +152,18 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     exchange_done(sa);
 }
 
-static void checked(struct task *t, enum msg_type type, const union msg *m)
+static void checked(struct task *t, enum proof how, const char *text)
 {
     struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
-    char why[200], text[ID_TEXT_MAX];
-    if (!answer_ok(type, m)) {
-        sa_why(sa, "authentication of '%.80s' with pre-shared key failed: %.100s",
-               identity_print(&sa->remote_id, text, sizeof(text)), answer_text(type, m));
-        LOGF(IKE, 1, "%s", answer_text(type, m));
+    char why[200], name[ID_TEXT_MAX];
+    if (how != PROOF_GOOD) {
+        sa_why(sa, "authentication of '%.80s' failed: %.100s",
+               identity_print(&sa->remote_id, name, sizeof(name)), text);
+        LOGF(IKE, 1, "%s", text);
         refuse_peer(sa);
         return;
     }
-    LOGF(IKE, 1, "authentication of '%s' with pre-shared key successful",
-         identity_print(&sa->remote_id, text, sizeof(text)));
-    auth_log_proven(&m->AUTH_PROVEN);
     sa_established(sa);
     sa_unique(sa, false);
     if (!hs->pending) {
@@ -265,7 +223,7 @@ static bool response(struct task *t, struct inmsg *m)
     }
     sa->remote_id = id;
     sa->hs->answer = m;
-    auth_check(t, &auth, idr->body, checked);
+    proof_begin(t, &m->pl, &auth, idr->body, checked);
     return true;
 }
 

@@ -7,8 +7,6 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
 
-void auth_check(struct task *t, const struct auth *auth, struct slice peer_id, reply_fn fn);
-void auth_make(struct task *t, reply_fn fn);
 void auth_log_proven(const struct msg_AUTH_PROVEN *m);
 struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size);
 

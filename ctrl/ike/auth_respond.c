@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctrl/ike/auth.h"
+#include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
@@ -12,7 +13,9 @@
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/proof.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
@@ -20,7 +23,7 @@
 #include "ctrl/ike/unique.h"
 #include "ctrl/lib/log.h"
 
-enum { AUTH_PSK_METHOD = 2, AUTH_MESSAGE_MAX = 16384, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 // Every refusal ends in one of these: the answer, and the SA is over.
 static void refuse_with(struct ike_sa *sa, uint16_t notify)
@@ -43,7 +46,8 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct pb b = pb_of(buf, sizeof(buf));
     bool contact = hs->initial_contact;
     pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
-    pb_auth(&b, AUTH_PSK_METHOD, slice_of(hs->answer->data, hs->answer->len));
+    pb_own_certs(&b, sa);
+    pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
     if (c)
         child_put_answer(&b, c, NULL);
     else if (notify)
@@ -115,7 +119,6 @@ static void make_child(struct task *t)
 static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
-    char text[ID_TEXT_MAX];
     if (type != MSG_AUTH_IS) {
         sa_why(sa, "%.190s", answer_text(type, m));
         refuse_with(sa, N_AUTHENTICATION_FAILED);
@@ -132,8 +135,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
     keep->len = auth.len;
     memcpy(keep->data, auth.p, auth.len);
     sa->hs->answer = keep;
-    LOGF(IKE, 1, "authentication of '%s' (myself) with pre-shared key",
-         identity_print(&sa->local_id, text, sizeof(text)));
+    own_auth_log(sa, auth);
     sa_established(sa);
     make_child(t);
 }
@@ -148,35 +150,18 @@ static void take_path(struct ike_sa *sa)
         sa->path = *p;
 }
 
-static void checked(struct task *t, enum msg_type type, const union msg *m)
-{
-    struct ike_sa *sa = t->sa;
-    char text[ID_TEXT_MAX];
-    if (!answer_ok(type, m)) {
-        sa_why(sa, "%.190s", answer_text(type, m));
-        refuse_with(sa, N_AUTHENTICATION_FAILED);
-        return;
-    }
-    LOGF(IKE, 1, "authentication of '%s' with pre-shared key successful",
-         identity_print(&sa->remote_id, text, sizeof(text)));
-    auth_log_proven(&m->AUTH_PROVEN);
-    // Only now does it count where the request came from: the peer's port may have floated (2.23). Before
-    // that anyone can be behind the integrity check, and what he did stays with the address that began.
-    sa_set_half_open(sa, false);
-    take_path(sa);
-    if (sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact && !sa_first_to_peer(sa)) {
-        sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
-        refuse_with(sa, N_AUTHENTICATION_FAILED);
-        return;
-    }
-    auth_make(t, got_auth);
-}
-
 // The connection for these two names, which may be another than the one that IKE_SA_INIT was answered by.
-static bool choose_conn(struct ike_sa *sa, const struct identity *idr)
+static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t auth)
 {
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
-    struct conn *c = conn_for_ids(sa->ike, &sa->path, &sa->suite, idr, &sa->remote_id);
+    struct conn_claim claim = {.path = &sa->path,
+                               .suite = &sa->suite,
+                               .local = idr,
+                               .remote = &sa->remote_id,
+                               .auth = auth,
+                               .not_these = sa->hs->refused,
+                               .not_count = sa->hs->refused_count};
+    struct conn *c = conn_for_claim(sa->ike, &claim);
     if (!c) {
         LOGF(CFG, 1, "looking for peer configs matching %s[%s]",
              idr ? identity_print(idr, a, sizeof(a)) : "%any", identity_print(&sa->remote_id, b, sizeof(b)));
@@ -190,6 +175,59 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr)
     if (sa->local_id.type == ID_ANY)
         identity_of_addr(&sa->path.local, &sa->local_id);
     return true;
+}
+
+static void checked(struct task *t, enum proof how, const char *why);
+
+// The certificates did not do for this connection: where there is another one for the same identities, by its
+// rules.
+static bool try_next(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct handshake *hs = sa->hs;
+    const struct payloads *pl = &t->msg->pl;
+    const struct payload *pi = payload_find(pl, PL_IDI), *pr = payload_find(pl, PL_IDR),
+                         *ap = payload_find(pl, PL_AUTH);
+    struct identity idr;
+    struct auth auth;
+    if (hs->refused_count == sizeof(hs->refused) / sizeof(hs->refused[0]))
+        return false;
+    hs->refused[hs->refused_count++] = sa->conn;
+    if ((pr && !identity_read(pr->body, &idr)) || !auth_read(ap->body, &auth) ||
+        !choose_conn(sa, pr ? &idr : NULL, proof_kind(auth.method)))
+        return false;
+    proof_begin(t, pl, &auth, pi->body, checked);
+    return true;
+}
+
+static void checked(struct task *t, enum proof how, const char *why)
+{
+    struct ike_sa *sa = t->sa;
+    char text[200];
+    if (how != PROOF_GOOD) {
+        snprintf(text, sizeof(text), "%.190s", why);
+        LOGF(CFG, 1, "%s", text);
+        if (how == PROOF_NOT_HERE && try_next(t))
+            return;
+        if (sa->conn->cfg.remote.auth == AUTH_PUBKEY)
+            proof_failed(sa->ike, &sa->path.remote);
+        sa_why(sa, "%.190s", text);
+        refuse_with(sa, N_AUTHENTICATION_FAILED);
+        return;
+    }
+    // Only now does it count where the request came from: the peer's port may have floated (2.23). Before
+    // that anyone can be behind the integrity check, and what he did stays with the address that began.
+    sa_set_half_open(sa, false);
+    take_path(sa);
+    if (sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact && !sa_first_to_peer(sa)) {
+        sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
+        refuse_with(sa, N_AUTHENTICATION_FAILED);
+        return;
+    }
+    if (own_auth_make(t, got_auth, text, sizeof(text)))
+        return;
+    sa_why(sa, "%.190s", text);
+    refuse_with(sa, N_AUTHENTICATION_FAILED);
 }
 
 // Whether SA, TSi and TSr come together, or none of them; none: the peer wants no CHILD SA.
@@ -221,7 +259,9 @@ static void request(struct task *t)
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
-    if (!choose_conn(sa, pr ? &idr : NULL)) {
+    // What a method that we do not have is refused for is told below, by its number.
+    bool has_auth = ap && auth_read(ap->body, &auth);
+    if (!choose_conn(sa, pr ? &idr : NULL, has_auth ? proof_kind(auth.method) : AUTH_NONE)) {
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
@@ -230,13 +270,14 @@ static void request(struct task *t)
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
-    if (!ap || !auth_read(ap->body, &auth)) {
+    if (!has_auth) {
         sa_why(sa, "the peer wants EAP (IKE_AUTH without AUTH), which is not supported");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
-    auth_check(t, &auth, pi->body, checked);
+    sa->hs->peer_asks_cert = certreq_read(&m->pl);
+    proof_begin(t, &m->pl, &auth, pi->body, checked);
 }
 
 const struct task_ops task_auth_respond = {.name = "IKE_AUTH", .exchange = EX_AUTH, .request = request};

@@ -240,6 +240,7 @@ static void group_del(struct ike *ike, const struct conn *c)
 
 void conn_remove(struct ike *ike, struct conn *c)
 {
+    ike->pubkey_conns -= c->cfg.remote.auth == AUTH_PUBKEY;
     for (unsigned i = 0; i < c->cfg.remote_count; i++)
         if (c->cfg.remote_addrs[i].family)
             addr_del(ike, &c->cfg.remote_addrs[i], c);
@@ -262,6 +263,7 @@ int conn_add(struct ike *ike, struct conn *c)
     while (*end)
         end = &(*end)->next;
     *end = c;
+    ike->pubkey_conns += c->cfg.remote.auth == AUTH_PUBKEY;
     if (!(c->class = class_get(ike, &c->cfg)) ||
         !table_add(&ike->conn_names, &c->by_name, name_key(ike, c->cfg.name)))
         rc = -ENOMEM;
@@ -320,40 +322,46 @@ struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
 }
 
 struct best {
-    const struct net_path *path;
-    const struct suite *suite;
-    const struct identity *local, *remote;
+    const struct conn_claim *claim;
     struct conn *conn;
     int score;
 };
 
+static bool excluded(const struct conn_claim *q, const struct conn *c)
+{
+    bool out = q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth;
+    for (unsigned i = 0; i < q->not_count && !out; i++)
+        out = q->not_these[i] == c;
+    return out;
+}
+
 static void look_at(struct best *b, const struct conn_ref *r)
 {
+    const struct conn_claim *q = b->claim;
     for (; r; r = r->next) {
         struct conn *c = r->conn;
         struct identity mine = c->local_id;
-        int here = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &b->path->local);
-        if (here < 0)
+        int here = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &q->path->local);
+        if (here < 0 || excluded(q, c))
             continue;
         if (mine.type == ID_ANY)
-            identity_of_addr(&b->path->local, &mine);
-        int l = b->local ? identity_match(b->local, &mine) : MATCH_ANY,
-            p = identity_match(b->remote, &c->remote_id),
-            there = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &b->path->remote);
+            identity_of_addr(&q->path->local, &mine);
+        int l = q->local ? identity_match(q->local, &mine) : MATCH_ANY,
+            p = identity_match(q->remote, &c->remote_id),
+            there = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &q->path->remote);
         int score = 4 * (1 + p * (MATCH_PERFECT + 1) + l) + 2 * (there > 0) + here;
         if (l && p && score > b->score &&
-            suite_allowed(b->suite, c->cfg.proposals, c->cfg.proposal_count, true)) {
+            suite_allowed(q->suite, c->cfg.proposals, c->cfg.proposal_count, true)) {
             b->conn = c;
             b->score = score;
         }
     }
 }
 
-struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
-                          const struct identity *local, const struct identity *remote)
+struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
 {
-    struct best b = {path, s, local, remote, NULL, 0};
-    const struct addr_entry *e = addr_find(ike, &path->remote);
+    struct best b = {.claim = claim};
+    const struct addr_entry *e = addr_find(ike, &claim->path->remote);
     if (e)
         look_at(&b, e->first);
     for (const struct conn_group *g = ike->groups; g; g = g->next)

@@ -40,9 +40,17 @@ void conn_remove(struct ike *ike, struct conn *c);
 // The first one for these addresses whose proposals fit; connections with equal ones are asked about once.
 struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
                              bool (*fits)(void *ctx, const struct proposal *p, unsigned count), void *ctx);
-// The best one for these identities (local may be NULL: not named by the peer) that allows the suite.
-struct conn *conn_for_ids(struct ike *ike, const struct net_path *path, const struct suite *s,
-                          const struct identity *local, const struct identity *remote);
+// What a peer says in IKE_AUTH, for which a connection is looked for.
+struct conn_claim {
+    const struct net_path *path;
+    const struct suite *suite;
+    const struct identity *local, *remote; // local NULL: it does not say
+    uint8_t auth;                          // enum auth_method: how it proves itself; AUTH_NONE: any
+    struct conn *const *not_these;         // only compared
+    unsigned not_count;
+};
+// The best one for it; NULL: none.
+struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim);
 // Of the connection that is loaded under that name now, where it still has the child.
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
                      const struct child_config *y); // of one name and policy

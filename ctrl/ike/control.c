@@ -9,6 +9,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/create_child.h"
+#include "ctrl/ike/creds.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/ike.h"
@@ -334,6 +335,13 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_TERMINATE: terminate(ike, &m->TERMINATE); break;
     case MSG_REKEY: rekey(ike, &m->REKEY); break;
     case MSG_IKE_LIST: report_sas(ike, &m->IKE_LIST); break;
+    case MSG_CERT_LOAD:
+    case MSG_CERTS_CLEAR:
+    case MSG_CERT_LIST:
+    case MSG_CERTS_FLUSH:
+    case MSG_AUTHORITY_LOAD:
+    case MSG_AUTHORITY_UNLOAD:
+    case MSG_AUTHORITY_LIST: creds_message(ike, t, m); break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
     }

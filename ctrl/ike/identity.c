@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ctrl/crypto/dn.h"
+
 static bool set(struct identity *out, uint8_t type, const void *data, size_t len)
 {
     memset(out, 0, sizeof(*out));
@@ -57,6 +59,13 @@ static bool set_addr(struct identity *out, const char *text)
     return true;
 }
 
+static bool set_dn(struct identity *out, const char *text)
+{
+    uint8_t der[ID_DATA_MAX];
+    size_t len;
+    return dn_parse(text, der, sizeof(der), &len) == 0 && set(out, ID_DN, der, len);
+}
+
 static bool parse_typed(const char *text, struct identity *out, bool *handled)
 {
     static const struct {
@@ -76,7 +85,9 @@ static bool parse_typed(const char *text, struct identity *out, bool *handled)
             return set_hex(out, types[i].type, text + n + 1);
         if (types[i].type == ID_IPV4 || types[i].type == ID_IPV6)
             return set_addr(out, text + n) && out->type == types[i].type;
-        if (types[i].type == ID_DN || types[i].type == ID_GN)
+        if (types[i].type == ID_DN)
+            return set_dn(out, text + n);
+        if (types[i].type == ID_GN)
             return false;
         return set(out, types[i].type, text + n, strlen(text + n));
     }
@@ -93,48 +104,6 @@ static bool is_any(const char *s)
     return false;
 }
 
-// Whether the text begins as a distinguished name does: an attribute's name or number, then '='.
-static bool names_attribute(const char *text)
-{
-    static const char *const names[] = {"C",
-                                        "CN",
-                                        "O",
-                                        "OU",
-                                        "L",
-                                        "ST",
-                                        "S",
-                                        "D",
-                                        "G",
-                                        "I",
-                                        "N",
-                                        "T",
-                                        "E",
-                                        "DC",
-                                        "SN",
-                                        "GN",
-                                        "UID",
-                                        "ID",
-                                        "EN",
-                                        "serialNumber",
-                                        "Email",
-                                        "EmailAddress",
-                                        "UN",
-                                        "TCGID",
-                                        "unstructuredName",
-                                        "unstructuredAddress",
-                                        "dnQualifier",
-                                        "userid"};
-    text += strspn(text, "/, ");
-    size_t n = strcspn(text, "= ");
-    const char *equals = text + n + strspn(text + n, " ");
-    if (*equals != '=' || n == 0)
-        return false;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strlen(names[i]) == n && strncasecmp(names[i], text, n) == 0)
-            return true;
-    return strspn(text, "0123456789.") == n;
-}
-
 bool identity_parse(const char *text, struct identity *out)
 {
     bool handled;
@@ -144,8 +113,8 @@ bool identity_parse(const char *text, struct identity *out)
     bool ok = parse_typed(text, out, &handled);
     if (handled)
         return ok;
-    if (names_attribute(text))
-        return false; // a distinguished name
+    if (dn_is_text(text))
+        return set_dn(out, text);
     if (strchr(text, '='))
         return set(out, ID_KEY, text, strlen(text)); // as charon takes what is none after all
     const char *at = strchr(text, '@');
@@ -217,6 +186,8 @@ bool identity_eq(const struct identity *a, const struct identity *b)
 
 bool identity_is_pattern(const struct identity *id)
 {
+    if (id->type == ID_DN)
+        return dn_match(id->data, id->len, id->data, id->len) > 0;
     return id->type == ID_ANY || (is_name(id->type) && id->len > 0 && id->data[0] == '*');
 }
 
@@ -226,6 +197,10 @@ int identity_match(const struct identity *id, const struct identity *pattern)
         return MATCH_ANY;
     if (identity_eq(id, pattern))
         return MATCH_PERFECT;
+    if (id->type == ID_DN && pattern->type == ID_DN) {
+        int stars = dn_match(id->data, id->len, pattern->data, pattern->len);
+        return stars < 0 ? MATCH_NONE : stars == 0 ? MATCH_PERFECT : MATCH_WILDCARD;
+    }
     // "*.example.org" and "*@example.org": the star stands for at least one octet
     if (id->type != pattern->type || !identity_is_pattern(pattern))
         return MATCH_NONE;
@@ -253,6 +228,8 @@ char *identity_print(const struct identity *id, char *buf, size_t size)
     } else if ((id->type == ID_IPV4 && id->len == 4) || (id->type == ID_IPV6 && id->len == 16)) {
         memcpy(a.a, id->data, id->len);
         addr_print(&a, buf, (unsigned)size);
+    } else if (id->type == ID_DN && dn_print(id->data, id->len, buf, size)) {
+        return buf;
     } else if (text && id->type != ID_DN && id->type != ID_GN) {
         snprintf(buf, size, "%.*s", id->len, (const char *)id->data);
     } else {

@@ -28,8 +28,8 @@ struct identity {
     uint8_t data[ID_DATA_MAX];
 };
 
-// "a.test", "@a.test", "10.0.0.1", "user@host", "@#0a0b", "keyid:x", "%any" ...; false: a form that is not
-// supported (distinguished names), or too long.
+// "a.test", "@a.test", "10.0.0.1", "user@host", "C=CH, CN=a", "@#0a0b", "keyid:x", "%any" ...; false: a form
+// that is not supported, or too long.
 bool identity_parse(const char *text, struct identity *out);
 void identity_of_addr(const struct addr *a, struct identity *out);
 // The ID payload's body from the ID type octet on. False: too short or long, or an address of the wrong
@@ -37,7 +37,7 @@ void identity_of_addr(const struct addr *a, struct identity *out);
 bool identity_read(struct slice body, struct identity *out);
 void identity_write(struct writer *w, const struct identity *id);
 bool identity_eq(const struct identity *a, const struct identity *b);
-// "*.example.org", "*@example.org", any: stands for many.
+// "*.example.org", "*@example.org", "C=CH, CN=*", any: stands for many.
 bool identity_is_pattern(const struct identity *id);
 // How well `id` matches a pattern: MATCH_*.
 int identity_match(const struct identity *id, const struct identity *pattern);

@@ -59,6 +59,7 @@ enum counter {
 };
 
 struct conn;
+struct creds;
 struct conn_class;
 struct conn_group;
 struct ike_sa;
@@ -72,6 +73,8 @@ struct ike {
     const struct ike_events *events;
     const struct task_ops *const *exchanges; // by enum task_kind
     struct ipc_chan *chan[ROOM_COUNT];
+    struct creds *creds;
+    unsigned pubkey_conns; // loaded ones whose peer has a certificate or public key
     struct conn *conns;
     struct conn_class *classes;
     struct conn_group *groups;
@@ -96,6 +99,10 @@ struct ike {
         uint64_t second;
         unsigned count;
     } answers[ANSWER_SLOTS]; // to strangers, by their address
+    struct {
+        uint64_t window;
+        unsigned count;
+    } failed_proofs[ANSWER_SLOTS]; // likewise
     uint64_t counters[CNT_COUNT];
 };
 

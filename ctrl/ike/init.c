@@ -15,6 +15,7 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/fragments.h"
+#include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
@@ -101,6 +102,12 @@ void init_read_fragmentation(struct ike_sa *sa, const struct payloads *pl)
                         notify_find(pl, N_IKEV2_FRAGMENTATION_SUPPORTED, &n);
 }
 
+void init_read_auth(struct ike_sa *sa, const struct payloads *pl)
+{
+    sa->hs->peer_signs = signature_hashes_read(pl, &sa->hs->peer_schemes);
+    sa->hs->peer_asks_cert = certreq_read(pl);
+}
+
 void init_ask_keys(struct task *t, reply_fn fn)
 {
     struct ike_sa *sa = t->sa;
@@ -169,6 +176,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
     init_put_nat(&b, sa);
     init_put_fragmentation(&b, sa);
+    pb_signature_hashes(&b);
     uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
     if (!msg || !keep) {
         free(msg);
@@ -187,7 +195,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     hs->own_init = keep;
     hs->own_init_len = b.w.len;
     COUNT(sa->ike, ike_init_out_req);
-    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %s]",
+    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %sN(HASH_ALG) ]",
          hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ");
     exchange_send(sa, msg, b.w.len);
 }
@@ -405,6 +413,7 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     hs->peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
     hs->peer_ke = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
     sa->spi_r = m->h.spi_r;
+    init_read_auth(sa, &m->pl);
     return true;
 }
 

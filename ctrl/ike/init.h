@@ -14,6 +14,8 @@ void init_put_nat(struct pb *b, const struct ike_sa *sa);
 void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r);
 void init_put_fragmentation(struct pb *b, const struct ike_sa *sa);
 void init_read_fragmentation(struct ike_sa *sa, const struct payloads *pl);
+// What the peer signs with, and whether it wants a certificate.
+void init_read_auth(struct ike_sa *sa, const struct payloads *pl);
 void init_ask_keys(struct task *t, reply_fn fn);
 bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m);
 

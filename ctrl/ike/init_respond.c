@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/cookie.h"
 #include "ctrl/ike/exchange_receive.h"
@@ -14,6 +15,7 @@
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/proof.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
@@ -172,6 +174,9 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
     init_put_nat(&b, sa);
     init_put_fragmentation(&b, sa);
+    bool asks = pb_ask_certs(&b, sa);
+    if (hs->peer_signs)
+        pb_signature_hashes(&b);
     h.length = (uint32_t)b.w.len;
     struct writer head = writer_of(buf, IKE_HEADER_LEN);
     header_write(&head, &h);
@@ -186,7 +191,8 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     memcpy(hs->own_init, buf, b.w.len);
     sa->reply_len = hs->own_init_len = b.w.len;
     sa->in_mid = 1;
-    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) ]");
+    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) %s%s]",
+         asks ? "CERTREQ " : "", hs->peer_signs ? "N(HASH_ALG) " : "");
     sa->last_out = loop_now(sa->ike->loop);
     sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
 }
@@ -257,6 +263,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
         timer_set(ike->loop, &sa->life, loop_now(ike->loop) + (uint64_t)ike->set.half_open_timeout * 1000);
     init_read_nat(sa, &in->pl, 0);
     init_read_fragmentation(sa, &in->pl);
+    init_read_auth(sa, &in->pl);
     sa->hs->ke_id = ++ike->next_ke;
     struct msg_KE_GENERATE q = {
         .req = ask_new(sa->passive, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};

@@ -14,6 +14,8 @@
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/own_auth.h"
+#include "ctrl/ike/proof.h"
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
@@ -35,8 +37,10 @@ static int check(struct conn *c, struct esp_error *err)
     if (!identity_parse(cfg->remote.id, &c->remote_id))
         return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported",
                         cfg->remote.id);
-    if ((cfg->local.auth != AUTH_PSK || cfg->remote.auth != AUTH_PSK) && !conn_only_policies(cfg))
-        return esp_fail(err, -EINVAL, "auth", "only psk is supported, at both ends");
+    if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
+        return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
+    if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0)
+        return -EINVAL;
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");
     for (unsigned i = 0; i < cfg->proposal_count; i++) {

@@ -191,7 +191,7 @@ int ike_main(const struct child_env *env)
 {
     static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_SUPER};
     struct process self = {0};
-    const struct net net = {&self, net_send, net_source_for};
+    const struct net net = {&self, net_send, net_source_for, NULL};
     log_set_process("ike");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     struct loop *l = loop_new();

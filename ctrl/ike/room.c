@@ -11,6 +11,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/control.h"
+#include "ctrl/ike/creds.h"
 #include "ctrl/ike/datagram.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
@@ -90,6 +91,8 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_KE_PUBLIC: ask_answer(ike, m->KE_PUBLIC.req, t, m); break;
     case MSG_IKE_KEYS: ask_answer(ike, m->IKE_KEYS.req, t, m); break;
     case MSG_AUTH_PROVEN: ask_answer(ike, m->AUTH_PROVEN.req, t, m); break;
+    case MSG_AUTH_OCTETS_IS: ask_answer(ike, m->AUTH_OCTETS_IS.req, t, m); break;
+    case MSG_KEY_HAVE: creds_have(ike->creds, &m->KEY_HAVE); break;
     case MSG_AUTH_IS: ask_answer(ike, m->AUTH_IS.req, t, m); break;
     default: LOGF(DMN, 1, "message %s from keys is not for ike, ignored", msg_name(t)); break;
     }
@@ -138,7 +141,9 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
     ike->net = *net;
     ike->events = &ike_events;
     ike->exchanges = ike_exchanges;
-    if (cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
+    ike->creds = creds_new();
+    if (!ike->creds || cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
+        creds_free(ike->creds);
         free(ike);
         return NULL;
     }
@@ -200,6 +205,7 @@ void ike_free(struct ike *ike)
                               &ike->revives,    &ike->tasks};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
+    creds_free(ike->creds);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));
     free(ike);
 }

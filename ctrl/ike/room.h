@@ -20,6 +20,7 @@ struct net {
     void (*send)(void *ctx, const struct net_path *path, struct slice datagram, bool marker);
     // The address that the system would send from; false: no route.
     bool (*source_for)(void *ctx, const struct addr *remote, struct addr *local);
+    int64_t (*wall)(void *ctx); // seconds since 1970, for certificates; NULL: the system's clock
 };
 
 struct ike;

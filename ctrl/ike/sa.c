@@ -18,6 +18,8 @@
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/own_auth.h"
+#include "ctrl/ike/proof.h"
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
@@ -180,6 +182,8 @@ void handshake_free(struct ike_sa *sa)
     free(hs->peer_init);
     early_free(hs->early);
     free(hs->answer);
+    own_auth_free(hs->own);
+    proof_free(hs->proof);
     free(hs);
     sa->hs = NULL;
 }

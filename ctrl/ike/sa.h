@@ -37,6 +37,13 @@ struct handshake {  // until the SA is established
     size_t early_len;                 // of all of them
     struct inmsg *answer;             // the IKE_AUTH response that is being checked
     uint64_t began_us;                // by the real clock: only shown
+    bool peer_signs;                  // it sent SIGNATURE_HASH_ALGORITHMS:
+    uint32_t peer_schemes;            // what it takes (enum cr_scheme_bit)
+    bool peer_asks_cert;              // by a CERTREQ
+    struct own_auth *own;             // how we prove ourselves
+    struct proof_state *proof;        // how the peer does, as long as that takes
+    struct conn *refused[4];          // connections whose rules its certificates did not meet, only compared
+    unsigned refused_count;
 };
 
 struct ike_sa {

@@ -88,3 +88,28 @@ bool may_complain(struct ike *ike, const struct addr *a)
     }
     return ike->error_count++ < 10;
 }
+
+// --- proofs by signature, each of which costs a path of certificates and a verification ---
+
+enum { FAILED_PROOFS = 16, PROOF_WINDOW_MS = 10000 };
+
+static unsigned *failed_proofs(struct ike *ike, const struct addr *a)
+{
+    uint64_t window = loop_now(ike->loop) / PROOF_WINDOW_MS,
+             slot = (peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS;
+    if (ike->failed_proofs[slot].window != window) {
+        ike->failed_proofs[slot].window = window;
+        ike->failed_proofs[slot].count = 0;
+    }
+    return &ike->failed_proofs[slot].count;
+}
+
+bool may_prove(struct ike *ike, const struct addr *a)
+{
+    return *failed_proofs(ike, a) < FAILED_PROOFS;
+}
+
+void proof_failed(struct ike *ike, const struct addr *a)
+{
+    ++*failed_proofs(ike, a);
+}

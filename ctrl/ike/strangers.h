@@ -16,6 +16,9 @@ void sa_set_half_open(struct ike_sa *sa, bool on);
 unsigned half_open_from(struct ike *ike, const struct addr *a);
 bool may_answer(struct ike *ike, const struct addr *a,
                 unsigned limit); // a second; who did not prove to be anyone
+// A try to prove an identity by a signature: not after many from there that failed.
+bool may_prove(struct ike *ike, const struct addr *a);
+void proof_failed(struct ike *ike, const struct addr *a);
 bool may_complain(struct ike *ike,
                   const struct addr *a); // error answers to strangers: two a second to each, ten to all
 

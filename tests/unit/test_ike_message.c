@@ -195,6 +195,8 @@ static void test_identity_text_follows_charon(void **state)
         {"0.0.0.0", ID_ANY, "%any"},
         {"ipv4:10.0.0.9", ID_IPV4, "10.0.0.9"},
         {"email:a@b", ID_RFC822, "a@b"},
+        {"C=CH, O=x, CN=y", ID_DN, "C=CH, O=x, CN=y"},
+        {"asn1dn:CN=a.test", ID_DN, "CN=a.test"},
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -205,7 +207,8 @@ static void test_identity_text_follows_charon(void **state)
         assert_string_equal(identity_print(&id, text, sizeof(text)), cases[i].print);
     }
     struct identity id;
-    assert_false(identity_parse("C=CH, O=x, CN=y", &id));
+    assert_false(identity_parse("C=CH, O", &id)); // a name without a value
+    assert_false(identity_parse("asn1gn:x", &id));
     assert_true(identity_parse("Zm9vYmFyYg==", &id) && id.type == ID_KEY &&
                 id.len == 12); // no name has that attribute
     assert_false(identity_parse("@#0", &id));
@@ -230,6 +233,11 @@ static void test_identity_wildcards_match_whole_tails_of_the_same_type(void **st
     assert_int_equal(score("u@a.test", "*.test"), MATCH_NONE);
     assert_int_equal(score("10.0.0.1", "%any"), MATCH_ANY);
     assert_int_equal(score("10.0.0.1", "10.0.0.2"), MATCH_NONE);
+    assert_int_equal(score("C=CH, O=Lab, CN=a", "C=CH, O=lab, CN=a"), MATCH_PERFECT);
+    assert_int_equal(score("C=CH, O=Lab, CN=a", "C=CH, O=Lab, CN=*"), MATCH_WILDCARD);
+    assert_int_equal(score("C=CH, O=Lab, CN=a", "C=CH, O=Lab"), MATCH_NONE);
+    assert_int_equal(score("C=CH, O=Lab, CN=*", "C=CH, O=Lab, CN=a"), MATCH_NONE); // what a peer may say
+    assert_int_equal(score("a", "CN=a"), MATCH_NONE);
 }
 
 // --- SA payloads ---

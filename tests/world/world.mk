@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The world in one process (tests/world/world.h): whole daemons under one virtual clock and one seed.
 WORLD_ROOM_SRCS := $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) \
-    $(CRYPTO_SRCS) $(PATH_SRCS))
+    $(CRYPTO_SRCS) $(PKI_SRCS) $(PATH_SRCS))
 WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS) sim/card_model.c
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(LIBESPALIER_LIBS) -lcrypto -lpci -lm

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// CERT and CERTREQ payloads (RFC 7296 sections 3.6 and 3.7) and the notify SIGNATURE_HASH_ALGORITHMS (RFC
+// 7427 section 4), read within bounds and written.
+#ifndef CTRL_IKE_CERT_PAYLOAD_H
+#define CTRL_IKE_CERT_PAYLOAD_H
+
+#include "ctrl/ike/message.h"
+#include "ctrl/pki/pki.h"
+
+// What a peer may send before it is known; more is refused by name.
+enum { CERT_OCTETS_MAX = 64 * 1024, SIGNATURE_HASHES_MAX = 16 };
+enum { CERT_X509 = 4, CERT_CRL = 7, CERT_HASH_URL = 12, CERT_HASH_URL_BUNDLE = 13, CERT_RAW_KEY = 15 };
+
+struct peer_certs {
+    struct slice certs[PKI_PEER_CERTS_MAX]; // in the message
+    size_t count;
+    struct slice pubkey;
+};
+// False: err names what is wrong. What is of no use here is said and left out.
+bool certs_read(const struct payloads *pl, struct peer_certs *out, struct esp_error *err);
+void pb_cert(struct pb *b, uint8_t encoding, struct slice data);
+bool certreq_read(
+    const struct payloads *pl); // whether the peer asks for a certificate, of whatever authority
+void pb_certreq(struct pb *b, struct slice hashes);
+void pb_signature_hashes(struct pb *b);
+// What the peer may be signed for with; false: it sent no such notify.
+bool signature_hashes_read(const struct payloads *pl, uint32_t *schemes);
+
+#endif

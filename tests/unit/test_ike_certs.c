@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two daemons that authenticate by certificates made by the openssl command: every kind of key, chains, both
+// ends alike or each in its own way; and what must not get in: another's certificate, another authority,
+// another identity, another method, what is expired, what is not a certificate.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "ctrl/crypto/signature.h"
+#include "ctrl/ike/cert_payload.h"
+#include "ctrl/ike/creds.h"
+#include "ctrl/ike/own_auth.h"
+#include "tests/unit/ike_pair.h"
+#include "tests/unit/pki_files.h"
+
+static char lines[65536]; // of both daemons' logs
+static uint32_t req = 50000;
+
+static void keep(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
+{
+    size_t n = strlen(lines);
+    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
+    snprintf(lines + n, sizeof(lines) - n, "%s\n", text);
+}
+
+static bool said(const char *text)
+{
+    bool found = strstr(lines, text) != NULL;
+    if (!found)
+        print_message("not said: %s\n%s", text, lines);
+    return found;
+}
+
+// --- files: ca (with a.test and b.test of it), other (an authority of the same name), mid and leaf ---
+
+static void make_end(const char *name, const char *ca, const char *algorithm, const char *san,
+                     const char *more)
+{
+    pki_run("openssl genpkey -algorithm %s -outform DER -out %s.key", algorithm, name);
+    pki_run("openssl req -new -key %s.key -keyform DER -subj /C=CH/O=Lab/CN=%s -out %s.csr", name, name,
+            name);
+    pki_run("printf 'subjectAltName=%s\\nkeyUsage=digitalSignature\\n' > %s.ext", san, name);
+    pki_run("openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.keypem -CAcreateserial -days 30 -extfile "
+            "%s.ext %s "
+            "-outform DER -out %s.der",
+            name, ca, ca, name, more, name);
+}
+
+static void make_ca(const char *name, const char *issuer)
+{
+    pki_run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out %s.keypem", name);
+    if (!issuer) {
+        pki_run("openssl req -new -x509 -days 60 -key %s.keypem -subj /C=CH/O=Lab/CN=root -addext "
+                "keyUsage=critical,keyCertSign,cRLSign -out %s.pem",
+                name, name);
+    } else {
+        pki_run("openssl req -new -key %s.keypem -subj /C=CH/O=Lab/CN=%s -out %s.csr", name, name, name);
+        pki_run("printf 'basicConstraints=critical,CA:true\\nkeyUsage=keyCertSign\\n' > %s.ext", name);
+        pki_run("openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.keypem -CAcreateserial -days 40 -extfile "
+                "%s.ext -out %s.pem",
+                name, issuer, issuer, name, name);
+    }
+    pki_run("openssl x509 -in %s.pem -outform DER -out %s.der", name, name);
+}
+
+static const char *const kinds[][2] = {{"rsa2048", "RSA -pkeyopt rsa_keygen_bits:2048"},
+                                       {"p256", "EC -pkeyopt ec_paramgen_curve:P-256"},
+                                       {"p384", "EC -pkeyopt ec_paramgen_curve:P-384"},
+                                       {"p521", "EC -pkeyopt ec_paramgen_curve:P-521"},
+                                       {"ed25519", "ED25519"},
+                                       {"ed448", "ED448"}};
+
+static int make_files(void **state)
+{
+    (void)state;
+    pki_files_begin();
+    make_ca("ca", NULL);
+    make_ca("other", NULL);
+    make_ca("mid", "ca");
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        make_end(kinds[i][0], "ca", kinds[i][1], "DNS:a.test", "");
+    make_end("b", "ca", kinds[1][1], "DNS:b.test,email:user@b.test,IP:10.0.0.2", "");
+    make_end("leaf", "mid", kinds[1][1], "DNS:a.test", "");
+    make_end("false", "other", kinds[1][1], "DNS:a.test", "");
+    make_end("mallory", "ca", kinds[1][1], "DNS:mallory.test", "");
+    make_end("old", "ca", kinds[1][1], "DNS:a.test", "-days -1");
+    return 0;
+}
+
+static int drop_files(void **state)
+{
+    (void)state;
+    pki_files_end();
+    return 0;
+}
+
+static struct slice file(const char *name, const char *suffix)
+{
+    char whole[60];
+    snprintf(whole, sizeof(whole), "%s.%s", name, suffix);
+    return pki_read(whole);
+}
+
+// --- two daemons ---
+
+static void load_key(struct pair *p, int side, const char *name)
+{
+    struct msg_KEY_LOAD m = {.req = ++req, .type = "any", .data = file(name, "key")};
+    ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &m);
+    pair_run(p);
+}
+
+static void load_cert(struct pair *p, int side, enum pki_kind kind, const char *name)
+{
+    struct msg_CERT_LOAD m = {.req = ++req, .kind = (uint8_t)kind, .data = file(name, "der")};
+    ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &m);
+    pair_run(p);
+    pair_result(p, side, m.req, true);
+}
+
+// The connection of that end with its certificate; the peer is asked for one.
+static void certified(struct conn_config *c, int side, const char *cert)
+{
+    pair_default_conn(c, side);
+    c->local.auth = c->remote.auth = AUTH_PUBKEY;
+    c->send_cert = SEND_CERT_IFASKED;
+    c->send_certreq = 1;
+    if (cert)
+        assert_int_equal(blobs_add(&c->local.certs, file(cert, "der")), 0);
+}
+
+static void drop_conn(struct conn_config *c)
+{
+    auth_side_clear(&c->local);
+    auth_side_clear(&c->remote);
+}
+
+static struct pair *begin(const char *a)
+{
+    struct pair *p = pair_new(NULL);
+    log_set_all(1);
+    log_set_sink(keep, NULL);
+    lines[0] = 0;
+    for (int side = 0; side < 2; side++) {
+        struct conn_config c;
+        const char *mine = side ? "b" : a;
+        certified(&c, side, mine);
+        load_cert(p, side, PKI_CA, "ca");
+        load_key(p, side, mine);
+        pair_load(p, side, &c);
+        drop_conn(&c);
+    }
+    return p;
+}
+
+static void end(struct pair *p)
+{
+    pair_free(p);
+    log_set_sink(NULL, NULL);
+}
+
+static void refused(struct pair *p, const char *why)
+{
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_true(said(why));
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    pair_wait(p, 10000);
+    assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
+}
+
+static void test_every_kind_of_key_authenticates(void **state)
+{
+    static const char *const with[] = {"with RSA_EMSA_PSS_SHA2_256_SALT_32 successful",
+                                       "with ECDSA_WITH_SHA256_DER successful",
+                                       "with ECDSA_WITH_SHA384_DER successful",
+                                       "with ECDSA_WITH_SHA512_DER successful",
+                                       "with ED25519 successful",
+                                       "with ED448 successful"};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct pair *p = begin(kinds[i][0]);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+        assert_true(said(with[i]));
+        assert_true(said("authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful"));
+        assert_true(said("received end entity cert \"C=CH, O=Lab, CN=b\""));
+        end(p);
+        p = begin(kinds[i][0]); // and as responder
+        pair_result(p, 1, pair_initiate(p, 1, "c"), true);
+        assert_true(pair_agree(p) && said(with[i]));
+        end(p);
+    }
+}
+
+static void test_chain_is_sent_and_followed(void **state)
+{
+    (void)state;
+    struct pair *p = begin("leaf");
+    refused(p, "sending AUTHENTICATION_FAILED"); // the intermediate is not there
+    load_cert(p, 0, PKI_X509, "mid");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(said("sending issuer cert \"C=CH, O=Lab, CN=mid\""));
+    assert_true(said("received issuer cert \"C=CH, O=Lab, CN=mid\""));
+    assert_true(pair_agree(p));
+    end(p);
+}
+
+static void test_certificates_of_others_do_not_get_in(void **state)
+{
+    static const struct {
+        const char *cert, *why;
+    } cases[] = {{"false", "sending AUTHENTICATION_FAILED"}, {"old", "expired"}};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct pair *p = begin(cases[i].cert);
+        refused(p, cases[i].why);
+        end(p);
+    }
+}
+
+// The peer says that it is a.test, which stands in no certificate of its own.
+static void test_identity_must_stand_in_the_certificate(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    load_key(p, 0, "mallory");
+    // Its own daemon would refuse: what a dishonest one would send is put into its connection.
+    struct conn *c = p->s[0].ike->conns;
+    blobs_clear(&c->cfg.local.certs);
+    assert_int_equal(blobs_add(&c->cfg.local.certs, file("mallory", "der")), 0);
+    refused(p, "not of the peer's identity");
+    end(p);
+}
+
+static int hold_answer(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)d;
+    return number == 1 ? -1 : 1;
+}
+
+// A dishonest peer: another's certificate, which anybody may have, and a key of its own.
+static void test_signature_must_be_by_the_certificates_key(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    struct conn *c = p->s[0].ike->conns;
+    load_key(p, 0, "mallory");
+    blobs_clear(&c->cfg.local.certs);
+    assert_int_equal(blobs_add(&c->cfg.local.certs, file("mallory", "der")), 0);
+    p->filter = hold_answer;
+    uint32_t asked = pair_initiate(p, 0, "c");
+    struct datagram *g = p->late;
+    p->late = NULL;
+    ike_receive(p->s[0].ike, &g->path, slice_of(g->data, g->len));
+    free(g);
+    struct handshake *hs = p->s[0].ike->sas->hs;
+    for (int i = 0; i < 20 && !hs->own; i++)
+        loop_once(p->loop, 0);
+    assert_non_null(hs->own); // AUTH is on its way; the message is not built yet
+    blobs_clear(&hs->own->chain);
+    assert_int_equal(blobs_add(&hs->own->chain, file("p256", "der")), 0);
+    pair_run(p);
+    pair_result(p, 0, asked, false);
+    assert_true(said("received end entity cert \"C=CH, O=Lab, CN=p256\""));
+    assert_true(said("is not this key's over this exchange"));
+    assert_true(said("sending AUTHENTICATION_FAILED"));
+    assert_int_equal(pair_live(&p->s[1]), 0);
+    end(p);
+}
+
+static void test_without_the_private_key_nothing_is_sent(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    ipc_send(p->s[0].ctl_keys, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = ++req});
+    pair_run(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_true(said("no private key found for 'a.test'"));
+    assert_int_equal(p->sent, 2);
+    end(p);
+}
+
+static void test_each_end_may_have_its_own_way(void **state)
+{
+    (void)state;
+    for (int psk = 0; psk < 2; psk++) { // the end that knows a secret; the other has a certificate
+        struct pair *p = pair_new(NULL);
+        for (int side = 0; side < 2; side++) {
+            struct conn_config c;
+            certified(&c, side, side == psk ? NULL : side ? "b" : "p384");
+            (side == psk ? &c.local : &c.remote)->auth = AUTH_PSK;
+            load_cert(p, side, PKI_CA, "ca");
+            load_key(p, side, side ? "b" : "p384");
+            pair_psk(p, side, "shared", "a.test", "b.test");
+            pair_load(p, side, &c);
+            drop_conn(&c);
+        }
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_true(pair_agree(p) && pair_live(&p->s[1]) == 1);
+        end(p);
+    }
+}
+
+// Each end has one method and expects the other: neither takes what it did not ask for.
+static void test_method_of_the_connection_is_the_only_one(void **state)
+{
+    (void)state;
+    for (int want = AUTH_PSK; want <= AUTH_PUBKEY; want++) {
+        struct pair *p = begin("p256");
+        struct conn_config c;
+        pair_psk(p, 0, "shared", NULL, NULL);
+        pair_psk(p, 1, "shared", NULL, NULL);
+        certified(&c, 0, "p256");
+        c.local.auth =
+            (uint8_t)(want == AUTH_PSK ? AUTH_PUBKEY : AUTH_PSK); // what the responder does not want
+        pair_load(p, 0, &c);
+        drop_conn(&c);
+        certified(&c, 1, "b");
+        c.remote.auth = (uint8_t)want;
+        pair_load(p, 1, &c);
+        drop_conn(&c);
+        refused(p, "sending AUTHENTICATION_FAILED");
+        // And the responder answers with another one than the initiator wants.
+        certified(&c, 0, "p256");
+        c.remote.auth = (uint8_t)want;
+        pair_load(p, 0, &c);
+        drop_conn(&c);
+        certified(&c, 1, "b");
+        c.local.auth = (uint8_t)(want == AUTH_PSK ? AUTH_PUBKEY : AUTH_PSK);
+        pair_load(p, 1, &c);
+        drop_conn(&c);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+        assert_true(said("the peer authenticates by"));
+        pair_wait(p, 10000);
+        assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+        end(p);
+    }
+}
+
+static void load_second(struct pair *p, const char *name, const char *cacert, const char *child)
+{
+    struct conn_config c;
+    certified(&c, 1, "b");
+    snprintf(c.name, sizeof(c.name), "%s", name);
+    c.remote.id[0] = 0; // anybody of that authority
+    assert_int_equal(blobs_add(&c.remote.cacerts, file(cacert, "der")), 0);
+    snprintf(c.children[0].name, sizeof(c.children[0].name), "%s", child);
+    pair_load(p, 1, &c);
+    drop_conn(&c);
+}
+
+// Two connections for the same identities with an authority each: a certificate opens its own and no other.
+static void test_certificate_opens_the_connection_of_its_authority_alone(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    log_set_all(1);
+    log_set_sink(keep, NULL);
+    lines[0] = 0;
+    struct conn_config c;
+    load_key(p, 0, "p256");
+    load_key(p, 1, "b");
+    load_cert(p, 0, PKI_CA, "ca");
+    load_second(p, "first", "other", "c1");
+    load_second(p, "second", "ca", "c2");
+    certified(&c, 0, "p256");
+    pair_load(p, 0, &c);
+    drop_conn(&c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_string_equal(p->s[1].ike->sas->conn->cfg.name, "second");
+    assert_string_equal(pair_sa(&p->s[1], 0)->child.name, "c2");
+    end(p);
+}
+
+static void load_refused(struct pair *p, const struct conn_config *c, const char *why)
+{
+    static uint8_t buf[65536];
+    struct writer w = writer_of(buf, sizeof(buf));
+    conn_write(&w, c);
+    ipc_send(p->s[1].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = ++req, .conn = wr_written(&w)});
+    pair_run(p);
+    pair_result(p, 1, req, false);
+    if (!strstr(p->s[1].last_text, why))
+        fail_msg("'%s' does not say '%s'", p->s[1].last_text, why);
+}
+
+static void test_connections_that_say_too_little_are_refused(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    struct conn_config c;
+    certified(&c, 1, "b");
+    c.remote.id[0] = 0;
+    load_refused(p, &c, "any trusted certificate");
+    drop_conn(&c);
+    certified(&c, 1, "b");
+    snprintf(c.local.id, sizeof(c.local.id), "c.test");
+    load_refused(p, &c, "neither the subject nor a subjectAltName");
+    drop_conn(&c);
+    certified(&c, 1, NULL);
+    assert_int_equal(blobs_add(&c.local.certs, slice_str("no certificate")), 0);
+    load_refused(p, &c, "certificate 1");
+    drop_conn(&c);
+    certified(&c, 1, "b");
+    assert_int_equal(blobs_add(&c.remote.cacerts, file("b", "der")), 0); // no authority
+    load_refused(p, &c, "entry 1");
+    drop_conn(&c);
+    certified(&c, 1, "b");
+    snprintf(c.remote.ca_id, sizeof(c.remote.ca_id), "root");
+    load_refused(p, &c, "distinguished name");
+    drop_conn(&c);
+    end(p);
+}
+
+static void test_subject_is_the_identity_where_none_is_given(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    struct conn_config c;
+    certified(&c, 0, "p256");
+    c.local.id[0] = 0;
+    pair_load(p, 0, &c);
+    drop_conn(&c);
+    certified(&c, 1, "b");
+    snprintf(c.remote.id, sizeof(c.remote.id), "C=CH, O=Lab, CN=*");
+    pair_load(p, 1, &c);
+    drop_conn(&c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(said("authentication of 'C=CH, O=Lab, CN=p256' with ECDSA_WITH_SHA256_DER successful"));
+    end(p);
+}
+
+static void test_certificate_among_the_loaded_ones_is_found_by_identity(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    struct conn_config c;
+    load_cert(p, 0, PKI_X509, "mallory");
+    load_cert(p, 0, PKI_X509, "ed25519"); // whose key is not there
+    load_cert(p, 0, PKI_X509, "p256");
+    certified(&c, 0, NULL);
+    pair_load(p, 0, &c);
+    drop_conn(&c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(said("sending end entity cert \"C=CH, O=Lab, CN=p256\""));
+    end(p);
+}
+
+static void test_pinned_certificate_needs_no_authority_and_need_not_be_sent(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    for (int side = 0; side < 2; side++) {
+        struct conn_config c;
+        certified(&c, side, side ? "b" : "p256");
+        c.send_cert = SEND_CERT_NEVER;
+        c.send_certreq = 0;
+        assert_int_equal(blobs_add(&c.remote.certs, file(side ? "p256" : "b", "der")), 0);
+        load_key(p, side, side ? "b" : "p256");
+        pair_load(p, side, &c);
+        drop_conn(&c);
+    }
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(pair_agree(p));
+    end(p);
+}
+
+// --- payloads ---
+
+static void test_every_encoding_with_nothing_in_it_is_survived(void **state)
+{
+    (void)state; // CVE-2026-77207
+    for (unsigned encoding = 0; encoding < 256; encoding++) {
+        for (unsigned len = 0; len < 3; len++) {
+            uint8_t body[3] = {(uint8_t)encoding, 0x30, 0};
+            struct payloads pl = {.count = 1, .p = {{.type = PL_CERT, .body = slice_of(body, 1 + len)}}};
+            struct peer_certs certs;
+            struct esp_error err = {0};
+            bool good = certs_read(&pl, &certs, &err);
+            bool url = encoding == CERT_HASH_URL || encoding == CERT_HASH_URL_BUNDLE;
+            bool ours = encoding == CERT_X509 || encoding == CERT_RAW_KEY;
+            assert_int_equal(good, !url && (!ours || len));
+            assert_int_equal(good, err.text[0] == 0);
+        }
+    }
+    struct payloads none = {.count = 1, .p = {{.type = PL_CERT, .body = slice_of("", 0)}}};
+    struct peer_certs certs;
+    struct esp_error err = {0};
+    assert_false(certs_read(&none, &certs, &err));
+}
+
+static void test_more_certificates_than_anyone_needs_are_refused(void **state)
+{
+    static uint8_t big[CERT_OCTETS_MAX + 2] = {CERT_X509};
+    struct payloads pl = {.count = PKI_PEER_CERTS_MAX + 1};
+    struct peer_certs certs;
+    struct esp_error err = {0};
+    (void)state;
+    for (unsigned i = 0; i < pl.count; i++)
+        pl.p[i] = (struct payload){.type = PL_CERT, .body = slice_of(big, 10)};
+    assert_false(certs_read(&pl, &certs, &err));
+    assert_non_null(strstr(err.text, "16"));
+    pl.count--;
+    assert_true(certs_read(&pl, &certs, &err));
+    pl.p[0].body = slice_of(big, sizeof(big));
+    assert_false(certs_read(&pl, &certs, &err));
+}
+
+static void use_cert(struct pair *p, const char *name)
+{
+    struct conn *c = p->s[0].ike->conns;
+    blobs_clear(&c->cfg.local.certs);
+    assert_int_equal(blobs_add(&c->cfg.local.certs, file(name, "der")), 0);
+}
+
+// From where many proofs have failed none is looked at for some seconds, not even a good one.
+static void test_proofs_that_fail_are_counted_by_address(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    p->s[1].ike->set.block_threshold = p->s[1].ike->set.cookie_threshold = 0; // it is not these that stop it
+    load_key(p, 0, "mallory");
+    use_cert(p, "mallory");
+    for (unsigned i = 0; i < 15; i++)
+        pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    use_cert(p, "p256");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true); // not yet
+    pair_terminate(p, 0, NULL, true);
+    use_cert(p, "mallory");
+    for (unsigned i = 0; i < 2; i++)
+        pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    use_cert(p, "p256");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    pair_wait(p, 11000);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    end(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_kind_of_key_authenticates),
+        cmocka_unit_test(test_chain_is_sent_and_followed),
+        cmocka_unit_test(test_certificates_of_others_do_not_get_in),
+        cmocka_unit_test(test_identity_must_stand_in_the_certificate),
+        cmocka_unit_test(test_signature_must_be_by_the_certificates_key),
+        cmocka_unit_test(test_without_the_private_key_nothing_is_sent),
+        cmocka_unit_test(test_each_end_may_have_its_own_way),
+        cmocka_unit_test(test_method_of_the_connection_is_the_only_one),
+        cmocka_unit_test(test_certificate_opens_the_connection_of_its_authority_alone),
+        cmocka_unit_test(test_connections_that_say_too_little_are_refused),
+        cmocka_unit_test(test_subject_is_the_identity_where_none_is_given),
+        cmocka_unit_test(test_certificate_among_the_loaded_ones_is_found_by_identity),
+        cmocka_unit_test(test_pinned_certificate_needs_no_authority_and_need_not_be_sent),
+        cmocka_unit_test(test_every_encoding_with_nothing_in_it_is_survived),
+        cmocka_unit_test(test_more_certificates_than_anyone_needs_are_refused),
+        cmocka_unit_test(test_proofs_that_fail_are_counted_by_address),
+    };
+    return cmocka_run_group_tests(tests, make_files, drop_files);
+}
