@@ -234,7 +234,7 @@ enum { DELETE_WAIT_MS = 60000, RETRY_MS = 2000 };
 static void let_send(struct child_sa *c, uint32_t after)
 {
     struct ike *ike = c->sa->ike;
-    if (c->out_after == after)
+    if (!after && !c->out_after) // otherwise path has to hear it: by itself it forgets who was waited for
         return;
     c->out_after = after;
     ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_OUTBOUND,

@@ -124,7 +124,8 @@
 // responder of a rekey installs the new child with out_after = child_id of the one that it replaces: it receives from its
 // RESULT on, the old one goes on sending, until the first of: a packet authenticated by the new one has come, the old one
 // is deleted or can send no more (a limit, its last number), CHILD_OUTBOUND says so. The initiator, whose peer has the
-// new child already, leaves out_after 0.
+// new child already, leaves out_after 0. CHILD_OUTBOUND with another child is said of one that is on its way out: it
+// sends only when that one cannot, whatever comes by it.
 #define MSG_CHILD_OUTBOUND_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, after, 0) // it sends from now on (after: not before that one does). -> RESULT, not ok: there is none
 // ---- path -> ike
 #define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA

@@ -167,7 +167,8 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
     }
     traffic_event(w, c);
     limit_count(w->p, &c->in, pkt->job.out_len, pkt->job.seq);
-    c->out_after = 0; // its peer has it, and sends by it
+    if (!c->aside)
+        c->out_after = 0; // its peer has it, and sends by it
     if (pkt->job.seq > c->in.last_seq) {
         c->in.last_seq = pkt->job.seq;
         if (pkt->job.src_changed)

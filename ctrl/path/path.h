@@ -95,6 +95,7 @@ struct child {                 // what a packet meets first
     struct worker *w;   // whose packets are its
     unsigned in_flight; // packets that point here, and callers; freed only at 0
     uint32_t out_after; // until then the child with this number sends for it; 0: it sends
+    bool aside;         // that is so whatever comes by it: it is on its way out
     bool reported, dying;
     bool installed;      // it was reported as such
     bool card_missing;   // it wants one, and there was none or no longer

@@ -76,5 +76,6 @@ void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m)
         return;
     }
     c->out_after = m->after;
+    c->aside = m->after != 0;
     ipc_result(p->ike, m->req, true, "%s", "");
 }
