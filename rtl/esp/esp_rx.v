@@ -89,7 +89,6 @@ module esp_rx #(
     localparam CFG_W = 94;
     // the store of opened beats: 32 KiB
     localparam LOG2_D = (LANES == 1) ? 11 : (LANES == 2) ? 10 : 9;
-    localparam [LOG2_D:0] STORE = 1 << LOG2_D;
     // packets between look-up and egress; the queues that they wait in hold as many
     localparam [6:0] INSIDE = 7'd56;
 
@@ -235,21 +234,30 @@ module esp_rx #(
     wire [95:0] g_nonce, g_aad;
     wire [4:0] g_aad_len;
     wire [127:0] icv_new;
-    reg [LOG2_D:0] stored;     // beats in the core and in the store behind it
+    reg [LOG2_D:0] stored;     // beats in the core and in the store behind it; the uppermost bit says that it is full
     wire free;
     wire [LOG2_D:0] free_beats;
-    always @(posedge clk)
+    // given back a cycle later
+    reg freed;
+    reg [LOG2_D:0] freed_beats;
+    always @(posedge clk) begin
+        freed <= free;
+        if (free)
+            freed_beats <= free_beats;
         if (rst || wipe)
             stored <= {LOG2_D+1{1'b0}};
-        else if (g_next || free)
-            stored <= stored + {{LOG2_D{1'b0}}, g_next} - (free ? free_beats : {LOG2_D+1{1'b0}});
+        else if (g_next || freed)
+            stored <= stored + {{LOG2_D{1'b0}}, g_next} - (freed ? freed_beats : {LOG2_D+1{1'b0}});
+        if (rst)
+            freed <= 1'b0;
+    end
 
     esp_rx_build #(.LANES(LANES), .LOG2_SA(LOG2_SA)) build (
         .clk(clk), .rst(rst), .wipe(wipe), .scrub(scrub), .epoch(epoch),
         .b_valid(b_valid), .b_take(b_take), .b_data(b_data), .b_last(b_last), .b_bad(b_bad),
         .j_valid(j_valid), .j_take(j_take), .j_open(j_open), .j_epoch(j_epoch), .j_words(j_words),
         .j_bytes(j_bytes),
-        .j_slot(j_slot), .j_iv(j_iv), .j_aad(j_aad), .j_esn(j_esn), .salt(salt), .room(stored != STORE),
+        .j_slot(j_slot), .j_iv(j_iv), .j_aad(j_aad), .j_esn(j_esn), .salt(salt), .room(!stored[LOG2_D]),
         .g_valid(g_valid), .g_sop(g_sop), .g_eop(g_eop), .g_data(g_data), .g_bytes(g_bytes), .g_slot(g_slot),
         .g_nonce(g_nonce), .g_aad(g_aad), .g_aad_len(g_aad_len), .g_next(g_next),
         .icv_valid(icv_push), .icv(icv_new), .icv_cut(icv_cut)

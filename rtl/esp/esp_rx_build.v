@@ -8,7 +8,8 @@
 // byte n modulo KB of the bus. A packet that ends before its length is filled with zeros, never with its
 // successor, and its `icv_cut` says that it is to be dropped.
 // Contract: `room` says that the store behind the core has space for one more beat; the core takes every g_*
-// beat. Beats of packets whose epoch has passed, or that come while `wipe` is set, do not reach the core.
+// beat, but none while `wipe` is set. Beats of packets whose epoch has passed do not reach the core. `wipe` is set for
+// longer than a packet that it meets may stay in front of this stage.
 `default_nettype none
 
 module esp_rx_build #(
@@ -71,11 +72,12 @@ module esp_rx_build #(
     reg last, bad;
     reg first_next;      // the next stored beat opens a packet
     reg [W-1:0] prev;
-    reg open;
+    // it is to be opened, and no wipe has come since its job was taken
+    reg live;
     reg begun;
-    reg [7:0] pack_epoch;
     reg [14:0] index;
-    reg [4:0] words;
+    reg [LK-1:0] words;
+    reg [4-LK:0] lead;    // beats still to come before the first one with ciphertext
     reg [15:0] rest;      // bytes of ciphertext still to come
     reg some, many;      // it is not zero; it is more than a beat
     reg [127:0] icv_kept;
@@ -85,11 +87,9 @@ module esp_rx_build #(
     reg [95:0] aad;
     reg esn;
 
-    wire live = open && !wipe && pack_epoch == epoch;
     wire fire = held && (last || b_valid) && (room || !live);
-    wire [14:0] first_beat = {10'd0, words >> LK};
     wire [14:0] icv_beat = icv_word >> LK;
-    wire emit = fire && live && index >= first_beat && some;
+    wire emit = fire && live && lead == {5-LK{1'b0}} && some;
     // the packet is over, but its ciphertext not yet
     wire fill = last && live && (emit ? many : some);
     wire done = fire && !fill;
@@ -102,23 +102,25 @@ module esp_rx_build #(
     wire icv_here = index == icv_beat;
     wire [W-1:0] aligned;
     wire [127:0] icv_now;
-    esp_rx_shift #(.IN(2*W), .OUT(W), .LS(LK)) cut_data (.d(pair), .words(words[LK-1:0]), .q(aligned));
+    esp_rx_shift #(.IN(2*W), .OUT(W), .LS(LK)) cut_data (.d(pair), .words(words), .q(aligned));
     esp_rx_shift #(.IN(2*W), .OUT(128), .LS(LK)) cut_icv (.d(pair), .words(icv_word[LK-1:0]), .q(icv_now));
 
     always @(posedge clk) begin
         if (done)
             held <= 1'b0;
-        if (fire && fill) begin
-            prev <= {W{1'b0}};
+        if (b_take || (fire && fill)) begin
             index <= index + 15'd1;
+            if (lead != {5-LK{1'b0}})
+                lead <= lead - 1'b1;
         end
+        if (fire && fill)
+            prev <= {W{1'b0}};
         if (b_take) begin
             held <= 1'b1;
             last <= b_last;
             bad <= b_bad;
             prev <= b_data;
             first_next <= b_last;
-            index <= index + 15'd1;
         end
         if (emit) begin
             rest <= rest - KB16;
@@ -129,9 +131,8 @@ module esp_rx_build #(
         if (j_take) begin
             index <= 15'd0;
             begun <= 1'b0;
-            open <= j_open;
-            pack_epoch <= j_epoch;
-            words <= j_words;
+            words <= j_words[LK-1:0];
+            lead <= j_words[4:LK];
             rest <= j_bytes;
             some <= j_bytes != 16'd0;
             many <= j_bytes > KB16;
@@ -141,6 +142,12 @@ module esp_rx_build #(
             aad <= j_aad;
             esn <= j_esn;
         end
+
+        // the first cycle of a wipe still sends what the core no longer takes
+        if (j_take)
+            live <= j_open && !wipe && j_epoch == epoch;
+        else if (wipe)
+            live <= 1'b0;
 
         g_valid <= emit;
         if (emit) begin
@@ -166,6 +173,7 @@ module esp_rx_build #(
             g_nonce <= 96'd0;
         if (rst) begin
             held <= 1'b0;
+            live <= 1'b0;
             first_next <= 1'b1;
             g_valid <= 1'b0;
             icv_valid <= 1'b0;

@@ -187,6 +187,15 @@ module esp_rx_commit #(
     wire [63:0] hard_bytes = limits[127:64];
     wire [63:0] soft_packets = limits[191:128];
     wire [63:0] hard_packets = limits[255:192];
+    // a >= b as the borrow of a - b: mapped as written it would be a borrow or a test for equality behind it
+    wire packets_short, hard_short, soft_short;
+    wire [63:0] hard_room, soft_room;
+    /* verilator lint_off UNUSEDSIGNAL */ // only the borrow is of use
+    wire [63:0] packets_past;
+    /* verilator lint_on UNUSEDSIGNAL */
+    assign {packets_short, packets_past} = {1'b0, packets_a} - {1'b0, soft_packets};
+    assign {hard_short, hard_room} = {1'b0, hard_bytes} - {1'b0, bytes_a};
+    assign {soft_short, soft_room} = {1'b0, soft_bytes} - {1'b0, bytes_a};
     wire fits_a = word_a[116:64] == x_seq[63:11];
 
     wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
@@ -246,11 +255,11 @@ module esp_rx_commit #(
             // one more is too much; has been reached; will be with this one
             hard_packets_b <= packets_a > hard_packets;
             soft_now_b <= packets_a > soft_packets;
-            soft_more_b <= packets_a >= soft_packets;
-            hard_room_b <= hard_bytes - bytes_a;
-            hard_left_b <= hard_bytes >= bytes_a;
-            soft_room_b <= soft_bytes - bytes_a;
-            soft_left_b <= soft_bytes >= bytes_a;
+            soft_more_b <= !packets_short;
+            hard_room_b <= hard_room;
+            hard_left_b <= !hard_short;
+            soft_room_b <= soft_room;
+            soft_left_b <= !soft_short;
 
             cut_b <= o_cut;
             icv_ok_b <= o_icv_ok;
@@ -272,10 +281,11 @@ module esp_rx_commit #(
     // ---- B: replay, limits, verdict, and the new state ----------------------------------------------------------
     wire gone = stale_b || wipe || epoch_b != epoch;
     wire open = opened_b && !gone;
-    wire old = !newer_b && checked_b && behind_b >= {53'd0, window_b};
+    wire beyond = behind_b[63:11] != 53'd0 || behind_b[10:0] >= window_b;
+    wire old = !newer_b && checked_b && beyond;
     wire again = !newer_b && checked_b && fits_b && bit_b;
     // taken for a number before the first when looked up, but the window has left it behind by now
-    wire past_start = {11'd0, status_b} == `ESPC_STATUS_REPLAY_OLD && esn_b && behind_b >= {53'd0, window_b};
+    wire past_start = {11'd0, status_b} == `ESPC_STATUS_REPLAY_OLD && esn_b && beyond;
     wire fresh = open && !cut_b && icv_ok_b && !again;
     wire mark = fresh && !old;
     wire hard = hard_packets_b || !hard_left_b || (hard_room_b[63:16] == 48'd0 && inner_b > hard_room_b[15:0]);

@@ -80,7 +80,7 @@ module esp_rx_egress #(
     wire stale = wipe || e_epoch != epoch;
     wire ok = !stale && e_status == 5'd0;
     wire [15:0] todo = begun ? left : e_len;
-    wire end_of_packet = !ok || todo <= KB16;
+    wire end_of_packet = !ok || todo < KB16 + 16'd1;
     wire go = move && e_valid;
     assign e_take = go && end_of_packet;
     assign free = e_take && !stale;

@@ -276,7 +276,7 @@ module esp_rx_lookup #(
             gen7 <= gen6;
             window7 <= window6;
             seq7 <= seq6;
-            old7 <= out6 || (checked6 && behind6 >= {53'd0, window6});
+            old7 <= out6 || (checked6 && (behind6[63:11] != 53'd0 || behind6[10:0] >= window6));
             fits7 <= checked6 && win_rdata[116:64] == seq6[63:11];
             bit7 <= win_rdata[{1'b0, seq6[5:0]}];
         end

@@ -98,7 +98,7 @@ module esp_rx_slot #(
         STATE = 5'd6,
                      KEY_WAIT = 5'd7, INSERT = 5'd8, MARK = 5'd9, SETTLE = 5'd10, SCAN = 5'd11, LEAVE = 5'd12,
                      COUNT = 5'd13, COUNTED = 5'd14, FORGET = 5'd15, FORGOTTEN = 5'd16, BUCKET = 5'd17,
-                     REMOVE = 5'd18, DONE = 5'd19;
+                     REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20;
 
     // ---- the operation and its blob -----------------------------------------------------------------------
     reg [4:0] state;
@@ -125,7 +125,8 @@ module esp_rx_slot #(
     // the sweep also outlasts every store of packets
     localparam SWEEP_BITS = (LOG2_B < 11) ? 11 : LOG2_B;
     reg [SWEEP_BITS-1:0] sweep;
-    wire sweeping = state == SWEEP;
+    // state == SWEEP
+    reg sweeping;
     wire own_we = sweeping || state == INSERT || state == REMOVE;
     wire [OWN_W-1:0] own;
     wire own_valid;
@@ -143,9 +144,11 @@ module esp_rx_slot #(
     wire [3:0] taken, same, mine;
     reg [3:0] way;
     reg [3:0] free_way;
+    // the SPI whose places are wanted next
+    reg [31:0] hash_spi;
     genvar w;
     esp_rx_hash #(.LOG2_B(LOG2_B)) hash (
-        .clk(clk), .en(state == IDLE || state == COUNTED), .spi(state == IDLE ? spi : own_spi), .place(places)
+        .clk(clk), .en(state == HASH || state == FORGET), .spi(hash_spi), .place(places)
     );
     generate
         for (w = 0; w < 4; w = w + 1) begin : ways
@@ -202,10 +205,14 @@ module esp_rx_slot #(
     endfunction
 
     wire [63:0] bits = (mirror(seed_here) >> (6'd63 - pos)) | ((mirror(seed_above) << pos) << 1);
-    assign c_word = block[4:0];
-    assign c_word_data = in_window ? {block[57:5], bits} : 117'd0;
+    // the next word to be written, made a cycle ahead, and whether it is there
+    reg word_made;
+    reg [4:0] word_place;
+    reg [116:0] word;
+    assign c_word = word_place;
+    assign c_word_data = word;
     assign c_slot = slot_index;
-    assign c_req = state == WINDOW || state == STATE || state == COUNT;
+    assign c_req = (state == WINDOW && word_made) || state == STATE || state == COUNT;
     assign c_write_word = state == WINDOW;
     assign c_write_slot = state == STATE;
 
@@ -236,8 +243,9 @@ module esp_rx_slot #(
     reg swept, core_swept, have_key;
     reg fresh;          // a packet of this epoch has come
     reg [6:0] scan_end;
-    assign wipe = sweeping || zeroize;
-    assign zeroized = !wipe;
+    // From the cycle after zeroize, as the new epoch: what leaves a stage in the cycle of zeroize itself left before it.
+    assign wipe = sweeping;
+    assign zeroized = !sweeping && !zeroize;
     assign key_valid = state == KEY && !zeroize;
     assign clr_valid = state == FORGET && !zeroize;
 
@@ -253,17 +261,22 @@ module esp_rx_slot #(
                     swept <= 1'b1;
                 if (gcm_zeroized)
                     core_swept <= 1'b1;
-                if (swept && core_swept)
+                if (swept && core_swept) begin
                     state <= IDLE;
+                    sweeping <= 1'b0;
+                end
             end
             IDLE: begin
                 op <= slot_op;
                 slot_status <= `ESPC_STATUS_OK;
                 have_key <= 1'b0;
                 step <= 6'd0;
+                hash_spi <= spi;
                 if (slot_valid)
-                    state <= LOOK;
+                    state <= HASH;
             end
+            HASH:
+                state <= LOOK;
             LOOK:
                 state <= CHECK;
             CHECK:
@@ -293,15 +306,20 @@ module esp_rx_slot #(
             KEY: begin
                 block <= top[63:6];
                 below <= 1'b0;
+                word_made <= 1'b0;
                 if (key_ready)
                     state <= WINDOW;
             end
+            // 32 words; `step` counts those that have been made
             WINDOW:
-                if (c_grant) begin
+                if (c_grant || !word_made) begin
+                    word_made <= 1'b1;
+                    word_place <= block[4:0];
+                    word <= in_window ? {block[57:5], bits} : 117'd0;
                     step <= step + 6'd1;
                     block <= block - 58'd1;
                     below <= below || block == 58'd0;
-                    if (step == 6'd31)
+                    if (step == 6'd32)
                         state <= STATE;
                 end
             STATE:
@@ -344,6 +362,7 @@ module esp_rx_slot #(
                 slot_packets <= c_packets;
                 slot_bytes <= c_bytes;
                 slot_drops <= c_drops;
+                hash_spi <= own_spi;
                 state <= (op == OP_CLEAR) ? FORGET : DONE;
             end
             FORGET:
@@ -375,6 +394,7 @@ module esp_rx_slot #(
             core_swept <= 1'b0;
             gcm_zeroize <= 1'b1;
             state <= SWEEP;
+            sweeping <= 1'b1;
         end
         // A new epoch only where a packet has the old one: so there are never more epochs inside than packets, and a
         // packet that stays for long meets its epoch's number again in no other.

@@ -4,7 +4,7 @@
 // (outer header) beside esp_tx_build (padding, beats) -> gcm_core -> esp_tx_out (rotator, ICV, egress).
 //
 // Streaming: every stage takes a packet of another SA with each packet; at the egress a packet takes its outer bytes
-// divided by 16 * LANES, rounded up, cycles. First byte out about 12 cycles after its packet's first beat plus the core's
+// divided by 16 * LANES, rounded up, cycles. First byte out about 14 cycles after its packet's first beat plus the core's
 // latency where a beat already needs ciphertext. The core cannot stall: `credit` counts the beats between builder and egress.
 // Bytes: byte n in bits 8n+7:8n. Contract and slot port: see esp_pipe and esp_sa.
 `default_nettype none

@@ -55,6 +55,7 @@ module esp_tx_build #(
 );
     localparam [31:0] BEAT_BYTES = 16 * LANES;
     localparam [17:0] KB = BEAT_BYTES[17:0];
+    localparam [17:0] TWO_KB = KB << 1;
     localparam SW = W + 128;
 
     function [31:0] be32(input [31:0] x);
@@ -66,13 +67,15 @@ module esp_tx_build #(
     reg  [63:0]        iv;
     reg  signed [17:0] left_data_r;
     reg         [17:0] left_r;
+    // after the first beat: data is still to come; this is the last beat. A first beat always has data (an IPv4 header).
+    reg                more_r, eop_r;
     wire signed [17:0] left_data = mid ? left_data_r : $signed({2'b00, job_len});
     wire        [17:0] left = mid ? left_r : {2'b00, job_ptlen};
 
     wire discard = skip || (job_valid && job_drop);
-    wire wants = left_data > 0 && !got_last;
+    wire wants = !mid || (more_r && !got_last);
     wire issue = job_valid && !job_drop && !skip && credit && !hold && (!wants || data_valid);
-    wire eop = left <= KB;
+    wire eop = mid ? eop_r : {2'b00, job_ptlen} <= KB;
     wire pop = issue && wants;
     assign data_ready = discard ? !hold : pop;
     wire last_now = data_valid && data_ready && data_last;
@@ -116,6 +119,8 @@ module esp_tx_build #(
             in_bytes <= eop ? left[6:0] : KB[6:0];
             left_data_r <= left_data - $signed(KB);
             left_r <= left - KB;
+            more_r <= left_data > $signed(KB);
+            eop_r <= left <= TWO_KB;
             mid <= !eop;
         end else if (forget) begin
             iv <= 64'd0;

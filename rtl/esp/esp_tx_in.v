@@ -2,8 +2,8 @@
 // Encapsulation, stage 1: the parser. Beats go into a queue; what the SA stage needs of a packet is read from its first
 // beat and offered beside it: the side band, the inner IPv4 header's fields (RFC 791) and a first verdict.
 //
-// Latency 1 cycle to `meta`, 1 cycle to the data queue, one beat a cycle. Byte n of a packet is in tdata[8n+7:8n].
-// Contract: exactly one meta word for each packet, before or with its first data word.
+// Latency 2 cycles to `meta`, 1 cycle to the data queue, one beat a cycle. Byte n of a packet is in tdata[8n+7:8n].
+// Contract: exactly one meta word for each packet, in order.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -27,16 +27,16 @@ module esp_tx_in #(
     input  wire [15:0]     s_len,
 
     // one word for each packet
-    output reg             meta_valid,
+    output wire            meta_valid,
     input  wire            meta_ready,
-    output reg  [TAGW-1:0] meta_tag,
-    output reg  [31:0]     meta_sa,
-    output reg  [15:0]     meta_gen,
+    output wire [TAGW-1:0] meta_tag,
+    output wire [31:0]     meta_sa,
+    output wire [15:0]     meta_gen,
     // inner total length, the verdict on the header, TOS byte and DF
-    output reg  [15:0]     meta_len,
-    output reg  [15:0]     meta_verdict,
-    output reg  [7:0]      meta_tos,
-    output reg             meta_df,
+    output wire [15:0]     meta_len,
+    output wire [15:0]     meta_verdict,
+    output wire [7:0]      meta_tos,
+    output wire            meta_df,
 
     // the packet's beats
     output wire            data_valid,
@@ -51,7 +51,9 @@ module esp_tx_in #(
     reg mid;
     wire fifo_ready;
     // a first beat also needs room for its meta word
-    wire meta_free = !meta_valid || meta_ready;
+    reg  new_valid;
+    wire new_ready;
+    wire meta_free = !new_valid || new_ready;
     assign s_tready = fifo_ready && (mid || meta_free);
     wire take = s_tvalid && s_tready;
     wire first = take && !mid;
@@ -71,27 +73,39 @@ module esp_tx_in #(
     wire [15:0] total = {s_tdata[23:16], s_tdata[31:24]};
     wire [15:0] ihl_bytes = {10'd0, ihl, 2'b00};
 
+    // the meta word of the packet that came in last; the skid keeps the SA stage's ready from the stream's
+    reg [TAGW-1:0] new_tag;
+    reg [31:0]     new_sa;
+    reg [15:0]     new_gen, new_len, new_verdict;
+    reg [7:0]      new_tos;
+    reg            new_df;
+    skid #(.W(TAGW + 32 + 16 + 16 + 16 + 8 + 1)) meta (
+        .clk(clk), .rst(rst), .s_valid(new_valid), .s_ready(new_ready),
+        .s_data({new_tag, new_sa, new_gen, new_len, new_verdict, new_tos, new_df}), .m_valid(meta_valid),
+        .m_ready(meta_ready),
+        .m_data({meta_tag, meta_sa, meta_gen, meta_len, meta_verdict, meta_tos, meta_df}));
+
     always @(posedge clk) begin
         if (take)
             mid <= !s_tlast;
         if (first) begin
-            meta_tag <= s_tag;
-            meta_sa <= s_sa;
-            meta_gen <= s_gen;
-            meta_len <= total;
-            meta_tos <= s_tdata[15:8];
-            meta_df <= s_tdata[54];
+            new_tag <= s_tag;
+            new_sa <= s_sa;
+            new_gen <= s_gen;
+            new_len <= total;
+            new_tos <= s_tdata[15:8];
+            new_df <= s_tdata[54];
             if (s_len < 16'd20)
-                meta_verdict <= `ESPC_STATUS_TRUNCATED;
+                new_verdict <= `ESPC_STATUS_TRUNCATED;
             else if (version != 4'd4 || ihl < 4'd5 || total < ihl_bytes)
-                meta_verdict <= `ESPC_STATUS_BAD_IP;
+                new_verdict <= `ESPC_STATUS_BAD_IP;
             else
-                meta_verdict <= total > s_len ? `ESPC_STATUS_TRUNCATED : `ESPC_STATUS_OK;
+                new_verdict <= total > s_len ? `ESPC_STATUS_TRUNCATED : `ESPC_STATUS_OK;
         end
-        meta_valid <= first || (meta_valid && !meta_ready);
+        new_valid <= first || (new_valid && !new_ready);
         if (rst) begin
             mid <= 1'b0;
-            meta_valid <= 1'b0;
+            new_valid <= 1'b0;
         end
     end
 endmodule

@@ -3,7 +3,7 @@
 // the outer header, the ciphertext turned by the header's length, and the ICV turned by the ICV's place (RFC 4303
 // section 2), so a packet takes exactly as many beats as its bytes fill.
 //
-// Latency 2 cycles from the inputs to the stream, no cycle lost between packets. Pieces start at multiples of 4 bytes.
+// Latency 3 cycles from `info`, 2 from the pieces to the stream, no cycle lost between packets. Pieces start at multiples of 4 bytes.
 // Contract: one packet for each `info` word, in order, its last beat not before its `end` word; a refused packet is one
 // beat with tkeep = 0; a packet whose length was wrong (`end_bad`) ends as TRUNCATED with an empty beat; while `poison` is set
 // packets leave as status ABORTED with no byte of theirs, after their pieces have been taken from the queues.
@@ -64,66 +64,96 @@ module esp_tx_out #(
     localparam [16:0] KBN = BEAT_BYTES[16:0];
     localparam SIDE = TAGW + 16 + 64 + 32 + 16 + 16 + 2;
 
-    // bytes before the current beat, ciphertext bytes not yet taken
-    reg         mid;
-    reg [16:0]  pos_r, ct_left_r;
-    reg [W-1:0] residue;
-    wire [16:0] hlen = info_udp ? 17'd44 : 17'd36;
-    wire [16:0] total = {1'b0, info_outlen};
-    wire [16:0] icv_at = total - 17'd16;
-    wire [16:0] pos = pos_r;
-    wire [16:0] ct_left = mid ? ct_left_r : icv_at - hlen;
-    wire [16:0] pos_end = pos + KBN;
+    localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
+    localparam LW = LK + 3;
+    localparam [16:0] TWO_KBN = KBN << 1;
+    // the ciphertext begins in the third, second or first beat, whether the header is of 36 or of 44 bytes
+    localparam FIRST_CT = (LANES == 4) ? 1'b1 : 1'b0;
+    localparam [1:0] BEFORE_CT = (LANES == 1) ? 2'd1 : 2'd0;
+    // no header from this beat on
+    localparam [1:0] PAST_HDR = (LANES == 1) ? 2'd3 : (LANES == 2) ? 2'd2 : 2'd1;
 
-    wire drop = info_status != `ESPC_STATUS_OK;
-    wire want_ct = pos_end > hlen && ct_left != 0;
-    wire want_icv = pos_end > icv_at;
-    wire last = drop || pos_end >= total;
+    // ---- the packet whose turn it is: what a beat holds is known before the beat's turn ------------------------------------
+    reg            cur, drop, udp, soft_now, low;
+    reg [TAGW-1:0] tag;
+    reg [15:0]     verdict, gen, outlen;
+    reg [63:0]     seq;
+    reg [31:0]     sa;
+    // of the beat that comes: its place up to PAST_HDR; it is not the first, it is the last; ciphertext, bytes of the ICV in it
+    reg [1:0]      place;
+    reg            mid, last, want_ct, want_icv;
+    // from it on: bytes of the packet, of ciphertext
+    reg [16:0]     left, ct_left;
+    reg [W-1:0]    residue;
+
     wire ready, s_valid;
-    wire go = info_valid && ready
+    wire go = cur && ready
               && (!last || end_valid) && (drop || (hdr_valid && (!want_ct || ct_valid) && (!want_icv || icv_valid)));
-    assign info_ready = go && last;
-    assign end_ready = go && last;
-    assign hdr_ready = go && last && !drop;
-    assign icv_ready = go && last && !drop;
+    wire done = go && last;
+    assign info_ready = !cur || done;
+    assign end_ready = done;
+    assign hdr_ready = done && !drop;
+    assign icv_ready = done && !drop;
     assign ct_ready = go && want_ct && !drop;
     // an aborted packet's beats are swallowed but for its last
     assign s_valid = go && (last || !poison);
 
     // ---- the three pieces ------------------------------------------------------------------------------------------
-    wire [1023:0] hdr_wide = {512'd0, hdr};
-    wire [W-1:0]  hdr_part = (pos < 17'd64) ? hdr_wide[{1'b0, pos[5:0], 3'd0} +: W] : {W{1'b0}};
+    wire [511:0]  hdr_turned = hdr >> {place, {LW{1'b0}}};
+    wire [16:0]   hlen = udp ? 17'd44 : 17'd36;
     wire [16:0]   turn_wide = hlen & (KBN - 17'd1);
     wire [5:0]    turn = turn_wide[5:0];
     wire [2*W-1:0] ct_turned = {{W{1'b0}}, ct} << {turn[5:2], 5'd0};
     wire [W-1:0]  ct_part = (mid ? residue : {W{1'b0}}) | (want_ct ? ct_turned[W-1:0] : {W{1'b0}});
-    // where the ICV begins, counted from 16 bytes before this beat
-    wire [16:0]   icv_off = total - pos;
-    wire [W+127:0] icv_turned = {{W{1'b0}}, icv} << {icv_off[6:2], 5'd0};
+    // the ICV ends where the packet does: it begins at `left`, counted from 16 bytes before this beat
+    wire [W+127:0] icv_turned = {{W{1'b0}}, icv} << {left[6:2], 5'd0};
     wire [W-1:0]  icv_part = want_icv ? icv_turned[W+127:128] : {W{1'b0}};
-    wire [W-1:0]  beat = hdr_part | ct_part | icv_part;
-    wire [16:0]   keep_n = icv_off;
-    wire [KB-1:0] keep = (keep_n >= KBN) ? {KB{1'b1}} : ~({KB{1'b1}} << keep_n[5:0]);
+    wire [W-1:0]  beat = hdr_turned[W-1:0] | ct_part | icv_part;
+    // a last beat has at most KB bytes
+    wire [KB-1:0] keep = (!last || left[LK]) ? {KB{1'b1}} : ~({KB{1'b1}} << left[LK-1:0]);
+
+    wire          info_drop = info_status != `ESPC_STATUS_OK;
+    wire [16:0]   info_total = {1'b0, info_outlen};
 
     always @(posedge clk) begin
         if (go) begin
-            mid <= !last;
-            pos_r <= last ? 17'd0 : pos_end;
-            if (!drop) begin
-                ct_left_r <= !want_ct ? ct_left : (ct_left > KBN) ? ct_left - KBN : 17'd0;
-                residue <= want_ct ? ct_turned[2*W-1:W] : {W{1'b0}};
-            end
+            mid <= 1'b1;
+            if (place != PAST_HDR)
+                place <= place + 2'd1;
+            left <= left - KBN;
+            last <= left <= TWO_KBN;
+            want_icv <= left < TWO_KBN + 17'd16;
+            want_ct <= want_ct ? ct_left > KBN : (!FIRST_CT && place == BEFORE_CT);
+            if (want_ct)
+                ct_left <= ct_left - KBN;
+            residue <= want_ct ? ct_turned[2*W-1:W] : {W{1'b0}};
         end
-        if (rst) begin
+        if (info_ready) begin
+            cur <= info_valid;
             mid <= 1'b0;
-            pos_r <= 17'd0;
+            place <= 2'd0;
+            left <= info_total;
+            // less header and ICV; every packet has ciphertext
+            ct_left <= info_total - (info_udp ? 17'd60 : 17'd52);
+            last <= info_drop || info_total <= KBN;
+            want_icv <= info_total < KBN + 17'd16;
+            want_ct <= FIRST_CT;
+            {drop, udp, soft_now, low} <= {info_drop, info_udp, info_soft, info_lease_low};
+            tag <= info_tag;
+            verdict <= info_status;
+            seq <= info_seq;
+            sa <= info_sa;
+            gen <= info_gen;
+            outlen <= info_outlen;
         end
+        if (rst)
+            cur <= 1'b0;
     end
 
     // ---- egress ----------------------------------------------------------------------------------------------------
     wire cut = last && end_bad;
     wire none = drop || poison || cut;
-    wire [15:0] status = drop ? info_status : poison ? `ESPC_STATUS_ABORTED
+    wire [15:0] status = drop ? verdict : poison ? `ESPC_STATUS_ABORTED
                          : cut ? `ESPC_STATUS_TRUNCATED : `ESPC_STATUS_OK;
     reg                      q_valid;
     reg [W+KB+1+SIDE-1:0]    q;
@@ -133,9 +163,9 @@ module esp_tx_out #(
         if (ready) begin
             q_valid <= s_valid && !rst;
             if (s_valid)
-                q <= {none ? {W{1'b0}} : beat, none ? {KB{1'b0}} : keep, last, info_tag, status,
-                      none ? 64'd0 : info_seq, info_sa, info_gen, none ? 16'd0 : info_outlen, info_soft,
-                      info_lease_low};
+                q <= {none ? {W{1'b0}} : beat, none ? {KB{1'b0}} : keep, last, tag, status,
+                      none ? 64'd0 : seq, sa, gen, none ? 16'd0 : outlen, soft_now,
+                      low};
         end
         if (rst)
             q_valid <= 1'b0;
@@ -146,7 +176,7 @@ module esp_tx_out #(
                                      m_lease_low}));
 
     /* verilator lint_off UNUSED */ // bits that the shifts never reach
-    wire unused = &{1'b0, hdr_wide, turn_wide, turn[1:0], icv_off, icv_turned[127:0], keep_n};
+    wire unused = &{1'b0, hdr_turned, turn_wide, turn[1:0], icv_turned[127:0]};
     /* verilator lint_on UNUSED */
 endmodule
 

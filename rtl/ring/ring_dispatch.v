@@ -93,6 +93,7 @@ module ring_dispatch #(
     reg  [63:0] addr;
     reg  [16:0] to_go;      // from the block's start to the packet's last byte
     reg         last;       // ... which is in this block
+    reg         popped;     // a beat has left the payload FIFO
     reg  [3:0]  beats_m1;
     reg  [14:0] enc_tag, dec_tag;
     wire [15:0] tag = d_dec ? {1'b1, dec_tag} : {1'b0, enc_tag};
@@ -144,7 +145,8 @@ module ring_dispatch #(
                 enc_tag <= enc_tag + 15'd1;
         end
         // one more than need_m1 goes: its complement comes
-        free <= free + (issue ? ~need_m1 : {(LOG2_PAY+1){1'b0}}) + {{LOG2_PAY{1'b0}}, pay_pop};
+        free <= free + (issue ? ~need_m1 : {(LOG2_PAY+1){1'b0}}) + {{LOG2_PAY{1'b0}}, popped};
+        popped <= pay_pop && !rst;
         if (rst) begin
             cur <= 1'b0;
             ar_valid <= 1'b0;

@@ -55,7 +55,9 @@ module ring_out #(
     output wire         busy
 );
     localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
-    localparam [LOG2_OUT:0] ROOM = {1'b1, {LOG2_OUT{1'b0}}};
+    // two less than there is room for
+    localparam [LOG2_OUT:0] BEATS = {1'b0, {LOG2_OUT-1{1'b1}}, 1'b0};
+    localparam [LOG2_META:0] PACKETS = {1'b0, {LOG2_META-1{1'b1}}, 1'b0};
 
     // ---- context of the packet that leaves next
     wire        c_valid;
@@ -89,11 +91,12 @@ module ring_out #(
     reg  [LOG2_OUT:0] wptr, committed, rptr;
     reg          dv;
     reg  [W-1:0] dd;
-    wire         full = wptr - rptr == ROOM;
     wire         fetch = rptr != committed && (!dv || d_ready);
-    wire         meta_room;
+    wire [LOG2_META:0] packets;
+    // known a cycle late: one beat and one packet more may come
+    reg          room;
 
-    assign s_tready = !full && meta_room && (read_done || !s_tlast);
+    assign s_tready = room && (read_done || !s_tlast);
     assign d_valid = dv;
     assign d_data = dd;
     assign busy = c_valid || m_valid || dv || s_tvalid;
@@ -106,6 +109,7 @@ module ring_out #(
     end
 
     always @(posedge clk) begin
+        room <= wptr - rptr < BEATS && packets < PACKETS;
         internal_error <= done && broken;
         if (take) begin
             beats <= s_tlast ? {(17-LK){1'b0}} : beats + 1'b1;
@@ -118,6 +122,7 @@ module ring_out #(
         if (fetch || d_ready)
             dv <= fetch;
         if (rst) begin
+            room <= 1'b0;
             internal_error <= 1'b0;
             beats <= {(17-LK){1'b0}};
             wptr <= {(LOG2_OUT+1){1'b0}};
@@ -130,7 +135,7 @@ module ring_out #(
     fifo #(.W(278), .LOG2_D(LOG2_META)) finished (
         .clk(clk), .rst(rst), .wr_valid(done),
         .wdata({c_dst, s_flags, keep ? s_len : 16'd0, s_gen, s_sa, s_seq, status, c_q, c_cookie}),
-        .wr_ready(meta_room), .level(), .rd_valid(m_valid), .rd_ready(m_ready), .rdata({m_dst, m_cpl}));
+        .wr_ready(), .level(packets), .rd_valid(m_valid), .rd_ready(m_ready), .rdata({m_dst, m_cpl}));
 
     wire unused = &{1'b0, len_up[LK-1:0], 1'b0};
 endmodule

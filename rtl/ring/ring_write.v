@@ -65,35 +65,42 @@ module ring_write #(
     localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
     localparam [3:0] CPL_BEATS_M1 = (LANES == 1) ? 4'd1 : 4'd0;
 
-    // ---- choice of the next packet
-    reg  [1:0]   last_src, src;
-    reg          any;
-    reg  [63:0]  src_dst;
-    reg  [213:0] src_cpl;
-    reg  [15:0]  src_bytes;
+    // ---- choice of the next packet, which then waits in a skid: the sources' ready does not hang on the bus
+    reg  [1:0]   last_src, pick;
+    reg          some;
+    reg  [16+64+214-1:0] picked;
+    wire         pick_ready;
     integer      i;
     always @* begin
-        any = 1'b0;
-        src = 2'd0;
+        some = 1'b0;
+        pick = 2'd0;
         for (i = 3; i >= 0; i = i - 1)
             if (s_valid[i] && i[1:0] <= last_src) begin
-                any = 1'b1;
-                src = i[1:0];
+                some = 1'b1;
+                pick = i[1:0];
             end
         for (i = 3; i >= 0; i = i - 1)
             if (s_valid[i] && i[1:0] > last_src) begin
-                any = 1'b1;
-                src = i[1:0];
+                some = 1'b1;
+                pick = i[1:0];
             end
-        src_dst = s_dst[src*64+:64];
-        src_cpl = s_cpl[src*214+:214];
-        case (src)
-        2'd0: src_bytes = s_bytes[15:0];
-        2'd1: src_bytes = s_bytes[31:16];
-        2'd2: src_bytes = s_bytes[47:32];
-        default: src_bytes = 16'd0;
+        case (pick)
+        2'd0: picked = {s_bytes[15:0], s_dst[0+:64], s_cpl[0+:214]};
+        2'd1: picked = {s_bytes[31:16], s_dst[64+:64], s_cpl[214+:214]};
+        2'd2: picked = {s_bytes[47:32], s_dst[2*64+:64], s_cpl[2*214+:214]};
+        default: picked = {16'd0, s_dst[3*64+:64], s_cpl[3*214+:214]};
         endcase
+        s_ready = {pick == 2'd3, pick == 2'd2, pick == 2'd1, pick == 2'd0} & {4{some && pick_ready}};
     end
+
+    wire         any, next;
+    wire [1:0]   src;
+    wire [63:0]  src_dst;
+    wire [213:0] src_cpl;
+    wire [15:0]  src_bytes;
+    skid #(.W(2 + 16 + 64 + 214)) chosen (
+        .clk(clk), .rst(rst), .s_valid(some), .s_ready(pick_ready), .s_data({pick, picked}),
+        .m_valid(any), .m_ready(next), .m_data({src, src_bytes, src_dst, src_cpl}));
 
     // ---- the packet whose bursts are being issued
     // first as it was chosen, then with its next burst worked out: `to_go` is the place of its last byte in the block
@@ -115,12 +122,7 @@ module ring_write #(
     wire        slot = (!aw_valid || aw_ready) && cmd_room && !quench;
     wire        cpl_go, pay_go;
     assign load = raw && (!cur || (pay_go && last));
-    wire        next = any && pend_room && (!raw || load);
-
-    always @* begin
-        s_ready = 4'd0;
-        s_ready[src] = next;
-    end
+    assign      next = any && pend_room && (!raw || load);
 
     // ---- completions wait for their payload's acknowledgement
     wire         p_valid, p_pay, ack_valid, ack_err;
@@ -256,8 +258,9 @@ module ring_write #(
             raw_src <= src;
             raw_addr <= src_dst;
             raw_m1 <= src_bytes - 16'd1;
-            last_src <= src;
         end
+        if (some && pick_ready)
+            last_src <= pick;
         // data
         if (w_ready)
             w_valid <= 1'b0;
