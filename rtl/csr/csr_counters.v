@@ -70,8 +70,10 @@ module csr_counters (
     // ---- the two banks: `odd` tells which one gathers; the other one is read out, `slot` by slot
     reg            odd;
     reg  [5:0]     slot;
+    // bit b of slot s is at 64 b + s: what is read is one bit of each 64
     wire [64*PW-1:0] gathered;
-    genvar g;
+    wire [PW-1:0]  read_out;
+    genvar g, b;
     generate
         for (g = 0; g < 64; g = g + 1) begin : counter
             if (g < USED) begin : used
@@ -95,13 +97,22 @@ module csr_counters (
                     else if (odd && hit[g])
                         bank_1 <= bank_1 + more;
                 end
-                assign gathered[g*PW +: CW] = odd ? bank_0 : bank_1;
-                if (CW < PW) begin : short
-                    assign gathered[g*PW + CW +: PW - CW] = {(PW-CW){1'b0}};
+                for (b = 0; b < PW; b = b + 1) begin : spread
+                    if (b < CW) begin : there
+                        assign gathered[64*b + g] = odd ? bank_0[b] : bank_1[b];
+                    end else begin : beyond
+                        assign gathered[64*b + g] = 1'b0;
+                    end
                 end
             end else begin : unused
-                assign gathered[g*PW +: PW] = {PW{1'b0}};
+                for (b = 0; b < PW; b = b + 1) begin : spread
+                    assign gathered[64*b + g] = 1'b0;
+                end
             end
+        end
+        for (b = 0; b < PW; b = b + 1) begin : column
+            wire [63:0] bits = gathered[64*b +: 64];
+            assign read_out[b] = bits[slot];
         end
     endgenerate
 
@@ -117,7 +128,7 @@ module csr_counters (
         slot <= slot + 6'd1;
         add_slot <= slot;
         add_total <= total[slot];
-        add_more <= gathered[slot*PW +: PW];
+        add_more <= read_out;
         add_copying <= copying || clearing;
         add_clearing <= clearing;
         if (snapshot)

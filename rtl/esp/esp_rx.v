@@ -372,7 +372,7 @@ module esp_rx #(
     );
 
     // ---- out ----------------------------------------------------------------------------------------------
-    wire e_valid, e_take, e_found, e_soft, e_src_changed, e_patch;
+    wire e_valid, e_take, e_found, e_soft, e_src_changed, e_single, e_patch;
     wire [7:0] e_epoch;
     wire [TAGW-1:0] e_tag;
     wire [4:0] e_status;
@@ -381,15 +381,16 @@ module esp_rx #(
     wire [LOG2_D:0] e_beats;
     wire [63:0] e_seq;
     wire [7:0] e_tos;
-    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + LOG2_D + 1 + 1 + 8 + 16), .LOG2_D(6)) verdicts (
+    // whether the packet fits into one beat is found before its turn
+    localparam [31:0] BEAT_BYTES = 16 * LANES;
+    wire w_single = w_len < BEAT_BYTES[15:0] + 16'd1;
+    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + 1 + LOG2_D + 1 + 1 + 8 + 16), .LOG2_D(6)) verdicts (
         .clk(clk), .rst(rst), .wr_valid(w_valid), .wr_ready(),
         .wdata({w_epoch, w_tag, w_status, w_found, w_slot, w_gen, w_seq, w_soft, w_src_changed, w_len,
-            w_beats[LOG2_D:0],
-                w_patch, w_tos, w_sum}),
+            w_single, w_beats[LOG2_D:0], w_patch, w_tos, w_sum}),
         .rd_valid(e_valid), .rd_ready(e_take),
         .rdata({e_epoch, e_tag, e_status, e_found, e_slot, e_gen, e_seq, e_soft, e_src_changed, e_len,
-            e_beats,
-                e_patch, e_tos, e_sum}), .level()
+            e_single, e_beats, e_patch, e_tos, e_sum}), .level()
     );
     /* verilator lint_on PINCONNECTEMPTY */
 
@@ -397,7 +398,7 @@ module esp_rx #(
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .p_valid(o_valid && !wipe), .p_data(o_data),
         .e_valid(e_valid), .e_take(e_take), .e_epoch(e_epoch), .e_tag(e_tag), .e_status(e_status),
         .e_found(e_found), .e_slot(e_slot), .e_gen(e_gen), .e_seq(e_seq), .e_soft(e_soft),
-        .e_src_changed(e_src_changed), .e_len(e_len), .e_beats(e_beats), .e_patch(e_patch), .e_tos(e_tos),
+        .e_src_changed(e_src_changed), .e_len(e_len), .e_single(e_single), .e_beats(e_beats), .e_patch(e_patch), .e_tos(e_tos),
         .e_sum(e_sum), .free(free), .free_beats(free_beats),
         .m_valid(m_dec_tvalid), .m_ready(m_dec_tready), .m_data(m_dec_tdata), .m_keep(m_dec_tkeep),
         .m_last(m_dec_tlast), .m_tag(m_dec_tag), .m_status(m_dec_status), .m_seq(m_dec_seq), .m_sa(m_dec_sa),

@@ -204,6 +204,10 @@ module esp_rx_commit #(
     wire ce = !x_no_ecn && x_tos[1:0] == 2'd3;
     wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
                    : (!x_no_ecn && x_tos[1:0] == 2'd1 && o_tos[1:0] == 2'd2) ? 2'd1 : o_tos[1:0];
+    wire [7:0] tos_new = {x_dscp_decap ? x_tos[7:2] : o_tos[7:2], ecn};
+    // RFC 1624, equation 3: of ~m + m' the version's bits are all ones, so what is added to ~HC is 0x10000 and the
+    // difference of the TOS bytes less 1
+    wire [8:0] tos_step = {1'b0, tos_new} + {1'b1, ~o_tos};
 
     reg [7:0] epoch_b;
     reg [TAGW-1:0] tag_b;
@@ -220,8 +224,8 @@ module esp_rx_commit #(
     // what was inside
     reg cut_b, icv_ok_b, dummy_b, bad_pad_b, not_ip_b, no_room_b, bad_ip_b, too_long_b, no_ecn_b;
     reg [15:0] total_b, inner_b;
-    reg [7:0] version_b, tos_b, tos_new_b;
-    reg [15:0] sum_b;
+    reg [7:0] tos_b, tos_new_b;
+    reg [17:0] sum_b;
 
     always @(posedge clk)
         if (a) begin
@@ -272,10 +276,9 @@ module esp_rx_commit #(
             no_ecn_b <= ce && o_tos[1:0] == 2'd0;
             total_b <= o_total;
             inner_b <= (o_next == 8'd4) ? o_total : 16'd0;
-            version_b <= o_version;
             tos_b <= o_tos;
-            tos_new_b <= {x_dscp_decap ? x_tos[7:2] : o_tos[7:2], ecn};
-            sum_b <= o_sum;
+            tos_new_b <= tos_new;
+            sum_b <= {2'd0, ~o_sum} + {{9{tos_step[8]}}, tos_step};
         end
 
     // ---- B: replay, limits, verdict, and the new state ----------------------------------------------------------
@@ -339,9 +342,9 @@ module esp_rx_commit #(
         end
     end
 
-    // RFC 1624, equation 3
-    wire [17:0] sum_wide = {2'd0, ~sum_b} + {2'd0, ~{version_b, tos_b}} + {2'd0, version_b, tos_new_b};
-    wire [16:0] sum_fold = {1'b0, sum_wide[15:0]} + {15'd0, sum_wide[17:16]};
+    // the 0x10000 that stage A has left out is added to the carries
+    wire [1:0] sum_carry = {sum_b[16] && !sum_b[17], !sum_b[16]};
+    wire [16:0] sum_fold = {1'b0, sum_b[15:0]} + {15'd0, sum_carry};
 
     always @(posedge clk) begin
         e_valid <= b && !rst;

@@ -39,6 +39,8 @@ module esp_rx_egress #(
     input  wire                 e_soft,
     input  wire                 e_src_changed,
     input  wire [15:0]          e_len,
+    // it is not more than one beat
+    input  wire                 e_single,
     input  wire [LOG2_D:0]      e_beats,
     input  wire                 e_patch,
     input  wire [7:0]           e_tos,
@@ -65,6 +67,7 @@ module esp_rx_egress #(
     localparam KB = 16 * LANES;
     localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
     localparam [15:0] KB16 = KB[15:0];
+    localparam [15:0] TWO_KB = KB16 << 1;
     localparam [15:0] ABORTED16 = `ESPC_STATUS_ABORTED;
     localparam [4:0] ABORTED = ABORTED16[4:0];
 
@@ -74,13 +77,14 @@ module esp_rx_egress #(
     reg [LOG2_D-1:0] base;       // first stored beat of the packet whose turn it is
     reg [LOG2_D-1:0] offset;
     reg [15:0] left;             // bytes still to send, of a packet that has begun
+    reg last;                    // they fit into one beat
     reg begun;
 
     wire move = !m_valid || m_ready;
     wire stale = wipe || e_epoch != epoch;
     wire ok = !stale && e_status == 5'd0;
     wire [15:0] todo = begun ? left : e_len;
-    wire end_of_packet = !ok || todo < KB16 + 16'd1;
+    wire end_of_packet = !ok || (begun ? last : e_single);
     wire go = move && e_valid;
     assign e_take = go && end_of_packet;
     assign free = e_take && !stale;
@@ -122,6 +126,7 @@ module esp_rx_egress #(
 
             begun <= !end_of_packet;
             left <= todo - KB16;
+            last <= todo < TWO_KB + 16'd1;
             offset <= end_of_packet ? {LOG2_D{1'b0}} : offset + 1'b1;
             if (free)
                 base <= base + e_beats[LOG2_D-1:0];

@@ -83,7 +83,9 @@ module ring_sa #(
     reg         more;
     reg [63:0]  addr;
     reg [6:0]   word;
-    reg         failed, offered;
+    reg         failed;
+    reg         offering;       // state == OFFER
+    reg         draining;       // state == DRAIN
 
     wire [7:0]  op = cmd[7:0];
     wire [31:0] index = cmd[`ESPC_SA_COMMAND_SA_INDEX_LSB +: 32];
@@ -140,12 +142,12 @@ module ring_sa #(
     assign m_sa_tlast = (state == SEND) ? word == 7'd7 && !is_add : word == 7'd63;
     assign s_sa_tready = state == RESULT;
 
-    assign out_valid = state == OFFER && !offered;
+    assign out_valid = offering;
     assign out_dst = result_iova;
     assign out_bytes = write_result ? 16'd64 : 16'd0;
     assign out_cpl = {3'd0, 16'd0, cmd[`ESPC_SA_COMMAND_GENERATION_LSB +: 16], index, result[63:0], status, 3'd0,
                       cmd[`ESPC_SA_COMMAND_COOKIE_LSB +: 64]};
-    assign out_dvalid = state == DRAIN;
+    assign out_dvalid = draining;
     reg [511:0] result_out;
     assign out_data = result_out[W-1:0];
     assign clean = !keyed && (state == IDLE || state == COMMAND || state == CHECK || state == FENCE);
@@ -168,7 +170,6 @@ module ring_sa #(
             more <= 1'b1;
             to_go <= {2'd0, blob_iova[7:0]} + 10'd511;
             addr <= blob_iova;
-            offered <= 1'b0;
             mark <= sq_issued;
             status <= `ESPC_STATUS_OK;
             if (!result_ok || !rest_ok || (is_add && !blob_ok)) begin
@@ -193,6 +194,7 @@ module ring_sa #(
             if (row == LAST_ROW) begin
                 rows <= {(LR+1){1'b0}};
                 state <= finishing ? OFFER : IDLE;
+                offering <= finishing;
             end
             result_out <= result;
         end
@@ -263,8 +265,9 @@ module ring_sa #(
             if (&passed)
                 state <= WIPE;
         OFFER: begin
-            if (out_valid && out_ready) begin
-                offered <= 1'b1;
+            if (out_ready) begin
+                offering <= 1'b0;
+                draining <= write_result;
                 finishing <= 1'b0;
                 if (!write_result)
                     state <= IDLE;
@@ -277,8 +280,10 @@ module ring_sa #(
             if (out_dready) begin
                 result_out <= result_out >> W;
                 beat <= beat - 4'd1;
-                if (beat == 4'd0)
+                if (beat == 4'd0) begin
+                    draining <= 1'b0;
                     state <= IDLE;
+                end
             end
         default:
             state <= WIPE;
@@ -289,6 +294,8 @@ module ring_sa #(
             ar_valid <= 1'b0;
             recv <= 1'b0;
             finishing <= 1'b0;
+            offering <= 1'b0;
+            draining <= 1'b0;
         end
     end
 
