@@ -248,7 +248,7 @@ static void leased(struct path *p, struct half *h, const struct esp_event *ev)
     if (h->state != HALF_READY)
         return;
     if (ev->status != ESP_STATUS_OK) {
-        snprintf(why, sizeof(why), "the card refuses a lease: %s", esp_status_name(ev->status));
+        snprintf(why, sizeof(why), "the card refuses a lease or new ends: %s", esp_status_name(ev->status));
         sadb_leave(p, h, why);
     } else {
         io_flush_waiting(h->child->w, h);

@@ -60,6 +60,8 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
                                 .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
                                 .alg = alg_of(m->encr, m->encr_bits),
                                 .ttl = 64,
+                                // SPIs are drawn at random, so SAs between the same ends have different ones
+                                .id_offset = (uint16_t)(m->spi_out ^ m->spi_out >> 16),
                                 .spi = dir == ESP_OUT ? m->spi_out : m->spi_in,
                                 .esn = m->esn,
                                 .udp_encap = m->udp_encap,

@@ -112,6 +112,7 @@ struct request {
     struct esp_sa *sa;
     uint64_t seq_limit;
     bool renewal; // of our own: told only where it is refused
+    struct esp_endpoint to;
     struct event_node *node;
     struct request *next;
 };

@@ -58,6 +58,8 @@ void card_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
         caps->algs |= 1u << ESP_ALG_AES256_GCM16;
     if (f & ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK)
         caps->flags |= ESP_CAP_UDP_ENCAP;
+    if (f & ESPC_FEATURES_OFFERED_ENDPOINT_MASK)
+        caps->flags |= ESP_CAP_ENDPOINT;
     if (f & ESPC_FEATURES_OFFERED_ESN_MASK)
         caps->flags |= ESP_CAP_ESN;
     if (f & ESPC_FEATURES_OFFERED_REPLAY_MASK)
@@ -114,11 +116,23 @@ static void write_blob(uint8_t *blob, const struct esp_sa_params *p, uint64_t de
         *AT(ttl) = p->ttl;
         put_le64(AT(seq_limit), p->seq_limit);
         put_le64(AT(deadline), deadline);
+        put_le16(AT(id_offset), p->id_offset);
         return;
     }
     put_le32(AT(window), p->window);
     for (int i = 0; i < 16; i++)
         put_le64(AT(seen) + 8 * i, p->seen[i] | (i == 0 && p->seq > 0));
+}
+
+static void write_ends(uint8_t *blob, const struct esp_endpoint *e, enum esp_dir dir)
+{
+    memset(blob, 0, BLOB_BYTES);
+    put_le32(AT(flags), e->udp_encap ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0);
+    *AT(outer) = ESPC_FAMILY_IPV4;
+    memcpy(AT(src), e->src, 4);
+    memcpy(AT(dst), e->dst, 4);
+    put_le16(AT(sport), e->sport);
+    put_le16(AT(dport), dir == ESP_IN ? inbound_dport(e->dport) : e->dport);
 }
 #undef AT
 
@@ -199,7 +213,9 @@ static void post(struct card *c, struct request *r)
     put_le16(s + offsetof(struct espc_sa_command, generation), r->sa->generation);
     put_le32(s + offsetof(struct espc_sa_command, sa_index), r->sa->slot);
     put_le64(s + offsetof(struct espc_sa_command, cookie), cookie);
-    if (r->op == ESPC_SA_OP_ADD)
+    if (r->op == ESPC_SA_OP_ENDPOINT)
+        write_ends(c->blobs + (size_t)i * BLOB_BYTES, &r->to, r->sa->dir);
+    if (r->op == ESPC_SA_OP_ADD || r->op == ESPC_SA_OP_ENDPOINT)
         put_le64(s + offsetof(struct espc_sa_command, blob_iova), c->blobs_iova + (uint64_t)i * BLOB_BYTES);
     put_le64(s + offsetof(struct espc_sa_command, result_iova), c->results_iova + (uint64_t)i * RESULT_BYTES);
     put_le64(s + offsetof(struct espc_sa_command, seq_limit), r->renewal ? r->sa->seq_limit : r->seq_limit);
@@ -310,14 +326,30 @@ int card_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit)
     return ask(e, sa, ESPC_SA_OP_LEASE, seq_limit);
 }
 
-// The ENDPOINT command is optional (feature ENDPOINT), and no card that this driver knows offers it.
+// The command is optional (feature ENDPOINT). Jobs that the card takes before it keep the old ends.
 int card_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
                      struct esp_error *why)
 {
-    (void)to;
+    struct card *c = card_of(e);
+    struct request *r;
+
     if (!sa || sa->card != card_of(e) || sa->state != SA_VALID)
         return esp_fail(why, -EINVAL, "sa", "there is no such SA any more");
-    return esp_fail(why, -EOPNOTSUPP, "endpoint", "the card cannot change an SA's addresses in place");
+    if (!(c->features & ESPC_FEATURES_OFFERED_ENDPOINT_MASK))
+        return esp_fail(why, -EOPNOTSUPP, "endpoint", "the card cannot change an SA's addresses in place");
+    if (to->ipv6)
+        return esp_fail(why, -EOPNOTSUPP, "ipv6", "the card has no IPv6 outside");
+    if (to->udp_encap && (to->dport == 0 || (sa->dir == ESP_OUT && to->sport == 0)))
+        return esp_fail(why, -EINVAL, "dport", "ports are needed for UDP encapsulation");
+    if (card_failed(c)) // FAILED comes, and the SA goes on from there with the new ends
+        return 0;
+    r = request_new(sa, ESPC_SA_OP_ENDPOINT);
+    if (!r)
+        return esp_fail(why, -ENOMEM, "endpoint", "out of memory");
+    r->to = *to;
+    enqueue(c, r);
+    card_commands_flush(c);
+    return 0;
 }
 
 // DELETE waits for the SA's own jobs, so that an orderly end loses none; everything else goes in order as
@@ -404,6 +436,7 @@ static enum esp_event_type event_of(uint8_t op)
 {
     switch (op) {
     case ESPC_SA_OP_ADD: return ESP_EVENT_SA_ADDED;
+    case ESPC_SA_OP_ENDPOINT: // told only where it is refused
     case ESPC_SA_OP_LEASE: return ESP_EVENT_SA_LEASED;
     case ESPC_SA_OP_DELETE: return ESP_EVENT_SA_DELETED;
     default: return ESP_EVENT_SA_STATS;
@@ -419,7 +452,7 @@ static void answer(struct card *c, struct request *r, enum esp_status status, co
     ev->cookie = r->sa->cookie;
     ev->status = status;
     read_stats(result, &ev->stats);
-    if (r->renewal && (!status || r->sa->state != SA_VALID)) {
+    if ((r->renewal || r->op == ESPC_SA_OP_ENDPOINT) && (!status || r->sa->state != SA_VALID)) {
         free(r->node);
         free(r);
         return;

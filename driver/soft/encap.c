@@ -79,7 +79,7 @@ static uint16_t outer_df(const struct esp_sa *sa, const struct plan *x)
     return x->v.v6 ? 0x4000 : get_be16(x->payload + 6) & 0x4000;
 }
 
-static void write_tunnel_header(struct esp_sa *sa, const struct plan *x, uint8_t *out)
+static void write_tunnel_header(const struct esp_sa *sa, const struct plan *x, uint8_t *out, uint64_t seq)
 {
     uint8_t tos = ip_tos(x->payload, x->v.v6);
     uint16_t df = outer_df(sa, x), id;
@@ -91,7 +91,8 @@ static void write_tunnel_header(struct esp_sa *sa, const struct plan *x, uint8_t
         put_be16(out + 4, (uint16_t)(x->out_len - IP6_HEADER));
         return;
     }
-    id = df ? 0 : sa->next_id++; // an ID need only be unique where fragments can arise (RFC 6864)
+    id = df ? 0
+            : (uint16_t)(seq + sa->id_offset); // one need only be unique where fragments can arise (RFC 6864)
     out[1] = tos;
     put_be16(out + 2, (uint16_t)x->out_len);
     put_be16(out + 4, id);
@@ -109,7 +110,7 @@ static void write_headers(struct esp_sa *sa, const struct plan *x, const uint8_t
         memcpy(out + x->v.header, sa->header, sa->header_len + 4);
         ip_rewrite(out, &x->v, sa->udp_encap ? PROTO_UDP : PROTO_ESP, x->out_len);
     } else {
-        write_tunnel_header(sa, x, out);
+        write_tunnel_header(sa, x, out, seq);
     }
     if (sa->udp_encap)
         put_be16(esp - UDP_HEADER + 4, (uint16_t)(x->out_len - (x->front - UDP_HEADER)));

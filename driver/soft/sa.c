@@ -111,7 +111,7 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
         sa->next_seq = p->seq;
         sa->seq_limit = p->seq_limit;
         sa->lease_low_from = lease_low_mark(p->seq, p->seq_limit);
-        sa->next_id = 1;
+        sa->id_offset = p->id_offset;
     } else {
         window_init(&sa->window, p->window, p->esn, p->seq, p->seen);
     }

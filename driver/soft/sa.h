@@ -28,7 +28,7 @@ struct esp_sa {
 
     // outbound
     uint64_t next_seq, seq_limit, lease_low_from;
-    uint16_t next_id;                                     // IPv4 ID of packets that may be fragmented
+    uint16_t id_offset;                                   // IPv4 ID less the sequence number
     uint8_t header[IP6_HEADER + UDP_HEADER + ESP_HEADER]; // of a tunnel
     uint32_t header_len;                                  // IP, and UDP with encapsulation
     uint32_t header_sum; // one's complement sum of the fixed fields of the outer IPv4 header

@@ -165,7 +165,7 @@ module esp_rx #(
             n_inside <= d_take ? n_inside + 7'd1 : n_inside - 7'd1;
 
     // ---- look-up ------------------------------------------------------------------------------------------
-    wire b_en, cfg_we, drain_we, drain_wdata, scrub;
+    wire b_en, cfg_we, end_we, drain_we, drain_wdata, scrub;
     wire [3:0] b_we;
     wire [4*LOG2_B-1:0] b_addr;
     wire [WAY_W-1:0] b_wdata;
@@ -197,7 +197,7 @@ module esp_rx #(
         .d_dport(d_dport), .d_spi(d_spi), .d_places(d_places), .d_seq(d_seq), .d_iv(d_iv),
         .d_words(d_words), .d_bytes(d_bytes),
         .d_short(d_short), .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata),
-        .cfg_we(cfg_we), .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .drain_we(drain_we),
+        .cfg_we(cfg_we), .end_we(end_we), .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .drain_we(drain_we),
         .drain_wdata(drain_wdata),
         .scrub(scrub), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
         .win_addr(win_addr), .win_rdata(win_rdata), .v_valid(v_valid), .v_epoch(v_epoch), .v_tag(v_tag),
@@ -421,7 +421,7 @@ module esp_rx #(
         .slot_packets(slot_packets), .slot_bytes(slot_bytes), .slot_drops(slot_drops),
         .pkt_in(v_valid), .pkt_in_uses(v_found && v_status != SA_DRAINING), .pkt_in_slot(v_slot),
         .pkt_out(pkt_out), .pkt_new(p_valid),
-        .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata), .cfg_we(cfg_we),
+        .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata), .cfg_we(cfg_we), .end_we(end_we),
         .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .salt_wdata(salt_wdata), .drain_we(drain_we),
         .drain_wdata(drain_wdata), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot),
         .c_write_word(c_write_word), .c_slot(c_slot),

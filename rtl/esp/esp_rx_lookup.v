@@ -49,8 +49,9 @@ module esp_rx_lookup #(
     input  wire [4*LOG2_B-1:0]  b_addr,
     input  wire [WAY_W-1:0]     b_wdata,
     output wire [4*WAY_W-1:0]   b_rdata,
-    // ... and of the SAs' configuration and draining marks
+    // ... and of the SAs' configuration, of their ends in it, and draining marks
     input  wire                 cfg_we,
+    input  wire                 end_we,
     input  wire [LOG2_SA-1:0]   cfg_addr,
     input  wire [CFG_W-1:0]     cfg_wdata,
     input  wire                 drain_we,
@@ -153,9 +154,14 @@ module esp_rx_lookup #(
     // ---- cycle 1 and 2: configuration, mark and top of the slot, whose number is not yet in a register --------
     wire [CFG_W-1:0] cfg2;
     wire draining2;
-    key_ram #(.W(CFG_W), .LOG2_D(LOG2_SA)) cfg_ram (
-        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(cfg_wdata),
-        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(cfg2)
+    localparam END_W = 64;
+    key_ram #(.W(CFG_W - END_W), .LOG2_D(LOG2_SA)) cfg_ram (
+        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(cfg_wdata[CFG_W-1:END_W]),
+        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(cfg2[CFG_W-1:END_W])
+    );
+    key_ram #(.W(END_W), .LOG2_D(LOG2_SA)) end_ram (
+        .clk(clk), .wen(end_we), .waddr(cfg_addr), .wdata(cfg_wdata[END_W-1:0]),
+        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(cfg2[END_W-1:0])
     );
     key_ram #(.W(1), .LOG2_D(LOG2_SA)) drain_ram (
         .clk(clk), .wen(drain_we), .waddr(cfg_addr), .wdata(drain_wdata),
@@ -168,8 +174,7 @@ module esp_rx_lookup #(
     wire [15:0] cfg_gen, cfg_sport, cfg_dport;
     wire [31:0] cfg_src;
     wire [10:0] cfg_window;
-    assign {cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_sport, cfg_dport, cfg_src, cfg_window}
-        = cfg2;
+    assign {cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_window, cfg_sport, cfg_dport, cfg_src} = cfg2;
 
     // ---- cycle 2: what the slot's words say by themselves ---------------------------------------------------
     reg found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decapsulation, slot unit: works one operation of the SA manager at a time (WRITE, DRAIN, CLEAR, QUERY) on
+// Decapsulation, slot unit: works one operation of the SA manager at a time (WRITE, DRAIN, CLEAR, QUERY, ENDPOINT) on
 // the inbound slots, beside the packets. It writes the SPI table, the configuration, the sequence state and,
 // through the AES-GCM core's key side, the keys; and it sweeps all of them after reset and zeroise.
 //
@@ -60,6 +60,7 @@ module esp_rx_slot #(
     output wire [WAY_W-1:0]     b_wdata,
     input  wire [4*WAY_W-1:0]   b_rdata,
     output wire                 cfg_we,
+    output wire                 end_we,
     output wire [LOG2_SA-1:0]   cfg_addr,
     output wire [CFG_W-1:0]     cfg_wdata,
     output wire [31:0]          salt_wdata,
@@ -93,12 +94,13 @@ module esp_rx_slot #(
     output reg                  gcm_zeroize,
     input  wire                 gcm_zeroized
 );
-    localparam [2:0] OP_WRITE = 3'd0, OP_DRAIN = 3'd1, OP_CLEAR = 3'd2, OP_QUERY = 3'd4;
+    localparam [2:0] OP_WRITE = 3'd0, OP_DRAIN = 3'd1, OP_CLEAR = 3'd2, OP_QUERY = 3'd4, OP_ENDPOINT = 3'd5;
     localparam [4:0] SWEEP = 5'd0, IDLE = 5'd1, LOOK = 5'd2, CHECK = 5'd3, KEY = 5'd4, WINDOW = 5'd5,
         STATE = 5'd6,
                      KEY_WAIT = 5'd7, INSERT = 5'd8, MARK = 5'd9, SETTLE = 5'd10, SCAN = 5'd11, LEAVE = 5'd12,
                      COUNT = 5'd13, COUNTED = 5'd14, FORGET = 5'd15, FORGOTTEN = 5'd16, BUCKET = 5'd17,
-                     REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20;
+                     REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20, END_HASH = 5'd21, END_READ = 5'd22,
+                     END_CHECK = 5'd23, END_WRITE = 5'd24, END_TAKE = 5'd25;
 
     // ---- the operation and its blob -----------------------------------------------------------------------
     reg [4:0] state;
@@ -144,16 +146,16 @@ module esp_rx_slot #(
     wire [3:0] taken, same, mine;
     reg [3:0] way;
     reg [3:0] free_way;
-    // the SPI whose places are wanted next
+    // the SPI whose places are wanted; the blob of an SA whose ends change has none
     reg [31:0] hash_spi;
     genvar w;
     esp_rx_hash #(.LOG2_B(LOG2_B)) hash (
-        .clk(clk), .en(state == HASH || state == FORGET), .spi(hash_spi), .place(places)
+        .clk(clk), .en(state == HASH || state == FORGET || state == END_HASH), .spi(hash_spi), .place(places)
     );
     generate
         for (w = 0; w < 4; w = w + 1) begin : ways
             assign taken[w] = b_rdata[w*WAY_W];
-            assign same[w] = taken[w] && b_rdata[w*WAY_W + 1 +: 64] == {dst, spi};
+            assign same[w] = taken[w] && b_rdata[w*WAY_W + 1 +: 64] == {dst, hash_spi};
             assign mine[w] = taken[w] && b_rdata[w*WAY_W + 65 +: LOG2_SA] == slot_index;
         end
     endgenerate
@@ -165,23 +167,26 @@ module esp_rx_slot #(
             default: free_way = 4'b1000;
         endcase
     end
-    assign b_en = sweeping || state == LOOK || state == INSERT || state == BUCKET || state == REMOVE;
-    assign b_we = sweeping ? 4'b1111 : (state == INSERT) ? way : (state == REMOVE) ? mine : 4'b0000;
+    assign b_en = sweeping || state == LOOK || state == INSERT || state == BUCKET || state == REMOVE
+                  || state == END_READ || state == END_WRITE;
+    assign b_we = sweeping ? 4'b1111 : (state == INSERT) ? way : (state == REMOVE || state == END_WRITE) ? mine : 4'b0000;
     assign b_addr = sweeping ? {4{sweep[LOG2_B-1:0]}} : places;
-    assign b_wdata = (state == INSERT) ? {slot_index, dst, spi, 1'b1} : {WAY_W{1'b0}};
+    assign b_wdata = (state == INSERT || state == END_WRITE) ? {slot_index, dst, hash_spi, 1'b1} : {WAY_W{1'b0}};
 
     // ---- configuration as esp_rx_lookup reads it ----------------------------------------------------------
     // without a port of its own the SA takes encapsulated packets at that of RFC 3948
     wire [15:0] blob_dport = slot_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16];
     wire [15:0] dport = (blob_dport == 16'd0) ? 16'd4500 : blob_dport;
     assign cfg_we = sweeping || state == STATE || state == REMOVE;
+    // a look-up reads it a cycle after the table
+    assign end_we = cfg_we || state == END_TAKE;
     assign cfg_addr = sweeping ? sweep[LOG2_SA-1:0] : slot_index;
-    assign cfg_wdata = (state != STATE) ? {CFG_W{1'b0}} : {
+    assign cfg_wdata = (state != STATE && state != END_TAKE) ? {CFG_W{1'b0}} : {
         flags[`ESPC_SA_BLOB_FLAGS_ESN_LSB],
         flags[`ESPC_SA_BLOB_FLAGS_NO_ECN_LSB], flags[`ESPC_SA_BLOB_FLAGS_DSCP_DECAP_LSB], slot_gen,
+        slot_blob[`ESPC_SA_BLOB_WINDOW_LSB +: 11],
         slot_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], dport,
-        slot_blob[`ESPC_SA_BLOB_SRC_LSB +: 32],
-        slot_blob[`ESPC_SA_BLOB_WINDOW_LSB +: 11]};
+        slot_blob[`ESPC_SA_BLOB_SRC_LSB +: 32]};
     assign salt_wdata = (state != STATE) ? 32'd0 : slot_blob[`ESPC_SA_BLOB_SALT_LSB +: 32];
     assign drain_we = sweeping || state == INSERT || state == MARK;
     assign drain_wdata = state == MARK;
@@ -299,6 +304,9 @@ module esp_rx_slot #(
                     state <= DONE;
                 end else if (op == OP_DRAIN || op == OP_CLEAR) begin
                     state <= MARK;
+                end else if (op == OP_ENDPOINT) begin
+                    hash_spi <= own_spi;
+                    state <= END_HASH;
                 end else begin
                     slot_status <= (op == OP_QUERY) ? `ESPC_STATUS_OK : `ESPC_STATUS_BAD_OPCODE;
                     state <= COUNT;
@@ -374,6 +382,20 @@ module esp_rx_slot #(
             BUCKET:
                 state <= REMOVE;
             REMOVE:
+                state <= DONE;
+            // new ends: what is looked up meanwhile has the old ones or the new ones, in the table and beside it
+            END_HASH:
+                state <= END_READ;
+            END_READ:
+                state <= END_CHECK;
+            END_CHECK: begin
+                state <= ((same & ~mine) != 4'd0) ? DONE : END_WRITE;
+                if ((same & ~mine) != 4'd0)
+                    slot_status <= `ESPC_STATUS_SPI_EXISTS;
+            end
+            END_WRITE:
+                state <= END_TAKE;
+            END_TAKE:
                 state <= DONE;
             default: begin
                 slot_done <= 1'b1;

@@ -3,7 +3,7 @@
 // slot ports of the two pipelines, one at a time. Formats and statuses are those of hw/regs/espalier.rdl.
 //
 // An ADD first asks whether the slot is free, then checks the blob, passes the window's seed bits on (inbound) and asks for
-// WRITE; a DELETE is DRAIN, QUERY, CLEAR. An ADD takes the blob's words plus the pipeline's key schedule (about 180 cycles in all).
+// WRITE; a DELETE is DRAIN, QUERY, CLEAR, an ENDPOINT is QUERY and ENDPOINT with a blob of which only the ends count. An ADD takes the blob's words plus the pipeline's key schedule (about 180 cycles in all).
 // Contract, slot ports: slot_* is stable from valid to done; seeds come right before their WRITE and only for a
 // free slot; `done` is a pulse. Key bytes stay in `slot_blob` only until the command's end, and leave it at once on
 // `wipe`, which also makes the command in work ABORTED. One result of 8 words for each command, in order.
@@ -60,7 +60,7 @@ module esp_sa #(
     output reg  [3:0]         seed_index,
     output reg  [63:0]        seed_word
 );
-    localparam [2:0] WRITE = 3'd0, DRAIN = 3'd1, CLEAR = 3'd2, LEASE = 3'd3, QUERY = 3'd4;
+    localparam [2:0] WRITE = 3'd0, DRAIN = 3'd1, CLEAR = 3'd2, LEASE = 3'd3, QUERY = 3'd4, ENDPOINT = 3'd5;
     localparam [3:0] CMD = 4'd0, DECIDE = 4'd1, ASK = 4'd2, WAIT = 4'd3, BLOB = 4'd4, CHECK = 4'd5, FLUSH = 4'd6,
                      RESULT = 4'd7, WIPING = 4'd8;
 
@@ -111,7 +111,8 @@ module esp_sa #(
     wire [7:0]   f_ttl = slot_blob[`ESPC_SA_BLOB_TTL_LSB +: 8];
     wire [63:0]  f_deadline = slot_blob[`ESPC_SA_BLOB_DEADLINE_LSB +: 64];
     wire [31:0]  f_tfc = slot_blob[`ESPC_SA_BLOB_TFC_LENGTH_LSB +: 32];
-    wire [31:0]  f_rest = slot_blob[`ESPC_SA_BLOB_RESERVED0_LSB +: 32];
+    wire [15:0]  f_id_offset = slot_blob[`ESPC_SA_BLOB_ID_OFFSET_LSB +: 16];
+    wire [15:0]  f_rest = slot_blob[`ESPC_SA_BLOB_RESERVED0_LSB +: 16];
     wire         f_esn = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB];
     wire         f_udp = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB];
     wire         f_128 = f_alg == `ESPC_SA_ALG_AES128_GCM16;
@@ -121,12 +122,15 @@ module esp_sa #(
 
     // The fields that are wrong, as they stood a cycle ago: all have been there for longer when they are asked for. What is
     // reserved or not offered from word 20 on is looked at as it comes, and its offset kept.
-    reg [17:0] bad;
+    reg [18:0] bad;
+    // of the ends alone
+    localparam [18:0] ENDS = 19'b1000001001111000010;
+    wire [18:0] judged = (op == `ESPC_SA_OP_ENDPOINT) ? bad & ENDS : bad;
     reg        lease_over, rest_bad;
     reg [8:0]  rest_at;
     always @(posedge clk) begin
         lease_over <= f_limit <= f_seq;
-        bad <= {f_rest != 0, f_tfc != 0, inbound && f_deadline != 0, bad_seq, f_inner != `ESPC_FAMILY_IPV4, f_outer != `ESPC_FAMILY_IPV4,
+        bad <= {f_rest != 0, inbound && f_id_offset != 0, f_tfc != 0, inbound && f_deadline != 0, bad_seq, f_inner != `ESPC_FAMILY_IPV4, f_outer != `ESPC_FAMILY_IPV4,
                 f_mode != `ESPC_SA_MODE_TUNNEL, !inbound && f_ttl == 0, f_udp && f_dport == 0,
                 f_udp && !inbound && f_sport == 0, f_dst_rest != 0, f_src_rest != 0, bad_window, f_128 && f_key_high != 0,
                 f_integ != `ESPC_SA_INTEG_NONE, !f_128 && f_alg != `ESPC_SA_ALG_AES256_GCM16,
@@ -137,36 +141,37 @@ module esp_sa #(
     reg [31:0] field_offset;
     always @* begin
         field_status = `ESPC_STATUS_BAD_FIELD;
-        casez (bad)
-            18'b?????????????????1: field_offset = `ESPC_SA_BLOB_SPI_OFFSET;
-            18'b????????????????10: field_offset = `ESPC_SA_BLOB_FLAGS_OFFSET;
-            18'b???????????????100: field_offset = `ESPC_SA_BLOB_ALG_OFFSET;
-            18'b??????????????1000: field_offset = `ESPC_SA_BLOB_INTEG_OFFSET;
-            18'b?????????????10000: field_offset = `ESPC_SA_BLOB_KEY_OFFSET;
-            18'b????????????100000: field_offset = `ESPC_SA_BLOB_WINDOW_OFFSET;
-            18'b???????????1000000: field_offset = `ESPC_SA_BLOB_SRC_OFFSET;
-            18'b??????????10000000: field_offset = `ESPC_SA_BLOB_DST_OFFSET;
-            18'b?????????100000000: field_offset = `ESPC_SA_BLOB_SPORT_OFFSET;
-            18'b????????1000000000: field_offset = `ESPC_SA_BLOB_DPORT_OFFSET;
-            18'b???????10000000000: field_offset = `ESPC_SA_BLOB_TTL_OFFSET;
-            18'b??????100000000000: field_offset = `ESPC_SA_BLOB_MODE_OFFSET;
-            18'b?????1000000000000: field_offset = `ESPC_SA_BLOB_OUTER_OFFSET;
-            18'b????10000000000000: field_offset = `ESPC_SA_BLOB_INNER_OFFSET;
-            18'b???100000000000000: field_offset = `ESPC_SA_BLOB_SEQ_OFFSET;
-            18'b??1000000000000000: field_offset = `ESPC_SA_BLOB_DEADLINE_OFFSET;
-            18'b?10000000000000000: field_offset = `ESPC_SA_BLOB_TFC_LENGTH_OFFSET;
-            18'b100000000000000000: field_offset = `ESPC_SA_BLOB_RESERVED0_OFFSET;
+        casez (judged)
+            19'b??????????????????1: field_offset = `ESPC_SA_BLOB_SPI_OFFSET;
+            19'b?????????????????10: field_offset = `ESPC_SA_BLOB_FLAGS_OFFSET;
+            19'b????????????????100: field_offset = `ESPC_SA_BLOB_ALG_OFFSET;
+            19'b???????????????1000: field_offset = `ESPC_SA_BLOB_INTEG_OFFSET;
+            19'b??????????????10000: field_offset = `ESPC_SA_BLOB_KEY_OFFSET;
+            19'b?????????????100000: field_offset = `ESPC_SA_BLOB_WINDOW_OFFSET;
+            19'b????????????1000000: field_offset = `ESPC_SA_BLOB_SRC_OFFSET;
+            19'b???????????10000000: field_offset = `ESPC_SA_BLOB_DST_OFFSET;
+            19'b??????????100000000: field_offset = `ESPC_SA_BLOB_SPORT_OFFSET;
+            19'b?????????1000000000: field_offset = `ESPC_SA_BLOB_DPORT_OFFSET;
+            19'b????????10000000000: field_offset = `ESPC_SA_BLOB_TTL_OFFSET;
+            19'b???????100000000000: field_offset = `ESPC_SA_BLOB_MODE_OFFSET;
+            19'b??????1000000000000: field_offset = `ESPC_SA_BLOB_OUTER_OFFSET;
+            19'b?????10000000000000: field_offset = `ESPC_SA_BLOB_INNER_OFFSET;
+            19'b????100000000000000: field_offset = `ESPC_SA_BLOB_SEQ_OFFSET;
+            19'b???1000000000000000: field_offset = `ESPC_SA_BLOB_DEADLINE_OFFSET;
+            19'b??10000000000000000: field_offset = `ESPC_SA_BLOB_TFC_LENGTH_OFFSET;
+            19'b?100000000000000000: field_offset = `ESPC_SA_BLOB_ID_OFFSET_OFFSET;
+            19'b1000000000000000000: field_offset = `ESPC_SA_BLOB_RESERVED0_OFFSET;
             default: begin
                 field_offset = rest_bad ? {23'd0, rest_at} : 32'd0;
                 field_status = rest_bad ? `ESPC_STATUS_BAD_FIELD :
-                               (!inbound && lease_over) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
+                               (!inbound && lease_over && op == `ESPC_SA_OP_ADD) ? `ESPC_STATUS_BAD_LEASE : `ESPC_STATUS_OK;
             end
         endcase
     end
 
     // ---- the command's own fields --------------------------------------------------------------------------------------
     wire known = op == `ESPC_SA_OP_ADD || op == `ESPC_SA_OP_DRAIN || op == `ESPC_SA_OP_DELETE
-                 || op == `ESPC_SA_OP_QUERY || (op == `ESPC_SA_OP_LEASE && dir == 8'd0);
+                 || op == `ESPC_SA_OP_QUERY || op == `ESPC_SA_OP_ENDPOINT || (op == `ESPC_SA_OP_LEASE && dir == 8'd0);
     wire in_range = dir[7:1] == 0 && {{LOG2_SA{1'b0}}, index} >> LOG2_SA == 0;
 
     integer i;
@@ -228,13 +233,14 @@ module esp_sa #(
                     state <= (got == `ESPC_STATUS_SA_INVALID) ? BLOB : FLUSH;
                 end else begin
                     refused <= dir[0] ? rx_refused : tx_refused;
-                    if (slot_op != CLEAR && slot_op != WRITE) begin
+                    if (slot_op != CLEAR && slot_op != WRITE && slot_op != ENDPOINT) begin
                         last_seq <= dir[0] ? rx_last_seq : tx_last_seq;
                         packets <= dir[0] ? rx_packets : tx_packets;
                         bytes <= dir[0] ? rx_bytes : tx_bytes;
                         drops <= dir[0] ? rx_drops : tx_drops;
                     end
-                    state <= FLUSH;
+                    // an ENDPOINT's first question is for the SA
+                    state <= (got == `ESPC_STATUS_OK && op == `ESPC_SA_OP_ENDPOINT && slot_op == QUERY) ? BLOB : FLUSH;
                     if (got == `ESPC_STATUS_OK && op == `ESPC_SA_OP_DELETE && slot_op != CLEAR) begin
                         slot_op <= (slot_op == DRAIN) ? QUERY : CLEAR;
                         state <= ASK;
@@ -245,7 +251,7 @@ module esp_sa #(
                 for (i = 0; i < 32; i = i + 1)
                     if (word && cnt == i[6:0])
                         slot_blob[64*i +: 64] <= s_tdata;
-                seed_valid <= word && dir[0] && cnt[6:4] == 3'd2;
+                seed_valid <= word && dir[0] && op == `ESPC_SA_OP_ADD && cnt[6:4] == 3'd2;
                 seed_index <= cnt[3:0];
                 seed_word <= s_tdata;
                 if (word && s_tdata != 64'd0 && !rest_bad
@@ -260,7 +266,7 @@ module esp_sa #(
                     refused <= {23'd0, rest_at};
                     state <= FLUSH;
                 end else if (checked && ended) begin
-                    slot_op <= WRITE;
+                    slot_op <= (op == `ESPC_SA_OP_ADD) ? WRITE : ENDPOINT;
                     state <= ASK;
                 end
             end

@@ -95,7 +95,7 @@ module esp_tx #(
 
     // ---- look-up, sequence, limits; slot operations ------------------------------------------------------------------
     wire               slots_admit, hold, aborting, scrub;
-    wire               op_ready, op_go, op_done, op_valid, op_expired, cfg_wen, cfg_zero, drain_mark;
+    wire               op_ready, op_go, op_done, op_valid, op_expired, cfg_wen, end_wen, cfg_zero, drain_mark;
     wire [2:0]         op;
     wire [LOG2_SA-1:0] op_index, cfg_index;
     wire [15:0]        op_cur_gen;
@@ -125,7 +125,7 @@ module esp_tx #(
         .op_deadline(op_deadline), .op_expired(op_expired),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq), .op_cur_limit(op_cur_limit),
         .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
-        .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .drain_mark(drain_mark), .drained(drained),
+        .cfg_wen(cfg_wen), .end_wen(end_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .drain_mark(drain_mark), .drained(drained),
         .key_valid(key_valid), .key_ready(key_ready), .key(key), .key_256(key_256), .key_done(key_done),
         .clr_valid(clr_valid), .clr_ready(clr_ready), .clr_done(clr_done), .core_zeroize(core_zeroize),
         .core_zeroize_done(core_zeroize_done));
@@ -155,7 +155,7 @@ module esp_tx #(
         .op_deadline(op_deadline), .op_expired(op_expired),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq),
         .op_cur_limit(op_cur_limit), .op_packets(op_packets), .op_bytes(op_bytes), .op_drops(op_drops),
-        .cfg_wen(cfg_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .cfg_blob(slot_blob));
+        .cfg_wen(cfg_wen), .end_wen(end_wen), .cfg_zero(cfg_zero), .cfg_index(cfg_index), .cfg_blob(slot_blob));
     wire p_ok = p_status == `ESPC_STATUS_OK;
 
     // ---- outer header ------------------------------------------------------------------------------------------------

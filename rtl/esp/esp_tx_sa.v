@@ -80,6 +80,8 @@ module esp_tx_sa #(
 
     // slot configuration, written from the blob (or zeros) while the slot is invalid
     input  wire               cfg_wen,
+    // ... the SA's ends, also while it is valid
+    input  wire               end_wen,
     input  wire               cfg_zero,
     input  wire [LOG2_SA-1:0] cfg_index,
     /* verilator lint_off UNUSED */ // the blob's other fields are read elsewhere or mean nothing outbound
@@ -87,8 +89,9 @@ module esp_tx_sa #(
     /* verilator lint_on UNUSED */
 );
     localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_RENEW = 3'd5;
-    localparam ST_W = 18 + 7 * 64 + 16;
-    localparam CF_W = 5 + 3 * 32 + 2 * 16 + 8 + 4 * 64;
+    localparam ST_W = 18 + 7 * 64;
+    localparam CF_W = 4 + 32 + 16 + 8 + 4 * 64;
+    localparam END_W = 1 + 2 * 32 + 2 * 16;
     localparam [16:0] LEN_MAX = (MAX_LEN > 65535) ? 17'd65535 : MAX_LEN[16:0];
 
     // ---- R: an operation goes before a packet --------------------------------------------------------------------------
@@ -138,14 +141,11 @@ module esp_tx_sa #(
     wire [63:0] hard_bytes = cfg_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64];
     wire [CF_W-1:0] cfg_new = cfg_zero ? {CF_W{1'b0}} : {
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB],
-        cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_DF_CLEAR_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_DSCP_COPY_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_ECN_LSB],
         cfg_blob[`ESPC_SA_BLOB_SPI_LSB +: 32],
-        cfg_blob[`ESPC_SA_BLOB_SRC_LSB +: 32], cfg_blob[`ESPC_SA_BLOB_DST_LSB +: 32],
-        cfg_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16],
-        cfg_blob[`ESPC_SA_BLOB_TTL_LSB +: 8],
+        cfg_blob[`ESPC_SA_BLOB_ID_OFFSET_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_TTL_LSB +: 8],
         cfg_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64] - 64'd1, (hard_bytes == 64'd0) ? {64{1'b1}} : hard_bytes,
         cfg_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64] - 64'd1, cfg_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64] - 64'd1};
     wire [CF_W-1:0] cfg;
@@ -153,13 +153,23 @@ module esp_tx_sa #(
         .clk(clk), .wen(cfg_wen), .waddr(cfg_index), .wdata(cfg_new), .ren(take),
         .raddr(meta_sa[LOG2_SA-1:0]), .rdata(cfg));
 
+    wire [END_W-1:0] ends_new = cfg_zero ? {END_W{1'b0}} : {
+        cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB],
+        cfg_blob[`ESPC_SA_BLOB_SRC_LSB +: 32], cfg_blob[`ESPC_SA_BLOB_DST_LSB +: 32],
+        cfg_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16]};
+    wire [END_W-1:0] ends;
+    ram_sdp #(.W(END_W), .LOG2_D(LOG2_SA)) end_ram (
+        .clk(clk), .wen(end_wen), .waddr(cfg_index), .wdata(ends_new), .ren(take),
+        .raddr(meta_sa[LOG2_SA-1:0]), .rdata(ends));
+
     wire            c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn;
     wire [31:0]     c_spi, c_src, c_dst;
-    wire [15:0]     c_sport, c_dport;
+    wire [15:0]     c_sport, c_dport, c_id_offset;
     wire [7:0]      c_ttl;
     wire [63:0]     c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets;
-    assign {c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_src, c_dst, c_sport, c_dport, c_ttl,
-            c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets} = cfg;
+    assign {c_udp, c_src, c_dst, c_sport, c_dport} = ends;
+    assign {c_esn, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_id_offset, c_ttl, c_soft_bytes,
+            c_hard_bytes, c_soft_packets, c_hard_packets} = cfg;
 
     reg [LOG2_SA-1:0] b_index;
     reg [2:0]       b_code;
@@ -177,9 +187,9 @@ module esp_tx_sa #(
 
     // ---- A: the state as the one before left it, and every comparison by itself --------------------------------------
     wire            valid, draining;
-    wire [15:0]     gen, id;
+    wire [15:0]     gen;
     wire [63:0]     next_seq, limit, low_at, deadline, packets, bytes, drops;
-    assign {valid, draining, gen, next_seq, limit, low_at, deadline, packets, bytes, drops, id} =
+    assign {valid, draining, gen, next_seq, limit, low_at, deadline, packets, bytes, drops} =
         a_forward ? c_state : st_ram;
 
     // RFC 4303 section 2.4: pad to 4 octets with pad length and next header
@@ -194,7 +204,7 @@ module esp_tx_sa #(
 
     reg             b_valid, b_draining, b_there, b_other, b_esn, b_udp, b_df, b_long, b_hard_packets, b_wraps, b_ended, b_expired;
     reg             b_low, b_low_more, b_soft, b_soft_more, b_hard_left, b_soft_left;
-    reg [15:0]      b_gen, b_id, b_id_more, b_asked, b_verdict, b_len, b_ptlen, b_outlen;
+    reg [15:0]      b_gen, b_id, b_asked, b_verdict, b_len, b_ptlen, b_outlen;
     reg [63:0]      b_seq, b_seq_more, b_limit, b_low_at, b_deadline, b_packets, b_packets_more, b_bytes, b_bytes_more, b_drops;
     reg [63:0]      b_drops_more, b_hard_room, b_soft_room;
     reg [61:0]      b_quarter;
@@ -220,7 +230,6 @@ module esp_tx_sa #(
             b_packets <= packets;
             b_bytes <= bytes;
             b_drops <= drops;
-            b_id <= id;
             b_quarter <= lease[63:2];
         end
         if (a_pkt) begin
@@ -247,7 +256,7 @@ module esp_tx_sa #(
             b_packets_more <= packets + 64'd1;
             b_bytes_more <= bytes + {48'd0, a_len};
             b_drops_more <= drops + 64'd1;
-            b_id_more <= id + 16'd1;
+            b_id <= df ? 16'd0 : next_seq[15:0] + c_id_offset;
             b_len <= a_len;
             b_ptlen <= ptlen[15:0];
             b_outlen <= outlen[15:0];
@@ -294,14 +303,13 @@ module esp_tx_sa #(
     reg [ST_W-1:0] st_op;
     always @* begin
         case (b_code)
-            OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, lease_low_at, op_deadline, 64'd0, 64'd0, 64'd0,
-                               16'd1};
+            OP_INIT:  st_op = {1'b1, 1'b0, op_gen, op_seq, op_limit, lease_low_at, op_deadline, 64'd0, 64'd0, 64'd0};
             OP_LEASE: st_op = {b_valid, b_draining, b_gen, b_seq, op_limit, lease_low_at, op_deadline, b_packets,
-                               b_bytes, b_drops, b_id};
+                               b_bytes, b_drops};
             OP_RENEW: st_op = {b_valid, b_draining, b_gen, b_seq, b_limit, b_low_at, op_deadline, b_packets, b_bytes,
-                               b_drops, b_id};
+                               b_drops};
             OP_DRAIN: st_op = {b_valid, 1'b1, b_gen, b_seq, b_limit, b_low_at, b_deadline, b_packets, b_bytes,
-                               b_drops, b_id};
+                               b_drops};
             default:  st_op = {ST_W{1'b0}};
         endcase
     end
@@ -312,7 +320,7 @@ module esp_tx_sa #(
             c_index <= b_index;
             c_state <= b_op ? st_op : {b_valid, b_draining, b_gen, good ? b_seq_more : b_seq, b_limit, b_low_at,
                                        b_deadline, good ? b_packets_more : b_packets, good ? b_bytes_more : b_bytes,
-                                       (mine && !good) ? b_drops_more : b_drops, (good && !b_df) ? b_id_more : b_id};
+                                       (mine && !good) ? b_drops_more : b_drops};
         end
         out_valid <= b_pkt && !rst;
         if (b_pkt) begin
@@ -321,7 +329,7 @@ module esp_tx_sa #(
             out_gen <= b_asked;
             out_status <= verdict;
             out_seq <= good ? b_seq : 64'd0;
-            out_id <= b_df ? 16'd0 : b_id;
+            out_id <= b_id;
             out_soft <= mine && ((good ? b_soft_more : b_soft) || (good ? soft_bytes_more : !b_soft_left));
             out_lease_low <= mine && (good ? b_low_more : b_low);
             out_len <= b_len;

@@ -57,6 +57,7 @@ module esp_tx_slot #(
     input  wire [63:0]        op_bytes,
     input  wire [63:0]        op_drops,
     output wire               cfg_wen,
+    output wire               end_wen,
     output wire               cfg_zero,
     output wire [LOG2_SA-1:0] cfg_index,
 
@@ -75,11 +76,11 @@ module esp_tx_slot #(
     output wire               core_zeroize,
     input  wire               core_zeroize_done
 );
-    localparam [2:0] WRITE = 3'd0, DRAIN = 3'd1, CLEAR = 3'd2, LEASE = 3'd3, QUERY = 3'd4;
+    localparam [2:0] WRITE = 3'd0, DRAIN = 3'd1, CLEAR = 3'd2, LEASE = 3'd3, QUERY = 3'd4, ENDPOINT = 3'd5;
     localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_CLEAR = 3'd4,
                      OP_RENEW = 3'd5;
     localparam [3:0] Z_HOLD = 4'd0, Z_SWEEP = 4'd1, IDLE = 4'd2, GO = 4'd3, LOOK = 4'd4, KEY = 4'd5, KEY_WAIT = 4'd6,
-                     DRAINING = 4'd7, CLR = 4'd8, CLR_WAIT = 4'd9, APPLY = 4'd10, APPLIED = 4'd11;
+                     DRAINING = 4'd7, CLR = 4'd8, CLR_WAIT = 4'd9, APPLY = 4'd10, APPLIED = 4'd11, ENDS = 4'd12;
     localparam [6:0] HOLD = 7'd64;
 
     reg [3:0]         state;
@@ -107,7 +108,8 @@ module esp_tx_slot #(
     wire [63:0] deadline = (code == WRITE) ? slot_blob[`ESPC_SA_BLOB_DEADLINE_LSB +: 64] : slot_deadline;
     assign op_deadline = (deadline == 64'd0) ? {64{1'b1}} : deadline;
     assign cfg_wen = (state == KEY && key_ready) || (state == CLR && clr_ready) || sweeping;
-    assign cfg_zero = state != KEY;
+    assign end_wen = cfg_wen || state == ENDS;
+    assign cfg_zero = state != KEY && state != ENDS;
     assign cfg_index = op_index;
     assign drain_mark = mark;
 
@@ -186,8 +188,13 @@ module esp_tx_slot #(
                 end else begin
                     op <= (code == WRITE) ? OP_INIT : (code == DRAIN) ? OP_DRAIN : (code != LEASE) ? OP_CLEAR :
                           (slot_limit == op_cur_limit) ? OP_RENEW : OP_LEASE;
-                    state <= (code == WRITE) ? KEY : APPLY;
+                    state <= (code == WRITE) ? KEY : (code == ENDPOINT) ? ENDS : APPLY;
                 end
+            end
+            ENDS: begin
+                state <= IDLE;
+                slot_done <= 1'b1;
+                pending <= 1'b0;
             end
             KEY: if (key_ready)
                 state <= KEY_WAIT;

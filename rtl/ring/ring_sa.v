@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SA commands (queue 0), one at a time: fetches the 64-byte entry and, for ADD, the 512-byte blob, hands both to the SA
+// SA commands (queue 0), one at a time: fetches the 64-byte entry and, for ADD and ENDPOINT, the 512-byte blob, hands both to the SA
 // manager as 64-bit words, takes its result and offers it to ring_write with the completion. FENCE is done here.
 //
 // The blob holds keys: it lives in one buffer, which is overwritten with zeros as soon as it has been handed on, after a
@@ -92,6 +92,7 @@ module ring_sa #(
     wire [63:0] blob_iova = cmd[`ESPC_SA_COMMAND_BLOB_IOVA_LSB +: 64];
     wire [63:0] result_iova = cmd[`ESPC_SA_COMMAND_RESULT_IOVA_LSB +: 64];
     wire        is_add = op == `ESPC_SA_OP_ADD;
+    wire        with_blob = is_add || op == `ESPC_SA_OP_ENDPOINT;
     wire        is_fence = op == `ESPC_SA_OP_FENCE;
     wire        indexed = op >= `ESPC_SA_OP_ADD && op <= `ESPC_SA_OP_QUERY;
     wire        result_ok = result_iova != 64'd0 && result_iova[5:0] == 6'd0;
@@ -139,7 +140,7 @@ module ring_sa #(
     assign issue = state == IDLE && room != 3'd0;
     assign m_sa_tvalid = state == SEND || state == SEND_BLOB;
     assign m_sa_tdata = (state == SEND) ? cmd[{word[2:0], 6'd0} +: 64] : blob_out;
-    assign m_sa_tlast = (state == SEND) ? word == 7'd7 && !is_add : word == 7'd63;
+    assign m_sa_tlast = (state == SEND) ? word == 7'd7 && !with_blob : word == 7'd63;
     assign s_sa_tready = state == RESULT;
 
     assign out_valid = offering;
@@ -172,14 +173,14 @@ module ring_sa #(
             addr <= blob_iova;
             mark <= sq_issued;
             status <= `ESPC_STATUS_OK;
-            if (!result_ok || !rest_ok || (is_add && !blob_ok)) begin
+            if (!result_ok || !rest_ok || (with_blob && !blob_ok)) begin
                 status <= `ESPC_STATUS_BAD_DESC;
                 state <= WIPE;
             end else if (indexed && !index_ok) begin
                 status <= `ESPC_STATUS_BAD_INDEX;
                 state <= WIPE;
             end else
-                state <= is_fence ? FENCE : is_add ? BLOB : SEND;
+                state <= is_fence ? FENCE : with_blob ? BLOB : SEND;
         end
     endtask
 
@@ -245,7 +246,7 @@ module ring_sa #(
                 word <= word + 7'd1;
                 if (word == 7'd7) begin
                     word <= 7'd0;
-                    state <= is_add ? SEND_BLOB : RESULT;
+                    state <= with_blob ? SEND_BLOB : RESULT;
                 end
             end
         SEND_BLOB:

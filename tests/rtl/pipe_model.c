@@ -65,7 +65,7 @@ void model_sa_random(struct model_sa *sa, uint32_t slot, uint32_t *rng)
         sa->seq |= (uint64_t)model_random(rng) << 32;
     sa->span = 1000000;
     sa->limit = sa->seq + sa->span;
-    sa->id = 1;
+    sa->id_offset = (uint16_t)model_random(rng);
 }
 
 static uint16_t ip_sum(const uint8_t *p, size_t n)
@@ -168,7 +168,7 @@ static void build(struct model_sa *sa, const uint8_t *buf, size_t len, size_t pt
     if (df)
         o[6] = 0x40;
     else
-        put_be(o + 4, sa->id++, 2);
+        put_be(o + 4, (uint16_t)(sa->seq + sa->id_offset), 2);
     o[8] = sa->ttl;
     o[9] = udp ? 17 : 50;
     memcpy(o + 12, sa->src, 4);
@@ -237,6 +237,7 @@ void model_blob(const struct model_sa *sa, uint8_t blob[512])
     put_le(blob + 0x78, sa->hard_bytes, 8);
     put_le(blob + 0x80, sa->soft_packets, 8);
     put_le(blob + 0x88, sa->hard_packets, 8);
+    put_le(blob + 0x9c, sa->id_offset, 2);
 }
 
 static void command(uint8_t cmd[64], uint8_t op, uint8_t dir, uint32_t slot, uint16_t gen, uint64_t limit)

@@ -20,7 +20,7 @@ struct model_sa {
     uint64_t seq, limit, span; // next sequence number, lease's end, lease's length when it was last set
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets;
     uint64_t packets, bytes, drops;
-    uint16_t id;
+    uint16_t id_offset;
 };
 
 struct model_out {

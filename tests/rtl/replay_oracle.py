@@ -59,7 +59,6 @@ class State:
         self.oseq = rnd.choice([0, 0, 77, near] + ([near + high, high] if self.esn else []))
         self.iseq = rnd.choice([0, 0, 5, 2000, near - 40] + ([near + high, high, high + 20] if self.esn else []))
         self.hard_packets = rnd.choice([0, 0, 0, 0, 0, 0, 30])
-        self.next_id = 1
         self.seen, self.top = {self.iseq} if self.iseq else set(), self.iseq
         self.stats = {"out": [0, 0, 0], "in": [0, 0, 0]}  # packets, bytes, drops
         self.first_oseq = self.oseq
@@ -126,7 +125,7 @@ class State:
         df = 0 if self.nopmtu else struct.unpack(">H", inner[6:8])[0] & 0x4000
         ident = 0
         if not df:
-            ident, self.next_id = self.next_id, (self.next_id + 1) & 0xFFFF
+            ident = self.oseq & 0xFFFF
         plain = inner + bytes(range(1, pad + 1)) + bytes([pad, 4])
         count[0] += 1
         count[1] += total

@@ -143,7 +143,7 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     refused(p, &sa, 0, 0x05a, 2, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x068, 8, sa.seq, ESPC_STATUS_BAD_LEASE);
     refused(p, &sa, 0, 0x098, 4, 1, ESPC_STATUS_BAD_FIELD);
-    refused(p, &sa, 0, 0x09c, 1, 1, ESPC_STATUS_BAD_FIELD);
+    refused(p, &sa, 0, 0x09e, 1, 1, ESPC_STATUS_BAD_FIELD);
     for (unsigned at = 0xa0; at < 0x100; at += 8)
         refused(p, &sa, 0, at, 8, 1ull << (at & 63), ESPC_STATUS_BAD_FIELD);
     sa.flags = 0; // inbound too

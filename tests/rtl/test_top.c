@@ -223,8 +223,8 @@ static void test_sa_commands_refuse_and_report(void **state)
     c.reserved[1] = 1ull << 63;
     assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_DESC);
     c.reserved[1] = 0;
-    c.op = ESPC_SA_OP_ENDPOINT; // not offered
-    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_OPCODE);
+    c.op = ESPC_SA_OP_ENDPOINT; // no blob
+    assert_int_equal(sa_command(&sq, c, NULL, &r), ESPC_STATUS_BAD_DESC);
     assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_COMMANDS), 7);
     assert_int_equal(host_counter(&h, ESPC_COUNTER_SA_REFUSED), 7);
     assert_true(status() & ZEROIZED);
@@ -678,6 +678,118 @@ static void test_deadlines_are_for_outbound_sas_and_leases(void **state)
     assert_int_equal(sa_command(&sq, query, NULL, NULL), ESPC_STATUS_OK);
 }
 
+static uint16_t move_ends(uint8_t dir, uint32_t slot, const struct espc_sa_blob *ends,
+                          struct espc_sa_result *r)
+{
+    struct espc_sa_command c = {.op = ESPC_SA_OP_ENDPOINT, .dir = dir, .sa_index = slot, .generation = 1};
+    return sa_command(&sq, c, ends, r);
+}
+
+static struct espc_sa_blob new_ends(void)
+{
+    struct espc_sa_blob b = {.flags = ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK,
+                             .outer = ESPC_FAMILY_IPV4,
+                             .src = {203, 0, 113, 9},
+                             .dst = {198, 51, 100, 77},
+                             .sport = 61000,
+                             .dport = 62000};
+    return b;
+}
+
+// The key, the numbers and the window stay; what leaves from then on has the new ends.
+static void test_endpoint_moves_an_sa_and_nothing_else_of_it(void **state)
+{
+    (void)state;
+    struct espc_sa_blob ends = new_ends();
+    struct espc_sa_result r;
+    add_sa(0, 1, 1);
+    add_sa(1, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1), back = packet(ESPC_PKT_OP_DECAP, 200, 2);
+    struct espc_completion c = submit(&q1, &d);
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+    assert_int_equal(move_ends(0, 1, &ends, &r), ESPC_STATUS_OK);
+    assert_int_equal(r.last_seq, 1);
+    assert_int_equal(r.packets, 1);
+    c = submit(&q1, &d);
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+    assert_int_equal(c.seq, 2);
+    uint8_t *o = host_at(&h, d.dst_iova);
+    assert_memory_equal(o + 12, ends.src, 4);
+    assert_memory_equal(o + 16, ends.dst, 4);
+    assert_int_equal(o[20] << 8 | o[21], ends.sport);
+    assert_int_equal(o[22] << 8 | o[23], ends.dport);
+    esp_check(o, c.out_len, c.seq, 1, host_at(&h, d.src_iova), 60); // the same key
+    back.src_len = c.out_len;
+    memcpy(host_at(&h, back.src_iova), o, c.out_len);
+    assert_int_equal(submit(&q2, &back).status, ESPC_STATUS_SA_MISMATCH); // the other end is where it was
+    assert_int_equal(move_ends(1, 1, &ends, &r), ESPC_STATUS_OK);
+    c = submit(&q2, &back);
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+    assert_int_equal(c.flags & ESPC_COMPLETION_FLAGS_SRC_CHANGED_MASK, 0);
+    ends.src[3]++; // it moves again, and the window is the old one
+    assert_int_equal(move_ends(1, 1, &ends, &r), ESPC_STATUS_OK);
+    assert_int_equal(r.packets, 1);
+    c = submit(&q2, &back);
+    assert_int_equal(c.status, ESPC_STATUS_REPLAY_SEEN);
+    c = submit(&q1, &d);
+    memcpy(host_at(&h, back.src_iova), o, c.out_len);
+    c = submit(&q2, &back);
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+    assert_true(c.flags & ESPC_COMPLETION_FLAGS_SRC_CHANGED_MASK);
+}
+
+static void test_endpoint_is_refused_by_field_and_by_place(void **state)
+{
+    (void)state;
+    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .dir = 1, .sa_index = 2, .generation = 1};
+    struct espc_sa_blob ends = new_ends(), twin = esp_blob(1);
+    struct espc_sa_result r;
+    assert_int_equal(move_ends(0, 1, &ends, &r), ESPC_STATUS_SA_INVALID);
+    add_sa(1, 1, 1);
+    ends.dport = 0;
+    assert_int_equal(move_ends(1, 1, &ends, &r), ESPC_STATUS_BAD_FIELD);
+    assert_int_equal(r.refused_offset, offsetof(struct espc_sa_blob, dport));
+    ends = new_ends();
+    ends.outer = ESPC_FAMILY_IPV6;
+    assert_int_equal(move_ends(1, 1, &ends, &r), ESPC_STATUS_BAD_FIELD);
+    assert_int_equal(r.refused_offset, offsetof(struct espc_sa_blob, outer));
+    ends = new_ends();
+    memcpy(twin.dst, ends.dst, 4); // another SA with this SPI is there already
+    assert_int_equal(sa_command(&sq, add, &twin, NULL), ESPC_STATUS_OK);
+    assert_int_equal(move_ends(1, 1, &ends, &r), ESPC_STATUS_SPI_EXISTS);
+    add_sa(0, 1, 1);
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1), back = packet(ESPC_PKT_OP_DECAP, 200, 2);
+    struct espc_completion c = submit(&q1, &d);
+    back.src_len = c.out_len;
+    memcpy(host_at(&h, back.src_iova), host_at(&h, d.dst_iova), c.out_len);
+    c = submit(&q2, &back); // and the refused one is where it was
+    assert_int_equal(c.status, ESPC_STATUS_OK);
+    assert_int_equal(c.sa_index, 1);
+    struct espc_sa_command del = {.op = ESPC_SA_OP_DELETE, .dir = 1, .sa_index = 2, .generation = 1};
+    assert_int_equal(sa_command(&sq, del, NULL, NULL), ESPC_STATUS_OK);
+    assert_int_equal(move_ends(1, 1, &ends, &r), ESPC_STATUS_OK); // now there is room
+}
+
+// RFC 6864: with DF any, here 0; without, no two SAs share a counter that begins at the same place.
+static void test_identification_is_the_number_and_the_sas_offset(void **state)
+{
+    (void)state;
+    struct espc_packet_desc d = packet(ESPC_PKT_OP_ENCAP, 60, 1);
+    uint8_t *in = host_at(&h, d.src_iova), *o = host_at(&h, d.dst_iova);
+    for (uint32_t slot = 1; slot <= 2; slot++) {
+        struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .sa_index = slot, .generation = 1};
+        struct espc_sa_blob blob = esp_blob(slot);
+        blob.id_offset = (uint16_t)(0xfffe * slot);
+        assert_int_equal(sa_command(&sq, add, &blob, NULL), ESPC_STATUS_OK);
+        d.sa_index = slot;
+        for (unsigned i = 1; i <= 6; i++) {
+            in[6] = i & 1 ? 0x40 : 0;
+            assert_int_equal(submit(&q1, &d).status, ESPC_STATUS_OK);
+            assert_int_equal(o[4] << 8 | o[5], i & 1 ? 0 : (uint16_t)(i + blob.id_offset));
+        }
+    }
+}
+
 // Events of all kinds at once, and snapshots at every place of a round: each is one instant, and no event is
 // lost.
 static void test_snapshots_are_of_one_instant_and_lose_nothing(void **state)
@@ -1022,6 +1134,9 @@ int main(void)
         CARD(test_lease_moves_the_deadline_and_leaves_the_mark),
         CARD(test_deadlines_are_for_outbound_sas_and_leases),
         CARD(test_snapshots_are_of_one_instant_and_lose_nothing),
+        CARD(test_endpoint_moves_an_sa_and_nothing_else_of_it),
+        CARD(test_endpoint_is_refused_by_field_and_by_place),
+        CARD(test_identification_is_the_number_and_the_sas_offset),
         CARD(test_quiesce_stops_fetching_until_it_is_lifted),
         CARD(test_full_completion_ring_is_never_overrun),
         CARD(test_interrupt_comes_once_per_arm_after_its_completion),

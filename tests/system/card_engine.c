@@ -483,6 +483,41 @@ static void test_bus_error_on_a_ring_stops_its_queue_alone(void **state)
     stops_one_queue("fault ring-error", "a bus error when the card wrote its completions");
 }
 
+// A NAT rebinds: both engines move the SA where it is, and go on with the same bytes.
+static void test_moved_ends_give_the_same_bytes_as_in_software(void **state)
+{
+    (void)state;
+    struct side card, soft;
+    struct esp_event ev;
+    struct esp_error err = {0};
+    struct esp_endpoint out = {
+        .udp_encap = true, .src = {192, 0, 2, 1}, .dst = {203, 0, 113, 5}, .sport = 4500, .dport = 1027};
+    start_card("1");
+    open_side(&card, true);
+    open_side(&soft, false);
+    card.out = add(&card, ESP_OUT);
+    soft.out = add(&soft, ESP_OUT);
+    for (unsigned round = 0; round < 4; round++) {
+        struct esp_job *a = make_job(&card, ESP_ENCAP, 90 + round, 2 * round, NULL);
+        struct esp_job *b = make_job(&soft, ESP_ENCAP, 90 + round, 2 * round, NULL);
+        run_jobs(&card, &a, 1);
+        run_jobs(&soft, &b, 1);
+        assert_int_equal(a->status, ESP_STATUS_OK);
+        same_result(a, b);
+        assert_int_equal(a->out[19] == 5 + round - 1, round > 0);
+        free_job(&card, a);
+        free_job(&soft, b);
+        out.dst[3] = (uint8_t)(5 + round);
+        assert_int_equal(card.e->ops->sa_endpoint(card.e, card.out, &out, &err), 0);
+        assert_int_equal(soft.e->ops->sa_endpoint(soft.e, soft.out, &out, &err), 0);
+        assert_int_equal(card.e->ops->sa_query(card.e, card.out), 0);
+        expect(&card, ESP_EVENT_SA_STATS, &ev); // the command before it is done, and says nothing
+    }
+    close_side(&card);
+    close_side(&soft);
+    assert_int_equal(stop_card(), 0);
+}
+
 static void test_nonsense_in_completions_fails_the_engine(void **state)
 {
     (void)state;
@@ -746,6 +781,7 @@ int main(int argc, char **argv)
         T(test_card_whose_host_is_silent_stops_its_sas),
         T(test_bad_doorbell_stops_its_queue_alone),
         T(test_bus_error_on_a_ring_stops_its_queue_alone),
+        T(test_moved_ends_give_the_same_bytes_as_in_software),
         T(test_nonsense_in_completions_fails_the_engine),
         T(test_lost_interrupts_delay_but_lose_nothing),
         T(test_driver_killed_under_load_leaves_a_clean_card),

@@ -104,8 +104,9 @@ static uint64_t some_place(uint64_t *r, unsigned page, unsigned offset)
 
 static uint8_t some_op(uint64_t *r)
 {
-    static const uint8_t common[] = {ESPC_SA_OP_ADD,   ESPC_SA_OP_ADD,    ESPC_SA_OP_ADD,   ESPC_SA_OP_ADD,
-                                     ESPC_SA_OP_LEASE, ESPC_SA_OP_DELETE, ESPC_SA_OP_QUERY, ESPC_SA_OP_FENCE};
+    static const uint8_t common[] = {ESPC_SA_OP_ADD,    ESPC_SA_OP_ADD,   ESPC_SA_OP_ADD,
+                                     ESPC_SA_OP_ADD,    ESPC_SA_OP_LEASE, ESPC_SA_OP_ENDPOINT,
+                                     ESPC_SA_OP_DELETE, ESPC_SA_OP_QUERY, ESPC_SA_OP_FENCE};
     if (chance(r, 960))
         return common[below(r, sizeof(common))];
     return (uint8_t)(below(r, 4) ? 1 + below(r, 10) : below(r, 256));
@@ -124,6 +125,15 @@ static struct espc_sa_command some_command(uint64_t *r)
 static uint64_t some_deadline(uint64_t *r)
 {
     return chance(r, 300) ? 1 + below(r, 99) : UINT64_MAX - below(r, 99);
+}
+
+// The blob of a command, in both memories, not always where it should be.
+static uint64_t put_blob(uint64_t *r, unsigned i, const struct espc_sa_blob *b)
+{
+    uint64_t at = some_place(r, PAGE_SA + i / 2, 512 * (i % 2) + 64 * (unsigned)below(r, 8));
+    if (at % 64 == 0 && at - TWIN_BASE < sizeof(t.side[0].memory) - sizeof(*b))
+        twins_put(&t, at, b, sizeof(*b));
+    return at;
 }
 
 static void command(struct episode *e, uint64_t *r, unsigned i, struct espc_sa_command c)
@@ -148,9 +158,13 @@ static void command(struct episode *e, uint64_t *r, unsigned i, struct espc_sa_c
             twin_spoil_blob(r, &b);
         *k = (struct known){.generation = (uint16_t)(c.generation + 1), .spi = spi, .seq = b.seq};
         c.generation = k->generation;
-        c.blob_iova = some_place(r, PAGE_SA + i / 2, 512 * (i % 2) + 64 * (unsigned)below(r, 8));
-        if (c.blob_iova % 64 == 0 && c.blob_iova - TWIN_BASE < sizeof(t.side[0].memory) - sizeof(b))
-            twins_put(&t, c.blob_iova, &b, sizeof(b));
+        c.blob_iova = put_blob(r, i, &b);
+    }
+    if (c.op == ESPC_SA_OP_ENDPOINT) {
+        struct espc_sa_blob b = twin_ends(r, c.dir & 1);
+        if (chance(r, 150))
+            twin_spoil_blob(r, &b);
+        c.blob_iova = put_blob(r, i, &b);
     }
     TELL(e, "  command op %u dir %u slot %d generation %u limit %llu\n", c.op, c.dir, (int)c.sa_index,
          c.generation, (unsigned long long)c.seq_limit);

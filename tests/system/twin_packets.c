@@ -72,6 +72,7 @@ struct espc_sa_blob twin_blob(uint64_t *r, unsigned spi, unsigned dir)
     b.sport = below(r, 4) ? 4500 : (uint16_t)(1 + below(r, 65535));
     b.dport = below(r, 8) ? 4500 : (uint16_t)(1 + below(r, 65535));
     b.ttl = (uint8_t)(1 + below(r, 255));
+    b.id_offset = dir == 0 ? (uint16_t)below(r, 65536) : 0;
     b.seq = below(r, 3) && !has_esn(spi) ? dir == 0 : some_seq(r, spi);
     if (dir == 0) {
         b.seq += b.seq == 0;
@@ -86,9 +87,17 @@ struct espc_sa_blob twin_blob(uint64_t *r, unsigned spi, unsigned dir)
     return b;
 }
 
+// New ends; of the rest of the blob nothing is to be read.
+struct espc_sa_blob twin_ends(uint64_t *r, unsigned dir)
+{
+    struct espc_sa_blob b = twin_blob(r, (unsigned)below(r, TWIN_SPIS), dir);
+    memcpy(b.src, ends[below(r, 3)], 4);
+    return b;
+}
+
 void twin_spoil_blob(uint64_t *r, struct espc_sa_blob *b)
 {
-    switch (below(r, 24)) {
+    switch (below(r, 25)) {
     case 0: b->spi = 0; break;
     case 1: b->flags |= 0x40u << below(r, 26); break;
     case 2: b->alg = (uint32_t)below(r, 5); break;
@@ -111,7 +120,8 @@ void twin_spoil_blob(uint64_t *r, struct espc_sa_blob *b)
     case 19: b->integ = (uint32_t)below(r, 4); break;
     case 20: b->deadline = below(r, 2); break;
     case 21: ((uint8_t *)b)[offsetof(struct espc_sa_blob, integ_key) + below(r, 128)] = 1; break;
-    default: b->reserved0[below(r, 100)] = 1; break;
+    case 22: b->id_offset = 1 + (uint16_t)below(r, 65535); break;
+    default: b->reserved0[below(r, sizeof(b->reserved0))] = 1; break;
     }
 }
 

@@ -13,6 +13,7 @@ enum { TWIN_SPIS = 8, TWIN_PACKET_MAX = 9216 };
 // Of the SPIs, those of even index are for even slots: two queues of packets then share no SA.
 uint32_t twin_spi(unsigned index);
 struct espc_sa_blob twin_blob(uint64_t *r, unsigned spi, unsigned dir);
+struct espc_sa_blob twin_ends(uint64_t *r, unsigned dir); // for ENDPOINT
 void twin_spoil_blob(uint64_t *r, struct espc_sa_blob *b);
 uint32_t twin_inner(uint64_t *r, uint8_t *p);                      // its length
 void twin_spoil_packet(uint64_t *r, uint8_t *p, uint32_t *length); // on the way

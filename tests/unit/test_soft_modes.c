@@ -91,6 +91,7 @@ static struct esp_sa_params params_of(const struct vector *v, enum esp_dir dir)
     p.sport = 4500;
     p.dport = 4501;
     p.seq = dir == ESP_OUT ? v->seq : v->seq - 1;
+    p.id_offset = (uint16_t)(1 - v->seq); // the vectors' identification is 1 where there is one
     p.seen[0] = dir == ESP_IN;
     return p;
 }

@@ -26,7 +26,8 @@ enum { ENTRY_SIZES = 6 | 5 << 8 }; // upper half of LOG2_SIZE
      ESPC_FEATURES_OFFERED_TUNNEL_MASK | ESPC_FEATURES_OFFERED_OUTER_IPV4_MASK |                             \
      ESPC_FEATURES_OFFERED_INNER_IPV4_MASK | ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK |                          \
      ESPC_FEATURES_OFFERED_ESN_MASK | ESPC_FEATURES_OFFERED_REPLAY_MASK |                                    \
-     ESPC_FEATURES_OFFERED_LOOKASIDE_MASK | ESPC_FEATURES_OFFERED_DEADLINE_MASK)
+     ESPC_FEATURES_OFFERED_LOOKASIDE_MASK | ESPC_FEATURES_OFFERED_DEADLINE_MASK |                            \
+     ESPC_FEATURES_OFFERED_ENDPOINT_MASK)
 
 struct queue {
     uint64_t sq_base, cq_base;
@@ -178,17 +179,17 @@ static uint16_t obey(struct fast_card *c, const struct espc_sa_command *cmd, str
 {
     struct espc_sa_blob blob;
     bool indexed = cmd->op >= ESPC_SA_OP_ADD && cmd->op <= ESPC_SA_OP_QUERY, ok = true;
+    bool with_blob = cmd->op == ESPC_SA_OP_ADD || cmd->op == ESPC_SA_OP_ENDPOINT;
     uint16_t status;
     if (!place_is_good(cmd->result_iova) || !zero(cmd->reserved, cmd + 1) ||
-        (cmd->op != ESPC_SA_OP_LEASE && cmd->deadline) ||
-        (cmd->op == ESPC_SA_OP_ADD && !place_is_good(cmd->blob_iova)))
+        (cmd->op != ESPC_SA_OP_LEASE && cmd->deadline) || (with_blob && !place_is_good(cmd->blob_iova)))
         return ESPC_STATUS_BAD_DESC;
     if (indexed && cmd->sa_index >= c->config.sa_slots)
         return ESPC_STATUS_BAD_INDEX;
-    if (cmd->op == ESPC_SA_OP_ADD)
+    if (with_blob)
         ok = host_read(c, cmd->blob_iova, (uint8_t *)&blob, sizeof(blob));
     status = ok ? fast_sa_command(&c->sas, cmd, &blob, result) : ESPC_STATUS_DMA_ERROR;
-    if (cmd->op == ESPC_SA_OP_ADD)
+    if (with_blob)
         explicit_bzero(&blob, sizeof(blob));
     return status;
 }

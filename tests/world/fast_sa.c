@@ -131,7 +131,8 @@ static int refused_field(const struct espc_sa_blob *b, bool in)
     REFUSE_IF(seq, in ? !esn && b->seq >> 32 : !b->seq);
     REFUSE_IF(deadline, in && b->deadline);
     REFUSE_IF(tfc_length, b->tfc_length);
-    REFUSE_IF(reserved0, !zero(b->reserved0, 4));
+    REFUSE_IF(id_offset, in && b->id_offset);
+    REFUSE_IF(reserved0, !zero(b->reserved0, 2));
 #undef REFUSE_IF
     return first_word(b, 0xa0, offsetof(struct espc_sa_blob, seen));
 }
@@ -150,6 +151,7 @@ static struct esp_sa *make_sa(const struct espc_sa_blob *b, enum esp_dir dir)
                               .no_ecn = b->flags & ESPC_SA_BLOB_FLAGS_NO_ECN_MASK,
                               .dscp_decap = b->flags & ESPC_SA_BLOB_FLAGS_DSCP_DECAP_MASK,
                               .ttl = b->ttl,
+                              .id_offset = b->id_offset,
                               .window = b->window,
                               .sport = b->sport,
                               .dport = b->dport,
@@ -245,7 +247,59 @@ static uint16_t sa_lease(const struct fast_sas *s, struct fast_slot *slot, const
     return ESPC_STATUS_OK;
 }
 
-static uint16_t on_valid(struct fast_sas *s, const struct espc_sa_command *c, struct espc_sa_result *result)
+// Of a blob whose ends alone are read: the first field that is refused; -1: none.
+static int refused_end(const struct espc_sa_blob *b, bool in)
+{
+    // the rest as the card takes it
+    struct espc_sa_blob whole = {.spi = 1,
+                                 .flags = b->flags,
+                                 .alg = ESPC_SA_ALG_AES256_GCM16,
+                                 .window = in ? 64 : 0,
+                                 .sport = b->sport,
+                                 .dport = b->dport,
+                                 .ttl = 64,
+                                 .mode = ESPC_SA_MODE_TUNNEL,
+                                 .outer = b->outer,
+                                 .inner = ESPC_FAMILY_IPV4,
+                                 .seq = 1};
+    memcpy(whole.src, b->src, sizeof(whole.src));
+    memcpy(whole.dst, b->dst, sizeof(whole.dst));
+    memcpy(whole.reserved0, b->reserved0, sizeof(whole.reserved0));
+    int wrong = refused_field(&whole, in);
+    return wrong >= 0 ? wrong : first_word(b, offsetof(struct espc_sa_blob, integ_key), sizeof(*b));
+}
+
+// Is this SPI at that destination another slot's?
+static bool elsewhere(const struct fast_sas *s, const struct esp_sa *sa, const uint8_t *dst)
+{
+    for (unsigned i = 0; i < FAST_SLOTS; i++) {
+        const struct esp_sa *other = s->slot[ESP_IN][i].sa;
+        if (other && other != sa && other->spi == sa->spi && !memcmp(other->dst, dst, 4))
+            return true;
+    }
+    return false;
+}
+
+static uint16_t sa_endpoint(const struct fast_sas *s, struct esp_sa *sa, const struct espc_sa_blob *b,
+                            struct espc_sa_result *result)
+{
+    struct esp_endpoint to = {
+        .udp_encap = b->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK, .sport = b->sport, .dport = b->dport};
+    int wrong = refused_end(b, sa->dir == ESP_IN);
+    if (wrong >= 0) {
+        result->refused_offset = (uint32_t)wrong;
+        return ESPC_STATUS_BAD_FIELD;
+    }
+    if (sa->dir == ESP_IN && elsewhere(s, sa, b->dst))
+        return ESPC_STATUS_SPI_EXISTS;
+    memcpy(to.src, b->src, sizeof(to.src));
+    memcpy(to.dst, b->dst, sizeof(to.dst));
+    soft_sa_set_endpoint(sa, &to);
+    return ESPC_STATUS_OK;
+}
+
+static uint16_t on_valid(struct fast_sas *s, const struct espc_sa_command *c, const struct espc_sa_blob *blob,
+                         struct espc_sa_result *result)
 {
     struct fast_slot *slot = &s->slot[c->dir][c->sa_index];
     bool mine = slot->sa && slot->generation == c->generation;
@@ -257,6 +311,8 @@ static uint16_t on_valid(struct fast_sas *s, const struct espc_sa_command *c, st
         return ESPC_STATUS_SA_STALE_GEN;
     if (c->op == ESPC_SA_OP_LEASE)
         return sa_lease(s, slot, c);
+    if (c->op == ESPC_SA_OP_ENDPOINT)
+        return sa_endpoint(s, slot->sa, blob, result);
     if (c->op == ESPC_SA_OP_DRAIN)
         slot->sa->draining = true;
     if (c->op == ESPC_SA_OP_DELETE)
@@ -273,6 +329,7 @@ uint16_t fast_sa_command(struct fast_sas *s, const struct espc_sa_command *c, co
     case ESPC_SA_OP_ADD:
     case ESPC_SA_OP_DRAIN:
     case ESPC_SA_OP_DELETE:
+    case ESPC_SA_OP_ENDPOINT:
     case ESPC_SA_OP_QUERY: break;
     case ESPC_SA_OP_LEASE:
         if (c->dir == 0)
@@ -282,7 +339,7 @@ uint16_t fast_sa_command(struct fast_sas *s, const struct espc_sa_command *c, co
     }
     if (c->dir > 1)
         return ESPC_STATUS_BAD_INDEX;
-    return c->op == ESPC_SA_OP_ADD ? sa_add(s, c, blob, result) : on_valid(s, c, result);
+    return c->op == ESPC_SA_OP_ADD ? sa_add(s, c, blob, result) : on_valid(s, c, blob, result);
 }
 
 // ---- packets

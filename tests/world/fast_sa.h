@@ -34,7 +34,7 @@ struct fast_verdict {
 void fast_spi_places(uint32_t spi, unsigned place[FAST_WAYS]); // where an SPI may sit in each way
 void fast_sas_init(struct fast_sas *s);
 void fast_sas_zeroise(struct fast_sas *s);
-// blob: of an ADD. The result's fields are set where the command gives some.
+// blob: of an ADD or ENDPOINT. The result's fields are set where the command gives some.
 uint16_t fast_sa_command(struct fast_sas *s, const struct espc_sa_command *c, const struct espc_sa_blob *blob,
                          struct espc_sa_result *result);
 // in: the whole packet; out: room for 65,536 octets, and not the host's.

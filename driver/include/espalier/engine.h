@@ -54,7 +54,7 @@ enum esp_integ {
 #define ESP_MAX_KEY        32
 #define ESP_MAX_INTEG_KEY  64
 #define ESP_MAX_WINDOW     1024
-#define ESP_PARAMS_VERSION 2
+#define ESP_PARAMS_VERSION 3
 
 // Everything an engine must know of an SA. Callers wipe it (OPENSSL_cleanse) once sa_add has returned.
 struct esp_sa_params {
@@ -78,9 +78,12 @@ struct esp_sa_params {
     bool no_dscp_copy; // out: outer DSCP 0
     bool no_ecn;       // out: outer ECN 0; in: outer ECN ignored (RFC 6040 otherwise)
     bool dscp_decap;   // in: inner DSCP := outer DSCP
-    uint8_t ttl;       // out, tunnel mode: outer TTL or hop limit
-    uint8_t src[16];   // outer source; IPv4 in the first 4 octets, the rest zero. Not checked inbound
-    uint8_t dst[16];   // outer destination; checked inbound
+    // out: the ID of an outer IPv4 header without DF is the sequence number plus this, in every engine; SAs
+    // between the same ends want different ones (RFC 6864)
+    uint16_t id_offset;
+    uint8_t ttl;     // out, tunnel mode: outer TTL or hop limit
+    uint8_t src[16]; // outer source; IPv4 in the first 4 octets, the rest zero. Not checked inbound
+    uint8_t dst[16]; // outer destination; checked inbound
     // UDP encapsulation ports. Inbound both forms are taken whatever udp_encap says (RFC 7296 section 2.23);
     // of a packet in UDP the destination port must be dport, or 4500 where dport is 0.
     uint16_t sport, dport;
@@ -140,8 +143,8 @@ enum esp_event_type {
     ESP_EVENT_SA_DELETED,  // sa (now invalid), cookie, stats, next; drained, every job of it is back, keys
                            // zeroised. `next` is exact: an SA can leave an engine that is well
     ESP_EVENT_SA_STATS,    // sa, cookie, stats
-    ESP_EVENT_SA_LEASED,   // sa, cookie; the lease asked for holds, or, with a status, the SA gets none any
-                           // more
+    ESP_EVENT_SA_LEASED,   // sa, cookie; the lease asked for holds, or, with a status, neither it
+                           // nor new ends are to be had: delete the SA
     ESP_EVENT_QUEUE_RESET, // error: what had stopped one of its queues, which works again. Jobs that were in
                            // it come back ABORTED, the others and every SA go on
     ESP_EVENT_FAILED, // error: the last event: the engine is gone and silent, it will put nothing more on a
@@ -198,8 +201,9 @@ struct esp_engine_ops {
     int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);                     // answer: SA_STATS
     int (*sa_lease)(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit); // answer: SA_LEASED
     // The ends of the SA have moved (RFC 7296 section 2.23, RFC 4555). 0: holds from now on, for jobs
-    // submitted after this. -EOPNOTSUPP with the reason: this engine changes nothing in place; delete the SA
-    // and go on elsewhere from SA_DELETED's `next`. -EINVAL, -EEXIST: what is wrong with it.
+    // submitted after this but for those that a card takes before the command. -EOPNOTSUPP with the reason:
+    // this engine changes nothing in place; delete the SA and go on elsewhere from SA_DELETED's `next`.
+    // -EINVAL, -EEXIST: what is wrong with it.
     int (*sa_endpoint)(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
                        struct esp_error *why);
     // After FAILED, where another engine may take over: sets p->seq, and for inbound p->seen. out: the

@@ -87,7 +87,7 @@ enum espc_sa_op {
     ESPC_SA_OP_DRAIN = 2, // Take no new packets; completes when the SA's last one has left.
     ESPC_SA_OP_DELETE = 3, // Drain, overwrite keys, schedules and hash powers with zeros, free the slot.
     ESPC_SA_OP_LEASE = 4, // Extend the outbound sequence lease to seq_limit, which may stay as it is, and set the deadline.
-    ESPC_SA_OP_ENDPOINT = 5, // Change addresses and ports (MOBIKE). Offered with feature ENDPOINT only.
+    ESPC_SA_OP_ENDPOINT = 5, // Take the SA's ends (src, dst, sport, dport, outer and the flag UDP_ENCAP) from the blob, of which nothing else is read; what is reserved of it is zero (NAT rebinding, MOBIKE). Packets looked up before keep the old ends. Offered with feature ENDPOINT only.
     ESPC_SA_OP_QUERY = 6, // Fill the result buffer; changes nothing.
     ESPC_SA_OP_FENCE = 7, // Completes after every packet descriptor fetched before it has completed.
     ESPC_SA_OP_ZEROIZE_ALL = 8, // Delete every SA and zero all key memory.
@@ -98,7 +98,7 @@ enum espc_sa_op {
     X(DRAIN, 2, "Take no new packets; completes when the SA's last one has left.") \
     X(DELETE, 3, "Drain, overwrite keys, schedules and hash powers with zeros, free the slot.") \
     X(LEASE, 4, "Extend the outbound sequence lease to seq_limit, which may stay as it is, and set the deadline.") \
-    X(ENDPOINT, 5, "Change addresses and ports (MOBIKE). Offered with feature ENDPOINT only.") \
+    X(ENDPOINT, 5, "Take the SA's ends (src, dst, sport, dport, outer and the flag UDP_ENCAP) from the blob, of which nothing else is read; what is reserved of it is zero (NAT rebinding, MOBIKE). Packets looked up before keep the old ends. Offered with feature ENDPOINT only.") \
     X(QUERY, 6, "Fill the result buffer; changes nothing.") \
     X(FENCE, 7, "Completes after every packet descriptor fetched before it has completed.") \
     X(ZEROIZE_ALL, 8, "Delete every SA and zero all key memory.")
@@ -376,7 +376,7 @@ struct espc_sa_command {
     le16_t generation; // Generation of the SA; ADD sets it, the other commands must match it.
     le32_t sa_index; // Slot.
     le64_t cookie; // Echoed in the completion.
-    le64_t blob_iova; // ADD: address of the SA blob, 64-byte aligned.
+    le64_t blob_iova; // ADD and ENDPOINT: address of the SA blob, 64-byte aligned.
     le64_t result_iova; // Address of the result buffer, 64-byte aligned; written before the completion.
     le64_t seq_limit; // LEASE: first sequence number not to be used.
     le64_t deadline; // LEASE: the new deadline, as in the blob; 0: none. Zero without feature DEADLINE.
@@ -431,7 +431,8 @@ struct espc_sa_blob {
     le64_t hard_packets; // Packets after which the SA stops with HARD_LIMIT; 0: none.
     le64_t deadline; // Outbound: value of FREERUN from which on the SA takes no packet (LEASE_EXPIRED) unless LEASE has moved it before; 0: none. Once it has passed nothing revives the SA. Zero inbound and without feature DEADLINE.
     le32_t tfc_length; // Outbound: pad inner packets to this length (RFC 4303 section 2.7); 0: none. Zero without feature TFC.
-    uint8_t reserved0[100]; // Zero.
+    le16_t id_offset; // Outbound: added to the sequence number's low 16 bits to give the identification of an outer IPv4 header without DF; with DF it is 0 (RFC 6864). Zero inbound.
+    uint8_t reserved0[98]; // Zero.
     le64_t seen[16]; // Inbound: seen bits. Bit n of the 1024 (word n / 64, bit n mod 64) stands for sequence number seq - n; bits at or beyond the window are ignored. Bit 0 is set whenever seq > 0.
     uint8_t integ_key[64]; // Key of the integrity algorithm. Zero without feature INTEGRITY.
     uint8_t wire_dst[6]; // Outbound, to the wire: Ethernet destination address. Zero without feature WIRE, as the next three.
@@ -476,7 +477,8 @@ _Static_assert(offsetof(struct espc_sa_blob, soft_packets) == 0x80, "sa_blob.sof
 _Static_assert(offsetof(struct espc_sa_blob, hard_packets) == 0x88, "sa_blob.hard_packets");
 _Static_assert(offsetof(struct espc_sa_blob, deadline) == 0x90, "sa_blob.deadline");
 _Static_assert(offsetof(struct espc_sa_blob, tfc_length) == 0x98, "sa_blob.tfc_length");
-_Static_assert(offsetof(struct espc_sa_blob, reserved0) == 0x9c, "sa_blob.reserved0");
+_Static_assert(offsetof(struct espc_sa_blob, id_offset) == 0x9c, "sa_blob.id_offset");
+_Static_assert(offsetof(struct espc_sa_blob, reserved0) == 0x9e, "sa_blob.reserved0");
 _Static_assert(offsetof(struct espc_sa_blob, seen) == 0x100, "sa_blob.seen");
 _Static_assert(offsetof(struct espc_sa_blob, integ_key) == 0x180, "sa_blob.integ_key");
 _Static_assert(offsetof(struct espc_sa_blob, wire_dst) == 0x1c0, "sa_blob.wire_dst");
@@ -509,7 +511,8 @@ _Static_assert(offsetof(struct espc_sa_blob, reserved1) == 0x1d0, "sa_blob.reser
     X(hard_packets, 0x88, 8) \
     X(deadline, 0x90, 8) \
     X(tfc_length, 0x98, 4) \
-    X(reserved0, 0x9c, 100) \
+    X(id_offset, 0x9c, 2) \
+    X(reserved0, 0x9e, 98) \
     X(seen, 0x100, 128) \
     X(integ_key, 0x180, 64) \
     X(wire_dst, 0x1c0, 6) \
