@@ -518,6 +518,35 @@ static void test_moved_ends_give_the_same_bytes_as_in_software(void **state)
     assert_int_equal(stop_card(), 0);
 }
 
+// Refused by the card, after the call: the SA's owner hears it as it hears of a lease.
+static void test_ends_that_another_sa_has_are_refused(void **state)
+{
+    (void)state;
+    struct side card;
+    struct esp_sa_params p = params(ESP_IN);
+    struct esp_event ev;
+    struct esp_error err = {0};
+    struct esp_endpoint to = {.src = {192, 0, 2, 1}, .dst = {192, 0, 2, 9}, .dport = 4500};
+    struct esp_sa *other;
+    start_card("1");
+    open_side(&card, true);
+    card.in = add(&card, ESP_IN);
+    p.dst[3] = 9;
+    assert_int_equal(card.e->ops->sa_add(card.e, &p, NULL, &other, &err), 0);
+    expect(&card, ESP_EVENT_SA_ADDED, &ev);
+    assert_int_equal(card.e->ops->sa_endpoint(card.e, card.in, &to, &err), 0);
+    expect(&card, ESP_EVENT_SA_LEASED, &ev);
+    assert_int_equal(ev.status, ESP_STATUS_SPI_EXISTS);
+    assert_ptr_equal(ev.sa, card.in);
+    assert_int_equal(card.e->ops->sa_delete(card.e, other), 0);
+    expect(&card, ESP_EVENT_SA_DELETED, &ev);
+    assert_int_equal(card.e->ops->sa_endpoint(card.e, card.in, &to, &err), 0);
+    assert_int_equal(card.e->ops->sa_query(card.e, card.in), 0);
+    expect(&card, ESP_EVENT_SA_STATS, &ev); // and not a refusal before it
+    close_side(&card);
+    assert_int_equal(stop_card(), 0);
+}
+
 static void test_nonsense_in_completions_fails_the_engine(void **state)
 {
     (void)state;
@@ -782,6 +811,7 @@ int main(int argc, char **argv)
         T(test_bad_doorbell_stops_its_queue_alone),
         T(test_bus_error_on_a_ring_stops_its_queue_alone),
         T(test_moved_ends_give_the_same_bytes_as_in_software),
+        T(test_ends_that_another_sa_has_are_refused),
         T(test_nonsense_in_completions_fails_the_engine),
         T(test_lost_interrupts_delay_but_lose_nothing),
         T(test_driver_killed_under_load_leaves_a_clean_card),

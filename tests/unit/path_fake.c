@@ -112,10 +112,14 @@ static int sa_lease(struct esp_engine *e, struct esp_sa *s, uint64_t limit)
 static int sa_endpoint(struct esp_engine *e, struct esp_sa *s, const struct esp_endpoint *to,
                        struct esp_error *why)
 {
-    (void)e;
-    (void)s;
-    (void)to;
-    return esp_fail(why, -EOPNOTSUPP, "endpoint", "the test's card changes nothing in place");
+    struct fake_card *f = card(e);
+    struct fake_sa *sa = (struct fake_sa *)s;
+    if (!f->moves)
+        return esp_fail(why, -EOPNOTSUPP, "endpoint", "the test's card changes nothing in place");
+    if (!f->refuse_ends)
+        return f->inner->ops->sa_endpoint(f->inner, sa->inner, to, why);
+    tell(f, ESP_EVENT_SA_LEASED, sa, f->refuse_ends);
+    return 0;
 }
 
 static int sa_handover(struct esp_engine *e, struct esp_sa *s, struct esp_sa_params *p)

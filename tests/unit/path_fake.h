@@ -34,6 +34,8 @@ struct fake_card {
     enum esp_status refuse[2];      // the answer to sa_add
     int lease_rc;
     enum esp_status lease_status;
+    bool moves;                  // changes an SA's ends in place
+    enum esp_status refuse_ends; // ... but says so afterwards
     bool hold_events, hold_jobs;
     unsigned jobs_left;              // with hold_jobs: so many still come back
     bool loud;                       // cannot be shown silent

@@ -687,6 +687,47 @@ static void test_moved_ends_take_an_sa_off_a_healthy_card(void **state)
     assert_int_equal(fake_live(&r->card), 0);
 }
 
+static void test_moved_ends_leave_an_sa_on_a_card_that_moves_them(void **state)
+{
+    struct rig *r = *state;
+    struct esp_endpoint to = ends(r, 9, 7777);
+    struct esp_error err = {0};
+    rig_card(r);
+    r->card.moves = true;
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    struct child *c = r->p->children;
+    rig_out(r, 0, 5);
+    assert_int_equal(sadb_endpoint(r->p, c, &to, &err), 0);
+    rig_out(r, 5, 20);
+    expect_sent_to(r, 5, 20, 9, 7777);
+    rig_in(r, 0x1001, "10.2.0.1", 5);
+    assert_int_equal(rig_read(r), 5);
+    assert_string_equal(c->offload, "card");
+    assert_int_equal(fake_live(&r->card), 2);
+    rig_unique(r);
+}
+
+static void test_new_ends_that_the_card_refuses_later_take_the_sa_to_software(void **state)
+{
+    struct rig *r = *state;
+    struct esp_endpoint to = ends(r, 9, 7777);
+    struct esp_error err = {0};
+    rig_card(r);
+    r->card.moves = true;
+    r->card.refuse_ends = ESP_STATUS_SPI_EXISTS;
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    struct child *c = r->p->children;
+    rig_out(r, 0, 5);
+    assert_int_equal(sadb_endpoint(r->p, c, &to, &err), 0);
+    for (int i = 0; i < 5; i++)
+        rig_turn(r);
+    rig_out(r, 5, 20);
+    expect_sent_to(r, 5, 20, 9, 7777);
+    assert_string_equal(c->offload, "software");
+    assert_non_null(strstr(c->reason, "new ends"));
+    rig_unique(r);
+}
+
 static void test_moved_ends_while_the_sa_is_being_added(void **state)
 {
     struct rig *r = *state;
@@ -763,6 +804,8 @@ int main(void)
         WITH(test_a_card_that_writes_after_its_completion_changes_nothing),
         WITH(test_moved_ends_hold_at_once_in_software),
         WITH(test_moved_ends_take_an_sa_off_a_healthy_card),
+        WITH(test_moved_ends_leave_an_sa_on_a_card_that_moves_them),
+        WITH(test_new_ends_that_the_card_refuses_later_take_the_sa_to_software),
         WITH(test_moved_ends_while_the_sa_is_being_added),
     };
     return cmocka_run_group_tests_name("the path room", tests, NULL, NULL);
