@@ -13,7 +13,7 @@
 #include "espalier/error.h"
 
 enum { BUS_REGION_BAR0 = 0, BUS_REGION_CONFIG = 7, BUS_IRQ_MSIX = 2 }; // the indices of VFIO for PCI devices
-enum { BUS_TIMEOUT_MS = 1000, BUS_MAX_IRQS = 16 };
+enum { BUS_TIMEOUT_MS = 1000, BUS_OPEN_TIMEOUT_MS = 5000, BUS_MAX_IRQS = 16 };
 
 struct bus;
 struct bus_ops {
@@ -38,7 +38,8 @@ struct bus {
     int fd;           // hung up when the device may have gone, -1: there is no such notice
     uint64_t next_iova;
     uint64_t bar0_size;
-    unsigned irqs; // MSI-X vectors
+    unsigned irqs;       // MSI-X vectors
+    unsigned timeout_ms; // an answer comes within: longer while nobody depends on the device yet
 };
 
 // Opens the first device vendor:device below pci_sysfs, or the one named bdf. -ENODEV: none found.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Client of the vfio-user protocol (QEMU's docs/interop/vfio-user): the VFIO model of a device over a UNIX
-// stream socket. Replies are matched by id, every wait ends within BUS_TIMEOUT_MS, and the end of the stream
+// stream socket. Replies are matched by id, every wait ends within timeout_ms, and the end of the stream
 // means that the device has gone.
 #include <errno.h>
 #include <fcntl.h>
@@ -123,7 +123,7 @@ static int send_all(struct vfio_user *v, const uint8_t *msg, size_t len, const i
         } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             int rc;
             if (deadline == 0)
-                deadline = ms_now() + BUS_TIMEOUT_MS;
+                deadline = ms_now() + v->base.timeout_ms;
             rc = wait_for(v, POLLOUT, deadline);
             if (rc)
                 return lost(v, rc);
@@ -199,7 +199,7 @@ static int refuse_request(struct vfio_user *v, const uint8_t *h)
 // Reads messages until the reply to id; others are skipped. Returns the payload's length or a negative errno.
 static int wait_reply(struct vfio_user *v, uint16_t id, uint16_t cmd, uint8_t *payload, size_t cap)
 {
-    int64_t deadline = ms_now() + BUS_TIMEOUT_MS;
+    int64_t deadline = ms_now() + v->base.timeout_ms;
     uint8_t h[HEADER], body[MAX_PAYLOAD];
 
     for (;;) {
@@ -447,6 +447,7 @@ int bus_vfio_user_open(struct bus **b, const char *dir, const char *bdf, struct 
         return esp_fail(err, -ENOMEM, bdf, "out of memory");
     v->base.ops = &vfio_user_ops;
     v->base.fd = -1;
+    v->base.timeout_ms = BUS_OPEN_TIMEOUT_MS;
     rc = connect_to(v, dir);
     if (rc)
         esp_fail(err, rc, bdf, "cannot connect to the device's vfio-user socket: %s", strerror(-rc));
@@ -462,6 +463,7 @@ int bus_vfio_user_open(struct bus **b, const char *dir, const char *bdf, struct 
         vu_close(&v->base);
         return rc;
     }
+    v->base.timeout_ms = BUS_TIMEOUT_MS;
     *b = &v->base;
     return 0;
 }

@@ -294,8 +294,10 @@ static void start_deadlines(struct card *c, uint32_t ms)
 
 static int start(struct card *c, uint32_t ring_log2, struct esp_error *err)
 {
-    int rc = card_identify(c, err);
+    int rc;
 
+    c->bus->timeout_ms = BUS_OPEN_TIMEOUT_MS;
+    rc = card_identify(c, err);
     if (!rc)
         rc = card_reset(c, err);
     if (!rc)
@@ -321,8 +323,11 @@ static int start(struct card *c, uint32_t ring_log2, struct esp_error *err)
     for (unsigned i = 0; i <= c->queues; i++)
         card_queue_start(c, &c->queue[i]);
     bus_write32(c->bus, ESPC_REG_CTRL, ESPC_CTRL_ENABLE_MASK);
-    if (!(bus_read32(c->bus, ESPC_REG_CTRL) & ESPC_CTRL_ENABLE_MASK) || c->bus->gone)
+    if (!(bus_read32(c->bus, ESPC_REG_CTRL) & ESPC_CTRL_ENABLE_MASK))
         return esp_fail(err, -EIO, c->base.name, "the card does not take ENABLE");
+    if (c->bus->gone)
+        return esp_fail(err, -ENODEV, c->base.name, "the card no longer answers");
+    c->bus->timeout_ms = BUS_TIMEOUT_MS;
     return 0;
 }
 

@@ -270,6 +270,12 @@ static void stop_queue(struct fake_card *f, unsigned q)
     atomic_compare_exchange_strong(&f->fault, &once, FAKE_GOOD);
 }
 
+static bool holds(int fault, unsigned q)
+{
+    return fault == FAKE_HOLD || fault == FAKE_FREEZE || fault == FAKE_FREEZE_LATER ||
+           fault == FAKE_HANG_UP || (fault == FAKE_HOLD_ENCAP && q == 1);
+}
+
 static void run_queue(struct fake_card *f, unsigned q)
 {
     uint32_t size = 1u << (*reg(f, ESPC_REG_QUEUE_LOG2_SIZE(q)) & 0xff);
@@ -278,8 +284,7 @@ static void run_queue(struct fake_card *f, unsigned q)
 
     if (*reg(f, ESPC_REG_QUEUE_STATUS(q)) & ESPC_QUEUE_STATUS_ERROR_MASK)
         return;
-    while (f->sq_head[q] != f->sq_tail[q] && fault != FAKE_HOLD && fault != FAKE_FREEZE &&
-           fault != FAKE_FREEZE_LATER && !(fault == FAKE_HOLD_ENCAP && q == 1)) {
+    while (f->sq_head[q] != f->sq_tail[q] && !holds(fault, q)) {
         uint8_t *s =
             host(f, queue64(f, q, ESPC_REG_QUEUE_SQ_BASE_LO(0)) + (f->sq_head[q] & (size - 1)) * 64, 64);
         struct done d = {.slot = UINT32_MAX};
@@ -347,6 +352,8 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
         atomic_store(&f->fault, fault = FAKE_ALL_ONES);
     if (fault == FAKE_ALL_ONES)
         return UINT32_MAX;
+    if (fault == FAKE_SLOW_ENABLE && at == ESPC_REG_CTRL)
+        nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 200000000}, NULL);
     if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO && (fault != FAKE_FREEZE_LATER || f->looks++ < 3))
         f->freerun += 1u << 22;
     wake_clock(f);

@@ -36,11 +36,12 @@ enum fake_fault {
     FAKE_FREEZE,       // likewise, and its clock stands still
     FAKE_FREEZE_LATER, // likewise, but its clock is looked at three times before it stands still
     FAKE_FATAL,
-    FAKE_RESET,      // EPOCH is lost
-    FAKE_ALL_ONES,   // every register reads all ones
-    FAKE_ONES_LATER, // ... from the next look at EPOCH on
-    FAKE_MUTE,       // answers no message any more
-    FAKE_HANG_UP,    // closes the stream
+    FAKE_RESET,       // EPOCH is lost
+    FAKE_ALL_ONES,    // every register reads all ones
+    FAKE_ONES_LATER,  // ... from the next look at EPOCH on
+    FAKE_MUTE,        // answers no message any more
+    FAKE_HANG_UP,     // closes the stream, and completes nothing any more
+    FAKE_SLOW_ENABLE, // takes more than a second for an answer when CTRL is read
 };
 
 struct fake_options {

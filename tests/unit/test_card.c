@@ -175,6 +175,22 @@ static void test_open_without_a_card_is_enodev(void **state)
     fake_card_stop(card);
 }
 
+// On a busy machine a simulated card may be away for longer than one in use ever is.
+static void test_open_waits_for_a_slow_card(void **unused)
+{
+    struct fake_card *card = fake_card_start(&fake_default);
+    struct esp_card_options o = {.pci_sysfs = fake_card_sysfs(card), .ring_log2 = 5};
+    struct esp_error err = {0};
+    struct esp_engine *e;
+
+    (void)unused;
+    fake_card_fault(card, FAKE_SLOW_ENABLE);
+    if (esp_card_open(&e, &o, &err))
+        fail_msg("open: %s: %s", err.field, err.text);
+    e->ops->destroy(e);
+    fake_card_stop(card);
+}
+
 static void test_minor_version_above_ours_is_accepted(void **state)
 {
     struct fake_options o = fake_default;
@@ -1009,6 +1025,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_refuses_what_it_does_not_know),
         cmocka_unit_test(test_open_without_a_card_is_enodev),
+        cmocka_unit_test(test_open_waits_for_a_slow_card),
         cmocka_unit_test(test_minor_version_above_ours_is_accepted),
         T(test_sa_life_and_stats),
         T(test_key_memory_is_wiped_after_add),
