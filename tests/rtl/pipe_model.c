@@ -216,7 +216,7 @@ void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t s
     out->lease_low = (sa->limit - sa->seq) < sa->span / 4;
 }
 
-void model_blob(const struct model_sa *sa, uint8_t blob[512])
+void model_blob(const struct model_sa *sa, uint8_t dir, uint8_t blob[512])
 {
     memset(blob, 0, 512);
     put_le(blob + 0x00, sa->spi, 4);
@@ -237,7 +237,8 @@ void model_blob(const struct model_sa *sa, uint8_t blob[512])
     put_le(blob + 0x78, sa->hard_bytes, 8);
     put_le(blob + 0x80, sa->soft_packets, 8);
     put_le(blob + 0x88, sa->hard_packets, 8);
-    put_le(blob + 0x9c, sa->id_offset, 2);
+    if (!dir)
+        put_le(blob + 0x9c, sa->id_offset, 2);
 }
 
 static void command(uint8_t cmd[64], uint8_t op, uint8_t dir, uint32_t slot, uint16_t gen, uint64_t limit)
@@ -256,7 +257,7 @@ int model_add(struct pipe *p, struct model_sa *sa)
     int status;
 
     command(cmd, ESPC_SA_OP_ADD, 0, sa->slot, sa->gen, 0);
-    model_blob(sa, blob);
+    model_blob(sa, 0, blob);
     pipe_command(p, cmd, blob);
     status = pipe_result(p, result);
     if (status == ESPC_STATUS_OK)

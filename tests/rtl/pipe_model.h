@@ -46,7 +46,7 @@ void model_inner(uint8_t *buf, size_t total, uint32_t *rng);
 // what the pipeline must do with `size` bytes under SA `sa` when the descriptor says generation `gen`
 void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t size, struct model_out *out);
 
-void model_blob(const struct model_sa *sa, uint8_t blob[512]);
+void model_blob(const struct model_sa *sa, uint8_t dir, uint8_t blob[512]);
 int model_add(struct pipe *p, struct model_sa *sa); // returns the status and marks the SA valid if it is OK
 int model_op(struct pipe *p, uint8_t op, uint8_t dir, uint32_t slot, uint16_t gen, uint64_t limit,
              struct model_result *result);

@@ -24,7 +24,7 @@ static int add_inbound(struct pipe *p, const struct model_sa *sa, uint32_t slot,
     uint8_t cmd[64] = {ESPC_SA_OP_ADD, 1, (uint8_t)gen, (uint8_t)(gen >> 8), (uint8_t)slot}, blob[512],
             result[64];
 
-    model_blob(sa, blob);
+    model_blob(sa, 1, blob);
     memset(blob + 0x60, 0, 16);      // seq, seq_limit
     for (unsigned i = 0; i < 8; i++) // the peer's counter may start high
         blob[0x60 + i] = (uint8_t)((sa->seq - 1) >> 8 * i);
@@ -292,7 +292,7 @@ static void test_zeroize_in_the_middle_of_commands_answers_them(void **state)
     for (unsigned when = 0; when < 400; when += 3) {
         uint8_t cmd[64] = {ESPC_SA_OP_ADD, (uint8_t)(when & 1), 1, 0, 1}, blob[512], result[64];
 
-        model_blob(&sa, blob);
+        model_blob(&sa, when & 1, blob);
         blob[0x34] = 32;
         pipe_command(p, cmd, blob);
         pipe_step(p, when);

@@ -92,7 +92,7 @@ static void refused(struct pipe *p, const struct model_sa *sa, uint8_t dir, unsi
 {
     uint8_t cmd[64] = {ESPC_SA_OP_ADD, dir, 1, 0, 7}, blob[512], result[64];
 
-    model_blob(sa, blob);
+    model_blob(sa, dir, blob);
     for (unsigned i = 0; i < size; i++)
         blob[offset + i] = (uint8_t)(value >> 8 * i);
     pipe_command(p, cmd, blob);
@@ -149,6 +149,7 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     sa.flags = 0; // inbound too
     sa.seq = 9;
     refused(p, &sa, 1, 0x090, 8, 1ull << 63, ESPC_STATUS_BAD_FIELD); // a deadline is for outbound
+    refused(p, &sa, 1, 0x09c, 2, 0x100, ESPC_STATUS_BAD_FIELD);      // and so is an identification
     for (unsigned at = 0x180; at < 0x200; at += 8)                   // integrity key, wire, reserved
         refused(p, &sa, at >> 3 & 1, at + (at >> 3 & 7), 1, 0x80, ESPC_STATUS_BAD_FIELD);
     // and commands that are not
