@@ -154,7 +154,7 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
         refused(p, &sa, at >> 3 & 1, at + (at >> 3 & 7), 1, 0x80, ESPC_STATUS_BAD_FIELD);
     // and commands that are not
     assert_int_equal(model_op(p, 0, 0, 1, 1, 0, NULL), ESPC_STATUS_BAD_OPCODE);
-    assert_int_equal(model_op(p, ESPC_SA_OP_ENDPOINT, 0, 1, 1, 0, NULL), ESPC_STATUS_BAD_OPCODE);
+    assert_int_equal(model_op(p, ESPC_SA_OP_ENDPOINT, 0, 1, 1, 0, NULL), ESPC_STATUS_SA_INVALID);
     assert_int_equal(model_op(p, 200, 0, 1, 1, 0, NULL), ESPC_STATUS_BAD_OPCODE);
     assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, 0, SLOTS, 1, 0, NULL), ESPC_STATUS_BAD_INDEX);
     assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, 2, 0, 1, 0, NULL), ESPC_STATUS_BAD_INDEX);

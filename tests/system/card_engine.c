@@ -355,12 +355,14 @@ static void fails_with(const char *fault, const char *text, bool silent)
     card.out = add(&card, ESP_OUT);
     ctl(fault);
     struct esp_job *j = make_job(&card, ESP_ENCAP, 100, 0, NULL), *back = NULL;
-    assert_int_equal(esp_submit(card.e, &j, 1), 1);
+    // on a busy machine the driver may have found a dead card before it is given the job
+    bool taken = esp_submit(card.e, &j, 1) == 1;
+    assert_true(taken || !strcmp(fault, "fault dead"));
     expect_failure(&card, &ev, &back);
     if (!strstr(ev.error.text, text))
         fail_msg("%s: got '%s', expected something with '%s'", fault, ev.error.text, text);
-    assert_ptr_equal(back, j);
-    assert_int_equal(j->status, ESP_STATUS_ABORTED);
+    assert_ptr_equal(back, taken ? j : NULL);
+    assert_true(!taken || j->status == ESP_STATUS_ABORTED);
     ctl("fault clear");
     usleep(100000);
     if (silent)
