@@ -64,6 +64,13 @@ static bool start_side(struct rig *r, int side)
     return r->vici[side] >= 0 || complain("%s: no connection to its VICI socket", s->name);
 }
 
+bool rig_start_again(struct rig *r, int side)
+{
+    if (r->vici[side] >= 0)
+        close(r->vici[side]);
+    return start_side(r, side);
+}
+
 static bool prepare_wire(struct rig *r)
 {
     for (int i = 0; i < 2; i++) {

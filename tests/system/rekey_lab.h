@@ -45,7 +45,8 @@ struct site *rig_site(struct rig *r, int side);
 bool rig_is_charon(int side);
 bool rig_up(struct rig *r, const char *prefix, const struct rig_options *o); // the tunnel too
 void rig_down(struct rig *r);
-bool rig_card_up(struct rig *r); // once more; west uses it
+bool rig_start_again(struct rig *r, int side); // a daemon that has ended
+bool rig_card_up(struct rig *r);               // once more; west uses it
 void rig_card_kill(struct rig *r);
 // Writes that end's file anew, as `o` has it from now on, and loads it.
 bool rig_load(struct rig *r, int side, const struct tunnel_options *o);

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator has to expect when something under espalierd gives way, while numbered packets run both
+// ways: each of its processes killed (the table in SECURITY.md), no room left for its log, its run directory
+// or its socket, and a reader of its log that stands still. In every case nothing is seen in clear and no
+// (SPI, sequence) twice; what is gone is named, and what comes again is the same tunnel.
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/rekey_lab.h"
+
+enum { RATE = 500, CARD_RATE = 200 };
+
+static struct rig rig;
+static struct flow_report flow;
+static char full[160]; // a file system that is mounted
+static char *const settings[] = {"-o", "delete_rekeyed_delay=1", NULL};
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (full[0])
+        sh("umount -l %s; rmdir %s", full, full);
+    full[0] = 0;
+    rig_down(&rig);
+    return 0;
+}
+
+static struct rig_options options(void)
+{
+    struct rig_options o = {.settings = settings};
+    for (int i = 0; i < 2; i++) {
+        o.side[i].conn = "rekey_time = 0";
+        o.side[i].encap = true;
+    }
+    o.side[WEST].start_action = "trap";
+    return o;
+}
+
+static void start(const struct rig_options *o, unsigned rate)
+{
+    assert_true(rig_up(&rig, "espfault", o));
+    assert_true(rig_at_rest(&rig, NULL));
+    assert_true(rig_flow_start(&rig, rate, 120));
+    usleep(300000);
+}
+
+// Whatever was lost: nothing in clear, nothing twice, nothing wrong.
+static void finish(const char *what)
+{
+    assert_true(rig_flow_stop(&rig, &flow));
+    flow_print(what, &flow);
+    assert_int_equal(flow.clear[WEST] + flow.clear[EAST], 0);
+    assert_int_equal(flow.wire_repeated + flow.repeated + flow.wrong, 0);
+}
+
+// ---- a process that dies
+
+static pid_t room(const char *name)
+{
+    char out[64] = "";
+    if (strcmp(name, "supervisor") == 0)
+        return rig.lab.west.daemon;
+    sh_read(out, sizeof(out),
+            "for p in $(cat /proc/%d/task/%d/children); do tr '\\0' ' ' </proc/$p/cmdline | grep -q "
+            "'^espalierd: %s' && "
+            "echo $p; done",
+            (int)rig.lab.west.daemon, (int)rig.lab.west.daemon, name);
+    return (pid_t)strtol(out, NULL, 10);
+}
+
+static bool is_over(void *ctx)
+{
+    return waitpid(rig.lab.west.daemon, ctx, WNOHANG) == rig.lab.west.daemon;
+}
+
+// One that nobody has reaped yet runs no more.
+static bool all_gone(void *ctx)
+{
+    return sh("for p in %s; do grep -s '^State:' /proc/$p/status; done | grep -q -v Z", (const char *)ctx) !=
+           0;
+}
+
+static bool goes_on(void *ctx)
+{
+    return stream_came(&rig.stream[0]) > *(uint64_t *)ctx;
+}
+
+static unsigned blocks(void)
+{
+    char out[32] = "";
+    sh_read(out, sizeof(out), "nsenter --net=%s ip xfrm policy | grep -c 'action block'", rig.lab.west.ns);
+    return (unsigned)strtoul(out, NULL, 10);
+}
+
+static void end_is_named(const char *name)
+{
+    assert_int_equal(sh("grep -q '%s died of signal 9' %s/daemon.log", name, rig.lab.west.dir), 0);
+    assert_int_equal(sh("grep -q 'ended with status 1' %s/daemon.log", rig.lab.west.dir), 0);
+}
+
+// While it lay dead: blocked, as before.
+static void lies_dead(const char *name)
+{
+    struct vici_sas east;
+    usleep(500000);
+    assert_true(blocks() > 0);
+    assert_false(ping(&rig.lab, &rig.lab.west, &rig.lab.east, 1));
+    assert_true(rig_sas(&rig, EAST, &east));
+    // who can still say goodbye does: the peer need not find out by DPD
+    assert_int_equal(east.count, strcmp(name, "ike") == 0 || strcmp(name, "supervisor") == 0);
+}
+
+static void comes_again(void)
+{
+    uint64_t came = stream_came(&rig.stream[0]);
+    assert_true(rig_start_again(&rig, WEST));
+    assert_true(wait_for(goes_on, &came, 5000));
+    assert_true(rig_at_rest(&rig, NULL)); // one IKE SA at both ends: the one that lay dead is ended
+}
+
+static void dies(const char *name, bool card)
+{
+    struct rig_options o = options();
+    char rooms[64] = "", out[16384];
+    int status = 0;
+    o.card = card;
+    o.side[WEST].hw_offload = card ? "auto" : NULL;
+    start(&o, card ? CARD_RATE : RATE);
+    sh_read(rooms, sizeof(rooms), "tr '\\n' ' ' </proc/%d/task/%d/children", (int)rig.lab.west.daemon,
+            (int)rig.lab.west.daemon);
+    assert_true(room(name) > 0);
+    uint64_t from = mono_us();
+    kill(room(name), SIGKILL);
+    assert_true(wait_for(is_over, &status, 4000));
+    rig.lab.west.daemon = 0;
+    assert_true(wait_for(all_gone, rooms, 1000));
+    print_message("  %s%s: all gone after %.0f ms\n", name, card ? " with the card" : "",
+                  (double)(mono_us() - from) / 1e3);
+    assert_true(mono_us() - from < 2500000);
+    if (strcmp(name, "supervisor") == 0) {
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    } else {
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+        end_is_named(name);
+    }
+    lies_dead(name);
+    comes_again();
+    swanctl(&rig.lab.west, out, sizeof(out), "--list-sas --raw");
+    assert_non_null(strstr(out, card ? "offload=card" : "offload=software"));
+    finish(name);
+}
+
+static void test_ctl_dies(void **state)
+{
+    (void)state;
+    dies("ctl", false);
+}
+
+static void test_ike_dies(void **state)
+{
+    (void)state;
+    dies("ike", false);
+}
+
+static void test_keys_dies(void **state)
+{
+    (void)state;
+    dies("keys", false);
+}
+
+static void test_path_dies(void **state)
+{
+    (void)state;
+    dies("path", false);
+}
+
+static void test_path_dies_with_the_card(void **state)
+{
+    (void)state;
+    dies("path", true);
+}
+
+static void test_supervisor_dies(void **state)
+{
+    (void)state;
+    dies("supervisor", false);
+}
+
+static void test_supervisor_dies_with_the_card(void **state)
+{
+    (void)state;
+    dies("supervisor", true);
+}
+
+// ---- no room left
+
+static bool mount_tmpfs(const char *limits)
+{
+    snprintf(full, sizeof(full), "/tmp/espfault-%d", (int)getpid());
+    return sh("mkdir -p %s && mount -t tmpfs -o %s none %s", full, limits, full) == 0;
+}
+
+static bool fill(void)
+{
+    return sh("dd if=/dev/zero of=%s/filler bs=1k 2>/dev/null", full) != 0;
+}
+
+static void test_log_without_room_stops_nothing_and_tells_what_is_missing(void **state)
+{
+    (void)state;
+    static char option[200];
+    static char *logging[] = {"-o", option, NULL};
+    struct rig_options o = options();
+    o.settings = logging;
+    assert_true(mount_tmpfs("size=64k"));
+    snprintf(option, sizeof(option), "charon.filelog.one.path=%.90s/log", full);
+    assert_true(fill());
+    start(&o, RATE);
+    for (int i = 0; i < 4; i++)
+        assert_true(rig_rekey(&rig, i % 2, REKEY_CHILD, 0));
+    assert_int_equal(sh("rm %s/filler", full), 0);
+    assert_true(rig_rekey(&rig, WEST, REKEY_CHILD, 0));
+    assert_int_equal(
+        sh("grep -q '[0-9] lines are missing here' %s/log && grep -q 'CHILD_SA net.* established' %s/log",
+           full, full),
+        0);
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("a log without room");
+    assert_true(flow_is_clean(&flow));
+}
+
+static int start_in(const char *run, const char *vici, char *out, size_t size)
+{
+    return sh_read(
+        out, size,
+        "nsenter --net=%s timeout -s KILL 8 %s/espalierd --card none --run-dir %s --vici unix://%s 2>&1",
+        rig.lab.west.ns, bin_dir(), run, vici);
+}
+
+static void test_run_directory_or_socket_without_room_is_named(void **state)
+{
+    (void)state;
+    char out[8192], run[200], vici[200];
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    assert_true(lab_up(&rig.lab, "espfault"));
+    assert_true(mount_tmpfs("size=64k") && sh("mkdir %s/run", full) == 0 && fill());
+    snprintf(run, sizeof(run), "%.150s/run", full);
+    snprintf(vici, sizeof(vici), "%.100s/west/vici", rig.lab.dir);
+    assert_int_equal(start_in(run, vici, out, sizeof(out)), 3);
+    assert_non_null(strstr(out, "run/espalierd.pid: No space left on device"));
+    assert_int_equal(sh("umount %s", full), 0);
+    assert_true(mount_tmpfs("nr_inodes=1"));
+    snprintf(run, sizeof(run), "%.100s/west/run", rig.lab.dir);
+    snprintf(vici, sizeof(vici), "%.150s/vici", full);
+    assert_int_equal(start_in(run, vici, out, sizeof(out)), 1);
+    assert_non_null(strstr(out, "No space left on device"));
+    assert_non_null(strstr(out, "/vici"));
+}
+
+// ---- a reader that stands still
+
+static pid_t flood(unsigned datagrams)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(500)};
+    inet_pton(AF_INET, rig.lab.west.outer, &to.sin_addr);
+    int fd = enter_ns(rig.lab.east.ns) ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    uint8_t junk[200];
+    for (unsigned i = 0; i < datagrams && fd >= 0; i++) {
+        memset(junk, (int)i, sizeof(junk));
+        junk[17] = 0x20; // IKEv2, so that it is looked at
+        sendto(fd, junk, sizeof(junk), 0, (const struct sockaddr *)&to, sizeof(to));
+        if (i % 32 == 0)
+            usleep(1000);
+    }
+    _exit(fd < 0);
+}
+
+static void test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    char uri[200], log[200], out[16384];
+    char *argv[] = {"/usr/sbin/swanctl", "--log", "--uri", uri, NULL};
+    int status = 0;
+    start(&o, RATE);
+    snprintf(uri, sizeof(uri), "unix://%.150s/vici", rig.lab.west.dir);
+    snprintf(log, sizeof(log), "%.90s/reader.txt", rig.lab.dir);
+    pid_t reader = spawn(log, rig.lab.west.ns, argv);
+    usleep(300000);
+    kill(reader, SIGSTOP);
+    pid_t sender = flood(20000);
+    for (unsigned i = 0; i < 650; i++) // about 15 lines each: more than its socket and its queue hold
+        assert_true(rig_rekey(&rig, (int)(i % 2), REKEY_CHILD, 0));
+    assert_true(waitpid(sender, &status, 0) == sender && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    uint64_t from = mono_us();
+    assert_int_equal(swanctl(&rig.lab.west, out, sizeof(out), "--stats --raw"), 0);
+    assert_true(mono_us() - from < 2000000);
+    uint64_t dropped = number_after(out, "events-dropped", 0), gone = number_after(out, "clients-dropped", 0);
+    print_message("  %llu events dropped, %llu clients disconnected\n", (unsigned long long)dropped,
+                  (unsigned long long)gone);
+    assert_true(dropped + gone > 0);
+    kill(reader, SIGKILL);
+    waitpid(reader, NULL, 0);
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("a reader that stands still");
+    assert_true(flow_is_clean(&flow));
+}
+
+#define T(name) cmocka_unit_test_teardown(name, tear_down)
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        T(test_ctl_dies),
+        T(test_ike_dies),
+        T(test_keys_dies),
+        T(test_path_dies),
+        T(test_path_dies_with_the_card),
+        T(test_supervisor_dies),
+        T(test_supervisor_dies_with_the_card),
+        T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
+        T(test_run_directory_or_socket_without_room_is_named),
+        T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
+    };
+    setenv("ESPALIER_REKEY_WEST", "espalierd", 1);
+    setenv("ESPALIER_REKEY_EAST", "espalierd", 1);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("something gives way", tests, NULL, NULL);
+}
