@@ -12,8 +12,9 @@ IKE_SRCS ?= $(wildcard ctrl/ike/*.c)
 KEYS_SRCS ?= $(wildcard ctrl/keys/*.c)
 CRYPTO_SRCS ?= $(wildcard ctrl/crypto/*.c)
 PKI_SRCS := $(sort $(wildcard ctrl/pki/*.c))
+FETCH_SRCS := $(sort $(wildcard ctrl/fetch/*.c))
 
-ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PKI_SRCS) $(PATH_SRCS)
+ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PKI_SRCS) $(FETCH_SRCS) $(PATH_SRCS)
 PROGRAMS += $(BUILD)/bin/espalierd
 
 .PHONY: espalierd
@@ -21,7 +22,7 @@ espalierd: $(BUILD)/bin/espalierd ## the IKE daemon alone
 $(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS))) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lcrypto -lpci -lm
 
 # The table of swanctl.conf's keys in ctrl/config/README.md; test_config_keys fails when it is not this one.
 CONFIG_TABLE_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,ctrl/config/gen/main.c ctrl/config/gen/table.c $(CONFIG_SRCS) ctrl/ctl/vici_msg.c $(CTRL_LIB_SRCS))

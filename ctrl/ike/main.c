@@ -189,7 +189,7 @@ static int watch_all(struct process *p, struct loop *l, const struct child_env *
 
 int ike_main(const struct child_env *env)
 {
-    static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_SUPER};
+    static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_SUPER};
     struct process self = {0};
     const struct net net = {&self, net_send, net_source_for, NULL};
     log_set_process("ike");

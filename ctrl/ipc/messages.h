@@ -146,7 +146,7 @@
 // ---- ike -> fetch
 #define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED
 // ---- fetch -> ike
-#define MSG_FETCHED_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400) F(BLOB, body, 0)
+#define MSG_FETCHED_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(U8, more, 0) F(STR, text, 400) F(BLOB, body, 0) // more: the next piece of the answer follows
 
 // X(message, who may send it to whom). A room takes nothing from a channel that this table does not have: whoever
 // has broken into one room can ask its neighbours for what that room asks for, and nothing else. CHILD travels inside
@@ -227,8 +227,8 @@
     X(PATH_SA, AT(PATH, CTL)) \
     X(PATH_STATS_IS, AT(PATH, CTL)) \
     X(POLICY_IS, AT(PATH, CTL)) \
-    X(FETCH, 0) /* once the room is there */ \
-    X(FETCHED, 0)
+    X(FETCH, AT(IKE, FETCH)) \
+    X(FETCHED, AT(FETCH, IKE))
 // clang-format on
 
 enum { LIST_PAGE_MAX = 512 }; // entries

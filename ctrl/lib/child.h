@@ -8,7 +8,8 @@
 #include "ctrl/lib/settings.h"
 
 // X(symbol, name)
-#define ROOM_LIST(X) X(SUPER, "supervisor") X(CTL, "ctl") X(IKE, "ike") X(KEYS, "keys") X(PATH, "path")
+#define ROOM_LIST(X)                                                                                         \
+    X(SUPER, "supervisor") X(CTL, "ctl") X(IKE, "ike") X(KEYS, "keys") X(PATH, "path") X(FETCH, "fetch")
 enum room {
 #define X(sym, name) ROOM_##sym,
     ROOM_LIST(X)
@@ -42,5 +43,6 @@ int ctl_main(const struct child_env *env);
 int ike_main(const struct child_env *env);
 int keys_main(const struct child_env *env);
 int path_main(const struct child_env *env);
+int fetch_main(const struct child_env *env);
 
 #endif

@@ -18,8 +18,17 @@
 
 #include "ctrl/lib/log.h"
 
-static int (*const mains[ROOM_COUNT])(const struct child_env *) = {
-    [ROOM_CTL] = ctl_main, [ROOM_IKE] = ike_main, [ROOM_KEYS] = keys_main, [ROOM_PATH] = path_main};
+static int (*const mains[ROOM_COUNT])(const struct child_env *) = {[ROOM_CTL] = ctl_main,
+                                                                   [ROOM_IKE] = ike_main,
+                                                                   [ROOM_KEYS] = keys_main,
+                                                                   [ROOM_PATH] = path_main,
+                                                                   [ROOM_FETCH] = fetch_main};
+
+// fetch reads what strangers' servers say: it has no channel to where keys are.
+static bool joined(int a, int b)
+{
+    return b != ROOM_FETCH || (a != ROOM_KEYS && a != ROOM_PATH);
+}
 
 int channels_open(struct channels *c, struct esp_error *err)
 {
@@ -27,6 +36,8 @@ int channels_open(struct channels *c, struct esp_error *err)
     for (int a = 0; a < ROOM_COUNT; a++) {
         for (int b = a + 1; b < ROOM_COUNT; b++) {
             int pair[2];
+            if (!joined(a, b))
+                continue;
             if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
                 int e = errno;
                 channels_close(c, ROOM_COUNT);
@@ -182,7 +193,7 @@ static int start_one(struct room_start *start, int program, pid_t *pid, struct e
 int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
                    const struct daemon_config *config, struct esp_error *err)
 {
-    static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
+    static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_IKE, ROOM_CTL};
     struct room_start start = {.parent = getpid(), .config = *config};
     int program = room_program(err), rc = program < 0 ? program : 0;
     memset(pid, 0, ROOM_COUNT * sizeof(*pid));

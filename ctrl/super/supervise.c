@@ -2,6 +2,8 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
+// Only `fetch`, which strangers' servers talk to, may die alone: tunnels go on, and what asks for revocation
+// is refused.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -130,6 +132,10 @@ static void room_ended(struct super *s, enum room room, int status)
              strsignal(WTERMSIG(status)));
     else if (!asked || code)
         LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
+    if (room == ROOM_FETCH && s->phase == SERVING) {
+        LOGF(DMN, 0, "CRLs and OCSP answers are not fetched until the next start");
+        return;
+    }
     if (!asked) // at the start a room says what it misses by its status; later on an end is a failure
         begin_end(s, s->phase == STARTING && code > 0 ? code : 1);
     else if (code && s->status == 0)
@@ -252,6 +258,8 @@ static void on_closed(void *ctx, struct ipc_chan *c)
             continue;
         s->chan[r] = NULL;
         ipc_close(c);
+        if (r == ROOM_FETCH && s->phase == SERVING)
+            return;                                // its end is told by its pid
         if (s->phase < GOODBYE && s->pid[r] > 0) { // it broke the channel and may still live
             LOGF(DMN, 0, "%s has closed its channel", room_name((enum room)r));
             reap(s);

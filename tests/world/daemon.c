@@ -137,7 +137,7 @@ static bool source_for(void *ctx, const struct addr *remote, struct addr *local)
 static void attach(struct daemon *d, int fd[ROOM_COUNT][ROOM_COUNT])
 {
     int rc = 0;
-    for (int p = 0; p < ROOM_COUNT; p++) {
+    for (int p = 0; p < ROOM_FETCH; p++) { // which is not in the world: no certificates are
         if (p != ROOM_PATH)
             rc |= path_attach(d->path, (enum room)p, fd[ROOM_PATH][p]);
         if (p != ROOM_KEYS)
@@ -238,8 +238,9 @@ void daemon_start(struct site *s)
     d->generation++;
     d->pumping = false;
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
-    for (int a = 0; a < ROOM_COUNT; a++) {
-        for (int b = a + 1; b < ROOM_COUNT; b++) {
+    d->super[ROOM_FETCH] = -1;
+    for (int a = 0; a < ROOM_FETCH; a++) {
+        for (int b = a + 1; b < ROOM_FETCH; b++) {
             int pair[2];
             if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
                 abort();
