@@ -4,3 +4,4 @@ $(eval $(call unit_test,test_signature,tests/unit/test_signature.c tests/unit/pk
 $(eval $(call unit_test,test_pkits,tests/unit/test_pkits.c $(PKI_TEST_SRCS) ctrl/lib/hash.c,-lcrypto))
 $(eval $(call unit_test,test_pki,tests/unit/test_pki.c tests/unit/pki_rig.c $(PKI_TEST_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_fetch,tests/unit/test_fetch.c $(filter-out %/main.c,$(FETCH_SRCS)) $(CTRL_LIB_SRCS),-lcurl -lcrypto -lpthread -lm))
+$(eval $(call unit_test,test_revocation,tests/unit/test_revocation.c tests/unit/pki_rig.c $(PKI_TEST_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
