@@ -11,6 +11,7 @@ $(eval $(call unit_test,test_keys_room,tests/unit/test_keys_room.c tests/unit/ke
 $(eval $(call unit_test,test_ike_control,tests/unit/test_ike_control.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_strangers,tests/unit/test_ike_strangers.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_load,tests/unit/test_ike_load.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_matching,tests/unit/test_ike_matching.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_revive,tests/unit/test_ike_revive.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_pages,tests/unit/test_pages.c tests/unit/ike_pair.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_keys_private,tests/unit/test_keys_private.c tests/unit/keys_rig.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
