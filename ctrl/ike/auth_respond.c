@@ -77,6 +77,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     }
     COUNT(sa->ike, child_failed);
     LOGF(IKE, 1, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN", answer_text(type, m));
+    sa->ike->events->child_failed(sa, c->cfg->name, answer_text(type, m)); // somebody here may wait for it
     child_destroy(c);
     finish(sa, NULL, N_NO_PROPOSAL_CHOSEN);
 }

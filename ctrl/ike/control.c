@@ -36,7 +36,13 @@ static struct conn *conn_with_child(struct ike *ike, const char *name)
     return c;
 }
 
-// An SA of that connection which has the CHILD SA, or is on its way to it.
+static bool is_being_made(const struct child_sa *k)
+{
+    return k->state == CHILD_CREATED || k->state == CHILD_INSTALLING;
+}
+
+// An SA of that connection which has the CHILD SA, or is on its way to it: by our own request, or by the
+// peer's.
 static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const struct child_config *child,
                                     bool *up)
 {
@@ -44,8 +50,8 @@ static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const
         if (sa->state == SA_DELETING)
             continue;
         for (struct child_sa *k = sa->children; k; k = k->next) {
-            if (child_is_up(k) && conn_same_child(sa->conn, k->cfg, c, child)) {
-                *up = true;
+            if ((child_is_up(k) || is_being_made(k)) && conn_same_child(sa->conn, k->cfg, c, child)) {
+                *up = child_is_up(k);
                 return sa;
             }
         }

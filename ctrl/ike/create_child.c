@@ -432,11 +432,15 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         COUNT(sa->ike, child_failed);
         LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
              c ? answer_text(type, m) : "it was closed meanwhile");
+        if (c && !old_id) // somebody here may wait for it
+            sa->ike->events->child_failed(sa, c->cfg->name, answer_text(type, m));
         decline_plain(t, N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made");
         return;
     }
     const char *why = busy(sa, old);
     if (why || (old_id && !old)) { // our own request was answered while we were at work on the peer's
+        if (!old_id)
+            sa->ike->events->child_failed(sa, c->cfg->name, why);
         decline_plain(t, N_TEMPORARY_FAILURE, why ? why : "the CHILD_SA was closed meanwhile");
         return;
     }

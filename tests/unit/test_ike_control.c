@@ -164,6 +164,29 @@ static void test_two_initiates_of_one_child_share_the_attempt(void **state)
     pair_free(p);
 }
 
+// The peer began, and path has not said yet that its CHILD SA is in place.
+static void test_initiate_waits_for_the_child_that_the_peer_is_making(void **state)
+{
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        struct pair *p = pair_new(NULL);
+        pair_simple(p);
+        p->s[1].hold_install = true;
+        pair_initiate(p, 0, "c");
+        assert_true(p->s[1].held_len > 0);
+        unsigned results = p->s[1].results;
+        uint32_t req = pair_initiate(p, 1, "c");
+        assert_int_equal(p->s[1].ike->sa_count, 1); // no second IKE SA
+        assert_int_equal(p->s[1].results, results);
+        p->s[1].refuse_install = fails;
+        pair_release(&p->s[1]);
+        pair_result(p, 1, req, !fails); // it ends either way
+        assert_int_equal(p->s[1].ike->sa_count, 1);
+        assert_int_equal(pair_live(&p->s[1]), !fails);
+        pair_free(p);
+    }
+}
+
 static void test_what_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -357,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_acquire_initiates_once),
         cmocka_unit_test(test_initiate_ends_at_its_time_out),
         cmocka_unit_test(test_two_initiates_of_one_child_share_the_attempt),
+        cmocka_unit_test(test_initiate_waits_for_the_child_that_the_peer_is_making),
         cmocka_unit_test(test_what_is_not_there_is_named),
         cmocka_unit_test(test_terminate_by_number_takes_only_that_one),
         cmocka_unit_test(test_unloading_keeps_what_is_up),
