@@ -21,9 +21,8 @@ module aes_lane (
 );
     wire [127:0] b [0:14];
 
-    aes_round r0  (.clk(clk), .scrub(scrub), .en(en[0]),  .mode({1'b0, is256[0]}), .d(d),
-    .k(k[0*128 +: 128]),
-                   .q(b[0]));
+    aes_round #(.MODES(4'b0011)) r0 (.clk(clk), .scrub(scrub), .en(en[0]), .mode({1'b0, is256[0]}), .d(d),
+                                     .k(k[0*128 +: 128]), .q(b[0]));
     aes_round r4  (.clk(clk), .scrub(scrub), .en(en[4]),  .mode({is256[4], !is256[4]}), .d(b[3]),
                    .k(k[4*128 +: 128]), .q(b[4]));
     aes_round r14 (.clk(clk), .scrub(scrub), .en(en[14]), .mode(2'd3), .d(b[13]), .k(k[14*128 +: 128]),
@@ -36,8 +35,8 @@ module aes_lane (
                          .k(k[i*128 +: 128]), .q(b[i]));
         end
         for (i = 5; i < 14; i = i + 1) begin : late
-            aes_round r (.clk(clk), .scrub(scrub), .en(en[i]), .mode(2'd2), .d(b[i-1]), .k(k[i*128 +: 128]),
-                         .q(b[i]));
+            aes_round #(.MODES(4'b0100)) r (.clk(clk), .scrub(scrub), .en(en[i]), .mode(2'd2), .d(b[i-1]),
+                                            .k(k[i*128 +: 128]), .q(b[i]));
         end
     endgenerate
 

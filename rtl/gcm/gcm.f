@@ -6,6 +6,7 @@ rtl/aes/aes_round.v
 rtl/aes/aes_subword.v
 rtl/aes/aes_lane.v
 rtl/ghash/ghash_mul.v
+rtl/ghash/ghash_len.v
 rtl/ghash/ghash_acc.v
 rtl/gcm/gcm_key.v
 rtl/gcm/gcm_core.v

@@ -387,7 +387,6 @@ module gcm_core #(
     );
 
     // ---- tail: Z * H^2 + LEN * H + E(K,J0) ----------------------------------------------------------------
-    wire [127:0] lengths = {56'd0, aad_len19, 3'd0, 29'd0, count19, 3'd0};
     wire [254:0] tail_z;
     wire [254:0] tail_len;
     reg [META_W-1:0] meta20;
@@ -395,7 +394,8 @@ module gcm_core #(
     reg [127:0] tag_reg;
 
     ghash_mul mul_z (.clk(clk), .en(vp[19] && ep[19]), .scrub(scrub), .a(z), .b(h2_19), .p(tail_z));
-    ghash_mul mul_len (.clk(clk), .en(vp[19] && ep[19]), .scrub(scrub), .a(lengths), .b(h1_19), .p(tail_len));
+    ghash_len mul_len (.clk(clk), .en(vp[19] && ep[19]), .scrub(scrub), .aad(aad_len19), .text(count19), .h(h1_19),
+                       .p(tail_len));
 
     always @(posedge clk) begin
         if (vp[19] && ep[19])
