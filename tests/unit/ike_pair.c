@@ -471,3 +471,43 @@ void pair_forget_deleted(struct side *s)
     memset(&s->sas[n], 0, (s->sa_count - n) * sizeof(s->sas[0]));
     s->sa_count = n;
 }
+
+struct pair *pair_loaded(uint8_t unique, pair_tune tune)
+{
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    for (int i = 1; i >= 0; i--) {
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        c.unique = unique;
+        if (tune)
+            tune(&c, i);
+        pair_load(p, i, &c);
+    }
+    return p;
+}
+
+struct pair *pair_established(uint8_t unique, pair_tune tune)
+{
+    struct pair *p = pair_loaded(unique, tune);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
+    return p;
+}
+
+void pair_assert_one(struct pair *p)
+{
+    for (int i = 0; i < 2; i++)
+        if (p->s[i].ike->sa_count != 1 || pair_live(&p->s[i]) != 1)
+            fail_msg("side %d: %u IKE SAs and %u CHILD SAs, expected one of each", i, p->s[i].ike->sa_count,
+                     pair_live(&p->s[i]));
+    assert_true(pair_agree(p));
+}
+
+int pair_lose_all(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    (void)d;
+    return 0;
+}

@@ -92,6 +92,12 @@ void pair_run(struct pair *p);               // until nothing moves any more
 void pair_wait(struct pair *p, uint64_t ms); // runs all timers up to then
 void pair_forget_deleted(struct side *s);    // SAs that the path has no more leave room for others
 void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len);
+// Both ends loaded with the default connection, tuned, and one secret for everybody; and up, by side 0.
+typedef void (*pair_tune)(struct conn_config *c, int side);
+struct pair *pair_loaded(uint8_t unique, pair_tune tune);
+struct pair *pair_established(uint8_t unique, pair_tune tune);
+void pair_assert_one(struct pair *p); // an IKE SA and a CHILD SA, the same at both ends
+int pair_lose_all(struct pair *p, unsigned number, struct datagram *d); // a filter
 void pair_simple(struct pair *p);                       // default connections and one secret at both ends
 struct path_sa *pair_sa(struct side *s, unsigned live); // the n-th that is not deleted, or NULL
 unsigned pair_live(struct side *s);

@@ -9,35 +9,6 @@
 
 #include "tests/unit/ike_pair.h"
 
-static int lose_all(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)p;
-    (void)number;
-    (void)d;
-    return 0;
-}
-
-static struct pair *loaded(void (*tune)(struct conn_config *, int side))
-{
-    struct pair *p = pair_new(NULL);
-    struct conn_config c;
-    for (int i = 1; i >= 0; i--) {
-        pair_psk(p, i, "secret", NULL, NULL);
-        pair_default_conn(&c, i);
-        if (tune)
-            tune(&c, i);
-        pair_load(p, i, &c);
-    }
-    return p;
-}
-
-static struct pair *established(void (*tune)(struct conn_config *, int side))
-{
-    struct pair *p = loaded(tune);
-    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    return p;
-}
-
 static void start(struct conn_config *c, int side)
 {
     c->children[0].start_action = side ? ACTION_NONE : ACTION_START;
@@ -46,7 +17,7 @@ static void start(struct conn_config *c, int side)
 static void test_start_action_brings_the_child_up_on_loading(void **state)
 {
     (void)state;
-    struct pair *p = loaded(start);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, start);
     assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
     assert_int_equal(p->s[0].policies, 1);
     struct conn_config c;
@@ -71,7 +42,7 @@ static void closing(struct conn_config *c, int side)
 static void test_close_action_brings_the_child_up_again(void **state)
 {
     (void)state;
-    struct pair *p = established(closing);
+    struct pair *p = pair_established(UNIQUE_REPLACE, closing);
     pair_terminate(p, 1, "c", false);
     pair_wait(p, 1000);
     assert_int_equal(pair_live(&p->s[0]), 1);
@@ -94,8 +65,8 @@ static void restart(struct conn_config *c, int side)
 static void test_dpd_action_restart_connects_again(void **state)
 {
     (void)state;
-    struct pair *p = established(restart);
-    p->filter = lose_all;
+    struct pair *p = pair_established(UNIQUE_REPLACE, restart);
+    p->filter = pair_lose_all;
     pair_wait(p, 180000);
     assert_int_equal(pair_live(&p->s[0]), 0);
     assert_int_equal(p->s[0].ike->sa_count, 1); // trying
@@ -114,7 +85,7 @@ static void trap(struct conn_config *c, int side)
 static void test_acquire_initiates_once(void **state)
 {
     (void)state;
-    struct pair *p = loaded(trap);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, trap);
     struct msg_ACQUIRE m = {.conn = "t", .child = "c"};
     assert_int_equal(p->sent, 0);
     for (int i = 0; i < 5; i++)
@@ -133,9 +104,9 @@ static void test_acquire_initiates_once(void **state)
 static void test_initiate_ends_at_its_time_out(void **state)
 {
     (void)state;
-    struct pair *p = loaded(NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
     struct msg_INITIATE m = {.req = 77, .child = "c", .timeout_ms = 1500};
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     ipc_send(p->s[0].ctl_ike, MSG_INITIATE, &m);
     pair_wait(p, 1400);
     assert_int_not_equal(p->s[0].last_req, 77);
@@ -150,7 +121,7 @@ static void test_initiate_ends_at_its_time_out(void **state)
 static void test_two_initiates_of_one_child_share_the_attempt(void **state)
 {
     (void)state;
-    struct pair *p = loaded(NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
     struct msg_INITIATE m = {.req = 77, .child = "c"};
     unsigned results = p->s[0].results;
     ipc_send(p->s[0].ctl_ike, MSG_INITIATE, &m);
@@ -190,7 +161,7 @@ static void test_initiate_waits_for_the_child_that_the_peer_is_making(void **sta
 static void test_what_is_not_there_is_named(void **state)
 {
     (void)state;
-    struct pair *p = loaded(NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
     pair_result(p, 0, pair_initiate(p, 0, "nobody"), false);
     assert_non_null(strstr(p->s[0].last_text, "nobody"));
     pair_terminate(p, 0, NULL, false);
@@ -218,7 +189,7 @@ static void terminate(struct pair *p, uint32_t ike_id, uint32_t child_id, bool o
 static void test_terminate_by_number_takes_only_that_one(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
     uint32_t ike = p->s[0].ike->sas->id, child = p->s[0].ike->sas->children->id;
     terminate(p, ike + 7, 0, false);
     terminate(p, 0, child + 7, false);
@@ -235,7 +206,7 @@ static void test_terminate_by_number_takes_only_that_one(void **state)
 static void test_unloading_keeps_what_is_up(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
     ipc_send(p->s[0].ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 5, .conn = "t"});
     pair_run(p);
     assert_int_equal(pair_live(&p->s[0]), 1);
@@ -256,7 +227,7 @@ static void also_anyone(struct conn_config *c, int side)
 static void test_an_address_list_with_any_takes_anyone(void **state)
 {
     (void)state;
-    struct pair *p = established(also_anyone);
+    struct pair *p = pair_established(UNIQUE_REPLACE, also_anyone);
     assert_int_equal(pair_live(&p->s[1]), 1);
     pair_free(p);
 }
@@ -266,11 +237,11 @@ static void test_what_is_unloaded_does_not_come_up_again(void **state)
     (void)state;
     void (*const tune[])(struct conn_config *, int) = {closing, restart};
     for (int i = 0; i < 2; i++) {
-        struct pair *p = established(tune[i]);
+        struct pair *p = pair_established(UNIQUE_REPLACE, tune[i]);
         ipc_send(p->s[0].ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 5, .conn = "t"});
         pair_run(p);
         if (i)
-            p->filter = lose_all;
+            p->filter = pair_lose_all;
         else
             pair_terminate(p, 1, NULL, false);
         pair_wait(p, 200000);
@@ -282,7 +253,7 @@ static void test_what_is_unloaded_does_not_come_up_again(void **state)
 static void test_lists_and_counters_say_what_is(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
     ipc_send(p->s[0].ctl_ike, MSG_IKE_LIST, &(struct msg_IKE_LIST){.req = 6});
     pair_run(p);
     pair_result(p, 0, 6, true);
@@ -301,7 +272,7 @@ static void test_lists_and_counters_say_what_is(void **state)
 static void test_traffic_puts_off_the_liveness_check(void **state)
 {
     (void)state;
-    struct pair *p = established(restart);
+    struct pair *p = pair_established(UNIQUE_REPLACE, restart);
     for (int i = 0; i < 20; i++) {
         struct msg_CHILD_EVENT m = {.child_id = p->s[0].ike->sas->children->id,
                                     .event = CHILD_EVENT_TRAFFIC_IN};

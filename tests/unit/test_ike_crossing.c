@@ -17,22 +17,6 @@
 
 enum { REST = 300000, TRIES = 30 };
 
-static struct pair *established(void)
-{
-    struct pair *p = pair_new(NULL);
-    struct conn_config c;
-    for (int i = 1; i >= 0; i--) {
-        pair_psk(p, i, "secret", NULL, NULL);
-        pair_default_conn(&c, i);
-        c.unique = UNIQUE_NO;
-        pair_load(p, i, &c);
-    }
-    pair_initiate(p, 0, "c");
-    pair_run(p);
-    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
-    return p;
-}
-
 static struct child_sa *up(struct pair *p, int side)
 {
     struct child_sa *found = NULL;
@@ -100,7 +84,7 @@ static void test_after_a_crossing_each_end_sends_by_the_one_that_stays(void **st
 {
     (void)state;
     for (int n = 0; n < TRIES; n++) {
-        struct pair *p = established();
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         p->filter = every_moment;
         rekey_at_once(p);
         for (int i = 0; i < 2; i++)
@@ -134,7 +118,7 @@ static void test_the_one_that_stays_is_not_used_before_its_maker_shows_that_it_h
     unsigned seen[2] = {0};
     (void)state;
     for (int n = 0; n < TRIES; n++) {
-        struct pair *p = established();
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         int winner = n & 1;
         uint32_t old = up(p, !winner)->id;
         p->ctx = &winner;
@@ -169,7 +153,7 @@ static void test_old_one_deleted_before_our_own_rekeying_is_done_goes_in_time(vo
     (void)state;
     unsigned stayed = 0;
     for (int n = 0; n < TRIES; n++) {
-        struct pair *p = established();
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         uint32_t old = up(p, 0)->id;
         p->filter = hold_own_install;
         rekey_at_once(p);
@@ -193,7 +177,7 @@ static void test_successor_that_was_followed_itself_does_not_bring_its_predecess
 {
     (void)state;
     int side = 0;
-    struct pair *p = established();
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     p->ctx = &side;
     p->filter = lose_deletes_of;
     uint32_t a = up(p, 1)->spi_in;
@@ -255,7 +239,7 @@ static void test_answering_end_of_a_reauthentication_goes_on_in_the_old_one(void
 {
     (void)state;
     for (int lost = 0; lost < 2; lost++) {
-        struct pair *p = established();
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         uint32_t old = up(p, 1)->id;
         p->filter = lost ? nothing_after_auth : every_moment;
         revive_reauthenticate(p->s[0].ike->sas);
@@ -270,33 +254,24 @@ static void test_answering_end_of_a_reauthentication_goes_on_in_the_old_one(void
     }
 }
 
-static void assert_one(struct pair *p)
-{
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(p->s[i].ike->sa_count, 1);
-        assert_int_equal(pair_live(&p->s[i]), 1);
-    }
-    assert_true(pair_agree(p));
-}
-
 // That the peer has just made one is no sign that both began without knowing of each other: each knows that
 // of its own only.
 static void test_reauthentication_soon_after_the_peers_leaves_the_newer_one(void **state)
 {
     (void)state;
     for (int n = 0; n < TRIES; n++) {
-        struct pair *p = established();
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         p->filter = every_moment;
         revive_reauthenticate(p->s[1].ike->sas);
         pair_wait(p, 700);
-        assert_one(p);
+        pair_assert_one(p);
         uint64_t spi = p->s[0].ike->sas->spi_i;
         revive_reauthenticate(p->s[0].ike->sas);
         pair_wait(p, 700);
-        assert_one(p);
+        pair_assert_one(p);
         assert_int_not_equal(p->s[0].ike->sas->spi_i, spi);
         pair_wait(p, 60000);
-        assert_one(p);
+        pair_assert_one(p);
         pair_free(p);
     }
 }
@@ -305,13 +280,13 @@ static void test_both_reauthenticate_at_once_and_one_stays(void **state)
 {
     (void)state;
     for (int n = 0; n < TRIES; n++) {
-        struct pair *p = established();
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         p->filter = every_moment;
         revive_reauthenticate(p->s[0].ike->sas);
         revive_reauthenticate(p->s[1].ike->sas);
         pair_wait(p, 20000);
         assert_heard(p);
-        assert_one(p);
+        pair_assert_one(p);
         pair_free(p);
     }
 }
@@ -320,7 +295,7 @@ static void test_both_reauthenticate_at_once_and_one_stays(void **state)
 static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
 {
     (void)state;
-    struct pair *p = established();
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     struct ike_sa *old = p->s[0].ike->sas;
     old->conn->refs++;
     initiate_anew(p->s[0].ike, old->conn, &old->conn->cfg.children[0], NULL);
@@ -335,7 +310,7 @@ static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
     assert_int_equal(sender(&p->s[0])->child.spi_out, newer);
     assert_true(receives(&p->s[0], p->s[0].ike->sas->children->spi_in));
     pair_wait(p, 20000);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 

@@ -21,20 +21,6 @@ static void load_refused(struct pair *p, int side, struct conn_config *c)
     p->s[side].refuse_policies = false;
 }
 
-static struct pair *two(void (*tune)(struct conn_config *, int side))
-{
-    struct pair *p = pair_new(NULL);
-    struct conn_config c;
-    for (int i = 1; i >= 0; i--) {
-        pair_psk(p, i, "secret", NULL, NULL);
-        pair_default_conn(&c, i);
-        if (tune)
-            tune(&c, i);
-        pair_load(p, i, &c);
-    }
-    return p;
-}
-
 static void up(struct pair *p, const char *child)
 {
     pair_result(p, 0, pair_initiate(p, 0, child), true);
@@ -63,7 +49,7 @@ static void test_connection_whose_policies_are_refused_is_not_there(void **state
 static void test_edit_whose_policies_are_refused_leaves_the_old_one(void **state)
 {
     (void)state;
-    struct pair *p = two(NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
     struct conn_config c;
     uint32_t id = p->s[1].policy[0].id;
     pair_default_conn(&c, 1);
@@ -80,7 +66,7 @@ static void test_edit_whose_policies_are_refused_leaves_the_old_one(void **state
 static void test_unload_that_path_refuses_leaves_the_connection(void **state)
 {
     (void)state;
-    struct pair *p = two(NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
     ipc_close(p->s[1].path_ike);
     p->s[1].path_ike = NULL;
     pair_run(p);
@@ -94,7 +80,7 @@ static void test_unload_that_path_refuses_leaves_the_connection(void **state)
 static void test_policy_keeps_its_id_until_it_is_another(void **state)
 {
     (void)state;
-    struct pair *p = two(NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
     struct conn_config c;
     uint32_t id = p->s[0].policy[0].id;
     assert_int_not_equal(id, 0);
@@ -140,7 +126,7 @@ static bool is_host(const struct ts_list *l, const char *text)
 static void test_dynamic_selectors_are_written_out_where_the_addresses_are_known(void **state)
 {
     (void)state;
-    struct pair *p = two(dynamic);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, dynamic);
     const struct policy_spec *s = p->s[0].policy;
     assert_int_equal(p->s[0].policy_count, 1);
     assert_true(is_host(&s->local, "10.0.0.1") && is_host(&s->remote, "10.0.0.2"));
@@ -162,7 +148,7 @@ static void any_peer(struct conn_config *c, int side)
 static void test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone(void **state)
 {
     (void)state;
-    struct pair *p = two(any_peer);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
     assert_int_equal(p->s[1].policy[0].remote.t[0].family, 0);
     assert_true(is_host(&p->s[1].policy[0].local, "10.0.0.2"));
     up(p, "c");
@@ -173,7 +159,7 @@ static void test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone(void **
 static void test_dynamic_selectors_follow_the_machines_addresses(void **state)
 {
     (void)state;
-    struct pair *p = two(any_peer);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
     uint32_t id = p->s[0].policy[0].id;
     unsigned applied = p->s[0].policies;
     assert_true(is_host(&p->s[0].policy[0].local, "10.0.0.1")); // the route's source
@@ -206,7 +192,7 @@ static void pass_and_drop(struct conn_config *c, int side)
 static void test_pass_and_drop_are_policies_without_an_sa(void **state)
 {
     (void)state;
-    struct pair *p = two(pass_and_drop);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, pass_and_drop);
     assert_int_equal(p->s[0].policy_count, 3);
     assert_int_equal(p->s[0].policy[0].action, POLICY_BYPASS);
     assert_int_equal(p->s[0].policy[1].action, POLICY_DISCARD);
@@ -237,7 +223,7 @@ static void transport_at_1(struct conn_config *c, int side)
 static void test_transport_mode_is_negotiated_and_never_fallen_back_from(void **state)
 {
     (void)state;
-    struct pair *p = two(transport);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, transport);
     up(p, "c");
     for (int i = 0; i < 2; i++) {
         assert_int_equal(pair_sa(&p->s[i], 0)->child.mode, MODE_TRANSPORT);
@@ -246,13 +232,13 @@ static void test_transport_mode_is_negotiated_and_never_fallen_back_from(void **
     pair_free(p);
     void (*const one_sided[])(struct conn_config *, int) = {transport_at_0, transport_at_1};
     for (int i = 0; i < 2; i++) { // the policy allows one mode: what the peer makes of it is closed again
-        p = two(one_sided[i]);
+        p = pair_loaded(UNIQUE_REPLACE, one_sided[i]);
         pair_result(p, 0, pair_initiate(p, 0, "c"), false);
         pair_wait(p, 10000);
         assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
         pair_free(p);
     }
-    p = two(transport);
+    p = pair_loaded(UNIQUE_REPLACE, transport);
     p->nat = true; // 2.23.1 is not supported: refused, not half done
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
     pair_wait(p, 10000);
@@ -269,7 +255,7 @@ static void transport_nets(struct conn_config *c, int side)
 static void test_transport_mode_between_networks_has_no_selectors(void **state)
 {
     (void)state;
-    struct pair *p = two(transport_nets);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, transport_nets);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
     pair_free(p);
@@ -340,7 +326,7 @@ static int moved_auth(struct pair *p, unsigned number, struct datagram *d)
 static void test_auth_from_elsewhere_without_a_nat_does_not_move_the_sa(void **state)
 {
     (void)state;
-    struct pair *p = two(any_peer);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
     p->filter = moved_auth;
     pair_initiate(p, 0, "c");
     struct addr first;

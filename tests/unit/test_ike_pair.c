@@ -375,20 +375,12 @@ static void test_refused_installation_is_rolled_back_at_both_ends(void **state)
     }
 }
 
-static int lose_all(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)p;
-    (void)number;
-    (void)d;
-    return 0;
-}
-
 static void test_silent_peer_is_given_up_after_the_retransmissions(void **state)
 {
     (void)state;
     struct pair *p = pair_new(NULL);
     pair_simple(p);
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     uint32_t req = pair_initiate(p, 0, "c");
     pair_wait(p, 164000);
     assert_int_not_equal(p->s[0].last_req, req);
@@ -408,7 +400,7 @@ static void test_keyingtries_starts_over_with_a_new_spi(void **state)
     pair_default_conn(&c, 0);
     c.keyingtries = 2;
     pair_load(p, 0, &c);
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     uint32_t req = pair_initiate(p, 0, "c");
     uint64_t spi = p->s[0].ike->sas->spi_i;
     pair_wait(p, 166000);
@@ -431,7 +423,7 @@ static void test_half_open_sa_goes_after_its_time(void **state)
     p->ctx = &lost;
     pair_initiate(p, 0, "c");
     assert_int_equal(table_count(&p->s[1].ike->half_open), 1);
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     pair_wait(p, 29000);
     assert_int_equal(p->s[1].ike->sa_count, 1);
     pair_wait(p, 2000);
@@ -468,7 +460,7 @@ static void test_dead_peer_is_found_by_liveness_and_its_child_removed(void **sta
 {
     (void)state;
     struct pair *p = established(10);
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     pair_wait(p, 10000 + 166000);
     assert_int_equal(p->s[0].ike->sa_count, 0);
     assert_int_equal(pair_live(&p->s[0]), 0);
@@ -539,7 +531,7 @@ static void test_initial_contact_replaces_what_the_peer_forgot(void **state)
 {
     (void)state;
     struct pair *p = established(0);
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     pair_terminate(p, 0, NULL, true); // gone here, without a word to the peer
     assert_int_equal(p->s[0].ike->sa_count, 0);
     p->filter = NULL;

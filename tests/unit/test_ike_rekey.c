@@ -14,24 +14,6 @@
 
 enum { REST = 300000, MINUTE = 60000, HOUR = 60 * MINUTE };
 
-static struct pair *established(void (*tune)(struct conn_config *, int side))
-{
-    struct pair *p = pair_new(NULL);
-    struct conn_config c;
-    for (int i = 1; i >= 0; i--) {
-        pair_psk(p, i, "secret", NULL, NULL);
-        pair_default_conn(&c, i);
-        c.unique = UNIQUE_NO;
-        if (tune)
-            tune(&c, i);
-        pair_load(p, i, &c);
-    }
-    pair_initiate(p, 0, "c");
-    pair_run(p);
-    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
-    return p;
-}
-
 static struct ike_sa *only(struct pair *p, int side)
 {
     struct ike_sa *found = NULL;
@@ -93,7 +75,7 @@ static void test_child_is_rekeyed_by_either_end(void **state)
     void (*const tunes[])(struct conn_config *, int) = {NULL, with_groups, with_other_groups};
     for (unsigned t = 0; t < 3; t++) {
         for (int side = 0; side < 2; side++) {
-            struct pair *p = established(tunes[t]);
+            struct pair *p = pair_established(UNIQUE_NO, tunes[t]);
             for (int n = 0; n < 5; n++) {
                 uint32_t before = child(p, 0)->spi_in;
                 expiry_rekey(child(p, side));
@@ -116,7 +98,7 @@ static void test_child_is_rekeyed_by_either_end(void **state)
 static void test_rekeyed_child_takes_over_outbound_when_the_peer_has_it(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     uint32_t old0 = child(p, 0)->id, old1 = child(p, 1)->id;
     expiry_rekey(child(p, 0));
     pair_run(p);
@@ -144,7 +126,7 @@ static int lose_deletes(struct pair *p, unsigned number, struct datagram *d)
 static void test_answering_end_keeps_sending_in_the_old_one_before_the_delete(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     uint32_t old1 = child(p, 1)->id;
     p->filter = lose_deletes;
     expiry_rekey(child(p, 0));
@@ -161,7 +143,7 @@ static void test_ike_sa_is_rekeyed_by_either_end(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         for (int n = 0; n < 4; n++) {
             uint64_t before = only(p, 0)->spi_i;
             uint32_t child_spi = child(p, 0)->spi_in;
@@ -196,7 +178,7 @@ static void other_ike_groups(struct conn_config *c, int side)
 static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
 {
     (void)state;
-    struct pair *p = established(other_ike_groups);
+    struct pair *p = pair_established(UNIQUE_NO, other_ike_groups);
     for (int i = 0; i < 2; i++) { // from now on another suite is wished for first
         struct conn_config *c = &only(p, i)->conn->cfg;
         struct proposal first = c->proposals[0];
@@ -234,7 +216,7 @@ static void two_children(struct conn_config *c, int side)
 static void test_operator_rekeys_what_matches(void **state)
 {
     (void)state;
-    struct pair *p = established(two_children);
+    struct pair *p = pair_established(UNIQUE_NO, two_children);
     pair_initiate(p, 0, "d");
     pair_run(p);
     const struct {
@@ -265,7 +247,7 @@ static void test_operator_rekeys_what_matches(void **state)
 static void test_asking_many_times_rekeys_once(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     for (int i = 0; i < 1000; i++) {
         rekey_ike(only(p, 0));
         expiry_rekey(child(p, 0));
@@ -283,7 +265,7 @@ static void test_both_ends_rekey_the_child_at_once(void **state)
     (void)state;
     unsigned lost[2] = {0};
     for (int n = 0; n < 40; n++) {
-        struct pair *p = established(n & 1 ? with_groups : NULL);
+        struct pair *p = pair_established(UNIQUE_NO, n & 1 ? with_groups : NULL);
         expiry_rekey(child(p, 0));
         expiry_rekey(child(p, 1));
         pair_run(p);
@@ -301,7 +283,7 @@ static void test_both_ends_rekey_the_ike_sa_at_once(void **state)
 {
     (void)state;
     for (int n = 0; n < 20; n++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         rekey_ike(only(p, 0));
         rekey_ike(only(p, 1));
         pair_wait(p, 10000);
@@ -318,7 +300,7 @@ static void test_rekeying_of_child_and_ike_sa_cross_and_both_come_about(void **s
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         uint32_t spi = child(p, 0)->spi_in;
         uint64_t ike_spi = only(p, 0)->spi_i;
         expiry_rekey(child(p, side));
@@ -335,7 +317,7 @@ static void test_rekeying_crosses_a_delete_and_nothing_is_left(void **state)
 {
     (void)state;
     for (int what = 0; what < 4; what++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         if (what & 1)
             rekey_ike(only(p, 0));
         else
@@ -353,7 +335,7 @@ static void test_rekeying_crosses_a_delete_and_nothing_is_left(void **state)
 static void test_child_that_the_peer_does_not_know_is_made_anew(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     child_destroy(child(p, 1)); // lost there, and nobody said so
     expiry_rekey(child(p, 0));
     pair_wait(p, 10000);
@@ -369,7 +351,7 @@ static void no_pfs_here(struct conn_config *c, int side)
 static void test_rekeying_that_is_refused_leaves_the_old_one_and_is_tried_again(void **state)
 {
     (void)state;
-    struct pair *p = established(no_pfs_here);
+    struct pair *p = pair_established(UNIQUE_NO, no_pfs_here);
     uint32_t spi = child(p, 0)->spi_in;
     expiry_rekey(child(p, 0));
     pair_wait(p, 60000);
@@ -383,7 +365,7 @@ static void test_install_that_fails_at_either_end_leaves_the_old_one(void **stat
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         uint32_t spi = child(p, 0)->spi_in;
         p->s[side].refuse_install = true;
         expiry_rekey(child(p, 0));
@@ -403,7 +385,7 @@ static void test_second_child_comes_on_the_same_ike_sa(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = established(two_children);
+        struct pair *p = pair_established(UNIQUE_NO, two_children);
         uint32_t req = pair_initiate(p, side, "d");
         pair_run(p);
         pair_result(p, side, req, true);
@@ -424,7 +406,7 @@ static void test_second_child_comes_on_the_same_ike_sa(void **state)
 static void test_both_ends_make_the_same_child_and_nothing_fails(void **state)
 {
     (void)state;
-    struct pair *p = established(two_children);
+    struct pair *p = pair_established(UNIQUE_NO, two_children);
     create_child_begin(only(p, 0), conn_child(only(p, 0)->conn, "d"));
     create_child_begin(only(p, 1), conn_child(only(p, 1)->conn, "d"));
     pair_wait(p, 10000);
@@ -437,7 +419,7 @@ static void test_both_ends_make_the_same_child_and_nothing_fails(void **state)
 static void test_idle_child_is_closed_and_does_not_come_back_by_itself(void **state)
 {
     (void)state;
-    struct pair *p = established(two_children);
+    struct pair *p = pair_established(UNIQUE_NO, two_children);
     struct msg_CHILD_EVENT m = {.event = CHILD_EVENT_IDLE, .child_id = child(p, 0)->id};
     ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
     pair_wait(p, MINUTE);
@@ -473,7 +455,7 @@ static void live_for(struct pair *p, uint64_t ms)
 static void test_day_of_rekeying_never_leaves_an_end_without_a_child(void **state)
 {
     (void)state;
-    struct pair *p = established(short_lives);
+    struct pair *p = pair_established(UNIQUE_NO, short_lives);
     live_for(p, 24 * (uint64_t)HOUR);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(counter(p, i, CNT_established), 1); // nothing was ever made from scratch
@@ -501,7 +483,7 @@ static void without_jitter(struct conn_config *c, int side)
 static void test_day_without_jitter_collides_and_loses_nothing(void **state)
 {
     (void)state;
-    struct pair *p = established(without_jitter);
+    struct pair *p = pair_established(UNIQUE_NO, without_jitter);
     live_for(p, 6 * (uint64_t)HOUR);
     for (int i = 0; i < 2; i++)
         assert_int_equal(counter(p, i, CNT_established), 1);
@@ -511,7 +493,7 @@ static void test_day_without_jitter_collides_and_loses_nothing(void **state)
 static void test_lives_of_one_end_suffice(void **state)
 {
     (void)state;
-    struct pair *p = established(only_one_rekeys);
+    struct pair *p = pair_established(UNIQUE_NO, only_one_rekeys);
     live_for(p, 2 * HOUR);
     assert_true(counter(p, 1, CNT_create_child_out_req) > 60);
     assert_int_equal(counter(p, 0, CNT_create_child_out_req), 0);
@@ -535,7 +517,7 @@ static void reauthenticating_alone(struct conn_config *c, int side)
 
 static void reauthenticates(void (*tune)(struct conn_config *, int))
 {
-    struct pair *p = established(tune);
+    struct pair *p = pair_established(UNIQUE_NO, tune);
     pair_initiate(p, 0, "d");
     pair_run(p);
     assert_int_equal(pair_live(&p->s[0]), 2);
@@ -568,7 +550,7 @@ static void lives_without_rekey(struct conn_config *c, int side)
 static void test_life_time_ends_the_child_and_brings_another(void **state)
 {
     (void)state;
-    struct pair *p = established(lives_without_rekey);
+    struct pair *p = pair_established(UNIQUE_NO, lives_without_rekey);
     uint32_t spi = child(p, 0)->spi_in;
     pair_wait(p, 99 * 1000);
     assert_int_equal(child(p, 0)->spi_in, spi);
@@ -617,7 +599,7 @@ static void test_rekeying_over_a_bad_network_always_comes_to_rest_with_one(void 
     uint64_t from = first ? strtoull(first, NULL, 0) : 1, n = count ? strtoull(count, NULL, 0) : 150;
     for (uint64_t i = from; i < from + n; i++) {
         uint64_t seed = i * 0x9e3779b97f4a7c15u | 1;
-        struct pair *p = established(i & 1 ? with_groups : NULL);
+        struct pair *p = pair_established(UNIQUE_NO, i & 1 ? with_groups : NULL);
         p->filter = bad_network;
         p->ctx = &seed;
         for (int k = 0; k < 12; k++) {

@@ -11,48 +11,6 @@
 
 enum { MINUTE = 60000, HOUR = 60 * MINUTE };
 
-static int lose_all(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)p;
-    (void)number;
-    (void)d;
-    return 0;
-}
-
-static struct pair *two(void (*tune)(struct conn_config *, int side))
-{
-    struct pair *p = pair_new(NULL);
-    struct conn_config c;
-    for (int i = 1; i >= 0; i--) {
-        pair_psk(p, i, "secret", NULL, NULL);
-        pair_default_conn(&c, i);
-        c.unique = UNIQUE_NO; // as swanctl has it: nothing else keeps them from multiplying
-        if (tune)
-            tune(&c, i);
-        pair_load(p, i, &c);
-    }
-    return p;
-}
-
-static struct pair *established(void (*tune)(struct conn_config *, int side))
-{
-    struct pair *p = two(tune);
-    pair_initiate(p, 0, "c");
-    pair_run(p);
-    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
-    return p;
-}
-
-static void assert_one(struct pair *p)
-{
-    for (int i = 0; i < 2; i++) {
-        if (p->s[i].ike->sa_count != 1 || pair_live(&p->s[i]) != 1)
-            fail_msg("side %d: %u IKE SAs and %u CHILD SAs, expected one of each", i, p->s[i].ike->sa_count,
-                     pair_live(&p->s[i]));
-    }
-    assert_true(pair_agree(p));
-}
-
 static void assert_none(struct pair *p)
 {
     for (int i = 0; i < 2; i++)
@@ -94,11 +52,11 @@ static void test_limit_is_followed_by_another_sa_at_either_end(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         uint32_t spi = pair_sa(&p->s[0], 0)->child.spi_in;
         event(p, side, CHILD_EVENT_HARD_LIMIT);
         pair_wait(p, 20000);
-        assert_one(p);
+        pair_assert_one(p);
         assert_int_not_equal(pair_sa(&p->s[0], 0)->child.spi_in, spi);
         pair_free(p);
     }
@@ -107,14 +65,14 @@ static void test_limit_is_followed_by_another_sa_at_either_end(void **state)
 static void test_limit_at_both_ends_leaves_one_sa(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     struct msg_CHILD_EVENT m = {.event = CHILD_EVENT_HARD_LIMIT};
     for (int i = 0; i < 2; i++) {
         m.child_id = p->s[i].ike->sas->children->id;
         ipc_send(p->s[i].path_ike, MSG_CHILD_EVENT, &m);
     }
     pair_wait(p, 20000);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -123,7 +81,7 @@ static void test_soft_limit_makes_before_it_breaks(void **state)
     (void)state;
     const uint8_t events[] = {CHILD_EVENT_SOFT_LIMIT, CHILD_EVENT_MOVED};
     for (int i = 0; i < 2; i++) {
-        struct pair *p = established(NULL);
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
         struct path_sa *old = pair_sa(&p->s[0], 0);
         event(p, 0, events[i]);
         event(p, 0, events[i]); // told again: nothing more
@@ -133,14 +91,14 @@ static void test_soft_limit_makes_before_it_breaks(void **state)
         pair_wait(p, 20000);
         assert_true(old->deleted);
         assert_int_equal(p->s[0].sa_count, 2);
-        assert_one(p);
+        pair_assert_one(p);
         pair_free(p);
     }
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     event(p, 1, CHILD_EVENT_SOFT_LIMIT); // either end rekeys
     pair_wait(p, 20000);
     assert_int_equal(p->s[0].sa_count, 2);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -150,10 +108,10 @@ static void test_close_action_brings_one_back(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct pair *p = established(closing);
+        struct pair *p = pair_established(UNIQUE_NO, closing);
         pair_terminate(p, 1, i ? NULL : "c", false);
         pair_wait(p, 20000);
-        assert_one(p);
+        pair_assert_one(p);
         pair_free(p);
     }
 }
@@ -162,7 +120,7 @@ static void test_close_action_brings_one_back(void **state)
 static void test_close_action_backs_off_from_a_peer_that_closes_at_once(void **state)
 {
     (void)state;
-    struct pair *p = established(closing);
+    struct pair *p = pair_established(UNIQUE_NO, closing);
     unsigned ups = 0;
     for (int s = 0; s < 80; s++) {
         if (pair_live(&p->s[1])) {
@@ -176,7 +134,7 @@ static void test_close_action_backs_off_from_a_peer_that_closes_at_once(void **s
     }
     assert_in_range(ups, 3, 9);
     pair_wait(p, 2 * MINUTE);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -190,7 +148,7 @@ static void narrower(struct conn_config *c, int side)
 static void test_edited_child_is_initiated_anew_and_the_old_sa_goes(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     struct conn_config c;
     pair_default_conn(&c, 0);
     c.unique = UNIQUE_NO;
@@ -200,7 +158,7 @@ static void test_edited_child_is_initiated_anew_and_the_old_sa_goes(void **state
     uint32_t old = pair_sa(&p->s[0], 0)->child.policy_id;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     pair_wait(p, 20000);
-    assert_one(p);
+    pair_assert_one(p);
     assert_int_not_equal(pair_sa(&p->s[0], 0)->child.policy_id, old);
     pair_free(p);
 }
@@ -225,11 +183,11 @@ static void test_close_action_and_dpd_action_trap_wait_for_traffic(void **state)
 {
     (void)state;
     for (int dead = 0; dead < 2; dead++) {
-        struct pair *p = established(close_trap);
+        struct pair *p = pair_established(UNIQUE_NO, close_trap);
         assert_false(p->s[0].policy[0].trap);
         uint32_t id = p->s[0].policy[0].id;
         if (dead) {
-            p->filter = lose_all;
+            p->filter = pair_lose_all;
             pair_wait(p, 4 * MINUTE);
             p->filter = NULL;
         } else {
@@ -250,15 +208,15 @@ static void test_close_action_and_dpd_action_trap_wait_for_traffic(void **state)
 static void test_dpd_action_restart_goes_on_for_ever(void **state)
 {
     (void)state;
-    struct pair *p = established(restarting); // keyingtries = 1
-    p->filter = lose_all;
+    struct pair *p = pair_established(UNIQUE_NO, restarting); // keyingtries = 1
+    p->filter = pair_lose_all;
     pair_wait(p, HOUR);
     unsigned before = p->sent;
     pair_wait(p, 10 * MINUTE);
     assert_true(p->sent > before); // still at it
     p->filter = NULL;
     pair_wait(p, 5 * MINUTE);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -284,7 +242,7 @@ static void test_keyingtries_counts_a_lost_ike_auth_too(void **state)
     pair_wait(p, HOUR);
     p->filter = NULL;
     pair_wait(p, 5 * MINUTE);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -305,7 +263,7 @@ static void test_start_action_is_tried_again_after_refusals_for_ever_where_asked
     pair_default_conn(&c, 1);
     pair_load(p, 1, &c);
     pair_wait(p, 2 * MINUTE);
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -358,7 +316,7 @@ static void test_retry_initiate_interval_waits_for_a_route(void **state)
         assert_int_equal(pair_live(&p->s[0]), 0);
         pair_wait(p, set ? 20000 : HOUR);
         if (set)
-            assert_one(p);
+            pair_assert_one(p);
         else
             assert_int_equal(pair_live(&p->s[0]), 0);
         pair_free(p);
@@ -374,7 +332,7 @@ static void trapped(struct conn_config *c, int side)
 static void test_trap_backs_off_from_a_peer_that_refuses(void **state)
 {
     (void)state;
-    struct pair *p = two(trapped);
+    struct pair *p = pair_loaded(UNIQUE_NO, trapped);
     p->s[1].refuse_install = true;
     for (int s = 0; s < 120; s++) {
         acquire(p);
@@ -387,14 +345,14 @@ static void test_trap_backs_off_from_a_peer_that_refuses(void **state)
         acquire(p);
         pair_wait(p, 999);
     }
-    assert_one(p);
+    pair_assert_one(p);
     pair_free(p);
 }
 
 static void test_childless_sas_are_ended(void **state)
 {
     (void)state;
-    struct pair *p = two(NULL);
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
     p->s[1].refuse_install = true;
     for (int i = 0; i < 5; i++) {
         pair_initiate(p, 0, "c");
@@ -414,10 +372,10 @@ static void test_childless_sas_are_ended(void **state)
 static void test_operator_ends_what_is_tried_again(void **state)
 {
     (void)state;
-    struct pair *p = two(started_for_ever);
+    struct pair *p = pair_loaded(UNIQUE_NO, started_for_ever);
     pair_wait(p, 1000);
-    assert_one(p);
-    p->filter = lose_all;
+    pair_assert_one(p);
+    p->filter = pair_lose_all;
     event(p, 0, CHILD_EVENT_HARD_LIMIT);
     pair_wait(p, MINUTE);
     pair_terminate(p, 0, NULL, true);
@@ -430,9 +388,9 @@ static void test_operator_ends_what_is_tried_again(void **state)
 static void test_terminate_that_timed_out_can_be_forced(void **state)
 {
     (void)state;
-    struct pair *p = established(NULL);
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
     struct msg_TERMINATE m = {.req = 50, .conn = "t", .timeout_ms = 1000};
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
     pair_wait(p, 1500);
     pair_result(p, 0, 50, false);
@@ -442,8 +400,8 @@ static void test_terminate_that_timed_out_can_be_forced(void **state)
     pair_result(p, 0, 51, true);
     assert_int_equal(p->s[0].ike->sa_count, 0);
     pair_free(p);
-    p = established(NULL); // and a CHILD SA's
-    p->filter = lose_all;
+    p = pair_established(UNIQUE_NO, NULL); // and a CHILD SA's
+    p->filter = pair_lose_all;
     m = (struct msg_TERMINATE){.req = 60, .child = "c", .timeout_ms = 1000};
     ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
     pair_wait(p, 1500);
@@ -471,9 +429,9 @@ static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
 {
     (void)state;
     for (int round = 0; round < 16; round++) {
-        struct pair *p = two(NULL);
+        struct pair *p = pair_loaded(UNIQUE_NO, NULL);
         struct conn_config c;
-        p->filter = lose_all;
+        p->filter = pair_lose_all;
         for (int i = 0; i < 2; i++) {
             pair_default_conn(&c, i);
             both_start(&c, i);
@@ -482,12 +440,12 @@ static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
         }
         p->filter = NULL; // both ask again, in the same millisecond
         pair_wait(p, 5 * MINUTE);
-        assert_one(p);
-        p->filter = lose_all; // both lose each other, both come back
+        pair_assert_one(p);
+        p->filter = pair_lose_all; // both lose each other, both come back
         pair_wait(p, 10 * MINUTE);
         p->filter = NULL;
         pair_wait(p, 10 * MINUTE);
-        assert_one(p);
+        pair_assert_one(p);
         pair_free(p);
     }
 }
@@ -501,7 +459,7 @@ static void nameless(struct conn_config *c, int side)
 static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **state)
 {
     (void)state;
-    struct pair *p = established(nameless);
+    struct pair *p = pair_established(UNIQUE_NO, nameless);
     struct conn_config c;
     pair_default_conn(&c, 0); // a second connection to the same peer, whose name is not known beforehand
     c.unique = UNIQUE_NO;
@@ -519,7 +477,7 @@ static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **
 static void test_delete_of_a_child_that_is_being_installed_counts(void **state)
 {
     (void)state;
-    struct pair *p = two(NULL);
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
     p->s[0].hold_install = true; // our path takes its time
     pair_initiate(p, 0, "c");
     pair_terminate(p, 1, "c", false); // the peer has it already, and thinks better of it

@@ -41,14 +41,6 @@ static struct pair *established(void)
     return p;
 }
 
-static int lose_all(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)number;
-    (void)d;
-    (void)p;
-    return 0;
-}
-
 static size_t init_request_of(struct pair *p, uint8_t *out, size_t cap)
 {
     struct ike_sa *sa = only(p, 0);
@@ -61,7 +53,7 @@ static struct pair *with_request(uint8_t *msg, size_t *len, void (*tune)(struct 
 {
     struct pair *p = pair_new(tune);
     pair_simple(p);
-    p->filter = lose_all;
+    p->filter = pair_lose_all;
     pair_initiate(p, 0, "c");
     *len = init_request_of(p, msg, 4096);
     return p;
