@@ -5,7 +5,6 @@
 -include ctrl/path/path.mk
 
 CTRL_LIB_SRCS := $(wildcard ctrl/lib/*.c) $(wildcard ctrl/ipc/*.c)
-CONFIG_SRCS := $(wildcard ctrl/config/*.c)
 CTL_SRCS := $(wildcard ctrl/ctl/*.c)
 SUPER_SRCS := $(wildcard ctrl/super/*.c)
 IKE_SRCS ?= $(wildcard ctrl/ike/*.c)
@@ -13,6 +12,8 @@ KEYS_SRCS ?= $(wildcard ctrl/keys/*.c)
 CRYPTO_SRCS ?= $(wildcard ctrl/crypto/*.c)
 PKI_SRCS := $(sort $(wildcard ctrl/pki/*.c))
 FETCH_SRCS := $(sort $(wildcard ctrl/fetch/*.c))
+# What is configured may be certificates: they are read by the same code that judges them later.
+CONFIG_SRCS := $(wildcard ctrl/config/*.c) $(PKI_SRCS) $(CRYPTO_SRCS)
 
 ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PKI_SRCS) $(FETCH_SRCS) $(PATH_SRCS)
 PROGRAMS += $(BUILD)/bin/espalierd

@@ -32,43 +32,47 @@ static int refuse_at(struct load *l, const struct vici_node *at, const char *bef
     return r;
 }
 
-// cert*, cacert*: each key is refused by name, and a section without one too.
-static void refuse_cert(struct load *l, const struct vici_node *section, bool local)
+// cert*, cacert*: one certificate by the path of its file.
+static void load_cert(struct load *l, const struct vici_node *section, bool local)
 {
-    enum key_section keys = local                                    ? SEC_LOCAL_CERT
-                            : strncmp(section->name, "cert", 4) == 0 ? SEC_REMOTE_CERT
-                                                                     : SEC_REMOTE_CACERT;
-    bool cert = strncmp(section->name, "cert", 4) == 0 || strncmp(section->name, "cacert", 6) == 0;
-    if (!cert || !section->child) {
-        refuse_at(l, section, cert ? "" : "unknown option: ", cert ? ": " CERTS_LATER : "");
+    bool cert = strncmp(section->name, "cert", 4) == 0, ca = strncmp(section->name, "cacert", 6) == 0;
+    enum key_section keys = ca ? SEC_REMOTE_CACERT : local ? SEC_LOCAL_CERT : SEC_REMOTE_CERT;
+    if (!cert && !ca) {
+        refuse_at(l, section, "unknown option: ", "");
+        return;
+    }
+    if (ca && local) {
+        refuse_at(l, section, "", ": " OF_REMOTE);
         return;
     }
     size_t n = enter(l, section->name);
     for (const struct vici_node *k = section->child; k; k = k->next)
         load_key(l, l->conn, keys, k);
     leave(l, n);
+    if (!vici_find(section, "file") && !vici_find(section, "handle"))
+        refuse_at(l, section, "", ": file is missing: expected an absolute path");
 }
 
 static void load_auth(struct load *l, const struct vici_node *section, bool local, bool *seen)
 {
     enum key_section keys = local ? SEC_LOCAL : SEC_REMOTE;
-    bool method = false;
     if (*seen) {
         refuse_at(l, section, "", ": more than one authentication round is " LATER);
         return;
     }
     *seen = true;
     size_t n = enter(l, section->name);
+    unsigned before = l->faults;
+    side_defaults(local ? &l->conn->local : &l->conn->remote, local); // charon's default is pubkey
     for (const struct vici_node *k = section->child; k; k = k->next) {
-        method = method || strcmp(k->name, "auth") == 0;
         if (k->kind == VICI_SECTION)
-            refuse_cert(l, k, local);
+            load_cert(l, k, local);
         else
             load_key(l, l->conn, keys, k);
     }
+    if (l->faults == before) // what is at fault has been given after all
+        side_finish(l, local, section);
     leave(l, n);
-    if (!method) // charon's default is pubkey
-        refuse_at(l, section, "", ".auth is missing: only psk is supported, " CERTS_LATER);
 }
 
 static int load_child(struct load *l, const struct vici_node *section)
@@ -121,7 +125,7 @@ static int load_sections(struct load *l, const struct vici_node *conn)
 {
     bool seen[2] = {false, false}; // remote, local
     int r = 0;
-    for (const struct vici_node *n = conn->child; n && r != -ENOMEM; n = n->next) {
+    for (const struct vici_node *n = conn->child; n && r != -ENOMEM && !l->no_memory; n = n->next) {
         bool local = strncmp(n->name, "local", 5) == 0;
         if (n->kind != VICI_SECTION)
             load_key(l, l->conn, SEC_CONN, n);
@@ -132,12 +136,12 @@ static int load_sections(struct load *l, const struct vici_node *conn)
         else
             refuse_at(l, n, "unknown option: ", "");
     }
-    if (r == -ENOMEM)
-        return r; // what was not read is not at fault
+    if (r == -ENOMEM || l->no_memory)
+        return -ENOMEM; // what was not read is not at fault
     for (int local = 1; local >= 0 && !only_policies(l->conn); local--) {
         l->node = conn;
         if (!seen[local])
-            load_refuse(l, "%s.auth is missing: only psk is supported, " CERTS_LATER,
+            load_refuse(l, "%s is missing: expected a section with auth = psk or pubkey",
                         local ? "local" : "remote");
     }
     return 0;
@@ -152,7 +156,7 @@ static int load_all(struct load *l, const struct vici_node *section)
         load_refuse(l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
     snprintf(l->conn->name, sizeof(l->conn->name), "%s", section->name);
     enter(l, l->conn->name);
-    if (load_sections(l, section) == -ENOMEM)
+    if (load_sections(l, section) == -ENOMEM || l->no_memory)
         return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
     l->node = section;
     conn_finish(l);
@@ -163,7 +167,7 @@ int config_load_conn(struct conn_config *out, const struct vici_node *section,
                      const struct load_report *report, struct esp_error *err)
 {
     struct esp_error unused;
-    struct load l = {.conn = out, .report = report, .err = err ? err : &unused};
+    struct load l = {.conn = out, .report = report, .err = err ? err : &unused, .what = "config"};
     config_conn_defaults(out);
     int r = load_all(&l, section);
     if (r)

@@ -18,7 +18,7 @@ int load_refuse(struct load *l, const char *fmt, ...)
     va_end(ap);
     if (l->faults++ == 0) {
         const char *name = l->key ? l->key->name : l->node ? l->node->name : "";
-        esp_fail(l->err, -EINVAL, name, "%.170s, config discarded", text);
+        esp_fail(l->err, -EINVAL, name, "%.170s, %s discarded", text, l->what);
     }
     if (l->report && l->report->fault)
         l->report->fault(l->report->ctx, l->node, l->path, text);
@@ -67,8 +67,6 @@ static int set_choice(struct load *l, void *at, const char *value)
         *(uint8_t *)at = c->value;
         return 0;
     }
-    if (strcmp(l->key->name, "auth") == 0)
-        return load_bad_value(l, value, "psk (certificates and EAP are not supported yet)");
     if (strchr(value, '|') && strstr(l->key->name, "_action"))
         return load_bad_value(l, value, "none, trap or start (both together are not supported yet)");
     if (strcmp(l->key->name, "fragmentation") == 0)
@@ -141,12 +139,14 @@ static int set_value(struct load *l, void *owner, const char *value)
     case K_CHOICE: return set_choice(l, at, value);
     case K_TEXT: return set_text(l, at, value);
     case K_ONLY: return find_choice(k->choices, value) ? 0 : refuse_for_good(l, value);
+    case K_WORD:
     case K_ITEMS: return k->item(l, owner, value);
     case K_SIZE:
     case K_COUNT: return set_wide(l, at, value);
     case K_TIME:
     case K_NUMBER:
     case K_PORT: return set_number(l, at, value);
+    case K_BLOBS: // octets: set_octets
     case K_NEVER:
     case K_STORED_ONLY: break;
     }
@@ -162,11 +162,22 @@ static void say_awaited(struct load *l, const void *owner, const char *value)
         load_warn(l, "%s = %.60s has no effect: %s", l->key->name, value, l->key->words);
 }
 
+static void set_octets(struct load *l, void *owner, const struct vici_node *n)
+{
+    l->node = n; // of a list the entry
+    if (n->len)
+        l->key->octets(l, owner, slice_of(n->value, n->len));
+    else
+        load_refuse(l, "invalid value for: %s: it is empty", l->key->name);
+}
+
 static void set_items(struct load *l, void *owner, const struct vici_node *n)
 {
     for (const struct vici_node *i = n->child; i; i = i->next) {
         const char *text = vici_text(i);
-        if (!text)
+        if (l->key->kind == K_BLOBS)
+            set_octets(l, owner, i);
+        else if (!text)
             load_refuse(l, "invalid value for: %s: it holds a zero octet", l->key->name);
         else
             set_value(l, owner, text);
@@ -178,12 +189,14 @@ int load_key(struct load *l, void *owner, enum key_section section, const struct
     unsigned before = l->faults;
     l->node = n;
     l->key = key_find(section, n->name);
-    bool list = l->key && (l->key->kind == K_ITEMS || l->key->kind == K_NEVER);
+    bool list = l->key && (l->key->kind == K_ITEMS || l->key->kind == K_BLOBS || l->key->kind == K_NEVER);
     const char *text = vici_text(n);
     if (!l->key)
         load_refuse(l, "unknown option: %.80s", n->name);
     else if (n->kind == VICI_LIST && list)
         set_items(l, owner, n);
+    else if (n->kind == VICI_VALUE && l->key->kind == K_BLOBS)
+        set_octets(l, owner, n);
     else if (n->kind != VICI_VALUE || !text)
         load_refuse(l, "invalid value for: %s: expected %s", l->key->name, list ? "a list" : "text");
     else if (set_value(l, owner, text) == 0)

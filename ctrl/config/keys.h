@@ -24,6 +24,8 @@ enum key_kind {
     K_CHOICE,
     K_TEXT,
     K_ITEMS,
+    K_WORD,
+    K_BLOBS,
     K_ONLY,
     K_NEVER,
     K_STORED_ONLY
@@ -62,7 +64,8 @@ struct key {
     size_t offset;                // in conn_config, of SEC_CHILD in child_config
     uint64_t max;                 // K_NUMBER, K_TEXT
     const struct choice *choices; // K_CHOICE, K_ONLY
-    int (*item)(struct load *l, void *owner, const char *text); // K_ITEMS
+    int (*item)(struct load *l, void *owner, const char *text);    // K_ITEMS, K_WORD
+    int (*octets)(struct load *l, void *owner, struct slice data); // K_BLOBS
     const char *usual, *words;
     bool awaited; // read and handed on, but without effect yet
 };
@@ -72,10 +75,12 @@ extern const size_t swanctl_key_count;
 const struct key *key_find(enum key_section section, const char *name);
 
 struct load {
-    struct conn_config *conn;
+    struct conn_config *conn; // NULL: an authority's
+    const char *what;         // is discarded: "config", "authority"
     const struct load_report *report;
     struct esp_error *err; // the first fault
     unsigned faults;
+    bool no_memory;               // no fault of what was given
     const struct key *key;        // being read, or NULL
     const struct vici_node *node; // where a fault is, or NULL
     char path[600];               // of the section being read: "gw.children.net"
@@ -87,6 +92,10 @@ __attribute__((format(printf, 2, 3))) void load_warn(struct load *l, const char 
 int load_bad_value(struct load *l, const char *value, const char *expected);
 // Reads one key of a section into its owner: 0, or a fault was recorded.
 int load_key(struct load *l, void *owner, enum key_section section, const struct vici_node *n);
+
+// A certificate or public key of the key being read, PEM or DER, as DER: allocated, to be freed in any case.
+// An authority's is one.
+int load_der(struct load *l, enum pki_kind kind, struct slice data, uint8_t **der, size_t *len);
 
 // ---- conn_items.c
 #define X(name) int name(struct load *l, void *owner, const char *text);
@@ -100,6 +109,32 @@ X(child_remote_ts)
 X(child_mode)
 X(child_copy_dscp)
 #undef X
+
+// ---- conn_sides.c: local and remote, of the connection
+#define X(name) int name(struct load *l, void *owner, const char *text);
+X(side_auth)
+X(side_policy)
+X(side_ca_id)
+X(side_file)
+#undef X
+#define X(name) int name(struct load *l, void *owner, struct slice data);
+X(side_cert)
+X(side_cacert)
+X(side_pubkey)
+#undef X
+// What does not go together in a side, and what its absence leaves open.
+void side_finish(struct load *l, bool local, const struct vici_node *section);
+// What `auth` is where nothing is said.
+void side_defaults(struct auth_side *s, bool local);
+
+// ---- authority_load.c
+#define X(name) int name(struct load *l, void *owner, const char *text);
+X(authority_file)
+X(authority_crl_uri)
+X(authority_ocsp_uri)
+X(authority_uri_base)
+#undef X
+int authority_cacert(struct load *l, void *owner, struct slice data);
 
 // ---- conn_finish.c: what follows from what was given, and what does not go together
 void conn_finish(struct load *l);

@@ -7,14 +7,18 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ctrl/config/authority_load.h"
 #include "ctrl/config/conn_load.h"
+#include "ctrl/config/swanctl_creds.h"
 #include "ctrl/config/swanctl_secret.h"
 #include "ctrl/config/swanctl_tree.h"
 
 struct check {
     const struct conf_tree *tree;
     const struct swanctl_report *report;
-    const char *section; // "connections"
+    const char *dir;             // of the file
+    struct file_secret *secrets; // of files of private keys
+    const char *section;         // "connections"
     const struct conf_node *node;
     bool no_memory;
 };
@@ -36,7 +40,8 @@ static void tell(struct check *c, bool wrong, const struct vici_node *at, const 
 
 static void conn_fault(void *ctx, const struct vici_node *at, const char *path, const char *text)
 {
-    tell(ctx, true, at, path, text);
+    const char *error = at ? tree_error(at) : NULL;
+    tell(ctx, true, at, path, error ? error : text);
 }
 
 static void conn_warn(void *ctx, const struct vici_node *at, const char *path, const char *text)
@@ -78,28 +83,61 @@ static void check_conn(struct check *c, const struct conf_node *n, struct swanct
 
 // ---- secrets
 
+// A secret that belongs to a file of private keys: the directories are read when all of them are known.
+static int remember_secret(struct check *c, const struct conf_node *n, const char *path,
+                           const struct vici_node *root)
+{
+    const struct vici_node *file = vici_find(root, "file"), *secret = vici_find(root, "secret");
+    if (!secret_of_file(n->name) || !file)
+        return 0;
+    struct file_secret *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->next = c->secrets;
+    c->secrets = s;
+    s->container = strncmp(n->name, "pkcs12", 6) == 0;
+    s->where = n->where;
+    s->path = strdup(path);
+    s->file = strdup((const char *)file->value);
+    s->secret = secret ? strdup((const char *)secret->value) : NULL;
+    return s->path && s->file && (s->secret || !secret) ? 0 : -ENOMEM;
+}
+
 static void check_secret(struct check *c, const struct conf_node *n, struct swanctl_tree *t)
 {
     char path[300];
     snprintf(path, sizeof(path), "secrets.%.280s", n->name);
     const struct secret_report report = {c->report->ctx, c->report->fault, c->report->secret};
-    if (secret_check(n->where, path, tree_root(t), &report) == -ENOMEM)
+    if (secret_check(n->where, path, tree_root(t), &report) == -ENOMEM ||
+        remember_secret(c, n, path, tree_root(t)) == -ENOMEM)
         c->no_memory = true;
 }
 
 // ---- pools and authorities
 
-static void check_stored(struct check *c, const struct conf_node *n, struct swanctl_tree *t)
+static void check_pool(struct check *c, const struct conf_node *n, struct swanctl_tree *t)
 {
-    bool pool = strcmp(c->section, "pools") == 0;
     char path[300], text[400];
     snprintf(path, sizeof(path), "%s.%.280s", c->section, n->name);
     for (const struct vici_node *k = tree_root(t)->child; k; k = k->next) {
-        const char *wrong = stored_key(pool, k->name);
+        const char *wrong = pool_key(k->name);
         snprintf(text, sizeof(text), "%s%.80s%s%s", wrong ? "" : "unknown option: ", k->name,
                  wrong ? " has no effect: " : "", wrong ? wrong : "");
         (wrong ? c->report->warn : c->report->fault)(c->report->ctx, tree_where(k), path, text);
     }
+}
+
+static void check_authority(struct check *c, const struct conf_node *n, struct swanctl_tree *t)
+{
+    const struct load_report report = {.ctx = c, .fault = conn_fault, .warn = conn_warn};
+    struct authority_config a;
+    struct esp_error err;
+    c->node = n;
+    int r = config_load_authority(&a, tree_root(t), &report, &err);
+    if (r == -ENOMEM)
+        c->no_memory = true;
+    if (r == 0)
+        authority_clear(&a);
 }
 
 // ---- the file
@@ -118,7 +156,7 @@ static void check_each(struct check *c, const char *section,
             struct swanctl_tree t;
             if (tree_seen(&v, i, n->name))
                 continue;
-            int r = tree_make(&t, c->tree, section, n);
+            int r = tree_make(&t, c->tree, c->dir, section, n);
             if (r == -ELOOP)
                 fault(c, n, section,
                       "the references of this section lead in a circle, or to too many sections");
@@ -202,14 +240,18 @@ static void check_top(struct check *c)
     }
 }
 
-int swanctl_file_check(const struct conf_tree *t, const struct swanctl_report *report)
+int swanctl_file_check(const struct conf_tree *t, const char *dir, const struct swanctl_report *report)
 {
-    struct check c = {.tree = t, .report = report};
+    struct check c = {.tree = t, .report = report, .dir = dir};
+    const struct creds_report creds = {report->ctx, report->fault, report->warn, report->cert, report->key};
     check_top(&c);
     check_names(&c, &t->top, "", 0);
     check_each(&c, "connections", check_conn);
     check_each(&c, "secrets", check_secret);
-    check_each(&c, "pools", check_stored);
-    check_each(&c, "authorities", check_stored);
+    check_each(&c, "pools", check_pool);
+    check_each(&c, "authorities", check_authority);
+    if (dir && !c.no_memory && creds_check(dir, c.secrets, &creds) == -ENOMEM)
+        c.no_memory = true;
+    file_secrets_free(&c.secrets);
     return c.no_memory ? -ENOMEM : 0;
 }

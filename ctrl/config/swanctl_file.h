@@ -16,11 +16,15 @@ struct swanctl_report {
     // What is right, where they are not NULL: a connection, and the message of a secret.
     void (*conn)(void *ctx, const struct conn_config *c);
     void (*secret)(void *ctx, const struct vici_node *root);
+    // and what the directories hold: a certificate in DER, a private key's identifier
+    void (*cert)(void *ctx, uint8_t kind, const uint8_t *der, size_t len);
+    void (*key)(void *ctx, const uint8_t id[20]);
 };
 
 // Whether the tree has any of swanctl.conf's sections.
 bool swanctl_file_is(const struct conf_tree *t);
-// 0, or -ENOMEM.
-int swanctl_file_check(const struct conf_tree *t, const struct swanctl_report *report);
+// dir: the file's, with the directories of credentials; NULL: they are not looked at, and names of files of
+// certificates are at fault. 0, or -ENOMEM.
+int swanctl_file_check(const struct conf_tree *t, const char *dir, const struct swanctl_report *report);
 
 #endif

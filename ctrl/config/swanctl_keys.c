@@ -18,12 +18,13 @@ CHOICES(dscp_choices, {"0", 0}, {"000000", 0});
 CHOICES(fragmentation_choices, {"yes", FRAGMENTATION_YES}, {"accept", FRAGMENTATION_ACCEPT},
         {"no", FRAGMENTATION_NO});
 CHOICES(childless_choices, {"allow", CHILDLESS_ALLOW}, {"never", CHILDLESS_NEVER});
-CHOICES(send_cert_choices, {"always", 2}, {"ifasked", 1}, {"never", 0}, {"no", 0}, {"yes", 2});
+CHOICES(send_cert_choices, {"always", SEND_CERT_ALWAYS}, {"ifasked", SEND_CERT_IFASKED},
+        {"never", SEND_CERT_NEVER});
 CHOICES(ocsp_choices, {"reply", 0}, {"never", 1});
 CHOICES(unique_choices, {"no", UNIQUE_NO}, {"never", UNIQUE_NEVER}, {"keep", UNIQUE_KEEP},
         {"replace", UNIQUE_REPLACE});
-CHOICES(auth_choices, {"psk", AUTH_PSK});
-CHOICES(revocation_choices, {"relaxed", 0});
+CHOICES(revocation_choices, {"relaxed", PKI_RELAXED}, {"ifuri", PKI_IFURI}, {"strict", PKI_STRICT});
+CHOICES(only_relaxed, {"relaxed", 0});
 CHOICES(dpd_choices, {"clear", DPD_NONE}, {"none", DPD_NONE}, {"trap", DPD_TRAP}, {"hold", DPD_TRAP},
         {"restart", DPD_START}, {"start", DPD_START});
 CHOICES(action_choices, {"none", ACTION_NONE}, {"trap", ACTION_TRAP}, {"route", ACTION_TRAP},
@@ -35,6 +36,7 @@ CHOICES(offload_choices, {"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFF
 #define IN_CONN(member)  .offset = offsetof(struct conn_config, member)
 #define IN_CHILD(member) .offset = offsetof(struct child_config, member)
 #define ITEM(function)   .item = (function)
+#define OCTETS(function) .octets = (function)
 #define NOTHING          .offset = 0
 
 #define GREATEST(n)  .max = (n)
@@ -49,6 +51,8 @@ CHOICES(offload_choices, {"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFF
 #define ARG_CHOICE      ONE_OF
 #define ARG_TEXT        GREATEST
 #define ARG_ITEMS       GREATEST
+#define ARG_WORD        GREATEST
+#define ARG_BLOBS       GREATEST
 #define ARG_ONLY        ONE_OF
 #define ARG_NEVER       GREATEST
 #define ARG_STORED_ONLY GREATEST

@@ -6,23 +6,26 @@
 #define CTRL_CONFIG_SWANCTL_KEYS_H
 
 #define LATER        "not supported yet"
-#define CERTS_LATER  "certificates are " LATER
 #define EAP_LATER    "EAP is " LATER
 #define PPK_LATER    "post-quantum preshared keys are " LATER
 #define MARKS_LATER  "marks are " LATER
 #define XFRM_LATER   "XFRM interfaces are " LATER
 #define TOKEN_LATER  "keys on tokens are " LATER
-#define KEYS_LATER   "private keys are " LATER
 #define NO_SCRIPTS   "updown scripts are " LATER
 #define IKEV1        "belongs to IKEv1, which is not supported"
 #define NO_MEDIATION "mediation is not supported"
+#define OF_REMOTE    "it says what the other end's certificate must have: expected in the remote section"
+#define KEY_FILE     "a file in private, rsa, ecdsa or pkcs8, which swanctl decrypts"
+#define KEY_SECRET   "its password"
 #define STORED       "the section is stored and listed, and used by nothing yet"
 
 // K(section, name, kind, target, arg, default, words)
-//   kind    what a value looks like; ONLY: one of `arg`, and any other is refused with `words`; NEVER:
-//   refused;
+//   kind    what a value looks like; ITEMS: text, or a list of it; WORD: text that a function reads; BLOBS:
+//           octets, or a list of them; ONLY: one of `arg`, and any other is refused with `words`; NEVER:
+//           refused;
 //           STORED_ONLY: taken and listed, with a warning, since a refusal would end swanctl --load-all
-//   target  IN_CONN(member), IN_CHILD(member), ITEM(function that takes one value) or NOTHING
+//   target  IN_CONN(member), IN_CHILD(member), ITEM(function that takes one text), OCTETS(function that takes
+//           one value) or NOTHING
 //   arg     the greatest number, the longest text, or the name of a list of choices
 //   words   what the key does; for ONLY and NEVER why not
 // AWAITED(...) around the words of a key: read and handed on, without effect until its exchange exists; such
@@ -45,9 +48,9 @@
     K(CONN, dpd_timeout, ONLY, NOTHING, zero_time, "0s", IKEV1 "; retransmission (`retransmit_*`) decides when a peer is dead")  \
     K(CONN, fragmentation, CHOICE, IN_CONN(fragmentation), fragmentation_choices, "yes", "messages too large for a datagram go in fragments (RFC 7383) where the peer takes them; accept: only the peer's do") \
     K(CONN, childless, CHOICE, IN_CONN(childless), childless_choices, "allow", "IKE SAs that a peer makes without a CHILD SA")     \
-    K(CONN, send_certreq, YESNO, IN_CONN(send_certreq), 0, "yes", AWAITED("there are no certificates to ask for yet"))             \
-    K(CONN, send_cert, CHOICE, IN_CONN(send_cert), send_cert_choices, "ifasked", AWAITED("there are no certificates to send yet")) \
-    K(CONN, ocsp, ONLY, NOTHING, ocsp_choices, "reply", CERTS_LATER)                                                             \
+    K(CONN, send_certreq, YESNO, IN_CONN(send_certreq), 0, "yes", "whether the peer is told which authorities we trust") \
+    K(CONN, send_cert, CHOICE, IN_CONN(send_cert), send_cert_choices, "ifasked", "whether certificates of ours are sent") \
+    K(CONN, ocsp, ONLY, NOTHING, ocsp_choices, "reply", "OCSP inside IKE is " LATER) \
     K(CONN, ppk_id, ONLY, NOTHING, empty, "", PPK_LATER)                                                                         \
     K(CONN, ppk_required, ONLY, NOTHING, only_no, "no", PPK_LATER)                                                               \
     K(CONN, keyingtries, NUMBER, IN_CONN(keyingtries), UINT32_MAX, "1", "attempts to make an IKE SA; 0: for ever")                 \
@@ -66,25 +69,33 @@
 // Either section takes the keys of both, as charon does.
 #define AUTH_KEYS(K, SIDE, side)                                                                                                  \
     K(SIDE, round, NUMBER, IN_CONN(side.round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
-    K(SIDE, certs, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                           \
-    K(SIDE, cacerts, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
-    K(SIDE, pubkeys, NEVER, NOTHING, 0, "", "raw public keys are " LATER)                                                        \
-    K(SIDE, auth, CHOICE, IN_CONN(side.auth), auth_choices, "pubkey", "must be given")                                           \
+    K(SIDE, certs, BLOBS, OCTETS(side_cert), 0, "", "local: ours, of which the first is sent; remote: the peer has one of these") \
+    K(SIDE, pubkeys, BLOBS, OCTETS(side_pubkey), 0, "", "raw public keys, likewise") \
+    K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \
     K(SIDE, id, TEXT, IN_CONN(side.id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
     K(SIDE, eap_id, ONLY, NOTHING, empty, "id", EAP_LATER)                                                                       \
     K(SIDE, aaa_id, ONLY, NOTHING, empty, "remote id", EAP_LATER)                                                                \
     K(SIDE, xauth_id, ONLY, NOTHING, empty, "id", "XAuth " IKEV1)                                                                \
-    K(SIDE, groups, NEVER, NOTHING, 0, "", "group membership is " LATER)                                                         \
-    K(SIDE, cert_policy, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                     \
-    K(SIDE, ca_id, ONLY, NOTHING, empty, "", CERTS_LATER)                                                                        \
-    K(SIDE, revocation, ONLY, NOTHING, revocation_choices, "relaxed", CERTS_LATER)
+    K(SIDE, groups, NEVER, NOTHING, 0, "", "group membership is " LATER)
 
-// Sections cert* and cacert* of local* and remote*: refused as they begin, whatever they hold.
+// What the chain of the peer's certificate must have; in the local section each is refused by name.
+#define LOCAL_CHAIN_KEYS(K) \
+    K(LOCAL, cacerts, NEVER, NOTHING, 0, "", OF_REMOTE) \
+    K(LOCAL, cert_policy, NEVER, NOTHING, 0, "", OF_REMOTE) \
+    K(LOCAL, ca_id, ONLY, NOTHING, empty, "", OF_REMOTE) \
+    K(LOCAL, revocation, ONLY, NOTHING, only_relaxed, "relaxed", OF_REMOTE)
+#define REMOTE_CHAIN_KEYS(K) \
+    K(REMOTE, cacerts, BLOBS, OCTETS(side_cacert), 0, "", "the chain ends at one of these; none: at any authority that is loaded") \
+    K(REMOTE, cert_policy, ITEMS, ITEM(side_policy), 0, "", "OIDs, one of which the chain is good for") \
+    K(REMOTE, ca_id, WORD, ITEM(side_ca_id), 0, "", "the distinguished name of an authority in the chain; `*` as a value stands for any") \
+    K(REMOTE, revocation, CHOICE, IN_CONN(remote.revocation), revocation_choices, "relaxed", "`relaxed`: refused when known to be revoked; `ifuri`: also where the certificate names a source that gives no answer; `strict`: unless known to be good")
+
+// Sections cert* of local* and remote*, cacert* of remote*.
 #define CERT_KEYS(K, SECTION)                                                                                                     \
-    K(SECTION, file, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
-    K(SECTION, handle, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                       \
-    K(SECTION, slot, NEVER, NOTHING, 0, "", CERTS_LATER)                                                                         \
-    K(SECTION, module, NEVER, NOTHING, 0, "", CERTS_LATER)
+    K(SECTION, file, WORD, ITEM(side_file), 0, "", "an absolute path, read when the connection is loaded") \
+    K(SECTION, handle, NEVER, NOTHING, 0, "", TOKEN_LATER) \
+    K(SECTION, slot, NEVER, NOTHING, 0, "", TOKEN_LATER) \
+    K(SECTION, module, NEVER, NOTHING, 0, "", TOKEN_LATER)
 
 #define CHILD_KEYS(K)                                                                                                             \
     K(CHILD, ah_proposals, NEVER, NOTHING, 0, "", "AH is not supported")                                                         \
@@ -142,16 +153,16 @@
     K(IKE, id, ITEMS, NOTHING, 0, "everybody", "an identity that the secret belongs to; id1, id2 … for more")                    \
     K(PPK, secret, NEVER, NOTHING, 0, "", PPK_LATER)                                                                             \
     K(PPK, id, NEVER, NOTHING, 0, "", PPK_LATER)                                                                                 \
-    K(PRIVATE, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                          \
-    K(PRIVATE, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                        \
-    K(RSA, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                              \
-    K(RSA, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                            \
-    K(ECDSA, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                            \
-    K(ECDSA, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                          \
-    K(PKCS8, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                            \
-    K(PKCS8, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                          \
-    K(PKCS12, file, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                           \
-    K(PKCS12, secret, NEVER, NOTHING, 0, "", KEYS_LATER)                                                                         \
+    K(PRIVATE, file, ITEMS, NOTHING, 0, "", KEY_FILE) \
+    K(PRIVATE, secret, ITEMS, NOTHING, 0, "", KEY_SECRET) \
+    K(RSA, file, ITEMS, NOTHING, 0, "", KEY_FILE) \
+    K(RSA, secret, ITEMS, NOTHING, 0, "", KEY_SECRET) \
+    K(ECDSA, file, ITEMS, NOTHING, 0, "", KEY_FILE) \
+    K(ECDSA, secret, ITEMS, NOTHING, 0, "", KEY_SECRET) \
+    K(PKCS8, file, ITEMS, NOTHING, 0, "", KEY_FILE) \
+    K(PKCS8, secret, ITEMS, NOTHING, 0, "", KEY_SECRET) \
+    K(PKCS12, file, ITEMS, NOTHING, 0, "", "a file in pkcs12, which swanctl takes apart") \
+    K(PKCS12, secret, ITEMS, NOTHING, 0, "", KEY_SECRET) \
     K(TOKEN, handle, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                         \
     K(TOKEN, slot, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                           \
     K(TOKEN, module, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                         \
@@ -160,17 +171,17 @@
 #define STORED_KEYS(K)                                                                                                            \
     K(POOL, addrs, STORED_ONLY, NOTHING, 0, "", STORED)                                                                          \
     K(POOL, attr, STORED_ONLY, NOTHING, 0, "", STORED)                                                                           \
-    K(AUTHORITY, cacert, STORED_ONLY, NOTHING, 0, "", STORED)                                                                    \
-    K(AUTHORITY, file, STORED_ONLY, NOTHING, 0, "", STORED)                                                                      \
-    K(AUTHORITY, handle, STORED_ONLY, NOTHING, 0, "", STORED)                                                                    \
-    K(AUTHORITY, slot, STORED_ONLY, NOTHING, 0, "", STORED)                                                                      \
-    K(AUTHORITY, module, STORED_ONLY, NOTHING, 0, "", STORED)                                                                    \
-    K(AUTHORITY, crl_uris, STORED_ONLY, NOTHING, 0, "", STORED)                                                                  \
-    K(AUTHORITY, ocsp_uris, STORED_ONLY, NOTHING, 0, "", STORED)                                                                 \
-    K(AUTHORITY, cert_uri_base, STORED_ONLY, NOTHING, 0, "", STORED)
+    K(AUTHORITY, cacert, BLOBS, OCTETS(authority_cacert), 0, "", "its certificate, which is trusted; this or `file` must be given") \
+    K(AUTHORITY, file, WORD, ITEM(authority_file), 0, "", "the same by an absolute path, read by the daemon") \
+    K(AUTHORITY, handle, NEVER, NOTHING, 0, "", TOKEN_LATER) \
+    K(AUTHORITY, slot, NEVER, NOTHING, 0, "", TOKEN_LATER) \
+    K(AUTHORITY, module, NEVER, NOTHING, 0, "", TOKEN_LATER) \
+    K(AUTHORITY, crl_uris, ITEMS, ITEM(authority_crl_uri), 0, "", "where its CRLs are, before those that a certificate names: http, file") \
+    K(AUTHORITY, ocsp_uris, ITEMS, ITEM(authority_ocsp_uri), 0, "", "its OCSP responders: http") \
+    K(AUTHORITY, cert_uri_base, WORD, ITEM(authority_uri_base), 0, "", "taken with a warning: certificates are sent whole, not by hash and URL")
 
 #define SWANCTL_KEYS(K)                                                                                                           \
-    CONN_KEYS(K) AUTH_KEYS(K, LOCAL, local) AUTH_KEYS(K, REMOTE, remote) CERT_KEYS(K, LOCAL_CERT) CERT_KEYS(K, REMOTE_CERT)       \
+    CONN_KEYS(K) AUTH_KEYS(K, LOCAL, local) LOCAL_CHAIN_KEYS(K) AUTH_KEYS(K, REMOTE, remote) REMOTE_CHAIN_KEYS(K) CERT_KEYS(K, LOCAL_CERT) CERT_KEYS(K, REMOTE_CERT)       \
     CERT_KEYS(K, REMOTE_CACERT) CHILD_KEYS(K) SECRET_KEYS(K) STORED_KEYS(K)
 // clang-format on
 

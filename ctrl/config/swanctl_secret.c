@@ -22,17 +22,26 @@ static const struct {
              {"ppk", SEC_PPK},     {"private", SEC_PRIVATE}, {"rsa", SEC_RSA},    {"ecdsa", SEC_ECDSA},
              {"pkcs8", SEC_PKCS8}, {"pkcs12", SEC_PKCS12},   {"token", SEC_TOKEN}};
 
-const char *stored_key(bool pool, const char *name)
+const char *pool_key(const char *name)
 {
     static const char *const attributes[] = {"dns",    "nbns",   "dhcp",          "netmask",      "server",
                                              "subnet", "p_cscf", "split_include", "split_exclude"};
-    const struct key *k = key_find(pool ? SEC_POOL : SEC_AUTHORITY, name);
-    bool number = name[0] && name[strspn(name, "0123456789")] == 0;
-    for (size_t i = 0; pool && i < sizeof(attributes) / sizeof(attributes[0]); i++)
-        number = number || strcmp(attributes[i], name) == 0;
-    if (pool && number)
-        k = key_find(SEC_POOL, "attr");
-    return k && (!pool || number || strcmp(name, "attr") != 0) ? k->words : NULL;
+    bool attribute = name[0] && name[strspn(name, "0123456789")] == 0;
+    for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
+        attribute = attribute || strcmp(attributes[i], name) == 0;
+    const struct key *k = attribute                   ? key_find(SEC_POOL, "attr")
+                          : strcmp(name, "attr") == 0 ? NULL
+                                                      : key_find(SEC_POOL, name);
+    return k ? k->words : NULL;
+}
+
+bool secret_of_file(const char *section)
+{
+    static const char *const prefixes[] = {"private", "rsa", "ecdsa", "pkcs8", "pkcs12"};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (strncmp(section, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
 }
 
 struct secret {
@@ -145,6 +154,9 @@ int secret_check(const char *where, const char *path, const struct vici_node *se
         if (!known || known->kind == K_NEVER)
             fault(&s, tree_where(k), text);
     }
+    if (secret_of_file(section->name) && !vici_find(section, "file"))
+        fault(&s, where,
+              "file is missing: expected the name of a file of private keys, whose password this is");
     int r = types[t].keys == SEC_IKE ? check_preshared(&s, section) : 0;
     return r ? r : s.faults ? -EINVAL : 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of `secrets`, as swanctl reads them and load-shared takes them; and what pools and authorities
-// may hold. No text holds a secret.
+// The sections of `secrets`, as swanctl reads them and load-shared takes them; and what pools may hold. No
+// text holds a secret.
 #ifndef CTRL_CONFIG_SWANCTL_SECRET_H
 #define CTRL_CONFIG_SWANCTL_SECRET_H
 
@@ -17,7 +17,9 @@ struct secret_report {
 // section: made by tree_make. 0, -EINVAL after its faults were told, or -ENOMEM.
 int secret_check(const char *where, const char *path, const struct vici_node *section,
                  const struct secret_report *report);
-// Why a key of a pool or an authority has no effect; NULL: it is unknown.
-const char *stored_key(bool pool, const char *name);
+// Whether sections of this name hold the password of a file of private keys.
+bool secret_of_file(const char *section);
+// Why a key of a pool has no effect; NULL: it is unknown.
+const char *pool_key(const char *name);
 
 #endif

@@ -3,21 +3,30 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include <openssl/crypto.h>
 
+#include "ctrl/config/cred_file.h"
+#include "ctrl/config/swanctl_creds.h"
+
 struct placed {
     struct vici_node node;
     struct placed *next;
     char *value;
+    size_t value_len;
     const char *where; // of the tree
+    char *error;       // why its file could not be read, or NULL
 };
+enum { FILE_NAME_MAX = 1024 };
+
 struct maker {
     struct swanctl_tree *to;
     const struct conf_tree *from;
+    const char *dir; // of the swanctl.conf
     const char *names[CONF_MAX_DEPTH + 1];
 };
 
@@ -26,9 +35,19 @@ const struct vici_node *tree_root(const struct swanctl_tree *t)
     return &t->root->node;
 }
 
+static const struct placed *placed_of(const struct vici_node *n)
+{
+    return (const struct placed *)(const void *)((const char *)n - offsetof(struct placed, node));
+}
+
 const char *tree_where(const struct vici_node *n)
 {
-    return ((const struct placed *)(const void *)((const char *)n - offsetof(struct placed, node)))->where;
+    return placed_of(n)->where;
+}
+
+const char *tree_error(const struct vici_node *n)
+{
+    return placed_of(n)->error;
 }
 
 void tree_free(struct swanctl_tree *t)
@@ -37,11 +56,22 @@ void tree_free(struct swanctl_tree *t)
         struct placed *p = t->all;
         t->all = p->next;
         if (p->value)
-            OPENSSL_cleanse(p->value, strlen(p->value));
+            OPENSSL_cleanse(p->value, p->value_len);
         free(p->value);
+        free(p->error);
         free(p);
     }
     t->root = NULL;
+}
+
+static char *copy(const char *value, size_t len)
+{
+    char *c = malloc(len + 1);
+    if (c) {
+        memcpy(c, value, len);
+        c[len] = 0;
+    }
+    return c;
 }
 
 // A node behind the children of its parent. The name and the line stay the file's.
@@ -56,8 +86,9 @@ static struct placed *add(struct maker *m, struct placed *parent, enum vici_kind
     p->where = from->where;
     p->node.kind = kind;
     p->node.name = kind == VICI_ITEM ? "" : from->name;
-    if (value && !(p->value = strndup(value, len)))
+    if (value && !(p->value = copy(value, len)))
         return NULL;
+    p->value_len = value ? len : 0;
     p->node.value = (const uint8_t *)p->value;
     p->node.len = value ? len : 0;
     if (parent) {
@@ -73,13 +104,49 @@ static struct placed *add(struct maker *m, struct placed *parent, enum vici_kind
 // The keys whose values swanctl cuts at commas.
 static bool is_list(const char *key)
 {
-    static const char *const lists[] = {
-        "local_addrs", "remote_addrs", "proposals", "esp_proposals", "ah_proposals", "local_ts", "remote_ts",
-        "vips",        "pools",        "groups",    "cert_policy",   "certs",        "cacerts",  "pubkeys"};
+    static const char *const lists[] = {"local_addrs",  "remote_addrs", "proposals",   "esp_proposals",
+                                        "ah_proposals", "local_ts",     "remote_ts",   "vips",
+                                        "pools",        "groups",       "cert_policy", "certs",
+                                        "cacerts",      "pubkeys",      "crl_uris",    "ocsp_uris"};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         if (strcasecmp(lists[i], key) == 0)
             return true;
     return false;
+}
+
+// The keys whose values are names of files that swanctl reads and sends.
+static bool is_file(const struct maker *m, const char *key)
+{
+    static const char *const files[] = {"certs", "cacerts", "pubkeys"};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        if (strcasecmp(files[i], key) == 0)
+            return true;
+    return strcmp(m->names[0], "authorities") == 0 && strcasecmp(key, "cacert") == 0;
+}
+
+// A node whose value is what the file holds, or an empty one that knows why not.
+static int add_file(struct maker *m, struct placed *parent, enum vici_kind kind, const struct conf_node *v,
+                    const char *name, size_t len)
+{
+    struct esp_error err = {0};
+    char file[FILE_NAME_MAX];
+    uint8_t *data = NULL;
+    size_t n = 0;
+    snprintf(file, sizeof(file), "%.*s", (int)len, name);
+    int r = creds_read(m->dir, v->name, file, &data, &n, &err);
+    struct placed *p = r == -ENOMEM ? NULL : add(m, parent, kind, v, r ? "" : (const char *)data, n);
+    cred_free(data, n);
+    if (p && r)
+        p->error = strdup(err.text);
+    return p && (!r || p->error) ? 0 : -ENOMEM;
+}
+
+static int add_value(struct maker *m, struct placed *parent, enum vici_kind kind, const struct conf_node *v,
+                     const char *value, size_t len)
+{
+    if (m->dir && is_file(m, v->name))
+        return add_file(m, parent, kind, v, value, len);
+    return add(m, parent, kind, v, value, len) ? 0 : -ENOMEM;
 }
 
 static int add_list(struct maker *m, struct placed *parent, const struct conf_node *v)
@@ -90,7 +157,7 @@ static int add_list(struct maker *m, struct placed *parent, const struct conf_no
         size_t len = strcspn(at, ","), next = len;
         while (at[len - 1] == ' ')
             len--;
-        if (!add(m, list, VICI_ITEM, v, at, len))
+        if (add_value(m, list, VICI_ITEM, v, at, len) < 0)
             return -ENOMEM;
         at += next;
     }
@@ -126,8 +193,8 @@ static int fill(struct maker *m, struct placed *section, unsigned depth)
                 continue;
             if (is_list(k->name))
                 r = add_list(m, section, k);
-            else if (!add(m, section, VICI_VALUE, k, k->value, strlen(k->value)))
-                r = -ENOMEM;
+            else
+                r = add_value(m, section, VICI_VALUE, k, k->value, strlen(k->value));
         }
     }
     for (unsigned i = 0; i < v.count; i++) {
@@ -142,11 +209,11 @@ static int fill(struct maker *m, struct placed *section, unsigned depth)
     return r;
 }
 
-int tree_make(struct swanctl_tree *t, const struct conf_tree *from, const char *above,
+int tree_make(struct swanctl_tree *t, const struct conf_tree *from, const char *dir, const char *above,
               const struct conf_node *n)
 {
     *t = (struct swanctl_tree){0};
-    struct maker m = {.to = t, .from = from, .names = {above, n->name}};
+    struct maker m = {.to = t, .from = from, .dir = dir, .names = {above, n->name}};
     t->root = add(&m, NULL, VICI_SECTION, n, NULL, 0);
     return t->root ? fill(&m, t->root, 2) : -ENOMEM;
 }

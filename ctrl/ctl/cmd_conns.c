@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "ctrl/config/conn_load.h"
+#include "ctrl/crypto/signature.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/pki/pki.h"
 
 // ---- the store
 
@@ -262,16 +264,83 @@ static void put_ts(struct vici_out *o, const char *name, const struct ts_list *l
     vici_list_end(o);
 }
 
-static const char *id_or_any(const char *id)
+// ---- local and remote, as charon shows them
+
+static void print_key_id(char *text, size_t size, struct slice spki)
 {
-    return id[0] ? id : "%any";
+    struct cr_key *key = NULL;
+    struct esp_error unused;
+    uint8_t id[20] = {0};
+    size_t n = 0;
+    text[0] = 0;
+    if (cr_key_public(spki.p, spki.len, &key, &unused) == 0 && cr_key_info_id(key, id) == 0)
+        for (size_t i = 0; i < sizeof(id) && n + 4 < size; i++)
+            n += (size_t)snprintf(text + n, size - n, "%s%02x", i ? ":" : "", id[i]);
+    cr_key_free(key);
 }
 
-static void put_auth(struct vici_out *o, const char *name, const char *id)
+static void print_subject(char *text, size_t size, enum pki_kind kind, struct slice der)
 {
+    struct pki_info info;
+    struct esp_error unused;
+    if (kind == PKI_PUBKEY)
+        print_key_id(text, size, der);
+    else
+        snprintf(text, size, "%s", pki_describe(kind, der, &info, &unused) == 0 ? info.subject : "");
+}
+
+static void put_subjects(struct vici_out *o, enum pki_kind kind, const struct blobs *list)
+{
+    char text[PKI_TEXT_LEN];
+    for (unsigned i = 0; i < list->count; i++) {
+        print_subject(text, sizeof(text), kind, blobs_at(list, i));
+        vici_item(o, text);
+    }
+}
+
+static void put_policies(struct vici_out *o, const struct blobs *list)
+{
+    char text[80];
+    vici_list(o, "cert_policy");
+    for (unsigned i = 0; i < list->count; i++) {
+        struct slice s = blobs_at(list, i);
+        snprintf(text, sizeof(text), "%.*s", (int)s.len, (const char *)s.p);
+        vici_item(o, text);
+    }
+    vici_list_end(o);
+}
+
+// The identity; where none is given and a certificate or key stands for it, that one's.
+static void put_id(struct vici_out *o, const struct auth_side *s)
+{
+    char text[PKI_TEXT_LEN] = "%any";
+    bool key = !s->certs.count && s->pubkeys.count;
+    if (s->id[0])
+        snprintf(text, sizeof(text), "%s", s->id);
+    else if (s->auth == AUTH_PUBKEY && (s->certs.count || s->pubkeys.count))
+        print_subject(text, sizeof(text), key ? PKI_PUBKEY : PKI_X509,
+                      blobs_at(key ? &s->pubkeys : &s->certs, 0));
+    vici_put(o, "id", text);
+}
+
+static void put_auth(struct vici_out *o, const char *name, const struct auth_side *s)
+{
+    static const char *const revocation[] = {NULL, "SKIPPED", "GOOD"}; // the least that an answer must say
     vici_section(o, name);
-    vici_put(o, "class", "pre-shared key");
-    vici_put(o, "id", id_or_any(id));
+    vici_put(o, "class", s->auth == AUTH_PUBKEY ? "public key" : "pre-shared key");
+    put_id(o, s);
+    if (revocation[s->revocation % 3])
+        vici_put(o, "revocation", revocation[s->revocation % 3]);
+    vici_list(o, "groups");
+    vici_list_end(o);
+    put_policies(o, &s->cert_policy);
+    vici_list(o, "certs");
+    put_subjects(o, PKI_X509, &s->certs);
+    put_subjects(o, PKI_PUBKEY, &s->pubkeys);
+    vici_list_end(o);
+    vici_list(o, "cacerts");
+    put_subjects(o, PKI_CA, &s->cacerts);
+    vici_list_end(o);
     vici_section_end(o);
 }
 
@@ -314,9 +383,9 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
     vici_put(o, "unique", unique[conn->unique % 4]);
     if (conn->local.auth)
-        put_auth(o, "local-1", conn->local.id);
+        put_auth(o, "local-1", &conn->local);
     if (conn->remote.auth)
-        put_auth(o, "remote-1", conn->remote.id);
+        put_auth(o, "remote-1", &conn->remote);
     vici_section(o, "children");
     for (int i = 0; i < conn->child_count; i++)
         put_child(o, &conn->children[i]);

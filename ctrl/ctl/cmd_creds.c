@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Credentials. Preshared keys pass through to `keys` and stay nowhere here: the request is wiped with its
-// command. Certificates and private keys are refused by name, since nothing could use them yet.
+// Shared secrets. They pass through to `keys` and stay nowhere here: the request is wiped with its command.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -132,63 +131,32 @@ void cmd_get_shared(struct ctl *c, struct command *cmd)
     pages_begin(&l->pages);
 }
 
+// ---- clear-creds
+
+static void certs_cleared(struct pending *p, bool ok, const char *text)
+{
+    if (ok)
+        LOGF(CFG, 1, "cleared secrets, private keys and certificates");
+    ctl_done_simple(p, ok, text);
+}
+
+// Keys have gone; what they belong to follows.
+static void secrets_cleared(struct pending *p, bool ok, const char *text)
+{
+    struct pending *next = ok ? ctl_ask(p->ctl, p->cmd, CTL_ANSWER_MS) : NULL;
+    if (!ok)
+        ctl_done_simple(p, false, text);
+    if (!next)
+        return;
+    next->done = certs_cleared;
+    ctl_send(next, ROOM_IKE, MSG_CERTS_CLEAR, &(struct msg_CERTS_CLEAR){.req = next->req});
+}
+
 void cmd_clear_creds(struct ctl *c, struct command *cmd)
 {
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
-    if (p)
-        ctl_send(p, ROOM_KEYS, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = p->req});
-}
-
-// ---- certificates and private keys
-
-static void refuse(struct command *cmd, const char *what)
-{
-    LOGF(CFG, 0, "%s: %s are not supported yet, only preshared keys are", cmd->name, what);
-    server_reply_error(cmd, "%s are not supported yet, only preshared keys are", what);
-}
-
-void cmd_load_cert(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    refuse(cmd, "certificates");
-}
-
-void cmd_load_key(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    refuse(cmd, "private keys");
-}
-
-void cmd_load_token(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    refuse(cmd, "keys on tokens");
-}
-
-void cmd_unload_key(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    server_reply_error(cmd, "no private key with that id is loaded");
-}
-
-void cmd_get_keys(struct ctl *c, struct command *cmd)
-{
-    struct vici_out o;
-    (void)c;
-    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
-    vici_list(&o, "keys");
-    vici_list_end(&o);
-    server_reply(cmd, &o);
-}
-
-void cmd_list_certs(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    server_reply(cmd, NULL); // there are none
-}
-
-void cmd_flush_certs(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    server_reply_ok(cmd); // nothing is cached
+    if (!p)
+        return;
+    p->done = secrets_cleared;
+    ctl_send(p, ROOM_KEYS, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = p->req});
 }

@@ -74,6 +74,11 @@ struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms)
     return p;
 }
 
+void ctl_drop(struct pending *p, const char *text)
+{
+    finish(p, false, text);
+}
+
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
 {
     struct ctl *c = p->ctl;
@@ -115,6 +120,10 @@ static uint32_t answer_to(enum msg_type t, const union msg *m)
     case MSG_PATH_SA: return m->PATH_SA.req;
     case MSG_PATH_STATS_IS: return m->PATH_STATS_IS.req;
     case MSG_POLICY_IS: return m->POLICY_IS.req;
+    case MSG_KEY_LOADED: return m->KEY_LOADED.req;
+    case MSG_KEY_IS: return m->KEY_IS.req;
+    case MSG_CERT_IS: return m->CERT_IS.req;
+    case MSG_AUTHORITY_IS: return m->AUTHORITY_IS.req;
     default: return 0;
     }
 }
@@ -187,6 +196,8 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
     } else if (req) {
         if ((p = find_pending(c, req)) && p->message)
             p->message(p, t, m);
+        if (p && t == MSG_KEY_LOADED) // the answer itself
+            finish(p, true, "");
     } else if (chan == c->chan[ROOM_SUPER]) {
         from_supervisor(c, t, m);
     } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_REKEY || t == MSG_CHILD_REKEY ||
@@ -249,7 +260,6 @@ void ctl_free(struct ctl *c)
     for (int r = 0; r < ROOM_COUNT; r++)
         ipc_close(c->chan[r]);
     ctl_free_conns(c);
-    ctl_free_named(&c->authorities);
     ctl_free_named(&c->pools);
     ctl_free_counters(c);
     free(c);

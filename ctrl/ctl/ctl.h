@@ -12,7 +12,7 @@
 enum {
     CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
     CTL_MAX_CONNS = 10000,
-    CTL_MAX_NAMED = 4096,  // authorities, pools
+    CTL_MAX_NAMED = 4096,  // pools
     CTL_ANSWER_MS = 10000, // for answers that take no network
 };
 
@@ -64,7 +64,7 @@ struct ctl {
     struct conn_entry *conns; // in the order in which they were loaded
     unsigned conn_count;
     uint64_t conn_number;
-    struct named *authorities, *pools;
+    struct named *pools;
     struct counter *counters;
     int64_t started; // wall clock
     uint64_t started_ms;
@@ -86,6 +86,7 @@ int ctl_connect(struct ctl *c, enum room room, int fd);
 // call ctl_send.
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
+void ctl_drop(struct pending *p, const char *text); // ends it with a failure, unsent
 // The usual end of a command: success, or the text as its error.
 void ctl_done_simple(struct pending *p, bool ok, const char *text);
 
@@ -162,7 +163,7 @@ void ctl_control_log(struct ctl *c, const struct msg_LOG *m);
 void ctl_log_event(struct ctl *c, const struct msg_LOG *m);
 // ---- cmd_sas.c
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
-// ---- cmd_stored.c
+// ---- cmd_pools.c
 void ctl_free_named(struct named **list);
 // ---- cmd_info.c
 void ctl_free_counters(struct ctl *c);

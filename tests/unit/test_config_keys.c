@@ -14,6 +14,7 @@
 #include "ctrl/config/gen/table.h"
 #include "ctrl/config/keys.h"
 #include "ctrl/config/swanctl_file.h"
+#include "tests/unit/cred_dir.h"
 
 // Every key of strongSwan 5.9.8's swanctl.conf(5), but `secret` of xauth, which shares eap's row, with a
 // value that is not its default.
@@ -54,13 +55,13 @@ static const struct row {
     {SEC_CONN, "mediated_by", "m"},
     {SEC_CONN, "mediation_peer", "m"},
     {SEC_LOCAL, "round", "1"},
-    {SEC_LOCAL, "certs", "a.pem"},
-    {SEC_LOCAL_CERT, "file", "a.pem"},
+    {SEC_LOCAL, "certs", "west.pem"},
+    {SEC_LOCAL_CERT, "file", "%s/x509/west.pem"},
     {SEC_LOCAL_CERT, "handle", "1"},
     {SEC_LOCAL_CERT, "slot", "1"},
     {SEC_LOCAL_CERT, "module", "m"},
-    {SEC_LOCAL, "pubkeys", "a.pub"},
-    {SEC_LOCAL, "auth", "eap"},
+    {SEC_LOCAL, "pubkeys", "west.pub"},
+    {SEC_LOCAL, "auth", "rsa"},
     {SEC_LOCAL, "id", "west"},
     {SEC_LOCAL, "eap_id", "e"},
     {SEC_LOCAL, "aaa_id", "a"},
@@ -70,18 +71,18 @@ static const struct row {
     {SEC_REMOTE, "eap_id", "e"},
     {SEC_REMOTE, "groups", "g"},
     {SEC_REMOTE, "cert_policy", "1.2.3"},
-    {SEC_REMOTE, "certs", "a.pem"},
-    {SEC_REMOTE_CERT, "file", "a.pem"},
+    {SEC_REMOTE, "certs", "west.pem"},
+    {SEC_REMOTE_CERT, "file", "%s/x509/west.pem"},
     {SEC_REMOTE_CERT, "handle", "1"},
     {SEC_REMOTE_CERT, "slot", "1"},
     {SEC_REMOTE_CERT, "module", "m"},
     {SEC_REMOTE, "cacerts", "ca.pem"},
-    {SEC_REMOTE_CACERT, "file", "a.pem"},
+    {SEC_REMOTE_CACERT, "file", "%s/x509ca/ca.pem"},
     {SEC_REMOTE_CACERT, "handle", "1"},
     {SEC_REMOTE_CACERT, "slot", "1"},
     {SEC_REMOTE_CACERT, "module", "m"},
-    {SEC_REMOTE, "ca_id", "c"},
-    {SEC_REMOTE, "pubkeys", "a.pub"},
+    {SEC_REMOTE, "ca_id", "CN=c"},
+    {SEC_REMOTE, "pubkeys", "west.pub"},
     {SEC_REMOTE, "revocation", "strict"},
     {SEC_REMOTE, "auth", "eap"},
     {SEC_CHILD, "ah_proposals", "sha256"},
@@ -134,24 +135,24 @@ static const struct row {
     {SEC_IKE, "id", "i"},
     {SEC_PPK, "secret", "s"},
     {SEC_PPK, "id", "i"},
-    {SEC_PRIVATE, "file", "f"},
-    {SEC_PRIVATE, "secret", "s"},
-    {SEC_RSA, "file", "f"},
-    {SEC_RSA, "secret", "s"},
-    {SEC_ECDSA, "file", "f"},
-    {SEC_ECDSA, "secret", "s"},
-    {SEC_PKCS8, "file", "f"},
-    {SEC_PKCS8, "secret", "s"},
-    {SEC_PKCS12, "file", "f"},
-    {SEC_PKCS12, "secret", "s"},
+    {SEC_PRIVATE, "file", "north.pem"},
+    {SEC_PRIVATE, "secret", "geheim"},
+    {SEC_RSA, "file", "north.pem"},
+    {SEC_RSA, "secret", "geheim"},
+    {SEC_ECDSA, "file", "north.pem"},
+    {SEC_ECDSA, "secret", "geheim"},
+    {SEC_PKCS8, "file", "north.pem"},
+    {SEC_PKCS8, "secret", "geheim"},
+    {SEC_PKCS12, "file", "east.p12"},
+    {SEC_PKCS12, "secret", "p12"},
     {SEC_TOKEN, "handle", "1"},
     {SEC_TOKEN, "slot", "1"},
     {SEC_TOKEN, "module", "m"},
     {SEC_TOKEN, "pin", "1"},
     {SEC_POOL, "addrs", "10.9.0.0/24"},
     {SEC_POOL, "dns", "10.9.0.1"},
-    {SEC_AUTHORITY, "cacert", "c.pem"},
-    {SEC_AUTHORITY, "file", "c.pem"},
+    {SEC_AUTHORITY, "cacert", "ca.pem"},
+    {SEC_AUTHORITY, "file", "%s/x509ca/ca.pem"},
     {SEC_AUTHORITY, "handle", "1"},
     {SEC_AUTHORITY, "slot", "1"},
     {SEC_AUTHORITY, "module", "m"},
@@ -166,7 +167,9 @@ struct told {
     uint8_t conn[65536];
     size_t conn_len;
     char faults[2000], warnings[2000], secrets[400];
+    unsigned keys;
 };
+static char conn_dir[128], keys_dir[128]; // with certificates, and with private keys
 
 static void append(char *to, size_t size, const char *path, const char *text)
 {
@@ -184,7 +187,8 @@ static void fault(void *ctx, const char *where, const char *path, const char *te
 static void warn(void *ctx, const char *where, const char *path, const char *text)
 {
     struct told *t = ctx;
-    assert_non_null(strstr(where, "keys.conf:"));
+    if (!strstr(where, "keys.conf:")) // another file of the directory
+        return;
     append(t->warnings, sizeof(t->warnings), path, text);
 }
 
@@ -207,15 +211,22 @@ static void secret(void *ctx, const struct vici_node *root)
     append(t->secrets, sizeof(t->secrets), vici_get(root, "id"), text);
 }
 
-static void tell(struct told *t, const char *text)
+static void key(void *ctx, const uint8_t id[20])
 {
-    const struct swanctl_report report = {t, fault, warn, conn, secret};
+    (void)id;
+    ((struct told *)ctx)->keys++;
+}
+
+static void tell(struct told *t, const char *dir, const char *text)
+{
+    const struct swanctl_report report = {
+        .ctx = t, .fault = fault, .warn = warn, .conn = conn, .secret = secret, .key = key};
     struct conf_tree tree;
     struct esp_error err = {0};
     memset(t, 0, sizeof(*t));
     if (conf_tree_parse(&tree, text, strlen(text), "keys.conf", ".", NULL, &err) != 0)
         fail_msg("%s: %s\n%s", err.field, err.text, text);
-    assert_int_equal(swanctl_file_check(&tree, &report), 0);
+    assert_int_equal(swanctl_file_check(&tree, dir, &report), 0);
     conf_tree_free(&tree);
 }
 
@@ -243,17 +254,26 @@ static void tell_conn(struct told *t, enum key_section s, const char *line)
              "connections { gw {\n%s\nlocal { auth = psk\n%s\n%s }\nremote { auth = psk\n%s\n%s\n%s }\n"
              "children { net {\n%s\n} } } }\n",
              AT(SEC_CONN), AT(SEC_LOCAL), local.text, AT(SEC_REMOTE), remote.text, ca.text, AT(SEC_CHILD));
-    tell(t, text);
+    tell(t, conn_dir, text);
+}
+
+// A path among the values is that of the directory.
+static const char *value_of(const struct row *r)
+{
+    static char text[300];
+    const char *rest = strncmp(r->value, "%s", 2) == 0 ? r->value + 2 : NULL;
+    snprintf(text, sizeof(text), "%s%s", rest ? conn_dir : "", rest ? rest : r->value);
+    return text;
 }
 
 static void walk_conn(const struct row *r)
 {
     static struct told base, t;
-    char line[200], named[100];
+    char line[400], named[100];
     tell_conn(&base, r->section, "");
     assert_string_equal(base.faults, "");
     assert_true(base.conn_len > 0);
-    snprintf(line, sizeof(line), "%s = %s", r->key, r->value);
+    snprintf(line, sizeof(line), "%s = %s", r->key, value_of(r));
     snprintf(named, sizeof(named), "invalid value for: %s: ", r->key);
     tell_conn(&t, r->section, line);
     bool effect = !t.faults[0] && (t.conn_len != base.conn_len || memcmp(t.conn, base.conn, t.conn_len) != 0);
@@ -268,13 +288,37 @@ static const char *prefix_of(enum key_section s)
     return prefixes[s - SEC_EAP];
 }
 
+// The password of a file: with both keys right it is read, and with this one wrong it is named.
+static void walk_file_secret(const struct row *r)
+{
+    static struct told t;
+    char text[300];
+    bool file = strcmp(r->key, "file") == 0, container = r->section == SEC_PKCS12;
+    for (int right = 1; right >= 0; right--) {
+        const char *name = container ? "east.p12" : "north.pem", *password = container ? "p12" : "geheim";
+        snprintf(text, sizeof(text), "secrets { %s-1 { file = %s\n secret = %s\n } }\n",
+                 prefix_of(r->section), file && !right ? "other" : name,
+                 !file && !right ? "other" : password);
+        tell(&t, keys_dir, text);
+        assert_int_equal(t.keys, right);
+        if (right)
+            assert_string_equal(t.faults, "");
+        else if (!strstr(t.faults, file ? "file = other: no such file" : "the secret does not decrypt"))
+            fail_msg("%s: got \"%s\"", text, t.faults);
+    }
+}
+
 static void walk_secret(const struct row *r)
 {
     static struct told t;
     char text[300], named[100];
+    if (r->section >= SEC_PRIVATE && r->section <= SEC_PKCS12) {
+        walk_file_secret(r);
+        return;
+    }
     snprintf(text, sizeof(text), "secrets { %s-1 { %s = %s\n%s } }\n", prefix_of(r->section), r->key,
              r->value, r->section == SEC_IKE && strcmp(r->key, "id") == 0 ? "secret = s" : "");
-    tell(&t, text);
+    tell(&t, NULL, text);
     if (r->section == SEC_IKE) {
         assert_string_equal(t.faults, "");
         assert_string_equal(t.secrets, strcmp(r->key, "id") == 0 ? "ike-1: s of i\n" : "ike-1: s of all\n");
@@ -286,17 +330,54 @@ static void walk_secret(const struct row *r)
 }
 
 // A refusal would end swanctl --load-all before the connections: what nothing uses yet is said by name.
-static void walk_stored(const struct row *r)
+static void walk_pool(const struct row *r)
 {
     static struct told t;
     char text[300], named[100];
-    const char *section = r->section == SEC_POOL ? "pools" : "authorities";
-    snprintf(text, sizeof(text), "%s { x { %s = %s\n} }\n", section, r->key, r->value);
-    snprintf(named, sizeof(named), "%s.x: %s has no effect", section, r->key);
-    tell(&t, text);
+    snprintf(text, sizeof(text), "pools { x { %s = %s\n} }\n", r->key, r->value);
+    snprintf(named, sizeof(named), "pools.x: %s has no effect", r->key);
+    tell(&t, NULL, text);
     assert_string_equal(t.faults, "");
     if (!strstr(t.warnings, named))
         fail_msg("%s: got \"%s\"", named, t.warnings);
+}
+
+// Handed on (test_config_sides), warned about or refused by name.
+static void walk_authority(const struct row *r)
+{
+    static struct told t;
+    char text[500], named[100];
+    bool ca = strcmp(r->key, "cacert") == 0 || strcmp(r->key, "file") == 0;
+    bool token =
+        strcmp(r->key, "handle") == 0 || strcmp(r->key, "slot") == 0 || strcmp(r->key, "module") == 0;
+    snprintf(text, sizeof(text), "authorities { x { %s\n %s = %s\n} }\n", ca ? "" : "cacert = ca.pem", r->key,
+             value_of(r));
+    snprintf(named, sizeof(named), "authorities.x: invalid value for: %s: ", r->key);
+    tell(&t, conn_dir, text);
+    if (token ? !strstr(t.faults, named) : t.faults[0])
+        fail_msg("%s: got \"%s\"", text, t.faults);
+    if (strcmp(r->key, "cert_uri_base") == 0)
+        assert_non_null(strstr(t.warnings, "authorities.x: cert_uri_base = http://b/ has no effect"));
+}
+
+static int up(void **state)
+{
+    (void)state;
+    pki_files_begin();
+    cred_dir_make();
+    pki_run(
+        "mkdir conn keys && cp -r x509 x509ca pubkey conn/ && mkdir keys/pkcs8 keys/pkcs12 keys/one && cp "
+        "pkcs8/north.pem keys/pkcs8/ && cp pkcs12/east.p12 keys/pkcs12/");
+    snprintf(conn_dir, sizeof(conn_dir), "%s/conn", pki_files_dir());
+    snprintf(keys_dir, sizeof(keys_dir), "%s/keys", pki_files_dir());
+    return 0;
+}
+
+static int down(void **state)
+{
+    (void)state;
+    pki_files_end();
+    return 0;
 }
 
 static void test_each_of_the_137_keys_has_effect_or_is_refused_by_name(void **state)
@@ -311,8 +392,10 @@ static void test_each_of_the_137_keys_has_effect_or_is_refused_by_name(void **st
             walk_conn(r);
         else if (r->section <= SEC_TOKEN)
             walk_secret(r);
+        else if (r->section == SEC_POOL)
+            walk_pool(r);
         else
-            walk_stored(r);
+            walk_authority(r);
     }
 }
 
@@ -346,5 +429,5 @@ int main(void)
         cmocka_unit_test(test_each_of_the_137_keys_has_effect_or_is_refused_by_name),
         cmocka_unit_test(test_table_of_the_manual_is_that_of_the_list),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, up, down);
 }

@@ -75,7 +75,7 @@ static void secret(void *ctx, const struct vici_node *root)
 static int read_swanctl(bool all_faults)
 {
     const struct conf_faults told = {NULL, syntax_fault};
-    const struct swanctl_report report = {NULL, fault, warn, conn, secret};
+    const struct swanctl_report report = {.fault = fault, .warn = warn, .conn = conn, .secret = secret};
     struct conf_tree t;
     struct esp_error err = {0};
     conns = secrets = faults = 0;
@@ -84,7 +84,7 @@ static int read_swanctl(bool all_faults)
         assert_non_null(strstr(err.text, "memory"));
     if (r)
         assert_null(t.top.sections.first);
-    r = r ? r : swanctl_file_check(&t, &report);
+    r = r ? r : swanctl_file_check(&t, NULL, &report);
     conf_tree_free(&t);
     return r;
 }

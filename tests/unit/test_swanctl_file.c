@@ -172,7 +172,7 @@ static void compare(const char *text, unsigned conns)
             if (tree_seen(&v, i, c->name))
                 continue;
             assert_true(n < sent_count);
-            assert_int_equal(tree_make(&ours, &t, "connections", c), 0);
+            assert_int_equal(tree_make(&ours, &t, NULL, "connections", c), 0);
             assert_same(tree_root(&ours), sent[n].root->child, "");
             vici_msg_free(&sent[n++]);
             tree_free(&ours);
@@ -286,14 +286,15 @@ static void test_check_tells_every_fault_with_its_place(void **state)
         "swanctl.conf:13: connections.a.children.net: invalid value for: remote_ts: 'x': expected an "
         "address, a subnet, a range or dynamic\n"
         "conf.d/a.conf:1: connections.included: invalid value for: mobike: 'maybe', expected yes or no\n"
-        "conf.d/a.conf:1: connections.included: local.auth is missing: only psk is supported, certificates "
-        "are not supported yet\n"
-        "conf.d/a.conf:1: connections.included: remote.auth is missing: only psk is supported, certificates "
-        "are not supported yet\n"
+        "conf.d/a.conf:1: connections.included: local is missing: expected a section with auth = psk or "
+        "pubkey\n"
+        "conf.d/a.conf:1: connections.included: remote is missing: expected a section with auth = psk or "
+        "pubkey\n"
         "swanctl.conf:18: secrets.ike-1: invalid value for: secret: expected at most 4096 octets as text, "
         "behind 0x an even number of hexadecimal digits, or behind 0s base64\n"
         "swanctl.conf:20: secrets.ike-2: secret is missing: expected secret = KEY, 0xHEX or 0sBASE64\n"
-        "swanctl.conf:22: secrets.rsa: invalid value for: secret: private keys are not supported yet\n"
+        "swanctl.conf:22: secrets.rsa: file is missing: expected the name of a file of private keys, whose "
+        "password this is\n"
         "swanctl.conf: 15 faults\n");
 }
 
@@ -305,14 +306,11 @@ static void test_check_of_a_good_file_counts_what_it_holds(void **state)
                "secrets { ike { secret = 0sAAEC\n id-1 = a\n } ike-x { secret = text\n } }\n");
     check("swanctl.conf", 0, "swanctl.conf: 1 connection, 2 secrets, no fault\n");
     write_file("swanctl.conf", "x : y { b { } }\ny : x { }\nconnections { a : x { } }\n");
-    check(
-        "swanctl.conf", -EINVAL,
-        "swanctl.conf:1: connections.a: unknown option: b\n"
-        "swanctl.conf:3: connections.a: local.auth is missing: only psk is supported, certificates are not "
-        "supported yet\n"
-        "swanctl.conf:3: connections.a: remote.auth is missing: only psk is supported, certificates are not "
-        "supported yet\n"
-        "swanctl.conf: 3 faults\n");
+    check("swanctl.conf", -EINVAL,
+          "swanctl.conf:1: connections.a: unknown option: b\n"
+          "swanctl.conf:3: connections.a: local is missing: expected a section with auth = psk or pubkey\n"
+          "swanctl.conf:3: connections.a: remote is missing: expected a section with auth = psk or pubkey\n"
+          "swanctl.conf: 3 faults\n");
 }
 
 static void test_check_of_settings_tells_every_fault(void **state)
@@ -345,7 +343,7 @@ static void test_references_in_a_circle_end(void **state)
     assert_int_equal(conf_tree_parse(&t, text, strlen(text), "x", ".", NULL, &err), 0);
     for (const struct conf_node *n = t.top.sections.first->sections.first; n; n = n->next) {
         struct swanctl_tree made;
-        assert_int_equal(tree_make(&made, &t, "connections", n), -ELOOP);
+        assert_int_equal(tree_make(&made, &t, NULL, "connections", n), -ELOOP);
         tree_free(&made);
     }
     conf_tree_free(&t);

@@ -53,7 +53,7 @@ static void test_load_conn_refused_tells_every_fault(void **state)
     expect_error("4 faults, config discarded (all are in the log):\n"
                  "  gw: invalid value for: encap: 'perhaps', expected yes or no\n"
                  "  gw: unknown option: frobnicate\n"
-                 "  gw: local.auth is missing");
+                 "  gw: local is missing");
     vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
     vici_section(&o, "gw");
     for (int i = 0; i < 1000; i++) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Certification authorities and address pools: their names are kept and listed, so that `swanctl --load-all`
-// runs through, and a warning says that they have no effect yet. Nothing that uses them can be configured
-// either.
+// Address pools: their names are kept and listed, so that `swanctl --load-all` runs through, and a warning
+// says that they have no effect yet. Nothing that uses them can be configured either.
 #include "ctrl/ctl/ctl.h"
 
 #include <stdlib.h>
@@ -65,33 +64,6 @@ static void unload(struct named **list, struct command *cmd, const char *what)
     *at = n->next;
     free(n);
     server_reply_ok(cmd);
-}
-
-void cmd_load_authority(struct ctl *c, struct command *cmd)
-{
-    load(&c->authorities, cmd, "authority");
-}
-
-void cmd_unload_authority(struct ctl *c, struct command *cmd)
-{
-    unload(&c->authorities, cmd, "authority");
-}
-
-void cmd_get_authorities(struct ctl *c, struct command *cmd)
-{
-    struct vici_out o;
-    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
-    vici_list(&o, "authorities");
-    for (const struct named *n = c->authorities; n; n = n->next)
-        vici_item(&o, n->name);
-    vici_list_end(&o);
-    server_reply(cmd, &o);
-}
-
-void cmd_list_authorities(struct ctl *c, struct command *cmd)
-{
-    (void)c;
-    server_reply(cmd, NULL); // an authority without its certificate has nothing to show
 }
 
 void cmd_load_pool(struct ctl *c, struct command *cmd)

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys of local and remote: how either end proves itself, by which certificates, and what is expected of
+// the peer's. Certificates come as octets, out of files by swanctl; only `file` is read here.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/objects.h>
+
+#include "ctrl/config/auth_text.h"
+#include "ctrl/config/cred_file.h"
+#include "ctrl/config/keys.h"
+#include "ctrl/crypto/dn.h"
+#include "ctrl/pki/pki.h"
+
+enum { OID_MAX = 64 };
+
+static bool of_local(const struct load *l)
+{
+    return l->key->section == SEC_LOCAL || l->key->section == SEC_LOCAL_CERT;
+}
+
+static struct auth_side *side(struct load *l)
+{
+    return of_local(l) ? &l->conn->local : &l->conn->remote;
+}
+
+void side_defaults(struct auth_side *s, bool local)
+{
+    struct auth_text a;
+    struct esp_error unused;
+    auth_text_parse("pubkey", local, &a, &unused);
+    s->auth = a.auth;
+    s->schemes = a.schemes;
+    s->cert_hashes = a.cert_hashes;
+    s->rsa_bits = a.rsa_bits;
+    s->ecdsa_bits = a.ecdsa_bits;
+}
+
+int side_auth(struct load *l, void *owner, const char *text)
+{
+    struct auth_side *s = side(l);
+    struct auth_text a;
+    struct esp_error e;
+    (void)owner;
+    if (auth_text_parse(text, of_local(l), &a, &e) < 0)
+        return load_refuse(l, "invalid value for: auth: '%.40s': %.180s", text, e.text);
+    s->auth = a.auth;
+    s->schemes = a.schemes;
+    s->cert_hashes = a.cert_hashes;
+    s->rsa_bits = a.rsa_bits;
+    s->ecdsa_bits = a.ecdsa_bits;
+    return 0;
+}
+
+// ---- certificates and keys
+
+static int add_blob(struct load *l, struct blobs *list, struct slice data)
+{
+    switch (blobs_add(list, data)) {
+    case 0: return 0;
+    case -ENOSPC:
+        return load_refuse(l, "invalid value for: %s: more than %d of them", l->key->name, BLOBS_MAX);
+    case -EMSGSIZE:
+        return load_refuse(l, "invalid value for: %s: longer than %d octets", l->key->name, BLOB_MAX_LEN);
+    default: l->no_memory = true; return load_refuse(l, "out of memory");
+    }
+}
+
+int load_der(struct load *l, enum pki_kind kind, struct slice data, uint8_t **der, size_t *len)
+{
+    struct esp_error e = {0};
+    struct pki_info info;
+    int r = pki_read_der(kind, data.p, data.len, der, len, &e);
+    if (r == 0 && kind == PKI_CA)
+        r = pki_describe(kind, slice_of(*der, *len), &info, &e);
+    if (r == 0 && kind == PKI_CA && !info.is_ca)
+        r = esp_fail(&e, -EINVAL, "", "%.100s is no authority's certificate: basicConstraints CA is missing",
+                     info.subject);
+    if (r == -ENOMEM)
+        l->no_memory = true;
+    return r ? load_refuse(l, "invalid value for: %s: %.200s", l->key->name, e.text) : 0;
+}
+
+// PEM or DER of that kind behind the others of the list, as DER.
+static int add_der(struct load *l, struct blobs *list, enum pki_kind kind, struct slice data)
+{
+    uint8_t *der = NULL;
+    size_t len = 0;
+    int r = load_der(l, kind, data, &der, &len);
+    if (r == 0)
+        r = add_blob(l, list, slice_of(der, len));
+    free(der);
+    return r;
+}
+
+int side_cert(struct load *l, void *owner, struct slice data)
+{
+    (void)owner;
+    return add_der(l, &side(l)->certs, PKI_X509, data);
+}
+
+int side_cacert(struct load *l, void *owner, struct slice data)
+{
+    (void)owner;
+    return add_der(l, &side(l)->cacerts, PKI_CA, data);
+}
+
+int side_pubkey(struct load *l, void *owner, struct slice data)
+{
+    (void)owner;
+    return add_der(l, &side(l)->pubkeys, PKI_PUBKEY, data);
+}
+
+int side_file(struct load *l, void *owner, const char *text)
+{
+    struct esp_error e = {0};
+    uint8_t *data;
+    size_t len;
+    (void)owner;
+    if (text[0] != '/')
+        return load_bad_value(l, text, "an absolute path");
+    int r = cred_read(text, &data, &len, &e);
+    if (r == -ENOMEM)
+        l->no_memory = true;
+    if (r)
+        return load_refuse(l, "invalid value for: file: %.220s", e.text);
+    r = l->key->section == SEC_REMOTE_CACERT ? side_cacert(l, owner, slice_of(data, len))
+                                             : side_cert(l, owner, slice_of(data, len));
+    cred_free(data, len);
+    return r;
+}
+
+// ---- what the chain must have
+
+// Numbers between single dots, at least two, that are an object identifier's.
+static bool is_oid(const char *text)
+{
+    bool dots = strspn(text, "0123456789.") == strlen(text) && strchr(text, '.') && !strstr(text, "..");
+    size_t len = strlen(text);
+    if (!dots || len >= OID_MAX || text[0] == '.' || text[len - 1] == '.')
+        return false;
+    ASN1_OBJECT *o = OBJ_txt2obj(text, 1);
+    ASN1_OBJECT_free(o);
+    ERR_clear_error();
+    return o != NULL;
+}
+
+int side_policy(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    if (!is_oid(text))
+        return load_bad_value(l, text, "an object identifier in dots, such as 1.3.6.1.4.1.99999.1");
+    return add_blob(l, &side(l)->cert_policy, slice_str(text));
+}
+
+int side_ca_id(struct load *l, void *owner, const char *text)
+{
+    uint8_t der[DN_DER_MAX];
+    size_t len;
+    (void)owner;
+    if (text[0] && (!dn_is_text(text) || dn_parse(text, der, sizeof(der), &len) < 0))
+        return load_bad_value(
+            l, text,
+            "a distinguished name, such as C=CH, O=Lab, CN=CA (other names of an authority are not "
+            "supported yet)");
+    if (strlen(text) >= ID_MAX_LEN)
+        return load_refuse(l, "invalid value for: ca_id: longer than %d characters", ID_MAX_LEN - 1);
+    strcpy(side(l)->ca_id, text);
+    return 0;
+}
+
+// ---- what does not go together
+
+static bool any_peer(const char *id)
+{
+    return !id[0] || strcmp(id, "%any") == 0 || strcmp(id, "*") == 0 || strcmp(id, "0.0.0.0") == 0 ||
+           strcmp(id, "::") == 0;
+}
+
+void side_finish(struct load *l, bool local, const struct vici_node *section)
+{
+    struct auth_side *s = local ? &l->conn->local : &l->conn->remote;
+    bool given =
+        s->certs.count || s->cacerts.count || s->pubkeys.count || s->cert_policy.count || s->ca_id[0];
+    l->node = section;
+    if (s->auth == AUTH_PSK && given)
+        load_warn(l, "certificates and what they must have are without effect where auth = psk");
+    if (s->auth == AUTH_PUBKEY && !local && any_peer(s->id) && !s->certs.count && !s->cacerts.count &&
+        !s->pubkeys.count && !s->ca_id[0])
+        load_refuse(
+            l,
+            "remote: any certificate of any authority would do: expected id = NAME, cacerts, ca_id, certs or "
+            "pubkeys beside auth = pubkey");
+    if (s->certs.count && s->pubkeys.count)
+        load_refuse(l, "%s: certs and pubkeys do not go together", local ? "local" : "remote");
+    l->node = NULL;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proposals and traffic selectors as people write them.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ctrl/config/proposal_text.h"
+
+// ---- proposals
+
+static const char *proposal(uint8_t protocol, const char *text)
+{
+    static char printed[300];
+    struct proposal list[PROPOSALS_MAX];
+    uint8_t count = 0;
+    struct esp_error e;
+    if (proposal_text_add(list, &count, protocol, text, &e) < 0)
+        snprintf(printed, sizeof(printed), "error: %s", e.text);
+    else
+        proposal_print(&list[0], printed, sizeof(printed));
+    return printed;
+}
+
+static void test_proposals_are_completed_as_charon_does(void **state)
+{
+    (void)state;
+    assert_string_equal(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519"),
+                        "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519");
+    assert_string_equal(proposal(PROTO_IKE, "aes256-sha256-modp2048"),
+                        "IKE:AES_CBC_256/HMAC_SHA2_256_128/MODP_2048/PRF_HMAC_SHA2_256");
+    assert_string_equal(proposal(PROTO_IKE, "aes128gcm16-sha384-ecp384"),
+                        "IKE:AES_GCM_16_128/ECP_384/PRF_HMAC_SHA2_384");
+    assert_string_equal(proposal(PROTO_ESP, "aes128gcm16"), "ESP:AES_GCM_16_128/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-esn-noesn"),
+                        "ESP:AES_GCM_16_256/CURVE_25519/EXT_SEQ/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "chacha20poly1305"), "ESP:CHACHA20_POLY1305/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-ecp384-none"),
+                        "ESP:AES_GCM_16_256/CURVE_25519/ECP_384/MODP_NONE/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-modpnone-modp3072"),
+                        "ESP:AES_GCM_16_256/MODP_NONE/MODP_3072/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-none"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
+}
+
+static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-x25519"), "a PRF is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256"), "group is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "prfsha256-x25519"), "encryption algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256-prfsha256-x25519"), "integrity algorithm is missing"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "3des-sha1-modp1024"), "'3des' is unknown or not supported"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-none"), "'none' has no place in an IKE"));
+    assert_non_null(strstr(proposal(PROTO_IKE, ""), "missing"));
+}
+
+// ---- traffic selectors
+
+static const char *ts(const char *text)
+{
+    static char printed[300];
+    struct ts t;
+    struct esp_error e;
+    if (ts_text_parse(text, &t, &e) < 0)
+        snprintf(printed, sizeof(printed), "error: %s", e.text);
+    else
+        ts_print(&t, printed, sizeof(printed));
+    return printed;
+}
+
+static void test_traffic_selectors(void **state)
+{
+    (void)state;
+    assert_string_equal(ts("10.1.0.0/16"), "10.1.0.0/16");
+    assert_string_equal(ts("10.1.2.3/16"), "10.1.0.0/16"); // host bits do not count
+    assert_string_equal(ts("10.1.0.1"), "10.1.0.1/32");
+    assert_string_equal(ts("0.0.0.0/0"), "0.0.0.0/0");
+    assert_string_equal(ts("dynamic"), "dynamic");
+    assert_string_equal(ts("dynamic[tcp/80]"), "dynamic[tcp/80]");
+    assert_string_equal(ts("10.0.0.1[tcp/80]"), "10.0.0.1/32[tcp/80]");
+    assert_string_equal(ts("10.0.0.1[udp/1024-65535]"), "10.0.0.1/32[udp/1024-65535]");
+    assert_string_equal(ts("10.0.0.1[6]"), "10.0.0.1/32[tcp]");
+    assert_string_equal(ts("10.0.0.1-10.0.0.9"), "10.0.0.1..10.0.0.9");
+    assert_string_equal(ts("10.0.0.0..10.0.0.255"), "10.0.0.0/24");
+    assert_string_equal(ts("fd00::/64"), "fd00::/64");
+    static const char *const bad[] = {"",
+                                      "10.0.0.0/33",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/x",
+                                      "10.0.0",
+                                      "10.0.0.9-10.0.0.1",
+                                      "10.0.0.1-fd00::1",
+                                      "10.0.0.1[tcp/80",
+                                      "10.0.0.1[nonsense]",
+                                      "10.0.0.1[tcp/80-70]",
+                                      "10.0.0.1[gre/opaque]",
+                                      "10.0.0.1[tcp/65536]",
+                                      "fd00::/129",
+                                      "[",
+                                      "]"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (strncmp(ts(bad[i]), "error: ", 7) != 0)
+            fail_msg("\"%s\" was taken as %s", bad[i], ts(bad[i]));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_proposals_are_completed_as_charon_does),
+        cmocka_unit_test(test_proposals_incomplete_ones_say_what_is_missing),
+        cmocka_unit_test(test_traffic_selectors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
