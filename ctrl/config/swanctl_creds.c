@@ -335,6 +335,7 @@ static int check_folder(struct creds *c, const char *dir)
         free(entries[i]);
     }
     free(entries);
+    c->file = c->name = NULL;
     return r;
 }
 
