@@ -9,12 +9,15 @@
 
 #include "ctrl/config/cred_file.h"
 #include "ctrl/config/keys.h"
+#include "ctrl/pki/pki.h"
 
 void authority_clear(struct authority_config *a)
 {
     blobs_clear(&a->cacert);
     blobs_clear(&a->crl_uris);
     blobs_clear(&a->ocsp_uris);
+    for (unsigned i = 0; i < a->crl_count; i++)
+        free(a->crls[i].der);
     memset(a, 0, sizeof(*a));
 }
 
@@ -72,18 +75,43 @@ static bool has_scheme(const char *uri, const char *scheme)
     return strncasecmp(uri, scheme, strlen(scheme)) == 0;
 }
 
+// The CRL of a file is read now. Where that fails the authority is taken without it, as without a server that
+// does not answer: revocation = strict or ifuri says what follows.
+static void read_crl(struct load *l, struct authority_config *a, const char *path)
+{
+    struct esp_error e = {0};
+    uint8_t *data = NULL, *der = NULL;
+    size_t len = 0, n = 0;
+    int r = cred_read(path, &data, &len, &e);
+    if (r == 0)
+        r = pki_read_der(PKI_CRL, data, len, &der, &n, &e);
+    cred_free(data, len);
+    if (r == 0 && a->crl_count < AUTHORITY_URIS_MAX) {
+        a->crls[a->crl_count].der = der;
+        a->crls[a->crl_count++].len = n;
+        return;
+    }
+    free(der);
+    load_warn(l, "crl_uris: file://%.100s has no effect: %.180s", path, e.text);
+}
+
 // A URI that nobody can ask is no reason to refuse the others: a refusal would end swanctl --load-all.
 int authority_crl_uri(struct load *l, void *owner, const char *text)
 {
-    if (!has_scheme(text, "http://") && !has_scheme(text, "file:///"))
-        load_warn(l, "crl_uris: %.100s has no effect: CRLs come by http:// and file:///", text);
-    return add_uri(l, &((struct authority_config *)owner)->crl_uris, text);
+    struct authority_config *a = owner;
+    int r = add_uri(l, &a->crl_uris, text);
+    if (r == 0 && has_scheme(text, "file:///"))
+        read_crl(l, a, text + strlen("file://"));
+    else if (r == 0 && !has_scheme(text, "http://") && !has_scheme(text, "https://"))
+        load_warn(l, "crl_uris: %.100s has no effect: CRLs come by http://, https:// and file:///", text);
+    return r;
 }
 
 int authority_ocsp_uri(struct load *l, void *owner, const char *text)
 {
-    if (!has_scheme(text, "http://"))
-        load_warn(l, "ocsp_uris: %.100s has no effect: OCSP responders are asked by http://", text);
+    if (!has_scheme(text, "http://") && !has_scheme(text, "https://"))
+        load_warn(l, "ocsp_uris: %.100s has no effect: OCSP responders are asked by http:// and https://",
+                  text);
     return add_uri(l, &((struct authority_config *)owner)->ocsp_uris, text);
 }
 

@@ -11,6 +11,11 @@ struct authority_config {
     char name[NAME_MAX_LEN];
     struct blobs cacert;              // one
     struct blobs crl_uris, ocsp_uris; // text
+    struct {                          // what the crl_uris of file:// hold, DER
+        uint8_t *der;
+        size_t len;
+    } crls[AUTHORITY_URIS_MAX];
+    unsigned crl_count;
     char cert_uri_base[AUTHORITY_URI_LEN];
 };
 

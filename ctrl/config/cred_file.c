@@ -72,10 +72,10 @@ static int copy(const uint8_t *from, size_t len, uint8_t **to, size_t *to_len, s
     return 0;
 }
 
-static int key_to_der(const EVP_PKEY *pkey, uint8_t **der, size_t *len, struct esp_error *err)
+static int info_to_der(const PKCS8_PRIV_KEY_INFO *info, uint8_t **der, size_t *len, struct esp_error *err)
 {
     unsigned char *b = NULL;
-    int n = i2d_PrivateKey(pkey, &b);
+    int n = i2d_PKCS8_PRIV_KEY_INFO(info, &b);
     int r =
         n > 0 ? copy(b, (size_t)n, der, len, err) : esp_fail(err, -EINVAL, "", "the key cannot be written");
     OPENSSL_clear_free(b, n > 0 ? (size_t)n : 0);
@@ -100,9 +100,7 @@ static int decrypt_pkcs8(const uint8_t *data, size_t len, const char *password, 
         return 1;
     }
     PKCS8_PRIV_KEY_INFO *info = password ? PKCS8_decrypt(sealed, password, (int)strlen(password)) : NULL;
-    EVP_PKEY *pkey = info ? EVP_PKCS82PKEY(info) : NULL;
-    int r = pkey ? key_to_der(pkey, der, der_len, err) : refuse_password(password, err);
-    EVP_PKEY_free(pkey);
+    int r = info ? info_to_der(info, der, der_len, err) : refuse_password(password, err);
     PKCS8_PRIV_KEY_INFO_free(info);
     X509_SIG_free(sealed);
     return r;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What swanctl 5.9.8 does: it sends each file of seven directories with load-cert and each of five with
-// load-key, hidden files too, subdirectories not; keys it decrypts itself, by the sections of `secrets` that
-// name the file.
+// load-key, hidden files too, subdirectories not. Keys it decrypts itself, by the sections of `secrets` whose
+// names begin as the directory does and that have the file.
 #include "ctrl/config/swanctl_creds.h"
 
 #include <dirent.h>
@@ -17,6 +17,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pkcs12.h>
+#include <openssl/x509.h>
 
 #include "ctrl/config/cert_kind.h"
 #include "ctrl/config/cred_file.h"
@@ -79,6 +80,11 @@ void file_secrets_free(struct file_secret **list)
     }
 }
 
+static bool is_of(const struct file_secret *s, const struct creds *c)
+{
+    return strcmp(s->folder, c->folder->name) == 0 && strcmp(s->file, c->name) == 0;
+}
+
 // ---- certificates
 
 static void print_day(char *buf, size_t size, int64_t t)
@@ -135,6 +141,15 @@ static int check_cert(struct creds *c, const uint8_t *data, size_t len)
 
 // ---- keys
 
+static bool is_pkcs8(const uint8_t *der, size_t len)
+{
+    const unsigned char *at = der;
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    ERR_clear_error();
+    return info != NULL;
+}
+
 static int take_key(struct creds *c, const uint8_t *der, size_t len)
 {
     static const char *const kinds[] = {"", "an RSA", "an ECDSA", "an Ed25519", "an Ed448"};
@@ -149,8 +164,8 @@ static int take_key(struct creds *c, const uint8_t *der, size_t len)
         return r == -ENOMEM ? r : 0;
     }
     enum cr_key_type type = cr_key_type(key);
-    bool eddsa = type == CR_KEY_ED25519 || type == CR_KEY_ED448; // charon takes them from anywhere
-    if (c->folder->only && c->folder->only != type && !eddsa) {
+    // In PKCS#8 the kind stands beside the key: swanctl takes it from anywhere.
+    if (c->folder->only && c->folder->only != type && !is_pkcs8(der, len)) {
         snprintf(text, sizeof(text), "it is %s key; expected %s key in this directory, any in private",
                  kinds[type], kinds[c->folder->only]);
         fault(c, text);
@@ -168,6 +183,17 @@ static void bad_password(struct creds *c, const struct file_secret *s)
     c->report->fault(c->report->ctx, s->where, s->path, text);
 }
 
+static void warn_password(struct creds *c, const char *why)
+{
+    char text[240];
+    snprintf(text, sizeof(text),
+             "%s%sno section %s* of secrets has its file: swanctl asks for the password where it has a "
+             "terminal, and "
+             "loads nothing of it where it has none",
+             why, why[0] ? " " : "", c->folder->name);
+    warn(c, text);
+}
+
 // By each secret of the file's name until one decrypts it. -EKEYREJECTED: none does, and that was said.
 static int decrypt_key(struct creds *c, const uint8_t *data, size_t len, uint8_t **der, size_t *n)
 {
@@ -175,7 +201,7 @@ static int decrypt_key(struct creds *c, const uint8_t *data, size_t len, uint8_t
     bool named = false;
     int r = cred_key(data, len, NULL, der, n, &err);
     for (struct file_secret *s = c->secrets; s; s = s->next) {
-        if (s->container || strcmp(s->file, c->name) != 0)
+        if (!is_of(s, c))
             continue;
         s->used = named = true;
         if (r != -EKEYREJECTED || !s->secret)
@@ -185,8 +211,7 @@ static int decrypt_key(struct creds *c, const uint8_t *data, size_t len, uint8_t
             bad_password(c, s);
     }
     if (r == -EKEYREJECTED && !named)
-        warn(c, "the key is encrypted and no section private* of secrets has its file: swanctl asks for the "
-                "password where it has a terminal, and loads nothing where it has none");
+        warn_password(c, "the key is encrypted and");
     else if (r && r != -EKEYREJECTED && r != -ENOMEM)
         fault(c, err.text);
     return r;
@@ -250,7 +275,7 @@ static int take_container(struct creds *c, PKCS12 *p12, const char *password)
 static int try_container(struct creds *c, PKCS12 *p12)
 {
     for (struct file_secret *s = c->secrets; s; s = s->next) {
-        if (!s->container || strcmp(s->file, c->name) != 0)
+        if (!is_of(s, c))
             continue;
         s->used = true;
         if (s->secret && PKCS12_verify_mac(p12, s->secret, -1))
@@ -258,9 +283,7 @@ static int try_container(struct creds *c, PKCS12 *p12)
         bad_password(c, s);
         return 0;
     }
-    warn(c, "no section pkcs12* of secrets has its file: swanctl asks for the password where it has a "
-            "terminal, and "
-            "loads nothing of it where it has none");
+    warn_password(c, "");
     return 0;
 }
 
@@ -349,8 +372,8 @@ int creds_check(const char *dir, struct file_secret *secrets, const struct creds
         r = check_folder(&c, dir);
     }
     for (const struct file_secret *s = secrets; s && r == 0; s = s->next) {
-        snprintf(text, sizeof(text), "file = %.200s: no such file in %s", s->file,
-                 s->container ? "pkcs12" : "private, rsa, ecdsa or pkcs8");
+        snprintf(text, sizeof(text), "file = %.200s: no such file in %s, where this section's keys are",
+                 s->file, s->folder);
         if (!s->used)
             report->fault(report->ctx, s->where, s->path, text);
     }

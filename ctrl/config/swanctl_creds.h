@@ -8,12 +8,13 @@
 
 #include "espalier/error.h"
 
-// A section private*, rsa*, ecdsa*, pkcs8* or pkcs12* of `secrets`: the password of a file.
+// A section private*, rsa*, ecdsa*, pkcs8* or pkcs12* of `secrets`: the password of a file in the directory
+// of that name.
 struct file_secret {
     struct file_secret *next;
-    bool container;    // pkcs12*
-    bool used;         // a file of that name is there
-    const char *where; // of the tree
+    const char *folder; // "private"
+    bool used;          // a file of that name is there
+    const char *where;  // of the tree
     char *file, *secret, *path;
 };
 void file_secrets_free(struct file_secret **list); // wipes

@@ -88,14 +88,14 @@ static int remember_secret(struct check *c, const struct conf_node *n, const cha
                            const struct vici_node *root)
 {
     const struct vici_node *file = vici_find(root, "file"), *secret = vici_find(root, "secret");
-    if (!secret_of_file(n->name) || !file)
+    if (!secret_folder(n->name) || !file)
         return 0;
     struct file_secret *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
     s->next = c->secrets;
     c->secrets = s;
-    s->container = strncmp(n->name, "pkcs12", 6) == 0;
+    s->folder = secret_folder(n->name);
     s->where = n->where;
     s->path = strdup(path);
     s->file = strdup((const char *)file->value);

@@ -15,7 +15,7 @@
 #define IKEV1        "belongs to IKEv1, which is not supported"
 #define NO_MEDIATION "mediation is not supported"
 #define OF_REMOTE    "it says what the other end's certificate must have: expected in the remote section"
-#define KEY_FILE     "a file in private, rsa, ecdsa or pkcs8, which swanctl decrypts"
+#define KEY_FILE     "a file in the directory of that name, which swanctl decrypts"
 #define KEY_SECRET   "its password"
 #define STORED       "the section is stored and listed, and used by nothing yet"
 

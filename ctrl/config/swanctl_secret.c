@@ -35,13 +35,13 @@ const char *pool_key(const char *name)
     return k ? k->words : NULL;
 }
 
-bool secret_of_file(const char *section)
+const char *secret_folder(const char *section)
 {
-    static const char *const prefixes[] = {"private", "rsa", "ecdsa", "pkcs8", "pkcs12"};
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-        if (strncmp(section, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    return false;
+    static const char *const folders[] = {"private", "rsa", "ecdsa", "pkcs8", "pkcs12"};
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+        if (strncmp(section, folders[i], strlen(folders[i])) == 0)
+            return folders[i];
+    return NULL;
 }
 
 struct secret {
@@ -154,7 +154,7 @@ int secret_check(const char *where, const char *path, const struct vici_node *se
         if (!known || known->kind == K_NEVER)
             fault(&s, tree_where(k), text);
     }
-    if (secret_of_file(section->name) && !vici_find(section, "file"))
+    if (secret_folder(section->name) && !vici_find(section, "file"))
         fault(&s, where,
               "file is missing: expected the name of a file of private keys, whose password this is");
     int r = types[t].keys == SEC_IKE ? check_preshared(&s, section) : 0;

@@ -17,8 +17,8 @@ struct secret_report {
 // section: made by tree_make. 0, -EINVAL after its faults were told, or -ENOMEM.
 int secret_check(const char *where, const char *path, const struct vici_node *section,
                  const struct secret_report *report);
-// Whether sections of this name hold the password of a file of private keys.
-bool secret_of_file(const char *section);
+// The directory of the files whose passwords sections of this name hold; NULL: it is no such section.
+const char *secret_folder(const char *section);
 // Why a key of a pool has no effect; NULL: it is unknown.
 const char *pool_key(const char *name);
 

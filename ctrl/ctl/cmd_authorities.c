@@ -43,6 +43,29 @@ static void authority_loaded(struct pending *p, bool ok, const char *text)
     ctl_done_simple(p, ok, text);
 }
 
+static void crl_loaded(struct pending *p, bool ok, const char *text)
+{
+    (void)p;
+    if (!ok)
+        LOGF(CFG, 0, "warning: a CRL of a file is not taken: %s", text);
+}
+
+// Before the authority itself, so that its CRLs are there when the command is answered.
+static void send_crls(struct ctl *c, const struct authority_config *a)
+{
+    for (unsigned i = 0; i < a->crl_count; i++) {
+        struct pending *p = ctl_ask(c, NULL, CTL_ANSWER_MS);
+        if (!p) {
+            LOGF(CFG, 0, "warning: authority %s: a CRL is not loaded: too many commands under way", a->name);
+            return;
+        }
+        p->done = crl_loaded;
+        ctl_send(p, ROOM_IKE, MSG_CERT_LOAD,
+                 &(struct msg_CERT_LOAD){
+                     .req = p->req, .kind = PKI_CRL, .data = slice_of(a->crls[i].der, a->crls[i].len)});
+    }
+}
+
 static void send_authority(struct pending *p, const struct authority_config *a)
 {
     uint8_t crl[URIS_WIRE_MAX], ocsp[URIS_WIRE_MAX];
@@ -73,6 +96,7 @@ void cmd_load_authority(struct ctl *c, struct command *cmd)
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (p) {
         p->done = authority_loaded;
+        send_crls(c, &a);
         send_authority(p, &a);
     }
     authority_clear(&a);

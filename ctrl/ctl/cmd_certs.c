@@ -109,7 +109,7 @@ static void add_cert(struct pages *p, enum msg_type t, const union msg *m)
     struct vici_out o;
     if (t != MSG_CERT_IS || m->CERT_IS.kind > PKI_OCSP || !(l->wanted.kinds & 1u << m->CERT_IS.kind))
         return;
-    if (m->CERT_IS.data.len > UINT16_MAX) {
+    if (m->CERT_IS.data.len == 0 || m->CERT_IS.data.len > UINT16_MAX) {
         LOGF(CFG, 1, "list-certs: %s is left out: longer than a VICI value may be", m->CERT_IS.subject);
         return;
     }

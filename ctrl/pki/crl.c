@@ -10,13 +10,19 @@
 
 #include "ctrl/pki/internal.h"
 
+bool is_uri(struct slice s)
+{
+    bool printable = s.len > 0 && s.len < PKI_URL_LEN;
+    for (size_t i = 0; printable && i < s.len; i++)
+        printable = s.p[i] > 0x20 && s.p[i] < 0x7f;
+    return printable;
+}
+
 bool is_url(struct slice s)
 {
-    bool http =
-        (s.len > 7 && memcmp(s.p, "http://", 7) == 0) || (s.len > 8 && memcmp(s.p, "https://", 8) == 0);
-    for (size_t i = 0; http && i < s.len; i++)
-        http = s.p[i] > 0x20 && s.p[i] < 0x7f;
-    return http && s.len < PKI_URL_LEN;
+    return ((s.len > 7 && memcmp(s.p, "http://", 7) == 0) ||
+            (s.len > 8 && memcmp(s.p, "https://", 8) == 0)) &&
+           is_uri(s);
 }
 
 enum { INDIRECT_S = 3600 }; // what a CRL of another issuer says is asked again then

@@ -72,6 +72,7 @@ uint8_t crt_hash(X509 *x);      // the hash of its signature: CR_HASH_*, 0: not 
 
 // store.c
 struct pki_item *store_find(const struct pki *p, const uint8_t digest[SHA256_LEN]);
+bool is_uri(struct slice s); // printable, of less than PKI_URL_LEN octets
 bool is_url(struct slice s); // http or https, printable, of less than PKI_URL_LEN octets
 bool is_anchor(const struct pki *p, const struct pki_item *i); // loaded as a CA, or an authority's
 // Keeps a fetched CRL, in place of an older one of the same issuer and URL. It may let go of others.

@@ -238,9 +238,8 @@ static int set_uris(const char *what, const struct slice *from, size_t count, ch
     if (count > PKI_URIS_MAX)
         return esp_fail(err, -E2BIG, what, "%zu of them: at most %d", count, PKI_URIS_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (!is_url(from[i]))
-            return esp_fail(err, -EINVAL, what,
-                            "\"%.*s\" is no http:// or https:// URL of less than %d octets",
+        if (!is_uri(from[i]))
+            return esp_fail(err, -EINVAL, what, "\"%.*s\" is no URI of less than %d printable octets",
                             (int)(from[i].len < 80 ? from[i].len : 80), (const char *)from[i].p, PKI_URL_LEN);
         memcpy(to[i], from[i].p, from[i].len);
         to[i][from[i].len] = 0;

@@ -43,11 +43,10 @@ static int tear_down(void **state)
 
 static int run(struct site *s, char *out, size_t size, const char *args, const char *filter)
 {
-    return sh_read(
-        out, size,
-        "set -o pipefail 2>/dev/null; { SWANCTL_DIR=%s STRONGSWAN_CONF=%s/client.conf nsenter --net=%s "
-        "/usr/sbin/swanctl %s --uri unix://%s/vici 2>&1; echo \"status $?\"; } | %s",
-        pki_files_dir(), s->dir, s->ns, args, s->dir, filter[0] ? filter : "cat");
+    return sh_read(out, size,
+                   "{ SWANCTL_DIR=%s STRONGSWAN_CONF=%s/client.conf nsenter --net=%s "
+                   "/usr/sbin/swanctl %s --uri unix://%s/vici 2>&1; echo \"status $?\"; } | %s",
+                   pki_files_dir(), s->dir, s->ns, args, s->dir, filter[0] ? filter : "cat");
 }
 
 static void assert_both(const char *args, const char *filter)
@@ -78,11 +77,11 @@ static void write_conf(const char *more)
         "pubkeys = "
         "west.pub\n cert_policy = 1.3.6.1.4.1.9, 2.5.29.32.0\n cacert1 { file = %s/x509ca/ca.pem } }\n "
         "children { n2 "
-        "{ remote_ts = 10.8.0.0/16 } } }\n}\nsecrets {\n private-n { file = north.pem\n secret = geheim }\n "
+        "{ remote_ts = 10.8.0.0/16 } } }\n}\nsecrets {\n pkcs8-n { file = north.pem\n secret = geheim }\n "
         "private-w { file = westenc.pem\n secret = sesam }\n pkcs12-e { file = east.p12\n secret = p12 }\n "
         "ike-1 { id = a\n secret = x }\n}\nauthorities {\n root { cacert = ca.pem\n crl_uris = "
-        "file://%s/work/root.crl, http://127.0.0.1:8080/root.crl\n ocsp_uris = http://127.0.0.1:8081/\n "
-        "cert_uri_base = http://127.0.0.1/ }\n sub { file = %s/x509ca/sub.der }\n}\n%s",
+        "file://%s/work/root.crl, http://127.0.0.1:8080/root.crl\n ocsp_uris = http://127.0.0.1:8081/ }\n "
+        "sub { file = %s/x509ca/sub.der }\n}\n%s",
         dir, dir, dir, dir, more);
 }
 
@@ -162,7 +161,7 @@ static void test_what_is_refused_is_refused_with_a_reason(void **state)
     run(&lab.west, ours, sizeof(ours), "--load-creds --noprompt", "");
     assert_shows("x509ca/end.pem' failed: parsing X509 certificate failed: ");
     assert_shows("private/garbage' failed: parsing any private key failed: it is none that is known");
-    assert_shows("private/short.pem' failed: parsing RSA private key failed: ");
+    assert_shows("private/short.pem' failed: parsing any private key failed: RSA of 1024 bits");
     assert_shows("status 0");
     pki_run("rm x509ca/end.pem private/garbage private/short.pem");
     write_conf("authorities { bad { crl_uris = http://x/ } }\n");

@@ -300,7 +300,7 @@ static void walk_file_secret(const struct row *r)
                  prefix_of(r->section), file && !right ? "other" : name,
                  !file && !right ? "other" : password);
         tell(&t, keys_dir, text);
-        assert_int_equal(t.keys, right);
+        assert_int_equal(t.keys > 0, right);
         if (right)
             assert_string_equal(t.faults, "");
         else if (!strstr(t.faults, file ? "file = other: no such file" : "the secret does not decrypt"))
@@ -365,9 +365,10 @@ static int up(void **state)
     (void)state;
     pki_files_begin();
     cred_dir_make();
-    pki_run(
-        "mkdir conn keys && cp -r x509 x509ca pubkey conn/ && mkdir keys/pkcs8 keys/pkcs12 keys/one && cp "
-        "pkcs8/north.pem keys/pkcs8/ && cp pkcs12/east.p12 keys/pkcs12/");
+    pki_run("mkdir conn keys && cp -r x509 x509ca pubkey conn/ && cd keys && mkdir private rsa ecdsa pkcs8 "
+            "pkcs12 && "
+            "for i in private rsa ecdsa pkcs8; do cp ../pkcs8/north.pem $i/; done && cp ../pkcs12/east.p12 "
+            "pkcs12/");
     snprintf(conn_dir, sizeof(conn_dir), "%s/conn", pki_files_dir());
     snprintf(keys_dir, sizeof(keys_dir), "%s/keys", pki_files_dir());
     return 0;

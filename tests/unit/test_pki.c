@@ -618,9 +618,17 @@ static void test_authority_is_a_trusted_ca_while_it_is_there(void **state)
     assert_null(pki_authority_next(p, "lab"));
     assert_int_equal(pki_authority_set(p, "lab", ca, NULL, 0, NULL, 0, &err), 0); // in place of it
     assert_int_equal(pki_authority_next(p, "b")->crl_count, 0);
-    assert_int_equal(pki_authority_set(p, "lab", ca, urls, 2, NULL, 0, &err), -EINVAL);
+    const struct slice blank[] = {slice_str("http://crl.test/a b")};
+    assert_int_equal(pki_authority_set(p, "lab", ca, blank, 1, NULL, 0, &err), -EINVAL);
     assert_string_equal(err.field, "crl_uris");
-    assert_non_null(strstr(err.text, "\"ftp://crl.test/a.crl\" is no http:// or https:// URL"));
+    assert_non_null(strstr(err.text, "\"http://crl.test/a b\" is no URI of less than"));
+    // what is not http or https is listed, and nobody is asked by it
+    assert_int_equal(pki_authority_unset(p, "b", &err), 0);
+    assert_int_equal(pki_authority_set(p, "lab", ca, urls + 1, 1, NULL, 0, &err), 0);
+    assert_string_equal(pki_authority_next(p, NULL)->crl_uris[0], "ftp://crl.test/a.crl");
+    assert_int_equal(rig_judge(p, &moon, &c, &err), PKI_VALID);
+    pki_check_free(c);
+    assert_int_equal(pki_authority_set(p, "b", ca, urls, 1, urls, 1, &err), 0);
     assert_int_equal(pki_authority_set(p, "lab", rig_der("moon"), NULL, 0, NULL, 0, &err), -EINVAL);
     assert_int_equal(pki_authority_unset(p, "b", &err), 0);
     assert_int_equal(pki_authority_unset(p, "b", &err), -ENOENT);

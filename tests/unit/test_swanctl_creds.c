@@ -111,7 +111,7 @@ static unsigned count(const char *in, const char *what)
 }
 
 #define SECRETS                                                                                              \
-    "secrets { private-n { file = north.pem\n secret = geheim\n }\n private-w { file = westenc.pem\n "       \
+    "secrets { pkcs8-n { file = north.pem\n secret = geheim\n }\n private-w { file = westenc.pem\n "         \
     "secret = "                                                                                              \
     "sesam\n }\n pkcs12-e { file = east.p12\n secret = p12\n } }\n"
 #define CONN(local, remote) "connections { c { local {\n" local "\n}\n remote {\n" remote "\n} } }\n"
@@ -211,21 +211,21 @@ static void test_passwords_are_tried_as_swanctl_does(void **state)
     pki_run("rm -rf x509* pubkey rsa ecdsa");
     check("");
     assert_string_equal(faults, "");
-    assert_int_equal(count(warnings, "the key is encrypted and no section private* of secrets has its file"),
-                     2);
+    assert_int_equal(count(warnings, "the key is encrypted and no section private* of secrets has"), 1);
+    assert_int_equal(count(warnings, "the key is encrypted and no section pkcs8* of secrets has"), 1);
     assert_int_equal(count(warnings, "no section pkcs12* of secrets has its file"), 1);
     assert_int_equal(count(keys, "\n"), 1); // private/plain.pem
-    check("secrets { private-n { file = north.pem\n secret = wrong\n }\n ecdsa-w { file = westenc.pem\n "
+    check("secrets { pkcs8-n { file = north.pem\n secret = wrong\n }\n private-w { file = westenc.pem\n "
           "secret = "
           "sesam\n }\n pkcs12-e { file = east.p12\n secret = wrong\n }\n private-x { file = nowhere.pem\n "
           "secret = y\n "
           "}\n private-y { secret = y\n } }\n");
-    assert_int_equal(count(keys, "\n"), 2); // any of the sections will do
+    assert_int_equal(count(keys, "\n"), 2); //
     assert_string_equal(warnings, "");
     static const char *const told[] = {
-        "swanctl.conf:1: secrets.private-n: the secret does not decrypt pkcs8/north.pem",
+        "swanctl.conf:1: secrets.pkcs8-n: the secret does not decrypt pkcs8/north.pem",
         "secrets.pkcs12-e: the secret does not decrypt pkcs12/east.p12",
-        "secrets.private-x: file = nowhere.pem: no such file in private, rsa, ecdsa or pkcs8",
+        "secrets.private-x: file = nowhere.pem: no such file in private, where",
         "secrets.private-y: file is missing",
     };
     for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
@@ -233,6 +233,27 @@ static void test_passwords_are_tried_as_swanctl_does(void **state)
             fail_msg("expected \"%s\" once in:\n%s", told[i], faults);
     assert_int_equal(count(faults, "\n"), 4);
     assert_null(strstr(faults, "wrong"));
+}
+
+// As stock swanctl 5.9.8 was seen to: only sections whose names begin as the directory does.
+static void test_a_secret_is_of_the_directory_of_its_name(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"private", "rsa", "ecdsa", "pkcs8"};
+    for (size_t dir = 0; dir < 4; dir++) {
+        for (size_t section = 0; section < 4; section++) {
+            char conf[120];
+            pki_run("rm -rf x509* pubkey private rsa ecdsa pkcs8 pkcs12; mkdir %s && cp good/pkcs8/north.pem "
+                    "%s/k",
+                    names[dir], names[dir]);
+            snprintf(conf, sizeof(conf), "secrets { %s-x { file = k\n secret = geheim\n } }\n",
+                     names[section]);
+            check(conf);
+            assert_int_equal(count(keys, "\n"), dir == section);
+            assert_int_equal(count(faults, "file = k: no such file in "), dir != section);
+            assert_int_equal(count(warnings, "the key is encrypted"), dir != section);
+        }
+    }
 }
 
 static void test_files_that_connections_and_authorities_name(void **state)
@@ -284,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_every_form_of_a_key_is_read),
         cmocka_unit_test(test_files_that_would_be_refused_are_told),
         cmocka_unit_test(test_passwords_are_tried_as_swanctl_does),
+        cmocka_unit_test(test_a_secret_is_of_the_directory_of_its_name),
         cmocka_unit_test(test_files_that_connections_and_authorities_name),
         cmocka_unit_test(test_expired_ones_are_said),
     };
