@@ -13,6 +13,7 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/info.h"
 #include "ctrl/ike/initiate.h"
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
@@ -204,11 +205,14 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     j->remaining++;
     revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (c->state != CHILD_DELETING)
-        exchange_queue(sa, TASK_DELETE_CHILD, c->id);
+    struct task *t = c->state != CHILD_DELETING ? task_new(sa, TASK_DELETE_CHILD, c->id) : NULL;
+    if (t) {
+        t->spi = force ? c->spi_in : 0;
+        exchange_queue_task(sa, t);
+    }
     job_step(sa->ike, before, true, ""); // it ends for whoever waited before, too
     if (force) {
-        child_destroy(c); // one DELETE went out, nobody waits for the answer
+        child_destroy(c); // its DELETE goes out when its turn comes, nobody waits for the answer
         revive_watch(sa);
     }
     log_set_context("", 0);
@@ -227,8 +231,10 @@ static void close_sa(struct ike_sa *sa, struct job *j, bool force)
     for (const struct child_sa *c = sa->children; c; c = c->next)
         revive_forget(ike, sa->conn->cfg.name, c->cfg->name);
     sa_delete(sa);
-    if (force)
-        sa_destroy(sa); // one DELETE goes out, nobody waits for the answer
+    if (force) { // one DELETE goes out, nobody waits for the answer
+        delete_ike_at_once(sa);
+        sa_destroy(sa);
+    }
     job_step(ike, before, true, "");
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // INFORMATIONAL (RFC 7296 sections 1.4, 1.4.1, 2.25): DELETE of CHILD and IKE SAs both ways, liveness, and
 // empty answers. Several DELETEs may stand in one message in any order; the IKE SA's takes effect last.
+#include "ctrl/ike/info.h"
+
 #include <stdlib.h>
 
 #include "ctrl/ike/childsa.h"
@@ -166,20 +168,37 @@ static bool delete_ike_response(struct task *t, struct inmsg *m)
 const struct task_ops task_delete_ike = {
     .name = "DELETE of the IKE_SA", .start = delete_ike_start, .response = delete_ike_response};
 
+// A forced end, where no request of ours is out whose number it would have to take (2.3): another task is at
+// work here and would go before the DELETE.
+void delete_ike_at_once(struct ike_sa *sa)
+{
+    uint8_t buf[32];
+    struct pb b = pb_of(buf, sizeof(buf));
+    if (sa->state != SA_DELETING || !sa->active || task_is(sa->active, TASK_DELETE_IKE) || sa->request)
+        return;
+    LOGF(IKE, 1, "sending DELETE for IKE_SA %s", sa_label(sa));
+    pb_delete(&b, PROTO_IKE, NULL, 0);
+    COUNT(sa->ike, info_out_req);
+    send_once(sa, EX_INFORMATIONAL, &b);
+}
+
 static void delete_child_start(struct task *t)
 {
     uint8_t buf[32];
     struct pb b = pb_of(buf, sizeof(buf));
     struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
-    if (!c || c->state == CHILD_DELETING || c->state == CHILD_DELETED) {
+    uint32_t spi = c ? c->spi_in : t->spi;
+    if (!spi || (c && (c->state == CHILD_DELETING || c->state == CHILD_DELETED))) {
         exchange_done(t->sa);
         return;
     }
-    timer_stop(t->sa->ike->loop, &c->timer);
-    c->state = CHILD_DELETING;
-    log_closing(c);
-    LOGF(IKE, 1, "sending DELETE for ESP CHILD_SA with SPI %08x", c->spi_in);
-    pb_delete(&b, PROTO_ESP, &c->spi_in, 1);
+    if (c) {
+        timer_stop(t->sa->ike->loop, &c->timer);
+        c->state = CHILD_DELETING;
+        log_closing(c);
+    }
+    LOGF(IKE, 1, "sending DELETE for ESP CHILD_SA with SPI %08x", spi);
+    pb_delete(&b, PROTO_ESP, &spi, 1);
     COUNT(t->sa->ike, info_out_req);
     exchange_send_inner(t->sa, EX_INFORMATIONAL, &b);
 }

@@ -66,6 +66,7 @@ struct task {
     const struct task_ops *ops;
     struct ike_sa *sa;
     uint32_t number, child_id; // the CHILD SA that it is about, 0: none
+    uint32_t spi;              // inbound, of one that does not wait for its DELETE; 0: it does
     struct inmsg *msg;         // as responder: the request
     void *data;                // the exchange's own
 };

@@ -414,6 +414,37 @@ static void test_terminate_that_timed_out_can_be_forced(void **state)
     pair_free(p);
 }
 
+static void first_probes(struct conn_config *c, int side)
+{
+    c->dpd_delay = side ? 0 : 10;
+}
+
+// The forced end of what is still being installed, or of a CHILD SA while another exchange is under way.
+static void test_forced_end_tells_the_peer_though_a_task_is_at_work(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    p->s[0].hold_install = true;
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    pair_terminate(p, 0, NULL, true);
+    pair_run(p);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_free(p);
+    p = pair_established(UNIQUE_NO, first_probes);
+    p->filter = pair_lose_all;
+    pair_wait(p, 12 * 1000);
+    pair_terminate(p, 0, "c", true);
+    pair_run(p);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    p->filter = NULL;
+    pair_wait(p, 2900); // the probe is sent again and answered; the childless IKE SA has not gone yet
+    assert_int_equal(pair_live(&p->s[1]), 0);
+    pair_free(p);
+}
+
 // --- both ends ---
 
 static void both_start(struct conn_config *c, int side)
@@ -506,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_childless_sas_are_ended),
         cmocka_unit_test(test_operator_ends_what_is_tried_again),
         cmocka_unit_test(test_terminate_that_timed_out_can_be_forced),
+        cmocka_unit_test(test_forced_end_tells_the_peer_though_a_task_is_at_work),
         cmocka_unit_test(test_ends_that_initiate_at_once_come_to_one_sa),
         cmocka_unit_test(test_initial_contact_is_not_said_beside_an_sa_with_that_host),
         cmocka_unit_test(test_delete_of_a_child_that_is_being_installed_counts),

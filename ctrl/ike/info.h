@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// INFORMATIONAL: what is said without a task.
+#ifndef CTRL_IKE_INFO_H
+#define CTRL_IKE_INFO_H
+
+struct ike_sa;
+// The DELETE of an IKE SA that is ended by force while another task is at work.
+void delete_ike_at_once(struct ike_sa *sa);
+
+#endif
