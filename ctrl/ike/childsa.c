@@ -241,6 +241,12 @@ static void let_send(struct child_sa *c, uint32_t after)
              &(struct msg_CHILD_OUTBOUND){.req = ++ike->next_req, .child_id = c->id, .after = after});
 }
 
+// The peer has let go of it; it still receives for a while, and its successor may go before it does.
+void child_send_no_more(struct child_sa *c)
+{
+    let_send(c, c->id);
+}
+
 void child_use_outbound(struct child_sa *c)
 {
     let_send(c, 0);
@@ -347,6 +353,7 @@ void child_closed(struct child_sa *c)
         return;
     }
     hand_over_outbound(c);
+    child_send_no_more(c);
     c->state = CHILD_DELETED;
     timer_set(l, &c->timer, loop_now(l) + (uint64_t)c->sa->ike->set.delete_rekeyed_delay * 1000);
 }

@@ -60,6 +60,7 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct sl
 void child_installed(struct child_sa *c, uint32_t old); // old: the one whose place it takes, 0: none
 bool child_is_up(const struct child_sa *c);             // it carries traffic and has no successor
 void child_use_outbound(struct child_sa *c);            // our packets go into it from now on
+void child_send_no_more(struct child_sa *c);            // ... and never again
 void child_step_aside(struct child_sa *c, struct child_sa *other); // other sends in its place
 // c took old's place by our request; old NULL: it is gone. race: what the peer's own request made of old
 // meanwhile.

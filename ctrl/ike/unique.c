@@ -220,6 +220,8 @@ void unique_deleted(struct ike_sa *sa)
         return;
     }
     sa_stop_work(sa);
+    for (struct child_sa *c = sa->children; c; c = c->next)
+        child_send_no_more(c);
     sa->life.fire = lingered;
     sa->life.ctx = sa;
     timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + LINGER_MS);

@@ -125,7 +125,8 @@
 // RESULT on, the old one goes on sending, until the first of: a packet authenticated by the new one has come, the old one
 // is deleted or can send no more (a limit, its last number), CHILD_OUTBOUND says so. The initiator, whose peer has the
 // new child already, leaves out_after 0. CHILD_OUTBOUND with another child is said of one that is on its way out: it
-// sends only when that one cannot, whatever comes by it.
+// sends only when that one cannot, whatever comes by it. With itself in after it is said of one that the peer has let go
+// of: it still receives what was under way and sends no more, whatever becomes of its successor.
 #define MSG_CHILD_OUTBOUND_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, after, 0) // it sends from now on (after: not before that one does). -> RESULT, not ok: there is none
 // ---- path -> ike
 #define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA

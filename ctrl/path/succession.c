@@ -9,8 +9,8 @@ enum { LINKS = 4 }; // an SA that waits for one that waits
 static bool may_send(const struct child *c)
 {
     const struct half *h = &c->out;
-    return c->installed && !c->dying && !h->ended && h->state != HALF_NONE && h->state != HALF_FAILED &&
-           h->state != HALF_DELETING;
+    return c->installed && !c->dying && c->serves_at && !h->ended && h->state != HALF_NONE &&
+           h->state != HALF_FAILED && h->state != HALF_DELETING;
 }
 
 static struct child *newest_in_place(const struct policy *pol)
@@ -35,8 +35,8 @@ static struct child *newest(const struct policy *pol)
 static bool over(const struct child *c)
 {
     const struct half *h = c ? &c->out : NULL;
-    return !c || c->dying || h->ended || h->state == HALF_FAILED || h->state == HALF_DELETING ||
-           (c->installed && h->state == HALF_NONE);
+    return !c || c->dying || !c->serves_at || h->ended || h->state == HALF_FAILED ||
+           h->state == HALF_DELETING || (c->installed && h->state == HALF_NONE);
 }
 
 struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f)
@@ -77,5 +77,7 @@ void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m)
     }
     c->out_after = m->after;
     c->aside = m->after != 0;
+    if (m->after == m->child_id)
+        spd_retire(p, c);
     ipc_result(p->ike, m->req, true, "%s", "");
 }

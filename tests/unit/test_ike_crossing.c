@@ -39,12 +39,17 @@ static struct path_sa *sa_of(struct side *s, uint32_t id)
 }
 
 // As path does it: the newest, but for what it has to wait for.
+static bool may_send(const struct path_sa *c)
+{
+    return c && !c->deleted && c->child.out_after != c->child.child_id;
+}
+
 static const struct path_sa *sender(struct side *s)
 {
     struct path_sa *c = NULL;
     for (unsigned i = s->sa_count; i > 0 && !c; i--)
-        c = s->sas[i - 1].deleted ? NULL : &s->sas[i - 1];
-    while (c && c->child.out_after && sa_of(s, c->child.out_after))
+        c = may_send(&s->sas[i - 1]) ? &s->sas[i - 1] : NULL;
+    while (c && c->child.out_after && may_send(sa_of(s, c->child.out_after)))
         c = sa_of(s, c->child.out_after);
     assert_non_null(c);
     return c;
@@ -309,6 +314,9 @@ static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
     pair_wait(p, 100);
     assert_int_equal(sender(&p->s[0])->child.spi_out, newer);
     assert_true(receives(&p->s[0], p->s[0].ike->sas->children->spi_in));
+    assert_true(old->children && old->state == SA_DELETING); // it lingers, to receive
+    for (const struct child_sa *c = old->children; c; c = c->next)
+        assert_int_equal(c->out_after, c->id);
     pair_wait(p, 20000);
     pair_assert_one(p);
     pair_free(p);

@@ -109,6 +109,8 @@ static void test_rekeyed_child_takes_over_outbound_when_the_peer_has_it(void **s
     assert_int_equal(b->child.out_after, 0); // was old1: CHILD_OUTBOUND came with the DELETE
     assert_int_equal(pair_sa(&p->s[0], 0)->child.child_id, old0);
     assert_int_equal(pair_sa(&p->s[1], 0)->child.child_id, old1);
+    for (int side = 0; side < 2; side++) // what is deleted sends no more, whatever becomes of its successor
+        assert_int_equal(pair_sa(&p->s[side], 0)->child.out_after, side ? old1 : old0);
     pair_wait(p, 4000);
     assert_int_equal(pair_live(&p->s[0]), 2); // both still let the old one's packets in
     pair_wait(p, 2000);

@@ -160,6 +160,22 @@ static void test_the_newest_sends_no_more_when_ike_takes_that_back(void **state)
     expect_by(r, 2, 15, 5);
 }
 
+// What both ends have deleted lingers to receive: when its successor goes, nothing is sent by it.
+static void test_one_that_sends_no_more_stays_silent_when_its_successor_goes(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    install_after(r, 2, 1, OFFLOAD_NO);
+    assert_true(ask_outbound_after(r, 1, 1));
+    rig_out(r, 0, 5);
+    expect_by(r, 2, 0, 5);
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    assert_int_equal(rig_read(r), 1);
+    sadb_delete(r->p, 2);
+    rig_out(r, 5, 5);
+    assert_int_equal(r->seen, r->sent_count);
+}
+
 // One that is only being added is not over: who waits for it waits for what it waits for itself.
 static void test_a_link_that_is_not_in_place_yet_is_not_taken_for_one_that_is_over(void **state)
 {
@@ -452,6 +468,7 @@ int main(void)
         T(test_the_responders_new_sa_sends_after_the_first_packet_that_it_opens),
         T(test_the_new_sa_sends_when_ike_says_so),
         T(test_the_newest_sends_no_more_when_ike_takes_that_back),
+        T(test_one_that_sends_no_more_stays_silent_when_its_successor_goes),
         T(test_a_link_that_is_not_in_place_yet_is_not_taken_for_one_that_is_over),
         T(test_each_link_of_a_chain_waits_for_the_one_before),
         T(test_an_unknown_predecessor_is_not_waited_for),
