@@ -141,6 +141,8 @@ static void traffic(struct world *w, void *ctx, uint64_t arg)
 {
     struct pair *pr = ctx;
     unsigned from = arg ? pr->b : pr->a, to = arg ? pr->a : pr->b;
+    if (w->silent)
+        return;
     unsigned burst = rng_chance(&w->rng, 20) ? 12 : 1;
     for (unsigned i = 0; i < burst && !w->failed; i++)
         host_send(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN), !rng_chance(&w->rng, 50));

@@ -12,10 +12,10 @@ list=$here/tests/world/mutants/LIST
 mkdir -p "$work/bin" "$work/log" "$here/$build/report"
 cd "$here"
 
-git ls-files -z --cached --others --exclude-standard | rsync -a --delete --from0 --files-from=- ./ "$work/tree/" 2>/dev/null || {
-    rm -rf "$work/tree" && mkdir -p "$work/tree" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree"
-}
-make_world() { make -s -C "$work/tree" BUILD=build OPT=-O2 build/tests/world >"$work/log/build" 2>&1; }
+# Kept from the last time, so that only what changed is compiled again.
+copy_tree() { mkdir -p "$work/tree" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -pu -t "$work/tree"; }
+copy_tree
+make_world() { make -s -C "$work/tree" BUILD=build build/tests/world >"$work/log/build" 2>&1; }
 make_world || { tail "$work/log/build"; exit 1; }
 cp "$work/tree/build/tests/world" "$work/bin/unmutated"
 
@@ -26,9 +26,10 @@ for ((r = 0; r < runs; r++)); do longest[r]=1; done
 printf '%-24s %5s  %-10s %7s  %s\n' mutant found invariant "CPU s" "what it is"
 for name in "${names[@]}"; do
     what=$(awk -v n="$name" '$1 == n {$1 = $2 = ""; print substr($0, 3)}' "$list")
-    if ! patch -s -p1 -d "$work/tree" <"tests/world/mutants/$name.patch" >"$work/log/$name" 2>&1 || ! make_world; then
+    if ! patch -f -s -p1 -d "$work/tree" <"tests/world/mutants/$name.patch" >"$work/log/$name" 2>&1 || ! make_world; then
         printf '%-24s the patch does not apply or build\n' "$name"
-        git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/tree"
+        rm -rf "$work/tree"
+        copy_tree
         bad=1
         continue
     fi

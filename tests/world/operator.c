@@ -203,14 +203,15 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
     case CMD_INITIATE:
         vici_put(o, "ike", p->name);
         vici_put(o, "child", p->variant[c->variant].child[c->child].name);
-        vici_put(o, "timeout", "20000");
+        vici_put(o, "timeout", c->how & DETACHED ? "-1" : "20000");
         break;
     case CMD_TERMINATE:
         vici_put(o, "ike", p->name);
         if (c->child)
             vici_put(o, "child", "net");
         vici_put(o, "timeout", "20000");
-        if (rng_chance(&s->w->rng, 200))
+        // While a request of that end is out nobody is told of a forced end, and service is not to be had.
+        if (c->how & FORCED || (!s->w->fair && rng_chance(&s->w->rng, 200)))
             vici_put(o, "force", "yes");
         break;
     case CMD_REKEY: // the IKE SA, or its CHILD SA
@@ -221,11 +222,14 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
 }
 
 // What is to be loaded counts for both forms until the answer.
-static void sent(struct site *s, const struct order *c)
+static void sent(struct site *s, struct order *c)
 {
     struct want *want = &s->op.want[c->pair];
-    if (c->kind == CMD_TERMINATE)
+    c->sent_at = s->w->now;
+    if (c->kind == CMD_TERMINATE) {
         s->w->pair[c->pair].taken_down = true;
+        s->w->pair[c->pair].taken_down_at = s->w->now;
+    }
     if (c->kind == CMD_LOAD)
         want->pending = (int)c->variant;
     if (c->kind == CMD_UNLOAD) {
@@ -255,16 +259,26 @@ static void next(struct site *s)
     daemon_wake(s);
 }
 
-void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child)
+static void put_order(struct site *s, const struct order *one)
 {
-    struct order *c = calloc(1, sizeof(*c)), **end = &s->op.queue;
+    struct order *c = malloc(sizeof(*c)), **end = &s->op.queue;
     if (!c)
         abort();
-    *c = (struct order){k, pair, variant, child, NULL};
+    *c = *one;
     while (*end)
         end = &(*end)->next;
     *end = c;
     next(s);
+}
+
+void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child)
+{
+    put_order(s, &(struct order){.kind = k, .pair = pair, .variant = variant, .child = child});
+}
+
+void operator_hurry(struct site *s, enum command_kind k, unsigned pair, unsigned how)
+{
+    put_order(s, &(struct order){.kind = k, .pair = pair, .how = how});
 }
 
 static void drop_first(struct operator* op)
@@ -308,7 +322,7 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
         want->pending = -1;
         want->unknown = false;
     }
-    if (c->kind == CMD_INITIATE && ok)
+    if (c->kind == CMD_INITIATE && ok && c->sent_at > s->w->pair[c->pair].taken_down_at)
         s->w->pair[c->pair].taken_down = false;
     if (c->kind == CMD_LIST)
         s->op.listed = true;
@@ -364,6 +378,8 @@ void operator_connect(struct site *s)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ||
         server_adopt(s->d.ctl->server, pair[0]) < 0)
         abort();
+    struct order *asked = op->queue; // while it was down: after what its files say
+    op->queue = NULL;
     op->fd = pair[1];
     op->have = 0;
     op->busy = false;
@@ -377,6 +393,10 @@ void operator_connect(struct site *s)
         if ((p->a == s->index || p->b == s->index) && (v >= 0 || s->d.generation == 1))
             operator_order(s, CMD_LOAD, i, v < 0 ? 0 : (unsigned)v, 0);
     }
+    struct order **end = &op->queue;
+    while (*end)
+        end = &(*end)->next;
+    *end = asked;
 }
 
 void operator_gone(struct site *s)

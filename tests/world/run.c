@@ -257,6 +257,8 @@ void world_conclude(struct world *w)
         begin_anew(w);
     if (!w->failed)
         check_up(w);
+    w->silent = true;
+    world_run_until(w, w->now + 5 * SECOND);
     if (!w->failed)
         check_leaks(w);
 }

@@ -66,8 +66,8 @@ void service_sent(struct world *w, struct pair *p, uint64_t id)
         agenda_add(w, JUDGED_US, judge, p, id);
 }
 
-// Which SAs each site has, five times a second; one that is sent to long after it went was let go of by one
-// end alone.
+// Which SAs each site has, from their installation on and five times a second; one that is sent to long after
+// it went was let go of by one end alone.
 static struct held *held_of(struct site *s, uint32_t spi, bool make)
 {
     struct held *h = s->held;
@@ -79,6 +79,11 @@ static struct held *held_of(struct site *s, uint32_t spi, bool make)
         h->spi = spi;
     }
     return make ? h : NULL;
+}
+
+void service_installs(struct site *s, uint32_t spi)
+{
+    held_of(s, spi, true)->at = s->w->now;
 }
 
 static void sample(struct world *w, void *ctx, uint64_t arg)
@@ -191,7 +196,40 @@ static void card_fast(struct world *w, void *ctx, uint64_t arg)
     site_card_habits(s->card, 0, 0, 0);
 }
 
-// One end brings it up, on a slow card where it has one; the other ends it before the first has installed it.
+static void later_hurry(struct world *w, void *ctx, uint64_t pair)
+{
+    struct site *s = ctx;
+    (void)w;
+    if (s->d.life == UP)
+        operator_hurry(s, CMD_INITIATE, (unsigned)pair, DETACHED);
+}
+
+static void later_force(struct world *w, void *ctx, uint64_t pair)
+{
+    struct site *s = ctx;
+    (void)w;
+    if (s->d.life == UP)
+        operator_hurry(s, CMD_TERMINATE, (unsigned)pair, FORCED);
+}
+
+static void later_packet(struct world *w, void *ctx, uint64_t to)
+{
+    host_send(w, ((const struct site *)ctx)->index, (unsigned)to, 0, true);
+}
+
+// The operator who brought it up thinks better of it and waits for nobody, two exchanges later, while the
+// other end's hosts have begun to send. Only where that end begins nothing itself: what it has half set up
+// then would be cut, and it would have to give up first.
+static void thinks_better(struct world *w, const struct pair *p, struct site *a, struct site *b)
+{
+    uint64_t at = SECOND / 10 + 26000 + rng_below(&w->rng, 100000);
+    agenda_add(w, at, later_force, a, number(w, p));
+    for (unsigned i = 0; i < 12; i++)
+        agenda_add(w, at - 4000 + rng_below(&w->rng, 8000), later_packet, b, a->index);
+}
+
+// One end brings it up, on a slow card where it has one; the other ends it before the first has installed it,
+// or the first itself does.
 static void act_hasty(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
@@ -202,8 +240,13 @@ static void act_hasty(struct world *w, struct pair *p)
     revival(p);
     disturb(w, p, back ? revival(p) + SECOND : NEVER);
     operator_order(a, CMD_TERMINATE, number(w, p), 0, 0);
-    agenda_add(w, SECOND / 10, later_initiate, a, number(w, p));
-    agenda_add(w, SECOND / 10 + 8000 + rng_below(&w->rng, 80000), later_terminate, b, number(w, p));
+    if (starts(p, !by, START_NONE) && rng_chance(&w->rng, 700)) {
+        agenda_add(w, SECOND / 10, later_hurry, a, number(w, p));
+        thinks_better(w, p, a, b);
+    } else {
+        agenda_add(w, SECOND / 10, later_initiate, a, number(w, p));
+        agenda_add(w, SECOND / 10 + 8000 + rng_below(&w->rng, 80000), later_terminate, b, number(w, p));
+    }
     if (a->card) {
         site_card_habits(a->card, 0, (unsigned)rng_between(&w->rng, 1000, 300000), 0);
         agenda_add(w, SECOND, card_fast, a, 0);

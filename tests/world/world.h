@@ -147,7 +147,8 @@ struct pair { // two sites that want to talk
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
-    bool taken_down;           // an operator has, and none has brought it up since
+    bool taken_down; // an operator has, and none has asked for it and got it since
+    uint64_t taken_down_at;
     uint64_t up_from;          // fair weather: packets must arrive that are sent then or later
     uint64_t disturbed_at;     // nothing is said of those sent before
     unsigned closures, begins; // begins: the side that has to, 2: either
@@ -168,9 +169,11 @@ enum command_kind {
     CMD_REGISTER,
     CMD_REKEY
 };
+enum { DETACHED = 1, FORCED = 2 }; // not to wait for what comes of it; not to wait for the peer
 struct order {
     enum command_kind kind;
-    unsigned pair, variant, child;
+    unsigned pair, variant, child, how;
+    uint64_t sent_at;
     struct order *next;
 };
 struct sa_seen { // of list-sas
@@ -198,6 +201,7 @@ void operator_connect(struct site *s);
 void operator_gone(struct site *s); // the daemon went
 void operator_read(struct site *s); // answers wait
 void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child);
+void operator_hurry(struct site *s, enum command_kind k, unsigned pair, unsigned how); // DETACHED, FORCED
 struct pair *plan_of(struct world *w, unsigned a, unsigned b);
 
 // ---- network.c
@@ -226,6 +230,7 @@ void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child);
 void service_start(struct world *w);
 void service_sent(struct world *w, struct pair *p, uint64_t id);      // a packet that is to arrive
 void service_arrived(struct site *s, const uint8_t *p, uint32_t len); // by the network
+void service_installs(struct site *s, uint32_t spi);                  // path is given an inbound SA
 void service_forget(struct site *s);                                  // its daemon is killed
 
 // ---- gateway.c: a packet between the interfaces of one site
@@ -330,6 +335,7 @@ struct world {
     uint64_t fair_until, auth_lost_until;
     bool short_retry; // IKE gives up after 12 s, not 165
     bool calm;        // the end: no faults, and things may settle
+    bool silent;      // the very end: hosts say nothing
     bool link_down[SITES][SITES];
     unsigned loss, dup, corrupt, jitter; // per mille; ms
     uint64_t hash;                       // of the trace

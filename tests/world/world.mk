@@ -27,9 +27,13 @@ unit-tests: $(WORLD)
 world: $(WORLD) ## N random worlds (default 200): daemons, network, operators and faults from one seed each
 	@$(WORLD) $(or $(SEED),1) --count $(N)
 .PHONY: check-world
-check-world: $(WORLD) ## a couple of hundred random worlds within a minute of CPU time; WORLD_SEED picks the first
+check-world: check-mutants $(WORLD) ## a couple of hundred random worlds within a minute of CPU time; WORLD_SEED picks the first
+	@$(WORLD) 7 --count 3 --twice
 	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60
 
+.PHONY: check-mutants
+check-mutants: ## does each planted defect of the world's still apply to the source
+	@tests/world/mutants_apply.sh
 .PHONY: world-mutants
 world-mutants: $(WORLD) ## plant old defects again: random seeds must find each within five CPU minutes
 	@BUILD=$(BUILD) tests/world/mutants.sh
