@@ -219,7 +219,7 @@ static void test_a_key_is_followed_and_ends_by_the_blocks_that_it_has_sealed_or_
             again(state, &r);
         install(r, &(struct limit){0}, OFFLOAD_NO);
         struct half *h = in ? &r->p->children->in : &r->p->children->out;
-        h->used.blocks = (1ull << 34) - 4; // a packet of the rig has three
+        h->used.blocks = (1ull << 35) - 4; // a packet of the rig has three
         assert_true(passes(r, in, 1));
         assert_int_equal(told(r).soft, 0);
         assert_true(passes(r, in, 2) && passes(r, in, 3));
