@@ -2,7 +2,8 @@
 # Unit tests of the driver library.
 $(eval $(call unit_test,test_pool,tests/unit/test_pool.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(eval $(call unit_test,test_soft_window,tests/unit/test_soft_window.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
-$(eval $(call unit_test,test_soft,tests/unit/test_soft.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft_sa,tests/unit/test_soft_sa.c tests/unit/soft_rig.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft,tests/unit/test_soft.c tests/unit/soft_rig.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(eval $(call unit_test,test_soft_modes,tests/unit/test_soft_modes.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(eval $(call unit_test,test_soft_queues,tests/unit/test_soft_queues.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(eval $(call unit_test,test_soft_vectors,tests/unit/test_soft_vectors.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -ljansson))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policies in force (RFC 4301 sections 4.4.1, 5 and 7), with the real software engine: what is loaded, what
-// an SA still needs, which SA a packet takes, what an SA may bring in, and what becomes of everything else.
+// Policies in force (RFC 4301 sections 4.4.1 and 5), with the real software engine: what is loaded, what an
+// SA still needs, which SA a packet takes, what an SA may bring in.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -8,44 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/unit/path_rig.h"
+#include "tests/unit/spd_rig.h"
 
 #define NONE UINT32_MAX
-
-// Ten protected packets of the rig's own policy.
-static void expect_protected(struct rig *r, uint32_t from)
-{
-    rig_out(r, from, 10);
-    rig_expect(r, from, 10);
-    assert_int_equal(r->past_count, 0);
-}
-
-static void send_udp(struct rig *r, const char *src, const char *dst, uint16_t dport, uint32_t number)
-{
-    rig_out_packet(r,
-                   &(struct rig_packet){
-                       .src = src, .dst = dst, .proto = 17, .sport = 1000, .dport = dport, .number = number});
-}
-
-static bool take_message(int fd, uint8_t *buf, size_t size, enum msg_type want, union msg *m)
-{
-    ssize_t n;
-    while ((n = recv(fd, buf, size, MSG_DONTWAIT)) > 0)
-        if (msg_read(slice_of(buf, (size_t)n), m) == want)
-            return true;
-    return false;
-}
-
-static unsigned count_policies(struct rig *r, struct msg_POLICY_IS *out, unsigned max)
-{
-    uint8_t buf[16384];
-    union msg m;
-    unsigned n = 0;
-    policy_list(r->p, &(struct msg_POLICY_LIST){.req = 5});
-    while (take_message(r->ctl, buf, sizeof(buf), MSG_POLICY_IS, &m) && n < max)
-        out[n++] = m.POLICY_IS;
-    return n;
-}
 
 // ---- lists
 
@@ -119,12 +84,12 @@ static void test_traffic_of_the_sas_that_were_asked_for(void **state)
     rig_must_install(r, 1, OFFLOAD_NO, "software");
     rig_must_install(r, 2, OFFLOAD_NO, "software");
     stats_sas(r->p, &(struct msg_PATH_LIST){.req = 5, .children = slice_of(ids, 8)});
-    assert_true(take_message(r->ctl, buf, sizeof(buf), MSG_PATH_SA, &m));
+    assert_true(spd_take_message(r->ctl, buf, sizeof(buf), MSG_PATH_SA, &m));
     assert_int_equal(m.PATH_SA.child_id, 1);
     assert_true(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT) > 0);
     assert_int_equal(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT), -1);
     stats_sas(r->p, &(struct msg_PATH_LIST){.req = 5, .children = slice_of(ids, sizeof(ids))});
-    assert_true(take_message(r->ctl, buf, sizeof(buf), MSG_RESULT, &m));
+    assert_true(spd_take_message(r->ctl, buf, sizeof(buf), MSG_RESULT, &m));
     assert_false(m.RESULT.ok);
 }
 
@@ -137,17 +102,17 @@ static void test_unload_with_sa_up_stays_protected(void **state)
     fake_blocks = 1;
     rig_must_install(r, 1, OFFLOAD_NO, "software");
     rig_must_apply(r, "rig", NULL, 0);
-    expect_protected(r, 0);
+    spd_expect_protected(r, 0);
     rig_in(r, 0x1001, "10.2.0.1", 5);
     assert_int_equal(rig_read(r), 5);
     assert_int_equal(fake_blocks, 1);
-    assert_int_equal(count_policies(r, list, 4), 1);
+    assert_int_equal(spd_count_policies(r, list, 4), 1);
     assert_int_equal(list[0].loaded, 0);
     assert_int_equal(list[0].sa_count, 1);
     sadb_delete(r->p, 1); // the last that needed it
     rig_turn(r);
     assert_int_equal(fake_blocks, 0);
-    assert_int_equal(count_policies(r, list, 4), 0);
+    assert_int_equal(spd_count_policies(r, list, 4), 0);
     rig_write(r, 99);
     rig_turn(r);
     assert_int_equal(r->past_count, 1);
@@ -159,13 +124,13 @@ static void test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends(void 
     struct policy_spec other = rig_spec(2, "net", "10.1.0.0/16", "10.3.0.0/16");
     rig_must_install(r, 1, OFFLOAD_NO, "software");
     rig_must_apply(r, "rig", &other, 1);
-    expect_protected(r, 0);
-    send_udp(r, "10.1.0.1", "10.3.0.1", 1, 1); // the new one is in force beside it
+    spd_expect_protected(r, 0);
+    spd_send_udp(r, "10.1.0.1", "10.3.0.1", 1, 1); // the new one is in force beside it
     assert_int_equal(r->past_count + r->sent_count, 10);
     sadb_delete(r->p, 1);
     rig_turn(r);
     rig_write(r, 99);
-    send_udp(r, "10.1.0.1", "10.3.0.1", 1, 2);
+    spd_send_udp(r, "10.1.0.1", "10.3.0.1", 1, 2);
     assert_int_equal(r->past_count, 1);
     assert_int_equal(r->p->worker->no_sa_out, 2);
 }
@@ -231,12 +196,12 @@ static void test_a_load_that_fails_changes_nothing(void **state)
         assert_false(rig_apply(r, "rig", two, n, text, sizeof(text)));
         assert_true(strlen(text) > 10);
         assert_int_equal(fake_blocks, 0);
-        assert_int_equal(count_policies(r, list, 4), how == 1 || how == 2 ? 2 : 1);
+        assert_int_equal(spd_count_policies(r, list, 4), how == 1 || how == 2 ? 2 : 1);
         assert_int_equal(list[0].id, 1);
         assert_int_equal(list[0].loaded, 1);
     }
     rig_must_install(r, 1, OFFLOAD_NO, "software");
-    expect_protected(r, 0);
+    spd_expect_protected(r, 0);
 }
 
 static void test_a_malformed_list_is_refused(void **state)
@@ -246,7 +211,7 @@ static void test_a_malformed_list_is_refused(void **state)
     uint8_t buf[8192];
     union msg answer;
     policy_apply(r->p, &m);
-    assert_true(take_message(r->ike, buf, sizeof(buf), MSG_RESULT, &answer));
+    assert_true(spd_take_message(r->ike, buf, sizeof(buf), MSG_RESULT, &answer));
     assert_false(answer.RESULT.ok && strstr(answer.RESULT.text, "malformed"));
     struct policy_spec none = rig_spec(4, "c", "10.1.0.0/16", "10.2.0.0/16");
     char text[400];
@@ -265,7 +230,7 @@ static void test_the_more_specific_policy_has_the_packet_whatever_was_loaded_fir
     struct msg_POLICY_IS list[4];
     rig_must_apply(r, "h", &host, 1);
     rig_must_apply(r, "p", &port, 1);
-    assert_int_equal(count_policies(r, list, 4), 3);
+    assert_int_equal(spd_count_policies(r, list, 4), 3);
     assert_int_equal(list[0].id, 3);
     assert_int_equal(list[1].id, 2);
     assert_int_equal(list[2].id, 1);
@@ -283,41 +248,22 @@ static void test_explicit_priority_goes_before_specificity_and_bypass_before_pro
     s[2].priority = 900;
     s[3].priority = 10;
     rig_must_apply(r, "x", s, 4);
-    assert_int_equal(count_policies(r, list, 8), 5);
+    assert_int_equal(spd_count_policies(r, list, 8), 5);
     const uint32_t order[] = {5, 4, 3, 2, 1};
     for (int i = 0; i < 5; i++)
         assert_int_equal(list[i].id, order[i]);
 }
 
-// Two policies over one another, an SA for each; the newer SA is the wider one's.
-static void two_policies(struct rig *r)
-{
-    struct policy_spec wide = rig_spec(2, "wide", "10.0.0.0/8", "10.0.0.0/8");
-    struct msg_CHILD c = rig_child(r, 2);
-    rig_must_apply(r, "w", &wide, 1);
-    rig_must_install(r, 1, OFFLOAD_NO, "software");
-    c.policy_id = 2;
-    c.local_ts = wide.local;
-    c.remote_ts = wide.remote;
-    rig_must_install_child(r, &c);
-}
-
-static uint32_t spi_of(const struct rig *r, unsigned i) // of the i-th packet that was sent
-{
-    const uint8_t *p = r->sent[i].bytes + 28;
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static void test_a_packet_takes_its_policys_sa_not_the_newest_that_fits(void **state)
 {
     struct rig *r = *state;
-    two_policies(r);
+    spd_two_policies(r);
     rig_write(r, 1);
     rig_turn(r);
-    send_udp(r, "10.1.0.1", "10.9.0.1", 1, 2);
+    spd_send_udp(r, "10.1.0.1", "10.9.0.1", 1, 2);
     assert_int_equal(r->sent_count, 2);
-    assert_int_equal(spi_of(r, 0), 0x2001);
-    assert_int_equal(spi_of(r, 1), 0x2002);
+    assert_int_equal(spd_spi_of(r, 0), 0x2001);
+    assert_int_equal(spd_spi_of(r, 1), 0x2002);
     sadb_delete(r->p, 1); // without its own SA it waits for one, and takes nobody else's
     rig_turn(r);
     rig_write(r, 3);
@@ -336,9 +282,9 @@ static void test_the_newest_sa_of_a_policy_takes_over(void **state)
     sadb_delete(r->p, 2);
     rig_turn(r);
     rig_out(r, 2, 1);
-    assert_int_equal(spi_of(r, 0), 0x2001);
-    assert_int_equal(spi_of(r, 1), 0x2002);
-    assert_int_equal(spi_of(r, 2), 0x2001);
+    assert_int_equal(spd_spi_of(r, 0), 0x2001);
+    assert_int_equal(spd_spi_of(r, 1), 0x2002);
+    assert_int_equal(spd_spi_of(r, 2), 0x2001);
 }
 
 // The newest one is being deleted, and a card still has packets of it: the one before takes over at once.
@@ -354,7 +300,7 @@ static void test_a_deleted_sa_takes_no_packet_while_it_lingers(void **state)
     rig_out(r, 3, 3);
     assert_int_equal(r->sent_count, 3);
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(spi_of(r, i), 0x2001);
+        assert_int_equal(spd_spi_of(r, i), 0x2001);
     r->card.hold_jobs = false;
     rig_turn(r);
     assert_int_equal(r->sent_count, 6); // what it had is not lost
@@ -363,7 +309,7 @@ static void test_a_deleted_sa_takes_no_packet_while_it_lingers(void **state)
 static void test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves(void **state)
 {
     struct rig *r = *state;
-    two_policies(r);
+    spd_two_policies(r);
     struct rig_packet mine = {.src = "10.2.0.1", .dst = "10.1.0.1", .proto = 17, .number = 1};
     rig_in_packet(r, 0x1001, &mine);
     assert_int_equal(rig_read(r), 1);
@@ -399,9 +345,9 @@ static void test_a_narrowed_sa_takes_what_it_holds_and_nothing_else(void **state
     struct msg_CHILD c = rig_child(r, 1);
     c.remote_ts = rig_list("10.2.7.0/24");
     rig_must_install_child(r, &c);
-    send_udp(r, "10.1.0.1", "10.2.7.1", 1, 1);
+    spd_send_udp(r, "10.1.0.1", "10.2.7.1", 1, 1);
     assert_int_equal(r->sent_count, 1);
-    send_udp(r, "10.1.0.1", "10.2.8.1", 1, 2);
+    spd_send_udp(r, "10.1.0.1", "10.2.8.1", 1, 2);
     assert_int_equal(r->sent_count, 1);
     assert_int_equal(r->p->worker->no_sa_out, 1);
     assert_int_equal(r->past_count, 0);
@@ -413,10 +359,10 @@ static void test_a_narrowed_sa_takes_what_it_holds_and_nothing_else(void **state
     assert_int_equal(rig_read(r), 3);
     c = rig_child(r, 2); // a second one for all of it: each takes its own
     rig_must_install_child(r, &c);
-    send_udp(r, "10.1.0.1", "10.2.7.1", 1, 4);
-    send_udp(r, "10.1.0.1", "10.2.8.1", 1, 5);
-    assert_int_equal(spi_of(r, 1), 0x2001);
-    assert_int_equal(spi_of(r, 2), 0x2002);
+    spd_send_udp(r, "10.1.0.1", "10.2.7.1", 1, 4);
+    spd_send_udp(r, "10.1.0.1", "10.2.8.1", 1, 5);
+    assert_int_equal(spd_spi_of(r, 1), 0x2001);
+    assert_int_equal(spd_spi_of(r, 2), 0x2002);
 }
 
 static void test_acquire_names_policy_and_packet_once_a_second(void **state)
@@ -426,8 +372,8 @@ static void test_acquire_names_policy_and_packet_once_a_second(void **state)
     union msg m;
     rig_events(r, 0);
     for (uint32_t i = 0; i < 20; i++)
-        send_udp(r, "10.1.0.9", "10.2.0.7", 53, i);
-    assert_true(take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
+        spd_send_udp(r, "10.1.0.9", "10.2.0.7", 53, i);
+    assert_true(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
     assert_int_equal(m.ACQUIRE.policy_id, 1);
     assert_string_equal(m.ACQUIRE.conn, "rig");
     assert_string_equal(m.ACQUIRE.child, "net");
@@ -437,359 +383,8 @@ static void test_acquire_names_policy_and_packet_once_a_second(void **state)
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].proto, 17);
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].port_lo, 53);
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].port_hi, 53);
-    assert_false(take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
+    assert_false(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
     assert_int_equal(r->p->worker->no_sa_out, 20);
-}
-
-// ---- what no policy protects
-
-static void test_what_no_policy_protects_goes_on_past_us(void **state)
-{
-    struct rig *r = *state;
-    struct policy_spec pass = rig_spec(2, "pass", "10.1.0.0/16", "10.2.9.0/24"),
-                       drop = rig_spec(3, "drop", "10.1.0.0/16", "10.2.8.0/24");
-    uint8_t expect[64];
-    pass.action = POLICY_BYPASS;
-    drop.action = POLICY_DISCARD;
-    rig_must_apply(r, "p", &pass, 1);
-    rig_must_apply(r, "d", &drop, 1);
-    rig_must_install(r, 1, OFFLOAD_NO, "software");
-    send_udp(r, "10.1.0.1", "10.2.9.1", 1, 1);   // bypass, inside what another one protects
-    send_udp(r, "10.1.0.1", "172.16.0.1", 1, 2); // nobody's
-    assert_int_equal(r->past_count, 2);
-    uint32_t len = rig_build(
-        expect,
-        &(struct rig_packet){
-            .src = "10.1.0.1", .dst = "172.16.0.1", .proto = 17, .sport = 1000, .dport = 1, .number = 2});
-    assert_int_equal(r->past[1].len, len);
-    assert_memory_equal(r->past[1].bytes, expect, len);
-    send_udp(r, "10.1.0.1", "10.2.8.1", 1, 3); // discard
-    assert_int_equal(r->past_count, 2);
-    assert_int_equal(r->sent_count, 0);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 1);
-    assert_int_equal(rig_read(r), NONE);
-}
-
-static void test_where_nothing_goes_past_us_the_sender_is_told_at_a_bounded_rate(void **state)
-{
-    struct rig *r = *state;
-    uint8_t p[200];
-    unsigned answers = 0;
-    r->past_rc = -ENETUNREACH;
-    for (uint32_t i = 0; i < 200; i++)
-        send_udp(r, "10.1.0.1", "172.16.0.1", 1, i);
-    for (ssize_t n; (n = read(r->tun, p, sizeof(p))) > 0; answers++) {
-        assert_int_equal(n, 28 + 32);
-        assert_int_equal(p[9], 1);
-        assert_memory_equal(p + 12, ((uint8_t[]){172, 16, 0, 1, 10, 1, 0, 1}), 8);
-        assert_int_equal(p[20], 3);
-        assert_int_equal(p[21], 13);
-        uint32_t sum = 0;
-        for (int i = 20; i < n; i += 2)
-            sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-        assert_int_equal((sum & 0xffff) + (sum >> 16), 0xffff);
-    }
-    assert_true(answers >= 50 && answers <= 100); // 50 a second
-    assert_int_equal(r->p->worker->past_us_refused, 200);
-    struct rig_packet error = {.src = "10.1.0.1", .dst = "172.16.0.2", .proto = 1, .sport = 3 << 8};
-    rig_out_packet(r, &error); // an error is not answered
-    assert_int_equal(read(r->tun, p, sizeof(p)), -1);
-}
-
-static void test_where_nothing_goes_past_us_an_ipv6_sender_is_told(void **state)
-{
-    struct rig *r = *state;
-    uint8_t p[200];
-    r->past_rc = -EAFNOSUPPORT;
-    rig_out_packet(r, &(struct rig_packet){.src = "fd01::1", .dst = "fd02::1", .proto = 17, .number = 1});
-    assert_int_equal(read(r->tun, p, sizeof(p)), 48 + 52);
-    assert_int_equal(p[6], 58);
-    assert_int_equal(p[40], 1);
-    assert_int_equal(p[41], 1);
-    uint32_t sum = 58 + 60;
-    for (int i = 8; i < 100; i += 2)
-        sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    assert_int_equal(sum, 0xffff);
-}
-
-static void test_what_belongs_to_one_link_never_goes_past_us(void **state)
-{
-    struct rig *r = *state;
-    const char *const to[] = {"224.0.0.22", "255.255.255.255", "169.254.1.1", "ff02::2", "fe80::1"};
-    for (unsigned i = 0; i < sizeof(to) / sizeof(to[0]); i++)
-        rig_out_packet(r, &(struct rig_packet){
-                              .src = strchr(to[i], ':') ? "fd01::1" : "10.1.0.1", .dst = to[i], .proto = 17});
-    assert_int_equal(r->past_count, 0);
-    assert_int_equal(rig_read(r), NONE);
-}
-
-// The last look before sending in clear trusts nothing that was remembered.
-static void test_past_us_asks_the_spd_again(void **state)
-{
-    struct rig *r = *state;
-    uint8_t p[64];
-    struct rig_packet k = {.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17};
-    uint32_t len = rig_build(p, &k);
-    past_us(r->p->worker, p, len); // whoever believed that it is nobody's
-    assert_int_equal(r->past_count, 0);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 1);
-    rig_must_apply(r, "rig", NULL, 0);
-    past_us(r->p->worker, p, len);
-    assert_int_equal(r->past_count, 1);
-}
-
-static void test_the_answer_for_a_flow_changes_with_the_spd(void **state)
-{
-    struct rig *r = *state;
-    struct policy_spec later = rig_spec(2, "later", "10.1.0.0/16", "172.16.0.0/16");
-    for (uint32_t i = 0; i < 3; i++)
-        send_udp(r, "10.1.0.1", "172.16.0.1", 1, i);
-    assert_int_equal(r->past_count, 3);
-    assert_true(r->p->worker->flows.hits >= 2);
-    rig_must_apply(r, "l", &later, 1);
-    for (uint32_t i = 0; i < 3; i++)
-        send_udp(r, "10.1.0.1", "172.16.0.1", 1, i);
-    assert_int_equal(r->past_count, 3);
-    assert_int_equal(r->p->worker->no_sa_out, 3);
-    rig_must_apply(r, "l", NULL, 0);
-    send_udp(r, "10.1.0.1", "172.16.0.1", 1, 9);
-    assert_int_equal(r->past_count, 4);
-}
-
-// ---- fragments
-
-static void fragment(struct rig *r, uint16_t dport, uint32_t id, uint32_t offset, bool more)
-{
-    rig_out_packet(r, &(struct rig_packet){.src = "10.1.0.1",
-                                           .dst = "10.3.0.1",
-                                           .proto = 17,
-                                           .sport = 1000,
-                                           .dport = dport,
-                                           .id = id,
-                                           .offset = offset,
-                                           .more = more});
-}
-
-// UDP port 53 is protected with an SA, everything else to there passes.
-static void a_port_is_protected(struct rig *r)
-{
-    struct policy_spec port = rig_spec(2, "port", "10.1.0.0/16", "10.3.0.0/16[17/53]"),
-                       rest = rig_spec(3, "rest", "10.1.0.0/16", "10.3.0.0/16");
-    struct msg_CHILD c = rig_child(r, 1);
-    port.priority = 1;
-    rest.action = POLICY_BYPASS;
-    rig_must_apply(r, "port", &port, 1);
-    rig_must_apply(r, "rest", &rest, 1);
-    c.policy_id = 2;
-    c.local_ts = port.local;
-    c.remote_ts = port.remote;
-    rig_must_install_child(r, &c);
-}
-
-static void test_later_fragments_follow_the_first(void **state)
-{
-    struct rig *r = *state;
-    a_port_is_protected(r);
-    fragment(r, 53, 1, 0, true);
-    fragment(r, 54, 2, 0, true);
-    assert_int_equal(r->sent_count, 1);
-    assert_int_equal(r->past_count, 1);
-    fragment(r, 0, 2, 8, true); // in any order
-    fragment(r, 0, 1, 8, true);
-    fragment(r, 0, 1, 16, false);
-    fragment(r, 0, 2, 16, false);
-    assert_int_equal(r->sent_count, 3);
-    assert_int_equal(r->past_count, 3);
-}
-
-static void test_a_later_fragment_without_its_first_is_dropped_where_ports_decide(void **state)
-{
-    struct rig *r = *state;
-    a_port_is_protected(r);
-    fragment(r, 0, 1, 8, true);
-    fragment(r, 0, 9, 8, false);
-    usleep(3000); // of a slow machine, which is nothing to them
-    rig_pass(r, 999);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 0);
-    rig_pass(r, 1);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 2);
-    fragment(r, 54, 1, 0, true); // too late for the one before
-    assert_int_equal(r->past_count, 1);
-    assert_int_equal(r->sent_count, 0);
-    rig_out_packet(r, &(struct rig_packet){.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17, .offset = 8});
-    assert_int_equal(r->p->worker->no_sa_out, 1); // where no ports are asked for they are not missed
-}
-
-static void test_later_fragments_wait_for_their_first(void **state)
-{
-    struct rig *r = *state;
-    a_port_is_protected(r);
-    fragment(r, 0, 1, 16, false);
-    fragment(r, 0, 2, 8, false);
-    fragment(r, 0, 1, 8, true);
-    assert_int_equal(r->sent_count + r->past_count, 0);
-    fragment(r, 53, 1, 0, true);
-    assert_int_equal(r->sent_count, 3); // its own, and none of the other packet's
-    assert_int_equal(r->past_count, 0);
-    fragment(r, 54, 2, 0, true);
-    assert_int_equal(r->sent_count, 3);
-    assert_int_equal(r->past_count, 2);
-    fragment(r, 54, 3, 0, true); // each goes on once
-    fragment(r, 53, 1, 0, true);
-    assert_int_equal(r->sent_count, 4);
-    assert_int_equal(r->past_count, 3);
-}
-
-static void test_few_fragments_wait_and_the_oldest_gives_way(void **state)
-{
-    struct rig *r = *state;
-    a_port_is_protected(r);
-    for (uint32_t id = 0; id < 1000; id++)
-        fragment(r, 0, id, 8, false);
-    assert_int_equal(r->p->worker->orphans.count, 64);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 936);
-    fragment(r, 53, 935, 0, true);
-    assert_int_equal(r->sent_count, 1);
-    fragment(r, 53, 936, 0, true);
-    assert_int_equal(r->sent_count, 3);
-}
-
-static void test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide(void **state)
-{
-    struct rig *r = *state;
-    uint8_t p[64];
-    a_port_is_protected(r);
-    rig_build(p, &(struct rig_packet){.src = "10.1.0.1", .dst = "10.3.0.1", .proto = 17, .more = true});
-    p[3] = 22;
-    assert_int_equal(write(r->tun, p, 22), 22);
-    rig_turn(r);
-    assert_int_equal(r->past_count + r->sent_count, 0);
-}
-
-static void test_fragments_come_in_by_their_first(void **state)
-{
-    struct rig *r = *state;
-    a_port_is_protected(r);
-    struct rig_packet k = {
-        .src = "10.3.0.1", .dst = "10.1.0.1", .proto = 17, .sport = 53, .id = 7, .more = true};
-    struct rig_packet later = k, stranger = k;
-    later.offset = 8;
-    stranger.sport = 54; // not this SA's: its fragments are not either
-    stranger.id = 8;
-    later.number = 1;
-    rig_in_packet(r, 0x1001, &later);
-    assert_int_equal(rig_read(r), NONE);
-    rig_in_packet(r, 0x1001, &k);
-    assert_int_equal(rig_read(r), 0);
-    assert_int_equal(rig_read(r), 1); // it has waited
-    later.number = 2;
-    rig_in_packet(r, 0x1001, &later);
-    assert_int_equal(rig_read(r), 2);
-    rig_in_packet(r, 0x1001, &stranger);
-    later.id = 8;
-    rig_in_packet(r, 0x1001, &later);
-    assert_int_equal(rig_read(r), NONE);
-    rig_pass(r, 1000);
-    assert_int_equal(rig_read(r), NONE);
-    later.id = k.id = 9;
-    rig_in_packet(r, 0x1001, &later);
-    sadb_delete(r->p, 1); // nothing comes out of an SA that is no more
-    rig_turn(r);
-    rig_in_packet(r, 0x1001, &k);
-    assert_int_equal(rig_read(r), NONE);
-}
-
-static void test_fragments_crowd_each_other_out_and_nothing_leaks(void **state)
-{
-    struct rig *r = *state;
-    a_port_is_protected(r);
-    for (uint32_t id = 0; id < 3000; id++)
-        fragment(r, 53, id, 0, true);
-    unsigned firsts = r->sent_count;
-    assert_true(firsts > 1000); // as far as the rig's memory of what was sent reaches
-    r->sent_count = r->seen = 0;
-    for (uint32_t id = 0; id < 3000; id += 3)
-        fragment(r, 0, id, 8, false);
-    assert_int_equal(r->past_count, 0);
-    rig_pass(r, 1000);
-    assert_true(r->sent_count > 0 && r->sent_count + r->p->worker->drop_out[ESP_STATUS_POLICY] == 1000);
-}
-
-// OPAQUE (RFC 4301 section 4.4.1.1): the second way of section 7, an SA for what does not show its ports.
-static void an_opaque_one_beside_it(struct rig *r, uint8_t action)
-{
-    struct policy_spec s = rig_spec(4, "opaque", "10.1.0.0/16", "10.3.0.0/16[17/65535-0]");
-    struct msg_CHILD c = rig_child(r, 2);
-    a_port_is_protected(r);
-    s.action = action;
-    s.priority = 2; // after the port's
-    rig_must_apply(r, "opaque", &s, 1);
-    if (action != POLICY_PROTECT)
-        return;
-    c.policy_id = 4;
-    c.local_ts = s.local;
-    c.remote_ts = s.remote;
-    rig_must_install_child(r, &c);
-}
-
-static bool went_by(struct rig *r, unsigned i, uint8_t id)
-{
-    static const uint8_t spi[3] = {0, 0, 0x20};
-    return r->sent_count > i && !memcmp(r->sent[i].bytes + 28, spi, 3) && r->sent[i].bytes[31] == id;
-}
-
-static void test_later_fragments_go_by_an_opaque_policy(void **state)
-{
-    struct rig *r = *state;
-    an_opaque_one_beside_it(r, POLICY_PROTECT);
-    fragment(r, 0, 1, 8, false); // at once: it needs no first one
-    assert_true(went_by(r, 0, 2));
-    fragment(r, 53, 1, 0, true);
-    assert_true(went_by(r, 1, 1));
-    fragment(r, 0, 1, 16, false);
-    assert_true(went_by(r, 2, 2));
-    fragment(r, 53, 2, 0, false); // whole
-    assert_true(went_by(r, 3, 1));
-    fragment(r, 54, 3, 0, false); // and this is no OPAQUE one
-    assert_int_equal(r->sent_count, 4);
-    assert_int_equal(r->past_count, 1);
-}
-
-static void test_an_opaque_policy_may_let_pass_or_discard(void **state)
-{
-    struct rig *r = *state;
-    an_opaque_one_beside_it(r, POLICY_BYPASS);
-    fragment(r, 0, 1, 8, false);
-    assert_int_equal(r->past_count, 1);
-    fragment(r, 53, 1, 0, true);
-    assert_int_equal(r->sent_count, 1);
-    rig_down(state);
-    rig_up(state);
-    r = *state;
-    an_opaque_one_beside_it(r, POLICY_DISCARD);
-    fragment(r, 53, 1, 0, true);
-    fragment(r, 0, 1, 8, false);
-    assert_int_equal(r->past_count, 0);
-    assert_int_equal(r->sent_count, 1);
-    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 1);
-}
-
-static void test_what_comes_out_of_an_opaque_sa_must_hide_its_ports(void **state)
-{
-    struct rig *r = *state;
-    an_opaque_one_beside_it(r, POLICY_PROTECT);
-    struct rig_packet k = {
-        .src = "10.3.0.1", .dst = "10.1.0.1", .proto = 17, .sport = 53, .id = 7, .number = 1, .more = true};
-    rig_in_packet(r, 0x1002, &k); // it shows them
-    assert_int_equal(rig_read(r), NONE);
-    rig_in_packet(r, 0x1001, &k);
-    assert_int_equal(rig_read(r), 1);
-    k.offset = 8;
-    k.number = 2;
-    rig_in_packet(r, 0x1002, &k);
-    assert_int_equal(rig_read(r), 2);
 }
 
 // ---- what a CHILD must be to be installed
@@ -870,7 +465,7 @@ static void test_a_refused_installation_leaves_no_policy_behind(void **state)
     c.hw_offload = OFFLOAD_YES; // there is no card
     expect_refused(r, &c, "no card");
     struct msg_POLICY_IS list[4] = {0};
-    assert_int_equal(count_policies(r, list, 4), 1);
+    assert_int_equal(spd_count_policies(r, list, 4), 1);
     assert_int_equal(list[0].sa_count, 0);
 }
 
@@ -959,22 +554,6 @@ int main(void)
         WITH(test_a_child_unloaded_and_loaded_again_lets_the_sas_of_both_editions_in),
         WITH(test_a_narrowed_sa_takes_what_it_holds_and_nothing_else),
         WITH(test_acquire_names_policy_and_packet_once_a_second),
-        WITH(test_what_no_policy_protects_goes_on_past_us),
-        WITH(test_where_nothing_goes_past_us_the_sender_is_told_at_a_bounded_rate),
-        WITH(test_where_nothing_goes_past_us_an_ipv6_sender_is_told),
-        WITH(test_what_belongs_to_one_link_never_goes_past_us),
-        WITH(test_past_us_asks_the_spd_again),
-        WITH(test_the_answer_for_a_flow_changes_with_the_spd),
-        WITH(test_later_fragments_follow_the_first),
-        WITH(test_a_later_fragment_without_its_first_is_dropped_where_ports_decide),
-        WITH(test_later_fragments_wait_for_their_first),
-        WITH(test_few_fragments_wait_and_the_oldest_gives_way),
-        WITH(test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide),
-        WITH(test_fragments_come_in_by_their_first),
-        WITH(test_fragments_crowd_each_other_out_and_nothing_leaks),
-        WITH(test_later_fragments_go_by_an_opaque_policy),
-        WITH(test_an_opaque_policy_may_let_pass_or_discard),
-        WITH(test_what_comes_out_of_an_opaque_sa_must_hide_its_ports),
         WITH(test_a_child_outside_its_policy_is_refused),
         WITH(test_a_child_of_any_protocol_is_outside_a_policy_of_one),
         WITH(test_a_refused_installation_leaves_no_policy_behind),
