@@ -278,6 +278,28 @@ static void take_hook_away(struct gateway *g)
     somebody->ops->close(somebody, true);
 }
 
+// A firewall's own tool, where there is one: whatever it does to the hook's table, what is lost is the
+// service.
+static void meddle_with_nft(struct gateway *g)
+{
+    static const char *const harm[] = {
+        "nft flush ruleset",
+        "nft flush table ip6 $(nft list tables | sed -n 's/.*\\(espalier-[0-9a-f]*\\).*/\\1/p')",
+        ("nft add table ip6 $(nft list tables | sed -n 's/.*\\(espalier-[0-9a-f]*\\).*/\\1/p') "
+         "'{ flags dormant; }'"),
+        "nft flush chain ip6 $(nft list tables | sed -n 's/.*\\(espalier-[0-9a-f]*\\).*/\\1/p') out",
+    };
+    for (unsigned i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+        if (lab_shell(harm[i]))
+            fail_msg("%s: failed", harm[i]);
+        assert_int_equal(goes(g, g->bound), 0);
+        assert_int_equal(goes(g, g->of_wan), 0);
+        assert_false(arrives(g, false));
+        put_back(g);
+        assert_speaks(g);
+    }
+}
+
 // Whatever is taken away: what is lost is the service, and it comes back.
 static void test_own_programs_are_silent_while_something_is_missing(void **state)
 {
@@ -315,6 +337,8 @@ static void test_own_programs_are_silent_while_something_is_missing(void **state
     assert_int_equal(lab_shell("ip xfrm policy flush"), 0);
     put_back(&g);
     assert_speaks(&g);
+    if (lab_shell("command -v nft >/dev/null") == 0)
+        meddle_with_nft(&g);
     lab_close(&g.l);
     gateway_down(&g);
 }
