@@ -82,7 +82,7 @@ struct ike {
     struct ike_sa *sas, *dead;
     struct table by_id, by_spi, by_peer, by_ends, children, spis, pending,
         half_open, // peer addresses
-        conn_names, conn_addrs, sa_conns, by_host, revives, tasks;
+        conn_names, conn_addrs, sa_conns, by_host, revives, tasks, fetches;
     struct job *jobs;
     unsigned sa_count, half_open_count;
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task;

@@ -12,6 +12,7 @@
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/creds.h"
+#include "ctrl/ike/fetching.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
@@ -26,7 +27,9 @@ struct proof_state {
     struct slice id;
     proof_fn fn;
     struct pki_check *check;
-    enum pki_verdict verdict; // of it, before anything was asked for
+    enum pki_verdict verdict; // of it, so far
+    unsigned waiting;         // answers of `fetch` that are to come
+    struct esp_error why;
 };
 
 void proof_free(struct proof_state *p)
@@ -126,18 +129,36 @@ static void check_secret(struct task *t)
 
 // --- by a signature: revocation, last ---
 
+static void revocation(struct task *t);
+
+static void fetched(struct task *t, uint32_t id, bool ok, const char *text, struct slice body)
+{
+    struct proof_state *p = t->sa->hs ? t->sa->hs->proof : NULL;
+    if (!p)
+        return;
+    p->waiting--;
+    p->verdict = pki_check_fetched(p->check, id, ok, text, body, creds_now(t->sa->ike), &p->why);
+    revocation(t);
+}
+
+// Asks for what is wanted, and ends when nothing is any more.
 static void revocation(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    struct pki_check *c = sa->hs->proof->check;
-    enum pki_verdict v = sa->hs->proof->verdict;
-    struct esp_error why = {0};
+    struct proof_state *p = sa->hs->proof;
     struct pki_fetch f;
-    while (v == PKI_WANTS_FETCH && pki_check_next(c, &f))
-        v = pki_check_fetched(c, f.id, false, "nothing is fetched yet", slice_of(NULL, 0), creds_now(sa->ike),
-                              &why);
-    if (v != PKI_VALID) {
-        finish(t, PROOF_BAD, why.text);
+    while (p->verdict == PKI_WANTS_FETCH && pki_check_next(p->check, &f)) {
+        if (fetch_ask(t, &f, fetched))
+            p->waiting++;
+        else
+            p->verdict = pki_check_fetched(p->check, f.id, false, "it cannot be fetched", slice_of(NULL, 0),
+                                           creds_now(sa->ike), &p->why);
+    }
+    if (p->verdict == PKI_WANTS_FETCH && p->waiting)
+        return;
+    if (p->verdict != PKI_VALID) {
+        struct esp_error why = p->why;
+        finish(t, PROOF_BAD, why.text[0] ? why.text : "whether it is revoked is not known");
         return;
     }
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_AUTH_VERIFIED, &(struct msg_AUTH_VERIFIED){.ike_id = sa->id});

@@ -15,6 +15,7 @@
 #include "ctrl/ike/datagram.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
+#include "ctrl/ike/fetching.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
@@ -105,6 +106,8 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         from_keys(ike, t, m);
     else if (c == ike->chan[ROOM_PATH])
         from_path(ike, t, m);
+    else if (c == ike->chan[ROOM_FETCH] && t == MSG_FETCHED)
+        fetch_got(ike, &m->FETCHED);
     else if (c == ike->chan[ROOM_CTL])
         control_message(ike, t, m);
     else if (t == MSG_SHUTDOWN)
@@ -123,6 +126,8 @@ static void closed(void *ctx, struct ipc_chan *c)
         ike->chan[room] = NULL;
         if (room == ROOM_KEYS || room == ROOM_PATH)
             ask_fail_all(ike, room == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
+        else if (room == ROOM_FETCH)
+            fetch_fail_all(ike, "the fetch process is gone");
         else if (room == ROOM_SUPER)
             loop_stop(ike->loop);
     }
@@ -192,6 +197,7 @@ void ike_free(struct ike *ike)
     log_limit_free(&ike->log_limit);
     job_free_all(ike);
     revive_free(ike);
+    fetch_drop_all(ike);
     while ((n = table_pop(&ike->pending)) != NULL)
         free(n);
     while (ike->conns) {
@@ -202,7 +208,7 @@ void ike_free(struct ike *ike)
     struct table *tables[] = {&ike->by_id,      &ike->by_spi,     &ike->by_peer,  &ike->by_ends,
                               &ike->children,   &ike->spis,       &ike->pending,  &ike->half_open,
                               &ike->conn_names, &ike->conn_addrs, &ike->sa_conns, &ike->by_host,
-                              &ike->revives,    &ike->tasks};
+                              &ike->revives,    &ike->tasks,      &ike->fetches};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     creds_free(ike->creds);

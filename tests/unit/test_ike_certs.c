@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 
 #include "ctrl/crypto/signature.h"
@@ -85,6 +86,15 @@ static int make_files(void **state)
     make_end("leaf", "mid", kinds[1][1], "DNS:a.test", "");
     make_end("false", "other", kinds[1][1], "DNS:a.test", "");
     make_end("mallory", "ca", kinds[1][1], "DNS:mallory.test", "");
+    make_end("listed", "ca", kinds[1][1], "DNS:a.test\\ncrlDistributionPoints=URI:http://crl.lab/ca.crl", "");
+    pki_run("touch index && echo 01 > crlnumber && printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\n"
+            "crlnumber=crlnumber\\ndefault_md=sha256\\n' > crl.cnf");
+    pki_run("openssl ca -config crl.cnf -gencrl -crldays 20 -keyfile ca.keypem -cert ca.pem -out clean.pem");
+    pki_run("openssl x509 -inform DER -in listed.der -out listed.pem");
+    pki_run("openssl ca -config crl.cnf -revoke listed.pem -keyfile ca.keypem -cert ca.pem");
+    pki_run(
+        "openssl ca -config crl.cnf -gencrl -crldays 20 -keyfile ca.keypem -cert ca.pem -out revoked.pem");
+    pki_run("for f in clean revoked; do openssl crl -in $f.pem -outform DER -out $f.der; done");
     make_end("old", "ca", kinds[1][1], "DNS:a.test", "-days -1");
     return 0;
 }
@@ -240,6 +250,25 @@ static int hold_answer(struct pair *p, unsigned number, struct datagram *d)
     return number == 1 ? -1 : 1;
 }
 
+// AUTH is made by the key of the connection's certificate, and another certificate is sent with it.
+static bool initiate_with(struct pair *p, const char *cert)
+{
+    p->filter = hold_answer;
+    uint32_t first = pair_initiate(p, 0, "c");
+    struct datagram *g = p->late;
+    p->late = NULL;
+    ike_receive(p->s[0].ike, &g->path, slice_of(g->data, g->len));
+    free(g);
+    struct handshake *hs = p->s[0].ike->sas->hs;
+    for (int i = 0; i < 20 && !hs->own; i++)
+        loop_once(p->loop, 0);
+    assert_non_null(hs->own); // the message is not built yet
+    blobs_clear(&hs->own->chain);
+    assert_int_equal(blobs_add(&hs->own->chain, file(cert, "der")), 0);
+    pair_run(p);
+    return p->s[0].last_req == first && p->s[0].last_ok;
+}
+
 // A dishonest peer: another's certificate, which anybody may have, and a key of its own.
 static void test_signature_must_be_by_the_certificates_key(void **state)
 {
@@ -249,20 +278,7 @@ static void test_signature_must_be_by_the_certificates_key(void **state)
     load_key(p, 0, "mallory");
     blobs_clear(&c->cfg.local.certs);
     assert_int_equal(blobs_add(&c->cfg.local.certs, file("mallory", "der")), 0);
-    p->filter = hold_answer;
-    uint32_t asked = pair_initiate(p, 0, "c");
-    struct datagram *g = p->late;
-    p->late = NULL;
-    ike_receive(p->s[0].ike, &g->path, slice_of(g->data, g->len));
-    free(g);
-    struct handshake *hs = p->s[0].ike->sas->hs;
-    for (int i = 0; i < 20 && !hs->own; i++)
-        loop_once(p->loop, 0);
-    assert_non_null(hs->own); // AUTH is on its way; the message is not built yet
-    blobs_clear(&hs->own->chain);
-    assert_int_equal(blobs_add(&hs->own->chain, file("p256", "der")), 0);
-    pair_run(p);
-    pair_result(p, 0, asked, false);
+    assert_false(initiate_with(p, "p256"));
     assert_true(said("received end entity cert \"C=CH, O=Lab, CN=p256\""));
     assert_true(said("is not this key's over this exchange"));
     assert_true(said("sending AUTHENTICATION_FAILED"));
@@ -467,6 +483,124 @@ static void test_pinned_certificate_needs_no_authority_and_need_not_be_sent(void
     end(p);
 }
 
+// --- revocation ---
+
+static struct msg_FETCH asked; // of `fetch`, which the test plays
+static unsigned asked_count;
+
+static void to_fetch(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    struct pair *p = ctx;
+    (void)c;
+    assert_int_equal(t, MSG_FETCH);
+    asked = m->FETCH;
+    asked_count++;
+    p->activity++;
+}
+
+static void fetch_closed(void *ctx, struct ipc_chan *c)
+{
+    (void)ctx;
+    ipc_close(c);
+}
+
+static const struct ipc_handler fetch_handler = {to_fetch, fetch_closed};
+
+// The responder wants to know whether the initiator's certificate, which names a list, is revoked.
+static struct pair *begin_listed(uint8_t revocation, struct ipc_chan **fetch)
+{
+    int fd[2];
+    struct conn_config c;
+    struct pair *p = begin("listed");
+    asked_count = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(ike_attach(p->s[1].ike, ROOM_FETCH, fd[0]), 0);
+    *fetch = ipc_open(p->loop, fd[1], ROOM_FETCH, ROOM_IKE, &fetch_handler, p);
+    certified(&c, 1, "b");
+    c.remote.revocation = revocation;
+    pair_load(p, 1, &c);
+    drop_conn(&c);
+    return p;
+}
+
+static void fetch_says(struct pair *p, struct ipc_chan *fetch, bool ok, const char *crl)
+{
+    struct slice all = ok ? file(crl, "der") : slice_of(NULL, 0), first = slice_of(all.p, all.len / 2);
+    struct slice rest = slice_of(all.p + all.len / 2, all.len - all.len / 2);
+    struct msg_FETCHED m = {.req = asked.req, .ok = ok, .more = ok, .body = first};
+    if (ok) { // in two pieces
+        ipc_send(fetch, MSG_FETCHED, &m);
+        m.more = 0;
+        m.body = rest;
+    } else {
+        snprintf(m.text, sizeof(m.text), "nobody answers");
+    }
+    ipc_send(fetch, MSG_FETCHED, &m);
+    pair_run(p);
+}
+
+static void test_lists_of_revoked_ones_are_fetched_and_obeyed(void **state)
+{
+    static const struct {
+        uint8_t mode;
+        const char *crl; // NULL: no answer
+        bool up;
+        const char *said;
+    } cases[] = {{PKI_STRICT, "clean", true, "successful"},   {PKI_STRICT, "revoked", false, "is revoked"},
+                 {PKI_STRICT, NULL, false, "nobody answers"}, {PKI_IFURI, NULL, false, "nobody answers"},
+                 {PKI_RELAXED, NULL, true, "successful"},     {PKI_RELAXED, "revoked", false, "is revoked"},
+                 {PKI_RELAXED, "other", true, "successful"}}; // what is fetched is no list
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ipc_chan *fetch;
+        struct pair *p = begin_listed(cases[i].mode, &fetch);
+        uint32_t first = pair_initiate(p, 0, "c");
+        assert_int_equal(asked_count, 1);
+        assert_string_equal(asked.url, "http://crl.lab/ca.crl");
+        assert_int_equal(pair_live(&p->s[1]), 0); // not before the answer
+        fetch_says(p, fetch, cases[i].crl != NULL, cases[i].crl);
+        pair_result(p, 0, first, cases[i].up);
+        assert_true(said(cases[i].said));
+        assert_int_equal(pair_live(&p->s[1]), cases[i].up);
+        ipc_close(fetch);
+        end(p);
+    }
+}
+
+// A stranger who shows another's certificate makes nobody fetch anything.
+static void test_nothing_is_fetched_before_the_signature_is_good(void **state)
+{
+    (void)state;
+    struct ipc_chan *fetch;
+    struct pair *p = begin_listed(PKI_STRICT, &fetch);
+    struct conn *c = p->s[0].ike->conns;
+    load_key(p, 0, "mallory");
+    blobs_clear(&c->cfg.local.certs);
+    assert_int_equal(blobs_add(&c->cfg.local.certs, file("mallory", "der")), 0);
+    assert_false(initiate_with(p, "listed"));
+    assert_true(said("is not this key's over this exchange"));
+    assert_int_equal(asked_count, 0);
+    ipc_close(fetch);
+    end(p);
+}
+
+static void test_answer_that_comes_too_late_goes_nowhere(void **state)
+{
+    (void)state;
+    struct ipc_chan *fetch;
+    struct pair *p = begin_listed(PKI_STRICT, &fetch);
+    pair_initiate(p, 0, "c");
+    pair_wait(p, 200000); // both gave up
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    fetch_says(p, fetch, true, "clean");
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_initiate(p, 0, "c");
+    ipc_close(fetch); // and a `fetch` that dies is an answer too
+    pair_run(p);
+    assert_true(said("the fetch process is gone"));
+    end(p);
+}
+
 // --- payloads ---
 
 static void test_every_encoding_with_nothing_in_it_is_survived(void **state)
@@ -554,6 +688,9 @@ int main(void)
         cmocka_unit_test(test_subject_is_the_identity_where_none_is_given),
         cmocka_unit_test(test_certificate_among_the_loaded_ones_is_found_by_identity),
         cmocka_unit_test(test_pinned_certificate_needs_no_authority_and_need_not_be_sent),
+        cmocka_unit_test(test_lists_of_revoked_ones_are_fetched_and_obeyed),
+        cmocka_unit_test(test_nothing_is_fetched_before_the_signature_is_good),
+        cmocka_unit_test(test_answer_that_comes_too_late_goes_nowhere),
         cmocka_unit_test(test_every_encoding_with_nothing_in_it_is_survived),
         cmocka_unit_test(test_more_certificates_than_anyone_needs_are_refused),
         cmocka_unit_test(test_proofs_that_fail_are_counted_by_address),
