@@ -341,9 +341,15 @@ static int write_child(char *to, size_t size, const struct site *s, const struct
                     offload);
 }
 
+static const char *id_line(char buf[100], const char *id, const char *usual)
+{
+    snprintf(buf, 100, "id = \"%s\"", id ? id : usual);
+    return id && !id[0] ? "" : buf;
+}
+
 static bool write_swanctl(const struct site *s, const struct site *peer, const struct tunnel_options *o)
 {
-    char path[160], children[8192];
+    char path[160], children[8192], own[100], its[100];
     int at = 0;
     if (sh("mkdir -p %s/swanctl/conf.d %s/swanctl/x509 %s/run", s->dir, s->dir, s->dir))
         return complain("cannot make %s/swanctl", s->dir);
@@ -354,13 +360,15 @@ static bool write_swanctl(const struct site *s, const struct site *peer, const s
                       "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = "
                       "%s\n    proposals = %s\n"
                       "    mobike = no\n    encap = %s\n    dpd_delay = %s\n    %s\n"
-                      "    local {\n      auth = psk\n      id = %s\n    }\n    remote {\n      auth = psk\n "
-                      "     id = %s\n    }\n    children {\n%s    }\n  }\n}\n"
+                      "    local {\n      %s\n      %s\n    }\n    remote {\n      %s\n      %s\n    }\n"
+                      "    children {\n%s    }\n  }\n}\n"
                       "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = "
                       "\"%s\"\n  }\n}\n",
                       s->outer, o->peer_addr ? o->peer_addr : peer->outer,
                       o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->encap ? "yes" : "no",
-                      o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "", s->id, peer->id, children,
+                      o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "",
+                      o->local ? o->local : "auth = psk", id_line(own, o->local_id, s->id),
+                      o->remote ? o->remote : "auth = psk", id_line(its, o->remote_id, peer->id), children,
                       o->psk ? o->psk : "a shared secret of the lab");
 }
 
@@ -461,10 +469,11 @@ bool charon_start(struct lab *l, struct site *s, const struct site *peer, const 
         !write_file(path,
                     "charon {\n  load = random nonce pem openssl kdf drbg gcm aes sha1 sha2 hmac curve25519 "
                     "kernel-libipsec kernel-netlink "
-                    "socket-default vici updown counters\n  threads = 16\n  install_virtual_ip = no\n"
+                    "socket-default vici updown counters %s\n  threads = 16\n  install_virtual_ip = no\n"
                     "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n"
                     "  plugins { vici { socket = unix://%s/vici } }\n  %s\n}\nswanctl { }\n",
-                    s->dir, s->dir, o->charon_settings ? o->charon_settings : ""))
+                    o->charon_plugins ? o->charon_plugins : "", s->dir, s->dir,
+                    o->charon_settings ? o->charon_settings : ""))
         return false;
     // /run is private where that can be: charon's pid file would clash with another charon's
     if (o->charon_root)

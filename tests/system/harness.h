@@ -61,9 +61,12 @@ struct tunnel_options {
     const char *conn;      // further lines of the connection
     const char *child;     // further lines of each child, instead of rekey_time = 0
     unsigned children; // 0: one, `net`, of the whole subnets; otherwise net, net1, net2 … of 10.x.N.0/24
-    const char *peer_addr;       // where the peer is seen; NULL: at its own address
-    const char *charon_settings; // further lines of charon's section
-    const char *charon_root;     // a folder with another Debian, whose charon is run; NULL: this one's
+    const char *peer_addr;            // where the peer is seen; NULL: at its own address
+    const char *local, *remote;       // lines of those sections; NULL: auth = psk
+    const char *local_id, *remote_id; // NULL: the site's; "": none
+    const char *charon_plugins;       // further ones
+    const char *charon_settings;      // further lines of charon's section
+    const char *charon_root;          // a folder with another Debian, whose charon is run; NULL: this one's
 };
 bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
                      char *const extra[]);
