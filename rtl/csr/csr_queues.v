@@ -57,6 +57,7 @@ module csr_queues #(
     endgenerate
 
     integer i;
+    integer n;
     always @* begin
         rd_data = 32'd0;
         for (i = 0; i < NQ; i = i + 1) begin
@@ -84,30 +85,30 @@ module csr_queues #(
 
     always @(posedge clk) begin
         start <= {NQ{1'b0}};
-        for (i = 0; i < NQ; i = i + 1) begin
-            if (wr && wr_q == i[2:0]) begin
-                if (!enable[i] && (!active[i] || {10'd0, wr_reg} == `ESPC_QUEUE_CTRL))
+        for (n = 0; n < NQ; n = n + 1) begin
+            if (wr && wr_q == n[2:0]) begin
+                if (!enable[n] && (!active[n] || {10'd0, wr_reg} == `ESPC_QUEUE_CTRL))
                     case ({10'd0, wr_reg})
-                    `ESPC_QUEUE_SQ_BASE_LO: sqb[i][31:0] <= wr_data;
-                    `ESPC_QUEUE_SQ_BASE_HI: sqb[i][63:32] <= wr_data;
-                    `ESPC_QUEUE_CQ_BASE_LO: cqb[i][31:0] <= wr_data;
-                    `ESPC_QUEUE_CQ_BASE_HI: cqb[i][63:32] <= wr_data;
-                    `ESPC_QUEUE_LOG2_SIZE: size[i] <= wr_data;
-                    `ESPC_QUEUE_VECTOR: vec[i] <= wr_data;
+                    `ESPC_QUEUE_SQ_BASE_LO: sqb[n][31:0] <= wr_data;
+                    `ESPC_QUEUE_SQ_BASE_HI: sqb[n][63:32] <= wr_data;
+                    `ESPC_QUEUE_CQ_BASE_LO: cqb[n][31:0] <= wr_data;
+                    `ESPC_QUEUE_CQ_BASE_HI: cqb[n][63:32] <= wr_data;
+                    `ESPC_QUEUE_LOG2_SIZE: size[n] <= wr_data;
+                    `ESPC_QUEUE_VECTOR: vec[n] <= wr_data;
                     `ESPC_QUEUE_CTRL: begin
-                        enable[i] <= wr_data[0] && sane[i];
-                        start[i] <= wr_data[0] && sane[i];
+                        enable[n] <= wr_data[0] && sane[n];
+                        start[n] <= wr_data[0] && sane[n];
                     end
                     default: ;
                     endcase
-                else if (enable[i] && {10'd0, wr_reg} == `ESPC_QUEUE_CTRL && !wr_data[0])
-                    enable[i] <= 1'b0;
+                else if (enable[n] && {10'd0, wr_reg} == `ESPC_QUEUE_CTRL && !wr_data[0])
+                    enable[n] <= 1'b0;
             end
             if (rst) begin
-                sqb[i] <= 64'd0;
-                cqb[i] <= 64'd0;
-                size[i] <= 32'd0;
-                vec[i] <= 32'd0;
+                sqb[n] <= 64'd0;
+                cqb[n] <= 64'd0;
+                size[n] <= 32'd0;
+                vec[n] <= 32'd0;
             end
         end
         if (rst) begin

@@ -95,13 +95,14 @@ module esp_rx_check #(
     reg [LB-1:0] at;
     reg          above;
     integer      g;
+    integer      b;
     always @* begin
         for (g = 0; g < GROUPS; g = g + 1) begin
             any[g] = breaks2[8*g +: 8] != 8'd0;
             within_group[g] = 3'd0;
-            for (i = 1; i < 8; i = i + 1)
-                if (breaks2[8*g + i])
-                    within_group[g] = i[2:0];
+            for (b = 1; b < 8; b = b + 1)
+                if (breaks2[8*g + b])
+                    within_group[g] = b[2:0];
         end
         at = {LB{1'b0}};
         above = 1'b0;

@@ -87,6 +87,7 @@ module ring_queues #(
     endgenerate
 
     integer i;
+    integer c;
     always @* begin
         cq_addr = cq_addrs[63:0];
         cq_phase = cq_phases[0];
@@ -107,11 +108,11 @@ module ring_queues #(
     always @* begin
         pick = {NQ{1'b0}};
         pick_vector = 8'd0;
-        for (i = NQ - 1; i >= 0; i = i - 1)
-            if (irqs[i]) begin
+        for (c = NQ - 1; c >= 0; c = c - 1)
+            if (irqs[c]) begin
                 pick = {NQ{1'b0}};
-                pick[i] = 1'b1;
-                pick_vector = q_vector[i*8+:8];
+                pick[c] = 1'b1;
+                pick_vector = q_vector[c*8+:8];
             end
         irq_take = irq_valid ? {NQ{1'b0}} : pick;
     end
