@@ -270,8 +270,8 @@ static void test_files_that_connections_and_authorities_name(void **state)
     static const char *const told[] = {
         "swanctl.conf:11: connections.c.local: x509/nope.pem: No such file or directory",
         "swanctl.conf:15: connections.c.remote: pubkey/gone.pub: No such file or directory",
-        "swanctl.conf:16: connections.c.remote.cacert1: invalid value for: file: 'x.pem', expected an "
-        "absolute path",
+        ("swanctl.conf:16: connections.c.remote.cacert1: invalid value for: file: 'x.pem', expected an "
+         "absolute path"),
         "authorities.b: x509ca/none.pem: No such file or directory",
         "authorities.c: invalid value for: file: /nonexistent: No such file or directory",
         "authorities.d: CA certificate missing: d",
