@@ -230,6 +230,7 @@ static void close_sa(struct ike_sa *sa, struct job *j, bool force)
     sa_why(sa, "terminated");
     for (const struct child_sa *c = sa->children; c; c = c->next)
         revive_forget(ike, sa->conn->cfg.name, c->cfg->name);
+    delete_ike_unfinished(sa);
     sa_delete(sa);
     if (force) { // one DELETE goes out, nobody waits for the answer
         delete_ike_at_once(sa);
@@ -334,6 +335,7 @@ void control_shutdown(struct ike *ike)
     for (struct ike_sa *sa = ike->sas; sa; sa = next) {
         next = sa->next;
         sa_why(sa, "the daemon is shutting down");
+        delete_ike_unfinished(sa);
         sa_delete(sa);
     }
 }

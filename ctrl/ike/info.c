@@ -182,6 +182,23 @@ void delete_ike_at_once(struct ike_sa *sa)
     send_once(sa, EX_INFORMATIONAL, &b);
 }
 
+// Its number is the one behind IKE_AUTH's: a peer that has answered that takes it, another one drops it
+// (2.3).
+void delete_ike_unfinished(struct ike_sa *sa)
+{
+    uint8_t buf[32];
+    struct pb b = pb_of(buf, sizeof(buf));
+    bool asked = sa->request || (sa->hs && sa->hs->answer);
+    if (sa->state != SA_CONNECTING || !sa->active || !task_is(sa->active, TASK_AUTH) || !asked)
+        return;
+    if (sa->request)
+        sa->out_mid++;
+    LOGF(IKE, 1, "sending DELETE for IKE_SA %s, which the peer may have", sa_label(sa));
+    pb_delete(&b, PROTO_IKE, NULL, 0);
+    COUNT(sa->ike, info_out_req);
+    send_once(sa, EX_INFORMATIONAL, &b);
+}
+
 static void delete_child_start(struct task *t)
 {
     uint8_t buf[32];

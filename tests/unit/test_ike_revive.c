@@ -445,6 +445,30 @@ static void test_forced_end_tells_the_peer_though_a_task_is_at_work(void **state
     pair_free(p);
 }
 
+// What side 1 answers to IKE_AUTH is lost.
+static int lose_its_auth(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->to == 0 && d->data[18] == EX_AUTH ? 0 : 1;
+}
+
+static void test_end_of_an_sa_whose_ike_auth_is_under_way_tells_the_peer(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    p->filter = lose_its_auth;
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    pair_terminate(p, 0, NULL, false);
+    pair_run(p);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    assert_int_equal(pair_live(&p->s[1]), 0);
+    pair_free(p);
+}
+
 // --- both ends ---
 
 static void both_start(struct conn_config *c, int side)
@@ -538,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_operator_ends_what_is_tried_again),
         cmocka_unit_test(test_terminate_that_timed_out_can_be_forced),
         cmocka_unit_test(test_forced_end_tells_the_peer_though_a_task_is_at_work),
+        cmocka_unit_test(test_end_of_an_sa_whose_ike_auth_is_under_way_tells_the_peer),
         cmocka_unit_test(test_ends_that_initiate_at_once_come_to_one_sa),
         cmocka_unit_test(test_initial_contact_is_not_said_beside_an_sa_with_that_host),
         cmocka_unit_test(test_delete_of_a_child_that_is_being_installed_counts),
