@@ -199,7 +199,7 @@ static struct slice write_uris(char (*uris)[PKI_URL_LEN], size_t count, uint8_t 
 
 static void tell_authority(struct ike *ike, uint32_t req, const struct pki_authority *a)
 {
-    static uint8_t crl[PKI_URIS_MAX * (PKI_URL_LEN + 2)], ocsp[PKI_URIS_MAX * (PKI_URL_LEN + 2)];
+    uint8_t crl[PKI_URIS_MAX * (PKI_URL_LEN + 2)], ocsp[PKI_URIS_MAX * (PKI_URL_LEN + 2)];
     struct pki_authority copy = *a;
     struct pki_info info;
     struct esp_error err = {0};
