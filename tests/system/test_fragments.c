@@ -147,8 +147,10 @@ static void cell(bool charon_begins, bool v6)
 static void test_strongswan_takes_our_fragments_and_we_take_its(void **state)
 {
     (void)state;
-    if (!have_strongswan())
+    if (!have_strongswan()) {
+        print_message("skip: strongSwan is not installed\n");
         skip();
+    }
     for (int v6 = 0; v6 < 2; v6++) {
         cell(false, v6);
         cell(true, v6);
