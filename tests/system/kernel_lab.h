@@ -14,6 +14,7 @@
 
 #include "ctrl/path/kset.h"
 #include "ctrl/path/netlink.h"
+#include "tests/unit/kset_pol.h"
 
 struct kernel_lab {
     int tun;
@@ -32,13 +33,6 @@ int lab_shell(const char *command);
 void lab_lan_and_wan(void); // a router between two links, whose other ends are lan1 and wan1
 int lab_wire(const char *link);
 
-struct pol {
-    struct ts_list l, r;
-    struct kset_spec spec;
-};
-void pol_net(struct ts_list *l, uint8_t family, const uint8_t *addr, unsigned bits, uint8_t proto,
-             uint16_t lo, uint16_t hi);
-void pol_finish(struct pol *p, uint8_t action, uint32_t rank);
 struct kset_hold *lab_take(struct kernel_lab *l, const struct pol *p);
 
 struct heard { // notices, which the set has been told

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The set of kernel objects against a kernel in memory.
-KSET_SRCS := tests/unit/kset_rig.c tests/unit/kernel_model.c $(wildcard ctrl/path/kset*.c) $(wildcard ctrl/lib/*.c)
+KSET_SRCS := tests/unit/kset_rig.c tests/unit/kset_pol.c tests/unit/kernel_model.c $(wildcard ctrl/path/kset*.c) $(wildcard ctrl/lib/*.c)
 $(eval $(call unit_test,test_kset,tests/unit/test_kset.c $(KSET_SRCS),-lm))
 $(eval $(call unit_test,test_kset_changes,tests/unit/test_kset_changes.c $(KSET_SRCS),-lm))
 $(eval $(call unit_test,test_kset_own,tests/unit/test_kset_own.c $(KSET_SRCS),-lm))

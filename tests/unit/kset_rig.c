@@ -32,27 +32,14 @@ void rig_down(struct kset_rig *l)
 // "10.1.0.0/16", protocol and ports; several with one call each
 void rig_selector(struct ts_list *l, const char *prefix, uint8_t proto, uint16_t lo, uint16_t hi)
 {
-    struct ts *t = &l->t[l->count++];
     char text[64];
+    uint8_t addr[16];
     snprintf(text, sizeof(text), "%s", prefix);
     char *slash = strchr(text, '/');
-    unsigned bits = (unsigned)atoi(slash + 1);
     *slash = 0;
-    *t = (struct ts){.family = strchr(text, ':') ? 6 : 4, .proto = proto, .port_lo = lo, .port_hi = hi};
-    assert_int_equal(inet_pton(t->family == 6 ? AF_INET6 : AF_INET, text, t->lo), 1);
-    memcpy(t->hi, t->lo, 16);
-    for (unsigned i = bits; i < (t->family == 6 ? 128 : 32); i++)
-        t->hi[i / 8] |= (uint8_t)(0x80 >> i % 8);
-}
-
-void rig_finish(struct pol *p, uint8_t action, uint32_t rank)
-{
-    p->spec = (struct kset_spec){.action = action,
-                                 .rank = rank,
-                                 .local = p->l.t,
-                                 .remote = p->r.t,
-                                 .local_count = p->l.count,
-                                 .remote_count = p->r.count};
+    bool v6 = strchr(text, ':') != NULL;
+    assert_int_equal(inet_pton(v6 ? AF_INET6 : AF_INET, text, addr), 1);
+    pol_net(l, v6 ? 6 : 4, addr, (unsigned)atoi(slash + 1), proto, lo, hi);
 }
 
 void rig_pol(struct pol *p, uint8_t action, uint32_t rank, const char *l, const char *r, uint8_t proto,
@@ -61,7 +48,7 @@ void rig_pol(struct pol *p, uint8_t action, uint32_t rank, const char *l, const 
     memset(p, 0, sizeof(*p));
     rig_selector(&p->l, l, 0, 0, 65535);
     rig_selector(&p->r, r, proto, lo, hi);
-    rig_finish(p, action, rank);
+    pol_finish(p, action, rank);
 }
 
 struct kset_hold *rig_take(struct kset_rig *l, const struct pol *p)

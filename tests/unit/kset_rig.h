@@ -12,6 +12,7 @@
 
 #include "ctrl/path/kset.h"
 #include "tests/unit/kernel_model.h"
+#include "tests/unit/kset_pol.h"
 
 struct kset_rig {
     struct kernel_model m;
@@ -22,13 +23,8 @@ void rig_up(struct kset_rig *l);
 void rig_up_with(struct kset_rig *l, const struct kset_options *o);
 void rig_down(struct kset_rig *l); // asserts that nothing is left
 
-struct pol {
-    struct ts_list l, r;
-    struct kset_spec spec;
-};
 // "10.1.0.0/16", protocol and ports; several with one call each
 void rig_selector(struct ts_list *l, const char *prefix, uint8_t proto, uint16_t lo, uint16_t hi);
-void rig_finish(struct pol *p, uint8_t action, uint32_t rank);
 void rig_pol(struct pol *p, uint8_t action, uint32_t rank, const char *l, const char *r, uint8_t proto,
              uint16_t lo, uint16_t hi);
 struct kset_hold *rig_take(struct kset_rig *l, const struct pol *p);

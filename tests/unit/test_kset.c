@@ -176,7 +176,7 @@ static void test_objects_different_protocols_ask_for_nothing(void **state)
     rig_up(&l);
     rig_selector(&p.l, "10.1.0.0/16", 6, 0, 65535);
     rig_selector(&p.r, "10.2.0.0/16", 17, 0, 65535);
-    rig_finish(&p, POLICY_PROTECT, 5);
+    pol_finish(&p, POLICY_PROTECT, 5);
     struct kset_hold *h = rig_take(&l, &p);
     assert_int_equal(l.m.count, 0);
     rig_drop(&l, h);
