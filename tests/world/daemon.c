@@ -178,11 +178,20 @@ static uint32_t lease(struct world *w)
     return !plain ? 16u << rng_below(&w->rng, 9) : plain->lease ? plain->lease : 64;
 }
 
+// By the seed alone, so that what the dice decide stays what it was. The smallest puts nearly every message
+// but IKE_SA_INIT into fragments (RFC 7383).
+static uint32_t fragment_size(const struct site *s)
+{
+    static const uint32_t sizes[] = {1280, 150, 576, 256};
+    return s->w->o.plain ? sizes[0] : sizes[(s->w->o.seed + s->index) % 4];
+}
+
 static void make_settings(struct daemon *d)
 {
     settings_default(&d->settings);
     snprintf(d->settings.card, sizeof(d->settings.card), "%s", d->site->card ? "auto" : "none");
     d->settings.lease_min = lease(d->site->w);
+    d->settings.fragment_size = fragment_size(d->site);
     if (d->site->w->short_retry) {
         d->settings.retransmit_timeout = 1.0;
         d->settings.retransmit_tries = 3;

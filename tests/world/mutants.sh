@@ -12,8 +12,8 @@ list=$here/tests/world/mutants/LIST
 mkdir -p "$work/bin" "$work/log" "$here/$build/report"
 cd "$here"
 
-# Kept from the last time, so that only what changed is compiled again.
-copy_tree() { mkdir -p "$work/tree" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -pu -t "$work/tree"; }
+# Afresh each time: what a run that was stopped has left patched is in no later one.
+copy_tree() { rm -rf "$work/tree" && mkdir -p "$work/tree" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -p -t "$work/tree"; }
 copy_tree
 make_world() { make -s -C "$work/tree" BUILD=build build/tests/world >"$work/log/build" 2>&1; }
 make_world || { tail "$work/log/build"; exit 1; }
@@ -28,7 +28,6 @@ for name in "${names[@]}"; do
     what=$(awk -v n="$name" '$1 == n {$1 = $2 = ""; print substr($0, 3)}' "$list")
     if ! patch -f -s -p1 -d "$work/tree" <"tests/world/mutants/$name.patch" >"$work/log/$name" 2>&1 || ! make_world; then
         printf '%-24s the patch does not apply or build\n' "$name"
-        rm -rf "$work/tree"
         copy_tree
         bad=1
         continue
