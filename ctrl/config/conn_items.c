@@ -45,6 +45,17 @@ int conn_local_port(struct load *l, void *owner, const char *text)
     return 0;
 }
 
+int conn_pool(struct load *l, void *owner, const char *text)
+{
+    struct conn_config *c = owner;
+    if (!text[0] || strlen(text) >= NAME_MAX_LEN)
+        return load_bad_value(l, text, "the name of a pool");
+    if (c->pool_count == POOLS_MAX)
+        return load_refuse(l, "invalid value for: pools: more than %d", POOLS_MAX);
+    strcpy(c->pools[c->pool_count++], text);
+    return 0;
+}
+
 static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, uint8_t protocol,
                         const char *text)
 {

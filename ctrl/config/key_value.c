@@ -147,8 +147,7 @@ static int set_value(struct load *l, void *owner, const char *value)
     case K_NUMBER:
     case K_PORT: return set_number(l, at, value);
     case K_BLOBS: // octets: set_octets
-    case K_NEVER:
-    case K_STORED_ONLY: break;
+    case K_NEVER: break;
     }
     return refuse_for_good(l, value);
 }
@@ -184,11 +183,18 @@ static void set_items(struct load *l, void *owner, const struct vici_node *n)
     }
 }
 
+// Attributes of pools are known by name or by number.
+static const char *key_word(enum key_section section, const char *name)
+{
+    bool number = name[0] && name[strspn(name, "0123456789")] == 0;
+    return section != SEC_POOL ? name : number ? "NUMBER" : strcmp(name, "NUMBER") == 0 ? "" : name;
+}
+
 int load_key(struct load *l, void *owner, enum key_section section, const struct vici_node *n)
 {
     unsigned before = l->faults;
     l->node = n;
-    l->key = key_find(section, n->name);
+    l->key = key_find(section, key_word(section, n->name));
     bool list = l->key && (l->key->kind == K_ITEMS || l->key->kind == K_BLOBS || l->key->kind == K_NEVER);
     const char *text = vici_text(n);
     if (!l->key)

@@ -27,8 +27,7 @@ enum key_kind {
     K_WORD,
     K_BLOBS,
     K_ONLY,
-    K_NEVER,
-    K_STORED_ONLY
+    K_NEVER
 };
 enum key_section {
     SEC_CONN,
@@ -102,6 +101,7 @@ int load_der(struct load *l, enum pki_kind kind, struct slice data, uint8_t **de
 X(conn_local_addr)
 X(conn_remote_addr)
 X(conn_local_port)
+X(conn_pool)
 X(conn_ike_proposal)
 X(child_esp_proposal)
 X(child_local_ts)
@@ -135,6 +135,13 @@ X(authority_ocsp_uri)
 X(authority_uri_base)
 #undef X
 int authority_cacert(struct load *l, void *owner, struct slice data);
+
+// ---- pool_load.c
+#define X(name) int name(struct load *l, void *owner, const char *text);
+X(pool_addrs)
+X(pool_attr)
+X(pool_attr_number)
+#undef X
 
 // ---- conn_finish.c: what follows from what was given, and what does not go together
 void conn_finish(struct load *l);

@@ -9,6 +9,7 @@
 
 #include "ctrl/config/authority_load.h"
 #include "ctrl/config/conn_load.h"
+#include "ctrl/config/pool_load.h"
 #include "ctrl/config/swanctl_creds.h"
 #include "ctrl/config/swanctl_secret.h"
 #include "ctrl/config/swanctl_tree.h"
@@ -117,14 +118,10 @@ static void check_secret(struct check *c, const struct conf_node *n, struct swan
 
 static void check_pool(struct check *c, const struct conf_node *n, struct swanctl_tree *t)
 {
-    char path[300], text[400];
-    snprintf(path, sizeof(path), "%s.%.280s", c->section, n->name);
-    for (const struct vici_node *k = tree_root(t)->child; k; k = k->next) {
-        const char *wrong = pool_key(k->name);
-        snprintf(text, sizeof(text), "%s%.80s%s%s", wrong ? "" : "unknown option: ", k->name,
-                 wrong ? " has no effect: " : "", wrong ? wrong : "");
-        (wrong ? c->report->warn : c->report->fault)(c->report->ctx, tree_where(k), path, text);
-    }
+    const struct load_report report = {.ctx = c, .fault = conn_fault, .warn = conn_warn};
+    struct pool_config p;
+    c->node = n;
+    config_load_pool(&p, tree_root(t), &report, NULL);
 }
 
 static void check_authority(struct check *c, const struct conf_node *n, struct swanctl_tree *t)

@@ -42,21 +42,20 @@ CHOICES(offload_choices, {"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFF
 #define GREATEST(n)  .max = (n)
 #define ONE_OF(list) .choices = (list)
 // What `arg` is, by kind.
-#define ARG_TIME        GREATEST
-#define ARG_SIZE        GREATEST
-#define ARG_COUNT       GREATEST
-#define ARG_NUMBER      GREATEST
-#define ARG_PORT        GREATEST
-#define ARG_YESNO       GREATEST
-#define ARG_CHOICE      ONE_OF
-#define ARG_TEXT        GREATEST
-#define ARG_ITEMS       GREATEST
-#define ARG_WORD        GREATEST
-#define ARG_BLOBS       GREATEST
-#define ARG_ONLY        ONE_OF
-#define ARG_NEVER       GREATEST
-#define ARG_STORED_ONLY GREATEST
-#define AWAITED(text)   text, true // the member behind `words`
+#define ARG_TIME      GREATEST
+#define ARG_SIZE      GREATEST
+#define ARG_COUNT     GREATEST
+#define ARG_NUMBER    GREATEST
+#define ARG_PORT      GREATEST
+#define ARG_YESNO     GREATEST
+#define ARG_CHOICE    ONE_OF
+#define ARG_TEXT      GREATEST
+#define ARG_ITEMS     GREATEST
+#define ARG_WORD      GREATEST
+#define ARG_BLOBS     GREATEST
+#define ARG_ONLY      ONE_OF
+#define ARG_NEVER     GREATEST
+#define AWAITED(text) text, true // the member behind `words`
 
 const struct key swanctl_keys[] = {
 #define K(sec, key, how, target, arg, usually, why)                                                          \

@@ -17,13 +17,11 @@
 #define OF_REMOTE    "it says what the other end's certificate must have: expected in the remote section"
 #define KEY_FILE     "a file in the directory of that name, which swanctl decrypts"
 #define KEY_SECRET   "its password"
-#define STORED       "the section is stored and listed, and used by nothing yet"
 
 // K(section, name, kind, target, arg, default, words)
 //   kind    what a value looks like; ITEMS: text, or a list of it; WORD: text that a function reads; BLOBS:
 //           octets, or a list of them; ONLY: one of `arg`, and any other is refused with `words`; NEVER:
 //           refused;
-//           STORED_ONLY: taken and listed, with a warning, since a refusal would end swanctl --load-all
 //   target  IN_CONN(member), IN_CHILD(member), ITEM(function that takes one text), OCTETS(function that takes
 //           one value) or NOTHING
 //   arg     the greatest number, the longest text, or the name of a list of choices
@@ -59,7 +57,7 @@
     K(CONN, rekey_time, TIME, IN_CONN(rekey_time), 0, "4h", "seconds after which the IKE SA is rekeyed; 0: never")                        \
     K(CONN, over_time, TIME, IN_CONN(over_time), 0, "10 % of the longer of both", "goes with `rekey_time` and `reauth_time`")     \
     K(CONN, rand_time, TIME, IN_CONN(rand_time), 0, "over_time", "likewise; at most half of the shorter of both")                  \
-    K(CONN, pools, NEVER, NOTHING, 0, "", "address pools are " LATER)                                                            \
+    K(CONN, pools, ITEMS, ITEM(conn_pool), 0, "", "the pools that a peer's virtual address comes from, tried in turn")            \
     K(CONN, if_id_in, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                 \
     K(CONN, if_id_out, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                \
     K(CONN, mediation, ONLY, NOTHING, only_no, "no", NO_MEDIATION)                                                               \
@@ -168,9 +166,18 @@
     K(TOKEN, module, NEVER, NOTHING, 0, "", TOKEN_LATER)                                                                         \
     K(TOKEN, pin, NEVER, NOTHING, 0, "", TOKEN_LATER)
 
-#define STORED_KEYS(K)                                                                                                            \
-    K(POOL, addrs, STORED_ONLY, NOTHING, 0, "", STORED)                                                                          \
-    K(POOL, attr, STORED_ONLY, NOTHING, 0, "", STORED)                                                                           \
+#define POOL_AND_AUTHORITY_KEYS(K)                                                                                                            \
+    K(POOL, addrs, WORD, ITEM(pool_addrs), 0, "", "a network, whose first and last address are not given out, or a range FIRST-LAST; must be given") \
+    K(POOL, dns, ITEMS, ITEM(pool_attr), 0, "", "name servers") \
+    K(POOL, nbns, ITEMS, ITEM(pool_attr), 0, "", "WINS servers, IPv4") \
+    K(POOL, dhcp, ITEMS, ITEM(pool_attr), 0, "", "DHCP servers") \
+    K(POOL, netmask, ITEMS, ITEM(pool_attr), 0, "", "a netmask, IPv4") \
+    K(POOL, server, ITEMS, ITEM(pool_attr), 0, "", "servers, as Windows 7 takes them") \
+    K(POOL, subnet, ITEMS, ITEM(pool_attr), 0, "", "networks behind us (RFC 7296 3.15.2)") \
+    K(POOL, p_cscf, ITEMS, ITEM(pool_attr), 0, "", "SIP servers (RFC 7651)") \
+    K(POOL, split_include, ITEMS, ITEM(pool_attr), 0, "", "networks behind us as Cisco's clients take them, IPv4") \
+    K(POOL, split_exclude, ITEMS, ITEM(pool_attr), 0, "", "networks beside the tunnel as Cisco's clients take them, IPv4") \
+    K(POOL, NUMBER, ITEMS, ITEM(pool_attr_number), 0, "", "an attribute by its type: an address, a network (IPv4 with its mask, IPv6 with its prefix length), or text") \
     K(AUTHORITY, cacert, BLOBS, OCTETS(authority_cacert), 0, "", "its certificate, which is trusted; this or `file` must be given") \
     K(AUTHORITY, file, WORD, ITEM(authority_file), 0, "", "the same by an absolute path, read by the daemon") \
     K(AUTHORITY, handle, NEVER, NOTHING, 0, "", TOKEN_LATER) \
@@ -182,7 +189,7 @@
 
 #define SWANCTL_KEYS(K)                                                                                                           \
     CONN_KEYS(K) AUTH_KEYS(K, LOCAL, local) LOCAL_CHAIN_KEYS(K) AUTH_KEYS(K, REMOTE, remote) REMOTE_CHAIN_KEYS(K) CERT_KEYS(K, LOCAL_CERT) CERT_KEYS(K, REMOTE_CERT)       \
-    CERT_KEYS(K, REMOTE_CACERT) CHILD_KEYS(K) SECRET_KEYS(K) STORED_KEYS(K)
+    CERT_KEYS(K, REMOTE_CACERT) CHILD_KEYS(K) SECRET_KEYS(K) POOL_AND_AUTHORITY_KEYS(K)
 // clang-format on
 
 #endif

@@ -22,19 +22,6 @@ static const struct {
              {"ppk", SEC_PPK},     {"private", SEC_PRIVATE}, {"rsa", SEC_RSA},    {"ecdsa", SEC_ECDSA},
              {"pkcs8", SEC_PKCS8}, {"pkcs12", SEC_PKCS12},   {"token", SEC_TOKEN}};
 
-const char *pool_key(const char *name)
-{
-    static const char *const attributes[] = {"dns",    "nbns",   "dhcp",          "netmask",      "server",
-                                             "subnet", "p_cscf", "split_include", "split_exclude"};
-    bool attribute = name[0] && name[strspn(name, "0123456789")] == 0;
-    for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
-        attribute = attribute || strcmp(attributes[i], name) == 0;
-    const struct key *k = attribute                   ? key_find(SEC_POOL, "attr")
-                          : strcmp(name, "attr") == 0 ? NULL
-                                                      : key_find(SEC_POOL, name);
-    return k ? k->words : NULL;
-}
-
 const char *secret_folder(const char *section)
 {
     static const char *const folders[] = {"private", "rsa", "ecdsa", "pkcs8", "pkcs12"};

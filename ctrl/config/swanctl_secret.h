@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of `secrets`, as swanctl reads them and load-shared takes them; and what pools may hold. No
-// text holds a secret.
+// The sections of `secrets`, as swanctl reads them and load-shared takes them. No text holds a
+// secret.
 #ifndef CTRL_CONFIG_SWANCTL_SECRET_H
 #define CTRL_CONFIG_SWANCTL_SECRET_H
 
@@ -19,7 +19,5 @@ int secret_check(const char *where, const char *path, const struct vici_node *se
                  const struct secret_report *report);
 // The directory of the files whose passwords sections of this name hold; NULL: it is no such section.
 const char *secret_folder(const char *section);
-// Why a key of a pool has no effect; NULL: it is unknown.
-const char *pool_key(const char *name);
 
 #endif

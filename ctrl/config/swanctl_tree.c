@@ -191,7 +191,7 @@ static int fill(struct maker *m, struct placed *section, unsigned depth)
         for (const struct conf_node *k = v.at[i]->values.first; k && r == 0; k = k->next) {
             if (!k->value || value_seen(&v, i, k->name))
                 continue;
-            if (is_list(k->name))
+            if (is_list(k->name) || (strcmp(m->names[0], "pools") == 0 && strcasecmp(k->name, "addrs") != 0))
                 r = add_list(m, section, k);
             else
                 r = add_value(m, section, VICI_VALUE, k, k->value, strlen(k->value));

@@ -29,6 +29,22 @@ static void put_endpoint(struct vici_out *o, const char *side, const struct addr
     vici_put(o, key, id[0] ? id : "%any");
 }
 
+// Virtual addresses, with a blank between two.
+static void put_vips(struct vici_out *o, const char *name, const char *vips)
+{
+    char one[64];
+    if (!vips[0])
+        return;
+    vici_list(o, name);
+    while (*vips) {
+        size_t n = strcspn(vips, " ");
+        snprintf(one, sizeof(one), "%.*s", (int)n, vips);
+        vici_item(o, one);
+        vips += n + strspn(vips + n, " ");
+    }
+    vici_list_end(o);
+}
+
 static void put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
 {
     vici_putf(o, "uniqueid", "%u", i->id);
@@ -58,6 +74,8 @@ static void put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
         vici_putf(o, "rekey-time", "%u", i->rekey_s);
     if (i->handshake_us)
         vici_putf(o, "handshake-us", "%u", i->handshake_us);
+    put_vips(o, "local-vips", i->local_vips);
+    put_vips(o, "remote-vips", i->remote_vips);
 }
 
 static void put_ts(struct vici_out *o, const char *name, const struct ts_list *l)

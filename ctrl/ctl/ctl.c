@@ -2,6 +2,7 @@
 // The ctl process: its loop, the channels to the other rooms, the questions under way, and what it does with
 // the messages that nobody asked for (log lines, SAs that come and go).
 #include "ctrl/ctl/ctl.h"
+#include "ctrl/ctl/leases.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -124,6 +125,8 @@ static uint32_t answer_to(enum msg_type t, const union msg *m)
     case MSG_KEY_IS: return m->KEY_IS.req;
     case MSG_CERT_IS: return m->CERT_IS.req;
     case MSG_AUTHORITY_IS: return m->AUTHORITY_IS.req;
+    case MSG_POOL_IS: return m->POOL_IS.req;
+    case MSG_LEASE_IS: return m->LEASE_IS.req;
     default: return 0;
     }
 }
@@ -203,6 +206,8 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
     } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_REKEY || t == MSG_CHILD_REKEY ||
                t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
         ctl_updown(c, t, m);
+    } else if (t == MSG_LEASE) {
+        ctl_lease(c, &m->LEASE);
     } else {
         LOGF(DMN, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(chan));
     }
@@ -260,7 +265,7 @@ void ctl_free(struct ctl *c)
     for (int r = 0; r < ROOM_COUNT; r++)
         ipc_close(c->chan[r]);
     ctl_free_conns(c);
-    ctl_free_named(&c->pools);
+    leases_close(c->leases);
     ctl_free_counters(c);
     free(c);
 }

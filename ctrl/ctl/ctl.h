@@ -12,7 +12,7 @@
 enum {
     CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
     CTL_MAX_CONNS = 10000,
-    CTL_MAX_NAMED = 4096,  // pools
+    CTL_MAX_NAMED = 4096,  // counters
     CTL_ANSWER_MS = 10000, // for answers that take no network
 };
 
@@ -41,11 +41,6 @@ struct conn_entry {
     struct conn_config config;
 };
 
-struct named { // stored, and listed, without effect yet
-    struct named *next;
-    char name[NAME_MAX_LEN];
-};
-
 struct counter {
     struct counter *next;
     char name[64];
@@ -64,7 +59,7 @@ struct ctl {
     struct conn_entry *conns; // in the order in which they were loaded
     unsigned conn_count;
     uint64_t conn_number;
-    struct named *pools;
+    struct leases *leases; // NULL: not asked for yet
     struct counter *counters;
     int64_t started; // wall clock
     uint64_t started_ms;
@@ -164,7 +159,7 @@ void ctl_log_event(struct ctl *c, const struct msg_LOG *m);
 // ---- cmd_sas.c
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
 // ---- cmd_pools.c
-void ctl_free_named(struct named **list);
+void ctl_lease(struct ctl *c, const struct msg_LEASE *m); // to be kept over a restart
 // ---- cmd_info.c
 void ctl_free_counters(struct ctl *c);
 

@@ -21,6 +21,7 @@
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
+#include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
 
 enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
@@ -48,6 +49,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
     pb_own_certs(&b, sa);
     pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
+    virtual_put_reply(&b, sa);
     if (c)
         child_put_answer(&b, c, NULL);
     else if (notify)
@@ -96,8 +98,11 @@ static void make_child(struct task *t)
         finish(sa, NULL, 0);
         return;
     }
-    struct child_sa *c = w ? child_choose(sa, w, NULL, false, &notify) : NULL;
+    uint16_t no_address = w ? virtual_assign(sa, &t->msg->pl) : 0;
+    struct child_sa *c = w && !no_address ? child_choose(sa, w, NULL, false, &notify) : NULL;
     free(w);
+    if (!c)
+        notify = virtual_why(sa, no_address, notify);
     if (!c) {
         COUNT(sa->ike, child_failed);
         LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA");
@@ -254,7 +259,7 @@ static void request(struct task *t)
     bool none;
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
         (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
-        !wishes_fit(&m->pl, &none, &r)) {
+        !wishes_fit(&m->pl, &none, &r) || !virtual_request_fits(&m->pl, &r)) {
         sa_why(sa, "%.190s",
                r.why.text[0] ? r.why.text : "IDi, IDr or AUTH is missing or malformed (RFC 7296 1.2)");
         refuse_with(sa, N_INVALID_SYNTAX);

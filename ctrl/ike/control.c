@@ -18,6 +18,7 @@
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/pools.h"
 #include "ctrl/ike/report.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
@@ -356,6 +357,10 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_AUTHORITY_LOAD:
     case MSG_AUTHORITY_UNLOAD:
     case MSG_AUTHORITY_LIST: creds_message(ike, t, m); break;
+    case MSG_POOL_LOAD:
+    case MSG_POOL_UNLOAD:
+    case MSG_POOL_LEASES:
+    case MSG_POOL_LIST: pools_message(ike, t, m); break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
     }

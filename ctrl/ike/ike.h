@@ -64,6 +64,7 @@ struct conn_class;
 struct conn_group;
 struct ike_sa;
 struct job;
+struct pools;
 struct task_ops;
 
 struct ike {
@@ -74,6 +75,7 @@ struct ike {
     const struct task_ops *const *exchanges; // by enum task_kind
     struct ipc_chan *chan[ROOM_COUNT];
     struct creds *creds;
+    struct pools *pools;
     unsigned pubkey_conns; // loaded ones whose peer has a certificate or public key
     struct conn *conns;
     struct conn_class *classes;

@@ -20,6 +20,7 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/selectors.h"
+#include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/lib/policy_wire.h"
@@ -151,14 +152,21 @@ static const struct policy_spec *same_policy(const struct policy_spec *p, unsign
     return NULL;
 }
 
-static int spec_of(const struct conn *c, unsigned i, const struct known *local, const struct known *remote,
-                   struct policy_spec *s, struct esp_error *err)
+static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, const struct known *local,
+                   const struct known *remote, struct policy_spec *s, struct esp_error *err)
 {
     const struct child_config *child = &c->cfg.children[i];
     *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
     memcpy(s->child, child->name, sizeof(s->child));
     s->trap = s->action == POLICY_PROTECT && (child->start_action == ACTION_TRAP || c->numbers[i].trapped);
-    if (!resolve(&child->local_ts, local, &s->local) || !resolve(&child->remote_ts, remote, &s->remote))
+    struct ts_list theirs = child->remote_ts;
+    static const struct known nobody;
+    bool pools = c->cfg.pool_count && child->mode == MODE_TUNNEL;
+    if (pools && !virtual_pool_ts(ike, &c->cfg, &theirs))
+        return esp_fail(err, -E2BIG, child->name, "more than %d selectors with the addresses of its pools",
+                        TS_MAX);
+    if (!resolve(&child->local_ts, local, &s->local) ||
+        !resolve(&theirs, pools ? &nobody : remote, &s->remote))
         return esp_fail(err, -E2BIG, child->name,
                         "more than %d selectors once the dynamic ones are written out", TS_MAX);
     return 0;
@@ -193,7 +201,7 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
         const struct child_config *was = old ? conn_child(old, c->cfg.children[i].name) : NULL;
         if (was && old != c)
             c->numbers[i] = old->numbers[was - old->cfg.children];
-        rc = spec_of(c, i, &local, &remote, &specs[i], err);
+        rc = spec_of(ike, c, i, &local, &remote, &specs[i], err);
         const struct policy_spec *same = same_policy(before, count, &specs[i]);
         specs[i].id = same ? same->id : ++ike->next_policy;
     }

@@ -22,6 +22,7 @@
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
 
 enum { REKEY_MAX = 16384, MAX_KE_RETRIES = 4, RETRY_MS = 2000, DELETE_WAIT_MS = 60000 };
@@ -115,6 +116,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     old->children = NULL;
     for (struct child_sa *c = next->children; c; c = c->next)
         c->sa = next;
+    virtual_move(old, next);
     task_move_queue(old, next);
     sa_stop_work(old);
     stand_back(old);

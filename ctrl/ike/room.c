@@ -20,6 +20,7 @@
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/pools.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -147,8 +148,10 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
     ike->events = &ike_events;
     ike->exchanges = ike_exchanges;
     ike->creds = creds_new();
-    if (!ike->creds || cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
+    ike->pools = pools_new();
+    if (!ike->creds || !ike->pools || cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
         creds_free(ike->creds);
+        pools_free(ike->pools);
         free(ike);
         return NULL;
     }
@@ -212,6 +215,7 @@ void ike_free(struct ike *ike)
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     creds_free(ike->creds);
+    pools_free(ike->pools);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));
     free(ike);
 }

@@ -25,6 +25,7 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
 
@@ -237,6 +238,7 @@ void sa_destroy(struct ike_sa *sa)
     fragments_forget(sa, false);
     fragments_forget(sa, true);
     handshake_free(sa);
+    virtual_release(sa);
     ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);

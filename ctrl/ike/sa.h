@@ -40,10 +40,17 @@ struct handshake {  // until the SA is established
     bool peer_signs;                  // it sent SIGNATURE_HASH_ALGORITHMS:
     uint32_t peer_schemes;            // what it takes (enum cr_scheme_bit)
     bool peer_asks_cert;              // by a CERTREQ
+    bool peer_asks_address;           // by a CFG_REQUEST
     struct own_auth *own;             // how we prove ourselves
     struct proof_state *proof;        // how the peer does, as long as that takes
     struct conn *refused[4];          // connections whose rules its certificates did not meet, only compared
     unsigned refused_count;
+};
+
+enum { VIPS_MAX = 4 };
+struct vip { // a virtual address
+    struct addr a;
+    struct lease *lease; // of a peer's
 };
 
 struct ike_sa {
@@ -66,6 +73,8 @@ struct ike_sa {
     struct cr_sk *sk_in, *sk_out;
     struct handshake *hs;
     struct child_sa *children;
+    struct vip remote_vips[VIPS_MAX]; // ours to give: the peer's
+    unsigned remote_vip_count;
     // requests of ours: one at a time, and those that wait
     struct task *active, *queue;
     uint32_t out_mid;

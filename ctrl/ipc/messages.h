@@ -38,7 +38,8 @@
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
     F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
-    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0)
+    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) \
+    F(STR, local_vips, 192) F(STR, remote_vips, 192) /* virtual addresses, a blank between two */
 #define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
     F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
@@ -68,7 +69,15 @@
 #define MSG_AUTHORITY_LOAD_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(BLOB, cacert, 0) F(BLOB, crl_uris, 0) F(BLOB, ocsp_uris, 0) F(STR, cert_uri_base, 1024) // uris: slice16 each. -> RESULT
 #define MSG_AUTHORITY_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN)           // -> RESULT
 #define MSG_AUTHORITY_LIST_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U64, from, 0) F(U32, most, 0) /* name "": all */ // a page: -> AUTHORITY_IS ..., LIST_MORE or RESULT
+// ---- ctl -> ike: address pools; the leases of a file come behind the pool that they belong to
+#define MSG_POOL_LOAD_FIELDS(F)   F(U32, req, 0) F(BLOB, pool, 0)                        // pool_write; replaces one of the same name. -> RESULT
+#define MSG_POOL_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN)              // not ok where addresses are in use. -> RESULT
+#define MSG_POOL_LEASES_FIELDS(F) F(STR, name, NAME_MAX_LEN) F(BLOB, leases, 0)          // u8 family, 16 octets of address, slice16 identity (RFC 7296 3.5) each; no answer
+#define MSG_POOL_LIST_FIELDS(F)   F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U8, leases, 0) F(U64, from, 0) F(U32, most, 0) /* name "": all */ // a page: -> POOL_IS, LEASE_IS of it ..., LIST_MORE or RESULT
 // ---- ike -> ctl
+#define MSG_POOL_IS_FIELDS(F)     F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(ADDR, base, 0) F(U64, size, 0) F(U32, online, 0) F(U32, offline, 0)
+#define MSG_LEASE_IS_FIELDS(F)    F(U32, req, 0) F(ADDR, address, 0) F(STR, identity, 257) F(U8, online, 0) // of the POOL_IS before
+#define MSG_LEASE_FIELDS(F)       F(STR, pool, NAME_MAX_LEN) F(ADDR, address, 0) F(BLOB, identity, 0) // whose the address is from now on: to be kept over a restart
 #define MSG_CERT_IS_FIELDS(F) F(U32, req, 0) F(U8, kind, 0) F(U8, trust, 0) F(U8, has_key, 0) F(STR, subject, 1024) F(U64, not_before, 0) F(U64, not_after, 0) /* s since 1970; 0: none */ F(BLOB, data, 0)
 #define MSG_AUTHORITY_IS_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(STR, subject, 1024) F(BLOB, crl_uris, 0) F(BLOB, ocsp_uris, 0) F(STR, cert_uri_base, 1024)
 // ---- ike -> keys; every request is answered in order
@@ -194,6 +203,13 @@
     X(AUTHORITY_LOAD, AT(CTL, IKE)) \
     X(AUTHORITY_UNLOAD, AT(CTL, IKE)) \
     X(AUTHORITY_LIST, AT(CTL, IKE)) \
+    X(POOL_LOAD, AT(CTL, IKE)) \
+    X(POOL_UNLOAD, AT(CTL, IKE)) \
+    X(POOL_LEASES, AT(CTL, IKE)) \
+    X(POOL_LIST, AT(CTL, IKE)) \
+    X(POOL_IS, AT(IKE, CTL)) \
+    X(LEASE_IS, AT(IKE, CTL)) \
+    X(LEASE, AT(IKE, CTL)) \
     X(CERT_IS, AT(IKE, CTL)) \
     X(AUTHORITY_IS, AT(IKE, CTL)) \
     X(KE_GENERATE, AT(IKE, KEYS)) \

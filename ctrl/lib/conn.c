@@ -342,6 +342,9 @@ void conn_write(struct writer *w, const struct conn_config *c)
 #define F(kind, name) wr_##kind(w, c->name);
     CONN_SCALARS(F)
 #undef F
+    wr_u8(w, c->pool_count);
+    for (int i = 0; i < c->pool_count; i++)
+        wr_cstr(w, c->pools[i]);
     wr_u8(w, c->child_count);
     for (int i = 0; i < c->child_count; i++) {
         const struct child_config *k = &c->children[i];
@@ -401,6 +404,9 @@ bool conn_read(struct reader *r, struct conn_config *c)
 #define F(kind, name) c->name = rd_##kind(r);
     CONN_SCALARS(F)
 #undef F
+    c->pool_count = bounded(r, POOLS_MAX);
+    for (int i = 0; i < c->pool_count; i++)
+        rd_cstr(r, c->pools[i], sizeof(c->pools[i]));
     unsigned children = bounded(r, CHILDREN_MAX);
     for (unsigned i = 0; i < children && !r->bad; i++) {
         struct child_config *k = conn_add_child(c);

@@ -46,7 +46,7 @@ static void print_choices(FILE *out, const struct choice *c)
 static void print_row(FILE *out, const struct key *k)
 {
     fprintf(out, "| `%s` | %s | ", k->name, k->usual);
-    if (k->awaited || k->kind == K_STORED_ONLY)
+    if (k->awaited)
         fprintf(out, "taken with a warning: ");
     if (k->kind == K_NEVER)
         fprintf(out, "refused: ");

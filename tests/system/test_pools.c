@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// Road warriors: virtual addresses out of pools, with stock strongSwan as the client and as the gateway. Who
+// has which address, what swanctl shows of it, packets both ways by these addresses, leases over a restart,
+// a pool that is exhausted; and nothing in clear on the wire.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/harness.h"
+
+static struct lab lab;
+static char out[16384];
+static char *const no_card[] = {"--card", "none", NULL};
+static const struct tunnel_options plain = {.charon_settings = "install_virtual_ip = yes\n"};
+
+static int set_up(void **state)
+{
+    (void)state;
+    return lab_up(&lab, "esppool") && lab_ipv6(&lab) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    lab_down(&lab);
+    return 0;
+}
+
+static void need_strongswan(void)
+{
+    if (!have_strongswan()) {
+        print_message("skip: strongSwan is not installed\n");
+        skip();
+    }
+}
+
+static bool load_text(struct site *s, const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/swanctl/swanctl.conf", s->dir);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return complain("cannot write %s", path);
+    fputs(text, f);
+    fclose(f);
+    if (swanctl(s, out, sizeof(out), "--load-all --noprompt"))
+        return complain("%s", out);
+    return true;
+}
+
+#define SECRETS "secrets { ike-1 { secret = \"a secret of road warriors\"\n } }\n"
+#define IKE     "version = 2\n mobike = no\n proposals = aes256gcm16-prfsha384-x25519\n"
+#define ESP     "esp_proposals = aes256gcm16\n rekey_time = 0\n"
+
+// east: 10.2.0.1 and fd02::1 behind it
+static bool gateway(const char *addrs4, const char *more)
+{
+    char text[3000];
+    snprintf(text, sizeof(text),
+             "connections { rw { " IKE
+             " local_addrs = 10.10.0.2\n remote_addrs = %%any\n pools = v4, v6\n unique = no\n"
+             " local { auth = psk\n id = east.example\n }\n remote { auth = psk\n id = %%any\n }\n"
+             " children { net { local_ts = 10.2.0.0/16, fd02::/64\n " ESP " } } } }\n" SECRETS
+             "pools { v4 { addrs = %s\n dns = 10.2.0.53, 10.2.0.54\n split_include = 10.2.0.0/16\n }\n"
+             " v6 { addrs = fd03::/64\n dns = fd02::53\n } }\n%s",
+             addrs4, more);
+    return load_text(&lab.east, text);
+}
+
+// As many road warriors on one machine as there are names.
+static bool warriors(const char *const *names, const char *vips)
+{
+    char text[4000] = "connections {\n";
+    for (int i = 0; names[i]; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 "%s { " IKE
+                 " local_addrs = 10.10.0.1\n remote_addrs = 10.10.0.2\n vips = %s\n unique = never\n"
+                 " local { auth = psk\n id = %s.example\n }\n remote { auth = psk\n id = east.example\n }\n"
+                 " children { %s { remote_ts = 10.2.0.0/16, fd02::/64\n " ESP " } } }\n",
+                 names[i], vips, names[i], names[i]);
+    strcat(text, "}\n" SECRETS);
+    return load_text(&lab.west, text);
+}
+
+static void shows(struct site *s, const char *command, const char *what)
+{
+    swanctl(s, out, sizeof(out), "%s", command);
+    if (!strstr(out, what))
+        fail_msg("%s: expected \"%s\" in\n%s", command, what, out);
+}
+
+static void shows_not(struct site *s, const char *command, const char *what)
+{
+    swanctl(s, out, sizeof(out), "%s", command);
+    if (strstr(out, what))
+        fail_msg("%s: \"%s\" is in\n%s", command, what, out);
+}
+
+static bool up(const char *child)
+{
+    return swanctl(&lab.west, out, sizeof(out), "--initiate --child %s --timeout 20", child) == 0;
+}
+
+static void down(const char *name)
+{
+    swanctl(&lab.west, out, sizeof(out), "--terminate --ike %s --timeout 20", name);
+}
+
+static void carries(const char *from, const char *to)
+{
+    if (sh("nsenter --net=%s ping -c 5 -i 0.2 -W 2 -I %s %s", lab.west.ns, from, to))
+        fail_msg("no ping from %s to %s", from, to);
+    if (sh("nsenter --net=%s ping -c 5 -i 0.2 -W 2 -I %s %s", lab.east.ns, to, from))
+        fail_msg("no ping from %s to %s", to, from);
+}
+
+static void start_capture(char *pcap, size_t size)
+{
+    snprintf(pcap, size, "%.90s/wire.pcap", lab.dir);
+    assert_true(capture_start(&lab, &lab.west, pcap));
+}
+
+// Nothing of the networks behind, nor of the virtual addresses.
+static void only_esp(const char *pcap, uint64_t least)
+{
+    struct wire w;
+    assert_true(capture_stop(&lab.west));
+    assert_true(wire_check(pcap, &w));
+    if (w.esp < least || w.repeated || w.plaintext || w.other)
+        fail_msg("on the wire: %llu ESP, %llu repeated, %llu of the inner networks, %llu others",
+                 (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
+                 (unsigned long long)w.other);
+}
+
+static const char *const one[] = {"rw1", NULL}, *const two[] = {"rw1", "rw2", NULL},
+                         *const three[] = {"rw1", "rw2", "rw3", NULL};
+
+static void test_strongswan_road_warriors_get_addresses_and_use_them(void **state)
+{
+    char pcap[200];
+    (void)state;
+    need_strongswan();
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
+    assert_true(warriors(two, "0.0.0.0, ::"));
+    start_capture(pcap, sizeof(pcap));
+    assert_true(up("rw1") && up("rw2"));
+    shows(&lab.east, "--list-sas", "[10.3.0.1 fd03::1]");
+    shows(&lab.east, "--list-sas", "[10.3.0.2 fd03::2]");
+    shows(&lab.west, "--list-sas", "[10.3.0.1 fd03::1]");
+    shows(&lab.east, "--list-pools", "2 / 0 / 254");
+    shows(&lab.east, "--list-pools --leases", "10.3.0.2                       online   'rw2.example'");
+    carries("10.3.0.1", "10.2.0.1");
+    carries("10.3.0.2", "10.2.0.1");
+    down("rw1");
+    shows(&lab.east, "--list-pools --leases", "10.3.0.1                       offline  'rw1.example'");
+    assert_true(up("rw1"));
+    shows(&lab.east, "--list-sas", "[10.3.0.1 fd03::1]"); // its own again
+    carries("10.3.0.1", "10.2.0.1");
+    only_esp(pcap, 60);
+}
+
+static void test_rekeying_keeps_the_addresses(void **state)
+{
+    (void)state;
+    need_strongswan();
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
+    assert_true(warriors(one, "0.0.0.0"));
+    assert_true(up("rw1"));
+    assert_int_equal(swanctl(&lab.east, out, sizeof(out), "--rekey --ike rw"), 0);
+    assert_int_equal(swanctl(&lab.east, out, sizeof(out), "--rekey --child net"), 0);
+    carries("10.3.0.1", "10.2.0.1");
+    shows(&lab.east, "--list-sas", "[10.3.0.1]");
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--rekey --ike rw1 --reauth"), 0);
+    usleep(1500000);
+    shows(&lab.east, "--list-sas", "[10.3.0.1]");
+    shows(&lab.east, "--list-pools", "1 / 0 / 254");
+    down("rw1");
+    shows(&lab.east, "--list-pools", "0 / 1 / 254");
+}
+
+static void test_leases_outlive_a_restart(void **state)
+{
+    (void)state;
+    need_strongswan();
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
+    assert_true(warriors(three, "0.0.0.0"));
+    assert_true(up("rw1") && up("rw2"));
+    kill(lab.east.daemon, SIGKILL);
+    waitpid(lab.east.daemon, NULL, 0);
+    lab.east.daemon = 0;
+    sh("sleep 1; rm -f %s/vici", lab.east.dir);
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    shows(&lab.east, "--list-pools --leases", "10.3.0.2                       offline  'rw2.example'");
+    swanctl(&lab.west, out, sizeof(out), "--terminate --ike rw1 --force");
+    swanctl(&lab.west, out, sizeof(out), "--terminate --ike rw2 --force");
+    assert_true(up("rw3"));
+    assert_true(up("rw2"));
+    shows(&lab.east, "--list-pools --leases", "10.3.0.3                       online   'rw3.example'");
+    shows(&lab.east, "--list-pools --leases", "10.3.0.2                       online   'rw2.example'");
+    carries("10.3.0.2", "10.2.0.1");
+}
+
+static void test_exhausted_pool_is_said_to_the_client(void **state)
+{
+    (void)state;
+    need_strongswan();
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.7-10.3.0.8", ""));
+    assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
+    assert_true(warriors(three, "0.0.0.0"));
+    assert_true(up("rw1") && up("rw2"));
+    assert_false(up("rw3"));
+    if (!strstr(out, "INTERNAL_ADDRESS_FAILURE"))
+        fail_msg("expected INTERNAL_ADDRESS_FAILURE in\n%s", out);
+    shows(&lab.east, "--list-pools", "2 / 0 / 2");
+    down("rw3"); // its IKE SA, which has no CHILD SA
+    down("rw1");
+    assert_true(up("rw3")); // what was free longest
+    shows(&lab.east, "--list-pools --leases", "10.3.0.7                       online   'rw3.example'");
+}
+
+static void test_client_without_a_wish_gets_no_tunnel(void **state)
+{
+    (void)state;
+    need_strongswan();
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
+    assert_true(warriors(one, ""));
+    assert_false(up("rw1"));
+    if (!strstr(out, "FAILED_CP_REQUIRED"))
+        fail_msg("expected FAILED_CP_REQUIRED in\n%s", out);
+    shows_not(&lab.east, "--list-sas", "INSTALLED");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        TEST(test_strongswan_road_warriors_get_addresses_and_use_them),
+        TEST(test_rekeying_keeps_the_addresses),
+        TEST(test_leases_outlive_a_restart),
+        TEST(test_exhausted_pool_is_said_to_the_client),
+        TEST(test_client_without_a_wish_gets_no_tunnel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
