@@ -15,6 +15,7 @@ endef
 -include $(wildcard tests/system/*.mk)
 -include $(wildcard tests/bench/*.mk)
 -include tests/world/world.mk
+-include tests/fuzz/fuzz.mk
 
 .PHONY: unit-tests rtl-tests system-tests check-unit check-rtl
 unit-tests: $(UNIT_TESTS)

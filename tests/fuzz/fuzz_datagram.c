@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Outer messages: datagrams of anybody, to an end that waits for strangers, to one that has asked and waits
+// for an IKE_SA_INIT response, to one that is half open, and to one with an IKE SA. The first octet says
+// which; then come datagrams, each as
+//   flags, length, octets
+// with FIX_SPIS: the SPIs are those of the end's IKE SA, FIX_LENGTH: the header's length is the datagram's.
+#include "tests/fuzz/keyed.h"
+
+enum scene { STRANGER, ASKED, HALF_OPEN, ESTABLISHED, SCENES };
+enum { FIX_SPIS = 1, FIX_LENGTH = 2, NAT_T = 4, PASS_TIME = 8, TO_INITIATOR = 16 };
+enum { LENGTH_AT = 24, DATAGRAMS = 12 };
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    return 0;
+}
+
+static int lose_from(struct pair *p, unsigned number, struct datagram *d)
+{
+    const unsigned *from = p->ctx;
+    (void)d;
+    return number < *from;
+}
+
+static void fix(struct pair *p, int to, uint8_t flags, uint8_t *d, size_t len)
+{
+    const struct ike_sa *sa = p->s[to].ike->sas;
+    struct writer w = writer_of(d, len);
+    if (flags & FIX_SPIS && sa && len >= IKE_HEADER_LEN) {
+        wr_u64(&w, sa->spi_i);
+        wr_u64(&w, sa->spi_r);
+    }
+    for (unsigned i = 0; flags & FIX_LENGTH && len >= IKE_HEADER_LEN && i < 4; i++)
+        d[LENGTH_AT + i] = (uint8_t)(len >> (24 - 8 * i));
+}
+
+static void one(struct pair *p, struct reader *in)
+{
+    uint8_t flags = fuzz_u8(in);
+    int to = flags & TO_INITIATOR ? 0 : 1;
+    struct slice body = fuzz_bytes(in, fuzz_u16(in));
+    uint8_t *d = malloc(body.len + 1); // exactly as large as it says, but for the empty one
+    struct net_path path = {.local_port = 500, .remote_port = 500, .nat_t = flags & NAT_T};
+    addr_parse(to ? "10.0.0.2" : "10.0.0.1", &path.local);
+    addr_parse(to ? "10.0.0.1" : "10.0.0.2", &path.remote);
+    if (body.len)
+        memcpy(d, body.p, body.len);
+    d = realloc(d, body.len ? body.len : 1);
+    fix(p, to, flags, d, body.len);
+    pair_inject(p, to, &path, d, body.len);
+    free(d);
+    if (flags & PASS_TIME)
+        pair_wait(p, 1500);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const unsigned lost_from[SCENES] = {0, 0, 2, UINT32_MAX};
+    struct reader in = reader_of(slice_of(data, size));
+    uint8_t scene = fuzz_u8(&in) % SCENES;
+    unsigned from = lost_from[scene];
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    p->filter = lose_from;
+    p->ctx = &from;
+    if (scene != STRANGER)
+        pair_initiate(p, 0, "c");
+    unsigned up = p->s[0].ike_up + p->s[1].ike_up;
+    for (unsigned i = 0; i < DATAGRAMS && fuzz_more(&in); i++)
+        one(p, &in);
+    if (p->s[0].ike_up + p->s[1].ike_up != up)
+        FUZZ_NEVER("an IKE SA was established although nobody had a key");
+    pair_free(p);
+    return 0;
+}
