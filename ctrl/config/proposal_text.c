@@ -22,6 +22,9 @@ static int add_transform(struct proposal *p, struct transform t, struct esp_erro
 static int add_keyword(struct proposal *p, const char *word, struct esp_error *err)
 {
     struct transform t;
+    const char *weak = transform_weak(word);
+    if (weak)
+        return esp_fail(err, -EINVAL, "", "'%.40s' is refused: %s", word, weak);
     if (!transform_by_keyword(word, &t))
         return esp_fail(err, -EINVAL, "", "algorithm '%.40s' is unknown or not supported", word);
     bool no_ke = t.type == TR_KE && t.id == TRID_KE_NONE;
@@ -64,7 +67,8 @@ static int derive_prfs(struct proposal *p, struct esp_error *err)
 {
     static const struct {
         uint16_t integ, prf;
-    } same_hash[] = {{TRID_HMAC_SHA2_256_128, TRID_PRF_HMAC_SHA2_256},
+    } same_hash[] = {{TRID_HMAC_SHA1_96, TRID_PRF_HMAC_SHA1},
+                     {TRID_HMAC_SHA2_256_128, TRID_PRF_HMAC_SHA2_256},
                      {TRID_HMAC_SHA2_384_192, TRID_PRF_HMAC_SHA2_384},
                      {TRID_HMAC_SHA2_512_256, TRID_PRF_HMAC_SHA2_512}};
     for (int i = 0, n = p->count; i < n; i++) {
@@ -94,8 +98,14 @@ static int complete_ike(struct proposal *p, struct esp_error *err)
 static int complete(struct proposal *p, struct esp_error *err)
 {
     unsigned aeads = 0, ciphers = of_type(p, TR_ENCR);
-    for (int i = 0; i < p->count; i++)
+    for (int i = 0; i < p->count; i++) {
+        bool short_icv =
+            p->t[i].type == TR_ENCR && (p->t[i].id == TRID_AES128_GCM8 || p->t[i].id == TRID_AES128_GCM12);
+        if (p->protocol == PROTO_ESP && short_icv)
+            return esp_fail(err, -EINVAL, "", "ESP with %s is not supported: aes256gcm16 is",
+                            transform_name(p->t[i]));
         aeads += transform_is_aead(p->t[i]);
+    }
     if (!ciphers)
         return esp_fail(err, -EINVAL, "", "an encryption algorithm is missing, such as aes256gcm16");
     if (aeads && aeads != ciphers)

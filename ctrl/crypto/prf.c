@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HMAC as a PRF and prf+ (RFC 7296 2.13, RFC 4868), SHA-1 for NAT detection (RFC 7296 2.23), and random
+// HMAC as a PRF and prf+ (RFC 7296 2.13, RFC 4868, 2104), SHA-1 for NAT detection (RFC 7296 2.23), and random
 // octets. The fetched algorithms are kept, as fetching costs more than a whole HMAC.
 #include "ctrl/crypto/crypto.h"
 
@@ -16,6 +16,7 @@ static const struct prf_info {
     uint16_t len;
     const char *digest;
 } PRFS[] = {
+    {2, 20, "SHA1"},   // PRF_HMAC_SHA1
     {5, 32, "SHA256"}, // PRF_HMAC_SHA2_256
     {6, 48, "SHA384"}, // PRF_HMAC_SHA2_384
     {7, 64, "SHA512"}, // PRF_HMAC_SHA2_512

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cipher of the SK payload: AES-GCM (RFC 5282), ChaCha20-Poly1305 (RFC 7634) and AES-CBC with HMAC-SHA2
-// (RFC 3602, 4868). An AEAD's IV is a counter per key; a CBC IV is random, never the last block.
+// The cipher of the SK payload: AES-GCM (RFC 5282), ChaCha20-Poly1305 (RFC 7634), and AES-CBC or AES-CTR with
+// HMAC (RFC 3602, 5930, 4868, 2404). The IV of an AEAD and of AES-CTR is a counter per key; a CBC IV is
+// random, never the last block.
 #include "ctrl/crypto/crypto.h"
 
 #include <errno.h>
@@ -9,12 +10,20 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-enum { ENCR_AES_CBC = 12, ENCR_GCM_8 = 18, ENCR_GCM_12 = 19, ENCR_GCM_16 = 20, ENCR_CHAPOLY = 28 };
-enum { SALT_LEN = 4, AEAD_IV_LEN = 8, AES_BLOCK = 16 };
+enum {
+    ENCR_AES_CBC = 12,
+    ENCR_AES_CTR = 13,
+    ENCR_GCM_8 = 18,
+    ENCR_GCM_12 = 19,
+    ENCR_GCM_16 = 20,
+    ENCR_CHAPOLY = 28
+};
+enum { SALT_LEN = 4, COUNTED_IV_LEN = 8, AES_BLOCK = 16 };
 
 static const struct integ_info {
     uint16_t id, key_len, icv_len, prf;
 } INTEGS[] = {
+    {2, 20, 12, 2},  // AUTH_HMAC_SHA1_96
     {12, 32, 16, 5}, // AUTH_HMAC_SHA2_256_128
     {13, 48, 24, 6}, // AUTH_HMAC_SHA2_384_192
     {14, 64, 32, 7}, // AUTH_HMAC_SHA2_512_256
@@ -51,6 +60,8 @@ size_t cr_encr_key_len(uint16_t encr, uint16_t key_bits)
         return 0;
     if (encr == ENCR_AES_CBC)
         return key_bits / 8;
+    if (encr == ENCR_AES_CTR)
+        return key_bits / 8u + SALT_LEN; // RFC 5930 2.2
     return cr_encr_is_aead(encr) ? key_bits / 8u + SALT_LEN : 0;
 }
 
@@ -71,11 +82,16 @@ int cr_sk_check(const struct cr_sk_alg *alg)
 
 static const EVP_CIPHER *cipher_of(const struct cr_sk_alg *alg)
 {
-    static EVP_CIPHER *cache[7];
-    static const char *names[7] = {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM",      "AES-128-CBC",
-                                   "AES-192-CBC", "AES-256-CBC", "ChaCha20-Poly1305"};
+    enum { KINDS = 10 };
+    static EVP_CIPHER *cache[KINDS];
+    static const char *names[KINDS] = {"AES-128-GCM", "AES-192-GCM",      "AES-256-GCM", "AES-128-CBC",
+                                       "AES-192-CBC", "AES-256-CBC",      "AES-128-CTR", "AES-192-CTR",
+                                       "AES-256-CTR", "ChaCha20-Poly1305"};
     int size = alg->key_bits == 128 ? 0 : alg->key_bits == 192 ? 1 : 2;
-    int i = alg->encr == ENCR_CHAPOLY ? 6 : alg->encr == ENCR_AES_CBC ? 3 + size : size;
+    int i = alg->encr == ENCR_CHAPOLY   ? KINDS - 1
+            : alg->encr == ENCR_AES_CBC ? 3 + size
+            : alg->encr == ENCR_AES_CTR ? 6 + size
+                                        : size;
     if (!cache[i])
         cache[i] = EVP_CIPHER_fetch(NULL, names[i], NULL);
     return cache[i];
@@ -101,14 +117,15 @@ int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, con
     sk->alg = *alg;
     sk->integ = integ;
     sk->block = 1;
+    sk->icv_len = integ ? integ->icv_len : icv_of(alg->encr);
     if (integ) {
-        sk->iv_len = sk->block = AES_BLOCK;
-        sk->icv_len = integ->icv_len;
         memcpy(sk->ka, ka, ka_len);
         sk->ka_len = ka_len;
+    }
+    if (alg->encr == ENCR_AES_CBC) {
+        sk->iv_len = sk->block = AES_BLOCK;
     } else {
-        sk->iv_len = AEAD_IV_LEN;
-        sk->icv_len = icv_of(alg->encr);
+        sk->iv_len = COUNTED_IV_LEN;
         ke_len -= SALT_LEN;
         memcpy(sk->salt, ke + ke_len, SALT_LEN);
     }
@@ -141,10 +158,10 @@ size_t cr_sk_sealed_len(const struct cr_sk *sk, size_t plain_len)
 static int aead(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *aad, size_t aad_len,
                 const uint8_t *in, size_t len, uint8_t *out, uint8_t *tag)
 {
-    uint8_t nonce[SALT_LEN + AEAD_IV_LEN];
+    uint8_t nonce[SALT_LEN + COUNTED_IV_LEN];
     int n = 0, rc = -EIO, tag_len = (int)sk->icv_len;
     memcpy(nonce, sk->salt, SALT_LEN);
-    memcpy(nonce + SALT_LEN, iv, AEAD_IV_LEN);
+    memcpy(nonce + SALT_LEN, iv, COUNTED_IV_LEN);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return -ENOMEM;
@@ -168,16 +185,26 @@ out:
     return rc;
 }
 
-static int cbc(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *in, size_t len, uint8_t *out)
+// A cipher without integrity of its own: CBC, or CTR, whose first block is salt, IV and 1 (RFC 5930 2.3).
+static int cipher(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *in, size_t len, uint8_t *out)
 {
+    uint8_t first[AES_BLOCK] = {0};
     int n = 0, m = 0;
+    if (sk->iv_len == AES_BLOCK) {
+        memcpy(first, iv, AES_BLOCK);
+    } else {
+        memcpy(first, sk->salt, SALT_LEN);
+        memcpy(first + SALT_LEN, iv, COUNTED_IV_LEN);
+        first[AES_BLOCK - 1] = 1;
+    }
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return -ENOMEM;
-    int ok = EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->ke, iv, enc, NULL) == 1 &&
+    int ok = EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->ke, first, enc, NULL) == 1 &&
              EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 && EVP_CipherUpdate(ctx, out, &n, in, (int)len) == 1 &&
              EVP_CipherFinal_ex(ctx, out + n, &m) == 1;
     EVP_CIPHER_CTX_free(ctx);
+    OPENSSL_cleanse(first, sizeof(first));
     return ok ? 0 : -EIO;
 }
 
@@ -185,6 +212,19 @@ static int mac(struct cr_sk *sk, const uint8_t *msg, size_t len, uint8_t *out)
 {
     struct cr_slice part = {msg, len};
     return cr_prf(sk->integ->prf, sk->ka, sk->ka_len, &part, 1, out);
+}
+
+// A counter where the same IV twice under one key would give both texts away, random octets for CBC.
+static int next_iv(struct cr_sk *sk, uint8_t *iv)
+{
+    if (sk->iv_len != COUNTED_IV_LEN)
+        return cr_random(iv, sk->iv_len);
+    if (sk->next_iv == UINT64_MAX)
+        return -EOVERFLOW;
+    for (int i = 0; i < COUNTED_IV_LEN; i++)
+        iv[i] = (uint8_t)(sk->next_iv >> (56 - 8 * i));
+    sk->next_iv++;
+    return 0;
 }
 
 int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *inner, size_t inner_len,
@@ -199,17 +239,11 @@ int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *i
     if (inner_len)
         memcpy(text, inner, inner_len);
     text[body - 1] = (uint8_t)(body - inner_len - 1);
-    if (!sk->integ) {
-        if (sk->next_iv == UINT64_MAX)
-            return -EOVERFLOW;
-        for (int i = 0; i < AEAD_IV_LEN; i++)
-            iv[i] = (uint8_t)(sk->next_iv >> (56 - 8 * i));
-        sk->next_iv++;
+    int rc = next_iv(sk, iv);
+    if (!rc && !sk->integ)
         return aead(sk, 1, iv, msg, head_len, text, body, text, tag);
-    }
-    int rc = cr_random(iv, sk->iv_len);
     if (!rc)
-        rc = cbc(sk, 1, iv, text, body, text);
+        rc = cipher(sk, 1, iv, text, body, text);
     if (!rc)
         rc = mac(sk, msg, total - sk->icv_len, full);
     if (!rc)
@@ -233,7 +267,7 @@ int cr_sk_open(struct cr_sk *sk, const uint8_t *msg, size_t head_len, size_t len
         if (!rc && CRYPTO_memcmp(tag, text + body, sk->icv_len) != 0)
             rc = -EBADMSG;
         if (!rc)
-            rc = cbc(sk, 0, iv, text, body, out);
+            rc = cipher(sk, 0, iv, text, body, out);
     } else {
         memcpy(tag, text + body, sk->icv_len);
         rc = aead(sk, 0, iv, msg, head_len, text, body, out, tag);

@@ -19,8 +19,11 @@ static const char *encr_name(struct transform t, char *buf, size_t size)
 {
     if (t.id == TRID_AES256_CBC)
         snprintf(buf, size, "AES-CBC-%u [RFC3602]", t.key_bits);
-    else if (t.id == TRID_AES256_GCM16)
-        snprintf(buf, size, "AES-GCM-%u with 16 octet ICV [RFC5282]", t.key_bits);
+    else if (t.id == TRID_AES256_CTR)
+        snprintf(buf, size, "AES-CTR-%u [RFC5930]", t.key_bits);
+    else if (t.id == TRID_AES256_GCM16 || t.id == TRID_AES256_GCM12 || t.id == TRID_AES256_GCM8)
+        snprintf(buf, size, "AES-GCM-%u with %d octet ICV [RFC5282]", t.key_bits,
+                 16 - 4 * (TRID_AES256_GCM16 - t.id));
     else
         return NULL;
     return buf;
@@ -29,6 +32,7 @@ static const char *encr_name(struct transform t, char *buf, size_t size)
 static const char *integ_name(uint16_t id)
 {
     switch (id) {
+    case TRID_HMAC_SHA1_96: return "HMAC_SHA1_96 [RFC2404]";
     case TRID_HMAC_SHA2_256_128: return "HMAC_SHA2_256_128 [RFC4868]";
     case TRID_HMAC_SHA2_384_192: return "HMAC_SHA2_384_192 [RFC4868]";
     case TRID_HMAC_SHA2_512_256: return "HMAC_SHA2_512_256 [RFC4868]";

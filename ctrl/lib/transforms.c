@@ -26,6 +26,13 @@ static const struct {
     {"aes128gcm128", "aes128gcm16"},
     {"aes192gcm128", "aes192gcm16"},
     {"aes256gcm128", "aes256gcm16"},
+    {"aes128gcm64", "aes128gcm8"},
+    {"aes192gcm64", "aes192gcm8"},
+    {"aes256gcm64", "aes256gcm8"},
+    {"aes128gcm96", "aes128gcm12"},
+    {"aes192gcm96", "aes192gcm12"},
+    {"aes256gcm96", "aes256gcm12"},
+    {"sha", "sha1"},
     {"sha2_256", "sha256"},
     {"sha2_384", "sha384"},
     {"sha2_512", "sha512"},
@@ -58,7 +65,38 @@ bool transform_by_keyword(const char *keyword, struct transform *out)
 
 bool transform_is_aead(struct transform t)
 {
-    return t.type == TR_ENCR && (t.id == TRID_AES128_GCM16 || t.id == TRID_CHACHA20_POLY1305);
+    return t.type == TR_ENCR && (t.id == TRID_AES128_GCM8 || t.id == TRID_AES128_GCM12 ||
+                                 t.id == TRID_AES128_GCM16 || t.id == TRID_CHACHA20_POLY1305);
+}
+
+const char *transform_weak(const char *keyword)
+{
+    static const struct {
+        const char *keyword, *why;
+    } weak[] = {
+        {"des", "DES must not be used (RFC 8247 2.1, RFC 8221 5)"},
+        {"3des", "3DES has blocks of 64 bits (RFC 8221 5 and our policy)"},
+        {"blowfish", "Blowfish must not be used (RFC 8221 5)"},
+        {"blowfish128", "Blowfish must not be used (RFC 8221 5)"},
+        {"blowfish192", "Blowfish must not be used (RFC 8221 5)"},
+        {"blowfish256", "Blowfish must not be used (RFC 8221 5)"},
+        {"cast128", "CAST has blocks of 64 bits (our policy)"},
+        {"null", "without encryption IKE is in clear (RFC 7296 5)"},
+        {"md5", "HMAC-MD5 must not be used (RFC 8247 2.3, RFC 8221 6)"},
+        {"md5_128", "HMAC-MD5 must not be used (RFC 8247 2.3, RFC 8221 6)"},
+        {"prfmd5", "HMAC-MD5 must not be used (RFC 8247 2.2)"},
+        {"modp768", "a modulus of 768 bits must not be used (RFC 8247 2.4)"},
+        {"modp1024", "a modulus of 1024 bits is within reach of attackers (RFC 8247 2.4)"},
+        {"modp1536", "a modulus of 1536 bits should not be used (RFC 8247 2.4)"},
+        {"modp1024s160", "its subgroup must not be used (RFC 8247 2.4)"},
+        {"modp2048s224", "its small subgroup should not be used (RFC 8247 2.4)"},
+        {"modp2048s256", "its small subgroup should not be used (RFC 8247 2.4)"},
+        {"ecp192", "a curve of 192 bits is too small (our policy)"},
+    };
+    for (size_t i = 0; i < LENGTH(weak); i++)
+        if (!strcmp(weak[i].keyword, keyword))
+            return weak[i].why;
+    return NULL;
 }
 
 void proposal_print(const struct proposal *p, char *buf, unsigned size)

@@ -15,13 +15,24 @@ enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN =
     X(AES128_CBC, TR_ENCR, 12, 128, "aes128", "AES_CBC")                                                     \
     X(AES192_CBC, TR_ENCR, 12, 192, "aes192", "AES_CBC")                                                     \
     X(AES256_CBC, TR_ENCR, 12, 256, "aes256", "AES_CBC")                                                     \
+    X(AES128_CTR, TR_ENCR, 13, 128, "aes128ctr", "AES_CTR")                                                  \
+    X(AES192_CTR, TR_ENCR, 13, 192, "aes192ctr", "AES_CTR")                                                  \
+    X(AES256_CTR, TR_ENCR, 13, 256, "aes256ctr", "AES_CTR")                                                  \
+    X(AES128_GCM8, TR_ENCR, 18, 128, "aes128gcm8", "AES_GCM_8")                                              \
+    X(AES192_GCM8, TR_ENCR, 18, 192, "aes192gcm8", "AES_GCM_8")                                              \
+    X(AES256_GCM8, TR_ENCR, 18, 256, "aes256gcm8", "AES_GCM_8")                                              \
+    X(AES128_GCM12, TR_ENCR, 19, 128, "aes128gcm12", "AES_GCM_12")                                           \
+    X(AES192_GCM12, TR_ENCR, 19, 192, "aes192gcm12", "AES_GCM_12")                                           \
+    X(AES256_GCM12, TR_ENCR, 19, 256, "aes256gcm12", "AES_GCM_12")                                           \
     X(AES128_GCM16, TR_ENCR, 20, 128, "aes128gcm16", "AES_GCM_16")                                           \
     X(AES192_GCM16, TR_ENCR, 20, 192, "aes192gcm16", "AES_GCM_16")                                           \
     X(AES256_GCM16, TR_ENCR, 20, 256, "aes256gcm16", "AES_GCM_16")                                           \
     X(CHACHA20_POLY1305, TR_ENCR, 28, 0, "chacha20poly1305", "CHACHA20_POLY1305")                            \
+    X(PRF_HMAC_SHA1, TR_PRF, 2, 0, "prfsha1", "PRF_HMAC_SHA1")                                               \
     X(PRF_HMAC_SHA2_256, TR_PRF, 5, 0, "prfsha256", "PRF_HMAC_SHA2_256")                                     \
     X(PRF_HMAC_SHA2_384, TR_PRF, 6, 0, "prfsha384", "PRF_HMAC_SHA2_384")                                     \
     X(PRF_HMAC_SHA2_512, TR_PRF, 7, 0, "prfsha512", "PRF_HMAC_SHA2_512")                                     \
+    X(HMAC_SHA1_96, TR_INTEG, 2, 0, "sha1", "HMAC_SHA1_96")                                                  \
     X(HMAC_SHA2_256_128, TR_INTEG, 12, 0, "sha256", "HMAC_SHA2_256_128")                                     \
     X(HMAC_SHA2_384_192, TR_INTEG, 13, 0, "sha384", "HMAC_SHA2_384_192")                                     \
     X(HMAC_SHA2_512_256, TR_INTEG, 14, 0, "sha512", "HMAC_SHA2_512_256")                                     \
@@ -29,6 +40,8 @@ enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN =
     X(MODP_2048, TR_KE, 14, 0, "modp2048", "MODP_2048")                                                      \
     X(MODP_3072, TR_KE, 15, 0, "modp3072", "MODP_3072")                                                      \
     X(MODP_4096, TR_KE, 16, 0, "modp4096", "MODP_4096")                                                      \
+    X(MODP_6144, TR_KE, 17, 0, "modp6144", "MODP_6144")                                                      \
+    X(MODP_8192, TR_KE, 18, 0, "modp8192", "MODP_8192")                                                      \
     X(ECP_256, TR_KE, 19, 0, "ecp256", "ECP_256")                                                            \
     X(ECP_384, TR_KE, 20, 0, "ecp384", "ECP_384")                                                            \
     X(ECP_521, TR_KE, 21, 0, "ecp521", "ECP_521")                                                            \
@@ -50,7 +63,7 @@ struct transform {
 TRANSFORM_LIST(X)
 #undef X
 
-#define PROPOSAL_MAX_TRANSFORMS 24
+#define PROPOSAL_MAX_TRANSFORMS 64
 struct proposal {     // of one protocol; transforms in order of preference within a type
     uint8_t protocol; // 1 IKE, 3 ESP
     uint8_t count;
@@ -60,6 +73,9 @@ struct proposal {     // of one protocol; transforms in order of preference with
 const char *transform_name(struct transform t); // charon's name, "(unknown)" where not listed
 bool transform_by_keyword(const char *keyword, struct transform *out); // false: unknown
 bool transform_is_aead(struct transform t);
+// Why the algorithm of that keyword is not taken whatever a peer asks for: the document that calls it weak;
+// NULL: it is not one of them.
+const char *transform_weak(const char *keyword);
 // "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519"
 void proposal_print(const struct proposal *p, char *buf, unsigned size);
 

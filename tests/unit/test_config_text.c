@@ -44,6 +44,10 @@ static void test_proposals_are_completed_as_charon_does(void **state)
                         "ESP:AES_GCM_16_256/CURVE_25519/ECP_384/MODP_NONE/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-modpnone-modp3072"),
                         "ESP:AES_GCM_16_256/MODP_NONE/MODP_3072/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_IKE, "aes128ctr-sha1-modp8192"),
+                        "IKE:AES_CTR_128/HMAC_SHA1_96/MODP_8192/PRF_HMAC_SHA1");
+    assert_string_equal(proposal(PROTO_IKE, "aes256gcm64-aes192gcm12-prfsha1-modp6144"),
+                        "IKE:AES_GCM_8_256/AES_GCM_12_192/PRF_HMAC_SHA1/MODP_6144");
     assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-none"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
 }
 
@@ -56,12 +60,39 @@ static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256-prfsha256-x25519"), "integrity algorithm is missing"));
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
-    assert_non_null(strstr(proposal(PROTO_IKE, "3des-sha1-modp1024"), "'3des' is unknown or not supported"));
+    assert_non_null(
+        strstr(proposal(PROTO_ESP, "aes256gcm8"), "ESP with AES_GCM_8 is not supported: aes256gcm16 is"));
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-none"), "'none' has no place in an IKE"));
     assert_non_null(strstr(proposal(PROTO_IKE, ""), "missing"));
+}
+
+static void test_proposals_with_weak_algorithms_are_refused_by_name(void **state)
+{
+    static const struct {
+        const char *word, *text;
+    } weak[] = {{"des", "'des' is refused: DES must not be used (RFC 8247 2.1, RFC 8221 5)"},
+                {"3des", "'3des' is refused"},
+                {"blowfish256", "(RFC 8221 5)"},
+                {"cast128", "'cast128' is refused"},
+                {"null", "in clear"},
+                {"md5", "(RFC 8247 2.3, RFC 8221 6)"},
+                {"prfmd5", "(RFC 8247 2.2)"},
+                {"modp768", "(RFC 8247 2.4)"},
+                {"modp1024", "(RFC 8247 2.4)"},
+                {"modp1536", "(RFC 8247 2.4)"},
+                {"modp1024s160", "(RFC 8247 2.4)"},
+                {"modp2048s224", "(RFC 8247 2.4)"},
+                {"modp2048s256", "(RFC 8247 2.4)"},
+                {"ecp192", "'ecp192' is refused"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(weak) / sizeof(weak[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "aes256-sha256-%s-x25519", weak[i].word);
+        assert_non_null(strstr(proposal(PROTO_IKE, text), weak[i].text));
+    }
 }
 
 // ---- traffic selectors
@@ -119,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_proposals_are_completed_as_charon_does),
         cmocka_unit_test(test_proposals_incomplete_ones_say_what_is_missing),
+        cmocka_unit_test(test_proposals_with_weak_algorithms_are_refused_by_name),
         cmocka_unit_test(test_traffic_selectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
