@@ -41,7 +41,7 @@
     K(CONN, pull, ONLY, NOTHING, only_yes, "yes", "push " IKEV1)                                                                 \
     K(CONN, dscp, ONLY, NOTHING, dscp_choices, "000000", "marking IKE packets is " LATER)                                        \
     K(CONN, encap, YESNO, IN_CONN(encap), 0, "no", "UDP encapsulation without a NAT too")                                          \
-    K(CONN, mobike, YESNO, IN_CONN(mobike), 0, "yes", AWAITED("MOBIKE is not offered yet"))                                        \
+    K(CONN, mobike, YESNO, IN_CONN(mobike), 0, "yes", "IKE and CHILD SAs in tunnel mode go on at other addresses (RFC 4555), where the peer takes that")  \
     K(CONN, dpd_delay, TIME, IN_CONN(dpd_delay), 0, "0s", "the peer is asked whether it lives after so long a silence")            \
     K(CONN, dpd_timeout, ONLY, NOTHING, zero_time, "0s", IKEV1 "; retransmission (`retransmit_*`) decides when a peer is dead")  \
     K(CONN, fragmentation, CHOICE, IN_CONN(fragmentation), fragmentation_choices, "yes", "messages too large for a datagram go in fragments (RFC 7383) where the peer takes them; accept: only the peer's do") \

@@ -15,6 +15,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proof.h"
@@ -76,6 +77,7 @@ static void build(struct ike_sa *sa, struct slice auth)
         LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->child->name, hs->pending->id);
         child_put_request(&b, hs->pending, false, NULL);
     }
+    mobike_offer(&b, sa);
     COUNT(sa->ike, ike_auth_out_req);
     exchange_send_inner(sa, EX_AUTH, &b);
 }
@@ -164,6 +166,7 @@ static void checked(struct task *t, enum proof how, const char *text)
         refuse_peer(sa);
         return;
     }
+    mobike_agreed(sa, &hs->answer->pl);
     sa_established(sa);
     sa_unique(sa, false);
     if (!hs->pending) {

@@ -13,6 +13,7 @@
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proof.h"
@@ -54,6 +55,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
         child_put_answer(&b, c, NULL);
     else if (notify)
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), notify, slice_of(NULL, 0));
+    mobike_accept(&b, sa);
     if (!exchange_reply(sa, EX_AUTH, &b)) {
         sa_why(sa, "the IKE_AUTH response could not be built");
         sa_destroy(sa);
@@ -282,6 +284,7 @@ static void request(struct task *t)
         return;
     }
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
+    mobike_offered(sa, &m->pl);
     sa->hs->peer_asks_cert = certreq_read(&m->pl);
     proof_begin(t, &m->pl, &auth, pi->body, checked);
 }

@@ -120,6 +120,7 @@ void child_moved(struct child_sa *c)
 {
     struct ike *ike = c->sa->ike;
     const struct net_path *p = &c->sa->path;
+    c->moved = c->state == CHILD_INSTALLING; // path may not have heard of it yet: said once more then
     if (c->state == CHILD_CREATED || c->state == CHILD_DELETED)
         return;
     struct msg_CHILD_ENDPOINT m = {.req = ++ike->next_req,
@@ -225,6 +226,8 @@ void child_installed(struct child_sa *c, uint32_t old)
          selectors_print(&c->remote_ts, rts, sizeof(rts)));
     c->announced = true;
     lifetime_child(c);
+    if (c->moved)
+        child_moved(c);
     c->sa->ike->events->child_up(c, before && before->announced ? before : NULL);
 }
 

@@ -14,6 +14,7 @@
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -199,7 +200,10 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
         sa->in_path = *path;
     }
     sa_alive(sa);
-    sa_moved(sa, path);
+    if (sa->mobike.on)
+        mobike_heard(sa, path, response);
+    else
+        sa_moved(sa, path);
     bool good = check_payloads(m, &r);
     exchange_log("parsed", h->exchange, response, h->mid, &m->pl);
     if (good && response) {

@@ -13,6 +13,7 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/seal.h"
@@ -80,7 +81,8 @@ static void retransmit(struct timer *t)
         sa->tries++;
         COUNT(ike, retransmits);
         LOGF(IKE, 1, "retransmit %u of request with message ID %u", sa->tries, sa->out_mid);
-        transmit(sa, &sa->path, sa->request, sa->request_len);
+        struct net_path way = mobike_way(sa);
+        transmit(sa, &way, sa->request, sa->request_len);
         timer_set(ike->loop, t, loop_now(ike->loop) + retransmit_delay(&ike->set, sa->tries));
     }
     log_set_context("", 0);
@@ -95,6 +97,15 @@ void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len)
     sa->retransmit.fire = retransmit;
     sa->retransmit.ctx = sa;
     transmit(sa, &sa->path, msg, len);
+    timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
+}
+
+void exchange_again(struct ike_sa *sa)
+{
+    if (!sa->request)
+        return;
+    sa->tries = 0;
+    transmit(sa, &sa->path, sa->request, sa->request_len);
     timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
 }
 

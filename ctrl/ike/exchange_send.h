@@ -13,6 +13,7 @@ struct ike_sa;
 struct net_path;
 void exchange_send(struct ike_sa *sa, uint8_t *msg,
                    size_t len); // takes msg: a request with all its datagrams, retransmitted until answered
+void exchange_again(struct ike_sa *sa); // what is unanswered, at once, where the peer or we are now
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange,
                     const struct pb *b); // the passive task is over; false: it could not be said

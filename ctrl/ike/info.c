@@ -14,6 +14,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/selectors.h"
@@ -117,7 +118,10 @@ static void request(struct task *t)
     }
     if (count && !end)
         pb_delete(&b, PROTO_ESP, spis, count);
+    bool moved = mobike_answer(sa, m, &b);
     exchange_reply(sa, EX_INFORMATIONAL, &b);
+    if (moved)
+        mobike_follow(sa);
     free(spis);
     free(buf);
     if (end) {
@@ -239,15 +243,16 @@ const struct task_ops task_delete_child = {
 
 static void liveness_start(struct task *t)
 {
-    uint8_t buf[4];
+    uint8_t buf[MOBIKE_PROBE];
     struct pb b = pb_of(buf, sizeof(buf));
+    mobike_put_probe(&b, t->sa);
     COUNT(t->sa->ike, info_out_req);
     exchange_send_inner(t->sa, EX_INFORMATIONAL, &b);
 }
 
 static bool liveness_response(struct task *t, struct inmsg *m)
 {
-    (void)m;
+    mobike_read_probe(t->sa, &m->pl);
     exchange_done(t->sa);
     return false;
 }

@@ -41,9 +41,8 @@ void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_
         memset(out, 0, 20);
 }
 
-void init_put_nat(struct pb *b, const struct ike_sa *sa)
+void init_put_nat(struct pb *b, const struct ike_sa *sa, const struct net_path *p)
 {
-    const struct net_path *p = &sa->path;
     uint8_t hash[20];
     init_nat_hash(sa->spi_i, sa->spi_r, &p->local, p->local_port, hash);
     if (sa->conn->cfg.encap) // nobody's address: the peer sees a NAT, and ESP goes in UDP
@@ -53,10 +52,9 @@ void init_put_nat(struct pb *b, const struct ike_sa *sa)
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_NAT_DETECTION_DESTINATION_IP, slice_of(hash, 20));
 }
 
-// spi_r: 0 in the request.
-void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
+bool init_nat_seen(const struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r,
+                   const struct net_path *p, bool *local, bool *remote)
 {
-    const struct net_path *p = &sa->path;
     uint8_t here[20], there[20];
     bool source = false, destination = false, same_source = false, same_destination = false;
     init_nat_hash(sa->spi_i, spi_r, &p->remote, p->remote_port, there);
@@ -73,13 +71,19 @@ void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
             same_destination = same_destination || slice_eq(n.data, slice_of(here, 20));
         }
     }
-    sa->hs->peer_natd = source && destination;
+    if (!source || !destination)
+        return false;
+    *remote = !same_source;
+    *local = !same_destination || sa->conn->cfg.encap; // encap: we claimed it
+    return true;
+}
+
+// spi_r: 0 in the request.
+void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
+{
+    sa->hs->peer_natd = init_nat_seen(sa, pl, spi_r, &sa->path, &sa->nat_local, &sa->nat_remote);
     if (!sa->hs->peer_natd)
         return;
-    sa->nat_remote = !same_source;
-    sa->nat_local = !same_destination;
-    if (sa->conn->cfg.encap)
-        sa->nat_local = true; // we claimed it
     if (sa->nat_local && !sa->conn->cfg.encap)
         LOGF(IKE, 1, "local host is behind NAT, sending keep alives");
     else if (sa->nat_local)
@@ -174,7 +178,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     pb_offer(&b, cfg->proposals, cfg->proposal_count, true, 0, 0);
     pb_ke(&b, hs->group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
-    init_put_nat(&b, sa);
+    init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     pb_signature_hashes(&b);
     uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);

@@ -172,7 +172,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     pb_chosen(&b, &sa->suite, hs->number, PROTO_IKE, 0, 0);
     pb_ke(&b, hs->group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
-    init_put_nat(&b, sa);
+    init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     bool asks = pb_ask_certs(&b, sa);
     if (hs->peer_signs)

@@ -3,6 +3,7 @@
 // non-ESP marker) behind the network seam, and the loop.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,48 @@ static bool net_source_for(void *ctx, const struct addr *remote, struct addr *lo
     close(fd);
     if (ok)
         addr_from_sockaddr(&from, local, &port);
+    return ok;
+}
+
+// What a cable that was pulled leaves behind is no address to send from, though the system would.
+static bool is_there(const struct addr *a)
+{
+    struct ifaddrs *all = NULL;
+    bool there = false;
+    if (getifaddrs(&all) != 0)
+        return false;
+    for (const struct ifaddrs *i = all; i && !there; i = i->ifa_next) {
+        struct sockaddr_storage ss = {0};
+        struct addr x = {0};
+        uint16_t port;
+        if (!i->ifa_addr || !(i->ifa_flags & IFF_UP) || !(i->ifa_flags & IFF_RUNNING) ||
+            (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+            continue;
+        memcpy(&ss, i->ifa_addr,
+               i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+        addr_from_sockaddr(&ss, &x, &port);
+        there = addr_eq(&x, a);
+    }
+    freeifaddrs(all);
+    return there;
+}
+
+static bool net_can_send(void *ctx, const struct addr *local, const struct addr *remote)
+{
+    struct sockaddr_storage from, to;
+    uint32_t mark = ESPALIER_SO_MARK;
+    (void)ctx;
+    if (!is_there(local))
+        return false;
+    addr_to_sockaddr(local, 0, &from);
+    addr_to_sockaddr(remote, 500, &to);
+    socklen_t len = remote->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)); // not through our own tunnel's table
+    bool ok = bind(fd, (struct sockaddr *)&from, len) == 0 && connect(fd, (struct sockaddr *)&to, len) == 0;
+    close(fd);
     return ok;
 }
 
@@ -191,7 +234,7 @@ int ike_main(const struct child_env *env)
 {
     static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_SUPER};
     struct process self = {0};
-    const struct net net = {&self, net_send, net_source_for, NULL};
+    const struct net net = {&self, net_send, net_source_for, NULL, net_can_send};
     log_set_process("ike");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     struct loop *l = loop_new();

@@ -18,6 +18,7 @@
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/sa.h"
@@ -109,6 +110,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     next->path = old->path;
     next->nat_local = old->nat_local;
     next->nat_remote = old->nat_remote;
+    mobike_inherit(next, old);
     next->replaces = old->replaces;
     if (next->conn != old->conn)
         sa_set_conn(next, old->conn);

@@ -19,6 +19,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/revive.h"
@@ -74,6 +75,12 @@ static void child_event(struct ike *ike, const struct msg_CHILD_EVENT *m)
     }
 }
 
+static void addrs_changed(struct ike *ike)
+{
+    conn_addrs_changed(ike);
+    mobike_addrs_changed(ike);
+}
+
 static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
 {
     if (t == MSG_RESULT)
@@ -81,7 +88,7 @@ static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
     else if (t == MSG_ACQUIRE)
         control_acquire(ike, &m->ACQUIRE);
     else if (t == MSG_ADDRS_CHANGED)
-        conn_addrs_changed(ike);
+        addrs_changed(ike);
     else if (t == MSG_CHILD_EVENT)
         child_event(ike, &m->CHILD_EVENT);
 }

@@ -21,6 +21,9 @@ struct net {
     // The address that the system would send from; false: no route.
     bool (*source_for)(void *ctx, const struct addr *remote, struct addr *local);
     int64_t (*wall)(void *ctx); // seconds since 1970, for certificates; NULL: the system's clock
+    // Whether the machine has that address, on an interface that is up, and a route from it. NULL: it is the
+    // one that source_for says.
+    bool (*can_send)(void *ctx, const struct addr *local, const struct addr *remote);
 };
 
 struct ike;

@@ -302,6 +302,18 @@ static void keepalive(struct timer *t)
     timer_set(sa->ike->loop, t, due);
 }
 
+void sa_keepalive(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    if (!sa->nat_local || !ike->set.keep_alive) {
+        timer_stop(ike->loop, &sa->keepalive);
+    } else if (!sa->keepalive.armed) {
+        sa->keepalive.fire = keepalive;
+        sa->keepalive.ctx = sa;
+        timer_set(ike->loop, &sa->keepalive, loop_now(ike->loop) + (uint64_t)ike->set.keep_alive * 1000);
+    }
+}
+
 void sa_alive(struct ike_sa *sa)
 {
     sa->last_in = loop_now(sa->ike->loop);
@@ -320,11 +332,7 @@ void sa_up(struct ike_sa *sa)
         sa->liveness.ctx = sa;
         timer_set(ike->loop, &sa->liveness, loop_now(ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000);
     }
-    if (sa->nat_local && ike->set.keep_alive) {
-        sa->keepalive.fire = keepalive;
-        sa->keepalive.ctx = sa;
-        timer_set(ike->loop, &sa->keepalive, loop_now(ike->loop) + (uint64_t)ike->set.keep_alive * 1000);
-    }
+    sa_keepalive(sa);
     lifetime_ike(sa);
 }
 
@@ -356,11 +364,23 @@ void sa_established(struct ike_sa *sa)
 
 // --- the peer's address ---
 
+void sa_set_path(struct ike_sa *sa, const struct net_path *path)
+{
+    struct ike *ike = sa->ike;
+    sa->path = *path;
+    if (sa->state == SA_ESTABLISHED) {
+        table_del(&ike->by_host, &sa->by_host);
+        table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote));
+    }
+    for (struct child_sa *c = sa->children; c; c = c->next)
+        child_moved(c);
+}
+
 // A NAT before the peer has another mapping for it now. Behind one ourselves we would follow whoever can
 // repeat our packets (2.23).
 void sa_moved(struct ike_sa *sa, const struct net_path *path)
 {
-    struct ike *ike = sa->ike;
+    struct net_path now = sa->path;
     char a[64], b[64];
     bool behind = sa->nat_local && !sa->conn->cfg.encap; // encap: a NAT that we only pretend
     if (sa->state != SA_ESTABLISHED || behind || !sa->nat_remote ||
@@ -369,12 +389,9 @@ void sa_moved(struct ike_sa *sa, const struct net_path *path)
     LOGF(IKE, 0, "the peer's NAT mapping has changed: from %s[%u] to %s[%u]",
          addr_print(&sa->path.remote, a, sizeof(a)), sa->path.remote_port,
          addr_print(&path->remote, b, sizeof(b)), path->remote_port);
-    sa->path.remote = path->remote;
-    sa->path.remote_port = path->remote_port;
-    table_del(&ike->by_host, &sa->by_host);
-    table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote));
-    for (struct child_sa *c = sa->children; c; c = c->next)
-        child_moved(c);
+    now.remote = path->remote;
+    now.remote_port = path->remote_port;
+    sa_set_path(sa, &now);
 }
 
 // --- its like ---

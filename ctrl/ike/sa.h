@@ -6,6 +6,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/crypto/crypto.h"
 
@@ -64,6 +65,7 @@ struct ike_sa {
     struct conn *conn;
     enum sa_state state;
     bool initiator, half_open, nat_local, nat_remote;
+    struct mobike mobike;
     bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
     uint32_t id, job;
     uint64_t spi_i, spi_r;
@@ -125,7 +127,10 @@ struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
                           struct ike_sa *after); // NULL: the first, or no more
 // An authenticated message came from there (2.23).
 void sa_moved(struct ike_sa *sa, const struct net_path *path);
-void early_free(struct early *e); // and those behind it
+// It is there from now on, with its CHILD SAs.
+void sa_set_path(struct ike_sa *sa, const struct net_path *path);
+void sa_keepalive(struct ike_sa *sa); // where we are behind a NAT, and not elsewhere
+void early_free(struct early *e);     // and those behind it
 void handshake_free(struct ike_sa *sa);
 const char *sa_label(const struct ike_sa *sa); // "name[3]"; valid until the next call
 int sa_why(struct ike_sa *sa, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -23,7 +23,8 @@
     X(INFO, info) \
     X(DELETE_IKE, delete_ike) \
     X(DELETE_CHILD, delete_child) \
-    X(LIVENESS, liveness)
+    X(LIVENESS, liveness) \
+    X(MOBIKE, mobike)
 // clang-format on
 enum task_kind {
 #define X(kind, name) TASK_##kind,

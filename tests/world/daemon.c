@@ -240,7 +240,7 @@ void daemon_start(struct site *s)
 {
     struct daemon *d = &s->d;
     int fd[ROOM_COUNT][ROOM_COUNT];
-    const struct net net = {s, ike_send, source_for, NULL};
+    const struct net net = {s, ike_send, source_for, NULL, NULL};
     the_site = s;
     d->site = s;
     d->cut = false;

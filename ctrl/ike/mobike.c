@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+// MOBIKE (RFC 4555): what is negotiated, the answer to INFORMATIONAL requests with addresses, and the two
+// requests of ours: UPDATE_SA_ADDRESSES by the end that decides, COOKIE2 alone by the one that follows. Which
+// way to take is mobike_paths.c's business.
+#include "ctrl/ike/mobike.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
+#include "ctrl/ike/mobike_paths.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
+
+enum { COOKIE2_LEN = 16, COOKIE2_MIN = 8, COOKIE2_MAX = 64, REQUEST_MAX = 512 };
+
+struct update {
+    bool addresses; // UPDATE_SA_ADDRESSES
+    struct net_path path;
+    uint8_t cookie[COOKIE2_LEN];
+};
+
+static void put(struct pb *b, uint16_t type)
+{
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), type, slice_of(NULL, 0));
+}
+
+// --- what both ends say in IKE_AUTH ---
+
+// Our further addresses are those that the connection names.
+static void put_others(struct pb *b, const struct ike_sa *sa)
+{
+    const struct conn_config *cfg = &sa->conn->cfg;
+    unsigned said = 0;
+    for (unsigned i = 0; i < cfg->local_count && said < MOBIKE_ADDRS; i++) {
+        const struct addr *a = &cfg->local_addrs[i];
+        if (!a->family || addr_eq(a, &sa->path.local))
+            continue;
+        bool v4 = a->family == 4;
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), v4 ? N_ADDITIONAL_IP4_ADDRESS : N_ADDITIONAL_IP6_ADDRESS,
+                  slice_of(a->a, v4 ? 4 : 16));
+        said++;
+    }
+    if (!said)
+        put(b, N_NO_ADDITIONAL_ADDRESSES);
+}
+
+static bool take_other(struct mobike *k, const struct notify *n)
+{
+    bool v4 = n->type == N_ADDITIONAL_IP4_ADDRESS;
+    struct addr a = {.family = v4 ? 4 : 6};
+    if (n->data.len != (v4 ? 4u : 16u) || k->count == MOBIKE_ADDRS)
+        return false;
+    memcpy(a.a, n->data.p, n->data.len);
+    k->others[k->count++] = a;
+    return true;
+}
+
+// A list replaces the one before as a whole (3.6).
+static void read_others(struct ike_sa *sa, const struct payloads *pl)
+{
+    struct mobike *k = &sa->mobike;
+    struct notify n;
+    unsigned left_out = 0;
+    if (!notify_find(pl, N_ADDITIONAL_IP4_ADDRESS, &n) && !notify_find(pl, N_ADDITIONAL_IP6_ADDRESS, &n) &&
+        !notify_find(pl, N_NO_ADDITIONAL_ADDRESSES, &n))
+        return;
+    k->count = 0;
+    for (unsigned i = 0; i < pl->count; i++)
+        if (pl->p[i].type == PL_NOTIFY && notify_read(pl->p[i].body, &n) &&
+            (n.type == N_ADDITIONAL_IP4_ADDRESS || n.type == N_ADDITIONAL_IP6_ADDRESS))
+            left_out += !take_other(k, &n);
+    if (left_out)
+        LOGF(IKE, 1, "%u further addresses of the peer left out: not of 4 or 16 octets, or more than %d",
+             left_out, MOBIKE_ADDRS);
+}
+
+// NAT detection goes with it (3.1).
+void mobike_offer(struct pb *b, struct ike_sa *sa)
+{
+    if (!sa->conn->cfg.mobike || !sa->hs->peer_natd)
+        return;
+    put(b, N_MOBIKE_SUPPORTED);
+    put_others(b, sa);
+}
+
+static void hear(struct ike_sa *sa, const struct payloads *pl)
+{
+    struct notify n;
+    sa->mobike.said = notify_find(pl, N_MOBIKE_SUPPORTED, &n);
+    if (sa->mobike.said)
+        read_others(sa, pl);
+}
+
+void mobike_offered(struct ike_sa *sa, const struct payloads *pl)
+{
+    hear(sa, pl);
+}
+
+static void agree(struct ike_sa *sa)
+{
+    struct mobike *k = &sa->mobike;
+    k->on = k->said && sa->conn->cfg.mobike && sa->hs->peer_natd;
+    k->decides = sa->initiator;
+    if (k->on)
+        LOGF(IKE, 1, "peer supports MOBIKE");
+}
+
+void mobike_accept(struct pb *b, struct ike_sa *sa)
+{
+    agree(sa);
+    if (!sa->mobike.on)
+        return;
+    put(b, N_MOBIKE_SUPPORTED);
+    put_others(b, sa);
+}
+
+void mobike_agreed(struct ike_sa *sa, const struct payloads *pl)
+{
+    hear(sa, pl);
+    agree(sa);
+}
+
+void mobike_inherit(struct ike_sa *next, const struct ike_sa *old)
+{
+    next->mobike = old->mobike;
+    next->mobike.mapped = false; // the IKE SPIs are in it
+    struct task *t = next->mobike.untold || next->mobike.check ? task_new(next, TASK_MOBIKE, 0) : NULL;
+    if (!t)
+        return;
+    t->next = next->queue; // begins when the SA has taken over
+    next->queue = t;
+}
+
+// --- the peer's requests ---
+
+static bool has_transport(const struct ike_sa *sa)
+{
+    bool has = false;
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        has = has || c->cfg->mode == MODE_TRANSPORT;
+    return has;
+}
+
+// The addresses and ports as the peer sees them are the ones on the datagram (3.9).
+static bool is_plain(const struct notify *n, const struct net_path *p)
+{
+    uint8_t buf[36];
+    struct writer w = writer_of(buf, sizeof(buf));
+    size_t len = p->remote.family == 4 ? 4 : 16;
+    wr_bytes(&w, p->remote.a, len);
+    wr_bytes(&w, p->local.a, len);
+    wr_u16(&w, p->remote_port);
+    wr_u16(&w, p->local_port);
+    return slice_eq(n->data, wr_written(&w));
+}
+
+static void log_move(const struct ike_sa *sa, const struct net_path *to)
+{
+    char a[64], b[64], c[64], d[64];
+    LOGF(IKE, 0, "IKE_SA %s moves from %s...%s to %s...%s", sa_label(sa),
+         addr_print(&sa->path.local, a, sizeof(a)), addr_print(&sa->path.remote, b, sizeof(b)),
+         addr_print(&to->local, c, sizeof(c)), addr_print(&to->remote, d, sizeof(d)));
+}
+
+// Where UDP encapsulation changes, the CHILD SAs have to hear it.
+static void take_nats(struct ike_sa *sa, bool local, bool remote)
+{
+    if (sa->nat_local == local && sa->nat_remote == remote)
+        return;
+    LOGF(IKE, 1, "%s behind a NAT now",
+         local && remote ? "both ends are"
+         : local         ? "we are"
+         : remote        ? "the peer is"
+                         : "nobody is");
+    sa->nat_local = local;
+    sa->nat_remote = remote;
+}
+
+static bool update(struct ike_sa *sa, const struct inmsg *m)
+{
+    bool local = sa->nat_local, remote = sa->nat_remote;
+    bool elsewhere = !addr_eq(&m->path.remote, &sa->path.remote);
+    if (!path_eq(&m->path, &sa->path))
+        log_move(sa, &m->path);
+    (void)init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &local, &remote);
+    bool nats = local != sa->nat_local || remote != sa->nat_remote;
+    take_nats(sa, local, remote);
+    if (!path_eq(&m->path, &sa->path) || nats)
+        sa_set_path(sa, &m->path);
+    sa_keepalive(sa);
+    sa->mobike.check = sa->mobike.check || elsewhere;
+    return true;
+}
+
+static uint16_t refusal(const struct ike_sa *sa, const struct inmsg *m)
+{
+    struct notify n;
+    if (notify_find(&m->pl, N_NO_NATS_ALLOWED, &n) && !is_plain(&n, &m->path))
+        return N_UNEXPECTED_NAT_DETECTED;
+    if (has_transport(sa) && !path_eq(&m->path, &sa->path))
+        return N_UNACCEPTABLE_ADDRESSES; // their selectors are the old ones (RFC 4555 1.2)
+    return 0;
+}
+
+bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
+{
+    struct notify n, cookie;
+    bool wants = notify_find(&m->pl, N_UPDATE_SA_ADDRESSES, &n), moved = false;
+    if (!sa->mobike.on) {
+        if (wants)
+            LOGF(IKE, 1, "UPDATE_SA_ADDRESSES ignored: MOBIKE was not agreed on");
+        return false;
+    }
+    uint16_t no = wants ? refusal(sa, m) : 0;
+    read_others(sa, &m->pl);
+    if (wants && sa->mobike.decides)
+        LOGF(IKE, 1, "UPDATE_SA_ADDRESSES ignored: we began this IKE_SA, its addresses are our choice");
+    else if (no)
+        LOGF(IKE, 1, "UPDATE_SA_ADDRESSES refused, sending %s", notify_name(no));
+    else if (wants)
+        moved = update(sa, m);
+    if (no && !sa->mobike.decides)
+        put(b, no);
+    if (notify_find(&m->pl, N_NAT_DETECTION_SOURCE_IP, &n))
+        init_put_nat(b, sa, &m->path);
+    if (notify_find(&m->pl, N_COOKIE2, &cookie) && cookie.data.len >= COOKIE2_MIN &&
+        cookie.data.len <= COOKIE2_MAX)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE2, cookie.data);
+    return moved;
+}
+
+static void ask_for(struct ike_sa *sa)
+{
+    if (!task_is_asked(sa, TASK_MOBIKE, 0))
+        exchange_first(sa, TASK_MOBIKE, 0);
+}
+
+// What was on its way to where the peer is no more goes out again, and the peer proves where it is.
+void mobike_follow(struct ike_sa *sa)
+{
+    exchange_again(sa);
+    if (sa->mobike.check)
+        ask_for(sa);
+}
+
+// --- our requests ---
+
+static void start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    uint8_t buf[REQUEST_MAX];
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct update *u = calloc(1, sizeof(*u));
+    if (!u || !sa->mobike.on || (!sa->mobike.untold && !sa->mobike.check) ||
+        cr_random(u->cookie, sizeof(u->cookie)) != 0) {
+        free(u);
+        exchange_done(sa);
+        return;
+    }
+    t->data = u;
+    u->addresses = sa->mobike.decides && sa->mobike.untold;
+    u->path = sa->path;
+    if (u->addresses) {
+        put(&b, N_UPDATE_SA_ADDRESSES);
+        init_put_nat(&b, sa, &sa->path);
+        put_others(&b, sa);
+    }
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE2, slice_of(u->cookie, sizeof(u->cookie)));
+    COUNT(sa->ike, info_out_req);
+    exchange_send_inner(sa, EX_INFORMATIONAL, &b);
+}
+
+static void updated(struct ike_sa *sa, const struct update *u, const struct inmsg *m)
+{
+    struct notify n;
+    bool local = sa->nat_local, remote = sa->nat_remote;
+    if (!path_eq(&u->path, &sa->path))
+        return; // we are elsewhere again: the peer hears it next
+    sa->mobike.untold = false;
+    if (notify_find(&m->pl, N_UNACCEPTABLE_ADDRESSES, &n) ||
+        notify_find(&m->pl, N_UNEXPECTED_NAT_DETECTED, &n)) {
+        LOGF(IKE, 0, "the peer does not take our addresses: received %s", notify_name(n.type));
+        return;
+    }
+    if (!init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &local, &remote))
+        return;
+    mobike_read_probe(sa, &m->pl);
+    sa->mobike.untold = false; // it has just heard it
+    bool nats = local != sa->nat_local || remote != sa->nat_remote;
+    take_nats(sa, local, remote);
+    if (nats)
+        sa_set_path(sa, &sa->path);
+    sa_keepalive(sa);
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct update *u = t->data;
+    struct notify n;
+    bool refused = notify_first_error(&m->pl, &n);
+    if (!refused && (!notify_find(&m->pl, N_COOKIE2, &n) || n.data.len != sizeof(u->cookie) ||
+                     CRYPTO_memcmp(n.data.p, u->cookie, sizeof(u->cookie)) != 0)) {
+        LOGF(IKE, 0, "COOKIE2 did not come back as it was sent, closing IKE_SA %s (RFC 4555 3.7)",
+             sa_label(sa));
+        exchange_done(sa);
+        sa_delete(sa);
+        return false;
+    }
+    sa->mobike.check = false;
+    if (u->addresses)
+        updated(sa, u, m);
+    exchange_done(sa);
+    if (sa->mobike.untold && sa->state == SA_ESTABLISHED)
+        ask_for(sa);
+    return false;
+}
+
+static void undo(struct task *t)
+{
+    free(t->data);
+    t->data = NULL;
+}
+
+const struct task_ops task_mobike = {.name = "MOBIKE", .start = start, .response = response, .undo = undo};
+
+// --- as the end that decides ---
+
+static void move(struct ike_sa *sa, const struct net_path *to)
+{
+    log_move(sa, to);
+    sa_set_path(sa, to);
+    sa->mobike.untold = true;
+    ask_for(sa);
+}
+
+// The request came through although not by our way: that one is.
+void mobike_heard(struct ike_sa *sa, const struct net_path *path, bool is_response)
+{
+    if (!is_response || !sa->mobike.decides || sa->state != SA_ESTABLISHED || path_eq(path, &sa->path))
+        return;
+    if (!has_transport(sa) && mobike_is_way(sa, path))
+        move(sa, path);
+}
+
+void mobike_addrs_changed(struct ike *ike)
+{
+    struct net_path to;
+    for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
+        next = sa->next;
+        if (sa->state != SA_ESTABLISHED || !sa->mobike.on || !sa->mobike.decides || has_transport(sa) ||
+            !mobike_best(sa, &to) || path_eq(&to, &sa->path))
+            continue;
+        log_set_context(sa->conn->cfg.name, sa->id);
+        bool waits = sa->request != NULL;
+        move(sa, &to);
+        if (waits)
+            exchange_again(sa); // the update waits behind it
+        log_set_context("", 0);
+    }
+}
+
+// --- NAT mappings ---
+
+void mobike_put_probe(struct pb *b, const struct ike_sa *sa)
+{
+    if (sa->mobike.on && sa->mobike.decides && sa->nat_local)
+        init_put_nat(b, sa, &sa->path);
+}
+
+// It sees us elsewhere than before: our NAT has another mapping for us, and the peer goes by what we say.
+void mobike_read_probe(struct ike_sa *sa, const struct payloads *pl)
+{
+    struct mobike *k = &sa->mobike;
+    struct notify n;
+    if (!k->on || !k->decides || !notify_find(pl, N_NAT_DETECTION_DESTINATION_IP, &n) ||
+        n.data.len != sizeof(k->seen))
+        return;
+    if (k->mapped && memcmp(k->seen, n.data.p, sizeof(k->seen)) != 0) {
+        LOGF(IKE, 1, "our NAT has another mapping for us, telling the peer");
+        k->untold = true;
+        ask_for(sa);
+    }
+    memcpy(k->seen, n.data.p, sizeof(k->seen));
+    k->mapped = true;
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+// MOBIKE (RFC 4555): what is negotiated, moves by the end that began, what the other one takes and refuses,
+// and moves that meet a rekeying, a loss, another move, a stranger.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/mobike.h"
+#include "tests/unit/ike_pair.h"
+
+static struct ike_sa *only(struct pair *p, int side)
+{
+    return p->s[side].ike->sas;
+}
+
+// Side 0 sends from where it is routed; side 1 takes it from anywhere.
+static void mobile(struct conn_config *c, int side)
+{
+    c->mobike = true;
+    if (!side)
+        c->local_count = 0;
+}
+
+static void transport(struct conn_config *c, int side)
+{
+    mobile(c, side);
+    c->children[0].mode = MODE_TRANSPORT;
+    memset(&c->children[0].local_ts.t[0], 0, sizeof(struct ts));
+    c->children[0].local_ts.t[0].port_hi = 65535;
+    c->children[0].remote_ts = c->children[0].local_ts;
+}
+
+static void move_to(struct pair *p, const char *addr)
+{
+    addr_parse(addr, &p->s[0].source);
+    ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    pair_run(p);
+}
+
+static bool peer_is_at(struct pair *p, const char *addr)
+{
+    struct addr a;
+    addr_parse(addr, &a);
+    return addr_eq(&only(p, 1)->path.remote, &a) && addr_eq(&p->s[1].endpoint.remote, &a);
+}
+
+static bool we_are_at(struct pair *p, const char *addr)
+{
+    struct addr a;
+    addr_parse(addr, &a);
+    return addr_eq(&only(p, 0)->path.local, &a) && addr_eq(&p->s[0].endpoint.local, &a);
+}
+
+static void test_a_move_takes_both_ends_and_their_child_sas_along(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    assert_true(only(p, 0)->mobike.on && only(p, 1)->mobike.on);
+    assert_true(only(p, 0)->mobike.decides && !only(p, 1)->mobike.decides);
+    assert_int_equal(only(p, 0)->path.remote_port, 4500);
+    move_to(p, "10.0.0.9");
+    assert_true(we_are_at(p, "10.0.0.9") && peer_is_at(p, "10.0.0.9"));
+    assert_false(p->s[1].endpoint.udp_encap);
+    assert_int_equal(p->s[1].ike->counters[CNT_info_in_req], 1);
+    assert_int_equal(p->s[0].ike->counters[CNT_info_in_req], 1); // COOKIE2: is it there?
+    assert_false(only(p, 0)->mobike.untold || only(p, 1)->mobike.check);
+    pair_assert_one(p);
+    move_to(p, "10.0.0.9"); // nothing has changed
+    assert_int_equal(p->s[1].ike->counters[CNT_info_in_req], 1);
+    pair_free(p);
+}
+
+static void test_without_mobike_at_either_end_nothing_moves(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = pair_new(NULL);
+        for (int i = 1; i >= 0; i--) {
+            struct conn_config c;
+            pair_psk(p, i, "secret", NULL, NULL);
+            pair_default_conn(&c, i);
+            mobile(&c, i);
+            c.mobike = i != side;
+            pair_load(p, i, &c);
+        }
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_false(only(p, 0)->mobike.on || only(p, 1)->mobike.on);
+        move_to(p, "10.0.0.9");
+        assert_int_equal(p->s[0].endpoints + p->s[1].endpoints, 0);
+        pair_free(p);
+    }
+}
+
+// 3.8: a message that came another way says nothing.
+static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    p->nat = true;
+    for (int i = 1; i >= 0; i--) {
+        struct conn_config c;
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        mobile(&c, i);
+        c.dpd_delay = i ? 0 : 10;
+        c.remote_count = i ? 0 : 1;
+        pair_load(p, i, &c);
+    }
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(only(p, 0)->mobike.on && only(p, 0)->nat_local);
+    pair_wait(p, 11000); // what the peer sees of us is known
+    assert_int_equal(only(p, 1)->path.remote_port, 14500);
+    p->nat_shift = 20000;
+    exchange_queue(only(p, 0), TASK_DELETE_CHILD, 0); // nothing to delete: no message
+    pair_run(p);
+    assert_int_equal(only(p, 1)->path.remote_port, 14500);
+    unsigned before = p->s[1].endpoints;
+    pair_wait(p, 11000); // the liveness check tells it, the update follows
+    assert_int_equal(only(p, 1)->path.remote_port, 24500);
+    assert_int_equal(p->s[1].endpoints, before + 1);
+    assert_true(p->s[1].endpoint.udp_encap);
+    pair_free(p);
+}
+
+static unsigned lost;
+static int lose_some(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    (void)d;
+    return lost ? (int)(lost-- & 0) : 1;
+}
+
+static void test_an_update_that_is_lost_is_sent_again(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 4; n++) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+        p->filter = lose_some;
+        lost = n;
+        move_to(p, "10.0.0.9");
+        assert_true(we_are_at(p, "10.0.0.9"));
+        pair_wait(p, 60000);
+        assert_true(peer_is_at(p, "10.0.0.9"));
+        pair_assert_one(p);
+        pair_free(p);
+    }
+}
+
+static void test_an_address_that_flaps_ends_where_it_is_last(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    p->filter = pair_lose_all;
+    char a[20];
+    for (int i = 0; i < 50; i++) {
+        snprintf(a, sizeof(a), "10.0.0.%d", 10 + i % 7);
+        move_to(p, a);
+    }
+    p->filter = NULL;
+    move_to(p, "10.0.0.77");
+    pair_wait(p, 30000);
+    assert_true(we_are_at(p, "10.0.0.77") && peer_is_at(p, "10.0.0.77"));
+    assert_in_range(p->s[1].ike->counters[CNT_info_in_req], 1, 3); // not one for each
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static int to_old_address(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    return d->to || !p->s[0].source.family || addr_eq(&d->path.local, &p->s[0].source);
+}
+
+// The answer to a rekeying goes where the initiator is no more; the request goes out again from the new
+// address at once and the update behind it.
+static void test_a_move_while_a_rekeying_is_under_way(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+        int by = kind % 2;
+        p->filter = to_old_address;
+        struct child_sa *c = only(p, by)->children;
+        exchange_queue(only(p, by), kind < 2 ? TASK_REKEY_CHILD : TASK_REKEY_IKE, kind < 2 ? c->id : 0);
+        addr_parse("10.0.0.9", &p->s[0].source);
+        ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+        pair_run(p);
+        pair_wait(p, 120000);
+        assert_true(we_are_at(p, "10.0.0.9") && peer_is_at(p, "10.0.0.9"));
+        pair_assert_one(p);
+        assert_false(only(p, 0)->mobike.untold);
+        pair_free(p);
+    }
+}
+
+// What path is told of a child that it does not have yet is lost: it is told again.
+static void test_a_child_sa_that_is_being_installed_moves_too(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    p->s[1].hold_install = true;
+    exchange_queue(only(p, 0), TASK_REKEY_CHILD, only(p, 0)->children->id);
+    pair_run(p);
+    assert_true(p->s[1].held_len > 0);
+    struct net_path path = only(p, 1)->path;
+    addr_parse("10.0.0.9", &path.remote);
+    sa_set_path(only(p, 1), &path);
+    pair_run(p);
+    p->s[1].endpoints = 0;
+    pair_release(&p->s[1]);
+    assert_int_equal(p->s[1].endpoints, 1);
+    assert_true(peer_is_at(p, "10.0.0.9"));
+    pair_free(p);
+}
+
+static uint8_t caught[2000];
+static size_t caught_len;
+static int catch_update(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    if (d->to == 1) {
+        memcpy(caught, d->data, d->len);
+        caught_len = d->len;
+        return 0;
+    }
+    return 1;
+}
+
+static void test_a_strangers_update_moves_nothing(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    struct net_path from = only(p, 1)->path;
+    p->filter = catch_update;
+    move_to(p, "10.0.0.9");
+    assert_true(caught_len > 0);
+    p->filter = NULL;
+    addr_parse("203.0.113.1", &from.remote);
+    caught[caught_len - 1] ^= 1;
+    pair_inject(p, 1, &from, caught, caught_len); // not the peer's
+    assert_int_equal(p->s[1].endpoints, 0);
+    pair_wait(p, 10000);
+    assert_true(peer_is_at(p, "10.0.0.9"));
+    caught[caught_len - 1] ^= 1;
+    pair_inject(p, 1, &from, caught, caught_len); // the peer's, from elsewhere once more
+    assert_true(peer_is_at(p, "10.0.0.9"));
+    pair_free(p);
+}
+
+// --- messages that we do not send ---
+
+static void say(struct pair *p, struct pb *b)
+{
+    struct ike_sa *sa = only(p, 0);
+    send_once(sa, EX_INFORMATIONAL, b);
+    sa->out_mid++;
+    pair_run(p);
+}
+
+static void notify(struct pb *b, uint16_t type, const void *data, size_t len)
+{
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), type, slice_of(data, len));
+}
+
+static void test_the_peers_list_of_addresses_is_bounded_and_replaced_whole(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    uint8_t buf[2000], addr[16] = {10, 9, 9, 0};
+    struct pb b = pb_of(buf, sizeof(buf));
+    for (int i = 0; i < MOBIKE_ADDRS + 20; i++) {
+        addr[3] = (uint8_t)i;
+        notify(&b, N_ADDITIONAL_IP4_ADDRESS, addr, i ? 4 : 5); // the first one is none
+    }
+    say(p, &b);
+    assert_int_equal(only(p, 1)->mobike.count, MOBIKE_ADDRS);
+    assert_int_equal(only(p, 1)->mobike.others[0].a[3], 1);
+    b = pb_of(buf, sizeof(buf));
+    notify(&b, N_ADDITIONAL_IP6_ADDRESS, addr, 16);
+    say(p, &b);
+    assert_int_equal(only(p, 1)->mobike.count, 1);
+    assert_int_equal(only(p, 1)->mobike.others[0].family, 6);
+    b = pb_of(buf, sizeof(buf));
+    say(p, &b); // no list: it stays
+    assert_int_equal(only(p, 1)->mobike.count, 1);
+    b = pb_of(buf, sizeof(buf));
+    notify(&b, N_NO_ADDITIONAL_ADDRESSES, NULL, 0);
+    say(p, &b);
+    assert_int_equal(only(p, 1)->mobike.count, 0);
+    assert_int_equal(p->s[1].endpoints, 0);
+    pair_free(p);
+}
+
+static void test_no_nats_allowed_is_held_against_the_datagram(void **state)
+{
+    (void)state;
+    for (int wrong = 0; wrong < 2; wrong++) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+        uint8_t buf[200], data[12] = {10, 0, 0, 8, 10, 0, 0, 2, 0x11, 0x94, 0x11, 0x94};
+        struct pb b = pb_of(buf, sizeof(buf));
+        addr_parse("10.0.0.8", &only(p, 0)->path.local);
+        data[3] ^= (uint8_t)wrong;
+        notify(&b, N_UPDATE_SA_ADDRESSES, NULL, 0);
+        notify(&b, N_NO_NATS_ALLOWED, data, sizeof(data));
+        say(p, &b);
+        assert_int_equal(p->s[1].endpoints, !wrong);
+        pair_free(p);
+    }
+}
+
+static void test_transport_mode_stays_where_its_selectors_are(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, transport);
+    uint8_t buf[200];
+    struct pb b = pb_of(buf, sizeof(buf));
+    assert_true(only(p, 1)->mobike.on);
+    move_to(p, "10.0.0.9");
+    assert_int_equal(p->s[0].endpoints, 0);
+    addr_parse("10.0.0.8", &only(p, 0)->path.local);
+    notify(&b, N_UPDATE_SA_ADDRESSES, NULL, 0);
+    say(p, &b);
+    assert_int_equal(p->s[1].endpoints, 0);
+    pair_free(p);
+}
+
+static void answers_nothing(struct task *t)
+{
+    uint8_t buf[8];
+    struct pb b = pb_of(buf, sizeof(buf));
+    exchange_reply(t->sa, EX_INFORMATIONAL, &b);
+}
+
+// 3.7: whoever answers without the cookie has not seen the request.
+static void test_a_cookie_that_does_not_come_back_ends_the_sa(void **state)
+{
+    static const struct task_ops mute = {
+        .name = "mute", .exchange = EX_INFORMATIONAL, .request = answers_nothing};
+    const struct task_ops *ops[TASK_COUNT];
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    memcpy(ops, p->s[1].ike->exchanges, sizeof(ops));
+    ops[TASK_INFO] = &mute;
+    p->s[1].ike->exchanges = ops;
+    move_to(p, "10.0.0.9");
+    assert_null(only(p, 0));
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_move_takes_both_ends_and_their_child_sas_along),
+        cmocka_unit_test(test_without_mobike_at_either_end_nothing_moves),
+        cmocka_unit_test(test_only_an_update_moves_a_peer_behind_a_nat),
+        cmocka_unit_test(test_an_update_that_is_lost_is_sent_again),
+        cmocka_unit_test(test_an_address_that_flaps_ends_where_it_is_last),
+        cmocka_unit_test(test_a_move_while_a_rekeying_is_under_way),
+        cmocka_unit_test(test_a_child_sa_that_is_being_installed_moves_too),
+        cmocka_unit_test(test_a_strangers_update_moves_nothing),
+        cmocka_unit_test(test_the_peers_list_of_addresses_is_bounded_and_replaced_whole),
+        cmocka_unit_test(test_no_nats_allowed_is_held_against_the_datagram),
+        cmocka_unit_test(test_transport_mode_stays_where_its_selectors_are),
+        cmocka_unit_test(test_a_cookie_that_does_not_come_back_ends_the_sa),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
