@@ -31,6 +31,8 @@ FUZZ_PAIR := tests/fuzz/keyed.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS)
 $(eval $(call fuzz_target,payloads,tests/fuzz/fuzz_payloads.c $(FUZZ_PAIR),-lcmocka -lcrypto -lm))
 $(eval $(call fuzz_target,datagram,tests/fuzz/fuzz_datagram.c $(FUZZ_PAIR),-lcmocka -lcrypto -lm))
 $(eval $(call fuzz_target,fragments,tests/fuzz/fuzz_fragments.c $(FUZZ_PAIR),-lcmocka -lcrypto -lm))
+$(eval $(call fuzz_target,ipc,tests/fuzz/fuzz_ipc.c tests/fuzz/rooms.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call fuzz_target,vici,tests/fuzz/fuzz_vici.c tests/fuzz/rooms.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 
 FUZZ_BINS = $(patsubst %,$(FUZZ)/bin/fuzz_%,$(FUZZ_TARGETS))
 $(FUZZ)/seeds/.done: tests/fuzz/seeds.py $(wildcard tests/vectors/ikev2/*.json) ctrl/ipc/messages.h

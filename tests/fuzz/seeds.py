@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes the first inputs of the fuzz targets into OUT/TARGET/: the messages that two strongSwan 5.9.8 daemons
-# exchanged (tests/vectors/ikev2; see tests/vectors/README.md), in the forms that the targets read.
+# Writes the first inputs of the fuzz targets into OUT/TARGET/, in the forms that the targets read: the messages that two
+# strongSwan 5.9.8 daemons exchanged (tests/vectors/ikev2; see tests/vectors/README.md), one of each message between our
+# processes (ctrl/ipc/messages.h), and what swanctl says of a small configuration.
 # usage: seeds.py OUT
 import json
 import pathlib
+import re
 import struct
 import sys
 
@@ -89,6 +91,89 @@ def outer(c, message):
             c.add("datagram", bytes([scene, flags]) + struct.pack(">H", len(octets)) + octets)
 
 
+# ---- the messages between our processes, from the list that makes their codec
+
+MESSAGES = HERE.parent.parent / "ctrl" / "ipc" / "messages.h"
+ROOMS = ["SUPER", "CTL", "IKE", "KEYS", "PATH", "FETCH"]
+NUMBERS = {"group": 31, "encr": 20, "encr_bits": 256, "prf": 5, "method": 2, "kind": 2, "most": 100, "schemes": 0xFFF, "mode": 1, "ok": 1}
+SELECTORS = b"\1" + b"\4\0" + struct.pack(">HH", 0, 65535) + bytes([10, 1, 0, 0]) + bytes(12) + bytes([10, 1, 255, 255]) + bytes(12)
+
+
+def field(kind, name):
+    if kind in ("U8", "U16", "U32", "U64"):
+        return NUMBERS.get(name, 1).to_bytes(int(kind[1:]) // 8, "big")
+    if kind == "STR":
+        return struct.pack(">H", 1) + b"t"
+    if kind == "BLOB":
+        size = 32 if name in ("peer_public", "ni", "nr") else 12
+        return struct.pack(">I", size) + bytes([2]) * size
+    return b"\4" + bytes([10, 0, 0, 2]) + bytes(12) if kind == "ADDR" else SELECTORS
+
+
+def between_processes(c):
+    text = re.sub(r"/\*.*?\*/", "", MESSAGES.read_text().replace("\\\n", " "))
+    fields = {m[1]: re.findall(r"F\((\w+), (\w+), \w+\)", m[2]) for m in re.finditer(r"#define MSG_(\w+)_FIELDS\(F\)(.*)", text)}
+    listed = re.search(r"#define MSG_LIST\(X\)(.*)", text)[1]
+    for number, m in enumerate(re.finditer(r"X\((\w+), ((?:[^()]|\([^()]*\))*)\)", listed), 1):
+        message = struct.pack(">H", number) + b"".join(field(*f) for f in fields[m[1]])
+        for to, target in (("IKE", 0), ("KEYS", 1), ("CTL", None)):
+            for sender in ROOMS:
+                if f"AT({sender}, {to})" not in m[2]:
+                    continue
+                row = struct.pack(">H", len(message)) + message
+                if target is None:
+                    c.add("vici", bytes([16 | ROOMS.index(sender)]) + row)
+                else:
+                    c.add("ipc", bytes([target, ROOMS.index(sender)]) + row)
+                    c.add("ipc", bytes([target, ROOMS.index(sender)]) + row + bytes([8 | ROOMS.index(sender)]) + row)
+
+
+# ---- VICI
+
+CONNECTION = {"t": {"local_addrs": ["10.0.0.1"], "remote_addrs": ["10.0.0.2"], "proposals": ["aes256gcm16-prfsha256-x25519"],
+                    "version": "2", "dpd_delay": "30s", "rekey_time": "4h", "unique": "replace",
+                    "local-1": {"auth": "psk", "id": "a.test"}, "remote-1": {"auth": "psk", "id": "b.test"},
+                    "children": {"c": {"local_ts": ["10.1.0.0/16[udp/9000-9999]"], "remote_ts": ["10.2.0.0/16"], "mode": "tunnel",
+                                       "esp_proposals": ["aes256gcm16-x25519", "default"], "start_action": "trap",
+                                       "rekey_bytes": "500000000", "replay_window": "64", "priority": "7"}}}}
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+COMMANDS = {"version": {}, "stats": {}, "reload-settings": {}, "get-algorithms": {}, "get-conns": {}, "get-keys": {}, "get-shared": {},
+            "get-authorities": {}, "get-pools": {}, "clear-creds": {}, "get-counters": {"all": "yes"}, "reset-counters": {"all": "yes"},
+            "load-conn": CONNECTION, "unload-conn": {"name": "t"}, "list-conns": {}, "list-sas": {"noblock": "yes"},
+            "list-policies": {"trap": "yes"}, "list-certs": {"type": "X509"}, "list-authorities": {"name": "x"},
+            "initiate": {"child": "c", "timeout": "1000", "loglevel": "1"}, "terminate": {"ike": "t", "force": "yes"},
+            "rekey": {"child": "c"}, "load-shared": {"id": "x", "type": "IKE", "data": "secret", "owners": ["a.test"]},
+            "unload-shared": {"id": "x"}, "load-key": {"type": "any", "data": "0" * 40}, "unload-key": {"id": "00" * 20},
+            "load-cert": {"type": "X509", "flag": "NONE", "data": PEM}, "flush-certs": {"type": "X509"}, "load-token": {"handle": "00"},
+            "load-authority": {"x": {"cacert": PEM, "crl_uris": ["http://crl.test/x"], "ocsp_uris": ["http://ocsp.test/"]}},
+            "unload-authority": {"name": "x"}, "load-pool": {"p": {"addrs": "10.9.0.0/24"}}, "unload-pool": {"name": "p"}, "unknown": {}}
+
+
+def named(name):
+    return bytes([len(name)]) + name.encode()
+
+
+def element(name, value):
+    if isinstance(value, dict):
+        return b"\1" + named(name) + b"".join(element(*kv) for kv in value.items()) + b"\2"
+    if isinstance(value, list):
+        return b"\4" + named(name) + b"".join(b"\5" + struct.pack(">H", len(v)) + v.encode() for v in value) + b"\6"
+    return b"\3" + named(name) + struct.pack(">H", len(value)) + value.encode()
+
+
+def frame(kind, packet, name, message):
+    body = bytes([packet]) + named(name) + b"".join(element(*kv) for kv in message.items())
+    return bytes([kind]) + struct.pack(">H", len(body)) + body
+
+
+def vici(c):
+    load = frame(0, 0, "load-conn", CONNECTION)
+    for name, message in COMMANDS.items():
+        for kind in (0, 64):
+            c.add("vici", frame(kind, 0, name, message))
+            c.add("vici", frame(0, 3, {"list-sas": "list-sa", "list-certs": "list-cert"}.get(name, "list-conn"), {}) + load + frame(kind, 0, name, message))
+
+
 def main():
     c = Corpus(pathlib.Path(sys.argv[1]))
     for name in sorted(EXCHANGES.glob("*.json")):
@@ -96,6 +181,8 @@ def main():
             outer(c, message)
             if message.get("plaintext"):
                 decrypted(c, message)
+    between_processes(c)
+    vici(c)
 
 
 if __name__ == "__main__":
