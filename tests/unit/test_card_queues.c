@@ -3,6 +3,8 @@
 #include "card_rig.h"
 
 #include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "driver/card/card.h"
 
@@ -129,6 +131,30 @@ static void test_silent_host_finds_its_sa_stopped(void **state)
     assert_int_equal(ev.next.seq, 4); // and the next owner goes on where it was
 }
 
+// In a process that may lock nothing: the card works, and its engine says so.
+static void test_ring_memory_that_cannot_be_locked_says_why(void **state)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        struct fixture *f;
+        void *own = NULL;
+        if (setrlimit(RLIMIT_MEMLOCK, &none) || (geteuid() == 0 && setuid(65534)))
+            _exit(2);
+        rig_setup(&own);
+        f = own;
+        bool said = strstr(f->e->note, "of ring memory could not be locked") &&
+                    strstr(f->e->note, "RLIMIT_MEMLOCK is 0 KiB");
+        rig_teardown(&own);
+        _exit(said ? 0 : 3);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 int main(void)
 {
@@ -138,6 +164,7 @@ int main(void)
         T(test_a_stopped_queue_of_sa_commands_is_the_cards_end),
         T(test_deadlines_move_while_the_host_lives),
         T(test_silent_host_finds_its_sa_stopped),
+        cmocka_unit_test(test_ring_memory_that_cannot_be_locked_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,78 @@ static void test_established_sa_takes_no_other_exchange_and_no_other_message_id(
     pair_free(p);
 }
 
+static void in_fragments(struct conn_config *c, int side)
+{
+    (void)side;
+    c->fragmentation = FRAGMENTATION_YES;
+}
+
+// The peer asks again, and is heard as if it had not asked before.
+static void test_a_reply_that_cannot_be_built_leaves_room_for_the_request_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, in_fragments);
+    struct pb b = empty();
+    unsigned before = p->sent;
+    p->s[1].ike->set.fragment_size = 40; // no fragment fits into that
+    forge(p, 0, EX_INFORMATIONAL, false, 2, &b);
+    assert_int_equal(p->sent, before);
+    assert_null(only(p, 1)->passive);
+    assert_int_equal(only(p, 1)->in_mid, 2);
+    p->s[1].ike->set.fragment_size = 0;
+    forge(p, 0, EX_INFORMATIONAL, false, 2, &b);
+    assert_int_equal(p->sent, before + 1);
+    assert_int_equal(only(p, 1)->in_mid, 3);
+    pair_free(p);
+}
+
+static uint16_t refused_with; // the error notify of the last response to side 0
+
+static int read_refusal(struct pair *p, unsigned number, struct datagram *d)
+{
+    static uint8_t plain[4096];
+    struct ike_header h;
+    struct payloads pl;
+    struct refusal r = {0};
+    struct notify n;
+    size_t len;
+    (void)number;
+    assert_true(header_read(slice_of(d->data, d->len), &h) && d->len <= sizeof(plain));
+    if (d->to == 1 || !(h.flags & FLAG_RESPONSE))
+        return 0; // requests of the ends' own are lost
+    assert_int_equal(
+        cr_sk_open(only(p, 0)->sk_in, d->data, IKE_HEADER_LEN + PAYLOAD_HEADER_LEN, d->len, plain, &len), 0);
+    assert_int_equal(payloads_read(d->data[IKE_HEADER_LEN], slice_of(plain, len), &pl, &r), 0);
+    refused_with = notify_first_error(&pl, &n) ? n.type : 0;
+    return 0;
+}
+
+// RFC 7296 2.25: what the end cannot do now it may do later, and the peer must not take it for good.
+static void test_a_child_asked_for_at_the_wrong_moment_is_put_off_with_temporary_failure(void **state)
+{
+    (void)state;
+    for (int moment = 0; moment < 2; moment++) {
+        struct pair *p = established();
+        uint8_t nonce[32] = {1};
+        struct pb b = empty();
+        p->filter = read_refusal;
+        if (moment == 0) { // it rekeys its IKE SA
+            struct msg_REKEY m = {.req = 7, .conn = "t"};
+            ipc_send(p->s[1].ctl_ike, MSG_REKEY, &m);
+            pair_run(p);
+            assert_int_equal(p->s[1].ike->sa_count, 2); // and the one that is to be
+        } else { // it deletes it
+            pair_terminate(p, 1, NULL, false);
+            assert_int_equal(only(p, 1)->state, SA_DELETING);
+        }
+        pb_payload(&b, PL_NONCE, slice_of(nonce, sizeof(nonce)));
+        refused_with = 0;
+        forge(p, 0, EX_CREATE_CHILD, false, 2, &b);
+        assert_int_equal(refused_with, N_TEMPORARY_FAILURE);
+        pair_free(p);
+    }
+}
+
 static void test_own_messages_thrown_back_are_dropped(void **state)
 {
     (void)state;
@@ -460,6 +532,8 @@ int main(void)
         cmocka_unit_test(test_half_open_sa_takes_nothing_but_ike_auth),
         cmocka_unit_test(test_ike_auth_without_identity_or_proof_authenticates_nobody),
         cmocka_unit_test(test_established_sa_takes_no_other_exchange_and_no_other_message_id),
+        cmocka_unit_test(test_a_reply_that_cannot_be_built_leaves_room_for_the_request_again),
+        cmocka_unit_test(test_a_child_asked_for_at_the_wrong_moment_is_put_off_with_temporary_failure),
         cmocka_unit_test(test_own_messages_thrown_back_are_dropped),
         cmocka_unit_test(test_critical_unknown_payload_inside_sk_is_answered_and_the_sa_stays),
         cmocka_unit_test(test_malformed_payload_inside_sk_ends_the_sa),

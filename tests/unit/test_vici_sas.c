@@ -221,6 +221,46 @@ static void test_list_sas_joins_what_ike_and_path_know(void **state)
     assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
 }
 
+// Whatever order `ike` and `path` tell them in, and both at once: each CHILD SA once, under its own IKE SA,
+// by its number, with its own traffic.
+static void test_list_sas_sorts_what_comes_in_any_order(void **state)
+{
+    static const uint32_t children[][2] = {{2, 16}, {1, 13}, {2, 12}, {1, 15}, {2, 14}, {1, 11}};
+    (void)state;
+    register_for(client, "list-sa");
+    request("list-sas", NULL);
+    union msg m = expect(ROOM_IKE, MSG_IKE_LIST);
+    for (uint32_t id = 1; id <= 2; id++) {
+        struct msg_IKE_INFO ike = ike_info(m.IKE_LIST.req, id);
+        tell(ROOM_IKE, MSG_IKE_INFO, &ike);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        struct msg_CHILD_INFO child = child_info(m.IKE_LIST.req, children[i][0], children[i][1]);
+        tell(ROOM_IKE, MSG_CHILD_INFO, &child);
+    }
+    result(ROOM_IKE, m.IKE_LIST.req, true, "");
+    m = expect(ROOM_PATH, MSG_PATH_LIST);
+    for (uint32_t id = 16; id >= 11; id--) {
+        struct msg_PATH_SA sa = {.req = m.PATH_LIST.req, .child_id = id, .packets_in = 1000 + id};
+        tell(ROOM_PATH, MSG_PATH_SA, &sa);
+    }
+    result(ROOM_PATH, m.PATH_LIST.req, true, "");
+    for (uint32_t id = 1; id <= 2; id++) {
+        const struct vici_node *gw = vici_find(receive(client, VICI_EVENT, "list-sa"), "gw"),
+                               *child = vici_find(gw, "child-sas")->child;
+        for (uint32_t number = 10 + id; number <= 14 + id; number += 2, child = child->next) {
+            char name[16], packets[16];
+            snprintf(name, sizeof(name), "net-%u", number);
+            snprintf(packets, sizeof(packets), "%u", 1000 + number);
+            assert_non_null(child);
+            assert_string_equal(child->name, name);
+            assert_value(child, "packets-in", packets);
+        }
+        assert_null(child);
+    }
+    assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
+}
+
 static void test_list_sas_without_path_still_lists(void **state)
 {
     (void)state;
@@ -292,7 +332,7 @@ int main(void)
         T(test_initiate_without_waiting_answers_at_once),    T(test_terminate_tells_the_number_of_matches),
         T(test_rekey_tells_the_number_of_matches),           T(test_list_sas_joins_what_ike_and_path_know),
         T(test_list_sas_without_path_still_lists),           T(test_updown_events),
-        T(test_rekey_events_show_the_old_and_the_new_one),
+        T(test_rekey_events_show_the_old_and_the_new_one),   T(test_list_sas_sorts_what_comes_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
