@@ -147,6 +147,9 @@ void conn_finish(struct load *l)
     if (c->local_port == 4500 && (c->remote_port == 0 || c->remote_port == 500))
         load_refuse(l, "local_port = 4500 goes with a remote_port other than 500: toward port 500 an IKE SA "
                        "begins on --port");
+    l->key = key_find(SEC_CONN, "ppk_required");
+    if (c->ppk_required && !c->ppk_id[0])
+        load_refuse(l, "invalid value for: ppk_required: yes goes with ppk_id, which says what PPK that is");
     l->key = NULL;
     finish_ike_times(c);
 }

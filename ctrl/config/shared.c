@@ -6,15 +6,19 @@
 
 #include "ctrl/lib/conn.h"
 
+const char *shared_type(const char *text)
+{
+    return strcasecmp(text, "ike") == 0 ? "ike" : strcasecmp(text, "ppk") == 0 ? "ppk" : NULL;
+}
+
 static const char *check_type(const char *type)
 {
     if (!type)
         return "shared key type missing";
     if (strcasecmp(type, "eap") == 0 || strcasecmp(type, "xauth") == 0 || strcasecmp(type, "ntlm") == 0)
-        return "EAP, XAuth and NTLM secrets are not supported yet: only preshared keys (type ike) are";
-    if (strcasecmp(type, "ppk") == 0)
-        return "post-quantum preshared keys are not supported yet";
-    return strcasecmp(type, "ike") == 0 ? NULL : "invalid shared key type: expected ike";
+        return "EAP, XAuth and NTLM secrets are not supported yet: only preshared keys (types ike and ppk) "
+               "are";
+    return shared_type(type) ? NULL : "invalid shared key type: expected ike or ppk";
 }
 
 static const char *check_owners(const struct vici_node *list)
@@ -43,5 +47,8 @@ const char *config_check_shared(const struct vici_node *root)
     if (id && (!vici_text(id) || id->len == 0 || id->len >= NAME_MAX_LEN ||
                strncmp(vici_text(id), SHARED_UNNAMED, strlen(SHARED_UNNAMED)) == 0))
         return "invalid shared key id";
-    return check_owners(vici_find(root, "owners"));
+    const struct vici_node *owners = vici_find(root, "owners");
+    if (strcasecmp(vici_get(root, "type"), "ppk") == 0 && (!owners || !owners->child))
+        return "a PPK needs the identity that it goes by: expected owners (id = NAME)";
+    return check_owners(owners);
 }

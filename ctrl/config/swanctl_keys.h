@@ -7,7 +7,6 @@
 
 #define LATER        "not supported yet"
 #define EAP_LATER    "EAP is " LATER
-#define PPK_LATER    "post-quantum preshared keys are " LATER
 #define MARKS_LATER  "marks are " LATER
 #define XFRM_LATER   "XFRM interfaces are " LATER
 #define TOKEN_LATER  "keys on tokens are " LATER
@@ -49,8 +48,8 @@
     K(CONN, send_certreq, YESNO, IN_CONN(send_certreq), 0, "yes", "whether the peer is told which authorities we trust") \
     K(CONN, send_cert, CHOICE, IN_CONN(send_cert), send_cert_choices, "ifasked", "whether certificates of ours are sent") \
     K(CONN, ocsp, ONLY, NOTHING, ocsp_choices, "reply", "OCSP inside IKE is " LATER) \
-    K(CONN, ppk_id, ONLY, NOTHING, empty, "", PPK_LATER)                                                                         \
-    K(CONN, ppk_required, ONLY, NOTHING, only_no, "no", PPK_LATER)                                                               \
+    K(CONN, ppk_id, TEXT, IN_CONN(ppk_id), ID_MAX_LEN, "", "the postquantum preshared key (RFC 8784) that is used where the peer has it too; as responder also a pattern") \
+    K(CONN, ppk_required, YESNO, IN_CONN(ppk_required), 0, "no", "no IKE SA without it")                                         \
     K(CONN, keyingtries, NUMBER, IN_CONN(keyingtries), UINT32_MAX, "1", "attempts to make an IKE SA; 0: for ever")                 \
     K(CONN, unique, CHOICE, IN_CONN(unique), unique_choices, "no", "what a second IKE SA of the same peer does to the first")      \
     K(CONN, reauth_time, TIME, IN_CONN(reauth_time), 0, "0s", "seconds after which a new IKE SA is made beside the old one; 0: never")                   \
@@ -149,8 +148,8 @@
     K(NTLM, id, NEVER, NOTHING, 0, "", EAP_LATER)                                                                                \
     K(IKE, secret, ITEMS, NOTHING, 0, "", "the preshared key: text, 0x hexadecimal or 0s base64; must be given")                 \
     K(IKE, id, ITEMS, NOTHING, 0, "everybody", "an identity that the secret belongs to; id1, id2 … for more")                    \
-    K(PPK, secret, NEVER, NOTHING, 0, "", PPK_LATER)                                                                             \
-    K(PPK, id, NEVER, NOTHING, 0, "", PPK_LATER)                                                                                 \
+    K(PPK, secret, ITEMS, NOTHING, 0, "", "the postquantum preshared key, likewise: at least 32 random octets (RFC 8784 6); must be given") \
+    K(PPK, id, ITEMS, NOTHING, 0, "", "an identity that it goes by; id1, id2 … for more; must be given")                          \
     K(PRIVATE, file, ITEMS, NOTHING, 0, "", KEY_FILE) \
     K(PRIVATE, secret, ITEMS, NOTHING, 0, "", KEY_SECRET) \
     K(RSA, file, ITEMS, NOTHING, 0, "", KEY_FILE) \

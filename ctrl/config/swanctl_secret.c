@@ -71,12 +71,13 @@ static int decode(const char *text, uint8_t *out, size_t size)
 }
 
 // The message that swanctl sends for it, on the stack: nodes of its values as they are.
-static void check_message(struct secret *s, const struct vici_node *section, uint8_t *data, size_t len)
+static void check_message(struct secret *s, const struct vici_node *section, const char *kind, uint8_t *data,
+                          size_t len)
 {
     enum { OWNERS = SHARED_OWNERS_MAX + 1 }; // one too many is a fault
     struct vici_node owners = {.kind = VICI_LIST, .name = "owners"}, items[OWNERS];
     struct vici_node value = {.kind = VICI_VALUE, .name = "data", .value = data, .len = len, .next = &owners};
-    struct vici_node type = {.kind = VICI_VALUE, .name = "type", .value = (const uint8_t *)"ike", .len = 3};
+    struct vici_node type = {.kind = VICI_VALUE, .name = "type", .value = (const uint8_t *)kind, .len = 3};
     struct vici_node id = {.kind = VICI_VALUE, .name = "id", .value = (const uint8_t *)section->name};
     struct vici_node root = {.kind = VICI_SECTION, .name = "", .child = &id};
     unsigned n = 0;
@@ -99,7 +100,7 @@ static void check_message(struct secret *s, const struct vici_node *section, uin
         s->report->secret(s->report->ctx, &root);
 }
 
-static int check_preshared(struct secret *s, const struct vici_node *section)
+static int check_preshared(struct secret *s, const struct vici_node *section, const char *kind)
 {
     const struct vici_node *value = vici_find(section, "secret");
     if (!value) {
@@ -115,7 +116,7 @@ static int check_preshared(struct secret *s, const struct vici_node *section)
               "invalid value for: secret: expected at most 4096 octets as text, behind 0x "
               "an even number of hexadecimal digits, or behind 0s base64");
     else
-        check_message(s, section, data, (size_t)len);
+        check_message(s, section, kind, data, (size_t)len);
     OPENSSL_cleanse(data, SHARED_MAX + 2);
     free(data);
     return 0;
@@ -144,6 +145,8 @@ int secret_check(const char *where, const char *path, const struct vici_node *se
     if (secret_folder(section->name) && !vici_find(section, "file"))
         fault(&s, where,
               "file is missing: expected the name of a file of private keys, whose password this is");
-    int r = types[t].keys == SEC_IKE ? check_preshared(&s, section) : 0;
+    int r = types[t].keys == SEC_IKE   ? check_preshared(&s, section, "ike")
+            : types[t].keys == SEC_PPK ? check_preshared(&s, section, "ppk")
+                                       : 0;
     return r ? r : s.faults ? -EINVAL : 0;
 }

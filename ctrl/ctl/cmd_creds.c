@@ -43,10 +43,9 @@ void cmd_load_shared(struct ctl *c, struct command *cmd)
         return;
     write_owners(&owners, vici_find(cmd->msg.root, "owners"));
     p->done = shared_loaded;
-    struct msg_SECRET_LOAD m = {.req = p->req,
-                                .type = "ike",
-                                .data = slice_of(data->value, data->len),
-                                .owners = wr_written(&owners)};
+    struct msg_SECRET_LOAD m = {
+        .req = p->req, .data = slice_of(data->value, data->len), .owners = wr_written(&owners)};
+    snprintf(m.type, sizeof(m.type), "%s", shared_type(vici_get(cmd->msg.root, "type")));
     if (id)
         snprintf(m.id, sizeof(m.id), "%s", id);
     else

@@ -72,6 +72,8 @@ static void put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
         vici_putf(o, "established", "%u", i->established_s);
     if (i->rekey_s)
         vici_putf(o, "rekey-time", "%u", i->rekey_s);
+    if (i->ppk)
+        vici_put(o, "ppk", "yes");
     if (i->handshake_us)
         vici_putf(o, "handshake-us", "%u", i->handshake_us);
     put_vips(o, "local-vips", i->local_vips);

@@ -18,6 +18,7 @@
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -57,7 +58,7 @@ static void refuse_peer(struct ike_sa *sa)
     failed(sa);
 }
 
-static void build(struct ike_sa *sa, struct slice auth)
+static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
 {
     static uint8_t buf[AUTH_MESSAGE_MAX];
     uint8_t id[ID_BODY_MAX];
@@ -73,6 +74,7 @@ static void build(struct ike_sa *sa, struct slice auth)
     if (sa->remote_id.type != ID_ANY)
         pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
     pb_own_auth(&b, sa, auth);
+    ppk_put_offer(&b, sa, no_ppk);
     if (hs->pending) {
         LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->child->name, hs->pending->id);
         child_put_request(&b, hs->pending, false, NULL);
@@ -86,10 +88,21 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
     if (type == MSG_AUTH_IS) {
-        build(sa, m->AUTH_IS.auth);
+        build(sa, m->AUTH_IS.auth, m->AUTH_IS.no_ppk);
         return;
     }
     sa_why(sa, "%.190s", answer_text(type, m));
+    failed(sa);
+}
+
+static void with_ppk(struct task *t, bool good, const char *no)
+{
+    struct ike_sa *sa = t->sa;
+    char why[200];
+    snprintf(why, sizeof(why), "%.190s", no);
+    if (good && own_auth_make(t, got_auth, why, sizeof(why)))
+        return;
+    sa_why(sa, "%.190s", why);
     failed(sa);
 }
 
@@ -102,11 +115,7 @@ static void start(struct task *t)
         identity_of_addr(&sa->path.local, &sa->local_id);
     if (identity_is_pattern(&sa->remote_id))
         memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
-    char why[200];
-    if (own_auth_make(t, got_auth, why, sizeof(why)))
-        return;
-    sa_why(sa, "%.190s", why);
-    failed(sa);
+    ppk_offer(t, with_ppk);
 }
 
 // --- the response ---
@@ -221,6 +230,12 @@ static bool response(struct task *t, struct inmsg *m)
     if (identity_match(&id, &sa->conn->remote_id) == MATCH_NONE) {
         sa_why(sa, "IDir '%.80s' does not match to '%.80s'", identity_print(&id, a, sizeof(a)),
                identity_print(&sa->conn->remote_id, b, sizeof(b)));
+        refuse_peer(sa);
+        return false;
+    }
+    char why[200];
+    if (!ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
+        sa_why(sa, "%.190s", why);
         refuse_peer(sa);
         return false;
     }

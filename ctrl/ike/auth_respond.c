@@ -16,6 +16,7 @@
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
@@ -51,6 +52,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     pb_own_certs(&b, sa);
     pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
     virtual_put_reply(&b, sa);
+    ppk_put_answer(&b, sa);
     if (c)
         child_put_answer(&b, c, NULL);
     else if (notify)
@@ -198,12 +200,17 @@ static bool try_next(struct task *t)
                          *ap = payload_find(pl, PL_AUTH);
     struct identity idr;
     struct auth auth;
+    struct conn *before = sa->conn;
     if (hs->refused_count == sizeof(hs->refused) / sizeof(hs->refused[0]))
         return false;
-    hs->refused[hs->refused_count++] = sa->conn;
-    if ((pr && !identity_read(pr->body, &idr)) || !auth_read(ap->body, &auth) ||
-        !choose_conn(sa, pr ? &idr : NULL, proof_kind(auth.method)))
+    hs->refused[hs->refused_count++] = before;
+    before->refs++;
+    bool found = (!pr || identity_read(pr->body, &idr)) && auth_read(ap->body, &auth) &&
+                 choose_conn(sa, pr ? &idr : NULL, proof_kind(auth.method)) && ppk_same(before, sa->conn);
+    conn_unref(before);
+    if (!found)
         return false;
+    ppk_choose_auth(sa, pl, &auth);
     proof_begin(t, pl, &auth, pi->body, checked);
     return true;
 }
@@ -236,6 +243,20 @@ static void checked(struct task *t, enum proof how, const char *why)
         return;
     sa_why(sa, "%.190s", text);
     refuse_with(sa, N_AUTHENTICATION_FAILED);
+}
+
+static void with_ppk(struct task *t, bool good, const char *why)
+{
+    struct ike_sa *sa = t->sa;
+    const struct payloads *pl = &t->msg->pl;
+    struct auth auth;
+    if (!good || !auth_read(payload_find(pl, PL_AUTH)->body, &auth)) {
+        sa_why(sa, "%.190s", why);
+        refuse_with(sa, N_AUTHENTICATION_FAILED);
+        return;
+    }
+    ppk_choose_auth(sa, pl, &auth);
+    proof_begin(t, pl, &auth, payload_find(pl, PL_IDI)->body, checked);
 }
 
 // Whether SA, TSi and TSr come together, or none of them; none: the peer wants no CHILD SA.
@@ -286,7 +307,7 @@ static void request(struct task *t)
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
     mobike_offered(sa, &m->pl);
     sa->hs->peer_asks_cert = certreq_read(&m->pl);
-    proof_begin(t, &m->pl, &auth, pi->body, checked);
+    ppk_request(t, &m->pl, with_ppk);
 }
 
 const struct task_ops task_auth_respond = {.name = "IKE_AUTH", .exchange = EX_AUTH, .request = request};

@@ -241,6 +241,7 @@ static void group_del(struct ike *ike, const struct conn *c)
 void conn_remove(struct ike *ike, struct conn *c)
 {
     ike->pubkey_conns -= c->cfg.remote.auth == AUTH_PUBKEY;
+    ike->ppk_conns -= c->cfg.ppk_id[0] != 0;
     for (unsigned i = 0; i < c->cfg.remote_count; i++)
         if (c->cfg.remote_addrs[i].family)
             addr_del(ike, &c->cfg.remote_addrs[i], c);
@@ -264,6 +265,7 @@ int conn_add(struct ike *ike, struct conn *c)
         end = &(*end)->next;
     *end = c;
     ike->pubkey_conns += c->cfg.remote.auth == AUTH_PUBKEY;
+    ike->ppk_conns += c->cfg.ppk_id[0] != 0;
     if (!(c->class = class_get(ike, &c->cfg)) ||
         !table_add(&ike->conn_names, &c->by_name, name_key(ike, c->cfg.name)))
         rc = -ENOMEM;

@@ -19,6 +19,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
@@ -110,6 +111,7 @@ void init_read_auth(struct ike_sa *sa, const struct payloads *pl)
 {
     sa->hs->peer_signs = signature_hashes_read(pl, &sa->hs->peer_schemes);
     sa->hs->peer_asks_cert = certreq_read(pl);
+    ppk_read_use(sa, pl);
 }
 
 void init_ask_keys(struct task *t, reply_fn fn)
@@ -181,6 +183,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     pb_signature_hashes(&b);
+    ppk_put_use(&b, sa);
     uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
     if (!msg || !keep) {
         free(msg);
@@ -199,8 +202,9 @@ static void build(struct ike_sa *sa, struct slice public_value)
     hs->own_init = keep;
     hs->own_init_len = b.w.len;
     COUNT(sa->ike, ike_init_out_req);
-    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %sN(HASH_ALG) ]",
-         hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ");
+    LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %sN(HASH_ALG) %s]",
+         hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ",
+         cfg->ppk_id[0] ? "N(USE_PPK) " : "");
     exchange_send(sa, msg, b.w.len);
 }
 
@@ -271,7 +275,7 @@ static bool forget_attempt(struct ike_sa *sa)
     sa->sk_in = sa->sk_out = NULL;
     sa->spi_r = 0;
     sa->out_mid = 0;
-    sa->nat_local = sa->nat_remote = sa->fragmentation = false;
+    sa->nat_local = sa->nat_remote = sa->fragmentation = sa->ppk = false;
     fragments_forget(sa, true);
     free(sa->request);
     sa->request = NULL;

@@ -15,6 +15,7 @@
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
@@ -177,6 +178,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     bool asks = pb_ask_certs(&b, sa);
     if (hs->peer_signs)
         pb_signature_hashes(&b);
+    ppk_put_use(&b, sa);
     h.length = (uint32_t)b.w.len;
     struct writer head = writer_of(buf, IKE_HEADER_LEN);
     header_write(&head, &h);
@@ -191,8 +193,8 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     memcpy(hs->own_init, buf, b.w.len);
     sa->reply_len = hs->own_init_len = b.w.len;
     sa->in_mid = 1;
-    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) %s%s]",
-         asks ? "CERTREQ " : "", hs->peer_signs ? "N(HASH_ALG) " : "");
+    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) %s%s%s]",
+         asks ? "CERTREQ " : "", hs->peer_signs ? "N(HASH_ALG) " : "", hs->use_ppk ? "N(USE_PPK) " : "");
     sa->last_out = loop_now(sa->ike->loop);
     sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
 }

@@ -19,6 +19,7 @@
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk.h"
 #include "ctrl/ike/selectors.h"
 #include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
@@ -40,7 +41,7 @@ static int check(struct conn *c, struct esp_error *err)
                         cfg->remote.id);
     if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
-    if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0)
+    if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0)
         return -EINVAL;
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");

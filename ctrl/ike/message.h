@@ -94,6 +94,8 @@ const char *payload_name(uint8_t type); // NULL: not known
     X(SIGNATURE_HASH_ALGORITHMS, 16431) \
     X(REDIRECT_SUPPORTED, 16406) \
     X(USE_PPK, 16435) \
+    X(PPK_IDENTITY, 16436) \
+    X(NO_PPK_AUTH, 16437) \
     X(INTERMEDIATE_EXCHANGE_SUPPORTED, 16438)
 // clang-format on
 enum notify_type {

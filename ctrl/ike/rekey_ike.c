@@ -58,6 +58,7 @@ static bool begin_data(struct task *t, bool initiator)
     next->successor = true;
     next->fragmentation = sa->fragmentation;
     next->local_id = sa->local_id;
+    next->ppk = sa->ppk;
     next->remote_id = sa->remote_id;
     x->ike = sa->ike;
     x->made = next->id;

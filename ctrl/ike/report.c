@@ -58,7 +58,8 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .rekey_s = left(sa->ike, sa->rekey_at),
                              .nat_local = sa->nat_local,
                              .nat_remote = sa->nat_remote,
-                             .handshake_us = sa->handshake_us};
+                             .handshake_us = sa->handshake_us,
+                             .ppk = sa->ppk};
     snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
     snprintf(m.state, sizeof(m.state), "%s", sa_state_name(sa->state));
     identity_print(&sa->local_id, m.local_id, sizeof(m.local_id));

@@ -42,9 +42,12 @@ struct handshake {  // until the SA is established
     uint32_t peer_schemes;            // what it takes (enum cr_scheme_bit)
     bool peer_asks_cert;              // by a CERTREQ
     bool peer_asks_address;           // by a CFG_REQUEST
-    struct own_auth *own;             // how we prove ourselves
-    struct proof_state *proof;        // how the peer does, as long as that takes
-    struct conn *refused[4];          // connections whose rules its certificates did not meet, only compared
+    bool use_ppk;                     // both ends said USE_PPK
+    bool ppk_needed;                  // a PPK: there is no way without it
+    void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
+    struct own_auth *own;                                         // how we prove ourselves
+    struct proof_state *proof;                                    // how the peer does, as long as that takes
+    struct conn *refused[4]; // connections whose rules its certificates did not meet, only compared
     unsigned refused_count;
 };
 
@@ -67,6 +70,7 @@ struct ike_sa {
     bool initiator, half_open, nat_local, nat_remote;
     struct mobike mobike;
     bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
+    bool ppk; // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
     uint32_t id, job;
     uint64_t spi_i, spi_r;
     struct net_path path;

@@ -38,7 +38,7 @@
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
     F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
-    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) \
+    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) F(U8, ppk, 0) \
     F(STR, local_vips, 192) F(STR, remote_vips, 192) /* virtual addresses, a blank between two */
 #define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
@@ -89,6 +89,10 @@
     F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U32, old_ike_id, 0) F(BLOB, more, 0) \
     /* a rekey of old_ike_id (RFC 7296 2.18; 0: a new one): i and initiator mean the exchange's initiator. more: additional key exchanges (u32 ke_id, slice16 peer_public each) */ // -> IKE_KEYS or RESULT. All of them are consumed
 #define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
+// A PPK (RFC 8784) for this IKE SA, by the octets that its identity has: it goes into what AUTH is made with from here on. As
+// responder that is settled; as initiator the peer says in its answer whether it has it too, and PPK_SETTLE tells, before it is checked.
+#define MSG_PPK_SELECT_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, ppk_id, 0) F(U8, required, 0) // required: AUTH_IS has no no_ppk. -> RESULT, not ok: there is none
+#define MSG_PPK_SETTLE_FIELDS(F)  F(U32, ike_id, 0) F(U8, used, 0)                        // no answer
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        /* id bodies: RFC 7296 3.5 from the ID type octet on */ \
     F(BLOB, key_id, 0) F(U32, schemes, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit */ // -> AUTH_IS or RESULT
@@ -104,7 +108,7 @@
 #define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
 #define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
-#define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0)
+#define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0) F(BLOB, no_ppk, 0)       // no_ppk: the same without the PPK, for a peer that has none; empty: not made
 #define MSG_AUTH_OCTETS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, octets, 0)
 #define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
 // ---- keys -> path (traffic keys)
@@ -217,6 +221,8 @@
     X(KE_FORGET, AT(IKE, KEYS)) \
     X(IKE_DERIVE, AT(IKE, KEYS)) \
     X(IKE_FORGET, AT(IKE, KEYS)) \
+    X(PPK_SELECT, AT(IKE, KEYS)) \
+    X(PPK_SETTLE, AT(IKE, KEYS)) \
     X(AUTH_MAKE, AT(IKE, KEYS)) \
     X(AUTH_CHECK, AT(IKE, KEYS)) \
     X(AUTH_OCTETS, AT(IKE, KEYS)) \

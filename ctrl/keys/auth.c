@@ -50,21 +50,21 @@ static bool may_make(const struct ike_entry *e, char *why, size_t size)
     return !no;
 }
 
-static bool make_by_secret(struct keys *k, const struct ike_entry *e, const struct msg_AUTH_MAKE *m,
-                           uint8_t *auth, size_t *len, char *why, size_t size)
+static bool make_by_secret(struct keys *k, const struct ike_entry *e, const struct ike_secrets *s,
+                           const struct msg_AUTH_MAKE *m, uint8_t *auth, size_t *len, char *why, size_t size)
 {
     struct slice psk;
     if (!own_secret(k, e, m, &psk, why, size))
         return false;
-    *len = e->s->prf_len;
-    if (derive_psk_auth(e->s, e->initiator, psk, m->message, m->peer_nonce, m->id_body, auth) == 0)
+    *len = s->prf_len;
+    if (derive_psk_auth(s, e->initiator, psk, m->message, m->peer_nonce, m->id_body, auth) == 0)
         return true;
     snprintf(why, size, "making AUTH failed");
     return false;
 }
 
-static bool make_by_key(struct keys *k, const struct ike_entry *e, const struct msg_AUTH_MAKE *m,
-                        uint8_t *auth, size_t *len, char *why, size_t size)
+static bool make_by_key(struct keys *k, const struct ike_entry *e, const struct ike_secrets *s,
+                        const struct msg_AUTH_MAKE *m, uint8_t *auth, size_t *len, char *why, size_t size)
 {
     const struct cr_key *key = private_find(k->privates, m->key_id);
     uint8_t maced_id[CR_PRF_MAX];
@@ -73,9 +73,9 @@ static bool make_by_key(struct keys *k, const struct ike_entry *e, const struct 
         snprintf(why, size, "the private key is not loaded");
         return false;
     }
-    int rc = derive_maced_id(e->s, e->initiator, m->id_body, maced_id);
+    int rc = derive_maced_id(s, e->initiator, m->id_body, maced_id);
     struct cr_slice octets[] = {
-        {m->message.p, m->message.len}, {m->peer_nonce.p, m->peer_nonce.len}, {maced_id, e->s->prf_len}};
+        {m->message.p, m->message.len}, {m->peer_nonce.p, m->peer_nonce.len}, {maced_id, s->prf_len}};
     if (!rc)
         rc = cr_sign(key, m->schemes, m->method, octets, 3, auth, CR_SIG_MAX, len, &err);
     if (rc)
@@ -86,8 +86,11 @@ static bool make_by_key(struct keys *k, const struct ike_entry *e, const struct 
 void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    uint8_t auth[CR_SIG_MAX];
-    size_t len = 0;
+    bool (*make)(struct keys *, const struct ike_entry *, const struct ike_secrets *,
+                 const struct msg_AUTH_MAKE *, uint8_t *, size_t *, char *, size_t) =
+        m->key_id.len ? make_by_key : make_by_secret;
+    uint8_t auth[CR_SIG_MAX], plain[CR_SIG_MAX];
+    size_t len = 0, plain_len = 0;
     char why[400];
     bool good = may_make(e, why, sizeof(why));
     if (good && (m->method == CR_METHOD_PSK) != (m->key_id.len == 0)) {
@@ -96,14 +99,19 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
         good = false;
     }
     if (good)
-        good = (m->key_id.len ? make_by_key : make_by_secret)(k, e, m, auth, &len, why, sizeof(why));
+        good = make(k, e, e->ppk ? e->ppk : e->s, m, auth, &len, why, sizeof(why));
+    if (good && e->ppk && !e->ppk_required) // for a peer without it (RFC 8784 3)
+        good = make(k, e, e->s, m, plain, &plain_len, why, sizeof(why));
     if (!good) {
         ipc_result(c, m->req, false, "%s", why);
         return;
     }
     e->made = true;
-    ipc_send(c, MSG_AUTH_IS, &(struct msg_AUTH_IS){.req = m->req, .auth = slice_of(auth, len)});
+    ipc_send(c, MSG_AUTH_IS,
+             &(struct msg_AUTH_IS){
+                 .req = m->req, .auth = slice_of(auth, len), .no_ppk = slice_of(plain, plain_len)});
     OPENSSL_cleanse(auth, sizeof(auth));
+    OPENSSL_cleanse(plain, sizeof(plain));
 }
 
 static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const struct psk_match *by)
@@ -127,6 +135,10 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
         ipc_result(c, m->req, false,
                    e ? "authentication method %u is not that of a shared secret" : "no such IKE SA",
                    m->method);
+        return;
+    }
+    if (e->ppk) {
+        ipc_result(c, m->req, false, "whether the peer uses the PPK has not been said");
         return;
     }
     if (e->checked || e->octets) {
@@ -158,9 +170,10 @@ void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     uint8_t maced_id[CR_PRF_MAX];
-    if (!e || e->checked || e->octets) {
+    if (!e || e->checked || e->octets || e->ppk) {
         ipc_result(c, m->req, false, "%s",
                    !e           ? "no such IKE SA"
+                   : e->ppk     ? "whether the peer uses the PPK has not been said"
                    : e->checked ? "the peer is authenticated already"
                                 : "the peer's one try is over");
         return;

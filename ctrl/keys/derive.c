@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SKEYSEED, SK_*, KEYMAT and the AUTH value of a shared secret: RFC 7296 sections 2.14, 2.15, 2.17 and 2.18.
+// SKEYSEED, SK_*, KEYMAT and the AUTH value of a shared secret: RFC 7296 sections 2.14, 2.15, 2.17 and 2.18,
+// and the PPK of RFC 8784.
 #include "ctrl/keys/derive.h"
 
 #include <errno.h>
@@ -96,6 +97,20 @@ int derive_child(const struct ike_secrets *s, const struct slice *shared, unsign
     struct seed seed;
     int rc = make_seed(shared, count, ni, nr, &seed);
     return rc ? rc : cr_prf_plus(s->prf, s->sk_d, s->prf_len, seed.parts, seed.count, out, len);
+}
+
+int derive_ppk(const struct ike_secrets *s, struct slice ppk, struct ike_secrets *out)
+{
+    struct cr_slice d = {s->sk_d, s->prf_len}, pi = {s->sk_pi, s->prf_len}, pr = {s->sk_pr, s->prf_len};
+    *out = *s;
+    int rc = cr_prf_plus(s->prf, ppk.p, ppk.len, &d, 1, out->sk_d, s->prf_len);
+    if (!rc)
+        rc = cr_prf_plus(s->prf, ppk.p, ppk.len, &pi, 1, out->sk_pi, s->prf_len);
+    if (!rc)
+        rc = cr_prf_plus(s->prf, ppk.p, ppk.len, &pr, 1, out->sk_pr, s->prf_len);
+    if (rc)
+        OPENSSL_cleanse(out, sizeof(*out));
+    return rc;
 }
 
 int derive_maced_id(const struct ike_secrets *s, bool of_initiator, struct slice id_body,

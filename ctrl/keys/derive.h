@@ -26,6 +26,8 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *sh
 // KEYMAT of a CHILD SA (2.17): out gets len octets. No secret: without a key exchange of its own.
 int derive_child(const struct ike_secrets *s, const struct slice *shared, unsigned count, struct slice ni,
                  struct slice nr, uint8_t *out, size_t len);
+// SK_d, SK_pi and SK_pr with a postquantum preshared key in them: prf+ (PPK, each) (RFC 8784 section 3).
+int derive_ppk(const struct ike_secrets *s, struct slice ppk, struct ike_secrets *out);
 // prf(SK_p of an end, its ID): what its AUTH covers beside its first message and the other's nonce (2.15).
 int derive_maced_id(const struct ike_secrets *s, bool of_initiator, struct slice id_body,
                     uint8_t out[CR_PRF_MAX]);

@@ -24,6 +24,7 @@ static void free_ike(struct ike_entry *e)
         free(n);
     table_free(&e->used);
     vault_put(e->s);
+    vault_put(e->ppk);
     free(e);
 }
 
@@ -223,6 +224,8 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_KE_FORGET: kex_forget(&k->kex, m->KE_FORGET.ke_id); break;
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
     case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
+    case MSG_PPK_SELECT: keys_ppk_select(k, c, &m->PPK_SELECT); break;
+    case MSG_PPK_SETTLE: keys_ppk_settle(k, &m->PPK_SETTLE); break;
     case MSG_AUTH_MAKE: keys_auth_make(k, c, &m->AUTH_MAKE); break;
     case MSG_AUTH_CHECK: keys_auth_check(k, c, &m->AUTH_CHECK); break;
     case MSG_AUTH_OCTETS: keys_auth_octets(k, c, &m->AUTH_OCTETS); break;

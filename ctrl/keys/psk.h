@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared secrets by name, and which of them serve for two identities (charon's rules: the best owner match
-// wins).
+// Shared secrets by name, postquantum ones among them, and which of them serve for two identities (charon's
+// rules: the best owner match wins).
 #ifndef CTRL_KEYS_PSK_H
 #define CTRL_KEYS_PSK_H
 
@@ -18,7 +18,7 @@ struct psk_match {
 };
 struct psk_store *psk_store_new(void);
 void psk_store_free(struct psk_store *s);
-// Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
+// type: ike, ppk. Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
 int psk_load(struct psk_store *s, const char *name, const char *type, struct slice data, struct slice owners,
              struct esp_error *err);
 bool psk_unload(struct psk_store *s, const char *name);
@@ -27,6 +27,8 @@ void psk_clear(struct psk_store *s);
 // the serial number of the one that it said so for; 0: that was all.
 uint32_t psk_names(const struct psk_store *s, uint32_t from, bool (*f)(void *ctx, const char *name),
                    void *ctx);
+// The postquantum preshared key (type ppk) one of whose identities has just these octets (RFC 8784 5.1).
+bool psk_find_ppk(const struct psk_store *s, struct slice ppk_id, struct slice *out);
 // Up to PSK_TRIES secrets for the pair, best match first. An identity that no secret names has none: one that
 // names the peer's address must not prove whatever name comes from there.
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,

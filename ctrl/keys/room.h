@@ -15,8 +15,10 @@ struct ike_entry {
     bool octets;     // what the peer's signature covers was given away: it proves itself so or not at all
     bool checked;    // the peer has proven itself
     uint32_t proven; // by the secret of this serial number; 0: by a signature
-    struct ike_secrets *s; // in the vault
-    struct table used;     // nonces that have made a KEYMAT, by their hash
+    struct ike_secrets *s;   // in the vault
+    struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
+    bool ppk_tried, ppk_required; // nothing is proven without it
+    struct table used;            // nonces that have made a KEYMAT, by their hash
 };
 struct install {            // a CHILD_INSTALL that path has not answered
     struct table_node node; // key: our request to path
@@ -40,6 +42,10 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
 void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m);
 void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_OCTETS *m);
 void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m);
+
+// ---- ppk.c
+void keys_ppk_select(struct keys *k, struct ipc_chan *c, const struct msg_PPK_SELECT *m);
+void keys_ppk_settle(struct keys *k, const struct msg_PPK_SETTLE *m);
 
 // ---- creds.c
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl

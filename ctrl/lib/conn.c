@@ -306,7 +306,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal *p)
     F(u64, rekey_packets) F(u64, life_packets) F(u64, rand_packets) F(u32, reqid) F(u32, priority)
 #define CONN_SCALARS(F)                                                                                     \
     F(u16, local_port) F(u16, remote_port) F(u8, encap)                \
-    F(u8, mobike) F(u8, send_certreq) F(u8, send_cert) F(u8, fragmentation) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
+    F(u8, mobike) F(u8, ppk_required) F(u8, send_certreq) F(u8, send_cert) F(u8, fragmentation) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
     F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time) F(u32, rand_time)
 // clang-format on
 
@@ -345,6 +345,7 @@ void conn_write(struct writer *w, const struct conn_config *c)
     wr_u8(w, c->pool_count);
     for (int i = 0; i < c->pool_count; i++)
         wr_cstr(w, c->pools[i]);
+    wr_cstr(w, c->ppk_id);
     wr_u8(w, c->child_count);
     for (int i = 0; i < c->child_count; i++) {
         const struct child_config *k = &c->children[i];
@@ -407,6 +408,7 @@ bool conn_read(struct reader *r, struct conn_config *c)
     c->pool_count = bounded(r, POOLS_MAX);
     for (int i = 0; i < c->pool_count; i++)
         rd_cstr(r, c->pools[i], sizeof(c->pools[i]));
+    rd_cstr(r, c->ppk_id, sizeof(c->ppk_id));
     unsigned children = bounded(r, CHILDREN_MAX);
     for (unsigned i = 0; i < children && !r->bad; i++) {
         struct child_config *k = conn_add_child(c);

@@ -97,6 +97,8 @@ struct conn_config {
     uint8_t fragmentation;               // enum fragmentation_mode
     uint8_t unique;                      // enum unique_mode
     uint8_t childless;                   // enum childless_mode
+    char ppk_id[ID_MAX_LEN];             // charon's syntax; empty: no postquantum preshared key (RFC 8784)
+    uint8_t ppk_required;                // bool: no IKE SA without it
     uint32_t dpd_delay;                  // seconds, 0: off
     uint32_t keyingtries;                // 0: for ever
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and

@@ -326,8 +326,14 @@ static void walk_secret(const struct row *r)
         return;
     }
     snprintf(text, sizeof(text), "secrets { %s-1 { %s = %s\n%s } }\n", prefix_of(r->section), r->key,
-             r->value, r->section == SEC_IKE && strcmp(r->key, "id") == 0 ? "secret = s" : "");
+             r->value, strcmp(r->key, "id") == 0 ? "secret = s" : "");
     tell(&t, NULL, text);
+    if (r->section == SEC_PPK) {
+        bool id = strcmp(r->key, "id") == 0;
+        assert_string_equal(t.secrets, id ? "ppk-1: s of i\n" : "");
+        assert_true(id ? !t.faults[0] : strstr(t.faults, "a PPK needs the identity that it goes by") != NULL);
+        return;
+    }
     if (r->section == SEC_IKE) {
         assert_string_equal(t.faults, "");
         assert_string_equal(t.secrets, strcmp(r->key, "id") == 0 ? "ike-1: s of i\n" : "ike-1: s of all\n");
