@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IKEv2's own cryptography on OpenSSL: PRF and prf+ (RFC 7296 2.13), key exchange groups (RFC 3526, 5903,
-// 8031) and the cipher of the SK payload (RFC 7296 3.14, 5282, 5930, 7634). Algorithms are named by their IANA
-// transform numbers. Every buffer with a secret in it is wiped by whoever owns it; nothing here logs.
+// 8031) and the cipher of the SK payload (RFC 7296 3.14, 5282, 5930, 7634). Algorithms are named by their
+// IANA transform numbers. Every buffer with a secret in it is wiped by whoever owns it; nothing here logs.
 #ifndef ESPALIER_CTRL_CRYPTO_H
 #define ESPALIER_CTRL_CRYPTO_H
 
@@ -68,8 +68,8 @@ size_t cr_integ_key_len(uint16_t integ);
 // unknown).
 int cr_sk_check(const struct cr_sk_alg *alg);
 
-// One direction of one IKE SA. The IV of an AEAD and of AES-CTR is a counter, so one of these exists per key and is never
-// copied.
+// One direction of one IKE SA. The IV of an AEAD and of AES-CTR is a counter, so one of these exists per key
+// and is never copied.
 struct cr_sk;
 int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, const uint8_t *ka, size_t ka_len,
               struct cr_sk **out);

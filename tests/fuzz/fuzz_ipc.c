@@ -51,7 +51,7 @@ static void talk(struct rooms *r, struct reader *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct reader in = reader_of(slice_of(data, size));
-    const struct net net = {NULL, net_send, net_source_for, NULL};
+    const struct net net = {.send = net_send, .source_for = net_source_for};
     struct settings set;
     struct rooms r;
     bool keys = fuzz_u8(&in) & 1;

@@ -208,7 +208,7 @@ static void test_a_child_asked_for_at_the_wrong_moment_is_put_off_with_temporary
             ipc_send(p->s[1].ctl_ike, MSG_REKEY, &m);
             pair_run(p);
             assert_int_equal(p->s[1].ike->sa_count, 2); // and the one that is to be
-        } else { // it deletes it
+        } else {                                        // it deletes it
             pair_terminate(p, 1, NULL, false);
             assert_int_equal(only(p, 1)->state, SA_DELETING);
         }
