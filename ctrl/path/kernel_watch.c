@@ -11,6 +11,7 @@
 
 enum {
     REPAIR_MS = 50,   // from the first notice of a burst
+    MOVED_MS = 10,    // likewise, of addresses and routes: a tunnel may hang on it
     AGAIN_MS = 1000,  // where something could not be put back
     SWEEP_MS = 10000, // from the last load
     LOG_EVERY_MS = 10000,
@@ -28,16 +29,18 @@ static void say(struct path *p, unsigned were, unsigned failed)
          were - failed, failed ? ", the others are tried again" : "");
 }
 
+static void moved(struct timer *t)
+{
+    struct path *p = t->ctx;
+    kset_addresses_changed(p->kset);
+    ipc_send(p->ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+}
+
 static void repair(struct timer *t)
 {
     struct path *p = t->ctx;
     struct kernel_watch *w = &p->watch;
     unsigned failed = 0, were = 0;
-    if (w->addresses) {
-        w->addresses = false;
-        kset_addresses_changed(p->kset);
-        ipc_send(p->ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
-    }
     if (!w->tun_down && (were = kset_repair(p->kset, &failed)))
         say(p, were, failed);
     if (failed)
@@ -48,15 +51,17 @@ static void notice(void *ctx, const struct knotice *n)
 {
     struct path *p = ctx;
     struct kernel_watch *w = &p->watch;
-    bool wrong = kset_notice(p->kset, n);
+    bool wrong = kset_notice(p->kset, n), addresses = false;
     if (n->kind == KNOTE_TUN_DOWN && !w->tun_down)
         LOGF(KNL, 0, "%s was set down: what goes through it stays blocked until it is up",
              p->env->settings->tun);
     if (n->kind == KNOTE_TUN_DOWN || n->kind == KNOTE_TUN_UP)
         w->tun_down = n->kind == KNOTE_TUN_DOWN;
     if (n->kind == KNOTE_ADDRESSES || n->kind == KNOTE_LINKS || n->kind == KNOTE_LOST)
-        w->addresses = true;
-    if ((wrong || w->addresses) && !w->repair.armed)
+        addresses = true;
+    if (addresses && !w->moved.armed)
+        timer_set(p->loop, &w->moved, loop_now(p->loop) + MOVED_MS);
+    if ((wrong || addresses) && !w->repair.armed)
         timer_set(p->loop, &w->repair, loop_now(p->loop) + REPAIR_MS);
 }
 
@@ -94,6 +99,7 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
     struct kset_options k = {
         .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};
     w->repair = (struct timer){.fire = repair, .ctx = p};
+    w->moved = (struct timer){.fire = moved, .ctx = p};
     w->sweep = (struct timer){.fire = sweep, .ctx = p};
     int rc = netlink_kernel_open(&p->kernel, &o, err);
     if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0) {
@@ -119,6 +125,7 @@ void kernel_watch_close(struct path *p)
 {
     bool leave = p->env->settings->block_on_exit;
     timer_stop(p->loop, &p->watch.repair);
+    timer_stop(p->loop, &p->watch.moved);
     timer_stop(p->loop, &p->watch.sweep);
     if (p->watch.fd.fd >= 0 && p->kernel)
         loop_del(p->loop, &p->watch.fd);

@@ -11,9 +11,8 @@
 struct path;
 struct kernel_watch {
     struct loop_fd fd;
-    struct timer repair, sweep;
-    bool addresses; // they have changed, and the repair is to see to it
-    bool tun_down;  // somebody has set it down
+    struct timer repair, moved, sweep;
+    bool tun_down; // somebody has set it down
     bool swept;
     uint64_t logged_at, repaired;
 };

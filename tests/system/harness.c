@@ -359,14 +359,14 @@ static bool write_swanctl(const struct site *s, const struct site *peer, const s
     return write_file(path,
                       "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = "
                       "%s\n    proposals = %s\n"
-                      "    mobike = no\n    encap = %s\n    dpd_delay = %s\n    %s\n"
+                      "    mobike = %s\n    encap = %s\n    dpd_delay = %s\n    %s\n"
                       "    local {\n      %s\n      %s\n    }\n    remote {\n      %s\n      %s\n    }\n"
                       "    children {\n%s    }\n  }\n}\n"
                       "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = "
                       "\"%s\"\n  }\n%s}\n",
-                      s->outer, o->peer_addr ? o->peer_addr : peer->outer,
-                      o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->encap ? "yes" : "no",
-                      o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "",
+                      o->own_addrs ? o->own_addrs : s->outer, o->peer_addr ? o->peer_addr : peer->outer,
+                      o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->mobike ? "yes" : "no",
+                      o->encap ? "yes" : "no", o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "",
                       o->local ? o->local : "auth = psk", id_line(own, o->local_id, s->id),
                       o->remote ? o->remote : "auth = psk", id_line(its, o->remote_id, peer->id), children,
                       o->psk ? o->psk : "a shared secret of the lab", o->secrets ? o->secrets : "");

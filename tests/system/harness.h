@@ -62,6 +62,8 @@ struct tunnel_options {
     const char *conn;      // further lines of the connection
     const char *child;     // further lines of each child, instead of rekey_time = 0
     unsigned children; // 0: one, `net`, of the whole subnets; otherwise net, net1, net2 … of 10.x.N.0/24
+    const char *own_addrs; // local_addrs; NULL: the site's
+    bool mobike;
     const char *peer_addr;            // where the peer is seen; NULL: at its own address
     const char *local, *remote;       // lines of those sections; NULL: auth = psk
     const char *local_id, *remote_id; // NULL: the site's; "": none

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// MOBIKE (RFC 4555) through real daemons: west has another address all at once while a numbered stream goes
+// both ways, and how long nothing came is measured; with strongSwan in either role, on the simulated card,
+// from IPv4 to IPv6, with both addresses there for a while, and where a NAT has another mapping.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/harness.h"
+#include "tests/system/middle.h"
+
+enum { DELAY_US = 10000, RTT_US = 2 * DELAY_US, EVERY_US = 2000 };
+// Of a move: a round trip and 100 ms from the new address on.
+enum { GAP_US = RTT_US + 100000, CHARON_GAP_US = 2000000 };
+
+static struct lab lab;
+static struct middle middle;
+static char *const no_card[] = {"--card", "none", NULL};
+
+static bool lab_alone(void)
+{
+    return lab_up(&lab, "espmob") &&
+           sh("nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries'",
+              lab.west.ns) == 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct middle_control first = {.delay_us = DELAY_US};
+    return lab_alone() && middle_start(&lab, &middle, &first) ? 0 : -1;
+}
+
+// What lies between speaks IPv4 alone.
+static int set_up_ipv6(void **state)
+{
+    (void)state;
+    middle = (struct middle){0};
+    return lab_alone() && lab_ipv6(&lab) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (middle.pid)
+        middle_stop(&middle);
+    lab_down(&lab);
+    return 0;
+}
+
+static void needs_strongswan(void)
+{
+    if (have_strongswan())
+        return;
+    print_message("skip: strongSwan is not installed\n");
+    skip();
+}
+
+static bool up(void)
+{
+    char out[16384];
+    if (swanctl(&lab.west, out, sizeof(out), "--initiate --child net --timeout 20"))
+        return complain("%s", out);
+    return ping(&lab, &lab.west, &lab.east, 3);
+}
+
+static bool seen_at(struct site *s, const char *text)
+{
+    char out[16384];
+    return swanctl(s, out, sizeof(out), "--list-sas --raw") == 0 && strstr(out, text) != NULL;
+}
+
+static const char *awaited;
+static bool east_sees(void *ctx)
+{
+    (void)ctx;
+    return seen_at(&lab.east, awaited);
+}
+
+// Each way by itself, as the stream is one way.
+static uint64_t gap_of(const char *what, struct site *from, struct site *to, const char *commands)
+{
+    struct probe p = {0};
+    struct probe_result r;
+    assert_true(probe_start(&lab, &p, from, to, EVERY_US));
+    usleep(500000);
+    assert_int_equal(sh("nsenter --net=%s sh -c '%s'", lab.west.ns, commands), 0);
+    usleep(2500000);
+    assert_true(probe_stop(&p, &r));
+    print_message("%s, %s to %s: %.1f ms without a packet (a round trip is %d ms), %llu of %llu lost\n", what,
+                  from->name, to->name, (double)r.max_gap_us / 1000, middle.pid ? RTT_US / 1000 : 0,
+                  (unsigned long long)(r.sent - r.received), (unsigned long long)r.sent);
+    assert_int_equal(r.repeated, 0);
+    assert_true(r.received > 100);
+    return r.max_gap_us;
+}
+
+#define REPLACE(old, new) "ip addr add " new "/24 dev outer; ip addr del " old "/24 dev outer"
+
+static void moves(const char *what, uint64_t most)
+{
+    uint64_t out = gap_of(what, &lab.west, &lab.east, REPLACE("10.10.0.1", "10.10.0.11"));
+    assert_true(seen_at(&lab.east, "remote-host=10.10.0.11"));
+    uint64_t in = gap_of(what, &lab.east, &lab.west, REPLACE("10.10.0.11", "10.10.0.12"));
+    assert_true(seen_at(&lab.east, "remote-host=10.10.0.12"));
+    assert_in_range(out, 0, most);
+    assert_in_range(in, 0, most);
+    assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
+}
+
+static bool has_card(void *ctx)
+{
+    char out[16384];
+    (void)ctx;
+    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
+    return number_after(out, "card_present", 0) == 1;
+}
+
+static void start(bool west_charon, bool east_charon, char *const card[])
+{
+    struct tunnel_options o = {.mobike = true}, w = o;
+    w.own_addrs = "%any";
+    w.hw_offload = card == no_card ? NULL : "auto";
+    o.peer_addr = "%any";
+    assert_true(east_charon ? charon_start(&lab, &lab.east, &lab.west, &o)
+                            : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(west_charon ? charon_start(&lab, &lab.west, &lab.east, &w)
+                            : espalierd_start(&lab, &lab.west, &lab.east, &w, card));
+    assert_true(card == no_card || wait_for(has_card, NULL, 5000));
+    assert_true(up());
+}
+
+static void test_two_of_ours(void **state)
+{
+    (void)state;
+    start(false, false, no_card);
+    moves("espalierd to espalierd", GAP_US);
+}
+
+static void test_we_move_and_strongswan_follows(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start(false, true, no_card);
+    moves("espalierd to strongSwan", GAP_US);
+}
+
+// It waits a while itself before it looks at its addresses.
+static void test_strongswan_moves_and_we_follow(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start(true, false, no_card);
+    moves("strongSwan to espalierd", CHARON_GAP_US);
+}
+
+static void test_an_sa_on_the_card_moves_there(void **state)
+{
+    char out[16384];
+    (void)state;
+    assert_true(card_start(&lab, ""));
+    char *with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, NULL};
+    start(false, false, with_card);
+    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=card"));
+    assert_int_equal(sh("nsenter --net=%s sh -c '%s'", lab.west.ns, REPLACE("10.10.0.1", "10.10.0.11")), 0);
+    awaited = "remote-host=10.10.0.11";
+    assert_true(wait_for(east_sees, NULL, 5000));
+    assert_true(ping(&lab, &lab.west, &lab.east, 5) && ping(&lab, &lab.east, &lab.west, 5));
+    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=card"));
+}
+
+// Nothing that the network carried is lost where the old address is there until the peer has heard of the
+// new one: our own outgoing packets never stop.
+static void test_both_addresses_for_a_while_lose_nothing_outward(void **state)
+{
+    struct probe p = {0};
+    struct probe_result r;
+    (void)state;
+    start(false, false, no_card);
+    assert_true(probe_start(&lab, &p, &lab.west, &lab.east, EVERY_US));
+    usleep(300000);
+    assert_int_equal(sh("nsenter --net=%s ip addr add 10.10.0.11/24 dev outer", lab.west.ns), 0);
+    usleep(300000);
+    assert_true(seen_at(&lab.east, "remote-host=10.10.0.1 "));
+    assert_int_equal(sh("nsenter --net=%s ip addr del 10.10.0.1/24 dev outer", lab.west.ns), 0);
+    awaited = "remote-host=10.10.0.11";
+    assert_true(wait_for(east_sees, NULL, 5000));
+    assert_true(probe_stop(&p, &r));
+    assert_int_equal(r.sent, r.received);
+    assert_int_equal(r.repeated, 0);
+}
+
+static void test_from_ipv4_to_ipv6(void **state)
+{
+    (void)state;
+    struct tunnel_options o = {.mobike = true}, w = o;
+    w.own_addrs = "%any";
+    w.peer_addr = "10.10.0.2, fd10::2";
+    o.own_addrs = "10.10.0.2, fd10::2";
+    o.peer_addr = "%any";
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &w, no_card));
+    assert_true(up());
+    uint64_t gap = gap_of("IPv4 to IPv6", &lab.west, &lab.east, "ip addr del 10.10.0.1/24 dev outer");
+    assert_true(seen_at(&lab.east, "remote-host=fd10::1"));
+    assert_in_range(gap, 0, GAP_US);
+    assert_true(ping(&lab, &lab.east, &lab.west, 3));
+}
+
+// The NAT between them forgets: the next liveness check finds out, and the peer is told (3.8).
+static void nat_forgets(bool east_charon)
+{
+    struct tunnel_options o = {.mobike = true, .dpd_delay = "2"}, w = o;
+    w.own_addrs = "%any";
+    o.peer_addr = "%any";
+    o.dpd_delay = "0";
+    middle.control->nat = 20000;
+    assert_true(east_charon ? charon_start(&lab, &lab.east, &lab.west, &o)
+                            : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &w, no_card));
+    assert_true(up());
+    awaited = "remote-port=24500";
+    assert_true(wait_for(east_sees, NULL, 3000));
+    usleep(3000000); // a liveness check
+    middle.control->nat = 30000;
+    awaited = "remote-port=34500"; // without a packet from west
+    assert_true(wait_for(east_sees, NULL, 10000));
+    assert_true(ping(&lab, &lab.east, &lab.west, 3));
+}
+
+static void test_a_nat_that_forgets_is_found_out_by_a_liveness_check(void **state)
+{
+    (void)state;
+    nat_forgets(false);
+}
+
+static void test_strongswan_hears_of_a_nat_that_forgets(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    nat_forgets(true);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_two_of_ours, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_we_move_and_strongswan_follows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strongswan_moves_and_we_follow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_sa_on_the_card_moves_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_both_addresses_for_a_while_lose_nothing_outward, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_from_ipv4_to_ipv6, set_up_ipv6, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_nat_that_forgets_is_found_out_by_a_liveness_check, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_strongswan_hears_of_a_nat_that_forgets, set_up, tear_down),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
