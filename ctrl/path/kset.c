@@ -66,6 +66,20 @@ static int why_not(int rc, struct esp_error *err)
     return rc; // said by whoever found it
 }
 
+static void adopt_all(const struct refs *r)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        r->r[i].value->entry->found = false;
+}
+
+// What an earlier run left is this one's from now on: it goes with its last hold, not when the rest is swept.
+// Until then a bypass that has been taken away would still let packets by.
+static void adopt(struct kset_hold *h)
+{
+    adopt_all(&h->objects);
+    adopt_all(&h->sources);
+}
+
 int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold **taken, unsigned m,
                 struct kset_hold **drop, unsigned n, struct esp_error *err)
 {
@@ -86,6 +100,8 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
         kset_settle(s, &s->touched, &later);
         return rc;
     }
+    for (i = 0; i < m; i++)
+        adopt(taken[i]);
     for (i = n; i-- > 0;)
         hold_free(s, drop[i]);
     kset_settle(s, &s->touched, &later);

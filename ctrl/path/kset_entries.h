@@ -24,7 +24,7 @@ struct entry {
     struct value *values;
     struct kobj now; // in the kernel where present; otherwise only its key counts
     bool present;
-    bool found; // an earlier run's: `left` is kept until it is swept or something is asked for
+    bool found; // an earlier run's: `left` is kept until it is swept, or asked for and had
     struct kobj left;
 };
 struct group { // the rules' selectors and their tables

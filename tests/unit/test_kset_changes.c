@@ -320,6 +320,36 @@ static void test_next_run_new_action_holds_at_once(void **state)
     model_free(&l.m);
 }
 
+// An earlier run's bypass that this run's first load asks for and its second takes away: what it let by is
+// protected from then on, not when the rest is swept.
+static void test_next_run_bypass_adopted_and_dropped_is_gone_at_once(void **state)
+{
+    struct kset_rig l;
+    struct pol pass, net;
+    struct kset_hold *first[2], *second;
+    struct kset *next;
+    struct kernel_model left;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&pass, POLICY_BYPASS, 1, "10.1.0.0/16", "10.2.0.0/16", 17, 7100, 7199);
+    rig_pol(&net, POLICY_PROTECT, 9, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_take(&l, &pass);
+    rig_take(&l, &net);
+    model_copy(&left, &l.m);
+    assert_int_equal(kset_open(&next, &left.base, &rig_options, NULL), 0);
+    const struct kset_spec both[] = {pass.spec, net.spec};
+    assert_int_equal(kset_change(next, both, first, 2, NULL, 0, NULL), 0);
+    assert_int_equal(rig_says(&left, KDIR_FWD, "10.2.0.1", "10.1.0.1", 17, 7100, 7100), KXFRM_ALLOW);
+    assert_int_equal(kset_change(next, &net.spec, &second, 1, first, 2, NULL), 0);
+    assert_int_equal(rig_says(&left, KDIR_FWD, "10.2.0.1", "10.1.0.1", 17, 7100, 7100), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&left, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 7100, 7100), KXFRM_BLOCK);
+    kset_close(next, false);
+    assert_int_equal(left.count, 0);
+    model_free(&left);
+    kset_close(l.s, false);
+    model_free(&l.m);
+}
+
 static void test_close_leaving_keeps_blocks_alone(void **state)
 {
     struct kset_rig l;
@@ -348,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_notice_of_what_is_not_held_is_nothing),
         cmocka_unit_test(test_next_run_adopts_what_it_finds_and_sweeps_the_rest),
         cmocka_unit_test(test_next_run_new_action_holds_at_once),
+        cmocka_unit_test(test_next_run_bypass_adopted_and_dropped_is_gone_at_once),
         cmocka_unit_test(test_close_leaving_keeps_blocks_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

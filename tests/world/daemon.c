@@ -246,6 +246,7 @@ void daemon_start(struct site *s)
     d->cut = false;
     d->generation++;
     d->pumping = false;
+    d->started_at = s->w->now;
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
     d->super[ROOM_FETCH] = -1;
     for (int a = 0; a < ROOM_FETCH; a++) {

@@ -38,6 +38,27 @@ static uint32_t host_part(struct rng *r)
     return n == 1 ? 65001 : n;
 }
 
+static struct variant *loaded_variant(struct world *w, unsigned site, struct pair *pr)
+{
+    int v = w->site[site].op.want[pr - w->pair].variant;
+    return &pr->variant[v < 0 ? 0 : v];
+}
+
+static bool within(struct range ports, uint16_t sport, uint16_t dport)
+{
+    return ports.lo && sport >= ports.lo && sport <= ports.hi && dport >= ports.lo && dport <= ports.hi;
+}
+
+// Of a child; what another child passes or drops (a plan without a name stands for such a one) is left out.
+static void ports_of(struct world *w, const struct variant *v, const struct child_plan *c, uint16_t *sport,
+                     uint16_t *dport)
+{
+    do {
+        *sport = (uint16_t)(c->proto ? rng_between(&w->rng, c->lo, c->hi) : rng_next(&w->rng));
+        *dport = (uint16_t)(c->proto ? rng_between(&w->rng, c->lo, c->hi) : rng_next(&w->rng));
+    } while (c->name[0] && (within(v->pass, *sport, *dport) || within(v->drop, *sport, *dport)));
+}
+
 // A packet that the child of the pair protects (or, matching = false, one just beside it).
 static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, const struct child_plan *c,
                      bool matching, bool forged)
@@ -46,8 +67,8 @@ static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, co
     uint64_t id = id_of_next(w, from, to, forged);
     uint32_t body = (uint32_t)rng_below(r, rng_chance(r, 200) ? 1300 : 200), n = 8 + STAMP_LEN + body;
     uint8_t proto = c->proto ? c->proto : rng_chance(r, 100) ? IPPROTO_ICMP : IPPROTO_UDP;
-    uint16_t sport = c->proto ? (uint16_t)rng_between(r, c->lo, c->hi) : (uint16_t)rng_next(r);
-    uint16_t dport = c->proto ? (uint16_t)rng_between(r, c->lo, c->hi) : (uint16_t)rng_next(r);
+    uint16_t sport, dport;
+    ports_of(w, loaded_variant(w, from, plan_of(w, from, to)), c, &sport, &dport);
     if (!matching)
         dport = (uint16_t)(c->hi + 1 + rng_below(r, 100));
     uint32_t src = w->site[from].lan | host_part(r), dst = w->site[to].lan | host_part(r);
@@ -63,15 +84,10 @@ static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, co
     put32(p + 40, (uint32_t)id);
     for (uint32_t i = 0; i < body; i++)
         p[44 + i] = (uint8_t)(id * 31 + i * 7);
+    w->ledger.sent[id].proto = proto, w->ledger.sent[id].sport = sport, w->ledger.sent[id].dport = dport;
     w->ledger.sent[id].len = 20 + n;
     w->ledger.sent[id].hash = hash_of(p + 20, n);
     return 20 + n;
-}
-
-static struct variant *loaded_variant(struct world *w, unsigned site, struct pair *pr)
-{
-    int v = w->site[site].op.want[pr - w->pair].variant;
-    return &pr->variant[v < 0 ? 0 : v];
 }
 
 void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching)
@@ -85,6 +101,24 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
           get32(p + 16), get16(p + 22), p[9], len);
     if (matching && child % v->children == 0)
         service_sent(w, pr, w->ledger.count - 1);
+    gateway_in(&w->site[from], IF_LAN, p, len);
+}
+
+void host_shunt(struct world *w, unsigned from, unsigned to, bool pass)
+{
+    uint8_t p[PACKET_MAX];
+    struct pair *pr = plan_of(w, from, to);
+    const struct variant *v = loaded_variant(w, from, pr);
+    struct range ports = pass ? v->pass : v->drop;
+    const struct child_plan like = {.proto = IPPROTO_UDP, .lo = ports.lo, .hi = ports.hi};
+    if (!ports.lo)
+        return;
+    uint32_t len = make(w, p, from, to, &like, true, false);
+    TRACE(w, 33, w->ledger.count - 1, "%c host sends id %zu to %c, which a child %s: %08x:%u > %08x:%u",
+          w->site[from].letter, w->ledger.count - 1, w->site[to].letter, pass ? "passes" : "drops",
+          get32(p + 12), get16(p + 20), get32(p + 16), get16(p + 22));
+    if (pass)
+        service_clear(w, w->ledger.count - 1);
     gateway_in(&w->site[from], IF_LAN, p, len);
 }
 
@@ -113,6 +147,8 @@ static void host_fragments(struct world *w, unsigned from, unsigned to, unsigned
         put16(p[i] + 6, i ? 185 : 0x2000);
         memcpy(p[i] + 12, p[0] + 12, 8);
         p[i][9] = IPPROTO_UDP;
+        struct sent *e = &w->ledger.sent[w->ledger.count - 1], *first = e - i;
+        e->proto = IPPROTO_UDP, e->sport = first->sport, e->dport = first->dport;
         checksum(p[i]);
     }
     TRACE(w, 32, w->ledger.count - 1, "%c host sends id %zu and %zu to %c: two fragments %08x > %08x udp",
@@ -148,6 +184,8 @@ static void traffic(struct world *w, void *ctx, uint64_t arg)
         host_send(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN), !rng_chance(&w->rng, 50));
     if (!w->o.plain && rng_chance(&w->rng, 40))
         host_fragments(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
+    if (!w->o.plain && rng_chance(&w->rng, 60))
+        host_shunt(w, from, to, rng_chance(&w->rng, 600));
     if (rng_chance(&w->rng, 30))
         forge_clear(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
     if (rng_chance(&w->rng, 20))

@@ -74,12 +74,18 @@ void nat_rebind(struct site *s)
 
 // ---- the way
 
+// What is in clear between two networks finds its way past a NAT, as on a line of one's own.
+static bool to_lan(const struct site *s, const uint8_t *p)
+{
+    return (get32(p + 16) & 0xffff0000u) == s->lan;
+}
+
 static void arrive(struct world *w, void *ctx, uint64_t arg)
 {
     struct flying *f = ctx;
     struct site *s = f->to;
     (void)arg;
-    if (s->nat.on && !nat_in(s, f->bytes)) {
+    if (s->nat.on && !to_lan(s, f->bytes) && !nat_in(s, f->bytes)) {
         TRACE(w, 11, s->index, "net: the NAT of %c knows no such port", s->letter);
     } else {
         s->rx++;
@@ -134,7 +140,8 @@ static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t 
     f->to = to;
     f->len = len;
     memcpy(f->bytes, p, len);
-    if (rng_chance(&w->rng, w->corrupt) && len > 28) // beyond what a checksum of IP or UDP would catch
+    if (rng_chance(&w->rng, w->corrupt) && len > 28 &&
+        !to_lan(to, p)) // beyond what a checksum of IP or UDP would catch
         f->bytes[rng_between(&w->rng, 28, len - 1)] ^= (uint8_t)(1u << rng_below(&w->rng, 8));
     agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, 0);
 }
@@ -158,13 +165,13 @@ void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
     memcpy(p, packet, len);
     s->tx++;
     check_wire(s, p, len);
-    if (s->nat.on && !nat_out(s, p))
+    if (s->nat.on && get32(p + 12) == s->wan && !nat_out(s, p))
         return;
     uint32_t dst = get32(p + 16);
     for (unsigned i = 0; i < w->sites; i++)
-        if (dst == (w->site[i].nat.on ? w->site[i].nat.outside : w->site[i].wan))
+        if (dst == (w->site[i].nat.on ? w->site[i].nat.outside : w->site[i].wan) || to_lan(&w->site[i], p))
             to = &w->site[i];
-    if (to && w->now < w->auth_lost_until && is_ike_auth(p, len)) {
+    if (to && !to_lan(to, p) && w->now < w->auth_lost_until && is_ike_auth(p, len)) {
         TRACE(w, 14, len, "net: an IKE_AUTH of %c is lost", s->letter);
         return;
     }

@@ -32,7 +32,14 @@ static void plain_pair(const struct plain *plain, struct pair *p)
     *c = (struct child_plan){.name = "net", .hi = 65535, .start = {plain->start[0], plain->start[1]}};
 }
 
-static void plan_variant(struct world *w, struct pair *p, struct variant *v, bool nat)
+// Ports within what "net" protects, or beside it.
+static struct range range(struct rng *r, uint16_t from)
+{
+    uint16_t lo = (uint16_t)(from + rng_below(r, 100));
+    return (struct range){lo, (uint16_t)(lo + rng_below(r, 100))};
+}
+
+static void plan_variant(struct world *w, struct variant *v, bool nat)
 {
     struct rng *r = &w->rng;
     enum start s = (enum start)rng_below(r, 3), t = (enum start)rng_below(r, 3);
@@ -49,7 +56,10 @@ static void plan_variant(struct world *w, struct pair *p, struct variant *v, boo
         c->start[0] = i ? START_NONE : s;
         c->start[1] = i || nat ? START_NONE : t;
     }
-    (void)p;
+    if (rng_chance(r, 400))
+        v->pass = range(r, 7100);
+    if (rng_chance(r, 400))
+        v->drop = range(r, 7300);
 }
 
 static void tell_plan(struct world *w, const struct pair *p)
@@ -66,6 +76,8 @@ static void tell_plan(struct world *w, const struct pair *p)
                   v, c->name, c->proto, c->lo, c->hi, start[c->start[0]], w->site[p->a].letter,
                   start[c->start[1]], w->site[p->b].letter);
         }
+        TRACE(w, 47, p->variant[v].pass.lo, "plan %s form %u: passes udp %u-%u, drops udp %u-%u", p->name, v,
+              p->variant[v].pass.lo, p->variant[v].pass.hi, p->variant[v].drop.lo, p->variant[v].drop.hi);
     }
 }
 
@@ -82,7 +94,7 @@ void plans_make(struct world *w)
             p->encap = rng_chance(&w->rng, 300);
             p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
             for (unsigned v = 0; v < p->variants; v++)
-                plan_variant(w, p, &p->variant[v], w->site[a].nat.on);
+                plan_variant(w, &p->variant[v], w->site[a].nat.on);
             if (w->o.plain)
                 plain_pair(w->o.plain, p);
             tell_plan(w, p);
@@ -91,7 +103,7 @@ void plans_make(struct world *w)
     for (unsigned s = 0; s < w->sites; s++) {
         w->site[s].op.fd = -1;
         for (unsigned i = 0; i < PAIRS; i++)
-            w->site[s].op.want[i] = (struct want){.variant = -1, .pending = -1};
+            w->site[s].op.want[i] = (struct want){.variant = -1, .pending = -1, .leaving = -1};
     }
 }
 
@@ -141,6 +153,20 @@ static void put_child(struct vici_out *o, const struct site *s, const struct sit
     vici_section_end(o);
 }
 
+static void put_shunt(struct vici_out *o, const struct site *s, const struct site *peer, const char *mode,
+                      struct range ports)
+{
+    const struct child_plan like = {.proto = 17, .lo = ports.lo, .hi = ports.hi};
+    if (!ports.lo)
+        return;
+    vici_section(o, mode);
+    put_ts(o, "local_ts", s->lan, &like);
+    put_ts(o, "remote_ts", peer->lan, &like);
+    vici_put(o, "mode", mode);
+    vici_put(o, "start_action", "trap");
+    vici_section_end(o);
+}
+
 static void put_end(struct vici_out *o, const char *side, const struct site *s)
 {
     vici_section(o, side);
@@ -171,6 +197,8 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     vici_section(o, "children");
     for (unsigned i = 0; i < v->children; i++)
         put_child(o, s, peer, p, &v->child[i]);
+    put_shunt(o, s, peer, "pass", v->pass);
+    put_shunt(o, s, peer, "drop", v->drop);
     vici_section_end(o);
     vici_section_end(o);
 }
@@ -233,6 +261,7 @@ static void sent(struct site *s, struct order *c)
     if (c->kind == CMD_LOAD)
         want->pending = (int)c->variant;
     if (c->kind == CMD_UNLOAD) {
+        want->leaving = want->variant;
         want->variant = -1;
         want->pending = -1;
     }
@@ -302,6 +331,7 @@ static void note_sa(struct operator* op, const struct vici_node *ike)
         op->ike[op->ikes++] = i;
     for (const struct vici_node *c = sas ? sas->child : NULL; c; c = c->next) {
         struct sa_seen k = i;
+        memcpy(k.ike_state, i.state, sizeof(k.ike_state));
         snprintf(k.child, sizeof(k.child), "%s", vici_get(c, "name"));
         snprintf(k.state, sizeof(k.state), "%s", vici_get(c, "state"));
         k.spi_in = (uint32_t)strtoul(vici_get(c, "spi-in"), NULL, 16);
@@ -321,7 +351,10 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
             want->variant = (int)c->variant;
         want->pending = -1;
         want->unknown = false;
+        want->since = s->w->now;
     }
+    if (c->kind == CMD_UNLOAD)
+        want->leaving = -1;
     if (c->kind == CMD_INITIATE && ok && c->sent_at > s->w->pair[c->pair].taken_down_at)
         s->w->pair[c->pair].taken_down = false;
     if (c->kind == CMD_LIST)

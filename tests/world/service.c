@@ -66,6 +66,36 @@ void service_sent(struct world *w, struct pair *p, uint64_t id)
         agenda_add(w, JUDGED_US, judge, p, id);
 }
 
+// In clear by both ends' files: whatever becomes of their SAs, as long as neither daemon goes.
+static uint64_t lives(const struct world *w, const struct sent *e)
+{
+    return w->site[e->from].d.generation + w->site[e->to].d.generation;
+}
+
+static void judge_clear(struct world *w, void *ctx, uint64_t id)
+{
+    const struct sent *e = &w->ledger.sent[id];
+    if (e->seen || !w->fair || lives(w, e) != (uintptr_t)ctx)
+        return;
+    world_fail(w, "lost", "id %llu, which %c sent in fair weather and both ends pass, has not arrived",
+               (unsigned long long)id, w->site[e->from].letter);
+}
+
+void service_clear(struct world *w, uint64_t id)
+{
+    const struct sent *e = &w->ledger.sent[id];
+    const unsigned ends[] = {e->from, e->to};
+    unsigned pair = number(w, plan_of(w, e->from, e->to));
+    for (unsigned i = 0; i < 2; i++) {
+        const struct site *s = &w->site[ends[i]];
+        if (!w->fair || s->d.life != UP || s->op.want[pair].variant != 0 ||
+            s->op.want[pair].since < s->d.started_at)
+            return;
+    }
+    agenda_add(w, SECOND, judge_clear, (void *)(uintptr_t)lives(w, e),
+               id); // NOLINT(performance-no-int-to-ptr)
+}
+
 // Which SAs each site has, from their installation on and five times a second; one that is sent to long after
 // it went was let go of by one end alone.
 static struct held *held_of(struct site *s, uint32_t spi, bool make)

@@ -111,8 +111,8 @@ struct daemon {
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
     struct queue tun, udp, raw;
-    uint64_t offset; // its clock is ahead of the world's
-    uint64_t ends_at;
+    uint64_t offset;              // its clock is ahead of the world's
+    uint64_t ends_at, started_at; // of the world
 };
 void daemon_start(struct site *s);
 void daemon_kill(struct site *s, int room); // SIGKILL; ROOM_SUPER: all of it at once
@@ -135,9 +135,13 @@ struct child_plan {
     uint16_t lo, hi; // ports of both sides
     enum start start[2];
 };
+struct range { // UDP ports of both sides; lo 0: none
+    uint16_t lo, hi;
+};
 struct variant { // one form of the connection between two sites
     unsigned children;
     struct child_plan child[CHILDREN];
+    struct range pass, drop; // children of these modes, which go before those that protect
 };
 struct pair { // two sites that want to talk
     unsigned a, b, variants;
@@ -154,10 +158,12 @@ struct pair { // two sites that want to talk
     unsigned closures, begins; // begins: the side that has to, 2: either
     const char *hw_offload;
 };
-struct want {     // what an operator has asked of its site, by pair
-    int variant;  // -1: not loaded
-    int pending;  // a load or unload under way: both count where they protect
-    bool unknown; // the daemon went before it answered
+struct want {       // what an operator has asked of its site, by pair
+    int variant;    // -1: not loaded
+    int pending;    // a load under way: both count where they say the same
+    int leaving;    // an unload under way, of this one
+    bool unknown;   // the daemon went before it answered
+    uint64_t since; // the last load was confirmed
 };
 enum command_kind {
     CMD_SHARED,
@@ -180,7 +186,7 @@ struct sa_seen { // of list-sas
     char conn[16], child[16];
     uint64_t spi_i, spi_r;
     uint32_t spi_in, spi_out;
-    char state[24];
+    char state[24], ike_state[24];
 };
 enum { SA_SEEN_MAX = 64 };
 struct operator
@@ -223,12 +229,14 @@ void network_forget(const struct event *e); // an event that does not happen any
 // ---- hosts.c
 void hosts_start(struct world *w);
 void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching);
+void host_shunt(struct world *w, unsigned from, unsigned to, bool pass); // what a child passes or drops
 void lan_deliver(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child);
 
 // ---- service.c: fair weather, in which service is judged
 void service_start(struct world *w);
 void service_sent(struct world *w, struct pair *p, uint64_t id);      // a packet that is to arrive
+void service_clear(struct world *w, uint64_t id);                     // one that both ends let pass
 void service_arrived(struct site *s, const uint8_t *p, uint32_t len); // by the network
 void service_installs(struct site *s, uint32_t spi);                  // path is given an inbound SA
 void service_forget(struct site *s);                                  // its daemon is killed
@@ -246,7 +254,9 @@ void fault_card(struct site *s, enum card_fault f, uint64_t for_us);
 struct sent { // a host's packet
     uint8_t from, to;
     bool forged;
-    uint8_t delivered;
+    uint8_t delivered, seen; // out of a tunnel; in clear
+    uint8_t proto;           // of the datagram that it is, or is a piece of
+    uint16_t sport, dport;
     uint32_t len;
     uint64_t hash;
     uint64_t at;
@@ -278,11 +288,16 @@ void check_seals(const struct sealer *s, uint64_t seq, const uint8_t *inner); //
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void check_agreement(struct world *w);
-void check_one(struct world *w); // at rest exactly one IKE SA for each connection that is up
-bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound);
-void check_leaks(struct world *w);                // at the end: path holds no packet and no SA that is gone
-int64_t check_id(const uint8_t *p, uint32_t len); // -1: not a host's packet in clear
+void check_one(struct world *w);   // at rest exactly one IKE SA for each connection that is up
+void check_leaks(struct world *w); // at the end: path holds no packet and no SA that is gone
 void check_free(struct ledger *l);
+
+// ---- verdict.c: what the connections that a site's operator has loaded say about a packet
+enum said { SAYS_NOTHING, SAYS_PROTECT, SAYS_PASS, SAYS_DROP, SAYS_EITHER };
+int64_t check_id(const uint8_t *p, uint32_t len); // -1: not a host's packet in clear
+enum said verdict(struct site *s, const uint8_t *p, uint32_t len, bool inbound, uint64_t *since);
+bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound); // not in clear
+bool verdict_may_pass(struct site *s, const uint8_t *p, uint32_t len); // by any form that may be in force
 
 enum { HELD = 64 };
 struct held { // an inbound SA that the site has had

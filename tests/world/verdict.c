@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the connections that a site's operator has loaded say about a packet: a second, naive reading of the
+// plans, from what the world knows itself (who sent what), never from the daemons.
+#include <netinet/in.h>
+#include <string.h>
+
+#include "tests/world/world.h"
+
+int64_t check_id(const uint8_t *p, uint32_t len)
+{
+    if (len < 28 + STAMP_LEN || memcmp(p + 28, magic, MAGIC_LEN) != 0)
+        return -1;
+    return (int64_t)((uint64_t)get32(p + 36) << 32 | get32(p + 40));
+}
+
+struct asked { // a packet as its sender knows it
+    uint32_t near, far;
+    uint8_t proto;
+    uint16_t sport, dport;
+};
+
+// A later fragment shows no ports, but it is a piece of a datagram that has some.
+static struct asked asked_of(const struct world *w, const uint8_t *p, uint32_t len, bool inbound)
+{
+    int64_t id = check_id(p, len);
+    struct asked a = {.near = get32(p + (inbound ? 16 : 12)), .far = get32(p + (inbound ? 12 : 16))};
+    if (id >= 0 && (size_t)id < w->ledger.count) {
+        const struct sent *e = &w->ledger.sent[id];
+        a.proto = e->proto, a.sport = e->sport, a.dport = e->dport;
+    } else {
+        a.proto = p[9];
+        a.sport = len >= 24 ? get16(p + 20) : 0;
+        a.dport = len >= 24 ? get16(p + 22) : 0;
+    }
+    return a;
+}
+
+static bool within(uint16_t lo, uint16_t hi, const struct asked *a)
+{
+    return a->sport >= lo && a->sport <= hi && a->dport >= lo && a->dport <= hi;
+}
+
+// Pass and drop go before protect, and they do not overlap.
+static enum said variant_says(const struct variant *v, const struct asked *a)
+{
+    bool udp = a->proto == IPPROTO_UDP;
+    if (udp && v->pass.lo && within(v->pass.lo, v->pass.hi, a))
+        return SAYS_PASS;
+    if (udp && v->drop.lo && within(v->drop.lo, v->drop.hi, a))
+        return SAYS_DROP;
+    for (unsigned i = 0; i < v->children; i++) {
+        const struct child_plan *c = &v->child[i];
+        if (!c->proto || (c->proto == a->proto && within(c->lo, c->hi, a)))
+            return SAYS_PROTECT;
+    }
+    return SAYS_NOTHING;
+}
+
+static bool side(uint32_t addr, uint32_t lan)
+{
+    return (addr & 0xffff0000u) == lan;
+}
+
+// The pair whose networks these are, NULL: none.
+static const struct pair *pair_for(const struct site *s, const struct asked *a)
+{
+    struct world *w = s->w;
+    for (unsigned i = 0; i < w->pairs; i++) {
+        const struct pair *p = &w->pair[i];
+        if ((p->a == s->index || p->b == s->index) && side(a->near, s->lan) &&
+            side(a->far, w->site[p->a == s->index ? p->b : p->a].lan))
+            return p;
+    }
+    return NULL;
+}
+
+// Both forms where one replaces the other. since: they have said it from then on.
+enum said verdict(struct site *s, const uint8_t *p, uint32_t len, bool inbound, uint64_t *since)
+{
+    struct asked a = asked_of(s->w, p, len, inbound);
+    const struct pair *pr = pair_for(s, &a);
+    const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
+    *since = want ? want->since : 0;
+    if (!want || want->variant < 0)
+        return SAYS_NOTHING;
+    enum said now = variant_says(&pr->variant[want->variant], &a);
+    if (want->pending < 0)
+        return now;
+    enum said then = variant_says(&pr->variant[want->pending], &a);
+    return now == then ? now : SAYS_EITHER;
+}
+
+static bool closed(enum said said)
+{
+    return said == SAYS_PROTECT || said == SAYS_DROP;
+}
+
+bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound)
+{
+    struct asked a = asked_of(s->w, p, len, inbound);
+    const struct pair *pr = pair_for(s, &a);
+    const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
+    if (!want || want->variant < 0 || !closed(variant_says(&pr->variant[want->variant], &a)))
+        return false;
+    return want->pending < 0 || closed(variant_says(&pr->variant[want->pending], &a));
+}
+
+bool verdict_may_pass(struct site *s, const uint8_t *p, uint32_t len)
+{
+    struct asked a = asked_of(s->w, p, len, false);
+    const struct pair *pr = pair_for(s, &a);
+    const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
+    const int form[] = {want ? want->variant : -1, want ? want->pending : -1, want ? want->leaving : -1};
+    for (unsigned i = 0; i < 3; i++)
+        if (form[i] >= 0 && variant_says(&pr->variant[form[i]], &a) == SAYS_PASS)
+            return true;
+    return false;
+}
