@@ -56,6 +56,22 @@ int conn_pool(struct load *l, void *owner, const char *text)
     return 0;
 }
 
+int conn_vip(struct load *l, void *owner, const char *text)
+{
+    struct conn_config *c = owner;
+    struct addr a;
+    if (strcmp(text, "%config") == 0 || strcmp(text, "%config4") == 0)
+        text = "0.0.0.0";
+    else if (strcmp(text, "%config6") == 0)
+        text = "::";
+    if (!addr_parse(text, &a))
+        return load_bad_value(l, text, "0.0.0.0, :: or an IP address");
+    if (c->vip_count == VIPS_MAX)
+        return load_refuse(l, "invalid value for: vips: more than %d", VIPS_MAX);
+    c->vips[c->vip_count++] = a;
+    return 0;
+}
+
 static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, uint8_t protocol,
                         const char *text)
 {

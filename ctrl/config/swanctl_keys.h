@@ -35,7 +35,7 @@
     K(CONN, local_port, ITEMS, ITEM(conn_local_port), 0, "500", "500 is --port, 4500 --port-nat-t (with a `remote_port` other than 500)") \
     K(CONN, remote_port, PORT, IN_CONN(remote_port), 0, "500", "the peer's port at the first message")                             \
     K(CONN, proposals, ITEMS, ITEM(conn_ike_proposal), 0, "default", "for the IKE SA")                                           \
-    K(CONN, vips, NEVER, NOTHING, 0, "", "virtual IP addresses are " LATER)                                                      \
+    K(CONN, vips, ITEMS, ITEM(conn_vip), 0, "", "virtual addresses to ask for: `0.0.0.0` or `::` for any of the family, or one")       \
     K(CONN, aggressive, ONLY, NOTHING, only_no, "no", IKEV1)                                                                     \
     K(CONN, pull, ONLY, NOTHING, only_yes, "yes", "push " IKEV1)                                                                 \
     K(CONN, dscp, ONLY, NOTHING, dscp_choices, "000000", "marking IKE packets is " LATER)                                        \

@@ -78,6 +78,7 @@ static void put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
         vici_putf(o, "handshake-us", "%u", i->handshake_us);
     put_vips(o, "local-vips", i->local_vips);
     put_vips(o, "remote-vips", i->remote_vips);
+    put_vips(o, "dns-servers", i->dns);
 }
 
 static void put_ts(struct vici_out *o, const char *name, const struct ts_list *l)

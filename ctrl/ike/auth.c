@@ -23,6 +23,7 @@
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
+#include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
 
 enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
@@ -74,6 +75,7 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     if (sa->remote_id.type != ID_ANY)
         pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
     pb_own_auth(&b, sa, auth);
+    virtual_put_request(&b, sa);
     ppk_put_offer(&b, sa, no_ppk);
     if (hs->pending) {
         LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->child->name, hs->pending->id);
@@ -163,6 +165,44 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     exchange_done(sa);
 }
 
+// What came is no CHILD SA for us; where the peer has installed one it goes there too.
+static void refused(struct ike_sa *sa, const char *why)
+{
+    struct handshake *hs = sa->hs;
+    uint32_t id = hs->pending->id;
+    if (!payload_find(&hs->answer->pl, PL_SA)) {
+        no_child(sa, why);
+        return;
+    }
+    COUNT(sa->ike, child_failed);
+    LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
+    sa->ike->events->child_failed(sa, hs->pending->cfg->name, why);
+    handshake_free(sa);
+    exchange_queue(sa, TASK_DELETE_CHILD, id);
+    exchange_done(sa);
+}
+
+static void install(struct task *t);
+
+static void address_there(struct task *t, enum msg_type type, const union msg *m);
+
+// Our virtual addresses come behind the policies that protect them, and before the CHILD SA.
+static void put_address(struct task *t)
+{
+    if (!virtual_put(t, address_there))
+        install(t);
+}
+
+static void address_there(struct task *t, enum msg_type type, const union msg *m)
+{
+    if (!t->sa->hs->pending)
+        no_child(t->sa, "the peer closed it while its virtual address was put in place");
+    else if (!answer_ok(type, m))
+        refused(t->sa, answer_text(type, m));
+    else
+        put_address(t);
+}
+
 static void checked(struct task *t, enum proof how, const char *text)
 {
     struct ike_sa *sa = t->sa;
@@ -182,21 +222,17 @@ static void checked(struct task *t, enum proof how, const char *text)
         no_child(sa, "none was asked for");
         return;
     }
-    if (!child_take_answer(hs->pending, &hs->answer->pl, false, why, sizeof(why))) {
-        bool theirs = payload_find(&hs->answer->pl, PL_SA) != NULL;
-        uint32_t id = hs->pending->id;
-        if (theirs) { // the peer has installed one that we do not want
-            COUNT(sa->ike, child_failed);
-            LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
-            sa->ike->events->child_failed(sa, hs->pending->cfg->name, why);
-            handshake_free(sa);
-            exchange_queue(sa, TASK_DELETE_CHILD, id);
-            exchange_done(sa);
-        } else {
-            no_child(sa, why);
-        }
-        return;
-    }
+    if (!virtual_take(sa, hs->pending, &hs->answer->pl, why, sizeof(why)) ||
+        !child_take_answer(hs->pending, &hs->answer->pl, false, why, sizeof(why)))
+        refused(sa, why);
+    else
+        put_address(t);
+}
+
+static void install(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct handshake *hs = sa->hs;
     t->child_id = hs->pending->id;
     // One that lost to the peer's is on its way out already: nothing is sent by it behind its own DELETE.
     const struct child_sa *stays =

@@ -102,7 +102,8 @@ void child_destroy(struct child_sa *c)
 void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *local,
                      struct ts_list *remote)
 {
-    selectors_resolve(&cfg->local_ts, &sa->path.local, local);
+    if (!virtual_local_ts(sa, cfg, local))
+        selectors_resolve(&cfg->local_ts, &sa->path.local, local);
     if (!virtual_remote_ts(sa, cfg, remote))
         selectors_resolve(&cfg->remote_ts, &sa->path.remote, remote);
     if (cfg->mode != MODE_TRANSPORT)

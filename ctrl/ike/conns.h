@@ -27,6 +27,8 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct conn_class *class;
     uint8_t *policies, *pending; // as path has them; as it has been asked to
     size_t policies_len, pending_len;
+    struct addr vips[VIPS_MAX]; // that it was given last
+    unsigned vip_count;
     bool stale; // the addresses have changed since it was asked
     struct conn_config cfg;
 };

@@ -160,13 +160,17 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
     memcpy(s->child, child->name, sizeof(s->child));
     s->trap = s->action == POLICY_PROTECT && (child->start_action == ACTION_TRAP || c->numbers[i].trapped);
-    struct ts_list theirs = child->remote_ts;
+    struct ts_list ours = child->local_ts, theirs = child->remote_ts;
     static const struct known nobody;
-    bool pools = c->cfg.pool_count && child->mode == MODE_TUNNEL;
+    bool tunnel = child->mode == MODE_TUNNEL, vips = c->cfg.vip_count && tunnel,
+         pools = c->cfg.pool_count && tunnel;
+    if (vips && !virtual_own_ts(c, &ours))
+        return esp_fail(err, -E2BIG, child->name, "more than %d selectors with the virtual addresses",
+                        TS_MAX);
     if (pools && !virtual_pool_ts(ike, &c->cfg, &theirs))
         return esp_fail(err, -E2BIG, child->name, "more than %d selectors with the addresses of its pools",
                         TS_MAX);
-    if (!resolve(&child->local_ts, local, &s->local) ||
+    if (!resolve(&ours, vips ? &nobody : local, &s->local) ||
         !resolve(&theirs, pools ? &nobody : remote, &s->remote))
         return esp_fail(err, -E2BIG, child->name,
                         "more than %d selectors once the dynamic ones are written out", TS_MAX);
@@ -198,6 +202,10 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
     if (old && old->policies && !rc)
         rc = policies_read(slice_of(old->policies, old->policies_len), &before, &count);
     known_ends(ike, &c->cfg, &local, &remote);
+    if (old && old != c) {
+        memcpy(c->vips, old->vips, sizeof(c->vips));
+        c->vip_count = old->vip_count;
+    }
     for (unsigned i = 0; specs && i < c->cfg.child_count && !rc; i++) {
         const struct child_config *was = old ? conn_child(old, c->cfg.children[i].name) : NULL;
         if (was && old != c)

@@ -64,6 +64,8 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
     snprintf(m.state, sizeof(m.state), "%s", sa_state_name(sa->state));
     identity_print(&sa->local_id, m.local_id, sizeof(m.local_id));
     identity_print(&sa->remote_id, m.remote_id, sizeof(m.remote_id));
+    virtual_print(sa->local_vips, sa->local_vip_count, m.local_vips, sizeof(m.local_vips));
+    virtual_print_dns(sa, m.dns, sizeof(m.dns));
     virtual_print(sa->remote_vips, sa->remote_vip_count, m.remote_vips, sizeof(m.remote_vips));
     ipc_send(sa->ike->chan[ROOM_CTL], MSG_IKE_INFO, &m);
 }

@@ -227,6 +227,7 @@ void sa_destroy(struct ike_sa *sa)
         return;
     bool was_up = sa->established_at != 0;
     ike->events->sa_ends(sa);
+    virtual_release(sa); // before its policies may go
     while (sa->children)
         child_destroy(sa->children);
     if (was_up && !sa->replaced)
@@ -238,7 +239,6 @@ void sa_destroy(struct ike_sa *sa)
     fragments_forget(sa, false);
     fragments_forget(sa, true);
     handshake_free(sa);
-    virtual_release(sa);
     ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);

@@ -51,10 +51,10 @@ struct handshake {  // until the SA is established
     unsigned refused_count;
 };
 
-enum { VIPS_MAX = 4 };
 struct vip { // a virtual address
     struct addr a;
     struct lease *lease; // of a peer's
+    bool put;            // of our own: path has been told
 };
 
 struct ike_sa {
@@ -81,6 +81,11 @@ struct ike_sa {
     struct child_sa *children;
     struct vip remote_vips[VIPS_MAX]; // ours to give: the peer's
     unsigned remote_vip_count;
+    struct vip local_vips[VIPS_MAX]; // the peer's to give: ours
+    unsigned local_vip_count;
+    bool vips_renewed;         // the policies were written out with them
+    struct addr dns[VIPS_MAX]; // that came with them
+    unsigned dns_count;
     // requests of ours: one at a time, and those that wait
     struct task *active, *queue;
     uint32_t out_mid;

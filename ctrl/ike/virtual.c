@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/cp.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/load.h"
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
 
 char *virtual_print(const struct vip *v, unsigned count, char *buf, size_t size)
@@ -169,17 +173,199 @@ bool virtual_pool_ts(const struct ike *ike, const struct conn_config *cfg, struc
     return true;
 }
 
+// --- as the one that asks ---
+
+// Of any of a family the one that the connection had last, so that it is the same again.
+static struct addr wish(const struct conn *c, const struct addr *vip)
+{
+    for (unsigned i = 0; i < c->vip_count && addr_is_zero(vip); i++)
+        if (c->vips[i].family == vip->family)
+            return c->vips[i];
+    return *vip;
+}
+
+void virtual_put_request(struct pb *b, const struct ike_sa *sa)
+{
+    const struct conn_config *cfg = &sa->conn->cfg;
+    unsigned families = 0;
+    if (!cfg->vip_count)
+        return;
+    pb_cp_begin(b, CP_REQUEST);
+    for (unsigned i = 0; i < cfg->vip_count; i++) {
+        struct addr a = wish(sa->conn, &cfg->vips[i]);
+        pb_cp_address(b, &a);
+        families |= a.family == 4 ? 1 : 2;
+    }
+    if (families & 1)
+        pb_cp_attr(b, CP_IP4_DNS, slice_of(NULL, 0));
+    if (families & 2)
+        pb_cp_attr(b, CP_IP6_DNS, slice_of(NULL, 0));
+    pb_end(b);
+}
+
+static bool has_vip(const struct ike_sa *sa, const struct addr *a)
+{
+    for (unsigned i = 0; i < sa->local_vip_count; i++)
+        if (addr_eq(&sa->local_vips[i].a, a))
+            return true;
+    return false;
+}
+
+// Nobody's: it would make ours what is everybody's.
+static bool usable(const struct addr *a)
+{
+    return !addr_is_zero(a) && (a->family == 4 ? a->a[0] != 127 && a->a[0] < 224
+                                               : a->a[0] != 0xff && !(a->a[0] == 0xfe && a->a[1] >> 6 == 2));
+}
+
+static void take_attribute(struct ike_sa *sa, const struct cp_attr *at)
+{
+    char text[64];
+    struct addr a;
+    if (cp_address(at, &a) && usable(&a) && sa->local_vip_count < VIPS_MAX && !has_vip(sa, &a)) {
+        sa->local_vips[sa->local_vip_count++] = (struct vip){.a = a};
+        LOGF(IKE, 0, "received virtual IP %s", addr_print(&a, text, sizeof(text)));
+    } else if (cp_dns(at, &a) && sa->dns_count < VIPS_MAX) {
+        sa->dns[sa->dns_count++] = a;
+        LOGF(IKE, 1, "received name server %s, which is told and not installed",
+             addr_print(&a, text, sizeof(text)));
+    } else {
+        LOGF(IKE, 2, "attribute %s of the CFG_REPLY has no effect", cp_attr_name(at->type));
+    }
+}
+
+bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *pl, char *why, size_t size)
+{
+    const struct payload *p = payload_find(pl, PL_CP);
+    struct cp cp = {0};
+    if (!sa->conn->cfg.vip_count || !payload_find(pl, PL_SA))
+        return true; // not asked for; or the answer is a refusal, which says more
+    if (p && !cp_read(p->body, &cp)) {
+        snprintf(why, size, "the CFG_REPLY is malformed (RFC 7296 3.15)");
+        return false;
+    }
+    for (unsigned i = 0; i < cp.count && cp.type == CP_REPLY; i++)
+        take_attribute(sa, &cp.a[i]);
+    if (!sa->local_vip_count) {
+        snprintf(why, size, "the peer gave no virtual IP (RFC 7296 2.19)");
+        return false;
+    }
+    child_wanted_ts(sa, c->cfg, &c->local_ts, &c->remote_ts);
+    return true;
+}
+
+static void remember(struct ike_sa *sa, struct conn *c)
+{
+    c->vip_count = sa->local_vip_count;
+    for (unsigned i = 0; i < c->vip_count; i++)
+        c->vips[i] = sa->local_vips[i].a;
+}
+
+bool virtual_put(struct task *t, reply_fn fn)
+{
+    struct ike_sa *sa = t->sa;
+    struct ike *ike = sa->ike;
+    struct conn *loaded = conn_find(ike, sa->conn->cfg.name);
+    if (sa->local_vip_count && !sa->vips_renewed) {
+        sa->vips_renewed = true;
+        remember(sa, sa->conn);
+        if (loaded && loaded != sa->conn)
+            remember(sa, loaded);
+        if (loaded)
+            conn_renew(ike, loaded);
+    }
+    if (sa->local_vip_count && loaded &&
+        loaded->pending) { // path answers in order: behind its answer to them
+        struct msg_CHILD_DELETE none = {.req = ask_new(t, fn)};
+        ask(ike, ROOM_PATH, none.req, MSG_CHILD_DELETE, &none);
+        return true;
+    }
+    for (unsigned i = 0; i < sa->local_vip_count; i++) {
+        struct vip *v = &sa->local_vips[i];
+        if (v->put)
+            continue;
+        struct msg_VIRTUAL_ADD m = {.req = ask_new(t, fn), .address = v->a};
+        v->put = true;
+        ask(ike, ROOM_PATH, m.req, MSG_VIRTUAL_ADD, &m);
+        return true;
+    }
+    return false;
+}
+
+bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *out)
+{
+    const struct conn_config *conn = &sa->conn->cfg;
+    if (!conn->vip_count || cfg->mode == MODE_TRANSPORT || (!sa->initiator && !sa->local_vip_count))
+        return false;
+    out->count = 0;
+    for (unsigned i = 0; i < cfg->local_ts.count; i++) {
+        const struct ts *t = &cfg->local_ts.t[i];
+        if (t->family)
+            add(out, t);
+        for (unsigned k = 0; !t->family && k < sa->local_vip_count; k++) {
+            struct ts host = host_of(t, &sa->local_vips[k].a);
+            add(out, &host);
+        }
+        for (unsigned k = 0; !t->family && !sa->local_vip_count && k < conn->vip_count; k++) {
+            struct ts all = *t;
+            all.family = conn->vips[k].family;
+            memset(all.hi, 0xff, all.family == 4 ? 4 : 16);
+            add(out, &all);
+        }
+    }
+    return true;
+}
+
+bool virtual_own_ts(const struct conn *c, struct ts_list *l)
+{
+    const struct addr *vips = c->vip_count ? c->vips : c->cfg.vips;
+    unsigned count = c->vip_count ? c->vip_count : c->cfg.vip_count;
+    struct ts_list in = *l;
+    l->count = 0;
+    for (unsigned i = 0; i < in.count; i++) {
+        unsigned before = l->count;
+        if (in.t[i].family && !add(l, &in.t[i]))
+            return false;
+        for (unsigned k = 0; !in.t[i].family && k < count; k++) {
+            struct ts host = host_of(&in.t[i], &vips[k]);
+            if (!addr_is_zero(&vips[k]) && !add(l, &host))
+                return false;
+        }
+        if (l->count == before && !add(l, &in.t[i])) // not known yet
+            return false;
+    }
+    return true;
+}
+
+char *virtual_print_dns(const struct ike_sa *sa, char *buf, size_t size)
+{
+    struct vip v[VIPS_MAX];
+    for (unsigned i = 0; i < sa->dns_count; i++)
+        v[i] = (struct vip){.a = sa->dns[i]};
+    return virtual_print(v, sa->dns_count, buf, size);
+}
+
 // --- the IKE SA's life ---
 
 void virtual_release(struct ike_sa *sa)
 {
     while (sa->remote_vip_count)
         pools_release(sa->ike, sa->remote_vips[--sa->remote_vip_count].lease);
+    while (sa->local_vip_count) {
+        const struct vip *v = &sa->local_vips[--sa->local_vip_count];
+        if (v->put)
+            ipc_send(sa->ike->chan[ROOM_PATH], MSG_VIRTUAL_DEL, &(struct msg_VIRTUAL_DEL){.address = v->a});
+    }
 }
 
 void virtual_move(struct ike_sa *old, struct ike_sa *next)
 {
     memcpy(next->remote_vips, old->remote_vips, sizeof(next->remote_vips));
+    memcpy(next->local_vips, old->local_vips, sizeof(next->local_vips));
+    memcpy(next->dns, old->dns, sizeof(next->dns));
     next->remote_vip_count = old->remote_vip_count;
-    old->remote_vip_count = 0;
+    next->local_vip_count = old->local_vip_count;
+    next->vips_renewed = old->vips_renewed;
+    next->dns_count = old->dns_count;
+    old->remote_vip_count = old->local_vip_count = 0;
 }

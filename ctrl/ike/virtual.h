@@ -5,10 +5,14 @@
 #define CTRL_IKE_VIRTUAL_H
 
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/pending.h"
 #include "ctrl/lib/conn.h"
 
+struct child_sa;
+struct conn;
 struct ike;
 struct ike_sa;
+struct task;
 struct vip;
 
 // --- as the one that gives addresses ---
@@ -25,6 +29,21 @@ bool virtual_remote_ts(const struct ike_sa *sa, const struct child_config *cfg, 
 // Dynamic selectors become all addresses of the connection's pools, as far as these are loaded. False: those
 // are too many.
 bool virtual_pool_ts(const struct ike *ike, const struct conn_config *cfg, struct ts_list *l);
+
+// --- as the one that asks ---
+
+void virtual_put_request(struct pb *b, const struct ike_sa *sa); // CFG_REQUEST, where the connection has vips
+// What the response gives of them; c's selectors are then those that are wanted. False: why says what is
+// wrong.
+bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *pl, char *why, size_t size);
+// Policies, then addresses are put in place, step by step: fn gets the answer to one. False: all is done.
+bool virtual_put(struct task *t, reply_fn fn);
+// Our selectors where they are virtual addresses: until one is given, all of their families. False: they are
+// not.
+bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *out);
+// Dynamic selectors of policies become the addresses that the connection was given last, or names.
+bool virtual_own_ts(const struct conn *c, struct ts_list *l);
+char *virtual_print_dns(const struct ike_sa *sa, char *buf, size_t size);
 
 // --- of either end ---
 

@@ -39,7 +39,7 @@
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
     F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
     F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) F(U8, ppk, 0) \
-    F(STR, local_vips, 192) F(STR, remote_vips, 192) /* virtual addresses, a blank between two */
+    F(STR, local_vips, 192) F(STR, remote_vips, 192) F(STR, dns, 192) /* virtual addresses, and name servers that came with ours, a blank between two */
 #define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
     F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
@@ -127,6 +127,10 @@
 // any failure nothing has changed. They are in force from then on, SA or not. -> RESULT
 #define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(BLOB, policies, 0)
 #define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                // POLICY_APPLY of an empty list. -> RESULT
+// A virtual address that a gateway gave us, on the TUN as long as an IKE SA has it: an ADD for each. The policies that
+// hold it are applied before.
+#define MSG_VIRTUAL_ADD_FIELDS(F) F(U32, req, 0) F(ADDR, address, 0)                    // -> RESULT
+#define MSG_VIRTUAL_DEL_FIELDS(F) F(ADDR, address, 0)                                 // no answer
 #define MSG_CHILD_ENDPOINT_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(ADDR, local, 0) F(U16, local_port, 0) \
     F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp_encap, 0)                        // the outer addresses from now on (NAT rebinding). -> RESULT
 // A deleted child takes no new packet at once. What path had already taken for it still leaves: by its successor where
@@ -214,6 +218,8 @@
     X(POOL_IS, AT(IKE, CTL)) \
     X(LEASE_IS, AT(IKE, CTL)) \
     X(LEASE, AT(IKE, CTL)) \
+    X(VIRTUAL_ADD, AT(IKE, PATH)) \
+    X(VIRTUAL_DEL, AT(IKE, PATH)) \
     X(CERT_IS, AT(IKE, CTL)) \
     X(AUTHORITY_IS, AT(IKE, CTL)) \
     X(KE_GENERATE, AT(IKE, KEYS)) \

@@ -319,9 +319,9 @@ static void addrs_write(struct writer *w, const struct addr *a, unsigned count)
     }
 }
 
-static uint8_t addrs_read(struct reader *r, struct addr *a)
+static uint8_t addrs_read(struct reader *r, struct addr *a, unsigned max)
 {
-    uint8_t count = bounded(r, ADDRS_MAX);
+    uint8_t count = bounded(r, max);
     for (int i = 0; i < count; i++) {
         a[i].family = rd_u8(r);
         copy(r, a[i].a, 16);
@@ -342,6 +342,7 @@ void conn_write(struct writer *w, const struct conn_config *c)
 #define F(kind, name) wr_##kind(w, c->name);
     CONN_SCALARS(F)
 #undef F
+    addrs_write(w, c->vips, c->vip_count);
     wr_u8(w, c->pool_count);
     for (int i = 0; i < c->pool_count; i++)
         wr_cstr(w, c->pools[i]);
@@ -397,14 +398,15 @@ bool conn_read(struct reader *r, struct conn_config *c)
 {
     memset(c, 0, sizeof(*c));
     rd_cstr(r, c->name, sizeof(c->name));
-    c->local_count = addrs_read(r, c->local_addrs);
-    c->remote_count = addrs_read(r, c->remote_addrs);
+    c->local_count = addrs_read(r, c->local_addrs, ADDRS_MAX);
+    c->remote_count = addrs_read(r, c->remote_addrs, ADDRS_MAX);
     c->proposal_count = proposals_read(r, c->proposals);
     auth_side_read(r, &c->local);
     auth_side_read(r, &c->remote);
 #define F(kind, name) c->name = rd_##kind(r);
     CONN_SCALARS(F)
 #undef F
+    c->vip_count = addrs_read(r, c->vips, VIPS_MAX);
     c->pool_count = bounded(r, POOLS_MAX);
     for (int i = 0; i < c->pool_count; i++)
         rd_cstr(r, c->pools[i], sizeof(c->pools[i]));

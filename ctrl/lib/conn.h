@@ -64,6 +64,7 @@ enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 #define PROPOSALS_MAX 24
 #define CHILDREN_MAX  255
 #define POOLS_MAX     8
+#define VIPS_MAX      4
 
 struct child_config {
     char name[NAME_MAX_LEN];
@@ -104,6 +105,8 @@ struct conn_config {
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
     // closed over_time after the one that comes first.
     uint32_t rekey_time, reauth_time, over_time, rand_time;
+    uint8_t vip_count;
+    struct addr vips[VIPS_MAX]; // virtual addresses to ask for; all zero: any of the family
     uint8_t pool_count;
     char pools[POOLS_MAX][NAME_MAX_LEN]; // where a peer's virtual address comes from
     uint8_t child_count;

@@ -88,6 +88,9 @@ struct kernel_ops {
     // leave: as a run does that is killed; otherwise what only the next run would look for goes too (no
     // object).
     void (*close)(struct kernel *k, bool leave);
+    // Puts an address of this machine on the TUN, usable at once, or takes it away. 0 or -errno; what is
+    // there already, or not there, is no failure.
+    int (*address)(struct kernel *k, const struct addr *a, bool add);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

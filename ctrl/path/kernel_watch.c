@@ -57,6 +57,8 @@ static void notice(void *ctx, const struct knotice *n)
              p->env->settings->tun);
     if (n->kind == KNOTE_TUN_DOWN || n->kind == KNOTE_TUN_UP)
         w->tun_down = n->kind == KNOTE_TUN_DOWN;
+    if (n->kind == KNOTE_TUN_UP)
+        virtual_again(p);
     if (n->kind == KNOTE_ADDRESSES || n->kind == KNOTE_LINKS || n->kind == KNOTE_LOST)
         addresses = true;
     if (addresses && !w->moved.armed)

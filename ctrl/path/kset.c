@@ -263,7 +263,9 @@ static void one_address(void *ctx, const struct addr *a, uint8_t len)
 static void read_sources(struct kset *s)
 {
     free(s->sources.net);
-    s->sources = (struct kset_sources){0};
+    s->sources.net = NULL;
+    s->sources.count = 0;
+    memset(s->sources.preferred, 0, sizeof(s->sources.preferred));
     if (!s->o.routes)
         return;
     s->k->ops->addresses(s->k, one_address, &s->sources);
@@ -288,6 +290,14 @@ void kset_addresses_changed(struct kset *s)
         h->sources = now;
     }
     kset_settle(s, &s->touched, &err);
+}
+
+void kset_virtual(struct kset *s, const struct addr *a, unsigned count)
+{
+    s->sources.virtual_count = count < KSET_VIRTUAL_MAX ? count : KSET_VIRTUAL_MAX;
+    if (s->sources.virtual_count)
+        memcpy(s->sources.virtual_ip, a, s->sources.virtual_count * sizeof(*a));
+    kset_addresses_changed(s);
 }
 
 // ---- opening and closing

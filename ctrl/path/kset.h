@@ -43,6 +43,8 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
                 struct kset_hold **drop, unsigned n, struct esp_error *err);
 
 unsigned kset_sweep(struct kset *s); // removes what an earlier run left and nobody has asked for; how many
+// The virtual addresses of this machine: they are preferred sources wherever a policy has them.
+void kset_virtual(struct kset *s, const struct addr *a, unsigned count);
 void kset_addresses_changed(struct kset *s); // the preferred sources of routes are chosen again
 
 // What the notices of the kernel say about the objects; returns whether something has to be repaired.

@@ -508,6 +508,9 @@ static bool in_selector(const struct ts *l, const struct addr *a)
 static const struct addr *source_in(const struct kset_sources *s, const struct ts *l, bool wide)
 {
     const struct addr *pref = &s->preferred[l->family == 6];
+    for (unsigned i = 0; i < s->virtual_count; i++) // it is there for these packets alone
+        if (in_selector(l, &s->virtual_ip[i]))
+            return &s->virtual_ip[i];
     if (in_selector(l, pref))
         return pref;
     for (unsigned i = 0; i < s->count && !wide; i++)

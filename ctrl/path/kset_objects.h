@@ -13,12 +13,15 @@ struct kset_visitor {
     void *ctx;
 };
 
+enum { KSET_VIRTUAL_MAX = 64 };
 struct kset_sources { // what the machine has
     struct {
         struct addr a;
         uint8_t len; // of its network
     } * net;
     unsigned count;
+    struct addr virtual_ip[KSET_VIRTUAL_MAX];
+    unsigned virtual_count;
     struct addr preferred[2]; // of the default route: IPv4, IPv6; family 0: none
 };
 

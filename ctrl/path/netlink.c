@@ -311,8 +311,8 @@ static void netlink_kernel_close(struct kernel *k, bool leave)
 }
 
 static const struct kernel_ops ops = {
-    netlink_link_up,     apply, dump, netlink_addresses, netlink_default_source, netlink_notices,
-    netlink_kernel_close};
+    netlink_link_up,      apply,          dump, netlink_addresses, netlink_default_source, netlink_notices,
+    netlink_kernel_close, netlink_address};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

@@ -62,6 +62,7 @@ int netlink_dump(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr
 int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
                       void *ctx);
+int netlink_address(struct kernel *k, const struct addr *a, bool add);
 int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
 
 // netlink_news.c

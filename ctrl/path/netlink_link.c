@@ -123,6 +123,37 @@ int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct add
     return netlink_dump(n, n->route, h, one_address, &a);
 }
 
+// IPv6: without looking for another one that has it, which nobody on a TUN can be asked about.
+static int change_address(struct netlink_kernel *n, const struct addr *a, uint8_t scope, bool add)
+{
+    size_t len = a->family == 6 ? 16 : 4;
+    char buf[256];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR;
+    if (add)
+        h->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+    struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifa_family = a->family == 6 ? AF_INET6 : AF_INET;
+    m->ifa_prefixlen = (uint8_t)(8 * len);
+    m->ifa_flags = a->family == 6 ? IFA_F_NODAD : 0;
+    m->ifa_scope = scope;
+    m->ifa_index = (unsigned)n->tun_index;
+    mnl_attr_put(h, IFA_LOCAL, len, a->a);
+    mnl_attr_put(h, IFA_ADDRESS, len, a->a);
+    int rc = netlink_one(n, n->route, h);
+    return (add && rc == -EEXIST) || (!add && rc == -EADDRNOTAVAIL) ? 0 : rc;
+}
+
+// With the last IPv4 address of an interface Linux takes all routes by it away, those of other policies too.
+// So the dummy address of RFC 7600 stays beside them; its scope keeps it from being anybody's source.
+int netlink_address(struct kernel *k, const struct addr *a, bool add)
+{
+    static const struct addr anchor = {.family = 4, .a = {192, 0, 0, 8}};
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    int rc = add && a->family == 4 ? change_address(n, &anchor, RT_SCOPE_HOST, true) : 0;
+    return rc ? rc : change_address(n, a, RT_SCOPE_UNIVERSE, add);
+}
+
 // ---- the default source
 
 static int one_route(const struct nlmsghdr *h, void *ctx)

@@ -156,6 +156,14 @@ struct worker {
     uint64_t icmp_second; // of our own ICMP errors
     unsigned icmp_in_second;
 };
+enum { PATH_VIRTUAL_MAX = 64 };
+struct virtual_ips {
+    unsigned count;
+    struct virtual_ip {
+        struct addr a;
+        unsigned users; // IKE SAs
+    } ip[PATH_VIRTUAL_MAX];
+};
 #define PATH_WORKERS 1
 struct path {
     const struct child_env *env;
@@ -164,6 +172,7 @@ struct path {
     struct kernel *kernel;
     struct kset *kset;
     struct kernel_watch watch;
+    struct virtual_ips virtual;
     struct timer tick, scan;
     struct path_engine engines[PATH_ENGINES];
     bool threads; // a card may be opened, and looked after, in threads of its own
@@ -262,6 +271,11 @@ void card_await(struct path *p, int ms); // at the start: until one that is bein
 void card_failed(struct path *p, const struct esp_event *why); // moves every SA to software
 void card_leave(struct path *p); // then, once it has given everything back: lets go of it
 void card_close(struct path *p); // at exit
+
+// virtual_ip.c
+void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m); // ike says so; it is answered
+void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m);
+void virtual_again(struct path *p); // the TUN is up again
 
 // stats.c
 void stats_sas(struct path *p, const struct msg_PATH_LIST *m);

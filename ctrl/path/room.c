@@ -25,6 +25,8 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_CHILD_ENDPOINT: child_endpoint(p, &m->CHILD_ENDPOINT); break;
     case MSG_POLICY_APPLY: policy_apply(p, &m->POLICY_APPLY); break;
     case MSG_POLICY_CLEAR: policy_clear(p, &m->POLICY_CLEAR); break;
+    case MSG_VIRTUAL_ADD: virtual_add(p, &m->VIRTUAL_ADD); break;
+    case MSG_VIRTUAL_DEL: virtual_del(p, &m->VIRTUAL_DEL); break;
     case MSG_PATH_LIST: stats_sas(p, &m->PATH_LIST); break;
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;

@@ -24,7 +24,9 @@ static const struct tunnel_options plain = {.charon_settings = "install_virtual_
 static int set_up(void **state)
 {
     (void)state;
-    return lab_up(&lab, "esppool") && lab_ipv6(&lab) ? 0 : -1;
+    if (!lab_up(&lab, "esppool") || !lab_ipv6(&lab))
+        return -1;
+    return sh("nsenter --net=%s ip addr add fd02::1/128 dev lo nodad", lab.east.ns) ? -1 : 0;
 }
 
 static int tear_down(void **state)
@@ -106,7 +108,8 @@ static void shows_not(struct site *s, const char *command, const char *what)
 
 static bool up(const char *child)
 {
-    return swanctl(&lab.west, out, sizeof(out), "--initiate --child %s --timeout 20", child) == 0;
+    return swanctl(&lab.west, out, sizeof(out), "--initiate --child %s --timeout 20", child) == 0 ||
+           complain("%s", out);
 }
 
 static void down(const char *name)
@@ -248,6 +251,114 @@ static void test_client_without_a_wish_gets_no_tunnel(void **state)
     shows_not(&lab.east, "--list-sas", "INSTALLED");
 }
 
+// --- espalierd as the road warrior ---
+
+// With no way from 10.1.0.1 to what is behind east but the tunnel, and one that would lead there in clear.
+static void as_road_warrior(bool charon)
+{
+    char pcap[200];
+    assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, &plain)
+                       : espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
+    assert_true(warriors(one, "0.0.0.0, ::"));
+    start_capture(pcap, sizeof(pcap));
+    assert_true(up("rw1"));
+    shows(&lab.west, "--list-sas", "[10.3.0.1 fd03::1]");
+    shows(&lab.west, "--list-sas --raw", "dns-servers=[10.2.0.53 10.2.0.54 fd02::53]");
+    shows(&lab.east, "--list-sas", "[10.3.0.1 fd03::1]");
+    carries("10.3.0.1", "10.2.0.1");
+    carries("fd03::1", "fd02::1");
+    // A program that has not chosen a source gets the virtual one.
+    sh_read(out, sizeof(out), "nsenter --net=%s ip route get 10.2.0.1", lab.west.ns);
+    if (!strstr(out, "src 10.3.0.1"))
+        fail_msg("expected the virtual address as source in %s", out);
+    sh_read(out, sizeof(out), "nsenter --net=%s ip -6 route get fd02::1", lab.west.ns);
+    if (!strstr(out, "src fd03::1"))
+        fail_msg("expected the virtual address as source in %s", out);
+    assert_int_equal(sh("nsenter --net=%s ping -c 3 -i 0.2 -W 2 10.2.0.1", lab.west.ns), 0);
+    assert_int_equal(sh("nsenter --net=%s ping -c 3 -i 0.2 -W 2 fd02::1", lab.west.ns), 0);
+    only_esp(pcap, 50);
+}
+
+static bool has_address(const char *a)
+{
+    sh_read(out, sizeof(out), "nsenter --net=%s ip -o addr show", lab.west.ns);
+    return strstr(out, a) != NULL;
+}
+
+static bool no_address(void *ctx)
+{
+    (void)ctx;
+    return !has_address("10.3.0.1/32") && !has_address("fd03::1/128");
+}
+
+static void test_road_warrior_of_strongswan(void **state)
+{
+    (void)state;
+    need_strongswan();
+    as_road_warrior(true);
+    assert_true(has_address("10.3.0.1/32") && has_address("fd03::1/128"));
+    down("rw1");
+    assert_true(wait_for(no_address, NULL, 5000));
+}
+
+static void test_road_warrior_of_its_like(void **state)
+{
+    (void)state;
+    as_road_warrior(false);
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--rekey --ike rw1"), 0);
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--rekey --child rw1"), 0);
+    carries("10.3.0.1", "10.2.0.1");
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--rekey --ike rw1 --reauth"), 0);
+    usleep(2500000);
+    carries("10.3.0.1", "10.2.0.1"); // the same address
+    shows(&lab.west, "--list-sas", "[10.3.0.1 fd03::1]");
+    shows(&lab.east, "--list-pools", "1 / 0 / 254");
+    down("rw1");
+    assert_true(wait_for(no_address, NULL, 5000));
+}
+
+// Whoever sends from the virtual address without a stop sees it come, go, and its daemon killed: nothing of
+// that is on the wire in clear. The sender takes the address though it is not there (IP_FREEBIND).
+static void test_nothing_in_clear_while_the_address_comes_and_goes(void **state)
+{
+    char pcap[200], result[200];
+    pid_t tx;
+    (void)state;
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(gateway("10.3.0.0/24", ""));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
+    assert_true(warriors(one, "10.3.0.1"));
+    start_capture(pcap, sizeof(pcap));
+    snprintf(result, sizeof(result), "%.90s/sender.log", lab.dir);
+    char *argv[] = {"python3", "-c",
+                    "import socket,time\n"
+                    "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+                    "s.setsockopt(0,15,1)\n"
+                    "s.bind(('10.3.0.1',0))\n"
+                    "while True:\n"
+                    " try: s.sendto(b'x'*32,('10.2.0.1',9))\n"
+                    " except OSError: pass\n"
+                    " time.sleep(0.002)\n",
+                    NULL};
+    tx = spawn(result, lab.west.ns, argv);
+    for (int i = 0; i < 3; i++) {
+        assert_true(up("rw1"));
+        carries("10.3.0.1", "10.2.0.1");
+        down("rw1");
+        assert_true(wait_for(no_address, NULL, 5000));
+    }
+    assert_true(up("rw1"));
+    kill(lab.west.daemon, SIGKILL);
+    waitpid(lab.west.daemon, NULL, 0);
+    lab.west.daemon = 0;
+    usleep(500000);
+    assert_true(no_address(NULL));
+    stop(&tx, SIGKILL, 1000);
+    only_esp(pcap, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +368,9 @@ int main(void)
         TEST(test_leases_outlive_a_restart),
         TEST(test_exhausted_pool_is_said_to_the_client),
         TEST(test_client_without_a_wish_gets_no_tunnel),
+        TEST(test_road_warrior_of_strongswan),
+        TEST(test_road_warrior_of_its_like),
+        TEST(test_nothing_in_clear_while_the_address_comes_and_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

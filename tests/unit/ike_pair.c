@@ -130,6 +130,25 @@ static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_AP
     ipc_result(c, m->req, true, "%s", "");
 }
 
+static void virtual_ip(struct side *s, struct ipc_chan *c, const struct msg_VIRTUAL_ADD *m)
+{
+    assert_true(s->virtual_count < PAIR_SAS);
+    if (!s->refuse_virtual)
+        s->virtual_ip[s->virtual_count++] = m->address;
+    s->virtual_after = s->policies;
+    ipc_result(c, m->req, !s->refuse_virtual, "%s", s->refuse_virtual ? "the test's path refuses" : "");
+}
+
+static void no_virtual_ip(struct side *s, const struct addr *a)
+{
+    for (unsigned i = 0; i < s->virtual_count; i++) {
+        if (addr_eq(&s->virtual_ip[i], a)) {
+            memmove(&s->virtual_ip[i], &s->virtual_ip[i + 1], (--s->virtual_count - i) * sizeof(*a));
+            return;
+        }
+    }
+}
+
 static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct side *s = ctx;
@@ -149,6 +168,10 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
         s->endpoint = m->CHILD_ENDPOINT;
         s->endpoints++;
         ipc_result(c, m->CHILD_ENDPOINT.req, true, "%s", "");
+    } else if (t == MSG_VIRTUAL_ADD) {
+        virtual_ip(s, c, &m->VIRTUAL_ADD);
+    } else if (t == MSG_VIRTUAL_DEL) {
+        no_virtual_ip(s, &m->VIRTUAL_DEL.address);
     } else if (t == MSG_CHILD_OUTBOUND) {
         for (unsigned i = 0; i < s->sa_count; i++)
             if (s->sas[i].child.child_id == m->CHILD_OUTBOUND.child_id)

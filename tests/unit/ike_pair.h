@@ -40,6 +40,9 @@ struct side {
     struct policy_spec *policy; // the last that were applied
     unsigned policy_count;
     unsigned sa_count, policies, results, ike_up, ike_down, child_up, child_down;
+    struct addr virtual_ip[PAIR_SAS];      // that are put, in their order
+    unsigned virtual_count, virtual_after; // after: policies applied before the first of them
+    bool refuse_virtual;
     bool refuse_policies, refuse_install, hold_install,
         last_ok; // hold_install: the next one waits for pair_release
     uint8_t held[8192];

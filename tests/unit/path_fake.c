@@ -392,12 +392,22 @@ static int kernel_source(struct kernel *k, uint8_t family, struct addr *out)
     return -ENETUNREACH;
 }
 
+int fake_addresses, fake_address_rc;
+static int kernel_address(struct kernel *k, const struct addr *a, bool add)
+{
+    (void)k, (void)a;
+    if (fake_address_rc == 0)
+        fake_addresses += add ? 1 : -1;
+    return fake_address_rc;
+}
+
 struct kernel *fake_kernel(void)
 {
     static const struct kernel_ops kernel_ops = {.apply = kernel_apply,
                                                  .dump = kernel_dump,
                                                  .addresses = kernel_addresses,
-                                                 .default_source = kernel_source};
+                                                 .default_source = kernel_source,
+                                                 .address = kernel_address};
     static struct kernel k = {.ops = &kernel_ops, .fd = -1, .tables = 1000};
     return &k;
 }

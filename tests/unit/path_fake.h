@@ -54,7 +54,8 @@ struct fake_card {
 struct kernel *fake_kernel(void); // counts what it is told
 extern int fake_routes;           // added less removed
 extern int fake_blocks;
-extern int fake_open_ms;        // so long does the card take to be opened
+extern int fake_addresses, fake_address_rc; // on the TUN; what putting one there gives
+extern int fake_open_ms;                    // so long does the card take to be opened
 extern int fake_block_fails_in; // the n-th block policy to be added from now on is refused; 0: none
 #define FAKE_CHANGES 256
 struct fake_change {

@@ -133,7 +133,8 @@ int rig_up(void **state)
     assert_int_equal(io_open(r->p->worker, &err), 0);
     const struct kset_options routes_too = {
         .routes = true, .rule_priority = 220, .own_mark = ESPALIER_SO_MARK};
-    assert_int_equal(kset_open(&r->p->kset, fake_kernel(), &routes_too, &err), 0);
+    r->p->kernel = fake_kernel();
+    assert_int_equal(kset_open(&r->p->kset, r->p->kernel, &routes_too, &err), 0);
     struct policy_spec net = rig_spec(1, "net", "10.1.0.0/16", "10.2.0.0/16");
     net.trap = 1;
     rig_must_apply(r, "rig", &net, 1);

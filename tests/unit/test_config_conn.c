@@ -219,7 +219,7 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CONN, "remote_addrs", "fe80::1", "IPv6"},
         {IN_CONN, "remote_addrs", "10.0.0.0/24", "an IP address"},
         {IN_CONN, "proposals", "aes999-sha256-x25519", "'aes999'"},
-        {IN_CONN, "vips", "0.0.0.0", "virtual IP"},
+        {IN_CONN, "vips", "10.0.0.0/24", "an IP address"},
         {IN_CONN, "pools", "", "the name of a pool"},
         {IN_CONN, "ppk_required", "yes", "goes with ppk_id"},
         {IN_CONN, "if_id_out", "5", "XFRM interfaces"},

@@ -70,6 +70,30 @@ static void test_sources_everywhere_only_where_the_machine_would_take_it(void **
     rig_down(&l);
 }
 
+// A virtual address is there for the policy's packets alone: towards everywhere too, and before any other.
+static void test_sources_virtual_address_comes_first(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    struct addr vip;
+    (void)state;
+    rig_up(&l);
+    machine(&l.m, "10.10.0.1", 24, true);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.3.0.1/32", "0.0.0.0/0", 0, 0, 65535);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_null(route_with_source(&l.m));
+    addr_parse("10.3.0.1", &vip);
+    kset_virtual(l.s, &vip, 1);
+    const struct kobj *o = route_with_source(&l.m);
+    assert_non_null(o);
+    assert_memory_equal(o->from, vip.a, 4);
+    kset_virtual(l.s, NULL, 0);
+    assert_null(route_with_source(&l.m));
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
 // ---- IPv6 of this machine's own programs
 
 static struct kset_options with_hooks(void)
@@ -232,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sources_remote_network_gets_a_protected_one),
+        cmocka_unit_test(test_sources_virtual_address_comes_first),
         cmocka_unit_test(test_sources_everywhere_only_where_the_machine_would_take_it),
         cmocka_unit_test(test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked),
         cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The path room and the outer side of packets: where ESP is found in them, that nothing but the SA's ESP
-// leaves, and ends that move.
+// leaves, ends that move, and virtual addresses.
 #include "ctrl/path/outer.h"
 #include "tests/unit/path_rig.h"
 
@@ -259,6 +259,67 @@ static void test_a_route_stays_while_another_policy_needs_it(void **state)
 }
 
 #define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
+// ---- virtual addresses
+
+static bool ask_address(struct rig *r, const char *text)
+{
+    static uint8_t buf[4096];
+    union msg answer;
+    struct msg_VIRTUAL_ADD m = {.req = 77};
+    addr_parse(text, &m.address);
+    virtual_add(r->p, &m);
+    ssize_t n = read(r->ike, buf, sizeof(buf));
+    assert_true(n > 0);
+    assert_int_equal(msg_read(slice_of(buf, (size_t)n), &answer), MSG_RESULT);
+    assert_int_equal(answer.RESULT.req, 77);
+    return answer.RESULT.ok;
+}
+
+static void lose_address(struct rig *r, const char *text)
+{
+    struct msg_VIRTUAL_DEL m = {0};
+    addr_parse(text, &m.address);
+    virtual_del(r->p, &m);
+}
+
+// Two IKE SAs have one while the one takes the other's place.
+static void test_virtual_address_stays_until_the_last_ike_sa_lets_go(void **state)
+{
+    struct rig *r = *state;
+    fake_addresses = fake_address_rc = 0;
+    assert_true(ask_address(r, "10.3.0.1"));
+    assert_true(ask_address(r, "10.3.0.1"));
+    assert_true(ask_address(r, "fd03::1"));
+    assert_int_equal(fake_addresses, 2);
+    lose_address(r, "10.3.0.1");
+    assert_int_equal(fake_addresses, 2);
+    lose_address(r, "10.3.0.1");
+    assert_int_equal(fake_addresses, 1);
+    lose_address(r, "10.3.0.1"); // nobody has it
+    lose_address(r, "10.3.0.2");
+    assert_int_equal(fake_addresses, 1);
+    fake_address_rc = -EPERM;
+    assert_false(ask_address(r, "10.3.0.1"));
+    fake_address_rc = 0;
+    lose_address(r, "fd03::1");
+    assert_int_equal(fake_addresses, 0);
+    assert_int_equal(r->p->virtual.count, 0);
+}
+
+static void test_virtual_addresses_have_a_bound(void **state)
+{
+    struct rig *r = *state;
+    char text[32];
+    fake_addresses = 0;
+    for (int i = 0; i < PATH_VIRTUAL_MAX; i++) {
+        snprintf(text, sizeof(text), "10.3.1.%d", i);
+        assert_true(ask_address(r, text));
+    }
+    assert_false(ask_address(r, "10.3.2.1"));
+    assert_true(ask_address(r, "10.3.1.0"));
+    assert_int_equal(fake_addresses, PATH_VIRTUAL_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +331,8 @@ int main(void)
         WITH(test_new_ends_that_the_card_refuses_later_take_the_sa_to_software),
         WITH(test_moved_ends_while_the_sa_is_being_added),
         WITH(test_a_route_stays_while_another_policy_needs_it),
+        WITH(test_virtual_address_stays_until_the_last_ike_sa_lets_go),
+        WITH(test_virtual_addresses_have_a_bound),
     };
     return cmocka_run_group_tests_name("the path room's ends", tests, NULL, NULL);
 }

@@ -326,10 +326,17 @@ static void door_close(struct kernel *base, bool leave)
     free(d);
 }
 
+// No site of the world asks for virtual addresses.
+static int door_address(struct kernel *base, const struct addr *a, bool add)
+{
+    (void)base, (void)a, (void)add;
+    return -EOPNOTSUPP;
+}
+
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {
-    static const struct kernel_ops ops = {door_tun_up, door_apply,   door_dump, door_addresses,
-                                          door_source, door_notices, door_close};
+    static const struct kernel_ops ops = {door_tun_up, door_apply,   door_dump,  door_addresses,
+                                          door_source, door_notices, door_close, door_address};
     struct door *d = calloc(1, sizeof(*d));
     (void)err;
     if (!d)

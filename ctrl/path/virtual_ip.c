@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Virtual addresses that a gateway gave to this machine: on the TUN from when ike says so until the last IKE
+// SA that has one is over. The policies that hold such an address are in force before it is here (ike applies
+// them first), and stay when it goes; the routes that give local programs this source come last and go first.
+#include "ctrl/path/path.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctrl/lib/log.h"
+
+static struct virtual_ip *find(struct virtual_ips *v, const struct addr *a)
+{
+    for (unsigned i = 0; i < v->count; i++)
+        if (addr_eq(&v->ip[i].a, a))
+            return &v->ip[i];
+    return NULL;
+}
+
+static int put(struct path *p, const struct addr *a, bool add)
+{
+    if (!p->env->settings->install_virtual_ip)
+        return 0; // the operator does
+    return p->kernel->ops->address(p->kernel, a, add);
+}
+
+static void sources(struct path *p)
+{
+    struct addr a[PATH_VIRTUAL_MAX];
+    for (unsigned i = 0; i < p->virtual.count; i++)
+        a[i] = p->virtual.ip[i].a;
+    kset_virtual(p->kset, a, p->virtual.count);
+}
+
+void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m)
+{
+    struct virtual_ips *v = &p->virtual;
+    struct virtual_ip *ip = find(v, &m->address);
+    char text[64];
+    int rc = 0;
+    if (!ip && (m->address.family == 0 || v->count == PATH_VIRTUAL_MAX))
+        rc = -ENOSPC;
+    else if (!ip)
+        rc = put(p, &m->address, true);
+    if (rc == 0 && !ip) {
+        ip = &v->ip[v->count++];
+        *ip = (struct virtual_ip){.a = m->address};
+        sources(p);
+    }
+    if (rc == 0 && ip)
+        ip->users++;
+    else
+        LOGF(KNL, 0, "virtual IP %s cannot be put on %s: %s", addr_print(&m->address, text, sizeof(text)),
+             p->env->settings->tun, strerror(-rc));
+    ipc_result(p->ike, m->req, rc == 0, "%s%s", rc ? "putting the virtual IP on the TUN: " : "",
+               rc ? strerror(-rc) : "");
+}
+
+void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m)
+{
+    struct virtual_ips *v = &p->virtual;
+    struct virtual_ip *ip = find(v, &m->address);
+    char text[64];
+    if (!ip || --ip->users)
+        return;
+    *ip = v->ip[--v->count];
+    sources(p);
+    int rc = put(p, &m->address, false);
+    if (rc)
+        LOGF(KNL, 0, "virtual IP %s cannot be taken away: %s", addr_print(&m->address, text, sizeof(text)),
+             strerror(-rc));
+}
+
+void virtual_again(struct path *p)
+{
+    for (unsigned i = 0; i < p->virtual.count; i++)
+        put(p, &p->virtual.ip[i].a, true);
+}

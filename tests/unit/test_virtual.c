@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Virtual addresses between two daemons, one the road warrior of the other: what is asked for and given, what
+// the selectors and policies become of it, in which order path is told, and what stays over rekeying,
+// reauthentication and the end.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "ctrl/ike/cp.h"
+#include "ctrl/ike/virtual.h"
+#include "ctrl/lib/pool.h"
+#include "tests/unit/ike_pair.h"
+
+static struct pair *p;
+static struct side *rw, *gw;
+
+static int tear_down(void **state)
+{
+    (void)state;
+    pair_free(p);
+    return 0;
+}
+
+static void pool(const char *name, const char *addrs)
+{
+    static uint32_t req = 500;
+    struct pool_config c = {0};
+    uint8_t buf[4096];
+    const char *why;
+    struct writer w = writer_of(buf, sizeof(buf)), a = writer_of(c.attrs, sizeof(c.attrs));
+    snprintf(c.name, sizeof(c.name), "%s", name);
+    assert_true(pool_addrs_parse(&c, addrs, &why));
+    wr_u16(&a, CP_IP4_DNS);
+    wr_slice16(&a, slice_of((uint8_t[]){10, 2, 0, 53}, 4));
+    c.attrs_len = (uint16_t)a.len;
+    pool_write(&w, &c);
+    ipc_send(gw->ctl_ike, MSG_POOL_LOAD, &(struct msg_POOL_LOAD){.req = ++req, .pool = wr_written(&w)});
+    pair_run(p);
+    assert_true(gw->last_ok);
+}
+
+static void dynamic(struct ts_list *l)
+{
+    *l = (struct ts_list){.count = 1, .t = {{.port_hi = 65535}}};
+}
+
+// vips: as many of "0.0.0.0" …; the gateway's pools are v4 and v6 where they are loaded.
+static void set_up(const char *const *vips, unsigned count)
+{
+    struct conn_config c;
+    p = pair_new(NULL);
+    rw = &p->s[0];
+    gw = &p->s[1];
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        c.unique = UNIQUE_NO;
+        if (i) {
+            dynamic(&c.children[0].remote_ts);
+            c.pool_count = 2;
+            snprintf(c.pools[0], sizeof(c.pools[0]), "v4");
+            snprintf(c.pools[1], sizeof(c.pools[1]), "v6");
+        } else {
+            dynamic(&c.children[0].local_ts);
+            for (; c.vip_count < count; c.vip_count++)
+                assert_true(addr_parse(vips[c.vip_count], &c.vips[c.vip_count]));
+        }
+        pair_load(p, i, &c);
+        pair_psk(p, i, "a secret of both", "a.test", "b.test");
+    }
+}
+
+static const char *const any[] = {"0.0.0.0"}, *const both[] = {"0.0.0.0", "::"},
+                         *const fixed[] = {"10.3.0.9"};
+
+static const char *text(const struct ts_list *l)
+{
+    static char buf[SELECTORS_TEXT];
+    return selectors_print(l, buf, sizeof(buf));
+}
+
+static const char *vip(unsigned i)
+{
+    static char buf[64];
+    assert_true(i < rw->virtual_count);
+    return addr_print(&rw->virtual_ip[i], buf, sizeof(buf));
+}
+
+static void test_address_is_given_and_takes_the_place_of_dynamic(void **state)
+{
+    (void)state;
+    set_up(any, 1);
+    assert_string_equal(text(&gw->policy[0].remote), "dynamic"); // no pool yet
+    pool("v4", "10.3.0.0/24");
+    assert_string_equal(text(&gw->policy[0].remote), "10.3.0.0/24"); // all of it, before anybody comes
+    assert_string_equal(text(&rw->policy[0].local), "dynamic");
+    unsigned before = rw->policies;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(pair_agree(p));
+    assert_int_equal(rw->virtual_count, 1);
+    assert_string_equal(vip(0), "10.3.0.1");
+    assert_int_equal(rw->virtual_after, before + 1); // the policy came first
+    assert_string_equal(text(&rw->policy[0].local), "10.3.0.1/32");
+    assert_int_equal(pair_sa(rw, 0)->child.policy_id, rw->policy[0].id);
+    assert_string_equal(text(&pair_sa(rw, 0)->child.local_ts), "10.3.0.1/32");
+    assert_string_equal(text(&pair_sa(gw, 0)->child.remote_ts), "10.3.0.1/32");
+    assert_string_equal(rw->ike_info.local_vips, "10.3.0.1");
+    assert_string_equal(rw->ike_info.dns, "10.2.0.53");
+    assert_string_equal(gw->ike_info.remote_vips, "10.3.0.1");
+    pair_terminate(p, 0, NULL, false);
+    assert_int_equal(rw->virtual_count, 0);
+    assert_string_equal(text(&rw->policy[0].local), "10.3.0.1/32"); // protected yet
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_string_equal(vip(0), "10.3.0.1");
+}
+
+static void test_two_families_get_an_address_each(void **state)
+{
+    (void)state;
+    set_up(both, 2);
+    pool("v4", "10.3.0.0/24");
+    pool("v6", "fd03::/64");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_string_equal(rw->ike_info.local_vips, "10.3.0.1 fd03::1");
+    assert_string_equal(gw->ike_info.remote_vips, "10.3.0.1 fd03::1");
+    assert_int_equal(rw->virtual_count, 2);
+    assert_string_equal(vip(1), "fd03::1");
+}
+
+static void test_rekeying_keeps_addresses_and_reauthentication_takes_them_along(void **state)
+{
+    (void)state;
+    set_up(any, 1);
+    pool("v4", "10.3.0.0/24");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    for (int side = 0; side < 2; side++) {
+        ipc_send(p->s[side].ctl_ike, MSG_REKEY, &(struct msg_REKEY){.req = 70, .conn = "t"});
+        pair_wait(p, 3000);
+        assert_int_equal(rw->virtual_count, 1);
+        assert_string_equal(rw->ike_info.local_vips, "10.3.0.1");
+    }
+    ipc_send(rw->ctl_ike, MSG_REKEY, &(struct msg_REKEY){.req = 71, .conn = "t", .reauth = 1});
+    pair_wait(p, 10000);
+    assert_int_equal(rw->virtual_count, 1);
+    assert_string_equal(vip(0), "10.3.0.1");
+    assert_string_equal(text(&pair_sa(gw, 0)->child.remote_ts), "10.3.0.1/32");
+    assert_int_equal(pair_live(rw), 1);
+    pair_terminate(p, 1, NULL, false); // the gateway ends it
+    assert_int_equal(rw->virtual_count, 0);
+}
+
+static void test_no_address_left_is_no_child(void **state)
+{
+    (void)state;
+    set_up(any, 1);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false); // no pool is loaded
+    assert_non_null(strstr(rw->last_text, "INTERNAL_ADDRESS_FAILURE"));
+    assert_int_equal(pair_live(rw) + pair_live(gw), 0);
+    assert_int_equal(rw->virtual_count, 0);
+}
+
+static void test_peer_without_a_wish_gets_no_child(void **state)
+{
+    (void)state;
+    set_up(any, 0);
+    pool("v4", "10.3.0.0/24");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_non_null(strstr(rw->last_text, "FAILED_CP_REQUIRED"));
+    assert_int_equal(pair_live(rw) + pair_live(gw), 0);
+}
+
+// One that takes our CHILD SA without a word about addresses, or with one that is nobody's.
+static void test_answer_without_an_address_of_use_is_refused(void **state)
+{
+    static const uint8_t useless[] = {2, 0, 0, 0, 0,   1, 0, 4, 127, 0, 0, 1,
+                                      0, 1, 0, 4, 224, 0, 0, 1, 0,   1, 0, 0};
+    static struct payloads pl = {.count = 2, .p = {{.type = PL_SA}, {.type = PL_CP}}};
+    char why[200] = "";
+    (void)state;
+    set_up(any, 1);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    struct ike_sa *sa = rw->ike->sas;
+    assert_non_null(sa);
+    pl.p[1].body = slice_of(useless, sizeof(useless));
+    assert_false(virtual_take(sa, NULL, &pl, why, sizeof(why)));
+    assert_string_equal(why, "the peer gave no virtual IP (RFC 7296 2.19)");
+    pl.p[1].body = slice_of(useless, sizeof(useless) - 1);
+    assert_false(virtual_take(sa, NULL, &pl, why, sizeof(why)));
+    assert_string_equal(why, "the CFG_REPLY is malformed (RFC 7296 3.15)");
+    pl.count = 1;
+    assert_false(virtual_take(sa, NULL, &pl, why, sizeof(why)));
+    assert_int_equal(sa->local_vip_count, 0);
+}
+
+static void test_address_that_cannot_be_put_ends_the_child_at_both_ends(void **state)
+{
+    (void)state;
+    set_up(any, 1);
+    pool("v4", "10.3.0.0/24");
+    rw->refuse_virtual = true;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_non_null(strstr(rw->last_text, "the test's path refuses"));
+    pair_wait(p, 1000);
+    assert_int_equal(pair_live(rw) + pair_live(gw), 0);
+}
+
+// swanctl's `vips = 10.3.0.9`: the policy has it from the load on; what the gateway gives counts.
+static void test_fixed_address_is_protected_before_it_is_given(void **state)
+{
+    (void)state;
+    set_up(fixed, 1);
+    pool("v4", "10.3.0.0/24");
+    assert_string_equal(text(&rw->policy[0].local), "10.3.0.9/32");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_string_equal(text(&rw->policy[0].local), "10.3.0.1/32");
+    assert_string_equal(vip(0), "10.3.0.1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_teardown(f, tear_down)
+        TEST(test_address_is_given_and_takes_the_place_of_dynamic),
+        TEST(test_two_families_get_an_address_each),
+        TEST(test_rekeying_keeps_addresses_and_reauthentication_takes_them_along),
+        TEST(test_no_address_left_is_no_child),
+        TEST(test_peer_without_a_wish_gets_no_child),
+        TEST(test_answer_without_an_address_of_use_is_refused),
+        TEST(test_address_that_cannot_be_put_ends_the_child_at_both_ends),
+        TEST(test_fixed_address_is_protected_before_it_is_given),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
