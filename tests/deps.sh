@@ -12,7 +12,7 @@ client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
 peers="strongswan-charon libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
 daemons="strongswan-charon charon-systemd strongswan-starter libreswan"
-lint="clang libclang-rt-dev clang-format clang-tidy shellcheck yosys iverilog"
+lint="clang libclang-rt-dev llvm clang-format clang-tidy shellcheck yosys iverilog"
 case "${1:-all}" in
 demo) want="$build $tools $client" ;;
 all) want="$build $tools $client $lint" ;;

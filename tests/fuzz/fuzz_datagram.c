@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Outer messages: datagrams of anybody, to an end that waits for strangers, to one that has asked and waits
+// Outer messages: datagrams of anybody, to an end that waits for strangers (and at the last scene
+// asks for cookies), to one that has asked and waits
 // for an IKE_SA_INIT response, to one that is half open, and to one with an IKE SA. The first octet says
 // which; then come datagrams, each as
 //   flags, length, octets
 // with FIX_SPIS: the SPIs are those of the end's IKE SA, FIX_LENGTH: the header's length is the datagram's.
 #include "tests/fuzz/keyed.h"
 
-enum scene { STRANGER, ASKED, HALF_OPEN, ESTABLISHED, SCENES };
+enum scene { STRANGER, ASKED, HALF_OPEN, ESTABLISHED, COOKIES, SCENES };
 enum { FIX_SPIS = 1, FIX_LENGTH = 2, NAT_T = 4, PASS_TIME = 8, TO_INITIATOR = 16 };
 enum { LENGTH_AT = 24, DATAGRAMS = 12 };
 
@@ -54,22 +55,31 @@ static void one(struct pair *p, struct reader *in)
         pair_wait(p, 1500);
 }
 
+static void always_cookies(struct settings *s)
+{
+    s->cookie_threshold = s->cookie_threshold_ip = 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const unsigned lost_from[SCENES] = {0, 0, 2, UINT32_MAX};
+    static const unsigned lost_from[SCENES] = {0, 0, 2, UINT32_MAX, UINT32_MAX};
     struct reader in = reader_of(slice_of(data, size));
     uint8_t scene = fuzz_u8(&in) % SCENES;
     unsigned from = lost_from[scene];
-    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    struct pair *p = scene == COOKIES ? pair_new(always_cookies) : pair_loaded(UNIQUE_REPLACE, NULL);
+    if (scene == COOKIES)
+        pair_simple(p);
     p->filter = lose_from;
     p->ctx = &from;
-    if (scene != STRANGER)
+    if (scene != STRANGER && scene != COOKIES)
         pair_initiate(p, 0, "c");
     unsigned up = p->s[0].ike_up + p->s[1].ike_up;
     for (unsigned i = 0; i < DATAGRAMS && fuzz_more(&in); i++)
         one(p, &in);
     if (p->s[0].ike_up + p->s[1].ike_up != up)
         FUZZ_NEVER("an IKE SA was established although nobody had a key");
+    if (scene == COOKIES)
+        pair_initiate(p, 0, "c"); // asked for a cookie where a stranger's half-open IKE SA is there
     pair_free(p);
     return 0;
 }

@@ -48,11 +48,17 @@ static void begin_rekeying(struct pair *p)
     pair_run(p);
 }
 
+static void in_fragments(struct conn_config *c, int side)
+{
+    (void)side;
+    c->fragmentation = FRAGMENTATION_YES;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct reader in = reader_of(slice_of(data, size));
     uint8_t first = fuzz_u8(&in);
-    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, in_fragments);
     p->filter = first & 1 ? lose_auth : NULL;
     pair_initiate(p, 0, "c");
     p->filter = pair_lose_all;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Payloads behind decryption: in IKE_AUTH of either role, in requests to an established IKE SA, and in the
-// responses to everything that an IKE SA asks for itself. The fuzzer's first octet says which, the rest is a
-// row of messages as keyed.h describes them.
+// Payloads behind decryption: in IKE_AUTH of either role, with a preshared key or with certificates, in
+// requests to an established IKE SA, and in the responses to everything that an IKE SA asks for itself. The
+// fuzzer's first octet says which, the rest is a row of messages as keyed.h describes them.
+#include "tests/fuzz/ca.h"
 #include "tests/fuzz/keyed.h"
 
-enum scene { AUTH_REQUEST, AUTH_RESPONSE, REQUESTS, RESPONSES, SCENES };
+enum scene { AUTH_REQUEST, AUTH_RESPONSE, REQUESTS, RESPONSES, CERT_REQUEST, CERT_RESPONSE, SCENES };
 enum { LATER = 0x80, MESSAGES = 6, ROOM = 60000 };
 
 struct fuzzed {
@@ -15,9 +16,15 @@ struct fuzzed {
     unsigned left;
 };
 
+static struct slice root, end[2], private_key;
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
+    root = ca_cert("root", true);
+    end[0] = ca_cert("a", false);
+    end[1] = ca_cert("b", false);
+    private_key = ca_private();
     return 0;
 }
 
@@ -115,14 +122,15 @@ static void second_child(struct conn_config *c, int side)
     pair_proposal(&both[side][1].proposals[0], PROTO_ESP, "aes256gcm16 x25519");
     c->children = both[side];
     c->child_count = 2;
+    c->fragmentation = FRAGMENTATION_YES;
 }
 
 static void play(struct pair *p, struct fuzzed *f, uint8_t scene)
 {
-    if (scene == AUTH_REQUEST || scene == AUTH_RESPONSE) {
+    if (scene != REQUESTS && scene != RESPONSES) {
         f->left = 1;
-        f->from = scene == AUTH_REQUEST ? 0 : 1;
-        f->response = scene == AUTH_RESPONSE;
+        f->response = scene == AUTH_RESPONSE || scene == CERT_RESPONSE;
+        f->from = f->response;
         p->filter = replace;
         pair_initiate(p, 0, "c");
         p->filter = NULL;
@@ -145,13 +153,43 @@ static void play(struct pair *p, struct fuzzed *f, uint8_t scene)
     }
 }
 
+static void by_certificate(struct conn_config *c, int side)
+{
+    second_child(c, side);
+    c->local.auth = c->remote.auth = AUTH_PUBKEY;
+    c->send_cert = SEND_CERT_IFASKED;
+    c->send_certreq = 1;
+    if (blobs_add(&c->local.certs, end[side]) != 0)
+        abort();
+}
+
+static struct pair *certified(void)
+{
+    struct pair *p = pair_new(NULL);
+    for (int side = 0; side < 2; side++) {
+        struct conn_config c;
+        struct msg_CERT_LOAD ca = {.req = 1, .kind = PKI_CA, .data = root};
+        struct msg_KEY_LOAD key = {.req = 2, .type = "any", .data = private_key};
+        ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
+        ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &key);
+        pair_run(p);
+        pair_default_conn(&c, side);
+        by_certificate(&c, side);
+        pair_load(p, side, &c);
+        auth_side_clear(&c.local);
+        auth_side_clear(&c.remote);
+    }
+    return p;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzzed f = {.in = reader_of(slice_of(data, size))};
     uint8_t first = fuzz_u8(&f.in);
-    struct pair *p = pair_loaded(UNIQUE_REPLACE, second_child);
+    uint8_t scene = (uint8_t)((first & ~LATER) % SCENES);
+    struct pair *p = scene >= CERT_REQUEST ? certified() : pair_loaded(UNIQUE_REPLACE, second_child);
     p->ctx = &f;
-    play(p, &f, (uint8_t)((first & ~LATER) % SCENES));
+    play(p, &f, scene);
     p->filter = NULL;
     if (first & LATER)
         pair_wait(p, 3000);

@@ -2,13 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Writes the first inputs of the fuzz targets into OUT/TARGET/, in the forms that the targets read: the messages that two
 # strongSwan 5.9.8 daemons exchanged (tests/vectors/ikev2; see tests/vectors/README.md), one of each message between our
-# processes (ctrl/ipc/messages.h), and what swanctl says of a small configuration.
+# processes (ctrl/ipc/messages.h), what swanctl says of a small configuration, and certificates, CRLs and OCSP answers of the
+# authority that fuzz_certs.c has (the cryptography package signs them).
 # usage: seeds.py OUT
+import datetime
 import json
 import pathlib
 import re
 import struct
 import sys
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509 import ocsp
 
 HERE = pathlib.Path(__file__).resolve().parent
 EXCHANGES = HERE.parent / "vectors" / "ikev2"
@@ -60,7 +67,9 @@ def decrypted(c, message):
     if exchange == AUTH:
         scene = SCENE["auth response" if response else "auth request"]
         c.add("payloads", bytes([scene]) + code + program(chain))
-        c.add("payloads", bytes([scene]) + code + program(chain, (IDI, IDR, AUTH_PAYLOAD)))
+        for by_certificate in (0, 4):
+            c.add("payloads", bytes([scene + by_certificate]) + code + program(chain, (IDI, IDR, AUTH_PAYLOAD)))
+            c.add("payloads", bytes([scene + by_certificate]) + code + program([(37, b""), (38, b"")] + chain, (IDI, IDR, 37, 38, AUTH_PAYLOAD, 33, 44, 45)))
         proven = [(k, b) for k, b in chain if k in (IDI, AUTH_PAYLOAD)] + [(k, b) for k, b in chain if k not in (IDI, IDR, AUTH_PAYLOAD)]
         c.add("payloads", bytes([scene]) + code + program(proven, (IDI, IDR, AUTH_PAYLOAD, 33, 44, 45)))
     elif response:
@@ -86,7 +95,7 @@ def fragments(c, message, plain):
 
 def outer(c, message):
     octets = bytes.fromhex(message["msg"])
-    for scene in range(4):
+    for scene in range(5):
         for flags in (0, 1, 3, 16, 19):
             c.add("datagram", bytes([scene, flags]) + struct.pack(">H", len(octets)) + octets)
 
@@ -174,6 +183,57 @@ def vici(c):
             c.add("vici", frame(0, 3, {"list-sas": "list-sa", "list-certs": "list-cert"}.get(name, "list-conn"), {}) + load + frame(kind, 0, name, message))
 
 
+# ---- certificates: what an authority signs, without its signature
+
+DER, CERTIFICATE, CRL, OCSP, NAME, AUTH_VALUE = range(6)
+FROM, UNTIL = datetime.datetime(2020, 1, 1), datetime.datetime(2040, 1, 1)
+LATELY, SOON = datetime.datetime(2026, 5, 31), datetime.datetime(2026, 7, 1)
+
+
+def common_name(text):
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+
+def certificates(c):
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([1, 2, 3, 4, 5, 6, 7, 8]) + bytes(24))
+    blank = x509.CertificateBuilder().issuer_name(common_name("root")).public_key(key.public_key()).not_valid_before(FROM).not_valid_after(UNTIL)
+    root = blank.subject_name(common_name("root")).serial_number(1).add_extension(x509.BasicConstraints(True, None), True).sign(key, None)
+    plain = blank.subject_name(common_name("end")).serial_number(2)
+    names = x509.SubjectAlternativeName([x509.DNSName("end.test"), x509.RFC822Name("a@end.test"), x509.DirectoryName(common_name("x"))])
+    source = x509.UniformResourceIdentifier("http://crl.test/x")
+    rich = (plain.add_extension(names, False).add_extension(x509.BasicConstraints(False, None), True)
+            .add_extension(x509.CRLDistributionPoints([x509.DistributionPoint([source], None, None, None)]), False)
+            .add_extension(x509.AuthorityInformationAccess([x509.AccessDescription(x509.AuthorityInformationAccessOID.OCSP, source)]), False)
+            .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False)
+            .add_extension(x509.NameConstraints([x509.DNSName("test")], None), True)
+            .add_extension(x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)]), False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False))
+    for one in (root, plain.sign(key, None), plain.add_extension(names, False).sign(key, None), rich.sign(key, None)):
+        c.add("certs", bytes([CERTIFICATE]) + one.tbs_certificate_bytes)
+        c.add("certs", bytes([DER]) + one.public_bytes(serialization.Encoding.DER))
+        c.add("certs", bytes([DER]) + one.public_bytes(serialization.Encoding.PEM))
+        c.add("certs", bytes([NAME]) + one.subject.public_bytes() * 2)
+    empty = x509.CertificateRevocationListBuilder().issuer_name(common_name("root")).last_update(LATELY).next_update(SOON)
+    entry = x509.RevokedCertificateBuilder().revocation_date(LATELY)
+    full = empty.add_extension(x509.CRLNumber(7), False).add_revoked_certificate(
+        entry.serial_number(2).add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), False).build())
+    for one in (empty.sign(key, None), full.sign(key, None), empty.add_revoked_certificate(entry.serial_number(3).build()).sign(key, None)):
+        c.add("certs", bytes([CRL]) + one.tbs_certlist_bytes)
+        c.add("certs", bytes([DER]) + one.public_bytes(serialization.Encoding.DER))
+    end = plain.sign(key, None)
+    for status in (ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN):
+        revoked = LATELY if status is ocsp.OCSPCertStatus.REVOKED else None
+        answer = (ocsp.OCSPResponseBuilder().add_response(end, root, hashes.SHA1(), status, LATELY, SOON, revoked, None)
+                  .responder_id(ocsp.OCSPResponderEncoding.HASH, root).sign(key, None))
+        c.add("certs", bytes([OCSP]) + answer.tbs_response_bytes)
+        c.add("certs", bytes([DER]) + answer.public_bytes(serialization.Encoding.DER))
+    forms = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    c.add("certs", bytes([DER]) + key.private_bytes(*forms))
+    for text in ("C=CH, O=Lab, CN=end", "CN=*, OU=a\\,b, DC=x", "asn1dn:#300d310b3009060355040613024348"):
+        c.add("certs", bytes([NAME]) + text.encode())
+    c.add("certs", bytes([AUTH_VALUE, 7]) + bytes([0x30, 5, 6, 3, 0x2b, 0x65, 0x70]) + bytes(64))
+
+
 def main():
     c = Corpus(pathlib.Path(sys.argv[1]))
     for name in sorted(EXCHANGES.glob("*.json")):
@@ -183,6 +243,7 @@ def main():
                 decrypted(c, message)
     between_processes(c)
     vici(c)
+    certificates(c)
 
 
 if __name__ == "__main__":
