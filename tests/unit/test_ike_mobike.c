@@ -114,8 +114,9 @@ static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
     pair_wait(p, 11000); // what the peer sees of us is known
     assert_int_equal(only(p, 1)->path.remote_port, 14500);
     p->nat_shift = 20000;
-    exchange_queue(only(p, 0), TASK_DELETE_CHILD, 0); // nothing to delete: no message
+    exchange_queue(only(p, 0), TASK_REKEY_CHILD, only(p, 0)->children->id);
     pair_run(p);
+    assert_int_equal(p->s[1].sa_count, 2);
     assert_int_equal(only(p, 1)->path.remote_port, 14500);
     unsigned before = p->s[1].endpoints;
     pair_wait(p, 11000); // the liveness check tells it, the update follows
@@ -132,6 +133,65 @@ static int lose_some(struct pair *p, unsigned number, struct datagram *d)
     (void)number;
     (void)d;
     return lost ? (int)(lost-- & 0) : 1;
+}
+
+static const char *dead;
+static int lose_to_dead(struct pair *p, unsigned number, struct datagram *d)
+{
+    struct addr a;
+    (void)p;
+    (void)number;
+    addr_parse(dead, &a);
+    return !addr_eq(&d->path.local, &a) && !addr_eq(&d->path.remote, &a);
+}
+
+static void two_of_the_peers(struct conn_config *c, int side)
+{
+    mobile(c, side);
+    if (side)
+        addr_parse("10.0.0.22", &c->local_addrs[c->local_count++]);
+}
+
+// No address of ours has changed, but nothing is answered: what is repeated tries the peer's other address,
+// which it has told, and the answer from there makes it the way.
+static void test_a_peer_that_does_not_answer_is_tried_at_its_other_address(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, two_of_the_peers);
+    struct addr other;
+    addr_parse("10.0.0.22", &other);
+    assert_int_equal(only(p, 0)->mobike.count, 1);
+    p->filter = lose_to_dead;
+    dead = "10.0.0.2";
+    exchange_queue(only(p, 0), TASK_LIVENESS, 0);
+    pair_wait(p, 60000);
+    assert_true(addr_eq(&only(p, 0)->path.remote, &other));
+    assert_true(addr_eq(&p->s[0].endpoint.remote, &other) && addr_eq(&p->s[1].endpoint.local, &other));
+    assert_false(only(p, 0)->mobike.untold);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static int from_elsewhere(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    if (!d->to)
+        addr_parse("203.0.113.1", &d->path.remote);
+    return 1;
+}
+
+// An answer that somebody else passes on does not lead us there.
+static void test_an_answer_from_an_address_that_is_not_the_peers_moves_nothing(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, two_of_the_peers);
+    p->filter = from_elsewhere;
+    exchange_queue(only(p, 0), TASK_LIVENESS, 0);
+    pair_run(p);
+    assert_null(only(p, 0)->active);
+    assert_int_equal(p->s[0].endpoints, 0);
+    pair_free(p);
 }
 
 static void test_an_update_that_is_lost_is_sent_again(void **state)
@@ -184,17 +244,39 @@ static void test_a_move_while_a_rekeying_is_under_way(void **state)
         struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
         int by = kind % 2;
         p->filter = to_old_address;
-        struct child_sa *c = only(p, by)->children;
-        exchange_queue(only(p, by), kind < 2 ? TASK_REKEY_CHILD : TASK_REKEY_IKE, kind < 2 ? c->id : 0);
+        struct ike_sa *sa = only(p, by);
+        struct child_sa *c = sa->children;
         addr_parse("10.0.0.9", &p->s[0].source);
+        exchange_queue(sa, kind < 2 ? TASK_REKEY_CHILD : TASK_REKEY_IKE, kind < 2 ? c->id : 0);
+        pair_run(p);
+        assert_non_null(sa->active);
         ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
         pair_run(p);
+        assert_true(we_are_at(p, "10.0.0.9") && peer_is_at(p, "10.0.0.9")); // at once
         pair_wait(p, 120000);
         assert_true(we_are_at(p, "10.0.0.9") && peer_is_at(p, "10.0.0.9"));
         pair_assert_one(p);
         assert_false(only(p, 0)->mobike.untold);
         pair_free(p);
     }
+}
+
+// The update is lost and the peer rekeys the IKE SA meanwhile: the new one tells it.
+static void test_a_move_that_is_not_told_yet_goes_over_to_the_rekeyed_sa(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
+    p->filter = lose_some;
+    lost = 1;
+    move_to(p, "10.0.0.9");
+    assert_false(peer_is_at(p, "10.0.0.9"));
+    exchange_queue(only(p, 1), TASK_REKEY_IKE, 0);
+    pair_wait(p, 5000); // the peer may not have the new keys yet when it comes first
+    assert_true(peer_is_at(p, "10.0.0.9"));
+    assert_false(only(p, 0)->mobike.untold);
+    pair_wait(p, 120000);
+    pair_assert_one(p);
+    pair_free(p);
 }
 
 // What path is told of a child that it does not have yet is lost: it is told again.
@@ -353,15 +435,18 @@ static void test_a_cookie_that_does_not_come_back_ends_the_sa(void **state)
     pair_free(p);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_move_takes_both_ends_and_their_child_sas_along),
         cmocka_unit_test(test_without_mobike_at_either_end_nothing_moves),
         cmocka_unit_test(test_only_an_update_moves_a_peer_behind_a_nat),
+        cmocka_unit_test(test_a_peer_that_does_not_answer_is_tried_at_its_other_address),
+        cmocka_unit_test(test_an_answer_from_an_address_that_is_not_the_peers_moves_nothing),
         cmocka_unit_test(test_an_update_that_is_lost_is_sent_again),
         cmocka_unit_test(test_an_address_that_flaps_ends_where_it_is_last),
         cmocka_unit_test(test_a_move_while_a_rekeying_is_under_way),
+        cmocka_unit_test(test_a_move_that_is_not_told_yet_goes_over_to_the_rekeyed_sa),
         cmocka_unit_test(test_a_child_sa_that_is_being_installed_moves_too),
         cmocka_unit_test(test_a_strangers_update_moves_nothing),
         cmocka_unit_test(test_the_peers_list_of_addresses_is_bounded_and_replaced_whole),
@@ -369,5 +454,7 @@ int main(void)
         cmocka_unit_test(test_transport_mode_stays_where_its_selectors_are),
         cmocka_unit_test(test_a_cookie_that_does_not_come_back_ends_the_sa),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
