@@ -215,6 +215,34 @@ static void test_from_ipv4_to_ipv6(void **state)
     assert_true(ping(&lab, &lab.east, &lab.west, 3));
 }
 
+// Stock strongSwan over IPv6 outside, in both roles, and a move there.
+static void over_ipv6(bool west_charon)
+{
+    (void)snprintf(lab.west.outer, sizeof(lab.west.outer), "fd10::1");
+    (void)snprintf(lab.east.outer, sizeof(lab.east.outer), "fd10::2");
+    start(west_charon, !west_charon, no_card);
+    assert_true(seen_at(&lab.east, "remote-host=fd10::1"));
+    uint64_t gap = gap_of(west_charon ? "strongSwan over IPv6" : "espalierd over IPv6", &lab.west, &lab.east,
+                          "ip -6 addr add fd10::11/64 dev outer nodad; ip -6 addr del fd10::1/64 dev outer");
+    assert_true(seen_at(&lab.east, "remote-host=fd10::11"));
+    assert_in_range(gap, 0, west_charon ? CHARON_GAP_US : GAP_US);
+    assert_true(ping(&lab, &lab.east, &lab.west, 3));
+}
+
+static void test_we_move_over_ipv6_and_strongswan_follows(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    over_ipv6(false);
+}
+
+static void test_strongswan_moves_over_ipv6_and_we_follow(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    over_ipv6(true);
+}
+
 // The NAT between them forgets: the next liveness check finds out, and the peer is told (3.8).
 static void nat_forgets(bool east_charon)
 {
@@ -259,6 +287,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_both_addresses_for_a_while_lose_nothing_outward, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_from_ipv4_to_ipv6, set_up_ipv6, tear_down),
+        cmocka_unit_test_setup_teardown(test_we_move_over_ipv6_and_strongswan_follows, set_up_ipv6,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_strongswan_moves_over_ipv6_and_we_follow, set_up_ipv6,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_nat_that_forgets_is_found_out_by_a_liveness_check, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_strongswan_hears_of_a_nat_that_forgets, set_up, tear_down),
