@@ -13,7 +13,7 @@
 
 static struct cp cp;
 
-// vips = 0.0.0.0, :: with the resolve plugin's wish for name servers
+// Any address of either family, and name servers
 static const uint8_t request[] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 3, 0, 0, 0, 10, 0, 0};
 static const uint8_t reply[] = {2,    0,    0, 0, 0, 1,  0, 4, 10, 3, 0,  1, 0,  8,    0,    17,
                                 0xfd, 0x03, 0, 0, 0, 0,  0, 0, 0,  0, 0,  0, 0,  0,    0,    1,
@@ -99,7 +99,7 @@ static void test_more_attributes_than_are_kept_are_counted(void **state)
     assert_int_equal(cp.cut, 3);
 }
 
-static void test_what_is_written_is_what_charon_writes(void **state)
+static void test_what_is_written_is_what_is_read(void **state)
 {
     uint8_t buf[200];
     struct addr a[2];
@@ -137,7 +137,7 @@ int main(void)
         cmocka_unit_test(test_every_cut_and_every_lie_is_malformed),
         cmocka_unit_test(test_reserved_bit_is_ignored_and_lengths_are_exact),
         cmocka_unit_test(test_more_attributes_than_are_kept_are_counted),
-        cmocka_unit_test(test_what_is_written_is_what_charon_writes),
+        cmocka_unit_test(test_what_is_written_is_what_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
