@@ -3,7 +3,8 @@
 // nobody but the peer takes memory; what is kept is the text inside, in the order of its number. Of one
 // message two divisions may come, as a sender tries smaller ones: the one with more fragments counts. All
 // half-made messages together are bounded, apart for peers and for those who have not said who they are: the
-// one that began first makes room, and its sender sends again.
+// one that began first makes room, and its sender sends again. What is not whole after FRAGMENTS_MS is given
+// up, however long its IKE SA lives.
 #include "ctrl/ike/fragments.h"
 
 #include <stdlib.h>
@@ -32,7 +33,8 @@ struct fragments {
     uint16_t total, have;
     uint8_t exchange, first; // first: type of the first payload inside
     size_t len, bytes;       // of all texts; of memory
-    uint8_t hash[32];        // of the first fragment as it came
+    uint64_t began;
+    uint8_t hash[32]; // of the first fragment as it came
 };
 struct skf { // what stands in the clear
     uint8_t first;
@@ -65,6 +67,8 @@ static void drop_message(struct fragments *m)
     pool->bytes -= m->bytes;
     *(m->prev ? &m->prev->next : &pool->first) = m->next;
     *(m->next ? &m->next->prev : &pool->last) = m->prev;
+    if (!pool->first)
+        timer_stop(m->sa->ike->loop, &pool->timer);
     for (unsigned i = 0; i < 2; i++)
         if (m->sa->parts[i] == m)
             m->sa->parts[i] = NULL;
@@ -82,6 +86,42 @@ void fragments_forget(struct ike_sa *sa, bool response)
         drop_message(sa->parts[response]);
 }
 
+static void give_up(struct fragments *m)
+{
+    struct ike_sa *sa = m->sa;
+    bool limited = sa->half_open; // what strangers may write is bounded
+    log_set_context(sa->conn->cfg.name, sa->id);
+    if (limited)
+        log_limit_begin(&sa->ike->log_limit, &sa->path.remote);
+    LOGF(ENC, 1, "gave up an IKE message of which %u of %u fragments came in %u s (RFC 7383 2.6)", m->have,
+         m->total, FRAGMENTS_MS / 1000);
+    if (limited)
+        log_limit_end(&sa->ike->log_limit);
+    log_set_context("", 0);
+    COUNT(sa->ike, fragments_overdue);
+    drop_message(m);
+}
+
+// The one in front began first. Where others stand behind it, the timer goes on with the next.
+static void give_up_old(struct timer *t)
+{
+    struct fragment_pool *pool = t->ctx;
+    struct loop *loop = pool->first->sa->ike->loop;
+    uint64_t now = loop_now(loop);
+    while (pool->first && pool->first->began + FRAGMENTS_MS <= now)
+        give_up(pool->first);
+    if (pool->first)
+        timer_set(loop, t, pool->first->began + FRAGMENTS_MS);
+}
+
+static void arm(struct fragment_pool *pool, const struct fragments *m)
+{
+    pool->timer.fire = give_up_old;
+    pool->timer.ctx = pool;
+    if (!pool->timer.armed)
+        timer_set(m->sa->ike->loop, &pool->timer, m->began + FRAGMENTS_MS);
+}
+
 static struct fragments *new_message(struct ike_sa *sa, const struct ike_header *h, uint16_t total)
 {
     struct fragments *m = calloc(1, sizeof(*m));
@@ -92,10 +132,12 @@ static struct fragments *new_message(struct ike_sa *sa, const struct ike_header 
     m->mid = h->mid;
     m->exchange = h->exchange;
     m->total = total;
+    m->began = loop_now(sa->ike->loop);
     m->prev = m->pool->last;
     *(m->prev ? &m->prev->next : &m->pool->first) = m;
     m->pool->last = m;
     charge(m, sizeof(*m));
+    arm(m->pool, m);
     sa->parts[(h->flags & FLAG_RESPONSE) != 0] = m;
     return m;
 }

@@ -7,19 +7,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "ctrl/lib/loop.h"
 #include "ctrl/lib/slice.h"
 
 enum {
-    FRAGMENT_NUMBERS = 4,                 // octets of the two numbers behind the payload's header
-    FRAGMENTS_MAX = 1024,                 // of one message
-    FRAGMENTS_PEERS = 16 * 1024 * 1024,   // octets that all half-made messages hold: of peers that are known
-    FRAGMENTS_STRANGERS = 4 * 1024 * 1024 // and of those that have not said who they are
+    FRAGMENT_NUMBERS = 4,                  // octets of the two numbers behind the payload's header
+    FRAGMENTS_MAX = 1024,                  // of one message
+    FRAGMENTS_PEERS = 16 * 1024 * 1024,    // octets that all half-made messages hold: of peers that are known
+    FRAGMENTS_STRANGERS = 4 * 1024 * 1024, // and of those that have not said who they are
+    FRAGMENTS_MS = 60000 // from its first fragment on; a sender that still waits sends all of them again
 };
 
 struct fragments;      // of one message that is not whole yet
 struct fragment_pool { // those of all SAs, the one that began first in front
     struct fragments *first, *last;
     size_t bytes;
+    struct timer timer; // armed while there is one: when the first is given up
 };
 
 struct ike_header;

@@ -41,6 +41,7 @@ enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535 };
     X(fragments_in, "IKE fragments received") \
     X(fragments_dropped, "IKE fragments dropped: malformed, repeated, of another division, or of a message too large") \
     X(fragments_evicted, "messages of which fragments were missing when memory for others was needed") \
+    X(fragments_overdue, "messages that were given up because fragments of them did not come in time") \
     X(fragmented_in, "messages received in fragments") \
     X(fragmented_out, "messages sent in fragments") \
     X(dropped_limit, "requests dropped by a limit") \

@@ -523,6 +523,34 @@ static void half_a_message(struct ike_sa *sa)
     assert_null(fragments_take(sa, &h, &sa->path, d));
 }
 
+static void test_a_message_that_stays_half_made_is_given_up_in_time(void **state)
+{
+    (void)state;
+    struct seen s;
+    struct pair *p = up(&s);
+    struct ike *ike = p->s[1].ike;
+    struct ike_sa *first = one_of_many(p, ike->conns, false), *later = one_of_many(p, ike->conns, false);
+    half_a_message(first);
+    pair_wait(p, FRAGMENTS_MS / 2);
+    half_a_message(later);
+    pair_wait(p, FRAGMENTS_MS / 2 - 1000);
+    assert_non_null(first->parts[0]);
+    pair_wait(p, 2000);
+    assert_null(first->parts[0]);
+    assert_non_null(later->parts[0]); // each has its own time
+    assert_int_equal(ike->counters[CNT_fragments_overdue], 1);
+    half_a_message(first); // what comes behind begins anew
+    assert_non_null(first->parts[0]);
+    pair_wait(p, FRAGMENTS_MS / 2);
+    assert_null(later->parts[0]);
+    pair_wait(p, FRAGMENTS_MS);
+    assert_int_equal(held(p, 1), 0);
+    assert_int_equal(ike->counters[CNT_fragments_overdue], 3);
+    sa_destroy(later);
+    sa_destroy(first);
+    pair_free(p);
+}
+
 static void test_ten_thousand_half_made_messages_hold_bounded_memory(void **state)
 {
     (void)state;
@@ -570,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_fragments_that_were_not_agreed_on_are_dropped),
         cmocka_unit_test(test_a_message_in_fragments_is_no_larger_than_one_in_a_datagram),
         cmocka_unit_test(test_ike_sa_init_in_fragments_reaches_nothing),
+        cmocka_unit_test(test_a_message_that_stays_half_made_is_given_up_in_time),
         cmocka_unit_test(test_ten_thousand_half_made_messages_hold_bounded_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
