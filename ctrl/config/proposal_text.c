@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <openssl/crypto.h>
+
+#include "ctrl/crypto/crypto.h"
 
 static int add_transform(struct proposal *p, struct transform t, struct esp_error *err)
 {
@@ -27,6 +30,17 @@ static int add_keyword(struct proposal *p, const char *word, struct esp_error *e
         return esp_fail(err, -EINVAL, "", "'%.40s' is refused: %s", word, weak);
     if (!transform_by_keyword(word, &t))
         return esp_fail(err, -EINVAL, "", "algorithm '%.40s' is unknown or not supported", word);
+    bool kem = (t.type == TR_KE || transform_is_addke(t)) && cr_dh_is_kem(t.id);
+    if (kem && !cr_dh_public_len(t.id))
+        return esp_fail(err, -EINVAL, "", "'%.40s' needs OpenSSL 3.5 or later, here is %s", word,
+                        OpenSSL_version(OPENSSL_VERSION_STRING));
+    if (kem && t.type == TR_KE)
+        return esp_fail(err, -EINVAL, "", "'%.40s' is an additional key exchange: x25519-ke1_%.40s", word,
+                        word);
+    if (p->protocol == PROTO_ESP && transform_is_addke(t))
+        return esp_fail(err, -EINVAL, "",
+                        "'%.40s': additional key exchanges of CHILD SAs (RFC 9370 2.2.4) are not supported",
+                        word);
     bool no_ke = t.type == TR_KE && t.id == TRID_KE_NONE;
     bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN && !no_ke : t.type != TR_PRF;
     if (!fits)

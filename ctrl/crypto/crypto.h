@@ -10,11 +10,12 @@
 #include <stdint.h>
 
 enum {
-    CR_PRF_MAX = 64,    // octets of the longest PRF output (HMAC-SHA2-512)
-    CR_DH_MAX = 1024,   // octets of the longest public value or shared secret (MODP-8192)
-    CR_SK_IV_MAX = 16,  // octets of the longest IV in front of an SK payload's ciphertext
-    CR_SK_ICV_MAX = 32, // octets of the longest tag behind it
-    CR_SK_KEY_MAX = 64, // octets of the longest single key (HMAC-SHA2-512)
+    CR_PRF_MAX = 64,      // octets of the longest PRF output (HMAC-SHA2-512)
+    CR_DH_MAX = 1568,     // octets of the longest value on the wire (ML-KEM-1024)
+    CR_SHARED_MAX = 1024, // of the longest shared secret (MODP-8192)
+    CR_SK_IV_MAX = 16,    // octets of the longest IV in front of an SK payload's ciphertext
+    CR_SK_ICV_MAX = 32,   // octets of the longest tag behind it
+    CR_SK_KEY_MAX = 64,   // octets of the longest single key (HMAC-SHA2-512)
 };
 
 struct cr_slice {
@@ -41,8 +42,12 @@ int cr_sha256(const struct cr_slice *parts, size_t nparts, uint8_t out[32]);
 // --- key exchange
 // --------------------------------------------------------------------------------------------
 struct cr_dh;
-// Octets of a public value on the wire, which every KE payload of the group has exactly; 0: not known here.
+// Octets of a public value on the wire, which every KE payload of the group has exactly; 0: not known here,
+// or the OpenSSL at hand does not have it (ML-KEM comes with 3.5). cr_dh_answer_len: of the answer, which of
+// a KEM is a ciphertext.
 size_t cr_dh_public_len(uint16_t group);
+size_t cr_dh_answer_len(uint16_t group);
+bool cr_dh_is_kem(uint16_t group); // whether OpenSSL has it or not
 int cr_dh_new(uint16_t group, struct cr_dh **out);
 // The same with a private value given (big endian for MODP and ECP, as RFC 7748 encodes it for X25519 and
 // X448): for known-answer tests.
@@ -51,6 +56,9 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len);
 // -EBADMSG: the peer's value is not a valid one of the group.
 int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap,
                  size_t *len);
+// As the one who answers, of a KEM or not: value for the peer, and the secret. -EBADMSG as above.
+int cr_dh_respond(uint16_t group, const uint8_t *peer, size_t peer_len, uint8_t value[CR_DH_MAX],
+                  size_t *value_len, uint8_t secret[CR_SHARED_MAX], size_t *secret_len);
 void cr_dh_free(struct cr_dh *dh);
 
 // --- the SK payload's cipher

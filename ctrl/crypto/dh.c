@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The key exchange groups: X25519 and X448 (RFC 7748, 8031), ECP-256/384/521 (RFC 5903: x and y without a
-// prefix octet, the shared secret is x alone) and MODP (RFC 3526: both padded to the modulus). A length off
-// the wire is compared with the group's own before anything is copied.
+// prefix octet, the shared secret is x alone), MODP (RFC 3526: both padded to the modulus) and ML-KEM (FIPS
+// 203, draft-ietf-ipsecme-ikev2-mlkem: the answer is a ciphertext), where OpenSSL has it. A length off the
+// wire is compared with the group's own before anything is copied.
 #include "ctrl/crypto/crypto.h"
 
 #include <errno.h>
@@ -12,11 +13,12 @@
 #include <openssl/crypto.h>
 #include <openssl/dh.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 #include <openssl/param_build.h>
 
-enum dh_kind { KIND_MODP, KIND_ECP, KIND_X };
+enum dh_kind { KIND_MODP, KIND_ECP, KIND_X, KIND_KEM };
 
 static const struct dh_group {
     uint16_t id;
@@ -24,12 +26,21 @@ static const struct dh_group {
     uint16_t public_len, shared_len;
     int nid;
     const char *name;
+    uint16_t answer_len; // 0: as public_len
 } GROUPS[] = {
-    {14, KIND_MODP, 256, 256, 0, "modp_2048"},       {15, KIND_MODP, 384, 384, 0, "modp_3072"},
-    {16, KIND_MODP, 512, 512, 0, "modp_4096"},       {17, KIND_MODP, 768, 768, 0, "modp_6144"},
-    {18, KIND_MODP, 1024, 1024, 0, "modp_8192"},     {19, KIND_ECP, 64, 32, NID_X9_62_prime256v1, "P-256"},
-    {20, KIND_ECP, 96, 48, NID_secp384r1, "P-384"},  {21, KIND_ECP, 132, 66, NID_secp521r1, "P-521"},
-    {31, KIND_X, 32, 32, EVP_PKEY_X25519, "X25519"}, {32, KIND_X, 56, 56, EVP_PKEY_X448, "X448"},
+    {14, KIND_MODP, 256, 256, 0, "modp_2048", 0},
+    {15, KIND_MODP, 384, 384, 0, "modp_3072", 0},
+    {16, KIND_MODP, 512, 512, 0, "modp_4096", 0},
+    {17, KIND_MODP, 768, 768, 0, "modp_6144", 0},
+    {18, KIND_MODP, 1024, 1024, 0, "modp_8192", 0},
+    {19, KIND_ECP, 64, 32, NID_X9_62_prime256v1, "P-256", 0},
+    {20, KIND_ECP, 96, 48, NID_secp384r1, "P-384", 0},
+    {21, KIND_ECP, 132, 66, NID_secp521r1, "P-521", 0},
+    {31, KIND_X, 32, 32, EVP_PKEY_X25519, "X25519", 0},
+    {32, KIND_X, 56, 56, EVP_PKEY_X448, "X448", 0},
+    {35, KIND_KEM, 800, 32, 0, "ML-KEM-512", 768},
+    {36, KIND_KEM, 1184, 32, 0, "ML-KEM-768", 1088},
+    {37, KIND_KEM, 1568, 32, 0, "ML-KEM-1024", 1568},
 };
 
 struct cr_dh {
@@ -37,7 +48,7 @@ struct cr_dh {
     EVP_PKEY *key;
 };
 
-static const struct dh_group *find_group(uint16_t id)
+static const struct dh_group *listed(uint16_t id)
 {
     for (size_t i = 0; i < sizeof(GROUPS) / sizeof(GROUPS[0]); i++)
         if (GROUPS[i].id == id)
@@ -45,10 +56,41 @@ static const struct dh_group *find_group(uint16_t id)
     return NULL;
 }
 
+static bool openssl_has(const char *name)
+{
+    EVP_KEYMGMT *m = EVP_KEYMGMT_fetch(NULL, name, NULL);
+    EVP_KEYMGMT_free(m);
+    ERR_clear_error();
+    return m != NULL;
+}
+
+static const struct dh_group *find_group(uint16_t id)
+{
+    const struct dh_group *g = listed(id);
+    return g && (g->kind != KIND_KEM || openssl_has(g->name)) ? g : NULL;
+}
+
+bool cr_dh_is_kem(uint16_t group)
+{
+    const struct dh_group *g = listed(group);
+    return g && g->kind == KIND_KEM;
+}
+
 size_t cr_dh_public_len(uint16_t group)
 {
     const struct dh_group *g = find_group(group);
     return g ? g->public_len : 0;
+}
+
+static size_t answer_len(const struct dh_group *g)
+{
+    return g->answer_len ? g->answer_len : g->public_len;
+}
+
+size_t cr_dh_answer_len(uint16_t group)
+{
+    const struct dh_group *g = find_group(group);
+    return g ? answer_len(g) : 0;
 }
 
 static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM_BLD *bld)
@@ -65,7 +107,7 @@ static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM_BLD *bl
 
 static EVP_PKEY *generate(const struct dh_group *g)
 {
-    if (g->kind == KIND_X)
+    if (g->kind == KIND_X || g->kind == KIND_KEM)
         return EVP_PKEY_Q_keygen(NULL, NULL, g->name);
     if (g->kind == KIND_ECP)
         return EVP_PKEY_Q_keygen(NULL, NULL, "EC", g->name);
@@ -86,6 +128,8 @@ static EVP_PKEY *peer_key(const struct dh_group *g, const uint8_t *pub)
 {
     if (g->kind == KIND_X)
         return EVP_PKEY_new_raw_public_key(g->nid, NULL, pub, g->public_len);
+    if (g->kind == KIND_KEM)
+        return EVP_PKEY_new_raw_public_key_ex(NULL, g->name, NULL, pub, g->public_len);
     EVP_PKEY *key = NULL;
     BIGNUM *y = NULL;
     uint8_t point[1 + 132];
@@ -180,7 +224,7 @@ int cr_dh_new(uint16_t group, struct cr_dh **out)
 int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct cr_dh **out)
 {
     const struct dh_group *g = find_group(group);
-    if (!g)
+    if (!g || g->kind == KIND_KEM)
         return -EOPNOTSUPP;
     if (g->kind == KIND_X)
         return wrap(g, EVP_PKEY_new_raw_private_key(g->nid, NULL, priv, len), out);
@@ -194,7 +238,7 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
     if (cap < g->public_len)
         return -ENOSPC;
     *len = g->public_len;
-    if (g->kind == KIND_X)
+    if (g->kind == KIND_X || g->kind == KIND_KEM)
         return EVP_PKEY_get_raw_public_key(dh->key, out, len) == 1 && *len == g->public_len ? 0 : -EIO;
     if (g->kind == KIND_ECP) {
         uint8_t point[1 + 132];
@@ -213,14 +257,65 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
     return ok ? 0 : -EIO;
 }
 
+// The secret in the initiator's hands. A ciphertext that was changed gives another secret, not an error (FIPS
+// 203 6.3).
+static int decapsulate(const struct cr_dh *dh, const uint8_t *text, uint8_t *out, size_t *len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, dh->key, NULL);
+    size_t n = dh->group->shared_len;
+    bool ok = ctx && EVP_PKEY_decapsulate_init(ctx, NULL) == 1 &&
+              EVP_PKEY_decapsulate(ctx, out, &n, text, answer_len(dh->group)) == 1 &&
+              n == dh->group->shared_len;
+    EVP_PKEY_CTX_free(ctx);
+    *len = n;
+    return ok ? 0 : -EBADMSG;
+}
+
+static int encapsulate(const struct dh_group *g, const uint8_t *peer, uint8_t *value, size_t *value_len,
+                       uint8_t *secret, size_t *secret_len)
+{
+    EVP_PKEY *pk = peer_key(g, peer); // checks the modulus of every coefficient (FIPS 203 7.2)
+    EVP_PKEY_CTX *ctx = pk ? EVP_PKEY_CTX_new_from_pkey(NULL, pk, NULL) : NULL;
+    *value_len = answer_len(g);
+    *secret_len = g->shared_len;
+    bool ok = ctx && EVP_PKEY_encapsulate_init(ctx, NULL) == 1 &&
+              EVP_PKEY_encapsulate(ctx, value, value_len, secret, secret_len) == 1 &&
+              *value_len == answer_len(g) && *secret_len == g->shared_len;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(pk);
+    return ok ? 0 : -EBADMSG;
+}
+
+int cr_dh_respond(uint16_t group, const uint8_t *peer, size_t peer_len, uint8_t value[CR_DH_MAX],
+                  size_t *value_len, uint8_t secret[CR_SHARED_MAX], size_t *secret_len)
+{
+    const struct dh_group *g = find_group(group);
+    struct cr_dh *dh = NULL;
+    if (!g)
+        return -EOPNOTSUPP;
+    if (peer_len != g->public_len)
+        return -EBADMSG;
+    if (g->kind == KIND_KEM)
+        return encapsulate(g, peer, value, value_len, secret, secret_len);
+    int rc = cr_dh_new(group, &dh);
+    if (!rc)
+        rc = cr_dh_public(dh, value, CR_DH_MAX, value_len);
+    if (!rc)
+        rc = cr_dh_shared(dh, peer, peer_len, secret, CR_SHARED_MAX, secret_len);
+    cr_dh_free(dh);
+    return rc;
+}
+
 int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap,
                  size_t *len)
 {
     const struct dh_group *g = dh->group;
-    if (peer_len != g->public_len)
+    if (peer_len != answer_len(g))
         return -EBADMSG;
     if (cap < g->shared_len)
         return -ENOSPC;
+    if (g->kind == KIND_KEM)
+        return decapsulate(dh, peer, out, len);
     int rc = -EBADMSG;
     size_t n = cap;
     EVP_PKEY *pk = peer_key(g, peer);

@@ -9,6 +9,7 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_receive.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/intermediate.h"
 #include "ctrl/ike/init_respond.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
@@ -57,7 +58,8 @@ static void to_sa(struct ike *ike, const struct net_path *path, const struct ike
     log_set_context(sa->conn->cfg.name, sa->id);
     if (sa->sk_in)
         exchange_protected(sa, h, path, d);
-    else if (h->exchange == EX_AUTH && !sa->initiator && !(h->flags & FLAG_RESPONSE) && h->mid == 1)
+    else if (h->exchange == intermediate_expected(sa) && !sa->initiator && !(h->flags & FLAG_RESPONSE) &&
+             h->mid == 1)
         init_early(sa, path, d);
     else
         COUNT(ike, dropped_state);

@@ -13,6 +13,7 @@
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/intermediate.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/room.h"
@@ -25,6 +26,7 @@ static void count_request(struct ike *ike, uint8_t exchange)
     switch (exchange) {
     case EX_AUTH: COUNT(ike, ike_auth_in_req); break;
     case EX_CREATE_CHILD: COUNT(ike, create_child_in_req); break;
+    case EX_INTERMEDIATE: break;
     default: COUNT(ike, info_in_req); break;
     }
 }
@@ -58,7 +60,8 @@ static void on_request(struct ike_sa *sa, struct inmsg *m)
 static bool request_allowed(const struct ike_sa *sa, const struct ike_header *h)
 {
     if (sa->state == SA_CONNECTING)
-        return !sa->initiator && h->exchange == EX_AUTH && h->mid == 1;
+        return !sa->initiator && sa->hs && h->exchange == intermediate_expected(sa) &&
+               h->mid == 1u + sa->hs->added;
     return (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING) &&
            (h->exchange == EX_CREATE_CHILD || h->exchange == EX_INFORMATIONAL);
 }

@@ -17,6 +17,7 @@
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/intermediate.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/ppk.h"
@@ -141,6 +142,7 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
 {
     const struct suite *s = &sa->suite;
     struct cr_sk_alg alg = {s->encr.id, s->encr.key_bits, s->integ.id};
+    struct cr_sk *out = NULL, *in = NULL;
     const struct msg_IKE_KEYS *k = &m->IKE_KEYS;
     if (t != MSG_IKE_KEYS) {
         sa_why(sa, "deriving keys failed: %.150s", answer_text(t, m));
@@ -149,11 +151,16 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
     }
     struct slice own_e = sa->initiator ? k->sk_ei : k->sk_er, own_a = sa->initiator ? k->sk_ai : k->sk_ar;
     struct slice peer_e = sa->initiator ? k->sk_er : k->sk_ei, peer_a = sa->initiator ? k->sk_ar : k->sk_ai;
-    if (cr_sk_new(&alg, own_e.p, own_e.len, own_a.p, own_a.len, &sa->sk_out) != 0 ||
-        cr_sk_new(&alg, peer_e.p, peer_e.len, peer_a.p, peer_a.len, &sa->sk_in) != 0) {
+    if (cr_sk_new(&alg, own_e.p, own_e.len, own_a.p, own_a.len, &out) != 0 ||
+        cr_sk_new(&alg, peer_e.p, peer_e.len, peer_a.p, peer_a.len, &in) != 0) {
+        cr_sk_free(out);
         sa_why(sa, "the keys do not fit the chosen algorithms");
         return false;
     }
+    cr_sk_free(sa->sk_out); // of before an IKE_INTERMEDIATE
+    cr_sk_free(sa->sk_in);
+    sa->sk_out = out;
+    sa->sk_in = in;
     debug_keys_ike(sa, k);
     return true;
 }
@@ -182,6 +189,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
+    intermediate_put(&b, sa);
     pb_signature_hashes(&b);
     ppk_put_use(&b, sa);
     uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
@@ -375,8 +383,8 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     sa->out_mid = 1;
-    exchange_queue(sa, TASK_AUTH, 0);
-    exchange_done(sa); // and on to IKE_AUTH
+    intermediate_next(sa);
+    exchange_done(sa); // and on to IKE_INTERMEDIATE or IKE_AUTH
 }
 
 // Port 4500 from here on where both ends speak it (2.23), unless a port of its own was configured.
@@ -421,6 +429,9 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     hs->peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
     hs->peer_ke = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
     sa->spi_r = m->h.spi_r;
+    if (intermediate_lacks(&sa->suite, &m->pl))
+        return sa_why(sa, "the peer chose additional key exchanges and says nothing of IKE_INTERMEDIATE (RFC "
+                          "9370 2.2.1)") == 0;
     init_read_auth(sa, &m->pl);
     return true;
 }

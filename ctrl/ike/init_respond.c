@@ -13,6 +13,7 @@
 #include "ctrl/ike/exchange_receive.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
+#include "ctrl/ike/intermediate.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/ppk.h"
@@ -144,6 +145,14 @@ static bool choose(struct ike *ike, struct init_in *in)
         answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
         return false;
     }
+    if (intermediate_lacks(&in->suite, &in->pl)) {
+        LOGF(IKE, 1,
+             "the peer proposes additional key exchanges without IKE_INTERMEDIATE, sending "
+             "NO_PROPOSAL_CHOSEN (RFC "
+             "9370 2.2.1)");
+        answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
+        return false;
+    }
     uint16_t group = in->suite.ke.id;
     if (in->ke.group != group) {
         uint8_t want[2] = {(uint8_t)(group >> 8), (uint8_t)group};
@@ -175,6 +184,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
+    intermediate_put(&b, sa);
     bool asks = pb_ask_certs(&b, sa);
     if (hs->peer_signs)
         pb_signature_hashes(&b);

@@ -48,7 +48,9 @@ static int check(struct conn *c, struct esp_error *err)
     for (unsigned i = 0; i < cfg->proposal_count; i++) {
         for (unsigned k = 0; k < cfg->proposals[i].count; k++) {
             struct transform t = cfg->proposals[i].t[k];
-            if ((t.type == TR_KE && !cr_dh_public_len(t.id)) || (t.type == TR_PRF && !cr_prf_len(t.id)))
+            if ((t.type == TR_KE && !cr_dh_public_len(t.id)) ||
+                (transform_is_addke(t) && t.id && !cr_dh_public_len(t.id)) ||
+                (t.type == TR_PRF && !cr_prf_len(t.id)))
                 return esp_fail(err, -EINVAL, "proposals", "%s is not supported", transform_name(t));
         }
     }

@@ -8,7 +8,7 @@
 
 #include "ctrl/lib/log.h"
 
-enum { ATTR_KEY_LENGTH = 14, TYPE_LAST = TR_ESN };
+enum { ATTR_KEY_LENGTH = 14, TYPE_LAST = TR_ADDKE7 };
 
 // One transform substructure; its attributes may only be a key length.
 static bool read_transform(struct reader *r, struct transform *t, bool *acceptable, bool *last)
@@ -47,6 +47,8 @@ static bool has(const struct proposal *p, struct transform t)
 // One of the registry: at most PROPOSAL_MAX_TRANSFORMS of them exist, however long a peer's list is.
 static bool known(struct transform t)
 {
+    if (transform_is_addke(t))
+        t.type = TR_KE;
 #define X(sym, ttype, tid, bits, kw, name)                                                                   \
     if (t.type == (ttype) && t.id == (tid) && t.key_bits == (bits))                                          \
         return true;
@@ -79,7 +81,7 @@ static bool read_offer(struct reader *r, struct offer *o, bool *last)
         if (t.type == 0 || t.type > TYPE_LAST)
             o->usable = false;
         else if (t.id)
-            o->types |= (uint8_t)(1u << t.type);
+            o->types |= (uint16_t)(1u << t.type);
         if (acceptable && o->usable && known(t) && !has(&o->p, t) && o->p.count < PROPOSAL_MAX_TRANSFORMS)
             o->p.t[o->p.count++] = t;
     }
@@ -121,7 +123,8 @@ static struct transform *slot(struct suite *s, uint8_t type)
     case TR_PRF: return &s->prf;
     case TR_INTEG: return &s->integ;
     case TR_KE: return &s->ke;
-    default: return &s->esn;
+    case TR_ESN: return &s->esn;
+    default: return &s->addke[type - TR_ADDKE1];
     }
 }
 
@@ -141,13 +144,35 @@ bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id)
     return false;
 }
 
+static bool is_ke(uint8_t type)
+{
+    return type == TR_KE || (type >= TR_ADDKE1 && type <= TR_ADDKE7);
+}
+
+// RFC 9370 2.2.1: no method twice.
+static bool ke_taken(const struct suite *s, struct transform t)
+{
+    bool taken = is_ke(t.type) && t.id && s->ke.type && s->ke.id == t.id;
+    for (unsigned i = 0; i < ADDKE_MAX; i++)
+        taken = taken || (is_ke(t.type) && t.id && s->addke[i].type && s->addke[i].id == t.id);
+    return taken;
+}
+
+// Neither end insists on an additional key exchange that the other does not name.
+static bool may_lack(const struct proposal *mine, const struct offer *o, uint8_t type)
+{
+    bool ours = offers_type(mine, type), theirs = o->types & 1u << type;
+    return type >= TR_ADDKE1 && (!ours || proposal_has(mine, type, TRID_KE_NONE)) &&
+           (!theirs || proposal_has(&o->p, type, TRID_KE_NONE));
+}
+
 // Our proposal as it goes on the wire: ESP has an ESN transform, and no group where none may be sent.
 static struct proposal dressed(const struct proposal *ours, bool with_ke)
 {
     struct proposal p = {.protocol = ours->protocol};
     bool esn = false;
     for (unsigned i = 0; i < ours->count && i < PROPOSAL_MAX_TRANSFORMS; i++) {
-        if (ours->t[i].type == TR_KE && !with_ke)
+        if (is_ke(ours->t[i].type) && !with_ke)
             continue;
         esn = esn || ours->t[i].type == TR_ESN;
         p.t[p.count++] = ours->t[i];
@@ -165,13 +190,18 @@ static bool match(const struct proposal *mine, const struct offer *o, bool with_
         return false;
     for (unsigned i = 0; i < mine->count; i++) {
         struct transform *t = slot(s, mine->t[i].type);
-        if (!t->type && has(&o->p, mine->t[i]))
+        if (!t->type && has(&o->p, mine->t[i]) && !ke_taken(s, mine->t[i]))
             *t = mine->t[i];
     }
     bool aead = s->encr.type && transform_is_aead(s->encr);
     for (uint8_t type = TR_ENCR; type <= TYPE_LAST; type++) {
-        if ((type == TR_INTEG && aead) || (type == TR_KE && !with_ke))
+        if ((type == TR_INTEG && aead) || (is_ke(type) && !with_ke))
             continue;
+        if (!slot(s, type)->type && may_lack(mine, o, type)) {
+            if (proposal_has(&o->p, type, TRID_KE_NONE))
+                *slot(s, type) = (struct transform){type, TRID_KE_NONE, 0};
+            continue;
+        }
         if ((offers_type(mine, type) || (o->types & 1u << type)) && !slot(s, type)->type)
             return false;
     }
@@ -217,7 +247,9 @@ bool suite_allowed(const struct suite *s, const struct proposal *ours, unsigned 
         bool ok = true;
         for (uint8_t type = TR_ENCR; type <= TYPE_LAST && ok; type++) {
             struct transform t = *slot((struct suite *)(uintptr_t)s, type);
-            if (t.type)
+            if (type >= TR_ADDKE1 && !t.id) // left out: may it be?
+                ok = !offers_type(&mine, type) || proposal_has(&mine, type, TRID_KE_NONE);
+            else if (t.type)
                 ok = has(&mine, t);
         }
         if (ok)
@@ -275,6 +307,9 @@ static struct proposal of_suite(const struct suite *s, uint8_t protocol)
     for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i].type)
             p.t[p.count++] = all[i];
+    for (unsigned i = 0; i < ADDKE_MAX; i++)
+        if (s->addke[i].type)
+            p.t[p.count++] = s->addke[i];
     return p;
 }
 
@@ -310,6 +345,14 @@ int answer_read(struct slice body, const struct proposal *ours, unsigned count, 
         return refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "the peer chose what was not offered (RFC 7296 2.7)");
     *spi = o->spi;
     return 0;
+}
+
+unsigned suite_addkes(const struct suite *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < ADDKE_MAX; i++)
+        n += s->addke[i].id != 0;
+    return n;
 }
 
 void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size)

@@ -13,7 +13,7 @@ struct offer { // one proposal off the wire
     uint64_t spi;
     uint8_t spi_len;
     bool usable;       // false: has a transform type that is not known (3.3.6), or an SPI that cannot be
-    uint8_t types;     // bit per transform type that it has a choice in
+    uint16_t types;    // bit per transform type that it has a choice in
     struct proposal p; // those of its transforms that we know
 };
 struct offers {
@@ -23,6 +23,7 @@ struct offers {
 // One transform of each type; type 0: none.
 struct suite {
     struct transform encr, prf, integ, ke, esn;
+    struct transform addke[ADDKE_MAX]; // RFC 9370; id 0: none after all
 };
 
 int offers_read(struct slice body, struct offers *out, struct refusal *r);
@@ -46,6 +47,7 @@ void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t prot
 int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke,
                 uint8_t protocol, uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r);
 void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size);
+unsigned suite_addkes(const struct suite *s); // how many additional key exchanges it has
 bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id);
 
 #endif

@@ -206,6 +206,13 @@ static void start(struct task *t)
         return;
     }
     log_set_context(sa->conn->cfg.name, sa->id);
+    if (suite_addkes(&sa->suite)) { // additional key exchanges come by IKE_INTERMEDIATE alone
+        LOGF(IKE, 1, "IKE_SA %s has additional key exchanges, reauthenticating instead of rekeying",
+             sa_label(sa));
+        sa->ike->events->sa_cannot_rekey(sa);
+        exchange_done(sa);
+        return;
+    }
     LOGF(IKE, 0, "initiating rekeying of IKE_SA %s", sa_label(sa));
     if (!begin_data(t, true)) {
         lifetime_ike_retry(sa, RETRY_MS);
@@ -420,7 +427,8 @@ static bool choose(struct task *t, struct ike_sa *next, struct refusal *r)
     else if (chosen->spi_len != 8 || !chosen->spi)
         refuse(r, N_INVALID_SYNTAX, "SA", "the SPI of an IKE_SA has 8 octets and is not 0 (RFC 7296 1.3.2)");
     else
-        ok = true;
+        ok = suite_addkes(&next->suite) == 0 ||
+             refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "additional key exchanges (RFC 9370 2.2.4)") == 0;
     if (ok) {
         next->spi_i = chosen->spi;
         x->number = chosen->number;
@@ -436,6 +444,12 @@ static void request(struct task *t)
     char text[300];
     rekey_ike_used(sa);
     const char *why = busy(sa);
+    if (suite_addkes(&sa->suite)) {
+        decline(
+            t, N_NO_ADDITIONAL_SAS, slice_of(NULL, 0),
+            "additional key exchanges in CREATE_CHILD_SA (RFC 9370 2.2.4) are not supported: reauthenticate");
+        return;
+    }
     if (why || !begin_data(t, false)) {
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), why ? why : "no memory");
         return;

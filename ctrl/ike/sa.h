@@ -27,6 +27,7 @@ struct handshake {  // until the SA is established
     uint16_t group;
     uint8_t nonce[NONCE_LEN], cookie[COOKIE_MAX];
     uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
+    uint8_t added;              // additional key exchanges that are done
     unsigned restarts;
     bool peer_natd, initial_contact;
     const struct child_config *child; // what the initiator wants

@@ -13,6 +13,8 @@
 // clang-format off
 #define TASK_LIST(X) \
     X(INIT, init) \
+    X(INTERMEDIATE, intermediate) \
+    X(INTERMEDIATE_RESPOND, intermediate_respond) \
     X(AUTH, auth) \
     X(AUTH_RESPOND, auth_respond) \
     X(CREATE_CHILD, create_child) \

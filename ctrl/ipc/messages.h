@@ -88,6 +88,10 @@
 #define MSG_IKE_DERIVE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) \
     F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U32, old_ike_id, 0) F(BLOB, more, 0) \
     /* a rekey of old_ike_id (RFC 7296 2.18; 0: a new one): i and initiator mean the exchange's initiator. more: additional key exchanges (u32 ke_id, slice16 peer_public each) */ // -> IKE_KEYS or RESULT. All of them are consumed
+// One IKE_INTERMEDIATE exchange of an IKE SA that is not authenticated yet (RFC 9242, RFC 9370 2.2.2); peer_public is empty
+// where KE_RESPOND has had it; request, response: what IntAuth covers of the exchange's messages.
+#define MSG_IKE_UPDATE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) \
+    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(BLOB, request, 0) F(BLOB, response, 0) // -> IKE_KEYS or RESULT
 #define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
 // A PPK (RFC 8784) for this IKE SA, by the octets that its identity has: it goes into what AUTH is made with from here on. As
 // responder that is settled; as initiator the peer says in its answer whether it has it too, and PPK_SETTLE tells, before it is checked.
@@ -226,6 +230,7 @@
     X(KE_RESPOND, AT(IKE, KEYS)) \
     X(KE_FORGET, AT(IKE, KEYS)) \
     X(IKE_DERIVE, AT(IKE, KEYS)) \
+    X(IKE_UPDATE, AT(IKE, KEYS)) \
     X(IKE_FORGET, AT(IKE, KEYS)) \
     X(PPK_SELECT, AT(IKE, KEYS)) \
     X(PPK_SETTLE, AT(IKE, KEYS)) \

@@ -67,17 +67,19 @@ static bool make_by_key(struct keys *k, const struct ike_entry *e, const struct 
                         const struct msg_AUTH_MAKE *m, uint8_t *auth, size_t *len, char *why, size_t size)
 {
     const struct cr_key *key = private_find(k->privates, m->key_id);
-    uint8_t maced_id[CR_PRF_MAX];
+    uint8_t maced_id[CR_PRF_MAX], more[INT_AUTH_MAX];
     struct esp_error err = {0};
     if (!key) {
         snprintf(why, size, "the private key is not loaded");
         return false;
     }
     int rc = derive_maced_id(s, e->initiator, m->id_body, maced_id);
-    struct cr_slice octets[] = {
-        {m->message.p, m->message.len}, {m->peer_nonce.p, m->peer_nonce.len}, {maced_id, s->prf_len}};
+    struct cr_slice octets[] = {{m->message.p, m->message.len},
+                                {m->peer_nonce.p, m->peer_nonce.len},
+                                {maced_id, s->prf_len},
+                                {more, derive_int_auth(s, more)}};
     if (!rc)
-        rc = cr_sign(key, m->schemes, m->method, octets, 3, auth, CR_SIG_MAX, len, &err);
+        rc = cr_sign(key, m->schemes, m->method, octets, 4, auth, CR_SIG_MAX, len, &err);
     if (rc)
         snprintf(why, size, "signing failed: %s", err.text[0] ? err.text : strerror(-rc));
     return rc == 0;
@@ -169,7 +171,7 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
 void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_OCTETS *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    uint8_t maced_id[CR_PRF_MAX];
+    uint8_t maced_id[CR_PRF_MAX + INT_AUTH_MAX]; // and IntAuth (RFC 9242 3.3.2) behind it
     if (!e || e->checked || e->octets || e->ppk) {
         ipc_result(c, m->req, false, "%s",
                    !e           ? "no such IKE SA"
@@ -183,7 +185,8 @@ void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
         return;
     }
     e->octets = true;
-    struct msg_AUTH_OCTETS_IS is = {.req = m->req, .octets = slice_of(maced_id, e->s->prf_len)};
+    size_t len = e->s->prf_len + derive_int_auth(e->s, maced_id + e->s->prf_len);
+    struct msg_AUTH_OCTETS_IS is = {.req = m->req, .octets = slice_of(maced_id, len)};
     ipc_send(c, MSG_AUTH_OCTETS_IS, &is);
     OPENSSL_cleanse(maced_id, sizeof(maced_id));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SKEYSEED, SK_*, KEYMAT and the AUTH value of a shared secret: RFC 7296 sections 2.14, 2.15, 2.17 and 2.18,
-// and the PPK of RFC 8784.
+// the PPK of RFC 8784, and what IKE_INTERMEDIATE adds to them (RFC 9242, RFC 9370).
 #include "ctrl/keys/derive.h"
 
 #include <errno.h>
@@ -91,6 +91,37 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *sh
     return rc;
 }
 
+static int int_auth(const struct ike_secrets *s, const uint8_t *sk_p, const uint8_t *before,
+                    struct slice octets, uint8_t out[CR_PRF_MAX])
+{
+    struct cr_slice parts[] = {{before, s->intermediates ? s->prf_len : 0u}, part(octets)};
+    return cr_prf(s->prf, sk_p, s->prf_len, parts, 2, out);
+}
+
+int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct slice ni, struct slice nr,
+                        uint64_t spi_i, uint64_t spi_r, struct slice request, struct slice response,
+                        const struct ike_secrets *old, struct ike_secrets *out)
+{
+    int rc = derive_ike(alg, old->prf, &shared, 1, ni, nr, spi_i, spi_r, old, out);
+    if (!rc)
+        rc = int_auth(old, old->sk_pi, old->int_i, request, out->int_i);
+    if (!rc)
+        rc = int_auth(old, old->sk_pr, old->int_r, response, out->int_r);
+    out->intermediates = (uint8_t)(old->intermediates + 1);
+    return rc;
+}
+
+size_t derive_int_auth(const struct ike_secrets *s, uint8_t out[INT_AUTH_MAX])
+{
+    struct writer w = writer_of(out, INT_AUTH_MAX);
+    if (!s->intermediates)
+        return 0;
+    wr_bytes(&w, s->int_i, s->prf_len);
+    wr_bytes(&w, s->int_r, s->prf_len);
+    wr_u32(&w, 1u + s->intermediates); // the first IKE_AUTH's message ID
+    return w.len;
+}
+
 int derive_child(const struct ike_secrets *s, const struct slice *shared, unsigned count, struct slice ni,
                  struct slice nr, uint8_t *out, size_t len)
 {
@@ -124,14 +155,15 @@ int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice
                     struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX])
 {
     static const char pad[] = "Key Pad for IKEv2";
-    uint8_t maced_id[CR_PRF_MAX], key[CR_PRF_MAX];
+    uint8_t maced_id[CR_PRF_MAX], key[CR_PRF_MAX], more[INT_AUTH_MAX];
     struct cr_slice text = {pad, sizeof(pad) - 1};
     int rc = derive_maced_id(s, of_initiator, id_body, maced_id);
     if (!rc)
         rc = cr_prf(s->prf, psk.p, psk.len, &text, 1, key);
-    struct cr_slice octets[] = {part(message), part(nonce), {maced_id, s->prf_len}};
+    struct cr_slice octets[] = {
+        part(message), part(nonce), {maced_id, s->prf_len}, {more, derive_int_auth(s, more)}};
     if (!rc)
-        rc = cr_prf(s->prf, key, s->prf_len, octets, 3, out);
+        rc = cr_prf(s->prf, key, s->prf_len, octets, 4, out);
     OPENSSL_cleanse(maced_id, sizeof(maced_id));
     OPENSSL_cleanse(key, sizeof(key));
     return rc;

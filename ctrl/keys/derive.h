@@ -15,7 +15,11 @@ struct ike_secrets { // wiped by whoever owns it
     uint8_t sk_d[CR_PRF_MAX], sk_pi[CR_PRF_MAX], sk_pr[CR_PRF_MAX];
     uint8_t sk_ai[CR_SK_KEY_MAX], sk_ar[CR_SK_KEY_MAX], sk_ei[CR_SK_KEY_MAX], sk_er[CR_SK_KEY_MAX];
     uint8_t ka_len, ke_len;
+    // What the IKE_INTERMEDIATE exchanges so far add to AUTH (RFC 9242 3.3.1): IntAuth_iN and IntAuth_rN.
+    uint8_t int_i[CR_PRF_MAX], int_r[CR_PRF_MAX];
+    uint8_t intermediates; // N; 0: AUTH is that of RFC 7296
 };
+enum { INT_AUTH_MAX = 2 * CR_PRF_MAX + 4 };
 
 // old: the IKE SA that is being rekeyed (2.18), NULL for a new one (2.14). shared: the secrets of the key
 // exchanges in their order; more than one in a rekey alone (RFC 9370 2.2.2, 2.2.4: additional ones of a new
@@ -23,6 +27,15 @@ struct ike_secrets { // wiped by whoever owns it
 int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
                struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
                const struct ike_secrets *old, struct ike_secrets *out);
+// One IKE_INTERMEDIATE exchange (RFC 9242 3.3.1) with a key exchange (RFC 9370 2.2.2): `request` and
+// `response` are what goes into IntAuth of its messages. old's SK_p authenticate them, `shared` makes the
+// keys from then on.
+int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct slice ni, struct slice nr,
+                        uint64_t spi_i, uint64_t spi_r, struct slice request, struct slice response,
+                        const struct ike_secrets *old, struct ike_secrets *out);
+// IntAuth_iN | IntAuth_rN | IKE_AUTH_MID behind the other octets that AUTH covers; empty without
+// intermediates.
+size_t derive_int_auth(const struct ike_secrets *s, uint8_t out[INT_AUTH_MAX]);
 // KEYMAT of a CHILD SA (2.17): out gets len octets. No secret: without a key exchange of its own.
 int derive_child(const struct ike_secrets *s, const struct slice *shared, unsigned count, struct slice ni,
                  struct slice nr, uint8_t *out, size_t len);

@@ -48,12 +48,25 @@ void kex_forget_all(struct kex_store *k)
 
 static int make_secret(struct entry *e, struct slice peer)
 {
-    _Static_assert((int)CR_DH_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
-    e->secret = vault_get(CR_DH_MAX);
-    int rc = e->secret ? cr_dh_shared(e->dh, peer.p, peer.len, e->secret, CR_DH_MAX, &e->len) : -ENOMEM;
+    _Static_assert((int)CR_SHARED_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
+    e->secret = vault_get(CR_SHARED_MAX);
+    int rc = e->secret ? cr_dh_shared(e->dh, peer.p, peer.len, e->secret, CR_SHARED_MAX, &e->len) : -ENOMEM;
     cr_dh_free(e->dh);
     e->dh = NULL;
     return rc;
+}
+
+// The secret is known before anything goes out.
+static int answer(struct entry *e, uint16_t group, struct slice peer, uint8_t *value, size_t *len)
+{
+    e->secret = vault_get(CR_SHARED_MAX);
+    return e->secret ? cr_dh_respond(group, peer.p, peer.len, value, len, e->secret, &e->len) : -ENOMEM;
+}
+
+static int offer(struct entry *e, uint16_t group, uint8_t *value, size_t *len)
+{
+    int rc = cr_dh_new(group, &e->dh);
+    return rc ? rc : cr_dh_public(e->dh, value, CR_DH_MAX, len);
 }
 
 static int begin(struct kex_store *k, uint32_t id, uint16_t group, const struct slice *peer, uint8_t *value,
@@ -63,11 +76,7 @@ static int begin(struct kex_store *k, uint32_t id, uint16_t group, const struct 
     if (!id || table_count(&k->entries) >= KEX_MAX)
         return id ? -ENOBUFS : -EINVAL;
     struct entry *e = calloc(1, sizeof(*e));
-    int rc = e ? cr_dh_new(group, &e->dh) : -ENOMEM;
-    if (!rc)
-        rc = cr_dh_public(e->dh, value, CR_DH_MAX, len);
-    if (!rc && peer)
-        rc = make_secret(e, *peer);
+    int rc = !e ? -ENOMEM : peer ? answer(e, group, *peer, value, len) : offer(e, group, value, len);
     if (!rc && !table_add(&k->entries, &e->node, id))
         rc = -ENOMEM;
     if (rc)

@@ -118,6 +118,20 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
     return 0;
 }
 
+void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s)
+{
+    ipc_send(c, MSG_IKE_KEYS,
+             &(struct msg_IKE_KEYS){.req = req,
+                                    .sk_ai = slice_of(s->sk_ai, s->ka_len),
+                                    .sk_ar = slice_of(s->sk_ar, s->ka_len),
+                                    .sk_ei = slice_of(s->sk_ei, s->ke_len),
+                                    .sk_er = slice_of(s->sk_er, s->ke_len)});
+    OPENSSL_cleanse(s->sk_ai, sizeof(s->sk_ai));
+    OPENSSL_cleanse(s->sk_ar, sizeof(s->sk_ar));
+    OPENSSL_cleanse(s->sk_ei, sizeof(s->sk_ei));
+    OPENSSL_cleanse(s->sk_er, sizeof(s->sk_er));
+}
+
 static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_DERIVE *m)
 {
     struct ike_entry *e = NULL;
@@ -127,17 +141,7 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
                    rc == -EBADMSG ? "the peer's public value is not valid" : strerror(-rc));
         return;
     }
-    struct ike_secrets *s = e->s;
-    ipc_send(c, MSG_IKE_KEYS,
-             &(struct msg_IKE_KEYS){.req = m->req,
-                                    .sk_ai = slice_of(s->sk_ai, s->ka_len),
-                                    .sk_ar = slice_of(s->sk_ar, s->ka_len),
-                                    .sk_ei = slice_of(s->sk_ei, s->ke_len),
-                                    .sk_er = slice_of(s->sk_er, s->ke_len)});
-    OPENSSL_cleanse(s->sk_ai, sizeof(s->sk_ai));
-    OPENSSL_cleanse(s->sk_ar, sizeof(s->sk_ar));
-    OPENSSL_cleanse(s->sk_ei, sizeof(s->sk_ei));
-    OPENSSL_cleanse(s->sk_er, sizeof(s->sk_er));
+    keys_send_ike(c, m->req, e->s);
 }
 
 // KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
@@ -223,6 +227,7 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_KE_RESPOND: ke_respond(k, c, &m->KE_RESPOND); break;
     case MSG_KE_FORGET: kex_forget(&k->kex, m->KE_FORGET.ke_id); break;
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
+    case MSG_IKE_UPDATE: keys_ike_update(k, c, &m->IKE_UPDATE); break;
     case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
     case MSG_PPK_SELECT: keys_ppk_select(k, c, &m->PPK_SELECT); break;
     case MSG_PPK_SETTLE: keys_ppk_settle(k, &m->PPK_SETTLE); break;

@@ -37,6 +37,10 @@ struct keys {
 struct ike_entry *keys_find_ike(struct keys *k, uint32_t id); // NULL: none
 void keys_drop_ike(struct keys *k, struct ike_entry *e);      // NULL: nothing
 
+void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s); // SK_e and SK_a, which are wiped
+// ---- intermediate.c
+void keys_ike_update(struct keys *k, struct ipc_chan *c, const struct msg_IKE_UPDATE *m);
+
 // ---- auth.c
 void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m);
 void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m);

@@ -39,10 +39,15 @@ static const struct {
 };
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
+bool transform_is_addke(struct transform t)
+{
+    return t.type >= TR_ADDKE1 && t.type <= TR_ADDKE7;
+}
+
 const char *transform_name(struct transform t)
 {
     for (size_t i = 0; i < LENGTH(registry); i++) {
-        if (registry[i].t.type == t.type && registry[i].t.id == t.id)
+        if (registry[i].t.type == (transform_is_addke(t) ? TR_KE : t.type) && registry[i].t.id == t.id)
             return registry[i].name;
     }
     return "(unknown)";
@@ -50,6 +55,11 @@ const char *transform_name(struct transform t)
 
 bool transform_by_keyword(const char *keyword, struct transform *out)
 {
+    if (!strncmp(keyword, "ke", 2) && keyword[2] >= '1' && keyword[2] <= '7' && keyword[3] == '_') {
+        bool ok = transform_by_keyword(keyword + 4, out) && out->type == TR_KE;
+        out->type = (uint8_t)(TR_ADDKE1 + keyword[2] - '1');
+        return ok;
+    }
     for (size_t i = 0; i < LENGTH(aliases); i++) {
         if (!strcmp(aliases[i].alias, keyword))
             keyword = aliases[i].keyword;
@@ -106,7 +116,12 @@ void proposal_print(const struct proposal *p, char *buf, unsigned size)
                                     : p->protocol == 3 ? "ESP"
                                                        : "?");
     for (int i = 0; i < p->count && n < size; i++) {
-        n += (unsigned)snprintf(buf + n, size - n, "%s%s", i ? "/" : "", transform_name(p->t[i]));
+        if (i)
+            n += (unsigned)snprintf(buf + n, size - n, "/");
+        if (transform_is_addke(p->t[i]) && n < size)
+            n += (unsigned)snprintf(buf + n, size - n, "KE%d_", p->t[i].type - TR_ADDKE1 + 1);
+        if (n < size)
+            n += (unsigned)snprintf(buf + n, size - n, "%s", transform_name(p->t[i]));
         if (p->t[i].key_bits && n < size)
             n += (unsigned)snprintf(buf + n, size - n, "_%u", p->t[i].key_bits);
     }

@@ -7,7 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN = 5 };
+enum transform_type {
+    TR_ENCR = 1,
+    TR_PRF = 2,
+    TR_INTEG = 3,
+    TR_KE = 4,
+    TR_ESN = 5,
+    TR_ADDKE1 = 6,
+    TR_ADDKE7 = 12
+};
+enum { ADDKE_MAX = TR_ADDKE7 - TR_ADDKE1 + 1 }; // additional key exchanges (RFC 9370): any of type KE
 
 // clang-format off
 // X(symbol, type, IANA id, key bits attribute or 0, swanctl keyword, charon's name)
@@ -47,6 +56,9 @@ enum transform_type { TR_ENCR = 1, TR_PRF = 2, TR_INTEG = 3, TR_KE = 4, TR_ESN =
     X(ECP_521, TR_KE, 21, 0, "ecp521", "ECP_521")                                                            \
     X(CURVE_25519, TR_KE, 31, 0, "curve25519", "CURVE_25519")                                                \
     X(CURVE_448, TR_KE, 32, 0, "curve448", "CURVE_448")                                                      \
+    X(ML_KEM_512, TR_KE, 35, 0, "mlkem512", "ML_KEM_512")                                                    \
+    X(ML_KEM_768, TR_KE, 36, 0, "mlkem768", "ML_KEM_768")                                                    \
+    X(ML_KEM_1024, TR_KE, 37, 0, "mlkem1024", "ML_KEM_1024")                                                 \
     X(NO_ESN, TR_ESN, 0, 0, "noesn", "NO_EXT_SEQ")                                                           \
     X(ESN, TR_ESN, 1, 0, "esn", "EXT_SEQ")
 // clang-format on
@@ -73,6 +85,7 @@ struct proposal {     // of one protocol; transforms in order of preference with
 const char *transform_name(struct transform t); // charon's name, "(unknown)" where not listed
 bool transform_by_keyword(const char *keyword, struct transform *out); // false: unknown
 bool transform_is_aead(struct transform t);
+bool transform_is_addke(struct transform t); // "ke1_x25519"
 // Why the algorithm of that keyword is not taken whatever a peer asks for: the document that calls it weak;
 // NULL: it is not one of them.
 const char *transform_weak(const char *keyword);

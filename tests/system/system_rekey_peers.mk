@@ -16,3 +16,9 @@ check-peers: $(BUILD)/tests/system_peers $(PEERS)/no_esp_netlink.so programs ## 
 	@tests/system/peers/get.sh $(PEERS)
 	@echo "check-peers: skip: OpenIKED, because on Linux it offers only AES-CBC with HMAC for CHILD SAs"
 	@BUILD=$(BUILD) tests/run.sh "ESPALIER_PEERS=$(PEERS) tests/as_root.sh $(BUILD)/tests/system_peers"
+
+.PHONY: check-intermediate
+check-intermediate: $(BUILD)/tests/system_intermediate programs ## additional key exchanges with strongSwan 6 (CHARON_ROOT=a folder with that Debian; ESPALIER_ML_KEM=1 where both have ML-KEM)
+	@tests/need.sh lab
+	@[ -x "$(CHARON_ROOT)/usr/lib/ipsec/charon" ] || { echo "CHARON_ROOT names no folder with strongSwan 6" >&2; exit 3; }
+	@BUILD=$(BUILD) tests/run.sh "ESPALIER_CHARON_ROOT=$(abspath $(CHARON_ROOT)) tests/as_root.sh $(BUILD)/tests/system_intermediate"

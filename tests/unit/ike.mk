@@ -6,6 +6,7 @@ $(eval $(call unit_test,test_ike_vectors,tests/unit/test_ike_vectors.c $(IKE_ROO
 $(eval $(call unit_test,test_ike_crypto,tests/unit/test_ike_crypto.c $(CRYPTO_SRCS),-lcrypto))
 $(eval $(call unit_test,test_ike_message,tests/unit/test_ike_message.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_state,tests/unit/test_ike_state.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_intermediate,tests/unit/test_ike_intermediate.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_fragments,tests/unit/test_ike_fragments.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_mobike,tests/unit/test_ike_mobike.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_keys_room,tests/unit/test_keys_room.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))

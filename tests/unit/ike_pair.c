@@ -337,7 +337,7 @@ void pair_wait(struct pair *p, uint64_t ms)
 
 void pair_proposal(struct proposal *p, uint8_t protocol, const char *keywords)
 {
-    char text[200], *save = NULL;
+    char text[300], *save = NULL;
     memset(p, 0, sizeof(*p));
     p->protocol = protocol;
     snprintf(text, sizeof(text), "%s", keywords);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "ctrl/config/proposal_text.h"
+#include "ctrl/crypto/crypto.h"
 
 // ---- proposals
 
@@ -67,6 +68,32 @@ static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-none"), "'none' has no place in an IKE"));
     assert_non_null(strstr(proposal(PROTO_IKE, ""), "missing"));
+}
+
+static void test_proposals_name_additional_key_exchanges(void **state)
+{
+    (void)state;
+    assert_string_equal(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-ke1_ecp384-ke1_none-ke7_x448"),
+                        "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519/KE1_ECP_384/KE1_MODP_NONE/"
+                        "KE7_CURVE_448");
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-ke8_ecp384"), "'ke8_ecp384'"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-ke1_sha256"), "'ke1_sha256'"));
+    assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-ke1_x25519"), "group is missing"));
+    assert_non_null(
+        strstr(proposal(PROTO_ESP, "aes256gcm16-ke1_x25519"), "(RFC 9370 2.2.4) are not supported"));
+}
+
+static void test_proposals_with_ml_kem_need_an_openssl_that_has_it(void **state)
+{
+    const char *text = proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-ke1_mlkem768");
+    (void)state;
+    if (cr_dh_public_len(36)) {
+        assert_string_equal(text, "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519/KE1_ML_KEM_768");
+        assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-mlkem768"),
+                               "is an additional key exchange: x25519-ke1_mlkem768"));
+    } else {
+        assert_non_null(strstr(text, "'ke1_mlkem768' needs OpenSSL 3.5 or later, here is 3."));
+    }
 }
 
 static void test_proposals_with_weak_algorithms_are_refused_by_name(void **state)
@@ -150,6 +177,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_proposals_are_completed_as_charon_does),
         cmocka_unit_test(test_proposals_incomplete_ones_say_what_is_missing),
+        cmocka_unit_test(test_proposals_name_additional_key_exchanges),
+        cmocka_unit_test(test_proposals_with_ml_kem_need_an_openssl_that_has_it),
         cmocka_unit_test(test_proposals_with_weak_algorithms_are_refused_by_name),
         cmocka_unit_test(test_traffic_selectors),
     };

@@ -103,28 +103,27 @@ static void test_every_group_agrees_and_takes_its_own_length_only(void **state)
     (void)state;
     unsigned groups = 0;
     for (unsigned g = 0; g < 65536; g++) {
-        uint8_t a[CR_DH_MAX], b[CR_DH_MAX + 1] = {0}, x[CR_DH_MAX], y[CR_DH_MAX];
+        uint8_t a[CR_DH_MAX], b[CR_DH_MAX + 1] = {0}, x[CR_SHARED_MAX], y[CR_SHARED_MAX];
         size_t an, bn, xn, yn, len = cr_dh_public_len((uint16_t)g);
-        struct cr_dh *da, *db;
+        struct cr_dh *da;
         if (!len) {
             assert_int_equal(cr_dh_new((uint16_t)g, &da), -EOPNOTSUPP);
             continue;
         }
         groups++;
         assert_int_equal(cr_dh_new((uint16_t)g, &da), 0);
-        assert_int_equal(cr_dh_new((uint16_t)g, &db), 0);
         assert_int_equal(cr_dh_public(da, a, sizeof(a), &an), 0);
-        assert_int_equal(cr_dh_public(db, b, CR_DH_MAX, &bn), 0);
+        assert_int_equal(an, len);
+        assert_int_equal(cr_dh_respond((uint16_t)g, a, an, b, &bn, y, &yn), 0);
+        assert_int_equal(bn, cr_dh_answer_len((uint16_t)g));
         assert_int_equal(cr_dh_shared(da, b, bn, x, sizeof(x), &xn), 0);
-        assert_int_equal(cr_dh_shared(db, a, an, y, sizeof(y), &yn), 0);
         assert_true(xn == yn && memcmp(x, y, xn) == 0);
         for (size_t n = 0; n <= CR_DH_MAX; n++)
-            if (n != len)
+            if (n != bn)
                 assert_int_equal(cr_dh_shared(da, b, n, x, sizeof(x), &xn), -EBADMSG);
         cr_dh_free(da);
-        cr_dh_free(db);
     }
-    assert_int_equal(groups, 10);
+    assert_int_equal(groups, cr_dh_public_len(36) ? 13 : 10); // ML-KEM comes with OpenSSL 3.5
 }
 
 static void test_degenerate_public_values_are_refused(void **state)

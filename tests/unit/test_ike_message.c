@@ -338,9 +338,9 @@ static void test_key_length_is_part_of_the_choice(void **state)
 
 static void test_unknown_transform_types_and_attributes_make_an_offer_unusable_not_malformed(void **state)
 {
-    // One proposal, IKE: ENCR AES-GCM-16 with key length 256, PRF 5, KE 31, and a sixth type
-    uint8_t body[] = {0, 0, 0, 44, 1, 1, 0, 4, 3, 0, 0, 12, 1, 0,  0, 20, 0x80, 14, 1, 0, 3, 0,
-                      0, 8, 2, 0,  0, 5, 3, 0, 0, 8, 4, 0,  0, 31, 0, 0,  0,    8,  6, 0, 0, 1};
+    // One proposal, IKE: ENCR AES-GCM-16 with key length 256, PRF 5, KE 31, and a thirteenth type
+    uint8_t body[] = {0, 0, 0, 44, 1, 1, 0, 4, 3, 0, 0, 12, 1, 0,  0, 20, 0x80, 14, 1,  0, 3, 0,
+                      0, 8, 2, 0,  0, 5, 3, 0, 0, 8, 4, 0,  0, 31, 0, 0,  0,    8,  13, 0, 0, 1};
     static struct offers o;
     struct refusal r = {0};
     (void)state;

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// IKE_INTERMEDIATE (RFC 9242) in both roles, for additional key exchanges between IKE_SA_INIT and IKE_AUTH
+// (RFC 9370 2.2.2): one exchange each, in the order of their transform types. Each is protected by the keys
+// of the one before; `keys` makes the next ones and remembers both messages for AUTH.
+#include "ctrl/ike/intermediate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/init.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/room.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/log.h"
+
+enum {
+    KE_HEAD = PAYLOAD_HEADER_LEN + 4,
+    SK_HEAD = IKE_HEADER_LEN + PAYLOAD_HEADER_LEN,
+    PEER_MESSAGE_MAX = 16384 // octets: many times what the largest key exchange needs
+};
+
+struct step {
+    struct ike *ike;
+    uint32_t ke_id; // in keys; 0: used up
+    struct pb own;  // our payloads
+    uint8_t inner[KE_HEAD + CR_DH_MAX];
+    uint8_t octets[SK_HEAD + KE_HEAD + CR_DH_MAX]; // what IntAuth covers of our message
+    size_t octets_len;
+};
+
+static const struct transform *addke(const struct ike_sa *sa)
+{
+    unsigned done = sa->hs ? sa->hs->added : ADDKE_MAX;
+    for (unsigned i = 0; i < ADDKE_MAX; i++)
+        if (sa->suite.addke[i].id && !done--)
+            return &sa->suite.addke[i];
+    return NULL;
+}
+
+static bool proposes(const struct conn_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->proposal_count; i++)
+        for (unsigned k = 0; k < cfg->proposals[i].count; k++)
+            if (transform_is_addke(cfg->proposals[i].t[k]))
+                return true;
+    return false;
+}
+
+void intermediate_put(struct pb *b, const struct ike_sa *sa)
+{
+    if (sa->initiator ? proposes(&sa->conn->cfg) : suite_addkes(&sa->suite) != 0)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_INTERMEDIATE_EXCHANGE_SUPPORTED, slice_of(NULL, 0));
+}
+
+bool intermediate_lacks(const struct suite *s, const struct payloads *pl)
+{
+    struct notify n;
+    return suite_addkes(s) && !notify_find(pl, N_INTERMEDIATE_EXCHANGE_SUPPORTED, &n);
+}
+
+uint8_t intermediate_expected(const struct ike_sa *sa)
+{
+    return addke(sa) ? EX_INTERMEDIATE : EX_AUTH;
+}
+
+void intermediate_next(struct ike_sa *sa)
+{
+    exchange_queue(sa, addke(sa) ? TASK_INTERMEDIATE : TASK_AUTH, 0);
+}
+
+static void undo(struct task *t)
+{
+    struct step *s = t->data;
+    if (s && s->ke_id)
+        ipc_send(s->ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = s->ke_id});
+    free(s);
+    t->data = NULL;
+}
+
+static struct step *begin(struct task *t)
+{
+    struct step *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->ike = t->sa->ike;
+    s->ke_id = ++s->ike->next_ke;
+    t->data = s;
+    return s;
+}
+
+// RFC 9242 3.3.1: a message as if it were neither encrypted nor in fragments: header and SK payload's header
+// with the lengths of what is inside, and that. Returns its length, 0: it does not fit.
+static size_t octets(struct ike_header h, uint8_t first, struct slice inner, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    h.next = PL_SK;
+    h.length = (uint32_t)(SK_HEAD + inner.len);
+    header_write(&w, &h);
+    wr_u8(&w, first);
+    wr_u8(&w, 0);
+    wr_u16(&w, (uint16_t)(PAYLOAD_HEADER_LEN + inner.len));
+    wr_bytes(&w, inner.p, inner.len);
+    return w.bad ? 0 : w.len;
+}
+
+static void put_own(struct ike_sa *sa, struct step *s, bool response, struct slice value)
+{
+    struct ike_header h = {.spi_i = sa->spi_i,
+                           .spi_r = sa->spi_r,
+                           .version = IKE_VERSION,
+                           .exchange = EX_INTERMEDIATE,
+                           .mid = response ? sa->in_mid : sa->out_mid};
+    h.flags = (uint8_t)((sa->initiator ? FLAG_INITIATOR : 0) | (response ? FLAG_RESPONSE : 0));
+    s->own = pb_of(s->inner, sizeof(s->inner));
+    pb_ke(&s->own, addke(sa)->id, value);
+    s->octets_len = octets(h, s->own.first, wr_written(&s->own.w), s->octets, sizeof(s->octets));
+}
+
+static void failed(struct ike_sa *sa)
+{
+    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
+    sa_destroy(sa);
+}
+
+// The peer's value, of the length that its end sends; false: sa->why says what is wrong.
+static bool take_ke(struct ike_sa *sa, const struct inmsg *m, size_t len, struct ke *out)
+{
+    const struct payload *p = payload_find(&m->pl, PL_KE);
+    const struct transform *t = addke(sa);
+    bool one = p && payload_count(&m->pl, PL_KE) == 1 && ke_read(p->body, out);
+    if (one && out->group == t->id && out->value.len == len && m->len <= PEER_MESSAGE_MAX)
+        return true;
+    sa_why(sa, "IKE_INTERMEDIATE must hold one KE payload of %s with %zu octets (RFC 9370 2.2.2)",
+           transform_name(*t), len);
+    return false;
+}
+
+static bool ask_update(struct task *t, const struct inmsg *m, struct slice peer_public, reply_fn fn)
+{
+    struct ike_sa *sa = t->sa;
+    struct step *s = t->data;
+    struct handshake *hs = sa->hs;
+    uint8_t *theirs = malloc(SK_HEAD + m->len);
+    struct slice own = slice_of(hs->nonce, NONCE_LEN), mine = slice_of(s->octets, s->octets_len);
+    size_t len = theirs ? octets(m->h, m->h.next, slice_of(m->data, m->len), theirs, SK_HEAD + m->len) : 0;
+    if (!len || !mine.len) {
+        free(theirs);
+        sa_why(sa, "no memory");
+        return false;
+    }
+    struct slice peer = slice_of(theirs, len);
+    struct msg_IKE_UPDATE q = {.req = ask_new(t, fn),
+                               .ike_id = sa->id,
+                               .ke_id = s->ke_id,
+                               .peer_public = peer_public,
+                               .encr = sa->suite.encr.id,
+                               .encr_bits = sa->suite.encr.key_bits,
+                               .integ = sa->suite.integ.id,
+                               .ni = sa->initiator ? own : hs->peer_nonce,
+                               .nr = sa->initiator ? hs->peer_nonce : own,
+                               .spi_i = sa->spi_i,
+                               .spi_r = sa->spi_r,
+                               .request = sa->initiator ? mine : peer,
+                               .response = sa->initiator ? peer : mine};
+    s->ke_id = 0; // keys uses it up
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_IKE_UPDATE, &q);
+    free(theirs);
+    return true;
+}
+
+static void done(struct ike_sa *sa)
+{
+    const struct transform *t = addke(sa);
+    LOGF(IKE, 1, "additional key exchange %d with %s done, keys replaced", t->type - TR_ADDKE1 + 1,
+         transform_name(*t));
+    sa->hs->added++;
+}
+
+// --- as initiator ---
+
+static void got_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct step *s = t->data;
+    if (type == MSG_KE_PUBLIC) {
+        put_own(sa, s, false, m->KE_PUBLIC.value);
+        exchange_send_inner(sa, EX_INTERMEDIATE, &s->own);
+        return;
+    }
+    sa_why(sa, "no key exchange value: %.150s", answer_text(type, m));
+    failed(sa);
+}
+
+static void start(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct step *s = begin(t);
+    if (!s) {
+        sa_why(sa, "no memory");
+        failed(sa);
+        return;
+    }
+    struct msg_KE_GENERATE q = {.req = ask_new(t, got_public), .ke_id = s->ke_id, .group = addke(sa)->id};
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+}
+
+static void got_keys(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    if (!init_take_keys(sa, type, m)) {
+        failed(sa);
+        return;
+    }
+    done(sa);
+    intermediate_next(sa);
+    exchange_done(sa);
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct notify n;
+    struct ke ke = {0};
+    if (notify_first_error(&m->pl, &n)) {
+        LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
+        sa_why(sa, "received %s notify error", notify_name(n.type));
+        failed(sa);
+    } else if (!take_ke(sa, m, cr_dh_answer_len(addke(sa)->id), &ke) ||
+               !ask_update(t, m, ke.value, got_keys)) {
+        failed(sa);
+    }
+    return false;
+}
+
+// --- as responder ---
+
+static void refuse_with(struct ike_sa *sa, uint16_t notify)
+{
+    LOGF(IKE, 1, "%s, sending %s", sa->why, notify_name(notify));
+    exchange_reply_notify(sa, EX_INTERMEDIATE, notify, slice_of(NULL, 0));
+    sa_refused(sa);
+}
+
+// The answer still goes out under the keys of the request (RFC 9370 2.2.2).
+static void answer_keys(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct step *s = t->data;
+    struct cr_sk *out = sa->sk_out, *in = sa->sk_in;
+    sa->sk_out = sa->sk_in = NULL;
+    bool good = init_take_keys(sa, type, m);
+    struct cr_sk *new_out = sa->sk_out, *new_in = sa->sk_in;
+    sa->sk_out = out;
+    sa->sk_in = in;
+    if (!good) {
+        refuse_with(sa, N_INVALID_SYNTAX);
+        return;
+    }
+    good = exchange_reply(sa, EX_INTERMEDIATE, &s->own); // the task is over
+    if (good)
+        done(sa);
+    cr_sk_free(out);
+    cr_sk_free(in);
+    sa->sk_out = new_out;
+    sa->sk_in = new_in;
+    if (!good)
+        sa_destroy(sa);
+}
+
+static void answer_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    if (type == MSG_KE_PUBLIC) {
+        put_own(sa, t->data, true, m->KE_PUBLIC.value);
+        if (!ask_update(t, t->msg, slice_of(NULL, 0), answer_keys))
+            refuse_with(sa, N_TEMPORARY_FAILURE);
+        return;
+    }
+    sa_why(sa, "%.190s", answer_text(type, m));
+    refuse_with(sa, N_INVALID_SYNTAX);
+}
+
+static void request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct step *s = begin(t);
+    struct ke ke = {0};
+    if (!s) {
+        exchange_drop_request(sa); // the peer asks again
+        return;
+    }
+    if (!take_ke(sa, t->msg, cr_dh_public_len(addke(sa)->id), &ke)) {
+        refuse_with(sa, N_INVALID_SYNTAX);
+        return;
+    }
+    struct msg_KE_RESPOND q = {
+        .req = ask_new(t, answer_public), .ke_id = s->ke_id, .group = ke.group, .peer_public = ke.value};
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_KE_RESPOND, &q);
+}
+
+const struct task_ops task_intermediate = {
+    .name = "IKE_INTERMEDIATE", .start = start, .response = response, .restart = init_restart, .undo = undo};
+const struct task_ops task_intermediate_respond = {
+    .name = "IKE_INTERMEDIATE", .exchange = EX_INTERMEDIATE, .request = request, .undo = undo};
