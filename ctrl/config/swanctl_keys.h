@@ -52,7 +52,7 @@
     K(CONN, ppk_required, YESNO, IN_CONN(ppk_required), 0, "no", "no IKE SA without it")                                         \
     K(CONN, keyingtries, NUMBER, IN_CONN(keyingtries), UINT32_MAX, "1", "attempts to make an IKE SA; 0: for ever")                 \
     K(CONN, unique, CHOICE, IN_CONN(unique), unique_choices, "no", "what a second IKE SA of the same peer does to the first")      \
-    K(CONN, reauth_time, TIME, IN_CONN(reauth_time), 0, "0s", "seconds after which a new IKE SA is made beside the old one; 0: never")                   \
+    K(CONN, reauth_time, TIME, IN_CONN(reauth_time), 0, "0s", "seconds after which a new IKE SA is made beside the old one; 0: never, unless the peer's certificates or what CRLs and OCSP say of them end: then within 30 s, and the old one is closed after 90 s")                   \
     K(CONN, rekey_time, TIME, IN_CONN(rekey_time), 0, "4h", "seconds after which the IKE SA is rekeyed; 0: never")                        \
     K(CONN, over_time, TIME, IN_CONN(over_time), 0, "10 % of the longer of both", "goes with `rekey_time` and `reauth_time`")     \
     K(CONN, rand_time, TIME, IN_CONN(rand_time), 0, "over_time", "likewise; at most half of the shorter of both")                  \

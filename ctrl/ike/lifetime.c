@@ -5,6 +5,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/creds.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
 
@@ -90,6 +91,23 @@ void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms)
     lifetime_ike_arm(sa);
 }
 
+static void no_later(uint64_t *at, uint64_t limit)
+{
+    if (!*at || limit < *at)
+        *at = limit;
+}
+
+// What the peer's certificate said of it ends: it must prove itself again, with what it has by then. Not all
+// peers at once, as many may go by one CRL; and what it cannot prove ends the IKE SA soon.
+static void proof_ends(struct ike_sa *sa)
+{
+    uint64_t now = loop_now(sa->ike->loop);
+    int64_t left = sa->proven_until - creds_now(sa->ike);
+    uint64_t end = now + 1000 * (uint64_t)(left > PROOF_LEAST_S ? left : PROOF_LEAST_S);
+    no_later(&sa->reauth_at, end + jitter(PROOF_SPREAD_MS));
+    no_later(&sa->over_at, end + PROOF_OVER_MS);
+}
+
 void lifetime_ike(struct ike_sa *sa)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
@@ -103,5 +121,7 @@ void lifetime_ike(struct ike_sa *sa)
         sa->reauth_at = now + early(reauth, spread);
     if (first)
         sa->over_at = now + first + extra;
+    if (sa->proven_until)
+        proof_ends(sa);
     lifetime_ike_arm(sa);
 }

@@ -5,6 +5,12 @@
 
 #include <stdint.h>
 
+enum {                       // when the peer's certificates or the answers about them end
+    PROOF_LEAST_S = 60,      // however short those are: it is asked again once a minute at most
+    PROOF_SPREAD_MS = 30000, // within that it has to prove itself again
+    PROOF_OVER_MS = 90000    // or the IKE SA ends
+};
+
 struct child_sa;
 struct ike_sa;
 void lifetime_child(struct child_sa *c); // its times run from now on

@@ -161,6 +161,8 @@ static void revocation(struct task *t)
         finish(t, PROOF_BAD, why.text[0] ? why.text : "whether it is revoked is not known");
         return;
     }
+    int64_t until = pki_check_until(p->check);
+    sa->proven_until = until == INT64_MAX ? 0 : until;
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_AUTH_VERIFIED, &(struct msg_AUTH_VERIFIED){.ike_id = sa->id});
     good(t);
 }

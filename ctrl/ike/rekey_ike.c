@@ -57,6 +57,7 @@ static bool begin_data(struct task *t, bool initiator)
     handshake_free(next);
     next->successor = true;
     next->fragmentation = sa->fragmentation;
+    next->proven_until = sa->proven_until;
     next->local_id = sa->local_id;
     next->ppk = sa->ppk;
     next->remote_id = sa->remote_id;

@@ -106,9 +106,10 @@ struct ike_sa {
     struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
     uint64_t last_in, last_out, established_at;
     uint64_t rekey_at, reauth_at, over_at; // 0: never
-    bool replaced;                         // by a rekeying: it goes without a word to ctl
-    bool successor;                        // of one that is being rekeyed: not in force yet
-    uint32_t waits_for;                    // likewise, and the peer has it already: the old one's number
+    int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
+    bool replaced;        // by a rekeying: it goes without a word to ctl
+    bool successor;       // of one that is being rekeyed: not in force yet
+    uint32_t waits_for;   // likewise, and the peer has it already: the old one's number
     uint32_t handshake_us, attempt;
     uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
     bool wanted_new;   // one that replaces it is on its way

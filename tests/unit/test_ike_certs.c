@@ -11,7 +11,10 @@
 #include "ctrl/crypto/signature.h"
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/creds.h"
+#include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/own_auth.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/sa.h"
 #include "tests/unit/ike_pair.h"
 #include "tests/unit/pki_files.h"
 
@@ -601,6 +604,48 @@ static void test_answer_that_comes_too_late_goes_nowhere(void **state)
     end(p);
 }
 
+// --- when they end ---
+
+enum { LEFT_S = 600 };
+static int64_t wall_base;
+
+static int64_t wall(void *ctx)
+{
+    const struct side *s = ctx;
+    return wall_base + (int64_t)(loop_now(s->pair->loop) / 1000);
+}
+
+// Certificates of both ends that hold for ten minutes more; their authority's for weeks.
+static struct pair *begin_late(void)
+{
+    struct pki_info info;
+    struct esp_error err = {0};
+    assert_int_equal(pki_describe(PKI_X509, file("p256", "der"), &info, &err), 0);
+    int64_t end_a = info.not_after;
+    assert_int_equal(pki_describe(PKI_X509, file("b", "der"), &info, &err), 0);
+    int64_t first = end_a < info.not_after ? end_a : info.not_after;
+    struct pair *p = begin("p256");
+    wall_base = first - LEFT_S - (int64_t)(loop_now(p->loop) / 1000);
+    for (int side = 0; side < 2; side++)
+        p->s[side].ike->net.wall = wall;
+    return p;
+}
+
+static void test_tunnel_ends_with_the_certificate_it_was_proven_by(void **state)
+{
+    (void)state;
+    struct pair *p = begin_late();
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    rekey_ike(p->s[0].ike->sas); // which proves nothing anew
+    pair_run(p);
+    pair_wait(p, (LEFT_S - 5) * 1000);
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 2);
+    pair_wait(p, 5000 + PROOF_OVER_MS + 20000);
+    assert_true(said("expired"));
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    end(p);
+}
+
 // --- payloads ---
 
 static void test_every_encoding_with_nothing_in_it_is_survived(void **state)
@@ -691,6 +736,7 @@ int main(void)
         cmocka_unit_test(test_lists_of_revoked_ones_are_fetched_and_obeyed),
         cmocka_unit_test(test_nothing_is_fetched_before_the_signature_is_good),
         cmocka_unit_test(test_answer_that_comes_too_late_goes_nowhere),
+        cmocka_unit_test(test_tunnel_ends_with_the_certificate_it_was_proven_by),
         cmocka_unit_test(test_every_encoding_with_nothing_in_it_is_survived),
         cmocka_unit_test(test_more_certificates_than_anyone_needs_are_refused),
         cmocka_unit_test(test_proofs_that_fail_are_counted_by_address),
