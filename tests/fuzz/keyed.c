@@ -65,6 +65,10 @@ static void compose_one(struct reader *in, uint8_t type, const struct payloads *
 {
     uint8_t flags = fuzz_u8(in);
     struct slice body = flags & FLAG_GENUINE ? genuine_body(genuine, type) : fuzz_bytes(in, fuzz_u16(in));
+    if (flags & FLAG_CUT) {
+        size_t most = fuzz_u8(in);
+        body.len = most < body.len ? most : body.len;
+    }
     if (flags & FLAG_RAW) {
         wr_slice(&out->w, body);
         return;

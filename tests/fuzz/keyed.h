@@ -29,7 +29,7 @@ bool keyed_open(struct ike_sa *sa, struct slice datagram, uint8_t *buf, struct p
 //   chain otherwise:    length, octets of the body
 // FLAG_SPI: the last four octets become `spi`. FLAG_CRITICAL, FLAG_LIE: in the header; the length is one too
 // many.
-enum { FLAG_CRITICAL = 1, FLAG_GENUINE = 2, FLAG_SPI = 4, FLAG_RAW = 8, FLAG_LIE = 16 };
+enum { FLAG_CRITICAL = 1, FLAG_GENUINE = 2, FLAG_SPI = 4, FLAG_RAW = 8, FLAG_LIE = 16, FLAG_CUT = 32 };
 void keyed_compose(struct reader *in, const struct payloads *genuine, uint32_t spi, struct pb *out);
 
 #endif

@@ -33,10 +33,10 @@ for line in "${lines[@]}"; do
     }
     TIMEFORMAT=%U+%S
     spent=$({ time (ulimit -t "$limit" && exec "$work/tree/build/fuzz/bin/fuzz_$target" -max_len=8192 -artifact_prefix="$work/$name-" \
-        "$work/corpus/$name" "$work/tree/build/fuzz/seeds/$target" >"$work/log/$name" 2>&1); } 2>&1 | tail -n 1)
+        "$work/corpus/$name" "$work/tree/build/fuzz/seeds/$target" >"$work/log/$name" 2>&1); } 2>&1 | grep -aoE '[0-9.]+[+][0-9.]+' | tail -n 1)
     found=$(grep -aoE 'SUMMARY: [A-Za-z]+: [a-z-]+|never: .*|runtime error: .*' "$work/log/$name" | head -n 1)
     [ -n "$found" ] || bad=1
-    printf '  %-20s %-10s %7.1f CPU s  %s\n' "$name" "$target" "$(awk "BEGIN { print $spent }")" "${found:-NOT FOUND: $what}"
+    printf '  %-20s %-10s %7.1f CPU s  %s\n' "$name" "$target" "$(awk "BEGIN { print ${spent:-0} }")" "${found:-NOT FOUND: $what}"
     patch -s -R -p1 -d "$work/tree" <"$patches/$name.patch"
 done
 exit $bad
