@@ -28,6 +28,13 @@ $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@ar rcs $$(@D)/libverilated.a $$(@D)/verilated.o $$(@D)/verilated_threads.o
 endef
 
+# every program with a Verilated model has this: memory of models begins as zeros
+ZEROED_NEW := $(BUILD)/obj/sim/zeroed_new.o
+$(ZEROED_NEW): sim/zeroed_new.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX     $<"
+	@$(RTL_OBJCACHE) $(CXX) -std=c++17 $(RTL_CXXFLAGS) -Wextra -Werror -c -o $@ $<
+
 RTL_GCM := rtl/gcm/gcm.f
 
 .PHONY: lint-rtl-gcm

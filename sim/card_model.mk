@@ -20,7 +20,7 @@ $$(BUILD)/obj/sim/card_model_l$(1).o: sim/card_model.cpp sim/card_model.h sim/ca
 	@$$(RTL_OBJCACHE) $$(CXX) -std=c++17 $$(RTL_CXXFLAGS) -Wextra -Werror -I. -I$$(BUILD)/vl/card_l$(1) -DCARD_LANES=$(1) -DCARD_VECTORS=$(CARD_VECTORS) -DCARD_TRACE \
 	    -DVCARD=card_l$(1) -DCARD_SYMS=card_l$(1)__Syms -DCARD_SLOTS=$$(shell echo $$$$((1 << $(CARD_LOG2_SA)))) -c -o $$@ $$<
 $$(BUILD)/lib/libcard_l$(1).a: $$(BUILD)/obj/sim/card_model_l$(1).o $$(BUILD)/obj/sim/card_model.o \
-    $$(BUILD)/obj/sim/verilated_fst_c.o
+    $$(BUILD)/obj/sim/verilated_fst_c.o $(ZEROED_NEW)
 	@mkdir -p $$(@D)
 	@echo "  AR      $$@"
 	@rm -f $$@

@@ -12,7 +12,7 @@ $(BUILD)/obj/tests/rtl/gcm_shim.o: tests/rtl/gcm_shim.cpp tests/rtl/gcm_shim.h $
 
 GCM_TESTS := $(BUILD)/tests/test_gcm_core $(BUILD)/tests/test_gcm_cavp
 $(GCM_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/rtl/%.o $(BUILD)/obj/tests/rtl/gcm_bench.o \
-    $(BUILD)/obj/tests/rtl/gcm_shim.o $(GCM_TB_LIBS)
+    $(BUILD)/obj/tests/rtl/gcm_shim.o $(ZEROED_NEW) $(GCM_TB_LIBS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(BUILD)/vl/gcm_pair_l1/libverilated.a -lcmocka -lcrypto -lpthread

@@ -14,7 +14,7 @@ $(PIPE_SHIM): tests/rtl/pipe_shim.cpp tests/rtl/pipe_shim.h $(PIPE_TB_LIBS)
 
 # $(eval $(call pipe_test,NAME,SOURCES)): a test program over the shim
 define pipe_test
-$$(BUILD)/tests/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(PIPE_SHIM) $(PIPE_TB_LIBS)
+$$(BUILD)/tests/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(2)) $(PIPE_SHIM) $(ZEROED_NEW) $(PIPE_TB_LIBS)
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
 	@$$(CXX) $$(LDFLAGS) -o $$@ $$^ $$(BUILD)/vl/esp_pipe_l1/libverilated.a -lcmocka -lcrypto -lpthread

@@ -13,7 +13,7 @@ $(BUILD)/obj/tests/rtl/rx_shim.o: tests/rtl/rx_shim.cpp tests/rtl/rx_shim.h $(RX
 
 RX_TESTS := $(BUILD)/tests/test_esp_rx $(BUILD)/tests/test_esp_rx_slots
 $(RX_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/rtl/%.o $(BUILD)/obj/tests/rtl/rx_bench.o \
-    $(BUILD)/obj/tests/rtl/rx_shim.o $(RX_TB_LIBS)
+    $(BUILD)/obj/tests/rtl/rx_shim.o $(ZEROED_NEW) $(RX_TB_LIBS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(BUILD)/vl/esp_rx_l1/libverilated.a -lcmocka -lcrypto -lpthread

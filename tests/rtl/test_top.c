@@ -1008,6 +1008,27 @@ static unsigned keys_inside(void)
     return card_model_find(h.card, b.key, 16) + card_model_find(h.card, b.key + 16, 16);
 }
 
+// The allocator gives the model memory that held keys before: what it finds must be the design's own.
+static void test_new_card_on_memory_with_old_keys_shows_none(void **state)
+{
+    (void)state;
+    struct espc_sa_blob b = esp_blob(1);
+    enum { BLOCKS = 1024, SIZE = 16384 };
+    unsigned char *p[BLOCKS];
+    host_close(&h);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        p[i] = malloc(SIZE);
+        assert_non_null(p[i]);
+        for (size_t at = 0; at < SIZE; at += 16)
+            memcpy(p[i] + at, b.key, 16);
+        __asm__ volatile("" : : "r"(p[i]) : "memory"); // the writes are meant
+    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        free(p[i]);
+    open_card(NULL);
+    assert_int_equal(keys_inside(), 0);
+}
+
 static void test_no_key_stays_after_delete_reset_zeroize_and_fatal(void **state)
 {
     (void)state;
@@ -1147,6 +1168,7 @@ int main(void)
         CARD(test_disabled_queue_finishes_its_work_and_starts_afresh),
         CARD(test_reset_under_load_forgets_everything),
         CARD(test_zeroize_frees_all_slots),
+        CARD(test_new_card_on_memory_with_old_keys_shows_none),
         CARD(test_no_key_stays_after_delete_reset_zeroize_and_fatal),
         CARD(test_hard_reset_is_like_a_new_card),
         CARD(test_waveform_is_written_while_it_is_on),
