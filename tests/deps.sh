@@ -10,7 +10,7 @@ tools="python3 python3-venv python3-scapy python3-cryptography python3-cryptogra
     pciutils tshark netcat-openbsd util-linux openssl strongswan-pki"
 client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
-peers="strongswan-charon libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
+peers="strongswan-charon libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
 daemons="strongswan-charon charon-systemd strongswan-starter libreswan"
 lint="clang libclang-rt-dev llvm clang-format clang-tidy shellcheck yosys iverilog"
 case "${1:-all}" in

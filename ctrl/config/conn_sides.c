@@ -193,6 +193,14 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
             l,
             "remote: any certificate of any authority would do: expected id = NAME, cacerts, ca_id, certs or "
             "pubkeys beside auth = pubkey");
+    if (s->auth == AUTH_EAP && l->conn->local.auth != AUTH_PUBKEY)
+        load_refuse(
+            l, "remote: auth = eap-mschapv2 goes with a local auth of certificates, as we prove ourselves to "
+               "whoever asks");
+    if (s->auth == AUTH_EAP && l->conn->ppk_id[0])
+        load_refuse(l, "remote: EAP with a PPK (ppk_id) is not supported yet");
+    if (s->auth != AUTH_EAP && s->eap_id[0])
+        load_warn(l, "remote: eap_id is without effect where auth is not eap-mschapv2");
     if (s->certs.count && s->pubkeys.count)
         load_refuse(l, "%s: certs and pubkeys do not go together", local ? "local" : "remote");
     l->node = NULL;

@@ -8,17 +8,20 @@
 
 const char *shared_type(const char *text)
 {
-    return strcasecmp(text, "ike") == 0 ? "ike" : strcasecmp(text, "ppk") == 0 ? "ppk" : NULL;
+    static const char *const types[] = {"ike", "ppk", "eap"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (strcasecmp(text, types[i]) == 0)
+            return types[i];
+    return NULL;
 }
 
 static const char *check_type(const char *type)
 {
     if (!type)
         return "shared key type missing";
-    if (strcasecmp(type, "eap") == 0 || strcasecmp(type, "xauth") == 0 || strcasecmp(type, "ntlm") == 0)
-        return "EAP, XAuth and NTLM secrets are not supported yet: only preshared keys (types ike and ppk) "
-               "are";
-    return shared_type(type) ? NULL : "invalid shared key type: expected ike or ppk";
+    if (strcasecmp(type, "xauth") == 0 || strcasecmp(type, "ntlm") == 0)
+        return "XAuth and NTLM secrets are not supported yet: types ike, ppk and eap are";
+    return shared_type(type) ? NULL : "invalid shared key type: expected ike, ppk or eap";
 }
 
 static const char *check_owners(const struct vici_node *list)
@@ -50,5 +53,7 @@ const char *config_check_shared(const struct vici_node *root)
     const struct vici_node *owners = vici_find(root, "owners");
     if (strcasecmp(vici_get(root, "type"), "ppk") == 0 && (!owners || !owners->child))
         return "a PPK needs the identity that it goes by: expected owners (id = NAME)";
+    if (strcasecmp(vici_get(root, "type"), "eap") == 0 && (!owners || !owners->child))
+        return "an EAP secret needs the identity that it goes by: expected owners (id = NAME)";
     return check_owners(owners);
 }

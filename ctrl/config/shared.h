@@ -9,7 +9,7 @@
 
 enum { SHARED_MAX = 4096, SHARED_OWNERS_MAX = 32 };
 
-// "ike" or "ppk"; NULL: not supported.
+// "ike", "ppk" or "eap"; NULL: not supported.
 const char *shared_type(const char *text);
 // root: the message's keys id, type, data and owners. NULL: taken; otherwise what is wrong.
 const char *config_check_shared(const struct vici_node *root);

@@ -77,7 +77,8 @@ static void check_message(struct secret *s, const struct vici_node *section, con
     enum { OWNERS = SHARED_OWNERS_MAX + 1 }; // one too many is a fault
     struct vici_node owners = {.kind = VICI_LIST, .name = "owners"}, items[OWNERS];
     struct vici_node value = {.kind = VICI_VALUE, .name = "data", .value = data, .len = len, .next = &owners};
-    struct vici_node type = {.kind = VICI_VALUE, .name = "type", .value = (const uint8_t *)kind, .len = 3};
+    struct vici_node type = {
+        .kind = VICI_VALUE, .name = "type", .value = (const uint8_t *)kind, .len = strlen(kind)};
     struct vici_node id = {.kind = VICI_VALUE, .name = "id", .value = (const uint8_t *)section->name};
     struct vici_node root = {.kind = VICI_SECTION, .name = "", .child = &id};
     unsigned n = 0;
@@ -147,6 +148,7 @@ int secret_check(const char *where, const char *path, const struct vici_node *se
               "file is missing: expected the name of a file of private keys, whose password this is");
     int r = types[t].keys == SEC_IKE   ? check_preshared(&s, section, "ike")
             : types[t].keys == SEC_PPK ? check_preshared(&s, section, "ppk")
+            : types[t].keys == SEC_EAP ? check_preshared(&s, section, types[t].prefix)
                                        : 0;
     return r ? r : s.faults ? -EINVAL : 0;
 }

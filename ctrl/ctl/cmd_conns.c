@@ -327,7 +327,10 @@ static void put_auth(struct vici_out *o, const char *name, const struct auth_sid
 {
     static const char *const revocation[] = {NULL, "SKIPPED", "GOOD"}; // the least that an answer must say
     vici_section(o, name);
-    vici_put(o, "class", s->auth == AUTH_PUBKEY ? "public key" : "pre-shared key");
+    vici_put(o, "class",
+             s->auth == AUTH_PUBKEY ? "public key"
+             : s->auth == AUTH_EAP  ? "EAP"
+                                    : "pre-shared key");
     put_id(o, s);
     if (revocation[s->revocation % 3])
         vici_put(o, "revocation", revocation[s->revocation % 3]);

@@ -9,6 +9,7 @@
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/eap.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
@@ -48,8 +49,10 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
     bool contact = hs->initial_contact;
-    pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
-    pb_own_certs(&b, sa);
+    if (!hs->eap) { // there they came with the first AUTH
+        pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+        pb_own_certs(&b, sa);
+    }
     pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
     virtual_put_reply(&b, sa);
     ppk_put_answer(&b, sa);
@@ -146,6 +149,8 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
     memcpy(keep->data, auth.p, auth.len);
     sa->hs->answer = keep;
     own_auth_log(sa, auth);
+    if (sa->hs->eap)
+        eap_first_again(t);
     sa_established(sa);
     make_child(t);
 }
@@ -224,7 +229,7 @@ static void checked(struct task *t, enum proof how, const char *why)
         LOGF(CFG, 1, "%s", text);
         if (how == PROOF_NOT_HERE && try_next(t))
             return;
-        if (sa->conn->cfg.remote.auth == AUTH_PUBKEY)
+        if (sa->conn->cfg.remote.auth != AUTH_PSK)
             proof_failed(sa->ike, &sa->path.remote);
         sa_why(sa, "%.190s", text);
         refuse_with(sa, N_AUTHENTICATION_FAILED);
@@ -269,6 +274,18 @@ static bool wishes_fit(const struct payloads *pl, bool *none, struct refusal *r)
     return ok;
 }
 
+// The last one of EAP.
+static void check_by_eap(struct task *t)
+{
+    struct auth auth;
+    if (auth_read(payload_find(&t->msg->pl, PL_AUTH)->body, &auth)) {
+        proof_begin(t, &t->msg->pl, &auth, eap_idi(t->sa), checked);
+        return;
+    }
+    sa_why(t->sa, "AUTH is malformed (RFC 7296 3.8)");
+    refuse_with(t->sa, N_INVALID_SYNTAX);
+}
+
 static void request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -280,6 +297,11 @@ static void request(struct task *t)
     struct identity idr;
     struct auth auth;
     bool none;
+    if (sa->hs->eap) {
+        if (eap_request(t))
+            check_by_eap(t);
+        return;
+    }
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
         (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
         !wishes_fit(&m->pl, &none, &r) || !virtual_request_fits(&m->pl, &r)) {
@@ -290,7 +312,8 @@ static void request(struct task *t)
     }
     // What a method that we do not have is refused for is told below, by its number.
     bool has_auth = ap && auth_read(ap->body, &auth);
-    if (!choose_conn(sa, pr ? &idr : NULL, has_auth ? proof_kind(auth.method) : AUTH_NONE)) {
+    uint8_t kind = has_auth ? proof_kind(auth.method) : !ap && sa->ike->eap_conns ? AUTH_EAP : AUTH_NONE;
+    if (!choose_conn(sa, pr ? &idr : NULL, kind)) {
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
@@ -299,15 +322,18 @@ static void request(struct task *t)
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
-    if (!has_auth) {
-        sa_why(sa, "the peer wants EAP (IKE_AUTH without AUTH), which is not supported");
+    if (!has_auth && kind != AUTH_EAP) {
+        sa_why(sa, "the peer wants EAP (IKE_AUTH without AUTH), by which no connection lets anyone in");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
     mobike_offered(sa, &m->pl);
     sa->hs->peer_asks_cert = certreq_read(&m->pl);
-    ppk_request(t, &m->pl, with_ppk);
+    if (has_auth)
+        ppk_request(t, &m->pl, with_ppk);
+    else
+        eap_begin(t);
 }
 
 const struct task_ops task_auth_respond = {.name = "IKE_AUTH", .exchange = EX_AUTH, .request = request};

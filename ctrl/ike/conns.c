@@ -242,6 +242,7 @@ void conn_remove(struct ike *ike, struct conn *c)
 {
     ike->pubkey_conns -= c->cfg.remote.auth == AUTH_PUBKEY;
     ike->ppk_conns -= c->cfg.ppk_id[0] != 0;
+    ike->eap_conns -= c->cfg.remote.auth == AUTH_EAP;
     for (unsigned i = 0; i < c->cfg.remote_count; i++)
         if (c->cfg.remote_addrs[i].family)
             addr_del(ike, &c->cfg.remote_addrs[i], c);
@@ -266,6 +267,7 @@ int conn_add(struct ike *ike, struct conn *c)
     *end = c;
     ike->pubkey_conns += c->cfg.remote.auth == AUTH_PUBKEY;
     ike->ppk_conns += c->cfg.ppk_id[0] != 0;
+    ike->eap_conns += c->cfg.remote.auth == AUTH_EAP;
     if (!(c->class = class_get(ike, &c->cfg)) ||
         !table_add(&ike->conn_names, &c->by_name, name_key(ike, c->cfg.name)))
         rc = -ENOMEM;

@@ -78,6 +78,7 @@ struct ike {
     struct creds *creds;
     struct pools *pools;
     unsigned pubkey_conns; // loaded ones whose peer has a certificate or public key
+    unsigned eap_conns;    // loaded ones whose peer authenticates by EAP
     unsigned ppk_conns;    // loaded ones with a postquantum preshared key
     struct conn *conns;
     struct conn_class *classes;

@@ -12,6 +12,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/eap.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
@@ -41,7 +42,8 @@ static int check(struct conn *c, struct esp_error *err)
                         cfg->remote.id);
     if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
-    if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0)
+    if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0 ||
+        eap_check_conn(c, err) != 0)
         return -EINVAL;
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");

@@ -93,7 +93,8 @@ static void good(struct task *t)
     const struct proof_state *p = sa->hs->proof;
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' with %s successful",
-         identity_print(&sa->remote_id, text, sizeof(text)), auth_print(p->auth.method, p->auth.value));
+         identity_print(&sa->remote_id, text, sizeof(text)),
+         sa->hs->eap ? "EAP" : auth_print(p->auth.method, p->auth.value));
     finish(t, PROOF_GOOD, "");
 }
 
@@ -321,7 +322,8 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
     struct ike_sa *sa = t->sa;
     struct proof_state *p = calloc(1, sizeof(*p));
     char why[200];
-    uint8_t kind = proof_kind(auth->method);
+    uint8_t kind = proof_kind(auth->method),
+            wanted = sa->hs->eap ? AUTH_PSK : sa->conn->cfg.remote.auth; // by the MSK
     if (!p) {
         fn(t, PROOF_BAD, "no memory");
         return;
@@ -329,10 +331,13 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
     *p = (struct proof_state){.auth = *auth, .id = id, .fn = fn};
     proof_free(sa->hs->proof);
     sa->hs->proof = p;
-    if (kind != sa->conn->cfg.remote.auth) {
+    if (kind != wanted) {
         snprintf(why, sizeof(why), "the peer authenticates by %s (method %u), and by %s the connection says",
                  auth_print(auth->method, auth->value), auth->method,
-                 sa->conn->cfg.remote.auth == AUTH_PSK ? "a pre-shared key" : "a certificate or public key");
+                 sa->hs->eap                             ? "the key that EAP made"
+                 : sa->conn->cfg.remote.auth == AUTH_PSK ? "a pre-shared key"
+                 : sa->conn->cfg.remote.auth == AUTH_EAP ? "EAP"
+                                                         : "a certificate or public key");
         finish(t, PROOF_BAD, why);
     } else if (kind == AUTH_PSK) {
         check_secret(t);

@@ -102,6 +102,8 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_AUTH_PROVEN: ask_answer(ike, m->AUTH_PROVEN.req, t, m); break;
     case MSG_AUTH_OCTETS_IS: ask_answer(ike, m->AUTH_OCTETS_IS.req, t, m); break;
     case MSG_KEY_HAVE: creds_have(ike->creds, &m->KEY_HAVE); break;
+    case MSG_EAP_CHALLENGE: ask_answer(ike, m->EAP_CHALLENGE.req, t, m); break;
+    case MSG_EAP_MSCHAP_IS: ask_answer(ike, m->EAP_MSCHAP_IS.req, t, m); break;
     case MSG_AUTH_IS: ask_answer(ike, m->AUTH_IS.req, t, m); break;
     default: LOGF(DMN, 1, "message %s from keys is not for ike, ignored", msg_name(t)); break;
     }

@@ -16,6 +16,7 @@
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/fragments.h"
+#include "ctrl/ike/eap.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
@@ -185,6 +186,7 @@ void handshake_free(struct ike_sa *sa)
     free(hs->answer);
     own_auth_free(hs->own);
     proof_free(hs->proof);
+    eap_free(hs->eap);
     free(hs);
     sa->hs = NULL;
 }

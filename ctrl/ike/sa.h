@@ -43,6 +43,7 @@ struct handshake {  // until the SA is established
     uint32_t peer_schemes;            // what it takes (enum cr_scheme_bit)
     bool peer_asks_cert;              // by a CERTREQ
     bool peer_asks_address;           // by a CFG_REQUEST
+    struct eap_session *eap;          // NULL: no EAP
     bool use_ppk;                     // both ends said USE_PPK
     bool ppk_needed;                  // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered

@@ -97,6 +97,10 @@
 // responder that is settled; as initiator the peer says in its answer whether it has it too, and PPK_SETTLE tells, before it is checked.
 #define MSG_PPK_SELECT_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, ppk_id, 0) F(U8, required, 0) // required: AUTH_IS has no no_ppk. -> RESULT, not ok: there is none
 #define MSG_PPK_SETTLE_FIELDS(F)  F(U32, ike_id, 0) F(U8, used, 0)                        // no answer
+// EAP-MSCHAPv2 as the server: between the two our AUTH is made by a private key before the peer is proven (RFC 7296 2.16); after
+// it the peer is checked, and our second AUTH made, by the MSK. One try an IKE SA.
+#define MSG_EAP_BEGIN_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0)                          // -> EAP_CHALLENGE or RESULT(not ok)
+#define MSG_EAP_MSCHAP_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, user, 0) F(BLOB, account, 0) F(BLOB, peer_challenge, 0) F(BLOB, response, 0) /* account: user without a domain, which goes into the response (RFC 2759 8.2) */ // -> EAP_MSCHAP_IS or RESULT(not ok)
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        /* id bodies: RFC 7296 3.5 from the ID type octet on */ \
     F(BLOB, key_id, 0) F(U32, schemes, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit */ // -> AUTH_IS or RESULT
@@ -112,6 +116,8 @@
 #define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
 #define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
+#define MSG_EAP_CHALLENGE_FIELDS(F) F(U32, req, 0) F(BLOB, challenge, 0)
+#define MSG_EAP_MSCHAP_IS_FIELDS(F) F(U32, req, 0) F(BLOB, authenticator, 0)
 #define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0) F(BLOB, no_ppk, 0)       // no_ppk: the same without the PPK, for a peer that has none; empty: not made
 #define MSG_AUTH_OCTETS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, octets, 0)
 #define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
@@ -233,6 +239,10 @@
     X(IKE_UPDATE, AT(IKE, KEYS)) \
     X(IKE_FORGET, AT(IKE, KEYS)) \
     X(PPK_SELECT, AT(IKE, KEYS)) \
+    X(EAP_BEGIN, AT(IKE, KEYS)) \
+    X(EAP_MSCHAP, AT(IKE, KEYS)) \
+    X(EAP_CHALLENGE, AT(KEYS, IKE)) \
+    X(EAP_MSCHAP_IS, AT(KEYS, IKE)) \
     X(PPK_SETTLE, AT(IKE, KEYS)) \
     X(AUTH_MAKE, AT(IKE, KEYS)) \
     X(AUTH_CHECK, AT(IKE, KEYS)) \

@@ -26,6 +26,10 @@ static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice p
 static bool own_secret(struct keys *k, const struct ike_entry *e, const struct msg_AUTH_MAKE *m,
                        struct slice *out, char *why, size_t size)
 {
+    if (e->eap == EAP_DONE) {
+        *out = slice_of(e->eap_state->msk, MSCHAP_MSK);
+        return true;
+    }
     struct psk_match found[PSK_TRIES];
     char who[340];
     unsigned n = secrets_for(k, m->id_body, m->peer_id_body, found, who, sizeof(who)), i = 0;
@@ -42,8 +46,10 @@ static bool own_secret(struct keys *k, const struct ike_entry *e, const struct m
 
 static bool may_make(const struct ike_entry *e, char *why, size_t size)
 {
-    const char *no = !e                             ? "no such IKE SA"
-                     : !e->initiator && !e->checked ? "the peer has not been authenticated yet"
+    const char *no = !e ? "no such IKE SA"
+                     : !e->initiator && !e->checked && e->eap != EAP_BEGUN
+                         ? "the peer has not been authenticated yet"
+                     : e->eap == EAP_DONE && !e->made_by_eap ? NULL
                      : e->made ? "AUTH has been made already" // each one more is a guess at the secret
                                : NULL;
     snprintf(why, size, "%s", no ? no : "");
@@ -95,6 +101,10 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
     size_t len = 0, plain_len = 0;
     char why[400];
     bool good = may_make(e, why, sizeof(why));
+    if (good && e->eap && (e->eap == EAP_DONE) != (m->method == CR_METHOD_PSK)) {
+        snprintf(why, sizeof(why), "with EAP the first AUTH is a signature, and the second by the MSK");
+        good = false;
+    }
     if (good && (m->method == CR_METHOD_PSK) != (m->key_id.len == 0)) {
         snprintf(why, sizeof(why), "authentication method %u %s a private key", m->method,
                  m->key_id.len ? "takes no key, which came with it," : "needs");
@@ -109,6 +119,7 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
         return;
     }
     e->made = true;
+    e->made_by_eap = e->eap == EAP_DONE;
     ipc_send(c, MSG_AUTH_IS,
              &(struct msg_AUTH_IS){
                  .req = m->req, .auth = slice_of(auth, len), .no_ppk = slice_of(plain, plain_len)});
@@ -143,11 +154,20 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
         ipc_result(c, m->req, false, "whether the peer uses the PPK has not been said");
         return;
     }
+    if (e->eap == EAP_BEGUN || e->eap == EAP_FAILED) {
+        ipc_result(c, m->req, false, "the peer has not shown its password");
+        return;
+    }
     if (e->checked || e->octets) {
         ipc_result(c, m->req, false, "the peer %s", e->checked ? "is authenticated already" : "is to sign");
         return;
     }
     unsigned n = secrets_for(k, m->id_body, m->peer_id_body, psk, who, sizeof(who));
+    if (e->eap == EAP_DONE) { // nothing else proves a peer that was let in by EAP
+        psk[0] =
+            (struct psk_match){.data = slice_of(e->eap_state->msk, MSCHAP_MSK), .name = e->eap_state->secret};
+        n = 1;
+    }
     const struct psk_match *by = NULL;
     for (unsigned i = 0; i < n && !by; i++) {
         bool good = derive_psk_auth(e->s, !e->initiator, psk[i].data, m->message, m->own_nonce,
@@ -172,9 +192,10 @@ void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     uint8_t maced_id[CR_PRF_MAX + INT_AUTH_MAX]; // and IntAuth (RFC 9242 3.3.2) behind it
-    if (!e || e->checked || e->octets || e->ppk) {
+    if (!e || e->checked || e->octets || e->ppk || e->eap) {
         ipc_result(c, m->req, false, "%s",
                    !e           ? "no such IKE SA"
+                   : e->eap     ? "the peer authenticates by EAP"
                    : e->ppk     ? "whether the peer uses the PPK has not been said"
                    : e->checked ? "the peer is authenticated already"
                                 : "the peer's one try is over");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ctl loads, unloads and lists: shared secrets and private keys. ike hears which private keys there are,
 // by their identifiers alone.
+#include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 
 #include "ctrl/keys/room.h"
@@ -81,10 +83,31 @@ static void key_unload(struct keys *k, struct ipc_chan *c, const struct msg_KEY_
     ipc_result(c, m->req, found, "%s", found ? "" : "no such private key");
 }
 
+// Of a password only the NT hash is kept (RFC 2759 8.3). The first one brings the legacy provider.
+static int hash_password(struct keys *k, const struct msg_SECRET_LOAD *m, uint8_t hash[MSCHAP_NT_HASH],
+                         struct esp_error *err)
+{
+    if (!k->mschap)
+        k->mschap = mschap_new();
+    if (!k->mschap)
+        return esp_fail(err, -ENOSYS, "type",
+                        "secret %s: OpenSSL's legacy provider, which MS-CHAP-V2 needs, is not there", m->id);
+    if (mschap_nt_hash(k->mschap, m->data.p, m->data.len, hash) != 0)
+        return esp_fail(err, -EINVAL, "data", "secret %s: expected a password of at most %d octets of UTF-8",
+                        m->id, MSCHAP_PASSWORD_MAX);
+    return 0;
+}
+
 static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_LOAD *m)
 {
     struct esp_error err = {0};
-    psk_load(k->psks, m->id, m->type, m->data, m->owners, &err);
+    uint8_t hash[MSCHAP_NT_HASH];
+    struct slice data = m->data;
+    if (secret_kind(m->type) == SECRET_EAP && hash_password(k, m, hash, &err) == 0)
+        data = slice_of(hash, sizeof(hash));
+    if (!err.code)
+        psk_load(k->psks, m->id, m->type, data, m->owners, &err);
+    OPENSSL_cleanse(hash, sizeof(hash));
     ipc_result(c, m->req, !err.code, "%s", err.text);
 }
 

@@ -25,6 +25,7 @@ static void free_ike(struct ike_entry *e)
     table_free(&e->used);
     vault_put(e->s);
     vault_put(e->ppk);
+    vault_put(e->eap_state);
     free(e);
 }
 
@@ -99,7 +100,7 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
     struct ike_entry *e = NULL, *old = m->old_ike_id ? keys_find_ike(k, m->old_ike_id) : NULL;
     struct kex_secrets shared = {0};
     int rc = take_secrets(k, m->ke_id, m->peer_public, m->more, &shared);
-    if (!rc && m->old_ike_id && !(old && old->checked && old->made))
+    if (!rc && m->old_ike_id && !(old && old->checked && old->made && (!old->eap || old->made_by_eap)))
         rc = -EPERM;
     if (!rc && (!m->ke_id || m->old_ike_id == m->ike_id))
         rc = -EINVAL;
@@ -206,7 +207,7 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     union msg child;
-    if (!e || !e->checked || !e->made) {
+    if (!e || !e->checked || !e->made || (e->eap && !e->made_by_eap)) {
         ipc_result(c, m->req, false, "%s", e ? "the IKE SA is not authenticated" : "no such IKE SA");
         return;
     }
@@ -229,6 +230,8 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
     case MSG_IKE_UPDATE: keys_ike_update(k, c, &m->IKE_UPDATE); break;
     case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
+    case MSG_EAP_BEGIN: keys_eap_begin(k, c, &m->EAP_BEGIN); break;
+    case MSG_EAP_MSCHAP: keys_eap_mschap(k, c, &m->EAP_MSCHAP); break;
     case MSG_PPK_SELECT: keys_ppk_select(k, c, &m->PPK_SELECT); break;
     case MSG_PPK_SETTLE: keys_ppk_settle(k, &m->PPK_SETTLE); break;
     case MSG_AUTH_MAKE: keys_auth_make(k, c, &m->AUTH_MAKE); break;
@@ -341,6 +344,7 @@ void keys_free(struct keys *k)
     forget_ike(k);
     psk_store_free(k->psks);
     private_store_free(k->privates);
+    mschap_free(k->mschap);
     table_free(&k->ikes);
     table_free(&k->installs);
     free(k);

@@ -24,7 +24,7 @@ void keys_ppk_select(struct keys *k, struct ipc_chan *c, const struct msg_PPK_SE
     }
     e->ppk_tried = true;
     e->ppk_required = m->required;
-    if (!psk_find_ppk(k->psks, m->ppk_id, &ppk)) {
+    if (!psk_find_named(k->psks, SECRET_PPK, m->ppk_id, &ppk, NULL)) {
         ipc_result(c, m->req, false, "no PPK of that identity is loaded");
         return;
     }

@@ -18,7 +18,7 @@ struct psk {
     struct table_node by_serial;
     struct psk *next, *prev; // in the order of loading
     uint32_t serial;
-    bool ppk; // a postquantum preshared key (RFC 8784): never a secret of AUTH by itself
+    enum secret_kind kind; // any but IKE is never a secret of AUTH by itself
     char name[NAME_MAX_LEN + 1];
     uint8_t *data; // in the vault
     size_t len;
@@ -141,22 +141,31 @@ static int read_owners(struct psk *p, struct slice owners, struct esp_error *err
     return r.bad ? esp_fail(err, -EINVAL, "owners", "malformed list") : 0;
 }
 
+int secret_kind(const char *type)
+{
+    return strcasecmp(type, "ike") == 0   ? SECRET_IKE
+           : strcasecmp(type, "ppk") == 0 ? SECRET_PPK
+           : strcasecmp(type, "eap") == 0 ? SECRET_EAP
+                                          : -1;
+}
+
 int psk_load(struct psk_store *s, const char *name, const char *type, struct slice data, struct slice owners,
              struct esp_error *err)
 {
-    bool ppk = strcasecmp(type, "ppk") == 0;
-    if (!ppk && strcasecmp(type, "ike") != 0)
+    int kind = secret_kind(type);
+    if (kind < 0)
         return esp_fail(err, -EOPNOTSUPP, "type",
-                        "secret %s: type '%s' is not supported, expected ike or ppk", name, type);
-    if (ppk && !owners.len)
-        return esp_fail(err, -EINVAL, "owners", "secret %s: a PPK needs the identity that it goes by", name);
+                        "secret %s: type '%s' is not supported, expected ike, ppk or eap", name, type);
+    if (kind != SECRET_IKE && !owners.len)
+        return esp_fail(err, -EINVAL, "owners", "secret %s: %s needs the identity that it goes by", name,
+                        kind == SECRET_PPK ? "a PPK" : "an EAP secret");
     if (data.len == 0 || data.len > PSK_MAX)
         return esp_fail(err, -EINVAL, "data", "secret %s: %zu octets, expected 1 to %d", name, data.len,
                         PSK_MAX);
     struct psk *p = calloc(1, sizeof(*p));
     if (!p)
         return esp_fail(err, -ENOMEM, "", "no memory");
-    p->ppk = ppk;
+    p->kind = (enum secret_kind)kind;
     snprintf(p->name, sizeof(p->name), "%s", name);
     p->data = vault_get(data.len);
     int rc = -ENOMEM;
@@ -206,12 +215,15 @@ static int best(const struct psk *p, const struct identity *id, const struct ide
     return p->owner_count ? found : MATCH_ANY;
 }
 
-bool psk_find_ppk(const struct psk_store *s, struct slice ppk_id, struct slice *out)
+bool psk_find_named(const struct psk_store *s, enum secret_kind kind, struct slice id, struct slice *out,
+                    const char **name)
 {
-    for (const struct psk *p = s->last; p && ppk_id.len; p = p->prev)
-        for (unsigned i = 0; p->ppk && i < p->owner_count; i++)
-            if (slice_eq(ppk_id, slice_of(p->owners[i].data, p->owners[i].len))) {
+    for (const struct psk *p = s->last; p && id.len; p = p->prev)
+        for (unsigned i = 0; p->kind == kind && i < p->owner_count; i++)
+            if (slice_eq(id, slice_of(p->owners[i].data, p->owners[i].len))) {
                 *out = slice_of(p->data, p->len);
+                if (name)
+                    *name = p->name;
                 return true;
             }
     return false;
@@ -228,7 +240,7 @@ unsigned psk_find(const struct psk_store *s, const struct identity *me, const st
             score = (mine + theirs) * (MATCH_PERFECT + 1) + mine;
         unsigned at = 0;
         // A secret that names several ends and not this peer must not let one of them pass for someone else.
-        if (p->ppk || (!theirs && (!mine || p->owner_count > 1)))
+        if (p->kind != SECRET_IKE || (!theirs && (!mine || p->owner_count > 1)))
             continue;
         while (at < n && rank[at] >= score)
             at++;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared secrets by name, postquantum ones among them, and which of them serve for two identities (charon's
-// rules: the best owner match wins).
+// Shared secrets by name, postquantum ones and passwords of EAP among them, and which of them serve for two
+// identities (charon's rules: the best owner match wins).
 #ifndef CTRL_KEYS_PSK_H
 #define CTRL_KEYS_PSK_H
 
@@ -9,6 +9,12 @@
 
 enum { PSK_MAX = 512, PSK_OWNERS_MAX = 256, PSK_TRIES = 8, PSK_SECRETS_MAX = 1 << 20 };
 
+enum secret_kind {
+    SECRET_IKE,
+    SECRET_PPK, // postquantum preshared keys (RFC 8784)
+    SECRET_EAP, // passwords, of which the store has the NT hash: psk_load is given that
+};
+int secret_kind(const char *type); // -1: not supported
 struct psk_store;
 struct psk_match {
     uint32_t serial; // of no other secret, before or after
@@ -18,7 +24,7 @@ struct psk_match {
 };
 struct psk_store *psk_store_new(void);
 void psk_store_free(struct psk_store *s);
-// type: ike, ppk. Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
+// type: ike, ppk, eap. Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
 int psk_load(struct psk_store *s, const char *name, const char *type, struct slice data, struct slice owners,
              struct esp_error *err);
 bool psk_unload(struct psk_store *s, const char *name);
@@ -27,8 +33,9 @@ void psk_clear(struct psk_store *s);
 // the serial number of the one that it said so for; 0: that was all.
 uint32_t psk_names(const struct psk_store *s, uint32_t from, bool (*f)(void *ctx, const char *name),
                    void *ctx);
-// The postquantum preshared key (type ppk) one of whose identities has just these octets (RFC 8784 5.1).
-bool psk_find_ppk(const struct psk_store *s, struct slice ppk_id, struct slice *out);
+// The secret of another kind one of whose identities has just these octets. name may be NULL.
+bool psk_find_named(const struct psk_store *s, enum secret_kind kind, struct slice id, struct slice *out,
+                    const char **name);
 // Up to PSK_TRIES secrets for the pair, best match first. An identity that no secret names has none: one that
 // names the peer's address must not prove whatever name comes from there.
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,

@@ -3,21 +3,29 @@
 #ifndef CTRL_KEYS_ROOM_H
 #define CTRL_KEYS_ROOM_H
 
+#include "ctrl/crypto/mschapv2.h"
 #include "ctrl/keys/derive.h"
 #include "ctrl/keys/kex.h"
 #include "ctrl/keys/keys.h"
 #include "ctrl/keys/private.h"
 #include "ctrl/keys/psk.h"
 
+enum eap_phase { EAP_NONE, EAP_BEGUN, EAP_FAILED, EAP_DONE };
+struct eap_state { // in the vault
+    uint8_t challenge[MSCHAP_CHALLENGE], msk[MSCHAP_MSK];
+    char secret[NAME_MAX_LEN]; // the id of the one that was shown
+};
 struct ike_entry {
     struct table_node node; // key: ike_id
-    bool initiator, made;
+    bool initiator, made, made_by_eap;
     bool octets;     // what the peer's signature covers was given away: it proves itself so or not at all
     bool checked;    // the peer has proven itself
     uint32_t proven; // by the secret of this serial number; 0: by a signature
     struct ike_secrets *s;   // in the vault
     struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
     bool ppk_tried, ppk_required; // nothing is proven without it
+    enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else
+    struct eap_state *eap_state;  // NULL: none
     struct table used;            // nonces that have made a KEYMAT, by their hash
 };
 struct install {            // a CHILD_INSTALL that path has not answered
@@ -29,6 +37,7 @@ struct keys {
     struct ipc_chan *chan[ROOM_COUNT];
     struct psk_store *psks;
     struct private_store *privates;
+    struct mschap *mschap; // NULL: no EAP secret was ever loaded
     struct kex_store kex;
     struct table ikes, installs;
     uint32_t next_req;
@@ -50,6 +59,10 @@ void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m);
 // ---- ppk.c
 void keys_ppk_select(struct keys *k, struct ipc_chan *c, const struct msg_PPK_SELECT *m);
 void keys_ppk_settle(struct keys *k, const struct msg_PPK_SETTLE *m);
+
+// ---- eap.c
+void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEGIN *m);
+void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MSCHAP *m);
 
 // ---- creds.c
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl

@@ -71,6 +71,7 @@ void auth_side_write(struct writer *w, const struct auth_side *s)
 {
     wr_cstr(w, s->id);
     wr_cstr(w, s->ca_id);
+    wr_cstr(w, s->eap_id);
 #define F(kind, name) wr_##kind(w, s->name);
     SIDE_SCALARS(F)
 #undef F
@@ -84,12 +85,13 @@ void auth_side_read(struct reader *r, struct auth_side *s)
     memset(s, 0, sizeof(*s));
     rd_cstr(r, s->id, sizeof(s->id));
     rd_cstr(r, s->ca_id, sizeof(s->ca_id));
+    rd_cstr(r, s->eap_id, sizeof(s->eap_id));
 #define F(kind, name) s->name = rd_##kind(r);
     SIDE_SCALARS(F)
 #undef F
 #define F(name) blobs_read(r, &s->name);
     SIDE_BLOBS(F)
 #undef F
-    if (s->auth > AUTH_PUBKEY || s->revocation > PKI_STRICT)
+    if (s->auth > AUTH_EAP || s->revocation > PKI_STRICT)
         r->bad = true;
 }

@@ -11,7 +11,7 @@
 #include "ctrl/lib/slice.h"
 #include "ctrl/lib/trust.h"
 
-enum auth_method { AUTH_NONE, AUTH_PSK, AUTH_PUBKEY };
+enum auth_method { AUTH_NONE, AUTH_PSK, AUTH_PUBKEY, AUTH_EAP };
 
 // Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.
 #define ID_MAX_LEN 256
@@ -31,11 +31,12 @@ void blobs_clear(struct blobs *l);
 struct slice blobs_at(const struct blobs *l, unsigned i);
 
 struct auth_side {
-    char id[ID_MAX_LEN];    // charon's syntax; empty: the address (local), %any (remote)
-    char ca_id[ID_MAX_LEN]; // an authority's subject that the chain must hold; empty: any that is trusted
-    uint32_t round;         // the order of several, of which there is one
-    uint8_t auth;           // enum auth_method
-    uint8_t revocation;     // enum pki_revocation
+    char id[ID_MAX_LEN];     // charon's syntax; empty: the address (local), %any (remote)
+    char ca_id[ID_MAX_LEN];  // an authority's subject that the chain must hold; empty: any that is trusted
+    char eap_id[ID_MAX_LEN]; // remote, of AUTH_EAP: whose passwords do; empty: the IKE identity's alone
+    uint32_t round;          // the order of several, of which there is one
+    uint8_t auth;            // enum auth_method
+    uint8_t revocation;      // enum pki_revocation
     // Of AUTH_PUBKEY. 0: what ctrl/crypto takes where nothing is asked for.
     uint32_t schemes;              // enum cr_scheme_bit: what AUTH may be made with
     uint32_t cert_hashes;          // 1 << CR_HASH_...: what certificates of the chain may be signed with

@@ -314,7 +314,8 @@ static void test_all_faults_of_a_connection_are_told(void **state)
     assert_string_equal(
         faults,
         "gw: invalid value for: encap: 'perhaps', expected yes or no\n"
-        "gw.local: invalid value for: auth: 'eap': EAP is not supported yet; expected psk or pubkey\n"
+        "gw.local: invalid value for: auth: 'eap': EAP is supported as remote.auth = eap-mschapv2 alone; "
+        "expected psk or pubkey\n"
         "gw.local: unknown option: nonsense\n"
         "gw.children.a: invalid value for: remote_ts: '33': expected a prefix length from 0 to 32\n"
         "gw.children.a: invalid value for: remote_ts: 'all': expected an address, a subnet, a range or "

@@ -328,10 +328,11 @@ static void walk_secret(const struct row *r)
     snprintf(text, sizeof(text), "secrets { %s-1 { %s = %s\n%s } }\n", prefix_of(r->section), r->key,
              r->value, strcmp(r->key, "id") == 0 ? "secret = s" : "");
     tell(&t, NULL, text);
-    if (r->section == SEC_PPK) {
+    if (r->section == SEC_PPK || r->section == SEC_EAP) {
         bool id = strcmp(r->key, "id") == 0;
-        assert_string_equal(t.secrets, id ? "ppk-1: s of i\n" : "");
-        assert_true(id ? !t.faults[0] : strstr(t.faults, "a PPK needs the identity that it goes by") != NULL);
+        snprintf(named, sizeof(named), "%s-1: s of i\n", prefix_of(r->section));
+        assert_string_equal(t.secrets, id ? named : "");
+        assert_true(id ? !t.faults[0] : strstr(t.faults, "needs the identity that it goes by") != NULL);
         return;
     }
     if (r->section == SEC_IKE) {

@@ -253,11 +253,11 @@ static void test_many_secrets_keep_the_best_in_order(void **state)
 
 static void test_unsupported_secrets_are_refused_by_name(void **state)
 {
-    struct msg_SECRET_LOAD m = {.req = ++req, .id = "e", .type = "eap", .data = slice_str("x")};
+    struct msg_SECRET_LOAD m = {.req = ++req, .id = "e", .type = "xauth", .data = slice_str("x")};
     uint8_t big[PSK_MAX + 1] = {1};
     (void)state;
     assert_false(say(b->ctl, MSG_SECRET_LOAD, &m));
-    assert_non_null(strstr(b->text, "'eap' is not supported"));
+    assert_non_null(strstr(b->text, "'xauth' is not supported"));
     snprintf(m.type, sizeof(m.type), "ike");
     m.data = slice_of(big, sizeof(big));
     assert_false(say(b->ctl, MSG_SECRET_LOAD, &m));

@@ -48,6 +48,8 @@ static void test_secrets_that_are_refused(void **state)
     request("load-shared", "id", "x", "data", "y", NULL);
     expect_error("type missing");
     request("load-shared", "type", "EAP", "data", "y", NULL);
+    expect_error("an EAP secret needs the identity that it goes by");
+    request("load-shared", "type", "xauth", "data", "y", NULL);
     expect_error("not supported yet");
     request("load-shared", "type", "ppk", "data", "y", NULL);
     expect_error("a PPK needs the identity that it goes by");

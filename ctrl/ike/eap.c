@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+// The peer's steps are few and in one order: identity where there is an eap_id, challenge, response, its
+// "success", AUTH. Anything else ends the IKE SA, so a peer has as many messages as there are steps, and
+// half_open_timeout for all of them.
+#include "ctrl/ike/eap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/ike/auth.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/own_auth.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/strangers.h"
+#include "ctrl/ike/task.h"
+
+enum { OP_CHALLENGE = 1, OP_RESPONSE, OP_SUCCESS, OP_FAILURE };
+enum {
+    CHALLENGE_LEN = 16,
+    REPLY_LEN = 49,
+    NT_RESPONSE_LEN = 24,
+    AUTHENTICATOR_LEN = 20,
+    MESSAGE_MAX = 60000
+};
+enum step { WAITS_FOR_IDENTITY, WAITS_FOR_RESPONSE, WAITS_FOR_SUCCESS, WAITS_FOR_AUTH };
+
+struct eap_session {
+    struct inmsg *first; // the first request: what it asks for is answered at the end
+    enum step step;
+    uint8_t id; // of the last request of ours
+    uint8_t challenge[CHALLENGE_LEN];
+    struct identity user; // who has shown the password, from step WAITS_FOR_SUCCESS on
+    char name[EAP_NAME_MAX + 1];
+};
+
+// --- packets ---
+
+bool eap_read(struct slice body, struct eap_packet *out)
+{
+    struct reader r = reader_of(body);
+    memset(out, 0, sizeof(*out));
+    out->code = rd_u8(&r);
+    out->id = rd_u8(&r);
+    if (rd_u16(&r) != body.len || r.bad)
+        return false;
+    if (out->code == EAP_CODE_SUCCESS || out->code == EAP_CODE_FAILURE)
+        return r.left == 0;
+    out->type = rd_u8(&r);
+    out->data = rd_bytes(&r, r.left);
+    return !r.bad && (out->code == EAP_CODE_REQUEST || out->code == EAP_CODE_RESPONSE) && out->type != 0;
+}
+
+bool mschap_read_reply(struct slice data, uint8_t id, struct mschap_reply *out)
+{
+    struct reader r = reader_of(data);
+    bool good =
+        rd_u8(&r) == OP_RESPONSE && rd_u8(&r) == id && rd_u16(&r) == data.len && rd_u8(&r) == REPLY_LEN;
+    out->peer_challenge = rd_bytes(&r, CHALLENGE_LEN);
+    rd_bytes(&r, 8); // reserved
+    out->response = rd_bytes(&r, NT_RESPONSE_LEN);
+    rd_u8(&r); // flags
+    out->name = rd_bytes(&r, r.left);
+    return good && !r.bad && out->name.len > 0 && out->name.len <= EAP_NAME_MAX;
+}
+
+static void put_eap(struct pb *b, uint8_t code, uint8_t id, uint8_t type, struct slice data)
+{
+    uint8_t buf[300];
+    struct writer w = writer_of(buf, sizeof(buf));
+    bool typed = type != 0;
+    wr_u8(&w, code);
+    wr_u8(&w, id);
+    wr_u16(&w, (uint16_t)(4 + typed + data.len));
+    if (typed)
+        wr_u8(&w, type);
+    wr_bytes(&w, data.p, data.len);
+    pb_payload(b, PL_EAP, wr_written(&w));
+}
+
+// --- the session ---
+
+int eap_check_conn(const struct conn *c, struct esp_error *err)
+{
+    const struct conn_config *cfg = &c->cfg;
+    struct identity id;
+    if (cfg->local.auth == AUTH_EAP)
+        return esp_fail(err, -EINVAL, "local.auth", "EAP as the client is not supported yet");
+    if (cfg->remote.auth != AUTH_EAP)
+        return 0;
+    if (cfg->local.auth != AUTH_PUBKEY)
+        return esp_fail(err, -EINVAL, "local.auth",
+                        "with EAP we prove ourselves to whoever asks: that takes a certificate (pubkey)");
+    if (cfg->ppk_id[0])
+        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
+    if (!identity_parse(cfg->remote.eap_id, &id))
+        return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
+                        cfg->remote.eap_id);
+    return 0;
+}
+
+void eap_free(struct eap_session *e)
+{
+    if (e)
+        free(e->first);
+    free(e);
+}
+
+bool eap_is_over(const struct ike_sa *sa)
+{
+    return sa->hs && sa->hs->eap && sa->hs->eap->step == WAITS_FOR_AUTH;
+}
+
+struct slice eap_idi(const struct ike_sa *sa)
+{
+    return payload_find(&sa->hs->eap->first->pl, PL_IDI)->body;
+}
+
+void eap_first_again(struct task *t)
+{
+    struct eap_session *e = t->sa->hs->eap;
+    free(t->msg);
+    t->msg = e->first;
+    e->first = NULL;
+}
+
+// RFC 3748 4.2, RFC 7296 2.16: the peer hears a failure, and the IKE SA is over.
+static void fail(struct ike_sa *sa, const char *why)
+{
+    uint8_t buf[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    char text[200];
+    snprintf(text, sizeof(text), "%.190s", why);
+    sa_why(sa, "%s", text);
+    LOGF(IKE, 1, "EAP failed: %s", text);
+    COUNT(sa->ike, auth_failed);
+    proof_failed(sa->ike, &sa->path.remote);
+    put_eap(&b, EAP_CODE_FAILURE, sa->hs->eap->id, 0, slice_of(NULL, 0));
+    exchange_reply(sa, EX_AUTH, &b);
+    sa_refused(sa);
+}
+
+static void send_request(struct ike_sa *sa, struct pb *b, uint8_t type, struct slice data)
+{
+    put_eap(b, EAP_CODE_REQUEST, sa->hs->eap->id, type, data);
+    if (!exchange_reply(sa, EX_AUTH, b)) {
+        sa_why(sa, "the IKE_AUTH response could not be built");
+        sa_destroy(sa);
+    }
+}
+
+static void send_challenge(struct ike_sa *sa, struct pb *b)
+{
+    const struct eap_session *e = sa->hs->eap;
+    uint8_t data[64];
+    struct writer w = writer_of(data, sizeof(data));
+    wr_u8(&w, OP_CHALLENGE);
+    wr_u8(&w, e->id);
+    wr_u16(&w, 4 + 1 + CHALLENGE_LEN + 9);
+    wr_u8(&w, CHALLENGE_LEN);
+    wr_bytes(&w, e->challenge, CHALLENGE_LEN);
+    wr_bytes(&w, "espalierd", 9);
+    LOGF(IKE, 1, "initiating EAP_MSCHAPV2 method (id 0x%02X)", e->id);
+    send_request(sa, b, EAP_TYPE_MSCHAPV2, wr_written(&w));
+}
+
+// --- the first answer ---
+
+static void got_auth(struct task *t, enum msg_type type, const union msg *m)
+{
+    static uint8_t buf[MESSAGE_MAX];
+    struct ike_sa *sa = t->sa;
+    struct eap_session *e = sa->hs->eap;
+    uint8_t id[ID_DATA_MAX + 4];
+    struct pb b = pb_of(buf, sizeof(buf));
+    if (type != MSG_AUTH_IS) {
+        fail(sa, answer_text(type, m));
+        return;
+    }
+    own_auth_log(sa, m->AUTH_IS.auth);
+    pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+    pb_own_certs(&b, sa);
+    pb_own_auth(&b, sa, m->AUTH_IS.auth);
+    if (e->step == WAITS_FOR_IDENTITY)
+        send_request(sa, &b, EAP_TYPE_IDENTITY, slice_of(NULL, 0));
+    else
+        send_challenge(sa, &b);
+}
+
+static void got_challenge(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct eap_session *e = sa->hs->eap;
+    char why[200];
+    if (type != MSG_EAP_CHALLENGE || m->EAP_CHALLENGE.challenge.len != CHALLENGE_LEN) {
+        fail(sa, answer_text(type, m));
+        return;
+    }
+    memcpy(e->challenge, m->EAP_CHALLENGE.challenge.p, CHALLENGE_LEN);
+    if (!own_auth_make(t, got_auth, why, sizeof(why)))
+        fail(sa, why);
+}
+
+void eap_begin(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct eap_session *e = calloc(1, sizeof(*e));
+    if (!e) {
+        sa_destroy(sa);
+        return;
+    }
+    e->first = t->msg;
+    t->msg = NULL;
+    e->id = 1;
+    // Some clients say another name than their IKE identity only where they are asked for it.
+    e->step = sa->conn->cfg.remote.eap_id[0] ? WAITS_FOR_IDENTITY : WAITS_FOR_RESPONSE;
+    sa->hs->eap = e;
+    if (!may_prove(sa->ike, &sa->path.remote)) {
+        fail(sa, "too many proofs that failed came from there, none is looked at for some seconds");
+        return;
+    }
+    struct msg_EAP_BEGIN q = {.req = ask_new(t, got_challenge), .ike_id = sa->id};
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_EAP_BEGIN, &q);
+}
+
+// --- the response ---
+
+// The name is who the password is of, and no other: with eap_id whom that allows, without it the IKE
+// identity.
+static bool take_name(struct ike_sa *sa, struct slice name)
+{
+    struct eap_session *e = sa->hs->eap;
+    const char *want = sa->conn->cfg.remote.eap_id;
+    struct identity pattern;
+    for (size_t i = 0; i < name.len; i++)
+        if (name.p[i] <= ' ' || name.p[i] == 0x7f)
+            return false;
+    memcpy(e->name, name.p, name.len);
+    e->name[name.len] = 0;
+    if (!want[0]) {
+        e->user = sa->remote_id;
+        return slice_eq(name, slice_of(sa->remote_id.data, sa->remote_id.len));
+    }
+    return identity_parse(e->name, &e->user) && !identity_is_pattern(&e->user) &&
+           slice_eq(name, slice_of(e->user.data, e->user.len)) && identity_parse(want, &pattern) &&
+           identity_match(&e->user, &pattern) != MATCH_NONE;
+}
+
+static void shown(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct eap_session *e = sa->hs->eap;
+    uint8_t buf[200], data[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct writer w = writer_of(data, sizeof(data));
+    char hex[2 * AUTHENTICATOR_LEN + 1], why[200];
+    if (type != MSG_EAP_MSCHAP_IS || m->EAP_MSCHAP_IS.authenticator.len != AUTHENTICATOR_LEN) {
+        snprintf(why, sizeof(why), "EAP-MS-CHAPv2 verification of '%.60s' failed: %.80s", e->name,
+                 answer_text(type, m));
+        fail(sa, why);
+        return;
+    }
+    for (unsigned i = 0; i < AUTHENTICATOR_LEN; i++)
+        snprintf(hex + 2 * i, 3, "%02X", m->EAP_MSCHAP_IS.authenticator.p[i]);
+    e->step = WAITS_FOR_SUCCESS;
+    wr_u8(&w, OP_SUCCESS);
+    wr_u8(&w, e->id++);
+    wr_u16(&w, 4 + 2 + 2 * AUTHENTICATOR_LEN + 5);
+    wr_bytes(&w, "S=", 2);
+    wr_bytes(&w, hex, 2 * AUTHENTICATOR_LEN);
+    wr_bytes(&w, " M=OK", 5);
+    send_request(sa, &b, EAP_TYPE_MSCHAPV2, wr_written(&w));
+}
+
+static void on_response(struct task *t, const struct eap_packet *p)
+{
+    struct ike_sa *sa = t->sa;
+    struct eap_session *e = sa->hs->eap;
+    struct mschap_reply reply;
+    char why[200];
+    if (!mschap_read_reply(p->data, e->id, &reply)) {
+        fail(sa, "the peer's MS-CHAPv2 response is malformed");
+        return;
+    }
+    if (!take_name(sa, reply.name)) {
+        char id[ID_TEXT_MAX];
+        snprintf(why, sizeof(why),
+                 "the peer shows the password of '%.60s', which is not whom %s '%.60s' allows", e->name,
+                 sa->conn->cfg.remote.eap_id[0] ? "eap_id" : "its IKE identity",
+                 sa->conn->cfg.remote.eap_id[0] ? sa->conn->cfg.remote.eap_id
+                                                : identity_print(&sa->remote_id, id, sizeof(id)));
+        fail(sa, why);
+        return;
+    }
+    const char *domain = strrchr(e->name, '\\'); // RFC 2759 8.2: the name goes in without it
+    struct msg_EAP_MSCHAP q = {.req = ask_new(t, shown),
+                               .ike_id = sa->id,
+                               .user = reply.name,
+                               .account = slice_str(domain ? domain + 1 : e->name),
+                               .peer_challenge = reply.peer_challenge,
+                               .response = reply.response};
+    ask(sa->ike, ROOM_KEYS, q.req, MSG_EAP_MSCHAP, &q);
+}
+
+static void on_success(struct ike_sa *sa)
+{
+    struct eap_session *e = sa->hs->eap;
+    uint8_t buf[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    char id[ID_TEXT_MAX];
+    e->step = WAITS_FOR_AUTH;
+    LOGF(IKE, 1, "EAP method EAP_MSCHAPV2 succeeded for '%s', MSK established", e->name);
+    if (!identity_eq(&e->user, &sa->remote_id))
+        LOGF(IKE, 1, "the peer counts as '%s' from here on, who has shown his password, and not as '%s'",
+             e->name, identity_print(&sa->remote_id, id, sizeof(id)));
+    sa->remote_id = e->user;
+    put_eap(&b, EAP_CODE_SUCCESS, e->id, 0, slice_of(NULL, 0));
+    if (!exchange_reply(sa, EX_AUTH, &b))
+        sa_destroy(sa);
+}
+
+static void on_identity(struct ike_sa *sa)
+{
+    uint8_t buf[200];
+    struct pb b = pb_of(buf, sizeof(buf));
+    sa->hs->eap->step = WAITS_FOR_RESPONSE;
+    sa->hs->eap->id++;
+    send_challenge(sa, &b);
+}
+
+bool eap_request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct eap_session *e = sa->hs->eap;
+    const struct payloads *pl = &t->msg->pl;
+    const struct payload *body = payload_find(pl, PL_EAP);
+    struct eap_packet p;
+    char why[100];
+    if (e->step == WAITS_FOR_AUTH && !body && payload_count(pl, PL_AUTH) == 1)
+        return true;
+    if (!body || payload_count(pl, PL_EAP) != 1 || e->step == WAITS_FOR_AUTH || !eap_read(body->body, &p)) {
+        fail(sa, "an IKE_AUTH request without the EAP packet or AUTH that is due, or a malformed one (RFC "
+                 "7296 2.16)");
+    } else if (p.code != EAP_CODE_RESPONSE || p.id != e->id) {
+        fail(sa, "the EAP packet is no response to our last request (RFC 3748 4.1)");
+    } else if (e->step == WAITS_FOR_IDENTITY && p.type == EAP_TYPE_IDENTITY) {
+        on_identity(sa); // who it is, is said by the name that comes with the response
+    } else if (e->step == WAITS_FOR_IDENTITY || p.type != EAP_TYPE_MSCHAPV2) {
+        snprintf(why, sizeof(why), "the peer %s EAP type %u, and EAP-MSCHAPv2 (26) is wanted",
+                 p.type == EAP_TYPE_NAK && p.data.len ? "asks for" : "answers with",
+                 p.type == EAP_TYPE_NAK && p.data.len ? p.data.p[0] : p.type);
+        fail(sa, why);
+    } else if (e->step == WAITS_FOR_RESPONSE) {
+        on_response(t, &p);
+    } else if (p.data.len >= 1 && p.data.p[0] == OP_SUCCESS) {
+        on_success(sa);
+    } else {
+        fail(sa, "the peer does not take our proof that we know its password");
+    }
+    return false;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// EAP-MSCHAPv2 as the server (RFC 2759; EAP type 26): challenge, one check of a response, and the MSK, which
+// is from then on the one secret that the IKE SA's AUTH is made and checked with (RFC 7296 section 2.16). Of
+// what the peer sends only fields of fixed size, and a name that is compared, get here.
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctrl/keys/room.h"
+#include "ctrl/keys/vault.h"
+
+void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEGIN *m)
+{
+    struct ike_entry *e = keys_find_ike(k, m->ike_id);
+    const char *no = !e                                             ? "no such IKE SA"
+                     : e->initiator                                 ? "EAP as the client is not supported"
+                     : e->checked || e->made || e->octets           ? "the IKE SA is past that"
+                     : e->eap != EAP_NONE || e->ppk || e->ppk_tried ? "EAP has begun, or a PPK is used"
+                     : !k->mschap                                   ? "no EAP secret is loaded"
+                                                                    : NULL;
+    e = no ? NULL : e;
+    struct eap_state *s = e ? vault_get(sizeof(*s)) : NULL;
+    if (!s || cr_random(s->challenge, sizeof(s->challenge)) != 0) {
+        vault_put(s);
+        ipc_result(c, m->req, false, "%s", no ? no : "no memory");
+        return;
+    }
+    e->eap = EAP_BEGUN;
+    e->eap_state = s;
+    ipc_send(c, MSG_EAP_CHALLENGE,
+             &(struct msg_EAP_CHALLENGE){.req = m->req,
+                                         .challenge = slice_of(s->challenge, sizeof(s->challenge))});
+}
+
+// The response that the password makes, the proof that we know it too, and the MSK.
+static int derive(const struct keys *k, const struct msg_EAP_MSCHAP *m, struct slice nt_hash,
+                  struct eap_state *s, uint8_t response[MSCHAP_RESPONSE],
+                  uint8_t authenticator[MSCHAP_AUTHENTICATOR])
+{
+    struct mschap_exchange x = {.authenticator_challenge = s->challenge,
+                                .peer_challenge = m->peer_challenge.p,
+                                .user = m->account.p,
+                                .user_len = m->account.len};
+    int rc = mschap_response(k->mschap, &x, nt_hash.p, response);
+    if (!rc)
+        rc = mschap_authenticator(k->mschap, &x, nt_hash.p, response, authenticator);
+    return rc ? rc : mschap_msk(k->mschap, nt_hash.p, response, s->msk);
+}
+
+void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MSCHAP *m)
+{
+    struct ike_entry *e = keys_find_ike(k, m->ike_id);
+    uint8_t response[MSCHAP_RESPONSE], authenticator[MSCHAP_AUTHENTICATOR];
+    struct slice nt_hash;
+    const char *name;
+    if (!e || e->eap != EAP_BEGUN || !e->made) {
+        ipc_result(c, m->req, false, "%s", e ? "no EAP exchange waits for a response" : "no such IKE SA");
+        return;
+    }
+    e->eap = EAP_FAILED; // one try, unless it is right
+    if (m->peer_challenge.len != MSCHAP_CHALLENGE || m->response.len != MSCHAP_RESPONSE) {
+        ipc_result(c, m->req, false, "a challenge or response of another length than MS-CHAP-V2 has");
+        return;
+    }
+    if (!psk_find_named(k->psks, SECRET_EAP, m->user, &nt_hash, &name)) {
+        ipc_result(c, m->req, false, "no EAP secret of that identity is loaded");
+        return;
+    }
+    int rc = derive(k, m, nt_hash, e->eap_state, response, authenticator);
+    if (!rc && CRYPTO_memcmp(response, m->response.p, MSCHAP_RESPONSE) == 0) {
+        e->eap = EAP_DONE;
+        snprintf(e->eap_state->secret, sizeof(e->eap_state->secret), "%s", name);
+        ipc_send(c, MSG_EAP_MSCHAP_IS,
+                 &(struct msg_EAP_MSCHAP_IS){
+                     .req = m->req, .authenticator = slice_of(authenticator, sizeof(authenticator))});
+    } else {
+        ipc_result(c, m->req, false, "%s", rc ? "MS-CHAP-V2 could not be computed" : "wrong password");
+    }
+    OPENSSL_cleanse(response, sizeof(response));
+    OPENSSL_cleanse(authenticator, sizeof(authenticator));
+}

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# EAP-MSCHAPv2, with charon as the client.
+SYSTEM_TESTS += $(BUILD)/tests/system_eap

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// EAP-MSCHAPv2 with stock strongSwan as the client: the right password, a wrong one, a user that is not
+// there, somebody else's password, a user behind any IKE identity. We prove ourselves by a certificate first.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/system/harness.h"
+
+static struct lab lab;
+static char files[96];
+static char *const no_card[] = {"--card", "none", NULL};
+
+#define MAKE(...) assert_int_equal(sh(__VA_ARGS__), 0)
+
+static int set_up(void **state)
+{
+    (void)state;
+    return lab_up(&lab, "espeap") ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    lab_down(&lab);
+    return 0;
+}
+
+static int make_files(void **state)
+{
+    (void)state;
+    snprintf(files, sizeof(files), "/tmp/espalier-eap-XXXXXX");
+    assert_non_null(mkdtemp(files));
+    MAKE("cd %s && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca.key && openssl req "
+         "-new "
+         "-x509 -days 60 -key ca.key -subj /CN=root -addext keyUsage=critical,keyCertSign -out ca.pem && "
+         "openssl "
+         "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out west.key && openssl req -new -key "
+         "west.key "
+         "-subj /CN=west -out west.csr && printf 'subjectAltName=DNS:west.example' >west.ext && openssl x509 "
+         "-req "
+         "-in west.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile west.ext -out west.pem",
+         files);
+    return 0;
+}
+
+static int drop_files(void **state)
+{
+    (void)state;
+    sh("rm -rf %s", files);
+    return 0;
+}
+
+#define SECRET(user, password) "  eap-1 {\n    id = " user "\n    secret = \"" password "\"\n  }\n"
+#define CLIENT(user)           "auth = eap-mschapv2\n      eap_id = " user
+
+static void start(const char *eap_id, const char *secret, const char *client, const char *its_secret)
+{
+    char remote[200], local[] = "auth = pubkey\n      certs = west.pem";
+    snprintf(remote, sizeof(remote), "auth = eap-mschapv2\n      %s", eap_id);
+    struct tunnel_options theirs = {.local = client,
+                                    .remote = "auth = pubkey",
+                                    .secrets = its_secret,
+                                    .charon_plugins =
+                                        "x509 constraints pubkey pkcs1 pkcs8 md4 des eap-identity "
+                                        "eap-mschapv2"},
+                          ours = {.local = local,
+                                  .remote = remote,
+                                  .secrets = secret,
+                                  .conn = "send_cert = always"};
+    MAKE("mkdir -p %s/swanctl/x509ca %s/swanctl/x509ca %s/swanctl/x509 %s/swanctl/private && cp %s/ca.pem "
+         "%s/swanctl/x509ca/ && cp %s/ca.pem %s/swanctl/x509ca/ && cp %s/west.pem %s/swanctl/x509/ && cp "
+         "%s/west.key "
+         "%s/swanctl/private/",
+         lab.east.dir, lab.west.dir, lab.west.dir, lab.west.dir, files, lab.east.dir, files, lab.west.dir,
+         files, lab.west.dir, files, lab.west.dir);
+    assert_true(charon_start(&lab, &lab.east, &lab.west, &theirs));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
+}
+
+static bool initiate(struct site *s)
+{
+    char out[16384];
+    return swanctl(s, out, sizeof(out), "--initiate --child net --timeout 20") == 0;
+}
+
+static bool file_says(const char *folder, const char *name, const char *text)
+{
+    char path[200], line[2000];
+    bool found = false;
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *f = fopen(path, "r");
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = strstr(line, text) != NULL;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static bool logged(const struct site *s, const char *text)
+{
+    return file_says(s->dir, s->charon ? "charon.log" : "daemon.log", text) ||
+           complain("%s does not say: %s", s->name, text);
+}
+
+static void needs_strongswan(void)
+{
+    if (have_strongswan())
+        return;
+    print_message("skip: strongSwan is not installed\n");
+    skip();
+}
+
+static void refused(const char *why)
+{
+    assert_false(initiate(&lab.east));
+    assert_true(logged(&lab.west, why));
+    assert_false(ping(&lab, &lab.west, &lab.east, 1));
+}
+
+static void test_right_password_opens_the_tunnel(void **state)
+{
+    char out[16384];
+    (void)state;
+    needs_strongswan();
+    start("", SECRET("east.example", "geheim"), CLIENT("east.example"), SECRET("east.example", "geheim"));
+    for (int i = 0; i < 2; i++) {
+        assert_true(initiate(&lab.east));
+        assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
+        assert_int_equal(swanctl(&lab.east, out, sizeof(out), "--rekey --ike site"), 0);
+        assert_true(ping(&lab, &lab.west, &lab.east, 3));
+        assert_int_equal(swanctl(&lab.east, out, sizeof(out), "--terminate --ike site --timeout 10"), 0);
+    }
+    assert_true(logged(&lab.west, "authentication of 'east.example' with EAP successful"));
+    assert_true(logged(&lab.east, "authentication of 'west.example' with EAP successful"));
+    assert_true(logged(&lab.east, "authentication of 'west.example' with ECDSA_WITH_SHA256_DER successful"));
+}
+
+static void test_wrong_password_is_said_and_refused(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start("", SECRET("east.example", "geheim"), CLIENT("east.example"), SECRET("east.example", "Geheim"));
+    refused("EAP-MS-CHAPv2 verification of 'east.example' failed: wrong password");
+}
+
+static void test_user_that_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start("eap_id = %any", SECRET("bob", "geheim"), CLIENT("alice"), SECRET("alice", "geheim"));
+    refused("verification of 'alice' failed: no EAP secret of that identity is loaded");
+}
+
+static void test_password_of_somebody_else_is_no_proof(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start("eap_id = alice", SECRET("bob", "geheim"), CLIENT("bob"), SECRET("bob", "geheim"));
+    refused("the peer shows the password of 'bob', which is not whom eap_id 'alice' allows");
+}
+
+static void test_any_user_counts_as_who_he_shows_to_be(void **state)
+{
+    char out[16384];
+    (void)state;
+    needs_strongswan();
+    start("eap_id = %any", SECRET("bob", "geheim"), CLIENT("bob"), SECRET("bob", "geheim"));
+    assert_true(initiate(&lab.east));
+    assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--list-sas --raw"), 0);
+    assert_non_null(strstr(out, "remote-id=bob"));
+}
+
+int main(int argc, char **argv)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_right_password_opens_the_tunnel),       T(test_wrong_password_is_said_and_refused),
+        T(test_user_that_is_not_there_is_refused),     T(test_password_of_somebody_else_is_no_proof),
+        T(test_any_user_counts_as_who_he_shows_to_be),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("EAP-MSCHAPv2 with strongSwan", tests, make_files, drop_files);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// EAP-MSCHAPv2: the vectors of RFC 2759 section 9.2 and RFC 3079 section 3.5.3, packets whose lengths lie,
+// and `keys` asked out of order: nothing is proven but by the password, once.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ctrl/crypto/mschapv2.h"
+#include "ctrl/ike/eap.h"
+#include "tests/unit/keys_rig.h"
+
+static const uint8_t CHALLENGE[16] = {0x5B, 0x5D, 0x7C, 0x7D, 0x7B, 0x3F, 0x2F, 0x3E,
+                                      0x3C, 0x2C, 0x60, 0x21, 0x32, 0x26, 0x26, 0x28};
+static const uint8_t PEER[16] = {0x21, 0x40, 0x23, 0x24, 0x25, 0x5E, 0x26, 0x2A,
+                                 0x28, 0x29, 0x5F, 0x2B, 0x3A, 0x33, 0x7C, 0x7E};
+
+static void test_vectors_of_rfc_2759_and_3079(void **state)
+{
+    static const uint8_t nt[16] = {0x44, 0xEB, 0xBA, 0x8D, 0x53, 0x12, 0xB8, 0xD6,
+                                   0x11, 0x47, 0x44, 0x11, 0xF5, 0x69, 0x89, 0xAE},
+                         response[24] = {0x82, 0x30, 0x9E, 0xCD, 0x8D, 0x70, 0x8B, 0x5E,
+                                         0xA0, 0x8F, 0xAA, 0x39, 0x81, 0xCD, 0x83, 0x54,
+                                         0x42, 0x33, 0x11, 0x4A, 0x3D, 0x85, 0xD6, 0xDF},
+                         authenticator[20] = {0x40, 0x7A, 0x55, 0x89, 0x11, 0x5F, 0xD0, 0xD6, 0x20, 0x9F,
+                                              0x51, 0x0F, 0xE9, 0xC0, 0x45, 0x66, 0x93, 0x2C, 0xDA, 0x56},
+                         send_key[16] = {0x8B, 0x7C, 0xDC, 0x14, 0x9B, 0x99, 0x3A, 0x1B,
+                                         0xA1, 0x18, 0xCB, 0x15, 0x3F, 0x56, 0xDC, 0xCB},
+                         none[32] = {0};
+    struct mschap_exchange x = {CHALLENGE, PEER, "User", 4};
+    struct mschap *m = mschap_new();
+    uint8_t hash[16], got[24], auth[20], msk[64];
+    (void)state;
+    assert_non_null(m);
+    assert_int_equal(mschap_nt_hash(m, "clientPass", 10, hash), 0);
+    assert_memory_equal(hash, nt, 16);
+    assert_int_equal(mschap_response(m, &x, hash, got), 0);
+    assert_memory_equal(got, response, 24);
+    assert_int_equal(mschap_authenticator(m, &x, hash, got, auth), 0);
+    assert_memory_equal(auth, authenticator, 20);
+    assert_int_equal(mschap_msk(m, hash, got, msk), 0);
+    assert_memory_equal(msk + 16, send_key, 16);
+    assert_memory_equal(msk + 32, none, 32);
+    static const char *const bad[] = {"\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "a\xe2\x82"};
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_not_equal(mschap_nt_hash(m, bad[i], strlen(bad[i]), hash), 0);
+    char longer[300] = {0};
+    assert_int_not_equal(mschap_nt_hash(m, longer, 257, hash), 0);
+    mschap_free(m);
+}
+
+static void test_packets_whose_lengths_lie_are_refused(void **state)
+{
+    uint8_t good[4 + 1 + 54 + 4] = {2, 7, 0, sizeof(good), 26, 2, 7, 0, 58, 49};
+    struct eap_packet p;
+    struct mschap_reply r = {0};
+    (void)state;
+    memcpy(good + sizeof(good) - 4, "User", 4);
+    assert_true(eap_read(slice_of(good, sizeof(good)), &p));
+    assert_true(p.type == 26 && p.id == 7 && mschap_read_reply(p.data, 7, &r));
+    assert_true(slice_eq(r.name, slice_str("User")));
+    for (size_t n = 0; n < sizeof(good); n++) { // cut anywhere, with the length as it was or cut too
+        uint8_t copy[sizeof(good)];
+        memcpy(copy, good, sizeof(good));
+        assert_false(eap_read(slice_of(copy, n), &p));
+        copy[3] = (uint8_t)n;
+        if (n >= 4 && eap_read(slice_of(copy, n), &p))
+            assert_false(mschap_read_reply(p.data, 7, &r));
+    }
+    static const uint8_t places[] = {0, 3, 5, 6, 8, 9};
+    for (unsigned i = 0; i < sizeof(places); i++) {
+        for (unsigned v = 0; v < 256; v++) {
+            uint8_t copy[sizeof(good)];
+            memcpy(copy, good, sizeof(good));
+            copy[places[i]] = (uint8_t)v;
+            if (v != good[places[i]] && !(places[i] == 0 && v == EAP_CODE_REQUEST))
+                assert_false(eap_read(slice_of(copy, sizeof(copy)), &p) && mschap_read_reply(p.data, 7, &r));
+        }
+    }
+    static const uint8_t untyped[] = {2, 7, 0, 4}, zero[] = {2, 7, 0, 5, 0}, success[] = {3, 7, 0, 4},
+                         longer[] = {3, 7, 0, 5, 0};
+    assert_false(eap_read(slice_of(untyped, 4), &p) || eap_read(slice_of(zero, 5), &p));
+    assert_true(eap_read(slice_of(success, 4), &p) && !eap_read(slice_of(longer, 5), &p));
+}
+
+// --- the keys room ---
+
+static bool load_eap(const char *password, const char *owner)
+{
+    uint8_t buf[100];
+    struct writer w = writer_of(buf, sizeof(buf));
+    wr_cstr(&w, owner);
+    struct msg_SECRET_LOAD m = {
+        .req = ++req, .id = "e", .type = "eap", .data = slice_str(password), .owners = wr_written(&w)};
+    return say(b->ctl, MSG_SECRET_LOAD, &m);
+}
+
+static bool begin(void)
+{
+    return say(b->ike, MSG_EAP_BEGIN, &(struct msg_EAP_BEGIN){.req = ++req, .ike_id = 1});
+}
+
+static bool show(const char *user, size_t response_len)
+{
+    static const uint8_t zero[24];
+    struct msg_EAP_MSCHAP m = {.req = ++req,
+                               .ike_id = 1,
+                               .user = slice_str(user),
+                               .account = slice_str(user),
+                               .peer_challenge = slice_of(PEER, 16),
+                               .response = slice_of(zero, response_len)};
+    return say(b->ike, MSG_EAP_MSCHAP, &m);
+}
+
+static void test_without_an_eap_secret_there_is_no_eap(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL) && derive(1, false, &s));
+    assert_false(begin());
+    assert_non_null(strstr(b->text, "no EAP secret is loaded"));
+    assert_false(make_auth(1, "b.test", "a.test"));
+}
+
+static void test_eap_that_has_begun_is_ended_by_no_other_proof(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL) && load_eap("password", "alice") && derive(1, false, &s));
+    begin();
+    assert_false(make_auth(1, "b.test", "a.test")); // by a shared secret, to whoever asks
+    assert_non_null(strstr(b->text, "a signature"));
+    assert_false(check_auth(1, &s, true, "b.test", "a.test", "secret"));
+    assert_non_null(strstr(b->text, "has not shown its password"));
+    uint8_t x[100];
+    struct msg_AUTH_OCTETS o = {.req = ++req, .ike_id = 1, .id_body = id_body("a.test", x)};
+    assert_false(say(b->ike, MSG_AUTH_OCTETS, &o));
+    assert_non_null(strstr(b->text, "authenticates by EAP"));
+    assert_false(show("alice", 24)); // our AUTH has not been made
+    assert_false(install(1, 1));
+    assert_false(load_eap("x", "alice") && make_auth(1, "b.test", "a.test"));
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_vectors_of_rfc_2759_and_3079),
+        cmocka_unit_test(test_packets_whose_lengths_lie_are_refused),
+        cmocka_unit_test_setup_teardown(test_without_an_eap_secret_there_is_no_eap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_eap_that_has_begun_is_ended_by_no_other_proof, setup, teardown),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("EAP", tests, NULL, NULL);
+}
