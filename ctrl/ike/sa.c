@@ -398,16 +398,21 @@ void sa_moved(struct ike_sa *sa, const struct net_path *path)
 
 // --- its like ---
 
-struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after)
+struct ike_sa *sa_twin_in(enum sa_state state, const struct ike_sa *sa, struct ike_sa *after)
 {
     struct table_node *n = after ? table_next(&after->by_ends) : table_find(&sa->ike->by_ends, ends_key(sa));
     for (; n; n = table_next(n)) {
         struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_ends));
-        if (o != sa && o->state == SA_ESTABLISHED && identity_eq(&o->local_id, &sa->local_id) &&
+        if (o != sa && o->state == state && identity_eq(&o->local_id, &sa->local_id) &&
             identity_eq(&o->remote_id, &sa->remote_id))
             return o;
     }
     return NULL;
+}
+
+struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after)
+{
+    return sa_twin_in(SA_ESTABLISHED, sa, after);
 }
 
 struct ike_sa *sa_at_host(struct ike *ike, const struct addr *remote, struct ike_sa *after)

@@ -145,12 +145,25 @@ static bool end_crossing(struct ike_sa *sa, struct ike_sa *o)
     return loser != sa;
 }
 
+// The peer has forgotten those too that wait for it to answer their DELETE, which it never will.
+static void end_what_was_ending(struct ike_sa *sa)
+{
+    struct ike_sa *next;
+    for (struct ike_sa *o = sa_twin_in(SA_DELETING, sa, NULL); o; o = next) {
+        next = sa_twin_in(SA_DELETING, sa, o);
+        if (sa->began_at > o->established_at)
+            end_duplicate(sa, o, true);
+    }
+}
+
 void sa_unique(struct ike_sa *sa, bool initial_contact)
 {
     uint8_t mode = sa->conn->cfg.unique;
     struct ike_sa *next;
     if (mode == UNIQUE_NEVER)
         return;
+    if (initial_contact)
+        end_what_was_ending(sa);
     for (struct ike_sa *o = sa_twin(sa, NULL); o; o = next) {
         // INITIAL_CONTACT may have been said before the peer had this one: of what came about since its SA
         // began it says nothing (2.4), and ending that in silence would leave the peer sending into it.

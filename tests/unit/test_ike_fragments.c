@@ -278,10 +278,11 @@ static void ask_again(struct pair *p, bool whole, bool tampered)
 {
     struct ike_sa *sa = only(p, 0);
     struct net_path path = toward(sa);
-    uint8_t buf[600] = {0}, *msg;
+    static const uint8_t text[400];
+    uint8_t buf[600], *msg;
     size_t len;
     struct pb b = pb_of(buf, sizeof(buf));
-    pb_payload(&b, PL_VENDOR, slice_of(buf + 100, 400));
+    pb_payload(&b, PL_VENDOR, slice_of(text, sizeof(text)));
     sa->fragmentation = !whole;
     assert_int_equal(seal(sa, EX_AUTH, false, 1, &b, &msg, &len), 0);
     sa->fragmentation = true;

@@ -542,6 +542,22 @@ static void test_initial_contact_replaces_what_the_peer_forgot(void **state)
     pair_free(p);
 }
 
+static void test_initial_contact_replaces_what_waits_for_the_answer_to_its_delete(void **state)
+{
+    (void)state;
+    struct pair *p = established(0);
+    p->filter = pair_lose_all;
+    pair_terminate(p, 0, NULL, true); // gone here, without a word to the peer
+    pair_terminate(p, 1, NULL, false);
+    assert_int_equal(p->s[1].ike->sa_count, 1); // its DELETE is lost
+    p->filter = NULL;
+    pair_wait(p, 10);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(p->s[1].ike->sa_count, 1);
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
 static void test_forced_encapsulation_uses_port_4500_and_udp(void **state)
 {
     (void)state;
@@ -637,6 +653,7 @@ int main(void)
         cmocka_unit_test(test_child_is_deleted_and_the_ike_sa_stays),
         cmocka_unit_test(test_lost_delete_answer_ends_by_retransmission),
         cmocka_unit_test(test_initial_contact_replaces_what_the_peer_forgot),
+        cmocka_unit_test(test_initial_contact_replaces_what_waits_for_the_answer_to_its_delete),
         cmocka_unit_test(test_forced_encapsulation_uses_port_4500_and_udp),
         cmocka_unit_test(test_nat_in_between_is_detected_and_answers_go_back_through_it),
         cmocka_unit_test(test_shutdown_deletes_at_all_peers),

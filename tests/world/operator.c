@@ -331,7 +331,6 @@ static void note_sa(struct operator* op, const struct vici_node *ike)
         op->ike[op->ikes++] = i;
     for (const struct vici_node *c = sas ? sas->child : NULL; c; c = c->next) {
         struct sa_seen k = i;
-        memcpy(k.ike_state, i.state, sizeof(k.ike_state));
         snprintf(k.child, sizeof(k.child), "%s", vici_get(c, "name"));
         snprintf(k.state, sizeof(k.state), "%s", vici_get(c, "state"));
         k.spi_in = (uint32_t)strtoul(vici_get(c, "spi-in"), NULL, 16);

@@ -186,7 +186,7 @@ struct sa_seen { // of list-sas
     char conn[16], child[16];
     uint64_t spi_i, spi_r;
     uint32_t spi_in, spi_out;
-    char state[24], ike_state[24];
+    char state[24];
 };
 enum { SA_SEEN_MAX = 64 };
 struct operator
