@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Postquantum preshared keys (RFC 8784) with stock strongSwan, in both roles: required by both, by one,
-// loaded at one end alone, of two values, and beside a signature. charon's acceptance checks the derivation:
-// its AUTH and its CHILD SA's keys have the PPK in them.
+// loaded at one end alone, of two values. charon's acceptance checks the derivation: its AUTH and its CHILD
+// SA's keys have the PPK in them.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
