@@ -136,7 +136,7 @@ static void test_load_all_replaces_refuses_and_unloads(void **state)
     assert_shows("c1: IKEv2");
     assert_int_equal(load_file("secrets { eap-x { secret = x } }\n"),
                      0); // as charon: a refused secret is said, not fatal
-    assert_shows("EAP, XAuth and NTLM secrets are not supported yet");
+    assert_shows("an EAP secret needs the identity that it goes by");
     client(0, "--list-conns");
     assert_null(strstr(out, "c1"));
     client(0, "--list-pools");
