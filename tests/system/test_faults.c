@@ -266,7 +266,9 @@ static void test_run_directory_or_socket_without_room_is_named(void **state)
     assert_true(mount_tmpfs("nr_inodes=1"));
     snprintf(run, sizeof(run), "%.100s/west/run", rig.lab.dir);
     snprintf(vici, sizeof(vici), "%.150s/vici", full);
-    assert_int_equal(start_in(run, vici, out, sizeof(out)), 1);
+    int status = start_in(run, vici, out, sizeof(out));
+    if (status != 1)
+        fail_msg("status %d, expected 1:\n%s", status, out);
     assert_non_null(strstr(out, "No space left on device"));
     assert_non_null(strstr(out, "/vici"));
 }
