@@ -39,6 +39,7 @@ struct super {
     int announce; // where `ready` is written
     enum phase phase;
     uint64_t ending_since;
+    bool failed_start; // it ends before it was ready
     int status;
 };
 
@@ -73,6 +74,7 @@ static void begin_end(struct super *s, int status)
     if (s->phase >= GOODBYE)
         return;
     s->status = status;
+    s->failed_start = s->phase == STARTING;
     s->phase = GOODBYE;
     s->ending_since = loop_now(s->loop);
     notify_send("STOPPING=1");
@@ -138,6 +140,8 @@ static void room_ended(struct super *s, enum room room, int status)
     }
     if (!asked) // at the start a room says what it misses by its status; later on an end is a failure
         begin_end(s, s->phase == STARTING && code > 0 ? code : 1);
+    else if (code > 1 && s->status == 1 && s->failed_start)
+        s->status = code; // a room that only lost this one as its neighbour has ended first
     else if (code && s->status == 0)
         s->status = 1;
     if (room == ROOM_IKE && s->phase == GOODBYE)
