@@ -92,7 +92,7 @@ struct probe { // a UDP packet every interval, numbered; the receiver notes when
 bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site *to, unsigned interval_us);
 struct probe_result {
     uint64_t sent, received, repeated;
-    uint64_t max_gap_us; // between two arrivals
+    uint64_t max_gap_us; // without an arrival, from the first packet sent to the last
 };
 bool probe_stop(struct probe *p, struct probe_result *r);
 

@@ -83,6 +83,8 @@ static bool east_sees(void *ctx)
     return seen_at(&lab.east, awaited);
 }
 
+enum { ON_THE_WAY = 2 * RTT_US / EVERY_US }; // packets
+
 // Each way by itself, as the stream is one way.
 static uint64_t gap_of(const char *what, struct site *from, struct site *to, const char *commands)
 {
@@ -98,6 +100,7 @@ static uint64_t gap_of(const char *what, struct site *from, struct site *to, con
                   (unsigned long long)(r.sent - r.received), (unsigned long long)r.sent);
     assert_int_equal(r.repeated, 0);
     assert_true(r.received > 100);
+    assert_in_range(r.sent - r.received, 0, r.max_gap_us / EVERY_US + ON_THE_WAY); // lost in that gap alone
     return r.max_gap_us;
 }
 

@@ -159,16 +159,27 @@ bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, i
 
 #define PROBE_MAX (1u << 20)
 struct probe_shared {
-    volatile uint64_t sent, received, repeated, last_us, max_gap_us;
-    volatile int stop;
+    volatile uint64_t sent, received, repeated, max_gap_us;
+    volatile uint64_t first_us, sent_us; // when the first and the newest packet went out
+    volatile uint64_t last_us;           // when the newest one came
+    volatile int ready, stop;            // ready: there is a receiver
     uint8_t seen[PROBE_MAX / 8];
 };
 static struct probe_shared *shared;
+
+// Before the first arrival and behind the last it is silent too.
+static void silent_until(uint64_t now)
+{
+    uint64_t since = shared->received ? shared->last_us : shared->first_us;
+    if (now > since && now - since > shared->max_gap_us)
+        shared->max_gap_us = now - since;
+}
 
 static void probe_receive(struct site *to)
 {
     int fd = enter_ns(to->ns) ? listener(to->inner, 7002, SOCK_DGRAM) : -1;
     uint32_t n;
+    shared->ready = fd >= 0;
     while (fd >= 0 && read(fd, &n, sizeof(n)) == sizeof(n)) {
         uint64_t now = mono_us();
         if (n >= PROBE_MAX)
@@ -176,8 +187,7 @@ static void probe_receive(struct site *to)
         if (shared->seen[n / 8] & 1u << n % 8)
             shared->repeated++;
         shared->seen[n / 8] |= (uint8_t)(1u << n % 8);
-        if (shared->received && now - shared->last_us > shared->max_gap_us)
-            shared->max_gap_us = now - shared->last_us;
+        silent_until(now);
         shared->last_us = now;
         shared->received++;
     }
@@ -190,8 +200,13 @@ static void probe_send(struct site *from, struct site *to, unsigned interval_us)
     struct timespec next;
     clock_gettime(CLOCK_MONOTONIC, &next);
     for (uint32_t n = 0; fd >= 0 && n < PROBE_MAX && !shared->stop; n++) {
-        if (write(fd, &n, sizeof(n)) == sizeof(n))
+        uint64_t now = mono_us();
+        if (!shared->sent)
+            shared->first_us = now;
+        if (write(fd, &n, sizeof(n)) == sizeof(n)) {
+            shared->sent_us = now;
             shared->sent++;
+        }
         next.tv_nsec += interval_us * 1000L;
         if (next.tv_nsec >= 1000000000L) {
             next.tv_nsec -= 1000000000L;
@@ -200,6 +215,12 @@ static void probe_send(struct site *from, struct site *to, unsigned interval_us)
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
     }
     _exit(0);
+}
+
+static bool probe_is_heard(void *ctx)
+{
+    (void)ctx;
+    return shared->ready;
 }
 
 bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site *to, unsigned interval_us)
@@ -214,7 +235,8 @@ bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         probe_receive(to);
     }
-    usleep(50000);
+    if (!wait_for(probe_is_heard, NULL, 5000))
+        return complain("nobody listens for the stream at %s", to->name);
     if ((p->tx = fork()) == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         probe_send(from, to, interval_us);
@@ -229,6 +251,7 @@ bool probe_stop(struct probe *p, struct probe_result *r)
     waitpid(p->tx, NULL, 0);
     usleep(500000); // what is still under way
     stop(&p->rx, SIGKILL, 500);
+    silent_until(shared->sent_us);
     *r = (struct probe_result){shared->sent, shared->received, shared->repeated, shared->max_gap_us};
     return r->sent > 0;
 }
