@@ -6,6 +6,6 @@ SYSTEM_TESTS += $(BUILD)/tests/system_tunnel $(BUILD)/tests/system_card $(BUILD)
 $(BUILD)/tests/demo: $(BUILD)/obj/tests/system/demo.o $(HARNESS)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^
-$(BUILD)/tests/system_%: $(BUILD)/obj/tests/system/test_%.o $(HARNESS)
+$(BUILD)/tests/system_%: $(BUILD)/obj/tests/system/test_%.o $(BUILD)/obj/tests/system/steps.o $(HARNESS)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 
@@ -79,10 +79,7 @@ static void cell(const struct cell *c, bool charon_begins)
 static void test_every_ike_algorithm_works_with_strongswan_in_both_roles(void **state)
 {
     (void)state;
-    if (!have_strongswan()) {
-        print_message("skip: strongSwan is not installed\n");
-        skip();
-    }
+    needs_strongswan();
     for (size_t i = 0; i < 2 * sizeof(cells) / sizeof(cells[0]); i++)
         cell(&cells[i / 2], i % 2);
     print_message("%zu proposals, either end beginning\n", sizeof(cells) / sizeof(cells[0]));

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 static char files[96]; // keys and certificates, made once
@@ -165,31 +165,6 @@ static void start(const struct end *west, const struct end *east)
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
 }
 
-static bool initiate(struct site *s)
-{
-    char out[16384];
-    return swanctl(s, out, sizeof(out), "--initiate --child net --timeout 20") == 0;
-}
-
-static bool file_says(const char *folder, const char *name, const char *text)
-{
-    char path[200], line[2000];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    FILE *f = fopen(path, "r");
-    while (f && !found && fgets(line, sizeof(line), f))
-        found = strstr(line, text) != NULL;
-    if (f)
-        fclose(f);
-    return found;
-}
-
-static bool logged(const struct site *s, const char *text)
-{
-    return file_says(s->dir, s->charon ? "charon.log" : "daemon.log", text) ||
-           complain("%s does not say: %s", s->name, text);
-}
-
 static bool authenticated(const struct site *s, const char *id, const char *with)
 {
     char text[200];
@@ -213,14 +188,6 @@ static void again(void)
 {
     lab_down(&lab);
     assert_true(lab_up(&lab, "espcert"));
-}
-
-static void needs_strongswan(void)
-{
-    if (have_strongswan())
-        return;
-    print_message("skip: strongSwan is not installed\n");
-    skip();
 }
 
 static void test_every_kind_of_key_in_both_roles(void **state)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 static char files[96];
@@ -82,39 +82,6 @@ static void start(const char *eap_id, const char *secret, const char *client, co
          files, lab.west.dir, files, lab.west.dir);
     assert_true(charon_start(&lab, &lab.east, &lab.west, &theirs));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
-}
-
-static bool initiate(struct site *s)
-{
-    char out[16384];
-    return swanctl(s, out, sizeof(out), "--initiate --child net --timeout 20") == 0;
-}
-
-static bool file_says(const char *folder, const char *name, const char *text)
-{
-    char path[200], line[2000];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    FILE *f = fopen(path, "r");
-    while (f && !found && fgets(line, sizeof(line), f))
-        found = strstr(line, text) != NULL;
-    if (f)
-        fclose(f);
-    return found;
-}
-
-static bool logged(const struct site *s, const char *text)
-{
-    return file_says(s->dir, s->charon ? "charon.log" : "daemon.log", text) ||
-           complain("%s does not say: %s", s->name, text);
-}
-
-static void needs_strongswan(void)
-{
-    if (have_strongswan())
-        return;
-    print_message("skip: strongSwan is not installed\n");
-    skip();
 }
 
 static void refused(const char *why)

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 static struct site hosts[2]; // behind west and east
@@ -64,23 +64,6 @@ static void kill_daemon(struct site *s)
     s->daemon = 0;
 }
 
-static void start_capture(char *pcap, size_t size)
-{
-    snprintf(pcap, size, "%.90s/wire.pcap", lab.dir);
-    assert_true(capture_start(&lab, &lab.west, pcap));
-}
-
-static void only_esp(const char *pcap, uint64_t least)
-{
-    struct wire w;
-    assert_true(capture_stop(&lab.west));
-    assert_true(wire_check(pcap, &w));
-    if (w.esp < least || w.repeated || w.plaintext || w.other)
-        fail_msg("on the wire: %llu ESP, %llu repeated, %llu of the inner networks, %llu others",
-                 (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
-                 (unsigned long long)w.other);
-}
-
 static bool hosts_speak(void *ctx)
 {
     (void)ctx;
@@ -96,13 +79,13 @@ static void one_mix(int outer, int inner, bool charon)
     assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, &o)
                        : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
-    start_capture(pcap, sizeof(pcap));
+    start_capture(&lab, pcap, sizeof(pcap));
     assert_false(ping(&lab, &hosts[0], &hosts[1], 1)); // a policy without an SA
     assert_true(up(&lab.west));
     assert_true(ping(&lab, &hosts[0], &hosts[1], 10) && ping(&lab, &hosts[1], &hosts[0], 10));
     kill_daemon(&lab.west);
     assert_false(ping(&lab, &hosts[0], &hosts[1], 2));
-    only_esp(pcap, 40);
+    only_esp(&lab, pcap, 40);
 }
 
 static void test_ipv4_in_ipv4_between_hosts(void **state)
@@ -132,10 +115,7 @@ static void test_ipv6_in_ipv6_between_hosts(void **state)
 static void test_strongswan_ipv6_in_ipv4_between_hosts(void **state)
 {
     (void)state;
-    if (!have_strongswan()) {
-        print_message("skip: strongSwan is not installed\n");
-        skip();
-    }
+    needs_strongswan();
     one_mix(4, 6, true);
 }
 
@@ -154,7 +134,7 @@ static void own_programs(int outer, int inner)
     assert_true(wait_for(hosts_speak, NULL, 10000));
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
-    start_capture(pcap, sizeof(pcap));
+    start_capture(&lab, pcap, sizeof(pcap));
     assert_false(ping(&lab, &own[0], &own[1], 1));
     assert_false(ping(&lab, &own[1], &own[0], 1));
     assert_false(ping(&lab, &unbound, &own[1], 1));
@@ -171,7 +151,7 @@ static void own_programs(int outer, int inner)
     assert_false(ping(&lab, &own[0], &own[1], 1));
     assert_true(up(&lab.west));
     assert_true(ping(&lab, &own[0], &own[1], 5) && ping(&lab, &own[1], &own[0], 5));
-    only_esp(pcap, 2000);
+    only_esp(&lab, pcap, 2000);
 }
 
 static void test_ipv4_of_the_gateways_own_programs(void **state)
@@ -205,7 +185,7 @@ static void transport(int family)
     }
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
-    start_capture(pcap, sizeof(pcap));
+    start_capture(&lab, pcap, sizeof(pcap));
     assert_false(ping(&lab, &lab.west, &lab.east, 1));
     assert_true(up(&lab.west));
     swanctl(&lab.west, out, sizeof(out), "--list-sas");
@@ -214,7 +194,7 @@ static void transport(int family)
     assert_true(transfer(&lab, &lab.west, &lab.east, 1 << 20, 30000, NULL, NULL));
     kill_daemon(&lab.west);
     assert_false(ping(&lab, &lab.west, &lab.east, 2));
-    only_esp(pcap, 700);
+    only_esp(&lab, pcap, 700);
 }
 
 static void test_transport_mode_between_gateways(void **state)

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 enum { SIZE = 256, EX_SA_INIT = 34, PL_SKF = 53, ETHERNET = 14, MARKER = 4 };
 
@@ -147,10 +147,7 @@ static void cell(bool charon_begins, bool v6)
 static void test_strongswan_takes_our_fragments_and_we_take_its(void **state)
 {
     (void)state;
-    if (!have_strongswan()) {
-        print_message("skip: strongSwan is not installed\n");
-        skip();
-    }
+    needs_strongswan();
     for (int v6 = 0; v6 < 2; v6++) {
         cell(false, v6);
         cell(true, v6);

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 
@@ -49,19 +49,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool in_log(const char *text)
-{
-    char path[300], line[2000];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/charon.log", lab.east.dir);
-    FILE *f = fopen(path, "r");
-    while (f && !found && fgets(line, sizeof(line), f))
-        found = strstr(line, text) != NULL;
-    if (f)
-        fclose(f);
-    return found;
-}
-
 static void cell(const struct cell *c, bool charon_begins)
 {
     static char *const ours[] = {"--card", "none", NULL};
@@ -79,8 +66,8 @@ static void cell(const struct cell *c, bool charon_begins)
     }
     assert_true(ping(&lab, &lab.west, &lab.east, 2));
     snprintf(chosen, sizeof(chosen), "selected proposal: IKE:%s", c->shown);
-    assert_true(in_log(chosen));
-    assert_true(in_log("IKE_INTERMEDIATE"));
+    assert_true(file_says(lab.east.dir, "charon.log", chosen));
+    assert_true(file_says(lab.east.dir, "charon.log", "IKE_INTERMEDIATE"));
     assert_true(stop(&lab.west.daemon, SIGTERM, 10000));
     assert_true(stop(&lab.east.daemon, SIGTERM, 10000));
 }

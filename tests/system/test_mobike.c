@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 #include "tests/system/middle.h"
 
 enum { DELAY_US = 10000, RTT_US = 2 * DELAY_US, EVERY_US = 2000 };
@@ -52,14 +52,6 @@ static int tear_down(void **state)
         middle_stop(&middle);
     lab_down(&lab);
     return 0;
-}
-
-static void needs_strongswan(void)
-{
-    if (have_strongswan())
-        return;
-    print_message("skip: strongSwan is not installed\n");
-    skip();
 }
 
 static bool up(void)

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 static char out[16384];
@@ -34,14 +34,6 @@ static int tear_down(void **state)
     (void)state;
     lab_down(&lab);
     return 0;
-}
-
-static void need_strongswan(void)
-{
-    if (!have_strongswan()) {
-        print_message("skip: strongSwan is not installed\n");
-        skip();
-    }
 }
 
 static bool load_text(struct site *s, const char *text)
@@ -125,24 +117,6 @@ static void carries(const char *from, const char *to)
         fail_msg("no ping from %s to %s", to, from);
 }
 
-static void start_capture(char *pcap, size_t size)
-{
-    snprintf(pcap, size, "%.90s/wire.pcap", lab.dir);
-    assert_true(capture_start(&lab, &lab.west, pcap));
-}
-
-// Nothing of the networks behind, nor of the virtual addresses.
-static void only_esp(const char *pcap, uint64_t least)
-{
-    struct wire w;
-    assert_true(capture_stop(&lab.west));
-    assert_true(wire_check(pcap, &w));
-    if (w.esp < least || w.repeated || w.plaintext || w.other)
-        fail_msg("on the wire: %llu ESP, %llu repeated, %llu of the inner networks, %llu others",
-                 (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
-                 (unsigned long long)w.other);
-}
-
 static const char *const one[] = {"rw1", NULL}, *const two[] = {"rw1", "rw2", NULL},
                          *const three[] = {"rw1", "rw2", "rw3", NULL};
 
@@ -150,12 +124,12 @@ static void test_strongswan_road_warriors_get_addresses_and_use_them(void **stat
 {
     char pcap[200];
     (void)state;
-    need_strongswan();
+    needs_strongswan();
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(gateway("10.3.0.0/24", ""));
     assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
     assert_true(warriors(two, "0.0.0.0, ::"));
-    start_capture(pcap, sizeof(pcap));
+    start_capture(&lab, pcap, sizeof(pcap));
     assert_true(up("rw1") && up("rw2"));
     shows(&lab.east, "--list-sas", "[10.3.0.1 fd03::1]");
     shows(&lab.east, "--list-sas", "[10.3.0.2 fd03::2]");
@@ -169,13 +143,13 @@ static void test_strongswan_road_warriors_get_addresses_and_use_them(void **stat
     assert_true(up("rw1"));
     shows(&lab.east, "--list-sas", "[10.3.0.1 fd03::1]"); // its own again
     carries("10.3.0.1", "10.2.0.1");
-    only_esp(pcap, 60);
+    only_esp(&lab, pcap, 60);
 }
 
 static void test_rekeying_keeps_the_addresses(void **state)
 {
     (void)state;
-    need_strongswan();
+    needs_strongswan();
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(gateway("10.3.0.0/24", ""));
     assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
@@ -196,7 +170,7 @@ static void test_rekeying_keeps_the_addresses(void **state)
 static void test_leases_outlive_a_restart(void **state)
 {
     (void)state;
-    need_strongswan();
+    needs_strongswan();
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(gateway("10.3.0.0/24", ""));
     assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
@@ -221,7 +195,7 @@ static void test_leases_outlive_a_restart(void **state)
 static void test_exhausted_pool_is_said_to_the_client(void **state)
 {
     (void)state;
-    need_strongswan();
+    needs_strongswan();
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(gateway("10.3.0.7-10.3.0.8", ""));
     assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
@@ -240,7 +214,7 @@ static void test_exhausted_pool_is_said_to_the_client(void **state)
 static void test_client_without_a_wish_gets_no_tunnel(void **state)
 {
     (void)state;
-    need_strongswan();
+    needs_strongswan();
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(gateway("10.3.0.0/24", ""));
     assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
@@ -262,7 +236,7 @@ static void as_road_warrior(bool charon)
     assert_true(gateway("10.3.0.0/24", ""));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
     assert_true(warriors(one, "0.0.0.0, ::"));
-    start_capture(pcap, sizeof(pcap));
+    start_capture(&lab, pcap, sizeof(pcap));
     assert_true(up("rw1"));
     shows(&lab.west, "--list-sas", "[10.3.0.1 fd03::1]");
     shows(&lab.west, "--list-sas --raw", "dns-servers=[10.2.0.53 10.2.0.54 fd02::53]");
@@ -278,7 +252,7 @@ static void as_road_warrior(bool charon)
         fail_msg("expected the virtual address as source in %s", out);
     assert_int_equal(sh("nsenter --net=%s ping -c 3 -i 0.2 -W 2 10.2.0.1", lab.west.ns), 0);
     assert_int_equal(sh("nsenter --net=%s ping -c 3 -i 0.2 -W 2 fd02::1", lab.west.ns), 0);
-    only_esp(pcap, 50);
+    only_esp(&lab, pcap, 50);
 }
 
 static bool has_address(const char *a)
@@ -296,7 +270,7 @@ static bool no_address(void *ctx)
 static void test_road_warrior_of_strongswan(void **state)
 {
     (void)state;
-    need_strongswan();
+    needs_strongswan();
     as_road_warrior(true);
     assert_true(has_address("10.3.0.1/32") && has_address("fd03::1/128"));
     down("rw1");
@@ -330,7 +304,7 @@ static void test_nothing_in_clear_while_the_address_comes_and_goes(void **state)
     assert_true(gateway("10.3.0.0/24", ""));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
     assert_true(warriors(one, "10.3.0.1"));
-    start_capture(pcap, sizeof(pcap));
+    start_capture(&lab, pcap, sizeof(pcap));
     snprintf(result, sizeof(result), "%.90s/sender.log", lab.dir);
     char *argv[] = {"python3", "-c",
                     "import socket,time\n"
@@ -356,7 +330,7 @@ static void test_nothing_in_clear_while_the_address_comes_and_goes(void **state)
     usleep(500000);
     assert_true(no_address(NULL));
     stop(&tx, SIGKILL, 1000);
-    only_esp(pcap, 100);
+    only_esp(&lab, pcap, 100);
 }
 
 int main(void)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 
@@ -48,25 +48,6 @@ static void start(struct end west, struct end east)
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
 }
 
-static bool initiate(struct site *s)
-{
-    char out[16384];
-    return swanctl(s, out, sizeof(out), "--initiate --child net --timeout 20") == 0;
-}
-
-static bool logged(const struct site *s, const char *text)
-{
-    char path[200], line[2000];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/%s", s->dir, s->charon ? "charon.log" : "daemon.log");
-    FILE *f = fopen(path, "r");
-    while (f && !found && fgets(line, sizeof(line), f))
-        found = strstr(line, text) != NULL;
-    if (f)
-        fclose(f);
-    return found || complain("%s does not say: %s", s->name, text);
-}
-
 // Each end begins once; traffic passes both ways; both ends list a PPK, or none does.
 static void both_ways(bool ppk)
 {
@@ -82,14 +63,6 @@ static void both_ways(bool ppk)
         }
         assert_int_equal(swanctl(first[i], out, sizeof(out), "--terminate --ike site --timeout 10"), 0);
     }
-}
-
-static void needs_strongswan(void)
-{
-    if (have_strongswan())
-        return;
-    print_message("skip: strongSwan is not installed\n");
-    skip();
 }
 
 static void test_required_by_both(void **state)

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "tests/system/harness.h"
+#include "tests/system/steps.h"
 
 static struct lab lab;
 
@@ -83,10 +83,7 @@ static void test_strongswan_each_side_initiates_ping_and_files_pass(void **state
     (void)state;
     char pcap[200];
     struct tunnel_options o = {0};
-    if (!have_strongswan()) {
-        print_message("skip: strongSwan is not installed\n");
-        skip();
-    }
+    needs_strongswan();
     snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", lab.dir);
     assert_true(capture_start(&lab, &lab.west, pcap));
     assert_true(charon_start(&lab, &lab.east, &lab.west, &o));
@@ -110,10 +107,7 @@ static void test_strongswan_proposals_of_both_sides(void **state)
     static const char *const ike[] = {"aes128gcm16-prfsha256-ecp256", "aes256-sha256-modp2048",
                                       "chacha20poly1305-prfsha512-ecp384"};
     static const char *const esp[] = {"aes128gcm16", "chacha20poly1305", "aes256gcm16"};
-    if (!have_strongswan()) {
-        print_message("skip: strongSwan is not installed\n");
-        skip();
-    }
+    needs_strongswan();
     for (int i = 0; i < 3; i++) {
         struct tunnel_options o = {.ike = ike[i], .esp = esp[i]};
         if (i) {

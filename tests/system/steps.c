@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/steps.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+void needs_strongswan(void)
+{
+    if (have_strongswan())
+        return;
+    print_message("skip: strongSwan is not installed\n");
+    skip();
+}
+
+bool initiate(struct site *s)
+{
+    char out[16384];
+    return swanctl(s, out, sizeof(out), "--initiate --child net --timeout 20") == 0;
+}
+
+bool file_says(const char *folder, const char *name, const char *text)
+{
+    char path[300], line[2000];
+    bool found = false;
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *f = fopen(path, "r");
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = strstr(line, text) != NULL;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+bool logged(const struct site *s, const char *text)
+{
+    return file_says(s->dir, s->charon ? "charon.log" : "daemon.log", text) ||
+           complain("%s does not say: %s", s->name, text);
+}
+
+void start_capture(struct lab *l, char *pcap, size_t size)
+{
+    snprintf(pcap, size, "%.90s/wire.pcap", l->dir);
+    assert_true(capture_start(l, &l->west, pcap));
+}
+
+void only_esp(struct lab *l, const char *pcap, uint64_t least)
+{
+    struct wire w;
+    assert_true(capture_stop(&l->west));
+    assert_true(wire_check(pcap, &w));
+    if (w.esp < least || w.repeated || w.plaintext || w.other)
+        fail_msg("on the wire: %llu ESP, %llu repeated, %llu of the inner networks, %llu others",
+                 (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
+                 (unsigned long long)w.other);
+}
