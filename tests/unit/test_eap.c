@@ -8,7 +8,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
 #include "ctrl/crypto/mschapv2.h"
+#include "ctrl/crypto/signature.h"
 #include "ctrl/ike/eap.h"
 #include "tests/unit/keys_rig.h"
 
@@ -93,25 +97,94 @@ static bool load_eap(const char *password, const char *owner)
     struct writer w = writer_of(buf, sizeof(buf));
     wr_cstr(&w, owner);
     struct msg_SECRET_LOAD m = {
-        .req = ++req, .id = "e", .type = "eap", .data = slice_str(password), .owners = wr_written(&w)};
+        .req = ++req, .type = "eap", .data = slice_str(password), .owners = wr_written(&w)};
+    snprintf(m.id, sizeof(m.id), "of-%s", owner);
     return say(b->ctl, MSG_SECRET_LOAD, &m);
+}
+
+static bool begin_of(uint32_t ike_id)
+{
+    return say(b->ike, MSG_EAP_BEGIN, &(struct msg_EAP_BEGIN){.req = ++req, .ike_id = ike_id});
 }
 
 static bool begin(void)
 {
-    return say(b->ike, MSG_EAP_BEGIN, &(struct msg_EAP_BEGIN){.req = ++req, .ike_id = 1});
+    return begin_of(1);
+}
+
+static bool show_of(uint32_t ike_id, const char *user, struct slice response)
+{
+    struct msg_EAP_MSCHAP m = {.req = ++req,
+                               .ike_id = ike_id,
+                               .user = slice_str(user),
+                               .account = slice_str(user),
+                               .peer_challenge = slice_of(PEER, 16),
+                               .response = response};
+    return say(b->ike, MSG_EAP_MSCHAP, &m);
 }
 
 static bool show(const char *user, size_t response_len)
 {
     static const uint8_t zero[24];
-    struct msg_EAP_MSCHAP m = {.req = ++req,
-                               .ike_id = 1,
-                               .user = slice_str(user),
-                               .account = slice_str(user),
-                               .peer_challenge = slice_of(PEER, 16),
-                               .response = slice_of(zero, response_len)};
-    return say(b->ike, MSG_EAP_MSCHAP, &m);
+    return show_of(1, user, slice_of(zero, response_len));
+}
+
+// Our own AUTH, by a private key of this test.
+static void sign_ours(uint32_t ike_id)
+{
+    uint8_t der[200], *end = der, x[100], y[100];
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    int n = i2d_PrivateKey(key, &end);
+    struct msg_KEY_LOAD l = {.req = ++req, .type = "any", .data = slice_of(der, (size_t)n)};
+    EVP_PKEY_free(key);
+    assert_true(say(b->ctl, MSG_KEY_LOAD, &l) && b->len == 20);
+    uint8_t id[20];
+    memcpy(id, b->data, 20);
+    assert_true(say(b->ike, MSG_AUTH_MAKE,
+                    &(struct msg_AUTH_MAKE){.req = ++req,
+                                            .ike_id = ike_id,
+                                            .method = CR_METHOD_SIGNATURE,
+                                            .message = slice_str("mine"),
+                                            .peer_nonce = slice_of(NR, 32),
+                                            .id_body = id_body("b.test", x),
+                                            .peer_id_body = id_body("a.test", y),
+                                            .key_id = slice_of(id, 20),
+                                            .schemes = cr_schemes_default()}));
+}
+
+// What whoever knows the password answers to the challenge.
+static void answer_of(const char *user, const char *password, const uint8_t challenge[16], uint8_t out[24])
+{
+    struct mschap *m = mschap_new();
+    uint8_t hash[16];
+    struct mschap_exchange x = {challenge, PEER, user, strlen(user)};
+    assert_int_equal(mschap_nt_hash(m, password, strlen(password), hash), 0);
+    assert_int_equal(mschap_response(m, &x, hash, out), 0);
+    mschap_free(m);
+}
+
+static void test_one_answer_is_taken_and_it_is_the_passwords(void **state)
+{
+    (void)state;
+    assert_true(load_eap("password", "alice") && load_eap("other", "bob"));
+    for (uint32_t i = 1; i <= 3; i++) {
+        struct ike_secrets s;
+        uint8_t challenge[16], right[24], wrong[24];
+        assert_true(derive(i, false, &s) && begin_of(i) && b->len == 16);
+        memcpy(challenge, b->data, 16);
+        sign_ours(i);
+        answer_of("alice", "password", challenge, right);
+        answer_of("alice", i == 2 ? "other" : "passwork", challenge, wrong);
+        if (i == 3) {
+            assert_true(show_of(i, "alice", slice_of(right, 24)) && b->type == MSG_EAP_MSCHAP_IS);
+        } else {
+            assert_false(show_of(i, "alice", slice_of(wrong, 24)));
+            assert_string_equal(b->text, "wrong password");
+        }
+        assert_false(show_of(i, "alice", slice_of(right, 24))); // another try
+        assert_non_null(strstr(b->text, "no EAP exchange waits"));
+        assert_false(install(i, i)); // no AUTH has come
+    }
 }
 
 static void test_without_an_eap_secret_there_is_no_eap(void **state)
@@ -149,6 +222,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_vectors_of_rfc_2759_and_3079),
         cmocka_unit_test(test_packets_whose_lengths_lie_are_refused),
         cmocka_unit_test_setup_teardown(test_without_an_eap_secret_there_is_no_eap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_answer_is_taken_and_it_is_the_passwords, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eap_that_has_begun_is_ended_by_no_other_proof, setup, teardown),
     };
     if (argc > 1)
