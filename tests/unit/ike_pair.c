@@ -432,6 +432,26 @@ uint32_t pair_initiate(struct pair *p, int side, const char *child)
     return m.req;
 }
 
+bool pair_load_pool(struct pair *p, int side, const char *name, const char *addrs, struct slice attrs)
+{
+    struct pool_config c = {.attrs_len = (uint16_t)attrs.len};
+    uint8_t buf[4096];
+    const char *why;
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_POOL_LOAD m = {.req = ++next_req};
+    snprintf(c.name, sizeof(c.name), "%s", name);
+    assert_true(pool_addrs_parse(&c, addrs, &why));
+    assert_true(attrs.len <= sizeof(c.attrs));
+    if (attrs.len)
+        memcpy(c.attrs, attrs.p, attrs.len);
+    pool_write(&w, &c);
+    m.pool = wr_written(&w);
+    ipc_send(p->s[side].ctl_ike, MSG_POOL_LOAD, &m);
+    pair_run(p);
+    assert_int_equal(p->s[side].last_req, m.req);
+    return p->s[side].last_ok;
+}
+
 void pair_terminate(struct pair *p, int side, const char *child, bool force)
 {
     struct msg_TERMINATE m = {.req = ++next_req, .force = force};

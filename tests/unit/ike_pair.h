@@ -19,6 +19,7 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/keys/keys.h"
 #include "ctrl/lib/policy_wire.h"
+#include "ctrl/lib/pool.h"
 
 enum { PAIR_SAS = 16, PAIR_LOG = 64 };
 
@@ -90,6 +91,8 @@ void pair_load(struct pair *p, int side, const struct conn_config *c); // fails 
 void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, const char *owner2);
 uint32_t pair_initiate(struct pair *p, int side, const char *child); // the request number
 void pair_terminate(struct pair *p, int side, const char *child, bool force);
+// attrs: what goes with its addresses, as Configuration attributes. Whether it was taken.
+bool pair_load_pool(struct pair *p, int side, const char *name, const char *addrs, struct slice attrs);
 void pair_release(struct side *s);           // path takes up what it held
 void pair_run(struct pair *p);               // until nothing moves any more
 void pair_wait(struct pair *p, uint64_t ms); // runs all timers up to then

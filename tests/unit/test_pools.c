@@ -65,18 +65,7 @@ static int tear_down(void **state)
 
 static bool load(const char *name, const char *addrs)
 {
-    static uint32_t req = 500;
-    struct pool_config c = {0};
-    uint8_t buf[4096];
-    const char *why;
-    struct writer w = writer_of(buf, sizeof(buf));
-    snprintf(c.name, sizeof(c.name), "%s", name);
-    assert_true(pool_addrs_parse(&c, addrs, &why));
-    pool_write(&w, &c);
-    ipc_send(p->s[0].ctl_ike, MSG_POOL_LOAD, &(struct msg_POOL_LOAD){.req = ++req, .pool = wr_written(&w)});
-    pair_run(p);
-    assert_int_equal(p->s[0].last_req, req);
-    return p->s[0].last_ok;
+    return pair_load_pool(p, 0, name, addrs, slice_of(NULL, 0));
 }
 
 static void use(const char *name)

@@ -25,22 +25,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void pool(const char *name, const char *addrs)
+static void pool(const char *name, const char *addrs) // with a name server
 {
-    static uint32_t req = 500;
-    struct pool_config c = {0};
-    uint8_t buf[4096];
-    const char *why;
-    struct writer w = writer_of(buf, sizeof(buf)), a = writer_of(c.attrs, sizeof(c.attrs));
-    snprintf(c.name, sizeof(c.name), "%s", name);
-    assert_true(pool_addrs_parse(&c, addrs, &why));
+    uint8_t buf[16];
+    struct writer a = writer_of(buf, sizeof(buf));
     wr_u16(&a, CP_IP4_DNS);
     wr_slice16(&a, slice_of((uint8_t[]){10, 2, 0, 53}, 4));
-    c.attrs_len = (uint16_t)a.len;
-    pool_write(&w, &c);
-    ipc_send(gw->ctl_ike, MSG_POOL_LOAD, &(struct msg_POOL_LOAD){.req = ++req, .pool = wr_written(&w)});
-    pair_run(p);
-    assert_true(gw->last_ok);
+    assert_true(pair_load_pool(p, gw == &p->s[1], name, addrs, wr_written(&a)));
 }
 
 static void dynamic(struct ts_list *l)
