@@ -363,13 +363,14 @@ static bool write_swanctl(const struct site *s, const struct site *peer, const s
                       "    local {\n      %s\n      %s\n    }\n    remote {\n      %s\n      %s\n    }\n"
                       "    children {\n%s    }\n  }\n}\n"
                       "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = "
-                      "\"%s\"\n  }\n%s}\n",
+                      "\"%s\"\n  }\n%s}\n%s",
                       o->own_addrs ? o->own_addrs : s->outer, o->peer_addr ? o->peer_addr : peer->outer,
                       o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->mobike ? "yes" : "no",
                       o->encap ? "yes" : "no", o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "",
                       o->local ? o->local : "auth = psk", id_line(own, o->local_id, s->id),
                       o->remote ? o->remote : "auth = psk", id_line(its, o->remote_id, peer->id), children,
-                      o->psk ? o->psk : "a shared secret of the lab", o->secrets ? o->secrets : "");
+                      o->psk ? o->psk : "a shared secret of the lab", o->secrets ? o->secrets : "",
+                      o->sections ? o->sections : "");
 }
 
 struct ready {

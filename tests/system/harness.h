@@ -58,6 +58,7 @@ struct tunnel_options {
     bool encap;            // force UDP encapsulation
     const char *psk;       // NULL: the same on both sides
     const char *secrets;   // further sections of secrets
+    const char *sections;  // further sections of the file
     const char *dpd_delay; // NULL: 0
     const char *conn;      // further lines of the connection
     const char *child;     // further lines of each child, instead of rekey_time = 0
