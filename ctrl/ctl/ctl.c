@@ -168,9 +168,22 @@ static void shut_down(struct ctl *c)
     loop_stop(c->loop);
 }
 
+// A room that died is there again.
+static void connect_again(struct ctl *c, enum room room, int fd)
+{
+    if (!room_comes_again(room)) {
+        close(fd);
+        return;
+    }
+    ipc_close(c->chan[room]);
+    if (ctl_connect(c, room, fd) < 0)
+        close(fd);
+}
+
 static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
 {
     switch (t) {
+    case MSG_CHANNEL: connect_again(c, (enum room)m->CHANNEL.room, ipc_take_fd(c->chan[ROOM_SUPER])); break;
     case MSG_GO: serve(c); break;
     case MSG_SHUTDOWN: shut_down(c); break;
     case MSG_SETTINGS:

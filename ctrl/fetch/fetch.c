@@ -485,8 +485,7 @@ static void on_closed(void *ctx, struct ipc_chan *c)
         f->chan[room] = NULL;
         if (room == ROOM_IKE)
             drop_all(f);
-        else if (room == ROOM_SUPER)
-            loop_stop(f->loop);
+        loop_stop(f->loop); // of no use without it; the supervisor makes it anew, with all of its channels
     }
     ipc_close(c);
 }

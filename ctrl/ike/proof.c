@@ -138,7 +138,8 @@ static void fetched(struct task *t, uint32_t id, bool ok, const char *text, stru
     if (!p)
         return;
     p->waiting--;
-    p->verdict = pki_check_fetched(p->check, id, ok, text, body, creds_now(t->sa->ike), &p->why);
+    p->verdict = pki_check_fetched(p->check, id, ok ? PKI_ANSWERED : PKI_NO_ANSWER, text, body,
+                                   creds_now(t->sa->ike), &p->why);
     revocation(t);
 }
 
@@ -152,8 +153,8 @@ static void revocation(struct task *t)
         if (fetch_ask(t, &f, fetched))
             p->waiting++;
         else
-            p->verdict = pki_check_fetched(p->check, f.id, false, "it cannot be fetched", slice_of(NULL, 0),
-                                           creds_now(sa->ike), &p->why);
+            p->verdict = pki_check_fetched(p->check, f.id, PKI_NOT_ASKED, "it cannot be fetched",
+                                           slice_of(NULL, 0), creds_now(sa->ike), &p->why);
     }
     if (p->verdict == PKI_WANTS_FETCH && p->waiting)
         return;

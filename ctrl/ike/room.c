@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <openssl/crypto.h>
 
 #include "ctrl/crypto/crypto.h"
@@ -109,6 +110,23 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     }
 }
 
+static void closed(void *ctx, struct ipc_chan *c);
+
+// A room that died is there again; what was asked of it before has no answer.
+static void attach_again(struct ike *ike, enum room room, int fd)
+{
+    if (!room_comes_again(room)) {
+        close(fd);
+        return;
+    }
+    if (ike->chan[room])
+        closed(ike, ike->chan[room]);
+    if (ike_attach(ike, room, fd) < 0)
+        close(fd);
+    else
+        LOGF(DMN, 1, "the %s process is there again", ipc_peer(ike->chan[room]));
+}
+
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct ike *ike = ctx;
@@ -120,6 +138,8 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         fetch_got(ike, &m->FETCHED);
     else if (c == ike->chan[ROOM_CTL])
         control_message(ike, t, m);
+    else if (t == MSG_CHANNEL)
+        attach_again(ike, (enum room)m->CHANNEL.room, ipc_take_fd(c));
     else if (t == MSG_SHUTDOWN)
         control_shutdown(ike);
     else if (t == MSG_SETTINGS && m->SETTINGS.settings.len == sizeof(ike->set))

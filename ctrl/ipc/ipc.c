@@ -3,6 +3,7 @@
 #include "ctrl/ipc/ipc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,7 @@ enum msg_type msg_read(struct slice s, union msg *m)
 
 struct queued {
     struct queued *next;
+    int fd; // that goes along; -1: none
     size_t len;
     uint8_t bytes[];
 };
@@ -132,6 +134,7 @@ struct ipc_chan {
     const struct ipc_handler *handler;
     void *ctx;
     enum room self, peer;
+    int fd; // that came with the message which is being handled; -1: none
     struct queued *head, **tail;
     size_t queued;
     uint64_t logs_dropped, logs_told; // LOG messages that there was no room for; of them reported
@@ -154,11 +157,39 @@ static void fail(struct ipc_chan *c)
     c->handler->closed(c->ctx, c);
 }
 
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+static void queued_free(struct queued *q)
+{
+    close_fd(q->fd);
+    OPENSSL_cleanse(q->bytes, q->len);
+    free(q);
+}
+
+static ssize_t put(const struct ipc_chan *c, const uint8_t *p, size_t len, int fd)
+{
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(fd))] = {0};
+    struct iovec iov = {(void *)(uintptr_t)p, len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (fd >= 0) {
+        struct cmsghdr *h = (void *)control;
+        *h = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+        msg.msg_control = control;
+        msg.msg_controllen = sizeof(control);
+    }
+    return sendmsg(c->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void flush(struct ipc_chan *c)
 {
     while (c->head) {
         struct queued *q = c->head;
-        if (send(c->watch.fd, q->bytes, q->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (put(c, q->bytes, q->len, q->fd) < 0) {
             if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
                 fail(c);
             return;
@@ -167,18 +198,43 @@ static void flush(struct ipc_chan *c)
         if (!c->head)
             c->tail = &c->head;
         c->queued -= q->len;
-        OPENSSL_cleanse(q->bytes, q->len);
-        free(q);
+        queued_free(q);
     }
     c->watch.events = EPOLLIN;
     loop_modify(c->loop, &c->watch);
+}
+
+// Only the supervisor's channels have room for a descriptor; of any other one the kernel drops it.
+static ssize_t get(struct ipc_chan *c)
+{
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(c->fd))];
+    struct iovec iov = {buffer, sizeof(buffer)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (c->peer == ROOM_SUPER) {
+        msg.msg_control = control;
+        msg.msg_controllen = sizeof(control);
+    }
+    ssize_t n = recvmsg(c->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    c->fd = -1;
+    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+        h->cmsg_len == CMSG_LEN(sizeof(c->fd)))
+        memcpy(&c->fd, CMSG_DATA(h), sizeof(c->fd));
+    return n;
+}
+
+int ipc_take_fd(struct ipc_chan *c)
+{
+    int fd = c->fd;
+    c->fd = -1;
+    return fd;
 }
 
 static void receive(struct ipc_chan *c)
 {
     for (int i = 0; !c->dead && !c->failed && i < 64; i++) {
         union msg m;
-        ssize_t n = recv(c->watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+        ssize_t n = get(c);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             break;
         if (n <= 0) {
@@ -186,7 +242,7 @@ static void receive(struct ipc_chan *c)
             break;
         }
         enum msg_type t = msg_read(slice_of(buffer, (size_t)n), &m);
-        if (t == MSG_NONE) {
+        if (t == MSG_NONE || (t == MSG_CHANNEL) != (c->fd >= 0)) {
             LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, room_names[c->peer]);
             fail(c);
         } else if (!ipc_may_send(c->peer, c->self, t)) {
@@ -196,6 +252,7 @@ static void receive(struct ipc_chan *c)
         } else {
             c->handler->message(c->ctx, c, t, &m);
         }
+        close_fd(ipc_take_fd(c));
         OPENSSL_cleanse(buffer, (size_t)n);
         OPENSSL_cleanse(&m, sizeof(m));
     }
@@ -206,8 +263,7 @@ static void release(struct ipc_chan *c)
     while (c->head) {
         struct queued *q = c->head;
         c->head = q->next;
-        OPENSSL_cleanse(q->bytes, q->len);
-        free(q);
+        queued_free(q);
     }
     free(c);
 }
@@ -239,6 +295,7 @@ struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer
     c->tail = &c->head;
     c->self = self;
     c->peer = peer;
+    c->fd = -1;
     c->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = c};
     if (loop_add(l, &c->watch) < 0) {
         free(c);
@@ -260,7 +317,7 @@ void ipc_close(struct ipc_chan *c)
         release(c);
 }
 
-static int enqueue(struct ipc_chan *c, struct slice s)
+static int enqueue(struct ipc_chan *c, struct slice s, int fd)
 {
     struct queued *q;
     if (c->queued + s.len > IPC_QUEUE_BYTES || !(q = malloc(sizeof(*q) + s.len))) {
@@ -269,6 +326,11 @@ static int enqueue(struct ipc_chan *c, struct slice s)
         LOGF(DMN, 0, "%s does not read its messages (%zu bytes wait), channel closed", room_names[c->peer],
              c->queued);
         return -ENOBUFS;
+    }
+    q->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && q->fd < 0) {
+        free(q);
+        return -EMFILE;
     }
     q->next = NULL;
     q->len = s.len;
@@ -307,7 +369,7 @@ static void tell_dropped(struct ipc_chan *c)
     ipc_send(c, MSG_LOG, &m);
 }
 
-int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
+static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
 {
     if (t == MSG_LOG && c && c->logs_dropped != c->logs_told && c->queued <= IPC_LOG_BYTES / 2)
         tell_dropped(c);
@@ -326,13 +388,25 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
         OPENSSL_cleanse(out, s.len);
         return -ENOBUFS;
     }
-    if (c->head || send(c->watch.fd, s.p, s.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    if (c->head || put(c, s.p, s.len, fd) < 0) {
         if (c->head || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
-            rc = enqueue(c, s);
+            rc = enqueue(c, s, fd);
         else
             rc = -errno; // the receive side sees the end and calls closed()
     }
     OPENSSL_cleanse(out, s.len);
+    return rc;
+}
+
+int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
+{
+    return send_with(c, t, m, -1);
+}
+
+int ipc_send_channel(struct ipc_chan *c, enum room of, int fd)
+{
+    int rc = send_with(c, MSG_CHANNEL, &(struct msg_CHANNEL){.room = (uint8_t)of}, fd);
+    close_fd(fd);
     return rc;
 }
 

@@ -69,6 +69,10 @@ bool ipc_may_send(enum room from, enum room to, enum msg_type t);
 void ipc_close(struct ipc_chan *c);
 bool ipc_has_room(const struct ipc_chan *c); // false: a page must end here, not the channel
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m); // 0 or -errno; c may be NULL (-ENOTCONN)
+// CHANNEL is the one message that has a descriptor with it, and only the supervisor sends it. The first takes
+// fd; the second, inside message(), gives the descriptor that came, the caller's from then on.
+int ipc_send_channel(struct ipc_chan *c, enum room of, int fd);
+int ipc_take_fd(struct ipc_chan *c);
 uint64_t ipc_logs_dropped(const struct ipc_chan *c); // LOG messages that it had no room for, ever; NULL: 0
 const char *ipc_peer(const struct ipc_chan *c);
 unsigned ipc_page(uint32_t most); // how many entries a page of a list may have

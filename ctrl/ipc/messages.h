@@ -17,6 +17,7 @@
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
+#define MSG_CHANNEL_FIELDS(F)     F(U8, room, 0)                                   // supervisor -> child: a new channel to that room, which was started again; in place of the one before
 // ---- any room -> ctl
 #define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
 #define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
@@ -187,6 +188,7 @@
     X(SHUTDOWN_DONE, FROM_ALL(SUPER)) \
     X(RELOAD, AT(CTL, SUPER)) \
     X(SETTINGS, TO_ALL(SUPER)) \
+    X(CHANNEL, AT(SUPER, CTL) | AT(SUPER, IKE)) \
     X(LOG, FROM_ALL(CTL)) \
     X(RESULT, AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
     X(LIST_MORE, AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \

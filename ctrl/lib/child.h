@@ -3,6 +3,7 @@
 #ifndef CTRL_CHILD_H
 #define CTRL_CHILD_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "ctrl/lib/settings.h"
@@ -16,6 +17,13 @@ enum room {
 #undef X
         ROOM_COUNT
 };
+
+// Whose end is not the daemon's: it is started again, and its neighbours are given a new channel to it
+// (CHANNEL). Those must do without it meanwhile.
+static inline bool room_comes_again(enum room r)
+{
+    return r == ROOM_FETCH;
+}
 
 #define ESPALIER_SO_MARK                                                                                     \
     0xe59 // on every socket of ours: the routing rule sends everything else through the tunnel table

@@ -205,32 +205,32 @@ bool pki_check_next(struct pki_check *c, struct pki_fetch *out)
     return false;
 }
 
-static int fetched(struct pki_check *c, struct target *t, bool ok, const char *text, struct slice body,
-                   int64_t now, struct esp_error *err)
+static int fetched(struct pki_check *c, struct target *t, enum pki_answer how, const char *text,
+                   struct slice body, int64_t now, struct esp_error *err)
 {
     const char *url = t->urls[t->next];
     struct status s = {.known = KNOWN_NOT};
     bool ocsp = t->next < t->ocsp_count;
     t->waiting = 0;
     t->next++;
-    if (!ok)
+    if (how != PKI_ANSWERED)
         snprintf(s.why_not, sizeof(s.why_not), "%.80s: %.70s", url, text);
     else if (ocsp)
         ocsp_take(c->pki, slice_of(t->request, t->request_len), body, t->x, t->issuer, now, &s);
     else
         crl_take(c->pki, url, body, c->path.chain, t->at, now, &s);
-    if (s.known == KNOWN_NOT)
+    if (s.known == KNOWN_NOT && how != PKI_NOT_ASKED)
         note_failed(c->pki, url, now);
     int rc = take_status(c, t, &s, err);
     skip_failed(c, t, now);
     return rc || t->done || t->next < t->count ? rc : not_known(c, t, err);
 }
 
-enum pki_verdict pki_check_fetched(struct pki_check *c, uint32_t id, bool ok, const char *text,
+enum pki_verdict pki_check_fetched(struct pki_check *c, uint32_t id, enum pki_answer how, const char *text,
                                    struct slice body, int64_t now, struct esp_error *err)
 {
     for (size_t i = 0; i < c->target_count && id; i++)
-        if (c->targets[i].waiting == id && fetched(c, &c->targets[i], ok, text, body, now, err))
+        if (c->targets[i].waiting == id && fetched(c, &c->targets[i], how, text, body, now, err))
             return PKI_REFUSED;
     return verdict(c);
 }

@@ -158,8 +158,10 @@ struct pki_fetch {
 };
 // The next URL to be asked for, each once; false: no more at the moment.
 bool pki_check_next(struct pki_check *c, struct pki_fetch *out);
-// The answer, or why there is none. A verdict of WANTS_FETCH: others are out, or pki_check_next has more.
-enum pki_verdict pki_check_fetched(struct pki_check *c, uint32_t id, bool ok, const char *text,
+// The answer, or why there is none: a URL that gave none rests for half a minute, one that nobody could be
+// asked for does not. A verdict of WANTS_FETCH: others are out, or pki_check_next has more.
+enum pki_answer { PKI_NO_ANSWER, PKI_ANSWERED, PKI_NOT_ASKED };
+enum pki_verdict pki_check_fetched(struct pki_check *c, uint32_t id, enum pki_answer how, const char *text,
                                    struct slice body, int64_t now, struct esp_error *err);
 // The peer's key and certificate (empty: a raw key), of a check that ended in PKI_VALID.
 const struct cr_key *pki_check_key(const struct pki_check *c);

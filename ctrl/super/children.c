@@ -30,24 +30,39 @@ static bool joined(int a, int b)
     return b != ROOM_FETCH || (a != ROOM_KEYS && a != ROOM_PATH);
 }
 
+static int join(struct channels *c, int a, int b, struct esp_error *err)
+{
+    int pair[2];
+    if (!joined(a, b))
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+        int e = errno;
+        channels_close(c, ROOM_COUNT);
+        return esp_fail(err, -e, "channels", "%s", strerror(e));
+    }
+    c->fd[a][b] = pair[0];
+    c->fd[b][a] = pair[1];
+    return 0;
+}
+
 int channels_open(struct channels *c, struct esp_error *err)
 {
+    int rc = 0;
     memset(c->fd, -1, sizeof(c->fd));
-    for (int a = 0; a < ROOM_COUNT; a++) {
-        for (int b = a + 1; b < ROOM_COUNT; b++) {
-            int pair[2];
-            if (!joined(a, b))
-                continue;
-            if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-                int e = errno;
-                channels_close(c, ROOM_COUNT);
-                return esp_fail(err, -e, "channels", "%s", strerror(e));
-            }
-            c->fd[a][b] = pair[0];
-            c->fd[b][a] = pair[1];
-        }
-    }
-    return 0;
+    for (int a = 0; a < ROOM_COUNT; a++)
+        for (int b = a + 1; b < ROOM_COUNT && rc == 0; b++)
+            rc = join(c, a, b, err);
+    return rc;
+}
+
+int channels_open_of(struct channels *c, enum room room, struct esp_error *err)
+{
+    int rc = 0;
+    memset(c->fd, -1, sizeof(c->fd));
+    for (int other = 0; other < ROOM_COUNT && rc == 0; other++)
+        if (other != (int)room)
+            rc = other < (int)room ? join(c, other, room, err) : join(c, room, other, err);
+    return rc;
 }
 
 void channels_close(struct channels *c, enum room keep)
@@ -210,5 +225,28 @@ int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socke
         close(program);
     if (rc == 0)
         channels_close(c, ROOM_SUPER);
+    return rc;
+}
+
+int children_start_again(enum room room, pid_t pid[ROOM_COUNT], struct channels *c,
+                         const struct socket_set *s, const struct daemon_config *config,
+                         struct esp_error *err)
+{
+    struct room_start start = {.parent = getpid(), .room = room, .config = *config};
+    int program = room_program(err), rc = program < 0 ? program : channels_open_of(c, room, err);
+    if (rc == 0) {
+        start.env = children_env(room, c, s, &config->settings);
+        memcpy(start.env.pid, pid, sizeof(start.env.pid));
+        rc = start_one(&start, program, &pid[room], err);
+        for (int other = 0; other < ROOM_COUNT; other++) {
+            if (c->fd[room][other] >= 0)
+                close(c->fd[room][other]);
+            c->fd[room][other] = -1;
+        }
+        if (rc < 0)
+            channels_close(c, ROOM_COUNT);
+    }
+    if (program >= 0)
+        close(program);
     return rc;
 }

@@ -2,8 +2,8 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
-// Only `fetch`, which strangers' servers talk to, may die alone: tunnels go on, and what asks for revocation
-// is refused.
+// Only `fetch`, which strangers' servers talk to, may die alone (room_comes_again): tunnels go on, and it is
+// started again, later each time that it dies. Its neighbours are handed the other ends of its new channels.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -17,6 +17,7 @@
 
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/super/again.h"
 #include "ctrl/super/children.h"
 
 enum {
@@ -34,6 +35,9 @@ struct super {
     pid_t pid[ROOM_COUNT];
     struct ipc_chan *chan[ROOM_COUNT];
     bool ready[ROOM_COUNT];
+    const struct socket_set *sockets;
+    struct again again[ROOM_COUNT];
+    struct timer start_again[ROOM_COUNT];
     struct loop_fd signals;
     struct timer timer;
     int announce; // where `ready` is written
@@ -78,6 +82,8 @@ static void begin_end(struct super *s, int status)
     s->phase = GOODBYE;
     s->ending_since = loop_now(s->loop);
     notify_send("STOPPING=1");
+    for (int r = 0; r < ROOM_COUNT; r++)
+        timer_stop(s->loop, &s->start_again[r]);
     timer_set(s->loop, &s->timer, s->ending_since + GOODBYE_MS);
     tell(s, ROOM_IKE);
     if (s->pid[ROOM_IKE] <= 0)
@@ -124,6 +130,39 @@ static bool any_left(const struct super *s)
     return false;
 }
 
+static void come_again(struct super *s, enum room room)
+{
+    uint64_t now = loop_now(s->loop), ms = again_after(&s->again[room], now);
+    LOGF(DMN, 0, "%s is started again in %llu ms; the others go on", room_name(room), (unsigned long long)ms);
+    timer_set(s->loop, &s->start_again[room], now + ms);
+}
+
+static const struct ipc_handler handler;
+
+// Its neighbours hear of it by a new channel, in place of the one that its end has closed or will.
+static void start_again(struct timer *t)
+{
+    struct super *s = t->ctx;
+    enum room room = (enum room)(t - s->start_again);
+    struct channels c;
+    struct esp_error err = {0};
+    if (children_start_again(room, s->pid, &c, s->sockets, s->config, &err) < 0) {
+        LOGF(DMN, 0, "%s: %s", err.field, err.text);
+        come_again(s, room);
+        return;
+    }
+    again_started(&s->again[room], loop_now(s->loop));
+    ipc_close(s->chan[room]);
+    s->chan[room] = ipc_open(s->loop, c.fd[ROOM_SUPER][room], ROOM_SUPER, room, &handler, s);
+    if (!s->chan[room]) {
+        close(c.fd[ROOM_SUPER][room]);
+        kill(s->pid[room], SIGKILL); // and once more
+    }
+    for (int other = ROOM_CTL; other < ROOM_COUNT; other++)
+        if (c.fd[other][room] >= 0)
+            ipc_send_channel(s->chan[other], room, c.fd[other][room]);
+}
+
 static void room_ended(struct super *s, enum room room, int status)
 {
     bool asked = s->phase >= GOODBYE;
@@ -134,8 +173,8 @@ static void room_ended(struct super *s, enum room room, int status)
              strsignal(WTERMSIG(status)));
     else if (!asked || code)
         LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
-    if (room == ROOM_FETCH && s->phase == SERVING) {
-        LOGF(DMN, 0, "CRLs and OCSP answers are not fetched until the next start");
+    if (room_comes_again(room) && s->phase == SERVING) {
+        come_again(s, room);
         return;
     }
     if (!asked) // at the start a room says what it misses by its status; later on an end is a failure
@@ -238,6 +277,8 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     }
     if (t == MSG_READY && !s->ready[from]) {
         room_ready(s, from);
+    } else if (t == MSG_READY && room_comes_again(from)) {
+        LOGF(DMN, 1, "%s serves again", room_name(from));
     } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase == STARTING) {
         s->phase = SERVING;
         timer_stop(s->loop, &s->timer);
@@ -262,8 +303,11 @@ static void on_closed(void *ctx, struct ipc_chan *c)
             continue;
         s->chan[r] = NULL;
         ipc_close(c);
-        if (r == ROOM_FETCH && s->phase == SERVING)
-            return;                                // its end is told by its pid
+        if (room_comes_again((enum room)r) && s->phase == SERVING) {
+            if (s->pid[r] > 0) // its end, which is told by its pid, must come
+                kill(s->pid[r], SIGKILL);
+            return;
+        }
         if (s->phase < GOODBYE && s->pid[r] > 0) { // it broke the channel and may still live
             LOGF(DMN, 0, "%s has closed its channel", room_name((enum room)r));
             reap(s);
@@ -274,9 +318,10 @@ static void on_closed(void *ctx, struct ipc_chan *c)
     }
 }
 
+static const struct ipc_handler handler = {on_message, on_closed};
+
 static int watch(struct super *s, const struct channels *c)
 {
-    static const struct ipc_handler handler = {on_message, on_closed};
     sigset_t set;
     sigemptyset(&set);
     static const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
@@ -311,8 +356,10 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
 {
     struct channels channels;
     struct esp_error err = {0};
-    struct super s = {.options = o, .config = config, .announce = announce};
+    struct super s = {.options = o, .config = config, .announce = announce, .sockets = sockets};
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
+    for (int r = 0; r < ROOM_COUNT; r++)
+        s.start_again[r] = (struct timer){.fire = start_again, .ctx = &s};
     block_signals();
     if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, config, &err) < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);

@@ -435,7 +435,7 @@ static void test_more_than_can_wait_are_refused_and_the_waiting_end_in_time(void
     assert_int_equal(late, FETCH_WAITING);
 }
 
-static void test_room_without_ike_drops_everything(void **state)
+static void test_room_without_ike_drops_everything_and_ends(void **state)
 {
     (void)state;
     ask("127.0.0.1", "/slow", 0, 3000);
@@ -449,6 +449,7 @@ static void test_room_without_ike_drops_everything(void **state)
         turn();
     assert_null(fetch_channel(fetch, ROOM_IKE));
     assert_true(now_ms() - begin < 1000);
+    assert_true(loop_stopped(loop)); // so that the supervisor makes it anew, with a channel
 }
 
 static int begin(void **state)
@@ -486,7 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_host_takes_no_more_than_its_share, setup, teardown),
         cmocka_unit_test_setup_teardown(test_more_than_can_wait_are_refused_and_the_waiting_end_in_time,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_room_without_ike_drops_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_room_without_ike_drops_everything_and_ends, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }

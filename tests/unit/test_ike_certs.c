@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "ctrl/crypto/signature.h"
@@ -615,6 +616,63 @@ static int64_t wall(void *ctx)
     return wall_base + (int64_t)(loop_now(s->pair->loop) / 1000);
 }
 
+// As the supervisor does when `fetch` has died and is started again.
+static struct ipc_chan *fetch_again(struct pair *p, struct ipc_chan *super)
+{
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    struct ipc_chan *fetch = ipc_open(p->loop, fd[1], ROOM_FETCH, ROOM_IKE, &fetch_handler, p);
+    assert_int_equal(ipc_send_channel(super, ROOM_FETCH, fd[0]), 0);
+    pair_run(p);
+    return fetch;
+}
+
+static void not_heard(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)c, (void)t, (void)m;
+}
+
+static void test_fetch_that_died_is_asked_again_by_its_new_channel(void **state)
+{
+    static const struct ipc_handler quiet = {not_heard, fetch_closed};
+    (void)state;
+    for (int told_first = 0; told_first < 2; told_first++) { // of the old channel's end, or of the new one
+        int fd[2];
+        struct ipc_chan *fetch, *again;
+        struct pair *p = begin_listed(PKI_STRICT, &fetch);
+        wall_base = (int64_t)time(NULL) - (int64_t)(loop_now(p->loop) / 1000);
+        p->s[1].ike->net.wall = wall;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+        assert_int_equal(ike_attach(p->s[1].ike, ROOM_SUPER, fd[0]), 0);
+        struct ipc_chan *super = ipc_open(p->loop, fd[1], ROOM_SUPER, ROOM_IKE, &quiet, p);
+        uint32_t first = pair_initiate(p, 0, "c");
+        assert_int_equal(asked_count, 1);
+        if (told_first) {
+            ipc_close(fetch);
+            pair_run(p);
+            pair_result(p, 0, first, false);
+            assert_true(said("the fetch process is gone"));
+            pair_wait(p, 31000); // what it was asked for may have been its end
+            pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+            assert_true(said("it cannot be fetched"));
+        }
+        again = fetch_again(p, super);
+        if (!told_first) {
+            pair_result(p, 0, first, false);
+            assert_true(said("the fetch process is gone"));
+            pair_wait(p, 31000);
+        }
+        uint32_t second = pair_initiate(p, 0, "c"); // not refused for a URL that nobody was asked for
+        assert_int_equal(asked_count, 2);
+        fetch_says(p, again, true, "clean");
+        pair_result(p, 0, second, true);
+        assert_int_equal(pair_live(&p->s[1]), 1);
+        ipc_close(again);
+        ipc_close(super);
+        end(p);
+    }
+}
+
 // Certificates of both ends that hold for ten minutes more; their authority's for weeks.
 static struct pair *begin_late(void)
 {
@@ -736,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_lists_of_revoked_ones_are_fetched_and_obeyed),
         cmocka_unit_test(test_nothing_is_fetched_before_the_signature_is_good),
         cmocka_unit_test(test_answer_that_comes_too_late_goes_nowhere),
+        cmocka_unit_test(test_fetch_that_died_is_asked_again_by_its_new_channel),
         cmocka_unit_test(test_tunnel_ends_with_the_certificate_it_was_proven_by),
         cmocka_unit_test(test_every_encoding_with_nothing_in_it_is_survived),
         cmocka_unit_test(test_more_certificates_than_anyone_needs_are_refused),

@@ -392,6 +392,149 @@ static void test_a_message_from_the_wrong_room_ends_the_channel_unheard(void **s
     assert_in_range(refused, 30, MSG_COUNT - 2);
 }
 
+// ---- descriptors
+
+static int came_fd; // with the last CHANNEL
+static void take_fd(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx;
+    assert_int_equal(t, MSG_CHANNEL);
+    assert_int_equal(m->CHANNEL.room, ROOM_FETCH);
+    came_fd = ipc_take_fd(c);
+    assert_int_equal(ipc_take_fd(c), -1); // once
+}
+
+static unsigned open_fds(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void test_channel_comes_with_its_descriptor_in_its_place(void **state)
+{
+    (void)state;
+    static const struct ipc_handler h = {take_fd, on_closed};
+    int fds[2], pipes[2];
+    char b = 0;
+    struct loop *l = loop_new();
+    unsigned before = open_fds();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    struct ipc_chan *a = ipc_open(l, fds[0], ROOM_SUPER, ROOM_IKE, &h, NULL),
+                    *c = ipc_open(l, fds[1], ROOM_IKE, ROOM_SUPER, &h, NULL);
+    for (int i = 0; i < 400; i++) { // the first go straight into the socket, the others wait
+        assert_int_equal(pipe(pipes), 0);
+        assert_int_equal(ipc_send_channel(a, ROOM_FETCH, pipes[1]), 0);
+        assert_int_equal(fcntl(pipes[1], F_GETFD), -1); // taken
+        came_fd = -1;
+        loop_once(l, 0);
+        loop_once(l, 0);
+        assert_true(came_fd >= 0 && (fcntl(came_fd, F_GETFD) & FD_CLOEXEC));
+        assert_int_equal(write(came_fd, "x", 1), 1);
+        assert_int_equal(read(pipes[0], &b, 1), 1);
+        close(came_fd);
+        close(pipes[0]);
+    }
+    ipc_close(a);
+    ipc_close(c);
+    assert_int_equal(open_fds(), before);
+    loop_free(l);
+}
+
+enum { FDS = 100 };
+static int took[FDS];
+static unsigned took_count;
+static void take_all(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)t, (void)m;
+    assert_true(took_count < FDS);
+    took[took_count++] = ipc_take_fd(c);
+}
+
+static void test_descriptors_that_wait_go_in_order_or_are_closed(void **state)
+{
+    (void)state;
+    static const struct ipc_handler h = {take_all, on_closed};
+    int fds[2], pipes[FDS][2], size = 4096;
+    for (int read_all = 0; read_all < 2; read_all++) {
+        struct loop *l = loop_new();
+        unsigned before = open_fds();
+        char b;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+        struct ipc_chan *a = ipc_open(l, fds[0], ROOM_SUPER, ROOM_IKE, &h, NULL);
+        assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+        for (int i = 0; i < FDS; i++) {
+            assert_int_equal(pipe(pipes[i]), 0);
+            assert_int_equal(ipc_send_channel(a, ROOM_FETCH, pipes[i][1]), 0);
+        }
+        took_count = 0;
+        struct ipc_chan *c = ipc_open(l, fds[1], ROOM_IKE, ROOM_SUPER, &h, NULL);
+        for (int i = 0; i < FDS && read_all; i++)
+            loop_once(l, 0);
+        assert_int_equal(took_count, read_all ? FDS : 0);
+        ipc_close(a); // otherwise with all of them in its queue or the socket
+        ipc_close(c);
+        for (unsigned i = 0; i < FDS; i++) {
+            if (read_all) {
+                assert_int_equal(write(took[i], "x", 1), 1);
+                assert_int_equal(read(pipes[i][0], &b, 1), 1);
+                close(took[i]);
+            }
+            close(pipes[i][0]);
+        }
+        assert_int_equal(open_fds(), before);
+        loop_free(l);
+    }
+}
+
+// A descriptor with anything else, or from anybody else, and a CHANNEL without one, open nothing here.
+static void test_descriptor_that_nobody_may_send_is_not_taken(void **state)
+{
+    (void)state;
+    static const struct ipc_handler h = {hear, on_closed};
+    static const struct {
+        enum room from;
+        enum msg_type t;
+        bool with, heard;
+    } cases[] = {{ROOM_SUPER, MSG_CHANNEL, false, false},
+                 {ROOM_SUPER, MSG_SHUTDOWN, true, false},
+                 {ROOM_SUPER, MSG_SHUTDOWN, false, true},
+                 {ROOM_KEYS, MSG_CHANNEL, true, false},
+                 {ROOM_KEYS, MSG_KE_PUBLIC, true, true}}; // and it is not kept
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t buf[4096];
+        int fds[2];
+        struct loop *l = loop_new();
+        static const union msg empty;
+        struct writer w = writer_of(buf, sizeof(buf));
+        _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))] = {0};
+        struct cmsghdr *hdr = (void *)control;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+        struct ipc_chan *c = ipc_open(l, fds[1], ROOM_IKE, cases[i].from, &h, NULL);
+        msg_write(&w, cases[i].t, &empty);
+        struct iovec iov = {buf, w.len};
+        struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+        *hdr = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(hdr), &fds[0], sizeof(int));
+        if (cases[i].with) {
+            msg.msg_control = control;
+            msg.msg_controllen = sizeof(control);
+        }
+        unsigned before = open_fds();
+        assert_int_equal(sendmsg(fds[0], &msg, 0), (ssize_t)w.len);
+        heard = closed = 0;
+        loop_once(l, 0);
+        assert_int_equal(heard, cases[i].heard);
+        assert_int_equal(closed, !cases[i].heard);
+        assert_int_equal(open_fds(), before - closed);
+        if (!closed)
+            ipc_close(c);
+        close(fds[0]);
+        loop_free(l);
+    }
+}
+
 static struct ipc_chan *sinking;
 static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                  const char *text)
@@ -602,6 +745,9 @@ int main(void)
         cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),
         cmocka_unit_test(test_only_the_rooms_that_may_can_send_what_matters),
         cmocka_unit_test(test_a_message_from_the_wrong_room_ends_the_channel_unheard),
+        cmocka_unit_test(test_channel_comes_with_its_descriptor_in_its_place),
+        cmocka_unit_test(test_descriptors_that_wait_go_in_order_or_are_closed),
+        cmocka_unit_test(test_descriptor_that_nobody_may_send_is_not_taken),
         cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
         cmocka_unit_test(test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused),
         cmocka_unit_test(test_log_lines_to_a_room_that_does_not_read_are_dropped),

@@ -260,6 +260,23 @@ static void test_url_without_an_answer_counts_by_the_mode_and_rests(void **state
     pki_free(p);
 }
 
+// Nobody was there to ask: that says nothing about the server, which is asked the next time.
+static void test_url_that_was_not_asked_does_not_rest(void **state)
+{
+    struct pki_fetch f;
+    struct esp_error err = {0};
+    (void)state;
+    struct pki *p = with_root();
+    struct pki_check *c = wants(p, "crl", &strict, "http://crl.test/root.crl", &f);
+    assert_int_equal(
+        pki_check_fetched(c, f.id, PKI_NOT_ASKED, "it cannot be fetched", slice_of(NULL, 0), rig_now(), &err),
+        PKI_REFUSED);
+    assert_non_null(strstr(err.text, "it cannot be fetched"));
+    pki_check_free(c);
+    pki_check_free(wants(p, "crl", &strict, "http://crl.test/root.crl", &f));
+    pki_free(p);
+}
+
 static void test_fetched_crl_of_somebody_else_is_no_answer_and_not_kept(void **state)
 {
     struct pki_fetch f;
@@ -546,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_crl_that_proves_nothing_is_as_none),
         cmocka_unit_test(test_crl_is_asked_for_where_the_certificate_says_and_kept),
         cmocka_unit_test(test_url_without_an_answer_counts_by_the_mode_and_rests),
+        cmocka_unit_test(test_url_that_was_not_asked_does_not_rest),
         cmocka_unit_test(test_fetched_crl_of_somebody_else_is_no_answer_and_not_kept),
         cmocka_unit_test(test_crl_with_any_octet_changed_is_no_answer),
         cmocka_unit_test(test_authority_is_asked_before_the_certificate_says),

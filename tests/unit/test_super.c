@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/super/again.h"
 #include "ctrl/super/children.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/supervise.h"
@@ -103,6 +105,65 @@ static void test_channels_join_the_two_rooms_they_name(void **state)
     assert_int_equal(c.fd[ROOM_KEYS][ROOM_IKE], -1);
     assert_true(c.fd[ROOM_IKE][ROOM_KEYS] >= 0);
     channels_close(&c, ROOM_COUNT);
+}
+
+static void test_channels_of_one_room_are_those_it_had(void **state)
+{
+    (void)state;
+    struct channels all, one;
+    struct esp_error err;
+    assert_int_equal(channels_open(&all, &err), 0);
+    assert_int_equal(channels_open_of(&one, ROOM_FETCH, &err), 0);
+    for (int a = 0; a < ROOM_COUNT; a++)
+        for (int b = 0; b < ROOM_COUNT; b++)
+            assert_int_equal(one.fd[a][b] >= 0, all.fd[a][b] >= 0 && (a == ROOM_FETCH || b == ROOM_FETCH));
+    assert_int_equal(write(one.fd[ROOM_IKE][ROOM_FETCH], "x", 1), 1);
+    char b = 0;
+    assert_int_equal(read(one.fd[ROOM_FETCH][ROOM_IKE], &b, 1), 1);
+    channels_close(&all, ROOM_COUNT);
+    channels_close(&one, ROOM_COUNT);
+}
+
+// ---- a room that dies
+
+// Whoever has a channel to it must be able to take a new one, or it may not come again.
+static void test_neighbours_of_a_room_that_comes_again_take_a_new_channel(void **state)
+{
+    (void)state;
+    struct channels c;
+    struct esp_error err;
+    unsigned rooms = 0;
+    assert_int_equal(channels_open(&c, &err), 0);
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+        for (int other = ROOM_CTL; room_comes_again((enum room)r) && other < ROOM_COUNT; other++) {
+            if (c.fd[r][other] >= 0)
+                assert_true(ipc_may_send(ROOM_SUPER, (enum room)other, MSG_CHANNEL));
+            rooms += c.fd[r][other] >= 0;
+        }
+    }
+    assert_int_equal(rooms, 2); // fetch, to ctl and ike
+    channels_close(&c, ROOM_COUNT);
+}
+
+static void test_room_that_dies_is_left_dead_for_longer_each_time(void **state)
+{
+    (void)state;
+    struct again a = {0};
+    uint64_t now = 1000000, was = 0;
+    static const uint64_t ms[] = {100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000};
+    again_started(&a, now);
+    for (unsigned i = 0; i < sizeof(ms) / sizeof(ms[0]); i++) {
+        was = again_after(&a, now += 5);
+        assert_int_equal(was, ms[i]);
+        again_started(&a, now += was);
+    }
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(again_after(&a, now += 5), 60000);
+    again_started(&a, now);
+    assert_int_equal(again_after(&a, now + 59999), 60000);
+    again_started(&a, now);
+    assert_int_equal(again_after(&a, now + 60000), 100); // it lived long enough
+    assert_int_equal(again_after(&a, now + 60001), 100);
 }
 
 // ---- the memory file of a room
@@ -310,6 +371,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_env_gives_each_room_only_its_sockets),
         cmocka_unit_test(test_channels_join_the_two_rooms_they_name),
+        cmocka_unit_test(test_channels_of_one_room_are_those_it_had),
+        cmocka_unit_test(test_neighbours_of_a_room_that_comes_again_take_a_new_channel),
+        cmocka_unit_test(test_room_that_dies_is_left_dead_for_longer_each_time),
         cmocka_unit_test(test_room_takes_only_a_sealed_file_of_its_own_program),
         cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
