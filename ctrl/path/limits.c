@@ -14,11 +14,42 @@
 // limits nothing more: our IV is the sequence number, not random. Forgeries: RFC 9001 section 6.6.
 // ChaCha20-Poly1305: no number of blocks below 2^64 matters (RFC 8446 section 5.5); v forgeries of L blocks
 // succeed with v * L / 2^103, L being 2^12 at most.
+// AES-GCM with a shorter tag: 12 octets: v * L / 2^96, which is 2^-48 at the end; 8 octets: SP 800-38D
+// appendix C allows 2^23 for packets of up to 2^17 octets. AES-CCM asks the cipher twice for each block, so
+// it has half as many; forged packets count in the same bound (RFC 9001 section 6.6 allows 2^21.5). AES-CBC
+// and AES-CTR: the birthday bound of GCM. HMAC: v / 2^96 at worst (SHA-1). NULL and AH encrypt nothing;
+// GMAC's cipher is asked once a packet.
 #define KEY_LIMITS(X)                                                                                        \
+    X(NONE, 64, 64, 51, 52)                                                                                  \
     X(AES128_GCM16, 35, 36, 51, 52)                                                                          \
     X(AES192_GCM16, 35, 36, 51, 52)                                                                          \
     X(AES256_GCM16, 35, 36, 51, 52)                                                                          \
-    X(CHACHA20_POLY1305, 64, 64, 33, 34)
+    X(CHACHA20_POLY1305, 64, 64, 33, 34)                                                                     \
+    X(AES128_GCM8, 35, 36, 22, 23)                                                                           \
+    X(AES192_GCM8, 35, 36, 22, 23)                                                                           \
+    X(AES256_GCM8, 35, 36, 22, 23)                                                                           \
+    X(AES128_GCM12, 35, 36, 35, 36)                                                                          \
+    X(AES192_GCM12, 35, 36, 35, 36)                                                                          \
+    X(AES256_GCM12, 35, 36, 35, 36)                                                                          \
+    X(AES128_CCM8, 34, 35, 20, 21)                                                                           \
+    X(AES192_CCM8, 34, 35, 20, 21)                                                                           \
+    X(AES256_CCM8, 34, 35, 20, 21)                                                                           \
+    X(AES128_CCM12, 34, 35, 20, 21)                                                                          \
+    X(AES192_CCM12, 34, 35, 20, 21)                                                                          \
+    X(AES256_CCM12, 34, 35, 20, 21)                                                                          \
+    X(AES128_CCM16, 34, 35, 20, 21)                                                                          \
+    X(AES192_CCM16, 34, 35, 20, 21)                                                                          \
+    X(AES256_CCM16, 34, 35, 20, 21)                                                                          \
+    X(AES128_GMAC, 35, 36, 51, 52)                                                                           \
+    X(AES192_GMAC, 35, 36, 51, 52)                                                                           \
+    X(AES256_GMAC, 35, 36, 51, 52)                                                                           \
+    X(AES128_CBC, 35, 36, 51, 52)                                                                            \
+    X(AES192_CBC, 35, 36, 51, 52)                                                                            \
+    X(AES256_CBC, 35, 36, 51, 52)                                                                            \
+    X(AES128_CTR, 35, 36, 51, 52)                                                                            \
+    X(AES192_CTR, 35, 36, 51, 52)                                                                            \
+    X(AES256_CTR, 35, 36, 51, 52)                                                                            \
+    X(NULL, 64, 64, 51, 52)
 
 // What is in flight when a limit shows: it ends so much earlier.
 #define IN_FLIGHT_BLOCKS ((uint64_t)PATH_JOBS * (65536 / 16))

@@ -25,7 +25,7 @@ static enum esp_alg alg_of(uint16_t encr, uint16_t bits)
 static size_t key_octets(enum esp_alg a)
 {
     switch (a) {
-#define X(sym, name, key, salt, iv, icv)                                                                     \
+#define X(sym, name, key, salt, iv, icv, align)                                                              \
     case ESP_ALG_##sym: return key;
         ESP_ALG_LIST(X)
 #undef X

@@ -27,7 +27,7 @@ const char *esp_status_text(enum esp_status s)
 const char *esp_alg_name(enum esp_alg a)
 {
     switch (a) {
-#define X(sym, name, key, salt, iv, icv)                                                                     \
+#define X(sym, name, key, salt, iv, icv, align)                                                              \
     case ESP_ALG_##sym: return name;
         ESP_ALG_LIST(X)
 #undef X
@@ -40,7 +40,7 @@ const char *esp_alg_name(enum esp_alg a)
 const char *esp_integ_name(enum esp_integ a)
 {
     switch (a) {
-#define X(sym, name, key, icv)                                                                               \
+#define X(sym, name, key, salt, iv, icv)                                                                     \
     case ESP_INTEG_##sym: return name;
         ESP_INTEG_LIST(X)
 #undef X

@@ -8,17 +8,31 @@
 
 enum { UDP_ENCAP_PORT = 4500 };
 
-unsigned alg_key_octets(enum esp_alg a)
+struct alg_sizes alg_sizes(enum esp_alg a)
 {
-    switch (a) {
-#define X(sym, name, key, salt, iv, icv)                                                                     \
-    case ESP_ALG_##sym: return key;
+    static const struct alg_sizes sizes[ESP_ALG_COUNT] = {
+#define X(sym, name, key, salt, iv, icv, align) [ESP_ALG_##sym] = {key, salt, iv, icv, align},
         ESP_ALG_LIST(X)
 #undef X
-    case ESP_ALG_NONE:
-    case ESP_ALG_COUNT: break;
-    }
-    return 0;
+    };
+
+    return (unsigned)a < ESP_ALG_COUNT ? sizes[a] : (struct alg_sizes){0};
+}
+
+struct alg_sizes integ_sizes(enum esp_integ a)
+{
+    static const struct alg_sizes sizes[ESP_INTEG_COUNT] = {
+#define X(sym, name, key, salt, iv, icv) [ESP_INTEG_##sym] = {key, salt, iv, icv, 0},
+        ESP_INTEG_LIST(X)
+#undef X
+    };
+
+    return (unsigned)a < ESP_INTEG_COUNT ? sizes[a] : (struct alg_sizes){0};
+}
+
+unsigned alg_key_octets(enum esp_alg a)
+{
+    return alg_sizes(a).key;
 }
 
 // A peer may send ESP in UDP although no NAT was found (RFC 7296 section 2.23): then to the port of RFC 3948.
@@ -130,6 +144,37 @@ int caps_check(const struct esp_capabilities *caps, const char *who, const struc
     return caps_check_families(caps, who, p, why);
 }
 
+// Each packet is vouched for exactly once: by the cipher, or by an integrity algorithm beside it.
+static int check_esp_algs(const struct esp_sa_params *p, struct esp_error *err)
+{
+    if (!alg_sizes(p->alg).align)
+        return esp_fail(err, -EINVAL, "alg", "unknown algorithm number %d", (int)p->alg);
+    if (alg_sizes(p->alg).icv && p->integ)
+        return esp_fail(err, -EINVAL, "integ", "%s has an ICV of its own, %s beside it has no place",
+                        esp_alg_name(p->alg), esp_integ_name(p->integ));
+    if (!alg_sizes(p->alg).icv && !p->integ)
+        return esp_fail(err, -EINVAL, "integ",
+                        "%s needs an integrity algorithm beside it (RFC 4303 section 3.2)",
+                        esp_alg_name(p->alg));
+    if (integ_sizes(p->integ).iv)
+        return esp_fail(err, -EINVAL, "integ",
+                        "%s is for AH; in ESP it is an algorithm of its own (RFC 4543)",
+                        esp_integ_name(p->integ));
+    return 0;
+}
+
+static int check_ah_algs(const struct esp_sa_params *p, struct esp_error *err)
+{
+    if (p->alg != ESP_ALG_NONE)
+        return esp_fail(err, -EINVAL, "alg", "AH encrypts nothing (RFC 4302), %s was asked for",
+                        esp_alg_name(p->alg));
+    if (!p->integ)
+        return esp_fail(err, -EINVAL, "integ", "AH needs an integrity algorithm");
+    if (p->udp_encap)
+        return esp_fail(err, -EINVAL, "udp_encap", "AH has no UDP encapsulation (RFC 3948 section 1)");
+    return 0;
+}
+
 int params_check(const struct esp_sa_params *p, struct esp_error *err)
 {
     struct esp_endpoint to;
@@ -152,8 +197,8 @@ int params_check(const struct esp_sa_params *p, struct esp_error *err)
     if (p->mode != ESP_TRANSPORT && p->mode != ESP_TUNNEL)
         return esp_fail(err, -EINVAL, "mode", "the mode must be transport (0) or tunnel (1), it is %d",
                         (int)p->mode);
-    if (alg_key_octets(p->alg) == 0)
-        return esp_fail(err, -EINVAL, "alg", "unknown algorithm number %d", (int)p->alg);
+    if (p->protocol == ESP_PROTOCOL_AH ? check_ah_algs(p, err) : check_esp_algs(p, err))
+        return -EINVAL;
     if (p->spi == 0)
         return esp_fail(err, -EINVAL, "spi", "SPI 0 is reserved (RFC 4303 section 2.1)");
     to = params_endpoint(p);

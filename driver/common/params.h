@@ -22,6 +22,12 @@ int caps_check(const struct esp_capabilities *caps, const char *who, const struc
 // The families that may be inside, with the default filled in.
 unsigned params_inner(const struct esp_sa_params *p);
 
+// The sizes of an algorithm, all 0 for one that is not known (or none).
+struct alg_sizes {
+    uint8_t key, salt, iv, icv, align; // align: what the ciphertext is a multiple of
+};
+struct alg_sizes alg_sizes(enum esp_alg a);
+struct alg_sizes integ_sizes(enum esp_integ a); // align 0
 unsigned alg_key_octets(enum esp_alg a);
 
 // The point of a lease [seq, limit) from which on less than a quarter is left; UINT64_MAX: no lease, never.

@@ -7,23 +7,30 @@
 
 #include <openssl/crypto.h>
 
+#include "driver/common/params.h"
+
 static const EVP_CIPHER *cipher_of(enum esp_alg alg)
 {
     switch (alg) {
+    case ESP_ALG_AES128_GCM8:
+    case ESP_ALG_AES128_GCM12:
     case ESP_ALG_AES128_GCM16: return EVP_aes_128_gcm();
+    case ESP_ALG_AES192_GCM8:
+    case ESP_ALG_AES192_GCM12:
     case ESP_ALG_AES192_GCM16: return EVP_aes_192_gcm();
+    case ESP_ALG_AES256_GCM8:
+    case ESP_ALG_AES256_GCM12:
     case ESP_ALG_AES256_GCM16: return EVP_aes_256_gcm();
     case ESP_ALG_CHACHA20_POLY1305: return EVP_chacha20_poly1305();
-    case ESP_ALG_NONE:
-    case ESP_ALG_COUNT: break;
+    default: return NULL;
     }
-    return NULL;
 }
 
 int aead_init(struct aead *a, enum esp_alg alg, enum esp_dir dir, const uint8_t *key, struct esp_error *err)
 {
     const EVP_CIPHER *cipher = cipher_of(alg);
 
+    a->tag = alg_sizes(alg).icv;
     a->ctx = cipher ? EVP_CIPHER_CTX_new() : NULL;
     if (!a->ctx || EVP_CipherInit_ex(a->ctx, cipher, NULL, key, NULL, dir == ESP_OUT) != 1) {
         aead_free(a);
@@ -54,9 +61,9 @@ int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aa
     ok = ok && (body == 0 || EVP_EncryptUpdate(a->ctx, out, &n, in, (int)body) == 1);
     ok = ok && EVP_EncryptUpdate(a->ctx, out + body, &n, end, (int)last) == 1;
     ok = ok && EVP_EncryptFinal_ex(a->ctx, end, &n) == 1;
-    ok = ok && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG, out + body + last) == 1;
+    ok = ok && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, a->tag, out + body + last) == 1;
     if (!ok) { // nothing of the packet, in clear or half done, stays behind
-        OPENSSL_cleanse(out, body + last + AEAD_TAG);
+        OPENSSL_cleanse(out, body + last + (size_t)a->tag);
         return -EIO;
     }
     return 0;
@@ -68,9 +75,9 @@ int aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aa
     uint8_t tag[AEAD_TAG], end[16];
     int n, ok;
 
-    memcpy(tag, in + len, sizeof(tag));
+    memcpy(tag, in + len, (size_t)a->tag);
     ok = EVP_DecryptInit_ex(a->ctx, NULL, NULL, NULL, nonce) == 1;
-    ok = ok && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG, tag) == 1;
+    ok = ok && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, a->tag, tag) == 1;
     ok = ok && EVP_DecryptUpdate(a->ctx, NULL, &n, aad, aad_len) == 1;
     ok = ok && EVP_DecryptUpdate(a->ctx, out, &n, in, (int)len) == 1;
     ok = ok && EVP_DecryptFinal_ex(a->ctx, end, &n) == 1;

@@ -102,21 +102,6 @@ static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, st
     return sa->draining ? ESP_STATUS_SA_DRAINING : ESP_STATUS_OK;
 }
 
-static int open_payload(struct esp_sa *sa, const uint8_t *esp, uint32_t payload, uint64_t seq, uint8_t *plain)
-{
-    uint8_t nonce[AEAD_NONCE], aad[12];
-    int aad_len = 8;
-
-    memcpy(nonce, sa->salt, 4);
-    memcpy(nonce + 4, esp + ESP_HEADER, ESP_IV);
-    memcpy(aad, esp, 8);
-    if (sa->esn) {
-        put_be64(aad + 4, seq);
-        aad_len = 12;
-    }
-    return aead_open(&sa->aead, nonce, aad, aad_len, esp + ESP_HEADER + ESP_IV, payload, plain);
-}
-
 // What is left of the payload without its padding.
 static enum esp_status check_trailer(struct opened *x)
 {
@@ -278,6 +263,7 @@ enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t 
     enum esp_status st = parse_outer(&o, job->in, job->in_len);
     struct opened x = {.o = &o};
     struct esp_sa *sa;
+    uint32_t around;
 
     job->sa = NULL;
     if (!st)
@@ -285,15 +271,16 @@ enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t 
     if (st)
         return st;
     sa = job->sa;
-    if (o.esp_len < ESP_HEADER + ESP_IV + MIN_PAYLOAD + ESP_ICV || o.esp_len % 4)
+    around = ESP_HEADER + sa->crypt.iv + sa->crypt.icv;
+    if (o.esp_len < around + MIN_PAYLOAD || (o.esp_len - around) % sa->crypt.align)
         return ESP_STATUS_TRUNCATED;
-    x.payload = o.esp_len - ESP_HEADER - ESP_IV - ESP_ICV;
+    x.payload = o.esp_len - around;
     job->seq = window_infer(&sa->window, get_be32(o.esp + 4));
     st = window_look(&sa->window, job->seq);
     if (st)
         return st;
     x.plain = place(sa, &o, job, x.payload, scratch);
-    if (open_payload(sa, o.esp, x.payload, job->seq, x.plain))
+    if (crypt_open(&sa->crypt, o.esp, x.payload, job->seq, x.plain))
         return ESP_STATUS_ICV_FAIL;
     return accept_plain(sa, &x, job);
 }

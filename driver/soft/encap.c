@@ -115,7 +115,6 @@ static void write_headers(struct esp_sa *sa, const struct plan *x, const uint8_t
     if (sa->udp_encap)
         put_be16(esp - UDP_HEADER + 4, (uint16_t)(x->out_len - (x->front - UDP_HEADER)));
     put_be32(esp + 4, (uint32_t)seq);
-    put_be64(esp + ESP_HEADER, seq);
 }
 
 // Zero over IPv4 (RFC 3948 section 2.1); IPv6 has no other check over its addresses (RFC 8200 section 8.1).
@@ -131,20 +130,12 @@ static void write_udp_checksum(const struct plan *x, uint8_t *out)
 
 static int seal(struct esp_sa *sa, const struct plan *x, uint8_t *esp, uint64_t seq)
 {
-    uint8_t nonce[AEAD_NONCE], aad[12], tail[5] = {1, 2, 3};
-    int aad_len = 8;
+    uint8_t tail[CRYPT_MAX_TAIL] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-    memcpy(nonce, sa->salt, 4);
-    memcpy(nonce + 4, esp + ESP_HEADER, ESP_IV);
-    memcpy(aad, esp, 8);
-    if (sa->esn) { // RFC 4106 section 5: the whole 64-bit number is authenticated
-        put_be64(aad + 4, seq);
-        aad_len = 12;
-    }
     tail[x->pad] = (uint8_t)x->pad;
     tail[x->pad + 1] = x->next;
-    return aead_seal(&sa->aead, nonce, aad, aad_len, x->payload, x->payload_len, tail, x->pad + 2,
-                     esp + ESP_HEADER + ESP_IV);
+    return crypt_seal(&sa->crypt,
+                      &(struct crypt_seal){esp, seq, x->payload, tail, x->payload_len, x->pad + 2});
 }
 
 enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
@@ -160,8 +151,8 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
     st = sa->transport ? plan_transport(sa, job, &x) : plan_tunnel(sa, job, &x);
     if (st)
         return st;
-    x.pad = -(x.payload_len + 2) & 3;
-    x.out_len = x.front + ESP_HEADER + ESP_IV + x.payload_len + x.pad + 2 + ESP_ICV;
+    x.pad = -(x.payload_len + 2) & (sa->crypt.align - 1u);
+    x.out_len = x.front + ESP_HEADER + sa->crypt.iv + x.payload_len + x.pad + 2 + sa->crypt.icv;
     if (x.out_len > MAX_IP || x.out_len > job->out_cap)
         return ESP_STATUS_TOO_LONG;
     st = check_limits(sa, x.v.total);

@@ -88,7 +88,7 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
         esp_fail(err, -ENOMEM, "sa", "out of memory");
         return NULL;
     }
-    if (aead_init(&sa->aead, p->alg, p->dir, p->key, err)) {
+    if (crypt_init(&sa->crypt, p, err)) {
         free(sa);
         return NULL;
     }
@@ -101,7 +101,6 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
     sa->no_dscp_copy = p->no_dscp_copy;
     sa->no_ecn = p->no_ecn;
     sa->dscp_decap = p->dscp_decap;
-    memcpy(sa->salt, p->salt, sizeof(sa->salt));
     sa->ttl = p->ttl;
     sa->soft_bytes = none_is_max(p->soft_bytes);
     sa->hard_bytes = none_is_max(p->hard_bytes);
@@ -126,7 +125,7 @@ void soft_sa_free(struct esp_sa *sa)
 {
     if (!sa)
         return;
-    aead_free(&sa->aead);
+    crypt_free(&sa->crypt);
     OPENSSL_cleanse(sa, sizeof(*sa));
     free(sa);
 }

@@ -7,21 +7,18 @@
 #include <stdbool.h>
 
 #include "driver/common/window.h"
-#include "driver/soft/aead.h"
+#include "driver/soft/crypt.h"
 #include "driver/soft/ip.h"
 #include "espalier/engine.h"
 
-enum { ESP_HEADER = 8, ESP_IV = 8, ESP_ICV = 16 };
-
 struct esp_sa {
-    struct aead aead;
+    struct crypt crypt;
     enum esp_dir dir;
     uint32_t spi;
     bool transport, ipv6; // ipv6: of the outer header
     uint8_t inner;        // ESP_FAMILY_* that may be inside a tunnel
     bool esn, udp_encap, df_clear, no_dscp_copy, no_ecn, dscp_decap;
     bool draining;
-    uint8_t salt[4];
     uint8_t src[16], dst[16];
     uint16_t sport, dport;
     uint8_t ttl;

@@ -28,10 +28,12 @@ static void soft_capabilities(struct esp_engine *e, struct esp_capabilities *cap
         .modes = 1u << ESP_TUNNEL | 1u << ESP_TRANSPORT,
         .outer = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
         .inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
-#define X(sym, name, key, salt, iv, icv) | 1u << ESP_ALG_##sym
+#define X(sym, name, key, salt, iv, icv, align) | 1u << ESP_ALG_##sym
         .algs = 0 ESP_ALG_LIST(X),
 #undef X
-        .integs = 1u << ESP_INTEG_NONE,
+#define X(sym, name, key, salt, iv, icv) | 1u << ESP_INTEG_##sym
+        .integs = 1u << ESP_INTEG_NONE ESP_INTEG_LIST(X),
+#undef X
         .window_max = ESP_MAX_WINDOW,
         .max_packet = MAX_IP,
         .queues = soft(e)->queues,

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "driver/common/bytes.h"
+#include "driver/common/params.h"
 #include "espalier/engine.h"
 
 // A small repeatable generator: the seed is in the failure message of whoever uses it.
@@ -66,10 +67,12 @@ static inline struct esp_sa_params make_params(enum esp_dir dir, enum esp_alg al
 {
     struct esp_sa_params p = {
         .dir = dir, .mode = ESP_TUNNEL, .alg = alg, .spi = spi, .ttl = 64, .window = dir ? 64 : 0};
-    static const unsigned octets[] = {0, 16, 24, 32, 32};
 
-    for (unsigned i = 0; i < octets[alg]; i++)
+    for (unsigned i = 0; i < alg_key_octets(alg); i++)
         p.key[i] = (uint8_t)(i * 7 + spi);
+    p.integ = alg == ESP_ALG_NONE || alg_sizes(alg).icv ? ESP_INTEG_NONE : ESP_INTEG_HMAC_SHA256_128;
+    for (unsigned i = 0; i < integ_sizes(p.integ).key; i++)
+        p.integ_key[i] = (uint8_t)(i * 5 + spi);
     memcpy(p.salt, "\x01\x02\x03\x04", 4);
     memcpy(p.src, "\xc0\x00\x02\x01", 4);
     memcpy(p.dst, "\xc0\x00\x02\x02", 4);

@@ -85,6 +85,8 @@ static void test_every_inner_length_1_to_200_and_beyond(void **state)
     for (int alg = ESP_ALG_AES128_GCM16; alg < ESP_ALG_COUNT; alg++) {
         struct esp_sa_params out = make_params(ESP_OUT, alg, 100 + alg),
                              in = make_params(ESP_IN, alg, 100 + alg);
+        struct alg_sizes size = alg_sizes((enum esp_alg)alg);
+        uint32_t icv = size.icv ? size.icv : integ_sizes(out.integ).icv;
         struct esp_sa *tx, *rx;
 
         out.udp_encap = in.udp_encap = alg & 1;
@@ -100,7 +102,8 @@ static void test_every_inner_length_1_to_200_and_beyond(void **state)
             make_inner(f->in, len, (uint8_t)len, len & 1, &f->seed);
             assert_int_equal(rig_encap(f, tx, len), ESP_STATUS_OK);
             outer = f->job.out_len;
-            assert_int_equal(outer, 20 + (out.udp_encap ? 8 : 0) + 16 + (len + 2 + 3) / 4 * 4 + 16);
+            assert_int_equal(outer, 20 + (out.udp_encap ? 8 : 0) + 8 + size.iv +
+                                        (len + 1 + size.align) / size.align * size.align + icv);
             assert_int_equal(rig_decap(f, outer), ESP_STATUS_OK);
             assert_int_equal(f->job.out_len, len);
             assert_memory_equal(f->out, f->in, len);
@@ -426,7 +429,8 @@ static void test_refusals_name_the_field(void **state)
     REFUSED(q.alg = ESP_ALG_COUNT, "alg");
     REFUSED(q.mode = (enum esp_mode)2, "mode");
     REFUSED(q.inner = 4, "inner");
-    REFUSED(q.protocol = ESP_PROTOCOL_AH, "protocol");
+    REFUSED(q.protocol = ESP_PROTOCOL_AH, "alg");
+    REFUSED((q.protocol = ESP_PROTOCOL_AH, q.alg = ESP_ALG_NONE), "integ");
     REFUSED(q.integ = ESP_INTEG_HMAC_SHA256_128, "integ");
     REFUSED(q.integ = ESP_INTEG_COUNT, "integ");
     REFUSED(q.version = 1, "version");

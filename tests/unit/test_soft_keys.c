@@ -61,7 +61,7 @@ static struct esp_sa *add(struct esp_engine *e, enum esp_dir dir, enum esp_alg a
     struct esp_sa_params p = make_params(dir, alg, 77);
 
     for (size_t i = 0; i < sizeof(complement); i++)
-        p.key[i] = (uint8_t)~complement[i];
+        p.key[i] = p.integ_key[i] = (uint8_t)~complement[i];
     return must_add(e, &p);
 }
 
@@ -81,9 +81,11 @@ static void test_key_is_gone_after_delete_and_destroy(void **state)
         rx = add(e, ESP_IN, (enum esp_alg)alg);
         if (alg ==
             ESP_ALG_CHACHA20_POLY1305) // its state holds the key as it is; AES schedules may be transformed
-            assert_int_equal(count_keys(), 2); // so the search does find what is there
+            assert_int_equal(count_keys(), 2);     // so the search does find what is there
+        if (alg_sizes((enum esp_alg)alg).icv == 0) // HMAC keeps its key as it is, too
+            assert_true(count_keys() >= 2);
         must_delete(e, tx);
-        assert_in_range(count_keys(), 0, 1);
+        assert_in_range(count_keys(), 0, alg_sizes((enum esp_alg)alg).icv ? 1 : 2);
         must_delete(e, rx);
         assert_int_equal(count_keys(), 0);
         add(e, ESP_OUT, (enum esp_alg)alg);

@@ -23,18 +23,28 @@ static uint32_t unhex(uint8_t *to, uint32_t cap, const char *hex)
     return n;
 }
 
+// AES-GCM and AES-CBC of this key length.
+static enum esp_alg by_key(size_t octets, enum esp_alg of128, enum esp_alg of192, enum esp_alg of256)
+{
+    return octets == 16 ? of128 : octets == 24 ? of192 : octets == 32 ? of256 : ESP_ALG_NONE;
+}
+
 static enum esp_alg alg_of(json_t *v)
 {
     size_t key = strlen(text(v, "key")) / 2;
 
     if (!strcmp(text(v, "enc"), "CHACHA20-POLY1305"))
         return ESP_ALG_CHACHA20_POLY1305;
-    if (strcmp(text(v, "enc"), "AES-GCM"))
-        return ESP_ALG_NONE;
-    return key == 16   ? ESP_ALG_AES128_GCM16
-           : key == 24 ? ESP_ALG_AES192_GCM16
-           : key == 32 ? ESP_ALG_AES256_GCM16
-                       : ESP_ALG_NONE;
+    if (!strcmp(text(v, "enc"), "AES-GCM"))
+        return by_key(key, ESP_ALG_AES128_GCM16, ESP_ALG_AES192_GCM16, ESP_ALG_AES256_GCM16);
+    if (!strcmp(text(v, "enc"), "AES-CBC"))
+        return by_key(key, ESP_ALG_AES128_CBC, ESP_ALG_AES192_CBC, ESP_ALG_AES256_CBC);
+    return ESP_ALG_NONE;
+}
+
+static enum esp_integ integ_of(json_t *v)
+{
+    return strcmp(text(v, "auth"), "HMAC-SHA2-256-128") ? ESP_INTEG_NONE : ESP_INTEG_HMAC_SHA256_128;
 }
 
 // Why this engine does not take the vector, or NULL.
@@ -70,13 +80,15 @@ static void run_vector(struct esp_engine *e, json_t *v)
 {
     static uint8_t outer[BUF], inner[BUF], out[BUF];
     uint32_t outer_len = outer_of(v, outer), inner_len = unhex(inner, BUF, text(v, "inner"));
-    struct esp_sa_params p = {.dir = ESP_IN, .mode = ESP_TUNNEL, .alg = alg_of(v), .window = 64};
+    struct esp_sa_params p = {
+        .dir = ESP_IN, .mode = ESP_TUNNEL, .alg = alg_of(v), .integ = integ_of(v), .window = 64};
     struct esp_job job = {.op = ESP_DECAP, .in = outer, .in_len = outer_len, .out = out, .out_cap = BUF};
     struct esp_sa *sa;
 
     p.spi = (uint32_t)json_integer_value(json_object_get(v, "spi"));
     unhex(p.key, sizeof(p.key), text(v, "key"));
     unhex(p.salt, sizeof(p.salt), text(v, "salt"));
+    unhex(p.integ_key, sizeof(p.integ_key), text(v, "auth_key"));
     memcpy(p.src, outer + 12, 4);
     memcpy(p.dst, outer + 16, 4);
     p.udp_encap = json_is_true(json_object_get(v, "udp_encap"));
@@ -116,7 +128,7 @@ static void test_outside_packets_decapsulate(void **state)
         passed++;
     }
     printf("%u vectors, %u not taken\n", passed, skipped);
-    assert_int_equal(passed, 19);
+    assert_int_equal(passed, 24);
     e->ops->destroy(e);
     json_decref(all);
 }

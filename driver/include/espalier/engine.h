@@ -5,9 +5,10 @@
 // are the same thread unless the engine was opened for several. Packets are IP packets from the first octet
 // of their IP header. Addresses are in network order, ports and SPIs are numbers in host order.
 //
-// Nonce rule: the IV of AES-GCM is the 64-bit sequence number (RFC 4106 section 3.1), so a (key, IV) pair is
-// unique as long as a sequence number has one owner. Each outbound SA holds a lease [seq, seq_limit); the
-// engine stops at its end.
+// Nonce rule: the IV of 8 octets that AES-GCM and all but AES-CBC have is the 64-bit sequence number (RFC
+// 4106 section 3.1), so a (key, IV) pair is unique as long as a sequence number has one owner. AES-CBC's
+// cannot be foretold (RFC 3602 section 3). Each outbound SA holds a lease [seq, seq_limit); the engine stops
+// at its end.
 #ifndef ESPALIER_ENGINE_H
 #define ESPALIER_ENGINE_H
 
@@ -24,28 +25,60 @@ enum esp_mode { ESP_TRANSPORT = 0, ESP_TUNNEL = 1 };
 enum esp_protocol { ESP_PROTOCOL_ESP = 0, ESP_PROTOCOL_AH = 1 };
 enum { ESP_FAMILY_IPV4 = 1, ESP_FAMILY_IPV6 = 2 }; // bits
 
-// X(symbol, swanctl name, key octets, salt octets, IV octets, ICV octets)
+// X(symbol, swanctl name, key octets, salt octets, IV octets, ICV octets, what the ciphertext is a multiple
+// of). Without an ICV of its own an algorithm needs an integrity algorithm beside it.
 #define ESP_ALG_LIST(X)                                                                                      \
-    X(AES128_GCM16, "aes128gcm16", 16, 4, 8, 16)                                                             \
-    X(AES192_GCM16, "aes192gcm16", 24, 4, 8, 16)                                                             \
-    X(AES256_GCM16, "aes256gcm16", 32, 4, 8, 16)                                                             \
-    X(CHACHA20_POLY1305, "chacha20poly1305", 32, 4, 8, 16)
+    X(AES128_GCM16, "aes128gcm16", 16, 4, 8, 16, 4)                                                          \
+    X(AES192_GCM16, "aes192gcm16", 24, 4, 8, 16, 4)                                                          \
+    X(AES256_GCM16, "aes256gcm16", 32, 4, 8, 16, 4)                                                          \
+    X(CHACHA20_POLY1305, "chacha20poly1305", 32, 4, 8, 16, 4)                                                \
+    X(AES128_GCM8, "aes128gcm8", 16, 4, 8, 8, 4)                                                             \
+    X(AES192_GCM8, "aes192gcm8", 24, 4, 8, 8, 4)                                                             \
+    X(AES256_GCM8, "aes256gcm8", 32, 4, 8, 8, 4)                                                             \
+    X(AES128_GCM12, "aes128gcm12", 16, 4, 8, 12, 4)                                                          \
+    X(AES192_GCM12, "aes192gcm12", 24, 4, 8, 12, 4)                                                          \
+    X(AES256_GCM12, "aes256gcm12", 32, 4, 8, 12, 4)                                                          \
+    X(AES128_CCM8, "aes128ccm8", 16, 3, 8, 8, 4)                                                             \
+    X(AES192_CCM8, "aes192ccm8", 24, 3, 8, 8, 4)                                                             \
+    X(AES256_CCM8, "aes256ccm8", 32, 3, 8, 8, 4)                                                             \
+    X(AES128_CCM12, "aes128ccm12", 16, 3, 8, 12, 4)                                                          \
+    X(AES192_CCM12, "aes192ccm12", 24, 3, 8, 12, 4)                                                          \
+    X(AES256_CCM12, "aes256ccm12", 32, 3, 8, 12, 4)                                                          \
+    X(AES128_CCM16, "aes128ccm16", 16, 3, 8, 16, 4)                                                          \
+    X(AES192_CCM16, "aes192ccm16", 24, 3, 8, 16, 4)                                                          \
+    X(AES256_CCM16, "aes256ccm16", 32, 3, 8, 16, 4)                                                          \
+    X(AES128_GMAC, "aes128gmac", 16, 4, 8, 16, 4)                                                            \
+    X(AES192_GMAC, "aes192gmac", 24, 4, 8, 16, 4)                                                            \
+    X(AES256_GMAC, "aes256gmac", 32, 4, 8, 16, 4)                                                            \
+    X(AES128_CBC, "aes128", 16, 0, 16, 0, 16)                                                                \
+    X(AES192_CBC, "aes192", 24, 0, 16, 0, 16)                                                                \
+    X(AES256_CBC, "aes256", 32, 0, 16, 0, 16)                                                                \
+    X(AES128_CTR, "aes128ctr", 16, 4, 8, 0, 4)                                                               \
+    X(AES192_CTR, "aes192ctr", 24, 4, 8, 0, 4)                                                               \
+    X(AES256_CTR, "aes256ctr", 32, 4, 8, 0, 4)                                                               \
+    X(NULL, "null", 0, 0, 0, 0, 4)
 enum esp_alg {
-    ESP_ALG_NONE,
-#define X(sym, name, key, salt, iv, icv) ESP_ALG_##sym,
+    ESP_ALG_NONE, // AH
+#define X(sym, name, key, salt, iv, icv, align) ESP_ALG_##sym,
     ESP_ALG_LIST(X)
 #undef X
         ESP_ALG_COUNT
 };
 
-// Integrity apart from the cipher. X(symbol, swanctl name, key octets, ICV octets)
+// Integrity apart from the cipher, or AH's. X(symbol, swanctl name, key octets, salt octets, IV octets, ICV
+// octets): those with an IV are AH's alone (RFC 4543 section 5), their salt stands behind the key in
+// integ_key.
 #define ESP_INTEG_LIST(X)                                                                                    \
-    X(HMAC_SHA256_128, "sha256", 32, 16)                                                                     \
-    X(HMAC_SHA384_192, "sha384", 48, 24)                                                                     \
-    X(HMAC_SHA512_256, "sha512", 64, 32)
+    X(HMAC_SHA256_128, "sha256", 32, 0, 0, 16)                                                               \
+    X(HMAC_SHA384_192, "sha384", 48, 0, 0, 24)                                                               \
+    X(HMAC_SHA512_256, "sha512", 64, 0, 0, 32)                                                               \
+    X(HMAC_SHA1_96, "sha1", 20, 0, 0, 12)                                                                    \
+    X(AES128_GMAC, "aes128gmac", 16, 4, 8, 16)                                                               \
+    X(AES192_GMAC, "aes192gmac", 24, 4, 8, 16)                                                               \
+    X(AES256_GMAC, "aes256gmac", 32, 4, 8, 16)
 enum esp_integ {
     ESP_INTEG_NONE, // the cipher is an AEAD
-#define X(sym, name, key, icv) ESP_INTEG_##sym,
+#define X(sym, name, key, salt, iv, icv) ESP_INTEG_##sym,
     ESP_INTEG_LIST(X)
 #undef X
         ESP_INTEG_COUNT
@@ -54,7 +87,8 @@ enum esp_integ {
 #define ESP_MAX_KEY        32
 #define ESP_MAX_INTEG_KEY  64
 #define ESP_MAX_WINDOW     1024
-#define ESP_PARAMS_VERSION 3
+#define ESP_MAX_ICV        32
+#define ESP_PARAMS_VERSION 4
 
 // Everything an engine must know of an SA. Callers wipe it (OPENSSL_cleanse) once sa_add has returned.
 struct esp_sa_params {
@@ -68,7 +102,7 @@ struct esp_sa_params {
     uint8_t integ_key[ESP_MAX_INTEG_KEY];
     uint32_t spi;
     uint8_t key[ESP_MAX_KEY];
-    uint8_t salt[4];
+    uint8_t salt[4]; // of AES-CCM the first 3 octets
     bool esn;
     bool udp_encap;    // RFC 3948
     bool ipv6;         // src and dst are IPv6
