@@ -3,7 +3,9 @@
 // off, aligns the ciphertext to the beats of the AES-GCM core, and takes the ICV out (RFC 4106 section 6).
 // Dropped packets end here.
 //
-// A packet of n beats takes n cycles, without a gap between packets. Each beat waits one cycle for the one
+// A packet of n beats takes n cycles, without a gap between packets: the cycle that the core wants to itself behind a last beat
+// which is full to its last block (see gcm_core) falls on a beat without ciphertext, and is waited for where a malformed packet
+// has none. Each beat waits one cycle for the one
 // behind it, since an aligned beat is cut from two; the ICV is cut from the same pair. Byte n of a packet is
 // byte n modulo KB of the bus. A packet that ends before its length is filled with zeros, never with its
 // successor, and its `icv_cut` says that it is to be dropped.
@@ -66,6 +68,7 @@ module esp_rx_build #(
     localparam LK = (LANES == 1) ? 2 : (LANES == 2) ? 3 : 4;
     localparam [15:0] KB16 = KB[15:0];
     localparam [15:0] TWO_KB = 2 * KB16;
+    localparam [15:0] FREE = KB16 - 16'd16;
 
     // the beat in wait and its packet
     reg held;
@@ -87,9 +90,12 @@ module esp_rx_build #(
     reg [95:0] aad;
     reg esn;
 
-    wire fire = held && (last || b_valid) && (room || !live);
+    // a beat with ciphertext
+    wire text = lead == {5-LK{1'b0}} && some;
+    reg pause;
+    wire fire = held && (last || b_valid) && ((room && !(pause && text)) || !live);
     wire [14:0] icv_beat = icv_word >> LK;
-    wire emit = fire && live && lead == {5-LK{1'b0}} && some;
+    wire emit = fire && live && text;
     // the packet is over, but its ciphertext not yet
     wire fill = last && live && (emit ? many : some);
     wire done = fire && !fill;
@@ -150,6 +156,7 @@ module esp_rx_build #(
             live <= 1'b0;
 
         g_valid <= emit;
+        pause <= emit && !many && rest > FREE;
         if (emit) begin
             g_sop <= !begun;
             g_eop <= !many;
@@ -176,6 +183,7 @@ module esp_rx_build #(
             live <= 1'b0;
             first_next <= 1'b1;
             g_valid <= 1'b0;
+            pause <= 1'b0;
             icv_valid <= 1'b0;
         end
     end

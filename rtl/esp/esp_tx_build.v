@@ -3,7 +3,8 @@
 // padding, pad length and next header (RFC 4303 sections 2.4 to 2.6), and feeds the GCM core one beat a cycle with nonce
 // and additional data (RFC 4106 sections 4 and 5).
 //
-// Latency 1 cycle, no cycle lost between packets. The beats of a refused packet, and what follows the IP length, are
+// Latency 1 cycle; a packet whose last beat is full to its last block is followed by the cycle that the core wants to itself
+// (see gcm_core), which the egress needs as well. The beats of a refused packet, and what follows the IP length, are
 // discarded. Contract: a beat is issued only while `credit` (room behind the core); beats never mix packets; a packet that
 // ends before its length is filled with zeros rather than with its successor, and is `bad`. `end_valid` comes for each packet, in
 // order, not before its last beat has been taken: only then may it leave the pipeline.
@@ -56,6 +57,7 @@ module esp_tx_build #(
     localparam [31:0] BEAT_BYTES = 16 * LANES;
     localparam [17:0] KB = BEAT_BYTES[17:0];
     localparam [17:0] TWO_KB = KB << 1;
+    localparam [17:0] FREE = KB - 18'd16;
     localparam SW = W + 128;
 
     function [31:0] be32(input [31:0] x);
@@ -74,7 +76,9 @@ module esp_tx_build #(
 
     wire discard = skip || (job_valid && job_drop);
     wire wants = !mid || (more_r && !got_last);
-    wire issue = job_valid && !job_drop && !skip && credit && !hold && (!wants || data_valid);
+    // the core's own cycle, behind a last beat that leaves none of its lanes free
+    reg pause;
+    wire issue = job_valid && !job_drop && !skip && credit && !hold && !pause && (!wants || data_valid);
     wire eop = mid ? eop_r : {2'b00, job_ptlen} <= KB;
     wire pop = issue && wants;
     assign data_ready = discard ? !hold : pop;
@@ -107,6 +111,7 @@ module esp_tx_build #(
 
     always @(posedge clk) begin
         in_valid <= issue && !rst;
+        pause <= issue && eop && left > FREE && !rst;
         if (issue) begin
             in_sop <= !mid;
             in_eop <= eop;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Key-agile streaming AES-GCM (NIST SP 800-38D; FIPS 197) for 96-bit nonces, 128- and 256-bit keys and one
-// block of additional data at most. Takes one beat of 16*LANES bytes in every cycle and never stalls; packets
-// of different keys follow each other without a bubble. E(K,J0) has a lane of its own, additional data and
-// length take no beat.
+// block of additional data at most. Takes beats of 16*LANES bytes and never stalls; packets of different keys follow
+// each other. E(K,J0) goes through the last lane: with the packet's last beat where that leaves the lane free, else in
+// the cycle behind it. An ESP packet is at least a beat longer outside than its ciphertext whenever that fills its
+// beats, so this costs no cycle at either bus. Additional data and length take no beat.
 //
 // Latency: out_* 17 cycles after in_*, tag_* 5 cycles after the packet's last out beat; initiation interval 1
 // beat. Counted as clock edges: a beat sampled at edge t is on out_* from edge t+16, to be sampled at edge
@@ -11,7 +12,8 @@
 //
 // Contract, inputs: a packet is one in_sop .. in_eop run (cycles without in_valid may lie inside it, beats of
 // other packets may not); in_sa, in_nonce, in_aad, in_aad_len and in_meta are valid on each of its beats;
-// in_bytes is 16*LANES on all but the last, where it is 0..16*LANES, and 0 only on an empty message; the
+// in_bytes is 16*LANES on all but the last, where it is 0..16*LANES, and 0 only on an empty message; a last beat of
+// more than 16*(LANES-1) bytes is followed by a cycle without in_valid; the
 // slot's key_done has been seen and neither clr nor a new key for the slot is given while it has packets
 // inside; messages below 2^32 bytes.
 // Contract, outputs: exactly one out beat for each in beat and one tag for each in_eop, in order, at fixed
@@ -106,7 +108,13 @@ module gcm_core #(
     reg [21:0] ep;
     reg [17:0] sp;
     reg [LOG2_SA-1:0] sa_p [0:16];
+    // the same for J0 in the last lane, with its packet's last beat or behind it
+    reg [15:0] jp;
+    reg j0_due;
+    localparam [31:0] FREE_WIDE = 16 * (LANES - 1);
+    localparam [6:0] FREE = FREE_WIDE[6:0];
     wire go = in_valid && !wipe && !zeroize;
+    wire j0_alone = j0_due && !go;
     wire drop = rst || wipe || zeroize;
     integer s;
 
@@ -114,6 +122,8 @@ module gcm_core #(
         vp <= drop ? 22'd0 : {vp[20:0], go};
         ep <= drop ? 22'd0 : {ep[20:0], go && in_eop};
         sp <= {sp[16:0], in_sop};
+        jp <= drop ? 16'd0 : {jp[14:0], j0_alone || (go && in_eop && in_bytes <= FREE)};
+        j0_due <= !drop && go && in_eop && in_bytes > FREE;
         if (go)
             sa_p[0] <= in_sa;
         if (vp != 22'd0)
@@ -140,10 +150,10 @@ module gcm_core #(
             wire ren;
             wire [LOG2_SA-1:0] raddr;
             if (i == 0) begin : head
-                assign ren = go;
-                assign raddr = in_sa;
+                assign ren = go || j0_alone;
+                assign raddr = go ? in_sa : sa_p[0];
             end else begin : body
-                assign ren = vp[i-1];
+                assign ren = vp[i-1] || jp[i-1];
                 assign raddr = sa_p[i-1];
             end
             key_ram #(.W(128), .LOG2_D(LOG2_SA)) ram (
@@ -164,7 +174,7 @@ module gcm_core #(
             nonce <= in_nonce;
             ctr <= ctr_now;
             ctr_after <= ctr_now + LANES[31:0];
-        end else if (scrub) begin
+        end else if (scrub && !j0_alone) begin
             nonce <= 96'd0;
         end
     end
@@ -173,24 +183,27 @@ module gcm_core #(
     generate
         for (i = 0; i < LANES; i = i + 1) begin : lane
             localparam [31:0] OFFSET = i;
-            wire [31:0] c = ctr + OFFSET;
+            wire [31:0] c;
+            wire [14:0] en;
+            if (i == LANES - 1) begin : last
+                assign c = jp[0] ? 32'd1 : ctr + OFFSET;
+                assign en = vp[14:0] | jp[14:0];
+            end else begin : other
+                assign c = ctr + OFFSET;
+                assign en = vp[14:0];
+            end
             aes_lane aes (
-                .clk(clk), .scrub(scrub), .en(vp[14:0]), .is256(is256),
+                .clk(clk), .scrub(scrub), .en(en), .is256(is256),
                 .d({c[7:0], c[15:8], c[23:16], c[31:24], nonce}), .k(round_key), .q(stream[i*128 +: 128])
             );
         end
     endgenerate
 
-    // E(K,J0) enters with the last beat, so that it reaches the tail together with the finished hash
-    wire [127:0] ej0_early;
+    // E(K,J0) waits for the finished hash; from behind the last beat it takes that beat's place
     wire [127:0] ej0;
-    aes_lane j0 (
-        .clk(clk), .scrub(scrub), .en(vp[14:0] & ep[14:0]), .is256(is256),
-        .d({32'h01000000, nonce}), .k(round_key), .q(ej0_early)
-    );
     delay_ram #(.W(128), .LOG2_D(3), .DELAY(4)) j0_delay (
-        .clk(clk), .rst(rst), .wipe(wipe), .wen(vp[15] && ep[15]), .d(ej0_early), .ren(vp[19] && ep[19]),
-        .q(ej0)
+        .clk(clk), .rst(rst), .wipe(wipe), .wen(jp[15]), .late(jp[15] && !vp[15]), .d(stream[W-1 -: 128]),
+        .ren(vp[19] && ep[19]), .q(ej0)
     );
 
     // ---- the data waits beside the lanes ------------------------------------------------------------------
@@ -198,13 +211,13 @@ module gcm_core #(
     wire [6:0] bytes15;
     wire [META_W-1:0] meta15;
     delay_ram #(.W(W + 7 + META_W), .LOG2_D(4), .DELAY(15)) data_delay (
-        .clk(clk), .rst(rst), .wipe(wipe), .wen(go), .d({in_data, in_bytes, in_meta}),
+        .clk(clk), .rst(rst), .wipe(wipe), .wen(go), .late(1'b0), .d({in_data, in_bytes, in_meta}),
         .ren(vp[14]), .q({data15, bytes15, meta15})
     );
 
     wire [127:0] aad18;
     delay_ram #(.W(128), .LOG2_D(5), .DELAY(18)) aad_delay (
-        .clk(clk), .rst(rst), .wipe(wipe), .wen(go && in_sop), .d(in_aad), .ren(vp[17]), .q(aad18)
+        .clk(clk), .rst(rst), .wipe(wipe), .wen(go && in_sop), .late(1'b0), .d(in_aad), .ren(vp[17]), .q(aad18)
     );
 
     reg [31:0] count;
@@ -216,7 +229,7 @@ module gcm_core #(
         if (go)
             count <= count_now;
     delay_ram #(.W(META_W + 5 + 32), .LOG2_D(5), .DELAY(19)) len_delay (
-        .clk(clk), .rst(rst), .wipe(wipe), .wen(go && in_eop), .d({in_meta, in_aad_len, count_now}),
+        .clk(clk), .rst(rst), .wipe(wipe), .wen(go && in_eop), .late(1'b0), .d({in_meta, in_aad_len, count_now}),
         .ren(vp[18] && ep[18]), .q({meta19, aad_len19, count19})
     );
 

@@ -169,6 +169,12 @@ void gcm_put_beat(struct gcm_bench *b, const struct gcm_packet *p, uint32_t meta
     memcpy(io->in_cipher, p->cipher + at, n);
 }
 
+// Does this beat end its packet and leave no lane for E(K,J0)? Then the next cycle is the core's own.
+bool gcm_wants_cycle(const struct gcm_bench *b)
+{
+    return b->pins.in_valid && b->pins.in_eop && b->pins.in_bytes > 16u * (uint32_t)(b->lanes - 1);
+}
+
 void gcm_send_packet(struct gcm_bench *b, const struct gcm_packet *p, uint32_t meta, unsigned gap_percent)
 {
     size_t width = 16u * (size_t)b->lanes, at = 0;
@@ -179,6 +185,8 @@ void gcm_send_packet(struct gcm_bench *b, const struct gcm_packet *p, uint32_t m
         gcm_cycle(b);
         at += width;
     } while (at < p->len);
+    if (gcm_wants_cycle(b))
+        gcm_idle(b, 1);
     b->pins.in_valid = false;
 }
 

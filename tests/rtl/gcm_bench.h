@@ -37,6 +37,7 @@ void gcm_idle(struct gcm_bench *b, int cycles);
 void gcm_bench_open(struct gcm_bench *b, int lanes, uint64_t seed);
 void gcm_expect(struct gcm_bench *b, const struct gcm_packet *packets);
 void gcm_put_beat(struct gcm_bench *b, const struct gcm_packet *p, uint32_t meta, size_t at);
+bool gcm_wants_cycle(const struct gcm_bench *b);
 void gcm_send_packet(struct gcm_bench *b, const struct gcm_packet *p, uint32_t meta, unsigned gap_percent);
 void gcm_drain(struct gcm_bench *b, size_t packets);
 void gcm_put_key(struct gcm_bench *b, uint32_t sa);

@@ -24,14 +24,14 @@ static void run_random(int lanes, unsigned gap_percent, uint64_t seed)
     struct gcm_packet *packets = calloc(N, sizeof(*packets));
     struct gcm_bench *b = calloc(1, sizeof(*b));
     uint64_t beats = 0, start;
-    size_t width = 16u * (size_t)lanes;
 
     gcm_bench_open(b, lanes, seed);
     assert_true(gcm_all_keys(b) <= KEY_ADD_MAX);
     for (size_t i = 0; i < N; i++) {
         // every length 0..300 once, then at random
         gcm_random_packet(b, &packets[i], gcm_rng() % SLOTS, i <= 300 ? (uint32_t)i : gcm_rng() % 301);
-        beats += packets[i].len ? (packets[i].len + width - 1) / width : 1;
+        beats +=
+            ((packets[i].len + 15) / 16 + (uint32_t)lanes) / (uint32_t)lanes; // E(K,J0) is a block as well
     }
     gcm_expect(b, packets);
     start = b->cycle;
@@ -86,7 +86,7 @@ static void run_key_under_load(int lanes)
     size_t sent = 0, at = 0, width = 16u * (size_t)lanes;
     uint32_t next_slot = LIVE;
     uint64_t accepted = 0;
-    bool busy = false;
+    bool busy = false, own = false;
 
     gcm_bench_open(b, lanes, 6);
     gcm_all_keys(b);
@@ -94,11 +94,14 @@ static void run_key_under_load(int lanes)
         gcm_random_packet(b, &packets[i], gcm_rng() % LIVE, gcm_rng() % 200);
     gcm_expect(b, packets);
     while (sent < N) {
-        gcm_put_beat(b, &packets[sent], (uint32_t)sent, at);
-        at += width;
-        if (at >= packets[sent].len) {
-            sent++;
-            at = 0;
+        b->pins.in_valid = false;
+        if (!own) {
+            gcm_put_beat(b, &packets[sent], (uint32_t)sent, at);
+            at += width;
+            if (at >= packets[sent].len) {
+                sent++;
+                at = 0;
+            }
         }
         if (!busy && next_slot < SLOTS) {
             gcm_random_key(b, next_slot);
@@ -115,6 +118,7 @@ static void run_key_under_load(int lanes)
             accepted = b->cycle - 1;
             gcm_drop_key(b);
         }
+        own = !own && gcm_wants_cycle(b);
     }
     gcm_drop_key(b);
     gcm_drain(b, N);

@@ -312,7 +312,8 @@ static void test_zeroize_in_the_middle_of_commands_answers_them(void **state)
 
 static void test_both_directions_run_at_full_rate_together(void **state)
 {
-    static const size_t sizes[] = {46, 64, 128, 256, 576, 1500};
+    // 62 and 1468: the ciphertext fills its beats, so that E(K,J0) needs a cycle behind it
+    static const size_t sizes[] = {46, 62, 64, 128, 256, 576, 1468, 1500};
 
     (void)state;
     for (unsigned lanes = 1; lanes <= 4; lanes += 3) {
