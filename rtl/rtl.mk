@@ -14,18 +14,20 @@ RTL_CXXFLAGS := -O2 -g -Wall -isystem $(VERILATOR_ROOT)/include -isystem $(VERIL
 RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
 
 # $(eval $(call verilated,NAME,TOP,SOURCES,FLAGS)): $(BUILD)/vl/NAME/libNAME.a with class NAME; beside it
-# its headers and libverilated.a (one copy serves a program)
+# its headers and libverilated.a (one copy serves a program). One make at a time writes a model's folder, and what an
+# interrupted one left running is waited for: ccache takes a source that is replaced between its two looks at it for the
+# one that it saw first, and gives that object to every later build.
 define verilated
 $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@mkdir -p $$(@D)
 	@echo "  VERILATE $(1) (takes up to a minute or two)"
-	@$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3)
-	@$$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
+	@exec 9>$$(@D)/.lock && flock 9 && rm -f $$(@D)/*.o $$(@D)/*.d $$(@D)/*.cpp $$(@D)/*.h && \
+	$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3) && \
+	{ $$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
 	    VM_PARALLEL_BUILDS=1 $(1)__ALL.a verilated.o verilated_threads.o > $$(@D)/build.log 2>&1 \
-	    || { cat $$(@D)/build.log; exit 1; }
-	@cp $$(@D)/$(1)__ALL.a $$@
-	@rm -f $$(@D)/libverilated.a
-	@ar rcs $$(@D)/libverilated.a $$(@D)/verilated.o $$(@D)/verilated_threads.o
+	    || { cat $$(@D)/build.log; exit 1; }; } && \
+	rm -f $$(@D)/libverilated.a && ar rcs $$(@D)/libverilated.a $$(@D)/verilated.o $$(@D)/verilated_threads.o && \
+	cp $$(@D)/$(1)__ALL.a $$@
 endef
 
 # every program with a Verilated model has this: memory of models begins as zeros
