@@ -37,10 +37,6 @@ static int add_keyword(struct proposal *p, const char *word, struct esp_error *e
     if (kem && t.type == TR_KE)
         return esp_fail(err, -EINVAL, "", "'%.40s' is an additional key exchange: x25519-ke1_%.40s", word,
                         word);
-    if (p->protocol == PROTO_ESP && transform_is_addke(t))
-        return esp_fail(err, -EINVAL, "",
-                        "'%.40s': additional key exchanges of CHILD SAs (RFC 9370 2.2.4) are not supported",
-                        word);
     bool no_ke = t.type == TR_KE && t.id == TRID_KE_NONE;
     bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN && !no_ke : t.type != TR_PRF;
     if (!fits)
@@ -74,6 +70,22 @@ static bool only_no_ke(const struct proposal *p)
             return false;
     }
     return true;
+}
+
+static bool has_addke(const struct proposal *p)
+{
+    for (int i = 0; i < p->count; i++)
+        if (transform_is_addke(p->t[i]) && p->t[i].id)
+            return true;
+    return false;
+}
+
+static bool may_lack_ke(const struct proposal *p)
+{
+    bool none = !of_type(p, TR_KE);
+    for (int i = 0; i < p->count; i++)
+        none = none || (p->t[i].type == TR_KE && p->t[i].id == TRID_KE_NONE);
+    return none;
 }
 
 // Without a PRF the one of each integrity algorithm's hash is meant.
@@ -134,6 +146,11 @@ static int complete(struct proposal *p, struct esp_error *err)
         remove_type(p, TR_INTEG);
     else if (!of_type(p, TR_INTEG))
         return esp_fail(err, -EINVAL, "", "an integrity algorithm is missing, such as sha256");
+    bool none = p->protocol == PROTO_ESP && has_addke(p) && may_lack_ke(p);
+    if (none)
+        return esp_fail(err, -EINVAL, "",
+                        "an additional key exchange stands behind a first one, such as x25519, and 'none' "
+                        "has no place beside it (RFC 9370 2.2.4)");
     if (p->protocol == PROTO_ESP && only_no_ke(p))
         remove_type(p, TR_KE); // what holds without a group
     if (p->protocol == PROTO_ESP && !of_type(p, TR_ESN))

@@ -238,7 +238,7 @@ static void install(struct task *t)
     const struct child_sa *stays =
         sa->state == SA_ESTABLISHED ? NULL : sa_served_already(sa, hs->pending->cfg);
     hs->pending->out_after = stays ? stays->id : 0;
-    child_install(hs->pending, t, true, slice_of(hs->nonce, NONCE_LEN), hs->peer_nonce, NULL, child_answer);
+    child_install(hs->pending, t, true, &hs->kex, child_answer);
 }
 
 static bool response(struct task *t, struct inmsg *m)

@@ -124,7 +124,7 @@ static void make_child(struct task *t)
         c->out_after = old->id;
         c->out_at = loop_now(sa->ike->loop) + LAST_WAIT_MS; // it may be gone without a word
     }
-    child_install(c, t, false, sa->hs->peer_nonce, slice_of(sa->hs->nonce, NONCE_LEN), NULL, child_answer);
+    child_install(c, t, false, &sa->hs->kex, child_answer);
 }
 
 // --- authentication ---

@@ -189,24 +189,27 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     m->idle_s = cfg->inactivity;
 }
 
-void child_install(struct child_sa *c, struct task *t, bool initiator, struct slice ni, struct slice nr,
-                   const struct child_kex *ke, reply_fn fn)
+void child_install(struct child_sa *c, struct task *t, bool initiator, struct kex *k, reply_fn fn)
 {
     struct ike *ike = c->sa->ike;
     struct msg_CHILD m;
-    uint8_t buf[8192];
+    uint8_t buf[8192], more[KEX_MORE_MAX];
     struct writer w = writer_of(buf, sizeof(buf));
+    bool with_ke = c->suite.ke.id != 0;
     describe(c, &m);
     msg_write(&w, MSG_CHILD, &m);
     c->state = CHILD_INSTALLING;
     struct msg_CHILD_DERIVE q = {.req = ask_new_child(t, c->id, fn),
                                  .ike_id = c->sa->id,
-                                 .ke_id = ke ? ke->ke_id : 0,
-                                 .peer_public = ke ? ke->peer_public : slice_of(NULL, 0),
-                                 .ni = ni,
-                                 .nr = nr,
+                                 .ke_id = with_ke ? k->ke[0].ke_id : 0,
+                                 .peer_public = with_ke ? k->ke[0].peer : slice_of(NULL, 0),
+                                 .ni = ike_kex_ni(k, initiator),
+                                 .nr = ike_kex_nr(k, initiator),
                                  .initiator = initiator,
-                                 .child = wr_written(&w)};
+                                 .child = wr_written(&w),
+                                 .more = with_ke ? ike_kex_more(k, more) : slice_of(NULL, 0)};
+    if (with_ke)
+        ike_kex_used(k);
     ask(ike, ROOM_KEYS, q.req, MSG_CHILD_DERIVE, &q);
 }
 

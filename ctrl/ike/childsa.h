@@ -46,18 +46,12 @@ struct child_sa {
     uint32_t out_after; // the peer takes it up first: our packets go on in that one for now; 0: they do not
 };
 
-struct child_kex { // of a CHILD SA with a key exchange of its own
-    uint32_t ke_id;
-    struct slice peer_public;
-};
-
 struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg);
 void child_destroy(struct child_sa *c); // tells path where it knows of it
 struct child_sa *child_by_id(struct ike *ike, uint32_t id);
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
-// ke NULL: of the IKE SA's SK_d and the nonces alone.
-void child_install(struct child_sa *c, struct task *t, bool initiator, struct slice ni, struct slice nr,
-                   const struct child_kex *ke, reply_fn fn);
+// Of the IKE SA's SK_d, the nonces and, where its suite has them, the key exchanges, which are used up.
+void child_install(struct child_sa *c, struct task *t, bool initiator, struct kex *k, reply_fn fn);
 void child_installed(struct child_sa *c, uint32_t old); // old: the one whose place it takes, 0: none
 bool child_is_up(const struct child_sa *c);             // it carries traffic and has no successor
 void child_use_outbound(struct child_sa *c);            // our packets go into it from now on

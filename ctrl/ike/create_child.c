@@ -14,6 +14,7 @@
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/followup.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
@@ -74,18 +75,6 @@ static void undo(struct task *t)
     if (c && c->state == CHILD_REKEYING)
         c->state = CHILD_INSTALLED;
     free(x);
-}
-
-static void install(struct task *t, struct child_sa *c, bool initiator, reply_fn fn)
-{
-    struct create *x = t->data;
-    struct slice own = slice_of(x->kex.nonce, NONCE_LEN),
-                 peer = slice_of(x->kex.peer_nonce.n, x->kex.peer_nonce.len);
-    struct child_kex ke = {x->kex.ke_id, slice_of(x->kex.peer, x->kex.peer_len)};
-    bool with_ke = c->suite.ke.id != 0;
-    if (with_ke)
-        x->kex.ke_id = 0; // keys uses it up
-    child_install(c, t, initiator, initiator ? own : peer, initiator ? peer : own, with_ke ? &ke : NULL, fn);
 }
 
 // --- as initiator ---
@@ -154,9 +143,9 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
 static void begin(struct task *t, uint16_t group)
 {
     struct create *x = t->data;
-    x->kex.group = group;
+    x->kex.ke[0].group = group;
     if (group)
-        ike_kex_generate(t, &x->kex, got_public);
+        ike_kex_generate(t, &x->kex.ke[0], group, got_public);
     else
         send_request(t);
 }
@@ -292,15 +281,14 @@ static bool try_group(struct task *t, struct slice data, char *why, size_t size)
     bool ours = false;
     for (unsigned i = 0; i < x->cfg->proposal_count; i++)
         ours = ours || proposal_has(&x->cfg->proposals[i], TR_KE, group);
-    if (!rd_done(&r) || !ours || group == x->kex.group || ++x->retries > MAX_KE_RETRIES) {
+    if (!rd_done(&r) || !ours || group == x->kex.ke[0].group || ++x->retries > MAX_KE_RETRIES) {
         snprintf(why, size, "the peer asked for key exchange group %u, which was %s (RFC 7296 1.3)", group,
                  !ours ? "not offered" : "sent");
         return false;
     }
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
-         transform_name((struct transform){TR_KE, x->kex.group, 0}),
+         transform_name((struct transform){TR_KE, x->kex.ke[0].group, 0}),
          transform_name((struct transform){TR_KE, group, 0}));
-    ike_kex_forget(x->ike, &x->kex);
     begin(t, group);
     return true;
 }
@@ -319,22 +307,23 @@ static void old_is_unknown(struct task *t)
     exchange_done(sa);
 }
 
-static void on_error(struct task *t, const struct notify *n)
+static void on_error(struct task *t, const struct notify *n, bool followup)
 {
     struct ike_sa *sa = t->sa;
     struct create *x = t->data;
     struct child_sa *old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
     char why[200];
     LOGF(IKE, 1, "received %s notify error", notify_name(n->type));
-    if (n->type == N_INVALID_KE_PAYLOAD && try_group(t, n->data, why, sizeof(why)))
+    if (n->type == N_INVALID_KE_PAYLOAD && !followup && try_group(t, n->data, why, sizeof(why)))
         return;
-    if (n->type != N_INVALID_KE_PAYLOAD)
+    if (n->type != N_INVALID_KE_PAYLOAD || followup)
         snprintf(why, sizeof(why), "received %s notify error", notify_name(n->type));
     if (n->type == N_CHILD_SA_NOT_FOUND && old && !x->race.child_id) {
         old_is_unknown(t);
         return;
     }
-    if (n->type == N_TEMPORARY_FAILURE && !is_rekey(t)) { // 2.25: it is asked again, by whoever wanted it
+    bool again = n->type == N_TEMPORARY_FAILURE || n->type == N_STATE_NOT_FOUND; // RFC 9370 2.2.4
+    if (again && !is_rekey(t)) { // 2.25: it is asked again, by whoever wanted it
         sa->ike->events->child_later(sa, x->cfg);
         exchange_done(sa);
         return;
@@ -354,6 +343,45 @@ static uint32_t peers_successor(const struct ike_sa *sa, const struct child_sa *
     return 0;
 }
 
+static void follow_up(struct task *t, struct child_sa *c, const struct payloads *pl);
+
+static void followup_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct create *x = t->data;
+    if (!followup_send(t, &x->kex, type, m))
+        gave_up(t, answer_text(type, m));
+}
+
+static void followed_response(struct task *t, struct child_sa *c, const struct payloads *pl)
+{
+    struct create *x = t->data;
+    struct refusal r = {0};
+    bool last = !suite_addke(&c->suite, x->kex.added + 1);
+    if (followup_take(&x->kex, &c->suite, pl, &r) == 0)
+        follow_up(t, c, pl);
+    else if (last)
+        refuse_made(t, r.why.text);
+    else
+        gave_up(t, r.why.text);
+}
+
+// On to the next additional key exchange, or all are done.
+static void follow_up(struct task *t, struct child_sa *c, const struct payloads *pl)
+{
+    struct create *x = t->data;
+    struct refusal r = {0};
+    struct nonce lowest;
+    int rc = followup_begin(t, &x->kex, &c->suite, pl, followup_public, &r);
+    if (rc < 0)
+        gave_up(t, r.why.text);
+    if (rc)
+        return;
+    ike_kex_lowest(&x->kex, &lowest);
+    if (is_rekey(t) && (!x->race.child_id || nonce_lower(&lowest, &x->race.lowest)))
+        c->out_after = peers_successor(t->sa, c, t->child_id); // it may go again, and the peer's stay
+    child_install(c, t, true, &x->kex, installed);
+}
+
 static bool response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
@@ -362,12 +390,17 @@ static bool response(struct task *t, struct inmsg *m)
     struct refusal r = {0};
     struct notify n;
     char why[200];
-    if (!payload_find(&m->pl, PL_SA) && notify_first_error(&m->pl, &n)) {
-        on_error(t, &n);
+    bool followup = m->h.exchange == EX_FOLLOWUP_KE;
+    if (!payload_find(&m->pl, followup ? PL_KE : PL_SA) && notify_first_error(&m->pl, &n)) {
+        on_error(t, &n, followup);
         return false;
     }
     if (!c) {
         gave_up(t, "it was closed meanwhile");
+        return false;
+    }
+    if (followup) {
+        followed_response(t, c, &m->pl);
         return false;
     }
     if (!child_take_answer(c, &m->pl, true, why, sizeof(why))) {
@@ -375,19 +408,14 @@ static bool response(struct task *t, struct inmsg *m)
         return false;
     }
     uint16_t group = c->suite.ke.id;
-    if (group && group != x->kex.group) {
+    if (group && group != x->kex.ke[0].group) {
         refuse_made(t, "the peer chose a group for which no value was sent (RFC 7296 1.3)");
         return false;
     }
-    if (ike_kex_take(&x->kex, &m->pl, group, &r) != 0) {
+    if (ike_kex_take(&x->kex, &m->pl, group, true, &r) != 0)
         refuse_made(t, r.why.text);
-        return false;
-    }
-    struct nonce lowest;
-    ike_kex_lowest(&x->kex, &lowest);
-    if (is_rekey(t) && (!x->race.child_id || nonce_lower(&lowest, &x->race.lowest)))
-        c->out_after = peers_successor(t->sa, c, t->child_id); // it may go again, and the peer's stay
-    install(t, c, true, installed);
+    else
+        follow_up(t, c, &m->pl);
     return false;
 }
 
@@ -399,7 +427,7 @@ static void decline(struct task *t, uint16_t type, struct slice spi, struct slic
     struct pb b = pb_of(buf, sizeof(buf));
     LOGF(IKE, 1, "%s, sending %s", why, notify_name(type));
     pb_notify(&b, spi.len ? PROTO_ESP : PROTO_NONE, spi, type, data);
-    exchange_reply(t->sa, EX_CREATE_CHILD, &b);
+    exchange_reply(t->sa, t->msg->h.exchange, &b);
 }
 
 static void decline_plain(struct task *t, uint16_t type, const char *why)
@@ -417,6 +445,15 @@ static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
     if (old && old->state != CHILD_INSTALLED && old->state != CHILD_REKEYING)
         return "the CHILD_SA is being made, replaced or deleted";
     return NULL;
+}
+
+static void put_answer(struct pb *b, struct task *t, const struct child_sa *c)
+{
+    struct create *x = t->data;
+    if (t->msg->h.exchange == EX_FOLLOWUP_KE)
+        followup_put(b, &x->kex);
+    else
+        child_put_answer(b, c, &x->kex);
 }
 
 static void answered(struct task *t, enum msg_type type, const union msg *m)
@@ -445,9 +482,9 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     ike_kex_lowest(&x->kex, &made.lowest);
-    child_put_answer(&b, c, &x->kex);
+    put_answer(&b, t, c);
     x->made = 0;
-    if (!exchange_reply(sa, EX_CREATE_CHILD, &b)) {
+    if (!exchange_reply(sa, t->msg->h.exchange, &b)) {
         child_destroy(c);
         return;
     }
@@ -459,12 +496,29 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         child_rekeyed_by_peer(old, c);
 }
 
+// The answer asks for the next additional key exchange; nothing is installed before the last.
+static void wait_for_more(struct task *t, const struct child_sa *c)
+{
+    uint8_t buf[CREATE_MAX];
+    struct create *x = t->data;
+    struct pb b = pb_of(buf, sizeof(buf));
+    if (!followup_room(t->sa)) {
+        decline_plain(t, N_TEMPORARY_FAILURE, "as many exchanges as may be wait for an IKE_FOLLOWUP_KE");
+        return;
+    }
+    put_answer(&b, t, c);
+    followup_put_link(&b, t, &x->kex);
+    followup_wait(t, &b);
+}
+
 static void respond_install(struct task *t)
 {
     struct create *x = t->data;
     struct child_sa *c = child_by_id(t->sa->ike, x->made);
-    if (c)
-        install(t, c, false, answered);
+    if (c && suite_addke(&c->suite, x->kex.added))
+        wait_for_more(t, c);
+    else if (c)
+        child_install(c, t, false, &x->kex, answered);
     else
         decline_plain(t, N_TEMPORARY_FAILURE, "the CHILD_SA was closed meanwhile");
 }
@@ -476,6 +530,31 @@ static void respond_public(struct task *t, enum msg_type type, const union msg *
         respond_install(t);
     else
         decline_plain(t, N_NO_PROPOSAL_CHOSEN, answer_text(type, m));
+}
+
+static void followed_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct create *x = t->data;
+    struct child_sa *c = child_by_id(t->sa->ike, x->made);
+    if (!c || followup_answered(&x->kex, &c->suite, type, m))
+        respond_install(t);
+    else
+        decline_plain(t, N_NO_PROPOSAL_CHOSEN, answer_text(type, m));
+}
+
+// What has changed since the exchange before is as if it had been so then.
+static void followed(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct create *x = t->data;
+    struct child_sa *c = child_by_id(sa->ike, x->made),
+                    *old = t->child_id ? child_by_id(sa->ike, t->child_id) : NULL;
+    struct refusal r = {0};
+    const char *why = !c || (t->child_id && !old) ? "the CHILD_SA was closed meanwhile" : busy(sa, old);
+    if (why)
+        decline_plain(t, N_TEMPORARY_FAILURE, why);
+    else if (followup_answer(t, &x->kex, &c->suite, followed_public, &r) != 0)
+        decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
 }
 
 static bool making_one(const struct ike_sa *sa)
@@ -530,13 +609,12 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
     if (old)
         c->reqid = old->reqid;
     c->out_after = old ? old->id : 0;
-    if (ike_kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, &r) != 0) {
+    if (ike_kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, false, &r) != 0) {
         decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
         return;
     }
-    x->kex.group = c->suite.ke.id;
-    if (x->kex.group)
-        ike_kex_generate(t, &x->kex, respond_public);
+    if (c->suite.ke.id)
+        ike_kex_respond(t, &x->kex.ke[0], c->suite.ke.id, respond_public);
     else
         respond_install(t);
 }
@@ -580,5 +658,9 @@ const struct task_ops task_create_child = {
     .name = "CREATE_CHILD_SA", .start = create_start, .response = response, .undo = undo};
 const struct task_ops task_rekey_child = {
     .name = "rekeying of a CHILD_SA", .start = rekey_start, .response = response, .undo = undo};
-const struct task_ops task_create_child_respond = {
-    .name = "CREATE_CHILD_SA", .exchange = EX_CREATE_CHILD, .takes = takes, .request = request, .undo = undo};
+const struct task_ops task_create_child_respond = {.name = "CREATE_CHILD_SA",
+                                                   .exchange = EX_CREATE_CHILD,
+                                                   .takes = takes,
+                                                   .request = request,
+                                                   .followed = followed,
+                                                   .undo = undo};

@@ -26,7 +26,8 @@ static void count_request(struct ike *ike, uint8_t exchange)
     switch (exchange) {
     case EX_AUTH: COUNT(ike, ike_auth_in_req); break;
     case EX_CREATE_CHILD: COUNT(ike, create_child_in_req); break;
-    case EX_INTERMEDIATE: break;
+    case EX_INTERMEDIATE:
+    case EX_FOLLOWUP_KE: break;
     default: COUNT(ike, info_in_req); break;
     }
 }
@@ -61,9 +62,10 @@ static bool request_allowed(const struct ike_sa *sa, const struct ike_header *h)
 {
     if (sa->state == SA_CONNECTING)
         return !sa->initiator && sa->hs && h->exchange == intermediate_expected(sa) &&
-               (sa->hs->eap ? h->exchange == EX_AUTH : h->mid == 1u + sa->hs->added);
+               (sa->hs->eap ? h->exchange == EX_AUTH : h->mid == 1u + sa->hs->kex.added);
     return (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING) &&
-           (h->exchange == EX_CREATE_CHILD || h->exchange == EX_INFORMATIONAL);
+           (h->exchange == EX_CREATE_CHILD || h->exchange == EX_FOLLOWUP_KE ||
+            h->exchange == EX_INFORMATIONAL);
 }
 
 static void bad_request(struct ike_sa *sa, struct inmsg *m, const struct refusal *r)

@@ -120,21 +120,20 @@ void init_ask_keys(struct task *t, reply_fn fn)
     struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
     const struct suite *s = &sa->suite;
-    struct slice own = slice_of(hs->nonce, NONCE_LEN);
     struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = sa->id,
-                               .ke_id = hs->ke_id,
-                               .peer_public = hs->peer_ke,
+                               .ke_id = hs->kex.ke[0].ke_id,
+                               .peer_public = hs->kex.ke[0].peer,
                                .encr = s->encr.id,
                                .encr_bits = s->encr.key_bits,
                                .integ = s->integ.id,
                                .prf = s->prf.id,
-                               .ni = sa->initiator ? own : hs->peer_nonce,
-                               .nr = sa->initiator ? hs->peer_nonce : own,
+                               .ni = ike_kex_ni(&hs->kex, sa->initiator),
+                               .nr = ike_kex_nr(&hs->kex, sa->initiator),
                                .spi_i = sa->spi_i,
                                .spi_r = sa->spi_r,
                                .initiator = sa->initiator};
-    hs->ke_id = 0; // keys uses it up
+    ike_kex_used(&hs->kex);
     ask(sa->ike, ROOM_KEYS, q.req, MSG_IKE_DERIVE, &q);
 }
 
@@ -185,8 +184,8 @@ static void build(struct ike_sa *sa, struct slice public_value)
     if (hs->cookie_len)
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE, slice_of(hs->cookie, hs->cookie_len));
     pb_offer(&b, cfg->proposals, cfg->proposal_count, true, 0, 0);
-    pb_ke(&b, hs->group, public_value);
-    pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
+    pb_ke(&b, hs->kex.ke[0].group, public_value);
+    pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     intermediate_put(&b, sa);
@@ -227,18 +226,12 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
     failed(sa);
 }
 
-static void generate(struct ike_sa *sa)
+static void generate(struct ike_sa *sa, uint16_t group)
 {
-    struct ike *ike = sa->ike;
-    timer_stop(ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->retransmit);
     free(sa->request); // no answer to the last one counts any more
     sa->request = NULL;
-    if (sa->hs->ke_id)
-        ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = sa->hs->ke_id});
-    sa->hs->ke_id = ++ike->next_ke;
-    struct msg_KE_GENERATE q = {
-        .req = ask_new(sa->active, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
-    ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+    ike_kex_generate(sa->active, &sa->hs->kex.ke[0], group, got_public);
 }
 
 static uint16_t first_group(const struct conn_config *cfg)
@@ -255,13 +248,12 @@ static void start(struct task *t)
     struct ike_sa *sa = t->sa;
     char a[64];
     LOGF(IKE, 0, "initiating IKE_SA %s to %s", sa_label(sa), addr_print(&sa->path.remote, a, sizeof(a)));
-    sa->hs->group = first_group(&sa->conn->cfg);
-    if (cr_random(sa->hs->nonce, NONCE_LEN) != 0) {
+    if (cr_random(sa->hs->kex.nonce, NONCE_LEN) != 0) {
         sa_why(sa, "no random octets");
         failed(sa);
         return;
     }
-    generate(sa);
+    generate(sa, first_group(&sa->conn->cfg));
 }
 
 // Back to before the first message: keys, the peer's answers, the CHILD SA and its numbers.
@@ -294,6 +286,8 @@ void init_restart(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     struct net_path path;
+    if (sa->active->kind != TASK_INIT && sa->active->ops->undo)
+        sa->active->ops->undo(sa->active);
     if (sa->active->kind != TASK_INIT &&
         (!forget_attempt(sa) || conn_path(ike, &sa->conn->cfg, &path, NULL) != 0)) {
         sa_destroy(sa);
@@ -308,14 +302,13 @@ void init_restart(struct ike_sa *sa)
         if (cr_random(&sa->spi_i, sizeof(sa->spi_i)) != 0)
             break;
     } while (sa->spi_i == 0 || sa_by_spi(ike, sa->spi_i));
-    if (!table_add(&ike->by_spi, &sa->by_spi, sa->spi_i) || cr_random(sa->hs->nonce, NONCE_LEN) != 0) {
+    if (!table_add(&ike->by_spi, &sa->by_spi, sa->spi_i) || cr_random(sa->hs->kex.nonce, NONCE_LEN) != 0) {
         sa_destroy(sa);
         return;
     }
     sa->hs->cookie_len = 0;
     sa->hs->restarts = 0;
-    sa->hs->group = first_group(&sa->conn->cfg);
-    generate(sa);
+    generate(sa, first_group(&sa->conn->cfg));
 }
 
 static bool may_restart(struct ike_sa *sa, const char *what)
@@ -360,19 +353,18 @@ static void on_invalid_ke(struct ike_sa *sa, struct slice data)
     bool ours = false;
     for (unsigned i = 0; i < cfg->proposal_count; i++)
         ours = ours || proposal_has(&cfg->proposals[i], TR_KE, group);
-    if (!rd_done(&r) || !ours || group == sa->hs->group) {
+    if (!rd_done(&r) || !ours || group == sa->hs->kex.ke[0].group) {
         sa_why(sa, "the peer asked for key exchange group %u, which was %s (RFC 7296 1.3)", group,
-               group == sa->hs->group ? "sent" : "not offered");
+               group == sa->hs->kex.ke[0].group ? "sent" : "not offered");
         failed(sa);
         return;
     }
-    struct transform was = {TR_KE, sa->hs->group, 0}, now = {TR_KE, group, 0};
+    struct transform was = {TR_KE, sa->hs->kex.ke[0].group, 0}, now = {TR_KE, group, 0};
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s", transform_name(was),
          transform_name(now));
     if (!may_restart(sa, "INVALID_KE_PAYLOAD"))
         return;
-    sa->hs->group = group;
-    generate(sa);
+    generate(sa, group);
 }
 
 static void got_keys(struct task *t, enum msg_type type, const union msg *m)
@@ -407,6 +399,7 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     const struct payload *p = payload_find(&m->pl, PL_SA), *no = payload_find(&m->pl, PL_NONCE),
                          *k = payload_find(&m->pl, PL_KE);
     struct refusal r = {0};
+    uint16_t group = hs->kex.ke[0].group;
     struct ke ke;
     uint64_t spi;
     char text[200];
@@ -415,10 +408,10 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     if (answer_read(p->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 0, &sa->suite, &spi, &r) !=
         0)
         return sa_why(sa, "%.190s", r.why.text) == 0;
-    if (!ke_read(k->body, &ke) || ke.group != hs->group || sa->suite.ke.id != hs->group ||
+    if (!ke_read(k->body, &ke) || ke.group != group || sa->suite.ke.id != group ||
         ke.value.len != cr_dh_public_len(ke.group))
         return sa_why(sa, "the response's KE payload is not of group %u, or not of its length (RFC 7296 3.4)",
-                      hs->group) == 0;
+                      group) == 0;
     suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
     hs->peer_init = malloc(m->len);
@@ -426,8 +419,8 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
         return sa_why(sa, "no memory") == 0;
     memcpy(hs->peer_init, m->data, m->len);
     hs->peer_init_len = m->len;
-    hs->peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
-    hs->peer_ke = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
+    hs->kex.peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
+    hs->kex.ke[0].peer = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
     sa->spi_r = m->h.spi_r;
     if (intermediate_lacks(&sa->suite, &m->pl))
         return sa_why(sa, "the peer chose additional key exchanges and says nothing of IKE_INTERMEDIATE (RFC "

@@ -180,8 +180,8 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     struct ike_header h = {sa->spi_i, sa->spi_r, PL_SA, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 0};
     header_write(&b.w, &h);
     pb_chosen(&b, &sa->suite, hs->number, PROTO_IKE, 0, 0);
-    pb_ke(&b, hs->group, public_value);
-    pb_payload(&b, PL_NONCE, slice_of(hs->nonce, NONCE_LEN));
+    pb_ke(&b, hs->kex.ke[0].group, public_value);
+    pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     intermediate_put(&b, sa);
@@ -240,13 +240,12 @@ static bool remember(struct ike_sa *sa, const struct init_in *in)
 {
     struct handshake *hs = sa->hs;
     hs->peer_init = malloc(in->datagram.len);
-    if (!hs->peer_init || cr_random(hs->nonce, NONCE_LEN) != 0 || !sa_add_peer(sa))
+    if (!hs->peer_init || cr_random(hs->kex.nonce, NONCE_LEN) != 0 || !sa_add_peer(sa))
         return false;
     memcpy(hs->peer_init, in->datagram.p, in->datagram.len);
     hs->peer_init_len = in->datagram.len;
-    hs->peer_nonce = slice_of(hs->peer_init + (in->nonce.p - in->datagram.p), in->nonce.len);
-    hs->peer_ke = slice_of(hs->peer_init + (in->ke.value.p - in->datagram.p), in->ke.value.len);
-    hs->group = in->ke.group;
+    hs->kex.peer_nonce = slice_of(hs->peer_init + (in->nonce.p - in->datagram.p), in->nonce.len);
+    hs->kex.ke[0].peer = slice_of(hs->peer_init + (in->ke.value.p - in->datagram.p), in->ke.value.len);
     hs->number = in->chosen->number;
     return true;
 }
@@ -276,10 +275,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     init_read_nat(sa, &in->pl, 0);
     init_read_fragmentation(sa, &in->pl);
     init_read_auth(sa, &in->pl);
-    sa->hs->ke_id = ++ike->next_ke;
-    struct msg_KE_GENERATE q = {
-        .req = ask_new(sa->passive, got_public), .ke_id = sa->hs->ke_id, .group = sa->hs->group};
-    ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+    ike_kex_generate(sa->passive, &sa->hs->kex.ke[0], in->ke.group, got_public);
     log_set_context("", 0);
 }
 
@@ -367,7 +363,7 @@ void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
         return;
     if (hs->early && sa->passive) // the keys are on their way: another fragment of it
         keep_early(hs, path, d);
-    if (sa->passive || !hs->ke_id || !hs->own_init || !keep_early(hs, path, d))
+    if (sa->passive || !hs->kex.ke[0].ke_id || !hs->own_init || !keep_early(hs, path, d))
         return;
     sa->passive = task_new(sa, TASK_AUTH_RESPOND, 0);
     if (sa->passive)

@@ -26,9 +26,7 @@ enum {
 };
 
 struct step {
-    struct ike *ike;
-    uint32_t ke_id; // in keys; 0: used up
-    struct pb own;  // our payloads
+    struct pb own; // our payloads
     uint8_t inner[KE_HEAD + CR_DH_MAX];
     uint8_t octets[SK_HEAD + KE_HEAD + CR_DH_MAX]; // what IntAuth covers of our message
     size_t octets_len;
@@ -36,11 +34,7 @@ struct step {
 
 static const struct transform *addke(const struct ike_sa *sa)
 {
-    unsigned done = sa->hs ? sa->hs->added : ADDKE_MAX;
-    for (unsigned i = 0; i < ADDKE_MAX; i++)
-        if (sa->suite.addke[i].id && !done--)
-            return &sa->suite.addke[i];
-    return NULL;
+    return sa->hs ? suite_addke(&sa->suite, sa->hs->kex.added) : NULL;
 }
 
 static bool proposes(const struct conn_config *cfg)
@@ -76,20 +70,13 @@ void intermediate_next(struct ike_sa *sa)
 
 static void undo(struct task *t)
 {
-    struct step *s = t->data;
-    if (s && s->ke_id)
-        ipc_send(s->ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = s->ke_id});
-    free(s);
+    free(t->data);
     t->data = NULL;
 }
 
 static struct step *begin(struct task *t)
 {
     struct step *s = calloc(1, sizeof(*s));
-    if (!s)
-        return NULL;
-    s->ike = t->sa->ike;
-    s->ke_id = ++s->ike->next_ke;
     t->data = s;
     return s;
 }
@@ -129,25 +116,25 @@ static void failed(struct ike_sa *sa)
 }
 
 // The peer's value, of the length that its end sends; false: sa->why says what is wrong.
-static bool take_ke(struct ike_sa *sa, const struct inmsg *m, size_t len, struct ke *out)
+static bool take_ke(struct ike_sa *sa, const struct inmsg *m, bool answered)
 {
-    const struct payload *p = payload_find(&m->pl, PL_KE);
+    struct refusal r = {0};
     const struct transform *t = addke(sa);
-    bool one = p && payload_count(&m->pl, PL_KE) == 1 && ke_read(p->body, out);
-    if (one && out->group == t->id && out->value.len == len && m->len <= PEER_MESSAGE_MAX)
+    if (ike_kex_take_more(&sa->hs->kex, &m->pl, t->id, answered, &r) == 0 && m->len <= PEER_MESSAGE_MAX)
         return true;
-    sa_why(sa, "IKE_INTERMEDIATE must hold one KE payload of %s with %zu octets (RFC 9370 2.2.2)",
-           transform_name(*t), len);
+    sa_why(sa, "IKE_INTERMEDIATE must hold one KE payload of %s: %.100s", transform_name(*t),
+           r.why.text[0] ? r.why.text : "the message is too large");
     return false;
 }
 
-static bool ask_update(struct task *t, const struct inmsg *m, struct slice peer_public, reply_fn fn)
+static bool ask_update(struct task *t, const struct inmsg *m, reply_fn fn)
 {
     struct ike_sa *sa = t->sa;
     struct step *s = t->data;
     struct handshake *hs = sa->hs;
     uint8_t *theirs = malloc(SK_HEAD + m->len);
-    struct slice own = slice_of(hs->nonce, NONCE_LEN), mine = slice_of(s->octets, s->octets_len);
+    struct key_exchange *ke = ike_kex_next(&hs->kex);
+    struct slice mine = slice_of(s->octets, s->octets_len);
     size_t len = theirs ? octets(m->h, m->h.next, slice_of(m->data, m->len), theirs, SK_HEAD + m->len) : 0;
     if (!len || !mine.len) {
         free(theirs);
@@ -157,18 +144,18 @@ static bool ask_update(struct task *t, const struct inmsg *m, struct slice peer_
     struct slice peer = slice_of(theirs, len);
     struct msg_IKE_UPDATE q = {.req = ask_new(t, fn),
                                .ike_id = sa->id,
-                               .ke_id = s->ke_id,
-                               .peer_public = peer_public,
+                               .ke_id = ke->ke_id,
+                               .peer_public = ke->peer,
                                .encr = sa->suite.encr.id,
                                .encr_bits = sa->suite.encr.key_bits,
                                .integ = sa->suite.integ.id,
-                               .ni = sa->initiator ? own : hs->peer_nonce,
-                               .nr = sa->initiator ? hs->peer_nonce : own,
+                               .ni = ike_kex_ni(&hs->kex, sa->initiator),
+                               .nr = ike_kex_nr(&hs->kex, sa->initiator),
                                .spi_i = sa->spi_i,
                                .spi_r = sa->spi_r,
                                .request = sa->initiator ? mine : peer,
                                .response = sa->initiator ? peer : mine};
-    s->ke_id = 0; // keys uses it up
+    ke->ke_id = 0; // keys uses it up
     ask(sa->ike, ROOM_KEYS, q.req, MSG_IKE_UPDATE, &q);
     free(theirs);
     return true;
@@ -179,7 +166,7 @@ static void done(struct ike_sa *sa)
     const struct transform *t = addke(sa);
     LOGF(IKE, 1, "additional key exchange %d with %s done, keys replaced", t->type - TR_ADDKE1 + 1,
          transform_name(*t));
-    sa->hs->added++;
+    sa->hs->kex.added++;
 }
 
 // --- as initiator ---
@@ -206,8 +193,7 @@ static void start(struct task *t)
         failed(sa);
         return;
     }
-    struct msg_KE_GENERATE q = {.req = ask_new(t, got_public), .ke_id = s->ke_id, .group = addke(sa)->id};
-    ask(sa->ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+    ike_kex_generate(t, ike_kex_next(&sa->hs->kex), addke(sa)->id, got_public);
 }
 
 static void got_keys(struct task *t, enum msg_type type, const union msg *m)
@@ -226,13 +212,11 @@ static bool response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
     struct notify n;
-    struct ke ke = {0};
     if (notify_first_error(&m->pl, &n)) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         sa_why(sa, "received %s notify error", notify_name(n.type));
         failed(sa);
-    } else if (!take_ke(sa, m, cr_dh_answer_len(addke(sa)->id), &ke) ||
-               !ask_update(t, m, ke.value, got_keys)) {
+    } else if (!take_ke(sa, m, true) || !ask_update(t, m, got_keys)) {
         failed(sa);
     }
     return false;
@@ -278,7 +262,7 @@ static void answer_public(struct task *t, enum msg_type type, const union msg *m
     struct ike_sa *sa = t->sa;
     if (type == MSG_KE_PUBLIC) {
         put_own(sa, t->data, true, m->KE_PUBLIC.value);
-        if (!ask_update(t, t->msg, slice_of(NULL, 0), answer_keys))
+        if (!ask_update(t, t->msg, answer_keys))
             refuse_with(sa, N_TEMPORARY_FAILURE);
         return;
     }
@@ -290,18 +274,15 @@ static void request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct step *s = begin(t);
-    struct ke ke = {0};
     if (!s) {
         exchange_drop_request(sa); // the peer asks again
         return;
     }
-    if (!take_ke(sa, t->msg, cr_dh_public_len(addke(sa)->id), &ke)) {
+    if (!take_ke(sa, t->msg, false)) {
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
-    struct msg_KE_RESPOND q = {
-        .req = ask_new(t, answer_public), .ke_id = s->ke_id, .group = ke.group, .peer_public = ke.value};
-    ask(sa->ike, ROOM_KEYS, q.req, MSG_KE_RESPOND, &q);
+    ike_kex_respond(t, ike_kex_next(&sa->hs->kex), addke(sa)->id, answer_public);
 }
 
 const struct task_ops task_intermediate = {

@@ -4,6 +4,7 @@
 #include "ctrl/ike/kex.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctrl/crypto/crypto.h"
@@ -14,45 +15,78 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/ipc/ipc.h"
 
-void ike_kex_generate(struct task *t, struct kex *k, reply_fn fn)
+// A copy of its own; false: no memory.
+static bool keep(struct slice from, uint8_t **kept, struct slice *out)
+{
+    uint8_t *copy = malloc(from.len ? from.len : 1);
+    if (!copy)
+        return false;
+    if (from.len)
+        memcpy(copy, from.p, from.len);
+    free(*kept);
+    *kept = copy;
+    *out = slice_of(copy, from.len);
+    return true;
+}
+
+static void forget(struct ike *ike, const struct key_exchange *e)
+{
+    if (e->ke_id)
+        ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = e->ke_id});
+}
+
+static void drop(struct ike *ike, struct key_exchange *e)
+{
+    forget(ike, e);
+    free(e->kept);
+    memset(e, 0, sizeof(*e));
+}
+
+void ike_kex_generate(struct task *t, struct key_exchange *e, uint16_t group, kex_fn fn)
 {
     struct ike *ike = t->sa->ike;
-    k->ke_id = ++ike->next_ke;
-    struct msg_KE_GENERATE q = {.req = ask_new(t, fn), .ke_id = k->ke_id, .group = k->group};
+    forget(ike, e);
+    e->group = group;
+    e->ke_id = ++ike->next_ke;
+    struct msg_KE_GENERATE q = {.req = ask_new(t, fn), .ke_id = e->ke_id, .group = group};
     ask(ike, ROOM_KEYS, q.req, MSG_KE_GENERATE, &q);
+}
+
+void ike_kex_respond(struct task *t, struct key_exchange *e, uint16_t group, kex_fn fn)
+{
+    struct ike *ike = t->sa->ike;
+    e->group = group;
+    e->ke_id = ++ike->next_ke;
+    struct msg_KE_RESPOND q = {
+        .req = ask_new(t, fn), .ke_id = e->ke_id, .group = group, .peer_public = e->peer};
+    e->peer = slice_of(NULL, 0); // keys has it from here on
+    ask(ike, ROOM_KEYS, q.req, MSG_KE_RESPOND, &q);
 }
 
 bool ike_kex_public(struct kex *k, enum msg_type type, const union msg *m)
 {
-    if (type != MSG_KE_PUBLIC || m->KE_PUBLIC.value.len > sizeof(k->value))
-        return false;
-    k->value_len = (uint16_t)m->KE_PUBLIC.value.len;
-    memcpy(k->value, m->KE_PUBLIC.value.p, k->value_len);
-    return true;
+    return type == MSG_KE_PUBLIC && keep(m->KE_PUBLIC.value, &k->own, &k->value);
 }
 
 void ike_kex_put(struct pb *b, const struct kex *k)
 {
     pb_payload(b, PL_NONCE, slice_of(k->nonce, NONCE_LEN));
-    if (k->group)
-        pb_ke(b, k->group, slice_of(k->value, k->value_len));
+    if (k->ke[0].group)
+        pb_ke(b, k->ke[0].group, k->value);
 }
 
-int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struct refusal *r)
+static int no_memory(struct refusal *r)
 {
-    const struct payload *no = payload_find(pl, PL_NONCE), *p = payload_find(pl, PL_KE);
+    return refuse(r, N_TEMPORARY_FAILURE, "KE", "no memory");
+}
+
+static int take_value(struct key_exchange *e, const struct payload *p, uint16_t group, bool answered,
+                      struct refusal *r)
+{
     struct ke ke = {0};
-    if (!no || payload_count(pl, PL_NONCE) != 1 || no->body.len < PEER_NONCE_MIN ||
-        no->body.len > PEER_NONCE_MAX)
-        return refuse(r, N_INVALID_SYNTAX, "No", "one nonce of %d to %d octets is needed (RFC 7296 3.9)",
-                      PEER_NONCE_MIN, PEER_NONCE_MAX);
-    if (payload_count(pl, PL_KE) > 1 || (p && !ke_read(p->body, &ke)))
-        return refuse(r, N_INVALID_SYNTAX, "KE", "the KE payload is malformed, or not alone (RFC 7296 3.4)");
-    k->peer_nonce.len = (uint16_t)no->body.len;
-    memcpy(k->peer_nonce.n, no->body.p, no->body.len);
-    k->peer_len = 0;
-    if (!group)
-        return 0; // one that came all the same is for a group that was not chosen
+    size_t want = answered ? cr_dh_answer_len(group) : cr_dh_public_len(group);
+    if (p && !ke_read(p->body, &ke))
+        return refuse(r, N_INVALID_SYNTAX, "KE", "the KE payload is malformed (RFC 7296 3.4)");
     if (!p || ke.group != group) {
         refuse(r, N_INVALID_KE_PAYLOAD, "KE",
                "the KE payload is for group %u, the proposal asks for %u (RFC 7296 1.3)", ke.group, group);
@@ -61,20 +95,80 @@ int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, struc
         r->data_len = 2;
         return -EPROTO;
     }
-    if (ke.value.len != cr_dh_public_len(group) || ke.value.len > sizeof(k->peer))
+    if (ke.value.len != want)
         return refuse(r, N_INVALID_SYNTAX, "KE",
                       "a value of %zu octets for group %u, expected %zu (RFC 7296 3.4)", ke.value.len, group,
-                      cr_dh_public_len(group));
-    k->peer_len = (uint16_t)ke.value.len;
-    memcpy(k->peer, ke.value.p, ke.value.len);
-    return 0;
+                      want);
+    return keep(ke.value, &e->kept, &e->peer) ? 0 : no_memory(r);
+}
+
+int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, bool answered, struct refusal *r)
+{
+    const struct payload *no = payload_find(pl, PL_NONCE), *p = payload_find(pl, PL_KE);
+    struct ke ke;
+    if (!no || payload_count(pl, PL_NONCE) != 1 || no->body.len < PEER_NONCE_MIN ||
+        no->body.len > PEER_NONCE_MAX)
+        return refuse(r, N_INVALID_SYNTAX, "No", "one nonce of %d to %d octets is needed (RFC 7296 3.9)",
+                      PEER_NONCE_MIN, PEER_NONCE_MAX);
+    if (payload_count(pl, PL_KE) > 1 || (p && !ke_read(p->body, &ke)))
+        return refuse(r, N_INVALID_SYNTAX, "KE", "the KE payload is malformed, or not alone (RFC 7296 3.4)");
+    if (!keep(no->body, &k->kept, &k->peer_nonce))
+        return no_memory(r);
+    k->ke[0].peer = slice_of(NULL, 0);
+    // one that comes without a group is for one that was not chosen
+    return group ? take_value(&k->ke[0], p, group, answered, r) : 0;
+}
+
+int ike_kex_take_more(struct kex *k, const struct payloads *pl, uint16_t group, bool answered,
+                      struct refusal *r)
+{
+    if (payload_count(pl, PL_KE) > 1)
+        return refuse(r, N_INVALID_SYNTAX, "KE", "more than one KE payload (RFC 9370 2.2.2)");
+    return take_value(ike_kex_next(k), payload_find(pl, PL_KE), group, answered, r);
+}
+
+bool ike_kex_link(struct kex *k, struct slice link)
+{
+    return keep(link, &k->kept_link, &k->link);
+}
+
+struct slice ike_kex_ni(const struct kex *k, bool initiator)
+{
+    return initiator ? slice_of(k->nonce, NONCE_LEN) : k->peer_nonce;
+}
+
+struct slice ike_kex_nr(const struct kex *k, bool initiator)
+{
+    return ike_kex_ni(k, !initiator);
+}
+
+struct slice ike_kex_more(const struct kex *k, uint8_t buf[KEX_MORE_MAX])
+{
+    struct writer w = writer_of(buf, KEX_MORE_MAX);
+    for (unsigned i = 1; i <= k->added && i < KEX_COUNT; i++) {
+        wr_u32(&w, k->ke[i].ke_id);
+        wr_u16(&w, (uint16_t)k->ke[i].peer.len);
+        wr_bytes(&w, k->ke[i].peer.p, k->ke[i].peer.len);
+    }
+    return wr_written(&w);
+}
+
+void ike_kex_used(struct kex *k)
+{
+    for (unsigned i = 0; i < KEX_COUNT; i++)
+        k->ke[i].ke_id = 0;
 }
 
 void ike_kex_forget(struct ike *ike, struct kex *k)
 {
-    if (k->ke_id)
-        ipc_send(ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = k->ke_id});
-    k->ke_id = 0;
+    for (unsigned i = 0; i < KEX_COUNT; i++)
+        drop(ike, &k->ke[i]);
+    free(k->kept);
+    free(k->own);
+    free(k->kept_link);
+    k->kept = k->own = k->kept_link = NULL;
+    k->peer_nonce = k->value = k->link = slice_of(NULL, 0);
+    k->added = 0;
 }
 
 bool nonce_lower(const struct nonce *a, const struct nonce *b)
@@ -84,9 +178,15 @@ bool nonce_lower(const struct nonce *a, const struct nonce *b)
     return d ? d < 0 : a->len < b->len;
 }
 
+static struct nonce nonce_of(struct slice s)
+{
+    struct nonce n = {.len = (uint16_t)(s.len < PEER_NONCE_MAX ? s.len : PEER_NONCE_MAX)};
+    memcpy(n.n, s.p, n.len);
+    return n;
+}
+
 void ike_kex_lowest(const struct kex *k, struct nonce *out)
 {
-    struct nonce own = {.len = NONCE_LEN};
-    memcpy(own.n, k->nonce, NONCE_LEN);
-    *out = nonce_lower(&own, &k->peer_nonce) ? own : k->peer_nonce;
+    struct nonce own = nonce_of(slice_of(k->nonce, NONCE_LEN)), peer = nonce_of(k->peer_nonce);
+    *out = nonce_lower(&own, &peer) ? own : peer;
 }

@@ -13,7 +13,14 @@
 
 enum { IKE_HEADER_LEN = 28, PAYLOAD_HEADER_LEN = 4, MAX_PAYLOADS = 256, NONCE_LEN = 32 };
 enum { IKE_VERSION = 0x20, FLAG_INITIATOR = 0x08, FLAG_VERSION = 0x10, FLAG_RESPONSE = 0x20 };
-enum { EX_SA_INIT = 34, EX_AUTH = 35, EX_CREATE_CHILD = 36, EX_INFORMATIONAL = 37, EX_INTERMEDIATE = 43 };
+enum {
+    EX_SA_INIT = 34,
+    EX_AUTH = 35,
+    EX_CREATE_CHILD = 36,
+    EX_INFORMATIONAL = 37,
+    EX_INTERMEDIATE = 43,
+    EX_FOLLOWUP_KE = 44
+};
 enum { PROTO_NONE = 0, PROTO_IKE = 1, PROTO_AH = 2, PROTO_ESP = 3 };
 
 // X(symbol, number, short name as charon's "parsed" lines print it)
@@ -67,6 +74,7 @@ const char *payload_name(uint8_t type); // NULL: not known
     X(UNEXPECTED_NAT_DETECTED, 41) \
     X(TEMPORARY_FAILURE, 43) \
     X(CHILD_SA_NOT_FOUND, 44) \
+    X(STATE_NOT_FOUND, 47) \
     X(INITIAL_CONTACT, 16384) \
     X(SET_WINDOW_SIZE, 16385) \
     X(ADDITIONAL_TS_POSSIBLE, 16386) \
@@ -96,7 +104,8 @@ const char *payload_name(uint8_t type); // NULL: not known
     X(USE_PPK, 16435) \
     X(PPK_IDENTITY, 16436) \
     X(NO_PPK_AUTH, 16437) \
-    X(INTERMEDIATE_EXCHANGE_SUPPORTED, 16438)
+    X(INTERMEDIATE_EXCHANGE_SUPPORTED, 16438) \
+    X(ADDITIONAL_KEY_EXCHANGE, 16441)
 // clang-format on
 enum notify_type {
 #define X(sym, num) N_##sym = num,

@@ -191,7 +191,7 @@ bool own_auth_make(struct task *t, reply_fn fn, char *why, size_t size)
                               .ike_id = sa->id,
                               .method = o->method,
                               .message = slice_of(hs->own_init, hs->own_init_len),
-                              .peer_nonce = hs->peer_nonce,
+                              .peer_nonce = hs->kex.peer_nonce,
                               .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
                               .peer_id_body = peer_body(sa, peer, sizeof(peer)),
                               .local = sa->path.local,

@@ -119,7 +119,7 @@ static void check_secret(struct task *t)
                                .ike_id = sa->id,
                                .method = hs->proof->auth.method,
                                .message = slice_of(hs->peer_init, hs->peer_init_len),
-                               .own_nonce = slice_of(hs->nonce, NONCE_LEN),
+                               .own_nonce = slice_of(hs->kex.nonce, NONCE_LEN),
                                .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
                                .peer_id_body = hs->proof->id,
                                .local = sa->path.local,
@@ -184,7 +184,7 @@ static void got_octets(struct task *t, enum msg_type type, const union msg *m)
     }
     struct slice octets = m->AUTH_OCTETS_IS.octets;
     const struct cr_slice parts[] = {
-        {hs->peer_init, hs->peer_init_len}, {hs->nonce, NONCE_LEN}, {octets.p, octets.len}};
+        {hs->peer_init, hs->peer_init_len}, {hs->kex.nonce, NONCE_LEN}, {octets.p, octets.len}};
     if (cr_verify(pki_check_key(p->check), s->schemes ? s->schemes : cr_schemes_default(), p->auth.method,
                   p->auth.value.p, p->auth.value.len, parts, 3, &err) != 0)
         finish(t, PROOF_BAD, err.text);

@@ -355,6 +355,14 @@ unsigned suite_addkes(const struct suite *s)
     return n;
 }
 
+const struct transform *suite_addke(const struct suite *s, unsigned n)
+{
+    for (unsigned i = 0; i < ADDKE_MAX; i++)
+        if (s->addke[i].id && !n--)
+            return &s->addke[i];
+    return NULL;
+}
+
 void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size)
 {
     struct proposal p = of_suite(s, protocol);

@@ -48,6 +48,7 @@ int answer_read(struct slice body, const struct proposal *ours, unsigned count, 
                 uint8_t protocol, uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r);
 void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size);
 unsigned suite_addkes(const struct suite *s); // how many additional key exchanges it has
+const struct transform *suite_addke(const struct suite *s, unsigned n); // the n-th, from 0; NULL: none
 bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id);
 
 #endif

@@ -12,6 +12,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/followup.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
@@ -138,23 +139,23 @@ static void ask_keys(struct task *t, struct ike_sa *next, reply_fn fn)
 {
     struct rekey *x = t->data;
     const struct suite *s = &next->suite;
-    struct slice own = slice_of(x->kex.nonce, NONCE_LEN),
-                 peer = slice_of(x->kex.peer_nonce.n, x->kex.peer_nonce.len);
+    uint8_t more[KEX_MORE_MAX];
     struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = next->id,
-                               .ke_id = x->kex.ke_id,
-                               .peer_public = slice_of(x->kex.peer, x->kex.peer_len),
+                               .ke_id = x->kex.ke[0].ke_id,
+                               .peer_public = x->kex.ke[0].peer,
                                .encr = s->encr.id,
                                .encr_bits = s->encr.key_bits,
                                .integ = s->integ.id,
                                .prf = s->prf.id,
-                               .ni = next->initiator ? own : peer,
-                               .nr = next->initiator ? peer : own,
+                               .ni = ike_kex_ni(&x->kex, next->initiator),
+                               .nr = ike_kex_nr(&x->kex, next->initiator),
                                .spi_i = next->spi_i,
                                .spi_r = next->spi_r,
                                .initiator = next->initiator,
-                               .old_ike_id = t->sa->id};
-    x->kex.ke_id = 0; // keys uses it up
+                               .old_ike_id = t->sa->id,
+                               .more = ike_kex_more(&x->kex, more)};
+    ike_kex_used(&x->kex);
     ask(x->ike, ROOM_KEYS, q.req, MSG_IKE_DERIVE, &q);
 }
 
@@ -207,13 +208,6 @@ static void start(struct task *t)
         return;
     }
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (suite_addkes(&sa->suite)) { // additional key exchanges come by IKE_INTERMEDIATE alone
-        LOGF(IKE, 1, "IKE_SA %s has additional key exchanges, reauthenticating instead of rekeying",
-             sa_label(sa));
-        sa->ike->events->sa_cannot_rekey(sa);
-        exchange_done(sa);
-        return;
-    }
     LOGF(IKE, 0, "initiating rekeying of IKE_SA %s", sa_label(sa));
     if (!begin_data(t, true)) {
         lifetime_ike_retry(sa, RETRY_MS);
@@ -221,8 +215,7 @@ static void start(struct task *t)
         return;
     }
     struct rekey *x = t->data;
-    x->kex.group = sa->suite.ke.id;
-    ike_kex_generate(t, &x->kex, got_public);
+    ike_kex_generate(t, &x->kex.ke[0], sa->suite.ke.id, got_public);
 }
 
 void rekey_ike(struct ike_sa *sa)
@@ -295,14 +288,12 @@ static bool try_group(struct task *t, struct slice data)
     bool ours = false;
     for (unsigned i = 0; i < cfg->proposal_count; i++)
         ours = ours || proposal_has(&cfg->proposals[i], TR_KE, group);
-    if (!rd_done(&r) || !ours || group == x->kex.group || ++x->retries > MAX_KE_RETRIES)
+    if (!rd_done(&r) || !ours || group == x->kex.ke[0].group || ++x->retries > MAX_KE_RETRIES)
         return false;
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
-         transform_name((struct transform){TR_KE, x->kex.group, 0}),
+         transform_name((struct transform){TR_KE, x->kex.ke[0].group, 0}),
          transform_name((struct transform){TR_KE, group, 0}));
-    ike_kex_forget(x->ike, &x->kex);
-    x->kex.group = group;
-    ike_kex_generate(t, &x->kex, got_public);
+    ike_kex_generate(t, &x->kex.ke[0], group, got_public);
     return true;
 }
 
@@ -317,13 +308,32 @@ static bool take_answer(struct task *t, const struct payloads *pl, struct ike_sa
     if (answer_read(s->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 8, &next->suite, &spi,
                     r) != 0)
         return false;
-    if (!spi || next->suite.ke.id != x->kex.group)
+    if (!spi || next->suite.ke.id != x->kex.ke[0].group)
         return refuse(r, N_INVALID_SYNTAX, "SA", "the response names no SPI, or a group that was not sent") ==
                0;
-    if (ike_kex_take(&x->kex, pl, x->kex.group, r) != 0)
+    if (ike_kex_take(&x->kex, pl, next->suite.ke.id, true, r) != 0)
         return false;
     next->spi_r = spi;
     return true;
+}
+
+static void followup_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct rekey *x = t->data;
+    if (!made(t) || !followup_send(t, &x->kex, type, m))
+        gave_up(t, answer_text(type, m));
+}
+
+// On to the next additional key exchange, or all are done.
+static void follow_up(struct task *t, struct ike_sa *next, const struct payloads *pl)
+{
+    struct rekey *x = t->data;
+    struct refusal r = {0};
+    int rc = followup_begin(t, &x->kex, &next->suite, pl, followup_public, &r);
+    if (rc < 0)
+        gave_up(t, r.why.text);
+    else if (!rc)
+        ask_keys(t, next, got_keys);
 }
 
 static bool response(struct task *t, struct inmsg *m)
@@ -332,9 +342,10 @@ static bool response(struct task *t, struct inmsg *m)
     struct refusal r = {0};
     struct notify n;
     char why[200];
-    if (!payload_find(&m->pl, PL_SA) && notify_first_error(&m->pl, &n)) {
+    bool followup = m->h.exchange == EX_FOLLOWUP_KE;
+    if (!payload_find(&m->pl, followup ? PL_KE : PL_SA) && notify_first_error(&m->pl, &n)) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
-        if (n.type == N_INVALID_KE_PAYLOAD && try_group(t, n.data))
+        if (n.type == N_INVALID_KE_PAYLOAD && !followup && try_group(t, n.data))
             return false;
         snprintf(why, sizeof(why), "received %s notify error", notify_name(n.type));
         // A peer that cannot rekey gets a new IKE SA beside this one, which ends behind it.
@@ -343,11 +354,13 @@ static bool response(struct task *t, struct inmsg *m)
         gave_up(t, why);
         return false;
     }
-    if (!next || !take_answer(t, &m->pl, next, &r)) {
+    struct rekey *x = t->data;
+    bool good = next && (followup ? followup_take(&x->kex, &next->suite, &m->pl, &r) == 0
+                                  : take_answer(t, &m->pl, next, &r));
+    if (good)
+        follow_up(t, next, &m->pl);
+    else
         gave_up(t, next ? r.why.text : "no memory");
-        return false;
-    }
-    ask_keys(t, next, got_keys);
     return false;
 }
 
@@ -356,7 +369,18 @@ static bool response(struct task *t, struct inmsg *m)
 static void decline(struct task *t, uint16_t type, struct slice data, const char *why)
 {
     LOGF(IKE, 1, "%s, sending %s", why, notify_name(type));
-    exchange_reply_notify(t->sa, EX_CREATE_CHILD, type, data);
+    exchange_reply_notify(t->sa, t->msg->h.exchange, type, data);
+}
+
+static void put_answer(struct pb *b, struct task *t, const struct ike_sa *next)
+{
+    struct rekey *x = t->data;
+    if (t->msg->h.exchange == EX_FOLLOWUP_KE) {
+        followup_put(b, &x->kex);
+        return;
+    }
+    pb_chosen(b, &next->suite, x->number, PROTO_IKE, next->spi_r, 8);
+    ike_kex_put(b, &x->kex);
 }
 
 static void answered(struct task *t, enum msg_type type, const union msg *m)
@@ -375,10 +399,9 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     ike_kex_lowest(&x->kex, &race.lowest);
-    pb_chosen(&b, &next->suite, x->number, PROTO_IKE, next->spi_r, 8);
-    ike_kex_put(&b, &x->kex);
+    put_answer(&b, t, next);
     x->made = 0;
-    if (!exchange_reply(sa, EX_CREATE_CHILD, &b)) {
+    if (!exchange_reply(sa, t->msg->h.exchange, &b)) {
         sa_destroy(next);
         return;
     }
@@ -391,12 +414,30 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
     }
 }
 
+// An answer that asks for the next additional key exchange, or the keys.
+static void go_on(struct task *t, struct ike_sa *next)
+{
+    uint8_t buf[REKEY_MAX];
+    struct rekey *x = t->data;
+    struct pb b = pb_of(buf, sizeof(buf));
+    if (!suite_addke(&next->suite, x->kex.added)) {
+        ask_keys(t, next, answered);
+    } else if (followup_room(t->sa)) {
+        put_answer(&b, t, next);
+        followup_put_link(&b, t, &x->kex);
+        followup_wait(t, &b);
+    } else {
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0),
+                "as many exchanges as may be wait for an IKE_FOLLOWUP_KE");
+    }
+}
+
 static void respond_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct rekey *x = t->data;
     struct ike_sa *next = made(t);
     if (next && ike_kex_public(&x->kex, type, m))
-        ask_keys(t, next, answered);
+        go_on(t, next);
     else
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), answer_text(type, m));
 }
@@ -428,14 +469,13 @@ static bool choose(struct task *t, struct ike_sa *next, struct refusal *r)
     else if (chosen->spi_len != 8 || !chosen->spi)
         refuse(r, N_INVALID_SYNTAX, "SA", "the SPI of an IKE_SA has 8 octets and is not 0 (RFC 7296 1.3.2)");
     else
-        ok = suite_addkes(&next->suite) == 0 ||
-             refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "additional key exchanges (RFC 9370 2.2.4)") == 0;
+        ok = true;
     if (ok) {
         next->spi_i = chosen->spi;
         x->number = chosen->number;
     }
     free(offers);
-    return ok && ike_kex_take(&x->kex, &t->msg->pl, next->suite.ke.id, r) == 0;
+    return ok && ike_kex_take(&x->kex, &t->msg->pl, next->suite.ke.id, false, r) == 0;
 }
 
 static void request(struct task *t)
@@ -445,12 +485,6 @@ static void request(struct task *t)
     char text[300];
     rekey_ike_used(sa);
     const char *why = busy(sa);
-    if (suite_addkes(&sa->suite)) {
-        decline(
-            t, N_NO_ADDITIONAL_SAS, slice_of(NULL, 0),
-            "additional key exchanges in CREATE_CHILD_SA (RFC 9370 2.2.4) are not supported: reauthenticate");
-        return;
-    }
     if (why || !begin_data(t, false)) {
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), why ? why : "no memory");
         return;
@@ -464,8 +498,29 @@ static void request(struct task *t)
     LOGF(IKE, 0, "the peer is rekeying IKE_SA %s", sa_label(sa));
     suite_print(&next->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
-    x->kex.group = next->suite.ke.id;
-    ike_kex_generate(t, &x->kex, respond_public);
+    ike_kex_respond(t, &x->kex.ke[0], next->suite.ke.id, respond_public);
+}
+
+static void followed_public(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct rekey *x = t->data;
+    struct ike_sa *next = made(t);
+    if (next && followup_answered(&x->kex, &next->suite, type, m))
+        go_on(t, next);
+    else
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), answer_text(type, m));
+}
+
+static void followed(struct task *t)
+{
+    struct rekey *x = t->data;
+    struct ike_sa *next = made(t);
+    struct refusal r = {0};
+    const char *why = next ? busy(t->sa) : "no memory";
+    if (why)
+        decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), why);
+    else if (followup_answer(t, &x->kex, &next->suite, followed_public, &r) != 0)
+        decline(t, r.notify, slice_of(r.data, r.data_len), r.why.text);
 }
 
 // The first proposal's protocol ID (3.3.1): one of an IKE SA can only be that SA's successor (1.3.2).
@@ -481,4 +536,5 @@ const struct task_ops task_rekey_ike_respond = {.name = "rekeying of the IKE_SA"
                                                 .exchange = EX_CREATE_CHILD,
                                                 .takes = rekey_ike_asked,
                                                 .request = request,
+                                                .followed = followed,
                                                 .undo = undo};

@@ -178,8 +178,7 @@ void handshake_free(struct ike_sa *sa)
     struct handshake *hs = sa->hs;
     if (!hs)
         return;
-    if (hs->ke_id)
-        ipc_send(sa->ike->chan[ROOM_KEYS], MSG_KE_FORGET, &(struct msg_KE_FORGET){.ke_id = hs->ke_id});
+    ike_kex_forget(sa->ike, &hs->kex);
     free(hs->own_init);
     free(hs->peer_init);
     early_free(hs->early);
@@ -212,6 +211,7 @@ static void unlink_sa(struct ike_sa *sa)
     table_del(&ike->by_peer, &sa->by_peer);
     table_del(&ike->sa_conns, &sa->by_conn);
     timer_stop(ike->loop, &sa->retransmit);
+    timer_stop(ike->loop, &sa->parked_over);
     sa_stop_work(sa);
     if (sa->prev)
         sa->prev->next = sa->next;

@@ -6,6 +6,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/kex.h"
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/crypto/crypto.h"
@@ -22,30 +23,27 @@ struct early { // a datagram that nobody can open yet
     size_t len;
     uint8_t data[];
 };
-struct handshake {  // until the SA is established
-    uint32_t ke_id; // 0: used up
-    uint16_t group;
-    uint8_t nonce[NONCE_LEN], cookie[COOKIE_MAX];
+struct handshake { // until the SA is established
+    struct kex kex;
+    uint8_t cookie[COOKIE_MAX];
     uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
-    uint8_t added;              // additional key exchanges that are done
     unsigned restarts;
     bool peer_natd, initial_contact;
     const struct child_config *child; // what the initiator wants
     struct child_sa *pending;         // what IKE_AUTH creates
     uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
     size_t own_init_len, peer_init_len;
-    struct slice peer_nonce, peer_ke; // inside peer_init
-    struct early *early;              // the IKE_AUTH request that waits for its keys: its datagrams
-    size_t early_len;                 // of all of them
-    struct inmsg *answer;             // the IKE_AUTH response that is being checked
-    uint64_t began_us;                // by the real clock: only shown
-    bool peer_signs;                  // it sent SIGNATURE_HASH_ALGORITHMS:
-    uint32_t peer_schemes;            // what it takes (enum cr_scheme_bit)
-    bool peer_asks_cert;              // by a CERTREQ
-    bool peer_asks_address;           // by a CFG_REQUEST
-    struct eap_session *eap;          // NULL: no EAP
-    bool use_ppk;                     // both ends said USE_PPK
-    bool ppk_needed;                  // a PPK: there is no way without it
+    struct early *early;     // the IKE_AUTH request that waits for its keys: its datagrams
+    size_t early_len;        // of all of them
+    struct inmsg *answer;    // the IKE_AUTH response that is being checked
+    uint64_t began_us;       // by the real clock: only shown
+    bool peer_signs;         // it sent SIGNATURE_HASH_ALGORITHMS:
+    uint32_t peer_schemes;   // what it takes (enum cr_scheme_bit)
+    bool peer_asks_cert;     // by a CERTREQ
+    bool peer_asks_address;  // by a CFG_REQUEST
+    struct eap_session *eap; // NULL: no EAP
+    bool use_ppk;            // both ends said USE_PPK
+    bool ppk_needed;         // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
     struct own_auth *own;                                         // how we prove ourselves
     struct proof_state *proof;                                    // how the peer does, as long as that takes
@@ -96,7 +94,8 @@ struct ike_sa {
     unsigned tries;
     struct timer retransmit;
     // requests of the peer: one at a time, with its last answer
-    struct task *passive;
+    struct task *passive, *parked; // parked: answered, and go on with an IKE_FOLLOWUP_KE
+    struct timer parked_over;
     struct net_path in_path; // where the last one came from: the answer goes there
     uint32_t in_mid;
     uint8_t in_hash[32]; // of the last one as it came: only its like is answered from the cache

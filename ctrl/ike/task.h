@@ -22,6 +22,7 @@
     X(REKEY_CHILD, rekey_child) \
     X(REKEY_IKE, rekey_ike) \
     X(REKEY_IKE_RESPOND, rekey_ike_respond) \
+    X(FOLLOWUP_RESPOND, followup_respond) \
     X(INFO, info) \
     X(DELETE_IKE, delete_ike) \
     X(DELETE_CHILD, delete_child) \
@@ -54,9 +55,10 @@ struct task_ops {
     void (*restart)(struct ike_sa *sa); // no answer came: all over again. NULL: the IKE SA ends
     uint8_t exchange;                   // as responder: the type that it answers
     bool (*takes)(
-        const struct inmsg *m);      // where several answer one type: whether this one does. NULL: it does
-    void (*request)(struct task *t); // as responder, of t->msg: ends in exchange_reply
-    void (*undo)(struct task *t);    // it goes: what it holds is released, what is half made is taken back
+        const struct inmsg *m);       // where several answer one type: whether this one does. NULL: it does
+    void (*request)(struct task *t);  // as responder, of t->msg: ends in exchange_reply
+    void (*followed)(struct task *t); // as responder, of another request for the same task (followup.h)
+    void (*undo)(struct task *t);     // it goes: what it holds is released, what is half made is taken back
 };
 #define X(kind, name) extern const struct task_ops task_##name;
 TASK_LIST(X)
@@ -71,6 +73,8 @@ struct task {
     uint32_t number, child_id; // the CHILD SA that it is about, 0: none
     uint32_t spi;              // inbound, of one that does not wait for its DELETE; 0: it does
     struct inmsg *msg;         // as responder: the request
+    uint64_t waits_until;      // as responder, for an IKE_FOLLOWUP_KE
+    uint8_t followups;         // of these: behind how many
     void *data;                // the exchange's own
 };
 

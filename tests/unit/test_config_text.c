@@ -79,8 +79,10 @@ static void test_proposals_name_additional_key_exchanges(void **state)
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-ke8_ecp384"), "'ke8_ecp384'"));
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-ke1_sha256"), "'ke1_sha256'"));
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-ke1_x25519"), "group is missing"));
-    assert_non_null(
-        strstr(proposal(PROTO_ESP, "aes256gcm16-ke1_x25519"), "(RFC 9370 2.2.4) are not supported"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "aes256gcm16-ke1_x25519"), "stands behind a first one"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "aes256gcm16-x25519-none-ke1_x448"), "'none' has no place"));
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-x25519-ke1_x448-ke1_none"),
+                        "ESP:AES_GCM_16_256/CURVE_25519/KE1_CURVE_448/KE1_MODP_NONE/NO_EXT_SEQ");
 }
 
 static void test_proposals_with_ml_kem_need_an_openssl_that_has_it(void **state)

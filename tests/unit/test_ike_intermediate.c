@@ -136,7 +136,7 @@ static int skip_them(struct pair *p, unsigned number, struct datagram *d)
     (void)d;
     if (number == 1) // the response to IKE_SA_INIT is under way: the initiator will think that all is done
         for (struct ike_sa *sa = p->s[0].ike->sas; sa; sa = sa->next)
-            sa->hs->added = ADDKE_MAX;
+            sa->hs->kex.added = ADDKE_MAX;
     return 1;
 }
 
