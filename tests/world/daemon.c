@@ -247,6 +247,7 @@ void daemon_start(struct site *s)
     d->generation++;
     d->pumping = false;
     d->started_at = s->w->now;
+    d->frozen_until = 0;
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
     d->super[ROOM_FETCH] = -1;
     for (int a = 0; a < ROOM_FETCH; a++) {
@@ -371,6 +372,16 @@ void daemon_kill(struct site *s, int room)
     }
 }
 
+// SIGSTOP, or a machine that has other things to do. Its sockets keep what comes for it (network.c for
+// IKE's).
+void daemon_freeze(struct site *s, uint64_t for_us)
+{
+    if (s->d.life == DOWN)
+        return;
+    TRACE(s->w, 7, for_us, "%c gets no processor for %.1f s", s->letter, (double)for_us / 1e6);
+    s->d.frozen_until = s->w->now + for_us;
+}
+
 void daemon_free(struct site *s)
 {
     struct queue *all[] = {&s->d.tun, &s->d.udp, &s->d.raw};
@@ -445,6 +456,10 @@ static void pump(struct world *w, void *ctx, uint64_t generation)
     struct daemon *d = &s->d;
     if (d->generation != generation || d->life == DOWN)
         return;
+    if (w->now < d->frozen_until) {
+        agenda_add(w, d->frozen_until - w->now, pump, s, generation);
+        return;
+    }
     d->pumping = false;
     if (turn(d) && d->life != DOWN && !w->failed)
         daemon_wake(s);
@@ -469,7 +484,7 @@ uint64_t daemon_next_timer(struct site *s)
         at = at == UINT64_MAX ? at : at * 1000 < d->offset ? 0 : at * 1000 - d->offset;
         best = at < best ? at : best;
     }
-    return best;
+    return best == UINT64_MAX || best > d->frozen_until ? best : d->frozen_until;
 }
 
 void daemon_run_timers(struct site *s)

@@ -167,6 +167,9 @@ static void something(struct world *w, void *ctx, uint64_t arg)
     case 6: crossing(w); break;
     case 7: card_acts(w, s); break;
     case 9: hasty(w); break;
+    case 10: // past the deadline of a card's SAs, or not
+        daemon_freeze(s, rng_between(&w->rng, SECOND / 10, (rng_chance(&w->rng, 300) ? 30 : 3) * SECOND));
+        break;
     case 8: kernel_model_meddle(s->kernel); break;
     default: operator_acts(w, s); break;
     }

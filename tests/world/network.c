@@ -80,13 +80,23 @@ static bool to_lan(const struct site *s, const uint8_t *p)
     return (get32(p + 16) & 0xffff0000u) == s->lan;
 }
 
-static void arrive(struct world *w, void *ctx, uint64_t arg)
+// At its receiver: UDP 500, or 4500 with the marker.
+static bool is_ike(const uint8_t *p, uint32_t len)
+{
+    uint16_t port = get16(p + 22);
+    return p[9] == IPPROTO_UDP && len >= 32 && (port == 500 || (port == 4500 && get32(p + 28) == 0));
+}
+
+enum { FROM_THE_WIRE, FROM_A_SOCKET };
+static void arrive(struct world *w, void *ctx, uint64_t from)
 {
     struct flying *f = ctx;
     struct site *s = f->to;
-    (void)arg;
-    if (s->nat.on && !to_lan(s, f->bytes) && !nat_in(s, f->bytes)) {
+    if (from == FROM_THE_WIRE && s->nat.on && !to_lan(s, f->bytes) && !nat_in(s, f->bytes)) {
         TRACE(w, 11, s->index, "net: the NAT of %c knows no such port", s->letter);
+    } else if (w->now < s->d.frozen_until && is_ike(f->bytes, f->len)) {
+        agenda_add(w, s->d.frozen_until - w->now, arrive, f, FROM_A_SOCKET);
+        return;
     } else {
         s->rx++;
         service_arrived(s, f->bytes, f->len);
@@ -143,7 +153,7 @@ static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t 
     if (rng_chance(&w->rng, w->corrupt) && len > 28 &&
         !to_lan(to, p)) // beyond what a checksum of IP or UDP would catch
         f->bytes[rng_between(&w->rng, 28, len - 1)] ^= (uint8_t)(1u << rng_below(&w->rng, 8));
-    agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, 0);
+    agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, FROM_THE_WIRE);
 }
 
 // Before its ports are translated: UDP 500, or 4500 with the marker.

@@ -66,7 +66,8 @@ void service_sent(struct world *w, struct pair *p, uint64_t id)
         agenda_add(w, JUDGED_US, judge, p, id);
 }
 
-// In clear by both ends' files: whatever becomes of their SAs, as long as neither daemon goes.
+// In clear by both ends' files: whatever becomes of their SAs, as long as neither daemon goes or stands
+// still.
 static uint64_t lives(const struct world *w, const struct sent *e)
 {
     return w->site[e->from].d.generation + w->site[e->to].d.generation;
@@ -75,7 +76,8 @@ static uint64_t lives(const struct world *w, const struct sent *e)
 static void judge_clear(struct world *w, void *ctx, uint64_t id)
 {
     const struct sent *e = &w->ledger.sent[id];
-    if (e->seen || !w->fair || lives(w, e) != (uintptr_t)ctx)
+    bool still = w->site[e->from].d.frozen_until > e->at || w->site[e->to].d.frozen_until > e->at;
+    if (e->seen || still || !w->fair || lives(w, e) != (uintptr_t)ctx)
         return;
     world_fail(w, "lost", "id %llu, which %c sent in fair weather and both ends pass, has not arrived",
                (unsigned long long)id, w->site[e->from].letter);
@@ -328,6 +330,25 @@ static void act_restart(struct world *w, struct pair *p)
     fault_restart(s, away);
 }
 
+// A daemon gets no processor for a while, past the deadline of its card's SAs in half of all cases (10 s by
+// the card's clock): these have stopped then, and go on in software with the next packet. The other end must
+// not take it for dead meanwhile, which with short retransmissions is so after 12 s.
+static void act_freeze(struct world *w, struct pair *p)
+{
+    struct site *s = end_of(w, p, (unsigned)rng_below(&w->rng, 2));
+    bool long_one = s->card && !w->short_retry && rng_chance(&w->rng, 500);
+    uint64_t still =
+        long_one ? rng_between(&w->rng, 10 * SECOND, 14 * SECOND) : rng_below(&w->rng, 3 * SECOND);
+    if (s->d.life != UP || s->op.queue)
+        return;
+    for (unsigned i = 0; i < w->pairs; i++)
+        if ((w->pair[i].a == s->index || w->pair[i].b == s->index) && w->pair[i].up_from != NEVER)
+            disturb(w, &w->pair[i],
+                    w->pair[i].up_from > w->now + still ? w->pair[i].up_from - w->now + still
+                                                        : still + SECOND);
+    daemon_freeze(s, still);
+}
+
 // Whatever a card does that can be shown silent, packets go on by software.
 static void act_card(struct world *w, struct pair *p)
 {
@@ -342,9 +363,9 @@ static void act_card(struct world *w, struct pair *p)
 typedef void (*act_fn)(struct world *w, struct pair *p);
 static void act(struct world *w, void *ctx, uint64_t arg)
 {
-    static const act_fn up[] = {act_rebind, act_rebind, act_terminate, act_terminate, act_cross,
-                                act_cross,  act_hasty,  act_hasty,     act_aux,       act_initiate,
-                                act_load,   act_card,   act_restart,   act_rekey,     act_rekey};
+    static const act_fn up[] = {act_rebind,  act_rebind, act_terminate, act_terminate, act_cross, act_cross,
+                                act_hasty,   act_hasty,  act_aux,       act_initiate,  act_load,  act_card,
+                                act_restart, act_rekey,  act_rekey,     act_freeze,    act_freeze};
     struct pair *p = &w->pair[rng_below(&w->rng, w->pairs)];
     (void)ctx, (void)arg;
     if (!w->fair || w->now + REST_US > w->fair_until)

@@ -194,6 +194,27 @@ static void test_tiny_leases_under_bursts_lose_no_packet(void **state)
     }
 }
 
+// The card's clock passes the deadline of its SAs meanwhile. They go on in software; what waited in the
+// sockets is older than the time that lost() gives a packet, so it is not counted.
+static void test_host_that_is_silent_past_the_cards_deadline_goes_on_without_loss(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        struct site *s;
+        begin(seed, &cards);
+        up();
+        s = &w.site[seed & 1];
+        assert_int_equal(site_card_sas(s->card), 2);
+        daemon_freeze(s, 11 * SECOND);
+        run(11 * SECOND);
+        size_t from = w.ledger.count;
+        run(10 * SECOND);
+        assert_int_equal(lost(from), 0);
+        assert_int_equal(site_card_sas(s->card), 1); // the outbound one has left it
+        end();
+    }
+}
+
 // ---- rooms and daemons
 
 static void test_any_room_killed_and_started_again_is_up_again(void **state)
@@ -378,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_card_that_refuses_half_of_all_sas_loses_no_packet),
         cmocka_unit_test(test_lost_interrupts_delay_and_lose_no_packet),
         cmocka_unit_test(test_tiny_leases_under_bursts_lose_no_packet),
+        cmocka_unit_test(test_host_that_is_silent_past_the_cards_deadline_goes_on_without_loss),
         cmocka_unit_test(test_any_room_killed_and_started_again_is_up_again),
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
         cmocka_unit_test(test_crossing_initiations_end_with_one_sa_at_both_ends),

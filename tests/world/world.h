@@ -113,7 +113,9 @@ struct daemon {
     struct queue tun, udp, raw;
     uint64_t offset;              // its clock is ahead of the world's
     uint64_t ends_at, started_at; // of the world
+    uint64_t frozen_until;        // it gets no processor: its card's deadlines may pass meanwhile
 };
+void daemon_freeze(struct site *s, uint64_t for_us);
 void daemon_start(struct site *s);
 void daemon_kill(struct site *s, int room); // SIGKILL; ROOM_SUPER: all of it at once
 void daemon_stop(struct site *s);           // SIGTERM
