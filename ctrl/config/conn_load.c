@@ -75,6 +75,20 @@ static void load_auth(struct load *l, const struct vici_node *section, bool loca
     leave(l, n);
 }
 
+// Stock swanctl drops every key of a section with a longer name and sends the bare name: what the file wants
+// to be protected would then not be.
+static bool lost_its_keys(struct load *l, const struct vici_node *section)
+{
+    size_t len = strlen(section->name);
+    if (section->child || len <= SWANCTL_NAME_MAX)
+        return false;
+    l->node = section;
+    load_refuse(l,
+                "swanctl sends no key of a section whose name is longer than %d characters: %.20s... has %zu",
+                SWANCTL_NAME_MAX, section->name, len);
+    return true;
+}
+
 static int load_child(struct load *l, const struct vici_node *section)
 {
     struct conn_config *c = l->conn;
@@ -86,6 +100,8 @@ static int load_child(struct load *l, const struct vici_node *section)
     if (strlen(section->name) >= NAME_MAX_LEN)
         return load_refuse(l, "the name of child %.40s... is longer than %d characters", section->name,
                            NAME_MAX_LEN - 1);
+    if (lost_its_keys(l, section))
+        return -EINVAL;
     if (c->child_count == CHILDREN_MAX)
         return load_refuse(l, "more than %d children", CHILDREN_MAX);
     struct child_config *child = conn_add_child(c);
@@ -129,6 +145,8 @@ static int load_sections(struct load *l, const struct vici_node *conn)
         bool local = strncmp(n->name, "local", 5) == 0;
         if (n->kind != VICI_SECTION)
             load_key(l, l->conn, SEC_CONN, n);
+        else if (lost_its_keys(l, n))
+            continue;
         else if (local || strncmp(n->name, "remote", 6) == 0)
             load_auth(l, n, local, &seen[local]);
         else if (strcmp(n->name, "children") == 0)
@@ -156,6 +174,8 @@ static int load_all(struct load *l, const struct vici_node *section)
         load_refuse(l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
     snprintf(l->conn->name, sizeof(l->conn->name), "%s", section->name);
     enter(l, l->conn->name);
+    if (lost_its_keys(l, section))
+        return -EINVAL;
     if (load_sections(l, section) == -ENOMEM || l->no_memory)
         return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
     l->node = section;

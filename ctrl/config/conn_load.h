@@ -10,6 +10,9 @@
 
 enum { CONN_WIRE_MAX = 128 * 1024 }; // written (conn_write); below what a message may hold
 
+// Stock swanctl reads nothing of what is in a section with a longer name.
+enum { SWANCTL_NAME_MAX = 127 };
+
 // What a load has to say. `at`: the key, list or section that it is about; `path` its section, from the
 // connection's name on ("gw.children.net"); `text` names key, value and what was expected. Either may be
 // NULL.

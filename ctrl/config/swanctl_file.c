@@ -188,6 +188,11 @@ static void check_names(struct check *c, const struct conf_node *n, const char *
         snprintf(text, sizeof(text), "section %.200s: swanctl takes no '.' in a name", s->name);
         if (has_dot(s->name))
             fault(c, s, path, text);
+        snprintf(text, sizeof(text),
+                 "section %.200s: swanctl sends no key of one whose name is longer than %d characters",
+                 s->name, SWANCTL_NAME_MAX);
+        if (strlen(s->name) > SWANCTL_NAME_MAX)
+            fault(c, s, path, text);
         snprintf(inside, sizeof(inside), "%.400s%s%.280s", path, path[0] ? "." : "", s->name);
         check_names(c, s, inside, depth + 1);
     }

@@ -100,7 +100,7 @@ static void warn(void *ctx, const struct vici_node *at, const char *path, const 
 struct faults {
     unsigned count;
     size_t len;
-    char text[400]; // a line each, behind the number of faults
+    char text[400]; // one after the other, behind the number of faults
 };
 enum { FAULTS_LOGGED = 64 };
 
@@ -111,7 +111,7 @@ static void note_fault(void *ctx, const struct vici_node *at, const char *path, 
     (void)at;
     if (f->count++ < FAULTS_LOGGED)
         LOGF(CFG, 0, "connection refused: %s: %s", path, text);
-    int n = snprintf(line, sizeof(line), "\n  %.80s: %.110s", path, text);
+    int n = snprintf(line, sizeof(line), "%s %.80s: %.110s", f->len ? ";" : "", path, text);
     if (n <= 0 || (size_t)n >= sizeof(f->text) - f->len)
         return; // the client is told how many there are
     memcpy(f->text + f->len, line, (size_t)n + 1);

@@ -185,7 +185,7 @@ static void rekeyed(struct pending *p, bool ok, const char *text)
     vici_put(&o, "success", ok ? "yes" : "no");
     vici_putf(&o, "matches", "%llu", (unsigned long long)matches);
     if (!ok)
-        vici_put(&o, "errmsg", counted ? "no matching SAs to rekey found" : text);
+        server_put_errmsg(&o, counted ? "no matching SAs to rekey found" : text);
     server_reply(p->cmd, &o);
 }
 
@@ -229,9 +229,9 @@ static void terminated(struct pending *p, bool ok, const char *text)
     vici_putf(&o, "matches", "%llu", (unsigned long long)matches);
     vici_putf(&o, "terminated", "%llu", (unsigned long long)matches);
     if (!ok)
-        vici_put(&o, "errmsg", text[0] ? text : "failed");
+        server_put_errmsg(&o, text[0] ? text : "failed");
     else if (!matches)
-        vici_put(&o, "errmsg", "no matching SAs to terminate found");
+        server_put_errmsg(&o, "no matching SAs to terminate found");
     server_reply(p->cmd, &o);
 }
 

@@ -104,6 +104,17 @@ void server_reply_ok(struct command *cmd)
     server_reply(cmd, &o);
 }
 
+void server_put_errmsg(struct vici_out *o, const char *text)
+{
+    char shown[512];
+    snprintf(shown, sizeof(shown), "%s", text);
+    for (char *c = shown; *c; c++) {
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
+    }
+    vici_put(o, "errmsg", shown);
+}
+
 void server_reply_error(struct command *cmd, const char *fmt, ...)
 {
     char text[512];
@@ -114,7 +125,7 @@ void server_reply_error(struct command *cmd, const char *fmt, ...)
     va_end(ap);
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_put(&o, "success", "no");
-    vici_put(&o, "errmsg", text);
+    server_put_errmsg(&o, text);
     server_reply(cmd, &o);
 }
 

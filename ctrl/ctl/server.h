@@ -60,6 +60,9 @@ int server_adopt(struct server *s, int fd); // a connected client (tests)
 // Takes o over (its contents are freed). A reply ends the command; NULL o: an empty message.
 void server_reply(struct command *cmd, struct vici_out *o);
 void server_reply_ok(struct command *cmd);
+// errmsg of a reply. Stock clients show nothing of a text that has other characters than ASCII's printable
+// ones.
+void server_put_errmsg(struct vici_out *o, const char *text);
 __attribute__((format(printf, 2, 3))) void server_reply_error(struct command *cmd, const char *fmt, ...);
 
 // Events: to all clients that asked for them, or to the client of one command. o was begun by

@@ -187,6 +187,10 @@ void expect_error(const char *text)
 {
     const struct vici_node *r = receive(client, VICI_CMD_RESPONSE, NULL);
     assert_value(r, "success", "no");
+    for (const char *c = vici_get(r, "errmsg"); c && *c; c++) {
+        if (*c < 0x20 || *c > 0x7e) // stock swanctl would show nothing of it
+            fail_msg("errmsg has the character 0x%02x: %s", (unsigned char)*c, vici_get(r, "errmsg"));
+    }
     if (!vici_get(r, "errmsg") || !strstr(vici_get(r, "errmsg"), text))
         fail_msg("errmsg is %s, expected %s", vici_get(r, "errmsg"), text);
 }

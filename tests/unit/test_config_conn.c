@@ -717,6 +717,44 @@ static void test_random_connections_are_taken_or_refused_with_a_reason(void **st
     assert_true(taken > 100);
 }
 
+// Stock swanctl sends a section with a name of 128 characters or more without its keys.
+static int load_bare(const char *conn_name, const char *child_name)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, conn_name);
+    for (int side = 0; side < 2 && child_name; side++) {
+        vici_section(&o, side ? "remote" : "local");
+        vici_put(&o, "auth", "psk");
+        vici_section_end(&o);
+    }
+    if (child_name) {
+        vici_section(&o, "children");
+        vici_section(&o, child_name);
+        vici_section_end(&o);
+        vici_section_end(&o);
+    }
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+static void test_sections_that_swanctl_emptied_are_refused_with_the_cause(void **state)
+{
+    (void)state;
+    char name[NAME_MAX_LEN];
+    memset(name, 'n', 128);
+    name[128] = 0;
+    assert_int_equal(load_bare(name, NULL), -EINVAL);
+    assert_non_null(
+        strstr(err.text, "swanctl sends no key of a section whose name is longer than 127 characters"));
+    assert_null(strstr(faults, "missing"));
+    assert_int_equal(load_bare("gw", name), -EINVAL);
+    assert_non_null(strstr(err.text, "nnnnnnnnnnnnnnnnnnnn... has 128"));
+    name[127] = 0;
+    assert_int_equal(load_bare("gw", name), 0); // dynamic selectors: what the file says
+    assert_int_equal(conn.child_count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
         cmocka_unit_test(test_what_large_files_hold_is_taken_and_more_is_refused_by_name),
         cmocka_unit_test(test_selectors_take_protocols_by_name_and_types_of_icmp),
+        cmocka_unit_test(test_sections_that_swanctl_emptied_are_refused_with_the_cause),
         cmocka_unit_test(test_no_window_takes_the_short_sequence_numbers_or_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

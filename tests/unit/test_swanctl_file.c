@@ -298,6 +298,31 @@ static void test_check_tells_every_fault_with_its_place(void **state)
         "swanctl.conf: 15 faults\n");
 }
 
+// swanctl sends such a section without its keys.
+static void test_check_names_a_section_whose_name_swanctl_does_not_take(void **state)
+{
+    char name[129], text[400], expected[500];
+    (void)state;
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = 0;
+    for (int longer = 0; longer < 2; longer++) {
+        snprintf(text, sizeof(text),
+                 "connections { a {\n local { auth = psk }\n remote { auth = psk }\n children { %s {\n  mode "
+                 "= tunnel\n } } } }\n",
+                 name + 1 - longer);
+        write_file("swanctl.conf", text);
+        snprintf(expected, sizeof(expected),
+                 "swanctl.conf:4: connections.a.children: section %s: swanctl sends no key of one whose name "
+                 "is longer "
+                 "than 127 characters\nswanctl.conf: 1 fault\n",
+                 name);
+        if (longer)
+            check("swanctl.conf", -EINVAL, expected);
+        else
+            check("swanctl.conf", 0, "swanctl.conf: 1 connection, 0 secrets, no fault\n");
+    }
+}
+
 static void test_check_of_a_good_file_counts_what_it_holds(void **state)
 {
     (void)state;
@@ -357,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_references_are_resolved_as_swanctl_does),
         cmocka_unit_test(test_includes_are_followed_as_swanctl_does),
         cmocka_unit_test(test_check_tells_every_fault_with_its_place),
+        cmocka_unit_test(test_check_names_a_section_whose_name_swanctl_does_not_take),
         cmocka_unit_test(test_check_of_a_good_file_counts_what_it_holds),
         cmocka_unit_test(test_check_of_settings_tells_every_fault),
         cmocka_unit_test(test_references_in_a_circle_end),

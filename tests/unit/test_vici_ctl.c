@@ -50,10 +50,10 @@ static void test_load_conn_refused_tells_every_fault(void **state)
     vici_put(&o, "frobnicate", "1");
     vici_section_end(&o);
     send_out(client, &o);
-    expect_error("4 faults, config discarded (all are in the log):\n"
-                 "  gw: invalid value for: encap: 'perhaps', expected yes or no\n"
-                 "  gw: unknown option: frobnicate\n"
-                 "  gw: local is missing");
+    expect_error("4 faults, config discarded (all are in the log): "
+                 "gw: invalid value for: encap: 'perhaps', expected yes or no; "
+                 "gw: unknown option: frobnicate; "
+                 "gw: local is missing");
     vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
     vici_section(&o, "gw");
     for (int i = 0; i < 1000; i++) {
@@ -64,6 +64,8 @@ static void test_load_conn_refused_tells_every_fault(void **state)
     vici_section_end(&o);
     send_out(client, &o);
     expect_error("1002 faults, config discarded");
+    request("unload-conn", "name", "z\xc3\xbcrich\n", NULL);
+    expect_error("connection 'z??rich?' not found");
 }
 
 static void test_load_conn_refused_by_ike_is_not_kept(void **state)
