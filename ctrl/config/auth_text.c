@@ -225,7 +225,7 @@ static const char *unsupported(const char *text)
 {
     static const struct {
         const char *prefix, *why;
-    } list[] = {{"eap", "EAP is supported as remote.auth = eap-mschapv2 alone"},
+    } list[] = {{"eap", "of EAP there is eap-mschapv2 alone"},
                 {"xauth", "XAuth belongs to IKEv1, which is not supported"},
                 {"bliss", "BLISS signatures are not supported"},
                 {"any", "'any' is not supported; say psk or pubkey"}};
@@ -240,7 +240,7 @@ int auth_text_parse(const char *text, bool local, struct auth_text *out, struct 
     struct parse p = {.local = local, .err = err};
     const char *why = unsupported(text);
     *out = (struct auth_text){.auth = AUTH_PUBKEY};
-    if (!local && strcmp(text, "eap-mschapv2") == 0) {
+    if (strcmp(text, "eap-mschapv2") == 0) {
         out->auth = AUTH_EAP;
         return 0;
     }

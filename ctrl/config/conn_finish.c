@@ -151,5 +151,6 @@ void conn_finish(struct load *l)
     if (c->ppk_required && !c->ppk_id[0])
         load_refuse(l, "invalid value for: ppk_required: yes goes with ppk_id, which says what PPK that is");
     l->key = NULL;
+    sides_finish(l);
     finish_ike_times(c);
 }

@@ -185,23 +185,32 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
     bool given =
         s->certs.count || s->cacerts.count || s->pubkeys.count || s->cert_policy.count || s->ca_id[0];
     l->node = section;
-    if (s->auth == AUTH_PSK && given)
-        load_warn(l, "certificates and what they must have are without effect where auth = psk");
+    if (s->auth != AUTH_PUBKEY && given)
+        load_warn(l, "certificates and what they must have are without effect where auth = %s",
+                  s->auth == AUTH_PSK ? "psk" : "eap-mschapv2");
     if (s->auth == AUTH_PUBKEY && !local && any_peer(s->id) && !s->certs.count && !s->cacerts.count &&
         !s->pubkeys.count && !s->ca_id[0])
         load_refuse(
             l,
             "remote: any certificate of any authority would do: expected id = NAME, cacerts, ca_id, certs or "
             "pubkeys beside auth = pubkey");
-    if (s->auth == AUTH_EAP && l->conn->local.auth != AUTH_PUBKEY)
-        load_refuse(
-            l, "remote: auth = eap-mschapv2 goes with a local auth of certificates, as we prove ourselves to "
-               "whoever asks");
-    if (s->auth == AUTH_EAP && l->conn->ppk_id[0])
-        load_refuse(l, "remote: EAP with a PPK (ppk_id) is not supported yet");
     if (s->auth != AUTH_EAP && s->eap_id[0])
-        load_warn(l, "remote: eap_id is without effect where auth is not eap-mschapv2");
+        load_warn(l, "%s: eap_id is without effect where auth is not eap-mschapv2",
+                  local ? "local" : "remote");
     if (s->certs.count && s->pubkeys.count)
         load_refuse(l, "%s: certs and pubkeys do not go together", local ? "local" : "remote");
     l->node = NULL;
+}
+
+void sides_finish(struct load *l)
+{
+    const struct conn_config *c = l->conn;
+    if (c->remote.auth == AUTH_EAP && c->local.auth != AUTH_PUBKEY)
+        load_refuse(l, "remote: auth = eap-mschapv2 goes with a local auth of certificates, as we prove "
+                       "ourselves to whoever asks");
+    else if (c->local.auth == AUTH_EAP && c->remote.auth != AUTH_PUBKEY)
+        load_refuse(l, "local: auth = eap-mschapv2 goes with a remote auth of certificates: our password is "
+                       "for a server that has proven itself");
+    if ((c->remote.auth == AUTH_EAP || c->local.auth == AUTH_EAP) && c->ppk_id[0])
+        load_refuse(l, "EAP with a PPK (ppk_id) is not supported yet");
 }

@@ -125,6 +125,8 @@ X(side_pubkey)
 #undef X
 // What does not go together in a side, and what its absence leaves open.
 void side_finish(struct load *l, bool local, const struct vici_node *section);
+// What does not go together in both of them.
+void sides_finish(struct load *l);
 // What `auth` is where nothing is said.
 void side_defaults(struct auth_side *s, bool local);
 

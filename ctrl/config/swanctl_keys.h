@@ -68,15 +68,15 @@
     K(SIDE, round, NUMBER, IN_CONN(side.round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
     K(SIDE, certs, BLOBS, OCTETS(side_cert), 0, "", "local: ours, of which the first is sent; remote: the peer has one of these") \
     K(SIDE, pubkeys, BLOBS, OCTETS(side_pubkey), 0, "", "raw public keys, likewise") \
-    K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \
+    K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, `eap-mschapv2`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \
     K(SIDE, id, TEXT, IN_CONN(side.id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
-    K(SIDE, aaa_id, ONLY, NOTHING, empty, "remote id", EAP_LATER)                                                                \
+    K(SIDE, aaa_id, ONLY, NOTHING, empty, "remote id", "EAP-MSCHAPv2 proves no identity of a server")                                                                \
     K(SIDE, xauth_id, ONLY, NOTHING, empty, "id", "XAuth " IKEV1)                                                                \
     K(SIDE, groups, NEVER, NOTHING, 0, "", "group membership is " LATER)
 
 // What the chain of the peer's certificate must have; in the local section each is refused by name.
 #define LOCAL_CHAIN_KEYS(K) \
-    K(LOCAL, eap_id, ONLY, NOTHING, empty, "id", "EAP as the client is " LATER) \
+    K(LOCAL, eap_id, TEXT, IN_CONN(local.eap_id), ID_MAX_LEN, "id", "the user name that we answer EAP by") \
     K(LOCAL, cacerts, NEVER, NOTHING, 0, "", OF_REMOTE) \
     K(LOCAL, cert_policy, NEVER, NOTHING, 0, "", OF_REMOTE) \
     K(LOCAL, ca_id, ONLY, NOTHING, empty, "", OF_REMOTE) \

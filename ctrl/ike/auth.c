@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.21.2), The first CHILD SA comes with it; where only
-// that fails the IKE SA stays.
+// IKE_AUTH as initiator (RFC 7296 sections 1.2, 2.15, 2.16, 2.21.2). The first CHILD SA comes with it; where
+// only that fails the IKE SA stays. With EAP it is several exchanges: what is asked for goes with the first
+// request, and is answered with the last.
 #include "ctrl/ike/auth.h"
 
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
@@ -26,7 +28,7 @@
 #include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
 
-enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { AUTH_MESSAGE_MAX = 60000, AUTH_ALONE_MAX = 256, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size)
 {
@@ -59,22 +61,36 @@ static void refuse_peer(struct ike_sa *sa)
     failed(sa);
 }
 
+// With EAP the first request has no AUTH, and the last nothing else.
+static void send_auth(struct ike_sa *sa, struct slice auth)
+{
+    uint8_t buf[AUTH_ALONE_MAX];
+    struct pb b = pb_of(buf, sizeof(buf));
+    own_auth_log(sa, auth);
+    pb_own_auth(&b, sa, auth);
+    COUNT(sa->ike, ike_auth_out_req);
+    exchange_send_inner(sa, EX_AUTH, &b);
+}
+
 static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
 {
     static uint8_t buf[AUTH_MESSAGE_MAX];
     uint8_t id[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
-    own_auth_log(sa, auth);
     hs->pending = hs->child ? child_new(sa, hs->child) : NULL;
     pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
-    pb_own_certs(&b, sa);
+    if (!hs->eap_client) {
+        own_auth_log(sa, auth);
+        pb_own_certs(&b, sa);
+    }
     pb_ask_certs(&b, sa);
     if (sa_first_to_peer(sa))
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
     if (sa->remote_id.type != ID_ANY)
         pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
-    pb_own_auth(&b, sa, auth);
+    if (!hs->eap_client)
+        pb_own_auth(&b, sa, auth);
     virtual_put_request(&b, sa);
     ppk_put_offer(&b, sa, no_ppk);
     if (hs->pending) {
@@ -89,6 +105,10 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
 static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
+    if (type == MSG_AUTH_IS && sa->hs->eap_over) {
+        send_auth(sa, m->AUTH_IS.auth);
+        return;
+    }
     if (type == MSG_AUTH_IS) {
         build(sa, m->AUTH_IS.auth, m->AUTH_IS.no_ppk);
         return;
@@ -108,6 +128,19 @@ static void with_ppk(struct task *t, bool good, const char *no)
     failed(sa);
 }
 
+static void eap_ended(struct task *t, const char *why)
+{
+    struct ike_sa *sa = t->sa;
+    char text[200];
+    if (why) {
+        sa_why(sa, "%.190s", why);
+        refuse_peer(sa);
+    } else if (!own_auth_make(t, got_auth, text, sizeof(text))) {
+        sa_why(sa, "%.190s", text);
+        refuse_peer(sa);
+    }
+}
+
 static void start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -117,7 +150,14 @@ static void start(struct task *t)
         identity_of_addr(&sa->path.local, &sa->local_id);
     if (identity_is_pattern(&sa->remote_id))
         memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
-    ppk_offer(t, with_ppk);
+    if (sa->conn->cfg.local.auth != AUTH_EAP) {
+        ppk_offer(t, with_ppk);
+    } else if (eap_client_begin(sa, eap_ended)) {
+        build(sa, slice_of(NULL, 0), slice_of(NULL, 0));
+    } else {
+        sa_why(sa, "no memory");
+        failed(sa);
+    }
 }
 
 // --- the response ---
@@ -215,6 +255,12 @@ static void checked(struct task *t, enum proof how, const char *text)
         refuse_peer(sa);
         return;
     }
+    if (hs->eap_client && !hs->eap_over) {
+        struct inmsg *m = hs->answer;
+        hs->answer = NULL;
+        eap_client_first(t, m);
+        return;
+    }
     mobike_agreed(sa, &hs->answer->pl);
     sa_established(sa);
     sa_unique(sa, false);
@@ -241,26 +287,23 @@ static void install(struct task *t)
     child_install(hs->pending, t, true, &hs->kex, child_answer);
 }
 
-static bool response(struct task *t, struct inmsg *m)
+static void not_whole(struct ike_sa *sa)
+{
+    sa_why(sa, "the IKE_AUTH response lacks IDr or AUTH, or they are malformed (RFC 7296 1.2)");
+    refuse_peer(sa);
+}
+
+// The one with the peer's proof; with EAP, by a signature. True: m is kept.
+static bool first_response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
     const struct payload *idr = payload_find(&m->pl, PL_IDR), *ap = payload_find(&m->pl, PL_AUTH);
-    struct notify n;
     struct auth auth;
     struct identity id;
-    char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
-    if (!ap && notify_first_error(&m->pl, &n)) {
-        LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
-        if (n.type == N_AUTHENTICATION_FAILED)
-            COUNT(sa->ike, auth_failed);
-        sa_why(sa, "received %s notify error", notify_name(n.type));
-        failed(sa);
-        return false;
-    }
+    char a[ID_TEXT_MAX], b[ID_TEXT_MAX], why[200];
     if (!idr || !ap || payload_count(&m->pl, PL_AUTH) != 1 || payload_count(&m->pl, PL_IDR) != 1 ||
         !auth_read(ap->body, &auth) || !identity_read(idr->body, &id)) {
-        sa_why(sa, "the IKE_AUTH response lacks IDr or AUTH, or they are malformed (RFC 7296 1.2)");
-        refuse_peer(sa);
+        not_whole(sa);
         return false;
     }
     if (identity_match(&id, &sa->conn->remote_id) == MATCH_NONE) {
@@ -269,7 +312,6 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    char why[200];
     if (!ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
         sa_why(sa, "%.190s", why);
         refuse_peer(sa);
@@ -279,6 +321,40 @@ static bool response(struct task *t, struct inmsg *m)
     sa->hs->answer = m;
     proof_begin(t, &m->pl, &auth, idr->body, checked);
     return true;
+}
+
+// The one behind EAP: AUTH by the MSK, and what the first request asked for. True: m is kept.
+static bool last_response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    const struct payload *ap = payload_find(&m->pl, PL_AUTH);
+    struct auth auth;
+    if (!ap || payload_count(&m->pl, PL_AUTH) != 1 || !auth_read(ap->body, &auth)) {
+        not_whole(sa);
+        return false;
+    }
+    sa->hs->answer = m;
+    proof_begin(t, &m->pl, &auth, eap_client_idr(sa), checked);
+    return true;
+}
+
+static bool response(struct task *t, struct inmsg *m)
+{
+    struct ike_sa *sa = t->sa;
+    struct notify n;
+    if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n)) {
+        LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
+        if (n.type == N_AUTHENTICATION_FAILED)
+            COUNT(sa->ike, auth_failed);
+        sa_why(sa, "received %s notify error", notify_name(n.type));
+        failed(sa);
+        return false;
+    }
+    if (eap_client_waits(sa)) {
+        eap_client_response(t, &m->pl); // what it needs of m it copies
+        return false;
+    }
+    return sa->hs->eap_over ? last_response(t, m) : first_response(t, m);
 }
 
 const struct task_ops task_auth = {

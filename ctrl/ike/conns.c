@@ -333,7 +333,8 @@ struct best {
 
 static bool excluded(const struct conn_claim *q, const struct conn *c)
 {
-    bool out = q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth;
+    // As responder we have no way to prove ourselves by EAP: a client's connection answers nobody.
+    bool out = c->cfg.local.auth == AUTH_EAP || (q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth);
     for (unsigned i = 0; i < q->not_count && !out; i++)
         out = q->not_these[i] == c;
     return out;

@@ -20,68 +20,17 @@
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 
-enum { OP_CHALLENGE = 1, OP_RESPONSE, OP_SUCCESS, OP_FAILURE };
-enum {
-    CHALLENGE_LEN = 16,
-    REPLY_LEN = 49,
-    NT_RESPONSE_LEN = 24,
-    AUTHENTICATOR_LEN = 20,
-    MESSAGE_MAX = 60000
-};
+enum { MESSAGE_MAX = 60000 };
 enum step { WAITS_FOR_IDENTITY, WAITS_FOR_RESPONSE, WAITS_FOR_SUCCESS, WAITS_FOR_AUTH };
 
 struct eap_session {
     struct inmsg *first; // the first request: what it asks for is answered at the end
     enum step step;
     uint8_t id; // of the last request of ours
-    uint8_t challenge[CHALLENGE_LEN];
+    uint8_t challenge[MSCHAP_CHALLENGE_LEN];
     struct identity user; // who has shown the password, from step WAITS_FOR_SUCCESS on
     char name[EAP_NAME_MAX + 1];
 };
-
-// --- packets ---
-
-bool eap_read(struct slice body, struct eap_packet *out)
-{
-    struct reader r = reader_of(body);
-    memset(out, 0, sizeof(*out));
-    out->code = rd_u8(&r);
-    out->id = rd_u8(&r);
-    if (rd_u16(&r) != body.len || r.bad)
-        return false;
-    if (out->code == EAP_CODE_SUCCESS || out->code == EAP_CODE_FAILURE)
-        return r.left == 0;
-    out->type = rd_u8(&r);
-    out->data = rd_bytes(&r, r.left);
-    return !r.bad && (out->code == EAP_CODE_REQUEST || out->code == EAP_CODE_RESPONSE) && out->type != 0;
-}
-
-bool mschap_read_reply(struct slice data, uint8_t id, struct mschap_reply *out)
-{
-    struct reader r = reader_of(data);
-    bool good =
-        rd_u8(&r) == OP_RESPONSE && rd_u8(&r) == id && rd_u16(&r) == data.len && rd_u8(&r) == REPLY_LEN;
-    out->peer_challenge = rd_bytes(&r, CHALLENGE_LEN);
-    rd_bytes(&r, 8); // reserved
-    out->response = rd_bytes(&r, NT_RESPONSE_LEN);
-    rd_u8(&r); // flags
-    out->name = rd_bytes(&r, r.left);
-    return good && !r.bad && out->name.len > 0 && out->name.len <= EAP_NAME_MAX;
-}
-
-static void put_eap(struct pb *b, uint8_t code, uint8_t id, uint8_t type, struct slice data)
-{
-    uint8_t buf[300];
-    struct writer w = writer_of(buf, sizeof(buf));
-    bool typed = type != 0;
-    wr_u8(&w, code);
-    wr_u8(&w, id);
-    wr_u16(&w, (uint16_t)(4 + typed + data.len));
-    if (typed)
-        wr_u8(&w, type);
-    wr_bytes(&w, data.p, data.len);
-    pb_payload(b, PL_EAP, wr_written(&w));
-}
 
 // --- the session ---
 
@@ -89,8 +38,6 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
     struct identity id;
-    if (cfg->local.auth == AUTH_EAP)
-        return esp_fail(err, -EINVAL, "local.auth", "EAP as the client is not supported yet");
     if (cfg->remote.auth != AUTH_EAP)
         return 0;
     if (cfg->local.auth != AUTH_PUBKEY)
@@ -109,11 +56,6 @@ void eap_free(struct eap_session *e)
     if (e)
         free(e->first);
     free(e);
-}
-
-bool eap_is_over(const struct ike_sa *sa)
-{
-    return sa->hs && sa->hs->eap && sa->hs->eap->step == WAITS_FOR_AUTH;
 }
 
 struct slice eap_idi(const struct ike_sa *sa)
@@ -140,14 +82,14 @@ static void fail(struct ike_sa *sa, const char *why)
     LOGF(IKE, 1, "EAP failed: %s", text);
     COUNT(sa->ike, auth_failed);
     proof_failed(sa->ike, &sa->path.remote);
-    put_eap(&b, EAP_CODE_FAILURE, sa->hs->eap->id, 0, slice_of(NULL, 0));
+    pb_eap(&b, EAP_CODE_FAILURE, sa->hs->eap->id, 0, slice_of(NULL, 0));
     exchange_reply(sa, EX_AUTH, &b);
     sa_refused(sa);
 }
 
 static void send_request(struct ike_sa *sa, struct pb *b, uint8_t type, struct slice data)
 {
-    put_eap(b, EAP_CODE_REQUEST, sa->hs->eap->id, type, data);
+    pb_eap(b, EAP_CODE_REQUEST, sa->hs->eap->id, type, data);
     if (!exchange_reply(sa, EX_AUTH, b)) {
         sa_why(sa, "the IKE_AUTH response could not be built");
         sa_destroy(sa);
@@ -159,11 +101,11 @@ static void send_challenge(struct ike_sa *sa, struct pb *b)
     const struct eap_session *e = sa->hs->eap;
     uint8_t data[64];
     struct writer w = writer_of(data, sizeof(data));
-    wr_u8(&w, OP_CHALLENGE);
+    wr_u8(&w, MSCHAP_OP_CHALLENGE);
     wr_u8(&w, e->id);
-    wr_u16(&w, 4 + 1 + CHALLENGE_LEN + 9);
-    wr_u8(&w, CHALLENGE_LEN);
-    wr_bytes(&w, e->challenge, CHALLENGE_LEN);
+    wr_u16(&w, 4 + 1 + MSCHAP_CHALLENGE_LEN + 9);
+    wr_u8(&w, MSCHAP_CHALLENGE_LEN);
+    wr_bytes(&w, e->challenge, MSCHAP_CHALLENGE_LEN);
     wr_bytes(&w, "espalierd", 9);
     LOGF(IKE, 1, "initiating EAP_MSCHAPV2 method (id 0x%02X)", e->id);
     send_request(sa, b, EAP_TYPE_MSCHAPV2, wr_written(&w));
@@ -197,11 +139,11 @@ static void got_challenge(struct task *t, enum msg_type type, const union msg *m
     struct ike_sa *sa = t->sa;
     struct eap_session *e = sa->hs->eap;
     char why[200];
-    if (type != MSG_EAP_CHALLENGE || m->EAP_CHALLENGE.challenge.len != CHALLENGE_LEN) {
+    if (type != MSG_EAP_CHALLENGE || m->EAP_CHALLENGE.challenge.len != MSCHAP_CHALLENGE_LEN) {
         fail(sa, answer_text(type, m));
         return;
     }
-    memcpy(e->challenge, m->EAP_CHALLENGE.challenge.p, CHALLENGE_LEN);
+    memcpy(e->challenge, m->EAP_CHALLENGE.challenge.p, MSCHAP_CHALLENGE_LEN);
     if (!own_auth_make(t, got_auth, why, sizeof(why)))
         fail(sa, why);
 }
@@ -258,21 +200,21 @@ static void shown(struct task *t, enum msg_type type, const union msg *m)
     uint8_t buf[200], data[64];
     struct pb b = pb_of(buf, sizeof(buf));
     struct writer w = writer_of(data, sizeof(data));
-    char hex[2 * AUTHENTICATOR_LEN + 1], why[200];
-    if (type != MSG_EAP_MSCHAP_IS || m->EAP_MSCHAP_IS.authenticator.len != AUTHENTICATOR_LEN) {
+    char hex[2 * MSCHAP_AUTHENTICATOR_LEN + 1], why[200];
+    if (type != MSG_EAP_MSCHAP_IS || m->EAP_MSCHAP_IS.authenticator.len != MSCHAP_AUTHENTICATOR_LEN) {
         snprintf(why, sizeof(why), "EAP-MS-CHAPv2 verification of '%.60s' failed: %.80s", e->name,
                  answer_text(type, m));
         fail(sa, why);
         return;
     }
-    for (unsigned i = 0; i < AUTHENTICATOR_LEN; i++)
+    for (unsigned i = 0; i < MSCHAP_AUTHENTICATOR_LEN; i++)
         snprintf(hex + 2 * i, 3, "%02X", m->EAP_MSCHAP_IS.authenticator.p[i]);
     e->step = WAITS_FOR_SUCCESS;
-    wr_u8(&w, OP_SUCCESS);
+    wr_u8(&w, MSCHAP_OP_SUCCESS);
     wr_u8(&w, e->id++);
-    wr_u16(&w, 4 + 2 + 2 * AUTHENTICATOR_LEN + 5);
+    wr_u16(&w, 4 + 2 + 2 * MSCHAP_AUTHENTICATOR_LEN + 5);
     wr_bytes(&w, "S=", 2);
-    wr_bytes(&w, hex, 2 * AUTHENTICATOR_LEN);
+    wr_bytes(&w, hex, 2 * MSCHAP_AUTHENTICATOR_LEN);
     wr_bytes(&w, " M=OK", 5);
     send_request(sa, &b, EAP_TYPE_MSCHAPV2, wr_written(&w));
 }
@@ -314,12 +256,13 @@ static void on_success(struct ike_sa *sa)
     struct pb b = pb_of(buf, sizeof(buf));
     char id[ID_TEXT_MAX];
     e->step = WAITS_FOR_AUTH;
+    sa->hs->eap_over = true;
     LOGF(IKE, 1, "EAP method EAP_MSCHAPV2 succeeded for '%s', MSK established", e->name);
     if (!identity_eq(&e->user, &sa->remote_id))
         LOGF(IKE, 1, "the peer counts as '%s' from here on, who has shown his password, and not as '%s'",
              e->name, identity_print(&sa->remote_id, id, sizeof(id)));
     sa->remote_id = e->user;
-    put_eap(&b, EAP_CODE_SUCCESS, e->id, 0, slice_of(NULL, 0));
+    pb_eap(&b, EAP_CODE_SUCCESS, e->id, 0, slice_of(NULL, 0));
     if (!exchange_reply(sa, EX_AUTH, &b))
         sa_destroy(sa);
 }
@@ -357,7 +300,7 @@ bool eap_request(struct task *t)
         fail(sa, why);
     } else if (e->step == WAITS_FOR_RESPONSE) {
         on_response(t, &p);
-    } else if (p.data.len >= 1 && p.data.p[0] == OP_SUCCESS) {
+    } else if (p.data.len >= 1 && p.data.p[0] == MSCHAP_OP_SUCCESS) {
         on_success(sa);
     } else {
         fail(sa, "the peer does not take our proof that we know its password");

@@ -13,6 +13,7 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/eap.h"
+#include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
@@ -43,7 +44,7 @@ static int check(struct conn *c, struct esp_error *err)
     if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
     if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0 ||
-        eap_check_conn(c, err) != 0)
+        eap_check_conn(c, err) != 0 || eap_client_check(c, err) != 0)
         return -EINVAL;
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");

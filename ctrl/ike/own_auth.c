@@ -11,7 +11,6 @@
 #include "ctrl/ike/auth.h"
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/conns.h"
-#include "ctrl/ike/eap.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -153,7 +152,7 @@ static bool choose(struct ike_sa *sa, char *why, size_t size)
     if (!o)
         return false;
     o->method = CR_METHOD_PSK;
-    if (s->auth != AUTH_PUBKEY || eap_is_over(sa))
+    if (s->auth != AUTH_PUBKEY || sa->hs->eap_over)
         return true;
     o->schemes = s->schemes ? s->schemes : cr_schemes_default();
     if (sa->hs->peer_signs)
@@ -237,7 +236,7 @@ void own_auth_log(const struct ike_sa *sa, struct slice auth)
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' (myself) with %s%s",
          identity_print(&sa->local_id, text, sizeof(text)),
-         eap_is_over(sa) ? "EAP" : auth_print(o->method, auth),
+         sa->hs->eap_over ? "EAP" : auth_print(o->method, auth),
          o->method == CR_METHOD_PSK ? "" : " successful");
 }
 

@@ -105,6 +105,7 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_KEY_HAVE: creds_have(ike->creds, &m->KEY_HAVE); break;
     case MSG_EAP_CHALLENGE: ask_answer(ike, m->EAP_CHALLENGE.req, t, m); break;
     case MSG_EAP_MSCHAP_IS: ask_answer(ike, m->EAP_MSCHAP_IS.req, t, m); break;
+    case MSG_EAP_ANSWER_IS: ask_answer(ike, m->EAP_ANSWER_IS.req, t, m); break;
     case MSG_AUTH_IS: ask_answer(ike, m->AUTH_IS.req, t, m); break;
     default: LOGF(DMN, 1, "message %s from keys is not for ike, ignored", msg_name(t)); break;
     }

@@ -17,6 +17,7 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/eap.h"
+#include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
@@ -186,6 +187,7 @@ void handshake_free(struct ike_sa *sa)
     own_auth_free(hs->own);
     proof_free(hs->proof);
     eap_free(hs->eap);
+    eap_client_free(hs->eap_client);
     free(hs);
     sa->hs = NULL;
 }

@@ -33,17 +33,19 @@ struct handshake { // until the SA is established
     struct child_sa *pending;         // what IKE_AUTH creates
     uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
     size_t own_init_len, peer_init_len;
-    struct early *early;     // the IKE_AUTH request that waits for its keys: its datagrams
-    size_t early_len;        // of all of them
-    struct inmsg *answer;    // the IKE_AUTH response that is being checked
-    uint64_t began_us;       // by the real clock: only shown
-    bool peer_signs;         // it sent SIGNATURE_HASH_ALGORITHMS:
-    uint32_t peer_schemes;   // what it takes (enum cr_scheme_bit)
-    bool peer_asks_cert;     // by a CERTREQ
-    bool peer_asks_address;  // by a CFG_REQUEST
-    struct eap_session *eap; // NULL: no EAP
-    bool use_ppk;            // both ends said USE_PPK
-    bool ppk_needed;         // a PPK: there is no way without it
+    struct early *early;           // the IKE_AUTH request that waits for its keys: its datagrams
+    size_t early_len;              // of all of them
+    struct inmsg *answer;          // the IKE_AUTH response that is being checked
+    uint64_t began_us;             // by the real clock: only shown
+    bool peer_signs;               // it sent SIGNATURE_HASH_ALGORITHMS:
+    uint32_t peer_schemes;         // what it takes (enum cr_scheme_bit)
+    bool peer_asks_cert;           // by a CERTREQ
+    bool peer_asks_address;        // by a CFG_REQUEST
+    struct eap_session *eap;       // as the server; NULL: no EAP
+    struct eap_client *eap_client; // likewise
+    bool eap_over;                 // it made a key, which both AUTHs are made with
+    bool use_ppk;                  // both ends said USE_PPK
+    bool ppk_needed;               // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
     struct own_auth *own;                                         // how we prove ourselves
     struct proof_state *proof;                                    // how the peer does, as long as that takes

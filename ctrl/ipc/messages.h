@@ -102,6 +102,10 @@
 // it the peer is checked, and our second AUTH made, by the MSK. One try an IKE SA.
 #define MSG_EAP_BEGIN_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0)                          // -> EAP_CHALLENGE or RESULT(not ok)
 #define MSG_EAP_MSCHAP_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, user, 0) F(BLOB, account, 0) F(BLOB, peer_challenge, 0) F(BLOB, response, 0) /* account: user without a domain, which goes into the response (RFC 2759 8.2) */ // -> EAP_MSCHAP_IS or RESULT(not ok)
+// EAP-MSCHAPv2 as the client, once the server has proven itself by its signature: what the password of `user` answers to the challenge,
+// once; then what the server's success says ("S="). Where that is right both AUTHs are by the MSK.
+#define MSG_EAP_ANSWER_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, user, 0) F(BLOB, account, 0) F(BLOB, challenge, 0) // -> EAP_ANSWER_IS or RESULT(not ok)
+#define MSG_EAP_SERVER_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, authenticator, 0)                            // -> RESULT
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        /* id bodies: RFC 7296 3.5 from the ID type octet on */ \
     F(BLOB, key_id, 0) F(U32, schemes, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit */ // -> AUTH_IS or RESULT
@@ -119,6 +123,7 @@
 #define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
 #define MSG_EAP_CHALLENGE_FIELDS(F) F(U32, req, 0) F(BLOB, challenge, 0)
 #define MSG_EAP_MSCHAP_IS_FIELDS(F) F(U32, req, 0) F(BLOB, authenticator, 0)
+#define MSG_EAP_ANSWER_IS_FIELDS(F) F(U32, req, 0) F(BLOB, peer_challenge, 0) F(BLOB, response, 0)
 #define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0) F(BLOB, no_ppk, 0)       // no_ppk: the same without the PPK, for a peer that has none; empty: not made
 #define MSG_AUTH_OCTETS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, octets, 0)
 #define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
@@ -245,6 +250,9 @@
     X(EAP_MSCHAP, AT(IKE, KEYS)) \
     X(EAP_CHALLENGE, AT(KEYS, IKE)) \
     X(EAP_MSCHAP_IS, AT(KEYS, IKE)) \
+    X(EAP_ANSWER, AT(IKE, KEYS)) \
+    X(EAP_SERVER, AT(IKE, KEYS)) \
+    X(EAP_ANSWER_IS, AT(KEYS, IKE)) \
     X(PPK_SETTLE, AT(IKE, KEYS)) \
     X(AUTH_MAKE, AT(IKE, KEYS)) \
     X(AUTH_CHECK, AT(IKE, KEYS)) \

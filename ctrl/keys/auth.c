@@ -49,7 +49,8 @@ static bool may_make(const struct ike_entry *e, char *why, size_t size)
     const char *no = !e ? "no such IKE SA"
                      : !e->initiator && !e->checked && e->eap != EAP_BEGUN
                          ? "the peer has not been authenticated yet"
-                     : e->eap == EAP_DONE && !e->made_by_eap ? NULL
+                     : e->initiator && e->eap && e->eap != EAP_DONE ? "the EAP method is not over"
+                     : e->eap == EAP_DONE && !e->made_by_eap        ? NULL
                      : e->made ? "AUTH has been made already" // each one more is a guess at the secret
                                : NULL;
     snprintf(why, size, "%s", no ? no : "");
@@ -131,6 +132,7 @@ static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const 
 {
     struct msg_AUTH_PROVEN is = {.req = req};
     e->checked = true;
+    e->checked_by_eap = e->eap == EAP_DONE;
     e->proven = by->serial;
     snprintf(is.secret, sizeof(is.secret), "%s", by->name);
     if (by->owner)
@@ -158,7 +160,9 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
         ipc_result(c, m->req, false, "the peer has not shown its password");
         return;
     }
-    if (e->checked || e->octets) {
+    // The server of EAP has signed before, and proves by the MSK that it is the one who made that.
+    bool again = e->initiator && e->eap == EAP_DONE && !e->checked_by_eap;
+    if ((e->checked || e->octets) && !again) {
         ipc_result(c, m->req, false, "the peer %s", e->checked ? "is authenticated already" : "is to sign");
         return;
     }

@@ -42,6 +42,11 @@ struct ike_entry *keys_find_ike(struct keys *k, uint32_t id)
     return (struct ike_entry *)(void *)table_find(&k->ikes, id);
 }
 
+bool keys_both_proven(const struct ike_entry *e)
+{
+    return e && e->checked && e->made && (!e->eap || (e->made_by_eap && e->checked_by_eap));
+}
+
 static void ke_answer(struct ipc_chan *c, uint32_t req, uint16_t group, int rc, const uint8_t *value,
                       size_t len)
 {
@@ -100,7 +105,7 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
     struct ike_entry *e = NULL, *old = m->old_ike_id ? keys_find_ike(k, m->old_ike_id) : NULL;
     struct kex_secrets shared = {0};
     int rc = take_secrets(k, m->ke_id, m->peer_public, m->more, &shared);
-    if (!rc && m->old_ike_id && !(old && old->checked && old->made && (!old->eap || old->made_by_eap)))
+    if (!rc && m->old_ike_id && !keys_both_proven(old))
         rc = -EPERM;
     if (!rc && (!m->ke_id || m->old_ike_id == m->ike_id))
         rc = -EINVAL;
@@ -207,7 +212,7 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     union msg child;
-    if (!e || !e->checked || !e->made || (e->eap && !e->made_by_eap)) {
+    if (!keys_both_proven(e)) {
         ipc_result(c, m->req, false, "%s", e ? "the IKE SA is not authenticated" : "no such IKE SA");
         return;
     }
@@ -232,6 +237,8 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
     case MSG_EAP_BEGIN: keys_eap_begin(k, c, &m->EAP_BEGIN); break;
     case MSG_EAP_MSCHAP: keys_eap_mschap(k, c, &m->EAP_MSCHAP); break;
+    case MSG_EAP_ANSWER: keys_eap_answer(k, c, &m->EAP_ANSWER); break;
+    case MSG_EAP_SERVER: keys_eap_server(k, c, &m->EAP_SERVER); break;
     case MSG_PPK_SELECT: keys_ppk_select(k, c, &m->PPK_SELECT); break;
     case MSG_PPK_SETTLE: keys_ppk_settle(k, &m->PPK_SETTLE); break;
     case MSG_AUTH_MAKE: keys_auth_make(k, c, &m->AUTH_MAKE); break;

@@ -13,11 +13,12 @@
 enum eap_phase { EAP_NONE, EAP_BEGUN, EAP_FAILED, EAP_DONE };
 struct eap_state { // in the vault
     uint8_t challenge[MSCHAP_CHALLENGE], msk[MSCHAP_MSK];
-    char secret[NAME_MAX_LEN]; // the id of the one that was shown
+    uint8_t authenticator[MSCHAP_AUTHENTICATOR]; // as the client: what the server must say
+    char secret[NAME_MAX_LEN];                   // the id of the one that was shown
 };
 struct ike_entry {
     struct table_node node; // key: ike_id
-    bool initiator, made, made_by_eap;
+    bool initiator, made, made_by_eap, checked_by_eap;
     bool octets;     // what the peer's signature covers was given away: it proves itself so or not at all
     bool checked;    // the peer has proven itself
     uint32_t proven; // by the secret of this serial number; 0: by a signature
@@ -45,6 +46,7 @@ struct keys {
 
 struct ike_entry *keys_find_ike(struct keys *k, uint32_t id); // NULL: none
 void keys_drop_ike(struct keys *k, struct ike_entry *e);      // NULL: nothing
+bool keys_both_proven(const struct ike_entry *e);             // NULL: no; only then there are traffic keys
 
 void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s); // SK_e and SK_a, which are wiped
 // ---- intermediate.c
@@ -63,6 +65,8 @@ void keys_ppk_settle(struct keys *k, const struct msg_PPK_SETTLE *m);
 // ---- eap.c
 void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEGIN *m);
 void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MSCHAP *m);
+void keys_eap_answer(struct keys *k, struct ipc_chan *c, const struct msg_EAP_ANSWER *m);
+void keys_eap_server(struct keys *k, struct ipc_chan *c, const struct msg_EAP_SERVER *m);
 
 // ---- creds.c
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl

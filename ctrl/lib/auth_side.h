@@ -33,7 +33,8 @@ struct slice blobs_at(const struct blobs *l, unsigned i);
 struct auth_side {
     char id[ID_MAX_LEN];     // charon's syntax; empty: the address (local), %any (remote)
     char ca_id[ID_MAX_LEN];  // an authority's subject that the chain must hold; empty: any that is trusted
-    char eap_id[ID_MAX_LEN]; // remote, of AUTH_EAP: whose passwords do; empty: the IKE identity's alone
+    char eap_id[ID_MAX_LEN]; // of AUTH_EAP. local: the user name; remote: whose passwords do; empty: the IKE
+                             // identity, and that alone
     uint32_t round;          // the order of several, of which there is one
     uint8_t auth;            // enum auth_method
     uint8_t revocation;      // enum pki_revocation

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // EAP-MSCHAPv2 with stock strongSwan as the client: the right password, a wrong one, a user that is not
 // there, somebody else's password, a user behind any IKE identity. We prove ourselves by a certificate first.
+// And as the server, with us as the client: the right password, a wrong one.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,16 +38,19 @@ static int make_files(void **state)
     (void)state;
     snprintf(files, sizeof(files), "/tmp/espalier-eap-XXXXXX");
     assert_non_null(mkdtemp(files));
-    MAKE("cd %s && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca.key && openssl req "
-         "-new "
-         "-x509 -days 60 -key ca.key -subj /CN=root -addext keyUsage=critical,keyCertSign -out ca.pem && "
-         "openssl "
-         "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out west.key && openssl req -new -key "
-         "west.key "
-         "-subj /CN=west -out west.csr && printf 'subjectAltName=DNS:west.example' >west.ext && openssl x509 "
-         "-req "
-         "-in west.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile west.ext -out west.pem",
+    MAKE("cd %s && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca.key && "
+         "openssl req -new -x509 -days 60 -key ca.key -subj /CN=root -addext keyUsage=critical,keyCertSign "
+         "-out ca.pem",
          files);
+    for (int east = 0; east < 2; east++) {
+        const char *name = east ? "east" : "west";
+        MAKE(
+            "cd %s && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out %s.key && openssl "
+            "req -new -key %s.key -subj /CN=%s -out %s.csr && printf 'subjectAltName=DNS:%s.example' >%s.ext "
+            "&& openssl x509 -req -in %s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile "
+            "%s.ext -out %s.pem",
+            files, name, name, name, name, name, name, name, name, name);
+    }
     return 0;
 }
 
@@ -60,6 +64,18 @@ static int drop_files(void **state)
 #define SECRET(user, password) "  eap-1 {\n    id = " user "\n    secret = \"" password "\"\n  }\n"
 #define CLIENT(user)           "auth = eap-mschapv2\n      eap_id = " user
 
+#define PLUGINS "x509 constraints pubkey pkcs1 pkcs8 md4 des eap-identity eap-mschapv2"
+
+// Both trust the authority; the one that is not known by a password has a certificate.
+static void put_certs(const struct site *with)
+{
+    MAKE("for d in %s %s; do mkdir -p $d/swanctl/x509ca && cp %s/ca.pem $d/swanctl/x509ca/ || exit 1; done",
+         lab.east.dir, lab.west.dir, files);
+    MAKE("mkdir -p %s/swanctl/x509 %s/swanctl/private && cp %s/%s.pem %s/swanctl/x509/ && cp %s/%s.key "
+         "%s/swanctl/private/",
+         with->dir, with->dir, files, with->name, with->dir, files, with->name, with->dir);
+}
+
 static void start(const char *eap_id, const char *secret, const char *client, const char *its_secret)
 {
     char remote[200], local[] = "auth = pubkey\n      certs = west.pem";
@@ -67,19 +83,26 @@ static void start(const char *eap_id, const char *secret, const char *client, co
     struct tunnel_options theirs = {.local = client,
                                     .remote = "auth = pubkey",
                                     .secrets = its_secret,
-                                    .charon_plugins =
-                                        "x509 constraints pubkey pkcs1 pkcs8 md4 des eap-identity "
-                                        "eap-mschapv2"},
+                                    .charon_plugins = PLUGINS},
                           ours = {.local = local,
                                   .remote = remote,
                                   .secrets = secret,
                                   .conn = "send_cert = always"};
-    MAKE("mkdir -p %s/swanctl/x509ca %s/swanctl/x509ca %s/swanctl/x509 %s/swanctl/private && cp %s/ca.pem "
-         "%s/swanctl/x509ca/ && cp %s/ca.pem %s/swanctl/x509ca/ && cp %s/west.pem %s/swanctl/x509/ && cp "
-         "%s/west.key "
-         "%s/swanctl/private/",
-         lab.east.dir, lab.west.dir, lab.west.dir, lab.west.dir, files, lab.east.dir, files, lab.west.dir,
-         files, lab.west.dir, files, lab.west.dir);
+    put_certs(&lab.west);
+    assert_true(charon_start(&lab, &lab.east, &lab.west, &theirs));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
+}
+
+// strongSwan is the server, and we are the client.
+static void start_client(const char *client, const char *secret, const char *its_secret)
+{
+    struct tunnel_options theirs = {.local = "auth = pubkey\n      certs = east.pem",
+                                    .remote = "auth = eap-mschapv2\n      eap_id = %any",
+                                    .secrets = its_secret,
+                                    .conn = "send_cert = always",
+                                    .charon_plugins = PLUGINS},
+                          ours = {.local = client, .remote = "auth = pubkey", .secrets = secret};
+    put_certs(&lab.east);
     assert_true(charon_start(&lab, &lab.east, &lab.west, &theirs));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
 }
@@ -145,13 +168,44 @@ static void test_any_user_counts_as_who_he_shows_to_be(void **state)
     assert_non_null(strstr(out, "remote-id=bob"));
 }
 
+static void test_we_show_our_password_to_strongswan(void **state)
+{
+    char out[16384];
+    (void)state;
+    needs_strongswan();
+    start_client(CLIENT("bob"), SECRET("bob", "geheim"), SECRET("bob", "geheim"));
+    for (int i = 0; i < 2; i++) {
+        assert_true(initiate(&lab.west));
+        assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
+        assert_int_equal(swanctl(i ? &lab.west : &lab.east, out, sizeof(out), "--rekey --ike site"), 0);
+        assert_true(ping(&lab, &lab.west, &lab.east, 3));
+        assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--terminate --ike site --timeout 10"), 0);
+    }
+    assert_true(logged(&lab.west, "authentication of 'east.example' with ECDSA_WITH_SHA256_DER successful"));
+    assert_true(logged(&lab.west, "authentication of 'east.example' with EAP successful"));
+    assert_true(logged(&lab.east, "EAP method EAP_MSCHAPV2 succeeded, MSK established"));
+    assert_true(logged(&lab.east, "authentication of 'west.example' with EAP successful"));
+}
+
+static void test_our_wrong_password_is_said_at_both_ends(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start_client(CLIENT("bob"), SECRET("bob", "Geheim"), SECRET("bob", "geheim"));
+    assert_false(initiate(&lab.west));
+    assert_true(logged(&lab.east, "EAP-MS-CHAPv2 verification failed"));
+    assert_true(logged(&lab.west, "the server does not take the password of 'bob'"));
+    assert_false(ping(&lab, &lab.west, &lab.east, 1));
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_right_password_opens_the_tunnel),       T(test_wrong_password_is_said_and_refused),
-        T(test_user_that_is_not_there_is_refused),     T(test_password_of_somebody_else_is_no_proof),
-        T(test_any_user_counts_as_who_he_shows_to_be),
+        T(test_right_password_opens_the_tunnel),         T(test_wrong_password_is_said_and_refused),
+        T(test_user_that_is_not_there_is_refused),       T(test_password_of_somebody_else_is_no_proof),
+        T(test_any_user_counts_as_who_he_shows_to_be),   T(test_we_show_our_password_to_strongswan),
+        T(test_our_wrong_password_is_said_at_both_ends),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

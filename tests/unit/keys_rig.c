@@ -65,6 +65,11 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
     }
     if (t == MSG_IKE_KEYS)
         keep_keys(&m->IKE_KEYS);
+    if (t == MSG_EAP_ANSWER_IS) { // the challenge, and behind it the response
+        assert_true(m->EAP_ANSWER_IS.peer_challenge.len == 16 && m->EAP_ANSWER_IS.response.len == 24);
+        memcpy(b->data, m->EAP_ANSWER_IS.peer_challenge.p, 16);
+        memcpy(b->data + 16, m->EAP_ANSWER_IS.response.p, 24);
+    }
     assert_true(data.len <= sizeof(b->data));
     if (data.len) {
         memcpy(b->data, data.p, data.len);

@@ -75,6 +75,8 @@ static void put_more(struct vici_out *o, const struct more *m)
         vici_section_end(o);
 }
 
+static bool remote_first; // in the file
+
 static int load(const char *local_auth, const char *remote_auth, const char *remote_id,
                 const struct more *more, unsigned count)
 {
@@ -82,7 +84,8 @@ static int load(const char *local_auth, const char *remote_auth, const char *rem
     struct vici_msg m;
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_section(&o, "gw");
-    for (int side = LOCAL; side <= REMOTE; side++) {
+    for (int at = LOCAL; at <= REMOTE; at++) {
+        int side = remote_first ? REMOTE - at : at;
         vici_section(&o, side == LOCAL ? "local" : "remote");
         vici_put(&o, "auth", side == LOCAL ? local_auth : remote_auth);
         if (side == REMOTE && remote_id)
@@ -325,6 +328,36 @@ static void test_authority_is_refused_with_the_reason(void **state)
     assert_refused(load_authority("cacert", der, "crl_uris", "http://a b/", true), "without blanks");
 }
 
+static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
+{
+    static const struct {
+        const char *local, *remote, *why; // NULL: taken
+    } cases[] = {
+        {"pubkey", "eap-mschapv2", NULL},
+        {"eap-mschapv2", "pubkey", NULL},
+        {"psk", "eap-mschapv2", "remote: auth = eap-mschapv2 goes with a local auth of certificates"},
+        {"eap-mschapv2", "psk", "local: auth = eap-mschapv2 goes with a remote auth of certificates"},
+        {"eap-mschapv2", "eap-mschapv2", "remote: auth = eap-mschapv2 goes with a local auth"}};
+    (void)state;
+    for (int order = 0; order < 2; order++) {
+        remote_first = order;
+        for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            int r = load(cases[i].local, cases[i].remote, "east.lab", NULL, 0);
+            if (cases[i].why)
+                assert_refused(r, cases[i].why);
+            else
+                assert_int_equal(r, 0);
+        }
+    }
+    remote_first = false;
+    struct more name = {LOCAL, "eap_id", slice_str("bob"), false, NULL};
+    assert_int_equal(load("eap-mschapv2", "pubkey", "east.lab", &name, 1), 0);
+    assert_string_equal(conn.local.eap_id, "bob");
+    assert_string_equal(warnings, "");
+    assert_int_equal(load("pubkey", "pubkey", "east.lab", &name, 1), 0);
+    assert_non_null(strstr(warnings, "local: eap_id is without effect"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_what_has_no_effect_or_does_not_go_together_is_said),
         cmocka_unit_test(test_authority_is_handed_on),
         cmocka_unit_test(test_authority_is_refused_with_the_reason),
+        cmocka_unit_test(test_eap_goes_with_a_certificate_at_the_other_end),
     };
     return cmocka_run_group_tests(tests, up, down);
 }

@@ -89,6 +89,41 @@ static void test_packets_whose_lengths_lie_are_refused(void **state)
     assert_true(eap_read(slice_of(success, 4), &p) && !eap_read(slice_of(longer, 5), &p));
 }
 
+static void test_servers_packets_whose_lengths_lie_are_refused(void **state)
+{
+    uint8_t challenge[5 + 16 + 3] = {1, 9, 0, sizeof(challenge), 16},
+                               success[4 + 42 + 5] = {3, 9, 0, sizeof(success)}, auth[20];
+    struct mschap_challenge c;
+    (void)state;
+    memcpy(success + 4, "S=407A5589115FD0D6209F510FE9c04566932cda56 M=OK", 47);
+    assert_true(mschap_read_challenge(slice_of(challenge, sizeof(challenge)), &c));
+    assert_true(c.id == 9 && c.challenge.p == challenge + 5 && c.challenge.len == 16);
+    assert_true(mschap_read_success(slice_of(success, sizeof(success)), auth));
+    assert_true(auth[0] == 0x40 && auth[1] == 0x7a && auth[15] == 0x66 && auth[19] == 0x56);
+    for (size_t n = 0; n < sizeof(success); n++) { // cut anywhere, with the length as it was or cut too
+        uint8_t copy[sizeof(success)];
+        memcpy(copy, success, sizeof(success));
+        assert_false(mschap_read_success(slice_of(copy, n), auth));
+        copy[3] = (uint8_t)n;
+        assert_int_equal(mschap_read_success(slice_of(copy, n), auth), n >= 46);
+        if (n >= sizeof(challenge))
+            continue;
+        memcpy(copy, challenge, sizeof(challenge));
+        assert_false(mschap_read_challenge(slice_of(copy, n), &c));
+        copy[3] = (uint8_t)n;
+        assert_int_equal(mschap_read_challenge(slice_of(copy, n), &c), n >= 21);
+    }
+    static const uint8_t places[] = {0, 3, 4, 5, 6, 45, 46};
+    for (unsigned i = 0; i < sizeof(places); i++) {
+        uint8_t copy[sizeof(success)];
+        memcpy(copy, success, sizeof(success));
+        copy[places[i]] = 'x';
+        assert_false(mschap_read_success(slice_of(copy, sizeof(copy)), auth));
+    }
+    challenge[4] = 17;
+    assert_false(mschap_read_challenge(slice_of(challenge, sizeof(challenge)), &c));
+}
+
 // --- the keys room ---
 
 static bool load_eap(const char *password, const char *owner)
@@ -216,11 +251,132 @@ static void test_eap_that_has_begun_is_ended_by_no_other_proof(void **state)
     assert_false(load_eap("x", "alice") && make_auth(1, "b.test", "a.test"));
 }
 
+// --- as the client ---
+
+static bool answer_to(uint32_t ike_id, const char *user)
+{
+    struct msg_EAP_ANSWER m = {.req = ++req,
+                               .ike_id = ike_id,
+                               .user = slice_str(user),
+                               .account = slice_str(user),
+                               .challenge = slice_of(CHALLENGE, 16)};
+    return say(b->ike, MSG_EAP_ANSWER, &m);
+}
+
+static bool server_says(uint32_t ike_id, const uint8_t *authenticator, size_t len)
+{
+    struct msg_EAP_SERVER m = {.req = ++req, .ike_id = ike_id, .authenticator = slice_of(authenticator, len)};
+    return say(b->ike, MSG_EAP_SERVER, &m);
+}
+
+// ike says that the server's signature is right.
+static void server_signed(uint32_t ike_id)
+{
+    uint8_t x[100];
+    struct msg_AUTH_OCTETS o = {.req = ++req, .ike_id = ike_id, .id_body = id_body("b.test", x)};
+    assert_true(say(b->ike, MSG_AUTH_OCTETS, &o));
+    say(b->ike, MSG_AUTH_VERIFIED, &(struct msg_AUTH_VERIFIED){.ike_id = ike_id});
+}
+
+// What a server that knows the password says, and the MSK, from what the client answered.
+static void server_of(const char *user, const char *password, uint8_t out[20], uint8_t msk[64])
+{
+    struct mschap *m = mschap_new();
+    uint8_t hash[16], response[24];
+    struct mschap_exchange x = {CHALLENGE, b->data, user, strlen(user)};
+    assert_int_equal(mschap_nt_hash(m, password, strlen(password), hash), 0);
+    assert_int_equal(mschap_response(m, &x, hash, response), 0);
+    assert_memory_equal(b->data + 16, response, 24); // the client's own
+    assert_int_equal(mschap_authenticator(m, &x, hash, response, out), 0);
+    assert_int_equal(mschap_msk(m, hash, response, msk), 0);
+    mschap_free(m);
+}
+
+static void test_password_answers_a_server_that_has_signed_and_once(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load_eap("password", "alice") && derive(1, true, &s));
+    assert_false(answer_to(1, "alice"));
+    assert_non_null(strstr(b->text, "the server has not been authenticated yet"));
+    server_signed(1);
+    assert_false(answer_to(1, "bob"));
+    assert_non_null(strstr(b->text, "no EAP secret of that identity"));
+    assert_true(answer_to(1, "alice") && b->type == MSG_EAP_ANSWER_IS);
+    assert_false(answer_to(1, "alice")); // to another challenge
+    assert_non_null(strstr(b->text, "EAP has begun"));
+    assert_false(make_auth(1, "a.test", "b.test")); // the server has said nothing yet
+    assert_non_null(strstr(b->text, "the EAP method is not over"));
+    assert_false(install(1, 1));
+    assert_true(derive(2, false, &s));
+    assert_false(answer_to(2, "alice"));
+    assert_non_null(strstr(b->text, "it is the initiator who answers"));
+}
+
+static void test_server_that_does_not_know_the_password_is_refused(void **state)
+{
+    struct ike_secrets s;
+    uint8_t right[20], msk[64];
+    (void)state;
+    assert_true(load_eap("password", "alice") && load("x", "secret", NULL, NULL));
+    for (uint32_t i = 1; i <= 2; i++) {
+        assert_true(derive(i, true, &s));
+        server_signed(i);
+        assert_false(server_says(i, right, 20)); // before our answer
+        assert_true(answer_to(i, "alice"));
+        server_of("alice", "password", right, msk);
+        assert_false(server_says(i, right, i == 1 ? 19 : (right[19] ^= 1, 20)));
+        assert_non_null(strstr(b->text, "the server does not know the password"));
+        right[19] ^= i == 2;
+        assert_false(server_says(i, right, 20)); // one try
+        assert_false(make_auth(i, "a.test", "b.test"));
+        assert_false(install(i, i));
+    }
+}
+
+// Traffic keys come after both AUTHs by the MSK; that of a shared secret is no proof.
+static void test_client_has_keys_after_both_proofs_by_the_msk(void **state)
+{
+    (void)state;
+    assert_true(load_eap("password", "alice") && load("x", "secret", NULL, NULL));
+    for (uint32_t i = 1; i <= 2; i++) {
+        struct ike_secrets s;
+        uint8_t right[20], msk[64], x[100], y[100], auth[64];
+        assert_true(derive(i, true, &s));
+        server_signed(i);
+        assert_true(answer_to(i, "alice"));
+        server_of("alice", "password", right, msk);
+        assert_true(server_says(i, right, 20) && make_auth(i, "a.test", "b.test"));
+        assert_false(install(i, i));
+        derive_psk_auth(&s, true, slice_of(msk, 64), slice_str("mine"), slice_of(NR, 32),
+                        id_body("a.test", x), auth);
+        assert_memory_equal(b->data, auth, 32);
+        derive_psk_auth(&s, false, i == 1 ? slice_of(msk, 64) : slice_str("secret"), slice_str("theirs"),
+                        slice_of(NI, 32), id_body("b.test", y), auth);
+        struct msg_AUTH_CHECK m = {.req = ++req,
+                                   .ike_id = i,
+                                   .method = 2,
+                                   .message = slice_str("theirs"),
+                                   .own_nonce = slice_of(NI, 32),
+                                   .id_body = id_body("a.test", x),
+                                   .peer_id_body = id_body("b.test", y),
+                                   .auth = slice_of(auth, 32)};
+        assert_int_equal(say(b->ike, MSG_AUTH_CHECK, &m), i == 1);
+        assert_int_equal(install(i, i), i == 1);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors_of_rfc_2759_and_3079),
         cmocka_unit_test(test_packets_whose_lengths_lie_are_refused),
+        cmocka_unit_test(test_servers_packets_whose_lengths_lie_are_refused),
+        cmocka_unit_test_setup_teardown(test_password_answers_a_server_that_has_signed_and_once, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_server_that_does_not_know_the_password_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_client_has_keys_after_both_proofs_by_the_msk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_an_eap_secret_there_is_no_eap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_answer_is_taken_and_it_is_the_passwords, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eap_that_has_begun_is_ended_by_no_other_proof, setup, teardown),

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server asks in its own order: who we are (and as often as it likes), the challenge, its proof, success.
+// What it may cost us is bounded by the number of its requests; anything that is out of order ends the
+// attempt.
+#include "ctrl/ike/eap_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/identity.h"
+#include "ctrl/ike/ike.h"
+#include "ctrl/ike/pending.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+
+enum { REQUESTS_MAX = 16, TEXT_MAX = 80 };
+enum step { WAITS_FOR_SERVER, WAITS_FOR_CHALLENGE, WAITS_FOR_PROOF, WAITS_FOR_SUCCESS, OVER };
+
+struct eap_client {
+    eap_end_fn end;
+    struct inmsg *first; // by which the server proved itself
+    enum step step;
+    unsigned requests;
+    bool refused; // it was told that it asks by another method than ours
+    uint8_t id, mschap_id;
+    struct identity user;
+    char name[ID_TEXT_MAX];
+};
+
+// --- the connection ---
+
+// A name that goes on the wire as it stands.
+static bool is_name(const struct identity *id)
+{
+    return (id->type == ID_FQDN || id->type == ID_RFC822 || id->type == ID_KEY) && id->len > 0 &&
+           id->len <= EAP_NAME_MAX && !identity_is_pattern(id);
+}
+
+static bool user_of(const struct conn *c, struct identity *out)
+{
+    *out = c->local_id;
+    return (!c->cfg.local.eap_id[0] || identity_parse(c->cfg.local.eap_id, out)) && is_name(out);
+}
+
+int eap_client_check(const struct conn *c, struct esp_error *err)
+{
+    const struct conn_config *cfg = &c->cfg;
+    struct identity id;
+    if (cfg->local.auth != AUTH_EAP)
+        return 0;
+    if (cfg->remote.auth != AUTH_PUBKEY)
+        return esp_fail(err, -EINVAL, "remote.auth",
+                        "our password is for a server that has proven itself by a certificate (pubkey)");
+    if (cfg->ppk_id[0])
+        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
+    if (!user_of(c, &id))
+        return esp_fail(err, -EINVAL, "local.eap_id",
+                        "'%.80s' is no user name: expected local.eap_id or local.id to be one",
+                        cfg->local.eap_id[0] ? cfg->local.eap_id : cfg->local.id);
+    return 0;
+}
+
+// --- the session ---
+
+bool eap_client_begin(struct ike_sa *sa, eap_end_fn end)
+{
+    struct eap_client *e = calloc(1, sizeof(*e));
+    if (!e || !user_of(sa->conn, &e->user)) { // it was one when the connection was loaded
+        free(e);
+        return false;
+    }
+    e->end = end;
+    identity_print(&e->user, e->name, sizeof(e->name));
+    eap_client_free(sa->hs->eap_client);
+    sa->hs->eap_client = e;
+    return true;
+}
+
+void eap_client_free(struct eap_client *e)
+{
+    if (e)
+        free(e->first);
+    free(e);
+}
+
+bool eap_client_waits(const struct ike_sa *sa)
+{
+    const struct eap_client *e = sa->hs->eap_client;
+    return e && e->step != WAITS_FOR_SERVER && e->step != OVER;
+}
+
+struct slice eap_client_idr(const struct ike_sa *sa)
+{
+    return payload_find(&sa->hs->eap_client->first->pl, PL_IDR)->body;
+}
+
+static void fail(struct task *t, const char *why)
+{
+    char text[200];
+    snprintf(text, sizeof(text), "EAP failed: %.180s", why);
+    t->sa->hs->eap_client->end(t, text);
+}
+
+static void reply(struct task *t, uint8_t type, struct slice data)
+{
+    uint8_t buf[600];
+    struct pb b = pb_of(buf, sizeof(buf));
+    pb_eap(&b, EAP_CODE_RESPONSE, t->sa->hs->eap_client->id, type, data);
+    COUNT(t->sa->ike, ike_auth_out_req);
+    exchange_send_inner(t->sa, EX_AUTH, &b);
+}
+
+// What a peer wrote for people to read: a log has no place for control characters.
+static const char *readable(struct slice s, char out[TEXT_MAX])
+{
+    size_t n = s.len < TEXT_MAX - 1 ? s.len : TEXT_MAX - 1;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)(s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : '?');
+    out[n] = 0;
+    return out;
+}
+
+// --- EAP-MSCHAPv2 ---
+
+static void answered(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct eap_client *e = t->sa->hs->eap_client;
+    const struct msg_EAP_ANSWER_IS *is = &m->EAP_ANSWER_IS;
+    uint8_t data[5 + MSCHAP_REPLY_LEN + EAP_NAME_MAX];
+    struct writer w = writer_of(data, sizeof(data));
+    char why[200];
+    static const uint8_t reserved[8];
+    if (type != MSG_EAP_ANSWER_IS || is->peer_challenge.len != MSCHAP_CHALLENGE_LEN ||
+        is->response.len != MSCHAP_RESPONSE_LEN) {
+        snprintf(why, sizeof(why), "the password of '%.60s': %.100s", e->name, answer_text(type, m));
+        fail(t, why);
+        return;
+    }
+    wr_u8(&w, MSCHAP_OP_RESPONSE);
+    wr_u8(&w, e->mschap_id);
+    wr_u16(&w, (uint16_t)(5 + MSCHAP_REPLY_LEN + e->user.len));
+    wr_u8(&w, MSCHAP_REPLY_LEN);
+    wr_slice(&w, is->peer_challenge);
+    wr_bytes(&w, reserved, sizeof(reserved));
+    wr_slice(&w, is->response);
+    wr_u8(&w, 0); // flags
+    wr_bytes(&w, e->user.data, e->user.len);
+    e->step = WAITS_FOR_PROOF;
+    reply(t, EAP_TYPE_MSCHAPV2, wr_written(&w));
+}
+
+static void on_challenge(struct task *t, struct slice data)
+{
+    struct eap_client *e = t->sa->hs->eap_client;
+    struct mschap_challenge c;
+    if (!mschap_read_challenge(data, &c)) {
+        fail(t, "the server's MS-CHAPv2 challenge is malformed");
+        return;
+    }
+    e->mschap_id = c.id;
+    struct slice user = slice_of(e->user.data, e->user.len), account = user;
+    for (size_t i = 0; i < user.len; i++) // RFC 2759 8.2: the name goes in without a domain
+        if (user.p[i] == '\\')
+            account = slice_of(user.p + i + 1, user.len - i - 1);
+    struct msg_EAP_ANSWER q = {.req = ask_new(t, answered),
+                               .ike_id = t->sa->id,
+                               .user = user,
+                               .account = account,
+                               .challenge = c.challenge};
+    ask(t->sa->ike, ROOM_KEYS, q.req, MSG_EAP_ANSWER, &q);
+}
+
+static void judged(struct task *t, enum msg_type type, const union msg *m)
+{
+    static const uint8_t success = MSCHAP_OP_SUCCESS;
+    if (!answer_ok(type, m)) {
+        fail(t, answer_text(type, m));
+        return;
+    }
+    t->sa->hs->eap_client->step = WAITS_FOR_SUCCESS;
+    reply(t, EAP_TYPE_MSCHAPV2, slice_of(&success, 1));
+}
+
+static void on_proof(struct task *t, struct slice data)
+{
+    uint8_t authenticator[MSCHAP_AUTHENTICATOR_LEN];
+    char text[TEXT_MAX], why[200];
+    if (data.len && data.p[0] == MSCHAP_OP_FAILURE) {
+        struct slice said = slice_of(data.p + (data.len < 4 ? data.len : 4), data.len < 4 ? 0 : data.len - 4);
+        snprintf(why, sizeof(why), "the server does not take the password of '%.50s' (%s)",
+                 t->sa->hs->eap_client->name, readable(said, text));
+        fail(t, why);
+    } else if (!mschap_read_success(data, authenticator)) {
+        fail(t, "the server's MS-CHAPv2 success is malformed");
+    } else {
+        struct msg_EAP_SERVER q = {.req = ask_new(t, judged),
+                                   .ike_id = t->sa->id,
+                                   .authenticator = slice_of(authenticator, sizeof(authenticator))};
+        ask(t->sa->ike, ROOM_KEYS, q.req, MSG_EAP_SERVER, &q);
+    }
+}
+
+static void on_mschap(struct task *t, struct slice data)
+{
+    switch (t->sa->hs->eap_client->step) {
+    case WAITS_FOR_CHALLENGE: on_challenge(t, data); break;
+    case WAITS_FOR_PROOF: on_proof(t, data); break;
+    default: fail(t, "the server asks on after the method's end"); break;
+    }
+}
+
+// --- requests ---
+
+// RFC 3748 5.3.1: once, and a server that has no other method ends it.
+static void refuse_method(struct task *t, uint8_t type)
+{
+    static const uint8_t ours = EAP_TYPE_MSCHAPV2;
+    struct eap_client *e = t->sa->hs->eap_client;
+    char why[100];
+    snprintf(why, sizeof(why), "the server asks by EAP type %u, and EAP-MSCHAPv2 (26) is wanted", type);
+    if (e->refused || e->step != WAITS_FOR_CHALLENGE) {
+        fail(t, why);
+        return;
+    }
+    e->refused = true;
+    LOGF(IKE, 1, "%s", why);
+    reply(t, EAP_TYPE_NAK, slice_of(&ours, 1));
+}
+
+static void on_request(struct task *t, const struct eap_packet *p)
+{
+    struct eap_client *e = t->sa->hs->eap_client;
+    char text[TEXT_MAX];
+    e->id = p->id;
+    if (++e->requests > REQUESTS_MAX) {
+        fail(t, "the server asks without end");
+    } else if (p->type == EAP_TYPE_IDENTITY) {
+        LOGF(IKE, 1, "server requested EAP_IDENTITY (id 0x%02X), sending '%s'", p->id, e->name);
+        reply(t, EAP_TYPE_IDENTITY, slice_of(e->user.data, e->user.len));
+    } else if (p->type == EAP_TYPE_NOTIFICATION) {
+        LOGF(IKE, 1, "the server says by EAP: %s", readable(p->data, text));
+        reply(t, EAP_TYPE_NOTIFICATION, slice_of(NULL, 0));
+    } else if (p->type != EAP_TYPE_MSCHAPV2) {
+        refuse_method(t, p->type);
+    } else {
+        on_mschap(t, p->data);
+    }
+}
+
+void eap_client_response(struct task *t, const struct payloads *pl)
+{
+    struct eap_client *e = t->sa->hs->eap_client;
+    const struct payload *body = payload_find(pl, PL_EAP);
+    struct eap_packet p;
+    if (!body || payload_count(pl, PL_EAP) != 1 || !eap_read(body->body, &p)) {
+        fail(t, "the IKE_AUTH response lacks an EAP packet, or it is malformed (RFC 7296 2.16)");
+    } else if (p.code == EAP_CODE_SUCCESS && e->step == WAITS_FOR_SUCCESS) {
+        LOGF(IKE, 1, "EAP method EAP_MSCHAPV2 succeeded, MSK established");
+        e->step = OVER;
+        t->sa->hs->eap_over = true;
+        e->end(t, NULL);
+    } else if (p.code == EAP_CODE_REQUEST) {
+        on_request(t, &p);
+    } else {
+        fail(t, p.code == EAP_CODE_FAILURE
+                    ? "the server says so"
+                    : "the server's packet is neither a request nor a success that is due");
+    }
+}
+
+void eap_client_first(struct task *t, struct inmsg *m)
+{
+    struct eap_client *e = t->sa->hs->eap_client;
+    e->first = m;
+    e->step = WAITS_FOR_CHALLENGE;
+    eap_client_response(t, &m->pl);
+}
