@@ -25,7 +25,7 @@ static int add_transform(struct proposal *p, struct transform t, struct esp_erro
 static int add_keyword(struct proposal *p, const char *word, struct esp_error *err)
 {
     struct transform t;
-    const char *weak = transform_weak(word);
+    const char *weak = transform_weak(p->protocol, word);
     if (weak)
         return esp_fail(err, -EINVAL, "", "'%.40s' is refused: %s", word, weak);
     if (!transform_by_keyword(word, &t))
@@ -38,7 +38,8 @@ static int add_keyword(struct proposal *p, const char *word, struct esp_error *e
         return esp_fail(err, -EINVAL, "", "'%.40s' is an additional key exchange: x25519-ke1_%.40s", word,
                         word);
     bool no_ke = t.type == TR_KE && t.id == TRID_KE_NONE;
-    bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN && !no_ke : t.type != TR_PRF;
+    bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN && !no_ke && !transform_is_of_esp_alone(t)
+                                         : t.type != TR_PRF;
     if (!fits)
         return esp_fail(err, -EINVAL, "", "'%.40s' has no place in an %s proposal", word,
                         p->protocol == PROTO_IKE ? "IKE" : "ESP");
@@ -124,21 +125,12 @@ static int complete_ike(struct proposal *p, struct esp_error *err)
 static int complete(struct proposal *p, struct esp_error *err)
 {
     unsigned aeads = 0, ciphers = of_type(p, TR_ENCR);
-    for (int i = 0; i < p->count; i++) {
-        bool short_icv =
-            p->t[i].type == TR_ENCR && (p->t[i].id == TRID_AES128_GCM8 || p->t[i].id == TRID_AES128_GCM12);
-        if (p->protocol == PROTO_ESP && short_icv)
-            return esp_fail(err, -EINVAL, "", "ESP with %s is not supported: aes256gcm16 is",
-                            transform_name(p->t[i]));
+    for (int i = 0; i < p->count; i++)
         aeads += transform_is_aead(p->t[i]);
-    }
     if (!ciphers)
         return esp_fail(err, -EINVAL, "", "an encryption algorithm is missing, such as aes256gcm16");
     if (aeads && aeads != ciphers)
         return esp_fail(err, -EINVAL, "", "AEAD and other encryption algorithms cannot be in one proposal");
-    if (p->protocol == PROTO_ESP && !aeads)
-        return esp_fail(err, -EINVAL, "",
-                        "ESP is supported with AEAD algorithms only for now, such as aes256gcm16");
     int r = p->protocol == PROTO_IKE ? complete_ike(p, err) : 0;
     if (r)
         return r;
@@ -164,9 +156,13 @@ int proposal_default_add(struct proposal *list, uint8_t *count, uint8_t protocol
     // default.
 #define GROUPS "x25519-ecp256-ecp384-ecp521-x448-modp3072-modp4096-modp2048"
     int r;
-    if (protocol == PROTO_ESP)
-        return proposal_text_add(list, count, protocol,
-                                 "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-noesn", err);
+    if (protocol == PROTO_ESP) {
+        r = proposal_text_add(list, count, protocol,
+                              "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-noesn", err);
+        return r ? r
+                 : proposal_text_add(list, count, protocol, "aes256-aes192-aes128-sha256-sha384-sha512-noesn",
+                                     err);
+    }
     r = proposal_text_add(
         list, count, protocol,
         "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-" GROUPS, err);

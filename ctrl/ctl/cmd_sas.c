@@ -128,6 +128,7 @@ static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, c
     put_transform(o, "encr-alg", TR_ENCR, i->encr, i->encr_bits);
     if (i->encr_bits)
         vici_putf(o, "encr-keysize", "%u", i->encr_bits);
+    put_transform(o, "integ-alg", TR_INTEG, i->integ, 0);
     if (i->esn)
         vici_put(o, "esn", "1");
     put_traffic(o, path ? path : &unused);

@@ -80,6 +80,7 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .spi_out = c->spi_out,
                                .encr = c->suite.encr.id,
                                .encr_bits = c->suite.encr.key_bits,
+                               .integ = c->suite.integ.id,
                                .esn = c->suite.esn.id == TRID_ESN,
                                .udp_encap = c->sa->nat_local || c->sa->nat_remote,
                                .mode = c->cfg->mode,

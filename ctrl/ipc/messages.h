@@ -42,7 +42,7 @@
     F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) F(U8, ppk, 0) \
     F(STR, local_vips, 192) F(STR, remote_vips, 192) F(STR, dns, 192) /* virtual addresses, and name servers that came with ours, a blank between two */
 #define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
-    F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
+    F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
     F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
 #define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) // counters: "name value\n" lines
 #define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0
@@ -128,7 +128,7 @@
 #define MSG_AUTH_OCTETS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, octets, 0)
 #define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
 // ---- keys -> path (traffic keys)
-#define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106). -> RESULT to keys
+#define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106), then integrity key (RFC 7296 2.17). -> RESULT to keys
 // The description of a CHILD SA, as a message of its own inside CHILD_DERIVE and CHILD_INSTALL.
 #define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, name, NAME_MAX_LEN) F(U32, reqid, 0) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \

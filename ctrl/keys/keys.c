@@ -10,6 +10,7 @@
 
 #include "ctrl/keys/room.h"
 #include "ctrl/keys/vault.h"
+#include "ctrl/lib/child_algs.h"
 #include "ctrl/lib/log.h"
 
 enum {
@@ -177,8 +178,7 @@ static int child_install(struct keys *k, struct ike_entry *e, const struct msg_C
 {
     uint8_t mat[KEYMAT_MAX];
     struct kex_secrets shared = {0};
-    size_t one = cr_encr_key_len(child->encr, child->encr_bits);
-    one += cr_encr_is_aead(child->encr) ? 0 : cr_integ_key_len(child->integ);
+    size_t one = child_algs_keymat(child_algs(child->encr, child->encr_bits, child->integ));
     int rc = one == 0 || 2 * one > sizeof(mat) ? -EOPNOTSUPP : 0;
     if (!rc)
         rc = use_nonces_once(e, m->ni, m->nr);

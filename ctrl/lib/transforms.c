@@ -32,6 +32,18 @@ static const struct {
     {"aes128gcm96", "aes128gcm12"},
     {"aes192gcm96", "aes192gcm12"},
     {"aes256gcm96", "aes256gcm12"},
+    {"aes128ccm", "aes128ccm16"},
+    {"aes128ccm128", "aes128ccm16"},
+    {"aes128ccm64", "aes128ccm8"},
+    {"aes128ccm96", "aes128ccm12"},
+    {"aes192ccm", "aes192ccm16"},
+    {"aes192ccm128", "aes192ccm16"},
+    {"aes192ccm64", "aes192ccm8"},
+    {"aes192ccm96", "aes192ccm12"},
+    {"aes256ccm", "aes256ccm16"},
+    {"aes256ccm128", "aes256ccm16"},
+    {"aes256ccm64", "aes256ccm8"},
+    {"aes256ccm96", "aes256ccm12"},
     {"sha", "sha1"},
     {"sha2_256", "sha256"},
     {"sha2_384", "sha384"},
@@ -75,11 +87,18 @@ bool transform_by_keyword(const char *keyword, struct transform *out)
 
 bool transform_is_aead(struct transform t)
 {
-    return t.type == TR_ENCR && (t.id == TRID_AES128_GCM8 || t.id == TRID_AES128_GCM12 ||
-                                 t.id == TRID_AES128_GCM16 || t.id == TRID_CHACHA20_POLY1305);
+    bool gcm = t.id >= TRID_AES128_GCM8 && t.id <= TRID_AES128_GCM16;
+    bool ccm = t.id >= TRID_AES128_CCM8 && t.id <= TRID_AES128_CCM16;
+    return t.type == TR_ENCR && (gcm || ccm || t.id == TRID_AES128_GMAC || t.id == TRID_CHACHA20_POLY1305);
 }
 
-const char *transform_weak(const char *keyword)
+bool transform_is_of_esp_alone(struct transform t)
+{
+    bool ccm = t.id >= TRID_AES128_CCM8 && t.id <= TRID_AES128_CCM16;
+    return t.type == TR_ENCR && (ccm || t.id == TRID_ESP_NULL || t.id == TRID_AES128_GMAC);
+}
+
+const char *transform_weak(uint8_t protocol, const char *keyword)
 {
     static const struct {
         const char *keyword, *why;
@@ -91,7 +110,6 @@ const char *transform_weak(const char *keyword)
         {"blowfish192", "Blowfish must not be used (RFC 8221 5)"},
         {"blowfish256", "Blowfish must not be used (RFC 8221 5)"},
         {"cast128", "CAST has blocks of 64 bits (our policy)"},
-        {"null", "without encryption IKE is in clear (RFC 7296 5)"},
         {"md5", "HMAC-MD5 must not be used (RFC 8247 2.3, RFC 8221 6)"},
         {"md5_128", "HMAC-MD5 must not be used (RFC 8247 2.3, RFC 8221 6)"},
         {"prfmd5", "HMAC-MD5 must not be used (RFC 8247 2.2)"},
@@ -106,6 +124,8 @@ const char *transform_weak(const char *keyword)
     for (size_t i = 0; i < LENGTH(weak); i++)
         if (!strcmp(weak[i].keyword, keyword))
             return weak[i].why;
+    if (protocol == 1 && !strcmp(keyword, "null"))
+        return "without encryption IKE is in clear (RFC 7296 5)";
     return NULL;
 }
 
@@ -113,6 +133,7 @@ void proposal_print(const struct proposal *p, char *buf, unsigned size)
 {
     unsigned n = (unsigned)snprintf(buf, size, "%s:",
                                     p->protocol == 1   ? "IKE"
+                                    : p->protocol == 2 ? "AH"
                                     : p->protocol == 3 ? "ESP"
                                                        : "?");
     for (int i = 0; i < p->count && n < size; i++) {

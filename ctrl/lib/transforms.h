@@ -37,6 +37,19 @@ enum { ADDKE_MAX = TR_ADDKE7 - TR_ADDKE1 + 1 }; // additional key exchanges (RFC
     X(AES192_GCM16, TR_ENCR, 20, 192, "aes192gcm16", "AES_GCM_16")                                           \
     X(AES256_GCM16, TR_ENCR, 20, 256, "aes256gcm16", "AES_GCM_16")                                           \
     X(CHACHA20_POLY1305, TR_ENCR, 28, 0, "chacha20poly1305", "CHACHA20_POLY1305")                            \
+    X(ESP_NULL, TR_ENCR, 11, 0, "null", "NULL") \
+    X(AES128_CCM8, TR_ENCR, 14, 128, "aes128ccm8", "AES_CCM_8") \
+    X(AES192_CCM8, TR_ENCR, 14, 192, "aes192ccm8", "AES_CCM_8") \
+    X(AES256_CCM8, TR_ENCR, 14, 256, "aes256ccm8", "AES_CCM_8") \
+    X(AES128_CCM12, TR_ENCR, 15, 128, "aes128ccm12", "AES_CCM_12") \
+    X(AES192_CCM12, TR_ENCR, 15, 192, "aes192ccm12", "AES_CCM_12") \
+    X(AES256_CCM12, TR_ENCR, 15, 256, "aes256ccm12", "AES_CCM_12") \
+    X(AES128_CCM16, TR_ENCR, 16, 128, "aes128ccm16", "AES_CCM_16") \
+    X(AES192_CCM16, TR_ENCR, 16, 192, "aes192ccm16", "AES_CCM_16") \
+    X(AES256_CCM16, TR_ENCR, 16, 256, "aes256ccm16", "AES_CCM_16") \
+    X(AES128_GMAC, TR_ENCR, 21, 128, "aes128gmac", "NULL_AES_GMAC") \
+    X(AES192_GMAC, TR_ENCR, 21, 192, "aes192gmac", "NULL_AES_GMAC") \
+    X(AES256_GMAC, TR_ENCR, 21, 256, "aes256gmac", "NULL_AES_GMAC") \
     X(PRF_HMAC_SHA1, TR_PRF, 2, 0, "prfsha1", "PRF_HMAC_SHA1")                                               \
     X(PRF_HMAC_SHA2_256, TR_PRF, 5, 0, "prfsha256", "PRF_HMAC_SHA2_256")                                     \
     X(PRF_HMAC_SHA2_384, TR_PRF, 6, 0, "prfsha384", "PRF_HMAC_SHA2_384")                                     \
@@ -45,6 +58,9 @@ enum { ADDKE_MAX = TR_ADDKE7 - TR_ADDKE1 + 1 }; // additional key exchanges (RFC
     X(HMAC_SHA2_256_128, TR_INTEG, 12, 0, "sha256", "HMAC_SHA2_256_128")                                     \
     X(HMAC_SHA2_384_192, TR_INTEG, 13, 0, "sha384", "HMAC_SHA2_384_192")                                     \
     X(HMAC_SHA2_512_256, TR_INTEG, 14, 0, "sha512", "HMAC_SHA2_512_256")                                     \
+    X(AH_AES128_GMAC, TR_INTEG, 9, 0, "ah-aes128gmac", "AES_128_GMAC") \
+    X(AH_AES192_GMAC, TR_INTEG, 10, 0, "ah-aes192gmac", "AES_192_GMAC") \
+    X(AH_AES256_GMAC, TR_INTEG, 11, 0, "ah-aes256gmac", "AES_256_GMAC") \
     X(KE_NONE, TR_KE, 0, 0, "none", "MODP_NONE")                                                             \
     X(MODP_2048, TR_KE, 14, 0, "modp2048", "MODP_2048")                                                      \
     X(MODP_3072, TR_KE, 15, 0, "modp3072", "MODP_3072")                                                      \
@@ -64,7 +80,8 @@ enum { ADDKE_MAX = TR_ADDKE7 - TR_ADDKE1 + 1 }; // additional key exchanges (RFC
 // clang-format on
 // Further keywords for the same transforms: x25519 = curve25519, x448 = curve448, aes = aes128, aes128gcm =
 // aes128gcm16 ... KE_NONE has a place in ESP proposals alone: a CHILD SA may then also be made without a key
-// exchange of its own (RFC 7296 section 3.3.2).
+// exchange of its own (RFC 7296 section 3.3.2). CCM, GMAC and NULL are for ESP alone; the GMACs of AH, whose
+// keywords no text can hold, are what aes128gmac ... mean in an AH proposal (RFC 4543 section 9).
 
 struct transform {
     uint8_t type;      // enum transform_type
@@ -77,7 +94,7 @@ TRANSFORM_LIST(X)
 
 #define PROPOSAL_MAX_TRANSFORMS 64
 struct proposal {     // of one protocol; transforms in order of preference within a type
-    uint8_t protocol; // 1 IKE, 3 ESP
+    uint8_t protocol; // 1 IKE, 2 AH, 3 ESP
     uint8_t count;
     struct transform t[PROPOSAL_MAX_TRANSFORMS];
 };
@@ -85,10 +102,11 @@ struct proposal {     // of one protocol; transforms in order of preference with
 const char *transform_name(struct transform t); // charon's name, "(unknown)" where not listed
 bool transform_by_keyword(const char *keyword, struct transform *out); // false: unknown
 bool transform_is_aead(struct transform t);
-bool transform_is_addke(struct transform t); // "ke1_x25519"
-// Why the algorithm of that keyword is not taken whatever a peer asks for: the document that calls it weak;
-// NULL: it is not one of them.
-const char *transform_weak(const char *keyword);
+bool transform_is_addke(struct transform t);        // "ke1_x25519"
+bool transform_is_of_esp_alone(struct transform t); // has no place in an IKE proposal
+// Why the algorithm of that keyword is not taken in this protocol, whatever a peer asks for: the document
+// that calls it weak; NULL: it is not one of them.
+const char *transform_weak(uint8_t protocol, const char *keyword);
 // "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519"
 void proposal_print(const struct proposal *p, char *buf, unsigned size);
 

@@ -8,29 +8,14 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "ctrl/lib/child_algs.h"
 #include "ctrl/lib/log.h"
 
 #define NEVER UINT64_MAX
 
-static enum esp_alg alg_of(uint16_t encr, uint16_t bits)
+static struct child_algs algs_of(const struct child_facts *m)
 {
-    if (encr == TRID_AES128_GCM16)
-        return bits == 128   ? ESP_ALG_AES128_GCM16
-               : bits == 192 ? ESP_ALG_AES192_GCM16
-               : bits == 256 ? ESP_ALG_AES256_GCM16
-                             : ESP_ALG_NONE;
-    return encr == TRID_CHACHA20_POLY1305 ? ESP_ALG_CHACHA20_POLY1305 : ESP_ALG_NONE;
-}
-
-static size_t key_octets(enum esp_alg a)
-{
-    switch (a) {
-#define X(sym, name, key, salt, iv, icv, align)                                                              \
-    case ESP_ALG_##sym: return key;
-        ESP_ALG_LIST(X)
-#undef X
-    default: return 0;
-    }
+    return child_algs(m->encr, m->encr_bits, m->integ);
 }
 
 bool sadb_want_card(struct path *p, const struct child *c, enum offload_mode *mode)
@@ -54,11 +39,13 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
                         struct esp_sa_params *s)
 {
     const struct child_facts *m = &c->c;
+    struct child_algs algs = algs_of(m);
     const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
                       *to = dir == ESP_OUT ? &m->remote : &m->local;
     *s = (struct esp_sa_params){.dir = dir,
                                 .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
-                                .alg = alg_of(m->encr, m->encr_bits),
+                                .alg = algs.alg,
+                                .integ = algs.integ,
                                 .ttl = 64,
                                 // SPIs are drawn at random, so SAs between the same ends have different ones
                                 .id_offset = (uint16_t)(m->spi_out ^ m->spi_out >> 16),
@@ -84,9 +71,9 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
         s->dport = p->env->settings->port_nat_t;
     memcpy(s->src, from->a, 16);
     memcpy(s->dst, to->a, 16);
-    size_t n = key_octets(s->alg);
-    memcpy(s->key, key.p, n);
-    memcpy(s->salt, key.p + n, 4);
+    memcpy(s->key, key.p, algs.key);
+    memcpy(s->salt, key.p + algs.key, algs.salt);
+    memcpy(s->integ_key, key.p + algs.key + algs.salt, algs.integ_key);
 }
 
 static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32_t keys_req)
@@ -103,6 +90,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32
                                 .replay_window = m->replay_window,
                                 .encr = m->encr,
                                 .encr_bits = m->encr_bits,
+                                .integ = m->integ,
                                 .local_port = m->local_port,
                                 .remote_port = m->remote_port,
                                 .mode = m->mode,
@@ -149,14 +137,15 @@ static int link_child(struct path *p, struct child *c)
 
 static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struct esp_error *err)
 {
-    enum esp_alg alg = alg_of(c->c.encr, c->c.encr_bits);
-    if (alg == ESP_ALG_NONE)
-        return esp_fail(err, -EOPNOTSUPP, "esp_proposals",
-                        "encryption algorithm %u with %u key bits is not known here", c->c.encr,
-                        c->c.encr_bits);
-    if (m->key_in.len != key_octets(alg) + 4 || m->key_out.len != m->key_in.len)
+    size_t want = child_algs_keymat(algs_of(&c->c));
+    if (!want)
+        return esp_fail(
+            err, -EOPNOTSUPP, "esp_proposals",
+            "encryption algorithm %u with %u key bits and integrity algorithm %u is not known here",
+            c->c.encr, c->c.encr_bits, c->c.integ);
+    if (m->key_in.len != want || m->key_out.len != want)
         return esp_fail(err, -EINVAL, "keys", "got %zu and %zu octets of key, expected %zu", m->key_in.len,
-                        m->key_out.len, key_octets(alg) + 4);
+                        m->key_out.len, want);
     if (c->c.local.family != c->c.remote.family || !c->c.local.family)
         return esp_fail(err, -EINVAL, "addresses", "the tunnel's ends are not of one address family");
     if (c->c.replay_window > ESP_MAX_WINDOW)

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <unistd.h>
 
+#include "ctrl/lib/child_algs.h"
 #include "ctrl/lib/log.h"
 
 static uint32_t seconds_since(const struct path *p, uint64_t at)
@@ -141,37 +142,72 @@ void stats_counters(struct path *p, uint32_t req)
     ipc_result(p->ctl, req, true, "%s", "");
 }
 
-static size_t key_len(enum esp_alg a)
+// Wireshark's names; NULL: it cannot open that.
+static const char *cipher_name(enum esp_alg a)
 {
-    return a == ESP_ALG_AES128_GCM16 ? 16 : a == ESP_ALG_AES192_GCM16 ? 24 : 32;
+    const char *n = esp_alg_name(a);
+    if (a == ESP_ALG_CHACHA20_POLY1305)
+        return "ChaCha20 with Poly1305 [RFC7634]";
+    if (a == ESP_ALG_NULL)
+        return "NULL";
+    if (strstr(n, "ccm") || strstr(n, "gmac"))
+        return NULL;
+    if (strstr(n, "ctr"))
+        return "AES-CTR [RFC3686]";
+    if (!strstr(n, "gcm"))
+        return "AES-CBC [RFC3602]";
+    return strstr(n, "gcm16")   ? "AES-GCM with 16 octet ICV [RFC4106]"
+           : strstr(n, "gcm12") ? "AES-GCM with 12 octet ICV [RFC4106]"
+                                : "AES-GCM with 8 octet ICV [RFC4106]";
 }
 
-// One line of Wireshark's esp_sa table: the addresses, the SPI, the algorithm and key || salt.
-static int sa_line(char *line, size_t size, const struct esp_sa_params *s)
+static const char *integ_name(enum esp_integ a)
+{
+    switch (a) {
+    case ESP_INTEG_HMAC_SHA1_96: return "HMAC-SHA-1-96 [RFC2404]";
+    case ESP_INTEG_HMAC_SHA256_128: return "HMAC-SHA-256-128 [RFC4868]";
+    case ESP_INTEG_HMAC_SHA384_192: return "HMAC-SHA-384-192 [RFC4868]";
+    case ESP_INTEG_HMAC_SHA512_256: return "HMAC-SHA-512-256 [RFC4868]";
+    default: return "NULL";
+    }
+}
+
+static size_t put_hex(char *to, const uint8_t *p, size_t n)
+{
+    to[0] = 0;
+    for (size_t i = 0; i < n; i++)
+        snprintf(to + 2 * i, 3, "%02x", p[i]);
+    return 2 * n;
+}
+
+// One line of Wireshark's esp_sa table: the addresses, the SPI, the algorithms and keys, key || salt. 0:
+// there is none.
+static int sa_line(char *line, size_t size, const struct child_algs *algs, const struct esp_sa_params *s)
 {
     struct addr src = {.family = s->ipv6 ? 6 : 4}, dst = src;
-    char a[64], b[64], key[2 * (ESP_MAX_KEY + 4) + 1];
-    size_t n = key_len(s->alg), k = 0;
+    char a[64], b[64], key[2 * (ESP_MAX_KEY + 4) + 1], integ[2 * ESP_MAX_INTEG_KEY + 1];
+    const char *alg = cipher_name(s->alg);
+    if (!alg)
+        return 0;
     memcpy(src.a, s->src, 16);
     memcpy(dst.a, s->dst, 16);
-    for (size_t i = 0; i < n; i++)
-        k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->key[i]);
-    for (size_t i = 0; i < 4; i++)
-        k += (size_t)snprintf(key + k, sizeof(key) - k, "%02x", s->salt[i]);
-    const char *alg = s->alg == ESP_ALG_CHACHA20_POLY1305 ? "ChaCha20 with Poly1305 [RFC7634]"
-                                                          : "AES-GCM with 16 octet ICV [RFC4106]";
+    put_hex(key + put_hex(key, s->key, algs->key), s->salt, algs->salt);
+    put_hex(integ, s->integ_key, algs->integ_key);
     // The ninth field is younger than some Wiresharks, which complain of it, and "32-bit" where it is absent.
-    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"NULL\",\"\"%s\n",
+    int len = snprintf(line, size, "\"%s\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"%s%s\",\"%s\",\"%s%s\"%s\n",
                        s->ipv6 ? "IPv6" : "IPv4", addr_print(&src, a, sizeof(a)),
-                       addr_print(&dst, b, sizeof(b)), s->spi, alg, key, s->esn ? ",\"64-bit\"" : "");
+                       addr_print(&dst, b, sizeof(b)), s->spi, alg, key[0] ? "0x" : "", key,
+                       integ_name(s->integ), integ[0] ? "0x" : "", integ, s->esn ? ",\"64-bit\"" : "");
     OPENSSL_cleanse(key, sizeof(key));
+    OPENSSL_cleanse(integ, sizeof(integ));
     return len;
 }
 
 void debug_keys_write(struct path *p, const struct child *c)
 {
-    char path[240], line[512];
+    char path[240], line[640];
     const struct esp_sa_params *both[] = {&c->out.params, &c->in.params};
+    struct child_algs algs = child_algs(c->c.encr, c->c.encr_bits, c->c.integ);
     if (!p->env->settings->debug_keys[0])
         return;
     snprintf(path, sizeof(path), "%s/esp_sa", p->env->settings->debug_keys);
@@ -181,7 +217,7 @@ void debug_keys_write(struct path *p, const struct child *c)
         return;
     }
     for (int i = 0; i < 2; i++) {
-        int n = sa_line(line, sizeof(line), both[i]);
+        int n = sa_line(line, sizeof(line), &algs, both[i]);
         if (n < 0 || write(fd, line, (size_t)n) != n)
             LOGF(ESP, 0, "cannot write %s: %s", path, strerror(errno));
     }

@@ -4,3 +4,4 @@ $(eval $(call unit_test,test_lib,tests/unit/test_lib.c $(CTRL_LIB_SRCS),-lcrypto
 $(eval $(call unit_test,test_hash,tests/unit/test_hash.c ctrl/lib/hash.c,))
 $(eval $(call unit_test,test_log,tests/unit/test_log.c ctrl/lib/log.c,-ljansson))
 $(eval $(call unit_test,test_log_limit,tests/unit/test_log_limit.c $(CTRL_LIB_SRCS),-lcrypto))
+$(eval $(call unit_test,test_child_algs,tests/unit/test_child_algs.c $(CTRL_LIB_SRCS) $(LIBESPALIER),$(LIBESPALIER_LIBS)))

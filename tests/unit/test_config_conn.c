@@ -115,7 +115,7 @@ static void test_defaults_are_charons(void **state)
     assert_int_equal(c->rand_time, 360);
     assert_true(!c->rekey_bytes && !c->life_bytes && !c->rand_bytes);
     assert_true(!c->rekey_packets && !c->life_packets && !c->rand_packets && !c->inactivity);
-    assert_int_equal(c->proposal_count, 1);
+    assert_int_equal(c->proposal_count, 2); // AEAD and others
     assert_int_equal(c->hw_offload, OFFLOAD_DEFAULT);
     assert_int_equal(c->replay_window, UINT32_MAX);
     assert_int_equal(c->local_ts.count, 1);
@@ -249,7 +249,9 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CHILD, "per_cpu_sas", "yes", "per CPU"},
         {IN_CHILD, "local_ts", "10.0.0.0/33", "a prefix length"},
         {IN_CHILD, "remote_ts", "10.0.0.0/8[tcp/99999]", "a port"},
-        {IN_CHILD, "esp_proposals", "aes256-sha256", "AEAD"},
+        {IN_CHILD, "esp_proposals", "aes256-modp2048", "an integrity algorithm is missing"},
+        {IN_CHILD, "esp_proposals", "3des-sha256", "'3des' is refused"},
+        {IN_CHILD, "esp_proposals", "aes256-md5", "'md5' is refused"},
         {IN_CHILD, "esp_proposals", "aes256gcm16-prfsha256", "no place"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -49,6 +49,13 @@ static void test_proposals_are_completed_as_charon_does(void **state)
                         "IKE:AES_CTR_128/HMAC_SHA1_96/MODP_8192/PRF_HMAC_SHA1");
     assert_string_equal(proposal(PROTO_IKE, "aes256gcm64-aes192gcm12-prfsha1-modp6144"),
                         "IKE:AES_GCM_8_256/AES_GCM_12_192/PRF_HMAC_SHA1/MODP_6144");
+    assert_string_equal(proposal(PROTO_ESP, "aes256-aes128ctr-sha384-sha1-esn"),
+                        "ESP:AES_CBC_256/AES_CTR_128/HMAC_SHA2_384_192/HMAC_SHA1_96/EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes128ccm64-aes192ccm96-aes256ccm-aes256gcm8-aes128gmac"),
+                        "ESP:AES_CCM_8_128/AES_CCM_12_192/AES_CCM_16_256/AES_GCM_8_256/NULL_AES_GMAC_128/"
+                        "NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "null-sha512"), "ESP:NULL/HMAC_SHA2_512_256/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-sha256"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-none"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
 }
 
@@ -61,8 +68,15 @@ static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
     assert_non_null(strstr(proposal(PROTO_IKE, "aes256-prfsha256-x25519"), "integrity algorithm is missing"));
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "null"), "integrity algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "aes128"), "integrity algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "aes128-aes128ccm16-sha256"), "cannot be in one proposal"));
     assert_non_null(
-        strstr(proposal(PROTO_ESP, "aes256gcm8"), "ESP with AES_GCM_8 is not supported: aes256gcm16 is"));
+        strstr(proposal(PROTO_IKE, "aes128ccm16-prfsha256-x25519"), "no place in an IKE proposal"));
+    assert_non_null(
+        strstr(proposal(PROTO_IKE, "aes128gmac-prfsha256-x25519"), "no place in an IKE proposal"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "des-sha256"), "DES must not be used"));
+    assert_non_null(strstr(proposal(PROTO_ESP, "aes128-md5"), "HMAC-MD5 must not be used"));
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256gcm16-prfsha256-x25519-esn"), "no place in an IKE proposal"));
     assert_non_null(
