@@ -20,6 +20,7 @@
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/report.h"
+#include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -148,6 +149,8 @@ void control_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
     next->job = old->job;
     old->job = 0;
     next->wanted_new = old->wanted_new;
+    if (old->retired)
+        lifetime_ike_retire(next, old->over_at);
     for (struct ike_sa *sa = old->wanted_new ? ike->sas : NULL; sa; sa = sa->next)
         if (sa->replaces == old->id)
             sa->replaces = next->id;

@@ -68,6 +68,11 @@ void expiry_child(struct child_sa *c)
 
 static void over(struct ike_sa *sa)
 {
+    if (sa->retired) {
+        sa_why(sa, "replaced by a newer IKE_SA");
+        sa_delete(sa);
+        return;
+    }
     LOGF(IKE, 0, "IKE_SA %s reached its hard limit of time, closing it", sa_label(sa));
     for (struct child_sa *c = sa->children; c; c = c->next)
         if (child_is_up(c))

@@ -91,6 +91,14 @@ void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms)
     lifetime_ike_arm(sa);
 }
 
+void lifetime_ike_retire(struct ike_sa *sa, uint64_t at)
+{
+    sa->retired = true;
+    sa->rekey_at = sa->reauth_at = 0;
+    sa->over_at = at;
+    lifetime_ike_arm(sa);
+}
+
 static void no_later(uint64_t *at, uint64_t limit)
 {
     if (!*at || limit < *at)
@@ -114,6 +122,8 @@ void lifetime_ike(struct ike_sa *sa)
     uint64_t now = loop_now(sa->ike->loop), rekey = (uint64_t)cfg->rekey_time * 1000,
              reauth = (uint64_t)cfg->reauth_time * 1000, extra = (uint64_t)cfg->over_time * 1000,
              spread = (uint64_t)cfg->rand_time * 1000;
+    if (sa->retired) // by what replaced its predecessor
+        return;
     uint64_t first = rekey && (!reauth || rekey < reauth) ? rekey : reauth;
     if (rekey)
         sa->rekey_at = now + early(rekey, spread);

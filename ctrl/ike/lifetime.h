@@ -19,5 +19,6 @@ uint64_t lifetime_volume(uint64_t limit, uint64_t spread); // less a random part
 void lifetime_ike(struct ike_sa *sa);
 void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms); // of its rekeying
 void lifetime_ike_arm(struct ike_sa *sa);
+void lifetime_ike_retire(struct ike_sa *sa, uint64_t at); // it is replaced, and ends then
 
 #endif

@@ -18,11 +18,19 @@
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/initiate.h"
+#include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/lib/log.h"
 
-enum { BASE_MS = 1000, LIMIT_MS = 60 * 1000, STABLE_MS = 60 * 1000, CHILDLESS_MS = 3000, GRACE_MS = 2000 };
+enum {
+    BASE_MS = 1000,
+    LIMIT_MS = 60 * 1000,
+    STABLE_MS = 60 * 1000,
+    CHILDLESS_MS = 3000,
+    GRACE_MS = 2000,
+    RETIRE_MS = 500
+};
 
 enum revive_why { REVIVE_START, REVIVE_ACQUIRE, REVIVE_CLOSED, REVIVE_DEAD, REVIVE_LIMIT, REVIVE_REPLACE };
 struct revive {
@@ -191,6 +199,14 @@ static void replace(struct revive *r, struct conn *c, const struct child_config 
     old->wanted_new = true;
 }
 
+// Its DELETE ends its CHILD SAs at the peer at once, so what was on the way on them comes first: ours, and
+// what the peer sent before it had heard of the new ones.
+static void retire(struct ike_sa *old)
+{
+    LOGF(IKE, 1, "IKE_SA %s is replaced by this one and ends in %d ms", sa_label(old), RETIRE_MS);
+    lifetime_ike_retire(old, loop_now(old->ike->loop) + RETIRE_MS);
+}
+
 // Make before break: the SA that this one was made for ends only when each of its CHILD SAs has a successor
 // here, or cannot have one.
 void revive_step(struct ike_sa *sa, bool failed_one)
@@ -211,10 +227,8 @@ void revive_step(struct ike_sa *sa, bool failed_one)
             break;
         return;
     }
-    LOGF(IKE, 1, "deleting IKE_SA %s, which this one replaces", sa_label(old));
     sa->replaces = 0;
-    sa_why(old, "replaced by a newer IKE_SA");
-    sa_delete(old);
+    retire(old);
 }
 
 static void attempt(struct timer *t)

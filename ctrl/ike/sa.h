@@ -115,6 +115,7 @@ struct ike_sa {
     uint32_t handshake_us, attempt;
     uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
     bool wanted_new;   // one that replaces it is on its way
+    bool retired;      // one that replaced it is there: it goes when over_at comes
     uint64_t began_at;
     char why[200]; // what went wrong last, for whoever waits
 };

@@ -272,6 +272,15 @@ static void test_child_rekey_meets_ike_rekey(void **state)
     finish("CHILD and IKE rekeys crossing", 2 * rounds);
 }
 
+// strongSwan finds no CHILD SA of that name while it moves them to another IKE SA, and says so.
+static void answered_or_moving(int side)
+{
+    char why[256];
+    if (!vici_answer(rig.vici[side], why, sizeof(why)) &&
+        !(rig_is_charon(side) && strcmp(why, "no matching SAs to rekey found") == 0))
+        fail_msg("%s: rekey: %s", rig_site(&rig, side)->name, why);
+}
+
 // At any offset: the second begins somewhere within the first's exchanges.
 static void test_rekeys_begin_at_random_moments_of_each_other(void **state)
 {
@@ -283,7 +292,8 @@ static void test_rekeys_begin_at_random_moments_of_each_other(void **state)
         assert_true(rig_ask(&rig, first, rand() % 3 ? REKEY_CHILD : REKEY_IKE, 0));
         usleep((useconds_t)(rand() % 60000));
         assert_true(rig_ask(&rig, !first, rand() % 3 ? REKEY_CHILD : REKEY_IKE, 0));
-        assert_true(rig_answer(&rig, WEST) && rig_answer(&rig, EAST));
+        answered_or_moving(WEST);
+        answered_or_moving(EAST);
         if (rand() % 2)
             assert_true(rig_at_rest(&rig, NULL));
     }

@@ -11,6 +11,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/initiate.h"
+#include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "tests/unit/ike_pair.h"
@@ -254,6 +255,7 @@ static void test_answering_end_of_a_reauthentication_goes_on_in_the_old_one(void
             assert_int_equal(sender(&p->s[1])->child.child_id, old);
             pair_wait(p, 2100);
         }
+        pair_wait(p, 500);
         assert_ptr_equal(sender(&p->s[1]), newest(&p->s[1]));
         pair_free(p);
     }
@@ -268,17 +270,51 @@ static void test_reauthentication_soon_after_the_peers_leaves_the_newer_one(void
         struct pair *p = pair_established(UNIQUE_NO, NULL);
         p->filter = every_moment;
         revive_reauthenticate(p->s[1].ike->sas);
-        pair_wait(p, 700);
+        pair_wait(p, 1700);
         pair_assert_one(p);
         uint64_t spi = p->s[0].ike->sas->spi_i;
         revive_reauthenticate(p->s[0].ike->sas);
-        pair_wait(p, 700);
+        pair_wait(p, 1700);
         pair_assert_one(p);
         assert_int_not_equal(p->s[0].ike->sas->spi_i, spi);
         pair_wait(p, 60000);
         pair_assert_one(p);
         pair_free(p);
     }
+}
+
+// The peer may end all that the old one has as soon as it hears of the DELETE: what is on the way comes
+// first.
+static void test_reauthentication_deletes_the_old_one_a_while_after_it_is_replaced(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    struct ike_sa *old = p->s[0].ike->sas;
+    revive_reauthenticate(old);
+    pair_wait(p, 400);
+    assert_int_equal(p->s[1].ike->sa_count, 2);
+    assert_int_equal(old->state, SA_ESTABLISHED);
+    assert_ptr_equal(sender(&p->s[0]), newest(&p->s[0]));
+    pair_wait(p, 1200);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+// Nor does it go on for longer when its peer rekeys it meanwhile.
+static void test_replaced_sa_that_is_rekeyed_ends_as_soon(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    revive_reauthenticate(p->s[0].ike->sas);
+    pair_wait(p, 300);
+    for (struct ike_sa *sa = p->s[1].ike->sas; sa; sa = sa->next)
+        if (sa->id == 1)
+            rekey_ike(sa);
+    pair_wait(p, 100);
+    assert_int_equal(p->s[1].ike->sa_count, 2);
+    pair_wait(p, 1200);
+    pair_assert_one(p);
+    pair_free(p);
 }
 
 static void test_both_reauthenticate_at_once_and_one_stays(void **state)
@@ -326,6 +362,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reauthentication_soon_after_the_peers_leaves_the_newer_one),
+        cmocka_unit_test(test_reauthentication_deletes_the_old_one_a_while_after_it_is_replaced),
+        cmocka_unit_test(test_replaced_sa_that_is_rekeyed_ends_as_soon),
         cmocka_unit_test(test_both_reauthenticate_at_once_and_one_stays),
         cmocka_unit_test(test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more),
         cmocka_unit_test(test_after_a_crossing_each_end_sends_by_the_one_that_stays),
