@@ -3,20 +3,19 @@
 // roles; traffic both ways through each tunnel, and a capture of the link on which nothing is in clear. A
 // table says how it went. A cell counts only if what it is named after was seen: a fragment, a new address,
 // other SPIs without another IKE_SA_INIT.
-//   interop [--method NAME] [--feature NAME] [--begins espalier|strongswan] [--report FILE]
+//   interop [--method NAME] [--feature NAME] [--begins espalier|peer] [--report FILE]
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "tests/system/interop.h"
+#include "tests/system/interop_table.h"
 #include "tests/system/ledger.h"
 #include "tests/system/middle.h"
 #include "tests/system/steps.h"
 #include "tests/system/vici_client.h"
 
-enum { WEST, EAST, CP_ADDRESSES = 254 };
+enum { WEST, EAST };
 
 struct cell {
     const struct method *method;
@@ -25,7 +24,6 @@ struct cell {
     struct lab lab;
     struct middle middle;
     struct ends ends;
-    const char *sections;
     bool no_child_at_first;
     char pcap[200];
 };
@@ -271,7 +269,7 @@ static const struct feature features[] = {
     {"IPv6-inner", false, prepare_ipv6_inner, NULL},
     {"NAT", false, prepare_nat, act_nat},
 };
-enum { FEATURES = sizeof(features) / sizeof(features[0]), METHODS = 16 };
+enum { FEATURES = sizeof(features) / sizeof(features[0]) };
 
 // --- a cell ---
 
@@ -311,8 +309,11 @@ static bool wire_is_clean(struct cell *c)
     if (strchr(c->lab.west.outer, ':'))
         return true;
     bool ok = capture_read(&log, &c->lab.west, c->pcap);
-    uint64_t inits = ok ? capture_requests(&log, EXCHANGE_SA_INIT) : 0;
+    uint64_t inits = ok ? capture_requests(&log, EXCHANGE_SA_INIT) : 0,
+             fragments = ok ? capture_fragments(&log, true) : 0;
     capture_free(&log);
+    if (c->feature->chain && !fragments)
+        return complain("east sent its chain in no fragments");
     return inits == 1 || complain("%llu IKE_SA_INIT requests", (unsigned long long)inits);
 }
 
@@ -333,99 +334,33 @@ static bool cell_run(struct cell *c)
            (!c->feature->act || c->feature->act(c)) && wire_is_clean(c);
 }
 
-static bool cell(const struct method *m, const struct feature *f, bool charon_begins, const char *files)
+static bool cell(unsigned row, unsigned column, bool charon_begins, void *files)
 {
-    struct cell c = {.method = m, .feature = f, .charon_begins = charon_begins};
-    uint64_t began = mono_us();
+    struct cell c = {
+        .method = &interop_methods[row], .feature = &features[column], .charon_begins = charon_begins};
     bool ok = cell_up(&c, files) && cell_run(&c);
     if (c.middle.pid)
         middle_stop(&c.middle);
     lab_down(&c.lab);
-    printf("%-13s %-11s %-10s begins: %s (%.1f s)\n", m->name, f->name,
-           charon_begins ? "strongSwan" : "espalier", ok ? "ok" : "FAILED",
-           (double)(mono_us() - began) / 1e6);
-    fflush(stdout);
     return ok;
-}
-
-// --- the matrix ---
-
-enum verdict { NOT_RUN, OK, FAILED };
-struct matrix {
-    enum verdict at[METHODS][FEATURES][2];
-    unsigned ok, failed;
-};
-
-static void table(FILE *f, const struct matrix *x)
-{
-    static const char *const word[] = {"–", "ok", "**no**"};
-    fprintf(f, "| espalierd begins / strongSwan begins |");
-    for (unsigned j = 0; j < FEATURES; j++)
-        fprintf(f, " %s |", features[j].name);
-    fprintf(f, "\n|---|");
-    for (unsigned j = 0; j < FEATURES; j++)
-        fprintf(f, "---|");
-    for (unsigned i = 0; i < interop_method_count; i++) {
-        fprintf(f, "\n| %s |", interop_methods[i].name);
-        for (unsigned j = 0; j < FEATURES; j++)
-            fprintf(f, " %s / %s |", word[x->at[i][j][0]], word[x->at[i][j][1]]);
-    }
-    fprintf(f, "\n\n%u cells ok, %u failed\n", x->ok, x->failed);
-}
-
-static const char *option(int argc, char **argv, const char *name)
-{
-    for (int i = 1; i + 1 < argc; i += 2)
-        if (strcmp(argv[i], name) == 0)
-            return argv[i + 1];
-    return NULL;
-}
-
-static bool wanted(const char *want, const char *name)
-{
-    return !want || strcasecmp(want, name) == 0;
-}
-
-static void run(struct matrix *x, int argc, char **argv, const char *files)
-{
-    const char *method = option(argc, argv, "--method"), *feature = option(argc, argv, "--feature"),
-               *begins = option(argc, argv, "--begins");
-    for (unsigned i = 0; i < interop_method_count; i++)
-        for (unsigned j = 0; j < FEATURES; j++)
-            for (int role = 0; role < 2; role++) {
-                if (!wanted(method, interop_methods[i].name) || !wanted(feature, features[j].name) ||
-                    !wanted(begins, role ? "strongswan" : "espalier"))
-                    continue;
-                bool ok = cell(&interop_methods[i], &features[j], role, files);
-                x->at[i][j][role] = ok ? OK : FAILED;
-                *(ok ? &x->ok : &x->failed) += 1;
-            }
 }
 
 int main(int argc, char **argv)
 {
-    static struct matrix x;
+    static struct matrix m = {.peer = "strongSwan"};
+    struct matrix_options o;
     char files[96];
-    const char *report = option(argc, argv, "--report");
-    if (argc % 2 == 0) {
-        fprintf(stderr, "usage: interop [--method NAME] [--feature NAME] [--begins espalier|strongswan] "
-                        "[--report FILE]\n");
+    if (!matrix_options(argc, argv, &o))
         return 2;
-    }
     if (!have_strongswan()) {
         fprintf(stderr, "interop: strongSwan is not installed (make deps)\n");
         return 3;
     }
-    if (interop_files_make(files))
-        run(&x, argc, argv, files);
+    for (m.rows = 0; m.rows < interop_method_count; m.rows++)
+        m.row[m.rows] = interop_methods[m.rows].name;
+    for (m.columns = 0; m.columns < FEATURES; m.columns++)
+        m.column[m.columns] = features[m.columns].name;
+    int rc = interop_files_make(files) ? matrix_run(&m, &o, cell, files) : 1;
     interop_files_drop(files);
-    table(stdout, &x);
-    FILE *f = report ? fopen(report, "w") : NULL;
-    if (report && !f)
-        fprintf(stderr, "interop: cannot write %s\n", report);
-    if (f) {
-        table(f, &x);
-        fclose(f);
-    }
-    return x.failed || !x.ok || (report && !f) ? 1 : 0;
+    return rc;
 }

@@ -15,6 +15,7 @@ enum {
     SHOWN = 12,            // runs of losses that are printed
     IKE_NEAR_US = 20000,
 };
+enum { NEXT_SKF = 53 };
 
 static uint32_t be32(const uint8_t *p)
 {
@@ -49,7 +50,8 @@ static void note_ike(struct capture_log *c, uint64_t t, bool from_east, const ui
 {
     c->ike = grown(c->ike, c->ike_count, &c->ike_room, sizeof(*c->ike));
     c->ike[c->ike_count++] = (struct ledger_ike){
-        t, be64(ike), be64(ike + 8), be32(ike + 20), ike[18], (ike[19] & 0x20) != 0, from_east,
+        t,         be64(ike),           be64(ike + 8), be32(ike + 20), ike[18], (ike[19] & 0x20) != 0,
+        from_east, ike[16] == NEXT_SKF,
     };
 }
 
@@ -111,6 +113,14 @@ uint64_t capture_requests(const struct capture_log *c, uint8_t exchange)
     uint64_t n = 0;
     for (size_t i = 0; i < c->ike_count; i++)
         n += c->ike[i].exchange == exchange && !c->ike[i].response;
+    return n;
+}
+
+uint64_t capture_fragments(const struct capture_log *c, bool from_east)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < c->ike_count; i++)
+        n += c->ike[i].fragment && c->ike[i].from_east == from_east;
     return n;
 }
 

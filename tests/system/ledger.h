@@ -17,7 +17,7 @@ struct ledger_ike {
     uint64_t t_us;
     uint64_t spi_i, spi_r;
     uint32_t message_id;
-    uint8_t exchange, response, from_east;
+    uint8_t exchange, response, from_east, fragment;
 };
 struct capture_log {
     const struct site *site; // at whose end
@@ -33,7 +33,8 @@ bool capture_read(struct capture_log *c, const struct site *site, const char *pc
 void capture_free(struct capture_log *c);
 // IKE datagrams of that exchange; requests only
 uint64_t capture_requests(const struct capture_log *c, uint8_t exchange);
-uint64_t capture_spis(const struct capture_log *c, bool from_east); // different ones with ESP packets
+uint64_t capture_fragments(const struct capture_log *c, bool from_east); // RFC 7383
+uint64_t capture_spis(const struct capture_log *c, bool from_east);      // different ones with ESP packets
 uint64_t capture_repeated(const struct capture_log *c, bool from_east);
 
 struct ledger_losses {

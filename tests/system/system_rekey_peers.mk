@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Rekeying with peers that cannot be installed beside strongSwan.
 PEERS := $(abspath $(BUILD))/peers
-$(BUILD)/tests/system_peers: $(BUILD)/obj/tests/system/test_peers.o $(HARNESS) $(REKEY_LAB)
+$(BUILD)/tests/system_peers: $(BUILD)/obj/tests/system/test_peers.o $(BUILD)/obj/tests/system/pluto.o $(HARNESS) $(REKEY_LAB)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
