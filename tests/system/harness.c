@@ -415,6 +415,16 @@ bool site_load(struct site *s, const struct site *peer, const struct tunnel_opti
     return write_swanctl(s, peer, o) && load_all(s);
 }
 
+pid_t room_pid(const struct site *s, const char *name)
+{
+    char out[64] = "";
+    sh_read(out, sizeof(out),
+            "for p in $(cat /proc/%d/task/%d/children); do tr '\\0' ' ' </proc/$p/cmdline | grep -q "
+            "'^espalierd: %s' && echo $p; done",
+            (int)s->daemon, (int)s->daemon, name);
+    return (pid_t)strtol(out, NULL, 10);
+}
+
 bool have_swanctl(void)
 {
     return access("/usr/sbin/swanctl", X_OK) == 0;

@@ -76,6 +76,7 @@ bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, con
                      char *const extra[]);
 bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o);
 bool site_load(struct site *s, const struct site *peer, const struct tunnel_options *o); // the file anew
+pid_t room_pid(const struct site *s, const char *name); // a process of the site's espalierd; 0: there is none
 bool have_strongswan(void);
 bool have_swanctl(void);
 int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
@@ -107,6 +108,7 @@ struct wire {
     uint64_t other;     // neither that, nor ESP, nor IKE, nor the link's own
     uint64_t max_jump;  // between two sequence numbers of one SA that follow each other
     uint64_t spis;
+    uint64_t ike_before_other; // IKE datagrams before the first of those
 };
 bool wire_check(const char *pcap, struct wire *w);
 

@@ -13,10 +13,9 @@
 
 #include <cmocka.h>
 
-#include "tests/system/steps.h"
+#include "tests/system/cert_lab.h"
 
 static struct lab lab;
-static char files[96]; // keys and certificates, made once
 
 static int set_up(void **state)
 {
@@ -31,48 +30,16 @@ static int tear_down(void **state)
     return 0;
 }
 
-static char *const no_card[] = {"--card", "none", NULL};
-
 // --- files ---
-
-#define MAKE(...) assert_int_equal(sh(__VA_ARGS__), 0)
-
-static void make_ca(const char *name, const char *subject, const char *issuer)
-{
-    MAKE("cd %s && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out %s.key", files, name);
-    if (!issuer)
-        MAKE("cd %s && openssl req -new -x509 -days 60 -key %s.key -subj %s -addext "
-             "keyUsage=critical,keyCertSign,cRLSign -out %s.pem",
-             files, name, subject, name);
-    else
-        MAKE("cd %s && openssl req -new -key %s.key -subj %s -out %s.csr && printf "
-             "'basicConstraints=critical,CA:true\nkeyUsage=keyCertSign\n' >%s.ext && openssl x509 -req -in "
-             "%s.csr "
-             "-CA %s.pem -CAkey %s.key -CAcreateserial -days 50 -extfile %s.ext -out %s.pem",
-             files, name, subject, name, name, name, issuer, issuer, name, name);
-}
-
-static void make_end(const char *name, const char *ca, const char *algorithm, const char *id,
-                     const char *more)
-{
-    MAKE("cd %s && openssl genpkey -algorithm %s -out %s.key && openssl req -new -key %s.key -subj "
-         "/C=CH/O=Lab/CN=%s -out %s.csr && printf 'subjectAltName=DNS:%s\nkeyUsage=digitalSignature\n' "
-         ">%s.ext && "
-         "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days 30 -extfile %s.ext %s "
-         "-out "
-         "%s.pem",
-         files, algorithm, name, name, name, name, id, name, name, ca, ca, name, more, name);
-}
 
 static int make_files(void **state)
 {
     (void)state;
-    snprintf(files, sizeof(files), "/tmp/espalier-certs-XXXXXX");
-    assert_non_null(mkdtemp(files));
-    make_ca("ca", "/C=CH/O=Lab/CN=root", NULL);
-    make_ca("other", "/C=CH/O=Lab/CN=root", NULL); // the same name, another key
-    make_ca("mid", "/C=CH/O=Lab/CN=mid", "ca");
-    make_ca("low", "/C=CH/O=Lab/CN=low", "mid");
+    certs_begin();
+    make_ca("ca", "/C=CH/O=Lab/CN=root", NULL, "");
+    make_ca("other", "/C=CH/O=Lab/CN=root", NULL, ""); // the same name, another key
+    make_ca("mid", "/C=CH/O=Lab/CN=mid", "ca", "");
+    make_ca("low", "/C=CH/O=Lab/CN=low", "mid", "");
     static const char *const kinds[][2] = {{"rsa", "RSA -pkeyopt rsa_keygen_bits:3072"},
                                            {"p256", "EC -pkeyopt ec_paramgen_curve:P-256"},
                                            {"p384", "EC -pkeyopt ec_paramgen_curve:P-384"},
@@ -83,93 +50,38 @@ static int make_files(void **state)
         char name[40];
         for (int east = 0; east < 2; east++) {
             snprintf(name, sizeof(name), "%s-%s", kinds[i][0], east ? "east" : "west");
-            make_end(name, "ca", kinds[i][1], east ? "east.example" : "west.example", "");
+            make_end(name, "ca", kinds[i][1], east ? "east.example" : "west.example", "", "");
         }
     }
-    make_end("low-west", "low", kinds[1][1], "west.example", "");
-    make_end("low-east", "low", kinds[1][1], "east.example", "");
-    make_end("false-west", "other", kinds[1][1], "west.example", "");
-    make_end("false-east", "other", kinds[1][1], "east.example", "");
-    make_end("wrong-west", "ca", kinds[1][1], "north.example", "");
-    make_end("wrong-east", "ca", kinds[1][1], "north.example", "");
-    make_end("old-west", "ca", kinds[1][1], "west.example", "-days -1");
-    make_end("old-east", "ca", kinds[1][1], "east.example", "-days -1");
-    MAKE("cd %s && touch index && echo 01 >crlnumber && printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index\n"
-         "crlnumber=crlnumber\ndefault_md=sha256\n' >crl.cnf && openssl ca -config crl.cnf -revoke "
-         "p384-west.pem "
-         "-keyfile ca.key -cert ca.pem && openssl ca -config crl.cnf -gencrl -crldays 20 -keyfile ca.key "
-         "-cert "
-         "ca.pem -out ca.crl",
-         files);
+    make_end("low-west", "low", kinds[1][1], "west.example", "", "");
+    make_end("low-east", "low", kinds[1][1], "east.example", "", "");
+    make_end("false-west", "other", kinds[1][1], "west.example", "", "");
+    make_end("false-east", "other", kinds[1][1], "east.example", "", "");
+    make_end("wrong-west", "ca", kinds[1][1], "north.example", "", "");
+    make_end("wrong-east", "ca", kinds[1][1], "north.example", "", "");
+    make_end("old-west", "ca", kinds[1][1], "west.example", "", "-days -1");
+    make_end("old-east", "ca", kinds[1][1], "east.example", "", "-days -1");
+    make_crl("ca", "ca", "p384-west");
     return 0;
 }
 
 static int drop_files(void **state)
 {
     (void)state;
-    sh("rm -rf %s", files);
+    certs_end();
     return 0;
 }
 
 // --- a tunnel ---
 
-struct end {
-    const char *cert;  // its file's name; NULL: a shared secret
-    const char *auth;  // of local, instead of pubkey
-    const char *chain; // further certificates that it has
-    const char *id;    // NULL: the site's; "": none
-    bool crl;
-};
-
-static void put(const struct site *s, const char *name, const char *folder)
-{
-    MAKE("mkdir -p %s/swanctl/%s && cp %s/%s %s/swanctl/%s/", s->dir, folder, files, name, s->dir, folder);
-}
-
-static void prepare(const struct site *s, const struct end *me, const struct end *peer,
-                    struct tunnel_options *o, char lines[2][300])
-{
-    char name[60], *save = NULL, list[100];
-    memset(o, 0, sizeof(*o));
-    o->conn = "send_cert = always";
-    o->charon_plugins = "x509 constraints revocation pubkey pkcs1 pkcs8 gmp";
-    put(s, "ca.pem", "x509ca");
-    snprintf(lines[0], 300, "auth = psk");
-    snprintf(lines[1], 300, peer->cert ? "auth = pubkey" : "auth = psk");
-    if (me->cert) {
-        snprintf(name, sizeof(name), "%s.pem", me->cert);
-        put(s, name, "x509");
-        snprintf(lines[0], 300, "auth = %s\n      certs = %s", me->auth ? me->auth : "pubkey", name);
-        snprintf(name, sizeof(name), "%s.key", me->cert);
-        put(s, name, "private");
-    }
-    snprintf(list, sizeof(list), "%s", me->chain ? me->chain : "");
-    for (char *c = strtok_r(list, " ", &save); c; c = strtok_r(NULL, " ", &save)) {
-        snprintf(name, sizeof(name), "%s.pem", c);
-        put(s, name, "x509");
-    }
-    if (me->crl)
-        put(s, "ca.crl", "x509crl");
-    o->local = lines[0];
-    o->remote = lines[1];
-    o->local_id = me->id;
-}
-
 static void start(const struct end *west, const struct end *east)
 {
     struct tunnel_options o;
-    char lines[2][300];
-    prepare(&lab.east, east, west, &o, lines);
+    struct end_lines lines;
+    prepare(&lab.east, east, west, &o, &lines);
     assert_true(charon_start(&lab, &lab.east, &lab.west, &o));
-    prepare(&lab.west, west, east, &o, lines);
+    prepare(&lab.west, west, east, &o, &lines);
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
-}
-
-static bool authenticated(const struct site *s, const char *id, const char *with)
-{
-    char text[200];
-    snprintf(text, sizeof(text), "authentication of '%s' with %s successful", id, with);
-    return logged(s, text);
 }
 
 // Each end begins once; traffic passes both ways.
@@ -250,13 +162,13 @@ static void test_each_end_in_its_own_way(void **state)
 static void test_subject_is_the_identity_where_none_is_given(void **state)
 {
     struct tunnel_options o;
-    char lines[2][300];
+    struct end_lines lines;
     (void)state;
     needs_strongswan();
-    prepare(&lab.east, &(struct end){.cert = "p256-east"}, &(struct end){.cert = ""}, &o, lines);
+    prepare(&lab.east, &(struct end){.cert = "p256-east"}, &(struct end){.cert = ""}, &o, &lines);
     o.remote_id = "C=CH, O=Lab, CN=p256-west";
     assert_true(charon_start(&lab, &lab.east, &lab.west, &o));
-    prepare(&lab.west, &(struct end){.cert = "p256-west", .id = ""}, &(struct end){.cert = ""}, &o, lines);
+    prepare(&lab.west, &(struct end){.cert = "p256-west", .id = ""}, &(struct end){.cert = ""}, &o, &lines);
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
     both_ways();
     assert_true(authenticated(&lab.east, "C=CH, O=Lab, CN=p256-west", "ECDSA_WITH_SHA256_DER"));
@@ -292,13 +204,13 @@ static void test_expired_is_refused(void **state)
 static void test_wrong_identity_is_refused(void **state)
 {
     struct tunnel_options o;
-    char lines[2][300];
+    struct end_lines lines;
     (void)state;
     needs_strongswan();
     prepare(&lab.east, &(struct end){.cert = "wrong-east", .id = "north.example"}, &(struct end){.cert = ""},
-            &o, lines);
+            &o, &lines);
     assert_true(charon_start(&lab, &lab.east, &lab.west, &o));
-    prepare(&lab.west, &(struct end){.cert = "p256-west"}, &(struct end){.cert = ""}, &o, lines);
+    prepare(&lab.west, &(struct end){.cert = "p256-west"}, &(struct end){.cert = ""}, &o, &lines);
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
     assert_false(initiate(&lab.east));
     assert_false(initiate(&lab.west));
@@ -311,11 +223,8 @@ static void test_revoked_is_refused(void **state)
 {
     (void)state;
     needs_strongswan();
-    MAKE("cd %s && openssl ca -config crl.cnf -revoke p256-east.pem -keyfile ca.key -cert ca.pem && openssl "
-         "ca "
-         "-config crl.cnf -gencrl -crldays 20 -keyfile ca.key -cert ca.pem -out ca.crl",
-         files);
-    start(&(struct end){.cert = "p521-west", .crl = true}, &(struct end){.cert = "p256-east"});
+    make_crl("ca", "ca", "p256-east");
+    start(&(struct end){.cert = "p521-west", .crl = "ca"}, &(struct end){.cert = "p256-east"});
     assert_false(initiate(&lab.east));
     assert_false(initiate(&lab.west));
     assert_true(logged(&lab.west, "is revoked"));

@@ -70,15 +70,7 @@ static void finish(const char *what)
 
 static pid_t room(const char *name)
 {
-    char out[64] = "";
-    if (strcmp(name, "supervisor") == 0)
-        return rig.lab.west.daemon;
-    sh_read(out, sizeof(out),
-            "for p in $(cat /proc/%d/task/%d/children); do tr '\\0' ' ' </proc/$p/cmdline | grep -q "
-            "'^espalierd: %s' && "
-            "echo $p; done",
-            (int)rig.lab.west.daemon, (int)rig.lab.west.daemon, name);
-    return (pid_t)strtol(out, NULL, 10);
+    return strcmp(name, "supervisor") == 0 ? rig.lab.west.daemon : room_pid(&rig.lab.west, name);
 }
 
 static bool is_over(void *ctx)

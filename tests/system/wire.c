@@ -69,6 +69,12 @@ static void note_esp(struct reader_state *r, const uint8_t *dst, const uint8_t *
     r->w->esp++;
 }
 
+static void note_other(struct wire *w)
+{
+    if (!w->other++)
+        w->ike_before_other = w->ike;
+}
+
 static bool inner_net(const uint8_t *addr, bool v6)
 {
     return v6 ? addr[0] == 0xfd && (addr[1] == 1 || addr[1] == 2)
@@ -124,10 +130,10 @@ static void packet(struct reader_state *r, const uint8_t *p, uint32_t len)
         } else if (sport == 500 || dport == 500 || sport == 4500 || dport == 4500) {
             r->w->ike++;
         } else {
-            r->w->other++;
+            note_other(r->w);
         }
     } else if (!of_the_link(&i)) {
-        r->w->other++;
+        note_other(r->w);
     }
 }
 
