@@ -69,7 +69,7 @@ static int why_not(int rc, struct esp_error *err)
 static void adopt_all(const struct refs *r)
 {
     for (unsigned i = 0; i < r->count; i++)
-        r->r[i].value->entry->found = false;
+        kset_entry_mine(r->r[i].value->entry);
 }
 
 // What an earlier run left is this one's from now on: it goes with its last hold, not when the rest is swept.
@@ -78,6 +78,29 @@ static void adopt(struct kset_hold *h)
 {
     adopt_all(&h->objects);
     adopt_all(&h->sources);
+}
+
+// Packets of `o` that a policy of an earlier run still lets by, though nothing of this run has asked for
+// that. It goes now: what is protected is protected from its load on. Where a policy further down the same
+// file means to let them by, they wait until that one is loaded too.
+static void close_lets(struct kset *s, const struct kobj *o)
+{
+    struct entry *next;
+    if (o->kind != KOBJ_XFRM || o->action == KXFRM_ALLOW)
+        return;
+    for (struct entry *e = LIST_FIRST(&s->lets); e; e = next) {
+        next = LIST_NEXT(e, let);
+        if (e->left.priority > o->priority || !kobj_overlap(&e->left, o))
+            continue;
+        kset_entry_mine(e);
+        kset_entry_put_on(s, e, &s->touched);
+    }
+}
+
+static void close_all_lets(struct kset *s, const struct kset_hold *h)
+{
+    for (unsigned i = 0; i < h->objects.count && !LIST_EMPTY(&s->lets); i++)
+        close_lets(s, &h->objects.r[i].value->o);
 }
 
 int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold **taken, unsigned m,
@@ -102,6 +125,8 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
     }
     for (i = 0; i < m; i++)
         adopt(taken[i]);
+    for (i = 0; i < m; i++)
+        close_all_lets(s, taken[i]);
     for (i = n; i-- > 0;)
         hold_free(s, drop[i]);
     kset_settle(s, &s->touched, &later);
@@ -139,8 +164,7 @@ static void found(void *ctx, const struct kobj *o)
         kset_entry_put_on(s, e, &s->wrong);
         return;
     }
-    e->found = true;
-    e->left = *o;
+    kset_entry_found(s, e, o);
     keep_table(s, o);
 }
 
@@ -173,7 +197,7 @@ unsigned kset_sweep(struct kset *s)
         struct entry *e = (struct entry *)n;
         if (!e->found)
             continue;
-        e->found = false;
+        kset_entry_mine(e);
         count += !e->values;
         kset_entry_put_on(s, e, &s->touched);
     }
@@ -313,6 +337,7 @@ int kset_open(struct kset **out, struct kernel *k, const struct kset_options *o,
     TAILQ_INIT(&s->wrong);
     LIST_INIT(&s->holds);
     LIST_INIT(&s->left);
+    LIST_INIT(&s->lets);
     int rc = look(s, err);
     if (rc < 0) {
         kset_close(s, true);
@@ -326,14 +351,15 @@ int kset_open(struct kset **out, struct kernel *k, const struct kset_options *o,
 static void leave_in_kernel(struct kset *s, struct entry *e)
 {
     kset_entry_put_on(s, e, NULL);
-    e->present = e->found = false;
+    kset_entry_mine(e);
+    e->present = false;
 }
 
 static void leave_if_unasked(struct kset *s, struct entry *e)
 {
     if (e->found && !e->values)
         leave_in_kernel(s, e);
-    e->found = false;
+    kset_entry_mine(e);
 }
 
 // What lets in goes with the hook that it trusts.

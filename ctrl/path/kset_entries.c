@@ -106,6 +106,27 @@ static void forget(struct kset *s, struct entry *e)
     free(e);
 }
 
+// What the daemon lets by for its own way into the TUN has an interface or a mark, and is no policy's.
+static bool lets_by(const struct kobj *o)
+{
+    return o->kind == KOBJ_XFRM && o->action == KXFRM_ALLOW && !o->ifindex && !o->mark_mask;
+}
+
+void kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o)
+{
+    e->found = true;
+    e->left = *o;
+    if (lets_by(o))
+        LIST_INSERT_HEAD(&s->lets, e, let);
+}
+
+void kset_entry_mine(struct entry *e)
+{
+    if (e->found && lets_by(&e->left))
+        LIST_REMOVE(e, let);
+    e->found = false;
+}
+
 const struct kobj *kset_entry_wanted(const struct entry *e)
 {
     const struct value *best = NULL;

@@ -95,6 +95,21 @@ bool kobj_better(const struct kobj *a, const struct kobj *b)
     return memcmp(a->from, b->from, 16) < 0;
 }
 
+static bool prefixes_overlap(const uint8_t *a, unsigned a_len, const uint8_t *b, unsigned b_len)
+{
+    unsigned len = a_len < b_len ? a_len : b_len, whole = len / 8, rest = len % 8;
+    return !memcmp(a, b, whole) && (!rest || !((a[whole] ^ b[whole]) >> (8 - rest)));
+}
+
+bool kobj_overlap(const struct kobj *a, const struct kobj *b)
+{
+    return a->family == b->family && a->dir == b->dir && (!a->proto || !b->proto || a->proto == b->proto) &&
+           !((a->sport ^ b->sport) & a->sport2 & b->sport2) &&
+           !((a->dport ^ b->dport) & a->dport2 & b->dport2) &&
+           prefixes_overlap(a->src, a->src_len, b->src, b->src_len) &&
+           prefixes_overlap(a->dst, a->dst_len, b->dst, b->dst_len);
+}
+
 // ---- splitting
 
 static void collect(void *ctx, const uint8_t *addr, unsigned len)

@@ -36,7 +36,8 @@ int kset_source_objects(const struct kset_options *o, const struct kset_spec *sp
 // Keys and values.
 bool kobj_same_key(const struct kobj *a, const struct kobj *b);
 bool kobj_same_value(const struct kobj *a, const struct kobj *b);
-bool kobj_better(const struct kobj *a, const struct kobj *b); // of two values under one key, which one holds
-struct kobj kobj_key(const struct kobj *o);                   // without its values
+bool kobj_better(const struct kobj *a, const struct kobj *b);  // of two values under one key, which one holds
+bool kobj_overlap(const struct kobj *a, const struct kobj *b); // XFRM: there can be a packet of both
+struct kobj kobj_key(const struct kobj *o);                    // without its values
 
 #endif

@@ -350,6 +350,69 @@ static void test_next_run_bypass_adopted_and_dropped_is_gone_at_once(void **stat
     model_free(&l.m);
 }
 
+// An earlier run's bypass that no file names any more: where it lets by what this run protects, it goes with
+// that load and not when the rest is swept; where it does not, it stays until then.
+static void test_next_run_bypass_of_nobody_ends_where_something_wider_is_protected(void **state)
+{
+    static const char *const in[] = {"10.2.7.1", "10.1.3.1"}, *const beside[] = {"10.2.8.1", "10.1.3.1"};
+    struct kset_rig l;
+    struct pol pass, other, net;
+    struct kset_hold *h;
+    struct kset *next;
+    struct kernel_model left;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&pass, POLICY_BYPASS, 1, "10.1.3.0/24", "10.2.7.0/24", 17, 7100, 7100);
+    rig_pol(&other, POLICY_BYPASS, 1, "10.1.3.0/24", "10.2.8.0/24", 17, 7100, 7100);
+    rig_pol(&net, POLICY_PROTECT, 9, "10.1.0.0/16", "10.2.0.0/21", 0, 0, 65535);
+    rig_take(&l, &pass);
+    rig_take(&l, &other);
+    model_copy(&left, &l.m);
+    assert_int_equal(kset_open(&next, &left.base, &rig_options, NULL), 0);
+    unsigned found = kset_count(next).found;
+    assert_int_equal(kset_change(next, &net.spec, &h, 1, NULL, 0, NULL), 0);
+    assert_int_equal(rig_says(&left, KDIR_OUT, in[1], in[0], 17, 7100, 7100), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&left, KDIR_FWD, in[0], in[1], 17, 7100, 7100), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&left, KDIR_IN, in[0], in[1], 17, 7100, 7100), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&left, KDIR_OUT, beside[1], beside[0], 17, 7100, 7100), KXFRM_ALLOW);
+    assert_int_equal(rig_says(&left, KDIR_FWD, beside[0], beside[1], 17, 7100, 7100), KXFRM_ALLOW);
+    assert_int_equal(kset_count(next).found, found / 2);
+    kset_sweep(next);
+    assert_int_equal(rig_says(&left, KDIR_OUT, beside[1], beside[0], 17, 7100, 7100), 0);
+    assert_int_equal(rig_says(&left, KDIR_OUT, in[1], in[0], 17, 7100, 7100), KXFRM_BLOCK);
+    kset_close(next, false);
+    assert_int_equal(left.count, 0);
+    model_free(&left);
+    kset_close(l.s, false);
+    model_free(&l.m);
+}
+
+// One that stands behind the new policy anyway lets nothing of it by; it may still be loaded again.
+static void test_next_run_bypass_behind_what_is_protected_stays(void **state)
+{
+    struct kset_rig l;
+    struct pol pass, net;
+    struct kset_hold *h;
+    struct kset *next;
+    struct kernel_model left;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&pass, POLICY_BYPASS, 9, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_pol(&net, POLICY_PROTECT, 1, "10.1.3.0/24", "10.2.7.0/24", 0, 0, 65535);
+    rig_take(&l, &pass);
+    model_copy(&left, &l.m);
+    assert_int_equal(kset_open(&next, &left.base, &rig_options, NULL), 0);
+    assert_int_equal(kset_change(next, &net.spec, &h, 1, NULL, 0, NULL), 0);
+    assert_int_equal(rig_says(&left, KDIR_OUT, "10.1.3.1", "10.2.7.1", 17, 1, 1), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&left, KDIR_OUT, "10.1.4.1", "10.2.7.1", 17, 1, 1), KXFRM_ALLOW);
+    kset_sweep(next);
+    kset_close(next, false);
+    assert_int_equal(left.count, 0);
+    model_free(&left);
+    kset_close(l.s, false);
+    model_free(&l.m);
+}
+
 static void test_close_leaving_keeps_blocks_alone(void **state)
 {
     struct kset_rig l;
@@ -379,6 +442,8 @@ int main(void)
         cmocka_unit_test(test_next_run_adopts_what_it_finds_and_sweeps_the_rest),
         cmocka_unit_test(test_next_run_new_action_holds_at_once),
         cmocka_unit_test(test_next_run_bypass_adopted_and_dropped_is_gone_at_once),
+        cmocka_unit_test(test_next_run_bypass_of_nobody_ends_where_something_wider_is_protected),
+        cmocka_unit_test(test_next_run_bypass_behind_what_is_protected_stays),
         cmocka_unit_test(test_close_leaving_keeps_blocks_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
