@@ -188,18 +188,27 @@ module esp_rx_commit #(
     wire [63:0] soft_packets = limits[191:128];
     wire [63:0] hard_packets = limits[255:192];
     // a >= b as the borrow of a - b: mapped as written it would be a borrow or a test for equality behind it
-    wire packets_short, hard_short, soft_short;
-    wire [63:0] hard_room, soft_room;
-    /* verilator lint_off UNUSEDSIGNAL */ // only the borrow is of use
-    wire [63:0] packets_past;
+    wire packets_short, packets_over, packets_above, hard_short, soft_short, newer_a;
+    wire [63:0] hard_room, soft_room, behind_a;
+    /* verilator lint_off UNUSEDSIGNAL */ // only their borrows are of use
+    wire [63:0] packets_past, packets_left, packets_room;
     /* verilator lint_on UNUSEDSIGNAL */
+    assign {newer_a, behind_a} = {1'b0, top_a} - {1'b0, x_seq};
     assign {packets_short, packets_past} = {1'b0, packets_a} - {1'b0, soft_packets};
+    assign {packets_above, packets_room} = {1'b0, soft_packets} - {1'b0, packets_a};
+    assign {packets_over, packets_left} = {1'b0, hard_packets} - {1'b0, packets_a};
     assign {hard_short, hard_room} = {1'b0, hard_bytes} - {1'b0, bytes_a};
     assign {soft_short, soft_room} = {1'b0, soft_bytes} - {1'b0, bytes_a};
     wire fits_a = word_a[116:64] == x_seq[63:11];
 
     wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
     wire [15:0] room_a = x_bytes - pad_end;
+    wire no_room_a, too_long_a;
+    /* verilator lint_off UNUSEDSIGNAL */ // only their borrows are of use
+    wire [15:0] past_head, past_total;
+    /* verilator lint_on UNUSEDSIGNAL */
+    assign {no_room_a, past_head} = {1'b0, room_a} - 17'd20;
+    assign {too_long_a, past_total} = {1'b0, room_a} - {1'b0, o_total};
     wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
     wire ce = !x_no_ecn && x_tos[1:0] == 2'd3;
     wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
@@ -244,8 +253,8 @@ module esp_rx_commit #(
             seq_b <= x_seq;
             window_b <= x_window;
 
-            newer_b <= x_seq > top_a;
-            behind_b <= top_a - x_seq;
+            newer_b <= newer_a;
+            behind_b <= behind_a;
             fits_b <= fits_a;
             bit_b <= word_a[{1'b0, x_seq[5:0]}];
             word_b <= fits_a ? word_a[63:0] : 64'd0;
@@ -257,8 +266,8 @@ module esp_rx_commit #(
             drops_b <= drops_a;
             drops_more_b <= drops_a + 64'd1;
             // one more is too much; has been reached; will be with this one
-            hard_packets_b <= packets_a > hard_packets;
-            soft_now_b <= packets_a > soft_packets;
+            hard_packets_b <= packets_over;
+            soft_now_b <= packets_above;
             soft_more_b <= !packets_short;
             hard_room_b <= hard_room;
             hard_left_b <= !hard_short;
@@ -270,9 +279,9 @@ module esp_rx_commit #(
             dummy_b <= o_next == 8'd59;
             bad_pad_b <= pad_end > x_bytes || !o_pad_ok;
             not_ip_b <= o_next != 8'd4;
-            no_room_b <= room_a < 16'd20;
+            no_room_b <= no_room_a;
             bad_ip_b <= o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head;
-            too_long_b <= o_total > room_a;
+            too_long_b <= too_long_a;
             no_ecn_b <= ce && o_tos[1:0] == 2'd0;
             total_b <= o_total;
             inner_b <= (o_next == 8'd4) ? o_total : 16'd0;
