@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decapsulation in software. The order of the verdicts is part of the engine interface: the card gives the
-// same reason for the same packet. RFC 4303 section 3.4, RFC 4106, RFC 7634, RFC 6040 section 4.2, RFC 3948
+// same reason for the same packet. RFC 4303 section 3.4, RFC 4302 section 3.4,
+// RFC 4106, RFC 7634, RFC 6040 section 4.2, RFC 3948
 // sections 2 and 3.1.2, RFC 7296 section 2.23.
 #include <string.h>
 
@@ -15,7 +16,7 @@ struct outer {
     struct ip_view v;
     const uint8_t *ip, *esp;
     uint32_t esp_len;
-    bool udp;
+    bool udp, ah; // ah: `esp` is an AH
     uint16_t sport, dport;
 };
 
@@ -23,7 +24,7 @@ struct outer {
 struct opened {
     const struct outer *o;
     uint8_t *plain;
-    uint32_t payload; // octets, with padding and trailer
+    uint32_t payload; // octets, with padding and trailer where there are such
     uint32_t inner;   // octets of the packet or of the transport payload inside
     uint8_t next;
 };
@@ -82,6 +83,9 @@ static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t 
     o->esp_len = o->v.total - o->v.header;
     if (o->v.proto == PROTO_UDP)
         return parse_udp(o, o->esp, o->esp_len);
+    o->ah = o->v.proto == PROTO_AH;
+    if (o->ah)
+        return o->esp_len < AH_FIXED ? ESP_STATUS_TRUNCATED : ESP_STATUS_OK;
     if (o->v.proto != PROTO_ESP)
         return ESP_STATUS_NOT_ESP;
     return o->esp_len < ESP_HEADER ? ESP_STATUS_TRUNCATED : ESP_STATUS_OK;
@@ -92,12 +96,12 @@ static enum esp_status parse_outer(struct outer *o, const uint8_t *in, uint32_t 
 static enum esp_status find_sa(struct spi_table *spis, const struct outer *o, struct esp_job *job)
 {
     const uint8_t *dst = ip_dst(o->ip, o->v.v6);
-    struct esp_sa *sa = spi_table_find(spis, get_be32(o->esp), o->v.v6, dst);
+    struct esp_sa *sa = spi_table_find(spis, get_be32(o->esp + (o->ah ? 4 : 0)), o->v.v6, dst);
 
     job->sa = sa;
     if (!sa)
         return ESP_STATUS_NO_SA;
-    if (!sa_is_for(sa, o->v.v6, dst) || (o->udp && sa->dport != o->dport))
+    if (!sa_is_for(sa, o->v.v6, dst) || sa->is_ah != o->ah || (o->udp && sa->dport != o->dport))
         return ESP_STATUS_SA_MISMATCH;
     return sa->draining ? ESP_STATUS_SA_DRAINING : ESP_STATUS_OK;
 }
@@ -137,6 +141,8 @@ static uint64_t claimed(const struct esp_sa *sa, const struct opened *x)
 {
     if (sa->transport)
         return x->o->v.header + x->inner;
+    if (x->o->ah)
+        return x->inner;
     if (x->next == PROTO_IPV4)
         return get_be16(x->plain + 2);
     return x->next == PROTO_IPV6 && sa->inner & ESP_FAMILY_IPV6 && x->payload > MIN_PAYLOAD
@@ -233,8 +239,13 @@ static enum esp_status accept_plain(struct esp_sa *sa, struct opened *x, struct 
     enum esp_status st;
 
     window_set(&sa->window, job->seq);
-    x->next = x->plain[x->payload - 1];
-    st = check_trailer(x);
+    if (x->o->ah) {
+        x->inner = x->payload;
+        st = ESP_STATUS_OK;
+    } else {
+        x->next = x->plain[x->payload - 1];
+        st = check_trailer(x);
+    }
     if (!st && !sa->transport)
         st = check_tunnel(sa, x);
     if (sa_hard(sa, claimed(sa, x)))
@@ -257,13 +268,48 @@ static uint8_t *place(const struct esp_sa *sa, const struct outer *o, const stru
     return front + payload <= job->out_cap ? job->out + front : scratch;
 }
 
+// How long the payload is that this SA's packet must have, and its number as it came.
+static enum esp_status measure(const struct esp_sa *sa, const struct outer *o, struct opened *x,
+                               uint32_t *number)
+{
+    uint32_t around = ESP_HEADER + sa->crypt.iv + sa->crypt.icv;
+
+    if (o->ah) {
+        uint32_t octets = (o->esp[1] + 2u) * 4;
+        if (o->esp_len < octets || octets < AH_FIXED)
+            return ESP_STATUS_TRUNCATED;
+        x->next = o->esp[0];
+        x->payload = o->esp_len - octets;
+        *number = get_be32(o->esp + 8);
+        return ESP_STATUS_OK;
+    }
+    if (o->esp_len < around + MIN_PAYLOAD || (o->esp_len - around) % sa->crypt.align)
+        return ESP_STATUS_TRUNCATED;
+    x->payload = o->esp_len - around;
+    *number = get_be32(o->esp + 4);
+    return ESP_STATUS_OK;
+}
+
+static enum esp_status verify(struct esp_sa *sa, const struct outer *o, struct opened *x, uint64_t seq)
+{
+    enum esp_status st;
+
+    if (!o->ah)
+        return crypt_open(&sa->crypt, o->esp, x->payload, seq, x->plain) ? ESP_STATUS_ICV_FAIL
+                                                                         : ESP_STATUS_OK;
+    st = ah_check(&sa->ah, o->ip, o->v.header, o->v.total, seq);
+    if (!st)
+        memcpy(x->plain, o->ip + o->v.total - x->payload, x->payload);
+    return st;
+}
+
 enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t *scratch)
 {
     struct outer o = {0};
     enum esp_status st = parse_outer(&o, job->in, job->in_len);
     struct opened x = {.o = &o};
     struct esp_sa *sa;
-    uint32_t around;
+    uint32_t number = 0;
 
     job->sa = NULL;
     if (!st)
@@ -271,16 +317,14 @@ enum esp_status soft_decap(struct spi_table *spis, struct esp_job *job, uint8_t 
     if (st)
         return st;
     sa = job->sa;
-    around = ESP_HEADER + sa->crypt.iv + sa->crypt.icv;
-    if (o.esp_len < around + MIN_PAYLOAD || (o.esp_len - around) % sa->crypt.align)
-        return ESP_STATUS_TRUNCATED;
-    x.payload = o.esp_len - around;
-    job->seq = window_infer(&sa->window, get_be32(o.esp + 4));
+    st = measure(sa, &o, &x, &number);
+    if (st)
+        return st;
+    job->seq = window_infer(&sa->window, number);
     st = window_look(&sa->window, job->seq);
     if (st)
         return st;
     x.plain = place(sa, &o, job, x.payload, scratch);
-    if (crypt_open(&sa->crypt, o.esp, x.payload, job->seq, x.plain))
-        return ESP_STATUS_ICV_FAIL;
-    return accept_plain(sa, &x, job);
+    st = verify(sa, &o, &x, job->seq);
+    return st ? st : accept_plain(sa, &x, job);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Encapsulation in software: outer headers (tunnel mode) or the packet's own (transport mode), UDP where
-// asked, ESP header, IV, payload, padding, ICV. RFC 4303 section 3.3, RFC 4106 sections 3 to 5, RFC 7634
-// section 2, RFC 6040 section 4.1, RFC 3948 sections 2.1 and 3.
+// asked, then ESP header, IV, payload, padding, ICV, or AH and payload. RFC 4303 section 3.3, RFC 4106
+// sections 3 to 5, RFC 7634 section 2, RFC 6040 section 4.1, RFC 3948 sections 2.1 and 3.
 #include <string.h>
+
+#include <openssl/crypto.h>
 
 #include "driver/common/bytes.h"
 #include "driver/common/checksum.h"
@@ -108,13 +110,14 @@ static void write_headers(struct esp_sa *sa, const struct plan *x, const uint8_t
     if (sa->transport) {
         memcpy(out, in, x->v.header);
         memcpy(out + x->v.header, sa->header, sa->header_len + 4);
-        ip_rewrite(out, &x->v, sa->udp_encap ? PROTO_UDP : PROTO_ESP, x->out_len);
+        ip_rewrite(out, &x->v, sa->is_ah ? PROTO_AH : sa->udp_encap ? PROTO_UDP : PROTO_ESP, x->out_len);
     } else {
         write_tunnel_header(sa, x, out, seq);
     }
     if (sa->udp_encap)
         put_be16(esp - UDP_HEADER + 4, (uint16_t)(x->out_len - (x->front - UDP_HEADER)));
-    put_be32(esp + 4, (uint32_t)seq);
+    if (!sa->is_ah)
+        put_be32(esp + 4, (uint32_t)seq);
 }
 
 // Zero over IPv4 (RFC 3948 section 2.1); IPv6 has no other check over its addresses (RFC 8200 section 8.1).
@@ -138,6 +141,30 @@ static int seal(struct esp_sa *sa, const struct plan *x, uint8_t *esp, uint64_t 
                       &(struct crypt_seal){esp, seq, x->payload, tail, x->payload_len, x->pad + 2});
 }
 
+// The length of the result, and of the padding in it.
+static void size_up(const struct esp_sa *sa, struct plan *x)
+{
+    if (sa->is_ah) {
+        x->out_len = x->front + ah_octets(&sa->ah, sa->ipv6) + x->payload_len;
+        return;
+    }
+    x->pad = -(x->payload_len + 2) & (sa->crypt.align - 1u);
+    x->out_len = x->front + ESP_HEADER + sa->crypt.iv + x->payload_len + x->pad + 2 + sa->crypt.icv;
+}
+
+static enum esp_status protect(struct esp_sa *sa, const struct plan *x, uint8_t *out, uint64_t seq)
+{
+    enum esp_status st;
+
+    if (!sa->is_ah)
+        return seal(sa, x, out + x->front, seq) ? ESP_STATUS_ABORTED : ESP_STATUS_OK;
+    memcpy(out + x->out_len - x->payload_len, x->payload, x->payload_len);
+    st = ah_seal(&sa->ah, out, x->front, x->out_len, sa->spi, x->next, seq);
+    if (st) // nothing in clear without its ICV
+        OPENSSL_cleanse(out, x->out_len);
+    return st;
+}
+
 enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
 {
     struct plan x = {0};
@@ -151,8 +178,7 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
     st = sa->transport ? plan_transport(sa, job, &x) : plan_tunnel(sa, job, &x);
     if (st)
         return st;
-    x.pad = -(x.payload_len + 2) & (sa->crypt.align - 1u);
-    x.out_len = x.front + ESP_HEADER + sa->crypt.iv + x.payload_len + x.pad + 2 + sa->crypt.icv;
+    size_up(sa, &x);
     if (x.out_len > MAX_IP || x.out_len > job->out_cap)
         return ESP_STATUS_TOO_LONG;
     st = check_limits(sa, x.v.total);
@@ -162,8 +188,9 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
     seq = sa->next_seq++; // from here on the number is spent, whatever happens
     job->seq = seq;
     write_headers(sa, &x, job->in, job->out, seq);
-    if (seal(sa, &x, job->out + x.front, seq))
-        return ESP_STATUS_ABORTED;
+    st = protect(sa, &x, job->out, seq);
+    if (st)
+        return st;
     if (sa->udp_encap && sa->ipv6)
         write_udp_checksum(&x, job->out);
     sa_count(sa, x.v.total);

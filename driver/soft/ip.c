@@ -76,8 +76,8 @@ static bool stays_in_front(const uint8_t *p, const struct ip_view *v, bool *bad)
         return false;
     length = (p[v->header + 1] + 1u) * 8;
     *bad = v->total - v->header < length;
-    return !*bad &&
-           (v->proto != PROTO_DEST_OPTIONS || p[v->header] == PROTO_ROUTING || p[v->header] == PROTO_ESP);
+    return !*bad && (v->proto != PROTO_DEST_OPTIONS || p[v->header] == PROTO_ROUTING ||
+                     p[v->header] == PROTO_ESP || p[v->header] == PROTO_AH);
 }
 
 enum esp_status ip_walk(const uint8_t *p, struct ip_view *v)

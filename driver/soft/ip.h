@@ -20,6 +20,7 @@ enum {
     PROTO_ROUTING = 43,
     PROTO_FRAGMENT = 44,
     PROTO_ESP = 50,
+    PROTO_AH = 51,
     PROTO_ICMPV6 = 58,
     PROTO_NONE = 59,
     PROTO_DEST_OPTIONS = 60,
@@ -65,8 +66,8 @@ void ip_set_tos(uint8_t *ip, bool v6, uint8_t tos);
 // BAD_IP. Extension headers are not looked at.
 enum esp_status ip_look(const uint8_t *p, uint32_t room, unsigned families, struct ip_view *v);
 
-// After ip_look: takes the extension headers of an IPv6 packet that stay in front of ESP into v->header. OK,
-// TRUNCATED, BAD_IP, or FRAGMENT for a fragment of either family.
+// After ip_look: takes the extension headers of an IPv6 packet that stay in front of ESP or AH into
+// v->header. OK, TRUNCATED, BAD_IP, or FRAGMENT for a fragment of either family.
 enum esp_status ip_walk(const uint8_t *p, struct ip_view *v);
 
 // A packet whose header (v, by ip_walk) is in place gets another protocol and length; the checksum of IPv4 is

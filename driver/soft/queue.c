@@ -77,7 +77,7 @@ static void remove_sa(struct soft_queue *q, struct esp_sa *sa, struct event_node
     sa->draining = true;
     if (sa->dir == ESP_IN)
         spi_table_remove(&q->spis, sa);
-    crypt_free(&sa->crypt); // the key can go at once
+    soft_sa_wipe(sa); // the key can go at once
 }
 
 static void lease(struct esp_sa *sa, uint64_t seq_limit, struct event_node *n)

@@ -44,7 +44,7 @@ static void build_ip6(const struct esp_sa *sa, uint8_t *h, uint8_t proto)
 // section 2.1). In transport mode the packet brings its own, and only what follows it is used.
 static void build_header(struct esp_sa *sa)
 {
-    uint8_t *h = sa->header, proto = sa->udp_encap ? PROTO_UDP : PROTO_ESP;
+    uint8_t *h = sa->header, proto = sa->is_ah ? PROTO_AH : sa->udp_encap ? PROTO_UDP : PROTO_ESP;
     uint32_t ip = sa->transport ? 0 : sa->ipv6 ? IP6_HEADER : IP4_HEADER;
 
     memset(h, 0, sizeof(sa->header));
@@ -88,7 +88,8 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
         esp_fail(err, -ENOMEM, "sa", "out of memory");
         return NULL;
     }
-    if (crypt_init(&sa->crypt, p, err)) {
+    sa->is_ah = p->protocol == ESP_PROTOCOL_AH;
+    if (sa->is_ah ? ah_init(&sa->ah, p, err) : crypt_init(&sa->crypt, p, err)) {
         free(sa);
         return NULL;
     }
@@ -121,11 +122,17 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
     return sa;
 }
 
+void soft_sa_wipe(struct esp_sa *sa)
+{
+    crypt_free(&sa->crypt);
+    ah_free(&sa->ah);
+}
+
 void soft_sa_free(struct esp_sa *sa)
 {
     if (!sa)
         return;
-    crypt_free(&sa->crypt);
+    soft_sa_wipe(sa);
     OPENSSL_cleanse(sa, sizeof(*sa));
     free(sa);
 }

@@ -7,12 +7,15 @@
 #include <stdbool.h>
 
 #include "driver/common/window.h"
+#include "driver/soft/ah.h"
 #include "driver/soft/crypt.h"
 #include "driver/soft/ip.h"
 #include "espalier/engine.h"
 
 struct esp_sa {
-    struct crypt crypt;
+    struct crypt crypt; // of ESP
+    struct ah ah;       // of AH
+    bool is_ah;
     enum esp_dir dir;
     uint32_t spi;
     bool transport, ipv6; // ipv6: of the outer header
@@ -46,6 +49,7 @@ struct esp_sa {
 
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err);
 void soft_sa_free(struct esp_sa *sa); // zeroises it
+void soft_sa_wipe(struct esp_sa *sa); // its keys alone; it must not be used any more
 void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to);
 void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen);
 

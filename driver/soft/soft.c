@@ -24,12 +24,12 @@ static void soft_capabilities(struct esp_engine *e, struct esp_capabilities *cap
 {
     *caps = (struct esp_capabilities){
         .flags = ESP_CAP_LOOKASIDE | ESP_CAP_ENDPOINT | ESP_CAP_UDP_ENCAP | ESP_CAP_ESN,
-        .protocols = 1u << ESP_PROTOCOL_ESP,
+        .protocols = 1u << ESP_PROTOCOL_ESP | 1u << ESP_PROTOCOL_AH,
         .modes = 1u << ESP_TUNNEL | 1u << ESP_TRANSPORT,
         .outer = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
         .inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
 #define X(sym, name, key, salt, iv, icv, align) | 1u << ESP_ALG_##sym
-        .algs = 0 ESP_ALG_LIST(X),
+        .algs = 1u << ESP_ALG_NONE ESP_ALG_LIST(X),
 #undef X
 #define X(sym, name, key, salt, iv, icv) | 1u << ESP_INTEG_##sym
         .integs = 1u << ESP_INTEG_NONE ESP_INTEG_LIST(X),
@@ -166,6 +166,8 @@ static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struc
         return esp_fail(why, -EINVAL, "sa", "there is no such SA any more");
     if (endpoint_check(to, sa->dir, why))
         return -EINVAL;
+    if (sa->is_ah && to->udp_encap)
+        return esp_fail(why, -EINVAL, "udp_encap", "AH has no UDP encapsulation: there must be no NAT");
     if (sa->dir == ESP_IN && taken(soft(e), sa, to))
         return esp_fail(why, -EEXIST, "spi", "an SA with SPI 0x%08x and this destination exists", sa->spi);
     rc = give(soft(e), sa, (struct soft_command){.op = SOFT_ENDPOINT, .to = *to});

@@ -8,6 +8,7 @@ $(eval $(call unit_test,test_soft_modes,tests/unit/test_soft_modes.c $(LIBESPALI
 $(eval $(call unit_test,test_soft_queues,tests/unit/test_soft_queues.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(eval $(call unit_test,test_soft_vectors,tests/unit/test_soft_vectors.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -ljansson))
 $(eval $(call unit_test,test_soft_algs,tests/unit/test_soft_algs.c tests/unit/soft_rig.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft_ah,tests/unit/test_soft_ah.c tests/unit/soft_rig.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 CARD_RIG := tests/unit/card_rig.c tests/unit/drv_fake_card.c $(LIBESPALIER)
 $(eval $(call unit_test,test_card,tests/unit/test_card.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_card_failure,tests/unit/test_card_failure.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread))
