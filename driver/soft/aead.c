@@ -48,22 +48,20 @@ void aead_free(struct aead *a)
 int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len,
               const uint8_t *in, size_t in_len, const uint8_t *tail, size_t tail_len, uint8_t *out)
 {
-    // Whole blocks go straight from in to out; the odd end and the tail are put together so that OpenSSL sees
-    // one last update and never a partial block in the middle.
-    size_t body = in_len / 16 * 16, rest = in_len - body, last = rest + tail_len;
-    uint8_t end[16 + AEAD_MAX_TAIL];
+    // Put together in the result and encrypted there: another call of EVP costs more than the copy.
+    size_t len = in_len + tail_len;
+    uint8_t end[16];
     int n, ok;
 
-    memcpy(end, in + body, rest);
-    memcpy(end + rest, tail, tail_len);
+    memcpy(out, in, in_len);
+    memcpy(out + in_len, tail, tail_len);
     ok = EVP_EncryptInit_ex(a->ctx, NULL, NULL, NULL, nonce) == 1;
     ok = ok && EVP_EncryptUpdate(a->ctx, NULL, &n, aad, aad_len) == 1;
-    ok = ok && (body == 0 || EVP_EncryptUpdate(a->ctx, out, &n, in, (int)body) == 1);
-    ok = ok && EVP_EncryptUpdate(a->ctx, out + body, &n, end, (int)last) == 1;
+    ok = ok && EVP_EncryptUpdate(a->ctx, out, &n, out, (int)len) == 1;
     ok = ok && EVP_EncryptFinal_ex(a->ctx, end, &n) == 1;
-    ok = ok && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, a->tag, out + body + last) == 1;
+    ok = ok && EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, a->tag, out + len) == 1;
     if (!ok) { // nothing of the packet, in clear or half done, stays behind
-        OPENSSL_cleanse(out, body + last + (size_t)a->tag);
+        OPENSSL_cleanse(out, len + (size_t)a->tag);
         return -EIO;
     }
     return 0;

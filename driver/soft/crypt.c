@@ -10,9 +10,10 @@
 #include "driver/common/bytes.h"
 #include "driver/common/params.h"
 
-static const struct crypt_ops *ops_of(enum esp_alg alg)
+static const struct crypt_ops *ops_of(enum esp_alg alg, const struct mb *mb)
 {
     switch (alg) {
+    case ESP_ALG_CHACHA20_POLY1305: return &crypt_aead;
     case ESP_ALG_AES128_CCM8:
     case ESP_ALG_AES192_CCM8:
     case ESP_ALG_AES256_CCM8:
@@ -25,16 +26,17 @@ static const struct crypt_ops *ops_of(enum esp_alg alg)
     case ESP_ALG_AES128_GMAC:
     case ESP_ALG_AES192_GMAC:
     case ESP_ALG_AES256_GMAC: return &crypt_gmac;
-    default: return alg_sizes(alg).icv ? &crypt_aead : &crypt_encr_integ;
+    default: return !alg_sizes(alg).icv ? &crypt_encr_integ : mb ? &crypt_mb : &crypt_aead;
     }
 }
 
-int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct esp_error *err)
+int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct mb *mb, struct esp_error *err)
 {
     struct alg_sizes s = alg_sizes(p->alg);
     int rc;
 
-    *c = (struct crypt){.ops = ops_of(p->alg),
+    *c = (struct crypt){.ops = ops_of(p->alg, mb),
+                        .mb = mb,
                         .iv = s.iv,
                         .icv = s.icv ? s.icv : integ_sizes(p->integ).icv,
                         .align = s.align,
@@ -48,6 +50,8 @@ int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct esp_error 
 
 void crypt_free(struct crypt *c)
 {
+    mb_gcm_free(c->gcm);
+    c->gcm = NULL;
     aead_free(&c->aead);
     EVP_CIPHER_CTX_free(c->ctx); // OpenSSL cleanses the key schedule
     mac_free(&c->mac);

@@ -8,6 +8,7 @@
 
 #include "driver/soft/aead.h"
 #include "driver/soft/mac.h"
+#include "driver/soft/mb.h"
 
 enum { ESP_HEADER = 8, CRYPT_MAX_IV = 16, CRYPT_MAX_TAIL = 17 };
 
@@ -29,13 +30,16 @@ struct crypt {
     uint8_t iv, icv, align; // octets; align: what the ciphertext is a multiple of
     bool esn;
     uint8_t salt[4];
+    struct mb *mb;         // NULL: OpenSSL does all
+    struct mb_gcm *gcm;    // GCM by ipsec-mb
     struct aead aead;      // GCM, ChaCha20-Poly1305
     EVP_CIPHER_CTX *ctx;   // CCM, CBC, CTR
     struct mac mac;        // beside CBC, CTR, NULL; GMAC
     struct iv_source *ivs; // of CBC, out
 };
 
-int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct esp_error *err);
+// mb: NULL, or ipsec-mb, which outlives it, for what it does.
+int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct mb *mb, struct esp_error *err);
 void crypt_free(struct crypt *c); // zeroises all keys
 
 // 0 or -EIO, and what was written behind the header is wiped.
@@ -51,8 +55,11 @@ static inline int crypt_open(struct crypt *c, const uint8_t *esp, uint32_t len, 
     return c->ops->open(c, esp, len, seq, plain);
 }
 
+// ipsec-mb, where it seals packets in less time than OpenSSL, or NULL.
+struct mb *crypt_mb_if_faster(void);
+
 // ---- for the files that implement it
-extern const struct crypt_ops crypt_aead, crypt_ccm, crypt_gmac, crypt_encr_integ;
+extern const struct crypt_ops crypt_aead, crypt_mb, crypt_ccm, crypt_gmac, crypt_encr_integ;
 // The AAD of an AEAD: with ESN the whole 64-bit number is in it (RFC 4106 section 5). Returns its octets.
 int crypt_aad(const struct crypt *c, const uint8_t *esp, uint64_t seq, uint8_t aad[12]);
 // Sixteen octets that nobody can foretell, an IV of AES-CBC. 0 or -EIO.

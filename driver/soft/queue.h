@@ -40,7 +40,8 @@ struct soft_queue {
 
 struct soft_engine {
     struct esp_engine base;
-    bool threads; // the queues have threads of their own
+    bool threads;  // the queues have threads of their own
+    struct mb *mb; // NULL: OpenSSL does all
     unsigned queues;
     struct soft_queue **queue;
     struct esp_queue **list; // the same, as engine.h has them
@@ -48,6 +49,9 @@ struct soft_engine {
     struct event_queue events;
     _Atomic(struct event_node *) done; // answers of the queues, newest first
 };
+
+int soft_open_openssl(struct esp_engine **e,
+                      struct esp_error *err); // as esp_soft_open without ipsec-mb: to measure
 
 struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct esp_error *err);
 void soft_queue_free(struct soft_queue *q);

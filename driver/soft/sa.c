@@ -80,7 +80,7 @@ void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen)
         window_export(&sa->window, seen);
 }
 
-struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
+struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb, struct esp_error *err)
 {
     struct esp_sa *sa = calloc(1, sizeof(*sa));
 
@@ -89,7 +89,7 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err)
         return NULL;
     }
     sa->is_ah = p->protocol == ESP_PROTOCOL_AH;
-    if (sa->is_ah ? ah_init(&sa->ah, p, err) : crypt_init(&sa->crypt, p, err)) {
+    if (sa->is_ah ? ah_init(&sa->ah, p, err) : crypt_init(&sa->crypt, p, mb, err)) {
         free(sa);
         return NULL;
     }

@@ -47,9 +47,10 @@ struct esp_sa {
     struct esp_endpoint asked;
 };
 
-struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct esp_error *err);
-void soft_sa_free(struct esp_sa *sa); // zeroises it
-void soft_sa_wipe(struct esp_sa *sa); // its keys alone; it must not be used any more
+struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb,
+                           struct esp_error *err); // mb: as crypt_init
+void soft_sa_free(struct esp_sa *sa);              // zeroises it
+void soft_sa_wipe(struct esp_sa *sa);              // its keys alone; it must not be used any more
 void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to);
 void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen);
 

@@ -90,7 +90,7 @@ static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void
     if (rc)
         return rc;
     c.node = event_node_new();
-    c.sa = c.node ? soft_sa_new(p, err) : NULL;
+    c.sa = c.node ? soft_sa_new(p, s->mb, err) : NULL;
     if (!c.sa || (c.sa->cookie = cookie, soft_queue_give(s->queue[p->queue], &c))) {
         soft_sa_free(c.sa);
         free(c.node);
@@ -286,6 +286,7 @@ static void soft_destroy(struct esp_engine *e)
         next = sa->next;
         soft_sa_free(sa);
     }
+    mb_close(s->mb);
     free(s->queue);
     free(s->list);
     if (e->fd >= 0)
@@ -325,17 +326,23 @@ static int open_queues(struct soft_engine *s, struct esp_error *err)
     return 0;
 }
 
-static int open_soft(struct esp_engine **e, unsigned queues, bool threads, struct esp_error *err)
+// Takes mb, also when it fails.
+static int open_soft(struct esp_engine **e, unsigned queues, bool threads, struct mb *mb,
+                     struct esp_error *err)
 {
     struct soft_engine *s = calloc(1, sizeof(*s));
     int rc;
 
     *e = NULL;
-    if (!s)
+    if (!s) {
+        mb_close(mb);
         return esp_fail(err, -ENOMEM, "software", "out of memory");
+    }
     s->base.ops = &soft_ops;
     s->base.kind = "software";
-    snprintf(s->base.name, sizeof(s->base.name), "openssl");
+    s->mb = mb;
+    snprintf(s->base.name, sizeof(s->base.name), "%s%s", s->mb ? "ipsec-mb " : "openssl",
+             s->mb ? mb_version() : "");
     s->queues = queues;
     s->threads = threads;
     event_queue_init(&s->events);
@@ -353,7 +360,7 @@ static int open_soft(struct esp_engine **e, unsigned queues, bool threads, struc
 
 int esp_soft_open(struct esp_engine **e, struct esp_error *err)
 {
-    return open_soft(e, 1, false, err);
+    return open_soft(e, 1, false, crypt_mb_if_faster(), err);
 }
 
 int esp_soft_open_queues(struct esp_engine **e, unsigned queues, struct esp_error *err)
@@ -362,5 +369,10 @@ int esp_soft_open_queues(struct esp_engine **e, unsigned queues, struct esp_erro
     if (queues == 0 || queues > MAX_QUEUES)
         return esp_fail(err, -EINVAL, "queues", "1 to %d queues are possible, %u were asked for", MAX_QUEUES,
                         queues);
-    return open_soft(e, queues, true, err);
+    return open_soft(e, queues, true, crypt_mb_if_faster(), err);
+}
+
+int soft_open_openssl(struct esp_engine **e, struct esp_error *err)
+{
+    return open_soft(e, 1, false, NULL, err);
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // `make bench-esp`: CPU time per packet of the software engine, whole ESP encapsulation and decapsulation in
-// memory in bursts of 32, beside OpenSSL's AES-256-GCM alone on the same bytes in the same run. Medians of
-// interleaved rounds.
+// memory in bursts of 32, beside AES-256-GCM alone on the same bytes, with OpenSSL and with ipsec-mb where it
+// is installed, all in the same run. Medians of interleaved rounds.
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "driver/soft/mb.h"
+#include "driver/soft/queue.h"
 #include "espalier/engine.h"
 
 #define BURST  32
@@ -48,6 +50,8 @@ struct bench {
     struct esp_sa *out;
     struct esp_job inner[BURST], outer[BURST]; // ENCAP, and DECAP of what it made
     EVP_CIPHER_CTX *ctx;
+    struct mb *mb; // NULL: it is OpenSSL that is measured
+    struct mb_gcm *gcm;
 };
 
 static struct esp_sa *add(struct bench *b, enum esp_dir dir)
@@ -102,6 +106,10 @@ static void crypto_alone(struct bench *b, uint32_t len)
     int n;
     for (int i = 0; i < BURST; i++) {
         iv[11] = (uint8_t)i;
+        if (b->gcm) {
+            mb_gcm_seal(b->gcm, iv, aad, sizeof(aad), b->inner[i].in, b->inner[i].out, len, tag, 16);
+            continue;
+        }
         EVP_EncryptInit_ex(b->ctx, NULL, NULL, NULL, iv);
         EVP_EncryptUpdate(b->ctx, NULL, &n, aad, sizeof(aad));
         EVP_EncryptUpdate(b->ctx, b->inner[i].out, &n, b->inner[i].in, (int)len);
@@ -110,10 +118,12 @@ static void crypto_alone(struct bench *b, uint32_t len)
     }
 }
 
-static void set_up(struct bench *b)
+// The engine with OpenSSL alone, or (mb) as the library opens it.
+static void set_up(struct bench *b, bool mb)
 {
     struct esp_error err = {0};
-    if (esp_pool_create(&b->pool, 4 * BURST, 2048, &err) < 0 || esp_soft_open(&b->e, &err) < 0 ||
+    if (esp_pool_create(&b->pool, 4 * BURST, 2048, &err) < 0 ||
+        (mb ? esp_soft_open(&b->e, &err) : soft_open_openssl(&b->e, &err)) < 0 ||
         b->e->ops->attach_pool(b->e, b->pool, &err) < 0)
         die(err.field, err.text);
     b->out = add(b, ESP_OUT);
@@ -130,59 +140,85 @@ static void set_up(struct bench *b)
     b->ctx = EVP_CIPHER_CTX_new();
     if (!b->ctx || EVP_EncryptInit_ex(b->ctx, EVP_aes_256_gcm(), NULL, key, NULL) != 1)
         die("OpenSSL", "no AES-256-GCM");
+    b->mb = mb ? mb_open() : NULL;
+    b->gcm = b->mb ? mb_gcm_new(b->mb, key, sizeof(key)) : NULL;
 }
 
-static void measure(struct bench *b, uint32_t len, double result[3])
+static void tear_down(struct bench *b)
 {
-    static double t[3][ROUNDS];
+    mb_gcm_free(b->gcm);
+    mb_close(b->mb);
+    EVP_CIPHER_CTX_free(b->ctx);
+    b->e->ops->destroy(b->e);
+    esp_pool_destroy(b->pool);
+}
+
+// One round of what is measured: crypto alone, encapsulation, decapsulation.
+static void round_of(struct bench *b, uint32_t len, double spent[3])
+{
     const int bursts = 300;
+    double at;
     for (int i = 0; i < BURST; i++) {
         fill(b->inner[i].in, len);
         b->inner[i].in_len = len;
     }
-    for (int r = 0; r < ROUNDS; r++) {
-        double spent[3] = {0}, at;
-        for (int k = 0; k < bursts; k++) {
-            at = cpu_ns();
-            crypto_alone(b, len);
-            spent[0] += cpu_ns() - at;
-            at = cpu_ns();
-            run(b, b->inner);
-            spent[1] += cpu_ns() - at;
-            for (int i = 0; i < BURST; i++)
-                b->outer[i].in_len = b->inner[i].out_len;
-            at = cpu_ns();
-            run(b, b->outer);
-            spent[2] += cpu_ns() - at;
-        }
-        for (int i = 0; i < 3; i++)
-            t[i][r] = spent[i] / bursts / BURST;
+    for (int k = 0; k < bursts; k++) {
+        at = cpu_ns();
+        crypto_alone(b, len);
+        spent[0] += (cpu_ns() - at) / bursts / BURST;
+        at = cpu_ns();
+        run(b, b->inner);
+        spent[1] += (cpu_ns() - at) / bursts / BURST;
+        for (int i = 0; i < BURST; i++)
+            b->outer[i].in_len = b->inner[i].out_len;
+        at = cpu_ns();
+        run(b, b->outer);
+        spent[2] += (cpu_ns() - at) / bursts / BURST;
     }
-    for (int i = 0; i < 3; i++)
-        result[i] = median(t[i]);
+}
+
+static void measure(struct bench *b, unsigned benches, uint32_t len, double result[2][3])
+{
+    static double t[2][3][ROUNDS];
+    for (int r = 0; r < ROUNDS; r++) {
+        for (unsigned k = 0; k < benches; k++) {
+            double spent[3] = {0};
+            round_of(&b[k], len, spent);
+            for (int i = 0; i < 3; i++)
+                t[k][i][r] = spent[i];
+        }
+    }
+    for (unsigned k = 0; k < benches; k++)
+        for (int i = 0; i < 3; i++)
+            result[k][i] = median(t[k][i]);
 }
 
 int main(int argc, char **argv)
 {
-    struct bench b = {0};
+    struct bench b[2] = {0};
     bool json = argc > 1 && !strcmp(argv[1], "--json");
+    unsigned benches = 2;
     if (argc > 1 && !json) {
         fprintf(stderr, "usage: bench_esp [--json]\n");
         return 2;
     }
-    set_up(&b);
+    set_up(&b[0], false);
+    set_up(&b[1], true);
+    if (!strcmp(b[1].e->name, b[0].e->name)) // ipsec-mb is not there or does not win
+        benches = 1;
     if (!json)
-        printf("ns of CPU time per packet, AES-256-GCM, %s, median of %d rounds\n%8s %14s %14s %14s\n",
-               b.e->name, ROUNDS, "bytes", "crypto alone", "encapsulate", "decapsulate");
+        printf("ns of CPU time per packet, AES-256-GCM, median of %d rounds\n%8s %16s %14s %14s %14s\n",
+               ROUNDS, "bytes", "", "crypto alone", "encapsulate", "decapsulate");
     for (size_t i = 0; i < SIZES; i++) {
-        double r[3];
-        measure(&b, sizes[i], r);
-        printf(json ? "{\"bytes\":%u,\"crypto_ns\":%.0f,\"encap_ns\":%.0f,\"decap_ns\":%.0f}\n"
-                    : "%8u %14.0f %14.0f %14.0f\n",
-               sizes[i], r[0], r[1], r[2]);
+        double r[2][3];
+        measure(b, benches, sizes[i], r);
+        for (unsigned k = 0; k < benches; k++)
+            printf(json ? "{\"bytes\":%u,\"crypto\":\"%s\",\"crypto_ns\":%.0f,\"encap_ns\":%.0f,\"decap_ns\":"
+                          "%.0f}\n"
+                        : "%8u %16s %14.0f %14.0f %14.0f\n",
+                   sizes[i], b[k].e->name, r[k][0], r[k][1], r[k][2]);
     }
-    EVP_CIPHER_CTX_free(b.ctx);
-    b.e->ops->destroy(b.e);
-    esp_pool_destroy(b.pool);
+    tear_down(&b[0]);
+    tear_down(&b[1]);
     return 0;
 }

@@ -166,7 +166,7 @@ static struct esp_sa *make_sa(const struct espc_sa_blob *b, enum esp_dir dir)
     memcpy(p.src, b->src, sizeof(p.src));
     memcpy(p.dst, b->dst, sizeof(p.dst));
     memcpy(p.seen, b->seen, sizeof(p.seen));
-    struct esp_sa *sa = soft_sa_new(&p, NULL);
+    struct esp_sa *sa = soft_sa_new(&p, NULL, NULL);
     OPENSSL_cleanse(&p, sizeof(p));
     if (!sa)
         abort();

@@ -276,7 +276,7 @@ struct esp_queue {
 struct esp_engine {
     const struct esp_engine_ops *ops;
     const char *kind;         // "card", "software"
-    char name[64];            // "0000:01:00.0", "openssl"
+    char name[64];            // "0000:01:00.0", "openssl", "ipsec-mb 1.3.0" (what it has not is OpenSSL's)
     char note[160];           // "", or what a person should know of it although it works
     int fd;                   // readable when there are events
     struct esp_queue **queue; // as many as the capabilities say
