@@ -53,6 +53,11 @@ static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
     }
     return NULL;
 }
+static inline void hash_ask(const struct hash *t, uint64_t hash) // it will be looked for
+{
+    if (t->size)
+        __builtin_prefetch(&t->slots[hash & (t->size - 1)]);
+}
 static inline struct hash_node *hash_next(const struct hash_node *n)
 {
     return n->next;

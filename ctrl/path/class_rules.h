@@ -114,7 +114,7 @@ static inline bool same_key(struct class_key x, struct class_key y)
     return x.a == y.a && x.b == y.b && x.c == y.c;
 }
 
-// At or behind where class_aim has said.
+// At or behind where class_aim has said. The prefixes are looked at of IPv6 alone.
 static inline struct class_pair *pair_get(const struct class_table *t, struct class_key k, uint64_t hash,
                                           size_t at, const struct class_key *local,
                                           const struct class_key *remote)

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #define FIRST_SIZE 16
+#define MIRRORED   8
 #define HUGE_PAGE  (2u << 20)
 
 _Static_assert(sizeof(struct class_line) == 64, "one cache line");
@@ -19,12 +20,19 @@ static size_t free_place(const struct class_table *t, uint64_t hash)
     return at;
 }
 
+static void set_tag(struct class_table *t, size_t at, uint8_t tag)
+{
+    t->tag[at] = tag;
+    if (at < MIRRORED)
+        t->tag[t->size + at] = tag;
+}
+
 static bool grow(struct class_table *t)
 {
     struct class_table bigger = {
         .size = t->size ? 2 * t->size : FIRST_SIZE, .count = t->count, .without_b = t->without_b};
     size_t octets = bigger.size * sizeof(struct class_line);
-    bigger.memory = calloc(1, octets + 9 * bigger.size + sizeof(struct class_line));
+    bigger.memory = calloc(1, octets + 9 * bigger.size + MIRRORED + sizeof(struct class_line));
     if (!bigger.memory)
         return false;
     uintptr_t from = ((uintptr_t)bigger.memory + 63) & ~(uintptr_t)63;
@@ -40,7 +48,7 @@ static bool grow(struct class_table *t)
         if (t->tag[i]) {
             size_t at = free_place(&bigger, class_hash(t, t->line[i].key));
             bigger.line[at] = t->line[i];
-            bigger.tag[at] = t->tag[i];
+            set_tag(&bigger, at, t->tag[i]);
             bigger.note[at] = t->note[i];
         }
     }
@@ -56,7 +64,7 @@ void *class_put(struct class_table *t, struct class_key k)
         return NULL;
     size_t at = free_place(t, hash);
     t->line[at] = (struct class_line){.key = k};
-    t->tag[at] = class_tag(hash);
+    set_tag(t, at, class_tag(hash));
     t->note[at] = 0;
     t->count++;
     return &t->line[at];
@@ -69,12 +77,12 @@ void class_take(struct class_table *t, void *line)
         size_t home = class_hash(t, t->line[i].key) & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) { // it may stand in the hole
             t->line[hole] = t->line[i];
-            t->tag[hole] = t->tag[i];
+            set_tag(t, hole, t->tag[i]);
             t->note[hole] = t->note[i];
             hole = i;
         }
     }
-    t->tag[hole] = 0;
+    set_tag(t, hole, 0);
     t->count--;
 }
 

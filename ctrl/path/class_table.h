@@ -3,14 +3,16 @@
 // (open addressing, at most half full). Of each entry an octet of its hash, and a note of sixteen bits, stand
 // in arrays of their own, which stay in the cache when the entries do not: what is not there costs no access
 // to memory, what is there one, and where the note is enough, none. All can be asked for early: class_ask for
-// many keys, then class_notes or class_aim, then class_get. Entries move when the table grows or something is
-// removed: nobody keeps a pointer to one.
+// many keys, then class_place and class_notes, or class_aim and class_get. Entries move when the table grows
+// or something is removed: nobody keeps a pointer to one.
 #ifndef CTRL_PATH_CLASS_TABLE_H
 #define CTRL_PATH_CLASS_TABLE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ctrl/lib/hash.h"
 
@@ -23,7 +25,7 @@ struct class_line { // whatever an entry is to its owner
 } __attribute__((may_alias));
 struct class_table { // all zero: empty
     struct class_line *line;
-    uint8_t *tag;       // 0: empty
+    uint8_t *tag;       // 0: empty; behind them the first seven again, so that eight can be read from any
     uint64_t *note;     // its owner's
     size_t size, count; // size: 0 or a power of two
     void *memory;
@@ -44,15 +46,55 @@ static inline void class_ask(const struct class_table *t, uint64_t hash) // it w
     if (t->size)
         __builtin_prefetch(&t->tag[hash & (t->size - 1)]);
 }
-// The notes of all entries that may be this key's, together; 0: there is none.
-static inline uint64_t class_notes(const struct class_table *t, uint64_t hash)
+// The first place where the key may stand, by its tag; SIZE_MAX: nowhere.
+static inline size_t class_place_from(const struct class_table *t, size_t at, uint64_t hash)
 {
     uint8_t tag = class_tag(hash);
+    for (;; at++) {
+        at &= t->size - 1;
+        if (t->tag[at] == tag)
+            return at;
+        if (!t->tag[at])
+            return SIZE_MAX;
+    }
+}
+// All places of eight from the hash's own on where the key may stand, as the highest bits of as many octets,
+// of which those behind the first empty place are none; *more: there is no empty one.
+static inline uint64_t class_places(const struct class_table *t, uint64_t hash, bool *more)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
+    uint64_t tags;
+    if (!t->size) {
+        *more = false;
+        return 0;
+    }
+    memcpy(&tags, &t->tag[hash & (t->size - 1)], 8);
+    tags = le64toh(tags);
+    uint64_t other = tags ^ class_tag(hash) * 0x0101010101010101u;
+    uint64_t same = ~(((other & low) + low) | other | low), empty = ~(((tags & low) + low) | tags | low);
+    *more = !empty;
+    return same & (empty - 1) & ~empty;
+}
+// The notes of all entries that may be this key's, together.
+static inline uint64_t class_notes(const struct class_table *t, uint64_t hash, uint64_t places)
+{
     uint64_t notes = 0;
-    for (size_t at = hash; t->size && t->tag[at & (t->size - 1)]; at++)
-        if (t->tag[at & (t->size - 1)] == tag)
-            notes |= t->note[at & (t->size - 1)];
+    for (; places; places &= places - 1)
+        notes |= t->note[(hash + ((unsigned)__builtin_ctzll(places) >> 3)) & (t->size - 1)];
     return notes;
+}
+// Those behind the first eight places.
+static inline uint64_t class_more_notes(const struct class_table *t, uint64_t hash)
+{
+    uint64_t notes = 0;
+    size_t at = hash + 8;
+    while ((at = class_place_from(t, at, hash)) != SIZE_MAX)
+        notes |= t->note[at++];
+    return notes;
+}
+static inline void class_ask_note(const struct class_table *t, uint64_t hash, uint64_t places)
+{
+    __builtin_prefetch(&t->note[(hash + ((unsigned)__builtin_ctzll(places) >> 3)) & (t->size - 1)]);
 }
 static inline void class_note(const struct class_table *t, const void *line, uint64_t bits) // adds them
 {
@@ -61,16 +103,10 @@ static inline void class_note(const struct class_table *t, const void *line, uin
 // Where the key may stand, its entry asked for; SIZE_MAX: nowhere.
 static inline size_t class_aim_from(const struct class_table *t, size_t at, uint64_t hash)
 {
-    uint8_t tag = class_tag(hash);
-    for (;; at++) {
-        at &= t->size - 1;
-        if (t->tag[at] == tag) {
-            __builtin_prefetch(&t->line[at]);
-            return at;
-        }
-        if (!t->tag[at])
-            return SIZE_MAX;
-    }
+    at = class_place_from(t, at, hash);
+    if (at != SIZE_MAX)
+        __builtin_prefetch(&t->line[at]);
+    return at;
 }
 static inline size_t class_aim(const struct class_table *t, uint64_t hash)
 {

@@ -49,7 +49,16 @@ int classifier_add(struct classifier *c, struct selectors local, struct selector
 void classifier_remove(struct classifier *c, struct selectors local, struct selectors remote,
                        struct class_rule rule);
 void classifier_free(struct classifier *c); // of rules that are all removed
-// reverse: the packet comes from the remote side.
+
+#define CLASS_BURST 32
+struct class_query {
+    const struct fields *f;
+    bool reverse; // the packet comes from the remote side
+    struct class_match m;
+};
+// Finds m of each, at most CLASS_BURST together: what they wait for in memory, they wait for at once.
+void classifier_find_burst(const struct classifier *c, struct class_query *q, unsigned n);
+// A burst of one.
 struct class_match classifier_find(const struct classifier *c, const struct fields *f, bool reverse);
 
 #endif

@@ -3,9 +3,15 @@
 #include "ctrl/path/io.h"
 #include "ctrl/path/outer.h"
 
+struct arrivals { // ESP, of a burst
+    unsigned count;
+    struct packet *pkt[PATH_BURST];
+    uint32_t spi[PATH_BURST];
+};
+
 // Something has come by one of the sockets, n octets of it behind the room for headers (0: they are there).
 static void arrived(struct worker *w, struct packet *pkt, int n, uint32_t room, const struct arrival *a,
-                    bool udp)
+                    bool udp, struct arrivals *all)
 {
     struct outer o;
     pkt->job.op = ESP_DECAP;
@@ -21,8 +27,19 @@ static void arrived(struct worker *w, struct packet *pkt, int n, uint32_t room, 
         io_drop(w, pkt, ESP_STATUS_TRUNCATED);
     } else {
         pkt->spi = io_be32(pkt->job.in + o.esp);
-        queue_put(w, pkt);
+        all->spi[all->count] = pkt->spi;
+        all->pkt[all->count++] = pkt;
     }
+}
+
+static void queue_all(struct worker *w, const struct arrivals *all)
+{
+    look_up_spis(w->p, all->spi, all->count);
+    for (unsigned i = 0; i < all->count; i++) {
+        packet_arrives(w, all->pkt[i]);
+        queue_put(w, all->pkt[i]);
+    }
+    io_pump(w);
 }
 
 typedef int (*read_fn)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
@@ -30,6 +47,8 @@ typedef int (*read_fn)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
 static void read_datagrams(struct worker *w, read_fn read_one, uint8_t family, bool udp)
 {
     uint32_t room = outer_octets(family, udp);
+    struct arrivals all;
+    all.count = 0;
     for (int i = 0; i < PATH_BURST && read_one; i++) {
         struct arrival a;
         struct packet *pkt = packet_get(w);
@@ -40,9 +59,9 @@ static void read_datagrams(struct worker *w, read_fn read_one, uint8_t family, b
             packet_release(w, pkt);
             break;
         }
-        arrived(w, pkt, n, room, &a, udp);
+        arrived(w, pkt, n, room, &a, udp, &all);
     }
-    io_pump(w);
+    queue_all(w, &all);
 }
 
 void in_udp(struct loop_fd *f, uint32_t events)
@@ -69,6 +88,8 @@ void in_raw6(struct loop_fd *f, uint32_t events)
 void in_raw(struct loop_fd *f, uint32_t events)
 {
     struct worker *w = f->ctx;
+    struct arrivals all;
+    all.count = 0;
     (void)events;
     for (int i = 0; i < PATH_BURST; i++) {
         struct packet *pkt = packet_get(w);
@@ -79,9 +100,9 @@ void in_raw(struct loop_fd *f, uint32_t events)
             packet_release(w, pkt);
             break;
         }
-        arrived(w, pkt, n, 0, NULL, false);
+        arrived(w, pkt, n, 0, NULL, false, &all);
     }
-    io_pump(w);
+    queue_all(w, &all);
 }
 
 static void traffic_event(struct worker *w, struct child *c)
@@ -113,13 +134,11 @@ static void rebound_event(struct worker *w, struct child *c, const struct packet
 
 enum entry { REFUSED, LET_IN, UNKNOWN }; // UNKNOWN: its first fragment decides, which has not come
 
-static enum entry judge(struct worker *w, const struct child *c, const struct packet *pkt, struct fields *f)
+static enum entry judge(struct worker *w, const struct child *c, struct look_up *l)
 {
-    if (!fields_parse(pkt->job.out, pkt->job.out_len, f))
-        return REFUSED;
-    if (spd_lets_in(w, c, f))
+    if (look_up_lets_in(w, c, l))
         return LET_IN;
-    return f->later && f->unseen ? UNKNOWN : REFUSED;
+    return l->ip && l->f.later && l->f.unseen ? UNKNOWN : REFUSED;
 }
 
 static void let_in(struct worker *w, struct child *c, struct packet *pkt)
@@ -133,18 +152,17 @@ static void let_in(struct worker *w, struct child *c, struct packet *pkt)
     packet_release(w, pkt);
 }
 
-void in_take(struct worker *w, struct packet *pkt)
+void in_take(struct worker *w, struct packet *pkt, struct look_up *l)
 {
     struct child *c = packet_owner(w, pkt);
-    struct fields f = {0};
-    enum entry e = c ? judge(w, c, pkt, &f) : REFUSED;
+    enum entry e = c ? judge(w, c, l) : REFUSED;
     if (c && e == LET_IN) {
-        bool first = f.first && f.ports;
+        bool first = l->f.first && l->f.ports;
         if (first)
-            fragment_keep(&w->flows, &f, true, loop_now(w->p->loop));
+            fragment_keep(&w->flows, &l->f, true, loop_now(w->p->loop));
         let_in(w, c, pkt);
         if (first)
-            orphans_found(w, &f, true);
+            orphans_found(w, &l->f, true);
     } else if (e == UNKNOWN) {
         orphan_keep(w, pkt);
     } else {
@@ -154,7 +172,7 @@ void in_take(struct worker *w, struct packet *pkt)
     }
 }
 
-void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
+void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct look_up *l)
 {
     struct child *c = packet_owner(w, pkt);
     if (!c || pkt->job.status != ESP_STATUS_OK) {
@@ -175,5 +193,5 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
             rebound_event(w, c, pkt);
     }
     pkt->opened_by = io_count(w, e);
-    in_take(w, pkt);
+    in_take(w, pkt, l);
 }

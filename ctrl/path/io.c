@@ -40,16 +40,36 @@ static bool left_behind(struct worker *w, const struct esp_engine *e, const stru
     return h->state == HALF_MOVING || (h->engine && h->engine != e);
 }
 
+struct finished { // a burst that an engine gave back
+    unsigned jobs, opened;
+    struct esp_job *job[PATH_BURST];
+    struct look_up l[PATH_BURST]; // of those that came out of an SA, in their order
+};
+
+static void poll(struct worker *w, struct esp_engine *e, struct finished *b)
+{
+    b->jobs = esp_poll(e, b->job, PATH_BURST);
+    b->opened = 0;
+    for (unsigned i = 0; i < b->jobs; i++) {
+        struct packet *pkt = (struct packet *)b->job[i];
+        packet_copy_result(w, pkt);
+        if (pkt->job.op == ESP_DECAP && pkt->job.status == ESP_STATUS_OK)
+            look_up_in(&b->l[b->opened++], pkt->job.out, pkt->job.out_len, pkt->spi);
+    }
+    look_up_burst(w, b->l, b->opened);
+}
+
 static unsigned finish(struct worker *w, struct esp_engine *e)
 {
-    struct esp_job *jobs[PATH_BURST];
-    unsigned n = esp_poll(e, jobs, PATH_BURST);
-    if (n && e == path_card(w->p) && jobs[0]->status != ESP_STATUS_ABORTED)
+    struct finished b;
+    unsigned opened = 0;
+    poll(w, e, &b);
+    if (b.jobs && e == path_card(w->p) && b.job[0]->status != ESP_STATUS_ABORTED)
         w->p->card_last_us = loop_now_us(w->p->loop);
-    for (unsigned i = 0; i < n; i++) {
-        struct packet *pkt = (struct packet *)jobs[i];
+    for (unsigned i = 0; i < b.jobs; i++) {
+        struct packet *pkt = (struct packet *)b.job[i];
         struct child *c = child_of(w, pkt);
-        packet_copy_result(w, pkt);
+        bool looked_up = pkt->job.op == ESP_DECAP && pkt->job.status == ESP_STATUS_OK;
         if (c)
             limit_job(w->p, c, &pkt->job);
         if (pkt->job.status == ESP_STATUS_ABORTED && e == path_card(w->p) && pkt->runs < PATH_RUNS) {
@@ -60,12 +80,12 @@ static unsigned finish(struct worker *w, struct esp_engine *e)
         } else if (pkt->job.op == ESP_ENCAP) {
             out_done(w, e, pkt);
         } else {
-            in_done(w, e, pkt);
+            in_done(w, e, pkt, looked_up ? &b.l[opened++] : NULL);
         }
     }
     if (w->send_count)
         out_send(w);
-    return n;
+    return b.jobs;
 }
 
 static void events(struct worker *w, struct esp_engine *e)

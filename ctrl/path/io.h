@@ -17,6 +17,7 @@ static inline struct engine_count *io_count(struct worker *w, const struct esp_e
 
 // packets.c
 struct packet *packet_get(struct worker *w); // NULL: none is free, and nothing is read until one is
+void packet_arrives(struct worker *w, struct packet *pkt); // in its turn: from now on it is the newest
 void packet_release(struct worker *w, struct packet *pkt);
 void packet_off_card(struct worker *w, struct packet *pkt);
 bool packet_lend(struct worker *w, struct packet *pkt); // its contents where a card may reach them
@@ -35,8 +36,9 @@ void orphan_keep(struct worker *w, struct packet *pkt);
 void orphans_found(struct worker *w, const struct fields *first, bool inbound); // they go on
 
 // outbound.c
-void out_take(struct worker *w, struct packet *pkt); // a packet out of the TUN
-void out_ready(struct loop_fd *f, uint32_t events);  // of the TUN
+void out_burst(struct worker *w, struct packet **pkt, unsigned n); // new ones, out of the TUN
+void out_take(struct worker *w, struct packet *pkt, struct look_up *l);
+void out_ready(struct loop_fd *f, uint32_t events); // of the TUN
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
 void out_send(struct worker *w);
 
@@ -45,7 +47,8 @@ void in_udp(struct loop_fd *f, uint32_t events);
 void in_udp6(struct loop_fd *f, uint32_t events);
 void in_raw(struct loop_fd *f, uint32_t events);
 void in_raw6(struct loop_fd *f, uint32_t events);
-void in_take(struct worker *w, struct packet *pkt); // what came out of an SA, authentic
-void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
+// What came out of an SA, authentic.
+void in_take(struct worker *w, struct packet *pkt, struct look_up *l);
+void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct look_up *l);
 
 #endif

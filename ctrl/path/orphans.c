@@ -46,6 +46,14 @@ void orphans_found(struct worker *w, const struct fields *first, bool inbound)
         list_push(belongs(pkt, first, inbound) ? &found : &rest, pkt);
     while ((pkt = list_pop(&rest)))
         list_push(&w->orphans, pkt);
-    while ((pkt = list_pop(&found)))
-        inbound ? in_take(w, pkt) : out_take(w, pkt);
+    while ((pkt = list_pop(&found))) {
+        struct look_up l;
+        if (inbound) {
+            look_up_in(&l, pkt->job.out, pkt->job.out_len, pkt->spi);
+            in_take(w, pkt, &l);
+        } else {
+            look_up_out(&l, pkt->job.in, pkt->job.in_len);
+            out_take(w, pkt, &l);
+        }
+    }
 }

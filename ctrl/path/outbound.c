@@ -37,30 +37,43 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
     queue_put(w, pkt);
 }
 
-void out_take(struct worker *w, struct packet *pkt)
+void out_take(struct worker *w, struct packet *pkt, struct look_up *l)
 {
-    struct fields f;
+    const struct fields *f = &l->f;
     struct policy *pol;
     pkt->job.op = ESP_ENCAP;
-    if (!fields_parse(pkt->job.in, pkt->job.in_len, &f)) {
+    if (!l->ip) {
         io_drop(w, pkt, ESP_STATUS_BAD_IP);
         return;
     }
-    enum spd_verdict v = spd_look_up(w, &f, false, &pol);
-    if (f.first && f.ports)
-        fragment_keep(&w->flows, &f, false, loop_now(w->p->loop));
+    enum spd_verdict v = look_up_policy(w, l, &pol);
+    bool first = f->first && f->ports;
+    if (first)
+        fragment_keep(&w->flows, f, false, loop_now(w->p->loop));
     if (v == SPD_FOUND && pol->action == POLICY_PROTECT) {
-        protect(w, pkt, pol, &f);
+        protect(w, pkt, pol, f);
     } else if (v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS)) {
         past_us(w, pkt->job.in, pkt->job.in_len);
         packet_release(w, pkt);
-    } else if (v == SPD_UNCLEAR && f.later) {
+    } else if (v == SPD_UNCLEAR && f->later) {
         orphan_keep(w, pkt);
     } else {
         io_drop(w, pkt, ESP_STATUS_POLICY);
     }
-    if (f.first && f.ports)
-        orphans_found(w, &f, false);
+    if (first)
+        orphans_found(w, f, false);
+}
+
+void out_burst(struct worker *w, struct packet **pkt, unsigned n)
+{
+    struct look_up l[PATH_BURST];
+    for (unsigned i = 0; i < n; i++)
+        look_up_out(&l[i], pkt[i]->job.in, pkt[i]->job.in_len);
+    look_up_burst(w, l, n);
+    for (unsigned i = 0; i < n; i++) {
+        packet_arrives(w, pkt[i]);
+        out_take(w, pkt[i], &l[i]);
+    }
 }
 
 static void tun_gone(struct worker *w)
@@ -73,21 +86,22 @@ static void tun_gone(struct worker *w)
 void out_ready(struct loop_fd *f, uint32_t events)
 {
     struct worker *w = f->ctx;
+    struct packet *burst[PATH_BURST], *pkt;
+    unsigned count = 0;
+    int n = 1;
     (void)events;
-    for (int i = 0; i < PATH_BURST; i++) {
-        struct packet *pkt = packet_get(w);
-        if (!pkt)
-            break;
-        int n = w->net.tun_read(w->net.ctx, pkt->job.in, w->buffer);
+    while (count < PATH_BURST && (pkt = packet_get(w))) {
+        n = w->net.tun_read(w->net.ctx, pkt->job.in, w->buffer);
         if (n <= 0) {
             packet_release(w, pkt);
-            if (n == -EBADFD)
-                tun_gone(w);
             break;
         }
         pkt->job.in_len = (uint32_t)n;
-        out_take(w, pkt);
+        burst[count++] = pkt;
     }
+    out_burst(w, burst, count);
+    if (n == -EBADFD)
+        tun_gone(w);
     io_pump(w);
 }
 

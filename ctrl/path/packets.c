@@ -77,9 +77,13 @@ struct packet *packet_get(struct worker *w)
         return NULL;
     }
     w->free = pkt->next;
-    pkt->stamp = ++w->stamp;
     pkt->runs = 0;
     return pkt;
+}
+
+void packet_arrives(struct worker *w, struct packet *pkt)
+{
+    pkt->stamp = ++w->stamp;
 }
 
 void packet_off_card(struct worker *w, struct packet *pkt)

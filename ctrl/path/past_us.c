@@ -122,7 +122,7 @@ void past_us(struct worker *w, const uint8_t *packet, uint32_t len)
         w->drop_out[ESP_STATUS_POLICY]++;
         return;
     }
-    enum spd_verdict v = spd_look_up_afresh(w, &f, false, &pol);
+    enum spd_verdict v = look_up_afresh(w, &f, false, &pol);
     if (v != SPD_NONE && (v != SPD_FOUND || pol->action != POLICY_BYPASS)) {
         w->drop_out[ESP_STATUS_POLICY]++;
         return;

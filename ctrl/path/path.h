@@ -16,6 +16,7 @@
 #include "ctrl/path/flow.h"
 #include "ctrl/path/kernel_watch.h"
 #include "ctrl/path/kset.h"
+#include "ctrl/path/look_up.h"
 #include "ctrl/path/room.h"
 #include "ctrl/path/spd.h"
 #include "espalier/engine.h"
@@ -207,6 +208,24 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
 void sadb_delete(struct path *p, uint32_t child_id);
 struct child *sadb_by_spi(struct path *p, uint32_t spi);
 struct child *sadb_by_id(struct path *p, uint32_t child_id); // no deleted one
+// It will be looked for: its place in the table; then, once that is there, what a packet meets of it.
+static inline void sadb_ask(const struct path *p, uint32_t spi)
+{
+    hash_ask(&p->by_spi, hash_u64(spi));
+}
+static inline void child_ask(const struct child *c)
+{
+    __builtin_prefetch(c);
+    __builtin_prefetch((const char *)c + 64);
+}
+static inline void sadb_ask_child(const struct path *p, uint32_t spi)
+{
+    const struct hash_node *n = hash_first(&p->by_spi, hash_u64(spi));
+    if (n) {
+        __builtin_prefetch(n);
+        __builtin_prefetch((const char *)n - offsetof(struct child, spi_node) + offsetof(struct child, in));
+    }
+}
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err);
 void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev);
 void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason);

@@ -12,7 +12,6 @@
 struct child *sadb_by_spi(struct path *p, uint32_t spi)
 {
     struct hash_node *n = hash_first(&p->by_spi, hash_u64(spi));
-    __builtin_prefetch(n);
     return n ? (struct child *)((char *)n - offsetof(struct child, spi_node)) : NULL;
 }
 

@@ -331,46 +331,6 @@ void policy_drop_all(struct path *p)
     classifier_free(&p->spd.classes);
 }
 
-// ---- look-up
-
-static enum spd_verdict verdict(const struct class_match *m, struct policy **out)
-{
-    *out = m->of;
-    if (m->could < m->rank && !m->hidden)
-        return SPD_UNCLEAR;
-    return m->of ? SPD_FOUND : SPD_NONE;
-}
-
-enum spd_verdict spd_look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out)
-{
-    struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
-    enum spd_verdict v = verdict(&m, out);
-    if (v != SPD_UNCLEAR || !f->later)
-        return v;
-    fragment_fill(&w->flows, f, inbound, loop_now(w->p->loop));
-    if (f->unseen)
-        return v;
-    m = classifier_find(&w->p->spd.classes, f, inbound);
-    return verdict(&m, out);
-}
-
-enum spd_verdict spd_look_up(struct worker *w, struct fields *f, bool inbound, struct policy **out)
-{
-    uint64_t generation = w->p->spd.generation + 1; // 0 is an empty slot's
-    if (f->unseen)
-        return spd_look_up_afresh(w, f, inbound, out);
-    struct flow *s = flow_slot(&w->flows, f, inbound);
-    if (flow_hit(s, f, inbound, generation)) {
-        w->flows.hits++;
-        *out = s->policy;
-        return *out ? SPD_FOUND : SPD_NONE;
-    }
-    w->flows.misses++;
-    struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
-    flow_keep(s, f, inbound, generation, m.of);
-    return verdict(&m, out);
-}
-
 // ---- the SAs that serve a policy
 
 static bool is_address(const struct ts *t, const struct addr *a)
@@ -561,23 +521,4 @@ void spd_release(struct path *p, struct child *c)
         of->sa_count--;
         drop_unneeded(p, of);
     }
-}
-
-// What was unloaded and loaded again, or edited, may have SAs of both editions for a while: the peer uses
-// either.
-static bool one_child(const struct policy *a, const struct policy *b)
-{
-    return a == b || (a->action == POLICY_PROTECT && b->action == POLICY_PROTECT &&
-                      !strcmp(a->conn, b->conn) && !strcmp(a->child, b->child));
-}
-
-bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f)
-{
-    struct policy *pol;
-    if (!c->policy || spd_look_up(w, f, true, &pol) != SPD_FOUND)
-        return false;
-    if (pol == c->policy) // whose selectors are the SA's
-        return true;
-    return one_child(policy_base(pol), policy_base(c->policy)) &&
-           selectors_hold(policy_remote(c->policy), policy_local(c->policy), f);
 }

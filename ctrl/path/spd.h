@@ -74,26 +74,12 @@ void policy_list(struct path *p, const struct msg_POLICY_LIST *m);
 // At exit, before the kernel's objects are let go of.
 void policy_drop_all(struct path *p);
 
-enum spd_verdict {
-    SPD_NONE,    // no policy has it
-    SPD_FOUND,   // this one
-    SPD_UNCLEAR, // a policy may have it, but the packet does not show enough: a later fragment
-};
-// A later fragment that no OPAQUE selector takes goes by what its first one has shown, which is filled in
-// where it decides.
-enum spd_verdict spd_look_up(struct worker *w, struct fields *f, bool inbound, struct policy **out);
-// The same without anything remembered.
-enum spd_verdict spd_look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out);
-
 // An SA comes to serve the policy that it names, which must be there, protect, and hold it. 0, or a negative
 // errno and nothing has changed.
 int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err);
 void spd_serve(struct path *p, struct child *c);   // from now on it takes packets
 void spd_retire(struct path *p, struct child *c);  // from now on it does not
 void spd_release(struct path *p, struct child *c); // it is gone
-// RFC 4301 section 5.2: a packet that came out of the SA must meet, looked up the other way round, the policy
-// that the SA serves, and lie in the SA's selectors.
-bool spd_lets_in(struct worker *w, const struct child *c, struct fields *f);
 
 // policy_kernel.c: what the kernel holds for policies, changed by difference: new before old. 0, or a
 // negative errno and nothing has changed.

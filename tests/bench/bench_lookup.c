@@ -3,8 +3,10 @@
 // lie over one another, of more than 50 shapes of masks, protocol and ports at every size: a policy has one
 // pair of them, at the smallest size six, because ten pairs have ten shapes. A last row, which is not
 // compared, has six pairs in each of 100,000. Packets are random, inside a random policy (one in ten
-// nobody's), and no flow is ever remembered. Outbound: packet -> policy -> SA; inbound: SPI -> SA, packet ->
-// policy, both checks. Before it is measured, a sample is compared with a plain search through all policies.
+// nobody's), no flow is ever remembered, and they come in bursts of 32, as they do to the packet loop, which
+// calls the same functions. Outbound: packet -> policy -> SA; inbound: SPI -> SA, packet -> policy, both
+// checks. Before it is measured, a sample is compared with a plain search through all policies. The smallest
+// size is measured first and last: its better time is what the others are held against.
 //
 // Instructions are those of user space, counted by the processor where perf_event_open gives that, otherwise
 // by single-stepping through a sample of look-ups.
@@ -23,8 +25,9 @@
 #include "ctrl/path/path.h"
 
 #define PACKETS  65536
+#define BURST    32 // packets that are looked up together: path.h allows twice as many
 #define ROUNDS   5
-#define STEPPED  200 // look-ups that are single-stepped
+#define STEPPED  512 // look-ups that are single-stepped
 #define CHECKED  200
 #define MOST_INS 1.3
 #define MOST_NS  3.0
@@ -265,23 +268,27 @@ static const struct policy *out(struct bench *b, const struct fields *f)
 {
     struct fields copy = *f;
     struct policy *pol = NULL;
-    b->p.spd.generation++; // nothing is remembered
-    return spd_look_up(b->p.worker, &copy, false, &pol) == SPD_FOUND ? pol : NULL;
+    return look_up_afresh(b->p.worker, &copy, false, &pol) == SPD_FOUND ? pol : NULL;
 }
 
-static void look_up(struct bench *b, const struct probe *k)
+// As outbound.c and inbound.c do it with what has come.
+static void look_up(struct bench *b, const struct probe *k, unsigned n)
 {
-    struct fields f;
+    struct look_up l[BURST];
     struct policy *pol;
-    if (!fields_parse(k->bytes, sizeof(k->bytes), &f))
-        return;
-    b->p.spd.generation++;
-    if (!k->spi) {
-        if (spd_look_up(b->p.worker, &f, false, &pol) == SPD_FOUND)
-            b->found += outbound_sa(&b->p, pol, &f) != NULL;
-        return;
+    b->p.spd.generation++; // nothing is remembered
+    for (unsigned i = 0; i < n; i++)
+        if (k[i].spi)
+            look_up_in(&l[i], k[i].bytes, sizeof(k[i].bytes), k[i].spi);
+        else
+            look_up_out(&l[i], k[i].bytes, sizeof(k[i].bytes));
+    look_up_burst(b->p.worker, l, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (k[i].spi)
+            b->found += look_up_lets_in(b->p.worker, sadb_by_spi(&b->p, k[i].spi), &l[i]);
+        else if (look_up_policy(b->p.worker, &l[i], &pol) == SPD_FOUND)
+            b->found += outbound_sa(&b->p, pol, &l[i].f) != NULL;
     }
-    b->found += spd_lets_in(b->p.worker, sadb_by_spi(&b->p, k->spi), &f);
 }
 
 // The first policy in rank order that holds an outbound packet, by asking each.
@@ -321,8 +328,8 @@ static double seconds(void)
 
 static void run(struct bench *b, unsigned from, unsigned n)
 {
-    for (unsigned i = from; i < from + n; i++)
-        look_up(b, &b->probes[i % PACKETS]);
+    for (unsigned i = from; i < from + n; i += BURST)
+        look_up(b, &b->probes[i % PACKETS], n - (i - from) < BURST ? n - (i - from) : BURST);
 }
 
 static int by_value(const void *x, const void *y)
@@ -363,7 +370,7 @@ static double step(struct bench *b, unsigned n)
     if (pid == 0) {
         ptrace(PTRACE_TRACEME, 0, NULL, NULL);
         raise(SIGSTOP);
-        run(b, 1000, n);
+        run(b, 1024, n);
         raise(SIGUSR1);
         _exit(0);
     }
@@ -493,15 +500,21 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_lookup [JSON]\n");
         return 2;
     }
-    printf("a look-up with no flow remembered, half of them inbound; instructions by %s\n"
+    printf("a look-up in a burst of %d with no flow remembered, half of them inbound; instructions by %s\n"
            "%9s %9s %6s %8s %9s %10s %13s %16s\n",
-           how, "policies", "SAs", "pairs", "shapes", "rules", "ns", "instructions", "bytes/policy+SA");
+           BURST, how, "policies", "SAs", "pairs", "shapes", "rules", "ns", "instructions",
+           "bytes/policy+SA");
     for (unsigned i = 0; i < SIZES; i++) {
         r[i] = one_size(sizes[i].policies, sizes[i].pairs, counter);
         printf("%9u %9u %6u %8u %9zu %10.0f %13.0f %16.0f\n", r[i].count, r[i].count, r[i].pairs, r[i].shapes,
                r[i].rules, r[i].ns, r[i].instructions, r[i].bytes);
         fflush(stdout);
     }
+    struct result again = one_size(sizes[0].policies, sizes[0].pairs, counter);
+    printf("%9u %9u %6u %8u %9zu %10.0f %13.0f %16s\n", again.count, again.count, again.pairs, again.shapes,
+           again.rules, again.ns, again.instructions, "once more");
+    if (again.ns < r[0].ns) // the smallest size at its best is what the others are held against
+        r[0].ns = again.ns;
     double ins = r[LAST].instructions / r[0].instructions, ns = r[LAST].ns / r[0].ns;
     printf("100,000 against 10: instructions %.2f times (at most %.1f), time %.2f times (at most %.1f)\n",
            ins, MOST_INS, ns, MOST_NS);

@@ -166,22 +166,32 @@ static struct class_match plainly(struct rule *all, const struct fields *f, bool
     return m;
 }
 
-static void compare(const struct classifier *c, struct rule *all, unsigned packets)
+static void compare_one(const struct class_query *q, struct rule *all)
 {
-    for (unsigned i = 0; i < packets; i++) {
-        struct fields f = random_fields();
-        bool reverse = below(2);
-        struct class_match got = classifier_find(c, &f, reverse), want = plainly(all, &f, reverse);
-        if (got.of != want.of || got.rank != want.rank)
-            fail_msg("packet %u: got rank %llx, expected %llx", i, (unsigned long long)got.rank,
-                     (unsigned long long)want.rank);
-        const struct rule *k = want.of;
-        if (k && k->local.count == 1 && k->remote.count == 1)
-            assert_int_equal(got.hidden, want.hidden);
-        // a bound: never worse than it should be where that decides
-        if (want.could < want.rank && got.could > want.could)
-            fail_msg("packet %u: something may hold it at rank %llx, and was not seen", i,
-                     (unsigned long long)want.could);
+    struct class_match got = q->m, want = plainly(all, q->f, q->reverse);
+    if (got.of != want.of || got.rank != want.rank)
+        fail_msg("got rank %llx, expected %llx", (unsigned long long)got.rank, (unsigned long long)want.rank);
+    const struct rule *k = want.of;
+    if (k && k->local.count == 1 && k->remote.count == 1)
+        assert_int_equal(got.hidden, want.hidden);
+    // a bound: never worse than it should be where that decides
+    if (want.could < want.rank && got.could > want.could)
+        fail_msg("something may hold it at rank %llx, and was not seen", (unsigned long long)want.could);
+}
+
+static void compare(const struct classifier *c, struct rule *all, unsigned bursts)
+{
+    for (unsigned i = 0; i < bursts; i++) {
+        struct fields f[CLASS_BURST];
+        struct class_query q[CLASS_BURST];
+        unsigned n = 1 + below(CLASS_BURST);
+        for (unsigned k = 0; k < n; k++) {
+            f[k] = random_fields();
+            q[k] = (struct class_query){.f = &f[k], .reverse = below(2)};
+        }
+        classifier_find_burst(c, q, n);
+        for (unsigned k = 0; k < n; k++)
+            compare_one(&q[k], all);
     }
 }
 
@@ -215,7 +225,7 @@ static void test_random_rules_that_come_and_go_agree_with_a_plain_search(void **
     for (unsigned step = 0; step < 3000; step++) {
         flip(&c, &all[below(RULES)], (uint64_t)below(1000) << 32 | step);
         if (step % 30 == 0)
-            compare(&c, all, 100);
+            compare(&c, all, 7);
     }
     for (int i = 0; i < RULES; i++)
         if (all[i].in)
@@ -282,6 +292,68 @@ static void test_what_splits_into_too_much_is_refused_by_name_and_leaves_nothing
     assert_non_null(strstr(err.text, "10.0.1.0/24"));
     assert_int_equal(c.rules + c.prefixes.count + c.pairs.count + c.cells.count, 0);
     classifier_free(&c);
+}
+
+// Half of a table whose every entry wants the last place but one: the run goes over the end, and beyond the
+// eight places that are looked at together.
+static void test_what_stands_far_from_its_place_is_found_too(void **state)
+{
+    struct class_table t = {0};
+    struct class_key k[8];
+    bool beyond = false;
+    (void)state;
+    for (uint64_t i = 0, n = 0; n < 8; i++) {
+        struct class_key key = {i, 0, 1};
+        if ((class_hash(&t, key) & 15) != 14)
+            continue;
+        void *line = class_put(&t, key);
+        assert_non_null(line);
+        class_note(&t, line, 1ull << n);
+        k[n++] = key;
+    }
+    assert_int_equal(t.size, 16);
+    for (unsigned n = 0; n < 8; n++) {
+        bool more;
+        uint64_t hash = class_hash(&t, k[n]), places = class_places(&t, hash, &more),
+                 notes = class_notes(&t, hash, places);
+        assert_true(more);
+        assert_non_null(class_find(&t, k[n]));
+        assert_true((notes | class_more_notes(&t, hash)) & 1ull << n);
+    }
+    for (unsigned n = 0; n < 8; n += 2)
+        class_take(&t, class_find(&t, k[n]));
+    for (unsigned n = 0; n < 8; n++) {
+        uint64_t hash = class_hash(&t, k[n]), places = class_places(&t, hash, &beyond);
+        assert_false(beyond);
+        assert_int_equal(class_notes(&t, hash, places) >> n & 1, n % 2);
+    }
+    class_table_free(&t);
+}
+
+// Eight in a row, and the ninth behind them.
+static void test_the_ninth_place_is_looked_at(void **state)
+{
+    struct class_table t = {0};
+    struct class_key k[9];
+    unsigned n = 0;
+    bool more;
+    (void)state;
+    for (uint64_t i = 0; n < 9; i++) {
+        struct class_key key = {i, 0, 1};
+        if ((class_hash(&t, key) & 31) == 27)
+            k[n++] = key;
+    }
+    for (unsigned i = 0; i < 9; i++) {
+        void *line = class_put(&t, k[i]);
+        assert_non_null(line);
+        class_note(&t, line, 1ull << i);
+    }
+    assert_int_equal(t.size, 32);
+    uint64_t hash = class_hash(&t, k[8]), places = class_places(&t, hash, &more);
+    assert_true(more);
+    assert_false(class_notes(&t, hash, places) & 1ull << 8);
+    assert_true(class_more_notes(&t, hash) & 1ull << 8);
+    class_table_free(&t);
 }
 
 // ---- fields
@@ -369,6 +441,8 @@ int main(void)
         cmocka_unit_test(test_random_rules_that_come_and_go_agree_with_a_plain_search),
         cmocka_unit_test(test_a_range_of_ports_holds_its_ends_and_nothing_beyond),
         cmocka_unit_test(test_what_splits_into_too_much_is_refused_by_name_and_leaves_nothing),
+        cmocka_unit_test(test_what_stands_far_from_its_place_is_found_too),
+        cmocka_unit_test(test_the_ninth_place_is_looked_at),
         cmocka_unit_test(test_icmp_type_and_code_stand_for_both_ports),
         cmocka_unit_test(test_what_lies_behind_the_ip_packets_own_length_is_not_looked_at),
         cmocka_unit_test(test_ipv6_extension_headers_are_looked_through),

@@ -533,6 +533,32 @@ static void test_a_dynamic_policy_that_the_kernel_refuses_refuses_the_sa(void **
     expect_refused(r, &c, "no room");
 }
 
+// ---- a burst
+
+static struct look_up burst_of_one(struct rig *r, const char *src, const char *dst)
+{
+    struct look_up l;
+    uint8_t p[128];
+    struct rig_packet k = {.src = src, .dst = dst, .proto = 17, .sport = 1, .dport = 2};
+    look_up_out(&l, p, rig_build(p, &k));
+    look_up_burst(r->p->worker, &l, 1);
+    return l;
+}
+
+static void test_what_a_burst_has_looked_up_holds_only_while_the_policies_stand(void **state)
+{
+    struct rig *r = *state;
+    struct policy *pol = NULL;
+    struct policy_spec s = rig_spec(2, "narrow", "10.1.0.0/16", "10.2.3.0/24");
+    rig_must_apply(r, "narrow", &s, 1);
+    struct look_up l = burst_of_one(r, "10.1.0.1", "10.2.3.4");
+    assert_int_equal(l.verdict, SPD_FOUND);
+    assert_int_equal(l.policy->id, 2);
+    policy_clear(r->p, &(struct msg_POLICY_CLEAR){.req = 9, .conn = "narrow"}); // it is freed
+    assert_int_equal(look_up_policy(r->p->worker, &l, &pol), SPD_FOUND);
+    assert_int_equal(pol->id, 1);
+}
+
 #define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
 int main(void)
 {
@@ -560,6 +586,7 @@ int main(void)
         WITH(test_a_dynamic_policy_is_in_force_while_an_sa_gives_it_an_address),
         WITH(test_a_dynamic_selector_is_the_sas_own_end_and_nothing_else),
         WITH(test_a_dynamic_policy_that_the_kernel_refuses_refuses_the_sa),
+        WITH(test_what_a_burst_has_looked_up_holds_only_while_the_policies_stand),
     };
     return cmocka_run_group_tests_name("policies", tests, NULL, NULL);
 }

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// See look_up.h.
+#include "ctrl/path/look_up.h"
+
+#include <string.h>
+
+#include "ctrl/path/path.h"
+
+static void begin(struct look_up *l, const uint8_t *packet, uint32_t len)
+{
+    l->ip = fields_parse(packet, len, &l->f);
+    l->verdict = SPD_NONE;
+    l->policy = NULL;
+    l->generation = 0;
+    l->flow = NULL;
+}
+
+void look_up_out(struct look_up *l, const uint8_t *packet, uint32_t len)
+{
+    begin(l, packet, len);
+    l->inbound = false;
+}
+
+void look_up_in(struct look_up *l, const uint8_t *packet, uint32_t len, uint32_t spi)
+{
+    begin(l, packet, len);
+    l->inbound = true;
+    l->spi = spi;
+}
+
+static enum spd_verdict verdict(const struct class_match *m, struct policy **out)
+{
+    *out = m->of;
+    if (m->could < m->rank && !m->hidden)
+        return SPD_UNCLEAR;
+    return m->of ? SPD_FOUND : SPD_NONE;
+}
+
+enum spd_verdict look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out)
+{
+    struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
+    enum spd_verdict v = verdict(&m, out);
+    if (v != SPD_UNCLEAR || !f->later)
+        return v;
+    fragment_fill(&w->flows, f, inbound, loop_now(w->p->loop));
+    if (f->unseen)
+        return v;
+    m = classifier_find(&w->p->spd.classes, f, inbound);
+    return verdict(&m, out);
+}
+
+// ---- a burst
+
+struct burst {
+    struct look_up *of[CLASS_BURST]; // those that nothing is remembered of
+    struct class_query query[CLASS_BURST];
+    unsigned count;
+};
+
+static void ask_for_flow(struct worker *w, struct look_up *l)
+{
+    if (l->inbound)
+        sadb_ask(w->p, l->spi);
+    if (!l->ip || l->f.unseen)
+        return;
+    l->flow = flow_slot(&w->flows, &l->f, l->inbound);
+    __builtin_prefetch(l->flow);
+}
+
+static void remember(struct worker *w, struct look_up *l, uint64_t generation, struct burst *b)
+{
+    const struct flow *s = l->flow;
+    if (l->inbound)
+        sadb_ask_child(w->p, l->spi);
+    if (!s)
+        return;
+    if (!flow_hit(s, &l->f, l->inbound, generation)) {
+        w->flows.misses++;
+        b->query[b->count] = (struct class_query){.f = &l->f, .reverse = l->inbound};
+        b->of[b->count++] = l;
+        return;
+    }
+    w->flows.hits++;
+    l->policy = s->policy;
+    l->verdict = l->policy ? SPD_FOUND : SPD_NONE;
+    l->generation = generation;
+    __builtin_prefetch(l->policy);
+}
+
+static void keep(struct look_up *l, const struct class_match *m, uint64_t generation)
+{
+    flow_keep(l->flow, &l->f, l->inbound, generation, m->of);
+    l->verdict = verdict(m, &l->policy);
+    l->generation = generation;
+}
+
+static void ask_for_sa(const struct look_up *l)
+{
+    if (l->verdict == SPD_FOUND && !l->inbound && l->policy->sas)
+        child_ask(l->policy->sas);
+}
+
+void look_up_burst(struct worker *w, struct look_up *l, unsigned n)
+{
+    uint64_t generation = w->p->spd.generation + 1; // 0 is an empty slot's
+    for (unsigned at = 0, some; at < n; at += some) {
+        struct burst b;
+        b.count = 0;
+        some = n - at < CLASS_BURST ? n - at : CLASS_BURST;
+        for (unsigned i = at; i < at + some; i++)
+            ask_for_flow(w, &l[i]);
+        for (unsigned i = at; i < at + some; i++)
+            remember(w, &l[i], generation, &b);
+        classifier_find_burst(&w->p->spd.classes, b.query, b.count);
+        for (unsigned i = 0; i < b.count; i++)
+            keep(b.of[i], &b.query[i].m, generation);
+        for (unsigned i = at; i < at + some; i++)
+            ask_for_sa(&l[i]);
+    }
+}
+
+enum spd_verdict look_up_policy(struct worker *w, struct look_up *l, struct policy **out)
+{
+    if (l->f.unseen)
+        return look_up_afresh(w, &l->f, l->inbound, out);
+    if (l->generation != w->p->spd.generation + 1) // policies have come or gone since
+        look_up_burst(w, l, 1);
+    *out = l->policy;
+    return l->verdict;
+}
+
+// What was unloaded and loaded again, or edited, may have SAs of both editions for a while: the peer uses
+// either.
+static bool one_child(const struct policy *a, const struct policy *b)
+{
+    return a == b || (a->action == POLICY_PROTECT && b->action == POLICY_PROTECT &&
+                      !strcmp(a->conn, b->conn) && !strcmp(a->child, b->child));
+}
+
+bool look_up_lets_in(struct worker *w, const struct child *c, struct look_up *l)
+{
+    struct policy *pol;
+    if (!l->ip || !c->policy || look_up_policy(w, l, &pol) != SPD_FOUND)
+        return false;
+    if (pol == c->policy) // whose selectors are the SA's
+        return true;
+    return one_child(policy_base(pol), policy_base(c->policy)) &&
+           selectors_hold(policy_remote(c->policy), policy_local(c->policy), &l->f);
+}
+
+void look_up_spis(const struct path *p, const uint32_t *spi, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        sadb_ask(p, spi[i]);
+    for (unsigned i = 0; i < n; i++)
+        sadb_ask_child(p, spi[i]);
+}
