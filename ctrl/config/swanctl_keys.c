@@ -17,7 +17,8 @@ CHOICES(version_choices, {"0", 0}, {"2", 2});
 CHOICES(dscp_choices, {"0", 0}, {"000000", 0});
 CHOICES(fragmentation_choices, {"yes", FRAGMENTATION_YES}, {"accept", FRAGMENTATION_ACCEPT},
         {"no", FRAGMENTATION_NO});
-CHOICES(childless_choices, {"allow", CHILDLESS_ALLOW}, {"never", CHILDLESS_NEVER});
+CHOICES(childless_choices, {"allow", CHILDLESS_ALLOW}, {"prefer", CHILDLESS_PREFER},
+        {"force", CHILDLESS_FORCE}, {"never", CHILDLESS_NEVER});
 CHOICES(send_cert_choices, {"always", SEND_CERT_ALWAYS}, {"ifasked", SEND_CERT_IFASKED},
         {"never", SEND_CERT_NEVER});
 CHOICES(ocsp_choices, {"reply", 0}, {"never", 1});

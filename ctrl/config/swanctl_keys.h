@@ -44,7 +44,7 @@
     K(CONN, dpd_delay, TIME, IN_CONN(dpd_delay), 0, "0s", "the peer is asked whether it lives after so long a silence")            \
     K(CONN, dpd_timeout, ONLY, NOTHING, zero_time, "0s", IKEV1 "; retransmission (`retransmit_*`) decides when a peer is dead")  \
     K(CONN, fragmentation, CHOICE, IN_CONN(fragmentation), fragmentation_choices, "yes", "messages too large for a datagram go in fragments (RFC 7383) where the peer takes them; accept: only the peer's do") \
-    K(CONN, childless, CHOICE, IN_CONN(childless), childless_choices, "allow", "IKE SAs that a peer makes without a CHILD SA")     \
+    K(CONN, childless, CHOICE, IN_CONN(childless), childless_choices, "allow", "IKE SAs that begin without a CHILD SA (RFC 6023): taken from a peer; as initiator made where the peer takes them; no others; none")     \
     K(CONN, send_certreq, YESNO, IN_CONN(send_certreq), 0, "yes", "whether the peer is told which authorities we trust") \
     K(CONN, send_cert, CHOICE, IN_CONN(send_cert), send_cert_choices, "ifasked", "whether certificates of ours are sent") \
     K(CONN, ocsp, ONLY, NOTHING, ocsp_choices, "reply", "OCSP inside IKE is " LATER) \

@@ -139,11 +139,8 @@ void cmd_initiate(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "CHILD_SA config '%s' not found", a.child);
         return;
     }
-    if (!a.child[0]) {
-        server_reply_error(cmd,
-                           ctl_find_conn(c, a.conn) ? "IKE_SA '%s' without a CHILD_SA cannot be initiated yet"
-                                                    : "IKE_SA config '%s' not found",
-                           a.conn);
+    if (!a.child[0] && !ctl_find_conn(c, a.conn)) {
+        server_reply_error(cmd, "IKE_SA config '%s' not found", a.conn);
         return;
     }
     struct pending *p = ask_control(c, cmd, &a);
@@ -151,7 +148,7 @@ void cmd_initiate(struct ctl *c, struct command *cmd)
         return;
     p->done = started;
     struct msg_INITIATE m = {.req = p->req, .timeout_ms = a.timeout_ms};
-    snprintf(m.conn, sizeof(m.conn), "%s", ctl_find_child(c, a.conn, a.child)->name);
+    snprintf(m.conn, sizeof(m.conn), "%s", a.child[0] ? ctl_find_child(c, a.conn, a.child)->name : a.conn);
     snprintf(m.child, sizeof(m.child), "%s", a.child);
     ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
     if (a.detached)

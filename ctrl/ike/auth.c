@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctrl/ike/child_payloads.h"
+#include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/events.h"
@@ -78,7 +79,7 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     uint8_t id[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
-    hs->pending = hs->child ? child_new(sa, hs->child) : NULL;
+    hs->pending = childless_wanted(sa) ? NULL : child_new(sa, hs->child);
     pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
     if (!hs->eap_client) {
         own_auth_log(sa, auth);
@@ -166,12 +167,12 @@ static void no_child(struct ike_sa *sa, const char *why)
 {
     struct child_sa *c = sa->hs->pending;
     char name[NAME_MAX_LEN] = "";
+    if (sa->hs->child)
+        snprintf(name, sizeof(name), "%s", sa->hs->child->name);
     COUNT(sa->ike, child_failed);
     LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
-    if (c) {
-        snprintf(name, sizeof(name), "%s", c->cfg->name);
+    if (c)
         child_destroy(c);
-    }
     handshake_free(sa);
     sa->ike->events->child_failed(sa, name, why);
     exchange_done(sa);
@@ -209,8 +210,8 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
 static void refused(struct ike_sa *sa, const char *why)
 {
     struct handshake *hs = sa->hs;
-    uint32_t id = hs->pending->id;
-    if (!payload_find(&hs->answer->pl, PL_SA)) {
+    uint32_t id = hs->pending ? hs->pending->id : 0;
+    if (!id || !payload_find(&hs->answer->pl, PL_SA)) {
         no_child(sa, why);
         return;
     }
@@ -229,13 +230,17 @@ static void address_there(struct task *t, enum msg_type type, const union msg *m
 // Our virtual addresses come behind the policies that protect them, and before the CHILD SA.
 static void put_address(struct task *t)
 {
-    if (!virtual_put(t, address_there))
+    if (virtual_put(t, address_there))
+        return;
+    if (childless_wanted(t->sa))
+        childless_up(t);
+    else
         install(t);
 }
 
 static void address_there(struct task *t, enum msg_type type, const union msg *m)
 {
-    if (!t->sa->hs->pending)
+    if (!t->sa->hs->pending && !childless_wanted(t->sa))
         no_child(t->sa, "the peer closed it while its virtual address was put in place");
     else if (!answer_ok(type, m))
         refused(t->sa, answer_text(type, m));
@@ -264,12 +269,13 @@ static void checked(struct task *t, enum proof how, const char *text)
     mobike_agreed(sa, &hs->answer->pl);
     sa_established(sa);
     sa_unique(sa, false);
-    if (!hs->pending) {
-        no_child(sa, "none was asked for");
+    bool alone = childless_wanted(sa);
+    if (!hs->pending && !alone) {
+        no_child(sa, "no memory");
         return;
     }
     if (!virtual_take(sa, hs->pending, &hs->answer->pl, why, sizeof(why)) ||
-        !child_take_answer(hs->pending, &hs->answer->pl, false, why, sizeof(why)))
+        (!alone && !child_take_answer(hs->pending, &hs->answer->pl, false, why, sizeof(why))))
         refused(sa, why);
     else
         put_address(t);

@@ -7,6 +7,7 @@
 #include "ctrl/ike/auth.h"
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/child_payloads.h"
+#include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/eap.h"
@@ -100,13 +101,16 @@ static void make_child(struct task *t)
     struct refusal r = {0};
     uint16_t notify = N_NO_ADDITIONAL_SAS;
     bool none = w && !child_wish_read(&t->msg->pl, w, &r) && !w->offers.count; // it was read once already
+    uint16_t no_address = w ? virtual_assign(sa, &t->msg->pl) : 0;
     if (none) { // RFC 6023; childless = never was refused before
         free(w);
-        finish(sa, NULL, 0);
+        sa->alone = true;
+        finish(sa, NULL, no_address);
         return;
     }
-    uint16_t no_address = w ? virtual_assign(sa, &t->msg->pl) : 0;
-    struct child_sa *c = w && !no_address ? child_choose(sa, w, NULL, false, &notify) : NULL;
+    uint16_t no_child = childless_refuses_one(sa);
+    notify = no_child ? no_child : notify;
+    struct child_sa *c = w && !no_address && !no_child ? child_choose(sa, w, NULL, false, &notify) : NULL;
     free(w);
     if (!c)
         notify = virtual_why(sa, no_address, notify);
@@ -317,9 +321,9 @@ static void request(struct task *t)
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    if (sa->conn->cfg.childless == CHILDLESS_NEVER && none) {
+    if (none && childless_refuses_none(sa)) {
         sa_why(sa, "the peer asks for no CHILD_SA, and childless is never");
-        refuse_with(sa, N_INVALID_SYNTAX);
+        refuse_with(sa, childless_refuses_none(sa));
         return;
     }
     if (!has_auth && kind != AUTH_EAP) {

@@ -229,6 +229,7 @@ void child_installed(struct child_sa *c, uint32_t old)
          c->spi_in, c->spi_out, selectors_print(&c->local_ts, lts, sizeof(lts)),
          selectors_print(&c->remote_ts, rts, sizeof(rts)));
     c->announced = true;
+    c->sa->alone = false;
     lifetime_child(c);
     if (c->moved)
         child_moved(c);

@@ -66,6 +66,33 @@ static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const
     return NULL;
 }
 
+// The IKE SA alone (RFC 6023).
+static void initiate_alone(struct ike *ike, struct conn *c, const struct msg_INITIATE *m)
+{
+    struct ipc_chan *ctl = ike->chan[ROOM_CTL];
+    struct esp_error err = {0};
+    if (conn_only_policies(&c->cfg)) {
+        ipc_result(ctl, m->req, false, "'%.120s' has policies alone: there is nothing to initiate",
+                   c->cfg.name);
+        return;
+    }
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        if (sa->state == SA_ESTABLISHED && sa->conn == c && !sa->hs) {
+            ipc_result(ctl, m->req, true, "%s", "");
+            return;
+        }
+    }
+    struct job *j = job_new(ike, JOB_INITIATE, m->req);
+    if (!j) {
+        ipc_result(ctl, m->req, false, "no memory");
+        return;
+    }
+    job_limit(j, m->timeout_ms);
+    j->sa_id = ike->next_id + 1;
+    if (initiate_anew(ike, c, NULL, &err) != 0)
+        job_end(j, false, err.text);
+}
+
 static void initiate(struct ike *ike, const struct msg_INITIATE *m)
 {
     struct ipc_chan *ctl = ike->chan[ROOM_CTL];
@@ -73,8 +100,12 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
     const struct child_config *child = NULL;
     struct esp_error err = {0};
     bool up = false;
-    if (c)
-        child = m->child[0] ? conn_child(c, m->child) : c->cfg.child_count ? &c->cfg.children[0] : NULL;
+    if (c && m->child[0])
+        child = conn_child(c, m->child);
+    if (c && !m->child[0]) {
+        initiate_alone(ike, c, m);
+        return;
+    }
     if (!c || !child) {
         ipc_result(ctl, m->req, false, "%s config '%.120s' not found",
                    c || !m->conn[0] ? "CHILD_SA" : "IKE_SA", c || !m->conn[0] ? m->child : m->conn);
@@ -116,6 +147,11 @@ static void end_initiate(struct ike_sa *sa, const char *child, bool ok, const ch
             (!child || !child[0] || strcmp(j->child, child) == 0))
             job_end(j, ok, why);
     }
+}
+
+void control_sa_alone(struct ike_sa *sa)
+{
+    end_initiate(sa, NULL, true, "");
 }
 
 void control_child_up(struct ike_sa *sa, const char *child)

@@ -10,6 +10,7 @@ struct ike;
 struct ike_sa;
 void control_message(struct ike *ike, enum msg_type t, const union msg *m);
 void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m);
+void control_sa_alone(struct ike_sa *sa);
 void control_child_up(struct ike_sa *sa, const char *child);
 void control_child_later(struct ike_sa *sa,
                          const struct child_config *cfg); // the peer is busy: it is tried again

@@ -23,12 +23,14 @@
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/unique.h"
 #include "ctrl/lib/log.h"
 
 enum {
     CREATE_MAX = 16384,
     CHILDREN_PER_SA = 1024, // what one peer may hold
-    MAX_KE_RETRIES = 4
+    MAX_KE_RETRIES = 4,
+    LAST_WAIT_MS = 2000 // the old one may be gone without a word
 };
 
 struct create {
@@ -609,6 +611,12 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
     if (old)
         c->reqid = old->reqid;
     c->out_after = old ? old->id : 0;
+    // A peer that reauthenticates has the new one only when the answer has come, as in IKE_AUTH.
+    const struct child_sa *served = old ? NULL : sa_served_already(t->sa, c->cfg);
+    if (served) {
+        c->out_after = served->id;
+        c->out_at = loop_now(t->sa->ike->loop) + LAST_WAIT_MS;
+    }
     if (ike_kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, false, &r) != 0) {
         decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
         return;

@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/debugkeys.h"
@@ -426,6 +427,9 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
         return sa_why(sa, "the peer chose additional key exchanges and says nothing of IKE_INTERMEDIATE (RFC "
                           "9370 2.2.1)") == 0;
     init_read_auth(sa, &m->pl);
+    childless_read(sa, &m->pl);
+    if (childless_fault(sa))
+        return sa_why(sa, "%s", childless_fault(sa)) == 0;
     return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/cert_payload.h"
+#include "ctrl/ike/childless.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/cookie.h"
 #include "ctrl/ike/exchange_receive.h"
@@ -189,6 +190,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     if (hs->peer_signs)
         pb_signature_hashes(&b);
     ppk_put_use(&b, sa);
+    childless_put(&b, sa);
     h.length = (uint32_t)b.w.len;
     struct writer head = writer_of(buf, IKE_HEADER_LEN);
     header_write(&head, &h);

@@ -13,7 +13,7 @@ struct ike;
 struct ike_sa;
 // On the IKE SA that there is, otherwise on a new one.
 int initiate_child(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err);
-// A new IKE SA, whatever there is already.
+// A new IKE SA, whatever there is already; child NULL: it alone.
 int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err);
 // The IKE SA that initiate_child would take, NULL: a new one.
 struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child);

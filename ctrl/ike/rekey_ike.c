@@ -115,6 +115,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     next->nat_remote = old->nat_remote;
     mobike_inherit(next, old);
     next->replaces = old->replaces;
+    next->alone = old->alone;
     if (next->conn != old->conn)
         sa_set_conn(next, old->conn);
     next->children = old->children;

@@ -427,7 +427,7 @@ void revive_free(struct ike *ike)
 static void childless(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
-    if (sa->state != SA_ESTABLISHED || sa->children || sa->queue || sa->active)
+    if (sa->state != SA_ESTABLISHED || sa->children || sa->queue || sa->active || sa->alone)
         return;
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(IKE, 1, "IKE_SA %s has had no CHILD_SA for %d s, closing it", sa_label(sa), CHILDLESS_MS / 1000);
@@ -438,7 +438,7 @@ static void childless(struct timer *t)
 
 void revive_watch(struct ike_sa *sa)
 {
-    if (sa->state != SA_ESTABLISHED || sa->children || sa->hs)
+    if (sa->state != SA_ESTABLISHED || sa->children || sa->hs || sa->alone)
         return;
     sa->life.fire = childless;
     sa->life.ctx = sa;

@@ -41,6 +41,7 @@ struct handshake { // until the SA is established
     uint32_t peer_schemes;         // what it takes (enum cr_scheme_bit)
     bool peer_asks_cert;           // by a CERTREQ
     bool peer_asks_address;        // by a CFG_REQUEST
+    bool peer_childless;           // it takes an IKE SA without a CHILD SA
     struct eap_session *eap;       // as the server; NULL: no EAP
     struct eap_client *eap_client; // likewise
     bool eap_over;                 // it made a key, which both AUTHs are made with
@@ -109,6 +110,7 @@ struct ike_sa {
     uint64_t last_in, last_out, established_at;
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
+    bool alone;           // it has had no CHILD SA yet, and was made so
     bool replaced;        // by a rekeying: it goes without a word to ctl
     bool successor;       // of one that is being rekeyed: not in force yet
     uint32_t waits_for;   // likewise, and the peer has it already: the old one's number

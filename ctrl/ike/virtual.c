@@ -238,7 +238,7 @@ bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *
 {
     const struct payload *p = payload_find(pl, PL_CP);
     struct cp cp = {0};
-    if (!sa->conn->cfg.vip_count || !payload_find(pl, PL_SA))
+    if (!sa->conn->cfg.vip_count || (c && !payload_find(pl, PL_SA)))
         return true; // not asked for; or the answer is a refusal, which says more
     if (p && !cp_read(p->body, &cp)) {
         snprintf(why, size, "the CFG_REPLY is malformed (RFC 7296 3.15)");
@@ -250,7 +250,8 @@ bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *
         snprintf(why, size, "the peer gave no virtual IP (RFC 7296 2.19)");
         return false;
     }
-    child_wanted_ts(sa, c->cfg, &c->local_ts, &c->remote_ts);
+    if (c)
+        child_wanted_ts(sa, c->cfg, &c->local_ts, &c->remote_ts);
     return true;
 }
 

@@ -33,8 +33,8 @@ bool virtual_pool_ts(const struct ike *ike, const struct conn_config *cfg, struc
 // --- as the one that asks ---
 
 void virtual_put_request(struct pb *b, const struct ike_sa *sa); // CFG_REQUEST, where the connection has vips
-// What the response gives of them; c's selectors are then those that are wanted. False: why says what is
-// wrong.
+// What the response gives of them; c's selectors are then those that are wanted; c NULL: none is asked for
+// with them. False: why says what is wrong.
 bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *pl, char *why, size_t size);
 // Policies, then addresses are put in place, step by step: fn gets the answer to one. False: all is done.
 bool virtual_put(struct task *t, reply_fn fn);

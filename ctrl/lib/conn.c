@@ -419,7 +419,7 @@ bool conn_read(struct reader *r, struct conn_config *c)
         else
             r->bad = true;
     }
-    if (c->send_cert > SEND_CERT_ALWAYS || c->unique > UNIQUE_REPLACE || c->childless > CHILDLESS_NEVER ||
+    if (c->send_cert > SEND_CERT_ALWAYS || c->unique > UNIQUE_REPLACE || c->childless > CHILDLESS_FORCE ||
         c->fragmentation > FRAGMENTATION_YES)
         r->bad = true;
     if (r->bad)

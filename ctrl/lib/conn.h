@@ -54,7 +54,7 @@ enum policy_action {
     POLICY_DISCARD
 }; // swanctl: tunnel|transport, pass, drop
 enum fragmentation_mode { FRAGMENTATION_NO, FRAGMENTATION_ACCEPT, FRAGMENTATION_YES };
-enum childless_mode { CHILDLESS_ALLOW, CHILDLESS_NEVER };
+enum childless_mode { CHILDLESS_ALLOW, CHILDLESS_NEVER, CHILDLESS_PREFER, CHILDLESS_FORCE };
 enum send_cert { SEND_CERT_NEVER, SEND_CERT_IFASKED, SEND_CERT_ALWAYS };
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 

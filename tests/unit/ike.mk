@@ -28,3 +28,4 @@ $(eval $(call unit_test,test_virtual,tests/unit/test_virtual.c tests/unit/ike_pa
 $(eval $(call unit_test,test_eap,tests/unit/test_eap.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_followup,tests/unit/test_ike_followup.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_childless,tests/unit/test_ike_childless.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

@@ -213,7 +213,7 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CONN, "keyingtries", "-1", "a number from 0"},
         {IN_CONN, "rekey_time", "1y", "a time"},
         {IN_CONN, "fragmentation", "force", "force belongs to IKEv1"},
-        {IN_CONN, "childless", "force", "expected one of allow, never"},
+        {IN_CONN, "childless", "always", "expected one of allow, prefer, force, never"},
         {IN_CONN, "send_cert", "x", "one of"},
         {IN_CONN, "local_addrs", "west.example", "an IP address or %any"},
         {IN_CONN, "remote_addrs", "fe80::1", "IPv6"},

@@ -59,8 +59,8 @@ static void test_initiate_refusals(void **state)
     request("initiate", "child", "net", NULL);
     expect_error("CHILD_SA config 'net' not found");
     load_conn("gw");
-    request("initiate", "ike", "gw", NULL);
-    expect_error("without a CHILD_SA");
+    request("initiate", "ike", "other", NULL);
+    expect_error("IKE_SA config 'other' not found");
     request("initiate", "ike", "other", "child", "net", NULL);
     expect_error("CHILD_SA config 'net' not found");
     request("initiate", "child", "net", "timeout", "soon", NULL);
@@ -68,6 +68,18 @@ static void test_initiate_refusals(void **state)
     request("initiate", "child", "net", NULL);
     result(ROOM_IKE, expect(ROOM_IKE, MSG_INITIATE).INITIATE.req, false, "AUTHENTICATION_FAILED");
     expect_error("AUTHENTICATION_FAILED");
+}
+
+static void test_initiate_of_an_ike_sa_alone_names_no_child(void **state)
+{
+    (void)state;
+    load_conn("gw");
+    request("initiate", "ike", "gw", NULL);
+    union msg m = expect(ROOM_IKE, MSG_INITIATE);
+    assert_string_equal(m.INITIATE.conn, "gw");
+    assert_string_equal(m.INITIATE.child, "");
+    result(ROOM_IKE, m.INITIATE.req, true, "");
+    expect_success();
 }
 
 static void test_initiate_without_waiting_answers_at_once(void **state)
@@ -328,11 +340,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_initiate_streams_the_log_to_its_client_only), T(test_initiate_refusals),
-        T(test_initiate_without_waiting_answers_at_once),    T(test_terminate_tells_the_number_of_matches),
-        T(test_rekey_tells_the_number_of_matches),           T(test_list_sas_joins_what_ike_and_path_know),
-        T(test_list_sas_without_path_still_lists),           T(test_updown_events),
-        T(test_rekey_events_show_the_old_and_the_new_one),   T(test_list_sas_sorts_what_comes_in_any_order),
+        T(test_initiate_streams_the_log_to_its_client_only),
+        T(test_initiate_refusals),
+        T(test_initiate_of_an_ike_sa_alone_names_no_child),
+        T(test_initiate_without_waiting_answers_at_once),
+        T(test_terminate_tells_the_number_of_matches),
+        T(test_rekey_tells_the_number_of_matches),
+        T(test_list_sas_joins_what_ike_and_path_know),
+        T(test_list_sas_without_path_still_lists),
+        T(test_updown_events),
+        T(test_rekey_events_show_the_old_and_the_new_one),
+        T(test_list_sas_sorts_what_comes_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
