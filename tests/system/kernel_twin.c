@@ -45,17 +45,6 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
 {
     (void)w, (void)from, (void)to, (void)child, (void)matching;
 }
-uint32_t ip_header(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, uint32_t payload)
-{
-    memset(p, 0, 20);
-    p[0] = 0x45;
-    put16(p + 2, (uint16_t)(20 + payload));
-    p[8] = 60;
-    p[9] = proto;
-    put32(p + 12, src);
-    put32(p + 16, dst);
-    return 20;
-}
 int model_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err);
 
 // ---- the laboratory
@@ -271,7 +260,8 @@ static void random_probe(struct lab *l, struct rng *r, struct probe *p)
     uint32_t src = host_of(r, outward), dst = host_of(r, rng_chance(r, 900) ? !outward : outward);
     if (!outward && rng_chance(r, 150))
         dst = rng_chance(r, 800) ? l->site.wan : ip(10, 1, 0, 1);
-    p->len = ip_header(p->bytes, src, dst, proto, 60) + 60;
+    p->len = put_header(p->bytes, 4, src, dst, proto, 60) + 60;
+    p->bytes[8] = 60;
     memset(p->bytes + 20, 0, 60);
     put16(p->bytes + 4, ++l->id);
     put16(p->bytes + 20, (uint16_t)(rng_chance(r, 500) ? 5000 + rng_below(r, 70) : rng_below(r, 65536)));

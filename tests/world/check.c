@@ -54,8 +54,10 @@ void check_learn_key(unsigned site, const struct msg_CHILD *c, const uint8_t *ke
     }
     l->keys[l->key_count].site = (uint8_t)site;
     l->keys[l->key_count].spi = c->spi_out;
-    l->keys[l->key_count].local = c->local_ts.t[0];
-    l->keys[l->key_count].remote = c->remote_ts.t[0];
+    memcpy(l->keys[l->key_count].local, c->local_ts.t, sizeof(l->keys[0].local)); // the rest is zero
+    memcpy(l->keys[l->key_count].remote, c->remote_ts.t, sizeof(l->keys[0].remote));
+    if (c->local_ts.count > 2 || c->remote_ts.count > 2)
+        abort();
     l->keys[l->key_count++].key = hash(key, len, 0xcbf29ce484222325u);
 }
 
@@ -128,15 +130,24 @@ static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *
 }
 
 // RFC 4301 section 5.1: what goes into an SA lies in its selectors. A later fragment shows no ports.
+static bool in_one_of(const struct ts t[2], const struct view *v, const uint8_t *addr, uint16_t port)
+{
+    bool shown = v->proto == IPPROTO_UDP && !v->piece;
+    for (int i = 0; i < 2; i++)
+        if (ts_match(&t[i], v->family, addr, v->proto, shown ? port : t[i].port_lo))
+            return true;
+    return false;
+}
+
 static void check_selectors(const struct sealer *s, const uint8_t *p)
 {
     const struct ledger *l = &the_world->ledger;
-    bool ports = p[9] == IPPROTO_UDP && !(get16(p + 6) & 0x1fff);
-    if (s->known == SIZE_MAX || p[9] == IPPROTO_ICMP)
+    struct view v;
+    if (s->known == SIZE_MAX || !view_of(&v, p, PACKET_MAX) || v.proto == IPPROTO_ICMP ||
+        v.proto == IPPROTO_ICMPV6)
         return;
-    const struct ts *a = &l->keys[s->known].local, *b = &l->keys[s->known].remote;
-    if (!ts_match(a, 4, p + 12, p[9], ports ? get16(p + 20) : a->port_lo) ||
-        !ts_match(b, 4, p + 16, p[9], ports ? get16(p + 22) : b->port_lo))
+    if (!in_one_of(l->keys[s->known].local, &v, v.from, v.sport) ||
+        !in_one_of(l->keys[s->known].remote, &v, v.to, v.dport))
         world_fail(the_world, "selectors", "id %lld goes into SPI %08x of %c, whose selectors do not hold it",
                    (long long)check_id(p, PACKET_MAX), l->keys[s->known].spi, the_site->letter);
 }
@@ -223,22 +234,22 @@ static bool holds_clear(const uint8_t *p, uint32_t len)
     return false;
 }
 
-static bool list_has(struct selectors l, const uint8_t *addr, uint8_t proto, uint16_t port)
+static bool list_has(struct selectors l, uint8_t family, const uint8_t *addr, uint8_t proto, uint16_t port)
 {
     for (unsigned i = 0; i < l.count; i++)
-        if (ts_match(&l.t[i], 4, addr, proto, port))
+        if (ts_match(&l.t[i], family, addr, proto, port))
             return true;
     return false;
 }
 
 // Both ends have been told that it is there, and it has not been deleted.
-static bool living_sa_covers(struct site *s, const uint8_t *p)
+static bool living_sa_covers(struct site *s, const struct view *v)
 {
-    bool ports = p[9] == IPPROTO_UDP;
+    bool udp = v->proto == IPPROTO_UDP;
     for (struct child *c = s->d.path ? s->d.path->children : NULL; c; c = c->next)
         if (c->reported && !c->dying && c->out.state == HALF_READY && c->policy &&
-            list_has(policy_local(c->policy), p + 12, p[9], ports ? get16(p + 20) : 0) &&
-            list_has(policy_remote(c->policy), p + 16, p[9], ports ? get16(p + 22) : 0))
+            list_has(policy_local(c->policy), v->family, v->from, v->proto, udp ? v->sport : 0) &&
+            list_has(policy_remote(c->policy), v->family, v->to, v->proto, udp ? v->dport : 0))
             return true;
     return false;
 }
@@ -246,26 +257,29 @@ static bool living_sa_covers(struct site *s, const uint8_t *p)
 void check_wire(struct site *s, const uint8_t *p, uint32_t len)
 {
     struct world *w = s->w;
-    bool udp = p[9] == IPPROTO_UDP && len >= 28, nat_t = udp && get16(p + 20) == 4500;
-    if (get32(p + 12) != s->wan) {
+    struct view v;
+    if (!view_of(&v, p, len))
+        return;
+    bool udp = v.proto == IPPROTO_UDP, nat_t = udp && v.sport == 4500;
+    if (v.src != s->wan) {
         TRACE(w, 62, check_id(p, len), "%c wire: in clear, id %lld", s->letter, (long long)check_id(p, len));
-    } else if (p[9] == IPPROTO_ESP || (nat_t && len > 32 && get32(p + 28))) {
-        uint32_t at = p[9] == IPPROTO_ESP ? 20 : 28;
+    } else if (v.proto == IPPROTO_ESP || (nat_t && len > v.at + 12 && get32(p + v.at + 8))) {
+        uint32_t at = v.at + (nat_t ? 8 : 0);
         TRACE(w, 60, hash(p + at, 8, 1), "%c wire: ESP%s %08x seq %u, %u octets", s->letter,
               nat_t ? " in UDP" : "", get32(p + at), get32(p + at + 4), len);
         check_esp(s, p + at, len - at);
     } else {
-        TRACE(w, 61, hash(p + 20, len - 20, 1), "%c wire: proto %u port %u, %u octets, id %lld", s->letter,
-              p[9], udp ? get16(p + 20) : 0, len, (long long)check_id(p, len));
+        TRACE(w, 61, hash(p + v.at, len - v.at, 1), "%c wire: proto %u port %u, %u octets, id %lld",
+              s->letter, v.proto, udp ? v.sport : 0, len, (long long)check_id(p, len));
     }
     if (!holds_clear(p, len))
         return;
-    if (get32(p + 12) == s->wan)
+    if (v.src == s->wan)
         world_fail(w, "clear", "%c sends what a host said inside a packet of its own", s->letter);
     else if (check_required(s, p, len, false))
         world_fail(w, "clear", "id %lld leaves %c in clear; its policy is loaded",
                    (long long)check_id(p, len), s->letter);
-    else if (living_sa_covers(s, p) && !verdict_may_pass(s, p, len))
+    else if (living_sa_covers(s, &v) && !verdict_may_pass(s, p, len))
         world_fail(w, "clear", "id %lld leaves %c in clear; an SA for it lives", (long long)check_id(p, len),
                    s->letter);
 }
@@ -274,7 +288,11 @@ void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_t
 {
     struct world *w = s->w;
     int64_t id = check_id(p, len);
-    if (p[9] == IPPROTO_ICMP && len > 28 && p[20] == 3 && get32(p + 12) == s->wan)
+    struct view v;
+    if (!view_of(&v, p, len))
+        return;
+    if (((v.proto == IPPROTO_ICMP && v.sport == 3) || (v.proto == IPPROTO_ICMPV6 && v.sport < 128)) &&
+        v.src == s->wan)
         return; // the gateway's own word about a packet that cannot go on
     if (id < 0 || (size_t)id >= w->ledger.count) {
         world_fail(w, "foreign", "%c delivers a packet that nobody sent", s->letter);
@@ -294,7 +312,7 @@ void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_t
     if (verdict(s, p, len, true, &since) == SAYS_DROP && e->at > since)
         world_fail(w, "order", "id %lld comes out of a tunnel at %c, where a child drops it", (long long)id,
                    s->letter);
-    for (uint32_t i = 20; i < len; i++)
+    for (uint32_t i = v.family == 6 ? 40 : 20; i < len; i++)
         h = (h ^ p[i]) * 0x100000001b3u;
     if (e->forged || e->to != s->index || e->len != len || e->hash != h)
         world_fail(w, "foreign", "id %lld out of a tunnel at %c is not what %c sent", (long long)id,

@@ -90,6 +90,42 @@ static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
     return (int)n;
 }
 
+static void of_outer(const uint8_t *whole, uint32_t len, struct view *v, struct arrival *a)
+{
+    view_of(v, whole, len);
+    *a = (struct arrival){.from.family = 6,
+                          .to.family = 6,
+                          .from_port = v->sport,
+                          .ttl = whole[7],
+                          .tos = (uint8_t)(get16(whole) >> 4)};
+    memcpy(a->from.a, v->from, 16);
+    memcpy(a->to.a, v->to, 16);
+}
+
+static int six_read(struct queue *q, uint8_t *p, uint32_t cap, struct arrival *a, uint32_t front)
+{
+    uint8_t whole[PACKET_MAX];
+    struct view v;
+    int n = queue_take(q, whole, sizeof(whole));
+    if (n < 0)
+        return n;
+    of_outer(whole, (uint32_t)n, &v, a);
+    n -= (int)(v.at + front);
+    a->cut = (uint32_t)n > cap;
+    memcpy(p, whole + v.at + front, (uint32_t)n < cap ? (uint32_t)n : cap);
+    return a->cut ? (int)cap : n;
+}
+
+static int udp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    return six_read(&((struct site *)ctx)->d.udp6, p, cap, a, 8);
+}
+
+static int esp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    return six_read(&((struct site *)ctx)->d.raw6, p, cap, a, 0);
+}
+
 // A marked raw socket with a bypass policy of its own: neither our rules nor our blocks see it.
 static int past(void *ctx, const uint8_t *p, uint32_t len)
 {
@@ -97,7 +133,8 @@ static int past(void *ctx, const uint8_t *p, uint32_t len)
     if (s->d.cut)
         return (int)len;
     TRACE(s->w, 6, check_id(p, len), "%c path lets id %lld past", s->letter, (long long)check_id(p, len));
-    if ((get32(p + 16) & 0xffff0000u) == s->lan)
+    struct view v;
+    if (view_of(&v, p, len) && (v.dst & 0xffff0000u) == s->lan)
         check_delivered(s, p, len, false);
     else
         wire_send(s, p, len);
@@ -109,26 +146,26 @@ static void ike_send(void *ctx, const struct net_path *path, struct slice d, boo
     struct site *s = ctx;
     uint8_t p[PACKET_MAX];
     uint32_t front = marker && path->nat_t ? 4 : 0, n = (uint32_t)d.len + front + 8;
-    if (s->d.cut || n + 20 > sizeof(p))
+    if (s->d.cut || n + 40 > sizeof(p))
         return;
-    uint32_t src = path->local.family ? get32(path->local.a) : s->wan;
-    ip_header(p, src, get32(path->remote.a), IPPROTO_UDP, n);
-    put16(p + 20, path->nat_t ? 4500 : 500);
-    put16(p + 22, path->remote_port);
-    put16(p + 24, (uint16_t)n);
-    put16(p + 26, 0);
-    put32(p + 28, 0);
-    memcpy(p + 28 + front, d.p, d.len);
+    uint8_t family = path->remote.family;
+    uint32_t src = path->local.family ? number_of(path->local.a, family) : s->wan;
+    uint32_t at = put_header(p, family, src, number_of(path->remote.a, family), IPPROTO_UDP, n);
+    put16(p + at, path->nat_t ? 4500 : 500);
+    put16(p + at + 2, path->remote_port);
+    put16(p + at + 4, (uint16_t)n);
+    put16(p + at + 6, 0);
+    put32(p + at + 8, 0);
+    memcpy(p + at + 8 + front, d.p, d.len);
     s->w->exchanges++;
-    wire_send(s, p, n + 20);
+    wire_send(s, p, n + at);
 }
 
 static bool source_for(void *ctx, const struct addr *remote, struct addr *local)
 {
     struct site *s = ctx;
-    (void)remote;
-    *local = (struct addr){.family = 4};
-    put32(local->a, s->wan);
+    local->family = remote->family;
+    put_address(local->a, remote->family, s->wan);
     return true;
 }
 
@@ -216,8 +253,8 @@ static void make_settings(struct daemon *d)
 
 static void make_queues(struct daemon *d)
 {
-    struct queue *all[] = {&d->tun, &d->udp, &d->raw};
-    for (int i = 0; i < 3; i++) {
+    struct queue *all[] = {&d->tun, &d->udp, &d->raw, &d->udp6, &d->raw6};
+    for (int i = 0; i < 5; i++) {
         if (!all[i]->slot)
             all[i]->slot = calloc(QUEUE_LEN, sizeof(*all[i]->slot));
         if (!all[i]->slot)
@@ -228,7 +265,8 @@ static void make_queues(struct daemon *d)
 
 static void open_path(struct site *s)
 {
-    const struct path_net net = {s, tun_read, tun_write, udp_read, esp_read, send_many, past, NULL, NULL};
+    const struct path_net net = {s,         tun_read, tun_write, udp_read, esp_read,
+                                 send_many, past,     udp6_read, esp6_read};
     struct esp_error err = {0};
     struct log *before = log_use(s->d.log[ROOM_PATH]);
     if (path_open(s->d.path, &net, &err) < 0)
@@ -384,9 +422,9 @@ void daemon_freeze(struct site *s, uint64_t for_us)
 
 void daemon_free(struct site *s)
 {
-    struct queue *all[] = {&s->d.tun, &s->d.udp, &s->d.raw};
+    struct queue *all[] = {&s->d.tun, &s->d.udp, &s->d.raw, &s->d.udp6, &s->d.raw6};
     daemon_kill(s, ROOM_SUPER);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         free(all[i]->slot);
 }
 
@@ -420,9 +458,14 @@ static bool step(struct daemon *d, enum room r)
     return did;
 }
 
+static unsigned taken(const struct daemon *d)
+{
+    return d->tun.head + d->udp.head + d->raw.head + d->udp6.head + d->raw6.head;
+}
+
 static bool packets_wait(const struct daemon *d)
 {
-    return d->tun.head != d->tun.tail || d->udp.head != d->udp.tail || d->raw.head != d->raw.tail;
+    return taken(d) != d->tun.tail + d->udp.tail + d->raw.tail + d->udp6.tail + d->raw6.tail;
 }
 
 // One turn of every room that has something to do. False: all rest.
@@ -431,13 +474,13 @@ static bool turn(struct daemon *d)
     struct epoll_event ev[ROOM_COUNT];
     bool did = false;
     if (d->path && packets_wait(d)) {
-        unsigned before = d->tun.head + d->udp.head + d->raw.head;
+        unsigned before = taken(d);
         the_site = d->site;
         struct log *log = log_use(d->log[ROOM_PATH]);
         path_arrived(d->path);
         log_use(log);
         step(d, ROOM_PATH);
-        did = before != d->tun.head + d->udp.head + d->raw.head;
+        did = before != taken(d);
     }
     int n = d->gate >= 0 ? epoll_wait(d->gate, ev, ROOM_COUNT, 0) : 0;
     for (int i = 0; i < n && d->life != DOWN; i++)

@@ -17,15 +17,15 @@ static bool put(struct site *s, struct queue *q, const uint8_t *p, uint32_t len)
     return true;
 }
 
-static void to_ike(struct site *s, const uint8_t *p, uint32_t len, bool nat_t)
+static void to_ike(struct site *s, const struct view *v, const uint8_t *p, uint32_t len, bool nat_t)
 {
-    struct net_path path = {.nat_t = nat_t, .local_port = nat_t ? 4500 : 500, .remote_port = get16(p + 20)};
-    uint32_t at = nat_t ? 32 : 28;
+    struct net_path path = {.nat_t = nat_t, .local_port = nat_t ? 4500 : 500, .remote_port = v->sport};
+    uint32_t at = v->at + (nat_t ? 12 : 8);
     if (!s->d.ike || len < at)
         return;
-    path.local.family = path.remote.family = 4;
-    memcpy(path.local.a, p + 16, 4);
-    memcpy(path.remote.a, p + 12, 4);
+    path.local.family = path.remote.family = v->family;
+    memcpy(path.local.a, v->to, 16);
+    memcpy(path.remote.a, v->from, 16);
     the_site = s;
     struct log *before = log_use(s->d.log[ROOM_IKE]);
     ike_receive(s->d.ike, &path, slice_of(p + at, len - at));
@@ -34,23 +34,23 @@ static void to_ike(struct site *s, const uint8_t *p, uint32_t len, bool nat_t)
 }
 
 // The sockets of ike and path see their own before any policy does.
-static bool to_sockets(struct site *s, const uint8_t *p, uint32_t len)
+static bool to_sockets(struct site *s, const struct view *v, const uint8_t *p, uint32_t len)
 {
-    if (get32(p + 16) != s->wan)
+    if (v->dst != s->wan)
         return false;
-    if (p[9] == IPPROTO_ESP) {
-        put(s, &s->d.raw, p, len);
+    if (v->proto == IPPROTO_ESP) {
+        put(s, v->family == 6 ? &s->d.raw6 : &s->d.raw, p, len);
         return true;
     }
-    if (p[9] != IPPROTO_UDP || len < 29)
+    if (v->proto != IPPROTO_UDP || len < v->at + 9)
         return false;
-    if (get16(p + 22) == 500) {
-        to_ike(s, p, len, false);
-    } else if (get16(p + 22) == 4500) {
-        if (len >= 32 && get32(p + 28) == 0)
-            to_ike(s, p, len, true);
+    if (v->dport == 500) {
+        to_ike(s, v, p, len, false);
+    } else if (v->dport == 4500) {
+        if (len >= v->at + 12 && get32(p + v->at + 8) == 0)
+            to_ike(s, v, p, len, true);
         else
-            put(s, &s->d.udp, p, len);
+            put(s, v->family == 6 ? &s->d.udp6 : &s->d.udp, p, len);
     } else {
         return false;
     }
@@ -60,9 +60,10 @@ static bool to_sockets(struct site *s, const uint8_t *p, uint32_t len)
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len)
 {
     enum iface out = IF_NONE;
-    if (len < 20 || p[0] != 0x45)
+    struct view view;
+    if (!view_of(&view, p, len))
         return;
-    if (in == IF_WAN && to_sockets(s, p, len))
+    if (in == IF_WAN && to_sockets(s, &view, p, len))
         return;
     enum verdict v = kernel_model_forward(s->kernel, in, p, len, &out);
     if (v != PASS_TO) {

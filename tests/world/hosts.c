@@ -23,6 +23,11 @@ static uint64_t id_of_next(struct world *w, unsigned from, unsigned to, bool for
     return l->count++;
 }
 
+static uint8_t family_of(struct rng *r, const struct pair *p)
+{
+    return p->inner == IN4 ? 4 : p->inner == IN6 ? 6 : rng_chance(r, 500) ? 4 : 6;
+}
+
 static uint64_t hash_of(const uint8_t *p, uint32_t len)
 {
     uint64_t h = 0xcbf29ce484222325u;
@@ -66,28 +71,30 @@ static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, co
     struct rng *r = &w->rng;
     uint64_t id = id_of_next(w, from, to, forged);
     uint32_t body = (uint32_t)rng_below(r, rng_chance(r, 200) ? 1300 : 200), n = 8 + STAMP_LEN + body;
-    uint8_t proto = c->proto ? c->proto : rng_chance(r, 100) ? IPPROTO_ICMP : IPPROTO_UDP;
+    uint8_t family = family_of(r, plan_of(w, from, to));
+    uint8_t icmp = family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+    uint8_t proto = c->proto ? c->proto : rng_chance(r, 100) ? icmp : IPPROTO_UDP;
     uint16_t sport, dport;
     ports_of(w, loaded_variant(w, from, plan_of(w, from, to)), c, &sport, &dport);
     if (!matching)
         dport = (uint16_t)(c->hi + 1 + rng_below(r, 100));
     uint32_t src = w->site[from].lan | host_part(r), dst = w->site[to].lan | host_part(r);
-    ip_header(p, src, dst, proto, n);
-    put16(p + 20, sport);
-    put16(p + 22, dport);
-    put16(p + 24, (uint16_t)n);
-    put16(p + 26, 0);
-    if (proto == IPPROTO_ICMP)
-        p[20] = 8, p[21] = 0;
-    memcpy(p + 28, magic, MAGIC_LEN);
-    put32(p + 36, (uint32_t)(id >> 32));
-    put32(p + 40, (uint32_t)id);
+    uint32_t at = put_header(p, family, src, dst, proto, n);
+    put16(p + at, sport);
+    put16(p + at + 2, dport);
+    put16(p + at + 4, (uint16_t)n);
+    put16(p + at + 6, 0);
+    if (proto == icmp) // an echo request
+        p[at] = family == 6 ? 128 : 8, p[at + 1] = 0;
+    memcpy(p + at + 8, magic, MAGIC_LEN);
+    put32(p + at + 16, (uint32_t)(id >> 32));
+    put32(p + at + 20, (uint32_t)id);
     for (uint32_t i = 0; i < body; i++)
-        p[44 + i] = (uint8_t)(id * 31 + i * 7);
+        p[at + 24 + i] = (uint8_t)(id * 31 + i * 7);
     w->ledger.sent[id].proto = proto, w->ledger.sent[id].sport = sport, w->ledger.sent[id].dport = dport;
-    w->ledger.sent[id].len = 20 + n;
-    w->ledger.sent[id].hash = hash_of(p + 20, n);
-    return 20 + n;
+    w->ledger.sent[id].len = at + n;
+    w->ledger.sent[id].hash = hash_of(p + at, n);
+    return at + n;
 }
 
 void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching)
@@ -96,9 +103,11 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
     struct pair *pr = plan_of(w, from, to);
     struct variant *v = loaded_variant(w, from, pr);
     uint32_t len = make(w, p, from, to, &v->child[child % v->children], matching, false);
-    TRACE(w, 30, w->ledger.count - 1, "%c host sends id %zu to %c: %08x:%u > %08x:%u proto %u, %u octets",
-          w->site[from].letter, w->ledger.count - 1, w->site[to].letter, get32(p + 12), get16(p + 20),
-          get32(p + 16), get16(p + 22), p[9], len);
+    struct view h;
+    view_of(&h, p, len);
+    TRACE(w, 30, w->ledger.count - 1,
+          "%c host sends id %zu to %c: IPv%u %08x:%u > %08x:%u proto %u, %u octets", w->site[from].letter,
+          w->ledger.count - 1, w->site[to].letter, h.family, h.src, h.sport, h.dst, h.dport, h.proto, len);
     if (matching && child % v->children == 0)
         service_sent(w, pr, w->ledger.count - 1);
     gateway_in(&w->site[from], IF_LAN, p, len);
@@ -114,23 +123,37 @@ void host_shunt(struct world *w, unsigned from, unsigned to, bool pass)
     if (!ports.lo)
         return;
     uint32_t len = make(w, p, from, to, &like, true, false);
+    struct view h;
+    view_of(&h, p, len);
     TRACE(w, 33, w->ledger.count - 1, "%c host sends id %zu to %c, which a child %s: %08x:%u > %08x:%u",
-          w->site[from].letter, w->ledger.count - 1, w->site[to].letter, pass ? "passes" : "drops",
-          get32(p + 12), get16(p + 20), get32(p + 16), get16(p + 22));
+          w->site[from].letter, w->ledger.count - 1, w->site[to].letter, pass ? "passes" : "drops", h.src,
+          h.sport, h.dst, h.dport);
     if (pass)
         service_clear(w, w->ledger.count - 1);
     gateway_in(&w->site[from], IF_LAN, p, len);
 }
 
-static void checksum(uint8_t *p)
+// The packet becomes one of two pieces.
+static uint32_t cut(struct world *w, uint8_t *p, uint32_t len, unsigned piece, uint16_t ident)
 {
-    uint32_t sum = 0;
-    put16(p + 10, 0);
-    for (int i = 0; i < 20; i += 2)
-        sum += get16(p + i);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    put16(p + 10, (uint16_t)~sum);
+    struct sent *e = &w->ledger.sent[w->ledger.count - 1];
+    if (p[0] >> 4 == 4) {
+        put16(p + 4, ident);
+        put16(p + 6, piece ? 185 : 0x2000);
+        p[9] = IPPROTO_UDP;
+        put_checksum(p);
+        return len;
+    }
+    memmove(p + 48, p + 40, len - 40);
+    memset(p + 40, 0, 8);
+    p[6] = IPPROTO_FRAGMENT;
+    put16(p + 4, (uint16_t)(len - 32));
+    p[40] = IPPROTO_UDP;
+    put16(p + 42, piece ? 185 << 3 : 1);
+    put16(p + 46, ident);
+    e->len = len + 8;
+    e->hash = hash_of(p + 40, len - 32);
+    return len + 8;
 }
 
 // A datagram in two pieces; the second shows no ports, and sometimes it comes alone.
@@ -142,18 +165,17 @@ static void host_fragments(struct world *w, unsigned from, unsigned to, unsigned
     const struct child_plan *c = &v->child[child % v->children];
     uint16_t ident = (uint16_t)rng_next(&w->rng);
     for (int i = 0; i < 2; i++) {
-        len[i] = make(w, p[i], from, to, c, true, false);
-        put16(p[i] + 4, ident);
-        put16(p[i] + 6, i ? 185 : 0x2000);
-        memcpy(p[i] + 12, p[0] + 12, 8);
-        p[i][9] = IPPROTO_UDP;
+        do // both of one family, and of one pair of hosts
+            len[i] = make(w, p[i], from, to, c, true, false);
+        while (p[i][0] != p[0][0]);
+        bool six = p[0][0] >> 4 == 6;
+        memcpy(p[i] + (six ? 8 : 12), p[0] + (six ? 8 : 12), six ? 32 : 8);
+        len[i] = cut(w, p[i], len[i], (unsigned)i, ident);
         struct sent *e = &w->ledger.sent[w->ledger.count - 1], *first = e - i;
         e->proto = IPPROTO_UDP, e->sport = first->sport, e->dport = first->dport;
-        checksum(p[i]);
     }
-    TRACE(w, 32, w->ledger.count - 1, "%c host sends id %zu and %zu to %c: two fragments %08x > %08x udp",
-          w->site[from].letter, w->ledger.count - 2, w->ledger.count - 1, w->site[to].letter,
-          get32(p[0] + 12), get32(p[0] + 16));
+    TRACE(w, 32, w->ledger.count - 1, "%c host sends id %zu and %zu to %c: two fragments of udp",
+          w->site[from].letter, w->ledger.count - 2, w->ledger.count - 1, w->site[to].letter);
     for (int i = rng_chance(&w->rng, 300); i < 2; i++)
         gateway_in(&w->site[from], IF_LAN, p[i], len[i]);
 }

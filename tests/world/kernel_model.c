@@ -3,6 +3,7 @@
 // rules and tables, XFRM policies, the exemption of the TUN; and what becomes of a packet under them. The
 // machine's own tables (local, main) are fixed: the LAN's /16 and a default route by the WAN.
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,7 +13,7 @@
 #include "ctrl/path/netlink.h"
 #include "tests/world/world.h"
 
-enum { NOTICES = 64 };
+enum { NOTICES = 64, TUN_INDEX = 7 };
 struct kernel_model {
     struct site *site;
     struct kobj *o;
@@ -108,61 +109,71 @@ void kernel_model_tun_gone(struct kernel_model *k)
 // ---- a packet's way
 
 struct flow {
-    uint32_t src, dst;
-    uint8_t proto;
-    uint16_t sport, dport;
+    struct view v;
+    uint8_t rule_proto; // as rules see it
+    uint32_t mark;
 };
 
-static struct flow flow_of(const uint8_t *p, uint32_t len)
+static bool rules_with_ports(const struct kernel_model *k, uint8_t family)
 {
-    struct flow f = {.src = get32(p + 12), .dst = get32(p + 16), .proto = p[9]};
-    uint32_t at = 4u * (p[0] & 15);
-    if ((get16(p + 6) & 0x1fff) == 0 && (f.proto == 17 || f.proto == 6) && len >= at + 4) {
-        f.sport = get16(p + at);
-        f.dport = get16(p + at + 2);
-    } else if ((get16(p + 6) & 0x1fff) == 0 && f.proto == 1 && len >= at + 2) {
-        f.sport = p[at]; // as xfrm_flowi_sport and _dport have it
-        f.dport = p[at + 1];
+    for (size_t i = 0; i < k->count; i++)
+        if (k->o[i].kind == KOBJ_RULE && k->o[i].family == family && (k->o[i].sport2 || k->o[i].dport2))
+            return true;
+    return false;
+}
+
+// Of an IPv6 fragment rules see the fragment header alone, unless one of them wants ports: then they look
+// behind it, and so they do for policies.
+static struct flow flow_of(const struct kernel_model *k, const uint8_t *p, uint32_t len)
+{
+    struct flow f = {0};
+    view_of(&f.v, p, len);
+    f.rule_proto = f.v.proto;
+    if (f.v.family == 6 && f.v.fragment) {
+        f.v.sport = f.v.dport = 0;
+        f.rule_proto = rules_with_ports(k, 6) ? f.v.proto : IPPROTO_FRAGMENT;
     }
     return f;
 }
 
-static bool in_prefix(uint32_t addr, const uint8_t *net, unsigned bits)
+static bool in_prefix(const uint8_t *addr, const uint8_t *net, unsigned bits)
 {
-    return bits == 0 || (addr ^ get32(net)) >> (32 - bits) == 0;
+    unsigned whole = bits / 8;
+    return !memcmp(addr, net, whole) && (bits % 8 == 0 || (addr[whole] ^ net[whole]) >> (8 - bits % 8) == 0);
 }
 
 static bool rule_holds(const struct kobj *o, const struct flow *f)
 {
-    bool yes = in_prefix(f->src, o->src, o->src_len) && in_prefix(f->dst, o->dst, o->dst_len) &&
-               (!o->proto || o->proto == f->proto) &&
+    bool yes = in_prefix(f->v.from, o->src, o->src_len) && in_prefix(f->v.to, o->dst, o->dst_len) &&
+               (!o->proto || o->proto == f->rule_proto) &&
                (0 & o->mark_mask) == o->mark; // hosts' packets: no mark
     if (o->sport || o->sport2)
-        yes = yes && f->sport >= o->sport && f->sport <= o->sport2;
+        yes = yes && f->v.sport >= o->sport && f->v.sport <= o->sport2;
     if (o->dport || o->dport2)
-        yes = yes && f->dport >= o->dport && f->dport <= o->dport2;
+        yes = yes && f->v.dport >= o->dport && f->v.dport <= o->dport2;
     return yes != o->invert;
 }
 
-static const struct kobj *route_in(const struct kernel_model *k, uint32_t table, uint32_t dst)
+static const struct kobj *route_in(const struct kernel_model *k, uint32_t table, const struct view *v)
 {
     const struct kobj *best = NULL;
     for (size_t i = 0; i < k->count; i++) {
         const struct kobj *o = &k->o[i];
-        if (o->kind == KOBJ_ROUTE && o->family == 4 && o->table == table &&
-            in_prefix(dst, o->dst, o->dst_len) && (!best || o->dst_len > best->dst_len))
+        if (o->kind == KOBJ_ROUTE && o->family == v->family && o->table == table &&
+            in_prefix(v->to, o->dst, o->dst_len) && (!best || o->dst_len > best->dst_len))
             best = o;
     }
     return best;
 }
 
-static const struct kobj *next_rule(const struct kernel_model *k, const struct kobj *after, uint32_t from)
+static const struct kobj *next_rule(const struct kernel_model *k, uint8_t family, const struct kobj *after,
+                                    uint32_t from)
 {
     const struct kobj *best = NULL;
     for (size_t i = 0; i < k->count; i++) {
         const struct kobj *o = &k->o[i];
         bool later = !after || o->priority > after->priority || (o->priority == after->priority && o > after);
-        if (o->kind == KOBJ_RULE && o->family == 4 && o->priority >= from && later &&
+        if (o->kind == KOBJ_RULE && o->family == family && o->priority >= from && later &&
             (!best || o->priority < best->priority))
             best = o;
     }
@@ -172,25 +183,25 @@ static const struct kobj *next_rule(const struct kernel_model *k, const struct k
 static enum verdict look_up(const struct kernel_model *k, const struct flow *f, enum iface *out)
 {
     const struct site *s = k->site;
-    if (f->dst == s->wan || f->dst == (s->lan | 1)) {
+    if (f->v.dst == s->wan || f->v.dst == (s->lan | 1)) {
         *out = IF_LOCAL;
         return PASS_TO;
     }
     uint32_t from = 0;
-    for (const struct kobj *r = NULL; (r = next_rule(k, r, from));) {
+    for (const struct kobj *r = NULL; (r = next_rule(k, f->v.family, r, from));) {
         if (!rule_holds(r, f))
             continue;
         if (r->action == KRULE_GOTO)
             from = r->target;
         if (r->action != KRULE_LOOKUP)
             continue;
-        const struct kobj *o = route_in(k, r->table, f->dst);
+        const struct kobj *o = route_in(k, r->table, &f->v);
         if (!o || o->action == KROUTE_THROW)
             continue;
         *out = IF_TUN;
         return o->action == KROUTE_TUN ? PASS_TO : DROP_ROUTE;
     }
-    *out = (f->dst & 0xffff0000u) == s->lan ? IF_LAN : IF_WAN;
+    *out = (f->v.dst & 0xffff0000u) == s->lan ? IF_LAN : IF_WAN;
     return PASS_TO;
 }
 
@@ -199,34 +210,48 @@ static bool port_matches(uint16_t port, uint16_t want, uint16_t mask)
     return ((port ^ want) & mask) == 0;
 }
 
-// The best XFRM policy of the direction; true: it blocks.
-static bool blocked(const struct kernel_model *k, enum kobj_dir dir, const struct flow *f)
+// The best XFRM policy of the direction, for what leaves by the interface where that is known; true: it does
+// not let the packet on. What is held is dropped where it is forwarded.
+static bool blocked(const struct kernel_model *k, enum kobj_dir dir, const struct flow *f, bool to_tun)
 {
     const struct kobj *best = NULL;
     for (size_t i = 0; i < k->count; i++) {
         const struct kobj *o = &k->o[i];
-        if (o->kind == KOBJ_XFRM && o->family == 4 && o->dir == dir && !o->ifindex && !o->mark &&
-            in_prefix(f->src, o->src, o->src_len) && in_prefix(f->dst, o->dst, o->dst_len) &&
-            (!o->proto || o->proto == f->proto) && port_matches(f->sport, o->sport, o->sport2) &&
-            port_matches(f->dport, o->dport, o->dport2) && (!best || o->priority < best->priority))
+        if (o->kind == KOBJ_XFRM && o->family == f->v.family && o->dir == dir &&
+            (!o->ifindex || (to_tun && o->ifindex == TUN_INDEX)) && (f->mark & o->mark_mask) == o->mark &&
+            in_prefix(f->v.from, o->src, o->src_len) && in_prefix(f->v.to, o->dst, o->dst_len) &&
+            (!o->proto || o->proto == f->v.proto) && port_matches(f->v.sport, o->sport, o->sport2) &&
+            port_matches(f->v.dport, o->dport, o->dport2) && (!best || o->priority < best->priority))
             best = o;
     }
-    return best && best->action == KXFRM_BLOCK;
+    return best && best->action != KXFRM_ALLOW;
+}
+
+// The hooks of nf_tables that mark what the TUN brings, and give what a program sends another look.
+static bool hook_of(const struct kernel_model *k)
+{
+    for (size_t i = 0; i < k->count; i++)
+        if (k->o[i].kind == KOBJ_HOOK && k->o[i].action == KHOOK_TURN && k->o[i].ifindex == TUN_INDEX)
+            return true;
+    return false;
 }
 
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
                                   enum iface *out)
 {
-    struct flow f = flow_of(p, len);
+    struct flow f = flow_of(k, p, len);
     enum verdict v = look_up(k, &f, out);
     if (v != PASS_TO)
         return v;
-    bool exempt = in == IF_TUN; // disable_policy
+    bool four = f.v.family == 4, exempt = in == IF_TUN; // disable_policy, of IPv6 for what is forwarded alone
+    if (in == IF_TUN && !four && hook_of(k))
+        f.mark = KERNEL_MARK_FROM_TUN;
     if (*out == IF_LOCAL)
-        return !exempt && blocked(k, KDIR_IN, &f) ? DROP_POLICY : PASS_TO;
-    if (!exempt && blocked(k, KDIR_FWD, &f))
+        return !(exempt && four) && blocked(k, KDIR_IN, &f, false) ? DROP_POLICY : PASS_TO;
+    f.mark = 0; // it is set where packets are for the machine itself
+    if (!exempt && blocked(k, KDIR_FWD, &f, false))
         return DROP_POLICY;
-    if (*out != IF_TUN && blocked(k, KDIR_OUT, &f)) // the TUN: disable_xfrm
+    if (!(*out == IF_TUN && four) && blocked(k, KDIR_OUT, &f, *out == IF_TUN)) // the TUN: disable_xfrm
         return DROP_POLICY;
     return *out == IF_TUN && !k->tun_up ? DROP_ROUTE : PASS_TO;
 }
@@ -248,7 +273,7 @@ static int door_tun_up(struct kernel *base, const char *name, uint32_t mtu, stru
 {
     (void)name, (void)mtu, (void)err;
     ((struct door *)base)->k->tun_up = true;
-    return 7;
+    return TUN_INDEX;
 }
 
 static unsigned door_apply(struct kernel *base, struct kchange *c, unsigned n, struct esp_error *err)
@@ -261,9 +286,10 @@ static unsigned door_apply(struct kernel *base, struct kchange *c, unsigned n, s
         c[i].rc = 0;
         if (shut(d))
             continue;
-        TRACE(s->w, c[i].add, o->kind, "%c kernel %s kind %u action %u dir %u %08x/%u > %08x/%u proto %u",
-              s->letter, c[i].add ? "+" : "-", o->kind, o->action, o->dir, get32(o->src), o->src_len,
-              get32(o->dst), o->dst_len, o->proto);
+        TRACE(s->w, c[i].add, o->kind,
+              "%c kernel %s kind %u IPv%u action %u dir %u %08x/%u > %08x/%u proto %u", s->letter,
+              c[i].add ? "+" : "-", o->kind, o->family, o->action, o->dir, number_of(o->src, o->family),
+              o->src_len, number_of(o->dst, o->family), o->dst_len, o->proto);
         c[i].rc = c[i].add ? add(d->k, o) : take(d->k, o);
         if (!s->w->o.plain && rng_chance(&s->w->rng, 30)) // packets do not wait for the end of a change
             host_send(s->w, s->index, (s->index + 1) % s->w->sites, (unsigned)rng_below(&s->w->rng, CHILDREN),
@@ -286,20 +312,20 @@ static int door_addresses(struct kernel *base, void (*each)(void *ctx, const str
                           void *ctx)
 {
     const struct site *s = ((struct door *)base)->k->site;
-    struct addr a = {.family = 4};
-    put32(a.a, s->wan);
-    each(ctx, &a, 24);
-    put32(a.a, s->lan | 1);
-    each(ctx, &a, 16);
+    for (uint8_t family = 4; family <= 6; family += 2) {
+        struct addr a = {.family = family};
+        put_address(a.a, family, s->wan);
+        each(ctx, &a, family == 6 ? 120 : 24);
+        put_address(a.a, family, s->lan | 1);
+        each(ctx, &a, family == 6 ? 112 : 16);
+    }
     return 0;
 }
 
 static int door_source(struct kernel *base, uint8_t family, struct addr *out)
 {
-    if (family != 4)
-        return -ENETUNREACH;
-    *out = (struct addr){.family = 4};
-    put32(out->a, ((struct door *)base)->k->site->wan);
+    out->family = family;
+    put_address(out->a, family, ((struct door *)base)->k->site->wan);
     return 0;
 }
 
@@ -342,6 +368,7 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
     if (!d)
         abort();
     d->base.ops = &ops;
+    d->base.hooks = true;
     d->base.tables = o->routing_table * 1000000;
     d->base.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     d->k = the_site->kernel;

@@ -1,29 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The network between the sites: it loses, delays, doubles, reorders and corrupts, parts of it go down, and a
-// NAT in front of a site gives it other ports when it likes. Packets are whole IPv4 packets.
+// NAT in front of a site gives it other ports when it likes. Packets are whole IP packets.
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/world/world.h"
-
-uint32_t ip_header(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, uint32_t payload)
-{
-    uint32_t sum = 0;
-    memset(p, 0, 20);
-    p[0] = 0x45;
-    put16(p + 2, (uint16_t)(20 + payload));
-    p[8] = 64;
-    p[9] = proto;
-    put32(p + 12, src);
-    put32(p + 16, dst);
-    for (int i = 0; i < 20; i += 2)
-        sum += get16(p + i);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    put16(p + 10, (uint16_t)~sum);
-    return 20;
-}
 
 struct flying {
     struct site *to;
@@ -31,7 +13,7 @@ struct flying {
     uint8_t bytes[];
 };
 
-// ---- NAT: UDP alone, one outside port for each inside port
+// ---- NAT, of IPv4: UDP alone, one outside port for each inside port
 
 static bool nat_out(struct site *s, uint8_t *p)
 {
@@ -77,14 +59,16 @@ void nat_rebind(struct site *s)
 // What is in clear between two networks finds its way past a NAT, as on a line of one's own.
 static bool to_lan(const struct site *s, const uint8_t *p)
 {
-    return (get32(p + 16) & 0xffff0000u) == s->lan;
+    struct view v;
+    return view_of(&v, p, PACKET_MAX) && (v.dst & 0xffff0000u) == s->lan;
 }
 
 // At its receiver: UDP 500, or 4500 with the marker.
 static bool is_ike(const uint8_t *p, uint32_t len)
 {
-    uint16_t port = get16(p + 22);
-    return p[9] == IPPROTO_UDP && len >= 32 && (port == 500 || (port == 4500 && get32(p + 28) == 0));
+    struct view v;
+    return view_of(&v, p, len) && v.proto == IPPROTO_UDP && len >= v.at + 12 &&
+           (v.dport == 500 || (v.dport == 4500 && get32(p + v.at + 8) == 0));
 }
 
 enum { FROM_THE_WIRE, FROM_A_SOCKET };
@@ -92,7 +76,8 @@ static void arrive(struct world *w, void *ctx, uint64_t from)
 {
     struct flying *f = ctx;
     struct site *s = f->to;
-    if (from == FROM_THE_WIRE && s->nat.on && !to_lan(s, f->bytes) && !nat_in(s, f->bytes)) {
+    if (from == FROM_THE_WIRE && s->nat.on && f->bytes[0] >> 4 == 4 && !to_lan(s, f->bytes) &&
+        !nat_in(s, f->bytes)) {
         TRACE(w, 11, s->index, "net: the NAT of %c knows no such port", s->letter);
     } else if (w->now < s->d.frozen_until && is_ike(f->bytes, f->len)) {
         agenda_add(w, s->d.frozen_until - w->now, arrive, f, FROM_A_SOCKET);
@@ -138,7 +123,8 @@ void replay(struct site *to)
         return;
     unsigned i = (unsigned)rng_below(&to->w->rng, kept_count[to->index]);
     uint8_t *p = kept[to->index][i].bytes;
-    TRACE(to->w, 13, get32(p + 24), "somebody sends to %c again what it has had", to->letter);
+    TRACE(to->w, 13, get32(p + (p[0] >> 4 == 6 ? 44 : 24)), "somebody sends to %c again what it has had",
+          to->letter);
     gateway_in(to, IF_WAN, p, kept[to->index][i].len);
 }
 
@@ -150,9 +136,9 @@ static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t 
     f->to = to;
     f->len = len;
     memcpy(f->bytes, p, len);
-    if (rng_chance(&w->rng, w->corrupt) && len > 28 &&
-        !to_lan(to, p)) // beyond what a checksum of IP or UDP would catch
-        f->bytes[rng_between(&w->rng, 28, len - 1)] ^= (uint8_t)(1u << rng_below(&w->rng, 8));
+    uint32_t at = p[0] >> 4 == 6 ? 48 : 28; // beyond what a checksum of IP or UDP would catch
+    if (rng_chance(&w->rng, w->corrupt) && len > at && !to_lan(to, p))
+        f->bytes[rng_between(&w->rng, at, len - 1)] ^= (uint8_t)(1u << rng_below(&w->rng, 8));
     agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, FROM_THE_WIRE);
 }
 
@@ -160,9 +146,12 @@ static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t 
 static bool is_ike_auth(const uint8_t *p, uint32_t len)
 {
     enum { IKE_AUTH = 35, TYPE_AT = 18 };
-    uint32_t at = get16(p + 22) == 4500 || get16(p + 20) == 4500 ? 32 : 28;
-    bool ike = p[9] == IPPROTO_UDP && len > at + 28 && (at == 28 || get32(p + 28) == 0);
-    return ike && p[at + TYPE_AT] == IKE_AUTH;
+    struct view v;
+    if (!view_of(&v, p, len) || v.proto != IPPROTO_UDP)
+        return false;
+    bool nat_t = v.dport == 4500 || v.sport == 4500;
+    uint32_t at = v.at + (nat_t ? 12 : 8);
+    return len > at + 28 && (!nat_t || get32(p + v.at + 8) == 0) && p[at + TYPE_AT] == IKE_AUTH;
 }
 
 void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
@@ -170,16 +159,17 @@ void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
     struct world *w = s->w;
     uint8_t p[PACKET_MAX];
     struct site *to = NULL;
-    if (len > sizeof(p) || len < 28)
+    struct view v;
+    if (len > sizeof(p) || len < 28 || !view_of(&v, packet, len))
         return;
     memcpy(p, packet, len);
     s->tx++;
     check_wire(s, p, len);
-    if (s->nat.on && get32(p + 12) == s->wan && !nat_out(s, p))
+    if (s->nat.on && v.family == 4 && v.src == s->wan && !nat_out(s, p))
         return;
-    uint32_t dst = get32(p + 16);
     for (unsigned i = 0; i < w->sites; i++)
-        if (dst == (w->site[i].nat.on ? w->site[i].nat.outside : w->site[i].wan) || to_lan(&w->site[i], p))
+        if (v.dst == (w->site[i].nat.on && v.family == 4 ? w->site[i].nat.outside : w->site[i].wan) ||
+            to_lan(&w->site[i], p))
             to = &w->site[i];
     if (to && !to_lan(to, p) && w->now < w->auth_lost_until && is_ike_auth(p, len)) {
         TRACE(w, 14, len, "net: an IKE_AUTH of %c is lost", s->letter);
@@ -191,7 +181,7 @@ void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
         return;
     }
     launch(w, to, p, len);
-    if (p[9] == IPPROTO_ESP && rng_chance(&w->rng, 100))
+    if (v.proto == IPPROTO_ESP && rng_chance(&w->rng, 100))
         keep(to, p, len);
     if (rng_chance(&w->rng, w->dup))
         launch(w, to, p, len);

@@ -39,6 +39,16 @@ static struct range range(struct rng *r, uint16_t from)
     return (struct range){lo, (uint16_t)(lo + rng_below(r, 100))};
 }
 
+// Every mix of families inside and outside.
+static void plan_families(struct world *w, struct pair *p)
+{
+    const struct plain *plain = w->o.plain;
+    uint64_t x = rng_below(&w->rng, 100);
+    p->inner = plain ? (plain->inner ? plain->inner : IN4) : x < 60 ? IN4 : x < 80 ? IN6 : IN4 | IN6;
+    p->outer6 = plain ? plain->outer6 : rng_chance(&w->rng, 250);
+    p->natted = w->site[p->a].nat.on && !p->outer6;
+}
+
 static void plan_variant(struct world *w, struct variant *v, bool nat)
 {
     struct rng *r = &w->rng;
@@ -65,9 +75,13 @@ static void plan_variant(struct world *w, struct variant *v, bool nat)
 static void tell_plan(struct world *w, const struct pair *p)
 {
     static const char *const start[] = {"none", "trap", "start"};
-    TRACE(w, 45, p->variants, "plan %s: %u forms, unique %s, encap %d, dpd %u s, offload %s%s", p->name,
-          p->variants, p->unique ? p->unique : "(default)", p->encap, p->dpd_s,
-          p->hw_offload ? p->hw_offload : "(default)", w->site[p->a].nat.on ? ", behind a NAT" : "");
+    TRACE(w, 45, p->variants, "plan %s: %s in %s, %u forms, unique %s, encap %d, dpd %u s, offload %s%s",
+          p->name,
+          p->inner == IN4   ? "IPv4"
+          : p->inner == IN6 ? "IPv6"
+                            : "both",
+          p->outer6 ? "IPv6" : "IPv4", p->variants, p->unique ? p->unique : "(default)", p->encap, p->dpd_s,
+          p->hw_offload ? p->hw_offload : "(default)", p->natted ? ", behind a NAT" : "");
     for (unsigned v = 0; v < p->variants; v++) {
         for (unsigned i = 0; i < p->variant[v].children; i++) {
             const struct child_plan *c = &p->variant[v].child[i];
@@ -93,8 +107,9 @@ void plans_make(struct world *w)
             p->hw_offload = rng_chance(&w->rng, 800) ? "auto" : NULL;
             p->encap = rng_chance(&w->rng, 300);
             p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
+            plan_families(w, p);
             for (unsigned v = 0; v < p->variants; v++)
-                plan_variant(w, &p->variant[v], w->site[a].nat.on);
+                plan_variant(w, &p->variant[v], p->natted);
             if (w->o.plain)
                 plain_pair(w->o.plain, p);
             tell_plan(w, p);
@@ -117,21 +132,39 @@ struct pair *plan_of(struct world *w, unsigned a, unsigned b)
 
 // ---- commands as octets
 
-static void put_addr(struct vici_out *o, const char *key, uint32_t a)
+static int print_addr(char *text, size_t size, bool six, uint32_t a)
 {
-    vici_putf(o, key, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
+    return snprintf(text, size, "%s%u.%u.%u.%u", six ? "2001:db8::" : "", a >> 24, a >> 16 & 255,
+                    a >> 8 & 255, a & 255);
 }
 
-static void put_ts(struct vici_out *o, const char *key, uint32_t lan, const struct child_plan *c)
+static void put_addr(struct vici_out *o, const char *key, const struct pair *p, uint32_t a)
 {
     char text[64];
-    int n = snprintf(text, sizeof(text), "%u.%u.0.0/16", lan >> 24, lan >> 16 & 255);
+    print_addr(text, sizeof(text), p->outer6, a);
+    vici_put(o, key, text);
+}
+
+static void put_one_ts(struct vici_out *o, bool six, uint32_t lan, const struct child_plan *c)
+{
+    char text[96];
+    int n = print_addr(text, sizeof(text), six, lan);
+    n += snprintf(text + n, sizeof(text) - (size_t)n, six ? "/112" : "/16");
     if (c->proto && c->lo == c->hi)
         snprintf(text + n, sizeof(text) - (size_t)n, "[udp/%u]", c->lo);
     else if (c->proto)
         snprintf(text + n, sizeof(text) - (size_t)n, "[udp/%u-%u]", c->lo, c->hi);
-    vici_list(o, key);
     vici_item(o, text);
+}
+
+static void put_ts(struct vici_out *o, const char *key, const struct pair *p, uint32_t lan,
+                   const struct child_plan *c)
+{
+    vici_list(o, key);
+    if (p->inner & IN4)
+        put_one_ts(o, false, lan, c);
+    if (p->inner & IN6)
+        put_one_ts(o, true, lan, c);
     vici_list_end(o);
 }
 
@@ -141,8 +174,8 @@ static void put_child(struct vici_out *o, const struct site *s, const struct sit
     static const char *const start[] = {"none", "trap", "start"};
     enum start mine = c->start[s->index == p->b];
     vici_section(o, c->name);
-    put_ts(o, "local_ts", s->lan, c);
-    put_ts(o, "remote_ts", peer->lan, c);
+    put_ts(o, "local_ts", p, s->lan, c);
+    put_ts(o, "remote_ts", p, peer->lan, c);
     vici_put(o, "start_action", start[mine]);
     vici_put(o, "close_action", mine == START_START ? "start" : "none");
     vici_put(o, "dpd_action", mine == START_START ? "restart" : "clear");
@@ -153,15 +186,15 @@ static void put_child(struct vici_out *o, const struct site *s, const struct sit
     vici_section_end(o);
 }
 
-static void put_shunt(struct vici_out *o, const struct site *s, const struct site *peer, const char *mode,
-                      struct range ports)
+static void put_shunt(struct vici_out *o, const struct site *s, const struct site *peer, const struct pair *p,
+                      const char *mode, struct range ports)
 {
     const struct child_plan like = {.proto = 17, .lo = ports.lo, .hi = ports.hi};
     if (!ports.lo)
         return;
     vici_section(o, mode);
-    put_ts(o, "local_ts", s->lan, &like);
-    put_ts(o, "remote_ts", peer->lan, &like);
+    put_ts(o, "local_ts", p, s->lan, &like);
+    put_ts(o, "remote_ts", p, peer->lan, &like);
     vici_put(o, "mode", mode);
     vici_put(o, "start_action", "trap");
     vici_section_end(o);
@@ -181,11 +214,11 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     const struct site *peer = &w->site[s->index == p->a ? p->b : p->a];
     const struct variant *v = &p->variant[variant];
     vici_section(o, p->name);
-    put_addr(o, "local_addrs", s->wan);
-    if (peer->nat.on)
+    put_addr(o, "local_addrs", p, s->wan);
+    if (p->natted && peer->index == p->a)
         vici_put(o, "remote_addrs", "%any");
     else
-        put_addr(o, "remote_addrs", peer->wan);
+        put_addr(o, "remote_addrs", p, peer->wan);
     vici_put(o, "version", "2");
     vici_put(o, "encap", p->encap ? "yes" : "no");
     vici_put(o, "keyingtries", "0");
@@ -197,8 +230,8 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     vici_section(o, "children");
     for (unsigned i = 0; i < v->children; i++)
         put_child(o, s, peer, p, &v->child[i]);
-    put_shunt(o, s, peer, "pass", v->pass);
-    put_shunt(o, s, peer, "drop", v->drop);
+    put_shunt(o, s, peer, p, "pass", v->pass);
+    put_shunt(o, s, peer, p, "drop", v->drop);
     vici_section_end(o);
     vici_section_end(o);
 }

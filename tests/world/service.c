@@ -27,9 +27,9 @@ static unsigned number(const struct world *w, const struct pair *p)
 }
 
 // A side that has no address of the other's cannot begin.
-static bool can_begin(struct world *w, const struct pair *p, unsigned side)
+static bool can_begin(const struct pair *p, unsigned side)
 {
-    return !end_of(w, p, !side)->nat.on;
+    return !(p->natted && side);
 }
 
 static void disturb(struct world *w, struct pair *p, uint64_t window)
@@ -132,9 +132,10 @@ static void sample(struct world *w, void *ctx, uint64_t arg)
 
 void service_arrived(struct site *s, const uint8_t *p, uint32_t len)
 {
-    uint32_t spi = p[9] == IPPROTO_ESP && len > 40                            ? get32(p + 20)
-                   : p[9] == IPPROTO_UDP && get16(p + 22) == 4500 && len > 48 ? get32(p + 28)
-                                                                              : 0;
+    struct view v;
+    uint32_t at = view_of(&v, p, len) && v.proto == IPPROTO_ESP ? v.at : v.at + 8;
+    bool esp = v.proto == IPPROTO_ESP || (v.proto == IPPROTO_UDP && v.dport == 4500);
+    uint32_t spi = esp && len > at + 20 ? get32(p + at) : 0;
     struct held *h = spi && s->w->fair && s->d.life == UP ? held_of(s, spi, false) : NULL;
     if (!h || h->at + VOID_US >= s->w->now)
         return;
@@ -157,10 +158,10 @@ void service_forget(struct site *s)
 static void act_rebind(struct world *w, struct pair *p)
 {
     struct site *s = end_of(w, p, 0);
-    if (!s->nat.on)
+    if (!p->natted)
         return;
     for (unsigned i = 0; i < w->pairs; i++) // all that go through it
-        if (w->pair[i].a == p->a && w->now >= w->pair[i].up_from)
+        if (w->pair[i].natted && w->now >= w->pair[i].up_from)
             disturb(w, &w->pair[i], 3 * SECOND + SECOND / 2);
     nat_rebind(s);
 }
@@ -190,9 +191,9 @@ static void later_initiate(struct world *w, void *ctx, uint64_t pair)
 static void act_initiate(struct world *w, struct pair *p)
 {
     unsigned by = p->begins < 2 ? p->begins : (unsigned)rng_below(&w->rng, 2);
-    if (p->begins == 2 && !can_begin(w, p, by))
+    if (p->begins == 2 && !can_begin(p, by))
         by = !by;
-    if (!can_begin(w, p, by) || end_of(w, p, by)->d.life != UP)
+    if (!can_begin(p, by) || end_of(w, p, by)->d.life != UP)
         return; // or the other end has to give up first
     if (p->up_from == NEVER)
         disturb(w, p, 4 * SECOND); // a childless IKE SA goes after three; two exchanges, and the installation
@@ -204,7 +205,7 @@ static void act_initiate(struct world *w, struct pair *p)
 static void act_cross(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
-    if (!can_begin(w, p, 0) || !can_begin(w, p, 1))
+    if (!can_begin(p, 0) || !can_begin(p, 1))
         return;
     disturb(w, p, SECOND / 10 + SECOND / 2);
     p->closures += p->closures < 6;
@@ -266,7 +267,7 @@ static void act_hasty(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
     struct site *a = end_of(w, p, by), *b = end_of(w, p, !by);
-    if (!can_begin(w, p, by))
+    if (!can_begin(p, by))
         return;
     bool back = comes_back(p, by) && comes_back(p, !by);
     revival(p);
@@ -298,8 +299,7 @@ static void act_rekey(struct world *w, struct pair *p)
 static void act_aux(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
-    if (p->variant[0].children > 1 && can_begin(w, p, by) &&
-        !p->unique) // with "replace" it is the only IKE SA
+    if (p->variant[0].children > 1 && can_begin(p, by) && !p->unique) // with "replace" it is the only IKE SA
         operator_order(end_of(w, p, by), CMD_INITIATE, number(w, p), 0, 1);
 }
 

@@ -215,6 +215,41 @@ static void test_host_that_is_silent_past_the_cards_deadline_goes_on_without_los
     }
 }
 
+// ---- families
+
+static void test_every_mix_of_families_inside_and_outside_loses_no_packet(void **state)
+{
+    static const uint8_t inner[] = {IN4, IN6, IN4 | IN6};
+    (void)state;
+    for (unsigned i = 0; i < 12; i++) {
+        const struct plain mix = {.start = {START_START, START_TRAP},
+                                  .inner = inner[i % 3],
+                                  .outer6 = i / 3 & 1,
+                                  .encap = i / 6,
+                                  .card = {i & 1, !(i & 1)}};
+        begin(i + 1, &mix);
+        size_t from = up();
+        run(10 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+// The NAT is one of IPv4: by IPv6 there is none.
+static void test_a_nat_between_does_not_concern_ipv6(void **state)
+{
+    static const struct plain beside = {
+        .nat = true, .inner = IN4 | IN6, .outer6 = true, .start = {START_TRAP, START_START}};
+    (void)state;
+    begin(1, &beside);
+    up();
+    nat_rebind(&w.site[0]);
+    size_t from = w.ledger.count;
+    run(10 * SECOND);
+    assert_int_equal(lost(from), 0);
+    end();
+}
+
 // ---- rooms and daemons
 
 static void test_any_room_killed_and_started_again_is_up_again(void **state)
@@ -400,6 +435,8 @@ int main(void)
         cmocka_unit_test(test_lost_interrupts_delay_and_lose_no_packet),
         cmocka_unit_test(test_tiny_leases_under_bursts_lose_no_packet),
         cmocka_unit_test(test_host_that_is_silent_past_the_cards_deadline_goes_on_without_loss),
+        cmocka_unit_test(test_every_mix_of_families_inside_and_outside_loses_no_packet),
+        cmocka_unit_test(test_a_nat_between_does_not_concern_ipv6),
         cmocka_unit_test(test_any_room_killed_and_started_again_is_up_again),
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
         cmocka_unit_test(test_crossing_initiations_end_with_one_sa_at_both_ends),

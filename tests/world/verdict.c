@@ -8,14 +8,15 @@
 
 int64_t check_id(const uint8_t *p, uint32_t len)
 {
-    if (len < 28 + STAMP_LEN || memcmp(p + 28, magic, MAGIC_LEN) != 0)
+    struct view v;
+    if (!view_of(&v, p, len) || len < v.at + 8 + STAMP_LEN || memcmp(p + v.at + 8, magic, MAGIC_LEN) != 0)
         return -1;
-    return (int64_t)((uint64_t)get32(p + 36) << 32 | get32(p + 40));
+    return (int64_t)((uint64_t)get32(p + v.at + 16) << 32 | get32(p + v.at + 20));
 }
 
 struct asked { // a packet as its sender knows it
     uint32_t near, far;
-    uint8_t proto;
+    uint8_t family, proto;
     uint16_t sport, dport;
 };
 
@@ -23,14 +24,16 @@ struct asked { // a packet as its sender knows it
 static struct asked asked_of(const struct world *w, const uint8_t *p, uint32_t len, bool inbound)
 {
     int64_t id = check_id(p, len);
-    struct asked a = {.near = get32(p + (inbound ? 16 : 12)), .far = get32(p + (inbound ? 12 : 16))};
+    struct view v;
+    struct asked a = {0};
+    if (!view_of(&v, p, len))
+        return a;
+    a = (struct asked){v.src, v.dst, v.family, v.proto, v.sport, v.dport};
+    if (inbound)
+        a.near = v.dst, a.far = v.src;
     if (id >= 0 && (size_t)id < w->ledger.count) {
         const struct sent *e = &w->ledger.sent[id];
         a.proto = e->proto, a.sport = e->sport, a.dport = e->dport;
-    } else {
-        a.proto = p[9];
-        a.sport = len >= 24 ? get16(p + 20) : 0;
-        a.dport = len >= 24 ? get16(p + 22) : 0;
     }
     return a;
 }
@@ -67,8 +70,8 @@ static const struct pair *pair_for(const struct site *s, const struct asked *a)
     struct world *w = s->w;
     for (unsigned i = 0; i < w->pairs; i++) {
         const struct pair *p = &w->pair[i];
-        if ((p->a == s->index || p->b == s->index) && side(a->near, s->lan) &&
-            side(a->far, w->site[p->a == s->index ? p->b : p->a].lan))
+        if ((p->a == s->index || p->b == s->index) && p->inner & (a->family == 6 ? IN6 : IN4) &&
+            side(a->near, s->lan) && side(a->far, w->site[p->a == s->index ? p->b : p->a].lan))
             return p;
     }
     return NULL;

@@ -14,6 +14,7 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/keys/keys.h"
 #include "ctrl/path/room.h"
+#include "tests/world/packet.h"
 
 enum { SITES = 3, PACKET_MAX = 2048, PAIRS = SITES * (SITES - 1) / 2, CHILDREN = 3, VARIANTS = 4 };
 #define SECOND 1000000ull // of virtual time, us
@@ -110,7 +111,7 @@ struct daemon {
     struct ctl *ctl;
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
-    struct queue tun, udp, raw;
+    struct queue tun, udp, raw, udp6, raw6;
     uint64_t offset;              // its clock is ahead of the world's
     uint64_t ends_at, started_at; // of the world
     uint64_t frozen_until;        // it gets no processor: its card's deadlines may pass meanwhile
@@ -145,11 +146,13 @@ struct variant { // one form of the connection between two sites
     struct child_plan child[CHILDREN];
     struct range pass, drop; // children of these modes, which go before those that protect
 };
+enum { IN4 = 1, IN6 = 2 };
 struct pair { // two sites that want to talk
     unsigned a, b, variants;
     char name[16], secret[24];
-    bool encap;
-    const char *unique; // NULL: the default
+    bool encap, outer6, natted; // by IPv6 between the gateways; a is behind a NAT
+    uint8_t inner;              // IN4 | IN6: families of the networks
+    const char *unique;         // NULL: the default
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
@@ -274,7 +277,7 @@ struct ledger {
         uint8_t site;
         uint32_t spi;
         uint64_t key;
-        struct ts local, remote; // each end has one selector here
+        struct ts local[2], remote[2]; // each end has one selector a family here
     } * keys;
     size_t key_count, key_cap;
 };
@@ -310,7 +313,7 @@ struct site {
     struct world *w;
     unsigned index;
     char letter;
-    uint32_t wan, lan; // addresses, host order; the LAN is a /16
+    uint32_t wan, lan; // numbers of addresses (packet.h); the LAN is a /16, or /112
     struct daemon d;
     struct kernel_model *kernel;
     struct site_card *card; // NULL: none
@@ -324,7 +327,8 @@ struct site {
 // A world without chance, for a test that knows what happens: two sites, one tunnel that a trap at a (and at
 // b, where asked) or start brings up.
 struct plain {
-    bool card[2], nat, encap;
+    bool card[2], nat, encap, outer6;
+    uint8_t inner; // 0: IN4
     enum start start[2];
     const char *unique;
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
@@ -398,6 +402,4 @@ static inline void put16(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)(v >> 8), p[1] = (uint8_t)v;
 }
-uint32_t ip_header(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, uint32_t payload); // returns 20
-
 #endif
