@@ -20,8 +20,8 @@ from cryptography.x509 import ocsp
 HERE = pathlib.Path(__file__).resolve().parent
 EXCHANGES = HERE.parent / "vectors" / "ikev2"
 AUTH, CREATE_CHILD, INFORMATIONAL = 35, 36, 37
-GENUINE, SPI = 2, 4
-IDI, IDR, AUTH_PAYLOAD, NOTIFY, DELETE = 35, 36, 39, 41, 42
+GENUINE, SPI, CUT = 2, 4, 32
+IDI, IDR, AUTH_PAYLOAD, NOTIFY, DELETE, CP, EAP = 35, 36, 39, 41, 42, 47, 48
 REKEY_SA = 16393
 SCENE = {"auth request": 0, "auth response": 1, "requests": 2, "responses": 3}
 
@@ -49,6 +49,20 @@ def program(chain, genuine=()):
     return out + b"\0"
 
 
+def shortened(kinds, which, length):
+    """A genuine message of these payloads, one of which ends after so many octets of its body."""
+    return b"".join(item(k, GENUINE | CUT) + bytes([length]) if k == which else item(k, GENUINE) for k in kinds) + b"\0"
+
+
+def asked_for(reply):
+    """Configuration payloads: an address and a name server of either family, and what has no length or too much of it."""
+    attribute = lambda kind, value: struct.pack(">HH", kind, len(value)) + value
+    four, six = bytes([10, 9, 0, 7]), bytes([0xFD]) + bytes(14) + b"\7"
+    whole = attribute(1, four) + attribute(3, four) + attribute(8, six + b"\x40") + attribute(10, six) + attribute(13, four + bytes([255, 255, 255, 0]))
+    empty = b"".join(attribute(kind, b"") for kind in (1, 3, 8, 10, 13, 15, 25))
+    return [bytes([2 if reply else 1, 0, 0, 0]) + body for body in (empty, whole, whole[:-3], b"")]
+
+
 class Corpus:
     def __init__(self, out):
         self.out, self.count = out, 0
@@ -70,6 +84,14 @@ def decrypted(c, message):
         for by_certificate in (0, 4):
             c.add("payloads", bytes([scene + by_certificate]) + code + program(chain, (IDI, IDR, AUTH_PAYLOAD)))
             c.add("payloads", bytes([scene + by_certificate]) + code + program([(37, b""), (38, b"")] + chain, (IDI, IDR, 37, 38, AUTH_PAYLOAD, 33, 44, 45)))
+        kinds = [k for k, _ in chain if k in (IDI, IDR, 37, AUTH_PAYLOAD, 33, 44, 45)]
+        for which in kinds:
+            for length in (0, 4, 5, 20, 35):
+                c.add("payloads", bytes([scene]) + code + shortened(kinds, which, length))
+        for configuration in asked_for(response):
+            c.add("payloads", bytes([scene]) + code + program([(k, b"") for k in kinds] + [(CP, configuration)], kinds))
+        for eap in (b"\1\7\0\5\1", b"\2\7\0\x09\1name", b"\3\7\0\4", b"\2\7\xff\xff\x1a\2\7\0\x3b\x31" + bytes(54)):
+            c.add("payloads", bytes([scene]) + code + program([(k, b"") for k in kinds if k != AUTH_PAYLOAD] + [(EAP, eap)], kinds))
         proven = [(k, b) for k, b in chain if k in (IDI, AUTH_PAYLOAD)] + [(k, b) for k, b in chain if k not in (IDI, IDR, AUTH_PAYLOAD)]
         c.add("payloads", bytes([scene]) + code + program(proven, (IDI, IDR, AUTH_PAYLOAD, 33, 44, 45)))
     elif response:
