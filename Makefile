@@ -67,9 +67,11 @@ check: ## every test that CI runs; installs what it needs
 	@tests/deps.sh all
 	@BUILD=$(BUILD) tests/check.sh $(AGAIN)
 
+# Each has namespaces and folders of its own, and waits more than it computes.
+SYSTEM_JOBS ?= 2
 check-system: programs system-tests ## tests with real daemons in network namespaces (root)
 	@tests/need.sh lab
-	@BUILD=$(BUILD) tests/run.sh $(foreach t,$(SYSTEM_TESTS),"tests/as_root.sh $(t)")
+	@BUILD=$(BUILD) JOBS=$(SYSTEM_JOBS) tests/run.sh $(foreach t,$(SYSTEM_TESTS),"tests/as_root.sh $(t)")
 
 check-rootless: ## two espalierd in an unprivileged user namespace
 	@tests/deps.sh demo

@@ -85,6 +85,9 @@ bool card_start(struct lab *l, const char *extra);
 
 // Traffic.
 bool ping(struct lab *l, struct site *from, struct site *to, int count); // all came back
+// None of them is answered: what would come back in clear is there within a millisecond, so half a second is
+// waited.
+bool unanswered(struct lab *l, struct site *from, struct site *to, int count);
 bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms,
               void (*half_way)(void *), void *ctx);
 struct probe { // a UDP packet every interval, numbered; the receiver notes when each came

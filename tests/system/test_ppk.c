@@ -122,7 +122,7 @@ static void refused(struct end west, struct end east, const char *why)
     assert_false(initiate(&lab.east));
     assert_false(initiate(&lab.west));
     assert_true(logged(&lab.west, why));
-    assert_false(ping(&lab, &lab.west, &lab.east, 1));
+    assert_true(unanswered(&lab, &lab.west, &lab.east, 1));
 }
 
 static void test_required_and_not_had_is_refused(void **state)

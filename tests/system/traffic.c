@@ -16,11 +16,22 @@
 
 #include "tests/system/harness.h"
 
+static bool ping_within(struct site *from, struct site *to, int count, const char *seconds)
+{
+    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W %s %s %s %s", from->ns, count, seconds,
+              from->inner[0] ? "-I" : "", from->inner, to->inner) == 0;
+}
+
 bool ping(struct lab *l, struct site *from, struct site *to, int count)
 {
     (void)l;
-    return sh("nsenter --net=%s ping -q -c %d -i 0.05 -W 2 %s %s %s", from->ns, count,
-              from->inner[0] ? "-I" : "", from->inner, to->inner) == 0;
+    return ping_within(from, to, count, "2");
+}
+
+bool unanswered(struct lab *l, struct site *from, struct site *to, int count)
+{
+    (void)l;
+    return !ping_within(from, to, count, "0.5");
 }
 
 static socklen_t address(struct sockaddr_storage *to, const char *text, uint16_t port)
