@@ -37,14 +37,22 @@ static uint32_t add(struct ike *ike, struct question what)
     return ike->next_req;
 }
 
+static uint32_t add_of(struct task *t, struct question what)
+{
+    uint32_t req = add(t->sa->ike, what);
+    if (!req)
+        sa_out_of_memory(t->sa);
+    return req;
+}
+
 uint32_t ask_new(struct task *t, reply_fn fn)
 {
-    return add(t->sa->ike, (struct question){.task = t->number, .fn = fn});
+    return add_of(t, (struct question){.task = t->number, .fn = fn});
 }
 
 uint32_t ask_new_child(struct task *t, uint32_t child_id, reply_fn fn)
 {
-    return add(t->sa->ike, (struct question){.task = t->number, .child_id = child_id, .fn = fn});
+    return add_of(t, (struct question){.task = t->number, .child_id = child_id, .fn = fn});
 }
 
 uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn)

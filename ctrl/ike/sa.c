@@ -214,6 +214,7 @@ static void unlink_sa(struct ike_sa *sa)
     table_del(&ike->sa_conns, &sa->by_conn);
     timer_stop(ike->loop, &sa->retransmit);
     timer_stop(ike->loop, &sa->parked_over);
+    timer_stop(ike->loop, &sa->without_memory);
     sa_stop_work(sa);
     if (sa->prev)
         sa->prev->next = sa->next;
@@ -253,6 +254,25 @@ void sa_destroy(struct ike_sa *sa)
     ike->reaper.ctx = ike;
     timer_set(ike->loop, &ike->reaper, loop_now(ike->loop));
     ike->events->sa_over(sa);
+}
+
+static void end_without_memory(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    sa_why(sa, "no memory for its exchange");
+    LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
+    sa_destroy(sa);
+    log_set_context("", 0);
+}
+
+void sa_out_of_memory(struct ike_sa *sa)
+{
+    if (sa->state == SA_DEAD)
+        return;
+    sa->without_memory.fire = end_without_memory;
+    sa->without_memory.ctx = sa;
+    timer_set(sa->ike->loop, &sa->without_memory, loop_now(sa->ike->loop));
 }
 
 static void refusal_over(struct timer *t)

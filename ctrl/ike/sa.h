@@ -99,6 +99,7 @@ struct ike_sa {
     // requests of the peer: one at a time, with its last answer
     struct task *passive, *parked; // parked: answered, and go on with an IKE_FOLLOWUP_KE
     struct timer parked_over;
+    struct timer without_memory;
     struct net_path in_path; // where the last one came from: the answer goes there
     uint32_t in_mid;
     uint8_t in_hash[32]; // of the last one as it came: only its like is answered from the cache
@@ -124,6 +125,9 @@ struct ike_sa {
 
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
 void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
+// An exchange of it could not begin, or would wait for an answer for ever: it ends, when whoever is at work
+// on it is done.
+void sa_out_of_memory(struct ike_sa *sa);
 void sa_refused(struct ike_sa *sa); // keeps nothing but the refusal, for a peer that did not hear it
 void sa_delete(struct ike_sa *sa);  // tells the peer first where there is one
 struct ike_sa *sa_by_id(struct ike *ike, uint32_t id);

@@ -16,12 +16,21 @@ void task_become(struct task *t, enum task_kind kind)
     t->ops = t->sa->ike->exchanges[kind];
 }
 
+// An IKE SA that is not there yet goes nowhere without its task; one that is goes on, and what its timers ask
+// for comes again.
+static struct task *no_task(struct ike_sa *sa)
+{
+    if (sa->state != SA_ESTABLISHED)
+        sa_out_of_memory(sa);
+    return NULL;
+}
+
 struct task *task_new(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
     struct ike *ike = sa->ike;
     struct task *t = calloc(1, sizeof(*t));
     if (!t)
-        return NULL;
+        return no_task(sa);
     t->sa = sa;
     task_become(t, kind);
     t->child_id = child_id;
@@ -30,7 +39,7 @@ struct task *task_new(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
     } while (!t->number || table_find(&ike->tasks, t->number));
     if (!table_add(&ike->tasks, &t->by_number, t->number)) {
         free(t);
-        return NULL;
+        return no_task(sa);
     }
     return t;
 }

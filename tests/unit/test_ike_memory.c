@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ike room when memory runs out: at each allocation of a connection's load, of an IKE SA with its CHILD
+// SA, and of their rekeying, at either end (and in the keys rooms beside them) what was asked for is done or
+// refused, nothing is half there, and everything works when there is memory again.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+#include "tests/unit/no_memory.h"
+
+enum { LIMIT = 2000, WANTED = 5, LONG_MS = 400000 };
+
+// The heap of timers has room: without it a room ends, as documented in loop.c.
+static void keep_timers(struct pair *p)
+{
+    static struct timer t;
+    t = (struct timer){0};
+    timer_set(p->loop, &t, UINT64_MAX / 2);
+}
+
+static void send_conn(struct pair *p, uint32_t req)
+{
+    static uint8_t buf[65536];
+    struct conn_config c;
+    struct writer w = writer_of(buf, sizeof(buf));
+    pair_default_conn(&c, 1);
+    conn_write(&w, &c);
+    ipc_send(p->s[1].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = req, .conn = wr_written(&w)});
+    pair_run(p);
+}
+
+static void up(struct pair *p, unsigned n)
+{
+    uint32_t req = pair_initiate(p, 0, "c");
+    pair_wait(p, 1000);
+    if (p->s[0].last_req != req || !p->s[0].last_ok)
+        fail_msg("without allocation %u: initiate afterwards: %s", n, p->s[0].last_text);
+    pair_forget_deleted(&p->s[0]);
+    pair_forget_deleted(&p->s[1]);
+    if (p->s[0].ike->sa_count != 1 || p->s[1].ike->sa_count != 1 || pair_live(&p->s[0]) != 1 ||
+        pair_live(&p->s[1]) != 1 || !pair_agree(p))
+        fail_msg("without allocation %u: %u and %u IKE SAs, %u and %u CHILD SAs", n, p->s[0].ike->sa_count,
+                 p->s[1].ike->sa_count, pair_live(&p->s[0]), pair_live(&p->s[1]));
+}
+
+static void test_connection_without_memory_is_whole_or_not_there(void **state)
+{
+    unsigned n = 0, failures = 0;
+    bool failed = true;
+    (void)state;
+    while (failed && ++n < LIMIT) {
+        struct pair *p = pair_new(NULL);
+        struct conn_config c;
+        for (int i = 0; i < 2; i++)
+            pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, 0);
+        pair_load(p, 0, &c);
+        keep_timers(p);
+        no_memory_at(n);
+        send_conn(p, 900);
+        failed = no_memory_end();
+        bool answered = p->s[1].last_req == 900, there = p->s[1].ike->conns != NULL;
+        if (answered && p->s[1].last_ok != there)
+            fail_msg("without allocation %u: %s, and the connection is %s", n,
+                     p->s[1].last_ok ? "taken" : p->s[1].last_text, there ? "there" : "not there");
+        failures += answered && !p->s[1].last_ok;
+        send_conn(p, 901);
+        pair_result(p, 1, 901, true);
+        up(p, n);
+        pair_free(p);
+    }
+    assert_true(failures >= WANTED && n < LIMIT);
+}
+
+// What an end that has lost the other's message still holds is over by the next attempt at the latest.
+static void test_ike_sa_without_memory_is_up_or_not_and_up_the_next_time(void **state)
+{
+    unsigned n = 0, failures = 0;
+    bool failed = true;
+    (void)state;
+    while (failed && ++n < LIMIT) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+        keep_timers(p);
+        no_memory_at(n);
+        uint32_t req = pair_initiate(p, 0, "c");
+        failed = no_memory_end();
+        pair_wait(p, LONG_MS);
+        bool good = p->s[0].last_req == req && p->s[0].last_ok;
+        failures += !good;
+        if (good && pair_live(&p->s[0]) != 1)
+            fail_msg("without allocation %u: up is said, %u CHILD SAs", n, pair_live(&p->s[0]));
+        up(p, n);
+        pair_free(p);
+    }
+    assert_true(failures >= WANTED && n < LIMIT);
+}
+
+// An end that had to let go without a word is missed by the other.
+static void with_liveness(struct conn_config *c, int side)
+{
+    (void)side;
+    c->dpd_delay = 30;
+}
+
+static void rekey_without_memory(const char *child)
+{
+    unsigned n = 0;
+    bool failed = true;
+    while (failed && ++n < LIMIT) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, with_liveness);
+        struct msg_REKEY m = {.req = 902};
+        snprintf(m.conn, sizeof(m.conn), "t");
+        snprintf(m.child, sizeof(m.child), "%s", child);
+        keep_timers(p);
+        no_memory_at(n);
+        ipc_send(p->s[0].ctl_ike, MSG_REKEY, &m);
+        pair_run(p);
+        failed = no_memory_end();
+        pair_wait(p, LONG_MS);
+        for (int i = 0; i < 2; i++)
+            pair_forget_deleted(&p->s[i]);
+        if (p->s[0].ike->sa_count != p->s[1].ike->sa_count || pair_live(&p->s[0]) != pair_live(&p->s[1]) ||
+            !pair_agree(p))
+            fail_msg("without allocation %u: %u and %u IKE SAs, %u and %u CHILD SAs", n,
+                     p->s[0].ike->sa_count, p->s[1].ike->sa_count, pair_live(&p->s[0]), pair_live(&p->s[1]));
+        up(p, n);
+        pair_free(p);
+    }
+    assert_true(n > WANTED && n < LIMIT);
+}
+
+static void test_child_sa_rekeyed_without_memory_leaves_the_ends_agreed(void **state)
+{
+    (void)state;
+    rekey_without_memory("c");
+}
+
+static void test_ike_sa_rekeyed_without_memory_leaves_the_ends_agreed(void **state)
+{
+    (void)state;
+    rekey_without_memory("");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_connection_without_memory_is_whole_or_not_there),
+        cmocka_unit_test(test_ike_sa_without_memory_is_up_or_not_and_up_the_next_time),
+        cmocka_unit_test(test_child_sa_rekeyed_without_memory_leaves_the_ends_agreed),
+        cmocka_unit_test(test_ike_sa_rekeyed_without_memory_leaves_the_ends_agreed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
