@@ -37,6 +37,7 @@ static const struct key keys[] = {
     {"port_nat_t", K_PORT, AT(port_nat_t), 1, 65535, false},
     {"keep_alive", K_TIME, AT(keep_alive), 0, 86400, false},
     {"make_before_break", K_BOOL, AT(make_before_break), 0, 1, false},
+    {"follow_redirects", K_BOOL, AT(follow_redirects), 0, 1, false},
     {"delete_rekeyed_delay", K_TIME, AT(delete_rekeyed_delay), 0, 3600, false},
     {"replay_window", K_U32, AT(replay_window), 0, 1024, false},
     {"retry_initiate_interval", K_TIME, AT(retry_initiate_interval), 0, 86400, false},

@@ -16,7 +16,6 @@ static const struct {
 static const struct {
     const char *name, *why;
 } missing[] = {
-    {"redirect", "redirecting clients (RFC 5685) is not supported yet"},
     {"install", "installing policies by hand is not supported yet; use start_action = trap"},
     {"uninstall", "removing policies by hand is not supported yet; unload the connection instead"},
 };

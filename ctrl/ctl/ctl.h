@@ -114,6 +114,7 @@ bool ctl_command(void *ctx, struct command *cmd);
     X("reload-settings", cmd_reload_settings)                                                                \
     X("initiate", cmd_initiate)                                                                              \
     X("terminate", cmd_terminate)                                                                            \
+    X("redirect", cmd_redirect)                                                                              \
     X("rekey", cmd_rekey)                                                                                    \
     X("list-sas", cmd_list_sas)                                                                              \
     X("list-policies", cmd_list_policies)                                                                    \

@@ -16,6 +16,7 @@
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/info.h"
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/mobike.h"
@@ -23,6 +24,7 @@
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
+#include "ctrl/ike/redirect.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
@@ -264,6 +266,11 @@ static void checked(struct task *t, enum proof how, const char *text)
         struct inmsg *m = hs->answer;
         hs->answer = NULL;
         eap_client_first(t, m);
+        return;
+    }
+    if (redirect_auth(sa, &hs->answer->pl)) {
+        delete_ike_unfinished(sa);
+        sa_destroy(sa);
         return;
     }
     mobike_agreed(sa, &hs->answer->pl);

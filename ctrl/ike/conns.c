@@ -386,13 +386,19 @@ bool conn_only_policies(const struct conn_config *cfg)
 
 int conn_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
 {
+    for (unsigned i = 0; i < c->remote_count; i++)
+        if (c->remote_addrs[i].family)
+            return conn_path_to(ike, c, &c->remote_addrs[i], p, err);
+    return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to",
+                    c->name);
+}
+
+int conn_path_to(struct ike *ike, const struct conn_config *c, const struct addr *remote, struct net_path *p,
+                 struct esp_error *err)
+{
     char a[64];
     memset(p, 0, sizeof(*p));
-    for (unsigned i = 0; i < c->remote_count && !p->remote.family; i++)
-        p->remote = c->remote_addrs[i];
-    if (!p->remote.family)
-        return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to",
-                        c->name);
+    p->remote = *remote;
     for (unsigned i = 0; i < c->local_count && !p->local.family; i++)
         p->local = c->local_addrs[i];
     if (!p->local.family && !ike->net.source_for(ike->net.ctx, &p->remote, &p->local))

@@ -17,6 +17,7 @@
 #include "ctrl/ike/initiate.h"
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
+#include "ctrl/ike/redirect.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/report.h"
@@ -388,6 +389,7 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_INITIATE: initiate(ike, &m->INITIATE); break;
     case MSG_TERMINATE: terminate(ike, &m->TERMINATE); break;
     case MSG_REKEY: rekey(ike, &m->REKEY); break;
+    case MSG_REDIRECT: redirect_ask(ike, &m->REDIRECT); break;
     case MSG_IKE_LIST: report_sas(ike, &m->IKE_LIST); break;
     case MSG_CERT_LOAD:
     case MSG_CERTS_CLEAR:

@@ -184,15 +184,6 @@ bool followup_answered(struct kex *k, const struct suite *s, enum msg_type type,
     return true;
 }
 
-void followup_drop_all(struct ike_sa *sa)
-{
-    while (sa->parked) {
-        struct task *t = sa->parked;
-        sa->parked = t->next;
-        task_free(t);
-    }
-}
-
 static struct task *linked(struct ike_sa *sa, const struct payloads *pl)
 {
     struct notify n;

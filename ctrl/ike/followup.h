@@ -28,6 +28,5 @@ void followup_wait(struct task *t, const struct pb *b);
 int followup_answer(struct task *t, struct kex *k, const struct suite *s, kex_fn fn, struct refusal *r);
 // fn's: ours is there, and the exchange done but for its answer. False: there is none.
 bool followup_answered(struct kex *k, const struct suite *s, enum msg_type type, const union msg *m);
-void followup_drop_all(struct ike_sa *sa);
 
 #endif

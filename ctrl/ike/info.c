@@ -15,6 +15,7 @@
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/mobike.h"
+#include "ctrl/ike/redirect.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/selectors.h"
@@ -118,8 +119,12 @@ static void request(struct task *t)
     }
     if (count && !end)
         pb_delete(&b, PROTO_ESP, spis, count);
+    struct addr gateway;
+    bool redirected = !end && redirect_told(sa, &m->pl, &gateway);
     bool moved = mobike_answer(sa, m, &b);
     exchange_reply(sa, EX_INFORMATIONAL, &b);
+    if (redirected)
+        redirect_follow(sa, &gateway);
     if (moved)
         mobike_follow(sa);
     free(spis);

@@ -23,6 +23,7 @@
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proposal.h"
+#include "ctrl/ike/redirect.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -192,6 +193,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     intermediate_put(&b, sa);
     pb_signature_hashes(&b);
     ppk_put_use(&b, sa);
+    redirect_put(&b, sa);
     uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
     if (!msg || !keep) {
         free(msg);
@@ -433,6 +435,15 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     return true;
 }
 
+static void on_redirect(struct ike_sa *sa, const struct payloads *pl)
+{
+    enum redirect_answer what = redirect_init(sa, pl);
+    if (what == REDIRECT_FOLLOWED)
+        init_restart(sa);
+    else if (what == REDIRECT_REFUSED)
+        failed(sa);
+}
+
 static bool response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
@@ -446,6 +457,10 @@ static bool response(struct task *t, struct inmsg *m)
     }
     if (again && notify_find(&m->pl, N_INVALID_KE_PAYLOAD, &n)) {
         on_invalid_ke(sa, n.data);
+        return false;
+    }
+    if (again && sa->redirects && notify_find(&m->pl, N_REDIRECT, &n)) {
+        on_redirect(sa, &m->pl);
         return false;
     }
     if (notify_first_error(&m->pl, &n)) {

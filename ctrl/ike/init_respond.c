@@ -20,6 +20,7 @@
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/proposal.h"
+#include "ctrl/ike/redirect.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
@@ -277,6 +278,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     init_read_nat(sa, &in->pl, 0);
     init_read_fragmentation(sa, &in->pl);
     init_read_auth(sa, &in->pl);
+    redirect_read(sa, &in->pl);
     ike_kex_generate(sa->passive, &sa->hs->kex.ke[0], in->ke.group, got_public);
     log_set_context("", 0);
 }

@@ -28,6 +28,22 @@ static uint32_t outdated(struct ike *ike, const struct conn *c, const struct chi
     return 0;
 }
 
+struct ike_sa *initiate_to(struct ike *ike, struct conn *c, const struct child_config *child,
+                           const struct net_path *path, const struct redirection *redirected)
+{
+    struct ike_sa *sa = ike->stopping ? NULL : sa_new(ike, c, true, path);
+    if (!sa)
+        return NULL;
+    sa->hs->child = child;
+    sa->replaces = outdated(ike, c, child);
+    if (redirected)
+        sa->redirection = *redirected;
+    log_set_context(c->cfg.name, sa->id);
+    exchange_queue(sa, TASK_INIT, 0);
+    log_set_context("", 0);
+    return sa;
+}
+
 int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *child, struct esp_error *err)
 {
     struct net_path path;
@@ -40,15 +56,7 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
     }
     if (ike->stopping)
         return esp_fail(err, -ESHUTDOWN, "", "the daemon is shutting down");
-    struct ike_sa *sa = sa_new(ike, c, true, &path);
-    if (!sa)
-        return esp_fail(err, -ENOMEM, "", "no memory");
-    sa->hs->child = child;
-    sa->replaces = outdated(ike, c, child);
-    log_set_context(c->cfg.name, sa->id);
-    exchange_queue(sa, TASK_INIT, 0);
-    log_set_context("", 0);
-    return 0;
+    return initiate_to(ike, c, child, &path, NULL) ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }
 
 // An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1).

@@ -61,6 +61,9 @@ static bool begin_data(struct task *t, bool initiator)
     next->proven_until = sa->proven_until;
     next->local_id = sa->local_id;
     next->ppk = sa->ppk;
+    next->client = sa->client;
+    next->redirects = sa->redirects;
+    next->redirection = sa->redirection;
     next->remote_id = sa->remote_id;
     x->ike = sa->ike;
     x->made = next->id;

@@ -8,6 +8,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/mobike.h"
+#include "ctrl/ike/redirect.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/crypto/crypto.h"
 
@@ -72,6 +73,9 @@ struct ike_sa {
     enum sa_state state;
     bool initiator, half_open, nat_local, nat_remote;
     struct mobike mobike;
+    struct redirection redirection;
+    bool client;        // it began here, or what it was rekeyed from did
+    bool redirects;     // its client follows redirections
     bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
     bool ppk; // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
     uint32_t id, job;

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "ctrl/ike/followup.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
 
@@ -68,7 +67,11 @@ void task_drop_all(struct ike_sa *sa)
     sa->active = sa->passive = NULL;
     for (unsigned i = 0; i < 2; i++)
         task_free(gone[i]);
-    followup_drop_all(sa);
+    while (sa->parked) {
+        struct task *t = sa->parked;
+        sa->parked = t->next;
+        task_free(t);
+    }
     while (sa->queue) {
         struct task *t = sa->queue;
         sa->queue = t->next;

@@ -27,7 +27,8 @@
     X(DELETE_IKE, delete_ike) \
     X(DELETE_CHILD, delete_child) \
     X(LIVENESS, liveness) \
-    X(MOBIKE, mobike)
+    X(MOBIKE, mobike) \
+    X(REDIRECT, redirect)
 // clang-format on
 enum task_kind {
 #define X(kind, name) TASK_##kind,

@@ -65,6 +65,7 @@ const struct ike_events ike_events = {
     .conn_loaded = revive_loaded,
     .sa_up = on_sa_up,
     .sa_alone = control_sa_alone,
+    .sa_redirected = control_sa_rekeyed,
     .sa_rekeyed = on_sa_rekeyed,
     .sa_cannot_rekey = revive_reauthenticate,
     .sa_at_rest = revive_watch,

@@ -34,6 +34,9 @@
 // Of the matching SAs, as TERMINATE matches them: their CHILD SAs where a child is named, otherwise the IKE SAs themselves,
 // which reauth makes anew from scratch. -> RESULT (text: number of matches), when they have been asked for
 #define MSG_REKEY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, reauth, 0)
+// Clients by connection, number, address (family 0: any) and identity are sent to another gateway (RFC 5685). -> RESULT (text:
+// number of matches), when they have been asked for
+#define MSG_REDIRECT_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(ADDR, peer, 0) F(STR, peer_id, 257) F(ADDR, gateway, 0)
 #define MSG_IKE_STATS_FIELDS(F)   F(U32, req, 0)                                   // -> IKE_STATS_IS, RESULT
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
@@ -202,6 +205,7 @@
     X(INITIATE, AT(CTL, IKE)) \
     X(TERMINATE, AT(CTL, IKE)) \
     X(REKEY, AT(CTL, IKE)) \
+    X(REDIRECT, AT(CTL, IKE)) \
     X(IKE_LIST, AT(CTL, IKE)) \
     X(IKE_STATS, AT(CTL, IKE)) \
     X(IKE_INFO, AT(IKE, CTL)) \

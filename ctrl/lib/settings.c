@@ -27,6 +27,7 @@ void settings_default(struct settings *s)
     s->replay_window = 1024;
     s->delete_rekeyed_delay = 5;
     s->install_routes = true;
+    s->follow_redirects = true;
     s->install_virtual_ip = true;
     s->offload_default = OFFLOAD_NO;
     s->routing_table = 220;

@@ -30,3 +30,5 @@ $(eval $(call unit_test,test_eap,tests/unit/test_eap.c tests/unit/keys_rig.c $(I
 $(eval $(call unit_test,test_ike_followup,tests/unit/test_ike_followup.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_childless,tests/unit/test_ike_childless.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+REDIRECT_LDFLAGS := -Wl,--wrap=child_put_answer
+$(eval $(call unit_test,test_ike_redirect,tests/unit/test_ike_redirect.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(REDIRECT_LDFLAGS)))

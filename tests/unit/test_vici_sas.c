@@ -93,6 +93,31 @@ static void test_initiate_without_waiting_answers_at_once(void **state)
     no_answer_yet(client);
 }
 
+static void test_redirect_tells_the_number_of_matches(void **state)
+{
+    (void)state;
+    request("redirect", "peer-id", "a.test", NULL);
+    expect_error("gateway: expected an IP address");
+    request("redirect", "gateway", "gw.example", "ike", "gw", NULL);
+    expect_error("gateway: expected an IP address");
+    request("redirect", "gateway", "10.0.0.3", NULL);
+    expect_error("missing redirect selector");
+    request("redirect", "gateway", "10.0.0.3", "peer-ip", "10.0.0.0/24", NULL);
+    expect_error("peer-ip: expected an IP address");
+    request("redirect", "gateway", "10.0.0.3", "ike", "gw", "ike-id", "7", "peer-id", "*.test", NULL);
+    union msg m = expect(ROOM_IKE, MSG_REDIRECT);
+    assert_string_equal(m.REDIRECT.conn, "gw");
+    assert_int_equal(m.REDIRECT.ike_id, 7);
+    assert_string_equal(m.REDIRECT.peer_id, "*.test");
+    assert_int_equal(m.REDIRECT.peer.family, 0);
+    assert_int_equal(m.REDIRECT.gateway.a[3], 3);
+    result(ROOM_IKE, m.REDIRECT.req, true, "2");
+    assert_value(receive(client, VICI_CMD_RESPONSE, NULL), "matches", "2");
+    request("redirect", "gateway", "10.0.0.3", "ike", "gw", NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_REDIRECT).REDIRECT.req, false, "0");
+    expect_error("no matching SAs to redirect found");
+}
+
 static void test_terminate_tells_the_number_of_matches(void **state)
 {
     (void)state;
@@ -340,17 +365,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_initiate_streams_the_log_to_its_client_only),
-        T(test_initiate_refusals),
-        T(test_initiate_of_an_ike_sa_alone_names_no_child),
-        T(test_initiate_without_waiting_answers_at_once),
-        T(test_terminate_tells_the_number_of_matches),
-        T(test_rekey_tells_the_number_of_matches),
-        T(test_list_sas_joins_what_ike_and_path_know),
-        T(test_list_sas_without_path_still_lists),
-        T(test_updown_events),
-        T(test_rekey_events_show_the_old_and_the_new_one),
-        T(test_list_sas_sorts_what_comes_in_any_order),
+        T(test_initiate_streams_the_log_to_its_client_only), T(test_initiate_refusals),
+        T(test_initiate_of_an_ike_sa_alone_names_no_child),  T(test_initiate_without_waiting_answers_at_once),
+        T(test_redirect_tells_the_number_of_matches),        T(test_terminate_tells_the_number_of_matches),
+        T(test_rekey_tells_the_number_of_matches),           T(test_list_sas_joins_what_ike_and_path_know),
+        T(test_list_sas_without_path_still_lists),           T(test_updown_events),
+        T(test_rekey_events_show_the_old_and_the_new_one),   T(test_list_sas_sorts_what_comes_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
