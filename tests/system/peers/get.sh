@@ -7,9 +7,9 @@ dir=$1
 [ -e "$dir/.done" ] && exit 0
 mkdir -p "$dir/debs" "$dir/root"
 cd "$dir/debs"
-for p in libreswan libldns3 libevent-pthreads-2.1-7 libevent-2.1-7 libunbound8 libcurl3-nss libnss3-tools; do
+for p in libreswan libldns3 libevent-pthreads-2.1-7 libevent-2.1-7 libunbound8 libcurl3-nss libnss3-tools openiked; do
     apt-get download -q "$p" >log 2>&1 || {
-        echo "peers: skip: libreswan, because the Debian package $p cannot be downloaded ($(tail -n 1 log))" >&2
+        echo "peers: skip: because the Debian package $p cannot be downloaded ($(tail -n 1 log))" >&2
         exit 3
     }
     dpkg -x "$p"_*.deb ../root
