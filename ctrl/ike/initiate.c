@@ -13,6 +13,7 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/unique.h"
 #include "ctrl/lib/log.h"
 
 // An SA whose only CHILD SA is what this child was before it was edited: 0, or the SA's number. It goes when
@@ -59,13 +60,19 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
     return initiate_to(ike, c, child, &path, NULL) ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }
 
-// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1).
+// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather not
+// on one that is about to end for another's sake: its children would go with it.
 static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
 {
-    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));)
-        if (sa->state == SA_ESTABLISHED && sa->conn == c && !sa->wanted_new && !sa->hs)
+    struct ike_sa *going = NULL;
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        if (sa->state != SA_ESTABLISHED || sa->conn != c || sa->wanted_new || sa->hs)
+            continue;
+        if (!unique_goes(sa))
             return sa;
-    return NULL;
+        going = sa;
+    }
+    return going;
 }
 
 struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child)

@@ -78,6 +78,11 @@ static void replaced_late(struct timer *t)
     log_set_context("", 0);
 }
 
+bool unique_goes(const struct ike_sa *sa)
+{
+    return sa->life.fire == replaced_late;
+}
+
 static void end_in(struct ike_sa *sa, uint64_t ms)
 {
     sa->life.fire = replaced_late;

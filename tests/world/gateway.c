@@ -57,6 +57,25 @@ static bool to_sockets(struct site *s, const struct view *v, const uint8_t *p, u
     return true;
 }
 
+static void drops(struct site *s, enum verdict v, const uint8_t *p, uint32_t len)
+{
+    *(v == DROP_POLICY ? &s->dropped_policy : &s->no_route) += 1;
+    TRACE(s->w, 20 + v, check_id(p, len), "%c drops id %lld (%s)", s->letter, (long long)check_id(p, len),
+          v == DROP_POLICY ? "policy" : "no route");
+}
+
+void gateway_out(struct site *s, const uint8_t *p, uint32_t len)
+{
+    enum iface out = IF_NONE;
+    enum verdict v = kernel_model_output(s->kernel, p, len, &out);
+    if (v != PASS_TO)
+        drops(s, v, p, len);
+    else if (out == IF_TUN)
+        put(s, &s->d.tun, p, len);
+    else if (out == IF_WAN)
+        wire_send(s, p, len);
+}
+
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len)
 {
     enum iface out = IF_NONE;
@@ -67,14 +86,16 @@ void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len)
         return;
     enum verdict v = kernel_model_forward(s->kernel, in, p, len, &out);
     if (v != PASS_TO) {
-        *(v == DROP_POLICY ? &s->dropped_policy : &s->no_route) += 1;
-        TRACE(s->w, 20 + v, check_id(p, len), "%c drops id %lld (%s)", s->letter, (long long)check_id(p, len),
-              v == DROP_POLICY ? "policy" : "no route");
+        drops(s, v, p, len);
         return;
     }
     switch (out) {
     case IF_TUN: put(s, &s->d.tun, p, len); break;
     case IF_LAN: check_delivered(s, p, len, in == IF_TUN); break;
+    case IF_LOCAL: // to a program of its own, where there is one
+        if (check_id(p, len) >= 0)
+            check_delivered(s, p, len, in == IF_TUN);
+        break;
     case IF_WAN:
         if (in == IF_WAN)
             return; // not a router of the network's

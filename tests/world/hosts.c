@@ -113,6 +113,32 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
     gateway_in(&w->site[from], IF_LAN, p, len);
 }
 
+// What the child between the gateways protects (or, matching = false, one just beside it). False: they have
+// none.
+bool own_send(struct world *w, unsigned from, unsigned to, bool matching)
+{
+    uint8_t p[PACKET_MAX];
+    struct pair *pr = plan_of(w, from, to);
+    struct range ports = pr->own.ports.lo ? pr->own.ports : (struct range){8000, 8400};
+    const struct child_plan like = {.proto = IPPROTO_UDP, .lo = ports.lo, .hi = ports.hi};
+    struct view h;
+    if (!pr->own.on)
+        return false;
+    uint32_t len = make(w, p, from, to, &like, matching, false), front = pr->outer6 ? 40 : 20;
+    if (view_of(&h, p, len) && h.at != front)
+        len = len - h.at + front;
+    memmove(p + front, p + h.at, len - front);
+    put_header(p, pr->outer6 ? 6 : 4, w->site[from].wan, w->site[to].wan, IPPROTO_UDP, len - front);
+    w->ledger.sent[w->ledger.count - 1].len = len;
+    w->ledger.sent[w->ledger.count - 1].own = true;
+    TRACE(w, 34, w->ledger.count - 1, "%c itself sends id %zu to %c: IPv%u udp %u > %u, %u octets",
+          w->site[from].letter, w->ledger.count - 1, w->site[to].letter, p[0] >> 4, h.sport, h.dport, len);
+    if (matching && service_own_is_up(w, pr)) // before, one brings its child up and is dropped
+        service_sent(w, pr, w->ledger.count - 1);
+    gateway_out(&w->site[from], p, len);
+    return true;
+}
+
 void host_shunt(struct world *w, unsigned from, unsigned to, bool pass)
 {
     uint8_t p[PACKET_MAX];
@@ -186,6 +212,15 @@ void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child)
     struct pair *pr = plan_of(w, from, to);
     struct variant *v = loaded_variant(w, to, pr);
     uint32_t len = make(w, p, from, to, &v->child[child % v->children], true, true);
+    if (pr->own.on && rng_chance(&w->rng, 300)) { // as from that gateway itself
+        uint8_t family = p[0] >> 4, at = family == 6 ? 40 : 20;
+        struct sent *e = &w->ledger.sent[w->ledger.count - 1];
+        if (family != (pr->outer6 ? 6 : 4))
+            return;
+        put_header(p, family, w->site[from].wan, w->site[to].wan, IPPROTO_UDP, len - at);
+        e->proto = IPPROTO_UDP;
+        e->sport = get16(p + at), e->dport = get16(p + at + 2);
+    }
     TRACE(w, 31, w->ledger.count - 1, "somebody sends id %zu in clear to %c as from %c", w->ledger.count - 1,
           w->site[to].letter, w->site[from].letter);
     gateway_in(&w->site[to], IF_WAN, p, len);
@@ -208,6 +243,8 @@ static void traffic(struct world *w, void *ctx, uint64_t arg)
         host_fragments(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
     if (!w->o.plain && rng_chance(&w->rng, 60))
         host_shunt(w, from, to, rng_chance(&w->rng, 600));
+    if (!w->o.plain && rng_chance(&w->rng, 100) && (!w->fair || w->now >= pr->up_from))
+        own_send(w, from, to, !rng_chance(&w->rng, 50));
     if (rng_chance(&w->rng, 30))
         forge_clear(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
     if (rng_chance(&w->rng, 20))

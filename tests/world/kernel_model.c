@@ -210,9 +210,9 @@ static bool port_matches(uint16_t port, uint16_t want, uint16_t mask)
     return ((port ^ want) & mask) == 0;
 }
 
-// The best XFRM policy of the direction, for what leaves by the interface where that is known; true: it does
-// not let the packet on. What is held is dropped where it is forwarded.
-static bool blocked(const struct kernel_model *k, enum kobj_dir dir, const struct flow *f, bool to_tun)
+// Of the best XFRM policy of the direction, for what leaves by the interface where that is known.
+static enum kobj_action policy_of(const struct kernel_model *k, enum kobj_dir dir, const struct flow *f,
+                                  bool to_tun)
 {
     const struct kobj *best = NULL;
     for (size_t i = 0; i < k->count; i++) {
@@ -224,7 +224,13 @@ static bool blocked(const struct kernel_model *k, enum kobj_dir dir, const struc
             port_matches(f->v.dport, o->dport, o->dport2) && (!best || o->priority < best->priority))
             best = o;
     }
-    return best && best->action != KXFRM_ALLOW;
+    return best ? (enum kobj_action)best->action : KXFRM_ALLOW;
+}
+
+// What is held is dropped where it is forwarded.
+static bool blocked(const struct kernel_model *k, enum kobj_dir dir, const struct flow *f, bool to_tun)
+{
+    return policy_of(k, dir, f, to_tun) != KXFRM_ALLOW;
 }
 
 // The hooks of nf_tables that mark what the TUN brings, and give what a program sends another look.
@@ -252,6 +258,23 @@ enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const u
     if (!exempt && blocked(k, KDIR_FWD, &f, false))
         return DROP_POLICY;
     if (!(*out == IF_TUN && four) && blocked(k, KDIR_OUT, &f, *out == IF_TUN)) // the TUN: disable_xfrm
+        return DROP_POLICY;
+    return *out == IF_TUN && !k->tun_up ? DROP_ROUTE : PASS_TO;
+}
+
+// IPv4: the policies are asked with the route's interface, and the TUN has disable_xfrm. IPv6: without one;
+// what they hold goes on where the hook has it looked up again.
+enum verdict kernel_model_output(struct kernel_model *k, const uint8_t *p, uint32_t len, enum iface *out)
+{
+    struct flow f = flow_of(k, p, len);
+    enum verdict v = look_up(k, &f, out);
+    if (v != PASS_TO)
+        return v;
+    enum kobj_action said =
+        f.v.family == 4 && *out == IF_TUN ? KXFRM_ALLOW : policy_of(k, KDIR_OUT, &f, false);
+    if (said == KXFRM_HOLD && hook_of(k))
+        said = policy_of(k, KDIR_OUT, &f, *out == IF_TUN);
+    if (said != KXFRM_ALLOW)
         return DROP_POLICY;
     return *out == IF_TUN && !k->tun_up ? DROP_ROUTE : PASS_TO;
 }

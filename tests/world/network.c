@@ -137,7 +137,7 @@ static void launch(struct world *w, struct site *to, const uint8_t *p, uint32_t 
     f->len = len;
     memcpy(f->bytes, p, len);
     uint32_t at = p[0] >> 4 == 6 ? 48 : 28; // beyond what a checksum of IP or UDP would catch
-    if (rng_chance(&w->rng, w->corrupt) && len > at && !to_lan(to, p))
+    if (rng_chance(&w->rng, w->corrupt) && len > at && !to_lan(to, p) && check_id(p, len) < 0)
         f->bytes[rng_between(&w->rng, at, len - 1)] ^= (uint8_t)(1u << rng_below(&w->rng, 8));
     agenda_add(w, 4000 + rng_below(&w->rng, 1 + 1000ull * w->jitter), arrive, f, FROM_THE_WIRE);
 }

@@ -49,6 +49,22 @@ static void plan_families(struct world *w, struct pair *p)
     p->natted = w->site[p->a].nat.on && !p->outer6;
 }
 
+// Transport mode does not go through a NAT, pretended or not.
+static void plan_own(struct world *w, struct pair *p)
+{
+    const struct plain *plain = w->o.plain;
+    uint16_t lo = (uint16_t)rng_between(&w->rng, 8000, 8100);
+    p->own.on = (plain ? plain->own : rng_chance(&w->rng, 500)) && !p->natted;
+    p->own.transport = (plain ? plain->transport : rng_chance(&w->rng, 600)) && !p->encap;
+    p->own.trap = plain || rng_chance(&w->rng, 800);
+    if (!plain && rng_chance(&w->rng, 500))
+        p->own.ports = (struct range){lo, (uint16_t)(lo + rng_below(&w->rng, 300))};
+    if (p->own.on)
+        TRACE(w, 44, p->own.ports.lo, "plan %s: own programs in %s mode, %s, ports %u-%u", p->name,
+              p->own.transport ? "transport" : "tunnel", p->own.trap ? "trap" : "none", p->own.ports.lo,
+              p->own.ports.hi);
+}
+
 static void plan_variant(struct world *w, struct variant *v, bool nat)
 {
     struct rng *r = &w->rng;
@@ -113,6 +129,7 @@ void plans_make(struct world *w)
             if (w->o.plain)
                 plain_pair(w->o.plain, p);
             tell_plan(w, p);
+            plan_own(w, p);
         }
     }
     for (unsigned s = 0; s < w->sites; s++) {
@@ -200,6 +217,24 @@ static void put_shunt(struct vici_out *o, const struct site *s, const struct sit
     vici_section_end(o);
 }
 
+// Selectors are left out where they can be: each end's own address then, whichever it is.
+static void put_own(struct vici_out *o, const struct pair *p)
+{
+    char text[40];
+    if (!p->own.on)
+        return;
+    vici_section(o, "own");
+    snprintf(text, sizeof(text), "dynamic[udp/%u-%u]", p->own.ports.lo, p->own.ports.hi);
+    for (int i = 0; i < 2 && p->own.ports.lo; i++) {
+        vici_list(o, i ? "remote_ts" : "local_ts");
+        vici_item(o, text);
+        vici_list_end(o);
+    }
+    vici_put(o, "mode", p->own.transport ? "transport" : "tunnel");
+    vici_put(o, "start_action", p->own.trap ? "trap" : "none");
+    vici_section_end(o);
+}
+
 static void put_end(struct vici_out *o, const char *side, const struct site *s)
 {
     vici_section(o, side);
@@ -232,6 +267,7 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
         put_child(o, s, peer, p, &v->child[i]);
     put_shunt(o, s, peer, p, "pass", v->pass);
     put_shunt(o, s, peer, p, "drop", v->drop);
+    put_own(o, p);
     vici_section_end(o);
     vici_section_end(o);
 }

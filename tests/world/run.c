@@ -193,6 +193,16 @@ static bool probe(struct world *w, unsigned pair, bool back)
     return w->failed || w->ledger.sent[id].delivered;
 }
 
+static bool probe_own(struct world *w, unsigned pair, bool back)
+{
+    const struct pair *p = &w->pair[pair];
+    size_t id = w->ledger.count;
+    if (!p->own.trap || !own_send(w, back ? p->b : p->a, back ? p->a : p->b, true))
+        return true;
+    world_run_until(w, w->now + 2 * SECOND);
+    return w->failed || w->ledger.sent[id].delivered;
+}
+
 static bool carries(struct world *w, unsigned pair)
 {
     bool forth = probe(w, pair, false) || probe(w, pair, false),
@@ -221,10 +231,11 @@ static void check_up(struct world *w)
 {
     for (unsigned i = 0; i < w->pairs && !w->failed; i++) {
         for (int back = 0; back < 2; back++) {
-            if (probe(w, i, back) || probe(w, i, back) || w->failed)
-                continue;
-            world_fail(w, "up", "%s does not carry packets %s, minutes after all is well", w->pair[i].name,
-                       back ? "back" : "forth");
+            bool up = probe(w, i, back) || probe(w, i, back),
+                 own = probe_own(w, i, back) || probe_own(w, i, back);
+            if ((!up || !own) && !w->failed)
+                world_fail(w, "up", "%s does not carry packets%s %s, minutes after all is well",
+                           w->pair[i].name, up ? " of the gateways' own" : "", back ? "back" : "forth");
         }
     }
 }

@@ -66,6 +66,19 @@ void service_sent(struct world *w, struct pair *p, uint64_t id)
         agenda_add(w, JUDGED_US, judge, p, id);
 }
 
+// The child of the gateways' own is there when one of their packets has come since the last disturbance.
+void service_own_arrived(struct world *w, uint64_t id)
+{
+    const struct sent *e = &w->ledger.sent[id];
+    struct pair *p = plan_of(w, e->from, e->to);
+    p->own.last = e->at > p->own.last ? e->at : p->own.last;
+}
+
+bool service_own_is_up(const struct world *w, const struct pair *p)
+{
+    return w->fair && p->up_from != NEVER && p->own.last > p->up_from;
+}
+
 // In clear by both ends' files: whatever becomes of their SAs, as long as neither daemon goes or stands
 // still.
 static uint64_t lives(const struct world *w, const struct sent *e)
@@ -370,7 +383,9 @@ static void act(struct world *w, void *ctx, uint64_t arg)
     (void)ctx, (void)arg;
     if (!w->fair || w->now + REST_US > w->fair_until)
         return;
-    if (p->up_from == NEVER)
+    if (w->now < end_of(w, p, 0)->d.frozen_until || w->now < end_of(w, p, 1)->d.frozen_until)
+        ; // first it has to hear of what has happened
+    else if (p->up_from == NEVER)
         act_initiate(w, p);
     else if (w->now > p->up_from + SECOND)
         up[rng_below(&w->rng, sizeof(up) / sizeof(up[0]))](w, p);

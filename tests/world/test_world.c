@@ -37,7 +37,7 @@ static unsigned lost(size_t from)
 {
     unsigned n = 0;
     for (size_t i = from; i < w.ledger.count; i++)
-        n += !w.ledger.sent[i].forged && !w.ledger.sent[i].delivered &&
+        n += !w.ledger.sent[i].forged && !w.ledger.sent[i].own && !w.ledger.sent[i].delivered &&
              w.ledger.sent[i].at + 2 * SECOND < w.now;
     return n;
 }
@@ -215,6 +215,36 @@ static void test_host_that_is_silent_past_the_cards_deadline_goes_on_without_los
     }
 }
 
+// A CHILD SA that is wanted while one of two IKE SAs waits for its end is made on the other, and stays.
+static void test_a_child_begun_while_two_ike_sas_cross_outlives_the_one_that_goes(void **state)
+{
+    static const struct plain both = {.start = {START_NONE, START_START}, .unique = "replace", .own = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8 * SEEDS; seed++) {
+        begin(seed, &both);
+        up();
+        operator_order(&w.site[1], CMD_TERMINATE, 0, 0, 0);
+        run(SECOND / 10);
+        operator_order(&w.site[1], CMD_INITIATE, 0, 0, 0);
+        run(rng_below(&w.rng, 14000));
+        operator_order(&w.site[0], CMD_INITIATE, 0, 0, 0);
+        run(SECOND / 2);
+        own_send(&w, seed & 1, !(seed & 1), true); // brings its child up
+        run(SECOND / 2);
+        size_t from = w.ledger.count;
+        for (int i = 0; i < 60; i++) {
+            own_send(&w, i & 1, !(i & 1), true);
+            run(SECOND / 10);
+        }
+        run(3 * SECOND);
+        for (size_t i = from; i < w.ledger.count; i++)
+            if (w.ledger.sent[i].own && !w.ledger.sent[i].delivered &&
+                w.ledger.sent[i].at + 3 * SECOND < w.now)
+                fail_msg("seed %llu: a packet of the gateways' own is lost", (unsigned long long)seed);
+        end();
+    }
+}
+
 // ---- families
 
 static void test_every_mix_of_families_inside_and_outside_loses_no_packet(void **state)
@@ -231,6 +261,28 @@ static void test_every_mix_of_families_inside_and_outside_loses_no_packet(void *
         size_t from = up();
         run(10 * SECOND);
         assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+// Between the gateways themselves: to a program of the other one.
+static void test_transport_and_tunnel_between_the_gateways_lose_no_packet(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        const struct plain own = {
+            .start = {START_START, START_TRAP}, .own = true, .transport = i & 1, .outer6 = i >> 1};
+        begin(i + 1, &own);
+        up();
+        own_send(&w, 0, 1, true); // brings the child up, and is dropped
+        run(SECOND);
+        for (int k = 0; k < 50; k++) {
+            size_t id = w.ledger.count;
+            own_send(&w, k & 1, !(k & 1), true);
+            run(SECOND / 10);
+            assert_true(w.ledger.sent[id].delivered);
+            assert_false(w.ledger.sent[id].seen);
+        }
         end();
     }
 }
@@ -435,7 +487,9 @@ int main(void)
         cmocka_unit_test(test_lost_interrupts_delay_and_lose_no_packet),
         cmocka_unit_test(test_tiny_leases_under_bursts_lose_no_packet),
         cmocka_unit_test(test_host_that_is_silent_past_the_cards_deadline_goes_on_without_loss),
+        cmocka_unit_test(test_a_child_begun_while_two_ike_sas_cross_outlives_the_one_that_goes),
         cmocka_unit_test(test_every_mix_of_families_inside_and_outside_loses_no_packet),
+        cmocka_unit_test(test_transport_and_tunnel_between_the_gateways_lose_no_packet),
         cmocka_unit_test(test_a_nat_between_does_not_concern_ipv6),
         cmocka_unit_test(test_any_room_killed_and_started_again_is_up_again),
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),

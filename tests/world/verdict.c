@@ -16,6 +16,7 @@ int64_t check_id(const uint8_t *p, uint32_t len)
 
 struct asked { // a packet as its sender knows it
     uint32_t near, far;
+    bool own; // between the gateways themselves
     uint8_t family, proto;
     uint16_t sport, dport;
 };
@@ -28,7 +29,7 @@ static struct asked asked_of(const struct world *w, const uint8_t *p, uint32_t l
     struct asked a = {0};
     if (!view_of(&v, p, len))
         return a;
-    a = (struct asked){v.src, v.dst, v.family, v.proto, v.sport, v.dport};
+    a = (struct asked){v.src, v.dst, false, v.family, v.proto, v.sport, v.dport};
     if (inbound)
         a.near = v.dst, a.far = v.src;
     if (id >= 0 && (size_t)id < w->ledger.count) {
@@ -44,9 +45,12 @@ static bool within(uint16_t lo, uint16_t hi, const struct asked *a)
 }
 
 // Pass and drop go before protect, and they do not overlap.
-static enum said variant_says(const struct variant *v, const struct asked *a)
+static enum said variant_says(const struct own *own, const struct variant *v, const struct asked *a)
 {
     bool udp = a->proto == IPPROTO_UDP;
+    if (a->own)
+        return !own->ports.lo || (udp && within(own->ports.lo, own->ports.hi, a)) ? SAYS_PROTECT
+                                                                                  : SAYS_NOTHING;
     if (udp && v->pass.lo && within(v->pass.lo, v->pass.hi, a))
         return SAYS_PASS;
     if (udp && v->drop.lo && within(v->drop.lo, v->drop.hi, a))
@@ -64,14 +68,21 @@ static bool side(uint32_t addr, uint32_t lan)
     return (addr & 0xffff0000u) == lan;
 }
 
-// The pair whose networks these are, NULL: none.
-static const struct pair *pair_for(const struct site *s, const struct asked *a)
+// The pair whose networks, or own addresses, these are, NULL: none.
+static const struct pair *pair_for(const struct site *s, struct asked *a)
 {
     struct world *w = s->w;
     for (unsigned i = 0; i < w->pairs; i++) {
         const struct pair *p = &w->pair[i];
-        if ((p->a == s->index || p->b == s->index) && p->inner & (a->family == 6 ? IN6 : IN4) &&
-            side(a->near, s->lan) && side(a->far, w->site[p->a == s->index ? p->b : p->a].lan))
+        bool mine = p->a == s->index || p->b == s->index;
+        const struct site *peer = &w->site[p->a == s->index ? p->b : p->a];
+        if (mine && p->own.on && a->family == (p->outer6 ? 6 : 4) && a->near == s->wan &&
+            a->far == peer->wan) {
+            a->own = true;
+            return p;
+        }
+        if (mine && p->inner & (a->family == 6 ? IN6 : IN4) && side(a->near, s->lan) &&
+            side(a->far, peer->lan))
             return p;
     }
     return NULL;
@@ -86,10 +97,10 @@ enum said verdict(struct site *s, const uint8_t *p, uint32_t len, bool inbound, 
     *since = want ? want->since : 0;
     if (!want || want->variant < 0)
         return SAYS_NOTHING;
-    enum said now = variant_says(&pr->variant[want->variant], &a);
+    enum said now = variant_says(&pr->own, &pr->variant[want->variant], &a);
     if (want->pending < 0)
         return now;
-    enum said then = variant_says(&pr->variant[want->pending], &a);
+    enum said then = variant_says(&pr->own, &pr->variant[want->pending], &a);
     return now == then ? now : SAYS_EITHER;
 }
 
@@ -103,9 +114,9 @@ bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound
     struct asked a = asked_of(s->w, p, len, inbound);
     const struct pair *pr = pair_for(s, &a);
     const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
-    if (!want || want->variant < 0 || !closed(variant_says(&pr->variant[want->variant], &a)))
+    if (!want || want->variant < 0 || !closed(variant_says(&pr->own, &pr->variant[want->variant], &a)))
         return false;
-    return want->pending < 0 || closed(variant_says(&pr->variant[want->pending], &a));
+    return want->pending < 0 || closed(variant_says(&pr->own, &pr->variant[want->pending], &a));
 }
 
 bool verdict_may_pass(struct site *s, const uint8_t *p, uint32_t len)
@@ -115,7 +126,7 @@ bool verdict_may_pass(struct site *s, const uint8_t *p, uint32_t len)
     const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
     const int form[] = {want ? want->variant : -1, want ? want->pending : -1, want ? want->leaving : -1};
     for (unsigned i = 0; i < 3; i++)
-        if (form[i] >= 0 && variant_says(&pr->variant[form[i]], &a) == SAYS_PASS)
+        if (form[i] >= 0 && variant_says(&pr->own, &pr->variant[form[i]], &a) == SAYS_PASS)
             return true;
     return false;
 }

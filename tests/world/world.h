@@ -63,6 +63,8 @@ void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the k
 // Where a packet that came in by `in` goes, by rules, routes and policies.
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
                                   enum iface *out);
+// ... and one that a program of the gateway sends.
+enum verdict kernel_model_output(struct kernel_model *k, const uint8_t *p, uint32_t len, enum iface *out);
 
 // ---- site_card.c
 // clang-format off
@@ -152,7 +154,12 @@ struct pair { // two sites that want to talk
     char name[16], secret[24];
     bool encap, outer6, natted; // by IPv6 between the gateways; a is behind a NAT
     uint8_t inner;              // IN4 | IN6: families of the networks
-    const char *unique;         // NULL: the default
+    struct own {                // a child between the gateways themselves, for what their programs say
+        bool on, transport, trap;
+        struct range ports; // lo 0: everything
+        uint64_t last;      // sent of those that have arrived
+    } own;
+    const char *unique; // NULL: the default
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
@@ -234,13 +241,15 @@ void network_forget(const struct event *e); // an event that does not happen any
 // ---- hosts.c
 void hosts_start(struct world *w);
 void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching);
-void host_shunt(struct world *w, unsigned from, unsigned to, bool pass); // what a child passes or drops
-void lan_deliver(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
+void host_shunt(struct world *w, unsigned from, unsigned to, bool pass);   // what a child passes or drops
+bool own_send(struct world *w, unsigned from, unsigned to, bool matching); // a program of the gateway's
 void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child);
 
 // ---- service.c: fair weather, in which service is judged
 void service_start(struct world *w);
-void service_sent(struct world *w, struct pair *p, uint64_t id);      // a packet that is to arrive
+void service_sent(struct world *w, struct pair *p, uint64_t id); // a packet that is to arrive
+void service_own_arrived(struct world *w, uint64_t id);          // that a gateway's program has sent
+bool service_own_is_up(const struct world *w, const struct pair *p);
 void service_clear(struct world *w, uint64_t id);                     // one that both ends let pass
 void service_arrived(struct site *s, const uint8_t *p, uint32_t len); // by the network
 void service_installs(struct site *s, uint32_t spi);                  // path is given an inbound SA
@@ -248,6 +257,7 @@ void service_forget(struct site *s);                                  // its dae
 
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
+void gateway_out(struct site *s, const uint8_t *p, uint32_t len); // from a program of its own
 
 // ---- faults.c
 void faults_start(struct world *w);
@@ -258,7 +268,7 @@ void fault_card(struct site *s, enum card_fault f, uint64_t for_us);
 // ---- check.c
 struct sent { // a host's packet
     uint8_t from, to;
-    bool forged;
+    bool forged, own;        // own: from a gateway itself
     uint8_t delivered, seen; // out of a tunnel; in clear
     uint8_t proto;           // of the datagram that it is, or is a piece of
     uint16_t sport, dport;
@@ -329,6 +339,7 @@ struct site {
 struct plain {
     bool card[2], nat, encap, outer6;
     uint8_t inner; // 0: IN4
+    bool own, transport;
     enum start start[2];
     const char *unique;
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
