@@ -16,6 +16,7 @@ endef
 -include $(wildcard tests/bench/*.mk)
 -include tests/world/world.mk
 -include tests/fuzz/fuzz.mk
+-include tests/formal/formal.mk
 
 .PHONY: unit-tests rtl-tests system-tests check-unit check-rtl
 unit-tests: $(UNIT_TESTS)

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// The replay window of rtl/esp/esp_rx_commit.v, at its real width: one SA, one sequence number of 64 bits and a window of
+// 1 to 1,024 are watched, all arbitrary, among any other traffic, at any rate. A packet that was opened is taken exactly when
+// RFC 4303 section 3.4.3 takes it: when its number is above all before it, or within the window and not taken yet. So no number
+// is ever taken twice, and none that is left of the window; and nothing has status OK that has not been marked.
+//
+// The reference is a number and a bit. What binds it to the ring of tagged words is under LINK: with it the proof is by
+// induction, for histories of any length, from any state in which ring and top agree. Contract of the inputs: a context
+// stands still until it is taken; the slot unit does not write this SA meanwhile.
+module window_f (
+    input wire         clk,
+    input wire         rst,
+    input wire         wipe,
+    input wire [7:0]   epoch,
+    input wire         x_valid,
+    input wire [7:0]   x_epoch,
+    input wire [4:0]   x_status,
+    input wire         x_found,
+    input wire         x_slot,
+    input wire [63:0]  x_seq,
+    input wire [7:0]   x_tos,
+    input wire         x_esn,
+    input wire [10:0]  x_window,
+    input wire [15:0]  x_bytes,
+    input wire         o_valid,
+    input wire         o_cut,
+    input wire         o_icv_ok,
+    input wire         o_pad_ok,
+    input wire [7:0]   o_pad_len,
+    input wire [7:0]   o_next,
+    input wire [7:0]   o_version,
+    input wire [7:0]   o_tos,
+    input wire [15:0]  o_total,
+    input wire         c_req,
+    input wire         c_write_slot,
+    input wire         c_write_word,
+    input wire         c_slot,
+    input wire [4:0]   c_word,
+    input wire [116:0] c_word_data,
+    input wire [63:0]  c_top,
+    input wire [255:0] c_limits
+);
+    wire x_take, c_grant, e_valid, e_slot;
+    wire [4:0] e_status;
+    esp_rx_commit #(.LANES(1), .LOG2_SA(1), .TAGW(1)) dut (
+        .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .x_valid(x_valid), .x_take(x_take), .x_epoch(x_epoch), .x_tag(1'b0),
+        .x_status(x_status), .x_found(x_found), .x_slot(x_slot), .x_gen(16'd0), .x_seq(x_seq), .x_src_changed(1'b0),
+        .x_tos(x_tos), .x_no_ecn(1'b0), .x_dscp_decap(1'b0), .x_esn(x_esn), .x_window(x_window), .x_bytes(x_bytes),
+        .o_valid(o_valid), .o_cut(o_cut), .o_icv_ok(o_icv_ok), .o_pad_ok(o_pad_ok), .o_pad_len(o_pad_len), .o_next(o_next),
+        .o_version(o_version), .o_tos(o_tos), .o_total(o_total), .o_sum(16'd0), .top_en(1'b0), .top_addr(1'b0), .win_en(1'b0),
+        .win_addr(6'd0), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot), .c_write_word(c_write_word),
+        .c_slot(c_slot), .c_word(c_word), .c_word_data(c_word_data), .c_top(c_top), .c_limits(c_limits),
+        .e_valid(e_valid), .e_slot(e_slot), .e_status(e_status)
+    );
+    (* hierconn *) wire \dut.a , \dut.b , \dut.c , \dut.again_slot , \dut.again_word ;
+    (* hierconn *) wire \dut.slot_b , \dut.newer_b , \dut.fits_b , \dut.bit_b , \dut.open , \dut.opened_b , \dut.stale_b ;
+    (* hierconn *) wire \dut.cut_b , \dut.icv_ok_b , \dut.checked_b , \dut.mark , \dut.ok ;
+    (* hierconn *) wire [63:0] \dut.seq_b , \dut.behind_b , \dut.word_b , \dut.top_c , \dut.top_ram_q ;
+    (* hierconn *) wire [10:0] \dut.window_b ;
+    (* hierconn *) wire [4:0] \dut.status_b ;
+    (* hierconn *) wire \dut.slot_c , \dut.write_top_c , \dut.write_word_c ;
+    (* hierconn *) wire [4:0] \dut.place_c ;
+    (* hierconn *) wire [116:0] \dut.word_c , \dut.word_ram_q ;
+    (* hierconn *) wire \dut.top_ram.at ;
+    (* hierconn *) wire [5:0] \dut.win_ram.at ;
+    (* hierconn *) wire [63:0] \dut.top_ram.word ;
+    (* hierconn *) wire [116:0] \dut.win_ram.word ;
+
+    // ---- what is watched
+    (* anyconst *) wire slot;
+    (* anyconst *) wire [63:0] number;
+    (* anyconst *) wire [10:0] window;
+    wire [4:0] place = number[10:6];
+    always @* begin
+        assume (window != 0 && window <= 11'd1024);
+        assume (\dut.top_ram.at == slot);
+        assume (\dut.win_ram.at == {slot, place});
+    end
+
+    // ---- inputs
+    reg begun = 0, ran = 0;
+    reg waits;
+    reg was_slot;
+    reg [63:0] was_seq;
+    always @(posedge clk) begin
+        begun <= 1;
+        ran <= begun;
+        waits <= x_valid && !x_take;
+        was_slot <= x_slot;
+        was_seq <= x_seq;
+    end
+    always @* begin
+        assume (rst == !begun);
+        if (begun && waits)
+            assume (x_valid && x_slot == was_slot && x_seq == was_seq);
+        if (x_slot == slot)
+            assume (x_window == window);
+        if (c_grant && (c_write_slot || c_write_word))
+            assume (c_slot != slot);
+    end
+
+    // ---- the reference: the highest number taken, and whether the watched one has been
+    reg [63:0] top;
+    // (no register without an initial value: Yosys would make it the one value that it is ever given)
+    (* anyconst *) wire taken_before;
+    reg taken_since = 0;
+    wire taken = taken_before || taken_since;
+    wire here = \dut.b && \dut.slot_b == slot;
+    wire judged = here && \dut.open && !\dut.cut_b && \dut.icv_ok_b ;
+    wire mine = here && \dut.seq_b == number;
+    wire want = number > top || (top - number < {53'd0, window} && !taken);
+    reg marked;
+    always @(posedge clk) begin
+        marked <= \dut.mark ;
+        if (begun && here && \dut.mark ) begin
+            if (\dut.seq_b > top)
+                top <= \dut.seq_b ;
+            if (mine)
+                taken_since <= 1;
+        end
+    end
+
+    // ---- what RAM and the write under way make together
+    wire write = \dut.c && \dut.slot_c == slot;
+    wire [63:0] top_now = (write && \dut.write_top_c ) ? \dut.top_c : \dut.top_ram.word ;
+    wire [116:0] word_now = (write && \dut.place_c == place && \dut.write_word_c ) ? \dut.word_c : \dut.win_ram.word ;
+    wire hit = word_now[116:64] == number[63:11] && word_now[{1'b0, number[5:0]}];
+    wire in_window = number <= top && top - number < 64'd1024;
+    wire linked = top_now == top && (!taken || number <= top) && (!in_window || taken == hit) && (number <= top || !hit);
+    wire here_a = \dut.a && x_slot == slot;
+    wire same_b = here && \dut.seq_b [10:6] == place;
+    wire fits = word_now[116:64] == \dut.seq_b [63:11];
+
+    always @* if (!begun) begin
+        assume (linked);
+    end
+    always @* if (begun) begin
+        if (judged && mine)
+            a_exact: assert (\dut.mark == want);
+        if (here && \dut.mark )
+            a_judged: assert (judged);
+        if (mine && taken)
+            a_once: assert (!\dut.mark );
+        if (\dut.b && \dut.ok )
+            a_counted_is_marked: assert (\dut.mark );
+        if (ran && e_valid && e_status == 5'd0)
+            a_ok_is_marked: assert (marked);
+`ifdef LINK
+        a_linked: assert (linked);
+        a_turns: assert (!(\dut.a && \dut.b ) && !(\dut.b && \dut.c ));
+        if (\dut.a ) begin
+            a_again: assert (\dut.again_slot == (\dut.c && \dut.slot_c == x_slot));
+            a_again_word: assert (\dut.again_word == (\dut.again_slot && \dut.place_c == x_seq[10:6]));
+            a_waits: assert (x_valid);
+        end
+        if (here_a)
+            a_top_read: assert (\dut.top_ram_q == \dut.top_ram.word );
+        if (here_a && x_seq[10:6] == place)
+            a_word_read: assert (\dut.word_ram_q == \dut.win_ram.word );
+        if (here) begin
+            a_newer: assert (\dut.newer_b == (\dut.seq_b > top) && \dut.behind_b == top - \dut.seq_b );
+            a_window: assert (\dut.window_b == window && \dut.checked_b );
+        end
+        if (same_b) begin
+            a_word_b: assert (\dut.fits_b == fits && \dut.word_b == (fits ? word_now[63:0] : 64'd0));
+            a_bit_b: assert (\dut.bit_b == word_now[{1'b0, \dut.seq_b [5:0]}]);
+        end
+        if (\dut.b )
+            a_opened: assert (\dut.status_b != 0 || \dut.opened_b || \dut.stale_b );
+`endif
+        c_again: cover (judged && mine && taken && in_window);
+        c_behind: cover (judged && mine && !taken && \dut.mark && number < top);
+        c_left: cover (judged && mine && !\dut.mark && !taken);
+        c_chained: cover (here_a && write && \dut.write_word_c && \dut.place_c == place && x_seq[10:6] == place);
+    end
+endmodule
