@@ -93,6 +93,12 @@ int child_esp_proposal(struct load *l, void *owner, const char *text)
     return add_proposal(l, c->proposals, &c->proposal_count, PROTO_ESP, text);
 }
 
+int child_ah_proposal(struct load *l, void *owner, const char *text)
+{
+    struct child_config *c = owner;
+    return add_proposal(l, c->proposals, &c->proposal_count, PROTO_AH, text);
+}
+
 static int add_ts(struct load *l, struct ts_list *list, const char *text)
 {
     struct esp_error e;

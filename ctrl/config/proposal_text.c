@@ -22,6 +22,20 @@ static int add_transform(struct proposal *p, struct transform t, struct esp_erro
     return 0;
 }
 
+static const char *protocol_name(uint8_t protocol)
+{
+    return protocol == PROTO_IKE ? "IKE" : protocol == PROTO_AH ? "AH" : "ESP";
+}
+
+// In AH the GMACs are integrity algorithms (RFC 4543 section 9).
+static struct transform as_integrity(struct transform t)
+{
+    uint16_t id = t.key_bits == 128   ? TRID_AH_AES128_GMAC
+                  : t.key_bits == 192 ? TRID_AH_AES192_GMAC
+                                      : TRID_AH_AES256_GMAC;
+    return t.type == TR_ENCR && t.id == TRID_AES128_GMAC ? (struct transform){TR_INTEG, id, 0} : t;
+}
+
 static int add_keyword(struct proposal *p, const char *word, struct esp_error *err)
 {
     struct transform t;
@@ -38,11 +52,14 @@ static int add_keyword(struct proposal *p, const char *word, struct esp_error *e
         return esp_fail(err, -EINVAL, "", "'%.40s' is an additional key exchange: x25519-ke1_%.40s", word,
                         word);
     bool no_ke = t.type == TR_KE && t.id == TRID_KE_NONE;
-    bool fits = p->protocol == PROTO_IKE ? t.type != TR_ESN && !no_ke && !transform_is_of_esp_alone(t)
-                                         : t.type != TR_PRF;
+    if (p->protocol == PROTO_AH)
+        t = as_integrity(t);
+    bool fits = p->protocol == PROTO_IKE
+                    ? t.type != TR_ESN && !no_ke && !transform_is_of_esp_alone(t)
+                    : t.type != TR_PRF && (t.type != TR_ENCR || p->protocol == PROTO_ESP);
     if (!fits)
         return esp_fail(err, -EINVAL, "", "'%.40s' has no place in an %s proposal", word,
-                        p->protocol == PROTO_IKE ? "IKE" : "ESP");
+                        protocol_name(p->protocol));
     return add_transform(p, t, err);
 }
 
@@ -127,7 +144,7 @@ static int complete(struct proposal *p, struct esp_error *err)
     unsigned aeads = 0, ciphers = of_type(p, TR_ENCR);
     for (int i = 0; i < p->count; i++)
         aeads += transform_is_aead(p->t[i]);
-    if (!ciphers)
+    if (!ciphers && p->protocol != PROTO_AH)
         return esp_fail(err, -EINVAL, "", "an encryption algorithm is missing, such as aes256gcm16");
     if (aeads && aeads != ciphers)
         return esp_fail(err, -EINVAL, "", "AEAD and other encryption algorithms cannot be in one proposal");
@@ -138,14 +155,14 @@ static int complete(struct proposal *p, struct esp_error *err)
         remove_type(p, TR_INTEG);
     else if (!of_type(p, TR_INTEG))
         return esp_fail(err, -EINVAL, "", "an integrity algorithm is missing, such as sha256");
-    bool none = p->protocol == PROTO_ESP && has_addke(p) && may_lack_ke(p);
+    bool none = p->protocol != PROTO_IKE && has_addke(p) && may_lack_ke(p);
     if (none)
         return esp_fail(err, -EINVAL, "",
                         "an additional key exchange stands behind a first one, such as x25519, and 'none' "
                         "has no place beside it (RFC 9370 2.2.4)");
-    if (p->protocol == PROTO_ESP && only_no_ke(p))
+    if (p->protocol != PROTO_IKE && only_no_ke(p))
         remove_type(p, TR_KE); // what holds without a group
-    if (p->protocol == PROTO_ESP && !of_type(p, TR_ESN))
+    if (p->protocol != PROTO_IKE && !of_type(p, TR_ESN))
         return add_transform(p, (struct transform){TR_ESN, TRID_NO_ESN, 0}, err);
     return 0;
 }
@@ -156,6 +173,8 @@ int proposal_default_add(struct proposal *list, uint8_t *count, uint8_t protocol
     // default.
 #define GROUPS "x25519-ecp256-ecp384-ecp521-x448-modp3072-modp4096-modp2048"
     int r;
+    if (protocol == PROTO_AH)
+        return proposal_text_add(list, count, protocol, "sha256-sha384-sha512-noesn", err);
     if (protocol == PROTO_ESP) {
         r = proposal_text_add(list, count, protocol,
                               "aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305-noesn", err);

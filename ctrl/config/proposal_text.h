@@ -6,7 +6,7 @@
 #include "ctrl/lib/conn.h"
 #include "espalier/error.h"
 
-enum { PROTO_IKE = 1, PROTO_ESP = 3 };
+enum { PROTO_IKE = 1, PROTO_AH = 2, PROTO_ESP = 3 };
 
 // Adds what `text` says ("aes256gcm16-prfsha256-x25519", "default") to the list. The error text says what was
 // wrong.

@@ -96,7 +96,7 @@
     K(SECTION, module, NEVER, NOTHING, 0, "", TOKEN_LATER)
 
 #define CHILD_KEYS(K)                                                                                                             \
-    K(CHILD, ah_proposals, NEVER, NOTHING, 0, "", "AH is not supported")                                                         \
+    K(CHILD, ah_proposals, ITEMS, ITEM(child_ah_proposal), 0, "", "for a CHILD SA of AH: integrity without encryption (RFC 4302), in software, not through a NAT; with `esp_proposals` too the peer chooses")                                                         \
     K(CHILD, esp_proposals, ITEMS, ITEM(child_esp_proposal), 0, "default", "for the CHILD SA; key exchange groups, `none` too")  \
     K(CHILD, sha256_96, ONLY, NOTHING, only_no, "no", "96-bit truncation of SHA-256 is not supported")                           \
     K(CHILD, local_ts, ITEMS, ITEM(child_local_ts), 0, "dynamic", "what we protect")                                             \

@@ -120,12 +120,13 @@ static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, c
     vici_putf(o, "reqid", "%u", i->reqid);
     vici_put(o, "state", i->state);
     vici_put(o, "mode", ctl_mode_name(POLICY_PROTECT, i->mode));
-    vici_put(o, "protocol", "ESP");
+    vici_put(o, "protocol", i->encr ? "ESP" : "AH");
     if (i->udp_encap)
         vici_put(o, "encap", "yes");
     vici_putf(o, "spi-in", "%08x", i->spi_in);
     vici_putf(o, "spi-out", "%08x", i->spi_out);
-    put_transform(o, "encr-alg", TR_ENCR, i->encr, i->encr_bits);
+    if (i->encr)
+        put_transform(o, "encr-alg", TR_ENCR, i->encr, i->encr_bits);
     if (i->encr_bits)
         vici_putf(o, "encr-keysize", "%u", i->encr_bits);
     put_transform(o, "integ-alg", TR_INTEG, i->integ, 0);

@@ -14,13 +14,35 @@
 #include "ctrl/ike/selectors.h"
 #include "ctrl/lib/log.h"
 
+// A NAT changes what AH vouches for, and there is no encapsulation of it (RFC 3715 section 2.1): those of the
+// child's proposals that can be used between these ends.
+struct usable {
+    uint8_t count;
+    struct proposal p[PROPOSALS_MAX];
+};
+
+static void find_usable(const struct ike_sa *sa, const struct child_config *cfg, struct usable *u)
+{
+    u->count = 0;
+    for (unsigned i = 0; i < cfg->proposal_count; i++)
+        if (cfg->proposals[i].protocol != PROTO_AH || (!sa->nat_local && !sa->nat_remote))
+            u->p[u->count++] = cfg->proposals[i];
+    if (u->count < cfg->proposal_count)
+        LOGF(IKE, 1, "CHILD_SA %s: AH does not go through a NAT (RFC 3715 2.1)", cfg->name);
+}
+
 // --- as initiator ---
 
 void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const struct kex *k)
 {
     const struct child_config *cfg = c->cfg;
     child_wanted_ts(c->sa, cfg, &c->local_ts, &c->remote_ts);
-    pb_offer(b, cfg->proposals, cfg->proposal_count, with_ke, c->spi_in, 4);
+    struct usable u;
+    find_usable(c->sa, cfg, &u);
+    if (u.count)
+        pb_offer(b, u.p, u.count, with_ke, c->spi_in, 4);
+    else // an SA payload holds one at least; whatever the answer is, it is not taken
+        pb_offer(b, cfg->proposals, cfg->proposal_count, with_ke, c->spi_in, 4);
     if (k)
         ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, &c->local_ts);
@@ -45,8 +67,9 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
         snprintf(why, size, "the response lacks SA, TSi or TSr (RFC 7296 1.2)");
         return false;
     }
-    if (answer_read(s->body, c->cfg->proposals, c->cfg->proposal_count, with_ke, PROTO_ESP, 4, &c->suite,
-                    &spi, &ref) ||
+    struct usable u;
+    find_usable(c->sa, c->cfg, &u);
+    if (answer_read(s->body, u.p, u.count, with_ke, PROTO_NONE, 4, &c->suite, &spi, &ref) ||
         selectors_read(i->body, "TSi", &local, &ref) || selectors_read(r->body, "TSr", &remote, &ref)) {
         snprintf(why, size, "%s", ref.why.text);
         return false;
@@ -117,7 +140,9 @@ static void consider(struct ike_sa *sa, const struct child_config *child, const 
         !child_narrow(sa, child, &w->local, &w->remote, &k.local, &k.remote))
         return;
     best->tried = child;
-    if (!offers_choose(&w->offers, child->proposals, child->proposal_count, with_ke, &k.suite, &k.offer))
+    struct usable u;
+    find_usable(sa, child, &u);
+    if (!offers_choose(&w->offers, u.p, u.count, with_ke, &k.suite, &k.offer))
         return;
     k.all = selectors_within(&k.local, &w->local) && selectors_within(&k.remote, &w->remote);
     if (best->cfg && !k.all)
@@ -167,7 +192,7 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
 
 void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *k)
 {
-    pb_chosen(b, &c->suite, c->number, PROTO_ESP, c->spi_in, 4);
+    pb_chosen(b, &c->suite, c->number, c->suite.protocol, c->spi_in, 4);
     if (k)
         ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, &c->remote_ts);

@@ -142,10 +142,15 @@ bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struc
     return selectors_narrow(&mine, their_local, local) && selectors_narrow(&theirs, their_remote, remote);
 }
 
+uint8_t child_protocol(const struct child_sa *c)
+{
+    return c->suite.protocol == PROTO_AH ? PROTO_AH : PROTO_ESP;
+}
+
 void child_log_suite(const struct suite *s)
 {
     char text[200];
-    suite_print(s, PROTO_ESP, text, sizeof(text));
+    suite_print(s, s->protocol, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
 }
 

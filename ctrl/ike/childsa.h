@@ -65,6 +65,7 @@ void child_rekeyed_by_peer(struct child_sa *old, struct child_sa *c); // c NULL:
 void child_retry_rekey(struct child_sa *old);                         // in a while
 void child_closed(struct child_sa *c);                                // both ends know
 void child_moved(struct child_sa *c);                                 // with its IKE SA's path
+uint8_t child_protocol(const struct child_sa *c);                     // PROTO_ESP or PROTO_AH
 void child_log_suite(const struct suite *s);
 // What is wanted of the peer's selectors; false: nothing.
 bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struct ts_list *their_local,

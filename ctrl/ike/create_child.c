@@ -125,7 +125,7 @@ static void send_request(struct task *t)
     }
     if (old) {
         wr_u32(&w, old->spi_in);
-        pb_notify(&b, PROTO_ESP, wr_written(&w), N_REKEY_SA, slice_of(NULL, 0));
+        pb_notify(&b, child_protocol(old), wr_written(&w), N_REKEY_SA, slice_of(NULL, 0));
     }
     child_put_request(&b, c, true, &x->kex);
     COUNT(sa->ike, create_child_out_req);
@@ -427,8 +427,10 @@ static void decline(struct task *t, uint16_t type, struct slice spi, struct slic
 {
     uint8_t buf[64];
     struct pb b = pb_of(buf, sizeof(buf));
+    struct notify n;
+    bool ah = notify_find(&t->msg->pl, N_REKEY_SA, &n) && n.protocol == PROTO_AH;
     LOGF(IKE, 1, "%s, sending %s", why, notify_name(type));
-    pb_notify(&b, spi.len ? PROTO_ESP : PROTO_NONE, spi, type, data);
+    pb_notify(&b, !spi.len ? PROTO_NONE : ah ? PROTO_AH : PROTO_ESP, spi, type, data);
     exchange_reply(t->sa, t->msg->h.exchange, &b);
 }
 
@@ -574,7 +576,9 @@ static struct child_sa *rekeyed_one(struct task *t, bool *answered_already)
         return NULL;
     struct reader r = reader_of(n.spi);
     uint32_t spi = rd_u32(&r);
-    struct child_sa *old = n.protocol == PROTO_ESP && rd_done(&r) ? child_by_spi_out(sa, spi) : NULL;
+    struct child_sa *old = rd_done(&r) ? child_by_spi_out(sa, spi) : NULL;
+    if (old && child_protocol(old) != n.protocol)
+        old = NULL;
     if (!old) {
         char why[100];
         snprintf(why, sizeof(why), "the peer rekeys CHILD_SA with SPI %08x, which is not known", spi);

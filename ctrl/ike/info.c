@@ -49,13 +49,16 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
 {
     unsigned unknown = 0;
     for (unsigned i = 0; i < d->count; i++) {
-        struct child_sa *c = d->protocol == PROTO_ESP ? child_by_spi_out(sa, delete_spi(d, i)) : NULL;
+        struct child_sa *c = child_by_spi_out(sa, delete_spi(d, i));
+        if (c && child_protocol(c) != d->protocol)
+            c = NULL;
         if (!c && unknown++ < UNKNOWN_LINES)
             LOGF(IKE, 1, "received DELETE for unknown %s CHILD_SA with SPI %08x",
                  d->protocol == PROTO_ESP ? "ESP" : "AH", delete_spi(d, i));
         if (!c)
             continue;
-        LOGF(IKE, 1, "received DELETE for ESP CHILD_SA with SPI %08x", c->spi_out);
+        LOGF(IKE, 1, "received DELETE for %s CHILD_SA with SPI %08x", d->protocol == PROTO_ESP ? "ESP" : "AH",
+             c->spi_out);
         log_closing(c);
         // 1.4.1: where both ends delete at once, the answer does not name it again
         if (c->state != CHILD_DELETING)
@@ -92,6 +95,23 @@ static bool wants_end(const struct payloads *pl)
     return false;
 }
 
+// spis: room for as many as the payloads name. `answer`: what was closed is named, of each protocol in a
+// payload.
+static void answer_deletes(struct ike_sa *sa, const struct payloads *pl, uint32_t *spis, bool answer,
+                           struct pb *b)
+{
+    for (uint8_t protocol = PROTO_AH; protocol <= PROTO_ESP; protocol++) {
+        unsigned count = 0;
+        for (unsigned i = 0; i < pl->count; i++) {
+            struct delete_payload d;
+            if (pl->p[i].type == PL_DELETE && delete_read(pl->p[i].body, &d) && d.protocol == protocol)
+                close_children(sa, &d, spis, &count);
+        }
+        if (count && answer)
+            pb_delete(b, protocol, spis, count);
+    }
+}
+
 static void request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -99,7 +119,6 @@ static void request(struct task *t)
     size_t named = spis_named(&m->pl), size = INFO_MAX + named * sizeof(uint32_t);
     uint32_t *spis = calloc(named + 1, sizeof(*spis));
     uint8_t *buf = malloc(size);
-    unsigned count = 0;
     struct ike *ike = sa->ike;
     struct pb b = pb_of(buf, size);
     struct notify n;
@@ -112,13 +131,7 @@ static void request(struct task *t)
     bool refused = notify_find(&m->pl, N_AUTHENTICATION_FAILED, &n), end = wants_end(&m->pl) || refused;
     if (!end)
         rekey_ike_used(sa);
-    for (unsigned i = 0; i < m->pl.count; i++) {
-        struct delete_payload d;
-        if (m->pl.p[i].type == PL_DELETE && delete_read(m->pl.p[i].body, &d))
-            close_children(sa, &d, spis, &count);
-    }
-    if (count && !end)
-        pb_delete(&b, PROTO_ESP, spis, count);
+    answer_deletes(sa, &m->pl, spis, !end, &b);
     struct addr gateway;
     bool redirected = !end && redirect_told(sa, &m->pl, &gateway);
     bool moved = mobike_answer(sa, m, &b);
@@ -214,6 +227,7 @@ static void delete_child_start(struct task *t)
     struct pb b = pb_of(buf, sizeof(buf));
     struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
     uint32_t spi = c ? c->spi_in : t->spi;
+    uint8_t protocol = c ? child_protocol(c) : PROTO_ESP;
     if (!spi || (c && (c->state == CHILD_DELETING || c->state == CHILD_DELETED))) {
         exchange_done(t->sa);
         return;
@@ -223,8 +237,8 @@ static void delete_child_start(struct task *t)
         c->state = CHILD_DELETING;
         log_closing(c);
     }
-    LOGF(IKE, 1, "sending DELETE for ESP CHILD_SA with SPI %08x", spi);
-    pb_delete(&b, PROTO_ESP, &spi, 1);
+    LOGF(IKE, 1, "sending DELETE for %s CHILD_SA with SPI %08x", protocol == PROTO_AH ? "AH" : "ESP", spi);
+    pb_delete(&b, protocol, &spi, 1);
     COUNT(t->sa->ike, info_out_req);
     exchange_send_inner(t->sa, EX_INFORMATIONAL, &b);
 }

@@ -85,7 +85,7 @@ static bool read_offer(struct reader *r, struct offer *o, bool *last)
         if (acceptable && o->usable && known(t) && !has(&o->p, t) && o->p.count < PROPOSAL_MAX_TRANSFORMS)
             o->p.t[o->p.count++] = t;
     }
-    if (o->protocol == PROTO_ESP && (o->spi_len != 4 || o->spi < 256)) // below 256: reserved (RFC 4303 2.1)
+    if (o->protocol != PROTO_IKE && (o->spi_len != 4 || o->spi < 256)) // below 256: reserved (RFC 4303 2.1)
         o->usable = false;
     *last = more == 0;
     return !r->bad && end && rd_done(&p) && (more == 0 || more == 2);
@@ -166,7 +166,7 @@ static bool may_lack(const struct proposal *mine, const struct offer *o, uint8_t
            (!theirs || proposal_has(&o->p, type, TRID_KE_NONE));
 }
 
-// Our proposal as it goes on the wire: ESP has an ESN transform, and no group where none may be sent.
+// Our proposal as it goes on the wire: ESP and AH have an ESN transform, and no group where none may be sent.
 static struct proposal dressed(const struct proposal *ours, bool with_ke)
 {
     struct proposal p = {.protocol = ours->protocol};
@@ -177,7 +177,7 @@ static struct proposal dressed(const struct proposal *ours, bool with_ke)
         esn = esn || ours->t[i].type == TR_ESN;
         p.t[p.count++] = ours->t[i];
     }
-    if (p.protocol == PROTO_ESP && !esn && p.count < PROPOSAL_MAX_TRANSFORMS)
+    if (p.protocol != PROTO_IKE && !esn && p.count < PROPOSAL_MAX_TRANSFORMS)
         p.t[p.count++] = (struct transform){TR_ESN, TRID_NO_ESN, 0};
     return p;
 }
@@ -188,6 +188,7 @@ static bool match(const struct proposal *mine, const struct offer *o, bool with_
     memset(s, 0, sizeof(*s));
     if (!o->usable || o->protocol != mine->protocol)
         return false;
+    s->protocol = mine->protocol;
     for (unsigned i = 0; i < mine->count; i++) {
         struct transform *t = slot(s, mine->t[i].type);
         if (!t->type && has(&o->p, mine->t[i]) && !ke_taken(s, mine->t[i]))
@@ -207,7 +208,7 @@ static bool match(const struct proposal *mine, const struct offer *o, bool with_
     }
     if (aead)
         s->integ = (struct transform){0};
-    if (!s->encr.type || (!aead && !s->integ.type))
+    if ((!s->encr.type && s->protocol != PROTO_AH) || (!aead && !s->integ.type))
         return false;
     return mine->protocol == PROTO_IKE ? s->prf.type && s->ke.type : s->esn.type;
 }
@@ -331,9 +332,9 @@ int answer_read(struct slice body, const struct proposal *ours, unsigned count, 
     if (rc)
         return rc;
     const struct offer *o = &offers.o[0];
-    if (offers.count != 1 || o->protocol != protocol || o->spi_len != spi_len)
+    if (offers.count != 1 || (protocol && o->protocol != protocol) || o->spi_len != spi_len)
         return refuse(r, N_INVALID_SYNTAX, "SA",
-                      "the answer must hold one proposal of protocol %u with an SPI of %u "
+                      "the answer must hold one proposal of protocol %u (0: any of ours) with an SPI of %u "
                       "octets (RFC 7296 2.7)",
                       protocol, spi_len);
     for (unsigned i = 0; i < o->p.count; i++)

@@ -22,6 +22,7 @@ struct offers {
 };
 // One transform of each type; type 0: none.
 struct suite {
+    uint8_t protocol;
     struct transform encr, prf, integ, ke, esn;
     struct transform addke[ADDKE_MAX]; // RFC 9370; id 0: none after all
 };
@@ -44,6 +45,7 @@ void pb_offer(struct pb *b, const struct proposal *ours, unsigned count, bool wi
 void pb_chosen(struct pb *b, const struct suite *s, uint8_t number, uint8_t protocol, uint64_t spi,
                uint8_t spi_len);
 // Checks the initiator's side of the answer: exactly one proposal, one of ours, one transform per type.
+// protocol: PROTO_NONE: that of one of ours.
 int answer_read(struct slice body, const struct proposal *ours, unsigned count, bool with_ke,
                 uint8_t protocol, uint8_t spi_len, struct suite *out, uint64_t *spi, struct refusal *r);
 void suite_print(const struct suite *s, uint8_t protocol, char *buf, size_t size);

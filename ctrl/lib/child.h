@@ -45,6 +45,7 @@ struct child_env {
     // The same of IPv6, -1: this machine has none. sock_esp6 delivers without the IP header, IPV6_RECVPKTINFO
     // set
     int sock_esp6_nat_t, sock_esp6, sock_send6;
+    int sock_ah, sock_ah6; // as sock_esp and sock_esp6, IPPROTO_AH; -1: where those are
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.
 int ctl_main(const struct child_env *env);

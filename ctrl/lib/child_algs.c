@@ -86,7 +86,7 @@ static void size_integ(struct child_algs *a)
 #define X(sym, name, key_octets, salt_octets, iv, icv)                                                       \
     case ESP_INTEG_##sym:                                                                                    \
         a->integ_key = (key_octets) + (salt_octets);                                                         \
-        a->known = a->known && (iv) == 0;                                                                    \
+        a->known = a->ah || (a->known && (iv) == 0);                                                         \
         break;
         ESP_INTEG_LIST(X)
 #undef X
@@ -96,7 +96,7 @@ static void size_integ(struct child_algs *a)
 
 struct child_algs child_algs(uint16_t encr, uint16_t encr_bits, uint16_t integ)
 {
-    struct child_algs a = {.alg = alg_of(encr, encr_bits), .integ = integ_of(integ)};
+    struct child_algs a = {.ah = !encr, .alg = alg_of(encr, encr_bits), .integ = integ_of(integ)};
     if (integ && a.integ == ESP_INTEG_NONE)
         return a;
     size_cipher(&a);

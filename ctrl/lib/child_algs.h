@@ -12,11 +12,12 @@
 
 struct child_algs {
     bool known; // false: no engine of ours has the combination
+    bool ah;    // there is no cipher: AH
     enum esp_alg alg;
     enum esp_integ integ;
     uint8_t key, salt, integ_key; // octets; integ_key: with the salt of GMAC
 };
-// encr and integ: IANA's numbers, 0: none.
+// encr and integ: IANA's numbers, 0: none. Without encr it is AH.
 struct child_algs child_algs(uint16_t encr, uint16_t encr_bits, uint16_t integ);
 size_t child_algs_keymat(struct child_algs a); // octets of one direction, 0: not known
 

@@ -69,7 +69,8 @@ enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 struct child_config {
     char name[NAME_MAX_LEN];
     uint8_t proposal_count;
-    // ESP. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without one.
+    // ESP and AH. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without
+    // one.
     struct proposal proposals[PROPOSALS_MAX];
     struct ts_list local_ts, remote_ts;
     uint8_t action, mode;                                   // enum policy_action, enum sa_mode

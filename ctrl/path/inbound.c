@@ -3,7 +3,7 @@
 #include "ctrl/path/io.h"
 #include "ctrl/path/outer.h"
 
-struct arrivals { // ESP, of a burst
+struct arrivals { // ESP and AH, of a burst
     unsigned count;
     struct packet *pkt[PATH_BURST];
     uint32_t spi[PATH_BURST];
@@ -85,17 +85,22 @@ void in_raw6(struct loop_fd *f, uint32_t events)
     read_datagrams(w, w->net.esp6_read, 6, false);
 }
 
-void in_raw(struct loop_fd *f, uint32_t events)
+void in_ah6(struct loop_fd *f, uint32_t events)
 {
     struct worker *w = f->ctx;
+    (void)events;
+    read_datagrams(w, w->net.ah6_read, 6, false);
+}
+
+static void read_packets(struct worker *w, int (*read_one)(void *ctx, uint8_t *p, uint32_t cap))
+{
     struct arrivals all;
     all.count = 0;
-    (void)events;
     for (int i = 0; i < PATH_BURST; i++) {
         struct packet *pkt = packet_get(w);
         if (!pkt)
             break;
-        int n = w->net.esp_read(w->net.ctx, pkt->job.in, w->buffer);
+        int n = read_one(w->net.ctx, pkt->job.in, w->buffer);
         if (n < 0) {
             packet_release(w, pkt);
             break;
@@ -103,6 +108,20 @@ void in_raw(struct loop_fd *f, uint32_t events)
         arrived(w, pkt, n, 0, NULL, false, &all);
     }
     queue_all(w, &all);
+}
+
+void in_raw(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    read_packets(w, w->net.esp_read);
+}
+
+void in_ah(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    read_packets(w, w->net.ah_read);
 }
 
 static void traffic_event(struct worker *w, struct child *c)

@@ -188,7 +188,9 @@ int io_open(struct worker *w, struct esp_error *err)
     if ((rc = add_fd(w, &w->tun_fd, w->p->env->tun, out_ready, err, "TUN")) < 0 ||
         (rc = add_fd(w, &w->udp_fd, w->p->env->sock_esp_nat_t, in_udp, err, "UDP socket")) < 0 ||
         (rc = add_fd(w, &w->udp6_fd, w->p->env->sock_esp6_nat_t, in_udp6, err, "IPv6 UDP socket")) < 0 ||
-        (rc = add_fd(w, &w->raw6_fd, w->p->env->sock_esp6, in_raw6, err, "raw IPv6 ESP socket")) < 0)
+        (rc = add_fd(w, &w->raw6_fd, w->p->env->sock_esp6, in_raw6, err, "raw IPv6 ESP socket")) < 0 ||
+        (rc = add_fd(w, &w->ah_fd, w->p->env->sock_ah, in_ah, err, "raw AH socket")) < 0 ||
+        (rc = add_fd(w, &w->ah6_fd, w->p->env->sock_ah6, in_ah6, err, "raw IPv6 AH socket")) < 0)
         return rc;
     return add_fd(w, &w->raw_fd, w->p->env->sock_esp, in_raw, err, "raw ESP socket");
 }

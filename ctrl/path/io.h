@@ -47,6 +47,8 @@ void in_udp(struct loop_fd *f, uint32_t events);
 void in_udp6(struct loop_fd *f, uint32_t events);
 void in_raw(struct loop_fd *f, uint32_t events);
 void in_raw6(struct loop_fd *f, uint32_t events);
+void in_ah(struct loop_fd *f, uint32_t events);
+void in_ah6(struct loop_fd *f, uint32_t events);
 // What came out of an SA, authentic.
 void in_take(struct worker *w, struct packet *pkt, struct look_up *l);
 void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct look_up *l);

@@ -98,6 +98,19 @@ static int esp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
     return receive(env_of(ctx)->sock_esp6, p, cap, a);
 }
 
+static int ah6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+{
+    int n = receive(env_of(ctx)->sock_ah6, p, cap, a);
+    if (n >= 0)
+        a->ah = true;
+    return n;
+}
+
+static int ah_read(void *ctx, uint8_t *p, uint32_t cap)
+{
+    return result(recv(env_of(ctx)->sock_ah, p, cap, MSG_DONTWAIT | MSG_TRUNC));
+}
+
 static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
 {
     return result(recv(env_of(ctx)->sock_esp, p, cap, MSG_DONTWAIT | MSG_TRUNC));
@@ -143,5 +156,7 @@ struct path_net path_net_sockets(const struct child_env *env)
                              .send = send_many,
                              .past = past,
                              .udp6_read = udp6_read,
-                             .esp6_read = esp6_read};
+                             .esp6_read = esp6_read,
+                             .ah_read = ah_read,
+                             .ah6_read = ah6_read};
 }

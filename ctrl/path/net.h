@@ -15,6 +15,7 @@ struct arrival { // what the kernel tells of a datagram whose outer headers it h
     uint16_t from_port;
     uint8_t tos, ttl;
     bool cut; // longer than the buffer
+    bool ah;  // it is AH, not ESP
 };
 
 struct path_net {
@@ -31,6 +32,8 @@ struct path_net {
     // IPv6, NULL: there is none. What comes is ESP without an IP header.
     int (*udp6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
     int (*esp6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
+    int (*ah_read)(void *ctx, uint8_t *p, uint32_t cap); // as esp_read; NULL: there is none
+    int (*ah6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
 };
 
 struct path_net path_net_sockets(const struct child_env *env); // env stays where it is

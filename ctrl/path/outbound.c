@@ -146,14 +146,16 @@ void out_send(struct worker *w)
     w->send_count = 0;
 }
 
-// What leaves is this SA's ESP or nothing, whatever an engine says: a buffer that was not written may hold an
-// older packet, even one in clear.
-static bool is_esp_between(const struct esp_job *j, uint32_t spi, const struct esp_endpoint *e)
+// What leaves is this SA's ESP (or AH) or nothing, whatever an engine says: a buffer that was not written may
+// hold an older packet, even one in clear.
+static bool is_esp_between(const struct esp_job *j, const struct esp_sa_params *s,
+                           const struct esp_endpoint *e)
 {
     struct outer o;
     size_t n = e->ipv6 ? 16 : 4;
-    return outer_look(j->out, j->out_len, &o) && o.udp == e->udp_encap && (o.src.family == 6) == e->ipv6 &&
-           !memcmp(o.src.a, e->src, n) && !memcmp(o.dst.a, e->dst, n) && io_be32(j->out + o.esp) == spi &&
+    return outer_look(j->out, j->out_len, &o) && o.ah == (s->protocol == ESP_PROTOCOL_AH) &&
+           o.udp == e->udp_encap && (o.src.family == 6) == e->ipv6 && !memcmp(o.src.a, e->src, n) &&
+           !memcmp(o.dst.a, e->dst, n) && io_be32(j->out + o.esp) == s->spi &&
            io_be32(j->out + o.esp + 4) == (uint32_t)j->seq;
 }
 
@@ -163,7 +165,7 @@ static bool is_esp_of(const struct half *h, const struct esp_job *j)
     struct esp_endpoint now = {.ipv6 = s->ipv6, .udp_encap = s->udp_encap};
     memcpy(now.src, s->src, 16);
     memcpy(now.dst, s->dst, 16);
-    return is_esp_between(j, s->spi, &now) || (h->rebound && is_esp_between(j, s->spi, &h->before));
+    return is_esp_between(j, s, &now) || (h->rebound && is_esp_between(j, s, &h->before));
 }
 
 static bool unnumbered(enum esp_status st)

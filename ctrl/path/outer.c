@@ -60,7 +60,10 @@ bool outer_look(const uint8_t *packet, uint32_t len, struct outer *o)
         o->dport = be16(packet + at + 2);
         o->esp += 8;
     }
-    return (o->udp || proto == IPPROTO_ESP) && o->esp + 8 <= len;
+    o->ah = proto == IPPROTO_AH;
+    if (o->ah) // next header, length and a reserved field come first
+        o->esp += 4;
+    return (o->udp || o->ah || proto == IPPROTO_ESP) && o->esp + 8 <= len;
 }
 
 uint32_t outer_octets(uint8_t family, bool udp)
@@ -100,7 +103,7 @@ static void put6(uint8_t *h, const struct arrival *a, uint8_t proto, uint32_t to
 bool outer_put(uint8_t *to, const struct arrival *a, bool udp, uint16_t dport, uint32_t payload)
 {
     uint32_t octets = outer_octets(a->to.family, udp);
-    uint8_t proto = udp ? IPPROTO_UDP : IPPROTO_ESP;
+    uint8_t proto = udp ? IPPROTO_UDP : a->ah ? IPPROTO_AH : IPPROTO_ESP;
     if (!a->to.family || a->from.family != a->to.family || payload > 65535 - octets)
         return false;
     if (a->to.family == 4)

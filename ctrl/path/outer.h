@@ -7,12 +7,12 @@
 #include "ctrl/path/net.h"
 
 struct outer {
-    bool udp;
+    bool udp, ah;
     struct addr src, dst;
     uint16_t sport, dport; // where udp
-    uint32_t esp;          // where ESP begins
+    uint32_t esp;          // where the SPI stands, the sequence number behind it: ESP's beginning, within AH
 };
-// False: neither ESP nor ESP in UDP, or shorter than its headers and the first 8 octets of ESP.
+// False: neither AH nor ESP nor ESP in UDP, or shorter than its headers up to the sequence number.
 bool outer_look(const uint8_t *packet, uint32_t len, struct outer *o);
 
 uint32_t outer_octets(uint8_t family, bool udp);

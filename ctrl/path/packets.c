@@ -60,8 +60,9 @@ static void watch(struct worker *w, bool on)
     if (w->reading == on)
         return;
     w->reading = on;
-    struct loop_fd *all[] = {&w->tun_fd, &w->udp_fd, &w->raw_fd, &w->udp6_fd, &w->raw6_fd};
-    for (int i = 0; i < 5; i++) {
+    struct loop_fd *all[] = {&w->tun_fd,  &w->udp_fd, &w->raw_fd, &w->udp6_fd,
+                             &w->raw6_fd, &w->ah_fd,  &w->ah6_fd};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (all[i]->fd >= 0) {
             all[i]->events = on ? EPOLLIN : 0;
             loop_modify(w->p->loop, all[i]);

@@ -136,7 +136,7 @@ struct path;
 struct worker {
     struct path *p;
     struct path_net net;
-    struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd;
+    struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd, ah_fd, ah6_fd;
     bool reading; // they are watched
     struct esp_pool *pool;
     struct esp_pool *dma; // what a card reads and writes; packets are copied there and back

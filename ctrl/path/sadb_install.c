@@ -44,6 +44,7 @@ static void fill_params(const struct path *p, const struct child *c, enum esp_di
                       *to = dir == ESP_OUT ? &m->remote : &m->local;
     *s = (struct esp_sa_params){.dir = dir,
                                 .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
+                                .protocol = algs.ah ? ESP_PROTOCOL_AH : ESP_PROTOCOL_ESP,
                                 .alg = algs.alg,
                                 .integ = algs.integ,
                                 .ttl = 64,

@@ -186,7 +186,7 @@ static int sa_line(char *line, size_t size, const struct child_algs *algs, const
 {
     struct addr src = {.family = s->ipv6 ? 6 : 4}, dst = src;
     char a[64], b[64], key[2 * (ESP_MAX_KEY + 4) + 1], integ[2 * ESP_MAX_INTEG_KEY + 1];
-    const char *alg = cipher_name(s->alg);
+    const char *alg = algs->ah ? NULL : cipher_name(s->alg);
     if (!alg)
         return 0;
     memcpy(src.a, s->src, 16);

@@ -91,7 +91,9 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_ike6_nat_t = -1,
                             .sock_esp6_nat_t = -1,
                             .sock_esp6 = -1,
-                            .sock_send6 = -1};
+                            .sock_send6 = -1,
+                            .sock_ah = -1,
+                            .sock_ah6 = -1};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     if (room == ROOM_IKE) {
         env.sock_ike = s->ike;
@@ -107,6 +109,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
         env.sock_esp6_nat_t = s->esp6_nat_t;
         env.sock_esp6 = s->esp6;
         env.sock_send6 = s->send6;
+        env.sock_ah = s->ah;
+        env.sock_ah6 = s->ah6;
     }
     return env;
 }
@@ -119,13 +123,14 @@ static int by_number(const void *a, const void *b)
 // What is kept, apart from the program's own descriptor, also outlives the exec.
 static void close_all_but(const struct child_env *env, int program)
 {
-    int keep[ROOM_COUNT + 16] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, program};
+    int keep[ROOM_COUNT + 24] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, program};
     size_t n = 5;
     for (int i = 0; i < ROOM_COUNT; i++)
         keep[n++] = env->chan[i];
-    const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,       env->sock_esp_nat_t,
-                       env->sock_esp,        env->sock_send,      env->sock_ike6, env->sock_ike6_nat_t,
-                       env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6};
+    const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,        env->sock_esp_nat_t,
+                       env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
+                       env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
+                       env->sock_ah6};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     qsort(keep, n, sizeof(keep[0]), by_number);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// UDP 500 and 4500, raw ESP, raw IP and TUN. On UDP 4500 IKE and ESP share the port (RFC 3948 section 2.2):
-// two sockets are bound to it, and a small BPF program gives datagrams that start with the non-ESP marker
-// (four zero octets), and those too short to be either, to `ike`; the rest goes to `path`. Neither process
-// sees the other's packets.
+// UDP 500 and 4500, raw ESP and AH, raw IP and TUN. On UDP 4500 IKE and ESP share the port (RFC 3948
+// section 2.2): two sockets are bound to it, and a small BPF program gives datagrams that start with the
+// non-ESP marker (four zero octets), and those too short to be either, to `ike`; the rest goes to `path`.
+// Neither process sees the other's packets.
 #include "ctrl/super/sockets.h"
 
 #include <errno.h>
@@ -206,7 +206,23 @@ static int nat_t_open(const struct opening *o, int *ike, int *esp)
     return r ? r : udp_open(o, esp, port, true); // the group's second: index 1
 }
 
-static int raw_open(const struct opening *o, int *sender, int *esp)
+// What comes of one protocol.
+static int receiver_open(const struct opening *o, int *out, int protocol, const char *what)
+{
+    *out = socket(o->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    if (*out < 0) {
+        LOGF(NET, 1, "no %s (%s): only ESP in UDP can be received", what, strerror(errno));
+        return 0;
+    }
+    set_int(*out, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
+    if (o->family == AF_INET6 && ask_for_information(*out, AF_INET6) < 0)
+        return missing(o->err, what, "asking for packet information");
+    if (bind_to(*out, o->family, o->st, 0) < 0)
+        return missing(o->err, what, "binding");
+    return mark(*out, o->family, what, o->err);
+}
+
+static int raw_open(const struct opening *o, int *sender, int *esp, int *ah)
 {
     const char *const what = o->family == AF_INET ? "raw IP socket" : "raw IPv6 socket";
     *sender = socket(o->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
@@ -216,17 +232,8 @@ static int raw_open(const struct opening *o, int *sender, int *esp)
     if (r)
         return r;
     set_int(*sender, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
-    *esp = socket(o->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
-    if (*esp < 0) {
-        LOGF(NET, 1, "no raw ESP socket (%s): only ESP in UDP can be received", strerror(errno));
-        return 0;
-    }
-    set_int(*esp, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
-    if (o->family == AF_INET6 && ask_for_information(*esp, AF_INET6) < 0)
-        return missing(o->err, "raw ESP socket", "asking for packet information");
-    if (bind_to(*esp, o->family, o->st, 0) < 0)
-        return missing(o->err, "raw ESP socket", "binding");
-    return mark(*esp, o->family, "raw ESP socket", o->err);
+    r = receiver_open(o, esp, IPPROTO_ESP, "raw ESP socket");
+    return r ? r : receiver_open(o, ah, IPPROTO_AH, "raw AH socket");
 }
 
 // A machine without IPv6 does without; --listen may name addresses of one family alone.
@@ -266,12 +273,13 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
     int r = udp_open(&o, four ? &s->ike : &s->ike6, st->port, false);
     if (r == 0)
         r = nat_t_open(&o, four ? &s->ike_nat_t : &s->ike6_nat_t, four ? &s->esp_nat_t : &s->esp6_nat_t);
-    return r ? r : raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6);
+    return r ? r
+             : raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6, four ? &s->ah : &s->ah6);
 }
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     int r = family_open(s, st, AF_INET, err);
     if (r == 0)
         r = family_open(s, st, AF_INET6, err);
@@ -284,8 +292,8 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
 
 void sockets_close(struct socket_set *s)
 {
-    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,  &s->send, &s->tun,
-                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6, &s->send6};
+    int *all[] = {&s->ike,        &s->ike_nat_t,  &s->esp_nat_t, &s->esp,   &s->send, &s->tun, &s->ike6,
+                  &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6, &s->ah,   &s->ah6};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (*all[i] >= 0)
             close(*all[i]);

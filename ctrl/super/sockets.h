@@ -10,6 +10,7 @@
 struct socket_set {
     int ike, ike_nat_t, esp_nat_t, esp, send, tun; // -1: not open
     int ike6, ike6_nat_t, esp6_nat_t, esp6, send6; // IPv6
+    int ah, ah6;                                   // raw, AH
 };
 
 // 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing

@@ -95,6 +95,8 @@ static void write_tunnel_header(const struct esp_sa *sa, const struct plan *x, u
     }
     id = df ? 0
             : (uint16_t)(seq + sa->id_offset); // one need only be unique where fragments can arise (RFC 6864)
+    if (sa->is_ah && !df && !id) // the ICV is over it, and Linux gives a raw packet without one another
+        id = 1;
     out[1] = tos;
     put_be16(out + 2, (uint16_t)x->out_len);
     put_be16(out + 4, id);

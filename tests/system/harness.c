@@ -334,9 +334,12 @@ static int write_child(char *to, size_t size, const struct site *s, const struct
         snprintf(remote, sizeof(remote), "%.5s%u.0/24", peer->subnet, n);
     }
     return snprintf(to, size,
-                    "      %s {\n        local_ts = %s\n        remote_ts = %s\n        esp_proposals = %s\n"
+                    "      %s {\n        local_ts = %s\n        remote_ts = %s\n        %s_proposals = %s\n"
                     "        mode = tunnel\n        %s\n        start_action = %s\n        %s\n      }\n",
-                    name, local, remote, o->esp ? o->esp : "aes256gcm16",
+                    name, local, remote, o->ah ? "ah" : "esp",
+                    o->ah    ? o->ah
+                    : o->esp ? o->esp
+                             : "aes256gcm16",
                     o->child ? o->child : "rekey_time = 0", o->start_action ? o->start_action : "none",
                     offload);
 }

@@ -203,23 +203,10 @@ static void test_transport_mode_between_gateways(void **state)
     transport(4);
 }
 
-// Neighbours on one link know each other beforehand: what a policy of theirs protects holds their neighbour
-// discovery back, too.
-static void know_each_other(struct site *s, struct site *other)
-{
-    assert_int_equal(sh("nsenter --net=%s sh -c 'ip -6 neigh replace $(nsenter --net=%s ip -o -6 addr show "
-                        "dev outer scope global | sed \"s/.*inet6 //;s:/.*::\") lladdr $(nsenter --net=%s ip "
-                        "-o link show dev outer | sed "
-                        "\"s/.*ether //;s/ .*//\") dev outer nud permanent'",
-                        s->ns, other->ns, other->ns),
-                     0);
-}
-
 static void test_transport_mode_between_gateways_by_ipv6(void **state)
 {
     (void)state;
     know_each_other(&lab.west, &lab.east);
-    know_each_other(&lab.east, &lab.west);
     transport(6);
 }
 

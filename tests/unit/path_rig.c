@@ -114,6 +114,7 @@ int rig_up(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, raw), 0);
     r->raw = raw[0];
     r->env.sock_esp = raw[1];
+    r->env.sock_ah = r->env.sock_ah6 = -1;
     r->env.sock_send = r->env.sock_esp6 = r->env.sock_esp6_nat_t = r->env.sock_send6 = -1;
     r->udp = udp(&r->udp_port);
     r->p = calloc(1, sizeof(*r->p));

@@ -34,6 +34,10 @@ static const struct row {
     {13, 128, 13, 20 + 48, "aes128ctr", "sha384"},
     {13, 256, 12, 36 + 32, "aes256ctr", "sha256"},
     {11, 0, 12, 32, "null", "sha256"},
+    {0, 0, 12, 32, "none", "sha256"}, // AH
+    {0, 0, 2, 20, "none", "sha1"},
+    {0, 0, 9, 20, "none", "aes128gmac"},
+    {0, 0, 11, 36, "none", "aes256gmac"},
 };
 
 static void test_child_algorithms_have_the_sizes_of_their_rfcs(void **state)
@@ -42,6 +46,7 @@ static void test_child_algorithms_have_the_sizes_of_their_rfcs(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct child_algs a = child_algs(rows[i].encr, rows[i].bits, rows[i].integ);
         assert_true(a.known);
+        assert_int_equal(a.ah, rows[i].encr == 0);
         assert_int_equal(child_algs_keymat(a), rows[i].keymat);
         assert_string_equal(esp_alg_name(a.alg), rows[i].alg);
         assert_string_equal(esp_integ_name(a.integ), rows[i].integ_name);

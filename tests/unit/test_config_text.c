@@ -54,6 +54,10 @@ static void test_proposals_are_completed_as_charon_does(void **state)
     assert_string_equal(proposal(PROTO_ESP, "aes128ccm64-aes192ccm96-aes256ccm-aes256gcm8-aes128gmac"),
                         "ESP:AES_CCM_8_128/AES_CCM_12_192/AES_CCM_16_256/AES_GCM_8_256/NULL_AES_GMAC_128/"
                         "NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_AH, "sha256-sha1-aes128gmac-aes256gmac-x25519"),
+                        "AH:HMAC_SHA2_256_128/HMAC_SHA1_96/AES_128_GMAC/AES_256_GMAC/CURVE_25519/NO_EXT_SEQ");
+    assert_string_equal(proposal(PROTO_AH, "default"),
+                        "AH:HMAC_SHA2_256_128/HMAC_SHA2_384_192/HMAC_SHA2_512_256/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "null-sha512"), "ESP:NULL/HMAC_SHA2_512_256/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-sha256"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
     assert_string_equal(proposal(PROTO_ESP, "aes256gcm16-none"), "ESP:AES_GCM_16_256/NO_EXT_SEQ");
@@ -69,6 +73,8 @@ static void test_proposals_incomplete_ones_say_what_is_missing(void **state)
     assert_non_null(
         strstr(proposal(PROTO_IKE, "aes256-aes256gcm16-sha256-x25519"), "cannot be in one proposal"));
     assert_non_null(strstr(proposal(PROTO_ESP, "null"), "integrity algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_AH, "esn"), "integrity algorithm is missing"));
+    assert_non_null(strstr(proposal(PROTO_AH, "null-sha256"), "'null' has no place in an AH proposal"));
     assert_non_null(strstr(proposal(PROTO_ESP, "aes128"), "integrity algorithm is missing"));
     assert_non_null(strstr(proposal(PROTO_ESP, "aes128-aes128ccm16-sha256"), "cannot be in one proposal"));
     assert_non_null(

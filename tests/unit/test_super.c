@@ -63,7 +63,9 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
                                  .ike6_nat_t = 108,
                                  .esp6_nat_t = 109,
                                  .esp6 = 110,
-                                 .send6 = 111};
+                                 .send6 = 111,
+                                 .ah = 112,
+                                 .ah6 = 113};
     assert_int_equal(channels_open(&c, &err), 0);
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         struct child_env e = children_env((enum room)r, &c, &s, &st);
@@ -79,6 +81,8 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
         assert_int_equal(e.sock_esp6_nat_t, path ? 109 : -1);
         assert_int_equal(e.sock_esp6, path ? 110 : -1);
         assert_int_equal(e.sock_send6, path ? 111 : -1);
+        assert_int_equal(e.sock_ah, path ? 112 : -1);
+        assert_int_equal(e.sock_ah6, path ? 113 : -1);
         assert_int_equal(e.chan[r], -1);
         for (int other = 0; other < ROOM_COUNT; other++) {
             // what talks with strangers' servers has no channel to where keys are

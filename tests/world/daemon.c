@@ -242,6 +242,8 @@ static void make_settings(struct daemon *d)
                                 .tun = -1,
                                 .sock_esp_nat_t = -1,
                                 .sock_esp = -1,
+                                .sock_ah = -1,
+                                .sock_ah6 = -1,
                                 .sock_send = -1,
                                 .sock_ike6 = -1,
                                 .sock_ike6_nat_t = -1,
@@ -265,8 +267,15 @@ static void make_queues(struct daemon *d)
 
 static void open_path(struct site *s)
 {
-    const struct path_net net = {s,         tun_read, tun_write, udp_read, esp_read,
-                                 send_many, past,     udp6_read, esp6_read};
+    const struct path_net net = {.ctx = s,
+                                 .tun_read = tun_read,
+                                 .tun_write = tun_write,
+                                 .udp_read = udp_read,
+                                 .esp_read = esp_read,
+                                 .send = send_many,
+                                 .past = past,
+                                 .udp6_read = udp6_read,
+                                 .esp6_read = esp6_read};
     struct esp_error err = {0};
     struct log *before = log_use(s->d.log[ROOM_PATH]);
     if (path_open(s->d.path, &net, &err) < 0)
