@@ -183,6 +183,30 @@ static void test_capable_says_why_not(void **state)
     assert_string_equal(why.field, "ipv6");
 }
 
+// What an operator reads beside `software`: of each algorithm the one that the card lacks, by the name that
+// proposals have.
+static void test_the_card_names_each_algorithm_that_it_does_not_offer(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_error why;
+
+    for (int alg = ESP_ALG_NONE + 1; alg < ESP_ALG_COUNT; alg++) {
+        struct esp_sa_params p = make_params(ESP_OUT, (enum esp_alg)alg, 9);
+        bool offered = alg == ESP_ALG_AES128_GCM16 || alg == ESP_ALG_AES256_GCM16;
+        char want[80];
+        memset(&why, 0, sizeof(why));
+        assert_int_equal(f->e->ops->capable(f->e, &p, &why), offered ? 0 : -EOPNOTSUPP);
+        snprintf(want, sizeof(want), "the card does not offer %s", esp_alg_name((enum esp_alg)alg));
+        if (!offered)
+            assert_string_equal(why.text, want);
+    }
+    struct esp_sa_params ah = make_params(ESP_OUT, ESP_ALG_NONE, 9);
+    ah.protocol = ESP_PROTOCOL_AH;
+    ah.integ = ESP_INTEG_HMAC_SHA256_128;
+    assert_int_equal(f->e->ops->capable(f->e, &ah, &why), -EOPNOTSUPP);
+    assert_string_equal(why.text, "the card does not offer AH");
+}
+
 static void test_rings_wrap_many_times_in_order(void **state)
 {
     struct fixture *f = *state;
@@ -403,6 +427,7 @@ int main(void)
         T(test_key_memory_is_wiped_after_add),
         T(test_slots_run_out_and_come_back_with_a_new_generation),
         T(test_capable_says_why_not),
+        T(test_the_card_names_each_algorithm_that_it_does_not_offer),
         T(test_rings_wrap_many_times_in_order),
         T(test_hot_path_reads_no_register),
         T(test_full_ring_takes_no_more),

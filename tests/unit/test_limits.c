@@ -232,6 +232,43 @@ static void test_a_key_is_followed_and_ends_by_the_blocks_that_it_has_sealed_or_
     }
 }
 
+// Blocks of one key at which each kind of cipher is followed, as a power of two; 64: never. The birthday
+// bound at 2^-59; AES-CCM asks its cipher twice for each block; nothing is encrypted by NULL and AH.
+static unsigned followed_at(enum esp_alg alg)
+{
+    const char *name = esp_alg_name(alg);
+    if (alg == ESP_ALG_NONE || alg == ESP_ALG_NULL || alg == ESP_ALG_CHACHA20_POLY1305)
+        return 64;
+    return strstr(name, "ccm") ? 34 : 35;
+}
+
+static void test_every_algorithm_has_a_limit_of_its_own_or_none(void **state)
+{
+    struct rig *r = *state;
+    for (int alg = ESP_ALG_NONE; alg < ESP_ALG_COUNT; alg++) {
+        unsigned at = followed_at((enum esp_alg)alg);
+        if (alg)
+            again(state, &r);
+        install(r, &(struct limit){0}, OFFLOAD_NO);
+        told(r);
+        struct half *h = &r->p->children->out;
+        h->params.alg = (enum esp_alg)alg;
+        limit_count(r->p, h, 16, 1);
+        limit_forged(r->p, h);
+        h->used.blocks = (at == 64 ? 1ull << 62 : 1ull << at) - 100;
+        limit_count(r->p, h, 16, 2);
+        struct told t = told(r);
+        if (t.soft || t.hard)
+            fail_msg("%s: told after %llu blocks", esp_alg_name((enum esp_alg)alg),
+                     (unsigned long long)h->used.blocks);
+        h->used.blocks += 100;
+        limit_count(r->p, h, 16, 3);
+        t = told(r);
+        assert_int_equal(t.soft, at < 64);
+        assert_int_equal(t.hard, 0);
+    }
+}
+
 static void forge(struct rig *r)
 {
     rig_in(r, 0x1001, "10.2.0.1", 7);
@@ -388,6 +425,7 @@ int main(void)
         T(test_on_a_card_the_lease_ends_with_the_last_number),
         T(test_with_esn_the_number_goes_on_past_32_bits),
         T(test_a_key_is_followed_and_ends_by_the_blocks_that_it_has_sealed_or_opened),
+        T(test_every_algorithm_has_a_limit_of_its_own_or_none),
         T(test_forgeries_end_a_key_before_one_is_likely_to_succeed),
         T(test_a_card_that_fails_moves_each_sa_and_tells_of_each),
         T(test_an_idle_sa_is_told_of_to_the_second_in_each_engine),
