@@ -109,13 +109,17 @@ bool pluto_start(const char *peers, struct site *s, const char *conn, const char
            complain("pluto does not take its connection");
 }
 
-// "esp.SPI@" for IPv4, "esp:SPI@" for IPv6
+// "esp.SPI@" or "ah.SPI@" for IPv4, "esp:SPI@" for IPv6
 static bool has_spi(const char *status, uint32_t spi)
 {
-    char text[2][24];
-    for (int i = 0; i < 2; i++)
-        snprintf(text[i], sizeof(text[i]), "esp%c%x@", i ? ':' : '.', spi);
-    return strstr(status, text[0]) || strstr(status, text[1]);
+    static const char *const before[] = {" esp.", " esp:", " ah."};
+    bool found = false;
+    for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+        char text[24];
+        snprintf(text, sizeof(text), "%s%x@", before[i], spi);
+        found = found || strstr(status, text);
+    }
+    return found;
 }
 
 bool pluto_has(const char *peers, struct site *s, uint32_t spi_in, uint32_t spi_out)

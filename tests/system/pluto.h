@@ -16,7 +16,7 @@ bool pluto_certificate(const char *peers, struct site *s, const char *p12, const
 bool pluto_start(const char *peers, struct site *s, const char *conn, const char *secrets);
 __attribute__((format(printf, 5, 6))) int pluto_whack(const char *peers, struct site *s, char *out,
                                                       size_t size, const char *args, ...);
-// In its status there is one IKE SA and one pair of ESP SAs with these SPIs, and no other.
+// In its status there is one IKE SA and one pair of ESP or AH SAs with these SPIs, and no other.
 bool pluto_has(const char *peers, struct site *s, uint32_t spi_in, uint32_t spi_out);
 
 #endif
