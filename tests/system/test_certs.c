@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/system/cert_lab.h"
+#include "tests/unit/pki_files.h"
 
 static struct lab lab;
 
@@ -59,8 +60,8 @@ static int make_files(void **state)
     make_end("false-east", "other", kinds[1][1], "east.example", "", "");
     make_end("wrong-west", "ca", kinds[1][1], "north.example", "", "");
     make_end("wrong-east", "ca", kinds[1][1], "north.example", "", "");
-    make_end("old-west", "ca", kinds[1][1], "west.example", "", "-days -1");
-    make_end("old-east", "ca", kinds[1][1], "east.example", "", "-days -1");
+    make_end("old-west", "ca", kinds[1][1], "west.example", "", PKI_EXPIRED);
+    make_end("old-east", "ca", kinds[1][1], "east.example", "", PKI_EXPIRED);
     make_crl("ca", "ca", "p384-west");
     return 0;
 }

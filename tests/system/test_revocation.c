@@ -17,6 +17,7 @@
 
 #include "tests/system/cert_lab.h"
 #include "tests/system/http_server.h"
+#include "tests/unit/pki_files.h"
 
 static struct lab lab;
 static pid_t http, responder[2]; // the issuer's, and another authority's
@@ -52,7 +53,7 @@ static int make_files(void **state)
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
         make_end(ends[i].name, "ca", P256, "east.example", ends[i].extensions, "");
     make_end("false", "other", P256, "east.example", CDP("good.crl"), "");
-    make_end("old", "ca", P256, "east.example", CDP("good.crl"), "-days -1");
+    make_end("old", "ca", P256, "east.example", CDP("good.crl"), PKI_EXPIRED);
     make_end("north", "ca", P256, "north.example", CDP("good.crl"), "");
     make_crl("ca", "good", "revoked");
     make_crl("ca", "good", "asked-revoked");

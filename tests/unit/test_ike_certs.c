@@ -99,7 +99,7 @@ static int make_files(void **state)
     pki_run(
         "openssl ca -config crl.cnf -gencrl -crldays 20 -keyfile ca.keypem -cert ca.pem -out revoked.pem");
     pki_run("for f in clean revoked; do openssl crl -in $f.pem -outform DER -out $f.der; done");
-    make_end("old", "ca", kinds[1][1], "DNS:a.test", "-days -1");
+    make_end("old", "ca", kinds[1][1], "DNS:a.test", PKI_EXPIRED);
     return 0;
 }
 
