@@ -166,8 +166,7 @@ static void let_in(struct worker *w, struct child *c, struct packet *pkt)
     c->in.bytes += pkt->job.out_len;
     pkt->opened_by->packets_in++;
     pkt->opened_by->bytes_in += pkt->job.out_len;
-    if (w->net.tun_write(w->net.ctx, pkt->job.out, pkt->job.out_len) < 0)
-        w->tun_errors++;
+    tun_put(w, pkt->job.out, pkt->job.out_len);
     packet_release(w, pkt);
 }
 

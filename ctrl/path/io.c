@@ -85,6 +85,7 @@ static unsigned finish(struct worker *w, struct esp_engine *e)
     }
     if (w->send_count)
         out_send(w);
+    tun_flush(w);
     return b.jobs;
 }
 
@@ -178,6 +179,9 @@ int io_open(struct worker *w, struct esp_error *err)
         pkt->next = w->free;
         w->free = pkt;
     }
+    if (w->net.tun_read_big &&
+        (!(w->big = malloc(w->buffer + GSO_MAX + 1)) || !(w->gro.buf = malloc(GSO_MAX))))
+        return esp_fail(err, -ENOMEM, "packets", "out of memory");
     if (flows_init(&w->flows, secret()) < 0)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&w->orphans);
@@ -200,9 +204,12 @@ void io_close(struct worker *w)
     esp_pool_destroy(w->pool);
     esp_pool_destroy(w->dma);
     free(w->packets);
+    free(w->big);
+    free(w->gro.buf);
     flows_free(&w->flows);
     w->pool = w->dma = NULL;
     w->packets = w->free = NULL;
+    w->big = w->gro.buf = NULL;
 }
 
 // While no packet is free the rest waits in the network's own queues, as it does in a socket.

@@ -36,11 +36,17 @@ void orphan_keep(struct worker *w, struct packet *pkt);
 void orphans_found(struct worker *w, const struct fields *first, bool inbound); // they go on
 
 // outbound.c
+void tun_gone(struct worker *w);
 void out_burst(struct worker *w, struct packet **pkt, unsigned n); // new ones, out of the TUN
 void out_take(struct worker *w, struct packet *pkt, struct look_up *l);
 void out_ready(struct loop_fd *f, uint32_t events); // of the TUN
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
 void out_send(struct worker *w);
+
+// big.c: a TUN that gives and takes several TCP segments at once
+void big_ready(struct worker *w);                               // reads a burst and handles it
+void tun_put(struct worker *w, const uint8_t *p, uint32_t len); // a packet, now or by tun_flush
+void tun_flush(struct worker *w);
 
 // inbound.c
 void in_udp(struct loop_fd *f, uint32_t events);

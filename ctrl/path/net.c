@@ -3,8 +3,12 @@
 #include "ctrl/path/net.h"
 
 #include <errno.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static const struct child_env *env_of(void *ctx)
@@ -26,6 +30,36 @@ static int tun_write(void *ctx, const uint8_t *p, uint32_t len)
 {
     return result(write(env_of(ctx)->tun, p, len));
 }
+
+// ---- a TUN that puts a struct virtio_net_hdr before each packet
+
+static int tun_read_big(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
+                        uint32_t rest_cap)
+{
+    struct iovec v[] = {{h, sizeof(*h)}, {first, cap}, {rest, rest_cap}};
+    int n = result(readv(env_of(ctx)->tun, v, 3));
+    return n <= 0 ? n : n > (int)sizeof(*h) ? n - (int)sizeof(*h) : -EIO;
+}
+
+static int tun_write_big(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
+{
+    struct iovec v[] = {{(void *)(uintptr_t)h, sizeof(*h)}, {(void *)(uintptr_t)p, len}};
+    return result(writev(env_of(ctx)->tun, v, 2));
+}
+
+static int tun_write_one(void *ctx, const uint8_t *p, uint32_t len)
+{
+    static const struct virtio_net_hdr whole;
+    return tun_write_big(ctx, &whole, p, len);
+}
+
+static bool has_header(int tun)
+{
+    struct ifreq r = {0};
+    return tun >= 0 && ioctl(tun, TUNGETIFF, &r) == 0 && (r.ifr_flags & IFF_VNET_HDR);
+}
+
+// ----
 
 static int int_of(const struct cmsghdr *c)
 {
@@ -148,9 +182,12 @@ static int past(void *ctx, const uint8_t *p, uint32_t len)
 
 struct path_net path_net_sockets(const struct child_env *env)
 {
+    bool big = has_header(env->tun);
     return (struct path_net){.ctx = (void *)(uintptr_t)env,
                              .tun_read = tun_read,
-                             .tun_write = tun_write,
+                             .tun_write = big ? tun_write_one : tun_write,
+                             .tun_read_big = big ? tun_read_big : NULL,
+                             .tun_write_big = big ? tun_write_big : NULL,
                              .udp_read = udp_read,
                              .esp_read = esp_read,
                              .send = send_many,

@@ -5,6 +5,7 @@
 #ifndef CTRL_PATH_NET_H
 #define CTRL_PATH_NET_H
 
+#include <linux/virtio_net.h>
 #include <sys/socket.h>
 
 #include "ctrl/lib/child.h"
@@ -22,6 +23,11 @@ struct path_net {
     void *ctx;
     int (*tun_read)(void *ctx, uint8_t *p, uint32_t cap);
     int (*tun_write)(void *ctx, const uint8_t *p, uint32_t len);
+    // A TUN with IFF_VNET_HDR, otherwise NULL: one packet of up to 64 KiB, which what is in *h is left to do
+    // of (see gso.h); what `first` has no room for goes on in `rest`.
+    int (*tun_read_big)(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
+                        uint32_t rest_cap);
+    int (*tun_write_big)(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len);
     int (*udp_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
     int (*esp_read)(void *ctx, uint8_t *p,
                     uint32_t cap); // with its IP header; the whole length, although cut

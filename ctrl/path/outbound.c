@@ -76,7 +76,7 @@ void out_burst(struct worker *w, struct packet **pkt, unsigned n)
     }
 }
 
-static void tun_gone(struct worker *w)
+void tun_gone(struct worker *w)
 {
     LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
     w->p->status = 1;
@@ -90,6 +90,10 @@ void out_ready(struct loop_fd *f, uint32_t events)
     unsigned count = 0;
     int n = 1;
     (void)events;
+    if (w->big) {
+        big_ready(w);
+        return;
+    }
     while (count < PATH_BURST && (pkt = packet_get(w))) {
         n = w->net.tun_read(w->net.ctx, pkt->job.in, w->buffer);
         if (n <= 0) {

@@ -14,6 +14,7 @@
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
 #include "ctrl/path/flow.h"
+#include "ctrl/path/gso.h"
 #include "ctrl/path/kernel_watch.h"
 #include "ctrl/path/kset.h"
 #include "ctrl/path/look_up.h"
@@ -149,9 +150,12 @@ struct worker {
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     struct flows flows;
+    uint8_t *big;   // what came out of the TUN, before it is cut; NULL: nothing comes that big
+    struct gro gro; // what goes into it
     // counters
     struct engine_count count[PATH_ENGINES];
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
+    uint64_t big_reads, big_writes; // of several packets
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, send_errors, tun_errors,
         rerun;
     uint64_t icmp_second; // of our own ICMP errors

@@ -120,6 +120,8 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, past_us), "past_us");
     put(&t, TOTAL(p, past_us_refused), "past_us_refused");
     put(&t, TOTAL(p, prohibited), "icmp_prohibited");
+    put(&t, TOTAL(p, big_reads), "tun_big_reads");
+    put(&t, TOTAL(p, big_writes), "tun_big_writes");
     put(&t, TOTAL(p, flows.hits), "flow_hits");
     put(&t, TOTAL(p, flows.misses), "flow_misses");
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");

@@ -22,3 +22,7 @@ $(BUILD)/tests/bench_lookup: $(patsubst %.c,$(BUILD)/obj/%.o,$(LOOKUP_SRCS)) $(L
 bench-lookup: $(BUILD)/tests/bench_lookup ## cost of a look-up with 10 to 100,000 policies and SAs
 	@mkdir -p $(BUILD)/report
 	@$(BUILD)/tests/bench_lookup $(BUILD)/report/bench-lookup.json
+
+.PHONY: bench-gateway
+bench-gateway: programs ## TCP, CPU per packet and ping through two gateways, beside kernel-libipsec, wireguard-go and no IPsec (iperf3)
+	@tests/as_root.sh tests/bench/gateway.sh $(BUILD)/bin

@@ -21,3 +21,10 @@ $(BUILD)/tests/kernel_twin: $(patsubst %.c,$(BUILD)/obj/%.o,$(KERNEL_TWIN_SRCS))
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lmnl -lcrypto -lm
+
+# TCP segments, cut and put together, against the kernel's own.
+SYSTEM_TESTS += $(BUILD)/tests/kernel_gso
+$(BUILD)/tests/kernel_gso: $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/test_gso.c tests/unit/segments.c ctrl/path/gso.c ctrl/path/gro.c)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// A TUN with IFF_VNET_HDR: one read brings up to 64 KiB of a TCP connection, which is cut into the packets
+// that the kernel would have made of it, and one write takes as many that follow one another. Each packet
+// goes through policy, SA and engine by itself, as any other.
+#include <errno.h>
+#include <string.h>
+
+#include "ctrl/path/io.h"
+
+// ---- out
+
+struct taken {
+    struct worker *w;
+    unsigned count, all; // of these; since the loop was left for us
+    struct packet *pkt[PATH_BURST];
+};
+
+static void add(struct taken *t, struct packet *pkt, uint32_t len)
+{
+    pkt->job.in_len = len;
+    t->pkt[t->count++] = pkt;
+    t->all++;
+}
+
+static void pass_on(struct taken *t)
+{
+    out_burst(t->w, t->pkt, t->count);
+    t->count = 0;
+}
+
+// Where none is free, those that are on their way may give theirs back.
+static struct packet *another(struct taken *t)
+{
+    struct packet *pkt = t->count < PATH_BURST ? packet_get(t->w) : NULL;
+    if (pkt)
+        return pkt;
+    pass_on(t);
+    io_pump(t->w);
+    return packet_get(t->w);
+}
+
+static void refuse(struct worker *w, struct packet *pkt)
+{
+    pkt->job.op = ESP_ENCAP;
+    io_drop(w, pkt, ESP_STATUS_BAD_IP);
+}
+
+static void cut(struct taken *t, struct packet *pkt, const struct virtio_net_hdr *h, uint32_t len)
+{
+    struct worker *w = t->w;
+    struct gso g;
+    memcpy(w->big, pkt->job.in, len < w->buffer ? len : w->buffer);
+    if (gso_begin(&g, h, w->big, len) < 0) {
+        refuse(w, pkt);
+        return;
+    }
+    w->big_reads++;
+    for (;;) {
+        uint32_t n = gso_next(&g, pkt->job.in, w->buffer);
+        if (!n) { // longer than the TUN's MTU
+            refuse(w, pkt);
+            return;
+        }
+        add(t, pkt, n);
+        if (!gso_left(&g))
+            return;
+        if (!(pkt = another(t))) {
+            w->queue_full += gso_left(&g);
+            return;
+        }
+    }
+}
+
+static void take(struct taken *t, struct packet *pkt, const struct virtio_net_hdr *h, uint32_t len)
+{
+    if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+        cut(t, pkt, h, len);
+    } else if (len > t->w->buffer || gso_complete(h, pkt->job.in, len) < 0) {
+        refuse(t->w, pkt);
+    } else {
+        add(t, pkt, len);
+    }
+}
+
+void big_ready(struct worker *w)
+{
+    struct taken t = {.w = w};
+    struct virtio_net_hdr h;
+    struct packet *pkt;
+    int n = 1;
+    while (t.all < PATH_BURST && (pkt = another(&t))) {
+        n = w->net.tun_read_big(w->net.ctx, &h, pkt->job.in, w->buffer, w->big + w->buffer, GSO_MAX + 1);
+        if (n <= 0) {
+            packet_release(w, pkt);
+            break;
+        }
+        take(&t, pkt, &h, (uint32_t)n);
+    }
+    pass_on(&t);
+    if (n == -EBADFD)
+        tun_gone(w);
+    io_pump(w);
+}
+
+// ---- in
+
+static void write_one(struct worker *w, const uint8_t *p, uint32_t len)
+{
+    if (w->net.tun_write(w->net.ctx, p, len) < 0)
+        w->tun_errors++;
+}
+
+void tun_flush(struct worker *w)
+{
+    struct virtio_net_hdr h;
+    unsigned count = w->gro.count;
+    if (!w->gro.len)
+        return;
+    uint32_t len = gro_end(&w->gro, &h);
+    if (w->net.tun_write_big(w->net.ctx, &h, w->gro.buf, len) < 0)
+        w->tun_errors += count;
+    else
+        w->big_writes += count > 1;
+}
+
+void tun_put(struct worker *w, const uint8_t *p, uint32_t len)
+{
+    if (!w->gro.buf) {
+        write_one(w, p, len);
+    } else if (!gro_append(&w->gro, p, len)) {
+        tun_flush(w);
+        if (!gro_start(&w->gro, p, len))
+            write_one(w, p, len);
+    }
+}

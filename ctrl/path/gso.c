@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// See gso.h: cutting. Sums are of 16-bit words in the machine's own order, which comes to the same (RFC 1071
+// section 2).
+#include "ctrl/path/gso.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ctrl/path/gso_sum.h"
+
+enum { TCP_FIN = 1, TCP_PSH = 8, TCP_CWR = 0x80 };
+
+int gso_complete(const struct virtio_net_hdr *h, uint8_t *p, uint32_t len)
+{
+    uint32_t start = h->csum_start, at = start + h->csum_offset;
+    if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+        return -EINVAL;
+    if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+        return 0;
+    if (start > len || at + 2 > len)
+        return -EINVAL;
+    uint16_t sum = (uint16_t)~sum_fold(sum_add(0, p + start, len - start));
+    sum_put(p + at, sum ? sum : 0xffff); // 0 says of UDP that there is none
+    return 0;
+}
+
+// Where the TCP header has to be.
+static uint32_t behind_ip(const uint8_t *p, uint32_t len, const struct virtio_net_hdr *h)
+{
+    bool four = (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_TCPV4;
+    bool six = (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_TCPV6;
+    if (four && len >= 20 && p[0] >> 4 == 4 && p[9] == 6 && h->csum_start == 4u * (p[0] & 15) &&
+        h->csum_start >= 20)
+        return h->csum_start;
+    return six && len >= 40 && p[0] >> 4 == 6 && h->csum_start >= 40 ? h->csum_start : 0;
+}
+
+int gso_begin(struct gso *g, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
+{
+    uint32_t tcp = behind_ip(p, len, h);
+    if (!tcp || len > GSO_MAX + 40u || tcp + 20 > len || !h->gso_size ||
+        !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || h->csum_offset != 16)
+        return -EINVAL;
+    uint32_t payload = tcp + 4u * (p[tcp + 12] >> 4);
+    if (payload < tcp + 20 || payload >= len)
+        return -EINVAL;
+    *g = (struct gso){.p = p, .len = len, .tcp = tcp, .payload = payload, .at = payload, .size = h->gso_size};
+    return 0;
+}
+
+unsigned gso_left(const struct gso *g)
+{
+    return (g->len - g->at + g->size - 1) / g->size;
+}
+
+static void ip_header(const struct gso *g, uint8_t *to, uint32_t total)
+{
+    if (to[0] >> 4 == 6) {
+        put16(to + 4, total - 40);
+        return;
+    }
+    put16(to + 2, total);
+    put16(to + 4, get16(g->p + 4) + g->done);
+    sum_ip(to, g->tcp);
+}
+
+static void tcp_header(const struct gso *g, uint8_t *tcp, uint32_t len, bool last)
+{
+    put32(tcp + 4, get32(g->p + g->tcp + 4) + (g->at - g->payload));
+    if (!last)
+        tcp[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+    if (g->done)
+        tcp[13] &= (uint8_t)~TCP_CWR;
+    put16(tcp + 16, 0);
+    uint64_t sum = sum_add(sum_pseudo(tcp - g->tcp, len), tcp, len);
+    sum_put(tcp + 16, (uint16_t)~sum_fold(sum));
+}
+
+uint32_t gso_next(struct gso *g, uint8_t *to, uint32_t cap)
+{
+    uint32_t octets = g->len - g->at < g->size ? g->len - g->at : g->size, total = g->payload + octets;
+    bool last = g->at + octets == g->len;
+    if (!octets || total > cap)
+        return 0;
+    memcpy(to, g->p, g->payload);
+    memcpy(to + g->payload, g->p + g->at, octets);
+    ip_header(g, to, total);
+    tcp_header(g, to + g->tcp, total - g->tcp, last);
+    g->at += octets;
+    g->done++;
+    return total;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a TUN with IFF_VNET_HDR leaves to its reader, and takes from its writer: checksums that are not
+// complete, TCP segments that are not cut (out) or that were put together (in). Packets are IP packets.
+#ifndef CTRL_PATH_GSO_H
+#define CTRL_PATH_GSO_H
+
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GSO_MAX 65535 // octets of a packet
+
+// A packet that is not to be cut: its checksum is put in where that is missing. 0 or -EINVAL.
+int gso_complete(const struct virtio_net_hdr *h, uint8_t *p, uint32_t len);
+
+// A packet that is to be cut (h->gso_type says so) into TCP segments, as the kernel would have done.
+struct gso {
+    const uint8_t *p; // stays where it is
+    uint32_t len;
+    uint32_t tcp, payload; // where they begin
+    uint32_t at;           // of the payload, what was not cut off yet
+    uint32_t size;         // of a segment's payload
+    uint32_t done;         // segments
+};
+int gso_begin(struct gso *g, const struct virtio_net_hdr *h, const uint8_t *p,
+              uint32_t len);                                 // 0 or -EINVAL
+unsigned gso_left(const struct gso *g);                      // segments
+uint32_t gso_next(struct gso *g, uint8_t *to, uint32_t cap); // its octets, 0: it has no room there
+
+// TCP segments that follow one another become one packet, which the kernel cuts again where it has to: same
+// headers but for length, sequence number, ID (one after the other) and PSH, complete and right checksums,
+// payloads of one size but for the last.
+struct gro {
+    uint8_t *buf; // of GSO_MAX
+    uint32_t len; // 0: none
+    uint32_t tcp, payload, size;
+    uint32_t count;
+    bool closed; // nothing may follow
+};
+bool gro_start(struct gro *g, const uint8_t *p, uint32_t len);  // of an empty one; false: it is not for this
+bool gro_append(struct gro *g, const uint8_t *p, uint32_t len); // false: it does not follow
+// What is to be written, with *h before it; empty then. The octets stand in buf.
+uint32_t gro_end(struct gro *g, struct virtio_net_hdr *h);
+
+#endif

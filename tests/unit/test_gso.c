@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// Big TCP packets: what is refused, what is not put together, and their way through path. That cutting and
+// putting together give the right octets is held against the kernel (tests/system/test_gso.c).
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/path/io.h"
+#include "tests/unit/path_rig.h"
+#include "tests/unit/segments.h"
+
+// ---- cutting
+
+static void test_a_header_that_does_not_fit_its_packet_is_refused(void **state)
+{
+    static uint8_t p[65536];
+    const struct big_packet k = {.flags = 0x10, .options = 12, .payload = 3000, .gso_size = 1000, .seed = 1};
+    struct virtio_net_hdr good, h;
+    struct gso g;
+    uint32_t len = big_build(&k, p, &good);
+    (void)state;
+    assert_int_equal(gso_begin(&g, &good, p, len), 0);
+    assert_int_equal(gso_begin(&g, &good, p, 39), -EINVAL);
+    assert_int_equal(gso_begin(&g, &good, p, 52), -EINVAL); // nothing behind its headers
+#define BAD(change)                                                                                          \
+    h = good;                                                                                                \
+    h.change;                                                                                                \
+    assert_int_equal(gso_begin(&g, &h, p, len), -EINVAL)
+    BAD(gso_size = 0);
+    BAD(flags = 0);
+    BAD(gso_type = VIRTIO_NET_HDR_GSO_UDP);
+    BAD(gso_type = VIRTIO_NET_HDR_GSO_TCPV6);
+    BAD(csum_start = 24);
+    BAD(csum_offset = 6);
+#undef BAD
+    p[20 + 12] = 0x40; // a TCP header of 16 octets
+    assert_int_equal(gso_begin(&g, &good, p, len), -EINVAL);
+    assert_int_equal(gso_complete(&good, p, len), -EINVAL); // it is to be cut
+}
+
+static void test_a_checksum_outside_of_its_packet_is_refused(void **state)
+{
+    uint8_t p[64] = {0x45};
+    struct virtio_net_hdr h = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 20, .csum_offset = 42};
+    (void)state;
+    assert_int_equal(gso_complete(&h, p, 64), 0);
+    assert_int_equal(gso_complete(&h, p, 63), -EINVAL);
+    h.csum_start = 65;
+    h.csum_offset = 0;
+    assert_int_equal(gso_complete(&h, p, 64), -EINVAL);
+}
+
+static void test_a_sum_of_zero_is_told_from_none(void **state)
+{
+    uint8_t p[30] = {0x45, [20] = 0xff, 0xff}; // behind the header everything adds up to 0xffff
+    struct virtio_net_hdr h = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 20, .csum_offset = 6};
+    (void)state;
+    assert_int_equal(gso_complete(&h, p, sizeof(p)), 0);
+    assert_int_equal(p[26] << 8 | p[27], 0xffff);
+}
+
+static void test_a_segment_that_has_no_room_is_not_cut(void **state)
+{
+    static uint8_t p[65536], to[1051];
+    const struct big_packet k = {.flags = 0x10, .payload = 3000, .gso_size = 1012};
+    struct virtio_net_hdr h;
+    struct gso g;
+    uint32_t len = big_build(&k, p, &h);
+    (void)state;
+    assert_int_equal(gso_begin(&g, &h, p, len), 0);
+    assert_int_equal(gso_next(&g, to, sizeof(to)), 0);
+    assert_int_equal(gso_left(&g), 3);
+}
+
+// ---- putting together
+
+struct three {
+    uint8_t p[3][1200], whole[GSO_MAX];
+    uint32_t len[3];
+    struct gro g;
+};
+
+static void make_three(struct three *t, bool six)
+{
+    static uint8_t p[4096];
+    const struct big_packet k = {
+        .six = six, .flags = 0x18, .options = 12, .payload = 2900, .gso_size = 1000, .seed = 3};
+    struct virtio_net_hdr h;
+    struct gso g;
+    uint32_t len = big_build(&k, p, &h);
+    assert_int_equal(gso_begin(&g, &h, p, len), 0);
+    for (int i = 0; i < 3; i++)
+        t->len[i] = gso_next(&g, t->p[i], sizeof(t->p[i]));
+    t->g = (struct gro){.buf = t->whole};
+}
+
+static void sum_again(uint8_t *p, uint32_t from, uint32_t len, uint32_t at, uint32_t s)
+{
+    p[at] = p[at + 1] = 0;
+    for (uint32_t i = from; i < len; i++)
+        s += (i - from) & 1 ? p[i] : (uint32_t)p[i] << 8;
+    while (s >> 16)
+        s = (s & 0xffff) + (s >> 16);
+    p[at] = (uint8_t)(~s >> 8);
+    p[at + 1] = (uint8_t)~s;
+}
+
+static void right_sums(uint8_t *p, uint32_t len)
+{
+    uint32_t tcp = p[0] >> 4 == 6 ? 40 : 20, s = len - tcp + 6;
+    for (uint32_t i = tcp == 40 ? 8 : 12; i < tcp; i++)
+        s += i & 1 ? p[i] : (uint32_t)p[i] << 8;
+    sum_again(p, tcp, len, tcp + 16, s);
+    if (tcp == 20)
+        sum_again(p, 0, 20, 10, 0);
+}
+
+// The second one, changed in one octet.
+static void expect_apart(bool six, uint32_t octet, uint8_t bits, bool sums)
+{
+    static struct three t;
+    struct virtio_net_hdr h;
+    make_three(&t, six);
+    t.p[1][octet] ^= bits;
+    if (sums)
+        right_sums(t.p[1], t.len[1]);
+    assert_true(gro_start(&t.g, t.p[0], t.len[0]));
+    if (gro_append(&t.g, t.p[1], t.len[1]))
+        fail_msg("IPv%d, octet %u ^ %02x: it was put together", six ? 6 : 4, octet, bits);
+    assert_int_equal(gro_end(&t.g, &h), t.len[0]);
+    assert_memory_equal(t.whole, t.p[0], t.len[0]);
+    assert_int_equal(h.flags | h.gso_type | h.gso_size, 0);
+}
+
+static void test_what_differs_in_more_than_its_place_is_not_put_together(void **state)
+{
+    static const struct {
+        uint32_t octet;
+        uint8_t bits;
+    } ip4[] = {{1, 4}, {5, 1}, {6, 0x40}, {6, 0x20}, {7, 1}, {8, 1}, {9, 1}, {15, 1}, {19, 1}},
+      ip6[] = {{1, 0x40}, {3, 1}, {6, 1}, {7, 1}, {23, 1}, {39, 1}},
+      tcp[] = {{1, 1},  {3, 1},     {7, 1},     {11, 1}, {12, 0x10}, {13, 1},
+               {13, 2}, {13, 0x40}, {13, 0x80}, {15, 1}, {19, 1},    {25, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(ip4) / sizeof(ip4[0]); i++)
+        expect_apart(false, ip4[i].octet, ip4[i].bits, true);
+    for (size_t i = 0; i < sizeof(ip6) / sizeof(ip6[0]); i++)
+        expect_apart(true, ip6[i].octet, ip6[i].bits, true);
+    for (size_t i = 0; i < sizeof(tcp) / sizeof(tcp[0]); i++) {
+        expect_apart(false, 20 + tcp[i].octet, tcp[i].bits, true);
+        expect_apart(true, 40 + tcp[i].octet, tcp[i].bits, true);
+    }
+    expect_apart(false, 10, 1, false); // wrong sums stay wrong
+    expect_apart(false, 500, 1, false);
+    expect_apart(true, 500, 1, false);
+}
+
+static void test_nothing_follows_a_push_a_shorter_one_or_more_than_64_kib(void **state)
+{
+    static struct three t;
+    struct virtio_net_hdr h;
+    (void)state;
+    make_three(&t, false);
+    assert_true(gro_start(&t.g, t.p[0], t.len[0]));
+    assert_true(gro_append(&t.g, t.p[1], t.len[1]));
+    assert_true(gro_append(&t.g, t.p[2], t.len[2])); // shorter, and with PSH
+    assert_false(gro_append(&t.g, t.p[1], t.len[1]));
+    assert_int_equal(gro_end(&t.g, &h), 20 + 32 + 2900);
+    assert_false(gro_append(&t.g, t.p[1], t.len[1])); // nothing is there
+    assert_int_equal(gro_end(&t.g, &h), 0);
+    assert_true(gro_start(&t.g, t.p[2], t.len[2]));
+    assert_false(gro_append(&t.g, t.p[0], t.len[0]));
+    (void)gro_end(&t.g, &h);
+    uint8_t many[1200];
+    unsigned n = 1;
+    assert_true(gro_start(&t.g, t.p[0], t.len[0]));
+    for (;; n++) {
+        memcpy(many, t.p[0], t.len[0]);
+        uint32_t id = (uint32_t)(many[4] << 8 | many[5]) + n, seq = 0xffff0000u + n * 1000;
+        seq += (uint32_t)(many[26] << 8 | many[27]);
+        many[4] = (uint8_t)(id >> 8);
+        many[5] = (uint8_t)id;
+        for (int i = 0; i < 4; i++)
+            many[24 + i] = (uint8_t)(seq >> (24 - 8 * i));
+        right_sums(many, t.len[0]);
+        if (!gro_append(&t.g, many, t.len[0]))
+            break;
+    }
+    assert_int_equal(n, 65);
+    assert_int_equal(gro_end(&t.g, &h), 52 + 65 * 1000);
+}
+
+// ---- through path
+
+struct tun {
+    unsigned frames; // that wait
+    struct big_packet k;
+    uint8_t written[65536];
+    struct virtio_net_hdr h;
+    uint32_t written_len;
+    unsigned writes;
+};
+
+static int read_big(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
+                    uint32_t rest_cap)
+{
+    static uint8_t p[65536];
+    struct tun *t = ctx;
+    if (!t->frames)
+        return -EAGAIN;
+    t->frames--;
+    uint32_t len = big_build(&t->k, p, h);
+    assert_true(len <= cap + rest_cap);
+    memcpy(first, p, len < cap ? len : cap);
+    if (len > cap)
+        memcpy(rest, p + cap, len - cap);
+    return (int)len;
+}
+
+static int write_big(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
+{
+    struct tun *t = ctx;
+    memcpy(t->written, p, len);
+    t->written_len = len;
+    t->h = *h;
+    t->writes++;
+    return (int)len;
+}
+
+static int write_one(void *ctx, const uint8_t *p, uint32_t len)
+{
+    static const struct virtio_net_hdr none;
+    return write_big(ctx, &none, p, len);
+}
+
+static int none_past(void *ctx, const uint8_t *p, uint32_t len)
+{
+    (void)ctx, (void)p, (void)len;
+    return -EOPNOTSUPP;
+}
+
+static int sends;
+
+static int count_sent(void *ctx, struct mmsghdr *m, unsigned n)
+{
+    (void)ctx, (void)m;
+    sends += (int)n;
+    return (int)n;
+}
+
+static void give_big_tun(struct rig *r, struct tun *t)
+{
+    struct worker *w = r->p->worker;
+    w->big = malloc(w->buffer + GSO_MAX + 1);
+    w->gro.buf = malloc(GSO_MAX);
+    assert_non_null(w->big);
+    assert_non_null(w->gro.buf);
+    w->net = (struct path_net){.ctx = t,
+                               .tun_read_big = read_big,
+                               .tun_write_big = write_big,
+                               .tun_write = write_one,
+                               .past = none_past,
+                               .send = count_sent};
+    sends = 0;
+}
+
+static void load_for_big(struct rig *r)
+{
+    struct policy_spec s = rig_spec(5, "big", "10.9.0.0/16", "10.8.0.0/16");
+    struct msg_CHILD c = rig_child(r, 1);
+    rig_must_apply(r, "big", &s, 1);
+    c.policy_id = 5;
+    c.local_ts = rig_list("10.9.0.0/16");
+    c.remote_ts = rig_list("10.8.0.0/16");
+    rig_must_install_child(r, &c);
+}
+
+static void test_each_segment_of_a_big_packet_is_sealed_by_itself(void **state)
+{
+    struct rig *r = *state;
+    struct tun t = {.frames = 3,
+                    .k = {.flags = 0x10, .payload = 60000, .gso_size = 1000, .options = 12, .seed = 9}};
+    struct worker *w = r->p->worker;
+    load_for_big(r);
+    give_big_tun(r, &t);
+    while (t.frames)
+        out_ready(&w->tun_fd, 0);
+    assert_int_equal(sends, 180);
+    assert_int_equal(w->big_reads, 3);
+    assert_int_equal(w->count[PATH_SOFT].packets_out, 180);
+    assert_int_equal(w->count[PATH_SOFT].bytes_out, 3 * (60000 + 60 * 52));
+}
+
+static void test_a_big_packet_that_no_policy_has_leaves_by_no_sa(void **state)
+{
+    struct rig *r = *state;
+    struct tun t = {.frames = 1, .k = {.flags = 0x10, .payload = 9000, .gso_size = 1000}};
+    struct worker *w = r->p->worker;
+    give_big_tun(r, &t);
+    out_ready(&w->tun_fd, 0);
+    assert_int_equal(sends, 0);
+    assert_int_equal(w->past_us_refused, 9);
+}
+
+// Nothing comes back from where they wait: what has no room is counted.
+static void test_segments_without_a_packet_to_put_them_in_are_counted(void **state)
+{
+    struct rig *r = *state;
+    struct tun t = {.frames = 1, .k = {.flags = 0x10, .payload = 60000, .gso_size = 100}};
+    struct worker *w = r->p->worker;
+    struct packet *kept[PATH_JOBS];
+    load_for_big(r);
+    give_big_tun(r, &t);
+    for (int i = 0; i < PATH_JOBS - 1; i++)
+        assert_non_null(kept[i] = packet_get(w));
+    out_ready(&w->tun_fd, 0); // one at a time, each gives its packet back
+    assert_int_equal(sends, 600);
+    assert_int_equal(w->queue_full, 0);
+    struct child *c = sadb_by_id(r->p, 1);
+    c->out.state = HALF_MOVING; // now they wait
+    t.frames = 1;
+    w->reading = true;
+    out_ready(&w->tun_fd, 0);
+    assert_int_equal(w->queue_full, 599);
+    c->out.state = HALF_READY;
+    io_flush_waiting(w, &c->out);
+    io_pump(w);
+    assert_int_equal(sends, 601);
+    for (int i = 0; i < PATH_JOBS - 1; i++)
+        packet_release(w, kept[i]);
+}
+
+static void test_what_came_in_one_burst_goes_into_the_tun_as_one(void **state)
+{
+    struct rig *r = *state;
+    static struct three s;
+    struct tun t = {0};
+    struct worker *w = r->p->worker;
+    make_three(&s, false);
+    give_big_tun(r, &t);
+    for (int i = 0; i < 3; i++)
+        tun_put(w, s.p[i], s.len[i]);
+    assert_int_equal(t.writes, 0);
+    tun_flush(w);
+    assert_int_equal(t.writes, 1);
+    assert_int_equal(t.written_len, 52 + 2900);
+    assert_int_equal(t.h.gso_size, 1000);
+    tun_put(w, s.p[0], s.len[0]);
+    tun_put(w, s.p[0], s.len[0]); // again: it does not follow
+    assert_int_equal(t.writes, 2);
+    tun_flush(w);
+    assert_int_equal(t.writes, 3);
+    tun_flush(w);
+    assert_int_equal(t.writes, 3);
+    s.p[0][9] = 17;
+    tun_put(w, s.p[0], s.len[0]); // no TCP: at once
+    assert_int_equal(t.writes, 4);
+}
+
+#define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_header_that_does_not_fit_its_packet_is_refused),
+        cmocka_unit_test(test_a_checksum_outside_of_its_packet_is_refused),
+        cmocka_unit_test(test_a_sum_of_zero_is_told_from_none),
+        cmocka_unit_test(test_a_segment_that_has_no_room_is_not_cut),
+        cmocka_unit_test(test_what_differs_in_more_than_its_place_is_not_put_together),
+        cmocka_unit_test(test_nothing_follows_a_push_a_shorter_one_or_more_than_64_kib),
+        WITH(test_each_segment_of_a_big_packet_is_sealed_by_itself),
+        WITH(test_a_big_packet_that_no_policy_has_leaves_by_no_sa),
+        WITH(test_segments_without_a_packet_to_put_them_in_are_counted),
+        WITH(test_what_came_in_one_burst_goes_into_the_tun_as_one),
+    };
+    return cmocka_run_group_tests_name("big packets", tests, NULL, NULL);
+}
