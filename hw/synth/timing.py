@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clock frequency of the card's modules on an ECP5-85F (speed grade 6): `make timing TIMING="MODULE..."` (synth.mk) runs this.
+
+Each module, with everything below it, is mapped by Yosys and placed and routed by nextpnr-ecp5 between registers: every input bit
+comes from a register and every output bit goes into one, both on scan chains, so four pins are enough, no path is unconstrained
+and nothing is optimised away. Nothing is left out of the module. The register chains are in the routed clock as well."""
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GOAL_MHZ = 110
+
+
+def run(command, log):
+    with open(log, "w", encoding="utf-8") as out:
+        if subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False).returncode:
+            sys.exit(f"timing: {command[0]} failed, see {log}:\n" + "".join(open(log, encoding="utf-8").readlines()[-5:]))
+
+
+def ports(args, top, log):
+    """Ports of the elaborated module: {name: (direction, width)}."""
+    out = args.build / f"{top}.ports.json"
+    run([*args.yosys, "-q", "-p", f"read_verilog {args.sources}; hierarchy -check -top {top} {args.params}; proc; write_json {out}"], log)
+    modules = json.loads(out.read_text(encoding="utf-8"))["modules"]
+    # with parameters the elaborated module has a name of its own
+    found = [m for n, m in modules.items() if n == top or (n.startswith("$paramod") and f"\\{top}\\" in n + "\\")]
+    module = next(m for m in found if int(str(m["attributes"].get("top", "0")), 2))
+    return {p: (d["direction"], len(d["bits"])) for p, d in module["ports"].items()}
+
+
+def bench(top, pins, params):
+    """Verilog of the module between two scan chains."""
+    ins = [(p, w) for p, (d, w) in pins.items() if d == "input" and p != "clk"]
+    outs = [(p, w) for p, (d, w) in pins.items() if d == "output"]
+    n, m = sum(w for _, w in ins), sum(w for _, w in outs)
+    con, at = ["        .clk(clk)"] if "clk" in pins else [], 0
+    for p, w in ins:
+        con.append(f"        .{p}(in[{at} +: {w}])")
+        at += w
+    at = 0
+    for p, w in outs:
+        con.append(f"        .{p}(from[{at} +: {w}])")
+        at += w
+    values = ", ".join(f".{k}({v})" for k, v in params.items())
+    return f"""module bench (input wire clk, input wire scan_in, input wire load, output wire scan_out);
+    reg [{n}:0] in;
+    reg [{m}:0] out;
+    reg load_r;
+    wire [{m - 1}:0] from;
+    {top} #({values}) dut (
+""" + ",\n".join(con) + f"""
+    );
+    always @(posedge clk) begin
+        load_r <= load;
+        in <= {{in[{n - 1}:0], scan_in}};
+        out <= load_r ? {{1'b0, from}} : {{out[{m - 1}:0], in[{n}]}};
+    end
+    assign scan_out = out[{m}];
+endmodule
+"""
+
+
+def timing(args, top):
+    log = args.build / f"{top}.log"
+    params = dict(p.split("=") for p in args.set if p.split("=")[0] in known_parameters(args, top))
+    args.params = " ".join(f"-chparam {k} {v}" for k, v in params.items())
+    pins = ports(args, top, log)
+    source = args.build / f"{top}.bench.v"
+    source.write_text(bench(top, pins, params), encoding="utf-8")
+    netlist = args.build / f"{top}.json"
+    run([*args.yosys, "-q", "-p", f"read_verilog {args.sources} {source}; synth_ecp5 -top bench -json {netlist}"], log)
+    report = args.build / f"{top}.report.json"
+    run([*args.nextpnr, "--85k", "--package", "CABGA756", "--speed", "6", "--json", str(netlist), "--freq", str(GOAL_MHZ), "--seed",
+         str(args.seed), "--lpf-allow-unconstrained", "--timing-allow-fail", "--report", str(report)], log)
+    data = json.loads(report.read_text(encoding="utf-8"))
+    mhz = min(c["achieved"] for c in data["fmax"].values())
+    used = {k: v["used"] for k, v in data["utilization"].items() if v["used"]}
+    return {"mhz": round(mhz, 1), "lut4": used.get("TRELLIS_COMB", 0), "ff": used.get("TRELLIS_FF", 0), "ram": used.get("DP16KD", 0)}
+
+
+def known_parameters(args, top):
+    text = next(t for f in args.sources.split() if f.endswith(".v") and
+                re.search(rf"^module {top}\b", t := (ROOT / f).read_text(encoding="utf-8"), re.M))
+    return re.findall(r"^\s*parameter\s+(?:\[[^]]*\]\s*)?(\w+)\s*=", text.split(");")[0], re.M)
+
+
+def readme(table):
+    """rtl/README.md between its marks."""
+    path = ROOT / "rtl/README.md"
+    marks = ("<!-- timing: made by make timing-accept -->\n", "<!-- /timing -->")
+    head, rest = path.read_text(encoding="utf-8").split(marks[0])
+    path.write_text(head + marks[0] + table + marks[1] + rest.split(marks[1])[1], encoding="utf-8")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--yosys", default="yosys")
+    p.add_argument("--nextpnr", default="nextpnr-ecp5")
+    p.add_argument("--sources", required=True)
+    p.add_argument("--build", type=pathlib.Path, required=True)
+    p.add_argument("--report", type=pathlib.Path, required=True)
+    p.add_argument("--set", nargs="*", default=[], help="parameters, where a module has them")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--readme", action="store_true", help="write the table into rtl/README.md")
+    p.add_argument("modules", nargs="+")
+    args = p.parse_args()
+    args.yosys, args.nextpnr = args.yosys.split(), args.nextpnr.split()
+    args.build.mkdir(parents=True, exist_ok=True)
+    args.report.mkdir(parents=True, exist_ok=True)
+    version = [subprocess.run([*t, "--version"], capture_output=True, text=True, check=False) for t in (args.yosys, args.nextpnr)]
+    tools = "; ".join(re.search(r"Yosys [0-9.]+|nextpnr-[0-9][0-9.]*", v.stdout + v.stderr).group(0) for v in version)
+    rows, lines = {}, []
+
+    def say(line):
+        lines.append(line)
+        print(line, flush=True)
+
+    say(f"Measured: ECP5-85F, speed grade 6, seed {args.seed}, {' '.join(args.set)}; {tools}\n")
+    say("| module | MHz | LUT4 | FF | RAM |\n|---|---:|---:|---:|---:|")
+    for top in args.modules:
+        r = rows[top] = timing(args, top)
+        say(f"| {top} | {r['mhz']} | {r['lut4']} | {r['ff']} | {r['ram']} |")
+    (args.report / "timing.json").write_text(json.dumps({"tools": tools, "seed": args.seed, "set": args.set, "modules": rows}, indent=1) + "\n",
+                                             encoding="utf-8")
+    if args.readme:
+        readme("\n".join(lines) + "\n")
+    slow = [f"{n} {r['mhz']} MHz" for n, r in rows.items() if r["mhz"] < GOAL_MHZ]
+    if slow:
+        sys.exit(f"timing: below {GOAL_MHZ} MHz: " + ", ".join(slow))
+
+
+if __name__ == "__main__":
+    main()
