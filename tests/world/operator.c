@@ -49,12 +49,13 @@ static void plan_families(struct world *w, struct pair *p)
     p->natted = w->site[p->a].nat.on && !p->outer6;
 }
 
-// Transport mode does not go through a NAT, pretended or not.
+// Transport mode does not go through a NAT, pretended or not. With "replace" an IKE SA that a trap begins
+// while another is being set up takes that one's place, with what it had.
 static void plan_own(struct world *w, struct pair *p)
 {
     const struct plain *plain = w->o.plain;
     uint16_t lo = (uint16_t)rng_between(&w->rng, 8000, 8100);
-    p->own.on = (plain ? plain->own : rng_chance(&w->rng, 500)) && !p->natted;
+    p->own.on = (plain ? plain->own : !p->unique && rng_chance(&w->rng, 700)) && !p->natted;
     p->own.transport = (plain ? plain->transport : rng_chance(&w->rng, 600)) && !p->encap;
     p->own.trap = plain || rng_chance(&w->rng, 800);
     if (!plain && rng_chance(&w->rng, 500))

@@ -32,8 +32,16 @@ static bool can_begin(const struct pair *p, unsigned side)
     return !(p->natted && side);
 }
 
+// An end that gets no processor hears of it later.
+static uint64_t still(const struct world *w, const struct pair *p)
+{
+    uint64_t a = w->site[p->a].d.frozen_until, b = w->site[p->b].d.frozen_until, until = a > b ? a : b;
+    return until > w->now ? until - w->now : 0;
+}
+
 static void disturb(struct world *w, struct pair *p, uint64_t window)
 {
+    window = window == NEVER ? NEVER : window + still(w, p);
     p->disturbed_at = w->now;
     p->up_from = window == NEVER ? NEVER : w->now + window;
     TRACE(w, 90, window, "%s may lose packets %s", p->name,
