@@ -355,6 +355,11 @@ static bool response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
     struct notify n;
+    if (payload_find(&m->pl, PL_AUTH) && notify_unknown_error(&m->pl, &n)) {
+        sa_why(sa, "received error notify %u, which is not known (RFC 7296 3.10.1)", n.type);
+        refuse_peer(sa);
+        return false;
+    }
     if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n)) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         if (n.type == N_AUTHENTICATION_FAILED)

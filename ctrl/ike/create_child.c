@@ -393,6 +393,14 @@ static bool response(struct task *t, struct inmsg *m)
     struct notify n;
     char why[200];
     bool followup = m->h.exchange == EX_FOLLOWUP_KE;
+    if (notify_unknown_error(&m->pl, &n)) {
+        snprintf(why, sizeof(why), "received error notify %u, which is not known (RFC 7296 3.10.1)", n.type);
+        if (payload_find(&m->pl, followup ? PL_KE : PL_SA) && c)
+            refuse_made(t, why); // the peer may have it
+        else
+            gave_up(t, why);
+        return false;
+    }
     if (!payload_find(&m->pl, followup ? PL_KE : PL_SA) && notify_first_error(&m->pl, &n)) {
         on_error(t, &n, followup);
         return false;

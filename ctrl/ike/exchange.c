@@ -29,6 +29,11 @@ void exchange_log(const char *verb, uint8_t x, bool response, uint32_t mid, cons
     char list[800];
     payloads_print(pl, list, sizeof(list));
     LOGF(ENC, 1, "%s %s %s %u %s", verb, exchange_name(x), response ? "response" : "request", mid, list);
+    for (unsigned i = 0; i < pl->count; i++) {
+        struct notify n;
+        if (pl->p[i].type == PL_NOTIFY && notify_read(pl->p[i].body, &n) && !notify_has_effect(n.type, x))
+            LOGF(ENC, 2, "notify %u, %s, has no effect in %s", n.type, notify_name(n.type), exchange_name(x));
+    }
 }
 
 void exchange_queue_task(struct ike_sa *sa, struct task *t)

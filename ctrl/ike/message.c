@@ -18,15 +18,58 @@ const char *payload_name(uint8_t type)
     }
 }
 
+static const struct {
+    const char *name;
+    uint16_t type;
+    uint8_t places, effect;
+} notifies[] = {
+#define X(sym, num, where, what) {#sym, num, where, what},
+    NOTIFY_LIST(X)
+#undef X
+};
+enum { NOTIFIES = sizeof(notifies) / sizeof(notifies[0]) };
+
+// Its place in the list, which is in the order of the numbers; NOTIFIES: it has none.
+static unsigned notify_find_type(uint16_t type)
+{
+    unsigned lo = 0, hi = NOTIFIES;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (notifies[mid].type < type)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < NOTIFIES && notifies[lo].type == type ? lo : NOTIFIES;
+}
+
 const char *notify_name(uint16_t type)
 {
-    switch (type) {
-#define X(sym, num)                                                                                          \
-    case num: return #sym;
-        NOTIFY_LIST(X)
-#undef X
-    default: return "(unknown)";
+    unsigned i = notify_find_type(type);
+    return i < NOTIFIES ? notifies[i].name : "(unknown)";
+}
+
+bool notify_is_known(uint16_t type)
+{
+    return notify_find_type(type) < NOTIFIES;
+}
+
+static uint8_t place_of(uint8_t exchange)
+{
+    switch (exchange) {
+    case EX_SA_INIT: return IN_INIT;
+    case EX_AUTH: return IN_AUTH;
+    case EX_CREATE_CHILD: return IN_CHILD;
+    case EX_INTERMEDIATE: return IN_INTER;
+    case EX_FOLLOWUP_KE: return IN_FOLLOWUP;
+    default: return IN_INFO;
     }
+}
+
+bool notify_has_effect(uint16_t type, uint8_t exchange)
+{
+    unsigned i = notify_find_type(type);
+    return i < NOTIFIES && notifies[i].effect != IGNORED && (notifies[i].places & place_of(exchange));
 }
 
 bool notify_is_error(uint16_t type)
@@ -158,6 +201,15 @@ bool notify_first_error(const struct payloads *l, struct notify *out)
 {
     for (unsigned i = 0; i < l->count; i++)
         if (l->p[i].type == PL_NOTIFY && notify_read(l->p[i].body, out) && notify_is_error(out->type))
+            return true;
+    return false;
+}
+
+bool notify_unknown_error(const struct payloads *l, struct notify *out)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->p[i].type == PL_NOTIFY && notify_read(l->p[i].body, out) && notify_is_error(out->type) &&
+            !notify_is_known(out->type))
             return true;
     return false;
 }

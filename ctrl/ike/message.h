@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ctrl/ike/notifies.h"
 #include "ctrl/lib/slice.h"
 #include "espalier/error.h"
 
@@ -52,70 +53,16 @@ enum payload_type {
 };
 const char *payload_name(uint8_t type); // NULL: not known
 
-// X(symbol, number, name)
-// clang-format off
-#define NOTIFY_LIST(X) \
-    X(UNSUPPORTED_CRITICAL_PAYLOAD, 1) \
-    X(INVALID_IKE_SPI, 4) \
-    X(INVALID_MAJOR_VERSION, 5) \
-    X(INVALID_SYNTAX, 7) \
-    X(INVALID_MESSAGE_ID, 9) \
-    X(INVALID_SPI, 11) \
-    X(NO_PROPOSAL_CHOSEN, 14) \
-    X(INVALID_KE_PAYLOAD, 17) \
-    X(AUTHENTICATION_FAILED, 24) \
-    X(SINGLE_PAIR_REQUIRED, 34) \
-    X(NO_ADDITIONAL_SAS, 35) \
-    X(INTERNAL_ADDRESS_FAILURE, 36) \
-    X(FAILED_CP_REQUIRED, 37) \
-    X(TS_UNACCEPTABLE, 38) \
-    X(INVALID_SELECTORS, 39) \
-    X(UNACCEPTABLE_ADDRESSES, 40) \
-    X(UNEXPECTED_NAT_DETECTED, 41) \
-    X(TEMPORARY_FAILURE, 43) \
-    X(CHILD_SA_NOT_FOUND, 44) \
-    X(STATE_NOT_FOUND, 47) \
-    X(INITIAL_CONTACT, 16384) \
-    X(SET_WINDOW_SIZE, 16385) \
-    X(ADDITIONAL_TS_POSSIBLE, 16386) \
-    X(NAT_DETECTION_SOURCE_IP, 16388) \
-    X(NAT_DETECTION_DESTINATION_IP, 16389) \
-    X(COOKIE, 16390) \
-    X(USE_TRANSPORT_MODE, 16391) \
-    X(HTTP_CERT_LOOKUP_SUPPORTED, 16392) \
-    X(REKEY_SA, 16393) \
-    X(ESP_TFC_PADDING_NOT_SUPPORTED, 16394) \
-    X(NON_FIRST_FRAGMENTS_ALSO, 16395) \
-    X(MOBIKE_SUPPORTED, 16396) \
-    X(ADDITIONAL_IP4_ADDRESS, 16397) \
-    X(ADDITIONAL_IP6_ADDRESS, 16398) \
-    X(NO_ADDITIONAL_ADDRESSES, 16399) \
-    X(UPDATE_SA_ADDRESSES, 16400) \
-    X(COOKIE2, 16401) \
-    X(NO_NATS_ALLOWED, 16402) \
-    X(MULTIPLE_AUTH_SUPPORTED, 16404) \
-    X(EAP_ONLY_AUTHENTICATION, 16417) \
-    X(CHILDLESS_IKEV2_SUPPORTED, 16418) \
-    X(QUICK_CRASH_DETECTION, 16419) \
-    X(IKEV2_MESSAGE_ID_SYNC_SUPPORTED, 16420) \
-    X(IKEV2_FRAGMENTATION_SUPPORTED, 16430) \
-    X(SIGNATURE_HASH_ALGORITHMS, 16431) \
-    X(REDIRECT_SUPPORTED, 16406) \
-    X(REDIRECT, 16407) \
-    X(REDIRECTED_FROM, 16408) \
-    X(USE_PPK, 16435) \
-    X(PPK_IDENTITY, 16436) \
-    X(NO_PPK_AUTH, 16437) \
-    X(INTERMEDIATE_EXCHANGE_SUPPORTED, 16438) \
-    X(ADDITIONAL_KEY_EXCHANGE, 16441)
-// clang-format on
 enum notify_type {
-#define X(sym, num) N_##sym = num,
+#define X(sym, num, places, effect) N_##sym = num,
     NOTIFY_LIST(X)
 #undef X
 };
 const char *notify_name(uint16_t type); // "(unknown)" where not listed
 bool notify_is_error(uint16_t type);    // below 16384
+bool notify_is_known(uint16_t type);
+// Of the registry, with an effect in that exchange (notifies.h).
+bool notify_has_effect(uint16_t type, uint8_t exchange);
 
 struct ike_header {
     uint64_t spi_i, spi_r;
@@ -164,6 +111,9 @@ bool notify_read(struct slice body, struct notify *n);
 // validate.
 bool notify_find(const struct payloads *l, uint16_t type, struct notify *out);
 bool notify_first_error(const struct payloads *l, struct notify *out);
+// One of a type that nobody here knows: the request has failed altogether, whatever else the answer holds
+// (3.10.1).
+bool notify_unknown_error(const struct payloads *l, struct notify *out);
 
 struct ke {
     uint16_t group;

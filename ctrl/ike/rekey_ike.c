@@ -347,6 +347,13 @@ static bool response(struct task *t, struct inmsg *m)
     struct notify n;
     char why[200];
     bool followup = m->h.exchange == EX_FOLLOWUP_KE;
+    if (notify_unknown_error(&m->pl, &n)) {
+        snprintf(why, sizeof(why), "received error notify %u, which is not known (RFC 7296 3.10.1)", n.type);
+        if (payload_find(&m->pl, PL_SA)) // the peer may have one that we do not have
+            t->sa->ike->events->sa_cannot_rekey(t->sa);
+        gave_up(t, why);
+        return false;
+    }
     if (!payload_find(&m->pl, followup ? PL_KE : PL_SA) && notify_first_error(&m->pl, &n)) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         if (n.type == N_INVALID_KE_PAYLOAD && !followup && try_group(t, n.data))

@@ -33,3 +33,6 @@ $(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_pa
 $(eval $(call unit_test,test_ike_childless,tests/unit/test_ike_childless.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 REDIRECT_LDFLAGS := -Wl,--wrap=child_put_answer
 $(eval $(call unit_test,test_ike_redirect,tests/unit/test_ike_redirect.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(REDIRECT_LDFLAGS)))
+NOTIFIES_LDFLAGS := -Wl,--wrap=pb_payload
+$(eval $(call unit_test,test_ike_memory_more,tests/unit/test_ike_memory_more.c tests/unit/ike_pair.c tests/unit/no_memory.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
+$(eval $(call unit_test,test_ike_notifies,tests/unit/test_ike_notifies.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NOTIFIES_LDFLAGS)))

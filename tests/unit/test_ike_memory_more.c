@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exchanges between two daemons in which each allocation fails once, at either end: rekeying with additional
+// key exchanges, IKE SAs that begin without a CHILD SA, redirection. Nobody falls, nothing stays at work, and
+// when memory is there again both ends come to the same SAs.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "ctrl/ike/expiry.h"
+#include "tests/unit/ike_pair.h"
+#include "tests/unit/no_memory.h"
+
+enum { REST = 600000, MOST = 2000 };
+
+static void tune(struct conn_config *c, int side)
+{
+    c->dpd_delay = 30; // an end that had no memory for a message has given its IKE SA up
+    c->childless = CHILDLESS_PREFER;
+    if (side == 1)
+        c->local_count = 0; // every address
+    pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519 ke1_ecp256");
+    pair_proposal(&c->children[0].proposals[0], PROTO_ESP, "aes256gcm16 x25519 ke1_ecp256");
+}
+
+static struct ike_sa *sa_of(struct pair *p, int side)
+{
+    return p->s[side].ike->sas;
+}
+
+static void rekey_child(struct pair *p)
+{
+    expiry_rekey(sa_of(p, 0)->children);
+}
+
+static void rekey_of_the_peer(struct pair *p)
+{
+    expiry_rekey(sa_of(p, 1)->children);
+}
+
+static void rekey_sa(struct pair *p)
+{
+    rekey_ike(sa_of(p, 0));
+}
+
+static void begin(struct pair *p)
+{
+    struct msg_INITIATE m = {.req = 5};
+    snprintf(m.child, sizeof(m.child), "c");
+    ipc_send(p->s[0].ctl_ike, MSG_INITIATE, &m);
+}
+
+static void send_away(struct pair *p)
+{
+    struct msg_REDIRECT m = {.req = 99};
+    addr_parse("10.0.0.3", &m.gateway);
+    snprintf(m.conn, sizeof(m.conn), "t");
+    ipc_send(p->s[1].ctl_ike, MSG_REDIRECT, &m);
+}
+
+static void each_allocation_fails(struct pair *(*start)(uint8_t, pair_tune), void (*act)(struct pair *p))
+{
+    unsigned n = 0;
+    for (bool hit = true; hit;) {
+        struct pair *p = start(UNIQUE_REPLACE, tune);
+        struct timer first = {0}; // the loop ends a daemon that has no memory for its timers (loop.c)
+        timer_set(p->loop, &first, UINT64_MAX);
+        timer_stop(p->loop, &first);
+        no_memory_at(++n);
+        act(p);
+        pair_run(p);
+        hit = no_memory_end();
+        pair_wait(p, REST);
+        for (int i = 0; i < 2; i++)
+            for (const struct ike_sa *sa = sa_of(p, i); sa; sa = sa->next)
+                if (sa->active || sa->passive || sa->parked || sa->queue)
+                    fail_msg("allocation %u: side %d is still at work", n, i);
+        if (p->s[0].ike->sa_count != p->s[1].ike->sa_count || !pair_agree(p))
+            fail_msg("allocation %u: %u and %u IKE SAs, %u and %u CHILD SAs", n, p->s[0].ike->sa_count,
+                     p->s[1].ike->sa_count, pair_live(&p->s[0]), pair_live(&p->s[1]));
+        pair_free(p);
+        assert_true(n < MOST);
+    }
+    assert_true(n > 20);
+}
+
+static void test_rekeying_of_a_child_sa(void **state)
+{
+    (void)state;
+    each_allocation_fails(pair_established, rekey_child);
+    each_allocation_fails(pair_established, rekey_of_the_peer);
+}
+
+static void test_rekeying_of_an_ike_sa(void **state)
+{
+    (void)state;
+    each_allocation_fails(pair_established, rekey_sa);
+}
+
+static void test_an_ike_sa_that_begins_without_a_child_sa(void **state)
+{
+    (void)state;
+    each_allocation_fails(pair_loaded, begin);
+}
+
+static void test_redirection(void **state)
+{
+    (void)state;
+    each_allocation_fails(pair_established, send_away);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rekeying_of_a_child_sa),
+        cmocka_unit_test(test_rekeying_of_an_ike_sa),
+        cmocka_unit_test(test_an_ike_sa_that_begins_without_a_child_sa),
+        cmocka_unit_test(test_redirection),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

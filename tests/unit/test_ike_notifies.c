@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry of notifies, and what is not in it (RFC 7296 section 3.10.1) between two daemons: a status is
+// ignored in every message, an error fails the exchange that it answers, and in a request it is ignored.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "ctrl/ike/expiry.h"
+#include "tests/unit/ike_pair.h"
+
+enum { NEW_STATUS = 40961, NEW_ERROR = 8193, REST = 400000 };
+
+static void test_the_list_is_in_order_and_says_what_has_an_effect_where(void **state)
+{
+    unsigned before = 0, count = 0;
+    (void)state;
+#define X(sym, num, places, effect)                                                                          \
+    assert_true((num) > before);                                                                             \
+    assert_true((places) != 0 && ((num) < 16384 || (effect) != FAILS));                                      \
+    assert_string_equal(notify_name(num), #sym);                                                             \
+    before = (num);                                                                                          \
+    count++;
+    NOTIFY_LIST(X)
+#undef X
+    assert_int_equal(count, 25 + 63); // as many as IANA has of each kind
+    assert_false(notify_is_known(NEW_STATUS) || notify_is_known(NEW_ERROR) || notify_is_known(16447));
+    assert_string_equal(notify_name(2), "(unknown)");
+    assert_true(notify_has_effect(N_REKEY_SA, EX_CREATE_CHILD));
+    assert_false(notify_has_effect(N_REKEY_SA, EX_AUTH));
+    assert_false(notify_has_effect(N_IPCOMP_SUPPORTED, EX_AUTH));
+    assert_false(notify_has_effect(NEW_STATUS, EX_AUTH));
+}
+
+// --- a notify more in messages: behind those payloads, but for the first ones of them ---
+
+static struct {
+    uint16_t type;
+    unsigned skip, times;
+    uint8_t behind; // 0: IDi, IDr and nonces
+} extra;
+
+void __real_pb_payload(struct pb *b, uint8_t type, struct slice body);
+void __wrap_pb_payload(struct pb *b, uint8_t type, struct slice body);
+void __wrap_pb_payload(struct pb *b, uint8_t type, struct slice body)
+{
+    __real_pb_payload(b, type, body);
+    bool here = extra.behind ? type == extra.behind : type == PL_NONCE || type == PL_IDI || type == PL_IDR;
+    if (!here || !extra.times)
+        return;
+    if (extra.skip) {
+        extra.skip--;
+        return;
+    }
+    extra.times--;
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), extra.type, slice_of("data", 4));
+}
+
+static struct child_sa *up(struct pair *p, int side)
+{
+    for (struct ike_sa *sa = p->s[side].ike->sas; sa; sa = sa->next)
+        for (struct child_sa *c = sa->children; sa->state == SA_ESTABLISHED && c; c = c->next)
+            if (child_is_up(c))
+                return c;
+    fail_msg("side %d has no CHILD SA", side);
+    return NULL;
+}
+
+static void test_a_status_that_is_not_known_is_ignored_in_every_message(void **state)
+{
+    (void)state;
+    memset(&extra, 0, sizeof(extra));
+    extra.type = NEW_STATUS;
+    extra.times = 1000;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    for (int side = 0; side < 2; side++) {
+        expiry_rekey(up(p, side));
+        pair_wait(p, 10000);
+        rekey_ike(up(p, side)->sa);
+        pair_wait(p, 10000);
+        pair_assert_one(p);
+    }
+    assert_int_equal(p->s[0].ike_down + p->s[1].ike_down, 0);
+    assert_true(extra.times < 1000 - 10);
+    extra.times = 0;
+    pair_free(p);
+}
+
+static void test_an_error_that_is_not_known_is_ignored_in_a_request(void **state)
+{
+    (void)state;
+    memset(&extra, 0, sizeof(extra));
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    extra.type = NEW_ERROR;
+    extra.behind = PL_IDI;
+    extra.times = 1;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(extra.times, 0);
+    pair_assert_one(p);
+    extra.behind = PL_NONCE; // of the request: ours
+    extra.times = 1;
+    uint32_t was = up(p, 0)->spi_in;
+    expiry_rekey(up(p, 0));
+    pair_wait(p, 10000);
+    assert_int_equal(extra.times, 0);
+    assert_true(up(p, 0)->spi_in != was);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static void test_an_error_that_is_not_known_fails_what_it_answers(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) { // IKE_SA_INIT, IKE_AUTH
+        struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+        memset(&extra, 0, sizeof(extra));
+        extra.type = NEW_ERROR;
+        extra.behind = i ? PL_IDR : PL_NONCE;
+        extra.skip = 1; // the request's
+        extra.times = 1;
+        pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+        assert_int_equal(extra.times, 0);
+        pair_wait(p, REST);
+        assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
+        assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+        pair_free(p);
+    }
+    for (int ike = 0; ike < 2; ike++) { // CREATE_CHILD_SA: what there was goes on until there is another
+        struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+        uint32_t was = up(p, 0)->spi_in;
+        memset(&extra, 0, sizeof(extra));
+        extra.type = NEW_ERROR;
+        extra.behind = PL_NONCE;
+        extra.skip = 1;
+        extra.times = 1;
+        if (ike)
+            rekey_ike(up(p, 0)->sa);
+        else
+            expiry_rekey(up(p, 0));
+        pair_run(p);
+        assert_int_equal(extra.times, 0);
+        assert_true(ike || up(p, 0)->spi_in == was);
+        pair_wait(p, REST);
+        pair_assert_one(p);
+        assert_int_equal(p->s[0].ike_down, ike); // the peer took itself for rekeyed: reauthenticated
+        pair_free(p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_list_is_in_order_and_says_what_has_an_effect_where),
+        cmocka_unit_test(test_a_status_that_is_not_known_is_ignored_in_every_message),
+        cmocka_unit_test(test_an_error_that_is_not_known_is_ignored_in_a_request),
+        cmocka_unit_test(test_an_error_that_is_not_known_fails_what_it_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
