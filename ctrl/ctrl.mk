@@ -23,7 +23,7 @@ espalierd: $(BUILD)/bin/espalierd ## the IKE daemon alone
 $(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS))) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lssl -lcrypto -lpci -lm
 
 # The table of swanctl.conf's keys in ctrl/config/README.md; test_config_keys fails when it is not this one.
 CONFIG_TABLE_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,ctrl/config/gen/main.c ctrl/config/gen/table.c $(CONFIG_SRCS) ctrl/ctl/vici_msg.c $(CTRL_LIB_SRCS))

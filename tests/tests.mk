@@ -7,7 +7,7 @@ UNIT_TESTS += $$(BUILD)/tests/$(1)
 $$(BUILD)/tests/$(1): $$(patsubst %.c,$$(BUILD)/obj/%.o,$(filter %.c,$(2))) $(filter-out %.c,$(2))
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
-	@$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) -lcmocka
+	@$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) -lcmocka -Wl,--as-needed -lssl -lcrypto
 endef
 
 -include $(wildcard tests/unit/*.mk)

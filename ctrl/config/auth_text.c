@@ -225,7 +225,7 @@ static const char *unsupported(const char *text)
 {
     static const struct {
         const char *prefix, *why;
-    } list[] = {{"eap", "of EAP there is eap-mschapv2 alone"},
+    } list[] = {{"eap", "of EAP there are eap-mschapv2 and eap-tls"},
                 {"xauth", "XAuth belongs to IKEv1, which is not supported"},
                 {"bliss", "BLISS signatures are not supported"},
                 {"any", "'any' is not supported; say psk or pubkey"}};
@@ -240,8 +240,9 @@ int auth_text_parse(const char *text, bool local, struct auth_text *out, struct 
     struct parse p = {.local = local, .err = err};
     const char *why = unsupported(text);
     *out = (struct auth_text){.auth = AUTH_PUBKEY};
-    if (strcmp(text, "eap-mschapv2") == 0) {
+    if (strcmp(text, "eap-mschapv2") == 0 || strcmp(text, "eap-tls") == 0) {
         out->auth = AUTH_EAP;
+        out->eap_type = strcmp(text, "eap-tls") == 0 ? EAP_TLS : EAP_MSCHAPV2;
         return 0;
     }
     if (why)

@@ -11,6 +11,7 @@
 
 struct auth_text {
     uint8_t auth;     // enum auth_method
+    uint8_t eap_type; // enum eap_type, of AUTH_EAP
     uint32_t schemes; // bits of enum cr_scheme_bit: of the AUTH payload
     uint16_t rsa_bits,
         ecdsa_bits;       // the shortest key of the chain; 0: as anywhere; UINT16_MAX: none of the kind

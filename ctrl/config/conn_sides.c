@@ -32,6 +32,7 @@ void side_defaults(struct auth_side *s, bool local)
     struct esp_error unused;
     auth_text_parse("pubkey", local, &a, &unused);
     s->auth = a.auth;
+    s->eap_type = a.eap_type;
     s->schemes = a.schemes;
     s->cert_hashes = a.cert_hashes;
     s->rsa_bits = a.rsa_bits;
@@ -47,6 +48,7 @@ int side_auth(struct load *l, void *owner, const char *text)
     if (auth_text_parse(text, of_local(l), &a, &e) < 0)
         return load_refuse(l, "invalid value for: auth: '%.40s': %.180s", text, e.text);
     s->auth = a.auth;
+    s->eap_type = a.eap_type;
     s->schemes = a.schemes;
     s->cert_hashes = a.cert_hashes;
     s->rsa_bits = a.rsa_bits;
@@ -185,7 +187,8 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
     bool given =
         s->certs.count || s->cacerts.count || s->pubkeys.count || s->cert_policy.count || s->ca_id[0];
     l->node = section;
-    if (s->auth != AUTH_PUBKEY && given)
+    bool by_cert = s->auth == AUTH_PUBKEY || (s->auth == AUTH_EAP && s->eap_type == EAP_TLS);
+    if (!by_cert && given)
         load_warn(l, "certificates and what they must have are without effect where auth = %s",
                   s->auth == AUTH_PSK ? "psk" : "eap-mschapv2");
     if (s->auth == AUTH_PUBKEY && !local && any_peer(s->id) && !s->certs.count && !s->cacerts.count &&
@@ -195,8 +198,17 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
             "remote: any certificate of any authority would do: expected id = NAME, cacerts, ca_id, certs or "
             "pubkeys beside auth = pubkey");
     if (s->auth != AUTH_EAP && s->eap_id[0])
-        load_warn(l, "%s: eap_id is without effect where auth is not eap-mschapv2",
-                  local ? "local" : "remote");
+        load_warn(l, "%s: eap_id is without effect where auth is no EAP method", local ? "local" : "remote");
+    if (s->aaa_id[0] && (!local || s->eap_type != EAP_TLS)) {
+        l->key = key_find(local ? SEC_LOCAL : SEC_REMOTE, "aaa_id");
+        load_refuse(l,
+                    "invalid value for: aaa_id: it goes with auth = eap-tls of the local section: no other "
+                    "method proves a server's identity");
+        l->key = NULL;
+    }
+    if (s->auth == AUTH_EAP && s->pubkeys.count)
+        load_refuse(l, "%s: pubkeys do not go with EAP-TLS, which has certificates",
+                    local ? "local" : "remote");
     if (s->certs.count && s->pubkeys.count)
         load_refuse(l, "%s: certs and pubkeys do not go together", local ? "local" : "remote");
     l->node = NULL;
@@ -206,10 +218,10 @@ void sides_finish(struct load *l)
 {
     const struct conn_config *c = l->conn;
     if (c->remote.auth == AUTH_EAP && c->local.auth != AUTH_PUBKEY)
-        load_refuse(l, "remote: auth = eap-mschapv2 goes with a local auth of certificates, as we prove "
+        load_refuse(l, "remote: an auth of EAP goes with a local auth of certificates, as we prove "
                        "ourselves to whoever asks");
     else if (c->local.auth == AUTH_EAP && c->remote.auth != AUTH_PUBKEY)
-        load_refuse(l, "local: auth = eap-mschapv2 goes with a remote auth of certificates: our password is "
+        load_refuse(l, "local: an auth of EAP goes with a remote auth of certificates: our proof is "
                        "for a server that has proven itself");
     if ((c->remote.auth == AUTH_EAP || c->local.auth == AUTH_EAP) && c->ppk_id[0])
         load_refuse(l, "EAP with a PPK (ppk_id) is not supported yet");

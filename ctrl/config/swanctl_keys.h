@@ -68,9 +68,9 @@
     K(SIDE, round, NUMBER, IN_CONN(side.round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
     K(SIDE, certs, BLOBS, OCTETS(side_cert), 0, "", "local: ours, of which the first is sent; remote: the peer has one of these") \
     K(SIDE, pubkeys, BLOBS, OCTETS(side_pubkey), 0, "", "raw public keys, likewise") \
-    K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, `eap-mschapv2`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \
+    K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, `eap-mschapv2`, `eap-tls`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \
     K(SIDE, id, TEXT, IN_CONN(side.id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
-    K(SIDE, aaa_id, ONLY, NOTHING, empty, "remote id", "EAP-MSCHAPv2 proves no identity of a server")                                                                \
+    K(SIDE, aaa_id, TEXT, IN_CONN(side.aaa_id), ID_MAX_LEN, "remote id", "local, with `eap-tls`: whom the server's certificate must be of")                                                                \
     K(SIDE, xauth_id, ONLY, NOTHING, empty, "id", "XAuth " IKEV1)                                                                \
     K(SIDE, groups, NEVER, NOTHING, 0, "", "group membership is " LATER)
 

@@ -331,7 +331,13 @@ static void put_auth(struct vici_out *o, const char *name, const struct auth_sid
              s->auth == AUTH_PUBKEY ? "public key"
              : s->auth == AUTH_EAP  ? "EAP"
                                     : "pre-shared key");
+    if (s->auth == AUTH_EAP)
+        vici_put(o, "eap-type", s->eap_type == EAP_TLS ? "TLS" : "MSCHAPV2");
     put_id(o, s);
+    if (s->aaa_id[0])
+        vici_put(o, "aaa_id", s->aaa_id);
+    if (s->eap_id[0])
+        vici_put(o, "eap_id", s->eap_id);
     if (revocation[s->revocation % 3])
         vici_put(o, "revocation", revocation[s->revocation % 3]);
     vici_list(o, "groups");

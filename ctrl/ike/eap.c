@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The peer's steps are few and in one order: identity where there is an eap_id, challenge, response, its
-// "success", AUTH. Anything else ends the IKE SA, so a peer has as many messages as there are steps, and
-// half_open_timeout for all of them.
+// "success", AUTH; with EAP-TLS a bounded number of packets between identity and AUTH. Anything else ends the
+// IKE SA, so a peer has as many messages as there are steps, and half_open_timeout for all of them.
 #include "ctrl/ike/eap.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 
 #include "ctrl/ike/auth.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/eap_tls.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
@@ -96,6 +97,11 @@ static void send_request(struct ike_sa *sa, struct pb *b, uint8_t type, struct s
     }
 }
 
+static bool by_tls(const struct ike_sa *sa)
+{
+    return sa->conn->cfg.remote.eap_type == EAP_TLS;
+}
+
 static void send_challenge(struct ike_sa *sa, struct pb *b)
 {
     const struct eap_session *e = sa->hs->eap;
@@ -109,6 +115,48 @@ static void send_challenge(struct ike_sa *sa, struct pb *b)
     wr_bytes(&w, "espalierd", 9);
     LOGF(IKE, 1, "initiating EAP_MSCHAPV2 method (id 0x%02X)", e->id);
     send_request(sa, b, EAP_TYPE_MSCHAPV2, wr_written(&w));
+}
+
+static void on_success(struct ike_sa *sa);
+
+static void send_tls(struct ike_sa *sa, struct pb *b)
+{
+    uint8_t data[EAP_TLS_PACKET_MAX];
+    struct writer w = writer_of(data, sizeof(data));
+    eap_tls_packet(sa->hs->eap_tls, &w);
+    send_request(sa, b, EAP_TYPE_TLS, wr_written(&w));
+}
+
+static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
+{
+    uint8_t buf[EAP_TLS_PACKET_MAX + 100];
+    struct pb b = pb_of(buf, sizeof(buf));
+    t->sa->hs->eap->id++;
+    if (next == EAP_TLS_FAILED)
+        fail(t->sa, why);
+    else if (next == EAP_TLS_OVER)
+        on_success(t->sa);
+    else
+        send_tls(t->sa, &b);
+}
+
+static void begin_method(struct ike_sa *sa, struct pb *b)
+{
+    struct eap_session *e = sa->hs->eap;
+    char why[200];
+    if (!by_tls(sa)) {
+        send_challenge(sa, b);
+        return;
+    }
+    if (!sa->conn->cfg.remote.eap_id[0])
+        e->user = sa->remote_id;
+    sa->hs->eap_tls = eap_tls_new(sa, true, &e->user, tls_next, why, sizeof(why));
+    if (!sa->hs->eap_tls) {
+        fail(sa, why);
+        return;
+    }
+    LOGF(IKE, 1, "initiating EAP_TLS method (id 0x%02X)", e->id);
+    send_tls(sa, b);
 }
 
 // --- the first answer ---
@@ -131,7 +179,16 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
     if (e->step == WAITS_FOR_IDENTITY)
         send_request(sa, &b, EAP_TYPE_IDENTITY, slice_of(NULL, 0));
     else
-        send_challenge(sa, &b);
+        begin_method(sa, &b);
+}
+
+static void may_begin(struct task *t, enum msg_type type, const union msg *m)
+{
+    char why[200];
+    if (!answer_ok(type, m))
+        fail(t->sa, answer_text(type, m));
+    else if (!own_auth_make(t, got_auth, why, sizeof(why)))
+        fail(t->sa, why);
 }
 
 static void got_challenge(struct task *t, enum msg_type type, const union msg *m)
@@ -166,6 +223,11 @@ void eap_begin(struct task *t)
         fail(sa, "too many proofs that failed came from there, none is looked at for some seconds");
         return;
     }
+    if (by_tls(sa)) {
+        struct msg_EAP_TLS_BEGIN tls = {.req = ask_new(t, may_begin), .ike_id = sa->id};
+        ask(sa->ike, ROOM_KEYS, tls.req, MSG_EAP_TLS_BEGIN, &tls);
+        return;
+    }
     struct msg_EAP_BEGIN q = {.req = ask_new(t, got_challenge), .ike_id = sa->id};
     ask(sa->ike, ROOM_KEYS, q.req, MSG_EAP_BEGIN, &q);
 }
@@ -179,6 +241,8 @@ static bool take_name(struct ike_sa *sa, struct slice name)
     struct eap_session *e = sa->hs->eap;
     const char *want = sa->conn->cfg.remote.eap_id;
     struct identity pattern;
+    if (!name.len || name.len > EAP_NAME_MAX)
+        return false;
     for (size_t i = 0; i < name.len; i++)
         if (name.p[i] <= ' ' || name.p[i] == 0x7f)
             return false;
@@ -191,6 +255,17 @@ static bool take_name(struct ike_sa *sa, struct slice name)
     return identity_parse(e->name, &e->user) && !identity_is_pattern(&e->user) &&
            slice_eq(name, slice_of(e->user.data, e->user.len)) && identity_parse(want, &pattern) &&
            identity_match(&e->user, &pattern) != MATCH_NONE;
+}
+
+static void refuse_name(struct ike_sa *sa)
+{
+    const char *want = sa->conn->cfg.remote.eap_id;
+    char id[ID_TEXT_MAX], why[200];
+    snprintf(why, sizeof(why), "the peer %s '%.60s', which is not whom %s '%.60s' allows",
+             by_tls(sa) ? "says that it is" : "shows the password of", sa->hs->eap->name,
+             want[0] ? "eap_id" : "its IKE identity",
+             want[0] ? want : identity_print(&sa->remote_id, id, sizeof(id)));
+    fail(sa, why);
 }
 
 static void shown(struct task *t, enum msg_type type, const union msg *m)
@@ -224,19 +299,12 @@ static void on_response(struct task *t, const struct eap_packet *p)
     struct ike_sa *sa = t->sa;
     struct eap_session *e = sa->hs->eap;
     struct mschap_reply reply;
-    char why[200];
     if (!mschap_read_reply(p->data, e->id, &reply)) {
         fail(sa, "the peer's MS-CHAPv2 response is malformed");
         return;
     }
     if (!take_name(sa, reply.name)) {
-        char id[ID_TEXT_MAX];
-        snprintf(why, sizeof(why),
-                 "the peer shows the password of '%.60s', which is not whom %s '%.60s' allows", e->name,
-                 sa->conn->cfg.remote.eap_id[0] ? "eap_id" : "its IKE identity",
-                 sa->conn->cfg.remote.eap_id[0] ? sa->conn->cfg.remote.eap_id
-                                                : identity_print(&sa->remote_id, id, sizeof(id)));
-        fail(sa, why);
+        refuse_name(sa);
         return;
     }
     const char *domain = strrchr(e->name, '\\'); // RFC 2759 8.2: the name goes in without it
@@ -254,26 +322,41 @@ static void on_success(struct ike_sa *sa)
     struct eap_session *e = sa->hs->eap;
     uint8_t buf[64];
     struct pb b = pb_of(buf, sizeof(buf));
-    char id[ID_TEXT_MAX];
+    char id[ID_TEXT_MAX], name[ID_TEXT_MAX];
     e->step = WAITS_FOR_AUTH;
     sa->hs->eap_over = true;
-    LOGF(IKE, 1, "EAP method EAP_MSCHAPV2 succeeded for '%s', MSK established", e->name);
+    LOGF(IKE, 1, "EAP method EAP_%s succeeded for '%s', MSK established", by_tls(sa) ? "TLS" : "MSCHAPV2",
+         identity_print(&e->user, name, sizeof(name)));
     if (!identity_eq(&e->user, &sa->remote_id))
-        LOGF(IKE, 1, "the peer counts as '%s' from here on, who has shown his password, and not as '%s'",
-             e->name, identity_print(&sa->remote_id, id, sizeof(id)));
+        LOGF(IKE, 1, "the peer counts as '%s' from here on, who has proven himself, and not as '%s'", name,
+             identity_print(&sa->remote_id, id, sizeof(id)));
     sa->remote_id = e->user;
     pb_eap(&b, EAP_CODE_SUCCESS, e->id, 0, slice_of(NULL, 0));
     if (!exchange_reply(sa, EX_AUTH, &b))
         sa_destroy(sa);
 }
 
-static void on_identity(struct ike_sa *sa)
+// With a password, who it is is said by the name that comes with the response.
+static void on_identity(struct ike_sa *sa, struct slice name)
 {
-    uint8_t buf[200];
+    uint8_t buf[EAP_TLS_PACKET_MAX + 100];
     struct pb b = pb_of(buf, sizeof(buf));
+    if (by_tls(sa) && !take_name(sa, name)) {
+        refuse_name(sa);
+        return;
+    }
     sa->hs->eap->step = WAITS_FOR_RESPONSE;
     sa->hs->eap->id++;
-    send_challenge(sa, &b);
+    begin_method(sa, &b);
+}
+
+static void wrong_type(struct ike_sa *sa, const struct eap_packet *p)
+{
+    bool nak = p->type == EAP_TYPE_NAK && p->data.len;
+    char why[100];
+    snprintf(why, sizeof(why), "the peer %s EAP type %u, and %s is wanted", nak ? "asks for" : "answers with",
+             nak ? p->data.p[0] : p->type, by_tls(sa) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
+    fail(sa, why);
 }
 
 bool eap_request(struct task *t)
@@ -283,7 +366,6 @@ bool eap_request(struct task *t)
     const struct payloads *pl = &t->msg->pl;
     const struct payload *body = payload_find(pl, PL_EAP);
     struct eap_packet p;
-    char why[100];
     if (e->step == WAITS_FOR_AUTH && !body && payload_count(pl, PL_AUTH) == 1)
         return true;
     if (!body || payload_count(pl, PL_EAP) != 1 || e->step == WAITS_FOR_AUTH || !eap_read(body->body, &p)) {
@@ -292,12 +374,11 @@ bool eap_request(struct task *t)
     } else if (p.code != EAP_CODE_RESPONSE || p.id != e->id) {
         fail(sa, "the EAP packet is no response to our last request (RFC 3748 4.1)");
     } else if (e->step == WAITS_FOR_IDENTITY && p.type == EAP_TYPE_IDENTITY) {
-        on_identity(sa); // who it is, is said by the name that comes with the response
-    } else if (e->step == WAITS_FOR_IDENTITY || p.type != EAP_TYPE_MSCHAPV2) {
-        snprintf(why, sizeof(why), "the peer %s EAP type %u, and EAP-MSCHAPv2 (26) is wanted",
-                 p.type == EAP_TYPE_NAK && p.data.len ? "asks for" : "answers with",
-                 p.type == EAP_TYPE_NAK && p.data.len ? p.data.p[0] : p.type);
-        fail(sa, why);
+        on_identity(sa, p.data);
+    } else if (e->step == WAITS_FOR_IDENTITY || p.type != sa->conn->cfg.remote.eap_type) {
+        wrong_type(sa, &p);
+    } else if (by_tls(sa)) {
+        eap_tls_input(t, p.data);
     } else if (e->step == WAITS_FOR_RESPONSE) {
         on_response(t, &p);
     } else if (p.data.len >= 1 && p.data.p[0] == MSCHAP_OP_SUCCESS) {

@@ -10,15 +10,17 @@
 #include <string.h>
 
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/eap_tls.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 
-enum { REQUESTS_MAX = 16, TEXT_MAX = 80 };
-enum step { WAITS_FOR_SERVER, WAITS_FOR_CHALLENGE, WAITS_FOR_PROOF, WAITS_FOR_SUCCESS, OVER };
+enum { REQUESTS_MAX = 16, TEXT_MAX = 80 }; // beside those of EAP-TLS, which counts for itself
+enum step { WAITS_FOR_SERVER, WAITS_FOR_CHALLENGE, WAITS_FOR_PROOF, WAITS_FOR_SUCCESS, IN_TLS, OVER };
 
 struct eap_client {
     eap_end_fn end;
@@ -57,6 +59,8 @@ int eap_client_check(const struct conn *c, struct esp_error *err)
                         "our password is for a server that has proven itself by a certificate (pubkey)");
     if (cfg->ppk_id[0])
         return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
+    if (cfg->local.aaa_id[0] && (!identity_parse(cfg->local.aaa_id, &id) || identity_is_pattern(&id)))
+        return esp_fail(err, -EINVAL, "local.aaa_id", "'%.100s' is no server's identity", cfg->local.aaa_id);
     if (!user_of(c, &id))
         return esp_fail(err, -EINVAL, "local.eap_id",
                         "'%.80s' is no user name: expected local.eap_id or local.id to be one",
@@ -105,9 +109,14 @@ static void fail(struct task *t, const char *why)
     t->sa->hs->eap_client->end(t, text);
 }
 
+static bool by_tls(const struct ike_sa *sa)
+{
+    return sa->conn->cfg.local.eap_type == EAP_TLS;
+}
+
 static void reply(struct task *t, uint8_t type, struct slice data)
 {
-    uint8_t buf[600];
+    uint8_t buf[EAP_TLS_PACKET_MAX + 100];
     struct pb b = pb_of(buf, sizeof(buf));
     pb_eap(&b, EAP_CODE_RESPONSE, t->sa->hs->eap_client->id, type, data);
     COUNT(t->sa->ike, ike_auth_out_req);
@@ -213,15 +222,75 @@ static void on_mschap(struct task *t, struct slice data)
     }
 }
 
+// --- EAP-TLS ---
+
+static void over(struct task *t)
+{
+    struct eap_client *e = t->sa->hs->eap_client;
+    LOGF(IKE, 1, "EAP method EAP_%s succeeded, MSK established", by_tls(t->sa) ? "TLS" : "MSCHAPV2");
+    e->step = OVER;
+    t->sa->hs->eap_over = true;
+    e->end(t, NULL);
+}
+
+static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
+{
+    uint8_t data[EAP_TLS_PACKET_MAX];
+    struct writer w = writer_of(data, sizeof(data));
+    if (next == EAP_TLS_FAILED) {
+        fail(t, why);
+    } else if (next == EAP_TLS_OVER) {
+        over(t);
+    } else {
+        eap_tls_packet(t->sa->hs->eap_tls, &w);
+        reply(t, EAP_TYPE_TLS, wr_written(&w));
+    }
+}
+
+// To the server's start, once `keys` takes that the server has proven itself.
+static void tls_begun(struct task *t, enum msg_type type, const union msg *m)
+{
+    struct ike_sa *sa = t->sa;
+    const char *aaa = sa->conn->cfg.local.aaa_id;
+    struct identity server = sa->remote_id;
+    char why[200];
+    static const uint8_t start = 0x20;
+    if (!answer_ok(type, m)) {
+        fail(t, answer_text(type, m));
+    } else if ((aaa[0] && !identity_parse(aaa, &server)) || !own_auth_certs(sa, why, sizeof(why)) ||
+               !(sa->hs->eap_tls = eap_tls_new(sa, false, &server, tls_next, why, sizeof(why)))) {
+        fail(t, why);
+    } else {
+        sa->hs->eap_client->step = IN_TLS;
+        eap_tls_input(t, slice_of(&start, 1));
+    }
+}
+
+static void on_tls(struct task *t, struct slice data)
+{
+    struct ike_sa *sa = t->sa;
+    struct eap_client *e = sa->hs->eap_client;
+    if (e->step == IN_TLS) {
+        e->requests--;
+        eap_tls_input(t, data);
+    } else if (data.len != 1 || data.p[0] != 0x20) {
+        fail(t, "the server's EAP-TLS start is malformed");
+    } else {
+        struct msg_EAP_TLS_BEGIN q = {.req = ask_new(t, tls_begun), .ike_id = sa->id};
+        ask(sa->ike, ROOM_KEYS, q.req, MSG_EAP_TLS_BEGIN, &q);
+    }
+}
+
 // --- requests ---
 
 // RFC 3748 5.3.1: once, and a server that has no other method ends it.
 static void refuse_method(struct task *t, uint8_t type)
 {
-    static const uint8_t ours = EAP_TYPE_MSCHAPV2;
+    uint8_t ours = t->sa->conn->cfg.local.eap_type;
     struct eap_client *e = t->sa->hs->eap_client;
     char why[100];
-    snprintf(why, sizeof(why), "the server asks by EAP type %u, and EAP-MSCHAPv2 (26) is wanted", type);
+    snprintf(why, sizeof(why), "the server asks by EAP type %u, and %s is wanted", type,
+             by_tls(t->sa) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
     if (e->refused || e->step != WAITS_FOR_CHALLENGE) {
         fail(t, why);
         return;
@@ -244,8 +313,10 @@ static void on_request(struct task *t, const struct eap_packet *p)
     } else if (p->type == EAP_TYPE_NOTIFICATION) {
         LOGF(IKE, 1, "the server says by EAP: %s", readable(p->data, text));
         reply(t, EAP_TYPE_NOTIFICATION, slice_of(NULL, 0));
-    } else if (p->type != EAP_TYPE_MSCHAPV2) {
+    } else if (p->type != t->sa->conn->cfg.local.eap_type) {
         refuse_method(t, p->type);
+    } else if (by_tls(t->sa)) {
+        on_tls(t, p->data);
     } else {
         on_mschap(t, p->data);
     }
@@ -259,10 +330,9 @@ void eap_client_response(struct task *t, const struct payloads *pl)
     if (!body || payload_count(pl, PL_EAP) != 1 || !eap_read(body->body, &p)) {
         fail(t, "the IKE_AUTH response lacks an EAP packet, or it is malformed (RFC 7296 2.16)");
     } else if (p.code == EAP_CODE_SUCCESS && e->step == WAITS_FOR_SUCCESS) {
-        LOGF(IKE, 1, "EAP method EAP_MSCHAPV2 succeeded, MSK established");
-        e->step = OVER;
-        t->sa->hs->eap_over = true;
-        e->end(t, NULL);
+        over(t);
+    } else if (p.code == EAP_CODE_SUCCESS && e->step == IN_TLS) {
+        eap_tls_success(t);
     } else if (p.code == EAP_CODE_REQUEST) {
         on_request(t, &p);
     } else {

@@ -12,6 +12,7 @@ enum {
     EAP_TYPE_IDENTITY = 1,
     EAP_TYPE_NOTIFICATION = 2,
     EAP_TYPE_NAK = 3,
+    EAP_TYPE_TLS = 13,
     EAP_TYPE_MSCHAPV2 = 26,
     EAP_NAME_MAX = 253,
 };

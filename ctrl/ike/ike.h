@@ -66,6 +66,7 @@ struct conn_group;
 struct ike_sa;
 struct job;
 struct pools;
+struct tls_room;
 struct task_ops;
 
 struct ike {
@@ -77,6 +78,7 @@ struct ike {
     struct ipc_chan *chan[ROOM_COUNT];
     struct creds *creds;
     struct pools *pools;
+    struct tls_room *tls;  // NULL: no EAP-TLS was asked for yet
     unsigned pubkey_conns; // loaded ones whose peer has a certificate or public key
     unsigned eap_conns;    // loaded ones whose peer authenticates by EAP
     unsigned ppk_conns;    // loaded ones with a postquantum preshared key

@@ -45,6 +45,8 @@ static int check_certs(struct conn *c, struct esp_error *err)
         char id[ID_TEXT_MAX];
         if (pki_describe(PKI_X509, cert, &info, &why) != 0)
             return esp_fail(err, -EINVAL, "local.certs", "certificate %u: %.150s", i + 1, why.text);
+        if (s->auth == AUTH_EAP) // whose it is, is between the certificate and the server
+            continue;
         if (c->local_id.type == ID_ANY && take_subject(c, &info, err) != 0)
             return -EINVAL;
         if (!pki_match_id(cert, c->local_id.type, slice_of(c->local_id.data, c->local_id.len)))
@@ -60,7 +62,7 @@ int own_auth_check(struct conn *c, struct esp_error *err)
     const struct auth_side *s = &c->cfg.local;
     struct cr_key *key;
     struct esp_error why = {0};
-    if (s->auth != AUTH_PUBKEY)
+    if (s->auth != AUTH_PUBKEY && !(s->auth == AUTH_EAP && s->eap_type == EAP_TLS))
         return 0;
     for (unsigned i = 0; i < s->pubkeys.count; i++) {
         struct slice spki = blobs_at(&s->pubkeys, i);
@@ -139,6 +141,19 @@ static bool take_key(const struct ike_sa *sa, struct own_auth *o)
         if (take_pubkey(sa, o, blobs_at(&s->pubkeys, i)))
             return true;
     return !s->certs.count && !s->pubkeys.count && take_loaded(sa, o);
+}
+
+bool own_auth_certs(struct ike_sa *sa, char *why, size_t size)
+{
+    struct own_auth *o = calloc(1, sizeof(*o));
+    char id[ID_TEXT_MAX];
+    own_auth_free(sa->hs->own);
+    sa->hs->own = o;
+    bool good = o && take_key(sa, o);
+    if (!good)
+        snprintf(why, size, "no certificate with its private key found for '%.150s'",
+                 identity_print(&sa->local_id, id, sizeof(id)));
+    return good;
 }
 
 static bool choose(struct ike_sa *sa, char *why, size_t size)

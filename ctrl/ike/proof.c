@@ -30,6 +30,7 @@ struct proof_state {
     enum pki_verdict verdict; // of it, so far
     unsigned waiting;         // answers of `fetch` that are to come
     struct esp_error why;
+    bool certs_only; // of another handshake: no AUTH goes with them
 };
 
 void proof_free(struct proof_state *p)
@@ -58,9 +59,11 @@ int proof_check_conn(const struct conn *c, struct esp_error *err)
     const struct auth_side *s = &c->cfg.remote;
     uint8_t dn[DN_DER_MAX];
     size_t len;
-    if (s->auth != AUTH_PUBKEY)
+    if (s->auth != AUTH_PUBKEY && !(s->auth == AUTH_EAP && s->eap_type == EAP_TLS))
         return 0;
-    if (c->remote_id.type == ID_ANY && !s->certs.count && !s->cacerts.count && !s->pubkeys.count)
+    if ((s->auth == AUTH_EAP && s->eap_id[0] ? strcmp(s->eap_id, "%any") == 0
+                                             : c->remote_id.type == ID_ANY) &&
+        !s->certs.count && !s->cacerts.count && !s->pubkeys.count)
         return esp_fail(
             err, -EINVAL, "remote",
             "whoever has any trusted certificate would be let in: give remote.id, cacerts, certs or "
@@ -164,7 +167,12 @@ static void revocation(struct task *t)
         return;
     }
     int64_t until = pki_check_until(p->check);
-    sa->proven_until = until == INT64_MAX ? 0 : until;
+    if (until != INT64_MAX && (!sa->proven_until || until < sa->proven_until))
+        sa->proven_until = until;
+    if (p->certs_only) {
+        finish(t, PROOF_GOOD, "");
+        return;
+    }
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_AUTH_VERIFIED, &(struct msg_AUTH_VERIFIED){.ike_id = sa->id});
     good(t);
 }
@@ -232,7 +240,7 @@ static void rules_of(const struct conn *c, struct lists *l, struct pki_rules *r)
                             .rsa_bits = s->rsa_bits,
                             .ecdsa_bits = s->ecdsa_bits,
                             .cert_hashes = s->cert_hashes,
-                            .trust_loaded = c->remote_id.type != ID_ANY};
+                            .trust_loaded = c->remote_id.type != ID_ANY || s->eap_id[0]};
     if (s->ca_id[0] && dn_parse(s->ca_id, l->ca_id, sizeof(l->ca_id), &len) == 0)
         r->ca_id = slice_of(l->ca_id, len);
     for (unsigned i = 0; i < s->cert_policy.count; i++) {
@@ -260,32 +268,55 @@ static void log_certs(const struct peer_certs *certs)
         LOGF(IKE, 1, "received a raw public key");
 }
 
-static void check_certs(struct task *t, const struct payloads *pl)
+static void check_certs(struct task *t, const struct peer_certs *certs, const struct identity *id)
 {
     struct ike_sa *sa = t->sa;
-    struct peer_certs certs;
     struct lists *l = calloc(1, sizeof(*l));
     struct pki_rules rules;
     struct esp_error err = {0};
-    if (!l || !certs_read(pl, &certs, &err)) {
-        free(l);
-        finish(t, PROOF_BAD, l ? err.text : "no memory");
+    if (!l) {
+        finish(t, PROOF_BAD, "no memory");
         return;
     }
-    log_certs(&certs);
+    log_certs(certs);
     rules_of(sa->conn, l, &rules);
-    const struct pki_peer peer = {.certs = certs.certs,
-                                  .count = certs.count,
-                                  .pubkey = certs.pubkey,
-                                  .id_type = sa->remote_id.type,
-                                  .id = slice_of(sa->remote_id.data, sa->remote_id.len)};
+    const struct pki_peer peer = {.certs = certs->certs,
+                                  .count = certs->count,
+                                  .pubkey = certs->pubkey,
+                                  .id_type = id->type,
+                                  .id = slice_of(id->data, id->len)};
     struct proof_state *p = sa->hs->proof;
     p->verdict = pki_check_begin(sa->ike->creds->pki, &rules, &peer, creds_now(sa->ike), &p->check, &err);
     free(l);
     if (p->verdict == PKI_REFUSED)
         finish(t, PROOF_NOT_HERE, err.text);
+    else if (p->certs_only)
+        revocation(t);
     else
         ask_octets(t);
+}
+
+static void read_certs(struct task *t, const struct payloads *pl)
+{
+    struct peer_certs certs;
+    struct esp_error err = {0};
+    if (certs_read(pl, &certs, &err))
+        check_certs(t, &certs, &t->sa->remote_id);
+    else
+        finish(t, PROOF_BAD, err.text);
+}
+
+void proof_judge(struct task *t, const struct peer_certs *certs, const struct identity *id, proof_fn fn)
+{
+    struct proof_state *p = calloc(1, sizeof(*p));
+    if (!p) {
+        fn(t, PROOF_BAD, "no memory");
+        return;
+    }
+    *p = (struct proof_state){.fn = fn, .certs_only = true};
+    proof_free(t->sa->hs->proof);
+    t->sa->hs->proof = p;
+    check_certs(t, certs, id);
 }
 
 // As responder it is not known yet which connection it will be; and whoever asks for a certificate may be
@@ -346,6 +377,6 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
         finish(t, PROOF_BAD,
                "too many proofs that failed came from there, none is looked at for some seconds");
     } else {
-        check_certs(t, pl);
+        read_certs(t, pl);
     }
 }

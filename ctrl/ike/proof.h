@@ -24,6 +24,10 @@ typedef void (*proof_fn)(struct task *t, enum proof how, const char *why);
 // later.
 void proof_begin(struct task *t, const struct payloads *pl, const struct auth *auth, struct slice id,
                  proof_fn fn);
+// Certificates that came with another handshake (EAP-TLS): whether they are that identity's and good under
+// the connection's rules, revocation too. Nothing is said to `keys`. certs and id may go after the call.
+struct peer_certs;
+void proof_judge(struct task *t, const struct peer_certs *certs, const struct identity *id, proof_fn fn);
 struct proof_state;
 void proof_free(struct proof_state *p);
 

@@ -26,6 +26,7 @@
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/tls.h"
 #include "ctrl/ike/wiring.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
@@ -105,6 +106,7 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_KEY_HAVE: creds_have(ike->creds, &m->KEY_HAVE); break;
     case MSG_EAP_CHALLENGE: ask_answer(ike, m->EAP_CHALLENGE.req, t, m); break;
     case MSG_EAP_MSCHAP_IS: ask_answer(ike, m->EAP_MSCHAP_IS.req, t, m); break;
+    case MSG_EAP_TLS_SIGNED: ask_answer(ike, m->EAP_TLS_SIGNED.req, t, m); break;
     case MSG_EAP_ANSWER_IS: ask_answer(ike, m->EAP_ANSWER_IS.req, t, m); break;
     case MSG_AUTH_IS: ask_answer(ike, m->AUTH_IS.req, t, m); break;
     default: LOGF(DMN, 1, "message %s from keys is not for ike, ignored", msg_name(t)); break;
@@ -246,6 +248,7 @@ void ike_free(struct ike *ike)
         table_free(tables[i]);
     creds_free(ike->creds);
     pools_free(ike->pools);
+    tls_room_free(ike->tls);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));
     free(ike);
 }

@@ -18,6 +18,7 @@
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/eap.h"
 #include "ctrl/ike/eap_client.h"
+#include "ctrl/ike/eap_tls.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
@@ -188,6 +189,7 @@ void handshake_free(struct ike_sa *sa)
     proof_free(hs->proof);
     eap_free(hs->eap);
     eap_client_free(hs->eap_client);
+    eap_tls_free(hs->eap_tls);
     free(hs);
     sa->hs = NULL;
 }

@@ -45,6 +45,7 @@ struct handshake { // until the SA is established
     bool peer_childless;           // it takes an IKE SA without a CHILD SA
     struct eap_session *eap;       // as the server; NULL: no EAP
     struct eap_client *eap_client; // likewise
+    struct eap_tls *eap_tls;       // of either, with EAP-TLS
     bool eap_over;                 // it made a key, which both AUTHs are made with
     bool use_ppk;                  // both ends said USE_PPK
     bool ppk_needed;               // a PPK: there is no way without it

@@ -109,6 +109,11 @@
 // once; then what the server's success says ("S="). Where that is right both AUTHs are by the MSK.
 #define MSG_EAP_ANSWER_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, user, 0) F(BLOB, account, 0) F(BLOB, challenge, 0) // -> EAP_ANSWER_IS or RESULT(not ok)
 #define MSG_EAP_SERVER_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, authenticator, 0)                            // -> RESULT
+// EAP-TLS (RFC 5216, 9190), whose handshake is ike's: keys makes its one signature, in either role, where an EAP_TLS_BEGIN was in its
+// place as EAP_BEGIN or EAP_ANSWER are; scheme: one bit of enum cr_scheme_bit. Then ike says what the handshake made, as it alone knows it.
+#define MSG_EAP_TLS_BEGIN_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0)                       // -> RESULT
+#define MSG_EAP_TLS_SIGN_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, key_id, 0) F(U32, scheme, 0) F(BLOB, data, 0) // -> EAP_TLS_SIGNED or RESULT(not ok)
+#define MSG_EAP_TLS_MSK_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, msk, 0)       // -> RESULT; both AUTHs are by it
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        /* id bodies: RFC 7296 3.5 from the ID type octet on */ \
     F(BLOB, key_id, 0) F(U32, schemes, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit */ // -> AUTH_IS or RESULT
@@ -127,6 +132,7 @@
 #define MSG_EAP_CHALLENGE_FIELDS(F) F(U32, req, 0) F(BLOB, challenge, 0)
 #define MSG_EAP_MSCHAP_IS_FIELDS(F) F(U32, req, 0) F(BLOB, authenticator, 0)
 #define MSG_EAP_ANSWER_IS_FIELDS(F) F(U32, req, 0) F(BLOB, peer_challenge, 0) F(BLOB, response, 0)
+#define MSG_EAP_TLS_SIGNED_FIELDS(F) F(U32, req, 0) F(BLOB, signature, 0)
 #define MSG_AUTH_IS_FIELDS(F)     F(U32, req, 0) F(BLOB, auth, 0) F(BLOB, no_ppk, 0)       // no_ppk: the same without the PPK, for a peer that has none; empty: not made
 #define MSG_AUTH_OCTETS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, octets, 0)
 #define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
@@ -257,6 +263,10 @@
     X(EAP_ANSWER, AT(IKE, KEYS)) \
     X(EAP_SERVER, AT(IKE, KEYS)) \
     X(EAP_ANSWER_IS, AT(KEYS, IKE)) \
+    X(EAP_TLS_BEGIN, AT(IKE, KEYS)) \
+    X(EAP_TLS_SIGN, AT(IKE, KEYS)) \
+    X(EAP_TLS_MSK, AT(IKE, KEYS)) \
+    X(EAP_TLS_SIGNED, AT(KEYS, IKE)) \
     X(PPK_SETTLE, AT(IKE, KEYS)) \
     X(AUTH_MAKE, AT(IKE, KEYS)) \
     X(AUTH_CHECK, AT(IKE, KEYS)) \

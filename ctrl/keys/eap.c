@@ -53,7 +53,7 @@ void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MS
     uint8_t response[MSCHAP_RESPONSE], authenticator[MSCHAP_AUTHENTICATOR];
     struct slice nt_hash;
     const char *name;
-    if (!e || e->eap != EAP_BEGUN || !e->made) {
+    if (!e || e->eap != EAP_BEGUN || e->eap_state->tls || !e->made) {
         ipc_result(c, m->req, false, "%s", e ? "no EAP exchange waits for a response" : "no such IKE SA");
         return;
     }

@@ -65,7 +65,7 @@ void keys_eap_answer(struct keys *k, struct ipc_chan *c, const struct msg_EAP_AN
 void keys_eap_server(struct keys *k, struct ipc_chan *c, const struct msg_EAP_SERVER *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    if (!e || !e->initiator || e->eap != EAP_BEGUN) {
+    if (!e || !e->initiator || e->eap != EAP_BEGUN || e->eap_state->tls) {
         ipc_result(c, m->req, false, "%s", e ? "no answer of ours waits for the server's" : "no such IKE SA");
         return;
     }

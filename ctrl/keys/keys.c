@@ -239,6 +239,9 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_EAP_MSCHAP: keys_eap_mschap(k, c, &m->EAP_MSCHAP); break;
     case MSG_EAP_ANSWER: keys_eap_answer(k, c, &m->EAP_ANSWER); break;
     case MSG_EAP_SERVER: keys_eap_server(k, c, &m->EAP_SERVER); break;
+    case MSG_EAP_TLS_BEGIN: keys_eap_tls_begin(k, c, &m->EAP_TLS_BEGIN); break;
+    case MSG_EAP_TLS_SIGN: keys_eap_tls_sign(k, c, &m->EAP_TLS_SIGN); break;
+    case MSG_EAP_TLS_MSK: keys_eap_tls_msk(k, c, &m->EAP_TLS_MSK); break;
     case MSG_PPK_SELECT: keys_ppk_select(k, c, &m->PPK_SELECT); break;
     case MSG_PPK_SETTLE: keys_ppk_settle(k, &m->PPK_SETTLE); break;
     case MSG_AUTH_MAKE: keys_auth_make(k, c, &m->AUTH_MAKE); break;

@@ -14,6 +14,7 @@ enum eap_phase { EAP_NONE, EAP_BEGUN, EAP_FAILED, EAP_DONE };
 struct eap_state { // in the vault
     uint8_t challenge[MSCHAP_CHALLENGE], msk[MSCHAP_MSK];
     uint8_t authenticator[MSCHAP_AUTHENTICATOR]; // as the client: what the server must say
+    bool tls, tls_signed;                        // by EAP-TLS
     char secret[NAME_MAX_LEN];                   // the id of the one that was shown
 };
 struct ike_entry {
@@ -67,6 +68,10 @@ void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEG
 void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MSCHAP *m);
 void keys_eap_answer(struct keys *k, struct ipc_chan *c, const struct msg_EAP_ANSWER *m);
 void keys_eap_server(struct keys *k, struct ipc_chan *c, const struct msg_EAP_SERVER *m);
+// ---- eap_tls.c
+void keys_eap_tls_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_BEGIN *m);
+void keys_eap_tls_sign(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_SIGN *m);
+void keys_eap_tls_msk(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_MSK *m);
 
 // ---- creds.c
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl

@@ -55,7 +55,7 @@ static void blobs_read(struct reader *r, struct blobs *l)
 
 // Fields in the order of the struct; one list serves both directions.
 // clang-format off
-#define SIDE_SCALARS(F) F(u32, round) F(u8, auth) F(u8, revocation) F(u32, schemes) F(u32, cert_hashes) F(u16, rsa_bits) F(u16, ecdsa_bits)
+#define SIDE_SCALARS(F) F(u32, round) F(u8, auth) F(u8, eap_type) F(u8, revocation) F(u32, schemes) F(u32, cert_hashes) F(u16, rsa_bits) F(u16, ecdsa_bits)
 #define SIDE_BLOBS(F)   F(certs) F(cacerts) F(pubkeys) F(cert_policy)
 // clang-format on
 
@@ -72,6 +72,7 @@ void auth_side_write(struct writer *w, const struct auth_side *s)
     wr_cstr(w, s->id);
     wr_cstr(w, s->ca_id);
     wr_cstr(w, s->eap_id);
+    wr_cstr(w, s->aaa_id);
 #define F(kind, name) wr_##kind(w, s->name);
     SIDE_SCALARS(F)
 #undef F
@@ -86,12 +87,15 @@ void auth_side_read(struct reader *r, struct auth_side *s)
     rd_cstr(r, s->id, sizeof(s->id));
     rd_cstr(r, s->ca_id, sizeof(s->ca_id));
     rd_cstr(r, s->eap_id, sizeof(s->eap_id));
+    rd_cstr(r, s->aaa_id, sizeof(s->aaa_id));
 #define F(kind, name) s->name = rd_##kind(r);
     SIDE_SCALARS(F)
 #undef F
 #define F(name) blobs_read(r, &s->name);
     SIDE_BLOBS(F)
 #undef F
+    if ((s->auth == AUTH_EAP) != (s->eap_type == EAP_TLS || s->eap_type == EAP_MSCHAPV2))
+        r->bad = true;
     if (s->auth > AUTH_EAP || s->revocation > PKI_STRICT)
         r->bad = true;
 }

@@ -12,6 +12,7 @@
 #include "ctrl/lib/trust.h"
 
 enum auth_method { AUTH_NONE, AUTH_PSK, AUTH_PUBKEY, AUTH_EAP };
+enum eap_type { EAP_TLS = 13, EAP_MSCHAPV2 = 26 }; // their numbers on the wire
 
 // Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.
 #define ID_MAX_LEN 256
@@ -35,8 +36,11 @@ struct auth_side {
     char ca_id[ID_MAX_LEN];  // an authority's subject that the chain must hold; empty: any that is trusted
     char eap_id[ID_MAX_LEN]; // of AUTH_EAP. local: the user name; remote: whose passwords do; empty: the IKE
                              // identity, and that alone
+    char aaa_id[ID_MAX_LEN]; // local, of EAP-TLS: whom the server's certificate must be of; empty: its IKE
+                             // identity
     uint32_t round;          // the order of several, of which there is one
     uint8_t auth;            // enum auth_method
+    uint8_t eap_type;        // enum eap_type, of AUTH_EAP
     uint8_t revocation;      // enum pki_revocation
     // Of AUTH_PUBKEY. 0: what ctrl/crypto takes where nothing is asked for.
     uint32_t schemes;              // enum cr_scheme_bit: what AUTH may be made with

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // EAP-MSCHAPv2 with stock strongSwan as the client: the right password, a wrong one, a user that is not
 // there, somebody else's password, a user behind any IKE identity. We prove ourselves by a certificate first.
-// And as the server, with us as the client: the right password, a wrong one.
+// And as the server, with us as the client: the right password, a wrong one. Then EAP-TLS in both roles.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static int drop_files(void **state)
 #define SECRET(user, password) "  eap-1 {\n    id = " user "\n    secret = \"" password "\"\n  }\n"
 #define CLIENT(user)           "auth = eap-mschapv2\n      eap_id = " user
 
-#define PLUGINS "x509 constraints pubkey pkcs1 pkcs8 md4 des eap-identity eap-mschapv2"
+#define PLUGINS "x509 constraints pubkey pkcs1 pkcs8 md4 des eap-identity eap-mschapv2 eap-tls"
 
 // Both trust the authority; the one that is not known by a password has a certificate.
 static void put_certs(const struct site *with)
@@ -198,14 +198,87 @@ static void test_our_wrong_password_is_said_at_both_ends(void **state)
     assert_true(unanswered(&lab, &lab.west, &lab.east, 1));
 }
 
+// strongSwan 5.9.8's EAP-TLS is that of TLS 1.2: with 1.3 it has neither RFC 9190's key nor its last octet.
+static void start_tls(bool server, const char *theirs_eap, const char *ours_eap)
+{
+    char their_side[200], our_side[200];
+    snprintf(their_side, sizeof(their_side), "auth = eap-tls\n      %s", theirs_eap);
+    snprintf(our_side, sizeof(our_side), "auth = eap-tls\n      %s", ours_eap);
+    struct tunnel_options theirs = {.local = server ? their_side : "auth = pubkey\n      certs = east.pem",
+                                    .remote = server ? "auth = pubkey" : their_side,
+                                    .conn = "send_cert = always",
+                                    .charon_plugins = PLUGINS},
+                          ours = {.local = server ? "auth = pubkey\n      certs = west.pem" : our_side,
+                                  .remote = server ? our_side : "auth = pubkey",
+                                  .conn = "send_cert = always"};
+    put_certs(&lab.west);
+    put_certs(&lab.east);
+    assert_true(charon_start(&lab, &lab.east, &lab.west, &theirs));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
+}
+
+static void both_ways(struct site *from, const char *tls)
+{
+    char out[16384];
+    for (int i = 0; i < 2; i++) {
+        assert_true(initiate(from));
+        assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
+        assert_int_equal(swanctl(i ? &lab.west : &lab.east, out, sizeof(out), "--rekey --ike site"), 0);
+        assert_true(ping(&lab, &lab.west, &lab.east, 3));
+        assert_int_equal(swanctl(from, out, sizeof(out), "--terminate --ike site --timeout 10"), 0);
+    }
+    assert_true(logged(&lab.west, tls));
+    assert_true(logged(&lab.west, "authentication of 'east.example' with EAP successful"));
+    assert_true(logged(&lab.east, "authentication of 'west.example' with EAP successful"));
+}
+
+static void test_eap_tls_of_strongswan_at_our_server(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start_tls(true, "certs = east.pem", "");
+    both_ways(&lab.east, "EAP-TLS by TLSv1.2");
+}
+
+static void test_eap_tls_of_strongswan_under_another_name(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start_tls(true, "certs = east.pem\n      eap_id = east.example", "eap_id = *.example");
+    both_ways(&lab.east, "EAP-TLS by TLSv1.2");
+}
+
+static void test_our_eap_tls_at_strongswan(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start_tls(false, "", "certs = west.pem");
+    both_ways(&lab.west, "EAP-TLS by TLSv1.2");
+}
+
+static void test_certificate_of_another_name_is_refused_by_eap_tls(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start_tls(true, "certs = east.pem\n      eap_id = east.example", "eap_id = bob");
+    refused("the peer says that it is 'east.example', which is not whom eap_id 'bob' allows");
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_right_password_opens_the_tunnel),         T(test_wrong_password_is_said_and_refused),
-        T(test_user_that_is_not_there_is_refused),       T(test_password_of_somebody_else_is_no_proof),
-        T(test_any_user_counts_as_who_he_shows_to_be),   T(test_we_show_our_password_to_strongswan),
+        T(test_right_password_opens_the_tunnel),
+        T(test_wrong_password_is_said_and_refused),
+        T(test_user_that_is_not_there_is_refused),
+        T(test_password_of_somebody_else_is_no_proof),
+        T(test_any_user_counts_as_who_he_shows_to_be),
+        T(test_we_show_our_password_to_strongswan),
         T(test_our_wrong_password_is_said_at_both_ends),
+        T(test_eap_tls_of_strongswan_at_our_server),
+        T(test_eap_tls_of_strongswan_under_another_name),
+        T(test_our_eap_tls_at_strongswan),
+        T(test_certificate_of_another_name_is_refused_by_eap_tls),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -50,6 +50,7 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
                         : t == MSG_KEY_LOADED     ? m->KEY_LOADED.id
                         : t == MSG_KEY_IS         ? m->KEY_IS.id
                         : t == MSG_EAP_CHALLENGE  ? m->EAP_CHALLENGE.challenge
+                        : t == MSG_EAP_TLS_SIGNED ? m->EAP_TLS_SIGNED.signature
                         : t == MSG_EAP_MSCHAP_IS  ? m->EAP_MSCHAP_IS.authenticator
                                                   : slice_of(NULL, 0);
     b->listed += t == MSG_KEY_IS;

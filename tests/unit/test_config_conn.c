@@ -225,7 +225,7 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CONN, "if_id_out", "5", "XFRM interfaces"},
         {IN_CONN, "mediation", "yes", "mediation"},
         {IN_REMOTE, "groups", "g", "group"},
-        {IN_LOCAL, "aaa_id", "x", "EAP-MSCHAPv2 proves no identity of a server"},
+        {IN_LOCAL, "aaa_id", "x", "it goes with auth = eap-tls"},
         {IN_CHILD, "mode", "beet", "expected tunnel, transport, pass or drop"},
         {IN_CHILD, "ah_proposals", "aes256-sha256", "'aes256' has no place in an AH proposal"},
         {IN_CHILD, "ah_proposals", "md5", "'md5' is refused"},
@@ -317,7 +317,7 @@ static void test_all_faults_of_a_connection_are_told(void **state)
     assert_string_equal(
         faults,
         "gw: invalid value for: encap: 'perhaps', expected yes or no\n"
-        "gw.local: invalid value for: auth: 'eap': of EAP there is eap-mschapv2 alone; "
+        "gw.local: invalid value for: auth: 'eap': of EAP there are eap-mschapv2 and eap-tls; "
         "expected psk or pubkey\n"
         "gw.local: unknown option: nonsense\n"
         "gw.children.a: invalid value for: remote_ts: '33': expected a prefix length from 0 to 32\n"

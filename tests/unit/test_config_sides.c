@@ -332,12 +332,11 @@ static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
 {
     static const struct {
         const char *local, *remote, *why; // NULL: taken
-    } cases[] = {
-        {"pubkey", "eap-mschapv2", NULL},
-        {"eap-mschapv2", "pubkey", NULL},
-        {"psk", "eap-mschapv2", "remote: auth = eap-mschapv2 goes with a local auth of certificates"},
-        {"eap-mschapv2", "psk", "local: auth = eap-mschapv2 goes with a remote auth of certificates"},
-        {"eap-mschapv2", "eap-mschapv2", "remote: auth = eap-mschapv2 goes with a local auth"}};
+    } cases[] = {{"pubkey", "eap-mschapv2", NULL},
+                 {"eap-mschapv2", "pubkey", NULL},
+                 {"psk", "eap-mschapv2", "remote: an auth of EAP goes with a local auth of certificates"},
+                 {"eap-mschapv2", "psk", "local: an auth of EAP goes with a remote auth of certificates"},
+                 {"eap-mschapv2", "eap-mschapv2", "remote: an auth of EAP goes with a local auth"}};
     (void)state;
     for (int order = 0; order < 2; order++) {
         remote_first = order;
@@ -356,6 +355,15 @@ static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
     assert_string_equal(warnings, "");
     assert_int_equal(load("pubkey", "pubkey", "east.lab", &name, 1), 0);
     assert_non_null(strstr(warnings, "local: eap_id is without effect"));
+    name.key = "aaa_id";
+    assert_int_equal(load("eap-tls", "pubkey", "east.lab", &name, 1), 0);
+    assert_string_equal(conn.local.aaa_id, "bob");
+    assert_true(conn.local.auth == AUTH_EAP && conn.local.eap_type == EAP_TLS);
+    assert_string_equal(warnings, "");
+    assert_refused(load("eap-mschapv2", "pubkey", "east.lab", &name, 1),
+                   "aaa_id: it goes with auth = eap-tls");
+    name.place = REMOTE;
+    assert_refused(load("pubkey", "eap-tls", "east.lab", &name, 1), "aaa_id: it goes with auth = eap-tls");
 }
 
 int main(void)

@@ -164,17 +164,23 @@ static bool show(const char *user, size_t response_len)
     return show_of(1, user, slice_of(zero, response_len));
 }
 
-// Our own AUTH, by a private key of this test.
-static void sign_ours(uint32_t ike_id)
+// A private key of this test, whose public half stays here.
+static EVP_PKEY *make_key(uint8_t id[20])
 {
-    uint8_t der[200], *end = der, x[100], y[100];
+    uint8_t der[200], *end = der;
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     int n = i2d_PrivateKey(key, &end);
     struct msg_KEY_LOAD l = {.req = ++req, .type = "any", .data = slice_of(der, (size_t)n)};
-    EVP_PKEY_free(key);
     assert_true(say(b->ctl, MSG_KEY_LOAD, &l) && b->len == 20);
-    uint8_t id[20];
     memcpy(id, b->data, 20);
+    return key;
+}
+
+// Our own AUTH.
+static void sign_ours(uint32_t ike_id)
+{
+    uint8_t id[20], x[100], y[100];
+    EVP_PKEY_free(make_key(id));
     assert_true(say(b->ike, MSG_AUTH_MAKE,
                     &(struct msg_AUTH_MAKE){.req = ++req,
                                             .ike_id = ike_id,
@@ -366,11 +372,117 @@ static void test_client_has_keys_after_both_proofs_by_the_msk(void **state)
     }
 }
 
+// --- EAP-TLS ---
+
+static bool tls_begin(uint32_t ike_id)
+{
+    return say(b->ike, MSG_EAP_TLS_BEGIN, &(struct msg_EAP_TLS_BEGIN){.req = ++req, .ike_id = ike_id});
+}
+
+static bool tls_sign(uint32_t ike_id, const uint8_t *id, uint32_t scheme, const void *data, size_t len)
+{
+    struct msg_EAP_TLS_SIGN m = {.req = ++req,
+                                 .ike_id = ike_id,
+                                 .key_id = slice_of(id, 20),
+                                 .scheme = scheme,
+                                 .data = slice_of(data, len)};
+    return say(b->ike, MSG_EAP_TLS_SIGN, &m);
+}
+
+static bool tls_key(uint32_t ike_id, size_t len)
+{
+    static const uint8_t msk[65] = {7};
+    struct msg_EAP_TLS_MSK m = {.req = ++req, .ike_id = ike_id, .msk = slice_of(msk, len)};
+    return say(b->ike, MSG_EAP_TLS_MSK, &m);
+}
+
+// What a TLS 1.3 end signs (RFC 8446 4.4.3).
+static size_t verify_of(uint8_t *out, const char *who)
+{
+    return (size_t)sprintf((char *)out, "%64sTLS 1.3, %s CertificateVerify", "", who) + 1 + 32;
+}
+
+static void test_one_signature_of_a_tls_handshake_and_of_nothing_else(void **state)
+{
+    struct ike_secrets s;
+    uint8_t id[20], data[300] = {0}, hello[60] = {1, 0, 0, 56, 3, 3}, random[200] = {0};
+    (void)state;
+    EVP_PKEY *key = make_key(id);
+    size_t n = verify_of(data, "client");
+    assert_true(derive(1, true, &s));
+    assert_false(tls_begin(1));
+    assert_non_null(strstr(b->text, "the server has not been authenticated yet"));
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, data, n));
+    assert_non_null(strstr(b->text, "no TLS handshake"));
+    server_signed(1);
+    assert_true(tls_begin(1));
+    assert_false(tls_begin(1));
+    assert_false(tls_key(1, 64)); // without our signature
+    assert_false(server_says(1, random, 20));
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519 | CR_SCHEME_ED448, data, n));
+    assert_false(tls_sign(1, id, CR_SCHEME_RSA_SHA1, data, n));
+    assert_false(tls_sign(1, id, CR_SCHEME_ECDSA_SHA256, data, n)); // not by this key
+    static const char ike[] =
+        "an IKE message, a nonce, and prf(SK_p, ID), which proves us to anybody at all, for long";
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, ike, sizeof(ike)));
+    assert_non_null(strstr(b->text, "is no handshake's"));
+    for (size_t i = 0; i < n - 32; i++) { // each octet of its form
+        data[i] ^= 1;
+        assert_false(tls_sign(1, id, CR_SCHEME_ED25519, data, n));
+        data[i] ^= 1;
+    }
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, data, n - 1));
+    verify_of(data, "server");
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, data, n)); // that of the other end
+    verify_of(data, "client");
+    assert_true(tls_sign(1, id, CR_SCHEME_ED25519, data, n) && b->type == MSG_EAP_TLS_SIGNED);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(c, NULL, NULL, NULL, key), 1);
+    assert_int_equal(EVP_DigestVerify(c, b->data, b->len, data, n), 1);
+    EVP_MD_CTX_free(c);
+    EVP_PKEY_free(key);
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, data, n));
+    assert_non_null(strstr(b->text, "one signature has been made"));
+    assert_false(install(1, 1));
+    assert_true(!tls_key(1, 63) && !tls_key(1, 65) && tls_key(1, 64));
+    assert_false(tls_key(1, 64));
+    assert_false(install(1, 1)); // both AUTHs are still to come
+    assert_true(make_auth(1, "a.test", "b.test"));
+    assert_true(derive(2, true, &s));
+    server_signed(2);
+    assert_true(tls_begin(2) && tls_sign(2, id, CR_SCHEME_ED25519, hello, sizeof(hello))); // TLS 1.2
+}
+
+static void test_server_signs_tls_behind_its_own_auth(void **state)
+{
+    struct ike_secrets s;
+    uint8_t id[20], data[300] = {0}, params[64 + 4 + 32] = {0};
+    (void)state;
+    EVP_PKEY_free(make_key(id));
+    size_t n = verify_of(data, "server");
+    params[64] = 3;
+    params[67] = 32;
+    assert_true(derive(1, false, &s) && tls_begin(1));
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, data, n));
+    sign_ours(1);
+    assert_false(show_of(1, "alice", slice_of(data, 24))); // the other method's
+    params[67] = 31;
+    assert_false(tls_sign(1, id, CR_SCHEME_ED25519, params, sizeof(params)));
+    params[67] = 32;
+    assert_true(tls_sign(1, id, CR_SCHEME_ED25519, params, sizeof(params)));
+    assert_false(make_auth(1, "b.test", "a.test")); // nobody is proven
+    assert_true(tls_key(1, 64));
+    assert_false(install(1, 1));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors_of_rfc_2759_and_3079),
         cmocka_unit_test(test_packets_whose_lengths_lie_are_refused),
+        cmocka_unit_test_setup_teardown(test_one_signature_of_a_tls_handshake_and_of_nothing_else, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_server_signs_tls_behind_its_own_auth, setup, teardown),
         cmocka_unit_test(test_servers_packets_whose_lengths_lie_are_refused),
         cmocka_unit_test_setup_teardown(test_password_answers_a_server_that_has_signed_and_once, setup,
                                         teardown),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two daemons, one of which shows a password by EAP-MSCHAPv2 to the other, which has a certificate: both
 // roles, names and who they are allowed to be, wrong passwords, every message lost, doubled and late, and a
-// server that asks without end.
+// server that asks without end. And by EAP-TLS: certificates at both ends, the same orders and losses.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +31,16 @@ static bool said(const char *text)
     return found;
 }
 
+static void make_end(const char *name, const char *san, const char *algorithm)
+{
+    pki_run("openssl genpkey -algorithm %s -outform DER -out %s.key", algorithm, name);
+    pki_run("openssl req -new -key %s.key -keyform DER -subj /CN=%s -out %s.csr", name, name, name);
+    pki_run("printf 'subjectAltName=%s\\nkeyUsage=digitalSignature\\n' > %s.ext", san, name);
+    pki_run("openssl x509 -req -in %s.csr -CA ca.pem -CAkey ca.keypem -CAcreateserial -days 30 -extfile "
+            "%s.ext -outform DER -out %s.der",
+            name, name, name);
+}
+
 static int make_files(void **state)
 {
     (void)state;
@@ -39,11 +49,14 @@ static int make_files(void **state)
     pki_run("openssl req -new -x509 -days 60 -key ca.keypem -subj /CN=root -addext "
             "keyUsage=critical,keyCertSign -out ca.pem");
     pki_run("openssl x509 -in ca.pem -outform DER -out ca.der");
-    pki_run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -outform DER -out b.key");
-    pki_run("openssl req -new -key b.key -keyform DER -subj /CN=b -out b.csr");
-    pki_run("printf 'subjectAltName=DNS:b.test\\nkeyUsage=digitalSignature\\n' > b.ext");
-    pki_run("openssl x509 -req -in b.csr -CA ca.pem -CAkey ca.keypem -CAcreateserial -days 30 -extfile b.ext "
-            "-outform DER -out b.der");
+    make_end("b", "DNS:b.test", "EC -pkeyopt ec_paramgen_curve:P-256");
+    make_end("a", "DNS:a.test", "RSA -pkeyopt rsa_keygen_bits:2048");
+    make_end("bob", "DNS:bob", "ED25519");
+    make_end("aaa", "DNS:aaa.test", "EC -pkeyopt ec_paramgen_curve:P-384");
+    make_end("listed", "DNS:a.test\\ncrlDistributionPoints=URI:http://crl.lab/ca.crl", "ED25519");
+    pki_run("openssl genpkey -algorithm ED25519 -outform DER -out other.key");
+    pki_run("openssl req -new -x509 -days 60 -key other.key -keyform DER -subj /CN=x -addext "
+            "subjectAltName=DNS:a.test -outform DER -out other.der");
     return 0;
 }
 
@@ -71,7 +84,17 @@ static void password(struct pair *p, int side, const char *user, const char *tex
 
 struct names { // "": none
     const char *client_ike, *client_eap, *server_ike, *server_eap;
+    const char *cert;   // of the client: by EAP-TLS; NULL: by a password
+    const char *aaa_id; // NULL: none
+    uint8_t revocation; // what the server asks for
 };
+
+static struct slice file(const char *name, const char *suffix)
+{
+    char whole[60];
+    snprintf(whole, sizeof(whole), "%s.%s", name, suffix);
+    return pki_read(whole);
+}
 
 static void load_side(struct pair *p, int side, const struct names *n)
 {
@@ -79,13 +102,20 @@ static void load_side(struct pair *p, int side, const struct names *n)
     pair_default_conn(&c, side);
     c.local.auth = side ? AUTH_PUBKEY : AUTH_EAP;
     c.remote.auth = side ? AUTH_EAP : AUTH_PUBKEY;
+    (side ? &c.remote : &c.local)->eap_type = n->cert ? EAP_TLS : EAP_MSCHAPV2;
     c.send_cert = SEND_CERT_ALWAYS;
     c.send_certreq = 1;
     if (side) {
         assert_int_equal(blobs_add(&c.local.certs, pki_read("b.der")), 0);
         snprintf(c.remote.id, sizeof(c.remote.id), "%s", n->server_ike);
         snprintf(c.remote.eap_id, sizeof(c.remote.eap_id), "%s", n->server_eap);
+        c.remote.revocation = n->revocation;
+        if (n->cert && strcmp(n->server_eap, "%any") == 0)
+            assert_int_equal(blobs_add(&c.remote.cacerts, pki_read("ca.der")), 0);
     } else {
+        if (n->cert)
+            assert_int_equal(blobs_add(&c.local.certs, file(n->cert, "der")), 0);
+        snprintf(c.local.aaa_id, sizeof(c.local.aaa_id), "%s", n->aaa_id ? n->aaa_id : "");
         snprintf(c.local.id, sizeof(c.local.id), "%s", n->client_ike);
         snprintf(c.local.eap_id, sizeof(c.local.eap_id), "%s", n->client_eap);
     }
@@ -100,17 +130,25 @@ static struct pair *begin(const struct names *n)
     log_set_all(1);
     log_set_sink(keep, NULL);
     lines[0] = 0;
-    struct msg_KEY_LOAD k = {.req = ++req, .type = "any", .data = pki_read("b.key")};
-    ipc_send(p->s[1].ctl_keys, MSG_KEY_LOAD, &k);
-    struct msg_CERT_LOAD ca = {.req = ++req, .kind = PKI_CA, .data = pki_read("ca.der")};
-    ipc_send(p->s[0].ctl_ike, MSG_CERT_LOAD, &ca);
+    for (int side = 0; side < 2; side++) {
+        const char *name = side ? "b" : n->cert;
+        struct msg_CERT_LOAD ca = {.req = ++req, .kind = PKI_CA, .data = pki_read("ca.der")};
+        ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
+        if (name) {
+            struct msg_KEY_LOAD k = {.req = ++req, .type = "any", .data = file(name, "key")};
+            ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &k);
+        }
+    }
     pair_run(p);
     load_side(p, 0, n);
     load_side(p, 1, n);
     return p;
 }
 
-static const struct names plain = {"a.test", "", "a.test", ""}, asked = {"a.test", "bob", "a.test", "%any"};
+static const struct names plain = {"a.test", "", "a.test", "", NULL, NULL, 0},
+                          asked = {"a.test", "bob", "a.test", "%any", NULL, NULL, 0},
+                          tls = {"a.test", "", "a.test", "", "a", NULL, 0},
+                          tls_asked = {"a.test", "bob", "a.test", "%any", "bob", NULL, 0};
 
 static void end(struct pair *p)
 {
@@ -131,10 +169,11 @@ static void refused(struct pair *p, const char *why)
 
 static void test_client_and_server_agree_and_go_on(void **state)
 {
+    static const struct names *const how[] = {&plain, &asked, &tls, &tls_asked};
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct pair *p = begin(i ? &asked : &plain);
-        const char *user = i ? "bob" : "a.test";
+    for (int i = 0; i < 4; i++) {
+        struct pair *p = begin(how[i]);
+        const char *user = i % 2 ? "bob" : "a.test";
         for (int side = 0; side < 2; side++)
             password(p, side, user, "geheim");
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
@@ -171,14 +210,12 @@ static int once(struct pair *p, unsigned number, struct datagram *d)
 }
 
 // Each of its messages once lost, twice there, or late, either end's.
-static void test_every_message_may_be_lost_doubled_or_late(void **state)
+static void lose_each(const struct names *n, unsigned datagrams)
 {
     static const int copies[] = {0, 2, 3, -1};
-    enum { DATAGRAMS = 12 }; // of an undisturbed handshake where the user is asked for
-    (void)state;
     for (unsigned k = 0; k < sizeof(copies) / sizeof(copies[0]); k++) {
-        for (unsigned at = 0; at < DATAGRAMS; at++) {
-            struct pair *p = begin(&asked);
+        for (unsigned at = 0; at < datagrams; at++) {
+            struct pair *p = begin(n);
             struct fault f = {.at = at, .copies = copies[k]};
             for (int side = 0; side < 2; side++)
                 password(p, side, "bob", "geheim");
@@ -189,10 +226,18 @@ static void test_every_message_may_be_lost_doubled_or_late(void **state)
             if (!p->s[0].last_ok || p->s[0].last_req != first)
                 fail_msg("datagram %u, %d copies: %s", at, copies[k], p->s[0].last_text);
             pair_assert_one(p);
-            assert_true(f.seen >= DATAGRAMS);
+            assert_true(f.seen >= datagrams);
             end(p);
         }
     }
+}
+
+// The numbers are those of an undisturbed handshake where the user is asked for.
+static void test_every_message_may_be_lost_doubled_or_late(void **state)
+{
+    (void)state;
+    lose_each(&asked, 12);
+    lose_each(&tls_asked, 14);
 }
 
 // --- what must not get in ---
@@ -222,17 +267,17 @@ static void test_only_the_name_that_is_allowed_is_taken(void **state)
     static const struct {
         struct names n;
         bool taken;
-    } cases[] = {{{"a.test", "", "a.test", ""}, true},
-                 {{"a.test", "bob", "a.test", ""}, false},
-                 {{"a.test", "bob", "%any", ""}, false},
-                 {{"bob", "bob", "%any", ""}, true},
-                 {{"a.test", "bob", "a.test", "bob"}, true},
-                 {{"a.test", "alice", "a.test", "bob"}, false},
-                 {{"a.test", "", "a.test", "bob"}, false},
-                 {{"a.test", "bob@lab", "a.test", "*@lab"}, true},
-                 {{"a.test", "bob@lab", "a.test", "*@other"}, false},
-                 {{"a.test", "alice", "a.test", "%any"}, true}};
-    static const char *const users[] = {"a.test", "bob", "alice", "bob@lab"};
+    } cases[] = {{{"a.test", "", "a.test", "", NULL, NULL, 0}, true},
+                 {{"a.test", "bob", "a.test", "", NULL, NULL, 0}, false},
+                 {{"a.test", "bob", "%any", "", NULL, NULL, 0}, false},
+                 {{"bob", "bob", "%any", "", NULL, NULL, 0}, true},
+                 {{"a.test", "bob", "a.test", "bob", NULL, NULL, 0}, true},
+                 {{"a.test", "alice", "a.test", "bob", NULL, NULL, 0}, false},
+                 {{"a.test", "", "a.test", "bob", NULL, NULL, 0}, false},
+                 {{"a.test", "bob@lab", "a.test", "*@lab", NULL, NULL, 0}, true},
+                 {{"a.test", "bob@lab", "a.test", "*@other", NULL, NULL, 0}, false},
+                 {{"a.test", "alice", "a.test", "%any", NULL, NULL, 0}, true}};
+    static const char *const users[] = {"a.test", "bob", "alice", "bob@lab", NULL, NULL, 0};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pair *p = begin(&cases[i].n);
@@ -320,6 +365,143 @@ static void test_server_out_of_order_is_left(void **state)
     }
 }
 
+// --- EAP-TLS ---
+
+static void test_certificate_must_be_the_name_s_and_good(void **state)
+{
+    static const struct {
+        struct names n;
+        const char *why; // NULL: taken
+    } cases[] = {{{"a.test", "bob", "a.test", "bob", "bob", NULL, 0}, NULL},
+                 {{"a.test", "alice", "a.test", "bob", "bob", NULL, 0}, "the peer says that it is 'alice'"},
+                 {{"a.test", "bob", "a.test", "bob", "a", NULL, 0}, "not of the peer's identity"},
+                 {{"a.test", "bob", "a.test", "%any", "a", NULL, 0}, "not of the peer's identity"},
+                 {{"a.test", "", "a.test", "", "bob", NULL, 0}, "not of the peer's identity"},
+                 {{"a.test", "", "a.test", "", "other", NULL, 0}, "EAP failed"},
+                 {{"a.test", "", "a.test", "", "a", "b.test", 0}, NULL},
+                 {{"a.test", "", "a.test", "", "a", "aaa.test", 0}, "not of the peer's identity"},
+                 {{"a.test", "", "a.test", "", "listed", NULL, PKI_IFURI}, "EAP failed"},
+                 {{"a.test", "", "a.test", "", "a", NULL, PKI_STRICT}, "EAP failed"},
+                 {{"a.test", "", "a.test", "", "a", NULL, PKI_IFURI}, NULL}};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pair *p = begin(&cases[i].n);
+        if (cases[i].why) {
+            refused(p, cases[i].why);
+        } else {
+            pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+            pair_assert_one(p);
+        }
+        end(p);
+    }
+}
+
+// Without the private key there is no signature, whatever certificate is shown.
+static void test_certificate_alone_is_no_proof(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = begin(&tls);
+        ipc_send(p->s[side].ctl_keys, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = ++req});
+        pair_run(p);
+        refused(p, "found for");
+        end(p);
+    }
+}
+
+static struct pair *held_in_tls(unsigned after)
+{
+    struct pair *p = begin(&tls);
+    static unsigned last;
+    last = after;
+    p->ctx = &last;
+    return p;
+}
+
+static int hold_behind(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)d;
+    return number <= *(const unsigned *)p->ctx;
+}
+
+// What a server that has proven itself may say in the midst of it: each ends the attempt, or is bounded.
+static void test_tls_packets_that_lie_end_it(void **state)
+{
+    static const struct {
+        uint8_t data[12];
+        uint8_t len;
+        const char *why;
+    } cases[] = {{{0}, 0, "malformed"},
+                 {{0x20}, 1, "a start that is not due"},
+                 {{0}, 1, "too long, or not as long as it says"},
+                 {{0x80, 0, 0, 0, 9, 1}, 6, "not as long as it says"},
+                 {{0x80, 0, 0, 0, 1, 1, 2}, 7, "not as long as it says"},
+                 {{0x80, 0xff, 0xff, 0xff, 0xff, 1}, 6, "too long"},
+                 {{0x80, 0, 0}, 3, "too long, or not"},
+                 {{0x40}, 1, "too long, or not"},
+                 {{0, 0x16, 3, 3, 0, 4, 9, 9, 9, 9}, 10, "the handshake failed"},
+                 {{0, 0x16, 3, 3, 0, 99, 2}, 7, "ends within a message"}};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pair *p = held_in_tls(4); // the client has said hello
+        p->filter = hold_behind;
+        uint32_t first = pair_initiate(p, 0, "c");
+        uint8_t body[20] = {EAP_CODE_REQUEST, 9, 0, (uint8_t)(5 + cases[i].len), EAP_TYPE_TLS};
+        memcpy(body + 5, cases[i].data, cases[i].len);
+        struct payloads pl = {.count = 1, .p = {{.type = PL_EAP, .body = slice_of(body, body[3])}}};
+        eap_client_response(p->s[0].ike->sas->active, &pl);
+        pair_run(p);
+        pair_result(p, 0, first, false);
+        if (!strstr(p->s[0].last_text, cases[i].why))
+            fail_msg("%u: '%s' does not say '%s'", i, p->s[0].last_text, cases[i].why);
+        end(p);
+    }
+}
+
+static void test_tls_flight_without_end_is_left(void **state)
+{
+    (void)state;
+    for (int big = 0; big < 2; big++) {
+        struct pair *p = held_in_tls(4);
+        p->filter = hold_behind;
+        uint32_t first = pair_initiate(p, 0, "c");
+        unsigned sent = 0;
+        for (; p->s[0].ike->sa_count && sent < 1000; sent++) {
+            static uint8_t body[3000];
+            size_t n = big ? sizeof(body) : 7;
+            memset(body, 0, sizeof(body));
+            memcpy(body, (uint8_t[]){EAP_CODE_REQUEST, 9, (uint8_t)(n >> 8), (uint8_t)n, EAP_TYPE_TLS, 0x40},
+                   6);
+            struct payloads pl = {.count = 1, .p = {{.type = PL_EAP, .body = slice_of(body, n)}}};
+            eap_client_response(p->s[0].ike->sas->active, &pl);
+            pair_run(p);
+        }
+        pair_result(p, 0, first, false);
+        assert_int_equal(sent, big ? 33 : 200);
+        assert_non_null(strstr(p->s[0].last_text, big ? "too long" : "without end"));
+        end(p);
+    }
+}
+
+// Success in the midst of the handshake is none.
+static void test_success_before_tls_is_over_is_no_success(void **state)
+{
+    (void)state;
+    for (unsigned after = 4; after <= 6; after++) { // 7 has the server's last word
+        struct pair *p = held_in_tls(after);
+        p->filter = hold_behind;
+        uint32_t first = pair_initiate(p, 0, "c");
+        uint8_t body[] = {EAP_CODE_SUCCESS, 9, 0, 4};
+        struct payloads pl = {.count = 1, .p = {{.type = PL_EAP, .body = slice_of(body, 4)}}};
+        eap_client_response(p->s[0].ike->sas->active, &pl);
+        pair_run(p);
+        pair_result(p, 0, first, false);
+        assert_int_equal(pair_live(&p->s[0]), 0);
+        assert_non_null(strstr(p->s[0].last_text, "success before the handshake is over"));
+        end(p);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +512,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_clients_connection_answers_nobody),
         cmocka_unit_test(test_server_that_asks_without_end_is_left),
         cmocka_unit_test(test_server_out_of_order_is_left),
+        cmocka_unit_test(test_certificate_must_be_the_name_s_and_good),
+        cmocka_unit_test(test_certificate_alone_is_no_proof),
+        cmocka_unit_test(test_tls_packets_that_lie_end_it),
+        cmocka_unit_test(test_tls_flight_without_end_is_left),
+        cmocka_unit_test(test_success_before_tls_is_over_is_no_success),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
