@@ -339,7 +339,9 @@ static unsigned rekey_one(struct ike_sa *sa, const struct msg_REKEY *m, const st
             rekey_ike(sa);
         return 1;
     }
-    for (struct child_sa *c = sa->children; c; c = c->next) {
+    // An exchange that cannot begin ends the IKE SA, and the CHILD SAs with it.
+    for (struct child_sa *c = sa->children, *after; c && sa->state == SA_ESTABLISHED; c = after) {
+        after = c->next;
         if (!child_is_up(c) || !child_matches(c, which))
             continue;
         matched++;
