@@ -217,10 +217,17 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
 void sides_finish(struct load *l)
 {
     const struct conn_config *c = l->conn;
-    if (c->remote.auth == AUTH_EAP && c->local.auth != AUTH_PUBKEY)
+    bool both = c->remote.auth == AUTH_EAP && c->local.auth == AUTH_EAP;
+    if (both && (c->remote.eap_type != EAP_TLS || c->local.eap_type != EAP_TLS))
+        load_refuse(l, "EAP at both ends is no proof but by eap-tls (RFC 5998): a password could be guessed "
+                       "by whoever poses as the server");
+    else if (both && c->local.aaa_id[0])
+        load_refuse(l, "local: aaa_id does not go with EAP at both ends: the server's certificate is that of "
+                       "its IKE identity");
+    else if (!both && c->remote.auth == AUTH_EAP && c->local.auth != AUTH_PUBKEY)
         load_refuse(l, "remote: an auth of EAP goes with a local auth of certificates, as we prove "
                        "ourselves to whoever asks");
-    else if (c->local.auth == AUTH_EAP && c->remote.auth != AUTH_PUBKEY)
+    else if (!both && c->local.auth == AUTH_EAP && c->remote.auth != AUTH_PUBKEY)
         load_refuse(l, "local: an auth of EAP goes with a remote auth of certificates: our proof is "
                        "for a server that has proven itself");
     if ((c->remote.auth == AUTH_EAP || c->local.auth == AUTH_EAP) && c->ppk_id[0])

@@ -10,6 +10,7 @@
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
 #include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
@@ -94,6 +95,8 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
         pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
     if (!hs->eap_client)
         pb_own_auth(&b, sa, auth);
+    else if (conn_eap_only(&sa->conn->cfg))
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_EAP_ONLY_AUTHENTICATION, slice_of(NULL, 0));
     virtual_put_request(&b, sa);
     ppk_put_offer(&b, sa, no_ppk);
     if (hs->pending) {
@@ -306,7 +309,13 @@ static void not_whole(struct ike_sa *sa)
     refuse_peer(sa);
 }
 
-// The one with the peer's proof; with EAP, by a signature. True: m is kept.
+static void no_eap_only(struct ike_sa *sa)
+{
+    sa_why(sa, "the peer proves itself by a signature, and by EAP alone the connection says (RFC 5998)");
+    refuse_peer(sa);
+}
+
+// The one with the peer's proof; with EAP, by a signature, or none where EAP is to be it. True: m is kept.
 static bool first_response(struct task *t, struct inmsg *m)
 {
     struct ike_sa *sa = t->sa;
@@ -314,9 +323,13 @@ static bool first_response(struct task *t, struct inmsg *m)
     struct auth auth;
     struct identity id;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX], why[200];
-    if (!idr || !ap || payload_count(&m->pl, PL_AUTH) != 1 || payload_count(&m->pl, PL_IDR) != 1 ||
-        !auth_read(ap->body, &auth) || !identity_read(idr->body, &id)) {
-        not_whole(sa);
+    bool only = conn_eap_only(&sa->conn->cfg);
+    if (!idr || !ap == !only || payload_count(&m->pl, PL_IDR) != 1 || !identity_read(idr->body, &id) ||
+        (ap && (payload_count(&m->pl, PL_AUTH) != 1 || !auth_read(ap->body, &auth)))) {
+        if (only && ap)
+            no_eap_only(sa);
+        else
+            not_whole(sa);
         return false;
     }
     if (identity_match(&id, &sa->conn->remote_id) == MATCH_NONE) {
@@ -331,6 +344,10 @@ static bool first_response(struct task *t, struct inmsg *m)
         return false;
     }
     sa->remote_id = id;
+    if (only) {
+        eap_client_first(t, m);
+        return true;
+    }
     sa->hs->answer = m;
     proof_begin(t, &m->pl, &auth, idr->body, checked);
     return true;

@@ -178,6 +178,7 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
                                .local = idr,
                                .remote = &sa->remote_id,
                                .auth = auth,
+                               .eap_only = sa->hs->eap_only,
                                .not_these = sa->hs->refused,
                                .not_count = sa->hs->refused_count};
     struct conn *c = conn_for_claim(sa->ike, &claim);
@@ -314,6 +315,7 @@ static void request(struct task *t)
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
+    sa->hs->eap_only = notify_find(&m->pl, N_EAP_ONLY_AUTHENTICATION, &n);
     // What a method that we do not have is refused for is told below, by its number.
     bool has_auth = ap && auth_read(ap->body, &auth);
     uint8_t kind = has_auth ? proof_kind(auth.method) : !ap && sa->ike->eap_conns ? AUTH_EAP : AUTH_NONE;

@@ -333,8 +333,10 @@ struct best {
 
 static bool excluded(const struct conn_claim *q, const struct conn *c)
 {
-    // As responder we have no way to prove ourselves by EAP: a client's connection answers nobody.
-    bool out = c->cfg.local.auth == AUTH_EAP || (q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth);
+    // As responder we prove ourselves by EAP to whom that is enough: a mere client's connection answers
+    // nobody.
+    bool out = (c->cfg.local.auth == AUTH_EAP && !(conn_eap_only(&c->cfg) && q->eap_only)) ||
+               (q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth);
     for (unsigned i = 0; i < q->not_count && !out; i++)
         out = q->not_these[i] == c;
     return out;
@@ -375,6 +377,11 @@ struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
 }
 
 // --- by itself ---
+
+bool conn_eap_only(const struct conn_config *cfg)
+{
+    return cfg->local.auth == AUTH_EAP && cfg->remote.auth == AUTH_EAP;
+}
 
 bool conn_only_policies(const struct conn_config *cfg)
 {

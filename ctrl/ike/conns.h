@@ -48,6 +48,7 @@ struct conn_claim {
     const struct suite *suite;
     const struct identity *local, *remote; // local NULL: it does not say
     uint8_t auth;                          // enum auth_method: how it proves itself; AUTH_NONE: any
+    bool eap_only;                         // it takes EAP as our proof too (RFC 5998)
     struct conn *const *not_these;         // only compared
     unsigned not_count;
 };
@@ -58,6 +59,7 @@ bool conn_same_child(const struct conn *a, const struct child_config *x, const s
                      const struct child_config *y); // of one name and policy
 struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
+bool conn_eap_only(const struct conn_config *cfg);      // EAP at both ends
 bool conn_only_policies(const struct conn_config *cfg); // pass and drop: no peer speaks by it
 // Where an IKE SA of it begins: the peer's address, our own, and both ports.
 // With that peer.

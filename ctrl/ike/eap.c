@@ -41,9 +41,11 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
     struct identity id;
     if (cfg->remote.auth != AUTH_EAP)
         return 0;
-    if (cfg->local.auth != AUTH_PUBKEY)
+    bool only = conn_eap_only(cfg) && cfg->local.eap_type == EAP_TLS && cfg->remote.eap_type == EAP_TLS;
+    if (cfg->local.auth != AUTH_PUBKEY && !only)
         return esp_fail(err, -EINVAL, "local.auth",
-                        "with EAP we prove ourselves to whoever asks: that takes a certificate (pubkey)");
+                        "with EAP we prove ourselves to whoever asks: that takes a certificate (pubkey), or "
+                        "eap-tls at both ends");
     if (cfg->ppk_id[0])
         return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
     if (!identity_parse(cfg->remote.eap_id, &id))
@@ -150,6 +152,10 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
     }
     if (!sa->conn->cfg.remote.eap_id[0])
         e->user = sa->remote_id;
+    if (!sa->hs->own && !own_auth_certs(sa, why, sizeof(why))) {
+        fail(sa, why);
+        return;
+    }
     sa->hs->eap_tls = eap_tls_new(sa, true, &e->user, tls_next, why, sizeof(why));
     if (!sa->hs->eap_tls) {
         fail(sa, why);
@@ -161,25 +167,31 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
 
 // --- the first answer ---
 
-static void got_auth(struct task *t, enum msg_type type, const union msg *m)
+// auth: empty where EAP is our proof too.
+static void first_answer(struct ike_sa *sa, struct slice auth)
 {
     static uint8_t buf[MESSAGE_MAX];
-    struct ike_sa *sa = t->sa;
     struct eap_session *e = sa->hs->eap;
     uint8_t id[ID_DATA_MAX + 4];
     struct pb b = pb_of(buf, sizeof(buf));
-    if (type != MSG_AUTH_IS) {
-        fail(sa, answer_text(type, m));
-        return;
-    }
-    own_auth_log(sa, m->AUTH_IS.auth);
     pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
-    pb_own_certs(&b, sa);
-    pb_own_auth(&b, sa, m->AUTH_IS.auth);
+    if (auth.len) {
+        own_auth_log(sa, auth);
+        pb_own_certs(&b, sa);
+        pb_own_auth(&b, sa, auth);
+    }
     if (e->step == WAITS_FOR_IDENTITY)
         send_request(sa, &b, EAP_TYPE_IDENTITY, slice_of(NULL, 0));
     else
         begin_method(sa, &b);
+}
+
+static void got_auth(struct task *t, enum msg_type type, const union msg *m)
+{
+    if (type == MSG_AUTH_IS)
+        first_answer(t->sa, m->AUTH_IS.auth);
+    else
+        fail(t->sa, answer_text(type, m));
 }
 
 static void may_begin(struct task *t, enum msg_type type, const union msg *m)
@@ -187,6 +199,8 @@ static void may_begin(struct task *t, enum msg_type type, const union msg *m)
     char why[200];
     if (!answer_ok(type, m))
         fail(t->sa, answer_text(type, m));
+    else if (conn_eap_only(&t->sa->conn->cfg))
+        first_answer(t->sa, slice_of(NULL, 0));
     else if (!own_auth_make(t, got_auth, why, sizeof(why)))
         fail(t->sa, why);
 }
@@ -224,7 +238,8 @@ void eap_begin(struct task *t)
         return;
     }
     if (by_tls(sa)) {
-        struct msg_EAP_TLS_BEGIN tls = {.req = ask_new(t, may_begin), .ike_id = sa->id};
+        struct msg_EAP_TLS_BEGIN tls = {
+            .req = ask_new(t, may_begin), .ike_id = sa->id, .only = conn_eap_only(&sa->conn->cfg)};
         ask(sa->ike, ROOM_KEYS, tls.req, MSG_EAP_TLS_BEGIN, &tls);
         return;
     }

@@ -35,6 +35,11 @@ struct eap_client {
 
 // --- the connection ---
 
+static bool by_tls(const struct conn_config *cfg)
+{
+    return cfg->local.eap_type == EAP_TLS;
+}
+
 // A name that goes on the wire as it stands.
 static bool is_name(const struct identity *id)
 {
@@ -54,9 +59,14 @@ int eap_client_check(const struct conn *c, struct esp_error *err)
     struct identity id;
     if (cfg->local.auth != AUTH_EAP)
         return 0;
-    if (cfg->remote.auth != AUTH_PUBKEY)
+    if (cfg->remote.auth == AUTH_EAP && cfg->local.aaa_id[0])
+        return esp_fail(err, -EINVAL, "local.aaa_id",
+                        "where EAP is all the server's proof its certificate is that of its IKE identity");
+    if (cfg->remote.auth == AUTH_EAP ? !(by_tls(cfg) && cfg->remote.eap_type == EAP_TLS)
+                                     : cfg->remote.auth != AUTH_PUBKEY)
         return esp_fail(err, -EINVAL, "remote.auth",
-                        "our password is for a server that has proven itself by a certificate (pubkey)");
+                        "our proof is for a server that has proven itself by a certificate (pubkey), or does "
+                        "so by eap-tls too");
     if (cfg->ppk_id[0])
         return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
     if (cfg->local.aaa_id[0] && (!identity_parse(cfg->local.aaa_id, &id) || identity_is_pattern(&id)))
@@ -107,11 +117,6 @@ static void fail(struct task *t, const char *why)
     char text[200];
     snprintf(text, sizeof(text), "EAP failed: %.180s", why);
     t->sa->hs->eap_client->end(t, text);
-}
-
-static bool by_tls(const struct ike_sa *sa)
-{
-    return sa->conn->cfg.local.eap_type == EAP_TLS;
 }
 
 static void reply(struct task *t, uint8_t type, struct slice data)
@@ -227,7 +232,8 @@ static void on_mschap(struct task *t, struct slice data)
 static void over(struct task *t)
 {
     struct eap_client *e = t->sa->hs->eap_client;
-    LOGF(IKE, 1, "EAP method EAP_%s succeeded, MSK established", by_tls(t->sa) ? "TLS" : "MSCHAPV2");
+    LOGF(IKE, 1, "EAP method EAP_%s succeeded, MSK established",
+         by_tls(&t->sa->conn->cfg) ? "TLS" : "MSCHAPV2");
     e->step = OVER;
     t->sa->hs->eap_over = true;
     e->end(t, NULL);
@@ -276,7 +282,8 @@ static void on_tls(struct task *t, struct slice data)
     } else if (data.len != 1 || data.p[0] != 0x20) {
         fail(t, "the server's EAP-TLS start is malformed");
     } else {
-        struct msg_EAP_TLS_BEGIN q = {.req = ask_new(t, tls_begun), .ike_id = sa->id};
+        struct msg_EAP_TLS_BEGIN q = {
+            .req = ask_new(t, tls_begun), .ike_id = sa->id, .only = conn_eap_only(&sa->conn->cfg)};
         ask(sa->ike, ROOM_KEYS, q.req, MSG_EAP_TLS_BEGIN, &q);
     }
 }
@@ -290,7 +297,7 @@ static void refuse_method(struct task *t, uint8_t type)
     struct eap_client *e = t->sa->hs->eap_client;
     char why[100];
     snprintf(why, sizeof(why), "the server asks by EAP type %u, and %s is wanted", type,
-             by_tls(t->sa) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
+             by_tls(&t->sa->conn->cfg) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
     if (e->refused || e->step != WAITS_FOR_CHALLENGE) {
         fail(t, why);
         return;
@@ -315,7 +322,7 @@ static void on_request(struct task *t, const struct eap_packet *p)
         reply(t, EAP_TYPE_NOTIFICATION, slice_of(NULL, 0));
     } else if (p->type != t->sa->conn->cfg.local.eap_type) {
         refuse_method(t, p->type);
-    } else if (by_tls(t->sa)) {
+    } else if (by_tls(&t->sa->conn->cfg)) {
         on_tls(t, p->data);
     } else {
         on_mschap(t, p->data);

@@ -20,7 +20,8 @@ int eap_client_check(const struct conn *c, struct esp_error *err);
 // why NULL: it is over, and `keys` has the MSK, by which both AUTHs are made from here on.
 typedef void (*eap_end_fn)(struct task *t, const char *why);
 bool eap_client_begin(struct ike_sa *sa, eap_end_fn end); // before the first request; false: no memory
-// The server has proven itself by this message, which is taken and kept: to what it asks for first.
+// The server has proven itself by this message, or is to do so by EAP alone (RFC 5998); it is taken and kept:
+// to what it asks for first.
 void eap_client_first(struct task *t, struct inmsg *m);
 // Whether its EAP is at work, so that the next response is for eap_client_response.
 bool eap_client_waits(const struct ike_sa *sa);

@@ -47,6 +47,7 @@ struct handshake { // until the SA is established
     struct eap_client *eap_client; // likewise
     struct eap_tls *eap_tls;       // of either, with EAP-TLS
     bool eap_over;                 // it made a key, which both AUTHs are made with
+    bool eap_only;                 // of the initiator: that is proof enough for it (RFC 5998)
     bool use_ppk;                  // both ends said USE_PPK
     bool ppk_needed;               // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered

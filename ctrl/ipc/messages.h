@@ -111,7 +111,7 @@
 #define MSG_EAP_SERVER_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, authenticator, 0)                            // -> RESULT
 // EAP-TLS (RFC 5216, 9190), whose handshake is ike's: keys makes its one signature, in either role, where an EAP_TLS_BEGIN was in its
 // place as EAP_BEGIN or EAP_ANSWER are; scheme: one bit of enum cr_scheme_bit. Then ike says what the handshake made, as it alone knows it.
-#define MSG_EAP_TLS_BEGIN_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0)                       // -> RESULT
+#define MSG_EAP_TLS_BEGIN_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U8, only, 0)        // only: no signature of IKE's by the server (RFC 5998). -> RESULT
 #define MSG_EAP_TLS_SIGN_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, key_id, 0) F(U32, scheme, 0) F(BLOB, data, 0) // -> EAP_TLS_SIGNED or RESULT(not ok)
 #define MSG_EAP_TLS_MSK_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, msk, 0)       // -> RESULT; both AUTHs are by it
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \

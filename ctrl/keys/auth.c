@@ -46,13 +46,13 @@ static bool own_secret(struct keys *k, const struct ike_entry *e, const struct m
 
 static bool may_make(const struct ike_entry *e, char *why, size_t size)
 {
-    const char *no = !e ? "no such IKE SA"
-                     : !e->initiator && !e->checked && e->eap != EAP_BEGUN
-                         ? "the peer has not been authenticated yet"
-                     : e->initiator && e->eap && e->eap != EAP_DONE ? "the EAP method is not over"
-                     : e->eap == EAP_DONE && !e->made_by_eap        ? NULL
-                     : e->made ? "AUTH has been made already" // each one more is a guess at the secret
-                               : NULL;
+    const char *no =
+        !e                                                    ? "no such IKE SA"
+        : !e->initiator && !e->checked && e->eap != EAP_BEGUN ? "the peer has not been authenticated yet"
+        : e->eap && e->eap != EAP_DONE && (e->initiator || e->eap_state->only) ? "the EAP method is not over"
+        : e->eap == EAP_DONE && !e->made_by_eap                                ? NULL
+        : e->made ? "AUTH has been made already" // each one more is a guess at the secret
+                  : NULL;
     snprintf(why, size, "%s", no ? no : "");
     return !no;
 }

@@ -9,12 +9,12 @@
 #include "ctrl/keys/room.h"
 #include "ctrl/keys/vault.h"
 
-static const char *may_begin(const struct ike_entry *e)
+static const char *may_begin(const struct ike_entry *e, bool only)
 {
     return !e                                           ? "no such IKE SA"
            : e->ppk || e->ppk_tried                     ? "a PPK is used"
            : e->made || e->eap != EAP_NONE              ? "AUTH has been made, or EAP has begun"
-           : e->initiator && !e->checked                ? "the server has not been authenticated yet"
+           : e->initiator && !e->checked && !only       ? "the server has not been authenticated yet"
            : !e->initiator && (e->checked || e->octets) ? "the IKE SA is past that"
                                                         : NULL;
 }
@@ -22,21 +22,24 @@ static const char *may_begin(const struct ike_entry *e)
 void keys_eap_tls_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_BEGIN *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    const char *no = may_begin(e);
+    const char *no = may_begin(e, m->only);
     struct eap_state *s = no ? NULL : vault_get(sizeof(*s));
     if (s) {
-        *s = (struct eap_state){.tls = true, .secret = "EAP-TLS"};
+        *s = (struct eap_state){.tls = true, .only = m->only, .secret = "EAP-TLS"};
         e->eap = EAP_BEGUN;
         e->eap_state = s;
     }
     ipc_result(c, m->req, s != NULL, "%s", no ? no : s ? "" : "no memory");
 }
 
-// The IKE SA whose handshake is under way; as the server it has shown its own AUTH before.
+// The IKE SA whose handshake is under way; as the server it has shown its own AUTH before, unless there is
+// none.
 static struct ike_entry *at_work(struct keys *k, uint32_t ike_id)
 {
     struct ike_entry *e = keys_find_ike(k, ike_id);
-    return e && e->eap == EAP_BEGUN && e->eap_state->tls && (e->initiator || e->made) ? e : NULL;
+    return e && e->eap == EAP_BEGUN && e->eap_state->tls && (e->initiator || e->made || e->eap_state->only)
+               ? e
+               : NULL;
 }
 
 // Of TLS 1.3: blanks, who speaks, a zero, the hash. Of 1.2, as the server: both random values and a named

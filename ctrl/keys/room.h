@@ -14,6 +14,7 @@ enum eap_phase { EAP_NONE, EAP_BEGUN, EAP_FAILED, EAP_DONE };
 struct eap_state { // in the vault
     uint8_t challenge[MSCHAP_CHALLENGE], msk[MSCHAP_MSK];
     uint8_t authenticator[MSCHAP_AUTHENTICATOR]; // as the client: what the server must say
+    bool only;                                   // no other proof than by EAP (RFC 5998)
     bool tls, tls_signed;                        // by EAP-TLS
     char secret[NAME_MAX_LEN];                   // the id of the one that was shown
 };

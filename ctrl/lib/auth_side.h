@@ -12,6 +12,7 @@
 #include "ctrl/lib/trust.h"
 
 enum auth_method { AUTH_NONE, AUTH_PSK, AUTH_PUBKEY, AUTH_EAP };
+// EAP at both ends: the server signs nothing but in the method (RFC 5998).
 enum eap_type { EAP_TLS = 13, EAP_MSCHAPV2 = 26 }; // their numbers on the wire
 
 // Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.

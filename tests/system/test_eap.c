@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // EAP-MSCHAPv2 with stock strongSwan as the client: the right password, a wrong one, a user that is not
 // there, somebody else's password, a user behind any IKE identity. We prove ourselves by a certificate first.
-// And as the server, with us as the client: the right password, a wrong one. Then EAP-TLS in both roles.
+// And as the server, with us as the client: the right password, a wrong one. Then EAP-TLS in both roles, and
+// alone (RFC 5998).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -199,6 +200,8 @@ static void test_our_wrong_password_is_said_at_both_ends(void **state)
 }
 
 // strongSwan 5.9.8's EAP-TLS is that of TLS 1.2: with 1.3 it has neither RFC 9190's key nor its last octet.
+static bool alone; // EAP is the only proof of either (RFC 5998)
+
 static void start_tls(bool server, const char *theirs_eap, const char *ours_eap)
 {
     char their_side[200], our_side[200];
@@ -211,6 +214,11 @@ static void start_tls(bool server, const char *theirs_eap, const char *ours_eap)
                           ours = {.local = server ? "auth = pubkey\n      certs = west.pem" : our_side,
                                   .remote = server ? our_side : "auth = pubkey",
                                   .conn = "send_cert = always"};
+    if (alone) {
+        theirs.local = "auth = eap-tls\n      certs = east.pem";
+        theirs.remote = ours.remote = "auth = eap-tls";
+        ours.local = "auth = eap-tls\n      certs = west.pem";
+    }
     put_certs(&lab.west);
     put_certs(&lab.east);
     assert_true(charon_start(&lab, &lab.east, &lab.west, &theirs));
@@ -256,6 +264,18 @@ static void test_our_eap_tls_at_strongswan(void **state)
     both_ways(&lab.west, "EAP-TLS by TLSv1.2");
 }
 
+static void test_eap_tls_alone_in_both_roles(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    alone = true;
+    start_tls(true, "", "");
+    alone = false;
+    both_ways(&lab.east, "EAP-TLS by TLSv1.2");
+    both_ways(&lab.west, "EAP-TLS by TLSv1.2");
+    assert_false(file_says(lab.west.dir, "daemon.log", "with ECDSA_WITH_SHA256_DER successful"));
+}
+
 static void test_certificate_of_another_name_is_refused_by_eap_tls(void **state)
 {
     (void)state;
@@ -279,6 +299,7 @@ int main(int argc, char **argv)
         T(test_eap_tls_of_strongswan_under_another_name),
         T(test_our_eap_tls_at_strongswan),
         T(test_certificate_of_another_name_is_refused_by_eap_tls),
+        T(test_eap_tls_alone_in_both_roles),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

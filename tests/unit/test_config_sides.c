@@ -336,7 +336,9 @@ static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
                  {"eap-mschapv2", "pubkey", NULL},
                  {"psk", "eap-mschapv2", "remote: an auth of EAP goes with a local auth of certificates"},
                  {"eap-mschapv2", "psk", "local: an auth of EAP goes with a remote auth of certificates"},
-                 {"eap-mschapv2", "eap-mschapv2", "remote: an auth of EAP goes with a local auth"}};
+                 {"eap-tls", "eap-tls", NULL},
+                 {"eap-mschapv2", "eap-mschapv2", "EAP at both ends is no proof but by eap-tls"},
+                 {"eap-mschapv2", "eap-tls", "EAP at both ends is no proof but by eap-tls"}};
     (void)state;
     for (int order = 0; order < 2; order++) {
         remote_first = order;
@@ -362,6 +364,7 @@ static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
     assert_string_equal(warnings, "");
     assert_refused(load("eap-mschapv2", "pubkey", "east.lab", &name, 1),
                    "aaa_id: it goes with auth = eap-tls");
+    assert_refused(load("eap-tls", "eap-tls", "east.lab", &name, 1), "aaa_id does not go with EAP at both");
     name.place = REMOTE;
     assert_refused(load("pubkey", "eap-tls", "east.lab", &name, 1), "aaa_id: it goes with auth = eap-tls");
 }

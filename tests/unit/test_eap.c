@@ -374,9 +374,15 @@ static void test_client_has_keys_after_both_proofs_by_the_msk(void **state)
 
 // --- EAP-TLS ---
 
+static bool tls_begin_as(uint32_t ike_id, bool only)
+{
+    struct msg_EAP_TLS_BEGIN m = {.req = ++req, .ike_id = ike_id, .only = only};
+    return say(b->ike, MSG_EAP_TLS_BEGIN, &m);
+}
+
 static bool tls_begin(uint32_t ike_id)
 {
-    return say(b->ike, MSG_EAP_TLS_BEGIN, &(struct msg_EAP_TLS_BEGIN){.req = ++req, .ike_id = ike_id});
+    return tls_begin_as(ike_id, false);
 }
 
 static bool tls_sign(uint32_t ike_id, const uint8_t *id, uint32_t scheme, const void *data, size_t len)
@@ -475,6 +481,32 @@ static void test_server_signs_tls_behind_its_own_auth(void **state)
     assert_false(install(1, 1));
 }
 
+// RFC 5998: no signature of IKE's comes, and none may come any more; AUTH by the MSK is all there is.
+static void test_eap_alone_takes_no_other_proof(void **state)
+{
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    for (int initiator = 0; initiator < 2; initiator++) {
+        struct ike_secrets s;
+        uint8_t id[20], data[300] = {0}, x[100];
+        uint32_t i = 1u + (uint32_t)initiator;
+        EVP_PKEY_free(make_key(id));
+        size_t n = verify_of(data, initiator ? "client" : "server");
+        assert_true(derive(i, initiator, &s) && tls_begin_as(i, true));
+        assert_false(make_auth(i, "a.test", "b.test"));
+        assert_non_null(strstr(b->text, "the EAP method is not over"));
+        assert_false(check_auth(i, &s, !initiator, "a.test", "b.test", "secret"));
+        struct msg_AUTH_OCTETS o = {.req = ++req, .ike_id = i, .id_body = id_body("b.test", x)};
+        assert_false(say(b->ike, MSG_AUTH_OCTETS, &o));
+        assert_true(tls_sign(i, id, CR_SCHEME_ED25519, data, n) && tls_key(i, 64));
+        if (!initiator) {
+            assert_false(make_auth(i, "a.test", "b.test")); // nobody is proven
+            assert_non_null(strstr(b->text, "has not been authenticated yet"));
+        }
+        assert_false(install(i, i));
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +515,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_one_signature_of_a_tls_handshake_and_of_nothing_else, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_server_signs_tls_behind_its_own_auth, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_eap_alone_takes_no_other_proof, setup, teardown),
         cmocka_unit_test(test_servers_packets_whose_lengths_lie_are_refused),
         cmocka_unit_test_setup_teardown(test_password_answers_a_server_that_has_signed_and_once, setup,
                                         teardown),

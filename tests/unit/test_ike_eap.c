@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two daemons, one of which shows a password by EAP-MSCHAPv2 to the other, which has a certificate: both
 // roles, names and who they are allowed to be, wrong passwords, every message lost, doubled and late, and a
-// server that asks without end. And by EAP-TLS: certificates at both ends, the same orders and losses.
+// server that asks without end. And by EAP-TLS: certificates at both ends, the same
+// orders and losses; alone too (RFC 5998).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,6 +88,7 @@ struct names { // "": none
     const char *cert;   // of the client: by EAP-TLS; NULL: by a password
     const char *aaa_id; // NULL: none
     uint8_t revocation; // what the server asks for
+    bool only;          // EAP is all the proof of either (RFC 5998)
 };
 
 static struct slice file(const char *name, const char *suffix)
@@ -101,7 +103,11 @@ static void load_side(struct pair *p, int side, const struct names *n)
     struct conn_config c;
     pair_default_conn(&c, side);
     c.local.auth = side ? AUTH_PUBKEY : AUTH_EAP;
-    c.remote.auth = side ? AUTH_EAP : AUTH_PUBKEY;
+    c.remote.auth = side || n->only ? AUTH_EAP : AUTH_PUBKEY;
+    if (n->only) {
+        c.local.auth = AUTH_EAP;
+        c.local.eap_type = c.remote.eap_type = EAP_TLS;
+    }
     (side ? &c.remote : &c.local)->eap_type = n->cert ? EAP_TLS : EAP_MSCHAPV2;
     c.send_cert = SEND_CERT_ALWAYS;
     c.send_certreq = 1;
@@ -145,10 +151,12 @@ static struct pair *begin(const struct names *n)
     return p;
 }
 
-static const struct names plain = {"a.test", "", "a.test", "", NULL, NULL, 0},
-                          asked = {"a.test", "bob", "a.test", "%any", NULL, NULL, 0},
-                          tls = {"a.test", "", "a.test", "", "a", NULL, 0},
-                          tls_asked = {"a.test", "bob", "a.test", "%any", "bob", NULL, 0};
+static const struct names plain = {"a.test", "", "a.test", "", NULL, NULL, 0, false},
+                          asked = {"a.test", "bob", "a.test", "%any", NULL, NULL, 0, false},
+                          tls = {"a.test", "", "a.test", "", "a", NULL, 0, false},
+                          tls_asked = {"a.test", "bob", "a.test", "%any", "bob", NULL, 0, false},
+                          only = {"a.test", "", "a.test", "", "a", NULL, 0, true},
+                          only_asked = {"a.test", "bob", "a.test", "%any", "bob", NULL, 0, true};
 
 static void end(struct pair *p)
 {
@@ -169,16 +177,18 @@ static void refused(struct pair *p, const char *why)
 
 static void test_client_and_server_agree_and_go_on(void **state)
 {
-    static const struct names *const how[] = {&plain, &asked, &tls, &tls_asked};
+    static const struct names *const how[] = {&plain, &asked, &tls, &tls_asked, &only, &only_asked};
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         struct pair *p = begin(how[i]);
         const char *user = i % 2 ? "bob" : "a.test";
         for (int side = 0; side < 2; side++)
             password(p, side, user, "geheim");
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         pair_assert_one(p);
-        assert_true(said("authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful"));
+        bool signs =
+            strstr(lines, "authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful") != NULL;
+        assert_int_equal(signs, !how[i]->only);
         assert_true(said("authentication of 'b.test' with EAP successful"));
         assert_true(said("authentication of 'a.test' (myself) with EAP"));
         char text[ID_TEXT_MAX];
@@ -238,6 +248,7 @@ static void test_every_message_may_be_lost_doubled_or_late(void **state)
     (void)state;
     lose_each(&asked, 12);
     lose_each(&tls_asked, 14);
+    lose_each(&only_asked, 14);
 }
 
 // --- what must not get in ---
@@ -267,17 +278,17 @@ static void test_only_the_name_that_is_allowed_is_taken(void **state)
     static const struct {
         struct names n;
         bool taken;
-    } cases[] = {{{"a.test", "", "a.test", "", NULL, NULL, 0}, true},
-                 {{"a.test", "bob", "a.test", "", NULL, NULL, 0}, false},
-                 {{"a.test", "bob", "%any", "", NULL, NULL, 0}, false},
-                 {{"bob", "bob", "%any", "", NULL, NULL, 0}, true},
-                 {{"a.test", "bob", "a.test", "bob", NULL, NULL, 0}, true},
-                 {{"a.test", "alice", "a.test", "bob", NULL, NULL, 0}, false},
-                 {{"a.test", "", "a.test", "bob", NULL, NULL, 0}, false},
-                 {{"a.test", "bob@lab", "a.test", "*@lab", NULL, NULL, 0}, true},
-                 {{"a.test", "bob@lab", "a.test", "*@other", NULL, NULL, 0}, false},
-                 {{"a.test", "alice", "a.test", "%any", NULL, NULL, 0}, true}};
-    static const char *const users[] = {"a.test", "bob", "alice", "bob@lab", NULL, NULL, 0};
+    } cases[] = {{{"a.test", "", "a.test", "", NULL, NULL, 0, false}, true},
+                 {{"a.test", "bob", "a.test", "", NULL, NULL, 0, false}, false},
+                 {{"a.test", "bob", "%any", "", NULL, NULL, 0, false}, false},
+                 {{"bob", "bob", "%any", "", NULL, NULL, 0, false}, true},
+                 {{"a.test", "bob", "a.test", "bob", NULL, NULL, 0, false}, true},
+                 {{"a.test", "alice", "a.test", "bob", NULL, NULL, 0, false}, false},
+                 {{"a.test", "", "a.test", "bob", NULL, NULL, 0, false}, false},
+                 {{"a.test", "bob@lab", "a.test", "*@lab", NULL, NULL, 0, false}, true},
+                 {{"a.test", "bob@lab", "a.test", "*@other", NULL, NULL, 0, false}, false},
+                 {{"a.test", "alice", "a.test", "%any", NULL, NULL, 0, false}, true}};
+    static const char *const users[] = {"a.test", "bob", "alice", "bob@lab", NULL, NULL, 0, false};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pair *p = begin(&cases[i].n);
@@ -372,17 +383,18 @@ static void test_certificate_must_be_the_name_s_and_good(void **state)
     static const struct {
         struct names n;
         const char *why; // NULL: taken
-    } cases[] = {{{"a.test", "bob", "a.test", "bob", "bob", NULL, 0}, NULL},
-                 {{"a.test", "alice", "a.test", "bob", "bob", NULL, 0}, "the peer says that it is 'alice'"},
-                 {{"a.test", "bob", "a.test", "bob", "a", NULL, 0}, "not of the peer's identity"},
-                 {{"a.test", "bob", "a.test", "%any", "a", NULL, 0}, "not of the peer's identity"},
-                 {{"a.test", "", "a.test", "", "bob", NULL, 0}, "not of the peer's identity"},
-                 {{"a.test", "", "a.test", "", "other", NULL, 0}, "EAP failed"},
-                 {{"a.test", "", "a.test", "", "a", "b.test", 0}, NULL},
-                 {{"a.test", "", "a.test", "", "a", "aaa.test", 0}, "not of the peer's identity"},
-                 {{"a.test", "", "a.test", "", "listed", NULL, PKI_IFURI}, "EAP failed"},
-                 {{"a.test", "", "a.test", "", "a", NULL, PKI_STRICT}, "EAP failed"},
-                 {{"a.test", "", "a.test", "", "a", NULL, PKI_IFURI}, NULL}};
+    } cases[] = {
+        {{"a.test", "bob", "a.test", "bob", "bob", NULL, 0, false}, NULL},
+        {{"a.test", "alice", "a.test", "bob", "bob", NULL, 0, false}, "the peer says that it is 'alice'"},
+        {{"a.test", "bob", "a.test", "bob", "a", NULL, 0, false}, "not of the peer's identity"},
+        {{"a.test", "bob", "a.test", "%any", "a", NULL, 0, false}, "not of the peer's identity"},
+        {{"a.test", "", "a.test", "", "bob", NULL, 0, false}, "not of the peer's identity"},
+        {{"a.test", "", "a.test", "", "other", NULL, 0, false}, "EAP failed"},
+        {{"a.test", "", "a.test", "", "a", "b.test", 0, false}, NULL},
+        {{"a.test", "", "a.test", "", "a", "aaa.test", 0, false}, "not of the peer's identity"},
+        {{"a.test", "", "a.test", "", "listed", NULL, PKI_IFURI, false}, "EAP failed"},
+        {{"a.test", "", "a.test", "", "a", NULL, PKI_STRICT, false}, "EAP failed"},
+        {{"a.test", "", "a.test", "", "a", NULL, PKI_IFURI, false}, NULL}};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pair *p = begin(&cases[i].n);
@@ -502,6 +514,36 @@ static void test_success_before_tls_is_over_is_no_success(void **state)
     }
 }
 
+// --- EAP alone (RFC 5998) ---
+
+// It is for both ends to say: an initiator that wants a signature gets no other proof, and the other way
+// round; a server's certificate of another name is none.
+static void test_eap_alone_is_what_both_ends_say(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct pair *p = begin(&tls);
+        if (i < 2) {
+            load_side(p, i, &only);
+            refused(p, i ? "no matching peer config found"
+                         : "the peer proves itself by a signature, and by EAP alone the connection says");
+        } else if (i == 2) { // b.test says that it is c.test: what a dishonest one would say
+            load_side(p, 0, &only);
+            load_side(p, 1, &only);
+            struct conn *client = p->s[0].ike->conns, *server = p->s[1].ike->conns;
+            assert_true(identity_parse("c.test", &server->local_id));
+            assert_true(identity_parse("%any", &client->remote_id));
+            refused(p, "not of the peer's identity");
+        } else {
+            load_side(p, 0, &only);
+            load_side(p, 1, &only);
+            pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+            pair_assert_one(p);
+        }
+        end(p);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -517,6 +559,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_tls_packets_that_lie_end_it),
         cmocka_unit_test(test_tls_flight_without_end_is_left),
         cmocka_unit_test(test_success_before_tls_is_over_is_no_success),
+        cmocka_unit_test(test_eap_alone_is_what_both_ends_say),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
