@@ -109,19 +109,19 @@ wireguard() {
     for i in 1 2; do
         mkdir -p "$dir/$i"
         wg genkey >"$dir/$i/key"
-        ip netns exec "${n}g$i" wireguard-go -f wg0 >"$dir/$i/log" 2>&1 &
+        ip netns exec "${n}g$i" wireguard-go -f "wg$i" >"$dir/$i/log" 2>&1 &
         pids="$pids $!"
     done
     for i in 1 2; do
         o=$((3 - i))
         for _ in $(seq 50); do
-            ip -n "${n}g$i" link show wg0 >/dev/null 2>&1 && break
+            ip -n "${n}g$i" link show "wg$i" >/dev/null 2>&1 && break
             sleep 0.1
         done
-        in_ns g$i wg set wg0 private-key "$dir/$i/key" listen-port 51820 peer "$(wg pubkey <"$dir/$o/key")" \
+        in_ns g$i wg set "wg$i" private-key "$dir/$i/key" listen-port 51820 peer "$(wg pubkey <"$dir/$o/key")" \
             endpoint "192.0.2.$o:51820" allowed-ips "10.$o.0.0/24"
-        ip -n "${n}g$i" link set wg0 mtu 1420 up
-        ip -n "${n}g$i" route add "10.$o.0.0/24" dev wg0
+        ip -n "${n}g$i" link set "wg$i" mtu 1420 up
+        ip -n "${n}g$i" route add "10.$o.0.0/24" dev "wg$i"
     done
 }
 up() {
@@ -211,8 +211,10 @@ for r in $(seq "$rounds"); do
     echo "round $r of $rounds" >&2
 done
 python3 - "$dir/all" "$kinds" <<'P'
-import statistics, sys
+import os, statistics, sys
 rows = {}
+if not os.path.exists(sys.argv[1]):
+    sys.exit("gateway.sh: nothing came up")
 for l in open(sys.argv[1]):
     k, *v = l.split()
     rows.setdefault(k, []).append([float(x) for x in v])
@@ -220,7 +222,7 @@ print("medians of %d rounds" % max(len(v) for v in rows.values()))
 print("%-14s %9s %11s %13s %14s %12s %9s" % ("", "ping ms", "TCP Mb/s", "retransmits", "us/1400 octets", "us/64 octets", "its loss"))
 for k in sys.argv[2].split():
     if k not in rows:
-        print("%-14s not installed here" % k)
+        print("%-14s not installed, or it does not come up" % k)
         continue
     m = [statistics.median(c) for c in zip(*rows[k])]
     print("%-14s %9.3f %11.0f %13.0f %14.2f %12.2f %8.1f%%" % (k, *m))
