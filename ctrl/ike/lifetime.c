@@ -135,3 +135,13 @@ void lifetime_ike(struct ike_sa *sa)
         proof_ends(sa);
     lifetime_ike_arm(sa);
 }
+
+// Where it was set back they end later than was reckoned; to have the peer prove itself too early does no
+// harm.
+void lifetime_clock_set(struct ike_sa *sa)
+{
+    if (!sa->proven_until)
+        return;
+    proof_ends(sa);
+    lifetime_ike_arm(sa);
+}

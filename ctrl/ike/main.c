@@ -10,6 +10,8 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctrl/ike/room.h"
@@ -20,6 +22,7 @@ enum { MARKER = 4, BURST = 32, DATAGRAM_MAX = 65536 };
 struct process {
     struct ike *ike;
     struct loop_fd sock[2][2]; // [IPv6][NAT-T port]
+    struct loop_fd clock;      // says when the system's clock is set
     uint16_t port[2];
 };
 
@@ -202,6 +205,35 @@ static void ready(struct loop_fd *f, uint32_t events)
         ;
 }
 
+// --- the clock ---
+
+static bool watch_clock_again(int fd)
+{
+    struct itimerspec far = {.it_value.tv_sec = time(NULL) + 3600 * 24 * 3650};
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL) == 0;
+}
+
+static void clock_ready(struct loop_fd *f, uint32_t events)
+{
+    struct process *p = f->ctx;
+    uint64_t n;
+    (void)events;
+    if (read(f->fd, &n, sizeof(n)) < 0 && errno == EAGAIN)
+        return;
+    watch_clock_again(f->fd);
+    ike_clock_set(p->ike);
+}
+
+// Our own timers do not care how it is set; what certificates say of their ends does.
+static int watch_clock(struct process *p, struct loop *l)
+{
+    int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd < 0 || !watch_clock_again(fd))
+        return -errno;
+    p->clock = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = clock_ready, .ctx = p};
+    return loop_add(l, &p->clock);
+}
+
 // --- the process ---
 
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
@@ -245,6 +277,8 @@ int ike_main(const struct child_env *env)
             rc = ike_attach(self.ike, peers[i], env->chan[peers[i]]);
     if (!rc)
         rc = watch_all(&self, l, env);
+    if (!rc)
+        rc = watch_clock(&self, l);
     if (!rc) {
         log_set_sink(to_ctl, self.ike);
         ipc_send(ike_channel(self.ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});

@@ -166,6 +166,14 @@ static void revocation(struct task *t)
         finish(t, PROOF_BAD, why.text[0] ? why.text : "whether it is revoked is not known");
         return;
     }
+    pki_standing_unref(sa->standing);
+    sa->standing = NULL;
+    if (pki_check_standing(p->check, &sa->standing) != 0 ||
+        pki_standing_judge(sa->ike->creds->pki, sa->standing, creds_now(sa->ike), &p->why) != 0) {
+        struct esp_error why = p->why;
+        finish(t, PROOF_BAD, why.text[0] ? why.text : "no memory");
+        return;
+    }
     int64_t until = pki_check_until(p->check);
     if (until != INT64_MAX && (!sa->proven_until || until < sa->proven_until))
         sa->proven_until = until;

@@ -26,6 +26,7 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/pki/pki.h"
 
 enum { REKEY_MAX = 16384, MAX_KE_RETRIES = 4, RETRY_MS = 2000, DELETE_WAIT_MS = 60000 };
 
@@ -59,6 +60,7 @@ static bool begin_data(struct task *t, bool initiator)
     next->successor = true;
     next->fragmentation = sa->fragmentation;
     next->proven_until = sa->proven_until;
+    next->standing = pki_standing_ref(sa->standing);
     next->local_id = sa->local_id;
     next->ppk = sa->ppk;
     next->client = sa->client;

@@ -25,6 +25,7 @@
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/standing.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/tls.h"
 #include "ctrl/ike/wiring.h"
@@ -147,6 +148,7 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         control_shutdown(ike);
     else if (t == MSG_SETTINGS && m->SETTINGS.settings.len == sizeof(ike->set))
         memcpy(&ike->set, m->SETTINGS.settings.p, sizeof(ike->set));
+    standing_look(ike);
     log_set_context("", 0);
 }
 
@@ -211,6 +213,11 @@ void ike_receive(struct ike *ike, const struct net_path *path, struct slice data
 {
     exchange_datagram(ike, path, datagram);
     log_set_context("", 0);
+}
+
+void ike_clock_set(struct ike *ike)
+{
+    standing_clock_set(ike);
 }
 
 void ike_free(struct ike *ike)

@@ -31,6 +31,7 @@
 #include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/pki/pki.h"
 
 enum { REFUSAL_MS = 5000 }; // outlasts the first retransmission of charon's defaults
 
@@ -250,6 +251,8 @@ void sa_destroy(struct ike_sa *sa)
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);
     sa->sk_in = sa->sk_out = NULL;
+    pki_standing_unref(sa->standing);
+    sa->standing = NULL;
     sa->next = ike->dead;
     ike->dead = sa;
     ike->reaper.fire = free_dead;

@@ -114,6 +114,7 @@ struct ike_sa {
     size_t reply_len;
     struct fragments *parts[2]; // of the peer's request, of its response: what has come of it; or NULL
     struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
+    struct pki_standing *standing; // what proved the peer and may be revoked; NULL: nothing can
     uint64_t last_in, last_out, established_at;
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end

@@ -33,6 +33,7 @@ struct pki_check {
     size_t target_count;
     uint32_t last_id;
     int64_t until;
+    uint64_t newest; // in the store when it began
 };
 
 void pki_check_free(struct pki_check *c)
@@ -64,6 +65,11 @@ int64_t pki_check_until(const struct pki_check *c)
     return c->until;
 }
 
+int pki_check_standing(const struct pki_check *c, struct pki_standing **out)
+{
+    return pki_standing_new(c->pki, c->path.chain, c->newest, out);
+}
+
 static void not_after(struct pki_check *c, int64_t t)
 {
     if (t < c->until)
@@ -81,7 +87,8 @@ static bool has_failed(const struct pki *p, const char *url, int64_t now)
 {
     uint64_t h = url_hash(p, url);
     const struct failed_url *f = &p->failed[h / 2 % FAILED_URLS];
-    return f->hash == h && f->until > now;
+    return f->hash == h && f->until > now &&
+           f->until <= now + FAILED_FOR_S; // the clock may have been set back
 }
 
 static void note_failed(struct pki *p, const char *url, int64_t now)
@@ -92,10 +99,10 @@ static void note_failed(struct pki *p, const char *url, int64_t now)
 
 // ---- revocation
 
-static int revoked(const struct target *t, const struct status *s, struct esp_error *err)
+int revoked_error(const X509 *x, const struct status *s, struct esp_error *err)
 {
     char who[100];
-    return esp_fail(err, -EACCES, "certificate", "%s is revoked (%s)", subject_of(t->x, who, sizeof(who)),
+    return esp_fail(err, -EACCES, "certificate", "%s is revoked (%s)", subject_of(x, who, sizeof(who)),
                     reason_name(s->reason));
 }
 
@@ -113,7 +120,7 @@ static int not_known(const struct pki_check *c, struct target *t, struct esp_err
 static int take_status(struct pki_check *c, struct target *t, const struct status *s, struct esp_error *err)
 {
     if (s->known == KNOWN_REVOKED)
-        return revoked(t, s, err);
+        return revoked_error(t->x, s, err);
     if (s->known == KNOWN_GOOD) {
         t->done = true;
         not_after(c, s->until);
@@ -356,6 +363,7 @@ enum pki_verdict pki_check_begin(struct pki *p, const struct pki_rules *rules, c
     c->pki = p;
     c->mode = (enum pki_revocation)rules->revocation;
     c->until = INT64_MAX;
+    c->newest = pki_newest(p);
     int rc = raw ? raw_key(rules, peer, c, err) : check_certs(c, rules, peer, now, err);
     if (rc) {
         pki_check_free(c);

@@ -157,7 +157,38 @@ static void given_free(struct given *g)
     sk_X509_CRL_free(g->crls);
 }
 
-static bool give(const struct pki *p, STACK_OF(X509) * chain, X509_CRL *also, struct given *g)
+// RFC 5280 5.2.3: numbers grow. One without a number comes before all that have one.
+static bool is_later(const X509_CRL *a, const X509_CRL *b)
+{
+    ASN1_INTEGER *na = X509_CRL_get_ext_d2i(a, NID_crl_number, NULL, NULL),
+                 *nb = X509_CRL_get_ext_d2i(b, NID_crl_number, NULL, NULL);
+    bool later = na && (!nb || ASN1_INTEGER_cmp(na, nb) > 0);
+    ASN1_INTEGER_free(na);
+    ASN1_INTEGER_free(nb);
+    ERR_clear_error();
+    return later;
+}
+
+// Of two of one second OpenSSL asks the first, which has to be the later one by its number.
+static bool give_crl(struct given *g, X509_CRL *crl, X509 *issuer)
+{
+    int n = sk_X509_CRL_num(g->crls);
+    if (sk_X509_CRL_push(g->crls, crl) <= 0)
+        return false;
+    for (int i = 0; i < n && is_of(crl, issuer); i++) {
+        X509_CRL *other = sk_X509_CRL_value(g->crls, i);
+        if (is_of(other, issuer) &&
+            ASN1_TIME_compare(X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_lastUpdate(other)) == 0 &&
+            is_later(crl, other)) {
+            sk_X509_CRL_set(g->crls, i, crl);
+            sk_X509_CRL_set(g->crls, n, other);
+            return true;
+        }
+    }
+    return true;
+}
+
+static bool give(const struct pki *p, STACK_OF(X509) * chain, X509 *issuer, X509_CRL *also, struct given *g)
 {
     int n = sk_X509_num(chain);
     *g = (struct given){X509_STORE_new(), sk_X509_new_null(), sk_X509_CRL_new_null()};
@@ -166,11 +197,11 @@ static bool give(const struct pki *p, STACK_OF(X509) * chain, X509_CRL *also, st
     for (int i = 0; i + 1 < n && ok; i++)
         ok = sk_X509_push(g->others, sk_X509_value(chain, i)) > 0;
     if (also && ok)
-        ok = sk_X509_CRL_push(g->crls, also) > 0;
+        ok = give_crl(g, also, issuer);
     for (size_t i = 0; i < p->count && ok; i++) {
         const struct pki_item *it = p->items[i];
         if (it->crl && !why_unfit(it->crl))
-            ok = sk_X509_CRL_push(g->crls, it->crl) > 0;
+            ok = give_crl(g, it->crl, issuer);
         else if (it->crt && (X509_get_key_usage(it->crt) & KU_CRL_SIGN))
             ok = sk_X509_push(g->others, it->crt) > 0;
     }
@@ -282,7 +313,7 @@ static void ask(struct pki *p, STACK_OF(X509) * chain, int at, X509_CRL *also, i
     X509 *x = sk_X509_value(chain, at), *issuer = sk_X509_value(chain, at + 1);
     int code = X509_V_ERR_OUT_OF_MEM;
     *out = (struct status){.known = KNOWN_NOT};
-    if (give(p, chain, also && !why_unfit(also) ? also : NULL, &g))
+    if (give(p, chain, issuer, also && !why_unfit(also) ? also : NULL, &g))
         code = judge(&g, x, issuer, now);
     if (code == X509_V_ERR_CERT_REVOKED)
         set_revoked(&g, x, out);

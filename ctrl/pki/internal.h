@@ -107,6 +107,9 @@ int ocsp_request(X509 *x, X509 *issuer, uint8_t **der, size_t *len);
 void ocsp_take(struct pki *p, struct slice request, struct slice body, X509 *x, X509 *issuer, int64_t now,
                struct status *out);
 const char *reason_name(int reason);
+int revoked_error(const X509 *x, const struct status *s, struct esp_error *err);
+// standing.c: seen: the newest number when the chain was judged. *out: NULL where nobody can revoke it.
+int pki_standing_new(const struct pki *p, STACK_OF(X509) * chain, uint64_t seen, struct pki_standing **out);
 // The URIs in x and those of issuer's authorities, each once: http and https alone. Their number.
 size_t crl_uris(const struct pki *p, X509 *x, X509 *issuer, char out[][PKI_URL_LEN], size_t cap);
 size_t ocsp_uris(const struct pki *p, X509 *x, X509 *issuer, char out[][PKI_URL_LEN], size_t cap);

@@ -171,4 +171,16 @@ struct slice pki_check_cert(const struct pki_check *c);
 int64_t pki_check_until(const struct pki_check *c);
 void pki_check_free(struct pki_check *c);
 
+// ---- a peer that was taken
+
+// The chain that proved it, for as long as what was proven stands: a CRL that is loaded or fetched later may
+// say that it is revoked. *out is NULL where nobody can (a raw key, a pinned certificate). 0 or -ENOMEM.
+struct pki_standing;
+int pki_check_standing(const struct pki_check *c, struct pki_standing **out);
+struct pki_standing *pki_standing_ref(struct pki_standing *s); // NULL is none
+void pki_standing_unref(struct pki_standing *s);
+uint64_t pki_newest(const struct pki *p); // grows with whatever comes into the store or the caches
+// By the CRLs that came since it was asked last: 0, or -EACCES with which certificate is revoked.
+int pki_standing_judge(struct pki *p, struct pki_standing *s, int64_t now, struct esp_error *err);
+
 #endif

@@ -98,7 +98,9 @@ static int make_files(void **state)
     pki_run("openssl ca -config crl.cnf -revoke listed.pem -keyfile ca.keypem -cert ca.pem");
     pki_run(
         "openssl ca -config crl.cnf -gencrl -crldays 20 -keyfile ca.keypem -cert ca.pem -out revoked.pem");
-    pki_run("for f in clean revoked; do openssl crl -in $f.pem -outform DER -out $f.der; done");
+    pki_run(
+        "openssl ca -config crl.cnf -gencrl -crldays 20 -keyfile mid.keypem -cert mid.pem -out alien.pem");
+    pki_run("for f in clean revoked alien; do openssl crl -in $f.pem -outform DER -out $f.der; done");
     make_end("old", "ca", kinds[1][1], "DNS:a.test", PKI_EXPIRED);
     return 0;
 }
@@ -704,6 +706,107 @@ static void test_tunnel_ends_with_the_certificate_it_was_proven_by(void **state)
     end(p);
 }
 
+static void load_crl(struct pair *p, int side, const char *name)
+{
+    load_cert(p, side, PKI_CRL, name);
+    pair_run(p);
+}
+
+static void stands(struct pair *p, bool yes)
+{
+    pair_run(p);
+    assert_int_equal(pair_live(&p->s[0]), yes);
+    assert_int_equal(pair_live(&p->s[1]), yes);
+}
+
+// A CRL that is loaded while the tunnel is up counts at once, in every mode, for what was rekeyed since too.
+static void test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one(void **state)
+{
+    (void)state;
+    for (int rekeyed = 0; rekeyed < 2; rekeyed++) {
+        struct pair *p = begin("listed");
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        if (rekeyed) {
+            rekey_ike(p->s[1].ike->sas);
+            pair_run(p);
+        }
+        load_crl(p, 1, "clean");
+        stands(p, true);
+        load_crl(p, 1, "alien"); // of another authority, with the same serial in it
+        load_cert(p, 1, PKI_X509, "mallory");
+        stands(p, true);
+        load_crl(p, 1, "revoked");
+        stands(p, false);
+        assert_true(said("certificate \"C=CH, O=Lab, CN=listed\" is revoked"));
+        pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+        end(p);
+    }
+}
+
+// And one that comes while the peer is being judged by another answer.
+static void test_crl_that_comes_during_the_judgement_counts(void **state)
+{
+    (void)state;
+    struct ipc_chan *fetch;
+    struct pair *p = begin_listed(PKI_RELAXED, &fetch);
+    uint32_t first = pair_initiate(p, 0, "c");
+    assert_int_equal(asked_count, 1);
+    load_crl(p, 1, "revoked");
+    fetch_says(p, fetch, false, NULL);
+    pair_result(p, 0, first, false);
+    assert_true(said("is revoked"));
+    stands(p, false);
+    ipc_close(fetch);
+    end(p);
+}
+
+// A tunnel of the pinned certificate stands: nobody else has a say in that.
+static void test_crl_has_no_say_in_a_pinned_certificate(void **state)
+{
+    (void)state;
+    struct pair *p = begin("listed");
+    struct conn_config c;
+    certified(&c, 1, "b");
+    assert_int_equal(blobs_add(&c.remote.certs, file("listed", "der")), 0);
+    pair_load(p, 1, &c);
+    drop_conn(&c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    load_crl(p, 1, "revoked");
+    stands(p, true);
+    end(p);
+}
+
+// The clock is set to beyond the end of the certificates: the tunnel does not go on for weeks.
+static void test_clock_that_is_set_forward_brings_the_end_nearer(void **state)
+{
+    (void)state;
+    struct pair *p = begin_late();
+    wall_base -= 1000000; // eleven days more
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_wait(p, 1000000);
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 2);
+    wall_base += 2000000;
+    for (int side = 0; side < 2; side++)
+        ike_clock_set(p->s[side].ike);
+    pair_wait(p, PROOF_LEAST_S * 1000 + PROOF_OVER_MS + 20000);
+    assert_true(said("expired"));
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    end(p);
+}
+
+static void test_clock_that_is_set_back_ends_nothing(void **state)
+{
+    (void)state;
+    struct pair *p = begin_late();
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    wall_base -= 300;
+    for (int side = 0; side < 2; side++)
+        ike_clock_set(p->s[side].ike);
+    pair_wait(p, (LEFT_S + 100) * 1000);
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 2); // proven again, and again until the end
+    end(p);
+}
+
 // --- payloads ---
 
 static void test_every_encoding_with_nothing_in_it_is_survived(void **state)
@@ -796,6 +899,11 @@ int main(void)
         cmocka_unit_test(test_answer_that_comes_too_late_goes_nowhere),
         cmocka_unit_test(test_fetch_that_died_is_asked_again_by_its_new_channel),
         cmocka_unit_test(test_tunnel_ends_with_the_certificate_it_was_proven_by),
+        cmocka_unit_test(test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one),
+        cmocka_unit_test(test_crl_that_comes_during_the_judgement_counts),
+        cmocka_unit_test(test_crl_has_no_say_in_a_pinned_certificate),
+        cmocka_unit_test(test_clock_that_is_set_forward_brings_the_end_nearer),
+        cmocka_unit_test(test_clock_that_is_set_back_ends_nothing),
         cmocka_unit_test(test_every_encoding_with_nothing_in_it_is_survived),
         cmocka_unit_test(test_more_certificates_than_anyone_needs_are_refused),
         cmocka_unit_test(test_proofs_that_fail_are_counted_by_address),

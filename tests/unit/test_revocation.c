@@ -162,6 +162,27 @@ static void test_newer_crl_speaks_before_an_older_one(void **state)
     pki_free(p);
 }
 
+// A CA that revokes twice within a second, which is all that thisUpdate tells apart.
+static void test_of_two_crls_of_one_second_the_higher_number_speaks(void **state)
+{
+    static const char *const orders[][3] = {
+        {"one", "two", "three"}, {"three", "two", "one"}, {"two", "three", "one"}, {"three", "one", "two"}};
+    (void)state;
+    index_begin();
+    make_crl("root", "one", "-crl_lastupdate 20260101000000Z -crl_nextupdate 20400101000000Z");
+    make_crl("root", "two", "-crl_lastupdate 20260101000000Z -crl_nextupdate 20400101000000Z");
+    index_add("sun", REVOKED);
+    make_crl("root", "three", "-crl_lastupdate 20260101000000Z -crl_nextupdate 20400101000000Z");
+    for (unsigned i = 0; i < 4; i++) {
+        struct pki *p = with_root();
+        for (unsigned k = 0; k < 3; k++)
+            rig_add(p, PKI_CRL, orders[i][k]);
+        refused(p, "sun", &strict, "is revoked (key compromise)");
+        valid(p, "moon", &strict);
+        pki_free(p);
+    }
+}
+
 static void test_crl_that_proves_nothing_is_as_none(void **state)
 {
     static const struct {
@@ -560,6 +581,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loaded_crl_decides_in_every_mode),
         cmocka_unit_test(test_newer_crl_speaks_before_an_older_one),
+        cmocka_unit_test(test_of_two_crls_of_one_second_the_higher_number_speaks),
         cmocka_unit_test(test_crl_that_proves_nothing_is_as_none),
         cmocka_unit_test(test_crl_is_asked_for_where_the_certificate_says_and_kept),
         cmocka_unit_test(test_url_without_an_answer_counts_by_the_mode_and_rests),
