@@ -335,7 +335,7 @@ static void request(struct task *t)
     }
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
     mobike_offered(sa, &m->pl);
-    sa->hs->peer_asks_cert = certreq_read(&m->pl);
+    sa->hs->peer_asks_cert = certreq_read(&m->pl, &sa->hs->peer_cas);
     if (has_auth)
         ppk_request(t, &m->pl, with_ppk);
     else

@@ -77,14 +77,26 @@ void pb_cert(struct pb *b, uint8_t encoding, struct slice data)
     put(b, PL_CERT, encoding, data);
 }
 
-bool certreq_read(const struct payloads *pl)
+static void take_cas(struct slice hashes, struct peer_cas *out)
 {
+    struct reader r = reader_of(hashes);
+    while (r.left >= sizeof(out->hash[0]) && out->count < PEER_CAS_MAX)
+        memcpy(out->hash[out->count++], rd_bytes(&r, sizeof(out->hash[0])).p, sizeof(out->hash[0]));
+}
+
+bool certreq_read(const struct payloads *pl, struct peer_cas *out)
+{
+    bool asks = false;
+    out->count = 0;
     for (unsigned i = 0; i < pl->count; i++) {
         struct slice body = pl->p[i].body;
-        if (pl->p[i].type == PL_CERTREQ && body.len && (body.p[0] == CERT_X509 || body.p[0] == CERT_RAW_KEY))
-            return true;
+        if (pl->p[i].type != PL_CERTREQ || !body.len)
+            continue;
+        asks = asks || body.p[0] == CERT_X509 || body.p[0] == CERT_RAW_KEY;
+        if (body.p[0] == CERT_X509)
+            take_cas(slice_of(body.p + 1, body.len - 1), out);
     }
-    return false;
+    return asks;
 }
 
 void pb_certreq(struct pb *b, struct slice hashes)

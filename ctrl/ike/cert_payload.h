@@ -8,7 +8,7 @@
 #include "ctrl/pki/pki.h"
 
 // What a peer may send before it is known; more is refused by name.
-enum { CERT_OCTETS_MAX = 64 * 1024, SIGNATURE_HASHES_MAX = 16 };
+enum { CERT_OCTETS_MAX = 64 * 1024, SIGNATURE_HASHES_MAX = 16, PEER_CAS_MAX = 64 };
 enum { CERT_X509 = 4, CERT_CRL = 7, CERT_HASH_URL = 12, CERT_HASH_URL_BUNDLE = 13, CERT_RAW_KEY = 15 };
 
 struct peer_certs {
@@ -19,8 +19,12 @@ struct peer_certs {
 // False: err names what is wrong. What is of no use here is said and left out.
 bool certs_read(const struct payloads *pl, struct peer_certs *out, struct esp_error *err);
 void pb_cert(struct pb *b, uint8_t encoding, struct slice data);
-bool certreq_read(
-    const struct payloads *pl); // whether the peer asks for a certificate, of whatever authority
+struct peer_cas { // the authorities that a peer names in its CERTREQs; further ones are not kept
+    unsigned count;
+    uint8_t hash[PEER_CAS_MAX][20]; // SHA-1 of the SubjectPublicKeyInfo
+};
+bool certreq_read(const struct payloads *pl,
+                  struct peer_cas *out); // whether it asks for a certificate at all
 void pb_certreq(struct pb *b, struct slice hashes);
 void pb_signature_hashes(struct pb *b);
 // What the peer may be signed for with; false: it sent no such notify.

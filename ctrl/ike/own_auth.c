@@ -117,30 +117,46 @@ static bool take_pubkey(const struct ike_sa *sa, struct own_auth *o, struct slic
     return good;
 }
 
+static bool is_named(const struct ike_sa *sa, struct slice cert)
+{
+    const struct peer_cas *cas = &sa->hs->peer_cas;
+    return pki_certreq_names(sa->ike->creds->pki, cert,
+                             slice_of(cas->hash[0], cas->count * sizeof(cas->hash[0])));
+}
+
 // One of those that are loaded, of our identity and with its private key.
-static bool take_loaded(const struct ike_sa *sa, struct own_auth *o)
+static bool take_loaded(const struct ike_sa *sa, struct own_auth *o, bool named)
 {
     const struct creds *c = sa->ike->creds;
     for (unsigned i = 0; i < c->key_count; i++) {
         const struct pki_entry *e =
             pki_find_cert(c->pki, sa->local_id.type, slice_of(sa->local_id.data, sa->local_id.len),
                           c->keys[i], creds_now(sa->ike));
-        if (e && take_cert(sa, o, e->der))
+        if (e && (!named || is_named(sa, e->der)) && take_cert(sa, o, e->der))
             return true;
     }
     return false;
 }
 
-static bool take_key(const struct ike_sa *sa, struct own_auth *o)
+static bool take_certs(const struct ike_sa *sa, struct own_auth *o, bool named)
 {
     const struct auth_side *s = &sa->conn->cfg.local;
     for (unsigned i = 0; i < s->certs.count; i++)
-        if (take_cert(sa, o, blobs_at(&s->certs, i)))
+        if ((!named || is_named(sa, blobs_at(&s->certs, i))) && take_cert(sa, o, blobs_at(&s->certs, i)))
             return true;
+    return !s->certs.count && !s->pubkeys.count && take_loaded(sa, o, named);
+}
+
+// First what is of an authority that the peer names (RFC 7296 3.7); what it names binds nobody to that.
+static bool take_key(const struct ike_sa *sa, struct own_auth *o)
+{
+    const struct auth_side *s = &sa->conn->cfg.local;
+    if ((sa->hs->peer_cas.count && take_certs(sa, o, true)) || take_certs(sa, o, false))
+        return true;
     for (unsigned i = 0; i < s->pubkeys.count; i++)
         if (take_pubkey(sa, o, blobs_at(&s->pubkeys, i)))
             return true;
-    return !s->certs.count && !s->pubkeys.count && take_loaded(sa, o);
+    return false;
 }
 
 bool own_auth_certs(struct ike_sa *sa, char *why, size_t size)

@@ -3,6 +3,7 @@
 #ifndef CTRL_IKE_SA_H
 #define CTRL_IKE_SA_H
 
+#include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/ike.h"
@@ -41,6 +42,7 @@ struct handshake { // until the SA is established
     bool peer_signs;               // it sent SIGNATURE_HASH_ALGORITHMS:
     uint32_t peer_schemes;         // what it takes (enum cr_scheme_bit)
     bool peer_asks_cert;           // by a CERTREQ
+    struct peer_cas peer_cas;      // and of whom
     bool peer_asks_address;        // by a CFG_REQUEST
     bool peer_childless;           // it takes an IKE SA without a CHILD SA
     struct eap_session *eap;       // as the server; NULL: no EAP

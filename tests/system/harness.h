@@ -112,6 +112,7 @@ struct wire {
     uint64_t other;     // neither that, nor ESP, nor IKE, nor the link's own
     uint64_t max_jump;  // between two sequence numbers of one SA that follow each other
     uint64_t spis;
+    uint64_t largest_ike;      // octets of an IP packet with IKE in it
     uint64_t ike_before_other; // IKE datagrams before the first of those
 };
 bool wire_check(const char *pcap, struct wire *w);

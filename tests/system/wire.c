@@ -75,6 +75,13 @@ static void note_other(struct wire *w)
         w->ike_before_other = w->ike;
 }
 
+static void note_ike(struct wire *w, uint32_t octets)
+{
+    w->ike++;
+    if (octets > w->largest_ike)
+        w->largest_ike = octets;
+}
+
 static bool inner_net(const uint8_t *addr, bool v6)
 {
     return v6 ? addr[0] == 0xfd && (addr[1] == 1 || addr[1] == 2)
@@ -128,7 +135,7 @@ static void packet(struct reader_state *r, const uint8_t *p, uint32_t len)
             note_esp(r, last, i.l4 + 8);
             r->w->esp_bytes += i.left - 8;
         } else if (sport == 500 || dport == 500 || sport == 4500 || dport == 4500) {
-            r->w->ike++;
+            note_ike(r->w, i.left + (i.v6 ? 40 : (uint32_t)(i.l4 - (p + 14))));
         } else {
             note_other(r->w);
         }

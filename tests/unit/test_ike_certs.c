@@ -454,6 +454,53 @@ static void test_subject_is_the_identity_where_none_is_given(void **state)
     end(p);
 }
 
+// Of several certificates the one that the peer can judge (RFC 7296 3.7); where it can none, the first.
+static void test_certificate_is_of_an_authority_that_the_peer_names(void **state)
+{
+    (void)state;
+    for (int initiator = 0; initiator < 2; initiator++) {
+        for (int loaded = 0; loaded < 2; loaded++) {
+            struct pair *p = begin("false");
+            struct conn_config c;
+            certified(&c, 0, loaded ? NULL : "false");
+            if (!loaded)
+                assert_int_equal(blobs_add(&c.local.certs, file("p256", "der")), 0);
+            load_cert(p, 0, PKI_X509, "p256"); // the older one
+            load_cert(p, 0, PKI_X509, "false");
+            load_key(p, 0, "p256");
+            pair_load(p, 0, &c);
+            drop_conn(&c);
+            pair_result(p, !initiator, pair_initiate(p, !initiator, "c"), true);
+            assert_true(said("sending end entity cert \"C=CH, O=Lab, CN=p256\""));
+            end(p);
+        }
+    }
+    struct pair *p = begin("false");
+    refused(p, "sending end entity cert \"C=CH, O=Lab, CN=false\"");
+    end(p);
+}
+
+// The initiator names the authorities of its connection, and no others that happen to be loaded.
+static void test_certreq_names_the_authorities_of_the_connection(void **state)
+{
+    (void)state;
+    struct pair *p = begin("p256");
+    struct conn_config c;
+    load_cert(p, 0, PKI_CA, "other");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(said("sending a cert request for 2 authorities"));
+    pair_terminate(p, 0, NULL, true);
+    certified(&c, 0, "p256");
+    assert_int_equal(blobs_add(&c.remote.cacerts, file("ca", "der")), 0);
+    pair_load(p, 0, &c);
+    drop_conn(&c);
+    lines[0] = 0;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(said("sending a cert request for 1 authorities"));
+    assert_null(strstr(lines, "for 2 authorities"));
+    end(p);
+}
+
 static void test_certificate_among_the_loaded_ones_is_found_by_identity(void **state)
 {
     (void)state;
@@ -892,6 +939,8 @@ int main(void)
         cmocka_unit_test(test_certificate_opens_the_connection_of_its_authority_alone),
         cmocka_unit_test(test_connections_that_say_too_little_are_refused),
         cmocka_unit_test(test_subject_is_the_identity_where_none_is_given),
+        cmocka_unit_test(test_certificate_is_of_an_authority_that_the_peer_names),
+        cmocka_unit_test(test_certreq_names_the_authorities_of_the_connection),
         cmocka_unit_test(test_certificate_among_the_loaded_ones_is_found_by_identity),
         cmocka_unit_test(test_pinned_certificate_needs_no_authority_and_need_not_be_sent),
         cmocka_unit_test(test_lists_of_revoked_ones_are_fetched_and_obeyed),
