@@ -119,8 +119,12 @@ static int not_known(const struct pki_check *c, struct target *t, struct esp_err
 
 static int take_status(struct pki_check *c, struct target *t, const struct status *s, struct esp_error *err)
 {
+    char who[100];
     if (s->known == KNOWN_REVOKED)
         return revoked_error(t->x, s, err);
+    if (s->known == KNOWN_NO_MEMORY) // in no mode is that taken for good
+        return esp_fail(err, -ENOMEM, "certificate", "%s: no memory to find out whether it is revoked",
+                        subject_of(t->x, who, sizeof(who)));
     if (s->known == KNOWN_GOOD) {
         t->done = true;
         not_after(c, s->until);

@@ -219,10 +219,19 @@ static int at_fault(int ok, X509_STORE_CTX *ctx)
     }
 }
 
+bool was_no_memory(void)
+{
+    bool yes = false;
+    for (unsigned long e; (e = ERR_get_error()) != 0;)
+        yes = yes || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+    return yes;
+}
+
 static int judge_by(const struct given *g, X509 *x, int64_t now, unsigned long how)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int code = X509_V_ERR_OUT_OF_MEM;
+    ERR_clear_error();
     if (ctx && X509_STORE_CTX_init(ctx, g->store, x, g->others) == 1) {
         X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
         X509_STORE_CTX_set0_crls(ctx, g->crls);
@@ -236,8 +245,7 @@ static int judge_by(const struct given *g, X509 *x, int64_t now, unsigned long h
             code = X509_V_ERR_CRL_PATH_VALIDATION_ERROR; // another one is: that is no word on x
     }
     X509_STORE_CTX_free(ctx);
-    ERR_clear_error();
-    return code;
+    return was_no_memory() && code != X509_V_ERR_CERT_REVOKED ? X509_V_ERR_OUT_OF_MEM : code;
 }
 
 // What OpenSSL says of x: X509_V_OK, X509_V_ERR_CERT_REVOKED, or why no CRL speaks for it. Where the issuer's
@@ -249,11 +257,13 @@ static int judge(const struct given *g, X509 *x, X509 *issuer, int64_t now)
         deltas = deltas ||
                  (is_delta(sk_X509_CRL_value(g->crls, i)) && is_of(sk_X509_CRL_value(g->crls, i), issuer));
     int code = deltas ? X509_V_ERR_UNABLE_TO_GET_CRL : judge_by(g, x, now, 0);
-    if (code == X509_V_OK || code == X509_V_ERR_CERT_REVOKED)
+    if (code == X509_V_OK || code == X509_V_ERR_CERT_REVOKED || code == X509_V_ERR_OUT_OF_MEM)
         return code;
     int wide = judge_by(
         g, x, now, X509_V_FLAG_CRL_CHECK_ALL | X509_V_FLAG_EXTENDED_CRL_SUPPORT | X509_V_FLAG_USE_DELTAS);
-    return wide == X509_V_OK || wide == X509_V_ERR_CERT_REVOKED || deltas ? wide : code;
+    return wide == X509_V_OK || wide == X509_V_ERR_CERT_REVOKED || wide == X509_V_ERR_OUT_OF_MEM || deltas
+               ? wide
+               : code;
 }
 
 static void set_revoked(const struct given *g, X509 *x, struct status *out)
@@ -319,9 +329,11 @@ static void ask(struct pki *p, STACK_OF(X509) * chain, int at, X509_CRL *also, i
         set_revoked(&g, x, out);
     else if (code == X509_V_OK)
         out->known = KNOWN_GOOD;
+    else if (code == X509_V_ERR_OUT_OF_MEM)
+        out->known = KNOWN_NO_MEMORY;
     else
         set_unknown(p, also, issuer, code, out);
-    if (out->known != KNOWN_NOT)
+    if (out->known == KNOWN_GOOD || out->known == KNOWN_REVOKED)
         out->until = until_of(&g, issuer, now);
     given_free(&g);
 }
@@ -365,12 +377,13 @@ void crl_take(struct pki *p, const char *url, struct slice body, STACK_OF(X509) 
         item = item_new(PKI_CRL, slice_of(der, len), &err);
     free(der);
     if (!item) {
+        out->known = was_no_memory() || err.code == -ENOMEM ? KNOWN_NO_MEMORY : KNOWN_NOT;
         snprintf(out->why_not, sizeof(out->why_not), "%.150s", err.text);
         return;
     }
     ask(p, chain, at, item->crl, now, out);
     snprintf(item->url, sizeof(item->url), "%s", url);
-    if (out->known == KNOWN_NOT || is_delta(item->crl) || why_unfit(item->crl) ||
-        !is_signed(item->crl, chain, at + 1) || store_cache_crl(p, item) != 0)
+    if ((out->known != KNOWN_GOOD && out->known != KNOWN_REVOKED) || is_delta(item->crl) ||
+        why_unfit(item->crl) || !is_signed(item->crl, chain, at + 1) || store_cache_crl(p, item) != 0)
         item_unref(item); // it is not kept; what it says holds all the same
 }

@@ -89,7 +89,7 @@ int chain_build(const struct pki *p, const struct pki_rules *r, struct pki_item 
 void chain_free(struct chain *path);
 
 // crl.c and ocsp.c: what is known about a certificate
-enum known { KNOWN_NOT, KNOWN_GOOD, KNOWN_REVOKED };
+enum known { KNOWN_NOT, KNOWN_GOOD, KNOWN_REVOKED, KNOWN_NO_MEMORY /* to find out */ };
 struct status {
     enum known known;
     int64_t until, revoked_at;
@@ -106,6 +106,7 @@ void ocsp_cached(struct pki *p, X509 *x, X509 *issuer, int64_t now, struct statu
 int ocsp_request(X509 *x, X509 *issuer, uint8_t **der, size_t *len);
 void ocsp_take(struct pki *p, struct slice request, struct slice body, X509 *x, X509 *issuer, int64_t now,
                struct status *out);
+bool was_no_memory(void); // in what OpenSSL did since its errors were cleared, which they are now
 const char *reason_name(int reason);
 int revoked_error(const X509 *x, const struct status *s, struct esp_error *err);
 // standing.c: seen: the newest number when the chain was judged. *out: NULL where nobody can revoke it.

@@ -225,6 +225,7 @@ void ocsp_take(struct pki *p, struct slice request, struct slice body, X509 *x, 
 {
     const unsigned char *at = body.p;
     *out = (struct status){.known = KNOWN_NOT};
+    ERR_clear_error();
     OCSP_RESPONSE *resp =
         body.len && body.len <= PKI_OCSP_MAX ? d2i_OCSP_RESPONSE(NULL, &at, (long)body.len) : NULL;
     OCSP_BASICRESP *basic = NULL;
@@ -241,5 +242,6 @@ void ocsp_take(struct pki *p, struct slice request, struct slice body, X509 *x, 
         keep(p, x, issuer, out);
     OCSP_BASICRESP_free(basic);
     OCSP_RESPONSE_free(resp);
-    ERR_clear_error();
+    if (was_no_memory() && out->known == KNOWN_NOT)
+        out->known = KNOWN_NO_MEMORY;
 }

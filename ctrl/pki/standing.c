@@ -112,6 +112,8 @@ static int judge(struct pki *p, const struct pki_standing *s, int64_t now, struc
         crl_status(p, chain, i, now, &st);
         if (st.known == KNOWN_REVOKED)
             rc = revoked_error(sk_X509_value(chain, i), &st, err);
+        else if (st.known == KNOWN_NO_MEMORY)
+            rc = -ENOMEM;
     }
     sk_X509_pop_free(chain, X509_free);
     return rc;
