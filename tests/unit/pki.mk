@@ -6,3 +6,4 @@ $(eval $(call unit_test,test_pki,tests/unit/test_pki.c tests/unit/pki_rig.c $(PK
 $(eval $(call unit_test,test_fetch,tests/unit/test_fetch.c $(filter-out %/main.c,$(FETCH_SRCS)) $(CTRL_LIB_SRCS),-lcurl -lcrypto -lpthread -lm))
 $(eval $(call unit_test,test_revocation,tests/unit/test_revocation.c tests/unit/pki_rig.c $(PKI_TEST_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_pki_memory,tests/unit/test_pki_memory.c tests/unit/no_memory.c tests/unit/pki_rig.c $(PKI_TEST_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
+$(eval $(call unit_test,test_pki_oracle,tests/unit/test_pki_oracle.c tests/unit/pki_rig.c $(PKI_TEST_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
