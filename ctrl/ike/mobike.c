@@ -338,6 +338,7 @@ static void move(struct ike_sa *sa, const struct net_path *to)
 {
     log_move(sa, to);
     sa_set_path(sa, to);
+    sa->mobike.mapped = false; // it sees us elsewhere because we are
     sa->mobike.untold = true;
     ask_for(sa);
 }

@@ -9,6 +9,7 @@
 
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/mobike.h"
+#include "ctrl/lib/log.h"
 #include "tests/unit/ike_pair.h"
 
 static struct ike_sa *only(struct pair *p, int side)
@@ -123,6 +124,49 @@ static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
     assert_int_equal(only(p, 1)->path.remote_port, 24500);
     assert_int_equal(p->s[1].endpoints, before + 1);
     assert_true(p->s[1].endpoint.udp_encap);
+    pair_free(p);
+}
+
+static unsigned mappings; // said to be new
+static void count_mappings(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                           const char *text)
+{
+    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
+    mappings += strstr(text, "another mapping") != NULL;
+}
+
+// The peer sees us elsewhere after our own move, which the update has told it; that is no new mapping.
+static void test_our_own_move_is_not_taken_for_a_new_mapping_of_the_nat(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    p->nat = true;
+    for (int i = 1; i >= 0; i--) {
+        struct conn_config c;
+        pair_psk(p, i, "secret", NULL, NULL);
+        pair_default_conn(&c, i);
+        mobile(&c, i);
+        c.dpd_delay = i ? 0 : 10;
+        c.remote_count = i ? 0 : 1;
+        pair_load(p, i, &c);
+    }
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_wait(p, 11000);
+    assert_true(only(p, 0)->mobike.mapped);
+    log_set_all(1);
+    log_set_sink(count_mappings, NULL);
+    mappings = 0;
+    p->nat_shift = 20000;
+    uint64_t before = p->s[1].ike->counters[CNT_info_in_req];
+    move_to(p, "10.0.0.9");
+    assert_int_equal(only(p, 1)->path.remote_port, 24500);
+    assert_int_equal(p->s[1].ike->counters[CNT_info_in_req], before + 1);
+    assert_int_equal(mappings, 0);
+    p->nat_shift = 30000; // what comes later is
+    pair_wait(p, 11000);
+    assert_int_equal(only(p, 1)->path.remote_port, 34500);
+    assert_int_equal(mappings, 1);
+    log_set_sink(NULL, NULL);
     pair_free(p);
 }
 
@@ -441,6 +485,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_move_takes_both_ends_and_their_child_sas_along),
         cmocka_unit_test(test_without_mobike_at_either_end_nothing_moves),
         cmocka_unit_test(test_only_an_update_moves_a_peer_behind_a_nat),
+        cmocka_unit_test(test_our_own_move_is_not_taken_for_a_new_mapping_of_the_nat),
         cmocka_unit_test(test_a_peer_that_does_not_answer_is_tried_at_its_other_address),
         cmocka_unit_test(test_an_answer_from_an_address_that_is_not_the_peers_moves_nothing),
         cmocka_unit_test(test_an_update_that_is_lost_is_sent_again),
