@@ -60,8 +60,8 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
     return initiate_to(ike, c, child, &path, NULL) ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }
 
-// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather not
-// on one that is about to end for another's sake: its children would go with it.
+// An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather
+// not on one that is about to end for another's sake: its children would go with it.
 static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
 {
     struct ike_sa *going = NULL;
