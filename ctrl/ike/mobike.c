@@ -393,11 +393,3 @@ void mobike_read_probe(struct ike_sa *sa, const struct payloads *pl)
     memcpy(k->seen, n.data.p, sizeof(k->seen));
     k->mapped = true;
 }
-
-// What IKE_SA_INIT said of that was on another port, or of other SPIs; without a check of its own a mapping
-// that changes before the first liveness check would be taken for the one that has always been.
-void mobike_up(struct ike_sa *sa)
-{
-    if (sa->mobike.on && sa->mobike.decides && sa->nat_local && !has_transport(sa))
-        exchange_queue(sa, TASK_LIVENESS, 0);
-}

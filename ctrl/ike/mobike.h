@@ -42,6 +42,5 @@ void mobike_addrs_changed(struct ike *ike);
 // In liveness checks, where a NAT is before us: whether its mapping is still the same (3.8).
 void mobike_put_probe(struct pb *b, const struct ike_sa *sa);
 void mobike_read_probe(struct ike_sa *sa, const struct payloads *pl);
-void mobike_up(struct ike_sa *sa); // it is in force: the first such check, at once
 
 #endif

@@ -8,7 +8,6 @@
 #include "ctrl/ike/control.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/expiry.h"
-#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/report.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
@@ -24,7 +23,6 @@ const struct task_ops *const ike_exchanges[TASK_COUNT] = {
 static void on_sa_up(struct ike_sa *sa)
 {
     report_updown(sa, true);
-    mobike_up(sa);
 }
 
 static void on_sa_down(struct ike_sa *sa)
@@ -36,8 +34,6 @@ static void on_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
 {
     control_sa_rekeyed(old, next);
     report_ike_rekey(old, next);
-    if (next->initiator) // otherwise the peer may not have the new one yet
-        mobike_up(next);
 }
 
 static void on_child_up(struct child_sa *c, struct child_sa *before)
