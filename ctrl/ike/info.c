@@ -190,14 +190,17 @@ static bool delete_ike_response(struct task *t, struct inmsg *m)
 const struct task_ops task_delete_ike = {
     .name = "DELETE of the IKE_SA", .start = delete_ike_start, .response = delete_ike_response};
 
-// A forced end, where no request of ours is out whose number it would have to take (2.3): another task is at
-// work here and would go before the DELETE.
+// A forced end while another task is at work here, which would go before the DELETE. Where a request of ours
+// is out, its number is the one behind that: a peer that has answered that takes it, another one drops it
+// (2.3).
 void delete_ike_at_once(struct ike_sa *sa)
 {
     uint8_t buf[32];
     struct pb b = pb_of(buf, sizeof(buf));
-    if (sa->state != SA_DELETING || !sa->active || task_is(sa->active, TASK_DELETE_IKE) || sa->request)
+    if (sa->state != SA_DELETING || !sa->active || task_is(sa->active, TASK_DELETE_IKE))
         return;
+    if (sa->request)
+        sa->out_mid++;
     LOGF(IKE, 1, "sending DELETE for IKE_SA %s", sa_label(sa));
     pb_delete(&b, PROTO_IKE, NULL, 0);
     COUNT(sa->ike, info_out_req);

@@ -60,19 +60,27 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
     return initiate_to(ike, c, child, &path, NULL) ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }
 
+// We are making it, with a CHILD SA of its own: what else is wanted of it waits until it is there.
+static bool being_made(const struct ike_sa *sa)
+{
+    return sa->state == SA_CONNECTING && sa->initiator && sa->hs && sa->hs->child;
+}
+
 // An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather
 // not on one that is about to end for another's sake: its children would go with it.
 static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
 {
-    struct ike_sa *going = NULL;
+    struct ike_sa *going = NULL, *coming = NULL;
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        if (sa->conn == c && being_made(sa))
+            coming = sa;
         if (sa->state != SA_ESTABLISHED || sa->conn != c || sa->wanted_new || sa->hs)
             continue;
         if (!unique_goes(sa))
             return sa;
         going = sa;
     }
-    return going;
+    return coming ? coming : going;
 }
 
 struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child)

@@ -65,7 +65,8 @@ uint8_t intermediate_expected(const struct ike_sa *sa)
 
 void intermediate_next(struct ike_sa *sa)
 {
-    exchange_queue(sa, addke(sa) ? TASK_INTERMEDIATE : TASK_AUTH, 0);
+    // before what waits for the IKE SA to be there
+    exchange_first(sa, addke(sa) ? TASK_INTERMEDIATE : TASK_AUTH, 0);
 }
 
 static void undo(struct task *t)

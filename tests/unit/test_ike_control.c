@@ -101,6 +101,47 @@ static void test_acquire_initiates_once(void **state)
     pair_free(p);
 }
 
+static void two_children(struct conn_config *c, int side)
+{
+    static struct child_config both[2][2];
+    both[side][0] = both[side][1] = c->children[0];
+    c->children = both[side];
+    c->child_count = 2;
+    struct child_config *k = &c->children[1];
+    snprintf(k->name, sizeof(k->name), "d");
+    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
+    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
+}
+
+static unsigned lost_number;
+
+static int lose_one(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)d;
+    return number != lost_number;
+}
+
+// With a uniqueness of replace a second IKE SA would end the first, and what that had.
+static void test_children_wanted_while_the_ike_sa_is_made_come_up_there(void **state)
+{
+    (void)state;
+    for (lost_number = 0; lost_number < 9; lost_number++) { // the last of these is none
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, two_children);
+        p->filter = lose_one;
+        pair_initiate(p, 0, "c");
+        ipc_send(p->s[0].path_ike, MSG_ACQUIRE, &(struct msg_ACQUIRE){.conn = "t", .child = "d"});
+        uint32_t last = pair_initiate(p, 0, "d");
+        pair_wait(p, 20000);
+        pair_result(p, 0, last, true);
+        assert_int_equal(p->s[0].ike->next_id, 1);
+        assert_int_equal(p->s[1].ike->next_id, 1);
+        assert_int_equal(pair_live(&p->s[0]), 2);
+        assert_true(pair_agree(p));
+        pair_free(p);
+    }
+}
+
 static void test_initiate_ends_at_its_time_out(void **state)
 {
     (void)state;
@@ -349,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_close_action_brings_the_child_up_again),
         cmocka_unit_test(test_dpd_action_restart_connects_again),
         cmocka_unit_test(test_acquire_initiates_once),
+        cmocka_unit_test(test_children_wanted_while_the_ike_sa_is_made_come_up_there),
         cmocka_unit_test(test_initiate_ends_at_its_time_out),
         cmocka_unit_test(test_two_initiates_of_one_child_share_the_attempt),
         cmocka_unit_test(test_initiate_waits_for_the_child_that_the_peer_is_making),

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/task.h"
 #include "tests/unit/ike_pair.h"
 
 enum { MINUTE = 60000, HOUR = 60 * MINUTE };
@@ -385,6 +387,20 @@ static void test_operator_ends_what_is_tried_again(void **state)
     pair_free(p);
 }
 
+// A window of one does not let it wait: its number is the next one's, which the peer takes behind what it
+// has.
+static void test_forced_end_is_told_to_the_peer_though_a_request_is_under_way(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
+    pair_terminate(p, 0, NULL, true);
+    pair_run(p);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
 static void test_terminate_that_timed_out_can_be_forced(void **state)
 {
     (void)state;
@@ -560,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_trap_backs_off_from_a_peer_that_refuses),
         cmocka_unit_test(test_childless_sas_are_ended),
         cmocka_unit_test(test_operator_ends_what_is_tried_again),
+        cmocka_unit_test(test_forced_end_is_told_to_the_peer_though_a_request_is_under_way),
         cmocka_unit_test(test_terminate_that_timed_out_can_be_forced),
         cmocka_unit_test(test_forced_end_tells_the_peer_though_a_task_is_at_work),
         cmocka_unit_test(test_end_of_an_sa_whose_ike_auth_is_under_way_tells_the_peer),
