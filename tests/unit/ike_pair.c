@@ -527,6 +527,20 @@ void pair_forget_deleted(struct side *s)
     s->sa_count = n;
 }
 
+void pair_two_children(struct conn_config *c, int side)
+{
+    struct child_config *k;
+    static struct child_config both[2][2];
+    both[side][0] = c->children[0];
+    both[side][1] = c->children[0];
+    c->children = both[side];
+    c->child_count = 2;
+    k = &c->children[1];
+    snprintf(k->name, sizeof(k->name), "d");
+    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
+    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
+}
+
 struct pair *pair_loaded(uint8_t unique, pair_tune tune)
 {
     struct pair *p = pair_new(NULL);

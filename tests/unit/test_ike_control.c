@@ -101,18 +101,6 @@ static void test_acquire_initiates_once(void **state)
     pair_free(p);
 }
 
-static void two_children(struct conn_config *c, int side)
-{
-    static struct child_config both[2][2];
-    both[side][0] = both[side][1] = c->children[0];
-    c->children = both[side];
-    c->child_count = 2;
-    struct child_config *k = &c->children[1];
-    snprintf(k->name, sizeof(k->name), "d");
-    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
-    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
-}
-
 static unsigned lost_number;
 
 static int lose_one(struct pair *p, unsigned number, struct datagram *d)
@@ -127,7 +115,7 @@ static void test_children_wanted_while_the_ike_sa_is_made_come_up_there(void **s
 {
     (void)state;
     for (lost_number = 0; lost_number < 9; lost_number++) { // the last of these is none
-        struct pair *p = pair_loaded(UNIQUE_REPLACE, two_children);
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, pair_two_children);
         p->filter = lose_one;
         pair_initiate(p, 0, "c");
         ipc_send(p->s[0].path_ike, MSG_ACQUIRE, &(struct msg_ACQUIRE){.conn = "t", .child = "d"});

@@ -95,10 +95,8 @@ static void test_without_mobike_at_either_end_nothing_moves(void **state)
     }
 }
 
-// 3.8: a message that came another way says nothing.
-static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
+static struct pair *up_behind_a_nat(void) // side 0 is
 {
-    (void)state;
     struct pair *p = pair_new(NULL);
     p->nat = true;
     for (int i = 1; i >= 0; i--) {
@@ -111,6 +109,14 @@ static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
         pair_load(p, i, &c);
     }
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    return p;
+}
+
+// 3.8: a message that came another way says nothing.
+static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
+{
+    (void)state;
+    struct pair *p = up_behind_a_nat();
     assert_true(only(p, 0)->mobike.on && only(p, 0)->nat_local);
     pair_wait(p, 11000); // what the peer sees of us is known
     assert_int_equal(only(p, 1)->path.remote_port, 14500);
@@ -139,18 +145,7 @@ static void count_mappings(void *ctx, enum log_subsys s, int level, const char *
 static void test_our_own_move_is_not_taken_for_a_new_mapping_of_the_nat(void **state)
 {
     (void)state;
-    struct pair *p = pair_new(NULL);
-    p->nat = true;
-    for (int i = 1; i >= 0; i--) {
-        struct conn_config c;
-        pair_psk(p, i, "secret", NULL, NULL);
-        pair_default_conn(&c, i);
-        mobile(&c, i);
-        c.dpd_delay = i ? 0 : 10;
-        c.remote_count = i ? 0 : 1;
-        pair_load(p, i, &c);
-    }
-    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    struct pair *p = up_behind_a_nat();
     pair_wait(p, 11000);
     assert_true(only(p, 0)->mobike.mapped);
     log_set_all(1);

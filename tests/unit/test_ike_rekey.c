@@ -201,24 +201,10 @@ static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
     pair_free(p);
 }
 
-static void two_children(struct conn_config *c, int side)
-{
-    struct child_config *k;
-    static struct child_config both[2][2];
-    both[side][0] = c->children[0];
-    both[side][1] = c->children[0];
-    c->children = both[side];
-    c->child_count = 2;
-    k = &c->children[1];
-    snprintf(k->name, sizeof(k->name), "d");
-    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
-    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
-}
-
 static void test_operator_rekeys_what_matches(void **state)
 {
     (void)state;
-    struct pair *p = pair_established(UNIQUE_NO, two_children);
+    struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
     pair_initiate(p, 0, "d");
     pair_run(p);
     const struct {
@@ -387,7 +373,7 @@ static void test_second_child_comes_on_the_same_ike_sa(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = pair_established(UNIQUE_NO, two_children);
+        struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
         uint32_t req = pair_initiate(p, side, "d");
         pair_run(p);
         pair_result(p, side, req, true);
@@ -408,7 +394,7 @@ static void test_second_child_comes_on_the_same_ike_sa(void **state)
 static void test_both_ends_make_the_same_child_and_nothing_fails(void **state)
 {
     (void)state;
-    struct pair *p = pair_established(UNIQUE_NO, two_children);
+    struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
     create_child_begin(only(p, 0), conn_child(only(p, 0)->conn, "d"));
     create_child_begin(only(p, 1), conn_child(only(p, 1)->conn, "d"));
     pair_wait(p, 10000);
@@ -421,7 +407,7 @@ static void test_both_ends_make_the_same_child_and_nothing_fails(void **state)
 static void test_idle_child_is_closed_and_does_not_come_back_by_itself(void **state)
 {
     (void)state;
-    struct pair *p = pair_established(UNIQUE_NO, two_children);
+    struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
     struct msg_CHILD_EVENT m = {.event = CHILD_EVENT_IDLE, .child_id = child(p, 0)->id};
     ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
     pair_wait(p, MINUTE);
@@ -504,7 +490,7 @@ static void test_lives_of_one_end_suffice(void **state)
 
 static void reauthenticating(struct conn_config *c, int side)
 {
-    two_children(c, side);
+    pair_two_children(c, side);
     if (side == 0) {
         c->reauth_time = 300;
         c->over_time = c->rand_time = 30;
