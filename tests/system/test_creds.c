@@ -80,7 +80,7 @@ static void write_conf(const char *more)
         "{ remote_ts = 10.8.0.0/16 } } }\n}\nsecrets {\n pkcs8-n { file = north.pem\n secret = geheim }\n "
         "private-w { file = westenc.pem\n secret = sesam }\n pkcs12-e { file = east.p12\n secret = p12 }\n "
         "ike-1 { id = a\n secret = x }\n}\nauthorities {\n root { cacert = ca.pem\n crl_uris = "
-        "file://%s/work/root.crl, http://127.0.0.1:8080/root.crl\n ocsp_uris = http://127.0.0.1:8081/ }\n "
+        "file://%s/made/root.crl, http://127.0.0.1:8080/root.crl\n ocsp_uris = http://127.0.0.1:8081/ }\n "
         "sub { file = %s/x509ca/sub.der }\n}\n%s",
         dir, dir, dir, dir, more);
 }
@@ -156,7 +156,7 @@ static void test_what_is_no_longer_in_the_files_goes(void **state)
 static void test_what_is_refused_is_refused_with_a_reason(void **state)
 {
     (void)state;
-    pki_run("cp work/west.pem x509ca/end.pem; echo hello >private/garbage; openssl genrsa -out "
+    pki_run("cp made/west.pem x509ca/end.pem; echo hello >private/garbage; openssl genrsa -out "
             "private/short.pem 1024");
     run(&lab.west, ours, sizeof(ours), "--load-creds --noprompt", "");
     assert_shows("x509ca/end.pem' failed: parsing X509 certificate failed: ");

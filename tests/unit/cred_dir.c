@@ -9,8 +9,8 @@
 
 static const char script[] =
     "set -e\n"
-    "mkdir -p x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa ecdsa pkcs8 pkcs12 work\n"
-    "cd work\n"
+    "mkdir -p x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa ecdsa pkcs8 pkcs12 made\n"
+    "cd made\n"
     "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 3650 -subj "
     "'/C=CH/O=Lab/CN=Lab Root "
     "CA' -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign\n"
@@ -58,7 +58,7 @@ const char *cred_dir_key_id(const char *name)
 {
     static char text[41];
     // the bits of the public key: what follows the last header of SubjectPublicKeyInfo
-    pki_run("openssl pkey -in work/%s.key -pubout -outform DER -out spki.der && "
+    pki_run("openssl pkey -in made/%s.key -pubout -outform DER -out spki.der && "
             "openssl asn1parse -inform DER -in spki.der | awk -F'[: ]+' '/BIT STRING/{print $2, $0}' | "
             "sed 's/^ *//' >at.txt && at=$(sed -n 's/^ *\\([0-9]*\\).*/\\1/p' at.txt | tail -1) && "
             "hl=$(sed -n 's/.*hl= *\\([0-9]*\\).*/\\1/p' at.txt | tail -1) && "

@@ -132,7 +132,7 @@ static void test_certificates_are_handed_on_as_der(void **state)
 {
     (void)state;
     struct slice pem = pki_read("x509/west.pem"), ca = pki_read("x509ca/sub.der");
-    pki_run("openssl x509 -in work/west.pem -outform DER -out west.der");
+    pki_run("openssl x509 -in made/west.pem -outform DER -out west.der");
     const struct more more[] = {{LOCAL, "certs", pem, true, NULL}, {REMOTE, "cacerts", ca, false, NULL}};
     assert_int_equal(load("pubkey", "pubkey", NULL, more, 2), 0);
     assert_int_equal(conn.local.certs.count, 1);

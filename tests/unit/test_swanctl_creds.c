@@ -139,21 +139,21 @@ static void test_every_form_of_a_key_is_read(void **state)
 {
     (void)state;
     static const char *const forms[] = {
-        "openssl pkey -in work/west.key", // PKCS#8
-        "openssl pkey -in work/west.key -outform DER",
-        "openssl rsa -in work/west.key -traditional",
-        "openssl rsa -in work/west.key -traditional -outform DER",
-        "openssl pkey -in work/east.key",
-        "openssl pkey -in work/east.key -outform DER",
-        "openssl ec -in work/east.key -outform DER",
-        "openssl ecparam -name prime256v1; cat work/east.key", // parameters before it
-        "openssl pkey -in work/north.key -outform DER",
-        "cat work/west.pem; cat work/west.key",
-        "openssl pkcs8 -topk8 -in work/west.key -passout pass:geheim",
-        "openssl pkcs8 -topk8 -in work/west.key -passout pass:geheim -outform DER",
-        "openssl pkcs8 -topk8 -in work/east.key -passout pass:geheim -v2 aes-128-cbc",
-        "openssl ec -in work/east.key -aes256 -passout pass:geheim",
-        "openssl rsa -in work/west.key -traditional -aes256 -passout pass:geheim",
+        "openssl pkey -in made/west.key", // PKCS#8
+        "openssl pkey -in made/west.key -outform DER",
+        "openssl rsa -in made/west.key -traditional",
+        "openssl rsa -in made/west.key -traditional -outform DER",
+        "openssl pkey -in made/east.key",
+        "openssl pkey -in made/east.key -outform DER",
+        "openssl ec -in made/east.key -outform DER",
+        "openssl ecparam -name prime256v1; cat made/east.key", // parameters before it
+        "openssl pkey -in made/north.key -outform DER",
+        "cat made/west.pem; cat made/west.key",
+        "openssl pkcs8 -topk8 -in made/west.key -passout pass:geheim",
+        "openssl pkcs8 -topk8 -in made/west.key -passout pass:geheim -outform DER",
+        "openssl pkcs8 -topk8 -in made/east.key -passout pass:geheim -v2 aes-128-cbc",
+        "openssl ec -in made/east.key -aes256 -passout pass:geheim",
+        "openssl rsa -in made/west.key -traditional -aes256 -passout pass:geheim",
     };
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         pki_run("rm -rf x509* pubkey private rsa ecdsa pkcs8 pkcs12 && mkdir private && (%s) >private/k "
@@ -171,13 +171,13 @@ static void test_files_that_would_be_refused_are_told(void **state)
     (void)state;
     reset();
     pki_run(
-        "rm -rf pkcs12 pkcs8 private/westenc.pem; echo hello >x509/garbage; : >x509/empty; cp work/root.crl "
-        "x509/list.crl; cp work/west.pem x509ca/end.pem; echo hello >private/garbage; cp work/west.pem "
-        "private/cert.pem; cp work/west.key ecdsa/wrong.pem; cp work/east.key rsa/wrong.pem; cp "
-        "work/north.key "
+        "rm -rf pkcs12 pkcs8 private/westenc.pem; echo hello >x509/garbage; : >x509/empty; cp made/root.crl "
+        "x509/list.crl; cp made/west.pem x509ca/end.pem; echo hello >private/garbage; cp made/west.pem "
+        "private/cert.pem; cp made/west.key ecdsa/wrong.pem; cp made/east.key rsa/wrong.pem; cp "
+        "made/north.key "
         "rsa/north.pem; ln -s /nonexistent x509/dangling; mkdir x509/sub; echo x >x509/sub/no; cp "
-        "work/west.pem "
-        "x509/.hidden; cp work/ca.pem x509crl/no.crl; cp work/ca.pem pubkey/no.pub; cp work/west.pem "
+        "made/west.pem "
+        "x509/.hidden; cp made/ca.pem x509crl/no.crl; cp made/ca.pem pubkey/no.pub; cp made/west.pem "
         "x509aa/aa.pem; mkdir bliss; echo x >bliss/b; head -c 70000 /dev/zero >x509/long");
     check("");
     static const char *const told[] = {
@@ -290,7 +290,7 @@ static void test_expired_ones_are_said(void **state)
 {
     (void)state;
     reset();
-    pki_run("openssl x509 -req -in work/west.csr -CA work/ca.pem -CAkey work/ca.key " PKI_EXPIRED
+    pki_run("openssl x509 -req -in made/west.csr -CA made/ca.pem -CAkey made/ca.key " PKI_EXPIRED
             " -out x509/old.pem");
     check(SECRETS);
     assert_string_equal(faults, "");
