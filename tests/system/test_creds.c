@@ -41,11 +41,14 @@ static int tear_down(void **state)
     return 0;
 }
 
+// How long something is still valid is told by the client from its own clock ("expires in 30 days", the next
+// second "29 days"): the two clients are not asked in the same second, so that is left out. The dates stay.
 static int run(struct site *s, char *out, size_t size, const char *args, const char *filter)
 {
     return sh_read(out, size,
                    "{ SWANCTL_DIR=%s STRONGSWAN_CONF=%s/client.conf nsenter --net=%s "
-                   "/usr/sbin/swanctl %s --uri unix://%s/vici 2>&1; echo \"status $?\"; } | %s",
+                   "/usr/sbin/swanctl %s --uri unix://%s/vici 2>&1; echo \"status $?\"; } | "
+                   "sed 's/ (expires in [0-9]* [a-z]*)//' | %s",
                    pki_files_dir(), s->dir, s->ns, args, s->dir, filter[0] ? filter : "cat");
 }
 
