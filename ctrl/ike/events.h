@@ -27,6 +27,7 @@ struct ike_events {
     void (*sa_due)(struct ike_sa *sa);          // its lifetime
     void (*sa_goes)(struct ike_sa *sa);         // our DELETE is next
     void (*sa_ends)(struct ike_sa *sa);         // it is going, with all that it has
+    void (*sa_deleted)(struct ike_sa *sa);      // ... for the peer has said so
     void (*sa_down)(struct ike_sa *sa);         // one that was up: without its CHILD SAs now
     void (*sa_over)(struct ike_sa *sa);         // it is found nowhere any more
 

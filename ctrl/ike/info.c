@@ -154,6 +154,8 @@ static void request(struct task *t)
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
             COUNT(ike, auth_failed);
+        else
+            ike->events->sa_deleted(sa);
         sa_destroy(sa);
         LOGF(IKE, 0, "IKE_SA deleted");
     } else {

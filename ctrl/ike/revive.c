@@ -44,7 +44,8 @@ struct revive {
     uint64_t up_at;       // 0: not up
     uint64_t quiet_until; // acquires before that are not followed
     uint32_t replaces;    // REVIVE_REPLACE: the IKE SA
-    bool trying;
+    uint32_t put_off;     // the IKE SA whose peer was busy, 0: none
+    bool trying, crossed; // crossed: begun anew at once, and not up since
     struct timer timer;
 };
 
@@ -254,6 +255,7 @@ static void attempt(struct timer *t)
         return;
     }
     end_childless(ike, c);
+    r->put_off = 0;
     r->trying = true;
     if (initiate_child(ike, c, child, &err) == 0)
         return;
@@ -376,7 +378,26 @@ void revive_later(struct ike_sa *sa, const char *child)
         r->tries = 1;
     }
     r->trying = false;
+    r->put_off = sa->id;
     arm(r, jittered(2 * BASE_MS));
+}
+
+// What was on its way there, or put off as the peer was busy with just that, has crossed the DELETE (RFC 7296
+// 2.25.2): it was not refused, and there is nothing left to wait for. Once; a peer that does it again is
+// backed off from.
+void revive_sa_deleted(struct ike_sa *sa)
+{
+    for (unsigned i = 0; i < sa->conn->cfg.child_count; i++) {
+        const char *child = sa->conn->cfg.children[i].name;
+        struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
+        bool waits = r && r->put_off == sa->id && r->timer.armed && r->timer.fire == attempt;
+        if (!r || r->crossed || (!waits && !(r->trying && create_child_on_its_way(sa, child))))
+            continue;
+        LOGF(IKE, 1, "%s/%s begins anew: the peer deleted the IKE_SA meanwhile", r->conn, r->child);
+        r->trying = false;
+        r->crossed = true;
+        arm(r, 0);
+    }
 }
 
 void revive_failed(struct ike_sa *sa, const char *child)
@@ -398,7 +419,7 @@ void revive_up(struct ike_sa *sa, const char *child)
     struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
     if (!r)
         return;
-    r->trying = false;
+    r->trying = r->crossed = false;
     r->up_at = loop_now(sa->ike->loop) ? loop_now(sa->ike->loop) : 1;
     r->quiet_until = 0;
     r->timer.fire = over;

@@ -432,6 +432,30 @@ static void test_crossing_terminations_agree(void **state)
     }
 }
 
+// Its CHILD SA is closed at one end, and when the other, which wants it back, has just asked for another one
+// that end closes the IKE SA. What has crossed is no refusal: the next IKE SA begins at once.
+static void test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once(void **state)
+{
+    static const struct plain one = {.start = {START_START, START_NONE}};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4 * SEEDS; seed++) {
+        begin(seed, &one);
+        up();
+        operator_order(&w.site[1], CMD_TERMINATE, 0, 0, 1);
+        run(SECOND / 10);
+        for (uint64_t said = w.exchanges; w.exchanges == said;)
+            run(SECOND / 1000);
+        operator_order(&w.site[1], CMD_TERMINATE, 0, 0, 0);
+        run(SECOND / 10);
+        size_t from = w.ledger.count;
+        host_send(&w, 0, 1, 0, true);
+        run(3 * SECOND);
+        if (!w.ledger.sent[from].delivered)
+            fail_msg("seed %llu: a tenth of a second later it is not back", (unsigned long long)seed);
+        end();
+    }
+}
+
 static void test_nat_that_rebinds_is_followed(void **state)
 {
     static const struct plain kinds[] = {{.nat = true, .start = {START_START, START_NONE}},
@@ -498,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_an_edit_of_the_selectors_gets_an_sa_of_its_own),
         cmocka_unit_test(test_crossing_terminations_agree),
         cmocka_unit_test(test_nat_that_rebinds_is_followed),
+        cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
