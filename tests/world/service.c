@@ -351,6 +351,12 @@ static void act_restart(struct world *w, struct pair *p)
     fault_restart(s, away);
 }
 
+// What was under way when it stood still goes on where it was.
+static uint64_t rest_of(const struct world *w, const struct pair *p)
+{
+    return p->up_from > w->now + SECOND ? p->up_from - w->now : SECOND;
+}
+
 // A daemon gets no processor for a while, past the deadline of its card's SAs in half of all cases (10 s by
 // the card's clock): these have stopped then, and go on in software with the next packet. The other end must
 // not take it for dead meanwhile, which with short retransmissions is so after 12 s.
@@ -364,9 +370,7 @@ static void act_freeze(struct world *w, struct pair *p)
         return;
     for (unsigned i = 0; i < w->pairs; i++)
         if ((w->pair[i].a == s->index || w->pair[i].b == s->index) && w->pair[i].up_from != NEVER)
-            disturb(w, &w->pair[i],
-                    w->pair[i].up_from > w->now + still ? w->pair[i].up_from - w->now + still
-                                                        : still + SECOND);
+            disturb(w, &w->pair[i], still + rest_of(w, &w->pair[i]));
     daemon_freeze(s, still);
 }
 
