@@ -27,7 +27,7 @@ int rig_setup(void **state)
 void rig_end(struct fixture *f)
 {
     f->e->ops->destroy(f->e);
-    for (uint64_t end = now_ms() + 2000; fake_card_master(f->card) && now_ms() < end;)
+    for (uint64_t end = now_ms() + PATIENCE_MS; fake_card_master(f->card) && now_ms() < end;)
         nap(); // the end of a stream is seen in the card's own time
     assert_false(fake_card_master(f->card));
     fake_card_stop(f->card);
@@ -96,9 +96,9 @@ void sync_card(struct fixture *f)
 {
     unsigned from = snapshots(f);
 
-    for (uint64_t end = now_ms() + 5000; snapshots(f) < from + 2; nap())
+    for (uint64_t end = now_ms() + PATIENCE_MS; snapshots(f) < from + 2; nap())
         if (now_ms() > end)
-            fail_msg("the card's counters were not read within 5 s");
+            fail_msg("the card's counters were not read within %d s", PATIENCE_MS / 1000);
 }
 
 int sleep_on(struct esp_engine *e, int ms)
@@ -111,13 +111,13 @@ int sleep_on(struct esp_engine *e, int ms)
 // Ticks as a caller would until the failure is told; jobs are submitted before.
 struct esp_event wait_failed(struct fixture *f)
 {
-    uint64_t end = now_ms() + 5000;
+    uint64_t end = now_ms() + PATIENCE_MS;
     struct esp_event ev;
 
     while (f->e->ops->events(f->e, &ev, 1) == 0) {
         struct esp_job *back;
         if (now_ms() > end)
-            fail_msg("the failure was not found within 5 s");
+            fail_msg("the failure was not found within %d s", PATIENCE_MS / 1000);
         f->e->ops->tick(f->e, now_ms());
         if (esp_poll(f->e, &back, 1) && back->status == ESP_STATUS_OK && back->op == ESP_ENCAP)
             fail_msg("a job of a lying card came back as OK with sequence %llu",
@@ -141,7 +141,7 @@ void there_and_back(struct fixture *f, int n)
         sent += (int)esp_submit(f->e, jobs + sent, (unsigned)(n - sent));
         nap();
     }
-    for (uint64_t end = now_ms() + 5000; done < n && now_ms() < end; nap())
+    for (uint64_t end = now_ms() + PATIENCE_MS; done < n && now_ms() < end; nap())
         done += (int)esp_poll(f->e, back + done, (unsigned)(n - done));
     assert_int_equal(done, n);
     for (int i = 0; i < n; i++)

@@ -18,6 +18,7 @@
 #include "driver/common/bytes.h"
 #include "driver/common/params.h"
 #include "espalier/engine.h"
+#include "tests/unit/busy.h"
 
 // A small repeatable generator: the seed is in the failure message of whoever uses it.
 static inline uint64_t rnd(uint64_t *state)
@@ -97,15 +98,15 @@ static inline uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-// Takes the next event within five seconds.
+// Takes the next event.
 static inline struct esp_event next_event(struct esp_engine *e)
 {
     struct esp_event ev = {0};
-    uint64_t end = now_ms() + 5000;
+    uint64_t end = now_ms() + PATIENCE_MS;
 
     while (e->ops->events(e, &ev, 1) == 0) {
         if (now_ms() > end)
-            fail_msg("no event from engine %s within 5 s", e->name);
+            fail_msg("no event from engine %s within %d s", e->name, PATIENCE_MS / 1000);
         e->ops->tick(e, now_ms());
         nap();
     }
@@ -140,11 +141,11 @@ static inline struct esp_sa_stats must_delete(struct esp_engine *e, struct esp_s
 static inline void poll_one(struct esp_engine *e, struct esp_job *job)
 {
     struct esp_job *back = NULL;
-    uint64_t end = now_ms() + 5000;
+    uint64_t end = now_ms() + PATIENCE_MS;
 
     while (esp_poll(e, &back, 1) == 0) {
         if (now_ms() > end)
-            fail_msg("no completion from engine %s within 5 s", e->name);
+            fail_msg("no completion from engine %s within %d s", e->name, PATIENCE_MS / 1000);
         e->ops->tick(e, now_ms());
         nap();
     }

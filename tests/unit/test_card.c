@@ -222,7 +222,7 @@ static void test_rings_wrap_many_times_in_order(void **state)
         for (unsigned i = 0; i < batch; i++)
             list[i] = i % 3 ? encap_job(f, (int)i, 40 + i) : decap_job(f, (int)i, 7, ++sent);
         assert_int_equal(esp_submit(f->e, list, batch), batch);
-        for (uint64_t end = now_ms() + 5000; got < batch && now_ms() < end;)
+        for (uint64_t end = now_ms() + PATIENCE_MS; got < batch && now_ms() < end;)
             got += esp_poll(f->e, back + got, 7);
         assert_int_equal(got, batch);
         for (unsigned i = 0; i < batch; i++) {
@@ -280,7 +280,7 @@ static void test_full_ring_takes_no_more(void **state)
     list[0] = decap_job(f, 63, 7, 5); // the other queue has room, and its doorbell wakes nothing else
     fake_card_fault(f->card, FAKE_GOOD);
     assert_int_equal(esp_submit(f->e, list, 1), 1);
-    for (uint64_t end = now_ms() + 5000; got < 1 && now_ms() < end;)
+    for (uint64_t end = now_ms() + PATIENCE_MS; got < 1 && now_ms() < end;)
         got += esp_poll(f->e, back, MANY);
     assert_ptr_equal(back[0], &f->job[63]);
 }
@@ -304,7 +304,7 @@ static void test_jobs_that_the_card_must_not_see_come_back_in_turn(void **state)
     list[4]->sa = f->rx;
     list[5] = encap_job(f, 5, 40);
     assert_int_equal(esp_submit(f->e, list, 6), 6);
-    for (uint64_t end = now_ms() + 5000; got < 6 && now_ms() < end;)
+    for (uint64_t end = now_ms() + PATIENCE_MS; got < 6 && now_ms() < end;)
         got += esp_poll(f->e, back + got, 1);
     for (int i = 0; i < 6; i++)
         assert_ptr_equal(back[i], list[i]);

@@ -167,7 +167,7 @@ static void test_dead_and_hanging_cards_are_found(void **unused)
         assert_int_equal(esp_submit(f->e, list, 8), 8);
         sync_card(f);
         fake_card_fault(f->card, cases[i].fault);
-        for (uint64_t end = now_ms() + 5000; got < 8; nap()) {
+        for (uint64_t end = now_ms() + PATIENCE_MS; got < 8; nap()) {
             if (now_ms() > end)
                 fail_msg("case %u: %u of 8 jobs came back", i, got);
             f->e->ops->tick(f->e, now_ms());
@@ -241,14 +241,14 @@ static void test_mute_card_cannot_be_shown_silent(void **state)
 {
     struct fixture *f = *state;
     struct esp_sa_params out = card_params(ESP_OUT, 7), in = card_params(ESP_IN, 7);
-    uint64_t start;
+    struct busy busy;
     struct esp_event ev;
 
     add_pair(f);
     fake_card_fault(f->card, FAKE_MUTE);
-    start = now_ms();
+    busy_from(&busy);
     ev = wait_failed(f);
-    assert_in_range(now_ms() - start, 0, 4000);
+    assert_in_range(busy_own_ms(&busy), 0, 4000);
     assert_non_null(strstr(ev.error.text, "could not be shown silent"));
     assert_int_equal(f->e->ops->sa_handover(f->e, f->tx, &out), -EINVAL);
     assert_int_equal(f->e->ops->sa_handover(f->e, f->rx, &in), 0);
@@ -258,7 +258,7 @@ static void test_mute_card_cannot_be_shown_silent(void **state)
 static void test_no_call_waits_for_a_mute_card(void **state)
 {
     struct fixture *f = *state;
-    uint64_t longest = 0, end = now_ms() + 6000;
+    uint64_t longest = 0, end = now_ms() + PATIENCE_MS;
     struct esp_event ev = {.type = ESP_EVENT_SA_ADDED};
     char buf[4096];
 
@@ -266,7 +266,8 @@ static void test_no_call_waits_for_a_mute_card(void **state)
     fake_card_fault(f->card, FAKE_MUTE);
     for (int i = 0; ev.type != ESP_EVENT_FAILED && now_ms() < end; i++) {
         struct esp_job *job = encap_job(f, i % MANY, 40), *back;
-        uint64_t from = now_ms();
+        struct busy busy;
+        busy_from(&busy);
         esp_submit(f->e, &job, 1);
         while (esp_poll(f->e, &back, 1))
             ;
@@ -274,7 +275,7 @@ static void test_no_call_waits_for_a_mute_card(void **state)
         f->e->ops->tick(f->e, now_ms());
         (void)f->e->ops->counters(f->e, buf, sizeof(buf));
         (void)f->e->ops->events(f->e, &ev, 1);
-        from = now_ms() - from;
+        uint64_t from = busy_own_ms(&busy);
         longest = from > longest ? from : longest;
         nap();
     }
@@ -296,7 +297,7 @@ static void test_a_queue_that_stands_still_is_found_while_the_other_moves(void *
     fake_card_fault(f->card, FAKE_HOLD_ENCAP);
     job = encap_job(f, 0, 40);
     assert_int_equal(esp_submit(f->e, &job, 1), 1);
-    for (uint64_t end = now_ms() + 5000; ev.type != ESP_EVENT_FAILED;) {
+    for (uint64_t end = now_ms() + PATIENCE_MS; ev.type != ESP_EVENT_FAILED;) {
         if (now_ms() > end)
             fail_msg("%u decapsulations later the stuck queue was not found", (unsigned)seq);
         job = decap_job(f, 1, 7, seq++);

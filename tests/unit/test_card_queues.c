@@ -32,7 +32,7 @@ static void test_a_queue_that_the_card_stops_fails_alone(void **state)
     }
     job = decap_job(f, 0, 7, 1);
     assert_int_equal(esp_submit(f->e, &job, 1), 1);
-    for (uint64_t end = now_ms() + 5000; !esp_poll(f->e, &back, 1) && now_ms() < end;)
+    for (uint64_t end = now_ms() + PATIENCE_MS; !esp_poll(f->e, &back, 1) && now_ms() < end;)
         nap();
     assert_int_equal(job->status, ESP_STATUS_OK);
     assert_int_equal(f->e->ops->sa_delete(f->e, f->tx), 0); // no job of it is missing

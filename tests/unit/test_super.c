@@ -315,7 +315,10 @@ static void test_rundir_is_made_locked_and_free_after_the_end(void **state)
 static void test_notify_path_abstract_and_absent(void **state)
 {
     (void)state;
-    static const char *const names[] = {"/tmp/espalier-notify-test", "@espalier-notify-test"};
+    char dir[] = "/tmp/espalier-notify-XXXXXX", names[2][64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(names[0], sizeof(names[0]), "%s/socket", dir);
+    snprintf(names[1], sizeof(names[1]), "@%s", dir);
     for (int i = 0; i < 2; i++) {
         struct sockaddr_un un = {.sun_family = AF_UNIX};
         char got[32] = "";
@@ -323,7 +326,6 @@ static void test_notify_path_abstract_and_absent(void **state)
         memcpy(un.sun_path, names[i], n);
         if (i)
             un.sun_path[0] = 0;
-        unlink(names[i]);
         int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
         assert_int_equal(
             bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)), 0);
@@ -334,6 +336,7 @@ static void test_notify_path_abstract_and_absent(void **state)
         close(fd);
         unlink(names[i]);
     }
+    rmdir(dir);
     unsetenv("NOTIFY_SOCKET");
     notify_send("READY=1");
     setenv("NOTIFY_SOCKET", "relative", 1);
