@@ -138,6 +138,18 @@ bool wait_for(bool (*cond)(void *), void *ctx, int timeout_ms)
     return cond(ctx);
 }
 
+bool busy_once_more(struct busy *b, const char *what)
+{
+    uint64_t took = mono_us() - b->from_us, waited = busy_waited_us(b);
+    if (waited < took / 20 || b->times++ >= 5)
+        return false;
+    fprintf(stderr,
+            "    %s took too long on a busy machine (somebody waited for a processor for %.0f of %.0f ms): "
+            "once more\n",
+            what, (double)waited / 1e3, (double)took / 1e3);
+    return true;
+}
+
 const char *bin_dir(void)
 {
     static char path[512];
@@ -392,7 +404,7 @@ static bool load_all(struct site *s)
 {
     char out[4096];
     int rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
-    for (int i = 0; i < 30 && rc && strstr(out, "Connection refused");
+    for (int i = 0; i < PATIENCE_MS / 100 && rc && strstr(out, "Connection refused");
          i++) { // charon binds before it listens
         usleep(100000);
         rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
@@ -407,7 +419,7 @@ static bool load(struct site *s)
     struct ready r = {.s = s};
     struct stat st;
     snprintf(r.path, sizeof(r.path), "%s/vici", s->dir);
-    wait_for(socket_there, &r, 15000);
+    wait_for(socket_there, &r, PATIENCE_MS);
     if (stat(r.path, &st) < 0)
         return complain("%s: the daemon does not serve %s", s->name, r.path);
     return load_all(s);
@@ -426,6 +438,23 @@ pid_t room_pid(const struct site *s, const char *name)
             "'^espalierd: %s' && echo $p; done",
             (int)s->daemon, (int)s->daemon, name);
     return (pid_t)strtol(out, NULL, 10);
+}
+
+static bool rooms_gone(void *pids) // one that nobody has reaped yet runs no more
+{
+    return sh("for p in %s; do grep -s '^State:' /proc/$p/status; done | grep -q -v Z", (const char *)pids) !=
+           0;
+}
+
+bool daemon_kill(struct site *s)
+{
+    char rooms[100] = "";
+    sh_read(rooms, sizeof(rooms), "tr '\\n' ' ' </proc/%d/task/%d/children", (int)s->daemon, (int)s->daemon);
+    kill(s->daemon, SIGKILL);
+    waitpid(s->daemon, NULL, 0);
+    s->daemon = 0;
+    return wait_for(rooms_gone, rooms, PATIENCE_MS) ||
+           complain("%s: processes outlive their supervisor", s->name);
 }
 
 bool have_swanctl(void)
@@ -526,7 +555,7 @@ bool card_start(struct lab *l, const char *extra)
     snprintf(cmd, sizeof(cmd), "exec %s --dir %s %s", program, l->card_dir, extra ? extra : "");
     char *argv[] = {"sh", "-c", cmd, NULL};
     l->card = spawn(log, NULL, argv);
-    if (!wait_for(card_ready, l, 15000) || kill(l->card, 0) < 0)
+    if (!wait_for(card_ready, l, PATIENCE_MS) || kill(l->card, 0) < 0)
         return complain("the card does not come up");
     return true;
 }

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "tests/unit/busy.h"
+
 struct site {
     char name[16]; // "west"
     char ns[32];   // its network namespace: /proc/PID/ns/net of keeper; commands run in it by nsenter --net=
@@ -39,6 +41,9 @@ pid_t spawn(const char *log_path, const char *ns, char *const argv[]); // in the
 bool enter_ns(const char *ns);                                         // this process, from now on
 bool stop(pid_t *pid, int sig, int timeout_ms);                        // true: exited 0 or by sig in time
 bool wait_for(bool (*cond)(void *ctx), void *ctx, int timeout_ms);
+// Where a time is promised and was too long: while somebody waits for a processor more than a twentieth of
+// it, it says nothing and is measured again, a few times. Says so.
+bool busy_once_more(struct busy *b, const char *what);
 uint64_t mono_us(void);
 
 bool lab_up(struct lab *l, const char *prefix);
@@ -78,6 +83,7 @@ bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, con
 bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o);
 bool site_load(struct site *s, const struct site *peer, const struct tunnel_options *o); // the file anew
 pid_t room_pid(const struct site *s, const char *name); // a process of the site's espalierd; 0: there is none
+bool daemon_kill(struct site *s); // kill -9 of the supervisor; true when no process of it runs any more
 bool have_strongswan(void);
 bool have_swanctl(void);
 int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
@@ -98,13 +104,18 @@ struct probe { // a UDP packet every interval, numbered; the receiver notes when
 bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site *to, unsigned interval_us);
 struct probe_result {
     uint64_t sent, received, repeated;
-    uint64_t max_gap_us; // without an arrival, from the first packet sent to the last
+    uint64_t max_gap_us;          // without an arrival, from the first packet sent to the last
+    uint64_t lost_beside_the_gap; // by their numbers: before the last one that came before it, or behind it
 };
+bool probe_sends(uint64_t n); // waits until so many are sent, or have come
+bool probe_hears(uint64_t n);
 bool probe_stop(struct probe *p, struct probe_result *r);
+// Until all have come and none comes twice for a while, or a second has brought nothing more.
+void await_the_rest(const volatile uint64_t *came, uint64_t sent);
 
-// The wire.
+// The wire. Frames are kept up to 4,000 octets.
 bool capture_start(struct lab *l, struct site *s, const char *path);
-bool capture_stop(struct site *s);
+bool capture_stop(struct site *s); // false: something that passed is not in the file
 struct wire {
     uint64_t packets, esp, ike, esp_bytes;
     uint64_t repeated;  // (destination, SPI, sequence) seen before

@@ -328,7 +328,7 @@ static void probe(struct lab *l, struct rng *r)
     if (kernel_model_forward(l->site.kernel, p.in, p.bytes, p.len, &model) != PASS_TO)
         model = IF_NONE;
     inject(l, &p);
-    real = comes_out(l, l->id, model == IF_NONE ? 4 : 1000);
+    real = comes_out(l, l->id, model == IF_NONE ? 4 : 30000);
     if (real != model)
         give_up("step %u: proto %u from %s, %08x port %u to %08x port %u%s: Linux gives it to %s, the model "
                 "to %s",

@@ -318,7 +318,7 @@ bool middle_start(struct lab *l, struct middle *m, const struct middle_control *
     if (go >= 0)
         close(go);
     // the links' first packets may find them not quite up
-    ok = ok && wait_for(listens, m, 3000) && wait_for(gets_through, l, 5000);
+    ok = ok && wait_for(listens, m, PATIENCE_MS) && wait_for(gets_through, l, PATIENCE_MS);
     return ok || complain("cannot put anything between the sites");
 }
 

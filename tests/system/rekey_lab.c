@@ -8,7 +8,7 @@
 
 #include "tests/system/rekey_lab.h"
 
-enum { REST_MS = 15000, REKEY_MS = 15000 };
+enum { REST_MS = PATIENCE_MS, REKEY_MS = PATIENCE_MS };
 
 struct site *rig_site(struct rig *r, int side)
 {
@@ -112,8 +112,8 @@ static bool uses_card(void *ctx)
 
 bool rig_card_up(struct rig *r)
 {
-    return card_start(&r->lab, "") &&
-           (!r->lab.west.daemon || wait_for(uses_card, r, 10000) || complain("west does not use the card"));
+    return card_start(&r->lab, "") && (!r->lab.west.daemon || wait_for(uses_card, r, PATIENCE_MS) ||
+                                       complain("west does not use the card"));
 }
 
 void rig_card_kill(struct rig *r)
@@ -128,7 +128,7 @@ bool rig_up(struct rig *r, const char *prefix, const struct rig_options *o)
     r->vici[WEST] = r->vici[EAST] = -1;
     return lab_up(&r->lab, prefix) && prepare_wire(r) && (!o->card || card_start(&r->lab, "")) &&
            start_side(r, EAST) && start_side(r, WEST) &&
-           (!o->card || wait_for(uses_card, r, 10000) || complain("west does not use the card")) &&
+           (!o->card || wait_for(uses_card, r, PATIENCE_MS) || complain("west does not use the card")) &&
            initiate(r) && capture(r);
 }
 

@@ -35,9 +35,20 @@ bool file_says(const char *folder, const char *name, const char *text)
     return found;
 }
 
+struct line {
+    const struct site *s;
+    const char *text;
+};
+
+static bool is_logged(void *ctx)
+{
+    const struct line *l = ctx;
+    return file_says(l->s->dir, l->s->charon ? "charon.log" : "daemon.log", l->text);
+}
+
 bool logged(const struct site *s, const char *text)
 {
-    return file_says(s->dir, s->charon ? "charon.log" : "daemon.log", text) ||
+    return wait_for(is_logged, &(struct line){s, text}, PATIENCE_MS) ||
            complain("%s does not say: %s", s->name, text);
 }
 

@@ -199,7 +199,7 @@ bool stream_start(struct stream *s)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         receive(s);
     }
-    if (!wait_for(receiver_ready, s, 3000))
+    if (!wait_for(receiver_ready, s, PATIENCE_MS))
         return complain("stream %s -> %s: the receiver does not start", s->from->name, s->to->name);
     if ((s->tx = fork()) == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -223,16 +223,6 @@ void stream_quit(struct stream *s)
     s->shared->stop = 1;
 }
 
-// Until 300 ms have brought nothing.
-static void drain(struct stream *s)
-{
-    uint64_t before;
-    do {
-        before = s->shared->came;
-        usleep(300000);
-    } while (s->shared->came != before);
-}
-
 bool stream_stop(struct stream *s, struct stream_account *a)
 {
     struct stream_shared *h = s->shared;
@@ -242,7 +232,7 @@ bool stream_stop(struct stream *s, struct stream_account *a)
     if (waitpid(s->tx, &status, 0) != s->tx || status)
         return complain("stream %s -> %s: the sender failed", s->from->name, s->to->name);
     s->tx = 0;
-    drain(s);
+    await_the_rest(&h->came, h->next - h->refused);
     if (waitpid(s->rx, NULL, WNOHANG) != 0)
         return complain("stream %s -> %s: the receiver has died", s->from->name, s->to->name);
     stop(&s->rx, SIGKILL, 500);

@@ -72,7 +72,7 @@ static void test_auto_uses_a_card_that_appears_later(void **state)
     assert_int_equal(stat("card_packets_out"), 0);
     assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--terminate --ike site --timeout 10"), 0);
     assert_true(card_start(&lab, ""));
-    assert_true(wait_for(has_card, NULL, 3000));
+    assert_true(wait_for(has_card, NULL, PATIENCE_MS));
     uint64_t soft = stat("software_packets_out");
     assert_int_equal(up(out, sizeof(out)), 0);
     assert_true(ping(&lab, &lab.west, &lab.east, 10));
@@ -129,7 +129,7 @@ static void test_killed_under_load_nothing_lost_repeated_or_in_clear(void **stat
     snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", lab.dir);
     assert_true(card_start(&lab, ""));
     assert_true(start(&o));
-    assert_true(wait_for(has_card, NULL, 3000));
+    assert_true(wait_for(has_card, NULL, PATIENCE_MS));
     assert_true(capture_start(&lab, &lab.west, pcap));
     assert_int_equal(up(out, sizeof(out)), 0);
     assert_true(probe_start(&lab, &probe, &lab.west, &lab.east, 4000));

@@ -99,7 +99,7 @@ static void start(void)
     assert_true(card_start(&lab, ""));
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, with_card));
-    assert_true(wait_for(has_card, NULL, 5000));
+    assert_true(wait_for(has_card, NULL, PATIENCE_MS));
     assert_true(capture_start(&lab, &lab.west, pcap));
 }
 

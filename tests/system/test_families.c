@@ -57,13 +57,6 @@ static bool up(struct site *s)
     return true;
 }
 
-static void kill_daemon(struct site *s)
-{
-    kill(s->daemon, SIGKILL);
-    waitpid(s->daemon, NULL, 0);
-    s->daemon = 0;
-}
-
 static bool hosts_speak(void *ctx)
 {
     (void)ctx;
@@ -75,7 +68,7 @@ static void one_mix(int outer, int inner, bool charon)
     char pcap[200];
     struct tunnel_options o = {0};
     addresses(outer, inner);
-    assert_true(wait_for(hosts_speak, NULL, 10000)); // in clear, once the links know each other
+    assert_true(wait_for(hosts_speak, NULL, PATIENCE_MS)); // in clear, once the links know each other
     assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, &o)
                        : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
@@ -83,7 +76,7 @@ static void one_mix(int outer, int inner, bool charon)
     assert_true(unanswered(&lab, &hosts[0], &hosts[1], 1)); // a policy without an SA
     assert_true(up(&lab.west));
     assert_true(ping(&lab, &hosts[0], &hosts[1], 10) && ping(&lab, &hosts[1], &hosts[0], 10));
-    kill_daemon(&lab.west);
+    assert_true(daemon_kill(&lab.west));
     assert_true(unanswered(&lab, &hosts[0], &hosts[1], 2));
     only_esp(&lab, pcap, 40);
 }
@@ -131,7 +124,7 @@ static void own_programs(int outer, int inner)
         snprintf(own[i].inner, sizeof(own[i].inner), inner == 6 ? "fd0%d::9:1" : "10.%d.9.1", i + 1);
     unbound = own[0];
     unbound.inner[0] = 0;
-    assert_true(wait_for(hosts_speak, NULL, 10000));
+    assert_true(wait_for(hosts_speak, NULL, PATIENCE_MS));
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
     start_capture(&lab, pcap, sizeof(pcap));
@@ -145,7 +138,7 @@ static void own_programs(int outer, int inner)
     assert_true(transfer(&lab, &own[0], &own[1], 1 << 20, 30000, NULL, NULL));
     assert_true(transfer(&lab, &own[1], &own[0], 1 << 20, 30000, NULL, NULL));
     assert_true(transfer(&lab, &unbound, &own[1], 1 << 20, 30000, NULL, NULL));
-    kill_daemon(&lab.west);
+    assert_true(daemon_kill(&lab.west));
     assert_true(unanswered(&lab, &own[0], &own[1], 2));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
     assert_true(unanswered(&lab, &own[0], &own[1], 1));
@@ -192,7 +185,7 @@ static void transport(int family)
     assert_non_null(strstr(out, "TRANSPORT"));
     assert_true(ping(&lab, &lab.west, &lab.east, 10) && ping(&lab, &lab.east, &lab.west, 10));
     assert_true(transfer(&lab, &lab.west, &lab.east, 1 << 20, 30000, NULL, NULL));
-    kill_daemon(&lab.west);
+    assert_true(daemon_kill(&lab.west));
     assert_true(unanswered(&lab, &lab.west, &lab.east, 2));
     only_esp(&lab, pcap, 700);
 }

@@ -119,7 +119,7 @@ static void comes_again(void)
 {
     uint64_t came = stream_came(&rig.stream[0]);
     assert_true(rig_start_again(&rig, WEST));
-    assert_true(wait_for(goes_on, &came, 5000));
+    assert_true(wait_for(goes_on, &came, PATIENCE_MS));
     assert_true(rig_at_rest(&rig, NULL)); // one IKE SA at both ends: the one that lay dead is ended
 }
 

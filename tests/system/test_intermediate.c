@@ -103,18 +103,18 @@ static void cell(const struct cell *c, bool charon_begins)
     }
     assert_true(ping(&lab, &lab.west, &lab.east, 2));
     snprintf(chosen, sizeof(chosen), "selected proposal: IKE:%s", c->shown);
-    assert_true(file_says(lab.east.dir, "charon.log", chosen));
-    assert_true(file_says(lab.east.dir, "charon.log", "IKE_INTERMEDIATE"));
+    assert_true(logged(&lab.east, chosen));
+    assert_true(logged(&lab.east, "IKE_INTERMEDIATE"));
     rekey(&lab.west, "--child net", "spi-in=");
     snprintf(chosen, sizeof(chosen), "selected proposal: ESP:%s", c->esp_shown);
-    assert_true(file_says(lab.east.dir, "charon.log", chosen));
-    assert_true(file_says(lab.east.dir, "charon.log", "parsed IKE_FOLLOWUP_KE request"));
+    assert_true(logged(&lab.east, chosen));
+    assert_true(logged(&lab.east, "parsed IKE_FOLLOWUP_KE request"));
     rekey(&lab.east, "--child net", "spi-in=");
-    assert_true(file_says(lab.east.dir, "charon.log", "parsed IKE_FOLLOWUP_KE response"));
+    assert_true(logged(&lab.east, "parsed IKE_FOLLOWUP_KE response"));
     rekey(&lab.west, "--ike site", "initiator-spi=");
     rekey(&lab.east, "--ike site", "initiator-spi=");
-    rekey(&lab.west, "--child net", "spi-in=");                            // by the new keys
-    assert_true(file_says(lab.east.dir, "charon.log", "rekeyed between")); // and not made anew
+    rekey(&lab.west, "--child net", "spi-in=");        // by the new keys
+    assert_true(logged(&lab.east, "rekeyed between")); // and not made anew
     assert_true(stop(&lab.west.daemon, SIGTERM, 10000));
     assert_true(stop(&lab.east.daemon, SIGTERM, 10000));
 }

@@ -92,20 +92,42 @@ static uint64_t gap_of(const char *what, struct site *from, struct site *to, con
                   (unsigned long long)(r.sent - r.received), (unsigned long long)r.sent);
     assert_int_equal(r.repeated, 0);
     assert_true(r.received > 100);
-    assert_in_range(r.sent - r.received, 0, r.max_gap_us / EVERY_US + ON_THE_WAY); // lost in that gap alone
+    assert_in_range(r.lost_beside_the_gap, 0, ON_THE_WAY);
     return r.max_gap_us;
 }
 
-#define REPLACE(old, new) "ip addr add " new "/24 dev outer; ip addr del " old "/24 dev outer"
+static bool east_awaits(const char *text)
+{
+    awaited = text;
+    return wait_for(east_sees, NULL, PATIENCE_MS);
+}
+
+// West has the next address of a network, and no longer the one before.
+static void move_in(const char *what, struct site *from, struct site *to, const char *net, unsigned *host,
+                    uint64_t most)
+{
+    struct busy busy = {0};
+    char commands[200], seen[64];
+    uint64_t gap;
+    do {
+        unsigned next = *host < 11 ? 11 : *host + 1;
+        bool six = strchr(net, ':') != NULL;
+        snprintf(commands, sizeof(commands), "ip addr add %s%u/%s dev outer; ip addr del %s%u/%s dev outer",
+                 net, next, six ? "64 nodad" : "24", net, *host, six ? "64" : "24");
+        snprintf(seen, sizeof(seen), "remote-host=%s%u ", net, next);
+        *host = next;
+        busy_from(&busy);
+        gap = gap_of(what, from, to, commands);
+        assert_true(east_awaits(seen));
+    } while (gap > most && busy_once_more(&busy, what));
+    assert_in_range(gap, 0, most);
+}
 
 static void moves(const char *what, uint64_t most)
 {
-    uint64_t out = gap_of(what, &lab.west, &lab.east, REPLACE("10.10.0.1", "10.10.0.11"));
-    assert_true(seen_at(&lab.east, "remote-host=10.10.0.11"));
-    uint64_t in = gap_of(what, &lab.east, &lab.west, REPLACE("10.10.0.11", "10.10.0.12"));
-    assert_true(seen_at(&lab.east, "remote-host=10.10.0.12"));
-    assert_in_range(out, 0, most);
-    assert_in_range(in, 0, most);
+    unsigned host = 1;
+    move_in(what, &lab.west, &lab.east, "10.10.0.", &host, most);
+    move_in(what, &lab.east, &lab.west, "10.10.0.", &host, most);
     assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
 }
 
@@ -127,7 +149,7 @@ static void start(bool west_charon, bool east_charon, char *const card[])
                             : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(west_charon ? charon_start(&lab, &lab.west, &lab.east, &w)
                             : espalierd_start(&lab, &lab.west, &lab.east, &w, card));
-    assert_true(card == no_card || wait_for(has_card, NULL, 5000));
+    assert_true(card == no_card || wait_for(has_card, NULL, PATIENCE_MS));
     assert_true(up());
 }
 
@@ -164,9 +186,11 @@ static void test_an_sa_on_the_card_moves_there(void **state)
     start(false, false, with_card);
     swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
     assert_non_null(strstr(out, "offload=card"));
-    assert_int_equal(sh("nsenter --net=%s sh -c '%s'", lab.west.ns, REPLACE("10.10.0.1", "10.10.0.11")), 0);
-    awaited = "remote-host=10.10.0.11";
-    assert_true(wait_for(east_sees, NULL, 5000));
+    assert_int_equal(sh("nsenter --net=%s sh -c 'ip addr add 10.10.0.11/24 dev outer; ip addr del "
+                        "10.10.0.1/24 dev outer'",
+                        lab.west.ns),
+                     0);
+    assert_true(east_awaits("remote-host=10.10.0.11"));
     assert_true(ping(&lab, &lab.west, &lab.east, 5) && ping(&lab, &lab.east, &lab.west, 5));
     swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
     assert_non_null(strstr(out, "offload=card"));
@@ -186,16 +210,14 @@ static void test_both_addresses_for_a_while_lose_nothing_outward(void **state)
     usleep(300000);
     assert_true(seen_at(&lab.east, "remote-host=10.10.0.1 "));
     assert_int_equal(sh("nsenter --net=%s ip addr del 10.10.0.1/24 dev outer", lab.west.ns), 0);
-    awaited = "remote-host=10.10.0.11";
-    assert_true(wait_for(east_sees, NULL, 5000));
+    assert_true(east_awaits("remote-host=10.10.0.11"));
     assert_true(probe_stop(&p, &r));
     assert_int_equal(r.sent, r.received);
     assert_int_equal(r.repeated, 0);
 }
 
-static void test_from_ipv4_to_ipv6(void **state)
+static uint64_t gap_to_ipv6(void)
 {
-    (void)state;
     struct tunnel_options o = {.mobike = true}, w = o;
     w.own_addrs = "%any";
     w.peer_addr = "10.10.0.2, fd10::2";
@@ -205,9 +227,18 @@ static void test_from_ipv4_to_ipv6(void **state)
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &w, no_card));
     assert_true(up());
     uint64_t gap = gap_of("IPv4 to IPv6", &lab.west, &lab.east, "ip addr del 10.10.0.1/24 dev outer");
-    assert_true(seen_at(&lab.east, "remote-host=fd10::1"));
-    assert_in_range(gap, 0, GAP_US);
+    assert_true(east_awaits("remote-host=fd10::1"));
     assert_true(ping(&lab, &lab.east, &lab.west, 3));
+    return gap;
+}
+
+static void test_from_ipv4_to_ipv6(void **state)
+{
+    struct busy busy = {0};
+    uint64_t gap;
+    while (busy_from(&busy), (gap = gap_to_ipv6()) > GAP_US && busy_once_more(&busy, "IPv4 to IPv6"))
+        assert_true(tear_down(state) == 0 && set_up_ipv6(state) == 0);
+    assert_in_range(gap, 0, GAP_US);
 }
 
 // Stock strongSwan over IPv6 outside, in both roles, and a move there.
@@ -217,10 +248,9 @@ static void over_ipv6(bool west_charon)
     (void)snprintf(lab.east.outer, sizeof(lab.east.outer), "fd10::2");
     start(west_charon, !west_charon, no_card);
     assert_true(seen_at(&lab.east, "remote-host=fd10::1"));
-    uint64_t gap = gap_of(west_charon ? "strongSwan over IPv6" : "espalierd over IPv6", &lab.west, &lab.east,
-                          "ip -6 addr add fd10::11/64 dev outer nodad; ip -6 addr del fd10::1/64 dev outer");
-    assert_true(seen_at(&lab.east, "remote-host=fd10::11"));
-    assert_in_range(gap, 0, west_charon ? CHARON_GAP_US : GAP_US);
+    unsigned host = 1;
+    move_in(west_charon ? "strongSwan over IPv6" : "espalierd over IPv6", &lab.west, &lab.east,
+            "fd10::", &host, west_charon ? CHARON_GAP_US : GAP_US);
     assert_true(ping(&lab, &lab.east, &lab.west, 3));
 }
 
@@ -259,12 +289,10 @@ static void nat_forgets(bool east_charon)
                             : espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &w, no_card));
     assert_true(up());
-    awaited = "remote-port=24500";
-    assert_true(wait_for(east_sees, NULL, 3000));
-    assert_true(wait_for(west_checked, NULL, 15000));
+    assert_true(east_awaits("remote-port=24500"));
+    assert_true(wait_for(west_checked, NULL, PATIENCE_MS));
     middle.control->nat = 30000;
-    awaited = "remote-port=34500"; // without a packet from west
-    assert_true(wait_for(east_sees, NULL, 10000));
+    assert_true(east_awaits("remote-port=34500")); // without a packet from west
     assert_true(ping(&lab, &lab.east, &lab.west, 3));
 }
 

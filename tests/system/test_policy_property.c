@@ -34,6 +34,7 @@ enum {
     PROBES = 10,
     SETTLE_MS = 60,
     REPAIR_MS = 400,
+    MORE_MS = 5000,
     PROTO_FRAGMENT = 256
 };
 #define BEHIND "10.1.7.7" // a host behind west; the others are addresses of west itself
@@ -74,7 +75,7 @@ struct test {
     uint64_t rng, seed;
     struct file loaded;
     struct held held[HELD];
-    unsigned held_count, steps, probes, seen, log_count;
+    unsigned held_count, steps, probes, seen, log_count, not_as_before;
     bool alive;
     int sniff, link_tx; // AF_PACKET in east
     int lan_tx;         // and behind west
@@ -336,6 +337,14 @@ static bool broken(const char *what, const struct probe_kind *p)
     return false;
 }
 
+static bool one_is_awaited(const struct probe_kind *p, const bool *seen)
+{
+    for (int i = 0; i < PROBES; i++)
+        if (!seen[i] && expect(&p[i]) == MUST_PASS)
+            return true;
+    return false;
+}
+
 static bool probe_out(void)
 {
     struct probe_kind p[PROBES];
@@ -347,8 +356,10 @@ static bool probe_out(void)
         p[i] = random_probe();
         send_probe(&p[i], (uint16_t)(first + i));
     }
-    usleep(SETTLE_MS * 1000);
-    drain(seen, first);
+    usleep(SETTLE_MS * 1000); // for what must not come
+    uint64_t end = mono_us() + PATIENCE_MS * 1000ull;
+    for (drain(seen, first); one_is_awaited(p, seen) && mono_us() < end; drain(seen, first))
+        usleep(5000);
     for (int i = 0; i < PROBES; i++) {
         enum expected e = expect(&p[i]);
         t.probes++;
@@ -396,19 +407,19 @@ static bool probe_in(const uint8_t *mac)
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, len) < 0)
         abort();
     bool split = rnd(2);
+    struct probe_kind fragment = p;
+    fragment.proto = PROTO_FRAGMENT;
+    bool must_come = expect(&p) == MUST_PASS && // ports that a fragment hides may be named
+                     (!split || expect(&fragment) != NEVER_CLEAR);
     inject(&p, mac, t.next_id++, split);
     struct pollfd w = {fd, POLLIN, 0};
-    poll(&w, 1, SETTLE_MS);
+    poll(&w, 1, must_come ? PATIENCE_MS : SETTLE_MS);
     bool came = recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0;
     close(fd);
     t.probes++;
     if (came && expect(&p) == NEVER_CLEAR)
         return broken(split ? "taken in clear, in two fragments" : "taken in clear", &p);
-    struct probe_kind fragment = p;
-    fragment.proto = PROTO_FRAGMENT;
-    bool fragments_pass =
-        !split || expect(&fragment) != NEVER_CLEAR; // ports that a fragment hides may be named
-    if (!came && expect(&p) == MUST_PASS && fragments_pass)
+    if (!came && must_come)
         return broken("held up on its way in although no child names it", &p);
     return true;
 }
@@ -546,6 +557,13 @@ static bool step_terminate(void)
     return true;
 }
 
+static bool serves(void *ctx)
+{
+    char out[4096];
+    (void)ctx;
+    return swanctl(&t.lab.west, out, sizeof(out), "--stats") == 0;
+}
+
 static bool start_west(void)
 {
     char program[600], vici[200], run[200], log[200], socket[200];
@@ -557,11 +575,8 @@ static bool start_west(void)
     snprintf(log, sizeof(log), "%s/daemon.log", t.lab.west.dir);
     unlink(socket);
     t.lab.west.daemon = spawn(log, t.lab.west.ns, argv);
-    struct stat st;
-    for (int i = 0; i < 500 && stat(socket, &st) < 0; i++)
-        usleep(10000);
-    t.alive = true;
-    return true;
+    t.alive = wait_for(serves, NULL, PATIENCE_MS);
+    return t.alive || complain("it does not start");
 }
 
 // While it is gone nothing is loaded or unloaded: what was closed is, what was open is.
@@ -571,13 +586,11 @@ static bool step_restart(const uint8_t *mac)
     note(kill9 ? "kill -9 and start again" : "stop and start again");
     t.alive = false;
     if (kill9) {
-        kill(t.lab.west.daemon, SIGKILL);
-        waitpid(t.lab.west.daemon, NULL, 0);
-        t.lab.west.daemon = 0;
+        if (!daemon_kill(&t.lab.west))
+            return false;
     } else if (!stop(&t.lab.west.daemon, SIGTERM, 4000)) {
         return complain("it does not stop");
     }
-    usleep(20000);
     if (!probe_out() || !probe_in(mac) || !start_west() || !probe_out())
         return false;
     // the SAs are gone; what only they kept closed stays so until the sweep, some seconds after the load
@@ -588,8 +601,26 @@ static bool step_restart(const uint8_t *mac)
     return true;
 }
 
+// What the kernel has of the daemon's, in one line.
+static void kernel_state(char *to, size_t size)
+{
+    sh_read(
+        to, size,
+        "nsenter --net=%s sh -c 'ip rule; ip route show table all proto 89; ip -6 route show table all proto "
+        "89; ip xfrm policy; ip -o link show espalier0 up' | cksum",
+        t.lab.west.ns);
+}
+
+static bool as_before(void *was)
+{
+    char now[64] = "";
+    kernel_state(now, sizeof(now));
+    return strcmp(now, was) == 0;
+}
+
 static bool step_meddle(void)
 {
+    char was[64] = "";
     static const char rules[] = "ip rule | sed -n 's/^\\([0-9]*\\):.*proto 89.*/\\1/p' | while read p; do "
                                 "ip rule del pref $p; done; true";
     static const char *const what[] = {"ip link set espalier0 down; sleep 0.1; ip link set espalier0 up",
@@ -597,8 +628,10 @@ static bool step_meddle(void)
                                        "ip -6 route flush table all proto 89; true"};
     const char *w = what[rnd(5)];
     note("somebody: %.70s", w);
+    kernel_state(was, sizeof(was));
     sh("nsenter --net=%s sh -c \"%s\"", t.lab.west.ns, w);
-    usleep(REPAIR_MS * 1000);
+    usleep(REPAIR_MS * 1000);                              // it is repaired by then, on an idle machine
+    t.not_as_before += !wait_for(as_before, was, MORE_MS); // SAs may have come or gone meanwhile
     return true;
 }
 
@@ -723,8 +756,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\nrun it again: %s %llu %u\n", out, argv[0], (unsigned long long)t.seed, seconds);
     }
     lab_down(&t.lab);
-    printf("seed %llu: %u steps, %u probes, %u of them seen in clear\n", (unsigned long long)t.seed, t.steps,
-           t.probes, t.seen);
+    printf(
+        "seed %llu: %u steps, %u probes, %u of them seen in clear; %u times the kernel's objects were others "
+        "after somebody's change\n",
+        (unsigned long long)t.seed, t.steps, t.probes, t.seen, t.not_as_before);
     printf("%d passed, %d failed\n", ok, !ok);
     return !ok;
 }

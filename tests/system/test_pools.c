@@ -176,10 +176,8 @@ static void test_leases_outlive_a_restart(void **state)
     assert_true(charon_start(&lab, &lab.west, &lab.east, &plain));
     assert_true(warriors(three, "0.0.0.0"));
     assert_true(up("rw1") && up("rw2"));
-    kill(lab.east.daemon, SIGKILL);
-    waitpid(lab.east.daemon, NULL, 0);
-    lab.east.daemon = 0;
-    sh("sleep 1; rm -f %s/vici", lab.east.dir);
+    assert_true(daemon_kill(&lab.east));
+    sh("rm -f %s/vici", lab.east.dir);
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
     assert_true(gateway("10.3.0.0/24", ""));
     shows(&lab.east, "--list-pools --leases", "10.3.0.2                       offline  'rw2.example'");
@@ -274,7 +272,7 @@ static void test_road_warrior_of_strongswan(void **state)
     as_road_warrior(true);
     assert_true(has_address("10.3.0.1/32") && has_address("fd03::1/128"));
     down("rw1");
-    assert_true(wait_for(no_address, NULL, 5000));
+    assert_true(wait_for(no_address, NULL, PATIENCE_MS));
 }
 
 static void test_road_warrior_of_its_like(void **state)
@@ -290,7 +288,7 @@ static void test_road_warrior_of_its_like(void **state)
     shows(&lab.west, "--list-sas", "[10.3.0.1 fd03::1]");
     shows(&lab.east, "--list-pools", "1 / 0 / 254");
     down("rw1");
-    assert_true(wait_for(no_address, NULL, 5000));
+    assert_true(wait_for(no_address, NULL, PATIENCE_MS));
 }
 
 // Whoever sends from the virtual address without a stop sees it come, go, and its daemon killed: nothing of
@@ -321,14 +319,11 @@ static void test_nothing_in_clear_while_the_address_comes_and_goes(void **state)
         assert_true(up("rw1"));
         carries("10.3.0.1", "10.2.0.1");
         down("rw1");
-        assert_true(wait_for(no_address, NULL, 5000));
+        assert_true(wait_for(no_address, NULL, PATIENCE_MS));
     }
     assert_true(up("rw1"));
-    kill(lab.west.daemon, SIGKILL);
-    waitpid(lab.west.daemon, NULL, 0);
-    lab.west.daemon = 0;
-    usleep(500000);
-    assert_true(no_address(NULL));
+    assert_true(daemon_kill(&lab.west));
+    assert_true(wait_for(no_address, NULL, PATIENCE_MS)); // it goes with the TUN
     stop(&tx, SIGKILL, 1000);
     only_esp(&lab, pcap, 100);
 }

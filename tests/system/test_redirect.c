@@ -58,7 +58,7 @@ static void redirects(bool charon_is_the_gateway)
         print_error("--redirect: %s\n", out);
         fail();
     }
-    assert_true(wait_for(is_there, NULL, 20000));
+    assert_true(wait_for(is_there, NULL, PATIENCE_MS));
     assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
 }
 

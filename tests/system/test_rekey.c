@@ -412,7 +412,7 @@ static void test_idle_child_ends_and_a_packet_brings_it_back(void **state)
     assert_true(same_child("net"));
     uint64_t came, from = mono_us();
     pause_all(true);
-    assert_true(wait_for(nothing_left, NULL, 8000));
+    assert_true(wait_for(nothing_left, NULL, PATIENCE_MS));
     uint64_t took = mono_us() - from;
     came = stream_came(&rig.stream[0]);
     print_message("  ended after %.2f s of silence\n", (double)took / 1e6);
@@ -420,7 +420,7 @@ static void test_idle_child_ends_and_a_packet_brings_it_back(void **state)
                 took < 5000000); // charon counts whole seconds
     pause_all(false);
     if (!rig_is_charon(WEST)) // kernel-libipsec has no traps
-        assert_true(wait_for(came_back, &came, 8000));
+        assert_true(wait_for(came_back, &came, PATIENCE_MS));
     pause_all(true);
     assert_true(rig_flow_stop(&rig, &flow));
     nothing_in_clear();
@@ -439,7 +439,7 @@ static void test_hard_limit_ends_the_sa_and_nothing_leaves_in_clear(void **state
     }
     o.side[WEST].child = "rekey_time = 0\n rekey_packets = 0\n life_packets = 2000";
     start(&o);
-    assert_true(wait_for(nothing_left, NULL, 8000));
+    assert_true(wait_for(nothing_left, NULL, PATIENCE_MS));
     assert_true(rig_flow_stop(&rig, &flow));
     flow_print("hard limit", &flow);
     nothing_in_clear();

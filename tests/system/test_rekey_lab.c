@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,25 +23,48 @@ static int tear_down(void **state)
     return 0;
 }
 
+// What a charon's socket holds is little: at this pace its process may stand still for a third of a second.
+enum { RATE = 250, ENOUGH = 250, TRIES = 5 };
+
 static void start(bool between)
 {
     struct rig_options o = {.between = between};
     assert_true(rig_up(&rig, "esplab", &o));
-    assert_true(rig_flow_start(&rig, 2000, 30));
+    assert_true(rig_flow_start(&rig, RATE, 300));
 }
 
-static bool thousand_came(void *ctx)
+static bool is_enough(void *stream)
 {
-    return stream_came(ctx) >= 1000;
+    return stream_came(stream) >= ENOUGH;
+}
+
+static void let_enough_come(int stream)
+{
+    assert_true(wait_for(is_enough, &rig.stream[stream], PATIENCE_MS));
+}
+
+// What the kernel dropped because a charon was not given a processor in time was not planted: once more.
+static bool to_be_repeated(unsigned *tries)
+{
+    assert_true(rig_flow_stop(&rig, &flow));
+    if (!flow.full[WEST] && !flow.full[EAST])
+        return false;
+    if (++*tries == TRIES)
+        fail_msg("a charon's socket was full each of %u times", TRIES);
+    print_message("  a charon's socket was full: once more\n");
+    rig_down(&rig);
+    return true;
 }
 
 static void test_quiet_tunnel_shows_no_loss_and_no_rekey(void **state)
 {
+    unsigned tries = 0;
     (void)state;
-    start(false);
-    assert_true(wait_for(thousand_came, &rig.stream[0], 5000) &&
-                wait_for(thousand_came, &rig.stream[1], 5000));
-    assert_true(rig_flow_stop(&rig, &flow));
+    do {
+        start(false);
+        let_enough_come(0);
+        let_enough_come(1);
+    } while (to_be_repeated(&tries));
     flow_print("quiet", &flow);
     assert_true(flow_is_clean(&flow));
     assert_int_equal(flow.spis[WEST], 1);
@@ -51,20 +73,33 @@ static void test_quiet_tunnel_shows_no_loss_and_no_rekey(void **state)
     assert_true(rig_at_rest(&rig, NULL));
 }
 
+static bool all_is_planted(void *ctx)
+{
+    const struct middle_control *c = ctx;
+    return !c->esp_drop[0] && !c->esp_spoil[0] && !c->esp_twice[0] && !c->clear;
+}
+
+static void await_the_plants(void)
+{
+    assert_true(wait_for(all_is_planted, rig.middle.control, PATIENCE_MS));
+}
+
 // Each plant in one direction only: the other must stay without loss.
 static void test_planted_losses_are_found_and_laid_at_the_right_door(void **state)
 {
+    unsigned tries = 0;
     (void)state;
-    start(true);
-    assert_true(wait_for(thousand_came, &rig.stream[0], 5000));
-    struct middle_control *c = rig.middle.control;
-    c->esp_drop[0] = 100;  // the link's
-    c->esp_spoil[0] = 300; // east's: it came, and was not delivered
-    usleep(400000);
-    c->esp_drop[0] = 1; // a second one
-    c->clear = 3;
-    usleep(400000);
-    assert_true(rig_flow_stop(&rig, &flow));
+    do {
+        start(true);
+        let_enough_come(0);
+        struct middle_control *c = rig.middle.control;
+        c->esp_drop[0] = 50;   // the link's
+        c->esp_spoil[0] = 100; // east's: it came, and was not delivered
+        await_the_plants();
+        c->esp_drop[0] = 1; // a second one
+        c->clear = 3;
+        await_the_plants();
+    } while (to_be_repeated(&tries));
     flow_print("planted", &flow);
     assert_int_equal(flow.lost, 3);
     assert_int_equal(flow.blame[WEST].link, 2);
@@ -79,16 +114,16 @@ static void test_planted_losses_are_found_and_laid_at_the_right_door(void **stat
 
 static void test_number_that_never_left_is_the_senders(void **state)
 {
+    unsigned tries = 0;
     (void)state;
-    struct rig_options o = {.between = false};
-    assert_true(rig_up(&rig, "esplab", &o));
-    assert_true(rig_flow_start(&rig, 2000, 30));
-    // its number is known to the processes only at their start
-    stream_free(&rig.stream[1]);
-    rig.stream[1].skip = 777;
-    assert_true(stream_start(&rig.stream[1]));
-    assert_true(wait_for(thousand_came, &rig.stream[1], 5000));
-    assert_true(rig_flow_stop(&rig, &flow));
+    do {
+        start(false);
+        // its number is known to the processes only at their start
+        stream_free(&rig.stream[1]);
+        rig.stream[1].skip = ENOUGH - 50;
+        assert_true(stream_start(&rig.stream[1]));
+        let_enough_come(1);
+    } while (to_be_repeated(&tries));
     assert_int_equal(flow.lost, 1);
     assert_int_equal(flow.blame[EAST].sender, 1);
 }
@@ -96,12 +131,14 @@ static void test_number_that_never_left_is_the_senders(void **state)
 // ESP's replay protection keeps the second one away; it is seen on the wire all the same.
 static void test_packet_sent_twice_is_delivered_once(void **state)
 {
+    unsigned tries = 0;
     (void)state;
-    start(true);
-    assert_true(wait_for(thousand_came, &rig.stream[0], 5000));
-    rig.middle.control->esp_twice[0] = 1;
-    usleep(300000);
-    assert_true(rig_flow_stop(&rig, &flow));
+    do {
+        start(true);
+        let_enough_come(0);
+        rig.middle.control->esp_twice[0] = 1;
+        await_the_plants();
+    } while (to_be_repeated(&tries));
     assert_int_equal(flow.lost, 0);
     assert_int_equal(flow.repeated, 0);
     assert_true(flow_is_clean(&flow)); // at west's end it was sent once

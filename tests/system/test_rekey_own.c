@@ -106,7 +106,7 @@ static void test_reauthentication_by_both_at_once(void **state)
         assert_true(rig_at_rest(&rig, after));
         was = after[WEST].sa[0].spi_i;
         assert_true(rig_both(&rig, REAUTHENTICATE, REAUTHENTICATE, 0));
-        assert_true(wait_for(is_another, &was, 10000));
+        assert_true(wait_for(is_another, &was, PATIENCE_MS));
     }
     finish("both reauthenticate");
     assert_true(flow.auth >= 2 * rounds);
@@ -197,7 +197,7 @@ static void test_sas_that_left_the_card_are_rekeyed_at_once(void **state)
     o.side[WEST].hw_offload = "auto";
     start(&o, CARD_RATE);
     for (unsigned i = 0; i < rounds; i++) {
-        assert_true(wait_for(runs_on, "offload=card", 5000));
+        assert_true(wait_for(runs_on, "offload=card", PATIENCE_MS));
         assert_true(rig_at_rest(&rig, was));
         uint64_t from = mono_us(), took;
         rig_card_kill(&rig);

@@ -241,7 +241,7 @@ static void test_reauthentication_proves_both_ends_by_certificates_again(void **
         uint64_t id = number_after(out, "uniqueid", 0);
         assert_true(id > 0);
         assert_int_equal(swanctl(first[i % 2], out, sizeof(out), "--rekey --ike site --reauth"), 0);
-        assert_true(wait_for(has_new_sa, &id, 5000));
+        assert_true(wait_for(has_new_sa, &id, PATIENCE_MS));
         assert_true(ping(&lab, &lab.west, &lab.east, 2) && ping(&lab, &lab.east, &lab.west, 2));
     }
     out[0] = 0;

@@ -59,7 +59,7 @@ static bool down(struct site *s)
 static bool no_sas(struct site *s)
 {
     char out[8192];
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < PATIENCE_MS / 20; i++) {
         swanctl(s, out, sizeof(out), "--list-sas");
         if (!strstr(out, "site:"))
             return true;
@@ -177,32 +177,40 @@ static void test_nothing_in_clear_without_sa_after_kill_and_after_exit(void **st
     assert_true(unanswered(&lab, &lab.west, &lab.east, 1)); // policy, but no SA
     assert_true(up(&lab.west));
     assert_true(ping(&lab, &lab.west, &lab.east, 2));
-    kill(lab.west.daemon, SIGKILL);
-    waitpid(lab.west.daemon, NULL, 0);
-    lab.west.daemon = 0;
-    usleep(200000);
+    assert_true(daemon_kill(&lab.west));
     assert_true(unanswered(&lab, &lab.west, &lab.east, 1));
     assert_true(stop(&lab.east.daemon, SIGTERM, 4000));
     assert_true(unanswered(&lab, &lab.east, &lab.west, 1));
     check_wire(pcap, 4);
 }
 
+// How many of some datagrams that east sends in clear reach a program at west. The link is recorded, so that
+// those that do not come are known to have been on it; `dropped` waits for what is not to come.
+static uint64_t come_in_clear(bool dropped)
+{
+    char pcap[200];
+    struct probe p = {0};
+    struct probe_result r;
+    struct wire w;
+    snprintf(pcap, sizeof(pcap), "%.90s/clear.pcap", lab.dir);
+    assert_true(capture_start(&lab, &lab.west, pcap));
+    assert_true(probe_start(&lab, &p, &lab.east, &lab.west, 2000));
+    assert_true(probe_sends(10) && (dropped || probe_hears(10)));
+    assert_true(probe_stop(&p, &r));
+    assert_true(capture_stop(&lab.west));
+    assert_true(wire_check(pcap, &w));
+    assert_true(w.plaintext >= 10);
+    return r.received;
+}
+
 static void test_cleartext_from_outside_is_dropped(void **state)
 {
     (void)state;
     struct tunnel_options o = {.encap = true};
-    char got[64] = "";
-    const char *listen = "timeout 2 nsenter --net=%s nc -u -l -s %s -p 7100 >%s/got & sleep 0.3; "
-                         "nsenter --net=%s sh -c 'echo in-clear | timeout 1 nc -u -w 1 -s %s %s 7100'; sleep "
-                         "0.3; cat %s/got; wait";
-    sh_read(got, sizeof(got), listen, lab.west.ns, lab.west.inner, lab.dir, lab.east.ns, lab.east.inner,
-            lab.west.inner, lab.dir);
-    assert_string_equal(got, "in-clear\n"); // before anything is protected
+    assert_true(come_in_clear(false) >= 10); // before anything is protected
     assert_true(
         espalierd_start(&lab, &lab.west, &lab.east, &o, no_card)); // east protects nothing and sends in clear
-    sh_read(got, sizeof(got), listen, lab.west.ns, lab.west.inner, lab.dir, lab.east.ns, lab.east.inner,
-            lab.west.inner, lab.dir);
-    assert_string_equal(got, "");
+    assert_int_equal(come_in_clear(true), 0);
     // what no policy names is nobody's business
     assert_int_equal(sh("nsenter --net=%s ping -q -c 2 -i 0.1 -W 2 %s", lab.east.ns, lab.west.outer), 0);
 }

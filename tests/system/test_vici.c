@@ -143,6 +143,29 @@ static void test_load_all_replaces_refuses_and_unloads(void **state)
     assert_null(strstr(out, "p1"));
 }
 
+struct line {
+    const char *path, *text;
+};
+
+static bool file_has(void *ctx)
+{
+    const struct line *l = ctx;
+    return sh("grep -q -F '%s' %s", l->text, l->path) == 0;
+}
+
+static bool file_awaited(const char *path, const char *text)
+{
+    return wait_for(file_has, &(struct line){path, text}, PATIENCE_MS) ||
+           complain("%s lacks: %s", path, text);
+}
+
+// A client that has registered hears what another command makes the daemon say.
+static bool log_listens(void *path)
+{
+    client(0, "--load-all");
+    return file_has(&(struct line){path, "loaded IKE shared key"});
+}
+
 static void test_log_shows_lines_of_every_process(void **state)
 {
     (void)state;
@@ -155,16 +178,14 @@ static void test_log_shows_lines_of_every_process(void **state)
              lab.west.dir, lab.west.dir);
     char *argv[] = {"sh", "-c", cmd, NULL};
     pid_t pid = spawn(path, NULL, argv);
-    usleep(400000);
+    assert_true(wait_for(log_listens, path, PATIENCE_MS));
     swanctl(&lab.west, out, sizeof(out), "--initiate --child net --timeout 1"); // nobody answers
+    assert_true(file_awaited(path, "[IKE] initiating IKE_SA site[1]"));
     client(0, "--load-all");
+    assert_true(file_awaited(path, "[CFG] loaded IKE shared key"));
     kill(lab.west.daemon, SIGHUP);
-    usleep(300000);
-    stop(&pid, SIGTERM, 2000);
-    sh_read(out, sizeof(out), "cat %s", path);
-    assert_shows("[IKE] initiating IKE_SA site[1]");
-    assert_shows("[CFG] loaded IKE shared key");
-    assert_shows("[CFG] settings reloaded");
+    assert_true(file_awaited(path, "[CFG] settings reloaded"));
+    stop(&pid, SIGTERM, PATIENCE_MS);
 }
 
 // ---- other clients
@@ -378,23 +399,11 @@ static void test_each_process_has_an_address_layout_of_its_own(void **state)
     }
 }
 
-static bool runs(pid_t pid)
-{
-    char state[8] = "";
-    sh_read(state, sizeof(state), "sed -n 's/^State:[[:space:]]*//p' /proc/%d/status | cut -c1", (int)pid);
-    return state[0] && state[0] != 'Z';
-}
-
 static void test_killed_daemon_leaves_no_process_and_starts_again(void **state)
 {
     (void)state;
     start();
-    pid_t ike = child_named("ike");
-    kill(lab.west.daemon, SIGKILL);
-    waitpid(lab.west.daemon, NULL, 0);
-    lab.west.daemon = 0;
-    usleep(200000);
-    assert_false(runs(ike));
+    assert_true(daemon_kill(&lab.west));
     start();
     client(0, "--stats");
 }

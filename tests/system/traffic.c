@@ -171,19 +171,32 @@ bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, i
 #define PROBE_MAX (1u << 20)
 struct probe_shared {
     volatile uint64_t sent, received, repeated, max_gap_us;
-    volatile uint64_t first_us, sent_us; // when the first and the newest packet went out
-    volatile uint64_t last_us;           // when the newest one came
-    volatile int ready, stop;            // ready: there is a receiver
+    volatile uint32_t next;                   // the number to be sent next
+    volatile uint64_t first_us, sent_us;      // when the first and the newest packet went out
+    volatile uint64_t last_us;                // when the newest one came
+    volatile uint32_t last, gap_from, gap_to; // its number; those around the longest silence
+    volatile int ready, stop;                 // ready: there is a receiver
     uint8_t seen[PROBE_MAX / 8];
 };
 static struct probe_shared *shared;
 
 // Before the first arrival and behind the last it is silent too.
-static void silent_until(uint64_t now)
+static void silent_until(uint64_t now, uint32_t n)
 {
     uint64_t since = shared->received ? shared->last_us : shared->first_us;
-    if (now > since && now - since > shared->max_gap_us)
-        shared->max_gap_us = now - since;
+    if (now <= since || now - since <= shared->max_gap_us)
+        return;
+    shared->max_gap_us = now - since;
+    shared->gap_from = shared->last;
+    shared->gap_to = n;
+}
+
+static uint64_t lost_beside_the_gap(uint32_t sent)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < sent; i++)
+        n += !(shared->seen[i / 8] & 1u << i % 8) && (i < shared->gap_from || i > shared->gap_to);
+    return n;
 }
 
 static void probe_receive(struct site *to)
@@ -198,8 +211,9 @@ static void probe_receive(struct site *to)
         if (shared->seen[n / 8] & 1u << n % 8)
             shared->repeated++;
         shared->seen[n / 8] |= (uint8_t)(1u << n % 8);
-        silent_until(now);
+        silent_until(now, n);
         shared->last_us = now;
+        shared->last = n;
         shared->received++;
     }
     _exit(1);
@@ -218,6 +232,7 @@ static void probe_send(struct site *from, struct site *to, unsigned interval_us)
             shared->sent_us = now;
             shared->sent++;
         }
+        shared->next = n + 1;
         next.tv_nsec += interval_us * 1000L;
         if (next.tv_nsec >= 1000000000L) {
             next.tv_nsec -= 1000000000L;
@@ -246,7 +261,7 @@ bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         probe_receive(to);
     }
-    if (!wait_for(probe_is_heard, NULL, 5000))
+    if (!wait_for(probe_is_heard, NULL, PATIENCE_MS))
         return complain("nobody listens for the stream at %s", to->name);
     if ((p->tx = fork()) == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -255,14 +270,46 @@ bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site 
     return true;
 }
 
+static bool enough_sent(void *n)
+{
+    return shared->sent >= *(uint64_t *)n;
+}
+
+static bool enough_received(void *n)
+{
+    return shared->received >= *(uint64_t *)n;
+}
+
+bool probe_sends(uint64_t n)
+{
+    return wait_for(enough_sent, &n, PATIENCE_MS) || complain("the stream does not begin");
+}
+
+bool probe_hears(uint64_t n)
+{
+    return wait_for(enough_received, &n, PATIENCE_MS) || complain("of the stream nothing comes");
+}
+
+void await_the_rest(const volatile uint64_t *came, uint64_t sent)
+{
+    uint64_t before = *came, at = mono_us();
+    while (mono_us() - at < (before < sent ? 1000000 : 100000)) {
+        usleep(10000);
+        if (*came == before)
+            continue;
+        before = *came;
+        at = mono_us();
+    }
+}
+
 bool probe_stop(struct probe *p, struct probe_result *r)
 {
     shared->stop = 1;
-    usleep(100000);
     waitpid(p->tx, NULL, 0);
-    usleep(500000); // what is still under way
+    await_the_rest(&shared->received, shared->sent);
     stop(&p->rx, SIGKILL, 500);
-    silent_until(shared->sent_us);
-    *r = (struct probe_result){shared->sent, shared->received, shared->repeated, shared->max_gap_us};
+    silent_until(shared->sent_us, shared->next);
+    *r = (struct probe_result){shared->sent, shared->received, shared->repeated, shared->max_gap_us,
+                               lost_beside_the_gap(shared->next)};
     return r->sent > 0;
 }

@@ -1,36 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a capture from the link between the sites and says what was on it: ESP packets with a (destination,
 // SPI, sequence) seen before, and packets of the inner networks in clear. Both must be zero, always.
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/system/harness.h"
-
-bool capture_start(struct lab *l, struct site *s, const char *path)
-{
-    char log[200], err[4096], snaplen[16];
-    char *argv[] = {"dumpcap", "-P",    "-i", "outer",      "-B", "16",
-                    "-s",      snaplen, "-w", (char *)path, NULL}; // works rootless, unlike tcpdump
-    snprintf(snaplen, sizeof(snaplen), "%u", s->snaplen);
-    snprintf(log, sizeof(log), "%s/capture-%s.log", l->dir, s->name);
-    unlink(log);
-    s->capture = spawn(log, s->ns, argv);
-    for (int i = 0; i < 300; i++) {
-        if (sh_read(err, sizeof(err), "cat %s", log) == 0 && strstr(err, "File:"))
-            return true;
-        usleep(10000);
-    }
-    return complain("%s: dumpcap does not start", s->name);
-}
-
-bool capture_stop(struct site *s)
-{
-    usleep(300000); // the kernel's buffer
-    return stop(&s->capture, SIGINT, 3000);
-}
 
 struct key {
     uint32_t dst, spi, seq;
