@@ -53,14 +53,19 @@ static void load_cert(struct load *l, const struct vici_node *section, bool loca
         refuse_at(l, section, "", ": file is missing: expected an absolute path");
 }
 
-static void load_auth(struct load *l, const struct vici_node *section, bool local, bool *seen)
+// As charon has it: by `round`, and those of one number as they come.
+static void order_rounds(struct auth_side *first, struct auth_side *second)
+{
+    struct auth_side s = *first;
+    if (first->round <= second->round)
+        return;
+    *first = *second;
+    *second = s;
+}
+
+static void load_side(struct load *l, const struct vici_node *section, bool local)
 {
     enum key_section keys = local ? SEC_LOCAL : SEC_REMOTE;
-    if (*seen) {
-        refuse_at(l, section, "", ": more than one authentication round is " LATER);
-        return;
-    }
-    *seen = true;
     size_t n = enter(l, section->name);
     unsigned before = l->faults;
     side_defaults(local ? &l->conn->local : &l->conn->remote, local); // charon's default is pubkey
@@ -73,6 +78,26 @@ static void load_auth(struct load *l, const struct vici_node *section, bool loca
     if (l->faults == before) // what is at fault has been given after all
         side_finish(l, local, section);
     leave(l, n);
+}
+
+static void load_auth(struct load *l, const struct vici_node *section, bool local, unsigned *seen)
+{
+    struct auth_side *side = local ? &l->conn->local : &l->conn->remote, first = *side;
+    if ((*seen)++ == 0) {
+        load_side(l, section, local);
+        return;
+    }
+    struct auth_side *more = *seen == 2 ? conn_add_round(l->conn, local) : NULL;
+    if (!more) {
+        l->no_memory = l->no_memory || *seen == 2;
+        refuse_at(l, section, "", ": more than two rounds of authentication are " LATER);
+        return;
+    }
+    *side = (struct auth_side){0}; // the keys' place is the first one's
+    load_side(l, section, local);
+    *more = *side;
+    *side = first;
+    order_rounds(side, more);
 }
 
 // Stock swanctl drops every key of a section with a longer name and sends the bare name: what the file wants
@@ -139,7 +164,7 @@ static bool only_policies(const struct conn_config *c)
 
 static int load_sections(struct load *l, const struct vici_node *conn)
 {
-    bool seen[2] = {false, false}; // remote, local
+    unsigned seen[2] = {0, 0}; // remote, local
     int r = 0;
     for (const struct vici_node *n = conn->child; n && r != -ENOMEM && !l->no_memory; n = n->next) {
         bool local = strncmp(n->name, "local", 5) == 0;

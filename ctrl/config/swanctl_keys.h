@@ -65,7 +65,7 @@
 
 // Either section takes the keys of both, as charon does.
 #define AUTH_KEYS(K, SIDE, side)                                                                                                  \
-    K(SIDE, round, NUMBER, IN_CONN(side.round), UINT32_MAX, "0", "order of several rounds; there is one, so any number holds")   \
+    K(SIDE, round, NUMBER, IN_CONN(side.round), UINT32_MAX, "0", "which of two sections is the first round of authentication (RFC 4739): the one with the lower number, or that comes first")   \
     K(SIDE, certs, BLOBS, OCTETS(side_cert), 0, "", "local: ours, of which the first is sent; remote: the peer has one of these") \
     K(SIDE, pubkeys, BLOBS, OCTETS(side_pubkey), 0, "", "raw public keys, likewise") \
     K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, `eap-mschapv2`, `eap-tls`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \

@@ -393,8 +393,12 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     vici_put(o, "unique", unique[conn->unique % 4]);
     if (conn->local.auth)
         put_auth(o, "local-1", &conn->local);
+    if (conn->local_more)
+        put_auth(o, "local-2", conn->local_more);
     if (conn->remote.auth)
         put_auth(o, "remote-1", &conn->remote);
+    if (conn->remote_more)
+        put_auth(o, "remote-2", conn->remote_more);
     vici_section(o, "children");
     for (int i = 0; i < conn->child_count; i++)
         put_child(o, &conn->children[i]);

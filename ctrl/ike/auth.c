@@ -26,6 +26,7 @@
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/redirect.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
@@ -104,6 +105,31 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
         child_put_request(&b, hs->pending, false, NULL);
     }
     mobike_offer(&b, sa);
+    rounds_put_supported(&b, sa);
+    rounds_put_follows(&b, sa);
+    COUNT(sa->ike, ike_auth_out_req);
+    exchange_send_inner(sa, EX_AUTH, &b);
+}
+
+// The second round (RFC 4739): who we are there and its proof, or nothing where only the peer has one.
+static void build_round(struct ike_sa *sa, struct slice auth)
+{
+    static uint8_t buf[AUTH_MESSAGE_MAX];
+    uint8_t id[ID_BODY_MAX];
+    struct identity peer;
+    struct pb b = pb_of(buf, sizeof(buf));
+    bool own = sa->conn->cfg.local_more != NULL;
+    if (own)
+        pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
+    if (auth.len) {
+        own_auth_log(sa, auth);
+        pb_own_certs(&b, sa);
+    }
+    rounds_peer_id(sa, &peer);
+    if (own && sa->conn->cfg.remote_more && peer.type != ID_ANY && !identity_is_pattern(&peer))
+        pb_payload(&b, PL_IDR, auth_id_body(&peer, id, sizeof(id)));
+    if (auth.len)
+        pb_own_auth(&b, sa, auth);
     COUNT(sa->ike, ike_auth_out_req);
     exchange_send_inner(sa, EX_AUTH, &b);
 }
@@ -115,12 +141,19 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
         send_auth(sa, m->AUTH_IS.auth);
         return;
     }
+    if (type == MSG_AUTH_IS && sa->hs->rounds) {
+        build_round(sa, m->AUTH_IS.auth);
+        return;
+    }
     if (type == MSG_AUTH_IS) {
         build(sa, m->AUTH_IS.auth, m->AUTH_IS.no_ppk);
         return;
     }
     sa_why(sa, "%.190s", answer_text(type, m));
-    failed(sa);
+    if (sa->hs->rounds)
+        refuse_peer(sa);
+    else
+        failed(sa);
 }
 
 static void with_ppk(struct task *t, bool good, const char *no)
@@ -147,6 +180,25 @@ static void eap_ended(struct task *t, const char *why)
     }
 }
 
+static void second_round(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    struct inmsg *m = sa->hs->answer;
+    char text[200] = "no memory";
+    sa->hs->answer = NULL;
+    bool good = rounds_next(sa, m);
+    if (good && !sa->conn->cfg.local_more)
+        build_round(sa, slice_of(NULL, 0));
+    else if (good && !rounds_own_signs(sa) && (good = eap_client_begin(sa, eap_ended)))
+        build_round(sa, slice_of(NULL, 0));
+    else if (good)
+        good = own_auth_make(t, got_auth, text, sizeof(text));
+    if (good)
+        return;
+    sa_why(sa, "%.190s", text);
+    refuse_peer(sa);
+}
+
 static void start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -156,7 +208,10 @@ static void start(struct task *t)
         identity_of_addr(&sa->path.local, &sa->local_id);
     if (identity_is_pattern(&sa->remote_id))
         memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
-    if (sa->conn->cfg.local.auth != AUTH_EAP) {
+    if (rounds_of(sa->conn) && !sa->hs->peer_rounds) {
+        sa_why(sa, "the peer takes one round of authentication, and the connection has two (RFC 4739)");
+        failed(sa);
+    } else if (sa->conn->cfg.local.auth != AUTH_EAP) {
         ppk_offer(t, with_ppk);
     } else if (eap_client_begin(sa, eap_ended)) {
         build(sa, slice_of(NULL, 0), slice_of(NULL, 0));
@@ -265,6 +320,10 @@ static void checked(struct task *t, enum proof how, const char *text)
         refuse_peer(sa);
         return;
     }
+    if (rounds_more(sa)) {
+        second_round(t);
+        return;
+    }
     if (hs->eap_client && !hs->eap_over) {
         struct inmsg *m = hs->answer;
         hs->answer = NULL;
@@ -309,6 +368,19 @@ static void not_whole(struct ike_sa *sa)
     refuse_peer(sa);
 }
 
+// The one of the second round, in which the peer proves itself no more. True: m is kept.
+static bool second_response(struct task *t, struct inmsg *m)
+{
+    if (payload_find(&m->pl, PL_AUTH)) {
+        sa_why(t->sa, "the peer proves itself once more than the connection asks for (RFC 4739)");
+        refuse_peer(t->sa);
+        return false;
+    }
+    t->sa->hs->answer = m;
+    checked(t, PROOF_GOOD, "");
+    return true;
+}
+
 static void no_eap_only(struct ike_sa *sa)
 {
     sa_why(sa, "the peer proves itself by a signature, and by EAP alone the connection says (RFC 5998)");
@@ -321,7 +393,7 @@ static bool first_response(struct task *t, struct inmsg *m)
     struct ike_sa *sa = t->sa;
     const struct payload *idr = payload_find(&m->pl, PL_IDR), *ap = payload_find(&m->pl, PL_AUTH);
     struct auth auth;
-    struct identity id;
+    struct identity id, want;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX], why[200];
     bool only = conn_eap_only(&sa->conn->cfg);
     if (!idr || !ap == !only || payload_count(&m->pl, PL_IDR) != 1 || !identity_read(idr->body, &id) ||
@@ -332,13 +404,14 @@ static bool first_response(struct task *t, struct inmsg *m)
             not_whole(sa);
         return false;
     }
-    if (identity_match(&id, &sa->conn->remote_id) == MATCH_NONE) {
+    rounds_peer_id(sa, &want);
+    if (identity_match(&id, &want) == MATCH_NONE) {
         sa_why(sa, "IDir '%.80s' does not match to '%.80s'", identity_print(&id, a, sizeof(a)),
-               identity_print(&sa->conn->remote_id, b, sizeof(b)));
+               identity_print(&want, b, sizeof(b)));
         refuse_peer(sa);
         return false;
     }
-    if (!ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
+    if (!sa->hs->rounds && !ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
         sa_why(sa, "%.190s", why);
         refuse_peer(sa);
         return false;
@@ -377,7 +450,10 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n)) {
+    bool last =
+        sa->hs->rounds && !rounds_peer_signs(sa) && !sa->hs->eap_client; // nobody proves himself by it
+    if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n) &&
+        !(last && notify_is_of_child(n.type))) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         if (n.type == N_AUTHENTICATION_FAILED)
             COUNT(sa->ike, auth_failed);
@@ -389,7 +465,15 @@ static bool response(struct task *t, struct inmsg *m)
         eap_client_response(t, &m->pl); // what it needs of m it copies
         return false;
     }
-    return sa->hs->eap_over ? last_response(t, m) : first_response(t, m);
+    const char *fault = rounds_fault(sa, &m->pl);
+    if (fault) {
+        sa_why(sa, "%s", fault);
+        refuse_peer(sa);
+        return false;
+    }
+    return sa->hs->eap_over                               ? last_response(t, m)
+           : sa->hs->rounds && !sa->conn->cfg.remote_more ? second_response(t, m)
+                                                          : first_response(t, m);
 }
 
 const struct task_ops task_auth = {

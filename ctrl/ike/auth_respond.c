@@ -21,6 +21,7 @@
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/room.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
@@ -50,13 +51,15 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
     bool contact = hs->initial_contact;
-    if (!hs->eap) { // there they came with the first AUTH
+    if (!hs->eap && rounds_own_signs(sa)) { // with EAP they came with the first AUTH
         pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
         pb_own_certs(&b, sa);
     }
-    pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
+    if (hs->answer) // otherwise our first round was all
+        pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
     virtual_put_reply(&b, sa);
-    ppk_put_answer(&b, sa);
+    if (!hs->rounds)
+        ppk_put_answer(&b, sa);
     if (c)
         child_put_answer(&b, c, NULL);
     else if (notify)
@@ -133,9 +136,45 @@ static void make_child(struct task *t)
 
 // --- authentication ---
 
+// All that is to be proven has been.
+static void proven(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    if (sa->hs->eap)
+        eap_first_again(t);
+    rounds_first_again(t);
+    sa_established(sa);
+    make_child(t);
+}
+
+// The first round's answer (RFC 4739): our AUTH, and nothing of what the request asks for.
+static void answer_round(struct task *t, struct slice auth)
+{
+    static uint8_t buf[AUTH_MESSAGE_MAX];
+    struct ike_sa *sa = t->sa;
+    uint8_t id[ID_BODY_MAX];
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct inmsg *m = t->msg;
+    pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+    pb_own_certs(&b, sa);
+    pb_own_auth(&b, sa, auth);
+    ppk_put_answer(&b, sa);
+    rounds_put_follows(&b, sa);
+    t->msg = NULL;
+    if (!rounds_next(sa, m) || !exchange_reply(sa, EX_AUTH, &b)) {
+        sa_why(sa, "the IKE_AUTH response could not be built");
+        sa_destroy(sa);
+    }
+}
+
 static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
+    if (type == MSG_AUTH_IS && rounds_more(sa)) {
+        own_auth_log(sa, m->AUTH_IS.auth);
+        answer_round(t, m->AUTH_IS.auth);
+        return;
+    }
     if (type != MSG_AUTH_IS) {
         sa_why(sa, "%.190s", answer_text(type, m));
         refuse_with(sa, N_AUTHENTICATION_FAILED);
@@ -153,10 +192,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
     memcpy(keep->data, auth.p, auth.len);
     sa->hs->answer = keep;
     own_auth_log(sa, auth);
-    if (sa->hs->eap)
-        eap_first_again(t);
-    sa_established(sa);
-    make_child(t);
+    proven(t);
 }
 
 // Without a NAT the peer is where it began, whatever port it goes on from; an address that was seen only on
@@ -179,6 +215,8 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
                                .remote = &sa->remote_id,
                                .auth = auth,
                                .eap_only = sa->hs->eap_only,
+                               .rounds = sa->hs->peer_rounds,
+                               .another = sa->hs->peer_another,
                                .not_these = sa->hs->refused,
                                .not_count = sa->hs->refused_count};
     struct conn *c = conn_for_claim(sa->ike, &claim);
@@ -232,9 +270,9 @@ static void checked(struct task *t, enum proof how, const char *why)
     if (how != PROOF_GOOD) {
         snprintf(text, sizeof(text), "%.190s", why);
         LOGF(CFG, 1, "%s", text);
-        if (how == PROOF_NOT_HERE && try_next(t))
+        if (how == PROOF_NOT_HERE && !sa->hs->rounds && try_next(t))
             return;
-        if (sa->conn->cfg.remote.auth != AUTH_PSK)
+        if (rounds_peer(sa)->auth != AUTH_PSK)
             proof_failed(sa->ike, &sa->path.remote);
         sa_why(sa, "%.190s", text);
         refuse_with(sa, N_AUTHENTICATION_FAILED);
@@ -244,15 +282,18 @@ static void checked(struct task *t, enum proof how, const char *why)
     // that anyone can be behind the integrity check, and what he did stays with the address that began.
     sa_set_half_open(sa, false);
     take_path(sa);
-    if (sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact && !sa_first_to_peer(sa)) {
+    if (!rounds_more(sa) && sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact &&
+        !sa_first_to_peer(sa)) {
         sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    if (own_auth_make(t, got_auth, text, sizeof(text)))
-        return;
-    sa_why(sa, "%.190s", text);
-    refuse_with(sa, N_AUTHENTICATION_FAILED);
+    if (!sa->hs->eap_over && !rounds_own_signs(sa))
+        proven(t);
+    else if (!own_auth_make(t, got_auth, text, sizeof(text))) {
+        sa_why(sa, "%.190s", text);
+        refuse_with(sa, N_AUTHENTICATION_FAILED);
+    }
 }
 
 static void with_ppk(struct task *t, bool good, const char *why)
@@ -291,6 +332,41 @@ static void check_by_eap(struct task *t)
     refuse_with(t->sa, N_INVALID_SYNTAX);
 }
 
+// The second round's request; where the peer has none it only asks for ours.
+static void second_request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    const struct payloads *pl = &t->msg->pl;
+    const struct payload *pi = payload_find(pl, PL_IDI), *ap = payload_find(pl, PL_AUTH);
+    const struct auth_side *side = sa->conn->cfg.remote_more;
+    const char *fault = rounds_fault(sa, pl);
+    struct identity want;
+    struct auth auth;
+    char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
+    rounds_peer_id(sa, &want);
+    if (fault) {
+        sa_why(sa, "%s", fault);
+    } else if (!side && !pi && !ap) {
+        checked(t, PROOF_GOOD, "");
+        return;
+    } else if (!side || !pi || payload_count(pl, PL_IDI) != 1 || payload_count(pl, PL_AUTH) > 1 ||
+               !identity_read(pi->body, &sa->remote_id) || (ap && !auth_read(ap->body, &auth))) {
+        sa_why(sa, "the second round's IDi or AUTH is missing, malformed or not wanted (RFC 4739)");
+    } else if (identity_match(&sa->remote_id, &want) == MATCH_NONE) {
+        sa_why(sa, "IDi '%.80s' of the second round does not match to '%.80s'",
+               identity_print(&sa->remote_id, a, sizeof(a)), identity_print(&want, b, sizeof(b)));
+    } else if (ap) {
+        proof_begin(t, pl, &auth, pi->body, checked);
+        return;
+    } else if (side->auth == AUTH_EAP) {
+        eap_begin(t);
+        return;
+    } else {
+        sa_why(sa, "the peer wants EAP, and the connection another second proof");
+    }
+    refuse_with(sa, N_AUTHENTICATION_FAILED);
+}
+
 static void request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -307,6 +383,10 @@ static void request(struct task *t)
             check_by_eap(t);
         return;
     }
+    if (sa->hs->rounds) {
+        second_request(t);
+        return;
+    }
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
         (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
         !wishes_fit(&m->pl, &none, &r) || !virtual_request_fits(&m->pl, &r)) {
@@ -315,6 +395,8 @@ static void request(struct task *t)
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
+    rounds_read_supported(sa, &m->pl);
+    sa->hs->peer_another = notify_find(&m->pl, N_ANOTHER_AUTH_FOLLOWS, &n);
     sa->hs->eap_only = notify_find(&m->pl, N_EAP_ONLY_AUTHENTICATION, &n);
     // What a method that we do not have is refused for is told below, by its number.
     bool has_auth = ap && auth_read(ap->body, &auth);

@@ -13,6 +13,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/strangers.h"
 
 struct conn_ref {
@@ -238,9 +239,15 @@ static void group_del(struct ike *ike, const struct conn *c)
     }
 }
 
+static bool by_pubkey(const struct conn_config *cfg)
+{
+    return cfg->remote.auth == AUTH_PUBKEY || (cfg->remote_more && cfg->remote_more->auth == AUTH_PUBKEY);
+}
+
 void conn_remove(struct ike *ike, struct conn *c)
 {
-    ike->pubkey_conns -= c->cfg.remote.auth == AUTH_PUBKEY;
+    ike->pubkey_conns -= by_pubkey(&c->cfg);
+    ike->round_conns -= rounds_of(c);
     ike->ppk_conns -= c->cfg.ppk_id[0] != 0;
     ike->eap_conns -= c->cfg.remote.auth == AUTH_EAP;
     for (unsigned i = 0; i < c->cfg.remote_count; i++)
@@ -265,7 +272,8 @@ int conn_add(struct ike *ike, struct conn *c)
     while (*end)
         end = &(*end)->next;
     *end = c;
-    ike->pubkey_conns += c->cfg.remote.auth == AUTH_PUBKEY;
+    ike->pubkey_conns += by_pubkey(&c->cfg);
+    ike->round_conns += rounds_of(c);
     ike->ppk_conns += c->cfg.ppk_id[0] != 0;
     ike->eap_conns += c->cfg.remote.auth == AUTH_EAP;
     if (!(c->class = class_get(ike, &c->cfg)) ||
@@ -336,7 +344,8 @@ static bool excluded(const struct conn_claim *q, const struct conn *c)
     // As responder we prove ourselves by EAP to whom that is enough: a mere client's connection answers
     // nobody.
     bool out = (c->cfg.local.auth == AUTH_EAP && !(conn_eap_only(&c->cfg) && q->eap_only)) ||
-               (q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth);
+               (q->auth != AUTH_NONE && q->auth != c->cfg.remote.auth) ||
+               q->another != (c->cfg.remote_more != NULL) || (c->cfg.local_more && !q->rounds);
     for (unsigned i = 0; i < q->not_count && !out; i++)
         out = q->not_these[i] == c;
     return out;

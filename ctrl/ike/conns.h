@@ -49,7 +49,8 @@ struct conn_claim {
     const struct identity *local, *remote; // local NULL: it does not say
     uint8_t auth;                          // enum auth_method: how it proves itself; AUTH_NONE: any
     bool eap_only;                         // it takes EAP as our proof too (RFC 5998)
-    struct conn *const *not_these;         // only compared
+    bool rounds, another;          // it takes several rounds of authentication (RFC 4739); it has another
+    struct conn *const *not_these; // only compared
     unsigned not_count;
 };
 // The best one for it; NULL: none.

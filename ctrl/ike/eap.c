@@ -17,6 +17,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
@@ -39,6 +40,12 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
     struct identity id;
+    if (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP &&
+        !identity_parse(cfg->remote_more->eap_id, &id))
+        return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
+                        cfg->remote_more->eap_id);
+    if (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP && cfg->ppk_id[0])
+        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
     if (cfg->remote.auth != AUTH_EAP)
         return 0;
     bool only = conn_eap_only(cfg) && cfg->local.eap_type == EAP_TLS && cfg->remote.eap_type == EAP_TLS;
@@ -101,7 +108,7 @@ static void send_request(struct ike_sa *sa, struct pb *b, uint8_t type, struct s
 
 static bool by_tls(const struct ike_sa *sa)
 {
-    return sa->conn->cfg.remote.eap_type == EAP_TLS;
+    return rounds_peer(sa)->eap_type == EAP_TLS;
 }
 
 static void send_challenge(struct ike_sa *sa, struct pb *b)
@@ -150,7 +157,7 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
         send_challenge(sa, b);
         return;
     }
-    if (!sa->conn->cfg.remote.eap_id[0])
+    if (!rounds_peer(sa)->eap_id[0])
         e->user = sa->remote_id;
     if (!sa->hs->own && !own_auth_certs(sa, why, sizeof(why))) {
         fail(sa, why);
@@ -167,14 +174,15 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
 
 // --- the first answer ---
 
-// auth: empty where EAP is our proof too.
+// auth: empty where EAP is our proof too, or we have given it in the first round.
 static void first_answer(struct ike_sa *sa, struct slice auth)
 {
     static uint8_t buf[MESSAGE_MAX];
     struct eap_session *e = sa->hs->eap;
     uint8_t id[ID_DATA_MAX + 4];
     struct pb b = pb_of(buf, sizeof(buf));
-    pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+    if (!sa->hs->rounds || auth.len)
+        pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
     if (auth.len) {
         own_auth_log(sa, auth);
         pb_own_certs(&b, sa);
@@ -199,7 +207,7 @@ static void may_begin(struct task *t, enum msg_type type, const union msg *m)
     char why[200];
     if (!answer_ok(type, m))
         fail(t->sa, answer_text(type, m));
-    else if (conn_eap_only(&t->sa->conn->cfg))
+    else if (!rounds_own_signs(t->sa))
         first_answer(t->sa, slice_of(NULL, 0));
     else if (!own_auth_make(t, got_auth, why, sizeof(why)))
         fail(t->sa, why);
@@ -215,7 +223,9 @@ static void got_challenge(struct task *t, enum msg_type type, const union msg *m
         return;
     }
     memcpy(e->challenge, m->EAP_CHALLENGE.challenge.p, MSCHAP_CHALLENGE_LEN);
-    if (!own_auth_make(t, got_auth, why, sizeof(why)))
+    if (!rounds_own_signs(sa))
+        first_answer(sa, slice_of(NULL, 0));
+    else if (!own_auth_make(t, got_auth, why, sizeof(why)))
         fail(sa, why);
 }
 
@@ -231,7 +241,7 @@ void eap_begin(struct task *t)
     t->msg = NULL;
     e->id = 1;
     // Some clients say another name than their IKE identity only where they are asked for it.
-    e->step = sa->conn->cfg.remote.eap_id[0] ? WAITS_FOR_IDENTITY : WAITS_FOR_RESPONSE;
+    e->step = rounds_peer(sa)->eap_id[0] ? WAITS_FOR_IDENTITY : WAITS_FOR_RESPONSE;
     sa->hs->eap = e;
     if (!may_prove(sa->ike, &sa->path.remote)) {
         fail(sa, "too many proofs that failed came from there, none is looked at for some seconds");
@@ -254,7 +264,7 @@ void eap_begin(struct task *t)
 static bool take_name(struct ike_sa *sa, struct slice name)
 {
     struct eap_session *e = sa->hs->eap;
-    const char *want = sa->conn->cfg.remote.eap_id;
+    const char *want = rounds_peer(sa)->eap_id;
     struct identity pattern;
     if (!name.len || name.len > EAP_NAME_MAX)
         return false;
@@ -274,7 +284,7 @@ static bool take_name(struct ike_sa *sa, struct slice name)
 
 static void refuse_name(struct ike_sa *sa)
 {
-    const char *want = sa->conn->cfg.remote.eap_id;
+    const char *want = rounds_peer(sa)->eap_id;
     char id[ID_TEXT_MAX], why[200];
     snprintf(why, sizeof(why), "the peer %s '%.60s', which is not whom %s '%.60s' allows",
              by_tls(sa) ? "says that it is" : "shows the password of", sa->hs->eap->name,
@@ -390,7 +400,7 @@ bool eap_request(struct task *t)
         fail(sa, "the EAP packet is no response to our last request (RFC 3748 4.1)");
     } else if (e->step == WAITS_FOR_IDENTITY && p.type == EAP_TYPE_IDENTITY) {
         on_identity(sa, p.data);
-    } else if (e->step == WAITS_FOR_IDENTITY || p.type != sa->conn->cfg.remote.eap_type) {
+    } else if (e->step == WAITS_FOR_IDENTITY || p.type != rounds_peer(sa)->eap_type) {
         wrong_type(sa, &p);
     } else if (by_tls(sa)) {
         eap_tls_input(t, p.data);

@@ -16,6 +16,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 
@@ -35,9 +36,9 @@ struct eap_client {
 
 // --- the connection ---
 
-static bool by_tls(const struct conn_config *cfg)
+static bool by_tls(const struct ike_sa *sa)
 {
-    return cfg->local.eap_type == EAP_TLS;
+    return rounds_own(sa)->eap_type == EAP_TLS;
 }
 
 // A name that goes on the wire as it stands.
@@ -47,35 +48,42 @@ static bool is_name(const struct identity *id)
            id->len <= EAP_NAME_MAX && !identity_is_pattern(id);
 }
 
-static bool user_of(const struct conn *c, struct identity *out)
+static bool user_of(const struct auth_side *s, struct identity *out)
 {
-    *out = c->local_id;
-    return (!c->cfg.local.eap_id[0] || identity_parse(c->cfg.local.eap_id, out)) && is_name(out);
+    return identity_parse(s->eap_id[0] ? s->eap_id : s->id, out) && is_name(out);
+}
+
+static int check_side(const struct auth_side *s, struct esp_error *err)
+{
+    struct identity id;
+    if (s->aaa_id[0] && (!identity_parse(s->aaa_id, &id) || identity_is_pattern(&id)))
+        return esp_fail(err, -EINVAL, "local.aaa_id", "'%.100s' is no server's identity", s->aaa_id);
+    if (!user_of(s, &id))
+        return esp_fail(err, -EINVAL, "local.eap_id",
+                        "'%.80s' is no user name: expected local.eap_id or local.id to be one",
+                        s->eap_id[0] ? s->eap_id : s->id);
+    return 0;
 }
 
 int eap_client_check(const struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
-    struct identity id;
-    if (cfg->local.auth != AUTH_EAP)
+    bool tls = cfg->local.eap_type == EAP_TLS, second = cfg->local_more && cfg->local_more->auth == AUTH_EAP;
+    if (cfg->local.auth != AUTH_EAP && !second)
         return 0;
+    if (cfg->ppk_id[0])
+        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
+    if (second)
+        return check_side(cfg->local_more, err);
     if (cfg->remote.auth == AUTH_EAP && cfg->local.aaa_id[0])
         return esp_fail(err, -EINVAL, "local.aaa_id",
                         "where EAP is all the server's proof its certificate is that of its IKE identity");
-    if (cfg->remote.auth == AUTH_EAP ? !(by_tls(cfg) && cfg->remote.eap_type == EAP_TLS)
+    if (cfg->remote.auth == AUTH_EAP ? !(tls && cfg->remote.eap_type == EAP_TLS)
                                      : cfg->remote.auth != AUTH_PUBKEY)
         return esp_fail(err, -EINVAL, "remote.auth",
                         "our proof is for a server that has proven itself by a certificate (pubkey), or does "
                         "so by eap-tls too");
-    if (cfg->ppk_id[0])
-        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
-    if (cfg->local.aaa_id[0] && (!identity_parse(cfg->local.aaa_id, &id) || identity_is_pattern(&id)))
-        return esp_fail(err, -EINVAL, "local.aaa_id", "'%.100s' is no server's identity", cfg->local.aaa_id);
-    if (!user_of(c, &id))
-        return esp_fail(err, -EINVAL, "local.eap_id",
-                        "'%.80s' is no user name: expected local.eap_id or local.id to be one",
-                        cfg->local.eap_id[0] ? cfg->local.eap_id : cfg->local.id);
-    return 0;
+    return check_side(&cfg->local, err);
 }
 
 // --- the session ---
@@ -83,7 +91,7 @@ int eap_client_check(const struct conn *c, struct esp_error *err)
 bool eap_client_begin(struct ike_sa *sa, eap_end_fn end)
 {
     struct eap_client *e = calloc(1, sizeof(*e));
-    if (!e || !user_of(sa->conn, &e->user)) { // it was one when the connection was loaded
+    if (!e || !user_of(rounds_own(sa), &e->user)) { // it was one when the connection was loaded
         free(e);
         return false;
     }
@@ -109,7 +117,8 @@ bool eap_client_waits(const struct ike_sa *sa)
 
 struct slice eap_client_idr(const struct ike_sa *sa)
 {
-    return payload_find(&sa->hs->eap_client->first->pl, PL_IDR)->body;
+    const struct payload *p = payload_find(&sa->hs->eap_client->first->pl, PL_IDR);
+    return p ? p->body : rounds_first_idr(sa);
 }
 
 static void fail(struct task *t, const char *why)
@@ -232,8 +241,7 @@ static void on_mschap(struct task *t, struct slice data)
 static void over(struct task *t)
 {
     struct eap_client *e = t->sa->hs->eap_client;
-    LOGF(IKE, 1, "EAP method EAP_%s succeeded, MSK established",
-         by_tls(&t->sa->conn->cfg) ? "TLS" : "MSCHAPV2");
+    LOGF(IKE, 1, "EAP method EAP_%s succeeded, MSK established", by_tls(t->sa) ? "TLS" : "MSCHAPV2");
     e->step = OVER;
     t->sa->hs->eap_over = true;
     e->end(t, NULL);
@@ -257,7 +265,7 @@ static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
 static void tls_begun(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
-    const char *aaa = sa->conn->cfg.local.aaa_id;
+    const char *aaa = rounds_own(sa)->aaa_id;
     struct identity server = sa->remote_id;
     char why[200];
     static const uint8_t start = 0x20;
@@ -293,11 +301,11 @@ static void on_tls(struct task *t, struct slice data)
 // RFC 3748 5.3.1: once, and a server that has no other method ends it.
 static void refuse_method(struct task *t, uint8_t type)
 {
-    uint8_t ours = t->sa->conn->cfg.local.eap_type;
+    uint8_t ours = rounds_own(t->sa)->eap_type;
     struct eap_client *e = t->sa->hs->eap_client;
     char why[100];
     snprintf(why, sizeof(why), "the server asks by EAP type %u, and %s is wanted", type,
-             by_tls(&t->sa->conn->cfg) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
+             by_tls(t->sa) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
     if (e->refused || e->step != WAITS_FOR_CHALLENGE) {
         fail(t, why);
         return;
@@ -320,9 +328,9 @@ static void on_request(struct task *t, const struct eap_packet *p)
     } else if (p->type == EAP_TYPE_NOTIFICATION) {
         LOGF(IKE, 1, "the server says by EAP: %s", readable(p->data, text));
         reply(t, EAP_TYPE_NOTIFICATION, slice_of(NULL, 0));
-    } else if (p->type != t->sa->conn->cfg.local.eap_type) {
+    } else if (p->type != rounds_own(t->sa)->eap_type) {
         refuse_method(t, p->type);
-    } else if (by_tls(&t->sa->conn->cfg)) {
+    } else if (by_tls(t->sa)) {
         on_tls(t, p->data);
     } else {
         on_mschap(t, p->data);

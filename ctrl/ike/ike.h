@@ -81,6 +81,7 @@ struct ike {
     struct tls_room *tls;  // NULL: no EAP-TLS was asked for yet
     unsigned pubkey_conns; // loaded ones whose peer has a certificate or public key
     unsigned eap_conns;    // loaded ones whose peer authenticates by EAP
+    unsigned round_conns;  // loaded ones with several rounds of authentication
     unsigned ppk_conns;    // loaded ones with a postquantum preshared key
     struct conn *conns;
     struct conn_class *classes;

@@ -25,6 +25,7 @@
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/redirect.h"
 #include "ctrl/ike/room.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ipc/ipc.h"
@@ -115,6 +116,8 @@ void init_read_auth(struct ike_sa *sa, const struct payloads *pl)
     sa->hs->peer_signs = signature_hashes_read(pl, &sa->hs->peer_schemes);
     sa->hs->peer_asks_cert = certreq_read(pl, &sa->hs->peer_cas);
     ppk_read_use(sa, pl);
+    if (sa->initiator)
+        rounds_read_supported(sa, pl);
 }
 
 void init_ask_keys(struct task *t, reply_fn fn)

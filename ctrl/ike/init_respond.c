@@ -22,6 +22,7 @@
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/redirect.h"
 #include "ctrl/ike/room.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
@@ -192,6 +193,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
         pb_signature_hashes(&b);
     ppk_put_use(&b, sa);
     childless_put(&b, sa);
+    rounds_put_supported(&b, sa);
     h.length = (uint32_t)b.w.len;
     struct writer head = writer_of(buf, IKE_HEADER_LEN);
     header_write(&head, &h);

@@ -22,6 +22,7 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/ppk.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/selectors.h"
 #include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
@@ -44,7 +45,7 @@ static int check(struct conn *c, struct esp_error *err)
     if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
     if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0 ||
-        eap_check_conn(c, err) != 0 || eap_client_check(c, err) != 0)
+        rounds_check(c, err) != 0 || eap_check_conn(c, err) != 0 || eap_client_check(c, err) != 0)
         return -EINVAL;
     if (!cfg->proposal_count)
         return esp_fail(err, -EINVAL, "proposals", "at least one is needed");

@@ -54,6 +54,19 @@ bool notify_is_known(uint16_t type)
     return notify_find_type(type) < NOTIFIES;
 }
 
+bool notify_is_of_child(uint16_t type)
+{
+    switch (type) {
+    case N_NO_PROPOSAL_CHOSEN:
+    case N_SINGLE_PAIR_REQUIRED:
+    case N_NO_ADDITIONAL_SAS:
+    case N_INTERNAL_ADDRESS_FAILURE:
+    case N_FAILED_CP_REQUIRED:
+    case N_TS_UNACCEPTABLE: return true;
+    default: return false;
+    }
+}
+
 static uint8_t place_of(uint8_t exchange)
 {
     switch (exchange) {

@@ -61,6 +61,8 @@ enum notify_type {
 const char *notify_name(uint16_t type); // "(unknown)" where not listed
 bool notify_is_error(uint16_t type);    // below 16384
 bool notify_is_known(uint16_t type);
+bool notify_is_of_child(
+    uint16_t type); // an error that ends a CHILD SA in the making, and no IKE SA (1.2, 2.21.2)
 // Of the registry, with an effect in that exchange (notifies.h).
 bool notify_has_effect(uint16_t type, uint8_t exchange);
 

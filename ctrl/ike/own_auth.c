@@ -12,6 +12,7 @@
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 
@@ -27,17 +28,16 @@ void own_auth_free(struct own_auth *o)
 // --- the connection ---
 
 // The certificate's subject is who we are where the connection does not say.
-static int take_subject(struct conn *c, const struct pki_info *info, struct esp_error *err)
+static int take_subject(struct identity *own, const struct pki_info *info, struct esp_error *err)
 {
-    if (!identity_parse(info->subject, &c->local_id) || c->local_id.type != ID_DN)
+    if (!identity_parse(info->subject, own) || own->type != ID_DN)
         return esp_fail(err, -EINVAL, "local.id",
                         "the certificate's subject '%.100s' is no identity: give local.id", info->subject);
     return 0;
 }
 
-static int check_certs(struct conn *c, struct esp_error *err)
+static int check_certs(const struct auth_side *s, struct identity *own, struct esp_error *err)
 {
-    const struct auth_side *s = &c->cfg.local;
     for (unsigned i = 0; i < s->certs.count; i++) {
         struct slice cert = blobs_at(&s->certs, i);
         struct pki_info info;
@@ -47,19 +47,18 @@ static int check_certs(struct conn *c, struct esp_error *err)
             return esp_fail(err, -EINVAL, "local.certs", "certificate %u: %.150s", i + 1, why.text);
         if (s->auth == AUTH_EAP) // whose it is, is between the certificate and the server
             continue;
-        if (c->local_id.type == ID_ANY && take_subject(c, &info, err) != 0)
+        if (own->type == ID_ANY && take_subject(own, &info, err) != 0)
             return -EINVAL;
-        if (!pki_match_id(cert, c->local_id.type, slice_of(c->local_id.data, c->local_id.len)))
+        if (!pki_match_id(cert, own->type, slice_of(own->data, own->len)))
             return esp_fail(err, -EINVAL, "local.id",
                             "'%.80s' is neither the subject nor a subjectAltName of the certificate %.80s",
-                            identity_print(&c->local_id, id, sizeof(id)), info.subject);
+                            identity_print(own, id, sizeof(id)), info.subject);
     }
     return 0;
 }
 
-int own_auth_check(struct conn *c, struct esp_error *err)
+static int check_side(const struct auth_side *s, struct identity *own, struct esp_error *err)
 {
-    const struct auth_side *s = &c->cfg.local;
     struct cr_key *key;
     struct esp_error why = {0};
     if (s->auth != AUTH_PUBKEY && !(s->auth == AUTH_EAP && s->eap_type == EAP_TLS))
@@ -70,7 +69,17 @@ int own_auth_check(struct conn *c, struct esp_error *err)
             return esp_fail(err, -EINVAL, "local.pubkeys", "public key %u: %.150s", i + 1, why.text);
         cr_key_free(key);
     }
-    return check_certs(c, err);
+    return check_certs(s, own, err);
+}
+
+int own_auth_check(struct conn *c, struct esp_error *err)
+{
+    const struct auth_side *more = c->cfg.local_more;
+    struct identity id;
+    int rc = check_side(&c->cfg.local, &c->local_id, err);
+    if (!rc && more && identity_parse(more->id, &id)) // what it cannot be is told by rounds.c
+        rc = check_side(more, &id, err);
+    return rc;
 }
 
 // --- choosing ---
@@ -140,7 +149,7 @@ static bool take_loaded(const struct ike_sa *sa, struct own_auth *o, bool named)
 
 static bool take_certs(const struct ike_sa *sa, struct own_auth *o, bool named)
 {
-    const struct auth_side *s = &sa->conn->cfg.local;
+    const struct auth_side *s = rounds_own(sa);
     for (unsigned i = 0; i < s->certs.count; i++)
         if ((!named || is_named(sa, blobs_at(&s->certs, i))) && take_cert(sa, o, blobs_at(&s->certs, i)))
             return true;
@@ -150,7 +159,7 @@ static bool take_certs(const struct ike_sa *sa, struct own_auth *o, bool named)
 // First what is of an authority that the peer names (RFC 7296 3.7); what it names binds nobody to that.
 static bool take_key(const struct ike_sa *sa, struct own_auth *o)
 {
-    const struct auth_side *s = &sa->conn->cfg.local;
+    const struct auth_side *s = rounds_own(sa);
     if ((sa->hs->peer_cas.count && take_certs(sa, o, true)) || take_certs(sa, o, false))
         return true;
     for (unsigned i = 0; i < s->pubkeys.count; i++)
@@ -174,7 +183,7 @@ bool own_auth_certs(struct ike_sa *sa, char *why, size_t size)
 
 static bool choose(struct ike_sa *sa, char *why, size_t size)
 {
-    const struct auth_side *s = &sa->conn->cfg.local;
+    const struct auth_side *s = rounds_own(sa);
     struct own_auth *o = calloc(1, sizeof(*o));
     char id[ID_TEXT_MAX];
     own_auth_free(sa->hs->own);

@@ -16,6 +16,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
@@ -54,15 +55,13 @@ static int check_blobs(const struct blobs *l, enum pki_kind kind, const char *fi
     return 0;
 }
 
-int proof_check_conn(const struct conn *c, struct esp_error *err)
+static int check_side(const struct auth_side *s, const struct identity *id, struct esp_error *err)
 {
-    const struct auth_side *s = &c->cfg.remote;
     uint8_t dn[DN_DER_MAX];
     size_t len;
     if (s->auth != AUTH_PUBKEY && !(s->auth == AUTH_EAP && s->eap_type == EAP_TLS))
         return 0;
-    if ((s->auth == AUTH_EAP && s->eap_id[0] ? strcmp(s->eap_id, "%any") == 0
-                                             : c->remote_id.type == ID_ANY) &&
+    if ((s->auth == AUTH_EAP && s->eap_id[0] ? strcmp(s->eap_id, "%any") == 0 : id->type == ID_ANY) &&
         !s->certs.count && !s->cacerts.count && !s->pubkeys.count)
         return esp_fail(
             err, -EINVAL, "remote",
@@ -75,6 +74,16 @@ int proof_check_conn(const struct conn *c, struct esp_error *err)
         check_blobs(&s->pubkeys, PKI_PUBKEY, "remote.pubkeys", err) != 0)
         return -EINVAL;
     return 0;
+}
+
+int proof_check_conn(const struct conn *c, struct esp_error *err)
+{
+    const struct auth_side *more = c->cfg.remote_more;
+    struct identity id = {0};
+    int rc = check_side(&c->cfg.remote, &c->remote_id, err);
+    if (!rc && more && identity_parse(more->id, &id)) // what it cannot be is told by rounds.c
+        rc = check_side(more, &id, err);
+    return rc;
 }
 
 // --- the end ---
@@ -166,10 +175,11 @@ static void revocation(struct task *t)
         finish(t, PROOF_BAD, why.text[0] ? why.text : "whether it is revoked is not known");
         return;
     }
-    pki_standing_unref(sa->standing);
-    sa->standing = NULL;
-    if (pki_check_standing(p->check, &sa->standing) != 0 ||
-        pki_standing_judge(sa->ike->creds->pki, sa->standing, creds_now(sa->ike), &p->why) != 0) {
+    struct pki_standing **standing = &sa->standing[sa->hs->rounds ? 1 : 0];
+    pki_standing_unref(*standing);
+    *standing = NULL;
+    if (pki_check_standing(p->check, standing) != 0 ||
+        pki_standing_judge(sa->ike->creds->pki, *standing, creds_now(sa->ike), &p->why) != 0) {
         struct esp_error why = p->why;
         finish(t, PROOF_BAD, why.text[0] ? why.text : "no memory");
         return;
@@ -192,7 +202,7 @@ static void got_octets(struct task *t, enum msg_type type, const union msg *m)
     struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
     const struct proof_state *p = hs->proof;
-    const struct auth_side *s = &sa->conn->cfg.remote;
+    const struct auth_side *s = rounds_peer(sa);
     struct esp_error err = {0};
     if (type != MSG_AUTH_OCTETS_IS) {
         finish(t, PROOF_BAD, answer_text(type, m));
@@ -232,10 +242,12 @@ static size_t slices(const struct blobs *l, struct slice *out)
     return l->count;
 }
 
-static void rules_of(const struct conn *c, struct lists *l, struct pki_rules *r)
+static void rules_of(const struct ike_sa *sa, struct lists *l, struct pki_rules *r)
 {
-    const struct auth_side *s = &c->cfg.remote;
+    const struct auth_side *s = rounds_peer(sa);
+    struct identity id;
     size_t len = 0;
+    rounds_peer_id(sa, &id);
     *r = (struct pki_rules){.cacerts = l->cacerts,
                             .cacert_count = slices(&s->cacerts, l->cacerts),
                             .certs = l->certs,
@@ -248,7 +260,7 @@ static void rules_of(const struct conn *c, struct lists *l, struct pki_rules *r)
                             .rsa_bits = s->rsa_bits,
                             .ecdsa_bits = s->ecdsa_bits,
                             .cert_hashes = s->cert_hashes,
-                            .trust_loaded = c->remote_id.type != ID_ANY || s->eap_id[0]};
+                            .trust_loaded = id.type != ID_ANY || s->eap_id[0]};
     if (s->ca_id[0] && dn_parse(s->ca_id, l->ca_id, sizeof(l->ca_id), &len) == 0)
         r->ca_id = slice_of(l->ca_id, len);
     for (unsigned i = 0; i < s->cert_policy.count; i++) {
@@ -287,7 +299,7 @@ static void check_certs(struct task *t, const struct peer_certs *certs, const st
         return;
     }
     log_certs(certs);
-    rules_of(sa->conn, l, &rules);
+    rules_of(sa, l, &rules);
     const struct pki_peer peer = {.certs = certs->certs,
                                   .count = certs->count,
                                   .pubkey = certs->pubkey,
@@ -331,7 +343,9 @@ void proof_judge(struct task *t, const struct peer_certs *certs, const struct id
 // anybody.
 bool pb_ask_certs(struct pb *b, const struct ike_sa *sa)
 {
-    const struct auth_side *s = &sa->conn->cfg.remote;
+    const struct conn_config *cfg = &sa->conn->cfg;
+    const struct auth_side *s =
+        cfg->remote.auth != AUTH_PUBKEY && cfg->remote_more ? cfg->remote_more : &cfg->remote;
     struct slice cacerts[BLOBS_MAX];
     uint8_t hashes[CREDS_CERTREQ_MAX * 20];
     struct slice all = creds_certreq(sa->ike->creds);
@@ -363,7 +377,7 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
     struct proof_state *p = calloc(1, sizeof(*p));
     char why[200];
     uint8_t kind = proof_kind(auth->method),
-            wanted = sa->hs->eap_over ? AUTH_PSK : sa->conn->cfg.remote.auth; // by the MSK
+            wanted = sa->hs->eap_over ? AUTH_PSK : rounds_peer(sa)->auth; // by the MSK
     if (!p) {
         fn(t, PROOF_BAD, "no memory");
         return;
@@ -374,10 +388,10 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
     if (kind != wanted) {
         snprintf(why, sizeof(why), "the peer authenticates by %s (method %u), and by %s the connection says",
                  auth_print(auth->method, auth->value), auth->method,
-                 sa->hs->eap_over                        ? "the key that EAP made"
-                 : sa->conn->cfg.remote.auth == AUTH_PSK ? "a pre-shared key"
-                 : sa->conn->cfg.remote.auth == AUTH_EAP ? "EAP"
-                                                         : "a certificate or public key");
+                 sa->hs->eap_over                    ? "the key that EAP made"
+                 : rounds_peer(sa)->auth == AUTH_PSK ? "a pre-shared key"
+                 : rounds_peer(sa)->auth == AUTH_EAP ? "EAP"
+                                                     : "a certificate or public key");
         finish(t, PROOF_BAD, why);
     } else if (kind == AUTH_PSK) {
         check_secret(t);

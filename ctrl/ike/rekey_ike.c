@@ -60,7 +60,8 @@ static bool begin_data(struct task *t, bool initiator)
     next->successor = true;
     next->fragmentation = sa->fragmentation;
     next->proven_until = sa->proven_until;
-    next->standing = pki_standing_ref(sa->standing);
+    for (unsigned i = 0; i < 2; i++)
+        next->standing[i] = pki_standing_ref(sa->standing[i]);
     next->local_id = sa->local_id;
     next->ppk = sa->ppk;
     next->client = sa->client;

@@ -26,6 +26,7 @@
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/virtual.h"
@@ -188,6 +189,7 @@ void handshake_free(struct ike_sa *sa)
     free(hs->answer);
     own_auth_free(hs->own);
     proof_free(hs->proof);
+    rounds_free(hs->rounds);
     eap_free(hs->eap);
     eap_client_free(hs->eap_client);
     eap_tls_free(hs->eap_tls);
@@ -251,8 +253,10 @@ void sa_destroy(struct ike_sa *sa)
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);
     sa->sk_in = sa->sk_out = NULL;
-    pki_standing_unref(sa->standing);
-    sa->standing = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        pki_standing_unref(sa->standing[i]);
+        sa->standing[i] = NULL;
+    }
     sa->next = ike->dead;
     ike->dead = sa;
     ike->reaper.fire = free_dead;

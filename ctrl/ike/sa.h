@@ -50,6 +50,9 @@ struct handshake { // until the SA is established
     struct eap_tls *eap_tls;       // of either, with EAP-TLS
     bool eap_over;                 // it made a key, which both AUTHs are made with
     bool eap_only;                 // of the initiator: that is proof enough for it (RFC 5998)
+    bool peer_rounds;              // it takes several rounds of authentication (RFC 4739)
+    bool peer_another;             // as initiator it has another one
+    struct rounds *rounds;         // at the second one; NULL: at the first
     bool use_ppk;                  // both ends said USE_PPK
     bool ppk_needed;               // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
@@ -116,7 +119,8 @@ struct ike_sa {
     size_t reply_len;
     struct fragments *parts[2]; // of the peer's request, of its response: what has come of it; or NULL
     struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
-    struct pki_standing *standing; // what proved the peer and may be revoked; NULL: nothing can
+    struct pki_standing
+        *standing[2]; // what proved the peer in either round and may be revoked; NULL: nothing can
     uint64_t last_in, last_out, established_at;
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end

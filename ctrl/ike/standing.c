@@ -23,6 +23,11 @@ static void end(struct ike_sa *sa, const char *why)
     log_set_context("", 0);
 }
 
+static bool revoked(const struct ike_sa *sa, struct pki_standing *s, struct esp_error *err)
+{
+    return s && pki_standing_judge(sa->ike->creds->pki, s, creds_now(sa->ike), err) != 0;
+}
+
 void standing_look(struct ike *ike)
 {
     struct creds *creds = ike->creds;
@@ -33,8 +38,8 @@ void standing_look(struct ike *ike)
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         struct esp_error err = {0};
         next = sa->next;
-        if (sa->state == SA_ESTABLISHED && sa->standing &&
-            pki_standing_judge(creds->pki, sa->standing, creds_now(ike), &err) != 0)
+        if (sa->state == SA_ESTABLISHED &&
+            (revoked(sa, sa->standing[0], &err) || revoked(sa, sa->standing[1], &err)))
             end(sa, err.text);
     }
 }

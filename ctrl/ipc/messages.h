@@ -123,6 +123,8 @@
 // (RFC 7296 2.15), ike verifies, as keys parses no certificate and no signature, and says when it is proven.
 #define MSG_AUTH_OCTETS_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, id_body, 0)       // -> AUTH_OCTETS_IS or RESULT(not ok)
 #define MSG_AUTH_VERIFIED_FIELDS(F) F(U32, ike_id, 0)                                     // the peer has proven itself by its signature; no answer
+// Another round of authentication (RFC 4739) of that end or those ends, which have proven themselves by the first one.
+#define MSG_AUTH_ROUND_FIELDS(F) F(U32, ike_id, 0) F(U8, own, 0) F(U8, peer, 0)            // no answer
 #define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
     F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */ F(BLOB, more, 0) /* initiator: of the exchange; ke_id 0: no key exchange; more: as in IKE_DERIVE */ // -> RESULT, after path has answered
 // ---- keys -> ike
@@ -272,6 +274,7 @@
     X(AUTH_CHECK, AT(IKE, KEYS)) \
     X(AUTH_OCTETS, AT(IKE, KEYS)) \
     X(AUTH_VERIFIED, AT(IKE, KEYS)) \
+    X(AUTH_ROUND, AT(IKE, KEYS)) \
     X(CHILD_DERIVE, AT(IKE, KEYS)) \
     X(KE_PUBLIC, AT(KEYS, IKE)) \
     X(IKE_KEYS, AT(KEYS, IKE)) \

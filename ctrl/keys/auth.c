@@ -224,3 +224,22 @@ void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m)
     else
         LOGF(DMN, 1, "ike says that IKE SA %u is verified, which has not begun", m->ike_id);
 }
+
+// One more try of each end, and only behind a first proof that was good.
+void keys_auth_round(struct keys *k, const struct msg_AUTH_ROUND *m)
+{
+    struct ike_entry *e = keys_find_ike(k, m->ike_id);
+    if (!e || e->eap || !e->checked || !e->made || e->own_again || e->peer_again) {
+        LOGF(DMN, 1, "ike says that IKE SA %u has another round of authentication, which is not due",
+             m->ike_id);
+        return;
+    }
+    e->own_again = m->own;
+    e->peer_again = m->peer;
+    if (m->own)
+        e->made = false;
+    if (m->peer) {
+        e->checked = e->octets = false;
+        e->proven = 0;
+    }
+}

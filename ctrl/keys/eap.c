@@ -14,7 +14,8 @@ void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEG
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     const char *no = !e                                             ? "no such IKE SA"
                      : e->initiator                                 ? "it is the responder who asks by EAP"
-                     : e->checked || e->made || e->octets           ? "the IKE SA is past that"
+                     : e->checked || e->octets                      ? "the IKE SA is past that"
+                     : e->made && !e->peer_again                    ? "AUTH has been made"
                      : e->eap != EAP_NONE || e->ppk || e->ppk_tried ? "EAP has begun, or a PPK is used"
                      : !k->mschap                                   ? "no EAP secret is loaded"
                                                                     : NULL;

@@ -13,7 +13,8 @@ static const char *may_begin(const struct ike_entry *e, bool only)
 {
     return !e                                           ? "no such IKE SA"
            : e->ppk || e->ppk_tried                     ? "a PPK is used"
-           : e->made || e->eap != EAP_NONE              ? "AUTH has been made, or EAP has begun"
+           : e->eap != EAP_NONE                         ? "EAP has begun"
+           : e->made && !e->peer_again                  ? "AUTH has been made"
            : e->initiator && !e->checked && !only       ? "the server has not been authenticated yet"
            : !e->initiator && (e->checked || e->octets) ? "the IKE SA is past that"
                                                         : NULL;

@@ -120,6 +120,7 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
         keys_drop_ike(k, e);
         return rc;
     }
+    e->own_again = e->peer_again = old != NULL; // no more of them
     e->checked = e->made = old != NULL; // who proved itself for the old one has the new one's keys from it
     *out = e;
     return 0;
@@ -243,6 +244,7 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_EAP_TLS_SIGN: keys_eap_tls_sign(k, c, &m->EAP_TLS_SIGN); break;
     case MSG_EAP_TLS_MSK: keys_eap_tls_msk(k, c, &m->EAP_TLS_MSK); break;
     case MSG_PPK_SELECT: keys_ppk_select(k, c, &m->PPK_SELECT); break;
+    case MSG_AUTH_ROUND: keys_auth_round(k, &m->AUTH_ROUND); break;
     case MSG_PPK_SETTLE: keys_ppk_settle(k, &m->PPK_SETTLE); break;
     case MSG_AUTH_MAKE: keys_auth_make(k, c, &m->AUTH_MAKE); break;
     case MSG_AUTH_CHECK: keys_auth_check(k, c, &m->AUTH_CHECK); break;

@@ -21,10 +21,11 @@ struct eap_state { // in the vault
 struct ike_entry {
     struct table_node node; // key: ike_id
     bool initiator, made, made_by_eap, checked_by_eap;
-    bool octets;     // what the peer's signature covers was given away: it proves itself so or not at all
-    bool checked;    // the peer has proven itself
-    uint32_t proven; // by the secret of this serial number; 0: by a signature
-    struct ike_secrets *s;   // in the vault
+    bool octets;  // what the peer's signature covers was given away: it proves itself so or not at all
+    bool checked; // the peer has proven itself
+    bool own_again, peer_again; // that end is at its second round (RFC 4739)
+    uint32_t proven;            // by the secret of this serial number; 0: by a signature
+    struct ike_secrets *s;      // in the vault
     struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
     bool ppk_tried, ppk_required; // nothing is proven without it
     enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else
@@ -59,6 +60,7 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
 void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m);
 void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_OCTETS *m);
 void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m);
+void keys_auth_round(struct keys *k, const struct msg_AUTH_ROUND *m);
 
 // ---- ppk.c
 void keys_ppk_select(struct keys *k, struct ipc_chan *c, const struct msg_PPK_SELECT *m);

@@ -39,7 +39,7 @@ struct auth_side {
                              // identity, and that alone
     char aaa_id[ID_MAX_LEN]; // local, of EAP-TLS: whom the server's certificate must be of; empty: its IKE
                              // identity
-    uint32_t round;          // the order of several, of which there is one
+    uint32_t round;          // the order of several (RFC 4739)
     uint8_t auth;            // enum auth_method
     uint8_t eap_type;        // enum eap_type, of AUTH_EAP
     uint8_t revocation;      // enum pki_revocation

@@ -331,6 +331,24 @@ static uint8_t addrs_read(struct reader *r, struct addr *a, unsigned max)
     return count;
 }
 
+static void round_write(struct writer *w, const struct auth_side *s)
+{
+    wr_u8(w, s != NULL);
+    if (s)
+        auth_side_write(w, s);
+}
+
+static void round_read(struct reader *r, struct conn_config *c, bool local)
+{
+    if (!bounded(r, 1))
+        return;
+    struct auth_side *s = conn_add_round(c, local);
+    if (s)
+        auth_side_read(r, s);
+    if (!s || !s->auth)
+        r->bad = true;
+}
+
 void conn_write(struct writer *w, const struct conn_config *c)
 {
     wr_cstr(w, c->name);
@@ -339,6 +357,8 @@ void conn_write(struct writer *w, const struct conn_config *c)
     proposals_write(w, c->proposals, c->proposal_count);
     auth_side_write(w, &c->local);
     auth_side_write(w, &c->remote);
+    round_write(w, c->local_more);
+    round_write(w, c->remote_more);
 #define F(kind, name) wr_##kind(w, c->name);
     CONN_SCALARS(F)
 #undef F
@@ -360,12 +380,29 @@ void conn_write(struct writer *w, const struct conn_config *c)
     }
 }
 
+static void round_clear(struct auth_side *s)
+{
+    if (s)
+        auth_side_clear(s);
+    free(s);
+}
+
 void conn_clear(struct conn_config *c)
 {
     free(c->children);
     auth_side_clear(&c->local);
     auth_side_clear(&c->remote);
+    round_clear(c->local_more);
+    round_clear(c->remote_more);
     memset(c, 0, sizeof(*c));
+}
+
+struct auth_side *conn_add_round(struct conn_config *c, bool local)
+{
+    struct auth_side **s = local ? &c->local_more : &c->remote_more;
+    if (!*s)
+        *s = calloc(1, sizeof(**s));
+    return *s;
 }
 
 struct child_config *conn_add_child(struct conn_config *c)
@@ -403,6 +440,8 @@ bool conn_read(struct reader *r, struct conn_config *c)
     c->proposal_count = proposals_read(r, c->proposals);
     auth_side_read(r, &c->local);
     auth_side_read(r, &c->remote);
+    round_read(r, c, true);
+    round_read(r, c, false);
 #define F(kind, name) c->name = rd_##kind(r);
     CONN_SCALARS(F)
 #undef F

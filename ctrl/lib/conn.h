@@ -94,6 +94,7 @@ struct conn_config {
     uint8_t proposal_count;
     struct proposal proposals[PROPOSALS_MAX]; // IKE
     struct auth_side local, remote;
+    struct auth_side *local_more, *remote_more; // a second round of that end (RFC 4739); NULL: there is none
     uint8_t encap, mobike, send_certreq; // bool
     uint8_t send_cert;                   // enum send_cert
     uint8_t fragmentation;               // enum fragmentation_mode
@@ -117,6 +118,8 @@ struct conn_config {
 void conn_clear(struct conn_config *c); // frees what it holds and zeroes it
 // A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.
 struct child_config *conn_add_child(struct conn_config *c);
+// Its second round of either end, zeroed; NULL: no memory.
+struct auth_side *conn_add_round(struct conn_config *c, bool local);
 void conn_write(struct writer *w, const struct conn_config *c);
 // False: malformed, or no memory; *c is empty then. Bounds and enumerations are checked. *c is overwritten.
 bool conn_read(struct reader *r, struct conn_config *c);

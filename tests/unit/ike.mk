@@ -38,3 +38,5 @@ NOTIFIES_LDFLAGS := -Wl,--wrap=pb_payload
 $(eval $(call unit_test,test_ike_memory_more,tests/unit/test_ike_memory_more.c tests/unit/ike_pair.c tests/unit/no_memory.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_ike_notifies,tests/unit/test_ike_notifies.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NOTIFIES_LDFLAGS)))
 $(eval $(call unit_test,test_ike_numbers,tests/unit/test_ike_numbers.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+ROUNDS_LDFLAGS := -Wl,--wrap=rounds_put_follows
+$(eval $(call unit_test,test_ike_rounds,tests/unit/test_ike_rounds.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ROUNDS_LDFLAGS)))

@@ -460,7 +460,7 @@ static void test_auth_sections(void **state)
     vici_section_end(&o);
     vici_section_end(&o);
     assert_int_equal(load_out(&o), -EINVAL);
-    assert_text("more than one authentication round");
+    assert_text("remote is missing");
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_section(&o, "gw");
     vici_section(&o, "local-1");
@@ -472,6 +472,83 @@ static void test_auth_sections(void **state)
     assert_int_equal(load_out(&o), 0); // pubkey, as charon has it
     assert_int_equal(conn.local.auth, AUTH_PUBKEY);
     assert_int_equal(conn.remote.auth, AUTH_PUBKEY);
+}
+
+static void put_side(struct vici_out *o, const char *name, const char *auth, const char *id,
+                     const char *round)
+{
+    vici_section(o, name);
+    vici_put(o, "auth", auth);
+    vici_put(o, "id", id);
+    if (round)
+        vici_put(o, "round", round);
+    vici_section_end(o);
+}
+
+// A connection of these local and remote sections; NULL: there is no second one.
+static int load_rounds(const char *const local[2], const char *const remote[2], const char *round)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    put_side(&o, "local-1", local[0], "one.lab", round);
+    if (local[1])
+        put_side(&o, "local-2", local[1], "two.lab", NULL);
+    put_side(&o, "remote-1", remote[0], "three.lab", NULL);
+    if (remote[1])
+        put_side(&o, "remote-2", remote[1], "four.lab", round);
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+static void test_two_rounds_of_authentication_are_read_in_their_order(void **state)
+{
+    static const char *const two[2] = {"psk", "eap-mschapv2"}, *const one[2] = {"psk", NULL};
+    (void)state;
+    assert_int_equal(load_rounds(two, one, NULL), 0);
+    assert_true(conn.local.auth == AUTH_PSK && conn.local_more && conn.local_more->auth == AUTH_EAP);
+    assert_string_equal(conn.local_more->id, "two.lab");
+    assert_null(conn.remote_more);
+    static const char *const psks[2] = {"psk", "psk"};
+    assert_int_equal(load_rounds(psks, psks, "7"), 0); // local-1 is the second one then, and remote-2 too
+    assert_string_equal(conn.local.id, "two.lab");
+    assert_string_equal(conn.local_more->id, "one.lab");
+    assert_string_equal(conn.remote.id, "three.lab");
+    assert_string_equal(conn.remote_more->id, "four.lab");
+    uint8_t buf[8192];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct conn_config again;
+    conn_write(&w, &conn);
+    struct reader r = reader_of(wr_written(&w));
+    assert_true(conn_read(&r, &again) && rd_done(&r));
+    assert_string_equal(again.local_more->id, "one.lab");
+    assert_int_equal(again.remote_more->auth, AUTH_PSK);
+    conn_clear(&again);
+}
+
+static void test_rounds_that_do_not_go_together_are_refused(void **state)
+{
+    static const char *const psk[2] = {"psk", NULL}, *const psks[2] = {"psk", "psk"},
+                             *const eap_first[2] = {"eap-mschapv2", "psk"},
+                             *const eap[2] = {"psk", "eap-mschapv2"}, *const tls[2] = {"psk", "eap-tls"};
+    (void)state;
+    assert_int_equal(load_rounds(eap_first, psk, NULL), -EINVAL);
+    assert_int_equal(load_rounds(psk, eap_first, NULL), -EINVAL);
+    assert_int_equal(load_rounds(eap, eap, NULL), -EINVAL);
+    assert_text("the second rounds of both ends are EAP");
+    assert_int_equal(load_rounds(eap, psks, NULL), -EINVAL);
+    assert_text("a second round by EAP goes with a second one of certificates");
+    assert_int_equal(load_rounds(psk, tls, NULL), -EINVAL);
+    assert_text("eap-tls as the second round goes with a local round of certificates");
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    for (int i = 0; i < 3; i++)
+        put_side(&o, i == 0 ? "local-1" : i == 1 ? "local-2" : "local-3", "psk", "a", NULL);
+    put_side(&o, "remote", "psk", "b", NULL);
+    vici_section_end(&o);
+    assert_int_equal(load_out(&o), -EINVAL);
+    assert_text("more than two rounds of authentication");
 }
 
 static void test_lists_and_structure(void **state)
@@ -774,6 +851,8 @@ int main(void)
         cmocka_unit_test(test_lifetimes_left_out_follow_from_those_given),
         cmocka_unit_test(test_ike_times_left_out_follow_from_those_given),
         cmocka_unit_test(test_auth_sections),
+        cmocka_unit_test(test_two_rounds_of_authentication_are_read_in_their_order),
+        cmocka_unit_test(test_rounds_that_do_not_go_together_are_refused),
         cmocka_unit_test(test_lists_and_structure),
         cmocka_unit_test(test_random_connections_are_taken_or_refused_with_a_reason),
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
