@@ -13,6 +13,7 @@ endef
 -include $(wildcard tests/unit/*.mk)
 -include $(wildcard tests/rtl/*.mk)
 -include $(wildcard tests/system/*.mk)
+-include tests/load/load.mk
 -include $(wildcard tests/bench/*.mk)
 -include tests/world/world.mk
 -include tests/fuzz/fuzz.mk
