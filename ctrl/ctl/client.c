@@ -106,9 +106,10 @@ void client_send(struct client *c, const uint8_t *data, size_t len)
 {
     if (c->gone)
         return;
-    struct queued *q = c->queued + len > SERVER_QUEUE ? NULL : malloc(sizeof(*q) + len);
+    bool full = c->queued + len > SERVER_QUEUE;
+    struct queued *q = full ? NULL : malloc(sizeof(*q) + len);
     if (!q) {
-        client_drop(c, "it does not read its replies");
+        client_drop(c, full ? "it does not read its replies" : "out of memory");
         return;
     }
     q->next = NULL;

@@ -23,10 +23,12 @@ static const char *const event_names[] = {
 
 static void send_out(struct client *c, struct vici_out *o)
 {
-    if (vici_out_finish(o) == 0)
+    if (vici_out_finish(o) == 0) {
         client_send(c, o->data, o->len);
-    else
+    } else { // it must neither wait for ever nor take what it gets for all
         LOGF(CFG, 0, "a VICI message could not be built: %s", strerror(-o->error));
+        client_drop(c, strerror(-o->error));
+    }
 }
 
 static void send_plain(struct client *c, enum vici_packet type)
@@ -207,6 +209,10 @@ static void handle_command(struct client *c, const char *name, const uint8_t *da
     }
     if (vici_msg_parse(&cmd->msg, data, len, &err) < 0) {
         free(cmd);
+        if (err.code == -ENOMEM) {
+            client_drop(c, "out of memory");
+            return;
+        }
         s->counts.bad_frames++;
         LOGF(CFG, 1, "VICI client %u, command %s: malformed message: %s", c->id, name, err.text);
         client_drop(c, "malformed message");

@@ -251,6 +251,17 @@ static void send_policies(struct ike *ike, const struct conn *c, uint32_t req)
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_APPLY, &q);
 }
 
+// Without memory for the question the job ends at once (0), as with any other answer.
+static uint32_t ask_path(struct ike *ike, const struct job *job, room_fn fn)
+{
+    uint32_t req = ask_new_room(ike, job->id, fn);
+    union msg m = {0};
+    snprintf(m.RESULT.text, sizeof(m.RESULT.text), "no memory");
+    if (!req)
+        fn(ike, job->id, MSG_RESULT, &m);
+    return req;
+}
+
 // --- load ---
 
 static struct conn *newest(struct ike *ike, const char *name)
@@ -324,7 +335,9 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
         return;
     }
     job->conn = c;
-    send_policies(ike, c, ask_new_room(ike, job->id, applied));
+    uint32_t req = ask_path(ike, job, applied);
+    if (req)
+        send_policies(ike, c, req);
 }
 
 // --- unload ---
@@ -350,10 +363,11 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
                    m->conn);
         return;
     }
-    struct msg_POLICY_CLEAR q = {.req = ask_new_room(ike, job->id, cleared)};
     snprintf(job->child, sizeof(job->child), "%s", m->conn);
+    struct msg_POLICY_CLEAR q = {.req = ask_path(ike, job, cleared)};
     snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
-    ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
+    if (q.req)
+        ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
 }
 
 // --- the machine's addresses, and traps that are set later ---
@@ -399,7 +413,9 @@ void conn_renew(struct ike *ike, struct conn *c)
         return;
     job->conn = c;
     c->refs++;
-    send_policies(ike, c, ask_new_room(ike, job->id, renewed));
+    uint32_t req = ask_path(ike, job, renewed);
+    if (req)
+        send_policies(ike, c, req);
 }
 
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child)

@@ -138,18 +138,25 @@ void timer_stop(struct loop *l, struct timer *t)
         sift_down(l, last, t->index);
 }
 
+static void grow(struct loop *l)
+{
+    unsigned cap = l->cap ? 2 * l->cap : 64;
+    struct timer **heap = realloc(l->heap, cap * sizeof(struct timer *));
+    if (!heap)
+        return;
+    l->heap = heap;
+    l->cap = cap;
+}
+
+// Room is made while a quarter of it is left, so that memory may be short meanwhile.
 void timer_set(struct loop *l, struct timer *t, uint64_t at_ms)
 {
     timer_stop(l, t);
-    if (l->count == l->cap) {
-        unsigned cap = l->cap ? 2 * l->cap : 64;
-        struct timer **heap = realloc(l->heap, cap * sizeof(struct timer *));
-        if (!heap)
-            abort(); // a daemon without timers cannot keep its promises; nothing from the network sizes this
-                     // heap unbounded
-        l->heap = heap;
-        l->cap = cap;
-    }
+    if (4 * l->count >= 3 * l->cap)
+        grow(l);
+    if (l->count == l->cap)
+        abort(); // a daemon without timers cannot keep its promises; nothing from the network sizes this heap
+                 // unbounded
     t->at = at_ms;
     t->armed = true;
     sift_up(l, t, l->count++);

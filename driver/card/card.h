@@ -102,6 +102,7 @@ struct esp_sa {
     struct window shadow; // inbound: the sequences whose jobs poll has returned
     void *cookie;
     uint32_t mark[CARD_MAX_QUEUES]; // DELETED: entries submitted by then
+    struct request *deletion;       // made with it: that one always finds memory
     struct event_node *farewell;    // DELETED: the event, held until those entries are back
     struct esp_sa *prev, *next;
 };

@@ -136,13 +136,39 @@ static void write_ends(uint8_t *blob, const struct esp_endpoint *e, enum esp_dir
 }
 #undef AT
 
+static struct request *request_new(struct esp_sa *sa, uint8_t op)
+{
+    struct request *r = calloc(1, sizeof(*r));
+
+    if (r)
+        r->node = event_node_new();
+    if (!r || !r->node) {
+        free(r);
+        return NULL;
+    }
+    r->op = op;
+    r->sa = sa;
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    if (r)
+        free(r->node);
+    free(r);
+}
+
 static struct esp_sa *sa_create(struct card *c, const struct esp_sa_params *p, void *cookie)
 {
     struct slots *s = &c->slots[p->dir];
     struct esp_sa *sa = calloc(1, sizeof(*sa));
 
-    if (!sa)
+    if (sa)
+        sa->deletion = request_new(sa, ESPC_SA_OP_DELETE);
+    if (!sa || !sa->deletion) {
+        free(sa);
         return NULL;
+    }
     sa->slot = s->free_ring[s->head];
     s->head = (s->head + 1) % c->slots_per_dir;
     s->count--;
@@ -176,22 +202,8 @@ void card_sa_free(struct card *c, struct esp_sa *sa)
     s->sa[sa->slot] = NULL;
     s->free_ring[(s->head + s->count++) % c->slots_per_dir] = sa->slot;
     free(sa->farewell);
+    request_free(sa->deletion);
     free(sa);
-}
-
-static struct request *request_new(struct esp_sa *sa, uint8_t op)
-{
-    struct request *r = calloc(1, sizeof(*r));
-
-    if (r)
-        r->node = event_node_new();
-    if (!r || !r->node) {
-        free(r);
-        return NULL;
-    }
-    r->op = op;
-    r->sa = sa;
-    return r;
 }
 
 // By the card's clock as it was last read: what has passed since makes it the earlier, never the later.
@@ -250,9 +262,7 @@ int card_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cooki
     if (r)
         r->sa = sa_create(c, p, cookie);
     if (!r || !r->sa) {
-        if (r)
-            free(r->node);
-        free(r);
+        request_free(r);
         return esp_fail(err, -ENOMEM, e->name, "out of memory");
     }
     write_blob(c->blobs + (size_t)(q->next & (q->size - 1)) * BLOB_BYTES, p, deadline(c));
@@ -277,12 +287,14 @@ static int ask(struct esp_engine *e, struct esp_sa *sa, uint8_t op, uint64_t seq
         return -EINVAL;
     if (card_failed(c))
         return -ENODEV;
-    r = request_new(sa, op);
+    r = op == ESPC_SA_OP_DELETE ? sa->deletion : request_new(sa, op);
     if (!r)
         return -ENOMEM;
     r->seq_limit = seq_limit;
-    if (op == ESPC_SA_OP_DELETE)
+    if (op == ESPC_SA_OP_DELETE) {
+        sa->deletion = NULL;
         sa->state = SA_DELETING;
+    }
     if (op == ESPC_SA_OP_LEASE) // from now on the card may use it: a hand-over starts behind it
         sa->seq_limit = seq_limit;
     enqueue(c, r);

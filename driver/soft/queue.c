@@ -120,10 +120,25 @@ static void take_inbox(struct soft_queue *q)
     soft_queue_flush(q);
 }
 
+void soft_queue_hand(struct soft_queue *q, struct soft_command *own)
+{
+    uint64_t one = 1;
+
+    if (!q->engine->threads) {
+        run_command(q, own);
+        free(own);
+        return;
+    }
+    own->next = atomic_load(&q->inbox);
+    while (!atomic_compare_exchange_weak(&q->inbox, &own->next, own))
+        ;
+    if (!atomic_exchange(&q->rung, 1))
+        (void)!write(q->base.fd, &one, sizeof(one));
+}
+
 int soft_queue_give(struct soft_queue *q, const struct soft_command *c)
 {
     struct soft_command *own;
-    uint64_t one = 1;
 
     if (!q->engine->threads) {
         run_command(q, c);
@@ -133,11 +148,7 @@ int soft_queue_give(struct soft_queue *q, const struct soft_command *c)
     if (!own)
         return -ENOMEM;
     *own = *c;
-    own->next = atomic_load(&q->inbox);
-    while (!atomic_compare_exchange_weak(&q->inbox, &own->next, own))
-        ;
-    if (!atomic_exchange(&q->rung, 1))
-        (void)!write(q->base.fd, &one, sizeof(one));
+    soft_queue_hand(q, own);
     return 0;
 }
 

@@ -57,7 +57,8 @@ struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct 
 void soft_queue_free(struct soft_queue *q);
 // From the engine's thread. The command is copied; 0 or -ENOMEM.
 int soft_queue_give(struct soft_queue *q, const struct soft_command *c);
-void soft_queue_flush(struct soft_queue *q); // answers that are due go to the engine
+void soft_queue_hand(struct soft_queue *q, struct soft_command *own); // ... is the queue's from now on
+void soft_queue_flush(struct soft_queue *q);                          // answers that are due go to the engine
 bool soft_queue_waits(const struct soft_queue *q);
 
 #endif

@@ -45,6 +45,7 @@ struct esp_sa {
     bool closing;               // its deletion has been asked for
     uint64_t limit_asked;
     struct esp_endpoint asked;
+    struct soft_command *farewell; // its deletion, made with it: that one always finds memory
 };
 
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb,

@@ -76,6 +76,44 @@ static void unlink_sa(struct soft_engine *s, struct esp_sa *sa)
         sa->next->prev = sa->prev;
 }
 
+static struct soft_command *farewell_new(struct esp_sa *sa)
+{
+    struct soft_command *c = malloc(sizeof(*c));
+
+    if (c) {
+        *c = (struct soft_command){.op = SOFT_DELETE, .sa = sa, .node = event_node_new()};
+        if (c->node)
+            return c;
+    }
+    free(c);
+    return NULL;
+}
+
+static void sa_end(struct esp_sa *sa)
+{
+    if (sa && sa->farewell)
+        free(sa->farewell->node);
+    if (sa)
+        free(sa->farewell);
+    soft_sa_free(sa);
+}
+
+// NULL: there is no memory for it, or for what ends it one day.
+static struct esp_sa *sa_begin(struct soft_engine *s, const struct esp_sa_params *p, void *cookie,
+                               struct esp_error *err)
+{
+    struct esp_sa *sa = soft_sa_new(p, s->mb, err);
+
+    if (sa) {
+        sa->cookie = cookie;
+        sa->farewell = farewell_new(sa);
+        if (sa->farewell)
+            return sa;
+    }
+    soft_sa_free(sa);
+    return NULL;
+}
+
 static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **out,
                        struct esp_error *err)
 {
@@ -90,9 +128,9 @@ static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void
     if (rc)
         return rc;
     c.node = event_node_new();
-    c.sa = c.node ? soft_sa_new(p, s->mb, err) : NULL;
-    if (!c.sa || (c.sa->cookie = cookie, soft_queue_give(s->queue[p->queue], &c))) {
-        soft_sa_free(c.sa);
+    c.sa = c.node ? sa_begin(s, p, cookie, err) : NULL;
+    if (!c.sa || soft_queue_give(s->queue[p->queue], &c)) {
+        sa_end(c.sa);
         free(c.node);
         return esp_fail(err, -ENOMEM, "sa", "out of memory");
     }
@@ -101,7 +139,7 @@ static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void
     return 0;
 }
 
-// Every command but ADD.
+// Every command but ADD and DELETE.
 static int give(struct soft_engine *s, struct esp_sa *sa, struct soft_command c)
 {
     int rc;
@@ -118,14 +156,15 @@ static int give(struct soft_engine *s, struct esp_sa *sa, struct soft_command c)
 
 static int soft_sa_delete(struct esp_engine *e, struct esp_sa *sa)
 {
-    int rc;
+    struct soft_command *c;
 
     if (!sa || sa->closing)
         return -EINVAL;
-    rc = give(soft(e), sa, (struct soft_command){.op = SOFT_DELETE});
-    if (!rc)
-        sa->closing = true;
-    return rc;
+    sa->closing = true;
+    c = sa->farewell;
+    sa->farewell = NULL;
+    soft_queue_hand(soft(e)->queue[sa->queue], c);
+    return 0;
 }
 
 static int soft_sa_query(struct esp_engine *e, struct esp_sa *sa)
@@ -221,7 +260,7 @@ static unsigned soft_events(struct esp_engine *e, struct esp_event *ev, unsigned
             node->ev.sa = NULL;
         if (node->ev.type == ESP_EVENT_SA_DELETED || node->ev.type == ESP_EVENT_SA_REFUSED) {
             unlink_sa(s, sa);
-            soft_sa_free(sa);
+            sa_end(sa);
         }
         ev[n++] = node->ev;
         free(node);
@@ -284,7 +323,7 @@ static void soft_destroy(struct esp_engine *e)
     event_queue_clear(&s->events);
     for (struct esp_sa *sa = s->all, *next; sa; sa = next) {
         next = sa->next;
-        soft_sa_free(sa);
+        sa_end(sa);
     }
     mb_close(s->mb);
     free(s->queue);

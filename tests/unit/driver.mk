@@ -13,6 +13,7 @@ CARD_RIG := tests/unit/card_rig.c tests/unit/drv_fake_card.c $(LIBESPALIER)
 $(eval $(call unit_test,test_card,tests/unit/test_card.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_card_failure,tests/unit/test_card_failure.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_card_queues,tests/unit/test_card_queues.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread))
+$(eval $(call unit_test,test_engine_memory,tests/unit/test_engine_memory.c tests/unit/no_memory.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread $$(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_bus,tests/unit/test_bus.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_soft_keys,tests/unit/test_soft_keys.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-static unsigned left; // until one fails; 0: none will
-static bool failed;
+static unsigned left;      // until one fails; 0: none will
+static bool failed, lasts; // lasts: all those behind it do too
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -20,7 +20,25 @@ char *__wrap_strndup(const char *text, size_t max);
 void no_memory_at(unsigned n)
 {
     left = n;
-    failed = false;
+    failed = lasts = false;
+}
+
+void no_memory_from(unsigned n)
+{
+    no_memory_at(n);
+    lasts = true;
+}
+
+unsigned no_memory_pause(void)
+{
+    unsigned was = left;
+    left = 0;
+    return was;
+}
+
+void no_memory_go_on(unsigned paused)
+{
+    left = paused;
 }
 
 bool no_memory_end(void)
@@ -34,6 +52,7 @@ static bool fails(void)
     if (!left || --left)
         return false;
     failed = true;
+    left = lasts;
     errno = ENOMEM;
     return true;
 }

@@ -63,20 +63,20 @@ static void build_list(struct vici_out *o, unsigned unused)
 static void conn_loaded(const struct msg_CONN_LOAD *m)
 {
     static struct conn_config got;
-    struct reader r = reader_of(m->conn), again = r;
-    assert_true(conn_read(&r, &got) || conn_read(&again, &got)); // the first may be the one without memory
+    struct reader r = reader_of(m->conn);
+    assert_true(conn_read(&r, &got));
     ike_dpd = got.dpd_delay;
     conn_clear(&got);
 }
 
-// The other rooms have memory: they do what they are asked for. (Decoding in the test must not be what
-// fails.)
+// The other rooms have memory: they do what they are asked for.
 static void serve_rooms(void)
 {
     static uint8_t asked_ike[IPC_MAX_MESSAGE];
     for (int idle = 0; idle < 5; idle++) {
         union msg m;
         loop_once(loop, 0);
+        unsigned paused = no_memory_pause();
         for (int r = ROOM_IKE; r < ROOM_COUNT; r++) {
             ssize_t n = room[r] < 0 ? -1 : recv(room[r], asked_ike, sizeof(asked_ike), MSG_DONTWAIT);
             if (n < 0)
@@ -98,6 +98,7 @@ static void serve_rooms(void)
             }
             tell((enum room)r, MSG_RESULT, &(struct msg_RESULT){.req = q, .ok = 1});
         }
+        no_memory_go_on(paused);
     }
 }
 
@@ -171,13 +172,23 @@ static void check_list(struct outcome *o)
     assert_int_equal(in.replies, 1);
 }
 
-static struct outcome each_allocation(void (*build)(struct vici_out *o, unsigned arg),
-                                      void (*check)(struct outcome *o))
+// The heap of timers has room: without it a room ends, as documented in loop.c.
+static void keep_timers(void)
+{
+    static struct timer t;
+    t = (struct timer){0};
+    timer_set(loop, &t, UINT64_MAX / 2);
+}
+
+static struct outcome each_with(void (*no_memory)(unsigned n),
+                                void (*build)(struct vici_out *o, unsigned arg),
+                                void (*check)(struct outcome *o))
 {
     struct outcome o = {0, 0};
     bool failed = true;
     while (failed && o.tried < LIMIT) {
         assert_int_equal(vici_set_up(NULL), 0);
+        keep_timers();
         secrets = ike_dpd = 0;
         send_command(build_conn, 10);
         assert_true(settle());
@@ -187,7 +198,7 @@ static struct outcome each_allocation(void (*build)(struct vici_out *o, unsigned
         client_reads();
         send_command(build, 20);
         in.replies = in.events = 0;
-        no_memory_at(++o.tried);
+        no_memory(++o.tried);
         serve_rooms();
         failed = no_memory_end();
         bool answered = settle();
@@ -196,9 +207,16 @@ static struct outcome each_allocation(void (*build)(struct vici_out *o, unsigned
         vici_tear_down(NULL);
     }
     assert_false(failed);
-    print_message("each of %u allocations failed once, %u times nothing had changed\n", o.tried - 1,
-                  o.refused);
+    print_message("each of %u allocations failed%s, %u times nothing had changed\n", o.tried - 1,
+                  no_memory == no_memory_at ? "" : " with all behind it", o.refused);
     return o;
+}
+
+static struct outcome each_allocation(void (*build)(struct vici_out *o, unsigned arg),
+                                      void (*check)(struct outcome *o))
+{
+    (void)each_with(no_memory_from, build, check);
+    return each_with(no_memory_at, build, check);
 }
 
 static void test_connection_that_cannot_be_loaded_leaves_the_one_before(void **state)

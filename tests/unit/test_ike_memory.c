@@ -63,16 +63,52 @@ static void test_connection_without_memory_is_whole_or_not_there(void **state)
         send_conn(p, 900);
         failed = no_memory_end();
         bool answered = p->s[1].last_req == 900, there = p->s[1].ike->conns != NULL;
-        if (answered && p->s[1].last_ok != there)
+        if (!answered || p->s[1].last_ok != there)
             fail_msg("without allocation %u: %s, and the connection is %s", n,
-                     p->s[1].last_ok ? "taken" : p->s[1].last_text, there ? "there" : "not there");
-        failures += answered && !p->s[1].last_ok;
+                     !answered         ? "no answer"
+                     : p->s[1].last_ok ? "taken"
+                                       : p->s[1].last_text,
+                     there ? "there" : "not there");
+        failures += !p->s[1].last_ok;
         send_conn(p, 901);
         pair_result(p, 1, 901, true);
         up(p, n);
         pair_free(p);
     }
     assert_true(failures >= WANTED && n < LIMIT);
+}
+
+static void unload(struct pair *p, uint32_t req)
+{
+    struct msg_CONN_UNLOAD m = {.req = req};
+    snprintf(m.conn, sizeof(m.conn), "t");
+    ipc_send(p->s[1].ctl_ike, MSG_CONN_UNLOAD, &m);
+    pair_run(p);
+}
+
+static void test_connection_that_goes_without_memory_is_gone_or_whole(void **state)
+{
+    unsigned n = 0, failures = 0;
+    bool failed = true;
+    (void)state;
+    while (failed && ++n < LIMIT) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+        keep_timers(p);
+        no_memory_at(n);
+        unload(p, 900);
+        failed = no_memory_end();
+        if (p->s[1].last_req != 900)
+            fail_msg("without allocation %u: no answer", n);
+        if (p->s[1].last_ok == (p->s[1].ike->conns != NULL))
+            fail_msg("without allocation %u: %s, and the connection is %s", n,
+                     p->s[1].last_ok ? "removed" : p->s[1].last_text, p->s[1].ike->conns ? "there" : "gone");
+        failures += !p->s[1].last_ok;
+        if (!p->s[1].last_ok)
+            up(p, n);
+        unload(p, 901);
+        pair_free(p);
+    }
+    assert_true(failures >= 2 && n < LIMIT);
 }
 
 // What an end that has lost the other's message still holds is over by the next attempt at the latest.
@@ -148,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connection_without_memory_is_whole_or_not_there),
+        cmocka_unit_test(test_connection_that_goes_without_memory_is_gone_or_whole),
         cmocka_unit_test(test_ike_sa_without_memory_is_up_or_not_and_up_the_next_time),
         cmocka_unit_test(test_child_sa_rekeyed_without_memory_leaves_the_ends_agreed),
         cmocka_unit_test(test_ike_sa_rekeyed_without_memory_leaves_the_ends_agreed),

@@ -231,8 +231,8 @@ struct esp_engine_ops {
     // used in jobs from the ADDED event on.
     int (*sa_add)(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
                   struct esp_error *err);
-    int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa);                    // answer: SA_DELETED
-    int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);                     // answer: SA_STATS
+    int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa); // answer: SA_DELETED; needs no memory
+    int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);  // answer: SA_STATS
     int (*sa_lease)(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit); // answer: SA_LEASED
     // The ends of the SA have moved (RFC 7296 section 2.23, RFC 4555). 0: holds from now on, for jobs
     // submitted after this but for those that a card takes before the command. -EOPNOTSUPP with the reason:
