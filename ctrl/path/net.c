@@ -13,7 +13,7 @@
 
 static const struct child_env *env_of(void *ctx)
 {
-    return ctx;
+    return ((const struct path_sockets *)ctx)->env;
 }
 
 static int result(ssize_t n)
@@ -150,20 +150,10 @@ static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
     return result(recv(env_of(ctx)->sock_esp, p, cap, MSG_DONTWAIT | MSG_TRUNC));
 }
 
-static bool is_v6(const struct mmsghdr *m)
-{
-    return ((const struct sockaddr *)m->msg_hdr.msg_name)->sa_family == AF_INET6;
-}
-
-// Each family has its socket: as many as are of the first one's.
 static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
 {
-    const struct child_env *env = env_of(ctx);
-    bool six = is_v6(m);
-    unsigned run = 1;
-    while (run < n && is_v6(&m[run]) == six)
-        run++;
-    return sendmmsg(six ? env->sock_send6 : env->sock_send, m, run, 0);
+    struct path_sockets *s = ctx;
+    return net_send(&s->sender, m, n);
 }
 
 static int past(void *ctx, const uint8_t *p, uint32_t len)
@@ -180,10 +170,16 @@ static int past(void *ctx, const uint8_t *p, uint32_t len)
                          six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
 }
 
-struct path_net path_net_sockets(const struct child_env *env)
+struct path_net path_net_sockets(struct path_sockets *s, const struct child_env *env)
 {
     bool big = has_header(env->tun);
-    return (struct path_net){.ctx = (void *)(uintptr_t)env,
+    s->env = env;
+    s->sender = (struct net_sender){.calls = &net_linux,
+                                    .port = env->settings->port_nat_t,
+                                    .family = {{.raw = env->sock_send, .udp = env->sock_esp_nat_t},
+                                               {.raw = env->sock_send6, .udp = env->sock_esp6_nat_t}}};
+    net_sender_open(&s->sender);
+    return (struct path_net){.ctx = s,
                              .tun_read = tun_read,
                              .tun_write = big ? tun_write_one : tun_write,
                              .tun_read_big = big ? tun_read_big : NULL,

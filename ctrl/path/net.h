@@ -10,6 +10,7 @@
 
 #include "ctrl/lib/child.h"
 #include "ctrl/lib/conn.h"
+#include "ctrl/path/net_send.h"
 
 struct arrival { // what the kernel tells of a datagram whose outer headers it has taken off
     struct addr from, to;
@@ -42,6 +43,12 @@ struct path_net {
     int (*ah6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
 };
 
-struct path_net path_net_sockets(const struct child_env *env); // env stays where it is
+// The descriptors that the supervisor has opened, and what is kept beside them.
+struct path_sockets {
+    const struct child_env *env;
+    struct net_sender sender;
+};
+struct path_net path_net_sockets(struct path_sockets *s,
+                                 const struct child_env *env); // both stay where they are
 
 #endif

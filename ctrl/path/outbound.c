@@ -117,6 +117,19 @@ static socklen_t destination(const uint8_t *o, struct sockaddr_storage *to)
     return a.family == 4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
+// Lost, as on any full or broken link; its sequence number is used up.
+static void not_sent(struct worker *w, int error)
+{
+    uint64_t *count = error == EAGAIN || error == ENOBUFS || error == ENOMEM ? &w->send_full
+                      : error == EMSGSIZE                                    ? &w->send_too_long
+                      : error == EPERM || error == EACCES                    ? &w->send_refused
+                      : error == EHOSTUNREACH || error == ENETUNREACH || error == ENETDOWN
+                          ? &w->send_unreachable
+                          : &w->send_errors;
+    if (++*count % 1000 == 1)
+        LOGF(NET, 1, "cannot send an ESP packet: %s", strerror(error));
+}
+
 void out_send(struct worker *w)
 {
     struct mmsghdr msgs[PATH_BURST];
@@ -140,9 +153,7 @@ void out_send(struct worker *w)
         }
         if (errno == EINTR)
             continue;
-        w->send_errors++; // this one is lost as on any full or broken link; its sequence number is used up
-        if (w->send_errors % 1000 == 1)
-            LOGF(NET, 1, "cannot send an ESP packet: %s", strerror(errno));
+        not_sent(w, errno);
         done++;
     }
     for (unsigned i = 0; i < n; i++)

@@ -2,7 +2,7 @@
 // The path process: traffic keys, engines, packets and policy. What all share (struct path: SPD, SAs,
 // engines, control) is apart from what carries packets (struct worker: its sockets, packets, lists, memory of
 // flows and counters), which is one thread's own. One worker runs, in the loop of the rest.
-//   TUN -> policy (spd.c) -> its child SA -> engine.submit ... engine.poll -> raw socket   (outbound.c)
+//   TUN -> policy (spd.c) -> its child SA -> engine.submit ... engine.poll -> socket       (outbound.c)
 //   UDP 4500 or raw ESP -> child SA by SPI -> engine ... -> its policy and selectors -> TUN (inbound.c)
 // A child SA lives in the card or in software (sadb.c); when the card fails everything moves at once
 // (failover.c).
@@ -137,6 +137,7 @@ struct path;
 struct worker {
     struct path *p;
     struct path_net net;
+    struct path_sockets sockets; // where net is theirs
     struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd, ah_fd, ah6_fd;
     bool reading; // they are watched
     struct esp_pool *pool;
@@ -156,9 +157,9 @@ struct worker {
     struct engine_count count[PATH_ENGINES];
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
     uint64_t big_reads, big_writes; // of several packets
-    uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, send_errors, tun_errors,
-        rerun;
-    uint64_t icmp_second; // of our own ICMP errors
+    uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, tun_errors, rerun;
+    uint64_t send_full, send_too_long, send_refused, send_unreachable, send_errors; // lost by what send said
+    uint64_t icmp_second;                                                           // of our own ICMP errors
     unsigned icmp_in_second;
 };
 enum { PATH_VIRTUAL_MAX = 64 };

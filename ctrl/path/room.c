@@ -128,7 +128,7 @@ static int open_soft(struct path *p, struct esp_error *err)
 
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
 {
-    p->worker->net = net ? *net : path_net_sockets(p->env);
+    p->worker->net = net ? *net : path_net_sockets(&p->worker->sockets, p->env);
     int rc;
     if ((rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 ||
         (rc = io_open(p->worker, err)) < 0 ||

@@ -127,7 +127,14 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");
     put(&t, TOTAL(p, keepalives), "keepalives");
     put(&t, TOTAL(p, queue_full), "queue_full");
+    put(&t, TOTAL(p, send_full), "send_full");
+    put(&t, TOTAL(p, send_too_long), "send_too_long");
+    put(&t, TOTAL(p, send_refused), "send_refused");
+    put(&t, TOTAL(p, send_unreachable), "send_unreachable");
     put(&t, TOTAL(p, send_errors), "send_errors");
+    put(&t, TOTAL(p, sockets.sender.calls_made), "send_calls");
+    put(&t, TOTAL(p, sockets.sender.cut_packets), "sent_together");
+    put(&t, TOTAL(p, sockets.sender.cut_refused), "send_together_refused");
     put(&t, TOTAL(p, tun_errors), "tun_errors");
     put(&t, p->failovers, "failovers");
     put(&t, p->failover_moved, "failover_sas_moved");

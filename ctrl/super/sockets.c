@@ -176,6 +176,7 @@ static int udp_open(const struct opening *o, int *out, uint16_t port, bool share
         return missing(o->err, what, "asking for packet information");
     set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE,
             4 << 20); // room for bursts; where it is refused the default has to do
+    set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
     if (bind_to(fd, o->family, o->st, port) < 0)
         return missing(o->err, what, "binding");
     return 0;

@@ -231,8 +231,10 @@ static bool lab_make(struct lab *l, const char *prefix)
         return complain("cannot make the link between them");
     for (int i = 0; i < 2; i++) {
         struct site *s = i ? e : w, *o = i ? w : e;
-        // in clear everything would get through by this route: only IPsec policy stands in its way
-        if (sh("nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer up && ip route add "
+        // One packet a frame, as on a cable: what sends several at once has them cut before the capture sees
+        // them. In clear everything would get through by this route: only IPsec policy stands in its way
+        if (sh("nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer gso_max_segs 1 up "
+               "&& ip route add "
                "%s via %s src %s' && "
                "nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 "
                ">/proc/sys/net/ipv4/conf/all/rp_filter; "

@@ -285,7 +285,7 @@ static bool make_link(const struct middle *m, const struct site *s, const struct
               "nsenter --net=%s ip link set mid-%s netns %d && nsenter --net=/proc/%d/ns/net ip link set "
               "mid-%s "
               "up && "
-              "nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer up && "
+              "nsenter --net=%s sh -c 'ip addr add %s/24 dev outer && ip link set outer gso_max_segs 1 up && "
               "ip route add %s via %s src %s && echo 0 >/proc/sys/net/ipv4/conf/outer/rp_filter && "
               "ip neigh replace %s lladdr 02:00:00:00:00:%s dev outer nud permanent && "
               "ip neigh replace %s lladdr 02:00:00:00:00:%s dev outer nud permanent'",

@@ -128,7 +128,7 @@ int rig_up(void **state)
     r->p->ctl = channel(r, &r->ctl, ROOM_CTL);
     assert_int_equal(esp_soft_open(&r->p->engines[PATH_SOFT].e, &err), 0);
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
-    r->p->worker->net = path_net_sockets(&r->env);
+    r->p->worker->net = path_net_sockets(&r->p->worker->sockets, &r->env);
     r->p->worker->net.send = catch_all;
     r->p->worker->net.past = catch_past;
     assert_int_equal(io_open(r->p->worker, &err), 0);

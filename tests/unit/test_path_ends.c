@@ -66,6 +66,7 @@ static void test_esp_is_found_in_every_family_and_mode(void **state)
 // ---- a card that writes where it should not
 
 static struct rig *scribbling; // net's hooks have no other way to the rig
+static struct path_net sockets;
 
 static int scribbled_send(void *ctx, struct mmsghdr *m, unsigned n)
 {
@@ -77,7 +78,7 @@ static int scribbled_send(void *ctx, struct mmsghdr *m, unsigned n)
 static int scribbled_write(void *ctx, const uint8_t *p, uint32_t len)
 {
     fake_scribble(&scribbling->card);
-    return path_net_sockets(ctx).tun_write(ctx, p, len);
+    return sockets.tun_write(ctx, p, len);
 }
 
 // What is sent, and what enters the TUN, is what was checked, whatever the card writes between the two.
@@ -87,6 +88,7 @@ static void test_a_card_that_writes_after_its_completion_changes_nothing(void **
     rig_card(r);
     rig_must_install(r, 1, OFFLOAD_YES, "card");
     scribbling = r;
+    sockets = r->p->worker->net;
     r->p->worker->net.send = scribbled_send;
     r->p->worker->net.tun_write = scribbled_write;
     rig_out(r, 0, 50);
