@@ -104,8 +104,8 @@ struct probe { // a UDP packet every interval, numbered; the receiver notes when
 bool probe_start(struct lab *l, struct probe *p, struct site *from, struct site *to, unsigned interval_us);
 struct probe_result {
     uint64_t sent, received, repeated;
-    uint64_t max_gap_us;          // without an arrival, from the first packet sent to the last
-    uint64_t lost_beside_the_gap; // by their numbers: before the last one that came before it, or behind it
+    uint64_t max_gap_us;   // without an arrival, from the first packet sent to the last
+    uint64_t longest_lost; // numbers lost one behind the other, at most
 };
 bool probe_sends(uint64_t n); // waits until so many are sent, or have come
 bool probe_hears(uint64_t n);

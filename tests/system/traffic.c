@@ -171,32 +171,30 @@ bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, i
 #define PROBE_MAX (1u << 20)
 struct probe_shared {
     volatile uint64_t sent, received, repeated, max_gap_us;
-    volatile uint32_t next;                   // the number to be sent next
-    volatile uint64_t first_us, sent_us;      // when the first and the newest packet went out
-    volatile uint64_t last_us;                // when the newest one came
-    volatile uint32_t last, gap_from, gap_to; // its number; those around the longest silence
-    volatile int ready, stop;                 // ready: there is a receiver
+    volatile uint32_t next;              // the number to be sent next
+    volatile uint64_t first_us, sent_us; // when the first and the newest packet went out
+    volatile uint64_t last_us;           // when the newest one came
+    volatile int ready, stop;            // ready: there is a receiver
     uint8_t seen[PROBE_MAX / 8];
 };
 static struct probe_shared *shared;
 
 // Before the first arrival and behind the last it is silent too.
-static void silent_until(uint64_t now, uint32_t n)
+static void silent_until(uint64_t now)
 {
     uint64_t since = shared->received ? shared->last_us : shared->first_us;
-    if (now <= since || now - since <= shared->max_gap_us)
-        return;
-    shared->max_gap_us = now - since;
-    shared->gap_from = shared->last;
-    shared->gap_to = n;
+    if (now > since && now - since > shared->max_gap_us)
+        shared->max_gap_us = now - since;
 }
 
-static uint64_t lost_beside_the_gap(uint32_t sent)
+static uint64_t longest_lost(uint32_t sent)
 {
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < sent; i++)
-        n += !(shared->seen[i / 8] & 1u << i % 8) && (i < shared->gap_from || i > shared->gap_to);
-    return n;
+    uint64_t run = 0, longest = 0;
+    for (uint32_t i = 0; i < sent; i++) {
+        run = shared->seen[i / 8] & 1u << i % 8 ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
 }
 
 static void probe_receive(struct site *to)
@@ -211,9 +209,8 @@ static void probe_receive(struct site *to)
         if (shared->seen[n / 8] & 1u << n % 8)
             shared->repeated++;
         shared->seen[n / 8] |= (uint8_t)(1u << n % 8);
-        silent_until(now, n);
+        silent_until(now);
         shared->last_us = now;
-        shared->last = n;
         shared->received++;
     }
     _exit(1);
@@ -308,8 +305,8 @@ bool probe_stop(struct probe *p, struct probe_result *r)
     waitpid(p->tx, NULL, 0);
     await_the_rest(&shared->received, shared->sent);
     stop(&p->rx, SIGKILL, 500);
-    silent_until(shared->sent_us, shared->next);
+    silent_until(shared->sent_us);
     *r = (struct probe_result){shared->sent, shared->received, shared->repeated, shared->max_gap_us,
-                               lost_beside_the_gap(shared->next)};
+                               longest_lost(shared->next)};
     return r->sent > 0;
 }
