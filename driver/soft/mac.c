@@ -33,12 +33,11 @@ static const char *hash_of(enum esp_integ integ)
 
 static bool init_hmac(struct mac *m, const char *hash, const uint8_t *key, size_t len)
 {
-    char name[8];
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    OSSL_PARAM params[2] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+    OSSL_PARAM params[2] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)hash,
+                                                             0), // it is only read
                             OSSL_PARAM_construct_end()};
 
-    strcpy(name, hash);
     m->hmac = mac ? EVP_MAC_CTX_new(mac) : NULL;
     EVP_MAC_free(mac); // the context holds it
     return m->hmac && EVP_MAC_init(m->hmac, key, len, params) == 1;
