@@ -402,13 +402,20 @@ static bool socket_there(void *ctx)
     return stat(r->path, &st) == 0 || waitpid(r->s->daemon, NULL, WNOHANG) != 0;
 }
 
+static bool runs(const struct site *s)
+{
+    siginfo_t i = {0};
+    return waitid(P_PID, (id_t)s->daemon, &i, WEXITED | WNOHANG | WNOWAIT) == 0 && i.si_pid == 0;
+}
+
 static bool load_all(struct site *s)
 {
     char out[4096];
+    uint64_t end = mono_us() + PATIENCE_MS * 1000ull;
     int rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
-    for (int i = 0; i < PATIENCE_MS / 100 && rc && strstr(out, "Connection refused");
-         i++) { // charon binds before it listens
-        usleep(100000);
+    // charon takes an old socket away, binds and then listens
+    while (rc && strstr(out, "connecting to '") && runs(s) && mono_us() < end) {
+        usleep(20000);
         rc = swanctl(s, out, sizeof(out), "--load-all --noprompt");
     }
     if (rc)

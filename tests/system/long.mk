@@ -19,7 +19,7 @@ check-san: $(BUILD)/bin/espalier-card ## unit and system tests under AddressSani
 	@$(SAN_MAKE) $(addprefix -o ,$(SAN_MODELS)) $(SAN_BUILD)/bin/espalier-card
 	@ok=0; export BUILD=$(SAN_BUILD); $(SAN_ENV) tests/run.sh $(patsubst $(BUILD)/%,$(SAN_BUILD)/%,$(UNIT_TESTS)) || ok=1; \
 	tests/run.sh $(SAN_SYSTEM) || ok=1; \
-	for f in $(SAN_REPORT).*; do [ ! -e "$$f" ] || { echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; }; done; exit $$ok
+	for f in $$(grep -lE 'ERROR: |runtime error:' $(SAN_REPORT).* 2>/dev/null); do echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; done; exit $$ok
 
 check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped and lying at random moments, under load
 	@tests/need.sh lab

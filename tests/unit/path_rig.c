@@ -190,6 +190,8 @@ int rig_down(void **state)
     esp_pool_destroy(p->worker->pool);
     esp_pool_destroy(p->worker->dma);
     free(p->worker->packets);
+    free(p->worker->big);
+    free(p->worker->gro.buf);
     flows_free(&p->worker->flows);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);

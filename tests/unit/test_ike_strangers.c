@@ -394,10 +394,12 @@ static void test_errors_to_one_address_are_limited_and_others_get_theirs(void **
     for (int i = 0; i < 200; i++)
         pair_inject(p, 1, &path, msg, len);
     assert_int_equal(answers, 50);
+    unsigned remote_count = p->s[1].ike->conns->cfg.remote_count;
     p->s[1].ike->conns->cfg.remote_count = 0;
     addr_parse("198.51.100.7", &path.remote);
     pair_inject(p, 1, &path, msg, len);
     assert_int_equal(answers, 51);
+    p->s[1].ike->conns->cfg.remote_count = remote_count; // by which it is taken out of the index again
     pair_clock += 1000;
     addr_parse("10.0.0.1", &path.remote);
     pair_inject(p, 1, &path, msg, len);

@@ -496,8 +496,8 @@ static void test_one_sa_that_waits_leaves_room_for_the_next(void **state)
 static void test_deleted_while_being_added_and_then_refused_gives_its_packets_back(void **state)
 {
     struct rig *r = *state;
+    rig_card(r);
     for (int fails = 0; fails < 2; fails++) {
-        rig_card(r);
         r->card.hold_events = true;
         r->card.refuse[ESP_IN] = r->card.refuse[ESP_OUT] = ESP_STATUS_BUCKET_FULL;
         rig_install(r, 1, OFFLOAD_YES, 0);

@@ -38,8 +38,8 @@ static unsigned count_keys(void)
         char rights[8];
 
         if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || rights[1] != 'w' ||
-            strstr(line, "[stack]"))
-            continue;
+            strstr(line, "[stack]") || to - from > 1ul << 28)
+            continue; // no memory of ours is so large, but a sanitizer's shadow is
         for (unsigned long at = from; at < to; at += sizeof(page) - 16) {
             size_t want = to - at < sizeof(page) ? to - at : sizeof(page);
             ssize_t n;
@@ -68,10 +68,6 @@ static struct esp_sa *add(struct esp_engine *e, enum esp_dir dir, enum esp_alg a
 static void test_key_is_gone_after_delete_and_destroy(void **state)
 {
     (void)state;
-#ifdef __SANITIZE_ADDRESS__
-    printf("skip: the address sanitizer's own memory is too large to search\n");
-    skip();
-#endif
     for (int alg = ESP_ALG_AES128_GCM16; alg < ESP_ALG_COUNT; alg++) {
         struct esp_engine *e;
         struct esp_sa *tx, *rx;
