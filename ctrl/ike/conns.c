@@ -400,11 +400,50 @@ bool conn_only_policies(const struct conn_config *cfg)
     return cfg->child_count > 0;
 }
 
+bool conn_can_send(const struct ike *ike, const struct addr *from, const struct addr *to)
+{
+    const struct net *net = &ike->net;
+    struct addr a;
+    if (from->family != to->family)
+        return false;
+    if (net->can_send)
+        return net->can_send(net->ctx, from, to);
+    return net->source_for(net->ctx, to, &a) && addr_eq(&a, from);
+}
+
+// Of those that it names the first that is there and has a way to it; where none has, one of its family.
+static void named_address(const struct ike *ike, const struct conn_config *c, const struct addr *to,
+                          struct addr *out)
+{
+    const struct addr *of_family = NULL, *any = NULL;
+    for (unsigned i = 0; i < c->local_count; i++) {
+        const struct addr *a = &c->local_addrs[i];
+        bool alike = a->family && a->family == to->family;
+        if (alike && c->local_count > 1 && conn_can_send(ike, a, to)) {
+            *out = *a;
+            return;
+        }
+        of_family = alike && !of_family ? a : of_family;
+        any = a->family && !any ? a : any;
+    }
+    if (of_family || any)
+        *out = of_family ? *of_family : *any;
+}
+
+// The first of the peer's addresses that there is a way to; where there is none, the first.
 int conn_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
 {
-    for (unsigned i = 0; i < c->remote_count; i++)
-        if (c->remote_addrs[i].family)
-            return conn_path_to(ike, c, &c->remote_addrs[i], p, err);
+    const struct addr *first = NULL;
+    for (unsigned i = 0; i < c->remote_count; i++) {
+        const struct addr *a = &c->remote_addrs[i];
+        if (!a->family)
+            continue;
+        first = first ? first : a;
+        if (c->remote_count > 1 && conn_path_to(ike, c, a, p, NULL) == 0 && conn_can_send(ike, &p->local, a))
+            return 0;
+    }
+    if (first)
+        return conn_path_to(ike, c, first, p, err);
     return esp_fail(err, -EINVAL, "remote_addrs", "connection '%s' names no peer address to initiate to",
                     c->name);
 }
@@ -415,8 +454,7 @@ int conn_path_to(struct ike *ike, const struct conn_config *c, const struct addr
     char a[64];
     memset(p, 0, sizeof(*p));
     p->remote = *remote;
-    for (unsigned i = 0; i < c->local_count && !p->local.family; i++)
-        p->local = c->local_addrs[i];
+    named_address(ike, c, remote, &p->local);
     if (!p->local.family && !ike->net.source_for(ike->net.ctx, &p->remote, &p->local))
         return esp_fail(err, -ENETUNREACH, "remote_addrs", "no route to %s",
                         addr_print(&p->remote, a, sizeof(a)));

@@ -57,17 +57,6 @@ static void ours(const struct ike_sa *sa, const struct addr *to, struct addrs *l
         add(l, &by_route);
 }
 
-static bool can_send(const struct ike_sa *sa, const struct addr *from, const struct addr *to)
-{
-    const struct net *net = &sa->ike->net;
-    struct addr a;
-    if (from->family != to->family)
-        return false;
-    if (net->can_send)
-        return net->can_send(net->ctx, from, to);
-    return net->source_for(net->ctx, to, &a) && addr_eq(&a, from);
-}
-
 static unsigned ways(const struct ike_sa *sa, struct net_path *out, unsigned most)
 {
     struct addrs to, from;
@@ -76,7 +65,7 @@ static unsigned ways(const struct ike_sa *sa, struct net_path *out, unsigned mos
     for (unsigned i = 0; i < to.count && n < most; i++) {
         ours(sa, &to.a[i], &from);
         for (unsigned k = 0; k < from.count && n < most; k++) {
-            if (!can_send(sa, &from.a[k], &to.a[i]))
+            if (!conn_can_send(sa->ike, &from.a[k], &to.a[i]))
                 continue;
             out[n] = sa->path;
             out[n].local = from.a[k];
