@@ -16,6 +16,7 @@
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/ways.h"
 #include "ctrl/ike/seal.h"
 #include "ctrl/lib/log.h"
 
@@ -77,7 +78,7 @@ static void retransmit(struct timer *t)
     log_set_context(sa->conn->cfg.name, sa->id);
     if (sa->tries >= ike->set.retransmit_tries) {
         give_up(sa);
-    } else {
+    } else if (!way_begin_anew(sa)) {
         sa->tries++;
         COUNT(ike, retransmits);
         LOGF(IKE, 1, "retransmit %u of request with message ID %u", sa->tries, sa->out_mid);
@@ -93,7 +94,7 @@ void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len)
     free(sa->request);
     sa->request = msg;
     sa->request_len = len;
-    sa->tries = 0;
+    sa->tries = sa->hurried = 0;
     sa->retransmit.fire = retransmit;
     sa->retransmit.ctx = sa;
     transmit(sa, &sa->path, msg, len);
@@ -107,6 +108,14 @@ void exchange_again(struct ike_sa *sa)
     sa->tries = 0;
     transmit(sa, &sa->path, sa->request, sa->request_len);
     timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
+}
+
+void exchange_hurry(struct ike_sa *sa)
+{
+    if (!sa->request || sa->hurried == sa->tries + 1 || sa->last_out == loop_now(sa->ike->loop))
+        return;
+    sa->hurried = sa->tries + 1;
+    transmit(sa, &sa->path, sa->request, sa->request_len);
 }
 
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b)

@@ -14,6 +14,9 @@ struct net_path;
 void exchange_send(struct ike_sa *sa, uint8_t *msg,
                    size_t len); // takes msg: a request with all its datagrams, retransmitted until answered
 void exchange_again(struct ike_sa *sa); // what is unanswered, at once, where the peer or we are now
+// What has not been answered goes out once more, beside its repetitions and once between two of them: it may
+// get through now.
+void exchange_hurry(struct ike_sa *sa);
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange,
                     const struct pb *b); // the passive task is over; false: it could not be said

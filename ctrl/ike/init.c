@@ -28,6 +28,7 @@
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/ike/ways.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
 
@@ -292,17 +293,17 @@ void init_restart(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     struct net_path path;
+    bool way = way_again(sa, &path);
     if (sa->active->kind != TASK_INIT && sa->active->ops->undo)
         sa->active->ops->undo(sa->active);
-    if (sa->active->kind != TASK_INIT &&
-        (!forget_attempt(sa) || conn_path(ike, &sa->conn->cfg, &path, NULL) != 0)) {
+    if (sa->active->kind != TASK_INIT && (!forget_attempt(sa) || !way)) {
         sa_destroy(sa);
         return;
     }
-    if (sa->active->kind != TASK_INIT) { // lost in IKE_AUTH: the responder's half-open state is gone by now
+    if (way)
         sa->path = path;
+    if (sa->active->kind != TASK_INIT) // lost in IKE_AUTH: the responder's half-open state is gone by now
         task_become(sa->active, TASK_INIT);
-    }
     table_del(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
     do {
         if (cr_random(&sa->spi_i, sizeof(sa->spi_i)) != 0)

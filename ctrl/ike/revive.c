@@ -46,6 +46,7 @@ struct revive {
     uint32_t replaces;    // REVIVE_REPLACE: the IKE SA
     uint32_t put_off;     // the IKE SA whose peer was busy, 0: none
     bool trying, crossed; // crossed: begun anew at once, and not up since
+    bool no_way;          // what it failed for last
     struct timer timer;
 };
 
@@ -257,7 +258,9 @@ static void attempt(struct timer *t)
     end_childless(ike, c);
     r->put_off = 0;
     r->trying = true;
-    if (initiate_child(ike, c, child, &err) == 0)
+    int rc = initiate_child(ike, c, child, &err);
+    r->no_way = rc == -ENETUNREACH;
+    if (rc == 0)
         return;
     LOGF(IKE, 0, "%s/%s cannot be initiated: %s", r->conn, r->child, err.text);
     if (err.code == -EINVAL) // it names no peer: nothing will change by waiting
@@ -412,6 +415,19 @@ void revive_sa_ends(struct ike_sa *sa)
     if (sa->initiator && sa->hs && sa->hs->child)
         revive_failed(sa, sa->hs->child->name);
     create_child_each(sa, revive_failed);
+}
+
+// There may be a way now: what waited for one does not wait any longer, and a packet may ask again.
+void revive_addrs_changed(struct ike *ike)
+{
+    for (struct hash_node *n = NULL; (n = hash_each(&ike->revives.hash, n)) != NULL;) {
+        struct revive *r = (struct revive *)(void *)table_node_of(n);
+        if (r->no_way && r->timer.armed && r->timer.fire == attempt)
+            arm(r, 0);
+        if (r->no_way)
+            r->quiet_until = 0;
+        r->no_way = false;
+    }
 }
 
 void revive_up(struct ike_sa *sa, const char *child)

@@ -25,6 +25,7 @@
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/ways.h"
 #include "ctrl/ike/standing.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/tls.h"
@@ -82,6 +83,8 @@ static void addrs_changed(struct ike *ike)
 {
     conn_addrs_changed(ike);
     mobike_addrs_changed(ike);
+    ways_addrs_changed(ike);
+    revive_addrs_changed(ike);
 }
 
 static void from_path(struct ike *ike, enum msg_type t, const union msg *m)

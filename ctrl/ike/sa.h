@@ -106,6 +106,7 @@ struct ike_sa {
     uint8_t *request;
     size_t request_len;
     unsigned tries;
+    unsigned hurried; // tries + 1 when it went out once more between two repetitions
     struct timer retransmit;
     // requests of the peer: one at a time, with its last answer
     struct task *passive, *parked; // parked: answered, and go on with an IKE_FOLLOWUP_KE
