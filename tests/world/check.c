@@ -262,7 +262,7 @@ void check_wire(struct site *s, const uint8_t *p, uint32_t len)
         return;
     bool udp = v.proto == IPPROTO_UDP, nat_t = udp && v.sport == 4500;
     bool host = check_id(p, len) >= 0; // a host's packet, or that of a program of the gateway's, as it was
-    if (host || v.src != s->wan) {
+    if (host || !site_owns(s, v.src)) {
         TRACE(w, 62, check_id(p, len), "%c wire: in clear, id %lld", s->letter, (long long)check_id(p, len));
     } else if (v.proto == IPPROTO_ESP || (nat_t && len > v.at + 12 && get32(p + v.at + 8))) {
         uint32_t at = v.at + (nat_t ? 8 : 0);
@@ -275,7 +275,7 @@ void check_wire(struct site *s, const uint8_t *p, uint32_t len)
     }
     if (!holds_clear(p, len))
         return;
-    if (!host && v.src == s->wan)
+    if (!host && site_owns(s, v.src))
         world_fail(w, "clear", "%c sends what a host said inside a packet of its own", s->letter);
     else if (check_required(s, p, len, false))
         world_fail(w, "clear", "id %lld leaves %c in clear; its policy is loaded",
@@ -293,7 +293,7 @@ void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_t
     if (!view_of(&v, p, len))
         return;
     if (((v.proto == IPPROTO_ICMP && v.sport == 3) || (v.proto == IPPROTO_ICMPV6 && v.sport < 128)) &&
-        v.src == s->wan)
+        site_owns(s, v.src))
         return; // the gateway's own word about a packet that cannot go on
     if (id < 0 || (size_t)id >= w->ledger.count) {
         world_fail(w, "foreign", "%c delivers a packet that nobody sent", s->letter);

@@ -149,7 +149,9 @@ static void ike_send(void *ctx, const struct net_path *path, struct slice d, boo
     if (s->d.cut || n + 40 > sizeof(p))
         return;
     uint8_t family = path->remote.family;
-    uint32_t src = path->local.family ? number_of(path->local.a, family) : s->wan;
+    uint32_t src = number_of(path->local.a, family);
+    if (!path->local.family && !site_source(s, family, &src))
+        return;
     uint32_t at = put_header(p, family, src, number_of(path->remote.a, family), IPPROTO_UDP, n);
     put16(p + at, path->nat_t ? 4500 : 500);
     put16(p + at + 2, path->remote_port);
@@ -163,10 +165,18 @@ static void ike_send(void *ctx, const struct net_path *path, struct slice d, boo
 
 static bool source_for(void *ctx, const struct addr *remote, struct addr *local)
 {
-    struct site *s = ctx;
+    uint32_t n;
     local->family = remote->family;
-    put_address(local->a, remote->family, s->wan);
+    if (!site_source(ctx, remote->family, &n))
+        return false;
+    put_address(local->a, remote->family, n);
     return true;
+}
+
+static bool can_send(void *ctx, const struct addr *local, const struct addr *remote)
+{
+    return local->family == remote->family &&
+           site_has(ctx, local->family, number_of(local->a, local->family));
 }
 
 // ---- making one
@@ -287,7 +297,7 @@ void daemon_start(struct site *s)
 {
     struct daemon *d = &s->d;
     int fd[ROOM_COUNT][ROOM_COUNT];
-    const struct net net = {s, ike_send, source_for, NULL, NULL};
+    const struct net net = {s, ike_send, source_for, NULL, can_send};
     the_site = s;
     d->site = s;
     d->cut = false;

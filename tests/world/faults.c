@@ -171,6 +171,13 @@ static void something(struct world *w, void *ctx, uint64_t arg)
         daemon_freeze(s, rng_between(&w->rng, SECOND / 10, (rng_chance(&w->rng, 300) ? 30 : 3) * SECOND));
         break;
     case 8: kernel_model_meddle(s->kernel); break;
+    case 11:
+    case 12:
+        if (w->site[0].roam.on)
+            roam_move(&w->site[0]);
+        else
+            operator_acts(w, s);
+        break;
     default: operator_acts(w, s); break;
     }
     agenda_add(w, rng_between(&w->rng, SECOND / 100, 8 * SECOND), something, NULL, 0);
@@ -197,5 +204,6 @@ void faults_end(struct world *w)
             site_card_fault(w->site[i].card, CARD_WELL);
         }
     }
+    roam_settle(w, &w->site[0], 0);
     TRACE(w, 84, 0, "---- calm");
 }

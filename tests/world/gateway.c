@@ -36,7 +36,7 @@ static void to_ike(struct site *s, const struct view *v, const uint8_t *p, uint3
 // The sockets of ike and path see their own before any policy does.
 static bool to_sockets(struct site *s, const struct view *v, const uint8_t *p, uint32_t len)
 {
-    if (v->dst != s->wan)
+    if (!site_has(s, v->family, v->dst))
         return false;
     if (v->proto == IPPROTO_ESP) {
         put(s, v->family == 6 ? &s->d.raw6 : &s->d.raw, p, len);

@@ -183,7 +183,7 @@ static const struct kobj *next_rule(const struct kernel_model *k, uint8_t family
 static enum verdict look_up(const struct kernel_model *k, const struct flow *f, enum iface *out)
 {
     const struct site *s = k->site;
-    if (f->v.dst == s->wan || f->v.dst == (s->lan | 1)) {
+    if (site_has(s, f->v.family, f->v.dst) || f->v.dst == (s->lan | 1)) {
         *out = IF_LOCAL;
         return PASS_TO;
     }
@@ -337,8 +337,12 @@ static int door_addresses(struct kernel *base, void (*each)(void *ctx, const str
     const struct site *s = ((struct door *)base)->k->site;
     for (uint8_t family = 4; family <= 6; family += 2) {
         struct addr a = {.family = family};
-        put_address(a.a, family, s->wan);
-        each(ctx, &a, family == 6 ? 120 : 24);
+        for (unsigned i = 0; i < 2; i++) {
+            uint32_t n = i ? s->roam.away : s->wan;
+            put_address(a.a, family, n);
+            if (site_has(s, family, n))
+                each(ctx, &a, family == 6 ? 120 : 24);
+        }
         put_address(a.a, family, s->lan | 1);
         each(ctx, &a, family == 6 ? 112 : 16);
     }
@@ -347,8 +351,11 @@ static int door_addresses(struct kernel *base, void (*each)(void *ctx, const str
 
 static int door_source(struct kernel *base, uint8_t family, struct addr *out)
 {
+    uint32_t n;
+    if (!site_source(((struct door *)base)->k->site, family, &n))
+        return -ENETUNREACH;
     out->family = family;
-    put_address(out->a, family, ((struct door *)base)->k->site->wan);
+    put_address(out->a, family, n);
     return 0;
 }
 
@@ -414,6 +421,11 @@ static void tell(struct kernel_model *k, enum knotice_kind kind, const struct ko
     }
     if (k->news >= 0 && write(k->news, &one, sizeof(one)) == sizeof(one))
         daemon_wake(k->site);
+}
+
+void kernel_model_moved(struct kernel_model *k)
+{
+    tell(k, KNOTE_ADDRESSES, NULL);
 }
 
 void kernel_model_flap(struct kernel_model *k)

@@ -15,6 +15,12 @@ struct flying {
 
 // ---- NAT, of IPv4: UDP alone, one outside port for each inside port
 
+// What it sends from its address at home.
+static bool translates(const struct site *s, const struct view *v)
+{
+    return s->nat.on && v->family == 4 && v->src == s->wan;
+}
+
 static bool nat_out(struct site *s, uint8_t *p)
 {
     struct nat *n = &s->nat;
@@ -76,8 +82,8 @@ static void arrive(struct world *w, void *ctx, uint64_t from)
 {
     struct flying *f = ctx;
     struct site *s = f->to;
-    if (from == FROM_THE_WIRE && s->nat.on && f->bytes[0] >> 4 == 4 && !to_lan(s, f->bytes) &&
-        !nat_in(s, f->bytes)) {
+    if (from == FROM_THE_WIRE && s->nat.on && f->bytes[0] >> 4 == 4 &&
+        get32(f->bytes + 16) == s->nat.outside && !nat_in(s, f->bytes)) {
         TRACE(w, 11, s->index, "net: the NAT of %c knows no such port", s->letter);
     } else if (w->now < s->d.frozen_until && is_ike(f->bytes, f->len)) {
         agenda_add(w, s->d.frozen_until - w->now, arrive, f, FROM_A_SOCKET);
@@ -154,6 +160,14 @@ static bool is_ike_auth(const uint8_t *p, uint32_t len)
     return len > at + 28 && (!nat_t || get32(p + v.at + 8) == 0) && p[at + TYPE_AT] == IKE_AUTH;
 }
 
+// Where what is sent to that address comes to, just now.
+static bool is_at(const struct site *s, uint8_t family, uint32_t n)
+{
+    if (s->nat.on && family == 4 && (n == s->nat.outside || n == s->wan))
+        return n == s->nat.outside && site_has(s, 4, s->wan);
+    return site_has(s, family, n);
+}
+
 void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
 {
     struct world *w = s->w;
@@ -165,11 +179,14 @@ void wire_send(struct site *s, const uint8_t *packet, uint32_t len)
     memcpy(p, packet, len);
     s->tx++;
     check_wire(s, p, len);
-    if (s->nat.on && v.family == 4 && v.src == s->wan && !nat_out(s, p))
+    if (site_owns(s, v.src) && !site_has(s, v.family, v.src)) {
+        TRACE(w, 15, len, "%c has the address no more from which it sends", s->letter);
+        return;
+    }
+    if (translates(s, &v) && !nat_out(s, p))
         return;
     for (unsigned i = 0; i < w->sites; i++)
-        if (v.dst == (w->site[i].nat.on && v.family == 4 ? w->site[i].nat.outside : w->site[i].wan) ||
-            to_lan(&w->site[i], p))
+        if (is_at(&w->site[i], v.family, v.dst) || to_lan(&w->site[i], p))
             to = &w->site[i];
     if (to && !to_lan(to, p) && w->now < w->auth_lost_until && is_ike_auth(p, len)) {
         TRACE(w, 14, len, "net: an IKE_AUTH of %c is lost", s->letter);

@@ -47,6 +47,7 @@ static void plan_families(struct world *w, struct pair *p)
     p->inner = plain ? (plain->inner ? plain->inner : IN4) : x < 60 ? IN4 : x < 80 ? IN6 : IN4 | IN6;
     p->outer6 = plain ? plain->outer6 : rng_chance(&w->rng, 250);
     p->natted = w->site[p->a].nat.on && !p->outer6;
+    p->roams = w->site[p->a].roam.on;
 }
 
 // Transport mode does not go through a NAT, pretended or not. With "replace" an IKE SA that a trap begins
@@ -55,7 +56,7 @@ static void plan_own(struct world *w, struct pair *p)
 {
     const struct plain *plain = w->o.plain;
     uint16_t lo = (uint16_t)rng_between(&w->rng, 8000, 8100);
-    p->own.on = (plain ? plain->own : !p->unique && rng_chance(&w->rng, 700)) && !p->natted;
+    p->own.on = (plain ? plain->own : !p->unique && rng_chance(&w->rng, 700)) && !p->natted && !p->roams;
     p->own.transport = (plain ? plain->transport : rng_chance(&w->rng, 600)) && !p->encap;
     p->own.trap = plain || rng_chance(&w->rng, 800);
     if (!plain && rng_chance(&w->rng, 500))
@@ -126,7 +127,7 @@ void plans_make(struct world *w)
             p->dpd_s = (unsigned)rng_between(&w->rng, 5, 60);
             plan_families(w, p);
             for (unsigned v = 0; v < p->variants; v++)
-                plan_variant(w, &p->variant[v], p->natted);
+                plan_variant(w, &p->variant[v], p->natted || p->roams);
             if (w->o.plain)
                 plain_pair(w->o.plain, p);
             tell_plan(w, p);
@@ -161,6 +162,37 @@ static void put_addr(struct vici_out *o, const char *key, const struct pair *p, 
     char text[64];
     print_addr(text, sizeof(text), p->outer6, a);
     vici_put(o, key, text);
+}
+
+// In both families where either may be gone to, the one to begin with first.
+static void put_both(struct vici_out *o, const char *key, const struct pair *p, const uint32_t *a, unsigned n,
+                     bool both)
+{
+    char text[64];
+    vici_list(o, key);
+    for (unsigned k = 0; k < n * (both ? 2 : 1); k++) {
+        print_addr(text, sizeof(text), p->outer6 != (k >= n), a[k % n]);
+        vici_item(o, text);
+    }
+    vici_list_end(o);
+}
+
+static void put_addrs(struct vici_out *o, const struct site *s, const struct site *peer, const struct pair *p)
+{
+    const struct roam *roam = &s->w->site[p->a].roam;
+    const uint32_t mine[] = {s->wan, s->roam.away};
+    if (p->roams && s->index == p->a && !roam->named)
+        vici_put(o, "local_addrs", "%any");
+    else if (p->roams)
+        put_both(o, "local_addrs", p, mine, s->index == p->a ? 2 : 1, roam->families);
+    else
+        put_addr(o, "local_addrs", p, s->wan);
+    if ((p->natted || p->roams) && peer->index == p->a)
+        vici_put(o, "remote_addrs", "%any");
+    else if (p->roams)
+        put_both(o, "remote_addrs", p, &peer->wan, 1, roam->families);
+    else
+        put_addr(o, "remote_addrs", p, peer->wan);
 }
 
 static void put_one_ts(struct vici_out *o, bool six, uint32_t lan, const struct child_plan *c)
@@ -250,11 +282,7 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     const struct site *peer = &w->site[s->index == p->a ? p->b : p->a];
     const struct variant *v = &p->variant[variant];
     vici_section(o, p->name);
-    put_addr(o, "local_addrs", p, s->wan);
-    if (p->natted && peer->index == p->a)
-        vici_put(o, "remote_addrs", "%any");
-    else
-        put_addr(o, "remote_addrs", p, peer->wan);
+    put_addrs(o, s, peer, p);
     vici_put(o, "version", "2");
     vici_put(o, "encap", p->encap ? "yes" : "no");
     vici_put(o, "keyingtries", "0");

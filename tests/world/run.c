@@ -93,6 +93,7 @@ void world_begin(struct world *w, const struct options *o, bool trace)
     network_clear();
     w->short_retry = !w->o.plain && rng_chance(&w->rng, 400);
     make_sites(w);
+    roam_make(w);
     plans_make(w);
     for (unsigned i = 0; i < w->sites; i++)
         daemon_start(&w->site[i]);

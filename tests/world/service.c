@@ -29,7 +29,7 @@ static unsigned number(const struct world *w, const struct pair *p)
 // A side that has no address of the other's cannot begin.
 static bool can_begin(const struct pair *p, unsigned side)
 {
-    return !(p->natted && side);
+    return !((p->natted || p->roams) && side);
 }
 
 // An end that gets no processor hears of it later.
@@ -385,12 +385,29 @@ static void act_card(struct world *w, struct pair *p)
                    rng_between(&w->rng, SECOND, 10 * SECOND));
 }
 
+// Its tunnels go with it: path hears of it within 10 ms, and two exchanges of 8 ms follow
+// (UPDATE_SA_ADDRESSES, and the peer's own question whether it is there); what is sent to where it was
+// meanwhile is lost.
+static void act_move(struct world *w, struct pair *p)
+{
+    struct site *s = end_of(w, p, 0);
+    if (!p->roams || s->roam.moving)
+        return;
+    uint64_t time = roam_move(s);
+    for (unsigned i = 0; i < w->pairs; i++) {
+        struct pair *q = &w->pair[i];
+        if (q->a == s->index && q->up_from != NEVER)
+            disturb(w, q, time + (w->now >= q->up_from ? SECOND / 4 : rest_of(w, q) + revival(q)));
+    }
+}
+
 typedef void (*act_fn)(struct world *w, struct pair *p);
 static void act(struct world *w, void *ctx, uint64_t arg)
 {
     static const act_fn up[] = {act_rebind,  act_rebind, act_terminate, act_terminate, act_cross, act_cross,
                                 act_hasty,   act_hasty,  act_aux,       act_initiate,  act_load,  act_card,
                                 act_restart, act_rekey,  act_rekey,     act_freeze,    act_freeze};
+    static const act_fn roaming[] = {act_move, act_move, act_move, act_rekey, act_terminate, act_hasty};
     struct pair *p = &w->pair[rng_below(&w->rng, w->pairs)];
     (void)ctx, (void)arg;
     if (!w->fair || w->now + REST_US > w->fair_until)
@@ -400,7 +417,9 @@ static void act(struct world *w, void *ctx, uint64_t arg)
     else if (p->up_from == NEVER)
         act_initiate(w, p);
     else if (w->now > p->up_from + SECOND)
-        up[rng_below(&w->rng, sizeof(up) / sizeof(up[0]))](w, p);
+        (p->roams && rng_chance(&w->rng, 400)
+             ? roaming[rng_below(&w->rng, sizeof(roaming) / sizeof(roaming[0]))]
+             : up[rng_below(&w->rng, sizeof(up) / sizeof(up[0]))])(w, p);
     agenda_add(w, rng_between(&w->rng, SECOND / 5, 3 * SECOND), act, NULL, 0);
 }
 

@@ -432,6 +432,92 @@ static void test_crossing_terminations_agree(void **state)
     }
 }
 
+// ---- addresses that change
+
+static const struct plain roaming = {.roam = true, .start = {START_START, START_NONE}};
+
+// Whatever it has then is all in one place, and there for more than what a move takes.
+static void settled(void)
+{
+    while (w.site[0].roam.moving)
+        run(SECOND / 100);
+    run(SECOND / 4);
+}
+
+static void test_tunnel_goes_where_its_gateway_goes_and_is_back_in_a_quarter_of_a_second(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8 * SEEDS; seed++) {
+        struct plain p = roaming;
+        p.nat = seed % 3 == 0, p.card[seed & 1] = seed % 4 == 0, p.encap = seed % 5 == 0,
+        p.outer6 = seed % 7 == 0;
+        begin(seed, &p);
+        up();
+        assert_int_equal(sas_of(&w.site[0]), 1);
+        uint64_t first = w.site[0].op.ike[0].spi_i;
+        for (int i = 0; i < 8; i++) {
+            roam_move(&w.site[0]);
+            settled();
+            size_t from = w.ledger.count;
+            run(3 * SECOND);
+            if (lost(from))
+                fail_msg("seed %llu, move %d: %u packets are lost", (unsigned long long)seed, i, lost(from));
+        }
+        assert_int_equal(sas_of(&w.site[0]), 1);
+        assert_true(w.site[0].op.ike[0].spi_i == first); // it is the same one
+        end();
+    }
+}
+
+// What it has begun with is lost, and before it is repeated the address goes that it was sent from.
+static void test_ike_sa_whose_address_goes_while_it_is_made_begins_anew_at_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8 * SEEDS; seed++) {
+        begin(seed, &roaming);
+        up();
+        w.loss = 1000; // nothing of the peer's comes back
+        operator_hurry(&w.site[0], CMD_TERMINATE, 0, FORCED);
+        run(SECOND / 10);
+        operator_hurry(&w.site[0], CMD_INITIATE, 0, DETACHED);
+        run(rng_below(&w.rng, SECOND / 10));
+        unsigned before = w.site[0].roam.place;
+        w.loss = 0;
+        while (w.site[0].roam.place == before) {
+            roam_move(&w.site[0]);
+            settled();
+        }
+        size_t from = w.ledger.count;
+        run(3 * SECOND);
+        if (lost(from))
+            fail_msg("seed %llu: it is not back: %u packets lost", (unsigned long long)seed, lost(from));
+        end();
+    }
+}
+
+// The tunnel is ended while there is no address, and what is to bring it back finds no way.
+static void test_what_found_no_way_is_tried_again_as_soon_as_there_is_one(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4 * SEEDS; seed++) {
+        begin(seed, &roaming);
+        up();
+        w.site[0].roam.here[0] = w.site[0].roam.here[1] = 0;
+        kernel_model_moved(w.site[0].kernel);
+        run(SECOND);
+        daemon_kill(&w.site[0], ROOM_SUPER);
+        daemon_start(&w.site[0]);
+        run(40 * SECOND + rng_below(&w.rng, 20 * SECOND)); // it is tried each minute by now, or half of one
+        roam_settle(&w, &w.site[0], 0);
+        run(SECOND / 4);
+        size_t from = w.ledger.count;
+        run(3 * SECOND);
+        if (lost(from))
+            fail_msg("seed %llu: it is not back: %u packets lost", (unsigned long long)seed, lost(from));
+        end();
+    }
+}
+
 // Its CHILD SA is closed at one end, and when the other, which wants it back, has just asked for another one
 // that end closes the IKE SA. What has crossed is no refusal: the next IKE SA begins at once.
 static void test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once(void **state)
@@ -522,7 +608,11 @@ int main(void)
         cmocka_unit_test(test_an_edit_of_the_selectors_gets_an_sa_of_its_own),
         cmocka_unit_test(test_crossing_terminations_agree),
         cmocka_unit_test(test_nat_that_rebinds_is_followed),
+        cmocka_unit_test(test_tunnel_goes_where_its_gateway_goes_and_is_back_in_a_quarter_of_a_second),
+        cmocka_unit_test(test_ike_sa_whose_address_goes_while_it_is_made_begins_anew_at_once),
+        cmocka_unit_test(test_what_found_no_way_is_tried_again_as_soon_as_there_is_one),
         cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),
     };
+    cmocka_set_test_filter(getenv("WORLD_TEST")); // a pattern
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

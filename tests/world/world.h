@@ -59,6 +59,7 @@ struct kernel_model *kernel_model_new(struct site *s);
 void kernel_model_free(struct kernel_model *k);
 void kernel_model_meddle(struct kernel_model *k);   // somebody else's hands
 void kernel_model_flap(struct kernel_model *k);     // ... on the TUN: down and up
+void kernel_model_moved(struct kernel_model *k);    // its addresses are others
 void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the kernel takes its routes
 // Where a packet that came in by `in` goes, by rules, routes and policies.
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
@@ -153,6 +154,7 @@ struct pair { // two sites that want to talk
     unsigned a, b, variants;
     char name[16], secret[24];
     bool encap, outer6, natted; // by IPv6 between the gateways; a is behind a NAT
+    bool roams;                 // a's addresses change
     uint8_t inner;              // IN4 | IN6: families of the networks
     struct own {                // a child between the gateways themselves, for what their programs say
         bool on, transport, trap;
@@ -255,6 +257,21 @@ void service_arrived(struct site *s, const uint8_t *p, uint32_t len); // by the 
 void service_installs(struct site *s, uint32_t spi);                  // path is given an inbound SA
 void service_forget(struct site *s);                                  // its daemon is killed
 
+// ---- roam.c: a gateway whose addresses change
+struct roam {
+    bool on, families, named; // it may go to the other family; its connections name its addresses
+    uint32_t away;
+    unsigned place;  // where it is: 0 at home, 1 away
+    uint8_t here[2]; // what it has at each: IN4 | IN6
+    bool moving;
+};
+void roam_make(struct world *w);
+bool site_has(const struct site *s, uint8_t family, uint32_t n);     // just now
+bool site_owns(const struct site *s, uint32_t n);                    // now or another time
+bool site_source(const struct site *s, uint8_t family, uint32_t *n); // what its routes say; false: none
+uint64_t roam_move(struct site *s);
+void roam_settle(struct world *w, void *site, uint64_t arg);
+
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
 void gateway_out(struct site *s, const uint8_t *p, uint32_t len); // from a program of its own
@@ -328,7 +345,8 @@ struct site {
     struct kernel_model *kernel;
     struct site_card *card; // NULL: none
     struct operator op;
-    struct nat nat;
+    struct nat nat; // at home
+    struct roam roam;
     struct held held[HELD];
     unsigned helds;
     uint64_t rx, tx, no_route, dropped_policy;
@@ -339,7 +357,7 @@ struct site {
 struct plain {
     bool card[2], nat, encap, outer6;
     uint8_t inner; // 0: IN4
-    bool own, transport;
+    bool own, transport, roam;
     enum start start[2];
     const char *unique;
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
