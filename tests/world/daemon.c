@@ -304,7 +304,7 @@ void daemon_start(struct site *s)
     d->generation++;
     d->pumping = false;
     d->started_at = s->w->now;
-    d->frozen_until = 0;
+    d->frozen_until = d->scarce_until = 0;
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
     d->super[ROOM_FETCH] = -1;
     for (int a = 0; a < ROOM_FETCH; a++) {
@@ -468,7 +468,9 @@ static bool step(struct daemon *d, enum room r)
     if (!d->loop[r])
         return false;
     the_site = d->site;
+    unsigned memory = memory_of(d->site);
     bool did = loop_step(d->loop[r]);
+    memory_as(memory);
     if (loop_stopped(d->loop[r]) && d->life == UP) {
         TRACE(d->site->w, 5, r, "%c %s ends unasked", d->site->letter, room_names[r]);
         free_room(d, r);
@@ -496,7 +498,9 @@ static bool turn(struct daemon *d)
         unsigned before = taken(d);
         the_site = d->site;
         struct log *log = log_use(d->log[ROOM_PATH]);
+        unsigned memory = memory_of(d->site);
         path_arrived(d->path);
+        memory_as(memory);
         log_use(log);
         step(d, ROOM_PATH);
         did = before != taken(d);

@@ -40,7 +40,7 @@ static void start_again(struct world *w, void *ctx, uint64_t arg)
     (void)arg;
     if (s->d.life == DOWN)
         daemon_start(s);
-    else
+    else if (s->d.life != UP)
         agenda_add(w, SECOND, start_again, s, 0);
 }
 
@@ -154,7 +154,7 @@ static void something(struct world *w, void *ctx, uint64_t arg)
     (void)ctx, (void)arg;
     if (w->calm)
         return;
-    switch (rng_below(&w->rng, 16)) {
+    switch (rng_below(&w->rng, 17)) {
     case 0:
     case 1: weather(w); break;
     case 2: link_fails(w); break;
@@ -169,6 +169,10 @@ static void something(struct world *w, void *ctx, uint64_t arg)
     case 9: hasty(w); break;
     case 10: // past the deadline of a card's SAs, or not
         daemon_freeze(s, rng_between(&w->rng, SECOND / 10, (rng_chance(&w->rng, 300) ? 30 : 3) * SECOND));
+        break;
+    case 16:
+        memory_scarce(s, rng_chance(&w->rng, 500) ? 20 : (unsigned)rng_between(&w->rng, 1, 1000),
+                      rng_between(&w->rng, SECOND / 10, 10 * SECOND));
         break;
     case 8: kernel_model_meddle(s->kernel); break;
     case 11:
@@ -195,9 +199,11 @@ void faults_end(struct world *w)
     w->loss = w->dup = w->corrupt = w->jitter = 0;
     for (unsigned i = 0; i < SITES * SITES; i++)
         w->link_down[i / SITES][i % SITES] = false;
-    for (unsigned i = 0; i < w->sites; i++)
+    for (unsigned i = 0; i < w->sites; i++) {
+        w->site[i].d.scarce_until = 0;
         if (w->site[i].d.life == DOWN)
             daemon_start(&w->site[i]);
+    }
     for (unsigned i = 0; i < w->sites; i++) {
         if (w->site[i].card) {
             site_card_habits(w->site[i].card, 0, 0, 0);

@@ -28,7 +28,9 @@ static void to_ike(struct site *s, const struct view *v, const uint8_t *p, uint3
     memcpy(path.remote.a, v->from, 16);
     the_site = s;
     struct log *before = log_use(s->d.log[ROOM_IKE]);
+    unsigned memory = memory_of(s);
     ike_receive(s->d.ike, &path, slice_of(p + at, len - at));
+    memory_as(memory);
     log_use(before);
     daemon_wake(s);
 }

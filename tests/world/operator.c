@@ -3,6 +3,7 @@
 // speaks VICI octets to ctl, one command after another, as swanctl does. What it has been told counts: a
 // connection protects from the moment when its load was confirmed until an unload or another form is asked
 // for.
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -443,6 +444,7 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
     struct want *want = &s->op.want[c->pair];
     TRACE(s->w, 50 + ok, c->kind, "%c ctl: %s %s: %s%s", s->letter, names[c->kind], s->w->pair[c->pair].name,
           ok ? "done" : "failed: ", ok ? "" : error);
+    s->op.refused |= !ok && (c->kind == CMD_LOAD || c->kind == CMD_SHARED);
     if (c->kind == CMD_LOAD) {
         if (ok)
             want->variant = (int)c->variant;
@@ -483,6 +485,46 @@ static void frame(struct site *s, const uint8_t *p, size_t len)
     vici_msg_free(&m);
 }
 
+static void talk_to(struct site *s)
+{
+    struct operator* op = & s->op;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ||
+        server_adopt(s->d.ctl->server, pair[0]) < 0)
+        abort();
+    op->queue = NULL;
+    op->fd = pair[1];
+    op->have = 0;
+    op->busy = false;
+    operator_order(s, CMD_REGISTER, 0, 0, 0);
+}
+
+static void append(struct operator* op, struct order *asked)
+{
+    struct order **end = &op->queue;
+    while (*end)
+        end = &(*end)->next;
+    *end = asked;
+}
+
+// ctl has hung up, for want of memory. What was asked of it last counts as it does until it has answered: of
+// a load both forms, of an unload neither.
+static void cut_off(struct site *s)
+{
+    struct operator* op = & s->op;
+    TRACE(s->w, 54, s->index, "%c ctl hangs up", s->letter);
+    close(op->fd);
+    op->fd = -1;
+    if (s->d.life != UP || !s->d.ctl)
+        return;
+    op->refused = true;
+    if (op->busy && op->queue)
+        drop_first(op);
+    struct order *asked = op->queue;
+    talk_to(s);
+    append(op, asked);
+}
+
 void operator_read(struct site *s)
 {
     struct operator* op = & s->op;
@@ -496,37 +538,36 @@ void operator_read(struct site *s)
             memmove(op->in, op->in + whole, op->have -= whole);
         }
     }
-    next(s);
+    if (op->fd >= 0 && (n == 0 || errno == ECONNRESET))
+        cut_off(s);
+    else
+        next(s);
 }
 
 // ---- the daemon comes and goes
 
 void operator_connect(struct site *s)
 {
+    struct order *asked = s->op.queue; // while it was down: after what its files say
+    talk_to(s);
+    operator_load_all(s);
+    append(&s->op, asked);
+}
+
+// swanctl --load-all: what its files say.
+void operator_load_all(struct site *s)
+{
     struct operator* op = & s->op;
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ||
-        server_adopt(s->d.ctl->server, pair[0]) < 0)
-        abort();
-    struct order *asked = op->queue; // while it was down: after what its files say
-    op->queue = NULL;
-    op->fd = pair[1];
-    op->have = 0;
-    op->busy = false;
-    operator_order(s, CMD_REGISTER, 0, 0, 0);
+    op->refused = false;
     for (unsigned i = 0; i < s->w->pairs; i++)
         if (s->w->pair[i].a == s->index || s->w->pair[i].b == s->index)
             operator_order(s, CMD_SHARED, i, 0, 0);
-    for (unsigned i = 0; i < s->w->pairs; i++) { // swanctl --load-all: what its files say
+    for (unsigned i = 0; i < s->w->pairs; i++) {
         struct pair *p = &s->w->pair[i];
         int v = op->want[i].variant >= 0 ? op->want[i].variant : op->want[i].pending;
         if ((p->a == s->index || p->b == s->index) && (v >= 0 || s->d.generation == 1))
             operator_order(s, CMD_LOAD, i, v < 0 ? 0 : (unsigned)v, 0);
     }
-    struct order **end = &op->queue;
-    while (*end)
-        end = &(*end)->next;
-    *end = asked;
 }
 
 void operator_gone(struct site *s)

@@ -243,10 +243,12 @@ static void forget(struct site_card *c)
 
 static void reset(struct site_card *c)
 {
+    unsigned memory = memory_of(NULL);
     c->fatal = false;
     forget(c);
     card_model_hard_reset(c->core);
     rest(c);
+    memory_as(memory);
 }
 
 struct site_card *site_card_new(struct site *s, unsigned slots)
@@ -345,6 +347,7 @@ static void note_ring(struct ring *r, uint32_t at, uint32_t value)
 static void bar_write(struct site_card *c, uint32_t at, uint32_t value)
 {
     uint32_t of_queue = (at - ESPC_REG_QUEUE_SQ_BASE_LO(0)) / ESPC_QUEUE_STRIDE;
+    unsigned memory = memory_of(NULL); // its own, whatever its host has
     if (at >= ESPC_REG_QUEUE_SQ_BASE_LO(0) && of_queue < QUEUES_ALL)
         note_ring(&c->ring[of_queue], at - of_queue * ESPC_QUEUE_STRIDE, value);
     card_model_csr_write32(c->core, at, value);
@@ -354,6 +357,7 @@ static void bar_write(struct site_card *c, uint32_t at, uint32_t value)
         rest(c);
     }
     set_to_work(c);
+    memory_as(memory);
 }
 
 // ---- the bus

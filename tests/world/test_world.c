@@ -561,6 +561,66 @@ static void test_nat_that_rebinds_is_followed(void **state)
     }
 }
 
+// ---- what a machine runs out of
+
+// Packets need none: each arrives while not one allocation succeeds.
+static void test_packets_go_on_where_there_is_no_memory_at_all(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &no_cards);
+        size_t from = up();
+        for (int i = 0; i < 2; i++)
+            memory_scarce(&w.site[i], 1000, 3 * SECOND);
+        run(3 * SECOND);
+        size_t until = w.ledger.count;
+        run(3 * SECOND);
+        assert_true(until > from + 4);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+// A load is refused, and what stood before stands.
+static void test_load_where_there_is_no_memory_changes_nothing(void **state)
+{
+    static const struct plain edit = {.start = {START_START, START_TRAP}, .edit = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct site *s;
+        begin(seed, &edit);
+        size_t from = up();
+        s = &w.site[seed & 1];
+        memory_scarce(s, 1000, 3 * SECOND);
+        operator_order(s, CMD_LOAD, 0, 1, 0);
+        run(2 * SECOND);
+        assert_true(s->op.refused);
+        assert_int_equal(s->op.want[0].variant, 0);
+        run(8 * SECOND);
+        assert_int_equal(lost(from), 0); // the form before carries more than the one that was refused
+        end();
+    }
+}
+
+// Whatever was under way: the daemon is at rest again, with nothing but what it is asked for.
+static void test_whatever_meets_no_memory_is_up_again_afterwards(void **state)
+{
+    static const unsigned share[] = {20, 300, 1000};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6 * SEEDS; seed++) {
+        struct site *s;
+        begin(seed, seed & 1 ? &cards : &no_cards);
+        up();
+        s = &w.site[seed >> 1 & 1];
+        memory_scarce(s, share[seed % 3], 8 * SECOND);
+        operator_order(s, CMD_TERMINATE, 0, 0, seed % 4 == 3);
+        operator_order(&w.site[0], CMD_INITIATE, 0, 0, 0);
+        operator_order(s, CMD_LIST, 0, 0, 0);
+        run(60 * SECOND);
+        end();
+    }
+}
+
 // A seed is a whole world: what it prints is all that somebody else needs to see the same.
 static void test_two_runs_of_one_seed_are_the_same_to_the_octet(void **state)
 {
@@ -611,6 +671,9 @@ int main(void)
         cmocka_unit_test(test_tunnel_goes_where_its_gateway_goes_and_is_back_in_a_quarter_of_a_second),
         cmocka_unit_test(test_ike_sa_whose_address_goes_while_it_is_made_begins_anew_at_once),
         cmocka_unit_test(test_what_found_no_way_is_tried_again_as_soon_as_there_is_one),
+        cmocka_unit_test(test_packets_go_on_where_there_is_no_memory_at_all),
+        cmocka_unit_test(test_load_where_there_is_no_memory_changes_nothing),
+        cmocka_unit_test(test_whatever_meets_no_memory_is_up_again_afterwards),
         cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),
     };
     cmocka_set_test_filter(getenv("WORLD_TEST")); // a pattern

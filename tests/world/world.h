@@ -34,6 +34,11 @@ uint64_t rng_between(struct rng *r, uint64_t lo, uint64_t hi); // both included
 bool rng_chance(struct rng *r, unsigned per_mille);
 void entropy_install(struct rng *r); // all of OpenSSL's randomness comes from here from now on
 
+// ---- memory.c
+unsigned memory_of(const struct site *s); // this one works from now on, NULL: the world; how it was before
+void memory_as(unsigned before);
+void memory_scarce(struct site *s, unsigned fail_per_mille, uint64_t for_us);
+
 // ---- events.c: what will happen, in order of time, then of asking
 typedef void (*event_fn)(struct world *w, void *ctx, uint64_t arg);
 struct event {
@@ -117,6 +122,8 @@ struct daemon {
     struct queue tun, udp, raw, udp6, raw6;
     uint64_t offset;              // its clock is ahead of the world's
     uint64_t ends_at, started_at; // of the world
+    uint64_t scarce_until;        // until then an allocation of its rooms fails ...
+    unsigned scarce;              // ... with so many per mille
     uint64_t frozen_until;        // it gets no processor: its card's deadlines may pass meanwhile
 };
 void daemon_freeze(struct site *s, uint64_t for_us);
@@ -214,11 +221,13 @@ struct operator
     struct sa_seen ike[SA_SEEN_MAX], child[SA_SEEN_MAX];
     unsigned ikes, children;
     bool listed;
+    bool refused; // a load, since all were loaded
     char last_error[200];
 };
 void plans_make(struct world *w);
 void operator_connect(struct site *s);
 void operator_gone(struct site *s); // the daemon went
+void operator_load_all(struct site *s);
 void operator_read(struct site *s); // answers wait
 void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child);
 void operator_hurry(struct site *s, enum command_kind k, unsigned pair, unsigned how); // DETACHED, FORCED

@@ -4,7 +4,10 @@ WORLD_ROOM_SRCS := $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONF
     $(CRYPTO_SRCS) $(PKI_SRCS) $(PATH_SRCS))
 WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS) sim/card_model.c
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
-WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
+# Memory runs out for the daemons alone, not for the world (memory.c).
+WORLD_MEMORY := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup
+$(filter-out $(BUILD)/obj/tests/world/fast_%,$(filter $(BUILD)/obj/tests/world/%,$(WORLD_OBJS))): CPPFLAGS += -include tests/world/plenty.h
+WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(WORLD_MEMORY) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
 $(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
