@@ -156,15 +156,6 @@ static void take_destination(struct msghdr *msg, struct addr *local, unsigned *i
     }
 }
 
-// The name is only asked for where somebody has named interfaces: it costs a system call.
-static bool interface_used(const struct settings *s, unsigned index)
-{
-    char name[IF_NAMESIZE];
-    if (!s->interfaces_use[0] && !s->interfaces_ignore[0])
-        return true;
-    return if_indextoname(index, name) && settings_use_interface(s, name);
-}
-
 static bool receive_one(struct process *p, int fd, int which)
 {
     static uint8_t buf[DATAGRAM_MAX];
@@ -185,7 +176,7 @@ static bool receive_one(struct process *p, int fd, int which)
     struct slice d = slice_of(buf, (size_t)n);
     addr_from_sockaddr(&from, &path.remote, &path.remote_port);
     take_destination(&msg, &path.local, &index);
-    if (!interface_used(ike_settings(p->ike), index))
+    if (!settings_use_index(ike_settings(p->ike), index))
         return true;
     if (which) {
         static const uint8_t marker[MARKER];

@@ -87,6 +87,18 @@ static void addrs_changed(struct ike *ike)
     revive_addrs_changed(ike);
 }
 
+// It came to path, together with ESP from the same peer.
+static void datagram(struct ike *ike, const struct msg_IKE_DATAGRAM *m)
+{
+    struct net_path path = {.local = m->local,
+                            .remote = m->remote,
+                            .local_port = ike_settings(ike)->port_nat_t,
+                            .remote_port = m->remote_port,
+                            .nat_t = true};
+    if (settings_use_index(ike_settings(ike), m->interface))
+        ike_receive(ike, &path, m->datagram);
+}
+
 static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
 {
     if (t == MSG_RESULT)
@@ -97,6 +109,8 @@ static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
         addrs_changed(ike);
     else if (t == MSG_CHILD_EVENT)
         child_event(ike, &m->CHILD_EVENT);
+    else if (t == MSG_IKE_DATAGRAM)
+        datagram(ike, &m->IKE_DATAGRAM);
 }
 
 static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)

@@ -175,6 +175,7 @@
 // ---- path -> ike
 #define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
+#define MSG_IKE_DATAGRAM_FIELDS(F) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U32, interface, 0) F(BLOB, datagram, 0) // by UDP 4500, without its marker: the kernel had put it together with ESP
 #define MSG_ADDRS_CHANGED_FIELDS(F) F(U8, unused, 0)                               // addresses or routes of the machine changed: resolve dynamic selectors again
 // ---- ctl -> path
 #define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT
@@ -292,6 +293,7 @@
     X(ACQUIRE, AT(PATH, IKE)) \
     X(CHILD_EVENT, AT(PATH, IKE)) \
     X(ADDRS_CHANGED, AT(PATH, IKE)) \
+    X(IKE_DATAGRAM, AT(PATH, IKE)) \
     X(PATH_LIST, AT(CTL, PATH)) \
     X(PATH_STATS, AT(CTL, PATH)) \
     X(POLICY_LIST, AT(CTL, PATH)) \

@@ -2,6 +2,8 @@
 // The defaults: charon's where charon has the setting, ours otherwise.
 #include "ctrl/lib/settings.h"
 
+#include <net/if.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -53,4 +55,13 @@ static bool is_listed(const char *list, const char *name)
 bool settings_use_interface(const struct settings *s, const char *name)
 {
     return s->interfaces_use[0] ? is_listed(s->interfaces_use, name) : !is_listed(s->interfaces_ignore, name);
+}
+
+// The name is only asked for where somebody has named interfaces: it costs a system call.
+bool settings_use_index(const struct settings *s, unsigned index)
+{
+    char name[IF_NAMESIZE];
+    if (!s->interfaces_use[0] && !s->interfaces_ignore[0])
+        return true;
+    return if_indextoname(index, name) && settings_use_interface(s, name);
 }

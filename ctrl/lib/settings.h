@@ -58,5 +58,6 @@ void settings_default(struct settings *s);
 // Whether IKE is spoken on the interface: interfaces_use names it, or is empty and interfaces_ignore does
 // not.
 bool settings_use_interface(const struct settings *s, const char *name);
+bool settings_use_index(const struct settings *s, unsigned index); // of an interface
 
 #endif

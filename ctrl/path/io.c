@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads bursts from the TUN and the sockets into pool buffers, gives them to the SA's engine, and sends what
 // comes back. Nothing is allocated here; when no packet is free the descriptors are not watched until one is.
-// This file drives the engines; the ways out and in are outbound.c and inbound.c.
+// This file drives the engines; the ways out and in are outbound.c, arrivals.c and inbound.c.
 #include <errno.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -182,6 +182,8 @@ int io_open(struct worker *w, struct esp_error *err)
     if (w->net.tun_read_big &&
         (!(w->big = malloc(w->buffer + GSO_MAX + 1)) || !(w->gro.buf = malloc(GSO_MAX))))
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
+    if (!(w->together = malloc(NET_RECEIVE_MAX * (size_t)(w->buffer + NET_TOGETHER))))
+        return esp_fail(err, -ENOMEM, "packets", "out of memory");
     if (flows_init(&w->flows, secret()) < 0)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&w->orphans);
@@ -206,10 +208,11 @@ void io_close(struct worker *w)
     free(w->packets);
     free(w->big);
     free(w->gro.buf);
+    free(w->together);
     flows_free(&w->flows);
     w->pool = w->dma = NULL;
     w->packets = w->free = NULL;
-    w->big = w->gro.buf = NULL;
+    w->big = w->gro.buf = w->together = NULL;
 }
 
 // While no packet is free the rest waits in the network's own queues, as it does in a socket.
@@ -222,8 +225,8 @@ void path_arrived(struct path *p)
         in_udp(&w->udp_fd, EPOLLIN);
     if (w->reading)
         in_raw(&w->raw_fd, EPOLLIN);
-    if (w->reading && w->net.udp6_read)
+    if (w->reading)
         in_udp6(&w->udp6_fd, EPOLLIN);
-    if (w->reading && w->net.esp6_read)
+    if (w->reading)
         in_raw6(&w->raw6_fd, EPOLLIN);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the packets' way share: io.c, packets.c, queues.c, outbound.c, inbound.c.
+// What the files of the packets' way share: io.c, packets.c, queues.c, outbound.c, arrivals.c, inbound.c.
 #ifndef CTRL_PATH_IO_H
 #define CTRL_PATH_IO_H
 
@@ -48,13 +48,14 @@ void big_ready(struct worker *w);                               // reads a burst
 void tun_put(struct worker *w, const uint8_t *p, uint32_t len); // a packet, now or by tun_flush
 void tun_flush(struct worker *w);
 
-// inbound.c
+// arrivals.c
 void in_udp(struct loop_fd *f, uint32_t events);
 void in_udp6(struct loop_fd *f, uint32_t events);
 void in_raw(struct loop_fd *f, uint32_t events);
 void in_raw6(struct loop_fd *f, uint32_t events);
 void in_ah(struct loop_fd *f, uint32_t events);
 void in_ah6(struct loop_fd *f, uint32_t events);
+// inbound.c
 // What came out of an SA, authentic.
 void in_take(struct worker *w, struct packet *pkt, struct look_up *l);
 void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct look_up *l);

@@ -61,93 +61,12 @@ static bool has_header(int tun)
 
 // ----
 
-static int int_of(const struct cmsghdr *c)
+static int receive(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
 {
-    int v;
-    memcpy(&v, CMSG_DATA(c), sizeof(v));
-    return v;
-}
-
-static void control4(const struct cmsghdr *c, struct arrival *a)
-{
-    if (c->cmsg_type == IP_PKTINFO) {
-        a->to.family = 4;
-        memcpy(a->to.a, CMSG_DATA(c) + offsetof(struct in_pktinfo, ipi_addr), 4);
-    } else if (c->cmsg_type == IP_TOS) {
-        a->tos = *CMSG_DATA(c);
-    } else if (c->cmsg_type == IP_TTL) {
-        a->ttl = *CMSG_DATA(c);
-    }
-}
-
-static void control6(const struct cmsghdr *c, struct arrival *a)
-{
-    if (c->cmsg_type == IPV6_PKTINFO) {
-        a->to.family = 6;
-        memcpy(a->to.a, CMSG_DATA(c) + offsetof(struct in6_pktinfo, ipi6_addr), 16);
-    } else if (c->cmsg_type == IPV6_TCLASS) {
-        a->tos = (uint8_t)int_of(c);
-    } else if (c->cmsg_type == IPV6_HOPLIMIT) {
-        a->ttl = (uint8_t)int_of(c);
-    }
-}
-
-static int receive(int fd, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    struct sockaddr_storage from = {0};
-    _Alignas(struct cmsghdr) uint8_t space[192];
-    struct iovec iov = {p, cap};
-    struct msghdr m = {.msg_name = &from,
-                       .msg_namelen = sizeof(from),
-                       .msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = space,
-                       .msg_controllen = sizeof(space)};
-    ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
-    if (n < 0)
-        return -errno;
-    *a = (struct arrival){.ttl = 64, .cut = m.msg_flags & MSG_TRUNC};
-    addr_from_sockaddr(&from, &a->from, &a->from_port);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-        if (c->cmsg_level == IPPROTO_IP)
-            control4(c, a);
-        else if (c->cmsg_level == IPPROTO_IPV6)
-            control6(c, a);
-    }
-    return (int)n;
-}
-
-static int udp_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    return receive(env_of(ctx)->sock_esp_nat_t, p, cap, a);
-}
-
-static int udp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    return receive(env_of(ctx)->sock_esp6_nat_t, p, cap, a);
-}
-
-static int esp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    return receive(env_of(ctx)->sock_esp6, p, cap, a);
-}
-
-static int ah6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    int n = receive(env_of(ctx)->sock_ah6, p, cap, a);
-    if (n >= 0)
-        a->ah = true;
-    return n;
-}
-
-static int ah_read(void *ctx, uint8_t *p, uint32_t cap)
-{
-    return result(recv(env_of(ctx)->sock_ah, p, cap, MSG_DONTWAIT | MSG_TRUNC));
-}
-
-static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
-{
-    return result(recv(env_of(ctx)->sock_esp, p, cap, MSG_DONTWAIT | MSG_TRUNC));
+    struct path_sockets *s = ctx;
+    const int fd[PATH_SOCKETS] = {s->env->sock_esp_nat_t, s->env->sock_esp6_nat_t, s->env->sock_esp,
+                                  s->env->sock_esp6,      s->env->sock_ah,         s->env->sock_ah6};
+    return net_receive(&s->receiver, fd[from], d, n);
 }
 
 static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
@@ -179,17 +98,15 @@ struct path_net path_net_sockets(struct path_sockets *s, const struct child_env 
                                     .family = {{.raw = env->sock_send, .udp = env->sock_esp_nat_t},
                                                {.raw = env->sock_send6, .udp = env->sock_esp6_nat_t}}};
     net_sender_open(&s->sender);
+    s->receiver = (struct net_receiver){.calls = &net_receive_linux};
+    net_receive_together(env->sock_esp_nat_t);
+    net_receive_together(env->sock_esp6_nat_t);
     return (struct path_net){.ctx = s,
                              .tun_read = tun_read,
                              .tun_write = big ? tun_write_one : tun_write,
                              .tun_read_big = big ? tun_read_big : NULL,
                              .tun_write_big = big ? tun_write_big : NULL,
-                             .udp_read = udp_read,
-                             .esp_read = esp_read,
+                             .receive = receive,
                              .send = send_many,
-                             .past = past,
-                             .udp6_read = udp6_read,
-                             .esp6_read = esp6_read,
-                             .ah_read = ah_read,
-                             .ah6_read = ah6_read};
+                             .past = past};
 }

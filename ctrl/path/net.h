@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What brings packets to path and takes them away: the TUN, UDP 4500 and the raw sockets, or what a test puts
-// in their place. Each call takes or gives one packet (send: several) and never blocks; what it returns is a
-// number of octets or a negative errno.
+// in their place. Each call takes or gives one packet (send and receive: several) and never blocks; what it
+// returns is a number of octets or a negative errno.
 #ifndef CTRL_PATH_NET_H
 #define CTRL_PATH_NET_H
 
@@ -10,15 +10,10 @@
 
 #include "ctrl/lib/child.h"
 #include "ctrl/lib/conn.h"
+#include "ctrl/path/net_receive.h"
 #include "ctrl/path/net_send.h"
 
-struct arrival { // what the kernel tells of a datagram whose outer headers it has taken off
-    struct addr from, to;
-    uint16_t from_port;
-    uint8_t tos, ttl;
-    bool cut; // longer than the buffer
-    bool ah;  // it is AH, not ESP
-};
+enum path_socket { PATH_UDP, PATH_UDP6, PATH_ESP, PATH_ESP6, PATH_AH, PATH_AH6, PATH_SOCKETS };
 
 struct path_net {
     void *ctx;
@@ -29,24 +24,20 @@ struct path_net {
     int (*tun_read_big)(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
                         uint32_t rest_cap);
     int (*tun_write_big)(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len);
-    int (*udp_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
-    int (*esp_read)(void *ctx, uint8_t *p,
-                    uint32_t cap); // with its IP header; the whole length, although cut
+    // Up to n that have come by that socket: their number, or a negative errno where there is none. Of
+    // PATH_ESP and PATH_AH they have their IP header, of the others neither that nor UDP's.
+    int (*receive)(void *ctx, enum path_socket from, struct datagram *d, unsigned n);
     // Whole outer packets, as sendmmsg takes them: the number that left, or -1 with errno.
     int (*send)(void *ctx, struct mmsghdr *m, unsigned n);
     // One packet that no policy protects, to be routed as if we were not there. NULL: there is no way.
     int (*past)(void *ctx, const uint8_t *p, uint32_t len);
-    // IPv6, NULL: there is none. What comes is ESP without an IP header.
-    int (*udp6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
-    int (*esp6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
-    int (*ah_read)(void *ctx, uint8_t *p, uint32_t cap); // as esp_read; NULL: there is none
-    int (*ah6_read)(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a);
 };
 
 // The descriptors that the supervisor has opened, and what is kept beside them.
 struct path_sockets {
     const struct child_env *env;
     struct net_sender sender;
+    struct net_receiver receiver;
 };
 struct path_net path_net_sockets(struct path_sockets *s,
                                  const struct child_env *env); // both stay where they are

@@ -151,12 +151,14 @@ struct worker {
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     struct flows flows;
-    uint8_t *big;   // what came out of the TUN, before it is cut; NULL: nothing comes that big
-    struct gro gro; // what goes into it
+    uint8_t *big;      // what came out of the TUN, before it is cut; NULL: nothing comes that big
+    struct gro gro;    // what goes into it
+    uint8_t *together; // of what came together by UDP, all but the first
     // counters
     struct engine_count count[PATH_ENGINES];
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
-    uint64_t big_reads, big_writes; // of several packets
+    uint64_t big_reads, big_writes, taken_apart; // of several packets
+    uint64_t ike_handed_on, ike_lost;            // that came together with ESP
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, tun_errors, rerun;
     uint64_t send_full, send_too_long, send_refused, send_unreachable, send_errors; // lost by what send said
     uint64_t icmp_second;                                                           // of our own ICMP errors

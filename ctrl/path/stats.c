@@ -122,6 +122,10 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, prohibited), "icmp_prohibited");
     put(&t, TOTAL(p, big_reads), "tun_big_reads");
     put(&t, TOTAL(p, big_writes), "tun_big_writes");
+    put(&t, TOTAL(p, taken_apart), "received_together");
+    put(&t, TOTAL(p, sockets.receiver.calls_made), "receive_calls");
+    put(&t, TOTAL(p, ike_handed_on), "ike_handed_on");
+    put(&t, TOTAL(p, ike_lost), "ike_lost");
     put(&t, TOTAL(p, flows.hits), "flow_hits");
     put(&t, TOTAL(p, flows.misses), "flow_misses");
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");

@@ -2,7 +2,8 @@
 // UDP 500 and 4500, raw ESP and AH, raw IP and TUN. On UDP 4500 IKE and ESP share the port (RFC 3948
 // section 2.2): two sockets are bound to it, and a small BPF program gives datagrams that start with the
 // non-ESP marker (four zero octets), and those too short to be either, to `ike`; the rest goes to `path`.
-// Neither process sees the other's packets.
+// Neither process sees the other's packets, but for IKE that the kernel has put together with ESP in front of
+// it (UDP_GRO), which `path` hands on.
 #include "ctrl/super/sockets.h"
 
 #include <errno.h>

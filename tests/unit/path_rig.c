@@ -192,6 +192,7 @@ int rig_down(void **state)
     free(p->worker->packets);
     free(p->worker->big);
     free(p->worker->gro.buf);
+    free(p->worker->together);
     flows_free(&p->worker->flows);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
@@ -623,17 +624,23 @@ static void seal_in(struct rig *r, uint32_t spi, uint32_t len)
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
     r->last_in_len = j.out_len - 28;
     memcpy(r->last_in, r->out + 28, r->last_in_len);
-    rig_datagram(r, r->last_in, r->last_in_len);
+}
+
+void rig_seal(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
+{
+    seal_in(r, spi, inner(r->in, inner_src, "10.1.0.1", number));
 }
 
 void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
 {
     seal_in(r, spi, inner(r->in, inner_src, "10.1.0.1", number));
+    rig_datagram(r, r->last_in, r->last_in_len);
 }
 
 void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k)
 {
     seal_in(r, spi, rig_build(r->in, k));
+    rig_datagram(r, r->last_in, r->last_in_len);
 }
 
 uint32_t rig_read(struct rig *r)

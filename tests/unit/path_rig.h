@@ -92,6 +92,8 @@ void rig_unique(struct rig *r); // no (SPI, sequence) twice in all that was sent
 
 void rig_datagram(struct rig *r, const uint8_t *p, size_t len);                   // to path's UDP socket
 void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number); // a packet from the peer
+void rig_seal(struct rig *r, uint32_t spi, const char *inner_src,
+              uint32_t number);   // the same, which stays in last_in
 uint32_t rig_read(struct rig *r); // the number of the next packet out of the TUN, UINT32_MAX: none
 
 #endif

@@ -17,36 +17,30 @@ struct waiting { // a datagram for path, as the kernel would hand it over
 };
 static struct waiting udp6, esp6;
 
-static int take(struct waiting *w, uint8_t *p, uint32_t cap, struct arrival *a)
+static int (*sockets)(void *ctx, enum path_socket from, struct datagram *d, unsigned n); // of IPv4
+
+static int receive(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
 {
-    int n = w->len;
-    if (!n)
+    struct waiting *w = from == PATH_UDP6 ? &udp6 : &esp6;
+    if (from != PATH_UDP6 && from != PATH_ESP6)
+        return sockets(ctx, from, d, n);
+    if (!w->len || !n)
         return -EAGAIN;
+    d->len = (uint32_t)w->len;
+    d->segment = 0;
+    d->a = w->a;
+    d->a.cut = d->len > d->cap + d->more_cap;
+    memcpy(d->p, w->bytes, d->len > d->cap ? d->cap : d->len);
     w->len = 0;
-    *a = w->a;
-    a->cut = (uint32_t)n > cap;
-    memcpy(p, w->bytes, (uint32_t)n > cap ? cap : (uint32_t)n);
-    return n;
-}
-
-static int read_udp6(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    (void)ctx;
-    return take(&udp6, p, cap, a);
-}
-
-static int read_esp6(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    (void)ctx;
-    return take(&esp6, p, cap, a);
+    return 1;
 }
 
 static int up(void **state)
 {
     int rc = rig_up(state);
     struct rig *r = *state;
-    r->p->worker->net.udp6_read = read_udp6;
-    r->p->worker->net.esp6_read = read_esp6;
+    sockets = r->p->worker->net.receive;
+    r->p->worker->net.receive = receive;
     udp6.len = esp6.len = 0;
     return rc;
 }

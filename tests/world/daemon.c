@@ -59,29 +59,6 @@ static int tun_write(void *ctx, const uint8_t *p, uint32_t len)
     return (int)len;
 }
 
-// What waits is the whole packet; the kernel gives the datagram and tells the rest.
-static int udp_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    struct site *s = ctx;
-    uint8_t whole[PACKET_MAX];
-    int n = queue_take(&s->d.udp, whole, sizeof(whole));
-    if (n < 0)
-        return n;
-    *a = (struct arrival){.from.family = 4, .to.family = 4, .ttl = whole[8], .tos = whole[1]};
-    memcpy(a->from.a, whole + 12, 4);
-    memcpy(a->to.a, whole + 16, 4);
-    a->from_port = get16(whole + 20);
-    n -= 28;
-    a->cut = (uint32_t)n > cap;
-    memcpy(p, whole + 28, (uint32_t)n < cap ? (uint32_t)n : cap);
-    return a->cut ? (int)cap : n;
-}
-
-static int esp_read(void *ctx, uint8_t *p, uint32_t cap)
-{
-    return queue_take(&((struct site *)ctx)->d.raw, p, cap);
-}
-
 static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
 {
     struct site *s = ctx;
@@ -90,40 +67,77 @@ static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
     return (int)n;
 }
 
+// What waits is the whole packet; the kernel gives the datagram and tells the rest.
 static void of_outer(const uint8_t *whole, uint32_t len, struct view *v, struct arrival *a)
 {
     view_of(v, whole, len);
-    *a = (struct arrival){.from.family = 6,
-                          .to.family = 6,
-                          .from_port = v->sport,
-                          .ttl = whole[7],
-                          .tos = (uint8_t)(get16(whole) >> 4)};
-    memcpy(a->from.a, v->from, 16);
-    memcpy(a->to.a, v->to, 16);
+    *a = (struct arrival){
+        .from.family = v->family, .to.family = v->family, .from_port = v->sport, .ttl = 64, .index = 1};
+    a->ttl = whole[v->family == 6 ? 7 : 8];
+    a->tos = v->family == 6 ? (uint8_t)(get16(whole) >> 4) : whole[1];
+    memcpy(a->from.a, v->from, v->family == 6 ? 16 : 4);
+    memcpy(a->to.a, v->to, v->family == 6 ? 16 : 4);
 }
 
-static int six_read(struct queue *q, uint8_t *p, uint32_t cap, struct arrival *a, uint32_t front)
+static void append(struct datagram *d, const uint8_t *p, uint32_t n)
 {
-    uint8_t whole[PACKET_MAX];
+    for (uint32_t i = 0; i < n; i++, d->len++) {
+        if (d->len < d->cap)
+            d->p[d->len] = p[i];
+        else if (d->len - d->cap < d->more_cap)
+            d->more[d->len - d->cap] = p[i];
+        else
+            d->a.cut = true;
+    }
+}
+
+// Linux puts datagrams of one flow together, of one length but for the last (UDP_GRO): in every other world.
+static bool follows(const struct datagram *d, const struct arrival *a, uint32_t n, uint32_t first)
+{
+    return d->len % first == 0 && n <= first && d->len + n <= 65000 && d->len / first < 64 &&
+           a->from_port == d->a.from_port && a->tos == d->a.tos && a->ttl == d->a.ttl &&
+           !memcmp(&a->from, &d->a.from, sizeof(a->from)) && !memcmp(&a->to, &d->a.to, sizeof(a->to));
+}
+
+static uint32_t behind(const struct view *v, enum path_socket from)
+{
+    return from == PATH_ESP ? 0 : v->at + (from == PATH_ESP6 ? 0 : 8);
+}
+
+static bool receive_one(struct site *s, struct queue *q, enum path_socket from, struct datagram *d)
+{
+    bool together = (s->w->o.seed & 1) && (from == PATH_UDP || from == PATH_UDP6);
+    uint32_t first = 0;
+    struct arrival a;
     struct view v;
-    int n = queue_take(q, whole, sizeof(whole));
-    if (n < 0)
-        return n;
-    of_outer(whole, (uint32_t)n, &v, a);
-    n -= (int)(v.at + front);
-    a->cut = (uint32_t)n > cap;
-    memcpy(p, whole + v.at + front, (uint32_t)n < cap ? (uint32_t)n : cap);
-    return a->cut ? (int)cap : n;
+    d->len = d->segment = 0;
+    while (q->head != q->tail) {
+        const uint8_t *whole = q->slot[q->head % QUEUE_LEN].bytes;
+        uint32_t len = q->slot[q->head % QUEUE_LEN].len;
+        of_outer(whole, len, &v, &a);
+        uint32_t at = behind(&v, from), n = len - at;
+        if (first && (!together || !follows(d, &a, n, first)))
+            break;
+        if (first) {
+            d->segment = first;
+        } else {
+            d->a = a;
+            first = n;
+        }
+        append(d, whole + at, n);
+        q->head++;
+    }
+    return first;
 }
 
-static int udp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
+static int receive(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
 {
-    return six_read(&((struct site *)ctx)->d.udp6, p, cap, a, 8);
-}
-
-static int esp6_read(void *ctx, uint8_t *p, uint32_t cap, struct arrival *a)
-{
-    return six_read(&((struct site *)ctx)->d.raw6, p, cap, a, 0);
+    struct site *s = ctx;
+    struct queue *const q[PATH_SOCKETS] = {&s->d.udp, &s->d.udp6, &s->d.raw, &s->d.raw6};
+    unsigned got = 0;
+    while (q[from] && got < n && receive_one(s, q[from], from, &d[got]))
+        got++;
+    return got ? (int)got : -EAGAIN;
 }
 
 // A marked raw socket with a bypass policy of its own: neither our rules nor our blocks see it.
@@ -280,12 +294,9 @@ static void open_path(struct site *s)
     const struct path_net net = {.ctx = s,
                                  .tun_read = tun_read,
                                  .tun_write = tun_write,
-                                 .udp_read = udp_read,
-                                 .esp_read = esp_read,
+                                 .receive = receive,
                                  .send = send_many,
-                                 .past = past,
-                                 .udp6_read = udp6_read,
-                                 .esp6_read = esp6_read};
+                                 .past = past};
     struct esp_error err = {0};
     struct log *before = log_use(s->d.log[ROOM_PATH]);
     if (path_open(s->d.path, &net, &err) < 0)

@@ -35,6 +35,17 @@ static void to_ike(struct site *s, const struct view *v, const uint8_t *p, uint3
     daemon_wake(s);
 }
 
+// See follows() in daemon.c: what is put together comes to the socket of what is first.
+static bool goes_with_esp(const struct site *s, const struct view *v, uint32_t len)
+{
+    const struct queue *q = v->family == 6 ? &s->d.udp6 : &s->d.udp;
+    unsigned last = (q->tail - 1) % QUEUE_LEN;
+    struct view before;
+    return (s->w->o.seed & 1) && q->head != q->tail && q->slot[last].len >= len &&
+           view_of(&before, q->slot[last].bytes, q->slot[last].len) && before.sport == v->sport &&
+           !memcmp(before.from, v->from, 16) && !memcmp(before.to, v->to, 16);
+}
+
 // The sockets of ike and path see their own before any policy does.
 static bool to_sockets(struct site *s, const struct view *v, const uint8_t *p, uint32_t len)
 {
@@ -49,7 +60,7 @@ static bool to_sockets(struct site *s, const struct view *v, const uint8_t *p, u
     if (v->dport == 500) {
         to_ike(s, v, p, len, false);
     } else if (v->dport == 4500) {
-        if (len >= v->at + 12 && get32(p + v->at + 8) == 0)
+        if (len >= v->at + 12 && get32(p + v->at + 8) == 0 && !goes_with_esp(s, v, len))
             to_ike(s, v, p, len, true);
         else
             put(s, v->family == 6 ? &s->d.udp6 : &s->d.udp, p, len);

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+// Datagrams many a call, and many in one: against a model of the kernel's calls, through the whole of path,
+// and over the loop of the machine that the test runs on, which puts together what was sent together.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ctrl/path/io.h"
+#include "tests/unit/path_rig.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#define UDP_GRO     104
+#endif
+
+// ---- the calls
+
+static struct model {
+    int missing; // errno of recvmmsg
+    unsigned waiting, many, single;
+} k;
+
+static int fill(struct msghdr *m)
+{
+    uint8_t number = (uint8_t)k.waiting--;
+    memset(m->msg_iov->iov_base, number, 10);
+    m->msg_controllen = 0;
+    m->msg_flags = 0;
+    *(struct sockaddr_in *)m->msg_name =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(number)};
+    return 10;
+}
+
+static int model_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *timeout)
+{
+    unsigned got = 0;
+    (void)timeout;
+    assert_true(fd == 7 && flags == (MSG_DONTWAIT | MSG_TRUNC));
+    k.many++;
+    errno = k.missing ? k.missing : EAGAIN;
+    for (; !k.missing && k.waiting && got < n; got++)
+        m[got].msg_len = (unsigned)fill(&m[got].msg_hdr);
+    return got ? (int)got : -1;
+}
+
+static ssize_t model_recvmsg(int fd, struct msghdr *m, int flags)
+{
+    assert_true(fd == 7 && flags == (MSG_DONTWAIT | MSG_TRUNC));
+    k.single++;
+    errno = EAGAIN;
+    return k.waiting ? fill(m) : -1;
+}
+
+static const struct net_receive_calls calls = {model_recvmmsg, model_recvmsg};
+
+static unsigned take_all(struct net_receiver *r)
+{
+    uint8_t room[NET_RECEIVE_MAX][20];
+    struct datagram d[NET_RECEIVE_MAX];
+    unsigned expected = k.waiting;
+    int got;
+    do {
+        for (int i = 0; i < NET_RECEIVE_MAX; i++)
+            d[i] = (struct datagram){.p = room[i], .cap = sizeof(room[i])};
+        got = net_receive(r, 7, d, 100);
+        for (int i = 0; i < got; i++, expected--) {
+            assert_int_equal(d[i].len, 10);
+            assert_int_equal(d[i].segment, 0);
+            assert_int_equal(room[i][9], expected);
+            assert_int_equal(d[i].a.from_port, expected);
+        }
+    } while (got == NET_RECEIVE_MAX);
+    return expected;
+}
+
+static void test_many_datagrams_come_in_one_call(void **state)
+{
+    struct net_receiver r = {.calls = &calls};
+    (void)state;
+    k = (struct model){.waiting = 40};
+    assert_int_equal(take_all(&r), 0);
+    assert_int_equal(k.many, 3);
+    assert_int_equal(k.single, 0);
+    assert_int_equal(net_receive(&r, 7, NULL, 0), -EAGAIN);
+}
+
+static void test_a_kernel_without_that_call_is_asked_for_one_at_a_time(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct net_receiver r = {.calls = &calls};
+        k = (struct model){.waiting = 40, .missing = i ? EPERM : ENOSYS};
+        assert_int_equal(take_all(&r), 0);
+        assert_int_equal(k.many, 1);
+        assert_int_equal(k.single, 41);
+    }
+}
+
+static void test_nothing_there_is_no_missing_call(void **state)
+{
+    struct net_receiver r = {.calls = &calls};
+    struct datagram d = {0};
+    (void)state;
+    k = (struct model){0};
+    assert_int_equal(net_receive(&r, 7, &d, 1), -EAGAIN);
+    assert_false(r.one_by_one);
+}
+
+// ---- taken apart
+
+static struct together {
+    uint8_t bytes[80000];
+    uint32_t len, segment;
+    struct arrival a;
+    unsigned given;
+} all; // net's hooks have no other way to it
+
+static int give_together(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
+{
+    (void)ctx;
+    if (from != PATH_UDP || !n || !all.len)
+        return -EAGAIN;
+    uint32_t first = all.len < d->cap ? all.len : d->cap;
+    assert_true(all.len - first <= d->more_cap);
+    memcpy(d->p, all.bytes, first);
+    memcpy(d->more, all.bytes + first, all.len - first);
+    d->len = all.len;
+    d->segment = all.segment;
+    d->a = all.a;
+    all.len = 0;
+    all.given++;
+    return 1;
+}
+
+static void begin(struct rig *r)
+{
+    const uint8_t lo[4] = {127, 0, 0, 1};
+    all.len = all.segment = all.given = 0;
+    all.a =
+        (struct arrival){.from.family = 4, .to.family = 4, .from_port = r->udp_port, .ttl = 64, .index = 3};
+    memcpy(all.a.from.a, lo, 4);
+    memcpy(all.a.to.a, lo, 4);
+    r->p->worker->net.receive = give_together;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+}
+
+static void put(const void *p, uint32_t n)
+{
+    assert_true(all.len + n <= sizeof(all.bytes));
+    memcpy(all.bytes + all.len, p, n);
+    all.len += n;
+}
+
+static void seal(struct rig *r, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rig_seal(r, 0x1001, "10.2.0.1", from + i);
+        put(r->last_in, (uint32_t)r->last_in_len);
+        all.segment = (uint32_t)r->last_in_len;
+    }
+}
+
+static void expect(struct rig *r, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(rig_read(r), from + i);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+}
+
+static void arrive(struct rig *r)
+{
+    in_udp(&r->p->worker->udp_fd, 0);
+    rig_turn(r);
+}
+
+static void test_what_came_together_is_taken_apart_in_order(void **state)
+{
+    static const uint32_t counts[] = {2, 3, 63, 64, 65, 200};
+    struct rig *r = *state;
+    uint32_t at = 0;
+    begin(r);
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        seal(r, at, counts[i]);
+        arrive(r);
+        expect(r, at, counts[i]);
+        at += counts[i];
+    }
+    assert_int_equal(r->p->worker->taken_apart, 6);
+    assert_int_equal(sadb_by_id(r->p, 1)->in.packets, at);
+}
+
+static void test_the_last_may_be_shorter_and_anything(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    begin(r);
+    seal(r, 0, 40);
+    put("\xff", 1);
+    arrive(r);
+    expect(r, 0, 40);
+    assert_int_equal(w->keepalives, 1);
+    seal(r, 40, 40);
+    put("abc", 3);
+    arrive(r);
+    expect(r, 40, 40);
+    assert_int_equal(w->drop_in[ESP_STATUS_NOT_ESP], 1);
+    seal(r, 80, 2);
+    all.bytes[0] ^= 1; // one is forged or not ours: the other is let in
+    arrive(r);
+    expect(r, 81, 1);
+    assert_int_equal(w->drop_in[ESP_STATUS_NO_SA], 1);
+}
+
+static void test_ike_that_came_together_with_esp_goes_to_ike(void **state)
+{
+    static uint8_t buf[IPC_MAX_MESSAGE];
+    static const uint8_t ike[] = "\0\0\0\0and a message of IKE";
+    struct rig *r = *state;
+    union msg m = {0};
+    ssize_t n;
+    begin(r);
+    while (recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+        ;
+    seal(r, 0, 30);
+    put(ike, sizeof(ike));
+    arrive(r);
+    expect(r, 0, 30);
+    assert_int_equal(r->p->worker->ike_handed_on, 1);
+    while ((n = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT)) > 0 &&
+           msg_read(slice_of(buf, (size_t)n), &m) != MSG_IKE_DATAGRAM)
+        ;
+    assert_true(n > 0);
+    assert_int_equal(m.IKE_DATAGRAM.datagram.len, sizeof(ike) - 4);
+    assert_memory_equal(m.IKE_DATAGRAM.datagram.p, ike + 4, sizeof(ike) - 4);
+    assert_int_equal(m.IKE_DATAGRAM.remote_port, r->udp_port);
+    assert_int_equal(m.IKE_DATAGRAM.interface, 3);
+    assert_memory_equal(m.IKE_DATAGRAM.remote.a, all.a.from.a, 16);
+    assert_memory_equal(m.IKE_DATAGRAM.local.a, all.a.to.a, 16);
+    put("\0\0\0\0", 4); // a marker and nothing behind it
+    all.segment = 0;
+    arrive(r);
+    assert_int_equal(r->p->worker->ike_lost, 1);
+}
+
+static void test_without_a_free_packet_the_rest_is_counted(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    static struct packet *kept[PATH_JOBS];
+    begin(r);
+    struct child *c = sadb_by_id(r->p, 1);
+    for (int i = 0; i < PATH_JOBS - 10; i++)
+        assert_non_null(kept[i] = packet_get(w));
+    c->in.state = HALF_MOVING; // they wait
+    seal(r, 0, 30);
+    arrive(r);
+    assert_int_equal(w->queue_full, 20);
+    c->in.state = HALF_READY;
+    io_flush_waiting(w, &c->in);
+    io_pump(w);
+    expect(r, 0, 10);
+    for (int i = 0; i < PATH_JOBS - 10; i++)
+        packet_release(w, kept[i]);
+}
+
+static void test_what_is_longer_than_any_packet_of_ours_is_counted_each(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    begin(r);
+    all.len = 10001;
+    all.segment = 5000;
+    arrive(r);
+    assert_int_equal(w->drop_in[ESP_STATUS_TRUNCATED], 3);
+    all.len = 9000;
+    all.segment = 0;
+    arrive(r);
+    assert_int_equal(w->drop_in[ESP_STATUS_TRUNCATED], 4);
+    seal(r, 0, 2); // and the others as ever
+    arrive(r);
+    expect(r, 0, 2);
+}
+
+// ---- the machine's own
+
+static void test_this_kernel_gives_together_what_it_has_together(void **state)
+{
+    struct rig *r = *state;
+    static uint8_t bytes[64 * 200];
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(uint16_t))] = {0};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(r->own_port)};
+    struct iovec v = {bytes, 0};
+    struct msghdr m = {.msg_name = &to,
+                       .msg_namelen = sizeof(to),
+                       .msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    int on = 1;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    for (int cuts = 0; cuts < 2; cuts++) { // as if the kernel did not, and as it does
+        uint16_t size = 0;
+        if (setsockopt(r->env.sock_esp_nat_t, IPPROTO_UDP, UDP_GRO, &cuts, sizeof(cuts)) < 0 ||
+            setsockopt(r->udp, IPPROTO_UDP, UDP_SEGMENT, &(int){0}, sizeof(on)) < 0)
+            skip(); // a kernel that can neither
+        v.iov_len = 0;
+        for (uint32_t i = 0; i < 50; i++) {
+            rig_seal(r, 0x1001, "10.2.0.1", i);
+            size = (uint16_t)r->last_in_len;
+            memcpy(bytes + v.iov_len, r->last_in, size);
+            v.iov_len += size;
+        }
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = IPPROTO_UDP;
+        c->cmsg_type = UDP_SEGMENT;
+        c->cmsg_len = CMSG_LEN(sizeof(size));
+        memcpy(CMSG_DATA(c), &size, sizeof(size));
+        assert_int_equal(sendmsg(r->udp, &m, 0), v.iov_len);
+        rig_turn(r);
+        expect(r, 0, 50);
+        assert_int_equal(r->p->worker->taken_apart, cuts);
+    }
+}
+
+#define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_datagrams_come_in_one_call),
+        cmocka_unit_test(test_a_kernel_without_that_call_is_asked_for_one_at_a_time),
+        cmocka_unit_test(test_nothing_there_is_no_missing_call),
+        WITH(test_what_came_together_is_taken_apart_in_order),
+        WITH(test_the_last_may_be_shorter_and_anything),
+        WITH(test_ike_that_came_together_with_esp_goes_to_ike),
+        WITH(test_without_a_free_packet_the_rest_is_counted),
+        WITH(test_what_is_longer_than_any_packet_of_ours_is_counted_each),
+        WITH(test_this_kernel_gives_together_what_it_has_together),
+    };
+    return cmocka_run_group_tests_name("receiving", tests, NULL, NULL);
+}
