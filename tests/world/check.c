@@ -11,6 +11,7 @@
 //   one         at rest there is exactly one IKE SA for each connection that is to be up
 //   lost        in fair weather every packet arrives but in the windows of what happens (service.c)
 //   void        in fair weather nobody sends into an SA that its peer has let go of
+//   log         who reads the log and stands still gets what there was room for, and is told what is missing
 //   leak        path lets go of packets and SAs
 //   up          at the end what is to be up carries packets both ways
 #include <netinet/in.h>

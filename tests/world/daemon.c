@@ -30,8 +30,9 @@ static uint64_t clock_us(void *ctx)
 static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                  const char *text)
 {
-    struct site *site = ctx;
-    (void)level, (void)ike_name;
+    const struct voice *v = ctx;
+    struct site *site = v->site;
+    readers_line(&site->d, v->room, s, level, ike_name, ike_id, text);
     if (site->w->tail)
         world_say(site->w, "%c [%s] <%u> %s", site->letter, log_subsys_name(s), ike_id, text);
 }
@@ -225,7 +226,8 @@ static void make_loops(struct daemon *d)
         struct log *before = log_use(d->log[r]);
         log_set_output(-1);
         log_set_all(1);
-        log_set_sink(sink, d->site);
+        d->voice[r] = (struct voice){d->site, r};
+        log_set_sink(sink, &d->voice[r]);
         log_use(before);
         loop_set_log(d->loop[r], d->log[r]);
         loop_set_clock(d->loop[r], (struct clock){clock_us, d});
@@ -351,6 +353,7 @@ static void free_room(struct daemon *d, enum room r)
     if (!d->loop[r])
         return;
     struct log *before = log_use(d->log[r]);
+    d->voice[r].room = ROOM_SUPER; // its channels go
     switch (r) {
     case ROOM_CTL: ctl_free(d->ctl), d->ctl = NULL; break;
     case ROOM_IKE: ike_free(d->ike), d->ike = NULL; break;

@@ -154,7 +154,7 @@ static void something(struct world *w, void *ctx, uint64_t arg)
     (void)ctx, (void)arg;
     if (w->calm)
         return;
-    switch (rng_below(&w->rng, 17)) {
+    switch (rng_below(&w->rng, 18)) {
     case 0:
     case 1: weather(w); break;
     case 2: link_fails(w); break;
@@ -174,6 +174,7 @@ static void something(struct world *w, void *ctx, uint64_t arg)
         memory_scarce(s, rng_chance(&w->rng, 500) ? 20 : (unsigned)rng_between(&w->rng, 1, 1000),
                       rng_between(&w->rng, SECOND / 10, 10 * SECOND));
         break;
+    case 17: readers_silent(s, rng_between(&w->rng, SECOND, 20 * SECOND)); break;
     case 8: kernel_model_meddle(s->kernel); break;
     case 11:
     case 12:

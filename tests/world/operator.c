@@ -573,6 +573,7 @@ void operator_load_all(struct site *s)
 void operator_gone(struct site *s)
 {
     struct operator* op = & s->op;
+    readers_gone(s);
     if (op->fd >= 0)
         close(op->fd);
     op->fd = -1;

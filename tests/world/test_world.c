@@ -621,6 +621,35 @@ static void test_whatever_meets_no_memory_is_up_again_afterwards(void **state)
     }
 }
 
+// Packets and commands go on, and who reads on knows how many lines are missing.
+static void test_log_that_nobody_reads_delays_nothing_and_its_gaps_are_told(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct site *s;
+        begin(seed, &no_cards);
+        size_t from = up();
+        s = &w.site[seed & 1];
+        readers_silent(s, 15 * SECOND);
+        run(SECOND);
+        assert_int_equal(lost(from), 0);
+        for (int i = 0; i < 40; i++) { // some lines
+            operator_order(s, CMD_TERMINATE, 0, 0, 0);
+            operator_order(s, CMD_INITIATE, 0, 0, 0);
+        }
+        operator_order(s, CMD_LIST, 0, 0, 0);
+        s->op.listed = false;
+        run(10 * SECOND);
+        assert_true(s->op.listed); // each order has been answered
+        from = w.ledger.count;
+        run(10 * SECOND);
+        assert_int_equal(lost(from), 0);
+        assert_int_equal(s->silences, 1);
+        assert_true(s->silent_dropped > 20);
+        end();
+    }
+}
+
 // A seed is a whole world: what it prints is all that somebody else needs to see the same.
 static void test_two_runs_of_one_seed_are_the_same_to_the_octet(void **state)
 {
@@ -674,6 +703,7 @@ int main(void)
         cmocka_unit_test(test_packets_go_on_where_there_is_no_memory_at_all),
         cmocka_unit_test(test_load_where_there_is_no_memory_changes_nothing),
         cmocka_unit_test(test_whatever_meets_no_memory_is_up_again_afterwards),
+        cmocka_unit_test(test_log_that_nobody_reads_delays_nothing_and_its_gaps_are_told),
         cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),
     };
     cmocka_set_test_filter(getenv("WORLD_TEST")); // a pattern

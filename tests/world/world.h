@@ -13,6 +13,7 @@
 #include "ctrl/ctl/ctl.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/keys/keys.h"
+#include "ctrl/lib/log.h"
 #include "ctrl/path/room.h"
 #include "tests/world/packet.h"
 
@@ -113,6 +114,10 @@ struct daemon {
     struct child_env env;
     struct loop *loop[ROOM_COUNT];
     struct log *log[ROOM_COUNT];
+    struct voice { // whose lines those are; ROOM_SUPER: it ends
+        struct site *site;
+        enum room room;
+    } voice[ROOM_COUNT];
     struct path *path;
     struct ike *ike;
     struct keys *keys;
@@ -285,6 +290,20 @@ void roam_settle(struct world *w, void *site, uint64_t arg);
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
 void gateway_out(struct site *s, const uint8_t *p, uint32_t len); // from a program of its own
 
+// ---- readers.c: who reads the log
+struct silent {
+    bool on;
+    int err[2], vici; // the pipe, and the end of a client of events
+    uint64_t number, lines, had, missing, dropped, events;
+    unsigned steps;
+    uint8_t in[8192];
+    size_t have;
+};
+void readers_silent(struct site *s, uint64_t for_us); // they stand still
+void readers_gone(struct site *s);
+void readers_line(struct daemon *d, enum room r, enum log_subsys sub, int level, const char *ike_name,
+                  unsigned ike_id, const char *text);
+
 // ---- faults.c
 void faults_start(struct world *w);
 void faults_end(struct world *w); // heals everything
@@ -359,6 +378,8 @@ struct site {
     struct held held[HELD];
     unsigned helds;
     uint64_t rx, tx, no_route, dropped_policy;
+    struct silent silent;
+    uint64_t silences, silent_dropped; // those that are over, and the lines that they cost
 };
 
 // A world without chance, for a test that knows what happens: two sites, one tunnel that a trap at a (and at
