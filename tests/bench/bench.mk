@@ -26,3 +26,8 @@ bench-lookup: $(BUILD)/tests/bench_lookup ## cost of a look-up with 10 to 100,00
 .PHONY: bench-gateway
 bench-gateway: programs ## TCP, CPU per packet and ping through two gateways, beside kernel-libipsec, wireguard-go and no IPsec (iperf3)
 	@tests/as_root.sh tests/bench/gateway.sh $(BUILD)/bin
+
+.PHONY: bench-ike
+bench-ike: $(BUILD)/bin/espalierd $(BUILD)/bin/espalier-load ## CPU and memory per handshake, cookie, junk, SA and connection, beside charon
+	@mkdir -p $(BUILD)/report
+	@tests/as_root.sh tests/bench/ike.sh $(BUILD)/bin $(BUILD)/report/bench-ike.json
