@@ -32,11 +32,11 @@ static const struct integ_info {
 struct cr_sk {
     struct cr_sk_alg alg;
     const struct integ_info *integ; // NULL with an AEAD
-    size_t iv_len, icv_len, block;
+    uint8_t iv_len, icv_len, block;
     uint64_t next_iv;
     uint8_t salt[SALT_LEN];
-    uint8_t ke[CR_SK_KEY_MAX], ka[CR_SK_KEY_MAX];
-    size_t ke_len, ka_len;
+    uint8_t ke_len, ka_len;
+    uint8_t keys[]; // the cipher's, then the integrity key: thousands of these lie about for years
 };
 
 static const struct integ_info *find_integ(uint16_t id)
@@ -111,17 +111,13 @@ int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, con
     const struct integ_info *integ = find_integ(alg->integ);
     if (ke_len != cr_encr_key_len(alg->encr, alg->key_bits) || ka_len != (integ ? integ->key_len : 0u))
         return -EINVAL;
-    struct cr_sk *sk = calloc(1, sizeof(*sk));
+    struct cr_sk *sk = calloc(1, sizeof(*sk) + ke_len + ka_len);
     if (!sk)
         return -ENOMEM;
     sk->alg = *alg;
     sk->integ = integ;
     sk->block = 1;
-    sk->icv_len = integ ? integ->icv_len : icv_of(alg->encr);
-    if (integ) {
-        memcpy(sk->ka, ka, ka_len);
-        sk->ka_len = ka_len;
-    }
+    sk->icv_len = (uint8_t)(integ ? integ->icv_len : icv_of(alg->encr));
     if (alg->encr == ENCR_AES_CBC) {
         sk->iv_len = sk->block = AES_BLOCK;
     } else {
@@ -129,8 +125,11 @@ int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, con
         ke_len -= SALT_LEN;
         memcpy(sk->salt, ke + ke_len, SALT_LEN);
     }
-    memcpy(sk->ke, ke, ke_len);
-    sk->ke_len = ke_len;
+    sk->ke_len = (uint8_t)ke_len;
+    sk->ka_len = (uint8_t)ka_len;
+    memcpy(sk->keys, ke, ke_len);
+    if (ka_len)
+        memcpy(sk->keys + ke_len, ka, ka_len);
     *out = sk;
     return 0;
 }
@@ -139,7 +138,7 @@ void cr_sk_free(struct cr_sk *sk)
 {
     if (!sk)
         return;
-    OPENSSL_cleanse(sk, sizeof(*sk));
+    OPENSSL_cleanse(sk, sizeof(*sk) + sk->ke_len + sk->ka_len);
     free(sk);
 }
 
@@ -165,7 +164,7 @@ static int aead(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *aad
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return -ENOMEM;
-    if (EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->ke, nonce, enc, NULL) != 1)
+    if (EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->keys, nonce, enc, NULL) != 1)
         goto out;
     if (!enc && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, tag_len, tag) != 1)
         goto out;
@@ -200,7 +199,7 @@ static int cipher(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *i
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return -ENOMEM;
-    int ok = EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->ke, first, enc, NULL) == 1 &&
+    int ok = EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->keys, first, enc, NULL) == 1 &&
              EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 && EVP_CipherUpdate(ctx, out, &n, in, (int)len) == 1 &&
              EVP_CipherFinal_ex(ctx, out + n, &m) == 1;
     EVP_CIPHER_CTX_free(ctx);
@@ -211,7 +210,7 @@ static int cipher(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *i
 static int mac(struct cr_sk *sk, const uint8_t *msg, size_t len, uint8_t *out)
 {
     struct cr_slice part = {msg, len};
-    return cr_prf(sk->integ->prf, sk->ka, sk->ka_len, &part, 1, out);
+    return cr_prf(sk->integ->prf, sk->keys + sk->ke_len, sk->ka_len, &part, 1, out);
 }
 
 // A counter where the same IV twice under one key would give both texts away, random octets for CBC.

@@ -51,7 +51,7 @@ void auth_log_proven(const struct msg_AUTH_PROVEN *m)
 
 static void failed(struct ike_sa *sa)
 {
-    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
+    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa_reason(sa));
     sa_destroy(sa);
 }
 
@@ -84,7 +84,7 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
     hs->pending = childless_wanted(sa) ? NULL : child_new(sa, hs->child);
-    pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
+    pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));
     if (!hs->eap_client) {
         own_auth_log(sa, auth);
         pb_own_certs(&b, sa);
@@ -92,8 +92,8 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     pb_ask_certs(&b, sa);
     if (sa_first_to_peer(sa))
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
-    if (sa->remote_id.type != ID_ANY)
-        pb_payload(&b, PL_IDR, auth_id_body(&sa->remote_id, id, sizeof(id)));
+    if (sa->remote_id->type != ID_ANY)
+        pb_payload(&b, PL_IDR, auth_id_body(sa->remote_id, id, sizeof(id)));
     if (!hs->eap_client)
         pb_own_auth(&b, sa, auth);
     else if (conn_eap_only(&sa->conn->cfg))
@@ -120,7 +120,7 @@ static void build_round(struct ike_sa *sa, struct slice auth)
     struct pb b = pb_of(buf, sizeof(buf));
     bool own = sa->conn->cfg.local_more != NULL;
     if (own)
-        pb_payload(&b, PL_IDI, auth_id_body(&sa->local_id, id, sizeof(id)));
+        pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));
     if (auth.len) {
         own_auth_log(sa, auth);
         pb_own_certs(&b, sa);
@@ -202,12 +202,12 @@ static void second_round(struct task *t)
 static void start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    sa->local_id = sa->conn->local_id;
-    sa->remote_id = sa->conn->remote_id;
-    if (sa->local_id.type == ID_ANY)
-        identity_of_addr(&sa->path.local, &sa->local_id);
-    if (identity_is_pattern(&sa->remote_id))
-        memset(&sa->remote_id, 0, sizeof(sa->remote_id)); // a pattern is no name to ask for
+    *sa->local_id = sa->conn->local_id;
+    *sa->remote_id = sa->conn->remote_id;
+    if (sa->local_id->type == ID_ANY)
+        identity_of_addr(&sa->path.local, sa->local_id);
+    if (identity_is_pattern(sa->remote_id))
+        memset(sa->remote_id, 0, sizeof(*sa->remote_id)); // a pattern is no name to ask for
     if (rounds_of(sa->conn) && !sa->hs->peer_rounds) {
         sa_why(sa, "the peer takes one round of authentication, and the connection has two (RFC 4739)");
         failed(sa);
@@ -315,7 +315,7 @@ static void checked(struct task *t, enum proof how, const char *text)
     char why[200], name[ID_TEXT_MAX];
     if (how != PROOF_GOOD) {
         sa_why(sa, "authentication of '%.80s' failed: %.100s",
-               identity_print(&sa->remote_id, name, sizeof(name)), text);
+               identity_print(sa->remote_id, name, sizeof(name)), text);
         LOGF(IKE, 1, "%s", text);
         refuse_peer(sa);
         return;
@@ -416,7 +416,7 @@ static bool first_response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    sa->remote_id = id;
+    *sa->remote_id = id;
     if (only) {
         eap_client_first(t, m);
         return true;

@@ -34,7 +34,7 @@ enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
 // Every refusal ends in one of these: the answer, and the SA is over.
 static void refuse_with(struct ike_sa *sa, uint16_t notify)
 {
-    LOGF(IKE, 1, "%s, sending %s", sa->why, notify_name(notify));
+    LOGF(IKE, 1, "%s, sending %s", sa_reason(sa), notify_name(notify));
     if (notify == N_AUTHENTICATION_FAILED)
         COUNT(sa->ike, auth_failed);
     exchange_reply_notify(sa, EX_AUTH, notify, slice_of(NULL, 0));
@@ -52,7 +52,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct pb b = pb_of(buf, sizeof(buf));
     bool contact = hs->initial_contact;
     if (!hs->eap && rounds_own_signs(sa)) { // with EAP they came with the first AUTH
-        pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+        pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
         pb_own_certs(&b, sa);
     }
     if (hs->answer) // otherwise our first round was all
@@ -155,7 +155,7 @@ static void answer_round(struct task *t, struct slice auth)
     uint8_t id[ID_BODY_MAX];
     struct pb b = pb_of(buf, sizeof(buf));
     struct inmsg *m = t->msg;
-    pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+    pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
     pb_own_certs(&b, sa);
     pb_own_auth(&b, sa, auth);
     ppk_put_answer(&b, sa);
@@ -212,7 +212,7 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
     struct conn_claim claim = {.path = &sa->path,
                                .suite = &sa->suite,
                                .local = idr,
-                               .remote = &sa->remote_id,
+                               .remote = sa->remote_id,
                                .auth = auth,
                                .eap_only = sa->hs->eap_only,
                                .rounds = sa->hs->peer_rounds,
@@ -222,16 +222,16 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
     struct conn *c = conn_for_claim(sa->ike, &claim);
     if (!c) {
         LOGF(CFG, 1, "looking for peer configs matching %s[%s]",
-             idr ? identity_print(idr, a, sizeof(a)) : "%any", identity_print(&sa->remote_id, b, sizeof(b)));
+             idr ? identity_print(idr, a, sizeof(a)) : "%any", identity_print(sa->remote_id, b, sizeof(b)));
         sa_why(sa, "no matching peer config found");
         return false;
     }
     sa_set_conn(sa, c);
     log_set_context(c->cfg.name, sa->id);
     LOGF(CFG, 1, "selected peer config '%s'", c->cfg.name);
-    sa->local_id = c->local_id;
-    if (sa->local_id.type == ID_ANY)
-        identity_of_addr(&sa->path.local, &sa->local_id);
+    *sa->local_id = c->local_id;
+    if (sa->local_id->type == ID_ANY)
+        identity_of_addr(&sa->path.local, sa->local_id);
     return true;
 }
 
@@ -350,11 +350,11 @@ static void second_request(struct task *t)
         checked(t, PROOF_GOOD, "");
         return;
     } else if (!side || !pi || payload_count(pl, PL_IDI) != 1 || payload_count(pl, PL_AUTH) > 1 ||
-               !identity_read(pi->body, &sa->remote_id) || (ap && !auth_read(ap->body, &auth))) {
+               !identity_read(pi->body, sa->remote_id) || (ap && !auth_read(ap->body, &auth))) {
         sa_why(sa, "the second round's IDi or AUTH is missing, malformed or not wanted (RFC 4739)");
-    } else if (identity_match(&sa->remote_id, &want) == MATCH_NONE) {
+    } else if (identity_match(sa->remote_id, &want) == MATCH_NONE) {
         sa_why(sa, "IDi '%.80s' of the second round does not match to '%.80s'",
-               identity_print(&sa->remote_id, a, sizeof(a)), identity_print(&want, b, sizeof(b)));
+               identity_print(sa->remote_id, a, sizeof(a)), identity_print(&want, b, sizeof(b)));
     } else if (ap) {
         proof_begin(t, pl, &auth, pi->body, checked);
         return;
@@ -387,7 +387,7 @@ static void request(struct task *t)
         second_request(t);
         return;
     }
-    if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, &sa->remote_id) ||
+    if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, sa->remote_id) ||
         (pr && !identity_read(pr->body, &idr)) || payload_count(&m->pl, PL_AUTH) > 1 ||
         !wishes_fit(&m->pl, &none, &r) || !virtual_request_fits(&m->pl, &r)) {
         sa_why(sa, "%.190s",

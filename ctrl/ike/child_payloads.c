@@ -36,7 +36,7 @@ static void find_usable(const struct ike_sa *sa, const struct child_config *cfg,
 void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const struct kex *k)
 {
     const struct child_config *cfg = c->cfg;
-    child_wanted_ts(c->sa, cfg, &c->local_ts, &c->remote_ts);
+    child_wanted_ts(c->sa, cfg, c->local_ts, c->remote_ts);
     struct usable u;
     find_usable(c->sa, cfg, &u);
     if (u.count)
@@ -45,8 +45,8 @@ void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const str
         pb_offer(b, cfg->proposals, cfg->proposal_count, with_ke, c->spi_in, 4);
     if (k)
         ike_kex_put(b, k);
-    pb_selectors(b, PL_TSI, &c->local_ts);
-    pb_selectors(b, PL_TSR, &c->remote_ts);
+    pb_selectors(b, PL_TSI, c->local_ts);
+    pb_selectors(b, PL_TSR, c->remote_ts);
     if (cfg->mode == MODE_TRANSPORT)
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
 }
@@ -74,7 +74,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
         snprintf(why, size, "%s", ref.why.text);
         return false;
     }
-    if (spi < 256 || !selectors_within(&c->local_ts, &local) || !selectors_within(&c->remote_ts, &remote)) {
+    if (spi < 256 || !selectors_within(c->local_ts, &local) || !selectors_within(c->remote_ts, &remote)) {
         snprintf(why, size, "%s",
                  spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
                            : "the peer's selectors are not within ours (RFC 7296 2.9)");
@@ -92,8 +92,8 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
     }
     child_log_suite(&c->suite);
     c->spi_out = (uint32_t)spi;
-    c->local_ts = local;
-    c->remote_ts = remote;
+    *c->local_ts = local;
+    *c->remote_ts = remote;
     return true;
 }
 
@@ -185,8 +185,8 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
     c->suite = best.suite;
     c->spi_out = (uint32_t)best.offer->spi;
     c->number = best.offer->number;
-    c->local_ts = best.local;
-    c->remote_ts = best.remote;
+    *c->local_ts = best.local;
+    *c->remote_ts = best.remote;
     return c;
 }
 
@@ -195,8 +195,8 @@ void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *
     pb_chosen(b, &c->suite, c->number, c->suite.protocol, c->spi_in, 4);
     if (k)
         ike_kex_put(b, k);
-    pb_selectors(b, PL_TSI, &c->remote_ts);
-    pb_selectors(b, PL_TSR, &c->local_ts);
+    pb_selectors(b, PL_TSI, c->remote_ts);
+    pb_selectors(b, PL_TSR, c->local_ts);
     if (c->cfg->mode == MODE_TRANSPORT)
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
 }

@@ -46,10 +46,30 @@ struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
     return NULL;
 }
 
+static void free_child(struct child_sa *c)
+{
+    free(c->local_ts);
+    free(c->remote_ts);
+    free(c);
+}
+
+static struct child_sa *allocate(void)
+{
+    struct child_sa *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->local_ts = calloc(1, sizeof(*c->local_ts));
+    c->remote_ts = calloc(1, sizeof(*c->remote_ts));
+    if (c->local_ts && c->remote_ts)
+        return c;
+    free_child(c);
+    return NULL;
+}
+
 struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg)
 {
     struct ike *ike = sa->ike;
-    struct child_sa *c = calloc(1, sizeof(*c));
+    struct child_sa *c = allocate();
     if (!c)
         return NULL;
     while (c->spi_in < 256 || table_find(&ike->spis, c->spi_in)) // below 256: reserved (RFC 4303 2.1)
@@ -60,12 +80,12 @@ struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg)
     c->id = ++ike->next_child;
     c->reqid = conn_reqid(ike, sa->conn, cfg);
     if (!table_add(&ike->children, &c->by_id, c->id)) {
-        free(c);
+        free_child(c);
         return NULL;
     }
     if (c->spi_in < 256 || !table_add(&ike->spis, &c->by_spi, c->spi_in)) {
         table_del(&ike->children, &c->by_id);
-        free(c);
+        free_child(c);
         return NULL;
     }
     struct child_sa **end = &sa->children;
@@ -96,7 +116,7 @@ void child_destroy(struct child_sa *c)
     if (sa->hs && sa->hs->pending == c)
         sa->hs->pending = NULL;
     job_step(ike, c->job, true, "");
-    free(c);
+    free_child(c);
 }
 
 void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *local,
@@ -177,8 +197,8 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     m->local_port = sa->path.local_port;
     m->remote = sa->path.remote;
     m->remote_port = sa->path.remote_port;
-    m->local_ts = c->local_ts;
-    m->remote_ts = c->remote_ts;
+    ts_list_copy(&m->local_ts, c->local_ts);
+    ts_list_copy(&m->remote_ts, c->remote_ts);
     m->hw_offload =
         cfg->hw_offload == OFFLOAD_DEFAULT ? (uint8_t)sa->ike->set.offload_default : cfg->hw_offload;
     m->replay_window = cfg->replay_window == UINT32_MAX ? sa->ike->set.replay_window : cfg->replay_window;
@@ -223,16 +243,29 @@ bool child_is_up(const struct child_sa *c)
     return (c->state == CHILD_INSTALLED || c->state == CHILD_REKEYING) && !c->replaced;
 }
 
+// Selectors that stay as long as the CHILD SA does take as much as there are of them; without memory for that
+// they keep what they have.
+static void settle_ts(struct ts_list **l)
+{
+    struct ts_list *small = ts_list_dup(*l);
+    if (!small)
+        return;
+    free(*l);
+    *l = small;
+}
+
 void child_installed(struct child_sa *c, uint32_t old)
 {
     char lts[SELECTORS_TEXT], rts[SELECTORS_TEXT];
     struct child_sa *before = old ? child_by_id(c->sa->ike, old) : NULL;
     c->state = CHILD_INSTALLED;
+    settle_ts(&c->local_ts);
+    settle_ts(&c->remote_ts);
     c->installed_at = loop_now(c->sa->ike->loop);
     COUNT(c->sa->ike, child_installed);
     LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
-         c->spi_in, c->spi_out, selectors_print(&c->local_ts, lts, sizeof(lts)),
-         selectors_print(&c->remote_ts, rts, sizeof(rts)));
+         c->spi_in, c->spi_out, selectors_print(c->local_ts, lts, sizeof(lts)),
+         selectors_print(c->remote_ts, rts, sizeof(rts)));
     c->announced = true;
     c->sa->alone = false;
     lifetime_child(c);

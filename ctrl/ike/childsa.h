@@ -34,7 +34,7 @@ struct child_sa {
     enum child_state state;
     uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
     struct suite suite;
-    struct ts_list local_ts, remote_ts;
+    struct ts_list *local_ts, *remote_ts;     // room for any, until it is installed: then only for these
     uint64_t installed_at, rekey_at, life_at; // 0: never
     uint64_t out_at;                          // it sends from then on whatever out_after says; 0: it does not
     struct timer timer;

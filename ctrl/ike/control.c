@@ -206,7 +206,7 @@ static void shutdown_done(struct timer *t)
 void control_sa_over(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
-    end_initiate(sa, NULL, false, sa->why[0] ? sa->why : "the IKE_SA was closed");
+    end_initiate(sa, NULL, false, sa_reason(sa)[0] ? sa_reason(sa) : "the IKE_SA was closed");
     job_step(ike, sa->job, true, "");
     if (ike->stopping && !ike->sas)
         timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop));

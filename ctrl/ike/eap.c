@@ -158,7 +158,7 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
         return;
     }
     if (!rounds_peer(sa)->eap_id[0])
-        e->user = sa->remote_id;
+        identity_copy(&e->user, sa->remote_id);
     if (!sa->hs->own && !own_auth_certs(sa, why, sizeof(why))) {
         fail(sa, why);
         return;
@@ -182,7 +182,7 @@ static void first_answer(struct ike_sa *sa, struct slice auth)
     uint8_t id[ID_DATA_MAX + 4];
     struct pb b = pb_of(buf, sizeof(buf));
     if (!sa->hs->rounds || auth.len)
-        pb_payload(&b, PL_IDR, auth_id_body(&sa->local_id, id, sizeof(id)));
+        pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
     if (auth.len) {
         own_auth_log(sa, auth);
         pb_own_certs(&b, sa);
@@ -274,8 +274,8 @@ static bool take_name(struct ike_sa *sa, struct slice name)
     memcpy(e->name, name.p, name.len);
     e->name[name.len] = 0;
     if (!want[0]) {
-        e->user = sa->remote_id;
-        return slice_eq(name, slice_of(sa->remote_id.data, sa->remote_id.len));
+        identity_copy(&e->user, sa->remote_id);
+        return slice_eq(name, slice_of(sa->remote_id->data, sa->remote_id->len));
     }
     return identity_parse(e->name, &e->user) && !identity_is_pattern(&e->user) &&
            slice_eq(name, slice_of(e->user.data, e->user.len)) && identity_parse(want, &pattern) &&
@@ -289,7 +289,7 @@ static void refuse_name(struct ike_sa *sa)
     snprintf(why, sizeof(why), "the peer %s '%.60s', which is not whom %s '%.60s' allows",
              by_tls(sa) ? "says that it is" : "shows the password of", sa->hs->eap->name,
              want[0] ? "eap_id" : "its IKE identity",
-             want[0] ? want : identity_print(&sa->remote_id, id, sizeof(id)));
+             want[0] ? want : identity_print(sa->remote_id, id, sizeof(id)));
     fail(sa, why);
 }
 
@@ -352,10 +352,10 @@ static void on_success(struct ike_sa *sa)
     sa->hs->eap_over = true;
     LOGF(IKE, 1, "EAP method EAP_%s succeeded for '%s', MSK established", by_tls(sa) ? "TLS" : "MSCHAPV2",
          identity_print(&e->user, name, sizeof(name)));
-    if (!identity_eq(&e->user, &sa->remote_id))
+    if (!identity_eq(&e->user, sa->remote_id))
         LOGF(IKE, 1, "the peer counts as '%s' from here on, who has proven himself, and not as '%s'", name,
-             identity_print(&sa->remote_id, id, sizeof(id)));
-    sa->remote_id = e->user;
+             identity_print(sa->remote_id, id, sizeof(id)));
+    *sa->remote_id = e->user;
     pb_eap(&b, EAP_CODE_SUCCESS, e->id, 0, slice_of(NULL, 0));
     if (!exchange_reply(sa, EX_AUTH, &b))
         sa_destroy(sa);

@@ -266,9 +266,10 @@ static void tls_begun(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
     const char *aaa = rounds_own(sa)->aaa_id;
-    struct identity server = sa->remote_id;
+    struct identity server;
     char why[200];
     static const uint8_t start = 0x20;
+    identity_copy(&server, sa->remote_id);
     if (!answer_ok(type, m)) {
         fail(t, answer_text(type, m));
     } else if ((aaa[0] && !identity_parse(aaa, &server)) || !own_auth_certs(sa, why, sizeof(why)) ||

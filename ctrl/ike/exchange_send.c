@@ -125,7 +125,7 @@ void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b
     int rc = seal(sa, exchange, false, sa->out_mid, b, &msg, &len);
     if (rc) {
         sa_why(sa, "building the %s request failed: %s", exchange_name(exchange), strerror(-rc));
-        LOGF(IKE, 0, "%s", sa->why);
+        LOGF(IKE, 0, "%s", sa_reason(sa));
         sa_destroy(sa);
         return;
     }

@@ -4,7 +4,9 @@
 #include "ctrl/ike/identity.h"
 
 #include <ctype.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -162,6 +164,24 @@ void identity_write(struct writer *w, const struct identity *id)
     wr_u8(w, id->type);
     wr_uint(w, 0, 3);
     wr_bytes(w, id->data, id->len);
+}
+
+static size_t octets_of(const struct identity *id)
+{
+    return offsetof(struct identity, data) + id->len;
+}
+
+void identity_copy(struct identity *to, const struct identity *from)
+{
+    memcpy(to, from, octets_of(from));
+}
+
+struct identity *identity_dup(const struct identity *id)
+{
+    struct identity *copy = malloc(octets_of(id));
+    if (copy)
+        memcpy(copy, id, octets_of(id));
+    return copy;
 }
 
 static bool names_eq(const uint8_t *a, const uint8_t *b, size_t n)

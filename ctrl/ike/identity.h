@@ -36,6 +36,10 @@ void identity_of_addr(const struct addr *a, struct identity *out);
 // length.
 bool identity_read(struct slice body, struct identity *out);
 void identity_write(struct writer *w, const struct identity *id);
+// One that is kept for long has only the octets of its name behind it (identity_dup): it is not assigned, it
+// is copied.
+void identity_copy(struct identity *to, const struct identity *from);
+struct identity *identity_dup(const struct identity *id); // NULL: no memory
 bool identity_eq(const struct identity *a, const struct identity *b);
 // "*.example.org", "*@example.org", "C=CH, CN=*", any: stands for many.
 bool identity_is_pattern(const struct identity *id);

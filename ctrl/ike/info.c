@@ -29,16 +29,16 @@ static void log_closing(const struct child_sa *c)
 {
     char a[SELECTORS_TEXT], b[SELECTORS_TEXT];
     LOGF(IKE, 0, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
-         c->spi_in, c->spi_out, selectors_print(&c->local_ts, a, sizeof(a)),
-         selectors_print(&c->remote_ts, b, sizeof(b)));
+         c->spi_in, c->spi_out, selectors_print(c->local_ts, a, sizeof(a)),
+         selectors_print(c->remote_ts, b, sizeof(b)));
 }
 
 static void log_deleting(const struct ike_sa *sa)
 {
     char a[64], b[64], ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
     LOGF(IKE, 0, "deleting IKE_SA %s between %s[%s]...%s[%s]", sa_label(sa),
-         addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
-         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
+         addr_print(&sa->path.local, a, sizeof(a)), identity_print(sa->local_id, ida, sizeof(ida)),
+         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(sa->remote_id, idb, sizeof(idb)));
 }
 
 // --- as responder ---

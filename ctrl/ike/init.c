@@ -151,7 +151,7 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
     const struct msg_IKE_KEYS *k = &m->IKE_KEYS;
     if (t != MSG_IKE_KEYS) {
         sa_why(sa, "deriving keys failed: %.150s", answer_text(t, m));
-        LOGF(IKE, 1, "%s", sa->why);
+        LOGF(IKE, 1, "%s", sa_reason(sa));
         return false;
     }
     struct slice own_e = sa->initiator ? k->sk_ei : k->sk_er, own_a = sa->initiator ? k->sk_ai : k->sk_ar;
@@ -174,7 +174,7 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
 
 static void failed(struct ike_sa *sa)
 {
-    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
+    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa_reason(sa));
     sa_destroy(sa);
 }
 

@@ -224,7 +224,7 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     sa_why(sa, "no key exchange value: %.150s", answer_text(type, m));
-    LOGF(IKE, 1, "%s", sa->why);
+    LOGF(IKE, 1, "%s", sa_reason(sa));
     sa_destroy(sa);
 }
 

@@ -112,7 +112,7 @@ static void put_own(struct ike_sa *sa, struct step *s, bool response, struct sli
 
 static void failed(struct ike_sa *sa)
 {
-    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa->why);
+    LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa_reason(sa));
     sa_destroy(sa);
 }
 
@@ -227,7 +227,7 @@ static bool response(struct task *t, struct inmsg *m)
 
 static void refuse_with(struct ike_sa *sa, uint16_t notify)
 {
-    LOGF(IKE, 1, "%s, sending %s", sa->why, notify_name(notify));
+    LOGF(IKE, 1, "%s, sending %s", sa_reason(sa), notify_name(notify));
     exchange_reply_notify(sa, EX_INTERMEDIATE, notify, slice_of(NULL, 0));
     sa_refused(sa);
 }

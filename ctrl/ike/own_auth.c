@@ -139,7 +139,7 @@ static bool take_loaded(const struct ike_sa *sa, struct own_auth *o, bool named)
     const struct creds *c = sa->ike->creds;
     for (unsigned i = 0; i < c->key_count; i++) {
         const struct pki_entry *e =
-            pki_find_cert(c->pki, sa->local_id.type, slice_of(sa->local_id.data, sa->local_id.len),
+            pki_find_cert(c->pki, sa->local_id->type, slice_of(sa->local_id->data, sa->local_id->len),
                           c->keys[i], creds_now(sa->ike));
         if (e && (!named || is_named(sa, e->der)) && take_cert(sa, o, e->der))
             return true;
@@ -177,7 +177,7 @@ bool own_auth_certs(struct ike_sa *sa, char *why, size_t size)
     bool good = o && take_key(sa, o);
     if (!good)
         snprintf(why, size, "no certificate with its private key found for '%.150s'",
-                 identity_print(&sa->local_id, id, sizeof(id)));
+                 identity_print(sa->local_id, id, sizeof(id)));
     return good;
 }
 
@@ -199,7 +199,7 @@ static bool choose(struct ike_sa *sa, char *why, size_t size)
         o->schemes &= sa->hs->peer_schemes;
     if (!take_key(sa, o)) {
         snprintf(why, size, "no private key found for '%.150s'",
-                 identity_print(&sa->local_id, id, sizeof(id)));
+                 identity_print(sa->local_id, id, sizeof(id)));
         return false;
     }
     if (!o->method)
@@ -212,7 +212,8 @@ static bool choose(struct ike_sa *sa, char *why, size_t size)
 // Whom a secret is looked up for: an initiator that does not know the peer's name takes its address.
 static struct slice peer_body(const struct ike_sa *sa, uint8_t *buf, size_t size)
 {
-    struct identity id = sa->remote_id;
+    struct identity id;
+    identity_copy(&id, sa->remote_id);
     if (id.type == ID_ANY)
         identity_of_addr(&sa->path.remote, &id);
     return auth_id_body(&id, buf, size);
@@ -231,7 +232,7 @@ bool own_auth_make(struct task *t, reply_fn fn, char *why, size_t size)
                               .method = o->method,
                               .message = slice_of(hs->own_init, hs->own_init_len),
                               .peer_nonce = hs->kex.peer_nonce,
-                              .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
+                              .id_body = auth_id_body(sa->local_id, own, sizeof(own)),
                               .peer_id_body = peer_body(sa, peer, sizeof(peer)),
                               .local = sa->path.local,
                               .remote = sa->path.remote,
@@ -275,7 +276,7 @@ void own_auth_log(const struct ike_sa *sa, struct slice auth)
     const struct own_auth *o = sa->hs->own;
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' (myself) with %s%s",
-         identity_print(&sa->local_id, text, sizeof(text)),
+         identity_print(sa->local_id, text, sizeof(text)),
          sa->hs->eap_over ? "EAP" : auth_print(o->method, auth),
          o->method == CR_METHOD_PSK ? "" : " successful");
 }

@@ -105,7 +105,7 @@ static void good(struct task *t)
     const struct proof_state *p = sa->hs->proof;
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' with %s successful",
-         identity_print(&sa->remote_id, text, sizeof(text)),
+         identity_print(sa->remote_id, text, sizeof(text)),
          sa->hs->eap_over ? "EAP" : auth_print(p->auth.method, p->auth.value));
     finish(t, PROOF_GOOD, "");
 }
@@ -132,7 +132,7 @@ static void check_secret(struct task *t)
                                .method = hs->proof->auth.method,
                                .message = slice_of(hs->peer_init, hs->peer_init_len),
                                .own_nonce = slice_of(hs->kex.nonce, NONCE_LEN),
-                               .id_body = auth_id_body(&sa->local_id, own, sizeof(own)),
+                               .id_body = auth_id_body(sa->local_id, own, sizeof(own)),
                                .peer_id_body = hs->proof->id,
                                .local = sa->path.local,
                                .remote = sa->path.remote,
@@ -321,7 +321,7 @@ static void read_certs(struct task *t, const struct payloads *pl)
     struct peer_certs certs;
     struct esp_error err = {0};
     if (certs_read(pl, &certs, &err))
-        check_certs(t, &certs, &t->sa->remote_id);
+        check_certs(t, &certs, t->sa->remote_id);
     else
         finish(t, PROOF_BAD, err.text);
 }

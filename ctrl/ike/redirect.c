@@ -256,7 +256,7 @@ static bool matches(const struct ike_sa *sa, const struct msg_REDIRECT *m, const
 {
     return sa->state == SA_ESTABLISHED && (!m->conn[0] || strcmp(sa->conn->cfg.name, m->conn) == 0) &&
            (!m->ike_id || sa->id == m->ike_id) && (!m->peer.family || addr_eq(&m->peer, &sa->path.remote)) &&
-           (!m->peer_id[0] || identity_match(&sa->remote_id, peer) != MATCH_NONE);
+           (!m->peer_id[0] || identity_match(sa->remote_id, peer) != MATCH_NONE);
 }
 
 static bool ask_one(struct ike_sa *sa, const struct addr *to)

@@ -62,12 +62,12 @@ static bool begin_data(struct task *t, bool initiator)
     next->proven_until = sa->proven_until;
     for (unsigned i = 0; i < 2; i++)
         next->standing[i] = pki_standing_ref(sa->standing[i]);
-    next->local_id = sa->local_id;
+    identity_copy(next->local_id, sa->local_id);
     next->ppk = sa->ppk;
     next->client = sa->client;
     next->redirects = sa->redirects;
     next->redirection = sa->redirection;
-    next->remote_id = sa->remote_id;
+    identity_copy(next->remote_id, sa->remote_id);
     x->ike = sa->ike;
     x->made = next->id;
     t->data = x;
@@ -135,8 +135,8 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     sa_up(next);
     COUNT(ike, ike_rekeyed);
     LOGF(IKE, 0, "IKE_SA %s[%u] rekeyed between %s...%s, replaces [%u]", next->conn->cfg.name, next->id,
-         identity_print(&next->local_id, ida, sizeof(ida)),
-         identity_print(&next->remote_id, idb, sizeof(idb)), old->id);
+         identity_print(next->local_id, ida, sizeof(ida)), identity_print(next->remote_id, idb, sizeof(idb)),
+         old->id);
     ike->events->sa_rekeyed(old, next);
     exchange_next(next);
     ike->events->sa_at_rest(next);

@@ -62,11 +62,12 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .ppk = sa->ppk};
     snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
     snprintf(m.state, sizeof(m.state), "%s", sa_state_name(sa->state));
-    identity_print(&sa->local_id, m.local_id, sizeof(m.local_id));
-    identity_print(&sa->remote_id, m.remote_id, sizeof(m.remote_id));
-    virtual_print(sa->local_vips, sa->local_vip_count, m.local_vips, sizeof(m.local_vips));
+    identity_print(sa->local_id, m.local_id, sizeof(m.local_id));
+    identity_print(sa->remote_id, m.remote_id, sizeof(m.remote_id));
+    virtual_print(sa->vips ? sa->vips->local : NULL, sa->local_vip_count, m.local_vips, sizeof(m.local_vips));
     virtual_print_dns(sa, m.dns, sizeof(m.dns));
-    virtual_print(sa->remote_vips, sa->remote_vip_count, m.remote_vips, sizeof(m.remote_vips));
+    virtual_print(sa->vips ? sa->vips->remote : NULL, sa->remote_vip_count, m.remote_vips,
+                  sizeof(m.remote_vips));
     ipc_send(sa->ike->chan[ROOM_CTL], MSG_IKE_INFO, &m);
 }
 
@@ -86,9 +87,9 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .mode = c->cfg->mode,
                                .install_s = age(c->sa->ike, c->installed_at),
                                .rekey_s = left(c->sa->ike, c->rekey_at),
-                               .life_s = left(c->sa->ike, c->life_at),
-                               .local_ts = c->local_ts,
-                               .remote_ts = c->remote_ts};
+                               .life_s = left(c->sa->ike, c->life_at)};
+    ts_list_copy(&m.local_ts, c->local_ts);
+    ts_list_copy(&m.remote_ts, c->remote_ts);
     snprintf(m.name, sizeof(m.name), "%s", c->cfg->name);
     snprintf(m.state, sizeof(m.state), "%s", child_state_name(c->state));
     ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_INFO, &m);

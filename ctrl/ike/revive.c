@@ -407,7 +407,7 @@ void revive_failed(struct ike_sa *sa, const char *child)
 {
     struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
     if (r && r->trying)
-        failed(r, sa->why[0] ? sa->why : "it was closed");
+        failed(r, sa_reason(sa)[0] ? sa_reason(sa) : "it was closed");
 }
 
 void revive_sa_ends(struct ike_sa *sa)

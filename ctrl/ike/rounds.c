@@ -147,7 +147,7 @@ bool rounds_next(struct ike_sa *sa, struct inmsg *m)
     }
     r->first = m;
     sa->hs->rounds = r;
-    rounds_own_id(sa, &sa->local_id);
+    rounds_own_id(sa, sa->local_id);
     struct msg_AUTH_ROUND q = {
         .ike_id = sa->id, .own = cfg->local_more != NULL, .peer = cfg->remote_more != NULL};
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_AUTH_ROUND, &q);

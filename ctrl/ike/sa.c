@@ -73,7 +73,7 @@ static uint64_t mix_id(uint64_t h, const struct identity *id)
 
 static uint64_t ends_key(const struct ike_sa *sa)
 {
-    return mix_id(mix_id(sa->ike->peer_salt, &sa->local_id), &sa->remote_id);
+    return mix_id(mix_id(sa->ike->peer_salt, sa->local_id), sa->remote_id);
 }
 
 bool sa_add_peer(struct ike_sa *sa)
@@ -88,12 +88,20 @@ const char *sa_label(const struct ike_sa *sa)
     return label;
 }
 
+const char *sa_reason(const struct ike_sa *sa)
+{
+    return sa->why ? sa->why : "";
+}
+
 int sa_why(struct ike_sa *sa, const char *fmt, ...)
 {
+    char text[200];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(sa->why, sizeof(sa->why), fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    free(sa->why);
+    sa->why = strdup(text);
     return -1;
 }
 
@@ -127,14 +135,37 @@ void sa_set_conn(struct ike_sa *sa, struct conn *c)
     table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, c->cfg.name)); // takes no memory: as many as before
 }
 
-struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
+static void free_sa(struct ike_sa *sa)
+{
+    free(sa->hs);
+    free(sa->local_id);
+    free(sa->remote_id);
+    free(sa->vips);
+    free(sa->why);
+    free(sa);
+}
+
+static struct ike_sa *allocate(void)
 {
     struct ike_sa *sa = calloc(1, sizeof(*sa));
-    uint64_t spi = 0;
     if (!sa)
         return NULL;
     sa->hs = calloc(1, sizeof(*sa->hs));
-    while (sa->hs && (spi == 0 || sa_by_spi(ike, spi)))
+    sa->local_id = calloc(1, sizeof(*sa->local_id));
+    sa->remote_id = calloc(1, sizeof(*sa->remote_id));
+    if (sa->hs && sa->local_id && sa->remote_id)
+        return sa;
+    free_sa(sa);
+    return NULL;
+}
+
+struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
+{
+    struct ike_sa *sa = allocate();
+    uint64_t spi = 0;
+    if (!sa)
+        return NULL;
+    while (spi == 0 || sa_by_spi(ike, spi))
         if (cr_random(&spi, sizeof(spi)) != 0)
             break;
     sa->ike = ike;
@@ -142,17 +173,15 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     sa->path = *path;
     sa->id = ++ike->next_id;
     *(initiator ? &sa->spi_i : &sa->spi_r) = spi;
-    if (!sa->hs || !spi || !table_add(&ike->by_id, &sa->by_id, sa->id)) {
-        free(sa->hs);
-        free(sa);
+    if (!spi || !table_add(&ike->by_id, &sa->by_id, sa->id)) {
+        free_sa(sa);
         return NULL;
     }
     if (!table_add(&ike->by_spi, &sa->by_spi, spi) ||
         !table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, conn->cfg.name))) {
         table_del(&ike->by_id, &sa->by_id);
         table_del(&ike->by_spi, &sa->by_spi);
-        free(sa->hs);
-        free(sa);
+        free_sa(sa);
         return NULL;
     }
     sa->conn = conn;
@@ -205,7 +234,7 @@ static void free_dead(struct timer *t)
         ike->dead = sa->next;
         exchange_clear(sa);
         conn_unref(sa->conn);
-        free(sa);
+        free_sa(sa);
     }
 }
 
@@ -352,9 +381,22 @@ void sa_alive(struct ike_sa *sa)
     sa->last_in = loop_now(sa->ike->loop);
 }
 
+// Names that stay as long as the SA does take as much as they are long; without memory for that they keep
+// what they have.
+static void settle_id(struct identity **id)
+{
+    struct identity *small = identity_dup(*id);
+    if (!small)
+        return;
+    free(*id);
+    *id = small;
+}
+
 void sa_up(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
+    settle_id(&sa->local_id);
+    settle_id(&sa->remote_id);
     sa->state = SA_ESTABLISHED;
     if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)) ||
         !table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote)))
@@ -390,8 +432,8 @@ void sa_established(struct ike_sa *sa)
     sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
     COUNT(ike, established);
     LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
-         addr_print(&sa->path.local, a, sizeof(a)), identity_print(&sa->local_id, ida, sizeof(ida)),
-         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(&sa->remote_id, idb, sizeof(idb)));
+         addr_print(&sa->path.local, a, sizeof(a)), identity_print(sa->local_id, ida, sizeof(ida)),
+         addr_print(&sa->path.remote, b, sizeof(b)), identity_print(sa->remote_id, idb, sizeof(idb)));
     ike->events->sa_up(sa);
 }
 
@@ -434,8 +476,8 @@ struct ike_sa *sa_twin_in(enum sa_state state, const struct ike_sa *sa, struct i
     struct table_node *n = after ? table_next(&after->by_ends) : table_find(&sa->ike->by_ends, ends_key(sa));
     for (; n; n = table_next(n)) {
         struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_ends));
-        if (o != sa && o->state == state && identity_eq(&o->local_id, &sa->local_id) &&
-            identity_eq(&o->remote_id, &sa->remote_id))
+        if (o != sa && o->state == state && identity_eq(o->local_id, sa->local_id) &&
+            identity_eq(o->remote_id, sa->remote_id))
             return o;
     }
     return NULL;

@@ -68,6 +68,12 @@ struct vip { // a virtual address
     bool put;            // of our own: path has been told
 };
 
+struct vips {
+    struct vip remote[VIPS_MAX]; // ours to give: the peer's
+    struct vip local[VIPS_MAX];  // the peer's to give: ours
+    struct addr dns[VIPS_MAX];   // that came with them
+};
+
 struct ike_sa {
     struct ike *ike;
     struct table_node by_id, by_spi;
@@ -88,18 +94,14 @@ struct ike_sa {
     uint32_t id, job;
     uint64_t spi_i, spi_r;
     struct net_path path;
-    struct identity local_id, remote_id;
+    struct identity *local_id, *remote_id; // room for any, until it is up: then only for these
     struct suite suite;
     struct cr_sk *sk_in, *sk_out;
     struct handshake *hs;
     struct child_sa *children;
-    struct vip remote_vips[VIPS_MAX]; // ours to give: the peer's
-    unsigned remote_vip_count;
-    struct vip local_vips[VIPS_MAX]; // the peer's to give: ours
-    unsigned local_vip_count;
-    bool vips_renewed;         // the policies were written out with them
-    struct addr dns[VIPS_MAX]; // that came with them
-    unsigned dns_count;
+    struct vips *vips; // NULL: none
+    unsigned remote_vip_count, local_vip_count, dns_count;
+    bool vips_renewed; // the policies were written out with them
     // requests of ours: one at a time, and those that wait
     struct task *active, *queue;
     uint32_t out_mid;
@@ -134,7 +136,7 @@ struct ike_sa {
     bool wanted_new;   // one that replaces it is on its way
     bool retired;      // one that replaced it is there: it goes when over_at comes
     uint64_t began_at;
-    char why[200]; // what went wrong last, for whoever waits
+    char *why; // what went wrong last, for whoever waits: sa_reason
 };
 
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
@@ -168,7 +170,8 @@ void sa_set_path(struct ike_sa *sa, const struct net_path *path);
 void sa_keepalive(struct ike_sa *sa); // where we are behind a NAT, and not elsewhere
 void early_free(struct early *e);     // and those behind it
 void handshake_free(struct ike_sa *sa);
-const char *sa_label(const struct ike_sa *sa); // "name[3]"; valid until the next call
+const char *sa_label(const struct ike_sa *sa);  // "name[3]"; valid until the next call
+const char *sa_reason(const struct ike_sa *sa); // empty: nothing
 int sa_why(struct ike_sa *sa, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sa_alive(struct ike_sa *sa); // the peer proved to be there
 

@@ -17,14 +17,14 @@
 static bool host_is_known(const struct ike_sa *sa)
 {
     for (struct ike_sa *o = NULL; (o = sa_at_host(sa->ike, &sa->path.remote, o)) != NULL;)
-        if (o != sa && identity_eq(&o->local_id, &sa->local_id))
+        if (o != sa && identity_eq(o->local_id, sa->local_id))
             return true;
     return false;
 }
 
 bool sa_first_to_peer(const struct ike_sa *sa)
 {
-    if (sa->remote_id.type == ID_ANY && host_is_known(sa))
+    if (sa->remote_id->type == ID_ANY && host_is_known(sa))
         return false; // 2.4: it is not said of whom we know not
     return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_twin(sa, NULL);
 }
@@ -118,7 +118,7 @@ static bool wait_for_successors(struct ike_sa *sa, struct ike_sa *old)
 static void end_duplicate(struct ike_sa *sa, struct ike_sa *old, bool initial_contact)
 {
     char id[ID_TEXT_MAX];
-    identity_print(&sa->remote_id, id, sizeof(id));
+    identity_print(sa->remote_id, id, sizeof(id));
     if (initial_contact) {
         LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
         sa_why(old, "replaced: the peer sent INITIAL_CONTACT");

@@ -4,6 +4,7 @@
 #include "ctrl/ike/virtual.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
@@ -48,24 +49,36 @@ static bool request_read(const struct payloads *pl, struct cp *out)
     return false;
 }
 
+// Where virtual addresses are written; false: no memory.
+static bool has_room(struct ike_sa *sa)
+{
+    if (!sa->vips)
+        sa->vips = calloc(1, sizeof(*sa->vips));
+    if (!sa->vips)
+        LOGF(IKE, 0, "no memory for virtual IPs");
+    return sa->vips != NULL;
+}
+
 static void assign(struct ike_sa *sa, const struct addr *wish)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
     bool again = sa->hs->initial_contact || cfg->unique == UNIQUE_REPLACE;
     char a[64], id[ID_TEXT_MAX];
-    struct vip *v = &sa->remote_vips[sa->remote_vip_count];
+    if (!has_room(sa))
+        return;
+    struct vip *v = &sa->vips->remote[sa->remote_vip_count];
     LOGF(IKE, 1, "peer requested virtual IP %s",
          addr_is_zero(wish) ? "%any" : addr_print(wish, a, sizeof(a)));
-    v->lease = pools_take(sa->ike, cfg, &sa->remote_id, wish, again);
+    v->lease = pools_take(sa->ike, cfg, sa->remote_id, wish, again);
     if (!v->lease) {
         LOGF(IKE, 1, "no virtual IPv%u address found for '%s'", wish->family,
-             identity_print(&sa->remote_id, id, sizeof(id)));
+             identity_print(sa->remote_id, id, sizeof(id)));
         return;
     }
     pools_address(v->lease, &v->a);
     sa->remote_vip_count++;
     LOGF(IKE, 1, "assigning virtual IP %s to peer '%s'", addr_print(&v->a, a, sizeof(a)),
-         identity_print(&sa->remote_id, id, sizeof(id)));
+         identity_print(sa->remote_id, id, sizeof(id)));
 }
 
 uint16_t virtual_assign(struct ike_sa *sa, const struct payloads *pl)
@@ -97,7 +110,7 @@ void virtual_put_reply(struct pb *b, const struct ike_sa *sa)
         return;
     pb_cp_begin(b, CP_REPLY);
     for (unsigned i = 0; i < sa->remote_vip_count; i++)
-        pb_cp_address(b, &sa->remote_vips[i].a);
+        pb_cp_address(b, &sa->vips->remote[i].a);
     pools_attributes(sa->ike->pools, &sa->conn->cfg, put_attributes, b);
     pb_end(b);
 }
@@ -139,7 +152,7 @@ bool virtual_remote_ts(const struct ike_sa *sa, const struct child_config *cfg, 
         if (t->family)
             add(out, t);
         for (unsigned k = 0; !t->family && k < sa->remote_vip_count; k++) {
-            struct ts host = host_of(t, &sa->remote_vips[k].a);
+            struct ts host = host_of(t, &sa->vips->remote[k].a);
             add(out, &host);
         }
     }
@@ -206,7 +219,7 @@ void virtual_put_request(struct pb *b, const struct ike_sa *sa)
 static bool has_vip(const struct ike_sa *sa, const struct addr *a)
 {
     for (unsigned i = 0; i < sa->local_vip_count; i++)
-        if (addr_eq(&sa->local_vips[i].a, a))
+        if (addr_eq(&sa->vips->local[i].a, a))
             return true;
     return false;
 }
@@ -222,11 +235,13 @@ static void take_attribute(struct ike_sa *sa, const struct cp_attr *at)
 {
     char text[64];
     struct addr a;
+    if (!has_room(sa))
+        return;
     if (cp_address(at, &a) && usable(&a) && sa->local_vip_count < VIPS_MAX && !has_vip(sa, &a)) {
-        sa->local_vips[sa->local_vip_count++] = (struct vip){.a = a};
+        sa->vips->local[sa->local_vip_count++] = (struct vip){.a = a};
         LOGF(IKE, 0, "received virtual IP %s", addr_print(&a, text, sizeof(text)));
     } else if (cp_dns(at, &a) && sa->dns_count < VIPS_MAX) {
-        sa->dns[sa->dns_count++] = a;
+        sa->vips->dns[sa->dns_count++] = a;
         LOGF(IKE, 1, "received name server %s, which is told and not installed",
              addr_print(&a, text, sizeof(text)));
     } else {
@@ -251,7 +266,7 @@ bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *
         return false;
     }
     if (c)
-        child_wanted_ts(sa, c->cfg, &c->local_ts, &c->remote_ts);
+        child_wanted_ts(sa, c->cfg, c->local_ts, c->remote_ts);
     return true;
 }
 
@@ -259,7 +274,7 @@ static void remember(struct ike_sa *sa, struct conn *c)
 {
     c->vip_count = sa->local_vip_count;
     for (unsigned i = 0; i < c->vip_count; i++)
-        c->vips[i] = sa->local_vips[i].a;
+        c->vips[i] = sa->vips->local[i].a;
 }
 
 bool virtual_put(struct task *t, reply_fn fn)
@@ -282,7 +297,7 @@ bool virtual_put(struct task *t, reply_fn fn)
         return true;
     }
     for (unsigned i = 0; i < sa->local_vip_count; i++) {
-        struct vip *v = &sa->local_vips[i];
+        struct vip *v = &sa->vips->local[i];
         if (v->put)
             continue;
         struct msg_VIRTUAL_ADD m = {.req = ask_new(t, fn), .address = v->a};
@@ -304,7 +319,7 @@ bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, s
         if (t->family)
             add(out, t);
         for (unsigned k = 0; !t->family && k < sa->local_vip_count; k++) {
-            struct ts host = host_of(t, &sa->local_vips[k].a);
+            struct ts host = host_of(t, &sa->vips->local[k].a);
             add(out, &host);
         }
         for (unsigned k = 0; !t->family && !sa->local_vip_count && k < conn->vip_count; k++) {
@@ -342,7 +357,7 @@ char *virtual_print_dns(const struct ike_sa *sa, char *buf, size_t size)
 {
     struct vip v[VIPS_MAX];
     for (unsigned i = 0; i < sa->dns_count; i++)
-        v[i] = (struct vip){.a = sa->dns[i]};
+        v[i] = (struct vip){.a = sa->vips->dns[i]};
     return virtual_print(v, sa->dns_count, buf, size);
 }
 
@@ -351,9 +366,9 @@ char *virtual_print_dns(const struct ike_sa *sa, char *buf, size_t size)
 void virtual_release(struct ike_sa *sa)
 {
     while (sa->remote_vip_count)
-        pools_release(sa->ike, sa->remote_vips[--sa->remote_vip_count].lease);
+        pools_release(sa->ike, sa->vips->remote[--sa->remote_vip_count].lease);
     while (sa->local_vip_count) {
-        const struct vip *v = &sa->local_vips[--sa->local_vip_count];
+        const struct vip *v = &sa->vips->local[--sa->local_vip_count];
         if (v->put)
             ipc_send(sa->ike->chan[ROOM_PATH], MSG_VIRTUAL_DEL, &(struct msg_VIRTUAL_DEL){.address = v->a});
     }
@@ -361,12 +376,12 @@ void virtual_release(struct ike_sa *sa)
 
 void virtual_move(struct ike_sa *old, struct ike_sa *next)
 {
-    memcpy(next->remote_vips, old->remote_vips, sizeof(next->remote_vips));
-    memcpy(next->local_vips, old->local_vips, sizeof(next->local_vips));
-    memcpy(next->dns, old->dns, sizeof(next->dns));
+    free(next->vips);
+    next->vips = old->vips;
+    old->vips = NULL;
     next->remote_vip_count = old->remote_vip_count;
     next->local_vip_count = old->local_vip_count;
     next->vips_renewed = old->vips_renewed;
     next->dns_count = old->dns_count;
-    old->remote_vip_count = old->local_vip_count = 0;
+    old->remote_vip_count = old->local_vip_count = old->dns_count = 0;
 }

@@ -240,6 +240,24 @@ static void ts_read(struct reader *r, struct ts *t)
         r->bad = true;
 }
 
+static size_t octets_of(const struct ts_list *l)
+{
+    return offsetof(struct ts_list, t) + l->count * sizeof(l->t[0]);
+}
+
+void ts_list_copy(struct ts_list *to, const struct ts_list *from)
+{
+    memcpy(to, from, octets_of(from));
+}
+
+struct ts_list *ts_list_dup(const struct ts_list *l)
+{
+    struct ts_list *copy = malloc(octets_of(l));
+    if (copy)
+        memcpy(copy, l, octets_of(l));
+    return copy;
+}
+
 void ts_list_write(struct writer *w, const struct ts_list *l)
 {
     wr_u8(w, l->count);

@@ -95,15 +95,15 @@ struct conn_config {
     struct proposal proposals[PROPOSALS_MAX]; // IKE
     struct auth_side local, remote;
     struct auth_side *local_more, *remote_more; // a second round of that end (RFC 4739); NULL: there is none
-    uint8_t encap, mobike, send_certreq; // bool
-    uint8_t send_cert;                   // enum send_cert
-    uint8_t fragmentation;               // enum fragmentation_mode
-    uint8_t unique;                      // enum unique_mode
-    uint8_t childless;                   // enum childless_mode
-    char ppk_id[ID_MAX_LEN];             // charon's syntax; empty: no postquantum preshared key (RFC 8784)
-    uint8_t ppk_required;                // bool: no IKE SA without it
-    uint32_t dpd_delay;                  // seconds, 0: off
-    uint32_t keyingtries;                // 0: for ever
+    uint8_t encap, mobike, send_certreq;        // bool
+    uint8_t send_cert;                          // enum send_cert
+    uint8_t fragmentation;                      // enum fragmentation_mode
+    uint8_t unique;                             // enum unique_mode
+    uint8_t childless;                          // enum childless_mode
+    char ppk_id[ID_MAX_LEN]; // charon's syntax; empty: no postquantum preshared key (RFC 8784)
+    uint8_t ppk_required;    // bool: no IKE SA without it
+    uint32_t dpd_delay;      // seconds, 0: off
+    uint32_t keyingtries;    // 0: for ever
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
     // closed over_time after the one that comes first.
     uint32_t rekey_time, reauth_time, over_time, rand_time;
@@ -123,6 +123,10 @@ struct auth_side *conn_add_round(struct conn_config *c, bool local);
 void conn_write(struct writer *w, const struct conn_config *c);
 // False: malformed, or no memory; *c is empty then. Bounds and enumerations are checked. *c is overwritten.
 bool conn_read(struct reader *r, struct conn_config *c);
+// One that is kept for long has only its own selectors behind it (ts_list_dup): it is not assigned, it is
+// copied.
+void ts_list_copy(struct ts_list *to, const struct ts_list *from);
+struct ts_list *ts_list_dup(const struct ts_list *l); // NULL: no memory
 void ts_list_write(struct writer *w, const struct ts_list *l);
 bool ts_list_read(struct reader *r, struct ts_list *l);
 

@@ -38,6 +38,9 @@ int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
     t->used += !s->node;
     n->hash = hash;
     n->next = s->node;
+    n->prev = NULL;
+    if (n->next)
+        n->next->prev = n;
     *s = (struct hash_slot){hash, n};
     if ((size_t)(s - t->slots) < t->from)
         t->from = (size_t)(s - t->slots);
@@ -64,12 +67,13 @@ void hash_del(struct hash *t, struct hash_node *n)
     if (!t->size)
         return;
     struct hash_slot *s = slot_of(t, n->hash);
-    struct hash_node **at = &s->node;
-    while (*at && *at != n)
-        at = &(*at)->next;
-    if (!*at)
+    struct hash_node **at = n->prev ? &n->prev->next : &s->node;
+    if (*at != n)
         return;
     *at = n->next;
+    if (n->next)
+        n->next->prev = n->prev;
+    n->next = n->prev = NULL;
     t->count--;
     if (!s->node)
         close_gap(t, (size_t)(s - t->slots));

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 struct hash_node {
-    struct hash_node *next; // of the same hash
+    struct hash_node *next, *prev; // of the same hash; both NULL outside a table
     uint64_t hash;
 };
 struct hash_slot {
@@ -41,8 +41,9 @@ uint64_t hash_str(uint64_t seed, const char *s);
 
 // 0, or -ENOMEM: nothing has changed. A table that cannot grow goes on until it is nearly full.
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash);
-void hash_del(struct hash *t, struct hash_node *n); // which may not be in it
-void hash_free(struct hash *t);                     // its slots; the nodes are the caller's
+// At once, however many have its hash. It may not be in it: all zero, or taken out before.
+void hash_del(struct hash *t, struct hash_node *n);
+void hash_free(struct hash *t); // its slots; the nodes are the caller's
 
 static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
 {

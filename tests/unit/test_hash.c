@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <time.h>
 
 #include "ctrl/lib/hash.h"
 
@@ -122,6 +123,31 @@ static void test_searches_stay_short_at_any_size(void **state)
     free(items);
 }
 
+// All clients of one connection stand under its name: whoever leaves is not looked for behind all that came
+// after it. (Looked for one by one, these are 20,000,000,000 steps.)
+static void test_many_of_one_hash_leave_at_once_the_oldest_first(void **state)
+{
+    enum { MOST = 200000, SECONDS = 10 };
+    struct item *items = calloc(MOST, sizeof(*items));
+    struct hash t = {0};
+    (void)state;
+    assert_non_null(items);
+    for (uint32_t i = 0; i < MOST; i++)
+        assert_int_equal(hash_add(&t, &items[i].node, 7), 0);
+    clock_t from = clock();
+    for (uint32_t i = 0; i + 1 < MOST; i++) {
+        hash_del(&t, &items[i].node);
+        hash_del(&t, &items[i].node); // a second time: nothing
+        assert_true(clock() - from < SECONDS * CLOCKS_PER_SEC);
+    }
+    assert_int_equal(t.count, 1);
+    assert_ptr_equal(hash_first(&t, 7), &items[MOST - 1].node);
+    hash_del(&t, &items[MOST - 1].node);
+    assert_null(hash_first(&t, 7));
+    hash_free(&t);
+    free(items);
+}
+
 // Emptying a large table takes a moment, not a quarter of an hour; what comes in meanwhile is found too.
 static void test_popping_finds_all_in_one_pass(void **state)
 {
@@ -168,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_of_one_hash_the_newest_comes_first_also_after_growth),
         cmocka_unit_test(test_an_empty_table_finds_nothing_and_takes_a_strange_delete),
         cmocka_unit_test(test_searches_stay_short_at_any_size),
+        cmocka_unit_test(test_many_of_one_hash_leave_at_once_the_oldest_first),
         cmocka_unit_test(test_popping_finds_all_in_one_pass),
         cmocka_unit_test(test_hash_of_octets_depends_on_each_of_them_on_length_and_on_the_seed),
     };

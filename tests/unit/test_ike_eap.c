@@ -192,7 +192,7 @@ static void test_client_and_server_agree_and_go_on(void **state)
         assert_true(said("authentication of 'b.test' with EAP successful"));
         assert_true(said("authentication of 'a.test' (myself) with EAP"));
         char text[ID_TEXT_MAX];
-        assert_string_equal(identity_print(&p->s[1].ike->sas->remote_id, text, sizeof(text)), user);
+        assert_string_equal(identity_print(p->s[1].ike->sas->remote_id, text, sizeof(text)), user);
         for (int side = 0; side < 2; side++) { // its keys are good for new ones, by either end
             rekey_ike(p->s[side].ike->sas);
             pair_wait(p, 1000);

@@ -89,7 +89,7 @@ static void test_an_address_with_the_octet_of_an_asterisk_is_no_pattern(void **s
             pair_load(p, side, &c);
         }
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_true(identity_eq(&p->s[0].ike->sas->remote_id, &id));
+        assert_true(identity_eq(p->s[0].ike->sas->remote_id, &id));
         pair_free(p);
     }
     assert_int_equal(match("7.0.0.1", "42.0.0.1"), MATCH_NONE);

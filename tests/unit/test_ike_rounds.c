@@ -171,8 +171,8 @@ static void assert_names(struct pair *p, const struct ends *e)
     char text[ID_TEXT_MAX];
     const struct ike_sa *a = p->s[0].ike->sas, *b = p->s[1].ike->sas;
     const char *of_a = names[0][e->a[1] != NO], *of_b = names[1][e->b[1] != NO];
-    assert_string_equal(identity_print(&b->remote_id, text, sizeof(text)), of_a);
-    assert_string_equal(identity_print(&a->remote_id, text, sizeof(text)), of_b);
+    assert_string_equal(identity_print(b->remote_id, text, sizeof(text)), of_a);
+    assert_string_equal(identity_print(a->remote_id, text, sizeof(text)), of_b);
 }
 
 static void test_each_pair_of_proofs_of_either_end_makes_a_tunnel(void **state)
