@@ -9,6 +9,7 @@
 
 #include "ctrl/config/values.h"
 #include "ctrl/config/version.h"
+#include "ctrl/crypto/crypto.h"
 #include "ctrl/lib/log.h"
 
 void cmd_version(struct ctl *c, struct command *cmd)
@@ -181,6 +182,8 @@ static void put_algorithms(struct vici_out *o, const char *section, uint8_t type
     for (size_t i = 0; i < sizeof(registry) / sizeof(registry[0]); i++) {
         bool wanted = registry[i].type == type && (type != TR_ENCR || is_aead(registry[i].name) == aead);
         if (!wanted || !registry[i].id) // 0: none
+            continue;
+        if (type == TR_KE && !cr_dh_public_len(registry[i].id)) // this OpenSSL lacks it
             continue;
         if (strcmp(registry[i].name, last) == 0) // the key lengths of one cipher stand together
             continue;

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "ctrl/crypto/crypto.h"
 #include "tests/unit/ctl_rig.h"
 
 // ---- connections
@@ -194,6 +195,22 @@ static void test_commands_under_way_are_bounded(void **state)
     expect_success();
 }
 
+// A key exchange that this OpenSSL lacks (ML-KEM before 3.5) would be refused in a proposal.
+static void test_algorithms_listed_are_those_that_can_be_had(void **state)
+{
+    static const struct {
+        const char *name;
+        uint16_t group;
+    } some[] = {
+        {"CURVE_25519", 31}, {"ECP_384", 20}, {"ML_KEM_512", 35}, {"ML_KEM_768", 36}, {"ML_KEM_1024", 37}};
+    (void)state;
+    request("get-algorithms", NULL);
+    const struct vici_node *dh = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "dh");
+    for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+        assert_int_equal(vici_get(dh, some[i].name) != NULL, cr_dh_public_len(some[i].group) != 0);
+    assert_non_null(vici_get(dh, "CURVE_25519"));
+}
+
 // Whatever each command is given, it answers; what charon has, this has.
 static void test_all_36_commands_answer_an_empty_request(void **state)
 {
@@ -235,6 +252,7 @@ int main(void)
         T(test_room_that_is_gone_is_an_error),
         T(test_settings_are_reread_by_the_supervisor),
         T(test_commands_under_way_are_bounded),
+        T(test_algorithms_listed_are_those_that_can_be_had),
         T(test_all_36_commands_answer_an_empty_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
