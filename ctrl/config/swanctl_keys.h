@@ -6,7 +6,7 @@
 #define CTRL_CONFIG_SWANCTL_KEYS_H
 
 #define LATER        "not supported yet"
-#define EAP_LATER    "EAP is " LATER
+#define NTLM_NEVER   "a password is expected, in `secrets.eap`, not its hash"
 #define MARKS_LATER  "marks are " LATER
 #define XFRM_LATER   "XFRM interfaces are " LATER
 #define TOKEN_LATER  "keys on tokens are " LATER
@@ -145,8 +145,8 @@
 #define SECRET_KEYS(K)                                                                                                            \
     K(EAP, secret, ITEMS, NOTHING, 0, "", "the password; must be given. XAuth's is refused") \
     K(EAP, id, ITEMS, NOTHING, 0, "", "the user name that it goes by; id1, id2 … for more; must be given") \
-    K(NTLM, secret, NEVER, NOTHING, 0, "", EAP_LATER)                                                                            \
-    K(NTLM, id, NEVER, NOTHING, 0, "", EAP_LATER)                                                                                \
+    K(NTLM, secret, NEVER, NOTHING, 0, "", NTLM_NEVER)                                                                           \
+    K(NTLM, id, NEVER, NOTHING, 0, "", NTLM_NEVER)                                                                               \
     K(IKE, secret, ITEMS, NOTHING, 0, "", "the preshared key: text, 0x hexadecimal or 0s base64; must be given")                 \
     K(IKE, id, ITEMS, NOTHING, 0, "everybody", "an identity that the secret belongs to; id1, id2 … for more")                    \
     K(PPK, secret, ITEMS, NOTHING, 0, "", "the postquantum preshared key, likewise: at least 32 random octets (RFC 8784 6); must be given") \
