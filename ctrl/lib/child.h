@@ -40,8 +40,8 @@ struct child_env {
     int tun;            // IFF_TUN | IFF_NO_PI, up or down
     int sock_esp_nat_t; // UDP 4500, receives only what is not IKE (ESP in UDP, keepalives) and sends ESP in
                         // UDP; IP_RECVTOS/TTL, IP_PKTINFO set
-    int sock_esp;  // raw, IPPROTO_ESP: delivers with the IP header; -1 where not permitted
-    int sock_send; // raw, IPPROTO_RAW with IP_HDRINCL: takes whole outer packets
+    int sock_esp;       // raw, IPPROTO_ESP: delivers with the IP header; -1 where not permitted
+    int sock_send;      // raw, IPPROTO_RAW with IP_HDRINCL: takes whole outer packets
     // The same of IPv6, -1: this machine has none. sock_esp6 delivers without the IP header, IPV6_RECVPKTINFO
     // set
     int sock_esp6_nat_t, sock_esp6, sock_send6;
