@@ -128,7 +128,7 @@ static int found_xfrm(const struct nlmsghdr *h, void *ctx)
 static int dump_rules(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
                       void *ctx)
 {
-    char buf[128];
+    _Alignas(struct nlmsghdr) char buf[128];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_GETRULE;
     h->nlmsg_flags = NLM_F_DUMP;
@@ -140,7 +140,7 @@ static int dump_rules(struct netlink_kernel *n, int family, int (*each)(const st
 static int dump_routes(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
                        void *ctx)
 {
-    char buf[128];
+    _Alignas(struct nlmsghdr) char buf[128];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_GETROUTE;
     h->nlmsg_flags = NLM_F_DUMP;
@@ -153,7 +153,7 @@ static int dump_routes(struct netlink_kernel *n, int family, int (*each)(const s
 static int dump_policies(struct netlink_kernel *n, int (*each)(const struct nlmsghdr *h, void *ctx),
                          void *ctx)
 {
-    char buf[512];
+    _Alignas(struct nlmsghdr) char buf[512];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = XFRM_MSG_GETPOLICY;
     h->nlmsg_flags = NLM_F_DUMP;
@@ -224,7 +224,7 @@ static int one_anchor(const struct nlmsghdr *h, void *ctx)
 
 static int anchor_rule(struct netlink_kernel *n, uint32_t table, bool add)
 {
-    char buf[256];
+    _Alignas(struct nlmsghdr) char buf[256];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE;
     h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;

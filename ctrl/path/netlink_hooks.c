@@ -222,7 +222,7 @@ static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name
 // others come in the order of the messages.
 static int talk(struct netlink_kernel *n, const struct batch *b)
 {
-    char in[MNL_SOCKET_BUFFER_SIZE];
+    _Alignas(struct nlmsghdr) char in[MNL_SOCKET_BUFFER_SIZE];
     int rc = mnl_socket_sendto(n->hooks, b->buf, b->len) < 0 ? -errno : 1;
     int first = 0;
     while (rc > 0) {
@@ -357,7 +357,7 @@ static int one_seen(const struct nlmsghdr *h, void *ctx)
 
 static int list(struct netlink_kernel *n, uint8_t type, struct seen *s)
 {
-    char buf[256];
+    _Alignas(struct nlmsghdr) char buf[256];
     struct nlmsghdr *h =
         put_head(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NFPROTO_IPV6, NLM_F_DUMP, 0);
     if (type == NFT_MSG_GETRULE)

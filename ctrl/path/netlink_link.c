@@ -39,7 +39,7 @@ static bool sysctl_is_one(const char *name, const char *key)
 
 static int set_up(struct netlink_kernel *n, int index, uint32_t mtu)
 {
-    char buf[512];
+    _Alignas(struct nlmsghdr) char buf[512];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_NEWLINK;
     struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
@@ -115,7 +115,7 @@ int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct add
 {
     struct netlink_kernel *n = (struct netlink_kernel *)k;
     struct addresses a = {n, each, ctx};
-    char buf[128];
+    _Alignas(struct nlmsghdr) char buf[128];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_GETADDR;
     h->nlmsg_flags = NLM_F_DUMP;
@@ -127,7 +127,7 @@ int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct add
 static int change_address(struct netlink_kernel *n, const struct addr *a, uint8_t scope, bool add)
 {
     size_t len = a->family == 6 ? 16 : 4;
-    char buf[256];
+    _Alignas(struct nlmsghdr) char buf[256];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR;
     if (add)
@@ -174,7 +174,7 @@ int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out)
     static const uint8_t far[2][16] = {{192, 0, 2, 1}, {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
     static const uint8_t zero[16] = {0};
     struct netlink_kernel *n = (struct netlink_kernel *)k;
-    char buf[256], in[MNL_SOCKET_BUFFER_SIZE];
+    _Alignas(struct nlmsghdr) char buf[256], in[MNL_SOCKET_BUFFER_SIZE];
     size_t len = family == 6 ? 16 : 4;
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_GETROUTE;

@@ -110,7 +110,7 @@ static int hook_news(const struct nlmsghdr *h, void *ctx)
 // At most so many datagrams at once: packets wait meanwhile.
 static void take_news(struct telling *t, struct mnl_socket *s, int (*f)(const struct nlmsghdr *h, void *ctx))
 {
-    char buf[32768];
+    _Alignas(struct nlmsghdr) char buf[32768];
     for (int budget = 0; budget < 64; budget++) {
         ssize_t got = recv(mnl_socket_get_fd(s), buf, sizeof(buf), MSG_DONTWAIT);
         if (got < 0 && errno == ENOBUFS)
@@ -134,7 +134,7 @@ void netlink_notices(struct kernel *k, void (*each)(void *ctx, const struct knot
 
 void netlink_news_forget(struct netlink_kernel *n)
 {
-    char buf[32768];
+    _Alignas(struct nlmsghdr) char buf[32768];
     while (recv(mnl_socket_get_fd(n->route_news), buf, sizeof(buf), MSG_DONTWAIT) > 0)
         ;
 }

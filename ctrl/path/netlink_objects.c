@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -224,18 +225,23 @@ static void put_nobodys_sa(const struct netlink_kernel *n, struct nlmsghdr *h)
     mnl_attr_put(h, XFRMA_TMPL, sizeof(t), &t);
 }
 
+// Its 64-bit members want an alignment that a netlink message, of 32-bit words, does not have.
+static void put_policy(const struct netlink_kernel *n, struct nlmsghdr *h, const struct kobj *o)
+{
+    struct xfrm_userpolicy_info p = {.dir = o->dir, .priority = o->priority};
+    selector_put(n, &p.sel, o);
+    p.action = o->action == KXFRM_BLOCK ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW;
+    p.lft.soft_byte_limit = p.lft.hard_byte_limit = XFRM_INF;
+    p.lft.soft_packet_limit = p.lft.hard_packet_limit = XFRM_INF;
+    p.lft.hard_add_expires_seconds = o->lifetime;
+    memcpy(mnl_nlmsg_put_extra_header(h, sizeof(p)), &p, sizeof(p));
+}
+
 static void put_xfrm(const struct netlink_kernel *n, struct nlmsghdr *h, const struct kobj *o, bool add)
 {
     if (add) {
         h->nlmsg_type = XFRM_MSG_UPDPOLICY; // creates or replaces
-        struct xfrm_userpolicy_info *p = mnl_nlmsg_put_extra_header(h, sizeof(*p));
-        selector_put(n, &p->sel, o);
-        p->dir = o->dir;
-        p->action = o->action == KXFRM_BLOCK ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW;
-        p->priority = o->priority;
-        p->lft.soft_byte_limit = p->lft.hard_byte_limit = XFRM_INF;
-        p->lft.soft_packet_limit = p->lft.hard_packet_limit = XFRM_INF;
-        p->lft.hard_add_expires_seconds = o->lifetime;
+        put_policy(n, h, o);
         if (o->action == KXFRM_HOLD)
             put_nobodys_sa(n, h);
     } else {
@@ -294,12 +300,13 @@ static const struct xfrm_selector *deleted_selector(const struct nlmsghdr *h,
     sort_attrs(h, sizeof(*id), tb);
     if (!tb[XFRMA_POLICY] || mnl_attr_get_payload_len(tb[XFRMA_POLICY]) < sizeof(struct xfrm_userpolicy_info))
         return &id->sel;
-    return &((const struct xfrm_userpolicy_info *)mnl_attr_get_payload(tb[XFRMA_POLICY]))->sel;
+    const char *policy = mnl_attr_get_payload(tb[XFRMA_POLICY]);
+    return (const struct xfrm_selector *)(const void *)(policy + offsetof(struct xfrm_userpolicy_info, sel));
 }
 
 static bool get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *o)
 {
-    const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(h);
+    struct xfrm_userpolicy_info p;
     // a notice of its end begins with an identity or with the whole policy
     if (h->nlmsg_type == XFRM_MSG_DELPOLICY) {
         const struct xfrm_userpolicy_id *id = mnl_nlmsg_get_payload(h);
@@ -310,13 +317,16 @@ static bool get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, s
         get_attributes(h, sizeof(*id), o);
         return true;
     }
-    if (mnl_nlmsg_get_payload_len(h) < sizeof(*p) || !get_selector(n, &p->sel, o))
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(p))
         return false;
-    o->dir = p->dir;
-    o->action = p->action == XFRM_POLICY_ALLOW ? KXFRM_ALLOW : KXFRM_BLOCK;
-    o->priority = p->priority;
-    o->lifetime = (uint32_t)p->lft.hard_add_expires_seconds;
-    get_attributes(h, h->nlmsg_type == XFRM_MSG_POLEXPIRE ? sizeof(struct xfrm_user_polexpire) : sizeof(*p),
+    memcpy(&p, mnl_nlmsg_get_payload(h), sizeof(p)); // which is aligned for 32 bits alone
+    if (!get_selector(n, &p.sel, o))
+        return false;
+    o->dir = p.dir;
+    o->action = p.action == XFRM_POLICY_ALLOW ? KXFRM_ALLOW : KXFRM_BLOCK;
+    o->priority = p.priority;
+    o->lifetime = (uint32_t)p.lft.hard_add_expires_seconds;
+    get_attributes(h, h->nlmsg_type == XFRM_MSG_POLEXPIRE ? sizeof(struct xfrm_user_polexpire) : sizeof(p),
                    o);
     return true;
 }

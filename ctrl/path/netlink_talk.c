@@ -52,7 +52,7 @@ static void all_unknown(struct answers *a, int rc)
 void netlink_talk(struct netlink_kernel *n, struct mnl_socket *s, const char *buf, size_t len, unsigned count,
                   int *rc, char *text, size_t size)
 {
-    char in[MNL_SOCKET_BUFFER_SIZE];
+    _Alignas(struct nlmsghdr) char in[MNL_SOCKET_BUFFER_SIZE];
     struct answers a = {((const struct nlmsghdr *)buf)->nlmsg_seq, count, count, rc, text, size};
     (void)n;
     text[0] = 0;
