@@ -54,8 +54,16 @@ void lab_close(struct kernel_lab *l)
     close(l->tun);
 }
 
-void lab_die(struct kernel_lab *l) // as kill -9 does
+struct kset *lab_dead[16];
+
+void lab_die(struct kernel_lab *l)
 {
+    for (unsigned i = 0; i < sizeof(lab_dead) / sizeof(lab_dead[0]); i++) {
+        if (!lab_dead[i]) {
+            lab_dead[i] = l->s;
+            break;
+        }
+    }
     l->k->ops->close(l->k, true);
     close(l->tun);
 }

@@ -28,7 +28,9 @@ extern bool lab_without_hooks; // as on a kernel that has none
 int lab_namespace(void **state); // a set-up
 void lab_open(struct kernel_lab *l, const char *owner, const char *tun);
 void lab_close(struct kernel_lab *l);
-void lab_die(struct kernel_lab *l); // as kill -9 does
+// As kill -9 does: nobody frees what it had, which is kept in reach of a leak checker.
+void lab_die(struct kernel_lab *l);
+extern struct kset *lab_dead[16];
 int lab_shell(const char *command);
 void lab_lan_and_wan(void); // a router between two links, whose other ends are lan1 and wan1
 int lab_wire(const char *link);

@@ -313,17 +313,20 @@ unsigned fake_jobs(const struct fake_card *f)
     return f->job_tail - f->job_head;
 }
 
+atomic_bool fake_open_held;
+
 int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err)
 {
     (void)o;
-    nanosleep(&(struct timespec){0, (long)fake_open_ms * 1000000}, NULL);
+    while (atomic_load(&fake_open_held))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     *e = plugged ? &plugged->base : NULL;
     return plugged ? 0 : esp_fail(err, -ENODEV, "card", "none");
 }
 
 // ---- the kernel
 
-int fake_routes, fake_blocks, fake_open_ms;
+int fake_routes, fake_blocks;
 int fake_block_fails_in;
 struct fake_change fake_changes[FAKE_CHANGES];
 unsigned fake_change_count;

@@ -4,6 +4,8 @@
 #ifndef TESTS_PATH_FAKE_H
 #define TESTS_PATH_FAKE_H
 
+#include <stdatomic.h>
+
 #include "ctrl/lib/conn.h"
 #include "ctrl/path/kernel.h"
 #include "espalier/engine.h"
@@ -55,7 +57,7 @@ struct kernel *fake_kernel(void); // counts what it is told
 extern int fake_routes;           // added less removed
 extern int fake_blocks;
 extern int fake_addresses, fake_address_rc; // on the TUN; what putting one there gives
-extern int fake_open_ms;                    // so long does the card take to be opened
+extern atomic_bool fake_open_held;          // the card is not opened before this is false
 extern int fake_block_fails_in; // the n-th block policy to be added from now on is refused; 0: none
 #define FAKE_CHANGES 256
 struct fake_change {
