@@ -135,6 +135,7 @@ static void open_kernels(struct lab *l)
     rng_seed(&l->world.rng, 1);
     l->site = (struct site){
         .w = &l->world, .letter = 'a', .wan = 192u << 24 | 2 << 8 | 1, .lan = 10u << 24 | 1 << 16};
+    l->site.roam.here[0] = IN4 | IN6;
     l->site.kernel = kernel_model_new(&l->site);
     the_site = &l->site;
     if (netlink_kernel_open(&l->kernel[LINUX], &o, &err) || model_kernel_open(&l->kernel[MODEL], &o, &err))

@@ -11,7 +11,7 @@ $(BUILD)/tests/policy_kernel $(BUILD)/tests/policy_own: $(BUILD)/tests/%: $(BUIL
 
 # The world's model of the kernel against the kernel: the same changes into both, the same packets through both.
 SYSTEM_TESTS += $(BUILD)/tests/kernel_twin
-KERNEL_TWIN_SRCS := tests/system/kernel_twin.c tests/world/rng.c tests/world/packet.c $(wildcard ctrl/path/kset*.c) \
+KERNEL_TWIN_SRCS := tests/system/kernel_twin.c tests/world/rng.c tests/world/packet.c tests/world/places.c $(wildcard ctrl/path/kset*.c) \
     $(wildcard ctrl/path/netlink*.c) $(wildcard ctrl/lib/*.c)
 $(BUILD)/obj/tests/system/kernel_twin_model.o: tests/world/kernel_model.c tests/world/world.h
 	@mkdir -p $(@D)
