@@ -51,6 +51,7 @@ static const struct key keys[] = {
     {"offload_default", K_OFFLOAD, AT(offload_default), 0, 0, true},
     {"mtu", K_U32, AT(mtu), 1280, 9000, true},
     {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true},
+    {"mss_clamp", K_BOOL, AT(mss_clamp), 0, 1, true},
     {"pool_leases", K_TEXT, AT(pool_leases), 0, SIZE(pool_leases), true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true},
 };

@@ -133,7 +133,7 @@
     K(CHILD, tfc_padding, ONLY, NOTHING, zero, "0", "traffic flow confidentiality is " LATER)                                    \
     K(CHILD, replay_window, NUMBER, IN_CHILD(replay_window), 1024, "`replay_window` of the settings", "packets; 0: no replay check") \
     K(CHILD, hw_offload, CHOICE, IN_CHILD(hw_offload), offload_choices, "`offload_default` of the settings", "where the SA runs")   \
-    K(CHILD, copy_df, YESNO, IN_CHILD(copy_df), 0, "yes", "the DF bit into the outer header")                                       \
+    K(CHILD, copy_df, YESNO, IN_CHILD(copy_df), 0, "yes", "the DF bit into the outer header; no: what is too long is cut after encryption")                                       \
     K(CHILD, copy_ecn, YESNO, IN_CHILD(copy_ecn), 0, "yes", "ECN into the outer header and back")                                   \
     K(CHILD, copy_dscp, ITEMS, ITEM(child_copy_dscp), 0, "out", "out, in, yes or no")                                            \
     K(CHILD, icmp, ONLY, NOTHING, only_no, "no", "ICMP errors past the selectors are " LATER)                                    \

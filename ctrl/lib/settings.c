@@ -35,6 +35,7 @@ void settings_default(struct settings *s)
     s->routing_table = 220;
     s->routing_priority = 220;
     s->mtu = 1400;
+    s->mss_clamp = true;
     s->block_on_exit = true;
     s->lease_min = 4096;
 }

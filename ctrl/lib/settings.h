@@ -49,6 +49,7 @@ struct settings {
     uint32_t routing_table;            // 220
     uint32_t routing_priority;         // 220
     uint32_t mtu;                      // of the TUN, 1400
+    bool mss_clamp;                    // yes: TCP through a tunnel announces no longer segments than fit
     bool block_on_exit;                // yes: block policies of protected selectors stay when the daemon goes
     char pool_leases[200];             // file of the address pools' leases; empty: `leases` in run_dir
     uint32_t lease_min;                // smallest sequence lease given to a card, 4096

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ends of a child SA move (RFC 7296 section 2.23, a NAT that rebinds; RFC 4555, MOBIKE): both halves get
 // the new addresses and ports where they are, or leave an engine that cannot change them for software.
-#include "ctrl/path/path.h"
-
 #include <errno.h>
+
+#include "ctrl/path/mtu.h"
 
 static struct esp_endpoint ends_of(const struct esp_sa_params *s)
 {
@@ -83,6 +83,7 @@ int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *ou
     }
     if (rc < 0)
         return rc;
+    mtu_forget(c);
     c->c.udp_encap = out->udp_encap;
     c->c.local.family = c->c.remote.family = out->ipv6 ? 6 : 4;
     memcpy(c->c.local.a, out->src, 16);

@@ -2,6 +2,7 @@
 // The way in, from the engine on: what came out of an SA goes by its policy and selectors to the TUN. Up to
 // there it is arrivals.c.
 #include "ctrl/path/io.h"
+#include "ctrl/path/mtu.h"
 #include "ctrl/path/outer.h"
 
 static void traffic_event(struct worker *w, struct child *c)
@@ -46,6 +47,7 @@ static void let_in(struct worker *w, struct child *c, struct packet *pkt)
     c->in.bytes += pkt->job.out_len;
     pkt->opened_by->packets_in++;
     pkt->opened_by->bytes_in += pkt->job.out_len;
+    mtu_clamp(w, c, pkt->job.out, pkt->job.out_len);
     tun_put(w, pkt->job.out, pkt->job.out_len);
     packet_release(w, pkt);
 }

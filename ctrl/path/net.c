@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/if_tun.h>
+#include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -89,6 +90,40 @@ static int past(void *ctx, const uint8_t *p, uint32_t len)
                          six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
 }
 
+// Of a socket like those that send, which no rule or policy of ours concerns.
+static int ask_mtu(int fd, const struct sockaddr_storage *from, const struct sockaddr_storage *to,
+                   socklen_t len)
+{
+    uint32_t mark = ESPALIER_SO_MARK;
+    bool six = to->ss_family == AF_INET6;
+    int mtu = 0;
+    socklen_t n = sizeof(mtu);
+    struct xfrm_userpolicy_info past = {.action = XFRM_POLICY_ALLOW, .dir = XFRM_POLICY_OUT};
+    past.sel.family = to->ss_family;
+    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+    (void)setsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_XFRM_POLICY : IP_XFRM_POLICY, &past,
+                     sizeof(past));
+    if (bind(fd, (const struct sockaddr *)from, len) < 0 ||
+        connect(fd, (const struct sockaddr *)to, len) < 0 ||
+        getsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_MTU : IP_MTU, &mtu, &n) < 0)
+        return -errno;
+    return mtu;
+}
+
+static int path_mtu(void *ctx, const struct addr *from, const struct addr *to)
+{
+    struct sockaddr_storage a, b;
+    (void)ctx;
+    addr_to_sockaddr(from, 0, &a);
+    addr_to_sockaddr(to, 500, &b);
+    int fd = socket(b.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int mtu = ask_mtu(fd, &a, &b, to->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    close(fd);
+    return mtu;
+}
+
 struct path_net path_net_sockets(struct path_sockets *s, const struct child_env *env)
 {
     bool big = has_header(env->tun);
@@ -108,5 +143,6 @@ struct path_net path_net_sockets(struct path_sockets *s, const struct child_env 
                              .tun_write_big = big ? tun_write_big : NULL,
                              .receive = receive,
                              .send = send_many,
+                             .path_mtu = path_mtu,
                              .past = past};
 }

@@ -29,6 +29,9 @@ struct path_net {
     int (*receive)(void *ctx, enum path_socket from, struct datagram *d, unsigned n);
     // Whole outer packets, as sendmmsg takes them: the number that left, or -1 with errno.
     int (*send)(void *ctx, struct mmsghdr *m, unsigned n);
+    // What the path between two addresses takes, as the kernel knows it, or a negative errno. NULL: nobody
+    // knows.
+    int (*path_mtu)(void *ctx, const struct addr *from, const struct addr *to);
     // One packet that no policy protects, to be routed as if we were not there. NULL: there is no way.
     int (*past)(void *ctx, const uint8_t *p, uint32_t len);
 };

@@ -6,6 +6,7 @@
 
 #include "ctrl/lib/log.h"
 #include "ctrl/path/io.h"
+#include "ctrl/path/mtu.h"
 #include "ctrl/path/outer.h"
 
 static void note_acquire(struct worker *w, struct policy *pol, const struct fields *f)
@@ -31,6 +32,9 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
         io_drop(w, pkt, ESP_STATUS_POLICY);
         return;
     }
+    if (pkt->job.in_len > c->inner_mtu && !mtu_takes(w, pkt, c))
+        return;
+    mtu_clamp(w, c, pkt->job.in, pkt->job.in_len);
     pkt->child = c;
     c->in_flight++;
     pkt->inner_len = pkt->job.in_len;
@@ -151,9 +155,11 @@ void out_send(struct worker *w)
             done += (unsigned)rc;
             continue;
         }
-        if (errno == EINTR)
+        int error = errno;
+        if (error == EINTR)
             continue;
-        not_sent(w, errno);
+        if (error != EMSGSIZE || !mtu_refused(w, w->send_list[done]))
+            not_sent(w, error);
         done++;
     }
     for (unsigned i = 0; i < n; i++)

@@ -108,6 +108,8 @@ struct child {                 // what a packet meets first
     struct child_facts c;
     uint32_t keys_req; // RESULT due to keys
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
+    uint32_t path_mtu, inner_mtu; // see mtu.h; 0: nobody has asked yet
+    uint64_t mtu_at;              // ms
     struct timer idle;
     uint64_t idle_from, idle_told; // ms: it was not used before; when it was last used before IDLE was told
     char offload[16], reason[200];
@@ -159,7 +161,10 @@ struct worker {
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
     uint64_t big_reads, big_writes, taken_apart; // of several packets
     uint64_t ike_handed_on, ike_lost;            // that came together with ESP
-    uint64_t no_sa_out, past_us, past_us_refused, prohibited, keepalives, queue_full, tun_errors, rerun;
+    uint64_t no_sa_out, past_us, past_us_refused, prohibited, too_big, keepalives, queue_full, tun_errors,
+        rerun;
+    uint64_t fragmented_before, fragmented_after, fragments; // packets, encryption between; what came of them
+    uint64_t mss_clamped;
     uint64_t send_full, send_too_long, send_refused, send_unreachable, send_errors; // lost by what send said
     uint64_t icmp_second;                                                           // of our own ICMP errors
     unsigned icmp_in_second;

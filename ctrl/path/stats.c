@@ -120,6 +120,11 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, past_us), "past_us");
     put(&t, TOTAL(p, past_us_refused), "past_us_refused");
     put(&t, TOTAL(p, prohibited), "icmp_prohibited");
+    put(&t, TOTAL(p, too_big), "icmp_too_big");
+    put(&t, TOTAL(p, fragmented_before), "fragmented_before_encryption");
+    put(&t, TOTAL(p, fragmented_after), "fragmented_after_encryption");
+    put(&t, TOTAL(p, fragments), "fragments_made");
+    put(&t, TOTAL(p, mss_clamped), "mss_clamped");
     put(&t, TOTAL(p, big_reads), "tun_big_reads");
     put(&t, TOTAL(p, big_writes), "tun_big_writes");
     put(&t, TOTAL(p, taken_apart), "received_together");

@@ -147,6 +147,45 @@ static void test_two_espalierd_by_plain_esp(void **state)
     assert_true(transfer(&lab, &lab.east, &lab.west, 1 << 20, 30000, NULL, NULL));
 }
 
+static int long_ping(struct site *from, const struct site *to, const char *df, char *out, size_t size)
+{
+    return sh_read(out, size, "nsenter --net=%s ping -c 3 -i 0.2 -W 5 -s 1372 -M %s -I %s %s 2>&1", from->ns,
+                   df, from->inner, to->inner);
+}
+
+// By PPPoE and the like: what does not fit is told or cut, and TCP finds its way.
+static void by_a_narrow_path(const struct tunnel_options *o, const char *longest)
+{
+    char out[4096];
+    struct site *both[] = {&lab.west, &lab.east};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sh("nsenter --net=%s ip link set outer mtu 1300", both[i]->ns), 0);
+    assert_true(both_espalierd(o));
+    assert_true(up(&lab.west));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(long_ping(both[i], both[!i], "dont", out, sizeof(out)), 0);
+        assert_non_null(strstr(out, " 3 received"));
+        assert_int_equal(long_ping(both[i], both[!i], "do", out, sizeof(out)), 1);
+        if (!strstr(out, longest))
+            fail_msg("no \"%s\" in: %s", longest, out);
+        assert_true(transfer(&lab, both[i], both[!i], 1 << 20, 30000, NULL, NULL));
+    }
+}
+
+static void test_a_narrow_path_by_udp_is_told_and_crossed(void **state)
+{
+    const struct tunnel_options o = {.encap = true, .esp = "aes256gcm16"};
+    (void)state;
+    by_a_narrow_path(&o, "mtu = 1238");
+}
+
+static void test_a_narrow_path_by_plain_esp_is_told_and_crossed(void **state)
+{
+    const struct tunnel_options o = {.esp = "aes256gcm16"};
+    (void)state;
+    by_a_narrow_path(&o, "mtu = 1246");
+}
+
 static void test_wrong_psk_is_refused_and_nothing_passes(void **state)
 {
     (void)state;
@@ -235,6 +274,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_strongswan_proposals_of_both_sides, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_espalierd_by_udp_ping_and_file_pass, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_espalierd_by_plain_esp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_narrow_path_by_udp_is_told_and_crossed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_narrow_path_by_plain_esp_is_told_and_crossed, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_psk_is_refused_and_nothing_passes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_in_clear_without_sa_after_kill_and_after_exit, set_up,
                                         tear_down),

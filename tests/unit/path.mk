@@ -14,4 +14,5 @@ $(eval $(call unit_test,test_path_memory,tests/unit/test_path_memory.c tests/uni
 $(eval $(call unit_test,test_path6,tests/unit/test_path6.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_gso,tests/unit/test_gso.c tests/unit/segments.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_net_send,tests/unit/test_net_send.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_mtu,tests/unit/test_mtu.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_net_receive,tests/unit/test_net_receive.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

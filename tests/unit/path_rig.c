@@ -309,6 +309,7 @@ static void peer_opens(struct rig *r, uint32_t spi, const uint8_t *key)
                               .mode = ESP_TUNNEL,
                               .alg = ESP_ALG_AES256_GCM16,
                               .spi = spi,
+                              .inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
                               .udp_encap = true,
                               .window = 1024,
                               .src = {127, 0, 0, 1},
@@ -640,6 +641,12 @@ void rig_in(struct rig *r, uint32_t spi, const char *inner_src, uint32_t number)
 void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k)
 {
     seal_in(r, spi, rig_build(r->in, k));
+    rig_datagram(r, r->last_in, r->last_in_len);
+}
+
+void rig_in_bytes(struct rig *r, uint32_t spi, uint32_t len)
+{
+    seal_in(r, spi, len);
     rig_datagram(r, r->last_in, r->last_in_len);
 }
 

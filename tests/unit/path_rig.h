@@ -82,6 +82,7 @@ struct rig_packet {
 uint32_t rig_build(uint8_t *p, const struct rig_packet *k);
 void rig_out_packet(struct rig *r, const struct rig_packet *k); // into the TUN
 void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k);
+void rig_in_bytes(struct rig *r, uint32_t spi, uint32_t len); // what stands in r->in
 bool rig_write(struct rig *r, uint32_t number); // a protected packet into the TUN; false: no room
 void rig_out(struct rig *r, uint32_t from, uint32_t count);
 // The number inside the next packet that path has sent, UINT32_MAX: none. Fails the test when it cannot be

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// ICMP errors of our own (RFC 4301 section 6), into the TUN.
+#ifndef CTRL_PATH_ICMP_H
+#define CTRL_PATH_ICMP_H
+
+#include "ctrl/path/path.h"
+
+// Administratively prohibited; fragmentation needed or packet too big, with the MTU. No answer where there
+// must be none (to an error, a later fragment, what is of one link) or there were too many this second.
+void icmp_prohibited(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f);
+void icmp_too_big(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f,
+                  uint32_t mtu);
+bool icmp_of_one_link(const uint8_t *a, uint8_t family);
+
+#endif
