@@ -110,26 +110,60 @@ static void write_one(struct worker *w, const uint8_t *p, uint32_t len)
         w->tun_errors++;
 }
 
-void tun_flush(struct worker *w)
+static void flush(struct worker *w, struct gro *g)
 {
     struct virtio_net_hdr h;
-    unsigned count = w->gro.count;
-    if (!w->gro.len)
+    unsigned count = g->count;
+    if (!g->len)
         return;
-    uint32_t len = gro_end(&w->gro, &h);
-    if (w->net.tun_write_big(w->net.ctx, &h, w->gro.buf, len) < 0)
+    uint32_t len = gro_end(g, &h);
+    if (w->net.tun_write_big(w->net.ctx, &h, g->buf, len) < 0)
         w->tun_errors += count;
     else
         w->big_writes += count > 1;
 }
 
+void tun_flush(struct worker *w)
+{
+    for (int i = 0; i < GRO_FLOWS; i++)
+        flush(w, &w->gro[i]);
+}
+
+// Nothing overtakes what goes between the same two.
+static void put_alone(struct worker *w, const uint8_t *p, uint32_t len)
+{
+    for (int i = 0; i < GRO_FLOWS; i++)
+        if (gro_same_ends(&w->gro[i], p, len))
+            flush(w, &w->gro[i]);
+    write_one(w, p, len);
+}
+
+// Its flow's; otherwise an empty one, or else the last: flows in excess take turns there and disturb no
+// other.
+static struct gro *place_for(struct worker *w, const uint8_t *p, const struct gro_place *at)
+{
+    struct gro *empty = NULL;
+    for (int i = 0; i < GRO_FLOWS; i++) {
+        if (gro_same_flow(&w->gro[i], p, at))
+            return &w->gro[i];
+        if (!w->gro[i].len && !empty)
+            empty = &w->gro[i];
+    }
+    return empty ? empty : &w->gro[GRO_FLOWS - 1];
+}
+
 void tun_put(struct worker *w, const uint8_t *p, uint32_t len)
 {
-    if (!w->gro.buf) {
+    struct gro_place at;
+    if (!w->gro->buf) {
         write_one(w, p, len);
-    } else if (!gro_append(&w->gro, p, len)) {
-        tun_flush(w);
-        if (!gro_start(&w->gro, p, len))
-            write_one(w, p, len);
+    } else if (!gro_look(p, len, &at)) {
+        put_alone(w, p, len);
+    } else {
+        struct gro *g = place_for(w, p, &at);
+        if (gro_append(g, p, len, &at))
+            return;
+        flush(w, g);
+        gro_start(g, p, len, &at);
     }
 }

@@ -19,26 +19,39 @@ static uint32_t plain_tcp(const uint8_t *p, uint32_t len)
     return len >= 60 && p[0] >> 4 == 6 && get16(p + 4) + 40u == len && p[6] == 6 ? 40 : 0;
 }
 
-static bool fit(const uint8_t *p, uint32_t len, uint32_t *tcp, uint32_t *payload)
+bool gro_look(const uint8_t *p, uint32_t len, struct gro_place *at)
 {
-    if (!(*tcp = plain_tcp(p, len)))
+    uint32_t tcp = len <= GSO_MAX ? plain_tcp(p, len) : 0;
+    const uint8_t *t = p + tcp;
+    if (!tcp)
         return false;
-    const uint8_t *t = p + *tcp;
-    *payload = *tcp + 4u * (t[12] >> 4);
-    return *payload >= *tcp + 20 && *payload < len && !(t[12] & 15) && (t[13] & ~TCP_PSH) == TCP_ACK &&
-           sum_fold(sum_add(sum_pseudo(p, len - *tcp), t, len - *tcp)) == 0xffff;
+    *at = (struct gro_place){tcp, tcp + 4u * (t[12] >> 4)};
+    return at->payload >= tcp + 20 && at->payload < len && !(t[12] & 15) && (t[13] & ~TCP_PSH) == TCP_ACK &&
+           sum_fold(sum_add(sum_pseudo(p, len - tcp), t, len - tcp)) == 0xffff;
 }
 
-bool gro_start(struct gro *g, const uint8_t *p, uint32_t len)
+void gro_start(struct gro *g, const uint8_t *p, uint32_t len, const struct gro_place *at)
 {
-    if (len > GSO_MAX || !fit(p, len, &g->tcp, &g->payload))
-        return false;
     memcpy(g->buf, p, len);
     g->len = len;
+    g->tcp = at->tcp;
+    g->payload = at->payload;
     g->size = len - g->payload;
     g->count = 1;
     g->closed = p[g->tcp + 13] & TCP_PSH;
-    return true;
+}
+
+bool gro_same_flow(const struct gro *g, const uint8_t *p, const struct gro_place *at)
+{
+    return g->len && g->tcp == at->tcp && !memcmp(p + at->tcp, g->buf + g->tcp, 4) &&
+           (g->tcp == 40 ? !memcmp(p + 8, g->buf + 8, 32) : !memcmp(p + 12, g->buf + 12, 8));
+}
+
+bool gro_same_ends(const struct gro *g, const uint8_t *p, uint32_t len)
+{
+    if (!g->len || len < 20 || p[0] >> 4 != g->buf[0] >> 4)
+        return false;
+    return g->tcp == 40 ? len >= 40 && !memcmp(p + 8, g->buf + 8, 32) : !memcmp(p + 12, g->buf + 12, 8);
 }
 
 static bool same_ip(const struct gro *g, const uint8_t *p)
@@ -58,12 +71,11 @@ static bool same_tcp(const struct gro *g, const uint8_t *t)
            !memcmp(t + 14, b + 14, 2) && !memcmp(t + 18, b + 18, g->payload - g->tcp - 18);
 }
 
-bool gro_append(struct gro *g, const uint8_t *p, uint32_t len)
+bool gro_append(struct gro *g, const uint8_t *p, uint32_t len, const struct gro_place *at)
 {
-    uint32_t tcp, payload;
-    if (!g->len || g->closed || !fit(p, len, &tcp, &payload) || tcp != g->tcp || payload != g->payload ||
-        len - payload > g->size || g->len + (len - payload) > GSO_MAX || !same_ip(g, p) ||
-        !same_tcp(g, p + tcp))
+    uint32_t tcp = at->tcp, payload = at->payload;
+    if (!g->len || g->closed || tcp != g->tcp || payload != g->payload || len - payload > g->size ||
+        g->len + (len - payload) > GSO_MAX || !same_ip(g, p) || !same_tcp(g, p + tcp))
         return false;
     memcpy(g->buf + g->len, p + payload, len - payload);
     g->len += len - payload;

@@ -31,14 +31,22 @@ uint32_t gso_next(struct gso *g, uint8_t *to, uint32_t cap); // its octets, 0: i
 // headers but for length, sequence number, ID (one after the other) and PSH, complete and right checksums,
 // payloads of one size but for the last.
 struct gro {
-    uint8_t *buf; // of GSO_MAX
+    uint8_t *buf; // of GSO_MAX; NULL: nothing is put together
     uint32_t len; // 0: none
     uint32_t tcp, payload, size;
     uint32_t count;
     bool closed; // nothing may follow
 };
-bool gro_start(struct gro *g, const uint8_t *p, uint32_t len);  // of an empty one; false: it is not for this
-bool gro_append(struct gro *g, const uint8_t *p, uint32_t len); // false: it does not follow
+#define GRO_FLOWS 8 // at a time
+struct gro_place {  // where in a packet
+    uint32_t tcp, payload;
+};
+bool gro_look(const uint8_t *p, uint32_t len, struct gro_place *at); // false: it is not for this
+void gro_start(struct gro *g, const uint8_t *p, uint32_t len, const struct gro_place *at); // of an empty one
+bool gro_append(struct gro *g, const uint8_t *p, uint32_t len,
+                const struct gro_place *at); // false: it does not follow
+bool gro_same_flow(const struct gro *g, const uint8_t *p, const struct gro_place *at);
+bool gro_same_ends(const struct gro *g, const uint8_t *p, uint32_t len); // by the addresses alone
 // What is to be written, with *h before it; empty then. The octets stand in buf.
 uint32_t gro_end(struct gro *g, struct virtio_net_hdr *h);
 

@@ -180,8 +180,10 @@ int io_open(struct worker *w, struct esp_error *err)
         w->free = pkt;
     }
     if (w->net.tun_read_big &&
-        (!(w->big = malloc(w->buffer + GSO_MAX + 1)) || !(w->gro.buf = malloc(GSO_MAX))))
+        (!(w->big = malloc(w->buffer + GSO_MAX + 1)) || !(w->gro_bufs = malloc(GRO_FLOWS * GSO_MAX))))
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
+    for (size_t i = 0; i < GRO_FLOWS && w->gro_bufs; i++)
+        w->gro[i].buf = w->gro_bufs + i * GSO_MAX;
     if (!(w->together = malloc(NET_RECEIVE_MAX * (size_t)(w->buffer + NET_TOGETHER))))
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
     if (flows_init(&w->flows, secret()) < 0)
@@ -207,12 +209,13 @@ void io_close(struct worker *w)
     esp_pool_destroy(w->dma);
     free(w->packets);
     free(w->big);
-    free(w->gro.buf);
+    free(w->gro_bufs);
     free(w->together);
     flows_free(&w->flows);
     w->pool = w->dma = NULL;
     w->packets = w->free = NULL;
-    w->big = w->gro.buf = w->together = NULL;
+    memset(w->gro, 0, sizeof(w->gro));
+    w->big = w->gro_bufs = w->together = NULL;
 }
 
 // While no packet is free the rest waits in the network's own queues, as it does in a socket.

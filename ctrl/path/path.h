@@ -153,8 +153,9 @@ struct worker {
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     struct flows flows;
-    uint8_t *big;      // what came out of the TUN, before it is cut; NULL: nothing comes that big
-    struct gro gro;    // what goes into it
+    uint8_t *big;              // what came out of the TUN, before it is cut; NULL: nothing comes that big
+    struct gro gro[GRO_FLOWS]; // what goes into it
+    uint8_t *gro_bufs;
     uint8_t *together; // of what came together by UDP, all but the first
     // counters
     struct engine_count count[PATH_ENGINES];

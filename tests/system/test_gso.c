@@ -154,7 +154,12 @@ static void test_what_is_put_together_the_kernel_cuts_into_what_it_was(void **st
         assert_int_equal(gso_begin(&g, &h, p, len), 0);
         while (gso_left(&g)) {
             size[n] = gso_next(&g, segment[n], sizeof(segment[n]));
-            assert_true(n ? gro_append(&r, segment[n], size[n]) : gro_start(&r, segment[n], size[n]));
+            struct gro_place at;
+            assert_true(gro_look(segment[n], size[n], &at));
+            if (n)
+                assert_true(gro_append(&r, segment[n], size[n], &at));
+            else
+                gro_start(&r, segment[n], size[n], &at);
             n++;
         }
         assert_int_equal(gro_end(&r, &h), len);

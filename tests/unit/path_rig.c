@@ -191,7 +191,7 @@ int rig_down(void **state)
     esp_pool_destroy(p->worker->dma);
     free(p->worker->packets);
     free(p->worker->big);
-    free(p->worker->gro.buf);
+    free(p->worker->gro_bufs);
     free(p->worker->together);
     flows_free(&p->worker->flows);
     hash_free(&p->by_spi);

@@ -94,6 +94,21 @@ static void make_three(struct three *t, bool six)
     t->g = (struct gro){.buf = t->whole};
 }
 
+static bool start(struct gro *g, const uint8_t *p, uint32_t len)
+{
+    struct gro_place at;
+    if (!gro_look(p, len, &at))
+        return false;
+    gro_start(g, p, len, &at);
+    return true;
+}
+
+static bool append(struct gro *g, const uint8_t *p, uint32_t len)
+{
+    struct gro_place at;
+    return gro_look(p, len, &at) && gro_append(g, p, len, &at);
+}
+
 static void sum_again(uint8_t *p, uint32_t from, uint32_t len, uint32_t at, uint32_t s)
 {
     p[at] = p[at + 1] = 0;
@@ -124,8 +139,8 @@ static void expect_apart(bool six, uint32_t octet, uint8_t bits, bool sums)
     t.p[1][octet] ^= bits;
     if (sums)
         right_sums(t.p[1], t.len[1]);
-    assert_true(gro_start(&t.g, t.p[0], t.len[0]));
-    if (gro_append(&t.g, t.p[1], t.len[1]))
+    assert_true(start(&t.g, t.p[0], t.len[0]));
+    if (append(&t.g, t.p[1], t.len[1]))
         fail_msg("IPv%d, octet %u ^ %02x: it was put together", six ? 6 : 4, octet, bits);
     assert_int_equal(gro_end(&t.g, &h), t.len[0]);
     assert_memory_equal(t.whole, t.p[0], t.len[0]);
@@ -161,19 +176,19 @@ static void test_nothing_follows_a_push_a_shorter_one_or_more_than_64_kib(void *
     struct virtio_net_hdr h;
     (void)state;
     make_three(&t, false);
-    assert_true(gro_start(&t.g, t.p[0], t.len[0]));
-    assert_true(gro_append(&t.g, t.p[1], t.len[1]));
-    assert_true(gro_append(&t.g, t.p[2], t.len[2])); // shorter, and with PSH
-    assert_false(gro_append(&t.g, t.p[1], t.len[1]));
+    assert_true(start(&t.g, t.p[0], t.len[0]));
+    assert_true(append(&t.g, t.p[1], t.len[1]));
+    assert_true(append(&t.g, t.p[2], t.len[2])); // shorter, and with PSH
+    assert_false(append(&t.g, t.p[1], t.len[1]));
     assert_int_equal(gro_end(&t.g, &h), 20 + 32 + 2900);
-    assert_false(gro_append(&t.g, t.p[1], t.len[1])); // nothing is there
+    assert_false(append(&t.g, t.p[1], t.len[1])); // nothing is there
     assert_int_equal(gro_end(&t.g, &h), 0);
-    assert_true(gro_start(&t.g, t.p[2], t.len[2]));
-    assert_false(gro_append(&t.g, t.p[0], t.len[0]));
+    assert_true(start(&t.g, t.p[2], t.len[2]));
+    assert_false(append(&t.g, t.p[0], t.len[0]));
     (void)gro_end(&t.g, &h);
     uint8_t many[1200];
     unsigned n = 1;
-    assert_true(gro_start(&t.g, t.p[0], t.len[0]));
+    assert_true(start(&t.g, t.p[0], t.len[0]));
     for (;; n++) {
         memcpy(many, t.p[0], t.len[0]);
         uint32_t id = (uint32_t)(many[4] << 8 | many[5]) + n, seq = 0xffff0000u + n * 1000;
@@ -183,7 +198,7 @@ static void test_nothing_follows_a_push_a_shorter_one_or_more_than_64_kib(void *
         for (int i = 0; i < 4; i++)
             many[24 + i] = (uint8_t)(seq >> (24 - 8 * i));
         right_sums(many, t.len[0]);
-        if (!gro_append(&t.g, many, t.len[0]))
+        if (!append(&t.g, many, t.len[0]))
             break;
     }
     assert_int_equal(n, 65);
@@ -199,6 +214,8 @@ struct tun {
     struct virtio_net_hdr h;
     uint32_t written_len;
     unsigned writes;
+    uint32_t lens[64]; // of each
+    uint8_t flows[64]; // the last octet of the source port
 };
 
 static int read_big(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
@@ -223,6 +240,8 @@ static int write_big(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p
     memcpy(t->written, p, len);
     t->written_len = len;
     t->h = *h;
+    t->lens[t->writes % 64] = len;
+    t->flows[t->writes % 64] = p[(p[0] >> 4 == 6 ? 40 : 20) + 1];
     t->writes++;
     return (int)len;
 }
@@ -252,9 +271,11 @@ static void give_big_tun(struct rig *r, struct tun *t)
 {
     struct worker *w = r->p->worker;
     w->big = malloc(w->buffer + GSO_MAX + 1);
-    w->gro.buf = malloc(GSO_MAX);
+    w->gro_bufs = malloc(GRO_FLOWS * GSO_MAX);
     assert_non_null(w->big);
-    assert_non_null(w->gro.buf);
+    assert_non_null(w->gro_bufs);
+    for (size_t i = 0; i < GRO_FLOWS; i++)
+        w->gro[i].buf = w->gro_bufs + i * GSO_MAX;
     w->net = (struct path_net){.ctx = t,
                                .tun_read_big = read_big,
                                .tun_write_big = write_big,
@@ -357,6 +378,86 @@ static void test_what_came_in_one_burst_goes_into_the_tun_as_one(void **state)
     assert_int_equal(t.writes, 4);
 }
 
+static void put_of_flow(struct worker *w, const struct three *s, int i, uint8_t flow)
+{
+    uint8_t p[1200];
+    memcpy(p, s->p[i], s->len[i]);
+    p[(p[0] >> 4 == 6 ? 40 : 20) + 1] = flow;
+    right_sums(p, s->len[i]);
+    tun_put(w, p, s->len[i]);
+}
+
+static void test_flows_that_alternate_are_each_put_together(void **state)
+{
+    struct rig *r = *state;
+    static struct three s;
+    struct worker *w = r->p->worker;
+    struct tun t = {0};
+    give_big_tun(r, &t);
+    for (int six = 0; six < 2; six++) {
+        make_three(&s, six);
+        t.writes = 0;
+        for (int i = 0; i < 3; i++)
+            for (uint8_t f = 0; f < GRO_FLOWS; f++)
+                put_of_flow(w, &s, i, f);
+        assert_int_equal(t.writes, 0);
+        tun_flush(w);
+        assert_int_equal(t.writes, GRO_FLOWS);
+        for (unsigned f = 0; f < GRO_FLOWS; f++)
+            assert_int_equal(t.lens[f], (six ? 72 : 52) + 2900);
+    }
+    assert_int_equal(w->big_writes, 2 * GRO_FLOWS);
+}
+
+static void test_more_flows_than_there_is_room_for_lose_nothing(void **state)
+{
+    struct rig *r = *state;
+    static struct three s;
+    struct worker *w = r->p->worker;
+    struct tun t = {0};
+    uint32_t octets[GRO_FLOWS + 3] = {0}, packets = 0;
+    make_three(&s, false);
+    give_big_tun(r, &t);
+    for (int i = 0; i < 3; i++)
+        for (uint8_t f = 0; f < GRO_FLOWS + 3; f++)
+            put_of_flow(w, &s, i, f);
+    tun_flush(w);
+    for (unsigned i = 0; i < t.writes; i++) {
+        octets[t.flows[i]] += t.lens[i] - 52;
+        packets++;
+    }
+    for (unsigned f = 0; f < GRO_FLOWS + 3; f++)
+        assert_int_equal(octets[f], 2900);
+    assert_int_equal(packets, GRO_FLOWS - 1 + 3 * 4); // the last place is the others'
+}
+
+// What cannot be put together leaves after what came before it, and the others wait on.
+static void test_nothing_overtakes_its_own_flow(void **state)
+{
+    struct rig *r = *state;
+    static struct three s, other;
+    struct worker *w = r->p->worker;
+    struct tun t = {0};
+    make_three(&s, false);
+    make_three(&other, true);
+    give_big_tun(r, &t);
+    put_of_flow(w, &other, 0, 9);
+    put_of_flow(w, &s, 0, 1);
+    put_of_flow(w, &s, 1, 1);
+    s.p[2][20 + 13] |= 1; // FIN
+    put_of_flow(w, &s, 2, 1);
+    assert_int_equal(t.writes, 2);
+    assert_int_equal(t.lens[0], 52 + 2000);
+    assert_int_equal(t.lens[1], 52 + 900);
+    put_of_flow(w, &s, 0, 1);
+    put_of_flow(w, &s, 0, 1); // not what follows
+    assert_int_equal(t.writes, 3);
+    put_of_flow(w, &other, 1, 9);
+    tun_flush(w);
+    assert_int_equal(t.writes, 5);
+    assert_int_equal(t.lens[3] + t.lens[4], 72 + 2000 + 52 + 1000);
+}
+
 #define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
 int main(void)
 {
@@ -371,6 +472,9 @@ int main(void)
         WITH(test_a_big_packet_that_no_policy_has_leaves_by_no_sa),
         WITH(test_segments_without_a_packet_to_put_them_in_are_counted),
         WITH(test_what_came_in_one_burst_goes_into_the_tun_as_one),
+        WITH(test_flows_that_alternate_are_each_put_together),
+        WITH(test_more_flows_than_there_is_room_for_lose_nothing),
+        WITH(test_nothing_overtakes_its_own_flow),
     };
     return cmocka_run_group_tests_name("big packets", tests, NULL, NULL);
 }
