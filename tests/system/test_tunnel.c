@@ -218,7 +218,7 @@ static void test_nothing_in_clear_without_sa_after_kill_and_after_exit(void **st
     assert_true(ping(&lab, &lab.west, &lab.east, 2));
     assert_true(daemon_kill(&lab.west));
     assert_true(unanswered(&lab, &lab.west, &lab.east, 1));
-    assert_true(stop(&lab.east.daemon, SIGTERM, 4000));
+    assert_true(stop(&lab.east.daemon, SIGTERM, PATIENCE_MS));
     assert_true(unanswered(&lab, &lab.east, &lab.west, 1));
     check_wire(pcap, 4);
 }

@@ -365,7 +365,8 @@ static void test_log_goes_to_filelogs_path_and_json_is_json_throughout(void **st
     assert_shows("'ready'");
 }
 
-// Where a process has its program mapped; 0: it cannot be read.
+// Where a process has its program mapped, the first that has a name (a sanitizer's shadow has none); 0: it
+// cannot be read.
 static unsigned long base_of(pid_t pid)
 {
     char path[64], line[100] = "";
@@ -373,7 +374,7 @@ static unsigned long base_of(pid_t pid)
     FILE *maps = fopen(path, "r");
     if (!maps)
         return 0;
-    if (!fgets(line, sizeof(line), maps))
+    while (fgets(line, sizeof(line), maps) && !strchr(line, '/'))
         line[0] = 0;
     fclose(maps);
     return strtoul(line, NULL, 16);
