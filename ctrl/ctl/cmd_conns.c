@@ -17,39 +17,69 @@
 static struct conn_entry **find_entry(struct ctl *c, const char *name)
 {
     struct conn_entry **p = &c->conns;
-    while (*p && strcmp((*p)->config.name, name) != 0)
+    while (*p && strcmp((*p)->names, name) != 0)
         p = &(*p)->next;
     return p;
 }
 
-const struct conn_config *ctl_find_conn(const struct ctl *c, const char *name)
+const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name)
 {
-    for (const struct conn_entry *e = c->conns; e; e = e->next) {
-        if (strcmp(e->config.name, name) == 0)
-            return &e->config;
+    const struct conn_entry *e = c->conns;
+    while (e && strcmp(e->names, name) != 0)
+        e = e->next;
+    return e;
+}
+
+static bool has_child(const struct conn_entry *e, const char *child)
+{
+    const char *name = e->names;
+    for (unsigned i = 0; i < e->child_count; i++) {
+        name += strlen(name) + 1;
+        if (strcmp(name, child) == 0)
+            return true;
     }
+    return false;
+}
+
+const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child)
+{
+    for (const struct conn_entry *e = c->conns; e; e = e->next)
+        if ((!conn[0] || strcmp(e->names, conn) == 0) && has_child(e, child))
+            return e;
     return NULL;
 }
 
-const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, const char *child)
+bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out)
 {
-    for (const struct conn_entry *e = c->conns; e; e = e->next) {
-        if (conn[0] && strcmp(e->config.name, conn) != 0)
-            continue;
-        for (int i = 0; i < e->config.child_count; i++) {
-            if (strcmp(e->config.children[i].name, child) == 0)
-                return &e->config;
-        }
-    }
-    return NULL;
+    struct reader r = reader_of(slice_of(e->wire, e->wire_len));
+    return conn_read(&r, out);
 }
 
 static void free_entry(void *data)
 {
     struct conn_entry *e = data;
     if (e)
-        conn_clear(&e->config);
+        free(e->wire);
     free(e);
+}
+
+static struct conn_entry *new_entry(const struct conn_config *cfg, struct slice wire) // NULL: no memory
+{
+    size_t names = strlen(cfg->name) + 1;
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        names += strlen(cfg->children[i].name) + 1;
+    struct conn_entry *e = calloc(1, sizeof(*e) + names);
+    char *at = e ? stpcpy(e->names, cfg->name) + 1 : NULL;
+    if (!e || !(e->wire = malloc(wire.len))) {
+        free(e);
+        return NULL;
+    }
+    memcpy(e->wire, wire.p, wire.len);
+    e->wire_len = wire.len;
+    e->child_count = cfg->child_count;
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        at = stpcpy(at, cfg->children[i].name) + 1;
+    return e;
 }
 
 void ctl_free_conns(struct ctl *c)
@@ -62,32 +92,6 @@ void ctl_free_conns(struct ctl *c)
 }
 
 // ---- load-conn
-
-// Compares what goes over the wire: the connection alone, or together with one child (NULL: without).
-static bool same(const struct conn_config *a, const struct child_config *ca, const struct conn_config *b,
-                 const struct child_config *cb)
-{
-    static uint8_t wire[2][CONN_WIRE_MAX];
-    struct slice s[2];
-    for (int i = 0; i < 2; i++) {
-        struct conn_config part = i ? *b : *a;
-        struct writer w = writer_of(wire[i], sizeof(wire[i]));
-        part.children = (struct child_config *)(uintptr_t)(i ? cb : ca); // only read
-        part.child_count = part.children != NULL;
-        conn_write(&w, &part);
-        s[i] = wr_written(&w);
-    }
-    return s[0].len && slice_eq(s[0], s[1]);
-}
-
-// Swanctl sends every connection again with each --load-all; what is as it was is left alone.
-static bool unchanged(const struct conn_config *old, const struct conn_config *new)
-{
-    bool equal = old->child_count == new->child_count &&same(old, NULL, new, NULL);
-    for (int i = 0; equal && i < old->child_count; i++)
-        equal = same(old, &old->children[i], new, &new->children[i]);
-    return equal;
-}
 
 static void warn(void *ctx, const struct vici_node *at, const char *path, const char *text)
 {
@@ -133,17 +137,17 @@ static void loaded(struct pending *p, bool ok, const char *text)
     struct ctl *c = p->ctl;
     struct conn_entry *e = p->data;
     if (!ok) {
-        LOGF(CFG, 0, "connection %s refused: %s", e->config.name, text);
+        LOGF(CFG, 0, "connection %s refused: %s", e->names, text);
         ctl_done_simple(p, false, text);
         return;
     }
-    struct conn_entry **at = find_entry(c, e->config.name), *old = *at;
+    struct conn_entry **at = find_entry(c, e->names), *old = *at;
     e->next = old ? old->next : NULL;
     e->number = old ? old->number : ++c->conn_number;
     c->conn_count += !old;
     *at = e;
     p->data = NULL; // the list has it now
-    LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->config.name);
+    LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->names);
     ctl_done_simple(p, true, "");
     free_entry(old);
 }
@@ -157,29 +161,32 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "load-conn: expected one section, the connection's");
         return;
     }
-    struct conn_entry *e = calloc(1, sizeof(*e));
-    if (!e) {
-        server_reply_error(cmd, "out of memory");
-        return;
-    }
     struct faults faults = {0};
     const struct load_report report = {.ctx = &faults, .fault = note_fault, .warn = warn};
-    int r = config_load_conn(&e->config, section, &report, &err);
+    struct conn_config cfg = {0};
+    int r = config_load_conn(&cfg, section, &report, &err);
     struct writer w = writer_of(wire, sizeof(wire));
     if (r == 0)
-        conn_write(&w, &e->config);
+        conn_write(&w, &cfg);
     if (r == 0 && (w.bad || (c->conn_count >= CTL_MAX_CONNS && !ctl_find_conn(c, section->name))))
         r = esp_fail(&err, -1, "", "%s, config discarded",
                      w.bad ? "the connection is too large" : "too many connections");
     if (r) {
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
         reply_faults(cmd, &faults, &err);
-        free_entry(e);
+        conn_clear(&cfg);
         return;
     }
-    const struct conn_config *old = ctl_find_conn(c, section->name);
-    if (old && unchanged(old, &e->config)) {
-        LOGF(CFG, 2, "connection %s is unchanged", old->name);
+    struct conn_entry *e = new_entry(&cfg, wr_written(&w));
+    conn_clear(&cfg);
+    if (!e) {
+        server_reply_error(cmd, "out of memory");
+        return;
+    }
+    // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
+    const struct conn_entry *old = ctl_find_conn(c, section->name);
+    if (old && slice_eq(slice_of(old->wire, old->wire_len), wr_written(&w))) {
+        LOGF(CFG, 2, "connection %s is unchanged", old->names);
         server_reply_ok(cmd);
         free_entry(e);
         return;
@@ -239,7 +246,7 @@ void cmd_get_conns(struct ctl *c, struct command *cmd)
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_list(&o, "conns");
     for (const struct conn_entry *e = c->conns; e; e = e->next)
-        vici_item(&o, e->config.name);
+        vici_item(&o, e->names);
     vici_list_end(&o);
     server_reply(cmd, &o);
 }
@@ -415,12 +422,18 @@ static void list_conns(struct pages *l)
     while (e && e->number < l->from)
         e = e->next;
     for (; e && !server_full(cmd); e = e->next) {
+        struct conn_config cfg;
         struct vici_out o;
-        if (only && strcmp(only, e->config.name) != 0)
+        if (only && strcmp(only, e->names) != 0)
             continue;
+        if (!ctl_read_conn(e, &cfg)) {
+            server_reply_error(cmd, "list-conns: out of memory");
+            return;
+        }
         server_event_begin(&o, VICI_EV_LIST_CONN);
-        put_conn(&o, &e->config);
+        put_conn(&o, &cfg);
         server_event_to(cmd, VICI_EV_LIST_CONN, &o);
+        conn_clear(&cfg);
     }
     pages_next(l, e ? e->number : 0);
 }

@@ -35,10 +35,13 @@ struct pending {
     void (*done)(struct pending *p, bool ok, const char *text);
 };
 
-struct conn_entry {
+struct conn_entry { // a loaded connection as it went to `ike`: a tenth of what it is when read
     struct conn_entry *next;
     uint64_t number; // grows along the list
-    struct conn_config config;
+    uint8_t *wire;   // conn_write's
+    size_t wire_len;
+    unsigned child_count;
+    char names[]; // its own, then its children's, each with its zero
 };
 
 struct counter {
@@ -148,10 +151,11 @@ COMMAND_LIST(X)
 #undef X
 
 // ---- cmd_conns.c
-const struct conn_config *ctl_find_conn(const struct ctl *c, const char *name);
-// The connection that holds the child; `conn` may be empty. NULL: none.
 const char *ctl_mode_name(uint8_t action, uint8_t mode); // as charon lists it: TUNNEL, TRANSPORT, PASS, DROP
-const struct conn_config *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
+const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);
+// Of the connection that holds the child; `conn` may be empty. NULL: none.
+const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
+bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
 void ctl_free_conns(struct ctl *c);
 // ---- cmd_control.c
 void ctl_start_child(struct ctl *c, const char *conn, const char *child); // start_action = start

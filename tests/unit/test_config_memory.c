@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,10 +218,16 @@ static bool ike_takes(void)
 
 static uint8_t action_now(void)
 {
-    const struct conn_config *c = ctl_find_conn(ctl, "gw");
-    assert_non_null(c);
-    assert_int_equal(c->child_count, 3);
-    return c->children[2].start_action;
+    const struct conn_entry *e = ctl_find_conn(ctl, "gw");
+    struct conn_config cfg;
+    assert_non_null(e);
+    assert_true(ctl_read_conn(e, &cfg));
+    assert_int_equal(cfg.child_count, 3);
+    uint8_t action = cfg.children[2].start_action;
+    // Thousands are kept here: no more than went to `ike`, and their names.
+    assert_true(malloc_usable_size((void *)(uintptr_t)e) + malloc_usable_size(e->wire) < 4096);
+    conn_clear(&cfg);
+    return action;
 }
 
 // The client's answer: 1 success; 0 refused for lack of memory; 2 the command is done and its answer has

@@ -130,8 +130,14 @@ static bool settle(void)
 
 static unsigned ctl_dpd(void)
 {
-    const struct conn_config *c = ctl_find_conn(ctl, "gw");
-    return c ? c->dpd_delay : 0;
+    const struct conn_entry *e = ctl_find_conn(ctl, "gw");
+    struct conn_config cfg;
+    if (!e)
+        return 0;
+    assert_true(ctl_read_conn(e, &cfg));
+    unsigned delay = cfg.dpd_delay;
+    conn_clear(&cfg);
+    return delay;
 }
 
 struct outcome {

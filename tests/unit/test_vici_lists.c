@@ -119,20 +119,37 @@ static void test_policies_are_asked_for_as_the_client_reads_them(void **state)
     assert_in_range(before, 1, pages / 5);
 }
 
+static struct conn_entry *conn_kept(const struct conn_config *cfg)
+{
+    static uint8_t out[4096];
+    struct writer w = writer_of(out, sizeof(out));
+    struct conn_entry *e = calloc(1, sizeof(*e) + sizeof(cfg->name));
+    conn_write(&w, cfg);
+    assert_non_null(e);
+    e->wire = malloc(w.len);
+    assert_non_null(e->wire);
+    memcpy(e->wire, out, w.len);
+    e->wire_len = w.len;
+    snprintf(e->names, sizeof(cfg->name), "%s", cfg->name);
+    return e;
+}
+
 static void test_connections_are_listed_as_the_client_reads_them(void **state)
 {
     (void)state;
     struct conn_entry **end = &ctl->conns;
     for (unsigned i = 1; i <= 5000; i++, end = &(*end)->next) {
-        *end = calloc(1, sizeof(**end));
+        struct conn_config cfg = {0};
+        snprintf(cfg.name, sizeof(cfg.name), "connection-%u", i);
+        *end = conn_kept(&cfg);
         (*end)->number = i;
-        snprintf((*end)->config.name, sizeof((*end)->config.name), "connection-%u", i);
     }
     register_for("list-conn");
     request("list-conns", NULL, NULL);
     run_rooms();
     struct conn_entry *gone = ctl->conns; // unloaded while the client does not read
     ctl->conns = gone->next;
+    free(gone->wire);
     free(gone);
     list_slowly();
     assert_int_equal(in.events, 5000);
