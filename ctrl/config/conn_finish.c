@@ -105,8 +105,10 @@ void child_finish(struct load *l, struct child_config *child)
 {
     const struct ts dynamic = {.port_hi = 65535};
     struct esp_error e;
-    if (!child->proposal_count &&
-        proposal_default_add(child->proposals, &child->proposal_count, PROTO_ESP, &e) < 0)
+    if (!conn_room(&child->proposals))
+        l->no_memory = true;
+    else if (!child->proposal_count &&
+             proposal_default_add(child->proposals, &child->proposal_count, PROTO_ESP, &e) < 0)
         load_refuse(l, "default proposals: %.100s", e.text);
     if (!child->local_ts.count)
         child->local_ts.t[child->local_ts.count++] = dynamic;
@@ -141,7 +143,9 @@ void conn_finish(struct load *l)
 {
     struct conn_config *c = l->conn;
     struct esp_error e;
-    if (!c->proposal_count && proposal_default_add(c->proposals, &c->proposal_count, PROTO_IKE, &e) < 0)
+    if (!conn_room(&c->proposals))
+        l->no_memory = true;
+    else if (!c->proposal_count && proposal_default_add(c->proposals, &c->proposal_count, PROTO_IKE, &e) < 0)
         load_refuse(l, "default proposals: %.100s", e.text);
     l->key = key_find(SEC_CONN, "local_port");
     if (c->local_port == 4500 && (c->remote_port == 0 || c->remote_port == 500))

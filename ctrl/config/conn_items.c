@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys whose values have a language of their own: addresses, proposals, traffic selectors, modes.
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,11 +73,15 @@ int conn_vip(struct load *l, void *owner, const char *text)
     return 0;
 }
 
-static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, uint8_t protocol,
+static int add_proposal(struct load *l, struct proposal **list, uint8_t *count, uint8_t protocol,
                         const char *text)
 {
     struct esp_error e;
-    if (proposal_text_add(list, count, protocol, text, &e) == 0)
+    if (!conn_room(list)) { // no fault of the text
+        l->no_memory = true;
+        return -ENOMEM;
+    }
+    if (proposal_text_add(*list, count, protocol, text, &e) == 0)
         return 0;
     return load_refuse(l, "invalid value for: %s: '%.40s': %.100s", l->key->name, text, e.text);
 }
@@ -84,19 +89,19 @@ static int add_proposal(struct load *l, struct proposal *list, uint8_t *count, u
 int conn_ike_proposal(struct load *l, void *owner, const char *text)
 {
     struct conn_config *c = owner;
-    return add_proposal(l, c->proposals, &c->proposal_count, PROTO_IKE, text);
+    return add_proposal(l, &c->proposals, &c->proposal_count, PROTO_IKE, text);
 }
 
 int child_esp_proposal(struct load *l, void *owner, const char *text)
 {
     struct child_config *c = owner;
-    return add_proposal(l, c->proposals, &c->proposal_count, PROTO_ESP, text);
+    return add_proposal(l, &c->proposals, &c->proposal_count, PROTO_ESP, text);
 }
 
 int child_ah_proposal(struct load *l, void *owner, const char *text)
 {
     struct child_config *c = owner;
-    return add_proposal(l, c->proposals, &c->proposal_count, PROTO_AH, text);
+    return add_proposal(l, &c->proposals, &c->proposal_count, PROTO_AH, text);
 }
 
 static int add_ts(struct load *l, struct ts_list *list, const char *text)

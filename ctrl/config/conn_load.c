@@ -130,8 +130,10 @@ static int load_child(struct load *l, const struct vici_node *section)
     if (c->child_count == CHILDREN_MAX)
         return load_refuse(l, "more than %d children", CHILDREN_MAX);
     struct child_config *child = conn_add_child(c);
-    if (!child)
+    if (!child) {
+        l->no_memory = true;
         return -ENOMEM;
+    }
     config_child_defaults(child);
     snprintf(child->name, sizeof(child->name), "%s", section->name);
     size_t n = enter(l, section->name);
@@ -201,10 +203,12 @@ static int load_all(struct load *l, const struct vici_node *section)
     enter(l, l->conn->name);
     if (lost_its_keys(l, section))
         return -EINVAL;
-    if (load_sections(l, section) == -ENOMEM || l->no_memory)
+    if (load_sections(l, section) == 0 && !l->no_memory) {
+        l->node = section;
+        conn_finish(l);
+    }
+    if (l->no_memory)
         return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
-    l->node = section;
-    conn_finish(l);
     return l->faults ? -EINVAL : 0;
 }
 

@@ -299,9 +299,15 @@ static uint8_t bounded(struct reader *r, unsigned max)
     return r->bad ? 0 : (uint8_t)v;
 }
 
-static uint8_t proposals_read(struct reader *r, struct proposal *p)
+static uint8_t proposals_read(struct reader *r, struct proposal **out)
 {
     uint8_t count = bounded(r, PROPOSALS_MAX);
+    struct proposal *p = count ? calloc(count, sizeof(*p)) : NULL;
+    *out = p;
+    if (count && !p) {
+        r->bad = true;
+        return 0;
+    }
     for (int i = 0; i < count; i++) {
         p[i].protocol = rd_u8(r);
         p[i].count = bounded(r, PROPOSAL_MAX_TRANSFORMS);
@@ -405,9 +411,19 @@ static void round_clear(struct auth_side *s)
     free(s);
 }
 
+struct proposal *conn_room(struct proposal **proposals)
+{
+    if (!*proposals)
+        *proposals = calloc(PROPOSALS_MAX, sizeof(**proposals));
+    return *proposals;
+}
+
 void conn_clear(struct conn_config *c)
 {
+    for (unsigned i = 0; i < c->child_count; i++)
+        free(c->children[i].proposals);
     free(c->children);
+    free(c->proposals);
     auth_side_clear(&c->local);
     auth_side_clear(&c->remote);
     round_clear(c->local_more);
@@ -437,7 +453,7 @@ struct child_config *conn_add_child(struct conn_config *c)
 static void child_read(struct reader *r, struct child_config *k)
 {
     rd_cstr(r, k->name, sizeof(k->name));
-    k->proposal_count = proposals_read(r, k->proposals);
+    k->proposal_count = proposals_read(r, &k->proposals);
     ts_list_read(r, &k->local_ts);
     ts_list_read(r, &k->remote_ts);
 #define F(kind, name) k->name = rd_##kind(r);
@@ -455,7 +471,7 @@ bool conn_read(struct reader *r, struct conn_config *c)
     rd_cstr(r, c->name, sizeof(c->name));
     c->local_count = addrs_read(r, c->local_addrs, ADDRS_MAX);
     c->remote_count = addrs_read(r, c->remote_addrs, ADDRS_MAX);
-    c->proposal_count = proposals_read(r, c->proposals);
+    c->proposal_count = proposals_read(r, &c->proposals);
     auth_side_read(r, &c->local);
     auth_side_read(r, &c->remote);
     round_read(r, c, true);

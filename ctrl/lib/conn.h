@@ -71,7 +71,7 @@ struct child_config {
     uint8_t proposal_count;
     // ESP and AH. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without
     // one.
-    struct proposal proposals[PROPOSALS_MAX];
+    struct proposal *proposals; // likewise
     struct ts_list local_ts, remote_ts;
     uint8_t action, mode;                                   // enum policy_action, enum sa_mode
     uint8_t start_action, close_action;                     // enum conn_action
@@ -92,7 +92,7 @@ struct conn_config {
     struct addr local_addrs[ADDRS_MAX], remote_addrs[ADDRS_MAX]; // none: %any
     uint16_t local_port, remote_port; // 0: the default; local: 500 stands for --port, 4500 for --port-nat-t
     uint8_t proposal_count;
-    struct proposal proposals[PROPOSALS_MAX]; // IKE
+    struct proposal *proposals; // IKE; allocated, as many as there are, or with conn_room PROPOSALS_MAX
     struct auth_side local, remote;
     struct auth_side *local_more, *remote_more; // a second round of that end (RFC 4739); NULL: there is none
     uint8_t encap, mobike, send_certreq;        // bool
@@ -116,6 +116,8 @@ struct conn_config {
 };
 
 void conn_clear(struct conn_config *c); // frees what it holds and zeroes it
+// Room for PROPOSALS_MAX proposals, in which there may be some; NULL: no memory.
+struct proposal *conn_room(struct proposal **proposals);
 // A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.
 struct child_config *conn_add_child(struct conn_config *c);
 // Its second round of either end, zeroed; NULL: no memory.

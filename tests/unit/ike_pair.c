@@ -379,8 +379,12 @@ void pair_default_conn(struct conn_config *c, int side)
     c->unique = UNIQUE_REPLACE;
     c->keyingtries = 1;
     c->proposal_count = 1;
+    // Until the next call for that side:
+    static struct proposal proposals[2][2][PROPOSALS_MAX];
+    static struct child_config child[2];
+    memset(proposals[side], 0, sizeof(proposals[side]));
+    c->proposals = proposals[side][0];
     pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519");
-    static struct child_config child[2]; // until the next call for that side
     memset(&child[side], 0, sizeof(child[side]));
     c->child_count = 1;
     c->children = &child[side];
@@ -390,6 +394,7 @@ void pair_default_conn(struct conn_config *c, int side)
     snprintf(k->name, sizeof(k->name), "c");
     k->proposal_count = 1;
     k->replay_window = UINT32_MAX;
+    k->proposals = proposals[side][1];
     pair_proposal(&k->proposals[0], PROTO_ESP, "aes256gcm16");
     net_ts(&k->local_ts, side ? 2 : 1);
     net_ts(&k->remote_ts, side ? 1 : 2);

@@ -94,7 +94,9 @@ static void load_as(struct pair *p, int side, const struct ends *e)
     if (peer[1])
         put(conn_add_round(&c, false), peer[1], !side, 1, false);
     pair_load(p, side, &c);
-    c.children = NULL; // they are the rig's
+    c.children = NULL; // these are the rig's
+    c.proposals = NULL;
+    c.child_count = 0;
     conn_clear(&c);
 }
 

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,7 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
         c.children[i].mode = MODE_TUNNEL;
         snprintf(c.children[i].name, sizeof(c.children[i].name), "net%d", i);
         c.children[i].proposal_count = 1;
+        assert_non_null(conn_room(&c.children[i].proposals));
         c.children[i].proposals[0] = (struct proposal){
             .protocol = 3,
             .count = 3,
@@ -248,7 +250,15 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     assert_false(w.bad);
     struct reader r = reader_of(wr_written(&w));
     assert_true(conn_read(&r, &d) && rd_done(&r));
+    for (int i = 0; i < 2; i++) {
+        assert_memory_equal(c.children[i].proposals, d.children[i].proposals, sizeof(struct proposal));
+        // As many as there are: thousands of connections are held.
+        assert_true(malloc_usable_size(d.children[i].proposals) < 2 * sizeof(struct proposal));
+        free(d.children[i].proposals);
+        d.children[i].proposals = c.children[i].proposals;
+    }
     assert_memory_equal(c.children, d.children, 2 * sizeof(*c.children));
+    d.children[0].proposals = d.children[1].proposals = NULL;
     assert_sides_equal(&c.local, &d.local);
     assert_sides_equal(&c.remote, &d.remote);
     struct conn_config c_rest = c, d_rest = d; // what has been compared is left out
