@@ -16,6 +16,7 @@ endef
 -include tests/load/load.mk
 -include $(wildcard tests/bench/*.mk)
 -include tests/world/world.mk
+-include tests/orders/orders.mk
 -include tests/fuzz/fuzz.mk
 -include tests/formal/formal.mk
 

@@ -307,6 +307,16 @@ void child_step_aside(struct child_sa *c, struct child_sa *other)
     let_send(c, other->id);
 }
 
+// An operator wants old closed: what came in its place meanwhile goes instead.
+static void close_instead(struct child_sa *old, struct child_sa *next)
+{
+    if (!old->job || !next || next->job)
+        return;
+    next->job = old->job;
+    old->job = 0;
+    exchange_queue(next->sa, TASK_DELETE_CHILD, next->id);
+}
+
 // It has a successor: whoever made that one deletes it, and nobody misses it.
 static void replaced(struct child_sa *old, uint32_t successor)
 {
@@ -317,6 +327,7 @@ static void replaced(struct child_sa *old, uint32_t successor)
     old->replaced = true;
     old->successor = successor;
     old->announced = false;
+    close_instead(old, child_by_id(old->sa->ike, successor));
     job_step(old->sa->ike, old->job, true, "");
     old->job = 0;
     if (old->state == CHILD_DELETED) // by the peer, quicker than the answer to our own rekeying: it lingers
@@ -351,7 +362,7 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
          race->child_id);
     if (old)
         child_rekeyed_by_peer(old, other);
-    let_send(c, race->child_id);
+    child_send_no_more(c);
     replaced(c, race->child_id);
     exchange_queue(sa, TASK_DELETE_CHILD, c->id);
 }

@@ -234,6 +234,16 @@ static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
            (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
 }
 
+// What c took the place of goes too, where its maker has not deleted it yet: with c gone it would go on.
+static void close_predecessors(struct child_sa *c)
+{
+    struct ike_sa *sa = c->sa;
+    for (struct child_sa *k = sa->children; k; k = k->next)
+        if (k->state == CHILD_REKEYED && k->successor == c->id &&
+            !task_is_asked(sa, TASK_DELETE_CHILD, k->id))
+            exchange_queue(sa, TASK_DELETE_CHILD, k->id);
+}
+
 static void close_child(struct child_sa *c, struct job *j, bool force)
 {
     struct ike_sa *sa = c->sa;
@@ -246,6 +256,7 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     j->remaining++;
     revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
+    close_predecessors(c);
     struct task *t = c->state != CHILD_DELETING ? task_new(sa, TASK_DELETE_CHILD, c->id) : NULL;
     if (t) {
         t->spi = force ? c->spi_in : 0;

@@ -30,7 +30,8 @@ enum {
     CREATE_MAX = 16384,
     CHILDREN_PER_SA = 1024, // what one peer may hold
     MAX_KE_RETRIES = 4,
-    LAST_WAIT_MS = 2000 // the old one may be gone without a word
+    LAST_WAIT_MS = 2000, // the old one may be gone without a word
+    GONE_MAX = 4
 };
 
 struct create {
@@ -39,8 +40,26 @@ struct create {
     uint32_t made; // the new CHILD SA until it is installed or given up, 0: none
     const struct child_config *cfg;
     unsigned retries;
-    struct rekey_race race; // as initiator: what the peer's own rekeying made meanwhile
+    struct rekey_race race;  // as initiator: what the peer's own rekeying made meanwhile
+    uint32_t gone[GONE_MAX]; // likewise: what the peer has deleted meanwhile and we never had
+    unsigned gone_count;
 };
+
+void create_child_gone(struct ike_sa *sa, uint32_t spi_out)
+{
+    const struct task *t = sa->active;
+    struct create *x = task_is(t, TASK_CREATE_CHILD) || task_is(t, TASK_REKEY_CHILD) ? t->data : NULL;
+    if (x)
+        x->gone[x->gone_count++ % GONE_MAX] = spi_out;
+}
+
+static bool is_gone(const struct create *x, uint32_t spi_out)
+{
+    bool gone = false;
+    for (unsigned i = 0; i < x->gone_count && i < GONE_MAX; i++)
+        gone = gone || x->gone[i] == spi_out;
+    return gone;
+}
 
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old)
 {
@@ -417,6 +436,12 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_made(t, why);
         return false;
     }
+    if (is_gone(x, c->spi_out)) { // its DELETE was quicker than the answer, or the answer was lost at first
+        if (!is_rekey(t))
+            sa->ike->events->child_lost(sa->ike, sa->conn, x->cfg->name, LOST_CLOSED);
+        gave_up(t, "the peer closed it already");
+        return false;
+    }
     uint16_t group = c->suite.ke.id;
     if (group && group != x->kex.ke[0].group) {
         refuse_made(t, "the peer chose a group for which no value was sent (RFC 7296 1.3)");
@@ -456,6 +481,8 @@ static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
         return "the IKE_SA is being rekeyed";
     if (old && old->state != CHILD_INSTALLED && old->state != CHILD_REKEYING)
         return "the CHILD_SA is being made, replaced or deleted";
+    if (old && old->job)
+        return "the CHILD_SA is about to be deleted";
     return NULL;
 }
 

@@ -15,6 +15,8 @@ bool create_child_begin(struct ike_sa *sa,
 // Each one that is being made or waits for its turn.
 void create_child_each(struct ike_sa *sa, void (*fn)(struct ike_sa *sa, const char *child));
 bool create_child_on_its_way(const struct ike_sa *sa, const char *child);
+// The peer deletes this one, which we do not have: its answer to our own request may name it yet.
+void create_child_gone(struct ike_sa *sa, uint32_t spi_out);
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old); // NULL: we are not rekeying it
 
 #endif

@@ -55,8 +55,10 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
         if (!c && unknown++ < UNKNOWN_LINES)
             LOGF(IKE, 1, "received DELETE for unknown %s CHILD_SA with SPI %08x",
                  d->protocol == PROTO_ESP ? "ESP" : "AH", delete_spi(d, i));
-        if (!c)
+        if (!c) {
+            create_child_gone(sa, delete_spi(d, i));
             continue;
+        }
         LOGF(IKE, 1, "received DELETE for %s CHILD_SA with SPI %08x", d->protocol == PROTO_ESP ? "ESP" : "AH",
              c->spi_out);
         log_closing(c);

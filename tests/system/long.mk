@@ -45,6 +45,7 @@ check-long: ## everything: check, sanitizers, fail-over, policies, the card in C
 	@$(AGAIN) check-san
 	@$(AGAIN) check-failover
 	@$(AGAIN) check-policy
+	@$(AGAIN) check-orders ORDERS_CPU=3600
 	@$(AGAIN) check-card-model
 	@$(AGAIN) formal formal-mutants
 	@$(AGAIN) check-debian13

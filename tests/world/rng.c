@@ -5,7 +5,7 @@
 #include <string.h>
 #include <openssl/rand.h>
 
-#include "tests/world/world.h"
+#include "tests/world/rng.h"
 
 static struct rng *source; // RAND methods carry no context
 

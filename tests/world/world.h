@@ -16,6 +16,7 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/path/room.h"
 #include "tests/world/packet.h"
+#include "tests/world/rng.h"
 
 enum { SITES = 3, PACKET_MAX = 2048, PAIRS = SITES * (SITES - 1) / 2, CHILDREN = 3, VARIANTS = 4 };
 #define SECOND 1000000ull // of virtual time, us
@@ -23,17 +24,6 @@ enum { SITES = 3, PACKET_MAX = 2048, PAIRS = SITES * (SITES - 1) / 2, CHILDREN =
 
 struct world;
 struct site;
-
-// ---- rng.c
-struct rng {
-    uint64_t s[4];
-};
-void rng_seed(struct rng *r, uint64_t seed);
-uint64_t rng_next(struct rng *r);
-uint64_t rng_below(struct rng *r, uint64_t n);                 // 0 ... n - 1
-uint64_t rng_between(struct rng *r, uint64_t lo, uint64_t hi); // both included
-bool rng_chance(struct rng *r, unsigned per_mille);
-void entropy_install(struct rng *r); // all of OpenSSL's randomness comes from here from now on
 
 // ---- memory.c
 unsigned memory_of(const struct site *s); // this one works from now on, NULL: the world; how it was before

@@ -30,7 +30,7 @@ unit-tests: $(WORLD)
 world: $(WORLD) ## N random worlds (default 200): daemons, network, operators and faults from one seed each
 	@$(WORLD) $(or $(SEED),1) --count $(N)
 .PHONY: check-world
-check-world: check-mutants $(WORLD) ## a couple of hundred random worlds within a minute of CPU time; WORLD_SEED picks the first
+check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred random worlds within a minute of CPU time; WORLD_SEED picks the first
 	@$(WORLD) 7 --count 3 --twice
 	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60
 

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// orders: see usage() and tests/orders/README.md.
+#include <getopt.h>
+#include <stdio.h>
+#include <time.h>
+#include <sys/resource.h>
+
+#include "tests/orders/orders.h"
+
+enum { LOG2_STATES = 24 };
+
+struct options {
+    unsigned acts, losses, copies, stride, walks;
+    uint64_t seed;
+    double cpu;
+    bool keep_going, verbose;
+    const char *order;
+};
+struct sum {
+    uint64_t states, transitions, ends, scenarios, failed;
+};
+
+static double cpu_now(void)
+{
+    struct rusage self, children;
+    getrusage(RUSAGE_SELF, &self);
+    getrusage(RUSAGE_CHILDREN, &children);
+    const struct timeval *all[] = {&self.ru_utime, &self.ru_stime, &children.ru_utime, &children.ru_stime};
+    double s = 0;
+    for (unsigned i = 0; i < 4; i++)
+        s += (double)all[i]->tv_sec + (double)all[i]->tv_usec / 1e6;
+    return s;
+}
+
+static void usage(void)
+{
+    printf("usage: orders [A/B] [OPTION]...\n"
+           "A, B: what the ends begin, a letter each; without them: every pair of lists of --acts letters\n");
+    for (const char *a = ACT_LETTERS; *a; a++)
+        printf("  %c  %s\n", *a, act_name(*a));
+    printf("  --acts N      of either end (2)\n"
+           "  --losses N    datagrams that may be lost (1)\n"
+           "  --copies N    datagrams that may come twice (1)\n"
+           "  --seed N      the first seed of the random numbers (1)\n"
+           "  --stride N    only each N-th pair of lists, from the seed's on (1)\n"
+           "  --walks N     N random orders, one of each of N random pairs of lists, instead of all\n"
+           "  --cpu S       no further pair of lists after S seconds of CPU time\n"
+           "  --keep-going  the first failing order of each pair of lists\n"
+           "  --order O     that order again, step by step (IKE_LOG=1: with the daemons' logs)\n");
+}
+
+static bool act_possible(int side, char act)
+{
+    return strchr(ACT_LETTERS, act) && !(side == 1 && act == 'm'); // only who began it decides where it is
+}
+
+// The n-th list of `count` letters that this side can do; false: there is none.
+static bool list_of(int side, unsigned count, uint64_t n, char *out)
+{
+    char letters[16] = "";
+    size_t k = 0;
+    for (const char *a = ACT_LETTERS; *a; a++)
+        if (act_possible(side, *a))
+            letters[k++] = *a;
+    for (unsigned i = 0; i < count; i++, n /= k)
+        out[i] = letters[n % k];
+    out[count] = 0;
+    return n == 0;
+}
+
+static bool run(struct search *s, const struct scenario *sc, const struct options *o, struct sum *sum)
+{
+    struct tally y;
+    bool ok = o->walks ? search_walk(s, sc, &y) : search_all(s, sc, &y);
+    sum->states += y.states;
+    sum->transitions += y.transitions;
+    sum->ends += y.ends;
+    sum->scenarios++;
+    sum->failed += !ok;
+    if (o->verbose)
+        printf("%s/%s: %llu states\n", sc->acts[0], sc->acts[1], (unsigned long long)y.states);
+    if (y.full)
+        printf("%s/%s: not all: the table of states is full\n", sc->acts[0], sc->acts[1]);
+    if (!ok)
+        printf("FAILED %s/%s: %s\n  build/tests/orders %s/%s --losses %u --copies %u --seed %llu --order "
+               "%s\n",
+               sc->acts[0], sc->acts[1], y.why, sc->acts[0], sc->acts[1], sc->losses, sc->copies,
+               (unsigned long long)sc->seed, y.order);
+    fflush(stdout);
+    return ok && !y.full;
+}
+
+static bool all_lists(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum)
+{
+    uint64_t at = 0;
+    for (uint64_t a = 0; list_of(0, o->acts, a, sc->acts[0]); a++)
+        for (uint64_t b = 0; list_of(1, o->acts, b, sc->acts[1]); b++) {
+            if (at++ % o->stride != o->seed % o->stride)
+                continue;
+            if (o->cpu > 0 && cpu_now() > o->cpu)
+                return true;
+            if (!run(s, sc, o, sum) && !o->keep_going)
+                return false;
+        }
+    return sum->failed == 0;
+}
+
+static bool walks(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum)
+{
+    struct rng r;
+    for (uint64_t i = 0; i < o->walks; i++) {
+        if (o->cpu > 0 && cpu_now() > o->cpu)
+            return true;
+        sc->seed = o->seed + i;
+        rng_seed(&r, sc->seed);
+        for (int side = 0; side < 2; side++) {
+            uint64_t n = rng_next(&r) % 1000000;
+            list_of(side, o->acts, n, sc->acts[side]);
+        }
+        if (!run(s, sc, o, sum) && !o->keep_going)
+            return false;
+    }
+    return sum->failed == 0;
+}
+
+static bool read_lists(const char *text, struct scenario *sc)
+{
+    const char *slash = strchr(text, '/');
+    if (!slash || slash - text > ACTS_MAX || strlen(slash + 1) > ACTS_MAX)
+        return false;
+    snprintf(sc->acts[0], sizeof(sc->acts[0]), "%.*s", (int)(slash - text), text);
+    snprintf(sc->acts[1], sizeof(sc->acts[1]), "%s", slash + 1);
+    for (int side = 0; side < 2; side++)
+        for (const char *a = sc->acts[side]; *a; a++)
+            if (!act_possible(side, *a))
+                return false;
+    return true;
+}
+
+static const struct option OPTIONS[] = {
+    {"acts", 1, NULL, 'a'}, {"losses", 1, NULL, 'l'}, {"copies", 1, NULL, 'c'},     {"seed", 1, NULL, 's'},
+    {"cpu", 1, NULL, 't'},  {"order", 1, NULL, 'o'},  {"keep-going", 0, NULL, 'k'}, {"walks", 1, NULL, 'w'},
+    {"help", 0, NULL, 'h'}, {"stride", 1, NULL, 'n'}, {"verbose", 0, NULL, 'v'},    {0}};
+
+static bool read_options(int argc, char **argv, struct options *o)
+{
+    for (int c; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
+        uint64_t n = optarg ? strtoull(optarg, NULL, 10) : 0;
+        switch (c) {
+        case 'a': o->acts = (unsigned)n; break;
+        case 'l': o->losses = (unsigned)n; break;
+        case 'c': o->copies = (unsigned)n; break;
+        case 's': o->seed = n; break;
+        case 't': o->cpu = (double)n; break;
+        case 'o': o->order = optarg; break;
+        case 'k': o->keep_going = true; break;
+        case 'w': o->walks = (unsigned)n; break;
+        case 'n': o->stride = (unsigned)n; break;
+        case 'v': o->verbose = true; break;
+        default: return false;
+        }
+    }
+    return o->acts >= 1 && o->acts <= ACTS_MAX && o->stride;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.acts = 2, .losses = 1, .copies = 1, .stride = 1, .seed = 1};
+    struct scenario sc = {0};
+    struct sum sum = {0};
+    bool ok, given;
+    if (!read_options(argc, argv, &o) || argc - optind > 1 ||
+        ((given = argc > optind) && !read_lists(argv[optind], &sc)) || (o.order && argc == optind)) {
+        usage();
+        return 2;
+    }
+    sc.losses = o.losses;
+    sc.copies = o.copies;
+    sc.seed = o.seed;
+    if (o.order)
+        return !search_replay(&sc, o.order);
+    struct search *s = search_new(LOG2_STATES);
+    ok = given ? run(s, &sc, &o, &sum) : o.walks ? walks(s, &sc, &o, &sum) : all_lists(s, &sc, &o, &sum);
+    search_free(s);
+    printf("%llu pairs of lists, %llu states, %llu steps, %llu ends judged, %llu FAILED, in %.1f CPU s\n",
+           (unsigned long long)sum.scenarios, (unsigned long long)sum.states,
+           (unsigned long long)sum.transitions, (unsigned long long)sum.ends, (unsigned long long)sum.failed,
+           cpu_now());
+    return !ok;
+}

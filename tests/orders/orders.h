@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every order in which two IKE daemons can come to what both are about to do: each end begins its acts, and
+// each datagram on its way arrives, is lost or arrives twice, at any moment. A state that was seen before is
+// left, however it was come to; after the last event all is at rest for minutes of virtual time, and is
+// judged.
+#ifndef TESTS_ORDERS_ORDERS_H
+#define TESTS_ORDERS_ORDERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/unit/ike_pair.h"
+#include "tests/world/rng.h"
+
+enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, WHY_MAX = 300 };
+
+// ---- what the ends do, a letter each
+#define ACT_LETTERS "cidDlmn"
+const char *act_name(char act);
+struct trial;
+void act_begin(struct trial *t, int side, char act);
+
+// ---- a trial: two daemons, and what is between them
+enum event_kind { EV_BEGIN, EV_ARRIVE, EV_LOSE, EV_KEEP, EV_AGAIN }; // KEEP: it arrives, and a copy stays
+struct event_of {
+    enum event_kind kind;
+    int side;    // BEGIN, AGAIN
+    uint32_t at; // place among those in flight; AGAIN: the IKE SA's number
+};
+struct flight {
+    int to;
+    struct net_path path;
+    size_t len;
+    uint64_t hash;
+    uint8_t *data;
+};
+struct seal_seen { // an IV under a key of an IKE SA, and what was sealed with it
+    uint8_t spis[16], iv[8];
+    int from;
+    uint64_t hash;
+};
+struct scenario {
+    char acts[2][ACTS_MAX + 1];
+    unsigned losses, copies;
+    uint64_t seed;
+};
+struct trial {
+    const struct scenario *sc;
+    struct pair *p;
+    struct rng rng[3]; // of either end; of what comes before and after
+    unsigned begun[2];
+    unsigned losses, copies, owed; // left; retransmissions that a loss has made due
+    struct flight *flight[FLIGHT_MAX];
+    unsigned in_flight;
+    bool resting;
+    struct seal_seen seals[SEEN_MAX];
+    unsigned seal_count;
+    uint8_t keys[SEEN_MAX][32]; // outbound keys of CHILD SAs that were installed
+    int key_of[SEEN_MAX];
+    unsigned key_count, keys_taken[2];
+    char order[DEPTH_MAX * 5];
+    char why[WHY_MAX]; // the first that did not hold; empty: nothing
+};
+bool trial_begins_anew(const struct scenario *sc); // an IKE SA may be made while it runs
+bool trial_new(struct trial *t, const struct scenario *sc);
+void trial_free(struct trial *t);
+unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max);
+void trial_do(struct trial *t, const struct event_of *e);
+bool trial_at_end(const struct trial *t); // nothing is on its way, nothing left to begin
+void trial_rest(struct trial *t);         // minutes, in which all arrives
+void trial_fail(struct trial *t, const char *invariant, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+bool event_read(const struct trial *t, const char *text, struct event_of *e);
+
+// ---- state.c
+uint64_t state_hash(const struct trial *t);
+uint64_t hash_more(uint64_t h, const void *p, size_t n);
+
+// ---- judge.c
+void judge_moment(struct trial *t);
+void judge_rest(struct trial *t);
+
+// ---- search.c
+struct tally { // in memory that all forks share
+    uint64_t states, transitions, ends, failed;
+    bool full;
+    char why[WHY_MAX], order[DEPTH_MAX * 5];
+};
+struct search;
+struct search *search_new(unsigned log2_states);
+void search_free(struct search *s);
+// True: all held. The first order that fails stands in the tally.
+bool search_all(struct search *s, const struct scenario *sc, struct tally *out);
+bool search_walk(struct search *s, const struct scenario *sc, struct tally *out); // one order, at random
+bool search_replay(const struct scenario *sc, const char *order);                 // tells each step
+
+#endif

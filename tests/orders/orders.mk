@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every order of two ends' exchanges (tests/orders/README.md).
+ORDERS := $(BUILD)/tests/orders
+ORDERS_SRCS := $(wildcard tests/orders/*.c) tests/unit/ike_pair.c tests/world/rng.c $(IKE_ROOM_SRCS)
+$(ORDERS): $(patsubst %.c,$(BUILD)/obj/%.o,$(ORDERS_SRCS))
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ -Wl,--wrap=madvise -lcmocka -lssl -lcrypto -lm
+unit-tests: $(ORDERS)
+
+# Lists of one act with a loss (every third pair); pairs of lists of two that have failed once; orders at random beyond.
+.PHONY: check-orders-short
+check-orders-short: $(ORDERS)
+	@$(ORDERS) --acts 1 --losses 0 --copies 0
+	@$(ORDERS) --acts 1 --losses 1 --copies 0 --stride 4 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
+	@for lists in cc/dd ic/nd lc/cc; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
+	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1000 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
+.PHONY: check-orders
+check-orders: $(ORDERS) ## every order of two exchanges a side with a loss and a copy anywhere (hours; ORDERS_CPU=SECONDS)
+	@$(ORDERS) --acts 1
+	@$(ORDERS) --acts 2 --losses 0 --copies 0 $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU))
+	@$(ORDERS) --acts 2 $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU))
+	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 20000

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// One trial: the two daemons of ike_pair.h with time standing still, and a network on which nothing moves by
+// itself.
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/expiry.h"
+#include "tests/orders/orders.h"
+
+enum { REST_MS = 600000, REST_STEP_MS = 20000 };
+
+// The secrets' pages are wiped in a fork, as they should be; here a fork is how a state is kept.
+int __wrap_madvise(void *p, size_t n, int advice);
+int __real_madvise(void *p, size_t n, int advice);
+int __wrap_madvise(void *p, size_t n, int advice)
+{
+    return advice == MADV_WIPEONFORK ? 0 : __real_madvise(p, n, advice);
+}
+
+void trial_fail(struct trial *t, const char *invariant, const char *fmt, ...)
+{
+    va_list ap;
+    if (t->why[0])
+        return;
+    int n = snprintf(t->why, sizeof(t->why), "%s: ", invariant);
+    va_start(ap, fmt);
+    vsnprintf(t->why + n, sizeof(t->why) - (size_t)n, fmt, ap);
+    va_end(ap);
+}
+
+// --- the network ---
+
+// SK's IV is the first that stands behind the headers; under one key each is of one message alone.
+static void check_seal(struct trial *t, const struct datagram *d, uint64_t hash)
+{
+    struct seal_seen s = {.from = 1 - d->to, .hash = hash};
+    if (d->len < 44 || d->data[16] == PL_SA)
+        return;
+    memcpy(s.spis, d->data, sizeof(s.spis));
+    memcpy(s.iv, d->data + (d->data[16] == PL_SKF ? 36 : 32), sizeof(s.iv));
+    for (unsigned i = 0; i < t->seal_count; i++) {
+        const struct seal_seen *o = &t->seals[i];
+        if (o->from != s.from || memcmp(o->spis, s.spis, 16) != 0 || memcmp(o->iv, s.iv, 8) != 0)
+            continue;
+        if (o->hash != s.hash)
+            trial_fail(t, "nonce", "side %d sealed two messages with one IV under one key", s.from);
+        return;
+    }
+    if (t->seal_count < SEEN_MAX)
+        t->seals[t->seal_count++] = s;
+}
+
+static int capture(struct pair *p, unsigned number, struct datagram *d)
+{
+    struct trial *t = p->ctx;
+    uint64_t hash = hash_more(hash_more(0, d->data, d->len), &d->to, sizeof(d->to));
+    (void)number;
+    check_seal(t, d, hash);
+    if (t->resting)
+        return 1;
+    if (t->in_flight == FLIGHT_MAX) {
+        trial_fail(t, "flood", "more than %d datagrams are on their way", FLIGHT_MAX);
+        return 0;
+    }
+    struct flight *f = calloc(1, sizeof(*f));
+    *f = (struct flight){.to = d->to, .path = d->path, .len = d->len, .hash = hash, .data = malloc(d->len)};
+    memcpy(f->data, d->data, d->len);
+    t->flight[t->in_flight++] = f;
+    return 0;
+}
+
+static void take_out(struct trial *t, unsigned at)
+{
+    free(t->flight[at]->data);
+    free(t->flight[at]);
+    memmove(&t->flight[at], &t->flight[at + 1], (--t->in_flight - at) * sizeof(t->flight[0]));
+}
+
+// --- making one ---
+
+// `c` is what is rekeyed and deleted, `d` lets nobody end the IKE SA when `c` goes, `e` is made.
+static void configure(struct conn_config *c, int side)
+{
+    static struct child_config all[2][3];
+    for (unsigned i = 0; i < 3; i++) {
+        struct child_config *k = &all[side][i];
+        *k = c->children[0];
+        snprintf(k->name, sizeof(k->name), "%c", "cde"[i]);
+        k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = (uint8_t)(10 * i + (side ? 2 : 1));
+        k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = (uint8_t)(10 * i + (side ? 1 : 2));
+    }
+    c->children = all[side];
+    c->child_count = 3;
+    c->mobike = true;
+    if (!side)
+        c->local_count = 0;
+}
+
+// A new IKE SA whose IKE_AUTH is under way when it is deleted: that is told once, and where it is lost the
+// peer finds out by its liveness checks.
+static void configure_watched(struct conn_config *c, int side)
+{
+    configure(c, side);
+    c->dpd_delay = 30;
+}
+
+bool trial_begins_anew(const struct scenario *sc)
+{
+    bool ends = strchr(sc->acts[0], 'D') || strchr(sc->acts[1], 'D');
+    return ends && (strchr(sc->acts[0], 'n') || strchr(sc->acts[1], 'n'));
+}
+
+static void use(struct trial *t, int side)
+{
+    entropy_install(&t->rng[side]);
+}
+
+bool trial_new(struct trial *t, const struct scenario *sc)
+{
+    memset(t, 0, sizeof(*t));
+    t->sc = sc;
+    for (unsigned i = 0; i < 3; i++)
+        rng_seed(&t->rng[i], sc->seed * 3 + i);
+    use(t, 2);
+    t->losses = sc->losses;
+    t->copies = sc->copies;
+    t->p = pair_established(UNIQUE_REPLACE, trial_begins_anew(sc) ? configure_watched : configure);
+    pair_result(t->p, 0, pair_initiate(t->p, 0, "d"), true);
+    t->p->ctx = t;
+    t->p->filter = capture;
+    return true;
+}
+
+void trial_free(struct trial *t)
+{
+    while (t->in_flight)
+        take_out(t, t->in_flight - 1);
+    pair_free(t->p);
+}
+
+// --- what may happen ---
+
+static bool seen_before(const struct trial *t, unsigned at)
+{
+    for (unsigned i = 0; i < at; i++)
+        if (t->flight[i]->hash == t->flight[at]->hash)
+            return true;
+    return false;
+}
+
+static bool fits(const struct trial *t)
+{
+    return strlen(t->order) + 16 < sizeof(t->order);
+}
+
+unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
+{
+    unsigned n = 0;
+    for (int s = 0; s < 2; s++)
+        if (t->sc->acts[s][t->begun[s]] && n < max)
+            e[n++] = (struct event_of){.kind = EV_BEGIN, .side = s};
+    for (unsigned i = 0; i < t->in_flight; i++) {
+        if (seen_before(t, i))
+            continue;
+        if (n < max)
+            e[n++] = (struct event_of){.kind = EV_ARRIVE, .at = i};
+        if (t->losses && n < max)
+            e[n++] = (struct event_of){.kind = EV_LOSE, .at = i};
+        if (t->copies && n < max)
+            e[n++] = (struct event_of){.kind = EV_KEEP, .at = i};
+    }
+    // What is still on its way, and sent again, is a copy: EV_KEEP has that.
+    for (int s = 0; s < 2 && t->owed; s++)
+        for (struct ike_sa *sa = t->p->s[s].ike->sas; sa; sa = sa->next)
+            if (sa->request && n < max)
+                e[n++] = (struct event_of){.kind = EV_AGAIN, .side = s, .at = sa->id};
+    return fits(t) ? n : 0;
+}
+
+bool trial_at_end(const struct trial *t)
+{
+    return !t->in_flight && !t->sc->acts[0][t->begun[0]] && !t->sc->acts[1][t->begun[1]];
+}
+
+static void note(struct trial *t, const struct event_of *e)
+{
+    char one[16];
+    if (e->kind == EV_BEGIN)
+        snprintf(one, sizeof(one), "%c", "ab"[e->side]);
+    else if (e->kind == EV_AGAIN)
+        snprintf(one, sizeof(one), "%c%u", "rs"[e->side], e -> at);
+    else
+        snprintf(one, sizeof(one), "%c%u", "?+-="[e->kind], e -> at);
+    snprintf(t->order + strlen(t->order), sizeof(t->order) - strlen(t->order), "%s%s", t->order[0] ? "," : "",
+             one);
+}
+
+bool event_read(const struct trial *t, const char *text, struct event_of *e)
+{
+    static const char kinds[] = "ab+-=rs";
+    const char *k = *text ? strchr(kinds, *text) : NULL;
+    char *end;
+    if (!k)
+        return false;
+    memset(e, 0, sizeof(*e));
+    e->kind = (const enum event_kind[]){
+        EV_BEGIN, EV_BEGIN, EV_ARRIVE, EV_LOSE, EV_KEEP, EV_AGAIN, EV_AGAIN}[k - kinds];
+    e->side = *text == 'b' || *text == 's';
+    e->at = (uint32_t)strtoul(text + 1, &end, 10);
+    if (e->kind == EV_BEGIN)
+        return t->sc->acts[e->side][t->begun[e->side]];
+    return end != text + 1 && (e->kind == EV_AGAIN || e->at < t->in_flight);
+}
+
+static void arrive(struct trial *t, uint32_t at, bool keep)
+{
+    struct flight *f = t->flight[at];
+    use(t, f->to);
+    ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
+    if (!keep) // nothing that it called forth stands before it
+        take_out(t, at);
+}
+
+static void send_again(struct trial *t, int side, uint32_t id)
+{
+    struct ike_sa *sa = sa_by_id(t->p->s[side].ike, id);
+    use(t, side);
+    if (!sa || !sa->request || !sa->retransmit.armed)
+        return;
+    timer_stop(t->p->loop, &sa->retransmit);
+    sa->retransmit.fire(&sa->retransmit);
+}
+
+// The path has had a key before: the new SA would begin with the same numbers.
+static void check_keys(struct trial *t, int side)
+{
+    struct side *s = &t->p->s[side];
+    for (unsigned i = t->keys_taken[side]; i < s->sa_count; i++) {
+        for (unsigned k = 0; k < t->key_count; k++)
+            if (memcmp(t->keys[k], s->sas[i].key_out, 32) == 0)
+                trial_fail(t, "nonce", "the key of side %d's CHILD SA %08x was one before", side,
+                           s->sas[i].child.spi_out);
+        if (t->key_count < SEEN_MAX)
+            memcpy(t->keys[t->key_count++], s->sas[i].key_out, 32);
+    }
+    pair_forget_deleted(s);
+    t->keys_taken[side] = s->sa_count;
+    s->policies = 0;
+}
+
+static void settle(struct trial *t)
+{
+    pair_run(t->p);
+    for (int s = 0; s < 2; s++)
+        check_keys(t, s);
+}
+
+void trial_do(struct trial *t, const struct event_of *e)
+{
+    note(t, e);
+    switch (e->kind) {
+    case EV_BEGIN:
+        use(t, e->side);
+        act_begin(t, e->side, t->sc->acts[e->side][t->begun[e->side]++]);
+        break;
+    case EV_ARRIVE: arrive(t, e->at, false); break;
+    case EV_KEEP:
+        t->copies--;
+        arrive(t, e->at, true);
+        break;
+    case EV_LOSE:
+        t->losses--;
+        t->owed++;
+        take_out(t, e->at);
+        break;
+    case EV_AGAIN:
+        t->owed--;
+        send_again(t, e->side, e->at);
+        break;
+    }
+    settle(t);
+}
+
+void trial_rest(struct trial *t)
+{
+    t->resting = true;
+    for (unsigned i = 0; i < REST_MS / REST_STEP_MS; i++) {
+        use(t, 2);
+        pair_wait(t->p, REST_STEP_MS);
+        settle(t);
+    }
+}
+
+// --- the acts ---
+
+const char *act_name(char act)
+{
+    switch (act) {
+    case 'c': return "rekey CHILD";
+    case 'i': return "rekey IKE";
+    case 'd': return "delete CHILD";
+    case 'D': return "delete IKE";
+    case 'l': return "liveness check";
+    case 'm': return "MOBIKE update";
+    case 'n': return "new CHILD";
+    default: return NULL;
+    }
+}
+
+static struct ike_sa *in_force(struct side *s)
+{
+    struct ike_sa *sa = s->ike->sas;
+    while (sa && sa->state != SA_ESTABLISHED)
+        sa = sa->next;
+    return sa;
+}
+
+static struct child_sa *carrier(struct side *s, const char *name)
+{
+    for (struct ike_sa *sa = s->ike->sas; sa; sa = sa->next)
+        for (struct child_sa *c = sa->children; c; c = c->next)
+            if (child_is_up(c) && strcmp(c->cfg->name, name) == 0)
+                return c;
+    return NULL;
+}
+
+static void move(struct side *s)
+{
+    bool away = s->source.family && s->source.a[3] == 9;
+    addr_parse(away ? "10.0.0.8" : "10.0.0.9", &s->source);
+    ipc_send(s->path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+}
+
+void act_begin(struct trial *t, int side, char act)
+{
+    struct side *s = &t->p->s[side];
+    struct ike_sa *sa = in_force(s);
+    struct child_sa *c = carrier(s, "c");
+    if (act == 'c' && c)
+        expiry_rekey(c);
+    else if (act == 'i' && sa)
+        rekey_ike(sa);
+    else if (act == 'd')
+        pair_terminate(t->p, side, "c", false);
+    else if (act == 'D')
+        pair_terminate(t->p, side, NULL, false);
+    else if (act == 'l' && sa)
+        exchange_queue(sa, TASK_LIVENESS, 0);
+    else if (act == 'm')
+        move(s);
+    else if (act == 'n')
+        pair_initiate(t->p, side, "e");
+}
