@@ -153,10 +153,18 @@ static const struct policy_spec *same_policy(const struct policy_spec *p, unsign
 {
     for (unsigned i = 0; i < count; i++)
         if (strcmp(p[i].child, s->child) == 0 && p[i].action == s->action && p[i].mode == s->mode &&
-            p[i].priority == s->priority && ts_lists_eq(&p[i].local, &s->local) &&
+            p[i].priority == s->priority && p[i].given == s->given && ts_lists_eq(&p[i].local, &s->local) &&
             ts_lists_eq(&p[i].remote, &s->remote))
             return &p[i];
     return NULL;
+}
+
+static bool all_dynamic(const struct ts_list *l)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->t[i].family)
+            return false;
+    return l->count > 0;
 }
 
 static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, const struct known *local,
@@ -170,6 +178,7 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     static const struct known nobody;
     bool tunnel = child->mode == MODE_TUNNEL, vips = c->cfg.vip_count && tunnel,
          pools = c->cfg.pool_count && tunnel;
+    s->given = (pools && all_dynamic(&theirs)) || (vips && all_dynamic(&ours));
     if (vips && !virtual_own_ts(c, &ours))
         return esp_fail(err, -E2BIG, child->name, "more than %d selectors with the virtual addresses",
                         TS_MAX);

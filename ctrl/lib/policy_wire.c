@@ -15,6 +15,7 @@ void policies_write(struct writer *w, const struct policy_spec *p, unsigned coun
         wr_u8(w, p->mode);
         wr_u32(w, p->priority);
         wr_u8(w, p->trap);
+        wr_u8(w, p->given);
         ts_list_write(w, &p->local);
         ts_list_write(w, &p->remote);
     }
@@ -28,16 +29,17 @@ static void read_one(struct reader *r, struct policy_spec *p)
     p->mode = rd_u8(r);
     p->priority = rd_u32(r);
     p->trap = rd_u8(r);
+    p->given = rd_u8(r);
     ts_list_read(r, &p->local);
     ts_list_read(r, &p->remote);
     if (!p->id || p->action < POLICY_PROTECT || p->action > POLICY_DISCARD || p->mode < MODE_TUNNEL ||
-        p->mode > MODE_TRANSPORT || p->trap > 1)
+        p->mode > MODE_TRANSPORT || p->trap > 1 || p->given > 1)
         r->bad = true;
 }
 
 int policies_read(struct slice s, struct policy_spec **out, unsigned *count)
 {
-    enum { ENTRY_MIN = 15 }; // octets of an entry with nothing in it: bounds what is allocated
+    enum { ENTRY_MIN = 16 }; // octets of an entry with nothing in it: bounds what is allocated
     struct reader r = reader_of(s);
     unsigned n = rd_u32(&r);
     *out = NULL;

@@ -13,6 +13,7 @@ struct policy_spec {
     uint8_t mode;                 // enum sa_mode; of a protecting policy
     uint32_t priority;            // swanctl's: lower first, before all computed ones; 0: computed
     uint8_t trap;                 // a packet without an SA asks for one
+    uint8_t given;                // one end has virtual addresses, of which each has one SA
     struct ts_list local, remote; // family 0: dynamic, and the address is not known yet
 };
 

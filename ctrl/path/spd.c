@@ -41,15 +41,16 @@ static unsigned least_specific(struct selectors l)
     return l.count ? least : 0;
 }
 
-// 63: without explicit priority; 62 ... 32: the priority, or (62: protect) how little specific; 31 ... 1: the
-// order of loading; 0: not an instance.
+#define RANK_AMONG (1u << 31)
+// 63: without explicit priority; 62 ... 32: the priority, or (62: protect) how little specific; 30 ... 1: the
+// order of loading; 0: not an instance. 31 is 0 of what goes before all of its equals.
 static uint64_t rank_of(const struct policy *pol, uint32_t priority, uint32_t order)
 {
     uint64_t first = priority < INT32_MAX ? priority : INT32_MAX;
     if (!priority)
         first = SPD_RANK_COMPUTED | (pol->action == POLICY_PROTECT ? SPD_RANK_PROTECT : 0) |
                 (65535 - least_specific(policy_local(pol)) - least_specific(policy_remote(pol)));
-    return first << 32 | (uint64_t)(order & INT32_MAX) << 1 | 1;
+    return first << 32 | RANK_AMONG | (uint64_t)(order & (INT32_MAX >> 1)) << 1 | 1;
 }
 
 // ---- policies
@@ -171,7 +172,7 @@ struct change {
 static bool same(const struct policy *pol, const char *conn, const struct policy_spec *s)
 {
     bool eq = !strcmp(pol->conn, conn) && !strcmp(pol->child, s->child) && pol->action == s->action &&
-              pol->mode == s->mode && pol->local_count == s->local.count &&
+              pol->mode == s->mode && pol->given == s->given && pol->local_count == s->local.count &&
               pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
         eq = ts_eq(&pol->local[i], &s->local.t[i]);
@@ -188,6 +189,7 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
                           .action = s->action,
                           .mode = s->mode,
                           .trap = s->trap,
+                          .given = s->given,
                           .loaded = true};
     struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
     if (!pol)
@@ -423,6 +425,8 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     struct policy like = *of;
     like.of = of;
     like.rank = of->rank & ~1ull;
+    if (of->given) // connections that share a pool, at either end of it, may have equal policies
+        like.rank &= ~(uint64_t)RANK_AMONG;
     like.loaded = like.trap = like.dynamic = false;
     like.sa_count = 0;
     like.sas = NULL;
@@ -450,7 +454,7 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
     int rc = check_child(p, m, &of, err);
     if (rc < 0 || !of)
         return rc;
-    bool whole = !of->dynamic && same_side(policy_local(of), &m->local_ts) &&
+    bool whole = !of->dynamic && !of->given && same_side(policy_local(of), &m->local_ts) &&
                  same_side(policy_remote(of), &m->remote_ts);
     pol = whole ? of : instance_find(&p->spd, of, m);
     if (!pol && ((rc = instance_make(p, of, m, &pol, err)) < 0 || !pol))

@@ -6,7 +6,8 @@
 // protect; of these the more specific selectors; then the order of loading.
 //
 // An SA that serves less than its whole policy, or a policy with dynamic selectors, is an instance of its
-// own: the SA's selectors, just before its policy in rank. So one look-up leads to an SA that may take the
+// own: the SA's selectors, just before its policy in rank; where one end is a virtual address, before all
+// policies that are equal but for the order of loading. So one look-up leads to an SA that may take the
 // packet.
 #ifndef CTRL_PATH_SPD_H
 #define CTRL_PATH_SPD_H
@@ -31,6 +32,7 @@ struct policy {
     uint8_t action, mode;  // enum policy_action, enum sa_mode
     bool trap;
     bool loaded;  // its connection is; an instance never is
+    bool given;   // see policy_wire.h
     bool dynamic; // some selectors are not known before an SA is
     uint32_t id;
     uint64_t rank;     // a total order

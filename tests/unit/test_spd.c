@@ -365,6 +365,52 @@ static void test_a_narrowed_sa_takes_what_it_holds_and_nothing_else(void **state
     assert_int_equal(spd_spi_of(r, 2), 0x2002);
 }
 
+// Two connections share a pool: whoever has an address of it gets what is for that address, in the order of
+// loading or not. What a peer narrows by itself draws nothing of another connection's.
+static void test_sas_of_connections_that_share_a_pool_get_each_its_own(void **state)
+{
+    struct rig *r = *state;
+    static const char *const nets[] = {"10.78.0.0/24", "10.77.0.0/24"}, *const has[] = {"10.78.0.2",
+                                                                                        "10.77.0.2"};
+    for (uint8_t given = 2; given--;) {
+        struct policy_spec one = rig_spec(2 + 2u * given, "one", "10.1.0.0/16", nets[given]),
+                           two = rig_spec(3 + 2u * given, "two", "10.1.0.0/16", nets[given]);
+        char ts[20];
+        one.given = two.given = given;
+        rig_must_apply(r, given ? "one" : "a", &one, 1);
+        rig_must_apply(r, given ? "two" : "b", &two, 1);
+        struct msg_CHILD c = rig_child(r, 1 + given);
+        c.policy_id = two.id;
+        snprintf(ts, sizeof(ts), "%s/32", has[given]);
+        c.remote_ts = rig_list(ts);
+        rig_must_install_child(r, &c);
+        unsigned before = r->sent_count;
+        spd_send_udp(r, "10.1.0.1", has[given], 1, 1);
+        assert_int_equal(r->sent_count - before, given);
+        spd_send_udp(r, "10.1.0.1", given ? "10.77.0.3" : "10.78.0.3", 1, 2);
+        assert_int_equal(r->sent_count - before, given);
+        struct rig_packet in = {.src = has[given], .dst = "10.1.0.1", .proto = 17, .number = 3};
+        rig_in_packet(r, 0x1001 + given, &in);
+        assert_int_equal(rig_read(r), given ? 3 : NONE);
+    }
+}
+
+static void test_pool_of_one_address_is_shared_by_connections(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec one = rig_spec(2, "one", "10.1.0.0/16", "10.77.0.1/32"),
+                       two = rig_spec(3, "two", "10.1.0.0/16", "10.77.0.1/32");
+    one.given = two.given = 1;
+    rig_must_apply(r, "one", &one, 1);
+    rig_must_apply(r, "two", &two, 1);
+    struct msg_CHILD c = rig_child(r, 1);
+    c.policy_id = two.id;
+    c.remote_ts = two.remote;
+    rig_must_install_child(r, &c);
+    spd_send_udp(r, "10.1.0.1", "10.77.0.1", 1, 1);
+    assert_int_equal(r->sent_count, 1);
+}
+
 static void test_acquire_names_policy_and_packet_once_a_second(void **state)
 {
     struct rig *r = *state;
@@ -579,6 +625,8 @@ int main(void)
         WITH(test_what_comes_out_of_an_sa_must_meet_the_policy_that_it_serves),
         WITH(test_a_child_unloaded_and_loaded_again_lets_the_sas_of_both_editions_in),
         WITH(test_a_narrowed_sa_takes_what_it_holds_and_nothing_else),
+        WITH(test_sas_of_connections_that_share_a_pool_get_each_its_own),
+        WITH(test_pool_of_one_address_is_shared_by_connections),
         WITH(test_acquire_names_policy_and_packet_once_a_second),
         WITH(test_a_child_outside_its_policy_is_refused),
         WITH(test_a_child_of_any_protocol_is_outside_a_policy_of_one),
