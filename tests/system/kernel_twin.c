@@ -45,6 +45,10 @@ void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool
 {
     (void)w, (void)from, (void)to, (void)child, (void)matching;
 }
+void warriors_address(struct site *s, uint32_t n, bool there)
+{
+    (void)s, (void)n, (void)there;
+}
 int model_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err);
 
 // ---- the laboratory

@@ -9,6 +9,7 @@
 //   clear-in    nothing that came in clear gets behind a gateway whose policies want it protected
 //   agreement   at the end both ends name the same SAs
 //   one         at rest there is exactly one IKE SA for each connection that is to be up
+//   lease       no virtual address is in SAs of two peers
 //   lost        in fair weather every packet arrives but in the windows of what happens (service.c)
 //   void        in fair weather nobody sends into an SA that its peer has let go of
 //   log         who reads the log and stands still gets what there was room for, and is told what is missing
@@ -29,11 +30,14 @@ void __wrap_sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
 void __wrap_sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
 {
     union msg inner;
-    if (msg_read(m->child, &inner) == MSG_CHILD) {
+    bool known = msg_read(m->child, &inner) == MSG_CHILD;
+    if (known) {
         check_learn_key(the_site->index, &inner.CHILD, m->key_out.p, m->key_out.len);
         service_installs(the_site, inner.CHILD.spi_in);
     }
     __real_sadb_install(p, m);
+    if (known)
+        warriors_installed(the_site, &inner.CHILD);
 }
 
 static uint64_t hash(const void *p, size_t len, uint64_t h)
@@ -286,6 +290,12 @@ void check_wire(struct site *s, const uint8_t *p, uint32_t len)
                    s->letter);
 }
 
+// A virtual address is where it is given now.
+static bool meant_for(const struct site *s, const struct sent *e, uint32_t dst)
+{
+    return e->to == s->index || (e->warrior && kernel_model_virtual(s->kernel, dst));
+}
+
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun)
 {
     struct world *w = s->w;
@@ -316,14 +326,14 @@ void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_t
                    s->letter);
     for (uint32_t i = v.family == 6 ? 40 : 20; i < len; i++)
         h = (h ^ p[i]) * 0x100000001b3u;
-    if (e->forged || e->to != s->index || e->len != len || e->hash != h)
+    if (e->forged || !meant_for(s, e, v.dst) || e->len != len || e->hash != h)
         world_fail(w, "foreign", "id %lld out of a tunnel at %c is not what %c sent", (long long)id,
                    s->letter, w->site[e->from].letter);
     else if (e->delivered++)
         world_fail(w, "twice", "id %lld comes out of a tunnel at %c for the second time", (long long)id,
                    s->letter);
     w->packets_through++;
-    if (e->own)
+    if (e->own && !e->warrior)
         service_own_arrived(w, (uint64_t)id);
 }
 

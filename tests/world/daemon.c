@@ -253,6 +253,8 @@ static void make_settings(struct daemon *d)
 {
     settings_default(&d->settings);
     snprintf(d->settings.card, sizeof(d->settings.card), "%s", d->site->card ? "auto" : "none");
+    const char *leases = warriors_leases(d->site);
+    snprintf(d->settings.pool_leases, sizeof(d->settings.pool_leases), "%s", leases ? leases : "");
     d->settings.lease_min = lease(d->site->w);
     d->settings.fragment_size = fragment_size(d->site);
     if (d->site->w->short_retry) {

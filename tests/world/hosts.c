@@ -64,6 +64,17 @@ static void ports_of(struct world *w, const struct variant *v, const struct chil
     } while (c->name[0] && (within(v->pass, *sport, *dport) || within(v->drop, *sport, *dport)));
 }
 
+static void fill(struct world *w, uint8_t *p, uint32_t at, uint64_t id, uint32_t body)
+{
+    memcpy(p + at + 8, magic, MAGIC_LEN);
+    put32(p + at + 16, (uint32_t)(id >> 32));
+    put32(p + at + 20, (uint32_t)id);
+    for (uint32_t i = 0; i < body; i++)
+        p[at + 24 + i] = (uint8_t)(id * 31 + i * 7);
+    w->ledger.sent[id].len = at + 8 + STAMP_LEN + body;
+    w->ledger.sent[id].hash = hash_of(p + at, 8 + STAMP_LEN + body);
+}
+
 // A packet that the child of the pair protects (or, matching = false, one just beside it).
 static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, const struct child_plan *c,
                      bool matching, bool forged)
@@ -86,14 +97,24 @@ static uint32_t make(struct world *w, uint8_t *p, unsigned from, unsigned to, co
     put16(p + at + 6, 0);
     if (proto == icmp) // an echo request
         p[at] = family == 6 ? 128 : 8, p[at + 1] = 0;
-    memcpy(p + at + 8, magic, MAGIC_LEN);
-    put32(p + at + 16, (uint32_t)(id >> 32));
-    put32(p + at + 20, (uint32_t)id);
-    for (uint32_t i = 0; i < body; i++)
-        p[at + 24 + i] = (uint8_t)(id * 31 + i * 7);
+    fill(w, p, at, id, body);
     w->ledger.sent[id].proto = proto, w->ledger.sent[id].sport = sport, w->ledger.sent[id].dport = dport;
-    w->ledger.sent[id].len = at + n;
-    w->ledger.sent[id].hash = hash_of(p + at, n);
+    return at + n;
+}
+
+uint32_t host_packet(struct world *w, uint8_t *p, unsigned from, unsigned to, uint32_t src, uint32_t dst)
+{
+    uint64_t id = id_of_next(w, from, to, false);
+    struct sent *e = &w->ledger.sent[id];
+    uint32_t body = (uint32_t)rng_below(&w->rng, 400), n = 8 + STAMP_LEN + body;
+    uint32_t at = put_header(p, 4, src, dst, IPPROTO_UDP, n);
+    e->proto = IPPROTO_UDP, e->sport = (uint16_t)rng_next(&w->rng), e->dport = (uint16_t)rng_next(&w->rng);
+    e->own = e->warrior = true;
+    put16(p + at, e->sport);
+    put16(p + at + 2, e->dport);
+    put16(p + at + 4, (uint16_t)n);
+    put16(p + at + 6, 0);
+    fill(w, p, at, id, body);
     return at + n;
 }
 

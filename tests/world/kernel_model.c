@@ -21,6 +21,8 @@ struct kernel_model {
     bool tun_up;
     struct knotice notice[NOTICES];
     unsigned notices;
+    uint32_t virtual[WARRIORS]; // addresses of the TUN
+    unsigned virtuals;
     int news; // path's descriptor, -1: it has none
 };
 
@@ -96,9 +98,19 @@ static int take(struct kernel_model *k, const struct kobj *o)
     return 0;
 }
 
+bool kernel_model_virtual(const struct kernel_model *k, uint32_t n)
+{
+    for (unsigned i = 0; i < k->virtuals; i++)
+        if (k->virtual[i] == n)
+            return true;
+    return false;
+}
+
 void kernel_model_tun_gone(struct kernel_model *k)
 {
     size_t n = 0;
+    while (k->virtuals)
+        warriors_address(k->site, k->virtual[--k->virtuals], false);
     for (size_t i = 0; i < k->count; i++)
         if (k->o[i].kind != KOBJ_ROUTE || k->o[i].action != KROUTE_TUN)
             k->o[n++] = k->o[i];
@@ -183,7 +195,7 @@ static const struct kobj *next_rule(const struct kernel_model *k, uint8_t family
 static enum verdict look_up(const struct kernel_model *k, const struct flow *f, enum iface *out)
 {
     const struct site *s = k->site;
-    if (site_has(s, f->v.family, f->v.dst) || f->v.dst == (s->lan | 1)) {
+    if (site_has(s, f->v.family, f->v.dst) || f->v.dst == (s->lan | 1) || kernel_model_virtual(k, f->v.dst)) {
         *out = IF_LOCAL;
         return PASS_TO;
     }
@@ -382,11 +394,22 @@ static void door_close(struct kernel *base, bool leave)
     free(d);
 }
 
-// No site of the world asks for virtual addresses.
 static int door_address(struct kernel *base, const struct addr *a, bool add)
 {
-    (void)base, (void)a, (void)add;
-    return -EOPNOTSUPP;
+    struct door *d = (struct door *)base;
+    struct kernel_model *k = d->k;
+    uint32_t n = number_of(a->a, a->family);
+    if (shut(d) || add == kernel_model_virtual(k, n))
+        return 0;
+    if (add && k->virtuals == WARRIORS)
+        return -ENOSPC;
+    warriors_address(k->site, n, add);
+    if (add)
+        k->virtual[k->virtuals++] = n;
+    for (unsigned i = 0; !add && i < k->virtuals; i++)
+        if (k->virtual[i] == n)
+            k->virtual[i--] = k->virtual[--k->virtuals];
+    return 0;
 }
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
@@ -430,7 +453,10 @@ void kernel_model_moved(struct kernel_model *k)
 
 void kernel_model_flap(struct kernel_model *k)
 {
+    unsigned virtuals = k->virtuals; // they stay on an interface that is down
+    k->virtuals = 0;
     kernel_model_tun_gone(k);
+    k->virtuals = virtuals;
     tell(k, KNOTE_TUN_DOWN, NULL);
     k->tun_up = true;
     tell(k, KNOTE_TUN_UP, NULL);

@@ -51,13 +51,12 @@ static void plan_families(struct world *w, struct pair *p)
     p->roams = w->site[p->a].roam.on;
 }
 
-// Transport mode does not go through a NAT, pretended or not. With "replace" an IKE SA that a trap begins
-// while another is being set up takes that one's place, with what it had.
+// Transport mode does not go through a NAT, pretended or not.
 static void plan_own(struct world *w, struct pair *p)
 {
     const struct plain *plain = w->o.plain;
     uint16_t lo = (uint16_t)rng_between(&w->rng, 8000, 8100);
-    p->own.on = (plain ? plain->own : !p->unique && rng_chance(&w->rng, 700)) && !p->natted && !p->roams;
+    p->own.on = (plain ? plain->own : rng_chance(&w->rng, 700)) && !p->natted && !p->roams;
     p->own.transport = (plain ? plain->transport : rng_chance(&w->rng, 600)) && !p->encap;
     p->own.trap = plain || rng_chance(&w->rng, 800);
     if (!plain && rng_chance(&w->rng, 500))
@@ -316,8 +315,9 @@ static void put_shared(struct vici_out *o, const struct world *w, const struct p
     vici_list_end(o);
 }
 
-static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",
-                                    "terminate",   "list-sas",  "list-sa",     "rekey"};
+static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",  "terminate",
+                                    "list-sas",    "list-sa",   "rekey",       "load-pool", "load-shared",
+                                    "load-conn",   "initiate",  "terminate"};
 
 static void encode(struct site *s, struct vici_out *o, const struct order *c)
 {
@@ -344,7 +344,7 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
     case CMD_REKEY: // the IKE SA, or its CHILD SA
         vici_put(o, c->child ? "child" : "ike", c->child ? "net" : p->name);
         break;
-    default: break;
+    default: warriors_encode(o, s, c); break;
     }
 }
 
@@ -458,6 +458,7 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
         s->w->pair[c->pair].taken_down = false;
     if (c->kind == CMD_LIST)
         s->op.listed = true;
+    warriors_answered(s, c, ok);
     snprintf(s->op.last_error, sizeof(s->op.last_error), "%s", error);
 }
 
@@ -568,6 +569,7 @@ void operator_load_all(struct site *s)
         if ((p->a == s->index || p->b == s->index) && (v >= 0 || s->d.generation == 1))
             operator_order(s, CMD_LOAD, i, v < 0 ? 0 : (unsigned)v, 0);
     }
+    warriors_connect(s);
 }
 
 void operator_gone(struct site *s)

@@ -94,10 +94,12 @@ void world_begin(struct world *w, const struct options *o, bool trace)
     w->short_retry = !w->o.plain && rng_chance(&w->rng, 400);
     make_sites(w);
     roam_make(w);
+    warriors_make(w);
     plans_make(w);
     for (unsigned i = 0; i < w->sites; i++)
         daemon_start(&w->site[i]);
     hosts_start(w);
+    warriors_start(w);
     if (!w->o.plain)
         service_start(w);
     else
@@ -151,6 +153,7 @@ void world_end(struct world *w)
         network_forget(&e);
     agenda_free(&w->agenda);
     check_free(&w->ledger);
+    warriors_free(w);
     free(w->tail);
 }
 
@@ -250,6 +253,7 @@ void world_conclude(struct world *w)
     settle_plans(w);
     world_run_until(w, w->now + 4 * MINUTE);
     bring_up(w);
+    warriors_settle(w);
     world_run_until(w, w->now + MINUTE);
     for (int i = 0; i < TRIES && !w->failed; i++) { // what is under way just then is no disagreement
         list_all(w);
@@ -269,6 +273,8 @@ void world_conclude(struct world *w)
         begin_anew(w);
     if (!w->failed)
         check_up(w);
+    if (!w->failed)
+        warriors_check_up(w);
     w->silent = true;
     world_run_until(w, w->now + 5 * SECOND);
     if (!w->failed)

@@ -320,7 +320,7 @@ static void act_rekey(struct world *w, struct pair *p)
 static void act_aux(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
-    if (p->variant[0].children > 1 && can_begin(p, by) && !p->unique) // with "replace" it is the only IKE SA
+    if (p->variant[0].children > 1 && can_begin(p, by))
         operator_order(end_of(w, p, by), CMD_INITIATE, number(w, p), 0, 1);
 }
 

@@ -518,6 +518,30 @@ static void test_what_found_no_way_is_tried_again_as_soon_as_there_is_one(void *
     }
 }
 
+// ---- road warriors
+
+// Three programs want an address of one, two or three, by a connection each: as many have one as can, each
+// its own, and keep it over the death of their gateway's daemon and their own.
+static void test_road_warriors_share_a_pool_over_deaths_of_the_daemons(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+        const struct plain p = {
+            .start = {START_START, START_NONE}, .warriors = 3, .pool = 1 + (unsigned)seed % 3};
+        begin(seed, &p);
+        run(20 * SECOND);
+        warriors_check_up(&w);
+        hold("before anything happens");
+        daemon_kill(&w.site[seed & 1], ROOM_SUPER);
+        run(rng_below(&w.rng, 5 * SECOND));
+        daemon_start(&w.site[seed & 1]);
+        run(4 * MINUTE); // who outlived it has to give up first
+        warriors_check_up(&w);
+        hold("behind it");
+        end();
+    }
+}
+
 // Its CHILD SA is closed at one end, and when the other, which wants it back, has just asked for another one
 // that end closes the IKE SA. What has crossed is no refusal: the next IKE SA begins at once.
 static void test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once(void **state)
@@ -704,6 +728,7 @@ int main(void)
         cmocka_unit_test(test_load_where_there_is_no_memory_changes_nothing),
         cmocka_unit_test(test_whatever_meets_no_memory_is_up_again_afterwards),
         cmocka_unit_test(test_log_that_nobody_reads_delays_nothing_and_its_gaps_are_told),
+        cmocka_unit_test(test_road_warriors_share_a_pool_over_deaths_of_the_daemons),
         cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),
     };
     cmocka_set_test_filter(getenv("WORLD_TEST")); // a pattern

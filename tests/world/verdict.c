@@ -114,6 +114,8 @@ bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound
     struct asked a = asked_of(s->w, p, len, inbound);
     const struct pair *pr = pair_for(s, &a);
     const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
+    if (warriors_require(s, a.near, a.far))
+        return true;
     if (!want || want->variant < 0 || !closed(variant_says(&pr->own, &pr->variant[want->variant], &a)))
         return false;
     return want->pending < 0 || closed(variant_says(&pr->own, &pr->variant[want->pending], &a));

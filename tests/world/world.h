@@ -53,9 +53,10 @@ enum verdict { PASS_TO, DROP_POLICY, DROP_ROUTE };
 struct kernel_model;
 struct kernel_model *kernel_model_new(struct site *s);
 void kernel_model_free(struct kernel_model *k);
-void kernel_model_meddle(struct kernel_model *k);   // somebody else's hands
-void kernel_model_flap(struct kernel_model *k);     // ... on the TUN: down and up
-void kernel_model_moved(struct kernel_model *k);    // its addresses are others
+void kernel_model_meddle(struct kernel_model *k);                    // somebody else's hands
+void kernel_model_flap(struct kernel_model *k);                      // ... on the TUN: down and up
+void kernel_model_moved(struct kernel_model *k);                     // its addresses are others
+bool kernel_model_virtual(const struct kernel_model *k, uint32_t n); // an address of the TUN's
 void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the kernel takes its routes
 // Where a packet that came in by `in` goes, by rules, routes and policies.
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
@@ -189,7 +190,12 @@ enum command_kind {
     CMD_TERMINATE,
     CMD_LIST,
     CMD_REGISTER,
-    CMD_REKEY
+    CMD_REKEY,
+    CMD_POOL, // of road warriors, whose number stands in the pair's place
+    CMD_WARRIOR_SECRET,
+    CMD_WARRIOR_LOAD,
+    CMD_WARRIOR_INITIATE,
+    CMD_WARRIOR_TERMINATE
 };
 enum { DETACHED = 1, FORCED = 2 }; // not to wait for what comes of it; not to wait for the peer
 struct order {
@@ -247,7 +253,9 @@ void network_forget(const struct event *e); // an event that does not happen any
 // ---- hosts.c
 void hosts_start(struct world *w);
 void host_send(struct world *w, unsigned from, unsigned to, unsigned child, bool matching);
-void host_shunt(struct world *w, unsigned from, unsigned to, bool pass);   // what a child passes or drops
+void host_shunt(struct world *w, unsigned from, unsigned to, bool pass); // what a child passes or drops
+// From one address to another, in the ledger.
+uint32_t host_packet(struct world *w, uint8_t *p, unsigned from, unsigned to, uint32_t src, uint32_t dst);
 bool own_send(struct world *w, unsigned from, unsigned to, bool matching); // a program of the gateway's
 void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child);
 
@@ -275,6 +283,39 @@ bool site_owns(const struct site *s, uint32_t n);                    // now or a
 bool site_source(const struct site *s, uint8_t family, uint32_t *n); // what its routes say; false: none
 uint64_t roam_move(struct site *s);
 void roam_settle(struct world *w, void *site, uint64_t arg);
+
+// ---- warrior.c: virtual addresses out of a pool
+enum { WARRIORS = PAIRS };
+struct warrior {
+    unsigned site;
+    char name[16];
+    bool loaded[2]; // by its own operator, by the gateway's
+};
+struct warrior_sa { // at the gateway
+    uint32_t spi, at;
+    char conn[16];
+};
+enum { WARRIOR_SAS = 64 };
+struct warriors {
+    unsigned count, pool; // addresses of the pool
+    struct warrior one[WARRIORS];
+    char leases[40]; // the file
+    struct warrior_sa sa[WARRIOR_SAS];
+    unsigned sas;
+};
+struct vici_out;
+void warriors_make(struct world *w);
+void warriors_start(struct world *w);
+void warriors_free(struct world *w);
+const char *warriors_leases(const struct site *s); // NULL: none are kept there
+void warriors_connect(struct site *s);
+void warriors_encode(struct vici_out *o, struct site *s, const struct order *c);
+void warriors_answered(struct site *s, const struct order *c, bool ok);
+bool warriors_require(struct site *s, uint32_t near, uint32_t far);
+void warriors_installed(struct site *s, const struct msg_CHILD *c); // path has another SA
+void warriors_address(struct site *s, uint32_t n, bool there);      // ... puts an address on its TUN
+void warriors_settle(struct world *w);
+void warriors_check_up(struct world *w);
 
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
@@ -304,6 +345,7 @@ void fault_card(struct site *s, enum card_fault f, uint64_t for_us);
 struct sent { // a host's packet
     uint8_t from, to;
     bool forged, own;        // own: from a gateway itself
+    bool warrior;            // ... or for it: at a virtual address
     uint8_t delivered, seen; // out of a tunnel; in clear
     uint8_t proto;           // of the datagram that it is, or is a piece of
     uint16_t sport, dport;
@@ -378,6 +420,7 @@ struct plain {
     bool card[2], nat, encap, outer6;
     uint8_t inner; // 0: IN4
     bool own, transport, roam;
+    unsigned warriors, pool;
     enum start start[2];
     const char *unique;
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
@@ -400,6 +443,7 @@ struct world {
     unsigned sites;
     struct pair pair[PAIRS];
     unsigned pairs;
+    struct warriors warriors;
     struct ledger ledger;
     bool fair; // the beginning: one thing at a time, on a network that loses nothing
     uint64_t fair_until, auth_lost_until;
