@@ -40,10 +40,13 @@ void readers_line(struct daemon *d, enum room r, enum log_subsys s, int level, c
         return;
     snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
     snprintf(m.text, sizeof(m.text), "%s", text);
+    // What is logged about the telling is told to nobody in turn (log.c), and it is not counted here.
+    log_set_output(-1);
     if (r == ROOM_CTL)
         ctl_log_event(d->ctl, &m);
     else
         ipc_send(to_ctl(d, r), MSG_LOG, &m);
+    log_set_output(d->site->silent.err[1]);
 }
 
 static void output_to(struct daemon *d, int fd)
