@@ -208,6 +208,7 @@ static void host_fragments(struct world *w, unsigned from, unsigned to, unsigned
 {
     uint8_t p[2][PACKET_MAX];
     uint32_t len[2];
+    size_t id[2];
     struct variant *v = loaded_variant(w, from, plan_of(w, from, to));
     const struct child_plan *c = &v->child[child % v->children];
     uint16_t ident = (uint16_t)rng_next(&w->rng);
@@ -215,14 +216,15 @@ static void host_fragments(struct world *w, unsigned from, unsigned to, unsigned
         do // both of one family, and of one pair of hosts
             len[i] = make(w, p[i], from, to, c, true, false);
         while (p[i][0] != p[0][0]);
+        id[i] = w->ledger.count - 1;
         bool six = p[0][0] >> 4 == 6;
         memcpy(p[i] + (six ? 8 : 12), p[0] + (six ? 8 : 12), six ? 32 : 8);
         len[i] = cut(w, p[i], len[i], (unsigned)i, ident);
-        struct sent *e = &w->ledger.sent[w->ledger.count - 1], *first = e - i;
+        struct sent *e = &w->ledger.sent[id[i]], *first = &w->ledger.sent[id[0]];
         e->proto = IPPROTO_UDP, e->sport = first->sport, e->dport = first->dport;
     }
     TRACE(w, 32, w->ledger.count - 1, "%c host sends id %zu and %zu to %c: two fragments of udp",
-          w->site[from].letter, w->ledger.count - 2, w->ledger.count - 1, w->site[to].letter);
+          w->site[from].letter, id[0], id[1], w->site[to].letter);
     for (int i = rng_chance(&w->rng, 300); i < 2; i++)
         gateway_in(&w->site[from], IF_LAN, p[i], len[i]);
 }
