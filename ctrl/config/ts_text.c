@@ -52,17 +52,30 @@ static bool port_number(const char *text, uint16_t *port)
     return s != NULL;
 }
 
-// A type of ICMP stands in the port's high octet, its code in the low one (RFC 4301 section 4.4.1.1); as in
-// charon a number below 256 is a type with code 0.
-static void icmp_types(struct ts *t)
+// A type of ICMP stands in the port's high octet, its code in the low one (RFC 4301 section 4.4.1.1), as
+// charon writes it: "3(1)"; and as it reads it: a number below 256 is a type with code 0, one above it both.
+static bool icmp_type(const char *text, uint16_t *port)
 {
-    if (t->port_lo < 256)
-        t->port_lo = (uint16_t)(t->port_lo << 8);
-    if (t->port_hi < 256)
-        t->port_hi = (uint16_t)(t->port_hi << 8);
+    char type[8];
+    const char *bracket = strchr(text, '(');
+    size_t n = bracket ? (size_t)(bracket - text) : 0, len = strlen(text);
+    uint64_t t, code;
+    if (bracket && n < sizeof(type) && text[len - 1] == ')' && len - n < sizeof(type)) {
+        char number[8];
+        snprintf(type, sizeof(type), "%.*s", (int)n, text);
+        snprintf(number, sizeof(number), "%.*s", (int)(len - n - 2), bracket + 1);
+        if (!value_number(type, 0, 255, &t) || !value_number(number, 0, 255, &code))
+            return false;
+        *port = (uint16_t)(t << 8 | code);
+        return true;
+    }
+    if (!value_number(text, 0, 65535, &t))
+        return false;
+    *port = (uint16_t)(t < 256 ? t << 8 : t);
+    return true;
 }
 
-// "tcp/80", "udp/1024-65535", "icmp/8", "tcp", "17"
+// "tcp/80", "udp/1024-65535", "icmp/8", "icmp/3(1)-3(4)", "tcp", "17"
 static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
 {
     char *port = strchr(text, '/');
@@ -84,13 +97,16 @@ static int parse_protoport(char *text, struct ts *out, struct esp_error *err)
     char *dash = strchr(port, '-');
     if (dash)
         *dash++ = 0;
-    if (!port_number(port, &out->port_lo))
-        return bad(err, port, "a port, or two joined by '-'");
+    bool (*number)(const char *, uint16_t *) = icmp ? icmp_type : port_number;
+    if (!number(port, &out->port_lo))
+        return bad(err, port,
+                   icmp ? "a type of ICMP, TYPE(CODE), or two joined by '-'"
+                        : "a port, or two joined by '-'");
     out->port_hi = out->port_lo;
-    if (dash && (!port_number(dash, &out->port_hi) || out->port_hi < out->port_lo))
-        return bad(err, dash, "a port that is not below the first");
-    if (icmp)
-        icmp_types(out);
+    if (dash && (!number(dash, &out->port_hi) || out->port_hi < out->port_lo))
+        return bad(err, dash,
+                   icmp ? "a type or TYPE(CODE) that is not below the first"
+                        : "a port that is not below the first");
     return 0;
 }
 

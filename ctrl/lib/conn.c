@@ -140,19 +140,48 @@ static int prefix_len(const struct ts *t)
     return (int)len;
 }
 
+static const char *protocol_name(uint8_t proto)
+{
+    switch (proto) {
+    case 1: return "icmp";
+    case 6: return "tcp";
+    case 17: return "udp";
+    case 58: return "ipv6-icmp";
+    default: return NULL;
+    }
+}
+
+// Of ICMP the type, and the code where it is not 0 (RFC 4301 section 4.4.1.1).
+static void port_print(const struct ts *t, uint16_t port, char *buf, size_t size)
+{
+    bool icmp = t->proto == 1 || t->proto == 58;
+    if (icmp && port & 255)
+        snprintf(buf, size, "%u(%u)", port >> 8, port & 255);
+    else
+        snprintf(buf, size, "%u", icmp ? port >> 8 : port);
+}
+
+static void ports_print(const struct ts *t, char *buf, size_t size)
+{
+    char lo[12], hi[12];
+    port_print(t, t->port_lo, lo, sizeof(lo));
+    port_print(t, t->port_hi, hi, sizeof(hi));
+    if (ts_opaque(t))
+        snprintf(buf, size, "/OPAQUE");
+    else if (t->port_lo == t->port_hi)
+        snprintf(buf, size, "/%s", lo);
+    else if (t->port_lo || t->port_hi != 65535)
+        snprintf(buf, size, "/%s-%s", lo, hi);
+}
+
 const char *ts_print(const struct ts *t, char *buf, unsigned size)
 {
-    char lo[INET6_ADDRSTRLEN], hi[INET6_ADDRSTRLEN], proto[24] = "";
+    char lo[INET6_ADDRSTRLEN], hi[INET6_ADDRSTRLEN], proto[48] = "";
     int af = t->family == 6 ? AF_INET6 : AF_INET;
     if (t->proto || t->port_lo || t->port_hi != 65535) {
-        char port[16] = "";
-        if (ts_opaque(t))
-            snprintf(port, sizeof(port), "/OPAQUE");
-        else if (t->port_lo == t->port_hi)
-            snprintf(port, sizeof(port), "/%u", t->port_lo);
-        else if (t->port_lo || t->port_hi != 65535)
-            snprintf(port, sizeof(port), "/%u-%u", t->port_lo, t->port_hi);
-        const char *name = t->proto == 6 ? "tcp" : t->proto == 17 ? "udp" : t->proto == 1 ? "icmp" : NULL;
+        char port[32] = "";
+        const char *name = protocol_name(t->proto);
+        ports_print(t, port, sizeof(port));
         if (name)
             snprintf(proto, sizeof(proto), "[%s%s]", name, port);
         else

@@ -599,6 +599,43 @@ static void test_selectors_take_protocols_by_name_and_types_of_icmp(void **state
     assert_true(t->proto == 6 && ts_opaque(t));
 }
 
+static void test_types_and_codes_of_icmp_are_read_and_written_as_charon_does(void **state)
+{
+    static const struct {
+        const char *text, *written;
+        uint16_t lo, hi;
+    } good[] = {{"icmp/8", "icmp/8", 0x800, 0x800},
+                {"icmp/8(0)", "icmp/8", 0x800, 0x800},
+                {"icmp/3(1)", "icmp/3(1)", 0x301, 0x301},
+                {"icmp/769", "icmp/3(1)", 0x301, 0x301},
+                {"icmp/3(1)-3(4)", "icmp/3(1)-3(4)", 0x301, 0x304},
+                {"icmp/3-4(255)", "icmp/3-4(255)", 0x300, 0x4ff},
+                {"icmp/0", "icmp/0", 0, 0},
+                {"icmp/255(255)", "icmp/255(255)", 65535, 65535},
+                {"1/any", "icmp", 0, 65535},
+                {"ipv6-icmp/128(1)", "ipv6-icmp/128(1)", 0x8001, 0x8001},
+                {"icmpv6/2-4", "ipv6-icmp/2-4", 0x200, 0x400}};
+    static const char *const bad[] = {"icmp/8(",     "icmp/8()",    "icmp/(1)",       "icmp/8(256)",
+                                      "icmp/256(1)", "icmp/8(1)x",  "icmp/3(4)-3(1)", "icmp/8(1)-",
+                                      "icmp/echo",   "icmp/8((1))", "tcp/8(1)",       "icmp/65536",
+                                      "icmp/-8",     "icmp/8(-1)"};
+    char text[80], want[80], buf[128];
+    (void)state;
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(text, sizeof(text), "10.2.0.0/16[%s]", good[i].text);
+        snprintf(want, sizeof(want), "10.2.0.0/16[%s]", good[i].written);
+        assert_int_equal(load(IN_CHILD, "remote_ts", text), 0);
+        const struct ts *t = &conn.children[0].remote_ts.t[0];
+        assert_true(t->port_lo == good[i].lo && t->port_hi == good[i].hi);
+        assert_string_equal(ts_print(t, buf, sizeof(buf)), want);
+    }
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "10.2.0.0/16[%s]", bad[i]);
+        if (load(IN_CHILD, "remote_ts", text) != -EINVAL)
+            fail_msg("%s was taken", text);
+    }
+}
+
 static void test_no_window_takes_the_short_sequence_numbers_or_is_refused(void **state)
 {
     (void)state;
@@ -858,6 +895,7 @@ int main(void)
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
         cmocka_unit_test(test_what_large_files_hold_is_taken_and_more_is_refused_by_name),
         cmocka_unit_test(test_selectors_take_protocols_by_name_and_types_of_icmp),
+        cmocka_unit_test(test_types_and_codes_of_icmp_are_read_and_written_as_charon_does),
         cmocka_unit_test(test_sections_that_swanctl_emptied_are_refused_with_the_cause),
         cmocka_unit_test(test_no_window_takes_the_short_sequence_numbers_or_is_refused),
     };
