@@ -256,8 +256,5 @@ void sides_finish(struct load *l)
     else if (!both && c->local.auth == AUTH_EAP && c->remote.auth != AUTH_PUBKEY)
         load_refuse(l, "local: an auth of EAP goes with a remote auth of certificates: our proof is "
                        "for a server that has proven itself");
-    if ((is_eap(&c->remote) || is_eap(&c->local) || is_eap(c->remote_more) || is_eap(c->local_more)) &&
-        c->ppk_id[0])
-        load_refuse(l, "EAP with a PPK (ppk_id) is not supported yet");
     rounds_finish(l);
 }

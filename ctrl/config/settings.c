@@ -48,6 +48,7 @@ static const struct key keys[] = {
     {"ikesa_limit", K_U32, AT(ikesa_limit), 0, UINT32_MAX, false},
     {"routing_table", K_U32, AT(routing_table), 1, UINT32_MAX, false},
     {"routing_table_prio", K_U32, AT(routing_priority), 1, 32765, false},
+    {"ppk_intermediate", K_BOOL, AT(ppk_intermediate), 0, 1, true},
     {"offload_default", K_OFFLOAD, AT(offload_default), 0, 0, true},
     {"mtu", K_U32, AT(mtu), 1280, 9000, true},
     {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true},

@@ -156,12 +156,20 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
         failed(sa);
 }
 
+static void eap_ended(struct task *t, const char *why);
+
 static void with_ppk(struct task *t, bool good, const char *no)
 {
     struct ike_sa *sa = t->sa;
     char why[200];
     snprintf(why, sizeof(why), "%.190s", no);
-    if (good && own_auth_make(t, got_auth, why, sizeof(why)))
+    if (good && sa->conn->cfg.local.auth == AUTH_EAP) {
+        if (eap_client_begin(sa, eap_ended)) {
+            build(sa, slice_of(NULL, 0), slice_of(NULL, 0));
+            return;
+        }
+        snprintf(why, sizeof(why), "no memory");
+    } else if (good && own_auth_make(t, got_auth, why, sizeof(why)))
         return;
     sa_why(sa, "%.190s", why);
     failed(sa);
@@ -211,13 +219,8 @@ static void start(struct task *t)
     if (rounds_of(sa->conn) && !sa->hs->peer_rounds) {
         sa_why(sa, "the peer takes one round of authentication, and the connection has two (RFC 4739)");
         failed(sa);
-    } else if (sa->conn->cfg.local.auth != AUTH_EAP) {
-        ppk_offer(t, with_ppk);
-    } else if (eap_client_begin(sa, eap_ended)) {
-        build(sa, slice_of(NULL, 0), slice_of(NULL, 0));
     } else {
-        sa_why(sa, "no memory");
-        failed(sa);
+        ppk_offer(t, with_ppk);
     }
 }
 

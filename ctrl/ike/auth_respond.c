@@ -300,8 +300,13 @@ static void with_ppk(struct task *t, bool good, const char *why)
 {
     struct ike_sa *sa = t->sa;
     const struct payloads *pl = &t->msg->pl;
+    const struct payload *ap = payload_find(pl, PL_AUTH);
     struct auth auth;
-    if (!good || !auth_read(payload_find(pl, PL_AUTH)->body, &auth)) {
+    if (good && !ap) {
+        eap_begin(t);
+        return;
+    }
+    if (!good || !auth_read(ap->body, &auth)) {
         sa_why(sa, "%.190s", why);
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
@@ -325,6 +330,7 @@ static void check_by_eap(struct task *t)
 {
     struct auth auth;
     if (auth_read(payload_find(&t->msg->pl, PL_AUTH)->body, &auth)) {
+        ppk_choose_auth(t->sa, &t->msg->pl, &auth);
         proof_begin(t, &t->msg->pl, &auth, eap_idi(t->sa), checked);
         return;
     }
@@ -418,10 +424,7 @@ static void request(struct task *t)
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
     mobike_offered(sa, &m->pl);
     sa->hs->peer_asks_cert = certreq_read(&m->pl, &sa->hs->peer_cas);
-    if (has_auth)
-        ppk_request(t, &m->pl, with_ppk);
-    else
-        eap_begin(t);
+    ppk_request(t, &m->pl, with_ppk);
 }
 
 const struct task_ops task_auth_respond = {.name = "IKE_AUTH", .exchange = EX_AUTH, .request = request};

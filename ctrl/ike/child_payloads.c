@@ -9,6 +9,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/nat_transport.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/selectors.h"
@@ -74,6 +75,10 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
         snprintf(why, size, "%s", ref.why.text);
         return false;
     }
+    if (c->cfg->mode == MODE_TRANSPORT && !nat_transport_take(c->sa, &local, &remote)) {
+        snprintf(why, size, "the peer's selectors are no single addresses (RFC 7296 2.23.1)");
+        return false;
+    }
     if (spi < 256 || !selectors_within(c->local_ts, &local) || !selectors_within(c->remote_ts, &remote)) {
         snprintf(why, size, "%s",
                  spi < 256 ? "the peer's SPI is a reserved one (RFC 4303 2.1)"
@@ -117,11 +122,19 @@ int child_wish_read(const struct payloads *pl, struct child_wish *w, struct refu
 }
 
 // 1.3.1: transport mode is the initiator's wish; a child of ours has one mode. Where the peer wishes for it
-// and ours is tunnel mode, ours stands and the answer does not repeat the wish. Through a NAT (2.23.1) it is
-// not supported.
-static bool mode_fits(const struct ike_sa *sa, const struct child_config *child, const struct child_wish *w)
+// and ours is tunnel mode, ours stands and the answer does not repeat the wish.
+static bool mode_fits(const struct child_config *child, const struct child_wish *w)
 {
-    return child->mode != MODE_TRANSPORT || (w->transport && !sa->nat_local && !sa->nat_remote);
+    return child->mode != MODE_TRANSPORT || w->transport;
+}
+
+// What the peer asks for, in our addresses.
+static bool in_our_addresses(const struct ike_sa *sa, const struct child_config *child,
+                             const struct child_wish *w, struct ts_list *local, struct ts_list *remote)
+{
+    *local = w->local;
+    *remote = w->remote;
+    return child->mode != MODE_TRANSPORT || nat_transport_take(sa, local, remote);
 }
 
 struct choice {
@@ -136,15 +149,18 @@ static void consider(struct ike_sa *sa, const struct child_config *child, const 
                      bool with_ke, struct choice *best)
 {
     struct choice k = {.cfg = child};
-    if (child->action != POLICY_PROTECT || !mode_fits(sa, child, w) ||
-        !child_narrow(sa, child, &w->local, &w->remote, &k.local, &k.remote))
+    struct ts_list local, remote;
+    if (child->action != POLICY_PROTECT || !mode_fits(child, w) ||
+        !in_our_addresses(sa, child, w, &local, &remote) ||
+        !child_narrow(sa, child, &local, &remote, &k.local, &k.remote) ||
+        (child->mode == MODE_TRANSPORT && nat_transport_taken(sa, &k.local, &k.remote)))
         return;
     best->tried = child;
     struct usable u;
     find_usable(sa, child, &u);
     if (!offers_choose(&w->offers, u.p, u.count, with_ke, &k.suite, &k.offer))
         return;
-    k.all = selectors_within(&k.local, &w->local) && selectors_within(&k.remote, &w->remote);
+    k.all = selectors_within(&k.local, &local) && selectors_within(&k.remote, &remote);
     if (best->cfg && !k.all)
         return;
     k.tried = child;

@@ -21,6 +21,7 @@
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/resources.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
@@ -647,6 +648,10 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
         return;
     }
     x->made = c->id;
+    if (!old && resources_full(c, &t->msg->pl)) {
+        decline_plain(t, N_TS_MAX_QUEUE, "the peer has as many CHILD_SAs of these selectors as it may have");
+        return;
+    }
     if (old)
         c->reqid = old->reqid;
     c->out_after = old ? old->id : 0;

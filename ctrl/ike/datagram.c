@@ -11,6 +11,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/intermediate.h"
 #include "ctrl/ike/init_respond.h"
+#include "ctrl/ike/invalid_spi.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
@@ -53,10 +54,14 @@ static void to_sa(struct ike *ike, const struct net_path *path, const struct ike
              "%s %s for an IKE SA that is not known, SPIs %016llx_i %016llx_r, dropped (RFC 7296 2.21.4)",
              exchange_name(h->exchange), h->flags & FLAG_RESPONSE ? "response" : "request",
              (unsigned long long)h->spi_i, (unsigned long long)h->spi_r);
+        invalid_spi_unknown(ike, path, h, d);
         return;
     }
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (sa->sk_in)
+    if (h->next == PL_NOTIFY) { // INVALID_IKE_SPI and the like: our request goes on asking (2.21.4)
+        COUNT(ike, dropped_state);
+        LOGF(ENC, 1, "%s in clear for an IKE SA that has keys, ignored", exchange_name(h->exchange));
+    } else if (sa->sk_in)
         exchange_protected(sa, h, path, d);
     else if (h->exchange == intermediate_expected(sa) && !sa->initiator && !(h->flags & FLAG_RESPONSE) &&
              h->mid == 1)
@@ -105,7 +110,8 @@ static void take_datagram(struct ike *ike, const struct net_path *path, struct s
     LOGF(NET, 1, "received packet: from %s[%u] to %s[%u] (%zu bytes)",
          addr_print(&path->remote, a, sizeof(a)), path->remote_port, addr_print(&path->local, b, sizeof(b)),
          path->local_port, d.len);
-    if (!header_read(d, &h) || h.spi_i == 0) {
+    if (!header_read(d, &h) ||
+        (h.spi_i == 0 && (h.exchange != EX_INFORMATIONAL || h.spi_r))) { // 1.5: INVALID_SPI
         COUNT(ike, dropped_malformed);
         LOGF(NET, 1, "datagram dropped: no IKE header with the datagram's length of %zu (RFC 7296 3.1)",
              d.len);

@@ -44,8 +44,6 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
         !identity_parse(cfg->remote_more->eap_id, &id))
         return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
                         cfg->remote_more->eap_id);
-    if (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP && cfg->ppk_id[0])
-        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
     if (cfg->remote.auth != AUTH_EAP)
         return 0;
     bool only = conn_eap_only(cfg) && cfg->local.eap_type == EAP_TLS && cfg->remote.eap_type == EAP_TLS;
@@ -53,8 +51,6 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
         return esp_fail(err, -EINVAL, "local.auth",
                         "with EAP we prove ourselves to whoever asks: that takes a certificate (pubkey), or "
                         "eap-tls at both ends");
-    if (cfg->ppk_id[0])
-        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
     if (!identity_parse(cfg->remote.eap_id, &id))
         return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
                         cfg->remote.eap_id);

@@ -71,8 +71,6 @@ int eap_client_check(const struct conn *c, struct esp_error *err)
     bool tls = cfg->local.eap_type == EAP_TLS, second = cfg->local_more && cfg->local_more->auth == AUTH_EAP;
     if (cfg->local.auth != AUTH_EAP && !second)
         return 0;
-    if (cfg->ppk_id[0])
-        return esp_fail(err, -EINVAL, "ppk_id", "a PPK with EAP is not supported yet");
     if (second)
         return check_side(cfg->local_more, err);
     if (cfg->remote.auth == AUTH_EAP && cfg->local.aaa_id[0])

@@ -62,7 +62,8 @@ static bool request_allowed(const struct ike_sa *sa, const struct ike_header *h)
 {
     if (sa->state == SA_CONNECTING)
         return !sa->initiator && sa->hs && h->exchange == intermediate_expected(sa) &&
-               (sa->hs->eap || sa->hs->rounds ? h->exchange == EX_AUTH : h->mid == 1u + sa->hs->kex.added);
+               (sa->hs->eap || sa->hs->rounds ? h->exchange == EX_AUTH
+                                              : h->mid == 1u + sa->hs->intermediates);
     return (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING) &&
            (h->exchange == EX_CREATE_CHILD || h->exchange == EX_FOLLOWUP_KE ||
             h->exchange == EX_INFORMATIONAL);

@@ -36,6 +36,7 @@ enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535 };
     X(auth_failed, "authentications that failed, either end") \
     X(dropped_malformed, "datagrams dropped as malformed") \
     X(dropped_unknown, "datagrams for no SA of ours") \
+    X(unknown_spi, "ESP and AH with an SPI that there is not, as far as path told of them") \
     X(dropped_state, "messages in the wrong state or with a wrong message ID") \
     X(dropped_integrity, "messages whose integrity check failed") \
     X(fragments_in, "IKE fragments received") \

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // IKE_INTERMEDIATE (RFC 9242) in both roles, for additional key exchanges between IKE_SA_INIT and IKE_AUTH
-// (RFC 9370 2.2.2): one exchange each, in the order of their transform types. Each is protected by the keys
-// of the one before; `keys` makes the next ones and remembers both messages for AUTH.
+// (RFC 9370 2.2.2): one exchange each, in the order of their transform types; and for a postquantum preshared
+// key (RFC 9867), in the last of them or in one of its own. Each is protected by the keys of the one before;
+// `keys` makes the next ones and remembers both messages for AUTH.
 #include "ctrl/ike/intermediate.h"
 
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk_int.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -27,8 +29,8 @@ enum {
 
 struct step {
     struct pb own; // our payloads
-    uint8_t inner[KE_HEAD + CR_DH_MAX];
-    uint8_t octets[SK_HEAD + KE_HEAD + CR_DH_MAX]; // what IntAuth covers of our message
+    uint8_t inner[KE_HEAD + CR_DH_MAX + PPK_INT_ROOM];
+    uint8_t octets[SK_HEAD + KE_HEAD + CR_DH_MAX + PPK_INT_ROOM]; // what IntAuth covers of our message
     size_t octets_len;
 };
 
@@ -48,7 +50,8 @@ static bool proposes(const struct conn_config *cfg)
 
 void intermediate_put(struct pb *b, const struct ike_sa *sa)
 {
-    if (sa->initiator ? proposes(&sa->conn->cfg) : suite_addkes(&sa->suite) != 0)
+    if (sa->initiator ? proposes(&sa->conn->cfg) || ppk_int_offers(sa)
+                      : suite_addkes(&sa->suite) != 0 || sa->hs->use_ppk_int)
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_INTERMEDIATE_EXCHANGE_SUPPORTED, slice_of(NULL, 0));
 }
 
@@ -60,13 +63,13 @@ bool intermediate_lacks(const struct suite *s, const struct payloads *pl)
 
 uint8_t intermediate_expected(const struct ike_sa *sa)
 {
-    return addke(sa) ? EX_INTERMEDIATE : EX_AUTH;
+    return addke(sa) || ppk_int_due(sa) ? EX_INTERMEDIATE : EX_AUTH;
 }
 
 void intermediate_next(struct ike_sa *sa)
 {
     // before what waits for the IKE SA to be there
-    exchange_first(sa, addke(sa) ? TASK_INTERMEDIATE : TASK_AUTH, 0);
+    exchange_first(sa, addke(sa) || ppk_int_due(sa) ? TASK_INTERMEDIATE : TASK_AUTH, 0);
 }
 
 static void undo(struct task *t)
@@ -97,7 +100,15 @@ static size_t octets(struct ike_header h, uint8_t first, struct slice inner, uin
     return w.bad ? 0 : w.len;
 }
 
-static void put_own(struct ike_sa *sa, struct step *s, bool response, struct slice value)
+// Begun by a key exchange value, or empty.
+static void begin_own(const struct ike_sa *sa, struct step *s, struct slice value)
+{
+    s->own = pb_of(s->inner, sizeof(s->inner));
+    if (value.len)
+        pb_ke(&s->own, addke(sa)->id, value);
+}
+
+static void end_own(struct ike_sa *sa, struct step *s, bool response)
 {
     struct ike_header h = {.spi_i = sa->spi_i,
                            .spi_r = sa->spi_r,
@@ -105,8 +116,6 @@ static void put_own(struct ike_sa *sa, struct step *s, bool response, struct sli
                            .exchange = EX_INTERMEDIATE,
                            .mid = response ? sa->in_mid : sa->out_mid};
     h.flags = (uint8_t)((sa->initiator ? FLAG_INITIATOR : 0) | (response ? FLAG_RESPONSE : 0));
-    s->own = pb_of(s->inner, sizeof(s->inner));
-    pb_ke(&s->own, addke(sa)->id, value);
     s->octets_len = octets(h, s->own.first, wr_written(&s->own.w), s->octets, sizeof(s->octets));
 }
 
@@ -121,6 +130,10 @@ static bool take_ke(struct ike_sa *sa, const struct inmsg *m, bool answered)
 {
     struct refusal r = {0};
     const struct transform *t = addke(sa);
+    if (!t && !payload_find(&m->pl, PL_KE) && m->len <= PEER_MESSAGE_MAX)
+        return true;
+    if (!t)
+        return sa_why(sa, "IKE_INTERMEDIATE holds a KE payload, and all key exchanges are done") == 0;
     if (ike_kex_take_more(&sa->hs->kex, &m->pl, t->id, answered, &r) == 0 && m->len <= PEER_MESSAGE_MAX)
         return true;
     sa_why(sa, "IKE_INTERMEDIATE must hold one KE payload of %s: %.100s", transform_name(*t),
@@ -134,7 +147,7 @@ static bool ask_update(struct task *t, const struct inmsg *m, reply_fn fn)
     struct step *s = t->data;
     struct handshake *hs = sa->hs;
     uint8_t *theirs = malloc(SK_HEAD + m->len);
-    struct key_exchange *ke = ike_kex_next(&hs->kex);
+    struct key_exchange none = {0}, *ke = addke(sa) ? ike_kex_next(&hs->kex) : &none;
     struct slice mine = slice_of(s->octets, s->octets_len);
     size_t len = theirs ? octets(m->h, m->h.next, slice_of(m->data, m->len), theirs, SK_HEAD + m->len) : 0;
     if (!len || !mine.len) {
@@ -155,7 +168,8 @@ static bool ask_update(struct task *t, const struct inmsg *m, reply_fn fn)
                                .spi_i = sa->spi_i,
                                .spi_r = sa->spi_r,
                                .request = sa->initiator ? mine : peer,
-                               .response = sa->initiator ? peer : mine};
+                               .response = sa->initiator ? peer : mine,
+                               .ppk_id = ppk_int_due(sa) ? ppk_int_id(sa) : slice_of(NULL, 0)};
     ke->ke_id = 0; // keys uses it up
     ask(sa->ike, ROOM_KEYS, q.req, MSG_IKE_UPDATE, &q);
     free(theirs);
@@ -165,6 +179,11 @@ static bool ask_update(struct task *t, const struct inmsg *m, reply_fn fn)
 static void done(struct ike_sa *sa)
 {
     const struct transform *t = addke(sa);
+    if (ppk_int_due(sa))
+        ppk_int_done(sa);
+    sa->hs->intermediates++;
+    if (!t)
+        return;
     LOGF(IKE, 1, "additional key exchange %d with %s done, keys replaced", t->type - TR_ADDKE1 + 1,
          transform_name(*t));
     sa->hs->kex.added++;
@@ -172,13 +191,28 @@ static void done(struct ike_sa *sa)
 
 // --- as initiator ---
 
+static void send_own(struct task *t)
+{
+    struct step *s = t->data;
+    end_own(t->sa, s, false);
+    exchange_send_inner(t->sa, EX_INTERMEDIATE, &s->own);
+}
+
+static void with_value(struct task *t, struct slice value)
+{
+    struct step *s = t->data;
+    begin_own(t->sa, s, value);
+    if (ppk_int_due(t->sa))
+        ppk_int_put_request(t, &s->own, send_own);
+    else
+        send_own(t);
+}
+
 static void got_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
-    struct step *s = t->data;
     if (type == MSG_KE_PUBLIC) {
-        put_own(sa, s, false, m->KE_PUBLIC.value);
-        exchange_send_inner(sa, EX_INTERMEDIATE, &s->own);
+        with_value(t, m->KE_PUBLIC.value);
         return;
     }
     sa_why(sa, "no key exchange value: %.150s", answer_text(type, m));
@@ -194,7 +228,10 @@ static void start(struct task *t)
         failed(sa);
         return;
     }
-    ike_kex_generate(t, ike_kex_next(&sa->hs->kex), addke(sa)->id, got_public);
+    if (addke(sa))
+        ike_kex_generate(t, ike_kex_next(&sa->hs->kex), addke(sa)->id, got_public);
+    else
+        with_value(t, slice_of(NULL, 0));
 }
 
 static void got_keys(struct task *t, enum msg_type type, const union msg *m)
@@ -217,7 +254,8 @@ static bool response(struct task *t, struct inmsg *m)
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         sa_why(sa, "received %s notify error", notify_name(n.type));
         failed(sa);
-    } else if (!take_ke(sa, m, true) || !ask_update(t, m, got_keys)) {
+    } else if (!take_ke(sa, m, true) || (ppk_int_due(sa) && !ppk_int_take_answer(sa, &m->pl)) ||
+               !ask_update(t, m, got_keys)) {
         failed(sa);
     }
     return false;
@@ -258,13 +296,28 @@ static void answer_keys(struct task *t, enum msg_type type, const union msg *m)
         sa_destroy(sa);
 }
 
+static void answer_own(struct task *t)
+{
+    end_own(t->sa, t->data, true);
+    if (!ask_update(t, t->msg, answer_keys))
+        refuse_with(t->sa, N_TEMPORARY_FAILURE);
+}
+
+static void answer_with(struct task *t, struct slice value)
+{
+    struct step *s = t->data;
+    begin_own(t->sa, s, value);
+    if (ppk_int_due(t->sa))
+        ppk_int_answer(t, &s->own, answer_own);
+    else
+        answer_own(t);
+}
+
 static void answer_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
     if (type == MSG_KE_PUBLIC) {
-        put_own(sa, t->data, true, m->KE_PUBLIC.value);
-        if (!ask_update(t, t->msg, answer_keys))
-            refuse_with(sa, N_TEMPORARY_FAILURE);
+        answer_with(t, m->KE_PUBLIC.value);
         return;
     }
     sa_why(sa, "%.190s", answer_text(type, m));
@@ -283,7 +336,10 @@ static void request(struct task *t)
         refuse_with(sa, N_INVALID_SYNTAX);
         return;
     }
-    ike_kex_respond(t, ike_kex_next(&sa->hs->kex), addke(sa)->id, answer_public);
+    if (addke(sa))
+        ike_kex_respond(t, ike_kex_next(&sa->hs->kex), addke(sa)->id, answer_public);
+    else
+        answer_with(t, slice_of(NULL, 0));
 }
 
 const struct task_ops task_intermediate = {

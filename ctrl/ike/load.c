@@ -332,7 +332,8 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
 {
     struct esp_error err = {0};
     struct conn *c = parse(m->conn, &err);
-    if (c && make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0) {
+    if (c &&
+        (ppk_check_way(ike, c, &err) != 0 || make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0)) {
         conn_unref(c);
         c = NULL;
     }

@@ -13,6 +13,7 @@
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/pending.h"
+#include "ctrl/ike/ppk_int.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 
@@ -24,6 +25,25 @@ int ppk_check_conn(const struct conn *c, struct esp_error *err)
     if (!identity_parse(c->cfg.ppk_id, &id))
         return esp_fail(err, -EINVAL, "ppk_id", "'%.100s' is not an identity that is supported",
                         c->cfg.ppk_id);
+    return 0;
+}
+
+// RFC 8784's way is none beside EAP here: `keys` settles the PPK before anything is proven.
+static bool by_eap(const struct conn *c)
+{
+    const struct conn_config *cfg = &c->cfg;
+    return cfg->local.auth == AUTH_EAP || cfg->remote.auth == AUTH_EAP ||
+           (cfg->local_more && cfg->local_more->auth == AUTH_EAP) ||
+           (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP);
+}
+
+int ppk_check_way(const struct ike *ike, const struct conn *c, struct esp_error *err)
+{
+    if (c->cfg.ppk_id[0] && by_eap(c) && !ike->set.ppk_intermediate)
+        return esp_fail(
+            err, -EINVAL, "ppk_id",
+            "with EAP a PPK goes into IKE_INTERMEDIATE alone (RFC 9867): that wants ppk_intermediate = "
+            "yes in the settings");
     return 0;
 }
 
@@ -41,7 +61,9 @@ bool ppk_same(const struct conn *a, const struct conn *b)
 
 void ppk_put_use(struct pb *b, const struct ike_sa *sa)
 {
-    if (sa->initiator ? configured(sa) : sa->hs->use_ppk)
+    if (sa->initiator ? ppk_int_offers(sa) : sa->hs->use_ppk_int)
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_PPK_INT, slice_of(NULL, 0));
+    if (sa->initiator ? configured(sa) && !by_eap(sa->conn) : sa->hs->use_ppk)
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_PPK, slice_of(NULL, 0));
 }
 
@@ -50,7 +72,10 @@ void ppk_read_use(struct ike_sa *sa, const struct payloads *pl)
 {
     struct notify n;
     bool own = sa->initiator ? configured(sa) : sa->ike->ppk_conns != 0;
-    sa->hs->use_ppk = own && notify_find(pl, N_USE_PPK, &n);
+    bool own_int = sa->initiator ? ppk_int_offers(sa) : own && sa->ike->set.ppk_intermediate;
+    sa->hs->use_ppk_int = own_int && notify_find(pl, N_USE_PPK_INT, &n) &&
+                          notify_find(pl, N_INTERMEDIATE_EXCHANGE_SUPPORTED, &n);
+    sa->hs->use_ppk = own && !sa->hs->use_ppk_int && notify_find(pl, N_USE_PPK, &n);
 }
 
 // --- both roles: asking keys ---
@@ -102,8 +127,10 @@ void ppk_offer(struct task *t, ppk_fn fn)
     const struct ike_sa *sa = t->sa;
     bool required = sa->conn->cfg.ppk_required;
     struct identity id;
-    if (!configured(sa)) {
+    if (!configured(sa) || ppk_int_used(sa, &id)) {
         fn(t, true, "");
+    } else if (sa->hs->use_ppk_int) {
+        fn(t, !required, "the peer does not have the PPK, and ppk_required says that one is needed");
     } else if (!sa->hs->use_ppk) {
         LOGF(CFG, 1, "the peer does not support PPKs (it sent no USE_PPK, RFC 8784 3)%s",
              required ? "" : ", going on without");
@@ -123,7 +150,7 @@ void ppk_put_offer(struct pb *b, const struct ike_sa *sa, struct slice no_ppk_au
     uint8_t buf[1 + PPK_ID_MAX];
     struct writer w = writer_of(buf, sizeof(buf));
     struct identity id;
-    if (!sa->ppk || !identity_parse(sa->conn->cfg.ppk_id, &id))
+    if (!sa->ppk || ppk_int_used(sa, &id) || !identity_parse(sa->conn->cfg.ppk_id, &id))
         return;
     wr_u8(&w, PPK_ID_FIXED);
     wr_bytes(&w, id.data, id.len);
@@ -135,8 +162,11 @@ void ppk_put_offer(struct pb *b, const struct ike_sa *sa, struct slice no_ppk_au
 bool ppk_take_answer(struct ike_sa *sa, const struct payloads *pl, char *why, size_t size)
 {
     struct notify n;
+    struct identity id;
     bool used = notify_find(pl, N_PPK_IDENTITY, &n);
-    if (used && !sa->ppk) {
+    if (ppk_int_used(sa, &id) && !used)
+        return true;
+    if (used && (!sa->ppk || ppk_int_used(sa, &id))) {
         snprintf(why, size, "the peer says that it uses a PPK, and none was offered (RFC 8784 3)");
         return false;
     }
@@ -171,13 +201,26 @@ static bool named(const struct ike_sa *sa, const struct notify *n, struct identi
     return identity_match(out, &own) != MATCH_NONE;
 }
 
+static bool fits_name(const struct identity *id, const struct identity *own)
+{
+    struct identity as = *id; // a PPK_ID has no type of its own
+    as.type = own->type == ID_ANY ? ID_KEY : own->type;
+    return identity_match(&as, own) != MATCH_NONE;
+}
+
 void ppk_request(struct task *t, const struct payloads *pl, ppk_fn fn)
 {
     const struct ike_sa *sa = t->sa;
     bool required = sa->conn->cfg.ppk_required;
     struct notify n, plain;
-    struct identity id;
-    bool offered = sa->hs->use_ppk && notify_find(pl, N_PPK_IDENTITY, &n);
+    struct identity id, own;
+    if (ppk_int_used(sa, &id)) { // of the connections only this one says which it takes
+        bool fits = !configured(sa) || !identity_parse(sa->conn->cfg.ppk_id, &own) || fits_name(&id, &own);
+        fn(t, fits || !required,
+           "the peer's PPK is another one than ppk_id says, and ppk_required that one is needed");
+        return;
+    }
+    bool offered = sa->hs->use_ppk && !by_eap(sa->conn) && notify_find(pl, N_PPK_IDENTITY, &n);
     bool without = !required && (!offered || notify_find(pl, N_NO_PPK_AUTH, &plain));
     if (offered && configured(sa) && named(sa, &n, &id)) {
         ask_keys(t, &id, false, !without, fn);
@@ -202,6 +245,7 @@ void ppk_choose_auth(const struct ike_sa *sa, const struct payloads *pl, struct 
 
 void ppk_put_answer(struct pb *b, const struct ike_sa *sa)
 {
-    if (sa->ppk)
+    struct identity id;
+    if (sa->ppk && !ppk_int_used(sa, &id))
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_PPK_IDENTITY, slice_of(NULL, 0));
 }

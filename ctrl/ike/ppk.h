@@ -14,8 +14,12 @@ struct ike_sa;
 struct task;
 
 int ppk_check_conn(const struct conn *c, struct esp_error *err);
+struct ike;
+int ppk_check_way(const struct ike *ike, const struct conn *c,
+                  struct esp_error *err); // by what the settings say
 
-// IKE_SA_INIT, either role: the responder says it where the initiator has.
+// IKE_SA_INIT, either role: the responder says it where the initiator has. Of both ways that of RFC 9867,
+// where it is on (ppk_int.h), comes first.
 void ppk_put_use(struct pb *b, const struct ike_sa *sa);
 void ppk_read_use(struct ike_sa *sa, const struct payloads *pl);
 

@@ -18,6 +18,7 @@
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/fetching.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/invalid_spi.h"
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/mobike.h"
@@ -111,6 +112,8 @@ static void from_path(struct ike *ike, enum msg_type t, const union msg *m)
         child_event(ike, &m->CHILD_EVENT);
     else if (t == MSG_IKE_DATAGRAM)
         datagram(ike, &m->IKE_DATAGRAM);
+    else if (t == MSG_UNKNOWN_SPI)
+        invalid_spi_seen(ike, &m->UNKNOWN_SPI);
 }
 
 static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
@@ -119,6 +122,7 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_RESULT: ask_answer(ike, m->RESULT.req, t, m); break;
     case MSG_KE_PUBLIC: ask_answer(ike, m->KE_PUBLIC.req, t, m); break;
     case MSG_IKE_KEYS: ask_answer(ike, m->IKE_KEYS.req, t, m); break;
+    case MSG_PPK_CONFIRM_IS: ask_answer(ike, m->PPK_CONFIRM_IS.req, t, m); break;
     case MSG_AUTH_PROVEN: ask_answer(ike, m->AUTH_PROVEN.req, t, m); break;
     case MSG_AUTH_OCTETS_IS: ask_answer(ike, m->AUTH_OCTETS_IS.req, t, m); break;
     case MSG_KEY_HAVE: creds_have(ike->creds, &m->KEY_HAVE); break;

@@ -22,6 +22,7 @@
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
+#include "ctrl/ike/ppk_int.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
@@ -219,6 +220,7 @@ void handshake_free(struct ike_sa *sa)
     own_auth_free(hs->own);
     proof_free(hs->proof);
     rounds_free(hs->rounds);
+    ppk_int_free(hs->ppk_int);
     eap_free(hs->eap);
     eap_client_free(hs->eap_client);
     eap_tls_free(hs->eap_tls);

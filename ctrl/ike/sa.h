@@ -54,7 +54,10 @@ struct handshake { // until the SA is established
     bool peer_another;             // as initiator it has another one
     struct rounds *rounds;         // at the second one; NULL: at the first
     bool use_ppk;                  // both ends said USE_PPK
-    bool ppk_needed;               // a PPK: there is no way without it
+    bool use_ppk_int;        // both ends said USE_PPK_INT: it goes into the last IKE_INTERMEDIATE (RFC 9867)
+    unsigned intermediates;  // of these exchanges, that are done
+    struct ppk_int *ppk_int; // its PPK
+    bool ppk_needed;         // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
     struct own_auth *own;                                         // how we prove ourselves
     struct proof_state *proof;                                    // how the peer does, as long as that takes
@@ -125,6 +128,7 @@ struct ike_sa {
     struct pki_standing
         *standing[2]; // what proved the peer in either round and may be revoked; NULL: nothing can
     uint64_t last_in, last_out, established_at;
+    uint64_t hinted_at; // somebody said in clear that the peer has forgotten its SAs; 0: nobody
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
     bool alone;           // it has had no CHILD SA yet, and was made so

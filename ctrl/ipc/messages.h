@@ -92,10 +92,12 @@
 #define MSG_IKE_DERIVE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) \
     F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U32, old_ike_id, 0) F(BLOB, more, 0) \
     /* a rekey of old_ike_id (RFC 7296 2.18; 0: a new one): i and initiator mean the exchange's initiator. more: additional key exchanges (u32 ke_id, slice16 peer_public each) */ // -> IKE_KEYS or RESULT. All of them are consumed
-// One IKE_INTERMEDIATE exchange of an IKE SA that is not authenticated yet (RFC 9242, RFC 9370 2.2.2); peer_public is empty
-// where KE_RESPOND has had it; request, response: what IntAuth covers of the exchange's messages.
+// One IKE_INTERMEDIATE exchange of an IKE SA that is not authenticated yet (RFC 9242, RFC 9370 2.2.2); ke_id 0: no key exchange;
+// peer_public is empty where KE_RESPOND has had it; request, response: what IntAuth covers of the exchange's messages; ppk_id: of the
+// postquantum preshared key that goes in behind it (RFC 9867), empty: none.
 #define MSG_IKE_UPDATE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) \
-    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(BLOB, request, 0) F(BLOB, response, 0) // -> IKE_KEYS or RESULT
+    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(BLOB, request, 0) F(BLOB, response, 0) F(BLOB, ppk_id, 0) // -> IKE_KEYS or RESULT
+#define MSG_PPK_CONFIRM_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, ppk_id, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) // what shows that an end has it. -> PPK_CONFIRM_IS or RESULT, not ok: there is none
 #define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
 // A PPK (RFC 8784) for this IKE SA, by the octets that its identity has: it goes into what AUTH is made with from here on. As
 // responder that is settled; as initiator the peer says in its answer whether it has it too, and PPK_SETTLE tells, before it is checked.
@@ -130,6 +132,7 @@
 // ---- keys -> ike
 #define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
+#define MSG_PPK_CONFIRM_IS_FIELDS(F) F(U32, req, 0) F(BLOB, confirmation, 0)
 #define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
 #define MSG_EAP_CHALLENGE_FIELDS(F) F(U32, req, 0) F(BLOB, challenge, 0)
 #define MSG_EAP_MSCHAP_IS_FIELDS(F) F(U32, req, 0) F(BLOB, authenticator, 0)
@@ -177,6 +180,8 @@
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
 #define MSG_IKE_DATAGRAM_FIELDS(F) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U32, interface, 0) F(BLOB, datagram, 0) // by UDP 4500, without its marker: the kernel had put it together with ESP
 #define MSG_ADDRS_CHANGED_FIELDS(F) F(U8, unused, 0)                               // addresses or routes of the machine changed: resolve dynamic selectors again
+// ESP or AH with an SPI that there is not (RFC 7296 section 1.5); a few a second, of many. udp: it came in UDP, from that port.
+#define MSG_UNKNOWN_SPI_FIELDS(F)  F(U32, spi, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp, 0)
 // ---- ctl -> path
 #define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT
 #define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
@@ -257,6 +262,8 @@
     X(KE_FORGET, AT(IKE, KEYS)) \
     X(IKE_DERIVE, AT(IKE, KEYS)) \
     X(IKE_UPDATE, AT(IKE, KEYS)) \
+    X(PPK_CONFIRM, AT(IKE, KEYS)) \
+    X(PPK_CONFIRM_IS, AT(KEYS, IKE)) \
     X(IKE_FORGET, AT(IKE, KEYS)) \
     X(PPK_SELECT, AT(IKE, KEYS)) \
     X(EAP_BEGIN, AT(IKE, KEYS)) \
@@ -294,6 +301,7 @@
     X(CHILD_EVENT, AT(PATH, IKE)) \
     X(ADDRS_CHANGED, AT(PATH, IKE)) \
     X(IKE_DATAGRAM, AT(PATH, IKE)) \
+    X(UNKNOWN_SPI, AT(PATH, IKE)) \
     X(PATH_LIST, AT(CTL, PATH)) \
     X(PATH_STATS, AT(CTL, PATH)) \
     X(POLICY_LIST, AT(CTL, PATH)) \

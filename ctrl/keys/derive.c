@@ -51,31 +51,28 @@ static int skeyseed(uint16_t prf, const struct slice *shared, unsigned count, st
     return cr_prf(prf, key, ni.len + nr.len, parts, 1, out);
 }
 
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
-               struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
-               const struct ike_secrets *old, struct ike_secrets *out)
+struct inputs { // of prf+ behind SKEYSEED
+    struct slice ni, nr;
+    uint64_t spi_i, spi_r;
+};
+
+// All keys of SKEYSEED (2.14).
+static int expand(const struct cr_sk_alg *alg, uint16_t prf, const uint8_t *seed, size_t seed_len,
+                  const struct inputs *in, struct ike_secrets *out)
 {
-    uint8_t seed[CR_PRF_MAX], spis[16], all[3 * CR_PRF_MAX + 4 * CR_SK_KEY_MAX];
-    size_t n = cr_prf_len(prf), seed_len = old ? old->prf_len : n;
-    int rc = cr_sk_check(alg);
-    if (!n)
-        return -EOPNOTSUPP;
-    if (rc)
-        return rc;
+    uint8_t spis[16], all[3 * CR_PRF_MAX + 4 * CR_SK_KEY_MAX];
+    size_t n = cr_prf_len(prf);
     memset(out, 0, sizeof(*out));
     out->prf = prf;
     out->prf_len = (uint8_t)n;
     out->ka_len = (uint8_t)(cr_encr_is_aead(alg->encr) ? 0 : cr_integ_key_len(alg->integ));
     out->ke_len = (uint8_t)cr_encr_key_len(alg->encr, alg->key_bits);
     struct writer w = writer_of(spis, sizeof(spis));
-    wr_u64(&w, spi_i);
-    wr_u64(&w, spi_r);
+    wr_u64(&w, in->spi_i);
+    wr_u64(&w, in->spi_r);
     size_t total = 3 * n + 2u * out->ka_len + 2u * out->ke_len;
-    struct cr_slice parts[] = {part(ni), part(nr), {spis, sizeof(spis)}};
-    rc = skeyseed(prf, shared, count, ni, nr, old, seed);
-    // In a rekey SKEYSEED comes out of the old PRF and feeds the new one (2.18).
-    if (!rc)
-        rc = cr_prf_plus(prf, seed, seed_len, parts, 3, all, total);
+    struct cr_slice parts[] = {part(in->ni), part(in->nr), {spis, sizeof(spis)}};
+    int rc = cr_prf_plus(prf, seed, seed_len, parts, 3, all, total);
     if (!rc) {
         struct reader r = reader_of(slice_of(all, total));
         memcpy(out->sk_d, rd_bytes(&r, n).p, n);
@@ -86,7 +83,54 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *sh
         memcpy(out->sk_pi, rd_bytes(&r, n).p, n);
         memcpy(out->sk_pr, rd_bytes(&r, n).p, n);
     }
+    OPENSSL_cleanse(all, sizeof(all));
+    return rc;
+}
+
+int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
+               struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
+               const struct ike_secrets *old, struct ike_secrets *out)
+{
+    uint8_t seed[CR_PRF_MAX];
+    size_t n = cr_prf_len(prf), seed_len = old ? old->prf_len : n;
+    struct inputs in = {ni, nr, spi_i, spi_r};
+    int rc = n ? cr_sk_check(alg) : -EOPNOTSUPP;
+    if (!rc)
+        rc = skeyseed(prf, shared, count, ni, nr, old, seed);
+    // In a rekey SKEYSEED comes out of the old PRF and feeds the new one (2.18).
+    if (!rc)
+        rc = expand(alg, prf, seed, seed_len, &in, out);
     OPENSSL_cleanse(seed, sizeof(seed));
+    return rc;
+}
+
+// SKEYSEED' = prf+ (PPK, SK_d), and all keys of it (RFC 9867 3.2).
+static int mix_ppk(const struct cr_sk_alg *alg, struct slice ppk, const struct inputs *in,
+                   struct ike_secrets *s)
+{
+    uint8_t seed[CR_PRF_MAX];
+    struct cr_slice d = {s->sk_d, s->prf_len};
+    uint8_t n = s->prf_len;
+    int rc = cr_sk_check(alg);
+    if (!rc)
+        rc = cr_prf_plus(s->prf, ppk.p, ppk.len, &d, 1, seed, n);
+    if (!rc)
+        rc = expand(alg, s->prf, seed, n, in, s);
+    OPENSSL_cleanse(seed, sizeof(seed));
+    return rc;
+}
+
+int derive_ppk_confirmation(uint16_t prf, struct slice ppk, struct slice ni, struct slice nr, uint64_t spi_i,
+                            uint64_t spi_r, uint8_t out[PPK_CONFIRMATION])
+{
+    uint8_t spis[16], all[CR_PRF_MAX];
+    struct writer w = writer_of(spis, sizeof(spis));
+    wr_u64(&w, spi_i);
+    wr_u64(&w, spi_r);
+    struct cr_slice parts[] = {part(ni), part(nr), {spis, sizeof(spis)}};
+    int rc = cr_prf(prf, ppk.p, ppk.len, parts, 3, all);
+    if (!rc)
+        memcpy(out, all, PPK_CONFIRMATION);
     OPENSSL_cleanse(all, sizeof(all));
     return rc;
 }
@@ -98,11 +142,17 @@ static int int_auth(const struct ike_secrets *s, const uint8_t *sk_p, const uint
     return cr_prf(s->prf, sk_p, s->prf_len, parts, 2, out);
 }
 
-int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct slice ni, struct slice nr,
-                        uint64_t spi_i, uint64_t spi_r, struct slice request, struct slice response,
-                        const struct ike_secrets *old, struct ike_secrets *out)
+int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct slice ppk, struct slice ni,
+                        struct slice nr, uint64_t spi_i, uint64_t spi_r, struct slice request,
+                        struct slice response, const struct ike_secrets *old, struct ike_secrets *out)
 {
-    int rc = derive_ike(alg, old->prf, &shared, 1, ni, nr, spi_i, spi_r, old, out);
+    struct inputs in = {ni, nr, spi_i, spi_r};
+    int rc = 0;
+    *out = *old;
+    if (shared.len)
+        rc = derive_ike(alg, old->prf, &shared, 1, ni, nr, spi_i, spi_r, old, out);
+    if (!rc && ppk.len)
+        rc = mix_ppk(alg, ppk, &in, out);
     if (!rc)
         rc = int_auth(old, old->sk_pi, old->int_i, request, out->int_i);
     if (!rc)

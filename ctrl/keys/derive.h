@@ -27,12 +27,17 @@ enum { INT_AUTH_MAX = 2 * CR_PRF_MAX + 4 };
 int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
                struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
                const struct ike_secrets *old, struct ike_secrets *out);
-// One IKE_INTERMEDIATE exchange (RFC 9242 3.3.1) with a key exchange (RFC 9370 2.2.2): `request` and
-// `response` are what goes into IntAuth of its messages. old's SK_p authenticate them, `shared` makes the
-// keys from then on.
-int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct slice ni, struct slice nr,
-                        uint64_t spi_i, uint64_t spi_r, struct slice request, struct slice response,
-                        const struct ike_secrets *old, struct ike_secrets *out);
+// One IKE_INTERMEDIATE exchange (RFC 9242 3.3.1) with a key exchange (RFC 9370 2.2.2), a postquantum
+// preshared key (RFC 9867 3.2), which comes behind it, both or neither: `request` and `response` are what
+// goes into IntAuth of its messages. old's SK_p authenticate them, `shared` and `ppk` make the keys from then
+// on.
+int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct slice ppk, struct slice ni,
+                        struct slice nr, uint64_t spi_i, uint64_t spi_r, struct slice request,
+                        struct slice response, const struct ike_secrets *old, struct ike_secrets *out);
+enum { PPK_CONFIRMATION = 8 };
+// That an end knows the PPK (RFC 9867 3.2): the beginning of prf(PPK, Ni | Nr | SPIi | SPIr).
+int derive_ppk_confirmation(uint16_t prf, struct slice ppk, struct slice ni, struct slice nr, uint64_t spi_i,
+                            uint64_t spi_r, uint8_t out[PPK_CONFIRMATION]);
 // IntAuth_iN | IntAuth_rN | IKE_AUTH_MID behind the other octets that AUTH covers; empty without
 // intermediates.
 size_t derive_int_auth(const struct ike_secrets *s, uint8_t out[INT_AUTH_MAX]);

@@ -235,6 +235,7 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_KE_FORGET: kex_forget(&k->kex, m->KE_FORGET.ke_id); break;
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
     case MSG_IKE_UPDATE: keys_ike_update(k, c, &m->IKE_UPDATE); break;
+    case MSG_PPK_CONFIRM: keys_ppk_confirm(k, c, &m->PPK_CONFIRM); break;
     case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
     case MSG_EAP_BEGIN: keys_eap_begin(k, c, &m->EAP_BEGIN); break;
     case MSG_EAP_MSCHAP: keys_eap_mschap(k, c, &m->EAP_MSCHAP); break;

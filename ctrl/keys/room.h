@@ -54,6 +54,7 @@ bool keys_both_proven(const struct ike_entry *e);             // NULL: no; only 
 void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s); // SK_e and SK_a, which are wiped
 // ---- intermediate.c
 void keys_ike_update(struct keys *k, struct ipc_chan *c, const struct msg_IKE_UPDATE *m);
+void keys_ppk_confirm(struct keys *k, struct ipc_chan *c, const struct msg_PPK_CONFIRM *m);
 
 // ---- auth.c
 void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MAKE *m);

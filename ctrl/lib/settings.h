@@ -45,6 +45,7 @@ struct settings {
     bool install_virtual_ip;
     char interfaces_use[200], interfaces_ignore[200]; // names between commas; empty: all are used
     // section espalierd
+    bool ppk_intermediate;             // no: PPKs by RFC 8784 alone, not by RFC 9867
     enum offload_mode offload_default; // no
     uint32_t routing_table;            // 220
     uint32_t routing_priority;         // 220

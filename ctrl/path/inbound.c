@@ -32,6 +32,24 @@ static void rebound_event(struct worker *w, struct child *c, const struct packet
                                        .remote_port = o.sport});
 }
 
+enum { UNKNOWN_A_SECOND = 10 };
+
+// Whose SPI it is ike does not know either, or whether it is one that has just gone; it may tell the peer.
+void in_unknown(struct worker *w, const struct packet *pkt)
+{
+    struct outer o;
+    uint64_t second = loop_now(w->p->loop) / 1000;
+    if (second != w->unknown_second) {
+        w->unknown_second = second;
+        w->unknown_in_second = 0;
+    }
+    if (w->unknown_in_second++ >= UNKNOWN_A_SECOND || !outer_look(pkt->job.in, pkt->job.in_len, &o))
+        return;
+    ipc_send(w->p->ike, MSG_UNKNOWN_SPI,
+             &(struct msg_UNKNOWN_SPI){
+                 .spi = pkt->spi, .local = o.dst, .remote = o.src, .remote_port = o.sport, .udp = o.udp});
+}
+
 enum entry { REFUSED, LET_IN, UNKNOWN }; // UNKNOWN: its first fragment decides, which has not come
 
 static enum entry judge(struct worker *w, const struct child *c, struct look_up *l)

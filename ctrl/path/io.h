@@ -58,6 +58,7 @@ void in_ah6(struct loop_fd *f, uint32_t events);
 // inbound.c
 // What came out of an SA, authentic.
 void in_take(struct worker *w, struct packet *pkt, struct look_up *l);
+void in_unknown(struct worker *w, const struct packet *pkt); // of an SPI that there is not
 void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct look_up *l);
 
 #endif

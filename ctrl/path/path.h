@@ -169,6 +169,8 @@ struct worker {
     uint64_t send_full, send_too_long, send_refused, send_unreachable, send_errors; // lost by what send said
     uint64_t icmp_second;                                                           // of our own ICMP errors
     unsigned icmp_in_second;
+    uint64_t unknown_second; // likewise of what ike is told of SPIs that there are not
+    unsigned unknown_in_second;
 };
 enum { PATH_VIRTUAL_MAX = 64 };
 struct virtual_ips {

@@ -122,6 +122,7 @@ void queue_put(struct worker *w, struct packet *pkt)
     } else {
         struct child *c = packet_owner(w, pkt);
         if (!c) {
+            in_unknown(w, pkt);
             io_drop(w, pkt, ESP_STATUS_NO_SA);
             return;
         }

@@ -97,6 +97,38 @@ static void test_rekeyed_with_the_ppk_in(void **state)
     assert_non_null(strstr(out, "ppk=yes"));
 }
 
+// With ppk_intermediate = yes at our end; east is strongSwan, or another one of ours.
+static void start_intermediate(bool charon)
+{
+    char file[200];
+    char *args[] = {"--card", "none", "--config", file, NULL};
+    struct tunnel_options o = {.conn = REQUIRED, .secrets = SECRET};
+    snprintf(file, sizeof(file), "%.150s/intermediate.conf", lab.dir);
+    assert_int_equal(sh("printf 'espalierd {\n  ppk_intermediate = yes\n}\n' >%s", file), 0);
+    assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, &o)
+                       : espalierd_start(&lab, &lab.east, &lab.west, &o, args));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, args));
+}
+
+// Of RFC 9867 strongSwan takes no notice, and goes by RFC 8784.
+static void test_who_does_not_know_the_intermediate_way_goes_the_other(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start_intermediate(true);
+    both_ways(true);
+    assert_false(file_says(lab.west.dir, "daemon.log", "from IKE_AUTH on"));
+}
+
+static void test_two_of_ours_go_the_intermediate_way(void **state)
+{
+    (void)state;
+    start_intermediate(false);
+    both_ways(true);
+    assert_true(logged(&lab.west, "using PPK for PPK_ID 'ppk.example' from IKE_AUTH on"));
+    assert_true(logged(&lab.east, "using PPK for PPK_ID 'ppk.example' from IKE_AUTH on"));
+}
+
 // The end without it goes by NO_PPK_AUTH, whichever that is.
 static void test_optional_and_had_by_one(void **state)
 {
@@ -153,6 +185,8 @@ int main(int argc, char **argv)
         T(test_optional_and_had_by_one),
         T(test_required_and_not_had_is_refused),
         T(test_another_value_of_that_name_is_refused),
+        T(test_who_does_not_know_the_intermediate_way_goes_the_other),
+        T(test_two_of_ours_go_the_intermediate_way),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -40,3 +40,5 @@ $(eval $(call unit_test,test_ike_notifies,tests/unit/test_ike_notifies.c tests/u
 $(eval $(call unit_test,test_ike_numbers,tests/unit/test_ike_numbers.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 ROUNDS_LDFLAGS := -Wl,--wrap=rounds_put_follows
 $(eval $(call unit_test,test_ike_rounds,tests/unit/test_ike_rounds.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ROUNDS_LDFLAGS)))
+$(eval $(call unit_test,test_ike_nat_transport,tests/unit/test_ike_nat_transport.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_unknown,tests/unit/test_ike_unknown.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

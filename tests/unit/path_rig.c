@@ -423,8 +423,11 @@ unsigned rig_events(struct rig *r, uint8_t event)
     union msg m;
     unsigned n = 0;
     enum msg_type t;
-    while ((t = take(r->ike, buf, sizeof(buf), &m)) != MSG_NONE)
+    while ((t = take(r->ike, buf, sizeof(buf), &m)) != MSG_NONE) {
         n += t == MSG_CHILD_EVENT && m.CHILD_EVENT.event == event;
+        if (t == MSG_UNKNOWN_SPI)
+            r->unknown = m.UNKNOWN_SPI, r->unknowns++;
+    }
     return n;
 }
 

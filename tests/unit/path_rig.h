@@ -22,9 +22,11 @@ struct rig {
     struct settings settings;
     struct child_env env;
     struct fake_card card;
-    int tun, keys, ike, ctl; // our ends
-    int udp;                 // the peer's socket
-    int raw;                 // what the kernel would deliver of plain ESP
+    int tun, keys, ike, ctl;        // our ends
+    struct msg_UNKNOWN_SPI unknown; // the last that ike was told of, as rig_events finds them
+    unsigned unknowns;
+    int udp; // the peer's socket
+    int raw; // what the kernel would deliver of plain ESP
     uint16_t udp_port, own_port;
     struct esp_engine *peer;
     uint8_t in[2600], out[2600];

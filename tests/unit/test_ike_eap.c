@@ -98,6 +98,19 @@ static struct slice file(const char *name, const char *suffix)
     return pki_read(whole);
 }
 
+static bool with_ppk; // both ends need a PPK, which goes into IKE_INTERMEDIATE (RFC 9867)
+
+static void load_ppk(struct pair *p, int side)
+{
+    uint8_t buf[100];
+    struct writer w = writer_of(buf, sizeof(buf));
+    wr_cstr(&w, "p");
+    struct msg_SECRET_LOAD m = {
+        .req = ++req, .id = "ppk-1", .type = "ppk", .data = slice_str("quantum"), .owners = wr_written(&w)};
+    ipc_send(p->s[side].ctl_keys, MSG_SECRET_LOAD, &m);
+    pair_run(p);
+}
+
 static void load_side(struct pair *p, int side, const struct names *n)
 {
     struct conn_config c;
@@ -124,6 +137,12 @@ static void load_side(struct pair *p, int side, const struct names *n)
         snprintf(c.local.aaa_id, sizeof(c.local.aaa_id), "%s", n->aaa_id ? n->aaa_id : "");
         snprintf(c.local.id, sizeof(c.local.id), "%s", n->client_ike);
         snprintf(c.local.eap_id, sizeof(c.local.eap_id), "%s", n->client_eap);
+    }
+    if (with_ppk) {
+        p->s[side].ike->set.ppk_intermediate = true;
+        snprintf(c.ppk_id, sizeof(c.ppk_id), "p");
+        c.ppk_required = true;
+        load_ppk(p, side);
     }
     pair_load(p, side, &c);
     auth_side_clear(&c.local);
@@ -200,6 +219,40 @@ static void test_client_and_server_agree_and_go_on(void **state)
         }
         pair_terminate(p, 0, NULL, false);
         assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
+        end(p);
+    }
+}
+
+static void test_a_ppk_goes_with_eap_by_an_intermediate(void **state)
+{
+    static const struct names *const how[] = {&plain, &asked, &tls, &only};
+    (void)state;
+    with_ppk = true;
+    for (int i = 0; i < 4; i++) {
+        struct pair *p = begin(how[i]);
+        for (int side = 0; side < 2; side++)
+            password(p, side, i == 1 ? "bob" : "a.test", "geheim");
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        pair_assert_one(p);
+        assert_true(p->s[0].ike->sas->ppk && p->s[1].ike->sas->ppk);
+        assert_true(said("using PPK for PPK_ID 'p' from IKE_AUTH on"));
+        end(p);
+    }
+    with_ppk = false;
+}
+
+// The settings of either end may not have it: then there is none, and none is enough for nobody here.
+static void test_a_ppk_with_eap_and_without_an_intermediate_is_none(void **state)
+{
+    (void)state;
+    for (int off = 0; off < 2; off++) {
+        with_ppk = true;
+        struct pair *p = begin(&plain);
+        with_ppk = false;
+        for (int side = 0; side < 2; side++)
+            password(p, side, "a.test", "geheim");
+        p->s[off].ike->set.ppk_intermediate = false;
+        refused(p, "the peer does not support PPKs");
         end(p);
     }
 }
@@ -548,6 +601,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_client_and_server_agree_and_go_on),
+        cmocka_unit_test(test_a_ppk_goes_with_eap_by_an_intermediate),
+        cmocka_unit_test(test_a_ppk_with_eap_and_without_an_intermediate_is_none),
         cmocka_unit_test(test_every_message_may_be_lost_doubled_or_late),
         cmocka_unit_test(test_password_must_be_right_at_both_ends),
         cmocka_unit_test(test_only_the_name_that_is_allowed_is_taken),

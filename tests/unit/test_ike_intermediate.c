@@ -186,13 +186,13 @@ static void test_keys_and_int_auth_of_two_exchanges(void **state)
         second[i] = (uint8_t)(0xc0 + i);
     }
     assert_int_equal(derive_int_auth(&s, got), 0);
-    assert_int_equal(derive_intermediate(&alg, slice_of(first, 32), slice_of(ni, 32), slice_of(nr, 32),
-                                         0x1122334455667788, 0x99aabbccddeeff00, slice_str("request one"),
-                                         slice_str("response one"), &s, &one),
+    assert_int_equal(derive_intermediate(&alg, slice_of(first, 32), slice_of(NULL, 0), slice_of(ni, 32),
+                                         slice_of(nr, 32), 0x1122334455667788, 0x99aabbccddeeff00,
+                                         slice_str("request one"), slice_str("response one"), &s, &one),
                      0);
-    assert_int_equal(derive_intermediate(&alg, slice_of(second, 48), slice_of(ni, 32), slice_of(nr, 32),
-                                         0x1122334455667788, 0x99aabbccddeeff00, slice_str("request two"),
-                                         slice_str("response two"), &one, &two),
+    assert_int_equal(derive_intermediate(&alg, slice_of(second, 48), slice_of(NULL, 0), slice_of(ni, 32),
+                                         slice_of(nr, 32), 0x1122334455667788, 0x99aabbccddeeff00,
+                                         slice_str("request two"), slice_str("response two"), &one, &two),
                      0);
     assert_memory_equal(two.sk_d, want[0], 32);
     assert_memory_equal(two.sk_pi, want[1], 32);

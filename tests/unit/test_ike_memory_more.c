@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exchanges between two daemons in which each allocation fails once, at either end: rekeying with additional
-// key exchanges, IKE SAs that begin without a CHILD SA, redirection. Nobody falls, nothing stays at work, and
-// when memory is there again both ends come to the same SAs.
+// key exchanges, IKE SAs that begin without a CHILD SA, redirection, two rounds of authentication with a PPK
+// in IKE_INTERMEDIATE. Nobody falls, nothing stays at work, and when memory is there again both ends come to
+// the same SAs.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,6 +110,48 @@ static void test_redirection(void **state)
     each_allocation_fails(pair_established, send_away);
 }
 
+static void prove_again(struct conn_config *c, bool local)
+{
+    struct auth_side *s = conn_add_round(c, local);
+    assert_non_null(s);
+    s->auth = AUTH_PSK;
+    snprintf(s->id, sizeof(s->id), "%s", local ? c->local.id : c->remote.id);
+}
+
+static struct pair *with_two_rounds(uint8_t unique, pair_tune how)
+{
+    struct pair *p = pair_new(NULL);
+    uint8_t buf[20];
+    struct writer w = writer_of(buf, sizeof(buf));
+    wr_cstr(&w, "p");
+    struct msg_SECRET_LOAD ppk = {
+        .req = 9000, .id = "ppk", .type = "ppk", .data = slice_str("quantum"), .owners = wr_written(&w)};
+    for (int i = 0; i < 2; i++) {
+        struct conn_config c;
+        p->s[i].ike->set.ppk_intermediate = true;
+        pair_default_conn(&c, i);
+        how(&c, i);
+        c.unique = unique;
+        c.ppk_required = true;
+        snprintf(c.ppk_id, sizeof(c.ppk_id), "p");
+        prove_again(&c, true);
+        prove_again(&c, false);
+        pair_load(p, i, &c);
+        c.children = NULL; // they are the rig's
+        conn_clear(&c);
+        pair_psk(p, i, "a secret of both", "a.test", "b.test");
+        ipc_send(p->s[i].ctl_keys, MSG_SECRET_LOAD, &ppk);
+        pair_run(p);
+    }
+    return p;
+}
+
+static void test_two_rounds_with_a_ppk(void **state)
+{
+    (void)state;
+    each_allocation_fails(with_two_rounds, begin);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_rekeying_of_an_ike_sa),
         cmocka_unit_test(test_an_ike_sa_that_begins_without_a_child_sa),
         cmocka_unit_test(test_redirection),
+        cmocka_unit_test(test_two_rounds_with_a_ppk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Postquantum preshared keys (RFC 8784): what goes into the keys, by a vector made with Python's hmac; who
-// ends up with a PPK, without one, or with nothing, for every pair of configurations; and that `keys` proves
-// nothing while it is open whether the peer has it.
+// Postquantum preshared keys (RFC 8784, and in IKE_INTERMEDIATE RFC 9867): what goes into the keys, by
+// vectors made with Python's hmac; who ends up with a PPK, without one, or with nothing, for every pair of
+// configurations; and that `keys` proves nothing while it is open whether the peer has it.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -146,12 +146,18 @@ static void load_secret(struct pair *p, int side, const struct want *w)
     pair_result(p, side, 77, true);
 }
 
+static bool intermediate[2]; // whether that end takes it (RFC 9867)
+static const char *proposal; // NULL: the default one
+
 static struct pair *make_pair(const struct want w[2])
 {
     struct pair *p = pair_new(NULL);
     struct conn_config c;
     for (int i = 0; i < 2; i++) {
+        p->s[i].ike->set.ppk_intermediate = intermediate[i];
         pair_default_conn(&c, i);
+        if (proposal)
+            pair_proposal(&c.proposals[0], 1, proposal);
         if (w[i].how != NONE)
             snprintf(c.ppk_id, sizeof(c.ppk_id), "%s", w[i].ppk_id);
         c.ppk_required = w[i].how == REQUIRED;
@@ -243,11 +249,10 @@ static int lose_one(struct pair *p, unsigned number, struct datagram *d)
     return number == *(unsigned *)p->ctx ? 0 : 1;
 }
 
-static void test_each_message_lost_once_and_then_rekeyed(void **state)
+static void lose_each(unsigned datagrams)
 {
     static const struct want w[2] = {{REQUIRED, "p", "p", "x"}, {OPTIONAL, "p", "p", "x"}};
-    (void)state;
-    for (unsigned lost = 0; lost < 4; lost++) {
+    for (unsigned lost = 0; lost < datagrams; lost++) {
         struct pair *p = make_pair(w);
         p->filter = lose_one;
         p->ctx = &lost;
@@ -265,6 +270,142 @@ static void test_each_message_lost_once_and_then_rekeyed(void **state)
     }
 }
 
+static void test_each_message_lost_once_and_then_rekeyed(void **state)
+{
+    (void)state;
+    lose_each(4);
+}
+
+// --- in IKE_INTERMEDIATE ---
+
+// SKEYSEED' = prf+ (PPK, SK_d), all keys of it by prf+ again, and prf(PPK, Ni | Nr | SPIi | SPIr): by
+// Python's hmac, from the text of RFC 9867.
+static void test_the_ppk_goes_into_all_keys(void **state)
+{
+    static const uint8_t want[4][32] = {
+        {0x8d, 0xe2, 0xdb, 0x23, 0x21, 0x99, 0x66, 0x31, 0x60, 0x2e, 0xd6, 0x46, 0x64, 0x2b, 0x20, 0xa1,
+         0xba, 0x54, 0x29, 0x73, 0x4b, 0xc8, 0x5d, 0x18, 0x8e, 0x93, 0x08, 0xea, 0xa1, 0x90, 0x07, 0x84},
+        {0xb0, 0x73, 0x43, 0xb4, 0x84, 0xfc, 0x47, 0xef, 0x5a, 0xf6, 0xec, 0x29, 0x00, 0xa4, 0x2a, 0xb0,
+         0x21, 0xa7, 0x4d, 0x9d, 0xd6, 0x50, 0x0c, 0x82, 0xa9, 0x03, 0x08, 0xe4, 0xbf, 0xa0, 0x36, 0xdb},
+        {0x69, 0x15, 0x33, 0x7a, 0xcd, 0x1b, 0xa9, 0x54, 0x22, 0x2d, 0x60, 0x68, 0x62, 0x2f, 0xbf, 0x49,
+         0x7d, 0x36, 0x30, 0x8d, 0xcc, 0x4b, 0xb4, 0xd9, 0xe4, 0x54, 0x11, 0xdf, 0x00, 0x03, 0x2f, 0xd8},
+        {0x80, 0x0a, 0x2f, 0x53, 0x8f, 0x81, 0x21, 0x4e, 0x2c, 0x93, 0x37, 0xd2, 0x35, 0x3d, 0x5b, 0xd0,
+         0xd6, 0xe2, 0x14, 0x4c, 0xf6, 0xc2, 0x2c, 0x84, 0xa3, 0x4d, 0x55, 0x40, 0x5e, 0xb5, 0x30, 0xf3}};
+    static const uint8_t confirmation[8] = {0x10, 0x06, 0xb7, 0xc8, 0x78, 0x37, 0x82, 0x31};
+    const struct cr_sk_alg alg = {20, 256, 0};
+    struct ike_secrets s = {.prf = 5, .prf_len = 32}, out;
+    uint8_t ppk[32], ni[32], nr[32], got[8];
+    (void)state;
+    for (uint8_t i = 0; i < 32; i++) {
+        s.sk_d[i] = i;
+        ppk[i] = (uint8_t)(0xa0 + i);
+        ni[i] = (uint8_t)(0xb0 + i);
+        nr[i] = (uint8_t)(0xd0 + i);
+    }
+    struct slice key = slice_of(ppk, 32), i = slice_of(ni, 32), r = slice_of(nr, 32);
+    const uint64_t spi_i = 0x1122334455667788, spi_r = 0x99aabbccddeeff00;
+    assert_int_equal(derive_intermediate(&alg, slice_of(NULL, 0), key, i, r, spi_i, spi_r,
+                                         slice_str("request"), slice_str("response"), &s, &out),
+                     0);
+    assert_memory_equal(out.sk_d, want[0], 32);
+    assert_memory_equal(out.sk_ei, want[1], 32); // without its salt
+    assert_memory_equal(out.sk_pi, want[2], 32);
+    assert_memory_equal(out.sk_pr, want[3], 32);
+    assert_int_equal(out.intermediates, 1);
+    assert_int_equal(derive_ppk_confirmation(5, key, i, r, spi_i, spi_r, got), 0);
+    assert_memory_equal(got, confirmation, 8);
+}
+
+static void use(bool first, bool second)
+{
+    intermediate[0] = first;
+    intermediate[1] = second;
+}
+
+// Where but one end has it the other way is gone; both alike come to the same.
+static void test_every_pair_of_configurations_in_either_way(void **state)
+{
+    for (unsigned i = 1; i < 4; i++) {
+        use(i & 1, i & 2);
+        test_every_pair_of_configurations(state);
+    }
+    use(false, false);
+}
+
+static void test_what_only_one_end_has_in_an_intermediate(void **state)
+{
+    static const struct {
+        struct want w[2];
+        enum outcome want;
+    } cases[] = {
+        {{{OPTIONAL, "p", "p", "x"}, {OPTIONAL, "p", NULL, NULL}}, WITHOUT},
+        {{{REQUIRED, "p", "p", "x"}, {OPTIONAL, "p", NULL, NULL}}, REFUSED},
+        {{{OPTIONAL, "p", "p", "x"}, {REQUIRED, "p", NULL, NULL}}, REFUSED},
+        // its connection wants another one, which it has beside: it is in by then
+        {{{OPTIONAL, "p", "p", "x"}, {OPTIONAL, "q", "p", "x"}}, WITH},
+        {{{OPTIONAL, "p", "p", "x"}, {REQUIRED, "q", "p", "x"}}, REFUSED},
+        {{{REQUIRED, "p", "p", "x"}, {REQUIRED, "%any", "p", "x"}}, WITH},
+        {{{REQUIRED, "p.test", "p.test", "x"}, {REQUIRED, "*.test", "p.test", "x"}}, WITH},
+        {{{REQUIRED, "p.prod", "p.prod", "x"}, {REQUIRED, "*.test", "p.prod", "x"}}, REFUSED},
+        {{{OPTIONAL, "p", NULL, NULL}, {OPTIONAL, "p", "p", "x"}}, WITHOUT},
+        {{{REQUIRED, "p", NULL, NULL}, {OPTIONAL, "p", "p", "x"}}, REFUSED},
+        {{{OPTIONAL, "p", NULL, NULL}, {REQUIRED, "p", "p", "x"}}, REFUSED},
+        {{{REQUIRED, "%any", "p", "x"}, {OPTIONAL, "p", "p", "x"}}, REFUSED},
+        // of one name, but not the same: seen before it is mixed in
+        {{{OPTIONAL, "p", "p", "x"}, {OPTIONAL, "p", "p", "y"}}, WITHOUT},
+        {{{REQUIRED, "p", "p", "x"}, {OPTIONAL, "p", "p", "y"}}, REFUSED},
+        {{{OPTIONAL, "p", "p", "x"}, {REQUIRED, "p", "p", "y"}}, REFUSED},
+    };
+    (void)state;
+    use(true, true);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_outcome(cases[i].w, cases[i].want, NULL);
+    use(false, false);
+}
+
+// IKE_SA_INIT, IKE_INTERMEDIATE and IKE_AUTH, and with two additional key exchanges one of it for each.
+static void test_each_message_of_an_intermediate_lost_once(void **state)
+{
+    (void)state;
+    use(true, true);
+    lose_each(6);
+    proposal = "aes256gcm16 prfsha256 x25519 ke1_ecp256 ke2_ecp384";
+    lose_each(8);
+    proposal = NULL;
+    use(false, false);
+}
+
+static unsigned types_of_exchanges[64];
+
+static int count_types(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number;
+    types_of_exchanges[d->data[18] & 63]++;
+    return 1;
+}
+
+static void test_the_ppk_goes_with_the_last_key_exchange(void **state)
+{
+    static const struct want w[2] = {{REQUIRED, "p", "p", "x"}, {REQUIRED, "p", "p", "x"}};
+    static const char *const proposals[] = {NULL, "aes256gcm16 prfsha256 x25519 ke1_ecp256",
+                                            "aes256gcm16 prfsha256 x25519 ke1_ecp256 ke2_ecp384"};
+    (void)state;
+    use(true, true);
+    for (unsigned i = 0; i < 3; i++) {
+        proposal = proposals[i];
+        struct pair *p = make_pair(w);
+        memset(types_of_exchanges, 0, sizeof(types_of_exchanges));
+        p->filter = count_types;
+        pair_initiate(p, 0, "c");
+        pair_wait(p, 1000);
+        assert_int_equal(outcome(p), WITH);
+        assert_int_equal(types_of_exchanges[EX_INTERMEDIATE], i == 2 ? 4 : 2);
+        pair_free(p);
+    }
+    proposal = NULL;
+    use(false, false);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +418,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_every_pair_of_configurations),
         cmocka_unit_test(test_what_only_one_end_has),
         cmocka_unit_test(test_each_message_lost_once_and_then_rekeyed),
+        cmocka_unit_test(test_the_ppk_goes_into_all_keys),
+        cmocka_unit_test(test_every_pair_of_configurations_in_either_way),
+        cmocka_unit_test(test_what_only_one_end_has_in_an_intermediate),
+        cmocka_unit_test(test_each_message_of_an_intermediate_lost_once),
+        cmocka_unit_test(test_the_ppk_goes_with_the_last_key_exchange),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

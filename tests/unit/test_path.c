@@ -345,6 +345,27 @@ static void test_an_unknown_spi_is_dropped_and_counted(void **state)
     assert_int_equal(r->p->children->in.drops, 0);
 }
 
+// ike may tell its sender; a flood of them is a few messages a second.
+static void test_an_unknown_spi_is_told_to_ike_a_few_times_a_second(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_events(r, 0);
+    for (unsigned i = 0; i < 200; i++) {
+        rig_in(r, 0x1099 + i, "10.2.0.1", 1);
+        if (i == 0) {
+            rig_events(r, 0);
+            assert_int_equal(r->unknowns, 1);
+            assert_int_equal(r->unknown.spi, 0x1099);
+            assert_true(addr_eq(&r->unknown.remote, &r->p->children->c.remote));
+            assert_true(addr_eq(&r->unknown.local, &r->p->children->c.local));
+        }
+    }
+    rig_events(r, 0);
+    assert_in_range(r->unknowns, 10, 20); // a second may end meanwhile
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_NO_SA], 200);
+}
+
 static void random_bytes(uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -542,6 +563,7 @@ int main(void)
         WITH(test_delete_with_packets_in_flight_frees_after_them),
         WITH(test_an_inner_packet_outside_the_selectors_is_dropped_as_policy),
         WITH(test_an_unknown_spi_is_dropped_and_counted),
+        WITH(test_an_unknown_spi_is_told_to_ike_a_few_times_a_second),
         WITH(test_datagrams_of_every_length_and_any_content_end_as_drops),
         WITH(test_selectors_look_at_nothing_behind_the_packet),
         WITH(test_reading_stops_without_packets_and_starts_again),

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// INVALID_SPI and INVALID_IKE_SPI outside an IKE SA, sent and heard.
+#include "ctrl/ike/invalid_spi.h"
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/strangers.h"
+#include "ctrl/ike/task.h"
+#include "ctrl/lib/log.h"
+
+enum { ONE_A_SECOND = 1, HINT_EVERY_MS = 10000, MESSAGE_MAX = 64 }; // to one address; of one IKE SA
+
+static bool may_say(struct ike *ike, const struct addr *to)
+{
+    return may_answer(ike, to, ONE_A_SECOND) && may_complain(ike, to);
+}
+
+static void say(struct ike *ike, const struct net_path *path, struct ike_header h, uint16_t type,
+                struct slice data)
+{
+    uint8_t buf[MESSAGE_MAX];
+    char a[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    LOGF(IKE, 1, "sending %s to %s, in clear (RFC 7296 2.21.4)", notify_name(type),
+         addr_print(&path->remote, a, sizeof(a)));
+    h.next = PL_NOTIFY;
+    h.version = IKE_VERSION;
+    h.length = (uint32_t)(IKE_HEADER_LEN + 8 + data.len);
+    header_write(&b.w, &h);
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), type, data);
+    ike->net.send(ike->net.ctx, path, wr_written(&b.w), true);
+}
+
+static bool any(void *ctx, const struct proposal *p, unsigned count)
+{
+    (void)ctx, (void)p, (void)count;
+    return true;
+}
+
+// With an IKE SA its peer is told what goes by DELETEs; without one it may have outlived us.
+void invalid_spi_seen(struct ike *ike, const struct msg_UNKNOWN_SPI *m)
+{
+    struct net_path path = {.local = m->local, .remote = m->remote, .nat_t = m->udp};
+    uint8_t spi[4] = {(uint8_t)(m->spi >> 24), (uint8_t)(m->spi >> 16), (uint8_t)(m->spi >> 8),
+                      (uint8_t)m->spi};
+    path.local_port = m->udp ? ike->set.port_nat_t : ike->set.port;
+    path.remote_port = m->udp ? m->remote_port : IKE_PORT;
+    COUNT(ike, unknown_spi);
+    log_limit_begin(&ike->log_limit, &m->remote);
+    // What is for another IPsec of this machine is not ours to complain of.
+    if (!sa_at_host(ike, &m->remote, NULL) && conn_for_offers(ike, &path, any, NULL) &&
+        may_say(ike, &m->remote))
+        say(ike, &path, (struct ike_header){.exchange = EX_INFORMATIONAL, .flags = FLAG_INITIATOR},
+            N_INVALID_SPI, slice_of(spi, sizeof(spi)));
+    log_limit_end(&ike->log_limit);
+}
+
+// Whether the peer is there is asked soon, by the IKE SA itself.
+static void hint(struct ike *ike, const struct net_path *path, uint32_t spi)
+{
+    uint64_t now = loop_now(ike->loop);
+    for (struct ike_sa *sa = NULL; (sa = sa_at_host(ike, &path->remote, sa));) {
+        if (!child_by_spi_out(sa, spi))
+            continue;
+        if (!sa->active && (!sa->hinted_at || now - sa->hinted_at >= HINT_EVERY_MS)) {
+            sa->hinted_at = now;
+            log_set_context(sa->conn->cfg.name, sa->id);
+            LOGF(IKE, 1,
+                 "somebody says in clear that the peer does not know SPI %08x: asking it (RFC 7296 1.5)",
+                 spi);
+            exchange_queue(sa, TASK_LIVENESS, 0);
+            log_set_context("", 0);
+        }
+        return;
+    }
+}
+
+static bool read_hint(const struct ike_header *h, struct slice d, uint32_t *spi)
+{
+    struct slice body = slice_of(d.p + IKE_HEADER_LEN, d.len - IKE_HEADER_LEN);
+    struct payloads pl;
+    struct refusal r = {0};
+    struct notify n;
+    if (h->exchange != EX_INFORMATIONAL || (h->flags & FLAG_RESPONSE) || h->next != PL_NOTIFY ||
+        d.len > MESSAGE_MAX || payloads_read(h->next, body, &pl, &r) != 0 ||
+        payloads_validate(&pl, &r) != 0 || !notify_find(&pl, N_INVALID_SPI, &n) || n.data.len != 4)
+        return false;
+    struct reader rd = reader_of(n.data);
+    *spi = rd_u32(&rd);
+    return true;
+}
+
+void invalid_spi_unknown(struct ike *ike, const struct net_path *path, const struct ike_header *h,
+                         struct slice d)
+{
+    uint32_t spi;
+    if (h->next != PL_SK && h->next != PL_SKF) { // in clear
+        if (may_answer(ike, &path->remote, ONE_A_SECOND) && read_hint(h, d, &spi))
+            hint(ike, path, spi);
+        return;
+    }
+    if ((h->flags & FLAG_RESPONSE) || !h->spi_r || !may_say(ike, &path->remote))
+        return;
+    struct ike_header out = {.spi_i = h->spi_i, .spi_r = h->spi_r, .exchange = h->exchange, .mid = h->mid};
+    out.flags = (uint8_t)(FLAG_RESPONSE | (h->flags & FLAG_INITIATOR ? 0 : FLAG_INITIATOR));
+    say(ike, path, out, N_INVALID_IKE_SPI, slice_of(NULL, 0));
+}
