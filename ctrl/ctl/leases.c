@@ -213,6 +213,14 @@ static bool write_pools(const struct leases *l, int fd)
     return good && fsync(fd) == 0;
 }
 
+// The next lease writes the file anew: what has been dropped meanwhile must not stay in it.
+static void stop_appending(struct leases *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+}
+
 // All that is known, in a new file that takes the old one's place when it is whole.
 static void rewrite(struct leases *l)
 {
@@ -224,10 +232,11 @@ static void rewrite(struct leases *l)
         fault(l, "writing it");
         if (fd >= 0)
             close(fd);
+        unlink(path); // it takes the room that there is none of
+        stop_appending(l);
         return;
     }
-    if (l->fd >= 0)
-        close(l->fd);
+    stop_appending(l);
     l->fd = fd; // the same file under its new name
     l->lines = l->count;
     l->fault_told = false;
@@ -321,8 +330,7 @@ void leases_keep(struct leases *l, const struct msg_LEASE *m)
     l->lines++;
     if (!write_all(l->fd, line, print_line(line, sizeof(line), m->pool, &m->address, m->identity))) {
         fault(l, "writing it");
-        close(l->fd);
-        l->fd = -1; // whole again with the next lease
+        stop_appending(l); // whole again with the next lease
     }
 }
 
