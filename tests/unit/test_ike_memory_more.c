@@ -137,7 +137,9 @@ static struct pair *with_two_rounds(uint8_t unique, pair_tune how)
         prove_again(&c, true);
         prove_again(&c, false);
         pair_load(p, i, &c);
-        c.children = NULL; // they are the rig's
+        c.children = NULL; // these are the rig's
+        c.proposals = NULL;
+        c.child_count = 0;
         conn_clear(&c);
         pair_psk(p, i, "a secret of both", "a.test", "b.test");
         ipc_send(p->s[i].ctl_keys, MSG_SECRET_LOAD, &ppk);
