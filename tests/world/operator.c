@@ -452,7 +452,9 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
         want->unknown = false;
         want->since = s->w->now;
     }
-    if (c->kind == CMD_UNLOAD)
+    if (c->kind == CMD_UNLOAD && !ok && strstr(error, "memory"))
+        want->variant = want->leaving; // what stood before stands
+    if (c->kind == CMD_UNLOAD && (ok || strstr(error, "memory")))
         want->leaving = -1;
     if (c->kind == CMD_INITIATE && ok && c->sent_at > s->w->pair[c->pair].taken_down_at)
         s->w->pair[c->pair].taken_down = false;
