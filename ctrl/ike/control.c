@@ -174,6 +174,11 @@ void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
 
 void control_child_later(struct ike_sa *sa, const struct child_config *cfg)
 {
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        if (child_is_up(c) && strcmp(c->cfg->name, cfg->name) == 0) { // the peer made it meanwhile
+            control_child_up(sa, cfg->name);
+            return;
+        }
     revive_later(sa, cfg->name);
 }
 

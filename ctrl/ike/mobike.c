@@ -268,6 +268,7 @@ static void start(struct task *t)
     t->data = u;
     u->addresses = sa->mobike.decides && sa->mobike.untold;
     u->path = sa->path;
+    sa->mobike.moved = false;
     if (u->addresses) {
         put(&b, N_UPDATE_SA_ADDRESSES);
         init_put_nat(&b, sa, &sa->path);
@@ -282,8 +283,8 @@ static void updated(struct ike_sa *sa, const struct update *u, const struct inms
 {
     struct notify n;
     bool local = sa->nat_local, remote = sa->nat_remote;
-    if (!path_eq(&u->path, &sa->path))
-        return; // we are elsewhere again: the peer hears it next
+    if (sa->mobike.moved || !path_eq(&u->path, &sa->path))
+        return; // we are elsewhere again, or were meanwhile: the peer hears it next
     sa->mobike.untold = false;
     if (notify_find(&m->pl, N_UNACCEPTABLE_ADDRESSES, &n) ||
         notify_find(&m->pl, N_UNEXPECTED_NAT_DETECTED, &n)) {
@@ -339,7 +340,7 @@ static void move(struct ike_sa *sa, const struct net_path *to)
     log_move(sa, to);
     sa_set_path(sa, to);
     sa->mobike.mapped = false; // it sees us elsewhere because we are
-    sa->mobike.untold = true;
+    sa->mobike.untold = sa->mobike.moved = true;
     ask_for(sa);
 }
 

@@ -15,6 +15,7 @@ struct mobike {
     bool on;          // both ends speak it
     bool decides;     // we began the first IKE SA
     bool untold;      // the peer has not heard yet where we are
+    bool moved;       // since the update that is on its way began: its answer may be to another place's
     bool check;       // the peer is to prove that it is where it says (3.7)
     bool mapped;      // seen holds something
     uint8_t seen[20]; // how the peer sees us: its last NAT_DETECTION_DESTINATION_IP

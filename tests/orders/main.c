@@ -182,7 +182,7 @@ int main(int argc, char **argv)
     struct search *s = search_new(LOG2_STATES);
     ok = given ? run(s, &sc, &o, &sum) : o.walks ? walks(s, &sc, &o, &sum) : all_lists(s, &sc, &o, &sum);
     search_free(s);
-    printf("%llu pairs of lists, %llu states, %llu steps, %llu ends judged, %llu FAILED, in %.1f CPU s\n",
+    printf("%llu pairs of lists, %llu states, %llu steps, %llu ends judged, %llu FAILED, in %.2f CPU s\n",
            (unsigned long long)sum.scenarios, (unsigned long long)sum.states,
            (unsigned long long)sum.transitions, (unsigned long long)sum.ends, (unsigned long long)sum.failed,
            cpu_now());

@@ -8,11 +8,12 @@ $(ORDERS): $(patsubst %.c,$(BUILD)/obj/%.o,$(ORDERS_SRCS))
 	@$(CC) $(LDFLAGS) -o $@ $^ -Wl,--wrap=madvise -lcmocka -lssl -lcrypto -lm
 unit-tests: $(ORDERS)
 
-# Lists of one act with a loss (every third pair); pairs of lists of two that have failed once; orders at random beyond.
+# Lists of one act, some with a loss; seeds and pairs of lists of two that have failed once; orders at random beyond.
 .PHONY: check-orders-short
 check-orders-short: $(ORDERS)
 	@$(ORDERS) --acts 1 --losses 0 --copies 0
 	@$(ORDERS) --acts 1 --losses 1 --copies 0 --stride 4 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
+	@for seed in 3258 12292 15727; do $(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1 --seed $$seed || exit 1; done
 	@for lists in cc/dd ic/nd lc/cc; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1000 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
 .PHONY: check-orders
@@ -21,3 +22,10 @@ check-orders: $(ORDERS) ## every order of two exchanges a side with a loss and a
 	@$(ORDERS) --acts 2 --losses 0 --copies 0 $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU))
 	@$(ORDERS) --acts 2 $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU))
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 20000
+.PHONY: orders-mutants
+orders-mutants: $(ORDERS) ## plant a bug in each rule of collision: every one must be found (NAMES="...", LIMIT=SECONDS)
+	@BUILD=$(BUILD) tests/orders/mutants.sh $(NAMES)
+check-mutants: check-orders-mutants
+.PHONY: check-orders-mutants
+check-orders-mutants:
+	@tests/orders/mutants.sh --apply

@@ -57,7 +57,8 @@ static uint64_t sa_of(uint64_t h, const struct ike_sa *sa)
     h = number(number(number(h, sa->spi_i), sa->spi_r), sa->initiator);
     h = number(number(number(h, sa->in_mid), sa->out_mid), sa->waits_for);
     h = number(h, sa->replaced | sa->successor << 1 | sa->wanted_new << 2 | sa->retired << 3 |
-                      sa->alone << 4 | sa->mobike.untold << 5 | sa->mobike.check << 6);
+                      sa->alone << 4 | sa->mobike.untold << 5 | sa->mobike.check << 6 |
+                      sa->mobike.moved << 7);
     h = number(number(h, sa->replaces), sa->rekey_at);
     h = address(address(h, &sa->path.local), &sa->path.remote);
     h = hash_more(h, sa->request, sa->request ? sa->request_len : 0);

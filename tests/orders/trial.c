@@ -76,7 +76,8 @@ static void take_out(struct trial *t, unsigned at)
 {
     free(t->flight[at]->data);
     free(t->flight[at]);
-    memmove(&t->flight[at], &t->flight[at + 1], (--t->in_flight - at) * sizeof(t->flight[0]));
+    for (t->in_flight--; at < t->in_flight; at++)
+        t->flight[at] = t->flight[at + 1];
 }
 
 // --- making one ---
