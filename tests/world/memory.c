@@ -4,6 +4,7 @@
 // service manager would.
 #include <errno.h>
 
+#include "tests/world/plenty.h"
 #include "tests/world/world.h"
 
 #undef malloc
