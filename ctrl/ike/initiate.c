@@ -67,14 +67,16 @@ static bool being_made(const struct ike_sa *sa)
 }
 
 // An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather
-// not on one that is about to end for another's sake: its children would go with it.
+// not on one that is about to end for another's sake: its children would go with it. Nor on one without the
+// virtual addresses that the connection asks for: they come with IKE_AUTH alone (RFC 7296 2.19).
 static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
 {
     struct ike_sa *going = NULL, *coming = NULL;
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
         if (sa->conn == c && being_made(sa))
             coming = sa;
-        if (sa->state != SA_ESTABLISHED || sa->conn != c || sa->wanted_new || sa->hs)
+        if (sa->state != SA_ESTABLISHED || sa->conn != c || sa->wanted_new || sa->hs ||
+            (c->cfg.vip_count && !sa->local_vip_count))
             continue;
         if (!unique_goes(sa))
             return sa;
