@@ -28,8 +28,9 @@ struct ike_events {
     void (*sa_goes)(struct ike_sa *sa);         // our DELETE is next
     void (*sa_ends)(struct ike_sa *sa);         // it is going, with all that it has
     void (*sa_deleted)(struct ike_sa *sa);      // ... for the peer has said so
-    void (*sa_down)(struct ike_sa *sa);         // one that was up: without its CHILD SAs now
-    void (*sa_over)(struct ike_sa *sa);         // it is found nowhere any more
+    void (*sa_replaced)(struct ike_sa *sa); // it ends for another one's sake, which may not have all it had
+    void (*sa_down)(struct ike_sa *sa);     // one that was up: without its CHILD SAs now
+    void (*sa_over)(struct ike_sa *sa);     // it is found nowhere any more
 
     void (*child_up)(struct child_sa *c,
                      struct child_sa *before); // before: in the place of that one, or NULL

@@ -301,6 +301,17 @@ void revive_loaded(struct ike *ike, struct conn *c)
     }
 }
 
+// In a moment, when the successor has what it was made for.
+void revive_replaced(struct ike_sa *sa)
+{
+    const struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
+    for (const struct child_sa *c = live ? sa->children : NULL; c; c = c->next) {
+        const struct child_config *child = child_is_up(c) ? conn_child(live, c->cfg->name) : NULL;
+        if (child && child->start_action == ACTION_START)
+            want(sa->ike, live, child, REVIVE_START, BASE_MS);
+    }
+}
+
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     struct revive *r = provided(ike, c, child) ? NULL : get(ike, c->cfg.name, child->name);

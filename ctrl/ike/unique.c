@@ -74,6 +74,7 @@ static void replaced_late(struct timer *t)
     }
     log_set_context(sa->conn->cfg.name, sa->id);
     sa_why(sa, "replaced by another IKE_SA");
+    sa->ike->events->sa_replaced(sa);
     sa_delete(sa);
     log_set_context("", 0);
 }
@@ -122,10 +123,12 @@ static void end_duplicate(struct ike_sa *sa, struct ike_sa *old, bool initial_co
     if (initial_contact) {
         LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
         sa_why(old, "replaced: the peer sent INITIAL_CONTACT");
+        sa->ike->events->sa_replaced(old);
         sa_destroy(old);
     } else if (!wait_for_successors(sa, old)) {
         LOGF(IKE, 0, "deleting duplicate IKE_SA for peer '%s' due to uniqueness policy", id);
         sa_why(old, "replaced by a newer IKE_SA");
+        sa->ike->events->sa_replaced(old);
         sa_delete(old);
     }
 }
@@ -145,6 +148,7 @@ static bool end_crossing(struct ike_sa *sa, struct ike_sa *o)
         if (old && old->state == SA_ESTABLISHED)
             leave_to_peer(old);
         sa_why(sa, "replaced: both ends initiated at once");
+        sa->ike->events->sa_replaced(sa);
         sa_delete(sa);
     }
     return loser != sa;

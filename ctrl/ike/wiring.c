@@ -73,6 +73,7 @@ const struct ike_events ike_events = {
     .sa_goes = unique_step_aside,
     .sa_ends = revive_sa_ends,
     .sa_deleted = revive_sa_deleted,
+    .sa_replaced = revive_replaced,
     .sa_down = on_sa_down,
     .sa_over = control_sa_over,
     .child_up = on_child_up,
