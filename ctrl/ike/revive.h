@@ -8,7 +8,7 @@
 struct conn;
 struct child_config;
 void revive_loaded(struct ike *ike, struct conn *c); // start_action
-void revive_replaced(struct ike_sa *sa); // what it had and is to be up, and its successor has not
+void revive_replaced(struct ike_sa *sa);             // what it had and is to be up, and its successor has not
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child);
 void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum lost_why why);
 void revive_limit(struct child_sa *c);                    // it ends now
