@@ -558,6 +558,33 @@ static void test_delete_of_a_child_that_is_being_installed_counts(void **state)
     pair_free(p);
 }
 
+static void starts_one_of_two(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[0].start_action = side ? ACTION_NONE : ACTION_START;
+}
+
+// A peer that has forgotten everything begins anew with the other child, and INITIAL_CONTACT ends the IKE SA
+// before it: what is to be up from the start comes up on the new one.
+static void test_what_a_replaced_ike_sa_had_comes_up_on_its_successor(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, starts_one_of_two);
+    pair_wait(p, 1000);
+    sa_destroy(sa_of_conn(p->s[1].ike, "t", NULL));
+    pair_run(p);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_result(p, 1, pair_initiate(p, 1, "d"), true);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    pair_wait(p, 5000);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(p->s[i].ike->sa_count, 1);
+        assert_int_equal(pair_live(&p->s[i]), 2);
+    }
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -569,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
+        cmocka_unit_test(test_what_a_replaced_ike_sa_had_comes_up_on_its_successor),
         cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),
         cmocka_unit_test(test_start_action_is_tried_again_after_refusals_for_ever_where_asked),
         cmocka_unit_test(test_start_action_without_more_tries_stays_away),

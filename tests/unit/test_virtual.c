@@ -153,6 +153,20 @@ static void test_no_address_left_is_no_child(void **state)
     assert_int_equal(rw->virtual_count, 0);
 }
 
+// Addresses come with IKE_AUTH alone: the IKE SA that got none is not the one to make the CHILD SA on.
+static void test_next_attempt_asks_for_an_address_again(void **state)
+{
+    (void)state;
+    set_up(any, 1);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false); // no pool is loaded
+    assert_int_equal(rw->ike->sa_count, 1);
+    pool("v4", "10.3.0.0/24");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_string_equal(vip(0), "10.3.0.1");
+    assert_int_equal(pair_live(rw), 1);
+    assert_true(pair_agree(p));
+}
+
 static void test_peer_without_a_wish_gets_no_child(void **state)
 {
     (void)state;
@@ -218,6 +232,7 @@ int main(void)
         TEST(test_two_families_get_an_address_each),
         TEST(test_rekeying_keeps_addresses_and_reauthentication_takes_them_along),
         TEST(test_no_address_left_is_no_child),
+        TEST(test_next_attempt_asks_for_an_address_again),
         TEST(test_peer_without_a_wish_gets_no_child),
         TEST(test_answer_without_an_address_of_use_is_refused),
         TEST(test_address_that_cannot_be_put_ends_the_child_at_both_ends),
