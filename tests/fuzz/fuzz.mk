@@ -55,7 +55,6 @@ fuzz-programs: $(FUZZ_BINS) $(FUZZ)/seeds/.done
 fuzz: fuzz-programs ## hostile input, SECONDS=600 for each target (tests/fuzz); what breaks one stays in build/fuzz/found
 	@tests/fuzz/run.sh $(FUZZ) $(SECONDS) $(FUZZ_TARGETS)
 check-fuzz: fuzz-programs ## the same from its seeds, for a few seconds each
-	@tests/fuzz/mutants.sh apply
 	@tests/fuzz/run.sh $(FUZZ) 4 $(FUZZ_TARGETS)
 
 .PHONY: fuzz-mutants fuzz-coverage

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mutants.sh [NAME]...: plants each bug of mutants/LIST in a copy of the tree and lets the program that is named there look for it:
 # `orders` first through what `make check` runs, then through pairs of lists of two until LIMIT seconds of CPU time are over. Prints
-# the table and writes build/report/orders-mutants.json. mutants.sh --apply: only whether each patch applies.
+# the table and writes build/report/orders-mutants.json.
 # Exit status: 0 all found, 1 otherwise.
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -10,17 +10,6 @@ build=${BUILD:-build} limit=${LIMIT:-120}
 work=$here/$build/orders-mutants
 list=$here/tests/orders/mutants/LIST
 cd "$here"
-if [ "${1-}" = --apply ]; then
-    bad=0
-    mapfile -t names < <(grep -v '^#' "$list" | awk '{print $1}' | sort)
-    mapfile -t files < <(find tests/orders/mutants -name '*.patch' -printf '%f\n' | sed 's/\.patch$//' | sort)
-    [ "${names[*]}" = "${files[*]}" ] || { echo "tests/orders/mutants: LIST and the patches differ" && bad=1; }
-    for name in "${files[@]}"; do
-        patch -f -s -p1 --dry-run <"tests/orders/mutants/$name.patch" >/dev/null || { echo "tests/orders/mutants/$name.patch does not apply any more" && bad=1; }
-    done
-    [ $bad = 1 ] || echo "orders mutants: ${#files[@]} patches apply"
-    exit $bad
-fi
 mkdir -p "$work/log" "$here/$build/report"
 copy_tree() { rm -rf "$work/tree" && mkdir -p "$work/tree" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -p -t "$work/tree"; }
 build_it() { make -s -C "$work/tree" BUILD=build "build/tests/$1" >"$work/log/build" 2>&1; }

@@ -25,7 +25,3 @@ check-orders: $(ORDERS) ## every order of two exchanges a side with a loss and a
 .PHONY: orders-mutants
 orders-mutants: $(ORDERS) ## plant a bug in each rule of collision: every one must be found (NAMES="...", LIMIT=SECONDS)
 	@BUILD=$(BUILD) tests/orders/mutants.sh $(NAMES)
-check-mutants: check-orders-mutants
-.PHONY: check-orders-mutants
-check-orders-mutants:
-	@tests/orders/mutants.sh --apply

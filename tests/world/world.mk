@@ -35,8 +35,8 @@ check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred ra
 	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60
 
 .PHONY: check-mutants
-check-mutants: ## does each planted defect of the world's still apply to the source
-	@tests/world/mutants_apply.sh
+check-mutants: ## does each planted defect still apply to the source
+	@tests/mutants_apply.sh tests/world tests/orders tests/unit tests/fuzz
 .PHONY: world-mutants
 world-mutants: $(WORLD) ## plant old defects again: random seeds must find each within five CPU minutes
 	@BUILD=$(BUILD) tests/world/mutants.sh
