@@ -174,16 +174,25 @@ void service_forget(struct site *s)
 
 // ---- acts
 
+// How much longer what was under way takes, a second at least.
+static uint64_t rest_of(const struct world *w, const struct pair *p)
+{
+    return p->up_from > w->now + SECOND ? p->up_from - w->now : SECOND;
+}
+
 // The NAT takes another port with the next packet from inside, which is authenticated ESP, or the answer to
-// it; a host is silent for 2.9 s at most.
+// it; a host is silent for 2.9 s at most. That holds for all that go through it; what is under way takes that
+// much longer, as its answers went to the mapping before.
 static void act_rebind(struct world *w, struct pair *p)
 {
     struct site *s = end_of(w, p, 0);
     if (!p->natted)
         return;
-    for (unsigned i = 0; i < w->pairs; i++) // all that go through it
-        if (w->pair[i].natted && w->now >= w->pair[i].up_from)
-            disturb(w, &w->pair[i], 3 * SECOND + SECOND / 2);
+    for (unsigned i = 0; i < w->pairs; i++) {
+        struct pair *q = &w->pair[i];
+        if ((q->natted || q->roams) && q->up_from != NEVER) // what roams may be there by IPv4 now
+            disturb(w, q, 3 * SECOND + SECOND / 2 + (w->now >= q->up_from ? 0 : rest_of(w, q)));
+    }
     nat_rebind(s);
 }
 
@@ -349,12 +358,6 @@ static void act_restart(struct world *w, struct pair *p)
     service_forget(s);
     daemon_kill(s, ROOM_SUPER);
     fault_restart(s, away);
-}
-
-// What was under way when it stood still goes on where it was.
-static uint64_t rest_of(const struct world *w, const struct pair *p)
-{
-    return p->up_from > w->now + SECOND ? p->up_from - w->now : SECOND;
 }
 
 // A daemon gets no processor for a while, past the deadline of its card's SAs in half of all cases (10 s by
