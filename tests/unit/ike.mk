@@ -2,7 +2,7 @@
 IKE_ROOM_SRCS := $(filter-out %/main.c,$(IKE_SRCS) $(KEYS_SRCS)) $(CRYPTO_SRCS) $(PKI_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
 $(eval $(call unit_test,test_ike_pair,tests/unit/test_ike_pair.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_ah,tests/unit/test_ike_ah.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_ike_certs,tests/unit/test_ike_certs.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_certs,tests/unit/test_ike_certs.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_tls,tests/unit/test_tls.c tests/unit/pki_files.c ctrl/ike/tls.c ctrl/ike/tls_key.c $(CRYPTO_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_vectors,tests/unit/test_ike_vectors.c $(IKE_ROOM_SRCS),-ljansson -lcrypto -lm))
 $(eval $(call unit_test,test_ike_crypto,tests/unit/test_ike_crypto.c $(CRYPTO_SRCS),-lcrypto))
@@ -30,7 +30,7 @@ $(eval $(call unit_test,test_ike_ppk,tests/unit/test_ike_ppk.c tests/unit/ike_pa
 $(eval $(call unit_test,test_virtual,tests/unit/test_virtual.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_eap,tests/unit/test_eap.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_followup,tests/unit/test_ike_followup.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_childless,tests/unit/test_ike_childless.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 REDIRECT_LDFLAGS := -Wl,--wrap=child_put_answer
 $(eval $(call unit_test,test_ike_redirect,tests/unit/test_ike_redirect.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(REDIRECT_LDFLAGS)))
@@ -39,6 +39,6 @@ $(eval $(call unit_test,test_ike_memory_more,tests/unit/test_ike_memory_more.c t
 $(eval $(call unit_test,test_ike_notifies,tests/unit/test_ike_notifies.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NOTIFIES_LDFLAGS)))
 $(eval $(call unit_test,test_ike_numbers,tests/unit/test_ike_numbers.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 ROUNDS_LDFLAGS := -Wl,--wrap=rounds_put_follows
-$(eval $(call unit_test,test_ike_rounds,tests/unit/test_ike_rounds.c tests/unit/ike_pair.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ROUNDS_LDFLAGS)))
+$(eval $(call unit_test,test_ike_rounds,tests/unit/test_ike_rounds.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ROUNDS_LDFLAGS)))
 $(eval $(call unit_test,test_ike_nat_transport,tests/unit/test_ike_nat_transport.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_unknown,tests/unit/test_ike_unknown.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

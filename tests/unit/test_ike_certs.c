@@ -16,27 +16,10 @@
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/sa.h"
-#include "tests/unit/ike_pair.h"
+#include "tests/unit/ike_watch.h"
 #include "tests/unit/pki_files.h"
 
-static char lines[65536]; // of both daemons' logs
 static uint32_t req = 50000;
-
-static void keep(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
-                 const char *text)
-{
-    size_t n = strlen(lines);
-    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
-    snprintf(lines + n, sizeof(lines) - n, "%s\n", text);
-}
-
-static bool said(const char *text)
-{
-    bool found = strstr(lines, text) != NULL;
-    if (!found)
-        print_message("not said: %s\n%s", text, lines);
-    return found;
-}
 
 // --- files: ca (with a.test and b.test of it), other (an authority of the same name), mid and leaf ---
 
@@ -156,9 +139,7 @@ static void drop_conn(struct conn_config *c)
 static struct pair *begin(const char *a)
 {
     struct pair *p = pair_new(NULL);
-    log_set_all(1);
-    log_set_sink(keep, NULL);
-    lines[0] = 0;
+    watch_log();
     for (int side = 0; side < 2; side++) {
         struct conn_config c;
         const char *mine = side ? "b" : a;
@@ -180,7 +161,7 @@ static void end(struct pair *p)
 static void refused(struct pair *p, const char *why)
 {
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-    assert_true(said(why));
+    assert_true(watch_said(why));
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
     pair_wait(p, 10000);
     assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
@@ -199,13 +180,13 @@ static void test_every_kind_of_key_authenticates(void **state)
         struct pair *p = begin(kinds[i][0]);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
-        assert_true(said(with[i]));
-        assert_true(said("authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful"));
-        assert_true(said("received end entity cert \"C=CH, O=Lab, CN=b\""));
+        assert_true(watch_said(with[i]));
+        assert_true(watch_said("authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful"));
+        assert_true(watch_said("received end entity cert \"C=CH, O=Lab, CN=b\""));
         end(p);
         p = begin(kinds[i][0]); // and as responder
         pair_result(p, 1, pair_initiate(p, 1, "c"), true);
-        assert_true(pair_agree(p) && said(with[i]));
+        assert_true(pair_agree(p) && watch_said(with[i]));
         end(p);
     }
 }
@@ -217,8 +198,8 @@ static void test_chain_is_sent_and_followed(void **state)
     refused(p, "sending AUTHENTICATION_FAILED"); // the intermediate is not there
     load_cert(p, 0, PKI_X509, "mid");
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(said("sending issuer cert \"C=CH, O=Lab, CN=mid\""));
-    assert_true(said("received issuer cert \"C=CH, O=Lab, CN=mid\""));
+    assert_true(watch_said("sending issuer cert \"C=CH, O=Lab, CN=mid\""));
+    assert_true(watch_said("received issuer cert \"C=CH, O=Lab, CN=mid\""));
     assert_true(pair_agree(p));
     end(p);
 }
@@ -285,9 +266,9 @@ static void test_signature_must_be_by_the_certificates_key(void **state)
     blobs_clear(&c->cfg.local.certs);
     assert_int_equal(blobs_add(&c->cfg.local.certs, file("mallory", "der")), 0);
     assert_false(initiate_with(p, "p256"));
-    assert_true(said("received end entity cert \"C=CH, O=Lab, CN=p256\""));
-    assert_true(said("is not this key's over this exchange"));
-    assert_true(said("sending AUTHENTICATION_FAILED"));
+    assert_true(watch_said("received end entity cert \"C=CH, O=Lab, CN=p256\""));
+    assert_true(watch_said("is not this key's over this exchange"));
+    assert_true(watch_said("sending AUTHENTICATION_FAILED"));
     assert_int_equal(pair_live(&p->s[1]), 0);
     end(p);
 }
@@ -299,7 +280,7 @@ static void test_without_the_private_key_nothing_is_sent(void **state)
     ipc_send(p->s[0].ctl_keys, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = ++req});
     pair_run(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-    assert_true(said("no private key found for 'a.test'"));
+    assert_true(watch_said("no private key found for 'a.test'"));
     assert_int_equal(p->sent, 2);
     end(p);
 }
@@ -354,7 +335,7 @@ static void test_method_of_the_connection_is_the_only_one(void **state)
         pair_load(p, 1, &c);
         drop_conn(&c);
         pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-        assert_true(said("the peer authenticates by"));
+        assert_true(watch_said("the peer authenticates by"));
         pair_wait(p, 10000);
         assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
         end(p);
@@ -378,9 +359,7 @@ static void test_certificate_opens_the_connection_of_its_authority_alone(void **
 {
     (void)state;
     struct pair *p = pair_new(NULL);
-    log_set_all(1);
-    log_set_sink(keep, NULL);
-    lines[0] = 0;
+    watch_log();
     struct conn_config c;
     load_key(p, 0, "p256");
     load_key(p, 1, "b");
@@ -450,7 +429,7 @@ static void test_subject_is_the_identity_where_none_is_given(void **state)
     pair_load(p, 1, &c);
     drop_conn(&c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(said("authentication of 'C=CH, O=Lab, CN=p256' with ECDSA_WITH_SHA256_DER successful"));
+    assert_true(watch_said("authentication of 'C=CH, O=Lab, CN=p256' with ECDSA_WITH_SHA256_DER successful"));
     end(p);
 }
 
@@ -471,7 +450,7 @@ static void test_certificate_is_of_an_authority_that_the_peer_names(void **state
             pair_load(p, 0, &c);
             drop_conn(&c);
             pair_result(p, !initiator, pair_initiate(p, !initiator, "c"), true);
-            assert_true(said("sending end entity cert \"C=CH, O=Lab, CN=p256\""));
+            assert_true(watch_said("sending end entity cert \"C=CH, O=Lab, CN=p256\""));
             end(p);
         }
     }
@@ -488,16 +467,16 @@ static void test_certreq_names_the_authorities_of_the_connection(void **state)
     struct conn_config c;
     load_cert(p, 0, PKI_CA, "other");
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(said("sending a cert request for 2 authorities"));
+    assert_true(watch_said("sending a cert request for 2 authorities"));
     pair_terminate(p, 0, NULL, true);
     certified(&c, 0, "p256");
     assert_int_equal(blobs_add(&c.remote.cacerts, file("ca", "der")), 0);
     pair_load(p, 0, &c);
     drop_conn(&c);
-    lines[0] = 0;
+    watch_lines[0] = 0;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(said("sending a cert request for 1 authorities"));
-    assert_null(strstr(lines, "for 2 authorities"));
+    assert_true(watch_said("sending a cert request for 1 authorities"));
+    assert_null(strstr(watch_lines, "for 2 authorities"));
     end(p);
 }
 
@@ -513,7 +492,7 @@ static void test_certificate_among_the_loaded_ones_is_found_by_identity(void **s
     pair_load(p, 0, &c);
     drop_conn(&c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(said("sending end entity cert \"C=CH, O=Lab, CN=p256\""));
+    assert_true(watch_said("sending end entity cert \"C=CH, O=Lab, CN=p256\""));
     end(p);
 }
 
@@ -613,7 +592,7 @@ static void test_lists_of_revoked_ones_are_fetched_and_obeyed(void **state)
         assert_int_equal(pair_live(&p->s[1]), 0); // not before the answer
         fetch_says(p, fetch, cases[i].crl != NULL, cases[i].crl);
         pair_result(p, 0, first, cases[i].up);
-        assert_true(said(cases[i].said));
+        assert_true(watch_said(cases[i].said));
         assert_int_equal(pair_live(&p->s[1]), cases[i].up);
         ipc_close(fetch);
         end(p);
@@ -631,7 +610,7 @@ static void test_nothing_is_fetched_before_the_signature_is_good(void **state)
     blobs_clear(&c->cfg.local.certs);
     assert_int_equal(blobs_add(&c->cfg.local.certs, file("mallory", "der")), 0);
     assert_false(initiate_with(p, "listed"));
-    assert_true(said("is not this key's over this exchange"));
+    assert_true(watch_said("is not this key's over this exchange"));
     assert_int_equal(asked_count, 0);
     ipc_close(fetch);
     end(p);
@@ -650,7 +629,7 @@ static void test_answer_that_comes_too_late_goes_nowhere(void **state)
     pair_initiate(p, 0, "c");
     ipc_close(fetch); // and a `fetch` that dies is an answer too
     pair_run(p);
-    assert_true(said("the fetch process is gone"));
+    assert_true(watch_said("the fetch process is gone"));
     end(p);
 }
 
@@ -700,15 +679,15 @@ static void test_fetch_that_died_is_asked_again_by_its_new_channel(void **state)
             ipc_close(fetch);
             pair_run(p);
             pair_result(p, 0, first, false);
-            assert_true(said("the fetch process is gone"));
+            assert_true(watch_said("the fetch process is gone"));
             pair_wait(p, 31000); // what it was asked for may have been its end
             pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-            assert_true(said("it cannot be fetched"));
+            assert_true(watch_said("it cannot be fetched"));
         }
         again = fetch_again(p, super);
         if (!told_first) {
             pair_result(p, 0, first, false);
-            assert_true(said("the fetch process is gone"));
+            assert_true(watch_said("the fetch process is gone"));
             pair_wait(p, 31000);
         }
         uint32_t second = pair_initiate(p, 0, "c"); // not refused for a URL that nobody was asked for
@@ -748,7 +727,7 @@ static void test_tunnel_ends_with_the_certificate_it_was_proven_by(void **state)
     pair_wait(p, (LEFT_S - 5) * 1000);
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 2);
     pair_wait(p, 5000 + PROOF_OVER_MS + 20000);
-    assert_true(said("expired"));
+    assert_true(watch_said("expired"));
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
     end(p);
 }
@@ -784,7 +763,7 @@ static void test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one(void **
         stands(p, true);
         load_crl(p, 1, "revoked");
         stands(p, false);
-        assert_true(said("certificate \"C=CH, O=Lab, CN=listed\" is revoked"));
+        assert_true(watch_said("certificate \"C=CH, O=Lab, CN=listed\" is revoked"));
         pair_result(p, 0, pair_initiate(p, 0, "c"), false);
         end(p);
     }
@@ -801,7 +780,7 @@ static void test_crl_that_comes_during_the_judgement_counts(void **state)
     load_crl(p, 1, "revoked");
     fetch_says(p, fetch, false, NULL);
     pair_result(p, 0, first, false);
-    assert_true(said("is revoked"));
+    assert_true(watch_said("is revoked"));
     stands(p, false);
     ipc_close(fetch);
     end(p);
@@ -836,7 +815,7 @@ static void test_clock_that_is_set_forward_brings_the_end_nearer(void **state)
     for (int side = 0; side < 2; side++)
         ike_clock_set(p->s[side].ike);
     pair_wait(p, PROOF_LEAST_S * 1000 + PROOF_OVER_MS + 20000);
-    assert_true(said("expired"));
+    assert_true(watch_said("expired"));
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
     end(p);
 }

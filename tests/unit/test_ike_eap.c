@@ -10,27 +10,10 @@
 
 #include "ctrl/ike/eap_client.h"
 #include "ctrl/lib/log.h"
-#include "tests/unit/ike_pair.h"
+#include "tests/unit/ike_watch.h"
 #include "tests/unit/pki_files.h"
 
-static char lines[65536]; // of both daemons' logs
 static uint32_t req = 50000;
-
-static void keep(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
-                 const char *text)
-{
-    size_t n = strlen(lines);
-    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
-    snprintf(lines + n, sizeof(lines) - n, "%s\n", text);
-}
-
-static bool said(const char *text)
-{
-    bool found = strstr(lines, text) != NULL;
-    if (!found)
-        print_message("not said: %s\n%s", text, lines);
-    return found;
-}
 
 static void make_end(const char *name, const char *san, const char *algorithm)
 {
@@ -152,9 +135,7 @@ static void load_side(struct pair *p, int side, const struct names *n)
 static struct pair *begin(const struct names *n)
 {
     struct pair *p = pair_new(NULL);
-    log_set_all(1);
-    log_set_sink(keep, NULL);
-    lines[0] = 0;
+    watch_log();
     for (int side = 0; side < 2; side++) {
         const char *name = side ? "b" : n->cert;
         struct msg_CERT_LOAD ca = {.req = ++req, .kind = PKI_CA, .data = pki_read("ca.der")};
@@ -186,7 +167,7 @@ static void end(struct pair *p)
 static void refused(struct pair *p, const char *why)
 {
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-    assert_true(said(why));
+    assert_true(watch_said(why));
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
     pair_wait(p, 60000); // half_open_timeout: a client that gives up is not heard before it is proven
     assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
@@ -206,10 +187,10 @@ static void test_client_and_server_agree_and_go_on(void **state)
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         pair_assert_one(p);
         bool signs =
-            strstr(lines, "authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful") != NULL;
+            strstr(watch_lines, "authentication of 'b.test' with ECDSA_WITH_SHA256_DER successful") != NULL;
         assert_int_equal(signs, !how[i]->only);
-        assert_true(said("authentication of 'b.test' with EAP successful"));
-        assert_true(said("authentication of 'a.test' (myself) with EAP"));
+        assert_true(watch_said("authentication of 'b.test' with EAP successful"));
+        assert_true(watch_said("authentication of 'a.test' (myself) with EAP"));
         char text[ID_TEXT_MAX];
         assert_string_equal(identity_print(p->s[1].ike->sas->remote_id, text, sizeof(text)), user);
         for (int side = 0; side < 2; side++) { // its keys are good for new ones, by either end
@@ -235,7 +216,7 @@ static void test_a_ppk_goes_with_eap_by_an_intermediate(void **state)
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         pair_assert_one(p);
         assert_true(p->s[0].ike->sas->ppk && p->s[1].ike->sas->ppk);
-        assert_true(said("using PPK for PPK_ID 'p' from IKE_AUTH on"));
+        assert_true(watch_said("using PPK for PPK_ID 'p' from IKE_AUTH on"));
         end(p);
     }
     with_ppk = false;
@@ -259,19 +240,6 @@ static void test_a_ppk_with_eap_and_without_an_intermediate_is_none(void **state
 
 // --- loss and repetition ---
 
-struct fault {
-    unsigned at, seen;
-    int copies;
-};
-
-static int once(struct pair *p, unsigned number, struct datagram *d)
-{
-    struct fault *f = p->ctx;
-    (void)d;
-    f->seen = number + 1 > f->seen ? number + 1 : f->seen;
-    return number == f->at ? f->copies : 1;
-}
-
 // Each of its messages once lost, twice there, or late, either end's.
 static void lose_each(const struct names *n, unsigned datagrams)
 {
@@ -279,11 +247,11 @@ static void lose_each(const struct names *n, unsigned datagrams)
     for (unsigned k = 0; k < sizeof(copies) / sizeof(copies[0]); k++) {
         for (unsigned at = 0; at < datagrams; at++) {
             struct pair *p = begin(n);
-            struct fault f = {.at = at, .copies = copies[k]};
+            struct watch_fault f = {.at = at, .copies = copies[k]};
             for (int side = 0; side < 2; side++)
                 password(p, side, "bob", "geheim");
             p->ctx = &f;
-            p->filter = once;
+            p->filter = watch_once;
             uint32_t first = pair_initiate(p, 0, "c");
             pair_wait(p, 20000);
             if (!p->s[0].last_ok || p->s[0].last_req != first)
@@ -366,7 +334,7 @@ static void test_clients_connection_answers_nobody(void **state)
     for (int side = 0; side < 2; side++)
         password(p, side, "a.test", "geheim");
     pair_result(p, 1, pair_initiate(p, 1, "c"), false);
-    assert_true(said("no matching peer config found"));
+    assert_true(watch_said("no matching peer config found"));
     end(p);
 }
 

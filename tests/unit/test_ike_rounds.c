@@ -8,27 +8,10 @@
 #include <cmocka.h>
 
 #include "ctrl/lib/log.h"
-#include "tests/unit/ike_pair.h"
+#include "tests/unit/ike_watch.h"
 #include "tests/unit/pki_files.h"
 
-static char lines[65536]; // of both daemons' logs
 static uint32_t req = 50000;
-
-static void keep(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
-                 const char *text)
-{
-    size_t n = strlen(lines);
-    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
-    snprintf(lines + n, sizeof(lines) - n, "%s\n", text);
-}
-
-static bool said(const char *text)
-{
-    bool found = strstr(lines, text) != NULL;
-    if (!found)
-        print_message("not said: %s\n%s", text, lines);
-    return found;
-}
 
 static void make_end(const char *name, const char *san)
 {
@@ -116,9 +99,7 @@ static void secret(struct pair *p, int side, const char *type, const char *id, c
 static struct pair *begin_as(const struct ends *a, const struct ends *b, const char *a_password)
 {
     struct pair *p = pair_new(NULL);
-    log_set_all(1);
-    log_set_sink(keep, NULL);
-    lines[0] = 0;
+    watch_log();
     for (int side = 0; side < 2; side++) {
         struct msg_CERT_LOAD ca = {.req = ++req, .kind = PKI_CA, .data = pki_read("ca.der")};
         ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
@@ -153,7 +134,7 @@ static void end(struct pair *p)
 static void refused(struct pair *p, const char *why)
 {
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-    assert_true(said(why));
+    assert_true(watch_said(why));
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
     pair_wait(p, 60000);
     assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
@@ -198,28 +179,15 @@ static void test_each_pair_of_proofs_of_either_end_makes_a_tunnel(void **state)
 
 // --- loss and repetition ---
 
-struct fault {
-    unsigned at, seen;
-    int copies;
-};
-
-static int once(struct pair *p, unsigned number, struct datagram *d)
-{
-    struct fault *f = p->ctx;
-    (void)d;
-    f->seen = number + 1 > f->seen ? number + 1 : f->seen;
-    return number == f->at ? f->copies : 1;
-}
-
 static void lose_each(const struct ends *e, unsigned datagrams)
 {
     static const int copies[] = {0, 2, -1};
     for (unsigned k = 0; k < sizeof(copies) / sizeof(copies[0]); k++) {
         for (unsigned at = 0; at < datagrams; at++) {
             struct pair *p = begin(e);
-            struct fault f = {.at = at, .copies = copies[k]};
+            struct watch_fault f = {.at = at, .copies = copies[k]};
             p->ctx = &f;
-            p->filter = once;
+            p->filter = watch_once;
             uint32_t first = pair_initiate(p, 0, "c");
             pair_wait(p, 20000);
             if (!p->s[0].last_ok || p->s[0].last_req != first)
