@@ -433,25 +433,29 @@ static uint64_t mark(const struct vici_sas *sas, enum rekey what, unsigned child
     return sas->count == 1 && strcmp(sas->sa[0].state, "ESTABLISHED") == 0 ? sas->sa[0].spi_i : 0;
 }
 
-bool rig_rekey(struct rig *r, int side, enum rekey what, unsigned child)
+// The mark of the one SA there, another one than `but`; 0: none came. A peer's DELETE of the one before may
+// be on its way yet.
+static uint64_t await_mark(struct rig *r, int side, enum rekey what, unsigned child, uint64_t but)
 {
     static struct vici_sas sas;
-    uint64_t end = mono_us() + REKEY_MS * 1000, before, now;
-    if (!rig_sas(r, side, &sas))
-        return false;
-    before = mark(&sas, what, child);
+    uint64_t end = mono_us() + REKEY_MS * 1000;
+    do {
+        uint64_t now = rig_sas(r, side, &sas) ? mark(&sas, what, child) : 0;
+        if (now && now != but)
+            return now;
+        usleep(10000);
+    } while (mono_us() < end);
+    print_sas(rig_site(r, side)->name, &sas);
+    return 0;
+}
+
+bool rig_rekey(struct rig *r, int side, enum rekey what, unsigned child)
+{
+    uint64_t before = await_mark(r, side, what, child, 0);
     if (!before)
         return complain("%s has not just one SA to rekey", rig_site(r, side)->name);
     if (!rig_ask(r, side, what, child) || !rig_answer(r, side))
         return false;
-    do {
-        if (!rig_sas(r, side, &sas))
-            return false;
-        now = mark(&sas, what, child);
-        if (now && now != before)
-            return true;
-        usleep(10000);
-    } while (mono_us() < end);
-    print_sas(rig_site(r, side)->name, &sas);
-    return complain("%s: nothing was rekeyed within %d s", rig_site(r, side)->name, REKEY_MS / 1000);
+    return await_mark(r, side, what, child, before) ||
+           complain("%s: nothing was rekeyed within %d s", rig_site(r, side)->name, REKEY_MS / 1000);
 }
