@@ -200,7 +200,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 static void take_path(struct ike_sa *sa)
 {
     const struct net_path *p = &sa->in_path;
-    if (sa->nat_local || sa->nat_remote ||
+    if (sa->nat.local || sa->nat.remote ||
         (addr_eq(&p->remote, &sa->path.remote) && addr_eq(&p->local, &sa->path.local)))
         sa->path = *p;
 }

@@ -150,7 +150,7 @@ void child_moved(struct child_sa *c)
                                    .local_port = p->local_port,
                                    .remote = p->remote,
                                    .remote_port = p->remote_port,
-                                   .udp_encap = c->sa->nat_local || c->sa->nat_remote};
+                                   .udp_encap = c->sa->nat.local || c->sa->nat.remote};
     ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_ENDPOINT, &m);
 }
 
@@ -192,7 +192,7 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     m->encr_bits = c->suite.encr.key_bits;
     m->integ = c->suite.integ.id;
     m->esn = c->suite.esn.id == TRID_ESN;
-    m->udp_encap = sa->nat_local || sa->nat_remote;
+    m->udp_encap = sa->nat.local || sa->nat.remote;
     m->local = sa->path.local;
     m->local_port = sa->path.local_port;
     m->remote = sa->path.remote;

@@ -51,7 +51,7 @@ void init_put_nat(struct pb *b, const struct ike_sa *sa, const struct net_path *
 {
     uint8_t hash[20];
     init_nat_hash(sa->spi_i, sa->spi_r, &p->local, p->local_port, hash);
-    if (sa->conn->cfg.encap) // nobody's address: the peer sees a NAT, and ESP goes in UDP
+    if (sa->nat.pretends) // nobody's address: the peer sees a NAT, and ESP goes in UDP
         cr_random(hash, sizeof(hash));
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_NAT_DETECTION_SOURCE_IP, slice_of(hash, 20));
     init_nat_hash(sa->spi_i, sa->spi_r, &p->remote, p->remote_port, hash);
@@ -59,42 +59,44 @@ void init_put_nat(struct pb *b, const struct ike_sa *sa, const struct net_path *
 }
 
 bool init_nat_seen(const struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r,
-                   const struct net_path *p, bool *local, bool *remote)
+                   const struct net_path *p, struct nats *n)
 {
     uint8_t here[20], there[20];
     bool source = false, destination = false, same_source = false, same_destination = false;
     init_nat_hash(sa->spi_i, spi_r, &p->remote, p->remote_port, there);
     init_nat_hash(sa->spi_i, spi_r, &p->local, p->local_port, here);
     for (unsigned i = 0; i < pl->count; i++) {
-        struct notify n;
-        if (pl->p[i].type != PL_NOTIFY || !notify_read(pl->p[i].body, &n))
+        struct notify said;
+        if (pl->p[i].type != PL_NOTIFY || !notify_read(pl->p[i].body, &said))
             continue;
-        if (n.type == N_NAT_DETECTION_SOURCE_IP) {
+        if (said.type == N_NAT_DETECTION_SOURCE_IP) {
             source = true;
-            same_source = same_source || slice_eq(n.data, slice_of(there, 20));
-        } else if (n.type == N_NAT_DETECTION_DESTINATION_IP) {
+            same_source = same_source || slice_eq(said.data, slice_of(there, 20));
+        } else if (said.type == N_NAT_DETECTION_DESTINATION_IP) {
             destination = true;
-            same_destination = same_destination || slice_eq(n.data, slice_of(here, 20));
+            same_destination = same_destination || slice_eq(said.data, slice_of(here, 20));
         }
     }
     if (!source || !destination)
         return false;
-    *remote = !same_source;
-    *local = !same_destination || sa->conn->cfg.encap; // encap: we claimed it
+    n->remote = !same_source;
+    n->pretends = sa->nat.pretends;
+    n->behind = !same_destination;
+    n->local = n->behind || n->pretends;
     return true;
 }
 
 // spi_r: 0 in the request.
 void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r)
 {
-    sa->hs->peer_natd = init_nat_seen(sa, pl, spi_r, &sa->path, &sa->nat_local, &sa->nat_remote);
+    sa->hs->peer_natd = init_nat_seen(sa, pl, spi_r, &sa->path, &sa->nat);
     if (!sa->hs->peer_natd)
         return;
-    if (sa->nat_local && !sa->conn->cfg.encap)
+    if (sa->nat.behind)
         LOGF(IKE, 1, "local host is behind NAT, sending keep alives");
-    else if (sa->nat_local)
+    else if (sa->nat.local)
         LOGF(IKE, 1, "faking NAT situation to enforce UDP encapsulation");
-    if (sa->nat_remote)
+    if (sa->nat.remote)
         LOGF(IKE, 1, "remote host is behind NAT");
 }
 
@@ -282,7 +284,8 @@ static bool forget_attempt(struct ike_sa *sa)
     sa->sk_in = sa->sk_out = NULL;
     sa->spi_r = 0;
     sa->out_mid = 0;
-    sa->nat_local = sa->nat_remote = sa->fragmentation = sa->ppk = false;
+    sa->nat = (struct nats){.pretends = sa->conn->cfg.encap};
+    sa->fragmentation = sa->ppk = false;
     fragments_forget(sa, true);
     free(sa->request);
     sa->request = NULL;
@@ -391,7 +394,7 @@ static void float_ports(struct ike_sa *sa)
 {
     if (!sa->hs->peer_natd || sa->path.nat_t)
         return;
-    if (sa->path.remote_port != IKE_PORT && !(sa->nat_local || sa->nat_remote))
+    if (sa->path.remote_port != IKE_PORT && !(sa->nat.local || sa->nat.remote))
         return;
     sa->path.nat_t = true;
     sa->path.local_port = sa->ike->set.port_nat_t;

@@ -5,6 +5,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
@@ -70,7 +71,7 @@ static void hint(struct ike *ike, const struct net_path *path, uint32_t spi)
             LOGF(IKE, 1,
                  "somebody says in clear that the peer does not know SPI %08x: asking it (RFC 7296 1.5)",
                  spi);
-            exchange_queue(sa, TASK_LIVENESS, 0);
+            exchange_queue(sa, mobike_tells_first(sa) ? TASK_MOBIKE : TASK_LIVENESS, 0);
             log_set_context("", 0);
         }
         return;

@@ -171,29 +171,28 @@ static void log_move(const struct ike_sa *sa, const struct net_path *to)
 }
 
 // Where UDP encapsulation changes, the CHILD SAs have to hear it.
-static void take_nats(struct ike_sa *sa, bool local, bool remote)
+static bool take_nats(struct ike_sa *sa, const struct nats *n)
 {
-    if (sa->nat_local == local && sa->nat_remote == remote)
-        return;
+    bool others = sa->nat.local != n->local || sa->nat.remote != n->remote;
+    sa->nat = *n;
+    if (!others)
+        return false;
     LOGF(IKE, 1, "%s behind a NAT now",
-         local && remote ? "both ends are"
-         : local         ? "we are"
-         : remote        ? "the peer is"
-                         : "nobody is");
-    sa->nat_local = local;
-    sa->nat_remote = remote;
+         n->local && n->remote ? "both ends are"
+         : n->local            ? "we are"
+         : n->remote           ? "the peer is"
+                               : "nobody is");
+    return true;
 }
 
 static bool update(struct ike_sa *sa, const struct inmsg *m)
 {
-    bool local = sa->nat_local, remote = sa->nat_remote;
+    struct nats seen = sa->nat;
     bool elsewhere = !addr_eq(&m->path.remote, &sa->path.remote);
     if (!path_eq(&m->path, &sa->path))
         log_move(sa, &m->path);
-    (void)init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &local, &remote);
-    bool nats = local != sa->nat_local || remote != sa->nat_remote;
-    take_nats(sa, local, remote);
-    if (!path_eq(&m->path, &sa->path) || nats)
+    (void)init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &seen);
+    if (take_nats(sa, &seen) || !path_eq(&m->path, &sa->path))
         sa_set_path(sa, &m->path);
     sa_keepalive(sa);
     sa->mobike.check = sa->mobike.check || elsewhere;
@@ -282,7 +281,7 @@ static void start(struct task *t)
 static void updated(struct ike_sa *sa, const struct update *u, const struct inmsg *m)
 {
     struct notify n;
-    bool local = sa->nat_local, remote = sa->nat_remote;
+    struct nats seen = sa->nat;
     if (sa->mobike.moved || !path_eq(&u->path, &sa->path))
         return; // we are elsewhere again, or were meanwhile: the peer hears it next
     sa->mobike.untold = false;
@@ -291,13 +290,11 @@ static void updated(struct ike_sa *sa, const struct update *u, const struct inms
         LOGF(IKE, 0, "the peer does not take our addresses: received %s", notify_name(n.type));
         return;
     }
-    if (!init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &local, &remote))
+    if (!init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &seen))
         return;
     mobike_read_probe(sa, &m->pl);
     sa->mobike.untold = false; // it has just heard it
-    bool nats = local != sa->nat_local || remote != sa->nat_remote;
-    take_nats(sa, local, remote);
-    if (nats)
+    if (take_nats(sa, &seen))
         sa_set_path(sa, &sa->path);
     sa_keepalive(sa);
 }
@@ -372,9 +369,18 @@ void mobike_addrs_changed(struct ike *ike)
 
 // --- NAT mappings ---
 
+bool mobike_tells_first(struct ike_sa *sa)
+{
+    struct mobike *k = &sa->mobike;
+    if (!k->on || !k->decides || k->mapped || !sa->nat.local || has_transport(sa))
+        return false;
+    k->untold = true;
+    return true;
+}
+
 void mobike_put_probe(struct pb *b, const struct ike_sa *sa)
 {
-    if (sa->mobike.on && sa->mobike.decides && sa->nat_local)
+    if (sa->mobike.on && sa->mobike.decides && sa->nat.local)
         init_put_nat(b, sa, &sa->path);
 }
 

@@ -40,7 +40,10 @@ void mobike_follow(struct ike_sa *sa); // ... and it has been answered
 void mobike_heard(struct ike_sa *sa, const struct net_path *path, bool response);
 struct net_path mobike_way(const struct ike_sa *sa); // where an unanswered request is tried next
 void mobike_addrs_changed(struct ike *ike);
-// In liveness checks, where a NAT is before us: whether its mapping is still the same (3.8).
+// Liveness checks, where a NAT is before us: whether its mapping is still the same (3.8). As long as nothing
+// is known to compare with, the peer is told where we are: an update, which asks whether it is there just as
+// well.
+bool mobike_tells_first(struct ike_sa *sa);
 void mobike_put_probe(struct pb *b, const struct ike_sa *sa);
 void mobike_read_probe(struct ike_sa *sa, const struct payloads *pl);
 

@@ -28,8 +28,8 @@ static bool substitute(struct ts_list *l, const struct addr *with)
 
 bool nat_transport_take(const struct ike_sa *sa, struct ts_list *local, struct ts_list *remote)
 {
-    return (!sa->nat_local || substitute(local, &sa->path.local)) &&
-           (!sa->nat_remote || substitute(remote, &sa->path.remote));
+    return (!sa->nat.local || substitute(local, &sa->path.local)) &&
+           (!sa->nat.remote || substitute(remote, &sa->path.remote));
 }
 
 static bool meet(const struct ts_list *a, const struct ts_list *b)
@@ -45,7 +45,7 @@ static bool meet(const struct ts_list *a, const struct ts_list *b)
 bool nat_transport_taken(const struct ike_sa *sa, const struct ts_list *local, const struct ts_list *remote)
 {
     char name[ID_TEXT_MAX];
-    if (!sa->nat_remote)
+    if (!sa->nat.remote)
         return false;
     for (struct ike_sa *other = NULL; (other = sa_at_host(sa->ike, &sa->path.remote, other));) {
         if (identity_eq(other->remote_id, sa->remote_id)) // it comes anew

@@ -117,8 +117,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     next->successor = false;
     next->waits_for = 0;
     next->path = old->path;
-    next->nat_local = old->nat_local;
-    next->nat_remote = old->nat_remote;
+    next->nat = old->nat;
     mobike_inherit(next, old);
     next->replaces = old->replaces;
     next->alone = old->alone;

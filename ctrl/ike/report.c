@@ -56,8 +56,8 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .ke = sa->suite.ke.id,
                              .established_s = age(sa->ike, sa->established_at),
                              .rekey_s = left(sa->ike, sa->rekey_at),
-                             .nat_local = sa->nat_local,
-                             .nat_remote = sa->nat_remote,
+                             .nat_local = sa->nat.local,
+                             .nat_remote = sa->nat.remote,
                              .handshake_us = sa->handshake_us,
                              .ppk = sa->ppk};
     snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
@@ -83,7 +83,7 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .encr_bits = c->suite.encr.key_bits,
                                .integ = c->suite.integ.id,
                                .esn = c->suite.esn.id == TRID_ESN,
-                               .udp_encap = c->sa->nat_local || c->sa->nat_remote,
+                               .udp_encap = c->sa->nat.local || c->sa->nat.remote,
                                .mode = c->cfg->mode,
                                .install_s = age(c->sa->ike, c->installed_at),
                                .rekey_s = left(c->sa->ike, c->rekey_at),

@@ -26,6 +26,7 @@
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/strangers.h"
@@ -186,6 +187,7 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
         return NULL;
     }
     sa->conn = conn;
+    sa->nat.pretends = conn->cfg.encap;
     conn->refs++;
     sa->hs->began_us = loop_now_us(ike->loop);
     sa->began_at = loop_now(ike->loop);
@@ -345,7 +347,7 @@ static void liveness(struct timer *t)
             log_set_context(sa->conn->cfg.name, sa->id);
             LOGF(IKE, 1, "sending DPD request");
             COUNT(sa->ike, dpd_sent);
-            exchange_queue(sa, TASK_LIVENESS, 0);
+            exchange_queue(sa, mobike_tells_first(sa) ? TASK_MOBIKE : TASK_LIVENESS, 0);
             log_set_context("", 0);
         }
     }
@@ -369,7 +371,7 @@ static void keepalive(struct timer *t)
 void sa_keepalive(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
-    if (!sa->nat_local || !ike->set.keep_alive) {
+    if (!sa->nat.local || !ike->set.keep_alive) {
         timer_stop(ike->loop, &sa->keepalive);
     } else if (!sa->keepalive.armed) {
         sa->keepalive.fire = keepalive;
@@ -454,13 +456,13 @@ void sa_set_path(struct ike_sa *sa, const struct net_path *path)
 }
 
 // A NAT before the peer has another mapping for it now. Behind one ourselves we would follow whoever can
-// repeat our packets (2.23).
+// repeat our packets (2.23). What waits for an answer, a DELETE too, goes there when it is repeated.
 void sa_moved(struct ike_sa *sa, const struct net_path *path)
 {
     struct net_path now = sa->path;
     char a[64], b[64];
-    bool behind = sa->nat_local && !sa->conn->cfg.encap; // encap: a NAT that we only pretend
-    if (sa->state != SA_ESTABLISHED || behind || !sa->nat_remote ||
+    bool up = sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING;
+    if (!up || sa->nat.behind || !sa->nat.remote ||
         (addr_eq(&sa->path.remote, &path->remote) && sa->path.remote_port == path->remote_port))
         return;
     LOGF(IKE, 0, "the peer's NAT mapping has changed: from %s[%u] to %s[%u]",

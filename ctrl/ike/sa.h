@@ -77,6 +77,14 @@ struct vips {
     struct addr dns[VIPS_MAX];   // that came with them
 };
 
+// Which NATs there are, of one way. Whether we pretend is the IKE SA's own: that it began by another
+// connection than it ended up with, or that its connection is another now, changes nothing about it.
+struct nats {
+    bool local, remote; // before us (or we pretend it), before the peer
+    bool pretends;      // we say that there is one before us, whatever is: encap = yes when the SA began
+    bool behind;        // there is one
+};
+
 struct ike_sa {
     struct ike *ike;
     struct table_node by_id, by_spi;
@@ -87,7 +95,8 @@ struct ike_sa {
     struct ike_sa *next, *prev;
     struct conn *conn;
     enum sa_state state;
-    bool initiator, half_open, nat_local, nat_remote;
+    bool initiator, half_open;
+    struct nats nat;
     struct mobike mobike;
     struct redirection redirection;
     bool client;        // it began here, or what it was rekeyed from did

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/exchange.h"
 #include "tests/unit/ike_pair.h"
 
 static void load_refused(struct pair *p, int side, struct conn_config *c)
@@ -315,6 +316,78 @@ static void test_mapping_that_changes_is_followed_after_an_authenticated_message
     pair_free(p);
 }
 
+static struct pair *two_ways_to_one_peer(bool first, bool second) // encap of the connections at side 1
+{
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    p->nat = true;
+    pair_psk(p, 0, "secret", NULL, NULL);
+    pair_psk(p, 1, "secret", NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, 1);
+        through_nat(&c, 1);
+        c.encap = i ? second : first;
+        snprintf(c.name, sizeof(c.name), i ? "t" : "other");
+        snprintf(c.remote.id, sizeof(c.remote.id), i ? "a.test" : "z.test");
+        pair_load(p, 1, &c);
+    }
+    pair_default_conn(&c, 0);
+    pair_load(p, 0, &c);
+    up(p, "c");
+    assert_string_equal(p->s[1].ike->sas->conn->cfg.name, "t");
+    return p;
+}
+
+static void rebinds(struct pair *p, uint16_t port)
+{
+    struct ike_sa *sa = p->s[1].ike->sas;
+    p->nat_shift = (uint16_t)(port - 4500);
+    ipc_send(p->s[1].path_ike, MSG_CHILD_EVENT,
+             &(struct msg_CHILD_EVENT){.child_id = sa->children->id,
+                                       .event = CHILD_EVENT_REBOUND,
+                                       .remote = sa->path.remote,
+                                       .remote_port = port});
+    pair_run(p);
+}
+
+// IKE_SA_INIT is answered by the connection of another peer, as there are no names yet: what that pretends
+// holds for the IKE SA, and is no NAT before us whatever the connection says that is chosen by the names.
+static void test_nat_that_another_connection_pretends_is_not_taken_for_one(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct pair *p = two_ways_to_one_peer(i & 1, i & 2);
+        bool pretended = p->s[1].ike->sas->nat.pretends;
+        assert_int_equal(p->s[0].ike->sas->nat.remote, pretended);
+        rebinds(p, 24500);
+        assert_int_equal(p->s[1].ike->sas->path.remote_port, 24500);
+        assert_int_equal(p->s[1].endpoint.remote_port, 24500);
+        exchange_queue(p->s[0].ike->sas, TASK_REKEY_IKE, 0);
+        pair_run(p);
+        assert_int_equal(p->s[1].ike->sas->nat.pretends, pretended);
+        rebinds(p, 34500);
+        assert_int_equal(p->s[1].endpoint.remote_port, 34500);
+        pair_free(p);
+    }
+}
+
+// The peer does not hear that it is over at a mapping that is no more: what it sends shows where it is.
+static void test_delete_follows_a_mapping_that_changes_while_it_is_not_answered(void **state)
+{
+    (void)state;
+    struct pair *p = two_ways_to_one_peer(false, false);
+    p->filter = pair_lose_all;
+    pair_terminate(p, 1, NULL, false);
+    pair_run(p);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    rebinds(p, 24500);
+    p->filter = NULL;
+    assert_int_equal(p->s[1].ike->sas->path.remote_port, 24500);
+    pair_wait(p, 5000); // it is repeated
+    assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
 static int moved_auth(struct pair *p, unsigned number, struct datagram *d)
 {
     (void)p;
@@ -349,6 +422,8 @@ int main(void)
         cmocka_unit_test(test_transport_mode_is_negotiated_and_never_fallen_back_from),
         cmocka_unit_test(test_transport_mode_between_networks_has_no_selectors),
         cmocka_unit_test(test_mapping_that_changes_is_followed_after_an_authenticated_message),
+        cmocka_unit_test(test_nat_that_another_connection_pretends_is_not_taken_for_one),
+        cmocka_unit_test(test_delete_follows_a_mapping_that_changes_while_it_is_not_answered),
         cmocka_unit_test(test_auth_from_elsewhere_without_a_nat_does_not_move_the_sa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
 {
     (void)state;
     struct pair *p = up_behind_a_nat();
-    assert_true(only(p, 0)->mobike.on && only(p, 0)->nat_local);
+    assert_true(only(p, 0)->mobike.on && only(p, 0)->nat.local);
     pair_wait(p, 11000); // what the peer sees of us is known
     assert_int_equal(only(p, 1)->path.remote_port, 14500);
     p->nat_shift = 20000;
@@ -131,6 +131,29 @@ static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
     assert_int_equal(p->s[1].endpoints, before + 1);
     assert_true(p->s[1].endpoint.udp_encap);
     pair_free(p);
+}
+
+// There is nothing to compare the first answer with, of an IKE SA and of each that it is rekeyed to: the peer
+// is told.
+static void test_a_mapping_that_changed_before_the_first_liveness_check_is_told(void **state)
+{
+    (void)state;
+    for (int rekeyed = 0; rekeyed < 2; rekeyed++) {
+        struct pair *p = up_behind_a_nat();
+        if (rekeyed) {
+            pair_wait(p, 11000);
+            exchange_queue(only(p, 0), TASK_REKEY_IKE, 0);
+            pair_run(p);
+            pair_assert_one(p);
+        }
+        p->nat_shift = 20000;
+        uint64_t before = p->s[1].ike->counters[CNT_info_in_req];
+        pair_wait(p, 11000);
+        assert_int_equal(only(p, 1)->path.remote_port, 24500);
+        assert_int_equal(p->s[1].endpoint.remote_port, 24500);
+        assert_int_equal(p->s[1].ike->counters[CNT_info_in_req], before + 1); // the check itself
+        pair_free(p);
+    }
 }
 
 static unsigned mappings; // said to be new
@@ -480,6 +503,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_move_takes_both_ends_and_their_child_sas_along),
         cmocka_unit_test(test_without_mobike_at_either_end_nothing_moves),
         cmocka_unit_test(test_only_an_update_moves_a_peer_behind_a_nat),
+        cmocka_unit_test(test_a_mapping_that_changed_before_the_first_liveness_check_is_told),
         cmocka_unit_test(test_our_own_move_is_not_taken_for_a_new_mapping_of_the_nat),
         cmocka_unit_test(test_a_peer_that_does_not_answer_is_tried_at_its_other_address),
         cmocka_unit_test(test_an_answer_from_an_address_that_is_not_the_peers_moves_nothing),

@@ -131,13 +131,13 @@ static void test_second_peer_behind_the_nat_does_not_get_the_first_ones_packets(
     struct ike_sa *sa = p->s[1].ike->sas;
     const struct msg_CHILD *c = &pair_sa(&p->s[1], 0)->child;
     struct identity who = *sa->remote_id;
-    struct ike_sa other = {.ike = sa->ike, .nat_remote = true, .path = sa->path, .remote_id = &who};
+    struct ike_sa other = {.ike = sa->ike, .nat.remote = true, .path = sa->path, .remote_id = &who};
     assert_false(nat_transport_taken(&other, &c->local_ts, &c->remote_ts)); // the same peer again
     who.data[0]++;
     assert_true(nat_transport_taken(&other, &c->local_ts, &c->remote_ts));
-    other.nat_remote = false; // nobody else has its address
+    other.nat.remote = false; // nobody else has its address
     assert_false(nat_transport_taken(&other, &c->local_ts, &c->remote_ts));
-    other.nat_remote = true;
+    other.nat.remote = true;
     other.path.remote.a[0]++;
     assert_false(nat_transport_taken(&other, &c->local_ts, &c->remote_ts));
     pair_free(p);

@@ -590,8 +590,8 @@ static void test_nat_in_between_is_detected_and_answers_go_back_through_it(void 
     pair_load(p, 1, &c);
     p->nat = true;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(p->s[0].ike->sas->nat_local);
-    assert_true(p->s[1].ike->sas->nat_remote);
+    assert_true(p->s[0].ike->sas->nat.local);
+    assert_true(p->s[1].ike->sas->nat.remote);
     assert_int_equal(p->s[1].ike->sas->path.remote_port, 14500);
     assert_int_equal(pair_sa(&p->s[1], 0)->child.remote_port, 14500);
     assert_true(pair_agree(p));
