@@ -88,7 +88,7 @@ static void addrs_changed(struct ike *ike)
     revive_addrs_changed(ike);
 }
 
-// It came to path, together with ESP from the same peer.
+// It came to path, together with others of the same peer.
 static void datagram(struct ike *ike, const struct msg_IKE_DATAGRAM *m)
 {
     struct net_path path = {.local = m->local,

@@ -178,7 +178,7 @@
 // ---- path -> ike
 #define MSG_ACQUIRE_FIELDS(F)      F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, policy_id, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // a packet (its selectors) wants a trapped policy's SA
 #define MSG_CHILD_EVENT_FIELDS(F)  F(U32, child_id, 0) F(U8, event, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // enum child_event; the address: REBOUND's
-#define MSG_IKE_DATAGRAM_FIELDS(F) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U32, interface, 0) F(BLOB, datagram, 0) // by UDP 4500, without its marker: the kernel had put it together with ESP
+#define MSG_IKE_DATAGRAM_FIELDS(F) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U32, interface, 0) F(BLOB, datagram, 0) // by UDP 4500, without its marker: the kernel had put it together with others
 #define MSG_ADDRS_CHANGED_FIELDS(F) F(U8, unused, 0)                               // addresses or routes of the machine changed: resolve dynamic selectors again
 // ESP or AH with an SPI that there is not (RFC 7296 section 1.5); a few a second, of many. udp: it came in UDP, from that port.
 #define MSG_UNKNOWN_SPI_FIELDS(F)  F(U32, spi, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp, 0)

@@ -30,23 +30,30 @@ static void pass_on(struct arrivals *t)
     t->count = 0;
 }
 
-// IKE that has come on the heels of ESP from the same peer: the two share a port, and what puts datagrams
-// together looks at addresses, ports and lengths alone. The marker in front of it is not an SPI (RFC 3948
-// section 2.2). As a socket does it, it is lost where ike does not keep up.
-static void to_ike(struct worker *w, struct packet *pkt, uint32_t n, uint32_t room, const struct arrival *a)
+// IKE that has come together with ESP of the same peer, before or behind it: the two share a port, and what
+// puts datagrams together looks at addresses, ports and lengths alone. The marker in front of it is not an
+// SPI (RFC 3948 section 2.2); behind the marker stands a header with the message's length (RFC 7296
+// section 3.1), without which it is nothing that ike could read.
+static bool is_ike(const uint8_t *p, uint32_t n)
 {
-    if (n > 4 && ipc_has_room(w->p->ike)) {
-        w->ike_handed_on++;
-        ipc_send(w->p->ike, MSG_IKE_DATAGRAM,
-                 &(struct msg_IKE_DATAGRAM){.local = a->to,
-                                            .remote = a->from,
-                                            .remote_port = a->from_port,
-                                            .interface = a->index,
-                                            .datagram = slice_of(pkt->job.in + room + 4, n - 4)});
-    } else {
+    enum { MARKER = 4, LENGTH_AT = 24, HEADER = 28 };
+    return n >= MARKER + HEADER && !io_be32(p) && io_be32(p + MARKER + LENGTH_AT) == n - MARKER;
+}
+
+// As a socket does it, it is lost where ike does not keep up.
+static void to_ike(struct worker *w, const uint8_t *p, uint32_t n, const struct arrival *a)
+{
+    if (!ipc_has_room(w->p->ike)) {
         w->ike_lost++;
+        return;
     }
-    packet_release(w, pkt);
+    w->ike_handed_on++;
+    ipc_send(w->p->ike, MSG_IKE_DATAGRAM,
+             &(struct msg_IKE_DATAGRAM){.local = a->to,
+                                        .remote = a->from,
+                                        .remote_port = a->from_port,
+                                        .interface = a->index,
+                                        .datagram = slice_of(p + 4, n - 4)});
 }
 
 // n octets of it behind the room for headers.
@@ -62,9 +69,10 @@ static void arrived(struct arrivals *t, struct packet *pkt, uint32_t n, const st
     if (udp && n == 1 && pkt->job.in[room] == 0xff) { // RFC 3948 section 2.3
         w->keepalives++;
         packet_release(w, pkt);
-    } else if (udp && fits && n >= 4 && !io_be32(pkt->job.in + room)) {
-        to_ike(w, pkt, n, room, a);
-    } else if (udp && n < 8) {
+    } else if (udp && fits && is_ike(pkt->job.in + room, n)) {
+        to_ike(w, pkt->job.in + room, n, a);
+        packet_release(w, pkt);
+    } else if (udp && (n < 8 || !io_be32(pkt->job.in + room))) {
         io_drop(w, pkt, ESP_STATUS_NOT_ESP);
     } else if (!fits || (room && !outer_put(pkt->job.in, a, udp, w->p->env->settings->port_nat_t, n)) ||
                !outer_look(pkt->job.in, pkt->job.in_len, &o)) {
@@ -106,6 +114,20 @@ static void apart(struct arrivals *t, struct packet *pkt, const struct datagram 
     }
 }
 
+// No packet of ours is as long as those, but a message of IKE may be.
+static void too_long(struct worker *w, struct packet *pkt, const struct datagram *d)
+{
+    const uint8_t *next = memcpy(d->more - d->cap, d->p, d->cap);
+    for (uint32_t left = d->len, n; left; left -= n, next += n) {
+        n = left < d->segment ? left : d->segment;
+        if (is_ike(next, n))
+            to_ike(w, next, n, &d->a);
+        else
+            w->drop_in[ESP_STATUS_TRUNCATED]++;
+    }
+    packet_release(w, pkt);
+}
+
 static void one(struct arrivals *t, struct packet *pkt, struct datagram *d)
 {
     d->a.ah = t->socket == PATH_AH6;
@@ -117,7 +139,9 @@ static void one(struct arrivals *t, struct packet *pkt, struct datagram *d)
         arrived(t, pkt, d->len, &d->a);
     } else if (d->segment <= d->cap && !d->a.cut) {
         apart(t, pkt, d);
-    } else { // none of them fits
+    } else if (!d->a.cut) {
+        too_long(t->w, pkt, d);
+    } else {
         t->w->drop_in[ESP_STATUS_TRUNCATED] += (d->len + d->segment - 1) / d->segment - 1;
         pkt->job.op = ESP_DECAP;
         io_drop(t->w, pkt, ESP_STATUS_TRUNCATED);

@@ -134,8 +134,6 @@ struct path_net path_net_sockets(struct path_sockets *s, const struct child_env 
                                                {.raw = env->sock_send6, .udp = env->sock_esp6_nat_t}}};
     net_sender_open(&s->sender);
     s->receiver = (struct net_receiver){.calls = &net_receive_linux};
-    net_receive_together(env->sock_esp_nat_t);
-    net_receive_together(env->sock_esp6_nat_t);
     return (struct path_net){.ctx = s,
                              .tun_read = tun_read,
                              .tun_write = big ? tun_write_one : tun_write,

@@ -13,13 +13,6 @@
 
 const struct net_receive_calls net_receive_linux = {recvmmsg, recvmsg};
 
-void net_receive_together(int udp)
-{
-    int on = 1;
-    if (udp >= 0)
-        (void)setsockopt(udp, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
-}
-
 struct batch {
     struct mmsghdr m[NET_RECEIVE_MAX];
     struct iovec iov[NET_RECEIVE_MAX][2];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How datagrams come in: many a call (recvmmsg), and of UDP many in one, which the kernel or the network card
-// has put together (UDP_GRO): they are of one sender, of one size but for the last.
+// has put together (UDP_GRO, where the supervisor has asked for it): they are of one sender, of one size but
+// for the last.
 #ifndef CTRL_PATH_NET_RECEIVE_H
 #define CTRL_PATH_NET_RECEIVE_H
 
@@ -42,8 +43,6 @@ struct net_receiver {
     bool one_by_one;     // there is no recvmmsg
     uint64_t calls_made; // of either
 };
-// Asks for what is put together; a kernel that does not know it gives each datagram by itself.
-void net_receive_together(int udp);
 // Up to n, at most NET_RECEIVE_MAX: their number, or a negative errno where there is none.
 int net_receive(struct net_receiver *r, int fd, struct datagram *d, unsigned n);
 

@@ -161,7 +161,7 @@ struct worker {
     struct engine_count count[PATH_ENGINES];
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
     uint64_t big_reads, big_writes, taken_apart; // of several packets
-    uint64_t ike_handed_on, ike_lost;            // that came together with ESP
+    uint64_t ike_handed_on, ike_lost;            // that came together with others
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, too_big, keepalives, queue_full, tun_errors,
         rerun;
     uint64_t fragmented_before, fragmented_after, fragments; // packets, encryption between; what came of them

@@ -2,8 +2,9 @@
 // UDP 500 and 4500, raw ESP and AH, raw IP and TUN. On UDP 4500 IKE and ESP share the port (RFC 3948
 // section 2.2): two sockets are bound to it, and a small BPF program gives datagrams that start with the
 // non-ESP marker (four zero octets), and those too short to be either, to `ike`; the rest goes to `path`.
-// Neither process sees the other's packets, but for IKE that the kernel has put together with ESP in front of
-// it (UDP_GRO), which `path` hands on.
+// Neither process sees the other's packets, but for IKE that the kernel has put together with others of its
+// peer (UDP_GRO): what is longer than the IKE message that it begins with goes to `path`, which looks at each
+// by itself and hands on what is IKE.
 #include "ctrl/super/sockets.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +23,10 @@
 
 #include "ctrl/lib/child.h"
 #include "ctrl/lib/log.h"
+
+#ifndef UDP_GRO // linux/udp.h, which does not go together with netinet/udp.h
+#define UDP_GRO 104
+#endif
 
 static int missing(struct esp_error *err, const char *what, const char *step)
 {
@@ -32,11 +38,13 @@ static int missing(struct esp_error *err, const char *what, const char *step)
 
 int sockets_attach_demux(int fd)
 {
-    // A load beyond the datagram's end ends the program with 0.
+    // A load beyond the datagram's end ends the program with 0. The second word is the length that the IKE
+    // header behind the marker tells (RFC 7296 section 3.1).
     struct sock_filter code[] = {
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
-        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0},
-        {BPF_RET | BPF_K, 0, 0, DEMUX_IKE},
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},      {BPF_JMP | BPF_JEQ | BPF_K, 0, 6, 0},
+        {BPF_LD | BPF_W | BPF_LEN, 0, 0, 0},      {BPF_MISC | BPF_TAX, 0, 0, 0},
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4 + 24}, {BPF_ALU | BPF_ADD | BPF_K, 0, 0, 4},
+        {BPF_JMP | BPF_JGE | BPF_X, 0, 1, 0},     {BPF_RET | BPF_K, 0, 0, DEMUX_IKE},
         {BPF_RET | BPF_K, 0, 0, DEMUX_ESP},
     };
     struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
@@ -194,6 +202,13 @@ static int port_is_free(const struct opening *o, uint16_t port)
     return r;
 }
 
+// Datagrams of one peer come together, where the kernel knows how. Whether it puts them together it asks one
+// socket of the group, and not yet by the program: by a hash of the addresses, so both have to say yes.
+static void take_together(int fd)
+{
+    (void)set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
+}
+
 static int nat_t_open(const struct opening *o, int *ike, int *esp)
 {
     uint16_t port = o->st->port_nat_t;
@@ -205,7 +220,13 @@ static int nat_t_open(const struct opening *o, int *ike, int *esp)
         if (errno)
             r = missing(o->err, "UDP port 4500", "attaching the filter that parts IKE from ESP");
     }
-    return r ? r : udp_open(o, esp, port, true); // the group's second: index 1
+    if (r == 0)
+        r = udp_open(o, esp, port, true); // the group's second: index 1
+    if (r == 0) {
+        take_together(*ike);
+        take_together(*esp);
+    }
+    return r;
 }
 
 // What comes of one protocol.

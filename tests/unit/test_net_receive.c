@@ -139,7 +139,7 @@ static int give_together(void *ctx, enum path_socket from, struct datagram *d, u
 static void begin(struct rig *r)
 {
     const uint8_t lo[4] = {127, 0, 0, 1};
-    all.len = all.segment = all.given = 0;
+    memset(&all, 0, sizeof(all));
     all.a =
         (struct arrival){.from.family = 4, .to.family = 4, .from_port = r->udp_port, .ttl = 64, .index = 3};
     memcpy(all.a.from.a, lo, 4);
@@ -215,35 +215,128 @@ static void test_the_last_may_be_shorter_and_anything(void **state)
     assert_int_equal(w->drop_in[ESP_STATUS_NO_SA], 1);
 }
 
-static void test_ike_that_came_together_with_esp_goes_to_ike(void **state)
+// So many octets with their marker.
+static uint8_t *ike_message(uint32_t n)
+{
+    static uint8_t m[6000];
+    memset(m, 0, 4);
+    memset(m + 4, (int)n, n - 4);
+    m[28] = m[29] = 0;
+    m[30] = (uint8_t)((n - 4) >> 8);
+    m[31] = (uint8_t)(n - 4);
+    return m;
+}
+
+static void forget_told(struct rig *r)
 {
     static uint8_t buf[IPC_MAX_MESSAGE];
-    static const uint8_t ike[] = "\0\0\0\0and a message of IKE";
-    struct rig *r = *state;
-    union msg m = {0};
-    ssize_t n;
-    begin(r);
     while (recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT) > 0)
         ;
-    seal(r, 0, 30);
-    put(ike, sizeof(ike));
-    arrive(r);
-    expect(r, 0, 30);
-    assert_int_equal(r->p->worker->ike_handed_on, 1);
-    while ((n = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT)) > 0 &&
-           msg_read(slice_of(buf, (size_t)n), &m) != MSG_IKE_DATAGRAM)
+}
+
+// The next that was handed on, as it was sent.
+static void expect_handed_on(struct rig *r, uint32_t n)
+{
+    static uint8_t buf[IPC_MAX_MESSAGE];
+    const uint8_t *message = ike_message(n);
+    union msg m = {0};
+    ssize_t got;
+    while ((got = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT)) > 0 &&
+           msg_read(slice_of(buf, (size_t)got), &m) != MSG_IKE_DATAGRAM)
         ;
-    assert_true(n > 0);
-    assert_int_equal(m.IKE_DATAGRAM.datagram.len, sizeof(ike) - 4);
-    assert_memory_equal(m.IKE_DATAGRAM.datagram.p, ike + 4, sizeof(ike) - 4);
+    assert_true(got > 0);
+    assert_int_equal(m.IKE_DATAGRAM.datagram.len, n - 4);
+    assert_memory_equal(m.IKE_DATAGRAM.datagram.p, message + 4, n - 4);
     assert_int_equal(m.IKE_DATAGRAM.remote_port, r->udp_port);
     assert_int_equal(m.IKE_DATAGRAM.interface, 3);
     assert_memory_equal(m.IKE_DATAGRAM.remote.a, all.a.from.a, 16);
     assert_memory_equal(m.IKE_DATAGRAM.local.a, all.a.to.a, 16);
-    put("\0\0\0\0", 4); // a marker and nothing behind it
-    all.segment = 0;
+}
+
+static void test_ike_that_came_together_with_esp_goes_to_ike(void **state)
+{
+    struct rig *r = *state;
+    begin(r);
+    forget_told(r);
+    seal(r, 0, 30);
+    put(ike_message(all.segment - 1), all.segment - 1);
     arrive(r);
-    assert_int_equal(r->p->worker->ike_lost, 1);
+    expect(r, 0, 30);
+    assert_int_equal(r->p->worker->ike_handed_on, 1);
+    expect_handed_on(r, all.segment - 1);
+}
+
+static void test_esp_behind_ike_and_between_is_let_in(void **state)
+{
+    struct rig *r = *state;
+    begin(r);
+    rig_seal(r, 0x1001, "10.2.0.1", 0); // only to know how long it is
+    forget_told(r);
+    uint32_t n = (uint32_t)r->last_in_len;
+    put(ike_message(n), n);
+    seal(r, 1, 3);
+    put(ike_message(n), n);
+    put(ike_message(n), n);
+    seal(r, 4, 2);
+    arrive(r);
+    expect(r, 1, 5);
+    assert_int_equal(r->p->worker->ike_handed_on, 3);
+    for (int i = 0; i < 3; i++)
+        expect_handed_on(r, n);
+}
+
+static void test_ike_longer_than_any_packet_of_ours_is_handed_on_too(void **state)
+{
+    struct rig *r = *state;
+    begin(r);
+    forget_told(r);
+    put(ike_message(5000), 5000);
+    put(ike_message(5000), 5000);
+    memset(all.bytes + all.len, 1, 5000);
+    all.len += 5000;
+    put(ike_message(3000), 3000);
+    all.segment = 5000;
+    arrive(r);
+    assert_int_equal(r->p->worker->ike_handed_on, 3);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_TRUNCATED], 1);
+    expect_handed_on(r, 5000);
+    expect_handed_on(r, 5000);
+    expect_handed_on(r, 3000);
+}
+
+// What ike could not read is not handed on, alone or together.
+static void test_a_marker_without_the_ike_header_of_that_length_is_dropped(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    begin(r);
+    for (uint32_t n = 4; n < 40; n++) {
+        put(ike_message(n < 32 ? 32 : n), n);
+        all.bytes[31] += n >= 32; // octets that are not there
+        arrive(r);
+        assert_int_equal(w->drop_in[ESP_STATUS_NOT_ESP], n - 3);
+    }
+    put(ike_message(60), 60);
+    put("\0\0\0\0", 4);
+    all.segment = 60;
+    arrive(r);
+    assert_int_equal(w->drop_in[ESP_STATUS_NOT_ESP], 37);
+    assert_int_equal(w->ike_handed_on, 1);
+    assert_int_equal(w->ike_lost, 0);
+}
+
+static void test_ike_that_does_not_keep_up_loses_it_counted(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    begin(r);
+    for (int i = 0; i < 10000 && !w->ike_lost; i++) { // nobody reads them
+        put(ike_message(5000), 5000);
+        put(ike_message(5000), 5000);
+        all.segment = 5000;
+        in_udp(&w->udp_fd, 0);
+    }
+    assert_true(w->ike_lost > 0 && w->ike_handed_on > 0);
 }
 
 static void test_without_a_free_packet_the_rest_is_counted(void **state)
@@ -272,6 +365,7 @@ static void test_what_is_longer_than_any_packet_of_ours_is_counted_each(void **s
     struct rig *r = *state;
     struct worker *w = r->p->worker;
     begin(r);
+    memset(all.bytes, 1, sizeof(all.bytes)); // not the marker of IKE
     all.len = 10001;
     all.segment = 5000;
     arrive(r);
@@ -337,6 +431,10 @@ int main(void)
         WITH(test_what_came_together_is_taken_apart_in_order),
         WITH(test_the_last_may_be_shorter_and_anything),
         WITH(test_ike_that_came_together_with_esp_goes_to_ike),
+        WITH(test_esp_behind_ike_and_between_is_let_in),
+        WITH(test_ike_longer_than_any_packet_of_ours_is_handed_on_too),
+        WITH(test_a_marker_without_the_ike_header_of_that_length_is_dropped),
+        WITH(test_ike_that_does_not_keep_up_loses_it_counted),
         WITH(test_without_a_free_packet_the_rest_is_counted),
         WITH(test_what_is_longer_than_any_packet_of_ours_is_counted_each),
         WITH(test_this_kernel_gives_together_what_it_has_together),

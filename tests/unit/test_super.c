@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/udp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,6 +25,11 @@
 #include "ctrl/super/children.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/supervise.h"
+
+#ifndef UDP_SEGMENT // linux/udp.h, which does not go together with netinet/udp.h
+#define UDP_SEGMENT 103
+#define UDP_GRO     104
+#endif
 
 // The rooms themselves are not part of these tests.
 int ctl_main(const struct child_env *env)
@@ -233,9 +239,20 @@ static void assert_goes(const int group[2], int from, uint16_t port, const void 
     assert_int_equal(recv(group[!expected], b, sizeof(b), 0), -1);
 }
 
+// So many octets with their marker.
+static void ike_message(uint8_t *m, uint32_t n)
+{
+    memset(m, 0, 4);
+    memset(m + 4, 7, n - 4);
+    m[28] = m[29] = 0;
+    m[30] = (uint8_t)((n - 4) >> 8);
+    m[31] = (uint8_t)(n - 4);
+}
+
 static void test_demux_ike_by_non_esp_marker_esp_otherwise(void **state)
 {
     (void)state;
+    uint8_t m[64];
     uint16_t port = 0;
     int group[2];
     group[DEMUX_IKE] = bound(&port);
@@ -250,9 +267,54 @@ static void test_demux_ike_by_non_esp_marker_esp_otherwise(void **state)
         assert_goes(group, from, port, "\xff", 1, DEMUX_IKE); // a keepalive; ike drops it
         assert_goes(group, from, port, "", 0, DEMUX_IKE);
         assert_goes(group, from, port, "\1\2\3", 3, DEMUX_IKE);
+        ike_message(m, 60);
+        assert_goes(group, from, port, m, 60, DEMUX_IKE);
+        assert_goes(group, from, port, m, 59, DEMUX_IKE); // shorter than it says: ike drops it
+        assert_goes(group, from, port, m, 32, DEMUX_IKE);
+        assert_goes(group, from, port, m, 61, DEMUX_ESP); // there is more than this message
+        m[28] = m[29] = m[30] = m[31] = 0xff;             // ... that ends before its own length
+        assert_goes(group, from, port, m, 61, DEMUX_ESP);
         close(from);
         from = socket(AF_INET, SOCK_DGRAM, 0);
     }
+    close(from);
+    close(group[0]);
+    close(group[1]);
+}
+
+static void send_together(int from, uint16_t port, uint8_t *p, size_t len, uint16_t size)
+{
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(size))] = {0};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct iovec v = {p, len};
+    struct msghdr h = {&to, sizeof(to), &v, 1, control, sizeof(control), 0};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(size));
+    memcpy(CMSG_DATA(c), &size, sizeof(size));
+    assert_int_equal(sendmsg(from, &h, 0), (ssize_t)len);
+}
+
+// The kernel hands what it has put together to one socket, by its first octets.
+static void test_demux_ike_in_front_of_esp_takes_none_of_it_along(void **state)
+{
+    (void)state;
+    uint8_t m[300], got[400];
+    uint16_t port = 0;
+    int group[2], on = 1, from = socket(AF_INET, SOCK_DGRAM, 0);
+    group[DEMUX_IKE] = bound(&port);
+    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE]), 0);
+    group[DEMUX_ESP] = bound(&port);
+    if (setsockopt(group[DEMUX_ESP], IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) < 0)
+        skip(); // a kernel that puts nothing together
+    ike_message(m, 100);
+    memset(m + 100, 0xe5, 200); // two of ESP
+    send_together(from, port, m, 300, 100);
+    assert_int_equal(recv(group[DEMUX_ESP], got, sizeof(got), 0), 300);
+    assert_memory_equal(got, m, 300);
+    assert_int_equal(recv(group[DEMUX_IKE], got, sizeof(got), 0), -1);
     close(from);
     close(group[0]);
     close(group[1]);
@@ -383,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_room_that_dies_is_left_dead_for_longer_each_time),
         cmocka_unit_test(test_room_takes_only_a_sealed_file_of_its_own_program),
         cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
+        cmocka_unit_test(test_demux_ike_in_front_of_esp_takes_none_of_it_along),
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
