@@ -24,8 +24,9 @@ struct net_sender {
     const struct net_calls *calls;
     struct net_send_family { // [0] IPv4, [1] IPv6
         int raw, udp;        // -1: there is none
-        bool cuts;           // the kernel does
-        int df;              // what the UDP socket was last told, -1: nothing
+        bool six;
+        bool cuts; // the kernel does
+        int df;    // what the UDP socket was last told, -1: nothing
     } family[2];
     uint16_t port;        // that the UDP sockets are bound to
     unsigned alone;       // of the packets that come next: those that were refused together

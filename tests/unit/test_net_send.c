@@ -29,7 +29,7 @@ enum { RAW4 = 104, UDP4 = 204, RAW6 = 106, UDP6 = 206, PORT = 4500, MANY = 64 };
 
 static struct model {
     bool knows_segments;
-    int df;                                  // of the IPv4 UDP socket
+    int df, no_checksum;                     // of the IPv4 UDP socket
     unsigned calls, messages;                // that it took
     size_t limit;                            // octets of a datagram, more is EMSGSIZE
     int refuse, refuse_together, refuse_udp; // errno; of everything, of what is together, of one by UDP
@@ -103,6 +103,8 @@ static int refusal(int fd, const struct msghdr *m)
             return EMSGSIZE;
     if (k.refuse)
         return k.refuse;
+    if (m->msg_iovlen > 1 && k.no_checksum) // as the kernel does
+        return EINVAL;
     if (m->msg_iovlen > 1)
         return k.refuse_together;
     return fd == UDP4 || fd == UDP6 ? k.refuse_udp : 0;
@@ -127,6 +129,8 @@ static int model_setsockopt(int fd, int level, int name, const void *v, socklen_
     (void)len;
     if (fd == UDP4 && level == IPPROTO_IP && name == IP_MTU_DISCOVER)
         memcpy(&k.df, v, sizeof(k.df));
+    else if (fd == UDP4 && level == SOL_SOCKET && name == SO_NO_CHECK)
+        memcpy(&k.no_checksum, v, sizeof(k.no_checksum));
     else if (fd != UDP6 || level != IPPROTO_IPV6)
         fail_msg("option %d of level %d", name, level);
     return 0;
@@ -335,6 +339,40 @@ static void test_df_is_what_the_packet_says(void **state)
         assert_int_equal(k.left[i].df, i / 3 % 2 ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO);
         assert_int_equal(k.left[i].together, 3);
     }
+}
+
+static void test_over_ipv4_without_cutting_the_checksum_is_zero(void **state)
+{
+    struct net_sender s = sender(true);
+    (void)state;
+    assert_int_equal(k.no_checksum, 0); // a sum is what cutting costs
+    add_many((struct shape){.payload = 100}, 10);
+    assert_int_equal(send_all(&s, 0), 0);
+    k.refuse_together = EMSGSIZE; // for once
+    assert_int_equal(send_all(&s, 0), 0);
+    assert_int_equal(k.no_checksum, 0);
+    k.refuse_together = EIO; // a device that cannot
+    assert_int_equal(send_all(&s, 0), 0);
+    assert_int_equal(k.no_checksum, 1);
+    assert_int_equal(k.left[k.count - 1].together, 1);
+    s = sender(false);
+    assert_int_equal(k.no_checksum, 1);
+}
+
+// What the model's kernel does.
+static void test_this_kernel_does_not_cut_without_a_checksum(void **state)
+{
+    static const uint8_t bytes[100];
+    (void)state;
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1, size = 50, fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) < 0)
+        skip(); // one that cannot cut
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+    assert_int_equal(sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&to, sizeof(to)), -1);
+    assert_int_equal(errno, EINVAL);
+    close(fd);
 }
 
 static void test_no_more_leave_together_than_every_kernel_takes(void **state)
@@ -602,6 +640,8 @@ int main(void)
         FRESH(test_packets_to_one_place_of_one_size_leave_together),
         FRESH(test_what_differs_leaves_apart_and_in_order),
         FRESH(test_df_is_what_the_packet_says),
+        FRESH(test_over_ipv4_without_cutting_the_checksum_is_zero),
+        FRESH(test_this_kernel_does_not_cut_without_a_checksum),
         FRESH(test_no_more_leave_together_than_every_kernel_takes),
         FRESH(test_a_kernel_that_cannot_cut_gets_each_by_itself_in_one_call),
         FRESH(test_one_that_is_too_long_is_lost_alone),
