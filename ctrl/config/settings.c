@@ -49,6 +49,8 @@ static const struct key keys[] = {
     {"routing_table", K_U32, AT(routing_table), 1, UINT32_MAX, false},
     {"routing_table_prio", K_U32, AT(routing_priority), 1, 32765, false},
     {"ppk_intermediate", K_BOOL, AT(ppk_intermediate), 0, 1, true},
+    {"session_resumption", K_BOOL, AT(session_resumption), 0, 1, true},
+    {"ticket_lifetime", K_TIME, AT(ticket_lifetime), 60, 86400, true},
     {"offload_default", K_OFFLOAD, AT(offload_default), 0, 0, true},
     {"mtu", K_U32, AT(mtu), 1280, 9000, true},
     {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true},

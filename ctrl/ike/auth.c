@@ -26,6 +26,9 @@
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
 #include "ctrl/ike/redirect.h"
+#include "ctrl/ike/resume.h"
+#include "ctrl/ike/resume_session.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -51,6 +54,8 @@ void auth_log_proven(const struct msg_AUTH_PROVEN *m)
 
 static void failed(struct ike_sa *sa)
 {
+    if (resume_falls_back(sa))
+        return;
     LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa_reason(sa));
     sa_destroy(sa);
 }
@@ -89,7 +94,8 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
         own_auth_log(sa, auth);
         pb_own_certs(&b, sa);
     }
-    pb_ask_certs(&b, sa);
+    if (!hs->resumption)
+        pb_ask_certs(&b, sa);
     if (sa_first_to_peer(sa))
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
     if (sa->remote_id->type != ID_ANY)
@@ -105,6 +111,7 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
         child_put_request(&b, hs->pending, false, NULL);
     }
     mobike_offer(&b, sa);
+    ticket_request(&b, sa);
     rounds_put_supported(&b, sa);
     rounds_put_follows(&b, sa);
     COUNT(sa->ike, ike_auth_out_req);
@@ -207,9 +214,24 @@ static void second_round(struct task *t)
     refuse_peer(sa);
 }
 
+static void start_resumed(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    char why[200];
+    session_ids(sa, sa->hs->resumption);
+    if (own_auth_make(t, got_auth, why, sizeof(why)))
+        return;
+    sa_why(sa, "%.190s", why);
+    failed(sa);
+}
+
 static void start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
+    if (sa->hs->resumption) {
+        start_resumed(t);
+        return;
+    }
     *sa->local_id = sa->conn->local_id;
     *sa->remote_id = sa->conn->remote_id;
     if (sa->local_id->type == ID_ANY)
@@ -339,7 +361,10 @@ static void checked(struct task *t, enum proof how, const char *text)
         return;
     }
     mobike_agreed(sa, &hs->answer->pl);
+    session_inherit(sa, hs->resumption);
     sa_established(sa);
+    session_bound(sa, hs->resumption);
+    ticket_take(sa, &hs->answer->pl);
     sa_unique(sa, false);
     bool alone = childless_wanted(sa);
     if (!hs->pending && !alone) {
@@ -398,7 +423,7 @@ static bool first_response(struct task *t, struct inmsg *m)
     struct auth auth;
     struct identity id, want;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX], why[200];
-    bool only = conn_eap_only(&sa->conn->cfg);
+    bool only = conn_eap_only(&sa->conn->cfg) && !sa->hs->resumption;
     if (!idr || !ap == !only || payload_count(&m->pl, PL_IDR) != 1 || !identity_read(idr->body, &id) ||
         (ap && (payload_count(&m->pl, PL_AUTH) != 1 || !auth_read(ap->body, &auth)))) {
         if (only && ap)
@@ -408,13 +433,15 @@ static bool first_response(struct task *t, struct inmsg *m)
         return false;
     }
     rounds_peer_id(sa, &want);
+    if (sa->hs->resumption)
+        identity_copy(&want, sa->hs->resumption->said);
     if (identity_match(&id, &want) == MATCH_NONE) {
         sa_why(sa, "IDir '%.80s' does not match to '%.80s'", identity_print(&id, a, sizeof(a)),
                identity_print(&want, b, sizeof(b)));
         refuse_peer(sa);
         return false;
     }
-    if (!sa->hs->rounds && !ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
+    if (!sa->hs->rounds && !sa->hs->resumption && !ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
         sa_why(sa, "%.190s", why);
         refuse_peer(sa);
         return false;

@@ -20,6 +20,9 @@
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proof.h"
+#include "ctrl/ike/resume.h"
+#include "ctrl/ike/resume_session.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
@@ -51,20 +54,21 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
     bool contact = hs->initial_contact;
-    if (!hs->eap && rounds_own_signs(sa)) { // with EAP they came with the first AUTH
+    if (hs->resumption || (!hs->eap && rounds_own_signs(sa))) { // with EAP they came with the first AUTH
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
         pb_own_certs(&b, sa);
     }
     if (hs->answer) // otherwise our first round was all
         pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
     virtual_put_reply(&b, sa);
-    if (!hs->rounds)
+    if (!hs->rounds && !hs->resumption)
         ppk_put_answer(&b, sa);
     if (c)
         child_put_answer(&b, c, NULL);
     else if (notify)
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), notify, slice_of(NULL, 0));
     mobike_accept(&b, sa);
+    ticket_put(&b, sa);
     if (!exchange_reply(sa, EX_AUTH, &b)) {
         sa_why(sa, "the IKE_AUTH response could not be built");
         sa_destroy(sa);
@@ -144,7 +148,8 @@ static void proven(struct task *t)
         eap_first_again(t);
     rounds_first_again(t);
     sa_established(sa);
-    make_child(t);
+    session_bound(sa, sa->hs->resumption);
+    ticket_give(t, make_child);
 }
 
 // The first round's answer (RFC 4739): our AUTH, and nothing of what the request asks for.
@@ -282,13 +287,14 @@ static void checked(struct task *t, enum proof how, const char *why)
     // that anyone can be behind the integrity check, and what he did stays with the address that began.
     sa_set_half_open(sa, false);
     take_path(sa);
+    resume_proven(sa);
     if (!rounds_more(sa) && sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact &&
         !sa_first_to_peer(sa)) {
         sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    if (!sa->hs->eap_over && !rounds_own_signs(sa))
+    if (!sa->hs->eap_over && !sa->hs->resumption && !rounds_own_signs(sa))
         proven(t);
     else if (!own_auth_make(t, got_auth, text, sizeof(text))) {
         sa_why(sa, "%.190s", text);
@@ -373,6 +379,39 @@ static void second_request(struct task *t)
     refuse_with(sa, N_AUTHENTICATION_FAILED);
 }
 
+// Behind IKE_SESSION_RESUME: who it is has been proven before, and is not to be another one (RFC 5723 4.3.3).
+static void resumed_request(struct task *t)
+{
+    struct ike_sa *sa = t->sa;
+    const struct payloads *pl = &t->msg->pl;
+    const struct payload *pi = payload_find(pl, PL_IDI), *pr = payload_find(pl, PL_IDR),
+                         *ap = payload_find(pl, PL_AUTH);
+    struct refusal r = {0};
+    struct notify n;
+    struct identity idi, idr;
+    struct auth auth;
+    bool none;
+    if (!pi || payload_count(pl, PL_IDI) != 1 || !identity_read(pi->body, &idi) ||
+        (pr && !identity_read(pr->body, &idr)) || !ap || payload_count(pl, PL_AUTH) != 1 ||
+        !auth_read(ap->body, &auth) || !wishes_fit(pl, &none, &r) || !virtual_request_fits(pl, &r)) {
+        sa_why(sa, "%.190s",
+               r.why.text[0] ? r.why.text : "IDi, IDr or AUTH is missing or malformed (RFC 5723 4.3.3)");
+        refuse_with(sa, N_INVALID_SYNTAX);
+        return;
+    }
+    const char *fault = resume_fault(sa, &idi, pr ? &idr : NULL);
+    if (!fault && none && childless_refuses_none(sa))
+        fault = "the peer asks for no CHILD_SA, and childless is never";
+    if (fault) {
+        sa_why(sa, "%s", fault);
+        refuse_with(sa, N_AUTHENTICATION_FAILED);
+        return;
+    }
+    sa->hs->initial_contact = notify_find(pl, N_INITIAL_CONTACT, &n);
+    mobike_offered(sa, pl);
+    proof_begin(t, pl, &auth, pi->body, checked);
+}
+
 static void request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -387,6 +426,10 @@ static void request(struct task *t)
     if (sa->hs->eap) {
         if (eap_request(t))
             check_by_eap(t);
+        return;
+    }
+    if (sa->hs->resumption) {
+        resumed_request(t);
         return;
     }
     if (sa->hs->rounds) {

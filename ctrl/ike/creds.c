@@ -235,6 +235,7 @@ static void authority_list(struct ike *ike, const struct msg_AUTHORITY_LIST *m)
 static void certs_clear(struct ike *ike, uint32_t req)
 {
     pki_clear(ike->creds->pki);
+    ike->creds->gone++;
     pki_flush(ike->creds->pki, PKI_CACHE_ALL);
     ipc_result(ike->chan[ROOM_CTL], req, true, "%s", "");
 }
@@ -261,6 +262,7 @@ void creds_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_AUTHORITY_LOAD: authority_load(ike, &m->AUTHORITY_LOAD); break;
     case MSG_AUTHORITY_UNLOAD:
         rc = pki_authority_unset(ike->creds->pki, m->AUTHORITY_UNLOAD.name, &err);
+        ike->creds->gone++;
         answer(ike, m->AUTHORITY_UNLOAD.req, rc, &err);
         break;
     case MSG_AUTHORITY_LIST: authority_list(ike, &m->AUTHORITY_LIST); break;

@@ -17,6 +17,7 @@ struct creds {
     uint8_t certreq[CREDS_CERTREQ_MAX * 20]; // of the loaded authorities
     size_t certreq_len;
     bool certreq_made;
+    uint64_t gone;   // how often what was trusted went: clears, authorities that were unloaded or replaced
     uint64_t judged; // pki_newest when the SAs that stand were held against the CRLs
 };
 struct creds *creds_new(void); // NULL: no memory

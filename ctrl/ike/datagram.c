@@ -13,6 +13,7 @@
 #include "ctrl/ike/init_respond.h"
 #include "ctrl/ike/invalid_spi.h"
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/resume.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/strangers.h"
@@ -71,13 +72,15 @@ static void to_sa(struct ike *ike, const struct net_path *path, const struct ike
     log_set_context("", 0);
 }
 
+// Of IKE_SA_INIT, and of IKE_SESSION_RESUME in its place.
 static void sa_init_response(struct ike *ike, const struct net_path *path, const struct ike_header *h,
                              struct slice d)
 {
     struct ike_sa *sa = sa_by_spi(ike, h->spi_i);
     struct refusal r = {0};
     if (!sa || !sa->initiator || sa->sk_in || h->mid || !sa->request || !sa->active ||
-        sa->active->kind != TASK_INIT || (h->flags & FLAG_INITIATOR)) {
+        sa->active->kind != (h->exchange == EX_SA_INIT ? TASK_INIT : TASK_RESUME) ||
+        (h->flags & FLAG_INITIATOR)) {
         COUNT(ike, dropped_state);
         return;
     }
@@ -92,12 +95,12 @@ static void sa_init_response(struct ike *ike, const struct net_path *path, const
     log_set_context(sa->conn->cfg.name, sa->id);
     struct slice body = slice_of(m->data + IKE_HEADER_LEN, d.len - IKE_HEADER_LEN);
     if (payloads_read(h->next, body, &m->pl, &r) == 0 && payloads_validate(&m->pl, &r) == 0) {
-        exchange_log("parsed", EX_SA_INIT, true, 0, &m->pl);
+        exchange_log("parsed", h->exchange, true, 0, &m->pl);
         if (sa->active->ops->response(sa->active, m))
             m = NULL;
     } else { // anyone can send this: wait for a good one
         COUNT(ike, dropped_malformed);
-        LOGF(ENC, 1, "IKE_SA_INIT response dropped: %s", r.why.text);
+        LOGF(ENC, 1, "%s response dropped: %s", exchange_name(h->exchange), r.why.text);
     }
     free(m);
     log_set_context("", 0);
@@ -123,6 +126,11 @@ static void take_datagram(struct ike *ike, const struct net_path *path, struct s
     } else if (h.exchange == EX_SA_INIT) {
         COUNT(ike, ike_init_in_req);
         init_request(ike, path, &h, d);
+    } else if (h.exchange == EX_SESSION_RESUME && ike->set.session_resumption) {
+        if (h.flags & FLAG_RESPONSE)
+            sa_init_response(ike, path, &h, d);
+        else
+            resume_request(ike, path, &h, d);
     } else {
         to_sa(ike, path, &h, d);
     }

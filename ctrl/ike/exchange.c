@@ -18,6 +18,7 @@ const char *exchange_name(uint8_t x)
     case EX_AUTH: return "IKE_AUTH";
     case EX_CREATE_CHILD: return "CREATE_CHILD_SA";
     case EX_INFORMATIONAL: return "INFORMATIONAL";
+    case EX_SESSION_RESUME: return "IKE_SESSION_RESUME";
     case EX_INTERMEDIATE: return "IKE_INTERMEDIATE";
     case EX_FOLLOWUP_KE: return "IKE_FOLLOWUP_KE";
     default: return "EXCHANGE";

@@ -14,6 +14,7 @@
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/mobike.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/ways.h"
@@ -65,6 +66,7 @@ static void give_up(struct ike_sa *sa)
         }
         LOGF(IKE, 1, "establishing IKE_SA failed, peer not responding");
     }
+    ticket_lost(sa);
     for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED; c = c->next)
         if (child_is_up(c))
             sa->ike->events->child_lost(sa->ike, sa->conn, c->cfg->name, LOST_DEAD);
@@ -76,7 +78,9 @@ static void retransmit(struct timer *t)
     struct ike_sa *sa = t->ctx;
     struct ike *ike = sa->ike;
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (sa->tries >= ike->set.retransmit_tries) {
+    if (sa->active && sa->active->ops->tries && sa->tries >= sa->active->ops->tries) {
+        sa->active->ops->restart(sa);
+    } else if (sa->tries >= ike->set.retransmit_tries) {
         give_up(sa);
     } else if (!way_begin_anew(sa)) {
         sa->tries++;

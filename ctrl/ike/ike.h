@@ -79,11 +79,13 @@ struct ike {
     struct ipc_chan *chan[ROOM_COUNT];
     struct creds *creds;
     struct pools *pools;
-    struct tls_room *tls;  // NULL: no EAP-TLS was asked for yet
-    unsigned pubkey_conns; // loaded ones whose peer has a certificate or public key
-    unsigned eap_conns;    // loaded ones whose peer authenticates by EAP
-    unsigned round_conns;  // loaded ones with several rounds of authentication
-    unsigned ppk_conns;    // loaded ones with a postquantum preshared key
+    struct tickets *tickets;     // NULL: there were none yet (resume_ticket.h)
+    struct resume_wait *resumes; // whose ticket keys is asked about
+    struct tls_room *tls;        // NULL: no EAP-TLS was asked for yet
+    unsigned pubkey_conns;       // loaded ones whose peer has a certificate or public key
+    unsigned eap_conns;          // loaded ones whose peer authenticates by EAP
+    unsigned round_conns;        // loaded ones with several rounds of authentication
+    unsigned ppk_conns;          // loaded ones with a postquantum preshared key
     struct conn *conns;
     struct conn_class *classes;
     struct conn_group *groups;
@@ -94,7 +96,8 @@ struct ike {
         conn_names, conn_addrs, sa_conns, by_host, revives, tasks, fetches;
     struct job *jobs;
     unsigned sa_count, half_open_count;
-    uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task;
+    uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task,
+        next_resume;
     struct timer reaper, shutdown;
     bool stopping;
     struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are

@@ -24,6 +24,7 @@
 #include "ctrl/ike/ppk.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/redirect.h"
+#include "ctrl/ike/resume.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
@@ -296,7 +297,8 @@ void init_restart(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     struct net_path path;
-    bool way = way_again(sa, &path);
+    bool way = way_again(sa, &path),
+         again = sa->active->kind == TASK_INIT || sa->tries < sa->active->ops->tries;
     if (sa->active->kind != TASK_INIT && sa->active->ops->undo)
         sa->active->ops->undo(sa->active);
     if (sa->active->kind != TASK_INIT && (!forget_attempt(sa) || !way)) {
@@ -318,6 +320,11 @@ void init_restart(struct ike_sa *sa)
     }
     sa->hs->cookie_len = 0;
     sa->hs->restarts = 0;
+    if (again && resume_begin(sa)) { // there may be a way again, and the ticket is still good
+        task_become(sa->active, TASK_RESUME);
+        sa->active->ops->start(sa->active);
+        return;
+    }
     generate(sa, first_group(&sa->conn->cfg));
 }
 
@@ -390,7 +397,7 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
 }
 
 // Port 4500 from here on where both ends speak it (2.23), unless a port of its own was configured.
-static void float_ports(struct ike_sa *sa)
+void init_float_ports(struct ike_sa *sa)
 {
     if (!sa->hs->peer_natd || sa->path.nat_t)
         return;
@@ -487,7 +494,7 @@ static bool response(struct task *t, struct inmsg *m)
     sa->path.local = m->path.local;
     init_read_nat(sa, &m->pl, sa->spi_r);
     init_read_fragmentation(sa, &m->pl);
-    float_ports(sa);
+    init_float_ports(sa);
     init_ask_keys(t, got_keys);
     return false;
 }

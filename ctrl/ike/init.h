@@ -17,6 +17,7 @@ void init_put_nat(struct pb *b, const struct ike_sa *sa, const struct net_path *
 bool init_nat_seen(const struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r,
                    const struct net_path *p, struct nats *n);
 void init_read_nat(struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r);
+void init_float_ports(struct ike_sa *sa); // to 4500 from here on, where both ends speak it
 void init_put_fragmentation(struct pb *b, const struct ike_sa *sa);
 void init_read_fragmentation(struct ike_sa *sa, const struct payloads *pl);
 // What the peer signs with, and whether it wants a certificate.

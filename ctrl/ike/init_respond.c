@@ -95,15 +95,17 @@ static bool read_request(struct ike *ike, struct init_in *in)
     return false;
 }
 
-static bool within_limits(struct ike *ike, const struct init_in *in)
+bool init_within_limits(struct ike *ike, const struct net_path *path)
 {
     const struct settings *s = &ike->set;
-    unsigned from = half_open_from(ike, &in->path->remote);
+    unsigned from = half_open_from(ike, &path->remote);
     if (s->block_threshold && from >= s->block_threshold)
-        LOGF(NET, 1, "IKE_SA_INIT dropped: %u half-open IKE_SAs with that peer, block_threshold is %u", from,
-             s->block_threshold);
+        LOGF(NET, 1,
+             "beginning of an IKE_SA dropped: %u half-open IKE_SAs with that peer, block_threshold is %u",
+             from, s->block_threshold);
     else if (s->ikesa_limit && ike->sa_count >= s->ikesa_limit)
-        LOGF(NET, 1, "IKE_SA_INIT dropped: %u IKE_SAs, ikesa_limit is %u", ike->sa_count, s->ikesa_limit);
+        LOGF(NET, 1, "beginning of an IKE_SA dropped: %u IKE_SAs, ikesa_limit is %u", ike->sa_count,
+             s->ikesa_limit);
     else
         return true;
     COUNT(ike, dropped_limit);
@@ -241,6 +243,16 @@ static void half_open_over(struct timer *t)
     log_limit_end(&ike->log_limit);
 }
 
+void init_half_open(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    sa_set_half_open(sa, true);
+    sa->life.fire = half_open_over;
+    sa->life.ctx = sa;
+    if (ike->set.half_open_timeout)
+        timer_set(ike->loop, &sa->life, loop_now(ike->loop) + (uint64_t)ike->set.half_open_timeout * 1000);
+}
+
 static bool remember(struct ike_sa *sa, const struct init_in *in)
 {
     struct handshake *hs = sa->hs;
@@ -272,11 +284,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
         sa_destroy(sa);
         return;
     }
-    sa_set_half_open(sa, true);
-    sa->life.fire = half_open_over;
-    sa->life.ctx = sa;
-    if (ike->set.half_open_timeout)
-        timer_set(ike->loop, &sa->life, loop_now(ike->loop) + (uint64_t)ike->set.half_open_timeout * 1000);
+    init_half_open(sa);
     init_read_nat(sa, &in->pl, 0);
     init_read_fragmentation(sa, &in->pl);
     init_read_auth(sa, &in->pl);
@@ -318,8 +326,8 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
         }
         return;
     }
-    if (ike->stopping || !within_limits(ike, &in) || !read_request(ike, &in) || !cookie_gate(ike, &in) ||
-        !choose(ike, &in))
+    if (ike->stopping || !init_within_limits(ike, path) || !read_request(ike, &in) ||
+        !cookie_gate(ike, &in) || !choose(ike, &in))
         return;
     accept_request(ike, &in);
 }

@@ -10,6 +10,7 @@
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/resume.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -40,7 +41,7 @@ struct ike_sa *initiate_to(struct ike *ike, struct conn *c, const struct child_c
     if (redirected)
         sa->redirection = *redirected;
     log_set_context(c->cfg.name, sa->id);
-    exchange_queue(sa, TASK_INIT, 0);
+    exchange_queue(sa, resume_begin(sa) ? TASK_RESUME : TASK_INIT, 0);
     log_set_context("", 0);
     return sa;
 }

@@ -116,6 +116,13 @@ static void proof_ends(struct ike_sa *sa)
     no_later(&sa->over_at, end + PROOF_OVER_MS);
 }
 
+void lifetime_ike_reauth(struct ike_sa *sa, uint64_t at)
+{
+    no_later(&sa->reauth_at, at);
+    no_later(&sa->over_at, at + (uint64_t)sa->conn->cfg.over_time * 1000);
+    lifetime_ike_arm(sa);
+}
+
 void lifetime_ike(struct ike_sa *sa)
 {
     const struct conn_config *cfg = &sa->conn->cfg;

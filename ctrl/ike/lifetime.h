@@ -19,6 +19,7 @@ uint64_t lifetime_volume(uint64_t limit, uint64_t spread); // less a random part
 void lifetime_ike(struct ike_sa *sa);
 void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms); // of its rekeying
 void lifetime_ike_arm(struct ike_sa *sa);
+void lifetime_ike_reauth(struct ike_sa *sa, uint64_t at); // it proves itself again by then
 void lifetime_ike_retire(struct ike_sa *sa, uint64_t at); // it is replaced, and ends then
 void lifetime_clock_set(struct ike_sa *sa); // where its peer's certificates end is elsewhere now
 

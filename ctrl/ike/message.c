@@ -73,6 +73,7 @@ static uint8_t place_of(uint8_t exchange)
     case EX_SA_INIT: return IN_INIT;
     case EX_AUTH: return IN_AUTH;
     case EX_CREATE_CHILD: return IN_CHILD;
+    case EX_SESSION_RESUME: return IN_RESUME;
     case EX_INTERMEDIATE: return IN_INTER;
     case EX_FOLLOWUP_KE: return IN_FOLLOWUP;
     default: return IN_INFO;

@@ -192,7 +192,7 @@ static bool choose(struct ike_sa *sa, char *why, size_t size)
     if (!o)
         return false;
     o->method = CR_METHOD_PSK;
-    if (s->auth != AUTH_PUBKEY || sa->hs->eap_over)
+    if (s->auth != AUTH_PUBKEY || sa->hs->eap_over || sa->hs->resumption)
         return true;
     o->schemes = s->schemes ? s->schemes : cr_schemes_default();
     if (sa->hs->peer_signs)
@@ -277,7 +277,9 @@ void own_auth_log(const struct ike_sa *sa, struct slice auth)
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' (myself) with %s%s",
          identity_print(sa->local_id, text, sizeof(text)),
-         sa->hs->eap_over ? "EAP" : auth_print(o->method, auth),
+         sa->hs->eap_over     ? "EAP"
+         : sa->hs->resumption ? "its session ticket"
+                              : auth_print(o->method, auth),
          o->method == CR_METHOD_PSK ? "" : " successful");
 }
 

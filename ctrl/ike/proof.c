@@ -106,7 +106,9 @@ static void good(struct task *t)
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' with %s successful",
          identity_print(sa->remote_id, text, sizeof(text)),
-         sa->hs->eap_over ? "EAP" : auth_print(p->auth.method, p->auth.value));
+         sa->hs->eap_over     ? "EAP"
+         : sa->hs->resumption ? "its session ticket"
+                              : auth_print(p->auth.method, p->auth.value));
     finish(t, PROOF_GOOD, "");
 }
 
@@ -377,7 +379,8 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
     struct proof_state *p = calloc(1, sizeof(*p));
     char why[200];
     uint8_t kind = proof_kind(auth->method),
-            wanted = sa->hs->eap_over ? AUTH_PSK : rounds_peer(sa)->auth; // by the MSK
+            wanted =
+                sa->hs->eap_over || sa->hs->resumption ? AUTH_PSK : rounds_peer(sa)->auth; // by MSK, SK_p
     if (!p) {
         fn(t, PROOF_BAD, "no memory");
         return;
@@ -389,6 +392,7 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
         snprintf(why, sizeof(why), "the peer authenticates by %s (method %u), and by %s the connection says",
                  auth_print(auth->method, auth->value), auth->method,
                  sa->hs->eap_over                    ? "the key that EAP made"
+                 : sa->hs->resumption                ? "its session ticket"
                  : rounds_peer(sa)->auth == AUTH_PSK ? "a pre-shared key"
                  : rounds_peer(sa)->auth == AUTH_EAP ? "EAP"
                                                      : "a certificate or public key");

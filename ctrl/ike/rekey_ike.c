@@ -22,6 +22,7 @@
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proposal.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/virtual.h"
@@ -394,6 +395,7 @@ static void put_answer(struct pb *b, struct task *t, const struct ike_sa *next)
     }
     pb_chosen(b, &next->suite, x->number, PROTO_IKE, next->spi_r, 8);
     ike_kex_put(b, &x->kex);
+    ticket_put_later(b, t->sa, &t->msg->pl);
 }
 
 static void answered(struct task *t, enum msg_type type, const union msg *m)

@@ -24,6 +24,8 @@
 #include "ctrl/ike/mobike.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/pools.h"
+#include "ctrl/ike/resume.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/ways.h"
@@ -122,6 +124,8 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_RESULT: ask_answer(ike, m->RESULT.req, t, m); break;
     case MSG_KE_PUBLIC: ask_answer(ike, m->KE_PUBLIC.req, t, m); break;
     case MSG_IKE_KEYS: ask_answer(ike, m->IKE_KEYS.req, t, m); break;
+    case MSG_TICKET_IS: ask_answer(ike, m->TICKET_IS.req, t, m); break;
+    case MSG_TICKET_STATE: ask_answer(ike, m->TICKET_STATE.req, t, m); break;
     case MSG_PPK_CONFIRM_IS: ask_answer(ike, m->PPK_CONFIRM_IS.req, t, m); break;
     case MSG_AUTH_PROVEN: ask_answer(ike, m->AUTH_PROVEN.req, t, m); break;
     case MSG_AUTH_OCTETS_IS: ask_answer(ike, m->AUTH_OCTETS_IS.req, t, m); break;
@@ -261,6 +265,8 @@ void ike_free(struct ike *ike)
     job_free_all(ike);
     revive_free(ike);
     fetch_drop_all(ike);
+    tickets_free(ike);
+    resume_free(ike);
     while ((n = table_pop(&ike->pending)) != NULL)
         free(n);
     while (ike->conns) {

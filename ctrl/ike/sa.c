@@ -27,6 +27,8 @@
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/mobike.h"
+#include "ctrl/ike/resume_session.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/strangers.h"
@@ -221,6 +223,8 @@ void handshake_free(struct ike_sa *sa)
     free(hs->answer);
     own_auth_free(hs->own);
     proof_free(hs->proof);
+    session_free(hs->resumption);
+    ticket_answer_free(hs->ticket);
     rounds_free(hs->rounds);
     ppk_int_free(hs->ppk_int);
     eap_free(hs->eap);
@@ -282,7 +286,10 @@ void sa_destroy(struct ike_sa *sa)
     fragments_forget(sa, false);
     fragments_forget(sa, true);
     handshake_free(sa);
-    ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
+    session_free(sa->session);
+    sa->session = NULL;
+    ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET,
+             &(struct msg_IKE_FORGET){.ike_id = sa->id, .lost = sa->lost});
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);
     sa->sk_in = sa->sk_out = NULL;

@@ -60,8 +60,10 @@ struct handshake { // until the SA is established
     bool ppk_needed;         // a PPK: there is no way without it
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
     struct own_auth *own;                                         // how we prove ourselves
-    struct proof_state *proof;                                    // how the peer does, as long as that takes
-    struct conn *refused[4]; // connections whose rules its certificates did not meet, only compared
+    struct session *resumption;   // it goes on from there (RFC 5723); NULL: it begins in full
+    struct ticket_answer *ticket; // that the peer asked for
+    struct proof_state *proof;    // how the peer does, as long as that takes
+    struct conn *refused[4];      // connections whose rules its certificates did not meet, only compared
     unsigned refused_count;
 };
 
@@ -102,7 +104,9 @@ struct ike_sa {
     bool client;        // it began here, or what it was rekeyed from did
     bool redirects;     // its client follows redirections
     bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
-    bool ppk; // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
+    bool ppk;  // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
+    bool lost; // its peer fell silent: by its ticket it may be resumed
+    struct session *session; // as the client: the gateway's ticket; NULL: none
     uint32_t id, job;
     uint64_t spi_i, spi_r;
     struct net_path path;

@@ -23,12 +23,15 @@
     X(REKEY_IKE, rekey_ike) \
     X(REKEY_IKE_RESPOND, rekey_ike_respond) \
     X(FOLLOWUP_RESPOND, followup_respond) \
+    X(TICKET_RESPOND, ticket_respond) \
     X(INFO, info) \
     X(DELETE_IKE, delete_ike) \
     X(DELETE_CHILD, delete_child) \
     X(LIVENESS, liveness) \
     X(MOBIKE, mobike) \
-    X(REDIRECT, redirect)
+    X(REDIRECT, redirect) \
+    X(RESUME, resume) \
+    X(TICKET, ticket)
 // clang-format on
 enum task_kind {
 #define X(kind, name) TASK_##kind,
@@ -54,6 +57,7 @@ struct task_ops {
     void (*start)(struct task *t); // as initiator: ends in exchange_send, now or when keys has answered
     bool (*response)(struct task *t, struct inmsg *m); // true: it keeps m. Ends in exchange_done
     void (*restart)(struct ike_sa *sa); // no answer came: all over again. NULL: the IKE SA ends
+    uint8_t tries;                      // of repetitions before that, 0: the setting says how many
     uint8_t exchange;                   // as responder: the type that it answers
     bool (*takes)(
         const struct inmsg *m);       // where several answer one type: whether this one does. NULL: it does

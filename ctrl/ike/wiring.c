@@ -9,6 +9,7 @@
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/report.h"
+#include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -33,6 +34,7 @@ static void on_sa_down(struct ike_sa *sa)
 static void on_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
 {
     control_sa_rekeyed(old, next);
+    ticket_rekeyed(old, next);
     report_ike_rekey(old, next);
 }
 

@@ -98,7 +98,17 @@
 #define MSG_IKE_UPDATE_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) \
     F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(BLOB, request, 0) F(BLOB, response, 0) F(BLOB, ppk_id, 0) // -> IKE_KEYS or RESULT
 #define MSG_PPK_CONFIRM_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, ppk_id, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) // what shows that an end has it. -> PPK_CONFIRM_IS or RESULT, not ok: there is none
-#define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0)
+#define MSG_IKE_FORGET_FIELDS(F)  F(U32, ike_id, 0) F(U8, lost, 0) // lost: its peer fell silent, and may resume it by its ticket
+// Resumption (RFC 5723). TICKET_SEAL as the one who gives a ticket, of an IKE SA that is proven: SK_d goes into it with ike's own
+// state; a new one takes the place of the one before. TICKET_OPEN gives that state back. TICKET_KEEP as the one who got a ticket on
+// that IKE SA: its SK_d is kept by the ticket's number, which ike gives. IKE_RESUME makes the keys of another IKE SA: initiator by
+// ticket_id, responder by the ticket as it came. What proves its ends is AUTH_MAKE and AUTH_CHECK of a shared secret, by SK_p.
+#define MSG_TICKET_SEAL_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U32, lifetime_s, 0) F(BLOB, state, 0) // -> TICKET_IS or RESULT(not ok)
+#define MSG_TICKET_OPEN_FIELDS(F)   F(U32, req, 0) F(BLOB, ticket, 0)                       // -> TICKET_STATE or RESULT(not ok)
+#define MSG_TICKET_KEEP_FIELDS(F)   F(U32, ike_id, 0) F(U32, ticket_id, 0) F(U32, lifetime_s, 0) // no answer
+#define MSG_TICKET_FORGET_FIELDS(F) F(U32, ticket_id, 0)                                  // no answer
+#define MSG_IKE_RESUME_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ticket_id, 0) F(BLOB, ticket, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) \
+    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0)      // -> IKE_KEYS or RESULT
 // A PPK (RFC 8784) for this IKE SA, by the octets that its identity has: it goes into what AUTH is made with from here on. As
 // responder that is settled; as initiator the peer says in its answer whether it has it too, and PPK_SETTLE tells, before it is checked.
 #define MSG_PPK_SELECT_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, ppk_id, 0) F(U8, required, 0) // required: AUTH_IS has no no_ppk. -> RESULT, not ok: there is none
@@ -132,6 +142,8 @@
 // ---- keys -> ike
 #define MSG_KE_PUBLIC_FIELDS(F)   F(U32, req, 0) F(BLOB, value, 0)
 #define MSG_IKE_KEYS_FIELDS(F)    F(U32, req, 0) F(BLOB, sk_ai, 0) F(BLOB, sk_ar, 0) F(BLOB, sk_ei, 0) F(BLOB, sk_er, 0)
+#define MSG_TICKET_IS_FIELDS(F)   F(U32, req, 0) F(BLOB, ticket, 0)
+#define MSG_TICKET_STATE_FIELDS(F) F(U32, req, 0) F(BLOB, state, 0)
 #define MSG_PPK_CONFIRM_IS_FIELDS(F) F(U32, req, 0) F(BLOB, confirmation, 0)
 #define MSG_AUTH_PROVEN_FIELDS(F) F(U32, req, 0) F(STR, secret, NAME_MAX_LEN) F(STR, owner, 257) // whose secret the peer knows: its id, and the owner that the peer's identity matches ("": the secret serves for everyone)
 #define MSG_EAP_CHALLENGE_FIELDS(F) F(U32, req, 0) F(BLOB, challenge, 0)
@@ -265,6 +277,13 @@
     X(PPK_CONFIRM, AT(IKE, KEYS)) \
     X(PPK_CONFIRM_IS, AT(KEYS, IKE)) \
     X(IKE_FORGET, AT(IKE, KEYS)) \
+    X(TICKET_SEAL, AT(IKE, KEYS)) \
+    X(TICKET_OPEN, AT(IKE, KEYS)) \
+    X(TICKET_KEEP, AT(IKE, KEYS)) \
+    X(TICKET_FORGET, AT(IKE, KEYS)) \
+    X(IKE_RESUME, AT(IKE, KEYS)) \
+    X(TICKET_IS, AT(KEYS, IKE)) \
+    X(TICKET_STATE, AT(KEYS, IKE)) \
     X(PPK_SELECT, AT(IKE, KEYS)) \
     X(EAP_BEGIN, AT(IKE, KEYS)) \
     X(EAP_MSCHAP, AT(IKE, KEYS)) \

@@ -26,6 +26,10 @@ static unsigned secrets_for(struct keys *k, struct slice id_body, struct slice p
 static bool own_secret(struct keys *k, const struct ike_entry *e, const struct msg_AUTH_MAKE *m,
                        struct slice *out, char *why, size_t size)
 {
+    if (e->resumed) { // by SK_p
+        *out = slice_of(NULL, 0);
+        return true;
+    }
     if (e->eap == EAP_DONE) {
         *out = slice_of(e->eap_state->msk, MSCHAP_MSK);
         return true;
@@ -57,6 +61,15 @@ static bool may_make(const struct ike_entry *e, char *why, size_t size)
     return !no;
 }
 
+static int derive_auth(const struct ike_entry *e, const struct ike_secrets *s, bool of_initiator,
+                       struct slice secret, struct slice message, struct slice nonce, struct slice id_body,
+                       uint8_t out[CR_PRF_MAX])
+{
+    if (e->resumed)
+        return derive_resumed_auth(s, of_initiator, message, nonce, id_body, out);
+    return derive_psk_auth(s, of_initiator, secret, message, nonce, id_body, out);
+}
+
 static bool make_by_secret(struct keys *k, const struct ike_entry *e, const struct ike_secrets *s,
                            const struct msg_AUTH_MAKE *m, uint8_t *auth, size_t *len, char *why, size_t size)
 {
@@ -64,7 +77,7 @@ static bool make_by_secret(struct keys *k, const struct ike_entry *e, const stru
     if (!own_secret(k, e, m, &psk, why, size))
         return false;
     *len = s->prf_len;
-    if (derive_psk_auth(s, e->initiator, psk, m->message, m->peer_nonce, m->id_body, auth) == 0)
+    if (derive_auth(e, s, e->initiator, psk, m->message, m->peer_nonce, m->id_body, auth) == 0)
         return true;
     snprintf(why, size, "making AUTH failed");
     return false;
@@ -104,6 +117,10 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
     bool good = may_make(e, why, sizeof(why));
     if (good && e->eap && (e->eap == EAP_DONE) != (m->method == CR_METHOD_PSK)) {
         snprintf(why, sizeof(why), "with EAP the first AUTH is a signature, and the second by the MSK");
+        good = false;
+    }
+    if (good && e->resumed && m->method != CR_METHOD_PSK) {
+        snprintf(why, sizeof(why), "an IKE SA that is resumed is proven by its own keys alone");
         good = false;
     }
     if (good && (m->method == CR_METHOD_PSK) != (m->key_id.len == 0)) {
@@ -172,14 +189,23 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
             (struct psk_match){.data = slice_of(e->eap_state->msk, MSCHAP_MSK), .name = e->eap_state->secret};
         n = 1;
     }
+    if (e->resumed) {
+        psk[0] = (struct psk_match){.name = "session ticket"};
+        n = 1;
+    }
     const struct psk_match *by = NULL;
     for (unsigned i = 0; i < n && !by; i++) {
-        bool good = derive_psk_auth(e->s, !e->initiator, psk[i].data, m->message, m->own_nonce,
-                                    m->peer_id_body, auth) == 0 &&
+        bool good = derive_auth(e, e->s, !e->initiator, psk[i].data, m->message, m->own_nonce,
+                                m->peer_id_body, auth) == 0 &&
                     m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;
         by = good ? &psk[i] : NULL;
     }
     OPENSSL_cleanse(auth, sizeof(auth));
+    if (by && e->resumed && !keys_ticket_use(k, e)) {
+        keys_drop_ike(k, e);
+        ipc_result(c, m->req, false, "the ticket is used up, or void");
+        return;
+    }
     if (by) {
         proven(c, m->req, e, by);
         return;
@@ -196,9 +222,10 @@ void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     uint8_t maced_id[CR_PRF_MAX + INT_AUTH_MAX]; // and IntAuth (RFC 9242 3.3.2) behind it
-    if (!e || e->checked || e->octets || e->ppk || e->eap) {
+    if (!e || e->checked || e->octets || e->ppk || e->eap || e->resumed) {
         ipc_result(c, m->req, false, "%s",
                    !e           ? "no such IKE SA"
+                   : e->resumed ? "an IKE SA that is resumed is proven by its own keys alone"
                    : e->eap     ? "the peer authenticates by EAP"
                    : e->ppk     ? "whether the peer uses the PPK has not been said"
                    : e->checked ? "the peer is authenticated already"

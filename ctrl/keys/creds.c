@@ -79,6 +79,8 @@ static void key_unload(struct keys *k, struct ipc_chan *c, const struct msg_KEY_
 {
     bool found = private_unload(k->privates, m->id);
     if (found)
+        ticket_forget_all(&k->tickets);
+    if (found)
         tell_ike(k, m->id, false);
     ipc_result(c, m->req, found, "%s", found ? "" : "no such private key");
 }
@@ -105,6 +107,8 @@ static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SEC
     struct slice data = m->data;
     if (secret_kind(m->type) == SECRET_EAP && hash_password(k, m, hash, &err) == 0)
         data = slice_of(hash, sizeof(hash));
+    if (!err.code && psk_replaces(k->psks, m->id, data, m->owners))
+        ticket_forget_all(&k->tickets);
     if (!err.code)
         psk_load(k->psks, m->id, m->type, data, m->owners, &err);
     OPENSSL_cleanse(hash, sizeof(hash));
@@ -114,6 +118,8 @@ static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SEC
 static void secret_unload(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_UNLOAD *m)
 {
     bool found = psk_unload(k->psks, m->id);
+    if (found) // whom it let in comes by it no more, nor by what it was given when it did
+        ticket_forget_all(&k->tickets);
     ipc_result(c, m->req, found, "%s", found ? "" : "no such secret");
 }
 
@@ -121,6 +127,7 @@ static void clear(struct keys *k, struct ipc_chan *c, uint32_t req)
 {
     psk_clear(k->psks);
     private_clear(k->privates);
+    ticket_forget_all(&k->tickets);
     tell_ike(k, slice_of(NULL, 0), false);
     ipc_result(c, req, true, "%s", "");
 }

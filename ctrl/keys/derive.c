@@ -104,6 +104,22 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *sh
     return rc;
 }
 
+int derive_resumed(const struct cr_sk_alg *alg, uint16_t prf, struct slice old_sk_d, struct slice ni,
+                   struct slice nr, uint64_t spi_i, uint64_t spi_r, struct ike_secrets *out)
+{
+    static const uint8_t label[] = {'R', 'e', 's', 'u', 'm', 'p', 't', 'i', 'o', 'n'};
+    uint8_t seed[CR_PRF_MAX];
+    struct inputs in = {ni, nr, spi_i, spi_r};
+    struct cr_slice parts[] = {{label, sizeof(label)}, part(ni), part(nr)};
+    int rc = cr_prf_len(prf) && old_sk_d.len ? cr_sk_check(alg) : -EOPNOTSUPP;
+    if (!rc)
+        rc = cr_prf(prf, old_sk_d.p, old_sk_d.len, parts, 3, seed);
+    if (!rc)
+        rc = expand(alg, prf, seed, cr_prf_len(prf), &in, out);
+    OPENSSL_cleanse(seed, sizeof(seed));
+    return rc;
+}
+
 // SKEYSEED' = prf+ (PPK, SK_d), and all keys of it (RFC 9867 3.2).
 static int mix_ppk(const struct cr_sk_alg *alg, struct slice ppk, const struct inputs *in,
                    struct ike_secrets *s)
@@ -216,5 +232,17 @@ int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice
         rc = cr_prf(s->prf, key, s->prf_len, octets, 4, out);
     OPENSSL_cleanse(maced_id, sizeof(maced_id));
     OPENSSL_cleanse(key, sizeof(key));
+    return rc;
+}
+
+int derive_resumed_auth(const struct ike_secrets *s, bool of_initiator, struct slice message,
+                        struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX])
+{
+    uint8_t maced_id[CR_PRF_MAX];
+    int rc = derive_maced_id(s, of_initiator, id_body, maced_id);
+    struct cr_slice octets[] = {part(message), part(nonce), {maced_id, s->prf_len}};
+    if (!rc)
+        rc = cr_prf(s->prf, of_initiator ? s->sk_pi : s->sk_pr, s->prf_len, octets, 3, out);
+    OPENSSL_cleanse(maced_id, sizeof(maced_id));
     return rc;
 }

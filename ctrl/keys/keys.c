@@ -83,19 +83,19 @@ static int take_secrets(struct keys *k, uint32_t ke_id, struct slice peer, struc
     return rc || !more.len ? rc : ke_id ? kex_take_list(&k->kex, more, out) : -EINVAL;
 }
 
-static int add_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_entry **out)
+int keys_add_ike(struct keys *k, uint32_t id, bool initiator, struct ike_entry **out)
 {
     struct ike_entry *e = calloc(1, sizeof(*e));
-    keys_drop_ike(k, keys_find_ike(k, m->ike_id));
+    keys_drop_ike(k, keys_find_ike(k, id));
     if (e)
         e->s = vault_get(sizeof(*e->s));
-    if (!e || !e->s || !table_add(&k->ikes, &e->node, m->ike_id)) {
+    if (!e || !e->s || !table_add(&k->ikes, &e->node, id)) {
         if (e)
             vault_put(e->s);
         free(e);
         return -ENOMEM;
     }
-    e->initiator = m->initiator;
+    e->initiator = initiator;
     *out = e;
     return 0;
 }
@@ -111,7 +111,7 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
     if (!rc && (!m->ke_id || m->old_ike_id == m->ike_id))
         rc = -EINVAL;
     if (!rc)
-        rc = add_ike(k, m, &e);
+        rc = keys_add_ike(k, m->ike_id, m->initiator, &e);
     if (!rc)
         rc = derive_ike(&alg, m->prf, shared.s, shared.count, m->ni, m->nr, m->spi_i, m->spi_r,
                         old ? old->s : NULL, e->s);
@@ -121,6 +121,8 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
         return rc;
     }
     e->own_again = e->peer_again = old != NULL; // no more of them
+    if (old)                                    // a ticket is of one IKE SA (RFC 5723 6.2)
+        keys_ticket_void(k, old);
     e->checked = e->made = old != NULL; // who proved itself for the old one has the new one's keys from it
     *out = e;
     return 0;
@@ -227,6 +229,14 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
                    rc == -EEXIST ? "these nonces have made keys before" : strerror(-rc));
 }
 
+static void ike_forget(struct keys *k, const struct msg_IKE_FORGET *m)
+{
+    struct ike_entry *e = keys_find_ike(k, m->ike_id);
+    if (e && !m->lost)
+        keys_ticket_void(k, e);
+    keys_drop_ike(k, e);
+}
+
 static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     switch (t) {
@@ -236,7 +246,12 @@ static void from_ike(struct keys *k, struct ipc_chan *c, enum msg_type t, const 
     case MSG_IKE_DERIVE: ike_derive(k, c, &m->IKE_DERIVE); break;
     case MSG_IKE_UPDATE: keys_ike_update(k, c, &m->IKE_UPDATE); break;
     case MSG_PPK_CONFIRM: keys_ppk_confirm(k, c, &m->PPK_CONFIRM); break;
-    case MSG_IKE_FORGET: keys_drop_ike(k, keys_find_ike(k, m->IKE_FORGET.ike_id)); break;
+    case MSG_IKE_FORGET: ike_forget(k, &m->IKE_FORGET); break;
+    case MSG_IKE_RESUME: keys_ike_resume(k, c, &m->IKE_RESUME); break;
+    case MSG_TICKET_SEAL: keys_ticket_seal(k, c, &m->TICKET_SEAL); break;
+    case MSG_TICKET_OPEN: keys_ticket_open(k, c, &m->TICKET_OPEN); break;
+    case MSG_TICKET_KEEP: keys_ticket_keep(k, &m->TICKET_KEEP); break;
+    case MSG_TICKET_FORGET: keys_ticket_forget(k, &m->TICKET_FORGET); break;
     case MSG_EAP_BEGIN: keys_eap_begin(k, c, &m->EAP_BEGIN); break;
     case MSG_EAP_MSCHAP: keys_eap_mschap(k, c, &m->EAP_MSCHAP); break;
     case MSG_EAP_ANSWER: keys_eap_answer(k, c, &m->EAP_ANSWER); break;
@@ -286,6 +301,7 @@ static void forget_ike(struct keys *k)
 {
     struct table_node *n;
     kex_forget_all(&k->kex);
+    keys_ticket_free(k, false);
     while ((n = table_pop(&k->ikes)) != NULL)
         free_ike((struct ike_entry *)(void *)n);
 }
@@ -355,6 +371,7 @@ void keys_free(struct keys *k)
     }
     forget_installs(k);
     forget_ike(k);
+    keys_ticket_free(k, true);
     psk_store_free(k->psks);
     private_store_free(k->privates);
     mschap_free(k->mschap);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <openssl/crypto.h>
 
 #include "ctrl/keys/vault.h"
 #include "ctrl/lib/table.h"
@@ -139,6 +140,27 @@ static int read_owners(struct psk *p, struct slice owners, struct esp_error *err
         p->owner_count++;
     }
     return r.bad ? esp_fail(err, -EINVAL, "owners", "malformed list") : 0;
+}
+
+static bool same_owners(const struct psk *p, struct slice owners)
+{
+    struct reader r = reader_of(owners);
+    unsigned n = 0;
+    for (; r.left && !r.bad && n < p->owner_count; n++) {
+        char text[ID_MAX_LEN];
+        struct identity id;
+        rd_cstr(&r, text, sizeof(text));
+        if (r.bad || !identity_parse(text, &id) || !identity_eq(&id, &p->owners[n]))
+            return false;
+    }
+    return rd_done(&r) && n == p->owner_count;
+}
+
+bool psk_replaces(const struct psk_store *s, const char *name, struct slice data, struct slice owners)
+{
+    const struct psk *p = find(s, name);
+    return p &&
+           (p->len != data.len || CRYPTO_memcmp(p->data, data.p, p->len) != 0 || !same_owners(p, owners));
 }
 
 int secret_kind(const char *type)

@@ -9,6 +9,7 @@
 #include "ctrl/keys/keys.h"
 #include "ctrl/keys/private.h"
 #include "ctrl/keys/psk.h"
+#include "ctrl/keys/ticket_store.h"
 
 enum eap_phase { EAP_NONE, EAP_BEGUN, EAP_FAILED, EAP_DONE };
 struct eap_state { // in the vault
@@ -30,6 +31,8 @@ struct ike_entry {
     bool ppk_tried, ppk_required; // nothing is proven without it
     enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else
     struct eap_state *eap_state;  // NULL: none
+    bool resumed;                 // both ends prove themselves by SK_p (RFC 5723), and by nothing else
+    struct ticket_ref by, gave;   // the ticket that it was resumed by, the last one that it was given
     struct table used;            // nonces that have made a KEYMAT, by their hash
 };
 struct install {            // a CHILD_INSTALL that path has not answered
@@ -43,13 +46,17 @@ struct keys {
     struct private_store *privates;
     struct mschap *mschap; // NULL: no EAP secret was ever loaded
     struct kex_store kex;
+    struct ticket_store tickets; // that were given
+    struct table kept_tickets;   // that were got
     struct table ikes, installs;
     uint32_t next_req;
 };
 
 struct ike_entry *keys_find_ike(struct keys *k, uint32_t id); // NULL: none
 void keys_drop_ike(struct keys *k, struct ike_entry *e);      // NULL: nothing
-bool keys_both_proven(const struct ike_entry *e);             // NULL: no; only then there are traffic keys
+int keys_add_ike(struct keys *k, uint32_t id, bool initiator,
+                 struct ike_entry **out);         // its secrets are empty
+bool keys_both_proven(const struct ike_entry *e); // NULL: no; only then there are traffic keys
 
 void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s); // SK_e and SK_a, which are wiped
 // ---- intermediate.c
@@ -76,6 +83,17 @@ void keys_eap_server(struct keys *k, struct ipc_chan *c, const struct msg_EAP_SE
 void keys_eap_tls_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_BEGIN *m);
 void keys_eap_tls_sign(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_SIGN *m);
 void keys_eap_tls_msk(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_MSK *m);
+
+// ---- ticket.c
+void keys_ticket_seal(struct keys *k, struct ipc_chan *c, const struct msg_TICKET_SEAL *m);
+void keys_ticket_open(struct keys *k, struct ipc_chan *c, const struct msg_TICKET_OPEN *m);
+void keys_ticket_keep(struct keys *k, const struct msg_TICKET_KEEP *m);
+void keys_ticket_forget(struct keys *k, const struct msg_TICKET_FORGET *m);
+void keys_ike_resume(struct keys *k, struct ipc_chan *c, const struct msg_IKE_RESUME *m);
+void keys_ticket_void(struct keys *k, struct ike_entry *e); // what it was given is good no more
+// Its holder has proven itself. False: it was used up, or void, before.
+bool keys_ticket_use(struct keys *k, struct ike_entry *e);
+void keys_ticket_free(struct keys *k, bool given); // that were got; given: those that were given too
 
 // ---- creds.c
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl

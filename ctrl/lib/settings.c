@@ -31,6 +31,7 @@ void settings_default(struct settings *s)
     s->install_routes = true;
     s->follow_redirects = true;
     s->install_virtual_ip = true;
+    s->ticket_lifetime = 3600;
     s->offload_default = OFFLOAD_NO;
     s->routing_table = 220;
     s->routing_priority = 220;

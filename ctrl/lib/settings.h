@@ -46,6 +46,8 @@ struct settings {
     char interfaces_use[200], interfaces_ignore[200]; // names between commas; empty: all are used
     // section espalierd
     bool ppk_intermediate;             // no: PPKs by RFC 8784 alone, not by RFC 9867
+    bool session_resumption;           // no: no tickets (RFC 5723), in either role
+    uint32_t ticket_lifetime;          // 3600 s
     enum offload_mode offload_default; // no
     uint32_t routing_table;            // 220
     uint32_t routing_priority;         // 220

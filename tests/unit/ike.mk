@@ -42,3 +42,4 @@ ROUNDS_LDFLAGS := -Wl,--wrap=rounds_put_follows
 $(eval $(call unit_test,test_ike_rounds,tests/unit/test_ike_rounds.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ROUNDS_LDFLAGS)))
 $(eval $(call unit_test,test_ike_nat_transport,tests/unit/test_ike_nat_transport.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_unknown,tests/unit/test_ike_unknown.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_resume,tests/unit/test_ike_resume.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

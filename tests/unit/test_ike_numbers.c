@@ -269,6 +269,7 @@ static void test_payloads_and_exchanges_have_the_numbers_that_others_know(void *
     check("exchange", EX_AUTH, "IKE_AUTH", false);
     check("exchange", EX_CREATE_CHILD, "CREATE_CHILD_SA", false);
     check("exchange", EX_INFORMATIONAL, "INFORMATIONAL", false);
+    check("exchange", EX_SESSION_RESUME, "IKE_SESSION_RESUME", false);
     check("exchange", EX_INTERMEDIATE, "IKE_INTERMEDIATE", true);
     check("exchange", EX_FOLLOWUP_KE, "IKE_FOLLOWUP_KE", true);
     check("protocol", PROTO_IKE, "IKE", false);

@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session resumption (RFC 5723) between two daemons: what goes over the wire and what does not, with each
+// message lost, doubled or late; tickets that are used up, void, expired or of another connection; what an
+// IKE SA that was resumed takes over. The keys by OpenSSL's HMAC after the RFC's formulas.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include <openssl/hmac.h>
+
+#include "ctrl/ike/creds.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/resume_session.h"
+#include "ctrl/keys/derive.h"
+#include "tests/unit/ike_pair.h"
+
+enum { SILENCE_MS = 200000, FALL_BACK_MS = 60000 };
+
+// --- what is seen of the network ---
+
+static struct {
+    unsigned of[256];     // datagrams by exchange type, requests and responses
+    uint8_t resume[2048]; // the last IKE_SESSION_RESUME request
+    size_t resume_len;
+    struct net_path path; // and as the responder saw it
+    unsigned nacks, cookies;
+    bool (*lose)(unsigned number, const struct datagram *d);
+    unsigned number;
+} seen;
+
+static void note(const struct datagram *d)
+{
+    static struct payloads pl;
+    struct refusal r = {0};
+    struct notify n;
+    seen.of[d->data[18]]++;
+    if (d->data[18] != EX_SESSION_RESUME)
+        return;
+    assert_int_equal(
+        payloads_read(d->data[16], slice_of(d->data + IKE_HEADER_LEN, d->len - IKE_HEADER_LEN), &pl, &r), 0);
+    if (d->data[19] & FLAG_RESPONSE) {
+        seen.nacks += notify_find(&pl, N_TICKET_NACK, &n);
+        seen.cookies += notify_find(&pl, N_COOKIE, &n);
+        return;
+    }
+    memcpy(seen.resume, d->data, d->len);
+    seen.resume_len = d->len;
+    seen.path = d->path;
+}
+
+static int watch(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    note(d);
+    return seen.lose && seen.lose(seen.number++, d) ? 0 : 1;
+}
+
+static struct pair *begin_unique(uint8_t unique, pair_tune tune)
+{
+    struct pair *p = pair_loaded(unique, tune);
+    memset(&seen, 0, sizeof(seen));
+    for (int i = 0; i < 2; i++) {
+        p->s[i].ike->set.session_resumption = true;
+        p->s[i].ike->set.ticket_lifetime = 3600;
+    }
+    p->filter = watch;
+    return p;
+}
+
+static struct pair *begin(pair_tune tune)
+{
+    return begin_unique(UNIQUE_REPLACE, tune);
+}
+
+static struct pair *up(pair_tune tune)
+{
+    struct pair *p = begin(tune);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_assert_one(p);
+    return p;
+}
+
+// The client hears nothing any more and gives up; the gateway does not know.
+static void fall_silent(struct pair *p)
+{
+    p->filter = pair_lose_all;
+    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
+    pair_wait(p, SILENCE_MS);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    p->filter = watch;
+    memset(seen.of, 0, sizeof(seen.of));
+    seen.number = 0;
+}
+
+static void assert_resumed(struct pair *p)
+{
+    pair_assert_one(p);
+    if (seen.of[EX_SA_INIT] || !seen.of[EX_SESSION_RESUME])
+        fail_msg("%u IKE_SA_INIT and %u IKE_SESSION_RESUME messages", seen.of[EX_SA_INIT],
+                 seen.of[EX_SESSION_RESUME]);
+}
+
+static void assert_anew(struct pair *p)
+{
+    pair_assert_one(p);
+    assert_in_range(seen.of[EX_SA_INIT], 2, 100);
+}
+
+static void test_a_lost_ike_sa_is_resumed_without_a_key_exchange(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    struct path_sa before = *pair_sa(&p->s[0], 0);
+    uint64_t spi = p->s[0].ike->sas->spi_i;
+    assert_non_null(p->s[0].ike->sas->session);
+    assert_null(p->s[1].ike->sas->session);
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    assert_int_equal(seen.of[EX_SESSION_RESUME], 2);
+    assert_int_equal(seen.of[EX_AUTH], 2);
+    assert_true(p->s[0].ike->sas->spi_i != spi);
+    assert_memory_not_equal(before.key_out, pair_sa(&p->s[0], 0)->key_out, before.key_len);
+    for (int i = 0; i < 2; i++) { // the kind that it began with, over and over
+        assert_int_equal(p->s[i].ike->half_open_count, 0);
+        assert_string_equal(p->s[i].ike->sas->conn->cfg.name, "t");
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        fall_silent(p);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_resumed(p);
+    }
+    rekey_ike(p->s[0].ike->sas);
+    pair_wait(p, 60000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+// Whatever the connection says of several IKE SAs with one peer: this one takes the other's place.
+static void test_the_gateway_keeps_none_of_the_old_one(void **state)
+{
+    static const uint8_t modes[] = {UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(modes); i++) {
+        struct pair *p = begin_unique(modes[i], NULL);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        fall_silent(p);
+        assert_int_equal(p->s[1].ike->sa_count, 1);
+        unsigned before = seen.of[EX_INFORMATIONAL];
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_resumed(p);
+        assert_int_equal(seen.of[EX_INFORMATIONAL], before); // without a word
+        pair_free(p);
+    }
+}
+
+static unsigned lost_one;
+
+static bool lose_one(unsigned number, const struct datagram *d)
+{
+    (void)d;
+    return number == lost_one;
+}
+
+static void test_any_message_may_be_lost(void **state)
+{
+    (void)state;
+    for (lost_one = 0; lost_one < 4; lost_one++) {
+        struct pair *p = up(NULL);
+        fall_silent(p);
+        seen.lose = lose_one;
+        pair_initiate(p, 0, "c");
+        pair_wait(p, FALL_BACK_MS);
+        assert_resumed(p);
+        pair_free(p);
+    }
+}
+
+static int all_twice(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    note(d);
+    return 2;
+}
+
+static void test_every_message_may_come_twice(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    p->filter = all_twice;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    pair_free(p);
+}
+
+static bool lose_resume(unsigned number, const struct datagram *d)
+{
+    (void)number;
+    return d->data[18] == EX_SESSION_RESUME;
+}
+
+static void test_without_an_answer_it_begins_in_full(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    seen.lose = lose_resume;
+    pair_initiate(p, 0, "c");
+    pair_wait(p, FALL_BACK_MS);
+    assert_anew(p);
+    assert_int_equal(seen.of[EX_SESSION_RESUME], 3);
+    pair_free(p);
+}
+
+static bool lose_everything;
+static bool lose_if(unsigned number, const struct datagram *d)
+{
+    (void)number;
+    (void)d;
+    return lose_everything;
+}
+
+static void tune_tries(struct conn_config *c, int side)
+{
+    (void)side;
+    c->keyingtries = 0;
+}
+
+static void test_a_ticket_waits_until_there_is_a_way_again(void **state)
+{
+    (void)state;
+    struct pair *p = up(tune_tries);
+    fall_silent(p);
+    seen.lose = lose_if;
+    lose_everything = true;
+    pair_initiate(p, 0, "c");
+    for (int i = 0; i < 40 && seen.of[EX_SA_INIT] < 6; i++)
+        pair_wait(p, 10000);
+    memset(seen.of, 0, sizeof(seen.of));
+    while (!seen.of[EX_SESSION_RESUME]) // IKE_SA_INIT has its tries, then the ticket has
+        pair_wait(p, 10000);
+    lose_everything = false;
+    memset(seen.of, 0, sizeof(seen.of));
+    pair_wait(p, 30000);
+    assert_resumed(p);
+    pair_free(p);
+}
+
+// --- tickets that are none any more ---
+
+static void test_a_ticket_is_good_once(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    uint8_t used[2048];
+    size_t len = seen.resume_len;
+    memcpy(used, seen.resume, len);
+    used[0] ^= 1; // another IKE SA of the initiator's
+    struct net_path path = seen.path;
+    path.remote_port = 4711;
+    assert_int_equal(seen.nacks, 0);
+    pair_inject(p, 1, &path, used, len);
+    pair_run(p);
+    assert_int_equal(seen.nacks, 1);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+// Who has seen a ticket on its way can begin with it as often as he likes, and gets no further.
+static void test_who_saw_a_ticket_gets_nowhere_and_harms_nobody(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    seen.lose = lose_resume;
+    pair_initiate(p, 0, "c");
+    seen.lose = NULL;
+    uint8_t copy[2048];
+    size_t len = seen.resume_len;
+    memcpy(copy, seen.resume, len);
+    copy[0] ^= 1;
+    pair_inject(p, 1, &seen.path, copy, len);
+    pair_run(p);
+    assert_int_equal(p->s[1].ike->half_open_count, 1);
+    pair_wait(p, FALL_BACK_MS);
+    assert_resumed(p);
+    assert_int_equal(p->s[1].ike->half_open_count, 0);
+    pair_free(p);
+}
+
+static void unload_and_load(struct pair *p)
+{
+    struct msg_SECRETS_CLEAR m = {.req = 4000};
+    ipc_send(p->s[1].ctl_keys, MSG_SECRETS_CLEAR, &m);
+    pair_run(p);
+    pair_psk(p, 1, "secret", NULL, NULL);
+}
+
+static void test_with_the_secrets_go_the_tickets(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    unload_and_load(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(seen.nacks, 1);
+    assert_anew(p);
+    pair_free(p);
+}
+
+static void test_certificates_that_went_end_tickets(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = up(NULL);
+        fall_silent(p);
+        struct msg_CERTS_CLEAR m = {.req = 4001};
+        ipc_send(p->s[side].ctl_ike, MSG_CERTS_CLEAR, &m);
+        pair_run(p);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_int_equal(seen.nacks, side);
+        assert_anew(p);
+        pair_free(p);
+    }
+}
+
+static void test_an_edited_connection_has_no_tickets(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = up(NULL);
+        struct conn_config c;
+        fall_silent(p);
+        pair_default_conn(&c, side);
+        c.unique = UNIQUE_REPLACE;
+        c.dpd_delay = 77;
+        pair_load(p, side, &c);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_int_equal(seen.nacks, side);
+        assert_in_range(seen.of[EX_SA_INIT], 2, 2);
+        pair_free(p);
+    }
+}
+
+static void test_an_orderly_end_ends_the_ticket(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    pair_terminate(p, 0, NULL, false);
+    pair_run(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(seen.of[EX_SESSION_RESUME], 0);
+    pair_assert_one(p);
+    // by the gateway, which the client did not hear of
+    p->filter = pair_lose_all;
+    pair_terminate(p, 1, NULL, true);
+    pair_wait(p, SILENCE_MS);
+    if (p->s[0].ike->sa_count)
+        fall_silent(p);
+    p->filter = watch;
+    memset(seen.of, 0, sizeof(seen.of));
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(seen.nacks, 1);
+    assert_anew(p);
+    pair_free(p);
+}
+
+static void test_an_expired_ticket_is_not_used(void **state)
+{
+    (void)state;
+    struct pair *p = begin(NULL);
+    p->s[1].ike->set.ticket_lifetime = 100;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    fall_silent(p); // takes longer than that
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(seen.of[EX_SESSION_RESUME], 0);
+    assert_anew(p);
+    pair_free(p);
+}
+
+static void test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying(void **state)
+{
+    (void)state;
+    struct pair *p = begin(NULL);
+    p->s[1].ike->set.ticket_lifetime = 600;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    uint32_t first = p->s[0].ike->sas->session->id;
+    pair_wait(p, 500000);
+    assert_true(p->s[0].ike->sas->session->id != first);
+    for (int side = 0; side < 2; side++) { // of either end
+        first = p->s[0].ike->sas->session->id;
+        rekey_ike(p->s[side].ike->sas);
+        pair_wait(p, 20000);
+        pair_assert_one(p);
+        assert_true(p->s[0].ike->sas->session && p->s[0].ike->sas->session->id != first);
+        fall_silent(p);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_resumed(p);
+    }
+    pair_free(p);
+}
+
+// --- who does not take part ---
+
+static void test_one_end_alone_changes_nothing(void **state)
+{
+    (void)state;
+    for (int off = 0; off < 2; off++) {
+        struct pair *p = begin(NULL);
+        p->s[off].ike->set.session_resumption = false;
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_null(p->s[0].ike->sas->session);
+        fall_silent(p);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_int_equal(seen.of[EX_SESSION_RESUME], 0);
+        assert_anew(p);
+        pair_free(p);
+    }
+}
+
+static void test_a_gateway_that_stopped_to_resume_is_begun_with_in_full(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    p->s[1].ike->set.session_resumption = false;
+    pair_initiate(p, 0, "c");
+    pair_wait(p, FALL_BACK_MS);
+    assert_anew(p);
+    pair_free(p);
+}
+
+// --- a flood, a NAT ---
+
+static void test_a_cookie_is_asked_for_and_brought(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    p->s[1].ike->set.cookie_threshold = 1;
+    p->s[1].ike->half_open_count++;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    p->s[1].ike->half_open_count--;
+    assert_int_equal(seen.cookies, 1);
+    assert_int_equal(seen.of[EX_SESSION_RESUME], 4);
+    assert_resumed(p);
+    pair_free(p);
+}
+
+static void tune_any(struct conn_config *c, int side)
+{
+    if (side == 1)
+        c->remote_count = 0;
+}
+
+static void test_behind_a_nat_it_goes_on_by_4500(void **state)
+{
+    (void)state;
+    struct pair *p = begin(tune_any);
+    p->nat = true;
+    p->nat_shift = 10000;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    fall_silent(p);
+    p->nat_shift = 12000;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    assert_true(p->s[0].ike->sas->nat.local && p->s[1].ike->sas->nat.remote);
+    assert_true(p->s[0].ike->sas->path.nat_t && p->s[1].ike->sas->path.nat_t);
+    assert_true(pair_sa(&p->s[0], 0)->child.udp_encap);
+    pair_free(p);
+}
+
+// --- what was proven ---
+
+static void test_it_ends_when_the_one_before_would_have(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    struct ike_sa *gw = p->s[1].ike->sas;
+    int64_t until = creds_now(p->s[1].ike) + 3000;
+    gw->proven_until = until;
+    exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
+    pair_run(p);
+    assert_in_range(p->s[0].ike->sas->session->until - loop_now(p->loop), 2999000, 3000000);
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    assert_int_equal(p->s[1].ike->sas->proven_until, until);
+    // and where that is soon there is no other ticket
+    p->s[1].ike->sas->proven_until = creds_now(p->s[1].ike) + 30;
+    exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
+    uint32_t id = p->s[0].ike->sas->session->id;
+    pair_run(p);
+    assert_int_equal(p->s[0].ike->sas->session->id, id);
+    pair_free(p);
+}
+
+static void tune_reauth(struct conn_config *c, int side)
+{
+    if (side == 1)
+        c->reauth_time = 2000;
+}
+
+static void test_another_proof_is_due_when_it_was(void **state)
+{
+    (void)state;
+    struct pair *p = up(tune_reauth);
+    uint64_t due = p->s[1].ike->sas->reauth_at;
+    assert_in_range(p->s[0].ike->sas->session->until, 1, due);
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
+    pair_free(p);
+}
+
+// --- the keys ---
+
+static void hmac(const uint8_t *key, size_t key_len, const uint8_t *in, size_t len, uint8_t out[32])
+{
+    unsigned n = 0;
+    assert_non_null(HMAC(EVP_sha256(), key, (int)key_len, in, len, out, &n));
+    assert_int_equal(n, 32);
+}
+
+static void test_keys_and_auth_are_those_of_the_formulas(void **state)
+{
+    const struct cr_sk_alg alg = {20, 256, 0};
+    struct ike_secrets s;
+    uint8_t sk_d[32], ni[32], nr[16], text[256], seed[32], want[6 * 32], t[32], maced[32], auth[64],
+        message[77];
+    const uint8_t id[] = {2, 0, 0, 0, 'a', '.', 't'};
+    size_t n = 0;
+    (void)state;
+    for (uint8_t i = 0; i < 32; i++) {
+        sk_d[i] = i;
+        ni[i] = (uint8_t)(100 + i);
+    }
+    memset(nr, 7, sizeof(nr));
+    memset(message, 9, sizeof(message));
+    assert_int_equal(derive_resumed(&alg, 5, slice_of(sk_d, 32), slice_of(ni, 32), slice_of(nr, 16),
+                                    0x0102030405060708, 0x1112131415161718, &s),
+                     0);
+    // SKEYSEED = prf(SK_d (old), "Resumption" | Ni | Nr)
+    memcpy(text, "Resumption", 10);
+    memcpy(text + 10, ni, 32);
+    memcpy(text + 42, nr, 16);
+    hmac(sk_d, 32, text, 58, seed);
+    // prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr)
+    for (uint8_t i = 1; i <= 6; i++) {
+        n = 0;
+        if (i > 1) {
+            memcpy(text, t, 32);
+            n = 32;
+        }
+        memcpy(text + n, ni, 32);
+        memcpy(text + n + 32, nr, 16);
+        for (uint8_t k = 0; k < 8; k++) {
+            text[n + 48 + k] = (uint8_t)(1 + k);
+            text[n + 56 + k] = (uint8_t)(0x11 + k);
+        }
+        text[n + 64] = i;
+        hmac(seed, 32, text, n + 65, t);
+        memcpy(want + 32 * (i - 1), t, 32);
+    }
+    assert_memory_equal(s.sk_d, want, 32);
+    assert_memory_equal(s.sk_ei, want + 32, 36);
+    assert_memory_equal(s.sk_er, want + 68, 36);
+    assert_memory_equal(s.sk_pi, want + 104, 32);
+    assert_memory_equal(s.sk_pr, want + 136, 32);
+    // AUTH = prf(SK_px, message | the other's nonce | prf(SK_px, IDx'))
+    for (int of_initiator = 0; of_initiator < 2; of_initiator++) {
+        const uint8_t *sk_p = of_initiator ? s.sk_pi : s.sk_pr;
+        hmac(sk_p, 32, id, sizeof(id), maced);
+        memcpy(text, message, 77);
+        memcpy(text + 77, nr, 16);
+        memcpy(text + 93, maced, 32);
+        hmac(sk_p, 32, text, 125, t);
+        assert_int_equal(derive_resumed_auth(&s, of_initiator, slice_of(message, 77), slice_of(nr, 16),
+                                             slice_of(id, sizeof(id)), auth),
+                         0);
+        assert_memory_equal(auth, t, 32);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_lost_ike_sa_is_resumed_without_a_key_exchange),
+        cmocka_unit_test(test_the_gateway_keeps_none_of_the_old_one),
+        cmocka_unit_test(test_any_message_may_be_lost),
+        cmocka_unit_test(test_every_message_may_come_twice),
+        cmocka_unit_test(test_without_an_answer_it_begins_in_full),
+        cmocka_unit_test(test_a_ticket_waits_until_there_is_a_way_again),
+        cmocka_unit_test(test_a_ticket_is_good_once),
+        cmocka_unit_test(test_who_saw_a_ticket_gets_nowhere_and_harms_nobody),
+        cmocka_unit_test(test_with_the_secrets_go_the_tickets),
+        cmocka_unit_test(test_certificates_that_went_end_tickets),
+        cmocka_unit_test(test_an_edited_connection_has_no_tickets),
+        cmocka_unit_test(test_an_orderly_end_ends_the_ticket),
+        cmocka_unit_test(test_an_expired_ticket_is_not_used),
+        cmocka_unit_test(test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying),
+        cmocka_unit_test(test_one_end_alone_changes_nothing),
+        cmocka_unit_test(test_a_gateway_that_stopped_to_resume_is_begun_with_in_full),
+        cmocka_unit_test(test_a_cookie_is_asked_for_and_brought),
+        cmocka_unit_test(test_behind_a_nat_it_goes_on_by_4500),
+        cmocka_unit_test(test_it_ends_when_the_one_before_would_have),
+        cmocka_unit_test(test_another_proof_is_due_when_it_was),
+        cmocka_unit_test(test_keys_and_auth_are_those_of_the_formulas),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
