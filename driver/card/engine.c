@@ -55,9 +55,9 @@ static unsigned card_events(struct esp_engine *e, struct esp_event *ev, unsigned
         struct event_node *node = event_queue_pop(&c->events, 0);
         if (!node)
             break;
-        if (node->ev.type == ESP_EVENT_SA_DELETED)
-            card_sa_free(c, node->ev.sa);
-        ev[n++] = node->ev;
+        if (node->ev->type == ESP_EVENT_SA_DELETED)
+            card_sa_free(c, node->ev->sa);
+        ev[n++] = *node->ev;
         free(node);
     }
     return n;

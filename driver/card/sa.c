@@ -406,7 +406,7 @@ static void read_stats(const uint8_t *result, struct esp_sa_stats *st)
 
 static void refuse_add(struct card *c, struct request *r, enum esp_status status, const uint8_t *result)
 {
-    struct esp_event *ev = &r->node->ev;
+    struct esp_event *ev = r->node->ev;
     uint32_t offset = get_le32(result + offsetof(struct espc_sa_result, refused_offset));
 
     ev->type = ESP_EVENT_SA_REFUSED;
@@ -422,7 +422,7 @@ static void refuse_add(struct card *c, struct request *r, enum esp_status status
 // outside its lease.
 static bool check_farewell(struct card *c, const struct request *r)
 {
-    uint64_t last = r->node->ev.stats.last_seq;
+    uint64_t last = r->node->ev->stats.last_seq;
 
     if (r->sa->dir == ESP_IN || (last >= r->sa->last_seq && last < r->sa->seq_limit))
         return true;
@@ -457,7 +457,7 @@ static enum esp_event_type event_of(uint8_t op)
 
 static void answer(struct card *c, struct request *r, enum esp_status status, const uint8_t *result)
 {
-    struct esp_event *ev = &r->node->ev;
+    struct esp_event *ev = r->node->ev;
 
     ev->type = event_of(r->op);
     ev->sa = r->sa;
@@ -504,7 +504,7 @@ static void send_farewells(struct card *c)
 {
     for (struct esp_sa *sa = c->all; sa && c->deleted; sa = sa->next) {
         if (sa->state == SA_DELETED && sa->farewell && farewell_due(c, sa)) {
-            struct esp_event *ev = &sa->farewell->ev;
+            struct esp_event *ev = sa->farewell->ev;
             ev->next.seq = sa->dir == ESP_OUT ? ev->stats.last_seq + 1 : sa->shadow.top;
             if (sa->dir == ESP_IN) // only now has poll returned them all
                 window_export(&sa->shadow, ev->next.seen);

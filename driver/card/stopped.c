@@ -95,9 +95,9 @@ static void tell(struct card *c, const struct queue *q)
 
     if (!n)
         return; // the jobs came back all the same
-    n->ev.type = ESP_EVENT_QUEUE_RESET;
-    n->ev.status = ESP_STATUS_ABORTED;
-    esp_fail(&n->ev.error, -EIO, c->base.name, "queue %u had stopped: %s", q->index, q->why);
+    n->ev->type = ESP_EVENT_QUEUE_RESET;
+    n->ev->status = ESP_STATUS_ABORTED;
+    esp_fail(&n->ev->error, -EIO, c->base.name, "queue %u had stopped: %s", q->index, q->why);
     event_queue_push(&c->events, n);
 }
 

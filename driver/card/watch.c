@@ -62,10 +62,10 @@ void card_settle(struct card *c)
     if (!n || !card_dead(c))
         return;
     c->failed_node = NULL;
-    n->ev.type = ESP_EVENT_FAILED;
-    n->ev.status = ESP_STATUS_ABORTED;
-    n->ev.silent = c->silent;
-    esp_fail(&n->ev.error, -ENODEV, c->base.name, "%s", c->reason);
+    n->ev->type = ESP_EVENT_FAILED;
+    n->ev->status = ESP_STATUS_ABORTED;
+    n->ev->silent = c->silent;
+    esp_fail(&n->ev->error, -ENODEV, c->base.name, "%s", c->reason);
     event_queue_push(&c->events, n);
 }
 

@@ -20,6 +20,15 @@ void event_queue_clear(struct event_queue *q)
 
 struct event_node *event_node_new(void)
 {
+    struct event_node *n = calloc(1, sizeof(*n) + sizeof(n->room[0]));
+
+    if (n)
+        n->ev = n->room;
+    return n;
+}
+
+struct event_node *event_node_short(void)
+{
     return calloc(1, sizeof(struct event_node));
 }
 

@@ -50,13 +50,15 @@ int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct mb *mb, st
 
 void crypt_free(struct crypt *c)
 {
-    mb_gcm_free(c->gcm);
-    c->gcm = NULL;
-    aead_free(&c->aead);
-    EVP_CIPHER_CTX_free(c->ctx); // OpenSSL cleanses the key schedule
-    mac_free(&c->mac);
-    crypt_ivs_free(c);
-    c->ctx = NULL;
+    if (c->ops == &crypt_mb) {
+        mb_gcm_free(&c->gcm);
+    } else {
+        aead_free(&c->aead);
+        EVP_CIPHER_CTX_free(c->ctx); // OpenSSL cleanses the key schedule
+        mac_free(&c->mac);
+        crypt_ivs_free(c);
+        c->ctx = NULL;
+    }
     OPENSSL_cleanse(c->salt, sizeof(c->salt));
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an SA of the software engine does to the payload of an ESP packet: an AEAD (GCM, CCM,
 // ChaCha20-Poly1305), or a cipher with an integrity algorithm beside it (CBC, CTR, NULL with HMAC; GMAC).
-// Contexts are keyed once, when the SA is added; per packet only the IV is set. RFC 4303 sections 2.2.1
-// and 3.3.2, RFC 4106, RFC 4309, RFC 7634, RFC 4543, RFC 3602, RFC 3686, RFC 2410.
+// Contexts are keyed once, when the SA is added (ipsec-mb: when it first has a packet); per packet only the
+// IV is set. RFC 4303 sections 2.2.1 and 3.3.2, RFC 4106, RFC 4309, RFC 7634, RFC 4543, RFC 3602, RFC 3686,
+// RFC 2410.
 #ifndef ESPALIER_SOFT_CRYPT_H
 #define ESPALIER_SOFT_CRYPT_H
 
@@ -30,12 +31,16 @@ struct crypt {
     uint8_t iv, icv, align; // octets; align: what the ciphertext is a multiple of
     bool esn;
     uint8_t salt[4];
-    struct mb *mb;         // NULL: OpenSSL does all
-    struct mb_gcm *gcm;    // GCM by ipsec-mb
-    struct aead aead;      // GCM, ChaCha20-Poly1305
-    EVP_CIPHER_CTX *ctx;   // CCM, CBC, CTR
-    struct mac mac;        // beside CBC, CTR, NULL; GMAC
-    struct iv_source *ivs; // of CBC, out
+    struct mb *mb; // NULL: OpenSSL does all
+    union {
+        struct mb_gcm gcm; // GCM by ipsec-mb: crypt_mb
+        struct {
+            struct aead aead;      // GCM, ChaCha20-Poly1305
+            EVP_CIPHER_CTX *ctx;   // CCM, CBC, CTR
+            struct mac mac;        // beside CBC, CTR, NULL; GMAC
+            struct iv_source *ivs; // of CBC, out
+        };
+    };
 };
 
 // mb: NULL, or ipsec-mb, which outlives it, for what it does.

@@ -15,8 +15,9 @@ enum { IV = 8 };
 
 static int init(struct crypt *c, const struct esp_sa_params *p, struct esp_error *err)
 {
-    c->gcm = mb_gcm_new(c->mb, p->key, alg_key_octets(p->alg));
-    return c->gcm ? 0 : esp_fail(err, -ENOMEM, "alg", "out of memory");
+    (void)err;
+    mb_gcm_init(&c->gcm, c->mb, p->key, alg_key_octets(p->alg));
+    return 0;
 }
 
 static void nonce_of(const struct crypt *c, const uint8_t *iv, uint8_t nonce[AEAD_NONCE])
@@ -34,7 +35,7 @@ static int seal(struct crypt *c, const struct crypt_seal *s)
     nonce_of(c, iv, nonce);
     memcpy(text, s->payload, s->payload_len);
     memcpy(text + s->payload_len, s->tail, s->tail_len);
-    mb_gcm_seal(c->gcm, nonce, aad, (size_t)crypt_aad(c, s->esp, s->seq, aad), text, text, len, text + len,
+    mb_gcm_seal(&c->gcm, nonce, aad, (size_t)crypt_aad(c, s->esp, s->seq, aad), text, text, len, text + len,
                 c->icv);
     return 0;
 }
@@ -45,7 +46,7 @@ static int open_(struct crypt *c, const uint8_t *esp, uint32_t len, uint64_t seq
     const uint8_t *iv = esp + ESP_HEADER, *text = iv + IV;
 
     nonce_of(c, iv, nonce);
-    mb_gcm_open(c->gcm, nonce, aad, (size_t)crypt_aad(c, esp, seq, aad), text, plain, len, tag, c->icv);
+    mb_gcm_open(&c->gcm, nonce, aad, (size_t)crypt_aad(c, esp, seq, aad), text, plain, len, tag, c->icv);
     if (CRYPTO_memcmp(tag, text + len, c->icv) == 0)
         return 0;
     OPENSSL_cleanse(plain, len);

@@ -10,20 +10,25 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include <openssl/crypto.h>
 
-enum { KEY_ALIGN = 64 };
-
+struct mb_schedule {
+    _Alignas(64) struct gcm_key_data key;
+    struct mb_gcm *of;        // whose it is
+    struct mb_schedule *next; // of those that are nobody's
+};
 struct mb {
     void *library;
     IMB_MGR *mgr; // read alone: its functions keep their state with the key
     void (*free_mgr)(IMB_MGR *);
-};
-struct mb_gcm {
-    struct gcm_key_data key;
-    struct gcm_context_data ctx;
-    aes_gcm_enc_dec_t seal, open;
+    struct gcm_context_data ctx; // of the packet that is worked on
+    // The store: reserved at once, and memory from when a schedule is first used. The packet path asks for
+    // none.
+    struct mb_schedule *store, *free;
+    size_t size, used, oldest; // used: from the first on
 };
 
 const char *mb_version(void)
@@ -56,11 +61,25 @@ static bool load(struct mb *m)
     return arch >= IMB_ARCH_AVX2; // what is older gains little
 }
 
+static bool reserve(struct mb *m)
+{
+    void *p = MAP_FAILED;
+
+    for (m->size = MB_SCHEDULES; p == MAP_FAILED && m->size >= 64; m->size /= p == MAP_FAILED ? 4 : 1)
+        p = mmap(NULL, m->size * sizeof(*m->store), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    m->store = p;
+    (void)madvise(p, m->size * sizeof(*m->store), MADV_DONTDUMP);
+    return true;
+}
+
 struct mb *mb_open(void)
 {
     struct mb *m = calloc(1, sizeof(*m));
 
-    if (m && load(m))
+    if (m && load(m) && reserve(m))
         return m;
     mb_close(m);
     return NULL;
@@ -68,6 +87,11 @@ struct mb *mb_open(void)
 
 void mb_close(struct mb *m)
 {
+    if (m && m->store) {
+        OPENSSL_cleanse(&m->ctx, sizeof(m->ctx));
+        OPENSSL_cleanse(m->store, m->used * sizeof(*m->store));
+        munmap(m->store, m->size * sizeof(*m->store));
+    }
     if (m && m->mgr)
         m->free_mgr(m->mgr);
     if (m && m->library)
@@ -75,37 +99,86 @@ void mb_close(struct mb *m)
     free(m);
 }
 
-struct mb_gcm *mb_gcm_new(const struct mb *m, const uint8_t *key, size_t octets)
+size_t mb_schedules(const struct mb *m)
 {
-    size_t size = (sizeof(struct mb_gcm) + KEY_ALIGN - 1) / KEY_ALIGN * KEY_ALIGN;
-    struct mb_gcm *k = aligned_alloc(KEY_ALIGN, size);
-    const IMB_MGR *g = m->mgr;
+    return m->used;
+}
 
-    if (!k)
-        return NULL;
-    (octets == 16 ? g->gcm128_pre : octets == 24 ? g->gcm192_pre : g->gcm256_pre)(key, &k->key);
-    k->seal = octets == 16 ? g->gcm128_enc : octets == 24 ? g->gcm192_enc : g->gcm256_enc;
-    k->open = octets == 16 ? g->gcm128_dec : octets == 24 ? g->gcm192_dec : g->gcm256_dec;
-    return k;
+void mb_gcm_init(struct mb_gcm *k, struct mb *m, const uint8_t *key, size_t octets)
+{
+    *k = (struct mb_gcm){.mb = m, .octets = (uint8_t)octets};
+    memcpy(k->key, key, octets);
+}
+
+static void leave(struct mb_schedule *s)
+{
+    s->of->schedule = NULL;
+    OPENSSL_cleanse(&s->key, sizeof(s->key));
+    s->of = NULL;
 }
 
 void mb_gcm_free(struct mb_gcm *k)
 {
-    if (k)
-        OPENSSL_cleanse(k, sizeof(*k));
-    free(k);
+    struct mb_schedule *s = k->schedule;
+
+    if (s) {
+        leave(s);
+        s->next = k->mb->free;
+        k->mb->free = s;
+    }
+    OPENSSL_cleanse(k, sizeof(*k));
+}
+
+static struct mb_schedule *take(struct mb *m)
+{
+    struct mb_schedule *s = m->free;
+
+    if (s) {
+        m->free = s->next;
+        return s;
+    }
+    if (m->used < m->size)
+        return &m->store[m->used++];
+    s = &m->store[m->oldest];
+    m->oldest = (m->oldest + 1) % m->size;
+    leave(s);
+    return s;
+}
+
+static __attribute__((noinline)) void schedule(struct mb_gcm *k)
+{
+    const IMB_MGR *g = k->mb->mgr;
+    struct mb_schedule *s = take(k->mb);
+
+    (k->octets == 16 ? g->gcm128_pre : k->octets == 24 ? g->gcm192_pre : g->gcm256_pre)(k->key, &s->key);
+    s->of = k;
+    k->schedule = s;
 }
 
 void mb_gcm_seal(struct mb_gcm *k, const uint8_t nonce[12], const uint8_t *aad, size_t aad_len,
                  const uint8_t *in, uint8_t *out, size_t len, uint8_t *tag, size_t tag_len)
 {
-    k->seal(&k->key, &k->ctx, out, in, len, nonce, aad, aad_len, tag, tag_len);
+    const IMB_MGR *g = k->mb->mgr;
+
+    if (!k->schedule)
+        schedule(k);
+    (k->octets == 16 ? g->gcm128_enc
+     : k->octets == 24
+         ? g->gcm192_enc
+         : g->gcm256_enc)(&k->schedule->key, &k->mb->ctx, out, in, len, nonce, aad, aad_len, tag, tag_len);
 }
 
 void mb_gcm_open(struct mb_gcm *k, const uint8_t nonce[12], const uint8_t *aad, size_t aad_len,
                  const uint8_t *in, uint8_t *out, size_t len, uint8_t *tag, size_t tag_len)
 {
-    k->open(&k->key, &k->ctx, out, in, len, nonce, aad, aad_len, tag, tag_len);
+    const IMB_MGR *g = k->mb->mgr;
+
+    if (!k->schedule)
+        schedule(k);
+    (k->octets == 16 ? g->gcm128_dec
+     : k->octets == 24
+         ? g->gcm192_dec
+         : g->gcm256_dec)(&k->schedule->key, &k->mb->ctx, out, in, len, nonce, aad, aad_len, tag, tag_len);
 }
 
 #else
@@ -125,12 +198,18 @@ const char *mb_version(void)
     return "none";
 }
 
-struct mb_gcm *mb_gcm_new(const struct mb *m, const uint8_t *key, size_t octets)
+size_t mb_schedules(const struct mb *m)
 {
+    (void)m;
+    return 0;
+}
+
+void mb_gcm_init(struct mb_gcm *k, struct mb *m, const uint8_t *key, size_t octets)
+{
+    (void)k;
     (void)m;
     (void)key;
     (void)octets;
-    return NULL;
 }
 
 void mb_gcm_free(struct mb_gcm *k)

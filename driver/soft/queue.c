@@ -20,7 +20,7 @@ static struct soft_queue *queue_of(struct esp_queue *q)
 
 // ---- answers
 
-static void fill_answer(struct esp_sa *sa, enum esp_event_type type, struct esp_event *ev)
+void soft_queue_answer(struct esp_sa *sa, enum esp_event_type type, struct esp_event *ev)
 {
     ev->type = type;
     ev->sa = sa;
@@ -65,14 +65,13 @@ static void add(struct soft_queue *q, struct esp_sa *sa, struct event_node *n)
 {
     int rc = sa->dir == ESP_IN ? spi_table_add(&q->spis, sa) : 0;
 
-    fill_answer(sa, ESP_EVENT_SA_ADDED, &n->ev);
+    soft_queue_answer(sa, ESP_EVENT_SA_ADDED, n->ev);
     if (rc)
-        refuse(sa, rc, &n->ev);
+        refuse(sa, rc, n->ev);
 }
 
 static void remove_sa(struct soft_queue *q, struct esp_sa *sa, struct event_node *n)
 {
-    fill_answer(sa, ESP_EVENT_SA_DELETED, &n->ev);
     n->after = q->submitted;
     sa->draining = true;
     if (sa->dir == ESP_IN)
@@ -82,7 +81,7 @@ static void remove_sa(struct soft_queue *q, struct esp_sa *sa, struct event_node
 
 static void lease(struct esp_sa *sa, uint64_t seq_limit, struct event_node *n)
 {
-    fill_answer(sa, ESP_EVENT_SA_LEASED, &n->ev);
+    soft_queue_answer(sa, ESP_EVENT_SA_LEASED, n->ev);
     sa->seq_limit = seq_limit;
     sa->lease_low_from = lease_low_mark(sa->next_seq, seq_limit);
 }
@@ -92,13 +91,19 @@ static void run_command(struct soft_queue *q, const struct soft_command *c)
     switch (c->op) {
     case SOFT_ADD: add(q, c->sa, c->node); break;
     case SOFT_DELETE: remove_sa(q, c->sa, c->node); break;
-    case SOFT_QUERY: fill_answer(c->sa, ESP_EVENT_SA_STATS, &c->node->ev); break;
+    case SOFT_QUERY: soft_queue_answer(c->sa, ESP_EVENT_SA_STATS, c->node->ev); break;
     case SOFT_LEASE: lease(c->sa, c->seq_limit, c->node); break;
-    case SOFT_ENDPOINT: soft_sa_set_endpoint(c->sa, &c->to); break; // its place in the table hangs on the SPI
+    case SOFT_ENDPOINT: soft_sa_set_endpoint(c->sa, c->to); break; // its place in the table hangs on the SPI
     }
     if (c->node)
         event_queue_push(&q->held, c->node);
     atomic_store_explicit(&q->inbound, (unsigned)q->spis.count, memory_order_relaxed);
+}
+
+static void command_free(struct soft_command *c)
+{
+    free(c->to);
+    free(c);
 }
 
 static void take_inbox(struct soft_queue *q)
@@ -115,7 +120,7 @@ static void take_inbox(struct soft_queue *q)
     for (; oldest; oldest = next) {
         next = oldest->next;
         run_command(q, oldest);
-        free(oldest);
+        command_free(oldest);
     }
     soft_queue_flush(q);
 }
@@ -126,7 +131,7 @@ void soft_queue_hand(struct soft_queue *q, struct soft_command *own)
 
     if (!q->engine->threads) {
         run_command(q, own);
-        free(own);
+        command_free(own);
         return;
     }
     own->next = atomic_load(&q->inbox);
@@ -148,6 +153,14 @@ int soft_queue_give(struct soft_queue *q, const struct soft_command *c)
     if (!own)
         return -ENOMEM;
     *own = *c;
+    if (c->to) {
+        own->to = malloc(sizeof(*own->to));
+        if (!own->to) {
+            free(own);
+            return -ENOMEM;
+        }
+        *own->to = *c->to;
+    }
     soft_queue_hand(q, own);
     return 0;
 }
@@ -240,16 +253,18 @@ static bool soft_arm(struct esp_queue *base)
 
 static const struct esp_queue_ops queue_ops = {soft_submit, soft_poll, soft_arm};
 
-struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct esp_error *err)
+struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct mb *mb, struct esp_error *err)
 {
     struct soft_queue *q = calloc(1, sizeof(*q));
 
     if (!q) {
+        mb_close(mb);
         esp_fail(err, -ENOMEM, "software", "out of memory");
         return NULL;
     }
     q->base = (struct esp_queue){.ops = &queue_ops, .engine = &s->base, .index = index, .fd = s->base.fd};
     q->engine = s;
+    q->mb = mb;
     event_queue_init(&q->held);
     q->scratch = malloc(SOFT_SCRATCH);
     if (s->threads)
@@ -271,10 +286,11 @@ void soft_queue_free(struct soft_queue *q)
     for (struct soft_command *c = atomic_load(&q->inbox); c; c = next) {
         next = c->next;
         free(c->node);
-        free(c);
+        command_free(c);
     }
     event_queue_clear(&q->held);
     spi_table_free(&q->spis);
+    mb_close(q->mb);
     if (q->scratch) {
         OPENSSL_cleanse(q->scratch, SOFT_SCRATCH);
         free(q->scratch);

@@ -18,8 +18,8 @@ struct soft_command {
     enum soft_op op;
     struct esp_sa *sa;
     uint64_t seq_limit;      // LEASE
-    struct esp_endpoint to;  // ENDPOINT
-    struct event_node *node; // its answer; ENDPOINT has none
+    struct esp_endpoint *to; // ENDPOINT: its own
+    struct event_node *node; // its answer; ENDPOINT has none, that of DELETE is short
     struct soft_command *next;
 };
 
@@ -28,6 +28,7 @@ struct soft_queue {
     struct esp_queue base;
     struct soft_engine *engine;
     struct spi_table spis;
+    struct mb *mb; // NULL: OpenSSL does all
     struct esp_job *ring[SOFT_RING];
     uint64_t submitted, returned; // jobs taken and handed back in all
     struct event_queue held;      // answers, some of them until jobs are back
@@ -40,8 +41,7 @@ struct soft_queue {
 
 struct soft_engine {
     struct esp_engine base;
-    bool threads;  // the queues have threads of their own
-    struct mb *mb; // NULL: OpenSSL does all
+    bool threads; // the queues have threads of their own
     unsigned queues;
     struct soft_queue **queue;
     struct esp_queue **list; // the same, as engine.h has them
@@ -53,12 +53,15 @@ struct soft_engine {
 int soft_open_openssl(struct esp_engine **e,
                       struct esp_error *err); // as esp_soft_open without ipsec-mb: to measure
 
-struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct esp_error *err);
+// Takes mb, also when it fails.
+struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct mb *mb,
+                                  struct esp_error *err);
 void soft_queue_free(struct soft_queue *q);
 // From the engine's thread. The command is copied; 0 or -ENOMEM.
 int soft_queue_give(struct soft_queue *q, const struct soft_command *c);
 void soft_queue_hand(struct soft_queue *q, struct soft_command *own); // ... is the queue's from now on
-void soft_queue_flush(struct soft_queue *q);                          // answers that are due go to the engine
+void soft_queue_answer(struct esp_sa *sa, enum esp_event_type type, struct esp_event *ev);
+void soft_queue_flush(struct soft_queue *q); // answers that are due go to the engine
 bool soft_queue_waits(const struct soft_queue *q);
 
 #endif

@@ -124,8 +124,10 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb, struct 
 
 void soft_sa_wipe(struct esp_sa *sa)
 {
-    crypt_free(&sa->crypt);
-    ah_free(&sa->ah);
+    if (sa->is_ah)
+        ah_free(&sa->ah);
+    else
+        crypt_free(&sa->crypt);
 }
 
 void soft_sa_free(struct esp_sa *sa)

@@ -13,8 +13,10 @@
 #include "espalier/engine.h"
 
 struct esp_sa {
-    struct crypt crypt; // of ESP
-    struct ah ah;       // of AH
+    union {
+        struct crypt crypt; // of ESP
+        struct ah ah;       // is_ah
+    };
     bool is_ah;
     enum esp_dir dir;
     uint32_t spi;
@@ -26,14 +28,16 @@ struct esp_sa {
     uint16_t sport, dport;
     uint8_t ttl;
 
-    // outbound
-    uint64_t next_seq, seq_limit, lease_low_from;
-    uint16_t id_offset;                                   // IPv4 ID less the sequence number
-    uint8_t header[IP6_HEADER + UDP_HEADER + ESP_HEADER]; // of a tunnel
-    uint32_t header_len;                                  // IP, and UDP with encapsulation
-    uint32_t header_sum; // one's complement sum of the fixed fields of the outer IPv4 header
-
-    struct window window; // inbound
+    union {
+        struct { // outbound
+            uint64_t next_seq, seq_limit, lease_low_from;
+            uint16_t id_offset;                                   // IPv4 ID less the sequence number
+            uint8_t header[IP6_HEADER + UDP_HEADER + ESP_HEADER]; // of a tunnel
+            uint32_t header_len;                                  // IP, and UDP with encapsulation
+            uint32_t header_sum; // one's complement sum of the fixed fields of the outer IPv4 header
+        };
+        struct window window; // inbound
+    };
 
     uint64_t packets, bytes, drops;
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // none: UINT64_MAX

@@ -81,9 +81,11 @@ static struct soft_command *farewell_new(struct esp_sa *sa)
     struct soft_command *c = malloc(sizeof(*c));
 
     if (c) {
-        *c = (struct soft_command){.op = SOFT_DELETE, .sa = sa, .node = event_node_new()};
-        if (c->node)
+        *c = (struct soft_command){.op = SOFT_DELETE, .sa = sa, .node = event_node_short()};
+        if (c->node) {
+            c->node->of = sa;
             return c;
+        }
     }
     free(c);
     return NULL;
@@ -102,7 +104,7 @@ static void sa_end(struct esp_sa *sa)
 static struct esp_sa *sa_begin(struct soft_engine *s, const struct esp_sa_params *p, void *cookie,
                                struct esp_error *err)
 {
-    struct esp_sa *sa = soft_sa_new(p, s->mb, err);
+    struct esp_sa *sa = soft_sa_new(p, s->queue[p->queue]->mb, err);
 
     if (sa) {
         sa->cookie = cookie;
@@ -199,6 +201,7 @@ static bool taken(const struct soft_engine *s, const struct esp_sa *sa, const st
 static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
                             struct esp_error *why)
 {
+    struct esp_endpoint copy = *to;
     int rc;
 
     if (!sa || sa->closing)
@@ -209,7 +212,7 @@ static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struc
         return esp_fail(why, -EINVAL, "udp_encap", "AH has no UDP encapsulation: there must be no NAT");
     if (sa->dir == ESP_IN && taken(soft(e), sa, to))
         return esp_fail(why, -EEXIST, "spi", "an SA with SPI 0x%08x and this destination exists", sa->spi);
-    rc = give(soft(e), sa, (struct soft_command){.op = SOFT_ENDPOINT, .to = *to});
+    rc = give(soft(e), sa, (struct soft_command){.op = SOFT_ENDPOINT, .to = &copy});
     if (rc)
         return esp_fail(why, rc, "sa", "out of memory");
     sa->asked = *to;
@@ -244,6 +247,23 @@ static void collect(struct soft_engine *s)
     }
 }
 
+// Takes the node too. A deleted SA has stood still since its queue wiped it: what it knows is exact now.
+static void take_event(struct soft_engine *s, struct event_node *node, struct esp_event *ev)
+{
+    struct esp_sa *sa = node->ev ? node->ev->sa : node->of;
+
+    *ev = node->ev ? *node->ev : (struct esp_event){0};
+    free(node);
+    if (!ev->sa)
+        soft_queue_answer(sa, ESP_EVENT_SA_DELETED, ev);
+    if (ev->type == ESP_EVENT_SA_REFUSED)
+        ev->sa = NULL;
+    if (ev->type == ESP_EVENT_SA_DELETED || ev->type == ESP_EVENT_SA_REFUSED) {
+        unlink_sa(s, sa);
+        sa_end(sa);
+    }
+}
+
 static unsigned soft_events(struct esp_engine *e, struct esp_event *ev, unsigned max)
 {
     struct soft_engine *s = soft(e);
@@ -254,17 +274,8 @@ static unsigned soft_events(struct esp_engine *e, struct esp_event *ev, unsigned
     if (s->threads)
         (void)!read(e->fd, &value, sizeof(value));
     collect(s);
-    while (n < max && (node = event_queue_pop(&s->events, UINT64_MAX))) {
-        struct esp_sa *sa = node->ev.sa;
-        if (node->ev.type == ESP_EVENT_SA_REFUSED)
-            node->ev.sa = NULL;
-        if (node->ev.type == ESP_EVENT_SA_DELETED || node->ev.type == ESP_EVENT_SA_REFUSED) {
-            unlink_sa(s, sa);
-            sa_end(sa);
-        }
-        ev[n++] = node->ev;
-        free(node);
-    }
+    while (n < max && (node = event_queue_pop(&s->events, UINT64_MAX)))
+        take_event(s, node, &ev[n++]);
     if (s->threads && s->events.first) { // for the next call
         value = 1;
         (void)!write(e->fd, &value, sizeof(value));
@@ -314,8 +325,6 @@ static void soft_destroy(struct esp_engine *e)
 {
     struct soft_engine *s = soft(e);
 
-    for (unsigned i = 0; s->queue && i < s->queues; i++)
-        soft_queue_free(s->queue[i]);
     for (struct event_node *n = atomic_load(&s->done), *next; n; n = next) {
         next = n->next;
         free(n);
@@ -325,7 +334,8 @@ static void soft_destroy(struct esp_engine *e)
         next = sa->next;
         sa_end(sa);
     }
-    mb_close(s->mb);
+    for (unsigned i = 0; s->queue && i < s->queues; i++)
+        soft_queue_free(s->queue[i]);
     free(s->queue);
     free(s->list);
     if (e->fd >= 0)
@@ -349,17 +359,25 @@ static const struct esp_engine_ops soft_ops = {
     .destroy = soft_destroy,
 };
 
-static int open_queues(struct soft_engine *s, struct esp_error *err)
+// Takes mb, which is the first queue's; the others have one each.
+static int open_queues(struct soft_engine *s, struct mb *mb, struct esp_error *err)
 {
+    bool more = mb != NULL;
+
     s->queue = calloc(s->queues, sizeof(struct soft_queue *));
     s->list = calloc(s->queues, sizeof(struct esp_queue *));
-    if (!s->queue || !s->list)
+    if (!s->queue || !s->list) {
+        mb_close(mb);
         return esp_fail(err, -ENOMEM, "software", "out of memory");
+    }
     s->base.queue = s->list;
     for (unsigned i = 0; i < s->queues; i++) {
-        s->queue[i] = soft_queue_new(s, i, err);
-        if (!s->queue[i])
+        s->queue[i] = soft_queue_new(s, i, mb, err);
+        mb = more && i + 1 < s->queues ? mb_open() : NULL;
+        if (!s->queue[i]) {
+            mb_close(mb);
             return err ? err->code : -ENOMEM;
+        }
         s->list[i] = &s->queue[i]->base;
     }
     return 0;
@@ -379,16 +397,18 @@ static int open_soft(struct esp_engine **e, unsigned queues, bool threads, struc
     }
     s->base.ops = &soft_ops;
     s->base.kind = "software";
-    s->mb = mb;
-    snprintf(s->base.name, sizeof(s->base.name), "%s%s", s->mb ? "ipsec-mb " : "openssl",
-             s->mb ? mb_version() : "");
+    snprintf(s->base.name, sizeof(s->base.name), "%s%s", mb ? "ipsec-mb " : "openssl",
+             mb ? mb_version() : "");
     s->queues = queues;
     s->threads = threads;
     event_queue_init(&s->events);
     s->base.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    rc = s->base.fd < 0
-             ? esp_fail(err, -errno, "software", "cannot set up the software engine: %s", strerror(errno))
-             : open_queues(s, err);
+    if (s->base.fd < 0) {
+        rc = esp_fail(err, -errno, "software", "cannot set up the software engine: %s", strerror(errno));
+        mb_close(mb);
+    } else {
+        rc = open_queues(s, mb, err);
+    }
     if (rc) {
         soft_destroy(&s->base);
         return rc;
