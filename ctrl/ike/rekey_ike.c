@@ -107,6 +107,16 @@ static void stand_back(struct ike_sa *sa)
     timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + DELETE_WAIT_MS);
 }
 
+// What was to end for another's sake, or as its peer was sent elsewhere, is not kept by being rekeyed.
+static void keep_end(const struct ike_sa *old, struct ike_sa *next)
+{
+    if (!old->life.armed)
+        return;
+    next->life.fire = old->life.fire;
+    next->life.ctx = next;
+    timer_set(next->ike->loop, &next->life, old->life.at);
+}
+
 static void take_over(struct ike_sa *old, struct ike_sa *next)
 {
     struct ike *ike = old->ike;
@@ -130,6 +140,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
         c->sa = next;
     virtual_move(old, next);
     task_move_queue(old, next);
+    keep_end(old, next);
     sa_stop_work(old);
     stand_back(old);
     sa_up(next);

@@ -488,6 +488,8 @@ void revive_watch(struct ike_sa *sa)
 {
     if (sa->state != SA_ESTABLISHED || sa->children || sa->hs || sa->alone)
         return;
+    if (sa->life.armed && sa->life.fire != childless)
+        return; // it ends for another reason
     sa->life.fire = childless;
     sa->life.ctx = sa;
     timer_set(sa->ike->loop, &sa->life, loop_now(sa->ike->loop) + CHILDLESS_MS);

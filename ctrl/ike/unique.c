@@ -81,7 +81,7 @@ static void replaced_late(struct timer *t)
 
 bool unique_goes(const struct ike_sa *sa)
 {
-    return sa->life.fire == replaced_late;
+    return sa->life.armed && sa->life.fire == replaced_late;
 }
 
 static void end_in(struct ike_sa *sa, uint64_t ms)

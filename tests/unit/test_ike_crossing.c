@@ -10,6 +10,8 @@
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/exchange.h"
 #include "ctrl/ike/initiate.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/revive.h"
@@ -358,6 +360,60 @@ static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
     pair_free(p);
 }
 
+// --- one that is to end for another's sake, where the other end is in no hurry ---
+
+static void only_b_replaces(struct conn_config *c, int side)
+{
+    c->unique = side ? UNIQUE_REPLACE : UNIQUE_NEVER;
+}
+
+// Both have two IKE SAs, and b ends the first one in seconds.
+static struct pair *replaced_soon(struct ike_sa **old)
+{
+    struct pair *p = pair_established(UNIQUE_NO, only_b_replaces);
+    *old = p->s[0].ike->sas;
+    (*old)->conn->refs++;
+    initiate_anew(p->s[0].ike, (*old)->conn, &(*old)->conn->cfg.children[0], NULL);
+    conn_unref((*old)->conn);
+    pair_wait(p, 100);
+    assert_int_equal(p->s[1].ike->sa_count, 2);
+    return p;
+}
+
+static void test_one_that_is_to_end_and_is_rekeyed_by_either_end_ends_all_the_same(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct ike_sa *old;
+        struct pair *p = replaced_soon(&old);
+        uint32_t newer = p->s[0].ike->sas->id;
+        assert_int_equal(old->id, 1);
+        rekey_ike(side ? sa_by_id(p->s[1].ike, 1) : old);
+        pair_wait(p, 100);
+        assert_null(sa_by_id(p->s[0].ike, 1));
+        pair_wait(p, 12000);
+        pair_assert_one(p);
+        assert_int_equal(p->s[0].ike->sas->id, newer);
+        pair_free(p);
+    }
+}
+
+// That it is without a CHILD SA for a moment does not put its end off.
+static void test_one_that_is_to_end_and_gets_another_child_ends_all_the_same(void **state)
+{
+    (void)state;
+    struct ike_sa *old;
+    struct pair *p = replaced_soon(&old);
+    exchange_queue(old, TASK_DELETE_CHILD, old->children->id);
+    pair_wait(p, 800);
+    assert_true(create_child_begin(old, &old->conn->cfg.children[0]));
+    pair_wait(p, 100);
+    assert_non_null(old->children);
+    pair_wait(p, 12000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +428,8 @@ int main(void)
         cmocka_unit_test(test_successor_that_was_followed_itself_does_not_bring_its_predecessor_back),
         cmocka_unit_test(test_answering_end_of_a_reauthentication_goes_on_in_the_old_one),
         cmocka_unit_test(test_what_was_rekeyed_lingers_as_long_as_the_settings_say),
+        cmocka_unit_test(test_one_that_is_to_end_and_is_rekeyed_by_either_end_ends_all_the_same),
+        cmocka_unit_test(test_one_that_is_to_end_and_gets_another_child_ends_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

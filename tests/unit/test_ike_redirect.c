@@ -99,6 +99,18 @@ static void test_who_cannot_or_stays_is_told_of_or_closed(void **state)
     pair_free(p);
 }
 
+static void test_who_stays_and_rekeys_is_closed_as_soon(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune);
+    send_away(p, "127.0.0.1", true);
+    pair_wait(p, 20000);
+    rekey_ike(p->s[0].ike->sas);
+    pair_wait(p, 20000);
+    assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
 // --- IKE_SA_INIT ---
 
 static struct {
@@ -295,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_a_client_is_sent_to_another_gateway_whatever_is_lost),
         cmocka_unit_test(test_a_client_stays_one_over_a_rekeying),
         cmocka_unit_test(test_who_cannot_or_stays_is_told_of_or_closed),
+        cmocka_unit_test(test_who_stays_and_rekeys_is_closed_as_soon),
         cmocka_unit_test(test_redirect_in_ike_sa_init_is_followed_with_our_nonce_alone),
         cmocka_unit_test(test_a_ring_of_gateways_ends_after_five),
         cmocka_unit_test(test_what_is_not_followed_is_named),
