@@ -15,7 +15,7 @@
 #include "ctrl/path/path.h"
 #include "tests/world/world.h"
 
-enum { GOODBYE_US = 1000000 };
+enum { GOODBYE_US = 1000000, TIMERS = 2000 };
 static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
 static const char *const room_names[] = {"super", "ctl", "ike", "keys", "path"};
 
@@ -33,6 +33,7 @@ static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, 
     const struct voice *v = ctx;
     struct site *site = v->site;
     readers_line(&site->d, v->room, s, level, ike_name, ike_id, text);
+    disk_line(site);
     if (site->w->tail)
         world_say(site->w, "%c [%s] <%u> %s", site->letter, log_subsys_name(s), ike_id, text);
 }
@@ -213,6 +214,18 @@ static void attach(struct daemon *d, int fd[ROOM_COUNT][ROOM_COUNT])
         abort();
 }
 
+// A process that finds no memory for a timer ends at once (abort), and here all would: there is room for
+// them.
+static void make_room_for_timers(struct loop *l)
+{
+    struct timer *t = calloc(TIMERS, sizeof(*t));
+    for (int i = 0; t && i < TIMERS; i++)
+        timer_set(l, &t[i], UINT64_MAX);
+    for (int i = 0; t && i < TIMERS; i++)
+        timer_stop(l, &t[i]);
+    free(t);
+}
+
 static void make_loops(struct daemon *d)
 {
     d->gate = epoll_create1(EPOLL_CLOEXEC);
@@ -223,6 +236,7 @@ static void make_loops(struct daemon *d)
         d->log[r] = log_new();
         if (!d->loop[r] || !d->log[r])
             abort();
+        make_room_for_timers(d->loop[r]);
         struct log *before = log_use(d->log[r]);
         log_set_output(-1);
         log_set_all(1);
@@ -320,6 +334,7 @@ void daemon_start(struct site *s)
     d->pumping = false;
     d->started_at = s->w->now;
     d->frozen_until = d->scarce_until = 0;
+    kept_scarce(s, false);
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
     d->super[ROOM_FETCH] = -1;
     for (int a = 0; a < ROOM_FETCH; a++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory that runs out: for some seconds any allocation of any room of a site may fail (link-time seams),
 // while its operator goes on. Then he does again what was refused, and a daemon that ended is started as its
-// service manager would.
+// service manager would. Only timers always have room (daemon.c): a process that has none for one ends.
 #include <errno.h>
 
 #include "tests/world/plenty.h"
@@ -116,6 +116,7 @@ void memory_scarce(struct site *s, unsigned fail_per_mille, uint64_t for_us)
     if (s->d.life != UP)
         return;
     s->d.scarce = fail_per_mille;
+    kept_scarce(s, true);
     s->d.scarce_until = w->now + for_us;
     TRACE(w, 87, fail_per_mille, "%c has little memory for %.1f s: %u per mille fail", s->letter,
           (double)for_us / 1e6, fail_per_mille);

@@ -578,6 +578,7 @@ void operator_gone(struct site *s)
 {
     struct operator* op = & s->op;
     readers_gone(s);
+    disk_gone(s);
     if (op->fd >= 0)
         close(op->fd);
     op->fd = -1;

@@ -198,7 +198,7 @@ static void ask_for_events(struct site *s)
 void readers_silent(struct site *s, uint64_t for_us)
 {
     struct silent *x = &s->silent;
-    if (s->d.life != UP || x->on)
+    if (s->d.life != UP || x->on || s->disk.logging)
         return;
     *x = (struct silent){.on = true, .number = x->number + 1, .dropped = dropped(&s->d)};
     if (pipe2(x->err, O_CLOEXEC) < 0 || fcntl(x->err[0], F_SETFL, O_NONBLOCK) < 0 ||

@@ -100,6 +100,7 @@ void world_begin(struct world *w, const struct options *o, bool trace)
         daemon_start(&w->site[i]);
     hosts_start(w);
     warriors_start(w);
+    disk_start(w);
     if (!w->o.plain)
         service_start(w);
     else

@@ -542,6 +542,39 @@ static void test_road_warriors_share_a_pool_over_deaths_of_the_daemons(void **st
     }
 }
 
+// Their gateway's disk is full while they come, and again, and it dies now and then: nothing of that is lost
+// but the file's keeping of what found no room (kept.c judges the file).
+static void test_leases_that_found_no_room_on_the_disk_are_written_with_the_next_one(void **state)
+{
+    uint64_t refused = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+        const struct plain p = {
+            .start = {START_START, START_NONE}, .warriors = 3, .pool = 1 + (unsigned)seed % 3};
+        begin(seed, &p);
+        disk_full(&w.site[1], (uint64_t)seed % 15 * SECOND);
+        run(20 * SECOND);
+        warriors_check_up(&w);
+        hold("with a full disk");
+        size_t from = up();
+        disk_full(&w.site[1], 15 * SECOND);
+        for (int i = 0; i < 3; i++) { // leases are given anew
+            operator_order(&w.site[1], CMD_WARRIOR_TERMINATE, (unsigned)i, 0, 0);
+            run(4 * SECOND);
+        }
+        assert_int_equal(lost(from), 0);
+        refused += w.site[1].disk.refused;
+        run(rng_below(&w.rng, 8 * SECOND));
+        daemon_kill(&w.site[1], ROOM_SUPER);
+        daemon_start(&w.site[1]);
+        run(4 * MINUTE);
+        warriors_check_up(&w);
+        hold("behind it");
+        end();
+    }
+    assert_true(refused > 10 * SEEDS);
+}
+
 // Its CHILD SA is closed at one end, and when the other, which wants it back, has just asked for another one
 // that end closes the IKE SA. What has crossed is no refusal: the next IKE SA begins at once.
 static void test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once(void **state)
@@ -729,6 +762,7 @@ int main(void)
         cmocka_unit_test(test_whatever_meets_no_memory_is_up_again_afterwards),
         cmocka_unit_test(test_log_that_nobody_reads_delays_nothing_and_its_gaps_are_told),
         cmocka_unit_test(test_road_warriors_share_a_pool_over_deaths_of_the_daemons),
+        cmocka_unit_test(test_leases_that_found_no_room_on_the_disk_are_written_with_the_next_one),
         cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),
     };
     cmocka_set_test_filter(getenv("WORLD_TEST")); // a pattern

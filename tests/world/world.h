@@ -296,12 +296,22 @@ struct warrior_sa { // at the gateway
     char conn[16];
 };
 enum { WARRIOR_SAS = 64 };
+struct owners { // of the pool's addresses, by their last octet: a warrior's number, -1: nobody
+    int8_t of[WARRIORS + 1];
+};
+struct kept {                   // what becomes of leases (kept.c)
+    struct owners ctl, ike;     // as the one has written it, as the other has given it
+    uint8_t ever[WARRIORS + 1]; // bits: has had it at some time
+    uint8_t seen;               // bits: has been given one since the daemon came up
+    bool scarce;                // since then there was no memory for a while
+};
 struct warriors {
     unsigned count, pool; // addresses of the pool
     struct warrior one[WARRIORS];
     char leases[40]; // the file
     struct warrior_sa sa[WARRIOR_SAS];
     unsigned sas;
+    struct kept kept;
 };
 struct vici_out;
 void warriors_make(struct world *w);
@@ -316,6 +326,23 @@ void warriors_installed(struct site *s, const struct msg_CHILD *c); // path has 
 void warriors_address(struct site *s, uint32_t n, bool there);      // ... puts an address on its TUN
 void warriors_settle(struct world *w);
 void warriors_check_up(struct world *w);
+
+// ---- kept.c: leases over the gateway's deaths
+void kept_scarce(struct site *s, bool scarce); // it has no memory; it begins anew
+
+// ---- disk.c
+struct disk {
+    bool full;
+    size_t room;  // octets, while it is full
+    bool logging; // what the rooms log goes to this file:
+    int log;
+    uint64_t lines, dropped; // logged since; dropped before
+    uint64_t refused;        // found no room
+};
+void disk_start(struct world *w);
+void disk_full(struct site *s, uint64_t for_us);
+void disk_line(struct site *s); // one has been logged
+void disk_gone(struct site *s); // its daemon has
 
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
@@ -410,6 +437,7 @@ struct site {
     struct held held[HELD];
     unsigned helds;
     uint64_t rx, tx, no_route, dropped_policy;
+    struct disk disk;
     struct silent silent;
     uint64_t silences, silent_dropped; // those that are over, and the lines that they cost
 };
@@ -437,7 +465,7 @@ struct options {
 struct world {
     struct options o;
     uint64_t now, steps;
-    struct rng rng, entropy;
+    struct rng rng, entropy, disk_dice;
     struct agenda agenda;
     struct site site[SITES];
     unsigned sites;

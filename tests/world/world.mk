@@ -7,7 +7,8 @@ WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 # Memory runs out for the daemons alone, not for the world (memory.c).
 WORLD_MEMORY := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup
 $(filter-out $(BUILD)/obj/tests/world/fast_%,$(filter $(BUILD)/obj/tests/world/%,$(WORLD_OBJS))): CPPFLAGS += -include tests/world/plenty.h
-WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(WORLD_MEMORY) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
+WORLD_DISK := -Wl,--wrap=open,--wrap=write,--wrap=rename,--wrap=fsync,--wrap=leases_open,--wrap=leases_keep,--wrap=pools_take
+WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(WORLD_MEMORY) $(WORLD_DISK) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
 $(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
