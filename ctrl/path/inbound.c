@@ -7,7 +7,7 @@
 
 static void traffic_event(struct worker *w, struct child *c)
 {
-    uint64_t now = loop_now(w->p->loop);
+    uint64_t now = w->now;
     c->in.used_at = now;
     if (now - c->traffic_event_at < 1000)
         return;

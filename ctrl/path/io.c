@@ -64,6 +64,8 @@ static unsigned finish(struct worker *w, struct esp_engine *e)
     struct finished b;
     unsigned opened = 0;
     poll(w, e, &b);
+    if (b.jobs)
+        w->now = loop_now(w->p->loop);
     if (b.jobs && e == path_card(w->p) && b.job[0]->status != ESP_STATUS_ABORTED)
         w->p->card_last_us = loop_now_us(w->p->loop);
     for (unsigned i = 0; i < b.jobs; i++) {

@@ -57,12 +57,18 @@ struct burst {
     unsigned count;
 };
 
-static void ask_for_flow(struct worker *w, struct look_up *l)
+// Packets of one flow mostly come together.
+static void ask_for_flow(struct worker *w, struct look_up *l, const struct look_up *before)
 {
     if (l->inbound)
         sadb_ask(w->p, l->spi);
     if (!l->ip || l->f.unseen)
         return;
+    if (before && before->flow && before->inbound == l->inbound &&
+        !memcmp(&before->f, &l->f, FIELDS_FLOW_LEN)) {
+        l->flow = before->flow;
+        return;
+    }
     l->flow = flow_slot(&w->flows, &l->f, l->inbound);
     __builtin_prefetch(l->flow);
 }
@@ -108,7 +114,7 @@ void look_up_burst(struct worker *w, struct look_up *l, unsigned n)
         b.count = 0;
         some = n - at < CLASS_BURST ? n - at : CLASS_BURST;
         for (unsigned i = at; i < at + some; i++)
-            ask_for_flow(w, &l[i]);
+            ask_for_flow(w, &l[i], i ? &l[i - 1] : NULL);
         for (unsigned i = at; i < at + some; i++)
             remember(w, &l[i], generation, &b);
         classifier_find_burst(&w->p->spd.classes, b.query, b.count);

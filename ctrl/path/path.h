@@ -147,6 +147,7 @@ struct worker {
     uint32_t buffer;      // bytes of each
     struct packet *packets, *free;
     uint64_t stamp;
+    uint64_t now;                             // ms, when the burst that an engine gave back came
     unsigned waiting, on_card;                // packets, see PATH_WAITING and PATH_ON_CARD
     struct packet_list backlog[PATH_ENGINES]; // submit was full
     struct packet_list orphans;
