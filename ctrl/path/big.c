@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A TUN with IFF_VNET_HDR: one read brings up to 64 KiB of a TCP connection, which is cut into the packets
-// that the kernel would have made of it, and one write takes as many that follow one another. Each packet
-// goes through policy, SA and engine by itself, as any other.
+// A TUN with IFF_VNET_HDR: one read brings up to 64 KiB of a TCP connection or of a sender of UDP, which is
+// cut into the packets that the kernel would have made of it, and one write takes as many that follow one
+// another. Each packet goes through policy, SA and engine by itself, as any other.
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "ctrl/path/io.h"
@@ -157,7 +158,7 @@ void tun_put(struct worker *w, const uint8_t *p, uint32_t len)
     struct gro_place at;
     if (!w->gro->buf) {
         write_one(w, p, len);
-    } else if (!gro_look(p, len, &at)) {
+    } else if (!gro_look(p, len, &at) || (at.proto == IPPROTO_UDP && !w->net.tun_udp_big)) {
         put_alone(w, p, len);
     } else {
         struct gro *g = place_for(w, p, &at);

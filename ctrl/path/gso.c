@@ -4,6 +4,7 @@
 #include "ctrl/path/gso.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "ctrl/path/gso_sum.h"
@@ -24,27 +25,49 @@ int gso_complete(const struct virtio_net_hdr *h, uint8_t *p, uint32_t len)
     return 0;
 }
 
-// Where the TCP header has to be.
-static uint32_t behind_ip(const uint8_t *p, uint32_t len, const struct virtio_net_hdr *h)
+// What it is to be cut into, 0: nothing that we know.
+static uint8_t proto_of(const struct virtio_net_hdr *h, const uint8_t *p)
 {
-    bool four = (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_TCPV4;
-    bool six = (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_TCPV6;
-    if (four && len >= 20 && p[0] >> 4 == 4 && p[9] == 6 && h->csum_start == 4u * (p[0] & 15) &&
+    uint8_t type = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN, version = p[0] >> 4;
+    if (type == VIRTIO_NET_HDR_GSO_UDP_L4 && h->gso_type == type)
+        return IPPROTO_UDP;
+    return (type == VIRTIO_NET_HDR_GSO_TCPV4 && version == 4) ||
+                   (type == VIRTIO_NET_HDR_GSO_TCPV6 && version == 6)
+               ? IPPROTO_TCP
+               : 0;
+}
+
+// Where its header has to be.
+static uint32_t behind_ip(const uint8_t *p, uint32_t len, const struct virtio_net_hdr *h, uint8_t proto)
+{
+    if (len >= 20 && p[0] >> 4 == 4 && p[9] == proto && h->csum_start == 4u * (p[0] & 15) &&
         h->csum_start >= 20)
         return h->csum_start;
-    return six && len >= 40 && p[0] >> 4 == 6 && h->csum_start >= 40 ? h->csum_start : 0;
+    return len >= 40 && p[0] >> 4 == 6 && h->csum_start >= 40 ? h->csum_start : 0;
+}
+
+static uint16_t sum_at(uint8_t proto)
+{
+    return proto == IPPROTO_UDP ? 6 : 16;
 }
 
 int gso_begin(struct gso *g, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
 {
-    uint32_t tcp = behind_ip(p, len, h);
-    if (!tcp || len > GSO_MAX + 40u || tcp + 20 > len || !h->gso_size ||
-        !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || h->csum_offset != 16)
+    uint8_t proto = len ? proto_of(h, p) : 0;
+    uint32_t at = proto ? behind_ip(p, len, h, proto) : 0, least = proto == IPPROTO_UDP ? 8 : 20;
+    if (!at || len > GSO_MAX + 40u || at + least > len || !h->gso_size ||
+        !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || h->csum_offset != sum_at(proto))
         return -EINVAL;
-    uint32_t payload = tcp + 4u * (p[tcp + 12] >> 4);
-    if (payload < tcp + 20 || payload >= len)
+    uint32_t payload = at + (proto == IPPROTO_UDP ? 8 : 4u * (p[at + 12] >> 4));
+    if (payload < at + least || payload >= len)
         return -EINVAL;
-    *g = (struct gso){.p = p, .len = len, .tcp = tcp, .payload = payload, .at = payload, .size = h->gso_size};
+    *g = (struct gso){.p = p,
+                      .len = len,
+                      .proto = proto,
+                      .transport = at,
+                      .payload = payload,
+                      .at = payload,
+                      .size = h->gso_size};
     return 0;
 }
 
@@ -61,19 +84,24 @@ static void ip_header(const struct gso *g, uint8_t *to, uint32_t total)
     }
     put16(to + 2, total);
     put16(to + 4, get16(g->p + 4) + g->done);
-    sum_ip(to, g->tcp);
+    sum_ip(to, g->transport);
 }
 
-static void tcp_header(const struct gso *g, uint8_t *tcp, uint32_t len, bool last)
+static void tcp_header(const struct gso *g, uint8_t *tcp, bool last)
 {
-    put32(tcp + 4, get32(g->p + g->tcp + 4) + (g->at - g->payload));
+    put32(tcp + 4, get32(g->p + g->transport + 4) + (g->at - g->payload));
     if (!last)
         tcp[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     if (g->done)
         tcp[13] &= (uint8_t)~TCP_CWR;
-    put16(tcp + 16, 0);
-    uint64_t sum = sum_add(sum_pseudo(tcp - g->tcp, len), tcp, len);
-    sum_put(tcp + 16, (uint16_t)~sum_fold(sum));
+}
+
+static void checksum(const struct gso *g, uint8_t *t, uint32_t len)
+{
+    uint8_t *at = t + sum_at(g->proto);
+    put16(at, 0);
+    uint16_t sum = (uint16_t)~sum_fold(sum_add(sum_pseudo(t - g->transport, g->proto, len), t, len));
+    sum_put(at, !sum && g->proto == IPPROTO_UDP ? 0xffff : sum); // 0 says of UDP that there is none
 }
 
 uint32_t gso_next(struct gso *g, uint8_t *to, uint32_t cap)
@@ -85,7 +113,11 @@ uint32_t gso_next(struct gso *g, uint8_t *to, uint32_t cap)
     memcpy(to, g->p, g->payload);
     memcpy(to + g->payload, g->p + g->at, octets);
     ip_header(g, to, total);
-    tcp_header(g, to + g->tcp, total - g->tcp, last);
+    if (g->proto == IPPROTO_UDP)
+        put16(to + g->transport + 4, total - g->transport);
+    else
+        tcp_header(g, to + g->transport, last);
+    checksum(g, to + g->transport, total - g->transport);
     g->at += octets;
     g->done++;
     return total;

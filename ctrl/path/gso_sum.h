@@ -61,10 +61,10 @@ static inline void sum_put(uint8_t *p, uint16_t sum)
 {
     memcpy(p, &sum, 2);
 }
-// Of TCP of so many octets in the IP packet.
-static inline uint64_t sum_pseudo(const uint8_t *ip, uint32_t len)
+// Of so many octets of this protocol in the IP packet.
+static inline uint64_t sum_pseudo(const uint8_t *ip, uint8_t proto, uint32_t len)
 {
-    uint64_t s = (uint64_t)htons((uint16_t)len) + htons(6);
+    uint64_t s = (uint64_t)htons((uint16_t)len) + htons(proto);
     return ip[0] >> 4 == 6 ? sum_add(s, ip + 8, 32) : sum_add(s, ip + 12, 8);
 }
 static inline void sum_ip(uint8_t *ip, uint32_t header) // the header's own

@@ -12,6 +12,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef TUN_F_USO4 // in Linux since 6.2
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 static const struct child_env *env_of(void *ctx)
 {
     return ((const struct path_sockets *)ctx)->env;
@@ -58,6 +63,17 @@ static bool has_header(int tun)
 {
     struct ifreq r = {0};
     return tun >= 0 && ioctl(tun, TUNGETIFF, &r) == 0 && (r.ifr_flags & IFF_VNET_HDR);
+}
+
+// Checksums and the cutting of TCP into segments, and of UDP where the kernel knows how (Linux since 6.2),
+// are left to path. A kernel that does not offer it does them. True: UDP too.
+static bool take_big_packets(int tun)
+{
+    const unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+    if (ioctl(tun, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0)
+        return true;
+    (void)ioctl(tun, TUNSETOFFLOAD, tcp);
+    return false;
 }
 
 // ----
@@ -139,6 +155,7 @@ struct path_net path_net_sockets(struct path_sockets *s, const struct child_env 
                              .tun_write = big ? tun_write_one : tun_write,
                              .tun_read_big = big ? tun_read_big : NULL,
                              .tun_write_big = big ? tun_write_big : NULL,
+                             .tun_udp_big = big && take_big_packets(env->tun),
                              .receive = receive,
                              .send = send_many,
                              .path_mtu = path_mtu,

@@ -24,6 +24,7 @@ struct path_net {
     int (*tun_read_big)(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
                         uint32_t rest_cap);
     int (*tun_write_big)(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len);
+    bool tun_udp_big; // it takes UDP too that is to be cut
     // Up to n that have come by that socket: their number, or a negative errno where there is none. Of
     // PATH_ESP and PATH_AH they have their IP header, of the others neither that nor UDP's.
     int (*receive)(void *ctx, enum path_socket from, struct datagram *d, unsigned n);

@@ -271,12 +271,6 @@ static bool wanted(const struct settings *st, int family)
     return family == AF_INET || fd >= 0;
 }
 
-// Checksums and the cutting of TCP into segments are left to path. A kernel that does not offer it does them.
-static void take_big_packets(int tun)
-{
-    (void)ioctl(tun, TUNSETOFFLOAD, (unsigned long)(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN));
-}
-
 static int tun_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
     struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
@@ -290,7 +284,6 @@ static int tun_open(struct socket_set *s, const struct settings *st, struct esp_
         return missing(err, st->tun,
                        errno == EBUSY ? "creating the TUN device (another program has it)"
                                       : "creating the TUN device");
-    take_big_packets(s->tun);
     return 0;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cutting and putting together of TCP segments against the kernel's own: it forwards from a TUN that takes
-// big packets to one that takes none, and what comes out is compared octet by octet.
+// Cutting and putting together of TCP segments and UDP datagrams against the kernel's own: it forwards from a
+// TUN that takes big packets to one that takes none, and what comes out is compared octet by octet.
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -22,7 +23,13 @@
 
 enum { ROUNDS = 200 };
 
-static int in, out; // TUNs
+#ifndef TUN_F_USO4 // in Linux since 6.2
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+static int in, out;  // TUNs
+static bool udp_too; // this kernel knows UDP that is to be cut
 
 static int tun_new(const char *name, int flags)
 {
@@ -40,6 +47,8 @@ static int lab(void **state)
     if (unshare(CLONE_NEWNET) < 0)
         return -1;
     in = tun_new("in", IFF_VNET_HDR);
+    udp_too = ioctl(in, TUNSETOFFLOAD, (unsigned long)(TUN_F_CSUM | TUN_F_USO4 | TUN_F_USO6)) == 0;
+    (void)ioctl(in, TUNSETOFFLOAD, 0ul);
     out = tun_new("out", 0);
     return system("echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; "
                   "for i in in out; do echo 0 >/proc/sys/net/ipv4/conf/$i/rp_filter; "
@@ -60,7 +69,8 @@ static uint32_t forwarded(uint8_t *p, uint32_t cap)
     struct pollfd f = {.fd = out, .events = POLLIN};
     while (poll(&f, 1, 2000) > 0) {
         ssize_t n = read(out, p, cap);
-        if (n < 40 || p[p[0] >> 4 == 4 ? 9 : 6] != 6)
+        uint8_t proto = p[p[0] >> 4 == 4 ? 9 : 6];
+        if (n < 28 || (proto != IPPROTO_TCP && proto != IPPROTO_UDP))
             continue; // of its own
         if (p[0] >> 4 == 6) {
             p[7]++;
@@ -85,11 +95,16 @@ static struct big_packet random_packet(bool cut)
 {
     static const uint8_t flags[] = {0x10, 0x18, 0x11, 0x19, 0x90, 0x98, 0x50};
     struct big_packet k = {.six = below(2),
+                           .udp = udp_too && below(2),
                            .flags = flags[below(sizeof(flags))],
                            .options = 4 * below(11),
                            .payload = 1 + below(cut ? 60000 : 1300),
                            .seed = below(60)};
     k.gso_size = cut ? (uint16_t)(500 + below(900)) : 0;
+    if (cut && k.udp) { // no more than 64
+        k.gso_size = (uint16_t)(1 + below(1400));
+        k.payload = 1 + below(k.gso_size * GSO_UDP < 60000 ? k.gso_size * GSO_UDP : 60000);
+    }
     if (cut && k.payload <= k.gso_size)
         k.payload += k.gso_size;
     return k;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Big TCP packets: what is refused, what is not put together, and their way through path. That cutting and
-// putting together give the right octets is held against the kernel (tests/system/test_gso.c).
+// Big TCP and UDP packets: what is refused, what is not put together, and their way through path. That
+// cutting and putting together give the right octets is held against the kernel (tests/system/test_gso.c).
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,10 +32,51 @@ static void test_a_header_that_does_not_fit_its_packet_is_refused(void **state)
     BAD(gso_type = VIRTIO_NET_HDR_GSO_TCPV6);
     BAD(csum_start = 24);
     BAD(csum_offset = 6);
-#undef BAD
     p[20 + 12] = 0x40; // a TCP header of 16 octets
     assert_int_equal(gso_begin(&g, &good, p, len), -EINVAL);
     assert_int_equal(gso_complete(&good, p, len), -EINVAL); // it is to be cut
+}
+
+static void test_a_header_that_does_not_fit_its_udp_packet_is_refused(void **state)
+{
+    static uint8_t p[65536];
+    const struct big_packet k = {.udp = true, .payload = 3000, .gso_size = 1000, .seed = 1};
+    struct virtio_net_hdr good, h;
+    struct gso g;
+    uint32_t len = big_build(&k, p, &good);
+    (void)state;
+    assert_int_equal(gso_begin(&g, &good, p, len), 0);
+    assert_int_equal(gso_begin(&g, &good, p, 27), -EINVAL);
+    assert_int_equal(gso_begin(&g, &good, p, 28), -EINVAL); // nothing behind its headers
+    BAD(gso_size = 0);
+    BAD(flags = 0);
+    BAD(gso_type |= VIRTIO_NET_HDR_GSO_ECN);
+    BAD(gso_type = VIRTIO_NET_HDR_GSO_TCPV4);
+    BAD(csum_start = 24);
+    BAD(csum_offset = 16);
+    p[9] = 6;
+    assert_int_equal(gso_begin(&g, &good, p, len), -EINVAL);
+}
+#undef BAD
+
+// Where the sum comes to zero UDP has all ones (RFC 768): there would be none.
+static void test_a_datagram_cut_off_always_has_a_checksum(void **state)
+{
+    static uint8_t p[65536], to[200];
+    struct virtio_net_hdr h;
+    struct gso g;
+    const struct big_packet k = {.udp = true, .payload = 200, .gso_size = 100};
+    uint32_t len = big_build(&k, p, &h);
+    (void)state;
+    assert_int_equal(gso_begin(&g, &h, p, len), 0);
+    assert_int_equal(gso_next(&g, to, sizeof(to)), 128);
+    uint32_t sum = (uint32_t)(p[28] << 8 | p[29]) + (uint32_t)(to[26] << 8 | to[27]);
+    sum = (sum & 0xffff) + (sum >> 16);
+    p[28] = (uint8_t)(sum >> 8); // now everything adds up to 0xffff
+    p[29] = (uint8_t)sum;
+    assert_int_equal(gso_begin(&g, &h, p, len), 0);
+    assert_int_equal(gso_next(&g, to, sizeof(to)), 128);
+    assert_int_equal(to[26] << 8 | to[27], 0xffff);
 }
 
 static void test_a_checksum_outside_of_its_packet_is_refused(void **state)
@@ -80,18 +121,29 @@ struct three {
     struct gro g;
 };
 
-static void make_three(struct three *t, bool six)
+static void make_three_of(struct three *t, const struct big_packet *k)
 {
     static uint8_t p[4096];
-    const struct big_packet k = {
-        .six = six, .flags = 0x18, .options = 12, .payload = 2900, .gso_size = 1000, .seed = 3};
     struct virtio_net_hdr h;
     struct gso g;
-    uint32_t len = big_build(&k, p, &h);
+    uint32_t len = big_build(k, p, &h);
     assert_int_equal(gso_begin(&g, &h, p, len), 0);
     for (int i = 0; i < 3; i++)
         t->len[i] = gso_next(&g, t->p[i], sizeof(t->p[i]));
     t->g = (struct gro){.buf = t->whole};
+}
+
+static void make_three(struct three *t, bool six)
+{
+    make_three_of(
+        t, &(struct big_packet){
+               .six = six, .flags = 0x18, .options = 12, .payload = 2900, .gso_size = 1000, .seed = 3});
+}
+
+static void make_three_udp(struct three *t, bool six)
+{
+    make_three_of(
+        t, &(struct big_packet){.six = six, .udp = true, .payload = 2900, .gso_size = 1000, .seed = 3});
 }
 
 static bool start(struct gro *g, const uint8_t *p, uint32_t len)
@@ -122,11 +174,11 @@ static void sum_again(uint8_t *p, uint32_t from, uint32_t len, uint32_t at, uint
 
 static void right_sums(uint8_t *p, uint32_t len)
 {
-    uint32_t tcp = p[0] >> 4 == 6 ? 40 : 20, s = len - tcp + 6;
-    for (uint32_t i = tcp == 40 ? 8 : 12; i < tcp; i++)
+    uint32_t at = p[0] >> 4 == 6 ? 40 : 20, proto = p[at == 40 ? 6 : 9], s = len - at + proto;
+    for (uint32_t i = at == 40 ? 8 : 12; i < at; i++)
         s += i & 1 ? p[i] : (uint32_t)p[i] << 8;
-    sum_again(p, tcp, len, tcp + 16, s);
-    if (tcp == 20)
+    sum_again(p, at, len, at + (proto == 17 ? 6 : 16), s);
+    if (at == 20)
         sum_again(p, 0, 20, 10, 0);
 }
 
@@ -203,6 +255,73 @@ static void test_nothing_follows_a_push_a_shorter_one_or_more_than_64_kib(void *
     }
     assert_int_equal(n, 65);
     assert_int_equal(gro_end(&t.g, &h), 52 + 65 * 1000);
+}
+
+// ---- UDP
+
+// The second one, changed in one octet: was it put together?
+static bool udp_joins(bool six, bool df, uint32_t octet, uint8_t bits, bool sums)
+{
+    static struct three t;
+    make_three_udp(&t, six);
+    for (int i = 0; i < 2 && !six && !df; i++) {
+        t.p[i][6] = 0;
+        right_sums(t.p[i], t.len[i]);
+    }
+    t.p[1][octet] ^= bits;
+    if (sums)
+        right_sums(t.p[1], t.len[1]);
+    assert_true(start(&t.g, t.p[0], t.len[0]));
+    return append(&t.g, t.p[1], t.len[1]);
+}
+
+static void test_datagrams_that_differ_in_more_than_what_they_carry_are_not_put_together(void **state)
+{
+    (void)state;
+    for (int six = 0; six < 2; six++) {
+        uint32_t udp = six ? 40 : 20;
+        assert_true(udp_joins(six, true, udp + 8, 1, true));
+        assert_false(udp_joins(six, true, udp + 1, 1, true)); // ports
+        assert_false(udp_joins(six, true, udp + 3, 1, true));
+        assert_false(udp_joins(six, true, udp + 5, 1, true));  // a length that is not its own
+        assert_false(udp_joins(six, true, udp + 7, 1, false)); // a wrong sum stays wrong
+        assert_false(udp_joins(six, true, 500, 1, false));
+        assert_false(udp_joins(six, true, six ? 39 : 19, 1, true));
+        assert_false(udp_joins(six, true, six ? 7 : 8, 1, true));
+        assert_false(udp_joins(six, true, 1, six ? 0x40 : 4, true));
+    }
+    assert_true(udp_joins(false, true, 5, 1, true)); // an ID that says nothing
+    assert_true(udp_joins(false, false, 20 + 8, 1, true));
+    assert_false(udp_joins(false, false, 5, 1, true)); // and one that does
+    assert_false(udp_joins(false, true, 6, 0x40, true));
+}
+
+static void test_a_datagram_without_a_checksum_stays_without(void **state)
+{
+    static struct three t;
+    struct gro_place at;
+    (void)state;
+    make_three_udp(&t, false);
+    assert_true(gro_look(t.p[1], t.len[1], &at));
+    t.p[1][26] = t.p[1][27] = 0;
+    assert_false(gro_look(t.p[1], t.len[1], &at));
+}
+
+static void test_no_more_datagrams_than_every_kernel_cuts_are_put_together(void **state)
+{
+    static struct three t;
+    struct virtio_net_hdr h;
+    unsigned n = 1;
+    (void)state;
+    make_three_of(&t, &(struct big_packet){.udp = true, .payload = 90, .gso_size = 30});
+    assert_true(start(&t.g, t.p[0], t.len[0]));
+    while (n < 100 && append(&t.g, t.p[1], t.len[1]))
+        n++;
+    assert_int_equal(n, GSO_UDP);
+    assert_int_equal(gro_end(&t.g, &h), 28 + 64 * 30);
+    assert_int_equal(h.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+    assert_int_equal(h.gso_size, 30);
+    assert_int_equal(t.whole[24] << 8 | t.whole[25], 8 + 64 * 30);
 }
 
 // ---- through path
@@ -373,8 +492,8 @@ static void test_what_came_in_one_burst_goes_into_the_tun_as_one(void **state)
     assert_int_equal(t.writes, 3);
     tun_flush(w);
     assert_int_equal(t.writes, 3);
-    s.p[0][9] = 17;
-    tun_put(w, s.p[0], s.len[0]); // no TCP: at once
+    s.p[0][9] = 47;
+    tun_put(w, s.p[0], s.len[0]); // neither TCP nor UDP: at once
     assert_int_equal(t.writes, 4);
 }
 
@@ -385,6 +504,37 @@ static void put_of_flow(struct worker *w, const struct three *s, int i, uint8_t 
     p[(p[0] >> 4 == 6 ? 40 : 20) + 1] = flow;
     right_sums(p, s->len[i]);
     tun_put(w, p, s->len[i]);
+}
+
+static void test_datagrams_go_together_where_the_kernel_cuts_them(void **state)
+{
+    struct rig *r = *state;
+    static struct three s;
+    struct worker *w = r->p->worker;
+    struct tun t = {0};
+    give_big_tun(r, &t);
+    for (int cuts = 0; cuts < 2; cuts++) {
+        w->net.tun_udp_big = cuts;
+        make_three_udp(&s, true);
+        t.writes = 0;
+        for (int i = 0; i < 3; i++)
+            tun_put(w, s.p[i], s.len[i]);
+        assert_int_equal(t.writes, cuts ? 0 : 3);
+        tun_flush(w);
+        assert_int_equal(t.writes, cuts ? 1 : 3);
+        assert_int_equal(t.written_len, 48 + (cuts ? 2900 : 900));
+    }
+}
+
+static void test_each_datagram_of_a_big_packet_is_sealed_by_itself(void **state)
+{
+    struct rig *r = *state;
+    struct tun t = {.frames = 2, .k = {.udp = true, .payload = 60000, .gso_size = 1000}};
+    load_for_big(r);
+    give_big_tun(r, &t);
+    out_ready(&r->p->worker->tun_fd, 0);
+    assert_int_equal(sends, 120);
+    assert_int_equal(r->p->worker->big_reads, 2);
 }
 
 static void test_flows_that_alternate_are_each_put_together(void **state)
@@ -463,15 +613,22 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_header_that_does_not_fit_its_packet_is_refused),
+        cmocka_unit_test(test_a_header_that_does_not_fit_its_udp_packet_is_refused),
         cmocka_unit_test(test_a_checksum_outside_of_its_packet_is_refused),
         cmocka_unit_test(test_a_sum_of_zero_is_told_from_none),
         cmocka_unit_test(test_a_segment_that_has_no_room_is_not_cut),
+        cmocka_unit_test(test_a_datagram_cut_off_always_has_a_checksum),
         cmocka_unit_test(test_what_differs_in_more_than_its_place_is_not_put_together),
         cmocka_unit_test(test_nothing_follows_a_push_a_shorter_one_or_more_than_64_kib),
+        cmocka_unit_test(test_no_more_datagrams_than_every_kernel_cuts_are_put_together),
+        cmocka_unit_test(test_a_datagram_without_a_checksum_stays_without),
+        cmocka_unit_test(test_datagrams_that_differ_in_more_than_what_they_carry_are_not_put_together),
         WITH(test_each_segment_of_a_big_packet_is_sealed_by_itself),
+        WITH(test_each_datagram_of_a_big_packet_is_sealed_by_itself),
         WITH(test_a_big_packet_that_no_policy_has_leaves_by_no_sa),
         WITH(test_segments_without_a_packet_to_put_them_in_are_counted),
         WITH(test_what_came_in_one_burst_goes_into_the_tun_as_one),
+        WITH(test_datagrams_go_together_where_the_kernel_cuts_them),
         WITH(test_flows_that_alternate_are_each_put_together),
         WITH(test_more_flows_than_there_is_room_for_lose_nothing),
         WITH(test_nothing_overtakes_its_own_flow),

@@ -567,14 +567,14 @@ static uint32_t syn(uint8_t *p, bool six, unsigned nops, uint16_t mss, uint8_t f
     tcp[21 + nops] = 4;
     put16(tcp + 22 + nops, mss);
     put16(tcp + 16, 0);
-    sum_put(tcp + 16, (uint16_t)~sum_fold(sum_add(sum_pseudo(p, 40), tcp, 40)));
+    sum_put(tcp + 16, (uint16_t)~sum_fold(sum_add(sum_pseudo(p, IPPROTO_TCP, 40), tcp, 40)));
     return len;
 }
 
 static bool right_sum(const uint8_t *p)
 {
     uint32_t ip = p[0] >> 4 == 6 ? 40 : 20;
-    return sum_fold(sum_add(sum_pseudo(p, 40), p + ip, 40)) == 0xffff;
+    return sum_fold(sum_add(sum_pseudo(p, IPPROTO_TCP, 40), p + ip, 40)) == 0xffff;
 }
 
 static void test_a_syn_announces_what_fits(void **state)
