@@ -121,7 +121,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
 {
     struct ike *ike = old->ike;
     char ida[ID_TEXT_MAX], idb[ID_TEXT_MAX];
-    if (next->state == SA_ESTABLISHED)
+    if (!next->successor)
         return; // it has done so: the peer used it before our own rekeying came to its end
     timer_stop(ike->loop, &next->life);
     next->replaced = false;

@@ -13,7 +13,7 @@ unit-tests: $(ORDERS)
 check-orders-short: $(ORDERS)
 	@$(ORDERS) --acts 1 --losses 0 --copies 0
 	@$(ORDERS) --acts 1 --losses 1 --copies 0 --stride 4 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
-	@for seed in 3258 7640 12292 15727; do $(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1 --seed $$seed || exit 1; done
+	@for seed in 3258 7640 12292 15727 23269; do $(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1 --seed $$seed || exit 1; done
 	@for lists in cc/dd ic/nd lc/cc; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1000 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
 .PHONY: check-orders

@@ -414,6 +414,60 @@ static void test_one_that_is_to_end_and_gets_another_child_ends_all_the_same(voi
     pair_free(p);
 }
 
+// --- both rekey the IKE SA at once, and the peer's is in use before the own one fails ---
+
+static struct {
+    uint64_t old;                          // the SPI of the IKE SA that is rekeyed
+    bool of_old, of_new, b_asks, informal; // what comes through
+} through;
+
+static int only_some(struct pair *p, unsigned number, struct datagram *d)
+{
+    struct reader r = reader_of(slice_of(d->data, d->len));
+    bool old = rd_u64(&r) == through.old;
+    bool asks = d->data[18] == EX_CREATE_CHILD && d->to == !!(d->data[19] & 0x20);
+    (void)p;
+    (void)number;
+    if (d->data[18] == EX_INFORMATIONAL && !through.informal)
+        return 0;
+    return asks && !through.b_asks ? 0 : old ? through.of_old : through.of_new;
+}
+
+// Its operator closes it meanwhile, and hears of it: it does not take over once more.
+static void test_successor_in_use_that_is_closed_before_the_own_rekeying_fails_stays_closed(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    memset(&through, 0, sizeof(through));
+    through.old = p->s[0].ike->sas->spi_i;
+    through.of_old = true;
+    p->filter = only_some;
+    rekey_ike(p->s[1].ike->sas); // does not come through
+    rekey_ike(p->s[0].ike->sas);
+    pair_run(p);
+    assert_int_equal(p->s[0].ike->sas->state, SA_ESTABLISHED);
+    assert_int_equal(p->s[1].ike->sas->state, SA_REKEYED); // it waits
+    through.of_old = false;
+    through.of_new = through.informal = true;
+    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
+    pair_run(p);
+    assert_int_equal(p->s[1].ike->sas->state, SA_ESTABLISHED);
+    through.of_new = through.informal = false;
+    unsigned results = p->s[1].results;
+    pair_terminate(p, 1, NULL, false);
+    assert_int_equal(p->s[1].ike->sas->state, SA_DELETING);
+    through.of_old = through.b_asks = true;
+    while (sa_by_id(p->s[1].ike, 1)->active)
+        pair_wait(p, 1000);
+    assert_int_equal(p->s[1].ike->sas->state, SA_DELETING);
+    p->filter = NULL;
+    pair_wait(p, 120000);
+    assert_int_equal(p->s[1].results, results + 1);
+    assert_true(p->s[1].last_ok);
+    assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_what_was_rekeyed_lingers_as_long_as_the_settings_say),
         cmocka_unit_test(test_one_that_is_to_end_and_is_rekeyed_by_either_end_ends_all_the_same),
         cmocka_unit_test(test_one_that_is_to_end_and_gets_another_child_ends_all_the_same),
+        cmocka_unit_test(test_successor_in_use_that_is_closed_before_the_own_rekeying_fails_stays_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
