@@ -13,7 +13,7 @@
 #include "tests/unit/ike_pair.h"
 #include "tests/world/rng.h"
 
-enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, WHY_MAX = 300 };
+enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, LOSSES_MAX = 8, WHY_MAX = 300 };
 
 // ---- what the ends do, a letter each
 #define ACT_LETTERS "cidDlmn"
@@ -35,6 +35,18 @@ struct flight {
     uint64_t hash;
     uint8_t *data;
 };
+struct opened { // what was sealed into a datagram: that decides what it brings about, and not its IV
+    uint64_t datagram, inner;
+};
+struct cause { // of random numbers: how often it has been one
+    uint64_t of;
+    unsigned times;
+};
+struct lost { // an exchange of which a datagram was lost: its request goes out again
+    uint64_t spi_i;
+    uint32_t mid;
+    int by; // who asks
+};
 struct seal_seen { // an IV under a key of an IKE SA, and what was sealed with it
     uint8_t spis[16], iv[8];
     int from;
@@ -48,14 +60,19 @@ struct scenario {
 struct trial {
     const struct scenario *sc;
     struct pair *p;
-    struct rng rng[3]; // of either end; of what comes before and after
+    struct rng rng; // of the end that is at work, for what has just happened to it
+    struct cause causes[SEEN_MAX];
+    unsigned cause_count;
     unsigned begun[2];
-    unsigned losses, copies, owed; // left; retransmissions that a loss has made due
+    unsigned losses, copies; // left
+    struct lost owed[LOSSES_MAX];
+    unsigned owed_count;
     struct flight *flight[FLIGHT_MAX];
     unsigned in_flight;
     bool resting;
     struct seal_seen seals[SEEN_MAX];
-    unsigned seal_count;
+    struct opened opened[SEEN_MAX];
+    unsigned seal_count, opened_count;
     uint8_t keys[SEEN_MAX][32]; // outbound keys of CHILD SAs that were installed
     int key_of[SEEN_MAX];
     unsigned key_count, keys_taken[2];
@@ -67,6 +84,8 @@ bool trial_new(struct trial *t, const struct scenario *sc);
 void trial_free(struct trial *t);
 unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max);
 void trial_do(struct trial *t, const struct event_of *e);
+uint64_t trial_opened(const struct trial *t, const uint8_t *datagram, size_t len); // a hash of what is in it
+const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i, uint32_t mid); // or NULL
 bool trial_at_end(const struct trial *t); // nothing is on its way, nothing left to begin
 void trial_rest(struct trial *t);         // minutes, in which all arrives
 void trial_fail(struct trial *t, const char *invariant, const char *fmt, ...)

@@ -5,7 +5,7 @@ ORDERS_SRCS := $(wildcard tests/orders/*.c) tests/unit/ike_pair.c tests/world/rn
 $(ORDERS): $(patsubst %.c,$(BUILD)/obj/%.o,$(ORDERS_SRCS))
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ -Wl,--wrap=madvise -lcmocka -lssl -lcrypto -lm
+	@$(CC) $(LDFLAGS) -o $@ $^ -Wl,--wrap=madvise,--wrap=cr_sk_seal -lcmocka -lssl -lcrypto -lm
 unit-tests: $(ORDERS)
 
 # Lists of one act, some with a loss; seeds and pairs of lists of two that have failed once; orders at random beyond.

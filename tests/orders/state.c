@@ -33,37 +33,67 @@ static uint64_t timer_of(uint64_t h, const struct timer *t)
     return number(h, t->armed ? t->at : 0);
 }
 
+// What has a number here is known by its SPI: in which order the numbers were given matters to nobody.
+static uint64_t child_named(struct ike *ike, uint32_t id)
+{
+    const struct child_sa *c = id ? child_by_id(ike, id) : NULL;
+    return c ? c->spi_in : id != 0;
+}
+
+static uint64_t sa_named(struct ike *ike, uint32_t id)
+{
+    const struct ike_sa *sa = id ? sa_by_id(ike, id) : NULL;
+    return sa ? sa_own_spi(sa) : id != 0;
+}
+
 static uint64_t task_of(uint64_t h, const struct task *t)
 {
     for (; t; t = t->next)
-        h = number(number(number(h, t->kind + 1u), t->child_id), t->spi);
+        h = number(number(number(h, t->kind + 1u), child_named(t->sa->ike, t->child_id)), t->spi);
     return number(h, 0);
 }
 
 static uint64_t child_of(uint64_t h, const struct child_sa *c)
 {
     const struct rekey_race *race = create_child_race(c->sa, c->id);
-    h = number(number(number(h, c->id), c->state), c->reqid);
+    struct ike *ike = c->sa->ike;
+    h = number(h, c->state);
     h = number(number(number(h, c->spi_in), c->spi_out), c->job);
-    h = number(number(number(h, c->successor), c->out_after),
+    h = number(number(number(h, child_named(ike, c->successor)), child_named(ike, c->out_after)),
                c->announced | c->replaced << 1 | c->moved << 2);
     h = number(number(number(h, c->rekey_at), c->life_at), c->out_at);
-    return timer_of(number(h, race ? race->child_id : 0), &c->timer);
+    return timer_of(number(h, race ? child_named(ike, race->child_id) : 0), &c->timer);
 }
 
-static uint64_t sa_of(uint64_t h, const struct ike_sa *sa)
+// A request of the peer may come again: it is on its way, or may be sent again.
+static bool comes_again(const struct trial *t, int side, const struct ike_sa *sa)
 {
-    h = number(number(number(h, sa->id), sa->state), sa->job);
+    struct reader r;
+    for (unsigned i = 0; i < t->in_flight; i++) {
+        const struct flight *f = t->flight[i];
+        r = reader_of(slice_of(f->data, f->len));
+        if (f->to == side && !(f->data[19] & 0x20) && rd_u64(&r) == sa->spi_i &&
+            (f->data[23] == ((sa->in_mid - 1) & 0xff)))
+            return true;
+    }
+    for (const struct ike_sa *o = t->p->s[!side].ike->sas; o; o = o->next)
+        if (o->request && o->spi_i == sa->spi_i && o->out_mid == sa->in_mid - 1)
+            return true;
+    return false;
+}
+
+static uint64_t sa_of(uint64_t h, const struct trial *t, int side, const struct ike_sa *sa)
+{
+    h = number(number(h, sa->state), sa->job);
     h = number(number(number(h, sa->spi_i), sa->spi_r), sa->initiator);
-    h = number(number(number(h, sa->in_mid), sa->out_mid), sa->waits_for);
+    h = number(number(number(h, sa->in_mid), sa->out_mid), sa_named(sa->ike, sa->waits_for));
     h = number(h, sa->replaced | sa->successor << 1 | sa->wanted_new << 2 | sa->retired << 3 |
                       sa->alone << 4 | sa->mobike.untold << 5 | sa->mobike.check << 6 |
                       sa->mobike.moved << 7);
-    h = number(number(h, sa->replaces), sa->rekey_at);
+    h = number(number(h, sa_named(sa->ike, sa->replaces)), sa->rekey_at);
     h = address(address(h, &sa->path.local), &sa->path.remote);
-    h = hash_more(h, sa->request, sa->request ? sa->request_len : 0);
-    h = hash_more(h, sa->reply, sa->reply ? sa->reply_len : 0);
-    h = hash_more(h, sa->in_hash, sizeof(sa->in_hash));
+    h = number(h, sa->request ? trial_opened(t, sa->request, sa->request_len) : 0);
+    h = number(h, sa->reply && comes_again(t, side, sa) ? trial_opened(t, sa->reply, sa->reply_len) : 0);
     h = task_of(task_of(task_of(task_of(h, sa->active), sa->passive), sa->parked), sa->queue);
     h = timer_of(timer_of(timer_of(h, &sa->life), &sa->aging), &sa->without_memory);
     for (const struct child_sa *c = sa->children; c; c = c->next)
@@ -75,7 +105,7 @@ static uint64_t path_of(uint64_t h, const struct side *s)
 {
     for (unsigned i = 0; i < s->sa_count; i++)
         if (!s->sas[i].deleted)
-            h = number(number(h, s->sas[i].child.child_id), s->sas[i].child.out_after);
+            h = number(number(h, s->sas[i].child.spi_in), child_named(s->ike, s->sas[i].child.out_after));
     return address(h, &s->source);
 }
 
@@ -83,24 +113,27 @@ static uint64_t end_of(uint64_t h, const struct trial *t, int side)
 {
     const struct side *s = &t->p->s[side];
     const struct ike *ike = s->ike;
-    h = hash_more(h, &t->rng[side], sizeof(t->rng[side]));
-    h = number(number(number(h, ike->next_id), ike->next_child), table_count(&ike->pending));
-    h = number(h, table_count(&ike->revives));
+    h = number(number(h, table_count(&ike->pending)), table_count(&ike->revives));
     for (const struct ike_sa *sa = ike->sas; sa; sa = sa->next)
-        h = sa_of(h, sa);
+        h = sa_of(h, t, side, sa);
     for (const struct job *j = ike->jobs; j; j = j->next)
-        h = number(number(number(h, j->kind + 1u), j->sa_id), j->remaining);
+        h = number(number(number(h, j->kind + 1u), sa_named(s->ike, j->sa_id)), j->remaining);
     return path_of(h, s);
 }
 
 uint64_t state_hash(const struct trial *t)
 {
-    uint64_t h = number(number(number(1, t->losses), t->copies), t->owed), flight = 0;
+    uint64_t h = number(number(1, t->losses), t->copies), flight = 0, owed = 0;
+    for (unsigned i = 0; i < t->owed_count; i++)
+        if (trial_asks(t, t->owed[i].by, t->owed[i].spi_i, t->owed[i].mid))
+            owed += number(number(number(1, t->owed[i].spi_i), t->owed[i].mid), (unsigned)t->owed[i].by);
+    h = number(h, owed);
     for (int s = 0; s < 2; s++)
         h = end_of(number(h, t->begun[s]), t, s);
     for (unsigned i = 0; i < t->in_flight; i++) { // in no order
         const struct flight *f = t->flight[i];
-        flight += address(address(f->hash, &f->path.local), &f->path.remote);
+        uint64_t inner = number(trial_opened(t, f->data, f->len), (unsigned)f->to);
+        flight += address(address(inner, &f->path.local), &f->path.remote);
     }
     h = number(h, flight);
     return h ? h : 1;

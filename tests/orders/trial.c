@@ -31,7 +31,50 @@ void trial_fail(struct trial *t, const char *invariant, const char *fmt, ...)
     va_end(ap);
 }
 
+// --- random numbers ---
+
+// They are those of what has just happened to that end, so that it does not matter in which order it all
+// happened: to begin its n-th act, or to get what a datagram holds.
+static void use(struct trial *t, int side, uint64_t of)
+{
+    uint64_t h = hash_more(hash_more(t->sc->seed, &side, sizeof(side)), &of, sizeof(of));
+    unsigned i = 0;
+    while (i < t->cause_count && t->causes[i].of != h)
+        i++;
+    if (i == t->cause_count && i < SEEN_MAX)
+        t->causes[t->cause_count++] = (struct cause){.of = h};
+    unsigned times = i < SEEN_MAX ? t->causes[i].times++ : 0;
+    rng_seed(&t->rng, hash_more(h, &times, sizeof(times)));
+    entropy_install(&t->rng);
+}
+
 // --- the network ---
+
+static struct trial *at_work; // a seal has no context
+
+int __wrap_cr_sk_seal(struct cr_sk *k, uint8_t *msg, size_t head, const uint8_t *inner, size_t len,
+                      size_t total);
+int __real_cr_sk_seal(struct cr_sk *k, uint8_t *msg, size_t head, const uint8_t *inner, size_t len,
+                      size_t total);
+int __wrap_cr_sk_seal(struct cr_sk *k, uint8_t *msg, size_t head, const uint8_t *inner, size_t len,
+                      size_t total)
+{
+    uint64_t h = hash_more(hash_more(0, msg, head), inner, len);
+    int rc = __real_cr_sk_seal(k, msg, head, inner, len, total);
+    struct trial *t = at_work;
+    if (t && !t->resting && t->opened_count < SEEN_MAX)
+        t->opened[t->opened_count++] = (struct opened){hash_more(0, msg, total), h};
+    return rc;
+}
+
+uint64_t trial_opened(const struct trial *t, const uint8_t *datagram, size_t len)
+{
+    uint64_t h = hash_more(0, datagram, len);
+    for (unsigned i = 0; i < t->opened_count; i++)
+        if (t->opened[i].datagram == h)
+            return t->opened[i].inner;
+    return h;
+}
 
 // SK's IV is the first that stands behind the headers; under one key each is of one message alone.
 static void check_seal(struct trial *t, const struct datagram *d, uint64_t hash)
@@ -114,18 +157,12 @@ bool trial_begins_anew(const struct scenario *sc)
     return ends && (strchr(sc->acts[0], 'n') || strchr(sc->acts[1], 'n'));
 }
 
-static void use(struct trial *t, int side)
-{
-    entropy_install(&t->rng[side]);
-}
-
 bool trial_new(struct trial *t, const struct scenario *sc)
 {
     memset(t, 0, sizeof(*t));
     t->sc = sc;
-    for (unsigned i = 0; i < 3; i++)
-        rng_seed(&t->rng[i], sc->seed * 3 + i);
-    use(t, 2);
+    at_work = t;
+    use(t, 2, 0);
     t->losses = sc->losses;
     t->copies = sc->copies;
     t->p = pair_established(UNIQUE_REPLACE, trial_begins_anew(sc) ? configure_watched : configure);
@@ -140,6 +177,7 @@ void trial_free(struct trial *t)
     while (t->in_flight)
         take_out(t, t->in_flight - 1);
     pair_free(t->p);
+    at_work = NULL;
 }
 
 // --- what may happen ---
@@ -155,6 +193,28 @@ static bool seen_before(const struct trial *t, unsigned at)
 static bool fits(const struct trial *t)
 {
     return strlen(t->order) + 16 < sizeof(t->order);
+}
+
+static uint32_t mid_of(const uint8_t *message)
+{
+    return (uint32_t)message[20] << 24 | (uint32_t)message[21] << 16 | (uint32_t)message[22] << 8 |
+           message[23];
+}
+
+static uint64_t spi_i_of(const uint8_t *message)
+{
+    uint64_t v;
+    memcpy(&v, message, sizeof(v));
+    return v;
+}
+
+const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i, uint32_t mid)
+{
+    for (const struct ike_sa *sa = t->p->s[side].ike->sas; sa; sa = sa->next)
+        if (sa->request && sa->request_len >= 28 && spi_i_of(sa->request) == spi_i &&
+            mid_of(sa->request) == mid)
+            return sa;
+    return NULL;
 }
 
 unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
@@ -174,10 +234,12 @@ unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
             e[n++] = (struct event_of){.kind = EV_KEEP, .at = i};
     }
     // What is still on its way, and sent again, is a copy: EV_KEEP has that.
-    for (int s = 0; s < 2 && t->owed; s++)
-        for (struct ike_sa *sa = t->p->s[s].ike->sas; sa; sa = sa->next)
-            if (sa->request && n < max)
-                e[n++] = (struct event_of){.kind = EV_AGAIN, .side = s, .at = sa->id};
+    for (unsigned i = 0; i < t->owed_count; i++) {
+        const struct lost *l = &t->owed[i];
+        const struct ike_sa *sa = trial_asks(t, l->by, l->spi_i, l->mid);
+        if (sa && n < max)
+            e[n++] = (struct event_of){.kind = EV_AGAIN, .side = l->by, .at = sa->id};
+    }
     return fits(t) ? n : 0;
 }
 
@@ -219,7 +281,7 @@ bool event_read(const struct trial *t, const char *text, struct event_of *e)
 static void arrive(struct trial *t, uint32_t at, bool keep)
 {
     struct flight *f = t->flight[at];
-    use(t, f->to);
+    use(t, f->to, trial_opened(t, f->data, f->len));
     ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
     if (!keep) // nothing that it called forth stands before it
         take_out(t, at);
@@ -228,11 +290,34 @@ static void arrive(struct trial *t, uint32_t at, bool keep)
 static void send_again(struct trial *t, int side, uint32_t id)
 {
     struct ike_sa *sa = sa_by_id(t->p->s[side].ike, id);
-    use(t, side);
+    use(t, side, id);
     if (!sa || !sa->request || !sa->retransmit.armed)
         return;
     timer_stop(t->p->loop, &sa->retransmit);
     sa->retransmit.fire(&sa->retransmit);
+}
+
+static void lose(struct trial *t, uint32_t at)
+{
+    const struct flight *f = t->flight[at];
+    bool response = f->data[19] & 0x20;
+    t->losses--;
+    if (t->owed_count < LOSSES_MAX)
+        t->owed[t->owed_count++] = (struct lost){
+            .spi_i = spi_i_of(f->data), .mid = mid_of(f->data), .by = response ? f->to : 1 - f->to};
+    take_out(t, at);
+}
+
+static void not_owed(struct trial *t, int side, uint32_t id)
+{
+    for (unsigned i = 0; i < t->owed_count; i++) {
+        const struct lost *l = &t->owed[i];
+        const struct ike_sa *sa = l->by == side ? trial_asks(t, side, l->spi_i, l->mid) : NULL;
+        if (sa && sa->id == id) {
+            t->owed[i] = t->owed[--t->owed_count];
+            return;
+        }
+    }
 }
 
 // The path has had a key before: the new SA would begin with the same numbers.
@@ -264,7 +349,7 @@ void trial_do(struct trial *t, const struct event_of *e)
     note(t, e);
     switch (e->kind) {
     case EV_BEGIN:
-        use(t, e->side);
+        use(t, e->side, ~(uint64_t)t->begun[e->side]);
         act_begin(t, e->side, t->sc->acts[e->side][t->begun[e->side]++]);
         break;
     case EV_ARRIVE: arrive(t, e->at, false); break;
@@ -272,13 +357,9 @@ void trial_do(struct trial *t, const struct event_of *e)
         t->copies--;
         arrive(t, e->at, true);
         break;
-    case EV_LOSE:
-        t->losses--;
-        t->owed++;
-        take_out(t, e->at);
-        break;
+    case EV_LOSE: lose(t, e->at); break;
     case EV_AGAIN:
-        t->owed--;
+        not_owed(t, e->side, e->at);
         send_again(t, e->side, e->at);
         break;
     }
@@ -289,7 +370,7 @@ void trial_rest(struct trial *t)
 {
     t->resting = true;
     for (unsigned i = 0; i < REST_MS / REST_STEP_MS; i++) {
-        use(t, 2);
+        use(t, 2, i + 1);
         pair_wait(t->p, REST_STEP_MS);
         settle(t);
     }
