@@ -7,14 +7,14 @@
 
 #include "tests/orders/orders.h"
 
-enum { LOG2_STATES = 24 };
+enum { LOG2_STATES = 24, KEPT_MOST = 4 }; // losses and copies of a kept order
 
 struct options {
     unsigned acts, losses, copies, stride, walks;
     uint64_t seed;
     double cpu;
     bool keep_going, verbose;
-    const char *order;
+    const char *order, *kept;
 };
 struct sum {
     uint64_t states, transitions, ends, scenarios, failed;
@@ -38,6 +38,7 @@ static void usage(void)
            "A, B: what the ends begin, a letter each; without them: every pair of lists of --acts letters\n");
     for (const char *a = ACT_LETTERS; *a; a++)
         printf("  %c  %s\n", *a, act_name(*a));
+    printf("  %c  %s (in no list but a given one)\n", ACT_REFUSE, act_name(ACT_REFUSE));
     printf("  --acts N      of either end (2)\n"
            "  --losses N    datagrams that may be lost (1)\n"
            "  --copies N    datagrams that may come twice (1)\n"
@@ -46,12 +47,13 @@ static void usage(void)
            "  --walks N     N random orders, one of each of N random pairs of lists, instead of all\n"
            "  --cpu S       no further pair of lists after S seconds of CPU time\n"
            "  --keep-going  the first failing order of each pair of lists\n"
+           "  --kept FILE   the orders that stand there, a line each: LISTS SEED ORDER\n"
            "  --order O     that order again, step by step (IKE_LOG=1: with the daemons' logs)\n");
 }
 
 static bool act_possible(int side, char act)
 {
-    return strchr(ACT_LETTERS, act) && !(side == 1 && act == 'm'); // only who began it decides where it is
+    return act_name(act) && !(side == 1 && act == 'm'); // only who began it decides where it is
 }
 
 // The n-th list of `count` letters that this side can do; false: there is none.
@@ -71,14 +73,18 @@ static bool list_of(int side, unsigned count, uint64_t n, char *out)
 static bool run(struct search *s, const struct scenario *sc, const struct options *o, struct sum *sum)
 {
     struct tally y;
-    bool ok = o->walks ? search_walk(s, sc, &y) : search_all(s, sc, &y);
+    double begun = cpu_now();
+    bool ok = o->kept    ? search_again(s, sc, o->order, &y)
+              : o->walks ? search_walk(s, sc, &y)
+                         : search_all(s, sc, &y);
     sum->states += y.states;
     sum->transitions += y.transitions;
     sum->ends += y.ends;
     sum->scenarios++;
     sum->failed += !ok;
     if (o->verbose)
-        printf("%s/%s: %llu states\n", sc->acts[0], sc->acts[1], (unsigned long long)y.states);
+        printf("%s/%s: %llu states, %llu steps, %.2f CPU s\n", sc->acts[0], sc->acts[1],
+               (unsigned long long)y.states, (unsigned long long)y.transitions, cpu_now() - begun);
     if (y.full)
         printf("%s/%s: not all: the table of states is full\n", sc->acts[0], sc->acts[1]);
     if (!ok)
@@ -137,10 +143,45 @@ static bool read_lists(const char *text, struct scenario *sc)
     return true;
 }
 
-static const struct option OPTIONS[] = {
-    {"acts", 1, NULL, 'a'}, {"losses", 1, NULL, 'l'}, {"copies", 1, NULL, 'c'},     {"seed", 1, NULL, 's'},
-    {"cpu", 1, NULL, 't'},  {"order", 1, NULL, 'o'},  {"keep-going", 0, NULL, 'k'}, {"walks", 1, NULL, 'w'},
-    {"help", 0, NULL, 'h'}, {"stride", 1, NULL, 'n'}, {"verbose", 0, NULL, 'v'},    {0}};
+static bool all_kept(struct search *s, struct scenario *sc, struct options *o, struct sum *sum)
+{
+    char line[DEPTH_MAX * 5 + 100], lists[16], order[DEPTH_MAX * 5];
+    unsigned long long seed;
+    FILE *f = fopen(o->kept, "re");
+    if (!f) {
+        perror(o->kept);
+        return false;
+    }
+    while (fgets(line, sizeof(line), f)) {
+        if (line[0] == '#')
+            continue;
+        if (sscanf(line, "%15s %llu %1999s", lists, &seed, order) != 3 || !read_lists(lists, sc)) {
+            printf("%s: expected LISTS SEED ORDER instead of '%s'\n", o->kept, line);
+            sum->failed++;
+            continue;
+        }
+        sc->seed = seed;
+        o->order = order;
+        run(s, sc, o, sum);
+    }
+    o->order = NULL;
+    fclose(f);
+    return sum->failed == 0;
+}
+
+static const struct option OPTIONS[] = {{"acts", 1, NULL, 'a'},
+                                        {"losses", 1, NULL, 'l'},
+                                        {"copies", 1, NULL, 'c'},
+                                        {"seed", 1, NULL, 's'},
+                                        {"cpu", 1, NULL, 't'},
+                                        {"order", 1, NULL, 'o'},
+                                        {"keep-going", 0, NULL, 'k'},
+                                        {"walks", 1, NULL, 'w'},
+                                        {"kept", 1, NULL, 'f'},
+                                        {"help", 0, NULL, 'h'},
+                                        {"stride", 1, NULL, 'n'},
+                                        {"verbose", 0, NULL, 'v'},
+                                        {0}};
 
 static bool read_options(int argc, char **argv, struct options *o)
 {
@@ -152,6 +193,7 @@ static bool read_options(int argc, char **argv, struct options *o)
         case 'c': o->copies = (unsigned)n; break;
         case 's': o->seed = n; break;
         case 't': o->cpu = (double)n; break;
+        case 'f': o->kept = optarg; break;
         case 'o': o->order = optarg; break;
         case 'k': o->keep_going = true; break;
         case 'w': o->walks = (unsigned)n; break;
@@ -170,7 +212,8 @@ int main(int argc, char **argv)
     struct sum sum = {0};
     bool ok, given;
     if (!read_options(argc, argv, &o) || argc - optind > 1 ||
-        ((given = argc > optind) && !read_lists(argv[optind], &sc)) || (o.order && argc == optind)) {
+        ((given = argc > optind) && !read_lists(argv[optind], &sc)) || (o.order && argc == optind) ||
+        (o.kept && given)) {
         usage();
         return 2;
     }
@@ -179,8 +222,13 @@ int main(int argc, char **argv)
     sc.seed = o.seed;
     if (o.order)
         return !search_replay(&sc, o.order);
+    if (o.kept)
+        sc.losses = sc.copies = KEPT_MOST;
     struct search *s = search_new(LOG2_STATES);
-    ok = given ? run(s, &sc, &o, &sum) : o.walks ? walks(s, &sc, &o, &sum) : all_lists(s, &sc, &o, &sum);
+    ok = o.kept    ? all_kept(s, &sc, &o, &sum)
+         : given   ? run(s, &sc, &o, &sum)
+         : o.walks ? walks(s, &sc, &o, &sum)
+                   : all_lists(s, &sc, &o, &sum);
     search_free(s);
     printf("%llu pairs of lists, %llu states, %llu steps, %llu ends judged, %llu FAILED, in %.2f CPU s\n",
            (unsigned long long)sum.scenarios, (unsigned long long)sum.states,

@@ -6,7 +6,7 @@
 # Exit status: 0 all found, 1 otherwise.
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
-build=${BUILD:-build} limit=${LIMIT:-120}
+build=${BUILD:-build} limit=${LIMIT:-100}
 work=$here/$build/orders-mutants
 list=$here/tests/orders/mutants/LIST
 cd "$here"
@@ -16,8 +16,9 @@ build_it() { make -s -C "$work/tree" BUILD=build "build/tests/$1" >"$work/log/bu
 # Sets `tripped` and `spent`; 1: nothing was found.
 look_by_orders() {
     local args
-    for args in "--acts 1 --losses 0 --copies 0" "--acts 3 --losses 2 --copies 2 --walks 1000" "--acts 3 --losses 2 --copies 2 --walks 1 --seed 3258" "--acts 3 --losses 2 --copies 2 --walks 1 --seed 15727" "cc/dd --losses 0 --copies 0" \
-        "ic/nd --losses 0 --copies 0" "lc/cc --losses 0 --copies 0" "--acts 1 --cpu $limit" "--acts 2 --losses 0 --copies 0 --cpu $limit"; do
+    for args in "--acts 1 --losses 0 --copies 0" "--kept tests/orders/KEPT" "cc/dd --losses 0 --copies 0" "ic/nd --losses 0 --copies 0" \
+        "lc/cc --losses 0 --copies 0" "xc/c --losses 0 --copies 0" "xc/i --losses 0 --copies 0" "--acts 3 --losses 2 --copies 2 --walks 1000" \
+        "--acts 1 --cpu $limit" "--acts 2 --losses 0 --copies 0 --cpu $limit" "--acts 3 --losses 2 --copies 2 --walks 100000 --cpu $limit"; do
         # shellcheck disable=SC2086
         "$work/tree/build/tests/orders" $args >"$work/log/$1" 2>&1 && rc=0 || rc=$?
         spent=$(awk -v a="$spent" '/CPU s$/ {a += $(NF - 2)} END {print a}' "$work/log/$1")

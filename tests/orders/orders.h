@@ -17,6 +17,7 @@ enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, LOSSES_MA
 
 // ---- what the ends do, a letter each
 #define ACT_LETTERS "cidDlmn"
+#define ACT_REFUSE  'x' // only where it is named: path refuses the next CHILD SA
 const char *act_name(char act);
 struct trial;
 void act_begin(struct trial *t, int side, char act);
@@ -112,6 +113,8 @@ void search_free(struct search *s);
 // True: all held. The first order that fails stands in the tally.
 bool search_all(struct search *s, const struct scenario *sc, struct tally *out);
 bool search_walk(struct search *s, const struct scenario *sc, struct tally *out); // one order, at random
-bool search_replay(const struct scenario *sc, const char *order);                 // tells each step
+bool search_again(struct search *s, const struct scenario *sc, const char *order,
+                  struct tally *out);                             // the order as it stands
+bool search_replay(const struct scenario *sc, const char *order); // tells each step
 
 #endif

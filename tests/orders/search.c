@@ -194,6 +194,35 @@ bool search_walk(struct search *s, const struct scenario *sc, struct tally *out)
     return !out->failed;
 }
 
+bool search_again(struct search *s, const struct scenario *sc, const char *order, struct tally *out)
+{
+    char text[DEPTH_MAX * 5], *save = NULL;
+    struct event_of e;
+    struct trial *t;
+    forget_all(s);
+    if (branch(s)) {
+        first_process(sc, &t);
+        snprintf(text, sizeof(text), "%s", order);
+        for (char *w = strtok_r(text, ",", &save); w && !t->why[0]; w = strtok_r(NULL, ",", &save)) {
+            if (!event_read(t, w, &e)) {
+                trial_fail(t, "order", "'%s' cannot happen any more: it has to be found anew", w);
+                break;
+            }
+            s->shared->tally.transitions++;
+            trial_do(t, &e);
+            going(s, t);
+            judge_moment(t);
+        }
+        if (t->why[0])
+            failed(s, t->why, order);
+        else
+            judge(s, t);
+        _exit(0);
+    }
+    *out = s->shared->tally;
+    return !out->failed;
+}
+
 static void tell(const struct trial *t, const struct event_of *e)
 {
     static const char *const what[] = {"begins", "arrives", "is lost", "arrives, and a copy is still to come",

@@ -106,7 +106,7 @@ static uint64_t path_of(uint64_t h, const struct side *s)
     for (unsigned i = 0; i < s->sa_count; i++)
         if (!s->sas[i].deleted)
             h = number(number(h, s->sas[i].child.spi_in), child_named(s->ike, s->sas[i].child.out_after));
-    return address(h, &s->source);
+    return address(number(h, s->refuse_next), &s->source);
 }
 
 static uint64_t end_of(uint64_t h, const struct trial *t, int side)

@@ -369,6 +369,7 @@ void trial_do(struct trial *t, const struct event_of *e)
 void trial_rest(struct trial *t)
 {
     t->resting = true;
+    t->p->s[0].refuse_next = t->p->s[1].refuse_next = false;
     for (unsigned i = 0; i < REST_MS / REST_STEP_MS; i++) {
         use(t, 2, i + 1);
         pair_wait(t->p, REST_STEP_MS);
@@ -388,6 +389,7 @@ const char *act_name(char act)
     case 'l': return "liveness check";
     case 'm': return "MOBIKE update";
     case 'n': return "new CHILD";
+    case ACT_REFUSE: return "path refuses the next CHILD SA";
     default: return NULL;
     }
 }
@@ -435,4 +437,6 @@ void act_begin(struct trial *t, int side, char act)
         move(s);
     else if (act == 'n')
         pair_initiate(t->p, side, "e");
+    else if (act == ACT_REFUSE)
+        s->refuse_next = true;
 }

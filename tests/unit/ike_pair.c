@@ -106,7 +106,8 @@ void pair_inject(struct pair *p, int to, const struct net_path *path, const void
 static void install(struct side *s, struct ipc_chan *c, const struct msg_CHILD_INSTALL *m)
 {
     union msg child;
-    if (s->refuse_install) {
+    if (s->refuse_install || s->refuse_next) {
+        s->refuse_next = false;
         ipc_result(c, m->req, false, "the test's path refuses");
         return;
     }

@@ -44,8 +44,8 @@ struct side {
     struct addr virtual_ip[PAIR_SAS];      // that are put, in their order
     unsigned virtual_count, virtual_after; // after: policies applied before the first of them
     bool refuse_virtual;
-    bool refuse_policies, refuse_install, hold_install,
-        last_ok; // hold_install: the next one waits for pair_release
+    bool refuse_policies, refuse_install, refuse_next, hold_install,
+        last_ok; // refuse_next: one CHILD SA. hold_install: the next one waits for pair_release
     uint8_t held[8192];
     size_t held_len;
     uint32_t last_req;
