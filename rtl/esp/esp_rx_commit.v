@@ -112,7 +112,10 @@ module esp_rx_commit #(
     wire stale = wipe || x_epoch != epoch;
     wire opened = x_status == 5'd0 && !stale;
     wire ready = x_valid && !a && (!opened || o_valid);
-    assign c_grant = c_req && !a && !c && (!slot_was || !ready);
+    // A packet of a passed epoch does not wait to be opened, but waits for the slot unit's command to be over: its epoch is not
+    // compared on the way to the grant.
+    wire in_turn = x_valid && (x_status != 5'd0 || wipe || o_valid);
+    assign c_grant = c_req && !a && !c && (!slot_was || !in_turn);
     wire read = ready && !c && !c_grant;
     assign x_take = a;
     assign o_take = a && opened;
