@@ -168,6 +168,12 @@ void drive_response(Card *c)
     c->writes[id].pop_front();
 }
 
+// What the card says of each burst: data in ordinary, bufferable memory, not secure and not privileged (AXI4, A4.4 and A4.7).
+bool ordinary(unsigned cache, unsigned prot)
+{
+    return cache == 3 && prot == 2;
+}
+
 // The handshakes of the coming clock edge, as the card's registers show them now.
 void take_addresses(Card *c)
 {
@@ -180,6 +186,7 @@ void take_addresses(Card *c)
         b.due = due(c, c->config.read_latency);
         c->reads[t->m_axi_arid % IDS].push_back(b);
         c->stats.read_bursts++;
+        c->stats.violations += !ordinary(t->m_axi_arcache, t->m_axi_arprot);
     }
     if (t->m_axi_awvalid && t->m_axi_awready) {
         Burst b;
@@ -189,6 +196,7 @@ void take_addresses(Card *c)
         c->addressed.push_back(b);
         c->addressed_id.push_back(t->m_axi_awid % IDS);
         c->stats.write_bursts++;
+        c->stats.violations += !ordinary(t->m_axi_awcache, t->m_axi_awprot);
     }
 }
 
