@@ -21,6 +21,8 @@ module esp_rx_hash #(
     // place in way w in bits w*LOG2_B+LOG2_B-1 : w*LOG2_B
     output reg  [4*LOG2_B-1:0] place
 );
+    // The CRC of 32 bits: linear in them, so bit b of it is the parity of those bits i whose own CRC (of 1 << i) has bit b.
+    // Written so, each is a tree of its own; the 32 steps one behind the other would be a chain to the mapper.
     function [31:0] crc;
         input [31:0] v;
         input [31:0] poly;
@@ -32,17 +34,27 @@ module esp_rx_hash #(
         end
     endfunction
 
-    function [4*LOG2_B-1:0] places;
-        /* verilator lint_off UNUSEDSIGNAL */ // narrow tables leave bits over
-        input [31:0] a;
-        input [31:0] b;
-        /* verilator lint_on UNUSEDSIGNAL */
-        places = {b[16 +: LOG2_B], b[0 +: LOG2_B], a[16 +: LOG2_B], a[0 +: LOG2_B]};
+    function [31:0] inputs;
+        input integer b;
+        input [31:0] poly;
+        integer i;
+        for (i = 0; i < 32; i = i + 1)
+            inputs[i] = (crc(32'd1 << i, poly) & (32'd1 << b)) != 32'd0;
     endfunction
+
+    wire [4*LOG2_B-1:0] places;
+    genvar g;
+    generate
+        for (g = 0; g < 4 * LOG2_B; g = g + 1) begin : g_place
+            localparam [31:0] INPUTS = inputs((g / LOG2_B) % 2 * 16 + g % LOG2_B,
+                                              (g < 2 * LOG2_B) ? 32'hedb88320 : 32'h82f63b78);
+            assign places[g] = ^(spi & INPUTS);
+        end
+    endgenerate
 
     always @(posedge clk)
         if (en)
-            place <= places(crc(spi, 32'hedb88320), crc(spi, 32'h82f63b78));
+            place <= places;
 endmodule
 
 `default_nettype wire
