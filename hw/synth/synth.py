@@ -30,6 +30,8 @@ FAMILIES = {
 # adders wider than a LUT stay whole: they are carry chains in every family
 LEVELS = ("opt -full; memory -nomap; memory_map -rom-only; opt -full; wreduce; peepopt; opt_clean; alumacc; maccmap -unmap; "
           "alumacc; opt; techmap */* */t:$alu */r:Y_WIDTH>4 %i %d; opt -fast; simplemap; abc -lut 6; opt_clean")
+# what the ratchet compares
+AREA = ("lut", "lutram", "ff", "bram", "uram")
 MEMORY_MB = 4000
 
 
@@ -223,7 +225,7 @@ def worse(result, accepted):
                 for fam in FAMILIES:
                     if fam not in row or fam not in old[name]:
                         continue
-                    for field in ("lut", "lutram", "ff", "bram", "uram"):
+                    for field in AREA:
                         was, now = old[name][fam][field], row[fam][field]
                         # a handful of cells is noise of the mapper, not growth
                         if now > was * 1.02 and now - was > (4 if field in ("lut", "ff") else 0):
@@ -232,12 +234,14 @@ def worse(result, accepted):
 
 
 def slim(result):
-    """What accepted.json keeps: numbers, no paths."""
+    """What accepted.json keeps: the numbers that are compared, no paths."""
     keep = json.loads(json.dumps(result))
     for data in keep["lanes"].values():
         for part in ("blocks", "modules"):
             for row in data[part].values():
                 row.pop("path")
+                for fam in FAMILIES.keys() & row.keys():
+                    row[fam] = {f: int(v) if v == int(v) else v for f, v in row[fam].items() if f in AREA}
     return keep
 
 

@@ -56,8 +56,8 @@ module esp_tx_build #(
 );
     localparam [31:0] BEAT_BYTES = 16 * LANES;
     localparam [17:0] KB = BEAT_BYTES[17:0];
-    localparam [17:0] TWO_KB = KB << 1;
-    localparam [17:0] FREE = KB - 18'd16;
+    localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
+    localparam [31:0] FREE = BEAT_BYTES - 32'd16;
     localparam SW = W + 128;
 
     function [31:0] be32(input [31:0] x);
@@ -78,8 +78,12 @@ module esp_tx_build #(
     wire wants = !mid || (more_r && !got_last);
     // the core's own cycle, behind a last beat that leaves none of its lanes free
     reg pause;
+    wire no_lane_free = left[LK] || left[LK-1:0] > FREE[LK-1:0];
     wire issue = job_valid && !job_drop && !skip && credit && !hold && !pause && (!wants || data_valid);
-    wire eop = mid ? eop_r : {2'b00, job_ptlen} <= KB;
+    // Comparisons with a beat (a power of two) and two of them are written as what they are: tests of a few bits, no carries.
+    wire first_eop = job_ptlen[15:LK] == {16-LK{1'b0}} ||
+                     (job_ptlen[15:LK+1] == {15-LK{1'b0}} && job_ptlen[LK-1:0] == {LK{1'b0}});
+    wire eop = mid ? eop_r : first_eop;
     wire pop = issue && wants;
     assign data_ready = discard ? !hold : pop;
     wire last_now = data_valid && data_ready && data_last;
@@ -102,16 +106,19 @@ module esp_tx_build #(
             default: trailer = 40'h0403030201;
         endcase
     end
-    wire [W-1:0]  mask = (left_data >= $signed(KB)) ? {W{1'b1}}
-                         : (left_data <= 0) ? {W{1'b0}} : ~({W{1'b1}} << {left_data[6:0], 3'd0});
-    wire          has_trailer = left_data < $signed(KB) && left_data > -18'sd8;
-    wire signed [17:0] at = left_data + 18'sd8;
-    wire [SW-1:0] placed = {{SW-40{1'b0}}, trailer} << {at[6:0], 3'd0};
+    wire          none = left_data[17];
+    wire          full = !none && left_data[16:LK] != {17-LK{1'b0}};
+    wire          just_one = left_data[16:LK] == {{16-LK{1'b0}}, 1'b1} && left_data[LK-1:0] == {LK{1'b0}};
+    wire [W-1:0]  mask = full ? {W{1'b1}} : none ? {W{1'b0}} : ~({W{1'b1}} << {left_data[LK-1:0], 3'd0});
+    // less than a beat is left, or the trailer's 5 bytes began up to 7 bytes before this beat
+    wire          has_trailer = !full && (!none || (&left_data[16:3] && left_data[2:0] != 3'd0));
+    wire [LK:0]   at = {left_data[LK:3] + 1'b1, left_data[2:0]};
+    wire [SW-1:0] placed = {{SW-40{1'b0}}, trailer} << {at, 3'd0};
     wire [W-1:0]  text = ((wants ? data : {W{1'b0}}) & mask) | (has_trailer ? placed[W+63:64] : {W{1'b0}});
 
     always @(posedge clk) begin
         in_valid <= issue && !rst;
-        pause <= issue && eop && left > FREE && !rst;
+        pause <= issue && eop && no_lane_free && !rst;
         if (issue) begin
             in_sop <= !mid;
             in_eop <= eop;
@@ -124,8 +131,8 @@ module esp_tx_build #(
             in_bytes <= eop ? left[6:0] : KB[6:0];
             left_data_r <= left_data - $signed(KB);
             left_r <= left - KB;
-            more_r <= left_data > $signed(KB);
-            eop_r <= left <= TWO_KB;
+            more_r <= full && !just_one;
+            eop_r <= left[17:LK+1] == {17-LK{1'b0}} || (left[17:LK+2] == {16-LK{1'b0}} && left[LK:0] == {LK+1{1'b0}});
             mid <= !eop;
         end else if (forget) begin
             iv <= 64'd0;
@@ -151,7 +158,7 @@ module esp_tx_build #(
     end
 
     /* verilator lint_off UNUSED */ // bits that the shifts never reach
-    wire unused = &{1'b0, pad_wide[15:2], at[17:7], placed[SW-1:W+64], placed[63:0]};
+    wire unused = &{1'b0, pad_wide[15:2], placed[SW-1:W+64], placed[63:0]};
     /* verilator lint_on UNUSED */
 endmodule
 
