@@ -192,6 +192,7 @@ struct path {
     struct virtual_ips virtual;
     struct timer tick, scan;
     struct path_engine engines[PATH_ENGINES];
+    bool leaving; // see spd_leave_closed
     bool threads; // a card may be opened, and looked after, in threads of its own
     bool retry;   // a half waits for room in an engine
     int status;   // of the process at its end

@@ -12,6 +12,13 @@
 #define SCAN_MS      500
 #define CARD_WAIT_MS 2000 // at the start, for a card that is there
 
+static void shut_down(struct path *p, bool soon)
+{
+    spd_leave_closed(p);
+    if (!soon)
+        loop_stop(p->loop);
+}
+
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct path *p = ctx;
@@ -30,7 +37,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_PATH_LIST: stats_sas(p, &m->PATH_LIST); break;
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
-    case MSG_SHUTDOWN: loop_stop(p->loop); break;
+    case MSG_SHUTDOWN: shut_down(p, m->SHUTDOWN.soon); break;
     case MSG_SETTINGS: break; // nothing that path uses changes at run time
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
     }

@@ -504,11 +504,16 @@ void spd_retire(struct path *p, struct child *c)
 static void drop_unneeded(struct path *p, struct policy *pol)
 {
     struct esp_error err = {0};
-    if (pol->sa_count || pol->loaded)
+    if (pol->sa_count || pol->loaded || p->leaving)
         return;
     if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
         LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
     leave(&p->spd, pol);
+}
+
+void spd_leave_closed(struct path *p)
+{
+    p->leaving = p->env->settings->block_on_exit;
 }
 
 void spd_release(struct path *p, struct child *c)

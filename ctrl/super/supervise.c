@@ -57,10 +57,10 @@ static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, 
     ipc_send(super->chan[ROOM_CTL], MSG_LOG, &m);
 }
 
-static void tell(struct super *s, enum room room)
+static void tell(struct super *s, enum room room, bool soon)
 {
     if (s->pid[room] > 0)
-        ipc_send(s->chan[room], MSG_SHUTDOWN, &(struct msg_SHUTDOWN){0});
+        ipc_send(s->chan[room], MSG_SHUTDOWN, &(struct msg_SHUTDOWN){.soon = soon});
 }
 
 static void end_rest(struct super *s)
@@ -68,7 +68,7 @@ static void end_rest(struct super *s)
     s->phase = ENDING;
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         if (r != ROOM_IKE)
-            tell(s, (enum room)r);
+            tell(s, (enum room)r, false);
     }
     timer_set(s->loop, &s->timer, s->ending_since + END_MS);
 }
@@ -85,7 +85,8 @@ static void begin_end(struct super *s, int status)
     for (int r = 0; r < ROOM_COUNT; r++)
         timer_stop(s->loop, &s->start_again[r]);
     timer_set(s->loop, &s->timer, s->ending_since + GOODBYE_MS);
-    tell(s, ROOM_IKE);
+    tell(s, ROOM_PATH, true); // before any SA ends: what it keeps closed stays so
+    tell(s, ROOM_IKE, false);
     if (s->pid[ROOM_IKE] <= 0)
         end_rest(s);
 }

@@ -559,7 +559,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!full_bucket(&e))
         return 1;
-    for (; t.descriptors < wanted; episodes++, seed++) {
+    for (uint64_t before = t.descriptors; t.descriptors - before < wanted; episodes++, seed++) {
         memset(&e, 0, sizeof(e));
         e.seed = seed;
         unsigned last = run(&e, STEPS);

@@ -118,6 +118,35 @@ static void test_unload_with_sa_up_stays_protected(void **state)
     assert_int_equal(r->past_count, 1);
 }
 
+// An orderly end takes the SAs first, and their peers may answer before path ends.
+static void test_what_an_sa_keeps_closed_stays_closed_when_the_daemon_ends(void **state)
+{
+    struct rig *r = *state;
+    fake_blocks = 1;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_apply(r, "rig", NULL, 0);
+    spd_leave_closed(r->p);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    assert_int_equal(fake_blocks, 1);
+    rig_write(r, 99);
+    rig_turn(r);
+    assert_int_equal(r->past_count + r->sent_count, 0);
+}
+
+static void test_what_an_sa_kept_closed_opens_at_the_end_where_blocks_go_with_the_daemon(void **state)
+{
+    struct rig *r = *state;
+    fake_blocks = 1;
+    r->settings.block_on_exit = false;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_apply(r, "rig", NULL, 0);
+    spd_leave_closed(r->p);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    assert_int_equal(fake_blocks, 0);
+}
+
 static void test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends(void **state)
 {
     struct rig *r = *state;
@@ -612,6 +641,8 @@ int main(void)
         WITH(test_policies_come_in_pages_in_time_that_grows_as_they_do),
         WITH(test_traffic_of_the_sas_that_were_asked_for),
         WITH(test_unload_with_sa_up_stays_protected),
+        WITH(test_what_an_sa_keeps_closed_stays_closed_when_the_daemon_ends),
+        WITH(test_what_an_sa_kept_closed_opens_at_the_end_where_blocks_go_with_the_daemon),
         WITH(test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends),
         WITH(test_a_policy_loaded_again_under_its_id_is_not_touched),
         WITH(test_a_replaced_policy_is_in_the_kernel_before_the_old_one_leaves),

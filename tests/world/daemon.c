@@ -402,11 +402,11 @@ static void all_down(struct daemon *d)
     operator_gone(d->site);
 }
 
-static void tell(struct daemon *d, enum room r, enum msg_type t)
+static void tell(struct daemon *d, enum room r, enum msg_type t, bool soon)
 {
     uint8_t b[64];
     struct writer w = writer_of(b, sizeof(b));
-    union msg m = {0};
+    union msg m = {.SHUTDOWN.soon = soon};
     msg_write(&w, t, &m);
     if (d->super[r] >= 0)
         (void)!send(d->super[r], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -425,8 +425,9 @@ static void goodbye(struct daemon *d)
 {
     d->life = GOODBYE;
     d->ends_at = d->site->w->now + GOODBYE_US;
+    tell(d, ROOM_PATH, MSG_SHUTDOWN, true);
     if (d->ike)
-        tell(d, ROOM_IKE, MSG_SHUTDOWN);
+        tell(d, ROOM_IKE, MSG_SHUTDOWN, false);
     else
         end_rest(d);
 }

@@ -531,7 +531,7 @@ static void cut_off(struct site *s)
 void operator_read(struct site *s)
 {
     struct operator* op = & s->op;
-    ssize_t n;
+    ssize_t n = -1;
     while (op->fd >= 0 &&
            (n = recv(op->fd, op->in + op->have, sizeof(op->in) - op->have, MSG_DONTWAIT)) > 0) {
         op->have += (size_t)n;
