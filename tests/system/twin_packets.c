@@ -159,7 +159,7 @@ void twin_spoil_packet(uint64_t *r, uint8_t *p, uint32_t *length)
     case 9: memset(p + 20 + 8 * (p[9] == 17), 0, 4); return;     // no SPI
     case 10: p[0] = (uint8_t)(0x46 + below(r, 10)); break;
     case 11: p[6] |= 0x20; break;
-    case 12: p[9] = (uint8_t)(below(r, 2) ? 17 : 50); break;
+    case 12: p[9] = (uint8_t[]){17, 50, 51}[below(r, 3)]; break; // UDP, ESP, AH
     default: return;
     }
     if (whole)

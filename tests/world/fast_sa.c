@@ -381,6 +381,14 @@ static void name_sa(struct fast_sas *s, const uint8_t *in, struct esp_job *j, st
     j->seq = window_infer(&j->sa->window, get_be32(esp + 4));
 }
 
+// The card knows ESP alone, the software engine AH too: what it says of a whole IPv4 packet that holds one.
+static bool says_of_ah(const uint8_t *in, const struct esp_job *j)
+{
+    return j->in_len >= IP4_HEADER && in[9] == PROTO_AH && j->in_len >= (in[0] & 15u) * 4 &&
+           j->in_len >= get_be16(in + 2) && j->status != ESP_STATUS_BAD_IP &&
+           j->status != ESP_STATUS_FRAGMENT;
+}
+
 static void decap(struct fast_sas *s, const uint8_t *in, struct esp_job *j, struct fast_verdict *v)
 {
     uint64_t seq;
@@ -389,6 +397,10 @@ static void decap(struct fast_sas *s, const uint8_t *in, struct esp_job *j, stru
         return;
     }
     j->status = soft_decap(&s->spis, j, s->scratch);
+    if (says_of_ah(in, j)) {
+        j->status = ESP_STATUS_NOT_ESP;
+        j->sa = NULL;
+    }
     seq = j->seq;
     if (j->sa)
         name_sa(s, in, j, v);
