@@ -10,6 +10,7 @@
 //   agreement   at the end both ends name the same SAs
 //   one         at rest there is exactly one IKE SA for each connection that is to be up
 //   lease       no virtual address is in SAs of two peers
+//   proof       nobody takes a certificate that has ended, or that he has to know as revoked (certs.c)
 //   kept        leases outlive their daemon: what found room on the disk is there (kept.c)
 //   lost        in fair weather every packet arrives but in the windows of what happens (service.c)
 //   void        in fair weather nobody sends into an SA that its peer has let go of

@@ -11,13 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctrl/fetch/fetch.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/path/path.h"
 #include "tests/world/world.h"
 
 enum { GOODBYE_US = 1000000, TIMERS = 2000 };
 static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
-static const char *const room_names[] = {"super", "ctl", "ike", "keys", "path"};
+static const char *const room_names[] = {"super", "ctl", "ike", "keys", "path", "fetch"};
 
 // ---- seams: time, log, network
 
@@ -32,8 +33,10 @@ static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, 
 {
     const struct voice *v = ctx;
     struct site *site = v->site;
-    readers_line(&site->d, v->room, s, level, ike_name, ike_id, text);
-    disk_line(site);
+    if (v != &site->d.voice[ROOM_FETCH]) { // which comes and goes, and with it what it has dropped
+        readers_line(&site->d, v->room, s, level, ike_name, ike_id, text);
+        disk_line(site);
+    }
     if (site->w->tail)
         world_say(site->w, "%c [%s] <%u> %s", site->letter, log_subsys_name(s), ike_id, text);
 }
@@ -200,7 +203,7 @@ static bool can_send(void *ctx, const struct addr *local, const struct addr *rem
 static void attach(struct daemon *d, int fd[ROOM_COUNT][ROOM_COUNT])
 {
     int rc = 0;
-    for (int p = 0; p < ROOM_FETCH; p++) { // which is not in the world: no certificates are
+    for (int p = 0; p < ROOM_FETCH; p++) { // which web.c attaches
         if (p != ROOM_PATH)
             rc |= path_attach(d->path, (enum room)p, fd[ROOM_PATH][p]);
         if (p != ROOM_KEYS)
@@ -226,27 +229,30 @@ static void make_room_for_timers(struct loop *l)
     free(t);
 }
 
+void daemon_loop(struct daemon *d, enum room r)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = r};
+    d->loop[r] = loop_new();
+    d->log[r] = log_new();
+    if (!d->loop[r] || !d->log[r])
+        abort();
+    make_room_for_timers(d->loop[r]);
+    struct log *before = log_use(d->log[r]);
+    log_set_output(-1);
+    log_set_all(1);
+    d->voice[r] = (struct voice){d->site, r};
+    log_set_sink(sink, &d->voice[r]);
+    log_use(before);
+    loop_set_log(d->loop[r], d->log[r]);
+    loop_set_clock(d->loop[r], (struct clock){clock_us, d});
+    epoll_ctl(d->gate, EPOLL_CTL_ADD, loop_pollfd(d->loop[r]), &ev);
+}
+
 static void make_loops(struct daemon *d)
 {
     d->gate = epoll_create1(EPOLL_CLOEXEC);
-    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        enum room r = order[i];
-        struct epoll_event ev = {.events = EPOLLIN, .data.u32 = r};
-        d->loop[r] = loop_new();
-        d->log[r] = log_new();
-        if (!d->loop[r] || !d->log[r])
-            abort();
-        make_room_for_timers(d->loop[r]);
-        struct log *before = log_use(d->log[r]);
-        log_set_output(-1);
-        log_set_all(1);
-        d->voice[r] = (struct voice){d->site, r};
-        log_set_sink(sink, &d->voice[r]);
-        log_use(before);
-        loop_set_log(d->loop[r], d->log[r]);
-        loop_set_clock(d->loop[r], (struct clock){clock_us, d});
-        epoll_ctl(d->gate, EPOLL_CTL_ADD, loop_pollfd(d->loop[r]), &ev);
-    }
+    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        daemon_loop(d, order[i]);
 }
 
 static uint32_t lease(struct world *w)
@@ -326,7 +332,7 @@ void daemon_start(struct site *s)
 {
     struct daemon *d = &s->d;
     int fd[ROOM_COUNT][ROOM_COUNT];
-    const struct net net = {s, ike_send, source_for, NULL, can_send};
+    const struct net net = {s, ike_send, source_for, certs_wall, can_send};
     the_site = s;
     d->site = s;
     d->cut = false;
@@ -335,8 +341,8 @@ void daemon_start(struct site *s)
     d->started_at = s->w->now;
     d->frozen_until = d->scarce_until = 0;
     kept_scarce(s, false);
+    d->scarce_since = false;
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
-    d->super[ROOM_FETCH] = -1;
     for (int a = 0; a < ROOM_FETCH; a++) {
         for (int b = a + 1; b < ROOM_FETCH; b++) {
             int pair[2];
@@ -357,6 +363,7 @@ void daemon_start(struct site *s)
     if (!d->path || !d->keys || !d->ike || !d->ctl)
         abort();
     attach(d, fd);
+    web_start(d);
     open_path(s);
     d->life = UP;
     operator_connect(s);
@@ -376,6 +383,7 @@ static void free_room(struct daemon *d, enum room r)
     case ROOM_IKE: ike_free(d->ike), d->ike = NULL; break;
     case ROOM_KEYS: keys_free(d->keys), d->keys = NULL; break;
     case ROOM_PATH: path_free(d->path), d->path = NULL; break;
+    case ROOM_FETCH: fetch_free(d->fetch), d->fetch = NULL; break;
     default: break;
     }
     log_use(before);
@@ -418,6 +426,7 @@ static void end_rest(struct daemon *d)
     free_room(d, ROOM_CTL);
     free_room(d, ROOM_IKE);
     free_room(d, ROOM_KEYS);
+    free_room(d, ROOM_FETCH);
     all_down(d); // path: in order, as SHUTDOWN has it
 }
 
@@ -430,6 +439,15 @@ static void goodbye(struct daemon *d)
         tell(d, ROOM_IKE, MSG_SHUTDOWN, false);
     else
         end_rest(d);
+}
+
+// Without fetch the others go on.
+static void gone(struct daemon *d, enum room r)
+{
+    if (r == ROOM_FETCH)
+        web_died(d);
+    else
+        goodbye(d);
 }
 
 void daemon_stop(struct site *s)
@@ -456,7 +474,7 @@ void daemon_kill(struct site *s, int room)
         free_room(d, (enum room)room);
         d->cut = false;
         if (d->life == UP)
-            goodbye(d);
+            gone(d, (enum room)room);
         daemon_wake(s);
     }
 }
@@ -506,7 +524,7 @@ static bool step(struct daemon *d, enum room r)
     if (loop_stopped(d->loop[r]) && d->life == UP) {
         TRACE(d->site->w, 5, r, "%c %s ends unasked", d->site->letter, room_names[r]);
         free_room(d, r);
-        goodbye(d);
+        gone(d, r);
     }
     return did;
 }

@@ -75,7 +75,7 @@ int __wrap_fsync(int fd)
 static uint64_t dropped(struct daemon *d)
 {
     uint64_t n = 0;
-    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+    for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
         struct log *before = log_use(d->log[r]);
         n += d->log[r] ? log_dropped() : 0;
         log_use(before);
@@ -85,7 +85,7 @@ static uint64_t dropped(struct daemon *d)
 
 static void output_to(struct daemon *d, int fd)
 {
-    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+    for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
         struct log *before = log_use(d->log[r]);
         if (d->log[r])
             log_set_output(fd);
@@ -138,7 +138,7 @@ static void count_lines(struct site *s, uint64_t *had, uint64_t *missing)
 static void settle_log(struct site *s)
 {
     uint64_t had, missing;
-    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+    for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
         struct log *before = log_use(s->d.log[r]);
         if (s->d.log[r])
             LOGF(DMN, 1, "there is room for the log again");

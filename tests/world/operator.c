@@ -268,11 +268,14 @@ static void put_own(struct vici_out *o, const struct pair *p)
     vici_section_end(o);
 }
 
-static void put_end(struct vici_out *o, const char *side, const struct site *s)
+static void put_end(struct vici_out *o, const char *side, const struct site *s, bool by_cert,
+                    const char *revocation)
 {
     vici_section(o, side);
-    vici_put(o, "auth", "psk");
+    vici_put(o, "auth", by_cert ? "pubkey" : "psk");
     vici_putf(o, "id", "%c.world", s->letter);
+    if (by_cert && revocation)
+        vici_put(o, "revocation", revocation);
     vici_section_end(o);
 }
 
@@ -289,8 +292,8 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     if (p->unique)
         vici_put(o, "unique", p->unique);
     vici_putf(o, "dpd_delay", "%u", p->dpd_s);
-    put_end(o, "local", s);
-    put_end(o, "remote", peer);
+    put_end(o, "local", s, p->by_cert[s->index == p->b], NULL);
+    put_end(o, "remote", peer, p->by_cert[s->index == p->a], p->revocation);
     vici_section(o, "children");
     for (unsigned i = 0; i < v->children; i++)
         put_child(o, s, peer, p, &v->child[i]);
@@ -317,7 +320,8 @@ static void put_shared(struct vici_out *o, const struct world *w, const struct p
 
 static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",  "terminate",
                                     "list-sas",    "list-sa",   "rekey",       "load-pool", "load-shared",
-                                    "load-conn",   "initiate",  "terminate"};
+                                    "load-conn",   "initiate",  "terminate",   "load-cert", "load-cert",
+                                    "load-key",    "load-cert"};
 
 static void encode(struct site *s, struct vici_out *o, const struct order *c)
 {
@@ -344,6 +348,10 @@ static void encode(struct site *s, struct vici_out *o, const struct order *c)
     case CMD_REKEY: // the IKE SA, or its CHILD SA
         vici_put(o, c->child ? "child" : "ike", c->child ? "net" : p->name);
         break;
+    case CMD_CERT_CA:
+    case CMD_CERT_MID:
+    case CMD_CERT_KEY:
+    case CMD_CERT_END: certs_encode(o, s, c); break;
     default: warriors_encode(o, s, c); break;
     }
 }
@@ -444,7 +452,7 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
     struct want *want = &s->op.want[c->pair];
     TRACE(s->w, 50 + ok, c->kind, "%c ctl: %s %s: %s%s", s->letter, names[c->kind], s->w->pair[c->pair].name,
           ok ? "done" : "failed: ", ok ? "" : error);
-    s->op.refused |= !ok && (c->kind == CMD_LOAD || c->kind == CMD_SHARED);
+    s->op.refused |= !ok && (c->kind == CMD_LOAD || c->kind == CMD_SHARED || c->kind >= CMD_CERT_CA);
     if (c->kind == CMD_LOAD) {
         if (ok)
             want->variant = (int)c->variant;
@@ -562,6 +570,7 @@ void operator_load_all(struct site *s)
 {
     struct operator* op = & s->op;
     op->refused = false;
+    certs_connect(s);
     for (unsigned i = 0; i < s->w->pairs; i++)
         if (s->w->pair[i].a == s->index || s->w->pair[i].b == s->index)
             operator_order(s, CMD_SHARED, i, 0, 0);
@@ -579,6 +588,7 @@ void operator_gone(struct site *s)
     struct operator* op = & s->op;
     readers_gone(s);
     disk_gone(s);
+    certs_gone(s);
     if (op->fd >= 0)
         close(op->fd);
     op->fd = -1;

@@ -95,12 +95,15 @@ void world_begin(struct world *w, const struct options *o, bool trace)
     make_sites(w);
     roam_make(w);
     warriors_make(w);
+    certs_make(w);
     plans_make(w);
+    certs_plan(w);
     for (unsigned i = 0; i < w->sites; i++)
         daemon_start(&w->site[i]);
     hosts_start(w);
     warriors_start(w);
     disk_start(w);
+    certs_start(w);
     if (!w->o.plain)
         service_start(w);
     else
@@ -155,6 +158,7 @@ void world_end(struct world *w)
     agenda_free(&w->agenda);
     check_free(&w->ledger);
     warriors_free(w);
+    certs_free(w);
     free(w->tail);
 }
 
@@ -251,6 +255,7 @@ void world_conclude(struct world *w)
     char first[sizeof(w->why)] = "";
     faults_end(w);
     world_run_until(w, w->now + 30 * SECOND);
+    certs_settle(w);
     settle_plans(w);
     world_run_until(w, w->now + 4 * MINUTE);
     bring_up(w);

@@ -518,6 +518,72 @@ static void test_what_found_no_way_is_tried_again_as_soon_as_there_is_one(void *
     }
 }
 
+// ---- certificates
+
+static unsigned by_certificate(const struct site *s)
+{
+    return s->taken;
+}
+
+// By secret no more than without: packets arrive, and each end has looked at the other's certificate and its
+// CRLs.
+static void test_tunnel_by_certificates_comes_up_with_its_crls(void **state)
+{
+    static const struct plain p = {.start = {START_START, START_TRAP}, .certs = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &p);
+        up();
+        assert_true(by_certificate(&w.site[0]) > 0 && by_certificate(&w.site[1]) > 0);
+        end();
+    }
+}
+
+// Where revocation has to be known (strict) a revoked certificate is no way in, with the next one it is.
+static void test_revoked_certificate_is_not_taken_and_the_next_one_is(void **state)
+{
+    static const struct plain p = {.start = {START_START, START_TRAP}, .certs = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &p);
+        up();
+        struct site *s = &w.site[seed & 1], *peer = &w.site[!(seed & 1)];
+        w.certs.issued[w.certs.now[s->index]].revoked = true;
+        daemon_kill(peer, ROOM_SUPER);
+        daemon_start(peer);
+        unsigned taken = by_certificate(peer);
+        size_t from = w.ledger.count;
+        run(30 * SECOND);
+        assert_int_equal(by_certificate(peer), taken);
+        assert_true(lost(from) > 0);
+        certs_settle(&w);
+        run(3 * MINUTE);
+        assert_true(by_certificate(peer) > taken);
+        end();
+    }
+}
+
+// What it was asked for has no answer; the supervisor starts it again, and what is up stays.
+static void test_fetch_that_dies_costs_no_packet_and_comes_again(void **state)
+{
+    static const struct plain p = {.start = {START_START, START_TRAP}, .certs = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &p);
+        size_t from = up();
+        for (int i = 0; i < 2; i++)
+            daemon_kill(&w.site[i], ROOM_FETCH);
+        run(5 * SECOND);
+        assert_int_equal(lost(from), 0);
+        assert_non_null(w.site[0].d.fetch);
+        daemon_kill(&w.site[seed & 1], ROOM_SUPER); // which asks for all of it again
+        daemon_start(&w.site[seed & 1]);
+        daemon_kill(&w.site[seed & 1], ROOM_FETCH);
+        run(2 * MINUTE);
+        end();
+    }
+}
+
 // ---- road warriors
 
 // Three programs want an address of one, two or three, by a connection each: as many have one as can, each
@@ -761,6 +827,9 @@ int main(void)
         cmocka_unit_test(test_load_where_there_is_no_memory_changes_nothing),
         cmocka_unit_test(test_whatever_meets_no_memory_is_up_again_afterwards),
         cmocka_unit_test(test_log_that_nobody_reads_delays_nothing_and_its_gaps_are_told),
+        cmocka_unit_test(test_tunnel_by_certificates_comes_up_with_its_crls),
+        cmocka_unit_test(test_revoked_certificate_is_not_taken_and_the_next_one_is),
+        cmocka_unit_test(test_fetch_that_dies_costs_no_packet_and_comes_again),
         cmocka_unit_test(test_road_warriors_share_a_pool_over_deaths_of_the_daemons),
         cmocka_unit_test(test_leases_that_found_no_room_on_the_disk_are_written_with_the_next_one),
         cmocka_unit_test(test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_once),

@@ -113,6 +113,7 @@ struct daemon {
     struct ike *ike;
     struct keys *keys;
     struct ctl *ctl;
+    struct fetch *fetch;   // where there are certificates
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
     struct queue tun, udp, raw, udp6, raw6;
@@ -120,8 +121,10 @@ struct daemon {
     uint64_t ends_at, started_at; // of the world
     uint64_t scarce_until;        // until then an allocation of its rooms fails ...
     unsigned scarce;              // ... with so many per mille
+    bool scarce_since;            // it has had little since it came up
     uint64_t frozen_until;        // it gets no processor: its card's deadlines may pass meanwhile
 };
+void daemon_loop(struct daemon *d, enum room r); // makes that of a room
 void daemon_freeze(struct site *s, uint64_t for_us);
 void daemon_start(struct site *s);
 void daemon_kill(struct site *s, int room); // SIGKILL; ROOM_SUPER: all of it at once
@@ -174,6 +177,8 @@ struct pair { // two sites that want to talk
     uint64_t disturbed_at;     // nothing is said of those sent before
     unsigned closures, begins; // begins: the side that has to, 2: either
     const char *hw_offload;
+    bool by_cert[2]; // how each end proves itself
+    const char *revocation;
 };
 struct want {       // what an operator has asked of its site, by pair
     int variant;    // -1: not loaded
@@ -195,7 +200,11 @@ enum command_kind {
     CMD_WARRIOR_SECRET,
     CMD_WARRIOR_LOAD,
     CMD_WARRIOR_INITIATE,
-    CMD_WARRIOR_TERMINATE
+    CMD_WARRIOR_TERMINATE,
+    CMD_CERT_CA, // what certificates need, in the order in which it is loaded
+    CMD_CERT_MID,
+    CMD_CERT_KEY,
+    CMD_CERT_END
 };
 enum { DETACHED = 1, FORCED = 2 }; // not to wait for what comes of it; not to wait for the peer
 struct order {
@@ -330,6 +339,56 @@ void warriors_check_up(struct world *w);
 // ---- kept.c: leases over the gateway's deaths
 void kept_scarce(struct site *s, bool scarce); // it has no memory; it begins anew
 
+// ---- certs.c
+enum { ISSUED_MAX = 32, PROVEN = 64 };
+struct octets { // in DER; of a CRL what it says, of whom
+    uint8_t p[2000];
+    size_t len;
+    uint32_t says; // bits: certs.issued
+    unsigned by;
+    int64_t until;
+};
+struct issued { // a site's certificate
+    unsigned site, by;
+    int64_t ends;
+    bool revoked;
+    struct octets der;
+};
+struct certs {
+    bool on;
+    struct rng dice;
+    struct x509_st *ca[2];
+    bool by_mid[SITES];
+    struct issued issued[ISSUED_MAX];
+    unsigned count, now[SITES];
+    long crl_number;
+};
+struct proven { // by what its peers have proven themselves to a site, by what ike keeps of the proof
+    const void *by;
+    unsigned issued;
+    uint64_t ended_at; // of the world, when it was first seen past its end
+};
+struct known { // the newest CRL that it has
+    uint32_t revoked;
+    uint64_t at;
+    int64_t until;
+};
+void certs_make(struct world *w);
+void certs_plan(struct world *w);
+void certs_free(struct world *w);
+void certs_start(struct world *w);
+void certs_settle(struct world *w);
+int64_t certs_wall(void *site); // seconds since 1970
+void certs_connect(struct site *s);
+void certs_encode(struct vici_out *o, const struct site *s, const struct order *c);
+bool certs_serve(struct site *s, const char *url, struct octets *out);
+void certs_served(struct site *s, const struct octets *crl);
+void certs_gone(struct site *s); // its daemon has
+
+// ---- web.c: the fetch room, and what it asks
+void web_start(struct daemon *d);
+void web_died(struct daemon *d);
+
 // ---- disk.c
 struct disk {
     bool full;
@@ -438,6 +497,9 @@ struct site {
     unsigned helds;
     uint64_t rx, tx, no_route, dropped_policy;
     struct disk disk;
+    struct known known[2];        // by authority
+    struct proven proven[PROVEN]; // a ring
+    unsigned provens, taken;      // certificates of peers
     struct silent silent;
     uint64_t silences, silent_dropped; // those that are over, and the lines that they cost
 };
@@ -447,7 +509,7 @@ struct site {
 struct plain {
     bool card[2], nat, encap, outer6;
     uint8_t inner; // 0: IN4
-    bool own, transport, roam;
+    bool own, transport, roam, certs;
     unsigned warriors, pool;
     enum start start[2];
     const char *unique;
@@ -472,6 +534,7 @@ struct world {
     struct pair pair[PAIRS];
     unsigned pairs;
     struct warriors warriors;
+    struct certs certs;
     struct ledger ledger;
     bool fair; // the beginning: one thing at a time, on a network that loses nothing
     uint64_t fair_until, auth_lost_until;

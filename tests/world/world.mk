@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # The world in one process (tests/world/world.h): whole daemons under one virtual clock and one seed.
 WORLD_ROOM_SRCS := $(filter-out %/main.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) \
-    $(CRYPTO_SRCS) $(PKI_SRCS) $(PATH_SRCS))
+    $(CRYPTO_SRCS) $(PKI_SRCS) $(FETCH_SRCS) $(PATH_SRCS))
 WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS) sim/card_model.c
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 # Memory runs out for the daemons alone, not for the world (memory.c).
 WORLD_MEMORY := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup
 $(filter-out $(BUILD)/obj/tests/world/fast_%,$(filter $(BUILD)/obj/tests/world/%,$(WORLD_OBJS))): CPPFLAGS += -include tests/world/plenty.h
 WORLD_DISK := -Wl,--wrap=open,--wrap=write,--wrap=rename,--wrap=fsync,--wrap=leases_open,--wrap=leases_keep,--wrap=pools_take
+WORLD_DISK += -Wl,--wrap=pki_check_standing
 WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(WORLD_MEMORY) $(WORLD_DISK) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
 $(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
