@@ -315,9 +315,12 @@ static void address_there(struct task *t, enum msg_type type, const union msg *m
 // Our virtual addresses come behind the policies that protect them, and before the CHILD SA.
 static void put_address(struct task *t)
 {
-    if (virtual_put(t, address_there))
+    int rc = virtual_put(t, address_there);
+    if (rc < 0)
+        refused(t->sa, "the policies of the connection could not be set for its virtual address");
+    else if (rc > 0)
         return;
-    if (childless_wanted(t->sa))
+    else if (childless_wanted(t->sa))
         childless_up(t);
     else
         install(t);

@@ -382,6 +382,39 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
 
 // --- the machine's addresses, and traps that are set later ---
 
+static bool holds(const struct ts_list *l, const struct addr *a)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct ts *t = &l->t[i];
+        size_t n = a->family == 4 ? 4 : 16;
+        if (t->family == a->family && memcmp(t->lo, a->a, n) <= 0 && memcmp(a->a, t->hi, n) <= 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_dynamic(const struct ts_list *l)
+{
+    bool dynamic = false;
+    for (unsigned i = 0; i < l->count; i++)
+        dynamic = dynamic || !l->t[i].family;
+    return dynamic;
+}
+
+bool conn_holds(const struct conn *c, const struct addr *address)
+{
+    struct policy_spec *specs = NULL;
+    unsigned count = 0;
+    bool all = policies_read(slice_of(c->policies, c->policies_len), &specs, &count) == 0;
+    for (unsigned i = 0; i < c->cfg.child_count && all; i++) {
+        const struct child_config *child = &c->cfg.children[i];
+        if (child->action == POLICY_PROTECT && child->mode == MODE_TUNNEL && is_dynamic(&child->local_ts))
+            all = i < count && holds(&specs[i].local, address);
+    }
+    free(specs);
+    return all;
+}
+
 static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
 {
     struct job *job = job_find(ike, id);
@@ -419,8 +452,12 @@ void conn_renew(struct ike *ike, struct conn *c)
         return;
     }
     struct job *job = job_new(ike, JOB_LOAD, 0);
-    if (!job)
+    if (!job) {
+        LOGF(KNL, 0, "the policies of connection '%s' stay as they were: no memory", c->cfg.name);
+        free(c->pending);
+        c->pending = NULL; // or it would be waited for
         return;
+    }
     job->conn = c;
     c->refs++;
     uint32_t req = ask_path(ike, job, renewed);

@@ -3,6 +3,7 @@
 // CFG_SET and CFG_ACK are ignored (3.15).
 #include "ctrl/ike/virtual.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,7 +278,7 @@ static void remember(struct ike_sa *sa, struct conn *c)
         c->vips[i] = sa->vips->local[i].a;
 }
 
-bool virtual_put(struct task *t, reply_fn fn)
+int virtual_put(struct task *t, reply_fn fn)
 {
     struct ike_sa *sa = t->sa;
     struct ike *ike = sa->ike;
@@ -294,18 +295,20 @@ bool virtual_put(struct task *t, reply_fn fn)
         loaded->pending) { // path answers in order: behind its answer to them
         struct msg_CHILD_DELETE none = {.req = ask_new(t, fn)};
         ask(ike, ROOM_PATH, none.req, MSG_CHILD_DELETE, &none);
-        return true;
+        return 1;
     }
     for (unsigned i = 0; i < sa->local_vip_count; i++) {
         struct vip *v = &sa->vips->local[i];
         if (v->put)
             continue;
+        if (loaded && !conn_holds(loaded, &v->a))
+            return -EAGAIN; // what is sent from it would leave in clear
         struct msg_VIRTUAL_ADD m = {.req = ask_new(t, fn), .address = v->a};
         v->put = true;
         ask(ike, ROOM_PATH, m.req, MSG_VIRTUAL_ADD, &m);
-        return true;
+        return 1;
     }
-    return false;
+    return 0;
 }
 
 bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *out)

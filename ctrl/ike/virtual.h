@@ -36,8 +36,9 @@ void virtual_put_request(struct pb *b, const struct ike_sa *sa); // CFG_REQUEST,
 // What the response gives of them; c's selectors are then those that are wanted; c NULL: none is asked for
 // with them. False: why says what is wrong.
 bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *pl, char *why, size_t size);
-// Policies, then addresses are put in place, step by step: fn gets the answer to one. False: all is done.
-bool virtual_put(struct task *t, reply_fn fn);
+// Policies, then addresses are put in place, step by step: 1: fn gets the answer to one; 0: all is done;
+// -EAGAIN: the policies in force do not protect an address, which is not put.
+int virtual_put(struct task *t, reply_fn fn);
 // Our selectors where they are virtual addresses: until one is given, all of their families. False: they are
 // not.
 bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *out);

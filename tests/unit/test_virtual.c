@@ -108,6 +108,25 @@ static void test_address_is_given_and_takes_the_place_of_dynamic(void **state)
     assert_string_equal(vip(0), "10.3.0.1");
 }
 
+// What a program sends from it would leave in clear.
+static void test_address_whose_policies_are_refused_is_not_put(void **state)
+{
+    (void)state;
+    set_up(any, 1);
+    pool("v4", "10.3.0.0/24");
+    rw->refuse_policies = true;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_int_equal(rw->virtual_count, 0);
+    assert_non_null(strstr(rw->last_text, "the policies of the connection could not be set"));
+    pair_wait(p, 10000);
+    assert_int_equal(pair_live(rw) + pair_live(gw), 0);
+    rw->refuse_policies = false;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_string_equal(vip(0), "10.3.0.1");
+    assert_string_equal(text(&rw->policy[0].local), "10.3.0.1/32");
+    assert_true(pair_agree(p));
+}
+
 static void test_two_families_get_an_address_each(void **state)
 {
     (void)state;
@@ -229,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_teardown(f, tear_down)
         TEST(test_address_is_given_and_takes_the_place_of_dynamic),
+        TEST(test_address_whose_policies_are_refused_is_not_put),
         TEST(test_two_families_get_an_address_each),
         TEST(test_rekeying_keeps_addresses_and_reauthentication_takes_them_along),
         TEST(test_no_address_left_is_no_child),
