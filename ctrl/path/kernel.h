@@ -91,6 +91,8 @@ struct kernel_ops {
     // Puts an address of this machine on the TUN, usable at once, or takes it away. 0 or -errno; what is
     // there already, or not there, is no failure.
     int (*address)(struct kernel *k, const struct addr *a, bool add);
+    // Packets that the TUN's queue had no room for, since it was made. 0 or -errno. NULL: nobody counts them.
+    int (*tun_lost)(struct kernel *k, uint64_t *out);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

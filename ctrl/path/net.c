@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/if_tun.h>
+#include <linux/sock_diag.h>
 #include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -78,12 +79,28 @@ static bool take_big_packets(int tun)
 
 // ----
 
+static int fd_of(const struct child_env *env, enum path_socket s)
+{
+    const int fd[PATH_SOCKETS] = {env->sock_esp_nat_t, env->sock_esp6_nat_t, env->sock_esp,
+                                  env->sock_esp6,      env->sock_ah,         env->sock_ah6};
+    return fd[s];
+}
+
 static int receive(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
 {
     struct path_sockets *s = ctx;
-    const int fd[PATH_SOCKETS] = {s->env->sock_esp_nat_t, s->env->sock_esp6_nat_t, s->env->sock_esp,
-                                  s->env->sock_esp6,      s->env->sock_ah,         s->env->sock_ah6};
-    return net_receive(&s->receiver, fd[from], d, n);
+    return net_receive(&s->receiver, fd_of(s->env, from), d, n);
+}
+
+static uint64_t lost(void *ctx, enum path_socket from)
+{
+    uint32_t info[SK_MEMINFO_VARS] = {0};
+    socklen_t n = sizeof(info);
+    int fd = fd_of(env_of(ctx), from);
+    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &n) < 0 ||
+        n <= SK_MEMINFO_DROPS * sizeof(info[0]))
+        return 0;
+    return info[SK_MEMINFO_DROPS];
 }
 
 static int send_many(void *ctx, struct mmsghdr *m, unsigned n)
@@ -159,5 +176,6 @@ struct path_net path_net_sockets(struct path_sockets *s, const struct child_env 
                              .receive = receive,
                              .send = send_many,
                              .path_mtu = path_mtu,
+                             .lost = lost,
                              .past = past};
 }

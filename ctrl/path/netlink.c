@@ -310,9 +310,15 @@ static void netlink_kernel_close(struct kernel *k, bool leave)
     free(n);
 }
 
-static const struct kernel_ops ops = {
-    netlink_link_up,      apply,          dump, netlink_addresses, netlink_default_source, netlink_notices,
-    netlink_kernel_close, netlink_address};
+static const struct kernel_ops ops = {netlink_link_up,
+                                      apply,
+                                      dump,
+                                      netlink_addresses,
+                                      netlink_default_source,
+                                      netlink_notices,
+                                      netlink_kernel_close,
+                                      netlink_address,
+                                      netlink_tun_lost};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

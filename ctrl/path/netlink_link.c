@@ -79,6 +79,46 @@ int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp
     return index;
 }
 
+static int one_link(const struct nlmsghdr *h, void *ctx)
+{
+    struct rtnl_link_stats64 s;
+    const struct nlattr *attr;
+    if (h->nlmsg_type != RTM_NEWLINK)
+        return MNL_CB_STOP;
+    mnl_attr_for_each(attr, h, sizeof(struct ifinfomsg))
+    {
+        if (mnl_attr_get_type(attr) != IFLA_STATS64)
+            continue;
+        size_t n = mnl_attr_get_payload_len(attr);
+        memset(&s, 0, sizeof(s));
+        memcpy(&s, mnl_attr_get_payload(attr), n < sizeof(s) ? n : sizeof(s));
+        *(uint64_t *)ctx = s.tx_dropped;
+        return MNL_CB_OK;
+    }
+    return MNL_CB_STOP;
+}
+
+int netlink_tun_lost(struct kernel *k, uint64_t *out)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    _Alignas(struct nlmsghdr) char buf[128], in[MNL_SOCKET_BUFFER_SIZE];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETLINK;
+    h->nlmsg_flags = NLM_F_REQUEST;
+    h->nlmsg_seq = ++n->seq;
+    struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifi_family = AF_UNSPEC;
+    m->ifi_index = n->tun_index;
+    if (!n->tun_index)
+        return -ENODEV;
+    if (mnl_socket_sendto(n->route, h, h->nlmsg_len) < 0)
+        return -errno;
+    ssize_t got = mnl_socket_recvfrom(n->route, in, sizeof(in));
+    int rc =
+        got < 0 ? -1 : mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(n->route), one_link, out);
+    return rc < 0 ? -errno : rc == MNL_CB_OK ? 0 : -ENODATA;
+}
+
 // ---- addresses
 
 struct addresses {

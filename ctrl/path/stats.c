@@ -100,6 +100,26 @@ static void put_drops(struct text *t, const struct path *p, const char *dir, siz
     }
 }
 
+// What the kernel had no room for on its way to us.
+static void put_lost(struct text *t, const struct path *p)
+{
+    static const char *const names[PATH_SOCKETS] = {
+        [PATH_UDP] = "udp",   [PATH_UDP6] = "udp6", [PATH_ESP] = "esp",
+        [PATH_ESP6] = "esp6", [PATH_AH] = "ah",     [PATH_AH6] = "ah6"};
+    uint64_t n = 0;
+    if (p->kernel && p->kernel->ops->tun_lost && p->kernel->ops->tun_lost(p->kernel, &n) == 0)
+        put(t, n, "tun_queue_full");
+    for (int s = 0; s < PATH_SOCKETS; s++) {
+        n = 0;
+        for (int i = 0; i < PATH_WORKERS; i++) {
+            const struct path_net *net = &p->worker[i].net;
+            n += net->lost ? net->lost(net->ctx, (enum path_socket)s) : 0;
+        }
+        if (n)
+            put(t, n, "receive_queue_full_%s", names[s]);
+    }
+}
+
 void stats_counters(struct path *p, uint32_t req)
 {
     static struct text t;
@@ -136,6 +156,7 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");
     put(&t, TOTAL(p, keepalives), "keepalives");
     put(&t, TOTAL(p, queue_full), "queue_full");
+    put_lost(&t, p);
     put(&t, TOTAL(p, send_full), "send_full");
     put(&t, TOTAL(p, send_too_long), "send_too_long");
     put(&t, TOTAL(p, send_refused), "send_refused");

@@ -251,6 +251,34 @@ static void test_kernel_tun_down_and_up_is_noticed_and_repaired(void **state)
     lab_close(&l);
 }
 
+enum { SENT = 800 }; // more than the queue of a TUN has places
+
+static void test_kernel_tells_what_the_tun_had_no_room_for(void **state)
+{
+    struct kernel_lab l;
+    uint8_t p[2048];
+    uint64_t lost = 1;
+    unsigned left = SENT;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+    (void)state;
+    lab_open(&l, "/run/a", "esp0");
+    assert_int_equal(l.k->ops->tun_lost(l.k, &lost), 0);
+    assert_int_equal(lost, 0);
+    assert_int_equal(lab_shell("ip addr add 10.66.0.1/24 dev esp0"), 0);
+    inet_pton(AF_INET, "10.66.0.2", &to.sin_addr);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int i = 0; i < SENT; i++)
+        assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+    assert_int_equal(fcntl(l.tun, F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t n; (n = read(l.tun, p, sizeof(p))) > 0;)
+        left -= n >= 20 && p[0] >> 4 == 4 && p[9] == 17;
+    assert_true(left > 0 && left < SENT);
+    assert_int_equal(l.k->ops->tun_lost(l.k, &lost), 0);
+    assert_int_equal(lost, left);
+    close(fd);
+    lab_close(&l);
+}
+
 // ---- IPv6
 
 // IPv6 has no disable_xfrm: what the TUN's exemption is made of there is shown by packets.
@@ -540,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup(test_kernel_next_run_finds_its_tables_and_objects, lab_namespace),
         cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, lab_namespace),
         cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_tells_what_the_tun_had_no_room_for, lab_namespace),
         cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, lab_namespace),
         cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, lab_namespace),
         cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, lab_namespace),

@@ -116,8 +116,8 @@ static int address(struct kernel *k, const struct addr *a, bool add)
     return 0; // those of the TUN are not in `addresses`
 }
 
-static const struct kernel_ops ops = {tun_up,         apply,   dump,     addresses,
-                                      default_source, notices, no_close, address};
+static const struct kernel_ops ops = {tun_up,  apply,    dump,    addresses, default_source,
+                                      notices, no_close, address, NULL};
 
 void model_open(struct kernel_model *m)
 {

@@ -404,13 +404,22 @@ static int kernel_address(struct kernel *k, const struct addr *a, bool add)
     return fake_address_rc;
 }
 
+uint64_t fake_tun_lost;
+static int kernel_tun_lost(struct kernel *k, uint64_t *out)
+{
+    (void)k;
+    *out = fake_tun_lost;
+    return 0;
+}
+
 struct kernel *fake_kernel(void)
 {
     static const struct kernel_ops kernel_ops = {.apply = kernel_apply,
                                                  .dump = kernel_dump,
                                                  .addresses = kernel_addresses,
                                                  .default_source = kernel_source,
-                                                 .address = kernel_address};
+                                                 .address = kernel_address,
+                                                 .tun_lost = kernel_tun_lost};
     static struct kernel k = {.ops = &kernel_ops, .fd = -1, .tables = 1000};
     return &k;
 }

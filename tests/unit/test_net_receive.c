@@ -421,6 +421,52 @@ static void test_this_kernel_gives_together_what_it_has_together(void **state)
     }
 }
 
+// How many path tells that its UDP socket had no room for; of the TUN in *tun.
+static unsigned told_lost(struct rig *r, unsigned *tun)
+{
+    static uint8_t buf[IPC_MAX_MESSAGE];
+    static char text[16384];
+    union msg m = {0};
+    ssize_t n;
+    stats_counters(r->p, 7);
+    while ((n = recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT)) > 0 &&
+           msg_read(slice_of(buf, (size_t)n), &m) != MSG_PATH_STATS_IS)
+        ;
+    assert_true(n > 0 && m.PATH_STATS_IS.counters.len < sizeof(text));
+    memcpy(text, m.PATH_STATS_IS.counters.p, m.PATH_STATS_IS.counters.len);
+    text[m.PATH_STATS_IS.counters.len] = 0;
+    const char *udp = strstr(text, "receive_queue_full_udp "), *of_tun = strstr(text, "tun_queue_full ");
+    assert_null(strstr(text, "receive_queue_full_esp"));
+    assert_non_null(of_tun);
+    *tun = (unsigned)strtoul(of_tun + strlen("tun_queue_full "), NULL, 10);
+    return udp ? (unsigned)strtoul(udp + strlen("receive_queue_full_udp "), NULL, 10) : 0;
+}
+
+static void test_what_a_queue_had_no_room_for_is_told(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    uint8_t room[600];
+    struct datagram d = {.p = room, .cap = sizeof(room)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(r->own_port)};
+    int little = 20000;
+    unsigned came = 0, tun;
+    fake_tun_lost = 5;
+    assert_int_equal(told_lost(r, &tun), 0);
+    assert_int_equal(tun, 5);
+    assert_int_equal(setsockopt(r->env.sock_esp_nat_t, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
+    for (int i = 0; i < 300; i++) {
+        memset(room, 1, 500);
+        assert_int_equal(sendto(r->udp, room, 500, 0, (struct sockaddr *)&to, sizeof(to)), 500);
+    }
+    while (net_receive(&w->sockets.receiver, r->env.sock_esp_nat_t, &d, 1) == 1)
+        came++;
+    assert_true(came > 0 && came < 300);
+    assert_int_equal(told_lost(r, &tun), 300 - came);
+    fake_tun_lost = 0;
+}
+
 #define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
 int main(void)
 {
@@ -438,6 +484,7 @@ int main(void)
         WITH(test_without_a_free_packet_the_rest_is_counted),
         WITH(test_what_is_longer_than_any_packet_of_ours_is_counted_each),
         WITH(test_this_kernel_gives_together_what_it_has_together),
+        WITH(test_what_a_queue_had_no_room_for_is_told),
     };
     return cmocka_run_group_tests_name("receiving", tests, NULL, NULL);
 }
