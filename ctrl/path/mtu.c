@@ -81,9 +81,11 @@ enum way { WHOLE, INSIDE, TELL };
 static enum way way_of(const struct child *c, const uint8_t *p, uint32_t len)
 {
     const struct esp_sa_params *s = &c->out.params;
+    if (!is4(p) && len <= LEAST6)
+        return WHOLE;
     if (s->ipv6)
         return is4(p) && !(p[6] & 0x40) ? INSIDE : TELL;
-    if (s->df_clear || (!is4(p) && len <= LEAST6))
+    if (s->df_clear)
         return WHOLE;
     if (!is4(p) || p[6] & 0x40)
         return TELL;
@@ -150,25 +152,35 @@ static bool send_one(struct worker *w, uint8_t *p, uint32_t len)
 {
     struct sockaddr_storage to;
     struct iovec v = {p, len};
-    struct addr a = {.family = 4};
-    memcpy(a.a, p + 16, 4);
+    struct addr a = {.family = is4(p) ? 4 : 6};
+    memcpy(a.a, p + (is4(p) ? 16 : 24), is4(p) ? 4 : 16);
     addr_to_sockaddr(&a, 0, &to);
     struct mmsghdr m = {
-        .msg_hdr = {
-            .msg_name = &to, .msg_namelen = sizeof(struct sockaddr_in), .msg_iov = &v, .msg_iovlen = 1}};
+        .msg_hdr = {.msg_name = &to,
+                    .msg_namelen = is4(p) ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6),
+                    .msg_iov = &v,
+                    .msg_iovlen = 1}};
     return w->net.send(w->net.ctx, &m, 1) == 1;
 }
 
-// A fragment needs an ID, which a packet with DF has not; AH's ICV is over it.
+// A fragment needs an ID, which an IPv4 packet with DF has not; AH's ICV is over it. Of IPv6 no two of 2^32
+// packets of an SA have the same one, and SAs count from elsewhere.
+static uint32_t fragment_id(const struct packet *pkt)
+{
+    const struct esp_sa_params *s = &pkt->child->out.params;
+    uint16_t id = (uint16_t)(pkt->job.seq + s->id_offset);
+    return s->ipv6 ? (uint32_t)pkt->job.seq ^ s->spi : id ? id : 1;
+}
+
 static bool send_outside(struct worker *w, struct packet *pkt)
 {
     struct ip_cut g;
     const struct child *c = pkt->child;
-    uint16_t id = (uint16_t)(pkt->job.seq + c->out.params.id_offset);
+    const struct esp_sa_params *s = &c->out.params;
     uint32_t n;
-    if (c->out.params.protocol == ESP_PROTOCOL_AH && pkt->job.out[6] & 0x40)
+    if (s->protocol == ESP_PROTOCOL_AH && !s->ipv6 && pkt->job.out[6] & 0x40)
         return false;
-    if (!c->path_mtu || !ip_cut_begin(&g, pkt->job.out, pkt->job.out_len, c->path_mtu, id ? id : 1))
+    if (!c->path_mtu || !ip_cut_begin(&g, pkt->job.out, pkt->job.out_len, c->path_mtu, fragment_id(pkt)))
         return false;
     while ((n = ip_cut_next(&g, pkt->in, w->buffer))) { // what was in there is sealed
         if (!send_one(w, pkt->in, n))
@@ -186,7 +198,8 @@ bool mtu_refused(struct worker *w, struct packet *pkt)
         learn(w, c);
     if (!c->path_mtu || pkt->job.out_len <= c->path_mtu) // the kernel knows better
         return false;
-    if (!c->out.params.ipv6 && way_of(c, pkt->job.in, pkt->job.in_len) != TELL)
+    enum way way = way_of(c, pkt->job.in, pkt->job.in_len);
+    if (way == WHOLE || (way == INSIDE && !c->out.params.ipv6))
         return send_outside(w, pkt);
     tell(w, c, pkt->job.in, pkt->job.in_len);
     return false;

@@ -2,8 +2,8 @@
 // How long a packet inside may be (RFC 4301 section 8.2): what the path between the gateways takes, as the
 // kernel knows it from its routes and from ICMP, less what its SA puts around it. What is longer is told to
 // its sender (DF, IPv6), goes in fragments made before encryption (IPv4 without DF, tunnel mode), or in
-// fragments of the outer packet (copy_df = no, transport mode, and IPv6 of no more than 1280 octets, for
-// which nothing may be asked).
+// fragments of the outer packet (over IPv4 with copy_df = no or in transport mode, and IPv6 of no more than
+// 1280 octets, for which nothing may be asked).
 #ifndef CTRL_PATH_MTU_H
 #define CTRL_PATH_MTU_H
 
@@ -27,14 +27,14 @@ static inline void mtu_clamp(struct worker *w, struct child *c, uint8_t *p, uint
 }
 
 // ip_cut.c
-// IPv4, of no more octets than mtu each: the next one behind `at` octets of payload, written to `to`; its
-// length, 0: it was the last. DF is cleared, the ID is set where id is not 0.
+// Of no more octets than mtu each: the next one behind `at` octets of payload, written to `to`; its length,
+// 0: it was the last. Of IPv4 DF is cleared, and the ID is set where id is not 0.
 struct ip_cut {
     const uint8_t *p;
     uint32_t len, at, room; // of its payload: all, what is done, what fits into one
-    uint16_t id;
+    uint32_t id;
 };
-bool ip_cut_begin(struct ip_cut *g, const uint8_t *p, uint32_t len, uint32_t mtu, uint16_t id);
+bool ip_cut_begin(struct ip_cut *g, const uint8_t *p, uint32_t len, uint32_t mtu, uint32_t id);
 uint32_t ip_cut_next(struct ip_cut *g, uint8_t *to, uint32_t cap);
 
 // mss.c: a TCP SYN that announces longer segments than fit into mtu announces those. True: it was changed.

@@ -105,6 +105,37 @@ static void test_ipv6_in_ipv6_between_hosts(void **state)
     one_mix(6, 6, false);
 }
 
+static bool long_ping(const struct site *from, const struct site *to)
+{
+    char out[4096];
+    return sh_read(out, sizeof(out), "nsenter --net=%s ping -6 -c 3 -i 0.2 -W 5 -s 1232 -M do -I %s %s 2>&1",
+                   from->ns, from->inner, to->inner) == 0 &&
+           strstr(out, " 3 received");
+}
+
+// What every IPv6 link takes crosses one that takes no more, with ESP around it.
+static void test_ipv6_of_1280_octets_crosses_a_path_of_1280(void **state)
+{
+    const char *const encap[] = {"no", "yes"};
+    (void)state;
+    addresses(6, 6);
+    know_each_other(&lab.west, &lab.east);
+    struct site *both[] = {&lab.west, &lab.east};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sh("nsenter --net=%s ip link set outer mtu 1280", both[i]->ns), 0);
+    for (int i = 0; i < 2; i++) {
+        struct tunnel_options o = {.encap = i};
+        assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+        assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+        assert_true(up(&lab.west));
+        if (!long_ping(&hosts[0], &hosts[1]) || !long_ping(&hosts[1], &hosts[0]))
+            fail_msg("encap = %s: what is 1280 octets long does not come", encap[i]);
+        assert_true(transfer(&lab, &hosts[0], &hosts[1], 1 << 20, 30000, NULL, NULL));
+        assert_true(stop(&lab.west.daemon, SIGTERM, PATIENCE_MS) &&
+                    stop(&lab.east.daemon, SIGTERM, PATIENCE_MS));
+    }
+}
+
 static void test_strongswan_ipv6_in_ipv4_between_hosts(void **state)
 {
     (void)state;
@@ -211,6 +242,7 @@ int main(int argc, char **argv)
         T(test_ipv6_in_ipv4_between_hosts),
         T(test_ipv4_in_ipv6_between_hosts),
         T(test_ipv6_in_ipv6_between_hosts),
+        T(test_ipv6_of_1280_octets_crosses_a_path_of_1280),
         T(test_strongswan_ipv6_in_ipv4_between_hosts),
         T(test_ipv4_of_the_gateways_own_programs),
         T(test_ipv6_of_the_gateways_own_programs),

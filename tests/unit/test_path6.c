@@ -268,6 +268,126 @@ static void test_what_comes_by_ipv6_and_is_not_ours_ends_as_drops(void **state)
     assert_int_equal(r->p->worker->keepalives, 1);
 }
 
+// ---- a path of 1280, which every IPv6 link takes (RFC 8200 section 5), and so every tunnel has to
+
+enum { LEAST = 1280 };
+static struct { // what has left
+    unsigned count;
+    uint32_t len[8];
+    uint8_t bytes[8][LEAST];
+} pieces;
+
+static int narrow_mtu(void *ctx, const struct addr *from, const struct addr *to)
+{
+    (void)ctx;
+    assert_int_equal(from->family + to->family, 12);
+    return LEAST;
+}
+
+static int narrow_send(void *ctx, struct mmsghdr *m, unsigned n)
+{
+    (void)ctx;
+    for (unsigned i = 0; i < n; i++) {
+        const struct iovec *v = m[i].msg_hdr.msg_iov;
+        const struct sockaddr_in6 *to = m[i].msg_hdr.msg_name;
+        errno = EMSGSIZE;
+        if (v->iov_len > LEAST)
+            return i ? (int)i : -1;
+        assert_true(pieces.count < 8);
+        assert_int_equal(m[i].msg_hdr.msg_namelen, sizeof(*to));
+        assert_memory_equal(&to->sin6_addr, address(ends[1][1]).a, 16);
+        memcpy(pieces.bytes[pieces.count], v->iov_base, v->iov_len);
+        pieces.len[pieces.count++] = (uint32_t)v->iov_len;
+    }
+    return (int)n;
+}
+
+// As RFC 8200 section 4.5 puts them together; the length of the whole.
+static uint32_t put_together(uint8_t *whole)
+{
+    uint32_t at = 40;
+    memcpy(whole, pieces.bytes[0], 40);
+    whole[6] = pieces.bytes[0][40];
+    for (unsigned i = 0; i < pieces.count; i++) {
+        const uint8_t *p = pieces.bytes[i];
+        bool last = i + 1 == pieces.count;
+        uint32_t n = pieces.len[i] - 48, place = (uint32_t)(p[42] << 8 | p[43]);
+        assert_int_equal(p[4] << 8 | p[5], n + 8);
+        assert_int_equal(p[6], 44);
+        assert_memory_equal(p, whole, 4);
+        assert_memory_equal(p + 7, whole + 7, 33);
+        assert_memory_equal(p + 44, pieces.bytes[0] + 44, 4);
+        assert_int_equal(p[40], whole[6]);
+        assert_int_equal(place & 7, last ? 0 : 1);
+        assert_int_equal(place & ~7u, at - 40);
+        assert_true(last || n % 8 == 0);
+        memcpy(whole + at, p + 48, n);
+        at += n;
+    }
+    whole[4] = (uint8_t)((at - 40) >> 8);
+    whole[5] = (uint8_t)(at - 40);
+    return at;
+}
+
+static uint32_t long_packet(uint8_t *p, const struct shape *s, uint32_t len)
+{
+    struct rig_packet k = {.src = s->src, .dst = s->dst, .proto = 17, .sport = 7, .dport = 9, .number = 1};
+    uint32_t n = rig_build(p, &k);
+    memset(p + n, 0x5a, len - n);
+    p[4] = (uint8_t)((len - 40) >> 8);
+    p[5] = (uint8_t)(len - 40);
+    return len;
+}
+
+static void crosses(struct rig *r, const struct shape *s)
+{
+    uint8_t out_key[36], in_key[36], pkt[LEAST + 1], whole[2000], id[4];
+    keys(out_key, in_key);
+    install(r, s);
+    peer_sa(r, s, ESP_IN, 0x2001, out_key);
+    r->p->worker->net.path_mtu = narrow_mtu;
+    r->p->worker->net.send = narrow_send;
+    for (int i = 0; i < 3; i++) {
+        pieces.count = 0;
+        assert_int_equal(write(r->tun, pkt, long_packet(pkt, s, LEAST)), LEAST);
+        rig_turn(r);
+        assert_int_equal(pieces.count, 2);
+        assert_true(i == 0 || memcmp(id, pieces.bytes[0] + 44, 4)); // no two packets have one
+        memcpy(id, pieces.bytes[0] + 44, 4);
+        uint32_t len = put_together(whole);
+        struct esp_job j = run(
+            r, (struct esp_job){
+                   .op = ESP_DECAP, .in = whole, .in_len = len, .out = r->out, .out_cap = sizeof(r->out)});
+        assert_int_equal(j.status, ESP_STATUS_OK);
+        assert_int_equal(j.out_len, LEAST);
+        assert_memory_equal(r->out, pkt, LEAST);
+    }
+    assert_int_equal(r->p->worker->fragmented_after, 3);
+    assert_int_equal(r->p->worker->too_big, 0);
+    pieces.count = 0; // one octet more its sender can do without
+    assert_int_equal(write(r->tun, pkt, long_packet(pkt, s, LEAST + 1)), LEAST + 1);
+    rig_turn(r);
+    assert_int_equal(pieces.count, 0);
+    assert_int_equal(r->p->worker->too_big, 1);
+    assert_true(read(r->tun, whole, sizeof(whole)) > 48);
+}
+
+static void test_ipv6_of_1280_octets_crosses_a_path_of_1280(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct shape s = {.six = true, .udp = i & 1, .transport = i & 2, .src = "fd01::1", .dst = "fd02::1"};
+        struct rig *r;
+        if (s.transport) {
+            s.src = ends[1][0];
+            s.dst = ends[1][1];
+        }
+        assert_int_equal(up((void **)&r), 0);
+        crosses(r, &s);
+        assert_int_equal(rig_down((void **)&r), 0);
+    }
+}
+
 // ---- the ends move
 
 static bool next_event(struct rig *r, uint8_t event, struct msg_CHILD_EVENT *out)
@@ -378,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tunnel_of_each_family_carries_each_family),
         cmocka_unit_test(test_transport_mode_of_each_family_carries_both_ways),
+        cmocka_unit_test(test_ipv6_of_1280_octets_crosses_a_path_of_1280),
         WITH(test_transport_mode_between_others_than_the_ends_is_refused),
         WITH(test_what_comes_by_ipv6_and_is_not_ours_ends_as_drops),
         WITH(test_a_packet_from_elsewhere_is_told_once_and_only_when_it_is_the_newest),
