@@ -5,30 +5,11 @@
 
 #include "ctrl/path/mtu.h"
 
-static struct esp_endpoint ends_of(const struct esp_sa_params *s)
-{
-    struct esp_endpoint e = {
-        .ipv6 = s->ipv6, .udp_encap = s->udp_encap, .sport = s->sport, .dport = s->dport};
-    memcpy(e.src, s->src, 16);
-    memcpy(e.dst, s->dst, 16);
-    return e;
-}
-
-static void set_ends(struct esp_sa_params *s, const struct esp_endpoint *e)
-{
-    s->ipv6 = e->ipv6;
-    s->udp_encap = e->udp_encap;
-    s->sport = e->sport;
-    s->dport = e->dport;
-    memcpy(s->src, e->src, 16);
-    memcpy(s->dst, e->dst, 16);
-}
-
-// The params say where it shall be; the engine is told, or left.
+// What is known of the child says where it shall be; the engine is told, or left.
 static int tell_engine(struct path *p, struct half *h, struct esp_error *err)
 {
     char why[200];
-    struct esp_endpoint to = ends_of(&h->params);
+    struct esp_endpoint to = half_ends(h);
     int rc = h->engine->ops->sa_endpoint(h->engine, h->sa, &to, err);
     if (rc != -EOPNOTSUPP)
         return rc;
@@ -38,22 +19,21 @@ static int tell_engine(struct path *p, struct half *h, struct esp_error *err)
     return 0;
 }
 
-static int move_half(struct path *p, struct half *h, const struct esp_endpoint *to, struct esp_error *err)
+static int move_half(struct path *p, struct half *h, struct esp_error *err)
 {
-    struct esp_endpoint was = ends_of(&h->params);
-    if (h->state == HALF_NONE || h->state == HALF_FAILED || h->state == HALF_DELETING)
-        return 0;
-    h->before = was;
-    h->rebound = true;
-    set_ends(&h->params, to);
-    if (h->state == HALF_ADDING) {
+    if (h->state == HALF_ADDING)
         h->moved = !h->queued;
-        return 0;
-    }
-    int rc = h->state == HALF_READY ? tell_engine(p, h, err) : 0; // MOVING: it starts there
-    if (rc < 0)
-        set_ends(&h->params, &was);
-    return rc;
+    return h->state == HALF_READY ? tell_engine(p, h, err) : 0; // MOVING: it starts there
+}
+
+static void set_ends(struct child *c, const struct esp_endpoint *out)
+{
+    c->c.udp_encap = out->udp_encap;
+    c->c.local.family = c->c.remote.family = out->ipv6 ? 6 : 4;
+    memcpy(c->c.local.a, out->src, 16);
+    memcpy(c->c.remote.a, out->dst, 16);
+    c->c.local_port = out->sport;
+    c->c.remote_port = out->dport;
 }
 
 void sadb_endpoint_added(struct path *p, struct half *h)
@@ -68,28 +48,24 @@ void sadb_endpoint_added(struct path *p, struct half *h)
 
 int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *out, struct esp_error *err)
 {
-    struct esp_endpoint in = *out;
-    memcpy(in.src, out->dst, 16);
-    memcpy(in.dst, out->src, 16);
-    in.sport = out->dport;
-    in.dport = p->env->settings->port_nat_t;
+    struct esp_endpoint was = half_ends(&c->out);
+    struct esp_error ignored = {0};
     if (c->dying)
         return esp_fail(err, -ENOENT, "child", "%s{%u} is being deleted", c->c.name, c->c.child_id);
-    int rc = move_half(p, &c->in, &in, err);
-    if (rc == 0 && (rc = move_half(p, &c->out, out, err)) < 0) {
-        struct esp_error ignored = {0};
-        struct esp_endpoint back = c->in.before;
-        (void)move_half(p, &c->in, &back, &ignored);
-    }
-    if (rc < 0)
+    set_ends(c, out);
+    int rc = move_half(p, &c->in, err);
+    bool half = rc == 0;
+    if (half)
+        rc = move_half(p, &c->out, err);
+    if (rc < 0) {
+        set_ends(c, &was);
+        if (half)
+            (void)move_half(p, &c->in, &ignored);
         return rc;
+    }
+    c->before = was;
+    c->rebound = true;
     mtu_forget(c);
-    c->c.udp_encap = out->udp_encap;
-    c->c.local.family = c->c.remote.family = out->ipv6 ? 6 : 4;
-    memcpy(c->c.local.a, out->src, 16);
-    memcpy(c->c.remote.a, out->dst, 16);
-    c->c.local_port = out->sport;
-    c->c.remote_port = out->dport;
     return 0;
 }
 

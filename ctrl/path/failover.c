@@ -165,6 +165,15 @@ void card_close(struct path *p)
     en->e = NULL;
 }
 
+static bool take_over(struct half *h, struct esp_engine *card)
+{
+    struct esp_sa_params s = {.dir = half_dir(h)};
+    if (card->ops->sa_handover(card, h->sa, &s) != 0)
+        return false;
+    sadb_take_over(h, s.seq, s.seen);
+    return true;
+}
+
 // An SA that was still being added has protected nothing: it starts where it would have started. False: it
 // cannot go on.
 static bool move_half(struct path *p, struct half *h, struct esp_engine *card, struct esp_error *err)
@@ -175,7 +184,7 @@ static bool move_half(struct path *p, struct half *h, struct esp_engine *card, s
         sadb_forget_half(p, h);
         return true;
     }
-    if (h->state != HALF_ADDING && card->ops->sa_handover(card, h->sa, &h->params) != 0) {
+    if (h->state != HALF_ADDING && !take_over(h, card)) {
         sadb_forget_half(p, h);
         esp_fail(err, -EINVAL, card->name, "the card may still be using its sequence numbers");
         return false;

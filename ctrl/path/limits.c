@@ -97,13 +97,13 @@ static void judge(struct path *p, struct half *h, bool soft, bool hard)
 
 static bool last_numbers(const struct half *h, uint64_t seq)
 {
-    uint64_t last = h->params.esn ? UINT64_MAX : UINT32_MAX;
-    return h->params.dir == ESP_OUT && seq > last - LAST_NUMBERS;
+    uint64_t last = h->child->c.esn ? UINT64_MAX : UINT32_MAX;
+    return half_dir(h) == ESP_OUT && seq > last - LAST_NUMBERS;
 }
 
 void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq)
 {
-    struct key_limits l = limits_of(h->params.alg);
+    struct key_limits l = limits_of((enum esp_alg)h->child->alg);
     h->used.packets++;
     h->used.bytes += octets;
     h->used.blocks += octets / 16 + 2; // the ESP trailer and a last block that is not full
@@ -112,7 +112,7 @@ void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq)
 
 void limit_forged(struct path *p, struct half *h)
 {
-    struct key_limits l = limits_of(h->params.alg);
+    struct key_limits l = limits_of((enum esp_alg)h->child->alg);
     h->used.forged++;
     judge(p, h, h->used.forged >= l.soft_forged, h->used.forged >= l.hard_forged);
 }
@@ -130,13 +130,13 @@ static uint64_t rest(uint64_t limit, uint64_t used)
     return limit == 0 ? 0 : limit > used ? limit - used : 1;
 }
 
-void limits_left(struct half *h)
+void limits_left(const struct half *h, struct esp_sa_params *s)
 {
     const struct child_facts *m = &h->child->c;
-    h->params.soft_bytes = rest(m->rekey_bytes, h->used.bytes);
-    h->params.hard_bytes = rest(m->life_bytes, h->used.bytes);
-    h->params.soft_packets = rest(m->rekey_packets, h->used.packets);
-    h->params.hard_packets = rest(m->life_packets, h->used.packets);
+    s->soft_bytes = rest(m->rekey_bytes, h->used.bytes);
+    s->hard_bytes = rest(m->life_bytes, h->used.bytes);
+    s->soft_packets = rest(m->rekey_packets, h->used.packets);
+    s->hard_packets = rest(m->life_packets, h->used.packets);
     if (m->life_packets && h->used.packets >= m->life_packets)
-        h->params.hard_bytes = 1; // no packet is so short
+        s->hard_bytes = 1; // no packet is so short
 }

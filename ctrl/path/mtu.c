@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "ctrl/path/icmp.h"
@@ -54,15 +55,16 @@ uint32_t mtu_inside(const struct esp_sa_params *s, uint32_t path_mtu)
 
 static void learn(struct worker *w, struct child *c)
 {
-    const struct esp_sa_params *s = &c->out.params;
-    struct addr from = {.family = s->ipv6 ? 6 : 4}, to = from;
-    uint32_t least = s->ipv6 ? LEAST6 : LEAST4; // Linux believes in no less (net.ipv4.route.min_pmtu)
-    memcpy(from.a, s->src, 16);
-    memcpy(to.a, s->dst, 16);
-    int mtu = w->net.path_mtu ? w->net.path_mtu(w->net.ctx, &from, &to) : -ENOSYS;
+    struct esp_sa_params s;
+    const struct addr *from = &c->c.local, *to = &c->c.remote;
+    uint32_t least =
+        from->family == 6 ? LEAST6 : LEAST4; // Linux believes in no less (net.ipv4.route.min_pmtu)
+    int mtu = w->net.path_mtu ? w->net.path_mtu(w->net.ctx, from, to) : -ENOSYS;
     c->mtu_at = loop_now(w->p->loop);
     c->path_mtu = mtu <= 0 ? 0 : (uint32_t)mtu < least ? least : (uint32_t)mtu;
-    c->inner_mtu = c->path_mtu ? mtu_inside(s, c->path_mtu) : UINT32_MAX;
+    sadb_params(&c->out, &s);
+    c->inner_mtu = c->path_mtu ? mtu_inside(&s, c->path_mtu) : UINT32_MAX;
+    OPENSSL_cleanse(&s, sizeof(s));
 }
 
 void mtu_forget(struct child *c)
@@ -80,16 +82,15 @@ enum way { WHOLE, INSIDE, TELL };
 
 static enum way way_of(const struct child *c, const uint8_t *p, uint32_t len)
 {
-    const struct esp_sa_params *s = &c->out.params;
     if (!is4(p) && len <= LEAST6)
         return WHOLE;
-    if (s->ipv6)
+    if (c->c.local.family == 6)
         return is4(p) && !(p[6] & 0x40) ? INSIDE : TELL;
-    if (s->df_clear)
+    if (!c->c.copy_df)
         return WHOLE;
     if (!is4(p) || p[6] & 0x40)
         return TELL;
-    return s->mode == ESP_TUNNEL ? INSIDE : WHOLE; // ESP holds no fragments in transport mode
+    return c->c.mode == MODE_TUNNEL ? INSIDE : WHOLE; // ESP holds no fragments in transport mode
 }
 
 // ---- before encryption
@@ -167,18 +168,17 @@ static bool send_one(struct worker *w, uint8_t *p, uint32_t len)
 // packets of an SA have the same one, and SAs count from elsewhere.
 static uint32_t fragment_id(const struct packet *pkt)
 {
-    const struct esp_sa_params *s = &pkt->child->out.params;
-    uint16_t id = (uint16_t)(pkt->job.seq + s->id_offset);
-    return s->ipv6 ? (uint32_t)pkt->job.seq ^ s->spi : id ? id : 1;
+    const struct child *c = pkt->child;
+    uint16_t id = (uint16_t)(pkt->job.seq + child_id_offset(c));
+    return c->c.local.family == 6 ? (uint32_t)pkt->job.seq ^ c->c.spi_out : id ? id : 1;
 }
 
 static bool send_outside(struct worker *w, struct packet *pkt)
 {
     struct ip_cut g;
     const struct child *c = pkt->child;
-    const struct esp_sa_params *s = &c->out.params;
     uint32_t n;
-    if (s->protocol == ESP_PROTOCOL_AH && !s->ipv6 && pkt->job.out[6] & 0x40)
+    if (c->ah && c->c.local.family != 6 && pkt->job.out[6] & 0x40)
         return false;
     if (!c->path_mtu || !ip_cut_begin(&g, pkt->job.out, pkt->job.out_len, c->path_mtu, fragment_id(pkt)))
         return false;
@@ -199,7 +199,7 @@ bool mtu_refused(struct worker *w, struct packet *pkt)
     if (!c->path_mtu || pkt->job.out_len <= c->path_mtu) // the kernel knows better
         return false;
     enum way way = way_of(c, pkt->job.in, pkt->job.in_len);
-    if (way == WHOLE || (way == INSIDE && !c->out.params.ipv6))
+    if (way == WHOLE || (way == INSIDE && c->c.local.family != 6))
         return send_outside(w, pkt);
     tell(w, c, pkt->job.in, pkt->job.in_len);
     return false;

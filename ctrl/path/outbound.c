@@ -169,24 +169,19 @@ void out_send(struct worker *w)
 
 // What leaves is this SA's ESP (or AH) or nothing, whatever an engine says: a buffer that was not written may
 // hold an older packet, even one in clear.
-static bool is_esp_between(const struct esp_job *j, const struct esp_sa_params *s,
-                           const struct esp_endpoint *e)
+static bool is_esp_between(const struct esp_job *j, const struct child *c, const struct esp_endpoint *e)
 {
     struct outer o;
     size_t n = e->ipv6 ? 16 : 4;
-    return outer_look(j->out, j->out_len, &o) && o.ah == (s->protocol == ESP_PROTOCOL_AH) &&
-           o.udp == e->udp_encap && (o.src.family == 6) == e->ipv6 && !memcmp(o.src.a, e->src, n) &&
-           !memcmp(o.dst.a, e->dst, n) && io_be32(j->out + o.esp) == s->spi &&
-           io_be32(j->out + o.esp + 4) == (uint32_t)j->seq;
+    return outer_look(j->out, j->out_len, &o) && o.ah == c->ah && o.udp == e->udp_encap &&
+           (o.src.family == 6) == e->ipv6 && !memcmp(o.src.a, e->src, n) && !memcmp(o.dst.a, e->dst, n) &&
+           io_be32(j->out + o.esp) == c->c.spi_out && io_be32(j->out + o.esp + 4) == (uint32_t)j->seq;
 }
 
-static bool is_esp_of(const struct half *h, const struct esp_job *j)
+static bool is_esp_of(const struct child *c, const struct esp_job *j)
 {
-    const struct esp_sa_params *s = &h->params;
-    struct esp_endpoint now = {.ipv6 = s->ipv6, .udp_encap = s->udp_encap};
-    memcpy(now.src, s->src, 16);
-    memcpy(now.dst, s->dst, 16);
-    return is_esp_between(j, s, &now) || (h->rebound && is_esp_between(j, s, &h->before));
+    struct esp_endpoint now = half_ends(&c->out);
+    return is_esp_between(j, c, &now) || (c->rebound && is_esp_between(j, c, &c->before));
 }
 
 static bool unnumbered(enum esp_status st)
@@ -240,8 +235,8 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
     }
     if (card_stopped_it(w, h, e, pkt))
         return;
-    if (pkt->job.status == ESP_STATUS_OK && !is_esp_of(h, &pkt->job)) {
-        LOGF(ESP, 0, "%s gave back what is not ESP of SPI %08x, dropped", e->name, h->params.spi);
+    if (pkt->job.status == ESP_STATUS_OK && !is_esp_of(h->child, &pkt->job)) {
+        LOGF(ESP, 0, "%s gave back what is not ESP of SPI %08x, dropped", e->name, h->child->c.spi_out);
         pkt->job.status = ESP_STATUS_DMA_ERROR;
     }
     if (pkt->job.status != ESP_STATUS_OK) {

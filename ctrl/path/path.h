@@ -62,7 +62,6 @@ struct key_use { // what engines have sealed or opened by it, let in or not; and
 struct half { // one direction of a child SA; what a packet meets first
     struct child *child;
     enum half_state state;
-    bool rebound;  // it has moved
     bool moved;    // while ADDING: the engine knows the ends before
     bool queued;   // ADDING, but the engine had no room for the command yet
     bool homeward; // MOVING from software back to a card
@@ -77,8 +76,7 @@ struct half { // one direction of a child SA; what a packet meets first
     uint64_t used_at; // ms, 0: never
     uint64_t last_seq;
     uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
-    struct esp_sa_params params;   // with the key: needed again when the engine fails
-    struct esp_endpoint before;    // its ends before the last move: what was sealed for them may still come
+    uint64_t seq, seq_limit;       // where an engine takes it over, and the end of the lease there
 };
 struct child_facts { // of CHILD, what is needed after the installation
     uint32_t child_id, spi_in, spi_out, replay_window;
@@ -112,9 +110,45 @@ struct child {                 // what a packet meets first
     uint64_t mtu_at;              // ms
     struct timer idle;
     uint64_t idle_from, idle_told; // ms: it was not used before; when it was last used before IDLE was told
-    char offload[16], reason[200];
-    char name[];
+    struct esp_endpoint before; // of the outbound half, before the last move: what was sealed for it may come
+    bool rebound;               // it has moved
+    bool on_card;
+    struct reason *reason; // why it is not on a card; NULL: none to tell
+    uint8_t alg, integ;    // enum esp_alg, enum esp_integ
+    bool ah;
+    uint8_t inner;      // ESP_FAMILY_* that may be inside
+    uint8_t seen_words; // of 64 numbers: those of the replay window
+    uint16_t keymat;    // octets of one direction
+    uint32_t size;      // octets of this: it is wiped
+    // Of its own length: the window that the next engine starts with, KEYMAT out and in, which is needed
+    // again when an engine fails, and the name.
+    uint64_t seen[];
 };
+struct reason { // many children have the same one
+    unsigned users;
+    char text[];
+};
+static inline uint8_t *child_keymat(struct child *c, enum esp_dir dir)
+{
+    return (uint8_t *)(c->seen + c->seen_words) + (dir == ESP_IN ? c->keymat : 0);
+}
+static inline enum esp_dir half_dir(const struct half *h)
+{
+    return h == &h->child->in ? ESP_IN : ESP_OUT;
+}
+// SPIs are drawn at random, so SAs between the same ends have different ones.
+static inline uint16_t child_id_offset(const struct child *c)
+{
+    return (uint16_t)(c->c.spi_out ^ c->c.spi_out >> 16);
+}
+static inline const char *child_offload(const struct child *c)
+{
+    return c->on_card ? "card" : "software";
+}
+static inline const char *child_reason(const struct child *c)
+{
+    return c->reason ? c->reason->text : "";
+}
 
 struct engine_count {
     uint64_t packets_out, bytes_out, packets_in, bytes_in;
@@ -197,6 +231,7 @@ struct path {
     bool retry;   // a half waits for room in an engine
     int status;   // of the process at its end
     struct child *children;
+    struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;
     struct spd spd;
     struct worker worker[PATH_WORKERS];
@@ -243,6 +278,11 @@ static inline void sadb_ask_child(const struct path *p, uint32_t spi)
         __builtin_prefetch((const char *)n - offsetof(struct child, spi_node) + offsetof(struct child, in));
     }
 }
+// What an engine has to know of it now, with its key: to be wiped.
+void sadb_params(const struct half *h, struct esp_sa_params *s);
+struct esp_endpoint half_ends(const struct half *h);
+int sadb_capable(struct esp_engine *e, const struct half *h, struct esp_error *why); // as engine.h's capable
+void sadb_take_over(struct half *h, uint64_t seq, const uint64_t *seen); // from where an engine has stopped
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err);
 void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev);
 void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason);
@@ -264,7 +304,7 @@ void limit_event(struct path *p, struct child *c, uint8_t event);               
 void limit_job(struct path *p, struct child *c, const struct esp_job *j);        // what the engine says of it
 void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
 void limit_forged(struct path *p, struct half *h);
-void limits_left(struct half *h); // in params, for an engine that counts from zero
+void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
 
 // idle.c
 void idle_start(struct path *p, struct child *c); // it is installed

@@ -25,11 +25,37 @@ struct child *sadb_by_id(struct path *p, uint32_t child_id)
     return NULL;
 }
 
+// Nothing but a text hangs on it: without memory there is none.
+static struct reason *reason_want(struct path *p, const char *text)
+{
+    size_t octets = strlen(text) + 1;
+    if (!p->reason || strcmp(p->reason->text, text)) {
+        struct reason *r = malloc(sizeof(*r) + octets);
+        if (!r)
+            return NULL;
+        r->users = 0;
+        memcpy(r->text, text, octets);
+        p->reason = r;
+    }
+    p->reason->users++;
+    return p->reason;
+}
+
+static void reason_leave(struct path *p, struct reason *r)
+{
+    if (!r || --r->users)
+        return;
+    if (p->reason == r)
+        p->reason = NULL;
+    free(r);
+}
+
 void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason)
 {
-    (void)p;
-    snprintf(c->offload, sizeof(c->offload), "%s", on_card ? "card" : "software");
-    snprintf(c->reason, sizeof(c->reason), "%s", reason);
+    struct reason *old = c->reason;
+    c->reason = reason[0] ? reason_want(p, reason) : NULL;
+    reason_leave(p, old);
+    c->on_card = on_card;
     c->path_since = loop_now(p->loop);
 }
 
@@ -47,7 +73,8 @@ static void free_child(struct path *p, struct child *c)
 {
     unlink_child(p, c);
     spd_release(p, c);
-    OPENSSL_cleanse(c, sizeof(*c));
+    reason_leave(p, c->reason);
+    OPENSSL_cleanse(c, c->size);
     free(c); // still locked: its page may hold another one's keys
 }
 
@@ -192,7 +219,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
     }
     if (c->in.state == HALF_READY && c->out.state == HALF_READY && !c->reported) {
         LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
-             c->c.spi_out, c->offload, c->reason[0] ? ": " : "", c->reason);
+             c->c.spi_out, child_offload(c), c->reason ? ": " : "", child_reason(c));
         c->installed = true;
         idle_start(p, c);
         sadb_report(p, c, true, "");
@@ -254,6 +281,16 @@ static void leased(struct path *p, struct half *h, const struct esp_event *ev)
     }
 }
 
+void sadb_take_over(struct half *h, uint64_t seq, const uint64_t *seen)
+{
+    struct child *c = h->child;
+    h->seq = seq;
+    if (half_dir(h) == ESP_IN)
+        memcpy(c->seen, seen, c->seen_words * sizeof(c->seen[0]));
+    else if (h->last_seq >= h->seq)
+        h->seq = h->last_seq + 1;
+}
+
 // MOVING: it had drained, so the engine knows where the next one starts.
 static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
 {
@@ -264,11 +301,7 @@ static void deleted(struct path *p, struct half *h, const struct esp_event *ev)
         sadb_maybe_free(p, c);
         return;
     }
-    h->params.seq = ev->next.seq;
-    if (h->params.dir == ESP_IN)
-        memcpy(h->params.seen, ev->next.seen, sizeof(h->params.seen));
-    else if (h->last_seq >= h->params.seq)
-        h->params.seq = h->last_seq + 1;
+    sadb_take_over(h, ev->next.seq, ev->next.seen);
     if (h->homeward)
         sadb_arrive_home(p, h, &err);
     else

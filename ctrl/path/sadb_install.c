@@ -35,56 +35,94 @@ static uint8_t families(struct selectors l)
     return f;
 }
 
-static void fill_params(const struct path *p, const struct child *c, enum esp_dir dir, struct slice key,
-                        struct esp_sa_params *s)
+struct esp_endpoint half_ends(const struct half *h)
 {
+    const struct child *c = h->child;
+    bool out = half_dir(h) == ESP_OUT;
+    struct esp_endpoint e = {.ipv6 = c->c.local.family == 6,
+                             .udp_encap = c->c.udp_encap,
+                             .sport = out ? c->c.local_port : c->c.remote_port,
+                             // inbound it comes to this port in any case, NAT or none (RFC 7296 section 2.23)
+                             .dport = out ? c->c.remote_port : c->w->p->env->settings->port_nat_t};
+    memcpy(e.src, out ? c->c.local.a : c->c.remote.a, 16);
+    memcpy(e.dst, out ? c->c.remote.a : c->c.local.a, 16);
+    return e;
+}
+
+void sadb_params(const struct half *h, struct esp_sa_params *s)
+{
+    struct child *c = h->child;
     const struct child_facts *m = &c->c;
     struct child_algs algs = algs_of(m);
-    const struct addr *from = dir == ESP_OUT ? &m->local : &m->remote,
-                      *to = dir == ESP_OUT ? &m->remote : &m->local;
+    enum esp_dir dir = half_dir(h);
+    struct esp_endpoint ends = half_ends(h);
+    const uint8_t *key = child_keymat(c, dir);
     *s = (struct esp_sa_params){.dir = dir,
                                 .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
                                 .protocol = algs.ah ? ESP_PROTOCOL_AH : ESP_PROTOCOL_ESP,
                                 .alg = algs.alg,
                                 .integ = algs.integ,
                                 .ttl = 64,
-                                // SPIs are drawn at random, so SAs between the same ends have different ones
-                                .id_offset = (uint16_t)(m->spi_out ^ m->spi_out >> 16),
+                                .id_offset = child_id_offset(c),
                                 .spi = dir == ESP_OUT ? m->spi_out : m->spi_in,
                                 .esn = m->esn,
-                                .udp_encap = m->udp_encap,
-                                .ipv6 = m->local.family == 6,
-                                .inner = families(policy_local(c->policy)),
+                                .udp_encap = ends.udp_encap,
+                                .ipv6 = ends.ipv6,
+                                .inner = c->inner,
                                 .df_clear = !m->copy_df,
                                 .no_ecn = !m->copy_ecn,
                                 .no_dscp_copy = !m->copy_dscp_out,
                                 .dscp_decap = m->copy_dscp_in,
                                 .window = dir == ESP_IN ? m->replay_window : 0,
-                                .seq = dir == ESP_OUT ? 1 : 0,
-                                .seq_limit = NEVER,
-                                .sport = dir == ESP_OUT ? m->local_port : m->remote_port,
-                                .dport = dir == ESP_OUT ? m->remote_port : m->local_port,
-                                .soft_bytes = m->rekey_bytes,
-                                .hard_bytes = m->life_bytes,
-                                .soft_packets = m->rekey_packets,
-                                .hard_packets = m->life_packets};
-    if (dir == ESP_IN) // it comes to this port in any case, NAT or none (RFC 7296 section 2.23)
-        s->dport = p->env->settings->port_nat_t;
-    memcpy(s->src, from->a, 16);
-    memcpy(s->dst, to->a, 16);
-    memcpy(s->key, key.p, algs.key);
-    memcpy(s->salt, key.p + algs.key, algs.salt);
-    memcpy(s->integ_key, key.p + algs.key + algs.salt, algs.integ_key);
+                                .seq = h->seq,
+                                .seq_limit = h->seq_limit,
+                                .sport = ends.sport,
+                                .dport = ends.dport};
+    limits_left(h, s);
+    memcpy(s->src, ends.src, 16);
+    memcpy(s->dst, ends.dst, 16);
+    if (dir == ESP_IN && h->seq) {
+        memcpy(s->seen, c->seen, c->seen_words * sizeof(c->seen[0]));
+        s->seen[0] |= 1;
+    }
+    memcpy(s->key, key, algs.key);
+    memcpy(s->salt, key + algs.key, algs.salt);
+    memcpy(s->integ_key, key + algs.key + algs.salt, algs.integ_key);
 }
 
-static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32_t keys_req)
+int sadb_capable(struct esp_engine *e, const struct half *h, struct esp_error *why)
 {
-    size_t name = strlen(m->name) + 1;
-    struct child *c = calloc(1, sizeof(*c) + name);
+    struct esp_sa_params params;
+    sadb_params(h, &params);
+    int rc = e->ops->capable(e, &params, why);
+    OPENSSL_cleanse(&params, sizeof(params));
+    return rc;
+}
+
+static unsigned window_words(uint32_t window)
+{
+    return ((window < ESP_MAX_WINDOW ? window : ESP_MAX_WINDOW) + 63) / 64;
+}
+
+static struct child *new_child(struct path *p, const struct msg_CHILD *m,
+                               const struct msg_CHILD_INSTALL *with)
+{
+    size_t name = strlen(m->name) + 1, words = window_words(m->replay_window);
+    size_t size =
+        sizeof(struct child) + words * sizeof(uint64_t) + with->key_out.len + with->key_in.len + name;
+    struct child *c = calloc(1, size);
     if (!c)
         return NULL;
-    mlock(c, sizeof(*c)); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
-    memcpy(c->name, m->name, name);
+    mlock(c, size); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
+    c->size = (uint32_t)size;
+    c->seen_words = (uint8_t)words;
+    c->keymat = (uint16_t)with->key_out.len; // if the other one is as long: see check
+    uint8_t *key = child_keymat(c, ESP_OUT);
+    if (with->key_out.len)
+        memcpy(key, with->key_out.p, with->key_out.len);
+    if (with->key_in.len)
+        memcpy(key + with->key_out.len, with->key_in.p, with->key_in.len);
+    char *called = memcpy(key + with->key_out.len + with->key_in.len, m->name, name);
     c->c = (struct child_facts){.child_id = m->child_id,
                                 .spi_in = m->spi_in,
                                 .spi_out = m->spi_out,
@@ -109,14 +147,20 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m, uint32
                                 .rekey_packets = m->rekey_packets,
                                 .life_packets = m->life_packets,
                                 .idle_s = m->idle_s,
-                                .name = c->name};
+                                .name = called};
+    struct child_algs algs = algs_of(&c->c);
+    c->alg = (uint8_t)algs.alg;
+    c->integ = (uint8_t)algs.integ;
+    c->ah = algs.ah;
     c->out_after = m->out_after;
-    c->keys_req = keys_req;
+    c->keys_req = with->req;
     c->w = p->worker;
     c->installed_at = loop_now(p->loop);
     list_init(&c->in.waiting);
     list_init(&c->out.waiting);
     c->in.child = c->out.child = c;
+    c->out.seq = 1;
+    c->out.seq_limit = c->in.seq_limit = NEVER;
     return c;
 }
 
@@ -159,8 +203,7 @@ static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struc
 static int add_both(struct path *p, struct child *c, struct esp_engine *e, struct esp_error *err)
 {
     int rc;
-    if ((rc = e->ops->capable(e, &c->in.params, err)) < 0 ||
-        (rc = e->ops->capable(e, &c->out.params, err)) < 0)
+    if ((rc = sadb_capable(e, &c->in, err)) < 0 || (rc = sadb_capable(e, &c->out, err)) < 0)
         return rc;
     if (c->in.state == HALF_NONE && (rc = sadb_add_half(p, &c->in, e, err)) < 0)
         return rc;
@@ -175,7 +218,7 @@ static void no_card(const struct path_engine *en, char *out, size_t size)
 
 static int place(struct path *p, struct child *c, struct esp_error *err)
 {
-    char why[sizeof(c->reason)];
+    char why[200];
     enum offload_mode mode;
     bool card = sadb_want_card(p, c, &mode);
     if (mode == OFFLOAD_CRYPTO)
@@ -211,7 +254,7 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         ipc_result(p->keys, m->req, false, "malformed CHILD description");
         return;
     }
-    struct child *c = new_child(p, &inner.CHILD, m->req);
+    struct child *c = new_child(p, &inner.CHILD, m);
     if (!c) {
         ipc_result(p->keys, m->req, false, "out of memory");
         return;
@@ -227,12 +270,11 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
     }
     if (rc < 0) {
         ipc_result(p->keys, m->req, false, "%s: %s", err.field, err.text);
-        OPENSSL_cleanse(c, sizeof(*c));
+        OPENSSL_cleanse(c, c->size);
         free(c);
         return;
     }
-    fill_params(p, c, ESP_OUT, m->key_out, &c->out.params);
-    fill_params(p, c, ESP_IN, m->key_in, &c->in.params);
+    c->inner = families(policy_local(c->policy));
     spd_serve(p, c);
     if (place(p, c, &err) < 0) {
         char text[300];

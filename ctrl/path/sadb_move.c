@@ -3,6 +3,7 @@
 #include "ctrl/path/sadb.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 
 #include "ctrl/lib/log.h"
 
@@ -12,18 +13,21 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
 {
     if (!e)
         return esp_fail(err, -ENODEV, "engine", "there is none");
-    if (h->params.dir == ESP_OUT) {
+    struct esp_sa_params params;
+    if (half_dir(h) == ESP_OUT) {
         if (e == path_card(p)) {
-            uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
+            uint64_t room = h->child->c.esn ? UINT64_MAX : 1ull << 32;
             h->lease_size = h->lease_size ? h->lease_size : p->env->settings->lease_min;
-            h->params.seq_limit = room - h->params.seq > h->lease_size ? h->params.seq + h->lease_size : room;
+            h->seq_limit = room - h->seq > h->lease_size ? h->seq + h->lease_size : room;
             h->lease_at = loop_now(p->loop);
         } else {
-            h->params.seq_limit = NEVER;
+            h->seq_limit = NEVER;
         }
     }
     h->leasing = h->spent = h->moved = false;
-    int rc = e->ops->sa_add(e, &h->params, h, &h->sa, err);
+    sadb_params(h, &params);
+    int rc = e->ops->sa_add(e, &params, h, &h->sa, err);
+    OPENSSL_cleanse(&params, sizeof(params));
     h->queued = rc == -EAGAIN; // its command ring is full: again when it has answered some
     if (h->queued) {
         p->retry = true;
@@ -51,13 +55,13 @@ void sadb_leave(struct path *p, struct half *h, const char *why)
 void sadb_lease_low(struct path *p, struct half *h)
 {
     uint64_t now = loop_now(p->loop);
-    uint64_t room = h->params.esn ? UINT64_MAX : 1ull << 32;
+    uint64_t room = h->child->c.esn ? UINT64_MAX : 1ull << 32;
     if (h->leasing || h->state != HALF_READY || h->engine != path_card(p))
         return;
     if (now - h->lease_at < 1000 && h->lease_size < 1u << 22)
         h->lease_size *= 2;
-    uint64_t limit = room - h->params.seq_limit > h->lease_size ? h->params.seq_limit + h->lease_size : room;
-    if (limit == h->params.seq_limit) {
+    uint64_t limit = room - h->seq_limit > h->lease_size ? h->seq_limit + h->lease_size : room;
+    if (limit == h->seq_limit) {
         h->spent = true;
         return;
     }
@@ -65,7 +69,7 @@ void sadb_lease_low(struct path *p, struct half *h)
     if (rc == 0) {
         h->leasing = true;
         h->lease_at = now;
-        h->params.seq_limit = limit;
+        h->seq_limit = limit;
     } else if (rc == -EINVAL) {
         sadb_leave(p, h, "the card takes no lease");
     } else {
@@ -76,7 +80,6 @@ void sadb_lease_low(struct path *p, struct half *h)
 static int continue_in(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
     sadb_forget_half(p, h);
-    limits_left(h);
     return sadb_add_half(p, h, e, err);
 }
 
@@ -99,8 +102,7 @@ void sadb_return(struct path *p, struct child *c)
     struct esp_engine *card = path_card(p);
     struct esp_error why = {0};
     if (!c->card_missing || c->dying || c->in.state != HALF_READY || c->out.state != HALF_READY ||
-        card->ops->capable(card, &c->in.params, &why) < 0 ||
-        card->ops->capable(card, &c->out.params, &why) < 0)
+        sadb_capable(card, &c->in, &why) < 0 || sadb_capable(card, &c->out, &why) < 0)
         return;
     go_home(p, &c->in);
     go_home(p, &c->out);

@@ -30,9 +30,9 @@ static void tell_sa(struct path *p, uint32_t req, const struct child *c)
                             .use_out_s = seconds_since(p, c->out.used_at),
                             .seq_out = c->out.last_seq,
                             .path_since_s = seconds_since(p, c->path_since)};
-    snprintf(m.offload, sizeof(m.offload), "%s", c->offload);
-    snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", c->reason);
-    if (!strcmp(c->offload, "card"))
+    snprintf(m.offload, sizeof(m.offload), "%s", child_offload(c));
+    snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", child_reason(c));
+    if (c->on_card)
         snprintf(m.card, sizeof(m.card), "%s", p->engines[PATH_CARD].name);
     ipc_send(p->ctl, MSG_PATH_SA, &m);
 }
@@ -127,7 +127,7 @@ void stats_counters(struct path *p, uint32_t req)
     t.len = 0;
     for (struct child *c = p->children; c; c = c->next) {
         sas++;
-        on_card += !strcmp(c->offload, "card");
+        on_card += c->on_card;
     }
     put(&t, sas, "child_sas");
     put(&t, on_card, "child_sas_on_card");
@@ -245,7 +245,8 @@ static int sa_line(char *line, size_t size, const struct child_algs *algs, const
 void debug_keys_write(struct path *p, const struct child *c)
 {
     char path[240], line[640];
-    const struct esp_sa_params *both[] = {&c->out.params, &c->in.params};
+    const struct half *both[] = {&c->out, &c->in};
+    struct esp_sa_params params;
     struct child_algs algs = child_algs(c->c.encr, c->c.encr_bits, c->c.integ);
     if (!p->env->settings->debug_keys[0])
         return;
@@ -256,10 +257,12 @@ void debug_keys_write(struct path *p, const struct child *c)
         return;
     }
     for (int i = 0; i < 2; i++) {
-        int n = sa_line(line, sizeof(line), &algs, both[i]);
+        sadb_params(both[i], &params);
+        int n = sa_line(line, sizeof(line), &algs, &params);
         if (n < 0 || write(fd, line, (size_t)n) != n)
             LOGF(ESP, 0, "cannot write %s: %s", path, strerror(errno));
     }
+    OPENSSL_cleanse(&params, sizeof(params));
     OPENSSL_cleanse(line, sizeof(line));
     close(fd);
 }

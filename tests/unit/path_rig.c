@@ -408,7 +408,7 @@ void rig_must_install(struct rig *r, uint32_t id, enum offload_mode mode, const 
 {
     rig_install(r, id, mode, 0);
     must_be_installed(r, id);
-    assert_string_equal(r->p->children->offload, where);
+    assert_string_equal(child_offload(r->p->children), where);
 }
 
 void rig_must_install_child(struct rig *r, const struct msg_CHILD *c)

@@ -142,7 +142,7 @@ static void install_at(struct rig *r, uint64_t next, bool esn)
     r->card.hold_events = true;
     rig_ask_for_child(r, &c);
     rig_turn(r);
-    r->p->children->out.params.seq = next; // one that is being added starts where its parameters say
+    r->p->children->out.seq = next; // one that is being added starts where its parameters say
     fake_lose_events(&r->card);
     fake_fail(&r->card);
     r->card.hold_events = false;
@@ -188,7 +188,7 @@ static void test_on_a_card_the_lease_ends_with_the_last_number(void **state)
     rig_pass(r, 100000);
     card_scan(r->p);
     rig_turn(r);
-    assert_string_equal(r->p->children->offload, "card");
+    assert_string_equal(child_offload(r->p->children), "card");
     rig_out(r, 0, 10);
     assert_int_equal(r->sent_count, 10);
     assert_true(sent_with(r) == UINT32_MAX);
@@ -252,7 +252,7 @@ static void test_every_algorithm_has_a_limit_of_its_own_or_none(void **state)
         install(r, &(struct limit){0}, OFFLOAD_NO);
         told(r);
         struct half *h = &r->p->children->out;
-        h->params.alg = (enum esp_alg)alg;
+        h->child->alg = (uint8_t)alg;
         limit_count(r->p, h, 16, 1);
         limit_forged(r->p, h);
         h->used.blocks = (at == 64 ? 1ull << 62 : 1ull << at) - 100;

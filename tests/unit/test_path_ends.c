@@ -140,7 +140,7 @@ static void test_moved_ends_hold_at_once_in_software(void **state)
     assert_int_equal(sadb_endpoint(r->p, r->p->children, &back, &err), 0);
     rig_out(r, 6, 3);
     expect_sent_to(r, 6, 3, 1, r->udp_port);
-    assert_string_equal(r->p->children->offload, "software");
+    assert_string_equal(child_offload(r->p->children), "software");
     rig_unique(r);
 }
 
@@ -169,10 +169,10 @@ static void test_moved_ends_take_an_sa_off_a_healthy_card(void **state)
     rig_unique(r);
     for (unsigned i = 0; i < 65; i++) // in order, one after the other: nothing was skipped or lost
         assert_int_equal(r->sent[i].bytes[35], i + 1);
-    assert_string_equal(c->offload, "software");
-    assert_non_null(strstr(c->reason, "address"));
-    assert_int_equal(c->out.params.seq, 46);
-    assert_true(c->in.params.seq > 0 && c->in.params.seen[0] & 1); // no replay slips through the move
+    assert_string_equal(child_offload(c), "software");
+    assert_non_null(strstr(child_reason(c), "address"));
+    assert_int_equal(c->out.seq, 46);
+    assert_true(c->in.seq > 0 && c->seen[0] & 1); // no replay slips through the move
     rig_in(r, 0x1001, "10.2.0.1", 51);
     assert_int_equal(rig_read(r), 51);
     assert_int_equal(r->p->failovers, 0);
@@ -194,7 +194,7 @@ static void test_moved_ends_leave_an_sa_on_a_card_that_moves_them(void **state)
     expect_sent_to(r, 5, 20, 9, 7777);
     rig_in(r, 0x1001, "10.2.0.1", 5);
     assert_int_equal(rig_read(r), 5);
-    assert_string_equal(c->offload, "card");
+    assert_string_equal(child_offload(c), "card");
     assert_int_equal(fake_live(&r->card), 2);
     rig_unique(r);
 }
@@ -215,8 +215,8 @@ static void test_new_ends_that_the_card_refuses_later_take_the_sa_to_software(vo
         rig_turn(r);
     rig_out(r, 5, 20);
     expect_sent_to(r, 5, 20, 9, 7777);
-    assert_string_equal(c->offload, "software");
-    assert_non_null(strstr(c->reason, "new ends"));
+    assert_string_equal(child_offload(c), "software");
+    assert_non_null(strstr(child_reason(c), "new ends"));
     rig_unique(r);
 }
 
@@ -238,7 +238,7 @@ static void test_moved_ends_while_the_sa_is_being_added(void **state)
         rig_turn(r);
     assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
     expect_sent_to(r, 0, 3, 9, 7777);
-    assert_string_equal(r->p->children->offload, "software");
+    assert_string_equal(child_offload(r->p->children), "software");
 }
 
 static void test_a_route_stays_while_another_policy_needs_it(void **state)

@@ -34,7 +34,7 @@ static void test_failure_runs_aborted_then_backlog_then_new_in_order(void **stat
     assert_true(r->p->children->out.last_seq == limit + 729); // from the lease's end on, without a gap
     assert_int_equal(r->p->worker->rerun, FAKE_JOBS);
     assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
-    assert_string_equal(r->p->children->offload, "software");
+    assert_string_equal(child_offload(r->p->children), "software");
 }
 
 static void test_failure_while_waiting_for_a_lease_keeps_order(void **state)
@@ -179,8 +179,8 @@ static void test_sas_go_back_to_a_card_that_has_come_back(void **state)
     rig_out(r, 75, 25);
     rig_expect(r, 0, 100);
     rig_unique(r);
-    assert_string_equal(c->offload, "card");
-    assert_string_equal(c->reason, "");
+    assert_string_equal(child_offload(c), "card");
+    assert_string_equal(child_reason(c), "");
     assert_int_equal(fake_live(&r->card), 2);
     assert_true(c->out.last_seq == last + 40); // it left software in order: no number was skipped
     rig_datagram(r, first, first_len);
@@ -205,8 +205,8 @@ static void test_an_sa_that_missed_the_card_gets_it_when_it_appears(void **state
     rig_out(r, 10, 10);
     rig_expect(r, 0, 20);
     rig_unique(r);
-    assert_string_equal(c->offload, "card");
-    assert_string_equal(r->p->children->offload, "software"); // which does not want it
+    assert_string_equal(child_offload(c), "card");
+    assert_string_equal(child_offload(r->p->children), "software"); // which does not want it
     assert_int_equal(fake_live(&r->card), 2);
 }
 
@@ -240,7 +240,7 @@ static void test_a_way_back_that_fails_ends_in_software(void **state)
         rig_out(r, n, 20);
         n += 20;
         assert_ptr_equal(r->p->children, c);
-        assert_string_equal(c->offload, "software");
+        assert_string_equal(child_offload(c), "software");
         rig_expect(r, 0 + (uint32_t)how * 40, 40);
         rig_in(r, 0x1001, "10.2.0.1", 600 + (uint32_t)how);
         assert_int_equal(rig_read(r), 600 + (uint32_t)how);

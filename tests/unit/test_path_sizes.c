@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What path holds for a child SA of a road warrior, in software and at rest: the SA, its instance of the
+// policy, both SAs of the engine and its places in all tables. So that it does not grow unseen.
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctrl/lib/log.h"
+#include "driver/soft/queue.h"
+#include "tests/unit/path_rig.h"
+
+enum { FIRST = 1000, CHILDREN = 2000, MOST_OCTETS = 2800 };
+
+static void install_all(struct rig *r, uint32_t from, uint32_t to)
+{
+    char text[200];
+    bool ok;
+
+    for (uint32_t id = from; id < to; id++) {
+        struct msg_CHILD c = rig_child(r, id);
+        c.remote_ts.t[0].lo[2] = c.remote_ts.t[0].hi[2] = (uint8_t)(id >> 8); // 10.2.x.y/32
+        c.remote_ts.t[0].lo[3] = c.remote_ts.t[0].hi[3] = (uint8_t)id;
+        rig_ask_for_child(r, &c);
+        rig_turn(r);
+        assert_true(rig_result(r, &ok, text, sizeof(text)));
+        if (!ok)
+            fail_msg("%s", text);
+    }
+}
+
+static void test_a_child_sa_at_rest_is_small(void **state)
+{
+    struct rig *r = *state;
+    size_t before, after;
+
+    log_set_output(-1);
+    if (!((struct soft_engine *)path_soft(r->p))->queue[0]->mb) // OpenSSL's contexts are larger, and not ours
+        skip();
+    install_all(r, 1, FIRST); // so that a table that doubles is told of by its share
+    before = mallinfo2().uordblks;
+    install_all(r, FIRST, FIRST + CHILDREN);
+    after = mallinfo2().uordblks;
+    printf("%zu octets a child SA\n", (after - before) / CHILDREN);
+    assert_true(after - before <= (size_t)CHILDREN * MOST_OCTETS);
+}
+
+static void test_a_child_sa_itself_is_small(void **state)
+{
+    (void)state;
+    printf("child %zu, of it each half %zu; SA of the engine %zu; policy %zu\n", sizeof(struct child),
+           sizeof(struct half), sizeof(struct esp_sa), sizeof(struct policy));
+    assert_true(sizeof(struct child) <= 768);
+    assert_true(sizeof(struct half) <= 192);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_child_sa_at_rest_is_small, rig_up, rig_down),
+        cmocka_unit_test(test_a_child_sa_itself_is_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
