@@ -110,10 +110,13 @@ void child_finish(struct load *l, struct child_config *child)
     else if (!child->proposal_count &&
              proposal_default_add(child->proposals, &child->proposal_count, PROTO_ESP, &e) < 0)
         load_refuse(l, "default proposals: %.100s", e.text);
-    if (!child->local_ts.count)
-        child->local_ts.t[child->local_ts.count++] = dynamic;
-    if (!child->remote_ts.count)
-        child->remote_ts.t[child->remote_ts.count++] = dynamic;
+    struct ts_list *both[] = {ts_room(&child->local_ts), ts_room(&child->remote_ts)};
+    for (int i = 0; i < 2; i++) {
+        if (!both[i])
+            l->no_memory = true;
+        else if (!both[i]->count)
+            both[i]->t[both[i]->count++] = dynamic;
+    }
     finish_lifetimes(l, child);
     check_window(l, child);
 }

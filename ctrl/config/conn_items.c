@@ -8,6 +8,12 @@
 #include "ctrl/config/proposal_text.h"
 #include "ctrl/config/values.h"
 
+static int no_memory(struct load *l)
+{
+    l->no_memory = true;
+    return -ENOMEM;
+}
+
 static int add_address(struct load *l, struct addr *list, uint8_t *count, const char *text)
 {
     struct addr a = {0};
@@ -53,8 +59,9 @@ int conn_pool(struct load *l, void *owner, const char *text)
         return load_bad_value(l, text, "the name of a pool");
     if (c->pool_count == POOLS_MAX)
         return load_refuse(l, "invalid value for: pools: more than %d", POOLS_MAX);
-    strcpy(c->pools[c->pool_count++], text);
-    return 0;
+    if (conn_add_pool(c, text))
+        return 0;
+    return no_memory(l);
 }
 
 int conn_vip(struct load *l, void *owner, const char *text)
@@ -104,9 +111,12 @@ int child_ah_proposal(struct load *l, void *owner, const char *text)
     return add_proposal(l, &c->proposals, &c->proposal_count, PROTO_AH, text);
 }
 
-static int add_ts(struct load *l, struct ts_list *list, const char *text)
+static int add_ts(struct load *l, struct ts_list **selectors, const char *text)
 {
+    struct ts_list *list = ts_room(selectors);
     struct esp_error e;
+    if (!list)
+        return no_memory(l);
     if (list->count == TS_MAX)
         return load_refuse(l, "invalid value for: %s: more than %d traffic selectors", l->key->name, TS_MAX);
     if (ts_text_parse(text, &list->t[list->count], &e) < 0)

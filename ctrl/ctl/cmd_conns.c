@@ -382,8 +382,8 @@ static void put_child(struct vici_out *o, const struct child_config *child)
     vici_put(o, "close_action", action[child->close_action % 3]);
     vici_put(o, "start_action", action[child->start_action % 3]);
     vici_put(o, "hw_offload", offload[child->hw_offload % 6]);
-    put_ts(o, "local-ts", &child->local_ts);
-    put_ts(o, "remote-ts", &child->remote_ts);
+    put_ts(o, "local-ts", child->local_ts);
+    put_ts(o, "remote-ts", child->remote_ts);
     vici_section_end(o);
 }
 

@@ -123,9 +123,9 @@ void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, st
                      struct ts_list *remote)
 {
     if (!virtual_local_ts(sa, cfg, local))
-        selectors_resolve(&cfg->local_ts, &sa->path.local, local);
+        selectors_resolve(cfg->local_ts, &sa->path.local, local);
     if (!virtual_remote_ts(sa, cfg, remote))
-        selectors_resolve(&cfg->remote_ts, &sa->path.remote, remote);
+        selectors_resolve(cfg->remote_ts, &sa->path.remote, remote);
     if (cfg->mode != MODE_TRANSPORT)
         return;
     // Packets keep their addresses in transport mode: they are the endpoints' own (RFC 4301 section 5.1.2).

@@ -174,10 +174,12 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
     memcpy(s->child, child->name, sizeof(s->child));
     s->trap = s->action == POLICY_PROTECT && (child->start_action == ACTION_TRAP || c->numbers[i].trapped);
-    struct ts_list ours = child->local_ts, theirs = child->remote_ts;
+    struct ts_list ours, theirs;
     static const struct known nobody;
     bool tunnel = child->mode == MODE_TUNNEL, vips = c->cfg.vip_count && tunnel,
          pools = c->cfg.pool_count && tunnel;
+    ts_list_copy(&ours, child->local_ts);
+    ts_list_copy(&theirs, child->remote_ts);
     s->given = (pools && all_dynamic(&theirs)) || (vips && all_dynamic(&ours));
     if (vips && !virtual_own_ts(c, &ours))
         return esp_fail(err, -E2BIG, child->name, "more than %d selectors with the virtual addresses",

@@ -148,8 +148,8 @@ bool virtual_remote_ts(const struct ike_sa *sa, const struct child_config *cfg, 
     if (!sa->conn->cfg.pool_count || cfg->mode == MODE_TRANSPORT)
         return false;
     out->count = 0;
-    for (unsigned i = 0; i < cfg->remote_ts.count; i++) {
-        const struct ts *t = &cfg->remote_ts.t[i];
+    for (unsigned i = 0; i < cfg->remote_ts->count; i++) {
+        const struct ts *t = &cfg->remote_ts->t[i];
         if (t->family)
             add(out, t);
         for (unsigned k = 0; !t->family && k < sa->remote_vip_count; k++) {
@@ -317,8 +317,8 @@ bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, s
     if (!conn->vip_count || cfg->mode == MODE_TRANSPORT || (!sa->initiator && !sa->local_vip_count))
         return false;
     out->count = 0;
-    for (unsigned i = 0; i < cfg->local_ts.count; i++) {
-        const struct ts *t = &cfg->local_ts.t[i];
+    for (unsigned i = 0; i < cfg->local_ts->count; i++) {
+        const struct ts *t = &cfg->local_ts->t[i];
         if (t->family)
             add(out, t);
         for (unsigned k = 0; !t->family && k < sa->local_vip_count; k++) {

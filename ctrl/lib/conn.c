@@ -425,8 +425,8 @@ void conn_write(struct writer *w, const struct conn_config *c)
         const struct child_config *k = &c->children[i];
         wr_cstr(w, k->name);
         proposals_write(w, k->proposals, k->proposal_count);
-        ts_list_write(w, &k->local_ts);
-        ts_list_write(w, &k->remote_ts);
+        ts_list_write(w, k->local_ts);
+        ts_list_write(w, k->remote_ts);
 #define F(kind, name) wr_##kind(w, k->name);
         CHILD_SCALARS(F)
 #undef F
@@ -447,12 +447,34 @@ struct proposal *conn_room(struct proposal **proposals)
     return *proposals;
 }
 
+char *conn_add_pool(struct conn_config *c, const char *name)
+{
+    char(*more)[NAME_MAX_LEN] =
+        c->pool_count < POOLS_MAX ? realloc(c->pools, (c->pool_count + 1u) * sizeof(*more)) : NULL;
+    if (!more)
+        return NULL;
+    c->pools = more;
+    snprintf(more[c->pool_count], sizeof(*more), "%s", name);
+    return more[c->pool_count++];
+}
+
+struct ts_list *ts_room(struct ts_list **l)
+{
+    if (!*l)
+        *l = calloc(1, sizeof(**l));
+    return *l;
+}
+
 void conn_clear(struct conn_config *c)
 {
-    for (unsigned i = 0; i < c->child_count; i++)
+    for (unsigned i = 0; i < c->child_count; i++) {
         free(c->children[i].proposals);
+        free(c->children[i].local_ts);
+        free(c->children[i].remote_ts);
+    }
     free(c->children);
     free(c->proposals);
+    free(c->pools);
     auth_side_clear(&c->local);
     auth_side_clear(&c->remote);
     round_clear(c->local_more);
@@ -479,12 +501,21 @@ struct child_config *conn_add_child(struct conn_config *c)
     return &more[c->child_count++];
 }
 
+static struct ts_list *selectors_read(struct reader *r)
+{
+    struct ts_list l;
+    struct ts_list *copy = ts_list_read(r, &l) ? ts_list_dup(&l) : NULL;
+    if (!copy)
+        r->bad = true;
+    return copy;
+}
+
 static void child_read(struct reader *r, struct child_config *k)
 {
     rd_cstr(r, k->name, sizeof(k->name));
     k->proposal_count = proposals_read(r, &k->proposals);
-    ts_list_read(r, &k->local_ts);
-    ts_list_read(r, &k->remote_ts);
+    k->local_ts = selectors_read(r);
+    k->remote_ts = selectors_read(r);
 #define F(kind, name) k->name = rd_##kind(r);
     CHILD_SCALARS(F)
 #undef F
@@ -492,6 +523,17 @@ static void child_read(struct reader *r, struct child_config *k)
         k->mode > MODE_TRANSPORT || k->start_action > ACTION_START || k->close_action > ACTION_START ||
         k->dpd_action > DPD_START)
         r->bad = true;
+}
+
+static void pools_read(struct reader *r, struct conn_config *c)
+{
+    unsigned pools = bounded(r, POOLS_MAX);
+    for (unsigned i = 0; i < pools && !r->bad; i++) {
+        char name[NAME_MAX_LEN];
+        rd_cstr(r, name, sizeof(name));
+        if (!r->bad && !conn_add_pool(c, name))
+            r->bad = true;
+    }
 }
 
 bool conn_read(struct reader *r, struct conn_config *c)
@@ -509,9 +551,7 @@ bool conn_read(struct reader *r, struct conn_config *c)
     CONN_SCALARS(F)
 #undef F
     c->vip_count = addrs_read(r, c->vips, VIPS_MAX);
-    c->pool_count = bounded(r, POOLS_MAX);
-    for (int i = 0; i < c->pool_count; i++)
-        rd_cstr(r, c->pools[i], sizeof(c->pools[i]));
+    pools_read(r, c);
     rd_cstr(r, c->ppk_id, sizeof(c->ppk_id));
     unsigned children = bounded(r, CHILDREN_MAX);
     for (unsigned i = 0; i < children && !r->bad; i++) {

@@ -71,8 +71,8 @@ struct child_config {
     uint8_t proposal_count;
     // ESP and AH. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without
     // one.
-    struct proposal *proposals; // likewise
-    struct ts_list local_ts, remote_ts;
+    struct proposal *proposals;                             // likewise
+    struct ts_list *local_ts, *remote_ts;                   // allocated, as long as they are, or with ts_room
     uint8_t action, mode;                                   // enum policy_action, enum sa_mode
     uint8_t start_action, close_action;                     // enum conn_action
     uint8_t dpd_action;                                     // enum dpd_action
@@ -110,7 +110,7 @@ struct conn_config {
     uint8_t vip_count;
     struct addr vips[VIPS_MAX]; // virtual addresses to ask for; all zero: any of the family
     uint8_t pool_count;
-    char pools[POOLS_MAX][NAME_MAX_LEN]; // where a peer's virtual address comes from
+    char (*pools)[NAME_MAX_LEN]; // where a peer's virtual address comes from; allocated: conn_add_pool
     uint8_t child_count;
     struct child_config *children; // allocated; conn_clear frees them
 };
@@ -118,6 +118,9 @@ struct conn_config {
 void conn_clear(struct conn_config *c); // frees what it holds and zeroes it
 // Room for PROPOSALS_MAX proposals, in which there may be some; NULL: no memory.
 struct proposal *conn_room(struct proposal **proposals);
+// Behind the others, which move; NULL: there are POOLS_MAX, or no memory.
+char *conn_add_pool(struct conn_config *c, const char *name);
+struct ts_list *ts_room(struct ts_list **l); // likewise for TS_MAX selectors
 // A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.
 struct child_config *conn_add_child(struct conn_config *c);
 // Its second round of either end, zeroed; NULL: no memory.

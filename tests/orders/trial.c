@@ -132,9 +132,10 @@ static void configure(struct conn_config *c, int side)
     for (unsigned i = 0; i < 3; i++) {
         struct child_config *k = &all[side][i];
         *k = c->children[0];
+        pair_own_selectors(k);
         snprintf(k->name, sizeof(k->name), "%c", "cde"[i]);
-        k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = (uint8_t)(10 * i + (side ? 2 : 1));
-        k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = (uint8_t)(10 * i + (side ? 1 : 2));
+        k->local_ts->t[0].lo[1] = k->local_ts->t[0].hi[1] = (uint8_t)(10 * i + (side ? 2 : 1));
+        k->remote_ts->t[0].lo[1] = k->remote_ts->t[0].hi[1] = (uint8_t)(10 * i + (side ? 1 : 2));
     }
     c->children = all[side];
     c->child_count = 3;

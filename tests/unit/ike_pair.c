@@ -383,9 +383,12 @@ void pair_default_conn(struct conn_config *c, int side)
     // Until the next call for that side:
     static struct proposal proposals[2][2][PROPOSALS_MAX];
     static struct child_config child[2];
+    static struct ts_list selectors[2][2];
+    static char pools[2][POOLS_MAX][NAME_MAX_LEN];
     memset(proposals[side], 0, sizeof(proposals[side]));
     c->proposals = proposals[side][0];
     pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519");
+    c->pools = pools[side];
     memset(&child[side], 0, sizeof(child[side]));
     c->child_count = 1;
     c->children = &child[side];
@@ -397,8 +400,10 @@ void pair_default_conn(struct conn_config *c, int side)
     k->replay_window = UINT32_MAX;
     k->proposals = proposals[side][1];
     pair_proposal(&k->proposals[0], PROTO_ESP, "aes256gcm16");
-    net_ts(&k->local_ts, side ? 2 : 1);
-    net_ts(&k->remote_ts, side ? 1 : 2);
+    k->local_ts = &selectors[side][0];
+    k->remote_ts = &selectors[side][1];
+    net_ts(k->local_ts, side ? 2 : 1);
+    net_ts(k->remote_ts, side ? 1 : 2);
 }
 
 void pair_load(struct pair *p, int side, const struct conn_config *c)
@@ -533,6 +538,17 @@ void pair_forget_deleted(struct side *s)
     s->sa_count = n;
 }
 
+void pair_own_selectors(struct child_config *k)
+{
+    static struct ts_list all[32][2];
+    static unsigned next;
+    struct ts_list *own = all[next++ % 32];
+    ts_list_copy(&own[0], k->local_ts);
+    ts_list_copy(&own[1], k->remote_ts);
+    k->local_ts = &own[0];
+    k->remote_ts = &own[1];
+}
+
 void pair_two_children(struct conn_config *c, int side)
 {
     struct child_config *k;
@@ -542,9 +558,10 @@ void pair_two_children(struct conn_config *c, int side)
     c->children = both[side];
     c->child_count = 2;
     k = &c->children[1];
+    pair_own_selectors(k);
     snprintf(k->name, sizeof(k->name), "d");
-    k->local_ts.t[0].lo[1] = k->local_ts.t[0].hi[1] = side ? 22 : 11;
-    k->remote_ts.t[0].lo[1] = k->remote_ts.t[0].hi[1] = side ? 11 : 22;
+    k->local_ts->t[0].lo[1] = k->local_ts->t[0].hi[1] = side ? 22 : 11;
+    k->remote_ts->t[0].lo[1] = k->remote_ts->t[0].hi[1] = side ? 11 : 22;
 }
 
 struct pair *pair_loaded(uint8_t unique, pair_tune tune)

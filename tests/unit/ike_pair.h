@@ -100,6 +100,8 @@ void pair_forget_deleted(struct side *s);    // SAs that the path has no more le
 void pair_inject(struct pair *p, int to, const struct net_path *path, const void *data, size_t len);
 // Both ends loaded with the default connection, tuned, and one secret for everybody; and up, by side 0.
 typedef void (*pair_tune)(struct conn_config *c, int side);
+// A copy of another one: with selectors of its own from now on.
+void pair_own_selectors(struct child_config *k);
 void pair_two_children(struct conn_config *c, int side); // a tune: `d` of other subnets beside `c`
 struct pair *pair_loaded(uint8_t unique, pair_tune tune);
 struct pair *pair_established(uint8_t unique, pair_tune tune);

@@ -118,8 +118,8 @@ static void test_defaults_are_charons(void **state)
     assert_int_equal(c->proposal_count, 2); // AEAD and others
     assert_int_equal(c->hw_offload, OFFLOAD_DEFAULT);
     assert_int_equal(c->replay_window, UINT32_MAX);
-    assert_int_equal(c->local_ts.count, 1);
-    assert_int_equal(c->local_ts.t[0].family, 0); // dynamic
+    assert_int_equal(c->local_ts->count, 1);
+    assert_int_equal(c->local_ts->t[0].family, 0); // dynamic
     assert_true(c->copy_df && c->copy_ecn && c->copy_dscp_out && !c->copy_dscp_in);
 }
 
@@ -590,12 +590,12 @@ static void test_selectors_take_protocols_by_name_and_types_of_icmp(void **state
     (void)state;
     const struct ts *t;
     assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[ospf]"), 0);
-    assert_int_equal(conn.children[0].remote_ts.t[0].proto, 89);
+    assert_int_equal(conn.children[0].remote_ts->t[0].proto, 89);
     assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[icmp/8]"), 0);
-    t = &conn.children[0].remote_ts.t[0];
+    t = &conn.children[0].remote_ts->t[0];
     assert_true(t->proto == 1 && t->port_lo == 0x800 && t->port_hi == 0x800);
     assert_int_equal(load(IN_CHILD, "remote_ts", "10.2.0.0/16[tcp/opaque]"), 0);
-    t = &conn.children[0].remote_ts.t[0];
+    t = &conn.children[0].remote_ts->t[0];
     assert_true(t->proto == 6 && ts_opaque(t));
 }
 
@@ -625,7 +625,7 @@ static void test_types_and_codes_of_icmp_are_read_and_written_as_charon_does(voi
         snprintf(text, sizeof(text), "10.2.0.0/16[%s]", good[i].text);
         snprintf(want, sizeof(want), "10.2.0.0/16[%s]", good[i].written);
         assert_int_equal(load(IN_CHILD, "remote_ts", text), 0);
-        const struct ts *t = &conn.children[0].remote_ts.t[0];
+        const struct ts *t = &conn.children[0].remote_ts->t[0];
         assert_true(t->port_lo == good[i].lo && t->port_hi == good[i].hi);
         assert_string_equal(ts_print(t, buf, sizeof(buf)), want);
     }
@@ -710,7 +710,7 @@ static void test_what_large_files_hold_is_taken_and_more_is_refused_by_name(void
     assert_int_equal(strlen(conn.name), 200);
     assert_int_equal(conn.proposal_count, 8);
     assert_int_equal(conn.child_count, 18);
-    assert_int_equal(conn.children[17].remote_ts.count, 40);
+    assert_int_equal(conn.children[17].remote_ts->count, 40);
     struct writer w = writer_of(wire, sizeof(wire)); // and fits into a message
     conn_write(&w, &conn);
     assert_false(w.bad);
@@ -736,7 +736,7 @@ static void test_everything_survives_the_way_to_ike(void **state)
     assert_true(conn_read(&r, &back));
     assert_string_equal(back.name, "gw");
     assert_int_equal(back.proposal_count, conn.proposal_count);
-    assert_memory_equal(&back.children[0].remote_ts.t[0], &conn.children[0].remote_ts.t[0],
+    assert_memory_equal(&back.children[0].remote_ts->t[0], &conn.children[0].remote_ts->t[0],
                         sizeof(struct ts));
     assert_int_equal(back.children[0].life_time, 3960);
     conn_clear(&back);

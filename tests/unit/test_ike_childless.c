@@ -18,11 +18,11 @@ static void tune(struct conn_config *c, int side)
     if (addresses && side == 0) {
         c->vip_count = 1;
         c->vips[0].family = 4;
-        c->children[0].local_ts = (struct ts_list){.count = 1, .t = {{.port_hi = 65535}}};
+        *c->children[0].local_ts = (struct ts_list){.count = 1, .t = {{.port_hi = 65535}}};
     } else if (addresses) {
         c->pool_count = 1;
         snprintf(c->pools[0], sizeof(c->pools[0]), "v4");
-        c->children[0].remote_ts = (struct ts_list){.count = 1, .t = {{.port_hi = 65535}}};
+        *c->children[0].remote_ts = (struct ts_list){.count = 1, .t = {{.port_hi = 65535}}};
     }
 }
 

@@ -54,7 +54,7 @@ static void test_edit_whose_policies_are_refused_leaves_the_old_one(void **state
     struct conn_config c;
     uint32_t id = p->s[1].policy[0].id;
     pair_default_conn(&c, 1);
-    c.children[0].local_ts.t[0].lo[1] = c.children[0].local_ts.t[0].hi[1] = 9;
+    c.children[0].local_ts->t[0].lo[1] = c.children[0].local_ts->t[0].hi[1] = 9;
     load_refused(p, 1, &c);
     up(p, "c"); // by the old one, with its policy
     assert_int_equal(pair_sa(&p->s[1], 0)->child.policy_id, id);
@@ -98,7 +98,7 @@ static void test_policy_keeps_its_id_until_it_is_another(void **state)
         else if (i == 1)
             c.children[0].action = POLICY_DISCARD;
         else
-            c.children[0].remote_ts.t[0].proto = 17;
+            c.children[0].remote_ts->t[0].proto = 17;
         pair_load(p, 0, &c);
         assert_int_not_equal(p->s[0].policy[0].id, id);
         id = p->s[0].policy[0].id;
@@ -113,7 +113,8 @@ static void test_policy_keeps_its_id_until_it_is_another(void **state)
 static void dynamic(struct conn_config *c, int side)
 {
     (void)side;
-    c->children[0].local_ts.t[0] = c->children[0].remote_ts.t[0] = (struct ts){.proto = 17, .port_hi = 65535};
+    c->children[0].local_ts->t[0] = c->children[0].remote_ts->t[0] =
+        (struct ts){.proto = 17, .port_hi = 65535};
 }
 
 static bool is_host(const struct ts_list *l, const char *text)

@@ -29,8 +29,8 @@ static void transport(struct conn_config *c, int side)
 {
     mobile(c, side);
     c->children[0].mode = MODE_TRANSPORT;
-    memset(&c->children[0].local_ts.t[0], 0, sizeof(struct ts));
-    c->children[0].local_ts.t[0].port_hi = 65535;
+    memset(&c->children[0].local_ts->t[0], 0, sizeof(struct ts));
+    c->children[0].local_ts->t[0].port_hi = 65535;
     c->children[0].remote_ts = c->children[0].local_ts;
 }
 

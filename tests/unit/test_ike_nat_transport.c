@@ -16,8 +16,8 @@
 static void transport(struct conn_config *c, int side)
 {
     c->children[0].mode = MODE_TRANSPORT;
-    memset(&c->children[0].local_ts.t[0], 0, sizeof(struct ts));
-    c->children[0].local_ts.t[0].port_hi = 65535;
+    memset(&c->children[0].local_ts->t[0], 0, sizeof(struct ts));
+    c->children[0].local_ts->t[0].port_hi = 65535;
     c->children[0].remote_ts = c->children[0].local_ts;
     if (side)
         c->remote_count = 0; // from anywhere
@@ -26,7 +26,7 @@ static void transport(struct conn_config *c, int side)
 static void l2tp(struct conn_config *c, int side)
 {
     transport(c, side);
-    struct ts *t = side ? &c->children[0].local_ts.t[0] : &c->children[0].remote_ts.t[0];
+    struct ts *t = side ? &c->children[0].local_ts->t[0] : &c->children[0].remote_ts->t[0];
     t->proto = 17;
     t->port_lo = t->port_hi = 1701;
 }

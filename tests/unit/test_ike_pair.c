@@ -320,7 +320,7 @@ static void test_unacceptable_selectors_keep_the_ike_sa_without_a_child(void **s
     struct conn_config c;
     pair_simple(p);
     pair_default_conn(&c, 1);
-    c.children[0].local_ts.t[0].lo[1] = c.children[0].local_ts.t[0].hi[1] = 77;
+    c.children[0].local_ts->t[0].lo[1] = c.children[0].local_ts->t[0].hi[1] = 77;
     pair_load(p, 1, &c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
     assert_non_null(strstr(p->s[0].last_text, "TS_UNACCEPTABLE"));
@@ -336,7 +336,7 @@ static void test_selectors_are_narrowed_to_what_both_want(void **state)
     struct conn_config c;
     pair_simple(p);
     pair_default_conn(&c, 1);
-    c.children[0].local_ts.t[0].hi[2] = 127; // 10.2.0.0/17
+    c.children[0].local_ts->t[0].hi[2] = 127; // 10.2.0.0/17
     pair_load(p, 1, &c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     assert_true(pair_agree(p));

@@ -143,7 +143,7 @@ static void test_close_action_backs_off_from_a_peer_that_closes_at_once(void **s
 static void narrower(struct conn_config *c, int side)
 {
     if (side == 0)
-        c->children[0].remote_ts.t[0].hi[2] = 0; // 10.2.0.0 - 10.2.0.255
+        c->children[0].remote_ts->t[0].hi[2] = 0; // 10.2.0.0 - 10.2.0.255
 }
 
 // An SA from before an edit is not what the edited child asks for; when that one is up the other goes.

@@ -78,6 +78,7 @@ static void load_as(struct pair *p, int side, const struct ends *e)
         put(conn_add_round(&c, false), peer[1], !side, 1, false);
     pair_load(p, side, &c);
     c.children = NULL; // these are the rig's
+    c.pools = NULL;
     c.proposals = NULL;
     c.child_count = 0;
     conn_clear(&c);

@@ -213,6 +213,24 @@ static void test_lists_of_octets_refuse_what_they_have_no_room_for(void **state)
     assert_int_equal(l.count, 0);
 }
 
+// These are equal, and of those that were read there is room for no more.
+static void take_selectors(struct ts_list **to, struct ts_list *from)
+{
+    assert_int_equal((*to)->count, from->count);
+    assert_memory_equal((*to)->t, from->t, from->count * sizeof(from->t[0]));
+    assert_true(malloc_usable_size(*to) < 2 * sizeof(struct ts) + 32);
+    free(*to);
+    *to = from;
+}
+
+// What thousands of loaded connections cost each.
+static void test_a_connection_and_its_child_are_small(void **state)
+{
+    (void)state;
+    assert_true(sizeof(struct child_config) <= 384);
+    assert_true(sizeof(struct conn_config) <= 4096);
+}
+
 static void test_connection_written_and_read_is_the_same_and_every_cut_is_refused(void **state)
 {
     (void)state;
@@ -240,8 +258,10 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
         c.children[i].rand_time = 30;
         c.children[i].rand_bytes = 1ull << 33;
         c.children[i].rand_packets = 1ull << 34;
-        c.children[i].local_ts.count = 1;
-        c.children[i].local_ts.t[0] = range("10.1.0.0", "10.1.255.255", 0, 0, 65535);
+        assert_non_null(ts_room(&c.children[i].local_ts));
+        assert_non_null(ts_room(&c.children[i].remote_ts));
+        c.children[i].local_ts->count = 1;
+        c.children[i].local_ts->t[0] = range("10.1.0.0", "10.1.255.255", 0, 0, 65535);
         c.children[i].life_bytes = 1ull << 40;
         c.children[i].hw_offload = OFFLOAD_AUTO;
     }
@@ -256,9 +276,13 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
         assert_true(malloc_usable_size(d.children[i].proposals) < 2 * sizeof(struct proposal));
         free(d.children[i].proposals);
         d.children[i].proposals = c.children[i].proposals;
+        take_selectors(&d.children[i].local_ts, c.children[i].local_ts);
+        take_selectors(&d.children[i].remote_ts, c.children[i].remote_ts);
     }
     assert_memory_equal(c.children, d.children, 2 * sizeof(*c.children));
     d.children[0].proposals = d.children[1].proposals = NULL;
+    d.children[0].local_ts = d.children[0].remote_ts = NULL;
+    d.children[1].local_ts = d.children[1].remote_ts = NULL;
     assert_sides_equal(&c.local, &d.local);
     assert_sides_equal(&c.remote, &d.remote);
     struct conn_config c_rest = c, d_rest = d; // what has been compared is left out
@@ -750,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_opaque_ports_lie_in_any_and_in_themselves_alone),
         cmocka_unit_test(test_ranges_split_into_prefixes_that_cover_them_exactly),
         cmocka_unit_test(test_lists_of_octets_refuse_what_they_have_no_room_for),
+        cmocka_unit_test(test_a_connection_and_its_child_are_small),
         cmocka_unit_test(test_connection_written_and_read_is_the_same_and_every_cut_is_refused),
         cmocka_unit_test(test_messages_cut_anywhere_or_with_a_tail_are_refused),
         cmocka_unit_test(test_channel_keeps_order_when_the_socket_is_full_and_reports_the_end),

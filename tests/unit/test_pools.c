@@ -70,6 +70,8 @@ static bool load(const char *name, const char *addrs)
 
 static void use(const char *name)
 {
+    static char names[POOLS_MAX][NAME_MAX_LEN];
+    cfg.pools = names;
     snprintf(cfg.pools[cfg.pool_count++], NAME_MAX_LEN, "%s", name);
 }
 

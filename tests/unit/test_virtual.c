@@ -50,12 +50,12 @@ static void set_up(const char *const *vips, unsigned count)
         pair_default_conn(&c, i);
         c.unique = UNIQUE_NO;
         if (i) {
-            dynamic(&c.children[0].remote_ts);
+            dynamic(c.children[0].remote_ts);
             c.pool_count = 2;
             snprintf(c.pools[0], sizeof(c.pools[0]), "v4");
             snprintf(c.pools[1], sizeof(c.pools[1]), "v6");
         } else {
-            dynamic(&c.children[0].local_ts);
+            dynamic(c.children[0].local_ts);
             for (; c.vip_count < count; c.vip_count++)
                 assert_true(addr_parse(vips[c.vip_count], &c.vips[c.vip_count]));
         }
