@@ -15,6 +15,7 @@ enum { IKE_PORT = 500 };
 struct child_numbers {
     uint32_t reqid, policy_id; // 0: none yet
     bool trapped;              // by dpd_action or close_action
+    uint8_t missed;            // there was no memory to bring it up: why that was wanted (revive.c); 0: no
 };
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
     struct conn *next;
@@ -55,6 +56,7 @@ struct conn_claim {
 };
 // The best one for it; NULL: none.
 struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim);
+bool conn_is_for(const struct conn *c, const struct net_path *path); // both of its addresses
 // Of the connection that is loaded under that name now, where it still has the child.
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
                      const struct child_config *y); // of one name and policy

@@ -33,6 +33,8 @@ enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535 };
     X(repeats, "requests received again and answered from the cache") \
     X(established, "IKE SAs established") \
     X(failed, "IKE SAs that never came up") \
+    X(resumed, "of those established: by a ticket, without a key exchange") \
+    X(tickets_refused, "tickets that were answered by TICKET_NACK") \
     X(auth_failed, "authentications that failed, either end") \
     X(dropped_malformed, "datagrams dropped as malformed") \
     X(dropped_unknown, "datagrams for no SA of ours") \
@@ -98,7 +100,7 @@ struct ike {
     unsigned sa_count, half_open_count;
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task,
         next_resume;
-    struct timer reaper, shutdown;
+    struct timer reaper, shutdown, missed; // missed: what there was no memory to bring up
     bool stopping;
     struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are
     uint8_t secrets[2][32];            // cookies: the current one and the one before

@@ -272,9 +272,37 @@ static void attempt(struct timer *t)
 }
 
 static void want(struct ike *ike, const struct conn *c, const struct child_config *child, enum revive_why why,
+                 uint64_t delay);
+
+static void look_for_missed(struct timer *t)
+{
+    struct ike *ike = t->ctx;
+    for (const struct conn *c = ike->conns; c && !ike->stopping; c = c->next)
+        for (unsigned i = 0; i < c->cfg.child_count; i++) {
+            uint8_t why = c->numbers[i].missed;
+            c->numbers[i].missed = 0;
+            if (why && !provided(ike, c, &c->cfg.children[i]))
+                want(ike, c, &c->cfg.children[i], (enum revive_why)(why - 1), 0);
+        }
+}
+
+// Without memory for an entry the child itself says that it is wanted, until there is some.
+static void note_missed(struct ike *ike, const struct conn *c, const struct child_config *child,
+                        enum revive_why why)
+{
+    c->numbers[child - c->cfg.children].missed = (uint8_t)(1 + why);
+    ike->missed.fire = look_for_missed;
+    ike->missed.ctx = ike;
+    timer_set(ike->loop, &ike->missed, loop_now(ike->loop) + BASE_MS);
+}
+
+// child: of c, which is loaded.
+static void want(struct ike *ike, const struct conn *c, const struct child_config *child, enum revive_why why,
                  uint64_t delay)
 {
     struct revive *r = ike->stopping ? NULL : get(ike, c->cfg.name, child->name);
+    if (!r && !ike->stopping)
+        note_missed(ike, c, child, why);
     if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt))
         return;
     // What did not stay up for long failed, however it looked.
@@ -463,6 +491,7 @@ void revive_forget(struct ike *ike, const char *conn, const char *child)
 void revive_free(struct ike *ike)
 {
     struct table_node *n;
+    timer_stop(ike->loop, &ike->missed);
     while ((n = table_pop(&ike->revives)) != NULL) {
         struct revive *r = (struct revive *)(void *)n;
         timer_stop(ike->loop, &r->timer);

@@ -110,6 +110,64 @@ static void test_redirection(void **state)
     each_allocation_fails(pair_established, send_away);
 }
 
+static void tune_restart(struct conn_config *c, int side)
+{
+    c->children[0].dpd_action = side == 0 ? DPD_START : DPD_NONE;
+}
+
+static void test_what_is_lost_without_memory_comes_back_with_it(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_restart);
+    struct ike *ike = p->s[0].ike;
+    struct conn *c = conn_find(ike, "t");
+    for (int i = 0; i < 2; i++)
+        sa_destroy(sa_of(p, i));
+    pair_run(p);
+    timer_set(p->loop, &ike->missed, UINT64_MAX); // the loop has room for it
+    no_memory_from(1);
+    ike->events->child_lost(ike, c, "c", LOST_DEAD);
+    assert_true(no_memory_end());
+    assert_int_equal(ike->sa_count, 0);
+    pair_wait(p, 3000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static struct pair *that_resumes(uint8_t unique, pair_tune how)
+{
+    struct pair *p = pair_loaded(unique, how);
+    for (int i = 0; i < 2; i++)
+        p->s[i].ike->set.session_resumption = true;
+    return p;
+}
+
+static struct pair *given_up(uint8_t unique, pair_tune how)
+{
+    struct pair *p = that_resumes(unique, how);
+    pair_initiate(p, 0, "c");
+    p->filter = pair_lose_all;
+    pair_wait(p, REST / 2);
+    p->filter = NULL;
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    return p;
+}
+
+static struct pair *with_a_ticket(uint8_t unique, pair_tune how)
+{
+    struct pair *p = that_resumes(unique, how);
+    pair_initiate(p, 0, "c");
+    return p;
+}
+
+static void test_tickets_and_resumption(void **state)
+{
+    (void)state;
+    each_allocation_fails(that_resumes, begin);
+    each_allocation_fails(with_a_ticket, rekey_sa);
+    each_allocation_fails(given_up, begin);
+}
+
 static void prove_again(struct conn_config *c, bool local)
 {
     struct auth_side *s = conn_add_round(c, local);
@@ -162,6 +220,8 @@ int main(void)
         cmocka_unit_test(test_rekeying_of_an_ike_sa),
         cmocka_unit_test(test_an_ike_sa_that_begins_without_a_child_sa),
         cmocka_unit_test(test_redirection),
+        cmocka_unit_test(test_what_is_lost_without_memory_comes_back_with_it),
+        cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_two_rounds_with_a_ppk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
