@@ -374,6 +374,12 @@ static void look_at(struct best *b, const struct conn_ref *r)
     }
 }
 
+bool conn_is_for(const struct conn *c, const struct net_path *path)
+{
+    return addr_fits(c->cfg.local_addrs, c->cfg.local_count, &path->local) >= 0 &&
+           addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &path->remote) >= 0;
+}
+
 struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
 {
     struct best b = {.claim = claim};

@@ -70,6 +70,7 @@ static void answer(struct ike *ike, const struct net_path *path, const struct ik
 
 static void nack(struct ike *ike, const struct net_path *path, const struct ike_header *h, const char *why)
 {
+    COUNT(ike, tickets_refused);
     LOGF(IKE, 1, "not resuming an IKE_SA: %s, sending TICKET_NACK", why);
     answer(ike, path, h, N_TICKET_NACK, slice_of(NULL, 0));
 }
@@ -308,14 +309,6 @@ static void accept_request(struct ike *ike, const struct resume_wait *w, const s
     log_set_context("", 0);
 }
 
-static bool among(const struct addr *list, unsigned count, const struct addr *a)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (addr_eq(&list[i], a))
-            return true;
-    return count == 0;
-}
-
 // NULL: why says why not.
 static struct conn *choose(struct ike *ike, const struct resume_wait *w, struct session *s, uint32_t standing,
                            char *why, size_t size)
@@ -325,8 +318,7 @@ static struct conn *choose(struct ike *ike, const struct resume_wait *w, struct 
         return NULL;
     }
     struct conn *c = session_conn(ike, s, why, size);
-    if (!c || (among(c->cfg.local_addrs, c->cfg.local_count, &w->path.local) &&
-               among(c->cfg.remote_addrs, c->cfg.remote_count, &w->path.remote)))
+    if (!c || conn_is_for(c, &w->path))
         return c;
     snprintf(why, size, "its connection is not for these addresses");
     return NULL;

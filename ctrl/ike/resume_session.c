@@ -195,6 +195,9 @@ void session_inherit(struct ike_sa *sa, const struct session *s)
 
 void session_bound(struct ike_sa *sa, const struct session *s)
 {
-    if (s && s->reauth_at)
+    if (!s)
+        return;
+    COUNT(sa->ike, resumed);
+    if (s->reauth_at)
         lifetime_ike_reauth(sa, s->reauth_at);
 }

@@ -455,8 +455,10 @@ static void test_a_cookie_is_asked_for_and_brought(void **state)
 
 static void tune_any(struct conn_config *c, int side)
 {
-    if (side == 1)
-        c->remote_count = 0;
+    if (side == 1) { // "%any", as swanctl sends it
+        memset(c->remote_addrs, 0, sizeof(c->remote_addrs));
+        c->remote_count = 1;
+    }
 }
 
 static void test_behind_a_nat_it_goes_on_by_4500(void **state)

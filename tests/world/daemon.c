@@ -269,6 +269,14 @@ static uint32_t fragment_size(const struct site *s)
     return s->w->o.plain ? sizes[0] : sizes[(s->w->o.seed + s->index) % 4];
 }
 
+// Both take tickets (RFC 5723), one of them, or neither; by the seed alone.
+static bool resumes(const struct site *s)
+{
+    const struct plain *plain = s->w->o.plain;
+    uint64_t n = (s->w->o.seed / 3) % 4;
+    return plain ? plain->resume : n < 2 || (n == 2 && s->index == s->w->o.seed % 2);
+}
+
 static void make_settings(struct daemon *d)
 {
     settings_default(&d->settings);
@@ -277,6 +285,7 @@ static void make_settings(struct daemon *d)
     snprintf(d->settings.pool_leases, sizeof(d->settings.pool_leases), "%s", leases ? leases : "");
     d->settings.lease_min = lease(d->site->w);
     d->settings.fragment_size = fragment_size(d->site);
+    d->settings.session_resumption = resumes(d->site);
     if (d->site->w->short_retry) {
         d->settings.retransmit_timeout = 1.0;
         d->settings.retransmit_tries = 3;

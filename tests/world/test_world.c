@@ -684,6 +684,86 @@ static void test_nat_that_rebinds_is_followed(void **state)
     }
 }
 
+// ---- sessions that are resumed
+
+static const struct plain resuming = {.resume = true, .start = {START_START, START_NONE}};
+
+// The way between the two is gone until the one that began has given the other up.
+static void way_lost_until_given_up(void)
+{
+    w.link_down[0][1] = w.link_down[1][0] = true;
+    for (int i = 0; i < 400 && sas_of(&w.site[0]); i++)
+        run(SECOND);
+    assert_int_equal(sas_of(&w.site[0]), 0);
+}
+
+static void way_is_there(void)
+{
+    w.link_down[0][1] = w.link_down[1][0] = false;
+}
+
+static unsigned counted(unsigned site, const char *name)
+{
+    return (unsigned)ike_counted(w.site[site].d.ike, name);
+}
+
+static void test_peer_that_was_silent_is_resumed_whatever_is_lost_or_doubled(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6 * SEEDS; seed++) {
+        struct plain p = resuming;
+        p.nat = seed % 3 == 0, p.card[seed & 1] = seed % 4 == 0, p.outer6 = seed % 5 == 0,
+        p.unique = seed % 2 ? "replace" : NULL;
+        begin(seed, &p);
+        up();
+        unsigned before = counted(0, "ike_init_out_req");
+        way_lost_until_given_up();
+        way_is_there();
+        w.loss = seed % 3 == 1 ? 150 : 0;
+        w.dup = seed % 3 == 2 ? 300 : 0;
+        run(20 * SECOND);
+        w.loss = w.dup = 0;
+        run(60 * SECOND);
+        for (unsigned i = 0; i < 2; i++) {
+            if (sas_of(&w.site[i]) != 1)
+                fail_msg("seed %llu: %c has %u IKE_SAs, expected 1", (unsigned long long)seed,
+                         w.site[i].letter, sas_of(&w.site[i]));
+            if (seed % 3 != 1)
+                assert_int_equal(counted(i, "resumed"), 1);
+        }
+        if (seed % 3 != 1)
+            assert_int_equal(counted(0, "ike_init_out_req"), before);
+        size_t from = w.ledger.count;
+        run(5 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
+// Its tickets have gone with it.
+static void test_gateway_that_died_meanwhile_is_begun_with_in_full(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        begin(seed, &resuming);
+        up();
+        daemon_kill(&w.site[1], ROOM_SUPER);
+        way_lost_until_given_up();
+        daemon_start(&w.site[1]);
+        way_is_there();
+        run(60 * SECOND);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(sas_of(&w.site[i]), 1);
+            assert_int_equal(counted(i, "resumed"), 0);
+        }
+        assert_int_equal(counted(1, "tickets_refused"), 1);
+        size_t from = w.ledger.count;
+        run(5 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
 // ---- what a machine runs out of
 
 // Packets need none: each arrives while not one allocation succeeds.
@@ -823,6 +903,8 @@ int main(void)
         cmocka_unit_test(test_tunnel_goes_where_its_gateway_goes_and_is_back_in_a_quarter_of_a_second),
         cmocka_unit_test(test_ike_sa_whose_address_goes_while_it_is_made_begins_anew_at_once),
         cmocka_unit_test(test_what_found_no_way_is_tried_again_as_soon_as_there_is_one),
+        cmocka_unit_test(test_peer_that_was_silent_is_resumed_whatever_is_lost_or_doubled),
+        cmocka_unit_test(test_gateway_that_died_meanwhile_is_begun_with_in_full),
         cmocka_unit_test(test_packets_go_on_where_there_is_no_memory_at_all),
         cmocka_unit_test(test_load_where_there_is_no_memory_changes_nothing),
         cmocka_unit_test(test_whatever_meets_no_memory_is_up_again_afterwards),

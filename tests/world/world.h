@@ -133,6 +133,7 @@ void daemon_wake(struct site *s);           // something waits for it
 void daemon_run_timers(struct site *s);
 uint64_t daemon_next_timer(struct site *s); // in world time; UINT64_MAX: none
 void daemon_free(struct site *s);
+uint64_t ike_counted(const struct ike *ike, const char *name); // counted.c
 
 // ---- operator.c
 struct selector { // one side, as the test itself understands it
@@ -509,7 +510,7 @@ struct site {
 struct plain {
     bool card[2], nat, encap, outer6;
     uint8_t inner; // 0: IN4
-    bool own, transport, roam, certs;
+    bool own, transport, roam, certs, resume;
     unsigned warriors, pool;
     enum start start[2];
     const char *unique;
