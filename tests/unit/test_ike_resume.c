@@ -23,6 +23,8 @@ static struct {
     uint8_t resume[2048]; // the last IKE_SESSION_RESUME request
     size_t resume_len;
     struct net_path path; // and as the responder saw it
+    uint8_t answer[512];  // and the last answer
+    size_t answer_len;
     unsigned nacks, cookies;
     bool (*lose)(unsigned number, const struct datagram *d);
     unsigned number;
@@ -39,6 +41,9 @@ static void note(const struct datagram *d)
     assert_int_equal(
         payloads_read(d->data[16], slice_of(d->data + IKE_HEADER_LEN, d->len - IKE_HEADER_LEN), &pl, &r), 0);
     if (d->data[19] & FLAG_RESPONSE) {
+        assert_in_range(d->len, 1, sizeof(seen.answer));
+        memcpy(seen.answer, d->data, d->len);
+        seen.answer_len = d->len;
         seen.nacks += notify_find(&pl, N_TICKET_NACK, &n);
         seen.cookies += notify_find(&pl, N_COOKIE, &n);
         return;
@@ -436,6 +441,58 @@ static void test_a_gateway_that_stopped_to_resume_is_begun_with_in_full(void **s
     pair_free(p);
 }
 
+// --- as another one reads it ---
+
+// What tshark says of one datagram.
+static void tshark(const uint8_t *p, size_t len, char *out, size_t size)
+{
+    char dir[] = "/tmp/resume-XXXXXX", command[400];
+    assert_non_null(mkdtemp(dir));
+    snprintf(command, sizeof(command), "%s/hex", dir);
+    FILE *f = fopen(command, "w");
+    assert_non_null(f);
+    for (size_t i = 0; i < len; i++) {
+        if (i % 16 == 0)
+            fprintf(f, "\n%06zx", i);
+        fprintf(f, " %02x", p[i]);
+    }
+    fprintf(f, "\n");
+    fclose(f);
+    snprintf(
+        command, sizeof(command),
+        "cd %s && text2pcap -q -u 500,500 hex pcap 2>/dev/null && tshark -r pcap -V 2>/dev/null; rm -r %s",
+        dir, dir);
+    f = popen(command, "r");
+    assert_non_null(f);
+    size_t n = fread(out, 1, size - 1, f);
+    out[n] = 0;
+    pclose(f);
+}
+
+static void test_tshark_reads_both_messages(void **state)
+{
+    static const char *const both[] = {"Exchange type: IKE_SESSION_RESUME (38)", "Payload: Nonce (40)",
+                                       "NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP"};
+    static char text[65536];
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    for (int response = 0; response < 2; response++) {
+        if (response)
+            tshark(seen.answer, seen.answer_len, text, sizeof(text));
+        else
+            tshark(seen.resume, seen.resume_len, text, sizeof(text));
+        for (unsigned i = 0; i < sizeof(both) / sizeof(both[0]); i++)
+            if (!strstr(text, both[i]))
+                fail_msg("tshark does not say '%s' of the %s: %s", both[i], response ? "response" : "request",
+                         text);
+        assert_int_equal(strstr(text, "TICKET_OPAQUE") != NULL, !response);
+        assert_null(strstr(text, "Malformed"));
+    }
+    pair_free(p);
+}
+
 // --- a flood, a NAT ---
 
 static void test_a_cookie_is_asked_for_and_brought(void **state)
@@ -610,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying),
         cmocka_unit_test(test_one_end_alone_changes_nothing),
         cmocka_unit_test(test_a_gateway_that_stopped_to_resume_is_begun_with_in_full),
+        cmocka_unit_test(test_tshark_reads_both_messages),
         cmocka_unit_test(test_a_cookie_is_asked_for_and_brought),
         cmocka_unit_test(test_behind_a_nat_it_goes_on_by_4500),
         cmocka_unit_test(test_it_ends_when_the_one_before_would_have),
