@@ -73,14 +73,20 @@ static void give_up(struct ike_sa *sa)
     sa_destroy(sa);
 }
 
+bool exchange_tried_enough(const struct ike_sa *sa)
+{
+    unsigned most = sa->active ? sa->active->ops->tries : 0, all = sa->ike->set.retransmit_tries;
+    return sa->tries >= (most && most < all ? most : all);
+}
+
 static void retransmit(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
     struct ike *ike = sa->ike;
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (sa->active && sa->active->ops->tries && sa->tries >= sa->active->ops->tries) {
+    if (sa->active && sa->active->ops->tries && exchange_tried_enough(sa)) {
         sa->active->ops->restart(sa);
-    } else if (sa->tries >= ike->set.retransmit_tries) {
+    } else if (exchange_tried_enough(sa)) {
         give_up(sa);
     } else if (!way_begin_anew(sa)) {
         sa->tries++;

@@ -298,7 +298,7 @@ void init_restart(struct ike_sa *sa)
     struct ike *ike = sa->ike;
     struct net_path path;
     bool way = way_again(sa, &path),
-         again = sa->active->kind == TASK_INIT || sa->tries < sa->active->ops->tries;
+         again = sa->active->kind == TASK_INIT || (sa->active->ops->tries && !exchange_tried_enough(sa));
     if (sa->active->kind != TASK_INIT && sa->active->ops->undo)
         sa->active->ops->undo(sa->active);
     if (sa->active->kind != TASK_INIT && (!forget_attempt(sa) || !way)) {

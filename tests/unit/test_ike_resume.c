@@ -220,6 +220,21 @@ static void test_without_an_answer_it_begins_in_full(void **state)
     pair_free(p);
 }
 
+// With fewer tries than a ticket would have, and one attempt: the full exchange is that one's.
+static void test_however_few_tries_there_are_it_begins_in_full(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    p->s[0].ike->set.retransmit_tries = 1;
+    seen.lose = lose_resume;
+    pair_initiate(p, 0, "c");
+    pair_wait(p, FALL_BACK_MS);
+    assert_anew(p);
+    assert_int_equal(seen.of[EX_SESSION_RESUME], 2);
+    pair_free(p);
+}
+
 static bool lose_everything;
 static bool lose_if(unsigned number, const struct datagram *d)
 {
@@ -656,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_any_message_may_be_lost),
         cmocka_unit_test(test_every_message_may_come_twice),
         cmocka_unit_test(test_without_an_answer_it_begins_in_full),
+        cmocka_unit_test(test_however_few_tries_there_are_it_begins_in_full),
         cmocka_unit_test(test_a_ticket_waits_until_there_is_a_way_again),
         cmocka_unit_test(test_a_ticket_is_good_once),
         cmocka_unit_test(test_who_saw_a_ticket_gets_nowhere_and_harms_nobody),
