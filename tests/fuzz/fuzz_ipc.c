@@ -57,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool keys = fuzz_u8(&in) & 1;
     rooms_begin(&r);
     settings_default(&set);
+    set.session_resumption = true;
     struct ike *ike = keys ? NULL : ike_new(r.loop, &set, &net);
     struct keys *k = keys ? keys_new(r.loop) : NULL;
     rooms_link(&r, keys ? ROOM_KEYS : ROOM_IKE, keys ? (void *)k : (void *)ike, keys ? to_keys : to_ike);

@@ -122,6 +122,25 @@ def outer(c, message):
             c.add("datagram", bytes([scene, flags]) + struct.pack(">H", len(octets)) + octets)
 
 
+def resumption(c):
+    """IKE_SESSION_RESUME, which those two do not speak (RFC 5723 4.3.2)."""
+    payload = lambda following, body: struct.pack(">BBH", following, 0, 4 + len(body)) + body
+    notify = lambda kind, data, following=0: payload(following, struct.pack(">BBH", 0, 0, kind) + data)
+    nonce, nat = 40, notify(16388, bytes(20), NOTIFY) + notify(16389, bytes(20))
+    chains = [(nonce, payload(NOTIFY, bytes(32)) + notify(16413, b"\1" + bytes(99), NOTIFY) + nat, 8),
+              (NOTIFY, notify(16390, bytes(33), nonce) + payload(NOTIFY, bytes(16)) + notify(16413, bytes(20)), 8),
+              (nonce, payload(NOTIFY, bytes(32)) + nat, 32),
+              (NOTIFY, notify(16390, bytes(33)), 32),
+              (NOTIFY, notify(16412, b""), 32)]
+    for first, chain, flags in chains:
+        for spi_r in (0, 7):
+            octets = bytes(7) + b"\1" + bytes(7) + bytes([spi_r]) + bytes([first, 0x20, 38, flags]) + bytes(4) + \
+                struct.pack(">I", 28 + len(chain)) + chain
+            for scene in (1, 5) if flags & 32 else (0, 2, 3, 4):
+                for fix in (19, 48) if flags & 32 else (0, 3):
+                    c.add("datagram", bytes([scene, fix]) + struct.pack(">H", len(octets)) + octets)
+
+
 # ---- the messages between our processes, from the list that makes their codec
 
 MESSAGES = HERE.parent.parent / "ctrl" / "ipc" / "messages.h"
@@ -263,6 +282,7 @@ def main():
             outer(c, message)
             if message.get("plaintext"):
                 decrypted(c, message)
+    resumption(c)
     between_processes(c)
     vici(c)
     certificates(c)
