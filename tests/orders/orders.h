@@ -23,11 +23,12 @@ struct trial;
 void act_begin(struct trial *t, int side, char act);
 
 // ---- a trial: two daemons, and what is between them
-enum event_kind { EV_BEGIN, EV_ARRIVE, EV_LOSE, EV_KEEP, EV_AGAIN }; // KEEP: it arrives, and a copy stays
+// KEEP: it arrives, and a copy stays. PAST: a copy of what arrived before
+enum event_kind { EV_BEGIN, EV_ARRIVE, EV_LOSE, EV_KEEP, EV_AGAIN, EV_PAST };
 struct event_of {
     enum event_kind kind;
     int side;    // BEGIN, AGAIN
-    uint32_t at; // place among those in flight; AGAIN: the IKE SA's number
+    uint32_t at; // place among those in flight, or that have arrived; AGAIN: the IKE SA's number
 };
 struct flight {
     int to;
@@ -69,8 +70,9 @@ struct trial {
     struct lost owed[LOSSES_MAX];
     unsigned owed_count;
     struct flight *flight[FLIGHT_MAX];
-    unsigned in_flight;
-    bool resting;
+    struct flight *past[FLIGHT_MAX]; // what has arrived, each once
+    unsigned in_flight, past_count;
+    bool resting, copies_apart; // copies_apart: trial_copies has what would come of copies
     struct seal_seen seals[SEEN_MAX];
     struct opened opened[SEEN_MAX];
     unsigned seal_count, opened_count;
@@ -87,6 +89,9 @@ unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max);
 void trial_do(struct trial *t, const struct event_of *e);
 uint64_t trial_opened(const struct trial *t, const uint8_t *datagram, size_t len); // a hash of what is in it
 const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i, uint32_t mid); // or NULL
+// Whatever has arrived comes once more, and must change nothing. An IKE_SA_INIT request may: it is no part of
+// this, and comes by EV_KEEP.
+void trial_copies(struct trial *t);
 bool trial_at_end(const struct trial *t); // nothing is on its way, nothing left to begin
 void trial_rest(struct trial *t);         // minutes, in which all arrives
 void trial_fail(struct trial *t, const char *invariant, const char *fmt, ...)

@@ -132,6 +132,12 @@ static void explore(struct search *s, struct trial *t)
             failed(s, t->why, t->order);
         if (s->shared->tally.failed || !see(s, state_hash(t)))
             _exit(0);
+        if (t->copies_apart && t->copies)
+            trial_copies(t);
+        if (t->why[0]) {
+            failed(s, t->why, t->order);
+            _exit(0);
+        }
         if (trial_at_end(t) && branch(s)) {
             judge(s, t);
             _exit(0);
@@ -163,6 +169,7 @@ bool search_all(struct search *s, const struct scenario *sc, struct tally *out)
     forget_all(s);
     if (branch(s)) {
         first_process(sc, &t);
+        t->copies_apart = true;
         explore(s, t);
     }
     *out = s->shared->tally;
@@ -231,6 +238,9 @@ static void tell(const struct trial *t, const struct event_of *e)
         printf("%c begins: %s\n", "ab"[e->side], act_name(t->sc->acts[e->side][t->begun[e->side]]));
     else if (e->kind == EV_AGAIN)
         printf("%c sends the request of IKE SA [%u] again\n", "ab"[e->side], e -> at);
+    else if (e->kind == EV_PAST)
+        printf("to %c: message %u arrives once more\n", "ab"[t->past[e->at]->to],
+               t -> past[e->at] -> data[23]);
     else
         printf("to %c: %s, message %u, %s: %s\n", "ab"[t->flight[e->at]->to],
                t -> flight[e->at] -> data[18] == EX_CREATE_CHILD ? "CREATE_CHILD_SA" : "other",

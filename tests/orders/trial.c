@@ -96,6 +96,65 @@ static void check_seal(struct trial *t, const struct datagram *d, uint64_t hash)
         t->seals[t->seal_count++] = s;
 }
 
+static uint32_t mid_of(const uint8_t *message)
+{
+    return (uint32_t)message[20] << 24 | (uint32_t)message[21] << 16 | (uint32_t)message[22] << 8 |
+           message[23];
+}
+
+static uint64_t spi_i_of(const uint8_t *message)
+{
+    uint64_t v;
+    memcpy(&v, message, sizeof(v));
+    return v;
+}
+
+static uint64_t be64_of(const uint8_t *p)
+{
+    struct reader r = reader_of(slice_of(p, 8));
+    return rd_u64(&r);
+}
+
+static bool is_first(const struct flight *f) // IKE_SA_INIT
+{
+    return f->data[18] == EX_SA_INIT;
+}
+
+static const struct ike_sa *taker(const struct trial *t, const struct flight *f)
+{
+    for (const struct ike_sa *sa = t->p->s[f->to].ike->sas; sa; sa = sa->next)
+        if (sa->spi_i == be64_of(f->data) && sa->spi_r == be64_of(f->data + 8))
+            return sa;
+    return NULL;
+}
+
+// Its exchange has not been gone through by it: a copy may be what does so.
+static bool is_open(const struct trial *t, const struct flight *f)
+{
+    const struct ike_sa *sa = taker(t, f);
+    if (f->data[19] & 0x20)
+        return sa && sa->request && sa->out_mid == mid_of(f->data);
+    return !sa || sa->in_mid <= mid_of(f->data);
+}
+
+static bool same_way(const struct net_path *a, const struct net_path *b)
+{
+    return addr_eq(&a->local, &b->local) && addr_eq(&a->remote, &b->remote);
+}
+
+// The same is on its way already, or is an answer that has been taken: as trial_copies shows, it changes
+// nothing.
+static bool is_copy(const struct trial *t, const struct datagram *d, uint64_t hash)
+{
+    for (unsigned i = 0; i < t->in_flight; i++)
+        if (t->flight[i]->hash == hash && same_way(&t->flight[i]->path, &d->path))
+            return true;
+    for (unsigned i = 0; i < t->past_count; i++)
+        if (t->past[i]->hash == hash && (d->data[19] & 0x20) && !is_open(t, t->past[i]))
+            return true;
+    return false;
+}
+
 static int capture(struct pair *p, unsigned number, struct datagram *d)
 {
     struct trial *t = p->ctx;
@@ -104,6 +163,8 @@ static int capture(struct pair *p, unsigned number, struct datagram *d)
     check_seal(t, d, hash);
     if (t->resting)
         return 1;
+    if (t->copies_apart && is_copy(t, d, hash))
+        return 0;
     if (t->in_flight == FLIGHT_MAX) {
         trial_fail(t, "flood", "more than %d datagrams are on their way", FLIGHT_MAX);
         return 0;
@@ -115,10 +176,14 @@ static int capture(struct pair *p, unsigned number, struct datagram *d)
     return 0;
 }
 
+static void flight_free(struct flight *f)
+{
+    free(f->data);
+    free(f);
+}
+
 static void take_out(struct trial *t, unsigned at)
 {
-    free(t->flight[at]->data);
-    free(t->flight[at]);
     for (t->in_flight--; at < t->in_flight; at++)
         t->flight[at] = t->flight[at + 1];
 }
@@ -176,7 +241,9 @@ bool trial_new(struct trial *t, const struct scenario *sc)
 void trial_free(struct trial *t)
 {
     while (t->in_flight)
-        take_out(t, t->in_flight - 1);
+        flight_free(t->flight[--t->in_flight]);
+    while (t->past_count)
+        flight_free(t->past[--t->past_count]);
     pair_free(t->p);
     at_work = NULL;
 }
@@ -196,19 +263,6 @@ static bool fits(const struct trial *t)
     return strlen(t->order) + 16 < sizeof(t->order);
 }
 
-static uint32_t mid_of(const uint8_t *message)
-{
-    return (uint32_t)message[20] << 24 | (uint32_t)message[21] << 16 | (uint32_t)message[22] << 8 |
-           message[23];
-}
-
-static uint64_t spi_i_of(const uint8_t *message)
-{
-    uint64_t v;
-    memcpy(&v, message, sizeof(v));
-    return v;
-}
-
 const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i, uint32_t mid)
 {
     for (const struct ike_sa *sa = t->p->s[side].ike->sas; sa; sa = sa->next)
@@ -216,6 +270,13 @@ const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i,
             mid_of(sa->request) == mid)
             return sa;
     return NULL;
+}
+
+// It comes before there is what takes it, and its copy may come behind that.
+static bool is_early(const struct trial *t, const struct flight *f)
+{
+    return is_first(f) || (!(f->data[19] & 0x20) && !taker(t, f) &&
+                           trial_asks(t, 1 - f->to, spi_i_of(f->data), mid_of(f->data)));
 }
 
 unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
@@ -231,7 +292,7 @@ unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
             e[n++] = (struct event_of){.kind = EV_ARRIVE, .at = i};
         if (t->losses && n < max)
             e[n++] = (struct event_of){.kind = EV_LOSE, .at = i};
-        if (t->copies && n < max)
+        if (t->copies && (!t->copies_apart || is_early(t, t->flight[i])) && n < max)
             e[n++] = (struct event_of){.kind = EV_KEEP, .at = i};
     }
     // What is still on its way, and sent again, is a copy: EV_KEEP has that.
@@ -257,26 +318,27 @@ static void note(struct trial *t, const struct event_of *e)
     else if (e->kind == EV_AGAIN)
         snprintf(one, sizeof(one), "%c%u", "rs"[e->side], e -> at);
     else
-        snprintf(one, sizeof(one), "%c%u", "?+-="[e->kind], e -> at);
+        snprintf(one, sizeof(one), "%c%u", "?+-=?p"[e->kind], e -> at);
     snprintf(t->order + strlen(t->order), sizeof(t->order) - strlen(t->order), "%s%s", t->order[0] ? "," : "",
              one);
 }
 
 bool event_read(const struct trial *t, const char *text, struct event_of *e)
 {
-    static const char kinds[] = "ab+-=rs";
+    static const char kinds[] = "ab+-=rsp";
     const char *k = *text ? strchr(kinds, *text) : NULL;
     char *end;
     if (!k)
         return false;
     memset(e, 0, sizeof(*e));
-    e->kind = (const enum event_kind[]){
-        EV_BEGIN, EV_BEGIN, EV_ARRIVE, EV_LOSE, EV_KEEP, EV_AGAIN, EV_AGAIN}[k - kinds];
+    e->kind = (const enum event_kind[]){EV_BEGIN, EV_BEGIN, EV_ARRIVE, EV_LOSE,
+                                        EV_KEEP,  EV_AGAIN, EV_AGAIN,  EV_PAST}[k - kinds];
     e->side = *text == 'b' || *text == 's';
     e->at = (uint32_t)strtoul(text + 1, &end, 10);
     if (e->kind == EV_BEGIN)
         return t->sc->acts[e->side][t->begun[e->side]];
-    return end != text + 1 && (e->kind == EV_AGAIN || e->at < t->in_flight);
+    return end != text + 1 &&
+           (e->kind == EV_AGAIN || e->at < (e->kind == EV_PAST ? t->past_count : t->in_flight));
 }
 
 static void arrive(struct trial *t, uint32_t at, bool keep)
@@ -284,8 +346,18 @@ static void arrive(struct trial *t, uint32_t at, bool keep)
     struct flight *f = t->flight[at];
     use(t, f->to, trial_opened(t, f->data, f->len));
     ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
-    if (!keep) // nothing that it called forth stands before it
-        take_out(t, at);
+    if (keep)
+        return;
+    take_out(t, at); // nothing that it called forth stands before it
+    for (unsigned i = 0; i < t->past_count; i++)
+        if (t->past[i]->hash == f->hash) {
+            flight_free(f);
+            return;
+        }
+    if (t->past_count < FLIGHT_MAX && !is_first(f))
+        t->past[t->past_count++] = f;
+    else
+        flight_free(f);
 }
 
 static void send_again(struct trial *t, int side, uint32_t id)
@@ -300,13 +372,14 @@ static void send_again(struct trial *t, int side, uint32_t id)
 
 static void lose(struct trial *t, uint32_t at)
 {
-    const struct flight *f = t->flight[at];
+    struct flight *f = t->flight[at];
     bool response = f->data[19] & 0x20;
     t->losses--;
     if (t->owed_count < LOSSES_MAX)
         t->owed[t->owed_count++] = (struct lost){
             .spi_i = spi_i_of(f->data), .mid = mid_of(f->data), .by = response ? f->to : 1 - f->to};
     take_out(t, at);
+    flight_free(f);
 }
 
 static void not_owed(struct trial *t, int side, uint32_t id)
@@ -345,6 +418,41 @@ static void settle(struct trial *t)
         check_keys(t, s);
 }
 
+// An answer may go out once more, as it was.
+static void past(struct trial *t, uint32_t at)
+{
+    const struct flight *f = t->past[at];
+    unsigned in_flight = t->in_flight, sealed = t->opened_count;
+    uint64_t before = state_hash(t);
+    struct cause causes[SEEN_MAX];
+    memcpy(causes, t->causes, sizeof(causes));
+    unsigned cause_count = t->cause_count;
+    use(t, f->to, trial_opened(t, f->data, f->len));
+    ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
+    settle(t);
+    if (t->in_flight > in_flight + 1 || t->opened_count != sealed)
+        trial_fail(t, "copy", "side %d answers message %u, that came again, by %s", f->to, f->data[23],
+                   t->opened_count != sealed ? "another message" : "more than one");
+    while (t->in_flight > in_flight)
+        flight_free(t->flight[--t->in_flight]);
+    memcpy(t->causes, causes, sizeof(causes)); // it draws nothing
+    t->cause_count = cause_count;
+    if (state_hash(t) != before)
+        trial_fail(t, "copy", "message %u, that came again, changes something at side %d", f->data[23],
+                   f->to);
+}
+
+void trial_copies(struct trial *t)
+{
+    for (unsigned i = 0; i < t->past_count && !t->why[0]; i++) {
+        if (!taker(t, t->past[i]) || is_open(t, t->past[i]))
+            continue;
+        past(t, i);
+        if (t->why[0])
+            note(t, &(struct event_of){.kind = EV_PAST, .at = i});
+    }
+}
+
 void trial_do(struct trial *t, const struct event_of *e)
 {
     note(t, e);
@@ -353,6 +461,7 @@ void trial_do(struct trial *t, const struct event_of *e)
         use(t, e->side, ~(uint64_t)t->begun[e->side]);
         act_begin(t, e->side, t->sc->acts[e->side][t->begun[e->side]++]);
         break;
+    case EV_PAST: past(t, e->at); return;
     case EV_ARRIVE: arrive(t, e->at, false); break;
     case EV_KEEP:
         t->copies--;
