@@ -410,7 +410,7 @@ bool conn_holds(const struct conn *c, const struct addr *address)
     bool all = policies_read(slice_of(c->policies, c->policies_len), &specs, &count) == 0;
     for (unsigned i = 0; i < c->cfg.child_count && all; i++) {
         const struct child_config *child = &c->cfg.children[i];
-        if (child->action == POLICY_PROTECT && child->mode == MODE_TUNNEL && is_dynamic(&child->local_ts))
+        if (child->action == POLICY_PROTECT && child->mode == MODE_TUNNEL && is_dynamic(child->local_ts))
             all = i < count && holds(&specs[i].local, address);
     }
     free(specs);
