@@ -150,7 +150,7 @@ static void request(struct task *t)
              sa_label(sa));
         log_deleting(sa);
         rekey_ike_concede(sa);
-        for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED && !refused; c = c->next)
+        for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED; c = c->next)
             if (!c->job && child_is_up(c))
                 sa->ike->events->child_lost(ike, sa->conn, c->cfg->name, LOST_CLOSED);
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");

@@ -119,6 +119,28 @@ static void test_close_action_brings_one_back(void **state)
 }
 
 // A peer that closes each SA as soon as it is there: 67 SAs in 80 s once.
+static void closing_at_the_other(struct conn_config *c, int side)
+{
+    closing(c, !side);
+}
+
+// An initiator that does not take our proof says so when we have it up already, and have forgotten that we
+// were about to try ourselves: what was refused to us as initiator is tried again, too.
+static void test_close_action_brings_back_what_an_initiator_has_refused(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, closing_at_the_other);
+    uint8_t buf[64];
+    struct pb b = pb_of(buf, sizeof(buf));
+    struct ike_sa *sa = p->s[0].ike->sas;
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_AUTHENTICATION_FAILED, slice_of(NULL, 0));
+    send_once(sa, EX_INFORMATIONAL, &b);
+    sa_destroy(sa);
+    pair_wait(p, 5000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 static void test_close_action_backs_off_from_a_peer_that_closes_at_once(void **state)
 {
     (void)state;
@@ -593,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_soft_limit_makes_before_it_breaks),
         cmocka_unit_test(test_edited_child_is_initiated_anew_and_the_old_sa_goes),
         cmocka_unit_test(test_close_action_brings_one_back),
+        cmocka_unit_test(test_close_action_brings_back_what_an_initiator_has_refused),
         cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
