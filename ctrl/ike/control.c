@@ -172,6 +172,27 @@ void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
     revive_step(sa, true);
 }
 
+// The peer has deleted the IKE SA while an operator waited for a CHILD SA on it: nobody has refused that, the
+// two have crossed (RFC 7296 2.25.2). It begins anew, once.
+void control_sa_deleted(struct ike_sa *sa)
+{
+    struct ike *ike = sa->ike;
+    struct conn *c = conn_find(ike, sa->conn->cfg.name);
+    revive_sa_deleted(sa);
+    for (struct job *j = c ? ike->jobs : NULL; j; j = j->next) {
+        const struct child_config *child = conn_child(c, j->child);
+        struct esp_error err = {0};
+        if (j->kind != JOB_INITIATE || j->sa_id != sa->id || j->anew || !child)
+            continue;
+        j->anew = true;
+        LOGF(IKE, 1, "%s/%s begins anew: the peer deleted the IKE_SA meanwhile", c->cfg.name, child->name);
+        j->sa_id = ike->next_id + 1;
+        if (initiate_anew(ike, c, child, &err) != 0)
+            j->sa_id = sa->id; // and ends with it
+        return;                // who else waits is told as before
+    }
+}
+
 void control_child_later(struct ike_sa *sa, const struct child_config *cfg)
 {
     for (const struct child_sa *c = sa->children; c; c = c->next)

@@ -14,7 +14,7 @@ struct job { // a request of ctl that takes time
     struct ike *ike;
     enum job_kind kind;
     uint32_t id, req, sa_id, remaining, matched;
-    bool failed;
+    bool failed, anew; // anew: it has begun once more
     struct conn *conn; // JOB_LOAD: what takes its place when path has said yes; counted
     char child[NAME_MAX_LEN], why[200];
     struct timer timer;

@@ -567,6 +567,31 @@ static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **
     pair_free(p);
 }
 
+static int keep_back(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number, (void)d;
+    return -1;
+}
+
+// Whoever waits for a further CHILD SA gets it, on an IKE SA of its own.
+static void test_initiation_that_crosses_the_delete_of_its_ike_sa_begins_anew(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, pair_two_children);
+    p->filter = keep_back;
+    pair_terminate(p, 1, NULL, false);
+    uint32_t req = pair_initiate(p, 0, "d");
+    p->filter = NULL;
+    pair_wait(p, 1000);
+    pair_result(p, 0, req, true);
+    pair_wait(p, 10000);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    assert_string_equal(pair_sa(&p->s[0], 0)->child.name, "d");
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
 static void test_delete_of_a_child_that_is_being_installed_counts(void **state)
 {
     (void)state;
@@ -633,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_end_of_an_sa_whose_ike_auth_is_under_way_tells_the_peer),
         cmocka_unit_test(test_ends_that_initiate_at_once_come_to_one_sa),
         cmocka_unit_test(test_initial_contact_is_not_said_beside_an_sa_with_that_host),
+        cmocka_unit_test(test_initiation_that_crosses_the_delete_of_its_ike_sa_begins_anew),
         cmocka_unit_test(test_delete_of_a_child_that_is_being_installed_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
