@@ -7,14 +7,15 @@
 
 #include "tests/orders/orders.h"
 
-enum { LOG2_STATES = 24, KEPT_MOST = 4 }; // losses and copies of a kept order
+enum { LOG2_STATES = 24, KEPT_MOST = 4, SCATTER = 1009 };
+// KEPT_MOST: losses and copies of a kept order. SCATTER: a prime that no number of lists has
 
 struct options {
     unsigned acts, losses, copies, stride, walks;
-    uint64_t seed;
+    uint64_t seed, slice;
     double cpu;
     bool keep_going, verbose;
-    const char *order, *kept;
+    const char *order, *kept, *record, *only;
 };
 struct sum {
     uint64_t states, transitions, ends, scenarios, failed;
@@ -43,7 +44,9 @@ static void usage(void)
            "  --losses N    datagrams that may be lost (1)\n"
            "  --copies N    datagrams that may come twice (1)\n"
            "  --seed N      the first seed of the random numbers (1)\n"
-           "  --stride N    only each N-th pair of lists, from the seed's on (1)\n"
+           "  --only A      lists of these letters alone\n"
+           "  --stride N    only each N-th pair of lists (1), from that on which --slice says (0)\n"
+           "  --record FILE writes down there which pairs of lists are done, and leaves those that were\n"
            "  --walks N     N random orders, one of each of N random pairs of lists, instead of all\n"
            "  --cpu S       no further pair of lists after S seconds of CPU time\n"
            "  --keep-going  the first failing order of each pair of lists\n"
@@ -70,6 +73,41 @@ static bool list_of(int side, unsigned count, uint64_t n, char *out)
     return n == 0;
 }
 
+// --- a record of the pairs of lists that are done: a line each ---
+
+static bool done_before(const struct options *o, const struct scenario *sc, struct sum *sum)
+{
+    char line[200], lists[16], mine[16];
+    unsigned long long y[5];
+    bool found = false;
+    FILE *f = o->record ? fopen(o->record, "re") : NULL;
+    snprintf(mine, sizeof(mine), "%s/%s", sc->acts[0], sc->acts[1]);
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        found = sscanf(line, "%15s losses %llu copies %llu seed %llu: %llu states, %llu steps", lists, &y[0],
+                       &y[1], &y[2], &y[3], &y[4]) == 6 &&
+                strcmp(lists, mine) == 0 && y[0] == sc->losses && y[1] == sc->copies && y[2] == sc->seed;
+        if (found) {
+            sum->scenarios++;
+            sum->states += y[3];
+            sum->transitions += y[4];
+        }
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static void write_down(const struct options *o, const struct scenario *sc, const struct tally *y, double cpu)
+{
+    FILE *f = o->record ? fopen(o->record, "ae") : NULL;
+    if (!f)
+        return;
+    fprintf(f, "%s/%s losses %u copies %u seed %llu: %llu states, %llu steps, %.2f CPU s\n", sc->acts[0],
+            sc->acts[1], sc->losses, sc->copies, (unsigned long long)sc->seed, (unsigned long long)y->states,
+            (unsigned long long)y->transitions, cpu);
+    fclose(f);
+}
+
 static bool run(struct search *s, const struct scenario *sc, const struct options *o, struct sum *sum)
 {
     struct tally y;
@@ -85,6 +123,8 @@ static bool run(struct search *s, const struct scenario *sc, const struct option
     if (o->verbose)
         printf("%s/%s: %llu states, %llu steps, %.2f CPU s\n", sc->acts[0], sc->acts[1],
                (unsigned long long)y.states, (unsigned long long)y.transitions, cpu_now() - begun);
+    if (ok && !y.full)
+        write_down(o, sc, &y, cpu_now() - begun);
     if (y.full)
         printf("%s/%s: not all: the table of states is full\n", sc->acts[0], sc->acts[1]);
     if (!ok)
@@ -96,18 +136,38 @@ static bool run(struct search *s, const struct scenario *sc, const struct option
     return ok && !y.full;
 }
 
+static bool is_wanted(const struct options *o, const struct scenario *sc)
+{
+    for (int side = 0; side < 2 && o->only; side++)
+        if (strspn(sc->acts[side], o->only) != strlen(sc->acts[side]))
+            return false;
+    return true;
+}
+
+static uint64_t lists_of(int side, unsigned acts)
+{
+    char any[ACTS_MAX + 1];
+    uint64_t n = 0;
+    while (list_of(side, acts, n, any))
+        n++;
+    return n;
+}
+
+// Not in their order, so that what there is time for is of all kinds.
 static bool all_lists(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum)
 {
-    uint64_t at = 0;
-    for (uint64_t a = 0; list_of(0, o->acts, a, sc->acts[0]); a++)
-        for (uint64_t b = 0; list_of(1, o->acts, b, sc->acts[1]); b++) {
-            if (at++ % o->stride != o->seed % o->stride)
-                continue;
-            if (o->cpu > 0 && cpu_now() > o->cpu)
-                return true;
-            if (!run(s, sc, o, sum) && !o->keep_going)
-                return false;
-        }
+    uint64_t b = lists_of(1, o->acts), all = lists_of(0, o->acts) * b;
+    for (uint64_t i = 0; i < all; i++) {
+        uint64_t at = i * SCATTER % all;
+        list_of(0, o->acts, at / b, sc->acts[0]);
+        list_of(1, o->acts, at % b, sc->acts[1]);
+        if (!is_wanted(o, sc) || i % o->stride != o->slice % o->stride || done_before(o, sc, sum))
+            continue;
+        if (o->cpu > 0 && cpu_now() > o->cpu)
+            return true;
+        if (!run(s, sc, o, sum) && !o->keep_going)
+            return false;
+    }
     return sum->failed == 0;
 }
 
@@ -169,19 +229,11 @@ static bool all_kept(struct search *s, struct scenario *sc, struct options *o, s
     return sum->failed == 0;
 }
 
-static const struct option OPTIONS[] = {{"acts", 1, NULL, 'a'},
-                                        {"losses", 1, NULL, 'l'},
-                                        {"copies", 1, NULL, 'c'},
-                                        {"seed", 1, NULL, 's'},
-                                        {"cpu", 1, NULL, 't'},
-                                        {"order", 1, NULL, 'o'},
-                                        {"keep-going", 0, NULL, 'k'},
-                                        {"walks", 1, NULL, 'w'},
-                                        {"kept", 1, NULL, 'f'},
-                                        {"help", 0, NULL, 'h'},
-                                        {"stride", 1, NULL, 'n'},
-                                        {"verbose", 0, NULL, 'v'},
-                                        {0}};
+static const struct option OPTIONS[] = {
+    {"acts", 1, NULL, 'a'}, {"losses", 1, NULL, 'l'}, {"copies", 1, NULL, 'c'},     {"seed", 1, NULL, 's'},
+    {"cpu", 1, NULL, 't'},  {"order", 1, NULL, 'o'},  {"keep-going", 0, NULL, 'k'}, {"walks", 1, NULL, 'w'},
+    {"kept", 1, NULL, 'f'}, {"slice", 1, NULL, 'i'},  {"only", 1, NULL, 'y'},       {"record", 1, NULL, 'r'},
+    {"help", 0, NULL, 'h'}, {"stride", 1, NULL, 'n'}, {"verbose", 0, NULL, 'v'},    {0}};
 
 static bool read_options(int argc, char **argv, struct options *o)
 {
@@ -193,6 +245,9 @@ static bool read_options(int argc, char **argv, struct options *o)
         case 'c': o->copies = (unsigned)n; break;
         case 's': o->seed = n; break;
         case 't': o->cpu = (double)n; break;
+        case 'i': o->slice = n; break;
+        case 'y': o->only = optarg; break;
+        case 'r': o->record = optarg; break;
         case 'f': o->kept = optarg; break;
         case 'o': o->order = optarg; break;
         case 'k': o->keep_going = true; break;

@@ -12,16 +12,22 @@ unit-tests: $(ORDERS)
 .PHONY: check-orders-short
 check-orders-short: $(ORDERS)
 	@$(ORDERS) --acts 1 --losses 0 --copies 0
-	@$(ORDERS) --acts 1 --stride 4 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
+	@$(ORDERS) --acts 1 --stride 4 --slice 1 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
 	@$(ORDERS) --kept tests/orders/KEPT
 	@for lists in cc/dd ic/nd lc/cc xc/c xc/i; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1000 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
+# What is done of it is written down, and the next run of the same program goes on from there; several machines: a slice each.
+ORDERS_SLICES ?= 1
+ORDERS_SLICE ?= 0
+ORDERS_ALL = $(ORDERS) --acts 2 --verbose --stride $(ORDERS_SLICES) --slice $(ORDERS_SLICE) $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU)) \
+	--record $(BUILD)/report/orders-$$(sha256sum <$(ORDERS) | cut -c 1-12)
 .PHONY: check-orders
-check-orders: $(ORDERS) ## every order of two exchanges a side with a loss and a copy anywhere (hours; ORDERS_CPU=SECONDS)
+check-orders: $(ORDERS) ## every order of two exchanges a side with a loss and a copy anywhere (hours; ORDERS_CPU=SECONDS, ORDERS_SLICES=N ORDERS_SLICE=I)
+	@mkdir -p $(BUILD)/report
 	@$(ORDERS) --acts 1
-	@$(ORDERS) --acts 2 --losses 0 --copies 0 $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU))
-	@$(ORDERS) --acts 2 $(if $(ORDERS_CPU),--cpu $(ORDERS_CPU))
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 20000
+	@$(ORDERS_ALL) --losses 0
+	@$(ORDERS_ALL)
 .PHONY: orders-mutants
 orders-mutants: $(ORDERS) ## plant a bug in each rule of collision: every one must be found (NAMES="...", LIMIT=SECONDS)
 	@BUILD=$(BUILD) tests/orders/mutants.sh $(NAMES)
