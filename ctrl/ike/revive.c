@@ -155,6 +155,22 @@ static void failed(struct revive *r, const char *why)
     arm(r, wait);
 }
 
+// On its way without us, and not up: if that fails it is still wanted.
+static bool on_its_way(struct ike *ike, const struct conn *c, const struct child_config *child)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
+        if (sa->state == SA_DELETING || sa->state == SA_REFUSED)
+            continue;
+        for (const struct child_sa *k = sa->children; k; k = k->next)
+            if (child_is_up(k) && strcmp(k->cfg->name, child->name) == 0)
+                return false;
+        if ((sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child->name) == 0) ||
+            create_child_on_its_way(sa, child->name))
+            return true;
+    }
+    return false;
+}
+
 // Up, or on its way without us.
 static bool provided(struct ike *ike, const struct conn *c, const struct child_config *child)
 {
@@ -251,6 +267,8 @@ static void attempt(struct timer *t)
     if (provided(ike, c, child)) {
         if (r->why == REVIVE_LIMIT)
             arm(r, BASE_MS); // the one at its limit, whose DELETE waits for another exchange
+        else if (on_its_way(ike, c, child))
+            r->trying = true; // with whoever began it
         else
             drop(r);
         return;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/revive.h"
 #include "ctrl/ike/task.h"
 #include "tests/unit/ike_pair.h"
 
@@ -567,6 +568,28 @@ static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **
     pair_free(p);
 }
 
+// The old IKE SA goes while the new one is made, so nothing has to be done; when that comes to nothing, it
+// has.
+static void test_what_was_lost_while_another_one_was_made_is_wanted_when_that_fails(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, closing);
+    struct ike *ike = p->s[0].ike;
+    revive_reauthenticate(ike->sas);
+    p->filter = pair_lose_all;
+    pair_wait(p, 100);
+    assert_int_equal(ike->sa_count, 2);
+    p->filter = NULL;
+    pair_terminate(p, 1, NULL, false);
+    pair_wait(p, 100);
+    assert_int_equal(ike->sa_count, 1);
+    assert_int_equal(ike->sas->state, SA_CONNECTING);
+    sa_destroy(ike->sas);
+    pair_wait(p, 30000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 static int keep_back(struct pair *p, unsigned number, struct datagram *d)
 {
     (void)p, (void)number, (void)d;
@@ -658,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_end_of_an_sa_whose_ike_auth_is_under_way_tells_the_peer),
         cmocka_unit_test(test_ends_that_initiate_at_once_come_to_one_sa),
         cmocka_unit_test(test_initial_contact_is_not_said_beside_an_sa_with_that_host),
+        cmocka_unit_test(test_what_was_lost_while_another_one_was_made_is_wanted_when_that_fails),
         cmocka_unit_test(test_initiation_that_crosses_the_delete_of_its_ike_sa_begins_anew),
         cmocka_unit_test(test_delete_of_a_child_that_is_being_installed_counts),
     };
