@@ -488,8 +488,10 @@ static bool response(struct task *t, struct inmsg *m)
     if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n) &&
         !(last && notify_is_of_child(n.type))) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
-        if (n.type == N_AUTHENTICATION_FAILED)
+        if (n.type == N_AUTHENTICATION_FAILED) {
             COUNT(sa->ike, auth_failed);
+            resume_refused(sa);
+        }
         sa_why(sa, "received %s notify error", notify_name(n.type));
         failed(sa);
         return false;

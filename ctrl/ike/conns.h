@@ -30,7 +30,8 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     size_t policies_len, pending_len;
     struct addr vips[VIPS_MAX]; // that it was given last
     unsigned vip_count;
-    bool stale; // the addresses have changed since it was asked
+    bool stale;         // the addresses have changed since it was asked
+    bool resumes_alone; // its gateway takes AUTH of resumption as libreswan makes it (resume.h)
     struct conn_config cfg;
 };
 

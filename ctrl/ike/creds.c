@@ -123,14 +123,32 @@ static bool read_uris(struct slice blob, struct slice *out, size_t *count, struc
     return !r.bad || esp_fail(err, -1, "uris", "a malformed list") == 0;
 }
 
+// Of the authority's certificate; all zero: there is none of that name.
+static void authority_digest(const struct creds *c, const char *name, uint8_t out[32])
+{
+    const struct pki_authority *a = pki_authority_next(c->pki, NULL);
+    memset(out, 0, 32);
+    while (a && strcmp(a->name, name) != 0)
+        a = pki_authority_next(c->pki, a->name);
+    struct cr_slice ca = a ? (struct cr_slice){a->ca.p, a->ca.len} : (struct cr_slice){0};
+    if (a && cr_sha256(&ca, 1, out) != 0)
+        memset(out, 0xff, 32);
+}
+
 static void authority_load(struct ike *ike, const struct msg_AUTHORITY_LOAD *m)
 {
     struct slice crl[PKI_URIS_MAX], ocsp[PKI_URIS_MAX];
     size_t crls = 0, ocsps = 0;
     struct esp_error err = {0};
     int rc = -1;
+    static const uint8_t none[32];
+    uint8_t before[32], after[32];
+    authority_digest(ike->creds, m->name, before);
     if (read_uris(m->crl_uris, crl, &crls, &err) && read_uris(m->ocsp_uris, ocsp, &ocsps, &err))
         rc = pki_authority_set(ike->creds->pki, m->name, m->cacert, crl, crls, ocsp, ocsps, &err);
+    authority_digest(ike->creds, m->name, after);
+    if (memcmp(before, none, sizeof(none)) != 0 && memcmp(before, after, sizeof(after)) != 0)
+        ike->creds->gone++; // another one has its name now
     answer(ike, m->req, rc, &err);
 }
 

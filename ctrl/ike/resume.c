@@ -32,6 +32,12 @@ bool resume_begin(struct ike_sa *sa)
     return sa->hs->resumption != NULL;
 }
 
+void resume_refused(struct ike_sa *sa)
+{
+    if (sa->hs && sa->hs->resumption)
+        sa->conn->resumes_alone = !sa->conn->resumes_alone;
+}
+
 bool resume_falls_back(struct ike_sa *sa)
 {
     if (!sa->initiator || sa->state != SA_CONNECTING || !sa->hs || !sa->hs->resumption)
@@ -133,7 +139,8 @@ static void ask_keys(struct task *t)
                                .nr = ike_kex_nr(kex, true),
                                .spi_i = sa->spi_i,
                                .spi_r = sa->spi_r,
-                               .initiator = true};
+                               .initiator = true,
+                               .message_alone = sa->conn->resumes_alone};
     ask(sa->ike, ROOM_KEYS, q.req, MSG_IKE_RESUME, &q);
 }
 

@@ -15,6 +15,9 @@ struct task;
 // --- as initiator ---
 
 bool resume_begin(struct ike_sa *sa); // there is a ticket: TASK_RESUME is how it begins
+// Its AUTH was refused. What it covers libreswan understands otherwise than the RFC (ctrl/keys/derive.h):
+// the next one is of the other form.
+void resume_refused(struct ike_sa *sa);
 // A resumption that failed: true, it begins anew in full.
 bool resume_falls_back(struct ike_sa *sa);
 

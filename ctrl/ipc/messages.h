@@ -108,7 +108,7 @@
 #define MSG_TICKET_KEEP_FIELDS(F)   F(U32, ike_id, 0) F(U32, ticket_id, 0) F(U32, lifetime_s, 0) // no answer
 #define MSG_TICKET_FORGET_FIELDS(F) F(U32, ticket_id, 0)                                  // no answer
 #define MSG_IKE_RESUME_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U32, ticket_id, 0) F(BLOB, ticket, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) \
-    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0)      // -> IKE_KEYS or RESULT
+    F(BLOB, ni, 0) F(BLOB, nr, 0) F(U64, spi_i, 0) F(U64, spi_r, 0) F(U8, initiator, 0) F(U8, message_alone, 0) /* initiator: see derive_resumed_auth */ // -> IKE_KEYS or RESULT
 // A PPK (RFC 8784) for this IKE SA, by the octets that its identity has: it goes into what AUTH is made with from here on. As
 // responder that is settled; as initiator the peer says in its answer whether it has it too, and PPK_SETTLE tells, before it is checked.
 #define MSG_PPK_SELECT_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, ppk_id, 0) F(U8, required, 0) // required: AUTH_IS has no no_ppk. -> RESULT, not ok: there is none

@@ -66,7 +66,7 @@ static int derive_auth(const struct ike_entry *e, const struct ike_secrets *s, b
                        uint8_t out[CR_PRF_MAX])
 {
     if (e->resumed)
-        return derive_resumed_auth(s, of_initiator, message, nonce, id_body, out);
+        return derive_resumed_auth(s, of_initiator, e->message_alone, message, nonce, id_body, out);
     return derive_psk_auth(s, of_initiator, secret, message, nonce, id_body, out);
 }
 
@@ -189,12 +189,13 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
             (struct psk_match){.data = slice_of(e->eap_state->msk, MSCHAP_MSK), .name = e->eap_state->secret};
         n = 1;
     }
-    if (e->resumed) {
-        psk[0] = (struct psk_match){.name = "session ticket"};
-        n = 1;
+    if (e->resumed) { // as responder in either form, and then in that one too: only who knows SK_d has SK_p
+        psk[0] = psk[1] = (struct psk_match){.name = "session ticket"};
+        n = e->initiator ? 1 : 2;
     }
     const struct psk_match *by = NULL;
     for (unsigned i = 0; i < n && !by; i++) {
+        e->message_alone = e->resumed && (e->initiator ? e->message_alone : i == 1);
         bool good = derive_auth(e, e->s, !e->initiator, psk[i].data, m->message, m->own_nonce,
                                 m->peer_id_body, auth) == 0 &&
                     m->auth.len == e->s->prf_len && CRYPTO_memcmp(auth, m->auth.p, m->auth.len) == 0;

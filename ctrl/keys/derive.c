@@ -235,14 +235,16 @@ int derive_psk_auth(const struct ike_secrets *s, bool of_initiator, struct slice
     return rc;
 }
 
-int derive_resumed_auth(const struct ike_secrets *s, bool of_initiator, struct slice message,
-                        struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX])
+int derive_resumed_auth(const struct ike_secrets *s, bool of_initiator, bool message_alone,
+                        struct slice message, struct slice nonce, struct slice id_body,
+                        uint8_t out[CR_PRF_MAX])
 {
     uint8_t maced_id[CR_PRF_MAX];
     int rc = derive_maced_id(s, of_initiator, id_body, maced_id);
     struct cr_slice octets[] = {part(message), part(nonce), {maced_id, s->prf_len}};
     if (!rc)
-        rc = cr_prf(s->prf, of_initiator ? s->sk_pi : s->sk_pr, s->prf_len, octets, 3, out);
+        rc = cr_prf(s->prf, of_initiator ? s->sk_pi : s->sk_pr, s->prf_len, octets, message_alone ? 1 : 3,
+                    out);
     OPENSSL_cleanse(maced_id, sizeof(maced_id));
     return rc;
 }

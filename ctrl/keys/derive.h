@@ -49,9 +49,11 @@ int derive_ppk(const struct ike_secrets *s, struct slice ppk, struct ike_secrets
 // All keys of an IKE SA that is resumed, from SK_d of the one before and both nonces (RFC 5723 5.1).
 int derive_resumed(const struct cr_sk_alg *alg, uint16_t prf, struct slice old_sk_d, struct slice ni,
                    struct slice nr, uint64_t spi_i, uint64_t spi_r, struct ike_secrets *out);
-// AUTH of an end of such a one: prf(SK_p of that end, what AUTH covers) (RFC 5723 4.3.3).
-int derive_resumed_auth(const struct ike_secrets *s, bool of_initiator, struct slice message,
-                        struct slice nonce, struct slice id_body, uint8_t out[CR_PRF_MAX]);
+// AUTH of an end of such a one: prf(SK_p of that end, what AUTH covers) (RFC 5723 4.3.3). message_alone: as
+// libreswan 5.2 has it, where that is the end's first message and nothing else.
+int derive_resumed_auth(const struct ike_secrets *s, bool of_initiator, bool message_alone,
+                        struct slice message, struct slice nonce, struct slice id_body,
+                        uint8_t out[CR_PRF_MAX]);
 // prf(SK_p of an end, its ID): what its AUTH covers beside its first message and the other's nonce (2.15).
 int derive_maced_id(const struct ike_secrets *s, bool of_initiator, struct slice id_body,
                     uint8_t out[CR_PRF_MAX]);

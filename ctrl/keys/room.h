@@ -32,6 +32,7 @@ struct ike_entry {
     enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else
     struct eap_state *eap_state;  // NULL: none
     bool resumed;                 // both ends prove themselves by SK_p (RFC 5723), and by nothing else
+    bool message_alone;           // of such a one: AUTH as libreswan makes it (derive.h)
     struct ticket_ref by, gave;   // the ticket that it was resumed by, the last one that it was given
     struct table used;            // nonces that have made a KEYMAT, by their hash
 };

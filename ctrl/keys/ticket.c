@@ -173,6 +173,7 @@ void keys_ike_resume(struct keys *k, struct ipc_chan *c, const struct msg_IKE_RE
     e->resumed = e->ppk_tried = true;    // what went into SK_d is in its keys
     e->own_again = e->peer_again = true; // no other rounds of authentication
     e->by = ref;
+    e->message_alone = m->initiator && m->message_alone;
     keys_send_ike(c, m->req, e->s);
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/exchange.h"
 #include "ctrl/crypto/signature.h"
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/creds.h"
@@ -769,6 +770,69 @@ static void test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one(void **
     }
 }
 
+// --- tickets (RFC 5723) ---
+
+static void load_authority(struct pair *p, const char *ca)
+{
+    struct msg_AUTHORITY_LOAD m = {.req = 5100, .name = "lab", .cacert = file(ca, "der")};
+    ipc_send(p->s[1].ctl_ike, MSG_AUTHORITY_LOAD, &m);
+    pair_run(p);
+    pair_result(p, 1, 5100, true);
+}
+
+// Up, with a ticket, and given up by the client.
+static struct pair *begin_silent(void)
+{
+    struct pair *p = begin("listed");
+    for (int i = 0; i < 2; i++)
+        p->s[i].ike->set.session_resumption = true;
+    load_authority(p, "ca");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    p->filter = pair_lose_all;
+    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
+    pair_wait(p, 200000);
+    p->filter = NULL;
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    return p;
+}
+
+static void test_crl_counts_for_who_is_resumed(void **state)
+{
+    (void)state;
+    struct pair *p = begin_silent();
+    load_crl(p, 1, "clean");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(watch_said("authentication of 'a.test' with its session ticket successful"));
+    stands(p, true);
+    load_crl(p, 1, "revoked"); // no certificate came with it, and it ends by that of before
+    stands(p, false);
+    end(p);
+    p = begin_silent();
+    p->s[1].ike->sas->lost = true; // the gateway has given it up as well: nothing is left but the ticket
+    sa_destroy(p->s[1].ike->sas);
+    load_crl(p, 1, "revoked");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_true(watch_said("not resuming an IKE_SA: a certificate that proved the peer is revoked"));
+    stands(p, false);
+    end(p);
+}
+
+static void test_authority_of_another_certificate_ends_tickets(void **state)
+{
+    (void)state;
+    struct pair *p = begin_silent();
+    load_authority(p, "ca"); // the same
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(p->s[1].ike->counters[CNT_resumed], 1);
+    end(p);
+    p = begin_silent();
+    load_authority(p, "mid");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(p->s[1].ike->counters[CNT_resumed], 0);
+    assert_true(watch_said("certificates or authorities have gone since"));
+    end(p);
+}
+
 // And one that comes while the peer is being judged by another answer.
 static void test_crl_that_comes_during_the_judgement_counts(void **state)
 {
@@ -928,6 +992,8 @@ int main(void)
         cmocka_unit_test(test_fetch_that_died_is_asked_again_by_its_new_channel),
         cmocka_unit_test(test_tunnel_ends_with_the_certificate_it_was_proven_by),
         cmocka_unit_test(test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one),
+        cmocka_unit_test(test_crl_counts_for_who_is_resumed),
+        cmocka_unit_test(test_authority_of_another_certificate_ends_tickets),
         cmocka_unit_test(test_crl_that_comes_during_the_judgement_counts),
         cmocka_unit_test(test_crl_has_no_say_in_a_pinned_certificate),
         cmocka_unit_test(test_clock_that_is_set_forward_brings_the_end_nearer),

@@ -292,6 +292,39 @@ static void test_a_ticket_is_good_once(void **state)
     pair_free(p);
 }
 
+// A secret goes, and with it all tickets, while one is being used.
+static int unload_between(struct pair *p, unsigned number, struct datagram *d)
+{
+    static const struct msg_SECRET_UNLOAD m = {.req = 4002, .id = "other"};
+    if (d->data[18] == EX_SESSION_RESUME && d->data[19] & FLAG_RESPONSE)
+        ipc_send(p->s[1].ctl_keys, MSG_SECRET_UNLOAD, &m);
+    return watch(p, number, d);
+}
+
+static void test_a_ticket_that_is_void_before_auth_proves_nobody(void **state)
+{
+    static const struct msg_SECRET_LOAD m = {
+        .req = 4003, .id = "other", .type = "ike", .data = {(const uint8_t *)"x", 1}};
+    (void)state;
+    struct pair *p = begin(NULL);
+    ipc_send(p->s[1].ctl_keys, MSG_SECRET_LOAD, &m);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    fall_silent(p);
+    p->filter = unload_between;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_wait(p, 6000); // the refusal is kept for a while
+    assert_anew(p);
+    assert_int_equal(seen.nacks, 0);
+    assert_int_equal(p->s[1].ike->counters[CNT_auth_failed], 1);
+    assert_true(p->s[0].ike->sas->conn->resumes_alone); // perhaps it was that
+    // and the gateway takes the other form as well
+    p->filter = watch;
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_resumed(p);
+    pair_free(p);
+}
+
 // Who has seen a ticket on its way can begin with it as often as he likes, and gets no further.
 static void test_who_saw_a_ticket_gets_nowhere_and_harms_nobody(void **state)
 {
@@ -656,7 +689,12 @@ static void test_keys_and_auth_are_those_of_the_formulas(void **state)
         memcpy(text + 77, nr, 16);
         memcpy(text + 93, maced, 32);
         hmac(sk_p, 32, text, 125, t);
-        assert_int_equal(derive_resumed_auth(&s, of_initiator, slice_of(message, 77), slice_of(nr, 16),
+        assert_int_equal(derive_resumed_auth(&s, of_initiator, false, slice_of(message, 77), slice_of(nr, 16),
+                                             slice_of(id, sizeof(id)), auth),
+                         0);
+        assert_memory_equal(auth, t, 32);
+        hmac(sk_p, 32, message, 77, t); // and of the message alone
+        assert_int_equal(derive_resumed_auth(&s, of_initiator, true, slice_of(message, 77), slice_of(nr, 16),
                                              slice_of(id, sizeof(id)), auth),
                          0);
         assert_memory_equal(auth, t, 32);
@@ -674,6 +712,7 @@ int main(void)
         cmocka_unit_test(test_however_few_tries_there_are_it_begins_in_full),
         cmocka_unit_test(test_a_ticket_waits_until_there_is_a_way_again),
         cmocka_unit_test(test_a_ticket_is_good_once),
+        cmocka_unit_test(test_a_ticket_that_is_void_before_auth_proves_nobody),
         cmocka_unit_test(test_who_saw_a_ticket_gets_nowhere_and_harms_nobody),
         cmocka_unit_test(test_with_the_secrets_go_the_tickets),
         cmocka_unit_test(test_certificates_that_went_end_tickets),
