@@ -72,6 +72,7 @@ struct trial {
     struct flight *flight[FLIGHT_MAX];
     struct flight *past[FLIGHT_MAX]; // what has arrived, each once
     unsigned in_flight, past_count;
+    unsigned answered_again;    // responses that went out
     bool resting, copies_apart; // copies_apart: trial_copies has what would come of copies
     struct seal_seen seals[SEEN_MAX];
     struct opened opened[SEEN_MAX];

@@ -132,7 +132,7 @@ static void explore(struct search *s, struct trial *t)
             failed(s, t->why, t->order);
         if (s->shared->tally.failed || !see(s, state_hash(t)))
             _exit(0);
-        if (t->copies_apart && t->copies)
+        if (t->copies_apart)
             trial_copies(t);
         if (t->why[0]) {
             failed(s, t->why, t->order);
@@ -169,7 +169,7 @@ bool search_all(struct search *s, const struct scenario *sc, struct tally *out)
     forget_all(s);
     if (branch(s)) {
         first_process(sc, &t);
-        t->copies_apart = true;
+        t->copies_apart = sc->copies > 0;
         explore(s, t);
     }
     *out = s->shared->tally;

@@ -163,6 +163,7 @@ static int capture(struct pair *p, unsigned number, struct datagram *d)
     check_seal(t, d, hash);
     if (t->resting)
         return 1;
+    t->answered_again += (d->data[19] & 0x20) != 0;
     if (t->copies_apart && is_copy(t, d, hash))
         return 0;
     if (t->in_flight == FLIGHT_MAX) {
@@ -272,6 +273,24 @@ const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i,
     return NULL;
 }
 
+// That it is lost is no more than that it comes later: what is asked goes out again as it was, that way, and
+// what has been answered is answered so again (trial_copies). When that is so no more, it can be lost.
+static bool is_late_at_most(const struct trial *t, const struct flight *f)
+{
+    uint64_t spi_i = spi_i_of(f->data);
+    bool response = f->data[19] & 0x20;
+    const struct ike_sa *asks = trial_asks(t, response ? f->to : 1 - f->to, spi_i, mid_of(f->data));
+    if (!response)
+        return asks && asks->request_len == f->len && memcmp(asks->request, f->data, f->len) == 0 &&
+               addr_eq(&asks->path.local, &f->path.remote) && addr_eq(&asks->path.remote, &f->path.local);
+    if (!asks)
+        return taker(t, f) != NULL; // it is for nobody any more
+    for (const struct ike_sa *sa = t->p->s[1 - f->to].ike->sas; sa; sa = sa->next)
+        if (sa->reply && sa->reply_len == f->len && memcmp(sa->reply, f->data, f->len) == 0)
+            return true;
+    return false;
+}
+
 // It comes before there is what takes it, and its copy may come behind that.
 static bool is_early(const struct trial *t, const struct flight *f)
 {
@@ -290,7 +309,7 @@ unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
             continue;
         if (n < max)
             e[n++] = (struct event_of){.kind = EV_ARRIVE, .at = i};
-        if (t->losses && n < max)
+        if (t->losses && (!t->copies_apart || !is_late_at_most(t, t->flight[i])) && n < max)
             e[n++] = (struct event_of){.kind = EV_LOSE, .at = i};
         if (t->copies && (!t->copies_apart || is_early(t, t->flight[i])) && n < max)
             e[n++] = (struct event_of){.kind = EV_KEEP, .at = i};
@@ -423,6 +442,7 @@ static void past(struct trial *t, uint32_t at)
 {
     const struct flight *f = t->past[at];
     unsigned in_flight = t->in_flight, sealed = t->opened_count;
+    unsigned again = t->answered_again;
     uint64_t before = state_hash(t);
     struct cause causes[SEEN_MAX];
     memcpy(causes, t->causes, sizeof(causes));
@@ -433,6 +453,11 @@ static void past(struct trial *t, uint32_t at)
     if (t->in_flight > in_flight + 1 || t->opened_count != sealed)
         trial_fail(t, "copy", "side %d answers message %u, that came again, by %s", f->to, f->data[23],
                    t->opened_count != sealed ? "another message" : "more than one");
+    const struct ike_sa *sa = taker(t, f);
+    bool waited_for = !(f->data[19] & 0x20) && sa && sa->in_mid == mid_of(f->data) + 1 &&
+                      trial_asks(t, 1 - f->to, spi_i_of(f->data), mid_of(f->data));
+    if (waited_for && t->answered_again == again)
+        trial_fail(t, "copy", "side %d does not answer message %u, that came again", f->to, f->data[23]);
     while (t->in_flight > in_flight)
         flight_free(t->flight[--t->in_flight]);
     memcpy(t->causes, causes, sizeof(causes)); // it draws nothing
