@@ -129,10 +129,11 @@ void child_wanted_ts(const struct ike_sa *sa, const struct child_config *cfg, st
     if (cfg->mode != MODE_TRANSPORT)
         return;
     // Packets keep their addresses in transport mode: they are the endpoints' own (RFC 4301 section 5.1.2).
-    struct ts_list host = {.count = 1, .t = {{.port_hi = 65535}}}, end, all = *local;
+    struct ts_list host = {.count = 1, .t = {{.port_hi = 65535}}}, end, all;
+    ts_list_copy(&all, local);
     selectors_resolve(&host, &sa->path.local, &end);
     selectors_narrow(&all, &end, local);
-    all = *remote;
+    ts_list_copy(&all, remote);
     selectors_resolve(&host, &sa->path.remote, &end);
     selectors_narrow(&all, &end, remote);
 }

@@ -79,7 +79,8 @@ void pb_selectors(struct pb *b, uint8_t type, const struct ts_list *l)
 
 void selectors_resolve(const struct ts_list *in, const struct addr *host, struct ts_list *out)
 {
-    struct ts_list l = *in;
+    struct ts_list l; // in may be as long as it is
+    ts_list_copy(&l, in);
     for (unsigned i = 0; i < l.count; i++) {
         struct ts *t = &l.t[i];
         if (t->family == 0 && host->family) {
@@ -88,7 +89,7 @@ void selectors_resolve(const struct ts_list *in, const struct addr *host, struct
             memcpy(t->hi, host->a, 16);
         }
     }
-    *out = l;
+    ts_list_copy(out, &l);
 }
 
 bool selectors_narrow(const struct ts_list *ours, const struct ts_list *theirs, struct ts_list *out)

@@ -179,7 +179,8 @@ static bool ranges(const struct ike *ike, const struct conn_config *cfg, const s
 
 bool virtual_pool_ts(const struct ike *ike, const struct conn_config *cfg, struct ts_list *l)
 {
-    struct ts_list in = *l;
+    struct ts_list in;
+    ts_list_copy(&in, l);
     l->count = 0;
     for (unsigned i = 0; i < in.count; i++)
         if (in.t[i].family ? !add(l, &in.t[i]) : !ranges(ike, cfg, &in.t[i], l))
@@ -339,7 +340,8 @@ bool virtual_own_ts(const struct conn *c, struct ts_list *l)
 {
     const struct addr *vips = c->vip_count ? c->vips : c->cfg.vips;
     unsigned count = c->vip_count ? c->vip_count : c->cfg.vip_count;
-    struct ts_list in = *l;
+    struct ts_list in;
+    ts_list_copy(&in, l);
     l->count = 0;
     for (unsigned i = 0; i < in.count; i++) {
         unsigned before = l->count;
