@@ -46,7 +46,7 @@ const char *config_check_shared(const struct vici_node *root)
     if (!data || data->kind != VICI_VALUE)
         return "shared key data missing";
     if (data->len == 0 || data->len > SHARED_MAX)
-        return data->len ? "shared key data longer than 4096 octets" : "shared key data is empty";
+        return data->len ? "shared key data longer than 512 octets" : "shared key data is empty";
     if (id && (!vici_text(id) || id->len == 0 || id->len >= NAME_MAX_LEN ||
                strncmp(vici_text(id), SHARED_UNNAMED, strlen(SHARED_UNNAMED)) == 0))
         return "invalid shared key id";

@@ -7,7 +7,7 @@
 
 #define SHARED_UNNAMED "unnamed#" // ids of secrets that came without one; get-shared does not show them
 
-enum { SHARED_MAX = 4096, SHARED_OWNERS_MAX = 32 };
+enum { SHARED_MAX = 512, SHARED_OWNERS_MAX = 32 };
 
 // "ike", "ppk" or "eap"; NULL: not supported.
 const char *shared_type(const char *text);

@@ -193,10 +193,12 @@ static int refuse_request(struct vfio_user *v, const uint8_t *h)
     if (get_le32(h + 8) & FLAG_NO_REPLY)
         return 0;
     put_header(reply, get_le16(h), get_le16(h + 2), HEADER, FLAG_REPLY | FLAG_ERROR, ENOTSUP);
-    return send_all(v, reply, sizeof(reply), NULL, 0);
+    int rc = send_now(v, reply, sizeof(reply));
+    return rc == -EAGAIN ? lost(v, -ETIMEDOUT) : rc; // it asks and asks, and reads no answer
 }
 
-// Reads messages until the reply to id; others are skipped. Returns the payload's length or a negative errno.
+// Reads messages until the reply to id; others are skipped, for as long as a silent device is waited for.
+// Returns the payload's length or a negative errno.
 static int wait_reply(struct vfio_user *v, uint16_t id, uint16_t cmd, uint8_t *payload, size_t cap)
 {
     int64_t deadline = ms_now() + v->base.timeout_ms;
@@ -204,7 +206,7 @@ static int wait_reply(struct vfio_user *v, uint16_t id, uint16_t cmd, uint8_t *p
 
     for (;;) {
         uint32_t size, flags;
-        int rc = recv_all(v, h, sizeof(h), deadline);
+        int rc = ms_now() < deadline ? recv_all(v, h, sizeof(h), deadline) : lost(v, -ETIMEDOUT);
 
         if (rc)
             return rc;

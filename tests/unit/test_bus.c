@@ -32,6 +32,23 @@ struct peer {
     _Atomic int posted, acked, refused, stands; // stands: reads nothing
 };
 
+// What this thread receives while there is a flood: a message that is not what it waits for, always one more.
+static _Thread_local struct {
+    uint64_t until_ms; // 0: there is none
+    bool requests;
+} flood;
+
+ssize_t recv(int fd, void *p, size_t n, int flags)
+{
+    if (!flood.until_ms || now_ms() > flood.until_ms || n != 16)
+        return recvfrom(fd, p, n, flags, NULL, NULL);
+    memset(p, 0, n);
+    put_le16(p, 0x8000);
+    put_le32((uint8_t *)p + 4, 16);
+    put_le32((uint8_t *)p + 8, flood.requests ? 0 : 1);
+    return 16;
+}
+
 static void send_reply(int fd, const uint8_t *head, uint16_t id, uint16_t cmd, uint32_t flags,
                        const uint8_t *p, uint32_t len)
 {
@@ -271,6 +288,29 @@ static void test_broken_streams_end_the_connection(void **state)
     }
 }
 
+// A device that never falls silent is waited for no longer than one that does.
+static void test_flood_of_other_messages_ends_the_connection(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct busy busy;
+        void *own;
+
+        setup(&own);
+        struct bus *b = open_bus(own);
+        ((struct peer *)own)->how = SILENT;
+        flood.requests = i;
+        flood.until_ms = now_ms() + 5000;
+        busy_from(&busy);
+        assert_int_equal(bus_read32(b, 0), UINT32_MAX);
+        flood.until_ms = 0;
+        assert_true(b->gone);
+        assert_in_range(busy_own_ms(&busy), 0, 1300);
+        bus_close(b);
+        teardown(&own);
+    }
+}
+
 static void test_long_socket_paths_work(void **state)
 {
     char base[] = "/tmp/espalier-long-XXXXXX", dir[400];
@@ -295,6 +335,7 @@ int main(void)
         T(test_foreign_messages_are_passed_over),
         T(test_error_reply_reads_as_all_ones_and_goes_on),
         cmocka_unit_test(test_broken_streams_end_the_connection),
+        cmocka_unit_test(test_flood_of_other_messages_ends_the_connection),
         T(test_long_socket_paths_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,7 +241,7 @@ static void test_transport_mode_is_negotiated_and_never_fallen_back_from(void **
         pair_free(p);
     }
     p = pair_loaded(UNIQUE_REPLACE, transport);
-    p->nat = true; // 2.23.1 is not supported: refused, not half done
+    p->nat = true; // 2.23.1
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
     pair_wait(p, 10000);
     assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
