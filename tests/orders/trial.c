@@ -220,8 +220,14 @@ static void configure_watched(struct conn_config *c, int side)
 
 bool trial_begins_anew(const struct scenario *sc)
 {
-    bool ends = strchr(sc->acts[0], 'D') || strchr(sc->acts[1], 'D');
-    return ends && (strchr(sc->acts[0], 'n') || strchr(sc->acts[1], 'n'));
+    bool ends = false, begins = false;
+    for (int s = 0; s < 2; s++) {
+        for (const char *a = sc->acts[s]; *a; a++) {
+            ends = ends || *a == 'D';
+            begins = begins || *a == 'n';
+        }
+    }
+    return ends && begins;
 }
 
 bool trial_new(struct trial *t, const struct scenario *sc)
