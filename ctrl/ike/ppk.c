@@ -203,7 +203,8 @@ static bool named(const struct ike_sa *sa, const struct notify *n, struct identi
 
 static bool fits_name(const struct identity *id, const struct identity *own)
 {
-    struct identity as = *id; // a PPK_ID has no type of its own
+    struct identity as;
+    identity_copy(&as, id); // a PPK_ID has no type of its own
     as.type = own->type == ID_ANY ? ID_KEY : own->type;
     return identity_match(&as, own) != MATCH_NONE;
 }

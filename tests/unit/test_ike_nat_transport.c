@@ -130,7 +130,8 @@ static void test_second_peer_behind_the_nat_does_not_get_the_first_ones_packets(
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     struct ike_sa *sa = p->s[1].ike->sas;
     const struct msg_CHILD *c = &pair_sa(&p->s[1], 0)->child;
-    struct identity who = *sa->remote_id;
+    struct identity who;
+    identity_copy(&who, sa->remote_id);
     struct ike_sa other = {.ike = sa->ike, .nat.remote = true, .path = sa->path, .remote_id = &who};
     assert_false(nat_transport_taken(&other, &c->local_ts, &c->remote_ts)); // the same peer again
     who.data[0]++;
