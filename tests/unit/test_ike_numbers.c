@@ -234,7 +234,7 @@ static void test_transform_types_have_the_numbers_that_others_know(void **state)
     check_either("transform", TR_KE, "Group", "Key Exchange"); // RFC 9370 renamed it
     check("transform", TR_ESN, "Sequence Number", false);
     for (unsigned i = TR_ADDKE1; i <= TR_ADDKE7; i++)
-        check("transform", i, "Additional Key Exchange", true);
+        check_names("transform", i, "Additional Key Exchange", "ADDKE", true);
 }
 
 static void test_payloads_and_exchanges_have_the_numbers_that_others_know(void **state)
