@@ -175,6 +175,26 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
 
 // --- the initiator's task ---
 
+uint8_t *init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h)
+{
+    uint8_t *msg = b->w.bad ? NULL : malloc(b->w.len), *keep = b->w.bad ? NULL : malloc(b->w.len);
+    if (!msg || !keep) {
+        free(msg);
+        free(keep);
+        return NULL;
+    }
+    struct writer head = writer_of(b->w.p, IKE_HEADER_LEN);
+    h->next = b->first;
+    h->length = (uint32_t)b->w.len;
+    header_write(&head, h);
+    memcpy(msg, b->w.p, b->w.len);
+    memcpy(keep, b->w.p, b->w.len);
+    free(sa->hs->own_init);
+    sa->hs->own_init = keep;
+    sa->hs->own_init_len = b->w.len;
+    return msg;
+}
+
 static void failed(struct ike_sa *sa)
 {
     LOGF(IKE, 1, "establishing IKE_SA failed: %s", sa_reason(sa));
@@ -201,23 +221,12 @@ static void build(struct ike_sa *sa, struct slice public_value)
     pb_signature_hashes(&b);
     ppk_put_use(&b, sa);
     redirect_put(&b, sa);
-    uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
-    if (!msg || !keep) {
-        free(msg);
-        free(keep);
+    uint8_t *msg = init_finish(sa, &b, &h);
+    if (!msg) {
         sa_why(sa, "building the IKE_SA_INIT request failed");
         failed(sa);
         return;
     }
-    h.next = b.first;
-    h.length = (uint32_t)b.w.len;
-    struct writer head = writer_of(buf, IKE_HEADER_LEN);
-    header_write(&head, &h);
-    memcpy(msg, buf, b.w.len);
-    memcpy(keep, buf, b.w.len);
-    free(hs->own_init);
-    hs->own_init = keep;
-    hs->own_init_len = b.w.len;
     COUNT(sa->ike, ike_init_out_req);
     LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %sN(HASH_ALG) %s]",
          hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ",

@@ -25,4 +25,9 @@ void init_read_auth(struct ike_sa *sa, const struct payloads *pl);
 void init_ask_keys(struct task *t, reply_fn fn);
 bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m);
 
+// An IKE SA's first message of ours: its head is written, and its octets are kept for AUTH (RFC 7296
+// section 2.15). The message, of b->w.len octets and the caller's; NULL: it had no room, or there is no
+// memory.
+uint8_t *init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h);
+
 #endif

@@ -196,19 +196,13 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     ppk_put_use(&b, sa);
     childless_put(&b, sa);
     rounds_put_supported(&b, sa);
-    h.length = (uint32_t)b.w.len;
-    struct writer head = writer_of(buf, IKE_HEADER_LEN);
-    header_write(&head, &h);
-    sa->reply = b.w.bad ? NULL : malloc(b.w.len);
-    hs->own_init = b.w.bad ? NULL : malloc(b.w.len);
-    if (!sa->reply || !hs->own_init) {
+    sa->reply = init_finish(sa, &b, &h);
+    if (!sa->reply) {
         sa_why(sa, "building the IKE_SA_INIT response failed");
         sa_destroy(sa);
         return;
     }
-    memcpy(sa->reply, buf, b.w.len);
-    memcpy(hs->own_init, buf, b.w.len);
-    sa->reply_len = hs->own_init_len = b.w.len;
+    sa->reply_len = b.w.len;
     sa->in_mid = 1;
     LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) %s%s%s]",
          asks ? "CERTREQ " : "", hs->peer_signs ? "N(HASH_ALG) " : "", hs->use_ppk ? "N(USE_PPK) " : "");

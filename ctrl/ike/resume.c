@@ -63,23 +63,12 @@ static void build(struct ike_sa *sa)
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     redirect_put(&b, sa);
-    uint8_t *msg = b.w.bad ? NULL : malloc(b.w.len), *keep = b.w.bad ? NULL : malloc(b.w.len);
-    if (!msg || !keep) {
-        free(msg);
-        free(keep);
+    uint8_t *msg = init_finish(sa, &b, &h);
+    if (!msg) {
         sa_why(sa, "building the IKE_SESSION_RESUME request failed");
         resume_falls_back(sa);
         return;
     }
-    h.next = b.first;
-    h.length = (uint32_t)b.w.len;
-    struct writer head = writer_of(buf, IKE_HEADER_LEN);
-    header_write(&head, &h);
-    memcpy(msg, buf, b.w.len);
-    memcpy(keep, buf, b.w.len);
-    free(hs->own_init);
-    hs->own_init = keep;
-    hs->own_init_len = b.w.len;
     LOGF(ENC, 1,
          "generating IKE_SESSION_RESUME request 0 [ %sNo N(TICKET_OPAQUE) N(NATD_S_IP) N(NATD_D_IP) ]",
          hs->cookie_len ? "N(COOKIE) " : "");
