@@ -114,7 +114,7 @@ static int check_preshared(struct secret *s, const struct vici_node *section, co
     int len = decode((const char *)value->value, data, SHARED_MAX + 1);
     if (len < 0)
         fault(s, tree_where(value),
-              "invalid value for: secret: expected at most 4096 octets as text, behind 0x "
+              "invalid value for: secret: expected at most 512 octets as text, behind 0x "
               "an even number of hexadecimal digits, or behind 0s base64");
     else
         check_message(s, section, kind, data, (size_t)len);

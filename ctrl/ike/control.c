@@ -182,7 +182,8 @@ void control_sa_deleted(struct ike_sa *sa)
     for (struct job *j = c ? ike->jobs : NULL; j; j = j->next) {
         const struct child_config *child = conn_child(c, j->child);
         struct esp_error err = {0};
-        if (j->kind != JOB_INITIATE || j->sa_id != sa->id || j->anew || !child)
+        if (j->kind != JOB_INITIATE || j->sa_id != sa->id || j->anew || !child ||
+            child->action != POLICY_PROTECT)
             continue;
         j->anew = true;
         LOGF(IKE, 1, "%s/%s begins anew: the peer deleted the IKE_SA meanwhile", c->cfg.name, child->name);

@@ -280,7 +280,7 @@ void creds_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_AUTHORITY_LOAD: authority_load(ike, &m->AUTHORITY_LOAD); break;
     case MSG_AUTHORITY_UNLOAD:
         rc = pki_authority_unset(ike->creds->pki, m->AUTHORITY_UNLOAD.name, &err);
-        ike->creds->gone++;
+        ike->creds->gone += rc == 0;
         answer(ike, m->AUTHORITY_UNLOAD.req, rc, &err);
         break;
     case MSG_AUTHORITY_LIST: authority_list(ike, &m->AUTHORITY_LIST); break;

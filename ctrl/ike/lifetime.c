@@ -113,7 +113,8 @@ static void proof_ends(struct ike_sa *sa)
     int64_t left = sa->proven_until - creds_now(sa->ike);
     uint64_t end = now + 1000 * (uint64_t)(left > PROOF_LEAST_S ? left : PROOF_LEAST_S);
     no_later(&sa->reauth_at, end + jitter(PROOF_SPREAD_MS));
-    no_later(&sa->over_at, end + PROOF_OVER_MS);
+    no_later(&sa->proof_over_at, end + PROOF_OVER_MS);
+    no_later(&sa->over_at, sa->proof_over_at);
 }
 
 void lifetime_ike_reauth(struct ike_sa *sa, uint64_t at)
@@ -141,6 +142,19 @@ void lifetime_ike(struct ike_sa *sa)
     if (sa->proven_until)
         proof_ends(sa);
     lifetime_ike_arm(sa);
+}
+
+void lifetime_ike_inherit(struct ike_sa *next, const struct ike_sa *old)
+{
+    if (old->reauth_at)
+        no_later(&next->reauth_at, old->reauth_at);
+    else if (old->conn->cfg.reauth_time && old->over_at) // it is overdue
+        no_later(&next->over_at, old->over_at);
+    if (old->proof_over_at) {
+        next->proof_over_at = old->proof_over_at;
+        no_later(&next->over_at, old->proof_over_at);
+    }
+    lifetime_ike_arm(next);
 }
 
 // Where it was set back they end later than was reckoned; to have the peer prove itself too early does no

@@ -17,6 +17,9 @@ void lifetime_child(struct child_sa *c); // its times run from now on
 void lifetime_child_arm(struct child_sa *c);
 uint64_t lifetime_volume(uint64_t limit, uint64_t spread); // less a random part of spread
 void lifetime_ike(struct ike_sa *sa);
+// A successor has new keys, and no new proof of its peer: that ends when it would have (RFC 7296
+// section 2.8.3).
+void lifetime_ike_inherit(struct ike_sa *next, const struct ike_sa *old);
 void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms); // of its rekeying
 void lifetime_ike_arm(struct ike_sa *sa);
 void lifetime_ike_reauth(struct ike_sa *sa, uint64_t at); // it proves itself again by then

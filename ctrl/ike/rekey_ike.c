@@ -144,6 +144,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     sa_stop_work(old);
     stand_back(old);
     sa_up(next);
+    lifetime_ike_inherit(next, old);
     COUNT(ike, ike_rekeyed);
     LOGF(IKE, 0, "IKE_SA %s[%u] rekeyed between %s...%s, replaces [%u]", next->conn->cfg.name, next->id,
          identity_print(next->local_id, ida, sizeof(ida)), identity_print(next->remote_id, idb, sizeof(idb)),

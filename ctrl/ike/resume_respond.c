@@ -108,7 +108,7 @@ static bool cookie_gate(struct ike *ike, const struct net_path *path, const stru
 {
     struct notify n;
     uint8_t cookie[33];
-    if (!cookie_needed(ike, path) ||
+    if ((waiting(ike) < WAITING_FREE && !cookie_needed(ike, path)) ||
         (notify_find(&in->pl, N_COOKIE, &n) && cookie_check(ike, n.data, in->nonce, &path->remote, h->spi_i)))
         return true;
     COUNT(ike, cookies_sent);
@@ -303,6 +303,13 @@ static void accept_request(struct ike *ike, const struct resume_wait *w, const s
     log_set_context("", 0);
 }
 
+// We are closing it, and the peer's answer has not come yet.
+static bool is_closing(struct ike *ike, const struct session *s)
+{
+    const struct ike_sa *old = sa_by_spi(ike, s->own_spi);
+    return old && old->state == SA_DELETING;
+}
+
 // NULL: why says why not.
 static struct conn *choose(struct ike *ike, const struct resume_wait *w, struct session *s, uint32_t standing,
                            char *why, size_t size)
@@ -312,6 +319,10 @@ static struct conn *choose(struct ike *ike, const struct resume_wait *w, struct 
         return NULL;
     }
     struct conn *c = session_conn(ike, s, why, size);
+    if (c && is_closing(ike, s)) {
+        snprintf(why, size, "it is being closed");
+        return NULL;
+    }
     if (!c || conn_is_for(c, &w->path))
         return c;
     snprintf(why, size, "its connection is not for these addresses");
@@ -336,6 +347,8 @@ static void opened(struct ike *ike, uint32_t number, enum msg_type type, const u
     if (!c || ike->stopping || !read_request(&w->h, slice_of(w->data, w->len), &in, &r)) {
         nack(ike, &w->path, &w->h, why);
         session_free(s);
+    } else if (!init_within_limits(ike, &w->path)) { // others have been let in meanwhile
+        session_free(s);
     } else {
         accept_request(ike, w, &in, c, s);
     }
@@ -354,8 +367,11 @@ void resume_free(struct ike *ike)
 const char *resume_fault(struct ike_sa *sa, const struct identity *idi, const struct identity *idr)
 {
     const struct session *s = sa->hs->resumption;
+    char why[200];
     if (!identity_eq(idi, s->said) || (idr && !identity_eq(idr, s->local)))
         return "the peer resumes an IKE SA under another name than it had (RFC 5723 4.3.3)";
+    if (session_conn(sa->ike, s, why, sizeof(why)) != sa->conn || is_closing(sa->ike, s))
+        return "what the peer resumes has ended since it asked";
     session_ids(sa, s);
     return NULL;
 }

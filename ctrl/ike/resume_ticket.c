@@ -317,6 +317,8 @@ static uint32_t lifetime(const struct ike_sa *sa)
 {
     uint64_t now = loop_now(sa->ike->loop), ms = (uint64_t)sa->ike->set.ticket_lifetime * 1000;
     const uint64_t ends[] = {sa->reauth_at, sa->over_at};
+    if (sa->conn->cfg.reauth_time && !sa->reauth_at)
+        return 0; // it must do so now
     for (unsigned i = 0; i < 2; i++)
         if (ends[i])
             ms = least(ms, ends[i] > now ? ends[i] - now : 0);

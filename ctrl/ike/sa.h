@@ -143,6 +143,7 @@ struct ike_sa {
     uint64_t last_in, last_out, established_at;
     uint64_t hinted_at; // somebody said in clear that the peer has forgotten its SAs; 0: nobody
     uint64_t rekey_at, reauth_at, over_at; // 0: never
+    uint64_t proof_over_at; // of over_at, what the end of the peer's proof makes of it; 0: nothing
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
     bool alone;           // it has had no CHILD SA yet, and was made so
     bool replaced;        // by a rekeying: it goes without a word to ctl

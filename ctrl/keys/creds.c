@@ -107,7 +107,7 @@ static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SEC
     struct slice data = m->data;
     if (secret_kind(m->type) == SECRET_EAP && hash_password(k, m, hash, &err) == 0)
         data = slice_of(hash, sizeof(hash));
-    if (!err.code && psk_replaces(k->psks, m->id, data, m->owners))
+    if (!err.code && psk_replaces(k->psks, m->id, m->type, data, m->owners))
         ticket_forget_all(&k->tickets);
     if (!err.code)
         psk_load(k->psks, m->id, m->type, data, m->owners, &err);

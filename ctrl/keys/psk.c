@@ -156,11 +156,12 @@ static bool same_owners(const struct psk *p, struct slice owners)
     return rd_done(&r) && n == p->owner_count;
 }
 
-bool psk_replaces(const struct psk_store *s, const char *name, struct slice data, struct slice owners)
+bool psk_replaces(const struct psk_store *s, const char *name, const char *type, struct slice data,
+                  struct slice owners)
 {
     const struct psk *p = find(s, name);
-    return p &&
-           (p->len != data.len || CRYPTO_memcmp(p->data, data.p, p->len) != 0 || !same_owners(p, owners));
+    return p && ((int)p->kind != secret_kind(type) || p->len != data.len ||
+                 CRYPTO_memcmp(p->data, data.p, p->len) != 0 || !same_owners(p, owners));
 }
 
 int secret_kind(const char *type)

@@ -28,7 +28,8 @@ void psk_store_free(struct psk_store *s);
 int psk_load(struct psk_store *s, const char *name, const char *type, struct slice data, struct slice owners,
              struct esp_error *err);
 // Whether there is one of that name, of other octets or owners.
-bool psk_replaces(const struct psk_store *s, const char *name, struct slice data, struct slice owners);
+bool psk_replaces(const struct psk_store *s, const char *name, const char *type, struct slice data,
+                  struct slice owners);
 bool psk_unload(struct psk_store *s, const char *name);
 void psk_clear(struct psk_store *s);
 // Calls f for each secret from that serial number on, in the order of loading, until it says false. Returns

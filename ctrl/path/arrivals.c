@@ -115,11 +115,13 @@ static void apart(struct arrivals *t, struct packet *pkt, const struct datagram 
 }
 
 // No packet of ours is as long as those, but a message of IKE may be.
-static void too_long(struct worker *w, struct packet *pkt, const struct datagram *d)
+static void too_long(struct arrivals *t, struct packet *pkt, const struct datagram *d)
 {
+    struct worker *w = t->w;
     const uint8_t *next = memcpy(d->more - d->cap, d->p, d->cap);
     for (uint32_t left = d->len, n; left; left -= n, next += n) {
         n = left < d->segment ? left : d->segment;
+        t->all++;
         if (is_ike(next, n))
             to_ike(w, next, n, &d->a);
         else
@@ -140,8 +142,9 @@ static void one(struct arrivals *t, struct packet *pkt, struct datagram *d)
     } else if (d->segment <= d->cap && !d->a.cut) {
         apart(t, pkt, d);
     } else if (!d->a.cut) {
-        too_long(t->w, pkt, d);
+        too_long(t, pkt, d);
     } else {
+        t->all++;
         t->w->drop_in[ESP_STATUS_TRUNCATED] += (d->len + d->segment - 1) / d->segment - 1;
         pkt->job.op = ESP_DECAP;
         io_drop(t->w, pkt, ESP_STATUS_TRUNCATED);

@@ -55,14 +55,14 @@ static pid_t elsewhere(void)
     assert_int_equal(pipe(up), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        if (unshare(CLONE_NEWNET) == 0)
-            (void)!write(up[1], "", 1);
+        if (unshare(CLONE_NEWNET) < 0 || write(up[1], "", 1) != 1)
+            _exit(1);
         pause();
         _exit(0);
     }
+    close(up[1]);
     assert_int_equal(read(up[0], &c, 1), 1);
     close(up[0]);
-    close(up[1]);
     return pid;
 }
 

@@ -24,7 +24,7 @@ static int set_up(void **state)
         return -1;
     snprintf(settings, sizeof(settings), "%.150s/resume.conf", lab.dir);
     return sh("printf 'espalierd {\n  session_resumption = yes\n  retransmit_tries = 2\n"
-              "  retransmit_timeout = 1.0\n  retransmit_base = 1\n}\n' >%s",
+              "  retransmit_timeout = 2.0\n  retransmit_base = 1\n}\n' >%s",
               settings);
 }
 

@@ -231,6 +231,24 @@ static void test_tunnel_ends_with_the_certificate_it_was_proven_by(void **state)
     certs_end(p);
 }
 
+// A peer that rekeys more often than a proof is waited for gains nothing by it.
+static void test_rekeying_again_and_again_puts_no_end_off(void **state)
+{
+    (void)state;
+    struct pair *p = begin_late();
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_wait(p, (LEFT_S - 5) * 1000);
+    for (unsigned ms = 0; ms < 5000 + PROOF_OVER_MS + 30000; ms += 10000) {
+        for (struct ike_sa *sa = p->s[1].ike->sas; sa; sa = sa->next)
+            if (sa->state == SA_ESTABLISHED)
+                rekey_ike(sa);
+        pair_run(p);
+        pair_wait(p, 10000);
+    }
+    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+    certs_end(p);
+}
+
 static void load_crl(struct pair *p, int side, const char *name)
 {
     certs_load(p, side, PKI_CRL, name);
@@ -403,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_answer_that_comes_too_late_goes_nowhere),
         cmocka_unit_test(test_fetch_that_died_is_asked_again_by_its_new_channel),
         cmocka_unit_test(test_tunnel_ends_with_the_certificate_it_was_proven_by),
+        cmocka_unit_test(test_rekeying_again_and_again_puts_no_end_off),
         cmocka_unit_test(test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one),
         cmocka_unit_test(test_crl_counts_for_who_is_resumed),
         cmocka_unit_test(test_authority_of_another_certificate_ends_tickets),

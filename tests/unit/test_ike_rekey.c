@@ -503,6 +503,13 @@ static void reauthenticating_alone(struct conn_config *c, int side)
     c->unique = UNIQUE_REPLACE;
 }
 
+static void rekeying_and_reauthenticating(struct conn_config *c, int side)
+{
+    reauthenticating(c, side);
+    c->rekey_time = side ? 90 : 100; // by either end
+    c->over_time = c->rand_time = 30;
+}
+
 static void reauthenticates(void (*tune)(struct conn_config *, int))
 {
     struct pair *p = pair_established(UNIQUE_NO, tune);
@@ -528,6 +535,7 @@ static void test_reauthentication_makes_all_children_before_it_breaks(void **sta
     (void)state;
     reauthenticates(reauthenticating);
     reauthenticates(reauthenticating_alone);
+    reauthenticates(rekeying_and_reauthenticating);
 }
 
 static void lives_without_rekey(struct conn_config *c, int side)

@@ -627,6 +627,50 @@ static void test_another_proof_is_due_when_it_was(void **state)
     pair_free(p);
 }
 
+// Between that and the end of over_time the peer has to prove itself; it gets no ticket to do without.
+static void test_no_ticket_is_given_when_another_proof_is_overdue(void **state)
+{
+    (void)state;
+    struct pair *p = up(tune_reauth);
+    uint32_t id = p->s[0].ike->sas->session->id;
+    p->s[1].ike->sas->reauth_at = 0; // as when it was asked for
+    exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
+    pair_run(p);
+    const struct session *s = p->s[0].ike->sas->session;
+    assert_true(!s || s->id == id);
+    pair_free(p);
+}
+
+static void test_rekeying_puts_off_no_other_proof(void **state)
+{
+    (void)state;
+    struct pair *p = up(tune_reauth);
+    uint64_t due = p->s[1].ike->sas->reauth_at;
+    pair_wait(p, 100000);
+    rekey_ike(p->s[0].ike->sas);
+    pair_run(p);
+    assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
+    fall_silent(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
+    pair_free(p);
+}
+
+// An operator closes it at the gateway, and nobody answers the DELETE: its ticket is no good any more.
+static void test_what_the_gateway_is_closing_is_not_resumed(void **state)
+{
+    (void)state;
+    struct pair *p = up(NULL);
+    fall_silent(p);
+    p->filter = pair_lose_all;
+    pair_terminate(p, 1, NULL, false);
+    assert_int_equal(p->s[1].ike->sas->state, SA_DELETING);
+    p->filter = watch;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_true(seen.of[EX_SA_INIT] > 0);
+    pair_free(p);
+}
+
 // --- the keys ---
 
 static void hmac(const uint8_t *key, size_t key_len, const uint8_t *in, size_t len, uint8_t out[32])
@@ -727,6 +771,9 @@ int main(void)
         cmocka_unit_test(test_behind_a_nat_it_goes_on_by_4500),
         cmocka_unit_test(test_it_ends_when_the_one_before_would_have),
         cmocka_unit_test(test_another_proof_is_due_when_it_was),
+        cmocka_unit_test(test_no_ticket_is_given_when_another_proof_is_overdue),
+        cmocka_unit_test(test_rekeying_puts_off_no_other_proof),
+        cmocka_unit_test(test_what_the_gateway_is_closing_is_not_resumed),
         cmocka_unit_test(test_keys_and_auth_are_those_of_the_formulas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

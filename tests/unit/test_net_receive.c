@@ -379,6 +379,39 @@ static void test_what_is_longer_than_any_packet_of_ours_is_counted_each(void **s
     expect(r, 0, 2);
 }
 
+static unsigned asked;
+
+// As much as there is room for, and there is no end of it: too long for any packet of ours, or cut.
+static int give_without_end(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
+{
+    (void)ctx;
+    if (from != PATH_UDP || !n || asked == 10 * PATH_BURST)
+        return -EAGAIN;
+    asked++;
+    for (unsigned i = 0; i < n; i++) {
+        memset(d[i].p, 1, d[i].cap);
+        memset(d[i].more, 1, 10000 - d[i].cap);
+        d[i].len = 10000;
+        d[i].segment = 5000;
+        d[i].a = all.a;
+    }
+    return (int)n;
+}
+
+static void test_no_sender_keeps_path_at_one_socket(void **state)
+{
+    struct rig *r = *state;
+    struct loop_fd f = {.ctx = r->p->worker};
+    begin(r);
+    r->p->worker->net.receive = give_without_end;
+    for (int cut = 0; cut < 2; cut++) {
+        all.a.cut = cut;
+        asked = 0;
+        in_udp(&f, 0);
+        assert_in_range(asked, 1, PATH_BURST);
+    }
+}
+
 // ---- the machine's own
 
 static void test_this_kernel_gives_together_what_it_has_together(void **state)
@@ -483,6 +516,7 @@ int main(void)
         WITH(test_ike_that_does_not_keep_up_loses_it_counted),
         WITH(test_without_a_free_packet_the_rest_is_counted),
         WITH(test_what_is_longer_than_any_packet_of_ours_is_counted_each),
+        WITH(test_no_sender_keeps_path_at_one_socket),
         WITH(test_this_kernel_gives_together_what_it_has_together),
         WITH(test_what_a_queue_had_no_room_for_is_told),
     };

@@ -10,6 +10,12 @@
 
 enum { SAS = 2000, MOST_OCTETS = 600 }; // the larger direction, all that the allocator takes for it
 
+static void without_mb(void)
+{
+    print_message("skip: ipsec-mb is not in use here\n");
+    skip();
+}
+
 static size_t heap(void)
 {
     return mallinfo2().uordblks;
@@ -35,7 +41,7 @@ static void test_an_sa_at_rest_is_small(void **state)
     (void)state;
     assert_int_equal(esp_soft_open(&e, NULL), 0);
     if (!mb_of(e)) // OpenSSL's contexts are larger, and not ours
-        skip();
+        without_mb();
     at_first = mb_schedules(mb_of(e)); // of the trial whether it is faster
     for (int dir = ESP_OUT; dir <= ESP_IN; dir++) {
         size_t before = heap();
@@ -66,7 +72,7 @@ static void test_schedules_are_made_for_traffic_and_used_again(void **state)
     (void)state;
     assert_int_equal(esp_soft_open(&e, NULL), 0);
     if (!mb_of(e))
-        skip();
+        without_mb();
     for (int turn = 0; turn < 3; turn++) {
         for (uint32_t i = 0; i < 8; i++)
             sa[i] = add(e, ESP_OUT, 1 + i);
@@ -98,7 +104,7 @@ static void test_more_keys_in_use_than_the_store_holds_seal_right(void **state)
 
     (void)state;
     if (!m)
-        skip();
+        without_mb();
     k = calloc(KEYS, sizeof(*k));
     assert_non_null(k);
     for (uint32_t i = 0; i < KEYS; i++) {
