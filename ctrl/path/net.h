@@ -33,7 +33,8 @@ struct path_net {
     // What the path between two addresses takes, as the kernel knows it, or a negative errno. NULL: nobody
     // knows.
     int (*path_mtu)(void *ctx, const struct addr *from, const struct addr *to);
-    // How many had come that their socket's queue had no room for, since it was opened. NULL: nobody counts.
+    // How many had come that their socket did not take, since it was opened: its queue had no room for them
+    // (or, of UDP, their checksum was wrong: the kernel counts both as one). NULL: nobody counts.
     uint64_t (*lost)(void *ctx, enum path_socket from);
     // One packet that no policy protects, to be routed as if we were not there. NULL: there is no way.
     int (*past)(void *ctx, const uint8_t *p, uint32_t len);

@@ -2,8 +2,8 @@
 // What must hold: at every moment, and when all has come to rest. Each invariant's name stands first.
 //   nonce        no IV twice under one key of an IKE SA, no key twice for a CHILD SA (trial.c)
 //   copy         whatever has arrived may come again at any moment: it is answered by what was sent before,
-//   or by
-//                nothing, and changes nothing (trial.c)
+//   or
+//                by nothing, and changes nothing (trial.c)
 //   heard        no end sends into a CHILD SA that its peer does not receive by, unless one was deleted
 //   rest         no exchange, question, job or timer is left at either end: nothing is sent for ever
 //   agreement    both ends have the same IKE and CHILD SAs: SPIs, keys, and which CHILD is whose

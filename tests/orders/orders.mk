@@ -12,7 +12,7 @@ unit-tests: $(ORDERS)
 .PHONY: check-orders-short
 check-orders-short: $(ORDERS)
 	@$(ORDERS) --acts 1 --losses 0 --copies 0
-	@$(ORDERS) --acts 1 --stride 4 --slice 1 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
+	@$(ORDERS) --acts 1 --stride 4 --slice $(or $(ORDERS_SEED),1) $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
 	@$(ORDERS) --kept tests/orders/KEPT
 	@for lists in cc/cd cc/dd ic/nd lc/cc xc/c xc/i; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1000 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))

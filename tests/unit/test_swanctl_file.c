@@ -290,7 +290,7 @@ static void test_check_tells_every_fault_with_its_place(void **state)
         "pubkey\n"
         "conf.d/a.conf:1: connections.included: remote is missing: expected a section with auth = psk or "
         "pubkey\n"
-        "swanctl.conf:18: secrets.ike-1: invalid value for: secret: expected at most 4096 octets as text, "
+        "swanctl.conf:18: secrets.ike-1: invalid value for: secret: expected at most 512 octets as text, "
         "behind 0x an even number of hexadecimal digits, or behind 0s base64\n"
         "swanctl.conf:20: secrets.ike-2: secret is missing: expected secret = KEY, 0xHEX or 0sBASE64\n"
         "swanctl.conf:22: secrets.rsa: file is missing: expected the name of a file of private keys, whose "

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The invariants, in the world's own terms: octets on the wires, what operators were told, what hosts sent.
+// The invariants, in the world's own terms: octets on the wires, what operators were told, what hosts sent;
+// but `proof` looks at what ike has up, and `kept` at the leases' file.
 //   clear       nothing leaves in clear that a loaded policy protects, or an SA that still lives
 //   nonce       no (key, IV) twice: the key as path was given it, the IV as it stands in the packet
 //   selectors   what goes into an SA lies in its selectors
