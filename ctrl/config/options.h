@@ -47,6 +47,8 @@ void options_help(FILE *out); // each option explained
 int config_build(struct daemon_config *out, const struct options *o, void (*warn)(const char *text),
                  struct esp_error *err);
 void config_apply_log(const struct daemon_config *c);
+// What is read at the start alone keeps its value; warn(text) names each key whose value would have changed.
+void settings_keep_fixed(struct settings *next, const struct settings *now, void (*warn)(const char *text));
 
 // The same, and goes on behind a fault, where `fault` is not NULL.
 int config_apply_all(struct daemon_config *out, const struct conf *conf, void (*warn)(const char *text),

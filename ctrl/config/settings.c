@@ -18,47 +18,84 @@ struct key {
     enum kind kind;
     size_t offset;
     uint64_t min, max;
-    bool own; // ours: section espalierd only
+    bool own;   // ours: section espalierd only
+    bool fixed; // read at the start alone
 };
 #define AT(field)   offsetof(struct settings, field)
 #define SIZE(field) sizeof(((struct settings *)0)->field)
 static const struct key keys[] = {
-    {"retransmit_tries", K_U32, AT(retransmit_tries), 0, 100, false},
-    {"retransmit_timeout", K_DOUBLE, AT(retransmit_timeout), 0, 3600, false},
-    {"retransmit_base", K_DOUBLE, AT(retransmit_base), 1, 100, false},
-    {"retransmit_limit", K_TIME, AT(retransmit_limit), 0, 86400, false},
-    {"retransmit_jitter", K_U32, AT(retransmit_jitter), 0, 20, false},
-    {"half_open_timeout", K_TIME, AT(half_open_timeout), 1, 86400, false},
-    {"cookie_threshold", K_U32, AT(cookie_threshold), 0, UINT32_MAX, false},
-    {"cookie_threshold_ip", K_U32, AT(cookie_threshold_ip), 0, UINT32_MAX, false},
-    {"block_threshold", K_U32, AT(block_threshold), 0, UINT32_MAX, false},
-    {"fragment_size", K_FRAGMENT, AT(fragment_size), 256, 65535, false},
-    {"port", K_PORT, AT(port), 1, 65535, false},
-    {"port_nat_t", K_PORT, AT(port_nat_t), 1, 65535, false},
-    {"keep_alive", K_TIME, AT(keep_alive), 0, 86400, false},
-    {"make_before_break", K_BOOL, AT(make_before_break), 0, 1, false},
-    {"follow_redirects", K_BOOL, AT(follow_redirects), 0, 1, false},
-    {"delete_rekeyed_delay", K_TIME, AT(delete_rekeyed_delay), 0, 3600, false},
-    {"replay_window", K_U32, AT(replay_window), 0, 1024, false},
-    {"retry_initiate_interval", K_TIME, AT(retry_initiate_interval), 0, 86400, false},
-    {"install_routes", K_BOOL, AT(install_routes), 0, 1, false},
-    {"install_virtual_ip", K_BOOL, AT(install_virtual_ip), 0, 1, false},
-    {"interfaces_use", K_TEXT, AT(interfaces_use), 0, SIZE(interfaces_use), false},
-    {"interfaces_ignore", K_TEXT, AT(interfaces_ignore), 0, SIZE(interfaces_ignore), false},
-    {"ikesa_limit", K_U32, AT(ikesa_limit), 0, UINT32_MAX, false},
-    {"routing_table", K_U32, AT(routing_table), 1, UINT32_MAX, false},
-    {"routing_table_prio", K_U32, AT(routing_priority), 1, 32765, false},
-    {"ppk_intermediate", K_BOOL, AT(ppk_intermediate), 0, 1, true},
-    {"session_resumption", K_BOOL, AT(session_resumption), 0, 1, true},
-    {"ticket_lifetime", K_TIME, AT(ticket_lifetime), 60, 86400, true},
-    {"offload_default", K_OFFLOAD, AT(offload_default), 0, 0, true},
-    {"mtu", K_U32, AT(mtu), 1280, 9000, true},
-    {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true},
-    {"mss_clamp", K_BOOL, AT(mss_clamp), 0, 1, true},
-    {"pool_leases", K_TEXT, AT(pool_leases), 0, SIZE(pool_leases), true},
-    {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true},
+    {"retransmit_tries", K_U32, AT(retransmit_tries), 0, 100, false, false},
+    {"retransmit_timeout", K_DOUBLE, AT(retransmit_timeout), 0, 3600, false, false},
+    {"retransmit_base", K_DOUBLE, AT(retransmit_base), 1, 100, false, false},
+    {"retransmit_limit", K_TIME, AT(retransmit_limit), 0, 86400, false, false},
+    {"retransmit_jitter", K_U32, AT(retransmit_jitter), 0, 20, false, false},
+    {"half_open_timeout", K_TIME, AT(half_open_timeout), 1, 86400, false, false},
+    {"cookie_threshold", K_U32, AT(cookie_threshold), 0, UINT32_MAX, false, false},
+    {"cookie_threshold_ip", K_U32, AT(cookie_threshold_ip), 0, UINT32_MAX, false, false},
+    {"block_threshold", K_U32, AT(block_threshold), 0, UINT32_MAX, false, false},
+    {"fragment_size", K_FRAGMENT, AT(fragment_size), 256, 65535, false, false},
+    {"port", K_PORT, AT(port), 1, 65535, false, true},
+    {"port_nat_t", K_PORT, AT(port_nat_t), 1, 65535, false, true},
+    {"keep_alive", K_TIME, AT(keep_alive), 0, 86400, false, false},
+    {"follow_redirects", K_BOOL, AT(follow_redirects), 0, 1, false, false},
+    {"delete_rekeyed_delay", K_TIME, AT(delete_rekeyed_delay), 0, 3600, false, false},
+    {"replay_window", K_U32, AT(replay_window), 0, 1024, false, false},
+    {"retry_initiate_interval", K_TIME, AT(retry_initiate_interval), 0, 86400, false, false},
+    {"install_routes", K_BOOL, AT(install_routes), 0, 1, false, true},
+    {"install_virtual_ip", K_BOOL, AT(install_virtual_ip), 0, 1, false, false},
+    {"interfaces_use", K_TEXT, AT(interfaces_use), 0, SIZE(interfaces_use), false, false},
+    {"interfaces_ignore", K_TEXT, AT(interfaces_ignore), 0, SIZE(interfaces_ignore), false, false},
+    {"ikesa_limit", K_U32, AT(ikesa_limit), 0, UINT32_MAX, false, false},
+    {"routing_table", K_U32, AT(routing_table), 1, UINT32_MAX, false, true},
+    {"routing_table_prio", K_U32, AT(routing_priority), 1, 32765, false, true},
+    {"ppk_intermediate", K_BOOL, AT(ppk_intermediate), 0, 1, true, false},
+    {"session_resumption", K_BOOL, AT(session_resumption), 0, 1, true, false},
+    {"ticket_lifetime", K_TIME, AT(ticket_lifetime), 60, 86400, true, false},
+    {"offload_default", K_OFFLOAD, AT(offload_default), 0, 0, true, false},
+    {"mtu", K_U32, AT(mtu), 1280, 9000, true, true},
+    {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true, false},
+    {"mss_clamp", K_BOOL, AT(mss_clamp), 0, 1, true, false},
+    {"pool_leases", K_TEXT, AT(pool_leases), 0, SIZE(pool_leases), true, true},
+    {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
+
+__attribute__((format(printf, 2, 3))) static void warnf(void (*warn)(const char *), const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (warn)
+        warn(text);
+}
+
+static size_t size_of(const struct key *k)
+{
+    switch (k->kind) {
+    case K_PORT: return sizeof(uint16_t);
+    case K_BOOL: return sizeof(bool);
+    case K_DOUBLE: return sizeof(double);
+    case K_OFFLOAD: return sizeof(enum offload_mode);
+    case K_TEXT: return k->max;
+    default: return sizeof(uint32_t);
+    }
+}
+
+void settings_keep_fixed(struct settings *next, const struct settings *now, void (*warn)(const char *text))
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const struct key *k = &keys[i];
+        void *to = (char *)next + k->offset;
+        const void *from = (const char *)now + k->offset;
+        bool same = k->kind == K_TEXT ? strcmp(to, from) == 0 : memcmp(to, from, size_of(k)) == 0;
+        if (!k->fixed || same)
+            continue;
+        memcpy(to, from, size_of(k));
+        warnf(warn, "%s takes effect at the next start", k->name);
+    }
+}
 
 static const struct {
     const char *name;
@@ -134,17 +171,6 @@ static const struct key *find_key(const char *name)
             return &keys[i];
     }
     return NULL;
-}
-
-__attribute__((format(printf, 2, 3))) static void warnf(void (*warn)(const char *), const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (warn)
-        warn(text);
 }
 
 static int set_log_path(struct daemon_config *c, const struct conf_entry *e, struct esp_error *err)
@@ -248,12 +274,26 @@ static int set_filelog(struct daemon_config *c, const char *rest, const struct c
     return 0;
 }
 
+// A key that charon has for what we always do.
+static int always_before_break(const struct conf_entry *e, void (*warn)(const char *), struct esp_error *err)
+{
+    bool yes;
+    if (!value_bool(e->value, &yes))
+        return bad_value(e, "yes or no", err);
+    if (!yes)
+        warnf(warn, "%s (%s) = no has no effect: the new IKE_SA is always made before the old one goes",
+              e->path, e->where);
+    return 0;
+}
+
 static int apply_entry(struct daemon_config *c, const struct conf_entry *e, const char *name, bool own,
                        void (*warn)(const char *), bool *warned_plugins, struct esp_error *err)
 {
     const struct key *k = find_key(name);
     if (k && (own || !k->own))
         return set_key(&c->settings, k, e, err);
+    if (strcmp(name, "make_before_break") == 0)
+        return always_before_break(e, warn, err);
     if (strncmp(name, "filelog.", 8) == 0)
         return set_filelog(c, name + 8, e, own, warn, err);
     if (own && strncmp(name, "connections.", 12) == 0)

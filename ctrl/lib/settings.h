@@ -39,9 +39,8 @@ struct settings {
     uint32_t retry_initiate_interval; // 0: off
     uint32_t ikesa_limit;             // 0: none
     uint32_t delete_rekeyed_delay;    // 5 s
-    bool make_before_break;
-    bool follow_redirects; // yes
-    bool install_routes;   // yes
+    bool follow_redirects;            // yes
+    bool install_routes;              // yes
     bool install_virtual_ip;
     char interfaces_use[200], interfaces_ignore[200]; // names between commas; empty: all are used
     // section espalierd

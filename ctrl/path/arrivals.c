@@ -74,7 +74,7 @@ static void arrived(struct arrivals *t, struct packet *pkt, uint32_t n, const st
         packet_release(w, pkt);
     } else if (udp && (n < 8 || !io_be32(pkt->job.in + room))) {
         io_drop(w, pkt, ESP_STATUS_NOT_ESP);
-    } else if (!fits || (room && !outer_put(pkt->job.in, a, udp, w->p->env->settings->port_nat_t, n)) ||
+    } else if (!fits || (room && !outer_put(pkt->job.in, a, udp, w->p->set.port_nat_t, n)) ||
                !outer_look(pkt->job.in, pkt->job.in_len, &o)) {
         io_drop(w, pkt, ESP_STATUS_TRUNCATED);
     } else {

@@ -90,7 +90,7 @@ static void opener_ready(struct loop_fd *f, uint32_t events)
 
 static void open_card(struct path *p)
 {
-    const struct settings *s = p->env->settings;
+    const struct settings *s = &p->set;
     struct path_engine *en = &p->engines[PATH_CARD];
     struct esp_error err = {0};
     if (!p->worker->dma &&
@@ -131,7 +131,7 @@ static void return_sas(struct path *p)
 void card_scan(struct path *p)
 {
     struct path_engine *en = &p->engines[PATH_CARD];
-    if (!strcmp(p->env->settings->card, "none")) {
+    if (!strcmp(p->set.card, "none")) {
         snprintf(en->reason, sizeof(en->reason), "no card is wanted (--card none)");
         return;
     }

@@ -16,13 +16,14 @@ static void traffic_event(struct worker *w, struct child *c)
              &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
 }
 
-// RFC 7296 section 2.23: the newest authenticated packet came from elsewhere. ike decides.
+// RFC 7296 section 2.23: the newest authenticated packet came from elsewhere. ike decides. A NAT's mapping is
+// one of UDP: the same octets as plain ESP, which anybody on the way can make of them, say nothing of it.
 static void rebound_event(struct worker *w, struct child *c, const struct packet *pkt)
 {
     struct outer o;
     uint64_t now = loop_now(w->p->loop);
     if ((c->rebound_event_at && now - c->rebound_event_at < 1000) ||
-        !outer_look(pkt->job.in, pkt->job.in_len, &o))
+        !outer_look(pkt->job.in, pkt->job.in_len, &o) || !o.udp || !o.sport)
         return;
     c->rebound_event_at = now;
     ipc_send(w->p->ike, MSG_CHILD_EVENT,

@@ -165,7 +165,7 @@ static uint64_t secret(void)
 
 int io_open(struct worker *w, struct esp_error *err)
 {
-    uint32_t fit = w->p->env->settings->mtu + 160;
+    uint32_t fit = w->p->set.mtu + 160;
     w->buffer = fit > PATH_BUFFER ? (fit + 63) / 64 * 64 : PATH_BUFFER;
     int rc = esp_pool_create(&w->pool, 2 * PATH_JOBS, w->buffer, err);
     if (rc < 0)

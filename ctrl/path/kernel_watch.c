@@ -39,9 +39,8 @@ static void moved(struct timer *t)
 static void repair(struct timer *t)
 {
     struct path *p = t->ctx;
-    struct kernel_watch *w = &p->watch;
     unsigned failed = 0, were = 0;
-    if (!w->tun_down && (were = kset_repair(p->kset, &failed)))
+    if ((were = kset_repair(p->kset, &failed)))
         say(p, were, failed);
     if (failed)
         timer_set(p->loop, t, loop_now(p->loop) + AGAIN_MS);
@@ -53,8 +52,7 @@ static void notice(void *ctx, const struct knotice *n)
     struct kernel_watch *w = &p->watch;
     bool wrong = kset_notice(p->kset, n), addresses = false;
     if (n->kind == KNOTE_TUN_DOWN && !w->tun_down)
-        LOGF(KNL, 0, "%s was set down: what goes through it stays blocked until it is up",
-             p->env->settings->tun);
+        LOGF(KNL, 0, "%s was set down: what goes through it stays blocked until it is up", p->set.tun);
     if (n->kind == KNOTE_TUN_DOWN || n->kind == KNOTE_TUN_UP)
         w->tun_down = n->kind == KNOTE_TUN_DOWN;
     if (n->kind == KNOTE_TUN_UP)
@@ -92,7 +90,7 @@ void kernel_watch_loaded(struct path *p)
 
 int kernel_watch_open(struct path *p, struct esp_error *err)
 {
-    const struct settings *s = p->env->settings;
+    const struct settings *s = &p->set;
     struct kernel_watch *w = &p->watch;
     const struct netlink_options o = {.owner = s->run_dir,
                                       .routing_table = s->routing_table,
@@ -125,7 +123,7 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
 
 void kernel_watch_close(struct path *p)
 {
-    bool leave = p->env->settings->block_on_exit;
+    bool leave = p->set.block_on_exit;
     timer_stop(p->loop, &p->watch.repair);
     timer_stop(p->loop, &p->watch.moved);
     timer_stop(p->loop, &p->watch.sweep);

@@ -226,6 +226,8 @@ static bool is_gone(const struct entry *e, const struct knotice *n)
 bool kset_notice(struct kset *s, const struct knotice *n)
 {
     struct entry *e;
+    if (n->kind == KNOTE_TUN_DOWN || n->kind == KNOTE_TUN_UP)
+        s->tun_down = n->kind == KNOTE_TUN_DOWN;
     switch (n->kind) {
     case KNOTE_OBJECT:
         if ((e = kset_entry_find(s, &n->o)))
@@ -243,6 +245,14 @@ bool kset_notice(struct kset *s, const struct knotice *n)
     return s->lost || s->wrong_count > 0;
 }
 
+// A route into the TUN cannot be put back before that is up. Everything else can, and has to be: it is what
+// keeps closed meanwhile.
+static bool waits_for_tun(const struct kset *s, const struct entry *e)
+{
+    const struct kobj *o = kset_entry_wanted(e);
+    return s->tun_down && o && o->kind == KOBJ_ROUTE && o->action == KROUTE_TUN;
+}
+
 unsigned kset_repair(struct kset *s, unsigned *failed)
 {
     struct esp_error err;
@@ -252,10 +262,15 @@ unsigned kset_repair(struct kset *s, unsigned *failed)
             if (!kset_entry_settled((struct entry *)n))
                 kset_entry_put_on(s, (struct entry *)n, &s->wrong);
     }
-    unsigned were = s->wrong_count;
-    struct entry *e;
-    while ((e = TAILQ_FIRST(&s->wrong)))
+    unsigned were = 0;
+    struct entry *next;
+    for (struct entry *e = TAILQ_FIRST(&s->wrong); e; e = next) {
+        next = TAILQ_NEXT(e, link);
+        if (waits_for_tun(s, e))
+            continue;
         kset_entry_put_on(s, e, &s->touched);
+        were++;
+    }
     *failed = kset_settle(s, &s->touched, &err);
     return were;
 }

@@ -49,7 +49,8 @@ void kset_addresses_changed(struct kset *s); // the preferred sources of routes 
 
 // What the notices of the kernel say about the objects; returns whether something has to be repaired.
 bool kset_notice(struct kset *s, const struct knotice *n);
-// Puts back what is missing. Returns how many objects were; 0: nothing to do. *failed: how many could not be.
+// Puts back what is missing, but routes into a TUN that is down. Returns how many objects were; 0: nothing to
+// do. *failed: how many could not be.
 unsigned kset_repair(struct kset *s, unsigned *failed);
 
 struct kset_counts {

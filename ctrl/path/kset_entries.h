@@ -61,7 +61,8 @@ struct kset {
     bool swept;
     uint8_t tables[(KERNEL_TABLES + 7) / 8]; // in use
     unsigned table_hint;
-    bool lost; // the kernel has to be asked for everything
+    bool lost;     // the kernel has to be asked for everything
+    bool tun_down; // nothing leads into it until it is up
     struct kset_sources sources;
 };
 struct taking {

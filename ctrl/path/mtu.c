@@ -209,7 +209,7 @@ bool mtu_refused(struct worker *w, struct packet *pkt)
 
 void mtu_clamp_syn(struct worker *w, struct child *c, uint8_t *p, uint32_t len)
 {
-    const struct settings *s = w->p->env->settings;
+    const struct settings *s = &w->p->set;
     if (!s->mss_clamp || !mss_is_syn(p, len))
         return;
     if (!c->inner_mtu)

@@ -213,11 +213,13 @@ struct virtual_ips {
     struct virtual_ip {
         struct addr a;
         unsigned users; // IKE SAs
+        bool put;       // by us: install_virtual_ip may have changed since
     } ip[PATH_VIRTUAL_MAX];
 };
 #define PATH_WORKERS 1
 struct path {
     const struct child_env *env;
+    struct settings set; // as they are now: what may change while we run comes by MSG_SETTINGS
     struct loop *loop;
     struct ipc_chan *super, *ctl, *ike, *keys;
     struct kernel *kernel;

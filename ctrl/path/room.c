@@ -38,7 +38,10 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SHUTDOWN: shut_down(p, m->SHUTDOWN.soon); break;
-    case MSG_SETTINGS: break; // nothing that path uses changes at run time
+    case MSG_SETTINGS:
+        if (m->SETTINGS.settings.len == sizeof(p->set))
+            memcpy(&p->set, m->SETTINGS.settings.p, sizeof(p->set));
+        break;
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
     }
     io_pump(p->worker);
@@ -64,6 +67,7 @@ struct path *path_new(struct loop *l, const struct child_env *env)
         p->loop = l;
         p->worker->p = p;
         p->env = env;
+        p->set = *env->settings;
     }
     return p;
 }

@@ -22,7 +22,7 @@ bool sadb_want_card(struct path *p, const struct child *c, enum offload_mode *mo
 {
     *mode = (enum offload_mode)c->c.hw_offload;
     if (*mode == OFFLOAD_DEFAULT)
-        *mode = p->env->settings->offload_default;
+        *mode = p->set.offload_default;
     return *mode == OFFLOAD_AUTO || *mode == OFFLOAD_YES || *mode == OFFLOAD_PACKET;
 }
 
@@ -43,7 +43,7 @@ struct esp_endpoint half_ends(const struct half *h)
                              .udp_encap = c->c.udp_encap,
                              .sport = out ? c->c.local_port : c->c.remote_port,
                              // inbound it comes to this port in any case, NAT or none (RFC 7296 section 2.23)
-                             .dport = out ? c->c.remote_port : c->w->p->env->settings->port_nat_t};
+                             .dport = out ? c->c.remote_port : c->w->p->set.port_nat_t};
     memcpy(e.src, out ? c->c.local.a : c->c.remote.a, 16);
     memcpy(e.dst, out ? c->c.remote.a : c->c.local.a, 16);
     return e;

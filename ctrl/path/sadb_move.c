@@ -17,7 +17,7 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
     if (half_dir(h) == ESP_OUT) {
         if (e == path_card(p)) {
             uint64_t room = h->child->c.esn ? UINT64_MAX : 1ull << 32;
-            h->lease_size = h->lease_size ? h->lease_size : p->env->settings->lease_min;
+            h->lease_size = h->lease_size ? h->lease_size : p->set.lease_min;
             h->seq_limit = room - h->seq > h->lease_size ? h->seq + h->lease_size : room;
             h->lease_at = loop_now(p->loop);
         } else {

@@ -248,9 +248,9 @@ void debug_keys_write(struct path *p, const struct child *c)
     const struct half *both[] = {&c->out, &c->in};
     struct esp_sa_params params;
     struct child_algs algs = child_algs(c->c.encr, c->c.encr_bits, c->c.integ);
-    if (!p->env->settings->debug_keys[0])
+    if (!p->set.debug_keys[0])
         return;
-    snprintf(path, sizeof(path), "%s/esp_sa", p->env->settings->debug_keys);
+    snprintf(path, sizeof(path), "%s/esp_sa", p->set.debug_keys);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         LOGF(ESP, 0, "cannot write %s: %s", path, strerror(errno));

@@ -18,11 +18,12 @@ static struct virtual_ip *find(struct virtual_ips *v, const struct addr *a)
     return NULL;
 }
 
-static int put(struct path *p, const struct addr *a, bool add)
+// Where we are told not to, the operator does. What we have put is ours to take away.
+static int put(struct path *p, struct virtual_ip *ip)
 {
-    if (!p->env->settings->install_virtual_ip)
-        return 0; // the operator does
-    return p->kernel->ops->address(p->kernel, a, add);
+    int rc = p->set.install_virtual_ip ? p->kernel->ops->address(p->kernel, &ip->a, true) : 0;
+    ip->put = rc == 0 && p->set.install_virtual_ip;
+    return rc;
 }
 
 static void sources(struct path *p)
@@ -37,22 +38,23 @@ void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m)
 {
     struct virtual_ips *v = &p->virtual;
     struct virtual_ip *ip = find(v, &m->address);
+    struct virtual_ip new = {.a = m->address};
     char text[64];
     int rc = 0;
     if (!ip && (m->address.family == 0 || v->count == PATH_VIRTUAL_MAX))
         rc = -ENOSPC;
     else if (!ip)
-        rc = put(p, &m->address, true);
+        rc = put(p, &new);
     if (rc == 0 && !ip) {
         ip = &v->ip[v->count++];
-        *ip = (struct virtual_ip){.a = m->address};
+        *ip = new;
         sources(p);
     }
     if (rc == 0 && ip)
         ip->users++;
     else
         LOGF(KNL, 0, "virtual IP %s cannot be put on %s: %s", addr_print(&m->address, text, sizeof(text)),
-             p->env->settings->tun, strerror(-rc));
+             p->set.tun, strerror(-rc));
     ipc_result(p->ike, m->req, rc == 0, "%s%s", rc ? "putting the virtual IP on the TUN: " : "",
                rc ? strerror(-rc) : "");
 }
@@ -64,9 +66,10 @@ void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m)
     char text[64];
     if (!ip || --ip->users)
         return;
+    bool was_put = ip->put;
     *ip = v->ip[--v->count];
     sources(p);
-    int rc = put(p, &m->address, false);
+    int rc = was_put ? p->kernel->ops->address(p->kernel, &m->address, false) : 0;
     if (rc)
         LOGF(KNL, 0, "virtual IP %s cannot be taken away: %s", addr_print(&m->address, text, sizeof(text)),
              strerror(-rc));
@@ -75,5 +78,6 @@ void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m)
 void virtual_again(struct path *p)
 {
     for (unsigned i = 0; i < p->virtual.count; i++)
-        put(p, &p->virtual.ip[i].a, true);
+        if (p->virtual.ip[i].put)
+            p->kernel->ops->address(p->kernel, &p->virtual.ip[i].a, true);
 }

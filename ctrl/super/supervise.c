@@ -202,15 +202,6 @@ static void reap(struct super *s)
     }
 }
 
-// What cannot change while the daemon runs keeps its value.
-static void keep_fixed(struct settings *next, const struct settings *now)
-{
-    if (next->port != now->port || next->port_nat_t != now->port_nat_t)
-        LOGF(CFG, 0, "port and port_nat_t take effect at the next start");
-    next->port = now->port;
-    next->port_nat_t = now->port_nat_t;
-}
-
 static void warn(const char *text)
 {
     LOGF(CFG, 0, "warning: %s", text);
@@ -224,7 +215,7 @@ static int reload(struct super *s, struct esp_error *err)
         LOGF(CFG, 0, "settings not reloaded: %s: %s", err->field, err->text);
         return r;
     }
-    keep_fixed(&next.settings, &s->config->settings);
+    settings_keep_fixed(&next.settings, &s->config->settings, warn);
     if (memcmp(next.log_level, s->config->log_level, sizeof(next.log_level)) != 0)
         LOGF(CFG, 0, "log levels take effect at the next start");
     if (strcmp(next.log_path, s->config->log_path) != 0 ||

@@ -421,6 +421,7 @@ static void set_up(struct bench *b, unsigned count, unsigned pairs)
     b->settings.block_on_exit = true;
     b->env.settings = &b->settings;
     b->p.env = &b->env;
+    b->p.set = b->settings;
     b->p.loop = loop_new();
     b->p.worker->p = &b->p;
     b->engine = (struct esp_engine){.ops = &engine_ops, .kind = "software", .name = "none", .fd = -1};

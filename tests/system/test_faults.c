@@ -318,6 +318,68 @@ static void test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing
     assert_true(flow_is_clean(&flow));
 }
 
+// ---- other hands, and the operator's
+
+static bool all_blocks(void *ctx)
+{
+    return blocks() == *(unsigned *)ctx;
+}
+
+static void in_west(const char *command)
+{
+    assert_int_equal(sh("nsenter --net=%s %s", rig.lab.west.ns, command), 0);
+}
+
+static bool ping_comes_back(void *ctx)
+{
+    (void)ctx;
+    return ping(&rig.lab, &rig.lab.west, &rig.lab.east, 1);
+}
+
+// The routes into the TUN have to wait until it is up; what keeps closed meanwhile has not.
+static void test_blocks_flushed_while_the_tun_is_down_are_put_back(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    assert_true(rig_up(&rig, "espfault", &o));
+    assert_true(rig_at_rest(&rig, NULL));
+    unsigned had = blocks();
+    assert_true(had > 0);
+    in_west("ip link set espalier0 down");
+    in_west("ip xfrm policy flush");
+    assert_true(wait_for(all_blocks, &had, PATIENCE_MS));
+    assert_true(unanswered(&rig.lab, &rig.lab.west, &rig.lab.east, 1));
+    in_west("ip link set espalier0 up");
+    assert_true(wait_for(ping_comes_back, NULL, PATIENCE_MS));
+}
+
+static bool write_config(const char *path, const char *text)
+{
+    return sh("printf '%%s\\n' '%s' >%s", text, path) == 0;
+}
+
+// What is read again holds from then on, and what is not is named.
+static void test_settings_that_are_read_again_hold_at_the_end(void **state)
+{
+    (void)state;
+    static char path[64];
+    static char *const config[] = {"--config", path, NULL};
+    char out[4096];
+    struct rig_options o = options();
+    o.settings = config;
+    snprintf(path, sizeof(path), "/tmp/espfault-%d.conf", (int)getpid());
+    assert_true(write_config(path, "espalierd { block_on_exit = no }"));
+    assert_true(rig_up(&rig, "espfault", &o));
+    unsigned had = blocks();
+    assert_true(write_config(path, "espalierd { block_on_exit = yes\n mtu = 1300 }"));
+    assert_int_equal(swanctl(&rig.lab.west, out, sizeof(out), "--reload-settings"), 0);
+    assert_true(stop(&rig.lab.west.daemon, SIGTERM, PATIENCE_MS));
+    assert_int_equal(
+        sh("rm %s; grep -q 'mtu takes effect at the next start' %s/daemon.log", path, rig.lab.west.dir), 0);
+    assert_true(had > 0);
+    assert_int_equal(blocks(), had);
+}
+
 #define T(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(int argc, char **argv)
@@ -333,6 +395,8 @@ int main(int argc, char **argv)
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
         T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
+        T(test_blocks_flushed_while_the_tun_is_down_are_put_back),
+        T(test_settings_that_are_read_again_hold_at_the_end),
     };
     setenv("ESPALIER_REKEY_WEST", "espalierd", 1);
     setenv("ESPALIER_REKEY_EAST", "espalierd", 1);

@@ -120,6 +120,7 @@ int rig_up(void **state)
     r->p = calloc(1, sizeof(*r->p));
     assert_non_null(r->p);
     r->p->env = &r->env;
+    r->p->set = r->settings;
     r->p->worker->p = r->p;
     r->p->loop = loop_new();
     loop_set_clock(r->p->loop, (struct clock){rig_now_us, r});
@@ -175,7 +176,7 @@ int rig_down(void **state)
     assert_null(p->children);
     assert_int_equal(free_packets(p), PATH_JOBS);
     assert_int_equal(p->by_spi.count + p->by_id.count, 0);
-    r->settings.block_on_exit = false;
+    p->set.block_on_exit = false;
     policy_drop_all(p);
     kset_close(p->kset, false);
     assert_int_equal(p->spd.classes.rules, 0);

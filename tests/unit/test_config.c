@@ -94,6 +94,19 @@ static void test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd(void **s
     assert_contains(warnings, "charon.offload_default");
 }
 
+static void test_file_what_we_always_do_is_said_where_it_is_not_wanted(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    assert_int_equal(from_text("charon { make_before_break = yes }", &c, &err), 0);
+    assert_string_equal(warnings, "");
+    assert_int_equal(from_text("charon { make_before_break = no }", &c, &err), 0);
+    assert_contains(warnings, "charon.make_before_break (test.conf:1) = no has no effect");
+    assert_int_equal(from_text("espalierd { make_before_break = maybe }", &c, &err), -EINVAL);
+    assert_string_equal(err.field, "espalierd.make_before_break");
+}
+
 static void test_file_bad_values_are_named_with_what_was_expected(void **state)
 {
     (void)state;
@@ -316,6 +329,50 @@ static void test_options_named_options_win_over_set(void **state)
     assert_int_equal(c.settings.listen_count, 1);
 }
 
+static char kept[512];
+
+static void note_kept(const char *text)
+{
+    size_t at = strlen(kept);
+    snprintf(kept + at, sizeof(kept) - at, "%s; ", text);
+}
+
+static void test_settings_read_at_the_start_alone_are_kept_and_named(void **state)
+{
+    (void)state;
+    struct settings now, next;
+    settings_default(&now);
+    next = now;
+    snprintf(now.pool_leases, sizeof(now.pool_leases), "/a/longer/path");
+    snprintf(next.pool_leases, sizeof(next.pool_leases), "/b");
+    next.port = 501;
+    next.mtu = 1300;
+    next.routing_table = 7;
+    next.routing_priority = 8;
+    next.install_routes = false;
+    next.block_on_exit = false;
+    next.mss_clamp = false;
+    next.keep_alive = 9;
+    settings_keep_fixed(&next, &now, note_kept);
+    assert_string_equal(
+        kept, "port takes effect at the next start; install_routes takes effect at the next start; "
+              "routing_table takes effect at the next start; routing_table_prio takes effect at the "
+              "next start; mtu takes effect at the next start; pool_leases takes effect at the next "
+              "start; ");
+    assert_int_equal(next.port, 500);
+    assert_int_equal(next.mtu, 1400);
+    assert_int_equal(next.routing_table, now.routing_table);
+    assert_int_equal(next.routing_priority, now.routing_priority);
+    assert_true(next.install_routes);
+    assert_string_equal(next.pool_leases, "/a/longer/path");
+    assert_false(next.block_on_exit || next.mss_clamp);
+    assert_int_equal(next.keep_alive, 9);
+    kept[0] = 0;
+    memset(next.pool_leases + 20, 'x', 10); // behind its end
+    settings_keep_fixed(&next, &now, note_kept);
+    assert_string_equal(kept, "");
+}
+
 static void test_options_defaults(void **state)
 {
     (void)state;
@@ -431,10 +488,12 @@ static void test_interfaces_are_used_or_ignored_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_settings_read_at_the_start_alone_are_kept_and_named),
         cmocka_unit_test(test_interfaces_are_used_or_ignored_by_name),
         cmocka_unit_test(test_file_sections_comments_quotes_and_overrides),
         cmocka_unit_test(test_file_espalierd_before_charon_still_overrides),
         cmocka_unit_test(test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd),
+        cmocka_unit_test(test_file_what_we_always_do_is_said_where_it_is_not_wanted),
         cmocka_unit_test(test_file_bad_values_are_named_with_what_was_expected),
         cmocka_unit_test(test_file_syntax_errors_name_file_and_line),
         cmocka_unit_test(test_file_deep_nesting_is_bounded),

@@ -310,6 +310,11 @@ static void test_mapping_that_changes_is_followed_after_an_authenticated_message
     pair_run(p);
     assert_int_equal(sa->path.remote_port, 34500);
     assert_int_equal(p->s[1].endpoints, 2);
+    m.remote_port = 0; // nowhere
+    ipc_send(p->s[1].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+    assert_int_equal(sa->path.remote_port, 34500);
+    m.remote_port = 34500;
     m.child_id = p->s[0].ike->sas->children->id; // behind the NAT ourselves we stay (2.23)
     ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
     pair_run(p);

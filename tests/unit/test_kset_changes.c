@@ -238,6 +238,45 @@ static void test_repair_puts_back_what_others_removed(void **state)
     rig_down(&l);
 }
 
+static void remove_all(struct kset_rig *l, enum kobj_kind kind)
+{
+    for (unsigned j = l->m.count; j-- > 0;)
+        if (l->m.objects[j].kind == kind)
+            model_remove(&l->m, j);
+}
+
+// The TUN's routes cannot be put back before it is up; what blocks behind them is, at once.
+static void test_repair_while_the_tun_is_down_puts_back_all_but_its_routes(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    struct kernel_model before;
+    unsigned failed;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 17, 53, 53);
+    struct kset_hold *h = rig_take(&l, &p);
+    model_copy(&before, &l.m);
+    remove_all(&l, KOBJ_ROUTE);
+    kset_notice(l.s, &(struct knotice){.kind = KNOTE_TUN_DOWN});
+    unsigned asked = l.m.asked;
+    assert_int_equal(kset_repair(l.s, &failed), 0);
+    assert_int_equal(failed, 0);
+    assert_int_equal(l.m.asked, asked); // the kernel is not asked for what it must refuse
+    remove_all(&l, KOBJ_XFRM);
+    assert_true(kset_notice(l.s, &(struct knotice){.kind = KNOTE_FLUSHED}));
+    assert_true(kset_repair(l.s, &failed) > 0);
+    assert_int_equal(failed, 0);
+    assert_int_equal(rig_count_of(&l.m, KOBJ_XFRM, 0), rig_count_of(&before, KOBJ_XFRM, 0));
+    assert_int_equal(rig_count_of(&l.m, KOBJ_ROUTE, 0), 0);
+    assert_true(kset_notice(l.s, &(struct knotice){.kind = KNOTE_TUN_UP}));
+    assert_true(kset_repair(l.s, &failed) > 0);
+    assert_true(model_same(&before, &l.m));
+    model_free(&before);
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
 static void test_notice_of_what_is_not_held_is_nothing(void **state)
 {
     struct kset_rig l;
@@ -438,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_change_failure_at_each_step_changes_nothing),
         cmocka_unit_test(test_change_object_that_cannot_be_removed_is_tried_again),
         cmocka_unit_test(test_repair_puts_back_what_others_removed),
+        cmocka_unit_test(test_repair_while_the_tun_is_down_puts_back_all_but_its_routes),
         cmocka_unit_test(test_notice_of_what_is_not_held_is_nothing),
         cmocka_unit_test(test_next_run_adopts_what_it_finds_and_sweeps_the_rest),
         cmocka_unit_test(test_next_run_new_action_holds_at_once),

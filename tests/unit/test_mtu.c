@@ -621,7 +621,7 @@ static void test_mss_is_clamped_both_ways_unless_told_not_to(void **state)
     install(r, true);
     net.mtu = PATH;
     for (int on = 1; on >= 0; on--) {
-        r->settings.mss_clamp = on;
+        r->p->set.mss_clamp = on;
         into_tun(r, syn(packet, false, 0, 1460, 2));
         assert_int_equal(net.count, 1);
         open_sent(r, net.sent[0].bytes, net.sent[0].len);
@@ -641,8 +641,8 @@ static void test_mss_is_clamped_both_ways_unless_told_not_to(void **state)
         assert_true(right_sum(b));
     }
     assert_int_equal(r->p->worker->mss_clamped, 3);
-    r->settings.mss_clamp = true;
-    r->settings.mtu = 1280; // the TUN takes less than the path
+    r->p->set.mss_clamp = true;
+    r->p->set.mtu = 1280; // the TUN takes less than the path
     into_tun(r, syn(packet, false, 0, 1460, 2));
     open_sent(r, net.sent[0].bytes, net.sent[0].len);
     assert_int_equal(get16(r->out + 42), INSIDE - 40 < 1240 ? INSIDE - 40 : 1240);

@@ -366,6 +366,46 @@ static void test_an_unknown_spi_is_told_to_ike_a_few_times_a_second(void **state
     assert_int_equal(r->p->worker->drop_in[ESP_STATUS_NO_SA], 200);
 }
 
+static void ip_sum(uint8_t *p)
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    sum = (sum >> 16) + (sum & 0xffff);
+    p[10] = (uint8_t)(~sum >> 8);
+    p[11] = (uint8_t)~sum;
+}
+
+// What came in UDP, sent on as plain ESP from elsewhere by somebody on the way: let in, and no news of a NAT.
+static void test_plain_esp_from_elsewhere_is_no_news_of_a_nat(void **state)
+{
+    struct rig *r = *state;
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(r->own_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint8_t p[300] = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 50, 0, 0, 127, 0, 0, 9, 127, 0, 0, 1};
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_seal(r, 0x1001, "10.2.0.1", 4);
+    memcpy(p + 20, r->last_in, r->last_in_len);
+    p[3] = (uint8_t)(20 + r->last_in_len);
+    ip_sum(p);
+    assert_int_equal(write(r->raw, p, p[3]), p[3]);
+    rig_turn(r);
+    for (int i = 0; i < 64; i++)
+        if (r->p->worker->drop_in[i])
+            fprintf(stderr, "drop %d %llu len %zu\n", i, (unsigned long long)r->p->worker->drop_in[i],
+                    r->last_in_len);
+    assert_int_equal(rig_read(r), 4);
+    assert_int_equal(rig_events(r, CHILD_EVENT_REBOUND), 0);
+    int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); // the NAT itself, by another port
+    rig_seal(r, 0x1001, "10.2.0.1", 5);
+    assert_int_equal(sendto(other, r->last_in, r->last_in_len, 0, (struct sockaddr *)&to, sizeof(to)),
+                     r->last_in_len);
+    close(other);
+    rig_turn(r);
+    assert_int_equal(rig_read(r), 5);
+    assert_int_equal(rig_events(r, CHILD_EVENT_REBOUND), 1);
+}
+
 static void random_bytes(uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -564,6 +604,7 @@ int main(void)
         WITH(test_an_inner_packet_outside_the_selectors_is_dropped_as_policy),
         WITH(test_an_unknown_spi_is_dropped_and_counted),
         WITH(test_an_unknown_spi_is_told_to_ike_a_few_times_a_second),
+        WITH(test_plain_esp_from_elsewhere_is_no_news_of_a_nat),
         WITH(test_datagrams_of_every_length_and_any_content_end_as_drops),
         WITH(test_selectors_look_at_nothing_behind_the_packet),
         WITH(test_reading_stops_without_packets_and_starts_again),

@@ -308,6 +308,23 @@ static void test_virtual_address_stays_until_the_last_ike_sa_lets_go(void **stat
     assert_int_equal(r->p->virtual.count, 0);
 }
 
+// The setting may have changed since: what we have put is ours to take away, what we have not is not.
+static void test_virtual_address_goes_as_it_was_put(void **state)
+{
+    struct rig *r = *state;
+    fake_addresses = fake_address_rc = 0;
+    r->p->set.install_virtual_ip = false;
+    assert_true(ask_address(r, "10.3.0.1"));
+    r->p->set.install_virtual_ip = true;
+    assert_true(ask_address(r, "10.3.0.2"));
+    assert_int_equal(fake_addresses, 1);
+    lose_address(r, "10.3.0.1");
+    assert_int_equal(fake_addresses, 1);
+    r->p->set.install_virtual_ip = false;
+    lose_address(r, "10.3.0.2");
+    assert_int_equal(fake_addresses, 0);
+}
+
 static void test_virtual_addresses_have_a_bound(void **state)
 {
     struct rig *r = *state;
@@ -334,6 +351,7 @@ int main(void)
         WITH(test_moved_ends_while_the_sa_is_being_added),
         WITH(test_a_route_stays_while_another_policy_needs_it),
         WITH(test_virtual_address_stays_until_the_last_ike_sa_lets_go),
+        WITH(test_virtual_address_goes_as_it_was_put),
         WITH(test_virtual_addresses_have_a_bound),
     };
     return cmocka_run_group_tests_name("the path room's ends", tests, NULL, NULL);

@@ -342,7 +342,7 @@ static void test_nothing_is_lost_over_a_swap_of_engines_that_answer_late(void **
             rig_up(state);
             r = *state;
         }
-        r->settings.lease_min = 256;
+        r->p->set.lease_min = 256;
         rig_card(r);
         swap(r, m[i & 1], m[i >> 1 & 1], i >> 2);
     }
@@ -352,7 +352,7 @@ static void test_what_waits_or_is_queued_goes_by_the_successor(void **state)
 {
     struct rig *r = *state;
     rig_card(r);
-    r->settings.lease_min = 4096;
+    r->p->set.lease_min = 4096;
     rig_must_install(r, 1, OFFLOAD_YES, "card");
     r->card.hold_jobs = true;
     rig_out(r, 0, FAKE_JOBS + 100); // the card is full
