@@ -76,6 +76,10 @@ static int check_out(const struct esp_sa_params *p, struct esp_error *err)
                         (unsigned long long)p->seq, (unsigned long long)p->seq_limit);
     if (p->ttl == 0 && p->mode == ESP_TUNNEL)
         return esp_fail(err, -EINVAL, "ttl", "the outer TTL must be 1 to 255");
+    if (p->tfc && (p->mode == ESP_TRANSPORT || p->protocol == ESP_PROTOCOL_AH))
+        return esp_fail(err, -EINVAL, "tfc",
+                        "TFC padding is for ESP in tunnel mode, whose packets inside say how long they are "
+                        "(RFC 4303 section 2.7)");
     return 0;
 }
 
@@ -138,6 +142,8 @@ int caps_check(const struct esp_capabilities *caps, const char *who, const struc
         return esp_fail(why, -EOPNOTSUPP, "udp_encap", "%s does not offer UDP encapsulation", who);
     if (p->esn && !(caps->flags & ESP_CAP_ESN))
         return esp_fail(why, -EOPNOTSUPP, "esn", "%s does not offer extended sequence numbers", who);
+    if (p->dir == ESP_OUT && p->tfc && !(caps->flags & ESP_CAP_TFC))
+        return esp_fail(why, -EOPNOTSUPP, "tfc", "%s does not offer TFC padding", who);
     if (p->dir == ESP_IN && p->window > caps->window_max)
         return esp_fail(why, -EOPNOTSUPP, "window", "%s offers anti-replay windows up to %u, not %u", who,
                         caps->window_max, p->window);

@@ -53,7 +53,7 @@ int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aa
     uint8_t end[16];
     int n, ok;
 
-    memcpy(out, in, in_len);
+    memmove(out, in, in_len);
     memcpy(out + in_len, tail, tail_len);
     ok = EVP_EncryptInit_ex(a->ctx, NULL, NULL, NULL, nonce) == 1;
     ok = ok && EVP_EncryptUpdate(a->ctx, NULL, &n, aad, aad_len) == 1;

@@ -22,7 +22,7 @@ struct aead {
 int aead_init(struct aead *a, enum esp_alg alg, enum esp_dir dir, const uint8_t *key, struct esp_error *err);
 void aead_free(struct aead *a); // zeroises the key schedule
 
-// Encrypts in || tail and writes in_len + tail_len and the tag's octets to out. 0 or -EIO.
+// Encrypts in || tail and writes in_len + tail_len and the tag's octets to out, which may be in. 0 or -EIO.
 int aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, int aad_len,
               const uint8_t *in, size_t in_len, const uint8_t *tail, size_t tail_len, uint8_t *out);
 

@@ -17,7 +17,8 @@ struct crypt;
 struct crypt_seal { // one packet on its way out
     uint8_t *esp;   // its header, behind which IV, ciphertext and ICV are written
     uint64_t seq;
-    const uint8_t *payload, *tail; // tail: padding, its length, next header
+    const uint8_t *payload; // elsewhere, or where its ciphertext will be
+    const uint8_t *tail;    // padding, its length, next header
     uint32_t payload_len, tail_len;
 };
 struct crypt_ops {

@@ -41,7 +41,7 @@ static int seal(struct crypt *c, const struct crypt_seal *s)
 
     put_be64(iv, s->seq);
     nonce_of(c, iv, nonce);
-    memcpy(text, s->payload, s->payload_len);
+    memmove(text, s->payload, s->payload_len);
     memcpy(text + s->payload_len, s->tail, s->tail_len);
     ok = EVP_EncryptInit_ex(c->ctx, NULL, NULL, NULL, nonce) == 1 &&
          EVP_EncryptUpdate(c->ctx, NULL, &n, NULL, (int)len) == 1 &&

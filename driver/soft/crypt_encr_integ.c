@@ -129,7 +129,7 @@ static bool encrypt(struct crypt *c, const struct crypt_seal *s, const uint8_t *
     if (c->ctx)
         return start(c, iv) && (!body || EVP_CipherUpdate(c->ctx, text, &n, s->payload, (int)body) == 1) &&
                EVP_CipherUpdate(c->ctx, text + body, &n, end, (int)(rest + s->tail_len)) == 1;
-    memcpy(text, s->payload, body);
+    memmove(text, s->payload, body);
     memcpy(text + body, end, rest + s->tail_len);
     return true;
 }

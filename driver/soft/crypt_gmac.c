@@ -35,7 +35,7 @@ static int seal(struct crypt *c, const struct crypt_seal *s)
     struct mac_part parts[] = {{head, 0}, {iv, IV + len}};
 
     put_be64(iv, s->seq);
-    memcpy(text, s->payload, s->payload_len);
+    memmove(text, s->payload, s->payload_len);
     memcpy(text + s->payload_len, s->tail, s->tail_len);
     parts[0].n = (size_t)crypt_aad(c, s->esp, s->seq, head);
     if (mac_make(&c->mac, iv, parts, 2, text + len) == 0)

@@ -33,7 +33,7 @@ static int seal(struct crypt *c, const struct crypt_seal *s)
 
     put_be64(iv, s->seq);
     nonce_of(c, iv, nonce);
-    memcpy(text, s->payload, s->payload_len);
+    memmove(text, s->payload, s->payload_len);
     memcpy(text + s->payload_len, s->tail, s->tail_len);
     mb_gcm_seal(&c->gcm, nonce, aad, (size_t)crypt_aad(c, s->esp, s->seq, aad), text, text, len, text + len,
                 c->icv);

@@ -14,8 +14,8 @@
 struct plan {
     struct ip_view v; // the packet that came
     const uint8_t *payload;
-    uint32_t payload_len, pad;
-    uint32_t front, out_len; // octets before the ESP header; of the result
+    uint32_t payload_len, tfc, pad; // tfc: zeros behind the payload
+    uint32_t front, out_len;        // octets before the ESP header; of the result
     uint8_t next;
 };
 
@@ -133,25 +133,47 @@ static void write_udp_checksum(const struct plan *x, uint8_t *out)
     put_be16(udp + 6, check ? check : 0xffff);
 }
 
+// The packet with its TFC padding, where it will be encrypted (RFC 4303 section 2.7).
+static const uint8_t *with_tfc(const struct esp_sa *sa, const struct plan *x, uint8_t *esp)
+{
+    uint8_t *text = esp + ESP_HEADER + sa->crypt.iv;
+
+    memcpy(text, x->payload, x->payload_len);
+    memset(text + x->payload_len, 0, x->tfc);
+    return text;
+}
+
 static int seal(struct esp_sa *sa, const struct plan *x, uint8_t *esp, uint64_t seq)
 {
+    const uint8_t *payload = x->tfc ? with_tfc(sa, x, esp) : x->payload;
     uint8_t tail[CRYPT_MAX_TAIL] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
     tail[x->pad] = (uint8_t)x->pad;
     tail[x->pad + 1] = x->next;
     return crypt_seal(&sa->crypt,
-                      &(struct crypt_seal){esp, seq, x->payload, tail, x->payload_len, x->pad + 2});
+                      &(struct crypt_seal){esp, seq, payload, tail, x->payload_len + x->tfc, x->pad + 2});
+}
+
+static uint32_t tfc_padding(const struct esp_sa *sa, const struct esp_job *job, uint32_t len)
+{
+    uint32_t to = job->tfc_max && job->tfc_max < sa->tfc ? job->tfc_max : sa->tfc;
+
+    return to > len ? to - len : 0;
 }
 
 // The length of the result, and of the padding in it.
-static void size_up(const struct esp_sa *sa, struct plan *x)
+static void size_up(const struct esp_sa *sa, const struct esp_job *job, struct plan *x)
 {
+    uint32_t len;
+
     if (sa->is_ah) {
         x->out_len = x->front + ah_octets(&sa->ah, sa->ipv6) + x->payload_len;
         return;
     }
-    x->pad = -(x->payload_len + 2) & (sa->crypt.align - 1u);
-    x->out_len = x->front + ESP_HEADER + sa->crypt.iv + x->payload_len + x->pad + 2 + sa->crypt.icv;
+    x->tfc = tfc_padding(sa, job, x->payload_len);
+    len = x->payload_len + x->tfc;
+    x->pad = -(len + 2) & (sa->crypt.align - 1u);
+    x->out_len = x->front + ESP_HEADER + sa->crypt.iv + len + x->pad + 2 + sa->crypt.icv;
 }
 
 static enum esp_status protect(struct esp_sa *sa, const struct plan *x, uint8_t *out, uint64_t seq)
@@ -180,7 +202,7 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
     st = sa->transport ? plan_transport(sa, job, &x) : plan_tunnel(sa, job, &x);
     if (st)
         return st;
-    size_up(sa, &x);
+    size_up(sa, job, &x);
     if (x.out_len > MAX_IP || x.out_len > job->out_cap)
         return ESP_STATUS_TOO_LONG;
     st = check_limits(sa, x.v.total);

@@ -112,6 +112,7 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb, struct 
         sa->seq_limit = p->seq_limit;
         sa->lease_low_from = lease_low_mark(p->seq, p->seq_limit);
         sa->id_offset = p->id_offset;
+        sa->tfc = p->tfc;
     } else {
         window_init(&sa->window, p->window, p->esn, p->seq, p->seen);
     }

@@ -32,6 +32,7 @@ struct esp_sa {
         struct { // outbound
             uint64_t next_seq, seq_limit, lease_low_from;
             uint16_t id_offset;                                   // IPv4 ID less the sequence number
+            uint16_t tfc;                                         // padded to, as in esp_sa_params
             uint8_t header[IP6_HEADER + UDP_HEADER + ESP_HEADER]; // of a tunnel
             uint32_t header_len;                                  // IP, and UDP with encapsulation
             uint32_t header_sum; // one's complement sum of the fixed fields of the outer IPv4 header

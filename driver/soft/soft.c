@@ -23,7 +23,7 @@ static struct soft_engine *soft(struct esp_engine *e)
 static void soft_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
 {
     *caps = (struct esp_capabilities){
-        .flags = ESP_CAP_LOOKASIDE | ESP_CAP_ENDPOINT | ESP_CAP_UDP_ENCAP | ESP_CAP_ESN,
+        .flags = ESP_CAP_LOOKASIDE | ESP_CAP_ENDPOINT | ESP_CAP_UDP_ENCAP | ESP_CAP_ESN | ESP_CAP_TFC,
         .protocols = 1u << ESP_PROTOCOL_ESP | 1u << ESP_PROTOCOL_AH,
         .modes = 1u << ESP_TUNNEL | 1u << ESP_TRANSPORT,
         .outer = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,

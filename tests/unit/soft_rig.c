@@ -21,11 +21,21 @@ int rig_down(void **state)
     return 0;
 }
 
+enum esp_status rig_encap_tfc(struct fixture *f, struct esp_sa *sa, uint32_t len, uint16_t tfc_max)
+{
+    f->job = (struct esp_job){.op = ESP_ENCAP,
+                              .sa = sa,
+                              .in = f->in,
+                              .in_len = len,
+                              .out = f->mid,
+                              .out_cap = BUF,
+                              .tfc_max = tfc_max};
+    return run_job(f->e, &f->job);
+}
+
 enum esp_status rig_encap(struct fixture *f, struct esp_sa *sa, uint32_t len)
 {
-    f->job = (struct esp_job){
-        .op = ESP_ENCAP, .sa = sa, .in = f->in, .in_len = len, .out = f->mid, .out_cap = BUF};
-    return run_job(f->e, &f->job);
+    return rig_encap_tfc(f, sa, len, 0);
 }
 
 enum esp_status rig_decap(struct fixture *f, uint32_t len)

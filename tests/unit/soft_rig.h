@@ -17,6 +17,7 @@ struct fixture {
 int rig_up(void **state);
 int rig_down(void **state);
 enum esp_status rig_encap(struct fixture *f, struct esp_sa *sa, uint32_t len);
+enum esp_status rig_encap_tfc(struct fixture *f, struct esp_sa *sa, uint32_t len, uint16_t tfc_max);
 enum esp_status rig_decap(struct fixture *f, uint32_t len);
 
 #endif

@@ -181,6 +181,10 @@ static void test_capable_says_why_not(void **state)
     p.ipv6 = true;
     assert_int_equal(f->e->ops->capable(f->e, &p, &why), -EOPNOTSUPP);
     assert_string_equal(why.field, "ipv6");
+    p = card_params(ESP_OUT, 9);
+    p.tfc = 1400;
+    assert_int_equal(f->e->ops->capable(f->e, &p, &why), -EOPNOTSUPP);
+    assert_string_equal(why.text, "the card does not offer TFC padding");
 }
 
 // What an operator reads beside `software`: of each algorithm the one that the card lacks, by the name that

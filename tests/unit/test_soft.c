@@ -436,6 +436,10 @@ static void test_refusals_name_the_field(void **state)
     REFUSED(q.version = 1, "version");
     REFUSED((q.version = ESP_PARAMS_VERSION, q.size = 8), "version");
     REFUSED((q.dir = ESP_OUT, q.ttl = 0, q.seq = 1), "ttl");
+    REFUSED((q.dir = ESP_OUT, q.seq = 1, q.tfc = 100, q.mode = ESP_TRANSPORT), "tfc");
+    REFUSED((q.dir = ESP_OUT, q.seq = 1, q.tfc = 100, q.protocol = ESP_PROTOCOL_AH, q.alg = ESP_ALG_NONE,
+             q.integ = ESP_INTEG_HMAC_SHA256_128),
+            "tfc");
     REFUSED((q.dir = ESP_OUT, q.seq = 0), "seq");
     REFUSED((q.dir = ESP_OUT, q.seq = 5, q.seq_limit = 5), "seq_limit");
 #undef REFUSED

@@ -175,7 +175,8 @@ static void test_gmac_packet_of_draft_mcgrew_opens(void **state)
 struct sample {
     struct esp_sa_params p; // outbound
     uint8_t inner[BUF], outer[BUF];
-    uint32_t inner_len, outer_len;
+    uint32_t inner_len, padded; // padded: with TFC padding, zeros
+    uint16_t tfc_max;
 };
 enum { ROUNDS = 6, SAMPLES = ESP_ALG_COUNT * ROUNDS };
 static struct sample samples[SAMPLES];
@@ -217,6 +218,19 @@ static void ask(FILE *f, const char *op, const struct sample *s, const uint8_t *
     fputc('\n', f);
 }
 
+// None in half of them, of the others every other one bounded.
+static void draw_tfc(struct fixture *f, struct sample *s)
+{
+    uint64_t r = rnd(&f->seed) >> 16;
+
+    s->p.tfc = (uint16_t)(r & 1 ? 1 + (r >> 8) % 600 : 0);
+    s->tfc_max = (uint16_t)(r & 2 ? 1 + (r >> 24) % 600 : 0);
+    s->padded = s->tfc_max && s->tfc_max < s->p.tfc ? s->tfc_max : s->p.tfc;
+    if (s->padded < s->inner_len)
+        s->padded = s->inner_len;
+    memset(s->inner + s->inner_len, 0, s->padded - s->inner_len);
+}
+
 // Random in all that an SA of this algorithm can differ in.
 static void draw(struct fixture *f, struct sample *s, enum esp_alg alg, uint32_t n)
 {
@@ -241,6 +255,7 @@ static void draw(struct fixture *f, struct sample *s, enum esp_alg alg, uint32_t
         put_be16(s->inner + 4, (uint16_t)(s->inner_len - 40));
         s->inner[6] = 59; // nothing that scapy would look at
     }
+    draw_tfc(f, s);
 }
 
 static void run_oracle(const char *in, const char *out)
@@ -269,8 +284,8 @@ static void check_sample(struct fixture *f, const struct sample *s, FILE *answer
     uint8_t inner[BUF];
     struct esp_sa *sa;
 
-    assert_int_equal(reply(answers, inner), s->inner_len); // what scapy got out of our packet
-    assert_memory_equal(inner, s->inner, s->inner_len);
+    assert_int_equal(reply(answers, inner), s->padded); // what scapy got out of our packet
+    assert_memory_equal(inner, s->inner, s->padded);
     in.dir = ESP_IN;
     in.seq--;
     in.window = 64;
@@ -298,9 +313,9 @@ static void test_random_packets_of_every_algorithm_agree_with_scapy(void **state
             draw(f, s, (enum esp_alg)alg, n);
             sa = must_add(f->e, &s->p);
             memcpy(f->in, s->inner, s->inner_len);
-            assert_int_equal(rig_encap(f, sa, s->inner_len), ESP_STATUS_OK);
+            assert_int_equal(rig_encap_tfc(f, sa, s->inner_len, s->tfc_max), ESP_STATUS_OK);
             ask(questions, "open", s, f->mid, f->job.out_len);
-            ask(questions, "seal", s, s->inner, s->inner_len);
+            ask(questions, "seal", s, s->inner, s->padded);
             must_delete(f->e, sa);
         }
     }

@@ -244,6 +244,54 @@ static void test_df_of_an_ipv4_outer_header(void **state)
     }
 }
 
+// What leaves says nothing of how long the packet is that is inside, and that one comes out as it was.
+static void test_tfc_padding_makes_packets_of_one_length(void **state)
+{
+    struct fixture *f = *state;
+    enum { TO = 130, MAX = 110 };
+
+    for (int mix = 0; mix < 8; mix++) {
+        struct esp_sa_params out = mixed(ESP_OUT, mix & 1, mix & 2), in = mixed(ESP_IN, mix & 1, mix & 2);
+        uint32_t length[2] = {0};
+        struct esp_sa *tx, *rx;
+
+        out.udp_encap = mix & 4;
+        out.tfc = TO;
+        tx = must_add(f->e, &out);
+        rx = must_add(f->e, &in);
+        for (uint32_t len = 40; len < TO + 40; len++) {
+            for (int bound = 0; bound < 2; bound++) {
+                uint32_t to = bound ? MAX : TO;
+
+                if (mix & 2)
+                    make_inner6(f->in, len, 0, &f->seed);
+                else
+                    make_inner(f->in, len, 0, 1, &f->seed);
+                f->job = (struct esp_job){.op = ESP_ENCAP,
+                                          .sa = tx,
+                                          .in = f->in,
+                                          .in_len = len,
+                                          .out = f->mid,
+                                          .out_cap = BUF,
+                                          .tfc_max = bound ? MAX : 0};
+                assert_int_equal(run_job(f->e, &f->job), ESP_STATUS_OK);
+                if (len == 40)
+                    length[bound] = f->job.out_len;
+                if (len <= to)
+                    assert_int_equal(f->job.out_len, length[bound]);
+                else
+                    assert_int_equal(f->job.out_len, length[bound] + ((len + 5) & ~3u) - ((to + 5) & ~3u));
+                assert_int_equal(decap(f, f->job.out_len), ESP_STATUS_OK);
+                assert_int_equal(f->job.out_len, len);
+                assert_memory_equal(f->out, f->in, len);
+            }
+        }
+        // SAs count the packets inside, without padding.
+        assert_int_equal(must_delete(f->e, tx).bytes, 2 * 130 * 40 + 2 * 130 * 129 / 2);
+        must_delete(f->e, rx);
+    }
+}
+
 static void test_a_family_that_may_not_be_inside_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -476,6 +524,7 @@ static void test_capabilities_agree_with_what_is_taken(void **state)
     }
     assert_int_equal(caps.window_max, ESP_MAX_WINDOW);
     assert_true(caps.flags & ESP_CAP_ENDPOINT);
+    assert_true(caps.flags & ESP_CAP_TFC);
     assert_true(caps.protocols & 1u << ESP_PROTOCOL_AH);
 }
 
@@ -486,6 +535,7 @@ int main(void)
         T(test_packets_sealed_by_scapy_are_made_and_opened),
         T(test_ecn_and_dscp_cross_families_as_rfc_6040_says),
         T(test_df_of_an_ipv4_outer_header),
+        T(test_tfc_padding_makes_packets_of_one_length),
         T(test_a_family_that_may_not_be_inside_is_refused),
         T(test_udp_over_ipv6_carries_a_right_checksum),
         T(test_ipv6_outer_packets_are_refused_by_reason),

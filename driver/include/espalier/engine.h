@@ -88,7 +88,7 @@ enum esp_integ {
 #define ESP_MAX_INTEG_KEY  64
 #define ESP_MAX_WINDOW     1024
 #define ESP_MAX_ICV        32
-#define ESP_PARAMS_VERSION 4
+#define ESP_PARAMS_VERSION 5
 
 // Everything an engine must know of an SA. Callers wipe it (OPENSSL_cleanse) once sa_add has returned.
 struct esp_sa_params {
@@ -104,9 +104,12 @@ struct esp_sa_params {
     uint8_t key[ESP_MAX_KEY];
     uint8_t salt[4]; // of AES-CCM the first 3 octets
     bool esn;
-    bool udp_encap;    // RFC 3948
-    bool ipv6;         // src and dst are IPv6
-    uint16_t queue;    // that its jobs go through
+    bool udp_encap; // RFC 3948
+    bool ipv6;      // src and dst are IPv6
+    uint16_t queue; // that its jobs go through
+    // out, ESP in tunnel mode: shorter packets inside are padded to so many octets (RFC 4303 section 2.7), as
+    // far as their job's tfc_max allows. Inbound such padding is always taken, and cut
+    uint16_t tfc;
     uint8_t inner;     // tunnel mode: ESP_FAMILY_* that may be inside, 0: IPv4
     bool df_clear;     // out: outer DF 0 (otherwise copied from an IPv4 inner packet, set for an IPv6 one)
     bool no_dscp_copy; // out: outer DSCP 0
@@ -159,7 +162,8 @@ struct esp_job {
     struct esp_sa *sa; // ENCAP: the outbound SA. DECAP: filled with the inbound SA, NULL where none was found
     uint8_t *in, *out;
     uint32_t in_len, out_cap;
-    void *cookie; // the caller's
+    uint16_t tfc_max; // ENCAP: TFC padding makes no packet inside longer than this, 0: or as long as tfc says
+    void *cookie;     // the caller's
 
     enum esp_status status;
     uint32_t out_len; // 0 unless ESP_STATUS_OK
@@ -205,6 +209,7 @@ enum {
     ESP_CAP_ENDPOINT = 1 << 3,   // sa_endpoint
     ESP_CAP_UDP_ENCAP = 1 << 4,
     ESP_CAP_ESN = 1 << 5,
+    ESP_CAP_TFC = 1 << 6,
 };
 // What an engine can do at all; `capable` judges one SA and says why not.
 struct esp_capabilities {
