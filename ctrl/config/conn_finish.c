@@ -101,6 +101,20 @@ static void check_window(struct load *l, struct child_config *child)
     }
 }
 
+// Where the packet inside does not say how long it is, nothing tells the padding from it.
+static void check_tfc(struct load *l, const struct child_config *child)
+{
+    bool ah = false;
+    for (unsigned i = 0; i < child->proposal_count; i++)
+        ah = ah || child->proposals[i].protocol == PROTO_AH;
+    l->key = key_find(SEC_CHILD, "tfc_padding");
+    if (child->tfc_padding && (ah || child->mode == MODE_TRANSPORT))
+        load_refuse(
+            l, "children.%.40s: tfc_padding does not go with %s: it is for ESP in tunnel mode (RFC 4303 2.7)",
+            child->name, ah ? "ah_proposals" : "mode = transport");
+    l->key = NULL;
+}
+
 void child_finish(struct load *l, struct child_config *child)
 {
     const struct ts dynamic = {.port_hi = 65535};
@@ -119,6 +133,7 @@ void child_finish(struct load *l, struct child_config *child)
     }
     finish_lifetimes(l, child);
     check_window(l, child);
+    check_tfc(l, child);
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)

@@ -156,6 +156,16 @@ int child_mode(struct load *l, void *owner, const char *text)
     return load_bad_value(l, text, "tunnel, transport, pass or drop");
 }
 
+// As many octets as a packet can have are more than any path takes: the MTU decides.
+int child_tfc_padding(struct load *l, void *owner, const char *text)
+{
+    uint64_t octets = UINT16_MAX;
+    if (strcmp(text, "mtu") != 0 && !value_number(text, 0, UINT16_MAX, &octets))
+        return load_bad_value(l, text, "a number of octets from 0 to 65535, or mtu");
+    ((struct child_config *)owner)->tfc_padding = (uint16_t)octets;
+    return 0;
+}
+
 int child_copy_dscp(struct load *l, void *owner, const char *text)
 {
     static const char *const ways[] = {"no", "out", "in", "yes"}; // a bit each way

@@ -110,6 +110,7 @@ X(child_local_ts)
 X(child_remote_ts)
 X(child_mode)
 X(child_copy_dscp)
+X(child_tfc_padding)
 #undef X
 
 // ---- conn_sides.c: local and remote, of the connection

@@ -10,7 +10,6 @@
 CHOICES(empty, {"", 0});
 CHOICES(only_no, {"no", 0}, {"false", 0}, {"0", 0}, {"disabled", 0});
 CHOICES(only_yes, {"yes", 0}, {"true", 0}, {"1", 0}, {"enabled", 0});
-CHOICES(zero, {"0", 0});
 CHOICES(zero_time, {"0", 0}, {"0s", 0});
 CHOICES(zero_mark, {"0", 0}, {"0x0", 0}, {"0/0xffffffff", 0}, {"0x0/0xffffffff", 0}, {"0/0x00000000", 0});
 CHOICES(version_choices, {"0", 0}, {"2", 2});

@@ -32,6 +32,30 @@ static void find_usable(const struct ike_sa *sa, const struct child_config *cfg,
         LOGF(IKE, 1, "CHILD_SA %s: AH does not go through a NAT (RFC 3715 2.1)", cfg->name);
 }
 
+// In transport mode nothing tells TFC padding from the packet, so none is taken there (RFC 7296 section
+// 3.10.1, RFC 4303 section 2.7).
+static void put_mode(struct pb *b, const struct child_config *cfg)
+{
+    if (cfg->mode != MODE_TRANSPORT)
+        return;
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
+    pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_ESP_TFC_PADDING_NOT_SUPPORTED, slice_of(NULL, 0));
+}
+
+static bool refuses_tfc(const struct payloads *pl)
+{
+    struct notify n;
+    return notify_find(pl, N_ESP_TFC_PADDING_NOT_SUPPORTED, &n);
+}
+
+static void take_no_tfc(struct child_sa *c, bool refused)
+{
+    c->no_tfc = refused;
+    if (refused && c->cfg->tfc_padding)
+        LOGF(IKE, 1, "CHILD_SA %s: the peer takes no TFC padding, tfc_padding is without effect",
+             c->cfg->name);
+}
+
 // --- as initiator ---
 
 void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const struct kex *k)
@@ -48,8 +72,7 @@ void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const str
         ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, c->local_ts);
     pb_selectors(b, PL_TSR, c->remote_ts);
-    if (cfg->mode == MODE_TRANSPORT)
-        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
+    put_mode(b, cfg);
 }
 
 bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_ke, char *why, size_t size)
@@ -96,6 +119,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
         return false;
     }
     child_log_suite(&c->suite);
+    take_no_tfc(c, refuses_tfc(pl));
     c->spi_out = (uint32_t)spi;
     *c->local_ts = local;
     *c->remote_ts = remote;
@@ -111,6 +135,7 @@ int child_wish_read(const struct payloads *pl, struct child_wish *w, struct refu
     struct notify n;
     memset(w, 0, sizeof(*w));
     w->transport = notify_find(pl, N_USE_TRANSPORT_MODE, &n);
+    w->no_tfc = refuses_tfc(pl);
     if (!s && !i && !t)
         return 0;
     if (!s || !i || !t)
@@ -198,6 +223,7 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
         return NULL;
     }
     child_log_suite(&best.suite);
+    take_no_tfc(c, w->no_tfc);
     c->suite = best.suite;
     c->spi_out = (uint32_t)best.offer->spi;
     c->number = best.offer->number;
@@ -213,6 +239,5 @@ void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *
         ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, c->remote_ts);
     pb_selectors(b, PL_TSR, c->local_ts);
-    if (c->cfg->mode == MODE_TRANSPORT)
-        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_USE_TRANSPORT_MODE, slice_of(NULL, 0));
+    put_mode(b, c->cfg);
 }

@@ -15,7 +15,7 @@ struct ike_sa;
 struct child_wish { // what a peer asks for; no offers: no CHILD SA
     struct offers offers;
     struct ts_list local, remote; // as we call the ends
-    bool transport;
+    bool transport, no_tfc;       // no_tfc: it takes no TFC padding
 };
 
 void child_put_request(struct pb *b, struct child_sa *c, bool with_ke,

@@ -39,6 +39,7 @@ struct child_sa {
     uint64_t out_at;                          // it sends from then on whatever out_after says; 0: it does not
     struct timer timer;
     uint8_t number;     // of the peer's proposal that was chosen
+    bool no_tfc;        // the peer takes no TFC padding
     bool announced;     // ctl has been told that it is up
     bool replaced;      // nobody misses it
     bool moved;         // its ends, while it was being installed

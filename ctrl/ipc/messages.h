@@ -159,7 +159,7 @@
 #define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, name, NAME_MAX_LEN) F(U32, reqid, 0) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) \
-    F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) \
+    F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) F(U16, tfc_padding, 0) \
     F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0) \
     F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */ \
     F(U32, out_after, 0) /* see CHILD_OUTBOUND; 0: it sends from the first moment */ \

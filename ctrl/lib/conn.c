@@ -353,7 +353,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
 // clang-format off
 #define CHILD_SCALARS(F)                                                                                    \
     F(u8, action) F(u8, mode) F(u8, start_action) F(u8, close_action) F(u8, dpd_action) F(u8, hw_offload)                             \
-    F(u8, copy_df) F(u8, copy_ecn) F(u8, copy_dscp_out) F(u8, copy_dscp_in) F(u32, replay_window)           \
+    F(u8, copy_df) F(u8, copy_ecn) F(u8, copy_dscp_out) F(u8, copy_dscp_in) F(u16, tfc_padding) F(u32, replay_window)           \
     F(u32, rekey_time) F(u32, life_time) F(u32, rand_time) F(u32, inactivity)                               \
     F(u64, rekey_bytes) F(u64, life_bytes) F(u64, rand_bytes)                                               \
     F(u64, rekey_packets) F(u64, life_packets) F(u64, rand_packets) F(u32, reqid) F(u32, priority)

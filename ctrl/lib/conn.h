@@ -78,7 +78,9 @@ struct child_config {
     uint8_t dpd_action;                                     // enum dpd_action
     uint8_t hw_offload;                                     // enum offload_mode
     uint8_t copy_df, copy_ecn, copy_dscp_out, copy_dscp_in; // bool
-    uint32_t replay_window;                                 // UINT32_MAX: the default of settings
+    uint16_t
+        tfc_padding; // octets that packets inside are padded to, as far as the path's MTU allows; 0: none
+    uint32_t replay_window; // UINT32_MAX: the default of settings
     // 0: off. An SA is replaced at rekey_ less a random part of rand_ and ends at life_.
     uint32_t rekey_time, life_time, rand_time, inactivity; // seconds
     uint64_t rekey_bytes, life_bytes, rand_bytes;

@@ -67,6 +67,21 @@ static void learn(struct worker *w, struct child *c)
     OPENSSL_cleanse(&s, sizeof(s));
 }
 
+static void learn_if_due(struct worker *w, struct child *c)
+{
+    if (!c->inner_mtu || loop_now(w->p->loop) - c->mtu_at >= ASK_AGAIN_MS)
+        learn(w, c);
+}
+
+uint16_t mtu_padded(struct worker *w, struct child *c)
+{
+    uint32_t most = w->p->env->settings->mtu; // nothing longer comes out of the TUN
+    learn_if_due(w, c);
+    if (c->inner_mtu < most)
+        most = c->inner_mtu;
+    return most == 0 ? 1 : most < UINT16_MAX ? (uint16_t)most : UINT16_MAX;
+}
+
 void mtu_forget(struct child *c)
 {
     c->inner_mtu = c->path_mtu = 0;
@@ -131,8 +146,7 @@ bool mtu_takes(struct worker *w, struct packet *pkt, struct child *c)
     const uint8_t *p = pkt->job.in;
     uint32_t len = pkt->job.in_len;
     bool taken = true;
-    if (!c->inner_mtu || loop_now(w->p->loop) - c->mtu_at >= ASK_AGAIN_MS)
-        learn(w, c);
+    learn_if_due(w, c);
     enum way way = len <= c->inner_mtu ? WHOLE : way_of(c, p, len);
     c->in_flight++; // it stays until the last fragment is on its way
     if (way == INSIDE && send_inside(w, pkt, c)) {
@@ -198,7 +212,8 @@ bool mtu_refused(struct worker *w, struct packet *pkt)
         learn(w, c);
     if (!c->path_mtu || pkt->job.out_len <= c->path_mtu) // the kernel knows better
         return false;
-    enum way way = way_of(c, pkt->job.in, pkt->job.in_len);
+    // What fits but for its TFC padding was padded when the path took more.
+    enum way way = pkt->job.in_len <= c->inner_mtu ? WHOLE : way_of(c, pkt->job.in, pkt->job.in_len);
     if (way == WHOLE || (way == INSIDE && c->c.local.family != 6))
         return send_outside(w, pkt);
     tell(w, c, pkt->job.in, pkt->job.in_len);

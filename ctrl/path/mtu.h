@@ -3,7 +3,7 @@
 // kernel knows it from its routes and from ICMP, less what its SA puts around it. What is longer is told to
 // its sender (DF, IPv6), goes in fragments made before encryption (IPv4 without DF, tunnel mode), or in
 // fragments of the outer packet (over IPv4 with copy_df = no or in transport mode, and IPv6 of no more than
-// 1280 octets, for which nothing may be asked).
+// 1280 octets, for which nothing may be asked), and so do those that were padded for a longer path (TFC).
 #ifndef CTRL_PATH_MTU_H
 #define CTRL_PATH_MTU_H
 
@@ -11,6 +11,8 @@
 
 // The longest packet inside that fits, 0: none does.
 uint32_t mtu_inside(const struct esp_sa_params *out, uint32_t path_mtu);
+// The longest that TFC padding may make a packet inside.
+uint16_t mtu_padded(struct worker *w, struct child *c);
 void mtu_forget(struct child *c); // its ends have moved
 // A packet for this SA that is longer than its inner_mtu. False: it was taken care of.
 bool mtu_takes(struct worker *w, struct packet *pkt, struct child *c);

@@ -80,7 +80,7 @@ struct half { // one direction of a child SA; what a packet meets first
 };
 struct child_facts { // of CHILD, what is needed after the installation
     uint32_t child_id, spi_in, spi_out, replay_window;
-    uint16_t encr, encr_bits, integ, local_port, remote_port;
+    uint16_t encr, encr_bits, integ, local_port, remote_port, tfc_padding;
     uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in;
     struct addr local, remote;
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;

@@ -2,6 +2,7 @@
 // Between a packet and its SA's engine: it waits until the SA is there, stands in line until the engine has
 // room, and changes the SA or the engine while nobody has sealed it.
 #include "ctrl/path/io.h"
+#include "ctrl/path/mtu.h"
 
 // The inbound SA's child by the packet's SPI.
 struct child *packet_owner(struct worker *w, const struct packet *pkt)
@@ -37,6 +38,8 @@ void queue_drain(struct worker *w, struct esp_engine *e)
             if (card && !packet_lend(w, i))
                 break;
             i->job.sa = i->job.op == ESP_ENCAP ? i->child->out.sa : NULL;
+            if (i->job.op == ESP_ENCAP && i->child->c.tfc_padding)
+                i->job.tfc_max = mtu_padded(w, i->child);
             jobs[n++] = &i->job;
         }
         unsigned taken = n ? esp_submit(e, jobs, n) : 0;

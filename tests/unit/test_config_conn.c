@@ -179,6 +179,8 @@ static void test_keys_good_values(void **state)
         {IN_CHILD, "priority", "0"},
         {IN_CHILD, "mark_in", "0x0/0xffffffff"},
         {IN_CHILD, "tfc_padding", "0"},
+        {IN_CHILD, "tfc_padding", "1400"},
+        {IN_CHILD, "tfc_padding", "mtu"},
         {IN_CHILD, "hw_offload", "packet"},
         {IN_CHILD, "hw_offload", "auto"},
         {IN_CHILD, "hw_offload", "crypto"},
@@ -241,7 +243,8 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CHILD, "mark_out", "42", "marks"},
         {IN_CHILD, "set_mark_in", "1", "marks"},
         {IN_CHILD, "mark_in_sa", "yes", "marks"},
-        {IN_CHILD, "tfc_padding", "mtu", "traffic flow"},
+        {IN_CHILD, "tfc_padding", "65536", "a number of octets from 0 to 65535, or mtu"},
+        {IN_CHILD, "tfc_padding", "MTU", "a number of octets from 0 to 65535, or mtu"},
         {IN_CHILD, "interface", "eth0", "interface"},
         {IN_CHILD, "hw_offload", "card", "one of no, auto, yes, crypto, packet"},
         {IN_CHILD, "sha256_96", "yes", "truncation"},
@@ -664,6 +667,37 @@ static void test_no_window_takes_the_short_sequence_numbers_or_is_refused(void *
     assert_true(p->t[1].type == TR_ESN && p->t[1].id == TRID_NO_ESN);
 }
 
+// There the end of what is inside would not be known.
+static void test_tfc_padding_is_of_esp_in_tunnel_mode(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    for (int i = 0; i < 4; i++) {
+        vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+        vici_section(&o, "gw");
+        for (int side = 0; side < 2; side++) {
+            vici_section(&o, side ? "local" : "remote");
+            vici_put(&o, "auth", "psk");
+            vici_section_end(&o);
+        }
+        vici_section(&o, "children");
+        vici_section(&o, "net");
+        vici_put(&o, "tfc_padding", i == 3 ? "1200" : "mtu");
+        vici_put(&o, i == 1 ? "ah_proposals" : "esp_proposals", i == 1 ? "sha256" : "aes256gcm16");
+        vici_put(&o, "mode", i == 2 ? "transport" : "tunnel");
+        vici_section_end(&o);
+        vici_section_end(&o);
+        vici_section_end(&o);
+        assert_int_equal(load_out(&o), i % 3 ? -EINVAL : 0);
+        if (i % 3) {
+            assert_string_equal(err.field, "tfc_padding");
+            assert_text(i == 1 ? "does not go with ah_proposals" : "does not go with mode = transport");
+        } else {
+            assert_int_equal(conn.children[0].tfc_padding, i ? 1200 : 65535);
+        }
+    }
+}
+
 static void many_items(struct vici_out *o, const char *key, unsigned count, const char *format)
 {
     vici_list(o, key);
@@ -898,6 +932,7 @@ int main(void)
         cmocka_unit_test(test_types_and_codes_of_icmp_are_read_and_written_as_charon_does),
         cmocka_unit_test(test_sections_that_swanctl_emptied_are_refused_with_the_cause),
         cmocka_unit_test(test_no_window_takes_the_short_sequence_numbers_or_is_refused),
+        cmocka_unit_test(test_tfc_padding_is_of_esp_in_tunnel_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,73 @@ static void test_an_error_that_is_not_known_fails_what_it_answers(void **state)
     }
 }
 
+// --- ESP_TFC_PADDING_NOT_SUPPORTED ---
+
+static void padded(struct conn_config *c, int side)
+{
+    c->children[0].tfc_padding = (uint16_t)(1000 + side);
+}
+
+static void expect_padding(struct pair *p, bool initiator, bool responder)
+{
+    pair_assert_one(p);
+    for (int i = 0; i < 2; i++) {
+        bool pads = i ? responder : initiator;
+        assert_int_equal(pair_sa(&p->s[i], 0)->child.tfc_padding, pads ? 1000 + i : 0);
+    }
+}
+
+// Each end pads what it sends as it is told, unless the other one says that it takes none: in IKE_AUTH and
+// for each CHILD SA anew.
+static void test_tfc_padding_is_left_out_toward_whom_says_that_he_takes_none(void **state)
+{
+    (void)state;
+    for (int who = -1; who < 2; who++) { // nobody, the initiator, the responder
+        struct pair *p = pair_loaded(UNIQUE_NO, padded);
+        for (int rekeyed = 0; rekeyed < 2; rekeyed++) {
+            memset(&extra, 0, sizeof(extra));
+            extra.type = N_ESP_TFC_PADDING_NOT_SUPPORTED;
+            extra.behind = rekeyed ? PL_NONCE : who ? PL_IDR : PL_IDI; // IDr is in the request too
+            extra.skip = who == 1;
+            extra.times = who >= 0;
+            if (rekeyed)
+                expiry_rekey(up(p, 0));
+            else
+                pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+            pair_wait(p, 10000);
+            assert_int_equal(extra.times, 0);
+            expect_padding(p, who != 1, who != 0);
+        }
+        expiry_rekey(up(p, 0)); // nobody says so this time
+        pair_wait(p, 10000);
+        expect_padding(p, true, true);
+        pair_free(p);
+    }
+}
+
+static void transport(struct conn_config *c, int side)
+{
+    struct child_config *k = &c->children[0];
+    (void)side;
+    pair_own_selectors(k);
+    *k->local_ts = *k->remote_ts = (struct ts_list){.count = 1, .t[0] = {.port_hi = 65535}}; // dynamic
+    k->mode = MODE_TRANSPORT;
+}
+
+static void test_in_transport_mode_both_ends_say_that_they_take_no_tfc_padding(void **state)
+{
+    (void)state;
+    memset(&extra, 0, sizeof(extra));
+    struct pair *p = pair_established(UNIQUE_NO, transport);
+    for (int i = 0; i < 2; i++)
+        assert_true(up(p, i)->no_tfc);
+    pair_free(p);
+    p = pair_established(UNIQUE_NO, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_false(up(p, i)->no_tfc);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +221,8 @@ int main(void)
         cmocka_unit_test(test_a_status_that_is_not_known_is_ignored_in_every_message),
         cmocka_unit_test(test_an_error_that_is_not_known_is_ignored_in_a_request),
         cmocka_unit_test(test_an_error_that_is_not_known_fails_what_it_answers),
+        cmocka_unit_test(test_tfc_padding_is_left_out_toward_whom_says_that_he_takes_none),
+        cmocka_unit_test(test_in_transport_mode_both_ends_say_that_they_take_no_tfc_padding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

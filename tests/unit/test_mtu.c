@@ -551,6 +551,91 @@ static void test_where_nobody_knows_the_path_it_is_counted(void **state)
     no_answer(r);
 }
 
+// ---- TFC padding
+
+static void install_padded(struct rig *r, uint32_t id, uint16_t to)
+{
+    struct msg_CHILD c = rig_child(r, id);
+    c.copy_df = true;
+    c.tfc_padding = to;
+    rig_must_install_child(r, &c);
+}
+
+static void expect_padded(struct rig *r, uint32_t len, uint32_t inside)
+{
+    assert_int_equal(net.count, 1);
+    assert_int_equal(net.sent[0].len, 20 + 8 + 8 + 8 + (inside + 2 + 3) / 4 * 4 + 16);
+    expect_one(r, len);
+}
+
+static void test_tfc_padding_is_as_long_as_the_path_and_the_tun_allow(void **state)
+{
+    static const struct {
+        uint16_t to;
+        int path;
+        uint32_t inside;
+    } cases[] = {{700, 1500, 700}, {65535, PATH, INSIDE}, {INSIDE + 1, PATH, INSIDE}, {65535, 1500, 1400}};
+    struct rig *r = *state;
+    for (unsigned i = 0; i < 4; i++) {
+        net.mtu = cases[i].path;
+        install_padded(r, i + 1, cases[i].to); // the newest one sends
+        for (uint32_t len = 28; len < cases[i].inside; len += 97) {
+            out4(r, len, len & 1);
+            expect_padded(r, len, cases[i].inside);
+        }
+        out4(r, cases[i].inside, true);
+        expect_padded(r, cases[i].inside, cases[i].inside);
+    }
+}
+
+static void test_fragments_made_before_encryption_are_padded_too(void **state)
+{
+    struct rig *r = *state;
+    net.mtu = PATH;
+    install_padded(r, 1, 65535);
+    out4(r, INSIDE + 40, false);
+    assert_int_equal(net.count, 2);
+    assert_int_equal(net.sent[0].len, PATH);
+    assert_int_equal(net.sent[1].len, PATH);
+    expect_inside(r, INSIDE + 40, INSIDE);
+}
+
+static void test_tfc_padding_follows_the_path(void **state)
+{
+    struct rig *r = *state;
+    net.mtu = PATH;
+    install_padded(r, 1, 65535);
+    out4(r, 60, true);
+    expect_padded(r, 60, INSIDE);
+    net.mtu = net.limit = 1000; // nobody has told us yet
+    rig_pass(r, 1000);
+    out4(r, 60, true);
+    expect_outside(r, 60, 1000);
+    out4(r, 60, true);
+    expect_padded(r, 60, INSIDE - 300);
+    net.mtu = PATH;
+    net.limit = 0;
+    rig_pass(r, 9999);
+    out4(r, 60, true);
+    expect_padded(r, 60, INSIDE - 300);
+    rig_pass(r, 1);
+    out4(r, 60, true);
+    expect_padded(r, 60, INSIDE);
+    net.mtu = -ENETUNREACH; // nobody knows the path
+    rig_pass(r, 10000);
+    out4(r, 60, true);
+    expect_padded(r, 60, 1400);
+}
+
+static void test_what_is_longer_is_not_padded(void **state)
+{
+    struct rig *r = *state;
+    net.mtu = PATH;
+    install_padded(r, 1, 30);
+    out4(r, 60, true);
+    expect_padded(r, 60, 60);
+}
+
 // ---- TCP
 
 static uint32_t syn(uint8_t *p, bool six, unsigned nops, uint16_t mss, uint8_t flags)
@@ -661,6 +746,10 @@ int main(void)
         WITH(test_what_the_kernel_refuses_is_told_or_leaves_in_fragments),
         WITH(test_ipv6_of_1280_octets_gets_through_any_path),
         WITH(test_without_copy_df_the_outer_packet_is_cut),
+        WITH(test_tfc_padding_is_as_long_as_the_path_and_the_tun_allow),
+        WITH(test_fragments_made_before_encryption_are_padded_too),
+        WITH(test_tfc_padding_follows_the_path),
+        WITH(test_what_is_longer_is_not_padded),
         WITH(test_a_path_that_takes_more_again_is_found_out),
         WITH(test_nobody_makes_us_believe_in_a_path_that_cannot_be),
         WITH(test_where_nobody_knows_the_path_it_is_counted),
