@@ -75,7 +75,7 @@ static void learn_if_due(struct worker *w, struct child *c)
 
 uint16_t mtu_padded(struct worker *w, struct child *c)
 {
-    uint32_t most = w->p->env->settings->mtu; // nothing longer comes out of the TUN
+    uint32_t most = w->p->set.mtu; // nothing longer comes out of the TUN
     learn_if_due(w, c);
     if (c->inner_mtu < most)
         most = c->inner_mtu;
