@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_SA_INIT as responder (RFC 7296 sections 1.2, 2.6, 2.7). Until a request is acceptable, and has brought
-// its cookie where one is asked for, it leaves no state behind; keys are derived when IKE_AUTH comes.
+// IKE_SA_INIT as responder (RFC 7296 sections 1.2, 2.7): what it has of its own (first_request.h has the
+// rest). Keys are derived when IKE_AUTH comes.
 #include "ctrl/ike/init_respond.h"
 
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/childless.h"
 #include "ctrl/ike/conns.h"
-#include "ctrl/ike/cookie.h"
 #include "ctrl/ike/exchange_receive.h"
+#include "ctrl/ike/first_request.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/intermediate.h"
@@ -24,17 +24,13 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
-#include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
 
-enum { RESPONSE_MAX = 2048, COOKIES_A_SECOND = 1000, ERRORS_A_SECOND = 50 }; // to one address
+enum { RESPONSE_MAX = 2048 };
 
 struct init_in { // what a request brought
-    const struct net_path *path;
-    const struct ike_header *h;
-    struct slice datagram, nonce;
-    struct payloads pl;
+    struct first_request f;
     struct ke ke;
     struct offers offers;
     struct suite suite;
@@ -44,38 +40,20 @@ struct init_in { // what a request brought
     struct conn *conn;
 };
 
-static void answer(struct ike *ike, const struct init_in *in, uint16_t type, struct slice data)
-{
-    uint8_t buf[IKE_HEADER_LEN + 8 + 64];
-    struct pb b = pb_of(buf, sizeof(buf));
-    struct ike_header h = {
-        .spi_i = in->h->spi_i, .next = PL_NOTIFY, .version = IKE_VERSION, .exchange = EX_SA_INIT};
-    h.flags = FLAG_RESPONSE;
-    h.length = (uint32_t)(IKE_HEADER_LEN + 8 + data.len);
-    header_write(&b.w, &h);
-    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), type, data);
-    if (!may_answer(ike, &in->path->remote, type == N_COOKIE ? COOKIES_A_SECOND : ERRORS_A_SECOND)) {
-        COUNT(ike, dropped_limit);
-        return;
-    }
-    LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ N(%s) ]", notify_name(type));
-    ike->net.send(ike->net.ctx, in->path, wr_written(&b.w), true);
-}
-
 static bool read_payloads(struct init_in *in, struct refusal *r)
 {
-    struct slice body = slice_of(in->datagram.p + IKE_HEADER_LEN, in->datagram.len - IKE_HEADER_LEN);
-    if (payloads_read(in->h->next, body, &in->pl, r) != 0 || payloads_validate(&in->pl, r) != 0)
+    struct payloads *pl = &in->f.pl;
+    if (!first_request_read(&in->f, r))
         return false;
-    const struct payload *sa = payload_find(&in->pl, PL_SA), *no = payload_find(&in->pl, PL_NONCE),
-                         *ke = payload_find(&in->pl, PL_KE);
-    if (!sa || !no || !ke || payload_count(&in->pl, PL_SA) != 1 || payload_count(&in->pl, PL_KE) != 1 ||
-        payload_count(&in->pl, PL_NONCE) != 1) {
+    const struct payload *sa = payload_find(pl, PL_SA), *no = payload_find(pl, PL_NONCE),
+                         *ke = payload_find(pl, PL_KE);
+    if (!sa || !no || !ke || payload_count(pl, PL_SA) != 1 || payload_count(pl, PL_KE) != 1 ||
+        payload_count(pl, PL_NONCE) != 1) {
         refuse(r, N_INVALID_SYNTAX, "IKE_SA_INIT",
                "one SA, KE and nonce payload each are needed (RFC 7296 1.2)");
         return false;
     }
-    in->nonce = no->body;
+    in->f.nonce = no->body;
     return offers_read(sa->body, &in->offers, r) == 0 && ke_read(ke->body, &in->ke);
 }
 
@@ -84,47 +62,11 @@ static bool read_request(struct ike *ike, struct init_in *in)
     struct refusal r = {0};
     char list[600];
     if (read_payloads(in, &r)) {
-        payloads_print(&in->pl, list, sizeof(list));
+        payloads_print(&in->f.pl, list, sizeof(list));
         LOGF(ENC, 1, "parsed IKE_SA_INIT request 0 %s", list);
         return true;
     }
-    COUNT(ike, dropped_malformed);
-    LOGF(ENC, 1, "IKE_SA_INIT request refused: %s", r.why.text);
-    if (may_complain(ike, &in->path->remote))
-        answer(ike, in, r.notify, slice_of(r.data, r.data_len));
-    return false;
-}
-
-bool init_within_limits(struct ike *ike, const struct net_path *path)
-{
-    const struct settings *s = &ike->set;
-    unsigned from = half_open_from(ike, &path->remote);
-    if (s->block_threshold && from >= s->block_threshold)
-        LOGF(NET, 1,
-             "beginning of an IKE_SA dropped: %u half-open IKE_SAs with that peer, block_threshold is %u",
-             from, s->block_threshold);
-    else if (s->ikesa_limit && ike->sa_count >= s->ikesa_limit)
-        LOGF(NET, 1, "beginning of an IKE_SA dropped: %u IKE_SAs, ikesa_limit is %u", ike->sa_count,
-             s->ikesa_limit);
-    else
-        return true;
-    COUNT(ike, dropped_limit);
-    return false;
-}
-
-// True: go on. Otherwise a cookie went out, and nothing is kept.
-static bool cookie_gate(struct ike *ike, const struct init_in *in)
-{
-    struct notify n;
-    uint8_t cookie[33];
-    if (!cookie_needed(ike, in->path))
-        return true;
-    if (notify_find(&in->pl, N_COOKIE, &n) &&
-        cookie_check(ike, n.data, in->nonce, &in->path->remote, in->h->spi_i))
-        return true;
-    COUNT(ike, cookies_sent);
-    if (cookie_make(ike, cookie_version(ike), in->nonce, &in->path->remote, in->h->spi_i, cookie))
-        answer(ike, in, N_COOKIE, slice_of(cookie, sizeof(cookie)));
+    first_request_refuse(ike, &in->f, &r);
     return false;
 }
 
@@ -140,22 +82,22 @@ static bool fits(void *ctx, const struct proposal *p, unsigned count)
 static bool choose(struct ike *ike, struct init_in *in)
 {
     char why[OFFERS_TEXT], a[64], b[64];
-    in->conn = conn_for_offers(ike, in->path, fits, in);
+    in->conn = conn_for_offers(ike, in->f.path, fits, in);
     if (!in->conn) {
         if (in->tried)
             LOGF(CFG, 1, "%s", offers_print(&in->offers, in->tried, in->tried_count, why, sizeof(why)));
         LOGF(IKE, 1, "%s for %s...%s, sending NO_PROPOSAL_CHOSEN (RFC 7296 2.7)",
              in->tried ? "no acceptable proposal" : "no IKE config found",
-             addr_print(&in->path->local, a, sizeof(a)), addr_print(&in->path->remote, b, sizeof(b)));
-        answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
+             addr_print(&in->f.path->local, a, sizeof(a)), addr_print(&in->f.path->remote, b, sizeof(b)));
+        first_request_answer(ike, in->f.path, in->f.h, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
         return false;
     }
-    if (intermediate_lacks(&in->suite, &in->pl)) {
+    if (intermediate_lacks(&in->suite, &in->f.pl)) {
         LOGF(IKE, 1,
              "the peer proposes additional key exchanges without IKE_INTERMEDIATE, sending "
              "NO_PROPOSAL_CHOSEN (RFC "
              "9370 2.2.1)");
-        answer(ike, in, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
+        first_request_answer(ike, in->f.path, in->f.h, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
         return false;
     }
     uint16_t group = in->suite.ke.id;
@@ -164,14 +106,14 @@ static bool choose(struct ike *ike, struct init_in *in)
         struct transform got = {TR_KE, in->ke.group, 0};
         LOGF(IKE, 1, "key exchange method %s (%u) unacceptable, requesting %s", transform_name(got),
              in->ke.group, transform_name(in->suite.ke));
-        answer(ike, in, N_INVALID_KE_PAYLOAD, slice_of(want, 2));
+        first_request_answer(ike, in->f.path, in->f.h, N_INVALID_KE_PAYLOAD, slice_of(want, 2));
         return false;
     }
     if (in->ke.value.len != cr_dh_public_len(group)) {
         LOGF(ENC, 1,
              "IKE_SA_INIT request refused: a KE payload of %zu octets for %s, expected %zu (RFC 7296 3.4)",
              in->ke.value.len, transform_name(in->suite.ke), cr_dh_public_len(group));
-        answer(ike, in, N_INVALID_SYNTAX, slice_of(NULL, 0));
+        first_request_answer(ike, in->f.path, in->f.h, N_INVALID_SYNTAX, slice_of(NULL, 0));
         return false;
     }
     return true;
@@ -196,18 +138,9 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     ppk_put_use(&b, sa);
     childless_put(&b, sa);
     rounds_put_supported(&b, sa);
-    sa->reply = init_finish(sa, &b, &h);
-    if (!sa->reply) {
-        sa_why(sa, "building the IKE_SA_INIT response failed");
-        sa_destroy(sa);
-        return;
-    }
-    sa->reply_len = b.w.len;
-    sa->in_mid = 1;
     LOGF(ENC, 1, "generating IKE_SA_INIT response 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) %s%s%s]",
          asks ? "CERTREQ " : "", hs->peer_signs ? "N(HASH_ALG) " : "", hs->use_ppk ? "N(USE_PPK) " : "");
-    sa->last_out = loop_now(sa->ike->loop);
-    sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
+    first_request_respond(sa, &b, &h);
 }
 
 static void got_public(struct task *t, enum msg_type type, const union msg *m)
@@ -224,39 +157,12 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
     sa_destroy(sa);
 }
 
-static void half_open_over(struct timer *t)
-{
-    struct ike_sa *sa = t->ctx;
-    struct ike *ike = sa->ike;
-    log_limit_begin(&ike->log_limit, &sa->path.remote);
-    log_set_context(sa->conn->cfg.name, sa->id);
-    LOGF(IKE, 1, "deleting half open IKE_SA with %s after timeout", sa_label(sa));
-    sa_why(sa, "half-open time-out");
-    sa_destroy(sa);
-    log_set_context("", 0);
-    log_limit_end(&ike->log_limit);
-}
-
-void init_half_open(struct ike_sa *sa)
-{
-    struct ike *ike = sa->ike;
-    sa_set_half_open(sa, true);
-    sa->life.fire = half_open_over;
-    sa->life.ctx = sa;
-    if (ike->set.half_open_timeout)
-        timer_set(ike->loop, &sa->life, loop_now(ike->loop) + (uint64_t)ike->set.half_open_timeout * 1000);
-}
-
 static bool remember(struct ike_sa *sa, const struct init_in *in)
 {
     struct handshake *hs = sa->hs;
-    hs->peer_init = malloc(in->datagram.len);
-    if (!hs->peer_init || cr_random(hs->kex.nonce, NONCE_LEN) != 0 || !sa_add_peer(sa))
+    if (!first_request_keep(sa, &in->f))
         return false;
-    memcpy(hs->peer_init, in->datagram.p, in->datagram.len);
-    hs->peer_init_len = in->datagram.len;
-    hs->kex.peer_nonce = slice_of(hs->peer_init + (in->nonce.p - in->datagram.p), in->nonce.len);
-    hs->kex.ke[0].peer = slice_of(hs->peer_init + (in->ke.value.p - in->datagram.p), in->ke.value.len);
+    hs->kex.ke[0].peer = slice_of(hs->peer_init + (in->ke.value.p - in->f.datagram.p), in->ke.value.len);
     hs->number = in->chosen->number;
     return true;
 }
@@ -264,13 +170,13 @@ static bool remember(struct ike_sa *sa, const struct init_in *in)
 static void accept_request(struct ike *ike, const struct init_in *in)
 {
     char text[300], a[64];
-    struct ike_sa *sa = sa_new(ike, in->conn, false, in->path);
+    struct ike_sa *sa = sa_new(ike, in->conn, false, in->f.path);
     if (!sa)
         return;
-    sa->spi_i = in->h->spi_i;
+    sa->spi_i = in->f.h->spi_i;
     sa->suite = in->suite;
     log_set_context(sa->conn->cfg.name, sa->id);
-    LOGF(IKE, 0, "%s is initiating an IKE_SA", addr_print(&in->path->remote, a, sizeof(a)));
+    LOGF(IKE, 0, "%s is initiating an IKE_SA", addr_print(&in->f.path->remote, a, sizeof(a)));
     suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
     sa->passive = task_new(sa, TASK_INIT, 0);
@@ -278,11 +184,11 @@ static void accept_request(struct ike *ike, const struct init_in *in)
         sa_destroy(sa);
         return;
     }
-    init_half_open(sa);
-    init_read_nat(sa, &in->pl, 0);
-    init_read_fragmentation(sa, &in->pl);
-    init_read_auth(sa, &in->pl);
-    redirect_read(sa, &in->pl);
+    first_request_half_open(sa);
+    init_read_nat(sa, &in->f.pl, 0);
+    init_read_fragmentation(sa, &in->f.pl);
+    init_read_auth(sa, &in->f.pl);
+    redirect_read(sa, &in->f.pl);
     ike_kex_generate(sa->passive, &sa->hs->kex.ke[0], in->ke.group, got_public);
     log_set_context("", 0);
 }
@@ -291,39 +197,12 @@ void init_request(struct ike *ike, const struct net_path *path, const struct ike
 {
     static struct init_in in;
     memset(&in, 0, sizeof(in));
-    in.path = path;
-    in.h = h;
-    in.datagram = d;
-    if (d.len >
-        MAX_INIT_REQUEST) { // it is kept until IKE_AUTH: what no honest peer needs is no stranger's due
-        COUNT(ike, dropped_malformed);
-        LOGF(ENC, 1, "IKE_SA_INIT request of %zu octets dropped, at most %d are taken", d.len,
-             MAX_INIT_REQUEST);
-        return;
-    }
-    if (h->spi_r || h->mid || !(h->flags & FLAG_INITIATOR)) {
-        COUNT(ike, dropped_malformed);
-        LOGF(ENC, 1, "IKE_SA_INIT request dropped: responder SPI and message ID must be 0 (RFC 7296 3.1)");
-        return;
-    }
-    struct ike_sa *sa = sa_by_peer(ike, h->spi_i, path);
-    if (sa) {
-        struct handshake *hs = sa->hs;
-        bool same = hs && !sa->passive && !sa->sk_in && sa->reply &&
-                    slice_eq(slice_of(hs->peer_init, hs->peer_init_len), d);
-        if (same) {
-            COUNT(ike, repeats);
-            LOGF(IKE, 1, "received retransmit of request with ID 0, retransmitting response");
-            ike->net.send(ike->net.ctx, path, slice_of(sa->reply, sa->reply_len), true);
-        } else {
-            COUNT(ike, dropped_state);
-        }
-        return;
-    }
-    if (ike->stopping || !init_within_limits(ike, path) || !read_request(ike, &in) ||
-        !cookie_gate(ike, &in) || !choose(ike, &in))
-        return;
-    accept_request(ike, &in);
+    in.f.path = path;
+    in.f.h = h;
+    in.f.datagram = d;
+    if (first_request_is_new(ike, &in.f) && read_request(ike, &in) &&
+        first_request_cookie(ike, &in.f, false) && choose(ike, &in))
+        accept_request(ike, &in);
 }
 
 // --- IKE_AUTH came, and its keys are not there yet ---

@@ -6,12 +6,8 @@
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/room.h"
 
-enum { MAX_INIT_REQUEST = 8192 };
-
 struct ike_sa;
 void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d);
-bool init_within_limits(struct ike *ike, const struct net_path *path);
-void init_half_open(struct ike_sa *sa); // counted, and for as long as half_open_timeout says
 void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d);
 
 #endif

@@ -1,35 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// IKE_SESSION_RESUME as responder (RFC 5723 section 4.3.2). As with IKE_SA_INIT nothing is kept of a request
-// until it has brought its cookie where one is asked for; what a ticket is worth keys says, for a bounded
-// number at a time. Who has proven by it that he is the same peer has no other IKE SA than the one he makes.
+// IKE_SESSION_RESUME as responder (RFC 5723 section 4.3.2): what it has of its own (first_request.h has the
+// rest). What a ticket is worth keys says, for a bounded number at a time. Who has proven by it that he is
+// the same peer has no other IKE SA than the one he makes.
 #include <stdlib.h>
 #include <string.h>
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childless.h"
 #include "ctrl/ike/conns.h"
-#include "ctrl/ike/cookie.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/first_request.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
-#include "ctrl/ike/init_respond.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/redirect.h"
 #include "ctrl/ike/resume.h"
 #include "ctrl/ike/resume_session.h"
 #include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/sa.h"
-#include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/pki/pki.h"
 
 enum {
     RESPONSE_MAX = 1024,
     WAITING_MAX = 256,
-    WAITING_FREE = 8,       // more are asked for cookies
-    ANSWERS_A_SECOND = 1000 // to one address
+    WAITING_FREE = 8 // more are asked for cookies
 };
 
 struct resume_wait { // a request whose ticket keys is asked about
@@ -40,58 +37,30 @@ struct resume_wait { // a request whose ticket keys is asked about
     size_t len;
     uint8_t data[];
 };
-struct request {
-    struct payloads pl;
-    struct slice nonce, ticket;
-};
-
-// --- answers in clear ---
-
-static void answer(struct ike *ike, const struct net_path *path, const struct ike_header *in, uint16_t type,
-                   struct slice data)
-{
-    uint8_t buf[IKE_HEADER_LEN + 8 + 64];
-    struct pb b = pb_of(buf, sizeof(buf));
-    struct ike_header h = {.spi_i = in->spi_i,
-                           .next = PL_NOTIFY,
-                           .version = IKE_VERSION,
-                           .exchange = EX_SESSION_RESUME,
-                           .flags = FLAG_RESPONSE};
-    h.length = (uint32_t)(IKE_HEADER_LEN + 8 + data.len);
-    header_write(&b.w, &h);
-    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), type, data);
-    if (!may_answer(ike, &path->remote, ANSWERS_A_SECOND)) {
-        COUNT(ike, dropped_limit);
-        return;
-    }
-    LOGF(ENC, 1, "generating IKE_SESSION_RESUME response 0 [ N(%s) ]", notify_name(type));
-    ike->net.send(ike->net.ctx, path, wr_written(&b.w), true);
-}
 
 static void nack(struct ike *ike, const struct net_path *path, const struct ike_header *h, const char *why)
 {
     COUNT(ike, tickets_refused);
     LOGF(IKE, 1, "not resuming an IKE_SA: %s, sending TICKET_NACK", why);
-    answer(ike, path, h, N_TICKET_NACK, slice_of(NULL, 0));
+    first_request_answer(ike, path, h, N_TICKET_NACK, slice_of(NULL, 0));
 }
 
 // --- the request ---
 
-static bool read_request(const struct ike_header *h, struct slice d, struct request *in, struct refusal *r)
+static bool read_request(struct first_request *f, struct slice *ticket, struct refusal *r)
 {
-    struct slice body = slice_of(d.p + IKE_HEADER_LEN, d.len - IKE_HEADER_LEN);
     struct notify n;
-    if (payloads_read(h->next, body, &in->pl, r) != 0 || payloads_validate(&in->pl, r) != 0)
+    if (!first_request_read(f, r))
         return false;
-    const struct payload *no = payload_find(&in->pl, PL_NONCE);
-    if (!no || payload_count(&in->pl, PL_NONCE) != 1 || no->body.len < PEER_NONCE_MIN ||
-        no->body.len > PEER_NONCE_MAX || !notify_find(&in->pl, N_TICKET_OPAQUE, &n)) {
+    const struct payload *no = payload_find(&f->pl, PL_NONCE);
+    if (!no || payload_count(&f->pl, PL_NONCE) != 1 || no->body.len < PEER_NONCE_MIN ||
+        no->body.len > PEER_NONCE_MAX || !notify_find(&f->pl, N_TICKET_OPAQUE, &n)) {
         refuse(r, N_INVALID_SYNTAX, "IKE_SESSION_RESUME",
                "one nonce of 16 to 256 octets and a ticket are needed (RFC 5723 4.3.2)");
         return false;
     }
-    in->nonce = no->body;
-    in->ticket = n.data;
+    f->nonce = no->body;
+    *ticket = n.data;
     return true;
 }
 
@@ -101,20 +70,6 @@ static unsigned waiting(const struct ike *ike)
     for (const struct resume_wait *w = ike->resumes; w; w = w->next)
         n++;
     return n;
-}
-
-static bool cookie_gate(struct ike *ike, const struct net_path *path, const struct ike_header *h,
-                        const struct request *in)
-{
-    struct notify n;
-    uint8_t cookie[33];
-    if ((waiting(ike) < WAITING_FREE && !cookie_needed(ike, path)) ||
-        (notify_find(&in->pl, N_COOKIE, &n) && cookie_check(ike, n.data, in->nonce, &path->remote, h->spi_i)))
-        return true;
-    COUNT(ike, cookies_sent);
-    if (cookie_make(ike, cookie_version(ike), in->nonce, &path->remote, h->spi_i, cookie))
-        answer(ike, path, h, N_COOKIE, slice_of(cookie, sizeof(cookie)));
-    return false;
 }
 
 static bool may_wait(const struct ike *ike, const struct net_path *path, const struct ike_header *h)
@@ -139,17 +94,17 @@ static struct resume_wait *take_waiting(struct ike *ike, uint32_t number)
 
 static void opened(struct ike *ike, uint32_t number, enum msg_type type, const union msg *m);
 
-static void ask_about(struct ike *ike, const struct net_path *path, const struct ike_header *h,
-                      struct slice d, struct slice ticket)
+static void ask_about(struct ike *ike, const struct first_request *f, struct slice ticket)
 {
-    struct resume_wait *w = may_wait(ike, path, h) ? malloc(sizeof(*w) + d.len) : NULL;
+    size_t len = f->datagram.len;
+    struct resume_wait *w = may_wait(ike, f->path, f->h) ? malloc(sizeof(*w) + len) : NULL;
     if (!w) {
         COUNT(ike, dropped_limit);
         return;
     }
     *w = (struct resume_wait){
-        .next = ike->resumes, .number = ++ike->next_resume, .path = *path, .h = *h, .len = d.len};
-    memcpy(w->data, d.p, d.len);
+        .next = ike->resumes, .number = ++ike->next_resume, .path = *f->path, .h = *f->h, .len = len};
+    memcpy(w->data, f->datagram.p, len);
     ike->resumes = w;
     struct msg_TICKET_OPEN q = {.req = ask_new_room(ike, w->number, opened), .ticket = ticket};
     if (q.req)
@@ -158,49 +113,20 @@ static void ask_about(struct ike *ike, const struct net_path *path, const struct
         free(take_waiting(ike, w->number));
 }
 
-static void repeated(struct ike *ike, const struct ike_sa *sa, const struct net_path *path, struct slice d)
-{
-    const struct handshake *hs = sa->hs;
-    if (!hs || !hs->resumption || !sa->reply || sa->in_mid != 1 || sa->passive ||
-        !slice_eq(slice_of(hs->peer_init, hs->peer_init_len), d)) {
-        COUNT(ike, dropped_state);
-        return;
-    }
-    COUNT(ike, repeats);
-    LOGF(IKE, 1, "received retransmit of request with ID 0, retransmitting response");
-    ike->net.send(ike->net.ctx, path, slice_of(sa->reply, sa->reply_len), true);
-}
-
 void resume_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
 {
-    struct request in;
+    struct first_request f = {.path = path, .h = h, .datagram = d};
+    struct slice ticket;
     struct refusal r = {0};
-    if (d.len > MAX_INIT_REQUEST || h->spi_r || h->mid || !(h->flags & FLAG_INITIATOR)) {
-        COUNT(ike, dropped_malformed);
-        LOGF(ENC, 1,
-             "IKE_SESSION_RESUME request dropped: responder SPI and message ID must be 0, its length at most "
-             "%d",
-             MAX_INIT_REQUEST);
+    if (!first_request_is_new(ike, &f))
+        return;
+    if (!read_request(&f, &ticket, &r)) {
+        first_request_refuse(ike, &f, &r);
         return;
     }
-    const struct ike_sa *sa = sa_by_peer(ike, h->spi_i, path);
-    if (sa) {
-        repeated(ike, sa, path, d);
-        return;
-    }
-    if (ike->stopping || !init_within_limits(ike, path))
-        return;
-    memset(&in, 0, sizeof(in));
-    if (!read_request(h, d, &in, &r)) {
-        COUNT(ike, dropped_malformed);
-        LOGF(ENC, 1, "IKE_SESSION_RESUME request refused: %s", r.why.text);
-        if (may_complain(ike, &path->remote))
-            answer(ike, path, h, r.notify, slice_of(r.data, r.data_len));
-        return;
-    }
-    exchange_log("parsed", EX_SESSION_RESUME, false, 0, &in.pl);
-    if (cookie_gate(ike, path, h, &in))
-        ask_about(ike, path, h, d, in.ticket);
+    exchange_log("parsed", EX_SESSION_RESUME, false, 0, &f.pl);
+    if (first_request_cookie(ike, &f, waiting(ike) >= WAITING_FREE))
+        ask_about(ike, &f, ticket);
 }
 
 // --- the IKE SA ---
@@ -217,17 +143,8 @@ static void respond(struct ike_sa *sa)
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     childless_put(&b, sa);
-    sa->reply = init_finish(sa, &b, &h);
-    if (!sa->reply) {
-        sa_why(sa, "building the IKE_SESSION_RESUME response failed");
-        sa_destroy(sa);
-        return;
-    }
-    sa->reply_len = b.w.len;
-    sa->in_mid = 1;
     LOGF(ENC, 1, "generating IKE_SESSION_RESUME response 0 [ No N(NATD_S_IP) N(NATD_D_IP) ]");
-    sa->last_out = loop_now(sa->ike->loop);
-    sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
+    first_request_respond(sa, &b, &h);
 }
 
 static void got_keys(struct task *t, enum msg_type type, const union msg *m)
@@ -242,18 +159,6 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
     }
     nack(sa->ike, &sa->path, &h, sa_reason(sa));
     sa_destroy(sa);
-}
-
-static bool remember(struct ike_sa *sa, const struct resume_wait *w, const struct request *in)
-{
-    struct handshake *hs = sa->hs;
-    hs->peer_init = malloc(w->len);
-    if (!hs->peer_init || cr_random(hs->kex.nonce, NONCE_LEN) != 0 || !sa_add_peer(sa))
-        return false;
-    memcpy(hs->peer_init, w->data, w->len);
-    hs->peer_init_len = w->len;
-    hs->kex.peer_nonce = slice_of(hs->peer_init + (in->nonce.p - w->data), in->nonce.len);
-    return true;
 }
 
 static void ask_keys(struct task *t, struct slice ticket)
@@ -276,30 +181,30 @@ static void ask_keys(struct task *t, struct slice ticket)
 }
 
 // Takes s.
-static void accept_request(struct ike *ike, const struct resume_wait *w, const struct request *in,
+static void accept_request(struct ike *ike, const struct first_request *f, struct slice ticket,
                            struct conn *c, struct session *s)
 {
     char a[64];
-    struct ike_sa *sa = sa_new(ike, c, false, &w->path);
+    struct ike_sa *sa = sa_new(ike, c, false, f->path);
     if (!sa) {
         session_free(s);
         return;
     }
-    sa->spi_i = w->h.spi_i;
+    sa->spi_i = f->h->spi_i;
     sa->suite = s->suite;
     sa->hs->resumption = s;
     log_set_context(c->cfg.name, sa->id);
-    LOGF(IKE, 0, "%s is resuming an IKE_SA", addr_print(&w->path.remote, a, sizeof(a)));
+    LOGF(IKE, 0, "%s is resuming an IKE_SA", addr_print(&f->path->remote, a, sizeof(a)));
     sa->passive = task_new(sa, TASK_RESUME, 0);
-    if (!sa->passive || !remember(sa, w, in)) {
+    if (!sa->passive || !first_request_keep(sa, f)) {
         sa_destroy(sa);
         return;
     }
-    init_half_open(sa);
-    init_read_nat(sa, &in->pl, 0);
-    init_read_fragmentation(sa, &in->pl);
-    redirect_read(sa, &in->pl);
-    ask_keys(sa->passive, in->ticket);
+    first_request_half_open(sa);
+    init_read_nat(sa, &f->pl, 0);
+    init_read_fragmentation(sa, &f->pl);
+    redirect_read(sa, &f->pl);
+    ask_keys(sa->passive, ticket);
     log_set_context("", 0);
 }
 
@@ -331,26 +236,26 @@ static struct conn *choose(struct ike *ike, const struct resume_wait *w, struct 
 
 static void opened(struct ike *ike, uint32_t number, enum msg_type type, const union msg *m)
 {
-    struct request in;
     struct resume_wait *w = take_waiting(ike, number);
     struct refusal r = {0};
+    struct slice ticket;
     char why[200] = "no memory";
     uint32_t standing = 0;
     if (!w)
         return;
-    memset(&in, 0, sizeof(in));
+    struct first_request f = {.path = &w->path, .h = &w->h, .datagram = slice_of(w->data, w->len)};
     struct session *s = type == MSG_TICKET_STATE ? session_read(m->TICKET_STATE.state, &standing) : NULL;
     if (type != MSG_TICKET_STATE)
         snprintf(why, sizeof(why), "%.190s", answer_text(type, m));
     struct conn *c = s ? choose(ike, w, s, standing, why, sizeof(why)) : NULL;
     log_limit_begin(&ike->log_limit, &w->path.remote);
-    if (!c || ike->stopping || !read_request(&w->h, slice_of(w->data, w->len), &in, &r)) {
+    if (!c || ike->stopping || !read_request(&f, &ticket, &r)) {
         nack(ike, &w->path, &w->h, why);
         session_free(s);
-    } else if (!init_within_limits(ike, &w->path)) { // others have been let in meanwhile
+    } else if (!first_request_within_limits(ike, &w->path)) { // others have been let in meanwhile
         session_free(s);
     } else {
-        accept_request(ike, w, &in, c, s);
+        accept_request(ike, &f, ticket, c, s);
     }
     log_limit_end(&ike->log_limit);
     free(w);
