@@ -48,6 +48,7 @@ struct keys {
     struct mschap *mschap; // NULL: no EAP secret was ever loaded
     struct kex_store kex;
     struct ticket_store tickets; // that were given
+    struct timer ticket_timer;   // when one of their keys goes
     struct table kept_tickets;   // that were got
     struct table ikes, installs;
     uint32_t next_req;

@@ -40,14 +40,34 @@ void keys_ticket_forget(struct keys *k, const struct msg_TICKET_FORGET *m)
     free_kept(t);
 }
 
+static void keys_are_old(struct timer *t);
+
+static void watch_age(struct keys *k)
+{
+    uint64_t next = ticket_age(&k->tickets, loop_now(k->loop));
+    k->ticket_timer.fire = keys_are_old;
+    k->ticket_timer.ctx = k;
+    if (next)
+        timer_set(k->loop, &k->ticket_timer, next);
+    else
+        timer_stop(k->loop, &k->ticket_timer);
+}
+
+static void keys_are_old(struct timer *t)
+{
+    watch_age(t->ctx);
+}
+
 void keys_ticket_free(struct keys *k, bool given)
 {
     struct table_node *n;
     while ((n = table_pop(&k->kept_tickets)) != NULL)
         free_kept((struct kept *)(void *)n);
     table_free(&k->kept_tickets);
-    if (given)
+    if (given) {
         ticket_forget_all(&k->tickets);
+        watch_age(k);
+    }
 }
 
 void keys_ticket_void(struct keys *k, struct ike_entry *e)
@@ -81,6 +101,7 @@ void keys_ticket_seal(struct keys *k, struct ipc_chan *c, const struct msg_TICKE
     take_secrets(e->s, now + (uint64_t)m->lifetime_s * 1000, &s);
     int rc = ticket_seal(&k->tickets, now, &s, m->state, ticket, &len, &ref);
     OPENSSL_cleanse(&s, sizeof(s));
+    watch_age(k); // it may have made a key
     if (rc) {
         ipc_result(c, m->req, false, "sealing a ticket failed: %s", strerror(-rc));
         return;

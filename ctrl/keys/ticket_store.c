@@ -48,18 +48,24 @@ static int make_key(struct ticket_key *k, uint64_t now, uint64_t not_this)
 }
 
 // A key goes when none of its tickets can be good any more.
-static void age(struct ticket_store *t, uint64_t now)
+static uint64_t end_of(const struct ticket_key *k)
 {
-    if (t->before.id && now - t->before.made_at >= 2 * (uint64_t)KEY_MS)
+    return k->id ? k->made_at + 2 * (uint64_t)KEY_MS : 0;
+}
+
+uint64_t ticket_age(struct ticket_store *t, uint64_t now)
+{
+    if (now >= end_of(&t->before))
         drop(&t->before);
-    if (t->now.id && now - t->now.made_at >= 2 * (uint64_t)KEY_MS)
+    if (now >= end_of(&t->now))
         drop(&t->now);
+    return t->before.id ? end_of(&t->before) : end_of(&t->now); // in the order of their making
 }
 
 static int key_for_sealing(struct ticket_store *t, uint64_t now)
 {
     struct ticket_key next;
-    age(t, now);
+    ticket_age(t, now);
     if (t->now.id && t->now.count < TICKETS_OF_KEY && now - t->now.made_at < KEY_MS)
         return 0;
     int rc = make_key(&next, now, t->now.id);
@@ -167,7 +173,7 @@ int ticket_open(struct ticket_store *t, uint64_t now, struct slice ticket, struc
     size_t len = 0;
     *ref = (struct ticket_ref){.key = rd_u64(&r)};
     ref->number = rd_u32(&r);
-    age(t, now);
+    ticket_age(t, now);
     struct ticket_key *k = find(t, ref->key);
     if (r.bad || version != (uint32_t)VERSION << 24 || !k || ticket.len > TICKET_MAX ||
         ref->number >= k->count)

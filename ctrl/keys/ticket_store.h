@@ -46,6 +46,8 @@ int ticket_open(struct ticket_store *t, uint64_t now, struct slice ticket, struc
                 uint8_t *buf, struct slice *state, struct ticket_ref *ref);
 bool ticket_is_good(const struct ticket_store *t, struct ticket_ref ref); // neither used up nor forgotten
 void ticket_use_up(struct ticket_store *t, struct ticket_ref ref);
+// Keys that have outlived their tickets go. When that is to be looked at again; 0: there is none.
+uint64_t ticket_age(struct ticket_store *t, uint64_t now);
 void ticket_forget_all(struct ticket_store *t); // none that was sealed before is good any more
 
 #endif

@@ -31,7 +31,7 @@ $(eval $(call unit_test,test_ike_ppk,tests/unit/test_ike_ppk.c tests/unit/ike_pa
 $(eval $(call unit_test,test_virtual,tests/unit/test_virtual.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_eap,tests/unit/test_eap.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_followup,tests/unit/test_ike_followup.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_eap,tests/unit/test_ike_eap.c tests/unit/ike_eap_rig.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_childless,tests/unit/test_ike_childless.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 REDIRECT_LDFLAGS := -Wl,--wrap=child_put_answer
 $(eval $(call unit_test,test_ike_redirect,tests/unit/test_ike_redirect.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm $(REDIRECT_LDFLAGS)))
@@ -43,4 +43,6 @@ ROUNDS_LDFLAGS := -Wl,--wrap=rounds_put_follows
 $(eval $(call unit_test,test_ike_rounds,tests/unit/test_ike_rounds.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ROUNDS_LDFLAGS)))
 $(eval $(call unit_test,test_ike_nat_transport,tests/unit/test_ike_nat_transport.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_unknown,tests/unit/test_ike_unknown.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_ike_resume,tests/unit/test_ike_resume.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_resume,tests/unit/test_ike_resume.c tests/unit/ike_resume_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_resume_with,tests/unit/test_ike_resume_with.c tests/unit/ike_resume_rig.c tests/unit/ike_eap_rig.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ticket_store,tests/unit/test_ticket_store.c $(IKE_ROOM_SRCS),-lcrypto -lm))

@@ -9,181 +9,21 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/eap_client.h"
-#include "ctrl/lib/log.h"
+#include "tests/unit/ike_eap_rig.h"
 #include "tests/unit/ike_watch.h"
-#include "tests/unit/pki_files.h"
-
-static uint32_t req = 50000;
-
-static void make_end(const char *name, const char *san, const char *algorithm)
-{
-    pki_run("openssl genpkey -algorithm %s -outform DER -out %s.key", algorithm, name);
-    pki_run("openssl req -new -key %s.key -keyform DER -subj /CN=%s -out %s.csr", name, name, name);
-    pki_run("printf 'subjectAltName=%s\\nkeyUsage=digitalSignature\\n' > %s.ext", san, name);
-    pki_run("openssl x509 -req -in %s.csr -CA ca.pem -CAkey ca.keypem -CAcreateserial -days 30 -extfile "
-            "%s.ext -outform DER -out %s.der",
-            name, name, name);
-}
-
-static int make_files(void **state)
-{
-    (void)state;
-    pki_files_begin();
-    pki_run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ca.keypem");
-    pki_run("openssl req -new -x509 -days 60 -key ca.keypem -subj /CN=root -addext "
-            "keyUsage=critical,keyCertSign -out ca.pem");
-    pki_run("openssl x509 -in ca.pem -outform DER -out ca.der");
-    make_end("b", "DNS:b.test", "EC -pkeyopt ec_paramgen_curve:P-256");
-    make_end("a", "DNS:a.test", "RSA -pkeyopt rsa_keygen_bits:2048");
-    make_end("bob", "DNS:bob", "ED25519");
-    make_end("aaa", "DNS:aaa.test", "EC -pkeyopt ec_paramgen_curve:P-384");
-    make_end("listed", "DNS:a.test\\ncrlDistributionPoints=URI:http://crl.lab/ca.crl", "ED25519");
-    pki_run("openssl genpkey -algorithm ED25519 -outform DER -out other.key");
-    pki_run("openssl req -new -x509 -days 60 -key other.key -keyform DER -subj /CN=x -addext "
-            "subjectAltName=DNS:a.test -outform DER -out other.der");
-    return 0;
-}
-
-static int drop_files(void **state)
-{
-    (void)state;
-    pki_files_end();
-    return 0;
-}
-
-// --- two daemons: 0 is the client, a.test; 1 the server, b.test ---
-
-static void password(struct pair *p, int side, const char *user, const char *text)
-{
-    uint8_t buf[100];
-    struct writer w = writer_of(buf, sizeof(buf));
-    wr_cstr(&w, user);
-    struct msg_SECRET_LOAD m = {
-        .req = ++req, .type = "eap", .data = slice_str(text), .owners = wr_written(&w)};
-    snprintf(m.id, sizeof(m.id), "eap-%s", user);
-    ipc_send(p->s[side].ctl_keys, MSG_SECRET_LOAD, &m);
-    pair_run(p);
-    pair_result(p, side, m.req, true);
-}
-
-struct names { // "": none
-    const char *client_ike, *client_eap, *server_ike, *server_eap;
-    const char *cert;   // of the client: by EAP-TLS; NULL: by a password
-    const char *aaa_id; // NULL: none
-    uint8_t revocation; // what the server asks for
-    bool only;          // EAP is all the proof of either (RFC 5998)
-};
-
-static struct slice file(const char *name, const char *suffix)
-{
-    char whole[60];
-    snprintf(whole, sizeof(whole), "%s.%s", name, suffix);
-    return pki_read(whole);
-}
-
-static bool with_ppk; // both ends need a PPK, which goes into IKE_INTERMEDIATE (RFC 9867)
-
-static void load_ppk(struct pair *p, int side)
-{
-    uint8_t buf[100];
-    struct writer w = writer_of(buf, sizeof(buf));
-    wr_cstr(&w, "p");
-    struct msg_SECRET_LOAD m = {
-        .req = ++req, .id = "ppk-1", .type = "ppk", .data = slice_str("quantum"), .owners = wr_written(&w)};
-    ipc_send(p->s[side].ctl_keys, MSG_SECRET_LOAD, &m);
-    pair_run(p);
-}
-
-static void load_side(struct pair *p, int side, const struct names *n)
-{
-    struct conn_config c;
-    pair_default_conn(&c, side);
-    c.local.auth = side ? AUTH_PUBKEY : AUTH_EAP;
-    c.remote.auth = side || n->only ? AUTH_EAP : AUTH_PUBKEY;
-    if (n->only) {
-        c.local.auth = AUTH_EAP;
-        c.local.eap_type = c.remote.eap_type = EAP_TLS;
-    }
-    (side ? &c.remote : &c.local)->eap_type = n->cert ? EAP_TLS : EAP_MSCHAPV2;
-    c.send_cert = SEND_CERT_ALWAYS;
-    c.send_certreq = 1;
-    if (side) {
-        assert_int_equal(blobs_add(&c.local.certs, pki_read("b.der")), 0);
-        snprintf(c.remote.id, sizeof(c.remote.id), "%s", n->server_ike);
-        snprintf(c.remote.eap_id, sizeof(c.remote.eap_id), "%s", n->server_eap);
-        c.remote.revocation = n->revocation;
-        if (n->cert && strcmp(n->server_eap, "%any") == 0)
-            assert_int_equal(blobs_add(&c.remote.cacerts, pki_read("ca.der")), 0);
-    } else {
-        if (n->cert)
-            assert_int_equal(blobs_add(&c.local.certs, file(n->cert, "der")), 0);
-        snprintf(c.local.aaa_id, sizeof(c.local.aaa_id), "%s", n->aaa_id ? n->aaa_id : "");
-        snprintf(c.local.id, sizeof(c.local.id), "%s", n->client_ike);
-        snprintf(c.local.eap_id, sizeof(c.local.eap_id), "%s", n->client_eap);
-    }
-    if (with_ppk) {
-        p->s[side].ike->set.ppk_intermediate = true;
-        snprintf(c.ppk_id, sizeof(c.ppk_id), "p");
-        c.ppk_required = true;
-        load_ppk(p, side);
-    }
-    pair_load(p, side, &c);
-    auth_side_clear(&c.local);
-    auth_side_clear(&c.remote);
-}
-
-static struct pair *begin(const struct names *n)
-{
-    struct pair *p = pair_new(NULL);
-    watch_log();
-    for (int side = 0; side < 2; side++) {
-        const char *name = side ? "b" : n->cert;
-        struct msg_CERT_LOAD ca = {.req = ++req, .kind = PKI_CA, .data = pki_read("ca.der")};
-        ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
-        if (name) {
-            struct msg_KEY_LOAD k = {.req = ++req, .type = "any", .data = file(name, "key")};
-            ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &k);
-        }
-    }
-    pair_run(p);
-    load_side(p, 0, n);
-    load_side(p, 1, n);
-    return p;
-}
-
-static const struct names plain = {"a.test", "", "a.test", "", NULL, NULL, 0, false},
-                          asked = {"a.test", "bob", "a.test", "%any", NULL, NULL, 0, false},
-                          tls = {"a.test", "", "a.test", "", "a", NULL, 0, false},
-                          tls_asked = {"a.test", "bob", "a.test", "%any", "bob", NULL, 0, false},
-                          only = {"a.test", "", "a.test", "", "a", NULL, 0, true},
-                          only_asked = {"a.test", "bob", "a.test", "%any", "bob", NULL, 0, true};
-
-static void end(struct pair *p)
-{
-    pair_free(p);
-    log_set_sink(NULL, NULL);
-}
-
-static void refused(struct pair *p, const char *why)
-{
-    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
-    assert_true(watch_said(why));
-    assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
-    pair_wait(p, 60000); // half_open_timeout: a client that gives up is not heard before it is proven
-    assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
-}
 
 // --- what goes well ---
 
 static void test_client_and_server_agree_and_go_on(void **state)
 {
-    static const struct names *const how[] = {&plain, &asked, &tls, &tls_asked, &only, &only_asked};
+    static const struct eap_names *const how[] = {&eap_plain,     &eap_asked, &eap_tls,
+                                                  &eap_tls_asked, &eap_only,  &eap_only_asked};
     (void)state;
     for (int i = 0; i < 6; i++) {
-        struct pair *p = begin(how[i]);
+        struct pair *p = eap_pair(how[i]);
         const char *user = i % 2 ? "bob" : "a.test";
         for (int side = 0; side < 2; side++)
-            password(p, side, user, "geheim");
+            eap_password(p, side, user, "geheim");
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         pair_assert_one(p);
         bool signs =
@@ -200,26 +40,26 @@ static void test_client_and_server_agree_and_go_on(void **state)
         }
         pair_terminate(p, 0, NULL, false);
         assert_int_equal(p->s[0].ike->sa_count + p->s[1].ike->sa_count, 0);
-        end(p);
+        eap_pair_end(p);
     }
 }
 
 static void test_a_ppk_goes_with_eap_by_an_intermediate(void **state)
 {
-    static const struct names *const how[] = {&plain, &asked, &tls, &only};
+    static const struct eap_names *const how[] = {&eap_plain, &eap_asked, &eap_tls, &eap_only};
     (void)state;
-    with_ppk = true;
+    eap_with_ppk = true;
     for (int i = 0; i < 4; i++) {
-        struct pair *p = begin(how[i]);
+        struct pair *p = eap_pair(how[i]);
         for (int side = 0; side < 2; side++)
-            password(p, side, i == 1 ? "bob" : "a.test", "geheim");
+            eap_password(p, side, i == 1 ? "bob" : "a.test", "geheim");
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         pair_assert_one(p);
         assert_true(p->s[0].ike->sas->ppk && p->s[1].ike->sas->ppk);
         assert_true(watch_said("using PPK for PPK_ID 'p' from IKE_AUTH on"));
-        end(p);
+        eap_pair_end(p);
     }
-    with_ppk = false;
+    eap_with_ppk = false;
 }
 
 // The settings of either end may not have it: then there is none, and none is enough for nobody here.
@@ -227,29 +67,29 @@ static void test_a_ppk_with_eap_and_without_an_intermediate_is_none(void **state
 {
     (void)state;
     for (int off = 0; off < 2; off++) {
-        with_ppk = true;
-        struct pair *p = begin(&plain);
-        with_ppk = false;
+        eap_with_ppk = true;
+        struct pair *p = eap_pair(&eap_plain);
+        eap_with_ppk = false;
         for (int side = 0; side < 2; side++)
-            password(p, side, "a.test", "geheim");
+            eap_password(p, side, "a.test", "geheim");
         p->s[off].ike->set.ppk_intermediate = false;
-        refused(p, "the peer does not support PPKs");
-        end(p);
+        eap_refused(p, "the peer does not support PPKs");
+        eap_pair_end(p);
     }
 }
 
 // --- loss and repetition ---
 
 // Each of its messages once lost, twice there, or late, either end's.
-static void lose_each(const struct names *n, unsigned datagrams)
+static void lose_each(const struct eap_names *n, unsigned datagrams)
 {
     static const int copies[] = {0, 2, 3, -1};
     for (unsigned k = 0; k < sizeof(copies) / sizeof(copies[0]); k++) {
         for (unsigned at = 0; at < datagrams; at++) {
-            struct pair *p = begin(n);
+            struct pair *p = eap_pair(n);
             struct watch_fault f = {.at = at, .copies = copies[k]};
             for (int side = 0; side < 2; side++)
-                password(p, side, "bob", "geheim");
+                eap_password(p, side, "bob", "geheim");
             p->ctx = &f;
             p->filter = watch_once;
             uint32_t first = pair_initiate(p, 0, "c");
@@ -258,7 +98,7 @@ static void lose_each(const struct names *n, unsigned datagrams)
                 fail_msg("datagram %u, %d copies: %s", at, copies[k], p->s[0].last_text);
             pair_assert_one(p);
             assert_true(f.seen >= datagrams);
-            end(p);
+            eap_pair_end(p);
         }
     }
 }
@@ -267,9 +107,9 @@ static void lose_each(const struct names *n, unsigned datagrams)
 static void test_every_message_may_be_lost_doubled_or_late(void **state)
 {
     (void)state;
-    lose_each(&asked, 12);
-    lose_each(&tls_asked, 14);
-    lose_each(&only_asked, 14);
+    lose_each(&eap_asked, 12);
+    lose_each(&eap_tls_asked, 14);
+    lose_each(&eap_only_asked, 14);
 }
 
 // --- what must not get in ---
@@ -283,13 +123,13 @@ static void test_password_must_be_right_at_both_ends(void **state)
                  {NULL, "geheim", "the password of 'a.test': no EAP secret of that identity is loaded"}};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pair *p = begin(&plain);
+        struct pair *p = eap_pair(&eap_plain);
         if (cases[i].client)
-            password(p, 0, "a.test", cases[i].client);
+            eap_password(p, 0, "a.test", cases[i].client);
         if (cases[i].server)
-            password(p, 1, "a.test", cases[i].server);
-        refused(p, cases[i].why);
-        end(p);
+            eap_password(p, 1, "a.test", cases[i].server);
+        eap_refused(p, cases[i].why);
+        eap_pair_end(p);
     }
 }
 
@@ -297,7 +137,7 @@ static void test_password_must_be_right_at_both_ends(void **state)
 static void test_only_the_name_that_is_allowed_is_taken(void **state)
 {
     static const struct {
-        struct names n;
+        struct eap_names n;
         bool taken;
     } cases[] = {{{"a.test", "", "a.test", "", NULL, NULL, 0, false}, true},
                  {{"a.test", "bob", "a.test", "", NULL, NULL, 0, false}, false},
@@ -312,17 +152,17 @@ static void test_only_the_name_that_is_allowed_is_taken(void **state)
     static const char *const users[] = {"a.test", "bob", "alice", "bob@lab", NULL, NULL, 0, false};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pair *p = begin(&cases[i].n);
+        struct pair *p = eap_pair(&cases[i].n);
         for (unsigned u = 0; u < 4; u++)
             for (int side = 0; side < 2; side++)
-                password(p, side, users[u], "one for all");
+                eap_password(p, side, users[u], "one for all");
         if (cases[i].taken) {
             pair_result(p, 0, pair_initiate(p, 0, "c"), true);
             pair_assert_one(p);
         } else {
-            refused(p, "which is not whom");
+            eap_refused(p, "which is not whom");
         }
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -330,12 +170,12 @@ static void test_only_the_name_that_is_allowed_is_taken(void **state)
 static void test_clients_connection_answers_nobody(void **state)
 {
     (void)state;
-    struct pair *p = begin(&plain);
+    struct pair *p = eap_pair(&eap_plain);
     for (int side = 0; side < 2; side++)
-        password(p, side, "a.test", "geheim");
+        eap_password(p, side, "a.test", "geheim");
     pair_result(p, 1, pair_initiate(p, 1, "c"), false);
     assert_true(watch_said("no matching peer config found"));
-    end(p);
+    eap_pair_end(p);
 }
 
 static int hold_after(struct pair *p, unsigned number, struct datagram *d)
@@ -347,9 +187,9 @@ static int hold_after(struct pair *p, unsigned number, struct datagram *d)
 static void test_server_that_asks_without_end_is_left(void **state)
 {
     (void)state;
-    struct pair *p = begin(&plain);
-    password(p, 0, "a.test", "geheim");
-    password(p, 1, "a.test", "geheim");
+    struct pair *p = eap_pair(&eap_plain);
+    eap_password(p, 0, "a.test", "geheim");
+    eap_password(p, 1, "a.test", "geheim");
     p->filter = hold_after;
     uint32_t first = pair_initiate(p, 0, "c");
     unsigned asked_for = 0;
@@ -362,7 +202,7 @@ static void test_server_that_asks_without_end_is_left(void **state)
     assert_true(asked_for < 20);
     pair_result(p, 0, first, false);
     assert_non_null(strstr(p->s[0].last_text, "asks without end"));
-    end(p);
+    eap_pair_end(p);
 }
 
 // What is out of order, by a server that has proven itself: success before the method, a second challenge, a
@@ -380,9 +220,9 @@ static void test_server_out_of_order_is_left(void **state)
                  {{EAP_CODE_REQUEST, 1, 0, 4}, "it is malformed"}};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pair *p = begin(&plain);
-        password(p, 0, "a.test", "geheim");
-        password(p, 1, "a.test", "geheim");
+        struct pair *p = eap_pair(&eap_plain);
+        eap_password(p, 0, "a.test", "geheim");
+        eap_password(p, 1, "a.test", "geheim");
         p->filter = hold_after;
         uint32_t first = pair_initiate(p, 0, "c"); // and the challenge is answered
         struct payloads pl = {.count = 1,
@@ -393,7 +233,7 @@ static void test_server_out_of_order_is_left(void **state)
         if (!strstr(p->s[0].last_text, cases[i].why))
             fail_msg("'%s' does not say '%s'", p->s[0].last_text, cases[i].why);
         assert_int_equal(pair_live(&p->s[0]), 0);
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -402,7 +242,7 @@ static void test_server_out_of_order_is_left(void **state)
 static void test_certificate_must_be_the_name_s_and_good(void **state)
 {
     static const struct {
-        struct names n;
+        struct eap_names n;
         const char *why; // NULL: taken
     } cases[] = {
         {{"a.test", "bob", "a.test", "bob", "bob", NULL, 0, false}, NULL},
@@ -418,14 +258,14 @@ static void test_certificate_must_be_the_name_s_and_good(void **state)
         {{"a.test", "", "a.test", "", "a", NULL, PKI_IFURI, false}, NULL}};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pair *p = begin(&cases[i].n);
+        struct pair *p = eap_pair(&cases[i].n);
         if (cases[i].why) {
-            refused(p, cases[i].why);
+            eap_refused(p, cases[i].why);
         } else {
             pair_result(p, 0, pair_initiate(p, 0, "c"), true);
             pair_assert_one(p);
         }
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -434,17 +274,17 @@ static void test_certificate_alone_is_no_proof(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = begin(&tls);
-        ipc_send(p->s[side].ctl_keys, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = ++req});
+        struct pair *p = eap_pair(&eap_tls);
+        ipc_send(p->s[side].ctl_keys, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = 4000});
         pair_run(p);
-        refused(p, "found for");
-        end(p);
+        eap_refused(p, "found for");
+        eap_pair_end(p);
     }
 }
 
 static struct pair *held_in_tls(unsigned after)
 {
-    struct pair *p = begin(&tls);
+    struct pair *p = eap_pair(&eap_tls);
     static unsigned last;
     last = after;
     p->ctx = &last;
@@ -487,7 +327,7 @@ static void test_tls_packets_that_lie_end_it(void **state)
         pair_result(p, 0, first, false);
         if (!strstr(p->s[0].last_text, cases[i].why))
             fail_msg("%u: '%s' does not say '%s'", i, p->s[0].last_text, cases[i].why);
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -512,7 +352,7 @@ static void test_tls_flight_without_end_is_left(void **state)
         pair_result(p, 0, first, false);
         assert_int_equal(sent, big ? 33 : 200);
         assert_non_null(strstr(p->s[0].last_text, big ? "too long" : "without end"));
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -531,7 +371,7 @@ static void test_success_before_tls_is_over_is_no_success(void **state)
         pair_result(p, 0, first, false);
         assert_int_equal(pair_live(&p->s[0]), 0);
         assert_non_null(strstr(p->s[0].last_text, "success before the handshake is over"));
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -543,25 +383,25 @@ static void test_eap_alone_is_what_both_ends_say(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        struct pair *p = begin(&tls);
+        struct pair *p = eap_pair(&eap_tls);
         if (i < 2) {
-            load_side(p, i, &only);
-            refused(p, i ? "no matching peer config found"
-                         : "the peer proves itself by a signature, and by EAP alone the connection says");
+            eap_load_side(p, i, &eap_only);
+            eap_refused(p, i ? "no matching peer config found"
+                             : "the peer proves itself by a signature, and by EAP alone the connection says");
         } else if (i == 2) { // b.test says that it is c.test: what a dishonest one would say
-            load_side(p, 0, &only);
-            load_side(p, 1, &only);
+            eap_load_side(p, 0, &eap_only);
+            eap_load_side(p, 1, &eap_only);
             struct conn *client = p->s[0].ike->conns, *server = p->s[1].ike->conns;
             assert_true(identity_parse("c.test", &server->local_id));
             assert_true(identity_parse("%any", &client->remote_id));
-            refused(p, "not of the peer's identity");
+            eap_refused(p, "not of the peer's identity");
         } else {
-            load_side(p, 0, &only);
-            load_side(p, 1, &only);
+            eap_load_side(p, 0, &eap_only);
+            eap_load_side(p, 1, &eap_only);
             pair_result(p, 0, pair_initiate(p, 0, "c"), true);
             pair_assert_one(p);
         }
-        end(p);
+        eap_pair_end(p);
     }
 }
 
@@ -586,5 +426,5 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests_name("EAP between two daemons", tests, make_files, drop_files);
+    return cmocka_run_group_tests_name("EAP between two daemons", tests, eap_make_files, eap_drop_files);
 }

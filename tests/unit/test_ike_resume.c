@@ -12,119 +12,22 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/resume_session.h"
 #include "ctrl/keys/derive.h"
-#include "tests/unit/ike_pair.h"
-
-enum { SILENCE_MS = 200000, FALL_BACK_MS = 60000 };
-
-// --- what is seen of the network ---
-
-static struct {
-    unsigned of[256];     // datagrams by exchange type, requests and responses
-    uint8_t resume[2048]; // the last IKE_SESSION_RESUME request
-    size_t resume_len;
-    struct net_path path; // and as the responder saw it
-    uint8_t answer[512];  // and the last answer
-    size_t answer_len;
-    unsigned nacks, cookies;
-    bool (*lose)(unsigned number, const struct datagram *d);
-    unsigned number;
-} seen;
-
-static void note(const struct datagram *d)
-{
-    static struct payloads pl;
-    struct refusal r = {0};
-    struct notify n;
-    seen.of[d->data[18]]++;
-    if (d->data[18] != EX_SESSION_RESUME)
-        return;
-    assert_int_equal(
-        payloads_read(d->data[16], slice_of(d->data + IKE_HEADER_LEN, d->len - IKE_HEADER_LEN), &pl, &r), 0);
-    if (d->data[19] & FLAG_RESPONSE) {
-        assert_in_range(d->len, 1, sizeof(seen.answer));
-        memcpy(seen.answer, d->data, d->len);
-        seen.answer_len = d->len;
-        seen.nacks += notify_find(&pl, N_TICKET_NACK, &n);
-        seen.cookies += notify_find(&pl, N_COOKIE, &n);
-        return;
-    }
-    memcpy(seen.resume, d->data, d->len);
-    seen.resume_len = d->len;
-    seen.path = d->path;
-}
-
-static int watch(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)p;
-    (void)number;
-    note(d);
-    return seen.lose && seen.lose(seen.number++, d) ? 0 : 1;
-}
-
-static struct pair *begin_unique(uint8_t unique, pair_tune tune)
-{
-    struct pair *p = pair_loaded(unique, tune);
-    memset(&seen, 0, sizeof(seen));
-    for (int i = 0; i < 2; i++) {
-        p->s[i].ike->set.session_resumption = true;
-        p->s[i].ike->set.ticket_lifetime = 3600;
-    }
-    p->filter = watch;
-    return p;
-}
-
-static struct pair *begin(pair_tune tune)
-{
-    return begin_unique(UNIQUE_REPLACE, tune);
-}
-
-static struct pair *up(pair_tune tune)
-{
-    struct pair *p = begin(tune);
-    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    pair_assert_one(p);
-    return p;
-}
-
-// The client hears nothing any more and gives up; the gateway does not know.
-static void fall_silent(struct pair *p)
-{
-    p->filter = pair_lose_all;
-    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
-    pair_wait(p, SILENCE_MS);
-    assert_int_equal(p->s[0].ike->sa_count, 0);
-    p->filter = watch;
-    memset(seen.of, 0, sizeof(seen.of));
-    seen.number = 0;
-}
-
-static void assert_resumed(struct pair *p)
-{
-    pair_assert_one(p);
-    if (seen.of[EX_SA_INIT] || !seen.of[EX_SESSION_RESUME])
-        fail_msg("%u IKE_SA_INIT and %u IKE_SESSION_RESUME messages", seen.of[EX_SA_INIT],
-                 seen.of[EX_SESSION_RESUME]);
-}
-
-static void assert_anew(struct pair *p)
-{
-    pair_assert_one(p);
-    assert_in_range(seen.of[EX_SA_INIT], 2, 100);
-}
+#include "ctrl/keys/room.h"
+#include "tests/unit/ike_resume_rig.h"
 
 static void test_a_lost_ike_sa_is_resumed_without_a_key_exchange(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
+    struct pair *p = resume_up(NULL);
     struct path_sa before = *pair_sa(&p->s[0], 0);
     uint64_t spi = p->s[0].ike->sas->spi_i;
     assert_non_null(p->s[0].ike->sas->session);
     assert_null(p->s[1].ike->sas->session);
-    fall_silent(p);
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
-    assert_int_equal(seen.of[EX_SESSION_RESUME], 2);
-    assert_int_equal(seen.of[EX_AUTH], 2);
+    resume_assert(p);
+    assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 2);
+    assert_int_equal(resume_seen.of[EX_AUTH], 2);
     assert_true(p->s[0].ike->sas->spi_i != spi);
     assert_memory_not_equal(before.key_out, pair_sa(&p->s[0], 0)->key_out, before.key_len);
     for (int i = 0; i < 2; i++) { // the kind that it began with, over and over
@@ -132,9 +35,9 @@ static void test_a_lost_ike_sa_is_resumed_without_a_key_exchange(void **state)
         assert_string_equal(p->s[i].ike->sas->conn->cfg.name, "t");
     }
     for (unsigned i = 0; i < 3; i++) {
-        fall_silent(p);
+        resume_silent(p);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_resumed(p);
+        resume_assert(p);
     }
     rekey_ike(p->s[0].ike->sas);
     pair_wait(p, 60000);
@@ -148,14 +51,14 @@ static void test_the_gateway_keeps_none_of_the_old_one(void **state)
     static const uint8_t modes[] = {UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE};
     (void)state;
     for (unsigned i = 0; i < sizeof(modes); i++) {
-        struct pair *p = begin_unique(modes[i], NULL);
+        struct pair *p = resume_pair_unique(modes[i], NULL);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        fall_silent(p);
+        resume_silent(p);
         assert_int_equal(p->s[1].ike->sa_count, 1);
-        unsigned before = seen.of[EX_INFORMATIONAL];
+        unsigned before = resume_seen.of[EX_INFORMATIONAL];
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_resumed(p);
-        assert_int_equal(seen.of[EX_INFORMATIONAL], before); // without a word
+        resume_assert(p);
+        assert_int_equal(resume_seen.of[EX_INFORMATIONAL], before); // without a word
         pair_free(p);
     }
 }
@@ -172,12 +75,12 @@ static void test_any_message_may_be_lost(void **state)
 {
     (void)state;
     for (lost_one = 0; lost_one < 4; lost_one++) {
-        struct pair *p = up(NULL);
-        fall_silent(p);
-        seen.lose = lose_one;
+        struct pair *p = resume_up(NULL);
+        resume_silent(p);
+        resume_seen.lose = lose_one;
         pair_initiate(p, 0, "c");
-        pair_wait(p, FALL_BACK_MS);
-        assert_resumed(p);
+        pair_wait(p, RESUME_FALL_BACK_MS);
+        resume_assert(p);
         pair_free(p);
     }
 }
@@ -186,18 +89,18 @@ static int all_twice(struct pair *p, unsigned number, struct datagram *d)
 {
     (void)p;
     (void)number;
-    note(d);
+    resume_note(d);
     return 2;
 }
 
 static void test_every_message_may_come_twice(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     p->filter = all_twice;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
+    resume_assert(p);
     pair_free(p);
 }
 
@@ -210,13 +113,13 @@ static bool lose_resume(unsigned number, const struct datagram *d)
 static void test_without_an_answer_it_begins_in_full(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
-    seen.lose = lose_resume;
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
+    resume_seen.lose = lose_resume;
     pair_initiate(p, 0, "c");
-    pair_wait(p, FALL_BACK_MS);
-    assert_anew(p);
-    assert_int_equal(seen.of[EX_SESSION_RESUME], 3);
+    pair_wait(p, RESUME_FALL_BACK_MS);
+    resume_assert_anew(p);
+    assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 3);
     pair_free(p);
 }
 
@@ -224,14 +127,14 @@ static void test_without_an_answer_it_begins_in_full(void **state)
 static void test_however_few_tries_there_are_it_begins_in_full(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     p->s[0].ike->set.retransmit_tries = 1;
-    seen.lose = lose_resume;
+    resume_seen.lose = lose_resume;
     pair_initiate(p, 0, "c");
-    pair_wait(p, FALL_BACK_MS);
-    assert_anew(p);
-    assert_int_equal(seen.of[EX_SESSION_RESUME], 2);
+    pair_wait(p, RESUME_FALL_BACK_MS);
+    resume_assert_anew(p);
+    assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 2);
     pair_free(p);
 }
 
@@ -252,20 +155,20 @@ static void tune_tries(struct conn_config *c, int side)
 static void test_a_ticket_waits_until_there_is_a_way_again(void **state)
 {
     (void)state;
-    struct pair *p = up(tune_tries);
-    fall_silent(p);
-    seen.lose = lose_if;
+    struct pair *p = resume_up(tune_tries);
+    resume_silent(p);
+    resume_seen.lose = lose_if;
     lose_everything = true;
     pair_initiate(p, 0, "c");
-    for (int i = 0; i < 40 && seen.of[EX_SA_INIT] < 6; i++)
+    for (int i = 0; i < 40 && resume_seen.of[EX_SA_INIT] < 6; i++)
         pair_wait(p, 10000);
-    memset(seen.of, 0, sizeof(seen.of));
-    while (!seen.of[EX_SESSION_RESUME]) // IKE_SA_INIT has its tries, then the ticket has
+    memset(resume_seen.of, 0, sizeof(resume_seen.of));
+    while (!resume_seen.of[EX_SESSION_RESUME]) // IKE_SA_INIT has its tries, then the ticket has
         pair_wait(p, 10000);
     lose_everything = false;
-    memset(seen.of, 0, sizeof(seen.of));
+    memset(resume_seen.of, 0, sizeof(resume_seen.of));
     pair_wait(p, 30000);
-    assert_resumed(p);
+    resume_assert(p);
     pair_free(p);
 }
 
@@ -274,20 +177,20 @@ static void test_a_ticket_waits_until_there_is_a_way_again(void **state)
 static void test_a_ticket_is_good_once(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
+    resume_assert(p);
     uint8_t used[2048];
-    size_t len = seen.resume_len;
-    memcpy(used, seen.resume, len);
+    size_t len = resume_seen.resume_len;
+    memcpy(used, resume_seen.resume, len);
     used[0] ^= 1; // another IKE SA of the initiator's
-    struct net_path path = seen.path;
+    struct net_path path = resume_seen.path;
     path.remote_port = 4711;
-    assert_int_equal(seen.nacks, 0);
+    assert_int_equal(resume_seen.nacks, 0);
     pair_inject(p, 1, &path, used, len);
     pair_run(p);
-    assert_int_equal(seen.nacks, 1);
+    assert_int_equal(resume_seen.nacks, 1);
     pair_assert_one(p);
     pair_free(p);
 }
@@ -298,7 +201,7 @@ static int unload_between(struct pair *p, unsigned number, struct datagram *d)
     static const struct msg_SECRET_UNLOAD m = {.req = 4002, .id = "other"};
     if (d->data[18] == EX_SESSION_RESUME && d->data[19] & FLAG_RESPONSE)
         ipc_send(p->s[1].ctl_keys, MSG_SECRET_UNLOAD, &m);
-    return watch(p, number, d);
+    return resume_watch(p, number, d);
 }
 
 static void test_a_ticket_that_is_void_before_auth_proves_nobody(void **state)
@@ -306,43 +209,43 @@ static void test_a_ticket_that_is_void_before_auth_proves_nobody(void **state)
     static const struct msg_SECRET_LOAD m = {
         .req = 4003, .id = "other", .type = "ike", .data = {(const uint8_t *)"x", 1}};
     (void)state;
-    struct pair *p = begin(NULL);
+    struct pair *p = resume_pair(NULL);
     ipc_send(p->s[1].ctl_keys, MSG_SECRET_LOAD, &m);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    fall_silent(p);
+    resume_silent(p);
     p->filter = unload_between;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     pair_wait(p, 6000); // the refusal is kept for a while
-    assert_anew(p);
-    assert_int_equal(seen.nacks, 0);
+    resume_assert_anew(p);
+    assert_int_equal(resume_seen.nacks, 0);
     assert_int_equal(p->s[1].ike->counters[CNT_auth_failed], 1);
     assert_true(p->s[0].ike->sas->conn->resumes_alone); // perhaps it was that
     // and the gateway takes the other form as well
-    p->filter = watch;
-    fall_silent(p);
+    p->filter = resume_watch;
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
+    resume_assert(p);
     pair_free(p);
 }
 
-// Who has seen a ticket on its way can begin with it as often as he likes, and gets no further.
+// Who has resume_seen a ticket on its way can begin with it as often as he likes, and gets no further.
 static void test_who_saw_a_ticket_gets_nowhere_and_harms_nobody(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
-    seen.lose = lose_resume;
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
+    resume_seen.lose = lose_resume;
     pair_initiate(p, 0, "c");
-    seen.lose = NULL;
+    resume_seen.lose = NULL;
     uint8_t copy[2048];
-    size_t len = seen.resume_len;
-    memcpy(copy, seen.resume, len);
+    size_t len = resume_seen.resume_len;
+    memcpy(copy, resume_seen.resume, len);
     copy[0] ^= 1;
-    pair_inject(p, 1, &seen.path, copy, len);
+    pair_inject(p, 1, &resume_seen.path, copy, len);
     pair_run(p);
     assert_int_equal(p->s[1].ike->half_open_count, 1);
-    pair_wait(p, FALL_BACK_MS);
-    assert_resumed(p);
+    pair_wait(p, RESUME_FALL_BACK_MS);
+    resume_assert(p);
     assert_int_equal(p->s[1].ike->half_open_count, 0);
     pair_free(p);
 }
@@ -358,12 +261,12 @@ static void unload_and_load(struct pair *p)
 static void test_with_the_secrets_go_the_tickets(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     unload_and_load(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_int_equal(seen.nacks, 1);
-    assert_anew(p);
+    assert_int_equal(resume_seen.nacks, 1);
+    resume_assert_anew(p);
     pair_free(p);
 }
 
@@ -371,14 +274,14 @@ static void test_certificates_that_went_end_tickets(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = up(NULL);
-        fall_silent(p);
+        struct pair *p = resume_up(NULL);
+        resume_silent(p);
         struct msg_CERTS_CLEAR m = {.req = 4001};
         ipc_send(p->s[side].ctl_ike, MSG_CERTS_CLEAR, &m);
         pair_run(p);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_int_equal(seen.nacks, side);
-        assert_anew(p);
+        assert_int_equal(resume_seen.nacks, side);
+        resume_assert_anew(p);
         pair_free(p);
     }
 }
@@ -387,16 +290,16 @@ static void test_an_edited_connection_has_no_tickets(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct pair *p = up(NULL);
+        struct pair *p = resume_up(NULL);
         struct conn_config c;
-        fall_silent(p);
+        resume_silent(p);
         pair_default_conn(&c, side);
         c.unique = UNIQUE_REPLACE;
         c.dpd_delay = 77;
         pair_load(p, side, &c);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_int_equal(seen.nacks, side);
-        assert_in_range(seen.of[EX_SA_INIT], 2, 2);
+        assert_int_equal(resume_seen.nacks, side);
+        assert_in_range(resume_seen.of[EX_SA_INIT], 2, 2);
         pair_free(p);
     }
 }
@@ -404,43 +307,61 @@ static void test_an_edited_connection_has_no_tickets(void **state)
 static void test_an_orderly_end_ends_the_ticket(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
+    struct pair *p = resume_up(NULL);
     pair_terminate(p, 0, NULL, false);
     pair_run(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_int_equal(seen.of[EX_SESSION_RESUME], 0);
+    assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 0);
     pair_assert_one(p);
     // by the gateway, which the client did not hear of
     p->filter = pair_lose_all;
     pair_terminate(p, 1, NULL, true);
-    pair_wait(p, SILENCE_MS);
+    pair_wait(p, RESUME_SILENCE_MS);
     if (p->s[0].ike->sa_count)
-        fall_silent(p);
-    p->filter = watch;
-    memset(seen.of, 0, sizeof(seen.of));
+        resume_silent(p);
+    p->filter = resume_watch;
+    memset(resume_seen.of, 0, sizeof(resume_seen.of));
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_int_equal(seen.nacks, 1);
-    assert_anew(p);
+    assert_int_equal(resume_seen.nacks, 1);
+    resume_assert_anew(p);
     pair_free(p);
 }
 
 static void test_an_expired_ticket_is_not_used(void **state)
 {
     (void)state;
-    struct pair *p = begin(NULL);
+    struct pair *p = resume_pair(NULL);
     p->s[1].ike->set.ticket_lifetime = 100;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    fall_silent(p); // takes longer than that
+    resume_silent(p); // takes longer than that
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_int_equal(seen.of[EX_SESSION_RESUME], 0);
-    assert_anew(p);
+    assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 0);
+    resume_assert_anew(p);
+    pair_free(p);
+}
+
+// Nothing asks for it any more: that what opens every ticket is in no memory takes more than that it would
+// open none.
+static void test_the_key_of_tickets_goes_by_itself(void **state)
+{
+    (void)state;
+    struct pair *p = resume_up(NULL);
+    struct keys *gw = p->s[1].keys;
+    pair_terminate(p, 0, NULL, false);
+    pair_run(p);
+    pair_wait(p, 47 * 3600 * 1000);
+    assert_non_null(gw->tickets.now.sk);
+    pair_wait(p, 3600 * 1000);
+    assert_null(gw->tickets.now.sk);
+    assert_int_equal(gw->tickets.now.id, 0);
+    assert_false(gw->ticket_timer.armed);
     pair_free(p);
 }
 
 static void test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying(void **state)
 {
     (void)state;
-    struct pair *p = begin(NULL);
+    struct pair *p = resume_pair(NULL);
     p->s[1].ike->set.ticket_lifetime = 600;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     uint32_t first = p->s[0].ike->sas->session->id;
@@ -452,9 +373,9 @@ static void test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying(void 
         pair_wait(p, 20000);
         pair_assert_one(p);
         assert_true(p->s[0].ike->sas->session && p->s[0].ike->sas->session->id != first);
-        fall_silent(p);
+        resume_silent(p);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_resumed(p);
+        resume_assert(p);
     }
     pair_free(p);
 }
@@ -465,14 +386,14 @@ static void test_one_end_alone_changes_nothing(void **state)
 {
     (void)state;
     for (int off = 0; off < 2; off++) {
-        struct pair *p = begin(NULL);
+        struct pair *p = resume_pair(NULL);
         p->s[off].ike->set.session_resumption = false;
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         assert_null(p->s[0].ike->sas->session);
-        fall_silent(p);
+        resume_silent(p);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_int_equal(seen.of[EX_SESSION_RESUME], 0);
-        assert_anew(p);
+        assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 0);
+        resume_assert_anew(p);
         pair_free(p);
     }
 }
@@ -480,12 +401,12 @@ static void test_one_end_alone_changes_nothing(void **state)
 static void test_a_gateway_that_stopped_to_resume_is_begun_with_in_full(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     p->s[1].ike->set.session_resumption = false;
     pair_initiate(p, 0, "c");
-    pair_wait(p, FALL_BACK_MS);
-    assert_anew(p);
+    pair_wait(p, RESUME_FALL_BACK_MS);
+    resume_assert_anew(p);
     pair_free(p);
 }
 
@@ -523,14 +444,14 @@ static void test_tshark_reads_both_messages(void **state)
                                        "NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP"};
     static char text[65536];
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     for (int response = 0; response < 2; response++) {
         if (response)
-            tshark(seen.answer, seen.answer_len, text, sizeof(text));
+            tshark(resume_seen.answer, resume_seen.answer_len, text, sizeof(text));
         else
-            tshark(seen.resume, seen.resume_len, text, sizeof(text));
+            tshark(resume_seen.resume, resume_seen.resume_len, text, sizeof(text));
         for (unsigned i = 0; i < sizeof(both) / sizeof(both[0]); i++)
             if (!strstr(text, both[i]))
                 fail_msg("tshark does not say '%s' of the %s: %s", both[i], response ? "response" : "request",
@@ -546,15 +467,15 @@ static void test_tshark_reads_both_messages(void **state)
 static void test_a_cookie_is_asked_for_and_brought(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     p->s[1].ike->set.cookie_threshold = 1;
     p->s[1].ike->half_open_count++;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     p->s[1].ike->half_open_count--;
-    assert_int_equal(seen.cookies, 1);
-    assert_int_equal(seen.of[EX_SESSION_RESUME], 4);
-    assert_resumed(p);
+    assert_int_equal(resume_seen.cookies, 1);
+    assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 4);
+    resume_assert(p);
     pair_free(p);
 }
 
@@ -569,14 +490,14 @@ static void tune_any(struct conn_config *c, int side)
 static void test_behind_a_nat_it_goes_on_by_4500(void **state)
 {
     (void)state;
-    struct pair *p = begin(tune_any);
+    struct pair *p = resume_pair(tune_any);
     p->nat = true;
     p->nat_shift = 10000;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    fall_silent(p);
+    resume_silent(p);
     p->nat_shift = 12000;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
+    resume_assert(p);
     assert_true(p->s[0].ike->sas->nat.local && p->s[1].ike->sas->nat.remote);
     assert_true(p->s[0].ike->sas->path.nat_t && p->s[1].ike->sas->path.nat_t);
     assert_true(pair_sa(&p->s[0], 0)->child.udp_encap);
@@ -588,16 +509,16 @@ static void test_behind_a_nat_it_goes_on_by_4500(void **state)
 static void test_it_ends_when_the_one_before_would_have(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
+    struct pair *p = resume_up(NULL);
     struct ike_sa *gw = p->s[1].ike->sas;
     int64_t until = creds_now(p->s[1].ike) + 3000;
     gw->proven_until = until;
     exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
     pair_run(p);
     assert_in_range(p->s[0].ike->sas->session->until - loop_now(p->loop), 2999000, 3000000);
-    fall_silent(p);
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
+    resume_assert(p);
     assert_int_equal(p->s[1].ike->sas->proven_until, until);
     // and where that is soon there is no other ticket
     p->s[1].ike->sas->proven_until = creds_now(p->s[1].ike) + 30;
@@ -617,12 +538,12 @@ static void tune_reauth(struct conn_config *c, int side)
 static void test_another_proof_is_due_when_it_was(void **state)
 {
     (void)state;
-    struct pair *p = up(tune_reauth);
+    struct pair *p = resume_up(tune_reauth);
     uint64_t due = p->s[1].ike->sas->reauth_at;
     assert_in_range(p->s[0].ike->sas->session->until, 1, due);
-    fall_silent(p);
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_resumed(p);
+    resume_assert(p);
     assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
     pair_free(p);
 }
@@ -631,7 +552,7 @@ static void test_another_proof_is_due_when_it_was(void **state)
 static void test_no_ticket_is_given_when_another_proof_is_overdue(void **state)
 {
     (void)state;
-    struct pair *p = up(tune_reauth);
+    struct pair *p = resume_up(tune_reauth);
     uint32_t id = p->s[0].ike->sas->session->id;
     p->s[1].ike->sas->reauth_at = 0; // as when it was asked for
     exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
@@ -644,13 +565,13 @@ static void test_no_ticket_is_given_when_another_proof_is_overdue(void **state)
 static void test_rekeying_puts_off_no_other_proof(void **state)
 {
     (void)state;
-    struct pair *p = up(tune_reauth);
+    struct pair *p = resume_up(tune_reauth);
     uint64_t due = p->s[1].ike->sas->reauth_at;
     pair_wait(p, 100000);
     rekey_ike(p->s[0].ike->sas);
     pair_run(p);
     assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
-    fall_silent(p);
+    resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
     pair_free(p);
@@ -660,14 +581,14 @@ static void test_rekeying_puts_off_no_other_proof(void **state)
 static void test_what_the_gateway_is_closing_is_not_resumed(void **state)
 {
     (void)state;
-    struct pair *p = up(NULL);
-    fall_silent(p);
+    struct pair *p = resume_up(NULL);
+    resume_silent(p);
     p->filter = pair_lose_all;
     pair_terminate(p, 1, NULL, false);
     assert_int_equal(p->s[1].ike->sas->state, SA_DELETING);
-    p->filter = watch;
+    p->filter = resume_watch;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_true(seen.of[EX_SA_INIT] > 0);
+    assert_true(resume_seen.of[EX_SA_INIT] > 0);
     pair_free(p);
 }
 
@@ -763,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_an_edited_connection_has_no_tickets),
         cmocka_unit_test(test_an_orderly_end_ends_the_ticket),
         cmocka_unit_test(test_an_expired_ticket_is_not_used),
+        cmocka_unit_test(test_the_key_of_tickets_goes_by_itself),
         cmocka_unit_test(test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying),
         cmocka_unit_test(test_one_end_alone_changes_nothing),
         cmocka_unit_test(test_a_gateway_that_stopped_to_resume_is_begun_with_in_full),
