@@ -21,7 +21,15 @@
 
 #include "tests/system/middle.h"
 
-enum { FRAME = 2048, WAITING = 4096, IP = 14, UDP = IP + 20, PORT_IKE = 500, PORT_NATT = 4500 };
+enum {
+    FRAME = 2048,
+    WAITING = 4096,
+    IP = 14,
+    UDP = IP + 20,
+    UDP6 = IP + 40,
+    PORT_IKE = 500,
+    PORT_NATT = 4500
+};
 
 struct frame {
     uint64_t due_us;
@@ -86,6 +94,21 @@ static void set_sums(uint8_t *f, uint32_t len)
     put16(f + UDP + 6, s ? s : 0xffff);
 }
 
+static bool is_ip6(const struct frame *f)
+{
+    return f->len >= UDP6 + 8 && be16(f->b + 12) == ETH_P_IPV6;
+}
+
+static void set_sum6(uint8_t *f)
+{
+    uint32_t n = be16(f + IP + 4);
+    if (f[IP + 6] != IPPROTO_UDP || n < 8 || be16(f + UDP6 + 4) != n)
+        return;
+    put16(f + UDP6 + 6, 0);
+    uint16_t s = fold(sum(sum(IPPROTO_UDP + n, f + IP + 8, 32), f + UDP6, n));
+    put16(f + UDP6 + 6, s ? s : 0xffff);
+}
+
 static bool is_udp(const struct frame *f)
 {
     return f->len >= UDP + 8 && be16(f->b + 12) == ETH_P_IP && f->b[IP] == 0x45 &&
@@ -104,6 +127,33 @@ static bool is_esp(const struct bridge *b, const struct frame *f)
     return is_udp(f) && f->len >= UDP + 8 + 8 &&
            (natt(b, be16(f->b + UDP)) || natt(b, be16(f->b + UDP + 2))) &&
            (be16(f->b + UDP + 8) || be16(f->b + UDP + 10));
+}
+
+static bool is_esp6(const struct frame *f)
+{
+    const uint8_t *p = f->b + UDP6;
+    return is_ip6(f) &&
+           (f->b[IP + 6] == IPPROTO_ESP || (f->b[IP + 6] == IPPROTO_UDP && f->len >= UDP6 + 16 &&
+                                            be16(p) == PORT_NATT && (be16(p + 8) || be16(p + 10))));
+}
+
+// As a router that marks what passes (RFC 3168, RFC 2474), and what it has seen before that.
+static void look_and_mark(struct middle_control *c, uint8_t *ip)
+{
+    bool six = ip[0] >> 4 == 6;
+    uint8_t tos = (uint8_t)c->mark;
+    c->tos = six ? be16(ip) >> 4 & 255u : ip[1];
+    c->ttl = six ? ip[7] : ip[8];
+    c->label = six ? (ip[1] & 15u) << 16 | be16(ip + 2) : 0;
+    c->df = !six && ip[6] & 0x40;
+    if (!(c->mark & 256))
+        return;
+    if (six) {
+        ip[0] = (uint8_t)(0x60 | tos >> 4);
+        ip[1] = (uint8_t)(tos << 4 | (ip[1] & 15));
+    } else {
+        ip[1] = tos;
+    }
 }
 
 static bool is_ike(const struct bridge *b, const struct frame *f)
@@ -150,6 +200,10 @@ static void handle(struct bridge *b, struct frame *f, int from)
             f->b[f->len - 1] ^= 1;
         twice = due_now(&b->c->esp_twice[from]);
     }
+    if (from == 0 && (esp || is_esp6(f)))
+        look_and_mark(b->c, f->b + IP);
+    if (is_ip6(f))
+        set_sum6(f->b);
     if (f->len >= UDP && be16(f->b + 12) == ETH_P_IP && f->b[IP] == 0x45) {
         translate(b, f, from);
         set_sums(f->b, f->len);
