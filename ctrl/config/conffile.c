@@ -398,7 +398,9 @@ static int load(const char *file, char **text, size_t *len, struct esp_error *er
     int r = 0;
     *text = NULL;
     *len = 0;
-    if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
+    if (fstat(fd, &st) < 0)
+        r = esp_fail(err, -errno, file, "%s", strerror(errno));
+    else if (S_ISDIR(st.st_mode))
         r = esp_fail(err, -EISDIR, file, "expected a file");
     else if (!(*text = malloc(CONF_MAX_FILE + 1)))
         r = esp_fail(err, -ENOMEM, file, "out of memory");

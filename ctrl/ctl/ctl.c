@@ -245,7 +245,7 @@ int ctl_connect(struct ctl *c, enum room room, int fd)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
     c->chan[room] = ipc_open(c->loop, fd, ROOM_CTL, room, &handler, c);
-    return c->chan[room] ? 0 : -ENOMEM;
+    return c->chan[room] ? 0 : -errno;
 }
 
 struct ctl *ctl_new(struct loop *l, const struct settings *settings)
@@ -289,7 +289,8 @@ int ctl_main(const struct child_env *env)
     struct ctl *c = l ? ctl_new(l, env->settings) : NULL;
     int status = 1;
     if (!c) {
-        LOGF(DMN, 0, "out of memory");
+        LOGF(DMN, 0, "it cannot be set up: %s", strerror(l ? ENOMEM : errno));
+        loop_free(l);
         return status;
     }
     memcpy(c->pid, env->pid, sizeof(c->pid));

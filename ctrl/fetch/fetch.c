@@ -525,7 +525,7 @@ int fetch_attach(struct fetch *f, enum room peer, int fd)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
     f->chan[peer] = ipc_open(f->loop, fd, ROOM_FETCH, peer, &handler, f);
-    return f->chan[peer] ? 0 : -ENOMEM;
+    return f->chan[peer] ? 0 : -errno;
 }
 
 struct ipc_chan *fetch_channel(struct fetch *f, enum room peer)

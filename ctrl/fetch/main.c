@@ -62,7 +62,7 @@ int fetch_main(const struct child_env *env)
     }
     struct loop *l = loop_new();
     struct fetch *f = l ? fetch_new(l, false) : NULL;
-    rc = f ? 0 : -ENOMEM;
+    rc = f ? 0 : l ? -ENOMEM : -errno;
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)
             rc = fetch_attach(f, peers[i], env->chan[peers[i]]);
@@ -70,6 +70,8 @@ int fetch_main(const struct child_env *env)
         log_set_sink(to_ctl, f);
         ipc_send(fetch_channel(f, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_FETCH});
         rc = loop_run(l);
+    } else {
+        LOGF(DMN, 0, "it cannot be set up: %s", strerror(-rc));
     }
     log_set_sink(NULL, NULL);
     fetch_free(f);

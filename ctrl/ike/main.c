@@ -262,7 +262,7 @@ int ike_main(const struct child_env *env)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     struct loop *l = loop_new();
     self.ike = l ? ike_new(l, env->settings, &net) : NULL;
-    int rc = self.ike ? 0 : -ENOMEM;
+    int rc = self.ike ? 0 : l ? -ENOMEM : -errno;
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)
             rc = ike_attach(self.ike, peers[i], env->chan[peers[i]]);
@@ -274,6 +274,8 @@ int ike_main(const struct child_env *env)
         log_set_sink(to_ctl, self.ike);
         ipc_send(ike_channel(self.ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});
         rc = loop_run(l);
+    } else {
+        LOGF(DMN, 0, "it cannot be set up: %s", strerror(-rc));
     }
     log_set_sink(NULL, NULL);
     ike_free(self.ike);

@@ -221,7 +221,7 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
 int ike_attach(struct ike *ike, enum room peer, int fd)
 {
     ike->chan[peer] = ipc_open(ike->loop, fd, ROOM_IKE, peer, &handler, ike);
-    return ike->chan[peer] ? 0 : -ENOMEM;
+    return ike->chan[peer] ? 0 : -errno;
 }
 
 const struct settings *ike_settings(const struct ike *ike)

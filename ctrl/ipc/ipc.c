@@ -297,8 +297,10 @@ struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer
     c->peer = peer;
     c->fd = -1;
     c->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = c};
-    if (loop_add(l, &c->watch) < 0) {
+    int rc = loop_add(l, &c->watch);
+    if (rc < 0) {
         free(c);
+        errno = -rc;
         return NULL;
     }
     return c;

@@ -353,7 +353,7 @@ struct keys *keys_new(struct loop *l)
 int keys_attach(struct keys *k, enum room peer, int fd)
 {
     k->chan[peer] = ipc_open(k->loop, fd, ROOM_KEYS, peer, &handler, k);
-    return k->chan[peer] ? 0 : -ENOMEM;
+    return k->chan[peer] ? 0 : -errno;
 }
 
 struct ipc_chan *keys_channel(struct keys *k, enum room peer)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys process: no core dumps, no debugger, locked memory for OpenSSL's private values, then the loop.
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <openssl/crypto.h>
 
@@ -26,7 +28,7 @@ int keys_main(const struct child_env *env)
     CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_CELL);
     struct loop *l = loop_new();
     struct keys *k = l ? keys_new(l) : NULL;
-    int rc = k ? 0 : -1;
+    int rc = k ? 0 : l ? -ENOMEM : -errno;
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)
             rc = keys_attach(k, peers[i], env->chan[peers[i]]);
@@ -34,6 +36,8 @@ int keys_main(const struct child_env *env)
         log_set_sink(to_ctl, k);
         ipc_send(keys_channel(k, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_KEYS});
         rc = loop_run(l);
+    } else {
+        LOGF(DMN, 0, "it cannot be set up: %s", strerror(-rc));
     }
     log_set_sink(NULL, NULL);
     keys_free(k);

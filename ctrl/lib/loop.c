@@ -33,15 +33,35 @@ struct loop {
     void *idle_ctx;
 };
 
+static void grow(struct loop *l)
+{
+    unsigned cap = l->cap ? 2 * l->cap : 64;
+    struct timer **heap = realloc(l->heap, cap * sizeof(struct timer *));
+    if (!heap)
+        return;
+    l->heap = heap;
+    l->cap = cap;
+}
+
+// With room for the first timers, so that a small daemon needs none later.
+static int fill(struct loop *l)
+{
+    l->clock.us = boottime_us;
+    grow(l);
+    l->epfd = l->cap ? epoll_create1(EPOLL_CLOEXEC) : -1;
+    return l->epfd < 0 ? -1 : 0;
+}
+
 struct loop *loop_new(void)
 {
     struct loop *l = calloc(1, sizeof(*l));
-    if (l && (l->epfd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
+    if (l && fill(l) < 0) {
+        int e = errno;
+        free(l->heap);
         free(l);
         l = NULL;
+        errno = e;
     }
-    if (l)
-        l->clock.us = boottime_us;
     return l;
 }
 
@@ -138,25 +158,16 @@ void timer_stop(struct loop *l, struct timer *t)
         sift_down(l, last, t->index);
 }
 
-static void grow(struct loop *l)
-{
-    unsigned cap = l->cap ? 2 * l->cap : 64;
-    struct timer **heap = realloc(l->heap, cap * sizeof(struct timer *));
-    if (!heap)
-        return;
-    l->heap = heap;
-    l->cap = cap;
-}
-
 // Room is made while a quarter of it is left, so that memory may be short meanwhile.
 void timer_set(struct loop *l, struct timer *t, uint64_t at_ms)
 {
     timer_stop(l, t);
     if (4 * l->count >= 3 * l->cap)
         grow(l);
-    if (l->count == l->cap)
-        abort(); // a daemon without timers cannot keep its promises; nothing from the network sizes this heap
-                 // unbounded
+    if (l->count == l->cap) { // without timers it cannot keep its promises
+        LOGF(DMN, 0, "out of memory for a timer beside %u others, the process ends", l->count);
+        abort(); // nothing from the network sizes this heap unbounded
+    }
     t->at = at_ms;
     t->armed = true;
     sift_up(l, t, l->count++);

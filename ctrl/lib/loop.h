@@ -28,7 +28,7 @@ struct timer { // embed, zero-initialise; firing disarms it before the call
 };
 
 struct log;
-struct loop *loop_new(void);
+struct loop *loop_new(void); // NULL: errno says why
 void loop_free(struct loop *l);
 void loop_set_clock(struct loop *l, struct clock c); // before anything asks for the time
 void loop_set_log(struct loop *l, struct log *log);  // in use while its callbacks run

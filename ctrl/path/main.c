@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -38,16 +39,19 @@ static int run(struct path *p, const struct child_env *env)
 {
     static const enum room peers[] = {ROOM_SUPER, ROOM_CTL, ROOM_IKE, ROOM_KEYS};
     struct esp_error err = {0};
-    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
-        if (path_attach(p, peers[i], env->chan[peers[i]]) < 0)
-            LOGF(ESP, 0, "no channel to room %d", peers[i]);
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        int rc = path_attach(p, peers[i], env->chan[peers[i]]);
+        if (rc < 0) {
+            LOGF(DMN, 0, "it cannot be set up: %s", strerror(-rc));
+            return 1;
+        }
+    }
     log_set_sink(to_ctl, p);
-    if (!p->super)
-        return 1;
     p->threads = true;
-    if (path_open(p, NULL, &err) < 0) {
+    int rc = path_open(p, NULL, &err);
+    if (rc < 0) {
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
-        return 3;
+        return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? 1 : 3;
     }
     ipc_send(p->super, MSG_READY, &(struct msg_READY){ROOM_PATH});
     loop_run(p->loop);
@@ -58,8 +62,11 @@ int path_main(const struct child_env *env)
 {
     struct loop *l = loop_new();
     struct path *p = l ? path_new(l, env) : NULL;
-    if (!p)
+    if (!p) {
+        LOGF(DMN, 0, "it cannot be set up: %s", strerror(l ? ENOMEM : errno));
+        loop_free(l);
         return 1;
+    }
     lock_memory();
     int status = run(p, env);
     path_close(p);

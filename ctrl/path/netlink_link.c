@@ -10,31 +10,52 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctrl/lib/log.h"
 #include "ctrl/path/netlink.h"
 
-static void set_sysctl(const char *family, const char *name, const char *key, const char *value)
+static int write_sysctl(const char *path, const char *value)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
+    if (fd < 0)
+        return -errno;
+    if (write(fd, value, strlen(value)) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+// -ENOENT: no IPv6 in this kernel. Where a refusal matters the caller looks what is set.
+static int set_sysctl(const char *family, const char *name, const char *key, const char *value)
 {
     char path[160];
     snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return; // no IPv6 in this kernel, or already as it should be: checked by the caller where it matters
-    if (write(fd, value, strlen(value)) < 0)
-        errno = 0;
-    close(fd);
+    int rc = write_sysctl(path, value);
+    if (rc < 0 && rc != -ENOENT)
+        LOGF(ESP, 1, "%s cannot be set to %s: %s", path, value, strerror(-rc));
+    return rc;
 }
 
-static bool sysctl_is_one(const char *name, const char *key)
+// The digit that is set, or -errno.
+static int read_sysctl(const char *name, const char *key)
 {
     char path[160], c = 0;
     snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", name, key);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        if (read(fd, &c, 1) != 1)
-            c = 0;
-        close(fd);
-    }
-    return c == '1';
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    if (fd < 0)
+        return -errno;
+    if (read(fd, &c, 1) < 0)
+        rc = -errno;
+    close(fd);
+    return rc < 0 ? rc : c - '0';
+}
+
+static int need_one(const char *name, const char *key, struct esp_error *err)
+{
+    int rc = set_sysctl("ipv4", name, key, "1"), is = read_sysctl(name, key);
+    if (is == 1) // as it may have been
+        return 0;
+    rc = is < 0 ? is : rc < 0 ? rc : -EPERM;
+    return esp_fail(err, rc, name, "net.ipv4.conf.%s.%s cannot be set to 1: %s", name, key, strerror(-rc));
 }
 
 static int set_up(struct netlink_kernel *n, int index, uint32_t mtu)
@@ -58,16 +79,16 @@ int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp
         return esp_fail(err, -ENODEV, name, "no such interface");
     // disable_xfrm: packets routed out here are not checked against the out block policies; disable_policy:
     // nor are those that come in from here, because path has already checked them (RFC 4301 section 5.2)
-    set_sysctl("ipv4", name, "disable_xfrm", "1");
-    set_sysctl("ipv4", name, "disable_policy", "1");
+    int rc = need_one(name, "disable_xfrm", err);
+    if (rc == 0)
+        rc = need_one(name, "disable_policy", err);
+    if (rc < 0)
+        return rc;
     set_sysctl("ipv4", name, "rp_filter", "0");
     set_sysctl("ipv6", name, "disable_policy", "1");
     set_sysctl("ipv6", name, "accept_ra", "0");
     set_sysctl("ipv6", name, "addr_gen_mode", "1");
-    if (!sysctl_is_one(name, "disable_xfrm") || !sysctl_is_one(name, "disable_policy"))
-        return esp_fail(err, -EPERM, name, "cannot set net.ipv4.conf.%s.disable_xfrm and disable_policy to 1",
-                        name);
-    int rc = set_up(n, index, mtu);
+    rc = set_up(n, index, mtu);
     if (rc < 0)
         return esp_fail(err, rc, name, "cannot bring the interface up: %s", strerror(-rc));
     if (!n->tun_index)

@@ -85,7 +85,7 @@ int path_attach(struct path *p, enum room peer, int fd)
     static const struct ipc_handler handler = {on_message, on_closed};
     struct ipc_chan *c = ipc_open(p->loop, fd, ROOM_PATH, peer, &handler, p);
     *slot(p, peer) = c;
-    return c ? 0 : -ENOMEM;
+    return c ? 0 : -errno;
 }
 
 struct ipc_chan *path_channel(struct path *p, enum room peer)

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
@@ -49,7 +50,7 @@ int channels_open(struct channels *c, struct esp_error *err)
 {
     int rc = 0;
     memset(c->fd, -1, sizeof(c->fd));
-    for (int a = 0; a < ROOM_COUNT; a++)
+    for (int a = 0; a < ROOM_COUNT && rc == 0; a++)
         for (int b = a + 1; b < ROOM_COUNT && rc == 0; b++)
             rc = join(c, a, b, err);
     return rc;
@@ -120,8 +121,13 @@ static int by_number(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
+static int close_from_to(unsigned from, unsigned to)
+{
+    return from > to || close_range(from, to, 0) == 0 ? 0 : -errno;
+}
+
 // What is kept, apart from the program's own descriptor, also outlives the exec.
-static void close_all_but(const struct child_env *env, int program)
+static int close_all_but(const struct child_env *env, int program)
 {
     int keep[ROOM_COUNT + 24] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, program};
     size_t n = 5;
@@ -134,17 +140,27 @@ static void close_all_but(const struct child_env *env, int program)
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     qsort(keep, n, sizeof(keep[0]), by_number);
-    unsigned from = 0;
-    for (size_t i = 0; i < n; i++) {
+    unsigned from = 1; // standard input is kept
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
         if (keep[i] < 0)
             continue;
-        if ((unsigned)keep[i] > from)
-            close_range(from, (unsigned)keep[i] - 1, 0);
+        if (keep[i] > 0)
+            rc = close_from_to(from, (unsigned)keep[i] - 1);
         from = (unsigned)keep[i] + 1;
-        if (keep[i] != program)
-            fcntl(keep[i], F_SETFD, 0);
+        if (rc == 0 && keep[i] != program && fcntl(keep[i], F_SETFD, 0) < 0)
+            rc = -errno;
     }
-    close_range(from, ~0u, 0);
+    return rc ? rc : close_from_to(from, ~0u);
+}
+
+// A terminal is the supervisor's to talk to.
+static int drop_terminal(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        return -errno;
+    return 0;
 }
 
 static void harden(pid_t parent)
@@ -173,18 +189,15 @@ static void child_signals(void)
 
 static void become_room(struct room_start *start, int program)
 {
-    int null = open("/dev/null", O_RDWR);
     int rc = room_start_file(start);
-    if (null >= 0) {
-        dup2(null, STDIN_FILENO);
-        dup2(null, STDOUT_FILENO);
-    }
     if (rc >= 0 && dup2(rc, ROOM_START_FD) < 0)
         rc = -errno;
-    if (rc >= 0) {
-        close_all_but(&start->env, program);
+    if (rc >= 0)
+        rc = drop_terminal();
+    if (rc >= 0)
+        rc = close_all_but(&start->env, program);
+    if (rc >= 0)
         rc = room_exec(program, start->room);
-    }
     LOGF(DMN, 0, "%s: executing the program again: %s", room_name(start->room), strerror(-rc));
     _exit(1);
 }
@@ -210,6 +223,15 @@ static int start_one(struct room_start *start, int program, pid_t *pid, struct e
     return 0;
 }
 
+// What it holds, such as the TUN, is free when this returns.
+static void end_at_once(pid_t *pid)
+{
+    kill(*pid, SIGKILL);
+    while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    *pid = 0;
+}
+
 int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
                    const struct daemon_config *config, struct esp_error *err)
 {
@@ -224,7 +246,7 @@ int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socke
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
         rc = start_one(&start, program, &pid[start.room], err);
         for (size_t k = 0; rc < 0 && k < i; k++)
-            kill(pid[order[k]], SIGKILL);
+            end_at_once(&pid[order[k]]);
     }
     if (program >= 0)
         close(program);

@@ -19,7 +19,7 @@ int channels_open_of(struct channels *c, enum room room, struct esp_error *err);
 void channels_close(struct channels *c, enum room keep); // all but keep's ends; ROOM_COUNT: all
 
 // Starts every room but the supervisor. pid[] is filled as they start; on failure those already started are
-// killed.
+// killed and gone.
 int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
                    const struct daemon_config *config, struct esp_error *err);
 // Starts one of them again, with channels of its own: both ends of each are in *c, and only those to the

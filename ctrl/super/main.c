@@ -35,9 +35,19 @@ static void complain(int fd, const struct esp_error *err)
     log_announce(fd, text);
 }
 
-static int status_of(int r)
+// What is short now may be there at the next start: that is a failure. The rest is for somebody to mend.
+static int status_of(int r, int otherwise)
 {
-    return r == -EINVAL ? EXIT_USAGE : EXIT_MISSING;
+    switch (-r) {
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case EAGAIN:
+    case EIO: return EXIT_FAILURE;
+    case EINVAL: return EXIT_USAGE;
+    default: return otherwise;
+    }
 }
 
 // A card that the operator names is there, or this is said before anything starts; `auto` waits for one.
@@ -91,7 +101,7 @@ static int run(const struct options *o, struct daemon_config *config, int announ
     int lock = r ? r : rundir_take(st->run_dir, &err);
     if (lock < 0) {
         complain(announce, &err);
-        return status_of(lock);
+        return status_of(lock, EXIT_MISSING);
     }
     r = sockets_open(&sockets, st, &err);
     int status = EXIT_MISSING;
@@ -100,21 +110,23 @@ static int run(const struct options *o, struct daemon_config *config, int announ
         sockets_close(&sockets);
     } else {
         complain(announce, &err);
-        status = status_of(r);
+        status = status_of(r, EXIT_MISSING);
     }
     close(lock);
     return status;
 }
 
 // A socket must never become standard input, output or error, or stand where a room finds what it must know.
-static void fill_standard_fds(void)
+static int fill_standard_fds(struct esp_error *err)
 {
     int fd;
     do {
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     } while (fd >= 0 && fd <= ROOM_START_FD);
-    if (fd > ROOM_START_FD)
-        close(fd);
+    if (fd < 0)
+        return esp_fail(err, -errno, "/dev/null", "%s", strerror(errno));
+    close(fd);
+    return 0;
 }
 
 static void protect_memory(void)
@@ -130,14 +142,15 @@ static int start(const struct options *o)
 {
     struct daemon_config config;
     struct esp_error err = {0};
-    if (config_build(&config, o, warn, &err) < 0) {
+    int r = config_build(&config, o, warn, &err);
+    if (r < 0) {
         complain(STDERR_FILENO, &err);
-        return EXIT_USAGE;
+        return status_of(r, EXIT_USAGE);
     }
     int announce = open_log(&config, &err);
     if (announce < 0) {
         complain(STDERR_FILENO, &err);
-        return status_of(announce);
+        return status_of(announce, EXIT_MISSING);
     }
     config_apply_log(&config);
     protect_memory();
@@ -146,16 +159,32 @@ static int start(const struct options *o)
     return status;
 }
 
+static int run_room(const char *title)
+{
+    struct room_start start;
+    int r = room_read_start(&start);
+    if (r == 0)
+        return children_run(&start);
+    LOGF(DMN, 0, "%s: its start cannot be read from descriptor %d: %s", title, ROOM_START_FD, strerror(-r));
+    return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
     struct esp_error err = {0};
-    struct room_start room;
     int status = EXIT_USAGE;
-    fill_standard_fds();
-    if (room_is_one(argv[0], &room))
-        return children_run(&room);
-    if (options_parse(&o, argc, argv, &err) < 0) {
+    if (fill_standard_fds(&err) < 0) {
+        complain(STDERR_FILENO, &err);
+        return EXIT_FAILURE;
+    }
+    if (room_is_one(argv[0]))
+        return run_room(argv[0]);
+    int r = options_parse(&o, argc, argv, &err);
+    if (r == -ENOMEM) {
+        complain(STDERR_FILENO, &err);
+        status = EXIT_FAILURE;
+    } else if (r < 0) {
         complain(STDERR_FILENO, &err);
         fputs(options_usage(), stderr);
     } else if (o.help) {
@@ -165,7 +194,7 @@ int main(int argc, char **argv)
         puts("espalierd " ESPALIER_VERSION);
         status = 0;
     } else if (o.check) {
-        int r = config_check(&o);
+        r = config_check(&o);
         status = r == -ENOMEM ? 1 : r ? EXIT_USAGE : 0;
     } else {
         log_set_json(o.log_json);

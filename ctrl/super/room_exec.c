@@ -70,19 +70,25 @@ int room_exec(int program, enum room room)
     return -errno;
 }
 
-bool room_is_one(const char *title, struct room_start *start)
+bool room_is_one(const char *title)
 {
-    if (!title || strncmp(title, ROOM_TITLE, strlen(ROOM_TITLE)) != 0)
-        return false;
+    return title && strncmp(title, ROOM_TITLE, strlen(ROOM_TITLE)) == 0;
+}
+
+int room_read_start(struct room_start *start)
+{
     int seals = fcntl(ROOM_START_FD, F_GET_SEALS);
-    if (seals < 0 || (seals & SEALS) != SEALS)
-        return false;
-    bool whole = pread(ROOM_START_FD, start, sizeof(*start), 0) == (ssize_t)sizeof(*start) &&
+    if (seals < 0)
+        return -errno;
+    ssize_t n = pread(ROOM_START_FD, start, sizeof(*start), 0);
+    if (n < 0)
+        return -errno;
+    bool whole = (seals & SEALS) == SEALS && n == (ssize_t)sizeof(*start) &&
                  memcmp(start->magic, magic, sizeof(magic)) == 0 && start->size == sizeof(*start) &&
                  start->room > ROOM_SUPER && start->room < ROOM_COUNT;
     if (!whole)
-        return false;
+        return -EBADMSG;
     close(ROOM_START_FD);
     start->env.settings = &start->config.settings;
-    return true;
+    return 0;
 }

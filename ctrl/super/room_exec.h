@@ -35,8 +35,10 @@ int room_start_file(const struct room_start *start);
 // Returns -errno where that fails.
 int room_exec(int program, enum room room);
 
-// In main(): is this process a room? Fills *start when argv[0] is a room's title and ROOM_START_FD its sealed
-// file.
-bool room_is_one(const char *title, struct room_start *start);
+// In main(): whether argv[0] is a room's title. Such a process is a room or nothing: never a supervisor,
+// whose options it does not have.
+bool room_is_one(const char *title);
+// What ROOM_START_FD, its sealed file, tells it. 0 or -errno.
+int room_read_start(struct room_start *start);
 
 #endif

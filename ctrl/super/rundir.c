@@ -22,6 +22,11 @@ int rundir_take(const char *dir, struct esp_error *err)
     if (fd < 0)
         return esp_fail(err, -errno, path, "%s", strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK) {
+            int e = errno;
+            close(fd);
+            return esp_fail(err, -e, path, "locking it: %s", strerror(e));
+        }
         ssize_t got = read(fd, pid, sizeof(pid) - 1);
         pid[got > 0 ? strcspn(pid, "\n") : 0] = 0;
         close(fd);

@@ -140,7 +140,24 @@ static void come_again(struct super *s, enum room room)
 
 static const struct ipc_handler handler;
 
-// Its neighbours hear of it by a new channel, in place of the one that its end has closed or will.
+// Its neighbours hear of it by a new channel, in place of the one that its end has closed or will. One that
+// cannot be handed out would be missed for ever.
+static int join_again(struct super *s, enum room room, const struct channels *c)
+{
+    int own = c->fd[ROOM_SUPER][room], rc = 0;
+    ipc_close(s->chan[room]);
+    s->chan[room] = ipc_open(s->loop, own, ROOM_SUPER, room, &handler, s);
+    if (!s->chan[room]) {
+        rc = -errno;
+        close(own);
+    }
+    for (int other = ROOM_CTL; other < ROOM_COUNT; other++) {
+        int sent = c->fd[other][room] < 0 ? 0 : ipc_send_channel(s->chan[other], room, c->fd[other][room]);
+        rc = sent < 0 ? sent : rc;
+    }
+    return rc;
+}
+
 static void start_again(struct timer *t)
 {
     struct super *s = t->ctx;
@@ -153,15 +170,11 @@ static void start_again(struct timer *t)
         return;
     }
     again_started(&s->again[room], loop_now(s->loop));
-    ipc_close(s->chan[room]);
-    s->chan[room] = ipc_open(s->loop, c.fd[ROOM_SUPER][room], ROOM_SUPER, room, &handler, s);
-    if (!s->chan[room]) {
-        close(c.fd[ROOM_SUPER][room]);
+    int rc = join_again(s, room, &c);
+    if (rc < 0) {
+        LOGF(DMN, 0, "%s: handing out its channels: %s", room_name(room), strerror(-rc));
         kill(s->pid[room], SIGKILL); // and once more
     }
-    for (int other = ROOM_CTL; other < ROOM_COUNT; other++)
-        if (c.fd[other][room] >= 0)
-            ipc_send_channel(s->chan[other], room, c.fd[other][room]);
 }
 
 static void room_ended(struct super *s, enum room room, int status)
@@ -312,7 +325,7 @@ static void on_closed(void *ctx, struct ipc_chan *c)
 
 static const struct ipc_handler handler = {on_message, on_closed};
 
-static int watch(struct super *s, const struct channels *c)
+static int watch(struct super *s, struct channels *c)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -320,15 +333,43 @@ static int watch(struct super *s, const struct channels *c)
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         sigaddset(&set, wanted[i]);
     s->signals = (struct loop_fd){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, on_signal, s};
-    if (s->signals.fd < 0 || loop_add(s->loop, &s->signals) < 0)
+    if (s->signals.fd < 0)
         return -errno;
-    for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
+    int rc = loop_add(s->loop, &s->signals);
+    for (int r = ROOM_CTL; r < ROOM_COUNT && rc == 0; r++) {
         s->chan[r] = ipc_open(s->loop, c->fd[ROOM_SUPER][r], ROOM_SUPER, (enum room)r, &handler, s);
-        if (!s->chan[r])
-            return -ENOMEM;
+        if (s->chan[r])
+            c->fd[ROOM_SUPER][r] = -1; // the channel's now
+        else
+            rc = -errno;
     }
-    log_set_sink(sink, s);
-    return 0;
+    return rc;
+}
+
+// Everything that can be refused comes before there is a room.
+static int set_up(struct super *s, struct esp_error *err)
+{
+    struct channels c;
+    int rc = channels_open(&c, err);
+    if (rc < 0)
+        return rc;
+    s->loop = loop_new();
+    rc = s->loop ? watch(s, &c) : -errno;
+    if (rc < 0)
+        esp_fail(err, rc, "the supervisor's loop", "%s", strerror(-rc));
+    else
+        rc = children_start(s->pid, &c, s->sockets, s->config, err);
+    channels_close(&c, ROOM_COUNT);
+    return rc;
+}
+
+static void take_down(struct super *s)
+{
+    for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
+        ipc_close(s->chan[room]);
+    if (s->signals.fd >= 0)
+        close(s->signals.fd);
+    loop_free(s->loop);
 }
 
 static void block_signals(void)
@@ -346,34 +387,23 @@ static void block_signals(void)
 int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets,
               int announce)
 {
-    struct channels channels;
     struct esp_error err = {0};
-    struct super s = {.options = o, .config = config, .announce = announce, .sockets = sockets};
+    struct super s = {
+        .options = o, .config = config, .announce = announce, .sockets = sockets, .signals.fd = -1};
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
     for (int r = 0; r < ROOM_COUNT; r++)
         s.start_again[r] = (struct timer){.fire = start_again, .ctx = &s};
     block_signals();
-    if (channels_open(&channels, &err) < 0 || children_start(s.pid, &channels, sockets, config, &err) < 0) {
+    if (set_up(&s, &err) < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
+        take_down(&s);
         return 1;
     }
-    s.loop = loop_new();
-    if (!s.loop || watch(&s, &channels) < 0) {
-        LOGF(DMN, 0, "the supervisor's loop cannot be set up");
-        kill_all(&s);
-        return 1;
-    }
+    log_set_sink(sink, &s);
     timer_set(s.loop, &s.timer, loop_now(s.loop) + START_MS);
-    int r = loop_run(s.loop);
-    if (r < 0) {
-        LOGF(DMN, 0, "event loop: %s", strerror(-r));
-        kill_all(&s);
-    }
+    loop_run(s.loop);
     log_set_sink(NULL, NULL);
-    for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
-        ipc_close(s.chan[room]);
-    close(s.signals.fd);
-    loop_free(s.loop);
+    take_down(&s);
     LOGF(DMN, 1, "ended with status %d", s.status);
     return s.status;
 }
