@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "ctrl/path/icmp.h"
@@ -62,9 +61,8 @@ static void learn(struct worker *w, struct child *c)
     int mtu = w->net.path_mtu ? w->net.path_mtu(w->net.ctx, from, to) : -ENOSYS;
     c->mtu_at = loop_now(w->p->loop);
     c->path_mtu = mtu <= 0 ? 0 : (uint32_t)mtu < least ? least : (uint32_t)mtu;
-    sadb_params(&c->out, &s);
+    sadb_shape(&c->out, &s);
     c->inner_mtu = c->path_mtu ? mtu_inside(&s, c->path_mtu) : UINT32_MAX;
-    OPENSSL_cleanse(&s, sizeof(s));
 }
 
 static void learn_if_due(struct worker *w, struct child *c)

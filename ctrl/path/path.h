@@ -114,7 +114,7 @@ struct child {                 // what a packet meets first
     bool rebound;               // it has moved
     bool on_card;
     struct reason *reason; // why it is not on a card; NULL: none to tell
-    uint8_t alg, integ;    // enum esp_alg, enum esp_integ
+    uint8_t alg;           // enum esp_alg
     bool ah;
     uint8_t inner;      // ESP_FAMILY_* that may be inside
     uint8_t seen_words; // of 64 numbers: those of the replay window
@@ -280,7 +280,8 @@ static inline void sadb_ask_child(const struct path *p, uint32_t spi)
         __builtin_prefetch((const char *)n - offsetof(struct child, spi_node) + offsetof(struct child, in));
     }
 }
-// What an engine has to know of it now, with its key: to be wiped.
+// What an engine has to know of it now: without its keys, or with them, to be wiped.
+void sadb_shape(const struct half *h, struct esp_sa_params *s);
 void sadb_params(const struct half *h, struct esp_sa_params *s);
 struct esp_endpoint half_ends(const struct half *h);
 int sadb_capable(struct esp_engine *e, const struct half *h, struct esp_error *why); // as engine.h's capable

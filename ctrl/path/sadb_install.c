@@ -49,14 +49,13 @@ struct esp_endpoint half_ends(const struct half *h)
     return e;
 }
 
-void sadb_params(const struct half *h, struct esp_sa_params *s)
+void sadb_shape(const struct half *h, struct esp_sa_params *s)
 {
-    struct child *c = h->child;
+    const struct child *c = h->child;
     const struct child_facts *m = &c->c;
     struct child_algs algs = algs_of(m);
     enum esp_dir dir = half_dir(h);
     struct esp_endpoint ends = half_ends(h);
-    const uint8_t *key = child_keymat(c, dir);
     *s = (struct esp_sa_params){.dir = dir,
                                 .mode = m->mode == MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
                                 .protocol = algs.ah ? ESP_PROTOCOL_AH : ESP_PROTOCOL_ESP,
@@ -86,6 +85,13 @@ void sadb_params(const struct half *h, struct esp_sa_params *s)
         memcpy(s->seen, c->seen, c->seen_words * sizeof(c->seen[0]));
         s->seen[0] |= 1;
     }
+}
+
+void sadb_params(const struct half *h, struct esp_sa_params *s)
+{
+    struct child_algs algs = algs_of(&h->child->c);
+    const uint8_t *key = child_keymat(h->child, half_dir(h));
+    sadb_shape(h, s);
     memcpy(s->key, key, algs.key);
     memcpy(s->salt, key + algs.key, algs.salt);
     memcpy(s->integ_key, key + algs.key + algs.salt, algs.integ_key);
@@ -94,10 +100,8 @@ void sadb_params(const struct half *h, struct esp_sa_params *s)
 int sadb_capable(struct esp_engine *e, const struct half *h, struct esp_error *why)
 {
     struct esp_sa_params params;
-    sadb_params(h, &params);
-    int rc = e->ops->capable(e, &params, why);
-    OPENSSL_cleanse(&params, sizeof(params));
-    return rc;
+    sadb_shape(h, &params);
+    return e->ops->capable(e, &params, why);
 }
 
 static unsigned window_words(uint32_t window)
@@ -152,7 +156,6 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
                                 .name = called};
     struct child_algs algs = algs_of(&c->c);
     c->alg = (uint8_t)algs.alg;
-    c->integ = (uint8_t)algs.integ;
     c->ah = algs.ah;
     c->out_after = m->out_after;
     c->keys_req = with->req;

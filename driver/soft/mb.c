@@ -63,16 +63,16 @@ static bool load(struct mb *m)
 
 static bool reserve(struct mb *m)
 {
-    void *p = MAP_FAILED;
-
-    for (m->size = MB_SCHEDULES; p == MAP_FAILED && m->size >= 64; m->size /= p == MAP_FAILED ? 4 : 1)
-        p = mmap(NULL, m->size * sizeof(*m->store), PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return false;
-    m->store = p;
-    (void)madvise(p, m->size * sizeof(*m->store), MADV_DONTDUMP);
-    return true;
+    for (m->size = MB_SCHEDULES; m->size >= 64; m->size /= 4) { // where so much is not to be had, less
+        void *p = mmap(NULL, m->size * sizeof(*m->store), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED)
+            continue;
+        m->store = p;
+        (void)madvise(p, m->size * sizeof(*m->store), MADV_DONTDUMP);
+        return true;
+    }
+    return false;
 }
 
 struct mb *mb_open(void)

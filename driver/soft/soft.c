@@ -247,15 +247,18 @@ static void collect(struct soft_engine *s)
     }
 }
 
-// Takes the node too. A deleted SA has stood still since its queue wiped it: what it knows is exact now.
+// Takes the node too. A short one is a deleted SA's, whose jobs are all back: none is submitted for it any
+// more, its queue does not know it, and what it knows, drops too, is exact now.
 static void take_event(struct soft_engine *s, struct event_node *node, struct esp_event *ev)
 {
     struct esp_sa *sa = node->ev ? node->ev->sa : node->of;
 
-    *ev = node->ev ? *node->ev : (struct esp_event){0};
-    free(node);
-    if (!ev->sa)
+    *ev = (struct esp_event){0};
+    if (node->ev)
+        *ev = *node->ev;
+    else
         soft_queue_answer(sa, ESP_EVENT_SA_DELETED, ev);
+    free(node);
     if (ev->type == ESP_EVENT_SA_REFUSED)
         ev->sa = NULL;
     if (ev->type == ESP_EVENT_SA_DELETED || ev->type == ESP_EVENT_SA_REFUSED) {

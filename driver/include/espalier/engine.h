@@ -236,8 +236,10 @@ struct esp_engine_ops {
     // used in jobs from the ADDED event on.
     int (*sa_add)(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
                   struct esp_error *err);
-    int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa); // answer: SA_DELETED; needs no memory
-    int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);  // answer: SA_STATS
+    // Answer: SA_DELETED; needs no memory. Its queue's thread submits no more jobs that name it before that
+    // event is taken; those that it had not stopped submitting in time end with SA_DRAINING.
+    int (*sa_delete)(struct esp_engine *e, struct esp_sa *sa);
+    int (*sa_query)(struct esp_engine *e, struct esp_sa *sa);                     // answer: SA_STATS
     int (*sa_lease)(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit); // answer: SA_LEASED
     // The ends of the SA have moved (RFC 7296 section 2.23, RFC 4555). 0: holds from now on, for jobs
     // submitted after this but for those that a card takes before the command. -EOPNOTSUPP with the reason:
