@@ -132,6 +132,8 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     mobike_inherit(next, old);
     next->replaces = old->replaces;
     next->alone = old->alone;
+    next->line_at = old->line_at;
+    next->line_ours = old->line_ours;
     if (next->conn != old->conn)
         sa_set_conn(next, old->conn);
     next->children = old->children;

@@ -413,6 +413,10 @@ void sa_up(struct ike_sa *sa)
         !table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
     sa->established_at = loop_now(ike->loop) ? loop_now(ike->loop) : 1;
+    if (!sa->line_at) {
+        sa->line_at = sa->established_at;
+        sa->line_ours = sa->initiator;
+    }
     if (sa->conn->cfg.dpd_delay) {
         sa->liveness.fire = liveness;
         sa->liveness.ctx = sa;

@@ -141,6 +141,8 @@ struct ike_sa {
     struct pki_standing
         *standing[2]; // what proved the peer in either round and may be revoked; NULL: nothing can
     uint64_t last_in, last_out, established_at;
+    uint64_t line_at;   // when the first of its line was up, before any rekeying
+    bool line_ours;     // and whether that was initiated here
     uint64_t hinted_at; // somebody said in clear that the peer has forgotten its SAs; 0: nobody
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     uint64_t proof_over_at; // of over_at, what the end of the peer's proof makes of it; 0: nothing

@@ -43,17 +43,18 @@ struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_c
 
 // Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
 // for CHILD SAs). Both know both SPIs and come to the same end, but only the one that began an SA knows what
-// it knew by then: that end alone deletes it. Where it had its reasons (it reauthenticates), it keeps it.
+// it knew by then: that end alone deletes it. Where it had its reasons (it reauthenticates), it keeps it. Who
+// has rekeyed the earlier one meanwhile, and when, has initiated nothing.
 static bool crossing(const struct ike_sa *sa, const struct ike_sa *earlier)
 {
-    return sa->initiator != earlier->initiator && sa->began_at <= earlier->established_at;
+    return sa->initiator != earlier->line_ours && sa->began_at <= earlier->line_at;
 }
 
 // The peer began so soon after our own was up that its request may have been lost once on its way.
 enum { CLOSE_MS = 2000 };
 static bool perhaps_crossing(const struct ike_sa *sa, const struct ike_sa *earlier)
 {
-    return !sa->initiator && earlier->initiator && sa->began_at <= earlier->established_at + CLOSE_MS;
+    return !sa->initiator && earlier->line_ours && sa->began_at <= earlier->line_at + CLOSE_MS;
 }
 
 static bool survives(const struct ike_sa *a, const struct ike_sa *b)

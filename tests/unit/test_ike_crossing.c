@@ -414,6 +414,47 @@ static void test_one_that_is_to_end_and_gets_another_child_ends_all_the_same(voi
     pair_free(p);
 }
 
+// --- another one beside it ---
+
+static int init_comes_later(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->data[18] == EX_SA_INIT && d->to == 1 ? -1 : 1;
+}
+
+// That the peer has rekeyed the first a moment ago, or does while the second is on its way, does not make
+// them two that both ends began at once.
+static void test_another_one_about_the_time_of_a_rekeying_ends_neither(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        int begins = n & 1;
+        struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
+        struct conn *c = p->s[begins].ike->sas->conn;
+        pair_wait(p, 60000);
+        if (n < 2) {
+            rekey_ike(p->s[!begins].ike->sas);
+            pair_wait(p, 500);
+        }
+        c->refs++;
+        assert_int_equal(initiate_anew(p->s[begins].ike, c, &c->cfg.children[1], NULL), 0);
+        conn_unref(c);
+        if (n >= 2) {
+            p->filter = begins ? NULL : init_comes_later;
+            for (struct ike_sa *sa = p->s[!begins].ike->sas; sa; sa = sa->next)
+                rekey_ike(sa);
+            pair_run(p);
+        }
+        pair_wait(p, 60000);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(p->s[i].ike->sa_count, 2);
+            assert_int_equal(pair_live(&p->s[i]), 2);
+        }
+        pair_free(p);
+    }
+}
+
 // --- both rekey the IKE SA at once, and the peer's is in use before the own one fails ---
 
 static struct {
@@ -484,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_what_was_rekeyed_lingers_as_long_as_the_settings_say),
         cmocka_unit_test(test_one_that_is_to_end_and_is_rekeyed_by_either_end_ends_all_the_same),
         cmocka_unit_test(test_one_that_is_to_end_and_gets_another_child_ends_all_the_same),
+        cmocka_unit_test(test_another_one_about_the_time_of_a_rekeying_ends_neither),
         cmocka_unit_test(test_successor_in_use_that_is_closed_before_the_own_rekeying_fails_stays_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
