@@ -224,6 +224,8 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct ke
     struct writer w = writer_of(buf, sizeof(buf));
     bool with_ke = c->suite.ke.id != 0;
     describe(c, &m);
+    if (t->child_id && child_by_id(ike, t->child_id))
+        m.policy_id = conn_policy_kept(ike, c->sa->conn, c->cfg);
     msg_write(&w, MSG_CHILD, &m);
     c->state = CHILD_INSTALLING;
     struct msg_CHILD_DERIVE q = {.req = ask_new_child(t, c->id, fn),

@@ -140,14 +140,6 @@ static bool resolve(const struct ts_list *in, const struct known *host, struct t
     return true;
 }
 
-static bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b)
-{
-    bool eq = a->count == b->count;
-    for (unsigned i = 0; eq && i < a->count; i++)
-        eq = ts_eq(&a->t[i], &b->t[i]);
-    return eq;
-}
-
 static const struct policy_spec *same_policy(const struct policy_spec *p, unsigned count,
                                              const struct policy_spec *s)
 {

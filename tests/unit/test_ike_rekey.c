@@ -367,6 +367,42 @@ static void test_install_that_fails_at_either_end_leaves_the_old_one(void **stat
     }
 }
 
+static uint32_t newest_policy(const struct side *s)
+{
+    return s->sas[s->sa_count - 1].child.policy_id;
+}
+
+static void edit_selectors(struct conn_config *c)
+{
+    pair_own_selectors(&c->children[0]);
+    c->children[0].local_ts->t[0].lo[1] = c->children[0].local_ts->t[0].hi[1] = 99;
+}
+
+// What an edit has made another child of is rekeyed as what it was; an edit of something else changes
+// nothing.
+static void test_child_that_was_edited_since_is_rekeyed_under_its_own_policy(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 8; n++) {
+        int editor = n & 1, rekeys = n >> 1 & 1;
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
+        struct conn_config c;
+        uint32_t before = newest_policy(&p->s[editor]);
+        pair_default_conn(&c, editor);
+        if (n & 4)
+            edit_selectors(&c);
+        else
+            c.children[0].inactivity = 4000;
+        pair_load(p, editor, &c);
+        assert_true((p->s[editor].policy->id == before) == !(n & 4));
+        expiry_rekey(child(p, rekeys));
+        pair_wait(p, 10000);
+        assert_one(p);
+        assert_int_equal(newest_policy(&p->s[editor]), before);
+        pair_free(p);
+    }
+}
+
 // --- further CHILD SAs ---
 
 static void test_second_child_comes_on_the_same_ike_sa(void **state)
@@ -637,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_child_that_the_peer_does_not_know_is_made_anew),
         cmocka_unit_test(test_rekeying_that_is_refused_leaves_the_old_one_and_is_tried_again),
         cmocka_unit_test(test_install_that_fails_at_either_end_leaves_the_old_one),
+        cmocka_unit_test(test_child_that_was_edited_since_is_rekeyed_under_its_own_policy),
         cmocka_unit_test(test_second_child_comes_on_the_same_ike_sa),
         cmocka_unit_test(test_both_ends_make_the_same_child_and_nothing_fails),
         cmocka_unit_test(test_idle_child_is_closed_and_does_not_come_back_by_itself),
