@@ -184,6 +184,8 @@ static void note_child(struct vici_child *c, const struct item *it)
         snprintf(c->name, sizeof(c->name), "%.31s", it->value);
     else if (!strcmp(it->name, "state"))
         snprintf(c->state, sizeof(c->state), "%.15s", it->value);
+    else if (!strcmp(it->name, "uniqueid"))
+        c->id = (uint32_t)strtoul(it->value, NULL, 10);
     else if (!strcmp(it->name, "spi-in"))
         c->spi_in = (uint32_t)strtoul(it->value, NULL, 16);
     else if (!strcmp(it->name, "spi-out"))

@@ -11,7 +11,7 @@
 enum { VICI_SAS = 16, VICI_CHILDREN = 96 };
 struct vici_child {
     char name[32], state[16];
-    uint32_t spi_in, spi_out;
+    uint32_t id, spi_in, spi_out;
     uint64_t packets_in, packets_out;
 };
 struct vici_sa {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// See policy_lab.h: the two gateways, their files, and the host.
+#include "tests/system/policy_lab.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EAST_CHILD                                                                                           \
+    "{ local_ts = 10.2.0.0/16,fd02::/64\n remote_ts = 10.1.0.0/16,fd01::/64\n esp_proposals = aes256gcm16 }"
+#define SECRET                                                                                               \
+    "secrets { ike-1 { id-1 = west.example\n id-2 = east.example\n secret = \"a shared secret of the lab\" " \
+    "} }\n"
+
+void note(struct test *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->log[t->log_count++ % LOG_LINES], sizeof(t->log[0]), fmt, ap);
+    va_end(ap);
+    if (getenv("ESPALIER_STEPS"))
+        fprintf(stderr, "%8.1f s  %s\n", (double)(mono_us() - t->begun) / 1e6,
+                t->log[(t->log_count - 1) % LOG_LINES]);
+}
+
+int in_west(struct test *t, const char *commands)
+{
+    return sh("nsenter --net=%s sh -c '%s'", t->lab.west.ns, commands);
+}
+
+int in_east(struct test *t, const char *commands)
+{
+    return sh("nsenter --net=%s sh -c '%s'", t->lab.east.ns, commands);
+}
+
+// ---- files
+
+static void write_conn(FILE *f, int i, const struct child *c)
+{
+    static const char *const modes[] = {"tunnel", "pass", "drop"};
+    if (!c[0].there && !c[1].there)
+        return;
+    fprintf(f,
+            "connections { c%d { version = 2\n local_addrs = 10.10.0.1\n remote_addrs = 10.10.0.2\n unique = "
+            "no\n proposals = aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = west.example }\n"
+            " remote { auth = psk\n id = east.example }\n children {\n",
+            i);
+    for (int k = 0; k < CHILDREN; k++)
+        if (c[k].there)
+            fprintf(f,
+                    "  k%d%d { mode = %s\n local_ts = %s%s\n remote_ts = %s%s\n start_action = %s\n "
+                    "esp_proposals = aes256gcm16 }\n",
+                    i, k, modes[c[k].mode], local_text(&c[k]), local_kind(&c[k]), remote_text(&c[k]),
+                    remote_kind(&c[k]), c[k].trap ? "trap" : "none");
+    fputs(" } } }\n", f);
+}
+
+static FILE *swanctl_conf(const struct site *s)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/swanctl/swanctl.conf", s->dir);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        abort();
+    return f;
+}
+
+int lab_load(struct test *t, const struct file *file, const char *more)
+{
+    char out[8192];
+    FILE *f = swanctl_conf(&t->lab.west);
+    for (int i = 0; i < CONNS; i++)
+        write_conn(f, i, file->child[i]);
+    fputs(more, f);
+    fputs(SECRET, f);
+    fclose(f);
+    return swanctl(&t->lab.west, out, sizeof(out), "--load-all --noprompt");
+}
+
+// East takes whatever west asks for.
+static bool start_east(struct test *t)
+{
+    static const struct tunnel_options options = {.start_action = "none"};
+    char out[4096];
+    char *const no_card[] = {"--card", "none", NULL};
+    if (!espalierd_start(&t->lab, &t->lab.east, &t->lab.west, &options, no_card))
+        return false;
+    FILE *f = swanctl_conf(&t->lab.east);
+    fputs(
+        "connections { e { local_addrs = 10.10.0.2\n remote_addrs = 10.10.0.1\n unique = no\n proposals = "
+        "aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = east.example }\n remote { auth = psk\n id "
+        "= west.example }\n children { e " EAST_CHILD " } } }\n" SECRET,
+        f);
+    fclose(f);
+    return swanctl(&t->lab.east, out, sizeof(out), "--load-all --noprompt") == 0 || complain("%s", out);
+}
+
+// ---- west
+
+static bool serves(void *ctx)
+{
+    struct test *t = ctx;
+    char out[4096];
+    return swanctl(&t->lab.west, out, sizeof(out), "--stats") == 0;
+}
+
+bool lab_start_west(struct test *t)
+{
+    char program[600], vici[200], run[200], log[200], socket[200];
+    char *argv[] = {program, "--vici", vici, "--run-dir", run, "--card", "none", NULL};
+    snprintf(program, sizeof(program), "%s/espalierd", bin_dir());
+    snprintf(vici, sizeof(vici), "unix://%s/vici", t->lab.west.dir);
+    snprintf(socket, sizeof(socket), "%s/vici", t->lab.west.dir);
+    snprintf(run, sizeof(run), "%s/run", t->lab.west.dir);
+    snprintf(log, sizeof(log), "%s/daemon.log", t->lab.west.dir);
+    unlink(socket);
+    t->lab.west.daemon = spawn(log, t->lab.west.ns, argv);
+    return wait_for(serves, t, PATIENCE_MS) || complain("it does not start");
+}
+
+// ---- what they stand in
+
+// A second address on the link: with the first one gone the ways by it stay.
+static bool networks(struct test *t)
+{
+    return in_west(t, "for a in 10.1.1.1/32 10.1.0.9/32; do ip addr add $a dev lo; done; for a in fd01::1 "
+                      "fd01::9; do ip -6 addr add $a/128 dev lo nodad; done; ip addr add 192.0.2.1/24 dev "
+                      "outer; ip link add lan0 type veth peer name lan1; echo 1 "
+                      ">/proc/sys/net/ipv6/conf/lan1/disable_ipv6; ip link set lan0 up; ip link set lan1 up; "
+                      "ip route add 10.1.7.0/24 dev lan0; ip -6 route add fd01::7:0/112 dev lan0; "
+                      "ip neigh add 10.1.7.7 lladdr 02:00:00:00:00:07 dev lan0; "
+                      "ip -6 neigh add fd01::7:7 lladdr 02:00:00:00:00:07 dev lan0; "
+                      "echo 0 >/proc/sys/net/ipv4/conf/lan0/rp_filter; "
+                      "for i in all default lan0 outer; do echo 1 >/proc/sys/net/ipv6/conf/$i/forwarding; "
+                      "done") == 0 ||
+           complain("cannot make a host behind west");
+}
+
+bool lab_prepare(struct test *t)
+{
+    const struct site *w = &t->lab.west;
+    if (!lab_up(&t->lab, "esppol") || !lab_ipv6(&t->lab) || !networks(t) || !start_east(t) || !probes_open(t))
+        return false;
+    if (in_west(t, "ip route add 10.2.9.0/24 via 10.10.0.2; ip -6 route add fd03::/64 via fd10::2") ||
+        sh("mkdir -p %s/swanctl/conf.d %s/swanctl/x509 %s/run && echo \"swanctl { }\" >%s/client.conf",
+           w->dir, w->dir, w->dir, w->dir))
+        return complain("cannot prepare west");
+    // the neighbours know each other before anything is judged by its time
+    in_west(t, "ping -c 1 -W 2 10.10.0.2; ping -c 1 -W 4 fd10::2");
+    return lab_start_west(t) && lab_load(t, &t->naive.loaded, "") == 0;
+}

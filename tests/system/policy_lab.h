@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two gateways, a link whose far end is watched, a host behind one of them; what is done to that one, and
+// what is sent both ways afterwards.
+#ifndef TESTS_SYSTEM_POLICY_LAB_H
+#define TESTS_SYSTEM_POLICY_LAB_H
+
+#include "tests/system/harness.h"
+#include "tests/system/policy_naive.h"
+
+enum { LOG_LINES = 400 };
+struct test {
+    struct lab lab;
+    uint64_t seed, begun;
+    struct rng rng;
+    struct naive naive;
+    unsigned steps, probes, seen, delivered, log_count, not_as_before;
+    int link, tunnel; // what comes to east, and what comes out of its SAs
+    int link_tx;      // from east
+    int lan, lan_tx;  // the host behind west
+    uint8_t lan_mac[6], wan_mac[6];
+    uint16_t next_id;
+    char log[LOG_LINES][100];
+};
+
+__attribute__((format(printf, 2, 3))) void note(struct test *t, const char *fmt, ...);
+
+bool lab_prepare(struct test *t); // with nothing loaded yet
+bool lab_start_west(struct test *t);
+int lab_load(struct test *t, const struct file *file, const char *more);
+int in_west(struct test *t, const char *commands);
+int in_east(struct test *t, const char *commands);
+
+enum way { WAY_UP, WAY_CLEAR, WAY_DOWN }; // SAs bring what they protect; what is in clear comes; nothing can
+bool probe_out(struct test *t, enum way way);
+bool probe_in(struct test *t);
+bool probes_open(struct test *t); // its sockets
+
+bool step(struct test *t);
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A naive second reading of what policies ask for, from the files and from what is held up by CHILD SAs
+// alone: what may be in a file, what operators and peers do to it, and what has to become of a packet.
+// Nothing of the daemon is in it.
+#ifndef TESTS_SYSTEM_POLICY_NAIVE_H
+#define TESTS_SYSTEM_POLICY_NAIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/world/rng.h"
+
+enum { CONNS = 3, CHILDREN = 2, HELD = 256, NAIVE_ICMP = 1 };
+enum mode { TUNNEL, PASS, DROP };
+enum cut { WHOLE, LATER, SPLIT }; // LATER: the second half alone
+
+struct child {
+    bool there;
+    enum mode mode;
+    int local, remote, kind;
+    bool trap;
+};
+struct file { // a swanctl.conf
+    struct child child[CONNS][CHILDREN];
+};
+struct held { // a CHILD SA keeps the policy that it was made for
+    int conn, child;
+    struct child was;
+    bool maybe; // perhaps: by traffic, where the child is a trap, or until a newer one is up
+};
+struct naive {
+    struct file loaded;
+    struct held held[HELD];
+    unsigned held_count;
+};
+
+struct probe_kind {
+    const char *near, *far; // of west and of east
+    bool behind;            // near is a host behind west
+    int proto;              // 17, 6, NAIVE_ICMP of either family
+    enum cut cut;
+    uint16_t port; // of east
+};
+enum expected { MUST_PASS, NEVER_CLEAR, EITHER };
+
+bool six(const struct child *c);
+const char *local_text(const struct child *c);
+const char *remote_text(const struct child *c);
+const char *local_kind(const struct child *c); // "[udp]"
+const char *remote_kind(const struct child *c);
+bool same_child(const struct child *a, const struct child *b);
+
+struct probe_kind naive_probe(struct rng *r);
+enum expected naive_expect(const struct naive *n, const struct probe_kind *p);
+bool naive_delivered(const struct naive *n, const struct probe_kind *p); // what protects it has an SA
+
+void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const char *text), void *ctx);
+void naive_loaded(struct naive *n, const struct file *next);
+void naive_up(struct naive *n, int conn, int child);
+void naive_unsure(struct naive *n, int conn, int child); // one SA of several is gone
+void naive_down(struct naive *n, int conn, int child);   // -1: all
+
+#endif
