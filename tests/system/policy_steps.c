@@ -254,8 +254,8 @@ static bool step_meddle(struct test *t)
     static const char *const what[] = {
         "ip link set espalier0 down; sleep 0.1; ip link set espalier0 up",
         "ip route flush table all proto 89",
-        "ip rule | sed -n \"s/^\\([0-9]*\\):.*proto 89.*/\\1/p\" | while read p; "
-        "do ip rule del pref $p; done; true",
+        ("ip rule | sed -n \"s/^\\([0-9]*\\):.*proto 89.*/\\1/p\" | while read p; "
+         "do ip rule del pref $p; done; true"),
         "ip xfrm policy deleteall", "ip -6 route flush table all proto 89; true"};
     struct state s = {.t = t};
     const char *w = what[rng_below(&t->rng, 5)];

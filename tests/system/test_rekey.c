@@ -85,10 +85,25 @@ static void pause_all(bool on)
         stream_pause(&rig.stream[i], on);
 }
 
+static bool all_go_on(void *ctx)
+{
+    const uint64_t *came = ctx;
+    for (unsigned i = 0; i < rig.streams; i++)
+        if (stream_came(&rig.stream[i]) <= came[i])
+            return false;
+    return true;
+}
+
+// Something has come by each SA before the next one takes its place, however late the sender is.
 static void each_side_rekeys(enum rekey what, unsigned times)
 {
-    for (unsigned i = 0; i < 2 * times; i++)
+    uint64_t came[sizeof(rig.stream) / sizeof(rig.stream[0])];
+    for (unsigned i = 0; i < 2 * times; i++) {
         assert_true(rig_rekey(&rig, (int)(i % 2), what, 0));
+        for (unsigned s = 0; s < rig.streams; s++)
+            came[s] = stream_came(&rig.stream[s]);
+        assert_true(wait_for(all_go_on, came, PATIENCE_MS));
+    }
 }
 
 static bool same_ike_sa(void)
