@@ -5,13 +5,18 @@
 
 int rig_setup(void **state)
 {
+    return rig_setup_with(state, &fake_default);
+}
+
+int rig_setup_with(void **state, const struct fake_options *card)
+{
     struct fixture *f = calloc(1, sizeof(*f));
     struct esp_card_options o = {0};
     struct esp_error err = {0};
 
     assert_non_null(f);
     *state = f;
-    f->card = fake_card_start(&fake_default);
+    f->card = fake_card_start(card);
     o.pci_sysfs = fake_card_sysfs(f->card);
     o.ring_log2 = 5;
     if (esp_card_open(&f->e, &o, &err))

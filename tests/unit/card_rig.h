@@ -20,6 +20,7 @@ struct fixture {
 
 // A card that is well, its engine, and buffers in every job; rig_end: of engine and card alone.
 int rig_setup(void **state);
+int rig_setup_with(void **state, const struct fake_options *o); // another card
 void rig_end(struct fixture *f);
 int rig_teardown(void **state);
 struct esp_sa_params card_params(enum esp_dir dir, uint32_t spi);

@@ -50,11 +50,11 @@ struct fake_card {
     atomic_ullong slept; // cycles that passed unseen
     unsigned long long slept_seen;
     atomic_int fault;
-    atomic_uint doorbells, reads, master, keys_seen;
+    atomic_uint doorbells, reads, clock_looks, master, keys_seen;
 };
 
 const struct fake_options fake_default = {
-    .magic = 0x4c505345, .abi = 0x20000, .queues = 2, .features = 0x0fff};
+    .magic = 0x4c505345, .abi = 0x20000, .queues = 2, .features = 0x0fff, .clock_khz = 250000, .look = 1u << 22};
 
 static uint32_t *reg(struct fake_card *f, uint32_t at)
 {
@@ -74,7 +74,7 @@ static void reset_card(struct fake_card *f)
     *reg(f, ESPC_REG_SA_SLOTS) = SLOTS;
     *reg(f, ESPC_REG_QUEUES) = f->o.queues;
     *reg(f, ESPC_REG_MAX_LEN) = 9216;
-    *reg(f, ESPC_REG_CLOCK_KHZ) = 250000;
+    *reg(f, ESPC_REG_CLOCK_KHZ) = f->o.clock_khz;
     *reg(f, ESPC_REG_VECTORS) = 4;
     *reg(f, ESPC_REG_STATUS) = ESPC_STATUS_READY_MASK;
     static const uint32_t block[][2] = {{1, 0}, {2, 0x1000}, {3, 0x2000}, {4, 0x3000}, {99, 0x5000}, {0, 0}};
@@ -348,6 +348,7 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
     int fault = atomic_load(&f->fault);
 
     atomic_fetch_add(&f->reads, 1);
+    atomic_fetch_add(&f->clock_looks, at == ESPC_REG_FREERUN_LO);
     if (fault == FAKE_ONES_LATER && at == ESPC_REG_EPOCH)
         atomic_store(&f->fault, fault = FAKE_ALL_ONES);
     if (fault == FAKE_ALL_ONES)
@@ -355,7 +356,7 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
     if (fault == FAKE_SLOW_ENABLE && at == ESPC_REG_CTRL)
         nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 200000000}, NULL);
     if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO && (fault != FAKE_FREEZE_LATER || f->looks++ < 3))
-        f->freerun += 1u << 22;
+        f->freerun += f->o.look;
     wake_clock(f);
     *reg(f, ESPC_REG_FREERUN_LO) = (uint32_t)f->freerun;
     *reg(f, ESPC_REG_FREERUN_HI) = (uint32_t)(f->freerun >> 32);
@@ -587,6 +588,11 @@ bool fake_card_master(struct fake_card *f)
 unsigned fake_card_doorbells(struct fake_card *f)
 {
     return atomic_load(&f->doorbells);
+}
+
+unsigned fake_card_looks(struct fake_card *f)
+{
+    return atomic_load(&f->clock_looks);
 }
 
 unsigned fake_card_reads(struct fake_card *f)

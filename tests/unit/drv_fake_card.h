@@ -46,6 +46,7 @@ enum fake_fault {
 
 struct fake_options {
     uint32_t magic, abi, queues, features, next_of_block_1;
+    uint32_t clock_khz, look; // look: cycles that pass between two looks at its clock
     bool no_server;
 };
 
@@ -60,5 +61,6 @@ bool fake_card_master(struct fake_card *f);                 // is bus mastering 
 bool fake_card_saw_key(struct fake_card *f); // do key octets stand in the memory of the SA commands?
 unsigned fake_card_doorbells(struct fake_card *f);
 unsigned fake_card_reads(struct fake_card *f); // BAR0 reads so far
+unsigned fake_card_looks(struct fake_card *f); // of them at its clock
 
 #endif

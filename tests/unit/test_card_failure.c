@@ -310,6 +310,48 @@ static void test_a_queue_that_stands_still_is_found_while_the_other_moves(void *
     assert_true(seq > 3);
 }
 
+static void wait_looks(struct fixture *f, unsigned n)
+{
+    uint64_t end = now_ms() + PATIENCE_MS;
+    for (unsigned from = fake_card_looks(f->card); fake_card_looks(f->card) - from < n; nap())
+        if (now_ms() > end)
+            fail_msg("the card's clock was looked at %u times of %u", fake_card_looks(f->card) - from, n);
+}
+
+// 250 ms of work that stands still: in cycles of a slow card, and of a fast one.
+static void test_a_hang_is_judged_by_the_rate_of_the_cards_clock(void **unused)
+{
+    static const uint32_t khz[] = {1000, 250000, 2000000};
+    void *state;
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(khz) / sizeof(khz[0]); i++) {
+        struct fake_options o = fake_default;
+        struct esp_job *job;
+        struct fixture *f;
+        struct esp_event ev;
+
+        o.clock_khz = khz[i];
+        o.look = 1;
+        rig_setup_with(&state, &o);
+        f = state;
+        add_pair(f);
+        fake_card_fault(f->card, FAKE_HOLD);
+        job = encap_job(f, 0, 40);
+        assert_int_equal(esp_submit(f->e, &job, 1), 1);
+        wait_looks(f, 3); // the work was seen to stand
+        fake_card_sleep(f->card, 200ull * khz[i]);
+        wait_looks(f, 3);
+        if (f->e->ops->events(f->e, &ev, 1))
+            fail_msg("%u kHz: %s, after 200 ms", khz[i], ev.error.text);
+        fake_card_sleep(f->card, 60ull * khz[i]);
+        ev = wait_failed(f);
+        if (!strstr(ev.error.text, "hangs: queue 1 had no completion in 260 ms of the card's clock"))
+            fail_msg("%u kHz: %s", khz[i], ev.error.text);
+        rig_teardown(&state);
+    }
+}
+
 static void test_sleeping_asks_the_bus_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -372,6 +414,7 @@ int main(void)
         T(test_mute_card_cannot_be_shown_silent),
         T(test_no_call_waits_for_a_mute_card),
         T(test_a_queue_that_stands_still_is_found_while_the_other_moves),
+        T(test_a_hang_is_judged_by_the_rate_of_the_cards_clock),
         T(test_sleeping_asks_the_bus_nothing),
         T(test_handover_without_a_lease_is_refused),
         T(test_extended_lease_counts_from_the_request_on),
