@@ -40,12 +40,13 @@ check-debian12 check-debian13: check-debian%: ## `make check` on a bare Debian 1
 	@tests/deps.sh roots
 	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, sanitizers, fail-over, policies, the card in C, proofs, Debian 13
+check-long: ## everything: check, sanitizers, fail-over, policies, the card in C, the cost of a look-up, proofs, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-san
 	@$(AGAIN) check-failover
 	@$(AGAIN) check-policy
 	@$(AGAIN) check-orders ORDERS_CPU=3600
 	@$(AGAIN) check-card-model
+	@$(AGAIN) bench-lookup
 	@$(AGAIN) formal formal-mutants
 	@$(AGAIN) check-debian13
