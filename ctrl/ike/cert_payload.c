@@ -77,16 +77,19 @@ void pb_cert(struct pb *b, uint8_t encoding, struct slice data)
     put(b, PL_CERT, encoding, data);
 }
 
-static void take_cas(struct slice hashes, struct peer_cas *out)
+// Returns how many there was no room for.
+static size_t take_cas(struct slice hashes, struct peer_cas *out)
 {
     struct reader r = reader_of(hashes);
     while (r.left >= sizeof(out->hash[0]) && out->count < PEER_CAS_MAX)
         memcpy(out->hash[out->count++], rd_bytes(&r, sizeof(out->hash[0])).p, sizeof(out->hash[0]));
+    return r.left / sizeof(out->hash[0]);
 }
 
 bool certreq_read(const struct payloads *pl, struct peer_cas *out)
 {
     bool asks = false;
+    size_t cut = 0;
     out->count = 0;
     for (unsigned i = 0; i < pl->count; i++) {
         struct slice body = pl->p[i].body;
@@ -94,8 +97,11 @@ bool certreq_read(const struct payloads *pl, struct peer_cas *out)
             continue;
         asks = asks || body.p[0] == CERT_X509 || body.p[0] == CERT_RAW_KEY;
         if (body.p[0] == CERT_X509)
-            take_cas(slice_of(body.p + 1, body.len - 1), out);
+            cut += take_cas(slice_of(body.p + 1, body.len - 1), out);
     }
+    if (cut)
+        LOGF(IKE, 1, "the peer names %zu authorities, the last %zu are left out: %d are taken",
+             out->count + cut, cut, PEER_CAS_MAX);
     return asks;
 }
 
@@ -117,14 +123,13 @@ void pb_signature_hashes(struct pb *b)
 bool signature_hashes_read(const struct payloads *pl, uint32_t *schemes)
 {
     struct notify n;
-    uint16_t hashes[SIGNATURE_HASHES_MAX];
-    size_t count = 0;
     *schemes = 0;
     if (!notify_find(pl, N_SIGNATURE_HASH_ALGORITHMS, &n))
         return false;
     struct reader r = reader_of(n.data);
-    while (r.left >= 2 && count < SIGNATURE_HASHES_MAX)
-        hashes[count++] = rd_u16(&r);
-    *schemes = cr_schemes_with_hashes(hashes, count);
+    while (r.left >= 2) {
+        uint16_t hash = rd_u16(&r);
+        *schemes |= cr_schemes_with_hashes(&hash, 1);
+    }
     return true;
 }

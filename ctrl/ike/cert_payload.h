@@ -8,7 +8,7 @@
 #include "ctrl/pki/pki.h"
 
 // What a peer may send before it is known; more is refused by name.
-enum { CERT_OCTETS_MAX = 64 * 1024, SIGNATURE_HASHES_MAX = 16, PEER_CAS_MAX = 64 };
+enum { CERT_OCTETS_MAX = 64 * 1024, PEER_CAS_MAX = 64 };
 enum { CERT_X509 = 4, CERT_CRL = 7, CERT_HASH_URL = 12, CERT_HASH_URL_BUNDLE = 13, CERT_RAW_KEY = 15 };
 
 struct peer_certs {

@@ -94,19 +94,25 @@ void selectors_resolve(const struct ts_list *in, const struct addr *host, struct
 
 bool selectors_narrow(const struct ts_list *ours, const struct ts_list *theirs, struct ts_list *out)
 {
+    unsigned cut = 0;
     memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < ours->count; i++) {
-        for (unsigned k = 0; k < theirs->count && out->count < TS_MAX; k++) {
+        for (unsigned k = 0; k < theirs->count; k++) {
             struct ts t;
             bool twice = false;
             if (!ours->t[i].family || !theirs->t[k].family || !ts_intersect(&ours->t[i], &theirs->t[k], &t))
                 continue;
             for (unsigned n = 0; n < out->count; n++)
                 twice = twice || ts_contains(&out->t[n], &t);
-            if (!twice)
+            if (!twice && out->count < TS_MAX)
                 out->t[out->count++] = t;
+            else if (!twice)
+                cut++;
         }
     }
+    if (cut)
+        LOGF(CHD, 1, "what is common has %u selectors, the last %u are left out: %d are taken",
+             out->count + cut, cut, TS_MAX);
     return out->count > 0;
 }
 

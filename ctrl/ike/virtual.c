@@ -42,6 +42,13 @@ bool virtual_request_fits(const struct payloads *pl, struct refusal *r)
     return true;
 }
 
+static void tell_cut(const struct cp *cp)
+{
+    if (cp->cut)
+        LOGF(IKE, 1, "the Configuration payload has %u attributes, the last %u are left out: %d are taken",
+             cp->count + cp->cut, cp->cut, CP_ATTRS_MAX);
+}
+
 static bool request_read(const struct payloads *pl, struct cp *out)
 {
     for (unsigned i = 0; i < pl->count; i++)
@@ -88,6 +95,7 @@ uint16_t virtual_assign(struct ike_sa *sa, const struct payloads *pl)
     unsigned wishes = 0;
     if (!request_read(pl, &cp))
         return 0;
+    tell_cut(&cp);
     for (unsigned i = 0; i < cp.count; i++) {
         struct addr wish;
         if (cp_address(&cp.a[i], &wish) && wishes++ < VIPS_MAX)
@@ -239,13 +247,17 @@ static void take_attribute(struct ike_sa *sa, const struct cp_attr *at)
     struct addr a;
     if (!has_room(sa))
         return;
-    if (cp_address(at, &a) && usable(&a) && sa->local_vip_count < VIPS_MAX && !has_vip(sa, &a)) {
+    bool address = cp_address(at, &a) && usable(&a) && !has_vip(sa, &a), dns = !address && cp_dns(at, &a);
+    if (address && sa->local_vip_count < VIPS_MAX) {
         sa->vips->local[sa->local_vip_count++] = (struct vip){.a = a};
         LOGF(IKE, 0, "received virtual IP %s", addr_print(&a, text, sizeof(text)));
-    } else if (cp_dns(at, &a) && sa->dns_count < VIPS_MAX) {
+    } else if (dns && sa->dns_count < VIPS_MAX) {
         sa->vips->dns[sa->dns_count++] = a;
         LOGF(IKE, 1, "received name server %s, which is told and not installed",
              addr_print(&a, text, sizeof(text)));
+    } else if (address || dns) {
+        LOGF(IKE, 1, "received %s %s, which is left out: %d are taken",
+             address ? "virtual IP" : "name server", addr_print(&a, text, sizeof(text)), VIPS_MAX);
     } else {
         LOGF(IKE, 2, "attribute %s of the CFG_REPLY has no effect", cp_attr_name(at->type));
     }
@@ -261,6 +273,7 @@ bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *
         snprintf(why, size, "the CFG_REPLY is malformed (RFC 7296 3.15)");
         return false;
     }
+    tell_cut(&cp);
     for (unsigned i = 0; i < cp.count && cp.type == CP_REPLY; i++)
         take_attribute(sa, &cp.a[i]);
     if (!sa->local_vip_count) {

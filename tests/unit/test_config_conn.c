@@ -757,6 +757,36 @@ static void test_what_large_files_hold_is_taken_and_more_is_refused_by_name(void
     assert_text("more than 64 traffic selectors");
 }
 
+// As many as there may be are taken, one more is refused with the number.
+static void test_lists_of_addresses_and_pools_have_limits_that_are_named(void **state)
+{
+    static const struct {
+        const char *key, *format, *refusal;
+        unsigned most;
+    } cases[] = {{"local_addrs", "10.0.0.%u", "local_addrs: more than 32 addresses", 32},
+                 {"remote_addrs", "10.0.0.%u", "remote_addrs: more than 32 addresses", 32},
+                 {"pools", "p%u", "pools: more than 8", 8},
+                 {"vips", "10.3.0.%u", "vips: more than 4", 4}};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (unsigned more = 0; more < 2; more++) {
+            struct vici_out o;
+            vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+            vici_section(&o, "gw");
+            many_items(&o, cases[i].key, cases[i].most + more, cases[i].format);
+            for (int k = 0; k < 2; k++) {
+                vici_section(&o, k ? "local" : "remote");
+                vici_put(&o, "auth", "psk");
+                vici_section_end(&o);
+            }
+            vici_section_end(&o);
+            assert_int_equal(load_out(&o), more ? -EINVAL : 0);
+            if (more)
+                assert_text(cases[i].refusal);
+        }
+    }
+}
+
 static void test_everything_survives_the_way_to_ike(void **state)
 {
     (void)state;
@@ -926,6 +956,7 @@ int main(void)
         cmocka_unit_test(test_rounds_that_do_not_go_together_are_refused),
         cmocka_unit_test(test_lists_and_structure),
         cmocka_unit_test(test_random_connections_are_taken_or_refused_with_a_reason),
+        cmocka_unit_test(test_lists_of_addresses_and_pools_have_limits_that_are_named),
         cmocka_unit_test(test_everything_survives_the_way_to_ike),
         cmocka_unit_test(test_what_large_files_hold_is_taken_and_more_is_refused_by_name),
         cmocka_unit_test(test_selectors_take_protocols_by_name_and_types_of_icmp),

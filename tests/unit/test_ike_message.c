@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/selectors.h"
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/crypto/signature.h"
+#include "ctrl/lib/log.h"
+#include "tests/unit/ike_watch.h"
 
 // A copy of its own size, so that a sanitizer sees a read past the end.
 static uint8_t *exact(const void *p, size_t n)
@@ -411,6 +415,112 @@ static void test_every_octet_of_selectors_changed_or_cut_is_survived(void **stat
     }
 }
 
+// --- more than there is room for: the first are taken, and how many are left out is said ---
+
+static void test_more_proposals_than_are_looked_at_are_told(void **state)
+{
+    static uint8_t buf[8192];
+    static struct proposal p[OFFERS_MAX + 6];
+    static struct offers o;
+    (void)state;
+    for (unsigned i = 0; i < OFFERS_MAX + 6; i++) {
+        p[i].protocol = PROTO_IKE;
+        transform_by_keyword("aes256gcm16", &p[i].t[p[i].count++]);
+    }
+    for (unsigned more = 0; more <= 6; more += 6) {
+        struct refusal r = {0};
+        struct pb b = pb_of(buf, sizeof(buf));
+        watch_log();
+        pb_offer(&b, p, OFFERS_MAX + more, true, 0, 0);
+        assert_int_equal(offers_read(slice_of(buf + 4, b.w.len - 4), &o, &r), 0);
+        assert_int_equal(o.count, OFFERS_MAX);
+        if (!more)
+            assert_string_equal(watch_lines, "");
+    }
+    assert_true(watch_said("the peer offers 70 proposals, the last 6 are not looked at: 64 are\n"));
+    log_set_sink(NULL, NULL);
+}
+
+static size_t hosts(uint8_t *buf, size_t cap, unsigned count)
+{
+    struct writer w = writer_of(buf, cap);
+    wr_uint(&w, (uint64_t)count << 24, 4);
+    for (unsigned i = 0; i < count; i++) {
+        const uint8_t one[] = {7, 0, 0, 16, 0, 0, 255, 255, 10, 1, 0, (uint8_t)i, 10, 1, 0, (uint8_t)i};
+        wr_bytes(&w, one, sizeof(one));
+    }
+    return w.len;
+}
+
+static void test_more_selectors_than_are_taken_are_told(void **state)
+{
+    uint8_t buf[4096];
+    struct ts_list l, common;
+    (void)state;
+    for (unsigned more = 0; more <= 6; more += 6) {
+        struct refusal r = {0};
+        watch_log();
+        size_t n = hosts(buf, sizeof(buf), TS_MAX + more);
+        assert_int_equal(selectors_read(slice_of(buf, n), "TSr", &l, &r), 0);
+        assert_int_equal(l.count, TS_MAX);
+        if (!more)
+            assert_string_equal(watch_lines, "");
+    }
+    assert_true(watch_said("TSr holds 70 selectors, the last 6 are left out: 64 are taken\n"));
+    struct ts_list ours = {.count = 2};
+    for (unsigned i = 0; i < 2; i++) // every host by two protocols: twice as many in common
+        ours.t[i] = (struct ts){
+            .family = 4, .proto = i ? 17 : 6, .port_hi = 65535, .lo = {10}, .hi = {10, 255, 255, 255}};
+    watch_log();
+    assert_true(selectors_narrow(&ours, &l, &common));
+    assert_int_equal(common.count, TS_MAX);
+    assert_true(watch_said("what is common has 128 selectors, the last 64 are left out: 64 are taken\n"));
+    log_set_sink(NULL, NULL);
+}
+
+static void test_more_authorities_than_are_kept_are_told(void **state)
+{
+    static uint8_t hashes[70 * 20], body[70 * 20 + 1];
+    static struct peer_cas cas;
+    static struct payloads pl = {.count = 1, .p = {{.type = PL_CERTREQ}}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(hashes); i++)
+        hashes[i] = (uint8_t)(i / 20);
+    body[0] = 4; // X.509
+    memcpy(body + 1, hashes, sizeof(hashes));
+    watch_log();
+    pl.p[0].body = slice_of(body, 1 + 64 * 20);
+    assert_true(certreq_read(&pl, &cas));
+    assert_int_equal(cas.count, 64);
+    assert_string_equal(watch_lines, "");
+    pl.p[0].body = slice_of(body, sizeof(body));
+    assert_true(certreq_read(&pl, &cas));
+    assert_int_equal(cas.count, 64);
+    assert_memory_equal(cas.hash, hashes, 64 * 20);
+    assert_true(watch_said("the peer names 70 authorities, the last 6 are left out: 64 are taken\n"));
+    log_set_sink(NULL, NULL);
+}
+
+// However many others of no use to us stand before it.
+static void test_every_hash_of_signatures_is_looked_at(void **state)
+{
+    static const uint16_t sha256 = CR_HASH_SHA256;
+    static struct payloads pl;
+    uint8_t list[2 * 200], buf[512];
+    struct refusal r = {0};
+    uint32_t schemes = 0;
+    struct writer w = writer_of(list, sizeof(list));
+    (void)state;
+    for (unsigned i = 0; i < 199; i++)
+        wr_u16(&w, (uint16_t)(40000 + i));
+    wr_u16(&w, sha256);
+    struct pb b = pb_of(buf, sizeof(buf));
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_SIGNATURE_HASH_ALGORITHMS, wr_written(&w));
+    assert_int_equal(payloads_read(b.first, wr_written(&b.w), &pl, &r), 0);
+    assert_true(signature_hashes_read(&pl, &schemes));
+    assert_int_equal(schemes, cr_schemes_with_hashes(&sha256, 1));
+}
+
 static void test_random_chains_are_survived(void **state)
 {
     (void)state;
@@ -451,6 +561,10 @@ int main(void)
         cmocka_unit_test(test_unknown_transform_types_and_attributes_make_an_offer_unusable_not_malformed),
         cmocka_unit_test(test_the_answer_must_be_one_of_ours),
         cmocka_unit_test(test_every_octet_of_selectors_changed_or_cut_is_survived),
+        cmocka_unit_test(test_more_proposals_than_are_looked_at_are_told),
+        cmocka_unit_test(test_more_selectors_than_are_taken_are_told),
+        cmocka_unit_test(test_more_authorities_than_are_kept_are_told),
+        cmocka_unit_test(test_every_hash_of_signatures_is_looked_at),
         cmocka_unit_test(test_random_chains_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "ctrl/ike/mobike.h"
 #include "ctrl/lib/log.h"
 #include "tests/unit/ike_pair.h"
+#include "tests/unit/ike_watch.h"
 
 static struct ike_sa *only(struct pair *p, int side)
 {
@@ -421,7 +422,11 @@ static void test_the_peers_list_of_addresses_is_bounded_and_replaced_whole(void 
         addr[3] = (uint8_t)i;
         notify(&b, N_ADDITIONAL_IP4_ADDRESS, addr, i ? 4 : 5); // the first one is none
     }
+    watch_log();
     say(p, &b);
+    assert_true(
+        watch_said("20 further addresses of the peer left out: not of 4 or 16 octets, or more than 8\n"));
+    log_set_sink(NULL, NULL);
     assert_int_equal(only(p, 1)->mobike.count, MOBIKE_ADDRS);
     assert_int_equal(only(p, 1)->mobike.others[0].a[3], 1);
     b = pb_of(buf, sizeof(buf));

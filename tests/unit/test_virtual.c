@@ -13,7 +13,9 @@
 #include "ctrl/ike/cp.h"
 #include "ctrl/ike/virtual.h"
 #include "ctrl/lib/pool.h"
+#include "ctrl/lib/log.h"
 #include "tests/unit/ike_pair.h"
+#include "tests/unit/ike_watch.h"
 
 static struct pair *p;
 static struct side *rw, *gw;
@@ -219,6 +221,65 @@ static void test_answer_without_an_address_of_use_is_refused(void **state)
     assert_int_equal(sa->local_vip_count, 0);
 }
 
+static struct slice configuration(uint8_t type, uint16_t addresses, uint16_t servers, unsigned others)
+{
+    static uint8_t buf[2048];
+    struct writer w = writer_of(buf, sizeof(buf));
+    wr_uint(&w, (uint64_t)type << 24, 4);
+    for (unsigned i = 0; i < 2; i++) {
+        for (uint8_t k = 0; k < (i ? servers : addresses); k++) {
+            wr_u16(&w, i ? CP_IP4_DNS : CP_IP4_ADDRESS);
+            wr_slice16(&w, slice_of((uint8_t[]){10, 9, (uint8_t)i, (uint8_t)(k + 1)}, 4));
+        }
+    }
+    for (unsigned i = 0; i < others; i++) {
+        wr_u16(&w, 7); // APPLICATION_VERSION
+        wr_slice16(&w, slice_of("x", 1));
+    }
+    return wr_written(&w);
+}
+
+// What a peer gives or asks for beyond four addresses, four name servers and 64 attributes: the first are
+// taken, and the log says what is left out.
+static void test_more_than_there_is_room_for_is_left_out_and_told(void **state)
+{
+    static struct payloads pl = {.count = 2, .p = {{.type = PL_SA}, {.type = PL_CP}}};
+    char why[200] = "";
+    (void)state;
+    set_up(any, 1);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false); // the gateway has no pool yet
+    struct ike_sa *sa = rw->ike->sas;
+    assert_non_null(sa);
+    watch_log();
+    pl.p[1].body = configuration(CP_REPLY, 4, 4, 56);
+    assert_true(virtual_take(sa, NULL, &pl, why, sizeof(why)));
+    assert_null(strstr(watch_lines, "left out"));
+    sa->local_vip_count = sa->dns_count = 0;
+    watch_log();
+    pl.p[1].body = configuration(CP_REPLY, 6, 5, 60);
+    assert_true(virtual_take(sa, NULL, &pl, why, sizeof(why)));
+    assert_int_equal(sa->local_vip_count, 4);
+    assert_true(watch_said("received virtual IP 10.9.0.4\n"));
+    assert_true(watch_said("received virtual IP 10.9.0.5, which is left out: 4 are taken\n"));
+    assert_true(watch_said("received virtual IP 10.9.0.6, which is left out: 4 are taken\n"));
+    assert_true(watch_said("received name server 10.9.1.5, which is left out: 4 are taken\n"));
+    assert_true(
+        watch_said("the Configuration payload has 71 attributes, the last 7 are left out: 64 are taken\n"));
+    pool("v4", "10.3.0.0/24");
+    sa = gw->ike->sas;
+    assert_non_null(sa);
+    struct handshake none = {0}, *had = sa->hs;
+    sa->hs = &none;
+    pl.p[1].body = configuration(CP_REQUEST, 6, 0, 60);
+    watch_log();
+    assert_int_equal(virtual_assign(sa, &pl), 0);
+    sa->hs = had;
+    assert_true(watch_said("the peer asks for 6 virtual IPs, the first 4 were looked at\n"));
+    assert_true(
+        watch_said("the Configuration payload has 66 attributes, the last 2 are left out: 64 are taken\n"));
+    log_set_sink(NULL, NULL);
+}
+
 static void test_address_that_cannot_be_put_ends_the_child_at_both_ends(void **state)
 {
     (void)state;
@@ -255,6 +316,7 @@ int main(void)
         TEST(test_next_attempt_asks_for_an_address_again),
         TEST(test_peer_without_a_wish_gets_no_child),
         TEST(test_answer_without_an_address_of_use_is_refused),
+        TEST(test_more_than_there_is_room_for_is_left_out_and_told),
         TEST(test_address_that_cannot_be_put_ends_the_child_at_both_ends),
         TEST(test_fixed_address_is_protected_before_it_is_given),
     };
