@@ -179,7 +179,7 @@ while :; do
         case " ${states[*]} " in *" waiting "*) continue ;; esac
         break
     fi
-    if ((SECONDS - shown >= 15)) || [ -t 1 ]; then
+    if ((SECONDS - shown >= ${ESPALIER_TICK:-15})) || [ -t 1 ]; then
         shown=$SECONDS
         report
     fi

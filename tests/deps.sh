@@ -125,7 +125,7 @@ progress() {
         now=$(date +%s)
         if [ -t 1 ]; then
             printf '\r\033[K  %s: %s %%, %d s' "$doing" "${percent%%.*}" $((now - started))
-        elif [ $((now - shown)) -ge 15 ]; then
+        elif [ $((now - shown)) -ge "${ESPALIER_TICK:-15}" ]; then
             printf '  %s: %s %%, %d s\n' "$doing" "${percent%%.*}" $((now - started))
             shown=$now
         fi

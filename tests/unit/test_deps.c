@@ -171,6 +171,13 @@ static void test_deps_unit_without_package_is_not_disabled(void **state)
     assert_false(exists("systemctl"));
 }
 
+static void test_deps_says_how_far_apt_is(void **state)
+{
+    (void)state;
+    assert_int_equal(deps("ESPALIER_TICK=0"), 0);
+    assert_non_null(strstr(output, "  unpacking and configuring: 50 %, "));
+}
+
 static void test_deps_failed_apt_shows_its_last_lines(void **state)
 {
     (void)state;
@@ -214,6 +221,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_deps_strongswan_in_use_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deps_unit_without_package_is_not_disabled, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deps_says_how_far_apt_is, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deps_failed_apt_shows_its_last_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deps_terminated_leaves_no_policy_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deps_policy_of_the_machine_stays, setup, teardown),

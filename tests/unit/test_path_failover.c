@@ -3,6 +3,7 @@
 // is used twice.
 #include "tests/unit/path_rig.h"
 #include "tests/unit/busy.h"
+#include "ctrl/lib/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -133,6 +134,38 @@ static void test_a_card_comes_back_after_its_failure(void **state)
     rig_out(r, 9000, 10);
     rig_unique(r);
     assert_int_equal(r->p->failovers, 4);
+}
+
+static char told[400]; // the last line about an SA
+
+static void keep(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
+{
+    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
+    if (strstr(text, "software"))
+        snprintf(told, sizeof(told), "%s", text);
+}
+
+// An SA that is made after the failure has never been on that card: it says since when there is none.
+static void test_an_sa_made_after_a_failure_says_since_when_there_is_no_card(void **state)
+{
+    struct rig *r = *state;
+    char failed[200], since[240];
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    fail_over(r);
+    snprintf(failed, sizeof(failed), "%s", child_reason(r->p->children));
+    assert_memory_equal(failed, "card ", 5);
+    assert_non_null(strstr(failed, " failed: "));
+    snprintf(since, sizeof(since), "no card since %s", failed);
+    log_set_all(1);
+    log_set_sink(keep, NULL);
+    rig_must_install(r, 2, OFFLOAD_AUTO, "software");
+    log_set_sink(NULL, NULL);
+    log_set_all(-1);
+    assert_string_equal(child_reason(sadb_by_id(r->p, 2)), since);
+    assert_non_null(strstr(told, since));
+    assert_string_equal(child_reason(sadb_by_id(r->p, 1)), failed); // which it was on
 }
 
 // It has been opened; then it has been well for long enough to get its SAs back.
@@ -381,6 +414,7 @@ int main(void)
         WITH(test_software_goes_on_while_a_slow_card_is_being_opened),
         WITH(test_a_card_that_may_write_on_gets_its_buffers_for_good),
         WITH(test_a_card_comes_back_after_its_failure),
+        WITH(test_an_sa_made_after_a_failure_says_since_when_there_is_no_card),
         WITH(test_sas_go_back_to_a_card_that_has_come_back),
         WITH(test_an_sa_that_missed_the_card_gets_it_when_it_appears),
         WITH(test_a_way_back_that_fails_ends_in_software),

@@ -153,6 +153,36 @@ static void test_check_missing_right_is_3(void **state)
     assert_int_equal(run("test -e $D/made"), 1); // before anything was started
 }
 
+// The command waits for the line itself, so that no time is guessed here; for a minute at most.
+static void until_said(const char *name, const char *prefix, const char *line, const char *suffix)
+{
+    char body[512];
+    snprintf(
+        body, sizeof(body),
+        "%s n=0; until grep -qE '%s' $D/said; do n=$((n + 1)); [ $n -lt 600 ] || exit 9; sleep 0.1; done %s",
+        prefix, line, suffix);
+    script(name, body);
+}
+
+static void test_progress_says_how_long_of_how_long(void **state)
+{
+    (void)state;
+    until_said("long", "", "^  built: 0:[0-9]+ of about 5:00$", "; exit 7");
+    assert_int_equal(run("sh -c 'ESPALIER_TICK=1 tests/progress.sh built 300 $D/long >$D/said'"), 7);
+    assert_int_equal(run("sh -c 'mkdir -p $D/log && echo built 42 >>$D/log/seconds'"), 0); // the last time
+    until_said("long", "", "^  built: 0:[0-9]+ of about 0:42$", "");
+    assert_int_equal(run("sh -c 'ESPALIER_TICK=1 tests/progress.sh built 300 $D/long >$D/said'"), 0);
+}
+
+static void test_check_says_what_runs_and_how_long_is_to_go(void **state)
+{
+    (void)state;
+    until_said("make", "case \"$*\" in *check-unit*) ",
+               "^  [0-9]+:[0-9]+, about [0-9]+:[0-9]+ to go; running:.* unit \\(0:[0-9]+ of 1:00\\)",
+               ";; esac");
+    assert_int_equal(run("sh -c 'ESPALIER_TICK=0 tests/check.sh $D/make >$D/said'"), 0);
+}
+
 static void test_need_without_tun_is_3_and_names_it(void **state)
 {
     (void)state;
@@ -182,6 +212,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_check_missing_right_is_3, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_progress_says_how_long_of_how_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_check_says_what_runs_and_how_long_is_to_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_need_without_tun_is_3_and_names_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
