@@ -53,8 +53,12 @@ struct fake_card {
     atomic_uint doorbells, reads, clock_looks, master, keys_seen;
 };
 
-const struct fake_options fake_default = {
-    .magic = 0x4c505345, .abi = 0x20000, .queues = 2, .features = 0x0fff, .clock_khz = 250000, .look = 1u << 22};
+const struct fake_options fake_default = {.magic = 0x4c505345,
+                                          .abi = 0x20000,
+                                          .queues = 2,
+                                          .features = 0x0fff,
+                                          .clock_khz = 250000,
+                                          .look = 1u << 22};
 
 static uint32_t *reg(struct fake_card *f, uint32_t at)
 {
