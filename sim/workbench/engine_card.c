@@ -120,6 +120,8 @@ static int card_add(struct wb_engine *e, unsigned index, const struct sad_state 
         return esp_fail(err, -EINVAL, "card", "the card has no IPv6: --engine soft has it");
     if (st->mode == ESP_TRANSPORT)
         return esp_fail(err, -EINVAL, "card", "the card has no transport mode: --engine soft has it");
+    if (st->tfc)
+        return esp_fail(err, -EINVAL, "card", "the card has no traffic flow padding: --engine soft has it");
     if (st->alg != ESP_ALG_AES128_GCM16 && st->alg != ESP_ALG_AES256_GCM16)
         return esp_fail(err, -EINVAL, "card", "the card has no %s: --engine soft has it",
                         st->alg == ESP_ALG_AES192_GCM16 ? "AES-GCM with a 192-bit key" : "ChaCha20-Poly1305");

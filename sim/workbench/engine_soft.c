@@ -48,6 +48,7 @@ static void fill_params(struct esp_sa_params *p, const struct sad_state *st, enu
     p->sport = st->sport;
     p->dport = st->dport;
     p->window = dir == ESP_IN ? st->window : 0;
+    p->tfc = dir == ESP_IN ? 0 : st->tfc;
     p->seq = dir == ESP_IN ? st->last_in : st->last_out + 1;
     p->seq_limit = dir == ESP_IN ? 0 : UINT64_MAX;
     p->seen[0] = dir == ESP_IN && st->last_in > 0;

@@ -30,6 +30,7 @@ struct sad_state {
     unsigned key_len; // octets
     bool esn, udp, df_clear, no_ecn, dscp_decap, no_dscp_copy, has_sel;
     uint16_t sport, dport;
+    uint16_t tfc; // octets that packets inside are padded to, 0: none
     uint32_t window;
     uint64_t last_out;                                           // last sequence number used
     uint64_t last_in;                                            // highest received

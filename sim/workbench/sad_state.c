@@ -284,11 +284,10 @@ static int parse_encap(struct state_parse *p)
 
 static int parse_tfcpad(struct state_parse *p)
 {
-    uint32_t n = 0;
-    int ret = sad_number32(p->w, &n);
+    uint64_t n = 0;
+    int ret = sad_number(p->w, UINT16_MAX, &n);
 
-    if (ret == 0 && n != 0)
-        ret = sad_refuse(p->w, p->w->at - 1, "this build offers no traffic flow padding, expected tfcpad 0");
+    p->st.tfc = (uint16_t)n;
     return ret;
 }
 

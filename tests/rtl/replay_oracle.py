@@ -59,6 +59,7 @@ class State:
         self.oseq = rnd.choice([0, 0, 77, near] + ([near + high, high] if self.esn else []))
         self.iseq = rnd.choice([0, 0, 5, 2000, near - 40] + ([near + high, high, high + 20] if self.esn else []))
         self.hard_packets = rnd.choice([0, 0, 0, 0, 0, 0, 30])
+        self.tfc = rnd.choice([0, 0, 64, 400, 1400]) if SOFT else 0
         self.seen, self.top = {self.iseq} if self.iseq else set(), self.iseq
         self.stats = {"out": [0, 0, 0], "in": [0, 0, 0]}  # packets, bytes, drops
         self.first_oseq = self.oseq
@@ -81,6 +82,8 @@ class State:
             words.append("flag " + " ".join(flags))
         if self.no_dscp:
             words.append("extra-flag dont-encap-dscp")
+        if self.tfc:
+            words.append("tfcpad %d" % self.tfc)
         if self.hard_packets:
             words.append("limit packet-hard %d" % self.hard_packets)
         return " ".join(words)
@@ -114,7 +117,8 @@ class State:
         if total > len(ip):
             return "TRUNCATED", None
         inner = ip[:total]
-        pad = -(total + 2) % 4
+        padded = max(total, self.tfc)
+        pad = -(padded + 2) % 4
         count = self.stats["out"]
         if self.hard_packets and count[0] + 1 > self.hard_packets:
             return "HARD_LIMIT", None
@@ -126,7 +130,7 @@ class State:
         ident = 0
         if not df:
             ident = self.oseq & 0xFFFF
-        plain = inner + bytes(range(1, pad + 1)) + bytes([pad, 4])
+        plain = inner + bytes(padded - total) + bytes(range(1, pad + 1)) + bytes([pad, 4])
         count[0] += 1
         count[1] += total
         return "OK", self.wrap(self.seal(self.oseq, plain), tos, df, ident)

@@ -159,6 +159,8 @@ static void test_replay_refuses_ipv6_and_transport_mode_by_name_where_they_are_n
          "the card has no IPv6: --engine soft"},
         {"src 1.1.1.1 dst 2.2.2.2", "transport", "--engine card",
          "the card has no transport mode: --engine soft has it"},
+        {"src 1.1.1.1 dst 2.2.2.2", "tunnel tfcpad 400", "--engine card",
+         "the card has no traffic flow padding: --engine soft has it"},
     };
 
     (void)state;

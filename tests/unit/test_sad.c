@@ -69,7 +69,7 @@ static void test_state_every_word_is_honoured(void **state)
 {
     (void)state;
     must_parse(ID K256 "reqid 7 replay-window 1024 flag esn noecn decap-dscp nopmtudisc af-unspec align4 "
-                       "extra-flag dont-encap-dscp encap espinudp 4500 0x1388 0.0.0.0 tfcpad 0 "
+                       "extra-flag dont-encap-dscp encap espinudp 4500 0x1388 0.0.0.0 tfcpad 1400 "
                        "replay-seq 5 replay-seq-hi 1 replay-oseq 0xffffffff replay-oseq-hi 2 "
                        "limit byte-soft 10 limit byte-hard 2k limit packet-soft 3 limit packet-hard 4 "
                        "sel src 10.0.0.0/8 dst 10.1.2.3/24 proto udp sport 53 dport 5353\n");
@@ -81,6 +81,7 @@ static void test_state_every_word_is_honoured(void **state)
     assert_true(st->esn && st->no_ecn && st->dscp_decap && st->df_clear && st->no_dscp_copy && st->udp);
     assert_int_equal(st->sport, 4500);
     assert_int_equal(st->dport, 5000);
+    assert_int_equal(st->tfc, 1400);
     assert_true(st->last_in == 0x100000005ull);
     assert_true(st->last_out == 0x2ffffffffull);
     assert_int_equal(st->soft_bytes, 10);
@@ -346,7 +347,7 @@ static void test_state_refusals_name_line_and_word(void **state)
         {ID K128 "replay-seq 4294967296", "test.sad:1", "\"4294967296\""},
         {ID K128 "flag esn replay-window 32 replay-oseq 0xffffffff replay-oseq-hi 0xffffffff", "test.sad:1",
          "\"replay-oseq\": leaves no sequence number"},
-        {ID K128 "tfcpad 100", "test.sad:1", "\"100\""},
+        {ID K128 "tfcpad 65536", "test.sad:1", "\"65536\""},
         {ID K128 "limit time-hard 10", "test.sad:1", "\"time-hard\": a replay has no clock"},
         {ID K128 "limit byte-soft 3x", "test.sad:1", "\"3x\""},
         {ID K128 "limit", "test.sad:1", "without a limit"},
