@@ -212,8 +212,8 @@ void unique_child_up(struct child_sa *c)
         unique_step_aside(c->sa);
         return;
     }
-    for (struct ike_sa *o = NULL; (o = sa_of_conn(c->sa->ike, c->sa->conn->cfg.name, o));)
-        for (struct child_sa *k = o->state == SA_DELETING ? o->children : NULL; k; k = k->next)
+    for (struct ike_sa *o = NULL; (o = sa_twin_in(SA_DELETING, c->sa, o)) != NULL;)
+        for (struct child_sa *k = o->children; k; k = k->next)
             if (child_is_up(k) && conn_same_child(o->conn, k->cfg, c->sa->conn, c->cfg))
                 child_step_aside(k, c);
 }

@@ -360,6 +360,41 @@ static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
     pair_free(p);
 }
 
+static void any_peer(struct conn_config *c, int side)
+{
+    if (side == 1)
+        snprintf(c->remote.id, sizeof(c->remote.id), "%%any");
+}
+
+static int deletes_alone(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->data[18] != EX_INFORMATIONAL;
+}
+
+// Two peers by one connection: that the one's IKE SA is being closed is nothing to the other's CHILD SA.
+static void test_what_is_closed_steps_aside_for_nobody_else(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, any_peer);
+    struct conn_config c;
+    p->filter = deletes_alone;
+    pair_terminate(p, 1, NULL, false);
+    const struct child_sa *closed = p->s[1].ike->sas->children;
+    assert_int_equal(closed->sa->state, SA_DELETING);
+    pair_default_conn(&c, 0);
+    snprintf(c.name, sizeof(c.name), "u");
+    snprintf(c.local.id, sizeof(c.local.id), "other.test");
+    snprintf(c.children[0].name, sizeof(c.children[0].name), "other");
+    pair_load(p, 0, &c);
+    pair_result(p, 0, pair_initiate(p, 0, "other"), true);
+    assert_int_equal(p->s[1].ike->sa_count, 2);
+    assert_string_equal(p->s[1].ike->sas->conn->cfg.name, closed->sa->conn->cfg.name);
+    assert_int_equal(closed->out_after, 0);
+    pair_free(p);
+}
+
 // --- one that is to end for another's sake, where the other end is in no hurry ---
 
 static void only_b_replaces(struct conn_config *c, int side)
@@ -517,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_replaced_sa_that_is_rekeyed_ends_as_soon),
         cmocka_unit_test(test_both_reauthenticate_at_once_and_one_stays),
         cmocka_unit_test(test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more),
+        cmocka_unit_test(test_what_is_closed_steps_aside_for_nobody_else),
         cmocka_unit_test(test_after_a_crossing_each_end_sends_by_the_one_that_stays),
         cmocka_unit_test(test_the_one_that_stays_is_not_used_before_its_maker_shows_that_it_has_it),
         cmocka_unit_test(test_old_one_deleted_before_our_own_rekeying_is_done_goes_in_time),
