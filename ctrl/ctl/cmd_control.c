@@ -53,6 +53,14 @@ void ctl_control_log(struct ctl *c, const struct msg_LOG *m)
     }
 }
 
+bool ctl_takes_logs(const struct ctl *c)
+{
+    const struct pending *p = c->pending;
+    while (p && !(p->cmd && p->control_level >= 0 && server_command_wants(p->cmd, VICI_EV_CONTROL_LOG)))
+        p = p->next;
+    return p || server_wants(c->server, VICI_EV_LOG);
+}
+
 // ---- arguments
 
 struct control {
@@ -112,8 +120,10 @@ static struct pending *ask_control(struct ctl *c, struct command *cmd, const str
     struct pending *p = ctl_ask(c, a->detached ? NULL : cmd, a->timeout_ms ? a->timeout_ms + GRACE_MS : 0);
     if (!p && a->detached)
         server_reply_error(cmd, "too many commands under way");
-    if (p)
+    if (p) {
         p->control_level = a->loglevel;
+        ctl_listen(c); // before the rooms hear what they are to do
+    }
     return p;
 }
 

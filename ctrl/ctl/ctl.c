@@ -14,6 +14,33 @@
 
 enum { EXIT_MISSING = 3 };
 
+// ---- what the other rooms send unasked
+
+static void say_who_listens(struct ctl *c, enum room room)
+{
+    if (c->chan[room] && ipc_may_send(ROOM_CTL, room, MSG_LISTEN))
+        ipc_send(c->chan[room], MSG_LISTEN, &c->listen);
+}
+
+void ctl_listen(struct ctl *c)
+{
+    static const enum vici_event of_sas[] = {VICI_EV_IKE_UPDOWN, VICI_EV_IKE_REKEY, VICI_EV_CHILD_UPDOWN,
+                                             VICI_EV_CHILD_REKEY};
+    struct msg_LISTEN m = {.logs = ctl_takes_logs(c)};
+    for (unsigned i = 0; i < sizeof(of_sas) / sizeof(of_sas[0]); i++)
+        m.events |= server_wants(c->server, of_sas[i]);
+    if (m.logs == c->listen.logs && m.events == c->listen.events)
+        return;
+    c->listen = m;
+    for (int r = 0; r < ROOM_COUNT; r++)
+        say_who_listens(c, (enum room)r);
+}
+
+static void listeners(void *ctx)
+{
+    ctl_listen(ctx);
+}
+
 // ---- questions
 
 static void unlink_pending(struct pending *p)
@@ -27,6 +54,7 @@ static void unlink_pending(struct pending *p)
         }
     }
     timer_stop(c->loop, &p->deadline);
+    ctl_listen(c);
 }
 
 static void release(struct pending *p)
@@ -245,12 +273,15 @@ int ctl_connect(struct ctl *c, enum room room, int fd)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
     c->chan[room] = ipc_open(c->loop, fd, ROOM_CTL, room, &handler, c);
-    return c->chan[room] ? 0 : -errno;
+    if (!c->chan[room])
+        return -errno;
+    say_who_listens(c, room);
+    return 0;
 }
 
 struct ctl *ctl_new(struct loop *l, const struct settings *settings)
 {
-    static const struct server_ops ops = {ctl_command};
+    static const struct server_ops ops = {.command = ctl_command, .listeners = listeners};
     struct ctl *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
@@ -269,8 +300,8 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings)
 void ctl_free(struct ctl *c)
 {
     log_set_sink(NULL, NULL);
-    for (struct pending *p = c->pending, *next; p; p = next) {
-        next = p->next;
+    for (struct pending *p; (p = c->pending) != NULL;) {
+        c->pending = p->next;
         timer_stop(c->loop, &p->deadline);
         release(p);
     }

@@ -72,6 +72,7 @@ struct ctl {
     struct msg_IKE_INFO updown_ike;
     struct msg_CHILD_INFO rekey_child; // the old one
     bool rekey_seen;                   // of IKE_REKEY and CHILD_REKEY: the old one has come
+    struct msg_LISTEN listen;          // as the other rooms have been told
     int status;
     bool stopping;
 };
@@ -85,6 +86,8 @@ int ctl_connect(struct ctl *c, enum room room, int fd);
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
 void ctl_drop(struct pending *p, const char *text); // ends it with a failure, unsent
+// The other rooms hear whether anybody takes what they log and tell, where that has changed.
+void ctl_listen(struct ctl *c);
 // The usual end of a command: success, or the text as its error.
 void ctl_done_simple(struct pending *p, bool ok, const char *text);
 
@@ -161,6 +164,7 @@ void ctl_free_conns(struct ctl *c);
 void ctl_start_child(struct ctl *c, const char *conn, const char *child); // start_action = start
 void ctl_control_log(struct ctl *c, const struct msg_LOG *m);
 void ctl_log_event(struct ctl *c, const struct msg_LOG *m);
+bool ctl_takes_logs(const struct ctl *c);
 // ---- cmd_sas.c
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
 // ---- cmd_pools.c

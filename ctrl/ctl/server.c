@@ -184,6 +184,12 @@ static int event_by_name(const char *name)
     return -1;
 }
 
+static void listeners_changed(const struct server *s)
+{
+    if (s->ops->listeners)
+        s->ops->listeners(s->ctx);
+}
+
 static void handle_event_packet(struct client *c, uint8_t type, const char *name)
 {
     int ev = event_by_name(name);
@@ -195,6 +201,7 @@ static void handle_event_packet(struct client *c, uint8_t type, const char *name
         c->events |= 1u << ev;
     else
         c->events &= ~(1u << ev);
+    listeners_changed(c->server);
     send_plain(c, VICI_EVENT_CONFIRM);
 }
 
@@ -282,6 +289,7 @@ static void reap(struct timer *t)
         if (c->gone)
             client_free(c);
     }
+    listeners_changed(s);
 }
 
 static void on_accept(struct loop_fd *f, uint32_t events)

@@ -49,6 +49,7 @@ struct command {
 struct server_ops {
     // false: unknown command
     bool (*command)(void *ctx, struct command *cmd);
+    void (*listeners)(void *ctx); // who takes which events may have changed; NULL: nobody asks
 };
 
 struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx);

@@ -19,10 +19,7 @@ enum { NOBODY = 65534 };
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                    const char *text)
 {
-    struct msg_LOG m = {.room = ROOM_FETCH, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
-    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
-    snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(fetch_channel(ctx, ROOM_CTL), MSG_LOG, &m);
+    ipc_log(fetch_channel(ctx, ROOM_CTL), s, level, ike_name, ike_id, text);
 }
 
 // In a user namespace without that user (EINVAL) root is nobody outside of it already.

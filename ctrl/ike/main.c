@@ -230,10 +230,7 @@ static int watch_clock(struct process *p, struct loop *l)
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                    const char *text)
 {
-    struct msg_LOG m = {.room = ROOM_IKE, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
-    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
-    snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(ike_channel(ctx, ROOM_CTL), MSG_LOG, &m);
+    ipc_log(ike_channel(ctx, ROOM_CTL), s, level, ike_name, ike_id, text);
 }
 
 static int watch(struct process *p, struct loop *l, struct loop_fd *f, int fd)

@@ -190,8 +190,15 @@ void report_stats(struct ike *ike, uint32_t req)
     ipc_result(ike->chan[ROOM_CTL], req, true, "%s", "");
 }
 
+static bool heard(const struct ike *ike)
+{
+    return ipc_takes_events(ike->chan[ROOM_CTL]);
+}
+
 void report_updown(struct ike_sa *sa, bool up)
 {
+    if (!heard(sa->ike))
+        return;
     struct msg_IKE_UPDOWN m = {.up = up, .ike_id = sa->id};
     snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
     ipc_send(sa->ike->chan[ROOM_CTL], MSG_IKE_UPDOWN, &m);
@@ -202,6 +209,8 @@ void report_updown(struct ike_sa *sa, bool up)
 
 void report_child_updown(struct child_sa *c, bool up)
 {
+    if (!heard(c->sa->ike))
+        return;
     struct msg_CHILD_UPDOWN m = {.up = up, .ike_id = c->sa->id, .child_id = c->id};
     snprintf(m.conn, sizeof(m.conn), "%s", c->sa->conn->cfg.name);
     ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_UPDOWN, &m);
@@ -211,6 +220,8 @@ void report_child_updown(struct child_sa *c, bool up)
 
 void report_ike_rekey(const struct ike_sa *old, const struct ike_sa *next)
 {
+    if (!heard(next->ike))
+        return;
     struct msg_IKE_REKEY m = {.old_id = old->id, .new_id = next->id};
     snprintf(m.conn, sizeof(m.conn), "%s", next->conn->cfg.name);
     ipc_send(next->ike->chan[ROOM_CTL], MSG_IKE_REKEY, &m);
@@ -220,6 +231,8 @@ void report_ike_rekey(const struct ike_sa *old, const struct ike_sa *next)
 
 void report_child_rekey(const struct child_sa *old, const struct child_sa *next)
 {
+    if (!heard(next->sa->ike))
+        return;
     struct msg_CHILD_REKEY m = {.old_id = old->id, .new_id = next->id};
     snprintf(m.conn, sizeof(m.conn), "%s", next->sa->conn->cfg.name);
     ipc_send(next->sa->ike->chan[ROOM_CTL], MSG_CHILD_REKEY, &m);

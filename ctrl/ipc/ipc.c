@@ -138,6 +138,7 @@ struct ipc_chan {
     struct queued *head, **tail;
     size_t queued;
     uint64_t logs_dropped, logs_told; // LOG messages that there was no room for; of them reported
+    bool no_logs, no_events;          // the peer has said that nobody takes them (LISTEN)
     bool broken; // full: takes nothing more, and the loop will find its end; closed() is never called out of
                  // ipc_send
     bool failed; // closed() is due or done
@@ -249,6 +250,9 @@ static void receive(struct ipc_chan *c)
             LOGF(DMN, 0, "message %s is not for %s to send to %s, channel closed", msg_name(t),
                  room_names[c->peer], room_names[c->self]);
             fail(c);
+        } else if (t == MSG_LISTEN) {
+            c->no_logs = !m.LISTEN.logs;
+            c->no_events = !m.LISTEN.events;
         } else {
             c->handler->message(c->ctx, c, t, &m);
         }
@@ -349,6 +353,11 @@ bool ipc_has_room(const struct ipc_chan *c)
     return c && c->queued < IPC_QUEUE_BYTES - (1u << 20);
 }
 
+bool ipc_takes_events(const struct ipc_chan *c)
+{
+    return c && !c->no_events;
+}
+
 uint64_t ipc_logs_dropped(const struct ipc_chan *c)
 {
     return c ? c->logs_dropped : 0;
@@ -403,6 +412,18 @@ static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
 {
     return send_with(c, t, m, -1);
+}
+
+void ipc_log(struct ipc_chan *c, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+             const char *text)
+{
+    if (!c || c->no_logs)
+        return;
+    struct msg_LOG m = {
+        .room = (uint8_t)c->self, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
+    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    ipc_send(c, MSG_LOG, &m);
 }
 
 int ipc_send_channel(struct ipc_chan *c, enum room of, int fd)

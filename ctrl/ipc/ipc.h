@@ -11,6 +11,7 @@
 #include "ctrl/ipc/messages.h"
 #include "ctrl/lib/child.h"
 #include "ctrl/lib/conn.h"
+#include "ctrl/lib/log.h"
 #include "ctrl/lib/loop.h"
 #include "ctrl/lib/slice.h"
 
@@ -73,6 +74,10 @@ int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m); // 0 or -errno
 // fd; the second, inside message(), gives the descriptor that came, the caller's from then on.
 int ipc_send_channel(struct ipc_chan *c, enum room of, int fd);
 int ipc_take_fd(struct ipc_chan *c);
+// A line of this room's log, to ctl where somebody takes it.
+void ipc_log(struct ipc_chan *c, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+             const char *text);
+bool ipc_takes_events(const struct ipc_chan *c); // whether somebody takes what comes unasked; NULL: nobody
 uint64_t ipc_logs_dropped(const struct ipc_chan *c); // LOG messages that it had no room for, ever; NULL: 0
 const char *ipc_peer(const struct ipc_chan *c);
 unsigned ipc_page(uint32_t most); // how many entries a page of a list may have

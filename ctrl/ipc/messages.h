@@ -20,6 +20,8 @@
 #define MSG_CHANNEL_FIELDS(F)     F(U8, room, 0)                                   // supervisor -> child: a new channel to that room, which was started again; in place of the one before
 // ---- any room -> ctl
 #define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
+// ctl -> the others: whether anybody takes LOG, and what comes unasked of SAs (IKE_UPDOWN ... CHILD_REKEY). Until it says so, they send.
+#define MSG_LISTEN_FIELDS(F) F(U8, logs, 0) F(U8, events, 0)
 #define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
 // Lists come in pages, so that no list is too long for a channel: from is 0 or what the LIST_MORE before said, most
 // the number of entries (0, or more than LIST_PAGE_MAX: LIST_PAGE_MAX). What comes or goes between two pages is in
@@ -224,6 +226,7 @@
     X(SETTINGS, TO_ALL(SUPER)) \
     X(CHANNEL, AT(SUPER, CTL) | AT(SUPER, IKE)) \
     X(LOG, FROM_ALL(CTL)) \
+    X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH)) \
     X(RESULT, AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
     X(LIST_MORE, AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
     X(CONN_LOAD, AT(CTL, IKE)) \

@@ -14,10 +14,7 @@ enum { SECURE_HEAP = 4 << 20, SECURE_CELL = 32 };
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                    const char *text)
 {
-    struct msg_LOG m = {.room = ROOM_KEYS, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
-    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
-    snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(keys_channel(ctx, ROOM_CTL), MSG_LOG, &m);
+    ipc_log(keys_channel(ctx, ROOM_CTL), s, level, ike_name, ike_id, text);
 }
 
 int keys_main(const struct child_env *env)

@@ -14,10 +14,7 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
                    const char *text)
 {
     struct path *p = ctx;
-    struct msg_LOG m = {.room = ROOM_PATH, .subsys = (uint8_t)s, .level = (uint8_t)level, .ike_id = ike_id};
-    snprintf(m.ike_name, sizeof(m.ike_name), "%s", ike_name);
-    snprintf(m.text, sizeof(m.text), "%s", text);
-    ipc_send(p->ctl, MSG_LOG, &m);
+    ipc_log(p->ctl, s, level, ike_name, ike_id, text);
 }
 
 // Everything stays out of swap where that is allowed without a limit that later memory would meet.

@@ -17,6 +17,7 @@ void turn(void); // until nothing moves
 int join(void);  // one more client
 
 // ---- the rooms' side
+extern struct msg_LISTEN listening[ROOM_COUNT]; // the last that came, in passing
 union msg expect(enum room from, enum msg_type t);
 void expect_nothing(enum room from);
 void tell(enum room from, enum msg_type t, const void *m);

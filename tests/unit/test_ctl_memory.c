@@ -83,6 +83,8 @@ static void serve_rooms(void)
                 continue;
             idle = 0;
             enum msg_type t = msg_read(slice_of(asked_ike, (size_t)n), &m);
+            if (t == MSG_LISTEN) // asks for nothing
+                continue;
             if (t == MSG_CONN_LOAD)
                 conn_loaded(&m.CONN_LOAD);
             secrets += t == MSG_SECRET_LOAD;

@@ -194,6 +194,29 @@ static void test_cookie_is_asked_for_and_brought(void **state)
     pair_free(p);
 }
 
+static void test_who_does_not_listen_is_told_of_no_sa_and_lists_them_all_the_same(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    ipc_send(p->s[0].ctl_ike, MSG_LISTEN, &(struct msg_LISTEN){.logs = 1});
+    pair_run(p);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    rekey_ike(p->s[0].ike->sas);
+    pair_wait(p, 20000);
+    assert_int_equal(p->s[0].ike_up + p->s[0].child_up + p->s[0].ike_infos + p->s[0].child_infos, 0);
+    assert_int_equal(p->s[1].ike_up, 1);
+    assert_int_equal(p->s[1].child_up, 1);
+    ipc_send(p->s[0].ctl_ike, MSG_IKE_LIST, &(struct msg_IKE_LIST){.req = 4300});
+    pair_run(p);
+    pair_result(p, 0, 4300, true);
+    assert_int_equal(p->s[0].ike_infos, 1);
+    assert_int_equal(p->s[0].child_infos, 1);
+    pair_terminate(p, 0, NULL, false);
+    assert_int_equal(p->s[0].ike_down + p->s[0].child_down, 0);
+    assert_int_equal(p->s[1].ike_down, 1);
+    pair_free(p);
+}
+
 static void test_wrong_cookie_leaves_no_state(void **state)
 {
     (void)state;
@@ -633,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_invalid_ke_under_a_responder_spi_is_retried_all_the_same),
         cmocka_unit_test(test_no_common_proposal_is_refused),
         cmocka_unit_test(test_cookie_is_asked_for_and_brought),
+        cmocka_unit_test(test_who_does_not_listen_is_told_of_no_sa_and_lists_them_all_the_same),
         cmocka_unit_test(test_wrong_cookie_leaves_no_state),
         cmocka_unit_test(test_wrong_secret_fails_at_both_ends_and_installs_nothing),
         cmocka_unit_test(test_refusal_that_is_lost_is_repeated_from_the_cache),

@@ -671,6 +671,48 @@ static void test_log_lines_to_a_room_that_does_not_read_are_dropped(void **state
     loop_free(l);
 }
 
+static unsigned lines;
+static void count_lines(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)c;
+    assert_int_equal(t, MSG_LOG);
+    assert_int_equal(m->LOG.room, ROOM_IKE);
+    assert_string_equal(m->LOG.text, "a line");
+    lines++;
+}
+
+// What nobody takes is not sent; until ctl has said so, all is.
+static void test_log_lines_are_sent_where_somebody_takes_them(void **state)
+{
+    static const struct ipc_handler h = {count_lines, on_closed};
+    static const struct msg_LISTEN said[] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
+    (void)state;
+    int fds[2];
+    struct loop *l = loop_new();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    struct ipc_chan *ike = ipc_open(l, fds[0], ROOM_IKE, ROOM_CTL, &h, NULL),
+                    *ctl = ipc_open(l, fds[1], ROOM_CTL, ROOM_IKE, &h, NULL);
+    lines = 0;
+    ipc_log(NULL, LOG_DMN, 1, "", 0, "a line");
+    ipc_log(ike, LOG_DMN, 1, "", 0, "a line");
+    assert_false(ipc_takes_events(NULL));
+    assert_true(ipc_takes_events(ike));
+    loop_once(l, 0);
+    assert_int_equal(lines, 1);
+    for (unsigned i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        lines = 0;
+        ipc_send(ctl, MSG_LISTEN, &said[i]);
+        loop_once(l, 0);
+        ipc_log(ike, LOG_DMN, 1, "", 0, "a line");
+        loop_once(l, 0);
+        assert_int_equal(lines, said[i].logs);
+        assert_int_equal(ipc_takes_events(ike), said[i].events);
+    }
+    ipc_close(ike);
+    ipc_close(ctl);
+    loop_free(l);
+}
+
 // A reader that goes on reading finds a line that says how many are missing, in their place.
 static void test_dropped_log_messages_are_counted_and_told(void **state)
 {
@@ -786,6 +828,7 @@ int main(void)
         cmocka_unit_test(test_channel_whose_reader_sleeps_is_closed_once_although_the_log_uses_it),
         cmocka_unit_test(test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_refused),
         cmocka_unit_test(test_log_lines_to_a_room_that_does_not_read_are_dropped),
+        cmocka_unit_test(test_log_lines_are_sent_where_somebody_takes_them),
         cmocka_unit_test(test_dropped_log_messages_are_counted_and_told),
         cmocka_unit_test(test_dropped_log_lines_are_counted_and_told),
         cmocka_unit_test(test_log_to_a_pipe_that_nobody_reads_does_not_block),

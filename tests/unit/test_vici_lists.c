@@ -73,9 +73,10 @@ static void run_rooms(void)
         if (n < 0)
             continue;
         idle = 0;
-        if (msg_read(slice_of(wire, (size_t)n), &m) == MSG_PATH_LIST)
+        enum msg_type t = msg_read(slice_of(wire, (size_t)n), &m);
+        if (t == MSG_PATH_LIST)
             path_page(&m.PATH_LIST);
-        else
+        else if (t == MSG_POLICY_LIST)
             policy_page(&m.POLICY_LIST);
     }
 }

@@ -51,6 +51,63 @@ static void test_initiate_streams_the_log_to_its_client_only(void **state)
     close(other);
 }
 
+static void assert_listening(bool logs, bool events)
+{
+    static const enum room rooms[] = {ROOM_IKE, ROOM_KEYS, ROOM_PATH, ROOM_FETCH};
+    for (unsigned i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+        expect_nothing(rooms[i]);
+        assert_int_equal(listening[rooms[i]].logs, logs);
+        assert_int_equal(listening[rooms[i]].events, events);
+    }
+    expect_nothing(ROOM_SUPER); // whose lines are few
+}
+
+// What a room logs and tells unasked goes to ctl for somebody's sake or not at all.
+static void test_rooms_hear_whether_anybody_listens(void **state)
+{
+    static const char *const events[] = {"ike-updown", "ike-rekey", "child-updown", "child-rekey"};
+    (void)state;
+    memset(listening, 1, sizeof(listening));
+    assert_listening(false, false); // said at once
+    register_for(client, "list-sa");
+    register_for(client, "control-log"); // nothing is under way
+    assert_listening(false, false);
+    for (int i = 0; i < 4; i++) {
+        int other = join();
+        register_for(other, events[i]);
+        assert_listening(false, true);
+        close(other);
+        assert_listening(false, false);
+    }
+    int one = join(), two = join();
+    register_for(one, "log");
+    register_for(two, "log");
+    assert_listening(true, false);
+    close(one);
+    assert_listening(true, false);
+    close(two);
+    assert_listening(false, false);
+}
+
+static void test_rooms_hear_of_a_listener_before_what_he_has_begun(void **state)
+{
+    (void)state;
+    load_conn("gw");
+    assert_listening(false, false);
+    register_for(client, "control-log");
+    request("initiate", "child", "net", "loglevel", "-1", NULL); // wants no line of it
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_INITIATE).INITIATE.req, true, "");
+    expect_success();
+    assert_listening(false, false);
+    request("initiate", "child", "net", "loglevel", "1", NULL);
+    union msg m = expect(ROOM_IKE, MSG_INITIATE);
+    assert_true(listening[ROOM_IKE].logs); // it came first
+    assert_listening(true, false);
+    result(ROOM_IKE, m.INITIATE.req, true, "");
+    expect_success();
+    assert_listening(false, false);
+}
+
 static void test_initiate_refusals(void **state)
 {
     (void)state;
@@ -365,12 +422,20 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_initiate_streams_the_log_to_its_client_only), T(test_initiate_refusals),
-        T(test_initiate_of_an_ike_sa_alone_names_no_child),  T(test_initiate_without_waiting_answers_at_once),
-        T(test_redirect_tells_the_number_of_matches),        T(test_terminate_tells_the_number_of_matches),
-        T(test_rekey_tells_the_number_of_matches),           T(test_list_sas_joins_what_ike_and_path_know),
-        T(test_list_sas_without_path_still_lists),           T(test_updown_events),
-        T(test_rekey_events_show_the_old_and_the_new_one),   T(test_list_sas_sorts_what_comes_in_any_order),
+        T(test_initiate_streams_the_log_to_its_client_only),
+        T(test_rooms_hear_whether_anybody_listens),
+        T(test_rooms_hear_of_a_listener_before_what_he_has_begun),
+        T(test_initiate_refusals),
+        T(test_initiate_of_an_ike_sa_alone_names_no_child),
+        T(test_initiate_without_waiting_answers_at_once),
+        T(test_redirect_tells_the_number_of_matches),
+        T(test_terminate_tells_the_number_of_matches),
+        T(test_rekey_tells_the_number_of_matches),
+        T(test_list_sas_joins_what_ike_and_path_know),
+        T(test_list_sas_without_path_still_lists),
+        T(test_updown_events),
+        T(test_rekey_events_show_the_old_and_the_new_one),
+        T(test_list_sas_sorts_what_comes_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ static bool on_command(void *ctx, struct command *cmd)
 
 static int set_up(void **state)
 {
-    static const struct server_ops ops = {on_command};
+    static const struct server_ops ops = {.command = on_command};
     (void)state;
     now = 1000;
     later = NULL;

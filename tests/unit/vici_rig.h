@@ -28,6 +28,6 @@ void request(const char *name, const char *key, const char *value); // key may b
 void register_for(const char *event);
 void tell(enum room from, enum msg_type t, const void *m);
 bool asked(enum room from, union msg *m,
-           enum msg_type t); // false: nothing; the test fails where it is another
+           enum msg_type t); // false: nothing; the test fails where it is another, but LISTEN
 
 #endif
