@@ -142,7 +142,8 @@ static bool networks(struct test *t)
 bool lab_prepare(struct test *t)
 {
     const struct site *w = &t->lab.west;
-    if (!lab_up(&t->lab, "esppol") || !lab_ipv6(&t->lab) || !networks(t) || !start_east(t) || !probes_open(t))
+    if (!lab_up(&t->lab, "esppol") || !lab_ipv6(&t->lab) || !networks(t) || !start_east(t) ||
+        !probes_open(t) || !set_open(t))
         return false;
     if (in_west(t, "ip route add 10.2.9.0/24 via 10.10.0.2; ip -6 route add fd03::/64 via fd10::2") ||
         sh("mkdir -p %s/swanctl/conf.d %s/swanctl/x509 %s/run && echo \"swanctl { }\" >%s/client.conf",

@@ -13,10 +13,11 @@ struct test {
     uint64_t seed, begun;
     struct rng rng;
     struct naive naive;
-    unsigned steps, probes, seen, delivered, log_count, not_as_before;
+    unsigned steps, probes, seen, delivered, log_count, sets;
     int link, tunnel; // what comes to east, and what comes out of its SAs
     int link_tx;      // from east
     int lan, lan_tx;  // the host behind west
+    int tables;       // asks west's kernel for the tables of nf_tables
     uint8_t lan_mac[6], wan_mac[6];
     uint16_t next_id;
     char log[LOG_LINES][100];
@@ -34,6 +35,11 @@ enum way { WAY_UP, WAY_CLEAR, WAY_DOWN }; // SAs bring what they protect; what i
 bool probe_out(struct test *t, enum way way);
 bool probe_in(struct test *t);
 bool probes_open(struct test *t); // its sockets
+int socket_in(const struct site *s, int family, int type, int proto);
+
+// The kernel of west comes to have what the policies need and nothing else; what may be may.
+bool set_settles(struct test *t);
+bool set_open(struct test *t);
 
 bool step(struct test *t);
 

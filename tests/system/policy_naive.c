@@ -56,6 +56,19 @@ const char *remote_kind(const struct child *c)
     return six(c) && kinds[c->kind].proto == NAIVE_ICMP ? "[ipv6-icmp]" : kinds[c->kind].far;
 }
 
+struct child_kind child_kind(const struct child *c)
+{
+    int proto = kinds[c->kind].proto;
+    return (struct child_kind){.proto = proto == 17  ? "udp"
+                                        : proto == 6 ? "tcp"
+                                        : !proto     ? ""
+                                        : six(c)     ? "ipv6-icmp"
+                                                     : "icmp",
+                               .ports = kinds[c->kind].lo || kinds[c->kind].hi != 65535,
+                               .lo = kinds[c->kind].lo,
+                               .hi = kinds[c->kind].hi};
+}
+
 bool same_child(const struct child *a, const struct child *b)
 {
     return a->there == b->there && a->mode == b->mode && a->local == b->local && a->remote == b->remote &&

@@ -49,6 +49,12 @@ const char *local_text(const struct child *c);
 const char *remote_text(const struct child *c);
 const char *local_kind(const struct child *c); // "[udp]"
 const char *remote_kind(const struct child *c);
+struct child_kind {
+    const char *proto; // "" or as `ip` calls it
+    bool ports;        // not all of the far side's
+    unsigned lo, hi;
+};
+struct child_kind child_kind(const struct child *c);
 bool same_child(const struct child *a, const struct child *b);
 
 struct probe_kind naive_probe(struct rng *r);
