@@ -55,9 +55,11 @@ static struct kept_pool *find_pool(const struct leases *l, const char *name)
     return p;
 }
 
+// Both NULL, errno says why: ENOSPC, there are as many as are kept, or ENOMEM.
 static struct kept_pool *need_pool(struct leases *l, const char *name)
 {
     struct kept_pool *p = find_pool(l, name);
+    errno = ENOSPC;
     if (p || l->pool_count == LEASES_POOLS_MAX || !(p = calloc(1, sizeof(*p))))
         return p;
     snprintf(p->name, sizeof(p->name), "%s", name);
@@ -74,8 +76,10 @@ static struct kept *need_kept(struct leases *l, struct kept_pool *p, const struc
         if (addr_eq(&k->addr, a))
             return k;
     }
+    errno = ENOSPC;
     struct kept *k = l->count < LEASES_KEPT_MAX ? calloc(1, sizeof(*k)) : NULL;
     if (!k || hash_add(&p->by_addr, &k->by_addr, addr_hash(a)) != 0) {
+        errno = k ? ENOMEM : errno;
         free(k);
         return NULL;
     }
@@ -86,19 +90,24 @@ static struct kept *need_kept(struct leases *l, struct kept_pool *p, const struc
     return k;
 }
 
-static bool put(struct leases *l, const char *pool, const struct addr *a, struct slice id)
+// 0, -ENOSPC or -ENOMEM.
+static int put(struct leases *l, const char *pool, const struct addr *a, struct slice id)
 {
+    if (id.len > ID_MAX)
+        return -ENOSPC;
     struct kept_pool *p = need_pool(l, pool);
     struct kept *k = p ? need_kept(l, p, a) : NULL;
-    uint8_t *copy = k && id.len <= ID_MAX ? malloc(id.len ? id.len : 1) : NULL;
+    if (!k)
+        return -errno;
+    uint8_t *copy = malloc(id.len ? id.len : 1);
     if (!copy)
-        return false; // one without an identity is not written
+        return -ENOMEM; // one without an identity is not written
     if (id.len)
         memcpy(copy, id.p, id.len);
     free(k->id);
     k->id = copy;
     k->id_len = (uint16_t)id.len;
-    return true;
+    return 0;
 }
 
 static void empty(struct leases *l, struct kept_pool *p)
@@ -158,8 +167,8 @@ static bool read_name(const char *text, char *name)
     return n > 0;
 }
 
-// Without its newline, which is cut at its blanks.
-static bool read_line(struct leases *l, char *line)
+// Without its newline, which is cut at its blanks. -EINVAL: it is damaged; or as put().
+static int read_line(struct leases *l, char *line)
 {
     char name[NAME_MAX_LEN];
     uint8_t id[ID_MAX];
@@ -167,15 +176,15 @@ static bool read_line(struct leases *l, char *line)
     size_t n = 0;
     char *addr = strchr(line, ' '), *hex = addr ? strchr(addr + 1, ' ') : NULL;
     if (!hex)
-        return false;
+        return -EINVAL;
     *addr++ = 0;
     *hex++ = 0;
     if (!read_name(line, name) || !addr_parse(addr, &a))
-        return false;
+        return -EINVAL;
     for (; *hex; hex += 2, n++)
         if (n == ID_MAX || !octet(hex, &id[n]))
-            return false;
-    return n >= 4 && put(l, name, &a, slice_of(id, n));
+            return -EINVAL;
+    return n >= 4 ? put(l, name, &a, slice_of(id, n)) : -EINVAL;
 }
 
 // --- the file ---
@@ -252,26 +261,47 @@ static void set_aside(struct leases *l, uint64_t number)
         fault(l, "setting it aside");
 }
 
-// Each line by itself; 0, or the number of the first that is damaged. A last line without its end was being
-// written when the daemon died.
-static uint64_t read_file(struct leases *l, FILE *f)
+// Each line by itself; *wrong is 0 or the number of the first that is damaged. A last line without its end
+// was being written when the daemon died. 0, or a negative errno: nothing is wrong with the file, but it has
+// not been read to its end.
+static int read_file(struct leases *l, FILE *f, uint64_t *wrong)
 {
     char line[LINE_MAX_LEN];
-    uint64_t number = 0, wrong = 0;
+    uint64_t number = 0;
+    *wrong = 0;
     while (fgets(line, sizeof(line), f)) {
         size_t n = strlen(line);
         bool whole = n && line[n - 1] == '\n';
         number++;
         if (!whole && feof(f))
             break;
-        if (number == 1 && strcmp(line, HEADER) != 0)
-            return 1;
+        if (number == 1) {
+            *wrong = strcmp(line, HEADER) != 0;
+            if (*wrong)
+                return 0;
+            continue;
+        }
         if (whole)
             line[n - 1] = 0;
-        if (number > 1 && (!whole || !read_line(l, line)) && !wrong)
-            wrong = number;
+        int rc = whole ? read_line(l, line) : -EINVAL;
+        if (rc == -ENOMEM)
+            return rc;
+        if (rc == -EINVAL && !*wrong)
+            *wrong = number;
     }
-    return wrong;
+    return ferror(f) ? -errno : 0;
+}
+
+// What is short now may be there the next time, when it is read; until then it stays as it is. What is no
+// file of ours is replaced.
+static struct leases *unread(struct leases *l, int error)
+{
+    errno = error;
+    fault(l, "reading it");
+    if (error != ENOMEM && error != EMFILE && error != ENFILE && error != EIO)
+        return l;
+    leases_close(l);
+    return NULL;
 }
 
 struct leases *leases_open(const char *path)
@@ -284,14 +314,16 @@ struct leases *leases_open(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
     if (!f) {
+        int e = errno;
         if (fd >= 0)
             close(fd);
-        if (errno != ENOENT)
-            fault(l, "reading it");
-        return l;
+        return e == ENOENT ? l : unread(l, e);
     }
-    uint64_t wrong = read_file(l, f);
+    uint64_t wrong;
+    int rc = read_file(l, f, &wrong);
     fclose(f);
+    if (rc < 0)
+        return unread(l, -rc);
     if (wrong)
         set_aside(l, wrong);
     rewrite(l);
@@ -317,12 +349,14 @@ void leases_close(struct leases *l)
 void leases_keep(struct leases *l, const struct msg_LEASE *m)
 {
     char line[LINE_MAX_LEN];
-    if (!put(l, m->pool, &m->address, m->identity)) {
-        if (!l->full_told)
-            LOGF(CFG, 0, "more leases than can be kept over a restart (%d)", LEASES_KEPT_MAX);
-        l->full_told = true;
+    int rc = put(l, m->pool, &m->address, m->identity);
+    if (rc == -ENOMEM)
+        LOGF(CFG, 0, "pool %s: out of memory for a lease, which is not kept over a restart", m->pool);
+    else if (rc < 0 && !l->full_told)
+        LOGF(CFG, 0, "more leases than can be kept over a restart (%d)", LEASES_KEPT_MAX);
+    l->full_told |= rc == -ENOSPC;
+    if (rc < 0)
         return;
-    }
     if (l->fd < 0 || l->lines > 2 * (uint64_t)l->count + SPARE_LINES) {
         rewrite(l);
         return;
@@ -353,8 +387,11 @@ void leases_send(const struct leases *l, const char *pool, struct ipc_chan *ike)
     const struct kept_pool *p = find_pool(l, pool);
     uint8_t *buf = p && p->first ? malloc(BATCH) : NULL;
     struct msg_POOL_LEASES m = {0};
-    if (!buf)
+    if (!buf) {
+        if (p && p->first)
+            LOGF(CFG, 0, "pool %s: out of memory to tell of its leases: addresses are given anew", pool);
         return;
+    }
     snprintf(m.name, sizeof(m.name), "%s", pool);
     struct writer w = writer_of(buf, BATCH);
     for (const struct kept *k = p->first; k; k = k->next) {

@@ -14,7 +14,8 @@
 enum { LEASES_KEPT_MAX = 131072, LEASES_POOLS_MAX = 4096 };
 
 struct leases;
-// Reads the file, where there is one; what is wrong with it is said in the log. NULL: no memory.
+// Reads the file, where there is one; what is wrong with it is said in the log. NULL: it could not be read
+// now (no memory).
 struct leases *leases_open(const char *path);
 void leases_close(struct leases *l);
 void leases_keep(struct leases *l, const struct msg_LEASE *m);

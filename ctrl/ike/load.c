@@ -78,6 +78,8 @@ static struct conn *parse(struct slice blob, struct esp_error *err)
     good = good && c->numbers;
     if (good)
         memcpy(c->blob, blob.p, blob.len);
+    else if (!c->blob || r.no_memory || rd_done(&r))
+        esp_fail(err, -ENOMEM, "", "no memory");
     else
         esp_fail(err, -EINVAL, "conn", "malformed connection");
     if (!good || check(c, err) != 0) {

@@ -329,7 +329,9 @@ static void load(struct ike *ike, const struct msg_POOL_LOAD *m)
 {
     struct pool_config *cfg = malloc(sizeof(*cfg));
     struct reader r = reader_of(m->pool);
-    const char *wrong = cfg && pool_read(&r, cfg) && rd_done(&r) ? put(ike->pools, cfg) : "malformed";
+    const char *wrong = !cfg                                ? "no memory"
+                        : pool_read(&r, cfg) && rd_done(&r) ? put(ike->pools, cfg)
+                                                            : "malformed";
     if (!wrong)
         renew(ike, cfg->name);
     ipc_result(ike->chan[ROOM_CTL], m->req, !wrong, "%s", wrong ? wrong : "");

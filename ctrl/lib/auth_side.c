@@ -48,7 +48,10 @@ static void blobs_read(struct reader *r, struct blobs *l)
     unsigned n = rd_u8(r);
     for (unsigned i = 0; i < n && !r->bad; i++) {
         struct slice s = rd_slice16(r);
-        if (!r->bad && blobs_add(l, s) != 0)
+        int rc = r->bad ? 0 : blobs_add(l, s);
+        if (rc == -ENOMEM)
+            rd_no_memory(r);
+        else if (rc != 0)
             r->bad = true;
     }
 }

@@ -334,7 +334,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
     struct proposal *p = count ? calloc(count, sizeof(*p)) : NULL;
     *out = p;
     if (count && !p) {
-        r->bad = true;
+        rd_no_memory(r);
         return 0;
     }
     for (int i = 0; i < count; i++) {
@@ -398,7 +398,9 @@ static void round_read(struct reader *r, struct conn_config *c, bool local)
     struct auth_side *s = conn_add_round(c, local);
     if (s)
         auth_side_read(r, s);
-    if (!s || !s->auth)
+    else
+        rd_no_memory(r);
+    if (s && !s->auth)
         r->bad = true;
 }
 
@@ -505,8 +507,8 @@ static struct ts_list *selectors_read(struct reader *r)
 {
     struct ts_list l;
     struct ts_list *copy = ts_list_read(r, &l) ? ts_list_dup(&l) : NULL;
-    if (!copy)
-        r->bad = true;
+    if (!copy && !r->bad)
+        rd_no_memory(r);
     return copy;
 }
 
@@ -532,7 +534,7 @@ static void pools_read(struct reader *r, struct conn_config *c)
         char name[NAME_MAX_LEN];
         rd_cstr(r, name, sizeof(name));
         if (!r->bad && !conn_add_pool(c, name))
-            r->bad = true;
+            rd_no_memory(r);
     }
 }
 
@@ -559,7 +561,7 @@ bool conn_read(struct reader *r, struct conn_config *c)
         if (k)
             child_read(r, k);
         else
-            r->bad = true;
+            rd_no_memory(r);
     }
     if (c->send_cert > SEND_CERT_ALWAYS || c->unique > UNIQUE_REPLACE || c->childless > CHILDLESS_FORCE ||
         c->fragmentation > FRAGMENTATION_YES)

@@ -24,6 +24,7 @@ struct log {
     int levels[LOG_SUBSYS_COUNT];
     int fd;
     bool json;
+    bool torn;   // the output had room for the beginning of a line alone
     bool inside; // a sink that cannot send may log in turn
     char process[16];
     char time_format[LOG_TIME_FORMAT];
@@ -223,23 +224,27 @@ static int text_line(const struct log *l, char *line, enum log_subsys s, int lev
 
 // A reader that stands still must not make the daemon stand still: a line that the pipe, socket or terminal
 // has no room for is dropped. (A pipe that is ready takes a line as a whole: LINE is below PIPE_BUF.)
-static bool emit(int fd, const char *line, int n)
+// Returns how much of it has been taken, or -1.
+static ssize_t emit(int fd, const char *line, size_t len)
 {
-    _Static_assert(LINE <= PIPE_BUF, "a line fits into a ready pipe");
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    size_t len = n < LINE ? (size_t)n : LINE - 1;
-    if (n <= 0 || poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
-        return false;
-    if (send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-        return true;
-    return errno == ENOTSOCK && write(fd, line, len) >= 0;
+    if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
+        return -1;
+    ssize_t n = send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return n < 0 && errno == ENOTSOCK ? write(fd, line, len) : n;
 }
 
-static bool put_line(const struct log *l, enum log_subsys s, int level, const char *text)
+// A line that a full disk has cut ends before the next one begins, and counts as one that is missing.
+static bool put_line(struct log *l, enum log_subsys s, int level, const char *text)
 {
-    char line[LINE];
-    return emit(l->fd, line,
-                l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text));
+    _Static_assert(LINE + 1 <= PIPE_BUF, "a line fits into a ready pipe");
+    char buf[LINE + 1] = "\n", *line = buf + 1;
+    int n = l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text);
+    size_t len = n < LINE ? (size_t)n : LINE - 1, before = l->torn;
+    ssize_t done = n > 0 ? emit(l->fd, line - before, len + before) : -1;
+    if (done > 0)
+        l->torn = (size_t)done > before && (size_t)done < len + before;
+    return done == (ssize_t)(len + before);
 }
 
 // A reader that goes on reading is told what it has missed before it gets anything else.
@@ -257,8 +262,9 @@ void log_announce(int fd, const char *text)
 {
     const struct log *l = current();
     char line[LINE];
-    emit(fd, line,
-         l->json ? json_line(l, line, LOG_DMN, 0, text) : snprintf(line, sizeof(line), "%s\n", text));
+    int n = l->json ? json_line(l, line, LOG_DMN, 0, text) : snprintf(line, sizeof(line), "%s\n", text);
+    if (n > 0)
+        emit(fd, line, n < LINE ? (size_t)n : LINE - 1);
 }
 
 void log_line(enum log_subsys s, int level, const char *fmt, ...)

@@ -31,10 +31,15 @@ struct reader {
     const uint8_t *p;
     size_t left;
     bool bad;
+    bool no_memory; // it is bad because there was none for what was read; nothing is wrong with that
 };
 static inline struct reader reader_of(struct slice s)
 {
-    return (struct reader){s.p, s.len, false};
+    return (struct reader){s.p, s.len, false, false};
+}
+static inline void rd_no_memory(struct reader *r)
+{
+    r->bad = r->no_memory = true;
 }
 static inline struct slice rd_bytes(struct reader *r, size_t n)
 {

@@ -293,7 +293,9 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
     struct policy_spec *spec = NULL;
     unsigned n = 0;
     int rc = policies_read(m->policies, &spec, &n);
-    if (rc < 0)
+    if (rc == -ENOMEM)
+        esp_fail(&err, rc, "policies", "out of memory");
+    else if (rc < 0)
         esp_fail(&err, rc, "policies", "the list is malformed: %s", strerror(-rc));
     else
         rc = change(p, m->conn, spec, n, &err);

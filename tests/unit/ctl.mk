@@ -20,4 +20,4 @@ $(eval $(call unit_test,test_ctl_memory,tests/unit/test_ctl_memory.c tests/unit/
 $(eval $(call unit_test,test_dn,tests/unit/test_dn.c ctrl/crypto/dn.c,-lcrypto))
 DISK_LDFLAGS := -Wl,--wrap=write,--wrap=open,--wrap=rename,--wrap=fsync
 $(eval $(call unit_test,test_leases_disk,tests/unit/test_leases_disk.c ctrl/ctl/leases.c $(CTRL_LIB_SRCS),-lcrypto -lm $(DISK_LDFLAGS)))
-$(eval $(call unit_test,test_leases,tests/unit/test_leases.c ctrl/ctl/leases.c $(CTRL_LIB_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_leases,tests/unit/test_leases.c tests/unit/no_memory.c ctrl/ctl/leases.c $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))

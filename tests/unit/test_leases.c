@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 #include "ctrl/ctl/leases.h"
 #include "ctrl/lib/log.h"
+#include "tests/unit/no_memory.h"
 
 static char dir[64], path[100], bad[104], told[2000];
 
@@ -201,10 +203,81 @@ static void test_file_does_not_grow_with_changes(void **state)
     assert_in_range(st.st_size, 20, 30000);
 }
 
+// What could not be read is no damage: the file stays as it is.
+static void test_leases_without_memory_leave_the_file_as_it_is(void **state)
+{
+    char before[4000];
+    unsigned n = 0, refused = 0;
+    bool failed = true;
+    (void)state;
+    struct leases *l = leases_open(path);
+    keep(l, "p", "10.3.0.1", "a");
+    keep(l, "p", "10.3.0.2", "b");
+    keep(l, "q", "fd00::1", "c");
+    leases_close(l);
+    snprintf(before, sizeof(before), "%s", file());
+    while (failed && ++n < 100) {
+        told[0] = 0;
+        no_memory_at(n);
+        l = leases_open(path);
+        failed = no_memory_end();
+        refused += !l;
+        assert_true(l ? leases_count(l) == 3 : failed);
+        if (!l && n > 1)
+            assert_non_null(strstr(told, "reading it: Cannot allocate memory"));
+        leases_close(l);
+        assert_int_not_equal(access(bad, F_OK), 0);
+        assert_int_equal(strlen(file()), strlen(before));
+    }
+    assert_true(refused >= 6 && n < 100);
+}
+
+// Nor is one that there is no descriptor for: it must not be written anew without what is in it.
+static void test_leases_without_a_descriptor_leave_the_file_as_it_is(void **state)
+{
+    struct rlimit was, none;
+    (void)state;
+    put("espalier leases 1\np 10.3.0.1 0200000061\n");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){0, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct leases *l = leases_open(path);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_null(l);
+    assert_non_null(strstr(told, "reading it: Too many open files"));
+    l = leases_open(path);
+    assert_string_equal(sent(l, "p"), "10.3.0.1=a ");
+    leases_close(l);
+}
+
+static void test_lease_without_memory_is_said_to_lack_it(void **state)
+{
+    (void)state;
+    struct leases *l = leases_open(path);
+    for (unsigned n = 1; n <= 3; n++) {
+        told[0] = 0;
+        no_memory_at(n);
+        keep(l, "p", "10.3.0.1", "a");
+        assert_true(no_memory_end());
+        assert_non_null(strstr(told, "pool p: out of memory"));
+        assert_null(strstr(told, "more leases"));
+    }
+    keep(l, "p", "10.3.0.1", "a");
+    assert_string_equal(sent(l, "p"), "10.3.0.1=a ");
+    no_memory_at(1);
+    leases_send(l, "p", NULL);
+    assert_true(no_memory_end());
+    assert_non_null(strstr(told, "pool p: out of memory to tell of its leases"));
+    leases_close(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        TEST(test_leases_without_memory_leave_the_file_as_it_is),
+        TEST(test_leases_without_a_descriptor_leave_the_file_as_it_is),
+        TEST(test_lease_without_memory_is_said_to_lack_it),
         TEST(test_what_is_kept_comes_back),
         TEST(test_damaged_file_is_named_set_aside_and_read_as_far_as_it_goes),
         TEST(test_foreign_file_is_set_aside_whole),

@@ -3,11 +3,13 @@
 // whatever a peer or a file put into it.
 #include <regex.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -151,11 +153,42 @@ static void test_log_announcement_is_bare_in_text_and_an_object_in_json(void **s
     json_decref(j);
 }
 
+// A full disk takes the beginning of a line alone. It ends where it is, and what follows is whole.
+static void test_log_line_that_is_cut_takes_no_other_along(void **state)
+{
+    char path[] = "/tmp/espalier-log-XXXXXX", text[4096];
+    struct rlimit was, small;
+    (void)state;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && getrlimit(RLIMIT_FSIZE, &was) == 0);
+    signal(SIGXFSZ, SIG_IGN);
+    log_set_output(fd);
+    LOGF(IKE, 1, "first");
+    small = (struct rlimit){(rlim_t)lseek(fd, 0, SEEK_CUR) + 30, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    LOGF(IKE, 1, "second");
+    LOGF(IKE, 1, "third");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    LOGF(IKE, 1, "fourth");
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    close(fd);
+    unlink(path);
+    char *at = strtok(text, "\n");
+    must_match(at, UTC " 1 ike\\[ike\\] first$");
+    at = strtok(NULL, "\n");
+    assert_int_equal(strlen(at), 30);
+    must_match(strtok(NULL, "\n"), UTC " 0 ike\\[dmn\\] 2 lines are missing here: nobody read them$");
+    must_match(strtok(NULL, "\n"), UTC " 1 ike\\[ike\\] fourth$");
+    assert_null(strtok(NULL, "\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_log_text_line_has_time_level_subsystem_connection_and_sa, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_log_line_that_is_cut_takes_no_other_along, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_time_format_is_the_operators, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_what_is_not_utf8_is_shown_as_question_marks, setup,
                                         teardown),

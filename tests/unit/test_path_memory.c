@@ -65,6 +65,7 @@ static void test_load_without_memory_changes_nothing(void **state)
         if (!ok) {
             refused++;
             assert_non_null(strstr(text, "memory"));
+            assert_null(strstr(text, "malformed"));
             assert_int_equal(listed(r, is, 16), count);
             assert_memory_equal(is, was, sizeof(is));
             assert_int_equal(fake_blocks, blocks);
