@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs one of the README's commands on another Debian: a bare root of that suite, made by debootstrap under build/ with git
 # and make and nothing else, in a mount and process namespace of its own (nothing of it is left mounted or running).
-# The root is kept, so that a second run is quick; FRESH=1 makes it anew. Needs root or sudo, and debootstrap.
+# The root is kept, so that a second run is quick; FRESH=1 makes it anew. What the command says is kept in build/log.
+# Needs root or sudo, and debootstrap.
 # usage: debian.sh SUITE TARGET...         such as: debian.sh trixie check
 set -eu
 [ $# -ge 2 ] || {
@@ -64,6 +65,8 @@ done
 git -C "$root/src" add -A
 
 echo "== make $* on Debian $suite"
+log=$(pwd)/${BUILD:-build}/log/debian-$suite-$(echo "$*" | tr ' /=' '---').log
+mkdir -p "${log%/*}"
 # pivot_root, not chroot: in a chroot the kernel makes no user namespace, and check-rootless needs one
 # shellcheck disable=SC2016
 exec unshare -mpf --kill-child --propagation private sh -euc '
@@ -81,4 +84,4 @@ exec unshare -mpf --kill-child --propagation private sh -euc '
     cd /src
     exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 CI=true \
         ${JOBS:+JOBS="$JOBS"} make "$@" </dev/null
-' sh "$root" "$@"
+' sh "$root" "$@" > >(exec tee "$log") 2>&1

@@ -36,9 +36,10 @@ check-card-model: $(BUILD)/tests/card_model_twin ## 100,000 random descriptors a
 	@tests/run.sh "$(BUILD)/tests/card_model_twin $${SEED:-$$(date +%s)} 100000"
 
 .PHONY: check-debian12 check-debian13 check-long
-check-debian12 check-debian13: check-debian%: ## `make check` on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap)
+check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`, on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap; FRESH=1: made anew)
 	@tests/deps.sh roots
-	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
+	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) demo
+	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
 
 check-long: ## everything: check, sanitizers, fail-over, policies, the card in C, the cost of a look-up, proofs, Debian 13
 	@$(AGAIN) check
