@@ -130,8 +130,8 @@ static int take_word(struct parse *p, const char *word)
         return r;
     if (!t)
         return wrong(p,
-                     "'%s': expected psk, pubkey, rsa, rsa/pss, ecdsa, ed25519 or ed448, with ike: before "
-                     "it where it is for the AUTH payload alone",
+                     "'%s': expected psk, pubkey, rsa, rsa/pss, ecdsa, ed25519 or ed448, ike: before it for "
+                     "the AUTH payload alone; eap-mschapv2 or eap-tls",
                      word);
     r = add_bits(p, t, word);
     return r == 1 ? add_hash(p, t, word) : r;

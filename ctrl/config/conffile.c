@@ -23,7 +23,8 @@ struct scanner {
     struct conf_node *open[CONF_MAX_DEPTH + 1]; // the sections around, outermost first
     unsigned depth;                             // sections that are open
     const struct conf_faults *faults;
-    bool failed; // the first fault is in *err
+    const char *key; // whose value is read
+    bool failed;     // the first fault is in *err
     struct esp_error *err;
 };
 
@@ -136,7 +137,7 @@ static int scan_name(struct scanner *s, char *name, size_t size)
     size_t n = 0;
     while (s->text < s->end && name_char(*s->text)) {
         if (n + 1 >= size)
-            return refuse(s, -E2BIG, "name longer than %zu characters", size - 1);
+            return refuse(s, -E2BIG, "name longer than %zu characters: %.12s...", size - 1, s->text - n);
         name[n++] = *s->text++;
     }
     name[n] = 0;
@@ -166,7 +167,7 @@ static int scan_word(struct scanner *s, char *value, size_t size, size_t *len)
 {
     for (; s->text < s->end && !strchr("\n\r\t #}\"", *s->text); s->text++) {
         if (*len + 1 >= size)
-            return refuse(s, -E2BIG, "value longer than %zu characters", size - 1);
+            return refuse(s, -E2BIG, "%.60s: value longer than %zu characters", s->key, size - 1);
         value[(*len)++] = *s->text;
     }
     return 0;
@@ -193,11 +194,11 @@ static int scan_quoted(struct scanner *s, char *value, size_t size, size_t *len)
             ch = unescape(ch);
         }
         if (*len + 1 >= size)
-            return refuse(s, -E2BIG, "value longer than %zu characters", size - 1);
+            return refuse(s, -E2BIG, "%.60s: value longer than %zu characters", s->key, size - 1);
         value[(*len)++] = ch;
     }
     s->line = start;
-    return refuse(s, -EINVAL, "quote not closed");
+    return refuse(s, -EINVAL, "%.60s: quote not closed", s->key);
 }
 
 // Words and quoted texts up to the end of the line, a comment or a brace, joined by single blanks, as
@@ -222,13 +223,15 @@ static int include(struct scanner *s)
 {
     char pattern[512], full[1024];
     bool none;
+    s->key = "include";
     int r = scan_value(s, pattern, sizeof(pattern), &none);
     if (r)
         return r;
     if (!pattern[0])
         return refuse(s, -EINVAL, "include: expected a file name or pattern");
     if (s->includes + 1 > CONF_MAX_INCLUDES)
-        return refuse(s, -ELOOP, "include: files nested deeper than %d", CONF_MAX_INCLUDES);
+        return refuse(s, -ELOOP, "include: %.100s: files nested deeper than %d; does one include itself?",
+                      pattern, CONF_MAX_INCLUDES);
     snprintf(full, sizeof(full), "%s%s%s", pattern[0] == '/' ? "" : s->dir, pattern[0] == '/' ? "" : "/",
              pattern);
     glob_t g;
@@ -237,6 +240,8 @@ static int include(struct scanner *s)
         globfree(&g);
         return strpbrk(pattern, "*?[") ? 0 : refuse(s, -ENOENT, "include: %.150s not found", pattern);
     }
+    if (r == GLOB_NOSPACE)
+        return refuse(s, -ENOMEM, "include: %.150s: out of memory", pattern);
     if (r)
         return refuse(s, -EIO, "include: %.150s cannot be read", pattern);
     for (size_t i = 0; (r == 0 || s->faults) && r != -ENOMEM && i < g.gl_pathc; i++)
@@ -269,6 +274,7 @@ static int assign(struct scanner *s, const char *name)
     char value[4096], where[300];
     bool none;
     s->text++; // the equals sign
+    s->key = name;
     int r = scan_value(s, value, sizeof(value), &none);
     if (r)
         return r;
@@ -384,7 +390,10 @@ static int read_text(struct scanner *s)
     size_t len = (size_t)(s->end - s->text);
     if (len >= 3 && memcmp(s->text, "\xef\xbb\xbf", 3) == 0)
         return refuse(s, -EINVAL, "the file begins with a byte order mark: expected plain UTF-8 without one");
-    if (memchr(s->text, 0, len))
+    const char *zero = memchr(s->text, 0, len);
+    for (const char *at = s->text; zero && at < zero; at++)
+        s->line += *at == '\n';
+    if (zero)
         return refuse(s, -EINVAL, "the file holds a zero octet; it is not a text file");
     return scan(s);
 }
@@ -401,7 +410,7 @@ static int load(const char *file, char **text, size_t *len, struct esp_error *er
     if (fstat(fd, &st) < 0)
         r = esp_fail(err, -errno, file, "%s", strerror(errno));
     else if (S_ISDIR(st.st_mode))
-        r = esp_fail(err, -EISDIR, file, "expected a file");
+        r = esp_fail(err, -EISDIR, file, "it is a folder, expected a file");
     else if (!(*text = malloc(CONF_MAX_FILE + 1)))
         r = esp_fail(err, -ENOMEM, file, "out of memory");
     while (r == 0) {

@@ -12,6 +12,7 @@
 
 #include "ctrl/config/cred_file.h"
 #include "ctrl/config/swanctl_creds.h"
+#include "ctrl/pki/pki.h"
 
 struct placed {
     struct vici_node node;
@@ -124,6 +125,21 @@ static bool is_file(const struct maker *m, const char *key)
     return strcmp(m->names[0], "authorities") == 0 && strcasecmp(key, "cacert") == 0;
 }
 
+// What the file holds is no certificate or key: its name and why.
+static int check_content(const char *key, const char *file, const uint8_t *data, size_t n,
+                         struct esp_error *err)
+{
+    enum pki_kind kind = strcasecmp(key, "certs") == 0     ? PKI_X509
+                         : strcasecmp(key, "pubkeys") == 0 ? PKI_PUBKEY
+                                                           : PKI_CA;
+    struct esp_error e = {0};
+    uint8_t *der = NULL;
+    size_t len;
+    int r = pki_read_der(kind, data, n, &der, &len, &e);
+    free(der);
+    return r ? esp_fail(err, r, "", "invalid value for: %s: %.80s: %.90s", key, file, e.text) : 0;
+}
+
 // A node whose value is what the file holds, or an empty one that knows why not.
 static int add_file(struct maker *m, struct placed *parent, enum vici_kind kind, const struct conf_node *v,
                     const char *name, size_t len)
@@ -134,6 +150,8 @@ static int add_file(struct maker *m, struct placed *parent, enum vici_kind kind,
     size_t n = 0;
     snprintf(file, sizeof(file), "%.*s", (int)len, name);
     int r = creds_read(m->dir, v->name, file, &data, &n, &err);
+    if (r == 0)
+        r = check_content(v->name, file, data, n, &err);
     struct placed *p = r == -ENOMEM ? NULL : add(m, parent, kind, v, r ? "" : (const char *)data, n);
     cred_free(data, n);
     if (p && r)

@@ -117,6 +117,7 @@ static void test_refusals_say_what_was_expected(void **state)
     } lines[] = {
         {"", "nothing between"},
         {"PUBKEY", "expected psk, pubkey, rsa"},
+        {"magic", "eap-mschapv2 or eap-tls"},
         {"psk-sha256", "'psk': expected psk, pubkey"},
         {"eap", "of EAP there are eap-mschapv2 and eap-tls"},
         {"eap-tls:ecdsa-384", "of EAP there are eap-mschapv2 and eap-tls"},

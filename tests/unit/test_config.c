@@ -145,6 +145,9 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
     }
 }
 
+#define TEN(x) x x x x x x x x x x
+#define LONG   TEN(TEN(TEN("0123456789")))
+
 static void test_file_syntax_errors_name_file_and_line(void **state)
 {
     (void)state;
@@ -153,7 +156,10 @@ static void test_file_syntax_errors_name_file_and_line(void **state)
     } bad[] = {
         {"charon {\n\n", "test.conf:3", "charon is not closed"},
         {"charon {\n}\n}\n", "test.conf:3", "without a section"},
-        {"charon {\n a = \"x\n", "test.conf:2", "quote not closed"},
+        {"charon {\n a = \"x\n", "test.conf:2", "a: quote not closed"},
+        {"charon {\n a = " LONG "\n}", "test.conf:2", "a: value longer than 4095 characters"},
+        {"charon {\n a = \"" LONG "\"\n}", "test.conf:2", "a: value longer than 4095 characters"},
+        {"charon {\n " LONG " = 1\n}", "test.conf:2", "name longer than 255 characters: 0123456789"},
         {"charon {\n = 1\n}", "test.conf:2", "expected a key"},
         {"charon {\n a b\n}", "test.conf:2", "expected '=' or '{'"},
         {"charon : other {\n}", "test.conf:1", "references are not supported"},
@@ -167,6 +173,17 @@ static void test_file_syntax_errors_name_file_and_line(void **state)
         assert_string_equal(err.field, bad[i].field);
         assert_contains(err.text, bad[i].expected);
     }
+}
+
+static void test_file_with_a_zero_octet_names_its_line(void **state)
+{
+    static const char text[] = "charon {\n port = 1\n a = \0 }\n";
+    struct conf conf;
+    struct esp_error err = {0};
+    (void)state;
+    assert_int_equal(conf_read_text(&conf, text, sizeof(text) - 1, "test.conf", ".", &err), -EINVAL);
+    assert_string_equal(err.field, "test.conf:3");
+    assert_contains(err.text, "zero octet");
 }
 
 static void test_file_deep_nesting_is_bounded(void **state)
@@ -205,7 +222,9 @@ static void test_file_includes_relative_with_pattern_and_loop(void **state)
     conf_free(&conf);
     write_file(path, "include main.conf\n");
     assert_int_equal(conf_read_file(&conf, path, &err), -ELOOP);
+    assert_contains(err.text, "include: main.conf: files nested deeper than 10");
     assert_int_equal(conf_read_file(&conf, dir, &err), -EISDIR);
+    assert_contains(err.text, "it is a folder");
     unlink(path);
     assert_int_equal(conf_read_file(&conf, path, &err), -ENOENT);
     snprintf(path, sizeof(path), "%s/a.conf", dir);
@@ -496,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_file_what_we_always_do_is_said_where_it_is_not_wanted),
         cmocka_unit_test(test_file_bad_values_are_named_with_what_was_expected),
         cmocka_unit_test(test_file_syntax_errors_name_file_and_line),
+        cmocka_unit_test(test_file_with_a_zero_octet_names_its_line),
         cmocka_unit_test(test_file_deep_nesting_is_bounded),
         cmocka_unit_test(test_file_includes_relative_with_pattern_and_loop),
         cmocka_unit_test(test_file_random_text_is_read_or_refused),

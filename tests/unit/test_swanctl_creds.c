@@ -260,15 +260,19 @@ static void test_files_that_connections_and_authorities_name(void **state)
 {
     (void)state;
     reset();
-    check(SECRETS CONN("certs = west.pem, nope.pem", "cacerts = ca.pem\n pubkeys = gone.pub\n cacert1 { file "
-                                                     "= x.pem\n}") "authorities { a { cacert = ca.pem\n "
-                                                                   "crl_uris = file:///x, http://y/\n }\n b "
-                                                                   "{ cacert = none.pem\n }\n c { "
-                                                                   "file = /nonexistent\n }\n d { crl_uris = "
-                                                                   "http://x/\n }\n e { cacert = west.pem\n "
-                                                                   "}\n f { frob = 1\n } }\n");
+    pki_run("echo junk >x509/junk.pem");
+    check(SECRETS CONN("certs = west.pem, nope.pem, junk.pem",
+                       "cacerts = ca.pem\n pubkeys = gone.pub\n cacert1 { file "
+                       "= x.pem\n}") "authorities { a { cacert = ca.pem\n "
+                                     "crl_uris = file:///x, http://y/\n }\n b "
+                                     "{ cacert = none.pem\n }\n c { "
+                                     "file = /nonexistent\n }\n d { crl_uris = "
+                                     "http://x/\n }\n e { cacert = west.pem\n "
+                                     "}\n f { frob = 1\n } }\n");
     static const char *const told[] = {
         "swanctl.conf:11: connections.c.local: x509/nope.pem: No such file or directory",
+        "swanctl.conf:11: connections.c.local: invalid value for: certs: junk.pem: ",
+        "x509/junk.pem: x509: ",
         "swanctl.conf:15: connections.c.remote: pubkey/gone.pub: No such file or directory",
         ("swanctl.conf:16: connections.c.remote.cacert1: invalid value for: file: 'x.pem', expected an "
          "absolute path"),
@@ -282,6 +286,7 @@ static void test_files_that_connections_and_authorities_name(void **state)
         if (count(faults, told[i]) != 1)
             fail_msg("expected \"%s\" once in:\n%s", told[i], faults);
     assert_int_equal(count(faults, "\n"), sizeof(told) / sizeof(told[0]));
+    pki_run("rm x509/junk.pem");
     check(CONN("certs = west.pem", "certs = north.der"));
     assert_string_equal(faults, "");
 }
