@@ -410,8 +410,6 @@ module esp_rx #(
     assign dec_beat = m_dec_tvalid && m_dec_tready;
 
     // ---- slots --------------------------------------------------------------------------------------------
-    localparam [15:0] SA_DRAINING16 = `ESPC_STATUS_SA_DRAINING;
-    localparam [4:0] SA_DRAINING = SA_DRAINING16[4:0];
     esp_rx_slot #(.LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .WAY_W(WAY_W), .CFG_W(CFG_W)) slots (
         .clk(clk), .rst(rst), .zeroize(zeroize), .zeroized(zeroized), .wipe(wipe), .epoch(epoch),
         .slot_valid(slot_valid), .slot_ready(slot_ready), .slot_op(slot_op), .slot_index(slot_index),
@@ -419,7 +417,7 @@ module esp_rx #(
         .seed_word(seed_word), .slot_done(slot_done), .slot_status(slot_status),
         .slot_last_seq(slot_last_seq),
         .slot_packets(slot_packets), .slot_bytes(slot_bytes), .slot_drops(slot_drops),
-        .pkt_in(v_valid), .pkt_in_uses(v_found && v_status != SA_DRAINING), .pkt_in_slot(v_slot),
+        .pkt_in(v_valid), .pkt_in_uses(v_found), .pkt_in_slot(v_slot),
         .pkt_out(pkt_out), .pkt_new(p_valid),
         .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata), .cfg_we(cfg_we), .end_we(end_we),
         .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .salt_wdata(salt_wdata), .drain_we(drain_we),

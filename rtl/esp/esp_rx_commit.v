@@ -13,7 +13,8 @@
 // bits of its numbers: words left behind by a jump are told by their tag, and nothing ever has to be cleared.
 // Contract: one job for each context, in order; a context with status OK waits for its opened packet (o_*).
 // The slot unit's access (c_*) gets a cycle between any two packets; `c_grant` is the cycle in which its read or
-// write is done, and read data is valid in the cycle after. Limits (c_limits) are one less than the blob's, all ones where it
+// write is done, and read data is valid in the cycle after. It writes while no packet of the slot is between its own read and
+// write, which would put back what was there before; c_slot stands still from the cycle before a request. Limits (c_limits) are one less than the blob's, all ones where it
 // has none, so that one comparison tells; but the hard one of bytes is as it is. A packet of a passed epoch, or under `wipe`, is
 // ABORTED and changes no state.
 `default_nettype none
@@ -115,7 +116,11 @@ module esp_rx_commit #(
     // A packet of a passed epoch does not wait to be opened, but waits for the slot unit's command to be over: its epoch is not
     // compared on the way to the grant.
     wire in_turn = x_valid && (x_status != 5'd0 || wipe || o_valid);
-    assign c_grant = c_req && !a && !c && (!slot_was || !in_turn);
+    reg held_b;          // the packet in B is of the slot unit's slot
+    always @(posedge clk)
+        held_b <= a && x_slot == c_slot;
+    wire held = held_b && (c_write_slot || c_write_word);
+    assign c_grant = c_req && !a && !c && !held && (!slot_was || !in_turn);
     wire read = ready && !c && !c_grant;
     assign x_take = a;
     assign o_take = a && opened;

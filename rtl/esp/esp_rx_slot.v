@@ -6,7 +6,8 @@
 // WRITE takes about 45 + 33 * LANES cycles, others about 20 and as long as packets of the slot are inside. A
 // slot counts as drained when the last packet of it that was looked up before the mark has left (an order
 // list of the packets inside says which that is), so other SAs' packets hold it up only as far as they are in
-// front.
+// front. CLEAR takes the SPI from the table before it waits: what the mark has refused counts for the slot as well, and none
+// of it may come to its verdict when the slot has its next SA.
 // Contract: slot_done is a pulse with the result beside it; an operation cut off by zeroise or reset has
 // none. `zeroized` is low from zeroise or reset until every slot is invalid and every RAM that holds keys,
 // salts or addresses is zero. WRITE leaves nothing behind when it is refused.
@@ -99,7 +100,7 @@ module esp_rx_slot #(
         STATE = 5'd6,
                      KEY_WAIT = 5'd7, INSERT = 5'd8, MARK = 5'd9, SETTLE = 5'd10, SCAN = 5'd11, LEAVE = 5'd12,
                      COUNT = 5'd13, COUNTED = 5'd14, FORGET = 5'd15, FORGOTTEN = 5'd16, BUCKET = 5'd17,
-                     REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20, END_HASH = 5'd21, END_READ = 5'd22,
+                     UNLIST = 5'd26, REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20, END_HASH = 5'd21, END_READ = 5'd22,
                      END_CHECK = 5'd23, END_WRITE = 5'd24, END_TAKE = 5'd25;
 
     // ---- the operation and its blob -----------------------------------------------------------------------
@@ -150,7 +151,7 @@ module esp_rx_slot #(
     reg [31:0] hash_spi;
     genvar w;
     esp_rx_hash #(.LOG2_B(LOG2_B)) hash (
-        .clk(clk), .en(state == HASH || state == FORGET || state == END_HASH), .spi(hash_spi), .place(places)
+        .clk(clk), .en(state == HASH || state == MARK || state == END_HASH), .spi(hash_spi), .place(places)
     );
     generate
         for (w = 0; w < 4; w = w + 1) begin : ways
@@ -167,9 +168,9 @@ module esp_rx_slot #(
             default: free_way = 4'b1000;
         endcase
     end
-    assign b_en = sweeping || state == LOOK || state == INSERT || state == BUCKET || state == REMOVE
+    assign b_en = sweeping || state == LOOK || state == INSERT || state == BUCKET || state == UNLIST
                   || state == END_READ || state == END_WRITE;
-    assign b_we = sweeping ? 4'b1111 : (state == INSERT) ? way : (state == REMOVE || state == END_WRITE) ? mine : 4'b0000;
+    assign b_we = sweeping ? 4'b1111 : (state == INSERT) ? way : (state == UNLIST || state == END_WRITE) ? mine : 4'b0000;
     assign b_addr = sweeping ? {4{sweep[LOG2_B-1:0]}} : places;
     assign b_wdata = (state == INSERT || state == END_WRITE) ? {slot_index, dst, hash_spi, 1'b1} : {WAY_W{1'b0}};
 
@@ -303,6 +304,7 @@ module esp_rx_slot #(
                     slot_status <= `ESPC_STATUS_SA_STALE_GEN;
                     state <= DONE;
                 end else if (op == OP_DRAIN || op == OP_CLEAR) begin
+                    hash_spi <= own_spi;
                     state <= MARK;
                 end else if (op == OP_ENDPOINT) begin
                     hash_spi <= own_spi;
@@ -339,8 +341,12 @@ module esp_rx_slot #(
             INSERT:
                 state <= DONE;
             MARK:
+                state <= (op == OP_CLEAR) ? BUCKET : SETTLE;
+            BUCKET:
+                state <= UNLIST;
+            UNLIST:
                 state <= SETTLE;
-            // look-ups that read the mark too early are in the order list after this
+            // look-ups that read the mark, or the table, too early are in the order list after this
             SETTLE: begin
                 step <= step + 6'd1;
                 seen <= 1'b0;
@@ -370,7 +376,6 @@ module esp_rx_slot #(
                 slot_packets <= c_packets;
                 slot_bytes <= c_bytes;
                 slot_drops <= c_drops;
-                hash_spi <= own_spi;
                 state <= (op == OP_CLEAR) ? FORGET : DONE;
             end
             FORGET:
@@ -378,9 +383,7 @@ module esp_rx_slot #(
                     state <= FORGOTTEN;
             FORGOTTEN:
                 if (clr_done)
-                    state <= BUCKET;
-            BUCKET:
-                state <= REMOVE;
+                    state <= REMOVE;
             REMOVE:
                 state <= DONE;
             // new ends: what is looked up meanwhile has the old ones or the new ones, in the table and beside it

@@ -6,7 +6,8 @@
 //
 // The reference is a number and a bit. What binds it to the ring of tagged words is under LINK: with it the proof is by
 // induction, for histories of any length, from any state in which ring and top agree. Contract of the inputs: a context
-// stands still until it is taken; the slot unit does not write this SA meanwhile.
+// stands still until it is taken; the slot unit does not write this SA meanwhile, and its slot number stands still from the
+// cycle before a request. Whatever slot it writes, none of that slot's packets is between its read and its write then.
 module window_f (
     input wire         clk,
     input wire         rst,
@@ -58,7 +59,7 @@ module window_f (
     (* hierconn *) wire [63:0] \dut.seq_b , \dut.behind_b , \dut.word_b , \dut.top_c , \dut.top_ram_q ;
     (* hierconn *) wire [10:0] \dut.window_b ;
     (* hierconn *) wire [4:0] \dut.status_b ;
-    (* hierconn *) wire \dut.slot_c , \dut.write_top_c , \dut.write_word_c ;
+    (* hierconn *) wire \dut.held_b , \dut.slot_c , \dut.write_top_c , \dut.write_word_c ;
     (* hierconn *) wire [4:0] \dut.place_c ;
     (* hierconn *) wire [116:0] \dut.word_c , \dut.word_ram_q ;
     (* hierconn *) wire \dut.top_ram.at ;
@@ -80,19 +81,22 @@ module window_f (
     // ---- inputs
     reg begun = 0, ran = 0;
     reg waits;
-    reg was_slot;
+    reg was_slot, was_c_slot;
     reg [63:0] was_seq;
     always @(posedge clk) begin
         begun <= 1;
         ran <= begun;
         waits <= x_valid && !x_take;
         was_slot <= x_slot;
+        was_c_slot <= c_slot;
         was_seq <= x_seq;
     end
     always @* begin
         assume (rst == !begun);
         if (begun && waits)
             assume (x_valid && x_slot == was_slot && x_seq == was_seq);
+        if (begun && c_req)
+            assume (c_slot == was_c_slot);
         if (x_slot == slot)
             assume (x_window == window);
         if (c_grant && (c_write_slot || c_write_word))
@@ -135,6 +139,8 @@ module window_f (
         assume (linked);
     end
     always @* if (begun) begin
+        if (c_grant && (c_write_slot || c_write_word))
+            a_apart: assert (!(\dut.a && x_slot == c_slot) && !(\dut.b && \dut.slot_b == c_slot) && !(\dut.c && \dut.slot_c == c_slot));
         if (judged && mine)
             a_exact: assert (\dut.mark == want);
         if (here && \dut.mark )
@@ -165,12 +171,14 @@ module window_f (
             a_word_b: assert (\dut.fits_b == fits && \dut.word_b == (fits ? word_now[63:0] : 64'd0));
             a_bit_b: assert (\dut.bit_b == word_now[{1'b0, \dut.seq_b [5:0]}]);
         end
+        a_held: assert (!\dut.b || !c_req || \dut.held_b == (\dut.slot_b == c_slot));
         if (\dut.b )
             a_opened: assert (\dut.status_b != 0 || \dut.opened_b || \dut.stale_b );
 `endif
         c_again: cover (judged && mine && taken && in_window);
         c_behind: cover (judged && mine && !taken && \dut.mark && number < top);
         c_left: cover (judged && mine && !\dut.mark && !taken);
+        c_written: cover (c_grant && c_write_slot && \dut.b && \dut.slot_b != c_slot);
         c_chained: cover (here_a && write && \dut.write_word_c && \dut.place_c == place && x_seq[10:6] == place);
     end
 endmodule

@@ -107,6 +107,75 @@ static void test_slots_come_and_go_under_load(void **state)
     run_churn(4);
 }
 
+// A full store holds up the opening of a packet, and behind that one wait packets which the draining SA has
+// refused already, when the SA's slot is cleared and written again. They count for the SA that they came for,
+// and the next one begins with nothing.
+static void run_rewrite(unsigned lead)
+{
+    enum { JUMBO = 3, FILL = 6, LATE = 20, N = JUMBO + FILL + LATE };
+    struct rx_bench *b = rx_bench_new(4, 9);
+    struct rx_packet *p = rx_packets(N);
+    struct rx_sa sa, other, next;
+    unsigned step = 0, refused = 0, before = lead;
+    uint64_t told = 0;
+
+    rx_sa_init(b, &sa, 0x1111, 64, 0, true);
+    rx_sa_init(b, &other, 0x2222, 64, 0, true);
+    rx_sa_init(b, &next, 0x3333, 64, 0, true);
+    assert_int_equal(rx_sa_add(b, &sa, 2), ESPC_STATUS_OK);
+    assert_int_equal(rx_sa_add(b, &other, 3), ESPC_STATUS_OK);
+    for (size_t i = 0; i < 5; i++)
+        rx_good(b, &p[i], &sa, 2, i + 1, 100);
+    rx_run_all(b, p, 5);
+    assert_int_equal(rx_op(b, RX_DRAIN, 2, sa.gen, NULL), ESPC_STATUS_OK);
+    for (size_t i = 0; i < JUMBO + FILL; i++)
+        rx_good(b, &p[i], &other, 3, i + 1, i < JUMBO ? 9000 : 1000);
+    for (size_t i = JUMBO + FILL; i < N; i++)
+        rx_good(b, &p[i], &sa, 2, 100 + i, 46), rx_fail(&p[i], ESPC_STATUS_SA_DRAINING);
+    b->out_stall = 100;
+    rx_expect(b, p, N);
+    for (unsigned i = 0; i < 2000; i++)
+        rx_cycle(b);
+    assert_int_equal(b->sent, N);
+    assert_int_equal(b->received, 0);
+
+    b->out_stall = 0;
+    while (before-- > 0)
+        rx_cycle(b), refused += b->received > JUMBO + FILL;
+    assert_int_equal(refused, 0);
+    rx_op_start(b, RX_CLEAR, 2, sa.gen, NULL);
+    for (unsigned i = 0; step < 2 || b->received < N; i++) {
+        size_t received = b->received;
+        rx_cycle(b);
+        refused += b->received > received && b->pins.m_status == ESPC_STATUS_SA_DRAINING;
+        assert_true(i < 5000);
+        if (step == 2 || !b->op_done)
+            continue;
+        assert_int_equal(b->pins.slot_status, ESPC_STATUS_OK);
+        if (step++ == 0) {
+            assert_int_equal(b->pins.slot_packets, 5);
+            assert_int_equal(b->pins.slot_bytes, 500);
+            told = b->pins.slot_drops;
+            rx_op_start(b, RX_WRITE, 2, next.gen, &next.blob);
+        }
+    }
+    assert_int_equal(refused, LATE);
+    assert_int_equal(rx_op(b, RX_QUERY, 2, next.gen, NULL), ESPC_STATUS_OK);
+    if (b->pins.slot_packets || b->pins.slot_bytes || b->pins.slot_drops)
+        fail_msg("the store opened %u cycles before: the new SA has %llu packets, %llu bytes, %llu drops",
+                 lead, (unsigned long long)b->pins.slot_packets, (unsigned long long)b->pins.slot_bytes,
+                 (unsigned long long)b->pins.slot_drops);
+    assert_int_equal(told, LATE);
+    rx_bench_done(b, p);
+}
+
+static void test_slot_written_again_has_nothing_of_the_one_before(void **state)
+{
+    (void)state;
+    for (unsigned lead = 0; lead < 200; lead += 20)
+        run_rewrite(lead);
+}
+
 static size_t count_bytes(const struct rx_dut *dut, const void *needle, size_t n)
 {
     size_t size, found = 0;
@@ -218,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slot_operations_check_state_and_generation),
         cmocka_unit_test(test_slots_come_and_go_under_load),
+        cmocka_unit_test(test_slot_written_again_has_nothing_of_the_one_before),
         cmocka_unit_test(test_clear_and_zeroize_leave_no_key),
         cmocka_unit_test(test_zeroize_at_any_moment_loses_no_packet),
     };
