@@ -215,6 +215,7 @@ module esp_rx #(
     wire [95:0] j_aad;
     wire [63:0] j_iv;
     wire [31:0] salt, salt_wdata;
+    wire salt_held;
     fifo #(.W(1 + 8 + 5 + 16 + LOG2_SA + 64 + 96 + 1), .LOG2_D(6)) jobs (
         .clk(clk), .rst(rst), .wr_valid(v_valid), .wr_ready(),
         .wdata({v_open, v_epoch, v_words, v_bytes, v_slot, v_iv, v_aad, v_esn}),
@@ -222,7 +223,7 @@ module esp_rx #(
         .rdata({j_open, j_epoch, j_words, j_bytes, j_slot, j_iv, j_aad, j_esn}), .level()
     );
     key_ram #(.W(32), .LOG2_D(LOG2_SA)) salts (
-        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(salt_wdata), .ren(j_take), .scrub(scrub),
+        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(salt_wdata), .ren(j_take), .scrub(scrub && !salt_held),
         .raddr(j_slot),
         .rdata(salt)
     );
@@ -257,7 +258,7 @@ module esp_rx #(
         .b_valid(b_valid), .b_take(b_take), .b_data(b_data), .b_last(b_last), .b_bad(b_bad),
         .j_valid(j_valid), .j_take(j_take), .j_open(j_open), .j_epoch(j_epoch), .j_words(j_words),
         .j_bytes(j_bytes),
-        .j_slot(j_slot), .j_iv(j_iv), .j_aad(j_aad), .j_esn(j_esn), .salt(salt), .room(!stored[LOG2_D]),
+        .j_slot(j_slot), .j_iv(j_iv), .j_aad(j_aad), .j_esn(j_esn), .salt(salt), .salt_held(salt_held), .room(!stored[LOG2_D]),
         .g_valid(g_valid), .g_sop(g_sop), .g_eop(g_eop), .g_data(g_data), .g_bytes(g_bytes), .g_slot(g_slot),
         .g_nonce(g_nonce), .g_aad(g_aad), .g_aad_len(g_aad_len), .g_next(g_next),
         .icv_valid(icv_push), .icv(icv_new), .icv_cut(icv_cut)

@@ -43,8 +43,9 @@ module esp_rx_build #(
     input  wire [63:0]          j_iv,
     input  wire [95:0]          j_aad,
     input  wire                 j_esn,
-    // the salt of j_slot, a cycle after j_take
+    // the salt of j_slot, a cycle after j_take and as long as salt_held is up
     input  wire [31:0]          salt,
+    output wire                 salt_held,
 
     input  wire                 room,
     output reg                  g_valid,
@@ -103,6 +104,8 @@ module esp_rx_build #(
     assign j_take = b_take && first_next;
 
     assign g_next = emit;
+    // each of the packet's beats takes the salt with it
+    assign salt_held = held && live;
 
     wire [2*W-1:0] pair = {last ? {W{1'b0}} : b_data, prev};
     wire icv_here = index == icv_beat;

@@ -176,6 +176,44 @@ static void test_slot_written_again_has_nothing_of_the_one_before(void **state)
         run_rewrite(lead);
 }
 
+// A packet of one SA is somewhere on its way, all its beats at once or one now and then, when the slot of
+// another is cleared.
+static void run_clear_beside(int lanes, unsigned gap)
+{
+    enum { N = 4 };
+    struct rx_bench *b = rx_bench_new(lanes, 10);
+    struct rx_packet *p = rx_packets(N);
+    struct rx_sa sa, other;
+
+    b->in_gap = gap;
+    rx_sa_init(b, &other, 0x2222, 64, 0, true);
+    assert_int_equal(rx_sa_add(b, &other, 3), ESPC_STATUS_OK);
+    for (unsigned moment = 0; moment < 60; moment++) {
+        rx_sa_init(b, &sa, 0x1111, 64, 0, true);
+        assert_int_equal(rx_sa_add(b, &sa, 2), ESPC_STATUS_OK);
+        for (size_t i = 0; i < N; i++)
+            rx_good(b, &p[i], &other, 3, 1 + moment * N + i, 700);
+        rx_op_start(b, RX_CLEAR, 2, sa.gen, NULL);
+        rx_idle(b, (int)moment);
+        rx_expect(b, p, N);
+        rx_run(b);
+        while (!b->op_done)
+            rx_cycle(b);
+        assert_int_equal(b->pins.slot_status, ESPC_STATUS_OK);
+        rx_expect(b, p, 0);
+    }
+    rx_bench_done(b, p);
+}
+
+static void test_clear_does_no_harm_to_packets_of_others(void **state)
+{
+    (void)state;
+    run_clear_beside(1, 0);
+    run_clear_beside(1, 50);
+    run_clear_beside(4, 0);
+    run_clear_beside(4, 50);
+}
+
 static size_t count_bytes(const struct rx_dut *dut, const void *needle, size_t n)
 {
     size_t size, found = 0;
@@ -288,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_slot_operations_check_state_and_generation),
         cmocka_unit_test(test_slots_come_and_go_under_load),
         cmocka_unit_test(test_slot_written_again_has_nothing_of_the_one_before),
+        cmocka_unit_test(test_clear_does_no_harm_to_packets_of_others),
         cmocka_unit_test(test_clear_and_zeroize_leave_no_key),
         cmocka_unit_test(test_zeroize_at_any_moment_loses_no_packet),
     };
