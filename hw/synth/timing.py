@@ -88,12 +88,32 @@ def known_parameters(args, top):
     return re.findall(r"^\s*parameter\s+(?:\[[^]]*\]\s*)?(\w+)\s*=", text.split(");")[0], re.M)
 
 
-def readme(table):
-    """rtl/README.md between its marks."""
-    path = ROOT / "rtl/README.md"
-    marks = ("<!-- timing: made by make timing-accept -->\n", "<!-- /timing -->")
-    head, rest = path.read_text(encoding="utf-8").split(marks[0])
-    path.write_text(head + marks[0] + table + marks[1] + rest.split(marks[1])[1], encoding="utf-8")
+MARKS = ("<!-- timing: made by make timing-accept -->\n", "<!-- /timing -->")
+README = ROOT / "rtl/README.md"
+HEAD = "| module | MHz | LUT4 | FF | RAM |\n|---|---:|---:|---:|---:|\n"
+
+
+def row(top, r):
+    return f"| {top} | {r['mhz']} | {r['lut4']} | {r['ff']} | {r['ram']} |"
+
+
+def accepted():
+    """What stands in rtl/README.md: how it was measured, and {module: row}."""
+    lines = README.read_text(encoding="utf-8").split(MARKS[0])[1].split(MARKS[1])[0].splitlines()
+    found = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    return lines[0], {n: line for n, line in found.items() if n not in ("module", "---")}
+
+
+def readme(measured, rows):
+    """rtl/README.md between its marks: the new rows, and those of modules that were not measured now."""
+    before, table = accepted()
+    kept = [n for n in table if n not in rows]
+    if before != measured and kept:
+        sys.exit(f"timing: rtl/README.md has '{before}', and this is '{measured}': the rows of {', '.join(kept)} cannot stay beside it")
+    table.update({n: row(n, r) for n, r in rows.items()})
+    head, rest = README.read_text(encoding="utf-8").split(MARKS[0])
+    README.write_text(f"{head}{MARKS[0]}{measured}\n\n{HEAD}" + "".join(line + "\n" for line in table.values()) + MARKS[1] +
+                      rest.split(MARKS[1])[1], encoding="utf-8")
 
 
 def main():
@@ -113,21 +133,16 @@ def main():
     args.report.mkdir(parents=True, exist_ok=True)
     version = [subprocess.run([*t, "--version"], capture_output=True, text=True, check=False) for t in (args.yosys, args.nextpnr)]
     tools = "; ".join(re.search(r"Yosys [0-9.]+|nextpnr-[0-9][0-9.]*", v.stdout + v.stderr).group(0) for v in version)
-    rows, lines = {}, []
-
-    def say(line):
-        lines.append(line)
-        print(line, flush=True)
-
-    say(f"Measured: ECP5-85F, speed grade 6, seed {args.seed}, {' '.join(args.set)}; {tools}\n")
-    say("| module | MHz | LUT4 | FF | RAM |\n|---|---:|---:|---:|---:|")
+    rows = {}
+    measured = f"Measured: ECP5-85F, speed grade 6, seed {args.seed}, {' '.join(args.set)}; {tools}"
+    print(f"{measured}\n\n{HEAD}", end="", flush=True)
     for top in args.modules:
-        r = rows[top] = timing(args, top)
-        say(f"| {top} | {r['mhz']} | {r['lut4']} | {r['ff']} | {r['ram']} |")
+        rows[top] = timing(args, top)
+        print(row(top, rows[top]), flush=True)
     (args.report / "timing.json").write_text(json.dumps({"tools": tools, "seed": args.seed, "set": args.set, "modules": rows}, indent=1) + "\n",
                                              encoding="utf-8")
     if args.readme:
-        readme("\n".join(lines) + "\n")
+        readme(measured, rows)
     slow = [f"{n} {r['mhz']} MHz" for n, r in rows.items() if r["mhz"] < GOAL_MHZ]
     if slow:
         sys.exit(f"timing: below {GOAL_MHZ} MHz: " + ", ".join(slow))
