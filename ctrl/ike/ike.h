@@ -101,6 +101,7 @@ struct ike {
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task,
         next_resume;
     struct timer reaper, shutdown, missed; // missed: what there was no memory to bring up
+    struct timer unjudged;                 // or to hold against a CRL
     bool stopping;
     struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are
     uint8_t secrets[2][32];            // cookies: the current one and the one before

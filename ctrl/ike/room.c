@@ -264,6 +264,7 @@ void ike_free(struct ike *ike)
     log_limit_free(&ike->log_limit);
     job_free_all(ike);
     revive_free(ike);
+    standing_free(ike);
     fetch_drop_all(ike);
     tickets_free(ike);
     resume_free(ike);

@@ -3,6 +3,8 @@
 // where the clock is set, the times at which their certificates end are reckoned anew.
 #include "ctrl/ike/standing.h"
 
+#include <errno.h>
+
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/creds.h"
 #include "ctrl/ike/ike.h"
@@ -10,6 +12,8 @@
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/lib/log.h"
+
+enum { AGAIN_MS = 1000 };
 
 static void end(struct ike_sa *sa, const char *why)
 {
@@ -23,25 +27,53 @@ static void end(struct ike_sa *sa, const char *why)
     log_set_context("", 0);
 }
 
-static bool revoked(const struct ike_sa *sa, struct pki_standing *s, struct esp_error *err)
+static int judge(const struct ike_sa *sa, struct esp_error *err)
 {
-    return s && pki_standing_judge(sa->ike->creds->pki, s, creds_now(sa->ike), err) != 0;
+    int all = 0;
+    for (unsigned i = 0; i < 2 && all != -EACCES; i++) {
+        int rc = pki_standing_judge(sa->ike->creds->pki, sa->standing[i], creds_now(sa->ike), err);
+        all = rc ? rc : all;
+    }
+    return all;
+}
+
+static void look_again(struct timer *t)
+{
+    standing_look(t->ctx);
+}
+
+// Whom there was no memory to ask about stands no longer than until there is.
+static void later(struct ike *ike)
+{
+    ike->unjudged.fire = look_again;
+    ike->unjudged.ctx = ike;
+    timer_set(ike->loop, &ike->unjudged, loop_now(ike->loop) + AGAIN_MS);
 }
 
 void standing_look(struct ike *ike)
 {
     struct creds *creds = ike->creds;
     uint64_t newest = pki_newest(creds->pki);
+    bool all = true;
     if (newest == creds->judged)
         return;
-    creds->judged = newest;
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         struct esp_error err = {0};
         next = sa->next;
-        if (sa->state == SA_ESTABLISHED &&
-            (revoked(sa, sa->standing[0], &err) || revoked(sa, sa->standing[1], &err)))
+        int rc = sa->state == SA_ESTABLISHED ? judge(sa, &err) : 0;
+        all = all && rc != -ENOMEM;
+        if (rc == -EACCES)
             end(sa, err.text);
     }
+    if (all)
+        creds->judged = newest;
+    else
+        later(ike);
+}
+
+void standing_free(struct ike *ike)
+{
+    timer_stop(ike->loop, &ike->unjudged);
 }
 
 void standing_clock_set(struct ike *ike)

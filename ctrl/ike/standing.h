@@ -6,5 +6,6 @@
 struct ike;
 void standing_look(struct ike *ike);      // after each message: whether a CRL came
 void standing_clock_set(struct ike *ike); // the system's clock was set: their certificates may end elsewhere
+void standing_free(struct ike *ike);
 
 #endif

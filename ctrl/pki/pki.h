@@ -180,7 +180,8 @@ int pki_check_standing(const struct pki_check *c, struct pki_standing **out);
 struct pki_standing *pki_standing_ref(struct pki_standing *s); // NULL is none
 void pki_standing_unref(struct pki_standing *s);
 uint64_t pki_newest(const struct pki *p); // grows with whatever comes into the store or the caches
-// By the CRLs that came since it was asked last: 0, or -EACCES with which certificate is revoked.
+// By the CRLs that came since it was asked last: 0, or -EACCES with which certificate is revoked, or -ENOMEM:
+// that is not known yet.
 int pki_standing_judge(struct pki *p, struct pki_standing *s, int64_t now, struct esp_error *err);
 
 #endif

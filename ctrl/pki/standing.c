@@ -127,8 +127,8 @@ int pki_standing_judge(struct pki *p, struct pki_standing *s, int64_t now, struc
         return esp_fail(err, -EACCES, "certificate", "a certificate that proved the peer is revoked");
     uint64_t newest = pki_newest(p);
     int rc = concerns(p, s) ? judge(p, s, now, err) : 0;
-    if (rc == -ENOMEM)
-        return 0; // asked again with the next one that comes
+    if (rc == -ENOMEM) // the same is asked again
+        return esp_fail(err, rc, "certificate", "no memory to find out whether it is revoked");
     s->seen = newest;
     s->revoked = rc != 0;
     return rc;

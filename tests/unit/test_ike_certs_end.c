@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ends a tunnel that certificates have proven, or keeps it from beginning: lists of the revoked, fetched
 // and loaded, the end of certificates by a clock that is set, and the tickets (RFC 5723) that go with them.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -286,6 +287,52 @@ static void test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one(void **
     }
 }
 
+// --- no memory to find out ---
+
+static bool no_memory; // for the question whether whoever has proven himself is revoked
+int __real_pki_standing_judge(struct pki *p, struct pki_standing *s, int64_t now, struct esp_error *err);
+int __wrap_pki_standing_judge(struct pki *p, struct pki_standing *s, int64_t now, struct esp_error *err);
+int __wrap_pki_standing_judge(struct pki *p, struct pki_standing *s, int64_t now, struct esp_error *err)
+{
+    return no_memory && s ? esp_fail(err, -ENOMEM, "certificate", "no memory")
+                          : __real_pki_standing_judge(p, s, now, err);
+}
+
+// It is asked again by itself, as soon as there is memory: no other CRL and no other message has to come.
+static void test_crl_without_memory_to_look_ends_the_tunnel_when_there_is(void **state)
+{
+    (void)state;
+    struct pair *p = certs_begin("listed");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    no_memory = true;
+    load_crl(p, 1, "revoked");
+    stands(p, true);
+    pair_wait(p, 3000);
+    stands(p, true);
+    no_memory = false;
+    pair_wait(p, 1500);
+    stands(p, false);
+    assert_true(watch_said("certificate \"C=CH, O=Lab, CN=listed\" is revoked"));
+    certs_end(p);
+}
+
+// Who is just proving himself does not get in by it.
+static void test_peer_is_refused_without_memory_to_ask_the_crl_that_has_come(void **state)
+{
+    (void)state;
+    struct ipc_chan *fetch;
+    struct pair *p = begin_listed(PKI_RELAXED, &fetch);
+    uint32_t first = pair_initiate(p, 0, "c");
+    load_crl(p, 1, "revoked");
+    no_memory = true;
+    fetch_says(p, fetch, false, NULL);
+    no_memory = false;
+    pair_result(p, 0, first, false);
+    stands(p, false);
+    ipc_close(fetch);
+    certs_end(p);
+}
+
 // --- tickets (RFC 5723) ---
 
 static void load_authority(struct pair *p, const char *ca)
@@ -423,6 +470,8 @@ int main(void)
         cmocka_unit_test(test_tunnel_ends_with_the_certificate_it_was_proven_by),
         cmocka_unit_test(test_rekeying_again_and_again_puts_no_end_off),
         cmocka_unit_test(test_crl_loaded_meanwhile_ends_the_tunnel_of_the_revoked_one),
+        cmocka_unit_test(test_crl_without_memory_to_look_ends_the_tunnel_when_there_is),
+        cmocka_unit_test(test_peer_is_refused_without_memory_to_ask_the_crl_that_has_come),
         cmocka_unit_test(test_crl_counts_for_who_is_resumed),
         cmocka_unit_test(test_authority_of_another_certificate_ends_tickets),
         cmocka_unit_test(test_crl_that_comes_during_the_judgement_counts),
