@@ -4,21 +4,24 @@
 // ends or is revoked while things go wrong, its operator loads another, at the latest when all is calm again.
 //
 // Judged (proof): nobody takes a certificate that has ended by his own clock, or that the newest CRL that he
-// has got revokes; and what was proven by one that has ended is over soon.
+// has got revokes; where revocation is strict (or ifuri, as all certificates here name a CRL) none without
+// CRLs in force of all who have signed; and what was proven by one that has ended is over soon.
 //
 // Keys are fixed and of Ed25519, which signs without chance: one seed is one world, whatever ran before it.
 // By dice of its own, so that what those of other worlds decide stays what it was.
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "ctrl/ctl/vici_msg.h"
 #include "ctrl/pki/pki.h"
 #include "tests/world/standing.h"
 #include "tests/world/world.h"
 
-enum { ROOT, MID, HOUR = 3600, OVER_S = 150, EVERY_US = 1000000 };
+enum { ROOT, MID, HOUR = 3600, OVER_S = 150, LATE_S = 60, EVERY_US = 1000000 };
 #define BASE INT64_C(1780000000) // the wall clock at the world's beginning
 static const char *const urls[] = {"http://crl.world/root.crl", "http://crl.world/mid.crl"};
 
@@ -276,18 +279,9 @@ bool certs_serve(struct site *s, const char *url, struct octets *out)
         int len = i2d_X509_CRL(l, &der);
         keep(out, der, len);
         X509_CRL_free(l);
-        out->says = listed(&s->w->certs, by);
-        out->by = by;
-        out->until = until;
         return true;
     }
     return false;
-}
-
-// It has arrived there, as it was sent.
-void certs_served(struct site *s, const struct octets *crl)
-{
-    s->known[crl->by] = (struct known){.revoked = crl->says, .at = s->w->now, .until = crl->until};
 }
 
 void certs_gone(struct site *s)
@@ -309,12 +303,90 @@ static int issued_of(const struct certs *c, struct slice der)
     return -1;
 }
 
-// What has arrived at fetch is with ike some milliseconds later; where there is no memory it is lost.
+// What it was given is for the question of another message, or of the same some milliseconds later.
 static bool known_revoked(const struct site *s, int n)
 {
     const struct known *k = &s->known[s->w->certs.issued[n].by];
-    return k->revoked & 1u << n && s->w->now > k->at + SECOND && certs_wall((void *)s) < k->until &&
-           !s->d.scarce_since;
+    return k->revoked & 1u << n && s->w->now > k->at + SECOND && certs_wall((void *)s) < k->until;
+}
+
+static int64_t time_of(const ASN1_TIME *t)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static uint32_t said_by(X509_CRL *l)
+{
+    STACK_OF(X509_REVOKED) *all = X509_CRL_get_REVOKED(l);
+    uint32_t bits = 0;
+    for (int i = 0; i < sk_X509_REVOKED_num(all); i++)
+        bits |= 1u << (ASN1_INTEGER_get(X509_REVOKED_get0_serialNumber(sk_X509_REVOKED_value(all, i))) - 100);
+    return bits;
+}
+
+// Who has signed this CRL; -1: nobody, or it is none.
+static int signer_of(X509_CRL *l)
+{
+    for (unsigned by = ROOT; by <= MID; by++) {
+        EVP_PKEY *k = key_of(by);
+        bool is = X509_CRL_verify(l, k) == 1;
+        EVP_PKEY_free(k);
+        if (is)
+            return (int)by;
+    }
+    return -1;
+}
+
+// kept: ike has it now, where there was memory for it or the store has grown.
+static void learn(struct site *s, struct slice der, bool kept)
+{
+    const uint8_t *p = der.p;
+    X509_CRL *l = d2i_X509_CRL(NULL, &p, (long)der.len);
+    int by = l ? signer_of(l) : -1;
+    if (by >= 0) {
+        struct known *k = &s->known[by];
+        int64_t until = time_of(X509_CRL_get0_nextUpdate(l));
+        k->longest = until > k->longest ? until : k->longest;
+        if (kept)
+            k->revoked = said_by(l), k->at = s->w->now, k->until = until;
+    }
+    X509_CRL_free(l);
+    ERR_clear_error();
+}
+
+enum pki_verdict __real_pki_check_fetched(struct pki_check *c, uint32_t id, enum pki_answer how,
+                                          const char *text, struct slice body, int64_t now,
+                                          struct esp_error *err);
+enum pki_verdict __wrap_pki_check_fetched(struct pki_check *c, uint32_t id, enum pki_answer how,
+                                          const char *text, struct slice body, int64_t now,
+                                          struct esp_error *err);
+// What has come counts where a check was there to take it.
+enum pki_verdict __wrap_pki_check_fetched(struct pki_check *c, uint32_t id, enum pki_answer how,
+                                          const char *text, struct slice body, int64_t now,
+                                          struct esp_error *err)
+{
+    struct site *s = the_site;
+    uint64_t before = standing_newest(s->d.ike);
+    enum pki_verdict v = __real_pki_check_fetched(c, id, how, text, body, now, err);
+    if (how == PKI_ANSWERED)
+        learn(s, body, s->w->now >= s->d.scarce_until || standing_newest(s->d.ike) > before);
+    return v;
+}
+
+// By a CRL that ike was given at some time: another answer, or a clock that is set, may take a minute.
+static bool in_force(const struct site *s, unsigned by)
+{
+    return certs_wall((void *)s) < s->known[by].longest + LATE_S ||
+           s->w->now < s->clock_set_at + LATE_S * SECOND;
+}
+
+static void check_known(const struct site *s, const struct issued *i, int n)
+{
+    const struct pair *p = plan_of(s->w, s->index, i->site);
+    if (strcmp(p->revocation, "relaxed") != 0 && !(in_force(s, i->by) && in_force(s, ROOT)))
+        world_fail(s->w, "proof", "%c takes certificate %d without a CRL in force, where revocation is %s",
+                   s->letter, 100 + n, p->revocation);
 }
 
 // Whoever takes a peer's certificate asks for this last.
@@ -333,6 +405,7 @@ int __wrap_pki_check_standing(const struct pki_check *c, struct pki_standing **o
     if (i->ends < certs_wall(s))
         world_fail(the_world, "proof", "%c takes certificate %d, which has ended %lld s ago", s->letter,
                    100 + n, (long long)(certs_wall(s) - i->ends));
+    check_known(s, i, n);
     if (rc == 0 && *out)
         s->proven[s->provens++ % PROVEN] = (struct proven){.by = *out, .issued = (unsigned)n};
     return rc;
@@ -402,7 +475,7 @@ static void act(struct world *w, void *ctx, uint64_t arg)
         return;
     struct issued *i = &w->certs.issued[w->certs.now[s->index]];
     bool good = !i->revoked && i->ends > certs_wall(s) + HOUR;
-    if (!w->fair && good && w->certs.count + 2 * w->sites < ISSUED_MAX) {
+    if (!w->fair && good && w->certs.count + 2 * w->sites + 1 < ISSUED_MAX) {
         if (rng_chance(r, 500)) {
             i->revoked = true;
             TRACE(w, 112, s->index, "certificate %u of %c is revoked", 100 + w->certs.now[s->index],
@@ -426,6 +499,31 @@ void certs_start(struct world *w)
     agenda_add(w, EVERY_US, look, NULL, 0);
     if (!w->o.plain)
         agenda_add(w, 30 * SECOND, act, NULL, 0);
+}
+
+static void begin_again(struct world *w, const struct site *s)
+{
+    for (unsigned i = 0; i < w->pairs; i++) {
+        if (w->pair[i].a != s->index && w->pair[i].b != s->index)
+            continue;
+        operator_order(&w->site[w->pair[i].a], CMD_TERMINATE, i, 0, 0);
+        operator_order(&w->site[w->pair[i].a], CMD_INITIATE, i, 0, 0);
+    }
+}
+
+// In some worlds one ends when all is calm, and for long its operator does not hear of it: what was proven by
+// it has to end, as there is nothing to prove it by again.
+void certs_outlive(struct world *w)
+{
+    struct rng *r = &w->certs.dice;
+    int64_t lasts = (int64_t)rng_between(r, 70, 100);
+    if (!w->certs.on || w->o.plain || !rng_chance(r, 400) || w->certs.count == ISSUED_MAX)
+        return;
+    struct site *s = &w->site[rng_below(r, w->sites)];
+    issue(s, certs_wall(s) + lasts);
+    operator_order(s, CMD_CERT_END, 0, 0, 0);
+    begin_again(w, s);
+    world_run_until(w, w->now + (uint64_t)(lasts + OVER_S + 20) * SECOND);
 }
 
 // All have one that is good.

@@ -114,27 +114,52 @@ struct sealer check_sealer(uint32_t spi, const uint8_t key[32], const uint8_t sa
 
 enum { WATCHED = 512 };
 struct watched { // outbound SAs by their address
-    struct esp_sa *sa;
+    const struct esp_engine *of;
+    const struct esp_sa *sa;
     struct sealer sealer;
+    bool gone; // its place may be another's when there is no other
 };
 static struct watched watched[WATCHED]; // cleared with the world
 static const struct esp_engine_ops *real_ops;
 static const struct esp_queue_ops *real_queue_ops;
+
+static struct watched *place_of(const struct esp_sa *sa)
+{
+    struct watched *gone = NULL;
+    for (unsigned i = 0; i < WATCHED; i++) {
+        if (!watched[i].sa || watched[i].sa == sa)
+            return &watched[i];
+        if (watched[i].gone)
+            gone = &watched[i];
+    }
+    if (!gone)
+        abort();
+    return gone;
+}
 
 static int watch_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **sa,
                      struct esp_error *err)
 {
     int rc = real_ops->sa_add(e, p, cookie, sa, err);
     if (rc == 0 && *sa && p->dir == ESP_OUT) {
-        unsigned i = 0;
-        while (i < WATCHED && watched[i].sa && watched[i].sa != *sa)
-            i++;
-        if (i == WATCHED)
-            abort();
-        watched[i].sa = *sa;
-        watched[i].sealer = check_sealer(p->spi, p->key, p->salt);
+        struct watched *one = place_of(*sa);
+        *one = (struct watched){.of = e, .sa = *sa, .sealer = check_sealer(p->spi, p->key, p->salt)};
     }
     return rc;
+}
+
+static int watch_delete(struct esp_engine *e, struct esp_sa *sa)
+{
+    for (unsigned i = 0; i < WATCHED; i++)
+        watched[i].gone |= watched[i].sa == sa;
+    return real_ops->sa_delete(e, sa);
+}
+
+static void watch_destroy(struct esp_engine *e)
+{
+    for (unsigned i = 0; i < WATCHED; i++)
+        watched[i].gone |= watched[i].of == e;
+    real_ops->destroy(e);
 }
 
 // RFC 4301 section 5.1: what goes into an SA lies in its selectors. A later fragment shows no ports.
@@ -206,12 +231,25 @@ int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err)
     real_ops = (*e)->ops;
     ops = *real_ops;
     ops.sa_add = watch_add;
+    ops.sa_delete = watch_delete;
+    ops.destroy = watch_destroy;
     (*e)->ops = &ops;
     real_queue_ops = (*e)->queue[0]->ops;
     queue_ops = *real_queue_ops;
     queue_ops.submit = watch_submit;
     (*e)->queue[0]->ops = &queue_ops;
     return 0;
+}
+
+// An exchange counts with its first answer, and once: neither what goes out again nor further fragments.
+void check_exchange(struct world *w, struct slice ike)
+{
+    const uint8_t *p = ike.p;
+    bool init = ike.len >= 28 && p[18] == 34, sealed = ike.len >= 28 && (p[16] == 46 || p[16] == 53);
+    if (!(init || sealed) || !(p[19] & 0x20))
+        return;
+    uint64_t h = hash(p + 18, 6, hash(p, 8, 11));
+    w->exchanges += nonce_is_new(&w->ledger.exchanges, h ? h : 1);
 }
 
 static void check_esp(struct site *s, const uint8_t *esp, uint32_t len)
@@ -434,6 +472,7 @@ void check_free(struct ledger *l)
     free(l->sent);
     free(l->sent_nonces.slot);
     free(l->sealed.slot);
+    free(l->exchanges.slot);
     memset(watched, 0, sizeof(watched));
     free(l->keys);
     *l = (struct ledger){0};

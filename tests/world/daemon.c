@@ -178,7 +178,8 @@ static void ike_send(void *ctx, const struct net_path *path, struct slice d, boo
     put16(p + at + 6, 0);
     put32(p + at + 8, 0);
     memcpy(p + at + 8 + front, d.p, d.len);
-    s->w->exchanges++;
+    s->w->datagrams++;
+    check_exchange(s->w, d);
     wire_send(s, p, n + at);
 }
 
@@ -350,7 +351,6 @@ void daemon_start(struct site *s)
     d->started_at = s->w->now;
     d->frozen_until = d->scarce_until = 0;
     kept_scarce(s, false);
-    d->scarce_since = false;
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
     for (int a = 0; a < ROOM_FETCH; a++) {
         for (int b = a + 1; b < ROOM_FETCH; b++) {

@@ -66,6 +66,7 @@ static void clock_jumps(struct world *w, struct site *s)
     uint64_t by = rng_between(&w->rng, 1, rng_chance(&w->rng, 200) ? 7200 : 60) * SECOND;
     TRACE(w, 83, by, "the clock of %c jumps by %llu s", s->letter, (unsigned long long)(by / SECOND));
     s->d.offset += by;
+    s->clock_set_at = w->now;
 }
 
 static void operator_acts(struct world *w, struct site *s)
@@ -86,6 +87,7 @@ static void operator_acts(struct world *w, struct site *s)
     case 2: operator_order(s, CMD_LOAD, i, v, 0); break;
     case 3: operator_order(s, CMD_TERMINATE, i, 0, rng_chance(r, 400)); break;
     case 4: operator_order(s, CMD_LIST, i, 0, 0); break;
+    case 5: operator_order(s, CMD_REKEY, i, 0, rng_chance(r, 500)); break;
     default: operator_order(s, CMD_INITIATE, i, v, 0); break;
     }
 }
@@ -93,10 +95,12 @@ static void operator_acts(struct world *w, struct site *s)
 static void crossing(struct world *w)
 {
     unsigned i = (unsigned)rng_below(&w->rng, w->pairs);
+    unsigned child = (unsigned)rng_below(&w->rng, 2);
+    enum command_kind what = rng_chance(&w->rng, 600) ? CMD_INITIATE : CMD_REKEY;
     for (int k = 0; k < 2; k++) {
         struct site *s = &w->site[k ? w->pair[i].b : w->pair[i].a];
         if (s->d.life == UP)
-            operator_order(s, CMD_INITIATE, i, 0, 0);
+            operator_order(s, what, i, 0, what == CMD_REKEY ? child : 0);
     }
 }
 
@@ -188,10 +192,26 @@ static void something(struct world *w, void *ctx, uint64_t arg)
     agenda_add(w, rng_between(&w->rng, SECOND / 100, 8 * SECOND), something, NULL, 0);
 }
 
+// Where there is much traffic there are many exchanges too: an operator has keys renewed all the time.
+enum { RENEW_US = 3000000 };
+static void renew(struct world *w, void *ctx, uint64_t pair)
+{
+    struct pair *p = &w->pair[pair];
+    struct site *s = &w->site[rng_chance(&w->rng, 500) ? p->a : p->b];
+    (void)ctx;
+    if (w->asked)
+        return;
+    if (s->d.life == UP && !s->op.queue)
+        operator_order(s, CMD_REKEY, (unsigned)pair, 0, rng_chance(&w->rng, 700));
+    agenda_add(w, rng_between(&w->rng, 1, 2 * RENEW_US), renew, NULL, pair);
+}
+
 void faults_start(struct world *w)
 {
     weather(w);
     agenda_add(w, rng_between(&w->rng, 3 * SECOND, 15 * SECOND), something, NULL, 0);
+    for (unsigned i = 0; i < w->pairs && w->o.traffic; i++)
+        agenda_add(w, RENEW_US, renew, NULL, i);
 }
 
 void faults_end(struct world *w)

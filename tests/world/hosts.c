@@ -251,7 +251,11 @@ void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child)
 
 // ---- the traffic
 
-enum { MEAN_GAP_US = 120000 }; // of one direction of a pair: 1,000 packets a minute both ways
+// Of one direction of a pair.
+static uint64_t mean_gap(const struct world *w)
+{
+    return 2 * MINUTE / (w->o.traffic ? w->o.traffic : 1000);
+}
 
 static void traffic(struct world *w, void *ctx, uint64_t arg)
 {
@@ -272,7 +276,7 @@ static void traffic(struct world *w, void *ctx, uint64_t arg)
         forge_clear(w, from, to, (unsigned)rng_below(&w->rng, CHILDREN));
     if (rng_chance(&w->rng, 20))
         replay(&w->site[to]);
-    agenda_add(w, rng_between(&w->rng, 1, 2 * MEAN_GAP_US) * burst, traffic, pr, arg);
+    agenda_add(w, rng_between(&w->rng, 1, 2 * mean_gap(w)) * burst, traffic, pr, arg);
 }
 
 void hosts_start(struct world *w)

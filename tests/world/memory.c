@@ -117,7 +117,6 @@ void memory_scarce(struct site *s, unsigned fail_per_mille, uint64_t for_us)
         return;
     s->d.scarce = fail_per_mille;
     kept_scarce(s, true);
-    s->d.scarce_since = true;
     s->d.scarce_until = w->now + for_us;
     TRACE(w, 87, fail_per_mille, "%c has little memory for %.1f s: %u per mille fail", s->letter,
           (double)for_us / 1e6, fail_per_mille);

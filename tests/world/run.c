@@ -255,12 +255,14 @@ void world_conclude(struct world *w)
     char first[sizeof(w->why)] = "";
     faults_end(w);
     world_run_until(w, w->now + 30 * SECOND);
+    certs_outlive(w);
     certs_settle(w);
     settle_plans(w);
     world_run_until(w, w->now + 4 * MINUTE);
     bring_up(w);
     warriors_settle(w);
     world_run_until(w, w->now + MINUTE);
+    w->asked = true;
     for (int i = 0; i < TRIES && !w->failed; i++) { // what is under way just then is no disagreement
         list_all(w);
         world_run_until(w, w->now + 10 * SECOND);

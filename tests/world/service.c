@@ -180,6 +180,14 @@ static uint64_t rest_of(const struct world *w, const struct pair *p)
     return p->up_from > w->now + SECOND ? p->up_from - w->now : SECOND;
 }
 
+static bool through_nat(const struct world *w, const struct pair *q)
+{
+    const struct roam *roam = &w->site[q->a].roam;
+    if (!q->roams)
+        return q->natted;
+    return w->site[q->a].nat.on && (!q->outer6 || roam->families) && roam->here[0] & IN4;
+}
+
 // The NAT takes another port with the next packet from inside, which is authenticated ESP, or the answer to
 // it; a host is silent for 2.9 s at most. That holds for all that go through it; what is under way takes that
 // much longer, as its answers went to the mapping before.
@@ -190,7 +198,7 @@ static void act_rebind(struct world *w, struct pair *p)
         return;
     for (unsigned i = 0; i < w->pairs; i++) {
         struct pair *q = &w->pair[i];
-        if ((q->natted || q->roams) && q->up_from != NEVER) // what roams may be there by IPv4 now
+        if (through_nat(w, q) && q->up_from != NEVER)
             disturb(w, q, 3 * SECOND + SECOND / 2 + (w->now >= q->up_from ? 0 : rest_of(w, q)));
     }
     nat_rebind(s);
@@ -302,6 +310,7 @@ static void act_hasty(struct world *w, struct pair *p)
     bool back = comes_back(p, by) && comes_back(p, !by);
     revival(p);
     disturb(w, p, back ? revival(p) + SECOND : NEVER);
+    p->hands_until = w->now + SECOND / 2;
     operator_order(a, CMD_TERMINATE, number(w, p), 0, 0);
     if (starts(p, !by, START_NONE) && rng_chance(&w->rng, 700)) {
         agenda_add(w, SECOND / 10, later_hurry, a, number(w, p));
@@ -417,6 +426,8 @@ static void act(struct world *w, void *ctx, uint64_t arg)
         return;
     if (w->now < end_of(w, p, 0)->d.frozen_until || w->now < end_of(w, p, 1)->d.frozen_until)
         ; // first it has to hear of what has happened
+    else if (w->now < p->hands_until)
+        ; // who brings it up now would be undone
     else if (p->up_from == NEVER)
         act_initiate(w, p);
     else if (w->now > p->up_from + SECOND)

@@ -652,7 +652,7 @@ static void test_child_wanted_while_the_peer_deletes_the_ike_sa_begins_anew_at_o
         up();
         operator_order(&w.site[1], CMD_TERMINATE, 0, 0, 1);
         run(SECOND / 10);
-        for (uint64_t said = w.exchanges; w.exchanges == said;)
+        for (uint64_t said = w.datagrams; w.datagrams == said;)
             run(SECOND / 1000);
         operator_order(&w.site[1], CMD_TERMINATE, 0, 0, 0);
         run(SECOND / 10);

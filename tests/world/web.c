@@ -92,8 +92,6 @@ static CURLcode answer(struct transfer *t)
         taken = give(t, o.p, o.len);
     if (!taken || !give(t, o.p, o.len))
         return CURLE_WRITE_ERROR;
-    if (t->how == WELL && is)
-        certs_served(s, &o);
     return CURLE_OK;
 }
 

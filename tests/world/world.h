@@ -121,7 +121,6 @@ struct daemon {
     uint64_t ends_at, started_at; // of the world
     uint64_t scarce_until;        // until then an allocation of its rooms fails ...
     unsigned scarce;              // ... with so many per mille
-    bool scarce_since;            // it has had little since it came up
     uint64_t frozen_until;        // it gets no processor: its card's deadlines may pass meanwhile
 };
 void daemon_loop(struct daemon *d, enum room r); // makes that of a room
@@ -176,6 +175,7 @@ struct pair { // two sites that want to talk
     uint64_t taken_down_at;
     uint64_t up_from;          // fair weather: packets must arrive that are sent then or later
     uint64_t disturbed_at;     // nothing is said of those sent before
+    uint64_t hands_until;      // what operators have begun goes on
     unsigned closures, begins; // begins: the side that has to, 2: either
     const char *hw_offload;
     bool by_cert[2]; // how each end proves itself
@@ -342,12 +342,9 @@ void kept_scarce(struct site *s, bool scarce); // it has no memory; it begins an
 
 // ---- certs.c
 enum { ISSUED_MAX = 32, PROVEN = 64 };
-struct octets { // in DER; of a CRL what it says, of whom
+struct octets { // in DER
     uint8_t p[2000];
     size_t len;
-    uint32_t says; // bits: certs.issued
-    unsigned by;
-    int64_t until;
 };
 struct issued { // a site's certificate
     unsigned site, by;
@@ -369,21 +366,21 @@ struct proven { // by what its peers have proven themselves to a site, by what i
     unsigned issued;
     uint64_t ended_at; // of the world, when it was first seen past its end
 };
-struct known { // the newest CRL that it has
-    uint32_t revoked;
+struct known {        // the newest CRL that it has
+    uint32_t revoked; // bits: certs.issued
     uint64_t at;
-    int64_t until;
+    int64_t until, longest; // longest: the last nextUpdate of all that ike was given
 };
 void certs_make(struct world *w);
 void certs_plan(struct world *w);
 void certs_free(struct world *w);
 void certs_start(struct world *w);
+void certs_outlive(struct world *w);
 void certs_settle(struct world *w);
 int64_t certs_wall(void *site); // seconds since 1970
 void certs_connect(struct site *s);
 void certs_encode(struct vici_out *o, const struct site *s, const struct order *c);
 bool certs_serve(struct site *s, const char *url, struct octets *out);
-void certs_served(struct site *s, const struct octets *crl);
 void certs_gone(struct site *s); // its daemon has
 
 // ---- web.c: the fetch room, and what it asks
@@ -446,7 +443,7 @@ struct ledger {
     struct nonces {
         uint64_t *slot; // open addressing
         size_t count, cap;
-    } sent_nonces, sealed;
+    } sent_nonces, sealed, exchanges;
     struct {
         uint8_t site;
         uint32_t spi;
@@ -464,6 +461,7 @@ struct sealer { // an outbound SA of an engine
 };
 struct sealer check_sealer(uint32_t spi, const uint8_t key[32], const uint8_t salt[4]);
 void check_seals(const struct sealer *s, uint64_t seq, const uint8_t *inner); // it has sealed a packet
+void check_exchange(struct world *w, struct slice ike); // counts those that are answered
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
 void check_agreement(struct world *w);
@@ -498,6 +496,7 @@ struct site {
     unsigned helds;
     uint64_t rx, tx, no_route, dropped_policy;
     struct disk disk;
+    uint64_t clock_set_at;
     struct known known[2];        // by authority
     struct proven proven[PROVEN]; // a ring
     unsigned provens, taken;      // certificates of peers
@@ -524,6 +523,8 @@ struct options {
     bool trace, quiet, twice, verilated;
     const char *ignore;
     uint64_t cpu_s;
+    unsigned traffic; // packets a minute that the hosts of each pair offer, 0: 1,000
+    bool fast, busy;  // the speed is judged; what went through the tunnels is
 };
 struct world {
     struct options o;
@@ -541,6 +542,7 @@ struct world {
     uint64_t fair_until, auth_lost_until;
     bool short_retry; // IKE gives up after 12 s, not 165
     bool calm;        // the end: no faults, and things may settle
+    bool asked;       // the last questions
     bool silent;      // the very end: hosts say nothing
     bool link_down[SITES][SITES];
     unsigned loss, dup, corrupt, jitter; // per mille; ms
@@ -549,7 +551,7 @@ struct world {
     char why[400];
     char *tail; // the last lines of the trace
     size_t tail_at;
-    uint64_t packets_through, exchanges;
+    uint64_t packets_through, datagrams, exchanges; // of IKE; exchanges: those that were answered
 };
 void world_begin(struct world *w, const struct options *o, bool trace);
 void world_run_until(struct world *w, uint64_t until); // or until an invariant does not hold

@@ -8,7 +8,7 @@ WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 WORLD_MEMORY := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup
 $(filter-out $(BUILD)/obj/tests/world/fast_%,$(filter $(BUILD)/obj/tests/world/%,$(WORLD_OBJS))): CPPFLAGS += -include tests/world/plenty.h
 WORLD_DISK := -Wl,--wrap=open,--wrap=write,--wrap=rename,--wrap=fsync,--wrap=leases_open,--wrap=leases_keep,--wrap=pools_take
-WORLD_DISK += -Wl,--wrap=pki_check_standing
+WORLD_DISK += -Wl,--wrap=pki_check_standing,--wrap=pki_check_fetched
 WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(WORLD_MEMORY) $(WORLD_DISK) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
 $(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
@@ -32,9 +32,10 @@ unit-tests: $(WORLD)
 world: $(WORLD) ## N random worlds (default 200): daemons, network, operators and faults from one seed each
 	@$(WORLD) $(or $(SEED),1) --count $(N)
 .PHONY: check-world
-check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred random worlds within a minute of CPU time; WORLD_SEED picks the first
+check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred random worlds within a minute of CPU time, and how fast they are; WORLD_SEED picks the first
 	@$(WORLD) 7 --count 3 --twice
-	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60
+	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60 --fast
+	@$(WORLD) 1001 --count 10 --traffic 4500 --fast --busy
 
 .PHONY: check-mutants
 check-mutants: ## does each planted defect still apply to the source
