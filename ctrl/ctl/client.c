@@ -58,6 +58,8 @@ void client_drop(struct client *c, const char *why)
     timer_set(s->loop, &s->reaper, loop_now(s->loop));
     if (why) {
         s->counts.clients_dropped++;
+        if (s->ops->dropped)
+            s->ops->dropped(s->ctx);
         LOGF(CFG, 1, "VICI client %u disconnected: %s", c->id, why);
     }
 }

@@ -3,6 +3,7 @@
 // here for list-conns and get-conns.
 #include "ctrl/ctl/ctl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,75 +133,143 @@ static void reply_faults(struct command *cmd, const struct faults *f, const stru
         server_reply_error(cmd, "%s", first->text);
 }
 
-static void loaded(struct pending *p, bool ok, const char *text)
+static void unloaded(struct pending *p, bool ok, const char *text);
+static void loaded(struct pending *p, bool ok, const char *text);
+
+static const char *name_of(const struct pending *p) // that a load or unload is about; NULL: another question
 {
-    struct ctl *c = p->ctl;
-    struct conn_entry *e = p->data;
-    if (!ok) {
-        LOGF(CFG, 0, "connection %s refused: %s", e->names, text);
-        ctl_done_simple(p, false, text);
-        return;
+    const struct conn_entry *e = p->data;
+    return p->done == unloaded ? p->data : p->done == loaded ? e->names : NULL;
+}
+
+// Ike has not answered a load or unload of this name: it is ike that knows what comes of the next one.
+static bool under_way(const struct ctl *c, const char *name)
+{
+    for (const struct pending *p = c->pending; p; p = p->next)
+        if (name_of(p) && strcmp(name_of(p), name) == 0)
+            return true;
+    return false;
+}
+
+// The client has waited long enough. What ike does later still counts.
+static void too_late(struct timer *t)
+{
+    struct pending *p = t->ctx;
+    LOGF(CFG, 0, "connection %s: no answer in time", name_of(p));
+    if (p->done == loaded) {
+        ctl_sweep_refused(p->ctl, name_of(p));
+        ctl_sweep_ends(p->ctl, p->cmd);
     }
+    ctl_done_simple(p, false, "no answer in time");
+    p->cmd = NULL;
+}
+
+static void keep(struct ctl *c, struct conn_entry *e)
+{
     struct conn_entry **at = find_entry(c, e->names), *old = *at;
     e->next = old ? old->next : NULL;
     e->number = old ? old->number : ++c->conn_number;
     c->conn_count += !old;
     *at = e;
-    p->data = NULL; // the list has it now
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->names);
-    ctl_done_simple(p, true, "");
     free_entry(old);
 }
 
-void cmd_load_conn(struct ctl *c, struct command *cmd)
+static void loaded(struct pending *p, bool ok, const char *text)
 {
-    static uint8_t wire[CONN_WIRE_MAX];
-    struct esp_error err = {0};
-    const struct vici_node *section = cmd->msg.root->child;
-    if (!section || section->kind != VICI_SECTION || section->next) {
-        server_reply_error(cmd, "load-conn: expected one section, the connection's");
+    struct ctl *c = p->ctl;
+    struct conn_entry *e = p->data;
+    if (p->cmd)
+        ctl_sweep_ends(c, p->cmd);
+    if (!ok) {
+        LOGF(CFG, 0, "connection %s refused: %s", e->names, text);
+        ctl_sweep_refused(c, e->names);
+        ctl_done_simple(p, false, text);
         return;
     }
-    struct faults faults = {0};
-    const struct load_report report = {.ctx = &faults, .fault = note_fault, .warn = warn};
+    p->data = NULL; // the list has it
+    keep(c, e);
+    ctl_sweep_taken(c, e->names);
+    ctl_done_simple(p, true, "");
+}
+
+static void not_loaded(struct ctl *c, struct command *cmd, const char *why)
+{
+    for (const struct vici_node *n = cmd->msg.root->child; n; n = n->next)
+        if (n->kind == VICI_SECTION)
+            ctl_sweep_refused(c, n->name);
+    if (why)
+        server_reply_error(cmd, "%s", why);
+}
+
+// A connection that has been read; 0: what it is as it goes to ike.
+static int read_conn(struct ctl *c, const struct vici_node *section, struct faults *faults, struct writer *w,
+                     struct conn_entry **out, struct esp_error *err)
+{
+    const struct load_report report = {.ctx = faults, .fault = note_fault, .warn = warn};
     struct conn_config cfg = {0};
-    int r = config_load_conn(&cfg, section, &report, &err);
-    struct writer w = writer_of(wire, sizeof(wire));
+    int r = config_load_conn(&cfg, section, &report, err);
     if (r == 0)
-        conn_write(&w, &cfg);
-    if (r == 0 && (w.bad || (c->conn_count >= CTL_MAX_CONNS && !ctl_find_conn(c, section->name))))
-        r = esp_fail(&err, -1, "", "%s, config discarded",
-                     w.bad ? "the connection is too large" : "too many connections");
-    if (r) {
-        LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err.text);
-        reply_faults(cmd, &faults, &err);
-        conn_clear(&cfg);
-        return;
-    }
-    struct conn_entry *e = new_entry(&cfg, wr_written(&w));
+        conn_write(w, &cfg);
+    if (r == 0 && (w->bad || (c->conn_count >= CTL_MAX_CONNS && !ctl_find_conn(c, section->name))))
+        r = esp_fail(err, -1, "",
+                     w->bad ? "the connection is too large, config discarded"
+                            : "more than %d connections, config discarded",
+                     CTL_MAX_CONNS);
+    if (r)
+        LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err->text);
+    else if (!(*out = new_entry(&cfg, wr_written(w))))
+        r = esp_fail(err, -ENOMEM, "", "out of memory");
     conn_clear(&cfg);
-    if (!e) {
-        server_reply_error(cmd, "out of memory");
-        return;
-    }
-    // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
-    const struct conn_entry *old = ctl_find_conn(c, section->name);
-    if (old && slice_eq(slice_of(old->wire, old->wire_len), wr_written(&w))) {
-        LOGF(CFG, 2, "connection %s is unchanged", old->names);
-        server_reply_ok(cmd);
-        free_entry(e);
-        return;
-    }
-    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
-    if (!p) {
+    return r;
+}
+
+static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, struct slice wire)
+{
+    struct pending *p;
+    ctl_sweep_begins(c);
+    if (!(p = ctl_ask(c, cmd, CTL_ANSWER_MS))) {
+        ctl_sweep_refused(c, e->names);
+        ctl_sweep_ends(c, NULL);
         free_entry(e);
         return;
     }
     p->data = e;
     p->free_data = free_entry;
     p->done = loaded;
-    struct msg_CONN_LOAD m = {.req = p->req, .conn = wr_written(&w)};
+    p->deadline.fire = too_late;
+    struct msg_CONN_LOAD m = {.req = p->req, .conn = wire};
     ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
+}
+
+void cmd_load_conn(struct ctl *c, struct command *cmd)
+{
+    static uint8_t wire[CONN_WIRE_MAX];
+    struct esp_error err = {0};
+    struct faults faults = {0};
+    struct conn_entry *e = NULL;
+    struct writer w = writer_of(wire, sizeof(wire));
+    const struct vici_node *section = cmd->msg.root->child;
+    ctl_sweep_load(c, cmd);
+    if (!section || section->kind != VICI_SECTION || section->next) {
+        not_loaded(c, cmd, "load-conn: expected one section, the connection's");
+        return;
+    }
+    if (read_conn(c, section, &faults, &w, &e, &err) != 0) {
+        not_loaded(c, cmd, NULL);
+        reply_faults(cmd, &faults, &err);
+        return;
+    }
+    // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
+    const struct conn_entry *old = ctl_find_conn(c, e->names);
+    if (old && !under_way(c, e->names) && slice_eq(slice_of(old->wire, old->wire_len), wr_written(&w))) {
+        LOGF(CFG, 2, "connection %s is unchanged", old->names);
+        ctl_sweep_taken(c, old->names);
+        server_reply_ok(cmd);
+        free_entry(e);
+        return;
+    }
+    ask_ike(c, cmd, e, wr_written(&w));
 }
 
 // ---- unload-conn
@@ -208,8 +277,10 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
 static void unloaded(struct pending *p, bool ok, const char *text)
 {
     struct ctl *c = p->ctl;
-    const char *name = vici_get(p->cmd->msg.root, "name");
+    const char *name = p->data;
     struct conn_entry **at = find_entry(c, name);
+    if (ok)
+        ctl_sweep_taken(c, name);
     if (ok && *at) {
         struct conn_entry *e = *at;
         *at = e->next;
@@ -220,25 +291,56 @@ static void unloaded(struct pending *p, bool ok, const char *text)
     ctl_done_simple(p, ok, text);
 }
 
-void cmd_unload_conn(struct ctl *c, struct command *cmd)
+static void unload(struct ctl *c, struct command *cmd, const char *name)
 {
-    const char *name = vici_get(cmd->msg.root, "name");
-    if (!name || !ctl_find_conn(c, name)) {
-        server_reply_error(cmd,
-                           name ? "unload: connection '%.128s' not found" : "unload: connection name missing",
-                           name ? name : "");
+    char *copy = strdup(name);
+    if (!copy) {
+        server_reply_error(cmd, "out of memory");
         return;
     }
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
-    if (!p)
+    if (!p) {
+        free(copy);
         return;
+    }
+    p->data = copy;
+    p->free_data = free;
     p->done = unloaded;
+    p->deadline.fire = too_late;
     struct msg_CONN_UNLOAD m = {.req = p->req};
-    snprintf(m.conn, sizeof(m.conn), "%s", name);
+    snprintf(m.conn, sizeof(m.conn), "%s", copy);
     ctl_send(p, ROOM_IKE, MSG_CONN_UNLOAD, &m);
 }
 
+// A connection that was refused is out of the configuration with this, too.
+void cmd_unload_conn(struct ctl *c, struct command *cmd)
+{
+    const char *name = vici_get(cmd->msg.root, "name");
+    if (!name)
+        server_reply_error(cmd, "unload: connection name missing");
+    else if (ctl_find_conn(c, name) || under_way(c, name))
+        unload(c, cmd, name);
+    else if (ctl_sweep_taken(c, name))
+        server_reply_ok(cmd);
+    else
+        server_reply_error(cmd, "unload: connection '%.128s' not found", name);
+}
+
 // ---- listing
+
+struct refused_names {
+    const struct ctl *ctl;
+    struct vici_out *out;
+};
+
+// Refused, and something may still stand in the kernel for it: swanctl unloads what is listed here and not in
+// its file, which is how a connection is taken out.
+static void put_refused(void *ctx, const char *name)
+{
+    struct refused_names *r = ctx;
+    if (!ctl_find_conn(r->ctl, name))
+        vici_item(r->out, name);
+}
 
 void cmd_get_conns(struct ctl *c, struct command *cmd)
 {
@@ -247,6 +349,7 @@ void cmd_get_conns(struct ctl *c, struct command *cmd)
     vici_list(&o, "conns");
     for (const struct conn_entry *e = c->conns; e; e = e->next)
         vici_item(&o, e->names);
+    ctl_sweep_names(c, put_refused, &(struct refused_names){c, &o});
     vici_list_end(&o);
     server_reply(cmd, &o);
 }

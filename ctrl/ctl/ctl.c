@@ -281,7 +281,8 @@ int ctl_connect(struct ctl *c, enum room room, int fd)
 
 struct ctl *ctl_new(struct loop *l, const struct settings *settings)
 {
-    static const struct server_ops ops = {.command = ctl_command, .listeners = listeners};
+    static const struct server_ops ops = {
+        .command = ctl_command, .listeners = listeners, .dropped = ctl_sweep_cut};
     struct ctl *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
@@ -309,6 +310,7 @@ void ctl_free(struct ctl *c)
     for (int r = 0; r < ROOM_COUNT; r++)
         ipc_close(c->chan[r]);
     ctl_free_conns(c);
+    ctl_sweep_free(c);
     leases_close(c->leases);
     ctl_free_counters(c);
     free(c);

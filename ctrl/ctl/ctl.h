@@ -8,12 +8,14 @@
 #include "ctrl/ctl/server.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
+#include "ctrl/lib/hash.h"
 
 enum {
     CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
     CTL_MAX_CONNS = 10000,
     CTL_MAX_NAMED = 4096,  // counters
     CTL_ANSWER_MS = 10000, // for answers that take no network
+    CTL_SWEEP_MS = 10000,  // from the last load or unload
 };
 
 struct ctl;
@@ -50,6 +52,16 @@ struct counter {
     uint64_t baseline, value;
 };
 
+struct sweep {
+    struct timer after;
+    struct hash refused; // names of connections
+    unsigned under_way;  // loads
+    unsigned last;       // id of the last client that began to load
+    bool half;           // a client's loads ended before their time, and none has begun anew
+    bool blind;          // a name was refused and not kept: not in this run
+    bool done;
+};
+
 struct ctl {
     struct loop *loop;
     struct server *server;
@@ -62,6 +74,7 @@ struct ctl {
     struct conn_entry *conns; // in the order in which they were loaded
     unsigned conn_count;
     uint64_t conn_number;
+    struct sweep sweep;
     struct leases *leases; // NULL: not asked for yet
     struct counter *counters;
     int64_t started; // wall clock
@@ -160,6 +173,15 @@ const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);
 const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
 void ctl_free_conns(struct ctl *c);
+// ---- sweep.c
+void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new to it begins with the whole
+void ctl_sweep_begins(struct ctl *c);                          // a load is under way,
+void ctl_sweep_ends(struct ctl *c, const struct command *cmd); // ... or was; cmd: NULL if answered before
+void ctl_sweep_refused(struct ctl *c, const char *name);
+bool ctl_sweep_taken(struct ctl *c, const char *name); // loaded or unloaded; whether it had been refused
+void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx);
+void ctl_sweep_cut(void *ctl); // a client was disconnected
+void ctl_sweep_free(struct ctl *c);
 // ---- cmd_control.c
 void ctl_start_child(struct ctl *c, const char *conn, const char *child); // start_action = start
 void ctl_control_log(struct ctl *c, const struct msg_LOG *m);

@@ -131,6 +131,11 @@ void server_reply_error(struct command *cmd, const char *fmt, ...)
     server_reply(cmd, &o);
 }
 
+unsigned server_client_id(const struct command *cmd)
+{
+    return cmd->client ? cmd->client->id : 0;
+}
+
 bool server_full(const struct command *cmd)
 {
     return cmd->client && cmd->client->queued > SERVER_STREAM;

@@ -198,6 +198,9 @@
 #define MSG_UNKNOWN_SPI_FIELDS(F)  F(U32, spi, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp, 0)
 // ---- ctl -> path
 #define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT
+// The configuration is taken: what an earlier run left in the kernel and nobody has asked for again goes; held: not yet, and
+// why not (the name of a refused connection, of `refused`; or what else). No answer.
+#define MSG_SWEEP_FIELDS(F)        F(STR, held, NAME_MAX_LEN) F(U32, refused, 0)
 #define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
 #define MSG_POLICY_LIST_FIELDS(F)  F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)        // a page: -> POLICY_IS ..., LIST_MORE or RESULT
 // ---- path -> ctl
@@ -327,6 +330,7 @@
     X(PATH_LIST, AT(CTL, PATH)) \
     X(PATH_STATS, AT(CTL, PATH)) \
     X(POLICY_LIST, AT(CTL, PATH)) \
+    X(SWEEP, AT(CTL, PATH)) \
     X(PATH_SA, AT(PATH, CTL)) \
     X(PATH_STATS_IS, AT(PATH, CTL)) \
     X(POLICY_IS, AT(PATH, CTL)) \

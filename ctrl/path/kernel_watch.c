@@ -10,10 +10,9 @@
 #include "ctrl/path/path.h"
 
 enum {
-    REPAIR_MS = 50,   // from the first notice of a burst
-    MOVED_MS = 10,    // likewise, of addresses and routes: a tunnel may hang on it
-    AGAIN_MS = 1000,  // where something could not be put back
-    SWEEP_MS = 10000, // from the last load
+    REPAIR_MS = 50,  // from the first notice of a burst
+    MOVED_MS = 10,   // likewise, of addresses and routes: a tunnel may hang on it
+    AGAIN_MS = 1000, // where something could not be put back
     LOG_EVERY_MS = 10000,
 };
 
@@ -25,14 +24,18 @@ static void say(struct path *p, unsigned were, unsigned failed)
     if (w->logged_at && now - w->logged_at < LOG_EVERY_MS)
         return;
     w->logged_at = now;
-    LOGF(KNL, 0, "%u objects in the kernel were removed or changed by somebody else: %u put back%s", were,
-         were - failed, failed ? ", the others are tried again" : "");
+    LOGF(KNL, 0,
+         "%u objects in the kernel were not as they have to be (removed or changed by somebody else, or "
+         "refused "
+         "before): %u put right%s",
+         were, were - failed, failed ? ", the others are tried again" : "");
 }
 
 static void moved(struct timer *t)
 {
     struct path *p = t->ctx;
     kset_addresses_changed(p->kset);
+    kernel_watch_changed(p);
     ipc_send(p->ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
 }
 
@@ -44,6 +47,12 @@ static void repair(struct timer *t)
         say(p, were, failed);
     if (failed)
         timer_set(p->loop, t, loop_now(p->loop) + AGAIN_MS);
+}
+
+void kernel_watch_changed(struct path *p)
+{
+    if (kset_unsettled(p->kset) && !p->watch.repair.armed)
+        timer_set(p->loop, &p->watch.repair, loop_now(p->loop) + REPAIR_MS);
 }
 
 static void notice(void *ctx, const struct knotice *n)
@@ -72,20 +81,34 @@ static void news(struct loop_fd *f, uint32_t events)
     p->kernel->ops->notices(p->kernel, notice, p);
 }
 
-static void sweep(struct timer *t)
+static void hold_back(struct path *p, const struct msg_SWEEP *m)
 {
-    struct path *p = t->ctx;
+    unsigned n = kset_count(p->kset).found;
+    if (!n || p->watch.held_told)
+        return;
+    p->watch.held_told = true;
+    if (m->refused)
+        LOGF(KNL, 0,
+             "%u objects in the kernel of an earlier run stay, and what they protect stays blocked, until "
+             "connection '%s' is loaded or taken out of the configuration (%u refused)",
+             n, m->held, m->refused);
+    else
+        LOGF(KNL, 0,
+             "%u objects in the kernel of an earlier run stay, and what they protect stays blocked: %s", n,
+             m->held);
+}
+
+void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m)
+{
+    if (m->held[0]) {
+        hold_back(p, m);
+        return;
+    }
     unsigned n = kset_sweep(p->kset);
-    p->watch.swept = true;
+    kernel_watch_changed(p);
     if (n)
         LOGF(KNL, 0, "%u objects in the kernel of an earlier run, which is not configured any more, removed",
              n);
-}
-
-void kernel_watch_loaded(struct path *p)
-{
-    if (!p->watch.swept)
-        timer_set(p->loop, &p->watch.sweep, loop_now(p->loop) + SWEEP_MS);
 }
 
 int kernel_watch_open(struct path *p, struct esp_error *err)
@@ -100,7 +123,6 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
         .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};
     w->repair = (struct timer){.fire = repair, .ctx = p};
     w->moved = (struct timer){.fire = moved, .ctx = p};
-    w->sweep = (struct timer){.fire = sweep, .ctx = p};
     int rc = netlink_kernel_open(&p->kernel, &o, err);
     if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0) {
         k.tun_index = (uint32_t)rc;
@@ -126,7 +148,6 @@ void kernel_watch_close(struct path *p)
     bool leave = p->set.block_on_exit;
     timer_stop(p->loop, &p->watch.repair);
     timer_stop(p->loop, &p->watch.moved);
-    timer_stop(p->loop, &p->watch.sweep);
     if (p->watch.fd.fd >= 0 && p->kernel)
         loop_del(p->loop, &p->watch.fd);
     kset_close(p->kset, leave);

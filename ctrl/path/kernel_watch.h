@@ -9,18 +9,21 @@
 #include "espalier/error.h"
 
 struct path;
+struct msg_SWEEP;
 struct kernel_watch {
     struct loop_fd fd;
-    struct timer repair, moved, sweep;
-    bool tun_down; // somebody has set it down
-    bool swept;
+    struct timer repair, moved;
+    bool tun_down;  // somebody has set it down
+    bool held_told; // what an earlier run left stays, and that was said
     uint64_t logged_at, repaired;
 };
 
 int kernel_watch_open(struct path *p, struct esp_error *err); // and brings the TUN up
-// A connection's policies are in force: when no more come for a while, what an earlier run has left and
-// nobody has asked for again goes. Until then it stays, closed.
-void kernel_watch_loaded(struct path *p);
+// The set has been changed: what the kernel did not do is tried again, whether it says anything or not.
+void kernel_watch_changed(struct path *p);
+// What an earlier run has left and nobody has asked for again goes when ctl says that the whole configuration
+// is taken. Until then it stays, closed.
+void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m);
 void kernel_watch_close(struct path *p);
 
 #endif

@@ -242,7 +242,7 @@ bool kset_notice(struct kset *s, const struct knotice *n)
     case KNOTE_LOST: s->lost = true; break;
     default: break;
     }
-    return s->lost || s->wrong_count > 0;
+    return kset_unsettled(s);
 }
 
 // A route into the TUN cannot be put back before that is up. Everything else can, and has to be: it is what
@@ -273,6 +273,11 @@ unsigned kset_repair(struct kset *s, unsigned *failed)
     }
     *failed = kset_settle(s, &s->touched, &err);
     return were;
+}
+
+bool kset_unsettled(const struct kset *s)
+{
+    return s->lost || s->wrong_count > 0;
 }
 
 struct kset_counts kset_count(const struct kset *s)

@@ -53,6 +53,9 @@ bool kset_notice(struct kset *s, const struct knotice *n);
 // do. *failed: how many could not be.
 unsigned kset_repair(struct kset *s, unsigned *failed);
 
+// Something is not in the kernel as it should be: kset_repair has to try again.
+bool kset_unsettled(const struct kset *s);
+
 struct kset_counts {
     unsigned objects, found, wrong; // held; left by an earlier run; not in the kernel as they should be
 };

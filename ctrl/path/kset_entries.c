@@ -153,6 +153,8 @@ static void forget_if_empty(struct kset *s, struct entry *e)
 static void changed(struct kset *s, struct entry *e, const struct kchange *c)
 {
     if (c->rc < 0) {
+        if (c->add && (c->rc == -EAGAIN || c->rc == -ENOBUFS)) // nobody has answered: it may be there
+            s->lost = true;
         kset_entry_put_on(s, e, &s->wrong);
         return;
     }

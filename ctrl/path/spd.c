@@ -300,9 +300,7 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
     else
         rc = change(p, m->conn, spec, n, &err);
     free(spec);
-    if (rc == 0)
-        kernel_watch_loaded(p);
-    else
+    if (rc < 0)
         LOGF(KNL, 0, "policies of %s: %s: %s", m->conn, err.field, err.text);
     ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
 }

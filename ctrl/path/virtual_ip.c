@@ -32,6 +32,7 @@ static void sources(struct path *p)
     for (unsigned i = 0; i < p->virtual.count; i++)
         a[i] = p->virtual.ip[i].a;
     kset_virtual(p->kset, a, p->virtual.count);
+    kernel_watch_changed(p);
 }
 
 void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m)

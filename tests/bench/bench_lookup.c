@@ -93,11 +93,6 @@ int policy_kernel(struct path *p, struct policies drop, struct policies take, st
     return 0;
 }
 
-void kernel_watch_loaded(struct path *p)
-{
-    (void)p;
-}
-
 // ---- policies
 
 static uint64_t state = 88172645463325252u;

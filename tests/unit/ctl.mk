@@ -12,6 +12,7 @@ $(eval $(call unit_test,test_super,tests/unit/test_super.c $(filter-out ctrl/sup
 $(eval $(call unit_test,test_vici_ctl,tests/unit/test_vici_ctl.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_creds,tests/unit/test_vici_creds.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_sas,tests/unit/test_vici_sas.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_vici_sweep,tests/unit/test_vici_sweep.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_config_keys,tests/unit/test_config_keys.c tests/unit/cred_dir.c tests/unit/pki_files.c ctrl/config/gen/table.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_vici_lists,tests/unit/test_vici_lists.c tests/unit/vici_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_swanctl_file,tests/unit/test_swanctl_file.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))

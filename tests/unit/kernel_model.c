@@ -41,7 +41,8 @@ static int change(struct kernel_model *m, const struct kchange *c)
 {
     struct kobj *at = find(m, c->o);
     m->asked++;
-    if (m->asked == m->fail_at || (m->asked >= m->fail_from && m->asked < m->fail_to))
+    bool fails = m->asked == m->fail_at || (m->asked >= m->fail_from && m->asked < m->fail_to);
+    if (fails && !m->fail_does)
         return m->fail_rc;
     if (c->add && at) {
         *at = *c->o;
@@ -53,7 +54,7 @@ static int change(struct kernel_model *m, const struct kchange *c)
     }
     m->steps = more(m->steps, m->step_count, &m->step_room, sizeof(*m->steps));
     m->steps[m->step_count++] = (struct model_step){c->add, *c->o};
-    return 0;
+    return fails ? m->fail_rc : 0;
 }
 
 static unsigned apply(struct kernel *k, struct kchange *c, unsigned n, struct esp_error *err)

@@ -424,7 +424,7 @@ struct kernel *fake_kernel(void)
     return &k;
 }
 
-void kernel_watch_loaded(struct path *p)
+void kernel_watch_changed(struct path *p)
 {
     (void)p;
 }

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's objects over a run of path, against a kernel in memory that says nothing by itself: what it
+// did not do is tried again; what an earlier run left stays until ctl says that the configuration is taken.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/path/netlink.h"
+#include "ctrl/path/path.h"
+#include "tests/unit/kset_rig.h"
+
+enum { SECOND = 1000 };
+
+static struct kernel_model kernel;
+static struct settings settings;
+static struct child_env env;
+static struct path path;
+static uint64_t now_ms;
+static char said[4000];
+
+int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
+{
+    (void)o;
+    (void)err;
+    *out = &kernel.base;
+    return 0;
+}
+
+static uint64_t virtual_now(void *ctx)
+{
+    (void)ctx;
+    return now_ms * 1000;
+}
+
+static void note(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                 const char *text)
+{
+    (void)ctx, (void)s, (void)level, (void)ike_name, (void)ike_id;
+    size_t n = strlen(said);
+    snprintf(said + n, sizeof(said) - n, "%s\n", text);
+}
+
+static void pass(uint64_t ms)
+{
+    now_ms += ms;
+    for (int i = 0; i < 10; i++)
+        loop_once(path.loop, 0);
+}
+
+static void start(void)
+{
+    struct esp_error err = {0};
+    memset(&path, 0, sizeof(path));
+    path.env = &env;
+    path.loop = loop_new();
+    loop_set_clock(path.loop, (struct clock){virtual_now, NULL});
+    if (kernel_watch_open(&path, &err) < 0)
+        fail_msg("%s: %s", err.field, err.text);
+}
+
+static void end(void)
+{
+    kernel_watch_close(&path);
+    loop_free(path.loop);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    settings_default(&settings);
+    env = (struct child_env){.settings = &settings};
+    model_open(&kernel);
+    kernel.base.fd = -1;
+    now_ms = 1000;
+    said[0] = 0;
+    start();
+    log_set_sink(note, NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    end();
+    log_set_sink(NULL, NULL);
+    model_free(&kernel);
+    return 0;
+}
+
+struct one {
+    struct pol p;
+    struct policy policy;
+};
+
+static void put(struct one *o, uint8_t action, const char *l, const char *r)
+{
+    struct policy *pol = &o->policy, *list[] = {pol};
+    struct esp_error err = {0};
+    rig_pol(&o->p, action, 5, l, r, 0, 0, 65535);
+    *pol = (struct policy){.action = action,
+                           .local = o->p.l.t,
+                           .remote = o->p.r.t,
+                           .local_count = o->p.l.count,
+                           .remote_count = o->p.r.count};
+    if (policy_kernel(&path, (struct policies){0}, (struct policies){list, 1}, &err) < 0)
+        fail_msg("%s: %s", err.field, err.text);
+}
+
+static void take_away(struct one *o)
+{
+    struct policy *list[] = {&o->policy};
+    struct esp_error err;
+    assert_int_equal(policy_kernel(&path, (struct policies){list, 1}, (struct policies){0}, &err), 0);
+}
+
+static void fails(unsigned from, unsigned times, int rc)
+{
+    kernel.fail_from = kernel.asked + from;
+    kernel.fail_to = kernel.fail_from + times;
+    kernel.fail_rc = rc;
+}
+
+static int out_says(const char *src, const char *dst)
+{
+    return rig_says(&kernel, KDIR_OUT, src, dst, 17, 1, 1);
+}
+
+// ---- what the kernel did not do
+
+static void test_removal_that_fails_is_tried_again_though_nobody_says_anything(void **state)
+{
+    static struct one o;
+    (void)state;
+    put(&o, POLICY_BYPASS, "10.1.0.0/16", "10.2.0.0/16");
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_ALLOW);
+    fails(1, 100, -ENOBUFS);
+    take_away(&o);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_ALLOW); // it was refused
+    fails(0, 0, 0);
+    pass(50);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+    assert_int_equal(kset_count(path.kset).wrong, 0);
+}
+
+static void test_removal_that_fails_for_long_is_tried_each_second(void **state)
+{
+    static struct one o;
+    (void)state;
+    put(&o, POLICY_BYPASS, "10.1.0.0/16", "10.2.0.0/16");
+    fails(1, 100000, -ENOBUFS);
+    take_away(&o);
+    pass(50);
+    pass(SECOND);
+    pass(SECOND);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_ALLOW);
+    fails(0, 0, 0);
+    pass(SECOND);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+}
+
+// The kernel did what path gave up: it does not stay because nobody knows of it.
+static void test_addition_that_nobody_answered_does_not_stay(void **state)
+{
+    static struct one o, other;
+    struct policy *list[] = {&o.policy};
+    struct esp_error err = {0};
+    (void)state;
+    put(&other, POLICY_PROTECT, "10.5.0.0/16", "10.6.0.0/16");
+    kernel_watch_sweep(&path, &(struct msg_SWEEP){0});
+    unsigned before = kernel.count;
+    rig_pol(&o.p, POLICY_BYPASS, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    o.policy = (struct policy){.action = POLICY_BYPASS,
+                               .local = o.p.l.t,
+                               .remote = o.p.r.t,
+                               .local_count = o.p.l.count,
+                               .remote_count = o.p.r.count};
+    kernel.fail_does = true;
+    fails(1, 1, -EAGAIN);
+    assert_true(policy_kernel(&path, (struct policies){0}, (struct policies){list, 1}, &err) < 0);
+    pass(50);
+    assert_int_equal(kernel.count, before);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+    assert_int_equal(out_says("10.5.0.1", "10.6.0.1"), KXFRM_BLOCK);
+    take_away(&other);
+}
+
+// ---- an earlier run
+
+static void leave_behind(void)
+{
+    static struct one x, y;
+    put(&x, POLICY_PROTECT, "10.1.0.0/16", "10.2.0.0/16");
+    put(&y, POLICY_PROTECT, "10.1.0.0/16", "10.3.0.0/16");
+    end();
+    start();
+}
+
+static void sweep(const char *held, unsigned refused)
+{
+    struct msg_SWEEP m = {.refused = refused};
+    snprintf(m.held, sizeof(m.held), "%s", held);
+    kernel_watch_sweep(&path, &m);
+    pass(60 * SECOND);
+}
+
+static void test_what_an_earlier_run_left_stays_until_ctl_says_otherwise(void **state)
+{
+    static struct one y;
+    (void)state;
+    leave_behind();
+    put(&y, POLICY_PROTECT, "10.1.0.0/16", "10.3.0.0/16");
+    pass(60 * SECOND);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_BLOCK);
+    sweep("x", 1);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_BLOCK);
+    assert_non_null(strstr(said, "stays blocked, until connection 'x' is loaded or taken out"));
+    said[0] = 0;
+    sweep("x", 1);
+    assert_string_equal(said, ""); // once
+    sweep("", 0);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+    assert_int_equal(out_says("10.1.0.1", "10.3.0.1"), KXFRM_BLOCK);
+    assert_non_null(strstr(said, "not configured any more, removed"));
+    take_away(&y);
+}
+
+static void test_sweep_that_the_kernel_refuses_is_tried_again(void **state)
+{
+    (void)state;
+    leave_behind();
+    fails(1, 100, -ENOBUFS);
+    kernel_watch_sweep(&path, &(struct msg_SWEEP){0});
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_BLOCK);
+    fails(0, 0, 0);
+    pass(50);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+}
+
+static void test_nothing_is_said_where_an_earlier_run_left_nothing(void **state)
+{
+    (void)state;
+    sweep("x", 1);
+    sweep("", 0);
+    assert_string_equal(said, "");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_removal_that_fails_is_tried_again_though_nobody_says_anything),
+        T(test_removal_that_fails_for_long_is_tried_each_second),
+        T(test_addition_that_nobody_answered_does_not_stay),
+        T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
+        T(test_sweep_that_the_kernel_refuses_is_tried_again),
+        T(test_nothing_is_said_where_an_earlier_run_left_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

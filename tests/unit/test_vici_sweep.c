@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// When ctl lets path sweep what an earlier run left in the kernel: not while a connection that was refused
+// may still be meant, a load is under way, or a client ended half way; and that swanctl can take a refused
+// connection out. Beside it: what ike has not answered yet counts for the next command of that name.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/ctl_rig.h"
+
+static void pass(uint64_t ms)
+{
+    now += ms;
+    turn();
+}
+
+static void expect_swept(void)
+{
+    union msg m = expect(ROOM_PATH, MSG_SWEEP);
+    assert_string_equal(m.SWEEP.held, "");
+    pass(60000);
+    expect_nothing(ROOM_PATH);
+}
+
+static void expect_held(const char *why, unsigned refused)
+{
+    union msg m = expect(ROOM_PATH, MSG_SWEEP);
+    assert_string_equal(m.SWEEP.held, why);
+    assert_int_equal(m.SWEEP.refused, refused);
+    pass(60000);
+    expect_nothing(ROOM_PATH);
+}
+
+static void refuse_here(const char *name)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
+    vici_section(&o, name);
+    vici_put(&o, "encap", "perhaps");
+    vici_section_end(&o);
+    send_out(client, &o);
+    expect_error("encap");
+}
+
+static void refuse_there(const char *name)
+{
+    send_conn(name, "none");
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, false, "no such thing");
+    expect_error("no such thing");
+}
+
+static void expect_conns(const char *first, const char *second)
+{
+    request("get-conns", NULL);
+    const struct vici_node *n = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "conns")->child;
+    assert_string_equal(vici_text(n), first);
+    assert_int_equal(n->next != NULL, second != NULL);
+    if (second)
+        assert_string_equal(vici_text(n->next), second);
+}
+
+static void test_sweep_comes_ten_seconds_after_the_last_load(void **state)
+{
+    (void)state;
+    pass(60000);
+    expect_nothing(ROOM_PATH); // nothing was loaded: nothing goes
+    load_conn("x");
+    pass(9000);
+    load_conn("y");
+    pass(9999);
+    expect_nothing(ROOM_PATH);
+    pass(1);
+    expect_swept();
+    refuse_here("z");
+    pass(60000);
+    expect_nothing(ROOM_PATH);
+    expect_conns("x", "y"); // there is nothing left that could go
+}
+
+static void test_sweep_waits_for_a_connection_that_is_refused_here(void **state)
+{
+    (void)state;
+    refuse_here("x");
+    load_conn("y");
+    pass(10000);
+    expect_held("x", 1);
+    load_conn("x");
+    pass(10000);
+    expect_swept();
+}
+
+static void test_sweep_waits_for_connections_that_ike_refuses(void **state)
+{
+    (void)state;
+    load_conn("y");
+    refuse_there("x");
+    refuse_there("x");
+    refuse_there("z");
+    pass(10000);
+    union msg m = expect(ROOM_PATH, MSG_SWEEP);
+    assert_true(!strcmp(m.SWEEP.held, "x") || !strcmp(m.SWEEP.held, "z"));
+    assert_int_equal(m.SWEEP.refused, 2);
+    load_conn("x");
+    pass(10000);
+    expect_held("z", 1);
+    send_conn("y", "none"); // unchanged
+    expect_success();
+    pass(10000);
+    expect_held("z", 1);
+    load_conn("z");
+    pass(10000);
+    expect_swept();
+}
+
+static void test_refused_edit_of_a_connection_that_stands_holds_the_sweep(void **state)
+{
+    (void)state;
+    load_conn("x");
+    refuse_here("x");
+    expect_conns("x", NULL);
+    pass(10000);
+    expect_held("x", 1);
+    send_conn("x", "none");
+    expect_success();
+    pass(10000);
+    expect_swept();
+}
+
+// What swanctl --load-all does when the file has lost its last connection.
+static void test_refused_connection_is_taken_out_by_unloading_it(void **state)
+{
+    (void)state;
+    refuse_here("x");
+    expect_conns("x", NULL);
+    pass(10000);
+    expect_held("x", 1);
+    request("unload-conn", "name", "x", NULL);
+    expect_success();
+    expect_nothing(ROOM_IKE);
+    pass(10000);
+    expect_swept();
+    request("unload-conn", "name", "x", NULL);
+    expect_error("'x' not found");
+}
+
+static void test_message_of_two_connections_counts_as_both_refused(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
+    vici_section(&o, "x");
+    vici_section_end(&o);
+    vici_section(&o, "y");
+    vici_section_end(&o);
+    send_out(client, &o);
+    expect_error("expected one section");
+    expect_conns("x", "y");
+}
+
+static void test_sweep_waits_for_a_load_that_is_under_way(void **state)
+{
+    (void)state;
+    load_conn("x");
+    pass(9000);
+    send_conn("y", "none");
+    union msg m = expect(ROOM_IKE, MSG_CONN_LOAD);
+    pass(9000);
+    expect_nothing(ROOM_PATH);
+    result(ROOM_IKE, m.CONN_LOAD.req, true, "");
+    expect_success();
+    pass(9999);
+    expect_nothing(ROOM_PATH);
+    pass(1);
+    expect_swept();
+}
+
+// Whoever loads and goes away in the middle has not said everything.
+static void test_sweep_waits_when_a_client_goes_away_while_it_loads(void **state)
+{
+    (void)state;
+    load_conn("x");
+    send_conn("y", "none");
+    union msg m = expect(ROOM_IKE, MSG_CONN_LOAD);
+    close(client);
+    turn();
+    result(ROOM_IKE, m.CONN_LOAD.req, true, "");
+    pass(10000);
+    expect_held("a client went away while it loaded", 0);
+    client = join();
+    send_conn("x", "none");
+    expect_success();
+    pass(10000);
+    expect_swept();
+}
+
+static void test_sweep_waits_when_a_client_is_hung_up_on(void **state)
+{
+    (void)state;
+    load_conn("x");
+    assert_int_equal(send(client, "\0\0\0\2\0\x7f", 6, 0), 6); // a command whose name is cut off
+    pass(10000);
+    expect_held("a client went away while it loaded", 0);
+    close(client);
+    client = join();
+    send_conn("x", "none");
+    expect_success();
+    pass(10000);
+    expect_swept();
+}
+
+// ---- what is under way
+
+static void test_load_of_what_is_being_unloaded_goes_to_ike(void **state)
+{
+    (void)state;
+    load_conn("x");
+    int first = client;
+    request("unload-conn", "name", "x", NULL);
+    union msg m = expect(ROOM_IKE, MSG_CONN_UNLOAD);
+    client = join();
+    send_conn("x", "none"); // the same text, but it is on its way out
+    no_answer_yet(client);
+    union msg again = expect(ROOM_IKE, MSG_CONN_LOAD);
+    result(ROOM_IKE, m.CONN_UNLOAD.req, true, "");
+    result(ROOM_IKE, again.CONN_LOAD.req, true, "");
+    expect_success();
+    expect_conns("x", NULL);
+    close(first);
+}
+
+static void test_unload_of_what_is_being_loaded_goes_to_ike(void **state)
+{
+    (void)state;
+    int first = client;
+    send_conn("x", "none");
+    union msg m = expect(ROOM_IKE, MSG_CONN_LOAD);
+    client = join();
+    request("unload-conn", "name", "x", NULL);
+    union msg out = expect(ROOM_IKE, MSG_CONN_UNLOAD);
+    result(ROOM_IKE, m.CONN_LOAD.req, true, "");
+    result(ROOM_IKE, out.CONN_UNLOAD.req, true, "");
+    expect_success();
+    request("unload-conn", "name", "x", NULL);
+    expect_error("'x' not found");
+    close(first);
+}
+
+static void test_late_answer_of_ike_counts(void **state)
+{
+    (void)state;
+    send_conn("x", "none");
+    union msg m = expect(ROOM_IKE, MSG_CONN_LOAD);
+    pass(CTL_ANSWER_MS);
+    expect_error("no answer in time");
+    pass(CTL_SWEEP_MS);
+    expect_held("x", 1);
+    result(ROOM_IKE, m.CONN_LOAD.req, true, "");
+    expect_conns("x", NULL);
+    pass(CTL_SWEEP_MS);
+    expect_swept();
+    request("unload-conn", "name", "x", NULL);
+    m = expect(ROOM_IKE, MSG_CONN_UNLOAD);
+    pass(CTL_ANSWER_MS);
+    expect_error("no answer in time");
+    result(ROOM_IKE, m.CONN_UNLOAD.req, true, "");
+    request("unload-conn", "name", "x", NULL);
+    expect_error("'x' not found");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, ctl_set_up, ctl_tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_sweep_comes_ten_seconds_after_the_last_load),
+        T(test_sweep_waits_for_a_connection_that_is_refused_here),
+        T(test_sweep_waits_for_connections_that_ike_refuses),
+        T(test_refused_edit_of_a_connection_that_stands_holds_the_sweep),
+        T(test_refused_connection_is_taken_out_by_unloading_it),
+        T(test_message_of_two_connections_counts_as_both_refused),
+        T(test_sweep_waits_for_a_load_that_is_under_way),
+        T(test_sweep_waits_when_a_client_goes_away_while_it_loads),
+        T(test_sweep_waits_when_a_client_is_hung_up_on),
+        T(test_load_of_what_is_being_unloaded_goes_to_ike),
+        T(test_unload_of_what_is_being_loaded_goes_to_ike),
+        T(test_late_answer_of_ike_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
