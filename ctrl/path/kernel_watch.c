@@ -24,11 +24,11 @@ static void say(struct path *p, unsigned were, unsigned failed)
     if (w->logged_at && now - w->logged_at < LOG_EVERY_MS)
         return;
     w->logged_at = now;
-    LOGF(KNL, 0,
-         "%u objects in the kernel were not as they have to be (removed or changed by somebody else, or "
-         "refused "
-         "before): %u put right%s",
-         were, were - failed, failed ? ", the others are tried again" : "");
+    LOGF(
+        KNL, 0,
+        "%u objects in the kernel were not as they have to be: somebody else has removed or changed them, or "
+        "the kernel refused them; %u put right%s",
+        were, were - failed, failed ? ", the others are tried again" : "");
 }
 
 static void moved(struct timer *t)

@@ -271,8 +271,8 @@ unsigned kset_repair(struct kset *s, unsigned *failed)
         kset_entry_put_on(s, e, &s->touched);
         were++;
     }
-    *failed = kset_settle(s, &s->touched, &err);
-    return were;
+    *failed = kset_settle(s, &s->touched, &err) + s->lost;
+    return were + s->lost; // what could not be looked for counts as one
 }
 
 bool kset_unsettled(const struct kset *s)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator has to expect when something under espalierd gives way, while numbered packets run both
 // ways: each of its processes killed (the table in SECURITY.md), no room left for its log, its run directory
-// or its socket, and a reader of its log that stands still. In every case nothing is seen in clear and no
-// (SPI, sequence) twice; what is gone is named, and what comes again is the same tunnel.
+// or its socket, a file that is refused after a restart, and a reader of its log that stands still. In every
+// case nothing is seen in clear and no (SPI, sequence) twice; what is gone is named, and what comes again is
+// the same tunnel.
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -23,6 +24,10 @@
 
 enum { RATE = 500, CARD_RATE = 200 };
 
+static const char other_connection[] =
+    "connections { other { remote_addrs = 10.10.0.77\n local { auth = psk\n id = a }\n remote { auth = psk\n "
+    "id = b }\n children { other { local_ts = 10.1.0.0/16\n remote_ts = 10.77.0.0/16 } } } }\n"
+    "secrets { ike-other { secret = \"another shared secret of the lab\" } }\n";
 static struct rig rig;
 static struct flow_report flow;
 static char full[160]; // a file system that is mounted
@@ -265,6 +270,54 @@ static void test_run_directory_or_socket_without_room_is_named(void **state)
     assert_non_null(strstr(out, "/vici"));
 }
 
+// ---- a connection that is refused after a restart
+
+static bool load_only_the_other(void)
+{
+    char path[200], out[4096];
+    snprintf(path, sizeof(path), "%.100s/swanctl/swanctl.conf", rig.lab.west.dir);
+    FILE *f = fopen(path, "w");
+    bool ok = f && fputs(other_connection, f) >= 0;
+    ok = f && fclose(f) == 0 && ok;
+    return ok && swanctl(&rig.lab.west, out, sizeof(out), "--load-all --noprompt") == 0;
+}
+
+static bool opens(void *unused)
+{
+    (void)unused;
+    return ping(&rig.lab, &rig.lab.west, &rig.lab.east, 1);
+}
+
+// The file still names it: what it protected stays closed until it is loaded or taken out of the file,
+// however long that takes. There is nobody at the other end, so that a ping that is answered went in clear.
+static void test_connection_refused_after_a_restart_keeps_its_traffic_blocked(void **state)
+{
+    (void)state;
+    char *const no_card[] = {"--card", "none", NULL};
+    const struct tunnel_options good = {.start_action = "none", .sections = other_connection},
+                                broken = {.start_action = "none",
+                                          .sections = other_connection,
+                                          .conn = "dpd_delay = soon"};
+    struct lab *l = &rig.lab;
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    assert_true(lab_up(l, "espfault"));
+    assert_true(opens(NULL));
+    assert_true(espalierd_start(l, &l->west, &l->east, &good, no_card));
+    unsigned both = blocks();
+    assert_true(both > 0 && unanswered(l, &l->west, &l->east, 1));
+    assert_true(stop(&l->west.daemon, SIGTERM, 4000));
+    assert_false(espalierd_start(l, &l->west, &l->east, &broken, no_card)); // and says so
+    usleep(11500000);
+    assert_int_equal(blocks(), both);
+    assert_true(unanswered(l, &l->west, &l->east, 1));
+    assert_int_equal(sh("grep -q \"stays blocked, until connection 'site'\" %s/daemon.log", l->west.dir),
+                     0);
+    assert_true(load_only_the_other());
+    assert_true(wait_for(opens, NULL, 20000));
+    assert_true(blocks() > 0 && blocks() < both);
+}
+
 // ---- a reader that stands still
 
 static pid_t flood(unsigned datagrams)
@@ -394,6 +447,7 @@ int main(int argc, char **argv)
         T(test_supervisor_dies_with_the_card),
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
+        T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),
         T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
         T(test_blocks_flushed_while_the_tun_is_down_are_put_back),
         T(test_settings_that_are_read_again_hold_at_the_end),

@@ -73,9 +73,9 @@ static int dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o),
 {
     struct kernel_model *m = (struct kernel_model *)k;
     (void)err;
-    for (unsigned i = 0; i < m->count; i++)
+    for (unsigned i = 0; i < m->count && !m->dump_rc; i++)
         each(ctx, &m->objects[i]);
-    return 0;
+    return m->dump_rc;
 }
 
 static int addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)

@@ -20,6 +20,7 @@ struct kernel_model {
     unsigned fail_at;            // the n-th change fails (1: the first), 0: none
     unsigned fail_from, fail_to; // so do these
     int fail_rc;
+    int dump_rc;
     bool fail_does; // ... and does it all the same: nobody was answered
     struct addr addresses[8]; // the machine's
     uint8_t lens[8];

@@ -59,6 +59,7 @@ static void start(void)
     struct esp_error err = {0};
     memset(&path, 0, sizeof(path));
     path.env = &env;
+    path.set = settings;
     path.loop = loop_new();
     loop_set_clock(path.loop, (struct clock){virtual_now, NULL});
     if (kernel_watch_open(&path, &err) < 0)
@@ -191,6 +192,23 @@ static void test_addition_that_nobody_answered_does_not_stay(void **state)
     take_away(&other);
 }
 
+static void test_look_at_everything_that_fails_is_tried_again(void **state)
+{
+    static struct one o;
+    (void)state;
+    put(&o, POLICY_PROTECT, "10.1.0.0/16", "10.2.0.0/16");
+    kernel.count = 0; // somebody; and the notices of it were lost
+    kernel.dump_rc = -EAGAIN;
+    kset_notice(path.kset, &(struct knotice){.kind = KNOTE_LOST});
+    kernel_watch_changed(&path);
+    pass(50);
+    kernel.dump_rc = 0;
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+    pass(SECOND);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_BLOCK);
+    take_away(&o);
+}
+
 // ---- an earlier run
 
 static void leave_behind(void)
@@ -258,6 +276,7 @@ int main(void)
         T(test_removal_that_fails_is_tried_again_though_nobody_says_anything),
         T(test_removal_that_fails_for_long_is_tried_each_second),
         T(test_addition_that_nobody_answered_does_not_stay),
+        T(test_look_at_everything_that_fails_is_tried_again),
         T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
         T(test_sweep_that_the_kernel_refuses_is_tried_again),
         T(test_nothing_is_said_where_an_earlier_run_left_nothing),
