@@ -40,9 +40,49 @@ struct conn_group { // connections that take any peer, with equal proposals and 
     struct conn_ref *first;
 };
 
+struct spare { // memory that waits for what is as large
+    struct spare *next;
+    size_t size;
+};
+_Static_assert(sizeof(struct conn_ref) >= sizeof(struct spare), "the least that is kept");
+
+static bool put_by(struct conn *c, size_t size)
+{
+    struct spare *s = malloc(size);
+    if (!s)
+        return false;
+    *s = (struct spare){c->spare, size};
+    c->spare = s;
+    return true;
+}
+
+// Zeroed; NULL: no memory.
+static void *take(struct conn *c, size_t size)
+{
+    struct spare **at = &c->spare;
+    while (*at && (*at)->size != size)
+        at = &(*at)->next;
+    struct spare *s = *at;
+    if (!s)
+        return calloc(1, size);
+    *at = s->next;
+    return memset(s, 0, size);
+}
+
+static void free_spare(struct conn *c)
+{
+    while (c->spare) {
+        struct spare *s = c->spare;
+        c->spare = s->next;
+        free(s);
+    }
+}
+
 void conn_unref(struct conn *c)
 {
     if (c && --c->refs == 0) {
+        free_spare(c);
+        free(c->pending_ids);
         free(c->blob);
         free(c->policies);
         free(c->pending);
@@ -134,7 +174,7 @@ static bool takes_anyone(const struct conn_config *c)
 
 static int ref_add(struct conn_ref **list, struct conn *c)
 {
-    struct conn_ref *r = malloc(sizeof(*r));
+    struct conn_ref *r = take(c, sizeof(*r));
     if (!r)
         return -ENOMEM;
     *r = (struct conn_ref){NULL, c};
@@ -169,7 +209,7 @@ static int addr_add(struct ike *ike, const struct addr *a, struct conn *c)
 {
     struct addr_entry *e = addr_find(ike, a);
     if (!e) {
-        e = calloc(1, sizeof(*e));
+        e = take(c, sizeof(*e));
         if (!e || !table_add(&ike->conn_addrs, &e->node, peer_key(ike, 0, a))) {
             free(e);
             return -ENOMEM;
@@ -191,14 +231,20 @@ static void addr_del(struct ike *ike, const struct addr *a, const struct conn *c
     }
 }
 
-static struct conn_class *class_get(struct ike *ike, const struct conn_config *cfg)
+static size_t class_size(const struct conn_config *cfg)
 {
+    return sizeof(struct conn_class) + cfg->proposal_count * sizeof(cfg->proposals[0]);
+}
+
+static struct conn_class *class_get(struct ike *ike, struct conn *c)
+{
+    const struct conn_config *cfg = &c->cfg;
     size_t size = cfg->proposal_count * sizeof(cfg->proposals[0]);
     struct conn_class *k = ike->classes;
     while (k && (k->count != cfg->proposal_count || memcmp(k->p, cfg->proposals, size) != 0))
         k = k->next;
     if (!k) {
-        k = calloc(1, sizeof(*k) + size);
+        k = take(c, class_size(cfg));
         if (!k)
             return NULL;
         k->count = cfg->proposal_count;
@@ -234,7 +280,7 @@ static int group_add(struct ike *ike, struct conn *c)
 {
     struct conn_group **at = group_find(ike, c), *g = *at;
     if (!g) {
-        g = calloc(1, sizeof(*g));
+        g = take(c, sizeof(*g));
         if (!g)
             return -ENOMEM;
         g->class = c->class;
@@ -283,6 +329,16 @@ void conn_remove(struct ike *ike, struct conn *c)
     c->next = NULL;
 }
 
+int conn_reserve(struct ike *ike, struct conn *c)
+{
+    bool got = put_by(c, class_size(&c->cfg)) && put_by(c, sizeof(struct conn_group)) &&
+               put_by(c, sizeof(struct conn_ref)) && table_room(&ike->conn_names, 1) &&
+               table_room(&ike->conn_addrs, c->cfg.remote_count);
+    for (unsigned i = 0; i < c->cfg.remote_count && got; i++)
+        got = put_by(c, sizeof(struct addr_entry)) && put_by(c, sizeof(struct conn_ref));
+    return got ? 0 : -ENOMEM;
+}
+
 int conn_add(struct ike *ike, struct conn *c)
 {
     struct conn **end = &ike->conns;
@@ -294,7 +350,7 @@ int conn_add(struct ike *ike, struct conn *c)
     ike->round_conns += rounds_of(c);
     ike->ppk_conns += c->cfg.ppk_id[0] != 0;
     ike->eap_conns += c->cfg.remote.auth == AUTH_EAP;
-    if (!(c->class = class_get(ike, &c->cfg)) ||
+    if (!(c->class = class_get(ike, c)) ||
         !table_add(&ike->conn_names, &c->by_name, name_key(ike, c->cfg.name)))
         rc = -ENOMEM;
     bool peers = !conn_only_policies(&c->cfg);
@@ -305,6 +361,7 @@ int conn_add(struct ike *ike, struct conn *c)
         rc = group_add(ike, c);
     if (rc)
         conn_remove(ike, c);
+    free_spare(c);
     return rc;
 }
 

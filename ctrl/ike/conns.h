@@ -28,6 +28,8 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct conn_class *class;
     uint8_t *policies, *pending; // as path has them; as it has been asked to
     size_t policies_len, pending_len;
+    uint32_t *pending_ids;      // those policies' ids, of each child
+    struct spare *spare;        // memory for its place in the indexes
     struct addr vips[VIPS_MAX]; // that it was given last
     unsigned vip_count;
     bool stale;         // the addresses have changed since it was asked
@@ -39,7 +41,9 @@ struct ike;
 void conn_unref(struct conn *c);
 struct conn *conn_find(struct ike *ike, const char *name);
 const struct child_config *conn_child(const struct conn *c, const char *name);
-int conn_add(struct ike *ike, struct conn *c); // into the list and the indexes
+int conn_reserve(struct ike *ike, struct conn *c); // what conn_add needs, which then does not fail
+// Into the list and the indexes; found by its name before one that is there already.
+int conn_add(struct ike *ike, struct conn *c);
 void conn_remove(struct ike *ike, struct conn *c);
 // The first one for these addresses whose proposals fit; connections with equal ones are asked about once.
 struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,

@@ -188,6 +188,14 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     return 0;
 }
 
+static void drop_pending(struct conn *c)
+{
+    free(c->pending);
+    free(c->pending_ids);
+    c->pending = NULL; // or it would be waited for
+    c->pending_ids = NULL;
+}
+
 static int keep_policies(struct conn *c, const struct policy_spec *specs, uint8_t *buf, struct esp_error *err)
 {
     struct writer w = writer_of(buf, POLICIES_BYTES);
@@ -195,10 +203,15 @@ static int keep_policies(struct conn *c, const struct policy_spec *specs, uint8_
     if (w.bad)
         return esp_fail(err, -E2BIG, "children", "their selectors are too many for one connection");
     c->pending = malloc(w.len);
-    if (!c->pending)
+    c->pending_ids = calloc(c->cfg.child_count + 1u, sizeof(*c->pending_ids));
+    if (!c->pending || !c->pending_ids) {
+        drop_pending(c);
         return esp_fail(err, -ENOMEM, "", "no memory");
+    }
     memcpy(c->pending, buf, w.len);
     c->pending_len = w.len;
+    for (unsigned i = 0; i < c->cfg.child_count; i++)
+        c->pending_ids[i] = specs[i].id;
     return 0;
 }
 
@@ -233,20 +246,17 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
     return rc;
 }
 
-// Path has them: they are what the connection goes by from now on.
+// Path has them: they are what the connection goes by from now on. Nothing here can fail, or path and ike
+// would differ.
 static void take_policies(struct conn *c)
 {
-    struct policy_spec *s;
-    unsigned count;
-    if (policies_read(slice_of(c->pending, c->pending_len), &s, &count) == 0) {
-        for (unsigned i = 0; i < count && i < c->cfg.child_count; i++)
-            c->numbers[i].policy_id = s[i].id;
-        free(s);
-    }
+    for (unsigned i = 0; i < c->cfg.child_count; i++)
+        c->numbers[i].policy_id = c->pending_ids[i];
     free(c->policies);
     c->policies = c->pending;
     c->policies_len = c->pending_len;
     c->pending = NULL;
+    drop_pending(c);
 }
 
 static void send_policies(struct ike *ike, const struct conn *c, uint32_t req)
@@ -286,17 +296,15 @@ static int put_in_place(struct ike *ike, struct conn *c)
 {
     struct conn *old = conn_find(ike, c->cfg.name);
     bool same = old && equal(old, c);
-    if (old)
-        conn_remove(ike, old);
-    int rc = conn_add(ike, c);
-    if (rc) {
-        if (old && conn_add(ike, old) != 0)
-            conn_unref(old);
+    int rc = conn_add(ike, c); // its memory was there before path was asked
+    if (rc)
         return rc;
-    }
     c->refs++;
     take_policies(c);
-    conn_unref(old);
+    if (old) {
+        conn_remove(ike, old);
+        conn_unref(old);
+    }
     if (same)
         return 0;
     LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);
@@ -329,7 +337,8 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
     struct esp_error err = {0};
     struct conn *c = parse(m->conn, &err);
     if (c &&
-        (ppk_check_way(ike, c, &err) != 0 || make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0)) {
+        (ppk_check_way(ike, c, &err) != 0 || make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0 ||
+         (conn_reserve(ike, c) != 0 && esp_fail(&err, -ENOMEM, "", "no memory")))) {
         conn_unref(c);
         c = NULL;
     }
@@ -422,8 +431,7 @@ static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union m
         take_policies(c);
     else if (!answer_ok(t, m))
         LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, answer_text(t, m));
-    free(c->pending);
-    c->pending = NULL;
+    drop_pending(c);
     job_step(ike, id, true, "");
     if (c->stale)
         conn_renew(ike, c);
@@ -443,15 +451,13 @@ void conn_renew(struct ike *ike, struct conn *c)
         return;
     }
     if (slice_eq(slice_of(c->pending, c->pending_len), slice_of(c->policies, c->policies_len))) {
-        free(c->pending);
-        c->pending = NULL;
+        drop_pending(c);
         return;
     }
     struct job *job = job_new(ike, JOB_LOAD, 0);
     if (!job) {
         LOGF(KNL, 0, "the policies of connection '%s' stay as they were: no memory", c->cfg.name);
-        free(c->pending);
-        c->pending = NULL; // or it would be waited for
+        drop_pending(c);
         return;
     }
     job->conn = c;

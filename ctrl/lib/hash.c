@@ -30,6 +30,16 @@ static bool grow(struct hash *t)
     return true;
 }
 
+int hash_room(struct hash *t, size_t n)
+{
+    while (2 * (t->used + n) > t->size) {
+        size_t was = t->size;
+        if (!grow(t) || t->size == was)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
     if (2 * (t->used + 1) > t->size && !grow(t))

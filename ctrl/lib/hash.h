@@ -41,6 +41,8 @@ uint64_t hash_str(uint64_t seed, const char *s);
 
 // 0, or -ENOMEM: nothing has changed. A table that cannot grow goes on until it is nearly full.
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash);
+// Room for n more, so that adding them needs no memory. 0, or -ENOMEM: nothing has changed.
+int hash_room(struct hash *t, size_t n);
 // At once, however many have its hash. It may not be in it: all zero, or taken out before.
 void hash_del(struct hash *t, struct hash_node *n);
 void hash_free(struct hash *t); // its slots; the nodes are the caller's

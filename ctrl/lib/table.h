@@ -31,6 +31,10 @@ static inline bool table_add(struct table *t, struct table_node *n, uint64_t key
     n->key = key;
     return hash_add(&t->hash, &n->hash, hash_u64(key)) == 0;
 }
+static inline bool table_room(struct table *t, size_t n)
+{
+    return hash_room(&t->hash, n) == 0;
+}
 // hash_u64 maps no two keys to one hash: what has the hash has the key.
 static inline struct table_node *table_find(const struct table *t, uint64_t key)
 {

@@ -21,15 +21,21 @@ static void keep_timers(struct pair *p)
     timer_set(p->loop, &t, UINT64_MAX / 2);
 }
 
-static void send_conn(struct pair *p, uint32_t req)
+static void send_edit(struct pair *p, uint32_t req, unsigned priority)
 {
     static uint8_t buf[65536];
     struct conn_config c;
     struct writer w = writer_of(buf, sizeof(buf));
     pair_default_conn(&c, 1);
+    c.children[0].priority = priority;
     conn_write(&w, &c);
     ipc_send(p->s[1].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = req, .conn = wr_written(&w)});
     pair_run(p);
+}
+
+static void send_conn(struct pair *p, uint32_t req)
+{
+    send_edit(p, req, 0);
 }
 
 static void up(struct pair *p, unsigned n)
@@ -74,6 +80,43 @@ static void test_connection_without_memory_is_whole_or_not_there(void **state)
         failures += !p->s[1].last_ok;
         send_conn(p, 901);
         pair_result(p, 1, 901, true);
+        up(p, n);
+        pair_free(p);
+    }
+    assert_true(failures >= WANTED && n < LIMIT);
+}
+
+// Ike and path go by the same edition, and by the one that the answer says.
+static void expect_edition(struct pair *p, unsigned n, unsigned priority)
+{
+    struct side *s = &p->s[1];
+    const struct conn *c = conn_find(s->ike, "t");
+    if (!c || s->policy_count != 1 || c->cfg.child_count != 1)
+        fail_msg("without allocation %u: %s, %u policies", n, c ? "there" : "not there", s->policy_count);
+    if (c->cfg.children[0].priority != priority || s->policy[0].priority != priority ||
+        c->numbers[0].policy_id != s->policy[0].id)
+        fail_msg("without allocation %u: edition %u, by path %u, should be %u; policy %u, by path %u", n,
+                 c->cfg.children[0].priority, s->policy[0].priority, priority, c->numbers[0].policy_id,
+                 s->policy[0].id);
+}
+
+static void test_edit_without_memory_is_the_new_edition_or_the_old_in_ike_and_path(void **state)
+{
+    unsigned n = 0, failures = 0;
+    bool failed = true;
+    (void)state;
+    while (failed && ++n < LIMIT) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+        keep_timers(p);
+        send_edit(p, 899, 5);
+        pair_result(p, 1, 899, true);
+        no_memory_at(n);
+        send_edit(p, 900, 7);
+        failed = no_memory_end();
+        if (p->s[1].last_req != 900)
+            fail_msg("without allocation %u: no answer", n);
+        expect_edition(p, n, p->s[1].last_ok ? 7 : 5);
+        failures += !p->s[1].last_ok;
         up(p, n);
         pair_free(p);
     }
@@ -186,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connection_without_memory_is_whole_or_not_there),
+        cmocka_unit_test(test_edit_without_memory_is_the_new_edition_or_the_old_in_ike_and_path),
         cmocka_unit_test(test_connection_that_goes_without_memory_is_gone_or_whole),
         cmocka_unit_test(test_ike_sa_without_memory_is_up_or_not_and_up_the_next_time),
         cmocka_unit_test(test_child_sa_rekeyed_without_memory_leaves_the_ends_agreed),
