@@ -297,6 +297,22 @@ static void reap(struct timer *t)
     listeners_changed(s);
 }
 
+static void listen_again(struct timer *t)
+{
+    struct server *s = t->ctx;
+    s->listener.events = EPOLLIN;
+    loop_modify(s->loop, &s->listener);
+}
+
+// Whoever waits keeps the socket readable: without this the loop would turn until there is room.
+static void pause_listening(struct server *s, int why)
+{
+    LOGF(CFG, 0, "VICI client has to wait: %s", strerror(why));
+    s->listener.events = 0;
+    loop_modify(s->loop, &s->listener);
+    timer_set(s->loop, &s->again, loop_now(s->loop) + SERVER_AGAIN_MS);
+}
+
 static void on_accept(struct loop_fd *f, uint32_t events)
 {
     struct server *s = f->ctx;
@@ -304,8 +320,11 @@ static void on_accept(struct loop_fd *f, uint32_t events)
     socklen_t len = sizeof(peer);
     (void)events;
     int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_listening(s, errno);
         return;
+    }
     int r = server_adopt(s, fd);
     if (r) {
         LOGF(CFG, 0, "VICI client refused: %s", r == -EMFILE ? "too many clients" : strerror(-r));
@@ -327,6 +346,7 @@ struct server *server_new(struct loop *l, const struct server_ops *ops, void *ct
         s->ctx = ctx;
         s->listener.fd = -1;
         s->reaper = (struct timer){.fire = reap, .ctx = s};
+        s->again = (struct timer){.fire = listen_again, .ctx = s};
     }
     return s;
 }
@@ -351,6 +371,7 @@ void server_stop(struct server *s)
 {
     if (!s->listening)
         return;
+    timer_stop(s->loop, &s->again);
     loop_del(s->loop, &s->listener);
     close(s->listener.fd);
     vici_unlink(s->uri);

@@ -25,6 +25,7 @@ enum vici_event {
 
 enum {
     SERVER_MAX_CLIENTS = 64,
+    SERVER_AGAIN_MS = 1000,             // after a client could not be accepted for want of descriptors
     SERVER_STREAM = 256 << 10,          // octets waiting, above which what a command streams pauses
     SERVER_EVENT_QUEUE = 1 << 20,       // octets waiting, above which events to the client are dropped
     SERVER_QUEUE = 16 << 20,            // octets waiting, above which the client is disconnected

@@ -55,6 +55,15 @@ void kernel_watch_changed(struct path *p)
         timer_set(p->loop, &p->watch.repair, loop_now(p->loop) + REPAIR_MS);
 }
 
+// Deleted, or moved to another network namespace, where packets would come and go by nobody's policies.
+static void gone(struct path *p)
+{
+    if (!p->status) // or its descriptor has said so
+        LOGF(KNL, 0, "the TUN device is gone; what is protected stays blocked");
+    p->status = 1;
+    loop_stop(p->loop);
+}
+
 static void notice(void *ctx, const struct knotice *n)
 {
     struct path *p = ctx;
@@ -66,6 +75,8 @@ static void notice(void *ctx, const struct knotice *n)
         w->tun_down = n->kind == KNOTE_TUN_DOWN;
     if (n->kind == KNOTE_TUN_UP)
         virtual_again(p);
+    if (n->kind == KNOTE_TUN_GONE)
+        gone(p);
     if (n->kind == KNOTE_ADDRESSES || n->kind == KNOTE_LINKS || n->kind == KNOTE_LOST)
         addresses = true;
     if (addresses && !w->moved.armed)

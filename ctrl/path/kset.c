@@ -382,10 +382,11 @@ static void leave_if_unasked(struct kset *s, struct entry *e)
     kset_entry_mine(e);
 }
 
-// What lets in goes with the hook that it trusts.
+// What lets in goes with the hook that it trusts, and what lets out with the interface that it names: another
+// one may get the number.
 static bool stays(const struct kobj *o)
 {
-    return o->kind == KOBJ_XFRM && !o->mark_mask;
+    return o->kind == KOBJ_XFRM && !o->mark_mask && !o->ifindex;
 }
 
 void kset_close(struct kset *s, bool leave)

@@ -82,7 +82,8 @@ void out_burst(struct worker *w, struct packet **pkt, unsigned n)
 
 void tun_gone(struct worker *w)
 {
-    LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
+    if (!w->p->status)
+        LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
     w->p->status = 1;
     loop_stop(w->p->loop);
 }

@@ -54,6 +54,15 @@ static void pass(uint64_t ms)
         loop_once(path.loop, 0);
 }
 
+static struct knotice news;
+static struct kernel_ops ops;
+
+static void give_news(struct kernel *k, void (*each)(void *ctx, const struct knotice *n), void *ctx)
+{
+    (void)k;
+    each(ctx, &news);
+}
+
 static void start(void)
 {
     struct esp_error err = {0};
@@ -78,6 +87,9 @@ static int set_up(void **state)
     settings_default(&settings);
     env = (struct child_env){.settings = &settings};
     model_open(&kernel);
+    ops = *kernel.base.ops;
+    ops.notices = give_news;
+    kernel.base.ops = &ops;
     kernel.base.fd = -1;
     now_ms = 1000;
     said[0] = 0;
@@ -209,6 +221,19 @@ static void test_look_at_everything_that_fails_is_tried_again(void **state)
     take_away(&o);
 }
 
+static void test_tun_that_is_gone_ends_path(void **state)
+{
+    (void)state;
+    news = (struct knotice){.kind = KNOTE_TUN_DOWN};
+    path.watch.fd.ready(&path.watch.fd, 0);
+    assert_int_equal(path.status, 0);
+    news = (struct knotice){.kind = KNOTE_TUN_GONE}; // moved to another namespace: nothing else would say so
+    path.watch.fd.ready(&path.watch.fd, 0);
+    assert_int_equal(path.status, 1);
+    assert_non_null(strstr(said, "is gone; what is protected stays blocked"));
+    assert_int_equal(loop_run(path.loop), 0); // it has been stopped
+}
+
 // ---- an earlier run
 
 static void leave_behind(void)
@@ -277,6 +302,7 @@ int main(void)
         T(test_removal_that_fails_for_long_is_tried_each_second),
         T(test_addition_that_nobody_answered_does_not_stay),
         T(test_look_at_everything_that_fails_is_tried_again),
+        T(test_tun_that_is_gone_ends_path),
         T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
         T(test_sweep_that_the_kernel_refuses_is_tried_again),
         T(test_nothing_is_said_where_an_earlier_run_left_nothing),

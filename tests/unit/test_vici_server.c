@@ -9,7 +9,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -385,6 +389,45 @@ static void test_random_clients(void **state)
     assert_int_equal(server_counts(server).clients, 0);
 }
 
+// ---- no descriptors
+
+static bool at_rest(void) // nothing wakes the loop
+{
+    struct pollfd p = {.fd = loop_pollfd(loop), .events = POLLIN};
+    return poll(&p, 1, 0) == 0;
+}
+
+static void test_client_without_a_descriptor_waits_and_the_loop_rests(void **state)
+{
+    (void)state;
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct esp_error err = {0};
+    struct rlimit was, few;
+    char uri[160];
+    snprintf(to.sun_path, sizeof(to.sun_path), "/tmp/vici-few-%d", (int)getpid());
+    snprintf(uri, sizeof(uri), "unix://%s", to.sun_path);
+    assert_int_equal(server_start(server, uri, false, &err), 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), lowest = dup(fd);
+    close(lowest); // the next one would be this
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    turn();
+    assert_int_equal(server_counts(server).clients, 0);
+    assert_true(at_rest());
+    now += SERVER_AGAIN_MS;
+    turn(); // once more, in vain
+    assert_true(at_rest());
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    turn();
+    assert_int_equal(server_counts(server).clients, 0);
+    now += SERVER_AGAIN_MS;
+    turn();
+    assert_int_equal(server_counts(server).clients, 1);
+    close(fd);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -400,6 +443,7 @@ int main(void)
         T(test_replies_nobody_reads_end_the_connection),
         T(test_too_many_clients_are_refused),
         T(test_random_clients),
+        T(test_client_without_a_descriptor_waits_and_the_loop_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
