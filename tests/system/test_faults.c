@@ -311,8 +311,7 @@ static void test_connection_refused_after_a_restart_keeps_its_traffic_blocked(vo
     usleep(11500000);
     assert_int_equal(blocks(), both);
     assert_true(unanswered(l, &l->west, &l->east, 1));
-    assert_int_equal(sh("grep -q \"stays blocked, until connection 'site'\" %s/daemon.log", l->west.dir),
-                     0);
+    assert_int_equal(sh("grep -q \"stays blocked, until connection 'site'\" %s/daemon.log", l->west.dir), 0);
     assert_true(load_only_the_other());
     assert_true(wait_for(opens, NULL, 20000));
     assert_true(blocks() > 0 && blocks() < both);

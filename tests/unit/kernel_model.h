@@ -21,7 +21,7 @@ struct kernel_model {
     unsigned fail_from, fail_to; // so do these
     int fail_rc;
     int dump_rc;
-    bool fail_does; // ... and does it all the same: nobody was answered
+    bool fail_does;           // ... and does it all the same: nobody was answered
     struct addr addresses[8]; // the machine's
     uint8_t lens[8];
     unsigned address_count;
