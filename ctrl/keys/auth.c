@@ -257,7 +257,7 @@ void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m)
 void keys_auth_round(struct keys *k, const struct msg_AUTH_ROUND *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    if (!e || e->eap || !e->checked || !e->made || e->own_again || e->peer_again) {
+    if (!e || e->eap || !e->checked || !e->made || e->own_again || e->peer_again || e->settled) {
         LOGF(DMN, 1, "ike says that IKE SA %u has another round of authentication, which is not due",
              m->ike_id);
         return;

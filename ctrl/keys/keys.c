@@ -5,7 +5,9 @@
 #include "ctrl/keys/keys.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <openssl/crypto.h>
 
 #include "ctrl/keys/room.h"
@@ -46,6 +48,21 @@ struct ike_entry *keys_find_ike(struct keys *k, uint32_t id)
 bool keys_both_proven(const struct ike_entry *e)
 {
     return e && e->checked && e->made && (!e->eap || (e->made_by_eap && e->checked_by_eap));
+}
+
+// What comes now takes SK_d; nobody is asked for another proof.
+static void settle(struct ike_entry *e)
+{
+    enum { KEPT = offsetof(struct ike_secrets, sk_ai) };
+    _Static_assert((int)KEPT <= VAULT_SMALL, "what is kept for years takes a small cell");
+    struct ike_secrets *small = e->settled ? NULL : vault_get(KEPT);
+    if (!small)
+        return;
+    memcpy(small, e->s, KEPT);
+    small->intermediates = 0; // what they added is gone
+    vault_put(e->s);
+    e->s = small;
+    e->settled = true;
 }
 
 static void ke_answer(struct ipc_chan *c, uint32_t req, uint16_t group, int rc, const uint8_t *value,
@@ -152,6 +169,8 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
         return;
     }
     keys_send_ike(c, m->req, e->s);
+    if (keys_both_proven(e))
+        settle(e);
 }
 
 // KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
@@ -224,6 +243,7 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
         return;
     }
     int rc = child_install(k, e, m, &child.CHILD);
+    settle(e);
     if (rc)
         ipc_result(c, m->req, false, "installing the CHILD SA failed: %s",
                    rc == -EEXIST ? "these nonces have made keys before" : strerror(-rc));

@@ -26,7 +26,8 @@ struct ike_entry {
     bool checked; // the peer has proven itself
     bool own_again, peer_again; // that end is at its second round (RFC 4739)
     uint32_t proven;            // by the secret of this serial number; 0: by a signature
-    struct ike_secrets *s;      // in the vault
+    struct ike_secrets *s;      // in the vault; once it is settled up to sk_ai
+    bool settled;               // nothing is proven by it any more
     struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
     bool ppk_tried, ppk_required; // nothing is proven without it
     enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else

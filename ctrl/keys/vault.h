@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory for secrets: pages that are locked and left out of core dumps and forked children where the system
-// allows it, handed out in cells that are zero when given and wiped when returned.
+// allows it, handed out in cells of a few sizes that are zero when given and wiped when returned.
 #ifndef CTRL_KEYS_VAULT_H
 #define CTRL_KEYS_VAULT_H
 
@@ -8,6 +8,6 @@
 
 void *vault_get(size_t size); // NULL: no memory, or more than VAULT_CELL octets
 void vault_put(void *cell);
-enum { VAULT_CELL = 1024 };
+enum { VAULT_SMALL = 256, VAULT_CELL = 1024 };
 
 #endif

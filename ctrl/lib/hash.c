@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SIZE 16
+#define FIRST_SIZE 4 // many hold one node or two
 
 static struct hash_slot *slot_of(const struct hash *t, uint64_t hash) // or the free one for it
 {
@@ -42,7 +42,7 @@ int hash_room(struct hash *t, size_t n)
 
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
-    if (2 * (t->used + 1) > t->size && !grow(t))
+    if (3 * (t->used + 1) > 2 * t->size && !grow(t)) // two thirds full at most
         return -ENOMEM;
     struct hash_slot *s = slot_of(t, hash);
     t->used += !s->node;

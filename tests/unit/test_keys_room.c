@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "ctrl/keys/psk.h"
+#include "ctrl/keys/room.h"
+#include "ctrl/keys/vault.h"
 #include "tests/unit/keys_rig.h"
 
 static void test_initiator_gets_child_keys_only_after_both_proofs(void **state)
@@ -65,6 +67,58 @@ static void test_the_same_nonces_never_make_keys_twice(void **state)
     assert_int_equal(b->installs, 1);
     assert_true(install_with(1, 1, slice_of(NR, 32), slice_of(NI, 32), 256)); // other keys
     assert_int_equal(b->installs, 2);
+}
+
+// An IKE SA that stays keeps SK_d, and nothing that only a proof takes: no other one can be asked for.
+static void test_what_an_ike_sa_keeps_is_small_and_as_good(void **state)
+{
+    struct ike_secrets s;
+    uint8_t mat[72], other[32];
+    (void)state;
+    memset(other, 77, sizeof(other));
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, true, &s));
+    assert_true(make_auth(1, "a.test", "b.test"));
+    assert_true(check_auth(1, &s, false, "a.test", "b.test", "secret"));
+    const struct ike_entry *e = keys_find_ike(b->keys, 1);
+    assert_false(e->settled);
+    assert_true(install(1, 1));
+    assert_true(e->settled);
+    assert_memory_equal(e->s->sk_d, s.sk_d, s.prf_len);
+    assert_true(install_with(1, 1, slice_of(other, 32), slice_of(NR, 32), 256));
+    derive_child(&s, NULL, 0, slice_of(other, 32), slice_of(NR, 32), mat, sizeof(mat));
+    assert_memory_equal(b->key_out, mat, 36);
+    ipc_send(b->ike, MSG_AUTH_ROUND, &(struct msg_AUTH_ROUND){.ike_id = 1, .own = 1, .peer = 1});
+    struct msg_IKE_UPDATE m = {.req = ++req, .ike_id = 1, .encr = 20, .encr_bits = 256};
+    assert_false(say(b->ike, MSG_IKE_UPDATE, &m));
+    assert_true(e->made && e->checked && e->settled);
+}
+
+static void test_cells_of_secrets_are_as_large_as_asked_and_wiped(void **state)
+{
+    static const size_t sizes[] = {1, 63, 64, 65, 255, 256, 257, 1023, 1024};
+    static const uint8_t zero[VAULT_CELL];
+    enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), EACH = 150 };
+    static uint8_t *cell[SIZES][EACH];
+    (void)state;
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; i < SIZES; i++)
+            for (unsigned n = 0; n < EACH; n++) {
+                cell[i][n] = vault_get(sizes[i]);
+                assert_non_null(cell[i][n]);
+                assert_int_equal((uintptr_t)cell[i][n] % 16, 0);
+                assert_memory_equal(cell[i][n], zero, sizes[i]);
+                memset(cell[i][n], (int)(i * 31 + n + 1), sizes[i]);
+            }
+        for (unsigned i = 0; i < SIZES; i++)
+            for (unsigned n = 0; n < EACH; n++) {
+                for (size_t at = 0; at < sizes[i]; at++)
+                    assert_int_equal(cell[i][n][at], (uint8_t)(i * 31 + n + 1));
+                vault_put(cell[i][n]);
+            }
+    }
+    assert_null(vault_get(VAULT_CELL + 1));
+    vault_put(NULL);
 }
 
 static void test_auth_is_made_once_for_an_ike_sa(void **state)
@@ -275,6 +329,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_responder_proves_itself_only_to_a_verified_peer, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_the_same_nonces_never_make_keys_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_an_ike_sa_keeps_is_small_and_as_good, setup, teardown),
+        cmocka_unit_test(test_cells_of_secrets_are_as_large_as_asked_and_wiped),
         cmocka_unit_test_setup_teardown(test_auth_is_made_once_for_an_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_wrong_proof_ends_the_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key_exchange_value_is_used_once, setup, teardown),
