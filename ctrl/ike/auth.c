@@ -232,8 +232,8 @@ static void start(struct task *t)
         start_resumed(t);
         return;
     }
-    *sa->local_id = sa->conn->local_id;
-    *sa->remote_id = sa->conn->remote_id;
+    identity_copy(sa->local_id, sa->conn->local_id);
+    identity_copy(sa->remote_id, sa->conn->remote_id);
     if (sa->local_id->type == ID_ANY)
         identity_of_addr(&sa->path.local, sa->local_id);
     if (identity_is_pattern(sa->remote_id))

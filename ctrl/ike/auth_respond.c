@@ -234,7 +234,7 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
     sa_set_conn(sa, c);
     log_set_context(c->cfg.name, sa->id);
     LOGF(CFG, 1, "selected peer config '%s'", c->cfg.name);
-    *sa->local_id = c->local_id;
+    identity_copy(sa->local_id, c->local_id);
     if (sa->local_id->type == ID_ANY)
         identity_of_addr(&sa->path.local, sa->local_id);
     return true;

@@ -87,6 +87,8 @@ void conn_unref(struct conn *c)
         free(c->policies);
         free(c->pending);
         free(c->numbers);
+        free(c->local_id);
+        free(c->remote_id);
         conn_clear(&c->cfg);
         free(c);
     }
@@ -431,14 +433,15 @@ static void look_at(struct best *b, const struct conn_ref *r)
     const struct conn_claim *q = b->claim;
     for (; r; r = r->next) {
         struct conn *c = r->conn;
-        struct identity mine = c->local_id;
+        struct identity mine;
         int here = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &q->path->local);
         if (here < 0 || excluded(q, c))
             continue;
+        identity_copy(&mine, c->local_id);
         if (mine.type == ID_ANY)
             identity_of_addr(&q->path->local, &mine);
         int l = q->local ? identity_match(q->local, &mine) : MATCH_ANY,
-            p = identity_match(q->remote, &c->remote_id),
+            p = identity_match(q->remote, c->remote_id),
             there = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &q->path->remote);
         int score = 4 * (1 + p * (MATCH_PERFECT + 1) + l) + 2 * (there > 0) + here;
         if (l && p && score > b->score &&

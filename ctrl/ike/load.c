@@ -33,15 +33,23 @@ enum { POLICIES_BYTES = 128 * 1024 }; // of one connection; below what a message
 
 // --- what a connection must be ---
 
+static int take_identity(const char *key, const char *text, struct identity **out, struct esp_error *err)
+{
+    struct identity id;
+    if (!identity_parse(text, &id))
+        return esp_fail(err, -EINVAL, key, "'%.100s' is not an identity that is supported", text);
+    *out = identity_dup(&id);
+    return *out ? 0 : esp_fail(err, -ENOMEM, key, "no memory");
+}
+
 static int check(struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
-    if (!identity_parse(cfg->local.id, &c->local_id))
-        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported",
-                        cfg->local.id);
-    if (!identity_parse(cfg->remote.id, &c->remote_id))
-        return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported",
-                        cfg->remote.id);
+    int rc = take_identity("local.id", cfg->local.id, &c->local_id, err);
+    if (!rc)
+        rc = take_identity("remote.id", cfg->remote.id, &c->remote_id, err);
+    if (rc)
+        return rc;
     if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
     if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0 ||

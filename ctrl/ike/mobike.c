@@ -58,9 +58,20 @@ static bool take_other(struct mobike *k, const struct notify *n)
     struct addr a = {.family = v4 ? 4 : 6};
     if (n->data.len != (v4 ? 4u : 16u) || k->count == MOBIKE_ADDRS)
         return false;
+    struct addr *more = realloc(k->others, (k->count + 1u) * sizeof(*more));
+    if (!more)
+        return false;
     memcpy(a.a, n->data.p, n->data.len);
+    k->others = more;
     k->others[k->count++] = a;
     return true;
+}
+
+void mobike_free(struct ike_sa *sa)
+{
+    free(sa->mobike.others);
+    sa->mobike.others = NULL;
+    sa->mobike.count = 0;
 }
 
 // A list replaces the one before as a whole (3.6).
@@ -72,13 +83,14 @@ static void read_others(struct ike_sa *sa, const struct payloads *pl)
     if (!notify_find(pl, N_ADDITIONAL_IP4_ADDRESS, &n) && !notify_find(pl, N_ADDITIONAL_IP6_ADDRESS, &n) &&
         !notify_find(pl, N_NO_ADDITIONAL_ADDRESSES, &n))
         return;
-    k->count = 0;
+    mobike_free(sa);
     for (unsigned i = 0; i < pl->count; i++)
         if (pl->p[i].type == PL_NOTIFY && notify_read(pl->p[i].body, &n) &&
             (n.type == N_ADDITIONAL_IP4_ADDRESS || n.type == N_ADDITIONAL_IP6_ADDRESS))
             left_out += !take_other(k, &n);
     if (left_out)
-        LOGF(IKE, 1, "%u further addresses of the peer left out: not of 4 or 16 octets, or more than %d",
+        LOGF(IKE, 1,
+             "%u further addresses of the peer left out: not of 4 or 16 octets, no memory, or more than %d",
              left_out, MOBIKE_ADDRS);
 }
 
@@ -128,9 +140,17 @@ void mobike_agreed(struct ike_sa *sa, const struct payloads *pl)
     agree(sa);
 }
 
-void mobike_inherit(struct ike_sa *next, const struct ike_sa *old)
+void mobike_inherit(struct ike_sa *next, struct ike_sa *old)
 {
+    size_t len = old->mobike.count * sizeof(*old->mobike.others);
+    struct addr *others = len ? malloc(len) : NULL;
+    mobike_free(next);
     next->mobike = old->mobike;
+    next->mobike.others = others;
+    if (others)
+        memcpy(others, old->mobike.others, len);
+    else
+        next->mobike.count = 0;  // no memory: the peer is where it is
     next->mobike.mapped = false; // the IKE SPIs are in it
     struct task *t = next->mobike.untold || next->mobike.check ? task_new(next, TASK_MOBIKE, 0) : NULL;
     if (!t)

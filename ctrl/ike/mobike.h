@@ -20,7 +20,7 @@ struct mobike {
     bool mapped;      // seen holds something
     uint8_t seen[20]; // how the peer sees us: its last NAT_DETECTION_DESTINATION_IP
     uint8_t count;
-    struct addr others[MOBIKE_ADDRS]; // the peer's further addresses
+    struct addr *others; // the peer's further addresses, MOBIKE_ADDRS at most; NULL: none
 };
 
 struct ike;
@@ -32,7 +32,8 @@ void mobike_offer(struct pb *b, struct ike_sa *sa);
 void mobike_offered(struct ike_sa *sa, const struct payloads *pl);
 void mobike_accept(struct pb *b, struct ike_sa *sa);
 void mobike_agreed(struct ike_sa *sa, const struct payloads *pl);
-void mobike_inherit(struct ike_sa *next, const struct ike_sa *old); // by a rekeying
+void mobike_inherit(struct ike_sa *next, struct ike_sa *old); // by a rekeying
+void mobike_free(struct ike_sa *sa);
 // What is said of it in an INFORMATIONAL request; true: the SA has moved by that.
 bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b);
 void mobike_follow(struct ike_sa *sa); // ... and it has been answered

@@ -76,7 +76,13 @@ int own_auth_check(struct conn *c, struct esp_error *err)
 {
     const struct auth_side *more = c->cfg.local_more;
     struct identity id;
-    int rc = check_side(&c->cfg.local, &c->local_id, err);
+    identity_copy(&id, c->local_id);
+    int rc = check_side(&c->cfg.local, &id, err);
+    if (!rc && !identity_eq(&id, c->local_id)) { // its certificate has said who we are
+        free(c->local_id);
+        c->local_id = identity_dup(&id);
+        rc = c->local_id ? 0 : esp_fail(err, -ENOMEM, "local.id", "no memory");
+    }
     if (!rc && more && identity_parse(more->id, &id)) // what it cannot be is told by rounds.c
         rc = check_side(more, &id, err);
     return rc;

@@ -80,7 +80,7 @@ int proof_check_conn(const struct conn *c, struct esp_error *err)
 {
     const struct auth_side *more = c->cfg.remote_more;
     struct identity id = {0};
-    int rc = check_side(&c->cfg.remote, &c->remote_id, err);
+    int rc = check_side(&c->cfg.remote, c->remote_id, err);
     if (!rc && more && identity_parse(more->id, &id)) // what it cannot be is told by rounds.c
         rc = check_side(more, &id, err);
     return rc;

@@ -67,7 +67,7 @@ void rounds_own_id(const struct ike_sa *sa, struct identity *out)
     struct pki_info info;
     struct esp_error err = {0};
     if (s == &sa->conn->cfg.local)
-        *out = sa->conn->local_id;
+        identity_copy(out, sa->conn->local_id);
     else if (!identity_parse(s->id, out) ||
              (out->type == ID_ANY && s->certs.count && s->auth == AUTH_PUBKEY &&
               (pki_describe(PKI_X509, blobs_at(&s->certs, 0), &info, &err) != 0 ||
@@ -81,7 +81,7 @@ void rounds_peer_id(const struct ike_sa *sa, struct identity *out)
 {
     const struct auth_side *s = rounds_peer(sa);
     if (s == &sa->conn->cfg.remote || !identity_parse(s->id, out))
-        *out = sa->conn->remote_id;
+        identity_copy(out, sa->conn->remote_id);
 }
 
 bool rounds_own_signs(const struct ike_sa *sa)

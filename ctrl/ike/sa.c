@@ -146,6 +146,7 @@ static void free_sa(struct ike_sa *sa)
     free(sa->remote_id);
     free(sa->vips);
     free(sa->why);
+    mobike_free(sa);
     free(sa);
 }
 

@@ -446,6 +446,15 @@ void pair_simple(struct pair *p)
     }
 }
 
+void pair_identity(struct identity **id, const char *text)
+{
+    struct identity new;
+    assert_true(identity_parse(text, &new));
+    free(*id);
+    *id = identity_dup(&new);
+    assert_non_null(*id);
+}
+
 uint32_t pair_initiate(struct pair *p, int side, const char *child)
 {
     struct msg_INITIATE m = {.req = ++next_req};

@@ -87,6 +87,7 @@ void pair_free(struct pair *p);
 void pair_default_conn(struct conn_config *c, int side);
 void pair_proposal(struct proposal *p, uint8_t protocol,
                    const char *keywords);                              // "aes256gcm16 prfsha256 x25519"
+void pair_identity(struct identity **id, const char *text);            // in place of another one
 void pair_load(struct pair *p, int side, const struct conn_config *c); // fails the test where it is refused
 void pair_psk(struct pair *p, int side, const char *secret, const char *owner1, const char *owner2);
 uint32_t pair_initiate(struct pair *p, int side, const char *child); // the request number
