@@ -370,6 +370,58 @@ static void test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing
     assert_true(flow_is_clean(&flow));
 }
 
+// ---- a process that stands still
+
+static unsigned long resident(pid_t pid) // kB
+{
+    char out[64] = "";
+    sh_read(out, sizeof(out), "awk '/^VmRSS/{print $2}' /proc/%d/status", (int)pid);
+    return strtoul(out, NULL, 10);
+}
+
+static void rekeyed_by_east(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        assert_true(rig_rekey(&rig, EAST, REKEY_CHILD, 0));
+}
+
+// A reader of the log is there, so that ctl would have each line to pass on, and the events besides: what it
+// does not fetch is dropped, not kept, and what it is asked when it goes on is answered.
+static void test_a_ctl_that_stands_still_stops_nothing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ike", "path", "keys"};
+    enum { ROOMS = 3, MORE_KB = 512 };
+    struct rig_options o = options();
+    unsigned long before[ROOMS];
+    char uri[200], log[200], out[16384];
+    char *argv[] = {"/usr/sbin/swanctl", "--log", "--uri", uri, NULL};
+    start(&o, RATE);
+    snprintf(uri, sizeof(uri), "unix://%.150s/vici", rig.lab.west.dir);
+    snprintf(log, sizeof(log), "%.90s/reader.txt", rig.lab.dir);
+    pid_t reader = spawn(log, rig.lab.west.ns, argv), ctl = room_pid(&rig.lab.west, "ctl");
+    usleep(300000);
+    assert_true(ctl > 0 && kill(ctl, SIGSTOP) == 0);
+    rekeyed_by_east(400); // as much as the channel holds, and a queue behind it
+    for (int i = 0; i < ROOMS; i++)
+        before[i] = resident(room_pid(&rig.lab.west, names[i]));
+    rekeyed_by_east(300);
+    for (int i = 0; i < ROOMS; i++) {
+        unsigned long now = resident(room_pid(&rig.lab.west, names[i]));
+        print_message("  %s: %lu kB, then %lu kB\n", names[i], before[i], now);
+        assert_true(before[i] && now && now < before[i] + MORE_KB);
+    }
+    assert_int_equal(kill(ctl, SIGCONT), 0);
+    assert_int_equal(swanctl(&rig.lab.west, out, sizeof(out), "--stats --raw"), 0);
+    assert_int_equal(room_pid(&rig.lab.west, "ctl"), ctl);
+    assert_true(rig_rekey(&rig, WEST, REKEY_CHILD, 0));
+    kill(reader, SIGKILL);
+    waitpid(reader, NULL, 0);
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("a ctl that stands still");
+    assert_true(flow_is_clean(&flow));
+}
+
 // ---- other hands, and the operator's
 
 static bool all_blocks(void *ctx)
@@ -448,6 +500,7 @@ int main(int argc, char **argv)
         T(test_run_directory_or_socket_without_room_is_named),
         T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),
         T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
+        T(test_a_ctl_that_stands_still_stops_nothing),
         T(test_blocks_flushed_while_the_tun_is_down_are_put_back),
         T(test_settings_that_are_read_again_hold_at_the_end),
     };
