@@ -300,6 +300,45 @@ static void test_secret_missing_at_the_responder_is_authentication_failed(void *
     pair_free(p);
 }
 
+// Side 0 says that it is admin@corp, with a secret that the gateway has for an address: the guest's, whose
+// connection is beside, or the gateway's own.
+static void test_secret_of_an_address_lets_no_other_identity_in(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *owner, *admins;
+        bool in;
+    } cases[] = {{"10.0.0.1", NULL, false},
+                 {"10.0.0.1", "another secret", false},
+                 {"10.0.0.2", NULL, false},
+                 {"10.0.0.1", "the guest's secret", true}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pair *p = pair_new(NULL);
+        struct conn_config c;
+        pair_default_conn(&c, 1);
+        snprintf(c.name, sizeof(c.name), "admin");
+        snprintf(c.remote.id, sizeof(c.remote.id), "admin@corp");
+        pair_load(p, 1, &c);
+        pair_default_conn(&c, 1);
+        snprintf(c.name, sizeof(c.name), "guest");
+        snprintf(c.remote.id, sizeof(c.remote.id), "10.0.0.1");
+        c.children[0].local_ts->t[0].lo[1] = c.children[0].local_ts->t[0].hi[1] = 77;
+        pair_load(p, 1, &c);
+        pair_psk(p, 1, "the guest's secret", cases[i].owner, NULL);
+        if (cases[i].admins)
+            pair_psk(p, 1, cases[i].admins, "admin@corp", NULL);
+        pair_default_conn(&c, 0);
+        snprintf(c.local.id, sizeof(c.local.id), "admin@corp");
+        pair_load(p, 0, &c);
+        pair_psk(p, 0, "the guest's secret", NULL, NULL);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), cases[i].in);
+        if (!cases[i].in && !strstr(p->s[0].last_text, "AUTHENTICATION_FAILED"))
+            fail_msg("case %u: %s", i, p->s[0].last_text);
+        assert_int_equal(pair_live(&p->s[1]), cases[i].in);
+        pair_free(p);
+    }
+}
+
 static void test_unknown_identity_is_authentication_failed(void **state)
 {
     (void)state;
@@ -661,6 +700,7 @@ int main(void)
         cmocka_unit_test(test_wrong_secret_fails_at_both_ends_and_installs_nothing),
         cmocka_unit_test(test_refusal_that_is_lost_is_repeated_from_the_cache),
         cmocka_unit_test(test_secret_missing_at_the_responder_is_authentication_failed),
+        cmocka_unit_test(test_secret_of_an_address_lets_no_other_identity_in),
         cmocka_unit_test(test_unknown_identity_is_authentication_failed),
         cmocka_unit_test(test_every_kind_of_identity_authenticates),
         cmocka_unit_test(test_unacceptable_selectors_keep_the_ike_sa_without_a_child),
