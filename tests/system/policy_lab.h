@@ -38,7 +38,7 @@ bool probes_open(struct test *t); // its sockets
 int socket_in(const struct site *s, int family, int type, int proto);
 
 // The kernel of west comes to have what the policies need and nothing else; what may be may.
-bool set_settles(struct test *t);
+bool set_settles(struct test *t, bool tun_down); // down: but for the ways into it
 bool set_open(struct test *t);
 
 bool step(struct test *t);

@@ -157,6 +157,15 @@ void set_expected(struct set *out, const struct naive *n, bool maybe, bool hooks
     sort(out);
 }
 
+void set_without_ways(struct set *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->count; i++)
+        if (strncmp(s->line[i], "way", 3) != 0)
+            memmove(s->line[n++], s->line[i], SET_LINE);
+    s->count = n;
+}
+
 // ---- listed
 
 struct policy_text { // of `ip xfrm policy`, which is in several lines

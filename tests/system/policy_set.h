@@ -15,6 +15,7 @@ void set_expected(struct set *out, const struct naive *n, bool maybe, bool hooks
 // What `ip xfrm policy`, `ip rule` and `ip route show table all` print, of both families, with a line "@WHAT"
 // in front of each: @policies, @rules4, @rules6, @routes4, @routes6, @tables.
 void set_read(struct set *out, char *text);
+void set_without_ways(struct set *s); // the TUN is down, and its routes are gone with it
 // The first line of a that is not in b; NULL: there is none.
 const char *set_first_missing(const struct set *a, const struct set *b);
 

@@ -21,7 +21,7 @@ static bool run(struct test *t, uint64_t ms)
         return false;
     uint64_t end = mono_us() + ms * 1000;
     while (mono_us() < end) {
-        if (!step(t) || !set_settles(t) || !probe_out(t, WAY_UP))
+        if (!step(t) || !set_settles(t, false) || !probe_out(t, WAY_UP))
             return false;
         for (int i = 0; i < PROBES_IN; i++)
             if (!probe_in(t))
