@@ -102,16 +102,15 @@ int authority_crl_uri(struct load *l, void *owner, const char *text)
     int r = add_uri(l, &a->crl_uris, text);
     if (r == 0 && has_scheme(text, "file:///"))
         read_crl(l, a, text + strlen("file://"));
-    else if (r == 0 && !has_scheme(text, "http://") && !has_scheme(text, "https://"))
-        load_warn(l, "crl_uris: %.100s has no effect: CRLs come by http://, https:// and file:///", text);
+    else if (r == 0 && !has_scheme(text, "http://"))
+        load_warn(l, "crl_uris: %.100s has no effect: CRLs come by http:// and file:///", text);
     return r;
 }
 
 int authority_ocsp_uri(struct load *l, void *owner, const char *text)
 {
-    if (!has_scheme(text, "http://") && !has_scheme(text, "https://"))
-        load_warn(l, "ocsp_uris: %.100s has no effect: OCSP responders are asked by http:// and https://",
-                  text);
+    if (!has_scheme(text, "http://"))
+        load_warn(l, "ocsp_uris: %.100s has no effect: OCSP responders are asked by http://", text);
     return add_uri(l, &((struct authority_config *)owner)->ocsp_uris, text);
 }
 

@@ -306,6 +306,10 @@ static void test_authority_is_handed_on(void **state)
     assert_non_null(strstr(warnings, "cert_uri_base = http://b/ has no effect"));
     assert_int_equal(load_authority("cacert", der, "crl_uris", "ldap://x/", true), 0);
     assert_non_null(strstr(warnings, "crl_uris: ldap://x/ has no effect"));
+    assert_int_equal(load_authority("cacert", der, "crl_uris", "https://x/", true), 0); // nobody asks by TLS
+    assert_non_null(strstr(warnings, "crl_uris: https://x/ has no effect"));
+    assert_int_equal(load_authority("cacert", der, "ocsp_uris", "https://o/", true), 0);
+    assert_non_null(strstr(warnings, "ocsp_uris: https://o/ has no effect"));
 }
 
 static void test_authority_is_refused_with_the_reason(void **state)
