@@ -120,6 +120,15 @@ static void judge(struct search *s, struct trial *t)
         failed(s, t->why, t->order);
 }
 
+// Where something could still happen and nothing may, the order has become too long to be told.
+static void not_whole(struct search *s, struct trial *t)
+{
+    if (!trial_at_end(t))
+        trial_fail(t, "room", "there is none for a longer order");
+    if (t->why[0])
+        failed(s, t->why, t->order);
+}
+
 // Ends the process.
 static void explore(struct search *s, struct trial *t)
 {
@@ -148,8 +157,10 @@ static void explore(struct search *s, struct trial *t)
                 _exit(0);
             else
                 i++;
-        if (!n)
+        if (!n) {
+            not_whole(s, t);
             _exit(0);
+        }
         s->shared->tally.transitions++;
         trial_do(t, &e[i]);
     }
@@ -191,14 +202,26 @@ bool search_walk(struct search *s, const struct scenario *sc, struct tally *out)
             going(s, t);
             judge_moment(t);
         }
-        if (t->why[0])
-            failed(s, t->why, t->order);
-        else
+        not_whole(s, t);
+        if (!t->why[0])
             judge(s, t);
         _exit(0);
     }
     *out = s->shared->tally;
     return !out->failed;
+}
+
+// Where what an order was kept for has been mended, more may be on its way: what has not begun begins, and
+// all arrives.
+static void come_to_end(struct search *s, struct trial *t)
+{
+    struct event_of e[EVENTS_MAX];
+    while (!t->why[0] && !trial_at_end(t) && trial_events(t, e, EVENTS_MAX)) {
+        s->shared->tally.transitions++;
+        trial_do(t, &e[0]);
+        judge_moment(t);
+    }
+    not_whole(s, t);
 }
 
 bool search_again(struct search *s, const struct scenario *sc, const char *order, struct tally *out)
@@ -220,6 +243,8 @@ bool search_again(struct search *s, const struct scenario *sc, const char *order
             going(s, t);
             judge_moment(t);
         }
+        if (!t->why[0])
+            come_to_end(s, t);
         if (t->why[0])
             failed(s, t->why, order);
         else

@@ -31,6 +31,14 @@ void trial_fail(struct trial *t, const char *invariant, const char *fmt, ...)
     va_end(ap);
 }
 
+// Whatever is left out of a table would not be judged: there has to be room for it.
+static bool has_room(struct trial *t, unsigned count, unsigned most, const char *what)
+{
+    if (count >= most)
+        trial_fail(t, "room", "there is room for %u %s", most, what);
+    return count < most;
+}
+
 // --- random numbers ---
 
 // They are those of what has just happened to that end, so that it does not matter in which order it all
@@ -41,7 +49,7 @@ static void use(struct trial *t, int side, uint64_t of)
     unsigned i = 0;
     while (i < t->cause_count && t->causes[i].of != h)
         i++;
-    if (i == t->cause_count && i < SEEN_MAX)
+    if (i == t->cause_count && has_room(t, i, SEEN_MAX, "causes of random numbers"))
         t->causes[t->cause_count++] = (struct cause){.of = h};
     unsigned times = i < SEEN_MAX ? t->causes[i].times++ : 0;
     rng_seed(&t->rng, hash_more(h, &times, sizeof(times)));
@@ -62,7 +70,7 @@ int __wrap_cr_sk_seal(struct cr_sk *k, uint8_t *msg, size_t head, const uint8_t 
     uint64_t h = hash_more(hash_more(0, msg, head), inner, len);
     int rc = __real_cr_sk_seal(k, msg, head, inner, len, total);
     struct trial *t = at_work;
-    if (t && !t->resting && t->opened_count < SEEN_MAX)
+    if (t && !t->resting && has_room(t, t->opened_count, SEEN_MAX, "sealed messages"))
         t->opened[t->opened_count++] = (struct opened){hash_more(0, msg, total), h};
     return rc;
 }
@@ -92,7 +100,7 @@ static void check_seal(struct trial *t, const struct datagram *d, uint64_t hash)
             trial_fail(t, "nonce", "side %d sealed two messages with one IV under one key", s.from);
         return;
     }
-    if (t->seal_count < SEEN_MAX)
+    if (has_room(t, t->seal_count, SEEN_MAX, "IVs"))
         t->seals[t->seal_count++] = s;
 }
 
@@ -348,6 +356,20 @@ static void note(struct trial *t, const struct event_of *e)
              one);
 }
 
+// Whether it would do something. A request may go out again at any time, whatever has been lost.
+static bool may_happen(const struct trial *t, const struct event_of *e)
+{
+    const struct ike_sa *sa = e->kind == EV_AGAIN ? sa_by_id(t->p->s[e->side].ike, e->at) : NULL;
+    switch (e->kind) {
+    case EV_BEGIN: return t->sc->acts[e->side][t->begun[e->side]];
+    case EV_PAST: return e->at < t->past_count;
+    case EV_AGAIN: return sa && sa->request && sa->retransmit.armed;
+    case EV_LOSE: return e->at < t->in_flight && t->losses;
+    case EV_KEEP: return e->at < t->in_flight && t->copies;
+    default: return e->at < t->in_flight;
+    }
+}
+
 bool event_read(const struct trial *t, const char *text, struct event_of *e)
 {
     static const char kinds[] = "ab+-=rsp";
@@ -360,10 +382,7 @@ bool event_read(const struct trial *t, const char *text, struct event_of *e)
                                         EV_KEEP,  EV_AGAIN, EV_AGAIN,  EV_PAST}[k - kinds];
     e->side = *text == 'b' || *text == 's';
     e->at = (uint32_t)strtoul(text + 1, &end, 10);
-    if (e->kind == EV_BEGIN)
-        return t->sc->acts[e->side][t->begun[e->side]];
-    return end != text + 1 &&
-           (e->kind == EV_AGAIN || e->at < (e->kind == EV_PAST ? t->past_count : t->in_flight));
+    return (e->kind == EV_BEGIN || end != text + 1) && !*end && may_happen(t, e);
 }
 
 static void arrive(struct trial *t, uint32_t at, bool keep)
@@ -379,7 +398,7 @@ static void arrive(struct trial *t, uint32_t at, bool keep)
             flight_free(f);
             return;
         }
-    if (t->past_count < FLIGHT_MAX && !is_first(f))
+    if (!is_first(f) && has_room(t, t->past_count, FLIGHT_MAX, "datagrams that have arrived"))
         t->past[t->past_count++] = f;
     else
         flight_free(f);
@@ -400,7 +419,7 @@ static void lose(struct trial *t, uint32_t at)
     struct flight *f = t->flight[at];
     bool response = f->data[19] & 0x20;
     t->losses--;
-    if (t->owed_count < LOSSES_MAX)
+    if (has_room(t, t->owed_count, LOSSES_MAX, "losses"))
         t->owed[t->owed_count++] = (struct lost){
             .spi_i = spi_i_of(f->data), .mid = mid_of(f->data), .by = response ? f->to : 1 - f->to};
     take_out(t, at);
@@ -428,7 +447,7 @@ static void check_keys(struct trial *t, int side)
             if (memcmp(t->keys[k], s->sas[i].key_out, 32) == 0)
                 trial_fail(t, "nonce", "the key of side %d's CHILD SA %08x was one before", side,
                            s->sas[i].child.spi_out);
-        if (t->key_count < SEEN_MAX)
+        if (has_room(t, t->key_count, SEEN_MAX, "keys"))
             memcpy(t->keys[t->key_count++], s->sas[i].key_out, 32);
     }
     pair_forget_deleted(s);
