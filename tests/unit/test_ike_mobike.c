@@ -424,8 +424,8 @@ static void test_the_peers_list_of_addresses_is_bounded_and_replaced_whole(void 
     }
     watch_log();
     say(p, &b);
-    assert_true(
-        watch_said("20 further addresses of the peer left out: not of 4 or 16 octets, or more than 8\n"));
+    assert_true(watch_said(
+        "20 further addresses of the peer left out: not of 4 or 16 octets, no memory, or more than 8\n"));
     log_set_sink(NULL, NULL);
     assert_int_equal(only(p, 1)->mobike.count, MOBIKE_ADDRS);
     assert_int_equal(only(p, 1)->mobike.others[0].a[3], 1);
