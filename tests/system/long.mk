@@ -26,9 +26,10 @@ check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped
 	@BUILD=$(BUILD) tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
 
 .PHONY: check-policy
-check-policy: $(BUILD)/tests/policy_property $(BUILD)/tests/kernel_twin programs ## ten minutes of random things happening to policies, and the kernel's model (ESPALIER_SEED=N)
+check-policy: $(BUILD)/tests/policy_property $(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin programs ## ten minutes of random things happening to policies, and the kernel's model (ESPALIER_SEED=N)
 	@tests/need.sh lab
 	@tests/as_root.sh $(BUILD)/tests/kernel_twin $${ESPALIER_SEED:-$$(date +%s)} 2000
+	@tests/as_root.sh $(BUILD)/tests/policy_twin $${ESPALIER_SEED:-$$(date +%s)} 2000
 	@tests/as_root.sh $(BUILD)/tests/policy_property $${ESPALIER_SEED:-$$(date +%s)} 600
 
 .PHONY: check-card-model

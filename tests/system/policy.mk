@@ -10,14 +10,15 @@ $(BUILD)/tests/policy_kernel $(BUILD)/tests/policy_own: $(BUILD)/tests/%: $(BUIL
 	@$(CC) $(LDFLAGS) -o $@ $^ -lmnl -lm -lcmocka
 
 # The world's model of the kernel against the kernel: the same changes into both, the same packets through both.
-SYSTEM_TESTS += $(BUILD)/tests/kernel_twin
-KERNEL_TWIN_SRCS := tests/system/kernel_twin.c tests/world/rng.c tests/world/packet.c tests/world/places.c $(wildcard ctrl/path/kset*.c) \
+SYSTEM_TESTS += $(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin
+KERNEL_TWIN_SRCS := tests/system/kernel_twin_lab.c tests/world/rng.c tests/world/packet.c tests/world/places.c $(wildcard ctrl/path/kset*.c) \
     $(wildcard ctrl/path/netlink*.c) $(wildcard ctrl/lib/*.c)
+$(BUILD)/tests/policy_twin: $(patsubst %,$(BUILD)/obj/tests/system/%.o,policy_naive policy_packets)
 $(BUILD)/obj/tests/system/kernel_twin_model.o: tests/world/kernel_model.c tests/world/world.h
 	@mkdir -p $(@D)
 	@echo "  CC      $< (beside the real one)"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -Dnetlink_kernel_open=model_kernel_open -c -o $@ $<
-$(BUILD)/tests/kernel_twin: $(patsubst %.c,$(BUILD)/obj/%.o,$(KERNEL_TWIN_SRCS)) $(BUILD)/obj/tests/system/kernel_twin_model.o
+$(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin: $(BUILD)/tests/%: $(BUILD)/obj/tests/system/%.o $(patsubst %.c,$(BUILD)/obj/%.o,$(KERNEL_TWIN_SRCS)) $(BUILD)/obj/tests/system/kernel_twin_model.o
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lmnl -lcrypto -lm

@@ -48,7 +48,7 @@ static void write_conn(FILE *f, int i, const struct child *c)
             "no\n proposals = aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = west.example }\n"
             " remote { auth = psk\n id = east.example }\n children {\n",
             i);
-    for (int k = 0; k < CHILDREN; k++)
+    for (int k = 0; k < CONN_CHILDREN; k++)
         if (c[k].there)
             fprintf(f,
                     "  k%d%d { mode = %s\n local_ts = %s%s\n remote_ts = %s%s\n start_action = %s\n "

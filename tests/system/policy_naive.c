@@ -137,8 +137,8 @@ static void read_one(struct reading *r, const struct child *c, const struct prob
 enum expected naive_expect(const struct naive *n, const struct probe_kind *p)
 {
     struct reading r = {0};
-    for (int i = 0; i < CONNS * CHILDREN; i++)
-        read_one(&r, &n->loaded.child[i / CHILDREN][i % CHILDREN], p, true);
+    for (int i = 0; i < CONNS * CONN_CHILDREN; i++)
+        read_one(&r, &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN], p, true);
     for (unsigned i = 0; i < n->held_count; i++)
         read_one(&r, &n->held[i].was, p, !n->held[i].maybe);
     if (p->cut != WHOLE && r.open)
@@ -147,14 +147,26 @@ enum expected naive_expect(const struct naive *n, const struct probe_kind *p)
     return r.open ? MUST_PASS : r.closed ? NEVER_CLEAR : r.maybe || r.near_by ? EITHER : MUST_PASS;
 }
 
+bool naive_tunnelled(const struct naive *n, const struct probe_kind *p)
+{
+    bool named = false;
+    for (int i = 0; i < CONNS * CONN_CHILDREN; i++) {
+        const struct child *c = &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN];
+        if (names_addresses(c, p) && c->mode != TUNNEL)
+            return false;
+        named |= names(c, p);
+    }
+    return named && p->cut == WHOLE;
+}
+
 bool naive_delivered(const struct naive *n, const struct probe_kind *p)
 {
     bool up = false;
     for (unsigned i = 0; i < n->held_count; i++)
         if (n->held[i].maybe && names_addresses(&n->held[i].was, p))
             return false;
-    for (int i = 0; i < CONNS * CHILDREN; i++) {
-        const struct child *c = &n->loaded.child[i / CHILDREN][i % CHILDREN];
+    for (int i = 0; i < CONNS * CONN_CHILDREN; i++) {
+        const struct child *c = &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN];
         bool held = false;
         if (!names_addresses(c, p))
             continue;
@@ -163,7 +175,7 @@ bool naive_delivered(const struct naive *n, const struct probe_kind *p)
         if (!names(c, p))
             continue;
         for (unsigned j = 0; j < n->held_count; j++)
-            held |= n->held[j].conn == i / CHILDREN && n->held[j].child == i % CHILDREN &&
+            held |= n->held[j].conn == i / CONN_CHILDREN && n->held[j].child == i % CONN_CHILDREN &&
                     same_child(&n->held[j].was, c);
         if (!held)
             return false;
@@ -211,7 +223,7 @@ static void print_child(char *to, size_t size, const struct child *c)
 void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const char *text), void *ctx)
 {
     for (uint64_t n = rng_between(r, 1, 3); n; n--) {
-        int i = (int)rng_below(r, CONNS), k = (int)rng_below(r, CHILDREN);
+        int i = (int)rng_below(r, CONNS), k = (int)rng_below(r, CONN_CHILDREN);
         struct child *c = &next->child[i][k];
         char what[80], line[100];
         *c = (struct child){.there = rng_chance(r, 750),
@@ -230,18 +242,18 @@ void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const c
 
 static void hold(struct naive *n, int conn, int child, const struct child *was, bool maybe)
 {
-    if (n->held_count == HELD)
+    if (n->held_count == HELD_MAX)
         abort();
-    n->held[n->held_count++] = (struct held){conn, child, *was, maybe};
+    n->held[n->held_count++] = (struct held_up){conn, child, *was, maybe};
 }
 
 void naive_loaded(struct naive *n, const struct file *next)
 {
-    for (int i = 0; i < CONNS * CHILDREN; i++) { // what a packet has asked for lives on
-        const struct child *was = &n->loaded.child[i / CHILDREN][i % CHILDREN];
-        bool changed = !same_child(was, &next->child[i / CHILDREN][i % CHILDREN]);
+    for (int i = 0; i < CONNS * CONN_CHILDREN; i++) { // what a packet has asked for lives on
+        const struct child *was = &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN];
+        bool changed = !same_child(was, &next->child[i / CONN_CHILDREN][i % CONN_CHILDREN]);
         if (was->there && was->mode == TUNNEL && was->trap && changed)
-            hold(n, i / CHILDREN, i % CHILDREN, was, true);
+            hold(n, i / CONN_CHILDREN, i % CONN_CHILDREN, was, true);
     }
     for (unsigned i = 0; i < n->held_count; i++) // traffic may bring a newer one up
         n->held[i].maybe |= next->child[n->held[i].conn][n->held[i].child].trap &&
@@ -254,7 +266,7 @@ void naive_up(struct naive *n, int conn, int child)
     const struct child *c = &n->loaded.child[conn][child];
     bool there = false;
     for (unsigned j = 0; j < n->held_count; j++) {
-        struct held *h = &n->held[j];
+        struct held_up *h = &n->held[j];
         if (h->conn != conn || h->child != child)
             continue;
         bool same = same_child(&h->was, c);

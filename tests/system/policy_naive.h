@@ -11,7 +11,7 @@
 
 #include "tests/world/rng.h"
 
-enum { CONNS = 3, CHILDREN = 2, HELD = 256, NAIVE_ICMP = 1 };
+enum { CONNS = 3, CONN_CHILDREN = 2, HELD_MAX = 256, NAIVE_ICMP = 1 };
 enum mode { TUNNEL, PASS, DROP };
 enum cut { WHOLE, LATER, SPLIT }; // LATER: the second half alone
 
@@ -22,16 +22,16 @@ struct child {
     bool trap;
 };
 struct file { // a swanctl.conf
-    struct child child[CONNS][CHILDREN];
+    struct child child[CONNS][CONN_CHILDREN];
 };
-struct held { // a CHILD SA keeps the policy that it was made for
+struct held_up { // a CHILD SA keeps the policy that it was made for
     int conn, child;
     struct child was;
     bool maybe; // perhaps: by traffic, where the child is a trap, or until a newer one is up
 };
 struct naive {
     struct file loaded;
-    struct held held[HELD];
+    struct held_up held[HELD_MAX];
     unsigned held_count;
 };
 
@@ -59,6 +59,8 @@ bool same_child(const struct child *a, const struct child *b);
 
 struct probe_kind naive_probe(struct rng *r);
 enum expected naive_expect(const struct naive *n, const struct probe_kind *p);
+bool naive_tunnelled(const struct naive *n,
+                     const struct probe_kind *p); // a tunnel of the file names it, nothing else
 bool naive_delivered(const struct naive *n, const struct probe_kind *p); // what protects it has an SA
 
 void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const char *text), void *ctx);

@@ -66,7 +66,7 @@ static size_t transport(uint8_t *l4, const struct packet_kind *k, uint8_t proto,
 
 static size_t build4(uint8_t *ip, const struct packet_kind *k, enum piece piece)
 {
-    uint8_t l4[PACKET_MAX];
+    uint8_t l4[MARKED_MAX];
     memset(ip, 0, 20);
     inet_pton(AF_INET, k->src, ip + 12);
     inet_pton(AF_INET, k->dst, ip + 16);
@@ -85,7 +85,7 @@ static size_t build4(uint8_t *ip, const struct packet_kind *k, enum piece piece)
 
 static size_t build6(uint8_t *ip, const struct packet_kind *k, enum piece piece)
 {
-    uint8_t l4[PACKET_MAX], proto = k->proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : (uint8_t)k->proto;
+    uint8_t l4[MARKED_MAX], proto = k->proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : (uint8_t)k->proto;
     memset(ip, 0, 48);
     inet_pton(AF_INET6, k->src, ip + 8);
     inet_pton(AF_INET6, k->dst, ip + 24);

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PACKET_MAX = 128, MARK_LEN = 8 };
+enum { MARKED_MAX = 128, MARK_LEN = 8 };
 enum piece { PIECE_ALL, PIECE_FIRST, PIECE_SECOND };
 struct packet_kind {
     const char *src, *dst; // of one family

@@ -56,7 +56,7 @@ static socklen_t address(struct sockaddr_storage *ss, const char *text, uint16_t
 
 static void frame_send(int fd, const uint8_t mac[6], const struct packet_kind *k, enum piece piece)
 {
-    uint8_t f[ETH_HLEN + PACKET_MAX] = {0};
+    uint8_t f[ETH_HLEN + MARKED_MAX] = {0};
     bool v6 = strchr(k->src, ':');
     memcpy(f, mac, 6);
     f[12] = v6 ? 0x86 : 8;

@@ -149,8 +149,8 @@ static void one(struct set *s, const struct child *c, bool hooks)
 void set_expected(struct set *out, const struct naive *n, bool maybe, bool hooks)
 {
     out->count = 0;
-    for (int i = 0; i < CONNS * CHILDREN; i++)
-        one(out, &n->loaded.child[i / CHILDREN][i % CHILDREN], hooks);
+    for (int i = 0; i < CONNS * CONN_CHILDREN; i++)
+        one(out, &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN], hooks);
     for (unsigned i = 0; i < n->held_count; i++)
         if (maybe || !n->held[i].maybe)
             one(out, &n->held[i].was, hooks);

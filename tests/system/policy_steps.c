@@ -56,7 +56,7 @@ static bool list(const struct site *s, struct vici_sas *out)
 static const struct child *any_child(struct test *t, int *conn, int *child)
 {
     *conn = (int)rng_below(&t->rng, CONNS);
-    *child = (int)rng_below(&t->rng, CHILDREN);
+    *child = (int)rng_below(&t->rng, CONN_CHILDREN);
     return &t->naive.loaded.child[*conn][*child];
 }
 

@@ -126,25 +126,27 @@ struct flow {
     uint32_t mark;
 };
 
-static bool rules_with_ports(const struct kernel_model *k, uint8_t family)
+static bool rules_look_behind(const struct kernel_model *k, uint8_t family)
 {
     for (size_t i = 0; i < k->count; i++)
-        if (k->o[i].kind == KOBJ_RULE && k->o[i].family == family && (k->o[i].sport2 || k->o[i].dport2))
+        if (k->o[i].kind == KOBJ_RULE && k->o[i].family == family &&
+            (k->o[i].proto || k->o[i].sport2 || k->o[i].dport2))
             return true;
     return false;
 }
 
-// Of an IPv6 fragment rules see the fragment header alone, unless one of them wants ports: then they look
-// behind it, and so they do for policies.
+// A fragment shows no ports, the first one as little as a later one. Of an IPv6 one rules see the fragment
+// header alone, unless one of them wants a protocol or ports: then all look behind it, and so they do for
+// policies.
 static struct flow flow_of(const struct kernel_model *k, const uint8_t *p, uint32_t len)
 {
     struct flow f = {0};
     view_of(&f.v, p, len);
     f.rule_proto = f.v.proto;
-    if (f.v.family == 6 && f.v.fragment) {
+    if (f.v.fragment)
         f.v.sport = f.v.dport = 0;
-        f.rule_proto = rules_with_ports(k, 6) ? f.v.proto : IPPROTO_FRAGMENT;
-    }
+    if (f.v.family == 6 && f.v.fragment)
+        f.rule_proto = rules_look_behind(k, 6) ? f.v.proto : IPPROTO_FRAGMENT;
     return f;
 }
 
@@ -461,6 +463,21 @@ void kernel_model_flap(struct kernel_model *k)
     tell(k, KNOTE_TUN_DOWN, NULL);
     k->tun_up = true;
     tell(k, KNOTE_TUN_UP, NULL);
+}
+
+void kernel_model_lose(struct kernel_model *k, int kind)
+{
+    size_t n = k->count;
+    if (kind == KOBJ_XFRM)
+        tell(k, KNOTE_FLUSHED, NULL);
+    while (n-- > 0) {
+        struct kobj o = k->o[n];
+        if (o.kind != kind)
+            continue;
+        take(k, &o);
+        if (kind != KOBJ_XFRM)
+            tell(k, KNOTE_OBJECT, &o);
+    }
 }
 
 // Somebody else sets the TUN down and up again, or takes a rule or a route of ours away. The block policies

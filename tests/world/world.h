@@ -53,9 +53,10 @@ enum verdict { PASS_TO, DROP_POLICY, DROP_ROUTE };
 struct kernel_model;
 struct kernel_model *kernel_model_new(struct site *s);
 void kernel_model_free(struct kernel_model *k);
-void kernel_model_meddle(struct kernel_model *k);                    // somebody else's hands
-void kernel_model_flap(struct kernel_model *k);                      // ... on the TUN: down and up
-void kernel_model_moved(struct kernel_model *k);                     // its addresses are others
+void kernel_model_meddle(struct kernel_model *k);         // somebody else's hands
+void kernel_model_flap(struct kernel_model *k);           // ... on the TUN: down and up
+void kernel_model_lose(struct kernel_model *k, int kind); // somebody takes all objects of a kind away
+void kernel_model_moved(struct kernel_model *k);          // its addresses are others
 bool kernel_model_virtual(const struct kernel_model *k, uint32_t n); // an address of the TUN's
 void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the kernel takes its routes
 // Where a packet that came in by `in` goes, by rules, routes and policies.
