@@ -116,7 +116,9 @@ static bool none_runs(void *ctx)
     bool any = false;
     DIR *d = opendir("/proc");
     (void)ctx;
-    for (const struct dirent *e; d && !any && (e = readdir(d)) != NULL;)
+    if (!d)
+        return complain("/proc cannot be read");
+    for (const struct dirent *e; !any && (e = readdir(d)) != NULL;)
         any = e->d_name[0] >= '1' && e->d_name[0] <= '9' && is_ours(e->d_name);
     closedir(d);
     return !any;

@@ -33,8 +33,10 @@ static int tear_down(void **state)
 static const char *behind(const char *title, char *out, size_t size)
 {
     const char *at = strstr(said, title);
-    if (!at)
+    if (!at) {
         fail_msg("\"%s\" is not in:\n%s", title, said);
+        return out;
+    }
     at += strlen(title);
     at += strspn(at, " ");
     snprintf(out, size, "%.*s", (int)strcspn(at, "#\n"), at);

@@ -91,8 +91,10 @@ static void expect_edition(struct pair *p, unsigned n, unsigned priority)
 {
     struct side *s = &p->s[1];
     const struct conn *c = conn_find(s->ike, "t");
-    if (!c || s->policy_count != 1 || c->cfg.child_count != 1)
+    if (!c || s->policy_count != 1 || c->cfg.child_count != 1) {
         fail_msg("without allocation %u: %s, %u policies", n, c ? "there" : "not there", s->policy_count);
+        return;
+    }
     if (c->cfg.children[0].priority != priority || s->policy[0].priority != priority ||
         c->numbers[0].policy_id != s->policy[0].id)
         fail_msg("without allocation %u: edition %u, by path %u, should be %u; policy %u, by path %u", n,
