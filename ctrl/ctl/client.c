@@ -43,6 +43,20 @@ void client_free(struct client *c)
     free(c);
 }
 
+// It did not go by itself.
+static void cut(const struct client *c)
+{
+    if (c->loads && c->server->ops->dropped)
+        c->server->ops->dropped(c->server->ctx);
+}
+
+// Nobody is there any more who would read.
+static void cannot_write(struct client *c)
+{
+    cut(c);
+    client_drop(c, NULL);
+}
+
 void client_drop(struct client *c, const char *why)
 {
     struct server *s = c->server;
@@ -58,8 +72,7 @@ void client_drop(struct client *c, const char *why)
     timer_set(s->loop, &s->reaper, loop_now(s->loop));
     if (why) {
         s->counts.clients_dropped++;
-        if (s->ops->dropped)
-            s->ops->dropped(s->ctx);
+        cut(c);
         LOGF(CFG, 1, "VICI client %u disconnected: %s", c->id, why);
     }
 }
@@ -121,7 +134,7 @@ void client_send(struct client *c, const uint8_t *data, size_t len)
     c->tail = &q->next;
     c->queued += len;
     if (flush(c) < 0)
-        client_drop(c, NULL);
+        cannot_write(c);
     else
         client_rearm(c);
 }
@@ -199,7 +212,7 @@ static void on_ready(struct loop_fd *f, uint32_t events)
 {
     struct client *c = f->ctx;
     if (events & EPOLLOUT && flush(c) < 0)
-        client_drop(c, NULL);
+        cannot_write(c);
     if (c->busy && c->busy->resume && !server_full(c->busy))
         server_resume(c->busy);
     if (!c->gone && events & EPOLLIN)

@@ -25,7 +25,8 @@ struct client {
     unsigned events;     // bit per enum vici_event
     uint64_t dropped;    // events, since the last one that fitted
     struct command *busy;
-    bool gone; // disconnected; freed by the reaper, so that nobody who looks at it is surprised
+    bool loads; // it has begun to load a configuration
+    bool gone;  // disconnected; freed by the reaper, so that nobody who looks at it is surprised
 };
 
 struct server {

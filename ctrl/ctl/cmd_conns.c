@@ -320,7 +320,7 @@ void cmd_unload_conn(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "unload: connection name missing");
     else if (ctl_find_conn(c, name) || under_way(c, name))
         unload(c, cmd, name);
-    else if (ctl_sweep_taken(c, name))
+    else if (ctl_sweep_given_up(c, name))
         server_reply_ok(cmd);
     else
         server_reply_error(cmd, "unload: connection '%.128s' not found", name);

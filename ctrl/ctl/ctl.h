@@ -13,9 +13,10 @@
 enum {
     CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
     CTL_MAX_CONNS = 10000,
-    CTL_MAX_NAMED = 4096,  // counters
-    CTL_ANSWER_MS = 10000, // for answers that take no network
-    CTL_SWEEP_MS = 10000,  // from the last load or unload
+    CTL_MAX_REFUSED = 1024, // names of connections that were refused, and may stand in the kernel
+    CTL_MAX_NAMED = 4096,   // counters
+    CTL_ANSWER_MS = 10000,  // for answers that take no network
+    CTL_SWEEP_MS = 10000,   // from the last load or unload
 };
 
 struct ctl;
@@ -178,9 +179,10 @@ void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new t
 void ctl_sweep_begins(struct ctl *c);                          // a load is under way,
 void ctl_sweep_ends(struct ctl *c, const struct command *cmd); // ... or was; cmd: NULL if answered before
 void ctl_sweep_refused(struct ctl *c, const char *name);
-bool ctl_sweep_taken(struct ctl *c, const char *name); // loaded or unloaded; whether it had been refused
+void ctl_sweep_taken(struct ctl *c, const char *name);    // loaded or unloaded
+bool ctl_sweep_given_up(struct ctl *c, const char *name); // unloaded, and never loaded: had it been refused?
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx);
-void ctl_sweep_cut(void *ctl); // a client was disconnected
+void ctl_sweep_cut(void *ctl); // a client that loaded was disconnected
 void ctl_sweep_free(struct ctl *c);
 // ---- cmd_control.c
 void ctl_start_child(struct ctl *c, const char *conn, const char *child); // start_action = start

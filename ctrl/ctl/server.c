@@ -131,9 +131,12 @@ void server_reply_error(struct command *cmd, const char *fmt, ...)
     server_reply(cmd, &o);
 }
 
-unsigned server_client_id(const struct command *cmd)
+unsigned server_client_loads(const struct command *cmd)
 {
-    return cmd->client ? cmd->client->id : 0;
+    if (!cmd->client)
+        return 0;
+    cmd->client->loads = true;
+    return cmd->client->id;
 }
 
 bool server_full(const struct command *cmd)

@@ -51,7 +51,7 @@ struct server_ops {
     // false: unknown command
     bool (*command)(void *ctx, struct command *cmd);
     void (*listeners)(void *ctx); // who takes which events may have changed; NULL: nobody asks
-    void (*dropped)(void *ctx);   // a client was disconnected that had not gone by itself; may be NULL
+    void (*dropped)(void *ctx);   // a client that loads has not gone by itself; may be NULL
 };
 
 struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx);
@@ -68,7 +68,8 @@ void server_reply_ok(struct command *cmd);
 void server_put_errmsg(struct vici_out *o, const char *text);
 __attribute__((format(printf, 2, 3))) void server_reply_error(struct command *cmd, const char *fmt, ...);
 
-unsigned server_client_id(const struct command *cmd); // newer ones have higher ones; 0: it is gone
+unsigned
+server_client_loads(const struct command *cmd); // its number, which grows; 0: it has gone. Noted: it loads
 
 // Events: to all clients that asked for them, or to the client of one command. o was begun by
 // server_event_begin.

@@ -39,9 +39,9 @@ static bool add(struct sweep *s, const char *name) // false: no memory
 static const char *what_holds(const struct sweep *s)
 {
     const struct refused *r = (const struct refused *)hash_each(&s->refused, NULL);
-    return r          ? r->name
+    return r          ? (r->name[0] ? r->name : "without a name")
            : s->half  ? "a client went away while it loaded"
-           : s->blind ? "a connection was refused for want of memory"
+           : s->blind ? "more connections were refused than are kept count of"
                       : "";
 }
 
@@ -66,7 +66,7 @@ static void settle(struct ctl *c)
 
 void ctl_sweep_load(struct ctl *c, const struct command *cmd)
 {
-    unsigned id = server_client_id(cmd);
+    unsigned id = server_client_loads(cmd);
     if (id > c->sweep.last) {
         c->sweep.last = id;
         c->sweep.half = false;
@@ -90,12 +90,12 @@ void ctl_sweep_ends(struct ctl *c, const struct command *cmd)
 void ctl_sweep_refused(struct ctl *c, const char *name)
 {
     struct sweep *s = &c->sweep;
-    if (!s->done && !find(s, name) && !add(s, name))
+    if (!s->done && !find(s, name) && (s->refused.count >= CTL_MAX_REFUSED || !add(s, name)))
         s->blind = true;
     settle(c);
 }
 
-bool ctl_sweep_taken(struct ctl *c, const char *name)
+void ctl_sweep_taken(struct ctl *c, const char *name)
 {
     struct refused *r = find(&c->sweep, name);
     if (r) {
@@ -103,7 +103,15 @@ bool ctl_sweep_taken(struct ctl *c, const char *name)
         free(r);
     }
     settle(c);
-    return r != NULL;
+}
+
+// The unload of a name that was never heard of says nothing of the configuration.
+bool ctl_sweep_given_up(struct ctl *c, const char *name)
+{
+    bool refused = find(&c->sweep, name) != NULL;
+    if (refused)
+        ctl_sweep_taken(c, name);
+    return refused;
 }
 
 void ctl_sweep_cut(void *ctl)

@@ -17,6 +17,7 @@
 #include "ctrl/ike/jobs.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/lifetime.h"
+#include "ctrl/ike/load.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proposal.h"
@@ -175,7 +176,20 @@ void child_log_suite(const struct suite *s)
     LOGF(CFG, 1, "selected proposal: %s", text);
 }
 
-static void describe(const struct child_sa *c, struct msg_CHILD *m)
+// What is rekeyed goes on under the policy that it has, where an edit has made another one of its child: path
+// keeps that as long as an SA of it is there.
+static uint32_t policy_of(const struct child_sa *c, const struct child_sa *old)
+{
+    struct ike *ike = c->sa->ike;
+    uint32_t now = conn_numbers(ike, c->sa->conn, c->cfg)->policy_id;
+    if (!old || !old->policy_id || old->policy_id == now)
+        return now;
+    const struct conn *live = conn_find(ike, c->sa->conn->cfg.name);
+    const struct child_config *k = live ? conn_child(live, c->cfg->name) : NULL;
+    return k && conn_takes(live, k, c) ? now : old->policy_id;
+}
+
+static void describe(const struct child_sa *c, const struct child_sa *old, struct msg_CHILD *m)
 {
     const struct ike_sa *sa = c->sa;
     const struct child_config *cfg = c->cfg;
@@ -185,7 +199,7 @@ static void describe(const struct child_sa *c, struct msg_CHILD *m)
     snprintf(m->conn, sizeof(m->conn), "%s", sa->conn->cfg.name);
     snprintf(m->name, sizeof(m->name), "%s", cfg->name);
     m->reqid = c->reqid;
-    m->policy_id = conn_numbers(sa->ike, sa->conn, cfg)->policy_id;
+    m->policy_id = policy_of(c, old);
     m->mode = cfg->mode;
     m->spi_in = c->spi_in;
     m->spi_out = c->spi_out;
@@ -223,9 +237,9 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct ke
     uint8_t buf[8192], more[KEX_MORE_MAX];
     struct writer w = writer_of(buf, sizeof(buf));
     bool with_ke = c->suite.ke.id != 0;
-    describe(c, &m);
-    if (t->child_id && child_by_id(ike, t->child_id))
-        m.policy_id = conn_policy_kept(ike, c->sa->conn, c->cfg);
+    const struct child_sa *old = t->child_id != c->id ? child_by_id(ike, t->child_id) : NULL; // rekeyed
+    describe(c, old, &m);
+    c->policy_id = m.policy_id;
     msg_write(&w, MSG_CHILD, &m);
     c->state = CHILD_INSTALLING;
     struct msg_CHILD_DERIVE q = {.req = ask_new_child(t, c->id, fn),

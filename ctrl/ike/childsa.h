@@ -33,6 +33,7 @@ struct child_sa {
     const struct child_config *cfg;
     enum child_state state;
     uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
+    uint32_t policy_id;                       // that path has it under, 0: not yet
     struct suite suite;
     struct ts_list *local_ts, *remote_ts;     // room for any, until it is installed: then only for these
     uint64_t installed_at, rekey_at, life_at; // 0: never

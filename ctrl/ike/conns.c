@@ -128,24 +128,6 @@ struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct
     return k ? &live->numbers[k - live->cfg.children] : &c->numbers[child - c->cfg.children];
 }
 
-bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b)
-{
-    bool eq = a->count == b->count;
-    for (unsigned i = 0; eq && i < a->count; i++)
-        eq = ts_eq(&a->t[i], &b->t[i]);
-    return eq;
-}
-
-uint32_t conn_policy_kept(struct ike *ike, const struct conn *c, const struct child_config *child)
-{
-    const struct conn *live = conn_find(ike, c->cfg.name);
-    const struct child_config *k = live ? conn_child(live, child->name) : NULL;
-    bool same = k && k->action == child->action && k->mode == child->mode &&
-                ts_lists_eq(k->local_ts, child->local_ts) && ts_lists_eq(k->remote_ts, child->remote_ts);
-    return same ? live->numbers[k - live->cfg.children].policy_id
-                : c->numbers[child - c->cfg.children].policy_id;
-}
-
 // Of one name and one policy: an edit of its selectors, action, mode or priority makes another child of it.
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
                      const struct child_config *y)

@@ -66,10 +66,6 @@ bool conn_is_for(const struct conn *c, const struct net_path *path); // both of 
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
                      const struct child_config *y); // of one name and policy
 struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
-// Of what is rekeyed: the loaded child's policy, or where an edit has made another child of it the one that
-// it was made for, which path keeps as long as an SA of it is there.
-uint32_t conn_policy_kept(struct ike *ike, const struct conn *c, const struct child_config *child);
-bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
 bool conn_eap_only(const struct conn_config *cfg);      // EAP at both ends
 bool conn_only_policies(const struct conn_config *cfg); // pass and drop: no peer speaks by it

@@ -18,7 +18,8 @@ struct creds {
     size_t certreq_len;
     bool certreq_made;
     uint64_t gone;   // how often what was trusted went: clears, authorities that were unloaded or replaced
-    uint64_t judged; // pki_newest when the SAs that stand were held against the CRLs
+    uint64_t judged; // pki_newest when the SAs that stand were held against the CRLs,
+    uint64_t looked; // ... or were, but for those there was no memory for
 };
 struct creds *creds_new(void); // NULL: no memory
 void creds_free(struct creds *c);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/eap.h"
 #include "ctrl/ike/eap_client.h"
@@ -148,6 +149,14 @@ static bool resolve(const struct ts_list *in, const struct known *host, struct t
         }
     }
     return true;
+}
+
+static bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b)
+{
+    bool eq = a->count == b->count;
+    for (unsigned i = 0; eq && i < a->count; i++)
+        eq = ts_eq(&a->t[i], &b->t[i]);
+    return eq;
 }
 
 static const struct policy_spec *same_policy(const struct policy_spec *p, unsigned count,
@@ -426,6 +435,29 @@ bool conn_holds(const struct conn *c, const struct addr *address)
     }
     free(specs);
     return all;
+}
+
+// A selector whose address is not known yet is that of the SA's own end, which path looks at.
+static bool all_inside(const struct ts_list *sa, const struct ts_list *of)
+{
+    bool in = true;
+    for (unsigned i = 0; i < sa->count && in; i++) {
+        in = false;
+        for (unsigned k = 0; k < of->count && !in; k++)
+            in = !of->t[k].family || ts_contains(&of->t[k], &sa->t[i]);
+    }
+    return in;
+}
+
+bool conn_takes(const struct conn *c, const struct child_config *child, const struct child_sa *sa)
+{
+    struct policy_spec *specs = NULL;
+    unsigned count = 0, i = (unsigned)(child - c->cfg.children);
+    bool takes = policies_read(slice_of(c->policies, c->policies_len), &specs, &count) == 0 && i < count &&
+                 specs[i].action == POLICY_PROTECT && specs[i].mode == sa->cfg->mode &&
+                 all_inside(sa->local_ts, &specs[i].local) && all_inside(sa->remote_ts, &specs[i].remote);
+    free(specs);
+    return takes;
 }
 
 static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)

@@ -55,8 +55,9 @@ void standing_look(struct ike *ike)
     struct creds *creds = ike->creds;
     uint64_t newest = pki_newest(creds->pki);
     bool all = true;
-    if (newest == creds->judged)
+    if (newest == creds->judged || (newest == creds->looked && ike->unjudged.armed))
         return;
+    creds->looked = newest;
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         struct esp_error err = {0};
         next = sa->next;

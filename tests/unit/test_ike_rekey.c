@@ -403,6 +403,68 @@ static void test_child_that_was_edited_since_is_rekeyed_under_its_own_policy(voi
     }
 }
 
+static void dynamic_selectors(struct conn_config *c, int side)
+{
+    (void)side;
+    pair_own_selectors(&c->children[0]);
+    c->children[0].local_ts->t[0] = c->children[0].remote_ts->t[0] = (struct ts){.port_hi = 65535};
+}
+
+// The same selectors, of other ends: another policy.
+static void test_child_whose_ends_were_edited_since_is_rekeyed_under_its_own_policy(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        int editor = n & 1, rekeys = n >> 1;
+        struct pair *p = pair_established(UNIQUE_NO, dynamic_selectors);
+        struct conn_config c;
+        uint32_t before = newest_policy(&p->s[editor]);
+        pair_default_conn(&c, editor);
+        dynamic_selectors(&c, editor);
+        assert_int_equal(addr_parse("10.9.9.9", &c.remote_addrs[0]), true);
+        pair_load(p, editor, &c);
+        assert_int_not_equal(p->s[editor].policy->id, before);
+        expiry_rekey(child(p, rekeys));
+        pair_wait(p, 10000);
+        assert_one(p);
+        assert_int_equal(newest_policy(&p->s[editor]), before);
+        pair_free(p);
+    }
+}
+
+static int lose_first_auth(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    if (d->data[18] != EX_AUTH)
+        return 1;
+    p->filter = NULL;
+    return 0;
+}
+
+// What begins goes by what is loaded: path has no other policy for it.
+static void test_first_child_of_a_connection_that_was_edited_meanwhile_goes_by_the_new_policy(void **state)
+{
+    (void)state;
+    for (int editor = 0; editor < 2; editor++) {
+        struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+        struct conn_config c;
+        p->filter = lose_first_auth;
+        pair_initiate(p, 0, "c");
+        pair_run(p);
+        assert_null(p->filter);
+        uint32_t before = p->s[editor].policy->id;
+        pair_default_conn(&c, editor);
+        pair_own_selectors(&c.children[0]); // wider
+        c.children[0].local_ts->t[0].lo[1] = 0;
+        pair_load(p, editor, &c);
+        assert_int_not_equal(p->s[editor].policy->id, before);
+        pair_wait(p, 10000);
+        assert_one(p);
+        assert_int_equal(newest_policy(&p->s[editor]), p->s[editor].policy->id);
+        pair_free(p);
+    }
+}
+
 // --- further CHILD SAs ---
 
 static void test_second_child_comes_on_the_same_ike_sa(void **state)
@@ -674,6 +736,8 @@ int main(void)
         cmocka_unit_test(test_rekeying_that_is_refused_leaves_the_old_one_and_is_tried_again),
         cmocka_unit_test(test_install_that_fails_at_either_end_leaves_the_old_one),
         cmocka_unit_test(test_child_that_was_edited_since_is_rekeyed_under_its_own_policy),
+        cmocka_unit_test(test_child_whose_ends_were_edited_since_is_rekeyed_under_its_own_policy),
+        cmocka_unit_test(test_first_child_of_a_connection_that_was_edited_meanwhile_goes_by_the_new_policy),
         cmocka_unit_test(test_second_child_comes_on_the_same_ike_sa),
         cmocka_unit_test(test_both_ends_make_the_same_child_and_nothing_fails),
         cmocka_unit_test(test_idle_child_is_closed_and_does_not_come_back_by_itself),

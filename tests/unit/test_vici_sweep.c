@@ -150,6 +150,47 @@ static void test_refused_connection_is_taken_out_by_unloading_it(void **state)
     expect_error("'x' not found");
 }
 
+// What many a script does before it loads.
+static void test_unload_of_an_unknown_name_begins_nothing(void **state)
+{
+    (void)state;
+    request("unload-conn", "name", "x", NULL);
+    expect_error("'x' not found");
+    pass(60000);
+    expect_nothing(ROOM_PATH);
+}
+
+static void test_refused_connection_without_a_name_holds_too(void **state)
+{
+    (void)state;
+    load_conn("x");
+    refuse_here("");
+    pass(10000);
+    expect_held("without a name", 1);
+    request("unload-conn", "name", "", NULL);
+    expect_success();
+    pass(10000);
+    expect_swept();
+}
+
+// They are kept count of up to a bound; beyond it nothing goes in this run.
+static void test_refused_names_are_bounded(void **state)
+{
+    char name[16];
+    (void)state;
+    for (unsigned i = 0; i <= CTL_MAX_REFUSED; i++) {
+        snprintf(name, sizeof(name), "x%u", i);
+        refuse_here(name);
+    }
+    assert_int_equal(ctl->sweep.refused.count, CTL_MAX_REFUSED);
+    for (unsigned i = 0; i <= CTL_MAX_REFUSED; i++) {
+        snprintf(name, sizeof(name), "x%u", i);
+        load_conn(name);
+    }
+    pass(10000);
+    expect_held("more connections were refused than are kept count of", 0);
+}
+
 static void test_message_of_two_connections_counts_as_both_refused(void **state)
 {
     (void)state;
@@ -198,6 +239,19 @@ static void test_sweep_waits_when_a_client_goes_away_while_it_loads(void **state
     expect_success();
     pass(10000);
     expect_swept();
+}
+
+static void test_client_that_never_loaded_holds_nothing_when_it_is_hung_up_on(void **state)
+{
+    (void)state;
+    load_conn("x");
+    int loader = client;
+    client = join();
+    assert_int_equal(send(client, "\0\0\0\2\0\x7f", 6, 0), 6);
+    pass(10000);
+    expect_swept();
+    close(client);
+    client = loader;
 }
 
 static void test_sweep_waits_when_a_client_is_hung_up_on(void **state)
@@ -283,10 +337,14 @@ int main(void)
         T(test_sweep_waits_for_connections_that_ike_refuses),
         T(test_refused_edit_of_a_connection_that_stands_holds_the_sweep),
         T(test_refused_connection_is_taken_out_by_unloading_it),
+        T(test_unload_of_an_unknown_name_begins_nothing),
+        T(test_refused_connection_without_a_name_holds_too),
+        T(test_refused_names_are_bounded),
         T(test_message_of_two_connections_counts_as_both_refused),
         T(test_sweep_waits_for_a_load_that_is_under_way),
         T(test_sweep_waits_when_a_client_goes_away_while_it_loads),
         T(test_sweep_waits_when_a_client_is_hung_up_on),
+        T(test_client_that_never_loaded_holds_nothing_when_it_is_hung_up_on),
         T(test_load_of_what_is_being_unloaded_goes_to_ike),
         T(test_unload_of_what_is_being_loaded_goes_to_ike),
         T(test_late_answer_of_ike_counts),
