@@ -455,6 +455,8 @@ bool conn_takes(const struct conn *c, const struct child_config *child, const st
     unsigned count = 0, i = (unsigned)(child - c->cfg.children);
     bool takes = policies_read(slice_of(c->policies, c->policies_len), &specs, &count) == 0 && i < count &&
                  specs[i].action == POLICY_PROTECT && specs[i].mode == sa->cfg->mode &&
+                 ts_lists_eq(child->local_ts, sa->cfg->local_ts) &&
+                 ts_lists_eq(child->remote_ts, sa->cfg->remote_ts) &&
                  all_inside(sa->local_ts, &specs[i].local) && all_inside(sa->remote_ts, &specs[i].remote);
     free(specs);
     return takes;

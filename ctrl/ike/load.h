@@ -14,7 +14,8 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
 // Whether the policies that path has taken protect that virtual address of ours, of every child that wants
 // it.
 bool conn_holds(const struct conn *c, const struct addr *address);
-// Whether the policy of this child of it, as path has it, takes a CHILD SA with these selectors.
+// Whether this child of it has the selectors of the one that the CHILD SA is of, and its policy, as path has
+// it, takes the CHILD SA's own.
 bool conn_takes(const struct conn *c, const struct child_config *child, const struct child_sa *sa);
 void conn_renew(struct ike *ike, struct conn *c); // its policies, where addresses or traps have changed
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child);
