@@ -57,8 +57,10 @@ static void on_closed(void *ctx, struct ipc_chan *c)
             *all[i] = NULL;
     }
     ipc_close(c);
-    if (!p->super)
-        loop_stop(p->loop); // nobody supervises: stop, fail closed
+    if (!p->super) { // nobody supervises: stop, fail closed
+        p->status = 1;
+        loop_stop(p->loop);
+    }
 }
 
 struct path *path_new(struct loop *l, const struct child_env *env)

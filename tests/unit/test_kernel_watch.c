@@ -234,6 +234,24 @@ static void test_tun_that_is_gone_ends_path(void **state)
     assert_int_equal(loop_run(path.loop), 0); // it has been stopped
 }
 
+// block_on_exit = no is for an orderly end.
+static void test_what_blocks_goes_at_an_orderly_end_alone(void **state)
+{
+    (void)state;
+    static struct one o;
+    for (int fault = 0; fault < 2; fault++) {
+        put(&o, POLICY_PROTECT, "10.1.0.0/16", "10.2.0.0/16");
+        path.set.block_on_exit = false;
+        news = (struct knotice){.kind = KNOTE_TUN_GONE};
+        if (fault)
+            path.watch.fd.ready(&path.watch.fd, 0);
+        end();
+        int says = out_says("10.1.0.1", "10.2.0.1");
+        start(); // for tear_down
+        assert_int_equal(says, fault ? KXFRM_BLOCK : 0);
+    }
+}
+
 // ---- an earlier run
 
 static void leave_behind(void)
@@ -303,6 +321,7 @@ int main(void)
         T(test_addition_that_nobody_answered_does_not_stay),
         T(test_look_at_everything_that_fails_is_tried_again),
         T(test_tun_that_is_gone_ends_path),
+        T(test_what_blocks_goes_at_an_orderly_end_alone),
         T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
         T(test_sweep_that_the_kernel_refuses_is_tried_again),
         T(test_nothing_is_said_where_an_earlier_run_left_nothing),

@@ -202,6 +202,13 @@ static void test_change_object_that_cannot_be_removed_is_tried_again(void **stat
 
 // ---- repair
 
+static void remove_all(struct kset_rig *l, enum kobj_kind kind)
+{
+    for (unsigned j = l->m.count; j-- > 0;)
+        if (l->m.objects[j].kind == kind)
+            model_remove(&l->m, j);
+}
+
 static void test_repair_puts_back_what_others_removed(void **state)
 {
     struct kset_rig l;
@@ -226,9 +233,7 @@ static void test_repair_puts_back_what_others_removed(void **state)
     assert_true(kset_notice(l.s, &(struct knotice){.kind = KNOTE_LOST}));
     assert_int_equal(kset_repair(l.s, &failed), before.count);
     assert_true(model_same(&before, &l.m));
-    for (unsigned j = l.m.count; j-- > 0;)
-        if (l.m.objects[j].kind == KOBJ_XFRM)
-            model_remove(&l.m, j);
+    remove_all(&l, KOBJ_XFRM);
     assert_true(kset_notice(l.s, &(struct knotice){.kind = KNOTE_FLUSHED}));
     kset_repair(l.s, &failed);
     assert_true(model_same(&before, &l.m));
@@ -236,13 +241,6 @@ static void test_repair_puts_back_what_others_removed(void **state)
     model_free(&before);
     rig_drop(&l, h);
     rig_down(&l);
-}
-
-static void remove_all(struct kset_rig *l, enum kobj_kind kind)
-{
-    for (unsigned j = l->m.count; j-- > 0;)
-        if (l->m.objects[j].kind == kind)
-            model_remove(&l->m, j);
 }
 
 // The TUN's routes cannot be put back before it is up; what blocks behind them is, at once.
