@@ -12,7 +12,7 @@
 // runs at full rate. The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper
 // bits of its numbers: words left behind by a jump are told by their tag, and nothing ever has to be cleared.
 // Contract: one job for each context, in order; a context with status OK waits for its opened packet (o_*).
-// The slot unit's access (c_*) gets a cycle between any two packets; `c_grant` is the cycle in which its read or
+// The slot unit's access (c_*) gets a cycle between any two packets, a write between two that are not of its slot; `c_grant` is the cycle in which its read or
 // write is done, and read data is valid in the cycle after. It writes while no packet of the slot is between its own read and
 // write, which would put back what was there before; c_slot stands still from the cycle before a request. Limits (c_limits) are one less than the blob's, all ones where it
 // has none, so that one comparison tells; but the hard one of bytes is as it is. A packet of a passed epoch, or under `wipe`, is
