@@ -89,6 +89,7 @@ void conn_unref(struct conn *c)
         free(c->numbers);
         free(c->local_id);
         free(c->remote_id);
+        free(c->sources);
         conn_clear(&c->cfg);
         free(c);
     }

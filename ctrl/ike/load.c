@@ -102,7 +102,7 @@ static struct conn *parse(struct slice blob, struct esp_error *err)
 
 struct known { // the addresses of one end
     unsigned count;
-    struct addr a[ADDRS_MAX + 1];
+    struct addr a[2 * ADDRS_MAX];
 };
 
 static void know(struct known *k, const struct addr *a)
@@ -110,26 +110,67 @@ static void know(struct known *k, const struct addr *a)
     for (unsigned i = 0; i < k->count; i++)
         if (addr_eq(&k->a[i], a))
             return;
-    if (a->family && k->count < ADDRS_MAX + 1)
+    if (a->family && k->count < 2 * ADDRS_MAX)
         k->a[k->count++] = *a;
 }
 
-static void known_ends(struct ike *ike, const struct conn_config *cfg, struct known *local,
-                       struct known *remote)
+static bool is_dynamic(const struct ts_list *l)
 {
-    bool any = cfg->local_count == 0;
+    bool dynamic = false;
+    for (unsigned i = 0; i < l->count; i++)
+        dynamic = dynamic || !l->t[i].family;
+    return dynamic;
+}
+
+// A child's own end is the address that the route to the peer gives.
+static bool follows_routes(const struct conn_config *cfg)
+{
+    bool any = cfg->local_count == 0, dynamic = false;
+    for (unsigned i = 0; i < cfg->local_count; i++)
+        any = any || !cfg->local_addrs[i].family;
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        dynamic = dynamic || is_dynamic(cfg->children[i].local_ts);
+    return any && dynamic && cfg->remote_count;
+}
+
+static void source_before(const struct conn *old, const struct addr *remote, struct addr *source)
+{
+    for (unsigned i = 0; old && old->sources && i < old->cfg.remote_count; i++)
+        if (addr_eq(&old->cfg.remote_addrs[i], remote))
+            *source = old->sources[i];
+}
+
+// An address once known stays until another one is: a route that goes away opens nothing.
+static int find_sources(struct ike *ike, struct conn *c, const struct conn *old, struct esp_error *err)
+{
+    if (!follows_routes(&c->cfg))
+        return 0;
+    if (!c->sources)
+        c->sources = calloc(c->cfg.remote_count, sizeof(*c->sources));
+    if (!c->sources)
+        return esp_fail(err, -ENOMEM, "", "no memory");
+    for (unsigned i = 0; i < c->cfg.remote_count; i++) {
+        const struct addr *remote = &c->cfg.remote_addrs[i];
+        struct addr from = {0};
+        if (old != c)
+            source_before(old, remote, &c->sources[i]);
+        if (remote->family && ike->net.source_for(ike->net.ctx, remote, &from))
+            c->sources[i] = from;
+    }
+    return 0;
+}
+
+static void known_ends(const struct conn *c, struct known *local, struct known *remote)
+{
+    const struct conn_config *cfg = &c->cfg;
     memset(local, 0, sizeof(*local));
     memset(remote, 0, sizeof(*remote));
-    for (unsigned i = 0; i < cfg->remote_count; i++)
-        know(remote, &cfg->remote_addrs[i]);
-    for (unsigned i = 0; i < cfg->local_count; i++) {
+    for (unsigned i = 0; i < cfg->local_count; i++)
         know(local, &cfg->local_addrs[i]);
-        any = any || !cfg->local_addrs[i].family;
-    }
-    for (unsigned i = 0; any && i < remote->count; i++) {
-        struct addr from = {0};
-        if (ike->net.source_for(ike->net.ctx, &remote->a[i], &from))
-            know(local, &from);
+    for (unsigned i = 0; i < cfg->remote_count; i++) {
+        know(remote, &cfg->remote_addrs[i]);
+        if (c->sources)
+            know(local, &c->sources[i]);
     }
 }
 
@@ -242,7 +283,9 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
     int rc = specs && buf ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
     if (old && old->policies && !rc)
         rc = policies_read(slice_of(old->policies, old->policies_len), &before, &count);
-    known_ends(ike, &c->cfg, &local, &remote);
+    if (!rc)
+        rc = find_sources(ike, c, old, err);
+    known_ends(c, &local, &remote);
     if (old && old != c) {
         memcpy(c->vips, old->vips, sizeof(c->vips));
         c->vip_count = old->vip_count;
@@ -415,14 +458,6 @@ static bool holds(const struct ts_list *l, const struct addr *a)
     return false;
 }
 
-static bool is_dynamic(const struct ts_list *l)
-{
-    bool dynamic = false;
-    for (unsigned i = 0; i < l->count; i++)
-        dynamic = dynamic || !l->t[i].family;
-    return dynamic;
-}
-
 bool conn_holds(const struct conn *c, const struct addr *address)
 {
     struct policy_spec *specs = NULL;
@@ -522,6 +557,7 @@ void conn_addrs_changed(struct ike *ike)
 {
     for (struct conn *c = ike->conns, *next; c; c = next) {
         next = c->next;
-        conn_renew(ike, c);
+        if (c->sources) // of the others nothing can differ
+            conn_renew(ike, c);
     }
 }

@@ -56,6 +56,7 @@ struct side {
     struct msg_CHILD_ENDPOINT endpoint; // the last one
     unsigned endpoints, ike_infos, child_infos;
     struct addr source; // what the system would send from; family 0: the side's address
+    unsigned asked_routes;
 };
 
 struct datagram {

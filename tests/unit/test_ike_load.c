@@ -177,6 +177,71 @@ static void test_dynamic_selectors_follow_the_machines_addresses(void **state)
     pair_free(p);
 }
 
+static bool no_route(void *ctx, const struct addr *remote, struct addr *local)
+{
+    (void)ctx;
+    (void)remote;
+    (void)local;
+    return false;
+}
+
+static void addrs_changed(struct pair *p)
+{
+    ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    pair_run(p);
+}
+
+// The policy would name nobody's address, and what it kept closed would be open.
+static void test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
+    struct side *s = &p->s[0];
+    bool (*route)(void *, const struct addr *, struct addr *) = s->ike->net.source_for;
+    uint32_t id = s->policy[0].id;
+    s->ike->net.source_for = no_route;
+    addrs_changed(p);
+    assert_true(is_host(&s->policy[0].local, "10.0.0.1"));
+    assert_int_equal(s->policy[0].id, id);
+    // an edition that is loaded meanwhile has it too
+    struct conn_config edited;
+    pair_default_conn(&edited, 0);
+    any_peer(&edited, 0);
+    edited.dpd_delay += 7;
+    pair_load(p, 0, &edited);
+    assert_true(is_host(&s->policy[0].local, "10.0.0.1"));
+    s->ike->net.source_for = route;
+    addr_parse("10.0.0.7", &s->source);
+    addrs_changed(p);
+    assert_true(is_host(&s->policy[0].local, "10.0.0.7"));
+    pair_free(p);
+}
+
+static void fixed_ends(struct conn_config *c, int side)
+{
+    (void)side;
+    c->local_count = 0;
+}
+
+static bool count_routes(void *ctx, const struct addr *remote, struct addr *local)
+{
+    (void)remote;
+    (void)local;
+    ((struct side *)ctx)->asked_routes++;
+    return false;
+}
+
+// Whoever makes routes come and go costs nothing where no selector follows them.
+static void test_routes_are_not_asked_for_where_no_selector_follows_them(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, fixed_ends);
+    p->s[0].ike->net.source_for = count_routes;
+    addrs_changed(p);
+    assert_int_equal(p->s[0].asked_routes, 0);
+    pair_free(p);
+}
+
 // --- modes ---
 
 static void pass_and_drop(struct conn_config *c, int side)
@@ -424,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),
         cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
         cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),
+        cmocka_unit_test(test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes),
+        cmocka_unit_test(test_routes_are_not_asked_for_where_no_selector_follows_them),
         cmocka_unit_test(test_pass_and_drop_are_policies_without_an_sa),
         cmocka_unit_test(test_transport_mode_is_negotiated_and_never_fallen_back_from),
         cmocka_unit_test(test_transport_mode_between_networks_has_no_selectors),
