@@ -152,7 +152,7 @@ static int add_file(struct maker *m, struct placed *parent, enum vici_kind kind,
     int r = creds_read(m->dir, v->name, file, &data, &n, &err);
     if (r == 0)
         r = check_content(v->name, file, data, n, &err);
-    struct placed *p = r == -ENOMEM ? NULL : add(m, parent, kind, v, r ? "" : (const char *)data, n);
+    struct placed *p = r == -ENOMEM ? NULL : add(m, parent, kind, v, r ? "" : (const char *)data, r ? 0 : n);
     cred_free(data, n);
     if (p && r)
         p->error = strdup(err.text);

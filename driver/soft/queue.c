@@ -269,8 +269,9 @@ struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct 
     q->scratch = malloc(SOFT_SCRATCH);
     if (s->threads)
         q->base.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!q->scratch || q->base.fd < 0 || spi_table_init(&q->spis)) {
-        esp_fail(err, q->base.fd < 0 ? -errno : -ENOMEM, "software", "cannot set up queue %u", index);
+    int wrong = q->base.fd < 0 ? errno : !q->scratch || spi_table_init(&q->spis) ? ENOMEM : 0;
+    if (wrong) {
+        esp_fail(err, -wrong, "software", "cannot set up queue %u: %s", index, strerror(wrong));
         soft_queue_free(q);
         return NULL;
     }

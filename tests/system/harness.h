@@ -44,6 +44,12 @@ bool wait_for(bool (*cond)(void *ctx), void *ctx, int timeout_ms);
 // Where a time is promised and was too long: while somebody waits for a processor more than a twentieth of
 // it, it says nothing and is measured again, a few times. Says so.
 bool busy_once_more(struct busy *b, const char *what);
+// A sanitizer keeps what was freed for a while, and looks for what is lost by itself.
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY_IS_JUDGED false
+#else
+#define MEMORY_IS_JUDGED true
+#endif
 uint64_t mono_us(void);
 
 bool lab_up(struct lab *l, const char *prefix);

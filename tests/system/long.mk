@@ -6,17 +6,17 @@ SAN_BUILD := $(BUILD)/san
 SAN_MAKE = $(AGAIN) SAN=1 BUILD=$(SAN_BUILD)
 SAN_REPORT = $(abspath $(SAN_BUILD))/report
 SAN_ENV = ESPALIER_LAB=espsan ASAN_OPTIONS=log_path=$(SAN_REPORT) UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SAN_REPORT)
-# espalier-card's own C is instrumented, the Verilated model is taken as it is
+# the C around them is instrumented, the Verilated models are taken as they are
 SAN_MODELS = $(foreach n,1 4,$(SAN_BUILD)/lib/libcard_l$(n).a)
 SAN_SYSTEM = $(foreach t,$(SYSTEM_TESTS),"$(SAN_ENV) tests/as_root.sh $(SAN_BUILD)/tests/$(notdir $(t))")
 
 .PHONY: check-san check-failover
-check-san: $(BUILD)/bin/espalier-card ## unit and system tests under AddressSanitizer, LeakSanitizer and UBSan
+check-san: programs ## unit and system tests under AddressSanitizer, LeakSanitizer and UBSan
 	@tests/need.sh lab
 	@mkdir -p $(SAN_BUILD)/lib $(SAN_BUILD)/tests && rm -f $(SAN_REPORT).*
 	@cp -p $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a $(SAN_BUILD)/lib/
-	@$(SAN_MAKE) unit-tests system-tests $(SAN_BUILD)/bin/espalierd
-	@$(SAN_MAKE) $(addprefix -o ,$(SAN_MODELS)) $(SAN_BUILD)/bin/espalier-card
+	@ln -sfn ../vl $(SAN_BUILD)/vl
+	@$(SAN_MAKE) $(addprefix -o ,$(SAN_MODELS)) programs unit-tests system-tests
 	@ok=0; export BUILD=$(SAN_BUILD); $(SAN_ENV) tests/run.sh $(patsubst $(BUILD)/%,$(SAN_BUILD)/%,$(UNIT_TESTS)) || ok=1; \
 	tests/run.sh $(SAN_SYSTEM) || ok=1; \
 	for f in $$(grep -lE 'ERROR: |runtime error:' $(SAN_REPORT).* 2>/dev/null); do echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; done; exit $$ok
