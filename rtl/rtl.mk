@@ -16,7 +16,8 @@ RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
 # $(eval $(call verilated,NAME,TOP,SOURCES,FLAGS)): $(BUILD)/vl/NAME/libNAME.a with class NAME; beside it
 # its headers and libverilated.a (one copy serves a program). One make at a time writes a model's folder, and what an
 # interrupted one left running is waited for: ccache takes a source that is replaced between its two looks at it for the
-# one that it saw first, and gives that object to every later build.
+# one that it saw first, and gives that object to every later build. A model is one translation unit: in dozens of them
+# half of the time went into Verilator's headers.
 define verilated
 $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@mkdir -p $$(@D)
@@ -24,7 +25,7 @@ $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@exec 9>$$(@D)/.lock && flock 9 && rm -f $$(@D)/*.o $$(@D)/*.d $$(@D)/*.cpp $$(@D)/*.h && \
 	$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3) && \
 	{ $$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
-	    VM_PARALLEL_BUILDS=1 $(1)__ALL.a verilated.o verilated_threads.o > $$(@D)/build.log 2>&1 \
+	    VM_PARALLEL_BUILDS=0 $(1)__ALL.a verilated.o verilated_threads.o > $$(@D)/build.log 2>&1 \
 	    || { cat $$(@D)/build.log; exit 1; }; } && \
 	rm -f $$(@D)/libverilated.a && ar rcs $$(@D)/libverilated.a $$(@D)/verilated.o $$(@D)/verilated_threads.o && \
 	cp $$(@D)/$(1)__ALL.a $$@
