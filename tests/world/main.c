@@ -2,6 +2,7 @@
 // world SEED [--trace] [--minutes N] [--count N] [--card c|verilated]: runs the world of a seed, or of N
 // seeds from it on. 0: every invariant held; 1: one did not (its name, the end of the trace and the command
 // to replay it are printed).
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,33 @@ struct totals {
     double tunnel_minutes;
 };
 
+// A daemon that dies for good takes the world with it: which seed it was is said first.
+static char dying[120];
+static struct sigaction before[NSIG];
+
+static void dies(int sig)
+{
+    ssize_t rc = write(STDOUT_FILENO, dying, strlen(dying));
+    (void)rc;
+    sigaction(sig, &before[sig], NULL); // and then as ever: a core, a sanitizer's report
+    if (sig == SIGXCPU)
+        raise(sig);
+}
+
+static void watch_deaths(void)
+{
+    static const int of[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU};
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+        sigaction(of[i], &(struct sigaction){.sa_handler = dies}, &before[of[i]]);
+}
+
 // hash: of the trace, where somebody wants it.
 static bool run(const struct options *o, bool trace, struct totals *t, uint64_t *hash)
 {
     static struct world w;
     uint64_t began = cpu_us();
+    snprintf(dying, sizeof(dying), "seed %llu: invariant crash does not hold: it dies, or does not end\n",
+             (unsigned long long)o->seed);
     world_begin(&w, o, trace);
     uint64_t from = w.now;
     world_run_until(&w, w.now + o->minutes * MINUTE);
@@ -169,6 +192,7 @@ int main(int argc, char **argv)
     if (o.verilated && !site_card_verilated())
         return become_verilated(argv);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    watch_deaths();
     for (uint64_t i = 0; i < count && (!o.cpu_s || t.cpu < o.cpu_s * 1000000); i++, o.seed++) {
         uint64_t hash, again;
         bool ok = run(&o, o.trace, &t, &hash);
