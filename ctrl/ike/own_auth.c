@@ -243,7 +243,8 @@ bool own_auth_make(struct task *t, reply_fn fn, char *why, size_t size)
                               .local = sa->path.local,
                               .remote = sa->path.remote,
                               .key_id = slice_of(o->key_id, o->chain.count ? sizeof(o->key_id) : 0),
-                              .schemes = o->schemes};
+                              .schemes = o->schemes,
+                              .more = rounds_more(sa)};
     ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_MAKE, &q);
     return true;
 }

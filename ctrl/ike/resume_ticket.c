@@ -140,9 +140,19 @@ void ticket_request(struct pb *b, const struct ike_sa *sa)
         put(b, N_TICKET_REQUEST);
 }
 
+// None has taken its place in time.
+static void too_old(struct timer *t)
+{
+    const struct ike_sa *sa = t->ctx;
+    ipc_send(sa->ike->chan[ROOM_KEYS], MSG_TICKET_FORGET,
+             &(struct msg_TICKET_FORGET){.ticket_id = sa->session->id});
+}
+
 static void ask_again(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
+    t->fire = too_old;
+    timer_set(sa->ike->loop, t, sa->session->until);
     log_set_context(sa->conn->cfg.name, sa->id);
     if (sa->state == SA_ESTABLISHED && !task_is_asked(sa, TASK_TICKET, 0))
         exchange_queue(sa, TASK_TICKET, 0);

@@ -130,14 +130,15 @@
 #define MSG_EAP_TLS_MSK_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, msk, 0)       // -> RESULT; both AUTHs are by it
 #define MSG_AUTH_MAKE_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, peer_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0)                        /* id bodies: RFC 7296 3.5 from the ID type octet on */ \
-    F(BLOB, key_id, 0) F(U32, schemes, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit */ // -> AUTH_IS or RESULT
+    F(BLOB, key_id, 0) F(U32, schemes, 0) F(U8, more, 0) /* method: of the AUTH payload; key_id: the private key, empty with a shared secret; schemes: enum cr_scheme_bit; \
+    more: an AUTH_ROUND comes, and before it there is nothing by this IKE SA */ // -> AUTH_IS or RESULT
 #define MSG_AUTH_CHECK_FIELDS(F)  F(U32, req, 0) F(U32, ike_id, 0) F(U8, method, 0) F(BLOB, message, 0) F(BLOB, own_nonce, 0) F(BLOB, id_body, 0) \
     F(BLOB, peer_id_body, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(BLOB, auth, 0)          // -> AUTH_PROVEN or RESULT(not ok); the answer's AUTH_MAKE takes the same secret
 // A peer that signs: keys gives what its signature covers beside its message and our nonce, prf(SK_p of the peer, its ID)
 // (RFC 7296 2.15), ike verifies, as keys parses no certificate and no signature, and says when it is proven.
 #define MSG_AUTH_OCTETS_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, id_body, 0)       // -> AUTH_OCTETS_IS or RESULT(not ok)
 #define MSG_AUTH_VERIFIED_FIELDS(F) F(U32, ike_id, 0)                                     // the peer has proven itself by its signature; no answer
-// Another round of authentication (RFC 4739) of that end or those ends, which have proven themselves by the first one.
+// Another round of authentication (RFC 4739) of that end or those ends, which have proven themselves by the first one; our AUTH_MAKE has announced it.
 #define MSG_AUTH_ROUND_FIELDS(F) F(U32, ike_id, 0) F(U8, own, 0) F(U8, peer, 0)            // no answer
 #define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
     F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */ F(BLOB, more, 0) /* initiator: of the exchange; ke_id 0: no key exchange; more: as in IKE_DERIVE */ // -> RESULT, after path has answered

@@ -53,8 +53,9 @@ static bool may_make(const struct ike_entry *e, char *why, size_t size)
     const char *no =
         !e                                                    ? "no such IKE SA"
         : !e->initiator && !e->checked && e->eap != EAP_BEGUN ? "the peer has not been authenticated yet"
-        : e->eap && e->eap != EAP_DONE && (e->initiator || e->eap_state->only) ? "the EAP method is not over"
-        : e->eap == EAP_DONE && !e->made_by_eap                                ? NULL
+        : e->eap == EAP_FAILED                                ? "EAP has failed"
+        : e->eap == EAP_BEGUN && (e->initiator || e->eap_state->only) ? "the EAP method is not over"
+        : e->eap == EAP_DONE && !e->made_by_eap && !e->settled        ? NULL
         : e->made ? "AUTH has been made already" // each one more is a guess at the secret
                   : NULL;
     snprintf(why, size, "%s", no ? no : "");
@@ -138,11 +139,13 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
     }
     e->made = true;
     e->made_by_eap = e->eap == EAP_DONE;
+    e->more = m->more;
     ipc_send(c, MSG_AUTH_IS,
              &(struct msg_AUTH_IS){
                  .req = m->req, .auth = slice_of(auth, len), .no_ppk = slice_of(plain, plain_len)});
     OPENSSL_cleanse(auth, sizeof(auth));
     OPENSSL_cleanse(plain, sizeof(plain));
+    keys_settle(e);
 }
 
 static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const struct psk_match *by)
@@ -155,6 +158,7 @@ static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const 
     if (by->owner)
         identity_print(by->owner, is.owner, sizeof(is.owner));
     ipc_send(c, MSG_AUTH_PROVEN, &is);
+    keys_settle(e);
 }
 
 void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m)
@@ -247,21 +251,24 @@ void keys_auth_octets(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_
 void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    if (e && e->octets)
-        e->checked = true;
-    else
+    if (!e || !e->octets) {
         LOGF(DMN, 1, "ike says that IKE SA %u is verified, which has not begun", m->ike_id);
+        return;
+    }
+    e->checked = true;
+    keys_settle(e);
 }
 
 // One more try of each end, and only behind a first proof that was good.
 void keys_auth_round(struct keys *k, const struct msg_AUTH_ROUND *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    if (!e || e->eap || !e->checked || !e->made || e->own_again || e->peer_again || e->settled) {
+    if (!e || !e->more || e->eap || !e->checked || !e->made || e->own_again || e->peer_again) {
         LOGF(DMN, 1, "ike says that IKE SA %u has another round of authentication, which is not due",
              m->ike_id);
         return;
     }
+    e->more = false;
     e->own_again = m->own;
     e->peer_again = m->peer;
     if (m->own)

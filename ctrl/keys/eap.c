@@ -48,35 +48,48 @@ static int derive(const struct keys *k, const struct msg_EAP_MSCHAP *m, struct s
     return rc ? rc : mschap_msk(k->mschap, nt_hash.p, response, s->msk);
 }
 
+// NULL: the peer knows the password, and s has the MSK.
+static const char *check(const struct keys *k, const struct msg_EAP_MSCHAP *m, struct eap_state *s,
+                         uint8_t authenticator[MSCHAP_AUTHENTICATOR])
+{
+    uint8_t response[MSCHAP_RESPONSE];
+    struct slice nt_hash;
+    const char *name;
+    if (m->peer_challenge.len != MSCHAP_CHALLENGE || m->response.len != MSCHAP_RESPONSE)
+        return "a challenge or response of another length than MS-CHAP-V2 has";
+    if (!psk_find_named(k->psks, SECRET_EAP, m->user, &nt_hash, &name))
+        return "no EAP secret of that identity is loaded";
+    int rc = derive(k, m, nt_hash, s, response, authenticator);
+    bool right = !rc && CRYPTO_memcmp(response, m->response.p, MSCHAP_RESPONSE) == 0;
+    OPENSSL_cleanse(response, sizeof(response));
+    if (right)
+        snprintf(s->secret, sizeof(s->secret), "%s", name);
+    return right ? NULL : rc ? "MS-CHAP-V2 could not be computed" : "wrong password";
+}
+
+void keys_eap_over(struct ike_entry *e)
+{
+    vault_put(e->eap_state);
+    e->eap_state = NULL;
+}
+
 void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MSCHAP *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    uint8_t response[MSCHAP_RESPONSE], authenticator[MSCHAP_AUTHENTICATOR];
-    struct slice nt_hash;
-    const char *name;
+    uint8_t authenticator[MSCHAP_AUTHENTICATOR];
     if (!e || e->eap != EAP_BEGUN || e->eap_state->tls || !e->made) {
         ipc_result(c, m->req, false, "%s", e ? "no EAP exchange waits for a response" : "no such IKE SA");
         return;
     }
-    e->eap = EAP_FAILED; // one try, unless it is right
-    if (m->peer_challenge.len != MSCHAP_CHALLENGE || m->response.len != MSCHAP_RESPONSE) {
-        ipc_result(c, m->req, false, "a challenge or response of another length than MS-CHAP-V2 has");
-        return;
-    }
-    if (!psk_find_named(k->psks, SECRET_EAP, m->user, &nt_hash, &name)) {
-        ipc_result(c, m->req, false, "no EAP secret of that identity is loaded");
-        return;
-    }
-    int rc = derive(k, m, nt_hash, e->eap_state, response, authenticator);
-    if (!rc && CRYPTO_memcmp(response, m->response.p, MSCHAP_RESPONSE) == 0) {
-        e->eap = EAP_DONE;
-        snprintf(e->eap_state->secret, sizeof(e->eap_state->secret), "%s", name);
+    const char *no = check(k, m, e->eap_state, authenticator);
+    e->eap = no ? EAP_FAILED : EAP_DONE; // one try
+    if (no) {
+        keys_eap_over(e);
+        ipc_result(c, m->req, false, "%s", no);
+    } else {
         ipc_send(c, MSG_EAP_MSCHAP_IS,
                  &(struct msg_EAP_MSCHAP_IS){
                      .req = m->req, .authenticator = slice_of(authenticator, sizeof(authenticator))});
-    } else {
-        ipc_result(c, m->req, false, "%s", rc ? "MS-CHAP-V2 could not be computed" : "wrong password");
     }
-    OPENSSL_cleanse(response, sizeof(response));
     OPENSSL_cleanse(authenticator, sizeof(authenticator));
 }

@@ -72,5 +72,7 @@ void keys_eap_server(struct keys *k, struct ipc_chan *c, const struct msg_EAP_SE
     bool right = m->authenticator.len == MSCHAP_AUTHENTICATOR &&
                  CRYPTO_memcmp(m->authenticator.p, e->eap_state->authenticator, MSCHAP_AUTHENTICATOR) == 0;
     e->eap = right ? EAP_DONE : EAP_FAILED; // one try
+    if (!right)
+        keys_eap_over(e);
     ipc_result(c, m->req, right, "%s", right ? "" : "the server does not know the password");
 }

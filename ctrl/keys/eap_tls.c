@@ -13,6 +13,7 @@ static const char *may_begin(const struct ike_entry *e, bool only)
 {
     return !e                                           ? "no such IKE SA"
            : e->ppk || e->ppk_tried                     ? "a PPK is used"
+           : e->settled                                 ? "the IKE SA is past that"
            : e->eap != EAP_NONE                         ? "EAP has begun"
            : e->made && !e->peer_again                  ? "AUTH has been made"
            : e->initiator && !e->checked && !only       ? "the server has not been authenticated yet"

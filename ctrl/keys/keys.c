@@ -47,21 +47,24 @@ struct ike_entry *keys_find_ike(struct keys *k, uint32_t id)
 
 bool keys_both_proven(const struct ike_entry *e)
 {
-    return e && e->checked && e->made && (!e->eap || (e->made_by_eap && e->checked_by_eap));
+    return e && e->checked && e->made && !e->more && (!e->eap || (e->made_by_eap && e->checked_by_eap));
 }
 
-// What comes now takes SK_d; nobody is asked for another proof.
-static void settle(struct ike_entry *e)
+void keys_settle(struct ike_entry *e)
 {
-    enum { KEPT = offsetof(struct ike_secrets, sk_ai) };
-    _Static_assert((int)KEPT <= VAULT_SMALL, "what is kept for years takes a small cell");
-    struct ike_secrets *small = e->settled ? NULL : vault_get(KEPT);
-    if (!small)
+    if (e->settled || !keys_both_proven(e))
         return;
-    memcpy(small, e->s, KEPT);
-    small->intermediates = 0; // what they added is gone
-    vault_put(e->s);
-    e->s = small;
+    size_t kept = offsetof(struct ike_secrets, sk_d) + e->s->prf_len;
+    struct ike_secrets *small = vault_get(kept);
+    if (small) {
+        memcpy(small, e->s, kept);
+        vault_put(e->s);
+        e->s = small;
+    } else { // it stays where it is, alone
+        OPENSSL_cleanse((uint8_t *)e->s + kept, sizeof(*e->s) - kept);
+    }
+    e->s->intermediates = 0; // what they added is gone
+    keys_eap_over(e);
     e->settled = true;
 }
 
@@ -169,8 +172,7 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
         return;
     }
     keys_send_ike(c, m->req, e->s);
-    if (keys_both_proven(e))
-        settle(e);
+    keys_settle(e);
 }
 
 // KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
@@ -243,7 +245,6 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
         return;
     }
     int rc = child_install(k, e, m, &child.CHILD);
-    settle(e);
     if (rc)
         ipc_result(c, m->req, false, "installing the CHILD SA failed: %s",
                    rc == -EEXIST ? "these nonces have made keys before" : strerror(-rc));

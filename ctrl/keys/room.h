@@ -25,13 +25,14 @@ struct ike_entry {
     bool octets;  // what the peer's signature covers was given away: it proves itself so or not at all
     bool checked; // the peer has proven itself
     bool own_again, peer_again; // that end is at its second round (RFC 4739)
+    bool more;                  // a second round is to come
     uint32_t proven;            // by the secret of this serial number; 0: by a signature
-    struct ike_secrets *s;      // in the vault; once it is settled up to sk_ai
-    bool settled;               // nothing is proven by it any more
+    struct ike_secrets *s;      // in the vault; once it is settled up to the last octet of SK_d
+    bool settled;               // both ends are proven, and nothing is proven by it any more
     struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
     bool ppk_tried, ppk_required; // nothing is proven without it
     enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else
-    struct eap_state *eap_state;  // NULL: none
+    struct eap_state *eap_state;  // NULL: none, or it is over
     bool resumed;                 // both ends prove themselves by SK_p (RFC 5723), and by nothing else
     bool message_alone;           // of such a one: AUTH as libreswan makes it (derive.h)
     struct ticket_ref by, gave;   // the ticket that it was resumed by, the last one that it was given
@@ -60,6 +61,9 @@ void keys_drop_ike(struct keys *k, struct ike_entry *e);      // NULL: nothing
 int keys_add_ike(struct keys *k, uint32_t id, bool initiator,
                  struct ike_entry **out);         // its secrets are empty
 bool keys_both_proven(const struct ike_entry *e); // NULL: no; only then there are traffic keys
+// Behind each proof: with the last one all goes that makes proofs (SK_p, what EAP made, IntAuth), and SK_d
+// alone is left, for what comes now.
+void keys_settle(struct ike_entry *e);
 
 void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s); // SK_e and SK_a, which are wiped
 // ---- intermediate.c
@@ -82,6 +86,7 @@ void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEG
 void keys_eap_mschap(struct keys *k, struct ipc_chan *c, const struct msg_EAP_MSCHAP *m);
 void keys_eap_answer(struct keys *k, struct ipc_chan *c, const struct msg_EAP_ANSWER *m);
 void keys_eap_server(struct keys *k, struct ipc_chan *c, const struct msg_EAP_SERVER *m);
+void keys_eap_over(struct ike_entry *e); // what EAP made goes
 // ---- eap_tls.c
 void keys_eap_tls_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_BEGIN *m);
 void keys_eap_tls_sign(struct keys *k, struct ipc_chan *c, const struct msg_EAP_TLS_SIGN *m);

@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #include <openssl/crypto.h>
 
-enum { KINDS = 3, CELLS_AT_ONCE = 64 };
+enum { KINDS = 4, CELLS_AT_ONCE = 64 };
 
-static const size_t room_of[KINDS] = {64, VAULT_SMALL, VAULT_CELL};
+static const size_t room_of[KINDS] = {48, 80, 256, VAULT_CELL}; // 48, 80: SK_d alone, for years
 
 struct cell {
     struct cell *next; // while nobody has it

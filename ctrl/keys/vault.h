@@ -8,6 +8,6 @@
 
 void *vault_get(size_t size); // NULL: no memory, or more than VAULT_CELL octets
 void vault_put(void *cell);
-enum { VAULT_SMALL = 256, VAULT_CELL = 1024 };
+enum { VAULT_CELL = 1024 };
 
 #endif

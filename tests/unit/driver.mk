@@ -16,7 +16,7 @@ $(eval $(call unit_test,test_card_queues,tests/unit/test_card_queues.c $(CARD_RI
 $(eval $(call unit_test,test_engine_memory,tests/unit/test_engine_memory.c tests/unit/no_memory.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread $$(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_bus,tests/unit/test_bus.c $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
 $(eval $(call unit_test,test_soft_memory,tests/unit/test_soft_memory.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
-$(eval $(call unit_test,test_soft_keys,tests/unit/test_soft_keys.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_soft_keys,tests/unit/test_soft_keys.c tests/unit/memory_search.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 
 # The rings with hooks in the place of their barriers.
 $(BUILD)/obj/tests/unit/queue_hooked.o: driver/card/queue.c tests/unit/barrier_hooks.h

@@ -49,6 +49,7 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
                         : t == MSG_AUTH_OCTETS_IS ? m->AUTH_OCTETS_IS.octets
                         : t == MSG_KEY_LOADED     ? m->KEY_LOADED.id
                         : t == MSG_KEY_IS         ? m->KEY_IS.id
+                        : t == MSG_TICKET_IS      ? m->TICKET_IS.ticket
                         : t == MSG_EAP_CHALLENGE  ? m->EAP_CHALLENGE.challenge
                         : t == MSG_EAP_TLS_SIGNED ? m->EAP_TLS_SIGNED.signature
                         : t == MSG_EAP_MSCHAP_IS  ? m->EAP_MSCHAP_IS.authenticator

@@ -358,6 +358,23 @@ static void test_the_key_of_tickets_goes_by_itself(void **state)
     pair_free(p);
 }
 
+// SK_d stands in it: where the gateway gives no other one, it goes when it is good for nothing any more.
+static void test_a_ticket_that_is_not_renewed_goes_in_time(void **state)
+{
+    (void)state;
+    struct pair *p = resume_pair(NULL);
+    p->s[1].ike->set.ticket_lifetime = 600;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    struct table *kept = &p->s[0].keys->kept_tickets;
+    p->s[1].ike->set.session_resumption = false;
+    pair_wait(p, 590000);
+    assert_int_equal(table_count(kept), 1);
+    pair_wait(p, 20000);
+    assert_int_equal(table_count(kept), 0);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 static void test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying(void **state)
 {
     (void)state;
@@ -685,6 +702,7 @@ int main(void)
         cmocka_unit_test(test_an_orderly_end_ends_the_ticket),
         cmocka_unit_test(test_an_expired_ticket_is_not_used),
         cmocka_unit_test(test_the_key_of_tickets_goes_by_itself),
+        cmocka_unit_test(test_a_ticket_that_is_not_renewed_goes_in_time),
         cmocka_unit_test(test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying),
         cmocka_unit_test(test_one_end_alone_changes_nothing),
         cmocka_unit_test(test_a_gateway_that_stopped_to_resume_is_begun_with_in_full),
