@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctrl/config/conn_load.h"
+#include "ctrl/ctl/names.h"
 #include "ctrl/crypto/signature.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/pki/pki.h"
@@ -142,8 +143,8 @@ static const char *name_of(const struct pending *p) // that a load or unload is 
     return p->done == unloaded ? p->data : p->done == loaded ? e->names : NULL;
 }
 
-// Ike has not answered a load or unload of this name: it is ike that knows what comes of the next one.
-static bool under_way(const struct ctl *c, const char *name)
+// It is ike that knows what comes of the next one.
+bool ctl_under_way(const struct ctl *c, const char *name)
 {
     for (const struct pending *p = c->pending; p; p = p->next)
         if (name_of(p) && strcmp(name_of(p), name) == 0)
@@ -187,7 +188,8 @@ static void loaded(struct pending *p, bool ok, const char *text)
         ctl_done_simple(p, false, text);
         return;
     }
-    p->data = NULL; // the list has it
+    p->data = NULL;                 // the list has it
+    names_keep(c->names, e->names); // an unload that came before has been answered since
     keep(c, e);
     ctl_sweep_taken(c, e->names);
     ctl_done_simple(p, true, "");
@@ -227,7 +229,7 @@ static int read_conn(struct ctl *c, const struct vici_node *section, struct faul
 static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, struct slice wire)
 {
     struct pending *p;
-    ctl_sweep_begins(c);
+    ctl_sweep_begins(c, e->names);
     if (!(p = ctl_ask(c, cmd, CTL_ANSWER_MS))) {
         ctl_sweep_refused(c, e->names);
         ctl_sweep_ends(c, NULL);
@@ -262,7 +264,7 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
     }
     // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
     const struct conn_entry *old = ctl_find_conn(c, e->names);
-    if (old && !under_way(c, e->names) && slice_eq(slice_of(old->wire, old->wire_len), wr_written(&w))) {
+    if (old && !ctl_under_way(c, e->names) && slice_eq(slice_of(old->wire, old->wire_len), wr_written(&w))) {
         LOGF(CFG, 2, "connection %s is unchanged", old->names);
         ctl_sweep_taken(c, old->names);
         server_reply_ok(cmd);
@@ -279,8 +281,10 @@ static void unloaded(struct pending *p, bool ok, const char *text)
     struct ctl *c = p->ctl;
     const char *name = p->data;
     struct conn_entry **at = find_entry(c, name);
-    if (ok)
+    if (ok && ctl_under_way(c, name)) // it is loaded again
         ctl_sweep_taken(c, name);
+    else if (ok)
+        ctl_sweep_unloaded(c, name);
     if (ok && *at) {
         struct conn_entry *e = *at;
         *at = e->next;
@@ -312,13 +316,13 @@ static void unload(struct ctl *c, struct command *cmd, const char *name)
     ctl_send(p, ROOM_IKE, MSG_CONN_UNLOAD, &m);
 }
 
-// A connection that was refused is out of the configuration with this, too.
+// A connection that was refused, or that only an earlier run had, is out of the configuration with this, too.
 void cmd_unload_conn(struct ctl *c, struct command *cmd)
 {
     const char *name = vici_get(cmd->msg.root, "name");
     if (!name)
         server_reply_error(cmd, "unload: connection name missing");
-    else if (ctl_find_conn(c, name) || under_way(c, name))
+    else if (ctl_find_conn(c, name) || ctl_under_way(c, name))
         unload(c, cmd, name);
     else if (ctl_sweep_given_up(c, name))
         server_reply_ok(cmd);
@@ -328,16 +332,16 @@ void cmd_unload_conn(struct ctl *c, struct command *cmd)
 
 // ---- listing
 
-struct refused_names {
+struct awaited_names {
     const struct ctl *ctl;
     struct vici_out *out;
 };
 
-// Refused, and something may still stand in the kernel for it: swanctl unloads what is listed here and not in
-// its file, which is how a connection is taken out.
-static void put_refused(void *ctx, const char *name)
+// Refused, or of an earlier run, and something may still stand in the kernel for it: swanctl unloads what is
+// listed here and not in its file, which is how a connection is taken out.
+static void put_awaited(void *ctx, const char *name)
 {
-    struct refused_names *r = ctx;
+    struct awaited_names *r = ctx;
     if (!ctl_find_conn(r->ctl, name))
         vici_item(r->out, name);
 }
@@ -349,7 +353,7 @@ void cmd_get_conns(struct ctl *c, struct command *cmd)
     vici_list(&o, "conns");
     for (const struct conn_entry *e = c->conns; e; e = e->next)
         vici_item(&o, e->names);
-    ctl_sweep_names(c, put_refused, &(struct refused_names){c, &o});
+    ctl_sweep_names(c, put_awaited, &(struct awaited_names){c, &o});
     vici_list_end(&o);
     server_reply(cmd, &o);
 }

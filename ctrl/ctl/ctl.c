@@ -316,6 +316,16 @@ void ctl_free(struct ctl *c)
     free(c);
 }
 
+static int remember(struct ctl *c)
+{
+    char path[sizeof(c->settings.run_dir) + 16];
+    snprintf(path, sizeof(path), "%s/connections", c->settings.run_dir);
+    int r = ctl_sweep_open(c, path);
+    if (r < 0)
+        LOGF(DMN, 0, "%s: %s", path, strerror(-r));
+    return r;
+}
+
 int ctl_main(const struct child_env *env)
 {
     struct loop *l = loop_new();
@@ -323,6 +333,11 @@ int ctl_main(const struct child_env *env)
     int status = 1;
     if (!c) {
         LOGF(DMN, 0, "it cannot be set up: %s", strerror(l ? ENOMEM : errno));
+        loop_free(l);
+        return status;
+    }
+    if (remember(c) < 0) {
+        ctl_free(c);
         loop_free(l);
         return status;
     }

@@ -55,11 +55,12 @@ struct counter {
 
 struct sweep {
     struct timer after;
-    struct hash refused; // names of connections
+    struct hash awaited; // names of connections that an earlier run had, or that were refused
+    unsigned refused;    // of them, in this run
     unsigned under_way;  // loads
     unsigned last;       // id of the last client that began to load
     bool half;           // a client's loads ended before their time, and none has begun anew
-    bool blind;          // a name was refused and not kept: not in this run
+    const char *blind;   // why not all of these names are known: not in this run; or NULL
     bool done;
 };
 
@@ -76,6 +77,7 @@ struct ctl {
     unsigned conn_count;
     uint64_t conn_number;
     struct sweep sweep;
+    struct names *names;   // of what may stand in the kernel, for the next run
     struct leases *leases; // NULL: not asked for yet
     struct counter *counters;
     int64_t started; // wall clock
@@ -172,15 +174,19 @@ const char *ctl_mode_name(uint8_t action, uint8_t mode); // as charon lists it: 
 const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);
 // Of the connection that holds the child; `conn` may be empty. NULL: none.
 const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
+bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answered a load or unload of it
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
 void ctl_free_conns(struct ctl *c);
 // ---- sweep.c
 void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new to it begins with the whole
-void ctl_sweep_begins(struct ctl *c);                          // a load is under way,
+// The names that an earlier run left at `path`. 0, or -errno: they could not be read now.
+int ctl_sweep_open(struct ctl *c, const char *path);
+void ctl_sweep_begins(struct ctl *c, const char *name);        // a load is under way,
 void ctl_sweep_ends(struct ctl *c, const struct command *cmd); // ... or was; cmd: NULL if answered before
 void ctl_sweep_refused(struct ctl *c, const char *name);
-void ctl_sweep_taken(struct ctl *c, const char *name);    // loaded or unloaded
-bool ctl_sweep_given_up(struct ctl *c, const char *name); // unloaded, and never loaded: had it been refused?
+void ctl_sweep_taken(struct ctl *c, const char *name); // loaded, or about to be again
+void ctl_sweep_unloaded(struct ctl *c, const char *name);
+bool ctl_sweep_given_up(struct ctl *c, const char *name); // unloaded, and never loaded: was it awaited?
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx);
 void ctl_sweep_cut(void *ctl); // a client that loaded was disconnected
 void ctl_sweep_free(struct ctl *c);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctrl/ctl/leases.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ctrl/ctl/kept_file.h"
 #include "ctrl/lib/hash.h"
 #include "ctrl/lib/log.h"
 
@@ -127,44 +127,12 @@ static void empty(struct leases *l, struct kept_pool *p)
 static size_t print_line(char *buf, size_t size, const char *pool, const struct addr *a, struct slice id)
 {
     char text[64];
-    size_t n = 0;
-    for (; *pool && n + 4 < size; pool++)
-        n += (size_t)snprintf(buf + n, size - n,
-                              isalnum((unsigned char)*pool) || strchr("._-", *pool) ? "%c" : "%%%02x",
-                              (unsigned char)*pool);
+    size_t n = kept_print_name(buf, size, pool);
     n += (size_t)snprintf(buf + n, size - n, " %s ", addr_print(a, text, sizeof(text)));
     for (size_t i = 0; i < id.len && n + 3 < size; i++)
         n += (size_t)snprintf(buf + n, size - n, "%02x", id.p[i]);
     buf[n++] = '\n';
     return n;
-}
-
-static int digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool octet(const char *s, uint8_t *out)
-{
-    int hi = digit(s[0]), lo = hi < 0 ? -1 : digit(s[1]);
-    if (lo < 0)
-        return false;
-    *out = (uint8_t)(hi << 4 | lo);
-    return true;
-}
-
-static bool read_name(const char *text, char *name)
-{
-    size_t n = 0;
-    for (; *text; n++) {
-        uint8_t c = (uint8_t)*text;
-        if (n + 1 == NAME_MAX_LEN || (*text == '%' && (!octet(text + 1, &c) || !c)))
-            return false;
-        name[n] = (char)c;
-        text += *text == '%' ? 3 : 1;
-    }
-    name[n] = 0;
-    return n > 0;
 }
 
 // Without its newline, which is cut at its blanks. -EINVAL: it is damaged; or as put().
@@ -179,10 +147,10 @@ static int read_line(struct leases *l, char *line)
         return -EINVAL;
     *addr++ = 0;
     *hex++ = 0;
-    if (!read_name(line, name) || !addr_parse(addr, &a))
+    if (kept_read_name(line, name) <= 0 || !addr_parse(addr, &a))
         return -EINVAL;
     for (; *hex; hex += 2, n++)
-        if (n == ID_MAX || !octet(hex, &id[n]))
+        if (n == ID_MAX || !kept_octet(hex, &id[n]))
             return -EINVAL;
     return n >= 4 ? put(l, name, &a, slice_of(id, n)) : -EINVAL;
 }
@@ -196,30 +164,17 @@ static void fault(struct leases *l, const char *what)
     l->fault_told = true;
 }
 
-static bool write_all(int fd, const char *p, size_t n)
+static bool write_pools(const void *leases, int fd)
 {
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
-static bool write_pools(const struct leases *l, int fd)
-{
+    const struct leases *l = leases;
     char line[LINE_MAX_LEN];
-    bool good = write_all(fd, HEADER, sizeof(HEADER) - 1);
+    bool good = kept_write(fd, HEADER, sizeof(HEADER) - 1);
     for (const struct kept_pool *p = l->pools; p && good; p = p->next)
         for (const struct kept *k = p->first; k && good; k = k->next)
             good = !k->id ||
-                   write_all(fd, line,
-                             print_line(line, sizeof(line), p->name, &k->addr, slice_of(k->id, k->id_len)));
-    return good && fsync(fd) == 0;
+                   kept_write(fd, line,
+                              print_line(line, sizeof(line), p->name, &k->addr, slice_of(k->id, k->id_len)));
+    return good;
 }
 
 // The next lease writes the file anew: what has been dropped meanwhile must not stay in it.
@@ -233,15 +188,9 @@ static void stop_appending(struct leases *l)
 // All that is known, in a new file that takes the old one's place when it is whole.
 static void rewrite(struct leases *l)
 {
-    char path[sizeof(l->path) + 4];
-    snprintf(path, sizeof(path), "%s.new", l->path);
-    unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || !write_pools(l, fd) || rename(path, l->path) != 0) {
+    int fd = kept_replace(l->path, write_pools, l);
+    if (fd < 0) {
         fault(l, "writing it");
-        if (fd >= 0)
-            close(fd);
-        unlink(path); // it takes the room that there is none of
         stop_appending(l);
         return;
     }
@@ -362,7 +311,7 @@ void leases_keep(struct leases *l, const struct msg_LEASE *m)
         return;
     }
     l->lines++;
-    if (!write_all(l->fd, line, print_line(line, sizeof(line), m->pool, &m->address, m->identity))) {
+    if (!kept_write(l->fd, line, print_line(line, sizeof(line), m->pool, &m->address, m->identity))) {
         fault(l, "writing it");
         stop_appending(l); // whole again with the next lease
     }

@@ -1,47 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 // When path may sweep the kernel of what an earlier run left there: once the whole configuration has been
 // taken. VICI has no command that says so. It is taken when nothing has been loaded for a while, no load is
-// under way, and none was refused whose name has not been loaded or unloaded since: what such a connection
-// protected before the restart would go out in clear, although the configuration still names it.
+// under way, and each connection that an earlier run had (names.h), or that was refused, has been loaded or
+// unloaded since: what it protected before the restart would go out in clear, although the configuration may
+// still name it. They are listed among the loaded ones (get-conns), of which swanctl unloads whatever its
+// file does not name, and nothing that the file names and that it cannot load.
 #include "ctrl/ctl/ctl.h"
+#include "ctrl/ctl/names.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct refused {
+struct awaited {
     struct hash_node node; // first
+    bool refused;          // in this run
     char name[];
 };
 
-static struct refused *find(const struct sweep *s, const char *name)
+static struct awaited *find(const struct sweep *s, const char *name)
 {
-    for (struct hash_node *n = hash_first(&s->refused, hash_str(0, name)); n; n = hash_next(n))
-        if (strcmp(((struct refused *)n)->name, name) == 0)
-            return (struct refused *)n;
+    for (struct hash_node *n = hash_first(&s->awaited, hash_str(0, name)); n; n = hash_next(n))
+        if (strcmp(((struct awaited *)n)->name, name) == 0)
+            return (struct awaited *)n;
     return NULL;
 }
 
-static bool add(struct sweep *s, const char *name) // false: no memory
+static bool add(struct sweep *s, const char *name, bool refused) // false: no memory
 {
     size_t len = strlen(name) + 1;
-    struct refused *r = calloc(1, sizeof(*r) + len);
-    if (r)
+    struct awaited *r = calloc(1, sizeof(*r) + len);
+    if (r) {
         memcpy(r->name, name, len);
-    if (r && hash_add(&s->refused, &r->node, hash_str(0, name)) < 0) {
+        r->refused = refused;
+    }
+    if (r && hash_add(&s->awaited, &r->node, hash_str(0, name)) < 0) {
         free(r);
         r = NULL;
     }
+    s->refused += r && refused;
     return r != NULL;
 }
 
 // What keeps it from happening; "": nothing.
 static const char *what_holds(const struct sweep *s)
 {
-    const struct refused *r = (const struct refused *)hash_each(&s->refused, NULL);
+    const struct awaited *r = (const struct awaited *)hash_each(&s->awaited, NULL);
     return r          ? (r->name[0] ? r->name : "without a name")
            : s->half  ? "a client went away while it loaded"
-           : s->blind ? "more connections were refused than are kept count of"
+           : s->blind ? s->blind
                       : "";
 }
 
@@ -49,7 +57,7 @@ static void quiet(struct timer *t)
 {
     struct ctl *c = t->ctx;
     struct sweep *s = &c->sweep;
-    struct msg_SWEEP m = {.refused = (uint32_t)s->refused.count};
+    struct msg_SWEEP m = {.awaited = (uint32_t)s->awaited.count};
     snprintf(m.held, sizeof(m.held), "%s", what_holds(s));
     s->done = !m.held[0];
     ipc_send(c->chan[ROOM_PATH], MSG_SWEEP, &m);
@@ -73,8 +81,9 @@ void ctl_sweep_load(struct ctl *c, const struct command *cmd)
     }
 }
 
-void ctl_sweep_begins(struct ctl *c)
+void ctl_sweep_begins(struct ctl *c, const char *name)
 {
+    names_keep(c->names, name);
     c->sweep.under_way++;
     timer_stop(c->loop, &c->sweep.after);
 }
@@ -90,28 +99,39 @@ void ctl_sweep_ends(struct ctl *c, const struct command *cmd)
 void ctl_sweep_refused(struct ctl *c, const char *name)
 {
     struct sweep *s = &c->sweep;
-    if (!s->done && !find(s, name) && (s->refused.count >= CTL_MAX_REFUSED || !add(s, name)))
-        s->blind = true;
+    if (s->done && !ctl_find_conn(c, name) && !ctl_under_way(c, name))
+        names_drop(c->names, name);
+    if (!s->done)
+        names_keep(c->names, name);
+    if (!s->done && !find(s, name) && (s->refused >= CTL_MAX_REFUSED || !add(s, name, true)))
+        s->blind = "more connections were refused than are kept count of";
     settle(c);
 }
 
 void ctl_sweep_taken(struct ctl *c, const char *name)
 {
-    struct refused *r = find(&c->sweep, name);
+    struct awaited *r = find(&c->sweep, name);
     if (r) {
-        hash_del(&c->sweep.refused, &r->node);
+        c->sweep.refused -= r->refused;
+        hash_del(&c->sweep.awaited, &r->node);
         free(r);
     }
     settle(c);
 }
 
+void ctl_sweep_unloaded(struct ctl *c, const char *name)
+{
+    names_drop(c->names, name);
+    ctl_sweep_taken(c, name);
+}
+
 // The unload of a name that was never heard of says nothing of the configuration.
 bool ctl_sweep_given_up(struct ctl *c, const char *name)
 {
-    bool refused = find(&c->sweep, name) != NULL;
-    if (refused)
-        ctl_sweep_taken(c, name);
-    return refused;
+    bool awaited = find(&c->sweep, name) != NULL;
+    if (awaited)
+        ctl_sweep_unloaded(c, name);
+    return awaited;
 }
 
 void ctl_sweep_cut(void *ctl)
@@ -121,15 +141,35 @@ void ctl_sweep_cut(void *ctl)
 
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx)
 {
-    for (const struct hash_node *n = NULL; !c->sweep.done && (n = hash_each(&c->sweep.refused, n));)
-        each(ctx, ((const struct refused *)n)->name);
+    for (const struct hash_node *n = NULL; !c->sweep.done && (n = hash_each(&c->sweep.awaited, n));)
+        each(ctx, ((const struct awaited *)n)->name);
+}
+
+static void await(void *ctx, const char *name)
+{
+    struct sweep *s = ctx;
+    if (!add(s, name, false))
+        s->blind = "no memory for the names of an earlier run's connections";
+}
+
+int ctl_sweep_open(struct ctl *c, const char *path)
+{
+    struct sweep *s = &c->sweep;
+    if (!(c->names = names_open(path)))
+        return -errno;
+    names_each(c->names, await, s);
+    if (!names_whole(c->names))
+        s->blind = "not all names of an earlier run's connections are known; to go on by those that are, "
+                   "remove their file while the daemon is down (see the log of its start)";
+    return 0;
 }
 
 void ctl_sweep_free(struct ctl *c)
 {
     struct hash_node *n;
     timer_stop(c->loop, &c->sweep.after);
-    while ((n = hash_pop(&c->sweep.refused)))
+    while ((n = hash_pop(&c->sweep.awaited)))
         free(n);
-    hash_free(&c->sweep.refused);
+    hash_free(&c->sweep.awaited);
+    names_close(c->names);
 }

@@ -200,8 +200,8 @@
 // ---- ctl -> path
 #define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT
 // The configuration is taken: what an earlier run left in the kernel and nobody has asked for again goes; held: not yet, and
-// why not (the name of a refused connection, of `refused`; or what else). No answer.
-#define MSG_SWEEP_FIELDS(F)        F(STR, held, NAME_MAX_LEN) F(U32, refused, 0)
+// why not (the name of a connection that was refused or has not come yet, of `awaited`; or what else). No answer.
+#define MSG_SWEEP_FIELDS(F)        F(STR, held, NAME_MAX_LEN) F(U32, awaited, 0)
 #define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
 #define MSG_POLICY_LIST_FIELDS(F)  F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)        // a page: -> POLICY_IS ..., LIST_MORE or RESULT
 // ---- path -> ctl

@@ -98,11 +98,11 @@ static void hold_back(struct path *p, const struct msg_SWEEP *m)
     if (!n || p->watch.held_told)
         return;
     p->watch.held_told = true;
-    if (m->refused)
+    if (m->awaited)
         LOGF(KNL, 0,
              "%u objects in the kernel of an earlier run stay, and what they protect stays blocked, until "
-             "connection '%s' is loaded or taken out of the configuration (%u refused)",
-             n, m->held, m->refused);
+             "connection '%s' is loaded or taken out of the configuration (%u such)",
+             n, m->held, m->awaited);
     else
         LOGF(KNL, 0,
              "%u objects in the kernel of an earlier run stay, and what they protect stays blocked: %s", n,

@@ -290,14 +290,11 @@ static bool opens(void *unused)
 
 // The file still names it: what it protected stays closed until it is loaded or taken out of the file,
 // however long that takes. There is nobody at the other end, so that a ping that is answered went in clear.
-static void test_connection_refused_after_a_restart_keeps_its_traffic_blocked(void **state)
+static void stays_blocked(const char *line)
 {
-    (void)state;
     char *const no_card[] = {"--card", "none", NULL};
     const struct tunnel_options good = {.start_action = "none", .sections = other_connection},
-                                broken = {.start_action = "none",
-                                          .sections = other_connection,
-                                          .conn = "dpd_delay = soon"};
+                                broken = {.start_action = "none", .sections = other_connection, .conn = line};
     struct lab *l = &rig.lab;
     memset(&rig, 0, sizeof(rig));
     rig.vici[WEST] = rig.vici[EAST] = -1;
@@ -315,6 +312,19 @@ static void test_connection_refused_after_a_restart_keeps_its_traffic_blocked(vo
     assert_true(load_only_the_other());
     assert_true(wait_for(opens, NULL, 20000));
     assert_true(blocks() > 0 && blocks() < both);
+}
+
+static void test_connection_refused_after_a_restart_keeps_its_traffic_blocked(void **state)
+{
+    (void)state;
+    stays_blocked("dpd_delay = soon");
+}
+
+// Swanctl cannot read its certificate, and sends nothing of it.
+static void test_connection_passed_over_after_a_restart_keeps_its_traffic_blocked(void **state)
+{
+    (void)state;
+    stays_blocked("local-2 { certs = /nonexistent/cert.pem }");
 }
 
 // ---- a reader that stands still
@@ -499,6 +509,7 @@ int main(int argc, char **argv)
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
         T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),
+        T(test_connection_passed_over_after_a_restart_keeps_its_traffic_blocked),
         T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
         T(test_a_ctl_that_stands_still_stops_nothing),
         T(test_blocks_flushed_while_the_tun_is_down_are_put_back),

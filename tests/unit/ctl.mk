@@ -20,5 +20,6 @@ $(eval $(call unit_test,test_config_memory,tests/unit/test_config_memory.c tests
 $(eval $(call unit_test,test_ctl_memory,tests/unit/test_ctl_memory.c tests/unit/vici_rig.c tests/unit/no_memory.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_dn,tests/unit/test_dn.c ctrl/crypto/dn.c,-lcrypto))
 DISK_LDFLAGS := -Wl,--wrap=write,--wrap=open,--wrap=rename,--wrap=fsync
-$(eval $(call unit_test,test_leases_disk,tests/unit/test_leases_disk.c ctrl/ctl/leases.c $(CTRL_LIB_SRCS),-lcrypto -lm $(DISK_LDFLAGS)))
-$(eval $(call unit_test,test_leases,tests/unit/test_leases.c tests/unit/no_memory.c ctrl/ctl/leases.c $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
+$(eval $(call unit_test,test_leases_disk,tests/unit/test_leases_disk.c ctrl/ctl/leases.c ctrl/ctl/kept_file.c $(CTRL_LIB_SRCS),-lcrypto -lm $(DISK_LDFLAGS)))
+$(eval $(call unit_test,test_names,tests/unit/test_names.c ctrl/ctl/names.c ctrl/ctl/kept_file.c $(CTRL_LIB_SRCS),-lcrypto -lm $(DISK_LDFLAGS)))
+$(eval $(call unit_test,test_leases,tests/unit/test_leases.c tests/unit/no_memory.c ctrl/ctl/leases.c ctrl/ctl/kept_file.c $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))

@@ -263,9 +263,9 @@ static void leave_behind(void)
     start();
 }
 
-static void sweep(const char *held, unsigned refused)
+static void sweep(const char *held, unsigned awaited)
 {
-    struct msg_SWEEP m = {.refused = refused};
+    struct msg_SWEEP m = {.awaited = awaited};
     snprintf(m.held, sizeof(m.held), "%s", held);
     kernel_watch_sweep(&path, &m);
     pass(60 * SECOND);

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,11 +29,11 @@ static void expect_swept(void)
     expect_nothing(ROOM_PATH);
 }
 
-static void expect_held(const char *why, unsigned refused)
+static void expect_held(const char *why, unsigned awaited)
 {
     union msg m = expect(ROOM_PATH, MSG_SWEEP);
     assert_string_equal(m.SWEEP.held, why);
-    assert_int_equal(m.SWEEP.refused, refused);
+    assert_int_equal(m.SWEEP.awaited, awaited);
     pass(60000);
     expect_nothing(ROOM_PATH);
 }
@@ -106,7 +108,7 @@ static void test_sweep_waits_for_connections_that_ike_refuses(void **state)
     pass(10000);
     union msg m = expect(ROOM_PATH, MSG_SWEEP);
     assert_true(!strcmp(m.SWEEP.held, "x") || !strcmp(m.SWEEP.held, "z"));
-    assert_int_equal(m.SWEEP.refused, 2);
+    assert_int_equal(m.SWEEP.awaited, 2);
     load_conn("x");
     pass(10000);
     expect_held("z", 1);
@@ -182,7 +184,7 @@ static void test_refused_names_are_bounded(void **state)
         snprintf(name, sizeof(name), "x%u", i);
         refuse_here(name);
     }
-    assert_int_equal(ctl->sweep.refused.count, CTL_MAX_REFUSED);
+    assert_int_equal(ctl->sweep.refused, CTL_MAX_REFUSED);
     for (unsigned i = 0; i <= CTL_MAX_REFUSED; i++) {
         snprintf(name, sizeof(name), "x%u", i);
         load_conn(name);
@@ -269,6 +271,210 @@ static void test_sweep_waits_when_a_client_is_hung_up_on(void **state)
     expect_swept();
 }
 
+// ---- names of an earlier run
+
+static char dir[64], path[100];
+
+static int with_file(void **state)
+{
+    strcpy(dir, "/tmp/test_sweep.XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(path, sizeof(path), "%s/connections", dir);
+    return ctl_set_up(state) ? -1 : ctl_sweep_open(ctl, path);
+}
+
+static int without_file(void **state)
+{
+    unlink(path);
+    return ctl_tear_down(state) | rmdir(dir);
+}
+
+static void restart(void)
+{
+    void *state = NULL;
+    assert_int_equal(ctl_tear_down(&state), 0);
+    assert_int_equal(ctl_set_up(&state), 0);
+    assert_int_equal(ctl_sweep_open(ctl, path), 0);
+}
+
+static void unload(const char *name)
+{
+    request("unload-conn", "name", name, NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req, true, "");
+    expect_success();
+}
+
+// A certificate that swanctl cannot read, or swanctl killed before it came to it: nothing is said of x.
+static void test_sweep_waits_for_what_an_earlier_run_had(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    restart();
+    expect_conns("x", "y");
+    pass(60000);
+    expect_nothing(ROOM_PATH);
+    load_conn("y");
+    pass(10000);
+    expect_held("x", 1);
+    restart(); // a run that never heard of x
+    load_conn("y");
+    pass(10000);
+    expect_held("x", 1);
+    expect_conns("x", "y");
+    load_conn("x");
+    pass(10000);
+    expect_swept();
+    expect_conns("x", "y");
+}
+
+// What the file has no more swanctl unloads, as it is listed.
+static void test_unload_of_what_an_earlier_run_had_lets_it_go(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    restart();
+    load_conn("y");
+    request("unload-conn", "name", "x", NULL);
+    expect_success();
+    expect_nothing(ROOM_IKE);
+    pass(10000);
+    expect_swept();
+    expect_conns("y", NULL);
+    restart();
+    expect_conns("y", NULL);
+}
+
+static void test_unloaded_connection_is_not_awaited_by_the_next_run(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    unload("x");
+    restart();
+    load_conn("y");
+    pass(10000);
+    expect_swept();
+}
+
+// Of what is under way when the daemon dies something may stand in the kernel.
+static void test_load_that_is_under_way_is_awaited_by_the_next_run(void **state)
+{
+    (void)state;
+    load_conn("y");
+    send_conn("x", "none");
+    expect(ROOM_IKE, MSG_CONN_LOAD);
+    restart();
+    load_conn("y");
+    pass(10000);
+    expect_held("x", 1);
+}
+
+static void test_unload_that_is_under_way_is_awaited_by_the_next_run(void **state)
+{
+    (void)state;
+    load_conn("x");
+    request("unload-conn", "name", "x", NULL);
+    expect(ROOM_IKE, MSG_CONN_UNLOAD);
+    restart();
+    expect_conns("x", NULL);
+}
+
+static void test_load_behind_an_unload_is_awaited_by_the_next_run(void **state)
+{
+    (void)state;
+    load_conn("x");
+    int first = client;
+    request("unload-conn", "name", "x", NULL);
+    union msg out = expect(ROOM_IKE, MSG_CONN_UNLOAD);
+    client = join();
+    send_conn("x", "none");
+    union msg in = expect(ROOM_IKE, MSG_CONN_LOAD);
+    result(ROOM_IKE, out.CONN_UNLOAD.req, true, "");
+    close(first);
+    restart();
+    expect_conns("x", NULL);
+    (void)in;
+}
+
+// What stood for it under its former name the next run does not know.
+static void test_refused_connection_is_awaited_by_the_next_run(void **state)
+{
+    (void)state;
+    load_conn("y");
+    refuse_here("x");
+    refuse_there("z");
+    restart();
+    load_conn("y");
+    load_conn("x");
+    pass(10000);
+    expect_held("z", 1);
+    load_conn("z");
+    pass(10000);
+    expect_swept();
+    refuse_there("w"); // nothing of an earlier run is left that it could mean
+    restart();
+    request("unload-conn", "name", "w", NULL);
+    expect_error("'w' not found");
+}
+
+static void test_refused_edit_is_awaited_by_the_next_run(void **state)
+{
+    (void)state;
+    load_conn("x");
+    pass(10000);
+    expect_swept();
+    refuse_here("x");
+    restart();
+    expect_conns("x", NULL);
+}
+
+static void test_damaged_file_of_names_holds_the_sweep(void **state)
+{
+    (void)state;
+    load_conn("x");
+    assert_int_equal(truncate(path, 10), 0);
+    restart();
+    load_conn("x");
+    pass(10000);
+    union msg m = expect(ROOM_PATH, MSG_SWEEP);
+    assert_non_null(strstr(m.SWEEP.held, "not all names of an earlier run's connections are known"));
+    assert_int_equal(m.SWEEP.awaited, 0);
+    unlink(path); // as the log says
+    restart();
+    load_conn("x");
+    pass(10000);
+    expect_swept();
+}
+
+// They are no refusals, of which there is a bound.
+static void test_names_of_an_earlier_run_take_no_room_of_refused_ones(void **state)
+{
+    char name[16];
+    (void)state;
+    for (unsigned i = 0; i <= CTL_MAX_REFUSED; i++) {
+        snprintf(name, sizeof(name), "x%u", i);
+        load_conn(name);
+    }
+    restart();
+    refuse_here("y");
+    refuse_here("x0");
+    assert_int_equal(ctl->sweep.refused, 1);
+    assert_int_equal(ctl->sweep.awaited.count, CTL_MAX_REFUSED + 2);
+    for (unsigned i = 0; i <= CTL_MAX_REFUSED; i++) {
+        snprintf(name, sizeof(name), "x%u", i);
+        load_conn(name);
+    }
+    pass(10000);
+    expect_held("y", 1);
+    load_conn("y");
+    assert_int_equal(ctl->sweep.refused, 0);
+    pass(10000);
+    expect_swept();
+}
+
 // ---- what is under way
 
 static void test_load_of_what_is_being_unloaded_goes_to_ike(void **state)
@@ -331,6 +537,7 @@ static void test_late_answer_of_ike_counts(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, ctl_set_up, ctl_tear_down)
+#define F(f) cmocka_unit_test_setup_teardown(f, with_file, without_file)
     const struct CMUnitTest tests[] = {
         T(test_sweep_comes_ten_seconds_after_the_last_load),
         T(test_sweep_waits_for_a_connection_that_is_refused_here),
@@ -348,6 +555,16 @@ int main(void)
         T(test_load_of_what_is_being_unloaded_goes_to_ike),
         T(test_unload_of_what_is_being_loaded_goes_to_ike),
         T(test_late_answer_of_ike_counts),
+        F(test_sweep_waits_for_what_an_earlier_run_had),
+        F(test_unload_of_what_an_earlier_run_had_lets_it_go),
+        F(test_unloaded_connection_is_not_awaited_by_the_next_run),
+        F(test_load_that_is_under_way_is_awaited_by_the_next_run),
+        F(test_unload_that_is_under_way_is_awaited_by_the_next_run),
+        F(test_load_behind_an_unload_is_awaited_by_the_next_run),
+        F(test_refused_connection_is_awaited_by_the_next_run),
+        F(test_refused_edit_is_awaited_by_the_next_run),
+        F(test_damaged_file_of_names_holds_the_sweep),
+        F(test_names_of_an_earlier_run_take_no_room_of_refused_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
