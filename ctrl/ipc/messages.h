@@ -13,7 +13,7 @@
 #define MSG_READY_FIELDS(F)       F(U8, room, 0)                                   // child -> supervisor: I serve
 #define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready
 #define MSG_SERVING_FIELDS(F)     F(U8, unused, 0)                                 // ctl -> supervisor: VICI is open
-#define MSG_SHUTDOWN_FIELDS(F)    F(U8, soon, 0)                                   // supervisor -> child; ike answers after its DELETEs. soon: path goes on till the next
+#define MSG_SHUTDOWN_FIELDS(F)    F(U8, soon, 0) F(U8, orderly, 0)                 // supervisor -> child; ike answers after its DELETEs. soon: path goes on till the next. orderly: nothing has failed
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary

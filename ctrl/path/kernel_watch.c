@@ -154,10 +154,9 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
     return rc;
 }
 
-// Only an orderly end takes away what blocks, and only where that is asked for.
 void kernel_watch_close(struct path *p)
 {
-    bool leave = p->set.block_on_exit || p->status;
+    bool leave = path_leaves_closed(p);
     timer_stop(p->loop, &p->watch.repair);
     timer_stop(p->loop, &p->watch.moved);
     if (p->watch.fd.fd >= 0 && p->kernel)

@@ -229,6 +229,7 @@ struct path {
     struct timer tick, scan;
     struct path_engine engines[PATH_ENGINES];
     bool leaving; // see spd_leave_closed
+    bool orderly; // the daemon ends as somebody has asked it to, and nothing has failed
     bool threads; // a card may be opened, and looked after, in threads of its own
     bool retry;   // a half waits for room in an engine
     int status;   // of the process at its end
@@ -241,6 +242,13 @@ struct path {
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
     uint32_t card_error_logged;
 };
+
+// What protected policies block stays when path ends: unless that is not wanted and the end is an orderly
+// one.
+static inline bool path_leaves_closed(const struct path *p)
+{
+    return p->set.block_on_exit || p->status || !p->orderly;
+}
 
 static inline struct esp_engine *path_soft(const struct path *p)
 {

@@ -12,10 +12,11 @@
 #define SCAN_MS      500
 #define CARD_WAIT_MS 2000 // at the start, for a card that is there
 
-static void shut_down(struct path *p, bool soon)
+static void shut_down(struct path *p, const struct msg_SHUTDOWN *m)
 {
+    p->orderly = m->orderly;
     spd_leave_closed(p);
-    if (!soon)
+    if (!m->soon)
         loop_stop(p->loop);
 }
 
@@ -38,7 +39,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SWEEP: kernel_watch_sweep(p, &m->SWEEP); break;
-    case MSG_SHUTDOWN: shut_down(p, m->SHUTDOWN.soon); break;
+    case MSG_SHUTDOWN: shut_down(p, &m->SHUTDOWN); break;
     case MSG_SETTINGS:
         if (m->SETTINGS.settings.len == sizeof(p->set))
             memcpy(&p->set, m->SETTINGS.settings.p, sizeof(p->set));

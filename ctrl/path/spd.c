@@ -513,7 +513,7 @@ static void drop_unneeded(struct path *p, struct policy *pol)
 
 void spd_leave_closed(struct path *p)
 {
-    p->leaving = p->set.block_on_exit;
+    p->leaving = path_leaves_closed(p);
 }
 
 void spd_release(struct path *p, struct child *c)

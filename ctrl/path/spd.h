@@ -82,8 +82,8 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
 void spd_serve(struct path *p, struct child *c);   // from now on it takes packets
 void spd_retire(struct path *p, struct child *c);  // from now on it does not
 void spd_release(struct path *p, struct child *c); // it is gone
-void spd_leave_closed(struct path *p); // the daemon ends: what SAs alone keep closed is left to the next run,
-                                       // unless block_on_exit = no
+void spd_leave_closed(struct path *p); // the daemon ends: what SAs alone keep closed is left to the next run
+                                       // where path_leaves_closed
 
 // policy_kernel.c: what the kernel holds for policies, changed by difference: new before old. 0, or a
 // negative errno and nothing has changed.

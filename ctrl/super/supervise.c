@@ -60,7 +60,8 @@ static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, 
 static void tell(struct super *s, enum room room, bool soon)
 {
     if (s->pid[room] > 0)
-        ipc_send(s->chan[room], MSG_SHUTDOWN, &(struct msg_SHUTDOWN){.soon = soon});
+        ipc_send(s->chan[room], MSG_SHUTDOWN,
+                 &(struct msg_SHUTDOWN){.soon = soon, .orderly = s->status == 0});
 }
 
 static void end_rest(struct super *s)

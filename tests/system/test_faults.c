@@ -71,6 +71,11 @@ static void finish(const char *what)
     assert_int_equal(flow.wire_repeated + flow.repeated + flow.wrong, 0);
 }
 
+static bool write_config(const char *path, const char *text)
+{
+    return sh("printf '%%s\\n' '%s' >%s", text, path) == 0;
+}
+
 // ---- a process that dies
 
 static pid_t room(const char *name)
@@ -200,6 +205,38 @@ static void test_supervisor_dies_with_the_card(void **state)
 {
     (void)state;
     dies("supervisor", true);
+}
+
+// block_on_exit = no is for the end that somebody has asked for, whichever process it is that dies otherwise.
+static void test_blocks_go_at_an_orderly_end_alone(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ctl", "ike", "keys", "path", "supervisor"};
+    static char path[64];
+    static char *const extra[] = {"--card", "none", "--config", path, NULL};
+    const struct tunnel_options o = {.start_action = "none"};
+    struct lab *l = &rig.lab;
+    int status;
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    snprintf(path, sizeof(path), "/tmp/espfault-%d.conf", (int)getpid());
+    assert_true(write_config(path, "espalierd { block_on_exit = no }") && lab_up(l, "espfault"));
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char rooms[64] = "";
+        assert_true(espalierd_start(l, &l->west, &l->east, &o, extra));
+        assert_true(blocks() > 0);
+        sh_read(rooms, sizeof(rooms), "tr '\\n' ' ' </proc/%d/task/%d/children", (int)l->west.daemon,
+                (int)l->west.daemon);
+        assert_int_equal(kill(room(names[i]), SIGKILL), 0);
+        assert_true(wait_for(is_over, &status, 4000) && wait_for(all_gone, rooms, 1000));
+        l->west.daemon = 0;
+        if (!blocks() || !unanswered(l, &l->west, &l->east, 1))
+            fail_msg("when %s dies, what blocks goes", names[i]);
+    }
+    assert_true(espalierd_start(l, &l->west, &l->east, &o, extra));
+    assert_true(stop(&l->west.daemon, SIGTERM, PATIENCE_MS));
+    sh("rm %s", path);
+    assert_int_equal(blocks(), 0);
 }
 
 // ---- no room left
@@ -467,11 +504,6 @@ static void test_blocks_flushed_while_the_tun_is_down_are_put_back(void **state)
     assert_true(wait_for(ping_comes_back, NULL, PATIENCE_MS));
 }
 
-static bool write_config(const char *path, const char *text)
-{
-    return sh("printf '%%s\\n' '%s' >%s", text, path) == 0;
-}
-
 // What is read again holds from then on, and what is not is named.
 static void test_settings_that_are_read_again_hold_at_the_end(void **state)
 {
@@ -506,6 +538,7 @@ int main(int argc, char **argv)
         T(test_path_dies_with_the_card),
         T(test_supervisor_dies),
         T(test_supervisor_dies_with_the_card),
+        T(test_blocks_go_at_an_orderly_end_alone),
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
         T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),

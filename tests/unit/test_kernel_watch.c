@@ -234,21 +234,24 @@ static void test_tun_that_is_gone_ends_path(void **state)
     assert_int_equal(loop_run(path.loop), 0); // it has been stopped
 }
 
-// block_on_exit = no is for an orderly end.
+// block_on_exit = no is for an orderly end: one that the supervisor calls so, and in which path has not
+// failed.
 static void test_what_blocks_goes_at_an_orderly_end_alone(void **state)
 {
     (void)state;
     static struct one o;
-    for (int fault = 0; fault < 2; fault++) {
+    enum { ORDERLY, TUN_GONE, ANOTHER_FAILED, CASES };
+    for (int how = ORDERLY; how < CASES; how++) {
         put(&o, POLICY_PROTECT, "10.1.0.0/16", "10.2.0.0/16");
         path.set.block_on_exit = false;
         news = (struct knotice){.kind = KNOTE_TUN_GONE};
-        if (fault)
+        path.orderly = how != ANOTHER_FAILED;
+        if (how == TUN_GONE)
             path.watch.fd.ready(&path.watch.fd, 0);
         end();
         int says = out_says("10.1.0.1", "10.2.0.1");
         start(); // for tear_down
-        assert_int_equal(says, fault ? KXFRM_BLOCK : 0);
+        assert_int_equal(says, how == ORDERLY ? 0 : KXFRM_BLOCK);
     }
 }
 

@@ -139,6 +139,7 @@ static void test_what_an_sa_kept_closed_opens_at_the_end_where_blocks_go_with_th
     struct rig *r = *state;
     fake_blocks = 1;
     r->p->set.block_on_exit = false;
+    r->p->orderly = true;
     rig_must_install(r, 1, OFFLOAD_NO, "software");
     rig_must_apply(r, "rig", NULL, 0);
     spd_leave_closed(r->p);

@@ -423,7 +423,7 @@ static void tell(struct daemon *d, enum room r, enum msg_type t, bool soon)
 {
     uint8_t b[64];
     struct writer w = writer_of(b, sizeof(b));
-    union msg m = {.SHUTDOWN.soon = soon};
+    union msg m = {.SHUTDOWN = {.soon = soon, .orderly = true}};
     msg_write(&w, t, &m);
     if (d->super[r] >= 0)
         (void)!send(d->super[r], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
