@@ -61,7 +61,7 @@ enum knotice_kind {
     KNOTE_TUN_GONE,  // deleted
     KNOTE_LINKS,     // an interface came or went
     KNOTE_ADDRESSES, // an address of the machine, or a route of somebody else, came or went
-    KNOTE_LOST,      // notices were lost: anything may have happened
+    KNOTE_LOST,      // notices were lost, up to now: anything may have happened
 };
 struct knotice {
     enum knotice_kind kind;
@@ -93,6 +93,9 @@ struct kernel_ops {
     int (*address)(struct kernel *k, const struct addr *a, bool add);
     // Packets that the TUN's queue had no room for, since it was made. 0 or -errno. NULL: nobody counts them.
     int (*tun_lost)(struct kernel *k, uint64_t *out);
+    // Whether our TUN is up, for when notices were lost: 1 or 0; -ENODEV: it is gone; another -errno: it
+    // cannot be said now. NULL: no notice is ever lost.
+    int (*tun_state)(struct kernel *k);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

@@ -3,6 +3,7 @@
 // answered once, a moment later.
 #include "ctrl/path/kernel_watch.h"
 
+#include <errno.h>
 #include <sys/epoll.h>
 
 #include "ctrl/lib/log.h"
@@ -10,9 +11,10 @@
 #include "ctrl/path/path.h"
 
 enum {
-    REPAIR_MS = 50,  // from the first notice of a burst
-    MOVED_MS = 10,   // likewise, of addresses and routes: a tunnel may hang on it
-    AGAIN_MS = 1000, // where something could not be put back
+    REPAIR_MS = 50,   // from the first notice of a burst
+    MOVED_MS = 10,    // likewise, of addresses and routes: a tunnel may hang on it
+    MOVED_SHARE = 10, // of the time, at most, while they go on moving: packets wait meanwhile
+    AGAIN_MS = 1000,  // where something could not be put back
     LOG_EVERY_MS = 10000,
 };
 
@@ -34,18 +36,36 @@ static void say(struct path *p, unsigned were, unsigned failed)
 static void moved(struct timer *t)
 {
     struct path *p = t->ctx;
+    uint64_t from = loop_now_us(p->loop);
     kset_addresses_changed(p->kset);
     kernel_watch_changed(p);
+    uint64_t now = loop_now_us(p->loop);
+    p->watch.rest_until = (now + MOVED_SHARE * (now - from)) / 1000;
     ipc_send(p->ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+}
+
+static void notice(void *ctx, const struct knotice *n);
+
+// What the notices that were lost would have said of the TUN. What it had of routes and addresses may have
+// gone and come again meanwhile. False: it cannot be said now.
+static bool look_at_tun(struct path *p)
+{
+    int up = p->kernel->ops->tun_state ? p->kernel->ops->tun_state(p->kernel) : !p->watch.tun_down;
+    if (up < 0 && up != -ENODEV)
+        return false;
+    p->watch.tun_lost = false;
+    notice(p, &(struct knotice){.kind = up < 0 ? KNOTE_TUN_GONE : up ? KNOTE_TUN_UP : KNOTE_TUN_DOWN});
+    return true;
 }
 
 static void repair(struct timer *t)
 {
     struct path *p = t->ctx;
     unsigned failed = 0, were = 0;
+    bool unknown = p->watch.tun_lost && !look_at_tun(p);
     if ((were = kset_repair(p->kset, &failed)))
         say(p, were, failed);
-    if (failed)
+    if (failed || unknown)
         timer_set(p->loop, t, loop_now(p->loop) + AGAIN_MS);
 }
 
@@ -77,10 +97,13 @@ static void notice(void *ctx, const struct knotice *n)
         virtual_again(p);
     if (n->kind == KNOTE_TUN_GONE)
         gone(p);
+    if (n->kind == KNOTE_LOST)
+        w->tun_lost = true;
     if (n->kind == KNOTE_ADDRESSES || n->kind == KNOTE_LINKS || n->kind == KNOTE_LOST)
         addresses = true;
+    uint64_t soon = loop_now(p->loop) + MOVED_MS;
     if (addresses && !w->moved.armed)
-        timer_set(p->loop, &w->moved, loop_now(p->loop) + MOVED_MS);
+        timer_set(p->loop, &w->moved, soon > w->rest_until ? soon : w->rest_until);
     if ((wrong || addresses) && !w->repair.armed)
         timer_set(p->loop, &w->repair, loop_now(p->loop) + REPAIR_MS);
 }

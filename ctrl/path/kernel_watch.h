@@ -14,8 +14,10 @@ struct kernel_watch {
     struct loop_fd fd;
     struct timer repair, moved;
     bool tun_down;  // somebody has set it down
+    bool tun_lost;  // whether it is up is to be asked, as notices were lost
     bool held_told; // what an earlier run left stays, and that was said
     uint64_t logged_at, repaired;
+    uint64_t rest_until; // from the addresses' last change
 };
 
 int kernel_watch_open(struct path *p, struct esp_error *err); // and brings the TUN up

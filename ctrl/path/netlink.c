@@ -318,7 +318,8 @@ static const struct kernel_ops ops = {netlink_link_up,
                                       netlink_notices,
                                       netlink_kernel_close,
                                       netlink_address,
-                                      netlink_tun_lost};
+                                      netlink_tun_lost,
+                                      netlink_tun_state};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

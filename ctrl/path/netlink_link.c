@@ -100,28 +100,35 @@ int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp
     return index;
 }
 
+struct link {
+    bool up;
+    uint64_t tx_dropped;
+};
+
 static int one_link(const struct nlmsghdr *h, void *ctx)
 {
-    struct rtnl_link_stats64 s;
+    struct link *l = ctx;
+    struct rtnl_link_stats64 s = {0};
+    const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
     const struct nlattr *attr;
     if (h->nlmsg_type != RTM_NEWLINK)
         return MNL_CB_STOP;
-    mnl_attr_for_each(attr, h, sizeof(struct ifinfomsg))
+    l->up = m->ifi_flags & IFF_UP;
+    mnl_attr_for_each(attr, h, sizeof(*m))
     {
         if (mnl_attr_get_type(attr) != IFLA_STATS64)
             continue;
         size_t n = mnl_attr_get_payload_len(attr);
-        memset(&s, 0, sizeof(s));
         memcpy(&s, mnl_attr_get_payload(attr), n < sizeof(s) ? n : sizeof(s));
-        *(uint64_t *)ctx = s.tx_dropped;
+        l->tx_dropped = s.tx_dropped;
         return MNL_CB_OK;
     }
     return MNL_CB_STOP;
 }
 
-int netlink_tun_lost(struct kernel *k, uint64_t *out)
+// Of the TUN. 0, or -errno; -ENODEV: it is not here any more.
+static int ask_link(struct netlink_kernel *n, struct link *out)
 {
-    struct netlink_kernel *n = (struct netlink_kernel *)k;
     _Alignas(struct nlmsghdr) char buf[128], in[MNL_SOCKET_BUFFER_SIZE];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_GETLINK;
@@ -138,6 +145,25 @@ int netlink_tun_lost(struct kernel *k, uint64_t *out)
     int rc =
         got < 0 ? -1 : mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(n->route), one_link, out);
     return rc < 0 ? -errno : rc == MNL_CB_OK ? 0 : -ENODATA;
+}
+
+int netlink_tun_lost(struct kernel *k, uint64_t *out)
+{
+    struct link l = {0};
+    int rc = ask_link((struct netlink_kernel *)k, &l);
+    if (rc == 0)
+        *out = l.tx_dropped;
+    return rc;
+}
+
+int netlink_tun_state(struct kernel *k)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    struct link l = {0};
+    int rc = ask_link(n, &l);
+    if (rc == 0)
+        n->tun_was_up = l.up;
+    return rc ? rc : l.up;
 }
 
 // ---- addresses

@@ -107,18 +107,29 @@ static int hook_news(const struct nlmsghdr *h, void *ctx)
     return MNL_CB_OK;
 }
 
+// What was there before some were lost is older than what is read anew now, and must not be taken for newer.
+static void forget(struct mnl_socket *s)
+{
+    char c;
+    for (int budget = 0; budget < 4096; budget++)
+        if (recv(mnl_socket_get_fd(s), &c, sizeof(c), MSG_DONTWAIT) < 0 && errno != ENOBUFS)
+            return;
+}
+
 // At most so many datagrams at once: packets wait meanwhile.
 static void take_news(struct telling *t, struct mnl_socket *s, int (*f)(const struct nlmsghdr *h, void *ctx))
 {
     _Alignas(struct nlmsghdr) char buf[32768];
     for (int budget = 0; budget < 64; budget++) {
         ssize_t got = recv(mnl_socket_get_fd(s), buf, sizeof(buf), MSG_DONTWAIT);
-        if (got < 0 && errno == ENOBUFS)
+        if (got < 0 && errno == ENOBUFS) {
+            forget(s);
             tell(t, KNOTE_LOST);
-        else if (got <= 0)
+        } else if (got <= 0) {
             return;
-        else
+        } else {
             mnl_cb_run(buf, (size_t)got, 0, 0, f, t);
+        }
     }
 }
 
@@ -134,9 +145,7 @@ void netlink_notices(struct kernel *k, void (*each)(void *ctx, const struct knot
 
 void netlink_news_forget(struct netlink_kernel *n)
 {
-    _Alignas(struct nlmsghdr) char buf[32768];
-    while (recv(mnl_socket_get_fd(n->route_news), buf, sizeof(buf), MSG_DONTWAIT) > 0)
-        ;
+    forget(n->route_news);
 }
 
 static int join(struct mnl_socket **out, int bus, const int *groups, int epoll)

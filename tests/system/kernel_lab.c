@@ -93,6 +93,7 @@ static void hear(void *ctx, const struct knotice *n)
     h->up += n->kind == KNOTE_TUN_UP;
     h->gone += n->kind == KNOTE_TUN_GONE;
     h->addresses += n->kind == KNOTE_ADDRESSES;
+    h->lost += n->kind == KNOTE_LOST;
     h->repair |= kset_notice(h->s, n);
 }
 

@@ -39,7 +39,7 @@ struct kset_hold *lab_take(struct kernel_lab *l, const struct pol *p);
 
 struct heard { // notices, which the set has been told
     struct kset *s;
-    unsigned objects, flushed, down, up, gone, addresses;
+    unsigned objects, flushed, down, up, gone, addresses, lost;
     bool repair;
 };
 struct heard lab_listen(struct kernel_lab *l);

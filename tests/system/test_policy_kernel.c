@@ -2,6 +2,7 @@
 // The set of kernel objects against the kernel itself, in a network namespace of the test's own: what was
 // asked for is what a dump shows, a second instance and a second run are told apart, others' changes are
 // noticed, a thousand policies are quick.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -251,6 +252,58 @@ static void test_kernel_tun_down_and_up_is_noticed_and_repaired(void **state)
     assert_int_equal(lab_shell("ip addr add 10.77.0.1/24 dev lo"), 0);
     assert_true(lab_listen(&l).addresses > 0);
     lab_shell("ip addr del 10.77.0.1/24 dev lo");
+    lab_close(&l);
+}
+
+// More news than the socket has room for, before and after `harm`: all that is left of them is that some are
+// lost, whatever had found room before.
+static void lose_news(struct kernel_lab *l, const char *harm)
+{
+    const struct netlink_kernel *n = (const struct netlink_kernel *)l->k;
+    int fd = mnl_socket_get_fd(n->route_news), least = 1, much = 1 << 20;
+    struct heard h;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &least, sizeof(least)), 0);
+    for (int before = 0; before < 2; before++) {
+        char command[400];
+        const char *flood = "for i in 1 2 3 4; do ip addr add 10.77.0.$i/32 dev lo; "
+                            "ip addr del 10.77.0.$i/32 dev lo; done";
+        snprintf(command, sizeof(command), "%s; %s; %s", before ? flood : "true", harm, flood);
+        assert_int_equal(lab_shell(command), 0);
+        h = lab_listen(l);
+        assert_true(h.lost > 0);
+        assert_int_equal(h.down + h.up + h.gone, 0);
+    }
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &much, sizeof(much)), 0);
+}
+
+static void test_kernel_says_how_the_tun_is_where_notices_were_lost(void **state)
+{
+    struct kernel_lab l;
+    struct pol p;
+    struct heard h;
+    unsigned failed;
+    (void)state;
+    lab_open(&l, "/run/a", "esp0");
+    pol4(&p, POLICY_PROTECT, 1, 1, 2, 0, 0, 65535);
+    lab_take(&l, &p);
+    lab_listen(&l);
+    assert_int_equal(l.k->ops->tun_state(l.k), 1);
+    lose_news(&l, "ip link set esp0 down");
+    assert_int_equal(l.k->ops->tun_state(l.k), 0);
+    kset_notice(l.s, &(struct knotice){.kind = KNOTE_TUN_DOWN}); // as kernel_watch does
+    assert_int_equal(kset_repair(l.s, &failed), 0);
+    assert_int_equal(failed, 0);
+    lose_news(&l, "ip link set esp0 up");
+    assert_int_equal(l.k->ops->tun_state(l.k), 1);
+    kset_notice(l.s, &(struct knotice){.kind = KNOTE_TUN_UP});
+    assert_true(kset_repair(l.s, &failed) > 0);
+    assert_int_equal(failed, 0);
+    check_all(&l, &p);
+    assert_int_equal(lab_shell("ip link set esp0 down"), 0);
+    h = lab_listen(&l); // what is heard again counts from what was read
+    assert_int_equal(h.down, 1);
+    lose_news(&l, "ip link del esp0 2>/dev/null || true");
+    assert_int_equal(l.k->ops->tun_state(l.k), -ENODEV);
     lab_close(&l);
 }
 
@@ -573,6 +626,7 @@ int main(void)
         cmocka_unit_test_setup(test_kernel_next_run_finds_its_tables_and_objects, lab_namespace),
         cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, lab_namespace),
         cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_says_how_the_tun_is_where_notices_were_lost, lab_namespace),
         cmocka_unit_test_setup(test_kernel_tells_what_the_tun_had_no_room_for, lab_namespace),
         cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, lab_namespace),
         cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, lab_namespace),

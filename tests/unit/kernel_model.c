@@ -118,7 +118,7 @@ static int address(struct kernel *k, const struct addr *a, bool add)
 }
 
 static const struct kernel_ops ops = {tun_up,  apply,    dump,    addresses, default_source,
-                                      notices, no_close, address, NULL};
+                                      notices, no_close, address, NULL,      NULL};
 
 void model_open(struct kernel_model *m)
 {

@@ -234,6 +234,98 @@ static void test_tun_that_is_gone_ends_path(void **state)
     assert_int_equal(loop_run(path.loop), 0); // it has been stopped
 }
 
+// ---- notices that were lost
+
+static int tun; // what tun_state says
+
+static int tun_state(struct kernel *k)
+{
+    (void)k;
+    return tun;
+}
+
+static void lose(int state)
+{
+    ops.tun_state = tun_state;
+    tun = state;
+    news = (struct knotice){.kind = KNOTE_LOST};
+    path.watch.fd.ready(&path.watch.fd, 0);
+    pass(50);
+}
+
+static void test_tun_is_looked_at_when_notices_were_lost(void **state)
+{
+    (void)state;
+    lose(0); // that it was set down
+    assert_true(path.watch.tun_down);
+    assert_non_null(strstr(said, "was set down: what goes through it stays blocked"));
+    said[0] = 0;
+    lose(0);
+    assert_string_equal(said, "");
+    lose(1); // that it was set up: its routes must not be waited with for ever
+    assert_false(path.watch.tun_down);
+    tun = 0;
+    pass(10 * SECOND); // nothing more is asked without a notice
+    assert_false(path.watch.tun_down);
+}
+
+static void test_tun_that_cannot_be_looked_at_is_looked_at_again(void **state)
+{
+    (void)state;
+    lose(-ENOBUFS);
+    assert_false(path.watch.tun_down);
+    tun = 0;
+    pass(SECOND);
+    assert_true(path.watch.tun_down);
+}
+
+static void test_tun_that_has_gone_unnoticed_ends_path(void **state)
+{
+    (void)state;
+    lose(-ENODEV);
+    assert_int_equal(path.status, 1);
+    assert_non_null(strstr(said, "is gone; what is protected stays blocked"));
+}
+
+// ---- addresses that go on moving
+
+static int (*kernel_addresses)(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
+                               void *ctx);
+static unsigned reads; // of all addresses
+static uint64_t cost;  // ms that each takes
+
+static int slow_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
+                          void *ctx)
+{
+    reads++;
+    now_ms += cost;
+    return kernel_addresses(k, each, ctx);
+}
+
+static void test_addresses_that_go_on_moving_take_a_tenth_of_the_time(void **state)
+{
+    (void)state;
+    kernel_addresses = ops.addresses;
+    ops.addresses = slow_addresses;
+    news = (struct knotice){.kind = KNOTE_ADDRESSES};
+    for (cost = 0; cost <= 3; cost += 3) {
+        reads = 0;
+        for (uint64_t end_ms = now_ms + SECOND; now_ms < end_ms;) {
+            path.watch.fd.ready(&path.watch.fd, 0);
+            pass(1);
+        }
+        if (cost == 0)
+            assert_in_range(reads, 90, 110); // each 10 ms
+        else
+            assert_in_range(reads, 25, 34); // 3 ms in each 33
+    }
+    pass(SECOND);
+    reads = 0; // the next one after a while is answered as soon as the first
+    path.watch.fd.ready(&path.watch.fd, 0);
+    pass(10);
+    assert_int_equal(reads, 1);
+}
+
 // block_on_exit = no is for an orderly end: one that the supervisor calls so, and in which path has not
 // failed.
 static void test_what_blocks_goes_at_an_orderly_end_alone(void **state)
@@ -324,6 +416,10 @@ int main(void)
         T(test_addition_that_nobody_answered_does_not_stay),
         T(test_look_at_everything_that_fails_is_tried_again),
         T(test_tun_that_is_gone_ends_path),
+        T(test_tun_is_looked_at_when_notices_were_lost),
+        T(test_tun_that_cannot_be_looked_at_is_looked_at_again),
+        T(test_tun_that_has_gone_unnoticed_ends_path),
+        T(test_addresses_that_go_on_moving_take_a_tenth_of_the_time),
         T(test_what_blocks_goes_at_an_orderly_end_alone),
         T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
         T(test_sweep_that_the_kernel_refuses_is_tried_again),

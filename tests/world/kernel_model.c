@@ -414,11 +414,15 @@ static int door_address(struct kernel *base, const struct addr *a, bool add)
     return 0;
 }
 
+static int door_state(struct kernel *base)
+{
+    return ((struct door *)base)->k->tun_up;
+}
+
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {
-    static const struct kernel_ops ops = {door_tun_up,    door_apply,   door_dump,
-                                          door_addresses, door_source,  door_notices,
-                                          door_close,     door_address, NULL};
+    static const struct kernel_ops ops = {door_tun_up,  door_apply, door_dump,    door_addresses, door_source,
+                                          door_notices, door_close, door_address, NULL,           door_state};
     struct door *d = calloc(1, sizeof(*d));
     (void)err;
     if (!d)
