@@ -20,13 +20,15 @@ static struct leases *kept(struct ctl *c)
         else
             snprintf(path, sizeof(path), "%s/leases", c->settings.run_dir);
         c->leases = leases_open(path);
+        c->leases_asked_ms = c->leases ? 0 : loop_now(c->loop);
     }
     return c->leases;
 }
 
 void ctl_lease(struct ctl *c, const struct msg_LEASE *m)
 {
-    if (kept(c))
+    bool soon = c->leases_asked_ms && loop_now(c->loop) < c->leases_asked_ms + CTL_LEASES_MS;
+    if (!soon && kept(c))
         leases_keep(c->leases, m);
 }
 

@@ -17,6 +17,7 @@ enum {
     CTL_MAX_NAMED = 4096,   // counters
     CTL_ANSWER_MS = 10000,  // for answers that take no network
     CTL_SWEEP_MS = 10000,   // from the last load or unload
+    CTL_LEASES_MS = 1000,   // between attempts to read the leases, while they cannot be
 };
 
 struct ctl;
@@ -77,8 +78,9 @@ struct ctl {
     unsigned conn_count;
     uint64_t conn_number;
     struct sweep sweep;
-    struct names *names;   // of what may stand in the kernel, for the next run
-    struct leases *leases; // NULL: not asked for yet
+    struct names *names;      // of what may stand in the kernel, for the next run
+    struct leases *leases;    // NULL: not asked for yet, or could not be read
+    uint64_t leases_asked_ms; // when they could not, last: peers ask
     struct counter *counters;
     int64_t started; // wall clock
     uint64_t started_ms;

@@ -5,12 +5,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/ctl/leases.h"
+#include "ctrl/lib/log.h"
 #include "tests/unit/ctl_rig.h"
 
 // ---- connections
@@ -239,6 +243,53 @@ static void test_all_36_commands_answer_an_empty_request(void **state)
     receive(client, VICI_CMD_UNKNOWN, NULL);
 }
 
+// ---- leases
+
+static unsigned unread;
+
+static void count_unread(void *ctx, enum log_subsys s, int level, const char *name, unsigned id,
+                         const char *text)
+{
+    (void)ctx, (void)s, (void)level, (void)name, (void)id;
+    unread += strstr(text, "reading it: Too many open files") != NULL;
+}
+
+// Peers ask for them as fast as they like.
+static void test_leases_that_cannot_be_read_are_tried_once_a_second(void **state)
+{
+    struct rlimit was, none = {0};
+    uint8_t id[5] = {2, 0, 0, 0, 'a'};
+    struct msg_LEASE m = {.pool = "p", .identity = slice_of(id, sizeof(id))};
+    (void)state;
+    snprintf(ctl->settings.pool_leases, sizeof(ctl->settings.pool_leases), "/tmp/test_vici_ctl.%d",
+             (int)getpid());
+    assert_true(addr_parse("10.3.0.1", &m.address));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none.rlim_max = was.rlim_max;
+    log_set_all(0);
+    log_set_sink(count_unread, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (unsigned ms = 0; ms < 3000; ms += 10, now += 10) {
+        tell(ROOM_IKE, MSG_LEASE, &m);
+        turn();
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    log_set_sink(NULL, NULL);
+    assert_null(ctl->leases);
+    assert_int_equal(unread, 3);
+    now += 1000;
+    tell(ROOM_IKE, MSG_LEASE, &m);
+    turn();
+    assert_non_null(ctl->leases);
+    assert_int_equal(leases_count(ctl->leases), 1);
+    now += 1;
+    m.address.a[3]++;
+    tell(ROOM_IKE, MSG_LEASE, &m); // each of them, from then on
+    turn();
+    assert_int_equal(leases_count(ctl->leases), 2);
+    unlink(ctl->settings.pool_leases);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
@@ -255,6 +306,7 @@ int main(void)
         T(test_commands_under_way_are_bounded),
         T(test_algorithms_listed_are_those_that_can_be_had),
         T(test_all_36_commands_answer_an_empty_request),
+        T(test_leases_that_cannot_be_read_are_tried_once_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
