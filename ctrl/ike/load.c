@@ -102,6 +102,7 @@ static struct conn *parse(struct slice blob, struct esp_error *err)
 
 struct known { // the addresses of one end
     unsigned count;
+    bool lacks; // some cannot be said now, as there is no way to a peer
     struct addr a[2 * ADDRS_MAX];
 };
 
@@ -169,8 +170,10 @@ static void known_ends(const struct conn *c, struct known *local, struct known *
         know(local, &cfg->local_addrs[i]);
     for (unsigned i = 0; i < cfg->remote_count; i++) {
         know(remote, &cfg->remote_addrs[i]);
-        if (c->sources)
-            know(local, &c->sources[i]);
+        if (!c->sources)
+            continue;
+        know(local, &c->sources[i]);
+        local->lacks = local->lacks || (cfg->remote_addrs[i].family && !c->sources[i].family);
     }
 }
 
@@ -233,6 +236,9 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     ts_list_copy(&ours, child->local_ts);
     ts_list_copy(&theirs, child->remote_ts);
     s->given = (pools && all_dynamic(&theirs)) || (vips && all_dynamic(&ours));
+    s->later =
+        s->action != POLICY_BYPASS && ((!vips && local->lacks && is_dynamic(&ours)) ||
+                                       (pools && is_dynamic(&theirs) && !virtual_pools_known(ike, &c->cfg)));
     if (vips && !virtual_own_ts(c, &ours))
         return esp_fail(err, -E2BIG, child->name, "more than %d selectors with the virtual addresses",
                         TS_MAX);

@@ -185,6 +185,15 @@ static bool ranges(const struct ike *ike, const struct conn_config *cfg, const s
     return out->count > before || add(out, dynamic); // none is loaded: not known yet
 }
 
+bool virtual_pools_known(const struct ike *ike, const struct conn_config *cfg)
+{
+    struct ts range;
+    for (unsigned i = 0; i < cfg->pool_count; i++)
+        if (!pools_range(ike->pools, cfg->pools[i], &range))
+            return false;
+    return true;
+}
+
 bool virtual_pool_ts(const struct ike *ike, const struct conn_config *cfg, struct ts_list *l)
 {
     struct ts_list in;

@@ -28,6 +28,7 @@ uint16_t virtual_why(const struct ike_sa *sa, uint16_t no_address, uint16_t noti
 bool virtual_remote_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *out);
 // Dynamic selectors become all addresses of the connection's pools, as far as these are loaded. False: those
 // are too many.
+bool virtual_pools_known(const struct ike *ike, const struct conn_config *cfg); // all of its are loaded
 bool virtual_pool_ts(const struct ike *ike, const struct conn_config *cfg, struct ts_list *l);
 
 // --- as the one that asks ---

@@ -16,6 +16,7 @@ void policies_write(struct writer *w, const struct policy_spec *p, unsigned coun
         wr_u32(w, p->priority);
         wr_u8(w, p->trap);
         wr_u8(w, p->given);
+        wr_u8(w, p->later);
         ts_list_write(w, &p->local);
         ts_list_write(w, &p->remote);
     }
@@ -30,10 +31,11 @@ static void read_one(struct reader *r, struct policy_spec *p)
     p->priority = rd_u32(r);
     p->trap = rd_u8(r);
     p->given = rd_u8(r);
+    p->later = rd_u8(r);
     ts_list_read(r, &p->local);
     ts_list_read(r, &p->remote);
     if (!p->id || p->action < POLICY_PROTECT || p->action > POLICY_DISCARD || p->mode < MODE_TUNNEL ||
-        p->mode > MODE_TRANSPORT || p->trap > 1 || p->given > 1)
+        p->mode > MODE_TRANSPORT || p->trap > 1 || p->given > 1 || p->later > 1)
         r->bad = true;
 }
 

@@ -9,11 +9,13 @@
 struct policy_spec {
     uint32_t id; // chosen by ike, unique in its life, never 0
     char child[NAME_MAX_LEN];
-    uint8_t action;               // enum policy_action
-    uint8_t mode;                 // enum sa_mode; of a protecting policy
-    uint32_t priority;            // swanctl's: lower first, before all computed ones; 0: computed
-    uint8_t trap;                 // a packet without an SA asks for one
-    uint8_t given;                // one end has virtual addresses, of which each has one SA
+    uint8_t action;    // enum policy_action
+    uint8_t mode;      // enum sa_mode; of a protecting policy
+    uint32_t priority; // swanctl's: lower first, before all computed ones; 0: computed
+    uint8_t trap;      // a packet without an SA asks for one
+    uint8_t given;     // one end has virtual addresses, of which each has one SA
+    uint8_t later; // not all is known of what it is about, and will be: a pool is not loaded, there is no way
+                   // to a peer
     struct ts_list local, remote; // family 0: dynamic, and the address is not known yet
 };
 

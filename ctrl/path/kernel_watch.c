@@ -132,17 +132,42 @@ static void hold_back(struct path *p, const struct msg_SWEEP *m)
              m->held);
 }
 
-void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m)
+static void sweep(struct path *p)
 {
-    if (m->held[0]) {
-        hold_back(p, m);
-        return;
-    }
     unsigned n = kset_sweep(p->kset);
     kernel_watch_changed(p);
     if (n)
         LOGF(KNL, 0, "%u objects in the kernel of an earlier run, which is not configured any more, removed",
              n);
+}
+
+// What a loaded policy will be about, and the earlier run knew, is blocked by nothing else meanwhile.
+static void sweep_when_known(struct timer *t)
+{
+    struct path *p = t->ctx;
+    const struct policy *later = spd_later(p);
+    unsigned n = kset_count(p->kset).found;
+    if (!later) {
+        sweep(p);
+        return;
+    }
+    if (n && !p->watch.later_told)
+        LOGF(
+            KNL, 0,
+            "%u objects in the kernel of an earlier run stay, and what they protect stays blocked, until all "
+            "addresses of connection '%s' are known: its pools are not all loaded, or there is no way to its "
+            "peer",
+            n, later->conn);
+    p->watch.later_told = n > 0;
+    timer_set(p->loop, t, loop_now(p->loop) + AGAIN_MS);
+}
+
+void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m)
+{
+    if (m->held[0])
+        hold_back(p, m);
+    else
+        sweep_when_known(&p->watch.sweep);
 }
 
 int kernel_watch_open(struct path *p, struct esp_error *err)
@@ -157,6 +182,7 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
         .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};
     w->repair = (struct timer){.fire = repair, .ctx = p};
     w->moved = (struct timer){.fire = moved, .ctx = p};
+    w->sweep = (struct timer){.fire = sweep_when_known, .ctx = p};
     int rc = netlink_kernel_open(&p->kernel, &o, err);
     if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0) {
         k.tun_index = (uint32_t)rc;
@@ -182,6 +208,7 @@ void kernel_watch_close(struct path *p)
     bool leave = path_leaves_closed(p);
     timer_stop(p->loop, &p->watch.repair);
     timer_stop(p->loop, &p->watch.moved);
+    timer_stop(p->loop, &p->watch.sweep);
     if (p->watch.fd.fd >= 0 && p->kernel)
         loop_del(p->loop, &p->watch.fd);
     kset_close(p->kset, leave);

@@ -13,9 +13,11 @@ struct msg_SWEEP;
 struct kernel_watch {
     struct loop_fd fd;
     struct timer repair, moved;
-    bool tun_down;  // somebody has set it down
-    bool tun_lost;  // whether it is up is to be asked, as notices were lost
-    bool held_told; // what an earlier run left stays, and that was said
+    struct timer sweep; // once all is known that is loaded
+    bool tun_down;      // somebody has set it down
+    bool tun_lost;      // whether it is up is to be asked, as notices were lost
+    bool later_told;    // it stays as not all is known of what is loaded, and that was said
+    bool held_told;     // what an earlier run left stays, and that was said
     uint64_t logged_at, repaired;
     uint64_t rest_until; // from the addresses' last change
 };

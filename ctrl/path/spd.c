@@ -190,6 +190,7 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
                           .mode = s->mode,
                           .trap = s->trap,
                           .given = s->given,
+                          .later = s->later,
                           .loaded = true};
     struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
     if (!pol)
@@ -264,8 +265,10 @@ static void commit(struct change *c)
         i->trap = i->trap && i->loaded;
     }
     for (unsigned i = 0; i < c->specs; i++)
-        if (c->kept[i])
+        if (c->kept[i]) {
             c->kept[i]->trap = c->spec[i].trap;
+            c->kept[i]->later = c->spec[i].later;
+        }
 }
 
 static int change(struct path *p, const char *conn, struct policy_spec *spec, unsigned specs,
@@ -509,6 +512,16 @@ static void drop_unneeded(struct path *p, struct policy *pol)
     if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
         LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
     leave(&p->spd, pol);
+}
+
+const struct policy *spd_later(const struct path *p)
+{
+    for (const struct hash_node *n = NULL; (n = hash_each(&p->spd.by_id, n));) {
+        const struct policy *pol = (const struct policy *)n;
+        if (pol->loaded && pol->later)
+            return pol;
+    }
+    return NULL;
 }
 
 void spd_leave_closed(struct path *p)

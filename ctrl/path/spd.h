@@ -33,6 +33,7 @@ struct policy {
     bool trap;
     bool loaded;  // its connection is; an instance never is
     bool given;   // see policy_wire.h
+    bool later;   // likewise
     bool dynamic; // some selectors are not known before an SA is
     uint32_t id;
     uint64_t rank;     // a total order
@@ -79,9 +80,10 @@ void policy_drop_all(struct path *p);
 // An SA comes to serve the policy that it names, which must be there, protect, and hold it. 0, or a negative
 // errno and nothing has changed.
 int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err);
-void spd_serve(struct path *p, struct child *c);   // from now on it takes packets
-void spd_retire(struct path *p, struct child *c);  // from now on it does not
-void spd_release(struct path *p, struct child *c); // it is gone
+void spd_serve(struct path *p, struct child *c);      // from now on it takes packets
+void spd_retire(struct path *p, struct child *c);     // from now on it does not
+void spd_release(struct path *p, struct child *c);    // it is gone
+const struct policy *spd_later(const struct path *p); // a loaded one that is not about all yet; or NULL
 void spd_leave_closed(struct path *p); // the daemon ends: what SAs alone keep closed is left to the next run
                                        // where path_leaves_closed
 

@@ -364,6 +364,46 @@ static void test_connection_passed_over_after_a_restart_keeps_its_traffic_blocke
     stays_blocked("local-2 { certs = /nonexistent/cert.pem }");
 }
 
+#define ROADS(addrs)                                                                                         \
+    "connections { roads { pools = roads\n local { auth = psk\n id = a }\n remote { auth = psk\n id = b "    \
+    "}\n "                                                                                                   \
+    "children { roads { local_ts = 10.1.0.0/16\n } } } }\n"                                                  \
+    "pools { roads { addrs = " addrs " } }\n"
+
+static unsigned blocks_of_roads(void)
+{
+    char out[32] = "";
+    sh_read(out, sizeof(out), "nsenter --net=%s ip xfrm policy | grep -c 10.3.0.0/24", rig.lab.west.ns);
+    return (unsigned)strtoul(out, NULL, 10);
+}
+
+// Its connection is loaded, and means nobody without the pool.
+static void test_pool_refused_after_a_restart_keeps_its_traffic_blocked(void **state)
+{
+    (void)state;
+    char *const no_card[] = {"--card", "none", NULL};
+    const struct tunnel_options good = {.start_action = "none", .sections = ROADS("10.3.0.0/24")},
+                                broken = {.start_action = "none", .sections = ROADS("nowhere")};
+    struct lab *l = &rig.lab;
+    char out[4096];
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    assert_true(lab_up(l, "espfault"));
+    assert_true(espalierd_start(l, &l->west, &l->east, &good, no_card));
+    unsigned of_roads = blocks_of_roads();
+    assert_true(of_roads > 0);
+    assert_true(daemon_kill(&l->west));
+    assert_false(espalierd_start(l, &l->west, &l->east, &broken, no_card)); // --load-all ends there
+    assert_int_equal(swanctl(&l->west, out, sizeof(out), "--load-conns"), 0);
+    usleep(11500000);
+    assert_int_equal(blocks_of_roads(), of_roads);
+    assert_int_equal(
+        sh("grep -q \"until all addresses of connection 'roads' are known\" %s/daemon.log", l->west.dir), 0);
+    assert_true(site_load(&l->west, &l->east, &good));
+    usleep(1500000);
+    assert_int_equal(blocks_of_roads(), of_roads);
+}
+
 // ---- a reader that stands still
 
 static pid_t flood(unsigned datagrams)
@@ -542,6 +582,7 @@ int main(int argc, char **argv)
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
         T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),
+        T(test_pool_refused_after_a_restart_keeps_its_traffic_blocked),
         T(test_connection_passed_over_after_a_restart_keeps_its_traffic_blocked),
         T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
         T(test_a_ctl_that_stands_still_stops_nothing),

@@ -59,6 +59,8 @@ static bool net_source_for(void *ctx, const struct addr *remote, struct addr *lo
 {
     const struct side *s = ctx;
     (void)remote;
+    if (s->no_way)
+        return false;
     if (!s->source.family)
         return addr_parse(ADDRS[s->index], local);
     *local = s->source;

@@ -55,6 +55,7 @@ struct side {
                    const union msg *m); // each of ike's messages to ctl; may be NULL
     struct msg_CHILD_ENDPOINT endpoint; // the last one
     unsigned endpoints, ike_infos, child_infos;
+    bool no_way;        // to anybody
     struct addr source; // what the system would send from; family 0: the side's address
     unsigned asked_routes;
 };

@@ -177,14 +177,6 @@ static void test_dynamic_selectors_follow_the_machines_addresses(void **state)
     pair_free(p);
 }
 
-static bool no_route(void *ctx, const struct addr *remote, struct addr *local)
-{
-    (void)ctx;
-    (void)remote;
-    (void)local;
-    return false;
-}
-
 static void addrs_changed(struct pair *p)
 {
     ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
@@ -197,9 +189,8 @@ static void test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes
     (void)state;
     struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
     struct side *s = &p->s[0];
-    bool (*route)(void *, const struct addr *, struct addr *) = s->ike->net.source_for;
     uint32_t id = s->policy[0].id;
-    s->ike->net.source_for = no_route;
+    s->no_way = true;
     addrs_changed(p);
     assert_true(is_host(&s->policy[0].local, "10.0.0.1"));
     assert_int_equal(s->policy[0].id, id);
@@ -210,7 +201,7 @@ static void test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes
     edited.dpd_delay += 7;
     pair_load(p, 0, &edited);
     assert_true(is_host(&s->policy[0].local, "10.0.0.1"));
-    s->ike->net.source_for = route;
+    s->no_way = false;
     addr_parse("10.0.0.7", &s->source);
     addrs_changed(p);
     assert_true(is_host(&s->policy[0].local, "10.0.0.7"));
@@ -239,6 +230,28 @@ static void test_routes_are_not_asked_for_where_no_selector_follows_them(void **
     p->s[0].ike->net.source_for = count_routes;
     addrs_changed(p);
     assert_int_equal(p->s[0].asked_routes, 0);
+    pair_free(p);
+}
+
+// What will be known is told apart from what depends on who comes.
+static void test_policy_without_a_way_to_its_peer_is_about_more_later(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
+    struct conn_config elsewhere; // nothing is known of our end toward its peer
+    assert_int_equal(p->s[0].policy[0].later, 0);
+    assert_int_equal(p->s[1].policy[0].later, 0); // its peer is anyone
+    p->s[0].no_way = true;
+    pair_default_conn(&elsewhere, 0);
+    any_peer(&elsewhere, 0);
+    addr_parse("10.0.0.9", &elsewhere.remote_addrs[0]);
+    pair_load(p, 0, &elsewhere);
+    assert_int_equal(p->s[0].policy[0].local.t[0].family, 0);
+    assert_int_equal(p->s[0].policy[0].later, 1);
+    p->s[0].no_way = false;
+    addrs_changed(p);
+    assert_true(is_host(&p->s[0].policy[0].local, "10.0.0.1"));
+    assert_int_equal(p->s[0].policy[0].later, 0);
     pair_free(p);
 }
 
@@ -491,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),
         cmocka_unit_test(test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes),
         cmocka_unit_test(test_routes_are_not_asked_for_where_no_selector_follows_them),
+        cmocka_unit_test(test_policy_without_a_way_to_its_peer_is_about_more_later),
         cmocka_unit_test(test_pass_and_drop_are_policies_without_an_sa),
         cmocka_unit_test(test_transport_mode_is_negotiated_and_never_fallen_back_from),
         cmocka_unit_test(test_transport_mode_between_networks_has_no_selectors),

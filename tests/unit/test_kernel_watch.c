@@ -33,6 +33,14 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
     return 0;
 }
 
+static const struct policy *later;
+
+const struct policy *spd_later(const struct path *p)
+{
+    (void)p;
+    return later;
+}
+
 static uint64_t virtual_now(void *ctx)
 {
     (void)ctx;
@@ -399,6 +407,25 @@ static void test_sweep_that_the_kernel_refuses_is_tried_again(void **state)
     assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
 }
 
+// A pool that was refused, an uplink that is not there yet: the earlier run's blocks alone stand there.
+static void test_sweep_waits_until_all_is_known_that_is_loaded(void **state)
+{
+    (void)state;
+    static const struct policy unknown = {.conn = "roads"};
+    leave_behind();
+    later = &unknown;
+    sweep("", 0);
+    assert_non_null(strstr(said, "until all addresses of connection 'roads' are known"));
+    said[0] = 0;
+    pass(60 * SECOND);
+    assert_string_equal(said, ""); // once
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_BLOCK);
+    later = NULL;
+    pass(SECOND);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+    assert_non_null(strstr(said, "not configured any more, removed"));
+}
+
 static void test_nothing_is_said_where_an_earlier_run_left_nothing(void **state)
 {
     (void)state;
@@ -423,6 +450,7 @@ int main(void)
         T(test_what_blocks_goes_at_an_orderly_end_alone),
         T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
         T(test_sweep_that_the_kernel_refuses_is_tried_again),
+        T(test_sweep_waits_until_all_is_known_that_is_loaded),
         T(test_nothing_is_said_where_an_earlier_run_left_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -622,6 +622,7 @@ static void test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_ref
     for (unsigned i = 0; i < 2; i++) {
         in[i] = (struct policy_spec){
             .id = 7 + i, .child = "net", .action = POLICY_PROTECT + i, .mode = MODE_TUNNEL, .priority = i};
+        in[i].later = (uint8_t)i;
         in[i].local.count = 1;
         in[i].local.t[0] = (struct ts){.family = 4, .port_hi = 65535, .hi = {255, 255, 255, 255}};
         in[i].remote.count = 1;
@@ -636,11 +637,12 @@ static void test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_ref
         assert_int_equal(policies_read(slice_of(buf, cut), &out, &count), -EBADMSG);
     buf[0] = 0x7f; // a count that no message can hold is not allocated for
     assert_int_equal(policies_read(wr_written(&w), &out, &count), -EBADMSG);
-    for (unsigned bad = 0; bad < 3; bad++) {
+    for (unsigned bad = 0; bad < 4; bad++) {
         struct policy_spec one = in[0];
         one.id = bad == 0 ? 0 : 1;
         one.action = bad == 1 ? POLICY_DISCARD + 1 : POLICY_BYPASS;
         one.mode = bad == 2 ? 0 : MODE_TUNNEL;
+        one.later = bad == 3 ? 2 : 0;
         w = writer_of(buf, sizeof(buf));
         policies_write(&w, &one, 1);
         assert_int_equal(policies_read(wr_written(&w), &out, &count), -EBADMSG);

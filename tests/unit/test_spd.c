@@ -165,6 +165,25 @@ static void test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends(void 
     assert_int_equal(r->p->worker->no_sa_out, 2);
 }
 
+static void test_a_policy_is_about_more_later_until_it_is_loaded_otherwise(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec spec = rig_spec(7, "net", "10.1.0.0/16", "10.7.0.0/16");
+    assert_null(spd_later(r->p));
+    spec.later = 1;
+    rig_must_apply(r, "other", &spec, 1);
+    assert_non_null(spd_later(r->p));
+    assert_string_equal(spd_later(r->p)->conn, "other");
+    spec.later = 0; // under its id
+    rig_must_apply(r, "other", &spec, 1);
+    assert_null(spd_later(r->p));
+    spec.later = 1;
+    rig_must_apply(r, "other", &spec, 1);
+    assert_non_null(spd_later(r->p));
+    rig_must_apply(r, "other", NULL, 0);
+    assert_null(spd_later(r->p));
+}
+
 static void test_a_policy_loaded_again_under_its_id_is_not_touched(void **state)
 {
     struct rig *r = *state;
@@ -646,6 +665,7 @@ int main(void)
         WITH(test_what_an_sa_kept_closed_opens_at_the_end_where_blocks_go_with_the_daemon),
         WITH(test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends),
         WITH(test_a_policy_loaded_again_under_its_id_is_not_touched),
+        WITH(test_a_policy_is_about_more_later_until_it_is_loaded_otherwise),
         WITH(test_a_replaced_policy_is_in_the_kernel_before_the_old_one_leaves),
         WITH(test_a_load_that_fails_changes_nothing),
         WITH(test_a_malformed_list_is_refused),

@@ -87,9 +87,12 @@ static void test_address_is_given_and_takes_the_place_of_dynamic(void **state)
     (void)state;
     set_up(any, 1);
     assert_string_equal(text(&gw->policy[0].remote), "dynamic"); // no pool yet
+    assert_int_equal(gw->policy[0].later, 1);
     pool("v4", "10.3.0.0/24");
     assert_string_equal(text(&gw->policy[0].remote), "10.3.0.0/24"); // all of it, before anybody comes
+    assert_int_equal(gw->policy[0].later, 1);                        // the other pool is not here yet
     assert_string_equal(text(&rw->policy[0].local), "dynamic");
+    assert_int_equal(rw->policy[0].later, 0); // what it will be given it never had
     unsigned before = rw->policies;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     assert_true(pair_agree(p));
@@ -134,7 +137,9 @@ static void test_two_families_get_an_address_each(void **state)
     (void)state;
     set_up(both, 2);
     pool("v4", "10.3.0.0/24");
+    assert_int_equal(gw->policy[0].later, 1);
     pool("v6", "fd03::/64");
+    assert_int_equal(gw->policy[0].later, 0);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     assert_string_equal(rw->ike_info.local_vips, "10.3.0.1 fd03::1");
     assert_string_equal(gw->ike_info.remote_vips, "10.3.0.1 fd03::1");
