@@ -52,6 +52,26 @@ static bool is_error(const struct fields *f)
             type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB);
 }
 
+// What of the error behind its own eight octets is the packet that it is about.
+static uint32_t quote_at(const uint8_t *packet, uint32_t len, const struct fields *f)
+{
+    uint32_t at = f->family == 6 ? 40 : 4u * (packet[0] & 15);
+    return f->family == 6 && packet[6] != IPPROTO_ICMPV6 ? len : at + 8;
+}
+
+bool icmp_quotes_protected(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f)
+{
+    struct fields quoted;
+    struct policy *pol = NULL;
+    if (f->later || !is_error(f))
+        return false;
+    uint32_t at = quote_at(packet, len, f);
+    if (at >= len || !fields_parse(packet + at, len - at, &quoted))
+        return true; // what it may be about is not seen
+    enum spd_verdict v = look_up_afresh(w, &quoted, true, &pol);
+    return v == SPD_UNCLEAR || (v == SPD_FOUND && pol->action != POLICY_BYPASS);
+}
+
 static bool within_rate(struct worker *w)
 {
     uint64_t second = loop_now(w->p->loop) / 1000;

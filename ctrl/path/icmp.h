@@ -10,6 +10,8 @@
 void icmp_prohibited(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f);
 void icmp_too_big(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f,
                   uint32_t mtu);
+// It is an error (of whoever said it) about a packet that no policy lets in in clear.
+bool icmp_quotes_protected(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f);
 bool icmp_of_one_link(const uint8_t *a, uint8_t family);
 
 #endif

@@ -22,7 +22,9 @@ enum kobj_action {
     KXFRM_ALLOW, // in clear
     KXFRM_HOLD, // out: what is forwarded is dropped, and so is what is sent from here, unless a hook turns it
     KXFRM_BLOCK, // dropped
-    KHOOK_TURN, // gives held packets another look at routes and policies; marks what the TUN `ifindex` brings
+    // Marks what the TUN `ifindex` brings; drops ICMP errors of the kernel's own about that which do not go
+    // there. IPv6: gives held packets another look at routes and policies.
+    KHOOK_TURN,
 };
 enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
 
@@ -99,13 +101,14 @@ struct kernel_ops {
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;
-    int fd;          // readable: there are notices; -1: never
-    uint32_t tables; // the first of KERNEL_TABLES routing tables that are this instance's alone
-    bool hooks;      // KOBJ_HOOK is to be had
+    int fd;             // readable: there are notices; -1: never
+    uint32_t tables;    // the first of KERNEL_TABLES routing tables that are this instance's alone
+    bool hooks, hooks4; // KOBJ_HOOK is to be had: of IPv6, of IPv4
 };
 #define KERNEL_TABLES 100000
 
-// Of what the TUN brings, where there are hooks: nothing from outside carries a mark.
+// Of what the TUN brings, where there are hooks: nothing from outside carries it to the policies. And of what
+// the kernel itself answers to that.
 #define KERNEL_MARK_FROM_TUN 0x20000000u
 
 #endif

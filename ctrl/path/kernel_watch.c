@@ -187,6 +187,7 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
     if (rc == 0 && (rc = p->kernel->ops->tun_up(p->kernel, s->tun, s->mtu, err)) > 0) {
         k.tun_index = (uint32_t)rc;
         k.hooks = p->kernel->hooks;
+        k.hooks4 = p->kernel->hooks4;
         rc = 0;
     }
     if (rc == 0 && !k.hooks)

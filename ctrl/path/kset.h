@@ -6,7 +6,8 @@
 //   allow policies (XFRM)  bypass; and the traffic of a local network with itself where the remote side
 //   contains it a rule and a table     per distinct local selector; in the table routes into the TUN by
 //   destination
-//   hooks (netfilter)      one, for what programs of this machine send and receive by IPv6
+//   hooks (netfilter)      one a family: of the kernel's own errors about what the TUN has brought; and of
+//                          what programs of this machine send and receive by IPv6
 #ifndef CTRL_PATH_KSET_H
 #define CTRL_PATH_KSET_H
 
@@ -21,6 +22,7 @@ struct kset_options {
     uint32_t own_mark;      // of our own sockets: they pass our rules by
     uint32_t tun_index;     // 0: not known
     bool hooks;             // the kernel has them: otherwise IPv6 of this machine's own programs is blocked
+    bool hooks4;            // those of IPv4
 };
 #define KSET_RULE_PRIORITIES 9
 

@@ -436,8 +436,6 @@ static int into_tun(const struct walk *w)
 // Without the hook, or without the TUN, all of this is closed.
 static int own_programs(const struct walk *w)
 {
-    const struct kobj hook = {
-        .kind = KOBJ_HOOK, .family = 6, .action = KHOOK_TURN, .ifindex = w->o->tun_index};
     const struct kobj let = {.kind = KOBJ_XFRM,
                              .family = 6,
                              .action = KXFRM_ALLOW,
@@ -445,8 +443,7 @@ static int own_programs(const struct walk *w)
                              .mark = KERNEL_MARK_FROM_TUN,
                              .mark_mask = KERNEL_MARK_FROM_TUN,
                              .priority = XFRM_WINDOW - 1};
-    int rc = visit(w, &hook, NULL);
-    return rc ? rc : visit(w, &let, NULL);
+    return visit(w, &let, NULL);
 }
 
 static int exemptions(const struct walk *w)
@@ -457,10 +454,25 @@ static int exemptions(const struct walk *w)
     return rc == 0 && w->o->hooks ? own_programs(w) : rc;
 }
 
+static bool hooks_of(const struct walk *w)
+{
+    return w->o->tun_index && (w->family == 6 ? w->o->hooks : w->o->hooks4);
+}
+
+// What the kernel itself says about a packet that came out of the TUN (RFC 4301 section 6) quotes it.
+static int quotes(const struct walk *w)
+{
+    const struct kobj hook = {
+        .kind = KOBJ_HOOK, .family = w->family, .action = KHOOK_TURN, .ifindex = w->o->tun_index};
+    return hooks_of(w) ? visit(w, &hook, NULL) : 0;
+}
+
 static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     bool takes = w->spec->action == POLICY_PROTECT;
     int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
+    if (rc == 0 && takes)
+        rc = quotes(w);
     if (rc == 0 && takes)
         rc = exemptions(w);
     return rc == 0 && takes && w->o->routes ? routes(w, l, r) : rc;
@@ -573,14 +585,19 @@ static int source_frame(const struct walk *w)
     return rc ? rc : visit(w, &half, NULL);
 }
 
+static bool is_wide(const struct walk *w, const struct prefix *r)
+{
+    return r->len < (w->family == 6 ? 16 : 8);
+}
+
 static int source_routes(const struct walk *w, const struct kset_sources *s, const struct kobj *by,
                          const struct prefixes *l, const struct prefix *r)
 {
-    const struct addr *from = source_in(s, w->l, r->len < (w->family == 6 ? 16 : 8));
+    const struct addr *from = source_in(s, w->l, is_wide(w, r) && !by->mark_mask);
     struct kobj to = route(w, KROUTE_TUN, r);
     if (!from)
         return 0;
-    int rc = other_networks(w, s, by, r);
+    int rc = by->mark_mask ? 0 : other_networks(w, s, by, r);
     for (unsigned i = 0; i < l->count && rc == 0; i++) {
         struct kobj own = route(w, KROUTE_THROW, &l->p[i]);
         rc = inside(&l->p[i], r) ? visit(w, &own, by) : 0;
@@ -594,10 +611,15 @@ static int source_routes(const struct walk *w, const struct kset_sources *s, con
     return rc ? rc : visit(w, by, by);
 }
 
+static bool answers_errors(const struct walk *w)
+{
+    return !w->proto || is_icmp(w->proto);
+}
+
 // A local program that has not chosen its source yet is asked about with none. Towards a remote network it
 // gets a protected one where the machine has such; towards (nearly) everywhere only where it would have got
 // it anyway: a gateway's own way to the world is not taken because one of its addresses lies in a network
-// that it protects.
+// that it protects. But the kernel's errors about what the TUN has brought take it.
 static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
 {
     struct prefix none = {.len = w->family == 6 ? 128 : 32};
@@ -612,6 +634,10 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
         by = source_rule(w);
     for (unsigned i = 0; rc == 0 && i < r.count; i++)
         rc = source_routes(w, ctx, &by, &l, &r.p[i]);
+    by.mark = by.mark_mask = KERNEL_MARK_FROM_TUN;
+    for (unsigned i = 0; rc == 0 && i < r.count && hooks_of(w) && answers_errors(w); i++)
+        if (is_wide(w, &r.p[i]))
+            rc = source_routes(w, ctx, &by, &l, &r.p[i]);
     return rc;
 }
 

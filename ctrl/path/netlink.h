@@ -66,6 +66,7 @@ int netlink_address(struct kernel *k, const struct addr *a, bool add);
 int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
 int netlink_tun_lost(struct kernel *k, uint64_t *out);
 int netlink_tun_state(struct kernel *k);
+int netlink_reflect_marks(uint8_t family); // what the kernel answers has the mark of what it answers
 
 // netlink_news.c
 int netlink_news_open(struct netlink_kernel *n, struct esp_error *err);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hooks for IPv6 (KOBJ_HOOK) as one table of nf_tables, named after the instance:
+// The hooks of a family (KOBJ_HOOK) as one table of nf_tables, named after the instance:
 //
-//   out  at local output: a packet that has a way into nothing (its device is the loopback, its destination
-//   is
-//        not this machine's) is looked up again. Netfilter does that when a hook changes the mark, and asks
-//        the XFRM policies again, this time about the interface that was found (ip6_route_me_harder).
-//   in   the last at local input: the mark that the policies let in is on what the TUN brings, and on nothing
-//        else.
+//   out     IPv6, at local output: a packet that has a way into nothing (its device is the loopback, its
+//           destination is not this machine's) is looked up again. Netfilter does that when a hook changes
+//           the mark, and asks the XFRM policies again, this time about the interface that was found
+//           (ip6_route_me_harder).
+//   in      IPv6, the last at local input: the mark that the policies let in is on what the TUN brings, and
+//           on nothing else.
+//   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
+//           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
+//   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
 //
-// The table holds nothing back. Without it, or changed by somebody, more is dropped, never less.
+// Without what is IPv6's alone, or with that changed by somebody, more is dropped, never less. The other two
+// hold something back, and are put back like anything else.
 #include <netinet/in.h> // before the kernel's own of the same
 
 #include <errno.h>
@@ -16,6 +20,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -26,12 +31,12 @@
 
 #define LOOPBACK  1u          // the kernel gives it no other index
 #define LOOK_MARK 0x40000000u // changed to have the route looked up again; the TUN strips it
-#define RULES     3
 #define ROOM      8192
 
 // ---- messages
 
 struct batch {
+    uint8_t family; // NFPROTO_*
     _Alignas(struct nlmsghdr) char buf[ROOM];
     size_t len;
     uint32_t first, last; // numbers of the envelope's beginning and of the last message in it
@@ -58,7 +63,7 @@ static void put_envelope(struct netlink_kernel *n, struct batch *b, uint16_t typ
 
 static struct nlmsghdr *message(struct netlink_kernel *n, struct batch *b, uint16_t type, uint16_t flags)
 {
-    return put_head(b->buf + b->len, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NFPROTO_IPV6,
+    return put_head(b->buf + b->len, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), b->family,
                     (uint16_t)(NLM_F_ACK | flags), ++n->seq);
 }
 
@@ -145,6 +150,39 @@ static void compare(struct nlmsghdr *h, uint32_t how, uint32_t value)
     expression_end(h, e);
 }
 
+static void load_octet(struct nlmsghdr *h, uint32_t base, uint32_t offset)
+{
+    struct expression e = expression(h, "payload");
+    put_be32(h, NFTA_PAYLOAD_DREG, NFT_REG_1);
+    put_be32(h, NFTA_PAYLOAD_BASE, base);
+    put_be32(h, NFTA_PAYLOAD_OFFSET, offset);
+    put_be32(h, NFTA_PAYLOAD_LEN, 1);
+    expression_end(h, e);
+}
+
+static void compare_octet(struct nlmsghdr *h, uint32_t how, uint8_t value)
+{
+    struct expression e = expression(h, "cmp");
+    put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
+    put_be32(h, NFTA_CMP_OP, how);
+    struct nlattr *at = mnl_attr_nest_start(h, NFTA_CMP_DATA);
+    mnl_attr_put(h, NFTA_DATA_VALUE, 1, &value);
+    mnl_attr_nest_end(h, at);
+    expression_end(h, e);
+}
+
+static void drop(struct nlmsghdr *h)
+{
+    struct expression e = expression(h, "immediate");
+    put_be32(h, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+    struct nlattr *data = mnl_attr_nest_start(h, NFTA_IMMEDIATE_DATA),
+                  *verdict = mnl_attr_nest_start(h, NFTA_DATA_VERDICT);
+    put_be32(h, NFTA_VERDICT_CODE, NF_DROP);
+    mnl_attr_nest_end(h, verdict);
+    mnl_attr_nest_end(h, data);
+    expression_end(h, e);
+}
+
 static void load_destination_type(struct nlmsghdr *h)
 {
     struct expression e = expression(h, "fib");
@@ -154,10 +192,9 @@ static void load_destination_type(struct nlmsghdr *h)
     expression_end(h, e);
 }
 
-// mark = (mark & keep) ^ turn
-static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
+// The register: (it & keep) ^ turn
+static void bitwise(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
 {
-    load(h, NFT_META_MARK);
     struct expression e = expression(h, "bitwise");
     put_be32(h, NFTA_BITWISE_SREG, NFT_REG_1);
     put_be32(h, NFTA_BITWISE_DREG, NFT_REG_1);
@@ -165,7 +202,13 @@ static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
     put_value(h, NFTA_BITWISE_MASK, keep);
     put_value(h, NFTA_BITWISE_XOR, turn);
     expression_end(h, e);
-    e = expression(h, "meta");
+}
+
+static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
+{
+    load(h, NFT_META_MARK);
+    bitwise(h, keep, turn);
+    struct expression e = expression(h, "meta");
     put_be32(h, NFTA_META_KEY, NFT_META_MARK);
     put_be32(h, NFTA_META_SREG, NFT_REG_1);
     expression_end(h, e);
@@ -216,6 +259,55 @@ static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name
     rule_end(b, h, list);
 }
 
+static void from_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    chain(n, b, name, "from", "filter", NF_INET_PRE_ROUTING, NF_IP6_PRI_LAST - 1);
+    struct nlmsghdr *h = rule(n, b, name, "from", tun, &list);
+    load(h, NFT_META_IIF);
+    compare(h, NFT_CMP_EQ, tun);
+    mark(h, ~KERNEL_MARK_FROM_TUN, KERNEL_MARK_FROM_TUN);
+    rule_end(b, h, list);
+}
+
+// ICMP of the types from `first` to `last` that answers what the TUN has brought, and goes elsewhere.
+static void quotes_rule(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun,
+                        uint8_t first, uint8_t last)
+{
+    struct nlattr *list;
+    struct nlmsghdr *h = rule(n, b, name, "quotes", tun, &list);
+    load(h, NFT_META_MARK);
+    bitwise(h, KERNEL_MARK_FROM_TUN, 0);
+    compare(h, NFT_CMP_NEQ, 0);
+    load(h, NFT_META_OIF);
+    compare(h, NFT_CMP_NEQ, tun);
+    load(h, NFT_META_L4PROTO);
+    compare_octet(h, NFT_CMP_EQ, b->family == NFPROTO_IPV6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+    load_octet(h, NFT_PAYLOAD_TRANSPORT_HEADER, 0);
+    compare_octet(h, NFT_CMP_GTE, first);
+    compare_octet(h, NFT_CMP_LTE, last);
+    drop(h);
+    rule_end(b, h, list);
+}
+
+// The types that quote a packet: IPv4 destination unreachable, source quench, redirect; time exceeded,
+// parameter problem. IPv6: those without the highest bit (RFC 4443 section 2.1).
+static void quotes_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+{
+    chain(n, b, name, "quotes", "filter", NF_INET_LOCAL_OUT, NF_IP6_PRI_LAST - 1);
+    if (b->family == NFPROTO_IPV6) {
+        quotes_rule(n, b, name, tun, 0, 127);
+        return;
+    }
+    quotes_rule(n, b, name, tun, 3, 5);
+    quotes_rule(n, b, name, tun, 11, 12);
+}
+
+static unsigned rules_of(uint8_t family)
+{
+    return family == 6 ? 5 : 3;
+}
+
 // ---- changes
 
 // All of a batch is done or none of it. An error of the envelope carries the number of its beginning; the
@@ -245,16 +337,21 @@ static int talk(struct netlink_kernel *n, const struct batch *b)
     return rc < 0 ? rc : first;
 }
 
-static void build(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun, bool add,
-                  bool then)
+static void build(struct netlink_kernel *n, struct batch *b, const char *name, uint8_t family, uint32_t tun,
+                  bool add, bool then)
 {
+    b->family = family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
     begin(n, b);
     table(n, b, name, NFT_MSG_NEWTABLE); // one that is not there cannot be deleted
     table(n, b, name, NFT_MSG_DELTABLE);
     if (add) {
         table(n, b, name, NFT_MSG_NEWTABLE);
-        out_chain(n, b, name, tun);
-        in_chain(n, b, name, tun);
+        if (family == 6) {
+            out_chain(n, b, name, tun);
+            in_chain(n, b, name, tun);
+        }
+        from_chain(n, b, name, tun);
+        quotes_chain(n, b, name, tun);
     }
     if (then)
         table(n, b, name, NFT_MSG_DELTABLE);
@@ -266,17 +363,20 @@ int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add
     struct batch b;
     if (!n->hooks)
         return add ? -EOPNOTSUPP : 0;
-    build(n, &b, n->hook_name, o->ifindex, add, false);
+    int rc = add ? netlink_reflect_marks(o->family) : 0;
+    if (rc < 0)
+        return rc;
+    build(n, &b, n->hook_name, o->family, o->ifindex, add, false);
     return talk(n, &b);
 }
 
 // Whether the kernel has all of it: made and taken away again in one go.
-static bool work(struct netlink_kernel *n)
+static bool work(struct netlink_kernel *n, uint8_t family)
 {
     char name[40];
     struct batch b;
     snprintf(name, sizeof(name), "%s-try", n->hook_name);
-    build(n, &b, name, LOOPBACK, true, true);
+    build(n, &b, name, family, LOOPBACK, true, true);
     return talk(n, &b) == 0;
 }
 
@@ -284,10 +384,10 @@ void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s)
 {
     snprintf(n->hook_name, sizeof(n->hook_name), "espalier-%08x", n->owner);
     n->hooks = s;
-    if (s && work(n)) {
-        n->base.hooks = true;
+    n->base.hooks4 = s && work(n, 4);
+    n->base.hooks = s && work(n, 6);
+    if (n->base.hooks || n->base.hooks4)
         return;
-    }
     if (s)
         mnl_socket_close(s);
     n->hooks = NULL;
@@ -308,16 +408,23 @@ static const struct nlattr *attribute(const struct nlmsghdr *h, int type)
 static bool is_ours(const struct netlink_kernel *n, const struct nlmsghdr *h)
 {
     const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
-    if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || m->nfgen_family != NFPROTO_IPV6 ||
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) ||
+        (m->nfgen_family != NFPROTO_IPV6 && m->nfgen_family != NFPROTO_IPV4) ||
         h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
         return false;
     const struct nlattr *a = attribute(h, NFTA_TABLE_NAME);
     return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 && !strcmp(mnl_attr_get_str(a), n->hook_name);
 }
 
+static uint8_t family_of(const struct nlmsghdr *h)
+{
+    const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
+    return m->nfgen_family == NFPROTO_IPV6 ? 6 : 4;
+}
+
 bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out)
 {
-    *out = (struct kobj){.kind = KOBJ_HOOK, .family = 6};
+    *out = (struct kobj){.kind = KOBJ_HOOK, .family = family_of(h)};
     switch (h->nlmsg_type & 0xff) {
     case NFT_MSG_NEWTABLE:
     case NFT_MSG_DELTABLE:
@@ -331,6 +438,7 @@ bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, 
 
 struct seen {
     const struct netlink_kernel *n;
+    uint8_t family;
     bool table, dormant, changed;
     unsigned rules;
     uint32_t tun;
@@ -340,7 +448,7 @@ static int one_seen(const struct nlmsghdr *h, void *ctx)
 {
     struct seen *s = ctx;
     const struct nlattr *a;
-    if (!is_ours(s->n, h))
+    if (!is_ours(s->n, h) || family_of(h) != s->family)
         return 0;
     if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
         a = attribute(h, NFTA_TABLE_FLAGS);
@@ -358,24 +466,31 @@ static int one_seen(const struct nlmsghdr *h, void *ctx)
 static int list(struct netlink_kernel *n, uint8_t type, struct seen *s)
 {
     _Alignas(struct nlmsghdr) char buf[256];
-    struct nlmsghdr *h =
-        put_head(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NFPROTO_IPV6, NLM_F_DUMP, 0);
+    struct nlmsghdr *h = put_head(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type),
+                                  s->family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4, NLM_F_DUMP, 0);
     if (type == NFT_MSG_GETRULE)
         mnl_attr_put_strz(h, NFTA_RULE_TABLE, n->hook_name);
     return netlink_dump(n, n->hooks, h, one_seen, s);
 }
 
-int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
+static int dump_family(struct netlink_kernel *n, uint8_t family,
+                       void (*each)(void *ctx, const struct kobj *o), void *ctx)
 {
-    struct seen s = {.n = n};
-    int rc = n->hooks ? list(n, NFT_MSG_GETTABLE, &s) : 0;
+    struct seen s = {.n = n, .family = family};
+    int rc = list(n, NFT_MSG_GETTABLE, &s);
     if (rc < 0 || !s.table)
         return rc;
     rc = list(n, NFT_MSG_GETRULE, &s);
-    bool whole = s.rules == RULES && !s.dormant && !s.changed;
+    bool whole = s.rules == rules_of(family) && !s.dormant && !s.changed;
     const struct kobj o = {
-        .kind = KOBJ_HOOK, .family = 6, .action = KHOOK_TURN, .ifindex = whole ? s.tun : 0};
+        .kind = KOBJ_HOOK, .family = family, .action = KHOOK_TURN, .ifindex = whole ? s.tun : 0};
     if (rc == 0)
         each(ctx, &o);
     return rc;
+}
+
+int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
+{
+    int rc = n->hooks ? dump_family(n, 4, each, ctx) : 0;
+    return rc == 0 && n->hooks ? dump_family(n, 6, each, ctx) : rc;
 }

@@ -58,6 +58,21 @@ static int need_one(const char *name, const char *key, struct esp_error *err)
     return esp_fail(err, rc, name, "net.ipv4.conf.%s.%s cannot be set to 1: %s", name, key, strerror(-rc));
 }
 
+// Of the whole network namespace. Nobody is told when somebody sets it back.
+int netlink_reflect_marks(uint8_t family)
+{
+    char path[64], c = 0;
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv%u/fwmark_reflect", family);
+    int rc = write_sysctl(path, "1");
+    int fd = rc < 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool is = fd >= 0 && read(fd, &c, 1) == 1 && c == '1'; // as it may have been
+    if (fd >= 0)
+        close(fd);
+    if (rc < 0 && !is)
+        LOGF(KNL, 0, "%s cannot be set to 1: %s", path, strerror(-rc));
+    return is ? 0 : rc;
+}
+
 static int set_up(struct netlink_kernel *n, int index, uint32_t mtu)
 {
     _Alignas(struct nlmsghdr) char buf[512];

@@ -149,6 +149,7 @@ static void open_kernels(struct lab *l)
         int index = l->kernel[i]->ops->tun_up(l->kernel[i], TUN_NAME, 1400, &err);
         with_tun.tun_index = (uint32_t)index;
         with_tun.hooks = l->kernel[LINUX]->hooks;
+        with_tun.hooks4 = l->kernel[LINUX]->hooks4;
         if (index < 0 || kset_open(&l->set[i], l->kernel[i], &with_tun, &err))
             give_up("%s: %s", err.field, err.text);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel of west has, held against the set that the policies need.
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -28,17 +29,20 @@ static bool is_name(const struct nlattr *a)
 
 static void names_of(const struct nlmsghdr *h, char *to, size_t size)
 {
+    const struct nfgenmsg *m = (const void *)((const char *)h + NLMSG_HDRLEN);
     size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg));
     while (at + NLA_HDRLEN <= h->nlmsg_len) {
         const struct nlattr *a = (const void *)((const char *)h + at);
         size_t used = strlen(to);
         if (is_name(a))
-            snprintf(to + used, size - used, "%s\n", (const char *)a + NLA_HDRLEN);
+            snprintf(to + used, size - used, "%s %d\n", (const char *)a + NLA_HDRLEN,
+                     m->nfgen_family == NFPROTO_IPV6 ? 6 : 4);
         at += NLA_ALIGN(a->nla_len ? a->nla_len : NLA_HDRLEN);
     }
 }
 
-// The names of the tables of nf_tables, a line each. Where there is no nf_tables there are none.
+// The names of the tables of nf_tables and their families, a line each. Where there is no nf_tables there are
+// none.
 static void list_tables(struct test *t, char *to, size_t size)
 {
     struct {
@@ -47,7 +51,7 @@ static void list_tables(struct test *t, char *to, size_t size)
     } ask = {{.nlmsg_len = sizeof(ask),
               .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
               .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-             {.nfgen_family = AF_INET6, .version = NFNETLINK_V0}};
+             {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0}};
     _Alignas(struct nlmsghdr) char in[16384];
     bool more = send(t->tables, &ask, sizeof(ask), 0) == sizeof(ask);
     to[0] = 0;

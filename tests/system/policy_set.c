@@ -8,6 +8,7 @@
 //                   and out of it
 //   rules, routes   of tunnels: into the TUN by source, protocol and ports, and once more without ports; and
 //                   for programs that have not chosen a source
+//   hooks           of each family in which there is a tunnel
 #include "tests/system/policy_set.h"
 
 #include <stdarg.h>
@@ -137,13 +138,13 @@ static void one(struct set *s, const struct child *c, bool hooks)
     if (c->mode != TUNNEL)
         return;
     rules(s, c);
+    if (hooks)
+        put(s, "hooks of IPv%d", six(c) ? 6 : 4);
     if (!six(c))
         return;
     put(s, "out ::/0 > ::/0 dev espalier0 allow");
-    if (hooks) {
+    if (hooks)
         put(s, "in ::/0 > ::/0 mark allow");
-        put(s, "hooks");
-    }
 }
 
 void set_expected(struct set *out, const struct naive *n, bool maybe, bool hooks)
@@ -292,7 +293,7 @@ void set_read(struct set *out, char *text)
         } else if (!strncmp(what, "routes", 6)) {
             route_line(out, &l, what[6] - '0', line);
         } else if (!strcmp(what, "tables") && !strncmp(line, "espalier", 8)) {
-            put(out, "hooks");
+            put(out, "hooks of IPv%s", strchr(line, ' ') + 1);
         }
     }
     policy_end(out, &p);

@@ -100,14 +100,19 @@ static struct kset_options with_hooks(void)
 {
     struct kset_options o = rig_options;
     o.tun_index = 7;
-    o.hooks = true;
+    o.hooks = o.hooks4 = true;
     return o;
+}
+
+static const struct kobj *hook_of(const struct kernel_model *m, uint8_t family)
+{
+    const struct kobj key = {.kind = KOBJ_HOOK, .family = family};
+    return model_find(m, &key);
 }
 
 static const struct kobj *the_hook(const struct kernel_model *m)
 {
-    const struct kobj key = {.kind = KOBJ_HOOK, .family = 6};
-    return model_find(m, &key);
+    return hook_of(m, 6);
 }
 
 static const struct kobj *let_in(const struct kernel_model *m)
@@ -141,10 +146,80 @@ static void test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked(void **state)
     assert_int_equal(in->action, KXFRM_ALLOW);
     assert_int_equal(in->mark, KERNEL_MARK_FROM_TUN);
     assert_int_equal(in->mark_mask, KERNEL_MARK_FROM_TUN);
+    assert_non_null(hook_of(&l.m, 4));
     rig_drop(&l, h6);
     assert_null(the_hook(&l.m)); // nobody asks for it any more
     assert_null(let_in(&l.m));
     rig_drop(&l, h4);
+    assert_null(hook_of(&l.m, 4));
+    rig_down(&l);
+}
+
+// What is let pass or dropped brings nothing that anybody could quote.
+static void test_own_hook_is_asked_for_by_what_is_protected_alone(void **state)
+{
+    const struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p, q;
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&p, POLICY_BYPASS, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_pol(&q, POLICY_DISCARD, 5, "10.1.0.0/16", "10.3.0.0/16", 0, 0, 65535);
+    rig_take(&l, &p);
+    rig_take(&l, &q);
+    assert_null(hook_of(&l.m, 4));
+    rig_down(&l);
+}
+
+static const struct kobj *rule_by_mark(const struct kernel_model *m)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->objects[i].kind == KOBJ_RULE && m->objects[i].mark == KERNEL_MARK_FROM_TUN)
+            return &m->objects[i];
+    return NULL;
+}
+
+static const struct kobj *in_table(const struct kernel_model *m, uint32_t table, enum kobj_action action)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->objects[i].kind == KOBJ_ROUTE && m->objects[i].table == table &&
+            m->objects[i].action == action)
+            return &m->objects[i];
+    return NULL;
+}
+
+// Full tunnel of an inside network: the gateway's own way to the world is not taken, but what the kernel
+// says about packets of the tunnel takes it, by the address inside, also to the network outside.
+static void test_own_errors_about_what_the_tun_brought_have_a_protected_source(void **state)
+{
+    struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    rig_up_with(&l, &o);
+    machine(&l.m, "10.10.0.1", 24, true);
+    machine(&l.m, "10.1.0.7", 24, false);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
+    struct kset_hold *h = rig_take(&l, &p);
+    const struct kobj *by = rule_by_mark(&l.m);
+    if (!by) {
+        fail_msg("no rule by the mark");
+        return;
+    }
+    assert_int_equal(by->mark_mask, KERNEL_MARK_FROM_TUN);
+    assert_int_equal(by->src_len, 32);
+    const struct kobj *to = in_table(&l.m, by->table, KROUTE_TUN),
+                      *own = in_table(&l.m, by->table, KROUTE_THROW);
+    assert_true(to && own);
+    assert_memory_equal(to->from, ((uint8_t[]){10, 1, 0, 7}), 4);
+    assert_int_equal(own->dst_len, 16);
+    assert_memory_equal(own->dst, ((uint8_t[]){10, 1, 0, 0}), 4);
+    rig_drop(&l, h);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "0.0.0.0/0", 17, 0, 65535); // an error is not UDP
+    h = rig_take(&l, &p);
+    assert_null(rule_by_mark(&l.m));
+    rig_drop(&l, h);
     rig_down(&l);
 }
 
@@ -261,6 +336,8 @@ int main(void)
         cmocka_unit_test(test_sources_virtual_address_comes_first),
         cmocka_unit_test(test_sources_everywhere_only_where_the_machine_would_take_it),
         cmocka_unit_test(test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked),
+        cmocka_unit_test(test_own_hook_is_asked_for_by_what_is_protected_alone),
+        cmocka_unit_test(test_own_errors_about_what_the_tun_brought_have_a_protected_source),
         cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),
         cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),
         cmocka_unit_test(test_own_hook_goes_at_an_orderly_end_and_what_trusts_it),

@@ -429,6 +429,7 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
         abort();
     d->base.ops = &ops;
     d->base.hooks = true;
+    d->base.hooks4 = true;
     d->base.tables = o->routing_table * 1000000;
     d->base.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     d->k = the_site->kernel;
