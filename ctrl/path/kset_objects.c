@@ -270,12 +270,39 @@ static int fragments(const struct walk *w, const struct prefix *l, const struct 
     return rc;
 }
 
+static bool hooks_of(const struct walk *w)
+{
+    return w->o->tun_index && (w->family == 6 ? w->o->hooks : w->o->hooks4);
+}
+
+// Where no hook can tell what an ICMP error of the kernel's is about, none leaves for what is protected but
+// into the TUN.
+static int errors(const struct walk *w, const struct prefix *r)
+{
+    static const struct masked types4[] = {{3, 0xffff}, {4, 0xfffe}, {11, 0xffff}, {12, 0xffff}},
+                               types6[] = {{0, 0xff80}};
+    const struct masked any = {0, 0}, *types = w->family == 6 ? types6 : types4;
+    const struct prefix everyone = {.len = 0};
+    unsigned n = w->family == 6 ? 1 : sizeof(types4) / sizeof(types4[0]);
+    int rc = 0;
+    if (w->spec->action != POLICY_PROTECT || !w->o->tun_index || hooks_of(w))
+        return 0;
+    for (unsigned i = 0; i < n && rc == 0; i++) {
+        struct kobj o = xfrm(w, KDIR_OUT, &everyone, r);
+        o.proto = w->family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+        o.priority = XFRM_WINDOW + 2 * XFRM_RANKS + 2; // behind whatever a policy says
+        set_ports(&o, types[i], any);
+        rc = visit(w, &o, NULL);
+    }
+    return rc;
+}
+
 static int blocks(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     struct split s = {.count = 1}, d = {.count = 1};
-    int rc = 0;
-    if (w->opaque)
-        return fragments(w, l, r);
+    int rc = errors(w, r);
+    if (rc || w->opaque)
+        return rc ? rc : fragments(w, l, r);
     if (is_icmp(w->proto))
         split_icmp(w, &s, &d);
     else if (has_ports(w->proto)) {
@@ -452,11 +479,6 @@ static int exemptions(const struct walk *w)
         return 0;
     int rc = into_tun(w);
     return rc == 0 && w->o->hooks ? own_programs(w) : rc;
-}
-
-static bool hooks_of(const struct walk *w)
-{
-    return w->o->tun_index && (w->family == 6 ? w->o->hooks : w->o->hooks4);
 }
 
 // What the kernel itself says about a packet that came out of the TUN (RFC 4301 section 6) quotes it.

@@ -171,6 +171,31 @@ static void test_own_hook_is_asked_for_by_what_is_protected_alone(void **state)
     rig_down(&l);
 }
 
+// Without hooks: nobody can tell what an error is about, so none leaves for what is protected.
+static void test_own_errors_are_blocked_where_there_are_no_hooks(void **state)
+{
+    struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p, q;
+    (void)state;
+    o.hooks = o.hooks4 = false;
+    rig_up_with(&l, &o);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
+    rig_pol(&q, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 17, 53, 53);
+    rig_take(&l, &p);
+    rig_take(&l, &q);
+    for (unsigned type = 0; type < 20; type++) {
+        bool error = (type >= 3 && type <= 5) || type == 11 || type == 12;
+        assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.10.0.1", "10.2.0.1", 1, (uint16_t)type, 0),
+                         error ? KXFRM_BLOCK : 0);
+    }
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.10.0.1", "10.1.0.5", 1, 3, 0), 0); // its own network
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd10::1", "fd02::1", 58, 1, 0), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd10::1", "fd02::1", 58, 127, 0), KXFRM_BLOCK);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd10::1", "fd02::1", 58, 129, 0), 0);
+    rig_down(&l);
+}
+
 static const struct kobj *rule_by_mark(const struct kernel_model *m)
 {
     for (unsigned i = 0; i < m->count; i++)
@@ -338,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked),
         cmocka_unit_test(test_own_hook_is_asked_for_by_what_is_protected_alone),
         cmocka_unit_test(test_own_errors_about_what_the_tun_brought_have_a_protected_source),
+        cmocka_unit_test(test_own_errors_are_blocked_where_there_are_no_hooks),
         cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),
         cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),
         cmocka_unit_test(test_own_hook_goes_at_an_orderly_end_and_what_trusts_it),

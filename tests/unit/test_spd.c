@@ -93,6 +93,51 @@ static void test_traffic_of_the_sas_that_were_asked_for(void **state)
     assert_false(m.RESULT.ok);
 }
 
+// ---- what quotes protected packets
+
+// An ICMP error of a router into the TUN, and the packet that it is about, or as much of it as `quoted`
+// octets.
+static void send_error(struct rig *r, const struct rig_packet *error, const struct rig_packet *about,
+                       uint32_t quoted)
+{
+    uint8_t p[200], whole[64];
+    uint32_t len = rig_build(whole, about), at = strchr(error->src, ':') ? 40 : 20;
+    rig_build(p, error);
+    memset(p + at, 0, 8);
+    p[at] = at == 40 ? 3 : 11; // time exceeded
+    if (quoted < len)
+        len = quoted;
+    memcpy(p + at + 8, whole, len);
+    if (at == 40)
+        p[5] = (uint8_t)(8 + len);
+    else
+        p[3] = (uint8_t)(28 + len);
+    assert_int_equal(write(r->tun, p, at + 8 + len), at + 8 + len);
+    rig_turn(r);
+}
+
+// Of an address that no policy names: it would go on in clear, with the packet that came out of an SA in it.
+static void test_an_error_about_what_is_protected_does_not_go_on_in_clear(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec six = rig_spec(7, "six", "fd01::/64", "fd02::/64");
+    const struct rig_packet error = {.src = "10.9.0.1", .dst = "10.2.0.1", .proto = 1},
+                            error6 = {.src = "fd09::1", .dst = "fd02::1", .proto = 58},
+                            about = {.src = "10.2.0.1", .dst = "10.1.0.5", .proto = 17, .sport = 53},
+                            about6 = {.src = "fd02::1", .dst = "fd01::5", .proto = 17, .sport = 53},
+                            other = {.src = "10.2.0.1", .dst = "10.9.0.5", .proto = 17, .sport = 53},
+                            other6 = {.src = "fd02::1", .dst = "fd09::5", .proto = 17, .sport = 53};
+    rig_must_apply(r, "w", &six, 1);
+    send_error(r, &error, &about, 100);
+    send_error(r, &error6, &about6, 100);
+    send_error(r, &error, &other, 12); // it does not show what it is about
+    assert_int_equal(r->past_count, 0);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 3);
+    send_error(r, &error, &other, 100);
+    send_error(r, &error6, &other6, 100);
+    assert_int_equal(r->past_count, 2);
+}
+
 // ---- loading and unloading
 
 static void test_unload_with_sa_up_stays_protected(void **state)
@@ -660,6 +705,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(test_policies_come_in_pages_in_time_that_grows_as_they_do),
         WITH(test_traffic_of_the_sas_that_were_asked_for),
+        WITH(test_an_error_about_what_is_protected_does_not_go_on_in_clear),
         WITH(test_unload_with_sa_up_stays_protected),
         WITH(test_what_an_sa_keeps_closed_stays_closed_when_the_daemon_ends),
         WITH(test_what_an_sa_kept_closed_opens_at_the_end_where_blocks_go_with_the_daemon),
