@@ -11,6 +11,7 @@
 
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/jobs.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
@@ -314,11 +315,22 @@ void conn_remove(struct ike *ike, struct conn *c)
     c->next = NULL;
 }
 
+// With those that wait for path, which have their places already.
+static bool room_in_tables(struct ike *ike, const struct conn *c)
+{
+    size_t names = 1, addrs = c->cfg.remote_count;
+    for (const struct job *j = ike->jobs; j; j = j->next)
+        if (j->conn && j->conn->spare) {
+            names++;
+            addrs += j->conn->cfg.remote_count;
+        }
+    return table_room(&ike->conn_names, names) && table_room(&ike->conn_addrs, addrs);
+}
+
 int conn_reserve(struct ike *ike, struct conn *c)
 {
     bool got = put_by(c, class_size(&c->cfg)) && put_by(c, sizeof(struct conn_group)) &&
-               put_by(c, sizeof(struct conn_ref)) && table_room(&ike->conn_names, 1) &&
-               table_room(&ike->conn_addrs, c->cfg.remote_count);
+               put_by(c, sizeof(struct conn_ref)) && room_in_tables(ike, c);
     for (unsigned i = 0; i < c->cfg.remote_count && got; i++)
         got = put_by(c, sizeof(struct addr_entry)) && put_by(c, sizeof(struct conn_ref));
     return got ? 0 : -ENOMEM;

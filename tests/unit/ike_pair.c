@@ -125,6 +125,11 @@ static void install(struct side *s, struct ipc_chan *c, const struct msg_CHILD_I
 
 static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_APPLY *m)
 {
+    if (s->hold_policies) {
+        assert_true(s->held_count < 32);
+        s->policies_held[s->held_count++] = m->req;
+        return;
+    }
     assert_true(s->policies < PAIR_SAS);
     s->policies++;
     if (s->refuse_policies) {

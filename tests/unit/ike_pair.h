@@ -56,6 +56,9 @@ struct side {
     struct msg_CHILD_ENDPOINT endpoint; // the last one
     unsigned endpoints, ike_infos, child_infos;
     bool no_way;        // to anybody
+    bool hold_policies; // and answer in policies_held
+    unsigned held_count;
+    uint32_t policies_held[32];
     struct addr source; // what the system would send from; family 0: the side's address
     unsigned asked_routes;
 };

@@ -86,6 +86,46 @@ static void test_connection_without_memory_is_whole_or_not_there(void **state)
     assert_true(failures >= WANTED && n < LIMIT);
 }
 
+static void one_of_many(struct pair *p, unsigned i)
+{
+    static uint8_t buf[65536];
+    struct conn_config c;
+    struct writer w = writer_of(buf, sizeof(buf));
+    pair_default_conn(&c, 1);
+    snprintf(c.name, sizeof(c.name), "many%u", i);
+    c.remote_addrs[0].a[3] = (uint8_t)(10 + i);
+    conn_write(&w, &c);
+    ipc_send(p->s[1].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 900 + i, .conn = wr_written(&w)});
+    pair_run(p);
+}
+
+// Path has the policies of all of them: none may fail any more, however many wait for it at once.
+static void test_connections_that_path_has_taken_need_no_memory(void **state)
+{
+    enum { MANY = 30 };
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    struct side *s = &p->s[1];
+    char name[16];
+    keep_timers(p);
+    s->hold_policies = true;
+    for (unsigned i = 0; i < MANY; i++)
+        one_of_many(p, i);
+    assert_int_equal(s->held_count, MANY);
+    no_memory_from(1);
+    for (unsigned i = 0; i < MANY; i++) {
+        ipc_result(s->path_ike, s->policies_held[i], true, "%s", "");
+        pair_run(p);
+    }
+    no_memory_end();
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "many%u", i);
+        if (!conn_find(s->ike, name))
+            fail_msg("%s is not there, and path has its policies", name);
+    }
+    pair_free(p);
+}
+
 // Ike and path go by the same edition, and by the one that the answer says.
 static void expect_edition(struct pair *p, unsigned n, unsigned priority)
 {
@@ -231,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connection_without_memory_is_whole_or_not_there),
+        cmocka_unit_test(test_connections_that_path_has_taken_need_no_memory),
         cmocka_unit_test(test_edit_without_memory_is_the_new_edition_or_the_old_in_ike_and_path),
         cmocka_unit_test(test_connection_that_goes_without_memory_is_gone_or_whole),
         cmocka_unit_test(test_ike_sa_without_memory_is_up_or_not_and_up_the_next_time),
