@@ -14,41 +14,75 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/pki/pki.h"
 
+static void loaded(struct pending *p, bool ok, const char *text);
+
 // ---- the store
 
-static struct conn_entry **find_entry(struct ctl *c, const char *name)
+static struct conn_entry *find_entry(const struct ctl *c, const char *name)
 {
-    struct conn_entry **p = &c->conns;
-    while (*p && strcmp((*p)->names, name) != 0)
-        p = &(*p)->next;
-    return p;
+    for (struct hash_node *n = hash_first(&c->conn_names, hash_str(0, name)); n; n = hash_next(n))
+        if (strcmp(((struct conn_entry *)n)->names, name) == 0)
+            return (struct conn_entry *)n;
+    return NULL;
 }
 
 const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name)
 {
-    const struct conn_entry *e = c->conns;
-    while (e && strcmp(e->names, name) != 0)
-        e = e->next;
-    return e;
+    return find_entry(c, name);
 }
 
-static bool has_child(const struct conn_entry *e, const char *child)
-{
-    const char *name = e->names;
-    for (unsigned i = 0; i < e->child_count; i++) {
-        name += strlen(name) + 1;
-        if (strcmp(name, child) == 0)
-            return true;
-    }
-    return false;
-}
-
+// Of several connections that have one of that name the first that was loaded.
 const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child)
 {
-    for (const struct conn_entry *e = c->conns; e; e = e->next)
-        if ((!conn[0] || strcmp(e->names, conn) == 0) && has_child(e, child))
-            return e;
-    return NULL;
+    const struct conn_entry *first = NULL;
+    for (struct hash_node *n = hash_first(&c->child_names, hash_str(0, child)); n; n = hash_next(n)) {
+        const struct child_entry *k = (const struct child_entry *)n;
+        if (strcmp(k->name, child) == 0 && (!conn[0] || strcmp(k->of->names, conn) == 0) &&
+            (!first || k->of->number < first->number))
+            first = k->of;
+    }
+    return first;
+}
+
+// With those that ike has not answered yet: it must not fail when it has said yes.
+static bool room_for(struct ctl *c, const struct conn_entry *e)
+{
+    size_t conns = 1, children = e->child_count;
+    for (const struct pending *p = c->pending; p; p = p->next)
+        if (p->done == loaded) {
+            conns++;
+            children += ((const struct conn_entry *)p->data)->child_count;
+        }
+    return hash_room(&c->conn_names, conns) == 0 && hash_room(&c->child_names, children) == 0;
+}
+
+static void enter(struct ctl *c, struct conn_entry *e)
+{
+    (void)hash_add(&c->conn_names, &e->node, hash_str(0, e->names)); // room_for has been asked
+    for (unsigned i = 0; i < e->child_count; i++)
+        (void)hash_add(&c->child_names, &e->children[i].node, hash_str(0, e->children[i].name));
+}
+
+static void leave(struct ctl *c, struct conn_entry *e)
+{
+    hash_del(&c->conn_names, &e->node);
+    for (unsigned i = 0; i < e->child_count; i++)
+        hash_del(&c->child_names, &e->children[i].node);
+}
+
+// In the place of `old`, or behind all.
+static void put_into_list(struct ctl *c, struct conn_entry *e, struct conn_entry *old)
+{
+    e->next = old ? old->next : NULL;
+    e->prev = old ? old->prev : c->last_conn;
+    *(e->prev ? &e->prev->next : &c->conns) = e;
+    *(e->next ? &e->next->prev : &c->last_conn) = e;
+}
+
+static void take_off_list(struct ctl *c, struct conn_entry *e)
+{
+    *(e->prev ? &e->prev->next : &c->conns) = e->next;
+    *(e->next ? &e->next->prev : &c->last_conn) = e->prev;
 }
 
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out)
@@ -60,8 +94,10 @@ bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out)
 static void free_entry(void *data)
 {
     struct conn_entry *e = data;
-    if (e)
+    if (e) {
         free(e->wire);
+        free(e->children);
+    }
     free(e);
 }
 
@@ -72,15 +108,19 @@ static struct conn_entry *new_entry(const struct conn_config *cfg, struct slice 
         names += strlen(cfg->children[i].name) + 1;
     struct conn_entry *e = calloc(1, sizeof(*e) + names);
     char *at = e ? stpcpy(e->names, cfg->name) + 1 : NULL;
-    if (!e || !(e->wire = malloc(wire.len))) {
-        free(e);
+    if (!e || !(e->wire = malloc(wire.len)) ||
+        !(e->children = calloc(cfg->child_count + 1u, sizeof(*e->children)))) {
+        free_entry(e);
         return NULL;
     }
     memcpy(e->wire, wire.p, wire.len);
     e->wire_len = wire.len;
     e->child_count = cfg->child_count;
-    for (unsigned i = 0; i < cfg->child_count; i++)
+    for (unsigned i = 0; i < cfg->child_count; i++) {
+        e->children[i].of = e;
+        e->children[i].name = at;
         at = stpcpy(at, cfg->children[i].name) + 1;
+    }
     return e;
 }
 
@@ -88,9 +128,11 @@ void ctl_free_conns(struct ctl *c)
 {
     while (c->conns) {
         struct conn_entry *e = c->conns;
-        c->conns = e->next;
+        take_off_list(c, e);
         free_entry(e);
     }
+    hash_free(&c->conn_names);
+    hash_free(&c->child_names);
 }
 
 // ---- load-conn
@@ -135,7 +177,6 @@ static void reply_faults(struct command *cmd, const struct faults *f, const stru
 }
 
 static void unloaded(struct pending *p, bool ok, const char *text);
-static void loaded(struct pending *p, bool ok, const char *text);
 
 static const char *name_of(const struct pending *p) // that a load or unload is about; NULL: another question
 {
@@ -167,11 +208,13 @@ static void too_late(struct timer *t)
 
 static void keep(struct ctl *c, struct conn_entry *e)
 {
-    struct conn_entry **at = find_entry(c, e->names), *old = *at;
-    e->next = old ? old->next : NULL;
+    struct conn_entry *old = find_entry(c, e->names);
     e->number = old ? old->number : ++c->conn_number;
     c->conn_count += !old;
-    *at = e;
+    put_into_list(c, e, old);
+    if (old)
+        leave(c, old);
+    enter(c, e);
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->names);
     free_entry(old);
 }
@@ -220,8 +263,12 @@ static int read_conn(struct ctl *c, const struct vici_node *section, struct faul
                      CTL_MAX_CONNS);
     if (r)
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err->text);
-    else if (!(*out = new_entry(&cfg, wr_written(w))))
+    else if (!(*out = new_entry(&cfg, wr_written(w))) || !room_for(c, *out))
         r = esp_fail(err, -ENOMEM, "", "out of memory");
+    if (r) {
+        free_entry(*out);
+        *out = NULL;
+    }
     conn_clear(&cfg);
     return r;
 }
@@ -280,14 +327,14 @@ static void unloaded(struct pending *p, bool ok, const char *text)
 {
     struct ctl *c = p->ctl;
     const char *name = p->data;
-    struct conn_entry **at = find_entry(c, name);
+    struct conn_entry *e = find_entry(c, name);
     if (ok && ctl_under_way(c, name)) // it is loaded again
         ctl_sweep_taken(c, name);
     else if (ok)
         ctl_sweep_unloaded(c, name);
-    if (ok && *at) {
-        struct conn_entry *e = *at;
-        *at = e->next;
+    if (ok && e) {
+        take_off_list(c, e);
+        leave(c, e);
         free_entry(e);
         c->conn_count--;
         LOGF(CFG, 1, "removed connection: %s", name);

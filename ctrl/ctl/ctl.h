@@ -39,8 +39,16 @@ struct pending {
     void (*done)(struct pending *p, bool ok, const char *text);
 };
 
-struct conn_entry { // a loaded connection as it went to `ike`: a tenth of what it is when read
-    struct conn_entry *next;
+struct conn_entry;
+struct child_entry {
+    struct hash_node node; // first: by its own name
+    struct conn_entry *of;
+    const char *name;
+};
+struct conn_entry {        // a loaded connection as it went to `ike`: a tenth of what it is when read
+    struct hash_node node; // first: by name
+    struct conn_entry *next, *prev;
+    struct child_entry *children;
     uint64_t number; // grows along the list
     uint8_t *wire;   // conn_write's
     size_t wire_len;
@@ -74,7 +82,8 @@ struct ctl {
     struct pending *pending;
     unsigned pending_count;
     uint32_t last_req, unnamed;
-    struct conn_entry *conns; // in the order in which they were loaded
+    struct conn_entry *conns, *last_conn; // in the order in which they were loaded
+    struct hash conn_names, child_names;
     unsigned conn_count;
     uint64_t conn_number;
     struct sweep sweep;

@@ -17,14 +17,19 @@
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/strangers.h"
 
-struct conn_ref {
-    struct conn_ref *next;
-    struct conn *conn;
+struct conn_refs { // in order of loading
+    struct conn_ref *first, *last;
 };
-struct addr_entry { // the connections that name this peer, in order of loading
+struct conn_ref {
+    struct conn_ref *next, *prev;
+    struct conn_refs *list;
+    struct conn *conn;
+    struct conn_ref *more; // of the same connection
+};
+struct addr_entry { // the connections that name this peer
     struct table_node node;
     struct addr addr;
-    struct conn_ref *first;
+    struct conn_refs refs;
 };
 struct conn_class { // equal proposals
     struct conn_class *next;
@@ -32,13 +37,12 @@ struct conn_class { // equal proposals
     uint64_t tried; // the last request that was matched against them
     struct proposal p[];
 };
-struct conn_group { // connections that take any peer, with equal proposals and own addresses; in order of
-                    // loading
+struct conn_group { // connections that take any peer, with equal proposals and own addresses
     struct conn_group *next;
     struct conn_class *class;
     uint8_t local_count;
     struct addr local[ADDRS_MAX];
-    struct conn_ref *first;
+    struct conn_refs refs;
 };
 
 struct spare { // memory that waits for what is as large
@@ -158,26 +162,26 @@ static bool takes_anyone(const struct conn_config *c)
     return any;
 }
 
-static int ref_add(struct conn_ref **list, struct conn *c)
+static int ref_add(struct conn_refs *list, struct conn *c)
 {
     struct conn_ref *r = take(c, sizeof(*r));
     if (!r)
         return -ENOMEM;
-    *r = (struct conn_ref){NULL, c};
-    while (*list)
-        list = &(*list)->next;
-    *list = r;
+    *r = (struct conn_ref){.prev = list->last, .list = list, .conn = c, .more = c->in};
+    *(list->last ? &list->last->next : &list->first) = r;
+    list->last = r;
+    c->in = r;
     return 0;
 }
 
-static void ref_del(struct conn_ref **list, const struct conn *c)
+static void refs_del(struct conn *c)
 {
-    while (*list && (*list)->conn != c)
-        list = &(*list)->next;
-    struct conn_ref *r = *list;
-    if (r)
-        *list = r->next;
-    free(r);
+    for (struct conn_ref *r; (r = c->in);) {
+        c->in = r->more;
+        *(r->prev ? &r->prev->next : &r->list->first) = r->next;
+        *(r->next ? &r->next->prev : &r->list->last) = r->prev;
+        free(r);
+    }
 }
 
 static struct addr_entry *addr_find(struct ike *ike, const struct addr *a)
@@ -202,16 +206,13 @@ static int addr_add(struct ike *ike, const struct addr *a, struct conn *c)
         }
         e->addr = *a;
     }
-    return ref_add(&e->first, c);
+    return ref_add(&e->refs, c);
 }
 
-static void addr_del(struct ike *ike, const struct addr *a, const struct conn *c)
+static void addr_leave(struct ike *ike, const struct addr *a) // where nobody is there any more
 {
     struct addr_entry *e = addr_find(ike, a);
-    if (!e)
-        return;
-    ref_del(&e->first, c);
-    if (!e->first) {
+    if (e && !e->refs.first) {
         table_del(&ike->conn_addrs, &e->node);
         free(e);
     }
@@ -274,16 +275,13 @@ static int group_add(struct ike *ike, struct conn *c)
         memcpy(g->local, c->cfg.local_addrs, sizeof(g->local));
         *at = g;
     }
-    return ref_add(&g->first, c);
+    return ref_add(&g->refs, c);
 }
 
-static void group_del(struct ike *ike, const struct conn *c)
+static void group_leave(struct ike *ike, const struct conn *c)
 {
     struct conn_group **at = group_find(ike, c), *g = *at;
-    if (!g)
-        return;
-    ref_del(&g->first, c);
-    if (!g->first) {
+    if (g && !g->refs.first) {
         *at = g->next;
         free(g);
     }
@@ -300,19 +298,17 @@ void conn_remove(struct ike *ike, struct conn *c)
     ike->round_conns -= rounds_of(c);
     ike->ppk_conns -= c->cfg.ppk_id[0] != 0;
     ike->eap_conns -= c->cfg.remote.auth == AUTH_EAP;
+    refs_del(c);
     for (unsigned i = 0; i < c->cfg.remote_count; i++)
         if (c->cfg.remote_addrs[i].family)
-            addr_del(ike, &c->cfg.remote_addrs[i], c);
-    group_del(ike, c);
+            addr_leave(ike, &c->cfg.remote_addrs[i]);
+    group_leave(ike, c);
     class_put(ike, c->class);
     c->class = NULL;
     table_del(&ike->conn_names, &c->by_name);
-    struct conn **at = &ike->conns;
-    while (*at && *at != c)
-        at = &(*at)->next;
-    if (*at)
-        *at = c->next;
-    c->next = NULL;
+    *(c->prev ? &c->prev->next : &ike->conns) = c->next;
+    *(c->next ? &c->next->prev : &ike->last_conn) = c->prev;
+    c->next = c->prev = NULL;
 }
 
 // With those that wait for path, which have their places already.
@@ -338,11 +334,10 @@ int conn_reserve(struct ike *ike, struct conn *c)
 
 int conn_add(struct ike *ike, struct conn *c)
 {
-    struct conn **end = &ike->conns;
     int rc = 0;
-    while (*end)
-        end = &(*end)->next;
-    *end = c;
+    c->prev = ike->last_conn;
+    *(c->prev ? &c->prev->next : &ike->conns) = c;
+    ike->last_conn = c;
     ike->pubkey_conns += by_pubkey(&c->cfg);
     ike->round_conns += rounds_of(c);
     ike->ppk_conns += c->cfg.ppk_id[0] != 0;
@@ -388,7 +383,7 @@ struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
     const struct addr_entry *e = addr_find(ike, &path->remote);
     uint64_t request = ++ike->requests;
     for (int local = 1; local >= 0; local--) {
-        for (const struct conn_ref *r = e ? e->first : NULL; r; r = r->next) {
+        for (const struct conn_ref *r = e ? e->refs.first : NULL; r; r = r->next) {
             const struct conn_config *c = &r->conn->cfg;
             if (addr_fits(c->local_addrs, c->local_count, &path->local) == local &&
                 !class_tried(r->conn->class, request) && fits(ctx, c->proposals, c->proposal_count))
@@ -399,7 +394,7 @@ struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
         for (const struct conn_group *g = ike->groups; g; g = g->next) {
             if (addr_fits(g->local, g->local_count, &path->local) == local &&
                 !class_tried(g->class, request) && fits(ctx, g->class->p, g->class->count))
-                return g->first->conn;
+                return g->refs.first->conn;
         }
     }
     return NULL;
@@ -458,9 +453,9 @@ struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
     struct best b = {.claim = claim};
     const struct addr_entry *e = addr_find(ike, &claim->path->remote);
     if (e)
-        look_at(&b, e->first);
+        look_at(&b, e->refs.first);
     for (const struct conn_group *g = ike->groups; g; g = g->next)
-        look_at(&b, g->first);
+        look_at(&b, g->refs.first);
     return b.conn;
 }
 

@@ -18,7 +18,7 @@ struct child_numbers {
     uint8_t missed;            // there was no memory to bring it up: why that was wanted (revive.c); 0: no
 };
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
-    struct conn *next;
+    struct conn *next, *prev;
     unsigned refs;
     uint8_t *blob; // as it was loaded, to see whether a reload changes anything
     size_t blob_len;
@@ -29,6 +29,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     uint8_t *policies, *pending; // as path has them; as it has been asked to
     size_t policies_len, pending_len;
     uint32_t *pending_ids;      // those policies' ids, of each child
+    struct conn_ref *in;        // its places in the lists of those that are found alike
     struct spare *spare;        // memory for its place in the indexes
     struct addr vips[VIPS_MAX]; // that it was given last
     unsigned vip_count;

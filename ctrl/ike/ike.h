@@ -88,7 +88,7 @@ struct ike {
     unsigned eap_conns;          // loaded ones whose peer authenticates by EAP
     unsigned round_conns;        // loaded ones with several rounds of authentication
     unsigned ppk_conns;          // loaded ones with a postquantum preshared key
-    struct conn *conns;
+    struct conn *conns, *last_conn;
     struct conn_class *classes;
     struct conn_group *groups;
     uint64_t requests; // IKE_SA_INITs that were matched against the connections

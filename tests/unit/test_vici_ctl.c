@@ -243,6 +243,57 @@ static void test_all_36_commands_answer_an_empty_request(void **state)
     receive(client, VICI_CMD_UNKNOWN, NULL);
 }
 
+// ---- finding them
+
+static void unload(const char *name)
+{
+    request("unload-conn", "name", name, NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req, true, "");
+    expect_success();
+}
+
+static void expect_found(const char *conn, const char *found)
+{
+    const struct conn_entry *e = ctl_find_child(ctl, conn, "net");
+    if (found)
+        assert_string_equal(e ? e->names : "none", found);
+    else
+        assert_null(e);
+}
+
+// Several have a child of that name: the first that was loaded; an edit keeps its place.
+static void test_child_is_that_of_the_first_connection_loaded(void **state)
+{
+    (void)state;
+    expect_found("", NULL);
+    load_conn("x");
+    load_conn("y");
+    load_conn("z");
+    expect_found("", "x");
+    expect_found("y", "y");
+    expect_found("w", NULL);
+    assert_null(ctl_find_child(ctl, "", "other"));
+    send_conn("x", "trap"); // an edit
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, true, "");
+    expect_success();
+    expect_found("", "x");
+    unload("x");
+    expect_found("", "y");
+    expect_found("x", NULL);
+    assert_null(ctl_find_conn(ctl, "x"));
+    load_conn("x");
+    expect_found("", "y");
+    unload("y");
+    expect_found("", "z");
+    unload("z");
+    expect_found("", "x");
+    unload("x");
+    expect_found("", NULL);
+    assert_int_equal(ctl->conn_names.count + ctl->child_names.count, 0);
+    assert_null(ctl->conns);
+    assert_null(ctl->last_conn);
+}
+
 // ---- leases
 
 static unsigned unread;
@@ -306,6 +357,7 @@ int main(void)
         T(test_commands_under_way_are_bounded),
         T(test_algorithms_listed_are_those_that_can_be_had),
         T(test_all_36_commands_answer_an_empty_request),
+        T(test_child_is_that_of_the_first_connection_loaded),
         T(test_leases_that_cannot_be_read_are_tried_once_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
