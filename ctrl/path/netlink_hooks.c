@@ -9,12 +9,16 @@
 //           on nothing else.
 //   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
-//   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
+//   asked   the last at local input: who has asked by UDP through the TUN, from which port and at which, is
+//           kept for a while.
+//   quotes  the last at local output: ICMP errors with that mark, and answers by UDP to whom has asked, go
+//           into the TUN or nowhere. A program that has not chosen its source may answer from any address.
 //
-// Without what is IPv6's alone, or with that changed by somebody, more is dropped, never less. The other two
+// Without what is IPv6's alone, or with that changed by somebody, more is dropped, never less. The others
 // hold something back, and are put back like anything else.
 #include <netinet/in.h> // before the kernel's own of the same
 
+#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/netfilter.h>
@@ -31,7 +35,10 @@
 
 #define LOOPBACK  1u          // the kernel gives it no other index
 #define LOOK_MARK 0x40000000u // changed to have the route looked up again; the TUN strips it
-#define ROOM      8192
+#define ROOM      16384
+#define ASKED     "askers"
+#define ASKED_MAX 65536u
+#define ASKED_MS  180000u // as long as a stream of UDP is remembered elsewhere (nf_conntrack)
 
 // ---- messages
 
@@ -106,7 +113,24 @@ static void chain(struct netlink_kernel *n, struct batch *b, const char *of, con
     finish(b, h);
 }
 
-// ---- rules, in nf_tables' expressions on one register
+// Keys: an address, the port there, the port here, each filled up to 32 bits.
+static void asked_set(struct netlink_kernel *n, struct batch *b, const char *of)
+{
+    struct nlmsghdr *h = message(n, b, NFT_MSG_NEWSET, NLM_F_CREATE);
+    mnl_attr_put_strz(h, NFTA_SET_TABLE, of);
+    mnl_attr_put_strz(h, NFTA_SET_NAME, ASKED);
+    put_be32(h, NFTA_SET_ID, 1);
+    put_be32(h, NFTA_SET_FLAGS, NFT_SET_TIMEOUT | NFT_SET_EVAL);
+    put_be32(h, NFTA_SET_KEY_TYPE, 0);
+    put_be32(h, NFTA_SET_KEY_LEN, b->family == NFPROTO_IPV6 ? 24 : 12);
+    mnl_attr_put_u64(h, NFTA_SET_TIMEOUT, htobe64(ASKED_MS));
+    struct nlattr *at = mnl_attr_nest_start(h, NFTA_SET_DESC);
+    put_be32(h, NFTA_SET_DESC_SIZE, ASKED_MAX);
+    mnl_attr_nest_end(h, at);
+    finish(b, h);
+}
+
+// ---- rules, in nf_tables' expressions on one register, or on some from the first on
 
 struct expression {
     struct nlattr *element, *data;
@@ -150,13 +174,13 @@ static void compare(struct nlmsghdr *h, uint32_t how, uint32_t value)
     expression_end(h, e);
 }
 
-static void load_octet(struct nlmsghdr *h, uint32_t base, uint32_t offset)
+static void load_bytes(struct nlmsghdr *h, uint32_t into, uint32_t base, uint32_t offset, uint32_t len)
 {
     struct expression e = expression(h, "payload");
-    put_be32(h, NFTA_PAYLOAD_DREG, NFT_REG_1);
+    put_be32(h, NFTA_PAYLOAD_DREG, into);
     put_be32(h, NFTA_PAYLOAD_BASE, base);
     put_be32(h, NFTA_PAYLOAD_OFFSET, offset);
-    put_be32(h, NFTA_PAYLOAD_LEN, 1);
+    put_be32(h, NFTA_PAYLOAD_LEN, len);
     expression_end(h, e);
 }
 
@@ -171,13 +195,48 @@ static void compare_octet(struct nlmsghdr *h, uint32_t how, uint8_t value)
     expression_end(h, e);
 }
 
-static void drop(struct nlmsghdr *h)
+static void protocol_is(struct nlmsghdr *h, uint8_t proto)
+{
+    load(h, NFT_META_L4PROTO);
+    compare_octet(h, NFT_CMP_EQ, proto);
+}
+
+// Of a packet that goes out the far side is its destination.
+static void load_asker(struct nlmsghdr *h, uint8_t family, bool out)
+{
+    uint32_t len = family == NFPROTO_IPV6 ? 16 : 4, at = family == NFPROTO_IPV6 ? 8 : 12;
+    load_bytes(h, NFT_REG32_00, NFT_PAYLOAD_NETWORK_HEADER, out ? at + len : at, len);
+    load_bytes(h, NFT_REG32_00 + len / 4, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 2 : 0, 2);
+    load_bytes(h, NFT_REG32_01 + len / 4, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 0 : 2, 2);
+}
+
+static void keep_asker(struct nlmsghdr *h)
+{
+    struct expression e = expression(h, "dynset");
+    mnl_attr_put_strz(h, NFTA_DYNSET_SET_NAME, ASKED);
+    put_be32(h, NFTA_DYNSET_SET_ID, 1);
+    put_be32(h, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+    put_be32(h, NFTA_DYNSET_SREG_KEY, NFT_REG32_00);
+    mnl_attr_put_u64(h, NFTA_DYNSET_TIMEOUT, htobe64(ASKED_MS));
+    expression_end(h, e);
+}
+
+static void is_asker(struct nlmsghdr *h)
+{
+    struct expression e = expression(h, "lookup");
+    mnl_attr_put_strz(h, NFTA_LOOKUP_SET, ASKED);
+    put_be32(h, NFTA_LOOKUP_SET_ID, 1);
+    put_be32(h, NFTA_LOOKUP_SREG, NFT_REG32_00);
+    expression_end(h, e);
+}
+
+static void verdict_is(struct nlmsghdr *h, uint32_t code)
 {
     struct expression e = expression(h, "immediate");
     put_be32(h, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
     struct nlattr *data = mnl_attr_nest_start(h, NFTA_IMMEDIATE_DATA),
                   *verdict = mnl_attr_nest_start(h, NFTA_DATA_VERDICT);
-    put_be32(h, NFTA_VERDICT_CODE, NF_DROP);
+    put_be32(h, NFTA_VERDICT_CODE, code);
     mnl_attr_nest_end(h, verdict);
     mnl_attr_nest_end(h, data);
     expression_end(h, e);
@@ -270,6 +329,15 @@ static void from_chain(struct netlink_kernel *n, struct batch *b, const char *na
     rule_end(b, h, list);
 }
 
+// What is held, in IPv6, shows the loopback here although the hook before this one has found its way: the
+// policies have let that out to the TUN alone.
+static void goes_past(struct nlmsghdr *h, uint32_t tun)
+{
+    load(h, NFT_META_OIF);
+    compare(h, NFT_CMP_NEQ, tun);
+    compare(h, NFT_CMP_NEQ, LOOPBACK);
+}
+
 // ICMP of the types from `first` to `last` that answers what the TUN has brought, and goes elsewhere.
 static void quotes_rule(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun,
                         uint8_t first, uint8_t last)
@@ -279,14 +347,47 @@ static void quotes_rule(struct netlink_kernel *n, struct batch *b, const char *n
     load(h, NFT_META_MARK);
     bitwise(h, KERNEL_MARK_FROM_TUN, 0);
     compare(h, NFT_CMP_NEQ, 0);
-    load(h, NFT_META_OIF);
-    compare(h, NFT_CMP_NEQ, tun);
-    load(h, NFT_META_L4PROTO);
-    compare_octet(h, NFT_CMP_EQ, b->family == NFPROTO_IPV6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-    load_octet(h, NFT_PAYLOAD_TRANSPORT_HEADER, 0);
+    goes_past(h, tun);
+    protocol_is(h, b->family == NFPROTO_IPV6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+    load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
     compare_octet(h, NFT_CMP_GTE, first);
     compare_octet(h, NFT_CMP_LTE, last);
-    drop(h);
+    verdict_is(h, NF_DROP);
+    rule_end(b, h, list);
+}
+
+// What cannot be kept, as there is no room, is not taken either.
+static void asked_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    asked_set(n, b, name);
+    chain(n, b, name, "asked", "filter", NF_INET_LOCAL_IN, NF_IP6_PRI_LAST - 1);
+    for (int kept = 1; kept >= 0; kept--) {
+        struct nlmsghdr *h = rule(n, b, name, "asked", tun, &list);
+        load(h, NFT_META_IIF);
+        compare(h, NFT_CMP_EQ, tun);
+        protocol_is(h, IPPROTO_UDP);
+        if (kept) {
+            load_asker(h, b->family, false);
+            keep_asker(h);
+        }
+        verdict_is(h, kept ? NF_ACCEPT : NF_DROP);
+        rule_end(b, h, list);
+    }
+}
+
+// Our own sockets are no program that has been asked through the TUN.
+static void answers_rule(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    struct nlmsghdr *h = rule(n, b, name, "quotes", tun, &list);
+    protocol_is(h, IPPROTO_UDP);
+    load(h, NFT_META_MARK);
+    compare(h, NFT_CMP_NEQ, n->own_mark);
+    goes_past(h, tun);
+    load_asker(h, b->family, true);
+    is_asker(h);
+    verdict_is(h, NF_DROP);
     rule_end(b, h, list);
 }
 
@@ -295,6 +396,7 @@ static void quotes_rule(struct netlink_kernel *n, struct batch *b, const char *n
 static void quotes_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
     chain(n, b, name, "quotes", "filter", NF_INET_LOCAL_OUT, NF_IP6_PRI_LAST - 1);
+    answers_rule(n, b, name, tun);
     if (b->family == NFPROTO_IPV6) {
         quotes_rule(n, b, name, tun, 0, 127);
         return;
@@ -305,7 +407,7 @@ static void quotes_chain(struct netlink_kernel *n, struct batch *b, const char *
 
 static unsigned rules_of(uint8_t family)
 {
-    return family == 6 ? 5 : 3;
+    return family == 6 ? 8 : 6;
 }
 
 // ---- changes
@@ -351,6 +453,7 @@ static void build(struct netlink_kernel *n, struct batch *b, const char *name, u
             in_chain(n, b, name, tun);
         }
         from_chain(n, b, name, tun);
+        asked_chain(n, b, name, tun);
         quotes_chain(n, b, name, tun);
     }
     if (then)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What programs of the gateway itself send and receive by IPv6, against the kernel itself: through the TUN or
 // not at all, bound or not, on old sockets and new ones, in every state that the kernel's objects can be in.
+// And what they answer by either family to what the TUN has brought.
 #include "tests/system/kernel_lab.h"
 
 #include <arpa/inet.h>
@@ -465,6 +466,131 @@ static void test_own_programs_of_other_ports_go_their_own_way(void **state)
     gateway_down(&g);
 }
 
+// ---- answers
+
+// Where what a program says comes out.
+static int comes_out(struct gateway *g, const char *what)
+{
+    struct pollfd p[] = {{.fd = g->l.tun, .events = POLLIN}, {.fd = g->wan, .events = POLLIN}};
+    uint8_t b[2048];
+    int where = 0;
+    while (poll(p, 2, 150) > 0) {
+        for (int i = 0; i < 2; i++) {
+            ssize_t n = p[i].revents & POLLIN ? read(p[i].fd, b, sizeof(b)) : 0;
+            if (n > 0 && memmem(b, (size_t)n, what, strlen(what)))
+                where |= i ? WAN : TUN;
+        }
+    }
+    return where;
+}
+
+static size_t question4(uint8_t *p, uint16_t to_port)
+{
+    const uint8_t head[28] = {0x45,
+                              0,
+                              0,
+                              32,
+                              0,
+                              1,
+                              0,
+                              0,
+                              HOP,
+                              IPPROTO_UDP,
+                              0,
+                              0,
+                              10,
+                              0,
+                              2,
+                              5,
+                              10,
+                              0,
+                              1,
+                              1,
+                              PORT >> 8,
+                              PORT & 255,
+                              (uint8_t)(to_port >> 8),
+                              (uint8_t)to_port,
+                              0,
+                              12};
+    uint32_t sum = 0;
+    memcpy(p, head, 28);
+    memset(p + 28, 1, 4);
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)p[i] << 8 | p[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    p[10] = (uint8_t)(~sum >> 8);
+    p[11] = (uint8_t)~sum;
+    return 32;
+}
+
+static size_t question(uint8_t *p, bool six, uint16_t to_port)
+{
+    const uint8_t udp[12] = {PORT >> 8, PORT & 255, (uint8_t)(to_port >> 8), (uint8_t)to_port, 0, 12};
+    return six ? packet(p, REMOTE, "fd01::1", IPPROTO_UDP, udp, sizeof(udp), 6) : question4(p, to_port);
+}
+
+static int answers(int fd, const struct sockaddr_storage *to, socklen_t len)
+{
+    return sendto(fd, "an answer", 9, 0, (const struct sockaddr *)to, len) < 0 ? -errno : 0;
+}
+
+static void everywhere(struct gateway *g, bool six)
+{
+    memset(&g->p, 0, sizeof(g->p));
+    pol_net(&g->p.l, six ? 6 : 4, six ? (uint8_t[16]){0xfd, 1} : (uint8_t[16]){10, 0, 1}, six ? 64 : 24, 0, 0,
+            65535);
+    pol_net(&g->p.r, six ? 6 : 4, (uint8_t[16]){0}, 0, 0, 0, 65535);
+    pol_finish(&g->p, POLICY_PROTECT, 5);
+}
+
+// A server on :: or 0.0.0.0 that is asked through the TUN and has not said from which address it answers.
+static void answers_of(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage at = {.ss_family = six ? AF_INET6 : AF_INET}, from;
+    socklen_t len = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    uint8_t p[128];
+    int server = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    everywhere(&g, six);
+    lab_take(&g.l, &g.p);
+    assert_int_equal(bind(server, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *)&at, &len), 0);
+    uint16_t port =
+        ntohs(six ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);
+    size_t n = question(p, six, port);
+    assert_int_equal(write(g.l.tun, p, n), n);
+    struct pollfd w = {.fd = server, .events = POLLIN};
+    assert_int_equal(poll(&w, 1, 5000), 1);
+    assert_true(recvfrom(server, p, sizeof(p), 0, (struct sockaddr *)&from, &len) > 0);
+    assert_int_equal(answers(server, &from, len), -EPERM);
+    assert_int_equal(comes_out(&g, "an answer"), 0);
+    // somebody else, whom the TUN has brought nothing of, is spoken to as ever
+    if (six)
+        ((struct sockaddr_in6 *)&from)->sin6_port = htons(PORT + 1);
+    else
+        ((struct sockaddr_in *)&from)->sin_port = htons(PORT + 1);
+    assert_int_equal(answers(server, &from, len), 0);
+    assert_int_equal(comes_out(&g, "an answer"), WAN);
+    close(server);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_own_answers_by_ipv4_from_the_outside_address_are_dropped(void **state)
+{
+    (void)state;
+    answers_of(false);
+}
+
+static void test_own_answers_by_ipv6_from_the_outside_address_are_dropped(void **state)
+{
+    (void)state;
+    answers_of(true);
+}
+
 static void test_own_programs_without_hooks_are_told_so(void **state)
 {
     struct gateway g;
@@ -490,6 +616,8 @@ int main(int argc, char **argv)
         T(test_next_run_sweeps_the_hook_of_the_last),
         T(test_own_kernel_answers_through_the_tun),
         T(test_own_programs_of_other_ports_go_their_own_way),
+        T(test_own_answers_by_ipv4_from_the_outside_address_are_dropped),
+        T(test_own_answers_by_ipv6_from_the_outside_address_are_dropped),
         T(test_own_programs_without_hooks_are_told_so),
     };
     if (argc > 1)
