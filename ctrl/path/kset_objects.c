@@ -9,6 +9,7 @@
 #include "ctrl/path/kset_objects.h"
 
 #include <errno.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -174,8 +175,8 @@ static void split_ports(const struct ts *t, struct split *out)
 }
 
 // ICMP: type << 8 | code (RFC 7296 section 3.13.1); the kernel has the type in the source port's place and
-// the code in the other, whichever way the packet goes. What is not whole types or codes of one type is
-// rounded up.
+// the code in the other, whichever way the packet goes. What blocks is rounded up where it is not whole types
+// or codes of one type.
 static void split_icmp(const struct walk *w, struct split *types, struct split *codes)
 {
     const struct ts *t = any_port(w->l) ? w->r : w->l;
@@ -188,6 +189,13 @@ static void split_icmp(const struct walk *w, struct split *types, struct split *
     split_range(from, to, 8, 0xff00, types);
     if (from == to && (first != 0 || last != 255))
         split_range(first, last, 8, 0xff00, codes);
+}
+
+static bool inside(const struct prefix *in, const struct prefix *out)
+{
+    unsigned whole = out->len / 8, rest = out->len % 8;
+    return in->len > out->len && !memcmp(in->addr, out->addr, whole) &&
+           (!rest || !((in->addr[whole] ^ out->addr[whole]) >> (8 - rest)));
 }
 
 // ---- XFRM policies
@@ -297,12 +305,60 @@ static int errors(const struct walk *w, const struct prefix *r)
     return rc;
 }
 
+static int type_range(const struct walk *w, const struct prefix *l, const struct prefix *r, unsigned from,
+                      unsigned to, unsigned first, unsigned last)
+{
+    struct split s, d = {.count = 1};
+    int rc = 0;
+    split_range(from, to, 8, 0xff00, &s);
+    if (first != 0 || last != 255)
+        split_range(first, last, 8, 0xff00, &d);
+    for (unsigned i = 0; i < s.count && rc == 0; i++)
+        for (unsigned j = 0; j < d.count && rc == 0; j++)
+            rc = three_ways(w, l, r, s.m[i], d.m[j]);
+    return rc;
+}
+
+// What lets pass is never rounded up: the rest of the first type, whole types, the beginning of the last one,
+// of those that both sides name.
+static int pass_icmp(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    unsigned lo = w->l->port_lo > w->r->port_lo ? w->l->port_lo : w->r->port_lo,
+             hi = w->l->port_hi < w->r->port_hi ? w->l->port_hi : w->r->port_hi;
+    unsigned from = lo >> 8, to = hi >> 8;
+    int rc = 0;
+    if (lo > hi)
+        return 0;
+    if (from == to)
+        return type_range(w, l, r, from, to, lo & 255, hi & 255);
+    if (lo & 255) {
+        rc = type_range(w, l, r, from, from, lo & 255, 255);
+        from++;
+    }
+    if (rc == 0 && (hi & 255) != 255) {
+        rc = type_range(w, l, r, to, to, 0, hi & 255);
+        to--;
+    }
+    return rc == 0 && from <= to ? type_range(w, l, r, from, to, 0, 255) : rc;
+}
+
+// Of the others the kernel looks at no ports, so nothing can pass by them.
+static int pass(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    const struct masked any = {0, 0};
+    if (is_icmp(w->proto) && w->ports)
+        return pass_icmp(w, l, r);
+    return any_port(w->l) && any_port(w->r) ? three_ways(w, l, r, any, any) : 0;
+}
+
 static int blocks(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     struct split s = {.count = 1}, d = {.count = 1};
     int rc = errors(w, r);
     if (rc || w->opaque)
         return rc ? rc : fragments(w, l, r);
+    if (w->spec->action == POLICY_BYPASS && !has_ports(w->proto))
+        return pass(w, l, r);
     if (is_icmp(w->proto))
         split_icmp(w, &s, &d);
     else if (has_ports(w->proto)) {
@@ -313,6 +369,39 @@ static int blocks(const struct walk *w, const struct prefix *l, const struct pre
         for (unsigned j = 0; j < d.count && rc == 0; j++)
             rc = three_ways(w, l, r, s.m[i], d.m[j]);
     return rc == 0 && w->spec->action != POLICY_BYPASS ? fragments(w, l, r) : rc;
+}
+
+// What is of one link (icmp_of_one_link) goes through no tunnel, and a selector that contains more than it
+// does not mean it: neighbours, OSPF, VRRP, mDNS, DHCP of the networks that the gateway stands in. Of what
+// comes from a link-local address nothing but neighbour discovery is let in.
+static int let_link(const struct walk *w, enum kobj_dir dir, const struct prefix *src,
+                    const struct prefix *dst, uint8_t proto, struct masked type)
+{
+    struct kobj o = xfrm(w, dir, src, dst);
+    o.action = KXFRM_ALLOW;
+    o.proto = proto;
+    o.priority--; // right before this policy
+    set_ports(&o, type, (struct masked){0, 0});
+    return visit(w, &o, NULL);
+}
+
+static int one_link(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    static const struct prefix links4[] = {{{224, 0, 0}, 24}, {{255, 255, 255, 255}, 32}},
+                               links6[] = {{{0xff, 0x02}, 16}, {{0xfe, 0x80}, 10}};
+    const struct prefix *links = w->family == 6 ? links6 : links4;
+    const struct masked any = {0, 0}, solicitations = {ND_NEIGHBOR_SOLICIT, 0xffff},
+                        advertisements = {ND_NEIGHBOR_ADVERT, 0xffff};
+    int rc = 0;
+    if (w->opaque)
+        return 0;
+    for (unsigned i = 0; i < 2 && rc == 0; i++)
+        if (inside(&links[i], r))
+            rc = let_link(w, KDIR_OUT, l, &links[i], w->proto, any);
+    if (rc || w->family != 6 || !inside(&links6[1], r) || (w->proto && w->proto != IPPROTO_ICMPV6))
+        return rc;
+    rc = let_link(w, KDIR_IN, &links6[1], l, IPPROTO_ICMPV6, solicitations);
+    return rc ? rc : let_link(w, KDIR_IN, &links6[1], l, IPPROTO_ICMPV6, advertisements);
 }
 
 // ---- rules and routes
@@ -393,13 +482,6 @@ static void cut(struct prefix *p)
     for (unsigned i = 0; i < 16; i++)
         if (8 * i + 8 > p->len)
             p->addr[i] &= (uint8_t)(8 * i < p->len ? 0xff00 >> (p->len - 8 * i) : 0);
-}
-
-static bool inside(const struct prefix *in, const struct prefix *out)
-{
-    unsigned whole = out->len / 8, rest = out->len % 8;
-    return in->len > out->len && !memcmp(in->addr, out->addr, whole) &&
-           (!rest || !((in->addr[whole] ^ out->addr[whole]) >> (8 - rest)));
 }
 
 // The routes of one table: first the exception, then what it is an exception from; the rule comes last.
@@ -493,6 +575,8 @@ static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const 
 {
     bool takes = w->spec->action == POLICY_PROTECT;
     int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
+    if (rc == 0 && takes)
+        rc = one_link(w, l, r);
     if (rc == 0 && takes)
         rc = quotes(w);
     if (rc == 0 && takes)

@@ -92,6 +92,25 @@ static void test_everything_for_one_network_concerns_no_other_one(void **state)
     only_esp(&lab, pcap, 10);
 }
 
+// Neighbours know each other by what is of one link alone.
+static void test_everything_for_one_network_of_ipv6_leaves_that_network_alive(void **state)
+{
+    (void)state;
+    start("rekey_time = 0\n        local_ts = fd01::9:0/112\n        remote_ts = ::/0",
+          "rekey_time = 0\n        local_ts = ::/0\n        remote_ts = fd01::9:0/112", NULL);
+    for (int up = 0; up < 2; up++) {
+        const char *when = up ? "up" : "loaded";
+        assert_int_equal(
+            sh("nsenter --net=%s ip -6 neigh flush all && nsenter --net=%s ip -6 neigh flush all",
+               lab.west.ns, host.ns),
+            0);
+        alive(&lab.west, "fd01::9:1", "fd01::9:5", when);
+        alive(&host, "fd01::9:5", "fd01::9:1", when);
+        if (!up)
+            assert_true(initiate(&lab.west));
+    }
+}
+
 static void test_everything_for_everybody_leaves_what_bypass_names(void **state)
 {
     static const char all[] = "rekey_time = 0\n        local_ts = 0.0.0.0/0\n        remote_ts = 0.0.0.0/0";
@@ -234,6 +253,7 @@ int main(int argc, char **argv)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_everything_for_one_network_concerns_no_other_one),
+        T(test_everything_for_one_network_of_ipv6_leaves_that_network_alive),
         T(test_everything_for_everybody_leaves_what_bypass_names),
         T(test_errors_about_what_a_tunnel_to_everywhere_brought_go_back_by_it),
         T(test_errors_about_what_a_tunnel_to_a_network_brought_go_back_by_it),

@@ -194,7 +194,7 @@ static void test_objects_remote_contains_local_leaves_local_network_alive(void *
     struct kset_hold *h = rig_take(&l, &p);
     assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.1.0.1", "10.1.0.9", 17, 5, 6), 0);
     assert_int_equal(rig_says(&l.m, KDIR_IN, "10.1.0.9", "10.1.0.1", 17, 5, 6), 0);
-    const char *const others[] = {"198.51.100.7", "10.0.255.255", "10.2.0.0", "0.0.0.1", "255.255.255.255"};
+    const char *const others[] = {"198.51.100.7", "10.0.255.255", "10.2.0.0", "0.0.0.1", "255.255.255.254"};
     for (int i = 0; i < 5; i++) {
         assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.1.0.1", others[i], 17, 5, 6), KXFRM_BLOCK);
         assert_int_equal(rig_says(&l.m, KDIR_FWD, others[i], "10.1.0.1", 17, 5, 6), KXFRM_BLOCK);
@@ -212,6 +212,121 @@ static void test_objects_remote_contains_local_leaves_local_network_alive(void *
     h = rig_take(&l, &p);
     assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 5, 6), KXFRM_BLOCK);
     rig_drop(&l, h);
+    rig_down(&l);
+}
+
+static void pass_icmp(struct pol *p, unsigned l_lo, unsigned l_hi, unsigned r_lo, unsigned r_hi)
+{
+    memset(p, 0, sizeof(*p));
+    pol_net(&p->l, 4, (uint8_t[16]){10, 1}, 16, 1, (uint16_t)l_lo, (uint16_t)l_hi);
+    pol_net(&p->r, 4, (uint8_t[16]){10, 2}, 16, 1, (uint16_t)r_lo, (uint16_t)r_hi);
+    pol_finish(p, POLICY_BYPASS, 1);
+}
+
+static void lets_exactly(struct kset_rig *l, unsigned lo, unsigned hi)
+{
+    for (unsigned at = 0; at < 65536; at += at % 256 < 3 || at % 256 > 252 ? 1 : 25) {
+        bool named = at >= lo && at <= hi;
+        int want = named ? KXFRM_ALLOW : KXFRM_BLOCK;
+        assert_int_equal(rig_says(&l->m, KDIR_IN, "10.2.0.1", "10.1.0.1", 1, (uint16_t)(at >> 8), at & 255),
+                         want);
+        assert_int_equal(rig_says(&l->m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 1, (uint16_t)(at >> 8), at & 255),
+                         want);
+    }
+}
+
+// What blocks may be wider than what it is for; what lets pass never is.
+static void test_objects_what_lets_icmp_pass_is_exactly_its_types_and_codes(void **state)
+{
+    static const unsigned ranges[][2] = {{0x0304, 0x0800}, {0x0304, 0x03ff}, {0x0300, 0x0800},
+                                         {0x0305, 0x0305}, {0x0304, 0x0402}, {0x0300, 0x08ff},
+                                         {0x00ff, 0xff00}};
+    struct kset_rig l;
+    struct pol all, pass;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&all, POLICY_PROTECT, 9, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_take(&l, &all);
+    for (unsigned i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        for (int side = 0; side < 3; side++) { // types of the local side, of the remote one, of both
+            pass_icmp(&pass, side == 1 ? 0 : ranges[i][0], side == 1 ? 65535 : ranges[i][1],
+                      side == 0 ? 0 : ranges[i][0], side == 0 ? 65535 : ranges[i][1]);
+            struct kset_hold *h = rig_take(&l, &pass);
+            lets_exactly(&l, ranges[i][0], ranges[i][1]);
+            rig_drop(&l, h);
+        }
+    }
+    pass_icmp(&pass, 0x0300, 0x03ff, 0x0310, 0x0500); // no packet has two types
+    struct kset_hold *h = rig_take(&l, &pass);
+    lets_exactly(&l, 0x0310, 0x03ff);
+    rig_drop(&l, h);
+    pass_icmp(&pass, 0x0300, 0x03ff, 0x0800, 0x08ff);
+    rig_take(&l, &pass);
+    lets_exactly(&l, 1, 0);
+    rig_down(&l);
+}
+
+// Of a protocol whose ports or types the kernel does not look at nothing passes where some are named.
+static void test_objects_what_lets_pass_is_no_wider_than_its_types_of_mobility_headers(void **state)
+{
+    struct kset_rig l;
+    struct pol all, pass;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&all, POLICY_PROTECT, 9, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    rig_pol(&pass, POLICY_BYPASS, 1, "fd01::/64", "fd02::/64", 135, 0x0100, 0x01ff);
+    rig_take(&l, &all);
+    struct kset_hold *h = rig_take(&l, &pass);
+    assert_int_equal(rig_says(&l.m, KDIR_IN, "fd02::1", "fd01::1", 135, 5, 0), KXFRM_BLOCK);
+    rig_drop(&l, h);
+    rig_pol(&pass, POLICY_BYPASS, 1, "fd01::/64", "fd02::/64", 135, 0, 65535);
+    rig_take(&l, &pass);
+    assert_int_equal(rig_says(&l.m, KDIR_IN, "fd02::1", "fd01::1", 135, 5, 0), KXFRM_ALLOW);
+    rig_down(&l);
+}
+
+static int said(const struct kset_rig *l, enum kobj_dir dir, const char *src, const char *dst, uint8_t proto,
+                uint16_t type)
+{
+    return rig_says(&l->m, dir, src, dst, proto, type, 0);
+}
+
+// What is of one link is no part of a selector that contains more; a link-local neighbour gets nothing else
+// in.
+static void test_objects_of_one_link_are_no_part_of_a_wider_remote(void **state)
+{
+    struct kset_rig l;
+    struct pol four, six, drop;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&four, POLICY_PROTECT, 9, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
+    rig_pol(&six, POLICY_PROTECT, 9, "fd01::/64", "::/0", 0, 0, 65535);
+    rig_pol(&drop, POLICY_DISCARD, 5, "10.1.0.0/16", "224.0.0.0/8", 17, 0, 65535);
+    struct kset_hold *h4 = rig_take(&l, &four), *h6 = rig_take(&l, &six);
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "224.0.0.5", 89, 0), KXFRM_ALLOW);
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "255.255.255.255", 17, 0), KXFRM_ALLOW);
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "224.0.1.1", 17, 0), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "255.255.255.254", 17, 0), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "ff02::1:ff00:5", 58, 135), KXFRM_ALLOW);
+    assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "fe80::5", 58, 136), KXFRM_ALLOW);
+    assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "ff05::2", 17, 0), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "2001:db8::1", 58, 135), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 135), KXFRM_ALLOW);
+    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 136), KXFRM_ALLOW);
+    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 137), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 128), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 17, 135), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_IN, "2001:db8::1", "fd01::1", 58, 135), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_FWD, "fe80::5", "fd01::1", 58, 135), KXFRM_BLOCK);
+    struct kset_hold *d = rig_take(&l, &drop); // one that goes first
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "224.0.0.5", 17, 0), KXFRM_BLOCK);
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "224.0.0.5", 89, 0), KXFRM_ALLOW);
+    rig_drop(&l, d);
+    rig_drop(&l, h4);
+    rig_drop(&l, h6);
+    rig_pol(&four, POLICY_PROTECT, 9, "10.1.0.0/16", "224.0.0.0/24", 0, 0, 65535); // by name
+    rig_take(&l, &four);
+    assert_int_equal(said(&l, KDIR_OUT, "10.1.0.1", "224.0.0.5", 89, 0), KXFRM_BLOCK);
     rig_down(&l);
 }
 
@@ -263,6 +378,9 @@ int main(void)
         cmocka_unit_test(test_objects_ipv6_is_let_out_to_the_tun_and_nowhere_else),
         cmocka_unit_test(test_objects_different_protocols_ask_for_nothing),
         cmocka_unit_test(test_objects_remote_contains_local_leaves_local_network_alive),
+        cmocka_unit_test(test_objects_of_one_link_are_no_part_of_a_wider_remote),
+        cmocka_unit_test(test_objects_what_lets_icmp_pass_is_exactly_its_types_and_codes),
+        cmocka_unit_test(test_objects_what_lets_pass_is_no_wider_than_its_types_of_mobility_headers),
         cmocka_unit_test(test_objects_bypass_and_discard_by_rank),
         cmocka_unit_test(test_objects_too_many_prefixes_refused_by_name),
     };
