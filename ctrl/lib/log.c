@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctrl/lib/printable.h"
+
 static const char *const names[] = {
 #define X(sym, name) name,
     LOG_SUBSYS_LIST(X)
@@ -128,39 +130,11 @@ unsigned long long log_dropped(void)
     return current()->dropped;
 }
 
-// The octets of the well-formed UTF-8 character (RFC 3629) at `c` that may be shown; 0: there is none.
-static size_t shown(const unsigned char *c)
-{
-    static const unsigned least[] = {0, 0x20, 0xa0, 0x800,
-                                     0x10000}; // below: control characters, or written too long
-    size_t n = c[0] < 0x80 ? 1 : c[0] < 0xc0 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
-    unsigned code = n > 1 ? c[0] & (0xffu >> (n + 1)) : c[0];
-    for (size_t i = 1; i < n; i++) {
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (c[i] & 0x3f);
-    }
-    bool fits =
-        n && code >= least[n] && code <= 0x10ffff && code != 0x7f && !(code >= 0xd800 && code < 0xe000);
-    return fits ? n : 0;
-}
-
-// Control characters and what is not UTF-8 never reach a terminal, a log file or a reader of JSON.
-static void clean(char *text)
-{
-    for (unsigned char *c = (unsigned char *)text; *c;) {
-        size_t n = shown(c);
-        if (!n)
-            *c = '?';
-        c += n ? n : 1;
-    }
-}
-
 void log_set_context(const char *ike_name, unsigned ike_id)
 {
     struct log *l = current();
     snprintf(l->context_name, sizeof(l->context_name), "%s", ike_name);
-    clean(l->context_name);
+    printable_make(l->context_name);
     l->context_id = ike_id;
 }
 
@@ -179,7 +153,7 @@ static void stamp(const struct log *l, char *out, size_t size)
         localtime_r(&now.tv_sec, &tm);
         if (strftime(out, size, l->time_format, &tm) == 0)
             out[0] = 0;
-        clean(out);
+        printable_make(out);
         return;
     }
     gmtime_r(&now.tv_sec, &tm);
@@ -277,7 +251,7 @@ void log_line(enum log_subsys s, int level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    clean(text);
+    printable_make(text);
     if (l->fd >= 0)
         output(l, s, level, text);
     if (l->sink && !l->inside) {
