@@ -25,6 +25,8 @@ $(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lssl -lcrypto -lpci -lm
 
+-include ctrl/cli/cli.mk
+
 # The table of swanctl.conf's keys in ctrl/config/README.md; test_config_keys fails when it is not this one.
 CONFIG_TABLE_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,ctrl/config/gen/main.c ctrl/config/gen/table.c $(CONFIG_SRCS) ctrl/ctl/vici_msg.c $(CTRL_LIB_SRCS))
 $(BUILD)/tools/config-table: $(CONFIG_TABLE_OBJS)

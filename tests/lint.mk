@@ -50,7 +50,7 @@ lint-shell:
 	@echo "  SHELL   $(words $(LINT_SH)) files"
 	@if $(call lint_if,shellcheck,$(LINT_SHELLCHECK)); then shellcheck $(LINT_SH); fi
 
-STATE_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS) $(LIBESPALIER_SRC)))
+STATE_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS) $(CLI_SRCS) $(LIBESPALIER_SRC)))
 .PHONY: lint-state
 lint-state: $(STATE_OBJS) ## no writable state at file scope in ctrl/ and driver/, but for what tests/state.allow explains
 	@echo "  STATE   $(words $(STATE_OBJS)) objects"

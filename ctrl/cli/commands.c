@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table of what `espalier` can do.
+#include "ctrl/cli/cli.h"
+
+const struct cli_option_def cli_options[CLI_OPTION_COUNT] = {
+#define X(sym, name, arg, help) {name, arg, help},
+    CLI_OPTION_LIST(X)
+#undef X
+};
+
+#define NAMES                                                                                                \
+    "NAME is a child's, CONNECTION/CHILD where several connections have one of that name, or a "             \
+    "connection's. "
+#define O(sym) (1u << CLI_##sym)
+enum {
+    ASKS = O(URI) | O(JSON),
+    SHOWS = ASKS | O(WATCH) | O(INTERVAL) | O(COUNT),
+    FOLLOWS = ASKS | O(COUNT),
+};
+
+const struct cli_command cli_commands[] = {
+    {"sas", "[CONNECTION]", "IKE and CHILD SAs that there are",
+     "Each IKE SA with its CHILD SAs below it, their numbers in brackets. ENGINE is what protects the "
+     "packets: card, "
+     "packet, crypto or software; --long says why.",
+     SHOWS | O(LONG), 0, 1, cmd_sas},
+    {"conns", "[CONNECTION]", "connections that are loaded, also those that are down",
+     "Each connection with its children below it, and how many SAs of it are up.", SHOWS | O(LONG) | O(NAMES),
+     0, 1, cmd_conns},
+    {"certs", "", "certificates, CRLs and public keys that are loaded or cached",
+     "KEY is marked with a star where its private key is loaded.", SHOWS | O(LONG) | O(TYPE), 0, 0,
+     cmd_certs},
+    {"pools", "[POOL]", "address pools and what of them is given out", "", SHOWS | O(LEASES), 0, 1,
+     cmd_pools},
+    {"counters", "[WORD]", "what is counted: packets, drops by reason, exchanges, fail-overs",
+     "Those whose names have WORD in them. With --watch also how many a second.", SHOWS | O(RESET), 0, 1,
+     cmd_counters},
+    {"stats", "", "the daemon itself: version, uptime, processes, IKE SAs", "", SHOWS, 0, 0, cmd_stats},
+    {"up", "NAME...", "brings a tunnel up",
+     NAMES "A connection's brings up each of its children. Ends when the SA is there, or with why it is not.",
+     ASKS | O(IKE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_up},
+    {"down", "NAME...", "takes a tunnel down",
+     NAMES "A connection's takes down its IKE SAs with all that is in them.",
+     ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(FORCE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_down},
+    {"rekey", "NAME...", "gives a tunnel new keys", NAMES "A connection's rekeys its IKE SAs.",
+     ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(REAUTH), 0, CLI_OPERANDS, cmd_rekey},
+    {"log", "", "the daemon's log as it is written", "", FOLLOWS | O(LEVEL), 0, 0, cmd_log},
+    {"events", "", "SAs that come, go, are rekeyed or move, as it happens", "", FOLLOWS, 0, 0, cmd_events},
+    {"completion", "bash", "the completion of this command for a shell", "source <(espalier completion bash)",
+     0, 1, 1, cmd_completion},
+    {"help", "[COMMAND]", "this text, or that of a command", "", 0, 0, 1, cmd_help},
+};
+const unsigned cli_command_count = sizeof(cli_commands) / sizeof(cli_commands[0]);

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+// `espalier up | down | rekey`: one command of the daemon for each tunnel, with what it logs meanwhile.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/cli/json.h"
+#include "ctrl/cli/names.h"
+#include "ctrl/cli/table.h"
+
+struct target {
+    const char *conn, *child; // either may be empty
+    const char *id, *child_id;
+    char name[2 * VICI_MAX_NAME + 8]; // for people
+};
+
+struct control {
+    struct cli *cli;
+    const char *command; // of VICI
+    struct names names;
+    json_t *results, *log;
+    int status;
+    char split[VICI_MAX_NAME + 1]; // the connection of CONNECTION/CHILD
+};
+
+// ---- one tunnel
+
+static int take_log(void *ctx, const char *event, const struct vici_node *root)
+{
+    struct control *c = ctx;
+    const char *group = vici_get(root, "group"), *msg = vici_get(root, "msg");
+    if (strcmp(event, "control-log") != 0 || !msg)
+        return 0;
+    if (c->log) {
+        json_array_append_new(c->log, json_section(root));
+        return 0;
+    }
+    char text[2048];
+    snprintf(text, sizeof(text), "[%s] %s", group ? group : "?", msg);
+    cli_put_clean(c->cli, text);
+    fputc('\n', c->cli->out);
+    fflush(c->cli->out);
+    return 0;
+}
+
+static void put_if(struct vici_out *o, const char *key, const char *value)
+{
+    if (value && value[0])
+        vici_put(o, key, value);
+}
+
+static void fill(const struct control *c, struct vici_out *o, const struct target *t)
+{
+    const struct cli *cli = c->cli;
+    vici_out_begin(o, VICI_CMD_REQUEST, c->command);
+    put_if(o, "child", t->child);
+    put_if(o, "ike", t->conn);
+    put_if(o, "ike-id", t->id);
+    put_if(o, "child-id", t->child_id);
+    if (cli_given(cli, CLI_FORCE))
+        vici_put(o, "force", "yes");
+    if (cli_given(cli, CLI_REAUTH))
+        vici_put(o, "reauth", "yes");
+    if (cli_given(cli, CLI_TIMEOUT))
+        vici_putf(o, "timeout", "%llu", 1000ull * cli_number(cli, CLI_TIMEOUT, 0));
+    vici_put(o, "loglevel", cli->value[CLI_LEVEL] ? cli->value[CLI_LEVEL] : "1");
+}
+
+static void note(struct control *c, const struct target *t, int r, const struct esp_error *err,
+                 const struct vici_msg *reply)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "name", json_text(t->name));
+    json_object_set_new(o, "success", json_boolean(r == 0));
+    if (r)
+        json_object_set_new(o, "error", json_text(r == -EREMOTEIO ? talk_refusal(c->cli->talk) : err->text));
+    if (r == 0 && vici_find(reply->root, "matches"))
+        json_object_set_new(o, "matches", json_integer((json_int_t)vici_get_num(reply->root, "matches", 0)));
+    json_object_set_new(o, "log", c->log);
+    json_array_append_new(c->results, o);
+    c->log = NULL;
+}
+
+static void say(struct control *c, const struct target *t, int r, const struct esp_error *err)
+{
+    static const char *const done[] = {"is up", "is down", "is being rekeyed"};
+    const char *what = done[c->command[0] == 'i' ? 0 : c->command[0] == 't' ? 1 : 2];
+    char text[600];
+    snprintf(text, sizeof(text), "%s %s", t->name, what);
+    if (r == 0) {
+        put_tone(c->cli, GOOD, text);
+        fputc('\n', c->cli->out);
+    } else {
+        fflush(c->cli->out);
+        fprintf(c->cli->err, "espalier: %s: %s\n", t->name,
+                r == -EREMOTEIO ? talk_refusal(c->cli->talk) : err->text);
+    }
+}
+
+// False: nothing more can be asked.
+static bool run(struct control *c, const struct target *t)
+{
+    struct vici_out o;
+    struct vici_msg reply = {0};
+    struct esp_error err = {0};
+    fill(c, &o, t);
+    c->log = c->results ? json_array() : NULL;
+    int r = talk_ask_while(c->cli->talk, &o, take_log, c, &reply, &err);
+    if (c->results)
+        note(c, t, r, &err, &reply);
+    else
+        say(c, t, r, &err);
+    vici_msg_free(&reply);
+    if (r)
+        c->status = CLI_FAILED;
+    return r == 0 || r == -EREMOTEIO;
+}
+
+// ---- what a name is
+
+static int learn(struct control *c, struct esp_error *err)
+{
+    int r = cli_list(c->cli, "list-conns", names_take, &c->names, "ike", NULL, NULL, err);
+    if (r == 0 && c->command[0] != 'i') // there may be SAs of what is no longer configured
+        r = cli_list(c->cli, "list-sas", names_take, &c->names, "ike", NULL, "noblock", err);
+    return r == 0 && c->names.no_memory ? esp_fail(err, -ENOMEM, "", "out of memory") : r;
+}
+
+// The connections that have a child of that name, up to `most`; how many there are.
+static size_t owners(struct control *c, const char *child, const char **list, size_t most)
+{
+    size_t n = 0;
+    names_count(&c->names, "", ""); // in order from here on
+    for (size_t i = 0; i < c->names.count; i++) {
+        const struct name_pair *p = &c->names.pairs[i];
+        bool again = n && n <= most && strcmp(list[n - 1], p->conn) == 0;
+        if (strcmp(p->child, child) != 0 || again)
+            continue;
+        if (n < most)
+            list[n] = p->conn;
+        n++;
+    }
+    return n;
+}
+
+static int ambiguous(const char *name, const char *const *conns, size_t count, bool conn,
+                     struct esp_error *err)
+{
+    if (conn)
+        return esp_fail(err, -EINVAL, name,
+                        "a connection and a child have that name: say %.60s/%.60s for the child, "
+                        "--ike %.40s for the connection",
+                        conns[0], name, name);
+    return esp_fail(err, -EINVAL, name,
+                    "%zu connections have a child of that name: say %.50s/%.50s, or %.50s/%.50s", count,
+                    conns[0], name, conns[1], name);
+}
+
+static void label(struct target *t)
+{
+    if (t->child[0])
+        snprintf(t->name, sizeof(t->name), "%s%s%s", t->conn, t->conn[0] ? "/" : "", t->child);
+    else
+        snprintf(t->name, sizeof(t->name), "%s", t->conn);
+}
+
+// "gw/net", where neither a connection nor a child is called so.
+static bool split(struct control *c, const char *name, struct target *t)
+{
+    const char *slash = strchr(name, '/');
+    if (!slash || slash == name || !slash[1] || (size_t)(slash - name) >= sizeof(c->split))
+        return false;
+    snprintf(c->split, sizeof(c->split), "%.*s", (int)(slash - name), name);
+    *t = (struct target){.conn = c->split, .child = slash + 1};
+    return true;
+}
+
+static bool run_children(struct control *c, const char *conn)
+{
+    bool any = false, more = true;
+    for (size_t i = 0; i < c->names.count && more; i++) {
+        struct target t = {.conn = conn, .child = c->names.pairs[i].child};
+        if (strcmp(c->names.pairs[i].conn, conn) != 0 || !t.child[0])
+            continue;
+        any = true;
+        label(&t);
+        more = run(c, &t);
+    }
+    if (any)
+        return more;
+    struct target t = {.conn = conn, .child = ""};
+    label(&t);
+    return run(c, &t);
+}
+
+// 0 or 1 (nothing more can be asked), or -EINVAL.
+static int run_name(struct control *c, const char *name, struct esp_error *err)
+{
+    const char *list[2] = {"", ""};
+    size_t children = owners(c, name, list, 2);
+    bool conn = names_count(&c->names, name, "") > 0, up = c->command[0] == 'i';
+    struct target t = {.conn = "", .child = name};
+    if (children > 1 || (children && conn && !up))
+        return ambiguous(name, list, children, conn, err);
+    if (children == 1)
+        t.conn = list[0];
+    else if (conn && up)
+        return !run_children(c, name);
+    else if (conn)
+        t = (struct target){.conn = name, .child = ""};
+    else
+        split(c, name, &t); // and what nobody knows the daemon refuses in its own words
+    label(&t);
+    return !run(c, &t);
+}
+
+// ---- the command
+
+static int check(const struct cli *cli, struct esp_error *err)
+{
+    bool by_option = cli_given(cli, CLI_IKE) || cli_given(cli, CLI_ID) || cli_given(cli, CLI_CHILD_ID);
+    if (by_option && cli->operands)
+        return esp_fail(err, -EINVAL, cli->operand[0],
+                        "a name beside --ike, --id or --child-id: expected one or the other");
+    if (!by_option && !cli->operands)
+        return esp_fail(err, -EINVAL, cli->command->name, "expected %s after it", cli->command->operands);
+    if (cli_given(cli, CLI_IKE) + cli_given(cli, CLI_ID) + cli_given(cli, CLI_CHILD_ID) > 1)
+        return esp_fail(err, -EINVAL, "--ike", "--ike, --id and --child-id: expected one of them");
+    return 0;
+}
+
+static bool by_option(struct control *c)
+{
+    const struct cli *cli = c->cli;
+    struct target t = {.conn = cli->value[CLI_IKE] ? cli->value[CLI_IKE] : "",
+                       .child = "",
+                       .id = cli->value[CLI_ID],
+                       .child_id = cli->value[CLI_CHILD_ID]};
+    if (t.conn[0])
+        label(&t);
+    else
+        snprintf(t.name, sizeof(t.name), "%s %s", t.id ? "IKE SA" : "CHILD SA", t.id ? t.id : t.child_id);
+    run(c, &t);
+    return true;
+}
+
+static int prepare(struct control *c, struct esp_error *err)
+{
+    const struct cli *cli = c->cli;
+    int r = 0;
+    bool quiet = cli->value[CLI_LEVEL] && strcmp(cli->value[CLI_LEVEL], "-1") == 0;
+    if (!quiet && cli->command->options & 1u << CLI_LEVEL)
+        r = talk_register(cli->talk, "control-log", err);
+    if (r == 0 && cli->operands)
+        r = talk_register(cli->talk, "list-conn", err);
+    if (r == 0 && cli->operands && c->command[0] != 'i')
+        r = talk_register(cli->talk, "list-sa", err);
+    return r == 0 && cli->operands ? learn(c, err) : r;
+}
+
+static int control(struct cli *cli, const char *command)
+{
+    struct control c = {.cli = cli, .command = command};
+    struct esp_error err = {0};
+    int r = check(cli, &err);
+    if (r == 0)
+        r = prepare(&c, &err);
+    if (r == 0 && cli_given(cli, CLI_JSON))
+        c.results = json_array();
+    if (r == 0 && !cli->operands)
+        by_option(&c);
+    for (unsigned i = 0; i < cli->operands && r == 0; i++)
+        r = run_name(&c, cli->operand[i], &err);
+    names_free(&c.names);
+    if (r < 0) {
+        json_decref(c.results);
+        return cli_fail(cli, r, &err);
+    }
+    if (c.results)
+        json_put(cli, json_pack("{s:o}", "results", c.results));
+    return c.status;
+}
+
+int cmd_up(struct cli *cli)
+{
+    return control(cli, "initiate");
+}
+
+int cmd_down(struct cli *cli)
+{
+    return control(cli, "terminate");
+}
+
+int cmd_rekey(struct cli *cli)
+{
+    return control(cli, "rekey");
+}

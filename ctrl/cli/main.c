@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "ctrl/cli/cli.h"
+
+enum { FILE_WIDTH = 120 }; // of what goes into a file or a pipe
+
+static unsigned terminal_width(void)
+{
+    struct winsize w;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+}
+
+int main(int argc, char **argv)
+{
+    bool terminal = isatty(STDOUT_FILENO);
+    return cli_main(stdout, stderr, terminal, terminal ? terminal_width() : FILE_WIDTH, argc, argv);
+}
