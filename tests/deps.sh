@@ -5,10 +5,10 @@
 # was there before is stopped or disabled. Without root or sudo it prints the one line to run and exits 3.
 # usage: deps.sh [demo|all|roots]
 set -eu
-build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev libcurl4-openssl-dev"
+build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev"
 # only there for this processor, and only faster: the software engine does without it
 [ "$(dpkg --print-architecture 2>/dev/null)" != amd64 ] || build="$build libipsec-mb-dev"
-tools="patch python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors iproute2 iputils-ping procps
+tools="patch python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors python3-prometheus-client iproute2 iputils-ping procps
     pciutils tshark netcat-openbsd util-linux openssl strongswan-pki"
 client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip

@@ -11,8 +11,9 @@
 #include <time.h>
 
 #include "ctrl/config/values.h"
+#include "ctrl/lib/metrics_at.h"
 
-enum kind { K_U32, K_FRAGMENT, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT };
+enum kind { K_U32, K_FRAGMENT, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT, K_METRICS };
 struct key {
     const char *name;
     enum kind kind;
@@ -56,6 +57,8 @@ static const struct key keys[] = {
     {"block_on_exit", K_BOOL, AT(block_on_exit), 0, 1, true, false},
     {"mss_clamp", K_BOOL, AT(mss_clamp), 0, 1, true, false},
     {"pool_leases", K_TEXT, AT(pool_leases), 0, SIZE(pool_leases), true, true},
+    {"metrics", K_METRICS, AT(metrics), 0, SIZE(metrics), true, true},
+    {"metrics_per_sa", K_BOOL, AT(metrics_per_sa), 0, 1, true, false},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
@@ -78,6 +81,7 @@ static size_t size_of(const struct key *k)
     case K_BOOL: return sizeof(bool);
     case K_DOUBLE: return sizeof(double);
     case K_OFFLOAD: return sizeof(enum offload_mode);
+    case K_METRICS:
     case K_TEXT: return k->max;
     default: return sizeof(uint32_t);
     }
@@ -89,7 +93,8 @@ void settings_keep_fixed(struct settings *next, const struct settings *now, void
         const struct key *k = &keys[i];
         void *to = (char *)next + k->offset;
         const void *from = (const char *)now + k->offset;
-        bool same = k->kind == K_TEXT ? strcmp(to, from) == 0 : memcmp(to, from, size_of(k)) == 0;
+        bool text = k->kind == K_TEXT || k->kind == K_METRICS;
+        bool same = text ? strcmp(to, from) == 0 : memcmp(to, from, size_of(k)) == 0;
         if (!k->fixed || same)
             continue;
         memcpy(to, from, size_of(k));
@@ -122,6 +127,16 @@ static int bad_value(const struct conf_entry *e, const char *expected, struct es
     return esp_fail(err, -EINVAL, e->path, "'%.60s' (%.60s): expected %s", e->value, e->where, expected);
 }
 
+static int set_metrics(char *at, size_t size, const struct conf_entry *e, struct esp_error *err)
+{
+    struct metrics_at where;
+    bool on, given = e->value[0] && !(value_bool(e->value, &on) && !on);
+    if (given && (strlen(e->value) >= size || metrics_at_read(e->value, &where) < 0))
+        return bad_value(e, METRICS_AT_EXPECTED, err);
+    snprintf(at, size, "%s", given ? e->value : "");
+    return 0;
+}
+
 static int set_key(struct settings *s, const struct key *k, const struct conf_entry *e, struct esp_error *err)
 {
     void *at = (char *)s + k->offset;
@@ -131,6 +146,7 @@ static int set_key(struct settings *s, const struct key *k, const struct conf_en
     case K_BOOL: return value_bool(e->value, at) ? 0 : bad_value(e, "yes or no", err);
     case K_OFFLOAD:
         return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
+    case K_METRICS: return set_metrics(at, k->max, e, err);
     case K_TEXT:
         snprintf(expected, sizeof(expected), "at most %u characters", (unsigned)k->max - 1);
         if (strlen(e->value) >= k->max)

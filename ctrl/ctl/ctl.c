@@ -146,6 +146,9 @@ static uint32_t answer_to(enum msg_type t, const union msg *m)
     case MSG_CHILD_INFO: return m->CHILD_INFO.req;
     case MSG_IKE_STATS_IS: return m->IKE_STATS_IS.req;
     case MSG_SECRET_IS: return m->SECRET_IS.req;
+    case MSG_CONN_COUNTS: return m->CONN_COUNTS.req;
+    case MSG_CHILD_COUNTS: return m->CHILD_COUNTS.req;
+    case MSG_TRAFFIC: return m->TRAFFIC.req;
     case MSG_PATH_SA: return m->PATH_SA.req;
     case MSG_PATH_STATS_IS: return m->PATH_STATS_IS.req;
     case MSG_POLICY_IS: return m->POLICY_IS.req;
@@ -213,6 +216,10 @@ static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
     switch (t) {
     case MSG_CHANNEL: connect_again(c, (enum room)m->CHANNEL.room, ipc_take_fd(c->chan[ROOM_SUPER])); break;
     case MSG_GO: serve(c); break;
+    case MSG_ROOM_PID:
+        if (m->ROOM_PID.room < ROOM_COUNT)
+            c->pid[m->ROOM_PID.room] = (pid_t)m->ROOM_PID.pid;
+        break;
     case MSG_SHUTDOWN: shut_down(c); break;
     case MSG_SETTINGS:
         if (m->SETTINGS.settings.len == sizeof(c->settings))
@@ -247,6 +254,8 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
     } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_REKEY || t == MSG_CHILD_REKEY ||
                t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
         ctl_updown(c, t, m);
+    } else if (t == MSG_METRICS_LIST) {
+        feed_ask(c, &m->METRICS_LIST);
     } else if (t == MSG_LEASE) {
         ctl_lease(c, &m->LEASE);
     } else {

@@ -5,6 +5,7 @@
 #ifndef CTRL_CTL_CTL_H
 #define CTRL_CTL_CTL_H
 
+#include "ctrl/ctl/feed.h"
 #include "ctrl/ctl/server.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
@@ -91,6 +92,7 @@ struct ctl {
     struct leases *leases;    // NULL: not asked for yet, or could not be read
     uint64_t leases_asked_ms; // when they could not, last: peers ask
     struct counter *counters;
+    struct feed feed; // what metrics asks for
     int64_t started; // wall clock
     uint64_t started_ms;
     // the up or down message whose IKE_INFO and CHILD_INFO come next

@@ -11,6 +11,7 @@
 #include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
@@ -66,6 +67,7 @@ static void refuse_peer(struct ike_sa *sa)
     uint8_t buf[64];
     struct pb b = pb_of(buf, sizeof(buf));
     COUNT(sa->ike, auth_failed);
+    counts_notify(sa, N_AUTHENTICATION_FAILED);
     pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_AUTHENTICATION_FAILED, slice_of(NULL, 0));
     send_once(sa, EX_INFORMATIONAL, &b);
     failed(sa);
@@ -255,6 +257,7 @@ static void no_child(struct ike_sa *sa, const char *why)
     if (sa->hs->child)
         snprintf(name, sizeof(name), "%s", sa->hs->child->name);
     COUNT(sa->ike, child_failed);
+    counts_child_failed(sa, name);
     LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
     if (c)
         child_destroy(c);
@@ -286,6 +289,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     snprintf(why, sizeof(why), "installing the CHILD_SA failed: %.150s", answer_text(type, m));
     LOGF(IKE, 1, "%s", why);
     COUNT(sa->ike, child_failed);
+    counts_child_failed(sa, name);
     sa->ike->events->child_failed(sa, name, why);
     exchange_queue(sa, TASK_DELETE_CHILD, c->id); // the peer has it: it must go there too
     exchange_done(sa);
@@ -301,6 +305,7 @@ static void refused(struct ike_sa *sa, const char *why)
         return;
     }
     COUNT(sa->ike, child_failed);
+    counts_child_failed(sa, hs->pending->cfg->name);
     LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
     sa->ike->events->child_failed(sa, hs->pending->cfg->name, why);
     handshake_free(sa);
@@ -493,6 +498,7 @@ static bool response(struct task *t, struct inmsg *m)
             resume_refused(sa);
         }
         sa_why(sa, "received %s notify error", notify_name(n.type));
+        counts_notify(sa, n.type);
         failed(sa);
         return false;
     }

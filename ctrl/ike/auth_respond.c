@@ -10,6 +10,7 @@
 #include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/eap.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/identity.h"
@@ -40,6 +41,7 @@ static void refuse_with(struct ike_sa *sa, uint16_t notify)
     LOGF(IKE, 1, "%s, sending %s", sa_reason(sa), notify_name(notify));
     if (notify == N_AUTHENTICATION_FAILED)
         COUNT(sa->ike, auth_failed);
+    counts_notify(sa, notify);
     exchange_reply_notify(sa, EX_AUTH, notify, slice_of(NULL, 0));
     sa_refused(sa);
 }
@@ -93,6 +95,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     COUNT(sa->ike, child_failed);
+    counts_child_failed(sa, c->cfg->name);
     LOGF(IKE, 1, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN", answer_text(type, m));
     sa->ike->events->child_failed(sa, c->cfg->name, answer_text(type, m)); // somebody here may wait for it
     child_destroy(c);

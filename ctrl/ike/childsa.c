@@ -12,6 +12,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/jobs.h"
@@ -106,6 +107,7 @@ void child_destroy(struct child_sa *c)
                  &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = c->id});
     if (c->announced)
         ike->events->child_down(c);
+    counts_child_up(c, false);
     for (struct child_sa **at = &sa->children; *at; at = &(*at)->next) {
         if (*at == c) {
             *at = c->next;
@@ -284,7 +286,8 @@ void child_installed(struct child_sa *c, uint32_t old)
     LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
          c->spi_in, c->spi_out, selectors_print(c->local_ts, lts, sizeof(lts)),
          selectors_print(c->remote_ts, rts, sizeof(rts)));
-    c->announced = true;
+    counts_child_up(c, true);
+    counts_child_installed(c);
     c->sa->alone = false;
     lifetime_child(c);
     if (c->moved)
@@ -344,7 +347,8 @@ static void replaced(struct child_sa *old, uint32_t successor)
     COUNT(old->sa->ike, child_rekeyed);
     old->replaced = true;
     old->successor = successor;
-    old->announced = false;
+    counts_child_up(old, false);
+    counts_child_rekeyed(old);
     close_instead(old, child_by_id(old->sa->ike, successor));
     job_step(old->sa->ike, old->job, true, "");
     old->job = 0;
@@ -414,7 +418,7 @@ static void back_from(const struct child_sa *successor)
         old->state = CHILD_INSTALLED;
         old->replaced = false;
         old->successor = 0;
-        old->announced = true;
+        counts_child_up(old, true);
         old->sa->ike->events->child_back(old);
         lifetime_child(old);
     }

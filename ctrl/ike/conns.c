@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/jobs.h"
@@ -87,6 +88,7 @@ void conn_unref(struct conn *c)
 {
     if (c && --c->refs == 0) {
         free_spare(c);
+        counts_put(c->counts);
         free(c->pending_ids);
         free(c->blob);
         free(c->policies);

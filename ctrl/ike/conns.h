@@ -22,6 +22,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     unsigned refs;
     uint8_t *blob; // as it was loaded, to see whether a reload changes anything
     size_t blob_len;
+    struct conn_counts *counts;            // those of its name (counts.h)
     struct child_numbers *numbers;         // of each child, in the configuration's order
     struct identity *local_id, *remote_id; // as long as they are
     struct table_node by_name;

@@ -8,6 +8,7 @@
 
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/creds.h"
 #include "ctrl/ike/exchange.h"
@@ -307,6 +308,7 @@ static void close_sa(struct ike_sa *sa, struct job *j, bool force)
     j->matched++;
     j->remaining++;
     sa_why(sa, "terminated");
+    sa->failure = IKE_FAILURE_TERMINATED;
     for (const struct child_sa *c = sa->children; c; c = c->next)
         revive_forget(ike, sa->conn->cfg.name, c->cfg->name);
     delete_ike_unfinished(sa);
@@ -442,6 +444,7 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_POOL_UNLOAD:
     case MSG_POOL_LEASES:
     case MSG_POOL_LIST: pools_message(ike, t, m); break;
+    case MSG_COUNTS_LIST: counts_list(ike, &m->COUNTS_LIST); break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
     }

@@ -11,6 +11,7 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
@@ -115,6 +116,7 @@ static void gave_up(struct task *t, const char *why)
     char name[NAME_MAX_LEN];
     snprintf(name, sizeof(name), "%s", x->cfg->name);
     COUNT(sa->ike, child_failed);
+    counts_child_failed(sa, name);
     LOGF(IKE, 1, rekey ? "CHILD_SA %s rekeying failed: %s" : "failed to establish CHILD_SA %s: %s", name,
          why);
     if (old && x->race.child_id)
@@ -507,6 +509,8 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
     struct rekey_race made = {.child_id = x->made};
     if (!c || !answer_ok(type, m)) {
         COUNT(sa->ike, child_failed);
+        if (c)
+            counts_child_failed(sa, c->cfg->name);
         LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
              c ? answer_text(type, m) : "it was closed meanwhile");
         if (c && !old_id) // somebody here may wait for it

@@ -87,6 +87,7 @@ static void fail(struct ike_sa *sa, const char *why)
     sa_why(sa, "%s", text);
     LOGF(IKE, 1, "EAP failed: %s", text);
     COUNT(sa->ike, auth_failed);
+    sa->failure = IKE_FAILURE_AUTHENTICATION;
     proof_failed(sa->ike, &sa->path.remote);
     pb_eap(&b, EAP_CODE_FAILURE, sa->hs->eap->id, 0, slice_of(NULL, 0));
     exchange_reply(sa, EX_AUTH, &b);

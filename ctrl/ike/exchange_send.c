@@ -9,6 +9,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
@@ -56,10 +57,12 @@ static void give_up(struct ike_sa *sa)
 {
     LOGF(IKE, 1, "giving up after %u retransmits", sa->ike->set.retransmit_tries);
     sa_why(sa, "the peer did not answer");
+    sa->failure = IKE_FAILURE_NO_ANSWER;
     if (sa->state == SA_CONNECTING && sa->initiator) {
         uint32_t tries = sa->conn->cfg.keyingtries;
         if (!sa->ike->stopping && (tries == 0 || sa->attempt + 1 < tries)) {
             sa->attempt++;
+            counts_attempt_failed(sa);
             LOGF(IKE, 1, "peer not responding, trying again (%u/%u)", sa->attempt + 1, tries);
             sa->active->ops->restart(sa);
             return;

@@ -9,6 +9,7 @@
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/room.h"
+#include "ctrl/ipc/messages.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/lib/log_limit.h"
 #include "ctrl/lib/settings.h"
@@ -95,7 +96,7 @@ struct ike {
     struct ike_sa *sas, *dead;
     struct table by_id, by_spi, by_peer, by_ends, children, spis, pending,
         half_open, // peer addresses
-        conn_names, conn_addrs, sa_conns, by_host, revives, tasks, fetches;
+        conn_names, counts, conn_addrs, sa_conns, by_host, revives, tasks, fetches;
     struct job *jobs;
     unsigned sa_count, half_open_count;
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task,
@@ -119,6 +120,7 @@ struct ike {
         unsigned count;
     } failed_proofs[ANSWER_SLOTS]; // likewise
     uint64_t counters[CNT_COUNT];
+    uint64_t handshakes_us, handshakes[HANDSHAKE_COUNT + 1]; // of those established; see HANDSHAKE_LIST
 };
 
 #define COUNT(ike, name) ((ike)->counters[CNT_##name]++)

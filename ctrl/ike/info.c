@@ -155,6 +155,8 @@ static void request(struct task *t)
                 sa->ike->events->child_lost(ike, sa->conn, c->cfg->name, LOST_CLOSED);
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
+            sa->failure = IKE_FAILURE_AUTHENTICATION;
+        if (refused)
             COUNT(ike, auth_failed);
         else
             ike->events->sa_deleted(sa);

@@ -12,6 +12,7 @@
 #include "ctrl/ike/childless.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/debugkeys.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
@@ -489,6 +490,7 @@ static bool response(struct task *t, struct inmsg *m)
     if (notify_first_error(&m->pl, &n)) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         sa_why(sa, "received %s notify error", notify_name(n.type));
+        counts_notify(sa, n.type);
         failed(sa);
         return false;
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/ike.h"
@@ -253,6 +254,7 @@ static bool response(struct task *t, struct inmsg *m)
     if (notify_first_error(&m->pl, &n)) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         sa_why(sa, "received %s notify error", notify_name(n.type));
+        counts_notify(sa, n.type);
         failed(sa);
     } else if (!take_ke(sa, m, true) || (ppk_int_due(sa) && !ppk_int_take_answer(sa, &m->pl)) ||
                !ask_update(t, m, got_keys)) {

@@ -13,6 +13,7 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/eap.h"
 #include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/identity.h"
@@ -371,6 +372,7 @@ static int put_in_place(struct ike *ike, struct conn *c)
         conn_remove(ike, old);
         conn_unref(old);
     }
+    counts_settle(c);
     if (same)
         return 0;
     LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);
@@ -404,7 +406,8 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
     struct conn *c = parse(m->conn, &err);
     if (c &&
         (ppk_check_way(ike, c, &err) != 0 || make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0 ||
-         (conn_reserve(ike, c) != 0 && esp_fail(&err, -ENOMEM, "", "no memory")))) {
+         ((!(c->counts = counts_get(ike, &c->cfg)) || conn_reserve(ike, c) != 0) &&
+          esp_fail(&err, -ENOMEM, "", "no memory")))) {
         conn_unref(c);
         c = NULL;
     }

@@ -10,6 +10,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/followup.h"
@@ -148,6 +149,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     sa_up(next);
     lifetime_ike_inherit(next, old);
     COUNT(ike, ike_rekeyed);
+    counts_sa_rekeyed(next);
     LOGF(IKE, 0, "IKE_SA %s[%u] rekeyed between %s...%s, replaces [%u]", next->conn->cfg.name, next->id,
          identity_print(next->local_id, ida, sizeof(ida)), identity_print(next->remote_id, idb, sizeof(idb)),
          old->id);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
@@ -178,14 +179,18 @@ void report_stats(struct ike *ike, uint32_t req)
 #undef X
     };
     char text[4096];
+    uint8_t handshakes[HANDSHAKES_OCTETS];
     size_t at = 0;
     ike->counters[CNT_log_left_out] = ike->log_limit.left_out;
     ike->counters[CNT_log_dropped] = ipc_logs_dropped(ike->chan[ROOM_CTL]);
     for (unsigned i = 0; i < CNT_COUNT && at < sizeof(text); i++)
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %llu\n", names[i],
                                (unsigned long long)ike->counters[i]);
-    struct msg_IKE_STATS_IS m = {
-        .req = req, .total = ike->sa_count, .half_open = ike->half_open_count, .counters = slice_str(text)};
+    struct msg_IKE_STATS_IS m = {.req = req,
+                                 .total = ike->sa_count,
+                                 .half_open = ike->half_open_count,
+                                 .counters = slice_str(text),
+                                 .handshakes = counts_handshakes(ike, handshakes)};
     ipc_send(ike->chan[ROOM_CTL], MSG_IKE_STATS_IS, &m);
     ipc_result(ike->chan[ROOM_CTL], req, true, "%s", "");
 }

@@ -14,6 +14,7 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/eap.h"
@@ -132,10 +133,13 @@ struct ike_sa *sa_of_conn(struct ike *ike, const char *name, struct ike_sa *afte
 void sa_set_conn(struct ike_sa *sa, struct conn *c)
 {
     struct ike *ike = sa->ike;
+    bool up = sa->counted;
     c->refs++;
+    counts_sa_up(sa, false);
     table_del(&ike->sa_conns, &sa->by_conn);
     conn_unref(sa->conn);
     sa->conn = c;
+    counts_sa_up(sa, up);
     table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, c->cfg.name)); // takes no memory: as many as before
 }
 
@@ -268,6 +272,12 @@ static void unlink_sa(struct ike_sa *sa)
     ike->sa_count--;
 }
 
+static void not_up(struct ike_sa *sa)
+{
+    COUNT(sa->ike, failed);
+    counts_sa_failed(sa);
+}
+
 void sa_destroy(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
@@ -281,7 +291,7 @@ void sa_destroy(struct ike_sa *sa)
     if (was_up && !sa->replaced)
         ike->events->sa_down(sa);
     else if (!sa->replaced && !sa->successor)
-        COUNT(ike, failed);
+        not_up(sa);
     unlink_sa(sa);
     sa->state = SA_DEAD;
     fragments_forget(sa, false);
@@ -337,6 +347,7 @@ void sa_refused(struct ike_sa *sa)
     handshake_free(sa);
     ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
     sa->state = SA_REFUSED;
+    counts_sa_failed(sa);
     sa_set_half_open(sa, true);
     sa->life.fire = refusal_over;
     sa->life.ctx = sa;
@@ -410,6 +421,7 @@ void sa_up(struct ike_sa *sa)
     settle_id(&sa->local_id);
     settle_id(&sa->remote_id);
     sa->state = SA_ESTABLISHED;
+    counts_sa_up(sa, true);
     if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)) ||
         !table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
@@ -430,6 +442,7 @@ void sa_up(struct ike_sa *sa)
 void sa_stop_work(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
+    counts_sa_up(sa, false);
     table_del(&ike->by_ends, &sa->by_ends);
     table_del(&ike->by_host, &sa->by_host);
     timer_stop(ike->loop, &sa->life);
@@ -447,6 +460,7 @@ void sa_established(struct ike_sa *sa)
     sa_up(sa);
     sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
     COUNT(ike, established);
+    counts_sa_established(sa);
     LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
          addr_print(&sa->path.local, a, sizeof(a)), identity_print(sa->local_id, ida, sizeof(ida)),
          addr_print(&sa->path.remote, b, sizeof(b)), identity_print(sa->remote_id, idb, sizeof(idb)));

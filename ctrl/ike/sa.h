@@ -104,8 +104,11 @@ struct ike_sa {
     bool client;        // it began here, or what it was rekeyed from did
     bool redirects;     // its client follows redirections
     bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
-    bool ppk;  // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
-    bool lost; // its peer fell silent: by its ticket it may be resumed
+    bool ppk;     // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
+    bool counted; // among those of its connection that are up
+    bool failed;  // ... that did not come up, for:
+    uint8_t failure;         // enum ike_failure
+    bool lost;               // its peer fell silent: by its ticket it may be resumed
     struct session *session; // as the client: the gateway's ticket; NULL: none
     uint32_t id, job;
     uint64_t spi_i, spi_r;

@@ -17,6 +17,7 @@
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
+#define MSG_ROOM_PID_FIELDS(F)    F(U8, room, 0) F(U32, pid, 0)                       // supervisor -> ctl, metrics: when all are ready, and when one was started again
 #define MSG_CHANNEL_FIELDS(F)     F(U8, room, 0)                                   // supervisor -> child: a new channel to that room, which was started again; in place of the one before
 // ---- any room -> ctl
 #define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
@@ -40,6 +41,13 @@
 // number of matches), when they have been asked for
 #define MSG_REDIRECT_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(ADDR, peer, 0) F(STR, peer_id, 257) F(ADDR, gateway, 0)
 #define MSG_IKE_STATS_FIELDS(F)   F(U32, req, 0)                                   // -> IKE_STATS_IS, RESULT
+// What has been counted of loaded connections: names, wr_cstr each, at most COUNTS_PAGE. -> CONN_COUNTS, the CHILD_COUNTS of its children ..., RESULT
+#define MSG_COUNTS_LIST_FIELDS(F) F(U32, req, 0) F(BLOB, names, 0)
+// ---- ike -> ctl (and on to metrics, with its req)
+// up: SAs that are there now. Totals are those of the name: they go on over a rekeying, an SA's end and a reload, as long as a
+// connection of that name is loaded or an SA of it is there. failed: u64 each of IKE_FAILURE_LIST.
+#define MSG_CONN_COUNTS_FIELDS(F)  F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, up, 0) F(U64, established, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0)
+#define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(U64, failed, 0)
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
@@ -49,7 +57,7 @@
 #define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
     F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
-#define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) // counters: "name value\n" lines
+#define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) F(BLOB, handshakes, 0) /* counters: "name value\n" lines; handshakes: u64 each, their us in all, then how many there were of each HANDSHAKE_LIST, and longer ones */
 #define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0
 #define MSG_CHILD_UPDOWN_FIELDS(F) F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
 #define MSG_IKE_REKEY_FIELDS(F)    F(STR, conn, NAME_MAX_LEN) F(U32, old_id, 0) F(U32, new_id, 0)   // then an IKE_INFO with req 0 of each
@@ -204,6 +212,9 @@
 #define MSG_SWEEP_FIELDS(F)        F(STR, held, NAME_MAX_LEN) F(U32, awaited, 0)
 #define MSG_PATH_STATS_FIELDS(F)   F(U32, req, 0)                                  // -> PATH_STATS_IS, RESULT
 #define MSG_POLICY_LIST_FIELDS(F)  F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)        // a page: -> POLICY_IS ..., LIST_MORE or RESULT
+#define MSG_TRAFFIC_LIST_FIELDS(F) F(U32, req, 0) F(BLOB, names, 0)                   // as COUNTS_LIST. -> TRAFFIC of each child that protects, RESULT
+// ---- path -> ctl (and on to metrics): by the names of the connection and the child, of all SAs that there ever were as in CONN_COUNTS
+#define MSG_TRAFFIC_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U64, packets_in, 0) F(U64, bytes_in, 0) F(U64, packets_out, 0) F(U64, bytes_out, 0) F(U64, dropped, 0)
 // ---- path -> ctl
 #define MSG_PATH_SA_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
@@ -211,6 +222,14 @@
 #define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0)               // "name value\n" lines
 #define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
     F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)
+
+// ---- metrics -> ctl: a page of enum metrics_what, one question at a time; from is 0 or what LIST_MORE said.
+#define MSG_METRICS_LIST_FIELDS(F) F(U32, req, 0) F(U8, what, 0) F(U64, from, 0)       // -> what is said there, LIST_MORE or RESULT
+// ---- ctl -> metrics: what of the other rooms' answers is for everybody's eyes
+#define MSG_METRIC_CERT_FIELDS(F) F(U32, req, 0) F(U8, kind, 0) F(U8, has_key, 0) F(STR, subject, 1024) F(STR, fingerprint, 20) F(U64, not_before, 0) F(U64, not_after, 0) // fingerprint: of its SHA-256, 16 digits
+#define MSG_METRIC_IKE_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, state, 24) F(U8, initiator, 0) F(ADDR, remote, 0) F(U32, established_s, 0) F(U32, rekey_s, 0)
+#define MSG_METRIC_CHILD_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(U32, ike_id, 0) F(STR, child, NAME_MAX_LEN) F(STR, state, 24) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) \
+    F(STR, offload, 16) F(STR, offload_reason, 200) F(U64, packets_in, 0) F(U64, bytes_in, 0) F(U64, packets_out, 0) F(U64, bytes_out, 0) F(U64, seq_out, 0) // of the METRIC_IKE_SA with that number
 
 // ---- ike -> fetch
 #define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED
@@ -228,11 +247,12 @@
     X(SHUTDOWN_DONE, FROM_ALL(SUPER)) \
     X(RELOAD, AT(CTL, SUPER)) \
     X(SETTINGS, TO_ALL(SUPER)) \
+    X(ROOM_PID, AT(SUPER, CTL) | AT(SUPER, METRICS)) \
     X(CHANNEL, AT(SUPER, CTL) | AT(SUPER, IKE)) \
     X(LOG, FROM_ALL(CTL)) \
-    X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH)) \
-    X(RESULT, AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
-    X(LIST_MORE, AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
+    X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH) | AT(CTL, METRICS)) \
+    X(RESULT, AT(CTL, METRICS) | AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
+    X(LIST_MORE, AT(CTL, METRICS) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
     X(CONN_LOAD, AT(CTL, IKE)) \
     X(CONN_UNLOAD, AT(CTL, IKE)) \
     X(INITIATE, AT(CTL, IKE)) \
@@ -243,11 +263,20 @@
     X(IKE_STATS, AT(CTL, IKE)) \
     X(IKE_INFO, AT(IKE, CTL)) \
     X(CHILD_INFO, AT(IKE, CTL)) \
-    X(IKE_STATS_IS, AT(IKE, CTL)) \
+    X(IKE_STATS_IS, AT(IKE, CTL) | AT(CTL, METRICS)) \
     X(IKE_UPDOWN, AT(IKE, CTL)) \
     X(CHILD_UPDOWN, AT(IKE, CTL)) \
     X(IKE_REKEY, AT(IKE, CTL)) \
     X(CHILD_REKEY, AT(IKE, CTL)) \
+    X(COUNTS_LIST, AT(CTL, IKE)) \
+    X(CONN_COUNTS, AT(IKE, CTL) | AT(CTL, METRICS)) \
+    X(CHILD_COUNTS, AT(IKE, CTL) | AT(CTL, METRICS)) \
+    X(TRAFFIC_LIST, AT(CTL, PATH)) \
+    X(TRAFFIC, AT(PATH, CTL) | AT(CTL, METRICS)) \
+    X(METRICS_LIST, AT(METRICS, CTL)) \
+    X(METRIC_CERT, AT(CTL, METRICS)) \
+    X(METRIC_IKE_SA, AT(CTL, METRICS)) \
+    X(METRIC_CHILD_SA, AT(CTL, METRICS)) \
     X(SECRET_LOAD, AT(CTL, KEYS)) \
     X(SECRET_UNLOAD, AT(CTL, KEYS)) \
     X(SECRET_LIST, AT(CTL, KEYS)) \
@@ -333,13 +362,43 @@
     X(POLICY_LIST, AT(CTL, PATH)) \
     X(SWEEP, AT(CTL, PATH)) \
     X(PATH_SA, AT(PATH, CTL)) \
-    X(PATH_STATS_IS, AT(PATH, CTL)) \
+    X(PATH_STATS_IS, AT(PATH, CTL) | AT(CTL, METRICS)) \
     X(POLICY_IS, AT(PATH, CTL)) \
     X(FETCH, AT(IKE, FETCH)) \
     X(FETCHED, AT(FETCH, IKE))
 // clang-format on
 
 enum { LIST_PAGE_MAX = 512 }; // entries
+enum { COUNTS_PAGE = 64 };    // connections
+
+// X(symbol, name): why an IKE SA did not come up
+#define IKE_FAILURE_LIST(X) \
+    X(OTHER, "other")                   /* a message that is not as it must be, no memory, ... */ \
+    X(NO_ANSWER, "no_answer")           /* of the peer, in time */ \
+    X(AUTHENTICATION, "authentication") /* failed, at either end */ \
+    X(NO_PROPOSAL, "no_proposal")       /* in common */ \
+    X(REFUSED, "refused")               /* by the peer or by us, with another error */ \
+    X(TERMINATED, "terminated")         /* by an operator, before it was up */
+enum ike_failure {
+#define X(sym, name) IKE_FAILURE_##sym,
+    IKE_FAILURE_LIST(X)
+#undef X
+    IKE_FAILURE_COUNT
+};
+
+// X(us): how long a handshake may have been to be counted there
+#define HANDSHAKE_LIST(X) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)
+#define X(us) + 1
+enum { HANDSHAKE_COUNT = 0 HANDSHAKE_LIST(X) };
+#undef X
+
+enum metrics_what {
+    METRICS_TOTALS, // IKE_STATS_IS, PATH_STATS_IS
+    METRICS_CONNS,  // CONN_COUNTS, CHILD_COUNTS, TRAFFIC of all loaded connections
+    METRICS_CERTS,  // METRIC_CERT
+    METRICS_SAS,    // METRIC_IKE_SA, METRIC_CHILD_SA
+    METRICS_WHAT_COUNT
+};
 
 enum child_event {
     CHILD_EVENT_TRAFFIC_IN = 1, // authenticated traffic since the last such event; at most one a second

@@ -10,7 +10,9 @@
 
 // X(symbol, name)
 #define ROOM_LIST(X)                                                                                         \
-    X(SUPER, "supervisor") X(CTL, "ctl") X(IKE, "ike") X(KEYS, "keys") X(PATH, "path") X(FETCH, "fetch")
+    X(SUPER, "supervisor")                                                                                   \
+    X(CTL, "ctl")                                                                                            \
+    X(IKE, "ike") X(KEYS, "keys") X(PATH, "path") X(FETCH, "fetch") X(METRICS, "metrics")
 enum room {
 #define X(sym, name) ROOM_##sym,
     ROOM_LIST(X)
@@ -22,7 +24,12 @@ enum room {
 // (CHANNEL). Those must do without it meanwhile.
 static inline bool room_comes_again(enum room r)
 {
-    return r == ROOM_FETCH;
+    return r == ROOM_FETCH || r == ROOM_METRICS;
+}
+// Whether there is one at all.
+static inline bool room_is_wanted(enum room r, const struct settings *s)
+{
+    return r != ROOM_METRICS || s->metrics[0];
 }
 
 #define ESPALIER_SO_MARK                                                                                     \
@@ -46,6 +53,7 @@ struct child_env {
     // set
     int sock_esp6_nat_t, sock_esp6, sock_send6;
     int sock_ah, sock_ah6; // as sock_esp and sock_esp6, IPPROTO_AH; -1: where those are
+    int sock_metrics;      // metrics: listens
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.
 int ctl_main(const struct child_env *env);
@@ -53,5 +61,6 @@ int ike_main(const struct child_env *env);
 int keys_main(const struct child_env *env);
 int path_main(const struct child_env *env);
 int fetch_main(const struct child_env *env);
+int metrics_main(const struct child_env *env);
 
 #endif

@@ -55,6 +55,8 @@ struct settings {
     bool block_on_exit;                // yes: block policies of protected selectors stay when the daemon goes
     char pool_leases[200];             // file of the address pools' leases; empty: `leases` in run_dir
     uint32_t lease_min;                // smallest sequence lease given to a card, 4096
+    char metrics[128];                 // where they are served (ctrl/lib/metrics_at.h); empty: nowhere
+    bool metrics_per_sa;               // no: of connections and their children alone
 };
 
 void settings_default(struct settings *s);

@@ -20,6 +20,7 @@
 #include "ctrl/path/look_up.h"
 #include "ctrl/path/room.h"
 #include "ctrl/path/spd.h"
+#include "ctrl/path/traffic.h"
 #include "espalier/engine.h"
 
 #define PATH_JOBS   2048 // packets in flight, all engines
@@ -91,6 +92,7 @@ struct worker;
 struct child {                 // what a packet meets first
     struct hash_node spi_node; // by inbound SPI
     struct policy *policy;     // that it serves
+    struct traffic *traffic;   // of its names; NULL: it is not installed yet
     struct child *serves_next, **serves_at;
     struct worker *w;   // whose packets are its
     unsigned in_flight; // packets that point here, and callers; freed only at 0
@@ -237,6 +239,7 @@ struct path {
     struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;
     struct spd spd;
+    struct hash traffic; // by the names of connection and child
     struct worker worker[PATH_WORKERS];
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet

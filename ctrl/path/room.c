@@ -37,6 +37,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_VIRTUAL_DEL: virtual_del(p, &m->VIRTUAL_DEL); break;
     case MSG_PATH_LIST: stats_sas(p, &m->PATH_LIST); break;
     case MSG_PATH_STATS: stats_counters(p, m->PATH_STATS.req); break;
+    case MSG_TRAFFIC_LIST: traffic_list(p, &m->TRAFFIC_LIST); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SWEEP: kernel_watch_sweep(p, &m->SWEEP); break;
     case MSG_SHUTDOWN: shut_down(p, &m->SHUTDOWN); break;

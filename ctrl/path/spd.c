@@ -106,12 +106,12 @@ static struct policy *next_of_conn(struct hash_node *n, const char *conn)
     return of_conn_node(n);
 }
 
-static struct policy *first_of_conn(const struct spd *s, const char *conn)
+struct policy *spd_first_of_conn(const struct spd *s, const char *conn)
 {
     return next_of_conn(hash_first(&s->by_conn, hash_str(0, conn)), conn);
 }
 
-static struct policy *after_of_conn(const struct policy *pol)
+struct policy *spd_next_of_conn(const struct policy *pol)
 {
     return next_of_conn(hash_next(&pol->conn_node), pol->conn);
 }
@@ -133,9 +133,11 @@ static void unclassify(struct spd *s, struct policy *pol)
     pol->classified = false;
 }
 
-static void leave(struct spd *s, struct policy *pol)
+static void leave(struct path *p, struct policy *pol)
 {
+    struct spd *s = &p->spd;
     unclassify(s, pol);
+    traffic_put(p, pol->traffic);
     if (pol->of) {
         hash_del(&s->instances, &pol->node);
     } else {
@@ -147,14 +149,15 @@ static void leave(struct spd *s, struct policy *pol)
 }
 
 // Into the data base, not into the kernel. On a failure the policy is gone.
-static int enter(struct spd *s, struct policy *pol, struct esp_error *err)
+static int enter(struct path *p, struct policy *pol, struct esp_error *err)
 {
+    struct spd *s = &p->spd;
     int rc = classify(s, pol, err);
     if (rc == 0 && (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
                     hash_add(&s->by_conn, &pol->conn_node, hash_str(0, pol->conn)) < 0))
         rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
     if (rc < 0)
-        leave(s, pol);
+        leave(p, pol);
     return rc;
 }
 
@@ -195,9 +198,13 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
     struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
     if (!pol)
         return esp_fail(err, -ENOMEM, s->child, "out of memory");
+    if (pol->action == POLICY_PROTECT && !(pol->traffic = traffic_get(c->p, pol->conn, pol->child))) {
+        free(pol);
+        return esp_fail(err, -ENOMEM, s->child, "out of memory");
+    }
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
-    int rc = enter(&c->p->spd, pol, err);
+    int rc = enter(c->p, pol, err);
     if (rc == 0)
         c->born[c->born_count++] = pol;
     return rc;
@@ -233,7 +240,7 @@ static bool listed(const struct change *c, const struct policy *pol)
 static int count_of_conn(const struct spd *s, const char *conn)
 {
     int n = 0;
-    for (struct policy *i = first_of_conn(s, conn); i; i = after_of_conn(i))
+    for (struct policy *i = spd_first_of_conn(s, conn); i; i = spd_next_of_conn(i))
         n++;
     return n;
 }
@@ -249,7 +256,7 @@ static int plan(struct change *c, struct esp_error *err)
         return esp_fail(err, -ENOMEM, "policies", "out of memory");
     for (unsigned i = 0; i < c->specs && rc == 0; i++)
         rc = plan_one(c, i, err);
-    for (struct policy *i = first_of_conn(&c->p->spd, c->conn); i && rc == 0; i = after_of_conn(i))
+    for (struct policy *i = spd_first_of_conn(&c->p->spd, c->conn); i && rc == 0; i = spd_next_of_conn(i))
         if (!listed(c, i) && !i->sa_count)
             c->gone[c->gone_count++] = i;
     return rc;
@@ -259,8 +266,8 @@ static int plan(struct change *c, struct esp_error *err)
 static void commit(struct change *c)
 {
     for (unsigned i = 0; i < c->gone_count; i++)
-        leave(&c->p->spd, c->gone[i]);
-    for (struct policy *i = first_of_conn(&c->p->spd, c->conn); i; i = after_of_conn(i)) {
+        leave(c->p, c->gone[i]);
+    for (struct policy *i = spd_first_of_conn(&c->p->spd, c->conn); i; i = spd_next_of_conn(i)) {
         i->loaded = listed(c, i);
         i->trap = i->trap && i->loaded;
     }
@@ -283,7 +290,7 @@ static int change(struct path *p, const char *conn, struct policy_spec *spec, un
         commit(&c);
     else
         while (c.born_count)
-            leave(&p->spd, c.born[--c.born_count]);
+            leave(p, c.born[--c.born_count]);
     free(c.kept);
     free(c.born);
     free(c.gone);
@@ -325,7 +332,7 @@ void policy_drop_all(struct path *p)
     for (int i = 0; i < 2; i++) {
         struct hash_node *n;
         while ((n = hash_pop(both[i]))) {
-            leave(&p->spd, (struct policy *)n);
+            leave(p, (struct policy *)n);
         }
     }
     free(p->spd.sorted);
@@ -434,6 +441,7 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     like.sa_count = 0;
     like.sas = NULL;
     like.hold = NULL;
+    like.traffic = NULL;
     like.classified = false;
     struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts));
     if (!pol)
@@ -445,7 +453,7 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     if (rc == 0) // what the kernel holds for a policy whose selectors are all known holds for what is in it
         rc = of->dynamic ? policy_kernel(p, (struct policies){0}, (struct policies){&pol, 1}, err) : 0;
     if (rc < 0)
-        leave(&p->spd, pol);
+        leave(p, pol);
     else
         *out = pol;
     return rc;
@@ -465,6 +473,7 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
     if (!pol->classified && (rc = classify(&p->spd, pol, err)) < 0)
         return rc;
     c->policy = pol;
+    c->traffic = traffic_ref(of->traffic);
     pol->sa_count++;
     if (pol->of)
         pol->of->sa_count++;
@@ -511,7 +520,7 @@ static void drop_unneeded(struct path *p, struct policy *pol)
         return;
     if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
         LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
-    leave(&p->spd, pol);
+    leave(p, pol);
 }
 
 const struct policy *spd_later(const struct path *p)
@@ -532,6 +541,8 @@ void spd_leave_closed(struct path *p)
 void spd_release(struct path *p, struct child *c)
 {
     struct policy *pol = c->policy, *of;
+    traffic_put(p, c->traffic);
+    c->traffic = NULL;
     if (!pol)
         return;
     spd_retire(p, c);

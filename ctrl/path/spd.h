@@ -20,6 +20,7 @@ struct path;
 struct worker;
 struct child;
 struct kset_hold;
+struct traffic;
 
 // The upper half of a rank: an explicit priority, or these and how little specific the policy is (16 bits).
 #define SPD_RANK_COMPUTED (1u << 31)
@@ -42,6 +43,7 @@ struct policy {
     const char *conn, *child;
     bool classified;            // the classifier has it
     struct hash_node conn_node; // not of an instance
+    struct traffic *traffic;    // what its SAs carry; NULL: of an instance, or of one that does not protect
     struct kset_hold *hold;     // its objects in the kernel; NULL: of an instance whose policy's hold for it
     unsigned local_count, remote_count;
     struct ts *local, *remote;
@@ -74,6 +76,9 @@ struct spd { // all zero: empty
 void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
 void policy_list(struct path *p, const struct msg_POLICY_LIST *m);
+// Those of a connection, loaded or not; NULL: no more.
+struct policy *spd_first_of_conn(const struct spd *s, const char *conn);
+struct policy *spd_next_of_conn(const struct policy *pol);
 // At exit, before the kernel's objects are let go of.
 void policy_drop_all(struct path *p);
 

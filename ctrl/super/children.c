@@ -19,15 +19,16 @@
 
 #include "ctrl/lib/log.h"
 
-static int (*const mains[ROOM_COUNT])(const struct child_env *) = {[ROOM_CTL] = ctl_main,
-                                                                   [ROOM_IKE] = ike_main,
-                                                                   [ROOM_KEYS] = keys_main,
-                                                                   [ROOM_PATH] = path_main,
-                                                                   [ROOM_FETCH] = fetch_main};
+static int (*const mains[ROOM_COUNT])(const struct child_env *) = {
+    [ROOM_CTL] = ctl_main,   [ROOM_IKE] = ike_main,     [ROOM_KEYS] = keys_main,
+    [ROOM_PATH] = path_main, [ROOM_FETCH] = fetch_main, [ROOM_METRICS] = metrics_main};
 
-// fetch reads what strangers' servers say: it has no channel to where keys are.
+// fetch reads what strangers' servers say, and metrics what strangers ask: neither has a channel to where
+// keys are, and metrics none but to ctl. a is the lower one.
 static bool joined(int a, int b)
 {
+    if (b == ROOM_METRICS)
+        return a == ROOM_SUPER || a == ROOM_CTL;
     return b != ROOM_FETCH || (a != ROOM_KEYS && a != ROOM_PATH);
 }
 
@@ -66,6 +67,18 @@ int channels_open_of(struct channels *c, enum room room, struct esp_error *err)
     return rc;
 }
 
+void channels_without(struct channels *c, enum room room)
+{
+    for (int other = 0; other < ROOM_COUNT; other++) {
+        int *ends[] = {&c->fd[room][other], &c->fd[other][room]};
+        for (int i = 0; i < 2; i++) {
+            if (*ends[i] >= 0)
+                close(*ends[i]);
+            *ends[i] = -1;
+        }
+    }
+}
+
 void channels_close(struct channels *c, enum room keep)
 {
     for (int a = 0; a < ROOM_COUNT; a++) {
@@ -94,7 +107,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_esp6 = -1,
                             .sock_send6 = -1,
                             .sock_ah = -1,
-                            .sock_ah6 = -1};
+                            .sock_ah6 = -1,
+                            .sock_metrics = -1};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     if (room == ROOM_IKE) {
         env.sock_ike = s->ike;
@@ -102,6 +116,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
         env.sock_ike6 = s->ike6;
         env.sock_ike6_nat_t = s->ike6_nat_t;
     }
+    if (room == ROOM_METRICS)
+        env.sock_metrics = s->metrics;
     if (room == ROOM_PATH) {
         env.tun = s->tun;
         env.sock_esp_nat_t = s->esp_nat_t;
@@ -136,7 +152,7 @@ static int close_all_but(const struct child_env *env, int program)
     const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,        env->sock_esp_nat_t,
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
-                       env->sock_ah6};
+                       env->sock_ah6,        env->sock_metrics};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     qsort(keep, n, sizeof(keep[0]), by_number);
@@ -235,18 +251,21 @@ static void end_at_once(pid_t *pid)
 int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
                    const struct daemon_config *config, struct esp_error *err)
 {
-    static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_IKE, ROOM_CTL};
+    static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_METRICS, ROOM_IKE, ROOM_CTL};
     struct room_start start = {.parent = getpid(), .config = *config};
     int program = room_program(err), rc = program < 0 ? program : 0;
     memset(pid, 0, ROOM_COUNT * sizeof(*pid));
     pid[ROOM_SUPER] = start.parent;
     for (size_t i = 0; rc == 0 && i < sizeof(order) / sizeof(order[0]); i++) {
         start.room = order[i];
+        if (!room_is_wanted(start.room, &config->settings))
+            continue;
         start.env = children_env(start.room, c, s, &config->settings);
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
         rc = start_one(&start, program, &pid[start.room], err);
         for (size_t k = 0; rc < 0 && k < i; k++)
-            end_at_once(&pid[order[k]]);
+            if (pid[order[k]])
+                end_at_once(&pid[order[k]]);
     }
     if (program >= 0)
         close(program);

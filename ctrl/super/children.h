@@ -16,7 +16,8 @@ struct channels {
 };
 int channels_open(struct channels *c, struct esp_error *err);
 int channels_open_of(struct channels *c, enum room room, struct esp_error *err); // those of one room alone
-void channels_close(struct channels *c, enum room keep); // all but keep's ends; ROOM_COUNT: all
+void channels_without(struct channels *c, enum room room); // closes both ends of those of one room
+void channels_close(struct channels *c, enum room keep);   // all but keep's ends; ROOM_COUNT: all
 
 // Starts every room but the supervisor. pid[] is filled as they start; on failure those already started are
 // killed and gone.

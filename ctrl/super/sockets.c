@@ -302,12 +302,14 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
     int r = family_open(s, st, AF_INET, err);
     if (r == 0)
         r = family_open(s, st, AF_INET6, err);
     if (r == 0)
         r = tun_open(s, st, err);
+    if (r == 0 && st->metrics[0])
+        r = metrics_socket_open(s, st->metrics, err);
     if (r)
         sockets_close(s);
     return r;
@@ -316,10 +318,13 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
 void sockets_close(struct socket_set *s)
 {
     int *all[] = {&s->ike,        &s->ike_nat_t,  &s->esp_nat_t, &s->esp,   &s->send, &s->tun, &s->ike6,
-                  &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6, &s->ah,   &s->ah6};
+                  &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6, &s->ah,   &s->ah6, &s->metrics};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (*all[i] >= 0)
             close(*all[i]);
         *all[i] = -1;
     }
+    if (s->metrics_path[0])
+        unlink(s->metrics_path);
+    s->metrics_path[0] = 0;
 }

@@ -11,12 +11,17 @@ struct socket_set {
     int ike, ike_nat_t, esp_nat_t, esp, send, tun; // -1: not open
     int ike6, ike6_nat_t, esp6_nat_t, esp6, send6; // IPv6
     int ah, ah6;                                   // raw, AH
+    int metrics;                                   // listens
+    char metrics_path[108];                        // its file, where it is one
 };
 
 // 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing
 // stays open.
 int sockets_open(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 void sockets_close(struct socket_set *s);
+
+// metrics_socket.c: where the room of that name listens, in *s; as sockets_open.
+int metrics_socket_open(struct socket_set *s, const char *text, struct esp_error *err);
 
 // The socket of a reuseport group (0: IKE, 1: ESP) that the classic BPF program below picks; in C for tests.
 #define DEMUX_IKE 0

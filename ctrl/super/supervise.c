@@ -2,8 +2,9 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
-// Only `fetch`, which strangers' servers talk to, may die alone (room_comes_again): tunnels go on, and it is
-// started again, later each time that it dies. Its neighbours are handed the other ends of its new channels.
+// Only those that strangers talk to, `fetch` and `metrics`, may die alone (room_comes_again): tunnels go on,
+// and it is started again, later each time that it dies. Its neighbours are handed the other ends of its new
+// channels.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -106,7 +107,7 @@ static void kill_all(struct super *s)
 static void start_overdue(struct super *s)
 {
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
-        if (!s->ready[r])
+        if (!s->ready[r] && room_is_wanted((enum room)r, &s->config->settings))
             LOGF(DMN, 0, "%s is not ready after %d s", room_name((enum room)r), START_MS / 1000);
     }
     begin_end(s, 1);
@@ -159,6 +160,14 @@ static int join_again(struct super *s, enum room room, const struct channels *c)
     return rc;
 }
 
+// Who shows what each process takes, or that it is there.
+static void tell_pid(struct super *s, enum room of, enum room to)
+{
+    if (s->pid[of] > 0)
+        ipc_send(s->chan[to], MSG_ROOM_PID,
+                 &(struct msg_ROOM_PID){.room = (uint8_t)of, .pid = (uint32_t)s->pid[of]});
+}
+
 static void start_again(struct timer *t)
 {
     struct super *s = t->ctx;
@@ -172,6 +181,9 @@ static void start_again(struct timer *t)
     }
     again_started(&s->again[room], loop_now(s->loop));
     int rc = join_again(s, room, &c);
+    tell_pid(s, room, ROOM_CTL);
+    if (room != ROOM_METRICS) // which was started with all of them
+        tell_pid(s, room, ROOM_METRICS);
     if (rc < 0) {
         LOGF(DMN, 0, "%s: handing out its channels: %s", room_name(room), strerror(-rc));
         kill(s->pid[room], SIGKILL); // and once more
@@ -266,9 +278,11 @@ static void room_ready(struct super *s, enum room from)
 {
     s->ready[from] = true;
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
-        if (!s->ready[r])
+        if (!s->ready[r] && room_is_wanted((enum room)r, &s->config->settings))
             return;
     }
+    for (int r = ROOM_SUPER; r < ROOM_COUNT; r++)
+        tell_pid(s, (enum room)r, ROOM_METRICS);
     ipc_send(s->chan[ROOM_CTL], MSG_GO, &(struct msg_GO){0});
 }
 
@@ -338,6 +352,8 @@ static int watch(struct super *s, struct channels *c)
         return -errno;
     int rc = loop_add(s->loop, &s->signals);
     for (int r = ROOM_CTL; r < ROOM_COUNT && rc == 0; r++) {
+        if (c->fd[ROOM_SUPER][r] < 0)
+            continue;
         s->chan[r] = ipc_open(s->loop, c->fd[ROOM_SUPER][r], ROOM_SUPER, (enum room)r, &handler, s);
         if (s->chan[r])
             c->fd[ROOM_SUPER][r] = -1; // the channel's now
@@ -354,6 +370,8 @@ static int set_up(struct super *s, struct esp_error *err)
     int rc = channels_open(&c, err);
     if (rc < 0)
         return rc;
+    if (!room_is_wanted(ROOM_METRICS, &s->config->settings))
+        channels_without(&c, ROOM_METRICS);
     s->loop = loop_new();
     rc = s->loop ? watch(s, &c) : -errno;
     if (rc < 0)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is counted of a connection and its children, by their names: it goes on over rekeyings and reloads, as
+// long as a connection of that name is loaded or an SA of it is there. What is told of it costs the same
+// however many SAs there are.
+#ifndef CTRL_IKE_COUNTS_H
+#define CTRL_IKE_COUNTS_H
+
+#include "ctrl/ike/ike.h"
+#include "ctrl/lib/conn.h"
+
+struct child_counts {
+    struct child_counts *next;
+    uint32_t up;
+    uint64_t installed, rekeyed, failed;
+    char name[];
+};
+struct conn_counts {
+    struct table_node by_name;
+    struct table *home;
+    unsigned refs; // connections of that name
+    uint32_t up;
+    uint64_t established, rekeyed, failed[IKE_FAILURE_COUNT];
+    struct child_counts *children;
+    char name[];
+};
+
+// Those of a connection's name, with all its children in it; NULL: no memory.
+struct conn_counts *counts_get(struct ike *ike, const struct conn_config *cfg);
+void counts_put(struct conn_counts *k); // may be NULL
+
+struct child_sa;
+struct conn;
+struct ike_sa;
+void counts_notify(struct ike_sa *sa, uint16_t notify); // an error that either end says: why it fails
+void counts_settle(
+    const struct conn *c); // it is loaded: what a connection of its name had and no SA is of goes
+// What happened; `up` may be said of the same SA more than once.
+void counts_sa_up(struct ike_sa *sa, bool up);
+void counts_sa_established(struct ike_sa *sa);
+void counts_sa_rekeyed(const struct ike_sa *sa);
+void counts_sa_failed(struct ike_sa *sa);            // for sa->failure; once
+void counts_attempt_failed(const struct ike_sa *sa); // and it tries again
+void counts_child_up(struct child_sa *c, bool up);
+void counts_child_installed(const struct child_sa *c);
+void counts_child_rekeyed(const struct child_sa *c);
+void counts_child_failed(const struct ike_sa *sa, const char *child);
+
+void counts_list(struct ike *ike, const struct msg_COUNTS_LIST *m); // ctl asks; it is answered
+// u64s as IKE_STATS_IS has them.
+enum { HANDSHAKES_OCTETS = 8 * (HANDSHAKE_COUNT + 2) };
+struct slice counts_handshakes(const struct ike *ike, uint8_t buf[HANDSHAKES_OCTETS]);
+
+#endif

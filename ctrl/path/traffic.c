@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctrl/path/traffic.h"
+
+#include <stdlib.h>
+
+#include "ctrl/path/path.h"
+
+static const char *child_of(const struct traffic *t)
+{
+    return t->names + strlen(t->names) + 1;
+}
+
+static uint64_t hash_of(const char *conn, const char *child)
+{
+    return hash_str(hash_str(0, conn), child);
+}
+
+struct traffic *traffic_ref(struct traffic *t)
+{
+    t->refs++;
+    return t;
+}
+
+struct traffic *traffic_get(struct path *p, const char *conn, const char *child)
+{
+    uint64_t h = hash_of(conn, child);
+    size_t a = strlen(conn) + 1, b = strlen(child) + 1;
+    struct traffic *t;
+    for (struct hash_node *n = hash_first(&p->traffic, h); n; n = hash_next(n)) {
+        t = (struct traffic *)(void *)((char *)n - offsetof(struct traffic, node));
+        if (strcmp(t->names, conn) == 0 && strcmp(child_of(t), child) == 0)
+            return traffic_ref(t);
+    }
+    t = calloc(1, sizeof(*t) + a + b);
+    if (t && hash_add(&p->traffic, &t->node, h) < 0) {
+        free(t);
+        t = NULL;
+    }
+    if (!t)
+        return NULL;
+    memcpy(t->names, conn, a);
+    memcpy(t->names + a, child, b);
+    return traffic_ref(t);
+}
+
+void traffic_put(struct path *p, struct traffic *t)
+{
+    if (!t || --t->refs)
+        return;
+    hash_del(&p->traffic, &t->node);
+    free(t);
+    if (!p->traffic.count)
+        hash_free(&p->traffic);
+}
+
+static void tell(struct path *p, uint32_t req, struct traffic *t)
+{
+    struct msg_TRAFFIC m = {.req = req,
+                            .packets_in = t->packets_in,
+                            .bytes_in = t->bytes_in,
+                            .packets_out = t->packets_out,
+                            .bytes_out = t->bytes_out,
+                            .dropped = t->dropped};
+    if (t->asked == req) // by another policy of that child, which an edit has replaced
+        return;
+    t->asked = req;
+    snprintf(m.conn, sizeof(m.conn), "%s", t->names);
+    snprintf(m.child, sizeof(m.child), "%s", child_of(t));
+    ipc_send(p->ctl, MSG_TRAFFIC, &m);
+}
+
+void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m)
+{
+    struct reader r = reader_of(m->names);
+    char conn[NAME_MAX_LEN];
+    bool room = true;
+    for (unsigned n = 0; r.left && !r.bad && room; n++) {
+        rd_cstr(&r, conn, sizeof(conn));
+        room = n < COUNTS_PAGE && ipc_has_room(p->ctl);
+        const struct policy *pol = r.bad || !room ? NULL : spd_first_of_conn(&p->spd, conn);
+        for (; pol; pol = spd_next_of_conn(pol))
+            if (pol->traffic)
+                tell(p, m->req, pol->traffic);
+    }
+    ipc_result(p->ctl, m->req, room && !r.bad, "%s",
+               !room   ? "more connections than a page holds, or no room for them"
+               : r.bad ? "malformed list"
+                       : "");
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the SAs of a child of a connection have carried, by the two names: it goes on over rekeyings,
+// fail-over and reloads, and only goes with the last policy and the last SA of them.
+#ifndef CTRL_PATH_TRAFFIC_H
+#define CTRL_PATH_TRAFFIC_H
+
+#include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/hash.h"
+
+struct path;
+struct traffic {
+    uint64_t packets_in, bytes_in, packets_out, bytes_out, dropped;
+    struct hash_node node;
+    uint32_t refs;  // policies and SAs
+    uint32_t asked; // the question that it was last told to
+    char names[];   // the connection's, then the child's, each with its zero
+};
+
+struct traffic *traffic_get(struct path *p, const char *conn, const char *child); // NULL: no memory
+struct traffic *traffic_ref(struct traffic *t);
+void traffic_put(struct path *p, struct traffic *t);                 // may be NULL
+void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m); // ctl asks; it is answered
+
+#endif
