@@ -23,7 +23,8 @@ struct client { // a connection
     struct MHD_Connection *connection;
     int fd;
     uint64_t since;
-    bool asked, waits, has_waited; // for a snapshot
+    bool waits, has_waited; // for a snapshot
+    bool hung;              // up on
 };
 struct serve {
     struct loop *loop;
@@ -31,7 +32,7 @@ struct serve {
     struct loop_fd fd;
     struct timer again, tick;
     struct client *clients; // the newest first
-    unsigned client_count;
+    unsigned client_count;  // of them those that were not hung up on
     void (*wanted)(void *ctx);
     void *ctx;
     bool asked; // a snapshot is on its way
@@ -160,23 +161,27 @@ static void unlink_client(struct client *c)
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
-    c->s->client_count--;
+    c->s->client_count -= !c->hung;
     free(c);
 }
 
 // libmicrohttpd sees its end and lets go of it.
-static void hang_up(const struct client *c)
+static void hang_up(struct client *c)
 {
+    if (c->hung)
+        return;
+    c->hung = true;
+    c->s->client_count--;
     shutdown(c->fd, SHUT_RDWR);
 }
 
 static void hang_up_oldest(struct serve *s)
 {
-    struct client *c = s->clients;
-    while (c && c->next)
-        c = c->next;
-    if (c)
-        hang_up(c);
+    struct client *oldest = NULL;
+    for (struct client *c = s->clients; c; c = c->next)
+        oldest = c->hung ? oldest : c;
+    if (oldest)
+        hang_up(oldest);
 }
 
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **socket_context,
@@ -213,7 +218,7 @@ static void on_tick(struct timer *t)
 {
     struct serve *s = t->ctx;
     uint64_t now = loop_now(s->loop);
-    for (const struct client *c = s->clients; c; c = c->next)
+    for (struct client *c = s->clients; c; c = c->next)
         if (now - c->since >= SERVE_CLIENT_MS)
             hang_up(c);
     run(s);

@@ -52,6 +52,10 @@ int fetch_main(const struct child_env *env)
 {
     return env == NULL;
 }
+int metrics_main(const struct child_env *env)
+{
+    return env == NULL;
+}
 
 static void test_env_gives_each_room_only_its_sockets(void **state)
 {
@@ -71,7 +75,8 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
                                  .esp6 = 110,
                                  .send6 = 111,
                                  .ah = 112,
-                                 .ah6 = 113};
+                                 .ah6 = 113,
+                                 .metrics = 114};
     assert_int_equal(channels_open(&c, &err), 0);
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         struct child_env e = children_env((enum room)r, &c, &s, &st);
@@ -89,11 +94,14 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
         assert_int_equal(e.sock_send6, path ? 111 : -1);
         assert_int_equal(e.sock_ah, path ? 112 : -1);
         assert_int_equal(e.sock_ah6, path ? 113 : -1);
+        assert_int_equal(e.sock_metrics, r == ROOM_METRICS ? 114 : -1);
         assert_int_equal(e.chan[r], -1);
         for (int other = 0; other < ROOM_COUNT; other++) {
             // what talks with strangers' servers has no channel to where keys are
             bool apart = (r == ROOM_FETCH && (other == ROOM_KEYS || other == ROOM_PATH)) ||
                          (other == ROOM_FETCH && (r == ROOM_KEYS || r == ROOM_PATH));
+            // what answers strangers has one to ctl, and to the supervisor
+            apart = apart || (r == ROOM_METRICS && other > ROOM_CTL) || (other == ROOM_METRICS && r > ROOM_CTL);
             assert_int_equal(e.chan[other] >= 0, other != r && !apart);
         }
     }
@@ -151,7 +159,7 @@ static void test_neighbours_of_a_room_that_comes_again_take_a_new_channel(void *
             rooms += c.fd[r][other] >= 0;
         }
     }
-    assert_int_equal(rooms, 2); // fetch, to ctl and ike
+    assert_int_equal(rooms, 3); // fetch, to ctl and ike; metrics, to ctl
     channels_close(&c, ROOM_COUNT);
 }
 
