@@ -32,7 +32,7 @@ $(BUILD)/tests/kernel_gso: $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/test_gso
 
 # Datagrams that come by a link, put together by the kernel.
 SYSTEM_TESTS += $(BUILD)/tests/kernel_gro
-$(BUILD)/tests/kernel_gro: $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/test_gro.c ctrl/super/sockets.c ctrl/path/net_receive.c \
+$(BUILD)/tests/kernel_gro: $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/test_gro.c ctrl/super/sockets.c ctrl/super/metrics_socket.c ctrl/path/net_receive.c \
     $(wildcard ctrl/lib/*.c))
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

@@ -127,6 +127,10 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
         {"espalierd { offload_default = card }", "espalierd.offload_default",
          "no, auto, yes, crypto or packet"},
         {"espalierd { mtu = 100 }", "espalierd.mtu", "1280"},
+        {"espalierd { metrics = yes }", "espalierd.metrics",
+         "no, PORT, ADDRESS:PORT, [IPv6]:PORT or unix:///PATH"},
+        {"espalierd { metrics = localhost:9909 }", "espalierd.metrics", "ADDRESS:PORT"},
+        {"espalierd { metrics_per_sa = some }", "espalierd.metrics_per_sa", "yes or no"},
         {"charon { filelog { x { ike = 9 } } }", "charon.filelog.x.ike", "a level from -1 to 4"},
         {"charon { filelog { x { path = a.log } } }", "charon.filelog.x.path", "an absolute path"},
         {"charon { filelog { x { append = often } } }", "charon.filelog.x.append", "yes or no"},
@@ -143,6 +147,23 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
         assert_string_equal(err.field, bad[i].field);
         assert_contains(err.text, bad[i].expected);
     }
+}
+
+static void test_metrics_are_served_nowhere_unless_a_place_is_named(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    settings_default(&c.settings);
+    assert_string_equal(c.settings.metrics, "");
+    assert_false(c.settings.metrics_per_sa);
+    assert_int_equal(from_text("espalierd { metrics = 9909\n metrics_per_sa = yes }", &c, &err), 0);
+    assert_string_equal(c.settings.metrics, "9909");
+    assert_true(c.settings.metrics_per_sa);
+    assert_int_equal(from_text("espalierd { metrics = no }", &c, &err), 0);
+    assert_string_equal(c.settings.metrics, "");
+    assert_int_equal(from_text("charon { metrics = 9909 }", &c, &err), 0); // ours alone
+    assert_string_equal(c.settings.metrics, "");
 }
 
 #define TEN(x) x x x x x x x x x x
@@ -364,6 +385,7 @@ static void test_settings_read_at_the_start_alone_are_kept_and_named(void **stat
     next = now;
     snprintf(now.pool_leases, sizeof(now.pool_leases), "/a/longer/path");
     snprintf(next.pool_leases, sizeof(next.pool_leases), "/b");
+    snprintf(next.metrics, sizeof(next.metrics), "9909");
     next.port = 501;
     next.mtu = 1300;
     next.routing_table = 7;
@@ -377,13 +399,14 @@ static void test_settings_read_at_the_start_alone_are_kept_and_named(void **stat
         kept, "port takes effect at the next start; install_routes takes effect at the next start; "
               "routing_table takes effect at the next start; routing_table_prio takes effect at the "
               "next start; mtu takes effect at the next start; pool_leases takes effect at the next "
-              "start; ");
+              "start; metrics takes effect at the next start; ");
     assert_int_equal(next.port, 500);
     assert_int_equal(next.mtu, 1400);
     assert_int_equal(next.routing_table, now.routing_table);
     assert_int_equal(next.routing_priority, now.routing_priority);
     assert_true(next.install_routes);
     assert_string_equal(next.pool_leases, "/a/longer/path");
+    assert_string_equal(next.metrics, "");
     assert_false(next.block_on_exit || next.mss_clamp);
     assert_int_equal(next.keep_alive, 9);
     kept[0] = 0;
@@ -514,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd),
         cmocka_unit_test(test_file_what_we_always_do_is_said_where_it_is_not_wanted),
         cmocka_unit_test(test_file_bad_values_are_named_with_what_was_expected),
+        cmocka_unit_test(test_metrics_are_served_nowhere_unless_a_place_is_named),
         cmocka_unit_test(test_file_syntax_errors_name_file_and_line),
         cmocka_unit_test(test_file_with_a_zero_octet_names_its_line),
         cmocka_unit_test(test_file_deep_nesting_is_bounded),
