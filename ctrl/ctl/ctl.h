@@ -93,7 +93,7 @@ struct ctl {
     uint64_t leases_asked_ms; // when they could not, last: peers ask
     struct counter *counters;
     struct feed feed; // what metrics asks for
-    int64_t started; // wall clock
+    int64_t started;  // wall clock
     uint64_t started_ms;
     // the up or down message whose IKE_INFO and CHILD_INFO come next
     enum msg_type updown;

@@ -275,10 +275,10 @@ void ike_free(struct ike *ike)
         conn_remove(ike, c);
         conn_unref(c);
     }
-    struct table *tables[] = {&ike->by_id,      &ike->by_spi,     &ike->by_peer,  &ike->by_ends,
-                              &ike->children,   &ike->spis,       &ike->pending,  &ike->half_open,
-                              &ike->conn_names, &ike->counts, &ike->conn_addrs, &ike->sa_conns, &ike->by_host,
-                              &ike->revives,    &ike->tasks,      &ike->fetches};
+    struct table *tables[] = {&ike->by_id,      &ike->by_spi,  &ike->by_peer,    &ike->by_ends,
+                              &ike->children,   &ike->spis,    &ike->pending,    &ike->half_open,
+                              &ike->conn_names, &ike->counts,  &ike->conn_addrs, &ike->sa_conns,
+                              &ike->by_host,    &ike->revives, &ike->tasks,      &ike->fetches};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     creds_free(ike->creds);

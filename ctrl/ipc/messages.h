@@ -372,23 +372,26 @@ enum { LIST_PAGE_MAX = 512 }; // entries
 enum { COUNTS_PAGE = 64 };    // connections
 
 // X(symbol, name): why an IKE SA did not come up
-#define IKE_FAILURE_LIST(X) \
-    X(OTHER, "other")                   /* a message that is not as it must be, no memory, ... */ \
-    X(NO_ANSWER, "no_answer")           /* of the peer, in time */ \
-    X(AUTHENTICATION, "authentication") /* failed, at either end */ \
-    X(NO_PROPOSAL, "no_proposal")       /* in common */ \
-    X(REFUSED, "refused")               /* by the peer or by us, with another error */ \
+#define IKE_FAILURE_LIST(X)                                                                                  \
+    X(OTHER, "other")                   /* a message that is not as it must be, no memory, ... */            \
+    X(NO_ANSWER, "no_answer")           /* of the peer, in time */                                           \
+    X(AUTHENTICATION, "authentication") /* failed, at either end */                                          \
+    X(NO_PROPOSAL, "no_proposal")       /* in common */                                                      \
+    X(REFUSED, "refused")               /* by the peer or by us, with another error */                       \
     X(TERMINATED, "terminated")         /* by an operator, before it was up */
 enum ike_failure {
 #define X(sym, name) IKE_FAILURE_##sym,
     IKE_FAILURE_LIST(X)
 #undef X
-    IKE_FAILURE_COUNT
+        IKE_FAILURE_COUNT
 };
 
 // X(us): how long a handshake may have been to be counted there
-#define HANDSHAKE_LIST(X) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)
-#define X(us) + 1
+#define HANDSHAKE_LIST(X)                                                                                    \
+    X(5000)                                                                                                  \
+    X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000)    \
+        X(30000000)
+#define X(us) +1
 enum { HANDSHAKE_COUNT = 0 HANDSHAKE_LIST(X) };
 #undef X
 

@@ -101,7 +101,8 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
             bool apart = (r == ROOM_FETCH && (other == ROOM_KEYS || other == ROOM_PATH)) ||
                          (other == ROOM_FETCH && (r == ROOM_KEYS || r == ROOM_PATH));
             // what answers strangers has one to ctl, and to the supervisor
-            apart = apart || (r == ROOM_METRICS && other > ROOM_CTL) || (other == ROOM_METRICS && r > ROOM_CTL);
+            apart =
+                apart || (r == ROOM_METRICS && other > ROOM_CTL) || (other == ROOM_METRICS && r > ROOM_CTL);
             assert_int_equal(e.chan[other] >= 0, other != r && !apart);
         }
     }
