@@ -366,7 +366,13 @@
     X(POLICY_IS, AT(PATH, CTL)) \
     X(FETCH, AT(IKE, FETCH)) \
     X(FETCHED, AT(FETCH, IKE))
+
+// X(us): how long a handshake may have been to be counted there
+#define HANDSHAKE_LIST(X) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)
 // clang-format on
+#define X(us) HANDSHAKE_##us,
+enum { HANDSHAKE_LIST(X) HANDSHAKE_COUNT };
+#undef X
 
 enum { LIST_PAGE_MAX = 512 }; // entries
 enum { COUNTS_PAGE = 64 };    // connections
@@ -385,15 +391,6 @@ enum ike_failure {
 #undef X
         IKE_FAILURE_COUNT
 };
-
-// X(us): how long a handshake may have been to be counted there
-#define HANDSHAKE_LIST(X)                                                                                    \
-    X(5000)                                                                                                  \
-    X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000)    \
-        X(30000000)
-#define X(us) +1
-enum { HANDSHAKE_COUNT = 0 HANDSHAKE_LIST(X) };
-#undef X
 
 enum metrics_what {
     METRICS_TOTALS, // IKE_STATS_IS, PATH_STATS_IS

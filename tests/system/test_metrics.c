@@ -22,7 +22,8 @@
 
 #include "tests/system/steps.h"
 
-#define PORT "9909"
+#define PORT  "9909"
+#define PLACE "metrics=127.0.0.1:" PORT
 
 static const char down_connection[] =
     "connections { down { remote_addrs = 10.10.0.77\n keyingtries = 1\n local { auth = psk\n id = a }\n "
@@ -55,8 +56,7 @@ static bool start(char *const west_settings[])
 }
 
 static char *const usual[] = {
-    "--card", "none", "-o", "metrics=" PORT, "-o", "retransmit_tries=1", "-o", "retransmit_timeout=0.1",
-    NULL};
+    "--card", "none", "-o", PLACE, "-o", "retransmit_tries=1", "-o", "retransmit_timeout=0.1", NULL};
 
 // ---- scrapes
 
@@ -223,8 +223,7 @@ static void test_connection_that_never_came_up_is_there_and_says_why(void **stat
 static void test_each_sa_is_told_of_where_that_is_asked_for(void **state)
 {
     (void)state;
-    static char *const per_sa[] = {
-        "--card", "none", "-o", "metrics=127.0.0.1:" PORT, "-o", "metrics_per_sa=yes", NULL};
+    static char *const per_sa[] = {"--card", "none", "-o", PLACE, "-o", "metrics_per_sa=yes", NULL};
     assert_true(start(per_sa));
     assert_true(initiate(&lab.west));
     pings(3);
