@@ -17,6 +17,8 @@
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 #include <openssl/param_build.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
 
 enum dh_kind { KIND_MODP, KIND_ECP, KIND_X, KIND_KEM };
 
@@ -43,9 +45,12 @@ static const struct dh_group {
     {37, KIND_KEM, 1568, 32, 0, "ML-KEM-1024", 1568},
 };
 
+enum { X_MAX = 56 }; // octets of a value of X448
+
 struct cr_dh {
     const struct dh_group *group;
     EVP_PKEY *key;
+    uint8_t public_x[X_MAX]; // of X25519 and X448
 };
 
 static const struct dh_group *listed(uint16_t id)
@@ -105,9 +110,70 @@ static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM_BLD *bl
     return key;
 }
 
+// --- X25519 and X448: the public value is the scalar times the base point by the very function that makes
+// the secret. OpenSSL has another one for X25519, made for signatures, which takes longer; so the key object
+// is given a public value of no meaning, which nothing asks for. ---
+
+static EVP_PKEY *x_key(const struct dh_group *g, const uint8_t *priv, const uint8_t *pub)
+{
+    static EVP_PKEY_CTX *makers[2]; // of values that are given; they hold none
+    EVP_PKEY_CTX **maker = &makers[g->nid == EVP_PKEY_X448];
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM params[3];
+    unsigned n = 0;
+    params[n++] =
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)pub, g->public_len);
+    if (priv)
+        params[n++] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, (void *)(uintptr_t)priv,
+                                                        g->public_len);
+    params[n] = OSSL_PARAM_construct_end();
+    if (!*maker)
+        *maker = EVP_PKEY_CTX_new_from_name(NULL, g->name, NULL);
+    if (*maker && EVP_PKEY_fromdata_init(*maker) == 1)
+        EVP_PKEY_fromdata(*maker, &key, priv ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params);
+    return key;
+}
+
+// A result of all zeros OpenSSL refuses itself (RFC 7748 6.1).
+static int x_multiply(const struct dh_group *g, EVP_PKEY *scalar, const uint8_t *point, uint8_t *out)
+{
+    size_t n = g->shared_len;
+    EVP_PKEY *peer = x_key(g, NULL, point);
+    EVP_PKEY_CTX *ctx = peer ? EVP_PKEY_CTX_new_from_pkey(NULL, scalar, NULL) : NULL;
+    bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
+              EVP_PKEY_derive(ctx, out, &n) == 1 && n == g->shared_len;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(peer);
+    return ok ? 0 : -EBADMSG;
+}
+
+static int x_new(const struct dh_group *g, const uint8_t *priv, struct cr_dh **out)
+{
+    const uint8_t base[X_MAX] = {g->nid == EVP_PKEY_X448 ? 5 : 9};
+    struct cr_dh *dh = calloc(1, sizeof(*dh));
+    if (!dh)
+        return -ENOMEM;
+    dh->group = g;
+    dh->key = x_key(g, priv, base);
+    int rc = dh->key ? x_multiply(g, dh->key, base, dh->public_x) : -EIO;
+    if (rc)
+        cr_dh_free(dh);
+    else
+        *out = dh;
+    return rc ? -EIO : 0;
+}
+
+static int x_generate(const struct dh_group *g, struct cr_dh **out)
+{
+    uint8_t priv[X_MAX];
+    int rc = RAND_priv_bytes(priv, g->public_len) == 1 ? x_new(g, priv, out) : -EIO;
+    OPENSSL_cleanse(priv, sizeof(priv));
+    return rc;
+}
+
 static EVP_PKEY *generate(const struct dh_group *g)
 {
-    if (g->kind == KIND_X || g->kind == KIND_KEM)
+    if (g->kind == KIND_KEM)
         return EVP_PKEY_Q_keygen(NULL, NULL, g->name);
     if (g->kind == KIND_ECP)
         return EVP_PKEY_Q_keygen(NULL, NULL, "EC", g->name);
@@ -126,8 +192,6 @@ static EVP_PKEY *generate(const struct dh_group *g)
 // The peer's value as a key of the group, or NULL where OpenSSL does not take it (off the curve, for one).
 static EVP_PKEY *peer_key(const struct dh_group *g, const uint8_t *pub)
 {
-    if (g->kind == KIND_X)
-        return EVP_PKEY_new_raw_public_key(g->nid, NULL, pub, g->public_len);
     if (g->kind == KIND_KEM)
         return EVP_PKEY_new_raw_public_key_ex(NULL, g->name, NULL, pub, g->public_len);
     EVP_PKEY *key = NULL;
@@ -218,7 +282,9 @@ static int wrap(const struct dh_group *g, EVP_PKEY *key, struct cr_dh **out)
 int cr_dh_new(uint16_t group, struct cr_dh **out)
 {
     const struct dh_group *g = find_group(group);
-    return g ? wrap(g, generate(g), out) : -EOPNOTSUPP;
+    if (!g)
+        return -EOPNOTSUPP;
+    return g->kind == KIND_X ? x_generate(g, out) : wrap(g, generate(g), out);
 }
 
 int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct cr_dh **out)
@@ -227,7 +293,7 @@ int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct c
     if (!g || g->kind == KIND_KEM)
         return -EOPNOTSUPP;
     if (g->kind == KIND_X)
-        return wrap(g, EVP_PKEY_new_raw_private_key(g->nid, NULL, priv, len), out);
+        return len == g->public_len ? x_new(g, priv, out) : -EIO;
     return wrap(g, g->kind == KIND_ECP ? ecp_from_private(g, priv, len) : modp_from_private(g, priv, len),
                 out);
 }
@@ -238,7 +304,11 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
     if (cap < g->public_len)
         return -ENOSPC;
     *len = g->public_len;
-    if (g->kind == KIND_X || g->kind == KIND_KEM)
+    if (g->kind == KIND_X) {
+        memcpy(out, dh->public_x, g->public_len);
+        return 0;
+    }
+    if (g->kind == KIND_KEM)
         return EVP_PKEY_get_raw_public_key(dh->key, out, len) == 1 && *len == g->public_len ? 0 : -EIO;
     if (g->kind == KIND_ECP) {
         uint8_t point[1 + 132];
@@ -316,6 +386,10 @@ int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, u
         return -ENOSPC;
     if (g->kind == KIND_KEM)
         return decapsulate(dh, peer, out, len);
+    if (g->kind == KIND_X) {
+        *len = g->shared_len;
+        return x_multiply(g, dh->key, peer, out);
+    }
     int rc = -EBADMSG;
     size_t n = cap;
     EVP_PKEY *pk = peer_key(g, peer);
@@ -323,13 +397,12 @@ int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, u
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, dh->key, NULL);
     if (!pk || !check || !ctx)
         goto out;
-    if (g->kind != KIND_X && EVP_PKEY_public_check_quick(check) != 1)
+    if (EVP_PKEY_public_check_quick(check) != 1)
         goto out;
     if (EVP_PKEY_derive_init(ctx) != 1)
         goto out;
     if (g->kind == KIND_MODP && EVP_PKEY_CTX_set_dh_pad(ctx, 1) != 1)
         goto out;
-    // For X25519 and X448 OpenSSL refuses a result of all zeros itself (RFC 7748 6.1).
     if (EVP_PKEY_derive_set_peer(ctx, pk) != 1 || EVP_PKEY_derive(ctx, out, &n) != 1 || n != g->shared_len)
         goto out;
     *len = n;

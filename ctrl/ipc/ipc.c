@@ -110,11 +110,19 @@ void msg_write(struct writer *w, enum msg_type t, const void *m)
     }
 }
 
-enum msg_type msg_read(struct slice s, union msg *m)
+// Of the union only the one message's part is ever touched: most are a fiftieth of it.
+static const size_t sizes[MSG_COUNT] = {0,
+#define X(name, routes) sizeof(struct msg_##name),
+                                        MSG_LIST(X)
+#undef X
+};
+
+static enum msg_type parse(struct slice s, union msg *m, size_t *touched)
 {
     struct reader r = reader_of(s);
     enum msg_type t = (enum msg_type)rd_u16(&r);
-    memset(m, 0, sizeof(*m));
+    *touched = (unsigned)t < MSG_COUNT ? sizes[t] : 0;
+    memset(m, 0, *touched);
     switch (t) {
 #define X(name, routes)                                                                                      \
     case MSG_##name: get_##name(&r, &m->name); break;
@@ -123,6 +131,12 @@ enum msg_type msg_read(struct slice s, union msg *m)
     default: return MSG_NONE;
     }
     return rd_done(&r) ? t : MSG_NONE;
+}
+
+enum msg_type msg_read(struct slice s, union msg *m)
+{
+    size_t touched;
+    return parse(s, m, &touched);
 }
 
 struct queued {
@@ -245,7 +259,8 @@ static void receive(struct ipc_chan *c)
             fail(c);
             break;
         }
-        enum msg_type t = msg_read(slice_of(buffer, (size_t)n), &m);
+        size_t touched;
+        enum msg_type t = parse(slice_of(buffer, (size_t)n), &m, &touched);
         if (t == MSG_NONE || (t == MSG_CHANNEL) != (c->fd >= 0)) {
             LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, room_names[c->peer]);
             fail(c);
@@ -261,7 +276,7 @@ static void receive(struct ipc_chan *c)
         }
         close_fd(ipc_take_fd(c));
         OPENSSL_cleanse(buffer, (size_t)n);
-        OPENSSL_cleanse(&m, sizeof(m));
+        OPENSSL_cleanse(&m, touched);
     }
 }
 

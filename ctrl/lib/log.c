@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <time.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctrl/lib/printable.h"
@@ -22,14 +23,21 @@ static const char *const names[] = {
     LOG_SUBSYS_LIST(X)
 #undef X
 };
+// What a line goes to decides how it is written: a file takes it, a socket says whether it does, what else
+// there is must be asked before.
+enum output { OUTPUT_UNKNOWN, OUTPUT_FILE, OUTPUT_SOCKET, OUTPUT_OTHER };
+
 struct log {
     int levels[LOG_SUBSYS_COUNT];
     int fd;
+    enum output output;
     bool json;
     bool torn;   // the output had room for the beginning of a line alone
     bool inside; // a sink that cannot send may log in turn
     char process[16];
     char time_format[LOG_TIME_FORMAT];
+    time_t second; // the last one that a line was written in, and its text
+    char second_text[32];
     char context_name[132];
     unsigned context_id;
     log_sink_fn sink;
@@ -111,6 +119,7 @@ void log_set_process(const char *name)
 void log_set_output(int fd)
 {
     current()->fd = fd;
+    current()->output = OUTPUT_UNKNOWN;
 }
 
 void log_set_sink(log_sink_fn sink, void *ctx)
@@ -133,7 +142,9 @@ unsigned long long log_dropped(void)
 void log_set_context(const char *ike_name, unsigned ike_id)
 {
     struct log *l = current();
-    snprintf(l->context_name, sizeof(l->context_name), "%s", ike_name);
+    size_t len = strnlen(ike_name, sizeof(l->context_name) - 1);
+    memcpy(l->context_name, ike_name, len);
+    l->context_name[len] = 0;
     printable_make(l->context_name);
     l->context_id = ike_id;
 }
@@ -144,7 +155,7 @@ void log_set_time_format(const char *format)
 }
 
 // UTC with milliseconds, or the local time in the operator's format.
-static void stamp(const struct log *l, char *out, size_t size)
+static void stamp(struct log *l, char *out, size_t size)
 {
     struct timespec now;
     struct tm tm;
@@ -156,9 +167,12 @@ static void stamp(const struct log *l, char *out, size_t size)
         printable_make(out);
         return;
     }
-    gmtime_r(&now.tv_sec, &tm);
-    size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
+    if (now.tv_sec != l->second || !l->second_text[0]) {
+        gmtime_r(&now.tv_sec, &tm);
+        strftime(l->second_text, sizeof(l->second_text), "%Y-%m-%dT%H:%M:%S", &tm);
+        l->second = now.tv_sec;
+    }
+    snprintf(out, size, "%s.%03ldZ", l->second_text, now.tv_nsec / 1000000);
 }
 
 static void escape(char *dst, size_t size, const char *src)
@@ -175,7 +189,7 @@ static void escape(char *dst, size_t size, const char *src)
 // a line of JSON is never cut
 enum { TEXT = 1024, NAME = sizeof(((struct log *)0)->context_name), LINE = 2 * TEXT + 2 * NAME + 256 };
 
-static int json_line(const struct log *l, char *line, enum log_subsys s, int level, const char *text)
+static int json_line(struct log *l, char *line, enum log_subsys s, int level, const char *text)
 {
     char when[160], esc[2 * TEXT], ike[2 * NAME];
     stamp(l, when, sizeof(when));
@@ -187,7 +201,7 @@ static int json_line(const struct log *l, char *line, enum log_subsys s, int lev
                     when, l->process, names[s], level, ike, l->context_id, esc);
 }
 
-static int text_line(const struct log *l, char *line, enum log_subsys s, int level, const char *text)
+static int text_line(struct log *l, char *line, enum log_subsys s, int level, const char *text)
 {
     char when[160], who[NAME + 16] = "";
     stamp(l, when, sizeof(when));
@@ -199,13 +213,22 @@ static int text_line(const struct log *l, char *line, enum log_subsys s, int lev
 // A reader that stands still must not make the daemon stand still: a line that the pipe, socket or terminal
 // has no room for is dropped. (A pipe that is ready takes a line as a whole: LINE is below PIPE_BUF.)
 // Returns how much of it has been taken, or -1.
-static ssize_t emit(int fd, const char *line, size_t len)
+static ssize_t emit(int fd, enum output to, const char *line, size_t len)
 {
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
+    if (to == OUTPUT_SOCKET)
+        return send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (to != OUTPUT_FILE && (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT)))
         return -1;
-    ssize_t n = send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return n < 0 && errno == ENOTSOCK ? write(fd, line, len) : n;
+    return write(fd, line, len);
+}
+
+static enum output kind_of(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return OUTPUT_OTHER;
+    return S_ISREG(st.st_mode) ? OUTPUT_FILE : S_ISSOCK(st.st_mode) ? OUTPUT_SOCKET : OUTPUT_OTHER;
 }
 
 // A line that a full disk has cut ends before the next one begins, and counts as one that is missing.
@@ -215,7 +238,9 @@ static bool put_line(struct log *l, enum log_subsys s, int level, const char *te
     char buf[LINE + 1] = "\n", *line = buf + 1;
     int n = l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text);
     size_t len = n < LINE ? (size_t)n : LINE - 1, before = l->torn;
-    ssize_t done = n > 0 ? emit(l->fd, line - before, len + before) : -1;
+    if (!l->output)
+        l->output = kind_of(l->fd);
+    ssize_t done = n > 0 ? emit(l->fd, l->output, line - before, len + before) : -1;
     if (done > 0)
         l->torn = (size_t)done > before && (size_t)done < len + before;
     return done == (ssize_t)(len + before);
@@ -224,21 +249,24 @@ static bool put_line(struct log *l, enum log_subsys s, int level, const char *te
 // A reader that goes on reading is told what it has missed before it gets anything else.
 static void output(struct log *l, enum log_subsys s, int level, const char *text)
 {
-    char missed[96];
-    snprintf(missed, sizeof(missed), "%llu lines are missing here: nobody read them", l->dropped - l->told);
-    if (l->dropped != l->told && put_line(l, LOG_DMN, 0, missed))
-        l->told = l->dropped;
+    if (l->dropped != l->told) {
+        char missed[96];
+        snprintf(missed, sizeof(missed), "%llu lines are missing here: nobody read them",
+                 l->dropped - l->told);
+        if (put_line(l, LOG_DMN, 0, missed))
+            l->told = l->dropped;
+    }
     if (l->dropped != l->told || !put_line(l, s, level, text))
         l->dropped++;
 }
 
 void log_announce(int fd, const char *text)
 {
-    const struct log *l = current();
+    struct log *l = current();
     char line[LINE];
     int n = l->json ? json_line(l, line, LOG_DMN, 0, text) : snprintf(line, sizeof(line), "%s\n", text);
     if (n > 0)
-        emit(fd, line, n < LINE ? (size_t)n : LINE - 1);
+        emit(fd, kind_of(fd), line, n < LINE ? (size_t)n : LINE - 1);
 }
 
 void log_line(enum log_subsys s, int level, const char *fmt, ...)

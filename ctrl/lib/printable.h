@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text from elsewhere (a peer's identity, a file's line) as a terminal, a log file or a reader of JSON may
 // get it: well-formed UTF-8 without control characters; whatever else there is becomes '?'.
-#ifndef CTRL_PRINTABLE_H
-#define CTRL_PRINTABLE_H
+#ifndef CTRL_LIB_PRINTABLE_H
+#define CTRL_LIB_PRINTABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static inline size_t printable_octets(const unsigned char *c)
 static inline void printable_make(char *text)
 {
     for (unsigned char *c = (unsigned char *)text; *c;) {
-        size_t n = printable_octets(c);
+        size_t n = *c >= 0x20 && *c < 0x7f ? 1 : printable_octets(c);
         if (!n)
             *c = '?';
         c += n ? n : 1;

@@ -83,6 +83,7 @@ static int open_log(const struct daemon_config *c, struct esp_error *err)
         return esp_fail(err, -e, c->log_path, "opening the log: %s", strerror(e));
     }
     close(fd);
+    log_set_output(STDERR_FILENO); // it is another one now
     return announce;
 }
 

@@ -488,6 +488,43 @@ static void test_one_that_is_rekeyed_never_has_them(void **state)
     assert_gone(1, &s);
 }
 
+// --- what they are made with ---
+
+static void test_private_value_of_an_exchange_and_key_of_a_prf(void **state)
+{
+    static const uint16_t prfs[] = {2, 5, 6, 7};
+    (void)state;
+    for (unsigned x448 = 0; x448 < 2; x448++) {
+        uint8_t priv[56], peer[56], secret[CR_SHARED_MAX];
+        struct cr_dh *dh;
+        size_t n, len = x448 ? 56 : 32;
+        for (uint8_t i = 0; i < sizeof(priv); i++)
+            priv[i] = (uint8_t)(i * 29 + 7 + x448);
+        assert_int_equal(cr_dh_from_private(x448 ? 32 : 31, priv, len, &dh), 0);
+        assert_int_equal(count(priv, len), 1);
+        assert_int_equal(cr_dh_public(dh, peer, sizeof(peer), &n), 0);
+        assert_int_equal(cr_dh_shared(dh, peer, len, secret, sizeof(secret), &n), 0);
+        assert_int_equal(count(priv, len), 1);
+        assert_int_equal(count(secret, len), 0);
+        cr_dh_free(dh);
+        assert_int_equal(count(priv, len), 0);
+    }
+    for (unsigned i = 0; i < sizeof(prfs) / sizeof(prfs[0]); i++) {
+        uint8_t key[64], out[200], padded[64];
+        struct cr_slice part = {"data", 4};
+        for (uint8_t k = 0; k < sizeof(key); k++)
+            key[k] = (uint8_t)(k * 41 + 3 + i);
+        assert_int_equal(cr_prf(prfs[i], key, sizeof(key), &part, 1, out), 0);
+        assert_int_equal(cr_prf_plus(prfs[i], key, sizeof(key), &part, 1, out, sizeof(out)), 0);
+        assert_int_equal(count(key, sizeof(key)) + count(out, 20), 0);
+        for (unsigned outer = 0; outer < 2; outer++) { // as HMAC hashes it
+            for (unsigned k = 0; k < sizeof(key); k++)
+                padded[k] = key[k] ^ (outer ? 0x5c : 0x36);
+            assert_int_equal(count(padded, sizeof(padded)), 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +541,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_intermediate_exchanges_added, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_that_is_resumed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_that_is_rekeyed_never_has_them, setup, teardown),
+        cmocka_unit_test(test_private_value_of_an_exchange_and_key_of_a_prf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

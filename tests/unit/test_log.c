@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -183,9 +184,46 @@ static void test_log_line_that_is_cut_takes_no_other_along(void **state)
     assert_null(strtok(NULL, "\n"));
 }
 
+// A file takes every line; a pipe or a socket that nobody reads never holds the process, whatever the log
+// went to before.
+static void test_log_moved_to_a_reader_that_stands_still_goes_on(void **state)
+{
+    FILE *file = tmpfile();
+    int s[2];
+    char text[1000];
+    (void)state;
+    assert_non_null(file);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    const int to[] = {out[1], s[1]};
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned long long before = log_dropped();
+        log_set_output(fileno(file));
+        for (unsigned n = 0; n < 500; n++)
+            LOGF(IKE, 1, "%s", text);
+        assert_true(log_dropped() == before);
+        assert_in_range(lseek(fileno(file), 0, SEEK_END), 500 * (i + 1) * sizeof(text),
+                        501 * (i + 1) * (sizeof(text) + 100));
+        alarm(20); // a line that waits ends the test
+        log_set_output(to[i]);
+        for (unsigned n = 0; n < 2000; n++)
+            LOGF(IKE, 1, "%s", text);
+        alarm(0);
+        assert_in_range(log_dropped() - before, 1000, 2000);
+    }
+    log_set_output(fileno(file));
+    LOGF(IKE, 1, "and what is missing has been said");
+    close(s[0]);
+    close(s[1]);
+    fclose(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_log_moved_to_a_reader_that_stands_still_goes_on, setup,
+                                        teardown), // the first: nothing has been written before
         cmocka_unit_test_setup_teardown(test_log_text_line_has_time_level_subsystem_connection_and_sa, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_log_line_that_is_cut_takes_no_other_along, setup, teardown),
