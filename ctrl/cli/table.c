@@ -106,7 +106,7 @@ static void natural(const struct table *t, struct layout *l)
 {
     for (unsigned i = 0; i < t->count; i++)
         l->width[i] = width_of(t->columns[i].head);
-    for (size_t k = 0; k < t->used; k++) {
+    for (size_t k = 0; t->count && k < t->used; k++) {
         unsigned w = width_of(t->cells[k].text);
         if (w > l->width[k % t->count])
             l->width[k % t->count] = w;

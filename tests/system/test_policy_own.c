@@ -547,8 +547,13 @@ static void everywhere(struct gateway *g, bool six)
 static void answers_of(bool six)
 {
     struct gateway g;
-    struct sockaddr_storage at = {.ss_family = six ? AF_INET6 : AF_INET}, from;
-    socklen_t len = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at = {.any.sa_family = six ? AF_INET6 : AF_INET};
+    struct sockaddr_storage from;
+    socklen_t len = six ? sizeof(at.v6) : sizeof(at.v4);
     uint8_t p[128];
     int server = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     gateway_up(&g);
@@ -556,10 +561,9 @@ static void answers_of(bool six)
         skip();
     everywhere(&g, six);
     lab_take(&g.l, &g.p);
-    assert_int_equal(bind(server, (struct sockaddr *)&at, len), 0);
-    assert_int_equal(getsockname(server, (struct sockaddr *)&at, &len), 0);
-    uint16_t port =
-        ntohs(six ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);
+    assert_int_equal(bind(server, &at.any, len), 0);
+    assert_int_equal(getsockname(server, &at.any, &len), 0);
+    uint16_t port = ntohs(six ? at.v6.sin6_port : at.v4.sin_port);
     size_t n = question(p, six, port);
     assert_int_equal(write(g.l.tun, p, n), n);
     struct pollfd w = {.fd = server, .events = POLLIN};
