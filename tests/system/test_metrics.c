@@ -23,7 +23,7 @@
 #include "tests/system/steps.h"
 
 #define PORT  "9909"
-#define PLACE "metrics=127.0.0.1:" PORT
+#define PLACE ("metrics=127.0.0.1:" PORT)
 
 static const char down_connection[] =
     "connections { down { remote_addrs = 10.10.0.77\n keyingtries = 1\n local { auth = psk\n id = a }\n "
