@@ -126,11 +126,12 @@ static struct conn_entry *new_entry(const struct conn_config *cfg, struct slice 
 
 void ctl_free_conns(struct ctl *c)
 {
-    for (struct conn_entry *e = c->conns, *next; e; e = next) {
-        next = e->next;
+    while (c->conns) {
+        struct conn_entry *e = c->conns;
+        c->conns = e->next;
         free_entry(e);
     }
-    c->conns = c->last_conn = NULL;
+    c->last_conn = NULL;
     hash_free(&c->conn_names);
     hash_free(&c->child_names);
 }

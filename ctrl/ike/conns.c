@@ -18,9 +18,6 @@
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/strangers.h"
 
-struct conn_refs { // in order of loading
-    struct conn_ref *first, *last;
-};
 struct conn_ref {
     struct conn_ref *next, *prev;
     struct conn_refs *list;
@@ -44,6 +41,7 @@ struct conn_group { // connections that take any peer, with equal proposals and 
     uint8_t local_count;
     struct addr local[ADDRS_MAX];
     struct conn_refs refs;
+    uint64_t order;
 };
 
 struct spare { // memory that waits for what is as large
@@ -275,9 +273,18 @@ static int group_add(struct ike *ike, struct conn *c)
         g->class = c->class;
         g->local_count = c->cfg.local_count;
         memcpy(g->local, c->cfg.local_addrs, sizeof(g->local));
+        g->order = c->order;
         *at = g;
     }
+    c->group_order = g->order;
     return ref_add(&g->refs, c);
+}
+
+static int claim_add(struct ike *ike, struct conn *c)
+{
+    if (identity_is_pattern(c->remote_id))
+        return ref_add(&ike->patterns, c);
+    return hash_add(&ike->claims, &c->by_claim, identity_key(c->remote_id));
 }
 
 static void group_leave(struct ike *ike, const struct conn *c)
@@ -301,6 +308,7 @@ void conn_remove(struct ike *ike, struct conn *c)
     ike->ppk_conns -= c->cfg.ppk_id[0] != 0;
     ike->eap_conns -= c->cfg.remote.auth == AUTH_EAP;
     refs_del(c);
+    hash_del(&ike->claims, &c->by_claim);
     for (unsigned i = 0; i < c->cfg.remote_count; i++)
         if (c->cfg.remote_addrs[i].family)
             addr_leave(ike, &c->cfg.remote_addrs[i]);
@@ -322,13 +330,15 @@ static bool room_in_tables(struct ike *ike, const struct conn *c)
             names++;
             addrs += j->conn->cfg.remote_count;
         }
-    return table_room(&ike->conn_names, names) && table_room(&ike->conn_addrs, addrs);
+    return table_room(&ike->conn_names, names) && table_room(&ike->conn_addrs, addrs) &&
+           hash_room(&ike->claims, names) == 0;
 }
 
 int conn_reserve(struct ike *ike, struct conn *c)
 {
     bool got = put_by(c, class_size(&c->cfg)) && put_by(c, sizeof(struct conn_group)) &&
-               put_by(c, sizeof(struct conn_ref)) && room_in_tables(ike, c);
+               put_by(c, sizeof(struct conn_ref)) && put_by(c, sizeof(struct conn_ref)) &&
+               room_in_tables(ike, c);
     for (unsigned i = 0; i < c->cfg.remote_count && got; i++)
         got = put_by(c, sizeof(struct addr_entry)) && put_by(c, sizeof(struct conn_ref));
     return got ? 0 : -ENOMEM;
@@ -337,6 +347,7 @@ int conn_reserve(struct ike *ike, struct conn *c)
 int conn_add(struct ike *ike, struct conn *c)
 {
     int rc = 0;
+    c->order = ++ike->conn_order;
     c->prev = ike->last_conn;
     *(c->prev ? &c->prev->next : &ike->conns) = c;
     ike->last_conn = c;
@@ -353,6 +364,8 @@ int conn_add(struct ike *ike, struct conn *c)
             rc = addr_add(ike, &c->cfg.remote_addrs[i], c);
     if (!rc && peers && takes_anyone(&c->cfg))
         rc = group_add(ike, c);
+    if (!rc && peers && takes_anyone(&c->cfg))
+        rc = claim_add(ike, c);
     if (rc)
         conn_remove(ike, c);
     free_spare(c);
@@ -420,27 +433,31 @@ static bool excluded(const struct conn_claim *q, const struct conn *c)
     return out;
 }
 
-static void look_at(struct best *b, const struct conn_ref *r)
+// Of equal ones the first that was loaded; of those that do not name the peer's address, the first of the
+// first group.
+static bool stands_before(const struct conn *a, const struct conn *b, bool named)
+{
+    return named || a->group_order == b->group_order ? a->order < b->order : a->group_order < b->group_order;
+}
+
+static void look_at(struct best *b, struct conn *c)
 {
     const struct conn_claim *q = b->claim;
-    for (; r; r = r->next) {
-        struct conn *c = r->conn;
-        struct identity mine;
-        int here = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &q->path->local);
-        if (here < 0 || excluded(q, c))
-            continue;
-        identity_copy(&mine, c->local_id);
-        if (mine.type == ID_ANY)
-            identity_of_addr(&q->path->local, &mine);
-        int l = q->local ? identity_match(q->local, &mine) : MATCH_ANY,
-            p = identity_match(q->remote, c->remote_id),
-            there = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &q->path->remote);
-        int score = 4 * (1 + p * (MATCH_PERFECT + 1) + l) + 2 * (there > 0) + here;
-        if (l && p && score > b->score &&
-            suite_allowed(q->suite, c->cfg.proposals, c->cfg.proposal_count, true)) {
-            b->conn = c;
-            b->score = score;
-        }
+    struct identity mine;
+    int here = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &q->path->local),
+        there = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &q->path->remote);
+    if (here < 0 || there < 0 || excluded(q, c))
+        return;
+    identity_copy(&mine, c->local_id);
+    if (mine.type == ID_ANY)
+        identity_of_addr(&q->path->local, &mine);
+    int l = q->local ? identity_match(q->local, &mine) : MATCH_ANY,
+        p = identity_match(q->remote, c->remote_id);
+    int score = 4 * (1 + p * (MATCH_PERFECT + 1) + l) + 2 * (there > 0) + here;
+    bool better = score > b->score || (b->conn && score == b->score && stands_before(c, b->conn, there > 0));
+    if (l && p && better && suite_allowed(q->suite, c->cfg.proposals, c->cfg.proposal_count, true)) {
+        b->conn = c;
+        b->score = score;
     }
 }
 
@@ -454,10 +471,12 @@ struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
 {
     struct best b = {.claim = claim};
     const struct addr_entry *e = addr_find(ike, &claim->path->remote);
-    if (e)
-        look_at(&b, e->refs.first);
-    for (const struct conn_group *g = ike->groups; g; g = g->next)
-        look_at(&b, g->refs.first);
+    for (const struct conn_ref *r = e ? e->refs.first : NULL; r; r = r->next)
+        look_at(&b, r->conn);
+    for (struct hash_node *n = hash_first(&ike->claims, identity_key(claim->remote)); n; n = hash_next(n))
+        look_at(&b, (struct conn *)(void *)((char *)n - offsetof(struct conn, by_claim)));
+    for (const struct conn_ref *r = ike->patterns.first; r; r = r->next)
+        look_at(&b, r->conn);
     return b.conn;
 }
 

@@ -2,6 +2,7 @@
 // Identities: parsing text as charon does, printing, octets of the ID payload (RFC 7296 section 3.5) and
 // matching.
 #include "ctrl/ike/identity.h"
+#include "ctrl/lib/hash.h"
 
 #include <ctype.h>
 #include <stddef.h>
@@ -202,6 +203,16 @@ bool identity_eq(const struct identity *a, const struct identity *b)
     if (a->type != b->type || a->len != b->len)
         return false;
     return is_name(a->type) ? names_eq(a->data, b->data, a->len) : memcmp(a->data, b->data, a->len) == 0;
+}
+
+// Distinguished names of one meaning may have different octets: all have one key.
+uint64_t identity_key(const struct identity *id)
+{
+    uint8_t folded[ID_DATA_MAX];
+    size_t len = id->type == ID_DN ? 0 : id->len;
+    for (size_t i = 0; i < len; i++)
+        folded[i] = is_name(id->type) ? (uint8_t)tolower(id->data[i]) : id->data[i];
+    return hash_bytes(id->type, folded, len);
 }
 
 bool identity_is_pattern(const struct identity *id)

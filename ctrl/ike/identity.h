@@ -41,6 +41,8 @@ void identity_write(struct writer *w, const struct identity *id);
 void identity_copy(struct identity *to, const struct identity *from);
 struct identity *identity_dup(const struct identity *id); // NULL: no memory
 bool identity_eq(const struct identity *a, const struct identity *b);
+uint64_t
+identity_key(const struct identity *id); // equal where one matches the other perfectly, as no pattern
 // "*.example.org", "*@example.org", "C=CH, CN=*", any: stands for many.
 bool identity_is_pattern(const struct identity *id);
 // How well `id` matches a pattern: MATCH_*.

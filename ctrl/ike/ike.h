@@ -73,6 +73,9 @@ struct pools;
 struct tls_room;
 struct task_ops;
 
+struct conn_refs { // in order of loading
+    struct conn_ref *first, *last;
+};
 struct ike {
     struct settings set;
     struct loop *loop;
@@ -92,6 +95,9 @@ struct ike {
     struct conn *conns, *last_conn;
     struct conn_class *classes;
     struct conn_group *groups;
+    struct hash claims;        // connections that take any peer, by its identity, but for ...
+    struct conn_refs patterns; // ... those whose identity is a pattern: of conns.c
+    uint64_t conn_order;
     uint64_t requests; // IKE_SA_INITs that were matched against the connections
     struct ike_sa *sas, *dead;
     struct table by_id, by_spi, by_peer, by_ends, children, spis, pending,

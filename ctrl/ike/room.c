@@ -281,6 +281,7 @@ void ike_free(struct ike *ike)
                               &ike->by_host,    &ike->revives, &ike->tasks,      &ike->fetches};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
+    hash_free(&ike->claims);
     creds_free(ike->creds);
     pools_free(ike->pools);
     tls_room_free(ike->tls);

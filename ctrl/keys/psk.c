@@ -14,8 +14,15 @@
 #include "ctrl/keys/vault.h"
 #include "ctrl/lib/table.h"
 
+struct psk_key {
+    struct hash_node node; // first
+    struct psk *of;
+};
 struct psk {
     struct hash_node by_name;
+    struct psk_key *keys; // of its owners
+    struct psk *next_loose, *prev_loose;
+    uint64_t order; // of loading
     struct table_node by_serial;
     struct psk *next, *prev; // in the order of loading
     uint32_t serial;
@@ -31,6 +38,11 @@ struct psk_store {
     struct hash by_name;
     struct table by_serial;
     uint32_t serial;
+    uint64_t order;
+    // Where it is found by an owner: of AUTH's, those with one owner; those with several; and in a list those
+    // with none, or with a pattern among them. The others by kind and octets.
+    struct hash alone, among, named;
+    struct psk *loose;
 };
 
 struct psk_store *psk_store_new(void)
@@ -41,8 +53,67 @@ struct psk_store *psk_store_new(void)
 static void drop(struct psk *p)
 {
     vault_put(p->data);
+    free(p->keys);
     free(p->owners);
     free(p);
+}
+
+static bool is_loose(const struct psk *p)
+{
+    bool loose = !p->owner_count;
+    for (unsigned i = 0; i < p->owner_count && !loose; i++)
+        loose = identity_is_pattern(&p->owners[i]);
+    return loose && p->kind == SECRET_IKE;
+}
+
+static struct hash *table_of(struct psk_store *s, const struct psk *p)
+{
+    return p->kind != SECRET_IKE ? &s->named : p->owner_count == 1 ? &s->alone : &s->among;
+}
+
+static uint64_t name_key(enum secret_kind kind, struct slice id)
+{
+    return hash_bytes(kind, id.p, id.len);
+}
+
+static uint64_t owner_key(const struct psk *p, unsigned i)
+{
+    const struct identity *o = &p->owners[i];
+    return p->kind == SECRET_IKE ? identity_key(o) : name_key(p->kind, slice_of(o->data, o->len));
+}
+
+static void unlist(struct psk_store *s, struct psk *p)
+{
+    for (unsigned i = 0; i < p->owner_count && p->keys; i++)
+        hash_del(table_of(s, p), &p->keys[i].node);
+    if (p->next_loose)
+        p->next_loose->prev_loose = p->prev_loose;
+    if (p->prev_loose)
+        p->prev_loose->next_loose = p->next_loose;
+    else if (s->loose == p)
+        s->loose = p->next_loose;
+}
+
+static int list(struct psk_store *s, struct psk *p)
+{
+    p->order = ++s->order;
+    if (is_loose(p)) {
+        p->next_loose = s->loose;
+        if (s->loose)
+            s->loose->prev_loose = p;
+        s->loose = p;
+        return 0;
+    }
+    if (!(p->keys = calloc(p->owner_count, sizeof(*p->keys))))
+        return -ENOMEM;
+    for (unsigned i = 0; i < p->owner_count; i++) {
+        p->keys[i].of = p;
+        if (hash_add(table_of(s, p), &p->keys[i].node, owner_key(p, i)) < 0) {
+            unlist(s, p);
+            return -ENOMEM;
+        }
+    }
+    return 0;
 }
 
 static void leave(struct psk_store *s, struct psk *p)
@@ -51,6 +122,7 @@ static void leave(struct psk_store *s, struct psk *p)
     *(p->next ? &p->next->prev : &s->last) = p->prev;
     hash_del(&s->by_name, &p->by_name);
     table_del(&s->by_serial, &p->by_serial);
+    unlist(s, p);
     drop(p);
 }
 
@@ -62,10 +134,15 @@ static int enter(struct psk_store *s, struct psk *p)
         s->serial++;
     while (!s->serial || table_find(&s->by_serial, s->serial));
     p->serial = s->serial;
-    if (hash_add(&s->by_name, &p->by_name, hash_str(0, p->name)) < 0)
+    if (list(s, p) < 0)
         return -ENOMEM;
+    if (hash_add(&s->by_name, &p->by_name, hash_str(0, p->name)) < 0) {
+        unlist(s, p);
+        return -ENOMEM;
+    }
     if (!table_add(&s->by_serial, &p->by_serial, p->serial)) {
         hash_del(&s->by_name, &p->by_name);
+        unlist(s, p);
         return -ENOMEM;
     }
     p->prev = s->last;
@@ -79,6 +156,9 @@ void psk_clear(struct psk_store *s)
     while (s->first)
         leave(s, s->first);
     hash_free(&s->by_name);
+    hash_free(&s->alone);
+    hash_free(&s->among);
+    hash_free(&s->named);
     table_free(&s->by_serial);
 }
 
@@ -238,45 +318,79 @@ static int best(const struct psk *p, const struct identity *id, const struct ide
     return p->owner_count ? found : MATCH_ANY;
 }
 
+static const struct psk *of_key(const struct hash_node *n)
+{
+    return ((const struct psk_key *)n)->of;
+}
+
+// The last that was loaded.
 bool psk_find_named(const struct psk_store *s, enum secret_kind kind, struct slice id, struct slice *out,
                     const char **name)
 {
-    for (const struct psk *p = s->last; p && id.len; p = p->prev)
-        for (unsigned i = 0; p->kind == kind && i < p->owner_count; i++)
-            if (slice_eq(id, slice_of(p->owners[i].data, p->owners[i].len))) {
-                *out = slice_of(p->data, p->len);
-                if (name)
-                    *name = p->name;
-                return true;
-            }
-    return false;
+    const struct psk *last = NULL;
+    for (struct hash_node *n = id.len ? hash_first(&s->named, name_key(kind, id)) : NULL; n;
+         n = hash_next(n)) {
+        const struct psk *p = of_key(n);
+        const struct identity *o = &p->owners[(const struct psk_key *)n - p->keys];
+        if (p->kind == kind && slice_eq(id, slice_of(o->data, o->len)) && (!last || p->order > last->order))
+            last = p;
+    }
+    if (!last)
+        return false;
+    *out = slice_of(last->data, last->len);
+    if (name)
+        *name = last->name;
+    return true;
+}
+
+struct found {
+    const struct identity *me, *peer;
+    struct psk_match *out;
+    int rank[PSK_TRIES];
+    uint64_t order[PSK_TRIES];
+    unsigned n;
+};
+
+// Of equals the one that was loaded first. A secret may be looked at more than once.
+static void look_at(struct found *f, const struct psk *p)
+{
+    const struct identity *owner, *self;
+    int mine = best(p, f->me, &self), theirs = best(p, f->peer, &owner),
+        score = (mine + theirs) * (MATCH_PERFECT + 1) + mine;
+    unsigned at = 0;
+    // A secret that names several ends and not this peer must not let one of them pass for someone else.
+    if (!theirs && (!mine || p->owner_count > 1))
+        return;
+    while (at < f->n && (f->rank[at] > score || (f->rank[at] == score && f->order[at] < p->order)))
+        at++;
+    if (at == PSK_TRIES || (at < f->n && f->out[at].serial == p->serial))
+        return;
+    if (f->n < PSK_TRIES)
+        f->n++;
+    for (unsigned i = f->n - 1; i > at; i--) {
+        f->rank[i] = f->rank[i - 1];
+        f->order[i] = f->order[i - 1];
+        f->out[i] = f->out[i - 1];
+    }
+    f->rank[at] = score;
+    f->order[at] = p->order;
+    f->out[at] = (struct psk_match){p->serial, slice_of(p->data, p->len), p->name, owner};
+}
+
+static void look_among(struct found *f, const struct hash *t, const struct identity *id)
+{
+    for (struct hash_node *n = hash_first(t, identity_key(id)); n; n = hash_next(n))
+        look_at(f, of_key(n));
 }
 
 unsigned psk_find(const struct psk_store *s, const struct identity *me, const struct identity *peer,
                   struct psk_match out[PSK_TRIES])
 {
-    int rank[PSK_TRIES];
-    unsigned n = 0;
-    for (const struct psk *p = s->first; p; p = p->next) {
-        const struct identity *owner, *self;
-        int mine = best(p, me, &self), theirs = best(p, peer, &owner),
-            score = (mine + theirs) * (MATCH_PERFECT + 1) + mine;
-        unsigned at = 0;
-        // A secret that names several ends and not this peer must not let one of them pass for someone else.
-        if (p->kind != SECRET_IKE || (!theirs && (!mine || p->owner_count > 1)))
-            continue;
-        while (at < n && rank[at] >= score)
-            at++;
-        if (at == PSK_TRIES)
-            continue;
-        if (n < PSK_TRIES)
-            n++;
-        for (unsigned i = n - 1; i > at; i--) {
-            rank[i] = rank[i - 1];
-            out[i] = out[i - 1];
-        }
-        rank[at] = score;
-        out[at] = (struct psk_match){p->serial, slice_of(p->data, p->len), p->name, owner};
-    }
-    return n;
+    struct found f = {.me = me, .peer = peer, .out = out};
+    look_among(&f, &s->alone, me);
+    look_among(&f, &s->alone, peer);
+    look_among(&f, &s->among, peer); // of those with several owners one is the peer
+    for (const struct psk *p = s->loose; p; p = p->next_loose)
+        look_at(&f, p);
+    return f.n;
 }

@@ -121,12 +121,132 @@ static void test_an_ike_sa_without_a_child_is_refused_where_childless_is_never(v
     }
 }
 
+// ---- claims against a walk over all
+
+static uint64_t dice;
+
+static unsigned roll(unsigned n)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(dice >> 33) % n;
+}
+
+static const char *const some_ids[] = {"a.test",     "A.Test",     "b.test",   "*.test",
+                                       "%any",       "x@a.test",   "*@a.test", "10.0.0.9",
+                                       "C=CH, CN=a", "C=CH, CN=*", "c.test"};
+enum { SOME_IDS = sizeof(some_ids) / sizeof(some_ids[0]) };
+
+// Those that take anyone are asked in groups of equal own addresses, in the order in which the groups began.
+static unsigned began[2], groups;
+
+static void note_group(const struct ike *ike, const struct conn_config *c)
+{
+    unsigned members = 0;
+    for (const struct conn *k = ike->conns; k; k = k->next)
+        members += k->cfg.remote_count == 0 && k->cfg.local_count == c->local_count;
+    if (!members && !c->remote_count)
+        began[c->local_count] = ++groups;
+}
+
+static void load_some(struct pair *p, unsigned name)
+{
+    struct conn_config c;
+    pair_default_conn(&c, 1);
+    snprintf(c.name, sizeof(c.name), "c%u", name);
+    snprintf(c.children[0].name, sizeof(c.children[0].name), "k%u", name);
+    snprintf(c.remote.id, sizeof(c.remote.id), "%s", some_ids[roll(SOME_IDS)]);
+    snprintf(c.local.id, sizeof(c.local.id), "%s", some_ids[roll(3)]);
+    c.dpd_delay = roll(1000);
+    if (roll(3))
+        c.remote_count = 0;
+    else
+        addr_parse(roll(2) ? "10.0.0.9" : "10.0.0.8", &c.remote_addrs[0]);
+    if (roll(2))
+        c.local_count = 0;
+    note_group(p->s[1].ike, &c);
+    p->s[1].policies = 0;
+    pair_load(p, 1, &c);
+}
+
+static int fits(const struct addr *list, unsigned count, const struct addr *a)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (addr_eq(&list[i], a))
+            return 1;
+    return count ? -1 : 0;
+}
+
+static unsigned place(const struct ike *ike, const struct conn *of)
+{
+    unsigned n = 0;
+    for (const struct conn *k = ike->conns; k && k != of; k = k->next)
+        n++;
+    return n;
+}
+
+static const struct conn *by_walk(const struct ike *ike, const struct conn_claim *q)
+{
+    const struct conn *best = NULL;
+    int top = 0;
+    unsigned rank = 0;
+    for (const struct conn *c = ike->conns; c; c = c->next) {
+        int here = fits(c->cfg.local_addrs, c->cfg.local_count, &q->path->local),
+            there = fits(c->cfg.remote_addrs, c->cfg.remote_count, &q->path->remote);
+        struct identity mine;
+        identity_copy(&mine, c->local_id);
+        if (mine.type == ID_ANY)
+            identity_of_addr(&q->path->local, &mine);
+        int l = q->local ? identity_match(q->local, &mine) : MATCH_ANY,
+            r = identity_match(q->remote, c->remote_id),
+            score = 4 * (1 + 21 * r + l) + 2 * (there > 0) + here;
+        unsigned at = there > 0 ? place(ike, c) : 10000 * began[c->cfg.local_count] + place(ike, c);
+        if (here < 0 || there < 0 || !l || !r || score < top || (score == top && at > rank))
+            continue;
+        best = c;
+        top = score;
+        rank = at;
+    }
+    return best;
+}
+
+static void test_a_claim_is_answered_as_by_a_walk_over_all(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        struct pair *p = pair_new(NULL);
+        struct ike *ike = p->s[1].ike;
+        struct net_path path = {.local_port = 500, .remote_port = 500};
+        struct suite suite = {0}; // within anyone's proposals
+        unsigned found = 0;
+        dice = seed;
+        addr_parse("10.0.0.2", &path.local);
+        addr_parse("10.0.0.9", &path.remote);
+        for (unsigned step = 0; step < 60; step++) {
+            load_some(p, roll(40));
+            for (unsigned k = 0; k < 20; k++) {
+                struct identity me, peer;
+                assert_true(identity_parse(some_ids[roll(SOME_IDS)], &peer));
+                assert_true(identity_parse(some_ids[roll(3)], &me));
+                struct conn_claim q = {
+                    .path = &path, .suite = &suite, .local = roll(2) ? &me : NULL, .remote = &peer};
+                const struct conn *want = by_walk(ike, &q);
+                if (conn_for_claim(ike, &q) != want)
+                    fail_msg("seed %u, step %u: not the one that a walk finds", seed, step);
+                found += want != NULL;
+            }
+        }
+        assert_true(found > 100);
+        pair_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_strangers_offer_is_held_once_against_equal_proposals),
         cmocka_unit_test(test_an_address_with_the_octet_of_an_asterisk_is_no_pattern),
         cmocka_unit_test(test_an_ike_sa_without_a_child_is_refused_where_childless_is_never),
+        cmocka_unit_test(test_a_claim_is_answered_as_by_a_walk_over_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

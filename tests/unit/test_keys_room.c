@@ -320,6 +320,134 @@ static void test_unsupported_secrets_are_refused_by_name(void **state)
     assert_true(say(b->ctl, MSG_SECRET_LOAD, &m));
 }
 
+// ---- the store against a walk over all of it
+
+static const char *const some_ids[] = {"a.test",     "A.Test", "b.test",   "*.test",     "x@a.test",
+                                       "*@a.test",   "%any",   "10.0.0.1", "C=CH, CN=a", "C=CH, CN=*",
+                                       "C=CH, CN=b", "c.test", "@#0a0b0c", "10.0.0.2",   "other"};
+enum { SOME_IDS = sizeof(some_ids) / sizeof(some_ids[0]), STORED = 40 };
+
+struct stored { // in the order of loading
+    char name[8];
+    bool ppk;
+    unsigned owners, owner[3];
+};
+static struct stored stored[STORED + 1];
+static unsigned stored_count;
+static uint64_t dice;
+
+static unsigned roll(unsigned n)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(dice >> 33) % n;
+}
+
+static void forget_stored(const char *name)
+{
+    for (unsigned i = 0; i < stored_count; i++)
+        if (strcmp(stored[i].name, name) == 0) {
+            memmove(&stored[i], &stored[i + 1], (stored_count - i - 1) * sizeof(stored[0]));
+            stored_count--;
+            return;
+        }
+}
+
+static void store_one(struct psk_store *s)
+{
+    uint8_t buf[300];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct esp_error err = {0};
+    struct stored e = {.ppk = roll(4) == 0};
+    snprintf(e.name, sizeof(e.name), "s%u", roll(STORED));
+    e.owners = e.ppk ? 1 + roll(3) : roll(4);
+    for (unsigned i = 0; i < e.owners; i++)
+        wr_cstr(&w, some_ids[e.owner[i] = roll(SOME_IDS)]);
+    forget_stored(e.name);
+    assert_int_equal(psk_load(s, e.name, e.ppk ? "ppk" : "ike", slice_str(e.name), wr_written(&w), &err), 0);
+    stored[stored_count++] = e;
+}
+
+static int best_of(const struct stored *e, const struct identity *id)
+{
+    int found = MATCH_NONE;
+    for (unsigned i = 0; i < e->owners; i++) {
+        struct identity o;
+        assert_true(identity_parse(some_ids[e->owner[i]], &o));
+        int m = identity_match(id, &o);
+        found = m > found ? m : found;
+    }
+    return e->owners ? found : MATCH_ANY;
+}
+
+static void expect_as_by_walk(const struct psk_store *s, const struct identity *me,
+                              const struct identity *peer)
+{
+    struct psk_match found[PSK_TRIES];
+    bool taken[STORED + 1] = {false};
+    unsigned n = psk_find(s, me, peer, found);
+    for (unsigned k = 0;; k++) {
+        int top = -1, at = -1;
+        for (unsigned i = 0; i < stored_count; i++) {
+            int mine = best_of(&stored[i], me), theirs = best_of(&stored[i], peer),
+                score = (mine + theirs) * 100 + mine;
+            if (!taken[i] && !stored[i].ppk && (theirs || (mine && stored[i].owners == 1)) && score > top) {
+                top = score;
+                at = (int)i;
+            }
+        }
+        if (k == PSK_TRIES || at < 0) {
+            assert_int_equal(n, k);
+            return;
+        }
+        assert_true(k < n);
+        assert_string_equal(found[k].name, stored[at].name);
+        taken[at] = true;
+    }
+}
+
+static void expect_named_as_by_walk(const struct psk_store *s, const struct identity *id)
+{
+    struct slice out;
+    const char *name = NULL, *want = NULL;
+    for (unsigned i = 0; i < stored_count; i++)
+        for (unsigned k = 0; k < stored[i].owners && stored[i].ppk; k++) {
+            struct identity o;
+            assert_true(identity_parse(some_ids[stored[i].owner[k]], &o));
+            if (slice_eq(slice_of(o.data, o.len), slice_of(id->data, id->len)) && o.len)
+                want = stored[i].name;
+        }
+    bool got = psk_find_named(s, SECRET_PPK, slice_of(id->data, id->len), &out, &name);
+    assert_int_equal(got, want != NULL);
+    if (want)
+        assert_string_equal(name, want);
+}
+
+static void test_secrets_are_found_as_by_a_walk_over_all(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 60; seed++) {
+        struct psk_store *s = psk_store_new();
+        stored_count = 0;
+        dice = seed;
+        for (unsigned step = 0; step < 120; step++) {
+            char name[8];
+            snprintf(name, sizeof(name), "s%u", roll(STORED));
+            if (roll(4) == 0) {
+                psk_unload(s, name);
+                forget_stored(name);
+            } else {
+                store_one(s);
+            }
+            struct identity me, peer;
+            assert_true(identity_parse(some_ids[roll(SOME_IDS)], &me));
+            assert_true(identity_parse(some_ids[roll(SOME_IDS)], &peer));
+            expect_as_by_walk(s, &me, &peer);
+            expect_named_as_by_walk(s, &peer);
+        }
+        psk_store_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +468,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_secret_that_is_gone_is_a_refusal_not_a_crash, setup, teardown),
         cmocka_unit_test(test_best_owner_match_wins),
+        cmocka_unit_test(test_secrets_are_found_as_by_a_walk_over_all),
         cmocka_unit_test(test_secret_of_an_address_proves_no_other_identity),
         cmocka_unit_test(test_many_secrets_keep_the_best_in_order),
         cmocka_unit_test_setup_teardown(test_unsupported_secrets_are_refused_by_name, setup, teardown),
