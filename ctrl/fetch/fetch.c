@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <curl/curl.h>
 
 #include "ctrl/lib/log.h"
@@ -167,11 +168,33 @@ static bool is_local(const struct sockaddr *sa)
            IN6_IS_ADDR_MULTICAST(a);
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+// What this machine says to itself it says from the same address. Nothing is sent by this socket.
+static bool is_own(const struct sockaddr *sa, socklen_t len)
+{
+    union address to = {0}, from = {0};
+    socklen_t n = sizeof(from);
+    memcpy(&to, sa, len < sizeof(to) ? len : sizeof(to));
+    int fd = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return true; // what cannot be looked at is not asked
+    bool way = connect(fd, &to.any, len) == 0 && getsockname(fd, &from.any, &n) == 0;
+    close(fd);
+    if (to.any.sa_family == AF_INET)
+        return way && to.v4.sin_addr.s_addr == from.v4.sin_addr.s_addr;
+    return way && memcmp(&to.v6.sin6_addr, &from.v6.sin6_addr, sizeof(to.v6.sin6_addr)) == 0;
+}
+
 static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = ctx;
     (void)purpose;
-    if (!t->fetch->local && is_local(&to->addr)) {
+    if (!t->fetch->local && (is_local(&to->addr) || is_own(&to->addr, to->addrlen))) {
         t->refused = "its address is this machine's, a link's or of several machines, which are not asked";
         return CURL_SOCKET_BAD;
     }

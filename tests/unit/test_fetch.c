@@ -2,6 +2,8 @@
 // The fetch process against HTTP servers that are good, slow, wrong and endless, one of each path, and a name
 // server that does not answer (getaddrinfo is the test's own, which libcurl calls as well).
 #include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -381,6 +383,32 @@ static void test_this_machine_and_its_links_are_not_asked(void **state)
     }
 }
 
+// By whichever of its addresses, of which the test takes what the machine has.
+static void test_own_addresses_are_not_asked(void **state)
+{
+    struct ifaddrs *all = NULL;
+    (void)state;
+    teardown(NULL);
+    open_room(false);
+    assert_int_equal(getifaddrs(&all), 0);
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+        char text[INET6_ADDRSTRLEN], host[INET6_ADDRSTRLEN + 2];
+        int family = i->ifa_addr ? i->ifa_addr->sa_family : 0;
+        if ((family != AF_INET && family != AF_INET6) || !(i->ifa_flags & IFF_UP))
+            continue;
+        const void *at = family == AF_INET
+                             ? (const void *)&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr
+                             : (const void *)&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr;
+        assert_non_null(inet_ntop(family, at, text, sizeof(text)));
+        snprintf(host, sizeof(host), family == AF_INET ? "%s" : "[%s]", text);
+        uint32_t req = ask(host, "/ok", 0, 0);
+        wait_for(req);
+        if (got[req].ok || !strstr(got[req].text, "which are not asked"))
+            fail_msg("%s: got \"%s\"", host, got[req].text);
+    }
+    freeifaddrs(all);
+}
+
 // ---- time and numbers
 
 static void test_slow_server_holds_up_no_other_and_ends_in_time(void **state)
@@ -489,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_url_of_another_kind_is_refused_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_proxy_of_the_environment_is_not_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_this_machine_and_its_links_are_not_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_addresses_are_not_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_server_holds_up_no_other_and_ends_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_name_server_holds_up_no_other_and_no_turn_of_the_loop,
                                         setup, teardown),
