@@ -22,13 +22,13 @@
 #include "tests/world/world.h"
 
 enum { ROOT, MID, HOUR = 3600, OVER_S = 150, LATE_S = 60, EVERY_US = 1000000 };
-#define BASE INT64_C(1780000000) // the wall clock at the world's beginning
+#define BASE INT64_C(1780000000) // the wall clocks at the world's beginning
 static const char *const urls[] = {"http://crl.world/root.crl", "http://crl.world/mid.crl"};
 
 int64_t certs_wall(void *ctx)
 {
     const struct site *s = ctx;
-    return BASE + (int64_t)((s->w->now + s->d.offset) / SECOND);
+    return BASE + (int64_t)((s->w->now + s->d.offset - s->d.booted) / SECOND);
 }
 
 // ---- making
@@ -511,14 +511,34 @@ static void begin_again(struct world *w, const struct site *s)
     }
 }
 
+// By the one that is ahead: where they are hours apart, what ends soon for one has ended long ago for
+// another.
+static void set_clocks(struct world *w)
+{
+    uint64_t ahead = 0;
+    for (unsigned i = 0; i < w->sites; i++) {
+        const struct daemon *d = &w->site[i].d;
+        ahead = d->offset - d->booted > ahead ? d->offset - d->booted : ahead;
+    }
+    for (unsigned i = 0; i < w->sites; i++) {
+        const struct daemon *d = &w->site[i].d;
+        if (d->offset - d->booted < ahead)
+            fault_clock(&w->site[i], ahead + d->booted - d->offset);
+    }
+}
+
 // In some worlds one ends when all is calm, and for long its operator does not hear of it: what was proven by
-// it has to end, as there is nothing to prove it by again.
+// it has to end, as there is nothing to prove it by again. The clocks are right by then, and both ends have
+// the same plans.
 void certs_outlive(struct world *w)
 {
     struct rng *r = &w->certs.dice;
     int64_t lasts = (int64_t)rng_between(r, 70, 100);
     if (!w->certs.on || w->o.plain || !rng_chance(r, 400) || w->certs.count == ISSUED_MAX)
         return;
+    set_clocks(w);
+    settle_plans(w);
+    world_run_until(w, w->now + MINUTE);
     struct site *s = &w->site[rng_below(r, w->sites)];
     issue(s, certs_wall(s) + lasts);
     operator_order(s, CMD_CERT_END, 0, 0, 0);

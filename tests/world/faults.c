@@ -61,12 +61,17 @@ static void daemon_ends(struct world *w, struct site *s)
     fault_restart(s, rng_between(&w->rng, SECOND / 5, (rng_chance(&w->rng, 200) ? 90 : 10) * SECOND));
 }
 
+void fault_clock(struct site *s, uint64_t by_us)
+{
+    TRACE(s->w, 83, by_us, "the clock of %c jumps by %llu s", s->letter,
+          (unsigned long long)(by_us / SECOND));
+    s->d.offset += by_us;
+    s->clock_set_at = s->w->now;
+}
+
 static void clock_jumps(struct world *w, struct site *s)
 {
-    uint64_t by = rng_between(&w->rng, 1, rng_chance(&w->rng, 200) ? 7200 : 60) * SECOND;
-    TRACE(w, 83, by, "the clock of %c jumps by %llu s", s->letter, (unsigned long long)(by / SECOND));
-    s->d.offset += by;
-    s->clock_set_at = w->now;
+    fault_clock(s, rng_between(&w->rng, 1, rng_chance(&w->rng, 200) ? 7200 : 60) * SECOND);
 }
 
 static void operator_acts(struct world *w, struct site *s)

@@ -100,7 +100,7 @@ for name in "${names[@]}"; do
     fi
     found=0 times=() by="" others=""
     for ((r = 0; r < runs; r++)); do
-        result=$work/result/$unmutated.$(sum_of "$name").$limit.$((first + r * each))
+        result=$work/result/$unmutated.$(sum_of "$name").$expected.$limit.$((first + r * each))
         if [ ! -s "$result" ]; then
             look "$name" "$r" "$expected" >"$result.new"
             mv "$result.new" "$result"

@@ -65,7 +65,7 @@ static void make_sites(struct world *w)
         s->kernel = kernel_model_new(s);
         s->d.site = s;
         s->d.gate = -1;
-        s->d.offset = rng_between(&w->rng, 1, 1000) * SECOND;
+        s->d.offset = s->d.booted = rng_between(&w->rng, 1, 1000) * SECOND;
         s->op.fd = -1;
         if (plain ? plain->card[i] : rng_chance(&w->rng, 500))
             s->card = site_card_new(s, !plain         ? (unsigned)rng_between(&w->rng, 2, 64)
@@ -164,7 +164,7 @@ void world_end(struct world *w)
 
 // ---- the end of a run: calm, the same plans at both ends, and time to settle
 
-static void settle_plans(struct world *w)
+void settle_plans(struct world *w)
 {
     for (unsigned i = 0; i < w->pairs; i++) {
         for (int k = 0; k < 2;

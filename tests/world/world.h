@@ -118,7 +118,7 @@ struct daemon {
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
     struct queue tun, udp, raw, udp6, raw6;
-    uint64_t offset;              // its clock is ahead of the world's
+    uint64_t offset, booted;      // its clock is ahead of the world's; from the beginning
     uint64_t ends_at, started_at; // of the world
     uint64_t scarce_until;        // until then an allocation of its rooms fails ...
     unsigned scarce;              // ... with so many per mille
@@ -424,6 +424,7 @@ void readers_line(struct daemon *d, enum room r, enum log_subsys sub, int level,
 void faults_start(struct world *w);
 void faults_end(struct world *w); // heals everything
 void fault_restart(struct site *s, uint64_t in_us);
+void fault_clock(struct site *s, uint64_t by_us); // jumps ahead
 void fault_card(struct site *s, enum card_fault f, uint64_t for_us);
 
 // ---- check.c
@@ -556,6 +557,7 @@ struct world {
 };
 void world_begin(struct world *w, const struct options *o, bool trace);
 void world_run_until(struct world *w, uint64_t until); // or until an invariant does not hold
+void settle_plans(struct world *w);                    // all load the first form
 void world_conclude(struct world *w); // calm, the same plans everywhere, and the last questions
 void world_end(struct world *w);
 extern struct world *the_world; // whose rooms run: link-time seams carry no context
