@@ -100,7 +100,8 @@ static void open_links(struct lab *l)
     l->wan = link_new("wan0", IFF_TAP);
     tun_up(l);
     must("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.lan0.rp_filter=0 "
-         "net.ipv4.conf.wan0.rp_filter=0 net.ipv4.conf.all.send_redirects=0 && ip link set lo up && ip link "
+         "net.ipv4.conf.wan0.rp_filter=0 net.ipv4.conf.all.send_redirects=0 net.ipv4.icmp_ratelimit=0 "
+         "net.ipv6.icmp.ratelimit=0 && ip link set lo up && ip link "
          "set lan0 up && ip link set wan0 "
          "up && ip addr add 10.1.0.1/16 dev lan0 && ip addr add 192.0.2.1/24 dev wan0 && "
          "ip route add default via 192.0.2.254");

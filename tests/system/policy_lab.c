@@ -134,6 +134,7 @@ static bool networks(struct test *t)
                       "ip neigh add 10.1.7.7 lladdr 02:00:00:00:00:07 dev lan0; "
                       "ip -6 neigh add fd01::7:7 lladdr 02:00:00:00:00:07 dev lan0; "
                       "echo 0 >/proc/sys/net/ipv4/conf/lan0/rp_filter; "
+                      "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit; "
                       "for i in all default lan0 outer; do echo 1 >/proc/sys/net/ipv6/conf/$i/forwarding; "
                       "done") == 0 ||
            complain("cannot make a host behind west");
@@ -145,7 +146,8 @@ bool lab_prepare(struct test *t)
     if (!lab_up(&t->lab, "esppol") || !lab_ipv6(&t->lab) || !networks(t) || !start_east(t) ||
         !probes_open(t) || !set_open(t))
         return false;
-    if (in_west(t, "ip route add 10.2.9.0/24 via 10.10.0.2; ip -6 route add fd03::/64 via fd10::2") ||
+    if (in_east(t, "ip -6 addr add fd02::1/128 dev lo nodad") ||
+        in_west(t, "ip route add 10.2.9.0/24 via 10.10.0.2; ip -6 route add fd03::/64 via fd10::2") ||
         sh("mkdir -p %s/swanctl/conf.d %s/swanctl/x509 %s/run && echo \"swanctl { }\" >%s/client.conf",
            w->dir, w->dir, w->dir, w->dir))
         return complain("cannot prepare west");

@@ -13,7 +13,7 @@ struct test {
     uint64_t seed, begun;
     struct rng rng;
     struct naive naive;
-    unsigned steps, probes, seen, delivered, log_count, sets;
+    unsigned steps, probes, seen, delivered, errors, log_count, sets;
     int link, tunnel; // what comes to east, and what comes out of its SAs
     int link_tx;      // from east
     int lan, lan_tx;  // the host behind west
@@ -34,7 +34,8 @@ int in_east(struct test *t, const char *commands);
 enum way { WAY_UP, WAY_CLEAR, WAY_DOWN }; // SAs bring what they protect; what is in clear comes; nothing can
 bool probe_out(struct test *t, enum way way);
 bool probe_in(struct test *t);
-bool probes_open(struct test *t); // its sockets
+bool probe_errors(struct test *t); // what west says about what an SA has brought
+bool probes_open(struct test *t);  // its sockets
 int socket_in(const struct site *s, int family, int type, int proto);
 
 // The kernel of west comes to have what the policies need and nothing else; what may be may.

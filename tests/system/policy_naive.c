@@ -9,8 +9,10 @@
 
 // ---- what may be in a file
 
-static const char *const locals[] = {"10.1.0.0/16", "10.1.0.0/24", "10.1.0.1/32"};
-static const char *const locals6[] = {"fd01::/64", "fd01::1/128"};
+// Of the last one west has no address.
+static const char *const locals[] = {"10.1.0.0/16", "10.1.0.0/24", "10.1.0.1/32", "10.1.7.0/24"};
+static const char *const locals6[] = {"fd01::/64", "fd01::1/128", "fd01::/64", "fd01::7:0/112"};
+enum { LOCALS = 4, BEHIND = 3 };
 static const char *const remotes[] = {"10.2.0.0/16", "10.2.0.0/24", "10.2.1.0/24",
                                       "10.2.0.1/32", "fd02::/64",   "fd02::1/128"};
 // of pass and drop: only these
@@ -43,7 +45,12 @@ bool six(const struct child *c)
 
 const char *local_text(const struct child *c)
 {
-    return six(c) ? locals6[c->local % 2] : locals[c->local];
+    return six(c) ? locals6[c->local] : locals[c->local];
+}
+
+bool local_is_wests(const struct child *c)
+{
+    return c->local != BEHIND;
 }
 
 const char *local_kind(const struct child *c)
@@ -208,6 +215,18 @@ struct probe_kind naive_probe(struct rng *r)
     return p;
 }
 
+// From a program of east to the host behind west, where its life ends.
+struct probe_kind naive_error_probe(struct rng *r)
+{
+    static const uint16_t ports[] = {53, 9000, 9050, 8999};
+    bool v6 = rng_chance(r, 400);
+    return (struct probe_kind){.near = v6 ? "fd01::7:7" : "10.1.7.7",
+                               .far = v6 ? "fd02::1" : "10.2.0.1",
+                               .behind = true,
+                               .proto = 17,
+                               .port = ports[rng_below(r, 4)]};
+}
+
 // ---- what is done
 
 static void print_child(char *to, size_t size, const struct child *c)
@@ -230,7 +249,7 @@ void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const c
                             .mode = rng_chance(r, 200)   ? PASS
                                     : rng_chance(r, 200) ? DROP
                                                          : TUNNEL,
-                            .local = (int)rng_below(r, 3),
+                            .local = (int)rng_below(r, LOCALS),
                             .remote = (int)rng_below(r, 6),
                             .kind = (int)rng_below(r, KINDS),
                             .trap = rng_chance(r, 250)};

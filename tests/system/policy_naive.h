@@ -57,7 +57,9 @@ struct child_kind {
 struct child_kind child_kind(const struct child *c);
 bool same_child(const struct child *a, const struct child *b);
 
+bool local_is_wests(const struct child *c); // west itself has an address in it
 struct probe_kind naive_probe(struct rng *r);
+struct probe_kind naive_error_probe(struct rng *r);
 enum expected naive_expect(const struct naive *n, const struct probe_kind *p);
 bool naive_tunnelled(const struct naive *n,
                      const struct probe_kind *p); // a tunnel of the file names it, nothing else

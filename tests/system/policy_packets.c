@@ -109,6 +109,15 @@ size_t packet_build(uint8_t *to, const struct packet_kind *k, enum piece piece)
     return strchr(k->src, ':') ? build6(to, k, piece) : build4(to, k, piece);
 }
 
+void packet_last_hop(uint8_t *p)
+{
+    p[p[0] >> 4 == 6 ? 7 : 8] = 1;
+    if (p[0] >> 4 == 4) {
+        word(p + 10, 0);
+        word(p + 10, folded(sum_of(p, 20)));
+    }
+}
+
 uint16_t packet_id(const uint8_t *p, size_t n)
 {
     uint8_t mark[MARK_LEN];

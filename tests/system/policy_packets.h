@@ -16,6 +16,7 @@ struct packet_kind {
     uint16_t sport, dport, id;
 };
 size_t packet_build(uint8_t *to, const struct packet_kind *k, enum piece piece); // from the IP header on
+void packet_last_hop(uint8_t *p);                                                // its time to live is 1
 void packet_mark(uint8_t *to, size_t size, uint16_t id);                         // what it carries
 // Of a packet from the IP header on, or of whatever quotes one; 0: none. A SYN, which carries nothing when a
 // socket sends it, has its source port for a number.

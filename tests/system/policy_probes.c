@@ -19,7 +19,15 @@
 #include "tests/system/policy_lab.h"
 #include "tests/system/policy_packets.h"
 
-enum { PROBES = 10, SETTLE_MS = 60, AGAIN_MS = 400, FIRST_ID = 20000, LAST_ID = 60000, NEAR_PORT = 7000 };
+enum {
+    PROBES = 10,
+    ERRORS = 3,
+    SETTLE_MS = 60,
+    AGAIN_MS = 400,
+    FIRST_ID = 20000,
+    LAST_ID = 60000,
+    NEAR_PORT = 7000
+};
 enum { BIG = 2000 }; // octets that leave in two pieces
 
 int socket_in(const struct site *s, int family, int type, int proto)
@@ -239,6 +247,49 @@ bool probe_out(struct test *t, enum way way)
                                          : "not delivered by the SA that is up",
                           &p[i]);
     }
+    return true;
+}
+
+// ---- what west says about what came
+
+// A datagram of east's that has one hop left at west, which has to say so to east.
+static void send_short(struct test *t, const struct probe_kind *p, uint16_t id)
+{
+    struct sockaddr_storage at, to;
+    uint8_t out[3 * MARK_LEN];
+    bool v6 = strchr(p->near, ':');
+    const int one = 1;
+    int fd = socket_in(&t->lab.east, v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+    socklen_t len = address(&at, p->far, p->port);
+    address(&to, p->near, NEAR_PORT);
+    packet_mark(out, sizeof(out), id);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (v6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &one, sizeof(one));
+    else
+        setsockopt(fd, IPPROTO_IP, IP_TTL, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&at, len) < 0)
+        abort();
+    (void)!sendto(fd, out, sizeof(out), 0, (struct sockaddr *)&to, len); // east has its own blocks
+    close(fd);
+}
+
+// Whatever becomes of it, it does not come back in clear: east has sent none in clear.
+bool probe_errors(struct test *t)
+{
+    struct probe_kind p[ERRORS];
+    struct sight s = {.first = ids(t, PROBES)};
+    drain(t->link, 0, NULL);
+    for (int i = 0; i < ERRORS; i++) {
+        p[i] = naive_error_probe(&t->rng);
+        send_short(t, &p[i], (uint16_t)(s.first + i));
+        t->errors += naive_delivered(&t->naive, &p[i]);
+    }
+    usleep(SETTLE_MS * 1000);
+    look(t, &s);
+    for (int i = 0; i < ERRORS; i++)
+        if (s.clear[i])
+            return broken(t, "quoted in clear by an error", &p[i]);
     return true;
 }
 

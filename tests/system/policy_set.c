@@ -126,8 +126,9 @@ static void rules(struct set *s, const struct child *c)
     put(s, "way%d 224 from %s%s%s to %s", family, from, proto, ports, remote_text(c));
     if (k.ports)
         put(s, "way%d 227 from %s%s to %s", family, from, proto, remote_text(c));
-    put(s, "way%d %s%s%s to %s with a source", family, family == 6 ? "222 from all" : "224 from 0.0.0.0",
-        proto, ports, remote_text(c));
+    if (local_is_wests(c))
+        put(s, "way%d %s%s%s to %s with a source", family, family == 6 ? "222 from all" : "224 from 0.0.0.0",
+            proto, ports, remote_text(c));
 }
 
 static void one(struct set *s, const struct child *c, bool hooks)

@@ -15,7 +15,7 @@
 #include "tests/system/policy_naive.h"
 #include "tests/system/policy_packets.h"
 
-enum { KEPT = 400, PROBES = 12, DEFAULT_STEPS = 150, NEAR_PORT = 7000 };
+enum { KEPT = 400, PROBES = 12, ERRORS = 3, DEFAULT_STEPS = 150, NEAR_PORT = 7000 };
 enum { MS_NOWHERE = 4, MS_SOMEWHERE = 30000 };
 
 struct in_force { // a policy: in force as long as the file or an SA needs it
@@ -301,10 +301,57 @@ static void probe(struct twin *w, bool tun)
     l->passed += real != IF_NONE;
 }
 
+static bool is_quoted(const uint8_t *p, size_t len, uint16_t id)
+{
+    bool error = p[0] >> 4 == 4 ? p[9] == IPPROTO_ICMP : p[0] >> 4 == 6 && p[6] == IPPROTO_ICMPV6;
+    return error && packet_id(p, len) == id;
+}
+
+// What has one hop left, for the host on the LAN or from it: the kernel says so, and quotes it. Where that
+// came out of the TUN it goes there or nowhere.
+static void probe_error(struct twin *w, bool tun)
+{
+    struct lab *l = &w->lab;
+    struct probe_kind p = naive_error_probe(&w->rng);
+    enum iface in = tun && rng_chance(&w->rng, 700) ? IF_TUN : IF_LAN, model = IF_NONE, real;
+    char near[64], far[64];
+    uint8_t b[MARKED_MAX];
+    struct packet_kind k = {in_world(p.far, far, sizeof(far)),
+                            in_world(p.near, near, sizeof(near)),
+                            p.proto,
+                            p.port,
+                            NEAR_PORT,
+                            ++l->id};
+    if (in == IF_LAN)
+        k = (struct packet_kind){k.dst, k.src, p.proto, NEAR_PORT, p.port, l->id};
+    uint32_t len = (uint32_t)packet_build(b, &k, PIECE_ALL);
+    enum iface way = IF_NONE; // what is not let on is not spoken about
+    bool passes = kernel_model_forward(l->site.kernel, in, b, len, &way) == PASS_TO;
+    packet_last_hop(b);
+    if (passes && kernel_model_error(l->site.kernel, in, b, len, &model) != PASS_TO)
+        model = IF_NONE;
+    if (!passes && in == IF_LAN) // Linux may say that, and why, in any order
+        return;
+    lab_inject(l, in, b, len);
+    real = lab_comes_out(l, is_quoted, l->id, model == IF_NONE ? MS_NOWHERE : MS_SOMEWHERE);
+    bool clear = naive_tunnelled(&w->naive, &p) && in == IF_TUN && real != IF_NONE && real != IF_TUN;
+    const char *wrong = real != model ? "Linux and the model differ" : clear ? "it quotes in clear" : NULL;
+    if (wrong)
+        give_up(
+            "step %u (%s): an error about %s > %s port %u from %s: Linux gives it to %s, the model to %s: "
+            "%s",
+            l->steps, w->last, k.src, k.dst, p.port, lab_places[in], lab_places[real], lab_places[model],
+            wrong);
+    l->probes++;
+    l->passed += real != IF_NONE;
+}
+
 static void probes(struct twin *w, bool tun)
 {
     for (int i = 0; i < PROBES; i++)
         probe(w, tun);
+    for (int i = 0; i < ERRORS; i++)
+        probe_error(w, tun);
 }
 
 static void step(struct twin *w)

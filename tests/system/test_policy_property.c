@@ -3,8 +3,8 @@
 // real daemons and the real kernel. After each step probes are sent both ways, and what the far end of the
 // link sees is held against a naive second reading of the files alone: nothing that a child protects or drops
 // is ever seen in clear, in whatever state; nothing that no child names is ever held up; and what an SA that
-// is up protects comes out of it at the far end. The kernel's objects have to become those that the second
-// reading says, and no others.
+// is up protects comes out of it at the far end; what the gateway says about that is never in clear either.
+// The kernel's objects have to become those that the second reading says, and no others.
 //
 //   policy_property [SEED [SECONDS]]     a failing seed prints its steps and the command to run again;
 //                                        ESPALIER_STEPS=1 prints each as it is done
@@ -21,7 +21,7 @@ static bool run(struct test *t, uint64_t ms)
         return false;
     uint64_t end = mono_us() + ms * 1000;
     while (mono_us() < end) {
-        if (!step(t) || !set_settles(t, false) || !probe_out(t, WAY_UP))
+        if (!step(t) || !set_settles(t, false) || !probe_out(t, WAY_UP) || !probe_errors(t))
             return false;
         for (int i = 0; i < PROBES_IN; i++)
             if (!probe_in(t))
@@ -58,9 +58,10 @@ int main(int argc, char **argv)
     if (!ok)
         explain(&t, argv[0], seconds);
     lab_down(&t.lab);
-    printf("seed %llu: %u steps, %u probes, %u of them seen in clear, %u delivered by an SA; the "
-           "kernel's objects as they have to be %u times\n",
-           (unsigned long long)t.seed, t.steps, t.probes, t.seen, t.delivered, t.sets);
+    printf(
+        "seed %llu: %u steps, %u probes, %u of them seen in clear, %u delivered by an SA; the "
+        "kernel's objects as they have to be %u times; %u errors about what an SA brought, none in clear\n",
+        (unsigned long long)t.seed, t.steps, t.probes, t.seen, t.delivered, t.sets, t.errors);
     printf("%d passed, %d failed\n", ok, !ok);
     return !ok;
 }

@@ -160,7 +160,7 @@ static bool rule_holds(const struct kobj *o, const struct flow *f)
 {
     bool yes = in_prefix(f->v.from, o->src, o->src_len) && in_prefix(f->v.to, o->dst, o->dst_len) &&
                (!o->proto || o->proto == f->rule_proto) &&
-               (0 & o->mark_mask) == o->mark; // hosts' packets: no mark
+               (f->mark & o->mark_mask) == o->mark; // what hosts send has none
     if (o->sport || o->sport2)
         yes = yes && f->v.sport >= o->sport && f->v.sport <= o->sport2;
     if (o->dport || o->dport2)
@@ -247,11 +247,13 @@ static bool blocked(const struct kernel_model *k, enum kobj_dir dir, const struc
     return policy_of(k, dir, f, to_tun) != KXFRM_ALLOW;
 }
 
-// The hooks of nf_tables that mark what the TUN brings, and give what a program sends another look.
-static bool hook_of(const struct kernel_model *k)
+// The hooks of nf_tables that mark what the TUN brings, drop errors about that, and in IPv6 give what a
+// program sends another look.
+static bool hook_of(const struct kernel_model *k, uint8_t family)
 {
     for (size_t i = 0; i < k->count; i++)
-        if (k->o[i].kind == KOBJ_HOOK && k->o[i].action == KHOOK_TURN && k->o[i].ifindex == TUN_INDEX)
+        if (k->o[i].kind == KOBJ_HOOK && k->o[i].family == family && k->o[i].action == KHOOK_TURN &&
+            k->o[i].ifindex == TUN_INDEX)
             return true;
     return false;
 }
@@ -264,7 +266,7 @@ enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const u
     if (v != PASS_TO)
         return v;
     bool four = f.v.family == 4, exempt = in == IF_TUN; // disable_policy, of IPv6 for what is forwarded alone
-    if (in == IF_TUN && !four && hook_of(k))
+    if (in == IF_TUN && !four && hook_of(k, 6))
         f.mark = KERNEL_MARK_FROM_TUN;
     if (*out == IF_LOCAL)
         return !(exempt && four) && blocked(k, KDIR_IN, &f, false) ? DROP_POLICY : PASS_TO;
@@ -286,11 +288,31 @@ enum verdict kernel_model_output(struct kernel_model *k, const uint8_t *p, uint3
         return v;
     enum kobj_action said =
         f.v.family == 4 && *out == IF_TUN ? KXFRM_ALLOW : policy_of(k, KDIR_OUT, &f, false);
-    if (said == KXFRM_HOLD && hook_of(k))
+    if (said == KXFRM_HOLD && hook_of(k, 6))
         said = policy_of(k, KDIR_OUT, &f, *out == IF_TUN);
     if (said != KXFRM_ALLOW)
         return DROP_POLICY;
     return *out == IF_TUN && !k->tun_up ? DROP_ROUTE : PASS_TO;
+}
+
+// It is asked about the route without a source first, and takes the one that the route has.
+enum verdict kernel_model_error(struct kernel_model *k, enum iface in, const uint8_t *about, uint32_t len,
+                                enum iface *out)
+{
+    struct flow was = flow_of(k, about, len), f = {0};
+    f.v = (struct view){.family = was.v.family, .dst = was.v.src};
+    memcpy(f.v.to, was.v.from, 16);
+    f.v.proto = f.rule_proto = f.v.family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+    f.v.sport = f.v.family == 6 ? 3 : 11; // time exceeded
+    f.mark = in == IF_TUN && hook_of(k, f.v.family) ? KERNEL_MARK_FROM_TUN : 0;
+    enum verdict v = look_up(k, &f, out);
+    if (v != PASS_TO)
+        return v;
+    if (*out == IF_TUN) // by an address of the policy's, which Linux in IPv6 finds held
+        return f.v.family == 6 ? DROP_POLICY : k->tun_up ? PASS_TO : DROP_ROUTE;
+    f.v.src = *out == IF_LAN ? k->site->lan | 1 : k->site->wan;
+    put_address(f.v.from, f.v.family, f.v.src);
+    return f.mark || blocked(k, KDIR_OUT, &f, false) ? DROP_POLICY : PASS_TO;
 }
 
 // ---- path's way to it: kernel.h

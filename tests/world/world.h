@@ -63,6 +63,9 @@ void kernel_model_tun_gone(struct kernel_model *k); // its owner has died: the k
 enum verdict kernel_model_forward(struct kernel_model *k, enum iface in, const uint8_t *p, uint32_t len,
                                   enum iface *out);
 // ... and one that a program of the gateway sends.
+// What the kernel says about a packet that came by `in`.
+enum verdict kernel_model_error(struct kernel_model *k, enum iface in, const uint8_t *about, uint32_t len,
+                                enum iface *out);
 enum verdict kernel_model_output(struct kernel_model *k, const uint8_t *p, uint32_t len, enum iface *out);
 
 // ---- site_card.c
