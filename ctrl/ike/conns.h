@@ -36,6 +36,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct spare *spare;        // memory for its place in the indexes
     struct addr vips[VIPS_MAX]; // that it was given last
     unsigned vip_count;
+    uint64_t peer;        // whom it is to: equal ones mean the same
     struct addr *sources; // our address toward each remote one, as last known; NULL: no selector follows it
     bool stale;           // the addresses have changed since it was asked
     bool resumes_alone;   // its gateway takes AUTH of resumption as libreswan makes it (resume.h)

@@ -71,8 +71,16 @@ static int check(struct conn *c, struct esp_error *err)
     return 0;
 }
 
+// By a part of what it was read from; c->blob has room for that.
+static void name_peer(const struct ike *ike, struct conn *c)
+{
+    struct writer w = writer_of(c->blob, c->blob_len);
+    conn_peer_write(&w, &c->cfg);
+    c->peer = w.bad ? 0 : hash_bytes(ike->peer_salt, c->blob, w.len);
+}
+
 // NULL: err says why.
-static struct conn *parse(struct slice blob, struct esp_error *err)
+static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_error *err)
 {
     struct reader r = reader_of(blob);
     struct conn *c = calloc(1, sizeof(*c));
@@ -86,9 +94,10 @@ static struct conn *parse(struct slice blob, struct esp_error *err)
     bool good = c->blob && conn_read(&r, &c->cfg) && rd_done(&r);
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
     good = good && c->numbers;
-    if (good)
+    if (good) {
+        name_peer(ike, c);
         memcpy(c->blob, blob.p, blob.len);
-    else if (!c->blob || r.no_memory || rd_done(&r))
+    } else if (!c->blob || r.no_memory || rd_done(&r))
         esp_fail(err, -ENOMEM, "", "no memory");
     else
         esp_fail(err, -EINVAL, "conn", "malformed connection");
@@ -328,7 +337,8 @@ static void take_policies(struct conn *c)
 
 static void send_policies(struct ike *ike, const struct conn *c, uint32_t req)
 {
-    struct msg_POLICY_APPLY q = {.req = req, .policies = slice_of(c->pending, c->pending_len)};
+    struct msg_POLICY_APPLY q = {
+        .req = req, .peer = c->peer, .policies = slice_of(c->pending, c->pending_len)};
     snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_APPLY, &q);
 }
@@ -403,7 +413,7 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
 void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
 {
     struct esp_error err = {0};
-    struct conn *c = parse(m->conn, &err);
+    struct conn *c = parse(ike, m->conn, &err);
     if (c &&
         (ppk_check_way(ike, c, &err) != 0 || make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0 ||
          ((!(c->counts = counts_get(ike, &c->cfg)) || conn_reserve(ike, c) != 0) &&

@@ -404,6 +404,15 @@ static void round_read(struct reader *r, struct conn_config *c, bool local)
         r->bad = true;
 }
 
+void conn_peer_write(struct writer *w, const struct conn_config *c)
+{
+    addrs_write(w, c->remote_addrs, c->remote_count);
+    wr_cstr(w, c->local.id);
+    auth_side_write(w, &c->remote);
+    round_write(w, c->remote_more);
+    wr_cstr(w, c->ppk_id);
+}
+
 void conn_write(struct writer *w, const struct conn_config *c)
 {
     wr_cstr(w, c->name);

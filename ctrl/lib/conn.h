@@ -128,6 +128,7 @@ struct child_config *conn_add_child(struct conn_config *c);
 // Its second round of either end, zeroed; NULL: no memory.
 struct auth_side *conn_add_round(struct conn_config *c, bool local);
 void conn_write(struct writer *w, const struct conn_config *c);
+void conn_peer_write(struct writer *w, const struct conn_config *c); // what says whom it is to
 // False: malformed, or no memory; *c is empty then. Bounds and enumerations are checked. *c is overwritten.
 bool conn_read(struct reader *r, struct conn_config *c);
 // One that is kept for long has only its own selectors behind it (ts_list_dup): it is not assigned, it is

@@ -12,7 +12,7 @@ static uint64_t later(uint64_t a, uint64_t b)
 static uint64_t last_use(const struct child *c)
 {
     uint64_t at = c->idle_from;
-    for (const struct child *s = c->policy ? c->policy->sas : NULL; s; s = s->serves_next)
+    for (const struct child *s = c->policy ? policy_now(c->policy)->sas : NULL; s; s = s->serves_next)
         at = later(at, later(s->out.used_at, s->in.used_at));
     return at;
 }
@@ -35,7 +35,7 @@ void idle_start(struct path *p, struct child *c)
     uint64_t now = loop_now(p->loop), from = 0;
     if (!c->c.idle_s)
         return;
-    for (const struct child *s = c->policy->sas; s; s = s->serves_next)
+    for (const struct child *s = policy_now(c->policy)->sas; s; s = s->serves_next)
         if (s != c && s->installed)
             from = later(from, later(s->idle_from, last_use(s)));
     c->idle_from = from && now - from < 1000ull * c->c.idle_s ? from : now;

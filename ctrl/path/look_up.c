@@ -148,7 +148,7 @@ bool look_up_lets_in(struct worker *w, const struct child *c, struct look_up *l)
     struct policy *pol;
     if (!l->ip || !c->policy || look_up_policy(w, l, &pol) != SPD_FOUND)
         return false;
-    if (pol == c->policy) // whose selectors are the SA's
+    if (pol == policy_now(c->policy)) // whose selectors are the SA's
         return true;
     return one_child(policy_base(pol), policy_base(c->policy)) &&
            selectors_hold(policy_remote(c->policy), policy_local(c->policy), &l->f);

@@ -325,7 +325,7 @@ void idle_start(struct path *p, struct child *c); // it is installed
 void idle_stop(struct path *p, struct child *c);
 
 // succession.c: of several child SAs of a policy, which one sends. See CHILD_OUTBOUND in ctrl/ipc/messages.h.
-struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f); // NULL: none
+struct child *outbound_sa(struct path *p, struct policy *pol, const struct fields *f); // NULL: none
 // For a packet that has no sequence number of its child: another one that sends for its policy now, or NULL.
 struct child *outbound_other(struct worker *w, const struct packet *pkt);
 void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m); // ike says so; it is answered

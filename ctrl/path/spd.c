@@ -116,7 +116,7 @@ struct policy *spd_next_of_conn(const struct policy *pol)
     return next_of_conn(hash_next(&pol->conn_node), pol->conn);
 }
 
-static int classify(struct spd *s, struct policy *pol, struct esp_error *err)
+int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err)
 {
     struct class_rule rule = {pol->rank, pol};
     int rc = classifier_add(&s->classes, policy_local(pol), policy_remote(pol), rule, err);
@@ -125,7 +125,7 @@ static int classify(struct spd *s, struct policy *pol, struct esp_error *err)
     return rc;
 }
 
-static void unclassify(struct spd *s, struct policy *pol)
+void spd_unclassify(struct spd *s, struct policy *pol)
 {
     if (pol->classified)
         classifier_remove(&s->classes, policy_local(pol), policy_remote(pol),
@@ -136,7 +136,14 @@ static void unclassify(struct spd *s, struct policy *pol)
 static void leave(struct path *p, struct policy *pol)
 {
     struct spd *s = &p->spd;
-    unclassify(s, pol);
+    spd_unclassify(s, pol);
+    while (pol->instances)
+        policy_unlink(pol->instances);
+    while (pol->heirs_of)
+        policy_unlink(pol->heirs_of);
+    policy_unlink(&pol->instance);
+    policy_unlink(&pol->heir_of);
+    heir_forget(s, pol);
     traffic_put(p, pol->traffic);
     if (pol->of) {
         hash_del(&s->instances, &pol->node);
@@ -152,7 +159,7 @@ static void leave(struct path *p, struct policy *pol)
 static int enter(struct path *p, struct policy *pol, struct esp_error *err)
 {
     struct spd *s = &p->spd;
-    int rc = classify(s, pol, err);
+    int rc = spd_classify(s, pol, err);
     if (rc == 0 && (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
                     hash_add(&s->by_conn, &pol->conn_node, hash_str(0, pol->conn)) < 0))
         rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
@@ -166,6 +173,7 @@ static int enter(struct path *p, struct policy *pol, struct esp_error *err)
 struct change {
     struct path *p;
     const char *conn;
+    uint64_t peer;
     struct policy_spec *spec;
     unsigned specs;
     struct policy **kept, **born, **gone; // of spec; of spec; those that nothing needs any more
@@ -194,6 +202,7 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
                           .trap = s->trap,
                           .given = s->given,
                           .later = s->later,
+                          .peer = c->peer,
                           .loaded = true};
     struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
     if (!pol)
@@ -217,7 +226,7 @@ static int plan_one(struct change *c, unsigned i, struct esp_error *err)
     if (!s->local.count || !s->remote.count)
         return esp_fail(err, -EINVAL, s->child, "a policy without %s selectors",
                         s->local.count ? "remote" : "local");
-    if (!old)
+    if (!old || old->into) // a number that SAs know another policy by hides behind that of the new one
         return bear(c, s, err);
     if (!same(old, c->conn, s))
         return esp_fail(err, -EEXIST, s->child, "policy id %u is that of %.60s/%.60s", s->id, old->conn,
@@ -257,7 +266,7 @@ static int plan(struct change *c, struct esp_error *err)
     for (unsigned i = 0; i < c->specs && rc == 0; i++)
         rc = plan_one(c, i, err);
     for (struct policy *i = spd_first_of_conn(&c->p->spd, c->conn); i && rc == 0; i = spd_next_of_conn(i))
-        if (!listed(c, i) && !i->sa_count)
+        if (!listed(c, i) && !i->sa_count) // so it is nobody's heir
             c->gone[c->gone_count++] = i;
     return rc;
 }
@@ -268,20 +277,24 @@ static void commit(struct change *c)
     for (unsigned i = 0; i < c->gone_count; i++)
         leave(c->p, c->gone[i]);
     for (struct policy *i = spd_first_of_conn(&c->p->spd, c->conn); i; i = spd_next_of_conn(i)) {
-        i->loaded = listed(c, i);
+        i->loaded = !i->into && listed(c, i);
         i->trap = i->trap && i->loaded;
+        if (i->loaded)
+            i->peer = c->peer;
+        heir_list(&c->p->spd, i);
     }
     for (unsigned i = 0; i < c->specs; i++)
         if (c->kept[i]) {
             c->kept[i]->trap = c->spec[i].trap;
             c->kept[i]->later = c->spec[i].later;
         }
+    heir_settle(c->p, c->conn);
 }
 
-static int change(struct path *p, const char *conn, struct policy_spec *spec, unsigned specs,
+static int change(struct path *p, const char *conn, uint64_t peer, struct policy_spec *spec, unsigned specs,
                   struct esp_error *err)
 {
-    struct change c = {.p = p, .conn = conn, .spec = spec, .specs = specs};
+    struct change c = {.p = p, .conn = conn, .peer = peer, .spec = spec, .specs = specs};
     int rc = plan(&c, err);
     if (rc == 0)
         rc = policy_kernel(p, (struct policies){c.gone, c.gone_count},
@@ -308,7 +321,7 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
     else if (rc < 0)
         esp_fail(&err, rc, "policies", "the list is malformed: %s", strerror(-rc));
     else
-        rc = change(p, m->conn, spec, n, &err);
+        rc = change(p, m->conn, m->peer, spec, n, &err);
     free(spec);
     if (rc < 0)
         LOGF(KNL, 0, "policies of %s: %s: %s", m->conn, err.field, err.text);
@@ -318,7 +331,7 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
 {
     struct esp_error err = {0};
-    int rc = change(p, m->conn, NULL, 0, &err);
+    int rc = change(p, m->conn, 0, NULL, 0, &err);
     ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
 }
 
@@ -340,6 +353,7 @@ void policy_drop_all(struct path *p)
     hash_free(&p->spd.by_id);
     hash_free(&p->spd.by_conn);
     hash_free(&p->spd.instances);
+    hash_free(&p->spd.twins);
     classifier_free(&p->spd.classes);
 }
 
@@ -402,28 +416,35 @@ static int check_child(struct path *p, const struct msg_CHILD *c, struct policy 
     return 0;
 }
 
-static bool same_side(struct selectors a, const struct ts_list *b)
+static bool same_side(struct selectors a, struct selectors b)
 {
-    bool eq = a.count == b->count;
+    bool eq = a.count == b.count;
     for (unsigned i = 0; eq && i < a.count; i++)
-        eq = ts_eq(&a.t[i], &b->t[i]);
+        eq = ts_eq(&a.t[i], &b.t[i]);
     return eq;
 }
 
-static uint64_t instance_hash(const struct policy *of, const struct ts_list *local,
-                              const struct ts_list *remote)
+static uint64_t instance_hash(const struct policy *of, struct selectors local, struct selectors remote)
 {
-    uint64_t h = hash_bytes(of->id, local->t, local->count * sizeof(struct ts));
-    return hash_bytes(h, remote->t, remote->count * sizeof(struct ts));
+    uint64_t h = hash_bytes(of->id, local.t, local.count * sizeof(struct ts));
+    return hash_bytes(h, remote.t, remote.count * sizeof(struct ts));
 }
 
-static struct policy *instance_find(const struct spd *s, const struct policy *of, const struct msg_CHILD *c)
+uint64_t spd_instance_rank(const struct policy *of, uint64_t rank)
 {
-    uint64_t h = instance_hash(of, &c->local_ts, &c->remote_ts);
-    for (struct hash_node *n = hash_first(&s->instances, h); n; n = hash_next(n)) {
+    rank &= ~1ull;
+    if (of->given) // connections that share a pool, at either end of it, may have equal policies
+        rank &= ~(uint64_t)RANK_AMONG;
+    return rank;
+}
+
+struct policy *spd_instance(const struct spd *s, const struct policy *of, struct selectors local,
+                            struct selectors remote)
+{
+    for (struct hash_node *n = hash_first(&s->instances, instance_hash(of, local, remote)); n;
+         n = hash_next(n)) {
         struct policy *i = (struct policy *)n;
-        if (i->of == of && same_side(policy_local(i), &c->local_ts) &&
-            same_side(policy_remote(i), &c->remote_ts))
+        if (i->of == of && same_side(policy_local(i), local) && same_side(policy_remote(i), remote))
             return i;
     }
     return NULL;
@@ -432,26 +453,27 @@ static struct policy *instance_find(const struct spd *s, const struct policy *of
 static int instance_make(struct path *p, struct policy *of, const struct msg_CHILD *c, struct policy **out,
                          struct esp_error *err)
 {
-    struct policy like = *of;
-    like.of = of;
-    like.rank = of->rank & ~1ull;
-    if (of->given) // connections that share a pool, at either end of it, may have equal policies
-        like.rank &= ~(uint64_t)RANK_AMONG;
-    like.loaded = like.trap = like.dynamic = false;
-    like.sa_count = 0;
-    like.sas = NULL;
-    like.hold = NULL;
-    like.traffic = NULL;
-    like.classified = false;
+    struct policy like = {.of = of,
+                          .conn = of->conn,
+                          .child = of->child,
+                          .id = of->id,
+                          .action = of->action,
+                          .mode = of->mode,
+                          .given = of->given,
+                          .rank = spd_instance_rank(of, policy_now(of)->rank)};
     struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts));
     if (!pol)
         return esp_fail(err, -ENOMEM, "policy", "out of memory");
-    int rc = classify(&p->spd, pol, err);
+    heir_of_instance(&p->spd, pol);
+    policy_link(&of->instances, &pol->instance, pol);
+    int rc = pol->into ? 0 : spd_classify(&p->spd, pol, err);
     if (rc == 0 &&
-        hash_add(&p->spd.instances, &pol->node, instance_hash(of, &c->local_ts, &c->remote_ts)) < 0)
+        hash_add(&p->spd.instances, &pol->node, instance_hash(of, policy_local(pol), policy_remote(pol))) < 0)
         rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
     if (rc == 0) // what the kernel holds for a policy whose selectors are all known holds for what is in it
-        rc = of->dynamic ? policy_kernel(p, (struct policies){0}, (struct policies){&pol, 1}, err) : 0;
+        rc = of->dynamic && !pol->into
+                 ? policy_kernel(p, (struct policies){0}, (struct policies){&pol, 1}, err)
+                 : 0;
     if (rc < 0)
         leave(p, pol);
     else
@@ -459,30 +481,40 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     return rc;
 }
 
+// With its heir, with what it is an instance of, and with the heir of that.
+static void count(struct policy *pol, int more)
+{
+    struct policy *all[] = {pol, pol->into, pol->of, pol->of ? pol->of->into : NULL};
+    for (int i = 0; i < 4; i++)
+        if (all[i])
+            all[i]->sa_count += (uint32_t)more;
+}
+
 int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err)
 {
+    struct selectors local = selectors_of(&m->local_ts), remote = selectors_of(&m->remote_ts);
     struct policy *of = NULL, *pol;
     int rc = check_child(p, m, &of, err);
     if (rc < 0 || !of)
         return rc;
-    bool whole = !of->dynamic && !of->given && same_side(policy_local(of), &m->local_ts) &&
-                 same_side(policy_remote(of), &m->remote_ts);
-    pol = whole ? of : instance_find(&p->spd, of, m);
+    bool whole = !of->dynamic && !of->given && same_side(policy_local(of), local) &&
+                 same_side(policy_remote(of), remote);
+    pol = whole ? of : spd_instance(&p->spd, of, local, remote);
     if (!pol && ((rc = instance_make(p, of, m, &pol, err)) < 0 || !pol))
         return rc;
-    if (!pol->classified && (rc = classify(&p->spd, pol, err)) < 0)
+    if (!policy_now(pol)->classified && (rc = spd_classify(&p->spd, policy_now(pol), err)) < 0) {
+        spd_drop_unneeded(p, pol);
         return rc;
+    }
     c->policy = pol;
     c->traffic = traffic_ref(of->traffic);
-    pol->sa_count++;
-    if (pol->of)
-        pol->of->sa_count++;
+    count(pol, 1);
     return 0;
 }
 
 void spd_serve(struct path *p, struct child *c)
 {
-    struct policy *pol = c->policy;
+    struct policy *pol = policy_now(c->policy);
     (void)p;
     c->serves_next = pol->sas;
     c->serves_at = &pol->sas;
@@ -497,7 +529,7 @@ static void step_aside(struct spd *s, struct policy *pol)
 {
     if (!pol->of || pol->of->dynamic || pol->sas || !pol->classified)
         return;
-    unclassify(s, pol);
+    spd_unclassify(s, pol);
     s->generation++;
 }
 
@@ -510,17 +542,26 @@ void spd_retire(struct path *p, struct child *c)
         c->serves_next->serves_at = c->serves_at;
     c->serves_at = NULL;
     c->serves_next = NULL;
-    step_aside(&p->spd, c->policy);
+    step_aside(&p->spd, policy_now(c->policy));
 }
 
-static void drop_unneeded(struct path *p, struct policy *pol)
+void spd_drop_unneeded(struct path *p, struct policy *pol)
 {
     struct esp_error err = {0};
-    if (pol->sa_count || pol->loaded || p->leaving)
+    struct policy *of = pol->of, *into = pol->into;
+    if (pol->sa_count || pol->loaded || pol->instances || pol->heirs_of || p->leaving)
         return;
     if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
         LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
     leave(p, pol);
+    if (of)
+        of->sa_count++; // it stays meanwhile
+    if (into)
+        spd_drop_unneeded(p, into);
+    if (of) {
+        of->sa_count--;
+        spd_drop_unneeded(p, of);
+    }
 }
 
 const struct policy *spd_later(const struct path *p)
@@ -540,18 +581,13 @@ void spd_leave_closed(struct path *p)
 
 void spd_release(struct path *p, struct child *c)
 {
-    struct policy *pol = c->policy, *of;
+    struct policy *pol = c->policy;
     traffic_put(p, c->traffic);
     c->traffic = NULL;
     if (!pol)
         return;
     spd_retire(p, c);
     c->policy = NULL;
-    of = pol->of;
-    pol->sa_count--;
-    drop_unneeded(p, pol);
-    if (of) {
-        of->sa_count--;
-        drop_unneeded(p, of);
-    }
+    count(pol, -1);
+    spd_drop_unneeded(p, pol);
 }

@@ -9,6 +9,10 @@
 // own: the SA's selectors, just before its policy in rank; where one end is a virtual address, before all
 // policies that are equal but for the order of loading. So one look-up leads to an SA that may take the
 // packet.
+//
+// What is unloaded and loaded again, or renamed, is one policy with two numbers: the loaded one takes over
+// the SAs of an equal one for the same peer that is loaded no more (spd_heir.c), which then is a number that
+// SAs and ike know it by, and leaves with the last of its SAs.
 #ifndef CTRL_PATH_SPD_H
 #define CTRL_PATH_SPD_H
 
@@ -26,9 +30,15 @@ struct traffic;
 #define SPD_RANK_COMPUTED (1u << 31)
 #define SPD_RANK_PROTECT  (1u << 30)
 
+struct policy_link { // all zero: in no list
+    struct policy_link *next, **at;
+    struct policy *policy; // whose it is
+};
+
 struct policy {
     struct hash_node node; // by id; an instance: by policy and selectors
     struct policy *of;     // an instance: of which policy, otherwise NULL
+    struct policy *into;   // its heir, which packets meet and which has its SAs; NULL: it stands for itself
     struct child *sas;     // those that take packets, the newest first
     uint8_t action, mode;  // enum policy_action, enum sa_mode
     bool trap;
@@ -41,10 +51,14 @@ struct policy {
     uint32_t sa_count; // SAs that serve it, those of its instances among them
     uint64_t acquired_at;
     const char *conn, *child;
-    bool classified;            // the classifier has it
-    struct hash_node conn_node; // not of an instance
-    struct traffic *traffic;    // what its SAs carry; NULL: of an instance, or of one that does not protect
-    struct kset_hold *hold;     // its objects in the kernel; NULL: of an instance whose policy's hold for it
+    bool classified;                          // the classifier has it
+    struct hash_node conn_node;               // not of an instance
+    struct hash_node twin_node;               // likewise: by peer, action, mode and selectors
+    struct policy_link *instances, *heirs_of; // its instances; those whose heir it is
+    struct policy_link instance, heir_of;     // in those lists of `of` and of `into`
+    uint64_t peer;                            // equal ones are for the same peer; 0: of nobody knows whom
+    struct traffic *traffic; // what its SAs carry; NULL: of an instance, or of one that does not protect
+    struct kset_hold *hold;  // its objects in the kernel; NULL: of an instance whose policy's hold for it
     unsigned local_count, remote_count;
     struct ts *local, *remote;
 };
@@ -56,14 +70,19 @@ static inline struct selectors policy_remote(const struct policy *pol)
 {
     return (struct selectors){pol->remote, pol->remote_count};
 }
+// The one that stands for it.
+static inline struct policy *policy_now(struct policy *pol)
+{
+    return pol->into ? pol->into : pol;
+}
 // The policy itself, or what an instance is one of.
 static inline struct policy *policy_base(struct policy *pol)
 {
-    return pol->of ? pol->of : pol;
+    return policy_now(pol->of ? pol->of : pol);
 }
 
 struct spd { // all zero: empty
-    struct hash by_id, by_conn, instances;
+    struct hash by_id, by_conn, instances, twins;
     struct classifier classes;
     uint64_t generation;    // of what look-ups answer
     uint32_t order;         // of loading
@@ -91,6 +110,25 @@ void spd_release(struct path *p, struct child *c);    // it is gone
 const struct policy *spd_later(const struct path *p); // a loaded one that is not about all yet; or NULL
 void spd_leave_closed(struct path *p); // the daemon ends: what SAs alone keep closed is left to the next run
                                        // where path_leaves_closed
+
+// spd.c, for spd_heir.c
+int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err);
+void spd_unclassify(struct spd *s, struct policy *pol);
+uint64_t spd_instance_rank(const struct policy *of, uint64_t rank);
+void spd_drop_unneeded(struct path *p, struct policy *pol);
+struct policy *spd_instance(const struct spd *s, const struct policy *of, struct selectors local,
+                            struct selectors remote); // NULL: there is none
+
+// spd_heir.c
+void policy_link(struct policy_link **list, struct policy_link *l, struct policy *whose);
+void policy_unlink(struct policy_link *l);
+void heir_list(struct spd *s,
+               struct policy *pol); // a policy that is in the data base may become one, or have one
+void heir_forget(struct spd *s, struct policy *pol);
+// The connection's policies have changed: what is loaded takes over what equals it and is not.
+void heir_settle(struct path *p, const char *conn);
+// An instance of a policy that has an heir, which has an equal one.
+void heir_of_instance(const struct spd *s, struct policy *pol);
 
 // policy_kernel.c: what the kernel holds for policies, changed by difference: new before old. 0, or a
 // negative errno and nothing has changed.

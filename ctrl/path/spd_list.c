@@ -46,7 +46,8 @@ static bool sort_policies(struct spd *s)
     s->sorted = calloc(both[0]->count + both[1]->count + 1, sizeof(struct policy *));
     for (int i = 0; s->sorted && i < 2; i++)
         for (struct hash_node *k = hash_each(both[i], NULL); k; k = hash_each(both[i], k))
-            s->sorted[n++] = (struct policy *)k;
+            if (!((struct policy *)k)->into) // that stands in the list
+                s->sorted[n++] = (struct policy *)k;
     if (s->sorted)
         qsort(s->sorted, n, sizeof(struct policy *), by_rank);
     s->sorted_count = n;

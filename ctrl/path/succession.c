@@ -22,12 +22,12 @@ static struct child *newest_in_place(const struct policy *pol)
 }
 
 // One that is still being added gets packets only when there is no other: they wait for it.
-static struct child *newest(const struct policy *pol)
+static struct child *newest(struct policy *pol)
 {
     struct child *c = newest_in_place(pol);
     if (!c && pol->of)
-        c = newest_in_place(pol->of);
-    return c ? c : pol->sas ? pol->sas : pol->of ? pol->of->sas : NULL;
+        c = newest_in_place(policy_base(pol));
+    return c ? c : pol->sas ? pol->sas : policy_base(pol)->sas;
 }
 
 // It will send no more, or there is none: nobody has to wait for it. One that is still being added is not
@@ -39,7 +39,7 @@ static bool over(const struct child *c)
            h->state == HALF_DELETING || (c->installed && h->state == HALF_NONE);
 }
 
-struct child *outbound_sa(struct path *p, const struct policy *pol, const struct fields *f)
+struct child *outbound_sa(struct path *p, struct policy *pol, const struct fields *f)
 {
     struct child *c = newest(pol), *sender = c;
     for (int i = 0; c && c->out_after && i < LINKS; i++) {

@@ -10,6 +10,7 @@ $(eval $(call unit_test,test_spd_fragments,tests/unit/test_spd_fragments.c tests
 $(eval $(call unit_test,test_path_ends,tests/unit/test_path_ends.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_path_sizes,tests/unit/test_path_sizes.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_spd,tests/unit/test_spd.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_spd_heir,tests/unit/test_spd_heir.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_classifier,tests/unit/test_classifier.c ctrl/path/classifier.c ctrl/path/class_pairs.c ctrl/path/class_rules.c ctrl/path/class_table.c ctrl/path/fields.c $(wildcard ctrl/lib/*.c),))
 $(eval $(call unit_test,test_path_memory,tests/unit/test_path_memory.c tests/unit/no_memory.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_path6,tests/unit/test_path6.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

@@ -139,6 +139,7 @@ int rig_up(void **state)
     assert_int_equal(kset_open(&r->p->kset, r->p->kernel, &routes_too, &err), 0);
     struct policy_spec net = rig_spec(1, "net", "10.1.0.0/16", "10.2.0.0/16");
     net.trap = 1;
+    r->conn_peer = 1;
     rig_must_apply(r, "rig", &net, 1);
     fake_plug(NULL);
     struct path_engine *en = &r->p->engines[PATH_CARD];
@@ -283,7 +284,7 @@ bool rig_apply(struct rig *r, const char *conn, const struct policy_spec *s, uns
     uint8_t answer[8192];
     union msg m;
     struct writer w = writer_of(buf, sizeof(buf));
-    struct msg_POLICY_APPLY apply = {.req = 9};
+    struct msg_POLICY_APPLY apply = {.req = 9, .peer = r->conn_peer};
     while (take(r->ike, answer, sizeof(answer), &m) != MSG_NONE)
         ;
     policies_write(&w, s, n);

@@ -42,8 +42,9 @@ struct rig {
         uint32_t len;
     } past[RIG_PAST]; // what went on past us
     unsigned past_count;
-    int past_rc;     // negative: there is no way past us
-    uint64_t now_us; // of path's clock, which stands still; 0, where a test sets it: it is the machine's
+    int past_rc;        // negative: there is no way past us
+    uint64_t conn_peer; // of what is loaded next
+    uint64_t now_us;    // of path's clock, which stands still; 0, where a test sets it: it is the machine's
 };
 
 int rig_up(void **state);   // *state: the rig; without a card

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Policies that are unloaded and loaded again, or renamed, while SAs serve them. Of two that are equal and
+// for the same peer the loaded one is in force: it stands where either stood, has the SAs of both, and the
+// other one goes on as a number that SAs and ike know it by. Packets meet one policy, whatever the names.
+// Nothing is opened by that: what met the old one meets the new one, which has the same selectors. Where
+// memory is wanting, or the peer may be another one, both stay in force as they are.
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/path/path.h"
+
+// ---- lists
+
+void policy_link(struct policy_link **list, struct policy_link *l, struct policy *whose)
+{
+    *l = (struct policy_link){.next = *list, .at = list, .policy = whose};
+    if (l->next)
+        l->next->at = &l->next;
+    *list = l;
+}
+
+void policy_unlink(struct policy_link *l)
+{
+    if (!l->at)
+        return;
+    *l->at = l->next;
+    if (l->next)
+        l->next->at = l->at;
+    *l = (struct policy_link){0};
+}
+
+// ---- twins
+
+static uint64_t twin_hash(const struct policy *pol)
+{
+    uint8_t kind[] = {pol->action, pol->mode, pol->given};
+    uint64_t h = hash_bytes(pol->peer, kind, sizeof(kind));
+    h = hash_bytes(h, pol->local, pol->local_count * sizeof(struct ts));
+    return hash_bytes(h, pol->remote, pol->remote_count * sizeof(struct ts));
+}
+
+static bool same_side(struct selectors a, struct selectors b)
+{
+    bool eq = a.count == b.count;
+    for (unsigned i = 0; eq && i < a.count; i++)
+        eq = ts_eq(&a.t[i], &b.t[i]);
+    return eq;
+}
+
+static bool same_selectors(const struct policy *a, const struct policy *b)
+{
+    return same_side(policy_local(a), policy_local(b)) && same_side(policy_remote(a), policy_remote(b));
+}
+
+void heir_forget(struct spd *s, struct policy *pol)
+{
+    hash_del(&s->twins, &pol->twin_node);
+    pol->twin_node = (struct hash_node){0};
+}
+
+// Without memory it is not found, and has no heir.
+void heir_list(struct spd *s, struct policy *pol)
+{
+    heir_forget(s, pol);
+    if (pol->peer && pol->action == POLICY_PROTECT && !pol->into)
+        (void)hash_add(&s->twins, &pol->twin_node, twin_hash(pol));
+}
+
+static struct policy *of_twin_node(struct hash_node *n)
+{
+    return (struct policy *)((char *)n - offsetof(struct policy, twin_node));
+}
+
+// The first one in force that is, or is not, loaded.
+static struct policy *twin_of(const struct spd *s, const struct policy *pol, bool loaded)
+{
+    struct policy *first = NULL;
+    if (!pol->twin_node.hash || pol->into)
+        return NULL;
+    for (struct hash_node *n = hash_first(&s->twins, pol->twin_node.hash); n; n = hash_next(n)) {
+        struct policy *t = of_twin_node(n);
+        if (t != pol && t->loaded == loaded && t->peer == pol->peer && t->action == pol->action &&
+            t->mode == pol->mode && t->given == pol->given && same_selectors(t, pol) &&
+            (!first || t->rank < first->rank))
+            first = t;
+    }
+    return first;
+}
+
+// ---- ranks
+
+struct family {
+    struct policy **p; // what is in force
+    unsigned count, room;
+};
+
+static void gather(struct family *f, struct policy *base)
+{
+    for (struct policy_link *l = base->instances; l; l = l->next, f->count++)
+        if (f->count < f->room)
+            f->p[f->count] = l->policy;
+    for (struct policy_link *l = base->heirs_of; l; l = l->next)
+        gather(f, l->policy);
+}
+
+// The heir, and all instances of both. False: no memory.
+static bool family_of(struct family *f, struct policy *old, struct policy *heir)
+{
+    for (int twice = 0; twice < 2; twice++) {
+        f->count = 0;
+        gather(f, old);
+        gather(f, heir);
+        if (!f->p)
+            f->p = calloc(f->room = f->count + 1, sizeof(struct policy *));
+        if (!f->p)
+            return false;
+    }
+    f->p[f->count++] = heir;
+    return true;
+}
+
+static uint64_t rank_in(const struct policy *pol, const struct policy *heir, uint64_t rank)
+{
+    return pol == heir ? rank : spd_instance_rank(heir, rank);
+}
+
+static bool moves(const struct policy *pol, uint64_t to)
+{
+    return pol->classified && pol->rank != to;
+}
+
+// In both places, and then in the new one alone. False: no memory, and nothing has changed.
+static bool rank_all(struct spd *s, const struct family *f, const struct policy *heir, uint64_t rank)
+{
+    struct esp_error err = {0};
+    unsigned n = 0;
+    bool good = true;
+    for (; n < f->count && good; n++) {
+        struct policy *pol = f->p[n];
+        uint64_t to = rank_in(pol, heir, rank);
+        good = !moves(pol, to) || classifier_add(&s->classes, policy_local(pol), policy_remote(pol),
+                                                 (struct class_rule){to, pol}, &err) == 0;
+    }
+    for (unsigned i = 0; i < (good ? n : n - 1); i++) {
+        struct policy *pol = f->p[i];
+        uint64_t to = rank_in(pol, heir, rank), gone = good ? pol->rank : to;
+        if (moves(pol, to))
+            classifier_remove(&s->classes, policy_local(pol), policy_remote(pol),
+                              (struct class_rule){gone, pol});
+        pol->rank = good ? to : pol->rank;
+    }
+    return good;
+}
+
+// Where either stands first, unless an edit has given it another place.
+static uint64_t rank_for(const struct policy *old, const struct policy *heir)
+{
+    return old->rank >> 32 == heir->rank >> 32 && old->rank < heir->rank ? old->rank : heir->rank;
+}
+
+// ---- what takes over
+
+static void hand_over_sas(struct policy *old, struct policy *heir) // the newest first
+{
+    struct child **at = &heir->sas;
+    for (struct child *c; (c = old->sas);) {
+        old->sas = c->serves_next;
+        while (*at && (*at)->c.child_id > c->c.child_id)
+            at = &(*at)->serves_next;
+        c->serves_next = *at;
+        c->serves_at = at;
+        if (*at)
+            (*at)->serves_at = &c->serves_next;
+        *at = c;
+        at = &c->serves_next;
+    }
+}
+
+static void take_over(struct spd *s, struct policy *old, struct policy *heir)
+{
+    heir->sa_count += old->sa_count;
+    for (struct policy_link *l; (l = old->heirs_of);) {
+        struct policy *older = l->policy;
+        policy_unlink(l);
+        old->sa_count -= older->sa_count;
+        older->into = heir;
+        policy_link(&heir->heirs_of, &older->heir_of, older);
+    }
+    hand_over_sas(old, heir);
+    old->into = heir;
+    policy_link(&heir->heirs_of, &old->heir_of, old);
+    heir_forget(s, old);
+    spd_unclassify(s, old);
+    s->generation++;
+}
+
+static struct policy *equal_instance(const struct spd *s, struct policy *base, const struct policy *like)
+{
+    struct selectors local = policy_local(like), remote = policy_remote(like);
+    struct policy *i = spd_instance(s, base, local, remote);
+    for (struct policy_link *l = base->heirs_of; l && !i; l = l->next)
+        i = spd_instance(s, l->policy, local, remote);
+    return i ? policy_now(i) : NULL;
+}
+
+void heir_of_instance(const struct spd *s, struct policy *pol)
+{
+    struct policy *base = policy_base(pol), *i = equal_instance(s, base, pol);
+    if (!i)
+        return;
+    pol->into = i;
+    policy_link(&i->heirs_of, &pol->heir_of, pol);
+}
+
+// Equal ones become one: that which packets meet.
+static void instances_of(struct path *p, struct policy *old, struct policy *heir)
+{
+    for (struct policy_link *l = old->instances, *next; l; l = next) {
+        struct policy *i = l->policy, *k = i->into ? NULL : equal_instance(&p->spd, heir, i);
+        next = l->next;
+        if (k)
+            take_over(&p->spd, k->classified ? i : k, k->classified ? k : i);
+    }
+}
+
+static bool inherit(struct path *p, struct policy *old, struct policy *heir)
+{
+    struct family f = {0};
+    bool good = family_of(&f, old, heir) && rank_all(&p->spd, &f, heir, rank_for(old, heir));
+    if (good) {
+        instances_of(p, old, heir);
+        for (struct policy_link *l = old->heirs_of; l; l = l->next)
+            instances_of(p, l->policy, heir);
+        take_over(&p->spd, old, heir);
+        spd_drop_unneeded(p, old);
+    }
+    free(f.p);
+    return good;
+}
+
+static bool settle_one(struct path *p, struct policy *pol)
+{
+    struct policy *old = pol->loaded ? twin_of(&p->spd, pol, false) : pol;
+    struct policy *heir = old ? twin_of(&p->spd, old, true) : NULL;
+    return heir && inherit(p, old, heir);
+}
+
+void heir_settle(struct path *p, const char *conn)
+{
+    struct policy *i = spd_first_of_conn(&p->spd, conn);
+    while (i) // one may have left
+        i = settle_one(p, i) ? spd_first_of_conn(&p->spd, conn) : spd_next_of_conn(i);
+}
