@@ -341,6 +341,8 @@ static int write_child(char *to, size_t size, const struct site *s, const struct
         snprintf(offload, sizeof(offload), "hw_offload = %s", o->hw_offload);
     if (n)
         snprintf(name, sizeof(name), "net%u", n);
+    else if (o->child_name)
+        snprintf(name, sizeof(name), "%s", o->child_name);
     snprintf(local, sizeof(local), "%s", s->subnet);
     snprintf(remote, sizeof(remote), "%s", peer->subnet);
     if (o->children > 1) {
@@ -374,14 +376,15 @@ static bool write_swanctl(const struct site *s, const struct site *peer, const s
         at += write_child(children + at, sizeof(children) - (size_t)at, s, peer, o, n);
     snprintf(path, sizeof(path), "%s/swanctl/swanctl.conf", s->dir);
     return write_file(path,
-                      "connections {\n  site {\n    version = 2\n    local_addrs = %s\n    remote_addrs = "
+                      "connections {\n  %s {\n    version = 2\n    local_addrs = %s\n    remote_addrs = "
                       "%s\n    proposals = %s\n"
                       "    mobike = %s\n    encap = %s\n    dpd_delay = %s\n    %s\n"
                       "    local {\n      %s\n      %s\n    }\n    remote {\n      %s\n      %s\n    }\n"
                       "    children {\n%s    }\n  }\n}\n"
                       "secrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n    secret = "
                       "\"%s\"\n  }\n%s}\n%s",
-                      o->own_addrs ? o->own_addrs : s->outer, o->peer_addr ? o->peer_addr : peer->outer,
+                      o->name ? o->name : "site", o->own_addrs ? o->own_addrs : s->outer,
+                      o->peer_addr ? o->peer_addr : peer->outer,
                       o->ike ? o->ike : "aes256gcm16-prfsha384-x25519", o->mobike ? "yes" : "no",
                       o->encap ? "yes" : "no", o->dpd_delay ? o->dpd_delay : "0", o->conn ? o->conn : "",
                       o->local ? o->local : "auth = psk", id_line(own, o->local_id, s->id),

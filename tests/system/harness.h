@@ -63,9 +63,10 @@ const char *bin_dir(void); // build/bin beside the test program
 
 // Daemons. extra: further options or NULL. hw_offload: value for the child in swanctl.conf, or NULL.
 struct tunnel_options {
-    const char *ike, *esp;  // proposals; NULL: aes256gcm16-prfsha384-x25519, aes256gcm16
-    const char *ah;         // proposals of AH instead of ESP
-    const char *hw_offload; // NULL: not in the file
+    const char *name, *child_name; // of the connection, and of its only child; NULL: site, net
+    const char *ike, *esp;         // proposals; NULL: aes256gcm16-prfsha384-x25519, aes256gcm16
+    const char *ah;                // proposals of AH instead of ESP
+    const char *hw_offload;        // NULL: not in the file
     const char *start_action;
     bool encap;            // force UDP encapsulation
     const char *psk;       // NULL: the same on both sides

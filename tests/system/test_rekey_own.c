@@ -168,6 +168,101 @@ static void test_widened_selectors_lose_nothing(void **state)
     assert_true(same_ike_sa() && same_child());
 }
 
+static bool unload(int side)
+{
+    char why[256] = "";
+    return (vici_ask(rig.vici[side], "unload-conn", "name", "site", NULL) &&
+            vici_answer(rig.vici[side], why, sizeof(why))) ||
+           complain("unload-conn: %s", why);
+}
+
+// The SA goes on under what is loaded again, and so do its successors.
+static void test_unloaded_and_loaded_again_loses_nothing(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    start(&o, RATE);
+    for (unsigned i = 0; i < 2 * rounds; i++) {
+        int side = (int)(i % 2);
+        assert_true(unload(side) && rig_load(&rig, side, &rig.o.side[side]));
+        assert_true(rig_rekey(&rig, i / 2 % 2 ? side : !side, REKEY_CHILD, 0));
+        assert_true(rig_at_rest(&rig, after));
+    }
+    finish("unloaded and loaded again");
+    assert_int_equal(flow.init + flow.auth, 0);
+    assert_true(same_ike_sa());
+}
+
+static void test_edited_forth_and_back_loses_nothing(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    start(&o, RATE);
+    for (unsigned i = 0; i < 2 * rounds; i++) {
+        int side = (int)(i % 2);
+        struct tunnel_options good = rig.o.side[side], edited = good;
+        edited.child = "rekey_time = 0\n local_ts = 10.0.0.0/14\n remote_ts = 10.0.0.0/14";
+        assert_true(rig_load(&rig, side, &edited) && rig_load(&rig, side, &good));
+        assert_true(rig_rekey(&rig, i / 2 % 2 ? side : !side, REKEY_CHILD, 0));
+        assert_true(rig_at_rest(&rig, after));
+    }
+    finish("edited forth and back");
+    assert_true(same_ike_sa());
+}
+
+static void test_renamed_loses_nothing(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    start(&o, RATE);
+    for (unsigned i = 0; i < 4 * rounds; i++) {
+        int side = (int)(i % 2);
+        struct tunnel_options edited = rig.o.side[side];
+        if (i / 2 % 2)
+            edited.name = edited.name ? NULL : "other";
+        else
+            edited.child_name = edited.child_name ? NULL : "many";
+        assert_true(rig_load(&rig, side, &edited));
+        assert_true(rig_rekey(&rig, i / 4 % 2 ? side : !side, REKEY_CHILD, 0));
+        assert_true(rig_at_rest(&rig, after));
+    }
+    finish("renamed");
+    assert_int_equal(flow.init + flow.auth, 0);
+    assert_true(same_ike_sa());
+}
+
+static bool two_everywhere(void *ctx)
+{
+    (void)ctx;
+    for (int i = 0; i < 2; i++)
+        if (!rig_sas(&rig, i, &after[i]) || after[i].children_count != 2 ||
+            strcmp(after[i].child[0].state, "INSTALLED") || strcmp(after[i].child[1].state, "INSTALLED"))
+            return false;
+    return true;
+}
+
+// What has the new name comes up beside what has the old one; the peer sends by the newer of them.
+static void test_renamed_and_started_loses_nothing(void **state)
+{
+    (void)state;
+    char out[4096];
+    struct rig_options o = options();
+    start(&o, RATE);
+    for (unsigned i = 0; i < rounds; i++) {
+        struct tunnel_options edited = rig.o.side[WEST];
+        edited.start_action = "start";
+        edited.name = i % 2 ? NULL : "other";
+        assert_true(rig_load(&rig, WEST, &edited));
+        assert_true(wait_for(two_everywhere, NULL, PATIENCE_MS));
+        usleep(300000);
+        assert_int_equal(
+            swanctl(&rig.lab.west, out, sizeof(out), "--terminate --ike %s", i % 2 ? "other" : "site"), 0);
+        assert_true(rig_at_rest(&rig, after));
+    }
+    finish("renamed and started");
+    assert_int_equal(flow.init, rounds);
+}
+
 // ---- the card
 
 static bool has_moved(void *ctx)
@@ -221,9 +316,11 @@ static void test_sas_that_left_the_card_are_rekeyed_at_once(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_reauthentication_by_each_side),     T(test_reauthentication_by_both_at_once),
-        T(test_file_loaded_again_changes_nothing), T(test_edit_beside_the_selectors_is_for_the_next_sa),
-        T(test_widened_selectors_lose_nothing),    T(test_sas_that_left_the_card_are_rekeyed_at_once),
+        T(test_reauthentication_by_each_side),       T(test_reauthentication_by_both_at_once),
+        T(test_file_loaded_again_changes_nothing),   T(test_edit_beside_the_selectors_is_for_the_next_sa),
+        T(test_widened_selectors_lose_nothing),      T(test_unloaded_and_loaded_again_loses_nothing),
+        T(test_edited_forth_and_back_loses_nothing), T(test_renamed_loses_nothing),
+        T(test_renamed_and_started_loses_nothing),   T(test_sas_that_left_the_card_are_rekeyed_at_once),
     };
     const char *n = getenv("ESPALIER_ROUNDS"), *s = getenv("ESPALIER_SEED");
     rounds = n ? (unsigned)strtoul(n, NULL, 10) : rounds;
