@@ -147,6 +147,7 @@ static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_AP
     free(s->policy);
     s->policy = got;
     s->policy_count = count;
+    s->policy_peer = m->peer;
     ipc_result(c, m->req, true, "%s", "");
 }
 

@@ -39,6 +39,7 @@ struct side {
     struct ipc_chan *ctl_ike, *ctl_keys, *path_ike, *path_keys; // the test's ends
     struct path_sa sas[PAIR_SAS];
     struct policy_spec *policy; // the last that were applied
+    uint64_t policy_peer;
     unsigned policy_count;
     unsigned sa_count, policies, results, ike_up, ike_down, child_up, child_down;
     struct addr virtual_ip[PAIR_SAS];      // that are put, in their order

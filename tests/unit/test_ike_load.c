@@ -78,6 +78,46 @@ static void test_unload_that_path_refuses_leaves_the_connection(void **state)
     pair_free(p);
 }
 
+static uint64_t peer_of(struct pair *p, const struct conn_config *c)
+{
+    pair_load(p, 0, c);
+    assert_true(p->s[0].policy_peer != 0);
+    return p->s[0].policy_peer;
+}
+
+// By whom path knows what may take over what: what a connection is called, how it goes about it and what it
+// has for children is the peer's business no more.
+static void test_path_is_told_which_connections_are_to_the_same_peer(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    struct conn_config c;
+    uint64_t peer = p->s[0].policy_peer;
+    pair_default_conn(&c, 0);
+    snprintf(c.name, sizeof(c.name), "renamed");
+    snprintf(c.children[0].name, sizeof(c.children[0].name), "too");
+    c.dpd_delay = 7;
+    assert_true(peer_of(p, &c) == peer);
+    for (int how = 0; how < 6; how++) {
+        pair_default_conn(&c, 0);
+        snprintf(c.name, sizeof(c.name), "u%d", how);
+        if (how == 0)
+            snprintf(c.remote.id, sizeof(c.remote.id), "somebody.else");
+        else if (how == 1)
+            snprintf(c.local.id, sizeof(c.local.id), "we.to.somebody.else");
+        else if (how == 2)
+            c.remote_addrs[0].a[3]++;
+        else if (how == 3)
+            c.remote_count = 0;
+        else if (how == 4)
+            c.remote.auth = AUTH_PUBKEY;
+        else
+            snprintf(c.ppk_id, sizeof(c.ppk_id), "ppk");
+        assert_true(peer_of(p, &c) != peer);
+    }
+    pair_free(p);
+}
+
 static void test_policy_keeps_its_id_until_it_is_another(void **state)
 {
     (void)state;
@@ -498,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_connection_whose_policies_are_refused_is_not_there),
         cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
         cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),
+        cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
         cmocka_unit_test(test_policy_keeps_its_id_until_it_is_another),
         cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),
         cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
