@@ -14,7 +14,7 @@ static int no_memory(struct load *l)
     return -ENOMEM;
 }
 
-static int add_address(struct load *l, struct addr *list, uint8_t *count, const char *text)
+static int add_address(struct load *l, struct conn_config *c, bool local, const char *text)
 {
     struct addr a = {0};
     bool any = strcmp(text, "%any") == 0 || strcmp(text, "0.0.0.0") == 0 || strcmp(text, "%any4") == 0 ||
@@ -24,22 +24,19 @@ static int add_address(struct load *l, struct addr *list, uint8_t *count, const 
                               "an IP address or %any (names, subnets and ranges are not supported yet)");
     if (!any && a.family == 6 && a.a[0] == 0xfe && (a.a[1] & 0xc0) == 0x80)
         return load_bad_value(l, text, "an IPv6 address that is not of one link alone");
-    if (*count == ADDRS_MAX)
+    if ((local ? c->local_count : c->remote_count) == ADDRS_MAX)
         return load_refuse(l, "invalid value for: %s: more than %d addresses", l->key->name, ADDRS_MAX);
-    list[(*count)++] = a;
-    return 0;
+    return conn_add_addr(c, local, &a) ? 0 : no_memory(l);
 }
 
 int conn_local_addr(struct load *l, void *owner, const char *text)
 {
-    struct conn_config *c = owner;
-    return add_address(l, c->local_addrs, &c->local_count, text);
+    return add_address(l, owner, true, text);
 }
 
 int conn_remote_addr(struct load *l, void *owner, const char *text)
 {
-    struct conn_config *c = owner;
-    return add_address(l, c->remote_addrs, &c->remote_count, text);
+    return add_address(l, owner, false, text);
 }
 
 int conn_local_port(struct load *l, void *owner, const char *text)

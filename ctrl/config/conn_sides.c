@@ -157,6 +157,16 @@ int side_policy(struct load *l, void *owner, const char *text)
     return add_blob(l, &side(l)->cert_policy, slice_str(text));
 }
 
+static int set_id(struct load *l, enum auth_id which, const char *text)
+{
+    int rc = auth_set_id(side(l), which, text);
+    if (rc == -EMSGSIZE)
+        return load_refuse(l, "invalid value for: %s: longer than %d characters", l->key->name,
+                           ID_MAX_LEN - 1);
+    l->no_memory |= rc == -ENOMEM;
+    return rc;
+}
+
 int side_ca_id(struct load *l, void *owner, const char *text)
 {
     uint8_t der[DN_DER_MAX];
@@ -167,10 +177,19 @@ int side_ca_id(struct load *l, void *owner, const char *text)
             l, text,
             "a distinguished name, such as C=CH, O=Lab, CN=CA (other names of an authority are not "
             "supported yet)");
-    if (strlen(text) >= ID_MAX_LEN)
-        return load_refuse(l, "invalid value for: ca_id: longer than %d characters", ID_MAX_LEN - 1);
-    strcpy(side(l)->ca_id, text);
-    return 0;
+    return set_id(l, AUTH_CA_ID, text);
+}
+
+int side_eap_id(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    return set_id(l, AUTH_EAP_ID, text);
+}
+
+int side_aaa_id(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    return set_id(l, AUTH_AAA_ID, text);
 }
 
 // ---- what does not go together
@@ -184,22 +203,22 @@ static bool any_peer(const char *id)
 void side_finish(struct load *l, bool local, const struct vici_node *section)
 {
     struct auth_side *s = local ? &l->conn->local : &l->conn->remote;
-    bool given =
-        s->certs.count || s->cacerts.count || s->pubkeys.count || s->cert_policy.count || s->ca_id[0];
+    bool given = s->certs.count || s->cacerts.count || s->pubkeys.count || s->cert_policy.count ||
+                 auth_id(s, AUTH_CA_ID)[0];
     l->node = section;
     bool by_cert = s->auth == AUTH_PUBKEY || (s->auth == AUTH_EAP && s->eap_type == EAP_TLS);
     if (!by_cert && given)
         load_warn(l, "certificates and what they must have are without effect where auth = %s",
                   s->auth == AUTH_PSK ? "psk" : "eap-mschapv2");
     if (s->auth == AUTH_PUBKEY && !local && any_peer(s->id) && !s->certs.count && !s->cacerts.count &&
-        !s->pubkeys.count && !s->ca_id[0])
+        !s->pubkeys.count && !auth_id(s, AUTH_CA_ID)[0])
         load_refuse(
             l,
             "remote: any certificate of any authority would do: expected id = NAME, cacerts, ca_id, certs or "
             "pubkeys beside auth = pubkey");
-    if (s->auth != AUTH_EAP && s->eap_id[0])
+    if (s->auth != AUTH_EAP && auth_id(s, AUTH_EAP_ID)[0])
         load_warn(l, "%s: eap_id is without effect where auth is no EAP method", local ? "local" : "remote");
-    if (s->aaa_id[0] && (!local || s->eap_type != EAP_TLS)) {
+    if (auth_id(s, AUTH_AAA_ID)[0] && (!local || s->eap_type != EAP_TLS)) {
         l->key = key_find(local ? SEC_LOCAL : SEC_REMOTE, "aaa_id");
         load_refuse(l,
                     "invalid value for: aaa_id: it goes with auth = eap-tls of the local section: no other "
@@ -247,7 +266,7 @@ void sides_finish(struct load *l)
     if (both && (c->remote.eap_type != EAP_TLS || c->local.eap_type != EAP_TLS))
         load_refuse(l, "EAP at both ends is no proof but by eap-tls (RFC 5998): a password could be guessed "
                        "by whoever poses as the server");
-    else if (both && c->local.aaa_id[0])
+    else if (both && auth_id(&c->local, AUTH_AAA_ID)[0])
         load_refuse(l, "local: aaa_id does not go with EAP at both ends: the server's certificate is that of "
                        "its IKE identity");
     else if (!both && c->remote.auth == AUTH_EAP && c->local.auth != AUTH_PUBKEY)

@@ -118,6 +118,8 @@ X(child_tfc_padding)
 X(side_auth)
 X(side_policy)
 X(side_ca_id)
+X(side_eap_id)
+X(side_aaa_id)
 X(side_file)
 #undef X
 #define X(name) int name(struct load *l, void *owner, struct slice data);

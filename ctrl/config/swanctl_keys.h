@@ -70,19 +70,19 @@
     K(SIDE, pubkeys, BLOBS, OCTETS(side_pubkey), 0, "", "raw public keys, likewise") \
     K(SIDE, auth, WORD, ITEM(side_auth), 0, "pubkey", "`psk`, `eap-mschapv2`, `eap-tls`, or `pubkey`, `rsa`, `rsa/pss`, `ecdsa`, `ed25519`, `ed448` with bits and hashes: see above") \
     K(SIDE, id, TEXT, IN_CONN(side.id), ID_MAX_LEN, "the address; remote: any", "the identity")                                  \
-    K(SIDE, aaa_id, TEXT, IN_CONN(side.aaa_id), ID_MAX_LEN, "remote id", "local, with `eap-tls`: whom the server's certificate must be of")                                                                \
+    K(SIDE, aaa_id, WORD, ITEM(side_aaa_id), 0, "remote id", "local, with `eap-tls`: whom the server's certificate must be of")                                                                \
     K(SIDE, xauth_id, ONLY, NOTHING, empty, "id", "XAuth " IKEV1)                                                                \
     K(SIDE, groups, NEVER, NOTHING, 0, "", "group membership is " LATER)
 
 // What the chain of the peer's certificate must have; in the local section each is refused by name.
 #define LOCAL_CHAIN_KEYS(K) \
-    K(LOCAL, eap_id, TEXT, IN_CONN(local.eap_id), ID_MAX_LEN, "id", "the user name that we answer EAP by") \
+    K(LOCAL, eap_id, WORD, ITEM(side_eap_id), 0, "id", "the user name that we answer EAP by") \
     K(LOCAL, cacerts, NEVER, NOTHING, 0, "", OF_REMOTE) \
     K(LOCAL, cert_policy, NEVER, NOTHING, 0, "", OF_REMOTE) \
     K(LOCAL, ca_id, ONLY, NOTHING, empty, "", OF_REMOTE) \
     K(LOCAL, revocation, ONLY, NOTHING, only_relaxed, "relaxed", OF_REMOTE)
 #define REMOTE_CHAIN_KEYS(K) \
-    K(REMOTE, eap_id, TEXT, IN_CONN(remote.eap_id), ID_MAX_LEN, "id", "whose EAP passwords do, a pattern too; `%any`: everybody's. The peer then counts as who it shows to be") \
+    K(REMOTE, eap_id, WORD, ITEM(side_eap_id), 0, "id", "whose EAP passwords do, a pattern too; `%any`: everybody's. The peer then counts as who it shows to be") \
     K(REMOTE, cacerts, BLOBS, OCTETS(side_cacert), 0, "", "the chain ends at one of these; none: at any authority that is loaded") \
     K(REMOTE, cert_policy, ITEMS, ITEM(side_policy), 0, "", "OIDs, one of which the chain is good for") \
     K(REMOTE, ca_id, WORD, ITEM(side_ca_id), 0, "", "the distinguished name of an authority in the chain; `*` as a value stands for any") \

@@ -496,10 +496,10 @@ static void put_auth(struct vici_out *o, const char *name, const struct auth_sid
     if (s->auth == AUTH_EAP)
         vici_put(o, "eap-type", s->eap_type == EAP_TLS ? "TLS" : "MSCHAPV2");
     put_id(o, s);
-    if (s->aaa_id[0])
-        vici_put(o, "aaa_id", s->aaa_id);
-    if (s->eap_id[0])
-        vici_put(o, "eap_id", s->eap_id);
+    if (auth_id(s, AUTH_AAA_ID)[0])
+        vici_put(o, "aaa_id", auth_id(s, AUTH_AAA_ID));
+    if (auth_id(s, AUTH_EAP_ID)[0])
+        vici_put(o, "eap_id", auth_id(s, AUTH_EAP_ID));
     if (revocation[s->revocation % 3])
         vici_put(o, "revocation", revocation[s->revocation % 3]);
     vici_list(o, "groups");

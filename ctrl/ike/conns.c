@@ -88,7 +88,6 @@ void conn_unref(struct conn *c)
         free_spare(c);
         counts_put(c->counts);
         free(c->pending_ids);
-        free(c->blob);
         free(c->policies);
         free(c->pending);
         free(c->numbers);
@@ -254,11 +253,16 @@ static void class_put(struct ike *ike, struct conn_class *k)
     free(k);
 }
 
+static bool same_addrs(const struct addr *a, const struct addr *b, unsigned count)
+{
+    return !count || memcmp(a, b, count * sizeof(*a)) == 0;
+}
+
 static struct conn_group **group_find(struct ike *ike, const struct conn *c)
 {
     struct conn_group **at = &ike->groups;
     while (*at && ((*at)->class != c->class || (*at)->local_count != c->cfg.local_count ||
-                   memcmp((*at)->local, c->cfg.local_addrs, sizeof((*at)->local)) != 0))
+                   !same_addrs((*at)->local, c->cfg.local_addrs, c->cfg.local_count)))
         at = &(*at)->next;
     return at;
 }
@@ -272,7 +276,8 @@ static int group_add(struct ike *ike, struct conn *c)
             return -ENOMEM;
         g->class = c->class;
         g->local_count = c->cfg.local_count;
-        memcpy(g->local, c->cfg.local_addrs, sizeof(g->local));
+        for (unsigned i = 0; i < g->local_count; i++)
+            g->local[i] = c->cfg.local_addrs[i];
         g->order = c->order;
         *at = g;
     }

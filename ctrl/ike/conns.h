@@ -20,10 +20,9 @@ struct child_numbers {
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
     struct conn *next, *prev;
     unsigned refs;
-    uint8_t *blob; // as it was loaded, to see whether a reload changes anything
-    size_t blob_len;
-    struct conn_counts *counts;            // those of its name (counts.h)
-    struct child_numbers *numbers;         // of each child, in the configuration's order
+    uint8_t digest[32];            // SHA-256 of it as it was loaded, to see whether a reload changes anything
+    struct conn_counts *counts;    // those of its name (counts.h)
+    struct child_numbers *numbers; // of each child, in the configuration's order
     struct identity *local_id, *remote_id; // as long as they are
     struct table_node by_name;
     struct hash_node by_claim;   // by its peer's identity; of one that takes any peer

@@ -41,9 +41,9 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
     const struct conn_config *cfg = &c->cfg;
     struct identity id;
     if (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP &&
-        !identity_parse(cfg->remote_more->eap_id, &id))
+        !identity_parse(auth_id(cfg->remote_more, AUTH_EAP_ID), &id))
         return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
-                        cfg->remote_more->eap_id);
+                        auth_id(cfg->remote_more, AUTH_EAP_ID));
     if (cfg->remote.auth != AUTH_EAP)
         return 0;
     bool only = conn_eap_only(cfg) && cfg->local.eap_type == EAP_TLS && cfg->remote.eap_type == EAP_TLS;
@@ -51,9 +51,9 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
         return esp_fail(err, -EINVAL, "local.auth",
                         "with EAP we prove ourselves to whoever asks: that takes a certificate (pubkey), or "
                         "eap-tls at both ends");
-    if (!identity_parse(cfg->remote.eap_id, &id))
+    if (!identity_parse(auth_id(&cfg->remote, AUTH_EAP_ID), &id))
         return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
-                        cfg->remote.eap_id);
+                        auth_id(&cfg->remote, AUTH_EAP_ID));
     return 0;
 }
 
@@ -154,7 +154,7 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
         send_challenge(sa, b);
         return;
     }
-    if (!rounds_peer(sa)->eap_id[0])
+    if (!auth_id(rounds_peer(sa), AUTH_EAP_ID)[0])
         identity_copy(&e->user, sa->remote_id);
     if (!sa->hs->own && !own_auth_certs(sa, why, sizeof(why))) {
         fail(sa, why);
@@ -238,7 +238,7 @@ void eap_begin(struct task *t)
     t->msg = NULL;
     e->id = 1;
     // Some clients say another name than their IKE identity only where they are asked for it.
-    e->step = rounds_peer(sa)->eap_id[0] ? WAITS_FOR_IDENTITY : WAITS_FOR_RESPONSE;
+    e->step = auth_id(rounds_peer(sa), AUTH_EAP_ID)[0] ? WAITS_FOR_IDENTITY : WAITS_FOR_RESPONSE;
     sa->hs->eap = e;
     if (!may_prove(sa->ike, &sa->path.remote)) {
         fail(sa, "too many proofs that failed came from there, none is looked at for some seconds");
@@ -261,7 +261,7 @@ void eap_begin(struct task *t)
 static bool take_name(struct ike_sa *sa, struct slice name)
 {
     struct eap_session *e = sa->hs->eap;
-    const char *want = rounds_peer(sa)->eap_id;
+    const char *want = auth_id(rounds_peer(sa), AUTH_EAP_ID);
     struct identity pattern;
     if (!name.len || name.len > EAP_NAME_MAX)
         return false;
@@ -281,7 +281,7 @@ static bool take_name(struct ike_sa *sa, struct slice name)
 
 static void refuse_name(struct ike_sa *sa)
 {
-    const char *want = rounds_peer(sa)->eap_id;
+    const char *want = auth_id(rounds_peer(sa), AUTH_EAP_ID);
     char id[ID_TEXT_MAX], why[200];
     snprintf(why, sizeof(why), "the peer %s '%.60s', which is not whom %s '%.60s' allows",
              by_tls(sa) ? "says that it is" : "shows the password of", sa->hs->eap->name,

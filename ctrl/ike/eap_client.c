@@ -50,18 +50,20 @@ static bool is_name(const struct identity *id)
 
 static bool user_of(const struct auth_side *s, struct identity *out)
 {
-    return identity_parse(s->eap_id[0] ? s->eap_id : s->id, out) && is_name(out);
+    return identity_parse(auth_id(s, AUTH_EAP_ID)[0] ? auth_id(s, AUTH_EAP_ID) : s->id, out) && is_name(out);
 }
 
 static int check_side(const struct auth_side *s, struct esp_error *err)
 {
     struct identity id;
-    if (s->aaa_id[0] && (!identity_parse(s->aaa_id, &id) || identity_is_pattern(&id)))
-        return esp_fail(err, -EINVAL, "local.aaa_id", "'%.100s' is no server's identity", s->aaa_id);
+    if (auth_id(s, AUTH_AAA_ID)[0] &&
+        (!identity_parse(auth_id(s, AUTH_AAA_ID), &id) || identity_is_pattern(&id)))
+        return esp_fail(err, -EINVAL, "local.aaa_id", "'%.100s' is no server's identity",
+                        auth_id(s, AUTH_AAA_ID));
     if (!user_of(s, &id))
         return esp_fail(err, -EINVAL, "local.eap_id",
                         "'%.80s' is no user name: expected local.eap_id or local.id to be one",
-                        s->eap_id[0] ? s->eap_id : s->id);
+                        auth_id(s, AUTH_EAP_ID)[0] ? auth_id(s, AUTH_EAP_ID) : s->id);
     return 0;
 }
 
@@ -73,7 +75,7 @@ int eap_client_check(const struct conn *c, struct esp_error *err)
         return 0;
     if (second)
         return check_side(cfg->local_more, err);
-    if (cfg->remote.auth == AUTH_EAP && cfg->local.aaa_id[0])
+    if (cfg->remote.auth == AUTH_EAP && auth_id(&cfg->local, AUTH_AAA_ID)[0])
         return esp_fail(err, -EINVAL, "local.aaa_id",
                         "where EAP is all the server's proof its certificate is that of its IKE identity");
     if (cfg->remote.auth == AUTH_EAP ? !(tls && cfg->remote.eap_type == EAP_TLS)
@@ -263,7 +265,7 @@ static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
 static void tls_begun(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
-    const char *aaa = rounds_own(sa)->aaa_id;
+    const char *aaa = auth_id(rounds_own(sa), AUTH_AAA_ID);
     struct identity server;
     char why[200];
     static const uint8_t start = 0x20;

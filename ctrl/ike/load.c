@@ -89,15 +89,13 @@ static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_e
         return NULL;
     }
     c->refs = 1;
-    c->blob = malloc(blob.len ? blob.len : 1);
-    c->blob_len = blob.len;
-    bool good = c->blob && conn_read(&r, &c->cfg) && rd_done(&r);
+    struct cr_slice all = {blob.p, blob.len};
+    bool hashed = cr_sha256(&all, 1, c->digest) == 0, good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
     good = good && c->numbers;
-    if (good) {
+    if (good)
         name_peer(ike, c);
-        memcpy(c->blob, blob.p, blob.len);
-    } else if (!c->blob || r.no_memory || rd_done(&r))
+    else if (!hashed || r.no_memory || rd_done(&r))
         esp_fail(err, -ENOMEM, "", "no memory");
     else
         esp_fail(err, -EINVAL, "conn", "malformed connection");
@@ -366,7 +364,7 @@ static struct conn *newest(struct ike *ike, const char *name)
 
 static bool equal(const struct conn *a, const struct conn *b)
 {
-    return slice_eq(slice_of(a->blob, a->blob_len), slice_of(b->blob, b->blob_len));
+    return memcmp(a->digest, b->digest, sizeof(a->digest)) == 0;
 }
 
 static int put_in_place(struct ike *ike, struct conn *c)

@@ -61,14 +61,16 @@ static int check_side(const struct auth_side *s, const struct identity *id, stru
     size_t len;
     if (s->auth != AUTH_PUBKEY && !(s->auth == AUTH_EAP && s->eap_type == EAP_TLS))
         return 0;
-    if ((s->auth == AUTH_EAP && s->eap_id[0] ? strcmp(s->eap_id, "%any") == 0 : id->type == ID_ANY) &&
+    if ((s->auth == AUTH_EAP && auth_id(s, AUTH_EAP_ID)[0] ? strcmp(auth_id(s, AUTH_EAP_ID), "%any") == 0
+                                                           : id->type == ID_ANY) &&
         !s->certs.count && !s->cacerts.count && !s->pubkeys.count)
         return esp_fail(
             err, -EINVAL, "remote",
             "whoever has any trusted certificate would be let in: give remote.id, cacerts, certs or "
             "pubkeys");
-    if (s->ca_id[0] && dn_parse(s->ca_id, dn, sizeof(dn), &len) != 0)
-        return esp_fail(err, -EINVAL, "remote.ca_id", "'%.100s' is not a distinguished name", s->ca_id);
+    if (auth_id(s, AUTH_CA_ID)[0] && dn_parse(auth_id(s, AUTH_CA_ID), dn, sizeof(dn), &len) != 0)
+        return esp_fail(err, -EINVAL, "remote.ca_id", "'%.100s' is not a distinguished name",
+                        auth_id(s, AUTH_CA_ID));
     if (check_blobs(&s->certs, PKI_X509, "remote.certs", err) != 0 ||
         check_blobs(&s->cacerts, PKI_CA, "remote.cacerts", err) != 0 ||
         check_blobs(&s->pubkeys, PKI_PUBKEY, "remote.pubkeys", err) != 0)
@@ -262,8 +264,8 @@ static void rules_of(const struct ike_sa *sa, struct lists *l, struct pki_rules 
                             .rsa_bits = s->rsa_bits,
                             .ecdsa_bits = s->ecdsa_bits,
                             .cert_hashes = s->cert_hashes,
-                            .trust_loaded = id.type != ID_ANY || s->eap_id[0]};
-    if (s->ca_id[0] && dn_parse(s->ca_id, l->ca_id, sizeof(l->ca_id), &len) == 0)
+                            .trust_loaded = id.type != ID_ANY || auth_id(s, AUTH_EAP_ID)[0]};
+    if (auth_id(s, AUTH_CA_ID)[0] && dn_parse(auth_id(s, AUTH_CA_ID), l->ca_id, sizeof(l->ca_id), &len) == 0)
         r->ca_id = slice_of(l->ca_id, len);
     for (unsigned i = 0; i < s->cert_policy.count; i++) {
         struct slice text = blobs_at(&s->cert_policy, i);

@@ -17,12 +17,6 @@
 
 enum { STATE_VERSION = 1 };
 
-static bool digest_of(const struct conn *c, uint8_t out[SESSION_DIGEST])
-{
-    struct cr_slice blob = {c->blob, c->blob_len};
-    return cr_sha256(&blob, 1, out) == 0;
-}
-
 void session_free(struct session *s)
 {
     if (!s)
@@ -57,7 +51,9 @@ struct session *session_of(const struct ike_sa *sa, const struct identity *said)
     s->said = identity_dup(said ? said : sa->remote_id);
     for (unsigned i = 0; i < 2; i++)
         s->standing[i] = pki_standing_ref(sa->standing[i]);
-    if (digest_of(sa->conn, s->digest) && s->local && s->remote && s->said)
+    _Static_assert(sizeof(s->digest) == sizeof(sa->conn->digest), "SHA-256");
+    memcpy(s->digest, sa->conn->digest, sizeof(s->digest));
+    if (s->local && s->remote && s->said)
         return s;
     session_free(s);
     return NULL;
@@ -165,9 +161,8 @@ static const char *ended(struct ike *ike, const struct session *s)
 
 struct conn *session_conn(struct ike *ike, const struct session *s, char *why, size_t size)
 {
-    uint8_t digest[SESSION_DIGEST];
     struct conn *c = conn_find(ike, s->conn);
-    const char *no = !c || !digest_of(c, digest) || memcmp(digest, s->digest, sizeof(digest)) != 0
+    const char *no = !c || memcmp(c->digest, s->digest, sizeof(c->digest)) != 0
                          ? "its connection is not loaded any more, or another one now"
                          : ended(ike, s);
     snprintf(why, size, "%s", no ? no : "");

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int blobs_add(struct blobs *l, struct slice s)
 {
@@ -62,8 +63,35 @@ static void blobs_read(struct reader *r, struct blobs *l)
 #define SIDE_BLOBS(F)   F(certs) F(cacerts) F(pubkeys) F(cert_policy)
 // clang-format on
 
+const char *auth_id(const struct auth_side *s, enum auth_id which)
+{
+    return s->ids[which] ? s->ids[which] : "";
+}
+
+int auth_set_id(struct auth_side *s, enum auth_id which, const char *id)
+{
+    if (strlen(id) >= ID_MAX_LEN)
+        return -EMSGSIZE;
+    char *copy = id[0] ? strdup(id) : NULL;
+    if (id[0] && !copy)
+        return -ENOMEM;
+    free(s->ids[which]);
+    s->ids[which] = copy;
+    return 0;
+}
+
+static void read_id(struct reader *r, struct auth_side *s, enum auth_id which)
+{
+    char id[ID_MAX_LEN];
+    rd_cstr(r, id, sizeof(id));
+    if (!r->bad && auth_set_id(s, which, id) != 0)
+        rd_no_memory(r);
+}
+
 void auth_side_clear(struct auth_side *s)
 {
+    for (unsigned i = 0; i < AUTH_IDS; i++)
+        free(s->ids[i]);
 #define F(name) blobs_clear(&s->name);
     SIDE_BLOBS(F)
 #undef F
@@ -73,9 +101,8 @@ void auth_side_clear(struct auth_side *s)
 void auth_side_write(struct writer *w, const struct auth_side *s)
 {
     wr_cstr(w, s->id);
-    wr_cstr(w, s->ca_id);
-    wr_cstr(w, s->eap_id);
-    wr_cstr(w, s->aaa_id);
+    for (unsigned i = 0; i < AUTH_IDS; i++)
+        wr_cstr(w, auth_id(s, (enum auth_id)i));
 #define F(kind, name) wr_##kind(w, s->name);
     SIDE_SCALARS(F)
 #undef F
@@ -88,9 +115,8 @@ void auth_side_read(struct reader *r, struct auth_side *s)
 {
     memset(s, 0, sizeof(*s));
     rd_cstr(r, s->id, sizeof(s->id));
-    rd_cstr(r, s->ca_id, sizeof(s->ca_id));
-    rd_cstr(r, s->eap_id, sizeof(s->eap_id));
-    rd_cstr(r, s->aaa_id, sizeof(s->aaa_id));
+    for (unsigned i = 0; i < AUTH_IDS; i++)
+        read_id(r, s, (enum auth_id)i);
 #define F(kind, name) s->name = rd_##kind(r);
     SIDE_SCALARS(F)
 #undef F

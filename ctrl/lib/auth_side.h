@@ -32,17 +32,20 @@ int blobs_add(struct blobs *l, struct slice s);
 void blobs_clear(struct blobs *l);
 struct slice blobs_at(const struct blobs *l, unsigned i);
 
+enum auth_id {   // beside the identity; most connections have none of them
+    AUTH_CA_ID,  // an authority's subject that the chain must hold; empty: any that is trusted
+    AUTH_EAP_ID, // of AUTH_EAP. local: the user name; remote: whose passwords do; empty: the IKE identity,
+                 // and that alone
+    AUTH_AAA_ID, // local, of EAP-TLS: whom the server's certificate must be of; empty: its IKE identity
+    AUTH_IDS
+};
+
 struct auth_side {
-    char id[ID_MAX_LEN];     // charon's syntax; empty: the address (local), %any (remote)
-    char ca_id[ID_MAX_LEN];  // an authority's subject that the chain must hold; empty: any that is trusted
-    char eap_id[ID_MAX_LEN]; // of AUTH_EAP. local: the user name; remote: whose passwords do; empty: the IKE
-                             // identity, and that alone
-    char aaa_id[ID_MAX_LEN]; // local, of EAP-TLS: whom the server's certificate must be of; empty: its IKE
-                             // identity
-    uint32_t round;          // the order of several (RFC 4739)
-    uint8_t auth;            // enum auth_method
-    uint8_t eap_type;        // enum eap_type, of AUTH_EAP
-    uint8_t revocation;      // enum pki_revocation
+    char id[ID_MAX_LEN]; // charon's syntax; empty: the address (local), %any (remote)
+    uint32_t round;      // the order of several (RFC 4739)
+    uint8_t auth;        // enum auth_method
+    uint8_t eap_type;    // enum eap_type, of AUTH_EAP
+    uint8_t revocation;  // enum pki_revocation
     // Of AUTH_PUBKEY. 0: what ctrl/crypto takes where nothing is asked for.
     uint32_t schemes;              // enum cr_scheme_bit: what AUTH may be made with
     uint32_t cert_hashes;          // 1 << CR_HASH_...: what certificates of the chain may be signed with
@@ -50,7 +53,11 @@ struct auth_side {
     struct blobs certs;            // local: ours, the first that serves; remote: the peer's, pinned
     struct blobs cacerts, pubkeys; // authorities for this end alone; raw public keys (SubjectPublicKeyInfo)
     struct blobs cert_policy;      // OIDs as text, one of which the chain must be good for
+    char *ids[AUTH_IDS];           // auth_id and auth_set_id
 };
+const char *auth_id(const struct auth_side *s, enum auth_id which); // "": none
+// Copies it. -EMSGSIZE: ID_MAX_LEN octets or more; -ENOMEM.
+int auth_set_id(struct auth_side *s, enum auth_id which, const char *id);
 void auth_side_clear(struct auth_side *s); // frees what it holds and zeroes it
 void auth_side_write(struct writer *w, const struct auth_side *s);
 void auth_side_read(struct reader *r,

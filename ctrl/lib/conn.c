@@ -458,6 +458,18 @@ struct proposal *conn_room(struct proposal **proposals)
     return *proposals;
 }
 
+struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr *a)
+{
+    struct addr **list = local ? &c->local_addrs : &c->remote_addrs;
+    uint8_t *count = local ? &c->local_count : &c->remote_count;
+    struct addr *more = *count < ADDRS_MAX ? realloc(*list, (*count + 1u) * sizeof(*more)) : NULL;
+    if (!more)
+        return NULL;
+    *list = more;
+    more[*count] = *a;
+    return &more[(*count)++];
+}
+
 char *conn_add_pool(struct conn_config *c, const char *name)
 {
     char(*more)[NAME_MAX_LEN] =
@@ -485,6 +497,8 @@ void conn_clear(struct conn_config *c)
     }
     free(c->children);
     free(c->proposals);
+    free(c->local_addrs);
+    free(c->remote_addrs);
     free(c->pools);
     auth_side_clear(&c->local);
     auth_side_clear(&c->remote);
@@ -547,12 +561,21 @@ static void pools_read(struct reader *r, struct conn_config *c)
     }
 }
 
+static void ends_read(struct reader *r, struct conn_config *c, bool local)
+{
+    struct addr a[ADDRS_MAX];
+    uint8_t count = addrs_read(r, a, ADDRS_MAX);
+    for (unsigned i = 0; i < count && !r->bad; i++)
+        if (!conn_add_addr(c, local, &a[i]))
+            rd_no_memory(r);
+}
+
 bool conn_read(struct reader *r, struct conn_config *c)
 {
     memset(c, 0, sizeof(*c));
     rd_cstr(r, c->name, sizeof(c->name));
-    c->local_count = addrs_read(r, c->local_addrs, ADDRS_MAX);
-    c->remote_count = addrs_read(r, c->remote_addrs, ADDRS_MAX);
+    ends_read(r, c, true);
+    ends_read(r, c, false);
     c->proposal_count = proposals_read(r, &c->proposals);
     auth_side_read(r, &c->local);
     auth_side_read(r, &c->remote);

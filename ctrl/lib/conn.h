@@ -91,7 +91,7 @@ struct child_config {
 struct conn_config {
     char name[NAME_MAX_LEN];
     uint8_t local_count, remote_count;
-    struct addr local_addrs[ADDRS_MAX], remote_addrs[ADDRS_MAX]; // none: %any
+    struct addr *local_addrs, *remote_addrs; // none: %any. Allocated, as many as there are: conn_add_addr
     uint16_t local_port, remote_port; // 0: the default; local: 500 stands for --port, 4500 for --port-nat-t
     uint8_t proposal_count;
     struct proposal *proposals; // IKE; allocated, as many as there are, or with conn_room PROPOSALS_MAX
@@ -120,7 +120,9 @@ struct conn_config {
 void conn_clear(struct conn_config *c); // frees what it holds and zeroes it
 // Room for PROPOSALS_MAX proposals, in which there may be some; NULL: no memory.
 struct proposal *conn_room(struct proposal **proposals);
-// Behind the others, which move; NULL: there are POOLS_MAX, or no memory.
+// Behind the others, which move; NULL: there are ADDRS_MAX, or no memory.
+struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr *a);
+// Likewise; NULL: there are POOLS_MAX, or no memory.
 char *conn_add_pool(struct conn_config *c, const char *name);
 struct ts_list *ts_room(struct ts_list **l); // likewise for TS_MAX selectors
 // A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.

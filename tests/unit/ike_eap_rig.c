@@ -102,16 +102,16 @@ void eap_load_side(struct pair *p, int side, const struct eap_names *n)
     if (side) {
         assert_int_equal(blobs_add(&c.local.certs, pki_read("b.der")), 0);
         snprintf(c.remote.id, sizeof(c.remote.id), "%s", n->server_ike);
-        snprintf(c.remote.eap_id, sizeof(c.remote.eap_id), "%s", n->server_eap);
+        assert_int_equal(auth_set_id(&c.remote, AUTH_EAP_ID, n->server_eap), 0);
         c.remote.revocation = n->revocation;
         if (n->cert && strcmp(n->server_eap, "%any") == 0)
             assert_int_equal(blobs_add(&c.remote.cacerts, pki_read("ca.der")), 0);
     } else {
         if (n->cert)
             assert_int_equal(blobs_add(&c.local.certs, file(n->cert, "der")), 0);
-        snprintf(c.local.aaa_id, sizeof(c.local.aaa_id), "%s", n->aaa_id ? n->aaa_id : "");
+        assert_int_equal(auth_set_id(&c.local, AUTH_AAA_ID, n->aaa_id ? n->aaa_id : ""), 0);
         snprintf(c.local.id, sizeof(c.local.id), "%s", n->client_ike);
-        snprintf(c.local.eap_id, sizeof(c.local.eap_id), "%s", n->client_eap);
+        assert_int_equal(auth_set_id(&c.local, AUTH_EAP_ID, n->client_eap), 0);
     }
     if (eap_with_ppk) {
         p->s[side].ike->set.ppk_intermediate = true;

@@ -382,13 +382,17 @@ void pair_default_conn(struct conn_config *c, int side)
     snprintf(c->local.id, sizeof(c->local.id), side ? "b.test" : "a.test");
     snprintf(c->remote.id, sizeof(c->remote.id), side ? "a.test" : "b.test");
     c->local.auth = c->remote.auth = AUTH_PSK;
+    // Until the next call for that side:
+    static struct addr addrs[2][2][ADDRS_MAX];
+    memset(addrs[side], 0, sizeof(addrs[side]));
+    c->local_addrs = addrs[side][0];
+    c->remote_addrs = addrs[side][1];
     c->local_count = c->remote_count = 1;
     addr_parse(ADDRS[side], &c->local_addrs[0]);
     addr_parse(ADDRS[1 - side], &c->remote_addrs[0]);
     c->unique = UNIQUE_REPLACE;
     c->keyingtries = 1;
     c->proposal_count = 1;
-    // Until the next call for that side:
     static struct proposal proposals[2][2][PROPOSALS_MAX];
     static struct child_config child[2];
     static struct ts_list selectors[2][2];

@@ -172,7 +172,7 @@ static void test_auth_and_rules_are_handed_on(void **state)
     assert_int_equal(conn.remote.cert_hashes, 1u << CR_HASH_SHA384);
     assert_int_equal(conn.remote.revocation, PKI_IFURI);
     assert_true(slice_eq(blobs_at(&conn.remote.cert_policy, 0), slice_str("1.3.6.1.4.1.9")));
-    assert_string_equal(conn.remote.ca_id, "C=CH, O=Lab, CN=*");
+    assert_string_equal(auth_id(&conn.remote, AUTH_CA_ID), "C=CH, O=Lab, CN=*");
 }
 
 // ---- what is refused
@@ -357,13 +357,13 @@ static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
     remote_first = false;
     struct more name = {LOCAL, "eap_id", slice_str("bob"), false, NULL};
     assert_int_equal(load("eap-mschapv2", "pubkey", "east.lab", &name, 1), 0);
-    assert_string_equal(conn.local.eap_id, "bob");
+    assert_string_equal(auth_id(&conn.local, AUTH_EAP_ID), "bob");
     assert_string_equal(warnings, "");
     assert_int_equal(load("pubkey", "pubkey", "east.lab", &name, 1), 0);
     assert_non_null(strstr(warnings, "local: eap_id is without effect"));
     name.key = "aaa_id";
     assert_int_equal(load("eap-tls", "pubkey", "east.lab", &name, 1), 0);
-    assert_string_equal(conn.local.aaa_id, "bob");
+    assert_string_equal(auth_id(&conn.local, AUTH_AAA_ID), "bob");
     assert_true(conn.local.auth == AUTH_EAP && conn.local.eap_type == EAP_TLS);
     assert_string_equal(warnings, "");
     assert_refused(load("eap-mschapv2", "pubkey", "east.lab", &name, 1),

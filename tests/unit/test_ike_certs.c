@@ -231,7 +231,7 @@ static void test_connections_that_say_too_little_are_refused(void **state)
     load_refused(p, &c, "entry 1");
     certs_drop_conn(&c);
     certs_conn(&c, 1, "b");
-    snprintf(c.remote.ca_id, sizeof(c.remote.ca_id), "root");
+    assert_int_equal(auth_set_id(&c.remote, AUTH_CA_ID, "root"), 0);
     load_refused(p, &c, "distinguished name");
     certs_drop_conn(&c);
     certs_end(p);

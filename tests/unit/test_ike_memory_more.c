@@ -197,6 +197,7 @@ static struct pair *with_two_rounds(uint8_t unique, pair_tune how)
         pair_load(p, i, &c);
         c.children = NULL; // these are the rig's
         c.pools = NULL;
+        c.local_addrs = c.remote_addrs = NULL;
         c.proposals = NULL;
         c.child_count = 0;
         conn_clear(&c);

@@ -499,7 +499,7 @@ static void test_a_cookie_is_asked_for_and_brought(void **state)
 static void tune_any(struct conn_config *c, int side)
 {
     if (side == 1) { // "%any", as swanctl sends it
-        memset(c->remote_addrs, 0, sizeof(c->remote_addrs));
+        memset(c->remote_addrs, 0, sizeof(c->remote_addrs[0]));
         c->remote_count = 1;
     }
 }

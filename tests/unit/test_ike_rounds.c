@@ -79,6 +79,7 @@ static void load_as(struct pair *p, int side, const struct ends *e)
     pair_load(p, side, &c);
     c.children = NULL; // these are the rig's
     c.pools = NULL;
+    c.local_addrs = c.remote_addrs = NULL;
     c.proposals = NULL;
     c.child_count = 0;
     conn_clear(&c);

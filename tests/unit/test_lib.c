@@ -173,7 +173,7 @@ static void fill_side(struct auth_side *s, uint8_t auth)
     s->rsa_bits = 3072;
     s->ecdsa_bits = 384;
     s->revocation = PKI_STRICT;
-    strcpy(s->ca_id, "C=CH, CN=root");
+    assert_int_equal(auth_set_id(s, AUTH_CA_ID, "C=CH, CN=root"), 0);
     assert_int_equal(blobs_add(&s->certs, slice_str("a certificate")), 0);
     assert_int_equal(blobs_add(&s->certs, slice_str("another")), 0);
     assert_int_equal(blobs_add(&s->cacerts, slice_str("its authority")), 0);
@@ -195,6 +195,8 @@ static void assert_sides_equal(const struct auth_side *a, const struct auth_side
     assert_blobs_equal(&a->cacerts, &b->cacerts);
     assert_blobs_equal(&a->pubkeys, &b->pubkeys);
     assert_blobs_equal(&a->cert_policy, &b->cert_policy);
+    for (unsigned i = 0; i < AUTH_IDS; i++)
+        assert_string_equal(auth_id(a, (enum auth_id)i), auth_id(b, (enum auth_id)i));
 }
 
 static void test_lists_of_octets_refuse_what_they_have_no_room_for(void **state)
@@ -228,7 +230,8 @@ static void test_a_connection_and_its_child_are_small(void **state)
 {
     (void)state;
     assert_true(sizeof(struct child_config) <= 384);
-    assert_true(sizeof(struct conn_config) <= 4096);
+    assert_true(sizeof(struct conn_config) <= 1432);
+    assert_true(sizeof(struct auth_side) <= 368);
 }
 
 static void test_connection_written_and_read_is_the_same_and_every_cut_is_refused(void **state)
@@ -237,8 +240,11 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     static uint8_t buf[65536];
     static struct conn_config c, d;
     strcpy(c.name, "site");
-    c.local_count = 1;
-    addr_parse("10.10.0.1", &c.local_addrs[0]);
+    struct addr a;
+    addr_parse("10.10.0.1", &a);
+    assert_non_null(conn_add_addr(&c, true, &a));
+    assert_non_null(conn_add_addr(&c, false, &(struct addr){0}));
+    assert_non_null(conn_add_addr(&c, false, &a));
     strcpy(c.remote.id, "east.example");
     fill_side(&c.local, AUTH_PSK);
     fill_side(&c.remote, AUTH_PUBKEY);
@@ -290,6 +296,11 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     memset(&c_rest.remote, 0, sizeof(c_rest.remote));
     memset(&d_rest.local, 0, sizeof(d_rest.local));
     memset(&d_rest.remote, 0, sizeof(d_rest.remote));
+    assert_true(d.local_count == 1 && addr_eq(&d.local_addrs[0], &c.local_addrs[0]));
+    assert_true(d.remote_count == 2 && addr_eq(&d.remote_addrs[1], &c.remote_addrs[1]));
+    assert_true(malloc_usable_size(d.local_addrs) < 2 * sizeof(struct addr));
+    c_rest.local_addrs = d_rest.local_addrs = NULL;
+    c_rest.remote_addrs = d_rest.remote_addrs = NULL;
     assert_memory_equal(&c_rest, &d_rest, offsetof(struct conn_config, children));
     conn_clear(&d);
     for (size_t n = 0; n < w.len; n++) {
