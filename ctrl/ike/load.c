@@ -71,12 +71,17 @@ static int check(struct conn *c, struct esp_error *err)
     return 0;
 }
 
-// By a part of what it was read from; c->blob has room for that.
-static void name_peer(const struct ike *ike, struct conn *c)
+// By a part of what it was read from, of `len` octets. False: no memory.
+static bool name_peer(const struct ike *ike, struct conn *c, size_t len)
 {
-    struct writer w = writer_of(c->blob, c->blob_len);
+    uint8_t *buf = malloc(len ? len : 1);
+    struct writer w = writer_of(buf, len);
+    if (!buf)
+        return false;
     conn_peer_write(&w, &c->cfg);
-    c->peer = w.bad ? 0 : hash_bytes(ike->peer_salt, c->blob, w.len);
+    c->peer = w.bad ? 0 : hash_bytes(ike->peer_salt, buf, w.len);
+    free(buf);
+    return true;
 }
 
 // NULL: err says why.
@@ -92,12 +97,10 @@ static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_e
     struct cr_slice all = {blob.p, blob.len};
     bool hashed = cr_sha256(&all, 1, c->digest) == 0, good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
-    good = good && c->numbers;
-    if (good)
-        name_peer(ike, c);
-    else if (!hashed || r.no_memory || rd_done(&r))
+    good = good && c->numbers && name_peer(ike, c, blob.len);
+    if (!good && (!hashed || r.no_memory || rd_done(&r)))
         esp_fail(err, -ENOMEM, "", "no memory");
-    else
+    else if (!good)
         esp_fail(err, -EINVAL, "conn", "malformed connection");
     if (!good || check(c, err) != 0) {
         conn_unref(c);
