@@ -25,6 +25,7 @@ enum kobj_action {
     // Marks what the TUN `ifindex` brings; drops ICMP errors of the kernel's own about that which do not go
     // there. IPv6: gives held packets another look at routes and policies.
     KHOOK_TURN,
+    KHOOK_GROUPS, // KDIR_FWD: multicast of src > dst is not forwarded; KDIR_OUT: but this is
 };
 enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
 
@@ -33,8 +34,8 @@ enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
 struct kobj {
     uint8_t kind, family; // family: 4 or 6
     uint8_t action;       // enum kobj_action. V of routes, XFRM policies and hooks
-    uint8_t dir;          // XFRM
-    uint8_t proto;        // rule, XFRM; 0: any
+    uint8_t dir;          // XFRM, hook of groups
+    uint8_t proto;        // rule, XFRM, hook of groups; 0: any
     uint8_t invert;       // rule: it holds for what does not match
     uint8_t src_len, dst_len;
     uint8_t src[16], dst[16];   // prefixes; a route has dst alone
@@ -110,5 +111,7 @@ struct kernel { // first in an implementation's own struct
 // Of what the TUN brings, where there are hooks: nothing from outside carries it to the policies. And of what
 // the kernel itself answers to that.
 #define KERNEL_MARK_FROM_TUN 0x20000000u
+// Of forwarded multicast that a policy lets pass.
+#define KERNEL_MARK_LET_GO 0x10000000u
 
 #endif

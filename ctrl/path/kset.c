@@ -386,6 +386,8 @@ static void leave_if_unasked(struct kset *s, struct entry *e)
 // one may get the number.
 static bool stays(const struct kobj *o)
 {
+    if (o->kind == KOBJ_HOOK)
+        return o->dst_len > 0;
     return o->kind == KOBJ_XFRM && !o->mark_mask && !o->ifindex;
 }
 

@@ -7,7 +7,9 @@
 //   contains it a rule and a table     per distinct local selector; in the table routes into the TUN by
 //   destination
 //   hooks (netfilter)      one a family: of the kernel's own errors about what the TUN has brought; and of
-//                          what programs of this machine send and receive by IPv6
+//                          what programs of this machine send and receive by IPv6. And one for each pair of
+//                          selectors with multicast in the remote one, which the kernel forwards without
+//                          asking XFRM
 #ifndef CTRL_PATH_KSET_H
 #define CTRL_PATH_KSET_H
 

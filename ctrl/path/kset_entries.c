@@ -38,7 +38,9 @@ const char *kobj_print(const struct kobj *o, char *buf, size_t size)
     prefix_print(o, true, s, sizeof(s));
     prefix_print(o, false, d, sizeof(d));
     ports_print(o, p, sizeof(p));
-    if (o->kind == KOBJ_HOOK)
+    if (o->kind == KOBJ_HOOK && o->dst_len)
+        snprintf(buf, size, "netfilter hook for multicast %s > %s%s", s, d, p);
+    else if (o->kind == KOBJ_HOOK)
         snprintf(buf, size, "netfilter hooks for IPv%u", o->family);
     else if (o->kind == KOBJ_RULE)
         snprintf(buf, size, "routing rule %u from %s%s table %u", o->priority, s, p, o->table);

@@ -404,6 +404,25 @@ static int one_link(const struct walk *w, const struct prefix *l, const struct p
     return rc ? rc : let_link(w, KDIR_IN, &links6[1], l, IPPROTO_ICMPV6, advertisements);
 }
 
+// What the kernel forwards for a multicast routing daemon it does not show to XFRM.
+static int groups(const struct walk *w, const struct prefix *l, const struct prefix *r)
+{
+    static const struct prefix all4 = {{224}, 4}, all6 = {{0xff}, 8};
+    const struct prefix *all = w->family == 6 ? &all6 : &all4;
+    bool lets = w->spec->action == POLICY_BYPASS,
+         within = r->len >= all->len && prefixes_overlap(r->addr, r->len, all->addr, all->len);
+    struct kobj o = {.kind = KOBJ_HOOK,
+                     .family = w->family,
+                     .action = KHOOK_GROUPS,
+                     .dir = lets ? KDIR_OUT : KDIR_FWD,
+                     .proto = w->proto};
+    if (!hooks_of(w) || (!within && !inside(all, r)) || (lets && (w->ports || w->opaque)))
+        return 0;
+    put_prefix(o.src, &o.src_len, l);
+    put_prefix(o.dst, &o.dst_len, within ? r : all);
+    return visit(w, &o, NULL);
+}
+
 // ---- rules and routes
 
 // Where in the window of priorities a rule is asked.
@@ -575,6 +594,8 @@ static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const 
 {
     bool takes = w->spec->action == POLICY_PROTECT;
     int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
+    if (rc == 0)
+        rc = groups(w, l, r);
     if (rc == 0 && takes)
         rc = one_link(w, l, r);
     if (rc == 0 && takes)

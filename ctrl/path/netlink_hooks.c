@@ -14,6 +14,9 @@
 //   quotes  the last at local output: ICMP errors with that mark, and answers by UDP to whom has asked, go
 //           into the TUN or nowhere. A program that has not chosen its source may answer from any address.
 //
+// And a table of its own for each hook of groups, its name made of ours and of what it is for: the last two
+// at forwarding, the first of which marks what is let go, and the other drops what has no such mark.
+//
 // Without what is IPv6's alone, or with that changed by somebody, more is dropped, never less. The others
 // hold something back, and are put back like anything else.
 #include <netinet/in.h> // before the kernel's own of the same
@@ -461,11 +464,117 @@ static void build(struct netlink_kernel *n, struct batch *b, const char *name, u
     put_envelope(n, b, NFNL_MSG_BATCH_END);
 }
 
+// ---- multicast that is forwarded
+
+struct packed { // what stands in the name
+    uint8_t dir, proto, src_len, dst_len, src[16], dst[16];
+};
+
+static void group_name(const struct netlink_kernel *n, const struct kobj *o, char *to, size_t size)
+{
+    struct packed k = {o->dir, o->proto, o->src_len, o->dst_len, {0}, {0}};
+    memcpy(k.src, o->src, 16);
+    memcpy(k.dst, o->dst, 16);
+    int at = snprintf(to, size, "%s-", n->hook_name);
+    for (size_t i = 0; i < sizeof(k); i++)
+        at += snprintf(to + at, size - (size_t)at, "%02x", ((const uint8_t *)&k)[i]);
+}
+
+static bool group_of(const struct netlink_kernel *n, const char *name, struct kobj *out)
+{
+    struct packed k;
+    size_t own = strlen(n->hook_name);
+    if (strncmp(name, n->hook_name, own) != 0 || name[own] != '-' || strlen(name + own + 1) != 2 * sizeof(k))
+        return false;
+    for (size_t i = 0; i < sizeof(k); i++) {
+        unsigned octet;
+        if (sscanf(name + own + 1 + 2 * i, "%2x", &octet) != 1)
+            return false;
+        ((uint8_t *)&k)[i] = (uint8_t)octet;
+    }
+    out->action = KHOOK_GROUPS;
+    out->dir = k.dir;
+    out->proto = k.proto;
+    out->src_len = k.src_len;
+    out->dst_len = k.dst_len;
+    memcpy(out->src, k.src, 16);
+    memcpy(out->dst, k.dst, 16);
+    return true;
+}
+
+static void put_bytes(struct nlmsghdr *h, uint16_t attr, const uint8_t *p, uint32_t len)
+{
+    struct nlattr *at = mnl_attr_nest_start(h, attr);
+    mnl_attr_put(h, NFTA_DATA_VALUE, len, p);
+    mnl_attr_nest_end(h, at);
+}
+
+static void address_is(struct nlmsghdr *h, uint8_t family, bool dst, const uint8_t *prefix, unsigned bits)
+{
+    static const uint8_t none[16];
+    uint32_t len = family == 6 ? 16 : 4;
+    uint8_t mask[16] = {0};
+    for (unsigned i = 0; i < bits; i++)
+        mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
+    load_bytes(h, NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, (family == 6 ? 8 : 12) + (dst ? len : 0), len);
+    struct expression e = expression(h, "bitwise");
+    put_be32(h, NFTA_BITWISE_SREG, NFT_REG_1);
+    put_be32(h, NFTA_BITWISE_DREG, NFT_REG_1);
+    put_be32(h, NFTA_BITWISE_LEN, len);
+    put_bytes(h, NFTA_BITWISE_MASK, mask, len);
+    put_bytes(h, NFTA_BITWISE_XOR, none, len);
+    expression_end(h, e);
+    e = expression(h, "cmp");
+    put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
+    put_be32(h, NFTA_CMP_OP, NFT_CMP_EQ);
+    put_bytes(h, NFTA_CMP_DATA, prefix, len);
+    expression_end(h, e);
+}
+
+static void group_chain(struct netlink_kernel *n, struct batch *b, const char *name, const struct kobj *o)
+{
+    struct nlattr *list;
+    bool lets = o->dir == KDIR_OUT;
+    chain(n, b, name, "groups", "filter", NF_INET_FORWARD, NF_IP6_PRI_LAST - (lets ? 2 : 1));
+    struct nlmsghdr *h = rule(n, b, name, "groups", 0, &list);
+    address_is(h, o->family, true, o->dst, o->dst_len);
+    address_is(h, o->family, false, o->src, o->src_len);
+    if (o->proto)
+        protocol_is(h, o->proto);
+    if (lets) {
+        mark(h, ~KERNEL_MARK_LET_GO, KERNEL_MARK_LET_GO);
+    } else {
+        load(h, NFT_META_MARK);
+        bitwise(h, KERNEL_MARK_LET_GO, 0);
+        compare(h, NFT_CMP_EQ, 0);
+        verdict_is(h, NF_DROP);
+    }
+    rule_end(b, h, list);
+}
+
+static int group_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+{
+    struct batch b = {.family = o->family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4};
+    char name[120];
+    group_name(n, o, name, sizeof(name));
+    begin(n, &b);
+    table(n, &b, name, NFT_MSG_NEWTABLE);
+    table(n, &b, name, NFT_MSG_DELTABLE);
+    if (add) {
+        table(n, &b, name, NFT_MSG_NEWTABLE);
+        group_chain(n, &b, name, o);
+    }
+    put_envelope(n, &b, NFNL_MSG_BATCH_END);
+    return talk(n, &b);
+}
+
 int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add)
 {
     struct batch b;
     if (!n->hooks)
         return add ? -EOPNOTSUPP : 0;
+    if (o->dst_len)
+        return group_change(n, o, add);
     int rc = add ? netlink_reflect_marks(o->family) : 0;
     if (rc < 0)
         return rc;
@@ -508,15 +617,20 @@ static const struct nlattr *attribute(const struct nlmsghdr *h, int type)
     return NULL;
 }
 
-static bool is_ours(const struct netlink_kernel *n, const struct nlmsghdr *h)
+static const char *name_of(const struct nlmsghdr *h)
 {
     const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) ||
         (m->nfgen_family != NFPROTO_IPV6 && m->nfgen_family != NFPROTO_IPV4) ||
         h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
-        return false;
+        return "";
     const struct nlattr *a = attribute(h, NFTA_TABLE_NAME);
-    return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 && !strcmp(mnl_attr_get_str(a), n->hook_name);
+    return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(a) : "";
+}
+
+static bool is_ours(const struct netlink_kernel *n, const struct nlmsghdr *h)
+{
+    return !strcmp(name_of(h), n->hook_name);
 }
 
 static uint8_t family_of(const struct nlmsghdr *h)
@@ -534,7 +648,7 @@ bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, 
     case NFT_MSG_NEWCHAIN:
     case NFT_MSG_DELCHAIN:
     case NFT_MSG_NEWRULE:
-    case NFT_MSG_DELRULE: return is_ours(n, h);
+    case NFT_MSG_DELRULE: return is_ours(n, h) || group_of(n, name_of(h), out);
     default: return false;
     }
 }
@@ -592,8 +706,35 @@ static int dump_family(struct netlink_kernel *n, uint8_t family,
     return rc;
 }
 
+struct groups {
+    const struct netlink_kernel *n;
+    void (*each)(void *ctx, const struct kobj *o);
+    void *ctx;
+};
+
+// A table whose rule is gone is none.
+static int one_group(const struct nlmsghdr *h, void *ctx)
+{
+    struct groups *g = ctx;
+    struct kobj o = {.kind = KOBJ_HOOK, .family = family_of(h)};
+    if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE && group_of(g->n, name_of(h), &o))
+        g->each(g->ctx, &o);
+    return 0;
+}
+
+static int dump_groups(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
+{
+    _Alignas(struct nlmsghdr) char buf[256];
+    struct groups g = {n, each, ctx};
+    struct nlmsghdr *h =
+        put_head(buf, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NFPROTO_UNSPEC, NLM_F_DUMP, 0);
+    return netlink_dump(n, n->hooks, h, one_group, &g);
+}
+
 int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
 {
     int rc = n->hooks ? dump_family(n, 4, each, ctx) : 0;
-    return rc == 0 && n->hooks ? dump_family(n, 6, each, ctx) : rc;
+    if (rc == 0 && n->hooks)
+        rc = dump_family(n, 6, each, ctx);
+    return rc == 0 && n->hooks ? dump_groups(n, each, ctx) : rc;
 }

@@ -196,6 +196,47 @@ static void test_own_errors_are_blocked_where_there_are_no_hooks(void **state)
     rig_down(&l);
 }
 
+static int hook_of_groups(const struct kernel_model *m, enum kobj_dir dir, uint8_t group, uint8_t len)
+{
+    const struct kobj key = {.kind = KOBJ_HOOK,
+                             .family = 4,
+                             .dir = (uint8_t)dir,
+                             .src_len = 16,
+                             .src = {10, 1},
+                             .dst_len = len,
+                             .dst = {group}};
+    return model_find(m, &key) != NULL;
+}
+
+// What the kernel forwards to groups it does not show to XFRM. What drops it stays when the daemon ends.
+static void test_own_groups_within_a_remote_selector_have_a_hook(void **state)
+{
+    const struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol all, some, pass, ports, none;
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&all, POLICY_PROTECT, 5, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
+    rig_pol(&some, POLICY_DISCARD, 5, "10.1.0.0/16", "239.0.0.0/8", 0, 0, 65535);
+    rig_pol(&pass, POLICY_BYPASS, 5, "10.1.0.0/16", "239.0.0.0/8", 0, 0, 65535);
+    rig_pol(&ports, POLICY_BYPASS, 5, "10.1.0.0/16", "238.0.0.0/8", 17, 53, 53);
+    rig_pol(&none, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_take(&l, &none);
+    assert_int_equal(rig_count_of(&l.m, KOBJ_HOOK, KHOOK_GROUPS), 0);
+    struct kset_hold *h = rig_take(&l, &some);
+    assert_true(hook_of_groups(&l.m, KDIR_FWD, 239, 8));
+    rig_drop(&l, h);
+    rig_take(&l, &all);
+    assert_true(hook_of_groups(&l.m, KDIR_FWD, 224, 4));
+    rig_take(&l, &pass);
+    assert_true(hook_of_groups(&l.m, KDIR_OUT, 239, 8));
+    rig_take(&l, &ports); // no port is looked at
+    assert_int_equal(rig_count_of(&l.m, KOBJ_HOOK, KHOOK_GROUPS), 2);
+    kset_close(l.s, true);
+    assert_true(hook_of_groups(&l.m, KDIR_FWD, 224, 4));
+    model_free(&l.m);
+}
+
 static const struct kobj *rule_by_mark(const struct kernel_model *m)
 {
     for (unsigned i = 0; i < m->count; i++)
@@ -364,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_own_hook_is_asked_for_by_what_is_protected_alone),
         cmocka_unit_test(test_own_errors_about_what_the_tun_brought_have_a_protected_source),
         cmocka_unit_test(test_own_errors_are_blocked_where_there_are_no_hooks),
+        cmocka_unit_test(test_own_groups_within_a_remote_selector_have_a_hook),
         cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),
         cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),
         cmocka_unit_test(test_own_hook_goes_at_an_orderly_end_and_what_trusts_it),
