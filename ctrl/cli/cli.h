@@ -31,6 +31,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(LEVEL, "--level", "N", "how much of the log: -1 nothing, 0 audit, 1 control (1), 2, 3, 4 more")          \
     X(LEASES, "--leases", "", "with each address that is or was given out")                                    \
     X(TYPE, "--type", "TYPE", "x509, x509ca, x509_crl, pubkey or ocsp_response alone")                         \
+    X(CLEAR, "--clear", "", "the credentials that the daemon has go first, also those of other files")          \
     X(RESET, "--reset", "", "set to zero after they are shown")                                                \
     X(HELP, "--help", "", "this text")                                                                         \
     X(VERSION, "--version", "", "the version")
@@ -109,6 +110,8 @@ int cmd_stats(struct cli *cli);
 int cmd_up(struct cli *cli);
 int cmd_down(struct cli *cli);
 int cmd_rekey(struct cli *cli);
+int cmd_load(struct cli *cli);
+int cmd_check(struct cli *cli);
 int cmd_log(struct cli *cli);
 int cmd_events(struct cli *cli);
 int cmd_completion(struct cli *cli);

@@ -36,6 +36,17 @@ const struct cli_command cli_commands[] = {
      "Those whose names have WORD in them. With --watch also how many a second.", SHOWS | O(RESET), 0, 1,
      cmd_counters},
     {"stats", "", "the daemon itself: version, uptime, processes, IKE SAs", "", SHOWS, 0, 0, cmd_stats},
+    {"check", "[FILE]...", "every fault of a swanctl.conf or settings file, with its line; nothing is loaded",
+     "With what it includes and the directories beside it. Without FILE $SWANCTL_DIR/swanctl.conf, or "
+     "/etc/swanctl/swanctl.conf.",
+     O(JSON), 0, CLI_OPERANDS, cmd_check},
+    {"load", "[FILE]", "a whole swanctl.conf, with the credentials beside it",
+     "All of it is read and checked first: a fault, each of which is named with its line, changes nothing. "
+     "Then certificates, keys, "
+     "secrets, authorities, pools and connections are sent, and what the file has no longer is unloaded. The "
+     "password of a key is "
+     "asked for on the terminal where no section of secrets has it. Without FILE as `check`.",
+     ASKS | O(CLEAR), 0, 1, cmd_load},
     {"up", "NAME...", "brings a tunnel up",
      NAMES "A connection's brings up each of its children. Ends when the SA is there, or with why it is not.",
      ASKS | O(IKE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_up},

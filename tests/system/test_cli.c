@@ -234,6 +234,154 @@ static void test_certificates_and_pools_as_they_are_loaded(void **state)
     json_decref(doc);
 }
 
+// ---- a whole file
+
+static const char credentials[] =
+    "cd %s/swanctl && mkdir -p x509 x509ca private pkcs8 && "
+    "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ca.example -days 30 -keyout ca.key -out "
+    "x509ca/ca.pem && "
+    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out private/a.pem && "
+    "openssl req -new -key private/a.pem -subj /CN=a.example -out a.csr && "
+    "openssl x509 -req -in a.csr -CA x509ca/ca.pem -CAkey ca.key -set_serial 7 -days 20 -out x509/a.pem && "
+    "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out b.key && "
+    "openssl pkcs8 -topk8 -in b.key -passout pass:geheim -out pkcs8/b.pem";
+static const char whole[] =
+    "connections {\n site {\n include body.conf\n }\n certs {\n remote_addrs = 10.10.0.9\n local {\n auth = "
+    "pubkey\n certs = a.pem\n }\n remote {\n auth = pubkey\n cacerts = ca.pem\n }\n children { c1 { "
+    "remote_ts = "
+    "10.9.0.0/16\n } c2 : defaults { remote_ts = 10.8.0.0/16\n } }\n }\n}\n"
+    "defaults {\n rekey_time = 1h\n}\n"
+    "secrets {\n ike-1 {\n id-a = west.example\n id-b = east.example\n secret = 0x736563726574\n }\n"
+    " eap-1 {\n id = carol\n secret = pass\n }\n pkcs8-b {\n file = b.pem\n secret = geheim\n }\n}\n"
+    "pools {\n road {\n addrs = 10.7.0.0/24\n dns = 10.7.0.1, 10.7.0.2\n }\n}\n"
+    "authorities {\n root {\n cacert = ca.pem\n crl_uris = http://10.10.0.9/a.crl\n }\n}\n";
+
+static void write_file(const struct site *s, const char *name, const char *text)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/swanctl/%s", s->dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void write_whole(const struct site *s, const struct site *peer)
+{
+    char body[500];
+    assert_int_equal(sh(credentials, s->dir), 0);
+    snprintf(
+        body, sizeof(body),
+        "remote_addrs = %s\nlocal_addrs = %s\nlocal {\n auth = psk\n id = %s\n}\nremote {\n auth = psk\n id "
+        "= "
+        "%s\n}\nchildren {\n net {\n local_ts = %s\n remote_ts = %s\n esp_proposals = aes256gcm16\n }\n}\n",
+        peer->outer, s->outer, s->id, peer->id, s->subnet, peer->subnet);
+    write_file(s, "body.conf", body);
+    write_file(s, "swanctl.conf", whole);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// All that the daemon lists, in the order of the lines.
+static char *everything(struct site *s)
+{
+    static const char *const lists[] = {"--list-conns", "--list-certs", "--list-pools", "--list-authorities"};
+    char *all = calloc(1, 262144), *in_order = calloc(1, 262144), *lines[256];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        assert_int_equal(swanctl(s, out, sizeof(out), "%s --raw", lists[i]), 0);
+        strcat(all, out);
+    }
+    for (char *line = strtok(all, "\n"); line && n < 256; line = strtok(NULL, "\n"))
+        lines[n++] = line;
+    qsort(lines, n, sizeof(lines[0]), by_text);
+    for (size_t i = 0; i < n; i++)
+        strcat(strcat(in_order, lines[i]), "\n");
+    free(all);
+    return in_order;
+}
+
+static void espalier_load(struct site *s, int status)
+{
+    char args[300];
+    snprintf(args, sizeof(args), "load %s/swanctl/swanctl.conf", s->dir);
+    espalier(s, status, args);
+}
+
+static bool start(struct site *s, struct site *peer, bool charon)
+{
+    static const struct tunnel_options more = {.charon_plugins =
+                                                   "x509 pkcs1 pkcs8 pubkey eap-mschapv2 revocation"};
+    return charon ? charon_start(&lab, s, peer, &more) : espalierd_start(&lab, s, peer, &plain, no_card);
+}
+
+static void load_as_swanctl_does(struct site *s, struct site *peer, bool charon)
+{
+    assert_true(start(s, peer, charon));
+    write_whole(s, peer);
+    assert_int_equal(swanctl(s, out, sizeof(out), "--load-all --noprompt"), 0);
+    char *by_swanctl = everything(s);
+    assert_true(stop(&s->daemon, SIGTERM, PATIENCE_MS));
+    assert_true(start(s, peer, charon)); // with the file of before
+    write_file(s, "swanctl.conf", whole);
+    espalier_load(s, 0);
+    assert_shows("loaded connection 'certs'\n");
+    assert_shows("2 certificates, 2 private keys, 2 secrets, 1 authority, 1 pool, 2 connections loaded\n");
+    char *by_espalier = everything(s);
+    assert_string_equal(by_espalier, by_swanctl);
+    assert_non_null(strstr(by_espalier, "c2 {mode=TUNNEL"));
+    free(by_swanctl);
+    free(by_espalier);
+    // swanctl finds nothing to unload of it
+    assert_int_equal(swanctl(s, out, sizeof(out), "--load-all --noprompt"), 0);
+    assert_null(strstr(out, "unloaded shared key"));
+    assert_null(strstr(out, "unloaded private key"));
+    assert_shows("successfully loaded 2 connections, 0 unloaded");
+    // a fault changes nothing, and the same file without half of it takes that away
+    char *before = everything(s);
+    write_file(s, "swanctl.conf", "connections { site { frobnicate = 1\n } }\n");
+    espalier_load(s, 2);
+    assert_shows("unknown option: frobnicate");
+    char *after = everything(s);
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
+    write_file(s, "swanctl.conf",
+               "connections {\n site {\n include body.conf\n }\n}\nsecrets {\n ike-1 {\n id-a = "
+               "west.example\n id-b = east.example\n secret = secret\n }\n pkcs8-b {\n file = b.pem\n "
+               "secret = geheim\n }\n}\n");
+    espalier_load(s, 0);
+    assert_shows("unloaded connection 'certs'\n");
+    assert_shows("unloaded pool 'road'\n");
+    assert_shows("unloaded authority 'root'\n");
+    assert_shows("unloaded secret 'eap-1'\n");
+    assert_null(strstr(out, "unloaded private key"));
+}
+
+static void test_load_by_espalierd_is_what_swanctl_loads(void **state)
+{
+    (void)state;
+    load_as_swanctl_does(&lab.west, &lab.east, false);
+}
+
+// With the secrets that espalier has sent, hexadecimal and as text.
+static void test_load_by_charon_is_what_swanctl_loads_and_a_tunnel_comes_up(void **state)
+{
+    (void)state;
+    if (!have_strongswan())
+        skip();
+    load_as_swanctl_does(&lab.east, &lab.west, true);
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
+    write_whole(&lab.west, &lab.east);
+    espalier_load(&lab.west, 0);
+    espalier(&lab.west, 0, "up net --timeout 20");
+    assert_shows("authentication of 'east.example' with pre-shared key successful");
+    assert_true(ping(&lab, &lab.west, &lab.east, 3));
+}
+
 // ---- as it happens
 
 static bool file_has(const char *path, const char *text)
@@ -304,6 +452,8 @@ int main(void)
         T(test_tunnel_by_espalierd_comes_up_is_rekeyed_and_goes),
         T(test_tunnel_by_charon_comes_up_is_rekeyed_and_goes),
         T(test_certificates_and_pools_as_they_are_loaded),
+        T(test_load_by_espalierd_is_what_swanctl_loads),
+        T(test_load_by_charon_is_what_swanctl_loads_and_a_tunnel_comes_up),
         T(test_log_and_events_as_they_happen_until_the_daemon_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,14 +102,25 @@ void fake_unknown(struct fake *f)
     send_type(f, VICI_CMD_UNKNOWN);
 }
 
+static void note_value(FILE *to, const struct vici_node *n)
+{
+    bool text = true;
+    for (size_t i = 0; i < n->len; i++)
+        text = text && n->value[i] >= ' ' && n->value[i] < 0x7f;
+    if (text)
+        fprintf(to, "%.*s", (int)n->len, (const char *)n->value);
+    else
+        fprintf(to, "(%zu octets)", n->len);
+}
+
 static void note_node(FILE *to, const struct vici_node *n)
 {
     for (const struct vici_node *k = n->child; k; k = k->next) {
         fprintf(to, "%s", n->kind == VICI_LIST ? (k == n->child ? "" : ",") : " ");
         if (k->kind == VICI_VALUE)
-            fprintf(to, "%s=%.*s", k->name, (int)k->len, (const char *)k->value);
-        else if (k->kind == VICI_ITEM)
-            fprintf(to, "%.*s", (int)k->len, (const char *)k->value);
+            fprintf(to, "%s=", k->name);
+        if (k->kind == VICI_VALUE || k->kind == VICI_ITEM)
+            note_value(to, k);
         else
             fprintf(to, "%s%s", k->name, k->kind == VICI_LIST ? "=[" : "{");
         if (k->child || k->kind == VICI_LIST || k->kind == VICI_SECTION)
