@@ -202,13 +202,24 @@ static void tell_child(struct ike *ike, uint32_t req, const char *conn, const st
     ipc_send(ike->chan[ROOM_CTL], MSG_CHILD_COUNTS, &m);
 }
 
+static bool starts(const struct conn_config *cfg)
+{
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        if (cfg->children[i].start_action == ACTION_START)
+            return true;
+    return false;
+}
+
 static void tell_conn(struct ike *ike, uint32_t req, const struct conn *c)
 {
     const struct conn_counts *k = c->counts;
     uint8_t failed[8 * IKE_FAILURE_COUNT];
     struct writer w = writer_of(failed, sizeof(failed));
-    struct msg_CONN_COUNTS m = {
-        .req = req, .up = k->up, .established = k->established, .rekeyed = k->rekeyed};
+    struct msg_CONN_COUNTS m = {.req = req,
+                                .starts = starts(&c->cfg),
+                                .up = k->up,
+                                .established = k->established,
+                                .rekeyed = k->rekeyed};
     for (unsigned i = 0; i < IKE_FAILURE_COUNT; i++)
         wr_u64(&w, k->failed[i]);
     m.failed = wr_written(&w);
@@ -230,7 +241,7 @@ void counts_list(struct ike *ike, const struct msg_COUNTS_LIST *m)
         rd_cstr(&r, name, sizeof(name));
         room = n < COUNTS_PAGE && ipc_has_room(ike->chan[ROOM_CTL]);
         const struct conn *c = r.bad || !room ? NULL : conn_find(ike, name);
-        if (c && c->counts)
+        if (c && c->counts && !conn_only_policies(&c->cfg)) // those that pass and drop are never up
             tell_conn(ike, m->req, c);
     }
     ipc_result(ike->chan[ROOM_CTL], m->req, room && !r.bad, "%s",

@@ -44,9 +44,9 @@
 // What has been counted of loaded connections: names, wr_cstr each, at most COUNTS_PAGE. -> CONN_COUNTS, the CHILD_COUNTS of its children ..., RESULT
 #define MSG_COUNTS_LIST_FIELDS(F) F(U32, req, 0) F(BLOB, names, 0)
 // ---- ike -> ctl (and on to metrics, with its req)
-// up: SAs that are there now. Totals are those of the name: they go on over a rekeying, an SA's end and a reload, as long as a
+// starts: it is to be up without anybody asking. up: SAs that are there now. Totals are those of the name: they go on over a rekeying, an SA's end and a reload, as long as a
 // connection of that name is loaded or an SA of it is there. failed: u64 each of IKE_FAILURE_LIST.
-#define MSG_CONN_COUNTS_FIELDS(F)  F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, up, 0) F(U64, established, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0)
+#define MSG_CONN_COUNTS_FIELDS(F)  F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U8, starts, 0) F(U32, up, 0) F(U64, established, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0)
 #define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(U64, failed, 0)
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \

@@ -97,6 +97,7 @@ static void on_conn(struct collect *c, const struct msg_CONN_COUNTS *m)
     if (!within(c, &c->conns, METRICS_MOST_CONNS))
         return;
     exposition_add(&c->e, FAM_CONNECTION_UP, &l, m->up > 0);
+    exposition_add(&c->e, FAM_CONNECTION_STARTS, &l, m->starts);
     exposition_add(&c->e, FAM_CONNECTION_SAS, &l, m->up);
     exposition_add(&c->e, FAM_CONNECTION_ESTABLISHED, &l, m->established);
     exposition_add(&c->e, FAM_CONNECTION_REKEYED, &l, m->rekeyed);

@@ -16,6 +16,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(PROCESS_VIRTUAL, GAUGE, "process_virtual_memory_bytes", "bytes", "process", "Address space of each process.") \
     X(PROCESS_START, GAUGE, "process_start_time_seconds", "seconds", "process", "When each process was started, since 1970.") \
     X(CONNECTION_UP, GAUGE, "espalier_connection_up", "", "connection", "Whether a loaded connection has an IKE SA that is up. Those that are down are listed too.") \
+    X(CONNECTION_STARTS, GAUGE, "espalier_connection_starts", "", "connection", "Whether it is to be up without anybody asking: a child has start_action = start.") \
     X(CONNECTION_SAS, GAUGE, "espalier_connection_ike_sas", "", "connection", "IKE SAs of a connection that are up.") \
     X(CONNECTION_ESTABLISHED, COUNTER, "espalier_connection_ike_sas_established", "", "connection", "IKE SAs of a connection that came up, without those of rekeyings.") \
     X(CONNECTION_REKEYED, COUNTER, "espalier_connection_ike_sas_rekeyed", "", "connection", "Rekeyings of a connection's IKE SAs, by either end.") \
@@ -57,7 +58,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(ENGINE_BYTES, COUNTER, "espalier_engine_bytes", "bytes", "engine, direction", "Octets of inner packets, by the engine that sealed or opened them.") \
     X(ENGINE_PACKETS, COUNTER, "espalier_engine_packets", "packets", "engine, direction", "Inner packets, likewise.") \
     X(CARD_PRESENT, GAUGE, "espalier_card_present", "", "", "Whether a card is in use.") \
-    X(CARD_COUNTER, GAUGE, "espalier_card_counter", "", "name", "What the card and its driver count, by the card's own names: from zero again where it was reset.") \
+    X(CARD_EVENTS, COUNTER, "espalier_card_events", "", "name", "What cards and their driver count, by the card's own names, as far as it was seen: a card that fails takes with it what it has counted since the scrape before.") \
     X(FAILOVERS, COUNTER, "espalier_failovers", "", "", "Cards that were left for software.") \
     X(FAILOVER_SAS, COUNTER, "espalier_failover_moved_sas", "", "", "SAs that went on in software.") \
     X(FAILOVER_RERUN, COUNTER, "espalier_failover_rerun_packets", "packets", "", "Packets that a card had and software did again.") \

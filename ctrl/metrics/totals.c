@@ -168,7 +168,7 @@ static void take(struct walk *w, const char *name, uint64_t value)
     } else if (!take_drop(w, name, value) && w->path) {
         struct labels l = labels_none();
         labels_add(&l, "name", name);
-        exposition_add(w->e, FAM_CARD_COUNTER, &l, value);
+        exposition_add(w->e, FAM_CARD_EVENTS, &l, value);
     }
 }
 

@@ -63,6 +63,7 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
     }
     en->e = e;
     en->state = ENGINE_READY;
+    card_totals_keep(&p->card_totals);
     en->ready_at = loop_now(p->loop);
     snprintf(en->name, sizeof(en->name), "%s", e->name);
     en->reason[0] = 0;

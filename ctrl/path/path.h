@@ -240,6 +240,7 @@ struct path {
     struct hash by_spi, by_id;
     struct spd spd;
     struct hash traffic; // by the names of connection and child
+    struct card_totals card_totals;
     struct worker worker[PATH_WORKERS];
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet

@@ -120,6 +120,17 @@ static void put_lost(struct text *t, const struct path *p)
     }
 }
 
+// What cards count, this one and those before it.
+static void put_cards(struct text *t, struct path *p)
+{
+    char buf[8192];
+    int n = path_card(p) ? path_card(p)->ops->counters(path_card(p), buf, sizeof(buf)) : 0;
+    if (n > 0 && (size_t)n < sizeof(buf))
+        card_totals_take(&p->card_totals, buf, (size_t)n);
+    for (unsigned i = 0; i < p->card_totals.count; i++)
+        put(t, p->card_totals.t[i].before + p->card_totals.t[i].now, "%s", p->card_totals.t[i].name);
+}
+
 void stats_counters(struct path *p, uint32_t req)
 {
     static struct text t;
@@ -171,11 +182,7 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, rerun), "failover_packets_rerun");
     put(&t, p->failover_detect_us, "failover_last_completion_to_detection_us");
     put(&t, p->failover_resume_us, "failover_detection_to_first_packet_us");
-    if (path_card(p)) {
-        int n = path_card(p)->ops->counters(path_card(p), t.buf + t.len, sizeof(t.buf) - t.len);
-        if (n > 0 && t.len + (size_t)n < sizeof(t.buf))
-            t.len += (size_t)n;
-    }
+    put_cards(&t, p);
     ipc_send(p->ctl, MSG_PATH_STATS_IS,
              &(struct msg_PATH_STATS_IS){.req = req, .counters = slice_of(t.buf, t.len)});
     ipc_result(p->ctl, req, true, "%s", "");

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctrl/path/traffic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctrl/path/path.h"
 
@@ -86,4 +88,46 @@ void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m)
                !room   ? "more connections than a page holds, or no room for them"
                : r.bad ? "malformed list"
                        : "");
+}
+
+// ---- cards
+
+void card_totals_keep(struct card_totals *c)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        c->t[i].before += c->t[i].now;
+        c->t[i].now = 0;
+    }
+}
+
+static void take_one(struct card_totals *c, const char *name, uint64_t value)
+{
+    unsigned i = 0;
+    while (i < c->count && strcmp(c->t[i].name, name) != 0)
+        i++;
+    if (i == CARD_TOTALS)
+        return;
+    if (i == c->count)
+        snprintf(c->t[c->count++].name, CARD_TOTAL_NAME, "%s", name);
+    if (value < c->t[i].now) // reset, and nobody said so
+        c->t[i].before += c->t[i].now;
+    c->t[i].now = value;
+}
+
+void card_totals_take(struct card_totals *c, const char *text, size_t len)
+{
+    while (len) {
+        char name[CARD_TOTAL_NAME], *end;
+        const char *stop = memchr(text, '\n', len), *blank = memchr(text, ' ', len);
+        size_t n = blank ? (size_t)(blank - text) : 0;
+        if (!stop || !n || blank > stop || n >= sizeof(name))
+            return;
+        memcpy(name, text, n);
+        name[n] = 0;
+        uint64_t value = strtoull(blank + 1, &end, 10);
+        if (end == stop)
+            take_one(c, name, value);
+        len -= (size_t)(stop + 1 - text);
+        text = stop + 1;
+    }
 }

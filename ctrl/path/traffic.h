@@ -16,6 +16,19 @@ struct traffic {
     char names[];   // the connection's, then the child's, each with its zero
 };
 
+// What cards have counted, by their own names: a card counts from zero where it is reset or another one takes
+// its place, and what it had counted until then, as far as it has been seen, is kept.
+enum { CARD_TOTALS = 80, CARD_TOTAL_NAME = 40 };
+struct card_totals { // all zero: empty
+    unsigned count;
+    struct {
+        char name[CARD_TOTAL_NAME];
+        uint64_t before, now;
+    } t[CARD_TOTALS];
+};
+void card_totals_take(struct card_totals *c, const char *text, size_t len); // "name value\n" lines
+void card_totals_keep(struct card_totals *c);                               // it counts from zero from now on
+
 struct traffic *traffic_get(struct path *p, const char *conn, const char *child); // NULL: no memory
 struct traffic *traffic_ref(struct traffic *t);
 void traffic_put(struct path *p, struct traffic *t);                 // may be NULL

@@ -265,6 +265,12 @@ static void test_fetch_whose_calls_fail_at_the_start(void **state)
     starts("fetch");
 }
 
+static void test_metrics_whose_calls_fail_at_the_start(void **state)
+{
+    (void)state;
+    starts("metrics");
+}
+
 // ---- of one that serves
 
 static void serve(void)
@@ -436,7 +442,7 @@ static int begin(void **state)
     snprintf(path, sizeof(path), "%s/inject", lab.west.dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, sizeof(*told)) < 0 ||
-        sh("echo 'charon { retransmit_tries = 3 }' >%s", config))
+        sh("echo 'charon { retransmit_tries = 3 } espalierd { metrics = 9909 }' >%s", config))
         return -1;
     told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
@@ -467,6 +473,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_keys_whose_calls_fail_at_the_start, anew),
         cmocka_unit_test_setup(test_path_whose_calls_fail_at_the_start, anew),
         cmocka_unit_test_setup(test_fetch_whose_calls_fail_at_the_start, anew),
+        cmocka_unit_test_setup(test_metrics_whose_calls_fail_at_the_start, anew),
         cmocka_unit_test_setup(test_supervisor_whose_calls_fail_when_settings_are_read_again, anew),
         cmocka_unit_test_setup(test_supervisor_whose_calls_fail_when_fetch_is_started_again, anew),
         cmocka_unit_test_setup(test_fetch_whose_calls_fail_when_it_is_started_again, anew),

@@ -23,7 +23,7 @@
 #include "tests/system/steps.h"
 
 #define PORT  "9909"
-#define PLACE ("metrics=127.0.0.1:" PORT)
+#define PLACE "metrics=127.0.0.1:9909"
 
 static const char down_connection[] =
     "connections { down { remote_addrs = 10.10.0.77\n keyingtries = 1\n local { auth = psk\n id = a }\n "
@@ -152,13 +152,24 @@ static void test_scrape_is_what_prometheus_reads(void **state)
     expect("espalier_ike_handshake_seconds_bucket{le=\"+Inf\"}", 1);
     double began = value_of("process_start_time_seconds{process=\"ike\"}");
     assert_true(began > 1.7e9 && value_of("process_resident_memory_bytes{process=\"path\"}") > 1e6);
-    assert_null(strstr(scraped, "espalier_card_counter")); // a line of path's that nobody here knows
+    assert_null(strstr(scraped, "espalier_card_events")); // a line of path's that nobody here knows
     assert_true(scrape_form("text", "text/plain;version=0.0.4"));
     assert_true(value_of("espalier_ike_sas{}") >= 1);
     if (sh("command -v promtool") == 0)
         assert_int_equal(sh("promtool check metrics <%s/scrape", lab.dir), 0);
     else
         print_message("skip: promtool is not installed\n");
+}
+
+static void test_alerts_fire_when_they_are_to(void **state)
+{
+    (void)state;
+    if (sh("command -v promtool") != 0) {
+        print_message("skip: promtool is not installed\n");
+        skip();
+    }
+    assert_int_equal(sh("promtool check rules ctrl/metrics/alerts.yml"), 0);
+    assert_int_equal(sh("promtool test rules tests/system/alerts_test.yml"), 0);
 }
 
 static void test_counts_are_those_of_what_was_sent_over_a_rekeying_and_an_end(void **state)
@@ -239,6 +250,31 @@ static void test_each_sa_is_told_of_where_that_is_asked_for(void **state)
     expect(sample, 3);
     assert_non_null(strstr(scraped, "engine=\"software\""));
     assert_non_null(strstr(scraped, "espalier_ike_sa_info{connection=\"site\""));
+}
+
+// ---- certificates
+
+static void test_certificate_says_when_it_ends(void **state)
+{
+    (void)state;
+    char out[64], sample[300];
+    assert_int_equal(
+        sh("mkdir -p %s/swanctl/x509ca && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+           "-nodes "
+           "-days 30 -subj '/O=A \"quoted\" name/CN=ca' -keyout %s/ca.key -out %s/swanctl/x509ca/ca.pem",
+           lab.west.dir, lab.west.dir, lab.west.dir),
+        0);
+    assert_true(start(usual));
+    scrape();
+    sh_read(out, sizeof(out),
+            "date -d \"$(openssl x509 -in %s/swanctl/x509ca/ca.pem -noout -enddate | cut -d= -f2)\" +%%s",
+            lab.west.dir);
+    const char *line = strstr(scraped, "espalier_certificate_not_after_timestamp_seconds{");
+    assert_non_null(line);
+    snprintf(sample, sizeof(sample), "%.*s", (int)strcspn(line, "\n"), line);
+    assert_non_null(strstr(sample, "kind=\"ca\",private_key=\"no\""));
+    assert_non_null(strstr(sample, "A \"quoted\" name")); // escaped, and read back
+    assert_int_equal(strtoull(strrchr(sample, ' '), NULL, 10), strtoull(out, NULL, 10));
 }
 
 // ---- the process dies
@@ -324,6 +360,44 @@ static void test_who_is_slow_keeps_nobody_waiting(void **state)
         close(fd[i]);
 }
 
+// ---- Prometheus itself
+
+static bool asked_all(void *ctx)
+{
+    (void)ctx;
+    return sh("nsenter --net=%s /usr/bin/python3 tests/system/prometheus.py http://127.0.0.1:9990 "
+              "ctrl/metrics/grafana.json >%s/answers",
+              lab.west.ns, lab.dir) == 0;
+}
+
+static void test_questions_of_dashboard_and_alerts_are_answered_by_prometheus(void **state)
+{
+    (void)state;
+    char config[160], data[160], log[160], here[256];
+    char *const prometheus[] = {"prometheus", config, data, "--web.listen-address=127.0.0.1:9990", NULL};
+    if (sh("command -v prometheus") != 0) {
+        print_message("skip: prometheus is not installed\n");
+        skip();
+    }
+    assert_true(start(usual) && initiate(&lab.west));
+    assert_non_null(getcwd(here, sizeof(here)));
+    assert_int_equal(sh("printf 'global: { scrape_interval: 1s, evaluation_interval: 1s }\\nrule_files: [ "
+                        "%s/ctrl/metrics/alerts.yml ]\\nscrape_configs: [ { job_name: e, static_configs: [ { "
+                        "targets: [ \"127.0.0.1:" PORT "\" ] } ] } ]\\n' >%s/prometheus.yml",
+                        here, lab.dir),
+                     0);
+    snprintf(config, sizeof(config), "--config.file=%s/prometheus.yml", lab.dir);
+    snprintf(data, sizeof(data), "--storage.tsdb.path=%s/prometheus", lab.dir);
+    snprintf(log, sizeof(log), "%s/prometheus.log", lab.dir);
+    pid_t pid = spawn(log, lab.west.ns, prometheus);
+    pings(3);
+    bool all = wait_for(asked_all, NULL, 40000);
+    sh_read(scraped, sizeof(scraped), "cat %s/answers", lab.dir);
+    print_message("  %s", scraped);
+    assert_true(stop(&pid, SIGTERM, 10000));
+    assert_true(all);
+}
+
 // ---- where it listens
 
 static void test_socket_file_serves_and_goes_with_the_daemon(void **state)
@@ -356,11 +430,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_scrape_is_what_prometheus_reads),
+        T(test_alerts_fire_when_they_are_to),
         T(test_counts_are_those_of_what_was_sent_over_a_rekeying_and_an_end),
         T(test_connection_that_never_came_up_is_there_and_says_why),
         T(test_each_sa_is_told_of_where_that_is_asked_for),
+        T(test_certificate_says_when_it_ends),
         T(test_process_that_dies_is_back_and_nobody_else_hears_of_it),
         T(test_who_is_slow_keeps_nobody_waiting),
+        T(test_questions_of_dashboard_and_alerts_are_answered_by_prometheus),
         T(test_socket_file_serves_and_goes_with_the_daemon),
         T(test_nothing_listens_unless_it_is_asked_for),
     };

@@ -49,3 +49,4 @@ $(eval $(call unit_test,test_ike_unknown,tests/unit/test_ike_unknown.c tests/uni
 $(eval $(call unit_test,test_ike_resume,tests/unit/test_ike_resume.c tests/unit/ike_resume_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_resume_with,tests/unit/test_ike_resume_with.c tests/unit/ike_resume_rig.c tests/unit/ike_eap_rig.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ticket_store,tests/unit/test_ticket_store.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_counts,tests/unit/test_ike_counts.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

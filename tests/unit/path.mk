@@ -18,3 +18,4 @@ $(eval $(call unit_test,test_gso,tests/unit/test_gso.c tests/unit/segments.c $(P
 $(eval $(call unit_test,test_net_send,tests/unit/test_net_send.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_mtu,tests/unit/test_mtu.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_net_receive,tests/unit/test_net_receive.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_path_traffic,tests/unit/test_path_traffic.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

@@ -200,7 +200,7 @@ static void test_lines_become_families_with_their_labels(void **state)
     assert_line("espalier_dropped_packets_total{direction=\"sent\",reason=\"REPLAY_SEEN\"} 0");
     assert_line("espalier_queue_dropped_packets_total{queue=\"udp\"} 8");
     assert_line("espalier_queue_dropped_packets_total{queue=\"esp\"} 0"); // not told: none
-    assert_line("espalier_card_counter{name=\"enc_packets\"} 12");
+    assert_line("espalier_card_events_total{name=\"enc_packets\"} 12");
     assert_line("espalier_failover_resume_seconds 0.001500");
     assert_null(strstr(text, "retransmissions_total"));
     assert_null(strstr(text, "UNKNOWN"));
@@ -441,8 +441,8 @@ static void test_room_that_does_not_answer_makes_the_scrape_fail_and_the_next_on
     assert_true(req);
     now += METRICS_COLLECT_MS;
     assert_int_equal(answered(fd), 503);
-    result(req, true, ""); // too late: of one that was given up
     fd = client();
+    result(req, true, ""); // too late: of one that was given up
     answer_all();
     assert_int_equal(answered(fd), 200);
 }
