@@ -391,6 +391,37 @@ static void test_initiations_that_cross_after_a_termination_leave_one_sa(void **
     }
 }
 
+// Only the end that began an SA ends it where two have crossed. Where its daemon goes before that, the other
+// end waits for it in vain for a while, as for its answers: nobody is at rest.
+static void test_end_of_crossing_sas_that_goes_leaves_two_to_the_other_for_a_while(void **state)
+{
+    static const struct plain none = {.unique = "replace"};
+    unsigned seen = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 16; seed++) {
+        begin(seed, &none);
+        run(5 * SECOND);
+        operator_order(&w.site[1], CMD_INITIATE, 0, 0, 0);
+        run(rng_below(&w.rng, 12000));
+        operator_order(&w.site[0], CMD_INITIATE, 0, 0, 0);
+        run(SECOND);
+        daemon_kill(&w.site[1], ROOM_SUPER);
+        if (sas_of(&w.site[0]) == 2) {
+            seen++;
+            w.pair[0].up_from = UINT64_MAX, w.pair[0].begins = 1;
+            check_one(&w);
+            hold("one end has gone");
+            w.pair[0].begins = 2;
+            check_one(&w);
+            assert_string_equal(w.failed, "one");
+            w.failed = NULL;
+        }
+        fault_restart(&w.site[1], SECOND);
+        end();
+    }
+    assert_true(seen);
+}
+
 static void test_an_edit_of_the_selectors_gets_an_sa_of_its_own(void **state)
 {
     static const struct plain edit = {.start = {START_START, START_TRAP}, .edit = true};
@@ -897,6 +928,7 @@ int main(void)
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
         cmocka_unit_test(test_crossing_initiations_end_with_one_sa_at_both_ends),
         cmocka_unit_test(test_initiations_that_cross_after_a_termination_leave_one_sa),
+        cmocka_unit_test(test_end_of_crossing_sas_that_goes_leaves_two_to_the_other_for_a_while),
         cmocka_unit_test(test_an_edit_of_the_selectors_gets_an_sa_of_its_own),
         cmocka_unit_test(test_crossing_terminations_agree),
         cmocka_unit_test(test_nat_that_rebinds_is_followed),
