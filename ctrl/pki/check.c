@@ -32,18 +32,24 @@ struct pki_check {
     struct target targets[PKI_CHAIN_MAX];
     size_t target_count;
     uint32_t last_id;
-    int64_t until;
-    uint64_t newest; // in the store when it began
+    int64_t ends, until; // its certificates; and what is known of their revocation
+    uint64_t newest;     // in the store when it began
 };
+
+static void targets_free(struct pki_check *c)
+{
+    for (size_t i = 0; i < c->target_count; i++) {
+        free(c->targets[i].urls);
+        free(c->targets[i].request);
+    }
+    c->target_count = 0;
+}
 
 void pki_check_free(struct pki_check *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->target_count; i++) {
-        free(c->targets[i].urls);
-        free(c->targets[i].request);
-    }
+    targets_free(c);
     chain_free(&c->path);
     item_unref(c->end);
     cr_key_free(c->raw);
@@ -183,6 +189,28 @@ static int begin_revocation(struct pki_check *c, int64_t now, struct esp_error *
     return rc;
 }
 
+static int64_t end_of(const struct pki_check *c, int at)
+{
+    return unix_time(X509_get0_notAfter(sk_X509_value(c->path.chain, at)));
+}
+
+static void first_end(struct pki_check *c)
+{
+    for (int i = 0; i < sk_X509_num(c->path.chain); i++)
+        c->ends = end_of(c, i) < c->ends ? end_of(c, i) : c->ends;
+    c->until = c->ends;
+}
+
+static int ended(const struct pki_check *c, struct esp_error *err)
+{
+    char who[100];
+    int at = 0;
+    while (end_of(c, at) != c->ends)
+        at++;
+    return esp_fail(err, -EACCES, "certificate", "%s has ended while its revocation was asked about",
+                    subject_of(sk_X509_value(c->path.chain, at), who, sizeof(who)));
+}
+
 static enum pki_verdict verdict(const struct pki_check *c)
 {
     for (size_t i = 0; i < c->target_count; i++)
@@ -237,13 +265,27 @@ static int fetched(struct pki_check *c, struct target *t, enum pki_answer how, c
     return rc || t->done || t->next < t->count ? rc : not_known(c, t, err);
 }
 
+// To ask takes time, in which what was good when it began may have ended: a certificate, or what was known of
+// the revocation of one, which then is asked about anew.
+static enum pki_verdict conclude(struct pki_check *c, int64_t now, struct esp_error *err)
+{
+    enum pki_verdict v = verdict(c);
+    if (v != PKI_VALID || c->until > now)
+        return v;
+    if (c->ends <= now)
+        return ended(c, err) ? PKI_REFUSED : v;
+    targets_free(c);
+    c->until = c->ends;
+    return begin_revocation(c, now, err) ? PKI_REFUSED : verdict(c);
+}
+
 enum pki_verdict pki_check_fetched(struct pki_check *c, uint32_t id, enum pki_answer how, const char *text,
                                    struct slice body, int64_t now, struct esp_error *err)
 {
     for (size_t i = 0; i < c->target_count && id; i++)
         if (c->targets[i].waiting == id && fetched(c, &c->targets[i], how, text, body, now, err))
             return PKI_REFUSED;
-    return verdict(c);
+    return conclude(c, now, err);
 }
 
 // ---- the beginning
@@ -346,8 +388,7 @@ static int check_certs(struct pki_check *c, const struct pki_rules *r, const str
     if (rc == 0) {
         c->end = end;
         end->refs++;
-        for (int i = 0; i < sk_X509_num(c->path.chain); i++)
-            not_after(c, unix_time(X509_get0_notAfter(sk_X509_value(c->path.chain, i))));
+        first_end(c);
         rc = begin_revocation(c, now, err);
     }
     peer_free(&certs);
@@ -366,7 +407,7 @@ enum pki_verdict pki_check_begin(struct pki *p, const struct pki_rules *rules, c
     }
     c->pki = p;
     c->mode = (enum pki_revocation)rules->revocation;
-    c->until = INT64_MAX;
+    c->ends = c->until = INT64_MAX;
     c->newest = pki_newest(p);
     int rc = raw ? raw_key(rules, peer, c, err) : check_certs(c, rules, peer, now, err);
     if (rc) {

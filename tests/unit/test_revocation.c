@@ -408,6 +408,70 @@ static void test_all_certificates_of_a_chain_are_asked_for_at_once(void **state)
     pki_free(p);
 }
 
+// ---- what ends while something is asked
+
+static void test_certificate_that_ends_while_its_crl_is_asked_for_is_refused(void **state)
+{
+    static const struct {
+        bool answer;
+        int64_t later;
+        const char *says;
+    } v[] = {{true, 60, NULL},
+             {true, 3600, " has ended while its revocation was asked about"},
+             {false, 60, NULL},
+             {false, 3600, " has ended while its revocation was asked about"}};
+    (void)state;
+    index_begin();
+    make_crl("root", "long", "-crl_nextupdate 20500101000000Z");
+    for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+        struct pki *p = with_root();
+        struct rig_try t = try_of("crl", &relaxed);
+        struct pki_check *c;
+        struct pki_fetch f;
+        struct esp_error err = {0};
+        t.now = rig_now() + 3650 * DAY - 3600; // in the last hour
+        assert_int_equal(rig_judge(p, &t, &c, &err), PKI_WANTS_FETCH);
+        assert_true(pki_check_next(c, &f));
+        answered(c, &f, v[i].answer, "no", v[i].answer ? rig_der("long") : slice_of(NULL, 0),
+                 t.now + v[i].later, v[i].says);
+        pki_free(p);
+    }
+}
+
+// Two of a chain: the answer about one has ended when the other's comes.
+static void test_answer_that_ends_while_another_is_asked_for_is_asked_for_anew(void **state)
+{
+    static const char *const forever = "-crl_nextupdate 20400101000000Z";
+    struct pki *p = with_root();
+    struct pki_fetch a, b, again;
+    struct esp_error err = {0};
+    struct pki_check *c;
+    (void)state;
+    rig_cert("sub", "root",
+             RIG_CA "authorityKeyIdentifier=keyid\ncrlDistributionPoints=URI:http://crl.test/root.crl\n");
+    rig_cert("deep", "sub", NAMED("deep") "crlDistributionPoints=URI:http://crl.test/sub.crl\n");
+    index_begin();
+    make_crl("sub", "week", "");
+    make_crl("sub", "newer", forever);
+    make_crl("root", "root-list", forever);
+    rig_add(p, PKI_X509, "sub");
+    struct rig_try t = try_of("deep", &strict);
+    assert_int_equal(rig_judge(p, &t, &c, &err), PKI_WANTS_FETCH);
+    assert_true(pki_check_next(c, &a));
+    assert_true(pki_check_next(c, &b));
+    assert_int_equal(pki_check_fetched(c, a.id, true, "", rig_der("week"), rig_now(), &err), PKI_WANTS_FETCH);
+    assert_int_equal(pki_check_fetched(c, b.id, true, "", rig_der("root-list"), rig_now() + 8 * DAY, &err),
+                     PKI_WANTS_FETCH);
+    assert_true(pki_check_next(c, &again));
+    assert_string_equal(again.url, "http://crl.test/sub.crl");
+    assert_false(pki_check_next(c, &b));
+    assert_int_equal(pki_check_fetched(c, again.id, true, "", rig_der("newer"), rig_now() + 8 * DAY, &err),
+                     PKI_VALID);
+    assert_true(pki_check_until(c) > rig_now() + 8 * DAY);
+    pki_check_free(c);
+    pki_free(p);
+}
+
 // ---- OCSP
 
 static struct slice respond(const struct pki_fetch *f, const char *signer, const char *options)
@@ -591,6 +655,8 @@ int main(void)
         cmocka_unit_test(test_authority_is_asked_before_the_certificate_says),
         cmocka_unit_test(test_no_url_of_a_chain_that_is_not_trusted_is_asked_for),
         cmocka_unit_test(test_all_certificates_of_a_chain_are_asked_for_at_once),
+        cmocka_unit_test(test_certificate_that_ends_while_its_crl_is_asked_for_is_refused),
+        cmocka_unit_test(test_answer_that_ends_while_another_is_asked_for_is_asked_for_anew),
         cmocka_unit_test(test_ocsp_of_the_issuer_or_its_responder_decides_and_is_kept),
         cmocka_unit_test(test_ocsp_answer_that_proves_nothing_is_as_none),
         cmocka_unit_test(test_ocsp_answer_to_another_question_is_refused),
