@@ -8,64 +8,71 @@
 #include "ctrl/config/swanctl_file.h"
 
 struct tally {
-    unsigned faults, warnings, conns, secrets, certs, keys;
+    struct check_counts n; // first
+    const struct check_report *report;
 };
 
-static void print(const char *kind, const char *where, const char *path, const char *text)
+static void print(void *ctx, const char *kind, const char *where, const char *path, const char *text)
 {
-    printf("%s: %s%s%s%s\n", where, kind, path, path[0] ? ": " : "", text);
+    fprintf(ctx, "%s: %s%s%s%s\n", where, kind, path, path[0] ? ": " : "", text);
+}
+
+static void tell(struct tally *t, const char *kind, const char *where, const char *path, const char *text)
+{
+    t->n.faults += !kind[0];
+    t->n.warnings += kind[0] != 0;
+    t->report->line(t->report->ctx, kind, where, path, text);
 }
 
 static void syntax_fault(void *ctx, const char *where, const char *text)
 {
-    ((struct tally *)ctx)->faults++;
-    print("", where, "", text);
+    tell(ctx, "", where, "", text);
 }
 
 static void file_fault(void *ctx, const char *where, const char *path, const char *text)
 {
-    ((struct tally *)ctx)->faults++;
-    print("", where, path, text);
+    tell(ctx, "", where, path, text);
 }
 
 static void file_warn(void *ctx, const char *where, const char *path, const char *text)
 {
-    ((struct tally *)ctx)->warnings++;
-    print("warning: ", where, path, text);
+    tell(ctx, "warning: ", where, path, text);
 }
 
 static void count_conn(void *ctx, const struct conn_config *c)
 {
     (void)c;
-    ((struct tally *)ctx)->conns++;
+    ((struct tally *)ctx)->n.conns++;
 }
 
 static void count_secret(void *ctx, const struct vici_node *root)
 {
     (void)root;
-    ((struct tally *)ctx)->secrets++;
+    ((struct tally *)ctx)->n.secrets++;
 }
 
-static void count_cert(void *ctx, uint8_t kind, const uint8_t *der, size_t len)
+static void count_cert(void *ctx, uint8_t kind, const char *flag, const uint8_t *der, size_t len)
 {
     (void)kind;
+    (void)flag;
     (void)der;
     (void)len;
-    ((struct tally *)ctx)->certs++;
+    ((struct tally *)ctx)->n.certs++;
 }
 
-static void count_key(void *ctx, const uint8_t id[20])
+static void count_key(void *ctx, const uint8_t id[20], const uint8_t *der, size_t len)
 {
     (void)id;
-    ((struct tally *)ctx)->keys++;
+    (void)der;
+    (void)len;
+    ((struct tally *)ctx)->n.keys++;
 }
 
 // ---- settings
 
 static void settings_fault(void *ctx, const char *where, const struct esp_error *err)
 {
-    ((struct tally *)ctx)->faults++;
-    print("", where, err->field, err->text);
+    tell(ctx, "", where, err->field, err->text);
 }
 
 static void settings_warn(const char *text)
@@ -83,7 +90,7 @@ static void check_settings(const struct conf_tree *t, struct tally *n)
     if (r)
         file_fault(n, err.field, "", err.text);
     else
-        config_apply_all(&config, &conf, settings_warn, settings_fault, n, &err);
+        config_apply_all(&config, &conf, n->report->settings_warn, settings_fault, n, &err);
     conf_free(&conf);
 }
 
@@ -92,31 +99,46 @@ static bool has_settings(const struct conf_tree *t)
     return conf_find(&t->top.sections, "charon") || conf_find(&t->top.sections, "espalierd");
 }
 
-// swanctl has its directories in $SWANCTL_DIR, or where its file is.
+void config_swanctl_dir(char *dir, size_t size, const char *file)
+{
+    const char *set = getenv("SWANCTL_DIR"), *slash = strrchr(file, '/');
+    if (set && set[0])
+        snprintf(dir, size, "%s", set);
+    else
+        snprintf(dir, size, "%.*s", slash ? (int)(slash - file) : 1, slash ? file : ".");
+}
+
 static int check_swanctl(const struct conf_tree *t, const char *file, const struct swanctl_report *report)
 {
     char dir[1024];
-    const char *set = getenv("SWANCTL_DIR"), *slash = strrchr(file, '/');
-    if (set && set[0])
-        snprintf(dir, sizeof(dir), "%s", set);
-    else
-        snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - file) : 1, slash ? file : ".");
+    config_swanctl_dir(dir, sizeof(dir), file);
     return swanctl_file_check(t, dir, report);
 }
 
-static void print_counts(const struct tally *n, const char *file)
+static void print_counts(FILE *out, const struct check_counts *n, const char *file)
 {
-    printf("%s: %u connection%s, %u secret%s", file, n->conns, n->conns == 1 ? "" : "s", n->secrets,
-           n->secrets == 1 ? "" : "s");
+    fprintf(out, "%s: %u connection%s, %u secret%s", file, n->conns, n->conns == 1 ? "" : "s", n->secrets,
+            n->secrets == 1 ? "" : "s");
     if (n->certs || n->keys)
-        printf(", %u certificate%s, %u private key%s", n->certs, n->certs == 1 ? "" : "s", n->keys,
-               n->keys == 1 ? "" : "s");
-    printf(", no fault\n");
+        fprintf(out, ", %u certificate%s, %u private key%s", n->certs, n->certs == 1 ? "" : "s", n->keys,
+                n->keys == 1 ? "" : "s");
+    fprintf(out, ", no fault\n");
 }
 
-static int check_file(const char *file, bool settings)
+void config_check_print(FILE *out, const char *file, const struct check_counts *n)
 {
-    struct tally n = {0};
+    if (n->faults)
+        fprintf(out, "%s: %u fault%s\n", file, n->faults, n->faults > 1 ? "s" : "");
+    else if (n->settings)
+        fprintf(out, "%s: settings, no fault\n", file);
+    else
+        print_counts(out, n, file);
+}
+
+int config_check_file(const char *file, bool settings, const struct check_report *to,
+                      struct check_counts *counts)
+{
+    struct tally n = {.report = to};
     const struct conf_faults faults = {&n, syntax_fault};
     const struct swanctl_report report = {.ctx = &n,
                                           .fault = file_fault,
@@ -130,34 +152,37 @@ static int check_file(const char *file, bool settings)
     int r = conf_tree_read(&t, file, &faults, &err);
     if (r == -ENOMEM)
         return r;
-    settings = settings || (has_settings(&t) && !swanctl_file_is(&t));
-    if (settings)
+    n.n.settings = settings || (has_settings(&t) && !swanctl_file_is(&t));
+    if (n.n.settings)
         check_settings(&t, &n);
     else
         r = check_swanctl(&t, file, &report);
     conf_tree_free(&t);
-    if (r == -ENOMEM)
-        return r;
-    if (n.faults)
-        printf("%s: %u fault%s\n", file, n.faults, n.faults > 1 ? "s" : "");
-    else if (settings)
-        printf("%s: settings, no fault\n", file);
-    else
-        print_counts(&n, file);
-    return n.faults ? -EINVAL : 0;
+    *counts = n.n;
+    return r == -ENOMEM ? r : n.n.faults ? -EINVAL : 0;
+}
+
+static int check_and_print(const char *file, bool settings, const struct check_report *report)
+{
+    struct check_counts n;
+    int r = config_check_file(file, settings, report, &n);
+    if (r != -ENOMEM)
+        config_check_print(stdout, file, &n);
+    return r;
 }
 
 int config_check(const struct options *o)
 {
+    const struct check_report report = {stdout, print, settings_warn};
     struct daemon_config config = {0};
     struct esp_error err;
-    struct tally n = {0};
-    int result = o->config ? check_file(o->config, true) : 0;
+    struct tally n = {.report = &report};
+    int result = o->config ? check_and_print(o->config, true, &report) : 0;
     settings_default(&config.settings);
     if (config_apply_all(&config, &o->overrides, settings_warn, settings_fault, &n, &err) && !result)
         result = -EINVAL;
     for (unsigned i = 0; i < o->file_count && result != -ENOMEM; i++) {
-        int r = check_file(o->files[i], false);
+        int r = check_and_print(o->files[i], false, &report);
         result = r ? r : result;
     }
     return result;

@@ -24,7 +24,7 @@
 #include "ctrl/crypto/signature.h"
 #include "ctrl/pki/pki.h"
 
-enum { PATH_LEN = 1024, FILES_MAX = 8192 };
+enum { PATH_LEN = 1024, FILES_MAX = 8192, PASSWORD_MAX = 512, TRIES = 3 };
 
 struct folder {
     const char *name;
@@ -118,7 +118,7 @@ static int take_cert(struct creds *c, uint8_t kind, const uint8_t *data, size_t 
     if (r == 0 && kind != PKI_PUBKEY && pki_describe((enum pki_kind)kind, slice_of(der, n), &info, &err) == 0)
         check_dates(c, &info, kind == PKI_CRL);
     if (r == 0 && c->report->cert)
-        c->report->cert(c->report->ctx, kind, der, n);
+        c->report->cert(c->report->ctx, kind, c->folder->flag, der, n);
     else if (r && r != -ENOMEM)
         fault(c, err.text);
     free(der);
@@ -170,7 +170,7 @@ static int take_key(struct creds *c, const uint8_t *der, size_t len)
                  kinds[type], kinds[c->folder->only]);
         fault(c, text);
     } else if (cr_key_id(key, id) == 0 && c->report->key) {
-        c->report->key(c->report->ctx, id);
+        c->report->key(c->report->ctx, id, der, len);
     }
     cr_key_free(key);
     return 0;
@@ -194,6 +194,55 @@ static void warn_password(struct creds *c, const char *why)
     warn(c, text);
 }
 
+// 0: a password that `opens` says is right, which is in `password`. -ENOTTY, -EKEYREJECTED after it was said.
+static int ask_password(struct creds *c, const char *what, char *password,
+                        bool (*opens)(void *of, const char *password), void *of)
+{
+    char text[240];
+    for (int i = 0; i < TRIES; i++) {
+        int r = c->report->ask(c->report->ctx, c->file, password, PASSWORD_MAX);
+        if (r == 0 && opens(of, password))
+            return 0;
+        if (r) {
+            snprintf(
+                text, sizeof(text),
+                "%s is encrypted, no section %s* of secrets has its file, and there is no terminal to ask on",
+                what, c->folder->name);
+            fault(c, text);
+            return r;
+        }
+    }
+    fault(c, "no password that was entered decrypts it");
+    return -EKEYREJECTED;
+}
+
+struct sealed {
+    const uint8_t *data;
+    size_t len;
+    uint8_t **der;
+    size_t *n;
+    int r;
+    struct esp_error err;
+};
+
+static bool key_opens(void *of, const char *password)
+{
+    struct sealed *s = of;
+    s->r = cred_key(s->data, s->len, password, s->der, s->n, &s->err);
+    return s->r != -EKEYREJECTED;
+}
+
+static int ask_key(struct creds *c, const uint8_t *data, size_t len, uint8_t **der, size_t *n)
+{
+    struct sealed s = {.data = data, .len = len, .der = der, .n = n};
+    char password[PASSWORD_MAX];
+    int r = ask_password(c, "the key", password, key_opens, &s);
+    OPENSSL_cleanse(password, sizeof(password));
+    if (r == 0 && s.r && s.r != -ENOMEM)
+        fault(c, s.err.text);
+    return r ? -EKEYREJECTED : s.r;
+}
+
 // By each secret of the file's name until one decrypts it. -EKEYREJECTED: none does, and that was said.
 static int decrypt_key(struct creds *c, const uint8_t *data, size_t len, uint8_t **der, size_t *n)
 {
@@ -210,6 +259,8 @@ static int decrypt_key(struct creds *c, const uint8_t *data, size_t len, uint8_t
         if (r == -EKEYREJECTED)
             bad_password(c, s);
     }
+    if (r == -EKEYREJECTED && !named && c->report->ask)
+        return ask_key(c, data, len, der, n);
     if (r == -EKEYREJECTED && !named)
         warn_password(c, "the key is encrypted and");
     else if (r && r != -EKEYREJECTED && r != -ENOMEM)
@@ -272,6 +323,11 @@ static int take_container(struct creds *c, PKCS12 *p12, const char *password)
     return r;
 }
 
+static bool container_opens(void *p12, const char *password)
+{
+    return PKCS12_verify_mac(p12, password, -1) == 1;
+}
+
 static int try_container(struct creds *c, PKCS12 *p12)
 {
     for (struct file_secret *s = c->secrets; s; s = s->next) {
@@ -283,8 +339,15 @@ static int try_container(struct creds *c, PKCS12 *p12)
         bad_password(c, s);
         return 0;
     }
-    warn_password(c, "");
-    return 0;
+    if (!c->report->ask) {
+        warn_password(c, "");
+        return 0;
+    }
+    char password[PASSWORD_MAX];
+    int r = ask_password(c, "the container", password, container_opens, p12);
+    r = r == 0 ? take_container(c, p12, password) : 0;
+    OPENSSL_cleanse(password, sizeof(password));
+    return r;
 }
 
 static int check_container(struct creds *c, const uint8_t *data, size_t len)

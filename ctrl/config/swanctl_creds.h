@@ -23,8 +23,12 @@ struct creds_report {
     void *ctx;
     void (*fault)(void *ctx, const char *where, const char *path, const char *text);
     void (*warn)(void *ctx, const char *where, const char *path, const char *text);
-    void (*cert)(void *ctx, uint8_t kind, const uint8_t *der, size_t len); // that is right
-    void (*key)(void *ctx, const uint8_t id[20]);
+    // That are right, where they are not NULL. flag: of load-cert, or NULL.
+    void (*cert)(void *ctx, uint8_t kind, const char *flag, const uint8_t *der, size_t len);
+    void (*key)(void *ctx, const uint8_t id[20], const uint8_t *der, size_t len);
+    // The password of a file that no secret has, into `password`: 0; -ENOTTY: there is nobody to ask, which
+    // is a fault. NULL: it stays encrypted, which is said.
+    int (*ask)(void *ctx, const char *file, char *password, size_t size);
 };
 
 // Every file of them, and every secret that no file has. A directory that is not there holds nothing. 0, or

@@ -50,8 +50,14 @@ static void conn_warn(void *ctx, const struct vici_node *at, const char *path, c
     tell(ctx, false, at, path, text);
 }
 
+static void take_section(struct check *c, const char *command, const struct swanctl_tree *t)
+{
+    if (c->report->section)
+        c->report->section(c->report->ctx, command, tree_root(t));
+}
+
 // What is written is what ike gets: it has to fit into one message.
-static void check_size(struct check *c, const struct conn_config *conn)
+static void check_size(struct check *c, const struct conn_config *conn, const struct swanctl_tree *t)
 {
     uint8_t *wire = malloc(CONN_WIRE_MAX);
     struct writer w = writer_of(wire, CONN_WIRE_MAX);
@@ -62,7 +68,9 @@ static void check_size(struct check *c, const struct conn_config *conn)
     conn_write(&w, conn);
     if (w.bad)
         tell(c, true, NULL, conn->name, "the connection is too large");
-    else if (c->report->conn)
+    else
+        take_section(c, "load-conn", t);
+    if (!w.bad && c->report->conn)
         c->report->conn(c->report->ctx, conn);
     free(wire);
 }
@@ -77,7 +85,7 @@ static void check_conn(struct check *c, const struct conf_node *n, struct swanct
     if (r == -ENOMEM)
         c->no_memory = true;
     if (r == 0)
-        check_size(c, &conn);
+        check_size(c, &conn, t);
     if (r == 0)
         conn_clear(&conn);
 }
@@ -121,7 +129,8 @@ static void check_pool(struct check *c, const struct conf_node *n, struct swanct
     const struct load_report report = {.ctx = c, .fault = conn_fault, .warn = conn_warn};
     struct pool_config p;
     c->node = n;
-    config_load_pool(&p, tree_root(t), &report, NULL);
+    if (config_load_pool(&p, tree_root(t), &report, NULL) == 0)
+        take_section(c, "load-pool", t);
 }
 
 static void check_authority(struct check *c, const struct conf_node *n, struct swanctl_tree *t)
@@ -133,8 +142,10 @@ static void check_authority(struct check *c, const struct conf_node *n, struct s
     int r = config_load_authority(&a, tree_root(t), &report, &err);
     if (r == -ENOMEM)
         c->no_memory = true;
-    if (r == 0)
+    if (r == 0) {
+        take_section(c, "load-authority", t);
         authority_clear(&a);
+    }
 }
 
 // ---- the file
@@ -245,7 +256,8 @@ static void check_top(struct check *c)
 int swanctl_file_check(const struct conf_tree *t, const char *dir, const struct swanctl_report *report)
 {
     struct check c = {.tree = t, .report = report, .dir = dir};
-    const struct creds_report creds = {report->ctx, report->fault, report->warn, report->cert, report->key};
+    const struct creds_report creds = {report->ctx,  report->fault, report->warn,
+                                       report->cert, report->key,   report->ask};
     check_top(&c);
     check_names(&c, &t->top, "", 0);
     check_each(&c, "connections", check_conn);

@@ -16,9 +16,12 @@ struct swanctl_report {
     // What is right, where they are not NULL: a connection, and the message of a secret.
     void (*conn)(void *ctx, const struct conn_config *c);
     void (*secret)(void *ctx, const struct vici_node *root);
-    // and what the directories hold: a certificate in DER, a private key's identifier
-    void (*cert)(void *ctx, uint8_t kind, const uint8_t *der, size_t len);
-    void (*key)(void *ctx, const uint8_t id[20]);
+    // the section that is sent with load-conn, load-pool or load-authority, which `command` is
+    void (*section)(void *ctx, const char *command, const struct vici_node *section);
+    // and what the directories hold: as in swanctl_creds.h
+    void (*cert)(void *ctx, uint8_t kind, const char *flag, const uint8_t *der, size_t len);
+    void (*key)(void *ctx, const uint8_t id[20], const uint8_t *der, size_t len);
+    int (*ask)(void *ctx, const char *file, char *password, size_t size);
 };
 
 // Whether the tree has any of swanctl.conf's sections.

@@ -383,6 +383,13 @@ void vici_item(struct vici_out *o, const char *text)
     put_sized(o, text, strlen(text));
 }
 
+void vici_item_blob(struct vici_out *o, const void *data, size_t len)
+{
+    expect(o, true);
+    put_octet(o, VICI_LIST_ITEM);
+    put_sized(o, data, len);
+}
+
 void vici_list_end(struct vici_out *o)
 {
     expect(o, true);
@@ -413,4 +420,27 @@ void vici_putf(struct vici_out *o, const char *name, const char *fmt, ...)
     if (n < 0 || (size_t)n >= sizeof(text))
         n = (int)strlen(text);
     vici_put_blob(o, name, text, (size_t)n);
+}
+
+static void put_list(struct vici_out *o, const struct vici_node *list)
+{
+    vici_list(o, list->name);
+    for (const struct vici_node *k = list->child; k; k = k->next)
+        vici_item_blob(o, k->value, k->len);
+    vici_list_end(o);
+}
+
+void vici_put_all(struct vici_out *o, const struct vici_node *section)
+{
+    for (const struct vici_node *k = section->child; k; k = k->next) {
+        if (k->kind == VICI_LIST) {
+            put_list(o, k);
+        } else if (k->kind == VICI_SECTION) {
+            vici_section(o, k->name);
+            vici_put_all(o, k);
+            vici_section_end(o);
+        } else {
+            vici_put_blob(o, k->name, k->value, k->len);
+        }
+    }
 }

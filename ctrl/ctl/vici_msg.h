@@ -89,9 +89,12 @@ void vici_section(struct vici_out *o, const char *name);
 void vici_section_end(struct vici_out *o);
 void vici_list(struct vici_out *o, const char *name);
 void vici_item(struct vici_out *o, const char *text);
+void vici_item_blob(struct vici_out *o, const void *data, size_t len);
 void vici_list_end(struct vici_out *o);
 void vici_put(struct vici_out *o, const char *name, const char *text);
 void vici_put_blob(struct vici_out *o, const char *name, const void *data, size_t len);
+// All that is in a section, nodes and octets as they are.
+void vici_put_all(struct vici_out *o, const struct vici_node *section);
 __attribute__((format(printf, 3, 4))) void vici_putf(struct vici_out *o, const char *name, const char *fmt,
                                                      ...);
 

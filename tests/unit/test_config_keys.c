@@ -220,9 +220,10 @@ static void secret(void *ctx, const struct vici_node *root)
     append(t->secrets, sizeof(t->secrets), vici_get(root, "id"), text);
 }
 
-static void key(void *ctx, const uint8_t id[20])
+static void key(void *ctx, const uint8_t id[20], const uint8_t *der, size_t len)
 {
     (void)id;
+    assert_true(len > 0 && der[0] == 0x30);
     ((struct told *)ctx)->keys++;
 }
 

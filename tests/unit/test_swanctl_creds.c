@@ -64,16 +64,18 @@ static void conn(void *ctx, const struct conn_config *c)
     conns++;
 }
 
-static void cert(void *ctx, uint8_t kind, const uint8_t *der, size_t len)
+static void cert(void *ctx, uint8_t kind, const char *flag, const uint8_t *der, size_t len)
 {
     (void)ctx;
+    (void)flag;
     assert_true(len > 0 && der[0] == 0x30);
     assert_true(kind <= PKI_OCSP);
     certs[kind]++;
 }
 
-static void key(void *ctx, const uint8_t id[20])
+static void key(void *ctx, const uint8_t id[20], const uint8_t *der, size_t len)
 {
+    assert_true(len > 0 && der[0] == 0x30);
     size_t n = strlen(keys);
     (void)ctx;
     for (int i = 0; i < 20; i++)
