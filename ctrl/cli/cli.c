@@ -15,7 +15,6 @@
 #include "ctrl/lib/printable.h"
 
 enum { NUMBER_MAX = 1 << 30 };
-static const char default_uri[] = "unix:///var/run/charon.vici";
 
 bool cli_given(const struct cli *cli, enum cli_option o)
 {
@@ -63,7 +62,7 @@ int cli_fail(struct cli *cli, int r, const struct esp_error *err)
 int cli_connect(struct cli *cli)
 {
     struct esp_error err = {0};
-    const char *uri = cli->value[CLI_URI] ? cli->value[CLI_URI] : default_uri;
+    const char *uri = cli->value[CLI_URI] ? cli->value[CLI_URI] : CLI_DEFAULT_URI;
     int r = talk_open(&cli->talk, uri, &err);
     if (r == 0)
         return CLI_DONE;
@@ -153,7 +152,8 @@ static int run(struct cli *cli)
         cli_help(cli->out, cli->command);
         return CLI_DONE;
     }
-    if (cli->command->options & 1u << CLI_URI) {
+    bool itself = cli->command->run == cmd_card || cli->command->run == cmd_doctor; // where they have to
+    if (cli->command->options & 1u << CLI_URI && !itself) {
         int status = cli_connect(cli);
         if (status)
             return status;

@@ -33,6 +33,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(TYPE, "--type", "TYPE", "x509, x509ca, x509_crl, pubkey or ocsp_response alone")                         \
     X(CLEAR, "--clear", "", "the credentials that the daemon has go first, also those of other files")          \
     X(RESET, "--reset", "", "set to zero after they are shown")                                                \
+    X(PCI_SYSFS, "--pci-sysfs", "DIR", "where PCI devices are looked for (/sys/bus/pci), as of espalierd")       \
     X(HELP, "--help", "", "this text")                                                                         \
     X(VERSION, "--version", "", "the version")
 // clang-format on
@@ -47,6 +48,7 @@ struct cli_option_def {
 };
 extern const struct cli_option_def cli_options[CLI_OPTION_COUNT];
 
+#define CLI_DEFAULT_URI "unix:///var/run/charon.vici"
 enum { CLI_OPERANDS = 64 };
 
 struct cli {
@@ -112,6 +114,8 @@ int cmd_down(struct cli *cli);
 int cmd_rekey(struct cli *cli);
 int cmd_load(struct cli *cli);
 int cmd_check(struct cli *cli);
+int cmd_card(struct cli *cli);
+int cmd_doctor(struct cli *cli);
 int cmd_log(struct cli *cli);
 int cmd_events(struct cli *cli);
 int cmd_completion(struct cli *cli);

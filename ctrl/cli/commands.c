@@ -57,6 +57,18 @@ const struct cli_command cli_commands[] = {
      ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(REAUTH), 0, CLI_OPERANDS, cmd_rekey},
     {"log", "", "the daemon's log as it is written", "", FOLLOWS | O(LEVEL), 0, 0, cmd_log},
     {"events", "", "SAs that come, go, are rekeyed or move, as it happens", "", FOLLOWS, 0, 0, cmd_events},
+    {"card", "[list]", "what the daemon says of its card; `card list`: which PCI has",
+     "How many SAs are on it, why the others are not, and what it and fail-over count. With `list` the cards "
+     "that libpci finds, and "
+     "what they are bound to; no daemon is asked.",
+     SHOWS | O(PCI_SYSFS), 0, 1, cmd_card},
+    {"doctor", "[NAME]...", "what would be searched for for hours, why it matters, and what mends it",
+     "The daemon, clock, entropy, rights, ports, policies that are passed over, rp_filter, forwarding, own "
+     "addresses, routes and MTU to "
+     "the peers, certificates, tunnels that are to be up, cards. With NAME, a child's or CONNECTION/CHILD, "
+     "it is brought up, and a "
+     "refusal of the peer explained. Exit status 1 where something is wrong.",
+     ASKS | O(TIMEOUT) | O(PCI_SYSFS), 0, CLI_OPERANDS, cmd_doctor},
     {"completion", "bash", "the completion of this command for a shell", "source <(espalier completion bash)",
      0, 1, 1, cmd_completion},
     {"help", "[COMMAND]", "this text, or that of a command", "", 0, 0, 1, cmd_help},

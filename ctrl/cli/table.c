@@ -106,10 +106,10 @@ static void natural(const struct table *t, struct layout *l)
 {
     for (unsigned i = 0; i < t->count; i++)
         l->width[i] = width_of(t->columns[i].head);
-    for (size_t k = 0; t->count && k < t->used; k++) {
+    for (size_t k = 0, i = 0; k < t->used; k++, i = i + 1 < t->count ? i + 1 : 0) {
         unsigned w = width_of(t->cells[k].text);
-        if (w > l->width[k % t->count])
-            l->width[k % t->count] = w;
+        if (w > l->width[i])
+            l->width[i] = w;
     }
 }
 

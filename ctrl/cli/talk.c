@@ -108,6 +108,13 @@ int talk_open(struct talk **out, const char *uri, struct esp_error *err)
     return 0;
 }
 
+pid_t talk_pid(const struct talk *t)
+{
+    struct ucred who = {0};
+    socklen_t len = sizeof(who);
+    return getsockopt(t->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 ? who.pid : 0;
+}
+
 void talk_close(struct talk *t)
 {
     if (!t)

@@ -4,6 +4,8 @@
 #ifndef CTRL_CLI_TALK_H
 #define CTRL_CLI_TALK_H
 
+#include <sys/types.h>
+
 #include "ctrl/ctl/vici_msg.h"
 
 enum {
@@ -16,7 +18,8 @@ struct talk;
 // unix:///PATH or tcp://ADDRESS:PORT. 0; -EINVAL: no such address; else why nobody is reached there, and what
 // to do.
 int talk_open(struct talk **out, const char *uri, struct esp_error *err);
-void talk_close(struct talk *t); // NULL is none
+pid_t talk_pid(const struct talk *t); // of who listens on a unix socket, or 0
+void talk_close(struct talk *t);      // NULL is none
 
 // An event's name and message. Not 0: what waits for more ends with that.
 typedef int talk_event_fn(void *ctx, const char *name, const struct vici_node *root);

@@ -13,10 +13,10 @@
 #include "driver/common/event_queue.h"
 #include "driver/common/lock.h"
 #include "driver/common/window.h"
+#include "espalier/card_id.h"
 #include "espalier/engine.h"
 #include "hw/regs/gen/espalier_card.h"
 
-enum { CARD_VENDOR = 0x1234, CARD_DEVICE = 0xe5b0 };
 enum { CARD_MAX_QUEUES = 3, CARD_MAX_POOLS = 8, CARD_COMMAND_LOG2 = 8, CARD_RING_LOG2 = 9, CARD_NO_SA = -1 };
 enum {
     SQE_LOG2 = 6,

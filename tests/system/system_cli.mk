@@ -4,3 +4,8 @@ SYSTEM_TESTS += $(BUILD)/tests/system_cli
 $(BUILD)/tests/system_cli: $(BUILD)/obj/tests/system/test_cli.o $(HARNESS)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -ljansson
+
+SYSTEM_TESTS += $(BUILD)/tests/system_doctor
+$(BUILD)/tests/system_doctor: $(BUILD)/obj/tests/system/test_doctor.o $(HARNESS)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -ljansson
