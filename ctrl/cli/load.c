@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -153,18 +157,48 @@ static void on_key(void *ctx, const uint8_t id[20], const uint8_t *der, size_t l
 
 // ---- passwords
 
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+
+// Waits for a line or for a signal that would end or stop the process while its terminal shows nothing that
+// is typed. 0: a line; else the signal.
+static int await_line(int tty, const sigset_t *signals)
+{
+    struct signalfd_siginfo info = {0};
+    int fd = signalfd(-1, signals, SFD_CLOEXEC);
+    struct pollfd p[2] = {{.fd = tty, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    while (fd >= 0 && poll(p, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (fd >= 0 && p[1].revents && read(fd, &info, sizeof(info)) != sizeof(info))
+        info.ssi_signo = SIGINT;
+    if (fd >= 0)
+        close(fd);
+    return (int)info.ssi_signo;
+}
+
 // The prompt comes when nothing is echoed any more and what was typed before has gone.
 static int read_hidden(int tty, const char *file, char *password, size_t size)
 {
     struct termios was, quiet;
+    sigset_t signals, mask;
+    ssize_t n = -1;
+    int sig = 0;
     if (tcgetattr(tty, &was) < 0)
         return -ENOTTY;
+    sigemptyset(&signals);
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+        sigaddset(&signals, ending[i]);
+    sigprocmask(SIG_BLOCK, &signals, &mask);
     quiet = was;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(tty, TCSAFLUSH, &quiet);
-    ssize_t n = dprintf(tty, "Password of %s: ", file) > 0 ? read(tty, password, size - 1) : -1;
+    if (dprintf(tty, "Password of %s: ", file) > 0 && (sig = await_line(tty, &signals)) == 0)
+        n = read(tty, password, size - 1);
     tcsetattr(tty, TCSANOW, &was);
-    if (dprintf(tty, "\n") < 0 || n <= 0)
+    bool shown = dprintf(tty, "\n") > 0;
+    if (sig)
+        raise(sig); // it is taken when it is let in again
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    if (!shown || n <= 0)
         return -ENOTTY;
     password[n] = 0;
     password[strcspn(password, "\r\n")] = 0;
@@ -262,6 +296,7 @@ int cmd_load(struct cli *cli)
     char path[1024];
     const char *file = cli->operands ? cli->operand[0] : default_file(path, sizeof(path));
     json_t *doc = document_of(&l, file);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); // it holds secrets
     int status = load_file(&l, file, doc);
     load_free(&l);
     return status;

@@ -447,6 +447,10 @@ static void test_log_and_events_as_they_happen_until_the_daemon_goes(void **stat
 
 int main(void)
 {
+    if (!have_swanctl()) {
+        fprintf(stderr, "missing: swanctl (Debian package strongswan-swanctl)\n");
+        return 3;
+    }
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_tunnel_by_espalierd_comes_up_is_rekeyed_and_goes),

@@ -334,6 +334,10 @@ static void test_refusal_of_the_peer_is_explained(void **state)
 
 int main(void)
 {
+    if (!have_swanctl()) {
+        fprintf(stderr, "missing: swanctl (Debian package strongswan-swanctl)\n");
+        return 3;
+    }
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_healthy_gateway_has_nothing_wrong),

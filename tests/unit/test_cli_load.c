@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -269,6 +270,33 @@ static void test_load_asks_for_a_password_on_the_terminal_and_does_not_show_it(v
     close(slave);
 }
 
+static void test_load_interrupted_at_a_password_leaves_the_terminal_as_it_was(void **state)
+{
+    char said[4096], seen[4096] = "";
+    struct termios before, after;
+    int master, slave, status;
+    (void)state;
+    cred_dir_make();
+    only_encrypted_key();
+    fake_start(loaded_before, NULL);
+    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    tcgetattr(slave, &before);
+    pid_t loader = fork();
+    if (loader == 0)
+        _exit(load_in_session(slave, said, sizeof(said)) == -1 ? 0 : 9); // by a signal
+    terminal_shows(master, seen, sizeof(seen), "/pkcs8/north.pem: ");
+    assert_int_equal(write(master, "\x03", 1), 1);
+    assert_int_equal(waitpid(loader, &status, 0), loader);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    tcgetattr(slave, &after);
+    assert_true(before.c_lflag & ECHO);
+    assert_int_equal(after.c_lflag, before.c_lflag);
+    assert_string_equal(fake_heard(), "");
+    close(master);
+    close(slave);
+}
+
 // ---- check
 
 static void test_check_says_what_the_daemons_check_says_and_needs_no_daemon(void **state)
@@ -310,6 +338,7 @@ int main(void)
         T(test_load_sends_every_credential_decrypted),
         T(test_load_without_a_terminal_refuses_an_encrypted_key_by_name),
         T(test_load_asks_for_a_password_on_the_terminal_and_does_not_show_it),
+        T(test_load_interrupted_at_a_password_leaves_the_terminal_as_it_was),
         T(test_check_says_what_the_daemons_check_says_and_needs_no_daemon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
