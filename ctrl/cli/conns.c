@@ -23,13 +23,23 @@ struct look {
     json_t *list;
 };
 
-static void add_state(struct look *l, const char *conn, const char *child)
+// down: what it is called where no SA of it is there.
+static void add_state(struct look *l, const char *conn, const char *child, const char *down)
 {
     size_t n = names_count(&l->up, conn, child);
     if (n > 1)
         table_add(&l->table, GOOD, "%zu up", n);
     else
-        table_add(&l->table, n ? GOOD : FAINT, "%s", n ? "up" : "down");
+        table_add(&l->table, n ? GOOD : FAINT, "%s", n ? "up" : down);
+}
+
+// A policy without SAs has none that could be down, and a trap waits for a packet.
+static const char *without_sa(const struct vici_node *child)
+{
+    const char *mode = vici_get(child, "mode"), *start = vici_get(child, "start_action");
+    if (mode && (strcmp(mode, "PASS") == 0 || strcmp(mode, "DROP") == 0))
+        return "policy";
+    return start && strcmp(start, "trap") == 0 ? "trap" : "down";
 }
 
 static void add_time(struct table *t, const struct vici_node *n, const char *key)
@@ -60,7 +70,8 @@ static void print_auth(char *buf, size_t size, const struct vici_node *conn, con
 static void add_conn(struct look *l, const struct vici_node *conn)
 {
     char addrs[512], local[80], remote[80];
-    add_state(l, (table_add(&l->table, PLAIN, "%s", conn->name), conn->name), "");
+    table_add(&l->table, PLAIN, "%s", conn->name);
+    add_state(l, conn->name, "", "down");
     table_add(&l->table, PLAIN, "%s", join(addrs, sizeof(addrs), vici_find(conn, "local_addrs"), "%any"));
     table_add(&l->table, PLAIN, "%s", join(addrs, sizeof(addrs), vici_find(conn, "remote_addrs"), "%any"));
     print_auth(local, sizeof(local), conn, "local-");
@@ -74,7 +85,7 @@ static void add_child(struct look *l, const char *conn, const struct vici_node *
 {
     char ts[512];
     table_add(&l->table, PLAIN, "  %s", child->name);
-    add_state(l, conn, child->name);
+    add_state(l, conn, child->name, without_sa(child));
     table_add(&l->table, PLAIN, "%s", join(ts, sizeof(ts), vici_find(child, "local-ts"), ""));
     table_add(&l->table, PLAIN, "%s", join(ts, sizeof(ts), vici_find(child, "remote-ts"), ""));
     table_add(&l->table, PLAIN, "%s", vici_get(child, "mode") ? vici_get(child, "mode") : "");

@@ -86,7 +86,8 @@ static void send_conn(struct fake *f, const char *name, const char *child, const
     vici_section(&o, "children");
     for (const char *c = child; c; c = c == child ? second : NULL) {
         vici_section(&o, c);
-        vici_put(&o, "mode", "TUNNEL");
+        vici_put(&o, "mode", strcmp(c, "lan") == 0 ? "PASS" : "TUNNEL");
+        vici_put(&o, "start_action", strcmp(c, "later") == 0 ? "trap" : "none");
         put_list(&o, "local-ts", "10.1.0.0/16");
         vici_section_end(&o);
     }
@@ -108,6 +109,7 @@ static void healthy(struct fake *f, const char *command, const struct vici_node 
         send_conn(f, "gw", "net", "other");
         send_conn(f, "home", "home", NULL);
         send_conn(f, "second", "other", NULL);
+        send_conn(f, "shunt", "lan", "later");
     }
     if (strcmp(command, "initiate") == 0) {
         vici_out_begin(&o, VICI_EVENT, "control-log");
@@ -218,8 +220,10 @@ static void test_conns_show_what_is_down_too(void **state)
     shows("  net       up ");
     shows("  other     down");
     shows("home        down");
+    shows("  lan       policy");
+    shows("  later     trap");
     assert_int_equal(espalier("conns", "--names", NULL), CLI_DONE);
-    assert_string_equal(cli_out, "gw\nhome\nnet\nother\nsecond\n");
+    assert_string_equal(cli_out, "gw\nhome\nlan\nlater\nnet\nother\nsecond\nshunt\n");
     assert_int_equal(espalier("conns", "--json", NULL), CLI_DONE);
     json_t *doc = document(), *gw = json_array_get(json_object_get(doc, "connections"), 0);
     assert_int_equal(json_integer_value(json_object_get(gw, "up")), 1);
