@@ -26,8 +26,9 @@ static json_t *card_json(const struct pci_card *c)
     return o;
 }
 
-static int list(struct cli *cli)
+static int list(struct cli *cli, void *ctx)
 {
+    (void)ctx;
     static const struct table_column columns[] = {{"ADDRESS", 0, 0, false},
                                                   {"DRIVER", 0, 0, false},
                                                   {"IOMMU GROUP", 0, 0, true},
@@ -162,7 +163,7 @@ int cmd_card(struct cli *cli)
             cli, esp_fail(&err, -EINVAL, "card", "'%.60s': expected list, or nothing", cli->operand[0]),
             &err);
     if (cli->operands)
-        return list(cli);
+        return cli_show(cli, list, NULL);
     if (cli_given(cli, CLI_PCI_SYSFS))
         return cli_fail(cli, esp_fail(&err, -EINVAL, "--pci-sysfs", "has a meaning with `card list` alone"),
                         &err);

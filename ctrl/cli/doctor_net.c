@@ -120,7 +120,7 @@ static void read_name(struct owner *o)
 static bool is_daemon(const struct doctor *d, pid_t pid)
 {
     for (unsigned i = 0; i < d->pid_count; i++)
-        if (d->pids[i] == pid)
+        if (pid > 0 && d->pids[i] == pid)
             return true;
     return false;
 }

@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -68,6 +72,32 @@ static void test_random_numbers_without_a_seed_are_wrong(void **state)
     doctor_judge_entropy(&patient, &(struct doctor_time){.now = 1796000000, .synchronised = true});
     assert_string_equal(found("what"), "the kernel's random numbers are not seeded yet");
     assert_int_equal(patient.wrong, 1);
+}
+
+// ---- ports
+
+// Who listens on a TCP socket of VICI has no number that could be asked for: nobody is the daemon then.
+static void
+test_port_of_a_process_that_is_not_the_daemons_is_found_also_where_the_daemon_has_no_number(void **state)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(4500), .sin_addr.s_addr = htonl(0x7f000007)};
+    char text[100];
+    bool named = false;
+    size_t i;
+    json_t *f;
+    int one = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)state;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)); // two runs at once
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    patient.daemon = true;
+    patient.pids[patient.pid_count++] = 0;
+    doctor_ports(&patient);
+    close(fd);
+    snprintf(text, sizeof(text), "UDP port 4500 is held by test_cli_doctor (process %d)", (int)getpid());
+    json_array_foreach(patient.findings, i, f) named =
+        named || strcmp(json_string_value(json_object_get(f, "what")), text) == 0;
+    assert_true(named);
 }
 
 // ---- refusals, as they stand in the log of an attempt
@@ -187,6 +217,7 @@ int main(void)
         T(test_clock_that_nothing_keeps_right_is_a_note),
         T(test_clock_and_entropy_as_they_should_be_are_fine),
         T(test_random_numbers_without_a_seed_are_wrong),
+        T(test_port_of_a_process_that_is_not_the_daemons_is_found_also_where_the_daemon_has_no_number),
         T(test_refusals_are_explained_by_what_was_logged),
         T(test_card_says_how_much_is_on_it_and_why_not_all),
     };
