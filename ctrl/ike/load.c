@@ -407,6 +407,9 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
     }
     if (!ok)
         LOGF(CFG, 0, "connection '%s' is not loaded: %s", c->cfg.name, why);
+    struct conn *live = c->stale ? conn_find(ike, c->cfg.name) : NULL;
+    if (live)
+        conn_renew(ike, live);
     conn_unref(c);
     job_step(ike, id, ok, why);
 }
@@ -538,8 +541,11 @@ static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union m
 void conn_renew(struct ike *ike, struct conn *c)
 {
     struct esp_error err = {0};
-    if (newest(ike, c->cfg.name) != c)
-        return; // what is being loaded sees the addresses as they are now
+    struct conn *latest = newest(ike, c->cfg.name);
+    if (latest != c) {
+        latest->stale = true; // it was made before; what is in place when path has answered is renewed then
+        return;
+    }
     c->stale = c->pending != NULL;
     if (c->stale)
         return; // once more when path has answered
@@ -567,14 +573,21 @@ void conn_renew(struct ike *ike, struct conn *c)
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     struct child_numbers *n = &c->numbers[child - c->cfg.children];
+    struct conn *latest = newest(ike, c->cfg.name);
+    const struct child_config *k = latest ? conn_child(latest, child->name) : NULL;
     if (n->trapped || child->start_action == ACTION_TRAP)
         return;
     n->trapped = true;
+    if (k) // being loaded
+        latest->numbers[k - latest->cfg.children].trapped = true;
     conn_renew(ike, c);
 }
 
 void conn_addrs_changed(struct ike *ike)
 {
+    for (const struct job *j = ike->jobs; j; j = j->next) // nothing of a new one's name is in place yet
+        if (j->kind == JOB_LOAD && j->conn && j->conn->sources && !conn_find(ike, j->conn->cfg.name))
+            j->conn->stale = true;
     for (struct conn *c = ike->conns, *next; c; c = next) {
         next = c->next;
         if (c->sources) // of the others nothing can differ

@@ -223,6 +223,52 @@ static void addrs_changed(struct pair *p)
     pair_run(p);
 }
 
+static void load_held(struct pair *p, struct conn_config *c)
+{
+    static uint8_t buf[65536];
+    struct writer w = writer_of(buf, sizeof(buf));
+    conn_write(&w, c);
+    ipc_send(p->s[0].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 7, .conn = wr_written(&w)});
+    pair_run(p);
+}
+
+static void answer_held(struct pair *p, bool good)
+{
+    struct side *s = &p->s[0];
+    s->hold_policies = false;
+    for (unsigned i = 0; i < s->held_count; i++)
+        ipc_result(s->path_ike, s->policies_held[i], good, "%s", good ? "" : "the test's path refuses");
+    s->held_count = 0;
+    pair_run(p);
+}
+
+// Path has not answered yet when the address changes: of an edit, of one that is new, and of one that path
+// then refuses, where the old one has to follow.
+static void test_address_that_changes_while_a_load_is_under_way_is_taken(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
+        struct side *s = &p->s[0];
+        struct conn_config c;
+        pair_default_conn(&c, 0);
+        any_peer(&c, 0);
+        if (how == 1)
+            snprintf(c.name, sizeof(c.name), "new");
+        c.children[0].priority = 9;
+        s->hold_policies = true;
+        load_held(p, &c);
+        assert_int_equal(s->held_count, 1);
+        addr_parse("10.0.0.7", &s->source);
+        addrs_changed(p);
+        answer_held(p, how != 2);
+        pair_result(p, 0, 7, how != 2);
+        assert_true(is_host(&s->policy[0].local, "10.0.0.7"));
+        assert_int_equal(s->policy[0].priority, how == 2 ? 0 : 9);
+        pair_free(p);
+    }
+}
+
 // The policy would name nobody's address, and what it kept closed would be open.
 static void test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes(void **state)
 {
@@ -543,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),
         cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
         cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),
+        cmocka_unit_test(test_address_that_changes_while_a_load_is_under_way_is_taken),
         cmocka_unit_test(test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes),
         cmocka_unit_test(test_routes_are_not_asked_for_where_no_selector_follows_them),
         cmocka_unit_test(test_policy_without_a_way_to_its_peer_is_about_more_later),
