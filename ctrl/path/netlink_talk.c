@@ -6,6 +6,8 @@
 
 #include "ctrl/path/netlink.h"
 
+enum { DATAGRAM_MAX = 32768 }; // what the kernel sends at once
+
 struct answers {
     uint32_t first; // number of the first request
     unsigned count, left;
@@ -41,25 +43,28 @@ static void one_answer(const struct nlmsghdr *h, struct answers *a)
         reason(h, a);
 }
 
-static void all_unknown(struct answers *a, int rc)
+// It may have been done or not: the kernel has not said.
+static void all_unknown(struct answers *a)
 {
+    if (!a->text[0])
+        snprintf(a->text, a->size, "%s", strerror(errno));
     for (unsigned i = 0; i < a->count; i++)
         if (a->rc[i] == 1)
-            a->rc[i] = rc;
+            a->rc[i] = -EAGAIN;
     a->left = 0;
 }
 
 void netlink_talk(struct netlink_kernel *n, struct mnl_socket *s, const char *buf, size_t len, unsigned count,
                   int *rc, char *text, size_t size)
 {
-    _Alignas(struct nlmsghdr) char in[MNL_SOCKET_BUFFER_SIZE];
+    _Alignas(struct nlmsghdr) char in[DATAGRAM_MAX];
     struct answers a = {((const struct nlmsghdr *)buf)->nlmsg_seq, count, count, rc, text, size};
     (void)n;
     text[0] = 0;
     for (unsigned i = 0; i < count; i++)
         rc[i] = 1; // not answered
     if (mnl_socket_sendto(s, buf, len) < 0) {
-        all_unknown(&a, -errno);
+        all_unknown(&a);
         return;
     }
     while (a.left) {
@@ -67,7 +72,7 @@ void netlink_talk(struct netlink_kernel *n, struct mnl_socket *s, const char *bu
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            all_unknown(&a, -errno);
+            all_unknown(&a);
             return;
         }
         int left = (int)got;
@@ -97,10 +102,31 @@ static int dumped(const struct nlmsghdr *h, void *ctx)
     return d->each(h, d->ctx) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
+// The list's end, or the word that there is none.
+static bool ends(const void *in, ssize_t got, uint32_t seq)
+{
+    int left = (int)got;
+    for (const struct nlmsghdr *h = in; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
+        if (h->nlmsg_seq == seq && (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR))
+            return true;
+    return false;
+}
+
+// The rest of what was given up, or the next request would find it before its answer, and the next list would
+// be refused meanwhile.
+static void read_to_the_end(struct mnl_socket *s, char *in, ssize_t got, uint32_t seq)
+{
+    while (!(got >= 0 && ends(in, got, seq))) {
+        got = mnl_socket_recvfrom(s, in, DATAGRAM_MAX);
+        if (got < 0 && errno != EINTR && errno != ENOSPC)
+            return;
+    }
+}
+
 int netlink_dump(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr *h,
                  int (*each)(const struct nlmsghdr *h, void *ctx), void *ctx)
 {
-    char in[32768];
+    _Alignas(struct nlmsghdr) char in[DATAGRAM_MAX];
     struct dumping d = {each, ctx};
     h->nlmsg_flags |= NLM_F_REQUEST;
     h->nlmsg_seq = ++n->seq;
@@ -110,15 +136,21 @@ int netlink_dump(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr
         ssize_t got = mnl_socket_recvfrom(s, in, sizeof(in));
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0)
-            return -errno;
+        int rc = got < 0 ? -errno : 0;
+        if (rc == -ENOSPC) // more than there is room for
+            read_to_the_end(s, in, got, n->seq);
+        if (rc < 0)
+            return rc;
         const struct nlmsghdr *first = (void *)in;
         if (first->nlmsg_seq != n->seq)
             continue; // a late answer to something that was given up
-        int rc = mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(s), dumped, &d);
-        if (rc < 0)
-            return errno == EINTR ? -EAGAIN : -errno; // changed meanwhile
+        rc = mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(s), dumped, &d);
         if (rc == MNL_CB_STOP)
             return 0;
+        if (rc < 0) {
+            rc = errno == EINTR ? -EAGAIN : -errno; // changed meanwhile
+            read_to_the_end(s, in, got, n->seq);
+            return rc;
+        }
     }
 }
