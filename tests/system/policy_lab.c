@@ -38,23 +38,24 @@ int in_east(struct test *t, const char *commands)
 
 // ---- files
 
-static void write_conn(FILE *f, int i, const struct child *c)
+static void write_conn(FILE *f, int i, const struct child *c, bool renamed)
 {
     static const char *const modes[] = {"tunnel", "pass", "drop"};
     if (!c[0].there && !c[1].there)
         return;
-    fprintf(f,
-            "connections { c%d { version = 2\n local_addrs = 10.10.0.1\n remote_addrs = 10.10.0.2\n unique = "
-            "no\n proposals = aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = west.example }\n"
-            " remote { auth = psk\n id = east.example }\n children {\n",
-            i);
+    fprintf(
+        f,
+        "connections { %s%d { version = 2\n local_addrs = 10.10.0.1\n remote_addrs = 10.10.0.2\n unique = "
+        "no\n proposals = aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = west.example }\n"
+        " remote { auth = psk\n id = east.example }\n children {\n",
+        renamed ? "d" : "c", i);
     for (int k = 0; k < CONN_CHILDREN; k++)
         if (c[k].there)
             fprintf(f,
-                    "  k%d%d { mode = %s\n local_ts = %s%s\n remote_ts = %s%s\n start_action = %s\n "
+                    "  %s%d%d { mode = %s\n local_ts = %s%s\n remote_ts = %s%s\n start_action = %s\n "
                     "esp_proposals = aes256gcm16 }\n",
-                    i, k, modes[c[k].mode], local_text(&c[k]), local_kind(&c[k]), remote_text(&c[k]),
-                    remote_kind(&c[k]), c[k].trap ? "trap" : "none");
+                    renamed ? "m" : "k", i, k, modes[c[k].mode], local_text(&c[k]), local_kind(&c[k]),
+                    remote_text(&c[k]), remote_kind(&c[k]), c[k].trap ? "trap" : "none");
     fputs(" } } }\n", f);
 }
 
@@ -73,7 +74,7 @@ int lab_load(struct test *t, const struct file *file, const char *more)
     char out[8192];
     FILE *f = swanctl_conf(&t->lab.west);
     for (int i = 0; i < CONNS; i++)
-        write_conn(f, i, file->child[i]);
+        write_conn(f, i, file->child[i], t->renamed >> i & 1);
     fputs(more, f);
     fputs(SECRET, f);
     fclose(f);

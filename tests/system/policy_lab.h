@@ -14,6 +14,8 @@ struct test {
     struct rng rng;
     struct naive naive;
     unsigned steps, probes, seen, delivered, errors, log_count, sets;
+    unsigned
+        renamed; // a bit for each connection that has its other name in the file, its children theirs too
     int link, tunnel; // what comes to east, and what comes out of its SAs
     int link_tx;      // from east
     int lan, lan_tx;  // the host behind west

@@ -201,6 +201,31 @@ static bool step_rekey(struct test *t)
            complain("%s is not rekeyed", name);
 }
 
+// A connection and its children get other names, and theirs again, with SAs of either name: what protects and
+// what is carried is the same all along.
+static bool step_rename(struct test *t)
+{
+    char out[8192];
+    int i = (int)rng_below(&t->rng, CONNS), k = (int)rng_below(&t->rng, CONN_CHILDREN);
+    const struct child *c = &t->naive.loaded.child[i][k];
+    t->renamed = 1u << i;
+    note(t, "load: c%d is d%d, its children m%d0 and m%d1", i, i, i, i);
+    bool good = lab_load(t, &t->naive.loaded, "") == 0 && probe_out(t, WAY_UP) && probe_in(t);
+    if (good && c->there && c->mode == TUNNEL && rng_chance(&t->rng, 500)) {
+        note(t, "initiate m%d%d", i, k);
+        swanctl(&t->lab.west, out, sizeof(out), "--initiate --child m%d%d --timeout %d", i, k, INITIATE_S);
+        good = probe_out(t, WAY_UP) && probe_in(t);
+    }
+    if (good && rng_chance(&t->rng, 500))
+        good = step_rekey(t) && probe_out(t, WAY_UP) && probe_in(t);
+    t->renamed = 0;
+    note(t, "load: c%d is c%d again", i, i);
+    if (!good || lab_load(t, &t->naive.loaded, "") != 0 || !probe_out(t, WAY_UP) || !probe_in(t))
+        return complain("a connection is renamed");
+    swanctl(&t->lab.west, out, sizeof(out), "--terminate --ike d%d --timeout 4", i);
+    return true;
+}
+
 // ---- the daemon
 
 // While it is gone nothing is loaded or unloaded: what was closed is, what was open is.
@@ -300,9 +325,9 @@ bool step(struct test *t)
     static const struct {
         unsigned weight;
         bool (*do_it)(struct test *t);
-    } steps[] = {{9, step_load},      {6, step_initiate},     {4, step_rekey},  {2, step_delete_child},
-                 {1, step_terminate}, {1, step_peer_deletes}, {3, step_meddle}, {1, step_tun_down},
-                 {2, step_flap},      {1, step_bad_load},     {1, step_restart}};
+    } steps[] = {{9, step_load},         {6, step_initiate},  {4, step_rename},       {4, step_rekey},
+                 {2, step_delete_child}, {1, step_terminate}, {1, step_peer_deletes}, {3, step_meddle},
+                 {1, step_tun_down},     {2, step_flap},      {1, step_bad_load},     {1, step_restart}};
     unsigned all = 0, i = 0;
     for (unsigned j = 0; j < sizeof(steps) / sizeof(steps[0]); j++)
         all += steps[j].weight;
