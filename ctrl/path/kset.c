@@ -85,12 +85,13 @@ static void adopt(struct kset_hold *h)
 // file means to let them by, they wait until that one is loaded too.
 static void close_lets(struct kset *s, const struct kobj *o)
 {
-    struct entry *next;
+    struct left *next;
     if (o->kind != KOBJ_XFRM || o->action == KXFRM_ALLOW)
         return;
-    for (struct entry *e = LIST_FIRST(&s->lets); e; e = next) {
-        next = LIST_NEXT(e, let);
-        if (e->left.priority > o->priority || !kobj_overlap(&e->left, o))
+    for (struct left *l = LIST_FIRST(&s->lets); l; l = next) {
+        struct entry *e = l->entry;
+        next = LIST_NEXT(l, let);
+        if (l->o.priority > o->priority || !kobj_overlap(&l->o, o))
             continue;
         kset_entry_mine(e);
         kset_entry_put_on(s, e, &s->touched);
@@ -155,7 +156,7 @@ static void found(void *ctx, const struct kobj *o)
     struct entry *e = kset_entry_find(s, o);
     if (!e && !(e = kset_entry_make(s, o)))
         return; // it stays in the kernel, closed, and the next run finds it
-    bool known = e->values || e->found || e->on;
+    bool known = e->values || e->left || e->on;
     e->present = true;
     e->now = *o;
     if (known)
@@ -164,8 +165,10 @@ static void found(void *ctx, const struct kobj *o)
         kset_entry_put_on(s, e, &s->wrong);
         return;
     }
-    kset_entry_found(s, e, o);
-    keep_table(s, o);
+    if (kset_entry_found(s, e, o))
+        keep_table(s, o);
+    else // as above
+        kset_entry_forget(s, e);
 }
 
 static int look(struct kset *s, struct esp_error *err)
@@ -195,7 +198,7 @@ unsigned kset_sweep(struct kset *s)
     unsigned count = 0;
     for (struct hash_node *n = NULL; (n = hash_each(&s->entries, n));) {
         struct entry *e = (struct entry *)n;
-        if (!e->found)
+        if (!e->left)
             continue;
         kset_entry_mine(e);
         count += !e->values;
@@ -286,7 +289,7 @@ struct kset_counts kset_count(const struct kset *s)
     for (const struct hash_node *n = NULL; (n = hash_each(&s->entries, n));) {
         const struct entry *e = (const struct entry *)n;
         c.objects += e->values != NULL;
-        c.found += e->found && !e->values;
+        c.found += e->left && !e->values;
     }
     return c;
 }
@@ -377,7 +380,7 @@ static void leave_in_kernel(struct kset *s, struct entry *e)
 
 static void leave_if_unasked(struct kset *s, struct entry *e)
 {
-    if (e->found && !e->values)
+    if (e->left && !e->values)
         leave_in_kernel(s, e);
     kset_entry_mine(e);
 }

@@ -101,7 +101,7 @@ void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list)
         TAILQ_INSERT_TAIL(list, e, link);
 }
 
-static void forget(struct kset *s, struct entry *e)
+void kset_entry_forget(struct kset *s, struct entry *e)
 {
     kset_entry_put_on(s, e, NULL);
     hash_del(&s->entries, &e->node);
@@ -114,19 +114,24 @@ static bool lets_by(const struct kobj *o)
     return o->kind == KOBJ_XFRM && o->action == KXFRM_ALLOW && !o->ifindex && !o->mark_mask;
 }
 
-void kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o)
+bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o)
 {
-    e->found = true;
-    e->left = *o;
+    struct left *l = malloc(sizeof(*l));
+    if (!l)
+        return false;
+    *l = (struct left){.entry = e, .o = *o};
+    e->left = l;
     if (lets_by(o))
-        LIST_INSERT_HEAD(&s->lets, e, let);
+        LIST_INSERT_HEAD(&s->lets, l, let);
+    return true;
 }
 
 void kset_entry_mine(struct entry *e)
 {
-    if (e->found && lets_by(&e->left))
-        LIST_REMOVE(e, let);
-    e->found = false;
+    if (e->left && lets_by(&e->left->o))
+        LIST_REMOVE(e->left, let);
+    free(e->left);
+    e->left = NULL;
 }
 
 const struct kobj *kset_entry_wanted(const struct entry *e)
@@ -135,7 +140,7 @@ const struct kobj *kset_entry_wanted(const struct entry *e)
     for (const struct value *v = e->values; v; v = v->next)
         if (!best || kobj_better(&v->o, &best->o))
             best = v;
-    return best ? &best->o : e->found ? &e->left : NULL;
+    return best ? &best->o : e->left ? &e->left->o : NULL;
 }
 
 bool kset_entry_settled(const struct entry *e)
@@ -146,8 +151,8 @@ bool kset_entry_settled(const struct entry *e)
 
 static void forget_if_empty(struct kset *s, struct entry *e)
 {
-    if (!e->present && !e->values && !e->found)
-        forget(s, e);
+    if (!e->present && !e->values && !e->left)
+        kset_entry_forget(s, e);
 }
 
 // ---- settling

@@ -24,9 +24,12 @@ struct entry {
     struct value *values;
     struct kobj now; // in the kernel where present; otherwise only its key counts
     bool present;
-    bool found;            // an earlier run's: `left` is kept until it is swept, or asked for and had
-    LIST_ENTRY(entry) let; // of those found that let something by in clear
-    struct kobj left;
+    struct left *left; // an earlier run's: kept until it is swept, or asked for and had; NULL: it is none
+};
+struct left { // the value that an earlier run has left
+    struct entry *entry;
+    LIST_ENTRY(left) let; // of those that let something by in clear
+    struct kobj o;
 };
 struct group { // the rules' selectors and their tables
     struct hash_node node;
@@ -56,7 +59,7 @@ struct kset {
     struct entry_list touched, wrong;
     LIST_HEAD(, kset_hold) holds;
     LIST_HEAD(, group) left;
-    LIST_HEAD(, entry) lets;
+    LIST_HEAD(, left) lets;
     unsigned wrong_count;
     bool swept;
     uint8_t tables[(KERNEL_TABLES + 7) / 8]; // in use
@@ -73,7 +76,9 @@ struct taking {
 struct entry *kset_entry_find(const struct kset *s, const struct kobj *o);
 struct entry *kset_entry_make(struct kset *s, const struct kobj *o);
 void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list);
-void kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o); // of an earlier run
+// It is of an earlier run. False: no memory for its value.
+bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o);
+void kset_entry_forget(struct kset *s, struct entry *e);
 void kset_entry_mine(struct entry *e); // no longer only of an earlier run
 const struct kobj *kset_entry_wanted(const struct entry *e);
 bool kset_entry_settled(const struct entry *e);

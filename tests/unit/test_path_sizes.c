@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/path/kset_entries.h"
 #include "driver/soft/queue.h"
 #include "tests/unit/path_rig.h"
 
@@ -57,11 +58,23 @@ static void test_a_child_sa_itself_is_small(void **state)
     assert_true(sizeof(struct half) <= 192);
 }
 
+// A loaded child has three policies in the kernel and two routes, more where its networks are more.
+static void test_what_is_kept_of_the_kernels_objects_is_small(void **state)
+{
+    (void)state;
+    printf("entry %zu, value %zu, hold %zu\n", sizeof(struct entry), sizeof(struct value),
+           sizeof(struct kset_hold));
+    assert_true(sizeof(struct entry) <= 168);
+    assert_true(sizeof(struct value) <= 120);
+    assert_true(sizeof(struct policy) <= 160);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_child_sa_at_rest_is_small, rig_up, rig_down),
         cmocka_unit_test(test_a_child_sa_itself_is_small),
+        cmocka_unit_test(test_what_is_kept_of_the_kernels_objects_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
