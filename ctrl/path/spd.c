@@ -254,6 +254,12 @@ static int count_of_conn(const struct spd *s, const char *conn)
     return n;
 }
 
+// Of one without an SA an instance may still stand for SAs of the heir.
+static bool serves_nobody(const struct policy *pol)
+{
+    return !pol->sa_count && !pol->instances && !pol->heirs_of;
+}
+
 static int plan(struct change *c, struct esp_error *err)
 {
     size_t n = c->specs + (size_t)count_of_conn(&c->p->spd, c->conn) + 1;
@@ -266,7 +272,7 @@ static int plan(struct change *c, struct esp_error *err)
     for (unsigned i = 0; i < c->specs && rc == 0; i++)
         rc = plan_one(c, i, err);
     for (struct policy *i = spd_first_of_conn(&c->p->spd, c->conn); i && rc == 0; i = spd_next_of_conn(i))
-        if (!listed(c, i) && !i->sa_count) // so it is nobody's heir
+        if (!listed(c, i) && serves_nobody(i))
             c->gone[c->gone_count++] = i;
     return rc;
 }
@@ -549,7 +555,7 @@ void spd_drop_unneeded(struct path *p, struct policy *pol)
 {
     struct esp_error err = {0};
     struct policy *of = pol->of, *into = pol->into;
-    if (pol->sa_count || pol->loaded || pol->instances || pol->heirs_of || p->leaving)
+    if (pol->loaded || !serves_nobody(pol) || p->leaving)
         return;
     if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
         LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);

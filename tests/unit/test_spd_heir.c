@@ -262,6 +262,27 @@ static void test_narrowed_sas_go_on_too(void **state)
     }
 }
 
+// The old one has no SA any more, but what is an instance of it has the heir's.
+static void test_the_old_number_stays_as_long_as_an_instance_of_it(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = net_as(7, "other");
+    install_under(r, 1, 1, "10.2.7.0/24");
+    rig_must_apply(r, "rig", &s, 1);
+    install_under(r, 2, 7, "10.2.7.0/24");
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    rig_must_apply(r, "rig", &s, 1);
+    assert_int_equal(r->p->spd.by_id.count, 2);
+    expect_by(r, "10.2.7.1", 0x2002);
+    expect_in(r, 0x1002, "10.2.7.1", true);
+    sadb_delete(r->p, 2);
+    rig_turn(r);
+    assert_int_equal(r->p->spd.by_id.count, 1);
+    assert_int_equal(r->p->spd.instances.count, 0);
+    expect_blocked(r, "10.2.7.1");
+}
+
 // What only its SA's address makes known.
 static void test_dynamic_ones_go_on_too(void **state)
 {
@@ -348,6 +369,7 @@ int main(void)
         WITH(test_loaded_ones_take_nothing_from_one_another),
         WITH(test_the_heir_stands_where_the_old_one_stood),
         ALONE(test_narrowed_sas_go_on_too),
+        WITH(test_the_old_number_stays_as_long_as_an_instance_of_it),
         WITH(test_dynamic_ones_go_on_too),
         WITH(test_a_number_that_is_loaded_again_is_that_policys),
         WITH(test_the_trap_asks_in_the_new_name),
