@@ -92,7 +92,7 @@ static void policies(struct set *s, const struct child *c, bool hooks)
         three_ways(s, c, go_on[i], "", "", hooks);
 }
 
-static void frame(struct set *s, int family, bool ports)
+static void frame(struct set *s, int family, bool ports, bool sources)
 {
     put(s, "rule%d 220 from all fwmark 0xe59 goto 228", family);
     put(s, "rule%d 228 from all nop", family);
@@ -100,7 +100,7 @@ static void frame(struct set *s, int family, bool ports)
         put(s, "rule%d 225 not from all dport 1-65534 goto 227", family);
         put(s, "rule%d 226 from all goto 228", family);
     }
-    if (family == 6) {
+    if (family == 6 && sources) {
         put(s, "rule6 221 from ::/1 goto 223");
         put(s, "rule6 221 from 8000::/1 goto 223");
         put(s, "rule6 223 from all nop");
@@ -122,7 +122,7 @@ static void rules(struct set *s, const struct child *c)
         snprintf(ports, sizeof(ports), " dport %u", k.lo);
     else if (k.ports)
         snprintf(ports, sizeof(ports), " dport %u-%u", k.lo, k.hi);
-    frame(s, family, k.ports);
+    frame(s, family, k.ports, local_is_wests(c));
     put(s, "way%d 224 from %s%s%s to %s", family, from, proto, ports, remote_text(c));
     if (k.ports)
         put(s, "way%d 227 from %s%s to %s", family, from, proto, remote_text(c));
