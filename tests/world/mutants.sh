@@ -122,13 +122,17 @@ seeds=0
 for ((r = 0; r < runs; r++)); do
     from=$((first + r * each))
     seeds=$((seeds + last[r] + 1 - from))
-    result=$work/result/$unmutated.$from-${last[r]}
-    if [ ! -s "$result" ]; then
-        world unmutated "$work/log/unmutated.$r" "$from" --quiet --count $((last[r] + 1 - from))
-        { sed -n 's/^seed \([0-9]*\): invariant \([a-z-]*\) .*/\2:\1/p' "$work/log/unmutated.$r"; echo "exit:$rc"; } >"$result.new"
+    result=$work/result/$unmutated.$from
+    known=$((from - 1)) fails=""
+    [ ! -s "$result" ] || read -r known fails <"$result"
+    if ((known < last[r])); then
+        world unmutated "$work/log/unmutated.$r" $((known + 1)) --quiet --count $((last[r] - known))
+        [ "$rc" = 0 ] || fails+=${fails:+ }$(sed -n 's/^seed \([0-9]*\): invariant \([a-z-]*\) .*/\2:\1/p' "$work/log/unmutated.$r" | grep . || echo "exit:$rc")
+        fails=${fails//$'\n'/ }
+        echo "${last[r]} $fails" >"$result.new"
         mv "$result.new" "$result"
     fi
-    grep -qx exit:0 "$result" || unclean+=" $(tr '\n' ' ' <"$result")"
+    unclean+=${fails:+ $fails}
 done
 [ -z "$unclean" ] || bad=1
 printf 'the unmutated build on the same %d seeds: %s\n' "$seeds" "${unclean:+it FAILS: }${unclean:-clean}"
