@@ -215,7 +215,7 @@ void faults_start(struct world *w)
 {
     weather(w);
     agenda_add(w, rng_between(&w->rng, 3 * SECOND, 15 * SECOND), something, NULL, 0);
-    for (unsigned i = 0; i < w->pairs && w->o.traffic; i++)
+    for (unsigned i = 0; i < w->pairs && w->renews; i++)
         agenda_add(w, RENEW_US, renew, NULL, i);
 }
 

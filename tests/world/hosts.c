@@ -254,7 +254,7 @@ void forge_clear(struct world *w, unsigned from, unsigned to, unsigned child)
 // Of one direction of a pair.
 static uint64_t mean_gap(const struct world *w)
 {
-    return 2 * MINUTE / (w->o.traffic ? w->o.traffic : 1000);
+    return 2 * MINUTE / w->traffic;
 }
 
 static void traffic(struct world *w, void *ctx, uint64_t arg)

@@ -80,6 +80,16 @@ static void make_sites(struct world *w)
     }
 }
 
+// Some worlds carry much, so that what a rekeying does to packets under way is seen in random ones too; by
+// dice of their own, so that the others stay what they are.
+static void plan_traffic(struct world *w)
+{
+    struct rng dice;
+    rng_seed(&dice, w->o.seed ^ 0x62757379);
+    w->renews = w->o.traffic || (!w->o.plain && rng_chance(&dice, BUSY_PER_MILLE));
+    w->traffic = w->o.traffic ? w->o.traffic : w->renews ? BUSY : 1000;
+}
+
 void world_begin(struct world *w, const struct options *o, bool trace)
 {
     memset(w, 0, sizeof(*w));
@@ -91,6 +101,7 @@ void world_begin(struct world *w, const struct options *o, bool trace)
     entropy_install(&w->entropy);
     the_world = w;
     network_clear();
+    plan_traffic(w);
     w->short_retry = !w->o.plain && rng_chance(&w->rng, 400);
     make_sites(w);
     roam_make(w);

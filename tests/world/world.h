@@ -521,6 +521,7 @@ struct plain {
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
     unsigned slots, lease; // of the cards, 0: 64; of their SAs, 0: 64
 };
+enum { BUSY = 4500, BUSY_PER_MILLE = 150 };
 struct options {
     const struct plain *plain; // NULL: all from the seed
     uint64_t seed, steps;
@@ -528,12 +529,14 @@ struct options {
     bool trace, quiet, twice, verilated;
     const char *ignore;
     uint64_t cpu_s;
-    unsigned traffic; // packets a minute that the hosts of each pair offer, 0: 1,000
+    unsigned traffic; // packets a minute that the hosts of each pair offer, 0: 1,000 or BUSY
     bool fast, busy;  // the speed is judged; what went through the tunnels is
 };
 struct world {
     struct options o;
     uint64_t now, steps;
+    unsigned traffic; // as in the options
+    bool renews;      // operators have keys renewed without end
     struct rng rng, entropy, disk_dice;
     struct agenda agenda;
     struct site site[SITES];
