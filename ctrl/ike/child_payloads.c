@@ -27,7 +27,7 @@ static void find_usable(const struct ike_sa *sa, const struct child_config *cfg,
     u->count = 0;
     for (unsigned i = 0; i < cfg->proposal_count; i++)
         if (cfg->proposals[i].protocol != PROTO_AH || (!sa->nat.local && !sa->nat.remote))
-            u->p[u->count++] = cfg->proposals[i];
+            proposal_copy(&u->p[u->count++], &cfg->proposals[i]);
     if (u->count < cfg->proposal_count)
         LOGF(IKE, 1, "CHILD_SA %s: AH does not go through a NAT (RFC 3715 2.1)", cfg->name);
 }

@@ -219,15 +219,16 @@ static void addr_leave(struct ike *ike, const struct addr *a) // where nobody is
 
 static size_t class_size(const struct conn_config *cfg)
 {
-    return sizeof(struct conn_class) + cfg->proposal_count * sizeof(cfg->proposals[0]);
+    return sizeof(struct conn_class) + proposals_octets(cfg->proposals, cfg->proposal_count);
 }
 
 static struct conn_class *class_get(struct ike *ike, struct conn *c)
 {
     const struct conn_config *cfg = &c->cfg;
-    size_t size = cfg->proposal_count * sizeof(cfg->proposals[0]);
+    size_t size = proposals_octets(cfg->proposals, cfg->proposal_count);
     struct conn_class *k = ike->classes;
-    while (k && (k->count != cfg->proposal_count || memcmp(k->p, cfg->proposals, size) != 0))
+    while (k && (k->count != cfg->proposal_count || proposals_octets(k->p, k->count) != size ||
+                 memcmp(k->p, cfg->proposals, size) != 0))
         k = k->next;
     if (!k) {
         k = take(c, class_size(cfg));

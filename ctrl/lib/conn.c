@@ -328,15 +328,23 @@ static uint8_t bounded(struct reader *r, unsigned max)
     return r->bad ? 0 : (uint8_t)v;
 }
 
+size_t proposals_octets(const struct proposal *p, unsigned count)
+{
+    return count ? (count - 1) * sizeof(*p) + offsetof(struct proposal, t) +
+                       p[count - 1].count * sizeof(p->t[0])
+                 : 0;
+}
+
+void proposal_copy(struct proposal *to, const struct proposal *from)
+{
+    memset(to, 0, sizeof(*to));
+    memcpy(to, from, proposals_octets(from, 1));
+}
+
 static uint8_t proposals_read(struct reader *r, struct proposal **out)
 {
+    struct proposal p[PROPOSALS_MAX] = {0};
     uint8_t count = bounded(r, PROPOSALS_MAX);
-    struct proposal *p = count ? calloc(count, sizeof(*p)) : NULL;
-    *out = p;
-    if (count && !p) {
-        rd_no_memory(r);
-        return 0;
-    }
     for (int i = 0; i < count; i++) {
         p[i].protocol = rd_u8(r);
         p[i].count = bounded(r, PROPOSAL_MAX_TRANSFORMS);
@@ -346,6 +354,13 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
             p[i].t[j].key_bits = rd_u16(r);
         }
     }
+    *out = count ? malloc(proposals_octets(p, count)) : NULL;
+    if (count && !*out) {
+        rd_no_memory(r);
+        return 0;
+    }
+    if (count)
+        memcpy(*out, p, proposals_octets(p, count));
     return count;
 }
 

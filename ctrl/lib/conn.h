@@ -94,7 +94,7 @@ struct conn_config {
     struct addr *local_addrs, *remote_addrs; // none: %any. Allocated, as many as there are: conn_add_addr
     uint16_t local_port, remote_port; // 0: the default; local: 500 stands for --port, 4500 for --port-nat-t
     uint8_t proposal_count;
-    struct proposal *proposals; // IKE; allocated, as many as there are, or with conn_room PROPOSALS_MAX
+    struct proposal *proposals; // IKE; allocated: proposals_octets, or with conn_room PROPOSALS_MAX
     struct auth_side local, remote;
     struct auth_side *local_more, *remote_more; // a second round of that end (RFC 4739); NULL: there is none
     uint8_t encap, mobike, send_certreq;        // bool
@@ -120,6 +120,10 @@ struct conn_config {
 void conn_clear(struct conn_config *c); // frees what it holds and zeroes it
 // Room for PROPOSALS_MAX proposals, in which there may be some; NULL: no memory.
 struct proposal *conn_room(struct proposal **proposals);
+// Of so many, which are allocated up to the last one's last transform: a single one is copied by
+// proposal_copy.
+size_t proposals_octets(const struct proposal *p, unsigned count);
+void proposal_copy(struct proposal *to, const struct proposal *from);
 // Behind the others, which move; NULL: there are ADDRS_MAX, or no memory.
 struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr *a);
 // Likewise; NULL: there are POOLS_MAX, or no memory.

@@ -183,9 +183,12 @@ static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
     struct pair *p = pair_established(UNIQUE_NO, other_ike_groups);
     for (int i = 0; i < 2; i++) { // from now on another suite is wished for first
         struct conn_config *c = &only(p, i)->conn->cfg;
-        struct proposal first = c->proposals[0];
-        c->proposals[0] = c->proposals[1];
-        c->proposals[1] = first;
+        struct proposal turned[2];
+        proposal_copy(&turned[0], &c->proposals[1]);
+        proposal_copy(&turned[1], &c->proposals[0]);
+        c->proposals = realloc(c->proposals, sizeof(turned));
+        assert_non_null(c->proposals);
+        memcpy(c->proposals, turned, sizeof(turned));
     }
     rekey_ike(only(p, 0));
     pair_run(p);
