@@ -229,6 +229,46 @@ static void test_connection_that_never_came_up_is_there_and_says_why(void **stat
     expect("espalier_connection_failures_total{connection=\"site\",reason=\"no_answer\"}", 0);
 }
 
+// ---- over a fail-over
+
+static bool in_software(void *ctx)
+{
+    (void)ctx;
+    scrape();
+    return value_of("espalier_engine_child_sas{engine=\"software\"}") >= 1;
+}
+
+static void test_counts_go_on_when_the_card_is_killed(void **state)
+{
+    (void)state;
+    char *const with_card[] = {"--card", "auto", "--pci-sysfs", lab.card_dir, "-o", PLACE, NULL};
+    static char *const no_card[] = {"--card", "none", NULL};
+    struct tunnel_options west = {.hw_offload = "auto"}, east = {0};
+    assert_true(card_start(&lab, ""));
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &east, no_card) &&
+                espalierd_start(&lab, &lab.west, &lab.east, &west, with_card));
+    assert_true(initiate(&lab.west));
+    pings(6);
+    scrape();
+    expect("espalier_card_present{}", 1);
+    expect(CHILD("sent_packets_total"), 6);
+    expect("espalier_engine_packets_total{direction=\"sent\",engine=\"card\"}", 6);
+    usleep(1200000); // the card says what it counts once a second, when it was asked
+    scrape();
+    expect("espalier_card_events_total{name=\"ENC_PACKETS\"}", 6);
+    assert_true(stop(&lab.card, SIGKILL, 4000));
+    assert_true(wait_for(in_software, NULL, PATIENCE_MS));
+    pings(3);
+    scrape();
+    expect("espalier_card_present{}", 0);
+    expect("espalier_failovers_total{}", 1);
+    expect(CHILD("sent_packets_total"), 9);
+    expect(CHILD("received_packets_total"), 9);
+    expect("espalier_engine_packets_total{direction=\"sent\",engine=\"card\"}", 6);
+    expect("espalier_engine_packets_total{direction=\"sent\",engine=\"software\"}", 3);
+    expect("espalier_card_events_total{name=\"ENC_PACKETS\"}", 6); // what the one that is gone has counted
+}
+
 // ---- each SA by itself, only where that is asked for
 
 static void test_each_sa_is_told_of_where_that_is_asked_for(void **state)
@@ -433,6 +473,7 @@ int main(void)
         T(test_alerts_fire_when_they_are_to),
         T(test_counts_are_those_of_what_was_sent_over_a_rekeying_and_an_end),
         T(test_connection_that_never_came_up_is_there_and_says_why),
+        T(test_counts_go_on_when_the_card_is_killed),
         T(test_each_sa_is_told_of_where_that_is_asked_for),
         T(test_certificate_says_when_it_ends),
         T(test_process_that_dies_is_back_and_nobody_else_hears_of_it),
