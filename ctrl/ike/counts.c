@@ -6,6 +6,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/notifies.h"
+#include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ipc/ipc.h"
 
@@ -195,8 +196,14 @@ void counts_child_failed(const struct ike_sa *sa, const char *child)
 
 static void tell_child(struct ike *ike, uint32_t req, const char *conn, const struct child_counts *k)
 {
-    struct msg_CHILD_COUNTS m = {
-        .req = req, .up = k->up, .installed = k->installed, .rekeyed = k->rekeyed, .failed = k->failed};
+    struct revive_state next = revive_state(ike, conn, k->name);
+    struct msg_CHILD_COUNTS m = {.req = req,
+                                 .up = k->up,
+                                 .installed = k->installed,
+                                 .rekeyed = k->rekeyed,
+                                 .failed = k->failed,
+                                 .failures = next.failures,
+                                 .next_ms = next.next_ms};
     snprintf(m.conn, sizeof(m.conn), "%s", conn);
     snprintf(m.child, sizeof(m.child), "%s", k->name);
     ipc_send(ike->chan[ROOM_CTL], MSG_CHILD_COUNTS, &m);

@@ -72,6 +72,19 @@ static struct revive *find(struct ike *ike, const char *conn, const char *child)
     return NULL;
 }
 
+struct revive_state revive_state(struct ike *ike, const char *conn, const char *child)
+{
+    const struct revive *r = find(ike, conn, child);
+    uint64_t now = loop_now(ike->loop);
+    struct revive_state s = {0, UINT32_MAX};
+    if (!r || r->up_at)
+        return s;
+    s.failures = r->failures;
+    if (r->timer.armed && !r->trying)
+        s.next_ms = r->timer.at > now ? (uint32_t)(r->timer.at - now) : 0;
+    return s;
+}
+
 static void drop(struct revive *r)
 {
     timer_stop(r->ike->loop, &r->timer);

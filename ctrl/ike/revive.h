@@ -25,6 +25,12 @@ void revive_step(struct ike_sa *sa,
                  bool failed); // one that replaces another has made, or not made, a CHILD SA
 void revive_forget(struct ike *ike, const char *conn, const char *child); // the operator has the last word
 void revive_watch(struct ike_sa *sa); // one that has lost its last CHILD SA
+// Of one that is to be up and is not: how often in a row that has failed, and in how many ms it is tried
+// again; UINT32_MAX: it is on its way, or nothing is due.
+struct revive_state {
+    uint32_t failures, next_ms;
+};
+struct revive_state revive_state(struct ike *ike, const char *conn, const char *child);
 void revive_free(struct ike *ike);
 
 #endif

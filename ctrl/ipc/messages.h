@@ -47,7 +47,7 @@
 // starts: it is to be up without anybody asking. up: SAs that are there now. Totals are those of the name: they go on over a rekeying, an SA's end and a reload, as long as a
 // connection of that name is loaded or an SA of it is there. failed: u64 each of IKE_FAILURE_LIST.
 #define MSG_CONN_COUNTS_FIELDS(F)  F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U8, starts, 0) F(U32, up, 0) F(U64, established, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0)
-#define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(U64, failed, 0)
+#define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(U64, failed, 0) F(U32, failures, 0) F(U32, next_ms, 0) /* as revive_state */
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \

@@ -118,6 +118,9 @@ static void on_child(struct collect *c, const struct msg_CHILD_COUNTS *m)
     exposition_add(&c->e, FAM_CHILD_INSTALLED, &l, m->installed);
     exposition_add(&c->e, FAM_CHILD_REKEYED, &l, m->rekeyed);
     exposition_add(&c->e, FAM_CHILD_FAILED, &l, m->failed);
+    exposition_add(&c->e, FAM_CHILD_TRIES, &l, m->failures);
+    if (m->next_ms != UINT32_MAX)
+        exposition_add_real(&c->e, FAM_CHILD_NEXT_TRY, &l, m->next_ms / 1e3);
 }
 
 static void on_traffic(struct collect *c, const struct msg_TRAFFIC *m)

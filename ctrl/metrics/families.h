@@ -26,6 +26,8 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(CHILD_INSTALLED, COUNTER, "espalier_child_sas_installed", "", "connection, child", "CHILD SAs that were installed, rekeyings too.") \
     X(CHILD_REKEYED, COUNTER, "espalier_child_sas_rekeyed", "", "connection, child", "CHILD SAs that were replaced by rekeying, by either end.") \
     X(CHILD_FAILED, COUNTER, "espalier_child_sas_failed", "", "connection, child", "CHILD SAs that did not come up.") \
+    X(CHILD_TRIES, GAUGE, "espalier_child_failed_tries", "", "connection, child", "How often in a row a child that is to be up has been tried in vain.") \
+    X(CHILD_NEXT_TRY, GAUGE, "espalier_child_next_try_seconds", "seconds", "connection, child", "In how long it is tried again; not there while it is being tried, or where nothing is due.") \
     X(CHILD_RX_BYTES, COUNTER, "espalier_child_received_bytes", "bytes", "connection, child", "Octets of inner packets let in, by every engine and every SA of the child.") \
     X(CHILD_RX_PACKETS, COUNTER, "espalier_child_received_packets", "packets", "connection, child", "Inner packets let in.") \
     X(CHILD_TX_BYTES, COUNTER, "espalier_child_sent_bytes", "bytes", "connection, child", "Octets of inner packets sent, by every engine and every SA of the child.") \

@@ -220,6 +220,42 @@ static void test_handshakes_are_counted_by_how_long_they_took(void **state)
     pair_free(p);
 }
 
+static void test_next_try_of_what_is_to_be_up_is_told(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    struct conn_config c;
+    expect_up(p, 0, 0, 0);
+    assert_int_equal(got.child.failures, 0);
+    assert_int_equal(got.child.next_ms, UINT32_MAX);
+    pair_default_conn(&c, 0);
+    c.keyingtries = 0;
+    c.children[0].start_action = ACTION_START;
+    pair_proposal(&c.proposals[0], PROTO_IKE, "aes128gcm16 prfsha384 ecp256"); // the peer has none of it
+    pair_load(p, 0, &c);
+    pair_run(p);
+    for (uint32_t failures = 1; failures <= 3; failures++) {
+        expect_up(p, 0, 0, 0);
+        uint32_t most = 1000u << (failures - 1), next = got.child.next_ms;
+        assert_int_equal(got.child.failures, failures);
+        assert_in_range(next, most / 2, most);
+        pair_wait(p, next - 1);
+        expect_up(p, 0, 0, 0);
+        assert_int_equal(got.child.failures, failures);
+        assert_int_equal(got.child.next_ms, 1);
+        pair_wait(p, 1);
+        pair_run(p);
+    }
+    pair_default_conn(&c, 0);
+    pair_load(p, 0, &c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_run(p);
+    expect_up(p, 0, 1, 1);
+    assert_int_equal(got.child.failures, 0);
+    assert_int_equal(got.child.next_ms, UINT32_MAX);
+    pair_free(p);
+}
+
 static void test_connection_that_is_never_up_is_not_told_of(void **state)
 {
     (void)state;
@@ -266,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_failure_of_authentication_is_told_at_both_ends),
         cmocka_unit_test(test_peer_that_does_not_answer_and_one_that_has_no_proposal_are_told_apart),
         cmocka_unit_test(test_handshakes_are_counted_by_how_long_they_took),
+        cmocka_unit_test(test_next_try_of_what_is_to_be_up_is_told),
         cmocka_unit_test(test_connection_that_is_never_up_is_not_told_of),
         cmocka_unit_test(test_page_has_an_end),
     };

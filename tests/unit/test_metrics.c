@@ -363,7 +363,8 @@ static void answer_all(void)
     result(req, true, "");
     req = asked(METRICS_CONNS, 0);
     tell(MSG_CONN_COUNTS, &(struct msg_CONN_COUNTS){.req = req, .conn = "a", .up = 2, .established = 4});
-    tell(MSG_CHILD_COUNTS, &(struct msg_CHILD_COUNTS){.req = req, .conn = "a", .child = "n", .up = 0});
+    tell(MSG_CHILD_COUNTS,
+         &(struct msg_CHILD_COUNTS){.req = req, .conn = "a", .child = "n", .failures = 2, .next_ms = 1500});
     tell(MSG_TRAFFIC, &(struct msg_TRAFFIC){.req = req, .conn = "a", .child = "n", .bytes_in = 77});
     tell(MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = req, .next = 65});
     req = asked(METRICS_CONNS, 65);
@@ -414,6 +415,8 @@ static void test_snapshot_is_asked_for_page_by_page_and_serves_for_a_second(void
     assert_line("espalier_connection_up{connection=\"a\"} 1");
     assert_line("espalier_connection_up{connection=\"b\"} 0");
     assert_line("espalier_child_up{connection=\"a\",child=\"n\"} 0");
+    assert_line("espalier_child_failed_tries{connection=\"a\",child=\"n\"} 2");
+    assert_line("espalier_child_next_try_seconds{connection=\"a\",child=\"n\"} 1.500000");
     assert_line("espalier_child_received_bytes_total{connection=\"a\",child=\"n\"} 77");
     assert_line("espalier_child_sa_sent_bytes_total{connection=\"a\",child=\"n\",id=\"8\"} 6");
     const char *info = strstr(text, "espalier_ike_sa_info{");
