@@ -440,18 +440,37 @@ static void test_questions_of_dashboard_and_alerts_are_answered_by_prometheus(vo
 
 // ---- where it listens
 
+static bool file_serves(const char *path)
+{
+    return sh("curl -sS -f -m 5 --unix-socket %s http://localhost/metrics | grep -q "
+              "'^espalier_connection_up.connection=.site'",
+              path) == 0;
+}
+
 static void test_socket_file_serves_and_goes_with_the_daemon(void **state)
 {
     (void)state;
-    char where[160], path[128];
-    snprintf(path, sizeof(path), "%s/metrics", lab.dir);
+    char where[160], path[128], out[4096];
+    snprintf(path, sizeof(path), "%.100s/metrics", lab.dir);
     snprintf(where, sizeof(where), "metrics=unix://%s", path);
     char *const settings[] = {"--card", "none", "-o", where, NULL};
     assert_true(start(settings));
-    assert_int_equal(sh("curl -sS -f -m 5 --unix-socket %s http://localhost/metrics | grep -q "
-                        "'^espalier_connection_up.connection=.site'",
-                        path),
-                     0);
+    assert_true(file_serves(path));
+    // another daemon does not take it away
+    sh_read(out, sizeof(out),
+            "nsenter --net=%s %s/espalierd --vici unix://%s/vici2 --run-dir %s/run2 --port 1500 --port-nat-t "
+            "1501 --tun "
+            "espother --card none -o %s 2>&1; echo status $?",
+            lab.west.ns, bin_dir(), lab.dir, lab.dir, where);
+    assert_non_null(strstr(out, "espalierd: metrics: unix://"));
+    assert_non_null(strstr(out, "Address already in use"));
+    assert_non_null(strstr(out, "status 3"));
+    assert_true(file_serves(path));
+    assert_true(daemon_kill(&lab.west)); // which leaves it behind
+    assert_int_equal(access(path, F_OK), 0);
+    struct tunnel_options west = {0};
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &west, settings));
+    assert_true(file_serves(path));
     assert_true(stop(&lab.west.daemon, SIGTERM, 4000));
     assert_int_not_equal(access(path, F_OK), 0);
 }
