@@ -14,7 +14,8 @@ struct question { // a pending's data
     uint64_t next;
     uint8_t names[NAMES_OCTETS]; // METRICS_CONNS: of this page
     size_t names_len;
-    unsigned child_count, told;         // METRICS_SAS:
+    char conn[NAME_MAX_LEN];            // METRICS_SAS: of the IKE SA that ike told of last,
+    unsigned child_count, told;         // whose CHILD SAs come behind it
     struct msg_METRIC_CHILD_SA child[]; // of this page, until path has told of them
 };
 
@@ -196,6 +197,7 @@ static void pass_ike_sa(struct pending *p, const struct msg_IKE_INFO *i)
                                     .rekey_s = i->rekey_s};
     snprintf(out.conn, sizeof(out.conn), "%s", i->conn);
     snprintf(out.state, sizeof(out.state), "%s", i->state);
+    snprintf(((struct question *)p->data)->conn, NAME_MAX_LEN, "%s", i->conn);
     ipc_send(to(p), MSG_METRIC_IKE_SA, &out);
 }
 
@@ -206,11 +208,11 @@ static void keep_child_sa(struct question *q, const struct msg_CHILD_INFO *i)
     struct msg_METRIC_CHILD_SA *c = &q->child[q->child_count++];
     *c = (struct msg_METRIC_CHILD_SA){.req = q->req,
                                       .id = i->id,
-                                      .ike_id = i->ike_id,
                                       .spi_in = i->spi_in,
                                       .spi_out = i->spi_out,
                                       .install_s = i->install_s,
                                       .rekey_s = i->rekey_s};
+    snprintf(c->conn, sizeof(c->conn), "%s", q->conn);
     snprintf(c->child, sizeof(c->child), "%s", i->name);
     snprintf(c->state, sizeof(c->state), "%s", i->state);
 }

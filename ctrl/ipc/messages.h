@@ -229,8 +229,8 @@
 // ---- ctl -> metrics: what of the other rooms' answers is for everybody's eyes
 #define MSG_METRIC_CERT_FIELDS(F) F(U32, req, 0) F(U8, kind, 0) F(U8, has_key, 0) F(STR, subject, 1024) F(STR, fingerprint, 20) F(U64, not_before, 0) F(U64, not_after, 0) // fingerprint: of its SHA-256, 16 digits
 #define MSG_METRIC_IKE_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, state, 24) F(U8, initiator, 0) F(ADDR, remote, 0) F(U32, established_s, 0) F(U32, rekey_s, 0)
-#define MSG_METRIC_CHILD_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(U32, ike_id, 0) F(STR, child, NAME_MAX_LEN) F(STR, state, 24) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) \
-    F(STR, offload, 16) F(STR, offload_reason, 200) F(U64, packets_in, 0) F(U64, bytes_in, 0) F(U64, packets_out, 0) F(U64, bytes_out, 0) F(U64, seq_out, 0) // of the METRIC_IKE_SA with that number
+#define MSG_METRIC_CHILD_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(STR, state, 24) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) \
+    F(STR, offload, 16) F(STR, offload_reason, 200) F(U64, packets_in, 0) F(U64, bytes_in, 0) F(U64, packets_out, 0) F(U64, bytes_out, 0) F(U64, seq_out, 0) // of that connection
 
 // ---- ike -> fetch
 #define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED

@@ -160,7 +160,6 @@ static void on_ike_sa(struct collect *c, const struct msg_METRIC_IKE_SA *m)
     char remote[64];
     struct labels l = of_conn(m->conn), info;
     bool again = c->ike_sa == m->id; // its CHILD SAs go on on another page
-    snprintf(c->conn, sizeof(c->conn), "%s", m->conn);
     c->ike_sa = m->id;
     if (again || !within(c, &c->sas, METRICS_MOST_SAS))
         return;
@@ -177,7 +176,7 @@ static void on_ike_sa(struct collect *c, const struct msg_METRIC_IKE_SA *m)
 
 static void on_child_sa(struct collect *c, const struct msg_METRIC_CHILD_SA *m)
 {
-    struct labels l = of_child(c->conn, m->child), info;
+    struct labels l = of_child(m->conn, m->child), info;
     if (!within(c, &c->sas, METRICS_MOST_SAS))
         return;
     labels_addf(&l, "id", "%u", m->id);

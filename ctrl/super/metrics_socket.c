@@ -14,10 +14,15 @@
 
 enum { BACKLOG = 64 };
 
-// Of a daemon that was killed the file is left.
+// Of a daemon that was killed the file is left. What is no socket is somebody's, whatever connect() says.
 static bool file_is_nobodys(const struct metrics_at *at)
 {
-    int fd = at->path[0] ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    struct stat st;
+    if (!at->path[0] || lstat(at->path, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+        errno = EADDRINUSE;
+        return false;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool nobody =
         fd >= 0 && connect(fd, (const struct sockaddr *)&at->address, at->len) < 0 && errno == ECONNREFUSED;
     if (fd >= 0)

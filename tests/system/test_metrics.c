@@ -447,6 +447,15 @@ static bool file_serves(const char *path)
               path) == 0;
 }
 
+// What another daemon says that is to listen there.
+static void started_aside(const char *where, char *out, size_t size)
+{
+    sh_read(out, size,
+            "nsenter --net=%s timeout 10 %s/espalierd --vici unix://%s/vici2 --run-dir %s/run2 --port 1500 "
+            "--port-nat-t 1501 --tun espother --card none -o %s 2>&1; echo status $?",
+            lab.west.ns, bin_dir(), lab.dir, lab.dir, where);
+}
+
 static void test_socket_file_serves_and_goes_with_the_daemon(void **state)
 {
     (void)state;
@@ -457,11 +466,7 @@ static void test_socket_file_serves_and_goes_with_the_daemon(void **state)
     assert_true(start(settings));
     assert_true(file_serves(path));
     // another daemon does not take it away
-    sh_read(out, sizeof(out),
-            "nsenter --net=%s %s/espalierd --vici unix://%s/vici2 --run-dir %s/run2 --port 1500 --port-nat-t "
-            "1501 --tun "
-            "espother --card none -o %s 2>&1; echo status $?",
-            lab.west.ns, bin_dir(), lab.dir, lab.dir, where);
+    started_aside(where, out, sizeof(out));
     assert_non_null(strstr(out, "espalierd: metrics: unix://"));
     assert_non_null(strstr(out, "Address already in use"));
     assert_non_null(strstr(out, "status 3"));
@@ -473,6 +478,12 @@ static void test_socket_file_serves_and_goes_with_the_daemon(void **state)
     assert_true(file_serves(path));
     assert_true(stop(&lab.west.daemon, SIGTERM, 4000));
     assert_int_not_equal(access(path, F_OK), 0);
+    // nor does anybody take what is no socket
+    assert_int_equal(sh("echo mine >%s", path), 0);
+    started_aside(where, out, sizeof(out));
+    assert_non_null(strstr(out, "Address already in use"));
+    assert_non_null(strstr(out, "status 3"));
+    assert_int_equal(sh("grep -qx mine %s", path), 0);
 }
 
 static void test_nothing_listens_unless_it_is_asked_for(void **state)

@@ -189,20 +189,27 @@ static void test_sas_come_with_what_path_knows_of_them_or_without(void **state)
     for (uint32_t id = 11; id <= 14; id++)
         tell(ROOM_IKE, MSG_CHILD_INFO,
              &(struct msg_CHILD_INFO){.req = of_ike, .id = id, .ike_id = 3, .name = "net"});
+    // all of them go on before path is asked about their CHILD SAs
+    tell(ROOM_IKE, MSG_IKE_INFO,
+         &(struct msg_IKE_INFO){.req = of_ike, .id = 4, .conn = "far", .state = "ESTABLISHED"});
+    assert_string_equal(expect(ROOM_METRICS, MSG_METRIC_IKE_SA).METRIC_IKE_SA.conn, "far");
+    tell(ROOM_IKE, MSG_CHILD_INFO,
+         &(struct msg_CHILD_INFO){.req = of_ike, .id = 15, .ike_id = 4, .name = "net"});
     result(ROOM_IKE, of_ike, true, "");
     union msg m = expect(ROOM_PATH, MSG_PATH_LIST);
-    assert_int_equal(m.PATH_LIST.children.len, 16);
+    assert_int_equal(m.PATH_LIST.children.len, 20);
     uint32_t of_path = m.PATH_LIST.req;
     tell(ROOM_PATH, MSG_PATH_SA,
          &(struct msg_PATH_SA){.req = of_path, .child_id = 12, .bytes_out = 5, .offload = "card"});
     tell(ROOM_PATH, MSG_PATH_SA,
          &(struct msg_PATH_SA){.req = of_path, .child_id = 13, .bytes_out = 6, .offload = "software"});
     result(ROOM_PATH, of_path, true, "");
-    static const uint64_t octets[] = {0, 5, 6, 0};
-    for (uint32_t i = 0; i < 4; i++) {
+    static const uint64_t octets[] = {0, 5, 6, 0, 0};
+    for (uint32_t i = 0; i < 5; i++) {
         m = expect(ROOM_METRICS, MSG_METRIC_CHILD_SA);
         assert_int_equal(m.METRIC_CHILD_SA.req, req);
         assert_int_equal(m.METRIC_CHILD_SA.id, 11 + i);
+        assert_string_equal(m.METRIC_CHILD_SA.conn, i < 4 ? "gw" : "far");
         assert_int_equal(m.METRIC_CHILD_SA.bytes_out, octets[i]);
     }
     expect_result(req, true, "");

@@ -378,7 +378,7 @@ static void answer_all(void)
     req = asked(METRICS_SAS, 9); // the same IKE SA once more, for its CHILD SA's sake
     tell(MSG_METRIC_IKE_SA, &(struct msg_METRIC_IKE_SA){.req = req, .id = 5, .conn = "a", .state = "UP"});
     tell(MSG_METRIC_CHILD_SA,
-         &(struct msg_METRIC_CHILD_SA){.req = req, .id = 8, .ike_id = 5, .child = "n", .bytes_out = 6});
+         &(struct msg_METRIC_CHILD_SA){.req = req, .id = 8, .conn = "c", .child = "n", .bytes_out = 6});
     result(req, true, "");
 }
 
@@ -418,7 +418,7 @@ static void test_snapshot_is_asked_for_page_by_page_and_serves_for_a_second(void
     assert_line("espalier_child_failed_tries{connection=\"a\",child=\"n\"} 2");
     assert_line("espalier_child_next_try_seconds{connection=\"a\",child=\"n\"} 1.500000");
     assert_line("espalier_child_received_bytes_total{connection=\"a\",child=\"n\"} 77");
-    assert_line("espalier_child_sa_sent_bytes_total{connection=\"a\",child=\"n\",id=\"8\"} 6");
+    assert_line("espalier_child_sa_sent_bytes_total{connection=\"c\",child=\"n\",id=\"8\"} 6");
     const char *info = strstr(text, "espalier_ike_sa_info{");
     assert_non_null(info);
     assert_null(strstr(info + 1, "espalier_ike_sa_info{"));
