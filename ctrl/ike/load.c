@@ -583,11 +583,23 @@ void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child
     conn_renew(ike, c);
 }
 
-void conn_addrs_changed(struct ike *ike)
+void conn_first_loads(struct ike *ike, bool (*differs)(const struct conn *c, const void *ctx),
+                      const void *ctx)
 {
     for (const struct job *j = ike->jobs; j; j = j->next) // nothing of a new one's name is in place yet
-        if (j->kind == JOB_LOAD && j->conn && j->conn->sources && !conn_find(ike, j->conn->cfg.name))
+        if (j->kind == JOB_LOAD && j->conn && differs(j->conn, ctx) && !conn_find(ike, j->conn->cfg.name))
             j->conn->stale = true;
+}
+
+static bool follows(const struct conn *c, const void *ctx)
+{
+    (void)ctx;
+    return c->sources != NULL;
+}
+
+void conn_addrs_changed(struct ike *ike)
+{
+    conn_first_loads(ike, follows, NULL);
     for (struct conn *c = ike->conns, *next; c; c = next) {
         next = c->next;
         if (c->sources) // of the others nothing can differ

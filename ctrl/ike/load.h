@@ -20,5 +20,8 @@ bool conn_takes(const struct conn *c, const struct child_config *child, const st
 void conn_renew(struct ike *ike, struct conn *c); // its policies, where addresses or traps have changed
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child);
 void conn_addrs_changed(struct ike *ike);
+// Of those that path has not answered about and that nothing of that name precedes: they are renewed then.
+void conn_first_loads(struct ike *ike, bool (*differs)(const struct conn *c, const void *ctx),
+                      const void *ctx);
 
 #endif

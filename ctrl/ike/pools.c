@@ -283,17 +283,22 @@ void pools_free(struct pools *all)
     free(all);
 }
 
+static bool names(const struct conn *c, const void *name)
+{
+    for (unsigned i = 0; i < c->cfg.pool_count; i++)
+        if (strcmp(c->cfg.pools[i], name) == 0)
+            return true;
+    return false;
+}
+
 // The policies of connections that name it are written out anew.
 static void renew(struct ike *ike, const char *name)
 {
+    conn_first_loads(ike, names, name);
     for (struct conn *c = ike->conns, *next; c; c = next) {
         next = c->next;
-        for (unsigned i = 0; i < c->cfg.pool_count; i++) {
-            if (strcmp(c->cfg.pools[i], name) == 0) {
-                conn_renew(ike, c);
-                break;
-            }
-        }
+        if (names(c, name))
+            conn_renew(ike, c);
     }
 }
 

@@ -13,8 +13,9 @@ struct ike_secrets { // wiped by whoever owns it
     uint16_t prf;
     uint8_t prf_len, ka_len, ke_len;
     uint8_t intermediates; // N of the exchanges below; 0: AUTH is that of RFC 7296
-    uint8_t sk_d[CR_PRF_MAX], sk_pi[CR_PRF_MAX], sk_pr[CR_PRF_MAX];
+    uint8_t sk_d[CR_PRF_MAX];
     // --- until both ends are proven, and no longer: an IKE SA that stays has no room for these
+    uint8_t sk_pi[CR_PRF_MAX], sk_pr[CR_PRF_MAX];
     uint8_t sk_ai[CR_SK_KEY_MAX], sk_ar[CR_SK_KEY_MAX], sk_ei[CR_SK_KEY_MAX], sk_er[CR_SK_KEY_MAX];
     // What the IKE_INTERMEDIATE exchanges so far add to AUTH (RFC 9242 3.3.1): IntAuth_iN and IntAuth_rN.
     uint8_t int_i[CR_PRF_MAX], int_r[CR_PRF_MAX];

@@ -294,6 +294,28 @@ static void test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes
     pair_free(p);
 }
 
+static void test_pool_that_comes_while_a_load_is_under_way_is_taken(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    struct side *s = &p->s[0];
+    struct conn_config c;
+    pair_default_conn(&c, 0);
+    any_peer(&c, 0);
+    snprintf(c.name, sizeof(c.name), "new");
+    static char pools[1][NAME_MAX_LEN] = {"p1"};
+    c.pools = pools;
+    c.pool_count = 1;
+    s->hold_policies = true;
+    load_held(p, &c);
+    assert_true(pair_load_pool(p, 0, "p1", "10.9.0.0/24", slice_of(NULL, 0)));
+    answer_held(p, true);
+    pair_result(p, 0, 7, true);
+    assert_int_equal(s->policy[0].later, 0);
+    assert_memory_equal(s->policy[0].remote.t[0].lo, ((uint8_t[]){10, 9, 0}), 3);
+    pair_free(p);
+}
+
 static void fixed_ends(struct conn_config *c, int side)
 {
     (void)side;
@@ -590,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
         cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),
         cmocka_unit_test(test_address_that_changes_while_a_load_is_under_way_is_taken),
+        cmocka_unit_test(test_pool_that_comes_while_a_load_is_under_way_is_taken),
         cmocka_unit_test(test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes),
         cmocka_unit_test(test_routes_are_not_asked_for_where_no_selector_follows_them),
         cmocka_unit_test(test_policy_without_a_way_to_its_peer_is_about_more_later),
