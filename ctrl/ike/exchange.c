@@ -66,7 +66,7 @@ void exchange_first(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 void exchange_next(struct ike_sa *sa)
 {
     struct task *t = sa->queue;
-    if (!t || sa->active || sa->state == SA_DEAD)
+    if (!t || sa->active || sa->untried || sa->state == SA_DEAD)
         return;
     sa->queue = t->next;
     sa->active = t;

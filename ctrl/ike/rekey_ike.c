@@ -89,11 +89,30 @@ static void undo(struct task *t)
     free(x);
 }
 
+static void tried(struct ike_sa *sa)
+{
+    if (!sa->untried)
+        return;
+    sa->untried = false;
+    exchange_next(sa);
+}
+
+// Who rekeys deletes the old one, and by then has the new one's keys (RFC 7296 2.8). What comes to it before
+// that it passes over, as it cannot read it, and hears it again only when it is sent again.
+void rekey_ike_heir(struct ike_sa *old)
+{
+    struct ike_sa *next = old->heir ? sa_by_id(old->ike, old->heir) : NULL;
+    old->heir = 0;
+    if (next)
+        tried(next);
+}
+
 // Waits for the DELETE of whoever made the other one; says it itself where that does not come.
 static void delete_late(struct timer *timer)
 {
     struct ike_sa *sa = timer->ctx;
     bool never_in_force = !sa->established_at;
+    rekey_ike_heir(sa);
     sa_delete(sa);
     if (never_in_force)
         sa_destroy(sa); // one DELETE goes out, nobody waits for the answer
@@ -127,6 +146,8 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     timer_stop(ike->loop, &next->life);
     next->replaced = false;
     next->successor = false;
+    next->untried = !next->initiator;
+    old->heir = next->id;
     next->waits_for = 0;
     next->path = old->path;
     next->nat = old->nat;
@@ -290,6 +311,7 @@ void rekey_ike_used(struct ike_sa *sa)
     struct ike_sa *old = sa->waits_for ? sa_by_id(sa->ike, sa->waits_for) : NULL;
     if (sa->state == SA_REKEYED && old && old->state == SA_ESTABLISHED)
         take_over(old, sa);
+    tried(sa);
 }
 
 static void got_keys(struct task *t, enum msg_type type, const union msg *m)

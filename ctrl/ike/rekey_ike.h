@@ -10,7 +10,9 @@ struct inmsg;
 bool rekey_ike_asked(const struct inmsg *m); // by a CREATE_CHILD_SA request
 void rekey_ike(struct ike_sa *sa);
 // The peer asks something on sa: of two that both ends' rekeying made it is the one that stays.
+// Of any it says that the peer has its keys: what waits for that begins.
 void rekey_ike_used(struct ike_sa *sa);
+void rekey_ike_heir(struct ike_sa *old); // old ends, or is ended: the peer has the keys of what replaced it
 void rekey_ike_concede(
     struct ike_sa *sa); // the peer ends it: what its own rekeying made takes over, if it did
 

@@ -153,6 +153,8 @@ struct ike_sa {
     bool alone;           // it has had no CHILD SA yet, and was made so
     bool replaced;        // by a rekeying: it goes without a word to ctl
     bool successor;       // of one that is being rekeyed: not in force yet
+    bool untried;         // the peer may not have its keys yet: nothing is begun on it
+    uint32_t heir;        // of one that was replaced: what waits for its end or for the peer's first request
     uint32_t waits_for;   // likewise, and the peer has it already: the old one's number
     uint32_t handshake_us, attempt;
     uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up

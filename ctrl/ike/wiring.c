@@ -8,6 +8,7 @@
 #include "ctrl/ike/control.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/expiry.h"
+#include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/report.h"
 #include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/revive.h"
@@ -36,6 +37,12 @@ static void on_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
     control_sa_rekeyed(old, next);
     ticket_rekeyed(old, next);
     report_ike_rekey(old, next);
+}
+
+static void on_sa_over(struct ike_sa *sa)
+{
+    control_sa_over(sa);
+    rekey_ike_heir(sa);
 }
 
 static void on_child_up(struct child_sa *c, struct child_sa *before)
@@ -77,7 +84,7 @@ const struct ike_events ike_events = {
     .sa_deleted = control_sa_deleted,
     .sa_replaced = revive_replaced,
     .sa_down = on_sa_down,
-    .sa_over = control_sa_over,
+    .sa_over = on_sa_over,
     .child_up = on_child_up,
     .child_back = on_child_back,
     .child_due = expiry_child,

@@ -176,7 +176,7 @@ void exposition_add_histogram(struct exposition *e, enum family f, const double 
         struct labels l = labels_none();
         all += counts[i];
         if (i < bound_count)
-            labels_addf(&l, "le", bounds[i] < 1 ? "%.3f" : "%.1f", bounds[i]);
+            labels_addf(&l, "le", bounds[i] < 1 ? "%g" : "%.1f", bounds[i]); // the canonical form
         else
             labels_add(&l, "le", "+Inf");
         add_number(e, f, "_bucket", &l, all);

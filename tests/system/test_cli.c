@@ -171,7 +171,10 @@ static void test_tunnel_by_espalierd_comes_up_is_rekeyed_and_goes(void **state)
     espalier(&lab.west, 0, "stats");
     assert_shows("daemon       espalierd ");
     assert_shows("processes    supervisor ");
+    // nowhere to write to is not the daemon
+    assert_int_equal(sh("%s/espalier conns --uri unix://%s/vici >&-", bin_dir(), lab.west.dir), 0);
     json_t *doc = espalier_json(&lab.west, 0, "stats");
+    assert_int_equal(number_of(json_object_get(doc, "vici"), "bad-frames"), 0);
     assert_true(number_of(json_object_get(doc, "processes"), "keys") > 1);
     assert_int_equal(number_of(json_object_get(doc, "ikesas"), "total"), 0);
     json_decref(doc);

@@ -397,6 +397,48 @@ static void test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying(void 
     pair_free(p);
 }
 
+struct handed_over {
+    uint8_t old[8]; // the initiator's SPI of the IKE SA that is rekeyed
+    bool known, deleted;
+    unsigned early,
+        late; // datagrams to its initiator by the new IKE SA, before its DELETE of the old one and behind it
+};
+
+static int watch_order(struct pair *p, unsigned number, struct datagram *d)
+{
+    struct handed_over *o = p->ctx;
+    if (!o->known)
+        memcpy(o->old, d->data, sizeof(o->old));
+    o->known = true;
+    bool by_old = memcmp(d->data, o->old, sizeof(o->old)) == 0;
+    (void)number;
+    o->deleted = o->deleted || (d->to == 0 && by_old && d->data[18] == EX_INFORMATIONAL);
+    if (d->to == 1 && !by_old)
+        o->deleted ? o->late++ : o->early++;
+    return 1;
+}
+
+// Whoever rekeys may not have the new keys yet, cannot read what comes by them, and gets it only seconds
+// later.
+static void test_responder_of_a_rekeying_asks_nothing_before_the_old_one_is_deleted(void **state)
+{
+    (void)state;
+    struct pair *p = resume_pair(NULL);
+    struct handed_over o = {.early = 0};
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    uint32_t first = p->s[0].ike->sas->session->id;
+    p->ctx = &o;
+    p->filter = watch_order;
+    rekey_ike(p->s[1].ike->sas);
+    pair_run(p);
+    assert_true(o.deleted);
+    assert_int_equal(o.early, 0);
+    assert_int_equal(o.late, 1);
+    assert_true(p->s[0].ike->sas->session && p->s[0].ike->sas->session->id != first);
+    p->filter = NULL;
+    pair_free(p);
+}
+
 // --- who does not take part ---
 
 static void test_one_end_alone_changes_nothing(void **state)
@@ -704,6 +746,7 @@ int main(void)
         cmocka_unit_test(test_the_key_of_tickets_goes_by_itself),
         cmocka_unit_test(test_a_ticket_that_is_not_renewed_goes_in_time),
         cmocka_unit_test(test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying),
+        cmocka_unit_test(test_responder_of_a_rekeying_asks_nothing_before_the_old_one_is_deleted),
         cmocka_unit_test(test_one_end_alone_changes_nothing),
         cmocka_unit_test(test_a_gateway_that_stopped_to_resume_is_begun_with_in_full),
         cmocka_unit_test(test_tshark_reads_both_messages),

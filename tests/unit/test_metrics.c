@@ -134,7 +134,7 @@ static void test_histogram_counts_what_is_below_each_bound(void **state)
     exposition_add_histogram(&e, FAM_IKE_HANDSHAKE, bounds, counts, 3, 1.5);
     made(true);
     assert_line("espalier_ike_handshake_seconds_bucket{le=\"0.005\"} 3");
-    assert_line("espalier_ike_handshake_seconds_bucket{le=\"0.250\"} 3");
+    assert_line("espalier_ike_handshake_seconds_bucket{le=\"0.25\"} 3");
     assert_line("espalier_ike_handshake_seconds_bucket{le=\"10.0\"} 7");
     assert_line("espalier_ike_handshake_seconds_bucket{le=\"+Inf\"} 12");
     assert_line("espalier_ike_handshake_seconds_count 12");
