@@ -142,8 +142,10 @@ static bool uses_card(struct doctor *d)
 {
     struct vici_msg reply;
     struct vici_out o;
+    if (!d->daemon)
+        return false;
     vici_out_begin(&o, VICI_CMD_REQUEST, "get-counters");
-    if (!d->daemon || talk_ask_ok(d->cli->talk, &o, &reply, NULL) != 0)
+    if (talk_ask_ok(d->cli->talk, &o, &reply, NULL) != 0) // which frees the question
         return false;
     bool uses = vici_get_num(vici_find(vici_find(reply.root, "counters"), ""), "card_present", 0) > 0;
     vici_msg_free(&reply);
