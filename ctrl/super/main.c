@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctrl/config/check.h"
@@ -63,18 +64,37 @@ static int card_check(const struct settings *st, struct esp_error *err)
                     st->card, st->pci_sysfs);
 }
 
+// All rooms write to one pipe or terminal: what has room for a line when one of them looks may have none when
+// it writes. Opened anew it can be told not to wait, and that is so for nobody else who has it open. Where
+// /proc does not give it, looking has to do.
+static void do_not_wait_for(int fd)
+{
+    char path[32];
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || isatty(fd)))
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0)
+        return;
+    (void)dup2(own, fd);
+    close(own);
+}
+
 // Standard error becomes the log's file, here and in the rooms that are started from here. Returns where the
 // line `ready` goes all the same, or negative errno.
 static int open_log(const struct daemon_config *c, struct esp_error *err)
 {
+    do_not_wait_for(STDERR_FILENO);
     int announce = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, ROOM_START_FD + 1);
     if (announce < 0)
         return esp_fail(err, -errno, "standard error", "%s", strerror(errno));
     if (!c->log_path[0])
         return announce;
-    int fd =
-        open(c->log_path,
-             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | (c->log_truncate ? O_TRUNC : 0), 0640);
+    int fd = open(c->log_path,
+                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
+                      (c->log_truncate ? O_TRUNC : 0),
+                  0640);
     if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
         int e = errno;
         close(announce);

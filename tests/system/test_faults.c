@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator has to expect when something under espalierd gives way, while numbered packets run both
 // ways: each of its processes killed (the table in SECURITY.md), no room left for its log, its run directory
-// or its socket, a file that is refused after a restart, and a reader of its log that stands still. In every
-// case nothing is seen in clear and no (SPI, sequence) twice; what is gone is named, and what comes again is
-// the same tunnel.
+// or its socket, a file that is refused after a restart, a reader of its log that stands still, and none at
+// all. In every case nothing is seen in clear and no (SPI, sequence) twice; what is gone is named, and what
+// comes again is the same tunnel.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,8 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -457,6 +460,41 @@ static void test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing
     assert_true(flow_is_clean(&flow));
 }
 
+// Nobody reads what the daemon says on stderr, and strangers make it say a lot: lines are lost, the daemon
+// answers its operator and ends when it is told to.
+static void test_a_log_that_nobody_reads_holds_up_no_end(void **state)
+{
+    (void)state;
+    char *const talks[] = {"--card", "none", "--log-level", "4", NULL};
+    const struct tunnel_options o = {.start_action = "none"};
+    struct lab *l = &rig.lab;
+    char path[200], out[4096];
+    int status = 0, said = 0;
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    assert_true(lab_up(l, "espfault"));
+    snprintf(path, sizeof(path), "%.150s/daemon.log", l->west.dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int pipe = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(pipe >= 0 && fcntl(pipe, F_SETPIPE_SZ, 8192) == 8192);
+    assert_true(espalierd_start(l, &l->west, &l->east, &o, talks));
+    // what had room for a line when it looked may have none when it writes: another room was quicker
+    assert_int_equal(sh("for p in %d $(cat /proc/%d/task/%d/children); do grep -q '^flags:.*04...$' "
+                        "/proc/$p/fdinfo/2 || exit 1; done",
+                        (int)l->west.daemon, (int)l->west.daemon, (int)l->west.daemon),
+                     0);
+    assert_int_equal(fcntl(pipe, F_GETFL) & O_NONBLOCK, 0); // it is nobody else's business
+    pid_t sender = flood(20000);
+    assert_true(waitpid(sender, &status, 0) == sender && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(ioctl(pipe, FIONREAD, &said) == 0 && said > 3000); // a page is full, the other one begun
+    assert_int_equal(swanctl(&l->west, out, sizeof(out), "--stats --raw"), 0);
+    uint64_t from = mono_us();
+    assert_true(stop(&l->west.daemon, SIGTERM, PATIENCE_MS));
+    print_message("  ended %.0f ms after SIGTERM\n", (double)(mono_us() - from) / 1e3);
+    assert_true(mono_us() - from < 2000000);
+    close(pipe);
+}
+
 // ---- a process that stands still
 
 static unsigned long resident(pid_t pid) // kB
@@ -585,6 +623,7 @@ int main(int argc, char **argv)
         T(test_pool_refused_after_a_restart_keeps_its_traffic_blocked),
         T(test_connection_passed_over_after_a_restart_keeps_its_traffic_blocked),
         T(test_reader_of_the_log_that_stands_still_under_a_flood_stops_nothing),
+        T(test_a_log_that_nobody_reads_holds_up_no_end),
         T(test_a_ctl_that_stands_still_stops_nothing),
         T(test_blocks_flushed_while_the_tun_is_down_are_put_back),
         T(test_settings_that_are_read_again_hold_at_the_end),

@@ -200,6 +200,22 @@ static void test_need_without_tun_is_3_and_names_it(void **state)
     assert_int_equal(run("test -e $D/made"), 1);
 }
 
+static void test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gives_them(void **state)
+{
+    (void)state;
+    script("unshare", "exit 1");
+    assert_int_equal(run("sh -c 'chmod 755 $D; PATH=$D:$PATH tests/need.sh rootless'"), 3);
+    must_say("missing: user namespaces for an unprivileged user");
+    must_say("user.max_user_namespaces");
+    script("unshare", "while [ \"${1#-}\" != \"$1\" ]; do shift; done; exec \"$@\"");
+    script("ip", "[ \"$*\" != 'tuntap add dev esp2 mode tun' ]");
+    assert_int_equal(run("sh -c 'chmod 755 $D; PATH=$D:$PATH tests/need.sh rootless'"), 3);
+    must_say("/dev/net/tun"); // the right to use it, or the device
+    script("ip", "exit 0");
+    if (access("/dev/net/tun", F_OK) == 0)
+        assert_int_equal(run("sh -c 'chmod 755 $D; PATH=$D:$PATH tests/need.sh rootless'"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +231,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_progress_says_how_long_of_how_long, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_says_what_runs_and_how_long_is_to_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_need_without_tun_is_3_and_names_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gives_them, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

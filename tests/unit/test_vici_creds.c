@@ -42,6 +42,38 @@ static void test_secret_goes_to_keys_and_nowhere_else(void **state)
     expect_nothing(ROOM_SUPER);
 }
 
+static void ask_with_owners(unsigned count)
+{
+    struct vici_out o;
+    char name[24];
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-shared");
+    vici_put(&o, "type", "ike");
+    vici_put(&o, "data", "s");
+    vici_list(&o, "owners");
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof(name), "host%u.example", i);
+        vici_item(&o, name);
+    }
+    vici_list_end(&o);
+    send_out(client, &o);
+}
+
+static void test_owners_of_a_secret_are_all_kept_and_too_many_are_refused_by_number(void **state)
+{
+    (void)state;
+    ask_with_owners(32);
+    union msg m = expect(ROOM_KEYS, MSG_SECRET_LOAD);
+    struct reader r = reader_of(m.SECRET_LOAD.owners);
+    for (unsigned i = 0; i < 31; i++)
+        rd_slice16(&r);
+    assert_true(slice_eq(rd_slice16(&r), slice_str("host31.example")) && rd_done(&r));
+    result(ROOM_KEYS, m.SECRET_LOAD.req, true, "");
+    expect_success();
+    ask_with_owners(33);
+    expect_error("invalid owners: expected a list of at most 32 identities");
+    expect_nothing(ROOM_KEYS);
+}
+
 static void test_secrets_that_are_refused(void **state)
 {
     (void)state;
@@ -411,6 +443,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
     const struct CMUnitTest tests[] = {
         T(test_secret_goes_to_keys_and_nowhere_else),
+        T(test_owners_of_a_secret_are_all_kept_and_too_many_are_refused_by_number),
         T(test_secrets_that_are_refused),
         T(test_get_shared_hides_secrets_without_a_name),
         T(test_private_key_goes_to_keys_and_nowhere_else),
