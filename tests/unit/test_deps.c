@@ -1,33 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/deps.sh against a Debian of stubs: what it installs, what it leaves alone, and what it leaves behind.
 // The stubs of apt-get, dpkg-query, systemctl, id and sudo work on files of one folder.
-#include <setjmp.h>
-#include <stdbool.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-static char dir[64];
-static char output[16384];
-
-static void put(const char *name, const char *text)
-{
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    chmod(path, 0755);
-}
+#include "tests/unit/script_rig.h"
 
 static const char *get(const char *name)
 {
@@ -42,27 +19,15 @@ static const char *get(const char *name)
     return text;
 }
 
-static bool exists(const char *name)
-{
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return access(path, F_OK) == 0;
-}
-
 // Exit status; what it printed is in `output`.
 static int deps(const char *before)
 {
     char cmd[640];
     snprintf(cmd, sizeof(cmd),
              "%s S=%s TMPDIR=%s PATH=%s/stubs:$PATH ESPALIER_POLICY_RC_D=%s/policy ESPALIER_UNITS=%s/units "
-             "tests/deps.sh all 2>&1 </dev/null",
+             "tests/deps.sh all",
              before, dir, dir, dir, dir, dir);
-    FILE *f = popen(cmd, "r");
-    assert_non_null(f);
-    size_t n = fread(output, 1, sizeof(output) - 1, f);
-    output[n] = 0;
-    int rc = pclose(f);
-    return WIFEXITED(rc) ? WEXITSTATUS(rc) : 128 + WTERMSIG(rc);
+    return command(cmd);
 }
 
 // apt-get asks policy-rc.d as dpkg's scripts would, for a unit that it brings and for one of somebody else.
@@ -81,13 +46,9 @@ static const char apt_stub[] =
 static int setup(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof(dir), "/tmp/espalier-test-deps-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    char path[96];
-    snprintf(path, sizeof(path), "%s/stubs", dir);
-    mkdir(path, 0755);
-    snprintf(path, sizeof(path), "%s/units", dir);
-    mkdir(path, 0755);
+    dir_make("deps");
+    dir_folder("stubs");
+    dir_folder("units");
     put("stubs/dpkg-query", "#!/bin/sh\nfor p; do :; done\ngrep -qx \"$p\" $S/installed && echo installed\n");
     put("stubs/apt-get", apt_stub);
     put("stubs/systemctl", "#!/bin/sh\necho \"$*\" >>$S/systemctl\n");
@@ -96,14 +57,6 @@ static int setup(void **state)
     put("uid", "0\n");
     put("installed", "make\n");
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char cmd[96];
-    snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-    return system(cmd);
 }
 
 static void test_deps_nothing_missing_calls_no_apt(void **state)
@@ -214,17 +167,17 @@ static void test_deps_policy_of_the_machine_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_deps_nothing_missing_calls_no_apt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deps_nothing_missing_calls_no_apt, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_without_rights_prints_the_line_and_exits_3, setup,
-                                        teardown),
+                                        dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_new_strongswan_is_kept_from_starting_and_disabled, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_deps_strongswan_in_use_is_left_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deps_unit_without_package_is_not_disabled, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deps_says_how_far_apt_is, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deps_failed_apt_shows_its_last_lines, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deps_terminated_leaves_no_policy_behind, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deps_policy_of_the_machine_stays, setup, teardown),
+                                        dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_strongswan_in_use_is_left_alone, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_unit_without_package_is_not_disabled, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_says_how_far_apt_is, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_failed_apt_shows_its_last_lines, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_terminated_leaves_no_policy_behind, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_policy_of_the_machine_stays, setup, dir_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,60 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/run.sh and tests/check.sh with stubs in place of tests and of make: exit statuses, and that what ran
 // nothing has not passed.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-static char dir[64];
-static char output[32768];
+#include "tests/unit/script_rig.h"
 
 static void script(const char *name, const char *body)
 {
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fprintf(f, "#!/bin/sh\n%s\n", body);
-    fclose(f);
-    chmod(path, 0755);
+    char text[512];
+    assert_true(snprintf(text, sizeof(text), "#!/bin/sh\n%s\n", body) < (int)sizeof(text));
+    put(name, text);
 }
 
-static int run(const char *command)
+static int run(const char *cmd)
 {
-    char cmd[512];
-    snprintf(cmd, sizeof(cmd), "D=%s; export D; BUILD=$D ESPALIER_NEED=$D/need %s 2>&1 </dev/null", dir,
-             command);
-    FILE *f = popen(cmd, "r");
-    assert_non_null(f);
-    size_t n = fread(output, 1, sizeof(output) - 1, f);
-    output[n] = 0;
-    int rc = pclose(f);
-    return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
-}
-
-static void must_say(const char *text)
-{
-    if (!strstr(output, text))
-        fail_msg("expected \"%s\" in:\n%s", text, output);
+    char whole[640];
+    snprintf(whole, sizeof(whole), "D=%s; export D; BUILD=$D ESPALIER_NEED=$D/need %s", dir, cmd);
+    return command(whole);
 }
 
 static int setup(void **state)
 {
-    char path[96];
     (void)state;
-    snprintf(dir, sizeof(dir), "/tmp/espalier-test-runner-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/tests", dir);
-    mkdir(path, 0755);
+    dir_make("runner");
+    dir_folder("tests");
     script("good", "echo '[  PASSED  ] 3 test(s).'");
     script("bad", "echo the last words; exit 1");
     script("empty", "echo '[  PASSED  ] 0 test(s).'; echo '[  SKIPPED ] 1 test(s), listed below:'");
@@ -64,14 +35,6 @@ static int setup(void **state)
                    " cat $D/says; exit 2 ;; esac");
     script("tests/demo", "echo Result");
     return 0;
-}
-
-static int teardown(void **state)
-{
-    char cmd[96];
-    (void)state;
-    snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-    return system(cmd);
 }
 
 static void test_run_all_good_is_0(void **state)
@@ -219,20 +182,20 @@ static void test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gi
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_run_all_good_is_0, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_run_all_good_is_0, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_check_missing_right_is_3, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_progress_says_how_long_of_how_long, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_check_says_what_runs_and_how_long_is_to_go, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_need_without_tun_is_3_and_names_it, setup, teardown),
+                                        dir_remove),
+        cmocka_unit_test_setup_teardown(test_check_missing_right_is_3, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_progress_says_how_long_of_how_long, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_check_says_what_runs_and_how_long_is_to_go, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_need_without_tun_is_3_and_names_it, setup, dir_remove),
         cmocka_unit_test_setup_teardown(
-            test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gives_them, setup, teardown),
+            test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gives_them, setup, dir_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // tests/world/mutants.sh with stubs in place of worlds: what counts as a find, and what fails the whole.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
-#include <cmocka.h>
-
-static char dir[64];
-static char output[32768];
+#include "tests/unit/script_rig.h"
 
 // fails: "INVARIANT:SEED ...", ascending.
 static void world(const char *name, const char *fails)
 {
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fprintf(
-        f,
+    char text[2048];
+    snprintf(
+        text, sizeof(text),
         "#!/bin/sh\n"
         "echo %s >>%s/ran\n"
         "from=$1 count=1 quiet='' rc=0 n=0; shift\n"
@@ -39,50 +26,24 @@ static void world(const char *name, const char *fails)
         "echo \"$count worlds PASSED, $rc failed: in 1 CPU s\"\n"
         "exit $rc\n",
         name, dir, fails);
-    fclose(f);
-    chmod(path, 0755);
+    put(name, text);
 }
 
 static int run(const char *environment)
 {
     char cmd[512];
-    snprintf(cmd, sizeof(cmd), "%s BUILD=%s PROGRAMS=%s LIST=%s/LIST tests/world/mutants.sh 2>&1 </dev/null",
-             environment, dir, dir, dir);
-    FILE *f = popen(cmd, "r");
-    assert_non_null(f);
-    size_t n = fread(output, 1, sizeof(output) - 1, f);
-    output[n] = 0;
-    int rc = pclose(f);
-    return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
-}
-
-static void must_say(const char *text)
-{
-    if (!strstr(output, text))
-        fail_msg("expected \"%s\" in:\n%s", text, output);
+    snprintf(cmd, sizeof(cmd), "%s BUILD=%s PROGRAMS=%s LIST=%s/LIST tests/world/mutants.sh", environment,
+             dir, dir, dir);
+    return command(cmd);
 }
 
 static int setup(void **state)
 {
-    char path[96];
     (void)state;
-    snprintf(dir, sizeof(dir), "/tmp/espalier-test-mutants-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/LIST", dir);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("# a comment\nplanted clear,clear-in what is planted\n", f);
-    fclose(f);
+    dir_make("mutants");
+    put("LIST", "# a comment\nplanted clear,clear-in what is planted\n");
     world("unmutated", "");
     return 0;
-}
-
-static int teardown(void **state)
-{
-    char cmd[96];
-    (void)state;
-    snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-    return system(cmd);
 }
 
 static void test_invariant_that_is_named_is_a_find(void **state)
@@ -183,17 +144,17 @@ static void test_what_the_same_programs_have_found_is_not_looked_for_again(void 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_invariant_that_is_named_is_a_find, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_another_invariant_is_looked_past, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_invariant_that_is_named_is_a_find, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_another_invariant_is_looked_past, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_invariant_is_the_one_named_and_not_its_beginning, setup,
-                                        teardown),
+                                        dir_remove),
         cmocka_unit_test_setup_teardown(test_seed_that_fails_unmutated_is_no_find_and_fails_the_whole, setup,
-                                        teardown),
+                                        dir_remove),
         cmocka_unit_test_setup_teardown(test_unmutated_build_is_held_against_all_seeds_that_were_looked_at,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(test_found_by_half_of_the_runs_is_not_found, setup, teardown),
+                                        setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_found_by_half_of_the_runs_is_not_found, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_what_the_same_programs_have_found_is_not_looked_for_again, setup,
-                                        teardown),
+                                        dir_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
