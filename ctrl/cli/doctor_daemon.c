@@ -126,12 +126,12 @@ void doctor_tunnels(struct doctor *d)
         {
             const char *of = json_string_value(json_object_get(child, "name"));
             const char *start = json_string_value(json_object_get(child, "start_action"));
-            if (!start || strcmp(start, "start") != 0 || is_up(d, name, of))
+            if (!start || !strstr(start, "start") || is_up(d, name, of))
                 continue;
             snprintf(mend, sizeof(mend), "espalier doctor %.100s/%.100s tries it and says what the peer says",
                      name, of);
             doctor_find(d, WRONG, "its traffic is blocked until it is", mend,
-                        "%.100s/%.100s is to be up (start_action = start), and is not", name, of);
+                        "%.100s/%.100s is to be up (start_action = %.20s), and is not", name, of, start);
         }
     }
 }

@@ -67,8 +67,6 @@ static int set_choice(struct load *l, void *at, const char *value)
         *(uint8_t *)at = c->value;
         return 0;
     }
-    if (strchr(value, '|') && strstr(l->key->name, "_action"))
-        return load_bad_value(l, value, "none, trap or start (both together are not supported yet)");
     if (strcmp(l->key->name, "fragmentation") == 0)
         return load_bad_value(
             l, value,

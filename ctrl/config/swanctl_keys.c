@@ -28,7 +28,7 @@ CHOICES(only_relaxed, {"relaxed", 0});
 CHOICES(dpd_choices, {"clear", DPD_NONE}, {"none", DPD_NONE}, {"trap", DPD_TRAP}, {"hold", DPD_TRAP},
         {"restart", DPD_START}, {"start", DPD_START});
 CHOICES(action_choices, {"none", ACTION_NONE}, {"trap", ACTION_TRAP}, {"route", ACTION_TRAP},
-        {"start", ACTION_START});
+        {"start", ACTION_START}, {"trap|start", ACTION_TRAP_START}, {"start|trap", ACTION_TRAP_START});
 CHOICES(label_mode_choices, {"system", 0});
 CHOICES(offload_choices, {"no", OFFLOAD_NO}, {"auto", OFFLOAD_AUTO}, {"yes", OFFLOAD_YES},
         {"crypto", OFFLOAD_CRYPTO}, {"packet", OFFLOAD_PACKET});

@@ -525,8 +525,8 @@ const char *ctl_mode_name(uint8_t action, uint8_t mode)
 
 static void put_child(struct vici_out *o, const struct child_config *child)
 {
-    static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap",
-                                                                                      "start"};
+    static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap", "start",
+                                                                                      "trap|start"};
     static const char *const offload[] = {"default", "no", "auto", "yes", "crypto", "packet"};
     vici_section(o, child->name);
     vici_put(o, "mode", ctl_mode_name(child->action, child->mode));
@@ -534,8 +534,8 @@ static void put_child(struct vici_out *o, const struct child_config *child)
     vici_putf(o, "rekey_bytes", "%llu", (unsigned long long)child->rekey_bytes);
     vici_putf(o, "rekey_packets", "%llu", (unsigned long long)child->rekey_packets);
     vici_put(o, "dpd_action", dpd[child->dpd_action % 3]);
-    vici_put(o, "close_action", action[child->close_action % 3]);
-    vici_put(o, "start_action", action[child->start_action % 3]);
+    vici_put(o, "close_action", action[child->close_action % 4]);
+    vici_put(o, "start_action", action[child->start_action % 4]);
     vici_put(o, "hw_offload", offload[child->hw_offload % 6]);
     put_ts(o, "local-ts", child->local_ts);
     put_ts(o, "remote-ts", child->remote_ts);

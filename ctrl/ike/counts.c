@@ -212,7 +212,7 @@ static void tell_child(struct ike *ike, uint32_t req, const char *conn, const st
 static bool starts(const struct conn_config *cfg)
 {
     for (unsigned i = 0; i < cfg->child_count; i++)
-        if (cfg->children[i].start_action == ACTION_START)
+        if (cfg->children[i].start_action & ACTION_START)
             return true;
     return false;
 }

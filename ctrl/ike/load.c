@@ -239,7 +239,7 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     const struct child_config *child = &c->cfg.children[i];
     *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
     memcpy(s->child, child->name, sizeof(s->child));
-    s->trap = s->action == POLICY_PROTECT && (child->start_action == ACTION_TRAP || c->numbers[i].trapped);
+    s->trap = s->action == POLICY_PROTECT && (child->start_action & ACTION_TRAP || c->numbers[i].trapped);
     struct ts_list ours, theirs;
     static const struct known nobody;
     bool tunnel = child->mode == MODE_TUNNEL, vips = c->cfg.vip_count && tunnel,
@@ -575,7 +575,7 @@ void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child
     struct child_numbers *n = &c->numbers[child - c->cfg.children];
     struct conn *latest = newest(ike, c->cfg.name);
     const struct child_config *k = latest ? conn_child(latest, child->name) : NULL;
-    if (n->trapped || child->start_action == ACTION_TRAP)
+    if (n->trapped || child->start_action & ACTION_TRAP)
         return;
     n->trapped = true;
     if (k) // being loaded

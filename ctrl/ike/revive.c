@@ -354,8 +354,7 @@ void revive_loaded(struct ike *ike, struct conn *c)
 {
     for (unsigned i = 0; i < c->cfg.child_count; i++) {
         const struct child_config *child = &c->cfg.children[i];
-        if (child->start_action == ACTION_START && child->action == POLICY_PROTECT &&
-            !provided(ike, c, child))
+        if (child->start_action & ACTION_START && child->action == POLICY_PROTECT && !provided(ike, c, child))
             want(ike, c, child, REVIVE_START, 0);
     }
 }
@@ -366,7 +365,7 @@ void revive_replaced(struct ike_sa *sa)
     const struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
     for (const struct child_sa *c = live ? sa->children : NULL; c; c = c->next) {
         const struct child_config *child = child_is_up(c) ? conn_child(live, c->cfg->name) : NULL;
-        if (child && child->start_action == ACTION_START)
+        if (child && child->start_action & ACTION_START)
             want(sa->ike, live, child, REVIVE_START, BASE_MS);
     }
 }
@@ -394,9 +393,9 @@ void revive_lost(struct ike *ike, const struct conn *was, const char *child, enu
     if (!k || ike->stopping)
         return;
     bool closed = why == LOST_CLOSED;
-    if (closed ? k->close_action == ACTION_TRAP : k->dpd_action == DPD_TRAP)
+    if (closed ? k->close_action & ACTION_TRAP : k->dpd_action == DPD_TRAP)
         conn_trap(ike, c, k);
-    if (closed ? k->close_action == ACTION_START : k->dpd_action == DPD_START)
+    if (closed ? k->close_action & ACTION_START : k->dpd_action == DPD_START)
         want(ike, c, k, closed ? REVIVE_CLOSED : REVIVE_DEAD, 0);
 }
 

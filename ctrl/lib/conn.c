@@ -560,8 +560,8 @@ static void child_read(struct reader *r, struct child_config *k)
     CHILD_SCALARS(F)
 #undef F
     if (k->action < POLICY_PROTECT || k->action > POLICY_DISCARD || k->mode < MODE_TUNNEL ||
-        k->mode > MODE_TRANSPORT || k->start_action > ACTION_START || k->close_action > ACTION_START ||
-        k->dpd_action > DPD_START)
+        k->mode > MODE_TRANSPORT || k->start_action > ACTION_TRAP_START ||
+        k->close_action > ACTION_TRAP_START || k->dpd_action > DPD_START)
         r->bad = true;
 }
 

@@ -45,8 +45,8 @@ const char *ts_print(const struct ts *t, char *buf, unsigned size);
 // Splits a range into prefixes; calls f(ctx, address, prefix length) for each.
 void ts_prefixes(const struct ts *t, void (*f)(void *ctx, const uint8_t *addr, unsigned len), void *ctx);
 
-enum conn_action { ACTION_NONE, ACTION_TRAP, ACTION_START };
-enum dpd_action { DPD_NONE, DPD_TRAP, DPD_START }; // clear, trap, restart
+enum conn_action { ACTION_NONE, ACTION_TRAP, ACTION_START, ACTION_TRAP_START }; // bits: the last has both
+enum dpd_action { DPD_NONE, DPD_TRAP, DPD_START };                              // clear, trap, restart
 enum sa_mode { MODE_TUNNEL = 1, MODE_TRANSPORT };
 enum policy_action {
     POLICY_PROTECT = 1,

@@ -228,6 +228,28 @@ static void test_close_action_and_dpd_action_trap_wait_for_traffic(void **state)
     }
 }
 
+static void both_at_start(struct conn_config *c, int side)
+{
+    if (side == 0)
+        c->children[0].start_action = ACTION_TRAP_START;
+}
+
+// It comes up when it is loaded, and once the operator has ended it, by the next packet.
+static void test_start_action_trap_and_start_has_both(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, both_at_start);
+    pair_wait(p, 1000);
+    pair_assert_one(p);
+    assert_true(p->s[0].policy[0].trap);
+    pair_terminate(p, 0, NULL, false);
+    pair_wait(p, MINUTE);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    acquire(p);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 // --- silence ---
 
 static void test_dpd_action_restart_goes_on_for_ever(void **state)
@@ -666,6 +688,7 @@ int main(void)
         cmocka_unit_test(test_close_action_brings_back_what_an_initiator_has_refused),
         cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
+        cmocka_unit_test(test_start_action_trap_and_start_has_both),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
         cmocka_unit_test(test_what_a_replaced_ike_sa_had_comes_up_on_its_successor),
         cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),

@@ -31,6 +31,14 @@ static const char *section_title(enum key_section s)
     return "";
 }
 
+// A bar would begin the next cell.
+static void print_word(FILE *out, const char *word)
+{
+    for (fputc('`', out); *word; word++)
+        fprintf(out, "%s%c", *word == '|' ? "\\" : "", *word);
+    fputc('`', out);
+}
+
 // Of several words for the same the first.
 static void print_choices(FILE *out, const struct choice *c)
 {
@@ -38,8 +46,10 @@ static void print_choices(FILE *out, const struct choice *c)
         const struct choice *first = c;
         while (first->value != at->value)
             first++;
-        if (first == at)
-            fprintf(out, "%s`%s`", at == c ? "" : ", ", at->text);
+        if (first == at) {
+            fputs(at == c ? "" : ", ", out);
+            print_word(out, at->text);
+        }
     }
 }
 
