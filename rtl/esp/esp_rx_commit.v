@@ -11,8 +11,8 @@
 // before it is written; where both are of one slot, it takes what is being written, so a hot SA never sees stale state and
 // runs at full rate. The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper
 // bits of its numbers: words left behind by a jump are told by their tag, and nothing ever has to be cleared.
-// Contract: one job for each context, in order; a context with status OK waits for its opened packet (o_*).
-// The slot unit's access (c_*) gets a cycle between any two packets, a write between two that are not of its slot; `c_grant` is the cycle in which its read or
+// Contract: one job for each context, in order; a context with status OK has its SA, and waits for its opened packet (o_*).
+// The slot unit's access (c_*) gets a cycle between any two packets, a write between two that are not of its slot's SA; `c_grant` is the cycle in which its read or
 // write is done, and read data is valid in the cycle after. It writes while no packet of the slot is between its own read and
 // write, which would put back what was there before; c_slot stands still from the cycle before a request. Limits (c_limits) are one less than the blob's, all ones where it
 // has none, so that one comparison tells; but the hard one of bytes is as it is. A packet of a passed epoch, or under `wipe`, is
@@ -116,9 +116,10 @@ module esp_rx_commit #(
     // A packet of a passed epoch does not wait to be opened, but waits for the slot unit's command to be over: its epoch is not
     // compared on the way to the grant.
     wire in_turn = x_valid && (x_status != 5'd0 || wipe || o_valid);
-    reg held_b;          // the packet in B is of the slot unit's slot
+    // the packet in B is of the slot unit's slot; one that has no SA leaves nothing, whatever number it comes with
+    reg held_b;
     always @(posedge clk)
-        held_b <= a && x_slot == c_slot;
+        held_b <= a && x_found && x_slot == c_slot;
     wire held = held_b && (c_write_slot || c_write_word);
     assign c_grant = c_req && !a && !c && !held && (!slot_was || !in_turn);
     wire read = ready && !c && !c_grant;

@@ -7,7 +7,8 @@
 // The reference is a number and a bit. What binds it to the ring of tagged words is under LINK: with it the proof is by
 // induction, for histories of any length, from any state in which ring and top agree. Contract of the inputs: a context
 // stands still until it is taken; the slot unit does not write this SA meanwhile, and its slot number stands still from the
-// cycle before a request. Whatever slot it writes, none of that slot's packets is between its read and its write then.
+// cycle before a request. Whatever slot it writes, none of that slot's packets is between its read and its write then; and only
+// they keep it waiting: no stream of others does so for more than four cycles.
 module window_f (
     input wire         clk,
     input wire         rst,
@@ -59,6 +60,7 @@ module window_f (
     (* hierconn *) wire [63:0] \dut.seq_b , \dut.behind_b , \dut.word_b , \dut.top_c , \dut.top_ram_q ;
     (* hierconn *) wire [10:0] \dut.window_b ;
     (* hierconn *) wire [4:0] \dut.status_b ;
+    (* hierconn *) wire \dut.found_b , \dut.counted , \dut.write_counts_c ;
     (* hierconn *) wire \dut.held_b , \dut.slot_c , \dut.write_top_c , \dut.write_word_c ;
     (* hierconn *) wire [4:0] \dut.place_c ;
     (* hierconn *) wire [116:0] \dut.word_c , \dut.word_ram_q ;
@@ -99,8 +101,20 @@ module window_f (
             assume (c_slot == was_c_slot);
         if (x_slot == slot)
             assume (x_window == window);
+        assume (x_status != 5'd0 || x_found);
         if (c_grant && (c_write_slot || c_write_word))
             assume (c_slot != slot);
+    end
+
+    // ---- the slot unit: whose packets are inside, and how long it has waited for others than its slot's
+    reg found_c;
+    reg [2:0] waited = 0;
+    wire own_a = \dut.a && x_found && x_slot == c_slot;
+    wire own_b = \dut.b && \dut.found_b && \dut.slot_b == c_slot;
+    wire own_c = \dut.c && found_c && \dut.slot_c == c_slot;
+    always @(posedge clk) begin
+        found_c <= \dut.found_b ;
+        waited <= (begun && c_req && !c_grant && !own_a && !own_b && !own_c) ? waited + 3'd1 : 3'd0;
     end
 
     // ---- the reference: the highest number taken, and whether the watched one has been
@@ -140,7 +154,10 @@ module window_f (
     end
     always @* if (begun) begin
         if (c_grant && (c_write_slot || c_write_word))
-            a_apart: assert (!(\dut.a && x_slot == c_slot) && !(\dut.b && \dut.slot_b == c_slot) && !(\dut.c && \dut.slot_c == c_slot));
+            a_apart: assert (!own_a && !own_b && !own_c);
+        if (\dut.c && !found_c)
+            a_stranger: assert (!\dut.write_top_c && !\dut.write_word_c && !\dut.write_counts_c );
+        a_served: assert (waited < 3'd5);
         if (judged && mine)
             a_exact: assert (\dut.mark == want);
         if (here && \dut.mark )
@@ -171,9 +188,9 @@ module window_f (
             a_word_b: assert (\dut.fits_b == fits && \dut.word_b == (fits ? word_now[63:0] : 64'd0));
             a_bit_b: assert (\dut.bit_b == word_now[{1'b0, \dut.seq_b [5:0]}]);
         end
-        a_held: assert (!\dut.b || !c_req || \dut.held_b == (\dut.slot_b == c_slot));
+        a_held: assert (!\dut.b || !c_req || \dut.held_b == (\dut.found_b && \dut.slot_b == c_slot));
         if (\dut.b )
-            a_opened: assert (\dut.status_b != 0 || \dut.opened_b || \dut.stale_b );
+            a_opened: assert ((\dut.status_b != 0 || \dut.opened_b || \dut.stale_b ) && (!\dut.opened_b || \dut.found_b ));
 `endif
         c_again: cover (judged && mine && taken && in_window);
         c_behind: cover (judged && mine && !taken && \dut.mark && number < top);

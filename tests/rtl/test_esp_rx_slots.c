@@ -214,6 +214,46 @@ static void test_clear_does_no_harm_to_packets_of_others(void **state)
     run_clear_beside(4, 50);
 }
 
+// Packets without an SA come without a gap, all at the commit stage as if of slot 0: nothing of a slot that
+// is written beside them is theirs, so the writing ends.
+static void run_write_beside_strangers(int lanes, uint32_t slot)
+{
+    enum { N = 600, WITHIN = 500 };
+    struct rx_bench *b = rx_bench_new(lanes, 11);
+    struct rx_packet *p = rx_packets(N);
+    struct rx_sa sa, stranger;
+
+    rx_sa_init(b, &sa, 0x1111, 64, 0, true);
+    rx_sa_init(b, &stranger, 0x2222, 64, 0, true);
+    for (size_t i = 0; i < N; i++)
+        rx_good(b, &p[i], &stranger, 0, i + 1, 46), rx_fail(&p[i], ESPC_STATUS_NO_SA);
+    rx_expect(b, p, N);
+    while (b->received == 0)
+        rx_cycle(b);
+    rx_op_start(b, RX_WRITE, slot, sa.gen, &sa.blob);
+    for (unsigned i = 0; i < WITHIN && !b->op_done; i++)
+        rx_cycle(b);
+    if (!b->op_done)
+        fail_msg("LANES %d: slot %u is not written within %d cycles beside packets without an SA", lanes,
+                 slot, WITHIN);
+    assert_int_equal(b->pins.slot_status, ESPC_STATUS_OK);
+    assert_true(b->sent < N);
+    rx_run(b);
+    for (size_t i = 0; i < 4; i++)
+        rx_good(b, &p[i], &sa, slot, i + 1, 100);
+    rx_run_all(b, p, 4);
+    rx_bench_done(b, p);
+}
+
+static void test_slot_is_written_beside_packets_without_an_sa(void **state)
+{
+    (void)state;
+    for (int lanes = 1; lanes <= 4; lanes *= 2) {
+        run_write_beside_strangers(lanes, 0);
+        run_write_beside_strangers(lanes, 5);
+    }
+}
+
 static size_t count_bytes(const struct rx_dut *dut, const void *needle, size_t n)
 {
     size_t size, found = 0;
@@ -327,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_slots_come_and_go_under_load),
         cmocka_unit_test(test_slot_written_again_has_nothing_of_the_one_before),
         cmocka_unit_test(test_clear_does_no_harm_to_packets_of_others),
+        cmocka_unit_test(test_slot_is_written_beside_packets_without_an_sa),
         cmocka_unit_test(test_clear_and_zeroize_leave_no_key),
         cmocka_unit_test(test_zeroize_at_any_moment_loses_no_packet),
     };
