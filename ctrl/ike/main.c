@@ -16,6 +16,7 @@
 
 #include "ctrl/ike/room.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/own_socket.h"
 
 enum { MARKER = 4, BURST = 32, DATAGRAM_MAX = 65536 };
 
@@ -75,14 +76,12 @@ static bool net_source_for(void *ctx, const struct addr *remote, struct addr *lo
 {
     struct sockaddr_storage to, from;
     socklen_t len = sizeof(from);
-    uint32_t mark = ESPALIER_SO_MARK;
     uint16_t port;
     (void)ctx;
     addr_to_sockaddr(remote, 500, &to);
-    int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = own_socket_for_questions(to.ss_family);
     if (fd < 0)
         return false;
-    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)); // not through our own tunnel's table
     bool ok = connect(fd, (struct sockaddr *)&to,
                       remote->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0 &&
               getsockname(fd, (struct sockaddr *)&from, &len) == 0;
@@ -118,17 +117,15 @@ static bool is_there(const struct addr *a)
 static bool net_can_send(void *ctx, const struct addr *local, const struct addr *remote)
 {
     struct sockaddr_storage from, to;
-    uint32_t mark = ESPALIER_SO_MARK;
     (void)ctx;
     if (!is_there(local))
         return false;
     addr_to_sockaddr(local, 0, &from);
     addr_to_sockaddr(remote, 500, &to);
     socklen_t len = remote->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = own_socket_for_questions(to.ss_family);
     if (fd < 0)
         return false;
-    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)); // not through our own tunnel's table
     bool ok = bind(fd, (struct sockaddr *)&from, len) == 0 && connect(fd, (struct sockaddr *)&to, len) == 0;
     close(fd);
     return ok;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The descriptors that the supervisor has opened, as path's way to the network.
+#include "ctrl/lib/own_socket.h"
 #include "ctrl/path/net.h"
 
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <linux/sock_diag.h>
-#include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -123,19 +123,12 @@ static int past(void *ctx, const uint8_t *p, uint32_t len)
                          six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
 }
 
-// Of a socket like those that send, which no rule or policy of ours concerns.
 static int ask_mtu(int fd, const struct sockaddr_storage *from, const struct sockaddr_storage *to,
                    socklen_t len)
 {
-    uint32_t mark = ESPALIER_SO_MARK;
     bool six = to->ss_family == AF_INET6;
     int mtu = 0;
     socklen_t n = sizeof(mtu);
-    struct xfrm_userpolicy_info past = {.action = XFRM_POLICY_ALLOW, .dir = XFRM_POLICY_OUT};
-    past.sel.family = to->ss_family;
-    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
-    (void)setsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_XFRM_POLICY : IP_XFRM_POLICY, &past,
-                     sizeof(past));
     if (bind(fd, (const struct sockaddr *)from, len) < 0 ||
         connect(fd, (const struct sockaddr *)to, len) < 0 ||
         getsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_MTU : IP_MTU, &mtu, &n) < 0)
@@ -149,7 +142,7 @@ static int path_mtu(void *ctx, const struct addr *from, const struct addr *to)
     (void)ctx;
     addr_to_sockaddr(from, 0, &a);
     addr_to_sockaddr(to, 500, &b);
-    int fd = socket(b.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = own_socket_for_questions(b.ss_family); // like those that send
     if (fd < 0)
         return -errno;
     int mtu = ask_mtu(fd, &a, &b, to->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
-#include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -23,6 +22,7 @@
 
 #include "ctrl/lib/child.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/own_socket.h"
 
 #ifndef UDP_GRO // linux/udp.h, which does not go together with netinet/udp.h
 #define UDP_GRO 104
@@ -91,26 +91,14 @@ int sockets_attach_listen(int fd, const struct settings *st, int family)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
-// Our own datagrams are never subject to the policies that protect everything else.
-static int bypass_xfrm(int fd, int family)
-{
-    for (int dir = XFRM_POLICY_IN; dir <= XFRM_POLICY_OUT; dir++) {
-        struct xfrm_userpolicy_info policy = {
-            .action = XFRM_POLICY_ALLOW, .dir = (uint8_t)dir, .sel.family = (uint16_t)family};
-        int rc = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &policy, sizeof(policy))
-                                   : setsockopt(fd, IPPROTO_IPV6, IPV6_XFRM_POLICY, &policy, sizeof(policy));
-        if (rc < 0)
-            return -errno;
-    }
-    return 0;
-}
-
 static int mark(int fd, int family, const char *what, struct esp_error *err)
 {
-    uint32_t m = ESPALIER_SO_MARK;
-    if (setsockopt(fd, SOL_SOCKET, SO_MARK, &m, sizeof(m)) < 0)
+    int r = own_socket_mark(fd);
+    if (r) {
+        errno = -r;
         return missing(err, what, "setting the socket's mark");
-    int r = bypass_xfrm(fd, family);
+    }
+    r = own_socket_past_policies(fd, family);
     if (r == -EPERM) {
         errno = EPERM;
         return missing(err, what, "setting the socket's bypass policy");
