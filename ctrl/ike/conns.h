@@ -38,6 +38,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     uint64_t peer;        // whom it is to: equal ones mean the same
     struct addr *sources; // our address toward each remote one, as last known; NULL: no selector follows it
     bool stale;           // the addresses have changed since it was asked
+    bool leaving;         // path has been asked to take its policies away
     bool resumes_alone;   // its gateway takes AUTH of resumption as libreswan makes it (resume.h)
     struct conn_config cfg;
 };

@@ -11,6 +11,7 @@
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
+#include "ctrl/ike/expiry.h"
 #include "ctrl/ike/fragments.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/intermediate.h"
@@ -208,8 +209,8 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
     sa_alive(sa);
     if (sa->mobike.on)
         mobike_heard(sa, path, response);
-    else
-        sa_moved(sa, path);
+    else if (sa_moved(sa, path))
+        expiry_moved(sa);
     bool good = check_payloads(m, &r);
     exchange_log("parsed", h->exchange, response, h->mid, &m->pl);
     if (good && response) {

@@ -24,6 +24,15 @@ void expiry_rekey(struct child_sa *c)
         exchange_queue(sa, TASK_REKEY_CHILD, c->id);
 }
 
+// In transport mode the selectors are the addresses of the ends, as the NAT shows them (RFC 3948
+// section 3.1.2).
+void expiry_moved(struct ike_sa *sa)
+{
+    for (struct child_sa *c = sa->children; c; c = c->next)
+        if (c->cfg->mode == MODE_TRANSPORT)
+            expiry_rekey(c);
+}
+
 void expiry_limit(struct child_sa *c, const char *what)
 {
     struct ike_sa *sa = c->sa;

@@ -8,6 +8,8 @@ struct ike_sa;
 void expiry_child(struct child_sa *c); // its timer
 void expiry_ike(struct ike_sa *sa);    // likewise
 void expiry_rekey(struct child_sa *c); // at once
+// The peer has another address: what was agreed upon for the former one alone is agreed upon again.
+void expiry_moved(struct ike_sa *sa);
 void expiry_limit(struct child_sa *c, const char *what);
 
 #endif

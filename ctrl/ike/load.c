@@ -448,6 +448,10 @@ static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union m
         LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
         conn_remove(ike, c);
         conn_unref(c);
+    } else if (c) {
+        c->leaving = false;
+        if (c->stale)
+            conn_renew(ike, c);
     }
     job_step(ike, id, answer_ok(t, m), answer_text(t, m));
 }
@@ -462,6 +466,10 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
         return;
     }
     snprintf(job->child, sizeof(job->child), "%s", m->conn);
+    struct conn *live = conn_find(ike, m->conn);
+    c->leaving = true;
+    if (live)
+        live->leaving = true;
     struct msg_POLICY_CLEAR q = {.req = ask_path(ike, job, cleared)};
     snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
     if (q.req)
@@ -546,9 +554,9 @@ void conn_renew(struct ike *ike, struct conn *c)
         latest->stale = true; // it was made before; what is in place when path has answered is renewed then
         return;
     }
-    c->stale = c->pending != NULL;
+    c->stale = c->pending != NULL || c->leaving;
     if (c->stale)
-        return; // once more when path has answered
+        return; // once more when path has answered, and never behind its last word
     if (make_policies(ike, c, c, &err) != 0) {
         LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, err.text);
         return;

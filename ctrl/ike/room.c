@@ -41,8 +41,8 @@ static void rebound(struct ike_sa *sa, const struct msg_CHILD_EVENT *m)
     struct net_path path = sa->path;
     path.remote = m->remote;
     path.remote_port = m->remote_port;
-    if (path.remote.family == sa->path.remote.family && path.remote_port)
-        sa_moved(sa, &path);
+    if (path.remote.family == sa->path.remote.family && path.remote_port && sa_moved(sa, &path))
+        expiry_moved(sa);
 }
 
 static void limit(struct child_sa *c, const char *what)

@@ -483,20 +483,21 @@ void sa_set_path(struct ike_sa *sa, const struct net_path *path)
 
 // A NAT before the peer has another mapping for it now. Behind one ourselves we would follow whoever can
 // repeat our packets (2.23). What waits for an answer, a DELETE too, goes there when it is repeated.
-void sa_moved(struct ike_sa *sa, const struct net_path *path)
+bool sa_moved(struct ike_sa *sa, const struct net_path *path)
 {
     struct net_path now = sa->path;
     char a[64], b[64];
     bool up = sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING;
-    if (!up || sa->nat.behind || !sa->nat.remote ||
-        (addr_eq(&sa->path.remote, &path->remote) && sa->path.remote_port == path->remote_port))
-        return;
+    bool elsewhere = !addr_eq(&sa->path.remote, &path->remote);
+    if (!up || sa->nat.behind || !sa->nat.remote || (!elsewhere && sa->path.remote_port == path->remote_port))
+        return false;
     LOGF(IKE, 0, "the peer's NAT mapping has changed: from %s[%u] to %s[%u]",
          addr_print(&sa->path.remote, a, sizeof(a)), sa->path.remote_port,
          addr_print(&path->remote, b, sizeof(b)), path->remote_port);
     now.remote = path->remote;
     now.remote_port = path->remote_port;
     sa_set_path(sa, &now);
+    return elsewhere;
 }
 
 // --- its like ---

@@ -189,7 +189,7 @@ void sa_set_conn(struct ike_sa *sa, struct conn *c);
 struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
                           struct ike_sa *after); // NULL: the first, or no more
 // An authenticated message came from there (2.23).
-void sa_moved(struct ike_sa *sa, const struct net_path *path);
+bool sa_moved(struct ike_sa *sa, const struct net_path *path); // true: the peer has another address now
 // It is there from now on, with its CHILD SAs.
 void sa_set_path(struct ike_sa *sa, const struct net_path *path);
 void sa_keepalive(struct ike_sa *sa); // where we are behind a NAT, and not elsewhere

@@ -163,7 +163,8 @@ static bool is_ike(const struct bridge *b, const struct frame *f)
 
 static void translate(const struct bridge *b, struct frame *f, int from)
 {
-    static const uint8_t inside[4] = {10, 10, 0, 1}, outside[4] = {10, 10, 0, 77};
+    static const uint8_t inside[4] = {10, 10, 0, 1};
+    const uint8_t outside[4] = {10, 10, 0, b->c->nat_host ? (uint8_t)b->c->nat_host : 77};
     uint8_t *address = f->b + IP + (from ? 16 : 12), *port = f->b + UDP + (from ? 2 : 0);
     if (!b->c->nat || !is_udp(f) || memcmp(address, from ? outside : inside, 4) != 0)
         return;

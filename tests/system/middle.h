@@ -15,7 +15,8 @@ struct middle_control {             // shared with the process; may be changed a
     volatile uint32_t esp_spoil[2]; // or one of its bits is changed,
     volatile uint32_t esp_twice[2]; // or it is sent twice
     volatile uint32_t clear;        // so many packets of the inner networks in clear are thrown in
-    volatile uint32_t nat;          // west appears to east as 10.10.0.77, its ports moved by this
+    volatile uint32_t nat;          // west appears to east as 10.10.0.77, its ports moved by this,
+    volatile uint32_t nat_host;     // or as another host of that network (0: 77)
     volatile uint32_t mark;         // 256 + the TOS or traffic class that ESP packets from west go on with
     // Of the last ESP packet from west, as it came: TOS or traffic class, TTL or hop limit, flow label, DF.
     volatile uint32_t tos, ttl, label, df;

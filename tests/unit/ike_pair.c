@@ -37,7 +37,7 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
     g->path.remote = path->local;
     g->path.remote_port = path->local_port;
     if (p->nat && g->to == 1) {
-        addr_parse("192.0.2.1", &g->path.remote);
+        addr_parse(p->nat_address, &g->path.remote);
         g->path.remote_port = (uint16_t)(path->local_port + p->nat_shift);
     } else if (p->nat) {
         addr_parse(ADDRS[0], &g->path.local);
@@ -123,13 +123,19 @@ static void install(struct side *s, struct ipc_chan *c, const struct msg_CHILD_I
     ipc_result(c, m->req, true, "%s", "");
 }
 
-static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_APPLY *m)
+static bool holds(struct side *s, uint32_t req)
 {
     if (s->hold_policies) {
         assert_true(s->held_count < 32);
-        s->policies_held[s->held_count++] = m->req;
-        return;
+        s->policies_held[s->held_count++] = req;
     }
+    return s->hold_policies;
+}
+
+static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_APPLY *m)
+{
+    if (holds(s, m->req))
+        return;
     assert_true(s->policies < PAIR_SAS);
     s->policies++;
     if (s->refuse_policies) {
@@ -182,7 +188,7 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
         install(s, c, &m->CHILD_INSTALL);
     } else if (t == MSG_POLICY_APPLY) {
         apply(s, c, &m->POLICY_APPLY);
-    } else if (t == MSG_POLICY_CLEAR) {
+    } else if (t == MSG_POLICY_CLEAR && !holds(s, m->POLICY_CLEAR.req)) {
         s->policy_count = 0;
         ipc_result(c, m->POLICY_CLEAR.req, true, "%s", "");
     } else if (t == MSG_CHILD_ENDPOINT) {
@@ -288,6 +294,7 @@ struct pair *pair_new(void (*tune)(struct settings *s))
     loop_set_clock(p->loop, (struct clock){virtual_now, NULL});
     settings_default(&p->set);
     p->nat_shift = 10000;
+    p->nat_address = "192.0.2.1";
     p->set.port = 500;
     p->set.port_nat_t = 4500;
     if (tune)

@@ -82,8 +82,9 @@ struct pair {
     // Called for each datagram: how many copies arrive (0: lost; -1: one, later). NULL: 1.
     int (*filter)(struct pair *p, unsigned number, struct datagram *d);
     void *ctx;
-    bool nat;           // side 0 is behind a NAT: 192.0.2.1, ports + nat_shift
-    uint16_t nat_shift; // 10000
+    bool nat;                // side 0 is behind a NAT: that address, ports + nat_shift
+    const char *nat_address; // 192.0.2.1
+    uint16_t nat_shift;      // 10000
 };
 
 extern uint64_t pair_clock;

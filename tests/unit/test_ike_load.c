@@ -242,6 +242,33 @@ static void answer_held(struct pair *p, bool good)
     pair_run(p);
 }
 
+// What is asked of path behind the unloading would be there for ever, in nobody's name.
+static void test_address_that_changes_while_an_unload_is_under_way_is_no_policy_again(void **state)
+{
+    (void)state;
+    for (int refused = 0; refused < 2; refused++) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
+        struct side *s = &p->s[0];
+        unsigned applied = s->policies;
+        s->hold_policies = true;
+        ipc_send(s->ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 9, .conn = "t"});
+        pair_run(p);
+        assert_int_equal(s->held_count, 1);
+        addr_parse("10.0.0.7", &s->source);
+        addrs_changed(p);
+        assert_int_equal(s->policies, applied);
+        assert_int_equal(s->held_count, 1);
+        answer_held(p, !refused);
+        pair_result(p, 0, 9, !refused);
+        assert_int_equal(s->policies, applied + (unsigned)refused);
+        if (refused) // it stays, and follows
+            assert_true(is_host(&s->policy[0].local, "10.0.0.7"));
+        else
+            assert_null(s->ike->conns);
+        pair_free(p);
+    }
+}
+
 // Path has not answered yet when the address changes: of an edit, of one that is new, and of one that path
 // then refuses, where the old one has to follow.
 static void test_address_that_changes_while_a_load_is_under_way_is_taken(void **state)
@@ -606,6 +633,7 @@ int main(void)
         cmocka_unit_test(test_connection_whose_policies_are_refused_is_not_there),
         cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
         cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),
+        cmocka_unit_test(test_address_that_changes_while_an_unload_is_under_way_is_no_policy_again),
         cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
         cmocka_unit_test(test_policy_keeps_its_id_until_it_is_another),
         cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),

@@ -96,6 +96,39 @@ static void test_each_end_has_the_selectors_in_its_own_addresses(void **state)
     }
 }
 
+static void rebind(struct pair *p, const char *address, uint16_t shift)
+{
+    const struct ike_sa *sa = p->s[1].ike->sas;
+    struct msg_CHILD_EVENT m = {
+        .child_id = sa->children->id, .event = CHILD_EVENT_REBOUND, .remote_port = (uint16_t)(4500 + shift)};
+    p->nat_address = address;
+    p->nat_shift = shift;
+    addr_parse(address, &m.remote);
+    ipc_send(p->s[1].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+    pair_wait(p, 10000);
+    pair_forget_deleted(&p->s[0]);
+    pair_forget_deleted(&p->s[1]);
+}
+
+// The selectors are the addresses of the ends: of another one nothing would be let in or out.
+static void test_nat_that_gets_another_address_is_agreed_upon_anew(void **state)
+{
+    (void)state;
+    struct pair *p = behind_nat(transport);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_selectors(p, "");
+    uint32_t before = pair_sa(&p->s[0], 0)->child.spi_in;
+    rebind(p, BEFORE, 10001);
+    assert_int_equal(pair_sa(&p->s[0], 0)->child.spi_in, before); // a port is no selector's
+    rebind(p, "192.0.2.9", 10001);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    assert_int_equal(pair_live(&p->s[1]), 1);
+    assert_true(pair_sa(&p->s[0], 0)->child.spi_in != before);
+    has(&pair_sa(&p->s[1], 0)->child.remote_ts, "192.0.2.9/32");
+    pair_free(p);
+}
+
 static void test_selectors_of_more_than_one_address_are_refused(void **state)
 {
     (void)state;
@@ -148,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_end_has_the_selectors_in_its_own_addresses),
+        cmocka_unit_test(test_nat_that_gets_another_address_is_agreed_upon_anew),
         cmocka_unit_test(test_selectors_of_more_than_one_address_are_refused),
         cmocka_unit_test(test_second_peer_behind_the_nat_does_not_get_the_first_ones_packets),
     };
