@@ -37,7 +37,7 @@
 #include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
 
-enum { AUTH_MESSAGE_MAX = 60000, AUTH_ALONE_MAX = 256, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { AUTH_ALONE_MAX = 256, ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 struct slice auth_id_body(const struct identity *id, uint8_t *buf, size_t size)
 {
@@ -86,10 +86,9 @@ static void send_auth(struct ike_sa *sa, struct slice auth)
 
 static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
 {
-    static uint8_t buf[AUTH_MESSAGE_MAX];
     uint8_t id[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     hs->pending = childless_wanted(sa) ? NULL : child_new(sa, hs->child);
     pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));
     if (!hs->eap_client) {
@@ -123,10 +122,9 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
 // The second round (RFC 4739): who we are there and its proof, or nothing where only the peer has one.
 static void build_round(struct ike_sa *sa, struct slice auth)
 {
-    static uint8_t buf[AUTH_MESSAGE_MAX];
     uint8_t id[ID_BODY_MAX];
     struct identity peer;
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     bool own = sa->conn->cfg.local_more != NULL;
     if (own)
         pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));

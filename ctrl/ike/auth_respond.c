@@ -33,7 +33,7 @@
 #include "ctrl/ike/virtual.h"
 #include "ctrl/lib/log.h"
 
-enum { AUTH_MESSAGE_MAX = 60000, ID_BODY_MAX = ID_DATA_MAX + 4 };
+enum { ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 // Every refusal ends in one of these: the answer, and the SA is over.
 static void refuse_with(struct ike_sa *sa, uint16_t notify)
@@ -51,10 +51,9 @@ static void refuse_with(struct ike_sa *sa, uint16_t notify)
 // child NULL and notify 0: the peer asked for none.
 static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
 {
-    static uint8_t buf[AUTH_MESSAGE_MAX];
     uint8_t id[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     bool contact = hs->initial_contact;
     if (hs->resumption || (!hs->eap && rounds_own_signs(sa))) { // with EAP they came with the first AUTH
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
@@ -158,10 +157,9 @@ static void proven(struct task *t)
 // The first round's answer (RFC 4739): our AUTH, and nothing of what the request asks for.
 static void answer_round(struct task *t, struct slice auth)
 {
-    static uint8_t buf[AUTH_MESSAGE_MAX];
     struct ike_sa *sa = t->sa;
     uint8_t id[ID_BODY_MAX];
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     struct inmsg *m = t->msg;
     pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
     pb_own_certs(&b, sa);

@@ -22,7 +22,6 @@
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 
-enum { MESSAGE_MAX = 60000 };
 enum step { WAITS_FOR_IDENTITY, WAITS_FOR_RESPONSE, WAITS_FOR_SUCCESS, WAITS_FOR_AUTH };
 
 struct eap_session {
@@ -174,10 +173,9 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
 // auth: empty where EAP is our proof too, or we have given it in the first round.
 static void first_answer(struct ike_sa *sa, struct slice auth)
 {
-    static uint8_t buf[MESSAGE_MAX];
     struct eap_session *e = sa->hs->eap;
     uint8_t id[ID_DATA_MAX + 4];
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     if (!sa->hs->rounds || auth.len)
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
     if (auth.len) {

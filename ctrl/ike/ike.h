@@ -15,7 +15,7 @@
 #include "ctrl/lib/settings.h"
 #include "ctrl/lib/table.h"
 
-enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535 };
+enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535, BUILT_MESSAGE_MAX = 60000 };
 
 // X(symbol, description)
 // clang-format off
@@ -76,6 +76,11 @@ struct task_ops;
 struct conn_refs { // in order of loading
     struct conn_ref *first, *last;
 };
+// What one call fills and reads, too large for the stack: no later call finds anything in it.
+struct ike_scratch {
+    char label[NAME_MAX_LEN + 16];      // of sa_label
+    uint8_t message[BUILT_MESSAGE_MAX]; // that is being built: as it goes out, or what is to be sealed
+};
 struct ike {
     struct settings set;
     struct loop *loop;
@@ -127,6 +132,7 @@ struct ike {
     } failed_proofs[ANSWER_SLOTS]; // likewise
     uint64_t counters[CNT_COUNT];
     uint64_t handshakes_us, handshakes[HANDSHAKE_COUNT + 1]; // of those established; see HANDSHAKE_LIST
+    struct ike_scratch scratch;
 };
 
 #define COUNT(ike, name) ((ike)->counters[CNT_##name]++)

@@ -35,6 +35,7 @@
 #include "ctrl/lib/log.h"
 
 enum { INIT_MAX = 16384 };
+_Static_assert((int)INIT_MAX <= (int)BUILT_MESSAGE_MAX, "it is built there");
 
 void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20])
 {
@@ -204,10 +205,9 @@ static void failed(struct ike_sa *sa)
 
 static void build(struct ike_sa *sa, struct slice public_value)
 {
-    static uint8_t buf[INIT_MAX];
     struct handshake *hs = sa->hs;
     const struct conn_config *cfg = &sa->conn->cfg;
-    struct pb b = pb_of(buf, sizeof(buf));
+    struct pb b = pb_of(sa->ike->scratch.message, INIT_MAX);
     struct ike_header h = {
         .spi_i = sa->spi_i, .version = IKE_VERSION, .exchange = EX_SA_INIT, .flags = FLAG_INITIATOR};
     header_write(&b.w, &h);

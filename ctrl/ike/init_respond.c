@@ -121,7 +121,7 @@ static bool choose(struct ike *ike, struct init_in *in)
 
 static void respond(struct ike_sa *sa, struct slice public_value)
 {
-    static uint8_t buf[RESPONSE_MAX];
+    uint8_t buf[RESPONSE_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(buf, sizeof(buf));
     struct ike_header h = {sa->spi_i, sa->spi_r, PL_SA, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 0};
@@ -195,11 +195,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
 
 void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
 {
-    static struct init_in in;
-    memset(&in, 0, sizeof(in));
-    in.f.path = path;
-    in.f.h = h;
-    in.f.datagram = d;
+    struct init_in in = {.f = {.path = path, .h = h, .datagram = d}};
     if (first_request_is_new(ike, &in.f) && read_request(ike, &in) &&
         first_request_cookie(ike, &in.f, false) && choose(ike, &in))
         accept_request(ike, &in);

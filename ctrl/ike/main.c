@@ -25,6 +25,7 @@ struct process {
     struct loop_fd sock[2][2]; // [IPv6][NAT-T port]
     struct loop_fd clock;      // says when the system's clock is set
     uint16_t port[2];
+    uint8_t datagram[DATAGRAM_MAX]; // the one that is being received
 };
 
 // --- sending ---
@@ -155,10 +156,9 @@ static void take_destination(struct msghdr *msg, struct addr *local, unsigned *i
 
 static bool receive_one(struct process *p, int fd, int which)
 {
-    static uint8_t buf[DATAGRAM_MAX];
     _Alignas(struct cmsghdr) uint8_t control[256];
     struct sockaddr_storage from;
-    struct iovec iov = {buf, sizeof(buf)};
+    struct iovec iov = {p->datagram, sizeof(p->datagram)};
     struct msghdr msg = {.msg_name = &from,
                          .msg_namelen = sizeof(from),
                          .msg_iov = &iov,
@@ -170,7 +170,7 @@ static bool receive_one(struct process *p, int fd, int which)
         return errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH;
     struct net_path path = {.nat_t = which, .local_port = p->port[which]};
     unsigned index = 0;
-    struct slice d = slice_of(buf, (size_t)n);
+    struct slice d = slice_of(p->datagram, (size_t)n);
     addr_from_sockaddr(&from, &path.remote, &path.remote_port);
     take_destination(&msg, &path.local, &index);
     if (!settings_use_index(ike_settings(p->ike), index))
@@ -179,7 +179,7 @@ static bool receive_one(struct process *p, int fd, int which)
         static const uint8_t marker[MARKER];
         if (d.len < MARKER || memcmp(d.p, marker, MARKER) != 0)
             return true; // a keepalive, or not for us
-        d = slice_of(buf + MARKER, d.len - MARKER);
+        d = slice_of(p->datagram + MARKER, d.len - MARKER);
     }
     ike_receive(p->ike, &path, d);
     return true;

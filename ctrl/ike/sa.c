@@ -88,9 +88,9 @@ bool sa_add_peer(struct ike_sa *sa)
 
 const char *sa_label(const struct ike_sa *sa)
 {
-    static char label[NAME_MAX_LEN + 16];
-    snprintf(label, sizeof(label), "%s[%u]", sa->conn->cfg.name, sa->id);
-    return label;
+    struct ike_scratch *s = &sa->ike->scratch;
+    snprintf(s->label, sizeof(s->label), "%s[%u]", sa->conn->cfg.name, sa->id);
+    return s->label;
 }
 
 const char *sa_reason(const struct ike_sa *sa)
