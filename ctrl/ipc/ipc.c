@@ -161,10 +161,8 @@ struct ipc_chan {
     bool failed; // closed() is due or done
     bool busy;   // inside ready(): ipc_close only marks it dead
     bool dead;
+    uint8_t in[IPC_MAX_MESSAGE], out[IPC_MAX_MESSAGE]; // the message that comes or leaves, wiped after
 };
-
-static uint8_t buffer[IPC_MAX_MESSAGE]; // one thread a process; messages are handled one at a time
-static uint8_t out[IPC_MAX_MESSAGE];
 
 static void fail(struct ipc_chan *c)
 {
@@ -226,7 +224,7 @@ static void flush(struct ipc_chan *c)
 static ssize_t get(struct ipc_chan *c)
 {
     _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(c->fd))];
-    struct iovec iov = {buffer, sizeof(buffer)};
+    struct iovec iov = {c->in, sizeof(c->in)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     if (c->peer == ROOM_SUPER) {
         msg.msg_control = control;
@@ -260,7 +258,7 @@ static void receive(struct ipc_chan *c)
             break;
         }
         size_t touched;
-        enum msg_type t = parse(slice_of(buffer, (size_t)n), &m, &touched);
+        enum msg_type t = parse(slice_of(c->in, (size_t)n), &m, &touched);
         if (t == MSG_NONE || (t == MSG_CHANNEL) != (c->fd >= 0)) {
             LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, room_names[c->peer]);
             fail(c);
@@ -275,7 +273,7 @@ static void receive(struct ipc_chan *c)
             c->handler->message(c->ctx, c, t, &m);
         }
         close_fd(ipc_take_fd(c));
-        OPENSSL_cleanse(buffer, (size_t)n);
+        OPENSSL_cleanse(c->in, (size_t)n);
         OPENSSL_cleanse(&m, touched);
     }
 }
@@ -402,19 +400,19 @@ static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
 {
     if (t == MSG_LOG && c && c->logs_dropped != c->logs_told && c->queued <= IPC_LOG_BYTES / 2)
         tell_dropped(c);
-    struct writer w = writer_of(out, sizeof(out));
-    int rc = 0;
     if (!c || c->failed || c->broken)
         return -ENOTCONN;
+    struct writer w = writer_of(c->out, sizeof(c->out));
+    int rc = 0;
     msg_write(&w, t, m);
     if (w.bad) {
-        OPENSSL_cleanse(out, sizeof(out));
+        OPENSSL_cleanse(c->out, sizeof(c->out));
         LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), room_names[c->peer]);
         return -EMSGSIZE;
     }
     struct slice s = wr_written(&w);
     if (t == MSG_LOG && !log_fits(c, s.len)) {
-        OPENSSL_cleanse(out, s.len);
+        OPENSSL_cleanse(c->out, s.len);
         return -ENOBUFS;
     }
     if (c->head || put(c, s.p, s.len, fd) < 0) {
@@ -423,7 +421,7 @@ static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
         else
             rc = -errno; // the receive side sees the end and calls closed()
     }
-    OPENSSL_cleanse(out, s.len);
+    OPENSSL_cleanse(c->out, s.len);
     return rc;
 }
 
