@@ -294,11 +294,10 @@ static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, st
 
 void cmd_load_conn(struct ctl *c, struct command *cmd)
 {
-    static uint8_t wire[CONN_WIRE_MAX];
     struct esp_error err = {0};
     struct faults faults = {0};
     struct conn_entry *e = NULL;
-    struct writer w = writer_of(wire, sizeof(wire));
+    struct writer w = writer_of(c->conn_wire, sizeof(c->conn_wire));
     const struct vici_node *section = cmd->msg.root->child;
     ctl_sweep_load(c, cmd);
     if (!section || section->kind != VICI_SECTION || section->next) {

@@ -28,7 +28,7 @@ static void shared_loaded(struct pending *p, bool ok, const char *text)
 
 void cmd_load_shared(struct ctl *c, struct command *cmd)
 {
-    static uint8_t wire[SHARED_OWNERS_MAX * (ID_MAX_LEN + 2)];
+    uint8_t wire[SHARED_OWNERS_MAX * (ID_MAX_LEN + 2)];
     const char *id = vici_get(cmd->msg.root, "id");
     const struct vici_node *data = vici_find(cmd->msg.root, "data");
     struct writer owners = writer_of(wire, sizeof(wire));

@@ -5,6 +5,7 @@
 #ifndef CTRL_CTL_CTL_H
 #define CTRL_CTL_CTL_H
 
+#include "ctrl/config/conn_load.h"
 #include "ctrl/ctl/feed.h"
 #include "ctrl/ctl/server.h"
 #include "ctrl/ipc/ipc.h"
@@ -104,6 +105,7 @@ struct ctl {
     struct msg_LISTEN listen;          // as the other rooms have been told
     int status;
     bool stopping;
+    uint8_t conn_wire[CONN_WIRE_MAX]; // the connection that is being loaded, and no longer
 };
 
 // ---- ctl.c

@@ -53,8 +53,8 @@ void stats_sas(struct path *p, const struct msg_PATH_LIST *m)
 }
 
 struct text {
-    char buf[16384];
     size_t len;
+    char buf[16384];
 };
 
 __attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t value, const char *name_fmt,
@@ -133,7 +133,7 @@ static void put_cards(struct text *t, struct path *p)
 
 void stats_counters(struct path *p, uint32_t req)
 {
-    static struct text t;
+    struct text t;
     unsigned sas = 0, on_card = 0;
     t.len = 0;
     for (struct child *c = p->children; c; c = c->next) {
