@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # espalier, the operator's command: a client of VICI, with the daemon's own message code and reader of swanctl.conf.
 CLI_SRCS := $(sort $(filter-out ctrl/cli/main.c,$(wildcard ctrl/cli/*.c)))
-CLI_PARTS := $(CLI_SRCS) ctrl/ctl/vici_msg.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS)
+CLI_PARTS := $(CLI_SRCS) driver/bus/pci_scan.c ctrl/ctl/vici_msg.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS)
 CLI_LIBS := -ljansson -lpci -lcrypto -lm
 
 PROGRAMS += $(BUILD)/bin/espalier

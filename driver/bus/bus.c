@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Discovery by libpci and the accesses that every way to a device shares. libpci's default error hook ends
-// the process, so ours jumps back out of the call that failed.
+// Which device it is, and the accesses that every way to one shares.
 #include "driver/bus/bus.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <setjmp.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <pci/pci.h>
-
 #include "driver/common/bytes.h"
+#include "espalier/pci_scan.h"
 
 enum { PCI_COMMAND_OFFSET = 4, COMMAND_MEMORY = 2, COMMAND_MASTER = 4 };
 // Above 4 GiB no platform keeps a hole (interrupt addresses lie below); 2 MiB steps let an IOMMU use large
@@ -19,65 +16,41 @@ enum { PCI_COMMAND_OFFSET = 4, COMMAND_MEMORY = 2, COMMAND_MASTER = 4 };
 #define IOVA_START 0x100000000ull
 #define IOVA_STEP  0x200000ull
 
-static _Thread_local jmp_buf scan_failed;
-static _Thread_local char scan_text[120];
+struct search { // for the first device of that kind, or for the one of that name
+    const char *bdf;
+    uint16_t vendor, device;
+    bool seen, ours; // one of that name is there, and what it is
+    char *found;
+};
 
-__attribute__((noreturn, format(printf, 1, 2))) static void scan_error(char *msg, ...)
+static bool look(void *ctx, const char *name, uint16_t vendor, uint16_t device)
 {
-    va_list ap;
+    struct search *s = ctx;
+    bool kind = vendor == s->vendor && device == s->device;
 
-    va_start(ap, msg);
-    vsnprintf(scan_text, sizeof(scan_text), msg, ap);
-    va_end(ap);
-    longjmp(scan_failed, 1);
+    if (s->bdf ? strcmp(s->bdf, name) != 0 : !kind)
+        return true;
+    s->seen = true;
+    s->ours = kind;
+    snprintf(s->found, PCI_NAME_MAX, "%s", name);
+    return false;
 }
 
-__attribute__((format(printf, 1, 2))) static void scan_quiet(char *msg, ...)
+// Copies the device's name to found.
+static int find(const char *sysfs, const char *bdf, uint16_t vendor, uint16_t device,
+                char found[PCI_NAME_MAX], struct esp_error *err)
 {
-    (void)msg;
-}
+    struct search s = {.bdf = bdf, .vendor = vendor, .device = device, .found = found};
+    int rc = pci_scan(sysfs, look, &s, err);
 
-static void format_bdf(char *to, size_t size, const struct pci_dev *d)
-{
-    snprintf(to, size, "%04x:%02x:%02x.%d", (unsigned)d->domain & 0xffff, d->bus, d->dev, d->func);
-}
-
-// Scans; copies the device's name to found. Every libpci call that can fail is in here, under one jump
-// target.
-static int scan(const char *sysfs, const char *bdf, uint16_t vendor, uint16_t device, char found[32],
-                struct esp_error *err)
-{
-    struct pci_access *volatile acc = pci_alloc();
-    volatile int rc = -ENODEV;
-
-    if (!acc)
-        return esp_fail(err, -ENOMEM, "pci", "out of memory");
-    acc->error = scan_error;
-    acc->warning = scan_quiet;
-    acc->debug = scan_quiet;
-    acc->method = PCI_ACCESS_SYS_BUS_PCI;
-    if (setjmp(scan_failed) == 0) {
-        pci_set_param(acc, "sysfs.path", (char *)(uintptr_t)sysfs);
-        pci_init(acc);
-        pci_scan_bus(acc);
-        for (struct pci_dev *d = acc->devices; d && rc; d = d->next) {
-            pci_fill_info(d, PCI_FILL_IDENT);
-            format_bdf(found, 32, d);
-            if (bdf ? strcmp(bdf, found) == 0 : d->vendor_id == vendor && d->device_id == device)
-                rc = d->vendor_id == vendor && d->device_id == device ? 0 : -EINVAL;
-            if (rc == -EINVAL)
-                break;
-        }
-        if (rc == -EINVAL)
-            esp_fail(err, rc, bdf, "the device is not a card of ours (%04x:%04x)", vendor, device);
-        else if (rc)
-            esp_fail(err, rc, bdf ? bdf : "card", "no card %04x:%04x below %s", vendor, device, sysfs);
-    } else {
-        rc = esp_fail(err, -ENODEV, "pci", "the scan of %s failed: %s", sysfs, scan_text);
-        acc->devices = NULL; // half-read devices: leave them rather than touch them
-    }
-    pci_cleanup(acc);
-    return rc;
+    if (rc)
+        return rc;
+    if (!s.seen)
+        return esp_fail(err, -ENODEV, bdf ? bdf : "card", "no card %04x:%04x below %s", vendor, device,
+                        sysfs);
+    if (!s.ours)
+        return esp_fail(err, -EINVAL, bdf, "the device is not a card of ours (%04x:%04x)", vendor, device);
+    return 0;
 }
 
 static bool holds(const char *dir, const char *name)
@@ -106,8 +79,8 @@ int bus_master(struct bus *b, bool on)
 int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t vendor, uint16_t device,
              struct esp_error *err)
 {
-    char found[32], dir[PATH_MAX];
-    int rc = scan(pci_sysfs, bdf, vendor, device, found, err);
+    char found[PCI_NAME_MAX], dir[PATH_MAX];
+    int rc = find(pci_sysfs, bdf, vendor, device, found, err);
 
     *b = NULL;
     if (rc)
