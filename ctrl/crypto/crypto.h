@@ -23,21 +23,32 @@ struct cr_slice {
     size_t len;
 };
 
+// --- OpenSSL's algorithms
+// ------------------------------------------------------------------------------------
+// Fetching one takes longer than a whole HMAC: a room keeps those that it has asked for. It is given to what
+// uses them; NULL instead: nothing is kept, and it takes its time.
+struct cr_algs;
+struct cr_algs *cr_algs_new(void);    // NULL: no memory
+void cr_algs_free(struct cr_algs *a); // when nothing is left that was made with it
+
 // --- PRF
 // -----------------------------------------------------------------------------------------------------
 // Output length of a PRF, which is also its preferred key length; 0: not known here.
 size_t cr_prf_len(uint16_t prf);
-// prf(key, parts[0] | parts[1] | ...) into out (cr_prf_len octets).
-int cr_prf(uint16_t prf, const void *key, size_t key_len, const struct cr_slice *parts, size_t nparts,
-           uint8_t *out);
+struct cr_prf;
+const struct cr_prf *cr_prf_find(struct cr_algs *a, uint16_t prf); // lives as long as a; NULL: not known here
+uint16_t cr_prf_id(const struct cr_prf *p);
+// prf(key, parts[0] | parts[1] | ...) into out (cr_prf_len octets). prf NULL: -EOPNOTSUPP.
+int cr_prf(const struct cr_prf *prf, const void *key, size_t key_len, const struct cr_slice *parts,
+           size_t nparts, uint8_t *out);
 // prf+(key, parts...) stretched to out_len octets (at most 255 blocks).
-int cr_prf_plus(uint16_t prf, const void *key, size_t key_len, const struct cr_slice *parts, size_t nparts,
-                uint8_t *out, size_t out_len);
+int cr_prf_plus(const struct cr_prf *prf, const void *key, size_t key_len, const struct cr_slice *parts,
+                size_t nparts, uint8_t *out, size_t out_len);
 
 // --- hashes
 // --------------------------------------------------------------------------------------------------
-int cr_sha1(const struct cr_slice *parts, size_t nparts, uint8_t out[20]);
-int cr_sha256(const struct cr_slice *parts, size_t nparts, uint8_t out[32]);
+int cr_sha1(struct cr_algs *a, const struct cr_slice *parts, size_t nparts, uint8_t out[20]);
+int cr_sha256(struct cr_algs *a, const struct cr_slice *parts, size_t nparts, uint8_t out[32]);
 
 // --- key exchange
 // --------------------------------------------------------------------------------------------
@@ -48,17 +59,19 @@ struct cr_dh;
 size_t cr_dh_public_len(uint16_t group);
 size_t cr_dh_answer_len(uint16_t group);
 bool cr_dh_is_kem(uint16_t group); // whether OpenSSL has it or not
-int cr_dh_new(uint16_t group, struct cr_dh **out);
+int cr_dh_new(struct cr_algs *a, uint16_t group, struct cr_dh **out);
 // The same with a private value given (big endian for MODP and ECP, as RFC 7748 encodes it for X25519 and
 // X448): for known-answer tests.
-int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct cr_dh **out);
+int cr_dh_from_private(struct cr_algs *a, uint16_t group, const uint8_t *priv, size_t len,
+                       struct cr_dh **out);
 int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len);
 // -EBADMSG: the peer's value is not a valid one of the group.
-int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap,
-                 size_t *len);
+int cr_dh_shared(struct cr_algs *a, const struct cr_dh *dh, const uint8_t *peer, size_t peer_len,
+                 uint8_t *out, size_t cap, size_t *len);
 // As the one who answers, of a KEM or not: value for the peer, and the secret. -EBADMSG as above.
-int cr_dh_respond(uint16_t group, const uint8_t *peer, size_t peer_len, uint8_t value[CR_DH_MAX],
-                  size_t *value_len, uint8_t secret[CR_SHARED_MAX], size_t *secret_len);
+int cr_dh_respond(struct cr_algs *a, uint16_t group, const uint8_t *peer, size_t peer_len,
+                  uint8_t value[CR_DH_MAX], size_t *value_len, uint8_t secret[CR_SHARED_MAX],
+                  size_t *secret_len);
 void cr_dh_free(struct cr_dh *dh);
 
 // --- the SK payload's cipher
@@ -79,8 +92,8 @@ int cr_sk_check(const struct cr_sk_alg *alg);
 // One direction of one IKE SA. The IV of an AEAD and of AES-CTR is a counter, so one of these exists per key
 // and is never copied.
 struct cr_sk;
-int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, const uint8_t *ka, size_t ka_len,
-              struct cr_sk **out);
+int cr_sk_new(struct cr_algs *a, const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len,
+              const uint8_t *ka, size_t ka_len, struct cr_sk **out);
 void cr_sk_free(struct cr_sk *sk);
 // Octets from IV to tag for plain_len octets of inner payloads.
 size_t cr_sk_sealed_len(const struct cr_sk *sk, size_t plain_len);

@@ -3,7 +3,7 @@
 // prefix octet, the shared secret is x alone), MODP (RFC 3526: both padded to the modulus) and ML-KEM (FIPS
 // 203, draft-ietf-ipsecme-ikev2-mlkem: the answer is a ciphertext), where OpenSSL has it. A length off the
 // wire is compared with the group's own before anything is copied.
-#include "ctrl/crypto/crypto.h"
+#include "ctrl/crypto/algs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,6 @@
 #include <openssl/dh.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 #include <openssl/param_build.h>
 #include <openssl/params.h>
@@ -114,10 +113,9 @@ static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM_BLD *bl
 // the secret. OpenSSL has another one for X25519, made for signatures, which takes longer; so the key object
 // is given a public value of no meaning, which nothing asks for. ---
 
-static EVP_PKEY *x_key(const struct dh_group *g, const uint8_t *priv, const uint8_t *pub)
+static EVP_PKEY *x_key(struct cr_algs *a, const struct dh_group *g, const uint8_t *priv, const uint8_t *pub)
 {
-    static EVP_PKEY_CTX *makers[2]; // of values that are given; they hold none
-    EVP_PKEY_CTX **maker = &makers[g->nid == EVP_PKEY_X448];
+    EVP_PKEY_CTX *unkept = NULL, **maker = a ? &a->x[g->nid == EVP_PKEY_X448] : &unkept;
     EVP_PKEY *key = NULL;
     OSSL_PARAM params[3];
     unsigned n = 0;
@@ -131,14 +129,16 @@ static EVP_PKEY *x_key(const struct dh_group *g, const uint8_t *priv, const uint
         *maker = EVP_PKEY_CTX_new_from_name(NULL, g->name, NULL);
     if (*maker && EVP_PKEY_fromdata_init(*maker) == 1)
         EVP_PKEY_fromdata(*maker, &key, priv ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params);
+    EVP_PKEY_CTX_free(unkept);
     return key;
 }
 
 // A result of all zeros OpenSSL refuses itself (RFC 7748 6.1).
-static int x_multiply(const struct dh_group *g, EVP_PKEY *scalar, const uint8_t *point, uint8_t *out)
+static int x_multiply(struct cr_algs *a, const struct dh_group *g, EVP_PKEY *scalar, const uint8_t *point,
+                      uint8_t *out)
 {
     size_t n = g->shared_len;
-    EVP_PKEY *peer = x_key(g, NULL, point);
+    EVP_PKEY *peer = x_key(a, g, NULL, point);
     EVP_PKEY_CTX *ctx = peer ? EVP_PKEY_CTX_new_from_pkey(NULL, scalar, NULL) : NULL;
     bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
               EVP_PKEY_derive(ctx, out, &n) == 1 && n == g->shared_len;
@@ -147,15 +147,15 @@ static int x_multiply(const struct dh_group *g, EVP_PKEY *scalar, const uint8_t 
     return ok ? 0 : -EBADMSG;
 }
 
-static int x_new(const struct dh_group *g, const uint8_t *priv, struct cr_dh **out)
+static int x_new(struct cr_algs *a, const struct dh_group *g, const uint8_t *priv, struct cr_dh **out)
 {
     const uint8_t base[X_MAX] = {g->nid == EVP_PKEY_X448 ? 5 : 9};
     struct cr_dh *dh = calloc(1, sizeof(*dh));
     if (!dh)
         return -ENOMEM;
     dh->group = g;
-    dh->key = x_key(g, priv, base);
-    int rc = dh->key ? x_multiply(g, dh->key, base, dh->public_x) : -EIO;
+    dh->key = x_key(a, g, priv, base);
+    int rc = dh->key ? x_multiply(a, g, dh->key, base, dh->public_x) : -EIO;
     if (rc)
         cr_dh_free(dh);
     else
@@ -163,10 +163,10 @@ static int x_new(const struct dh_group *g, const uint8_t *priv, struct cr_dh **o
     return rc ? -EIO : 0;
 }
 
-static int x_generate(const struct dh_group *g, struct cr_dh **out)
+static int x_generate(struct cr_algs *a, const struct dh_group *g, struct cr_dh **out)
 {
     uint8_t priv[X_MAX];
-    int rc = RAND_priv_bytes(priv, g->public_len) == 1 ? x_new(g, priv, out) : -EIO;
+    int rc = RAND_priv_bytes(priv, g->public_len) == 1 ? x_new(a, g, priv, out) : -EIO;
     OPENSSL_cleanse(priv, sizeof(priv));
     return rc;
 }
@@ -279,21 +279,21 @@ static int wrap(const struct dh_group *g, EVP_PKEY *key, struct cr_dh **out)
     return 0;
 }
 
-int cr_dh_new(uint16_t group, struct cr_dh **out)
+int cr_dh_new(struct cr_algs *a, uint16_t group, struct cr_dh **out)
 {
     const struct dh_group *g = find_group(group);
     if (!g)
         return -EOPNOTSUPP;
-    return g->kind == KIND_X ? x_generate(g, out) : wrap(g, generate(g), out);
+    return g->kind == KIND_X ? x_generate(a, g, out) : wrap(g, generate(g), out);
 }
 
-int cr_dh_from_private(uint16_t group, const uint8_t *priv, size_t len, struct cr_dh **out)
+int cr_dh_from_private(struct cr_algs *a, uint16_t group, const uint8_t *priv, size_t len, struct cr_dh **out)
 {
     const struct dh_group *g = find_group(group);
     if (!g || g->kind == KIND_KEM)
         return -EOPNOTSUPP;
     if (g->kind == KIND_X)
-        return len == g->public_len ? x_new(g, priv, out) : -EIO;
+        return len == g->public_len ? x_new(a, g, priv, out) : -EIO;
     return wrap(g, g->kind == KIND_ECP ? ecp_from_private(g, priv, len) : modp_from_private(g, priv, len),
                 out);
 }
@@ -356,8 +356,9 @@ static int encapsulate(const struct dh_group *g, const uint8_t *peer, uint8_t *v
     return ok ? 0 : -EBADMSG;
 }
 
-int cr_dh_respond(uint16_t group, const uint8_t *peer, size_t peer_len, uint8_t value[CR_DH_MAX],
-                  size_t *value_len, uint8_t secret[CR_SHARED_MAX], size_t *secret_len)
+int cr_dh_respond(struct cr_algs *a, uint16_t group, const uint8_t *peer, size_t peer_len,
+                  uint8_t value[CR_DH_MAX], size_t *value_len, uint8_t secret[CR_SHARED_MAX],
+                  size_t *secret_len)
 {
     const struct dh_group *g = find_group(group);
     struct cr_dh *dh = NULL;
@@ -367,17 +368,17 @@ int cr_dh_respond(uint16_t group, const uint8_t *peer, size_t peer_len, uint8_t 
         return -EBADMSG;
     if (g->kind == KIND_KEM)
         return encapsulate(g, peer, value, value_len, secret, secret_len);
-    int rc = cr_dh_new(group, &dh);
+    int rc = cr_dh_new(a, group, &dh);
     if (!rc)
         rc = cr_dh_public(dh, value, CR_DH_MAX, value_len);
     if (!rc)
-        rc = cr_dh_shared(dh, peer, peer_len, secret, CR_SHARED_MAX, secret_len);
+        rc = cr_dh_shared(a, dh, peer, peer_len, secret, CR_SHARED_MAX, secret_len);
     cr_dh_free(dh);
     return rc;
 }
 
-int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, uint8_t *out, size_t cap,
-                 size_t *len)
+int cr_dh_shared(struct cr_algs *a, const struct cr_dh *dh, const uint8_t *peer, size_t peer_len,
+                 uint8_t *out, size_t cap, size_t *len)
 {
     const struct dh_group *g = dh->group;
     if (peer_len != answer_len(g))
@@ -388,7 +389,7 @@ int cr_dh_shared(const struct cr_dh *dh, const uint8_t *peer, size_t peer_len, u
         return decapsulate(dh, peer, out, len);
     if (g->kind == KIND_X) {
         *len = g->shared_len;
-        return x_multiply(g, dh->key, peer, out);
+        return x_multiply(a, g, dh->key, peer, out);
     }
     int rc = -EBADMSG;
     size_t n = cap;

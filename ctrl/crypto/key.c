@@ -98,8 +98,8 @@ static int set_ids(struct cr_key *k, X509_PUBKEY *pub, const uint8_t *spki, size
     int n = 0;
     if (X509_PUBKEY_get0_param(NULL, &bits, &n, NULL, pub) != 1 || n < 0)
         return -EINVAL;
-    int rc = cr_sha1(&(struct cr_slice){bits, (size_t)n}, 1, k->id);
-    return rc ? rc : cr_sha1(&(struct cr_slice){spki, len}, 1, k->info_id);
+    int rc = cr_sha1(NULL, &(struct cr_slice){bits, (size_t)n}, 1, k->id);
+    return rc ? rc : cr_sha1(NULL, &(struct cr_slice){spki, len}, 1, k->info_id);
 }
 
 // A curve is named or it is none of ours: parameters of one's own can make a curve of a good name a weak one.

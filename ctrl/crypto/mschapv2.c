@@ -16,6 +16,7 @@ struct mschap {
     OSSL_PROVIDER *legacy;
     EVP_MD *md4;
     EVP_CIPHER *des;
+    struct cr_algs *algs;
 };
 
 void mschap_free(struct mschap *m)
@@ -30,11 +31,12 @@ void mschap_free(struct mschap *m)
     free(m);
 }
 
-struct mschap *mschap_new(void)
+struct mschap *mschap_new(struct cr_algs *algs)
 {
     struct mschap *m = calloc(1, sizeof(*m));
     if (!m)
         return NULL;
+    m->algs = algs;
     m->ctx = OSSL_LIB_CTX_new();
     m->legacy = m->ctx ? OSSL_PROVIDER_load(m->ctx, "legacy") : NULL;
     m->md4 = m->legacy ? EVP_MD_fetch(m->ctx, "MD4", NULL) : NULL;
@@ -126,12 +128,12 @@ static int des(const struct mschap *m, const uint8_t clear[8], const uint8_t key
     return good ? 0 : -EIO;
 }
 
-static int challenge_hash(const struct mschap_exchange *x, uint8_t out[20])
+static int challenge_hash(const struct mschap *m, const struct mschap_exchange *x, uint8_t out[20])
 {
     const struct cr_slice parts[] = {{x->peer_challenge, MSCHAP_CHALLENGE},
                                      {x->authenticator_challenge, MSCHAP_CHALLENGE},
                                      {x->user, x->user_len}};
-    return cr_sha1(parts, 3, out);
+    return cr_sha1(m->algs, parts, 3, out);
 }
 
 int mschap_response(const struct mschap *m, const struct mschap_exchange *x,
@@ -139,7 +141,7 @@ int mschap_response(const struct mschap *m, const struct mschap_exchange *x,
 {
     uint8_t challenge[20], key[21] = {0};
     memcpy(key, nt_hash, MSCHAP_NT_HASH);
-    int rc = challenge_hash(x, challenge);
+    int rc = challenge_hash(m, x, challenge);
     for (int i = 0; i < 3 && !rc; i++)
         rc = des(m, challenge, key + 7 * i, out + 8 * i);
     OPENSSL_cleanse(key, sizeof(key));
@@ -157,12 +159,12 @@ int mschap_authenticator(const struct mschap *m, const struct mschap_exchange *x
     const struct cr_slice first[] = {
         {hash_hash, 16}, {response, MSCHAP_RESPONSE}, {magic1, sizeof(magic1) - 1}};
     if (!rc)
-        rc = cr_sha1(first, 3, digest);
+        rc = cr_sha1(m->algs, first, 3, digest);
     if (!rc)
-        rc = challenge_hash(x, challenge);
+        rc = challenge_hash(m, x, challenge);
     const struct cr_slice second[] = {{digest, 20}, {challenge, 8}, {magic2, sizeof(magic2) - 1}};
     if (!rc)
-        rc = cr_sha1(second, 3, out);
+        rc = cr_sha1(m->algs, second, 3, out);
     OPENSSL_cleanse(hash_hash, sizeof(hash_hash));
     OPENSSL_cleanse(digest, sizeof(digest));
     return rc;
@@ -170,12 +172,12 @@ int mschap_authenticator(const struct mschap *m, const struct mschap_exchange *x
 
 // --- keys ---
 
-static int start_key(const uint8_t master[16], const char *magic, uint8_t out[16])
+static int start_key(const struct mschap *m, const uint8_t master[16], const char *magic, uint8_t out[16])
 {
     uint8_t pad1[40] = {0}, pad2[40], digest[20];
     memset(pad2, 0xf2, sizeof(pad2));
     const struct cr_slice parts[] = {{master, 16}, {pad1, 40}, {magic, strlen(magic)}, {pad2, 40}};
-    int rc = cr_sha1(parts, 4, digest);
+    int rc = cr_sha1(m->algs, parts, 4, digest);
     memcpy(out, digest, 16);
     OPENSSL_cleanse(digest, sizeof(digest));
     return rc;
@@ -190,14 +192,14 @@ int mschap_msk(const struct mschap *m, const uint8_t nt_hash[MSCHAP_NT_HASH],
     const struct cr_slice parts[] = {
         {hash_hash, 16}, {response, MSCHAP_RESPONSE}, {magic1, sizeof(magic1) - 1}};
     if (!rc)
-        rc = cr_sha1(parts, 3, master);
+        rc = cr_sha1(m->algs, parts, 3, master);
     memset(out, 0, MSCHAP_MSK);
     if (!rc)
-        rc = start_key(master,
+        rc = start_key(m, master,
                        "On the client side, this is the send key; on the server side, it is the receive key.",
                        out);
     if (!rc)
-        rc = start_key(master,
+        rc = start_key(m, master,
                        "On the client side, this is the receive key; on the server side, it is the send key.",
                        out + 16);
     OPENSSL_cleanse(hash_hash, sizeof(hash_hash));

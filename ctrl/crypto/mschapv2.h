@@ -17,7 +17,8 @@ enum {
 };
 
 struct mschap;
-struct mschap *mschap_new(void); // NULL: no memory, or no legacy provider
+struct cr_algs;
+struct mschap *mschap_new(struct cr_algs *algs); // NULL: no memory, or no legacy provider
 void mschap_free(struct mschap *m);
 // -EINVAL: the password is too long or no UTF-8.
 int mschap_nt_hash(const struct mschap *m, const void *password, size_t len, uint8_t out[MSCHAP_NT_HASH]);

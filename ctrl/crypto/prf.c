@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // HMAC as a PRF and prf+ (RFC 7296 2.13, RFC 4868, 2104), SHA-1 for NAT detection (RFC 7296 2.23), and random
-// octets. The fetched algorithms are kept, as fetching costs more than a whole HMAC.
-#include "ctrl/crypto/crypto.h"
+// octets.
+#include "ctrl/crypto/algs.h"
 
 #include <errno.h>
 #include <string.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 
-static const struct prf_info {
-    uint16_t id;
-    uint16_t len;
-    const char *digest;
-} PRFS[] = {
-    {2, 20, "SHA1"},   // PRF_HMAC_SHA1
-    {5, 32, "SHA256"}, // PRF_HMAC_SHA2_256
-    {6, 48, "SHA384"}, // PRF_HMAC_SHA2_384
-    {7, 64, "SHA512"}, // PRF_HMAC_SHA2_512
+enum { PRF_HMAC_SHA1 = 2, PRF_HMAC_SHA2_256 = 5, PRF_HMAC_SHA2_384 = 6, PRF_HMAC_SHA2_512 = 7 };
+
+static const struct cr_prf PRFS[CR_PRFS] = {
+    {PRF_HMAC_SHA1, 20, "SHA1", EVP_sha1, NULL},
+    {PRF_HMAC_SHA2_256, 32, "SHA256", EVP_sha256, NULL},
+    {PRF_HMAC_SHA2_384, 48, "SHA384", EVP_sha384, NULL},
+    {PRF_HMAC_SHA2_512, 64, "SHA512", EVP_sha512, NULL},
 };
 
-static const struct prf_info *find_prf(uint16_t id)
+static const struct cr_prf *listed(uint16_t id)
 {
-    for (size_t i = 0; i < sizeof(PRFS) / sizeof(PRFS[0]); i++)
+    for (size_t i = 0; i < CR_PRFS; i++)
         if (PRFS[i].id == id)
             return &PRFS[i];
     return NULL;
@@ -30,24 +27,41 @@ static const struct prf_info *find_prf(uint16_t id)
 
 size_t cr_prf_len(uint16_t prf)
 {
-    const struct prf_info *p = find_prf(prf);
+    const struct cr_prf *p = listed(prf);
     return p ? p->len : 0;
 }
 
-static EVP_MD *md_of(const struct prf_info *p)
+uint16_t cr_prf_id(const struct cr_prf *p)
 {
-    static EVP_MD *kept[sizeof(PRFS) / sizeof(PRFS[0])];
-    EVP_MD **md = &kept[p - PRFS];
-    if (!*md)
-        *md = EVP_MD_fetch(NULL, p->digest, NULL);
-    return *md;
+    return p->id;
+}
+
+const struct cr_prf *cr_prf_find(struct cr_algs *a, uint16_t prf)
+{
+    const struct cr_prf *p = listed(prf);
+    if (!p || !a)
+        return p;
+    struct cr_prf *own = &a->prf[p - PRFS];
+    if (!own->id) {
+        EVP_MD *md = EVP_MD_fetch(NULL, p->digest, NULL);
+        if (!md)
+            return NULL;
+        *own = *p;
+        own->kept = md;
+    }
+    return own;
+}
+
+static const EVP_MD *md_of(const struct cr_prf *p)
+{
+    return p->kept ? p->kept : p->unfetched();
 }
 
 enum { BLOCK_MAX = 128 }; // of SHA-512
 
 // HMAC under one key, any number of times: the digest, and the key as it fills a block (RFC 2104).
 struct hmac {
-    EVP_MD *md;
+    const EVP_MD *md;
     EVP_MD_CTX *ctx;
     size_t len, block_len;
     uint8_t key[BLOCK_MAX];
@@ -61,10 +75,10 @@ static bool add(EVP_MD_CTX *ctx, const struct cr_slice *parts, size_t nparts)
     return ok;
 }
 
-static int hmac_begin(struct hmac *h, const struct prf_info *p, const void *key, size_t key_len)
+static int hmac_begin(struct hmac *h, const struct cr_prf *p, const void *key, size_t key_len)
 {
     h->md = md_of(p);
-    h->ctx = h->md ? EVP_MD_CTX_new() : NULL;
+    h->ctx = EVP_MD_CTX_new();
     if (!h->ctx)
         return -ENOMEM;
     h->len = p->len;
@@ -111,14 +125,13 @@ static bool hmac(const struct hmac *h, const struct cr_slice *parts, size_t npar
     return ok;
 }
 
-int cr_prf(uint16_t prf, const void *key, size_t key_len, const struct cr_slice *parts, size_t nparts,
-           uint8_t *out)
+int cr_prf(const struct cr_prf *prf, const void *key, size_t key_len, const struct cr_slice *parts,
+           size_t nparts, uint8_t *out)
 {
-    const struct prf_info *p = find_prf(prf);
     struct hmac h;
-    if (!p)
+    if (!prf)
         return -EOPNOTSUPP;
-    int rc = hmac_begin(&h, p, key, key_len);
+    int rc = hmac_begin(&h, prf, key, key_len);
     if (!rc && !hmac(&h, parts, nparts, out))
         rc = -EIO;
     hmac_end(&h);
@@ -145,16 +158,15 @@ static int chain(const struct hmac *h, const struct cr_slice *parts, size_t npar
     return ok ? 0 : -EIO;
 }
 
-int cr_prf_plus(uint16_t prf, const void *key, size_t key_len, const struct cr_slice *parts, size_t nparts,
-                uint8_t *out, size_t out_len)
+int cr_prf_plus(const struct cr_prf *prf, const void *key, size_t key_len, const struct cr_slice *parts,
+                size_t nparts, uint8_t *out, size_t out_len)
 {
-    const struct prf_info *p = find_prf(prf);
     struct hmac h;
-    if (!p)
+    if (!prf)
         return -EOPNOTSUPP;
-    if (out_len > 255u * p->len)
+    if (out_len > 255u * prf->len)
         return -ERANGE;
-    int rc = hmac_begin(&h, p, key, key_len);
+    int rc = hmac_begin(&h, prf, key, key_len);
     if (!rc)
         rc = chain(&h, parts, nparts, out, out_len);
     hmac_end(&h);
@@ -163,31 +175,26 @@ int cr_prf_plus(uint16_t prf, const void *key, size_t key_len, const struct cr_s
     return rc;
 }
 
-static int digest(EVP_MD *md, const struct cr_slice *parts, size_t nparts, uint8_t *out)
+static int digest(struct cr_algs *a, uint16_t prf, const struct cr_slice *parts, size_t nparts, uint8_t *out)
 {
-    EVP_MD_CTX *ctx = md ? EVP_MD_CTX_new() : NULL;
+    const struct cr_prf *p = cr_prf_find(a, prf);
+    EVP_MD_CTX *ctx = p ? EVP_MD_CTX_new() : NULL;
     if (!ctx)
         return -ENOMEM;
-    bool ok = EVP_DigestInit_ex2(ctx, md, NULL) == 1 && add(ctx, parts, nparts) &&
+    bool ok = EVP_DigestInit_ex2(ctx, md_of(p), NULL) == 1 && add(ctx, parts, nparts) &&
               EVP_DigestFinal_ex(ctx, out, NULL) == 1;
     EVP_MD_CTX_free(ctx);
     return ok ? 0 : -EIO;
 }
 
-int cr_sha1(const struct cr_slice *parts, size_t nparts, uint8_t out[20])
+int cr_sha1(struct cr_algs *a, const struct cr_slice *parts, size_t nparts, uint8_t out[20])
 {
-    static EVP_MD *md;
-    if (!md)
-        md = EVP_MD_fetch(NULL, "SHA1", NULL);
-    return digest(md, parts, nparts, out);
+    return digest(a, PRF_HMAC_SHA1, parts, nparts, out);
 }
 
-int cr_sha256(const struct cr_slice *parts, size_t nparts, uint8_t out[32])
+int cr_sha256(struct cr_algs *a, const struct cr_slice *parts, size_t nparts, uint8_t out[32])
 {
-    static EVP_MD *md;
-    if (!md)
-        md = EVP_MD_fetch(NULL, "SHA256", NULL);
-    return digest(md, parts, nparts, out);
+    return digest(a, PRF_HMAC_SHA2_256, parts, nparts, out);
 }
 
 int cr_random(void *out, size_t len)

@@ -2,13 +2,12 @@
 // The cipher of the SK payload: AES-GCM (RFC 5282), ChaCha20-Poly1305 (RFC 7634), and AES-CBC or AES-CTR with
 // HMAC (RFC 3602, 5930, 4868, 2404). The IV of an AEAD and of AES-CTR is a counter per key; a CBC IV is
 // random, never the last block.
-#include "ctrl/crypto/crypto.h"
+#include "ctrl/crypto/algs.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
 enum {
     ENCR_AES_CBC = 12,
@@ -30,12 +29,11 @@ static const struct integ_info {
 };
 
 struct cr_sk {
-    struct cr_sk_alg alg;
-    const struct integ_info *integ; // NULL with an AEAD
-    uint8_t iv_len, icv_len, block;
+    const EVP_CIPHER *cipher;
+    const struct cr_prf *mac; // NULL with an AEAD
     uint64_t next_iv;
     uint8_t salt[SALT_LEN];
-    uint8_t ke_len, ka_len;
+    uint8_t iv_len, icv_len, block, ke_len, ka_len;
     uint8_t keys[]; // the cipher's, then the integrity key: thousands of these lie about for years
 };
 
@@ -80,21 +78,26 @@ int cr_sk_check(const struct cr_sk_alg *alg)
     return find_integ(alg->integ) ? 0 : -EINVAL;
 }
 
-static const EVP_CIPHER *cipher_of(const struct cr_sk_alg *alg)
+static const EVP_CIPHER *cipher_of(struct cr_algs *a, const struct cr_sk_alg *alg)
 {
-    enum { KINDS = 10 };
-    static EVP_CIPHER *cache[KINDS];
-    static const char *names[KINDS] = {"AES-128-GCM", "AES-192-GCM",      "AES-256-GCM", "AES-128-CBC",
-                                       "AES-192-CBC", "AES-256-CBC",      "AES-128-CTR", "AES-192-CTR",
-                                       "AES-256-CTR", "ChaCha20-Poly1305"};
+    static const struct {
+        const char *name;
+        const EVP_CIPHER *(*unfetched)(void);
+    } all[CR_CIPHERS] = {{"AES-128-GCM", EVP_aes_128_gcm}, {"AES-192-GCM", EVP_aes_192_gcm},
+                         {"AES-256-GCM", EVP_aes_256_gcm}, {"AES-128-CBC", EVP_aes_128_cbc},
+                         {"AES-192-CBC", EVP_aes_192_cbc}, {"AES-256-CBC", EVP_aes_256_cbc},
+                         {"AES-128-CTR", EVP_aes_128_ctr}, {"AES-192-CTR", EVP_aes_192_ctr},
+                         {"AES-256-CTR", EVP_aes_256_ctr}, {"ChaCha20-Poly1305", EVP_chacha20_poly1305}};
     int size = alg->key_bits == 128 ? 0 : alg->key_bits == 192 ? 1 : 2;
-    int i = alg->encr == ENCR_CHAPOLY   ? KINDS - 1
+    int i = alg->encr == ENCR_CHAPOLY   ? CR_CIPHERS - 1
             : alg->encr == ENCR_AES_CBC ? 3 + size
             : alg->encr == ENCR_AES_CTR ? 6 + size
                                         : size;
-    if (!cache[i])
-        cache[i] = EVP_CIPHER_fetch(NULL, names[i], NULL);
-    return cache[i];
+    if (!a)
+        return all[i].unfetched();
+    if (!a->cipher[i])
+        a->cipher[i] = EVP_CIPHER_fetch(NULL, all[i].name, NULL);
+    return a->cipher[i];
 }
 
 static size_t icv_of(uint16_t encr)
@@ -102,8 +105,8 @@ static size_t icv_of(uint16_t encr)
     return encr == ENCR_GCM_8 ? 8 : encr == ENCR_GCM_12 ? 12 : 16;
 }
 
-int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, const uint8_t *ka, size_t ka_len,
-              struct cr_sk **out)
+int cr_sk_new(struct cr_algs *a, const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len,
+              const uint8_t *ka, size_t ka_len, struct cr_sk **out)
 {
     int rc = cr_sk_check(alg);
     if (rc)
@@ -111,11 +114,15 @@ int cr_sk_new(const struct cr_sk_alg *alg, const uint8_t *ke, size_t ke_len, con
     const struct integ_info *integ = find_integ(alg->integ);
     if (ke_len != cr_encr_key_len(alg->encr, alg->key_bits) || ka_len != (integ ? integ->key_len : 0u))
         return -EINVAL;
+    const EVP_CIPHER *c = cipher_of(a, alg);
+    const struct cr_prf *mac = integ ? cr_prf_find(a, integ->prf) : NULL;
+    if (!c || (integ && !mac))
+        return -EOPNOTSUPP;
     struct cr_sk *sk = calloc(1, sizeof(*sk) + ke_len + ka_len);
     if (!sk)
         return -ENOMEM;
-    sk->alg = *alg;
-    sk->integ = integ;
+    sk->cipher = c;
+    sk->mac = mac;
     sk->block = 1;
     sk->icv_len = (uint8_t)(integ ? integ->icv_len : icv_of(alg->encr));
     if (alg->encr == ENCR_AES_CBC) {
@@ -164,7 +171,7 @@ static int aead(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *aad
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return -ENOMEM;
-    if (EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->keys, nonce, enc, NULL) != 1)
+    if (EVP_CipherInit_ex2(ctx, sk->cipher, sk->keys, nonce, enc, NULL) != 1)
         goto out;
     if (!enc && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, tag_len, tag) != 1)
         goto out;
@@ -199,7 +206,7 @@ static int cipher(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *i
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (!ctx)
         return -ENOMEM;
-    int ok = EVP_CipherInit_ex2(ctx, cipher_of(&sk->alg), sk->keys, first, enc, NULL) == 1 &&
+    int ok = EVP_CipherInit_ex2(ctx, sk->cipher, sk->keys, first, enc, NULL) == 1 &&
              EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 && EVP_CipherUpdate(ctx, out, &n, in, (int)len) == 1 &&
              EVP_CipherFinal_ex(ctx, out + n, &m) == 1;
     EVP_CIPHER_CTX_free(ctx);
@@ -210,7 +217,7 @@ static int cipher(struct cr_sk *sk, int enc, const uint8_t *iv, const uint8_t *i
 static int mac(struct cr_sk *sk, const uint8_t *msg, size_t len, uint8_t *out)
 {
     struct cr_slice part = {msg, len};
-    return cr_prf(sk->integ->prf, sk->keys + sk->ke_len, sk->ka_len, &part, 1, out);
+    return cr_prf(sk->mac, sk->keys + sk->ke_len, sk->ka_len, &part, 1, out);
 }
 
 // A counter where the same IV twice under one key would give both texts away, random octets for CBC.
@@ -239,7 +246,7 @@ int cr_sk_seal(struct cr_sk *sk, uint8_t *msg, size_t head_len, const uint8_t *i
         memcpy(text, inner, inner_len);
     text[body - 1] = (uint8_t)(body - inner_len - 1);
     int rc = next_iv(sk, iv);
-    if (!rc && !sk->integ)
+    if (!rc && !sk->mac)
         return aead(sk, 1, iv, msg, head_len, text, body, text, tag);
     if (!rc)
         rc = cipher(sk, 1, iv, text, body, text);
@@ -261,7 +268,7 @@ int cr_sk_open(struct cr_sk *sk, const uint8_t *msg, size_t head_len, size_t len
     const uint8_t *iv = msg + head_len, *text = iv + sk->iv_len;
     uint8_t tag[CR_PRF_MAX];
     int rc;
-    if (sk->integ) {
+    if (sk->mac) {
         rc = mac(sk, msg, len - sk->icv_len, tag);
         if (!rc && CRYPTO_memcmp(tag, text + body, sk->icv_len) != 0)
             rc = -EBADMSG;

@@ -35,7 +35,7 @@ bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct
                                {&spi_i, sizeof(spi_i)},
                                {ike->secrets[version & 1], 32}};
     out[0] = version;
-    return cr_sha256(parts, 5, out + 1) == 0;
+    return cr_sha256(ike->algs, parts, 5, out + 1) == 0;
 }
 
 bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const struct addr *a, uint64_t spi_i)

@@ -131,7 +131,7 @@ static void authority_digest(const struct creds *c, const char *name, uint8_t ou
     while (a && strcmp(a->name, name) != 0)
         a = pki_authority_next(c->pki, a->name);
     struct cr_slice ca = a ? (struct cr_slice){a->ca.p, a->ca.len} : (struct cr_slice){0};
-    if (a && cr_sha256(&ca, 1, out) != 0)
+    if (a && cr_sha256(NULL, &ca, 1, out) != 0)
         memset(out, 0xff, 32);
 }
 

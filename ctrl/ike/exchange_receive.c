@@ -111,7 +111,7 @@ static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, cons
         return NULL;
     }
     struct cr_slice whole = {d.p, d.len};
-    if (!(h->flags & FLAG_RESPONSE) && cr_sha256(&whole, 1, m->hash) != 0)
+    if (!(h->flags & FLAG_RESPONSE) && cr_sha256(sa->ike->algs, &whole, 1, m->hash) != 0)
         memset(m->hash, 0, sizeof(m->hash));
     m->h = *h;
     m->h.next = first;
@@ -158,7 +158,7 @@ static bool is_repeat(struct ike_sa *sa, const struct ike_header *h, struct slic
 {
     struct cr_slice part = {d.p, d.len};
     uint8_t hash[32];
-    if (!is_last_request(sa, h) || cr_sha256(&part, 1, hash) != 0)
+    if (!is_last_request(sa, h) || cr_sha256(sa->ike->algs, &part, 1, hash) != 0)
         return false;
     if (memcmp(hash, sa->in_hash, sizeof(hash)) == 0)
         return true;

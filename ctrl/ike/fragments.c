@@ -258,7 +258,7 @@ static bool keep(struct fragments *m, const struct skf *f, struct piece *p, stru
     }
     if (f->number == 1) {
         m->first = f->first;
-        if (cr_sha256(&part, 1, m->hash) != 0)
+        if (cr_sha256(m->sa->ike->algs, &part, 1, m->hash) != 0)
             memset(m->hash, 0, sizeof(m->hash));
     }
     insert(m, p);

@@ -64,6 +64,7 @@ enum counter {
 };
 
 struct conn;
+struct cr_algs;
 struct creds;
 struct conn_class;
 struct conn_group;
@@ -88,6 +89,7 @@ struct ike {
     const struct ike_events *events;
     const struct task_ops *const *exchanges; // by enum task_kind
     struct ipc_chan *chan[ROOM_COUNT];
+    struct cr_algs *algs;
     struct creds *creds;
     struct pools *pools;
     struct tickets *tickets;     // NULL: there were none yet (resume_ticket.h)

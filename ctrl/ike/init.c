@@ -37,7 +37,8 @@
 enum { INIT_MAX = 16384 };
 _Static_assert((int)INIT_MAX <= (int)BUILT_MESSAGE_MAX, "it is built there");
 
-void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20])
+void init_nat_hash(struct ike *ike, uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port,
+                   uint8_t out[20])
 {
     uint8_t buf[34];
     struct writer w = writer_of(buf, sizeof(buf));
@@ -46,18 +47,18 @@ void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_
     wr_bytes(&w, a->a, a->family == 4 ? 4 : 16);
     wr_u16(&w, port);
     struct cr_slice part = {buf, w.len};
-    if (cr_sha1(&part, 1, out) != 0)
+    if (cr_sha1(ike->algs, &part, 1, out) != 0)
         memset(out, 0, 20);
 }
 
 void init_put_nat(struct pb *b, const struct ike_sa *sa, const struct net_path *p)
 {
     uint8_t hash[20];
-    init_nat_hash(sa->spi_i, sa->spi_r, &p->local, p->local_port, hash);
+    init_nat_hash(sa->ike, sa->spi_i, sa->spi_r, &p->local, p->local_port, hash);
     if (sa->nat.pretends) // nobody's address: the peer sees a NAT, and ESP goes in UDP
         cr_random(hash, sizeof(hash));
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_NAT_DETECTION_SOURCE_IP, slice_of(hash, 20));
-    init_nat_hash(sa->spi_i, sa->spi_r, &p->remote, p->remote_port, hash);
+    init_nat_hash(sa->ike, sa->spi_i, sa->spi_r, &p->remote, p->remote_port, hash);
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_NAT_DETECTION_DESTINATION_IP, slice_of(hash, 20));
 }
 
@@ -66,8 +67,8 @@ bool init_nat_seen(const struct ike_sa *sa, const struct payloads *pl, uint64_t 
 {
     uint8_t here[20], there[20];
     bool source = false, destination = false, same_source = false, same_destination = false;
-    init_nat_hash(sa->spi_i, spi_r, &p->remote, p->remote_port, there);
-    init_nat_hash(sa->spi_i, spi_r, &p->local, p->local_port, here);
+    init_nat_hash(sa->ike, sa->spi_i, spi_r, &p->remote, p->remote_port, there);
+    init_nat_hash(sa->ike, sa->spi_i, spi_r, &p->local, p->local_port, here);
     for (unsigned i = 0; i < pl->count; i++) {
         struct notify said;
         if (pl->p[i].type != PL_NOTIFY || !notify_read(pl->p[i].body, &said))
@@ -161,8 +162,8 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
     }
     struct slice own_e = sa->initiator ? k->sk_ei : k->sk_er, own_a = sa->initiator ? k->sk_ai : k->sk_ar;
     struct slice peer_e = sa->initiator ? k->sk_er : k->sk_ei, peer_a = sa->initiator ? k->sk_ar : k->sk_ai;
-    if (cr_sk_new(&alg, own_e.p, own_e.len, own_a.p, own_a.len, &out) != 0 ||
-        cr_sk_new(&alg, peer_e.p, peer_e.len, peer_a.p, peer_a.len, &in) != 0) {
+    if (cr_sk_new(sa->ike->algs, &alg, own_e.p, own_e.len, own_a.p, own_a.len, &out) != 0 ||
+        cr_sk_new(sa->ike->algs, &alg, peer_e.p, peer_e.len, peer_a.p, peer_a.len, &in) != 0) {
         cr_sk_free(out);
         sa_why(sa, "the keys do not fit the chosen algorithms");
         return false;

@@ -11,7 +11,8 @@ struct net_path;
 struct nats;
 enum { MAX_RESTARTS = 5 };
 void init_restart(struct ike_sa *sa); // all over again, with nothing of the attempt before
-void init_nat_hash(uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port, uint8_t out[20]);
+void init_nat_hash(struct ike *ike, uint64_t spi_i, uint64_t spi_r, const struct addr *a, uint16_t port,
+                   uint8_t out[20]);
 void init_put_nat(struct pb *b, const struct ike_sa *sa, const struct net_path *p);
 // What the two notifies say of a way. False: they are not both there, and nothing is said.
 bool init_nat_seen(const struct ike_sa *sa, const struct payloads *pl, uint64_t spi_r,

@@ -95,7 +95,8 @@ static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_e
     }
     c->refs = 1;
     struct cr_slice all = {blob.p, blob.len};
-    bool hashed = cr_sha256(&all, 1, c->digest) == 0, good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
+    bool hashed = cr_sha256(ike->algs, &all, 1, c->digest) == 0,
+         good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
     good = good && c->numbers && name_peer(ike, c, blob.len);
     if (!good && (!hashed || r.no_memory || rd_done(&r)))

@@ -206,9 +206,11 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
     ike->net = *net;
     ike->events = &ike_events;
     ike->exchanges = ike_exchanges;
+    ike->algs = cr_algs_new();
     ike->creds = creds_new();
     ike->pools = pools_new();
-    if (!ike->creds || !ike->pools || cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
+    if (!ike->algs || !ike->creds || !ike->pools || cr_random(&ike->peer_salt, sizeof(ike->peer_salt)) != 0) {
+        cr_algs_free(ike->algs);
         creds_free(ike->creds);
         pools_free(ike->pools);
         free(ike);
@@ -285,6 +287,7 @@ void ike_free(struct ike *ike)
     creds_free(ike->creds);
     pools_free(ike->pools);
     tls_room_free(ike->tls);
+    cr_algs_free(ike->algs);
     OPENSSL_cleanse(ike->secrets, sizeof(ike->secrets));
     free(ike);
 }

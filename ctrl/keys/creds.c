@@ -90,7 +90,7 @@ static int hash_password(struct keys *k, const struct msg_SECRET_LOAD *m, uint8_
                          struct esp_error *err)
 {
     if (!k->mschap)
-        k->mschap = mschap_new();
+        k->mschap = mschap_new(k->algs);
     if (!k->mschap)
         return esp_fail(err, -ENOSYS, "type",
                         "secret %s: OpenSSL's legacy provider, which MS-CHAP-V2 needs, is not there", m->id);

@@ -32,7 +32,7 @@ static int make_seed(const struct slice *shared, unsigned count, struct slice ni
     return 0;
 }
 
-static int skeyseed(uint16_t prf, const struct slice *shared, unsigned count, struct slice ni,
+static int skeyseed(const struct cr_prf *prf, const struct slice *shared, unsigned count, struct slice ni,
                     struct slice nr, const struct ike_secrets *old, uint8_t out[CR_PRF_MAX])
 {
     if (old) {
@@ -57,11 +57,11 @@ struct inputs { // of prf+ behind SKEYSEED
 };
 
 // All keys of SKEYSEED (2.14).
-static int expand(const struct cr_sk_alg *alg, uint16_t prf, const uint8_t *seed, size_t seed_len,
+static int expand(const struct cr_sk_alg *alg, const struct cr_prf *prf, const uint8_t *seed, size_t seed_len,
                   const struct inputs *in, struct ike_secrets *out)
 {
     uint8_t spis[16], all[3 * CR_PRF_MAX + 4 * CR_SK_KEY_MAX];
-    size_t n = cr_prf_len(prf);
+    size_t n = cr_prf_len(cr_prf_id(prf));
     memset(out, 0, sizeof(*out));
     out->prf = prf;
     out->prf_len = (uint8_t)n;
@@ -87,14 +87,14 @@ static int expand(const struct cr_sk_alg *alg, uint16_t prf, const uint8_t *seed
     return rc;
 }
 
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
-               struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
+int derive_ike(const struct cr_sk_alg *alg, const struct cr_prf *prf, const struct slice *shared,
+               unsigned count, struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
                const struct ike_secrets *old, struct ike_secrets *out)
 {
     uint8_t seed[CR_PRF_MAX];
-    size_t n = cr_prf_len(prf), seed_len = old ? old->prf_len : n;
+    size_t seed_len = old ? old->prf_len : prf ? cr_prf_len(cr_prf_id(prf)) : 0;
     struct inputs in = {ni, nr, spi_i, spi_r};
-    int rc = n ? cr_sk_check(alg) : -EOPNOTSUPP;
+    int rc = prf ? cr_sk_check(alg) : -EOPNOTSUPP;
     if (!rc)
         rc = skeyseed(prf, shared, count, ni, nr, old, seed);
     // In a rekey SKEYSEED comes out of the old PRF and feeds the new one (2.18).
@@ -104,18 +104,18 @@ int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *sh
     return rc;
 }
 
-int derive_resumed(const struct cr_sk_alg *alg, uint16_t prf, struct slice old_sk_d, struct slice ni,
-                   struct slice nr, uint64_t spi_i, uint64_t spi_r, struct ike_secrets *out)
+int derive_resumed(const struct cr_sk_alg *alg, const struct cr_prf *prf, struct slice old_sk_d,
+                   struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r, struct ike_secrets *out)
 {
     static const uint8_t label[] = {'R', 'e', 's', 'u', 'm', 'p', 't', 'i', 'o', 'n'};
     uint8_t seed[CR_PRF_MAX];
     struct inputs in = {ni, nr, spi_i, spi_r};
     struct cr_slice parts[] = {{label, sizeof(label)}, part(ni), part(nr)};
-    int rc = cr_prf_len(prf) && old_sk_d.len ? cr_sk_check(alg) : -EOPNOTSUPP;
+    int rc = prf && old_sk_d.len ? cr_sk_check(alg) : -EOPNOTSUPP;
     if (!rc)
         rc = cr_prf(prf, old_sk_d.p, old_sk_d.len, parts, 3, seed);
     if (!rc)
-        rc = expand(alg, prf, seed, cr_prf_len(prf), &in, out);
+        rc = expand(alg, prf, seed, cr_prf_len(cr_prf_id(prf)), &in, out);
     OPENSSL_cleanse(seed, sizeof(seed));
     return rc;
 }
@@ -136,8 +136,8 @@ static int mix_ppk(const struct cr_sk_alg *alg, struct slice ppk, const struct i
     return rc;
 }
 
-int derive_ppk_confirmation(uint16_t prf, struct slice ppk, struct slice ni, struct slice nr, uint64_t spi_i,
-                            uint64_t spi_r, uint8_t out[PPK_CONFIRMATION])
+int derive_ppk_confirmation(const struct cr_prf *prf, struct slice ppk, struct slice ni, struct slice nr,
+                            uint64_t spi_i, uint64_t spi_r, uint8_t out[PPK_CONFIRMATION])
 {
     uint8_t spis[16], all[CR_PRF_MAX];
     struct writer w = writer_of(spis, sizeof(spis));

@@ -10,7 +10,7 @@
 enum { DERIVE_SECRETS_MAX = 8 }; // a first key exchange and seven additional ones
 
 struct ike_secrets { // wiped by whoever owns it
-    uint16_t prf;
+    const struct cr_prf *prf;
     uint8_t prf_len, ka_len, ke_len;
     uint8_t intermediates; // N of the exchanges below; 0: AUTH is that of RFC 7296
     uint8_t sk_d[CR_PRF_MAX];
@@ -25,8 +25,8 @@ enum { INT_AUTH_MAX = 2 * CR_PRF_MAX + 4 };
 // old: the IKE SA that is being rekeyed (2.18), NULL for a new one (2.14). shared: the secrets of the key
 // exchanges in their order; more than one in a rekey alone (RFC 9370 2.2.2, 2.2.4: additional ones of a new
 // IKE SA follow later).
-int derive_ike(const struct cr_sk_alg *alg, uint16_t prf, const struct slice *shared, unsigned count,
-               struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
+int derive_ike(const struct cr_sk_alg *alg, const struct cr_prf *prf, const struct slice *shared,
+               unsigned count, struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r,
                const struct ike_secrets *old, struct ike_secrets *out);
 // One IKE_INTERMEDIATE exchange (RFC 9242 3.3.1) with a key exchange (RFC 9370 2.2.2), a postquantum
 // preshared key (RFC 9867 3.2), which comes behind it, both or neither: `request` and `response` are what
@@ -37,8 +37,8 @@ int derive_intermediate(const struct cr_sk_alg *alg, struct slice shared, struct
                         struct slice response, const struct ike_secrets *old, struct ike_secrets *out);
 enum { PPK_CONFIRMATION = 8 };
 // That an end knows the PPK (RFC 9867 3.2): the beginning of prf(PPK, Ni | Nr | SPIi | SPIr).
-int derive_ppk_confirmation(uint16_t prf, struct slice ppk, struct slice ni, struct slice nr, uint64_t spi_i,
-                            uint64_t spi_r, uint8_t out[PPK_CONFIRMATION]);
+int derive_ppk_confirmation(const struct cr_prf *prf, struct slice ppk, struct slice ni, struct slice nr,
+                            uint64_t spi_i, uint64_t spi_r, uint8_t out[PPK_CONFIRMATION]);
 // IntAuth_iN | IntAuth_rN | IKE_AUTH_MID behind the other octets that AUTH covers; empty without
 // intermediates.
 size_t derive_int_auth(const struct ike_secrets *s, uint8_t out[INT_AUTH_MAX]);
@@ -48,8 +48,8 @@ int derive_child(const struct ike_secrets *s, const struct slice *shared, unsign
 // SK_d, SK_pi and SK_pr with a postquantum preshared key in them: prf+ (PPK, each) (RFC 8784 section 3).
 int derive_ppk(const struct ike_secrets *s, struct slice ppk, struct ike_secrets *out);
 // All keys of an IKE SA that is resumed, from SK_d of the one before and both nonces (RFC 5723 5.1).
-int derive_resumed(const struct cr_sk_alg *alg, uint16_t prf, struct slice old_sk_d, struct slice ni,
-                   struct slice nr, uint64_t spi_i, uint64_t spi_r, struct ike_secrets *out);
+int derive_resumed(const struct cr_sk_alg *alg, const struct cr_prf *prf, struct slice old_sk_d,
+                   struct slice ni, struct slice nr, uint64_t spi_i, uint64_t spi_r, struct ike_secrets *out);
 // AUTH of an end of such a one: prf(SK_p of that end, what AUTH covers) (RFC 5723 4.3.3). message_alone: as
 // libreswan 5.2 has it, where that is the end's first message and nothing else.
 int derive_resumed_auth(const struct ike_secrets *s, bool of_initiator, bool message_alone,

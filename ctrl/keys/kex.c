@@ -46,26 +46,29 @@ void kex_forget_all(struct kex_store *k)
     table_free(&k->entries);
 }
 
-static int make_secret(struct entry *e, struct slice peer)
+static int make_secret(struct kex_store *k, struct entry *e, struct slice peer)
 {
     _Static_assert((int)CR_SHARED_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
     e->secret = vault_get(CR_SHARED_MAX);
-    int rc = e->secret ? cr_dh_shared(e->dh, peer.p, peer.len, e->secret, CR_SHARED_MAX, &e->len) : -ENOMEM;
+    int rc = e->secret ? cr_dh_shared(k->algs, e->dh, peer.p, peer.len, e->secret, CR_SHARED_MAX, &e->len)
+                       : -ENOMEM;
     cr_dh_free(e->dh);
     e->dh = NULL;
     return rc;
 }
 
 // The secret is known before anything goes out.
-static int answer(struct entry *e, uint16_t group, struct slice peer, uint8_t *value, size_t *len)
+static int answer(struct kex_store *k, struct entry *e, uint16_t group, struct slice peer, uint8_t *value,
+                  size_t *len)
 {
     e->secret = vault_get(CR_SHARED_MAX);
-    return e->secret ? cr_dh_respond(group, peer.p, peer.len, value, len, e->secret, &e->len) : -ENOMEM;
+    return e->secret ? cr_dh_respond(k->algs, group, peer.p, peer.len, value, len, e->secret, &e->len)
+                     : -ENOMEM;
 }
 
-static int offer(struct entry *e, uint16_t group, uint8_t *value, size_t *len)
+static int offer(struct kex_store *k, struct entry *e, uint16_t group, uint8_t *value, size_t *len)
 {
-    int rc = cr_dh_new(group, &e->dh);
+    int rc = cr_dh_new(k->algs, group, &e->dh);
     return rc ? rc : cr_dh_public(e->dh, value, CR_DH_MAX, len);
 }
 
@@ -76,7 +79,7 @@ static int begin(struct kex_store *k, uint32_t id, uint16_t group, const struct 
     if (!id || table_count(&k->entries) >= KEX_MAX)
         return id ? -ENOBUFS : -EINVAL;
     struct entry *e = calloc(1, sizeof(*e));
-    int rc = !e ? -ENOMEM : peer ? answer(e, group, *peer, value, len) : offer(e, group, value, len);
+    int rc = !e ? -ENOMEM : peer ? answer(k, e, group, *peer, value, len) : offer(k, e, group, value, len);
     if (!rc && !table_add(&k->entries, &e->node, id))
         rc = -ENOMEM;
     if (rc)
@@ -100,7 +103,7 @@ int kex_take(struct kex_store *k, uint32_t id, struct slice peer, struct kex_sec
     struct entry *e = find(k, id);
     int rc = !id ? 0 : !e ? -ENOENT : out->count == KEX_LIST ? -E2BIG : 0;
     if (!rc && e && e->dh)
-        rc = make_secret(e, peer);
+        rc = make_secret(k, e, peer);
     else if (!rc && e && peer.len)
         rc = -EINVAL; // it was answered already, and not to this value
     if (!rc && e) {

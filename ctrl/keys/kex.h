@@ -13,6 +13,7 @@ enum {
 };
 struct kex_store { // all zero: empty
     struct table entries;
+    struct cr_algs *algs;
 };
 struct kex_secrets { // in the vault; all zero: none
     struct slice s[KEX_LIST];

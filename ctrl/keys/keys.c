@@ -133,8 +133,8 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
     if (!rc)
         rc = keys_add_ike(k, m->ike_id, m->initiator, &e);
     if (!rc)
-        rc = derive_ike(&alg, m->prf, shared.s, shared.count, m->ni, m->nr, m->spi_i, m->spi_r,
-                        old ? old->s : NULL, e->s);
+        rc = derive_ike(&alg, cr_prf_find(k->algs, m->prf), shared.s, shared.count, m->ni, m->nr, m->spi_i,
+                        m->spi_r, old ? old->s : NULL, e->s);
     kex_secrets_wipe(&shared);
     if (rc) {
         keys_drop_ike(k, e);
@@ -177,12 +177,12 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
 
 // KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
 // would be the same keys, and their sequence numbers start again at 1.
-static int use_nonces_once(struct ike_entry *e, struct slice ni, struct slice nr)
+static int use_nonces_once(struct keys *k, struct ike_entry *e, struct slice ni, struct slice nr)
 {
     struct cr_slice parts[] = {{ni.p, ni.len}, {nr.p, nr.len}};
     uint8_t hash[32];
     uint64_t key;
-    int rc = cr_sha256(parts, 2, hash);
+    int rc = cr_sha256(k->algs, parts, 2, hash);
     if (rc)
         return rc;
     memcpy(&key, hash, sizeof(key));
@@ -205,7 +205,7 @@ static int child_install(struct keys *k, struct ike_entry *e, const struct msg_C
     size_t one = child_algs_keymat(child_algs(child->encr, child->encr_bits, child->integ));
     int rc = one == 0 || 2 * one > sizeof(mat) ? -EOPNOTSUPP : 0;
     if (!rc)
-        rc = use_nonces_once(e, m->ni, m->nr);
+        rc = use_nonces_once(k, e, m->ni, m->nr);
     if (!rc)
         rc = take_secrets(k, m->ke_id, m->peer_public, m->more, &shared);
     if (!rc)
@@ -363,9 +363,10 @@ struct keys *keys_new(struct loop *l)
     if (!k)
         return NULL;
     k->loop = l;
+    k->algs = k->kex.algs = k->tickets.algs = cr_algs_new();
     k->psks = psk_store_new();
     k->privates = private_store_new();
-    if (k->psks && k->privates)
+    if (k->algs && k->psks && k->privates)
         return k;
     keys_free(k);
     return NULL;
@@ -398,5 +399,6 @@ void keys_free(struct keys *k)
     mschap_free(k->mschap);
     table_free(&k->ikes);
     table_free(&k->installs);
+    cr_algs_free(k->algs);
     free(k);
 }

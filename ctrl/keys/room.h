@@ -44,6 +44,7 @@ struct install {            // a CHILD_INSTALL that path has not answered
 };
 struct keys {
     struct loop *loop;
+    struct cr_algs *algs;
     struct ipc_chan *chan[ROOM_COUNT];
     struct psk_store *psks;
     struct private_store *privates;

@@ -78,7 +78,7 @@ void keys_ticket_void(struct keys *k, struct ike_entry *e)
 
 static void take_secrets(const struct ike_secrets *from, uint64_t until, struct ticket_secrets *out)
 {
-    *out = (struct ticket_secrets){.until = until, .prf = from->prf, .len = from->prf_len};
+    *out = (struct ticket_secrets){.until = until, .prf = cr_prf_id(from->prf), .len = from->prf_len};
     memcpy(out->sk_d, from->sk_d, from->prf_len);
 }
 
@@ -183,8 +183,8 @@ void keys_ike_resume(struct keys *k, struct ipc_chan *c, const struct msg_IKE_RE
     if (!rc)
         rc = keys_add_ike(k, m->ike_id, m->initiator, &e);
     if (!rc)
-        rc = derive_resumed(&alg, old.prf, slice_of(old.sk_d, old.len), m->ni, m->nr, m->spi_i, m->spi_r,
-                            e->s);
+        rc = derive_resumed(&alg, cr_prf_find(k->algs, old.prf), slice_of(old.sk_d, old.len), m->ni, m->nr,
+                            m->spi_i, m->spi_r, e->s);
     OPENSSL_cleanse(&old, sizeof(old));
     if (rc) {
         keys_drop_ike(k, e);

@@ -31,7 +31,7 @@ void ticket_forget_all(struct ticket_store *t)
     drop(&t->before);
 }
 
-static int make_key(struct ticket_key *k, uint64_t now, uint64_t not_this)
+static int make_key(struct cr_algs *a, struct ticket_key *k, uint64_t now, uint64_t not_this)
 {
     const struct cr_sk_alg alg = {AES_GCM_16, 256, 0};
     uint8_t key[KEY_LEN];
@@ -40,7 +40,7 @@ static int make_key(struct ticket_key *k, uint64_t now, uint64_t not_this)
     while (!rc && (!k->id || k->id == not_this))
         rc = cr_random(&k->id, sizeof(k->id));
     if (!rc)
-        rc = cr_sk_new(&alg, key, sizeof(key), NULL, 0, &k->sk);
+        rc = cr_sk_new(a, &alg, key, sizeof(key), NULL, 0, &k->sk);
     OPENSSL_cleanse(key, sizeof(key));
     if (rc)
         drop(k);
@@ -68,7 +68,7 @@ static int key_for_sealing(struct ticket_store *t, uint64_t now)
     ticket_age(t, now);
     if (t->now.id && t->now.count < TICKETS_OF_KEY && now - t->now.made_at < KEY_MS)
         return 0;
-    int rc = make_key(&next, now, t->now.id);
+    int rc = make_key(t->algs, &next, now, t->now.id);
     if (rc)
         return rc;
     drop(&t->before);

@@ -29,6 +29,7 @@ struct ticket_key {
 };
 struct ticket_store { // all zero: empty
     struct ticket_key now, before;
+    struct cr_algs *algs;
 };
 struct ticket_secrets { // what one is for; wiped by whoever owns it
     uint64_t until;     // ms by the loop's clock

@@ -26,7 +26,7 @@ static size_t kind_max(enum pki_kind k)
 
 int digest_of(struct slice der, uint8_t out[SHA256_LEN])
 {
-    return cr_sha256(&(struct cr_slice){der.p, der.len}, 1, out);
+    return cr_sha256(NULL, &(struct cr_slice){der.p, der.len}, 1, out);
 }
 
 int64_t unix_time(const ASN1_TIME *t)

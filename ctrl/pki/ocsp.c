@@ -26,7 +26,7 @@ static int answer_id(X509 *x, X509 *issuer, uint8_t out[SHA256_LEN])
     if (X509_digest(issuer, EVP_sha256(), a, &n) != 1 || X509_digest(x, EVP_sha256(), b, &n) != 1)
         return -ENOMEM;
     const struct cr_slice parts[] = {{a, sizeof(a)}, {b, sizeof(b)}};
-    return cr_sha256(parts, 2, out);
+    return cr_sha256(NULL, parts, 2, out);
 }
 
 void ocsp_cached(struct pki *p, X509 *x, X509 *issuer, int64_t now, struct status *out)

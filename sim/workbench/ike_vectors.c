@@ -132,7 +132,7 @@ static void check_ike_sa(struct ike_file *f, const json_t *o, size_t i)
     }
     if (f->ret != 0)
         return;
-    if (derive_ike(&f->alg, f->prf, &gir, 1, ni, nr, spi_i, spi_r, old, &f->keys[i]) != 0)
+    if (derive_ike(&f->alg, cr_prf_find(NULL, f->prf), &gir, 1, ni, nr, spi_i, spi_r, old, &f->keys[i]) != 0)
         judge(f, "IKE SA", i, "no keys can be derived");
     else
         f->known[i] = judge(f, "IKE SA", i, compare_secrets(f, o, i));
@@ -166,8 +166,8 @@ static const char *open_message(const struct ike_file *f, const struct ike_secre
     struct cr_sk *sk = NULL;
     size_t len;
 
-    if (!out ||
-        cr_sk_new(&f->alg, ini ? k->sk_ei : k->sk_er, k->ke_len, ini ? k->sk_ai : k->sk_ar, k->ka_len, &sk))
+    if (!out || cr_sk_new(NULL, &f->alg, ini ? k->sk_ei : k->sk_er, k->ke_len, ini ? k->sk_ai : k->sk_ar,
+                          k->ka_len, &sk))
         wrong = "no cipher for its keys";
     else if (cr_sk_open(sk, msg.p, IKE_HEADER_LEN + 4, msg.len, out, &len) != 0)
         wrong = "cannot be opened";

@@ -88,7 +88,8 @@ static enum client_event lost(struct client *c)
 }
 
 // ---- IKE_SA_INIT
-static void put_nat(struct pb *b, uint16_t type, uint64_t spi_i, const struct addr *a, uint16_t port)
+static void put_nat(struct cr_algs *algs, struct pb *b, uint16_t type, uint64_t spi_i, const struct addr *a,
+                    uint16_t port)
 {
     uint8_t buf[34], hash[20];
     struct writer w = writer_of(buf, sizeof(buf));
@@ -98,7 +99,7 @@ static void put_nat(struct pb *b, uint16_t type, uint64_t spi_i, const struct ad
     wr_bytes(&w, a->a, a->family == 4 ? 4 : 16);
     wr_u16(&w, port);
     struct cr_slice part = {buf, w.len};
-    if (cr_sha1(&part, 1, hash) != 0)
+    if (cr_sha1(algs, &part, 1, hash) != 0)
         b->w.bad = true;
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), type, slice_of(hash, sizeof(hash)));
 }
@@ -129,8 +130,8 @@ static int send_init(struct client *c, const struct load_options *o, const struc
     pb_offer(&b, &o->ike, 1, true, 0, 0);
     pb_ke(&b, group_of(&o->ike), slice_of(value, len));
     pb_payload(&b, PL_NONCE, slice_of(hs->ni, sizeof(hs->ni)));
-    put_nat(&b, N_NAT_DETECTION_SOURCE_IP, c->spi_i, &ends->local, ends->local_port);
-    put_nat(&b, N_NAT_DETECTION_DESTINATION_IP, c->spi_i, &ends->remote, ends->remote_port);
+    put_nat(o->algs, &b, N_NAT_DETECTION_SOURCE_IP, c->spi_i, &ends->local, ends->local_port);
+    put_nat(o->algs, &b, N_NAT_DETECTION_DESTINATION_IP, c->spi_i, &ends->remote, ends->remote_port);
     if (o->credentials)
         pb_signature_hashes(&b);
     if (b.w.bad)
@@ -191,7 +192,7 @@ int client_begin(struct client *c, const struct load_options *o, const struct cl
     if (ret == 0 && !own_id(o, o->first + c->n, c->hs))
         ret = -EINVAL;
     if (ret == 0)
-        ret = cr_dh_new(group_of(&o->ike), &c->hs->dh);
+        ret = cr_dh_new(o->algs, group_of(&o->ike), &c->hs->dh);
     if (ret == 0)
         ret = send_init(c, o, ends);
     if (ret != 0) {
@@ -223,24 +224,24 @@ static int seal_message(struct client *c, uint8_t exchange, uint8_t flags, uint3
     return cr_sk_seal(c->out, msg, HEAD_LEN, b->w.p, b->w.len, cap);
 }
 
-static int make_keys(struct client *c, const struct suite *s, const struct ke *ke)
+static int make_keys(struct cr_algs *a, struct client *c, const struct suite *s, const struct ke *ke)
 {
     struct cr_sk_alg alg = {s->encr.id, s->encr.key_bits, s->integ.id};
     struct client_handshake *hs = c->hs;
     uint8_t secret[CR_SHARED_MAX];
     size_t len;
-    int ret = cr_dh_shared(hs->dh, ke->value.p, ke->value.len, secret, sizeof(secret), &len);
+    int ret = cr_dh_shared(a, hs->dh, ke->value.p, ke->value.len, secret, sizeof(secret), &len);
 
     if (ret != 0)
         return ret;
     struct slice shared = slice_of(secret, len);
-    ret = derive_ike(&alg, s->prf.id, &shared, 1, slice_of(hs->ni, NONCE_LEN), slice_of(hs->nr, hs->nr_len),
-                     c->spi_i, c->spi_r, NULL, &hs->keys);
+    ret = derive_ike(&alg, cr_prf_find(a, s->prf.id), &shared, 1, slice_of(hs->ni, NONCE_LEN),
+                     slice_of(hs->nr, hs->nr_len), c->spi_i, c->spi_r, NULL, &hs->keys);
     OPENSSL_cleanse(secret, sizeof(secret));
     if (ret == 0)
-        ret = cr_sk_new(&alg, hs->keys.sk_ei, hs->keys.ke_len, hs->keys.sk_ai, hs->keys.ka_len, &c->out);
+        ret = cr_sk_new(a, &alg, hs->keys.sk_ei, hs->keys.ke_len, hs->keys.sk_ai, hs->keys.ka_len, &c->out);
     if (ret == 0)
-        ret = cr_sk_new(&alg, hs->keys.sk_er, hs->keys.ke_len, hs->keys.sk_ar, hs->keys.ka_len, &c->in);
+        ret = cr_sk_new(a, &alg, hs->keys.sk_er, hs->keys.ke_len, hs->keys.sk_ar, hs->keys.ka_len, &c->in);
     return ret;
 }
 
@@ -361,7 +362,7 @@ static enum client_event got_init(struct client *c, const struct load_options *o
         c->state = CLIENT_UP;
         return CLIENT_DONE;
     }
-    if (copy_of(datagram, &hs->peer_init, &hs->peer_init_len) != 0 || make_keys(c, &s, &ke) != 0 ||
+    if (copy_of(datagram, &hs->peer_init, &hs->peer_init_len) != 0 || make_keys(o->algs, c, &s, &ke) != 0 ||
         send_auth(c, o, err) != 0) {
         if (!err->code)
             esp_fail(err, -EPROTO, "IKE_SA_INIT", "no keys can be made with the answer");

@@ -45,6 +45,7 @@ struct load_options {
     unsigned pid_count;
     int pids[PIDS_MAX];
     struct credentials *credentials;
+    struct cr_algs *algs;
     struct esp_error error;
 };
 // LOAD_DONE with *help set: only help or the version was asked for. Otherwise an exit code and o->error.

@@ -23,12 +23,14 @@ int main(int argc, char **argv)
 
     if (ret != LOAD_DONE || help)
         return say(&o.error, ret);
+    o.algs = cr_algs_new();
     ret = load_run(&o, &r, &before, &after, &o.error);
     if (ret == 0 && o.json)
         ret = load_write_json(&o, &r, &before, &after, &o.error);
     if (ret == 0 && !(o.json && o.json[0] == '-' && !o.json[1]))
         load_print(&o, &r, &before, &after);
     credentials_free(o.credentials);
+    cr_algs_free(o.algs);
     free(r.latency_ns);
     if (ret != 0)
         return say(&o.error, LOAD_MISSING);

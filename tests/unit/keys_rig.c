@@ -163,11 +163,11 @@ bool derive(uint32_t ike_id, bool initiator, struct ike_secrets *out)
     assert_true(
         say(b->ike, MSG_KE_GENERATE, &(struct msg_KE_GENERATE){.req = ++req, .ke_id = 5, .group = 31}));
     assert_int_equal(b->len, 32);
-    assert_int_equal(cr_dh_new(31, &dh), 0);
+    assert_int_equal(cr_dh_new(NULL, 31, &dh), 0);
     assert_int_equal(cr_dh_public(dh, peer, sizeof(peer), &n), 0);
-    assert_int_equal(cr_dh_shared(dh, b->data, 32, shared, sizeof(shared), &n), 0);
+    assert_int_equal(cr_dh_shared(NULL, dh, b->data, 32, shared, sizeof(shared), &n), 0);
     cr_dh_free(dh);
-    derive_ike(&alg, 5, &secret, 1, slice_of(NI, 32), slice_of(NR, 32), 3, 4, NULL, out);
+    derive_ike(&alg, cr_prf_find(NULL, 5), &secret, 1, slice_of(NI, 32), slice_of(NR, 32), 3, 4, NULL, out);
     struct msg_IKE_DERIVE m = {.req = ++req,
                                .ike_id = ike_id,
                                .ke_id = 5,

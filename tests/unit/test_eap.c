@@ -34,7 +34,7 @@ static void test_vectors_of_rfc_2759_and_3079(void **state)
                                          0xA1, 0x18, 0xCB, 0x15, 0x3F, 0x56, 0xDC, 0xCB},
                          none[32] = {0};
     struct mschap_exchange x = {CHALLENGE, PEER, "User", 4};
-    struct mschap *m = mschap_new();
+    struct mschap *m = mschap_new(NULL);
     uint8_t hash[16], got[24], auth[20], msk[64];
     (void)state;
     assert_non_null(m);
@@ -196,7 +196,7 @@ static void sign_ours(uint32_t ike_id)
 // What whoever knows the password answers to the challenge.
 static void answer_of(const char *user, const char *password, const uint8_t challenge[16], uint8_t out[24])
 {
-    struct mschap *m = mschap_new();
+    struct mschap *m = mschap_new(NULL);
     uint8_t hash[16];
     struct mschap_exchange x = {challenge, PEER, user, strlen(user)};
     assert_int_equal(mschap_nt_hash(m, password, strlen(password), hash), 0);
@@ -287,7 +287,7 @@ static void server_signed(uint32_t ike_id)
 // What a server that knows the password says, and the MSK, from what the client answered.
 static void server_of(const char *user, const char *password, uint8_t out[20], uint8_t msk[64])
 {
-    struct mschap *m = mschap_new();
+    struct mschap *m = mschap_new(NULL);
     uint8_t hash[16], response[24];
     struct mschap_exchange x = {CHALLENGE, b->data, user, strlen(user)};
     assert_int_equal(mschap_nt_hash(m, password, strlen(password), hash), 0);

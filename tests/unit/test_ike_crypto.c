@@ -12,6 +12,8 @@
 
 #include "ctrl/crypto/crypto.h"
 
+static struct cr_algs *algs; // kept through all tests, as a room does
+
 static size_t hex(uint8_t *out, const char *s)
 {
     size_t n = 0;
@@ -36,11 +38,11 @@ static void test_ecp256_gives_the_rfc_5903_values(void **state)
     struct cr_dh *dh;
     size_t n;
     (void)state;
-    assert_int_equal(cr_dh_from_private(19, priv, hex(priv, priv_hex), &dh), 0);
+    assert_int_equal(cr_dh_from_private(algs, 19, priv, hex(priv, priv_hex), &dh), 0);
     assert_int_equal(cr_dh_public(dh, got, sizeof(got), &n), 0);
     assert_int_equal(n, hex(want, pub_hex));
     assert_memory_equal(got, want, n);
-    assert_int_equal(cr_dh_shared(dh, peer, hex(peer, peer_hex), got, sizeof(got), &n), 0);
+    assert_int_equal(cr_dh_shared(algs, dh, peer, hex(peer, peer_hex), got, sizeof(got), &n), 0);
     assert_int_equal(n, hex(want, shared_hex));
     assert_memory_equal(got, want, n);
     cr_dh_free(dh);
@@ -51,8 +53,8 @@ static void scalar_mult(uint16_t group, const char *scalar, const char *u, const
     uint8_t priv[64], peer[64], want[64], got[64];
     struct cr_dh *dh;
     size_t n;
-    assert_int_equal(cr_dh_from_private(group, priv, hex(priv, scalar), &dh), 0);
-    assert_int_equal(cr_dh_shared(dh, peer, hex(peer, u), got, sizeof(got), &n), 0);
+    assert_int_equal(cr_dh_from_private(algs, group, priv, hex(priv, scalar), &dh), 0);
+    assert_int_equal(cr_dh_shared(algs, dh, peer, hex(peer, u), got, sizeof(got), &n), 0);
     assert_int_equal(n, hex(want, result));
     assert_memory_equal(got, want, n);
     cr_dh_free(dh);
@@ -84,14 +86,14 @@ static void test_modp_values_are_padded_to_the_modulus(void **state)
         uint8_t three = 3, peer[CR_DH_MAX] = {0}, got[CR_DH_MAX], want[CR_DH_MAX] = {0};
         size_t len = cr_dh_public_len(groups[i]), n;
         struct cr_dh *dh;
-        assert_int_equal(cr_dh_from_private(groups[i], &three, 1, &dh), 0);
+        assert_int_equal(cr_dh_from_private(algs, groups[i], &three, 1, &dh), 0);
         assert_int_equal(cr_dh_public(dh, got, sizeof(got), &n), 0);
         want[len - 1] = 8; // 2^3
         assert_int_equal(n, len);
         assert_memory_equal(got, want, len);
         peer[len - 1] = 4;
         want[len - 1] = 64; // 4^3
-        assert_int_equal(cr_dh_shared(dh, peer, len, got, sizeof(got), &n), 0);
+        assert_int_equal(cr_dh_shared(algs, dh, peer, len, got, sizeof(got), &n), 0);
         assert_int_equal(n, len);
         assert_memory_equal(got, want, len);
         cr_dh_free(dh);
@@ -107,20 +109,20 @@ static void test_every_group_agrees_and_takes_its_own_length_only(void **state)
         size_t an, bn, xn, yn, len = cr_dh_public_len((uint16_t)g);
         struct cr_dh *da;
         if (!len) {
-            assert_int_equal(cr_dh_new((uint16_t)g, &da), -EOPNOTSUPP);
+            assert_int_equal(cr_dh_new(algs, (uint16_t)g, &da), -EOPNOTSUPP);
             continue;
         }
         groups++;
-        assert_int_equal(cr_dh_new((uint16_t)g, &da), 0);
+        assert_int_equal(cr_dh_new(algs, (uint16_t)g, &da), 0);
         assert_int_equal(cr_dh_public(da, a, sizeof(a), &an), 0);
         assert_int_equal(an, len);
-        assert_int_equal(cr_dh_respond((uint16_t)g, a, an, b, &bn, y, &yn), 0);
+        assert_int_equal(cr_dh_respond(algs, (uint16_t)g, a, an, b, &bn, y, &yn), 0);
         assert_int_equal(bn, cr_dh_answer_len((uint16_t)g));
-        assert_int_equal(cr_dh_shared(da, b, bn, x, sizeof(x), &xn), 0);
+        assert_int_equal(cr_dh_shared(algs, da, b, bn, x, sizeof(x), &xn), 0);
         assert_true(xn == yn && memcmp(x, y, xn) == 0);
         for (size_t n = 0; n <= CR_DH_MAX; n++)
             if (n != bn)
-                assert_int_equal(cr_dh_shared(da, b, n, x, sizeof(x), &xn), -EBADMSG);
+                assert_int_equal(cr_dh_shared(algs, da, b, n, x, sizeof(x), &xn), -EBADMSG);
         cr_dh_free(da);
     }
     assert_int_equal(groups, cr_dh_public_len(36) ? 13 : 10); // ML-KEM comes with OpenSSL 3.5
@@ -134,12 +136,12 @@ static void test_degenerate_public_values_are_refused(void **state)
         uint8_t peer[CR_DH_MAX] = {0}, out[CR_DH_MAX];
         size_t n;
         struct cr_dh *dh;
-        assert_int_equal(cr_dh_new(groups[i], &dh), 0);
-        assert_int_equal(cr_dh_shared(dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n),
+        assert_int_equal(cr_dh_new(algs, groups[i], &dh), 0);
+        assert_int_equal(cr_dh_shared(algs, dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n),
                          -EBADMSG);                // 0
         peer[cr_dh_public_len(groups[i]) - 1] = 1; // 1, or a point off the curve
         if (groups[i] < 31)
-            assert_int_equal(cr_dh_shared(dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n),
+            assert_int_equal(cr_dh_shared(algs, dh, peer, cr_dh_public_len(groups[i]), out, sizeof(out), &n),
                              -EBADMSG);
         cr_dh_free(dh);
     }
@@ -152,13 +154,13 @@ static void test_hmac_sha256_gives_the_rfc_4231_values(void **state)
                     parts[] = {{"what do ya want ", 16}, {"for nothing?", 12}};
     (void)state; // RFC 4231 4.3
     hex(want, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    assert_int_equal(cr_prf(5, "Jefe", 4, &whole, 1, got), 0);
+    assert_int_equal(cr_prf(cr_prf_find(algs, 5), "Jefe", 4, &whole, 1, got), 0);
     assert_memory_equal(got, want, 32);
-    assert_int_equal(cr_prf(5, "Jefe", 4, parts, 2, got), 0);
+    assert_int_equal(cr_prf(cr_prf_find(algs, 5), "Jefe", 4, parts, 2, got), 0);
     assert_memory_equal(got, want, 32);
-    assert_int_equal(cr_prf(1, "Jefe", 4, &whole, 1, got), -EOPNOTSUPP); // HMAC-MD5
-    hex(want, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");               // RFC 2202 3, case 2
-    assert_int_equal(cr_prf(2, "Jefe", 4, &whole, 1, got), 0);
+    assert_int_equal(cr_prf(cr_prf_find(algs, 1), "Jefe", 4, &whole, 1, got), -EOPNOTSUPP); // HMAC-MD5
+    hex(want, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"); // RFC 2202 3, case 2
+    assert_int_equal(cr_prf(cr_prf_find(algs, 2), "Jefe", 4, &whole, 1, got), 0);
     assert_memory_equal(got, want, 20);
 }
 
@@ -170,12 +172,12 @@ static void test_prf_plus_is_the_chain_of_rfc_7296(void **state)
     for (uint16_t prf = 5; prf <= 7; prf++) {
         size_t n = cr_prf_len(prf);
         struct cr_slice first[] = {seed, {&one, 1}}, second[] = {{t1, n}, seed, {&two, 1}};
-        assert_int_equal(cr_prf_plus(prf, "key", 3, &seed, 1, all, 2 * n - 5), 0);
-        assert_int_equal(cr_prf(prf, "key", 3, first, 2, t1), 0);
-        assert_int_equal(cr_prf(prf, "key", 3, second, 3, t2), 0);
+        assert_int_equal(cr_prf_plus(cr_prf_find(algs, prf), "key", 3, &seed, 1, all, 2 * n - 5), 0);
+        assert_int_equal(cr_prf(cr_prf_find(algs, prf), "key", 3, first, 2, t1), 0);
+        assert_int_equal(cr_prf(cr_prf_find(algs, prf), "key", 3, second, 3, t2), 0);
         assert_memory_equal(all, t1, n);
         assert_memory_equal(all + n, t2, n - 5);
-        assert_int_equal(cr_prf_plus(prf, "key", 3, &seed, 1, all, 255 * n + 1), -ERANGE);
+        assert_int_equal(cr_prf_plus(cr_prf_find(algs, prf), "key", 3, &seed, 1, all, 255 * n + 1), -ERANGE);
     }
 }
 
@@ -193,8 +195,8 @@ static void make(const struct cr_sk_alg *s, struct cr_sk **a, struct cr_sk **b)
            kan = cr_encr_is_aead(s->encr) ? 0 : cr_integ_key_len(s->integ);
     cr_random(ke, sizeof(ke));
     cr_random(ka, sizeof(ka));
-    assert_int_equal(cr_sk_new(s, ke, ken, ka, kan, a), 0);
-    assert_int_equal(cr_sk_new(s, ke, ken, ka, kan, b), 0);
+    assert_int_equal(cr_sk_new(algs, s, ke, ken, ka, kan, a), 0);
+    assert_int_equal(cr_sk_new(algs, s, ke, ken, ka, kan, b), 0);
 }
 
 static void test_sealed_messages_of_every_length_open_and_no_bit_may_change(void **state)
@@ -273,9 +275,9 @@ static void test_aes_ctr_gives_the_rfc_3686_stream(void **state)
     msg[HEAD + 8 + 32] = stream[0];
     struct cr_slice all = {msg, HEAD + 8 + 33};
     uint8_t tag[32];
-    assert_int_equal(cr_prf(5, ka, sizeof(ka), &all, 1, tag), 0);
+    assert_int_equal(cr_prf(cr_prf_find(algs, 5), ka, sizeof(ka), &all, 1, tag), 0);
     memcpy(msg + HEAD + 8 + 33, tag, 16);
-    assert_int_equal(cr_sk_new(&alg, ke, sizeof(ke), ka, sizeof(ka), &sk), 0);
+    assert_int_equal(cr_sk_new(algs, &alg, ke, sizeof(ke), ka, sizeof(ka), &sk), 0);
     assert_int_equal(cr_sk_open(sk, msg, HEAD, sizeof(msg), out, &n), 0);
     assert_int_equal(n, 32);
     assert_memory_equal(out, inner, 32);
@@ -298,6 +300,20 @@ static void test_only_pairs_that_protect_are_taken(void **state)
         assert_int_equal(cr_encr_key_len(20, (uint16_t)bits) > 0, bits == 128 || bits == 192 || bits == 256);
 }
 
+static int setup(void **state)
+{
+    (void)state;
+    algs = cr_algs_new();
+    return algs ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cr_algs_free(algs);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,5 +329,5 @@ int main(void)
         cmocka_unit_test(test_aes_ctr_gives_the_rfc_3686_stream),
         cmocka_unit_test(test_only_pairs_that_protect_are_taken),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }

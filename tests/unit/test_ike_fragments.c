@@ -507,8 +507,8 @@ static struct ike_sa *one_of_many(struct pair *p, struct conn *c, bool stranger)
     const struct cr_sk_alg alg = {TRID_AES256_GCM16, 256, 0};
     struct ike_sa *sa = sa_new(p->s[1].ike, c, false, &only(p, 1)->path);
     assert_non_null(sa);
-    assert_int_equal(cr_sk_new(&alg, key, sizeof(key), NULL, 0, &sa->sk_in), 0);
-    assert_int_equal(cr_sk_new(&alg, key, sizeof(key), NULL, 0, &sa->sk_out), 0);
+    assert_int_equal(cr_sk_new(NULL, &alg, key, sizeof(key), NULL, 0, &sa->sk_in), 0);
+    assert_int_equal(cr_sk_new(NULL, &alg, key, sizeof(key), NULL, 0, &sa->sk_out), 0);
     sa->fragmentation = true;
     sa_set_half_open(sa, stranger);
     return sa;

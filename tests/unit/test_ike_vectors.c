@@ -76,7 +76,7 @@ static unsigned check_keys(const char *file, json_t *root, struct ike_secrets *o
         struct ike_secrets *k = &out[i];
         const struct ike_secrets *old = json_is_integer(from) ? &out[json_integer_value(from)] : NULL;
         struct slice shared = field(&gir, o, "gir");
-        assert_int_equal(derive_ike(&s, alg(root, "2", 1), &shared, 1, field(&ni, o, "ni"),
+        assert_int_equal(derive_ike(&s, cr_prf_find(NULL, alg(root, "2", 1)), &shared, 1, field(&ni, o, "ni"),
                                     field(&nr, o, "nr"), spi_of(o, "spi_i"), spi_of(o, "spi_r"), old, k),
                          0);
         expect(file, "SK_d", slice_of(k->sk_d, k->prf_len), field(&want, o, "sk_d"));
@@ -112,9 +112,9 @@ static unsigned check_messages(const char *file, json_t *root, const struct ike_
         struct cr_sk *sk;
         uint8_t out[8192];
         size_t len;
-        assert_int_equal(
-            cr_sk_new(&s, ini ? k->sk_ei : k->sk_er, k->ke_len, ini ? k->sk_ai : k->sk_ar, k->ka_len, &sk),
-            0);
+        assert_int_equal(cr_sk_new(NULL, &s, ini ? k->sk_ei : k->sk_er, k->ke_len, ini ? k->sk_ai : k->sk_ar,
+                                   k->ka_len, &sk),
+                         0);
         assert_int_equal(cr_sk_open(sk, d.p, IKE_HEADER_LEN + 4, d.len, out, &len), 0);
         expect(file, "an opened message", slice_of(out, len), field(&plain, o, "plaintext"));
         assert_int_equal(payloads_read(pl.p[0].next, slice_of(out, len), &pl, &r), 0);

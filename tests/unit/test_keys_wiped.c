@@ -243,7 +243,7 @@ static void load_eap(void)
 static void mschap(const uint8_t *server, const uint8_t *client, uint8_t response[24],
                    uint8_t authenticator[20], uint8_t msk[64])
 {
-    struct mschap *m = mschap_new();
+    struct mschap *m = mschap_new(NULL);
     uint8_t hash[16];
     struct mschap_exchange x = {server, client, "alice", 5};
     assert_true(mschap_nt_hash(m, "password", 8, hash) == 0 && mschap_response(m, &x, hash, response) == 0);
@@ -435,7 +435,8 @@ static void test_one_that_is_resumed(void **state)
                                .spi_i = 5,
                                .spi_r = 6};
     assert_true(say(b->ike, MSG_IKE_RESUME, &m));
-    assert_int_equal(derive_resumed(&ALG, 5, slice_of(s.sk_d, 32), m.ni, m.nr, 5, 6, &next), 0);
+    assert_int_equal(
+        derive_resumed(&ALG, cr_prf_find(NULL, 5), slice_of(s.sk_d, 32), m.ni, m.nr, 5, 6, &next), 0);
     assert_waits(&next);
     derive_resumed_auth(&next, true, false, slice_str("theirs"), slice_of(NR, 32), id_body("a.test", x),
                         auth);
@@ -465,13 +466,15 @@ static void test_one_that_is_rekeyed_never_has_them(void **state)
     (void)state;
     assert_true(load("x", "secret", NULL, NULL));
     assert_true(derive(1, false, &s) && check(1, &s, true, slice_str("secret")) && make_by_secret(1));
-    assert_int_equal(cr_dh_new(31, &dh), 0);
+    assert_int_equal(cr_dh_new(NULL, 31, &dh), 0);
     assert_int_equal(cr_dh_public(dh, peer, sizeof(peer), &n), 0);
     struct msg_KE_RESPOND k = {.req = ++req, .ke_id = 6, .group = 31, .peer_public = slice_of(peer, 32)};
     assert_true(say(b->ike, MSG_KE_RESPOND, &k));
-    assert_int_equal(cr_dh_shared(dh, b->data, 32, shared, sizeof(shared), &n), 0);
+    assert_int_equal(cr_dh_shared(NULL, dh, b->data, 32, shared, sizeof(shared), &n), 0);
     cr_dh_free(dh);
-    assert_int_equal(derive_ike(&ALG, 5, &secret, 1, slice_of(NR, 32), slice_of(NI, 32), 5, 6, &s, &next), 0);
+    assert_int_equal(derive_ike(&ALG, cr_prf_find(NULL, 5), &secret, 1, slice_of(NR, 32), slice_of(NI, 32), 5,
+                                6, &s, &next),
+                     0);
     struct msg_IKE_DERIVE m = {.req = ++req,
                                .ike_id = 2,
                                .ke_id = 6,
@@ -493,6 +496,7 @@ static void test_one_that_is_rekeyed_never_has_them(void **state)
 static void test_private_value_of_an_exchange_and_key_of_a_prf(void **state)
 {
     static const uint16_t prfs[] = {2, 5, 6, 7};
+    struct cr_algs *algs = cr_algs_new(); // what is kept holds none either
     (void)state;
     for (unsigned x448 = 0; x448 < 2; x448++) {
         uint8_t priv[56], peer[56], secret[CR_SHARED_MAX];
@@ -500,10 +504,10 @@ static void test_private_value_of_an_exchange_and_key_of_a_prf(void **state)
         size_t n, len = x448 ? 56 : 32;
         for (uint8_t i = 0; i < sizeof(priv); i++)
             priv[i] = (uint8_t)(i * 29 + 7 + x448);
-        assert_int_equal(cr_dh_from_private(x448 ? 32 : 31, priv, len, &dh), 0);
+        assert_int_equal(cr_dh_from_private(algs, x448 ? 32 : 31, priv, len, &dh), 0);
         assert_int_equal(count(priv, len), 1);
         assert_int_equal(cr_dh_public(dh, peer, sizeof(peer), &n), 0);
-        assert_int_equal(cr_dh_shared(dh, peer, len, secret, sizeof(secret), &n), 0);
+        assert_int_equal(cr_dh_shared(algs, dh, peer, len, secret, sizeof(secret), &n), 0);
         assert_int_equal(count(priv, len), 1);
         assert_int_equal(count(secret, len), 0);
         cr_dh_free(dh);
@@ -514,8 +518,9 @@ static void test_private_value_of_an_exchange_and_key_of_a_prf(void **state)
         struct cr_slice part = {"data", 4};
         for (uint8_t k = 0; k < sizeof(key); k++)
             key[k] = (uint8_t)(k * 41 + 3 + i);
-        assert_int_equal(cr_prf(prfs[i], key, sizeof(key), &part, 1, out), 0);
-        assert_int_equal(cr_prf_plus(prfs[i], key, sizeof(key), &part, 1, out, sizeof(out)), 0);
+        assert_int_equal(cr_prf(cr_prf_find(algs, prfs[i]), key, sizeof(key), &part, 1, out), 0);
+        assert_int_equal(
+            cr_prf_plus(cr_prf_find(algs, prfs[i]), key, sizeof(key), &part, 1, out, sizeof(out)), 0);
         assert_int_equal(count(key, sizeof(key)) + count(out, 20), 0);
         for (unsigned outer = 0; outer < 2; outer++) { // as HMAC hashes it
             for (unsigned k = 0; k < sizeof(key); k++)
@@ -523,6 +528,7 @@ static void test_private_value_of_an_exchange_and_key_of_a_prf(void **state)
             assert_int_equal(count(padded, sizeof(padded)), 0);
         }
     }
+    cr_algs_free(algs);
 }
 
 int main(void)
