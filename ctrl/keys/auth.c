@@ -145,10 +145,11 @@ void keys_auth_make(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_MA
                  .req = m->req, .auth = slice_of(auth, len), .no_ppk = slice_of(plain, plain_len)});
     OPENSSL_cleanse(auth, sizeof(auth));
     OPENSSL_cleanse(plain, sizeof(plain));
-    keys_settle(e);
+    keys_settle(k, e);
 }
 
-static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const struct psk_match *by)
+static void proven(struct keys *k, struct ipc_chan *c, uint32_t req, struct ike_entry *e,
+                   const struct psk_match *by)
 {
     struct msg_AUTH_PROVEN is = {.req = req};
     e->checked = true;
@@ -158,7 +159,7 @@ static void proven(struct ipc_chan *c, uint32_t req, struct ike_entry *e, const 
     if (by->owner)
         identity_print(by->owner, is.owner, sizeof(is.owner));
     ipc_send(c, MSG_AUTH_PROVEN, &is);
-    keys_settle(e);
+    keys_settle(k, e);
 }
 
 void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_CHECK *m)
@@ -212,7 +213,7 @@ void keys_auth_check(struct keys *k, struct ipc_chan *c, const struct msg_AUTH_C
         return;
     }
     if (by) {
-        proven(c, m->req, e, by);
+        proven(k, c, m->req, e, by);
         return;
     }
     keys_drop_ike(k, e); // one guess an IKE SA
@@ -256,7 +257,7 @@ void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m)
         return;
     }
     e->checked = true;
-    keys_settle(e);
+    keys_settle(k, e);
 }
 
 // One more try of each end, and only behind a first proof that was good.

@@ -20,7 +20,7 @@ void keys_eap_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP_BEG
                      : !k->mschap                                   ? "no EAP secret is loaded"
                                                                     : NULL;
     e = no ? NULL : e;
-    struct eap_state *s = e ? vault_get(sizeof(*s)) : NULL;
+    struct eap_state *s = e ? vault_get(k->vault, sizeof(*s)) : NULL;
     if (!s || cr_random(s->challenge, sizeof(s->challenge)) != 0) {
         vault_put(s);
         ipc_result(c, m->req, false, "%s", no ? no : "no memory");

@@ -43,7 +43,7 @@ void keys_eap_answer(struct keys *k, struct ipc_chan *c, const struct msg_EAP_AN
         no = "a challenge of another length than MS-CHAP-V2 has";
     if (!no && (!k->mschap || !psk_find_named(k->psks, SECRET_EAP, m->user, &nt_hash, &name)))
         no = "no EAP secret of that identity is loaded";
-    struct eap_state *s = no ? NULL : vault_get(sizeof(*s));
+    struct eap_state *s = no ? NULL : vault_get(k->vault, sizeof(*s));
     if (!no && (!s || cr_random(s->challenge, sizeof(s->challenge)) != 0 ||
                 answer(k, m, s->challenge, nt_hash.p, s, response) != 0))
         no = "MS-CHAP-V2 could not be computed";

@@ -25,7 +25,7 @@ void keys_eap_tls_begin(struct keys *k, struct ipc_chan *c, const struct msg_EAP
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
     const char *no = may_begin(e, m->only);
-    struct eap_state *s = no ? NULL : vault_get(sizeof(*s));
+    struct eap_state *s = no ? NULL : vault_get(k->vault, sizeof(*s));
     if (s) {
         *s = (struct eap_state){.tls = true, .only = m->only, .secret = "EAP-TLS"};
         e->eap = EAP_BEGUN;

@@ -17,7 +17,7 @@ static int update(struct keys *k, struct ike_entry *e, const struct msg_IKE_UPDA
     struct cr_sk_alg alg = {m->encr, m->encr_bits, m->integ};
     struct kex_secrets shared = {0};
     struct slice ppk = slice_of(NULL, 0);
-    struct ike_secrets *next = vault_get(sizeof(*next));
+    struct ike_secrets *next = vault_get(k->vault, sizeof(*next));
     int rc = next ? 0 : -ENOMEM;
     if (!rc && m->ke_id)
         rc = kex_take(&k->kex, m->ke_id, m->peer_public, &shared);

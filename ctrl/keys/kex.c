@@ -49,7 +49,7 @@ void kex_forget_all(struct kex_store *k)
 static int make_secret(struct kex_store *k, struct entry *e, struct slice peer)
 {
     _Static_assert((int)CR_SHARED_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
-    e->secret = vault_get(CR_SHARED_MAX);
+    e->secret = vault_get(k->vault, CR_SHARED_MAX);
     int rc = e->secret ? cr_dh_shared(k->algs, e->dh, peer.p, peer.len, e->secret, CR_SHARED_MAX, &e->len)
                        : -ENOMEM;
     cr_dh_free(e->dh);
@@ -61,7 +61,7 @@ static int make_secret(struct kex_store *k, struct entry *e, struct slice peer)
 static int answer(struct kex_store *k, struct entry *e, uint16_t group, struct slice peer, uint8_t *value,
                   size_t *len)
 {
-    e->secret = vault_get(CR_SHARED_MAX);
+    e->secret = vault_get(k->vault, CR_SHARED_MAX);
     return e->secret ? cr_dh_respond(k->algs, group, peer.p, peer.len, value, len, e->secret, &e->len)
                      : -ENOMEM;
 }

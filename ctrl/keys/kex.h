@@ -11,7 +11,9 @@ enum {
     KEX_MAX = 1 << 17, // at a time: no ike makes this room grow without bound
     KEX_LIST = DERIVE_SECRETS_MAX
 };
-struct kex_store { // all zero: empty
+struct vault;
+struct kex_store { // all zero but for the vault: empty
+    struct vault *vault;
     struct table entries;
     struct cr_algs *algs;
 };

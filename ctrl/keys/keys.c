@@ -50,12 +50,12 @@ bool keys_both_proven(const struct ike_entry *e)
     return e && e->checked && e->made && !e->more && (!e->eap || (e->made_by_eap && e->checked_by_eap));
 }
 
-void keys_settle(struct ike_entry *e)
+void keys_settle(struct keys *k, struct ike_entry *e)
 {
     if (e->settled || !keys_both_proven(e))
         return;
     size_t kept = offsetof(struct ike_secrets, sk_d) + e->s->prf_len;
-    struct ike_secrets *small = vault_get(kept);
+    struct ike_secrets *small = vault_get(k->vault, kept);
     if (small) {
         memcpy(small, e->s, kept);
         vault_put(e->s);
@@ -108,7 +108,7 @@ int keys_add_ike(struct keys *k, uint32_t id, bool initiator, struct ike_entry *
     struct ike_entry *e = calloc(1, sizeof(*e));
     keys_drop_ike(k, keys_find_ike(k, id));
     if (e)
-        e->s = vault_get(sizeof(*e->s));
+        e->s = vault_get(k->vault, sizeof(*e->s));
     if (!e || !e->s || !table_add(&k->ikes, &e->node, id)) {
         if (e)
             vault_put(e->s);
@@ -172,7 +172,7 @@ static void ike_derive(struct keys *k, struct ipc_chan *c, const struct msg_IKE_
         return;
     }
     keys_send_ike(c, m->req, e->s);
-    keys_settle(e);
+    keys_settle(k, e);
 }
 
 // KEYMAT depends on SK_d and on both nonces in a row (2.17), not on the SPIs: the same nonces a second time
@@ -364,9 +364,10 @@ struct keys *keys_new(struct loop *l)
         return NULL;
     k->loop = l;
     k->algs = k->kex.algs = k->tickets.algs = cr_algs_new();
-    k->psks = psk_store_new();
+    k->vault = k->kex.vault = vault_new();
+    k->psks = psk_store_new(k->vault);
     k->privates = private_store_new();
-    if (k->algs && k->psks && k->privates)
+    if (k->algs && k->vault && k->psks && k->privates)
         return k;
     keys_free(k);
     return NULL;
@@ -400,5 +401,6 @@ void keys_free(struct keys *k)
     table_free(&k->ikes);
     table_free(&k->installs);
     cr_algs_free(k->algs);
+    vault_free(k->vault);
     free(k);
 }

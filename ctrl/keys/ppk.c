@@ -28,7 +28,7 @@ void keys_ppk_select(struct keys *k, struct ipc_chan *c, const struct msg_PPK_SE
         ipc_result(c, m->req, false, "no PPK of that identity is loaded");
         return;
     }
-    e->ppk = vault_get(sizeof(*e->ppk));
+    e->ppk = vault_get(k->vault, sizeof(*e->ppk));
     if (!e->ppk || derive_ppk(e->s, ppk, e->ppk) != 0) {
         vault_put(e->ppk);
         e->ppk = NULL;

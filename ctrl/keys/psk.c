@@ -34,6 +34,7 @@ struct psk {
     struct identity *owners;
 };
 struct psk_store {
+    struct vault *vault;
     struct psk *first, *last;
     struct hash by_name;
     struct table by_serial;
@@ -45,9 +46,12 @@ struct psk_store {
     struct psk *loose;
 };
 
-struct psk_store *psk_store_new(void)
+struct psk_store *psk_store_new(struct vault *v)
 {
-    return calloc(1, sizeof(struct psk_store));
+    struct psk_store *s = calloc(1, sizeof(*s));
+    if (s)
+        s->vault = v;
+    return s;
 }
 
 static void drop(struct psk *p)
@@ -270,7 +274,7 @@ int psk_load(struct psk_store *s, const char *name, const char *type, struct sli
         return esp_fail(err, -ENOMEM, "", "no memory");
     p->kind = (enum secret_kind)kind;
     snprintf(p->name, sizeof(p->name), "%s", name);
-    p->data = vault_get(data.len);
+    p->data = vault_get(s->vault, data.len);
     int rc = -ENOMEM;
     if (p->data) {
         memcpy(p->data, data.p, data.len);

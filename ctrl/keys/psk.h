@@ -22,7 +22,8 @@ struct psk_match {
     const char *name;
     const struct identity *owner; // that the peer matches; NULL: the secret names none, or ourselves alone
 };
-struct psk_store *psk_store_new(void);
+struct vault;
+struct psk_store *psk_store_new(struct vault *v); // which outlives it
 void psk_store_free(struct psk_store *s);
 // type: ike, ppk, eap. Replaces a secret of the same name. owners: slice16 each, in charon's identity syntax.
 int psk_load(struct psk_store *s, const char *name, const char *type, struct slice data, struct slice owners,

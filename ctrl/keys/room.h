@@ -45,6 +45,7 @@ struct install {            // a CHILD_INSTALL that path has not answered
 struct keys {
     struct loop *loop;
     struct cr_algs *algs;
+    struct vault *vault;
     struct ipc_chan *chan[ROOM_COUNT];
     struct psk_store *psks;
     struct private_store *privates;
@@ -64,7 +65,7 @@ int keys_add_ike(struct keys *k, uint32_t id, bool initiator,
 bool keys_both_proven(const struct ike_entry *e); // NULL: no; only then there are traffic keys
 // Behind each proof: with the last one all goes that makes proofs (SK_p, what EAP made, IntAuth), and SK_d
 // alone is left, for what comes now.
-void keys_settle(struct ike_entry *e);
+void keys_settle(struct keys *k, struct ike_entry *e);
 
 void keys_send_ike(struct ipc_chan *c, uint32_t req, struct ike_secrets *s); // SK_e and SK_a, which are wiped
 // ---- intermediate.c

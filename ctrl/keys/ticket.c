@@ -143,7 +143,7 @@ void keys_ticket_keep(struct keys *k, const struct msg_TICKET_KEEP *m)
                          ? calloc(1, sizeof(*t))
                          : NULL;
     if (t)
-        t->s = vault_get(sizeof(*t->s));
+        t->s = vault_get(k->vault, sizeof(*t->s));
     if (!t || !t->s || !table_add(&k->kept_tickets, &t->node, m->ticket_id)) {
         LOGF(DMN, 1, "the ticket of IKE SA %u is not kept", m->ike_id); // it will not be resumed
         free_kept(t);

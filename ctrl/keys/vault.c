@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <openssl/crypto.h>
 
@@ -13,38 +14,81 @@ enum { KINDS = 4, CELLS_AT_ONCE = 64 };
 static const size_t room_of[KINDS] = {48, 80, 256, VAULT_CELL}; // 48, 80: SK_d alone, for years
 
 struct cell {
-    struct cell *next; // while nobody has it
+    union {
+        struct cell *next; // while nobody has it
+        struct vault *of;  // while somebody has
+    };
     size_t kind;
     _Alignas(16) uint8_t data[];
 };
-static struct cell *free_cells[KINDS];
+struct region {
+    struct region *next;
+    void *p;
+    size_t size;
+};
+struct vault {
+    struct cell *unused[KINDS]; // wiped
+    struct region *regions;
+};
 
-static int grow(size_t kind)
+struct vault *vault_new(void)
 {
-    size_t one = sizeof(struct cell) + room_of[kind], region = CELLS_AT_ONCE * one;
-    uint8_t *p = mmap(NULL, region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
+    return calloc(1, sizeof(struct vault));
+}
+
+void vault_free(struct vault *v)
+{
+    while (v && v->regions) {
+        struct region *r = v->regions;
+        v->regions = r->next;
+        OPENSSL_cleanse(r->p, r->size);
+        munmap(r->p, r->size);
+        free(r);
+    }
+    free(v);
+}
+
+static uint8_t *add_region(struct vault *v, size_t size)
+{
+    struct region *r = malloc(sizeof(*r));
+    void *p = r ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+    if (p == MAP_FAILED) {
+        free(r);
+        return NULL;
+    }
+    (void)mlock(p, size);
+    (void)madvise(p, size, MADV_DONTDUMP);
+    (void)madvise(p, size, MADV_WIPEONFORK);
+    *r = (struct region){v->regions, p, size};
+    v->regions = r;
+    return p;
+}
+
+static int grow(struct vault *v, size_t kind)
+{
+    size_t one = sizeof(struct cell) + room_of[kind], size = CELLS_AT_ONCE * one;
+    uint8_t *p = add_region(v, size);
+    if (!p)
         return -1;
-    (void)mlock(p, region);
-    (void)madvise(p, region, MADV_DONTDUMP);
-    (void)madvise(p, region, MADV_WIPEONFORK);
-    for (size_t at = 0; at < region; at += one) {
+    for (size_t at = 0; at < size; at += one) {
         struct cell *c = (struct cell *)(void *)(p + at);
-        *c = (struct cell){free_cells[kind], kind};
-        free_cells[kind] = c;
+        c->next = v->unused[kind];
+        c->kind = kind;
+        v->unused[kind] = c;
     }
     return 0;
 }
 
-void *vault_get(size_t size)
+void *vault_get(struct vault *v, size_t size)
 {
     size_t kind = 0;
     while (kind < KINDS && size > room_of[kind])
         kind++;
-    if (kind == KINDS || (!free_cells[kind] && grow(kind) < 0))
+    if (kind == KINDS || (!v->unused[kind] && grow(v, kind) < 0))
         return NULL;
-    struct cell *c = free_cells[kind];
-    free_cells[kind] = c->next;
+    struct cell *c = v->unused[kind];
+    v->unused[kind] = c->next;
+    c->of = v;
     return c->data;
 }
 
@@ -53,7 +97,8 @@ void vault_put(void *secret)
     if (!secret)
         return;
     struct cell *c = (struct cell *)(void *)((uint8_t *)secret - offsetof(struct cell, data));
+    struct vault *v = c->of;
     OPENSSL_cleanse(c->data, room_of[c->kind]);
-    c->next = free_cells[c->kind];
-    free_cells[c->kind] = c;
+    c->next = v->unused[c->kind];
+    v->unused[c->kind] = c;
 }

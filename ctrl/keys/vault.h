@@ -6,7 +6,10 @@
 
 #include <stddef.h>
 
-void *vault_get(size_t size); // NULL: no memory, or more than VAULT_CELL octets
+struct vault;
+struct vault *vault_new(void);                 // NULL: no memory
+void vault_free(struct vault *v);              // with every cell of it
+void *vault_get(struct vault *v, size_t size); // NULL: no memory, or more than VAULT_CELL octets
 void vault_put(void *cell);
 enum { VAULT_CELL = 1024 };
 

@@ -99,11 +99,12 @@ static void test_cells_of_secrets_are_as_large_as_asked_and_wiped(void **state)
     static const uint8_t zero[VAULT_CELL];
     enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), EACH = 150 };
     static uint8_t *cell[SIZES][EACH];
+    struct vault *v = vault_new();
     (void)state;
     for (unsigned turn = 0; turn < 2; turn++) {
         for (unsigned i = 0; i < SIZES; i++)
             for (unsigned n = 0; n < EACH; n++) {
-                cell[i][n] = vault_get(sizes[i]);
+                cell[i][n] = vault_get(v, sizes[i]);
                 assert_non_null(cell[i][n]);
                 assert_int_equal((uintptr_t)cell[i][n] % 16, 0);
                 assert_memory_equal(cell[i][n], zero, sizes[i]);
@@ -116,8 +117,22 @@ static void test_cells_of_secrets_are_as_large_as_asked_and_wiped(void **state)
                 vault_put(cell[i][n]);
             }
     }
-    assert_null(vault_get(VAULT_CELL + 1));
+    assert_null(vault_get(v, VAULT_CELL + 1));
     vault_put(NULL);
+    vault_free(v);
+}
+
+static void test_vaults_of_two_rooms_have_nothing_of_each_other(void **state)
+{
+    struct vault *v = vault_new(), *other = vault_new();
+    (void)state;
+    void *cell = vault_get(v, 48);
+    vault_put(cell);
+    assert_ptr_not_equal(vault_get(other, 48), cell);
+    assert_ptr_equal(vault_get(v, 48), cell);
+    vault_free(other);
+    memset(cell, 1, 48); // is still there
+    vault_free(v);
 }
 
 static void test_auth_is_made_once_for_an_ike_sa(void **state)
@@ -260,9 +275,25 @@ static void add(struct psk_store *s, const char *secret, const char *o1, const c
     assert_int_equal(psk_load(s, secret, "IKE", slice_str(secret), wr_written(&w), &err), 0);
 }
 
+static struct vault *cells; // of the stores below
+
+static int open_vault(void **state)
+{
+    (void)state;
+    cells = vault_new();
+    return cells ? 0 : -1;
+}
+
+static int close_vault(void **state)
+{
+    (void)state;
+    vault_free(cells);
+    return 0;
+}
+
 static void test_best_owner_match_wins(void **state)
 {
-    struct psk_store *s = psk_store_new();
+    struct psk_store *s = psk_store_new(cells);
     (void)state;
     add(s, "others", "a.test", "x.test");
     expect_secret(s, "a.test", "b.test", NULL); // names both its ends, and this peer is neither
@@ -282,7 +313,7 @@ static void test_best_owner_match_wins(void **state)
 
 static void test_secret_of_an_address_proves_no_other_identity(void **state)
 {
-    struct psk_store *s = psk_store_new();
+    struct psk_store *s = psk_store_new(cells);
     (void)state;
     add(s, "by address", "10.0.0.1", "10.0.0.2");
     expect_secret(s, "10.0.0.1", "10.0.0.2", "by address");
@@ -292,7 +323,7 @@ static void test_secret_of_an_address_proves_no_other_identity(void **state)
 
 static void test_many_secrets_keep_the_best_in_order(void **state)
 {
-    struct psk_store *s = psk_store_new();
+    struct psk_store *s = psk_store_new(cells);
     (void)state;
     for (int i = 0; i < 40; i++) {
         char name[16];
@@ -426,7 +457,7 @@ static void test_secrets_are_found_as_by_a_walk_over_all(void **state)
 {
     (void)state;
     for (unsigned seed = 1; seed <= 60; seed++) {
-        struct psk_store *s = psk_store_new();
+        struct psk_store *s = psk_store_new(cells);
         stored_count = 0;
         dice = seed;
         for (unsigned step = 0; step < 120; step++) {
@@ -458,6 +489,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_same_nonces_never_make_keys_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_an_ike_sa_keeps_is_small_and_as_good, setup, teardown),
         cmocka_unit_test(test_cells_of_secrets_are_as_large_as_asked_and_wiped),
+        cmocka_unit_test(test_vaults_of_two_rooms_have_nothing_of_each_other),
         cmocka_unit_test_setup_teardown(test_auth_is_made_once_for_an_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_wrong_proof_ends_the_ike_sa, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key_exchange_value_is_used_once, setup, teardown),
@@ -473,5 +505,5 @@ int main(void)
         cmocka_unit_test(test_many_secrets_keep_the_best_in_order),
         cmocka_unit_test_setup_teardown(test_unsupported_secrets_are_refused_by_name, setup, teardown),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_vault, close_vault);
 }

@@ -22,12 +22,12 @@ static const struct cr_sk_alg ALG = {20, 256, 0};
 
 static bool none_left;
 
-void *__real_vault_get(size_t size);
-void *__wrap_vault_get(size_t size);
+void *__real_vault_get(struct vault *v, size_t size);
+void *__wrap_vault_get(struct vault *v, size_t size);
 
-void *__wrap_vault_get(size_t size)
+void *__wrap_vault_get(struct vault *v, size_t size)
 {
-    return none_left ? NULL : __real_vault_get(size);
+    return none_left ? NULL : __real_vault_get(v, size);
 }
 
 // --- the search ---
