@@ -46,13 +46,14 @@ struct log {
     void *gate_ctx;
     unsigned long long dropped, told; // lines that the output had no room for; of them reported
 };
-static struct log own = {
-    .levels = {[0 ... LOG_SUBSYS_COUNT - 1] = 1}, .fd = STDERR_FILENO, .process = "espalierd"};
-static _Thread_local struct log *used; // NULL: own
+static _Thread_local struct {
+    struct log own, *used; // used NULL: own
+} thread = {
+    .own = {.levels = {[0 ... LOG_SUBSYS_COUNT - 1] = 1}, .fd = STDERR_FILENO, .process = "espalierd"}};
 
 static struct log *current(void)
 {
-    return used ? used : &own;
+    return thread.used ? thread.used : &thread.own;
 }
 
 struct log *log_new(void)
@@ -69,15 +70,15 @@ struct log *log_new(void)
 
 void log_free(struct log *l)
 {
-    if (used == l)
-        used = NULL;
+    if (thread.used == l)
+        thread.used = NULL;
     free(l);
 }
 
 struct log *log_use(struct log *l)
 {
-    struct log *before = used;
-    used = l;
+    struct log *before = thread.used;
+    thread.used = l;
     return before;
 }
 
@@ -113,7 +114,8 @@ void log_set_json(bool on)
 
 void log_set_process(const char *name)
 {
-    snprintf(current()->process, sizeof(own.process), "%s", name);
+    struct log *l = current();
+    snprintf(l->process, sizeof(l->process), "%s", name);
 }
 
 void log_set_output(int fd)
@@ -151,7 +153,8 @@ void log_set_context(const char *ike_name, unsigned ike_id)
 
 void log_set_time_format(const char *format)
 {
-    snprintf(current()->time_format, sizeof(own.time_format), "%s", format);
+    struct log *l = current();
+    snprintf(l->time_format, sizeof(l->time_format), "%s", format);
 }
 
 // UTC with milliseconds, or the local time in the operator's format.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log lines: one per event, on stderr as text (TIME LEVEL PROCESS[SUBSYSTEM] <CONNECTION|IKE SA> TEXT) or
 // JSON, and to a sink (the ctl process shows them over VICI). What is not printable UTF-8 is shown as '?'.
-// Never a key. A process has one log; where several rooms share a process each of their loops carries its own
+// Never a key. A thread has a log; where several rooms share it each of their loops carries its own
 // (loop_set_log), and the functions below speak of the one whose loop is running.
 #ifndef CTRL_LOG_H
 #define CTRL_LOG_H
@@ -55,7 +55,7 @@ void log_announce(int fd, const char *text);
 struct log;
 struct log *log_new(void); // with the levels and the form of the one in use
 void log_free(struct log *l);
-struct log *log_use(struct log *l); // NULL: the process's own. Returns the one that was in use
+struct log *log_use(struct log *l); // NULL: the thread's own. Returns the one that was in use
 
 __attribute__((format(printf, 3, 4))) void log_line(enum log_subsys s, int level, const char *fmt, ...);
 #define LOGF(sub, level, ...) log_line(LOG_##sub, level, __VA_ARGS__)
