@@ -153,10 +153,10 @@ static void expression_end(struct nlmsghdr *h, struct expression e)
     mnl_attr_nest_end(h, e.element);
 }
 
-static void put_value(struct nlmsghdr *h, uint16_t attr, uint32_t value)
+static void put_value(struct nlmsghdr *h, uint16_t attr, const void *p, uint32_t len)
 {
     struct nlattr *at = mnl_attr_nest_start(h, attr);
-    mnl_attr_put_u32(h, NFTA_DATA_VALUE, value);
+    mnl_attr_put(h, NFTA_DATA_VALUE, len, p);
     mnl_attr_nest_end(h, at);
 }
 
@@ -168,13 +168,18 @@ static void load(struct nlmsghdr *h, uint32_t key)
     expression_end(h, e);
 }
 
-static void compare(struct nlmsghdr *h, uint32_t how, uint32_t value)
+static void compare_octets(struct nlmsghdr *h, uint32_t how, const void *p, uint32_t len)
 {
     struct expression e = expression(h, "cmp");
     put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
     put_be32(h, NFTA_CMP_OP, how);
-    put_value(h, NFTA_CMP_DATA, value);
+    put_value(h, NFTA_CMP_DATA, p, len);
     expression_end(h, e);
+}
+
+static void compare(struct nlmsghdr *h, uint32_t how, uint32_t value)
+{
+    compare_octets(h, how, &value, sizeof(value));
 }
 
 static void load_bytes(struct nlmsghdr *h, uint32_t into, uint32_t base, uint32_t offset, uint32_t len)
@@ -189,13 +194,7 @@ static void load_bytes(struct nlmsghdr *h, uint32_t into, uint32_t base, uint32_
 
 static void compare_octet(struct nlmsghdr *h, uint32_t how, uint8_t value)
 {
-    struct expression e = expression(h, "cmp");
-    put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
-    put_be32(h, NFTA_CMP_OP, how);
-    struct nlattr *at = mnl_attr_nest_start(h, NFTA_CMP_DATA);
-    mnl_attr_put(h, NFTA_DATA_VALUE, 1, &value);
-    mnl_attr_nest_end(h, at);
-    expression_end(h, e);
+    compare_octets(h, how, &value, sizeof(value));
 }
 
 static void protocol_is(struct nlmsghdr *h, uint8_t proto)
@@ -255,15 +254,20 @@ static void load_destination_type(struct nlmsghdr *h)
 }
 
 // The register: (it & keep) ^ turn
-static void bitwise(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
+static void bitwise_octets(struct nlmsghdr *h, const void *keep, const void *turn, uint32_t len)
 {
     struct expression e = expression(h, "bitwise");
     put_be32(h, NFTA_BITWISE_SREG, NFT_REG_1);
     put_be32(h, NFTA_BITWISE_DREG, NFT_REG_1);
-    put_be32(h, NFTA_BITWISE_LEN, 4);
-    put_value(h, NFTA_BITWISE_MASK, keep);
-    put_value(h, NFTA_BITWISE_XOR, turn);
+    put_be32(h, NFTA_BITWISE_LEN, len);
+    put_value(h, NFTA_BITWISE_MASK, keep, len);
+    put_value(h, NFTA_BITWISE_XOR, turn, len);
     expression_end(h, e);
+}
+
+static void bitwise(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
+{
+    bitwise_octets(h, &keep, &turn, sizeof(keep));
 }
 
 static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
@@ -307,6 +311,18 @@ static void out_chain(struct netlink_kernel *n, struct batch *b, const char *nam
     rule_end(b, h, list);
 }
 
+// What the TUN brings gets the mark.
+static void mark_rule(struct netlink_kernel *n, struct batch *b, const char *name, const char *chain_name,
+                      uint32_t tun)
+{
+    struct nlattr *list;
+    struct nlmsghdr *h = rule(n, b, name, chain_name, tun, &list);
+    load(h, NFT_META_IIF);
+    compare(h, NFT_CMP_EQ, tun);
+    mark(h, ~KERNEL_MARK_FROM_TUN, KERNEL_MARK_FROM_TUN);
+    rule_end(b, h, list);
+}
+
 static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
     struct nlattr *list;
@@ -314,22 +330,13 @@ static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name
     struct nlmsghdr *h = rule(n, b, name, "in", tun, &list);
     mark(h, ~KERNEL_MARK_FROM_TUN, 0);
     rule_end(b, h, list);
-    h = rule(n, b, name, "in", tun, &list);
-    load(h, NFT_META_IIF);
-    compare(h, NFT_CMP_EQ, tun);
-    mark(h, UINT32_MAX, KERNEL_MARK_FROM_TUN);
-    rule_end(b, h, list);
+    mark_rule(n, b, name, "in", tun);
 }
 
 static void from_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
-    struct nlattr *list;
     chain(n, b, name, "from", "filter", NF_INET_PRE_ROUTING, NF_IP6_PRI_LAST - 1);
-    struct nlmsghdr *h = rule(n, b, name, "from", tun, &list);
-    load(h, NFT_META_IIF);
-    compare(h, NFT_CMP_EQ, tun);
-    mark(h, ~KERNEL_MARK_FROM_TUN, KERNEL_MARK_FROM_TUN);
-    rule_end(b, h, list);
+    mark_rule(n, b, name, "from", tun);
 }
 
 // What is held, in IPv6, shows the loopback here although the hook before this one has found its way: the
@@ -502,13 +509,6 @@ static bool group_of(const struct netlink_kernel *n, const char *name, struct ko
     return true;
 }
 
-static void put_bytes(struct nlmsghdr *h, uint16_t attr, const uint8_t *p, uint32_t len)
-{
-    struct nlattr *at = mnl_attr_nest_start(h, attr);
-    mnl_attr_put(h, NFTA_DATA_VALUE, len, p);
-    mnl_attr_nest_end(h, at);
-}
-
 static void address_is(struct nlmsghdr *h, uint8_t family, bool dst, const uint8_t *prefix, unsigned bits)
 {
     static const uint8_t none[16];
@@ -517,18 +517,8 @@ static void address_is(struct nlmsghdr *h, uint8_t family, bool dst, const uint8
     for (unsigned i = 0; i < bits; i++)
         mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
     load_bytes(h, NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, (family == 6 ? 8 : 12) + (dst ? len : 0), len);
-    struct expression e = expression(h, "bitwise");
-    put_be32(h, NFTA_BITWISE_SREG, NFT_REG_1);
-    put_be32(h, NFTA_BITWISE_DREG, NFT_REG_1);
-    put_be32(h, NFTA_BITWISE_LEN, len);
-    put_bytes(h, NFTA_BITWISE_MASK, mask, len);
-    put_bytes(h, NFTA_BITWISE_XOR, none, len);
-    expression_end(h, e);
-    e = expression(h, "cmp");
-    put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
-    put_be32(h, NFTA_CMP_OP, NFT_CMP_EQ);
-    put_bytes(h, NFTA_CMP_DATA, prefix, len);
-    expression_end(h, e);
+    bitwise_octets(h, mask, none, len);
+    compare_octets(h, NFT_CMP_EQ, prefix, len);
 }
 
 static void group_chain(struct netlink_kernel *n, struct batch *b, const char *name, const struct kobj *o)
