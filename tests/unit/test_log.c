@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The form of a log line: text with time, level, subsystem, connection and SA; JSON that every reader takes,
 // whatever a peer or a file put into it.
+#include <fcntl.h>
+#include <pthread.h>
 #include <regex.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -219,6 +221,38 @@ static void test_log_moved_to_a_reader_that_stands_still_goes_on(void **state)
     fclose(file);
 }
 
+static void *log_aside(void *fd)
+{
+    log_set_output(*(int *)fd);
+    log_set_process("aside");
+    log_set_context("theirs", 7);
+    log_set_all(2);
+    LOGF(IKE, 2, "of the other thread");
+    return NULL;
+}
+
+static void test_log_of_another_thread_is_its_own(void **state)
+{
+    char theirs[256];
+    int other[2];
+    pthread_t thread;
+    (void)state;
+    assert_int_equal(pipe(other), 0);
+    assert_int_equal(fcntl(out[0], F_SETFL, O_NONBLOCK), 0); // a line that went elsewhere is not waited for
+    log_set_context("ours", 1);
+    assert_int_equal(pthread_create(&thread, NULL, log_aside, &other[1]), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    LOGF(IKE, 2, "too fine");
+    LOGF(IKE, 1, "of this thread");
+    must_match(next_line(), " 1 ike\\[ike\\] <ours\\|1> of this thread$");
+    ssize_t n = read(other[0], theirs, sizeof(theirs) - 1);
+    assert_true(n > 1);
+    theirs[n - 1] = 0;
+    must_match(theirs, " 2 aside\\[ike\\] <theirs\\|7> of the other thread$");
+    close(other[0]);
+    close(other[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_json_is_whole_at_the_longest_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_announcement_is_bare_in_text_and_an_object_in_json, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_log_of_another_thread_is_its_own, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
