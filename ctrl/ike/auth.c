@@ -89,7 +89,7 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     uint8_t id[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
-    hs->pending = childless_wanted(sa) ? NULL : child_new(sa, hs->child);
+    hs->pending = childless_wanted(sa) ? NULL : child_new(sa, sa->conn, hs->child);
     pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));
     if (!hs->eap_client) {
         own_auth_log(sa, auth);
@@ -390,8 +390,7 @@ static void install(struct task *t)
     struct handshake *hs = sa->hs;
     t->child_id = hs->pending->id;
     // One that lost to the peer's is on its way out already: nothing is sent by it behind its own DELETE.
-    const struct child_sa *stays =
-        sa->state == SA_ESTABLISHED ? NULL : sa_served_already(sa, hs->pending->cfg);
+    const struct child_sa *stays = sa->state == SA_ESTABLISHED ? NULL : sa_served_already(hs->pending);
     hs->pending->out_after = stays ? stays->id : 0;
     child_install(hs->pending, t, true, &hs->kex, child_answer);
 }

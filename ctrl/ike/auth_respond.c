@@ -132,7 +132,7 @@ static void make_child(struct task *t)
     sa->hs->pending = c;
     t->child_id = c->id;
     // A peer that reauthenticates has the new one only when the answer has come: until then by the old one.
-    const struct child_sa *old = sa->hs->initial_contact ? NULL : sa_served_already(sa, c->cfg);
+    const struct child_sa *old = sa->hs->initial_contact ? NULL : sa_served_already(c);
     if (old) {
         c->out_after = old->id;
         c->out_at = loop_now(sa->ike->loop) + LAST_WAIT_MS; // it may be gone without a word

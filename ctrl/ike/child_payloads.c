@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/nat_transport.h"
@@ -205,19 +206,23 @@ static uint16_t refused(const struct child_wish *w, const struct child_config *t
     return N_NO_PROPOSAL_CHOSEN;
 }
 
-struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, const struct child_config *only,
+struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, const struct child_sa *old,
                               bool with_ke, uint16_t *notify)
 {
-    const struct conn_config *cfg = &sa->conn->cfg;
+    struct conn *live = old ? NULL : conn_find(sa->ike, sa->conn->cfg.name);
+    if (live)
+        (void)sa_follows(sa, live);
+    struct conn *conn = old ? old->conn : sa->conn;
     struct choice best = {0};
-    for (unsigned i = 0; i < cfg->child_count && !best.all; i++)
-        if (!only || only == &cfg->children[i])
-            consider(sa, &cfg->children[i], w, with_ke, &best);
+    if (old)
+        consider(sa, old->cfg, w, with_ke, &best);
+    for (unsigned i = 0; !old && i < conn->cfg.child_count && !best.all; i++)
+        consider(sa, &conn->cfg.children[i], w, with_ke, &best);
     if (!best.cfg) {
         *notify = refused(w, best.tried);
         return NULL;
     }
-    struct child_sa *c = child_new(sa, best.cfg);
+    struct child_sa *c = child_new(sa, conn, best.cfg);
     if (!c) {
         *notify = N_NO_ADDITIONAL_SAS;
         return NULL;

@@ -25,7 +25,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
 int child_wish_read(const struct payloads *pl, struct child_wish *w, struct refusal *r);
 // A CHILD SA for the configured child that gives the peer all it asks for, otherwise for the first that gives
 // it something; only: no other child than that. NULL: notify says why.
-struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, const struct child_config *only,
+struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, const struct child_sa *old,
                               bool with_ke, uint16_t *notify);
 void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *k);
 

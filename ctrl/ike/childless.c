@@ -45,7 +45,7 @@ void childless_up(struct task *t)
     sa->alone = !child;
     if (!child)
         sa->ike->events->sa_alone(sa);
-    else if (!create_child_begin(sa, child))
+    else if (!create_child_begin(sa, sa->conn, child))
         sa->ike->events->child_failed(sa, child->name, "no memory");
     exchange_done(sa);
 }

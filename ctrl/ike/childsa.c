@@ -52,6 +52,7 @@ static void free_child(struct child_sa *c)
 {
     free(c->local_ts);
     free(c->remote_ts);
+    conn_unref(c->conn);
     free(c);
 }
 
@@ -68,7 +69,7 @@ static struct child_sa *allocate(void)
     return NULL;
 }
 
-struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg)
+struct child_sa *child_new(struct ike_sa *sa, struct conn *conn, const struct child_config *cfg)
 {
     struct ike *ike = sa->ike;
     struct child_sa *c = allocate();
@@ -79,8 +80,10 @@ struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg)
             break;
     c->sa = sa;
     c->cfg = cfg;
+    c->conn = conn;
+    conn->refs++;
     c->id = ++ike->next_child;
-    c->reqid = conn_reqid(ike, sa->conn, cfg);
+    c->reqid = conn_reqid(ike, conn, cfg);
     if (!table_add(&ike->children, &c->by_id, c->id)) {
         free_child(c);
         return NULL;
@@ -183,7 +186,7 @@ void child_log_suite(const struct suite *s)
 static uint32_t policy_of(const struct child_sa *c, const struct child_sa *old)
 {
     struct ike *ike = c->sa->ike;
-    uint32_t now = conn_numbers(ike, c->sa->conn, c->cfg)->policy_id;
+    uint32_t now = conn_numbers(ike, c->conn, c->cfg)->policy_id;
     if (!old || !old->policy_id || old->policy_id == now)
         return now;
     const struct conn *live = conn_find(ike, c->sa->conn->cfg.name);

@@ -30,6 +30,7 @@ struct child_sa {
     struct child_sa *next;
     struct table_node by_id, by_spi; // by_spi: spi_in
     struct ike_sa *sa;
+    struct conn *conn; // the edition of the connection that cfg is of: the IKE SA may have taken a later one
     const struct child_config *cfg;
     enum child_state state;
     uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
@@ -48,8 +49,9 @@ struct child_sa {
     uint32_t out_after; // the peer takes it up first: our packets go on in that one for now; 0: they do not
 };
 
-struct child_sa *child_new(struct ike_sa *sa, const struct child_config *cfg);
-void child_destroy(struct child_sa *c); // tells path where it knows of it
+struct child_sa *child_new(struct ike_sa *sa, struct conn *conn,
+                           const struct child_config *cfg); // cfg: of conn
+void child_destroy(struct child_sa *c);                     // tells path where it knows of it
 struct child_sa *child_by_id(struct ike *ike, uint32_t id);
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
 // Of the IKE SA's SK_d, the nonces and, where its suite has them, the key exchanges, which are used up.

@@ -141,6 +141,11 @@ bool conn_same_child(const struct conn *a, const struct child_config *x, const s
            (x == y || a->numbers[x - a->cfg.children].policy_id == b->numbers[y - b->cfg.children].policy_id);
 }
 
+bool conn_same_ike(const struct conn *a, const struct conn *b)
+{
+    return a->ike_part == b->ike_part && strcmp(a->cfg.name, b->cfg.name) == 0;
+}
+
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     struct child_numbers *n = conn_numbers(ike, c, child);

@@ -36,6 +36,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct addr vips[VIPS_MAX]; // that it was given last
     unsigned vip_count;
     uint64_t peer;        // whom it is to: equal ones mean the same
+    uint64_t ike_part;    // likewise of all but its children
     struct addr *sources; // our address toward each remote one, as last known; NULL: no selector follows it
     bool stale;           // the addresses have changed since it was asked
     bool leaving;         // path has been asked to take its policies away
@@ -70,7 +71,8 @@ struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim);
 bool conn_is_for(const struct conn *c, const struct net_path *path); // both of its addresses
 // Of the connection that is loaded under that name now, where it still has the child.
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,
-                     const struct child_config *y); // of one name and policy
+                     const struct child_config *y);             // of one name and policy
+bool conn_same_ike(const struct conn *a, const struct conn *b); // all but their children is alike
 struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
 bool conn_eap_only(const struct conn_config *cfg);      // EAP at both ends

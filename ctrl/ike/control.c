@@ -11,6 +11,7 @@
 #include "ctrl/ike/counts.h"
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/creds.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/ike.h"
@@ -55,14 +56,14 @@ static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const
         if (sa->state == SA_DELETING)
             continue;
         for (struct child_sa *k = sa->children; k; k = k->next) {
-            if ((child_is_up(k) || is_being_made(k)) && conn_same_child(sa->conn, k->cfg, c, child)) {
+            if ((child_is_up(k) || is_being_made(k)) && conn_same_child(k->conn, k->cfg, c, child)) {
                 *up = child_is_up(k);
                 return sa;
             }
         }
         if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
             return sa;
-        if (sa->conn == c && create_child_on_its_way(sa, child->name))
+        if (create_child_makes(sa, c, child))
             return sa;
     }
     return NULL;
@@ -79,7 +80,7 @@ static void initiate_alone(struct ike *ike, struct conn *c, const struct msg_INI
         return;
     }
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
-        if (sa->state == SA_ESTABLISHED && sa->conn == c && !sa->hs) {
+        if (sa->state == SA_ESTABLISHED && sa_follows(sa, c) && !sa->hs) {
             ipc_result(ctl, m->req, true, "%s", "");
             return;
         }

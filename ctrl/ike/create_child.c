@@ -13,6 +13,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/counts.h"
 #include "ctrl/ike/events.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/followup.h"
@@ -39,7 +40,8 @@ enum {
 struct create {
     struct ike *ike;
     struct kex kex;
-    uint32_t made; // the new CHILD SA until it is installed or given up, 0: none
+    uint32_t made;     // the new CHILD SA until it is installed or given up, 0: none
+    struct conn *conn; // the edition that cfg is of
     const struct child_config *cfg;
     unsigned retries;
     struct rekey_race race;  // as initiator: what the peer's own rekeying made meanwhile
@@ -82,6 +84,14 @@ static struct create *data_new(struct task *t)
     return x;
 }
 
+static void make(struct create *x, struct conn *conn, const struct child_config *cfg)
+{
+    conn->refs++;
+    conn_unref(x->conn);
+    x->conn = conn;
+    x->cfg = cfg;
+}
+
 // What did not come to its end leaves no trace; the old one goes on.
 static void undo(struct task *t)
 {
@@ -97,6 +107,7 @@ static void undo(struct task *t)
     c = t->child_id && t->kind == TASK_REKEY_CHILD ? child_by_id(x->ike, t->child_id) : NULL;
     if (c && c->state == CHILD_REKEYING)
         c->state = CHILD_INSTALLED;
+    conn_unref(x->conn);
     free(x);
 }
 
@@ -183,13 +194,14 @@ static uint16_t first_group(const struct child_config *cfg)
     return 0;
 }
 
-static bool begin_child(struct task *t, const struct child_config *cfg, struct child_sa *old)
+static bool begin_child(struct task *t, struct conn *conn, const struct child_config *cfg,
+                        struct child_sa *old)
 {
     struct create *x = t->data ? t->data : data_new(t);
-    struct child_sa *c = x ? child_new(t->sa, cfg) : NULL;
+    struct child_sa *c = x ? child_new(t->sa, conn, cfg) : NULL;
     if (!c)
         return false;
-    x->cfg = cfg;
+    make(x, conn, cfg);
     x->made = c->id;
     if (old)
         c->reqid = old->reqid;
@@ -208,7 +220,7 @@ static void rekey_start(struct task *t)
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(IKE, 0, "rekeying CHILD_SA %s{%u}", old->cfg->name, old->id);
     old->state = CHILD_REKEYING;
-    if (!begin_child(t, old->cfg, old)) {
+    if (!begin_child(t, old->conn, old->cfg, old)) {
         child_retry_rekey(old);
         exchange_done(sa);
     }
@@ -224,11 +236,11 @@ static void create_start(struct task *t)
     }
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(CHD, 1, "establishing CHILD_SA %s", x->cfg->name);
-    if (!begin_child(t, x->cfg, NULL))
+    if (!begin_child(t, x->conn, x->cfg, NULL))
         gave_up(t, "no memory");
 }
 
-bool create_child_begin(struct ike_sa *sa, const struct child_config *cfg)
+bool create_child_begin(struct ike_sa *sa, struct conn *conn, const struct child_config *cfg)
 {
     struct task *t = task_new(sa, TASK_CREATE_CHILD, 0);
     struct create *x = t ? data_new(t) : NULL;
@@ -236,7 +248,7 @@ bool create_child_begin(struct ike_sa *sa, const struct child_config *cfg)
         task_free(t);
         return false;
     }
-    x->cfg = cfg;
+    make(x, conn, cfg);
     exchange_queue_task(sa, t);
     return true;
 }
@@ -249,6 +261,19 @@ bool create_child_on_its_way(const struct ike_sa *sa, const char *child)
             if (t->kind == TASK_CREATE_CHILD && t->data &&
                 strcmp(((struct create *)t->data)->cfg->name, child) == 0)
                 return true;
+    return false;
+}
+
+bool create_child_makes(const struct ike_sa *sa, const struct conn *conn, const struct child_config *cfg)
+{
+    const struct task *all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++) {
+        for (const struct task *t = all[i]; t; t = t->next) {
+            const struct create *x = t->kind == TASK_CREATE_CHILD ? t->data : NULL;
+            if (x && conn_same_child(x->conn, x->cfg, conn, cfg))
+                return true;
+        }
+    }
     return false;
 }
 
@@ -293,6 +318,8 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
     child_installed(c, is_rekey(t) ? t->child_id : 0);
     if (is_rekey(t))
         child_rekeyed(c, old, &lowest, &x->race);
+    else
+        edition_child_up(c);
     exchange_done(sa);
 }
 
@@ -322,12 +349,11 @@ static void old_is_unknown(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct child_sa *old = child_by_id(sa->ike, t->child_id);
-    const struct child_config *cfg = old ? old->cfg : NULL;
     LOGF(IKE, 1, "the peer knows no such CHILD_SA, making a new one (RFC 7296 2.25.1)");
-    if (old)
+    if (old) {
+        create_child_begin(sa, old->conn, old->cfg);
         child_destroy(old);
-    if (cfg)
-        create_child_begin(sa, cfg);
+    }
     exchange_done(sa);
 }
 
@@ -645,7 +671,7 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
     struct create *x = t->data;
     struct refusal r = {0};
     uint16_t notify = 0;
-    struct child_sa *c = child_choose(t->sa, w, old ? old->cfg : NULL, true, &notify);
+    struct child_sa *c = child_choose(t->sa, w, old, true, &notify);
     if (!c) {
         COUNT(t->sa->ike, child_failed);
         decline_plain(t, notify, "no CHILD_SA can be made of the request");
@@ -660,7 +686,7 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
         c->reqid = old->reqid;
     c->out_after = old ? old->id : 0;
     // A peer that reauthenticates has the new one only when the answer has come, as in IKE_AUTH.
-    const struct child_sa *served = old ? NULL : sa_served_already(t->sa, c->cfg);
+    const struct child_sa *served = old ? NULL : sa_served_already(c);
     if (served) {
         c->out_after = served->id;
         c->out_at = loop_now(t->sa->ike->loop) + LAST_WAIT_MS;

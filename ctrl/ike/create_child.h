@@ -6,15 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct conn;
 struct child_config;
 struct ike_sa;
 struct rekey_race;
-bool create_child_begin(struct ike_sa *sa,
-                        const struct child_config *cfg); // one of sa->conn; false: no memory
+// cfg: of conn, which is alike but for its children where it is not that of the IKE SA. false: no memory
+bool create_child_begin(struct ike_sa *sa, struct conn *conn, const struct child_config *cfg);
 
 // Each one that is being made or waits for its turn.
 void create_child_each(struct ike_sa *sa, void (*fn)(struct ike_sa *sa, const char *child));
-bool create_child_on_its_way(const struct ike_sa *sa, const char *child);
+bool create_child_on_its_way(const struct ike_sa *sa, const char *child); // of any edition
+bool create_child_makes(const struct ike_sa *sa, const struct conn *conn, const struct child_config *cfg);
 // The peer deletes this one, which we do not have: its answer to our own request may name it yet.
 void create_child_gone(struct ike_sa *sa, uint32_t spi_out);
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old); // NULL: we are not rekeying it

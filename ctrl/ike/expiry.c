@@ -4,6 +4,7 @@
 #include "ctrl/ike/expiry.h"
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/lifetime.h"
@@ -19,6 +20,10 @@ void expiry_rekey(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
     c->rekey_at = 0;
+    if (child_is_up(c) && edition_is_over(c) && sa->state == SA_ESTABLISHED) {
+        exchange_queue(sa, TASK_DELETE_CHILD, c->id);
+        return;
+    }
     if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED &&
         !task_is_asked(sa, TASK_REKEY_CHILD, c->id))
         exchange_queue(sa, TASK_REKEY_CHILD, c->id);

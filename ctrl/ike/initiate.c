@@ -8,6 +8,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/create_child.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/resume.h"
@@ -24,7 +25,7 @@ static uint32_t outdated(struct ike *ike, const struct conn *c, const struct chi
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
         const struct child_sa *k = sa->children;
         if (child && sa->state == SA_ESTABLISHED && k && !k->next && strcmp(k->cfg->name, child->name) == 0 &&
-            !conn_same_child(sa->conn, k->cfg, c, child))
+            !conn_same_child(k->conn, k->cfg, c, child))
             return sa->id;
     }
     return 0;
@@ -70,13 +71,13 @@ static bool being_made(const struct ike_sa *sa)
 // An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather
 // not on one that is about to end for another's sake: its children would go with it. Nor on one without the
 // virtual addresses that the connection asks for: they come with IKE_AUTH alone (RFC 7296 2.19).
-static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
+static struct ike_sa *reusable(struct ike *ike, struct conn *c)
 {
     struct ike_sa *going = NULL, *coming = NULL;
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
-        if (sa->conn == c && being_made(sa))
+        if (conn_same_ike(sa->conn, c) && being_made(sa))
             coming = sa;
-        if (sa->state != SA_ESTABLISHED || sa->conn != c || sa->wanted_new || sa->hs ||
+        if (sa->state != SA_ESTABLISHED || !sa_follows(sa, c) || sa->wanted_new || sa->hs ||
             (c->cfg.vip_count && !sa->local_vip_count))
             continue;
         if (!unique_goes(sa))
@@ -86,7 +87,7 @@ static struct ike_sa *reusable(struct ike *ike, const struct conn *c)
     return coming ? coming : going;
 }
 
-struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child)
+struct ike_sa *initiate_on(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     return outdated(ike, c, child) ? NULL : reusable(ike, c);
 }
@@ -97,7 +98,7 @@ int initiate_child(struct ike *ike, struct conn *c, const struct child_config *c
     if (!sa)
         return initiate_anew(ike, c, child, err);
     log_set_context(c->cfg.name, sa->id);
-    bool ok = create_child_begin(sa, child);
+    bool ok = create_child_begin(sa, c, child);
     log_set_context("", 0);
     return ok ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }

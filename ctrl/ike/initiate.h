@@ -21,6 +21,6 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
 struct ike_sa *initiate_to(struct ike *ike, struct conn *c, const struct child_config *child,
                            const struct net_path *path, const struct redirection *redirected);
 // The IKE SA that initiate_child would take, NULL: a new one.
-struct ike_sa *initiate_on(struct ike *ike, const struct conn *c, const struct child_config *child);
+struct ike_sa *initiate_on(struct ike *ike, struct conn *c, const struct child_config *child);
 
 #endif

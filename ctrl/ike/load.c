@@ -17,6 +17,7 @@
 #include "ctrl/ike/eap.h"
 #include "ctrl/ike/eap_client.h"
 #include "ctrl/ike/identity.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/own_auth.h"
 #include "ctrl/ike/proof.h"
@@ -71,15 +72,20 @@ static int check(struct conn *c, struct esp_error *err)
     return 0;
 }
 
-// By a part of what it was read from, of `len` octets. False: no memory.
-static bool name_peer(const struct ike *ike, struct conn *c, size_t len)
+// By parts of what it was read from, of `len` octets. False: no memory.
+static bool name_parts(const struct ike *ike, struct conn *c, size_t len)
 {
+    struct conn_config childless = c->cfg;
     uint8_t *buf = malloc(len ? len : 1);
     struct writer w = writer_of(buf, len);
     if (!buf)
         return false;
     conn_peer_write(&w, &c->cfg);
     c->peer = w.bad ? 0 : hash_bytes(ike->peer_salt, buf, w.len);
+    childless.child_count = 0;
+    w = writer_of(buf, len);
+    conn_write(&w, &childless);
+    c->ike_part = w.bad ? 0 : hash_bytes(ike->peer_salt, buf, w.len);
     free(buf);
     return true;
 }
@@ -98,7 +104,7 @@ static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_e
     bool hashed = cr_sha256(ike->algs, &all, 1, c->digest) == 0,
          good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
-    good = good && c->numbers && name_peer(ike, c, blob.len);
+    good = good && c->numbers && name_parts(ike, c, blob.len);
     if (!good && (!hashed || r.no_memory || rd_done(&r)))
         esp_fail(err, -ENOMEM, "", "no memory");
     else if (!good)
@@ -205,14 +211,6 @@ static bool resolve(const struct ts_list *in, const struct known *host, struct t
         }
     }
     return true;
-}
-
-static bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b)
-{
-    bool eq = a->count == b->count;
-    for (unsigned i = 0; eq && i < a->count; i++)
-        eq = ts_eq(&a->t[i], &b->t[i]);
-    return eq;
 }
 
 static const struct policy_spec *same_policy(const struct policy_spec *p, unsigned count,
@@ -385,6 +383,7 @@ static int put_in_place(struct ike *ike, struct conn *c)
         conn_unref(old);
     }
     counts_settle(c);
+    edition_follow(ike, c);
     if (same)
         return 0;
     LOGF(CFG, 1, "%s connection '%s'", old ? "replaced" : "added", c->cfg.name);

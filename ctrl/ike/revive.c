@@ -192,11 +192,11 @@ static bool provided(struct ike *ike, const struct conn *c, const struct child_c
             continue;
         if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
             return true;
-        if (create_child_on_its_way(sa, child->name) && sa->conn == c)
+        if (create_child_makes(sa, c, child))
             return true;
         for (struct child_sa *k = sa->children; k; k = k->next)
             if ((child_is_up(k) || k->state == CHILD_CREATED || k->state == CHILD_INSTALLING) &&
-                conn_same_child(sa->conn, k->cfg, c, child))
+                conn_same_child(k->conn, k->cfg, c, child))
                 return true;
     }
     return false;
@@ -251,10 +251,10 @@ void revive_step(struct ike_sa *sa, bool failed_one)
         const struct child_config *child = child_is_up(k) ? conn_child(sa->conn, k->cfg->name) : NULL;
         bool there = !child || child->action != POLICY_PROTECT;
         for (struct child_sa *n = sa->children; n && !there; n = n->next)
-            there = child_is_up(n) && n->cfg == child;
+            there = child_is_up(n) && conn_same_child(n->conn, n->cfg, sa->conn, child);
         if (there)
             continue;
-        if (!create_child_on_its_way(sa, child->name) && !create_child_begin(sa, child))
+        if (!create_child_on_its_way(sa, child->name) && !create_child_begin(sa, sa->conn, child))
             break;
         return;
     }

@@ -29,13 +29,14 @@ bool sa_first_to_peer(const struct ike_sa *sa)
     return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_twin(sa, NULL);
 }
 
-struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_config *cfg)
+struct child_sa *sa_served_already(const struct child_sa *of)
 {
+    const struct ike_sa *sa = of->sa;
     for (struct ike_sa *o = NULL; (o = sa_twin(sa, o)) != NULL;) {
         if (o->replaced || !addr_eq(&o->path.remote, &sa->path.remote))
             continue;
         for (struct child_sa *c = o->children; c; c = c->next)
-            if (child_is_up(c) && conn_same_child(o->conn, c->cfg, sa->conn, cfg))
+            if (child_is_up(c) && conn_same_child(c->conn, c->cfg, of->conn, of->cfg))
                 return c;
     }
     return NULL;
@@ -200,7 +201,7 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
 void unique_step_aside(struct ike_sa *sa)
 {
     for (struct child_sa *c = sa->children; c; c = c->next) {
-        struct child_sa *other = child_is_up(c) ? sa_served_already(sa, c->cfg) : NULL;
+        struct child_sa *other = child_is_up(c) ? sa_served_already(c) : NULL;
         if (other)
             child_step_aside(c, other);
     }
@@ -214,7 +215,7 @@ void unique_child_up(struct child_sa *c)
     }
     for (struct ike_sa *o = NULL; (o = sa_twin_in(SA_DELETING, c->sa, o)) != NULL;)
         for (struct child_sa *k = o->children; k; k = k->next)
-            if (child_is_up(k) && conn_same_child(o->conn, k->cfg, c->sa->conn, c->cfg))
+            if (child_is_up(k) && conn_same_child(k->conn, k->cfg, c->conn, c->cfg))
                 child_step_aside(k, c);
 }
 
@@ -222,7 +223,7 @@ static bool is_served(const struct ike_sa *sa)
 {
     unsigned served = 0, up = children_up(sa);
     for (const struct child_sa *c = sa->children; c; c = c->next)
-        served += child_is_up(c) && sa_served_already(sa, c->cfg);
+        served += child_is_up(c) && sa_served_already(c);
     return up && served == up;
 }
 

@@ -11,7 +11,7 @@ struct ike_sa;
 void sa_unique(struct ike_sa *sa, bool initial_contact); // replaces older SAs between the same identities
 bool sa_first_to_peer(const struct ike_sa *sa);
 // What another IKE SA between the same two ends, with the peer at the same address, has for a child; or NULL.
-struct child_sa *sa_served_already(const struct ike_sa *sa, const struct child_config *cfg);
+struct child_sa *sa_served_already(const struct child_sa *of);
 void unique_step_aside(struct ike_sa *sa); // it goes: nothing goes out by what another IKE SA has too
 void unique_child_up(struct child_sa *c);  // likewise, for the sake of this one
 bool unique_goes(const struct ike_sa *sa); // another one replaces it, and it waits for its end

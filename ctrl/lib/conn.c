@@ -75,6 +75,14 @@ bool ts_eq(const struct ts *a, const struct ts *b)
            a->port_hi == b->port_hi && !memcmp(a->lo, b->lo, n) && !memcmp(a->hi, b->hi, n);
 }
 
+bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b)
+{
+    bool eq = a->count == b->count;
+    for (unsigned i = 0; eq && i < a->count; i++)
+        eq = ts_eq(&a->t[i], &b->t[i]);
+    return eq;
+}
+
 bool ts_any_port(const struct ts *t)
 {
     return t->port_lo == 0 && t->port_hi == 65535;

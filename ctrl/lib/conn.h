@@ -35,6 +35,7 @@ struct ts_list {
     struct ts t[TS_MAX];
 };
 bool ts_eq(const struct ts *a, const struct ts *b);
+bool ts_lists_eq(const struct ts_list *a, const struct ts_list *b); // in the same order
 bool ts_any_port(const struct ts *t);
 bool ts_opaque(const struct ts *t);
 bool ts_contains(const struct ts *outer, const struct ts *inner);

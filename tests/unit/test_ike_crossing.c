@@ -441,7 +441,7 @@ static void test_one_that_is_to_end_and_gets_another_child_ends_all_the_same(voi
     struct pair *p = replaced_soon(&old);
     exchange_queue(old, TASK_DELETE_CHILD, old->children->id);
     pair_wait(p, 800);
-    assert_true(create_child_begin(old, &old->conn->cfg.children[0]));
+    assert_true(create_child_begin(old, old->conn, &old->conn->cfg.children[0]));
     pair_wait(p, 100);
     assert_non_null(old->children);
     pair_wait(p, 12000);

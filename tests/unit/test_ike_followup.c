@@ -100,7 +100,7 @@ static void test_further_child_sa_has_them_too(void **state)
 {
     (void)state;
     struct pair *p = pair_established(UNIQUE_NO, tune);
-    assert_true(create_child_begin(only(p, 0), &only(p, 0)->conn->cfg.children[0]));
+    assert_true(create_child_begin(only(p, 0), only(p, 0)->conn, &only(p, 0)->conn->cfg.children[0]));
     pair_run(p);
     assert_int_equal(pair_live(&p->s[0]), 2);
     assert_true(pair_agree(p));
@@ -204,7 +204,7 @@ static void test_what_waits_is_bounded_in_number_and_time(void **state)
     struct ike_sa *sa = only(p, 0);
     p->filter = lose_followups;
     for (unsigned i = 0; i < 8; i++) {
-        assert_true(create_child_begin(sa, &sa->conn->cfg.children[0]));
+        assert_true(create_child_begin(sa, sa->conn, &sa->conn->cfg.children[0]));
         pair_run(p);
         if (task_is(sa->active, TASK_CREATE_CHILD))
             exchange_done(sa); // it forgets

@@ -496,8 +496,8 @@ static void test_both_ends_make_the_same_child_and_nothing_fails(void **state)
 {
     (void)state;
     struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
-    create_child_begin(only(p, 0), conn_child(only(p, 0)->conn, "d"));
-    create_child_begin(only(p, 1), conn_child(only(p, 1)->conn, "d"));
+    create_child_begin(only(p, 0), only(p, 0)->conn, conn_child(only(p, 0)->conn, "d"));
+    create_child_begin(only(p, 1), only(p, 1)->conn, conn_child(only(p, 1)->conn, "d"));
     pair_wait(p, 10000);
     assert_int_equal(p->s[0].ike->sa_count, 1);
     assert_int_equal(pair_live(&p->s[0]), pair_live(&p->s[1]));

@@ -327,7 +327,7 @@ static void test_deletes_of_many_children_are_all_taken(void **state)
         uint32_t spis[400];
         struct pb b = empty();
         for (unsigned i = 0; i < n; i++) {
-            struct child_sa *c = child_new(sa, &sa->conn->cfg.children[0]);
+            struct child_sa *c = child_new(sa, sa->conn, &sa->conn->cfg.children[0]);
             c->spi_out = spis[i] = 0x10000 + i;
             c->state = CHILD_INSTALLED;
         }

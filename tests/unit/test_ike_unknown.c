@@ -208,7 +208,7 @@ static void test_a_peer_has_so_many_sas_of_the_same_selectors(void **state)
     pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_SA_RESOURCE_INFO, slice_of("cpu 3", 5));
     assert_int_equal(payloads_read(b.first, wr_written(&b.w), &with, &r), 0);
     for (unsigned i = 1; i < 40; i++) {
-        struct child_sa *c = child_new(sa, sa->children->cfg);
+        struct child_sa *c = child_new(sa, sa->children->conn, sa->children->cfg);
         assert_non_null(c);
         assert_int_equal(resources_full(c, &with), i >= 16);
         assert_false(resources_full(c, &without));

@@ -161,7 +161,7 @@ static void test_children_of_one_ike_sa_go_over_several_pages(void **state)
         struct pair *p = with_sas(2);
         struct ike_sa *sa = sa_by_id(p->s[0].ike, 2);
         for (unsigned i = 0; i < 50; i++)
-            assert_non_null(child_new(sa, &sa->conn->cfg.children[0]));
+            assert_non_null(child_new(sa, sa->conn, &sa->conn->cfg.children[0]));
         forget(10);
         ask_page(p, "", most);
         uint32_t to_go_on_with = (uint32_t)next_page;

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection that is loaded again while it is up: where all that concerns the IKE SA is as it was, there is
+// one IKE SA before and after, whatever became of its children.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/expiry.h"
+#include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
+#include "tests/unit/ike_pair.h"
+
+// `c` is to be up.
+static void starting(struct conn_config *c, int side)
+{
+    if (side == 0)
+        c->children[0].start_action = ACTION_START;
+}
+
+// Both of `c` and `d`, at side 0 to be up.
+static void both(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    for (unsigned i = 0; side == 0 && i < 2; i++)
+        c->children[i].start_action = ACTION_START;
+}
+
+static void load(struct pair *p, int side, pair_tune tune, void (*edit)(struct conn_config *c))
+{
+    struct conn_config c;
+    pair_default_conn(&c, side);
+    c.unique = UNIQUE_NO;
+    if (tune)
+        tune(&c, side);
+    if (edit)
+        edit(&c);
+    pair_load(p, side, &c);
+}
+
+static void settle(struct pair *p)
+{
+    pair_wait(p, 20000);
+    for (int i = 0; i < 2; i++)
+        pair_forget_deleted(&p->s[i]);
+}
+
+static void assert_has(struct pair *p, unsigned ike_sas, unsigned children)
+{
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(p->s[i].ike->sa_count, ike_sas);
+        assert_int_equal(pair_live(&p->s[i]), children);
+    }
+    assert_true(pair_agree(p));
+}
+
+static void test_child_that_is_added_comes_up_on_the_ike_sa_that_is_there(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, starting);
+    settle(p);
+    assert_has(p, 1, 1);
+    uint64_t spi = p->s[0].ike->sas->spi_i;
+    for (int side = 1; side >= 0; side--)
+        load(p, side, both, NULL);
+    settle(p);
+    assert_has(p, 1, 2);
+    assert_true(p->s[0].ike->sas->spi_i == spi);
+    pair_free(p);
+}
+
+static void renamed(struct conn_config *c)
+{
+    snprintf(c->children[0].name, sizeof(c->children[0].name), "new");
+}
+
+// At the end that has it in its file, whoever of the two asks first; the other end knows no names.
+static void test_child_that_is_renamed_is_one_child_sa_under_its_new_name(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, starting);
+    settle(p);
+    for (int i = 0; i < 6; i++) {
+        load(p, 0, starting, i % 2 ? NULL : renamed);
+        settle(p);
+        assert_has(p, 1, 1);
+        assert_string_equal(pair_sa(&p->s[0], 0)->child.name, i % 2 ? "c" : "new");
+    }
+    pair_free(p);
+}
+
+// The peer makes the successor: what it replaces is not rekeyed, and goes when that would be due.
+static void test_child_that_is_renamed_at_the_end_that_answers_goes_instead_of_being_rekeyed(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    load(p, 1, NULL, renamed);
+    struct child_sa *c = p->s[1].ike->sas->children;
+    expiry_rekey(c); // no other is there: it is rekeyed, as what it is
+    settle(p);
+    assert_has(p, 1, 1);
+    assert_string_equal(pair_sa(&p->s[1], 0)->child.name, "c");
+    pair_result(p, 1, pair_initiate(p, 1, "new"), true);
+    settle(p);
+    assert_has(p, 1, 1);
+    assert_string_equal(pair_sa(&p->s[1], 0)->child.name, "new");
+    pair_free(p);
+}
+
+static void test_equal_file_lets_nothing_of_the_former_edition_live(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    for (int side = 0; side < 2; side++)
+        load(p, side, pair_two_children, NULL);
+    for (int side = 0; side < 2; side++) {
+        struct ike *ike = p->s[side].ike;
+        assert_ptr_equal(ike->sas->conn, ike->conns);
+        assert_ptr_equal(ike->sas->children->conn, ike->conns);
+    }
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    settle(p);
+    assert_has(p, 1, 2);
+    pair_free(p);
+}
+
+// What was made under the former edition is rekeyed by either end as what it was.
+static void test_child_of_a_former_edition_is_rekeyed_by_either_end(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    for (int side = 0; side < 2; side++)
+        load(p, side, both, renamed); // `c` is called otherwise now, and nobody starts it
+    for (int i = 0; i < 6; i++) {
+        struct child_sa *c = NULL;
+        for (c = p->s[i % 2].ike->sas->children; c && !child_is_up(c); c = c->next)
+            ;
+        uint32_t spi = c->spi_in;
+        if (strcmp(c->cfg->name, "c") != 0) // side 0 has started the others by now
+            break;
+        exchange_queue(c->sa, TASK_REKEY_CHILD, c->id);
+        settle(p);
+        assert_int_equal(p->s[0].ike->sa_count, 1);
+        assert_null(child_by_spi_out(p->s[1 - i % 2].ike->sas, spi));
+    }
+    settle(p);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
+static void slower(struct conn_config *c)
+{
+    c->dpd_delay = 77;
+}
+
+// What has been agreed upon for the IKE SA is not what the file says now: a child that is new needs another
+// one.
+static void test_edit_of_what_the_ike_sa_is_keeps_that_one_as_it_was(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, starting);
+    settle(p);
+    load(p, 1, both, NULL);
+    load(p, 0, both, slower);
+    settle(p);
+    assert_has(p, 2, 2);
+    unsigned slow = 0;
+    for (const struct ike_sa *sa = p->s[0].ike->sas; sa; sa = sa->next)
+        slow += sa->conn->cfg.dpd_delay == 77;
+    assert_int_equal(slow, 1);
+    pair_free(p);
+}
+
+// The load comes while the IKE SA, or its second CHILD SA, is being made.
+static void test_load_while_an_sa_is_being_made_comes_to_one_ike_sa(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 2; steps++) {
+        struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+        if (steps)
+            pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+        p->filter = pair_lose_all; // repeated later
+        uint32_t req = pair_initiate(p, 0, "c");
+        load(p, 0, both, NULL);
+        p->filter = NULL;
+        pair_wait(p, 60000);
+        (void)req;
+        settle(p);
+        assert_has(p, 1, 2);
+        pair_free(p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_child_that_is_added_comes_up_on_the_ike_sa_that_is_there),
+        cmocka_unit_test(test_child_that_is_renamed_is_one_child_sa_under_its_new_name),
+        cmocka_unit_test(test_child_that_is_renamed_at_the_end_that_answers_goes_instead_of_being_rekeyed),
+        cmocka_unit_test(test_equal_file_lets_nothing_of_the_former_edition_live),
+        cmocka_unit_test(test_child_of_a_former_edition_is_rekeyed_by_either_end),
+        cmocka_unit_test(test_edit_of_what_the_ike_sa_is_keeps_that_one_as_it_was),
+        cmocka_unit_test(test_load_while_an_sa_is_being_made_comes_to_one_ike_sa),
+    };
+    return cmocka_run_group_tests_name("editions of a connection", tests, NULL, NULL);
+}
