@@ -157,9 +157,41 @@ void control_sa_alone(struct ike_sa *sa)
     end_initiate(sa, NULL, true, "");
 }
 
+// Up on an IKE SA that goes for another one's sake: whoever waits for it gets it there, once.
+static void begin_elsewhere(struct ike_sa *sa, const char *child)
+{
+    struct ike *ike = sa->ike;
+    struct conn *c = conn_find(ike, sa->conn->cfg.name);
+    const struct child_config *cfg = c ? conn_child(c, child) : NULL;
+    struct esp_error err = {0};
+    bool up = false, any = false;
+    if (!cfg || cfg->action != POLICY_PROTECT)
+        return;
+    struct ike_sa *there = sa_with_child(ike, c, cfg, &up), *on = there ? there : initiate_on(ike, c, cfg);
+    uint32_t id = on ? on->id : ike->next_id + 1;
+    for (struct job *j = up ? NULL : ike->jobs; j; j = j->next) {
+        if (j->kind != JOB_INITIATE || j->sa_id != sa->id || j->anew || strcmp(j->child, child) != 0)
+            continue;
+        j->sa_id = id;
+        j->anew = any = true;
+    }
+    if (!any)
+        return;
+    LOGF(IKE, 1, "%s/%s begins anew: there is another IKE_SA in the place of this one", c->cfg.name, child);
+    if (there || initiate_child(ike, c, cfg, &err) == 0)
+        return;
+    for (struct job *j = ike->jobs, *next; j; j = next) {
+        next = j->next;
+        if (j->kind == JOB_INITIATE && j->sa_id == id && strcmp(j->child, child) == 0)
+            job_end(j, false, err.text);
+    }
+}
+
 void control_child_up(struct ike_sa *sa, const char *child)
 {
     revive_up(sa, child);
+    if (sa->state == SA_DELETING && !sa->job)
+        begin_elsewhere(sa, child);
     end_initiate(sa, child, true, "");
     revive_step(sa, false);
 }

@@ -84,6 +84,7 @@ static void over(struct ike_sa *sa)
 {
     if (sa->retired) {
         sa_why(sa, "replaced by a newer IKE_SA");
+        sa->ike->events->sa_replaced(sa);
         sa_delete(sa);
         return;
     }

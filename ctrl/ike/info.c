@@ -153,6 +153,8 @@ static void request(struct task *t)
         for (struct child_sa *c = sa->children; c && sa->state == SA_ESTABLISHED; c = c->next)
             if (!c->job && child_is_up(c))
                 sa->ike->events->child_lost(ike, sa->conn, c->cfg->name, LOST_CLOSED);
+        if (unique_goes(sa) && sa->state == SA_ESTABLISHED && !refused) // as a duplicate
+            sa->ike->events->sa_replaced(sa);
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
             sa->failure = IKE_FAILURE_AUTHENTICATION;

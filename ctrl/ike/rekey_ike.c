@@ -156,6 +156,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     next->alone = old->alone;
     next->line_at = old->line_at;
     next->line_ours = old->line_ours;
+    next->crossed = old->crossed;
     if (next->conn != old->conn)
         sa_set_conn(next, old->conn);
     next->children = old->children;

@@ -168,19 +168,27 @@ static void failed(struct revive *r, const char *why)
     arm(r, wait);
 }
 
-// On its way without us, and not up: if that fails it is still wanted.
+static bool asked_for(const struct ike_sa *sa, const char *child)
+{
+    return (sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child) == 0) ||
+           create_child_on_its_way(sa, child);
+}
+
+// On its way without us: if that fails it is still wanted.
 static bool on_its_way(struct ike *ike, const struct conn *c, const struct child_config *child)
 {
-    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
-        if (sa->state == SA_DELETING || sa->state == SA_REFUSED)
-            continue;
-        for (const struct child_sa *k = sa->children; k; k = k->next)
-            if (child_is_up(k) && strcmp(k->cfg->name, child->name) == 0)
-                return false;
-        if ((sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child->name) == 0) ||
-            create_child_on_its_way(sa, child->name))
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));)
+        if (sa->state != SA_DELETING && sa->state != SA_REFUSED && asked_for(sa, child->name))
             return true;
-    }
+    return false;
+}
+
+static bool is_up(struct ike *ike, const struct conn *c, const struct child_config *child)
+{
+    for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));)
+        for (const struct child_sa *k = sa->children; k; k = k->next)
+            if (sa->state == SA_ESTABLISHED && child_is_up(k) && strcmp(k->cfg->name, child->name) == 0)
+                return true;
     return false;
 }
 
@@ -280,10 +288,12 @@ static void attempt(struct timer *t)
     if (provided(ike, c, child)) {
         if (r->why == REVIVE_LIMIT)
             arm(r, BASE_MS); // the one at its limit, whose DELETE waits for another exchange
+        else if (is_up(ike, c, child))
+            drop(r);
         else if (on_its_way(ike, c, child))
             r->trying = true; // with whoever began it
         else
-            drop(r);
+            arm(r, BASE_MS); // the peer has begun it
         return;
     }
     end_childless(ike, c);
@@ -354,20 +364,44 @@ void revive_loaded(struct ike *ike, struct conn *c)
 {
     for (unsigned i = 0; i < c->cfg.child_count; i++) {
         const struct child_config *child = &c->cfg.children[i];
-        if (child->start_action & ACTION_START && child->action == POLICY_PROTECT && !provided(ike, c, child))
+        if (child->start_action & ACTION_START && child->action == POLICY_PROTECT &&
+            !(provided(ike, c, child) && is_up(ike, c, child)))
             want(ike, c, child, REVIVE_START, 0);
     }
+}
+
+static bool has(const struct ike_sa *sa, const char *child)
+{
+    for (const struct child_sa *k = sa->children; k; k = k->next)
+        if ((child_is_up(k) || k->state == CHILD_CREATED || k->state == CHILD_INSTALLING) &&
+            strcmp(k->cfg->name, child) == 0)
+            return true;
+    return false;
+}
+
+// What was wanted for any reason is wanted still, for that reason. What is being tried goes on until it is
+// up, or fails.
+static void want_still(const struct ike_sa *sa, const struct conn *live, const struct child_config *child)
+{
+    struct revive *r = find(sa->ike, live->cfg.name, child->name);
+    if ((r && r->trying) || !(has(sa, child->name) || asked_for(sa, child->name)))
+        return;
+    if (r && r->why == REVIVE_REPLACE && r->replaces == sa->id)
+        r->why = REVIVE_START;
+    enum revive_why why = r ? r->why : REVIVE_START;
+    if ((child->start_action & ACTION_START) || sa->crossed || (r && r->up_at))
+        want(sa->ike, live, child, REVIVE_START, BASE_MS);
+    if (r)
+        r->why = why;
 }
 
 // In a moment, when the successor has what it was made for.
 void revive_replaced(struct ike_sa *sa)
 {
     const struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
-    for (const struct child_sa *c = live ? sa->children : NULL; c; c = c->next) {
-        const struct child_config *child = child_is_up(c) ? conn_child(live, c->cfg->name) : NULL;
-        if (child && child->start_action & ACTION_START)
-            want(sa->ike, live, child, REVIVE_START, BASE_MS);
-    }
+    for (unsigned i = 0; live && i < live->cfg.child_count; i++)
+        if (live->cfg.children[i].action == POLICY_PROTECT)
+            want_still(sa, live, &live->cfg.children[i]);
 }
 
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
@@ -502,6 +536,12 @@ void revive_addrs_changed(struct ike *ike)
 void revive_up(struct ike_sa *sa, const char *child)
 {
     struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
+    if (r && sa->state == SA_DELETING) { // and goes again with its IKE SA
+        if (r->trying)
+            arm(r, BASE_MS);
+        r->trying = false;
+        return;
+    }
     if (!r)
         return;
     r->trying = r->crossed = false;

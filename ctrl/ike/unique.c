@@ -140,6 +140,7 @@ static bool end_crossing(struct ike_sa *sa, struct ike_sa *o)
 {
     struct ike_sa *loser = survives(o, sa) ? sa : o,
                   *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
+    loser->crossed = loser->initiator;
     if (!loser->initiator) {
         leave_to_peer(loser);
     } else if (loser == o) {
@@ -187,12 +188,14 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
         bool one = (both || perhaps) && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0;
         if (mode != UNIQUE_REPLACE && !said && !one)
             continue;
-        if (perhaps)
+        if (perhaps) {
+            o->crossed = true;
             leave_to_peer(o);
-        else if (!both)
+        } else if (!both) {
             end_duplicate(sa, o, said);
-        else if (!end_crossing(sa, o))
+        } else if (!end_crossing(sa, o)) {
             return;
+        }
     }
 }
 

@@ -184,6 +184,7 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
         struct writer w = writer_of(s->held, sizeof(s->held));
         msg_write(&w, t, &m->CHILD_INSTALL);
         s->held_len = w.len;
+        s->hold_install = false;
     } else if (t == MSG_CHILD_INSTALL) {
         install(s, c, &m->CHILD_INSTALL);
     } else if (t == MSG_POLICY_APPLY) {
@@ -216,7 +217,7 @@ void pair_release(struct side *s)
 {
     union msg m;
     assert_int_equal(msg_read(slice_of(s->held, s->held_len), &m), MSG_CHILD_INSTALL);
-    s->hold_install = false;
+    s->held_len = 0;
     install(s, s->path_keys, &m.CHILD_INSTALL);
     pair_run(s->pair);
 }
@@ -538,14 +539,23 @@ struct path_sa *pair_sa(struct side *s, unsigned live)
     return NULL;
 }
 
+// That which the other end has for a, in whichever order the two have them.
+static struct path_sa *counterpart(struct side *other, const struct path_sa *a)
+{
+    for (unsigned i = 0; i < pair_live(other); i++)
+        if (pair_sa(other, i)->child.spi_out == a->child.spi_in)
+            return pair_sa(other, i);
+    return NULL;
+}
+
 bool pair_agree(struct pair *p)
 {
     if (pair_live(&p->s[0]) != pair_live(&p->s[1]))
         return false;
     for (unsigned i = 0; i < pair_live(&p->s[0]); i++) {
-        struct path_sa *a = pair_sa(&p->s[0], i), *b = pair_sa(&p->s[1], i);
-        if (a->child.spi_in != b->child.spi_out || a->child.spi_out != b->child.spi_in ||
-            a->key_len != b->key_len || memcmp(a->key_out, b->key_in, a->key_len) != 0 ||
+        struct path_sa *a = pair_sa(&p->s[0], i), *b = counterpart(&p->s[1], a);
+        if (!b || a->child.spi_out != b->child.spi_in || a->key_len != b->key_len ||
+            memcmp(a->key_out, b->key_in, a->key_len) != 0 ||
             memcmp(a->key_in, b->key_out, a->key_len) != 0 || memcmp(a->key_in, a->key_out, a->key_len) == 0)
             return false;
         if (!ts_eq(&a->child.local_ts.t[0], &b->child.remote_ts.t[0]) ||

@@ -8,11 +8,21 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/initiate.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/task.h"
 #include "tests/unit/ike_pair.h"
 
 enum { MINUTE = 60000, HOUR = 60 * MINUTE };
+
+static void assert_both(struct pair *p)
+{
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(p->s[i].ike->sa_count, 1);
+        assert_int_equal(pair_live(&p->s[i]), 2);
+    }
+    assert_true(pair_agree(p));
+}
 
 static void assert_none(struct pair *p)
 {
@@ -656,24 +666,248 @@ static void starts_one_of_two(struct conn_config *c, int side)
     c->children[0].start_action = side ? ACTION_NONE : ACTION_START;
 }
 
-// A peer that has forgotten everything begins anew with the other child, and INITIAL_CONTACT ends the IKE SA
-// before it: what is to be up from the start comes up on the new one.
-static void test_what_a_replaced_ike_sa_had_comes_up_on_its_successor(void **state)
+// The peer has forgotten everything, and begins anew with the other child.
+static void begins_anew_with_the_other(struct pair *p)
 {
-    (void)state;
-    struct pair *p = pair_established(UNIQUE_REPLACE, starts_one_of_two);
-    pair_wait(p, 1000);
     sa_destroy(sa_of_conn(p->s[1].ike, "t", NULL));
     pair_run(p);
     assert_int_equal(p->s[1].ike->sa_count, 0);
     pair_result(p, 1, pair_initiate(p, 1, "d"), true);
     assert_int_equal(p->s[0].ike->sa_count, 1);
+}
+
+// INITIAL_CONTACT ends the IKE SA before it: what is to be up from the start comes up on the new one.
+static void test_what_a_replaced_ike_sa_had_comes_up_on_its_successor(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, starts_one_of_two);
+    pair_wait(p, 1000);
+    begins_anew_with_the_other(p);
     pair_wait(p, 5000);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(p->s[i].ike->sa_count, 1);
-        assert_int_equal(pair_live(&p->s[i]), 2);
+    assert_both(p);
+    pair_free(p);
+}
+
+// --- one of two that both ends began at once, each for another child ---
+
+enum { ROUNDS = 12 };
+
+// The path of side 0 has what the peer made already.
+static int own_takes_its_time(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    if (d->to == 0 && d->data[18] == EX_AUTH && (d->data[19] & 0x20) && p->s[0].sa_count == 1)
+        p->s[0].hold_install = true;
+    return 1;
+}
+
+static int auth_of_b_comes_later(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number;
+    return d->to == 0 && d->data[18] == EX_AUTH && !(d->data[19] & 0x20) ? -1 : 1;
+}
+
+// Both ends initiate; by n, both at once, or one is up before the other one is heard of, or has proven
+// itself; and one path takes its time, or not.
+static void cross(struct pair *p, int n, uint32_t req[2])
+{
+    p->filter = n == 3 ? auth_of_b_comes_later : keep_back;
+    req[1] = pair_initiate(p, 1, "d");
+    p->filter = n < 2 ? keep_back : NULL;
+    req[0] = pair_initiate(p, 0, "c");
+    p->filter = n == 1 ? own_takes_its_time : NULL;
+    pair_wait(p, 1); // what was kept back arrives
+    pair_wait(p, 500);
+    if (p->s[0].held_len)
+        pair_release(&p->s[0]);
+    p->filter = NULL;
+}
+
+// Who hears that it is there has it on an IKE SA that is not being deleted.
+static void result_is_true(struct side *s, enum msg_type t, const union msg *m)
+{
+    bool there = false;
+    if (t != MSG_RESULT)
+        return;
+    assert_true(m->RESULT.ok);
+    for (struct ike_sa *sa = s->ike->sas; sa; sa = sa->next)
+        for (struct child_sa *c = sa->children; c; c = c->next)
+            there = there || (sa->state == SA_ESTABLISHED && child_is_up(c) &&
+                              strcmp(c->cfg->name, s->index ? "d" : "c") == 0);
+    assert_true(there);
+}
+
+// Whichever goes, what was to come up on it comes up on the other one: what is to be up from the start, and
+// what an operator asked for, who hears of it when it is there.
+static void test_children_of_two_that_crossed_come_up_on_the_one_that_stays(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 4 * ROUNDS; n++) {
+        struct pair *p = pair_loaded(n & 1 ? UNIQUE_REPLACE : UNIQUE_NO, pair_two_children);
+        unsigned before = p->s[0].results;
+        uint32_t req[2];
+        p->s[0].on_ctl = p->s[1].on_ctl = result_is_true;
+        cross(p, n / ROUNDS, req);
+        pair_wait(p, 20000);
+        assert_both(p);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(p->s[i].results, before + 1);
+            pair_result(p, i, req[i], true);
+        }
+        pair_free(p);
     }
-    assert_true(pair_agree(p));
+}
+
+static void test_started_child_whose_ike_sa_crossed_another_one_comes_up_on_that(void **state)
+{
+    (void)state;
+    for (int n = 0; n < ROUNDS; n++) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, pair_two_children);
+        struct conn_config c;
+        p->filter = keep_back;
+        pair_default_conn(&c, 0);
+        starts_one_of_two(&c, 0);
+        pair_load(p, 0, &c);
+        pair_wait(p, 1);
+        assert_int_equal(p->s[0].ike->sa_count, 1);
+        pair_initiate(p, 1, "d");
+        p->filter = NULL;
+        pair_wait(p, 20000);
+        assert_both(p);
+        pair_free(p);
+    }
+}
+
+static void both_start_of_two(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[0].start_action = c->children[1].start_action = side ? ACTION_NONE : ACTION_START;
+}
+
+static int second_is_refused(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    if (d->to == 1 && d->data[18] == EX_CREATE_CHILD && p->s[0].ike->sa_count == 2)
+        p->s[1].refuse_next = true;
+    return 1;
+}
+
+// Reauthentication ends the old IKE SA although the peer refused one of its children on the new one.
+static void test_started_child_that_the_successor_did_not_get_comes_up_later(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, both_start_of_two);
+    pair_wait(p, 5000);
+    assert_both(p);
+    p->filter = second_is_refused;
+    revive_reauthenticate(p->s[0].ike->sas);
+    pair_wait(p, 800);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    p->filter = NULL;
+    pair_wait(p, 5000);
+    assert_both(p);
+    pair_free(p);
+}
+
+static void a_replaces_and_starts_one(struct conn_config *c, int side)
+{
+    starts_one_of_two(c, side);
+    c->unique = side ? UNIQUE_NEVER : UNIQUE_REPLACE;
+}
+
+// It would have ended in seconds, and what it had would have come up then.
+static void test_started_child_of_one_that_goes_and_is_deleted_by_the_peer_comes_up(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, a_replaces_and_starts_one);
+    pair_wait(p, 5000);
+    pair_assert_one(p);
+    struct conn *c = p->s[1].ike->sas->conn;
+    assert_int_equal(initiate_anew(p->s[1].ike, c, &c->cfg.children[1], NULL), 0);
+    pair_wait(p, 100);
+    assert_int_equal(p->s[0].ike->sa_count, 2);
+    sa_delete(sa_by_id(p->s[1].ike, 1));
+    pair_wait(p, 100);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    pair_wait(p, 5000);
+    assert_both(p);
+    pair_free(p);
+}
+
+// The peer makes it already when it is loaded as one that starts, and that comes to nothing.
+static void test_started_child_that_the_peer_was_making_comes_up_when_that_fails(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    struct conn_config c;
+    p->s[0].hold_install = true;
+    pair_initiate(p, 1, "c");
+    assert_true(p->s[0].held_len);
+    pair_default_conn(&c, 0);
+    c.unique = UNIQUE_NO;
+    started(&c, 0);
+    pair_load(p, 0, &c);
+    pair_wait(p, 500);
+    p->s[0].refuse_next = true;
+    pair_release(&p->s[0]);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    pair_wait(p, 5000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static void closing_of_two(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    closing(c, side);
+}
+
+static void test_what_was_brought_back_and_is_replaced_soon_is_brought_back_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, closing_of_two);
+    pair_terminate(p, 1, "c", false);
+    pair_wait(p, 2000);
+    pair_assert_one(p);
+    begins_anew_with_the_other(p);
+    pair_wait(p, 5000);
+    assert_both(p);
+    pair_free(p);
+}
+
+// An operator had ended it, and asks for it again on the one that is replaced.
+static void test_started_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, starts_one_of_two);
+    pair_wait(p, 1000);
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    pair_terminate(p, 0, "c", false);
+    pair_wait(p, 5000);
+    pair_assert_one(p);
+    p->filter = pair_lose_all;
+    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0); // behind which it waits
+    pair_initiate(p, 0, "c");
+    p->filter = NULL;
+    begins_anew_with_the_other(p);
+    pair_wait(p, 5000);
+    assert_both(p);
+    pair_free(p);
+}
+
+static void test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, started);
+    pair_wait(p, 1000);
+    pair_assert_one(p);
+    struct ike_sa *sa = p->s[0].ike->sas;
+    revive_reauthenticate(sa);
+    sa->ike->events->sa_replaced(sa);
+    sa_destroy(sa);
+    pair_wait(p, 5000);
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -707,6 +941,14 @@ int main(void)
         cmocka_unit_test(test_what_was_lost_while_another_one_was_made_is_wanted_when_that_fails),
         cmocka_unit_test(test_initiation_that_crosses_the_delete_of_its_ike_sa_begins_anew),
         cmocka_unit_test(test_delete_of_a_child_that_is_being_installed_counts),
+        cmocka_unit_test(test_children_of_two_that_crossed_come_up_on_the_one_that_stays),
+        cmocka_unit_test(test_started_child_whose_ike_sa_crossed_another_one_comes_up_on_that),
+        cmocka_unit_test(test_started_child_that_the_successor_did_not_get_comes_up_later),
+        cmocka_unit_test(test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up),
+        cmocka_unit_test(test_what_was_brought_back_and_is_replaced_soon_is_brought_back_again),
+        cmocka_unit_test(test_started_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up),
+        cmocka_unit_test(test_started_child_of_one_that_goes_and_is_deleted_by_the_peer_comes_up),
+        cmocka_unit_test(test_started_child_that_the_peer_was_making_comes_up_when_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
