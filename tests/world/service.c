@@ -32,6 +32,14 @@ static bool can_begin(const struct pair *p, unsigned side)
     return !((p->natted || p->roams) && side);
 }
 
+// On its way from one place to another: an operator who asks for it then is told that there is no route, and
+// nobody tries again.
+static bool has_no_address(struct world *w, const struct pair *p, unsigned side)
+{
+    const struct roam *roam = &end_of(w, p, side)->roam;
+    return p->roams && !side && !roam->here[0] && !roam->here[1];
+}
+
 // An end that gets no processor hears of it later.
 static uint64_t still(const struct world *w, const struct pair *p)
 {
@@ -231,7 +239,7 @@ static void act_initiate(struct world *w, struct pair *p)
     unsigned by = p->begins < 2 ? p->begins : (unsigned)rng_below(&w->rng, 2);
     if (p->begins == 2 && !can_begin(p, by))
         by = !by;
-    if (!can_begin(p, by) || end_of(w, p, by)->d.life != UP)
+    if (!can_begin(p, by) || end_of(w, p, by)->d.life != UP || has_no_address(w, p, by))
         return; // or the other end has to give up first
     if (p->up_from == NEVER)
         disturb(w, p, 4 * SECOND); // a childless IKE SA goes after three; two exchanges, and the installation
@@ -305,7 +313,7 @@ static void act_hasty(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
     struct site *a = end_of(w, p, by), *b = end_of(w, p, !by);
-    if (!can_begin(p, by))
+    if (!can_begin(p, by) || has_no_address(w, p, by))
         return;
     bool back = comes_back(p, by) && comes_back(p, !by);
     revival(p);
