@@ -9,7 +9,7 @@ build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev
 # only there for this processor, and only faster: the software engine does without it
 [ "$(dpkg --print-architecture 2>/dev/null)" != amd64 ] || build="$build libipsec-mb-dev"
 tools="patch python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors python3-prometheus-client iproute2 iputils-ping procps
-    pciutils curl tshark netcat-openbsd util-linux openssl strongswan-pki"
+    pciutils nftables curl tshark netcat-openbsd util-linux openssl strongswan-pki"
 client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
 peers="strongswan-charon libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"

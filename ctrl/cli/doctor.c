@@ -108,6 +108,7 @@ static const struct {
     {"rights", doctor_rights, false},
     {"ports", doctor_ports, false},
     {"policy", doctor_policy, false},
+    {"firewall", doctor_firewall, false},
     {"rp-filter", doctor_rp_filter, true},
     {"forwarding", doctor_forwarding, true},
     {"addresses", doctor_addresses, true},

@@ -37,6 +37,7 @@ void doctor_judge_entropy(struct doctor *d, const struct doctor_time *t);
 void doctor_rights(struct doctor *d);
 void doctor_ports(struct doctor *d);
 void doctor_policy(struct doctor *d);
+void doctor_firewall(struct doctor *d); // doctor_firewall.c
 void doctor_rp_filter(struct doctor *d);
 void doctor_forwarding(struct doctor *d);
 void doctor_addresses(struct doctor *d);

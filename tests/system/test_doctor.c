@@ -106,9 +106,9 @@ static void west(const char *command)
 
 static void test_healthy_gateway_has_nothing_wrong(void **state)
 {
-    static const char *const checks[] = {"daemon", "entropy",   "rights",       "ports",
-                                         "policy", "rp-filter", "forwarding",   "addresses",
-                                         "way",    "tunnels",   "certificates", "peer"};
+    static const char *const checks[] = {"daemon",    "entropy",      "rights",    "ports",    "policy",
+                                         "rp-filter", "forwarding",   "addresses", "firewall", "way",
+                                         "tunnels",   "certificates", "peer"};
     int status;
     (void)state;
     start(&plain);
@@ -189,6 +189,82 @@ static void test_switches_that_void_policies_or_drop_packets(void **state)
     is_fine("rp-filter");
     west("sysctl -qw net.ipv4.ip_forward=0");
     finds("forwarding", "note", "net.ipv4.ip_forward is 0, and 10.1.0.0/16");
+}
+
+// ---- the firewall
+
+static bool have_nft(void)
+{
+    return sh("PATH=$PATH:/usr/sbin:/sbin command -v nft >/dev/null") == 0;
+}
+
+static void nft(const char *rules)
+{
+    assert_int_equal(sh("nsenter --net=%s nft flush ruleset", lab.west.ns), 0);
+    assert_int_equal(sh("nsenter --net=%s nft 'table inet filter {\n%s\n}'", lab.west.ns, rules), 0);
+}
+#define INPUT                                                                                                \
+    "chain input { type filter hook input priority 0; policy drop; ct state established,related accept; "
+
+static void test_firewall_that_drops_ike_or_esp(void **state)
+{
+    (void)state;
+    if (!have_nft())
+        skip();
+    is_fine("firewall");
+    nft(INPUT "}");
+    finds("firewall", "note",
+          "the firewall's chain inet filter input drops what no rule takes on its way in, and none names UDP "
+          "500, "
+          "UDP 4500, ESP");
+    nft(INPUT "udp dport 500 accept; meta l4proto esp accept; }");
+    finds("firewall", "note", "and none names UDP 4500");
+    nft(INPUT "tcp dport { 500, 4500 } accept; udp sport 500 accept; udp dport 400-600 accept; ip protocol "
+              "esp accept; }");
+    finds("firewall", "note", "and none names UDP 4500");
+    nft(INPUT "udp dport { 500, 4500 } accept; meta l4proto esp accept; }");
+    is_fine("firewall");
+    nft("set ports { type inet_service; flags interval; elements = { 22, 400-600, 4500 }\n }\n" INPUT
+        "udp dport @ports accept; meta l4proto esp accept; }");
+    is_fine("firewall");
+    nft("chain vpn { udp dport 500 accept; udp dport 4500 accept; meta l4proto esp accept; }\n" INPUT
+        "jump vpn; }");
+    is_fine("firewall");
+    nft("chain input { type filter hook input priority 0; udp dport 4500 drop; udp dport 4500 accept; }");
+    finds("firewall", "wrong", "the firewall's chain inet filter input drops UDP 4500 on its way in");
+    nft("chain input { type filter hook input priority 0; udp dport 500 accept; meta l4proto esp accept; "
+        "reject; }");
+    finds("firewall", "note", "and none names UDP 4500");
+    nft("chain output { type filter hook output priority 0; policy drop; udp dport { 500, 4500 } accept; }");
+    finds("firewall", "note", "on its way out, and none names ESP");
+}
+
+static void test_firewall_of_iptables(void **state)
+{
+    (void)state;
+    if (sh("PATH=$PATH:/usr/sbin:/sbin command -v iptables-nft >/dev/null") != 0)
+        skip();
+    west("iptables-nft -P INPUT DROP");
+    west("iptables-nft -A INPUT -p udp -m multiport --dports 500,4500 -j ACCEPT");
+    finds("firewall", "note",
+          "the firewall's chain ip filter INPUT drops what no rule takes on its way in, and none names ESP");
+    west("iptables-nft -A INPUT -p esp -j ACCEPT");
+    is_fine("firewall");
+    west("iptables-nft -I INPUT -p udp --dport 500 -j REJECT");
+    finds("firewall", "wrong", "the firewall's chain ip filter INPUT drops UDP 500 on its way in");
+}
+
+static void test_firewall_of_old_iptables(void **state)
+{
+    (void)state;
+    if (sh("PATH=$PATH:/usr/sbin:/sbin; command -v iptables-legacy >/dev/null && nsenter --net=%s "
+           "iptables-legacy -S "
+           ">/dev/null 2>&1",
+           lab.west.ns) != 0)
+        skip();
+    is_fine("firewall");
+    west("iptables-legacy -P INPUT DROP");
+    finds("firewall", "note", "iptables-legacy drops what no rule of INPUT takes");
 }
 
 // ---- addresses and ways
@@ -343,6 +419,9 @@ int main(void)
         T(test_healthy_gateway_has_nothing_wrong),
         T(test_no_daemon_and_a_right_that_is_missing),
         T(test_port_that_another_program_holds),
+        T(test_firewall_that_drops_ike_or_esp),
+        T(test_firewall_of_iptables),
+        T(test_firewall_of_old_iptables),
         T(test_switches_that_void_policies_or_drop_packets),
         T(test_addresses_routes_and_mtu),
         T(test_tunnel_that_is_to_be_up_and_is_not),
