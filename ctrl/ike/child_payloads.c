@@ -8,6 +8,7 @@
 
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/edition.h"
+#include "ctrl/ike/counts.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/nat_transport.h"
@@ -85,6 +86,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
     struct ts_list local, remote;
     uint64_t spi;
     if (!s && notify_first_error(pl, &n)) {
+        counts_child_notify(c->sa, n.type);
         snprintf(why, size, "received %s notify, no CHILD_SA built", notify_name(n.type));
         return false;
     }

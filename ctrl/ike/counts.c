@@ -108,7 +108,26 @@ void counts_notify(struct ike_sa *sa, uint16_t notify)
     switch (notify) {
     case N_AUTHENTICATION_FAILED: sa->failure = IKE_FAILURE_AUTHENTICATION; break;
     case N_NO_PROPOSAL_CHOSEN: sa->failure = IKE_FAILURE_NO_PROPOSAL; break;
+    case N_INVALID_SYNTAX: sa->failure = IKE_FAILURE_SYNTAX; break;
+    case N_INVALID_KE_PAYLOAD: sa->failure = IKE_FAILURE_KE; break;
+    case N_UNSUPPORTED_CRITICAL_PAYLOAD: sa->failure = IKE_FAILURE_CRITICAL; break;
+    case N_TEMPORARY_FAILURE:
+    case N_NO_ADDITIONAL_SAS: sa->failure = IKE_FAILURE_BUSY; break;
     default: sa->failure = IKE_FAILURE_REFUSED;
+    }
+}
+
+void counts_child_notify(struct ike_sa *sa, uint16_t notify)
+{
+    switch (notify) {
+    case N_NO_PROPOSAL_CHOSEN: sa->child_failure = CHILD_FAILURE_NO_PROPOSAL; break;
+    case N_TS_UNACCEPTABLE: sa->child_failure = CHILD_FAILURE_SELECTORS; break;
+    case N_INTERNAL_ADDRESS_FAILURE:
+    case N_FAILED_CP_REQUIRED: sa->child_failure = CHILD_FAILURE_NO_ADDRESS; break;
+    case N_INVALID_KE_PAYLOAD: sa->child_failure = CHILD_FAILURE_KE; break;
+    case N_TEMPORARY_FAILURE:
+    case N_NO_ADDITIONAL_SAS: sa->child_failure = CHILD_FAILURE_BUSY; break;
+    default: sa->child_failure = CHILD_FAILURE_OTHER;
     }
 }
 
@@ -185,11 +204,12 @@ void counts_child_rekeyed(const struct child_sa *c)
         k->rekeyed++;
 }
 
-void counts_child_failed(const struct ike_sa *sa, const char *child)
+void counts_child_failed(struct ike_sa *sa, const char *child)
 {
     struct child_counts *k = child_of(sa->conn->counts, child);
     if (k)
-        k->failed++;
+        k->failed[sa->child_failure]++;
+    sa->child_failure = CHILD_FAILURE_OTHER;
 }
 
 // --- what is told ---
@@ -197,13 +217,17 @@ void counts_child_failed(const struct ike_sa *sa, const char *child)
 static void tell_child(struct ike *ike, uint32_t req, const char *conn, const struct child_counts *k)
 {
     struct revive_state next = revive_state(ike, conn, k->name);
+    uint8_t failed[8 * CHILD_FAILURE_COUNT];
+    struct writer w = writer_of(failed, sizeof(failed));
     struct msg_CHILD_COUNTS m = {.req = req,
                                  .up = k->up,
                                  .installed = k->installed,
                                  .rekeyed = k->rekeyed,
-                                 .failed = k->failed,
                                  .failures = next.failures,
                                  .next_ms = next.next_ms};
+    for (unsigned i = 0; i < CHILD_FAILURE_COUNT; i++)
+        wr_u64(&w, k->failed[i]);
+    m.failed = wr_written(&w);
     snprintf(m.conn, sizeof(m.conn), "%s", conn);
     snprintf(m.child, sizeof(m.child), "%s", k->name);
     ipc_send(ike->chan[ROOM_CTL], MSG_CHILD_COUNTS, &m);

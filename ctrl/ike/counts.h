@@ -11,7 +11,7 @@
 struct child_counts {
     struct child_counts *next;
     uint32_t up;
-    uint64_t installed, rekeyed, failed;
+    uint64_t installed, rekeyed, failed[CHILD_FAILURE_COUNT];
     char name[];
 };
 struct conn_counts {
@@ -31,7 +31,8 @@ void counts_put(struct conn_counts *k); // may be NULL
 struct child_sa;
 struct conn;
 struct ike_sa;
-void counts_notify(struct ike_sa *sa, uint16_t notify); // an error that either end says: why it fails
+void counts_notify(struct ike_sa *sa, uint16_t notify);       // an error that either end says: why it fails
+void counts_child_notify(struct ike_sa *sa, uint16_t notify); // of a CHILD SA, before counts_child_failed
 void counts_settle(
     const struct conn *c); // it is loaded: what a connection of its name had and no SA is of goes
 // What happened; `up` may be said of the same SA more than once.
@@ -43,7 +44,7 @@ void counts_attempt_failed(const struct ike_sa *sa); // and it tries again
 void counts_child_up(struct child_sa *c, bool up);
 void counts_child_installed(const struct child_sa *c);
 void counts_child_rekeyed(const struct child_sa *c);
-void counts_child_failed(const struct ike_sa *sa, const char *child);
+void counts_child_failed(struct ike_sa *sa, const char *child); // for sa->child_failure, which begins anew
 
 void counts_list(struct ike *ike, const struct msg_COUNTS_LIST *m); // ctl asks; it is answered
 // u64s as IKE_STATS_IS has them.

@@ -381,6 +381,7 @@ static void on_error(struct task *t, const struct notify *n, bool followup)
     // A peer without further CHILD SAs: the whole IKE SA is made anew, and the old one ends behind it.
     if (n->type == N_NO_ADDITIONAL_SAS && old && !x->race.child_id)
         sa->ike->events->child_cannot_rekey(old);
+    counts_child_notify(sa, n->type);
     gave_up(t, why);
 }
 

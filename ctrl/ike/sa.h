@@ -108,6 +108,7 @@ struct ike_sa {
     bool counted; // among those of its connection that are up
     bool failed;  // ... that did not come up, for:
     uint8_t failure;         // enum ike_failure
+    uint8_t child_failure;   // enum child_failure, of the CHILD SA that is being made
     bool lost;               // its peer fell silent: by its ticket it may be resumed
     struct session *session; // as the client: the gateway's ticket; NULL: none
     uint32_t id, job;

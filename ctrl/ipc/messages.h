@@ -47,7 +47,7 @@
 // starts: it is to be up without anybody asking. up: SAs that are there now. Totals are those of the name: they go on over a rekeying, an SA's end and a reload, as long as a
 // connection of that name is loaded or an SA of it is there. failed: u64 each of IKE_FAILURE_LIST.
 #define MSG_CONN_COUNTS_FIELDS(F)  F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U8, starts, 0) F(U32, up, 0) F(U64, established, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0)
-#define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(U64, failed, 0) F(U32, failures, 0) F(U32, next_ms, 0) /* as revive_state */
+#define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0) /* as CONN_COUNTS, of CHILD_FAILURE_LIST */ F(U32, failures, 0) F(U32, next_ms, 0) /* as revive_state */
 // ---- ike -> ctl
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
@@ -384,6 +384,10 @@ enum { COUNTS_PAGE = 64 };    // connections
     X(NO_ANSWER, "no_answer")           /* of the peer, in time */                                           \
     X(AUTHENTICATION, "authentication") /* failed, at either end */                                          \
     X(NO_PROPOSAL, "no_proposal")       /* in common */                                                      \
+    X(SYNTAX, "invalid_syntax")         /* a message that one end could not read: often another secret */    \
+    X(KE, "invalid_ke")                 /* no key exchange in common */                                      \
+    X(CRITICAL, "unsupported_payload")  /* one that is critical */                                           \
+    X(BUSY, "temporary")                /* TEMPORARY_FAILURE, NO_ADDITIONAL_SAS */                           \
     X(REFUSED, "refused")               /* by the peer or by us, with another error */                       \
     X(TERMINATED, "terminated")         /* by an operator, before it was up */
 enum ike_failure {
@@ -391,6 +395,21 @@ enum ike_failure {
     IKE_FAILURE_LIST(X)
 #undef X
         IKE_FAILURE_COUNT
+};
+
+// X(symbol, name): why a CHILD SA did not
+#define CHILD_FAILURE_LIST(X)                                                                                \
+    X(OTHER, "other")                                                                                        \
+    X(NO_PROPOSAL, "no_proposal")   /* in common, as the peer says: NO_PROPOSAL_CHOSEN */                    \
+    X(SELECTORS, "ts_unacceptable") /* of the peer: TS_UNACCEPTABLE */                                       \
+    X(NO_ADDRESS, "no_address")     /* INTERNAL_ADDRESS_FAILURE, FAILED_CP_REQUIRED */                       \
+    X(KE, "invalid_ke")             /* no key exchange in common */                                          \
+    X(BUSY, "temporary")            /* TEMPORARY_FAILURE, NO_ADDITIONAL_SAS */
+enum child_failure {
+#define X(sym, name) CHILD_FAILURE_##sym,
+    CHILD_FAILURE_LIST(X)
+#undef X
+        CHILD_FAILURE_COUNT
 };
 
 enum metrics_what {

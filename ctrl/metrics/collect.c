@@ -110,14 +110,24 @@ static void on_conn(struct collect *c, const struct msg_CONN_COUNTS *m)
 
 static void on_child(struct collect *c, const struct msg_CHILD_COUNTS *m)
 {
+    static const char *const reasons[] = {
+#define X(sym, name) name,
+        CHILD_FAILURE_LIST(X)
+#undef X
+    };
     struct labels l = of_child(m->conn, m->child);
+    struct reader r = reader_of(m->failed);
     if (!within(c, &c->children, METRICS_MOST_CHILDREN))
         return;
     exposition_add(&c->e, FAM_CHILD_UP, &l, m->up > 0);
     exposition_add(&c->e, FAM_CHILD_SAS, &l, m->up);
     exposition_add(&c->e, FAM_CHILD_INSTALLED, &l, m->installed);
     exposition_add(&c->e, FAM_CHILD_REKEYED, &l, m->rekeyed);
-    exposition_add(&c->e, FAM_CHILD_FAILED, &l, m->failed);
+    for (unsigned i = 0; i < CHILD_FAILURE_COUNT; i++) {
+        struct labels of_reason = l;
+        labels_add(&of_reason, "reason", reasons[i]);
+        exposition_add(&c->e, FAM_CHILD_FAILED, &of_reason, rd_u64(&r));
+    }
     exposition_add(&c->e, FAM_CHILD_TRIES, &l, m->failures);
     if (m->next_ms != UINT32_MAX)
         exposition_add_real(&c->e, FAM_CHILD_NEXT_TRY, &l, m->next_ms / 1e3);

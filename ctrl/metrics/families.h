@@ -20,12 +20,12 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(CONNECTION_SAS, GAUGE, "espalier_connection_ike_sas", "", "connection", "IKE SAs of a connection that are up.") \
     X(CONNECTION_ESTABLISHED, COUNTER, "espalier_connection_ike_sas_established", "", "connection", "IKE SAs of a connection that came up, without those of rekeyings.") \
     X(CONNECTION_REKEYED, COUNTER, "espalier_connection_ike_sas_rekeyed", "", "connection", "Rekeyings of a connection's IKE SAs, by either end.") \
-    X(CONNECTION_FAILED, COUNTER, "espalier_connection_failures", "", "connection, reason", "Attempts that did not lead to an IKE SA, of either end: no_answer, authentication, no_proposal, refused, terminated, other.") \
+    X(CONNECTION_FAILED, COUNTER, "espalier_connection_failures", "", "connection, reason", "Attempts that did not lead to an IKE SA, of either end: no_answer, authentication, no_proposal, invalid_syntax, invalid_ke, unsupported_payload, temporary, refused, terminated, other.") \
     X(CHILD_UP, GAUGE, "espalier_child_up", "", "connection, child", "Whether a child of a loaded connection has a CHILD SA.") \
     X(CHILD_SAS, GAUGE, "espalier_child_sas", "", "connection, child", "CHILD SAs that are up and have not been replaced.") \
     X(CHILD_INSTALLED, COUNTER, "espalier_child_sas_installed", "", "connection, child", "CHILD SAs that were installed, rekeyings too.") \
     X(CHILD_REKEYED, COUNTER, "espalier_child_sas_rekeyed", "", "connection, child", "CHILD SAs that were replaced by rekeying, by either end.") \
-    X(CHILD_FAILED, COUNTER, "espalier_child_sas_failed", "", "connection, child", "CHILD SAs that did not come up.") \
+    X(CHILD_FAILED, COUNTER, "espalier_child_sas_failed", "", "connection, child, reason", "CHILD SAs that did not come up: no_proposal, ts_unacceptable, no_address, invalid_ke, temporary, other.") \
     X(CHILD_TRIES, GAUGE, "espalier_child_failed_tries", "", "connection, child", "How often in a row a child that is to be up has been tried in vain.") \
     X(CHILD_NEXT_TRY, GAUGE, "espalier_child_next_try_seconds", "seconds", "connection, child", "In how long it is tried again; not there while it is being tried, or where nothing is due.") \
     X(CHILD_RX_BYTES, COUNTER, "espalier_child_received_bytes", "bytes", "connection, child", "Octets of inner packets let in, by every engine and every SA of the child.") \
@@ -97,7 +97,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(SA_CHILD_TX_PACKETS, COUNTER, "espalier_child_sa_sent_packets", "packets", "connection, child, id", "Inner packets that it sent.") \
     X(SA_CHILD_SEQUENCE, GAUGE, "espalier_child_sa_sequence_number", "", "connection, child, id", "Its last outbound sequence number.") \
     X(COLLECT, GAUGE, "espalier_metrics_collect_seconds", "seconds", "", "How long it took to ask for all this.") \
-    X(LEFT_OUT, GAUGE, "espalier_metrics_left_out", "", "list", "Entries of a list that its bound left out of this answer, at least.")
+    X(LEFT_OUT, GAUGE, "espalier_metrics_left_out", "", "list", "Entries of a list (or counters of path and its cards) that its bound left out of this answer, at least.")
 // clang-format on
 enum family {
 #define X(sym, type, name, unit, labels, help) FAM_##sym,

@@ -16,7 +16,7 @@ static struct {
     bool over, ok;
     struct msg_CONN_COUNTS conn;
     struct msg_CHILD_COUNTS child;
-    uint64_t failed[IKE_FAILURE_COUNT];
+    uint64_t failed[IKE_FAILURE_COUNT], child_failed[CHILD_FAILURE_COUNT];
 } got;
 
 static void note(struct side *s, enum msg_type t, const union msg *m)
@@ -30,8 +30,12 @@ static void note(struct side *s, enum msg_type t, const union msg *m)
             got.failed[i] = rd_u64(&r);
         assert_true(rd_done(&r));
     } else if (t == MSG_CHILD_COUNTS) {
+        struct reader r = reader_of(m->CHILD_COUNTS.failed);
         got.children++;
         got.child = m->CHILD_COUNTS;
+        for (unsigned i = 0; i < CHILD_FAILURE_COUNT; i++)
+            got.child_failed[i] = rd_u64(&r);
+        assert_true(rd_done(&r));
     } else if (t == MSG_RESULT && m->RESULT.req == 99) {
         got.over = true;
         got.ok = m->RESULT.ok;
@@ -205,6 +209,32 @@ static void test_peer_that_does_not_answer_and_one_that_has_no_proposal_are_told
     pair_free(p);
 }
 
+// A CHILD SA in IKE_AUTH and one by CREATE_CHILD_SA: of another IKE SA's selectors, and of another cipher.
+static void test_child_that_the_peer_refuses_is_told_with_its_reason(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    struct conn_config c;
+    pair_default_conn(&c, 0);
+    c.children[0].remote_ts->t[0].lo[1] = c.children[0].remote_ts->t[0].hi[1] = 77;
+    pair_load(p, 0, &c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    expect_up(p, 0, 1, 0);
+    for (unsigned i = 0; i < CHILD_FAILURE_COUNT; i++)
+        assert_int_equal(got.child_failed[i], i == CHILD_FAILURE_SELECTORS);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    expect_up(p, 0, 1, 0);
+    assert_int_equal(got.child_failed[CHILD_FAILURE_SELECTORS], 2);
+    pair_default_conn(&c, 0);
+    pair_proposal(&c.children[0].proposals[0], PROTO_ESP, "aes192gcm16");
+    pair_load(p, 0, &c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    expect_up(p, 0, 1, 0);
+    assert_int_equal(got.child_failed[CHILD_FAILURE_SELECTORS], 2);
+    assert_int_equal(got.child_failed[CHILD_FAILURE_NO_PROPOSAL], 1);
+    pair_free(p);
+}
+
 static void test_handshakes_are_counted_by_how_long_they_took(void **state)
 {
     (void)state;
@@ -301,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_counts_are_those_of_the_name_over_a_reload),
         cmocka_unit_test(test_failure_of_authentication_is_told_at_both_ends),
         cmocka_unit_test(test_peer_that_does_not_answer_and_one_that_has_no_proposal_are_told_apart),
+        cmocka_unit_test(test_child_that_the_peer_refuses_is_told_with_its_reason),
         cmocka_unit_test(test_handshakes_are_counted_by_how_long_they_took),
         cmocka_unit_test(test_next_try_of_what_is_to_be_up_is_told),
         cmocka_unit_test(test_connection_that_is_never_up_is_not_told_of),
