@@ -58,6 +58,7 @@ static const struct key keys[] = {
     {"mss_clamp", K_BOOL, AT(mss_clamp), 0, 1, true, false},
     {"pool_leases", K_TEXT, AT(pool_leases), 0, SIZE(pool_leases), true, true},
     {"metrics", K_METRICS, AT(metrics), 0, SIZE(metrics), true, true},
+    {"metrics_group", K_TEXT, AT(metrics_group), 0, SIZE(metrics_group), true, true},
     {"metrics_per_sa", K_BOOL, AT(metrics_per_sa), 0, 1, true, false},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };

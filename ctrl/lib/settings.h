@@ -56,7 +56,9 @@ struct settings {
     char pool_leases[200];             // file of the address pools' leases; empty: `leases` in run_dir
     uint32_t lease_min;                // smallest sequence lease given to a card, 4096
     char metrics[128];                 // where they are served (ctrl/lib/metrics_at.h); empty: nowhere
-    bool metrics_per_sa;               // no: of connections and their children alone
+    char metrics_group[64]; // that may connect to a metrics socket of unix://, by name or number; empty: the
+                            // daemon's own
+    bool metrics_per_sa;    // no: of connections and their children alone
 };
 
 void settings_default(struct settings *s);

@@ -55,21 +55,31 @@ static void put(struct labels *l, const char *p, size_t n)
     l->text[l->len] = 0;
 }
 
+// Two names are two labels: an octet that is no UTF-8 is U+FFFD and its two digits, and that character itself
+// stands twice.
 static void put_escaped(struct labels *l, const char *value)
 {
+    static const char replacement[] = "\xef\xbf\xbd";
+    char digits[3];
     while (*value) {
         size_t n = utf8_length((const uint8_t *)value);
         bool room = l->len + 8 < sizeof(l->text); // for this and the closing quote
         if (!room)
             return;
-        if (n == 0)
-            put(l, "\xef\xbf\xbd", 3);
-        else if (*value == '\n')
+        if (n == 0) {
+            snprintf(digits, sizeof(digits), "%02x", (uint8_t)*value);
+            put(l, replacement, 3);
+            put(l, digits, 2);
+        } else if (n == 3 && memcmp(value, replacement, 3) == 0) {
+            put(l, replacement, 3);
+            put(l, replacement, 3);
+        } else if (*value == '\n') {
             put(l, "\\n", 2);
-        else if (*value == '"' || *value == '\\')
+        } else if (*value == '"' || *value == '\\') {
             put(l, (const char[]){'\\', *value}, 2);
-        else
+        } else {
             put(l, value, n);
+        }
         value += n ? n : 1;
     }
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctrl/metrics/serve.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -40,6 +43,7 @@ struct serve {
     char fault[256]; // of the last one; "": it is whole
     uint64_t taken_at;
     bool taken;
+    bool loopback;                 // it listens there
     struct MHD_Response *whole[2]; // made where somebody asks for that form
 };
 
@@ -105,6 +109,39 @@ static enum MHD_Result answer(struct serve *s, struct MHD_Connection *c)
 
 // ---- requests
 
+// An address, or this machine's own name for itself; with a port or without.
+static bool is_local_name(const char *host)
+{
+    char name[64];
+    struct in6_addr address;
+    bool six = host[0] == '[';
+    size_t n = six ? strcspn(host + 1, "]") : strcspn(host, ":");
+    if (n >= sizeof(name))
+        return false;
+    snprintf(name, sizeof(name), "%.*s", (int)n, host + six);
+    return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET6, name, &address) == 1 ||
+           inet_pton(AF_INET, name, &address) == 1;
+}
+
+// A page in a browser of this machine that has its own name lead here (DNS rebinding) asks by that name.
+// Where others are to ask, any name may be right, and programs of old send none.
+static bool is_for_us(const struct serve *s, struct MHD_Connection *c)
+{
+    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    return !s->loopback || !host || is_local_name(host);
+}
+
+static bool is_loopback(int fd)
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof(ss);
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+        return false;
+    if (ss.ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)&ss)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return ss.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&ss)->sin6_addr);
+}
+
 static bool is_fresh(const struct serve *s)
 {
     return s->taken && loop_now(s->loop) - s->taken_at < SERVE_FRESH_MS;
@@ -145,6 +182,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
         *upload_len = 0;
         return MHD_YES;
     }
+    if (!is_for_us(s, c))
+        return refuse(c, MHD_HTTP_FORBIDDEN, "ask by an address or by localhost\n");
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD\n");
     if (strcmp(url, "/metrics") != 0)
@@ -296,7 +335,7 @@ struct serve *serve_new(struct loop *l, int fd, void (*wanted)(void *ctx), void 
     int rc = 0;
     if (!s)
         return NULL;
-    *s = (struct serve){.loop = l, .wanted = wanted, .ctx = ctx};
+    *s = (struct serve){.loop = l, .wanted = wanted, .ctx = ctx, .loopback = is_loopback(fd)};
     s->again = (struct timer){.fire = on_again, .ctx = s};
     s->tick = (struct timer){.fire = on_tick, .ctx = s};
     errno = 0;

@@ -57,6 +57,7 @@ static const struct line known[] = {
     {"child_sas", FAM_ENGINE_SAS, {0}, NOT_TOLD}, // the two are told apart by engine
     {"child_sas_on_card", FAM_ENGINE_SAS, {0}, NOT_TOLD},
     {"card_present", FAM_CARD_PRESENT, {0}, PLAIN},
+    {"counters_left_out", FAM_LEFT_OUT, {"list", "counters"}, PLAIN},
     {"card_packets_out", FAM_ENGINE_PACKETS, {"engine", "card", "direction", "sent"}, PLAIN},
     {"card_bytes_out", FAM_ENGINE_BYTES, {"engine", "card", "direction", "sent"}, PLAIN},
     {"card_packets_in", FAM_ENGINE_PACKETS, {"engine", "card", "direction", "received"}, PLAIN},

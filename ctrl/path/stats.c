@@ -54,8 +54,10 @@ void stats_sas(struct path *p, const struct msg_PATH_LIST *m)
 
 struct text {
     size_t len;
+    unsigned left_out; // lines that there was no room for
     char buf[16384];
 };
+enum { TEXT_END = 64 }; // of the room: for how many these are
 
 __attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t value, const char *name_fmt,
                                                       ...)
@@ -65,9 +67,17 @@ __attribute__((format(printf, 3, 4))) static void put(struct text *t, uint64_t v
     va_start(ap, name_fmt);
     vsnprintf(name, sizeof(name), name_fmt, ap);
     va_end(ap);
-    int n = snprintf(t->buf + t->len, sizeof(t->buf) - t->len, "%s %llu\n", name, (unsigned long long)value);
-    if (n > 0 && t->len + (size_t)n < sizeof(t->buf))
+    size_t room = sizeof(t->buf) - TEXT_END - t->len;
+    int n = snprintf(t->buf + t->len, room, "%s %llu\n", name, (unsigned long long)value);
+    if (n > 0 && (size_t)n < room)
         t->len += (size_t)n;
+    else
+        t->left_out++;
+}
+
+static void put_left_out(struct text *t)
+{
+    t->len += (size_t)snprintf(t->buf + t->len, TEXT_END, "counters_left_out %u\n", t->left_out);
 }
 
 // Of all workers: the counter that stands there in each.
@@ -127,6 +137,7 @@ static void put_cards(struct text *t, struct path *p)
     int n = path_card(p) ? path_card(p)->ops->counters(path_card(p), buf, sizeof(buf)) : 0;
     if (n > 0 && (size_t)n < sizeof(buf))
         card_totals_take(&p->card_totals, buf, (size_t)n);
+    t->left_out += p->card_totals.left_out + (n > 0 && (size_t)n >= sizeof(buf));
     for (unsigned i = 0; i < p->card_totals.count; i++)
         put(t, p->card_totals.t[i].before + p->card_totals.t[i].now, "%s", p->card_totals.t[i].name);
 }
@@ -135,7 +146,7 @@ void stats_counters(struct path *p, uint32_t req)
 {
     struct text t;
     unsigned sas = 0, on_card = 0;
-    t.len = 0;
+    t.len = t.left_out = 0;
     for (struct child *c = p->children; c; c = c->next) {
         sas++;
         on_card += c->on_card;
@@ -183,6 +194,7 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, p->failover_detect_us, "failover_last_completion_to_detection_us");
     put(&t, p->failover_resume_us, "failover_detection_to_first_packet_us");
     put_cards(&t, p);
+    put_left_out(&t);
     ipc_send(p->ctl, MSG_PATH_STATS_IS,
              &(struct msg_PATH_STATS_IS){.req = req, .counters = slice_of(t.buf, t.len)});
     ipc_result(p->ctl, req, true, "%s", "");

@@ -105,6 +105,7 @@ static void take_one(struct card_totals *c, const char *name, uint64_t value)
     unsigned i = 0;
     while (i < c->count && strcmp(c->t[i].name, name) != 0)
         i++;
+    c->left_out += i == CARD_TOTALS;
     if (i == CARD_TOTALS)
         return;
     if (i == c->count)
@@ -116,6 +117,7 @@ static void take_one(struct card_totals *c, const char *name, uint64_t value)
 
 void card_totals_take(struct card_totals *c, const char *text, size_t len)
 {
+    c->left_out = 0;
     while (len) {
         char name[CARD_TOTAL_NAME], *end;
         const char *stop = memchr(text, '\n', len), *blank = memchr(text, ' ', len);

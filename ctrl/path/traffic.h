@@ -21,6 +21,7 @@ struct traffic {
 enum { CARD_TOTALS = 80, CARD_TOTAL_NAME = 40 };
 struct card_totals { // all zero: empty
     unsigned count;
+    unsigned left_out; // of what was taken last there was no room for so many
     struct {
         char name[CARD_TOTAL_NAME];
         uint64_t before, now;

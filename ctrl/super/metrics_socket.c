@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where metrics are asked for: a TCP port, or a socket in the file system. It is open as long as the daemon
 // runs: who asks while the room that answers is started again waits for it.
+#include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -47,14 +50,47 @@ static int failed(struct esp_error *err, const char *text, const char *step)
     return esp_fail(err, -e, "metrics", "%s: %s: %s", text, step, strerror(e));
 }
 
+// -1: the one that it has. 0 or -errno.
+static int group_of(const char *text, gid_t *gid, struct esp_error *err)
+{
+    char buf[4096], *end;
+    struct group g, *found = NULL;
+    *gid = (gid_t)-1;
+    if (!text[0])
+        return 0;
+    unsigned long n = strtoul(text, &end, 10);
+    if (isdigit((unsigned char)text[0]) && !*end && n < UINT32_MAX) {
+        *gid = (gid_t)n;
+        return 0;
+    }
+    int e = getgrnam_r(text, &g, buf, sizeof(buf), &found);
+    if (!found)
+        return esp_fail(err, e ? -e : -EINVAL, "metrics_group", "'%s': %s", text,
+                        e ? strerror(e) : "there is no such group");
+    *gid = g.gr_gid;
+    return 0;
+}
+
+// Its group may connect to it before others may.
+static int hand_to_group(const struct metrics_at *at, gid_t gid)
+{
+    return gid == (gid_t)-1 ? 0 : chown(at->path, (uid_t)-1, gid);
+}
+
 // No mark and no bypass policy: who asks from behind a tunnel is answered through it.
-int metrics_socket_open(struct socket_set *s, const char *text, struct esp_error *err)
+int metrics_socket_open(struct socket_set *s, const char *text, const char *group, struct esp_error *err)
 {
     struct metrics_at at;
     const int on = 1;
+    gid_t gid;
     int r = metrics_at_read(text, &at);
     if (r)
         return esp_fail(err, r, "metrics", "'%s': expected %s", text, METRICS_AT_EXPECTED);
+    if (group[0] && !at.path[0])
+        return esp_fail(err, -EINVAL, "metrics_group", "has a meaning with metrics = unix:///PATH alone");
+    r = group_of(group, &gid, err);
+    if (r)
+        return r;
     s->metrics = socket(at.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->metrics < 0)
         return failed(err, text, "opening a socket");
@@ -63,6 +99,8 @@ int metrics_socket_open(struct socket_set *s, const char *text, struct esp_error
     if (bind_to(s->metrics, &at) < 0)
         return failed(err, text, "binding");
     snprintf(s->metrics_path, sizeof(s->metrics_path), "%s", at.path);
+    if (at.path[0] && hand_to_group(&at, gid) < 0)
+        return failed(err, text, "giving it to its group");
     if ((at.path[0] && chmod(at.path, 0660) < 0) || listen(s->metrics, BACKLOG) < 0)
         return failed(err, text, "listening");
     if (at.wide)

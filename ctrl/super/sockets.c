@@ -297,7 +297,7 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
     if (r == 0)
         r = tun_open(s, st, err);
     if (r == 0 && st->metrics[0])
-        r = metrics_socket_open(s, st->metrics, err);
+        r = metrics_socket_open(s, st->metrics, st->metrics_group, err);
     if (r)
         sockets_close(s);
     return r;

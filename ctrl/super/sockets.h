@@ -20,8 +20,9 @@ struct socket_set {
 int sockets_open(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 void sockets_close(struct socket_set *s);
 
-// metrics_socket.c: where the room of that name listens, in *s; as sockets_open.
-int metrics_socket_open(struct socket_set *s, const char *text, struct esp_error *err);
+// metrics_socket.c: where the room of that name listens, in *s; as sockets_open. group: whose a socket in the
+// file system is, by name or number; "": the daemon's own.
+int metrics_socket_open(struct socket_set *s, const char *text, const char *group, struct esp_error *err);
 
 // The socket of a reuseport group (0: IKE, 1: ESP) that the classic BPF program below picks; in C for tests.
 #define DEMUX_IKE 0

@@ -462,9 +462,20 @@ static void test_socket_file_serves_and_goes_with_the_daemon(void **state)
     char where[160], path[128], out[4096];
     snprintf(path, sizeof(path), "%.100s/metrics", lab.dir);
     snprintf(where, sizeof(where), "metrics=unix://%s", path);
-    char *const settings[] = {"--card", "none", "-o", where, NULL};
+    char *const settings[] = {"--card", "none", "-o", where, "-o", "metrics_group=12345", NULL};
     assert_true(start(settings));
     assert_true(file_serves(path));
+    // to who is of its group, and nobody else
+    assert_int_equal(sh("test \"$(stat -c %%a:%%g %s)\" = 660:12345", path), 0);
+    assert_int_equal(sh("chmod 755 %s; setpriv --reuid=54321 --regid=12345 --clear-groups curl -sS -f -m 5 "
+                        "--unix-socket %s http://any.name/metrics -o /dev/null",
+                        lab.dir, path),
+                     0);
+    assert_int_not_equal(
+        sh("setpriv --reuid=54321 --regid=54321 --clear-groups curl -sS -f -m 5 --unix-socket %s "
+           "http://localhost/metrics -o /dev/null 2>/dev/null",
+           path),
+        0);
     // another daemon does not take it away
     started_aside(where, out, sizeof(out));
     assert_non_null(strstr(out, "espalierd: metrics: unix://"));

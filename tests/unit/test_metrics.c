@@ -68,9 +68,42 @@ static void test_label_values_are_escaped_and_are_utf8(void **state)
     struct labels l = labels_none();
     labels_add(&l, "a", "q\"b\\n\nx");
     labels_add(&l, "b", "\xc3\xa4 \xf0\x9f\x98\x80 \xff \xc0\xaf \xed\xa0\x80 \xe2\x82");
-    assert_string_equal(l.text, "{a=\"q\\\"b\\\\n\\nx\",b=\"\xc3\xa4 \xf0\x9f\x98\x80 \xef\xbf\xbd "
-                                "\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd "
-                                "\xef\xbf\xbd\xef\xbf\xbd\"");
+#define NOT_UTF8(digits) "\xef\xbf\xbd" digits
+    assert_string_equal(l.text, "{a=\"q\\\"b\\\\n\\nx\",b=\"\xc3\xa4 \xf0\x9f\x98\x80 " NOT_UTF8(
+                                    "ff") " " NOT_UTF8("c0") NOT_UTF8("af") " " NOT_UTF8("ed") NOT_UTF8("a0")
+                                    NOT_UTF8("80") " " NOT_UTF8("e2") NOT_UTF8("82") "\"");
+}
+
+// Or two connections would be one series, and the scrape be refused for it.
+static void test_names_that_differ_are_labels_that_differ(void **state)
+{
+    static const char *const names[] = {"\xff",
+                                        "\xfe",
+                                        "\xff\xfe",
+                                        "\xfe\xff",
+                                        "\xef\xbf\xbd",
+                                        "\xef\xbf\xbd"
+                                        "ff",
+                                        "\xef\xbf\xbd\xef\xbf\xbd",
+                                        "\xff"
+                                        "ff",
+                                        "\xef\xbf",
+                                        "\xef\xbf\xbd\xff",
+                                        "ff",
+                                        "\xff\xef\xbf\xbd",
+                                        "\xef"
+                                        "bfbd",
+                                        "\\xff"};
+    enum { NAMES = sizeof(names) / sizeof(names[0]) };
+    struct labels l[NAMES];
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        l[i] = labels_none();
+        labels_add(&l[i], "connection", names[i]);
+        for (int k = 0; k < i; k++)
+            if (strcmp(l[k].text, l[i].text) == 0)
+                fail_msg("names %d and %d are both %s", k, i, l[i].text);
+    }
 }
 
 static void test_label_that_is_too_long_is_cut_and_whole_all_the_same(void **state)
@@ -183,10 +216,12 @@ static void test_lines_become_families_with_their_labels(void **state)
                                               .counters = slice_str("ike_auth_in_req 41\nestablished 5\n"
                                                                     "malformed\n x\nretransmits 1x\n"),
                                               .handshakes = wr_written(&w)});
-    totals_path(&e, &(struct msg_PATH_STATS_IS){
-                        .counters = slice_str("child_sas 10\nchild_sas_on_card 4\ncard_bytes_out 9\n"
-                                              "drop_in_REPLAY_SEEN 3\nreceive_queue_full_udp 8\nenc_packets "
-                                              "12\nfailover_detection_to_first_packet_us 1500\n")});
+    totals_path(&e,
+                &(struct msg_PATH_STATS_IS){
+                    .counters = slice_str(
+                        "child_sas 10\nchild_sas_on_card 4\ncard_bytes_out 9\n"
+                        "counters_left_out 6\ndrop_in_REPLAY_SEEN 3\nreceive_queue_full_udp 8\nenc_packets "
+                        "12\nfailover_detection_to_first_packet_us 1500\n")});
     made(true);
     assert_line("espalier_ike_sas 7");
     assert_line("espalier_ike_half_open_sas 2");
@@ -202,6 +237,7 @@ static void test_lines_become_families_with_their_labels(void **state)
     assert_line("espalier_queue_dropped_packets_total{queue=\"esp\"} 0"); // not told: none
     assert_line("espalier_card_events_total{name=\"enc_packets\"} 12");
     assert_line("espalier_failover_resume_seconds 0.001500");
+    assert_line("espalier_metrics_left_out{list=\"counters\"} 6");
     assert_null(strstr(text, "retransmissions_total"));
     assert_null(strstr(text, "UNKNOWN"));
 }
@@ -310,17 +346,20 @@ static int room_down(void **state)
     return clear(state);
 }
 
-static int client(void)
+static int ask(const char *request)
 {
-    static const char ask[] =
-        "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n";
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = (in_port_t)port};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-    assert_int_equal(send(fd, ask, sizeof(ask) - 1, 0), sizeof(ask) - 1);
+    assert_int_equal(send(fd, request, strlen(request), 0), strlen(request));
     turn();
     return fd;
+}
+
+static int client(void)
+{
+    return ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n");
 }
 
 // What ctl is asked: 0 nothing, otherwise the question's number.
@@ -431,6 +470,21 @@ static void test_snapshot_is_asked_for_page_by_page_and_serves_for_a_second(void
     assert_int_equal(answered(third), 200);
 }
 
+static void test_host_of_this_machine_is_answered_and_so_is_who_names_none(void **state)
+{
+    static const char *const asks[] = {"GET /metrics HTTP/1.1\r\nHost: localhost:9909\r\n\r\n",
+                                       "GET /metrics HTTP/1.1\r\nHost: LOCALHOST\r\n\r\n",
+                                       "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9909\r\n\r\n",
+                                       "GET /metrics HTTP/1.1\r\nHost: [::1]:9909\r\n\r\n",
+                                       "GET /metrics HTTP/1.0\r\n\r\n"};
+    (void)state;
+    int first = client();
+    answer_all();
+    assert_int_equal(answered(first), 200);
+    for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++)
+        assert_int_equal(answered(ask(asks[i])), 200);
+}
+
 static void test_room_that_does_not_answer_makes_the_scrape_fail_and_the_next_one_is_tried(void **state)
 {
     (void)state;
@@ -494,18 +548,18 @@ static void test_what_is_not_for_get_metrics_is_refused(void **state)
     static const struct {
         const char *ask;
         int status;
-    } cases[] = {{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404},
-                 {"GET /metrics/../x HTTP/1.1\r\nHost: x\r\n\r\n", 404},
-                 {"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405},
-                 {"DELETE /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 405}};
+    } cases[] = {{"GET / HTTP/1.1\r\nHost: [::1]:9\r\n\r\n", 404},
+                 {"GET /metrics/../x HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
+                 {"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc", 405},
+                 {"DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+                 {"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+                 {"GET /metrics HTTP/1.1\r\nHost: evil.example:9909\r\n\r\n", 403},
+                 {"GET /metrics HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", 403},
+                 {"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n", 403},
+                 {"GET /metrics HTTP/1.1\r\nHost: \r\n\r\n", 403}};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = (in_port_t)port};
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-        assert_int_equal(send(fd, cases[i].ask, strlen(cases[i].ask), 0), strlen(cases[i].ask));
-        int got = answered(fd);
+        int got = answered(ask(cases[i].ask));
         if (got != cases[i].status)
             fail_msg("%s: %d, expected %d", cases[i].ask, got, cases[i].status);
         assert_int_equal(asked(METRICS_TOTALS, 0), 0);
@@ -518,6 +572,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_label_values_are_escaped_and_are_utf8),
+        T(test_names_that_differ_are_labels_that_differ),
         T(test_label_that_is_too_long_is_cut_and_whole_all_the_same),
         T(test_openmetrics_has_units_and_an_end_and_the_older_form_neither),
         T(test_families_are_named_as_openmetrics_wants_it),
@@ -528,6 +583,7 @@ int main(void)
         T(test_process_is_read_whatever_its_name_is),
         T(test_address_is_of_this_machine_unless_it_says_otherwise),
         ROOM(test_snapshot_is_asked_for_page_by_page_and_serves_for_a_second),
+        ROOM(test_host_of_this_machine_is_answered_and_so_is_who_names_none),
         ROOM(test_room_that_does_not_answer_makes_the_scrape_fail_and_the_next_one_is_tried),
         ROOM(test_list_ends_at_its_bound_and_that_is_told),
         ROOM(test_what_is_not_for_get_metrics_is_refused),

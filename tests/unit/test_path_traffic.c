@@ -176,12 +176,32 @@ static void test_what_cards_count_never_goes_back(void **state)
         take(&c, line);
     }
     assert_int_equal(c.count, CARD_TOTALS);
+    assert_int_equal(c.left_out, 1); // of the last line
+    take(&c, "enc_packets 41\nmore 1\nstill_more 1\n");
+    assert_int_equal(c.left_out, 2);
+}
+
+static void test_counters_that_there_is_no_room_for_are_told(void **state)
+{
+    static uint8_t buf[IPC_MAX_MESSAGE];
+    static char text[16384];
+    struct rig *r = *state;
+    union msg m = {0};
+    r->p->card_totals.left_out = 3;
+    stats_counters(r->p, 7);
+    ssize_t n = recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT);
+    assert_true(n > 0);
+    assert_int_equal(msg_read(slice_of(buf, (size_t)n), &m), MSG_PATH_STATS_IS);
+    snprintf(text, sizeof(text), "%.*s", (int)m.PATH_STATS_IS.counters.len,
+             (const char *)m.PATH_STATS_IS.counters.p);
+    assert_non_null(strstr(text, "\ncounters_left_out 3\n"));
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(test_counters_that_there_is_no_room_for_are_told),
         T(test_counts_go_on_over_fail_over_rekeying_edit_and_end),
         T(test_what_is_dropped_on_its_way_out_is_counted),
         T(test_only_what_protects_and_each_child_once),
