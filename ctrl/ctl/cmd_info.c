@@ -260,12 +260,27 @@ static void take_counters(struct pending *p, enum msg_type t, const union msg *m
         take_lines(p->ctl, m->PATH_STATS_IS.counters);
 }
 
+// What there is and was not counted, such as whether there is a card: that no reset changes.
+static bool is_state(const char *name)
+{
+    static const char *const states[] = {"child_sas",
+                                         "child_sas_on_card",
+                                         "card_present",
+                                         "counters_left_out",
+                                         "failover_last_completion_to_detection_us",
+                                         "failover_detection_to_first_packet_us"};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        if (strcmp(states[i], name) == 0)
+            return true;
+    return false;
+}
+
 static void reply_counters(struct ctl *c, struct command *cmd)
 {
     struct vici_out o;
     if (strcmp(cmd->name, "reset-counters") == 0) {
         for (struct counter *n = c->counters; n; n = n->next)
-            n->baseline = n->value;
+            n->baseline = is_state(n->name) ? 0 : n->value;
         server_reply_ok(cmd);
         return;
     }

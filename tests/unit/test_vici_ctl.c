@@ -139,6 +139,17 @@ static void test_counters_are_counted_from_the_last_reset(void **state)
     assert_value(n, "a", "3");
     assert_value(n, "b", "0");
     assert_null(vici_find(n, "d"));
+    // what there is was not counted, and stays: else there would be no card after a reset
+    request("reset-counters", NULL);
+    answer_counters("a 9\ncard_present 1\nchild_sas 7\nfailover_detection_to_first_packet_us 900\n");
+    expect_success();
+    request("get-counters", NULL);
+    answer_counters("a 10\ncard_present 1\nchild_sas 7\nfailover_detection_to_first_packet_us 900\n");
+    n = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "counters")->child;
+    assert_value(n, "a", "1");
+    assert_value(n, "card_present", "1");
+    assert_value(n, "child_sas", "7");
+    assert_value(n, "failover_detection_to_first_packet_us", "900");
     request("get-counters", "name", "gw", NULL);
     expect_error("single connection");
 }
