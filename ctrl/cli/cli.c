@@ -4,6 +4,7 @@
 #include "ctrl/cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,18 +46,26 @@ static int status_of(int r)
 int cli_fail(struct cli *cli, int r, const struct esp_error *err)
 {
     const char *refusal = r == -EREMOTEIO && cli->talk ? talk_refusal(cli->talk) : NULL;
-    char field[sizeof(err->field)];
-    snprintf(field, sizeof(field), "%s", err->field);
-    printable_make(field);
-    fprintf(cli->err, "espalier: %s%s%s\n", field, field[0] ? ": " : "", refusal ? refusal : err->text);
+    const char *text = refusal ? refusal : err->text;
+    fputs("espalier: ", cli->err);
+    printable_put(cli->err, err->field);
+    fputs(err->field[0] ? ": " : "", cli->err);
+    printable_put(cli->err, text);
+    fputc('\n', cli->err);
     if (cli_given(cli, CLI_JSON)) {
         json_t *doc = json_object(), *e = json_object();
-        json_object_set_new(e, "field", json_text(field));
-        json_object_set_new(e, "text", json_text(refusal ? refusal : err->text));
+        json_object_set_new(e, "field", json_text(err->field));
+        json_object_set_new(e, "text", json_text(text));
         json_object_set_new(doc, "error", e);
         json_put(cli, doc);
     }
     return status_of(r);
+}
+
+int cli_absent(struct cli *cli, const char *why)
+{
+    struct esp_error err = {0};
+    return cli_fail(cli, esp_fail(&err, -ENOENT, cli->operand[0], "%s", why), &err);
 }
 
 int cli_connect(struct cli *cli)
@@ -64,6 +73,7 @@ int cli_connect(struct cli *cli)
     struct esp_error err = {0};
     const char *uri = cli->value[CLI_URI] ? cli->value[CLI_URI] : CLI_DEFAULT_URI;
     int r = talk_open(&cli->talk, uri, &err);
+    cli->talks += r == 0;
     if (r == 0)
         return CLI_DONE;
     int status = cli_fail(cli, r, &err);
@@ -77,6 +87,15 @@ static bool is_number(enum cli_option o)
     return o == CLI_INTERVAL || o == CLI_COUNT || o == CLI_ID || o == CLI_CHILD_ID || o == CLI_TIMEOUT;
 }
 
+static bool is_type(const char *value)
+{
+    static const char *const types[] = {"x509", "x509ca", "x509_crl", "pubkey", "ocsp_response"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (strcmp(types[i], value) == 0)
+            return true;
+    return false;
+}
+
 static int set_option(struct cli *cli, enum cli_option o, const char *value, struct esp_error *err)
 {
     uint64_t n;
@@ -84,6 +103,8 @@ static int set_option(struct cli *cli, enum cli_option o, const char *value, str
         return esp_fail(err, -EINVAL, cli_options[o].name, "'%.60s': expected a number from 1 on", value);
     if (o == CLI_LEVEL && strcmp(value, "-1") != 0 && !value_number(value, 0, 4, &n))
         return esp_fail(err, -EINVAL, cli_options[o].name, "'%.60s': expected -1 to 4", value);
+    if (o == CLI_TYPE && !is_type(value))
+        return esp_fail(err, -EINVAL, cli_options[o].name, "'%.60s': expected " CLI_TYPES, value);
     cli->given |= 1u << o;
     cli->value[o] = value;
     return 0;
@@ -188,7 +209,7 @@ static int carry_out(struct cli *cli, int argc, char *const *argv)
 int cli_main(FILE *out, FILE *err, bool terminal, unsigned width, int argc, char *const *argv)
 {
     const char *no_colour = getenv("NO_COLOR");
-    struct cli cli = {.out = out, .err = err, .terminal = terminal, .width = width};
+    struct cli cli = {.out = out, .err = err, .terminal = terminal, .width = terminal ? width : UINT_MAX};
     cli.colour = terminal && !(no_colour && no_colour[0]);
     int status = carry_out(&cli, argc, argv);
     talk_close(cli.talk);

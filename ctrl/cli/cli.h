@@ -12,6 +12,8 @@
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
 
+#define CLI_TYPES "x509, x509ca, x509_crl, pubkey or ocsp_response" // of certificates
+
 // X(symbol, name, argument, help)
 // clang-format off
 #define CLI_OPTION_LIST(X)                                                                                     \
@@ -30,7 +32,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(TIMEOUT, "--timeout", "SECONDS", "longest time to wait for the end of it (without limit)")    \
     X(LEVEL, "--level", "N", "how much of the log: -1 nothing, 0 audit, 1 control (1), 2, 3, 4 more")          \
     X(LEASES, "--leases", "", "with each address that is or was given out")                                    \
-    X(TYPE, "--type", "TYPE", "x509, x509ca, x509_crl, pubkey or ocsp_response alone")                         \
+    X(TYPE, "--type", "TYPE", CLI_TYPES " alone")                         \
     X(CLEAR, "--clear", "", "the credentials that the daemon has go first, also those of other files")          \
     X(RESET, "--reset", "", "set to zero after they are shown")                                                \
     X(PCI_SYSFS, "--pci-sysfs", "DIR", "where PCI devices are looked for (/sys/bus/pci), as of espalierd")       \
@@ -49,7 +51,7 @@ struct cli_option_def {
 extern const struct cli_option_def cli_options[CLI_OPTION_COUNT];
 
 #define CLI_DEFAULT_URI "unix:///var/run/charon.vici"
-enum { CLI_OPERANDS = 64 };
+enum { CLI_OPERANDS = 64, CLI_EVENTS = 8 };
 
 struct cli {
     const struct cli_command *command;
@@ -59,9 +61,12 @@ struct cli {
     unsigned operands;
     FILE *out, *err;
     bool colour;    // of `out`
-    unsigned width; // columns of `out`
+    unsigned width; // columns of `out`; UINT_MAX where it is no terminal: a table is as wide as it has to be
     bool terminal;  // `out` is one
     struct talk *talk;
+    unsigned talks;                 // connections that there have been
+    const char *events[CLI_EVENTS]; // that were registered for, and are again on another connection
+    unsigned event_count;
 };
 
 struct cli_command {
@@ -73,7 +78,7 @@ struct cli_command {
 extern const struct cli_command cli_commands[];
 extern const unsigned cli_command_count;
 
-// The whole command; argv[0] is not looked at.
+// The whole command; argv[0] is not looked at. width: of a terminal.
 int cli_main(FILE *out, FILE *err, bool terminal, unsigned width, int argc, char *const *argv);
 
 // ---- what the commands use
@@ -85,7 +90,8 @@ int cli_fail(struct cli *cli, int r, const struct esp_error *err);
 // A connection, as --uri says, that is closed at the end. 0, or an exit status after it was said why not.
 int cli_connect(struct cli *cli);
 
-// show.c: one look, or with --watch one behind the other.
+// show.c: one look, or with --watch one behind the other; a daemon that goes is waited for. The first look
+// that fails ends it.
 int cli_show(struct cli *cli, int (*look)(struct cli *cli, void *ctx), void *ctx);
 // Asks for the event, then does as talk_ask with up to two keys (NULL: none), whose answer says nothing more.
 int cli_list(struct cli *cli, const char *command, talk_event_fn *each, void *ctx, const char *key,
@@ -94,7 +100,10 @@ int cli_register(struct cli *cli, const char *event); // an exit status
 // All that is in it, a line each, indented.
 void cli_put_tree(struct cli *cli, const struct vici_node *section, unsigned depth);
 
-void cli_put_clean(struct cli *cli, const char *text); // what came from elsewhere, made printable
+// What came from elsewhere (a peer, the daemon, the command line), made printable.
+void cli_put_clean(struct cli *cli, const char *text);
+// What is asked for by NAME is not there; an exit status.
+int cli_absent(struct cli *cli, const char *why);
 
 // help.c
 const struct cli_command *cli_find(const char *name);

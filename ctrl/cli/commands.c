@@ -53,7 +53,10 @@ const struct cli_command cli_commands[] = {
     {"down", "NAME...", "takes a tunnel down",
      NAMES "A connection's takes down its IKE SAs with all that is in them.",
      ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(FORCE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_down},
-    {"rekey", "NAME...", "gives a tunnel new keys", NAMES "A connection's rekeys its IKE SAs.",
+    {"rekey", "NAME...", "gives a tunnel new keys",
+     NAMES
+     "A connection's rekeys its CHILD SAs and then its IKE SAs, with --reauth these alone, which brings the "
+     "others anew; --ike its IKE SAs and nothing else.",
      ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(REAUTH), 0, CLI_OPERANDS, cmd_rekey},
     {"log", "", "the daemon's log as it is written", "", FOLLOWS | O(LEVEL), 0, 0, cmd_log},
     {"events", "", "SAs that come, go, are rekeyed or move, as it happens", "", FOLLOWS, 0, 0, cmd_events},
@@ -63,7 +66,8 @@ const struct cli_command cli_commands[] = {
      "what they are bound to; no daemon is asked.",
      SHOWS | O(PCI_SYSFS), 0, 1, cmd_card},
     {"doctor", "[NAME]...", "what would be searched for for hours, why it matters, and what mends it",
-     "The daemon, clock, entropy, rights, ports, policies that are passed over, rp_filter, forwarding, own "
+     "The daemon, clock, entropy, rights, ports, policies that are passed over, firewall, rp_filter, "
+     "forwarding, own "
      "addresses, routes and MTU to "
      "the peers, certificates, tunnels that are to be up, cards. With NAME, a child's or CONNECTION/CHILD, "
      "it is brought up, and a "

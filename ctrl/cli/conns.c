@@ -21,7 +21,13 @@ struct look {
     struct names up;
     struct table table;
     json_t *list;
+    unsigned seen;
 };
+
+static int absent(struct cli *cli)
+{
+    return cli_absent(cli, "no connection of that name is loaded; see `espalier conns`");
+}
 
 // down: what it is called where no SA of it is there.
 static void add_state(struct look *l, const char *conn, const char *child, const char *down)
@@ -69,11 +75,11 @@ static void print_auth(char *buf, size_t size, const struct vici_node *conn, con
 
 static void add_conn(struct look *l, const struct vici_node *conn)
 {
-    char addrs[512], local[80], remote[80];
+    char local[80], remote[80];
     table_add(&l->table, PLAIN, "%s", conn->name);
     add_state(l, conn->name, "", "down");
-    table_add(&l->table, PLAIN, "%s", join(addrs, sizeof(addrs), vici_find(conn, "local_addrs"), "%any"));
-    table_add(&l->table, PLAIN, "%s", join(addrs, sizeof(addrs), vici_find(conn, "remote_addrs"), "%any"));
+    table_add_list(&l->table, vici_find(conn, "local_addrs"), "%any");
+    table_add_list(&l->table, vici_find(conn, "remote_addrs"), "%any");
     print_auth(local, sizeof(local), conn, "local-");
     print_auth(remote, sizeof(remote), conn, "remote-");
     table_add(&l->table, PLAIN, "%s%s%s", local, strcmp(local, remote) == 0 ? "" : " / ",
@@ -83,11 +89,10 @@ static void add_conn(struct look *l, const struct vici_node *conn)
 
 static void add_child(struct look *l, const char *conn, const struct vici_node *child)
 {
-    char ts[512];
     table_add(&l->table, PLAIN, "  %s", child->name);
     add_state(l, conn, child->name, without_sa(child));
-    table_add(&l->table, PLAIN, "%s", join(ts, sizeof(ts), vici_find(child, "local-ts"), ""));
-    table_add(&l->table, PLAIN, "%s", join(ts, sizeof(ts), vici_find(child, "remote-ts"), ""));
+    table_add_list(&l->table, vici_find(child, "local-ts"), "");
+    table_add_list(&l->table, vici_find(child, "remote-ts"), "");
     table_add(&l->table, PLAIN, "%s", vici_get(child, "mode") ? vici_get(child, "mode") : "");
     add_time(&l->table, child, "rekey_time");
 }
@@ -113,6 +118,7 @@ static int take_conn(void *ctx, const char *name, const struct vici_node *root)
     const struct vici_node *conn = root->child, *children = conn ? vici_find(conn, "children") : NULL;
     if (strcmp(name, "list-conn") != 0 || !conn || conn->kind != VICI_SECTION)
         return 0;
+    l->seen++;
     if (l->list) {
         add_json(l, root);
     } else if (cli_given(l->cli, CLI_LONG)) {
@@ -142,12 +148,13 @@ static int look(struct cli *cli, void *ctx)
     table_begin(&l.table, columns);
     int r = ask(&l, &err), status = CLI_DONE;
     names_free(&l.up);
-    if (r == 0 && !l.list && !cli_given(cli, CLI_LONG))
+    bool there = r == 0 && (l.seen || !cli->operands);
+    if (there && !l.list && !cli_given(cli, CLI_LONG))
         table_end(&l.table, cli, "no connections");
     table_free(&l.table);
-    if (r) {
+    if (!there) {
         json_decref(l.list);
-        status = cli_fail(cli, r, &err);
+        status = r ? cli_fail(cli, r, &err) : absent(cli);
     } else if (l.list) {
         json_put(cli, json_pack("{s:o}", "connections", l.list));
     }
@@ -161,6 +168,12 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static void put_name(struct cli *cli, const char *name)
+{
+    cli_put_clean(cli, name);
+    fputc('\n', cli->out);
+}
+
 static void put_names(struct cli *cli, const struct names *n)
 {
     const char **list = calloc(n->count + 1, sizeof(*list));
@@ -170,7 +183,7 @@ static void put_names(struct cli *cli, const struct names *n)
         qsort(list, n->count, sizeof(*list), by_text);
     for (size_t i = 0; list && i < n->count; i++)
         if (i == 0 || strcmp(list[i], list[i - 1]) != 0)
-            fprintf(cli->out, "%s\n", list[i]);
+            put_name(cli, list[i]);
     free(list);
 }
 
@@ -180,10 +193,11 @@ static int look_names(struct cli *cli, void *ctx)
     struct esp_error err = {0};
     (void)ctx;
     int r = cli_list(cli, "list-conns", names_take, &n, "ike", cli->operand[0], NULL, &err);
+    bool there = n.count || !cli->operands;
     if (r == 0)
         put_names(cli, &n);
     names_free(&n);
-    return r ? cli_fail(cli, r, &err) : CLI_DONE;
+    return r ? cli_fail(cli, r, &err) : there ? CLI_DONE : absent(cli);
 }
 
 int cmd_conns(struct cli *cli)

@@ -7,6 +7,7 @@
 #include "ctrl/cli/json.h"
 #include "ctrl/cli/names.h"
 #include "ctrl/cli/table.h"
+#include "ctrl/lib/printable.h"
 
 struct target {
     const char *conn, *child; // either may be empty
@@ -17,7 +18,8 @@ struct target {
 struct control {
     struct cli *cli;
     const char *command; // of VICI
-    struct names names;
+    struct names names;  // what is loaded, and what has an SA
+    struct names up;     // what has an SA
     json_t *results, *log;
     int status;
     char split[VICI_MAX_NAME + 1]; // the connection of CONNECTION/CHILD
@@ -35,9 +37,10 @@ static int take_log(void *ctx, const char *event, const struct vici_node *root)
         json_array_append_new(c->log, json_section(root));
         return 0;
     }
-    char text[2048];
-    snprintf(text, sizeof(text), "[%s] %s", group ? group : "?", msg);
-    cli_put_clean(c->cli, text);
+    fputc('[', c->cli->out);
+    cli_put_clean(c->cli, group ? group : "?");
+    fputs("] ", c->cli->out);
+    cli_put_clean(c->cli, msg);
     fputc('\n', c->cli->out);
     fflush(c->cli->out);
     return 0;
@@ -87,13 +90,17 @@ static void say(struct control *c, const struct target *t, int r, const struct e
     const char *what = done[c->command[0] == 'i' ? 0 : c->command[0] == 't' ? 1 : 2];
     char text[600];
     snprintf(text, sizeof(text), "%s %s", t->name, what);
+    printable_make(text);
     if (r == 0) {
         put_tone(c->cli, GOOD, text);
         fputc('\n', c->cli->out);
     } else {
         fflush(c->cli->out);
-        fprintf(c->cli->err, "espalier: %s: %s\n", t->name,
-                r == -EREMOTEIO ? talk_refusal(c->cli->talk) : err->text);
+        fputs("espalier: ", c->cli->err);
+        printable_put(c->cli->err, t->name);
+        fputs(": ", c->cli->err);
+        printable_put(c->cli->err, r == -EREMOTEIO ? talk_refusal(c->cli->talk) : err->text);
+        fputc('\n', c->cli->err);
     }
 }
 
@@ -122,8 +129,11 @@ static int learn(struct control *c, struct esp_error *err)
 {
     int r = cli_list(c->cli, "list-conns", names_take, &c->names, "ike", NULL, NULL, err);
     if (r == 0 && c->command[0] != 'i') // there may be SAs of what is no longer configured
-        r = cli_list(c->cli, "list-sas", names_take, &c->names, "ike", NULL, "noblock", err);
-    return r == 0 && c->names.no_memory ? esp_fail(err, -ENOMEM, "", "out of memory") : r;
+        r = cli_list(c->cli, "list-sas", names_take, &c->up, "ike", NULL, "noblock", err);
+    for (size_t i = 0; r == 0 && i < c->up.count; i++)
+        names_add(&c->names, c->up.pairs[i].conn, c->up.pairs[i].child);
+    return r == 0 && (c->names.no_memory || c->up.no_memory) ? esp_fail(err, -ENOMEM, "", "out of memory")
+                                                             : r;
 }
 
 // The connections that have a child of that name, up to `most`; how many there are.
@@ -175,22 +185,40 @@ static bool split(struct control *c, const char *name, struct target *t)
     return true;
 }
 
-static bool run_children(struct control *c, const char *conn)
+// Each child of the connection that is among them, once; in order: names_count has sorted them.
+static bool run_children(struct control *c, const char *conn, const struct names *among, bool *any)
 {
-    bool any = false, more = true;
-    for (size_t i = 0; i < c->names.count && more; i++) {
-        struct target t = {.conn = conn, .child = c->names.pairs[i].child};
-        if (strcmp(c->names.pairs[i].conn, conn) != 0 || !t.child[0])
+    bool more = true;
+    for (size_t i = 0; i < among->count && more; i++) {
+        struct target t = {.conn = conn, .child = among->pairs[i].child};
+        bool again = i && strcmp(among->pairs[i - 1].conn, conn) == 0 &&
+                     strcmp(among->pairs[i - 1].child, t.child) == 0;
+        if (strcmp(among->pairs[i].conn, conn) != 0 || !t.child[0] || again)
             continue;
-        any = true;
+        *any = true;
         label(&t);
         more = run(c, &t);
     }
-    if (any)
-        return more;
+    return more;
+}
+
+static bool run_ike(struct control *c, const char *conn)
+{
     struct target t = {.conn = conn, .child = ""};
     label(&t);
     return run(c, &t);
+}
+
+// All of a connection: brought up it is its children; rekeyed its CHILD SAs and then the IKE SA, which makes
+// them anew itself where it is authenticated anew.
+static bool run_connection(struct control *c, const char *conn)
+{
+    bool any = false, more = true, up = c->command[0] == 'i';
+    if (up)
+        more = run_children(c, conn, &c->names, &any);
+    else if (c->command[0] == 'r' && !cli_given(c->cli, CLI_REAUTH))
+        more = run_children(c, conn, &c->up, &any);
+    return more && (up && any ? true : run_ike(c, conn));
 }
 
 // 0 or 1 (nothing more can be asked), or -EINVAL.
@@ -202,12 +230,11 @@ static int run_name(struct control *c, const char *name, struct esp_error *err)
     struct target t = {.conn = "", .child = name};
     if (children > 1 || (children && conn && !up))
         return ambiguous(name, list, children, conn, err);
+    names_count(&c->up, "", ""); // in order from here on
     if (children == 1)
         t.conn = list[0];
-    else if (conn && up)
-        return !run_children(c, name);
     else if (conn)
-        t = (struct target){.conn = name, .child = ""};
+        return !run_connection(c, name);
     else
         split(c, name, &t); // and what nobody knows the daemon refuses in its own words
     label(&t);
@@ -272,6 +299,7 @@ static int control(struct cli *cli, const char *command)
     for (unsigned i = 0; i < cli->operands && r == 0; i++)
         r = run_name(&c, cli->operand[i], &err);
     names_free(&c.names);
+    names_free(&c.up);
     if (r < 0) {
         json_decref(c.results);
         return cli_fail(cli, r, &err);

@@ -12,8 +12,9 @@ static const struct table_column rated[] = {
     {"COUNTER", 16, 0, false}, {"VALUE", 0, 0, true}, {"A SECOND", 0, 0, true}, {0}};
 
 struct look {
-    struct vici_msg last; // of the look before, while --watch
+    struct vici_msg last; // what there was after the look before, while --watch
     uint64_t last_us, now_us;
+    unsigned talk; // that they are of: what another daemon counts begins anew
 };
 
 static uint64_t clock_us(void)
@@ -103,23 +104,48 @@ static int reset(struct cli *cli, struct esp_error *err)
     return talk_do(cli->talk, &o, NULL, NULL, TALK_ANSWER_MS, err);
 }
 
+static int ask_counters(struct cli *cli, struct vici_msg *reply, struct esp_error *err)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "get-counters");
+    vici_put(&o, "all", "yes");
+    return talk_ask_ok(cli->talk, &o, reply, err);
+}
+
+static void keep(struct look *l, struct vici_msg *reply)
+{
+    vici_msg_free(&l->last);
+    l->last = *reply;
+    l->last_us = clock_us();
+}
+
+// What the next look is held against is what there is after the reset, which is not 0 of every counter.
+static int reset_and_keep(struct cli *cli, struct look *l, struct esp_error *err)
+{
+    struct vici_msg reply = {0};
+    int r = reset(cli, err);
+    if (r == 0 && cli_given(cli, CLI_WATCH))
+        r = ask_counters(cli, &reply, err);
+    if (r == 0)
+        keep(l, &reply);
+    return r;
+}
+
 static int look(struct cli *cli, void *ctx)
 {
     struct look *l = ctx;
     struct vici_msg reply;
-    struct vici_out o;
     struct esp_error err = {0};
-    vici_out_begin(&o, VICI_CMD_REQUEST, "get-counters");
-    vici_put(&o, "all", "yes");
-    int r = talk_ask_ok(cli->talk, &o, &reply, &err);
+    if (l->talk != cli->talks)
+        vici_msg_free(&l->last);
+    l->talk = cli->talks;
+    int r = ask_counters(cli, &reply, &err);
     if (r)
         return cli_fail(cli, r, &err);
     l->now_us = clock_us();
     show(cli, l, reply.root);
-    vici_msg_free(&l->last);
-    l->last = reply;
-    l->last_us = l->now_us;
-    r = cli_given(cli, CLI_RESET) ? reset(cli, &err) : 0;
+    keep(l, &reply);
+    r = cli_given(cli, CLI_RESET) ? reset_and_keep(cli, l, &err) : 0;
     return r ? cli_fail(cli, r, &err) : CLI_DONE;
 }
 
@@ -135,7 +161,18 @@ int cmd_counters(struct cli *cli)
 
 static void put_line(struct cli *cli, const char *name, const char *text)
 {
-    fprintf(cli->out, "%-12s %s\n", name, text);
+    char field[64];
+    snprintf(field, sizeof(field), "%-12s ", name);
+    cli_put_clean(cli, field);
+    cli_put_clean(cli, text);
+    fputc('\n', cli->out);
+}
+
+static void put_list(struct cli *cli, const char *name, const struct vici_node *list)
+{
+    char *items = join(list, "");
+    put_line(cli, name, items ? items : "(out of memory)");
+    free(items);
 }
 
 static const char *get(const struct vici_node *n, const char *key)
@@ -183,7 +220,7 @@ static void show_stats(struct cli *cli, const struct vici_node *version, const s
             put_line(cli, k->name, get(stats, k->name));
     }
     if (vici_find(stats, "plugins") && vici_find(stats, "plugins")->child)
-        put_line(cli, "plugins", join(text, sizeof(text), vici_find(stats, "plugins"), ""));
+        put_list(cli, "plugins", vici_find(stats, "plugins"));
 }
 
 static int ask(struct cli *cli, const char *command, struct vici_msg *reply, struct esp_error *err)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `espalier log` and `espalier events`: what the daemon says by itself, until it is interrupted.
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "ctrl/cli/json.h"
 #include "ctrl/cli/table.h"
+#include "ctrl/lib/printable.h"
 
 struct follow {
     struct cli *cli;
@@ -42,7 +44,7 @@ static int take_log(void *ctx, const char *event, const struct vici_node *root)
 {
     struct follow *f = ctx;
     const char *level = get(root, "level");
-    char text[2048];
+    char text[600];
     if (strcmp(event, "log") != 0 || (level[0] == '-' ? -1 : (int)vici_get_num(root, "level", 0)) > f->level)
         return 0;
     if (cli_given(f->cli, CLI_JSON)) {
@@ -107,25 +109,36 @@ static void put_json(struct follow *f, const char *event, const struct vici_node
     json_put(f->cli, o);
 }
 
-static void print_ike(char *buf, size_t size, const char *conn, const struct vici_node *ike)
+// To be freed; NULL: no memory.
+static char *print_ike(const char *conn, const struct vici_node *ike)
 {
-    snprintf(buf, size, "IKE SA %s[%s] %s [%s] - %s [%s]", conn, get(ike, "uniqueid"), get(ike, "local-host"),
-             get(ike, "local-id"), get(ike, "remote-host"), get(ike, "remote-id"));
+    char *text;
+    return asprintf(&text, "IKE SA %s[%s] %s [%s] - %s [%s]", conn, get(ike, "uniqueid"),
+                    get(ike, "local-host"), get(ike, "local-id"), get(ike, "remote-host"),
+                    get(ike, "remote-id")) < 0
+               ? NULL
+               : text;
 }
 
-static void print_child(char *buf, size_t size, const char *conn, const struct vici_node *child)
+static char *print_child(const char *conn, const struct vici_node *child)
 {
-    char local[400], remote[400];
-    snprintf(buf, size, "CHILD SA %s[%s] of %s %s - %s, SPIs %s in, %s out", get(child, "name"),
-             get(child, "uniqueid"), conn, join(local, sizeof(local), vici_find(child, "local-ts"), "?"),
-             join(remote, sizeof(remote), vici_find(child, "remote-ts"), "?"), get(child, "spi-in"),
-             get(child, "spi-out"));
+    char *text = NULL, *local = join(vici_find(child, "local-ts"), "?"),
+         *remote = join(vici_find(child, "remote-ts"), "?");
+    if (local && remote &&
+        asprintf(&text, "CHILD SA %s[%s] of %s %s - %s, SPIs %s in, %s out", get(child, "name"),
+                 get(child, "uniqueid"), conn, local, remote, get(child, "spi-in"),
+                 get(child, "spi-out")) < 0)
+        text = NULL;
+    free(local);
+    free(remote);
+    return text;
 }
 
 static void put_event(struct cli *cli, enum tone tone, const char *word, const char *text)
 {
-    char field[16];
+    char field[300];
     snprintf(field, sizeof(field), "%-8s ", word);
+    printable_make(field); // of an event that is not known it is the daemon's
     put_clock(cli);
     put_tone(cli, tone, field);
     cli_put_clean(cli, text);
@@ -139,11 +152,11 @@ static void put_sa(struct cli *cli, const char *event, bool up, const struct vic
     const struct vici_node *at = child ? vici_find(sa, "child-sas") : sa;
     enum tone tone = rekey ? PLAIN : strstr(event, "updown") ? (up ? GOOD : BAD) : NOTABLE;
     const char *word = rekey ? "rekeyed" : !strstr(event, "updown") ? "moved" : up ? "up" : "down";
-    char text[1400];
     for (at = child && at ? at->child : at; at; at = child ? at->next : NULL) {
         const struct vici_node *is = rekey ? vici_find(at, "new") : at;
-        (child ? print_child : print_ike)(text, sizeof(text), sa->name, is ? is : at);
-        put_event(cli, tone, word, text);
+        char *text = (child ? print_child : print_ike)(sa->name, is ? is : at);
+        put_event(cli, tone, word, text ? text : "(out of memory)");
+        free(text);
     }
 }
 

@@ -40,10 +40,10 @@ static json_t *as_json(const char *where, const char *path, const char *text)
 
 static void put_line(FILE *to, const char *kind, const char *where, const char *path, const char *text)
 {
-    char line[2048];
-    snprintf(line, sizeof(line), "%s: %s%s%s%s", where, kind, path, path[0] ? ": " : "", text);
-    printable_make(line);
-    fprintf(to, "%s\n", line);
+    const char *const parts[] = {where, ": ", kind, path, path[0] ? ": " : "", text, NULL};
+    for (int i = 0; parts[i]; i++)
+        printable_put(to, parts[i]);
+    fputc('\n', to);
 }
 
 static void say(struct load *l, bool wrong, const char *where, const char *path, const char *text)
@@ -274,8 +274,10 @@ static int load_file(struct load *l, const char *file, json_t *doc)
     struct esp_error err = {0};
     int r = load_read(l, file);
     if (r == -EINVAL) {
-        fprintf(cli->err, "espalier: %s: %u fault%s: nothing is loaded, and what was stays\n", file,
-                l->faults, l->faults == 1 ? "" : "s");
+        fputs("espalier: ", cli->err);
+        printable_put(cli->err, file);
+        fprintf(cli->err, ": %u fault%s: nothing is loaded, and what was stays\n", l->faults,
+                l->faults == 1 ? "" : "s");
     } else if (r) {
         esp_fail(&err, r, "", "out of memory");
     } else {
@@ -321,7 +323,9 @@ static void on_line(void *ctx, const char *kind, const char *where, const char *
 // Of a settings file; it does not say where it comes from but in its words.
 static void on_settings(const char *text)
 {
-    fprintf(stderr, "warning: %s\n", text);
+    fputs("warning: ", stderr);
+    printable_put(stderr, text);
+    fputc('\n', stderr);
 }
 
 static json_t *checked_json(const char *file, const struct checked *c, const struct check_counts *n)

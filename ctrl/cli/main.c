@@ -6,8 +6,6 @@
 
 #include "ctrl/cli/cli.h"
 
-enum { FILE_WIDTH = 120 }; // of what goes into a file or a pipe
-
 static unsigned terminal_width(void)
 {
     struct winsize w;
@@ -28,6 +26,5 @@ static void open_what_is_closed(void)
 int main(int argc, char **argv)
 {
     open_what_is_closed();
-    bool terminal = isatty(STDOUT_FILENO);
-    return cli_main(stdout, stderr, terminal, terminal ? terminal_width() : FILE_WIDTH, argc, argv);
+    return cli_main(stdout, stderr, isatty(STDOUT_FILENO), terminal_width(), argc, argv);
 }

@@ -76,9 +76,11 @@ static int look(struct cli *cli, void *ctx)
     int r = talk_ask_ok(cli->talk, &o, &reply, &err);
     if (r)
         return cli_fail(cli, r, &err);
-    show(cli, reply.root);
+    bool there = !cli->operands || vici_find(reply.root, cli->operand[0]);
+    if (there)
+        show(cli, reply.root);
     vici_msg_free(&reply);
-    return CLI_DONE;
+    return there ? CLI_DONE : cli_absent(cli, "no pool of that name is loaded; see `espalier pools`");
 }
 
 int cmd_pools(struct cli *cli)

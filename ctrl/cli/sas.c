@@ -21,6 +21,7 @@ struct look {
     struct cli *cli;
     struct table table;
     json_t *list;
+    unsigned seen; // IKE SAs, or connections
 };
 
 static const char *get(const struct vici_node *n, const char *key)
@@ -78,13 +79,12 @@ static void add_ike(struct table *t, const struct vici_node *ike)
 
 static void add_child(struct table *t, const struct vici_node *child)
 {
-    char ts[512];
     const char *engine = get(child, "offload");
     table_add(t, PLAIN, "  %s[%s]", vici_get(child, "name") ? get(child, "name") : child->name,
               get(child, "uniqueid"));
     table_add(t, tone_of(get(child, "state")), "%s", get(child, "state"));
-    table_add(t, PLAIN, "%s", join(ts, sizeof(ts), vici_find(child, "local-ts"), ""));
-    table_add(t, PLAIN, "%s", join(ts, sizeof(ts), vici_find(child, "remote-ts"), ""));
+    table_add_list(t, vici_find(child, "local-ts"), "");
+    table_add_list(t, vici_find(child, "remote-ts"), "");
     add_cipher(t, child);
     table_add(t, strcmp(engine, "card") == 0 || strcmp(engine, "packet") == 0 ? GOOD : PLAIN, "%s", engine);
     add_octets(t, child, "bytes-in");
@@ -99,6 +99,7 @@ static int take_sa(void *ctx, const char *name, const struct vici_node *root)
     const struct vici_node *ike = root->child;
     if (strcmp(name, "list-sa") != 0 || !ike || ike->kind != VICI_SECTION)
         return 0;
+    l->seen++;
     if (l->list) {
         json_t *more = json_named(root);
         json_array_extend(l->list, more);
@@ -116,17 +117,36 @@ static int take_sa(void *ctx, const char *name, const struct vici_node *root)
     return 0;
 }
 
+static int count_conn(void *ctx, const char *name, const struct vici_node *root)
+{
+    (void)root;
+    *(unsigned *)ctx += strcmp(name, "list-conn") == 0;
+    return 0;
+}
+
+// The SAs; seen counts the connection too, which may have none.
+static int ask(struct look *l, struct esp_error *err)
+{
+    const char *only = l->cli->operand[0];
+    int r = cli_list(l->cli, "list-sas", take_sa, l, "ike", only, "noblock", err);
+    if (r == 0 && only && !l->seen)
+        r = cli_list(l->cli, "list-conns", count_conn, &l->seen, "ike", only, NULL, err);
+    return r;
+}
+
 static int look(struct cli *cli, void *ctx)
 {
     struct look l = {.cli = cli, .list = cli_given(cli, CLI_JSON) ? json_array() : NULL};
     struct esp_error err = {0};
     (void)ctx;
     table_begin(&l.table, columns);
-    int r = cli_list(cli, "list-sas", take_sa, &l, "ike", cli->operand[0], "noblock", &err);
-    if (r) {
+    int r = ask(&l, &err);
+    if (r || (cli->operand[0] && !l.seen)) {
         json_decref(l.list);
         table_free(&l.table);
-        return cli_fail(cli, r, &err);
+        return r ? cli_fail(cli, r, &err)
+                 : cli_absent(cli,
+                              "no connection of that name is loaded, or has an SA; see `espalier conns`");
     }
     if (l.list) {
         json_put(cli, json_pack("{s:o}", "sas", l.list));
@@ -140,5 +160,7 @@ static int look(struct cli *cli, void *ctx)
 int cmd_sas(struct cli *cli)
 {
     int status = cli_register(cli, "list-sa");
+    if (status == 0 && cli->operands)
+        status = cli_register(cli, "list-conn");
     return status ? status : cli_show(cli, look, NULL);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the commands that show something have in common.
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -30,22 +31,85 @@ static void rest_until(struct timespec *next, unsigned interval)
         ;
 }
 
+// ---- a daemon that goes while it is watched
+
+struct show {
+    unsigned interval;
+    bool watch, json, asks; // asks: a daemon, and not this machine alone
+    bool away;              // the daemon
+};
+
+static int register_again(struct cli *cli, struct esp_error *err)
+{
+    int r = 0;
+    for (unsigned i = 0; i < cli->event_count && r == 0; i++)
+        r = talk_register(cli->talk, cli->events[i], err);
+    return r;
+}
+
+static int reach_again(struct cli *cli, struct esp_error *err)
+{
+    const char *uri = cli->value[CLI_URI] ? cli->value[CLI_URI] : CLI_DEFAULT_URI;
+    int r = talk_open(&cli->talk, uri, err);
+    if (r == 0)
+        r = register_again(cli, err);
+    if (r == 0) {
+        cli->talks++;
+        return 0;
+    }
+    talk_close(cli->talk);
+    cli->talk = NULL;
+    return r;
+}
+
+// Said once in a text that scrolls, with every look where there is nothing else to see.
+static int still_away(struct cli *cli, const struct show *s, int r, const struct esp_error *err)
+{
+    if (s->json || cli->terminal)
+        cli_fail(cli, r, err);
+    return CLI_MISSING;
+}
+
+static int look_once(struct cli *cli, struct show *s, int (*look)(struct cli *cli, void *ctx), void *ctx)
+{
+    struct esp_error err = {0};
+    if (s->watch && !s->json && (cli->terminal || !s->away))
+        put_head(cli, s->interval);
+    int r = s->away ? reach_again(cli, &err) : 0;
+    if (r)
+        return still_away(cli, s, r, &err);
+    if (s->away)
+        fputs("espalier: the daemon answers again\n", cli->err);
+    s->away = false;
+    int status = look(cli, ctx);
+    if (s->asks && talk_is_over(cli->talk)) {
+        if (s->watch)
+            fputs("espalier: waiting for the daemon\n", cli->err);
+        talk_close(cli->talk);
+        cli->talk = NULL;
+        s->away = true;
+    }
+    return status;
+}
+
 int cli_show(struct cli *cli, int (*look)(struct cli *cli, void *ctx), void *ctx)
 {
-    unsigned interval = (unsigned)cli_number(cli, CLI_INTERVAL, INTERVAL_S);
-    bool watch = cli_given(cli, CLI_WATCH), json = cli_given(cli, CLI_JSON);
-    uint64_t most = cli_number(cli, CLI_COUNT, watch ? UINT64_MAX : 1);
+    struct show s = {.interval = (unsigned)cli_number(cli, CLI_INTERVAL, INTERVAL_S),
+                     .watch = cli_given(cli, CLI_WATCH),
+                     .json = cli_given(cli, CLI_JSON),
+                     .asks = cli->talk != NULL};
+    uint64_t most = cli_number(cli, CLI_COUNT, s.watch ? UINT64_MAX : 1);
     struct timespec next;
     int status = CLI_DONE;
     clock_gettime(CLOCK_MONOTONIC, &next);
-    for (uint64_t n = 0; n < most && status == CLI_DONE; n++) {
+    for (uint64_t n = 0; n < most; n++) {
         if (n)
-            rest_until(&next, interval);
-        if (watch && !json)
-            put_head(cli, interval);
-        status = look(cli, ctx);
+            rest_until(&next, s.interval);
+        status = look_once(cli, &s, look, ctx);
         if (fflush(cli->out) != 0)
             return CLI_FAILED; // cli_main says why
+        if (n == 0 && status != CLI_DONE)
+            break;
     }
     return status;
 }
@@ -54,6 +118,8 @@ int cli_register(struct cli *cli, const char *event)
 {
     struct esp_error err = {0};
     int r = talk_register(cli->talk, event, &err);
+    if (r == 0 && cli->event_count < CLI_EVENTS)
+        cli->events[cli->event_count++] = event;
     return r ? cli_fail(cli, r, &err) : CLI_DONE;
 }
 
@@ -71,10 +137,14 @@ int cli_list(struct cli *cli, const char *command, talk_event_fn *each, void *ct
 
 void cli_put_clean(struct cli *cli, const char *text)
 {
-    char part[2048];
-    snprintf(part, sizeof(part), "%s", text);
-    printable_make(part);
-    fputs(part, cli->out);
+    printable_put(cli->out, text);
+}
+
+static void put_items(struct cli *cli, const struct vici_node *list)
+{
+    char *items = join(list, "-");
+    cli_put_clean(cli, items ? items : "(out of memory)");
+    free(items);
 }
 
 void cli_put_tree(struct cli *cli, const struct vici_node *section, unsigned depth)
@@ -87,9 +157,10 @@ void cli_put_tree(struct cli *cli, const struct vici_node *section, unsigned dep
             cli_put_tree(cli, k, depth + 1);
             continue;
         }
-        char items[2048];
-        const char *text = k->kind == VICI_LIST ? join(items, sizeof(items), k, "-") : vici_text(k);
-        cli_put_clean(cli, text ? text : "(octets)");
+        if (k->kind == VICI_LIST)
+            put_items(cli, k);
+        else
+            cli_put_clean(cli, vici_text(k) ? vici_text(k) : "(octets)");
         fputc('\n', cli->out);
     }
 }

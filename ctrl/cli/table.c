@@ -16,27 +16,40 @@ void table_begin(struct table *t, const struct table_column *columns)
         t->count++;
 }
 
-void table_add(struct table *t, enum tone tone, const char *fmt, ...)
+// Takes the text over.
+static void add(struct table *t, enum tone tone, char *text)
 {
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    printable_make(text);
+    t->no_memory |= !text;
     if (t->used == t->cap) {
         size_t cap = t->cap ? 2 * t->cap : 64;
         struct table_cell *cells = realloc(t->cells, cap * sizeof(*cells));
         if (!cells) {
             t->no_memory = true;
+            free(text);
             return;
         }
         t->cells = cells;
         t->cap = cap;
     }
-    char *copy = strdup(text);
-    t->no_memory |= !copy;
-    t->cells[t->used++] = (struct table_cell){copy, tone};
+    if (text)
+        printable_make(text);
+    t->cells[t->used++] = (struct table_cell){text, tone};
+}
+
+void table_add(struct table *t, enum tone tone, const char *fmt, ...)
+{
+    char *text;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    add(t, tone, text);
+}
+
+void table_add_list(struct table *t, const struct vici_node *list, const char *none)
+{
+    add(t, PLAIN, join(list, none));
 }
 
 void table_free(struct table *t)
@@ -136,23 +149,25 @@ void put_tone(struct cli *cli, enum tone tone, const char *text)
     fprintf(cli->out, "%s%s%s", colour ? codes[tone] : "", text, colour ? "\033[0m" : "");
 }
 
-// As much of it as fits, and how many characters that is.
-static unsigned fit(char *to, size_t size, const char *text, unsigned width)
+// The octets of its first `width` characters.
+static size_t octets_of(const char *text, unsigned width)
 {
     size_t n = 0;
-    unsigned shown = 0, all = width_of(text);
-    unsigned keep = all > width ? width - 1 : all;
-    while (text[n] && n + 8 < size && (shown < keep || ((unsigned char)text[n] & 0xc0) == 0x80)) {
+    for (unsigned shown = 0; text[n]; n++) {
         shown += ((unsigned char)text[n] & 0xc0) != 0x80;
-        to[n] = text[n];
-        n++;
+        if (shown > width)
+            break;
     }
-    if (all > width) {
-        to[n++] = '~';
-        shown++;
-    }
-    to[n] = 0;
-    return shown;
+    return n;
+}
+
+// As much of it as fits.
+static void put_cell(struct cli *cli, enum tone tone, const char *text, unsigned width)
+{
+    bool colour = cli->colour && tone != PLAIN, cut = width_of(text) > width;
+    size_t n = octets_of(text, cut ? width - 1 : width);
+    fprintf(cli->out, "%s%.*s%s%s", colour ? codes[tone] : "", (int)n, text, cut ? "~" : "",
+            colour ? "\033[0m" : "");
 }
 
 static void put_row(struct cli *cli, const struct table *t, const struct layout *l,
@@ -161,16 +176,15 @@ static void put_row(struct cli *cli, const struct table *t, const struct layout 
     unsigned pending = 0; // blanks, none of which end a line
     bool first = true;
     for (unsigned i = 0; i < t->count; i++) {
-        char text[600];
         if (l->gone[i])
             continue;
-        unsigned n = fit(text, sizeof(text), row[i].text ? row[i].text : "", l->width[i]),
-                 pad = l->width[i] - n;
+        const char *text = row[i].text ? row[i].text : "";
+        unsigned n = width_of(text), pad = n < l->width[i] ? l->width[i] - n : 0;
         pending += (first ? 0 : GAP) + (t->columns[i].right ? pad : 0);
         first = false;
         if (n) {
             fprintf(cli->out, "%*s", (int)pending, "");
-            put_tone(cli, row[i].tone, text);
+            put_cell(cli, row[i].tone, text, l->width[i]);
             pending = 0;
         }
         pending += t->columns[i].right ? 0 : pad;
@@ -243,14 +257,20 @@ const char *figure_number(char buf[FIGURE], uint64_t n)
     return buf;
 }
 
-const char *join(char *buf, size_t size, const struct vici_node *list, const char *none)
+char *join(const struct vici_node *list, const char *none)
 {
-    size_t at = 0;
-    snprintf(buf, size, "%s", none);
-    for (const struct vici_node *k = list ? list->child : NULL; k && at < size; k = k->next) {
-        const char *text = vici_text(k);
-        int n = snprintf(buf + at, size - at, "%s%s", at ? ", " : "", text ? text : "?");
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return buf;
+    char *all = NULL;
+    size_t len;
+    FILE *f = open_memstream(&all, &len);
+    if (!f)
+        return NULL;
+    if (!list || !list->child)
+        fputs(none, f);
+    for (const struct vici_node *k = list ? list->child : NULL; k; k = k->next)
+        fprintf(f, "%s%s", k == list->child ? "" : ", ", vici_text(k) ? vici_text(k) : "?");
+    bool whole = !ferror(f);
+    if (fclose(f) == 0 && whole)
+        return all;
+    free(all);
+    return NULL;
 }

@@ -26,8 +26,9 @@ struct table {
 };
 
 void table_begin(struct table *t, const struct table_column *columns);
-// The next cell, row after row. What does not fit is made printable first and ends in '~'.
+// The next cell, row after row, made printable. What does not fit on a terminal ends in '~'.
 __attribute__((format(printf, 3, 4))) void table_add(struct table *t, enum tone tone, const char *fmt, ...);
+void table_add_list(struct table *t, const struct vici_node *list, const char *none); // as join
 // Prints it with its head, or `nothing` where it has no row, and frees it.
 void table_end(struct table *t, struct cli *cli, const char *nothing);
 
@@ -40,7 +41,7 @@ const char *figure_octets(char buf[FIGURE], uint64_t n);  // "1.2 KiB"
 const char *figure_seconds(char buf[FIGURE], uint64_t s); // "1h05m"
 const char *figure_number(char buf[FIGURE], uint64_t n);  // "1,234"
 
-// The items of a list with ", " between them, or `none`.
-const char *join(char *buf, size_t size, const struct vici_node *list, const char *none);
+// The items of a list with ", " between them, or `none`; to be freed. NULL: no memory.
+char *join(const struct vici_node *list, const char *none);
 
 #endif

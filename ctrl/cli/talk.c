@@ -21,6 +21,7 @@ struct talk {
     size_t len;
     char command[VICI_MAX_NAME + 1]; // that is being asked
     char *refusal;                   // the last, as the daemon said it
+    bool over;
 };
 
 // ---- opening
@@ -126,10 +127,16 @@ void talk_close(struct talk *t)
     free(t);
 }
 
+bool talk_is_over(const struct talk *t)
+{
+    return t->over;
+}
+
 // ---- frames
 
 static int lost(struct talk *t, int e, struct esp_error *err)
 {
+    t->over = true;
     if (e == EPIPE || e == ECONNRESET)
         return esp_fail(err, -ECONNRESET, t->command, "the daemon has closed the connection");
     return esp_fail(err, -e, t->command, "the connection to the daemon: %s", strerror(e));
@@ -221,8 +228,7 @@ static int take_event(struct talk *t, talk_event_fn *event, void *ctx, struct es
     return r;
 }
 
-// The packet that is no event, or a failure.
-static int await_packet(struct talk *t, talk_event_fn *event, void *ctx, int timeout_ms, uint8_t *type,
+static int take_packets(struct talk *t, talk_event_fn *event, void *ctx, int timeout_ms, uint8_t *type,
                         struct esp_error *err)
 {
     int64_t until = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
@@ -239,6 +245,15 @@ static int await_packet(struct talk *t, talk_event_fn *event, void *ctx, int tim
         if (timeout_ms >= 0) // who streams is there
             until = now_ms() + timeout_ms;
     }
+}
+
+// The packet that is no event, or a failure.
+static int await_packet(struct talk *t, talk_event_fn *event, void *ctx, int timeout_ms, uint8_t *type,
+                        struct esp_error *err)
+{
+    int r = take_packets(t, event, ctx, timeout_ms, type, err);
+    t->over = t->over || r < 0;
+    return r;
 }
 
 int talk_listen(struct talk *t, talk_event_fn *event, void *ctx, struct esp_error *err)

@@ -20,6 +20,8 @@ struct talk;
 int talk_open(struct talk **out, const char *uri, struct esp_error *err);
 pid_t talk_pid(const struct talk *t); // of who listens on a unix socket, or 0
 void talk_close(struct talk *t);      // NULL is none
+// Nothing more can be asked: the daemon has gone, has not answered in time, or has answered nonsense.
+bool talk_is_over(const struct talk *t);
 
 // An event's name and message. Not 0: what waits for more ends with that.
 typedef int talk_event_fn(void *ctx, const char *name, const struct vici_node *root);

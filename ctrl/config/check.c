@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctrl/config/swanctl_file.h"
+#include "ctrl/lib/printable.h"
 
 struct tally {
     struct check_counts n; // first
@@ -14,7 +15,10 @@ struct tally {
 
 static void print(void *ctx, const char *kind, const char *where, const char *path, const char *text)
 {
-    fprintf(ctx, "%s: %s%s%s%s\n", where, kind, path, path[0] ? ": " : "", text);
+    const char *const parts[] = {where, ": ", kind, path, path[0] ? ": " : "", text};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        printable_put(ctx, parts[i]);
+    fputc('\n', ctx);
 }
 
 static void tell(struct tally *t, const char *kind, const char *where, const char *path, const char *text)
@@ -77,7 +81,9 @@ static void settings_fault(void *ctx, const char *where, const struct esp_error 
 
 static void settings_warn(const char *text)
 {
-    printf("warning: %s\n", text);
+    fputs("warning: ", stdout);
+    printable_put(stdout, text);
+    putchar('\n');
 }
 
 static void check_settings(const struct conf_tree *t, struct tally *n)
@@ -115,9 +121,9 @@ static int check_swanctl(const struct conf_tree *t, const char *file, const stru
     return swanctl_file_check(t, dir, report);
 }
 
-static void print_counts(FILE *out, const struct check_counts *n, const char *file)
+static void print_counts(FILE *out, const struct check_counts *n)
 {
-    fprintf(out, "%s: %u connection%s, %u secret%s", file, n->conns, n->conns == 1 ? "" : "s", n->secrets,
+    fprintf(out, "%u connection%s, %u secret%s", n->conns, n->conns == 1 ? "" : "s", n->secrets,
             n->secrets == 1 ? "" : "s");
     if (n->certs || n->keys)
         fprintf(out, ", %u certificate%s, %u private key%s", n->certs, n->certs == 1 ? "" : "s", n->keys,
@@ -127,12 +133,14 @@ static void print_counts(FILE *out, const struct check_counts *n, const char *fi
 
 void config_check_print(FILE *out, const char *file, const struct check_counts *n)
 {
+    printable_put(out, file);
+    fputs(": ", out);
     if (n->faults)
-        fprintf(out, "%s: %u fault%s\n", file, n->faults, n->faults > 1 ? "s" : "");
+        fprintf(out, "%u fault%s\n", n->faults, n->faults > 1 ? "s" : "");
     else if (n->settings)
-        fprintf(out, "%s: settings, no fault\n", file);
+        fputs("settings, no fault\n", out);
     else
-        print_counts(out, n, file);
+        print_counts(out, n);
 }
 
 int config_check_file(const char *file, bool settings, const struct check_report *to,

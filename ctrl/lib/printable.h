@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 // The octets of the well-formed UTF-8 character (RFC 3629) at `c` that may be shown; 0: there is none.
 static inline size_t printable_octets(const unsigned char *c)
@@ -30,6 +31,18 @@ static inline void printable_make(char *text)
         size_t n = *c >= 0x20 && *c < 0x7f ? 1 : printable_octets(c);
         if (!n)
             *c = '?';
+        c += n ? n : 1;
+    }
+}
+
+static inline void printable_put(FILE *f, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c;) {
+        size_t n = printable_octets(c);
+        if (n)
+            fwrite(c, 1, n, f);
+        else
+            fputc('?', f);
         c += n ? n : 1;
     }
 }

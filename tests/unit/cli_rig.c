@@ -192,6 +192,42 @@ static void start(fake_answer_fn *answer, fake_event_fn *on_register, const char
     close(fd);
 }
 
+// A child of this one, and so killed with it.
+static void serve_once(int fd, fake_answer_fn *answer)
+{
+    int c = accept(fd, NULL, NULL);
+    close(fd); // whoever asks meanwhile is refused
+    serve(c, answer, NULL, NULL);
+    close(c);
+}
+
+static int listen_again(void)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    strcpy(un.sun_path, path);
+    unlink(path);
+    if (bind(fd, (struct sockaddr *)&un, sizeof(un)) != 0 || listen(fd, 4) != 0)
+        _exit(1);
+    return fd;
+}
+
+void fake_start_twice(fake_answer_fn *const answers[2])
+{
+    fake_stop();
+    int fd = listen_again();
+    daemon_pid = fork();
+    assert_true(daemon_pid >= 0);
+    if (daemon_pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        serve_once(fd, answers[0]);
+        usleep(1500 * 1000); // the next look finds nobody
+        serve_once(listen_again(), answers[1]);
+        _exit(0);
+    }
+    close(fd);
+}
+
 void fake_start(fake_answer_fn *answer, const char *lacks)
 {
     start(answer, NULL, lacks);

@@ -16,6 +16,8 @@ int cli_rig_end(void **state);
 // A daemon that answers so, from now on; events that it knows: all but those named in `lacks` (NULL: none).
 void fake_start(fake_answer_fn *answer, const char *lacks);
 typedef void fake_event_fn(struct fake *f, const char *event);
+// It ends and comes back, with nobody behind its socket between: answers[0] is asked once, then answers[1].
+void fake_start_twice(fake_answer_fn *const answers[2]);
 void fake_start_events(fake_event_fn *on_register,
                        const char *lacks); // called behind each answer to a registration
 void fake_stop(void);

@@ -121,6 +121,37 @@ static void healthy(struct fake *f, const char *command, const struct vici_node 
     fake_ok(f);
 }
 
+static void empty(struct fake *f, const char *command, const struct vici_node *args)
+{
+    struct vici_out o;
+    (void)args;
+    if (strcmp(command, "get-pools") != 0) {
+        fake_ok(f);
+        return;
+    }
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    fake_send(f, &o);
+}
+
+static void down(struct fake *f, const char *command, const struct vici_node *args)
+{
+    (void)args;
+    if (strcmp(command, "list-conns") == 0)
+        send_conn(f, "gw", "net", NULL);
+    fake_ok(f);
+}
+
+// Answers and goes at the next question.
+static void one_answer(struct fake *f, const char *command, const struct vici_node *args)
+{
+    static bool once;
+    if (once)
+        shutdown(f->fd, SHUT_RDWR);
+    else
+        healthy(f, command, args);
+    once = true;
+}
+
 static unsigned longest_line(const char *text)
 {
     unsigned most = 0, n = 0;
@@ -136,6 +167,8 @@ static void test_sas_table_fits_and_lets_no_control_character_by(void **state)
     static const unsigned widths[] = {80, 100, 120};
     (void)state;
     fake_start(healthy, NULL);
+    cli_terminal = true;
+    setenv("NO_COLOR", "1", 1);
     for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
         cli_width = widths[i];
         assert_int_equal(espalier("sas", NULL), CLI_DONE);
@@ -151,9 +184,57 @@ static void test_sas_table_fits_and_lets_no_control_character_by(void **state)
         shows("1.0 EiB");
     }
     shows("1h05m"); // where there is room
+    unsetenv("NO_COLOR");
+    cli_terminal = false;
     assert_int_equal(espalier("sas", "--long", NULL), CLI_DONE);
     assert_null(strchr(cli_out, '\033'));
     shows("    remote-host: 192.0.2.2\n");
+}
+
+static void test_sas_into_a_file_are_whole_however_long_they_are(void **state)
+{
+    static const char whole[] =
+        "192.0.2.2 [e?[31mvil?2J C=CH, O=a name that is very much longer than any column "
+        "of any table]  ";
+    (void)state;
+    fake_start(healthy, NULL);
+    cli_width = 40;
+    assert_int_equal(espalier("sas", NULL), CLI_DONE);
+    shows(whole);
+    shows("1h05m");
+    assert_null(strchr(cli_out, '~'));
+}
+
+static char long_name[2000];
+
+static void wordy(struct fake *f, const char *command, const struct vici_node *args)
+{
+    struct vici_out o;
+    (void)args;
+    if (strcmp(command, "list-sas") == 0) {
+        memset(long_name, 'n', sizeof(long_name) - 1);
+        send_sa(f, "gw", long_name);
+    }
+    if (strcmp(command, "initiate") == 0) {
+        vici_out_begin(&o, VICI_EVENT, "control-log");
+        vici_put(&o, "group", "IKE");
+        vici_put(&o, "msg", long_name);
+        fake_send(f, &o);
+    }
+    fake_ok(f);
+}
+
+static void test_what_is_long_is_shown_whole(void **state)
+{
+    (void)state;
+    memset(long_name, 'n', sizeof(long_name) - 1);
+    fake_start(wordy, NULL);
+    assert_int_equal(espalier("sas", NULL), CLI_DONE);
+    shows(long_name);
+    assert_int_equal(espalier("sas", "--long", NULL), CLI_DONE);
+    shows(long_name);
+    assert_int_equal(espalier("up", "--ike", "gw", NULL), CLI_DONE);
+    shows(long_name);
 }
 
 static void test_sas_colours_only_on_a_terminal_without_no_color(void **state)
@@ -193,6 +274,57 @@ static void test_sas_name_goes_to_the_daemon(void **state)
     fake_start(healthy, NULL);
     assert_int_equal(espalier("sas", "gw", NULL), CLI_DONE);
     assert_string_equal(fake_heard(), "list-sas ike=gw noblock=yes\n");
+}
+
+static void test_name_that_nobody_has_exits_1_and_is_said(void **state)
+{
+    (void)state;
+    fake_start(healthy, NULL);
+    assert_int_equal(espalier("sas", "gw", NULL), CLI_DONE);
+    fake_start(empty, NULL);
+    assert_int_equal(espalier("sas", NULL), CLI_DONE);
+    shows("no SAs");
+    assert_int_equal(espalier("sas", "nosuch\033[2J", NULL), CLI_FAILED);
+    says("espalier: nosuch?[2J: no connection of that name is loaded, or has an SA; see `espalier conns`\n");
+    assert_string_equal(cli_out, "");
+    assert_int_equal(espalier("sas", "nosuch", "--json", NULL), CLI_FAILED);
+    json_t *doc = document();
+    assert_string_equal(json_string_value(json_object_get(json_object_get(doc, "error"), "field")), "nosuch");
+    json_decref(doc);
+    assert_int_equal(espalier("conns", "nosuch", NULL), CLI_FAILED);
+    says("espalier: nosuch: no connection of that name is loaded; see `espalier conns`\n");
+    assert_int_equal(espalier("conns", "nosuch", "--names", NULL), CLI_FAILED);
+    assert_int_equal(espalier("conns", "nosuch", "--long", NULL), CLI_FAILED);
+    assert_int_equal(espalier("pools", "nosuch", NULL), CLI_FAILED);
+    says("espalier: nosuch: no pool of that name is loaded; see `espalier pools`\n");
+    assert_int_equal(espalier("pools", NULL), CLI_DONE);
+    shows("no pools");
+}
+
+// A connection that is loaded and down has no SA, which is no failure.
+static void test_sas_of_a_connection_that_is_down_are_none(void **state)
+{
+    (void)state;
+    fake_start(down, NULL);
+    assert_int_equal(espalier("sas", "gw", NULL), CLI_DONE);
+    assert_string_equal(cli_out, "no SAs\n");
+}
+
+static void test_watch_waits_for_a_daemon_that_is_started_again(void **state)
+{
+    (void)state;
+    fake_start_twice((fake_answer_fn *const[]){one_answer, healthy});
+    assert_int_equal(espalier("sas", "--watch", "--interval", "1", "--count", "5", NULL), CLI_DONE);
+    says("the daemon has closed the connection\nespalier: waiting for the daemon\nespalier: the daemon "
+         "answers "
+         "again\n");
+    const char *again = strstr(strstr(cli_out, "gw[7]") + 1, "gw[7]");
+    assert_non_null(again);
+    fake_start_twice((fake_answer_fn *const[]){one_answer, healthy});
+    assert_int_equal(espalier("sas", "--watch", "--json", "--interval", "1", "--count", "4", NULL), CLI_DONE);
+    assert_non_null(strstr(cli_out, "\"error\":{\"field\":\"list-sas\""));
+    assert_non_null(strstr(cli_out, "no daemon listens there"));
+    assert_non_null(strstr(strstr(cli_out, "\"error\""), "\"sas\":[{"));
 }
 
 static void test_sas_watch_json_is_a_document_a_line_with_its_time(void **state)
@@ -294,6 +426,123 @@ static void test_counters_watched_show_how_many_a_second(void **state)
         fail_msg("%f a second, in %f s:\n%s", rate, all, cli_out);
 }
 
+// 100 more at each question; what is counted is set to zero by a reset, but not what there is.
+static void counting_from_resets(struct fake *f, const char *command, const struct vici_node *args)
+{
+    static unsigned packets = 5000;
+    struct vici_out o;
+    (void)args;
+    if (strcmp(command, "reset-counters") == 0)
+        packets = 0;
+    if (strcmp(command, "get-counters") != 0) {
+        fake_ok(f);
+        return;
+    }
+    packets += 100;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "counters");
+    vici_section(&o, "");
+    vici_putf(&o, "packets", "%u", packets);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_put(&o, "success", "yes");
+    fake_send(f, &o);
+}
+
+// From the reset on there are 100 and then 200: 100 in the second between.
+static void test_counters_watched_and_reset_show_how_many_since_the_reset(void **state)
+{
+    (void)state;
+    fake_start(counting_from_resets, NULL);
+    assert_int_equal(
+        espalier("counters", "packets", "--watch", "--reset", "--interval", "1", "--count", "2", NULL),
+        CLI_DONE);
+    const char *row = strstr(strstr(cli_out, "5,100") + 1, "packets   ");
+    double rate = row ? strtod(row + strcspn(row, "0123456789") + strlen("200"), NULL) : 0;
+    if (!row || !strstr(row, " 200 ") || rate < 50 || rate > 101)
+        fail_msg("%f a second:\n%s", rate, cli_out);
+}
+
+// ---- what comes from elsewhere
+
+static const char vile[] = "a\033[2J\x9b"
+                           "b";
+static const char vile_name[] =
+    "n\x9bm"; // VICI has no control characters in names, but octets that are no UTF-8
+
+static void vile_everywhere(struct fake *f, const char *command, const struct vici_node *args)
+{
+    struct vici_out o;
+    (void)args;
+    if (strcmp(command, "list-conns") == 0)
+        send_conn(f, vile_name, vile_name, NULL);
+    if (strcmp(command, "list-sas") == 0)
+        send_sa(f, vile_name, vile);
+    if (strcmp(command, "stats") != 0 && strcmp(command, "version") != 0) {
+        fake_refuse(f, vile);
+        return;
+    }
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_put(&o, "daemon", vile);
+    vici_put(&o, vile_name, vile);
+    vici_section(&o, "processes");
+    vici_put(&o, vile_name, vile);
+    vici_section_end(&o);
+    put_list(&o, "plugins", vile);
+    fake_send(f, &o);
+}
+
+static void clean(const char *text)
+{
+    for (; *text; text++)
+        if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f || *text == '\x9b')
+            fail_msg("octet %02x in:\n%s\nand:\n%s", (unsigned char)*text, cli_out, cli_err);
+}
+
+static void test_nothing_that_comes_from_elsewhere_moves_the_cursor(void **state)
+{
+    static const char *const lines[][4] = {{"stats"},
+                                           {"sas"},
+                                           {"sas", "--long"},
+                                           {"conns"},
+                                           {"conns", "--names"},
+                                           {"conns", "--long"},
+                                           {"certs"},
+                                           {"pools"},
+                                           {"counters"},
+                                           {"up", vile},
+                                           {"down", vile},
+                                           {"rekey", vile},
+                                           {"up", "--ike", vile},
+                                           {"sas", vile},
+                                           {vile},
+                                           {"sas", "--count", vile},
+                                           {"completion", vile},
+                                           {"help", vile},
+                                           {"check", vile},
+                                           {"load", vile}};
+    (void)state;
+    fake_start(vile_everywhere, NULL);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        const char *const *l = lines[i];
+        char *argv[8] = {"espalier"};
+        int argc = 1;
+        for (; argc < 5 && l[argc - 1]; argc++)
+            argv[argc] = (char *)(uintptr_t)l[argc - 1];
+        const struct cli_command *c = cli_find(l[0]);
+        if (c && c->options & 1u << CLI_URI)
+            espalier(l[0], l[1], l[1] ? l[2] : NULL, NULL);
+        else
+            espalier_plain(argc, argv);
+        clean(cli_out);
+        clean(cli_err);
+        assert_true(strlen(cli_out) + strlen(cli_err) > 5);
+    }
+    if (espalier("stats", NULL) != CLI_DONE)
+        fail_msg("stats: %s", cli_err);
+    shows("a?[2J?b");
+}
+
 // ---- tunnels
 
 static void test_up_a_connection_is_each_of_its_children(void **state)
@@ -334,13 +583,18 @@ static void test_up_a_name_of_several_is_refused_before_anything_is_done(void **
     assert_int_equal(espalier("down", "home/home", NULL), CLI_DONE);
 }
 
-static void test_down_and_rekey_of_a_connection_are_its_ike_sas(void **state)
+static void test_down_of_a_connection_is_its_ike_sas_and_rekey_of_all_that_is_in_them(void **state)
 {
     (void)state;
     fake_start(healthy, NULL);
     assert_int_equal(espalier("down", "gw", "--force", NULL), CLI_DONE);
     assert_string_equal(fake_heard(),
                         "list-conns\nlist-sas noblock=yes\nterminate ike=gw force=yes loglevel=1\n");
+    assert_int_equal(espalier("rekey", "gw", NULL), CLI_DONE);
+    assert_string_equal(fake_heard(), "list-conns\nlist-sas noblock=yes\nrekey child=net ike=gw loglevel=1\n"
+                                      "rekey ike=gw loglevel=1\n"); // `other` has no SA
+    assert_int_equal(espalier("rekey", "--ike", "gw", NULL), CLI_DONE);
+    assert_string_equal(fake_heard(), "rekey ike=gw loglevel=1\n");
     assert_int_equal(espalier("rekey", "gw", "--reauth", NULL), CLI_DONE);
     assert_string_equal(fake_heard(),
                         "list-conns\nlist-sas noblock=yes\nrekey ike=gw reauth=yes loglevel=1\n");
@@ -597,6 +851,10 @@ static void test_usage_names_what_is_wrong_and_exits_2(void **state)
         {{"up", "net", "--level", "5"}, "--level: '5': expected -1 to 4"},
         {{"up", "net", "--ike", "gw"}, "net: a name beside --ike"},
         {{"down", "--ike=gw", "--id=1"}, "expected one of them"},
+        {{"certs", "--type", "foo"},
+         "--type: 'foo': expected x509, x509ca, x509_crl, pubkey or ocsp_response"},
+        {{"sas\033[2J"}, "no command 'sas?[2J'"},
+        {{"sas", "--frob\033"}, "--frob?: unknown option"},
         {{"completion", "fish"}, "'fish': expected bash"},
         {{"help", "sis"}, "no command 'sis'"},
     };
@@ -749,6 +1007,11 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, cli_rig_begin, cli_rig_end)
     const struct CMUnitTest tests[] = {
         T(test_sas_table_fits_and_lets_no_control_character_by),
+        T(test_sas_into_a_file_are_whole_however_long_they_are),
+        T(test_what_is_long_is_shown_whole),
+        T(test_name_that_nobody_has_exits_1_and_is_said),
+        T(test_sas_of_a_connection_that_is_down_are_none),
+        T(test_watch_waits_for_a_daemon_that_is_started_again),
         T(test_sas_colours_only_on_a_terminal_without_no_color),
         T(test_sas_json_has_numbers_and_booleans_by_key),
         T(test_sas_name_goes_to_the_daemon),
@@ -756,10 +1019,12 @@ int main(void)
         T(test_conns_show_what_is_down_too),
         T(test_counters_of_all_and_of_connections),
         T(test_counters_watched_show_how_many_a_second),
+        T(test_counters_watched_and_reset_show_how_many_since_the_reset),
+        T(test_nothing_that_comes_from_elsewhere_moves_the_cursor),
         T(test_up_a_connection_is_each_of_its_children),
         T(test_up_a_child_by_its_name_or_with_its_connection),
         T(test_up_a_name_of_several_is_refused_before_anything_is_done),
-        T(test_down_and_rekey_of_a_connection_are_its_ike_sas),
+        T(test_down_of_a_connection_is_its_ike_sas_and_rekey_of_all_that_is_in_them),
         T(test_refusal_is_printed_whole_as_the_daemon_says_it),
         T(test_log_has_its_lines_up_to_a_level),
         T(test_events_say_what_came_went_and_was_rekeyed),
