@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The simulated card: the Verilated models (card_model.mk, workbench.mk) and espalier-card around one of them.
 -include sim/card_model.mk
+-include sim/pair/pair.mk
 -include sim/workbench.mk
 
 VFIO_USER_SRCS := $(addprefix sim/vfio_user/,wire.c dma.c irq.c server.c)

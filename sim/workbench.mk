@@ -48,7 +48,7 @@ $(BUILD)/lib/libike_parts.a: $(WB_IKE_SRCS:%.c=$(BUILD)/obj/%.o)
 WB_MODELS := $(BUILD)/obj/sim/gcm_model.o $(BUILD)/obj/sim/pipe_model_l1.o $(BUILD)/obj/sim/pipe_model_l2.o $(BUILD)/obj/sim/pipe_model_l4.o
 WB_MODEL_LIBS := $(foreach m,gcm_pair_model pipe_l1 pipe_l2 pipe_l4,$(WB_VL)/$(m)/lib$(m).a)
 
-$(BUILD)/bin/espalier-sim: $(WB_SRCS:%.c=$(BUILD)/obj/%.o) $(WB_MODELS) $(WB_MODEL_LIBS) $(WB_RUNTIME) $(BUILD)/lib/libike_parts.a $(LIBESPALIER)
+$(BUILD)/bin/espalier-sim: $(WB_SRCS:%.c=$(BUILD)/obj/%.o) $(PAIR_SRCS:%.c=$(BUILD)/obj/%.o) $(WB_MODELS) $(WB_MODEL_LIBS) $(WB_RUNTIME) $(BUILD)/lib/libike_parts.a $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -ljansson -lpcap -lcrypto -lz -lpthread

@@ -155,6 +155,15 @@ struct opening { // what all sockets of one family have in common
     struct esp_error *err;
 };
 
+static int not_bound(const struct opening *o, const char *what, uint16_t port)
+{
+    int e = errno;
+    if (e != EACCES || port >= IPPORT_RESERVED)
+        return missing(o->err, what, "binding");
+    return esp_fail(o->err, -e, what, "binding: not permitted; a port below %d needs CAP_NET_BIND_SERVICE",
+                    IPPORT_RESERVED);
+}
+
 static int udp_open(const struct opening *o, int *out, uint16_t port, bool shared)
 {
     char what[32];
@@ -175,7 +184,7 @@ static int udp_open(const struct opening *o, int *out, uint16_t port, bool share
             4 << 20); // room for bursts; where it is refused the default has to do
     set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
     if (bind_to(fd, o->family, o->st, port) < 0)
-        return missing(o->err, what, "binding");
+        return not_bound(o, what, port);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "espalier/version.h"
+#include "sim/pair/pair.h"
 #include "sim/workbench/engine.h"
 #include "sim/workbench/explain.h"
 #include "sim/workbench/replay.h"
@@ -28,6 +29,8 @@ static const char usage_text[] =
     "engine\n"
     "       espalier-sim ike-vectors FILE...   recorded IKEv2 exchanges through the daemon's message and key "
     "code\n"
+    "       espalier-sim pair [--card] [--json] [--junit FILE] [--keep]   two gateways, a tunnel, a verdict "
+    "(pair --help)\n"
     "       espalier-sim --help | --version\n"
     "\n"
     "replay: FILE holds `xfrm state add ...` and `xfrm policy add ...` lines as `ip -batch` takes them.\n"
@@ -254,6 +257,8 @@ int main(int argc, char **argv)
         return replay_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "explain") == 0)
         return explain_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "pair") == 0)
+        return pair_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "vectors") != 0 && strcmp(argv[1], "esp-vectors") != 0 &&
         strcmp(argv[1], "ike-vectors") != 0)
         return usage("unknown command", argv[1]);

@@ -6,6 +6,8 @@
 
 #include "tests/unit/script_rig.h"
 
+static const char *what = "all";
+
 static const char *get(const char *name)
 {
     static char text[8192];
@@ -25,8 +27,8 @@ static int deps(const char *before)
     char cmd[640];
     snprintf(cmd, sizeof(cmd),
              "%s S=%s TMPDIR=%s PATH=%s/stubs:$PATH ESPALIER_POLICY_RC_D=%s/policy ESPALIER_UNITS=%s/units "
-             "tests/deps.sh all",
-             before, dir, dir, dir, dir, dir);
+             "tests/deps.sh %s",
+             before, dir, dir, dir, dir, dir, what);
     return command(cmd);
 }
 
@@ -46,6 +48,7 @@ static const char apt_stub[] =
 static int setup(void **state)
 {
     (void)state;
+    what = "all";
     dir_make("deps");
     dir_folder("stubs");
     dir_folder("units");
@@ -77,6 +80,18 @@ static void test_deps_without_rights_prints_the_line_and_exits_3(void **state)
     assert_null(strstr(output, " make "));
     assert_false(exists("apt"));
     assert_false(exists("policy"));
+}
+
+static void test_deps_of_software_alone_are_nine_packages(void **state)
+{
+    (void)state;
+    what = "software";
+    put("installed", "");
+    put("uid", "1000\n");
+    assert_int_equal(deps(""), 3);
+    assert_non_null(strstr(
+        output, "--no-install-recommends gcc make libssl-dev libpci-dev libmnl-dev libcurl4-openssl-dev "
+                "libmicrohttpd-dev libjansson-dev iproute2\n"));
 }
 
 static void test_deps_new_strongswan_is_kept_from_starting_and_disabled(void **state)
@@ -170,6 +185,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deps_nothing_missing_calls_no_apt, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_without_rights_prints_the_line_and_exits_3, setup,
                                         dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_of_software_alone_are_nine_packages, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_new_strongswan_is_kept_from_starting_and_disabled, setup,
                                         dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_strongswan_in_use_is_left_alone, setup, dir_remove),
