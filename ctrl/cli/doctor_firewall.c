@@ -70,11 +70,17 @@ static int ask(struct mnl_socket *s, struct firewall *f, uint16_t type, uint8_t 
     }
 }
 
+static void nothing(const struct nlattr *at[], unsigned most)
+{
+    for (unsigned i = 0; i <= most; i++)
+        at[i] = NULL;
+}
+
 // The attributes, where there is one, up to `most`.
 static void parse(const struct nlattr *at[], unsigned most, const struct nlattr *first, size_t len)
 {
     const struct nlattr *a;
-    memset(at, 0, (most + 1) * sizeof(*at));
+    nothing(at, most);
     for (a = first; mnl_attr_ok(a, (int)len - (int)((const char *)a - (const char *)first));
          a = mnl_attr_next(a))
         if (mnl_attr_get_type(a) <= most)
@@ -86,7 +92,7 @@ static void parse_nest(const struct nlattr *at[], unsigned most, const struct nl
     if (nest)
         parse(at, most, mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest));
     else
-        memset(at, 0, (most + 1) * sizeof(*at));
+        nothing(at, most);
 }
 
 static void parse_message(const struct nlattr *at[], unsigned most, const struct nlmsghdr *h)

@@ -465,7 +465,7 @@ void revive_reauthenticate(struct ike_sa *sa)
     while (c && !(child_is_up(c) && live && conn_child(live, c->cfg->name)))
         c = c->next;
     struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
-    if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt))
+    if (!r || r->trying) // a look whether it is still up, or a try that waits, comes now
         return;
     LOGF(IKE, 0, "reauthenticating IKE_SA %s", sa_label(sa));
     r->why = REVIVE_REPLACE;

@@ -54,6 +54,7 @@ struct child_env {
     int sock_esp6_nat_t, sock_esp6, sock_send6;
     int sock_ah, sock_ah6; // as sock_esp and sock_esp6, IPPROTO_AH; -1: where those are
     int sock_metrics;      // metrics: listens
+    int run_lock;          // held for as long as it runs; -1: none
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.
 int ctl_main(const struct child_env *env);

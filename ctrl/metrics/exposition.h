@@ -22,7 +22,8 @@ struct labels {
     size_t len;
 };
 struct labels labels_none(void);
-void labels_add(struct labels *l, const char *name, const char *value); // escaped; an octet that is no UTF-8: U+FFFD and its digits
+void labels_add(struct labels *l, const char *name,
+                const char *value); // escaped; an octet that is no UTF-8: U+FFFD and its digits
 void labels_addf(struct labels *l, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -108,7 +108,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_send6 = -1,
                             .sock_ah = -1,
                             .sock_ah6 = -1,
-                            .sock_metrics = -1};
+                            .sock_metrics = -1,
+                            .run_lock = s->run_lock};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     if (room == ROOM_IKE) {
         env.sock_ike = s->ike;
@@ -152,7 +153,7 @@ static int close_all_but(const struct child_env *env, int program)
     const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,        env->sock_esp_nat_t,
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
-                       env->sock_ah6,        env->sock_metrics};
+                       env->sock_ah6,        env->sock_metrics,   env->run_lock};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     qsort(keep, n, sizeof(keep[0]), by_number);

@@ -107,6 +107,19 @@ static int open_log(const struct daemon_config *c, struct esp_error *err)
     return announce;
 }
 
+// What a daemon that was killed had is free when the last of its processes is gone.
+static int open_sockets(struct socket_set *s, const struct settings *st, bool killed, struct esp_error *err)
+{
+    enum { MOST_MS = 2000, PAUSE_MS = 20 };
+    int r = sockets_open(s, st, err);
+    for (int ms = 0; killed && (r == -EADDRINUSE || r == -EBUSY) && ms < MOST_MS; ms += PAUSE_MS) {
+        usleep(PAUSE_MS * 1000);
+        *err = (struct esp_error){0};
+        r = sockets_open(s, st, err);
+    }
+    return r;
+}
+
 static int run(const struct options *o, struct daemon_config *config, int announce)
 {
     struct socket_set sockets;
@@ -119,13 +132,15 @@ static int run(const struct options *o, struct daemon_config *config, int announ
         LOGF(DMN, 0, "keys are written to %s; whoever reads them can decrypt the traffic", st->debug_keys);
         r = debug_dir_make(st->debug_keys, &err);
     }
-    int lock = r ? r : rundir_take(st->run_dir, &err);
+    bool killed = false;
+    int lock = r ? r : rundir_take(st->run_dir, &killed, &err);
     if (lock < 0) {
         complain(announce, &err);
         return status_of(lock, EXIT_MISSING);
     }
-    r = sockets_open(&sockets, st, &err);
+    r = open_sockets(&sockets, st, killed, &err);
     int status = EXIT_MISSING;
+    sockets.run_lock = lock;
     if (r == 0) {
         status = supervise(o, config, &sockets, announce);
         sockets_close(&sockets);
@@ -133,7 +148,7 @@ static int run(const struct options *o, struct daemon_config *config, int announ
         complain(announce, &err);
         status = status_of(r, EXIT_MISSING);
     }
-    close(lock);
+    rundir_leave(lock);
     return status;
 }
 

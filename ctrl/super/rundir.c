@@ -1,16 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes and locks the run directory; the lock is a flock on its pid file, so a dead daemon's file is no
-// obstacle.
+// obstacle. The rooms have it too: where the supervisor was killed, they are about to go, and until then the
+// ports and the TUN are theirs.
 #include "ctrl/super/rundir.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int rundir_take(const char *dir, struct esp_error *err)
+#include "ctrl/lib/log.h"
+
+enum { ROOMS_GO_MS = 2000, LOOK_MS = 10 };
+
+static void read_pid(int fd, char pid[24])
+{
+    ssize_t got = pread(fd, pid, 23, 0);
+    pid[got > 0 ? got : 0] = 0;
+    pid[strcspn(pid, "\n")] = 0;
+}
+
+static bool is_gone(const char *pid)
+{
+    long n = strtol(pid, NULL, 10);
+    return n > 0 && kill((pid_t)n, 0) < 0 && errno == ESRCH;
+}
+
+// -1, errno: somebody else's.
+static int take_lock(int fd, char pid[24])
+{
+    int rc = flock(fd, LOCK_EX | LOCK_NB);
+    for (unsigned ms = 0; rc < 0 && errno == EWOULDBLOCK && ms < ROOMS_GO_MS; ms += LOOK_MS) {
+        read_pid(fd, pid);
+        if (!is_gone(pid))
+            break;
+        usleep(LOOK_MS * 1000); // and what else they hold goes in the same moment
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    return rc;
+}
+
+int rundir_take(const char *dir, bool *killed, struct esp_error *err)
 {
     char path[256], pid[24] = "";
     if (mkdir(dir, 0755) < 0 && errno != EEXIST)
@@ -21,18 +56,19 @@ int rundir_take(const char *dir, struct esp_error *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return esp_fail(err, -errno, path, "%s", strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (take_lock(fd, pid) < 0) {
         if (errno != EWOULDBLOCK) {
             int e = errno;
             close(fd);
             return esp_fail(err, -e, path, "locking it: %s", strerror(e));
         }
-        ssize_t got = read(fd, pid, sizeof(pid) - 1);
-        pid[got > 0 ? strcspn(pid, "\n") : 0] = 0;
+        read_pid(fd, pid);
         close(fd);
         return esp_fail(err, -EBUSY, path, "the run directory is used by process %s",
                         pid[0] ? pid : "(unknown)");
     }
+    read_pid(fd, pid);
+    *killed = pid[0] != 0;
     n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
         int e = errno;
@@ -40,6 +76,13 @@ int rundir_take(const char *dir, struct esp_error *err)
         return esp_fail(err, -e, path, "%s", strerror(e));
     }
     return fd;
+}
+
+void rundir_leave(int lock)
+{
+    if (ftruncate(lock, 0) < 0) // whoever comes next waits a little longer for ports that somebody else has
+        LOGF(DMN, 2, "emptying the pid file: %s", strerror(errno));
+    close(lock);
 }
 
 int debug_dir_make(const char *dir, struct esp_error *err)

@@ -299,7 +299,7 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, "", -1};
     int r = family_open(s, st, AF_INET, err);
     if (r == 0)
         r = family_open(s, st, AF_INET6, err);

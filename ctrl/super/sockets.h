@@ -13,6 +13,7 @@ struct socket_set {
     int ah, ah6;                                   // raw, AH
     int metrics;                                   // listens
     char metrics_path[108];                        // its file, where it is one
+    int run_lock; // the run directory's, -1: none; the caller's to set and to close
 };
 
 // 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing

@@ -242,6 +242,26 @@ static void test_blocks_go_at_an_orderly_end_alone(void **state)
     assert_int_equal(blocks(), 0);
 }
 
+// What watches over it starts it anew at once: its processes are about to go, and the ports and the TUN are
+// theirs until then.
+static void test_start_right_behind_a_supervisor_that_was_killed(void **state)
+{
+    (void)state;
+    char *const no_card[] = {"--card", "none", NULL};
+    const struct tunnel_options o = {.start_action = "none"};
+    struct lab *l = &rig.lab;
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    assert_true(lab_up(l, "espfault") && espalierd_start(l, &l->west, &l->east, &o, no_card));
+    for (unsigned i = 0; i < 8; i++) {
+        kill(l->west.daemon, SIGKILL);
+        waitpid(l->west.daemon, NULL, 0);
+        sh("rm %s/vici", l->west.dir); // or it would be taken for the new one's
+        assert_true(espalierd_start(l, &l->west, &l->east, &o, no_card));
+        assert_true(blocks() > 0);
+    }
+}
+
 // ---- no room left
 
 static bool mount_tmpfs(const char *limits)
@@ -617,6 +637,7 @@ int main(int argc, char **argv)
         T(test_supervisor_dies),
         T(test_supervisor_dies_with_the_card),
         T(test_blocks_go_at_an_orderly_end_alone),
+        T(test_start_right_behind_a_supervisor_that_was_killed),
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
         T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),

@@ -911,6 +911,34 @@ static void test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthentica
     pair_free(p);
 }
 
+static struct ike_sa *established(struct side *s)
+{
+    struct ike_sa *sa = s->ike->sas;
+    while (sa && (sa->state != SA_ESTABLISHED || sa->retired))
+        sa = sa->next;
+    assert_non_null(sa);
+    return sa;
+}
+
+// The other end does it in turn, and looks at what it has when the old one goes: that is no reason not to.
+static void test_reauthentication_in_turn_happens_each_time(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    for (int i = 0; i < 8; i++) {
+        uint64_t spi = established(&p->s[0])->spi_i;
+        revive_reauthenticate(established(&p->s[i % 2]));
+        pair_wait(p, 700);
+        assert_true(established(&p->s[0])->spi_i != spi);
+        assert_true(established(&p->s[1])->spi_i == established(&p->s[0])->spi_i);
+        pair_forget_deleted(&p->s[0]);
+        pair_forget_deleted(&p->s[1]);
+    }
+    pair_wait(p, MINUTE);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -923,6 +951,7 @@ int main(void)
         cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
         cmocka_unit_test(test_start_action_trap_and_start_has_both),
+        cmocka_unit_test(test_reauthentication_in_turn_happens_each_time),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
         cmocka_unit_test(test_what_a_replaced_ike_sa_had_comes_up_on_its_successor),
         cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),

@@ -362,28 +362,32 @@ static void test_listen_takes_the_addresses_of_the_list_only(void **state)
 
 static void test_rundir_is_made_locked_and_free_after_the_end(void **state)
 {
+    bool killed = true;
     (void)state;
     char dir[] = "/tmp/espalier-run-XXXXXX", sub[64], pid[128];
     struct esp_error err = {0};
     assert_non_null(mkdtemp(dir));
     snprintf(sub, sizeof(sub), "%s/run", dir);
-    int fd = rundir_take(sub, &err);
-    assert_true(fd >= 0);
-    assert_int_equal(rundir_take(sub, &err), -EBUSY);
+    int fd = rundir_take(sub, &killed, &err);
+    assert_true(fd >= 0 && !killed);
+    assert_int_equal(rundir_take(sub, &killed, &err), -EBUSY);
     snprintf(pid, sizeof(pid), "used by process %d", (int)getpid());
     assert_non_null(strstr(err.text, pid));
-    close(fd);
-    fd = rundir_take(sub, &err);
-    assert_true(fd >= 0);
+    close(fd); // as by its death
+    fd = rundir_take(sub, &killed, &err);
+    assert_true(fd >= 0 && killed);
+    rundir_leave(fd);
+    fd = rundir_take(sub, &killed, &err);
+    assert_true(fd >= 0 && !killed);
     close(fd);
     snprintf(pid, sizeof(pid), "%s/espalierd.pid", sub);
     unlink(pid);
     assert_int_equal(symlink("/etc/passwd", pid), 0); // never followed
-    assert_true(rundir_take(sub, &err) < 0);
+    assert_true(rundir_take(sub, &killed, &err) < 0);
     unlink(pid);
     rmdir(sub);
     rmdir(dir);
-    assert_int_equal(rundir_take("/nonexistent/run", &err), -ENOENT);
+    assert_int_equal(rundir_take("/nonexistent/run", &killed, &err), -ENOENT);
     assert_string_equal(err.field, "/nonexistent/run");
 }
 
