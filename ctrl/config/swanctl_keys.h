@@ -183,7 +183,7 @@
     K(AUTHORITY, handle, NEVER, NOTHING, 0, "", TOKEN_LATER) \
     K(AUTHORITY, slot, NEVER, NOTHING, 0, "", TOKEN_LATER) \
     K(AUTHORITY, module, NEVER, NOTHING, 0, "", TOKEN_LATER) \
-    K(AUTHORITY, crl_uris, ITEMS, ITEM(authority_crl_uri), 0, "", "where its CRLs are, before those that a certificate names: http, file") \
+    K(AUTHORITY, crl_uris, ITEMS, ITEM(authority_crl_uri), 0, "", "where its CRLs are, before those that a certificate names: http, file. No http server of this machine's own addresses is asked: what it serves itself is to be named as a file") \
     K(AUTHORITY, ocsp_uris, ITEMS, ITEM(authority_ocsp_uri), 0, "", "its OCSP responders: http") \
     K(AUTHORITY, cert_uri_base, WORD, ITEM(authority_uri_base), 0, "", "taken with a warning: certificates are sent whole, not by hash and URL")
 

@@ -5,6 +5,7 @@
 #include "ctrl/fetch/fetch.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,7 +175,35 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-// What this machine says to itself it says from the same address. Nothing is sent by this socket.
+static bool is_that(const struct sockaddr *own, const union address *to)
+{
+    const struct sockaddr_in *v4 = (const void *)own;
+    const struct sockaddr_in6 *v6 = (const void *)own;
+    if (own->sa_family == AF_INET && to->any.sa_family == AF_INET6) // ::ffff:10.1.0.1
+        return IN6_IS_ADDR_V4MAPPED(&to->v6.sin6_addr) &&
+               !memcmp(to->v6.sin6_addr.s6_addr + 12, &v4->sin_addr, sizeof(v4->sin_addr));
+    if (own->sa_family != to->any.sa_family)
+        return false;
+    if (own->sa_family == AF_INET)
+        return v4->sin_addr.s_addr == to->v4.sin_addr.s_addr;
+    return own->sa_family == AF_INET6 && !memcmp(&v6->sin6_addr, &to->v6.sin6_addr, sizeof(v6->sin6_addr));
+}
+
+static bool is_listed(const union address *to)
+{
+    struct ifaddrs *all = NULL;
+    bool own = false;
+    if (getifaddrs(&all) < 0)
+        return true; // what cannot be looked at is not asked
+    for (const struct ifaddrs *i = all; i && !own; i = i->ifa_next)
+        own = i->ifa_addr && is_that(i->ifa_addr, to);
+    freeifaddrs(all);
+    return own;
+}
+
+// What this machine says to itself it says from the same address, but for the second address of a network,
+// which it speaks to from the first; and it may take more for its own than it lists. Nothing is sent by this
+// socket.
 static bool is_own(const struct sockaddr *sa, socklen_t len)
 {
     union address to = {0}, from = {0};
@@ -182,22 +211,25 @@ static bool is_own(const struct sockaddr *sa, socklen_t len)
     memcpy(&to, sa, len < sizeof(to) ? len : sizeof(to));
     int fd = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return true; // what cannot be looked at is not asked
+        return true; // likewise
     bool way = connect(fd, &to.any, len) == 0 && getsockname(fd, &from.any, &n) == 0;
     close(fd);
-    if (to.any.sa_family == AF_INET)
-        return way && to.v4.sin_addr.s_addr == from.v4.sin_addr.s_addr;
-    return way && memcmp(&to.v6.sin6_addr, &from.v6.sin6_addr, sizeof(to.v6.sin6_addr)) == 0;
+    return (way && is_that(&from.any, &to)) || is_listed(&to);
 }
 
 static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = ctx;
     (void)purpose;
-    if (!t->fetch->local && (is_local(&to->addr) || is_own(&to->addr, to->addrlen))) {
-        t->refused = "its address is this machine's, a link's or of several machines, which are not asked";
+    if (!t->fetch->local && is_local(&to->addr))
+        t->refused =
+            "its address is this machine's loopback, a link's or of several machines, which are not asked";
+    else if (!t->fetch->local && is_own(&to->addr, to->addrlen))
+        t->refused =
+            "its address is this machine's own, which are not asked: what this machine serves itself "
+            "crl_uris can name as file:///PATH";
+    if (t->refused)
         return CURL_SOCKET_BAD;
-    }
     return socket(to->family, to->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to->protocol);
 }
 

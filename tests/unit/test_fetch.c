@@ -5,8 +5,10 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -409,6 +411,32 @@ static void test_own_addresses_are_not_asked(void **state)
     freeifaddrs(all);
 }
 
+// The second address of a network is spoken to from the first.
+static void test_second_own_address_of_a_network_is_not_asked(void **state)
+{
+    static const char *const hosts[] = {"10.91.0.1", "10.91.0.2", "[::ffff:10.91.0.2]"};
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    (void)state;
+    teardown(NULL);
+    open_room(false);
+    assert_true(home >= 0);
+    if (unshare(CLONE_NEWNET) < 0) {
+        close(home);
+        skip(); // only root has namespaces
+    }
+    assert_int_equal(system("ip link set lo up && ip addr add 10.91.0.1/24 dev lo && "
+                            "ip addr add 10.91.0.2/24 dev lo"),
+                     0);
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        uint32_t req = ask(hosts[i], "/ok", 0, 0);
+        wait_for(req);
+        if (got[req].ok || !strstr(got[req].text, "crl_uris can name as file:///"))
+            fail_msg("%s: got \"%s\"", hosts[i], got[req].text);
+    }
+    assert_int_equal(setns(home, CLONE_NEWNET), 0);
+    close(home);
+}
+
 // ---- time and numbers
 
 static void test_slow_server_holds_up_no_other_and_ends_in_time(void **state)
@@ -518,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_proxy_of_the_environment_is_not_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_this_machine_and_its_links_are_not_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_addresses_are_not_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_second_own_address_of_a_network_is_not_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_server_holds_up_no_other_and_ends_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_name_server_holds_up_no_other_and_no_turn_of_the_loop,
                                         setup, teardown),
