@@ -743,6 +743,37 @@ static bool answers_errors(const struct walk *w)
     return !w->proto || is_icmp(w->proto);
 }
 
+static int let_errors_from(const struct walk *w, const struct addr *a)
+{
+    const struct masked types = {0, 0xff80}, any = {0, 0}; // RFC 4443 section 2.1: errors
+    struct prefix own = {.len = 128}, everyone = {.len = 0};
+    if (!in_selector(w->l, a))
+        return 0;
+    memcpy(own.addr, a->a, 16);
+    struct kobj let = xfrm(w, KDIR_OUT, &own, &everyone);
+    let.action = KXFRM_ALLOW;
+    let.proto = IPPROTO_ICMPV6;
+    let.mark = let.mark_mask = KERNEL_MARK_FROM_TUN;
+    let.priority = XFRM_WINDOW - 1;
+    set_ports(&let, types, any);
+    return visit(w, &let, NULL);
+}
+
+// An ICMPv6 error of the kernel's own is given up where a policy holds it (the kernel makes a way into
+// nothing for programs alone). So what answers the TUN is let come to the hook, which lets it go into the TUN
+// and nowhere else. Without the hook nothing has the mark; and what is forwarded has another source.
+static int let_errors(const struct walk *w, const struct kset_sources *s)
+{
+    int rc = 0;
+    if (w->family != 6 || !hooks_of(w) || !answers_errors(w))
+        return 0;
+    for (unsigned i = 0; i < s->count && rc == 0; i++)
+        rc = let_errors_from(w, &s->net[i].a);
+    for (unsigned i = 0; i < s->virtual_count && rc == 0; i++)
+        rc = let_errors_from(w, &s->virtual_ip[i]);
+    return rc;
+}
+
 // A local program that has not chosen its source yet is asked about with none. Towards a remote network it
 // gets a protected one where the machine has such; towards (nearly) everywhere only where it would have got
 // it anyway: a gateway's own way to the world is not taken because one of its addresses lies in a network
@@ -757,6 +788,8 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
         return rc;
     if (rc == 0)
         rc = prefixes_of(w->r, &r, err);
+    if (rc == 0)
+        rc = let_errors(w, ctx);
     if (w->family == 6)
         by = source_rule(w);
     for (unsigned i = 0; rc == 0 && i < r.count; i++)

@@ -5,7 +5,7 @@
 //                   one for each header behind which it may stand; outward in IPv6 they hold, where there are
 //                   hooks and a tunnel
 //   allow policies  the same of what is let pass, but for what shows no ports; in IPv6 the way into the TUN
-//                   and out of it
+//                   and out of it, and to the hooks for the kernel's own errors from west's addresses
 //   rules, routes   of tunnels: into the TUN by source, protocol and ports, and once more without ports; and
 //                   for programs that have not chosen a source
 //   hooks           of each family in which there is a tunnel
@@ -131,6 +131,17 @@ static void rules(struct set *s, const struct child *c)
             proto, ports, remote_text(c));
 }
 
+// From each address of west's that the policy names, where it names ICMPv6.
+static void errors(struct set *s, const struct child *c)
+{
+    const char *proto = child_kind(c).proto;
+    if (!local_is_wests(c) || (proto[0] && strcmp(proto, "ipv6-icmp") != 0))
+        return;
+    put(s, "out fd01::1/128 > ::/0 proto ipv6-icmp type 0 mark allow");
+    if (strcmp(local_text(c), "fd01::/64") == 0)
+        put(s, "out fd01::9/128 > ::/0 proto ipv6-icmp type 0 mark allow");
+}
+
 static void one(struct set *s, const struct child *c, bool hooks)
 {
     if (!c->there)
@@ -144,8 +155,10 @@ static void one(struct set *s, const struct child *c, bool hooks)
     if (!six(c))
         return;
     put(s, "out ::/0 > ::/0 dev espalier0 allow");
-    if (hooks)
-        put(s, "in ::/0 > ::/0 mark allow");
+    if (!hooks)
+        return;
+    put(s, "in ::/0 > ::/0 mark allow");
+    errors(s, c);
 }
 
 void set_expected(struct set *out, const struct naive *n, bool maybe, bool hooks)

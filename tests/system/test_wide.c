@@ -137,13 +137,18 @@ static void test_everything_for_everybody_leaves_what_bypass_names(void **state)
 
 // ---- what the kernel says
 
-// East asks for an address behind west, and hears an error about it (or nothing at all).
-static bool is_told(const char *from, const char *to, const char *options)
+// East asks for an address behind west, and hears what `about` is in (or nothing at all).
+static bool is_told_of(const char *about, const char *from, const char *to, const char *options)
 {
     char out[2000];
     sh_read(out, sizeof(out), "nsenter --net=%s ping -n -c 1 -p 536563726574 %s -I %s %s 2>&1", lab.east.ns,
             options, from, to);
-    return strstr(out, " errors") != NULL;
+    return strstr(out, about) != NULL;
+}
+
+static bool is_told(const char *from, const char *to, const char *options)
+{
+    return is_told_of(" errors", from, to, options);
 }
 
 static void unlimited(void)
@@ -188,6 +193,45 @@ static void test_errors_about_what_a_tunnel_to_a_network_brought_go_back_by_it(v
 {
     (void)state;
     errors_come_by_the_tunnel("10.2.0.0/16", "to a network");
+}
+
+// West's address in the selector is the one that speaks, of IPv6 too, and says what it is to say.
+static void errors_of_ipv6_come_by_the_tunnel(const char *remote, const char *when)
+{
+    char pcap[160], west[200], east[200];
+    snprintf(west, sizeof(west), "rekey_time = 0\n        local_ts = fd01::9:0/112\n        remote_ts = %s",
+             remote);
+    snprintf(east, sizeof(east), "rekey_time = 0\n        local_ts = %s\n        remote_ts = fd01::9:0/112",
+             remote);
+    assert_true(lab_ipv6(&lab));
+    assert_int_equal(sh("nsenter --net=%s ip -6 addr add fd02::1/128 dev lo nodad", lab.east.ns), 0);
+    start(west, east, NULL);
+    unlimited();
+    assert_true(initiate(&lab.west));
+    start_capture(&lab, pcap, sizeof(pcap));
+    if (!is_told_of("From fd01::9:1 icmp_seq=1 Destination unreachable: Address unreachable", "fd02::1",
+                    "fd01::9:77", none))
+        fail_msg("%s: nothing said about a host that is not there", when);
+    if (!is_told_of("From fd01::9:1 icmp_seq=1 Time exceeded: Hop limit", "fd02::1", "fd01::9:5", expires))
+        fail_msg("%s: nothing said about what has come too far", when);
+    if (!is_told_of("From fd01::9:1 icmp_seq=1 Packet too big: mtu=1280", "fd02::1", "fd01::9:5", too_long))
+        fail_msg("%s: nothing said about what is too long", when);
+    assert_int_equal(sh("nsenter --net=%s ip link set eth mtu 1280", host.ns), 0);
+    alive(&lab.east, "fd02::1", "fd01::9:5 -s 1300", when); // now it is known
+    alive(&host, "fd01::9:5", "fd02::1 -s 1200", when);
+    only_esp(&lab, pcap, 10);
+}
+
+static void test_errors_of_ipv6_about_what_a_tunnel_to_everywhere_brought_go_back_by_it(void **state)
+{
+    (void)state;
+    errors_of_ipv6_come_by_the_tunnel("::/0", "to everywhere");
+}
+
+static void test_errors_of_ipv6_about_what_a_tunnel_to_a_network_brought_go_back_by_it(void **state)
+{
+    (void)state;
+    errors_of_ipv6_come_by_the_tunnel("fd02::/64", "to a network");
 }
 
 // West has no address that the policy names: nobody is told, and nothing is in clear.
@@ -257,6 +301,8 @@ int main(int argc, char **argv)
         T(test_everything_for_everybody_leaves_what_bypass_names),
         T(test_errors_about_what_a_tunnel_to_everywhere_brought_go_back_by_it),
         T(test_errors_about_what_a_tunnel_to_a_network_brought_go_back_by_it),
+        T(test_errors_of_ipv6_about_what_a_tunnel_to_everywhere_brought_go_back_by_it),
+        T(test_errors_of_ipv6_about_what_a_tunnel_to_a_network_brought_go_back_by_it),
         T(test_errors_that_a_wide_policy_cannot_name_are_blocked),
         T(test_errors_that_a_narrow_policy_cannot_name_are_blocked),
         T(test_errors_that_a_policy_of_ipv6_cannot_name_are_blocked),

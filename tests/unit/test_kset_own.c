@@ -289,6 +289,66 @@ static void test_own_errors_about_what_the_tun_brought_have_a_protected_source(v
     rig_down(&l);
 }
 
+// What lets an error of ours come as far as the hook, of the types that RFC 4443 has for errors.
+static unsigned let_errors(const struct kernel_model *m, const char *from)
+{
+    struct addr a;
+    unsigned n = 0;
+    addr_parse(from, &a);
+    for (unsigned i = 0; i < m->count; i++) {
+        const struct kobj *o = &m->objects[i];
+        if (o->kind != KOBJ_XFRM || o->dir != KDIR_OUT || !o->mark_mask)
+            continue;
+        assert_int_equal(o->action, KXFRM_ALLOW);
+        assert_int_equal(o->proto, 58);
+        assert_int_equal(o->sport, 0);
+        assert_int_equal(o->sport2, 0xff80);
+        assert_int_equal(o->mark, KERNEL_MARK_FROM_TUN);
+        assert_int_equal(o->mark_mask, KERNEL_MARK_FROM_TUN);
+        assert_int_equal(o->src_len, 128);
+        n += !memcmp(o->src, a.a, 16);
+    }
+    return n;
+}
+
+static void test_own_errors_by_ipv6_come_to_the_hook_from_a_protected_address_alone(void **state)
+{
+    struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    rig_up_with(&l, &o);
+    machine(&l.m, "fd10::1", 64, true);
+    machine(&l.m, "fd01::7", 64, false);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_int_equal(let_errors(&l.m, "fd01::7"), 1);
+    assert_int_equal(let_errors(&l.m, "fd10::1"), 0);
+    l.m.address_count = 1;
+    kset_addresses_changed(l.s);
+    assert_int_equal(let_errors(&l.m, "fd01::7"), 0);
+    l.m.address_count = 2;
+    kset_addresses_changed(l.s);
+    assert_int_equal(let_errors(&l.m, "fd01::7"), 1);
+    rig_drop(&l, h);
+    assert_int_equal(let_errors(&l.m, "fd01::7"), 0);
+    rig_pol(&p, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 17, 0, 65535); // an error is not UDP
+    h = rig_take(&l, &p);
+    assert_int_equal(let_errors(&l.m, "fd01::7"), 0);
+    rig_drop(&l, h);
+    rig_down(&l);
+    o.hooks = false; // nobody would hold them back
+    rig_up_with(&l, &o);
+    machine(&l.m, "fd01::7", 64, false);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "fd01::/64", "fd02::/64", 0, 0, 65535);
+    h = rig_take(&l, &p);
+    assert_int_equal(let_errors(&l.m, "fd01::7"), 0);
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
 // What is discarded stays an error, and goes before what is held where they are equal.
 static void test_own_ipv6_that_is_discarded_is_blocked(void **state)
 {
@@ -406,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_own_errors_about_what_the_tun_brought_have_a_protected_source),
         cmocka_unit_test(test_own_errors_are_blocked_where_there_are_no_hooks),
         cmocka_unit_test(test_own_groups_within_a_remote_selector_have_a_hook),
+        cmocka_unit_test(test_own_errors_by_ipv6_come_to_the_hook_from_a_protected_address_alone),
         cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),
         cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),
         cmocka_unit_test(test_own_hook_goes_at_an_orderly_end_and_what_trusts_it),
