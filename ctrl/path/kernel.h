@@ -25,6 +25,9 @@ enum kobj_action {
     // Marks what the TUN `ifindex` brings; drops ICMP errors of the kernel's own about that which do not go
     // there. IPv6: gives held packets another look at routes and policies.
     KHOOK_TURN,
+    // Of programs without an address of their own (UDP): what they say to whom has asked them through the TUN
+    // `ifindex` goes there or nowhere.
+    KHOOK_ASKED,
     KHOOK_GROUPS, // KDIR_FWD: multicast of src > dst is not forwarded; KDIR_OUT: but this is
 };
 enum kobj_dir { KDIR_IN, KDIR_OUT, KDIR_FWD }; // as in linux/xfrm.h
@@ -35,7 +38,7 @@ struct kobj {
     uint8_t kind, family; // family: 4 or 6
     uint8_t action;       // enum kobj_action. V of routes, XFRM policies and hooks
     uint8_t dir;          // XFRM, hook of groups
-    uint8_t proto;        // rule, XFRM, hook of groups; 0: any
+    uint8_t proto;        // rule, XFRM, hook of groups; 0: any. KHOOK_ASKED: UDP
     uint8_t invert;       // rule: it holds for what does not match
     uint8_t src_len, dst_len;
     uint8_t src[16], dst[16];   // prefixes; a route has dst alone
@@ -44,7 +47,7 @@ struct kobj {
     uint32_t table;             // rule, route
     uint32_t mark, mark_mask;   // rule, XFRM
     uint32_t ifindex;           // XFRM: of the selector, 0: any. Hook: the TUN's, 0: not known; V
-    uint32_t priority;          // rule: its place. XFRM: lower first; V
+    uint32_t priority;          // rule: its place. XFRM, hook of groups: lower first; V
     uint32_t target;            // rule: KRULE_GOTO
     uint32_t lifetime;          // XFRM: the kernel itself removes it after so many seconds, 0: never. V
     uint8_t from_set, from[16]; // route: preferred source. V

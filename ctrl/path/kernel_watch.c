@@ -197,8 +197,11 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
     if (rc == 0 && !k.hooks4)
         LOGF(KNL, 0,
              "no nf_tables here for IPv4: ICMP errors of this machine's own to protected networks stay "
-             "blocked "
-             "where they do not lead into the TUN, whatever they are about");
+             "blocked where they do not lead into the TUN, whatever they are about");
+    if (rc == 0 && !(k.hooks && k.hooks4))
+        LOGF(KNL, 0,
+             "no nf_tables here: multicast that a multicast routing daemon has the kernel forward leaves in "
+             "clear, also from and to what is protected");
     if (rc == 0)
         rc = kset_open(&p->kset, p->kernel, &k, err);
     w->fd = (struct loop_fd){.fd = rc == 0 ? p->kernel->fd : -1, .events = EPOLLIN, .ready = news, .ctx = p};

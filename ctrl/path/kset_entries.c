@@ -41,7 +41,8 @@ const char *kobj_print(const struct kobj *o, char *buf, size_t size)
     if (o->kind == KOBJ_HOOK && o->dst_len)
         snprintf(buf, size, "netfilter hook for multicast %s > %s%s", s, d, p);
     else if (o->kind == KOBJ_HOOK)
-        snprintf(buf, size, "netfilter hooks for IPv%u", o->family);
+        snprintf(buf, size, "netfilter hooks for IPv%u%s", o->family,
+                 o->proto ? " and UDP of the gateway's own programs" : "");
     else if (o->kind == KOBJ_RULE)
         snprintf(buf, size, "routing rule %u from %s%s table %u", o->priority, s, p, o->table);
     else if (o->kind == KOBJ_ROUTE)

@@ -87,7 +87,7 @@ bool kobj_same_value(const struct kobj *a, const struct kobj *b)
 
 bool kobj_better(const struct kobj *a, const struct kobj *b)
 {
-    if (a->kind == KOBJ_XFRM && a->priority != b->priority)
+    if (a->kind != KOBJ_RULE && a->priority != b->priority)
         return a->priority < b->priority;
     if (a->action != b->action) // of equals the closed one; into the TUN rather than past it
         return a->kind == KOBJ_XFRM ? a->action > b->action : a->action < b->action;
@@ -415,7 +415,8 @@ static int groups(const struct walk *w, const struct prefix *l, const struct pre
                      .family = w->family,
                      .action = KHOOK_GROUPS,
                      .dir = lets ? KDIR_OUT : KDIR_FWD,
-                     .proto = w->proto};
+                     .proto = w->proto,
+                     .priority = xfrm_priority(w->spec)};
     if (!hooks_of(w) || (!within && !inside(all, r)) || (lets && (w->ports || w->opaque)))
         return 0;
     put_prefix(o.src, &o.src_len, l);
@@ -673,6 +674,17 @@ static const struct addr *source_in(const struct kset_sources *s, const struct t
     return NULL;
 }
 
+// Where a program that has not chosen its source may answer from an address that no policy names.
+static int asked(const struct walk *w)
+{
+    const struct kobj hook = {.kind = KOBJ_HOOK,
+                              .family = w->family,
+                              .action = KHOOK_ASKED,
+                              .proto = IPPROTO_UDP,
+                              .ifindex = w->o->tun_index};
+    return hooks_of(w) && (!w->proto || w->proto == IPPROTO_UDP) ? visit(w, &hook, NULL) : 0;
+}
+
 // What the machine reaches from an address that the policy does not name, it still reaches from there.
 static int other_networks(const struct walk *w, const struct kset_sources *s, const struct kobj *by,
                           const struct prefix *r)
@@ -685,7 +697,10 @@ static int other_networks(const struct walk *w, const struct kset_sources *s, co
         memcpy(net.addr, s->net[i].a.a, 16);
         cut(&net);
         struct kobj past = route(w, KROUTE_THROW, &net);
-        rc = inside(&net, r) ? visit(w, &past, by) : 0;
+        if (!inside(&net, r))
+            continue;
+        if ((rc = asked(w)) == 0)
+            rc = visit(w, &past, by);
     }
     return rc;
 }
@@ -792,8 +807,11 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
         rc = let_errors(w, ctx);
     if (w->family == 6)
         by = source_rule(w);
-    for (unsigned i = 0; rc == 0 && i < r.count; i++)
-        rc = source_routes(w, ctx, &by, &l, &r.p[i]);
+    for (unsigned i = 0; rc == 0 && i < r.count; i++) {
+        rc = is_wide(w, &r.p[i]) ? asked(w) : 0;
+        if (rc == 0)
+            rc = source_routes(w, ctx, &by, &l, &r.p[i]);
+    }
     by.mark = by.mark_mask = KERNEL_MARK_FROM_TUN;
     for (unsigned i = 0; rc == 0 && i < r.count && hooks_of(w) && answers_errors(w); i++)
         if (is_wide(w, &r.p[i]))

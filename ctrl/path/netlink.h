@@ -35,6 +35,8 @@ struct netlink_kernel {
     bool tun_was_up;
     char tun[16];
     char hook_name[24];
+    bool sockets;            // the hooks see whether a socket has an address of its own
+    bool reflects_for_us[2]; // of IPv4, of IPv6: the kernel reflects marks because we have said so
 };
 
 // netlink_objects.c: between objects and messages
@@ -66,7 +68,9 @@ int netlink_address(struct kernel *k, const struct addr *a, bool add);
 int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
 int netlink_tun_lost(struct kernel *k, uint64_t *out);
 int netlink_tun_state(struct kernel *k);
-int netlink_reflect_marks(uint8_t family); // what the kernel answers has the mark of what it answers
+// What the kernel answers has the mark of what it answers; and no more, where nobody else wanted that.
+int netlink_reflect_marks(struct netlink_kernel *n, uint8_t family);
+void netlink_reflect_as_before(struct netlink_kernel *n, uint8_t family);
 
 // netlink_news.c
 int netlink_news_open(struct netlink_kernel *n, struct esp_error *err);

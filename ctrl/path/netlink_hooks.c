@@ -9,13 +9,19 @@
 //           on nothing else.
 //   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
-//   asked   the last at local input: who has asked by UDP through the TUN, from which port and at which, is
-//           kept for a while.
-//   quotes  the last at local output: ICMP errors with that mark, and answers by UDP to whom has asked, go
-//           into the TUN or nowhere. A program that has not chosen its source may answer from any address.
+//   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
 //
-// And a table of its own for each hook of groups, its name made of ours and of what it is for: the last two
-// at forwarding, the first of which marks what is let go, and the other drops what has no such mark.
+// In a table of its own (KHOOK_ASKED), for programs on 0.0.0.0 or ::, which may answer from any address:
+//
+//   asked    the last at local input: who has asked such a program by UDP through the TUN, and at which port,
+//            is kept for a while. Where from there does not count, nor of an IPv6 address the second half, so
+//            that one asker takes a place for each such program and no more.
+//   answers  the last at local output: what such a program says to whom has asked it goes into the TUN or
+//            nowhere. What is connected, or bound to an address, has its source, and the policies see to
+//            that.
+//
+// And a table of its own for each hook of groups, its name made of ours and of what it is for, at forwarding,
+// in the order of the policies: some mark what is let go, and the others drop what has no such mark.
 //
 // Without what is IPv6's alone, or with that changed by somebody, more is dropped, never less. The others
 // hold something back, and are put back like anything else.
@@ -31,14 +37,17 @@
 #include <linux/netfilter_ipv6.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "ctrl/path/kset_objects.h"
 #include "ctrl/path/netlink.h"
 
 #define LOOPBACK  1u          // the kernel gives it no other index
 #define LOOK_MARK 0x40000000u // changed to have the route looked up again; the TUN strips it
 #define ROOM      16384
+#define HOOKS     "espalier-"
 #define ASKED     "askers"
 #define ASKED_MAX 65536u
 #define ASKED_MS  180000u // as long as a stream of UDP is remembered elsewhere (nf_conntrack)
@@ -116,7 +125,12 @@ static void chain(struct netlink_kernel *n, struct batch *b, const char *of, con
     finish(b, h);
 }
 
-// Keys: an address, the port there, the port here, each filled up to 32 bits.
+static uint32_t asker_len(uint8_t family) // of what counts of its address
+{
+    return family == NFPROTO_IPV6 ? 8 : 4;
+}
+
+// Keys: an address, or a network of IPv6, and the port here, filled up to 32 bits.
 static void asked_set(struct netlink_kernel *n, struct batch *b, const char *of)
 {
     struct nlmsghdr *h = message(n, b, NFT_MSG_NEWSET, NLM_F_CREATE);
@@ -125,7 +139,7 @@ static void asked_set(struct netlink_kernel *n, struct batch *b, const char *of)
     put_be32(h, NFTA_SET_ID, 1);
     put_be32(h, NFTA_SET_FLAGS, NFT_SET_TIMEOUT | NFT_SET_EVAL);
     put_be32(h, NFTA_SET_KEY_TYPE, 0);
-    put_be32(h, NFTA_SET_KEY_LEN, b->family == NFPROTO_IPV6 ? 24 : 12);
+    put_be32(h, NFTA_SET_KEY_LEN, asker_len(b->family) + 4);
     mnl_attr_put_u64(h, NFTA_SET_TIMEOUT, htobe64(ASKED_MS));
     struct nlattr *at = mnl_attr_nest_start(h, NFTA_SET_DESC);
     put_be32(h, NFTA_SET_DESC_SIZE, ASKED_MAX);
@@ -206,10 +220,19 @@ static void protocol_is(struct nlmsghdr *h, uint8_t proto)
 // Of a packet that goes out the far side is its destination.
 static void load_asker(struct nlmsghdr *h, uint8_t family, bool out)
 {
-    uint32_t len = family == NFPROTO_IPV6 ? 16 : 4, at = family == NFPROTO_IPV6 ? 8 : 12;
-    load_bytes(h, NFT_REG32_00, NFT_PAYLOAD_NETWORK_HEADER, out ? at + len : at, len);
-    load_bytes(h, NFT_REG32_00 + len / 4, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 2 : 0, 2);
-    load_bytes(h, NFT_REG32_01 + len / 4, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 0 : 2, 2);
+    uint32_t len = asker_len(family), src = family == NFPROTO_IPV6 ? 8 : 12,
+             dst = family == NFPROTO_IPV6 ? 24 : 16;
+    load_bytes(h, NFT_REG32_00, NFT_PAYLOAD_NETWORK_HEADER, out ? dst : src, len);
+    load_bytes(h, NFT_REG32_00 + len / 4, NFT_PAYLOAD_TRANSPORT_HEADER, out ? 0 : 2, 2);
+}
+
+// Whether its socket has no address of its own; the rule ends where there is no socket.
+static void load_wildcard(struct nlmsghdr *h)
+{
+    struct expression e = expression(h, "socket");
+    put_be32(h, NFTA_SOCKET_KEY, NFT_SOCKET_WILDCARD);
+    put_be32(h, NFTA_SOCKET_DREG, NFT_REG_1);
+    expression_end(h, e);
 }
 
 static void keep_asker(struct nlmsghdr *h)
@@ -280,14 +303,20 @@ static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
     expression_end(h, e);
 }
 
-// Each rule says whose and for which TUN it is, so that a dump shows one that was changed.
+// What each rule says for a dump: which TUN it is for, or a hook of groups its priority, so that one that was
+// changed shows; and whether the kernel is to reflect no marks once the last is gone.
+struct said {
+    uint32_t value, reflects_for_us;
+};
+
 static struct nlmsghdr *rule(struct netlink_kernel *n, struct batch *b, const char *of,
-                             const char *chain_name, uint32_t tun, struct nlattr **list)
+                             const char *chain_name, uint32_t value, struct nlattr **list)
 {
+    const struct said said = {value, n->reflects_for_us[b->family == NFPROTO_IPV6]};
     struct nlmsghdr *h = message(n, b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
     mnl_attr_put_strz(h, NFTA_RULE_TABLE, of);
     mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain_name);
-    mnl_attr_put_u32(h, NFTA_RULE_USERDATA, tun);
+    mnl_attr_put(h, NFTA_RULE_USERDATA, sizeof(said), &said);
     *list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
     return h;
 }
@@ -366,17 +395,33 @@ static void quotes_rule(struct netlink_kernel *n, struct batch *b, const char *n
     rule_end(b, h, list);
 }
 
+// Of multicast several sockets hear, of which the kernel names one.
+static void asks_such_a_program(const struct netlink_kernel *n, struct nlmsghdr *h, uint32_t tun, bool group)
+{
+    load(h, NFT_META_IIF);
+    compare(h, NFT_CMP_EQ, tun);
+    protocol_is(h, IPPROTO_UDP);
+    if (!n->sockets)
+        return;
+    load_wildcard(h);
+    if (!group) {
+        compare_octet(h, NFT_CMP_EQ, 1);
+        return;
+    }
+    load_destination_type(h);
+    compare(h, NFT_CMP_NEQ, RTN_LOCAL);
+}
+
 // What cannot be kept, as there is no room, is not taken either.
 static void asked_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
     struct nlattr *list;
     asked_set(n, b, name);
     chain(n, b, name, "asked", "filter", NF_INET_LOCAL_IN, NF_IP6_PRI_LAST - 1);
-    for (int kept = 1; kept >= 0; kept--) {
+    for (int i = 0; i < (n->sockets ? 4 : 2); i++) {
+        bool kept = i % 2 == 0;
         struct nlmsghdr *h = rule(n, b, name, "asked", tun, &list);
-        load(h, NFT_META_IIF);
-        compare(h, NFT_CMP_EQ, tun);
-        protocol_is(h, IPPROTO_UDP);
+        asks_such_a_program(n, h, tun, i > 1);
         if (kept) {
             load_asker(h, b->family, false);
             keep_asker(h);
@@ -387,10 +432,19 @@ static void asked_chain(struct netlink_kernel *n, struct batch *b, const char *n
 }
 
 // Our own sockets are no program that has been asked through the TUN.
-static void answers_rule(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
+static void answers_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
     struct nlattr *list;
-    struct nlmsghdr *h = rule(n, b, name, "quotes", tun, &list);
+    struct nlmsghdr *h;
+    chain(n, b, name, "answers", "filter", NF_INET_LOCAL_OUT, NF_IP6_PRI_LAST - 1);
+    if (n->sockets) {
+        h = rule(n, b, name, "answers", tun, &list);
+        load_wildcard(h);
+        compare_octet(h, NFT_CMP_EQ, 0);
+        verdict_is(h, NF_ACCEPT);
+        rule_end(b, h, list);
+    }
+    h = rule(n, b, name, "answers", tun, &list);
     protocol_is(h, IPPROTO_UDP);
     load(h, NFT_META_MARK);
     compare(h, NFT_CMP_NEQ, n->own_mark);
@@ -406,7 +460,6 @@ static void answers_rule(struct netlink_kernel *n, struct batch *b, const char *
 static void quotes_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
     chain(n, b, name, "quotes", "filter", NF_INET_LOCAL_OUT, NF_IP6_PRI_LAST - 1);
-    answers_rule(n, b, name, tun);
     if (b->family == NFPROTO_IPV6) {
         quotes_rule(n, b, name, tun, 0, 127);
         return;
@@ -415,9 +468,11 @@ static void quotes_chain(struct netlink_kernel *n, struct batch *b, const char *
     quotes_rule(n, b, name, tun, 11, 12);
 }
 
-static unsigned rules_of(uint8_t family)
+static unsigned rules_of(const struct netlink_kernel *n, const struct kobj *o)
 {
-    return family == 6 ? 8 : 6;
+    if (o->proto)
+        return n->sockets ? 6 : 3;
+    return o->family == 6 ? 5 : 3;
 }
 
 // ---- changes
@@ -449,22 +504,31 @@ static int talk(struct netlink_kernel *n, const struct batch *b)
     return rc < 0 ? rc : first;
 }
 
-static void build(struct netlink_kernel *n, struct batch *b, const char *name, uint8_t family, uint32_t tun,
-                  bool add, bool then)
+static void chains(struct netlink_kernel *n, struct batch *b, const char *name, const struct kobj *o)
 {
-    b->family = family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+    if (o->proto) {
+        asked_chain(n, b, name, o->ifindex);
+        answers_chain(n, b, name, o->ifindex);
+        return;
+    }
+    if (o->family == 6) {
+        out_chain(n, b, name, o->ifindex);
+        in_chain(n, b, name, o->ifindex);
+    }
+    from_chain(n, b, name, o->ifindex);
+    quotes_chain(n, b, name, o->ifindex);
+}
+
+static void build(struct netlink_kernel *n, struct batch *b, const char *name, const struct kobj *o, bool add,
+                  bool then)
+{
+    b->family = o->family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
     begin(n, b);
     table(n, b, name, NFT_MSG_NEWTABLE); // one that is not there cannot be deleted
     table(n, b, name, NFT_MSG_DELTABLE);
     if (add) {
         table(n, b, name, NFT_MSG_NEWTABLE);
-        if (family == 6) {
-            out_chain(n, b, name, tun);
-            in_chain(n, b, name, tun);
-        }
-        from_chain(n, b, name, tun);
-        asked_chain(n, b, name, tun);
-        quotes_chain(n, b, name, tun);
+        chains(n, b, name, o);
     }
     if (then)
         table(n, b, name, NFT_MSG_DELTABLE);
@@ -525,8 +589,8 @@ static void group_chain(struct netlink_kernel *n, struct batch *b, const char *n
 {
     struct nlattr *list;
     bool lets = o->dir == KDIR_OUT;
-    chain(n, b, name, "groups", "filter", NF_INET_FORWARD, NF_IP6_PRI_LAST - (lets ? 2 : 1));
-    struct nlmsghdr *h = rule(n, b, name, "groups", 0, &list);
+    chain(n, b, name, "groups", "filter", NF_INET_FORWARD, (int)o->priority);
+    struct nlmsghdr *h = rule(n, b, name, "groups", o->priority, &list);
     address_is(h, o->family, true, o->dst, o->dst_len);
     address_is(h, o->family, false, o->src, o->src_len);
     if (o->proto)
@@ -558,44 +622,7 @@ static int group_change(struct netlink_kernel *n, const struct kobj *o, bool add
     return talk(n, &b);
 }
 
-int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add)
-{
-    struct batch b;
-    if (!n->hooks)
-        return add ? -EOPNOTSUPP : 0;
-    if (o->dst_len)
-        return group_change(n, o, add);
-    int rc = add ? netlink_reflect_marks(o->family) : 0;
-    if (rc < 0)
-        return rc;
-    build(n, &b, n->hook_name, o->family, o->ifindex, add, false);
-    return talk(n, &b);
-}
-
-// Whether the kernel has all of it: made and taken away again in one go.
-static bool work(struct netlink_kernel *n, uint8_t family)
-{
-    char name[40];
-    struct batch b;
-    snprintf(name, sizeof(name), "%s-try", n->hook_name);
-    build(n, &b, name, family, LOOPBACK, true, true);
-    return talk(n, &b) == 0;
-}
-
-void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s)
-{
-    snprintf(n->hook_name, sizeof(n->hook_name), "espalier-%08x", n->owner);
-    n->hooks = s;
-    n->base.hooks4 = s && work(n, 4);
-    n->base.hooks = s && work(n, 6);
-    if (n->base.hooks || n->base.hooks4)
-        return;
-    if (s)
-        mnl_socket_close(s);
-    n->hooks = NULL;
-}
-
-// ---- what is there
+// ---- all of them
 
 // Of every message about tables, chains and rules the first attribute is the table's name.
 _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1, "the table's name");
@@ -618,15 +645,137 @@ static const char *name_of(const struct nlmsghdr *h)
     return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(a) : "";
 }
 
-static bool is_ours(const struct netlink_kernel *n, const struct nlmsghdr *h)
-{
-    return !strcmp(name_of(h), n->hook_name);
-}
-
 static uint8_t family_of(const struct nlmsghdr *h)
 {
     const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
     return m->nfgen_family == NFPROTO_IPV6 ? 6 : 4;
+}
+
+static int list(struct netlink_kernel *n, uint8_t type, uint8_t family, const char *of,
+                int (*each)(const struct nlmsghdr *h, void *ctx), void *ctx)
+{
+    _Alignas(struct nlmsghdr) char buf[256];
+    struct nlmsghdr *h = put_head(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type),
+                                  family == 6   ? NFPROTO_IPV6
+                                  : family == 4 ? NFPROTO_IPV4
+                                                : NFPROTO_UNSPEC,
+                                  NLM_F_DUMP, 0);
+    if (of)
+        mnl_attr_put_strz(h, NFTA_RULE_TABLE, of);
+    return netlink_dump(n, n->hooks, h, each, ctx);
+}
+
+struct beside {
+    const struct netlink_kernel *n;
+    bool any;
+};
+
+static int one_beside(const struct nlmsghdr *h, void *ctx)
+{
+    struct beside *o = ctx;
+    const char *name = name_of(h);
+    o->any |=
+        !strncmp(name, HOOKS, strlen(HOOKS)) && strncmp(name, o->n->hook_name, strlen(o->n->hook_name)) != 0;
+    return 0;
+}
+
+// Whether other instances have hooks here.
+static bool others(struct netlink_kernel *n, uint8_t family)
+{
+    struct beside o = {.n = n};
+    return list(n, NFT_MSG_GETTABLE, family, NULL, one_beside, &o) < 0 || o.any;
+}
+
+// ---- each
+
+static void table_name(const struct netlink_kernel *n, const struct kobj *o, char *to, size_t size)
+{
+    snprintf(to, size, "%s%s", n->hook_name, o->proto ? "-udp" : "");
+}
+
+static int table_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+{
+    struct batch b;
+    char name[40];
+    table_name(n, o, name, sizeof(name));
+    build(n, &b, name, o, add, false);
+    return talk(n, &b);
+}
+
+// Somebody else's table may have been made, and its marks reflected, while ours went, or the other way round:
+// so each asks once more when it is done.
+static int turn_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+{
+    int rc = add ? netlink_reflect_marks(n, o->family) : 0;
+    if (rc == 0)
+        rc = table_change(n, o, add);
+    if (rc == 0 && add)
+        return netlink_reflect_marks(n, o->family);
+    if (rc == 0 && !others(n, o->family)) {
+        netlink_reflect_as_before(n, o->family);
+        if (others(n, o->family))
+            netlink_reflect_marks(n, o->family);
+    }
+    return rc;
+}
+
+int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+{
+    if (!n->hooks)
+        return add ? -EOPNOTSUPP : 0;
+    if (o->dst_len)
+        return group_change(n, o, add);
+    return o->proto ? table_change(n, o, add) : turn_change(n, o, add);
+}
+
+// Whether the kernel has all of it: made and taken away again in one go.
+static bool work(struct netlink_kernel *n, uint8_t family)
+{
+    struct kobj o = {.kind = KOBJ_HOOK, .family = family, .ifindex = LOOPBACK};
+    char name[40];
+    struct batch b;
+    snprintf(name, sizeof(name), "%s-try", n->hook_name);
+    build(n, &b, name, &o, true, true);
+    bool all = talk(n, &b) == 0;
+    o.proto = IPPROTO_UDP;
+    for (n->sockets = all; all; n->sockets = false) { // Linux before 5.10 has no such sockets
+        build(n, &b, name, &o, true, true);
+        if (talk(n, &b) == 0)
+            break;
+        all = n->sockets;
+    }
+    return all;
+}
+
+void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s)
+{
+    snprintf(n->hook_name, sizeof(n->hook_name), HOOKS "%08x", n->owner);
+    n->hooks = s;
+    n->base.hooks4 = s && work(n, 4);
+    n->base.hooks = s && work(n, 6);
+    if (n->base.hooks || n->base.hooks4)
+        return;
+    if (s)
+        mnl_socket_close(s);
+    n->hooks = NULL;
+}
+
+// ---- what is there
+
+// The object by its table's name; its values are elsewhere.
+static bool object_of(const struct netlink_kernel *n, const char *name, struct kobj *out)
+{
+    struct kobj of_family[2] = {*out, *out};
+    char ours[40];
+    of_family[1].proto = IPPROTO_UDP;
+    for (int i = 0; i < 2; i++) {
+        table_name(n, &of_family[i], ours, sizeof(ours));
+        if (!strcmp(name, ours)) {
+            *out = of_family[i];
+            return true;
+        }
+    }
+    return group_of(n, name, out);
 }
 
 bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out)
@@ -638,59 +787,63 @@ bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, 
     case NFT_MSG_NEWCHAIN:
     case NFT_MSG_DELCHAIN:
     case NFT_MSG_NEWRULE:
-    case NFT_MSG_DELRULE: return is_ours(n, h) || group_of(n, name_of(h), out);
+    case NFT_MSG_DELRULE: return object_of(n, name_of(h), out);
     default: return false;
     }
 }
 
+static bool is_dormant(const struct nlmsghdr *h)
+{
+    const struct nlattr *a = attribute(h, NFTA_TABLE_FLAGS);
+    return a && mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_u32(a) != 0;
+}
+
+static struct said said_by(const struct nlmsghdr *h)
+{
+    const struct nlattr *a = attribute(h, NFTA_RULE_USERDATA);
+    struct said said = {0};
+    if (a && mnl_attr_get_payload_len(a) == sizeof(said))
+        memcpy(&said, mnl_attr_get_payload(a), sizeof(said));
+    return said;
+}
+
 struct seen {
-    const struct netlink_kernel *n;
+    char name[40];
     uint8_t family;
     bool table, dormant, changed;
     unsigned rules;
-    uint32_t tun;
+    struct said said;
 };
 
 static int one_seen(const struct nlmsghdr *h, void *ctx)
 {
     struct seen *s = ctx;
-    const struct nlattr *a;
-    if (!is_ours(s->n, h) || family_of(h) != s->family)
+    if (strcmp(name_of(h), s->name) != 0 || family_of(h) != s->family)
         return 0;
     if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
-        a = attribute(h, NFTA_TABLE_FLAGS);
         s->table = true;
-        s->dormant = a && mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_u32(a) != 0;
+        s->dormant = is_dormant(h);
     } else if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE) {
-        a = attribute(h, NFTA_RULE_USERDATA);
-        uint32_t tun = a && mnl_attr_get_payload_len(a) == 4 ? mnl_attr_get_u32(a) : 0;
-        s->changed |= s->rules++ > 0 && tun != s->tun;
-        s->tun = tun;
+        struct said said = said_by(h);
+        s->changed |= s->rules++ > 0 && said.value != s->said.value;
+        s->said = said;
     }
     return 0;
 }
 
-static int list(struct netlink_kernel *n, uint8_t type, struct seen *s)
+static int dump_table(struct netlink_kernel *n, struct kobj o, void (*each)(void *ctx, const struct kobj *o),
+                      void *ctx)
 {
-    _Alignas(struct nlmsghdr) char buf[256];
-    struct nlmsghdr *h = put_head(buf, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type),
-                                  s->family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4, NLM_F_DUMP, 0);
-    if (type == NFT_MSG_GETRULE)
-        mnl_attr_put_strz(h, NFTA_RULE_TABLE, n->hook_name);
-    return netlink_dump(n, n->hooks, h, one_seen, s);
-}
-
-static int dump_family(struct netlink_kernel *n, uint8_t family,
-                       void (*each)(void *ctx, const struct kobj *o), void *ctx)
-{
-    struct seen s = {.n = n, .family = family};
-    int rc = list(n, NFT_MSG_GETTABLE, &s);
+    struct seen s = {.family = o.family};
+    table_name(n, &o, s.name, sizeof(s.name));
+    int rc = list(n, NFT_MSG_GETTABLE, o.family, NULL, one_seen, &s);
     if (rc < 0 || !s.table)
         return rc;
-    rc = list(n, NFT_MSG_GETRULE, &s);
-    bool whole = s.rules == rules_of(family) && !s.dormant && !s.changed;
-    const struct kobj o = {
-        .kind = KOBJ_HOOK, .family = family, .action = KHOOK_TURN, .ifindex = whole ? s.tun : 0};
+    rc = list(n, NFT_MSG_GETRULE, o.family, s.name, one_seen, &s);
+    bool whole = s.rules == rules_of(n, &o) && !s.dormant && !s.changed;
+    o.ifindex = whole ? s.said.value : 0;
+    if (rc == 0 && !o.proto && s.said.reflects_for_us)
+        n->reflects_for_us[o.family == 6] = true; // an earlier run has set it
     if (rc == 0)
         each(ctx, &o);
     return rc;
@@ -700,31 +853,62 @@ struct groups {
     const struct netlink_kernel *n;
     void (*each)(void *ctx, const struct kobj *o);
     void *ctx;
+    struct kobj *dormant; // which do nothing
+    unsigned count;
+    bool no_memory;
 };
 
-// A table whose rule is gone is none.
+static int one_dormant(const struct nlmsghdr *h, void *ctx)
+{
+    struct groups *g = ctx;
+    struct kobj o = {.kind = KOBJ_HOOK, .family = family_of(h)}, *more;
+    if ((h->nlmsg_type & 0xff) != NFT_MSG_NEWTABLE || !group_of(g->n, name_of(h), &o) || !is_dormant(h))
+        return 0;
+    if (!(more = realloc(g->dormant, (g->count + 1) * sizeof(o)))) {
+        g->no_memory = true;
+        return 0;
+    }
+    g->dormant = more;
+    g->dormant[g->count++] = o;
+    return 0;
+}
+
+// A table whose rule is gone is none, and one that is dormant has no priority that anybody wants.
 static int one_group(const struct nlmsghdr *h, void *ctx)
 {
     struct groups *g = ctx;
     struct kobj o = {.kind = KOBJ_HOOK, .family = family_of(h)};
-    if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE && group_of(g->n, name_of(h), &o))
-        g->each(g->ctx, &o);
+    if ((h->nlmsg_type & 0xff) != NFT_MSG_NEWRULE || !group_of(g->n, name_of(h), &o))
+        return 0;
+    o.priority = said_by(h).value;
+    for (unsigned i = 0; i < g->count; i++)
+        if (kobj_same_key(&g->dormant[i], &o))
+            o.priority = 0;
+    g->each(g->ctx, &o);
     return 0;
 }
 
 static int dump_groups(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
 {
-    _Alignas(struct nlmsghdr) char buf[256];
-    struct groups g = {n, each, ctx};
-    struct nlmsghdr *h =
-        put_head(buf, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, NFPROTO_UNSPEC, NLM_F_DUMP, 0);
-    return netlink_dump(n, n->hooks, h, one_group, &g);
+    struct groups g = {.n = n, .each = each, .ctx = ctx};
+    int rc = list(n, NFT_MSG_GETTABLE, 0, NULL, one_dormant, &g);
+    if (rc == 0 && g.no_memory)
+        rc = -ENOMEM;
+    if (rc == 0)
+        rc = list(n, NFT_MSG_GETRULE, 0, NULL, one_group, &g);
+    free(g.dormant);
+    return rc;
 }
 
 int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)
 {
-    int rc = n->hooks ? dump_family(n, 4, each, ctx) : 0;
-    if (rc == 0 && n->hooks)
-        rc = dump_family(n, 6, each, ctx);
+    int rc = 0;
+    for (int i = 0; i < 4 && rc == 0 && n->hooks; i++) {
+        const struct kobj o = {.kind = KOBJ_HOOK,
+                               .family = i < 2 ? 4 : 6,
+                               .action = i % 2 ? KHOOK_ASKED : KHOOK_TURN,
+                               .proto = i % 2 ? IPPROTO_UDP : 0};
+        rc = dump_table(n, o, each, ctx);
+    }
     return rc == 0 && n->hooks ? dump_groups(n, each, ctx) : rc;
 }

@@ -59,18 +59,41 @@ static int need_one(const char *name, const char *key, struct esp_error *err)
 }
 
 // Of the whole network namespace. Nobody is told when somebody sets it back.
-int netlink_reflect_marks(uint8_t family)
+static void reflect_path(uint8_t family, char *path, size_t size)
 {
-    char path[64], c = 0;
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv%u/fwmark_reflect", family);
-    int rc = write_sysctl(path, "1");
-    int fd = rc < 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    bool is = fd >= 0 && read(fd, &c, 1) == 1 && c == '1'; // as it may have been
+    snprintf(path, size, "/proc/sys/net/ipv%u/fwmark_reflect", family);
+}
+
+static bool reflects(const char *path)
+{
+    char c = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool is = fd >= 0 && read(fd, &c, 1) == 1 && c != '0';
     if (fd >= 0)
         close(fd);
-    if (rc < 0 && !is)
+    return is;
+}
+
+int netlink_reflect_marks(struct netlink_kernel *n, uint8_t family)
+{
+    char path[64];
+    reflect_path(family, path, sizeof(path));
+    if (reflects(path))
+        return 0;
+    int rc = write_sysctl(path, "1");
+    if (rc < 0)
         LOGF(KNL, 0, "%s cannot be set to 1: %s", path, strerror(-rc));
-    return is ? 0 : rc;
+    else
+        n->reflects_for_us[family == 6] = true;
+    return rc;
+}
+
+void netlink_reflect_as_before(struct netlink_kernel *n, uint8_t family)
+{
+    char path[64];
+    reflect_path(family, path, sizeof(path));
+    if (n->reflects_for_us[family == 6] && write_sysctl(path, "0") == 0)
+        n->reflects_for_us[family == 6] = false;
 }
 
 static int set_up(struct netlink_kernel *n, int index, uint32_t mtu)

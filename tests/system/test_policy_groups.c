@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <linux/mroute.h>
 #include <linux/mroute6.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <poll.h>
@@ -149,6 +152,48 @@ static void remove_table(const struct kernel_lab *l, const struct kobj *o)
     somebody->ops->close(somebody, true);
 }
 
+// A firewall's own tool can let a table stand and do nothing.
+static int one_of_groups(const struct nlmsghdr *h, void *ctx)
+{
+    const struct nlattr *a;
+    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(a) == NFTA_TABLE_NAME &&
+                                                         strlen(mnl_attr_get_str(a)) > 60)
+        snprintf(ctx, 120, "%s", mnl_attr_get_str(a));
+    return 0;
+}
+
+static struct nlmsghdr *about_tables(char *buf, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = type;
+    h->nlmsg_flags = NLM_F_REQUEST | flags;
+    struct nfgenmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->nfgen_family = family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+    if (type < NFNL_SUBSYS_NFTABLES << 8)
+        m->res_id = htons(NFNL_SUBSYS_NFTABLES);
+    return h;
+}
+
+static void lay_to_sleep(const struct kernel_lab *l)
+{
+    _Alignas(struct nlmsghdr) char buf[1024];
+    char name[120] = "";
+    struct netlink_kernel *n = (struct netlink_kernel *)l->k;
+    struct nlmsghdr *h = about_tables(buf, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP);
+    assert_int_equal(netlink_dump(n, n->hooks, h, one_of_groups, name), 0);
+    assert_true(name[0]);
+    size_t at = about_tables(buf, NFNL_MSG_BATCH_BEGIN, 0)->nlmsg_len;
+    h = about_tables(buf + at, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, 0);
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, name);
+    mnl_attr_put_u32(h, NFTA_TABLE_FLAGS, htonl(NFT_TABLE_F_DORMANT));
+    at += h->nlmsg_len;
+    at += about_tables(buf + at, NFNL_MSG_BATCH_END, 0)->nlmsg_len;
+    struct mnl_socket *s = mnl_socket_open(NETLINK_NETFILTER);
+    assert_true(s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0);
+    assert_int_equal(mnl_socket_sendto(s, buf, at), at);
+    mnl_socket_close(s);
+}
+
 static struct kobj the_hook(void)
 {
     struct kobj o = {.kind = KOBJ_HOOK,
@@ -165,6 +210,12 @@ static struct kobj the_hook(void)
 static void drop(struct kernel_lab *l, struct kset_hold *h)
 {
     assert_int_equal(kset_change(l->s, NULL, NULL, 0, &h, 1, NULL), 0);
+}
+
+static void pass_by(void *ctx, const struct knotice *n)
+{
+    (void)ctx;
+    (void)n;
 }
 
 static void groups(void)
@@ -193,6 +244,18 @@ static void groups(void)
     struct kset_hold *by = lab_take(&l, &pass);
     assert_true(goes_on(lan, wan));
     drop(&l, by);
+    assert_false(goes_on(lan, wan));
+    policy(&pass, POLICY_BYPASS, 20, true, 0); // behind what protects it
+    by = lab_take(&l, &pass);
+    assert_false(goes_on(lan, wan));
+    drop(&l, by);
+    lay_to_sleep(&l);
+    assert_true(goes_on(lan, wan));
+    l.k->ops->notices(l.k, pass_by, NULL); // as if they had been lost
+    kset_notice(l.s, &(struct knotice){.kind = KNOTE_LOST});
+    unsigned failed = 0;
+    assert_true(kset_repair(l.s, &failed) > 0);
+    assert_int_equal(failed, 0);
     assert_false(goes_on(lan, wan));
     const struct kobj hook = the_hook();
     lab_listen(&l);

@@ -484,36 +484,13 @@ static int comes_out(struct gateway *g, const char *what)
     return where;
 }
 
-static size_t question4(uint8_t *p, uint16_t to_port)
+static size_t question4(uint8_t *p, uint16_t by, uint16_t to, uint8_t far)
 {
-    const uint8_t head[28] = {0x45,
-                              0,
-                              0,
-                              32,
-                              0,
-                              1,
-                              0,
-                              0,
-                              HOP,
-                              IPPROTO_UDP,
-                              0,
-                              0,
-                              10,
-                              0,
-                              2,
-                              5,
-                              10,
-                              0,
-                              1,
-                              1,
-                              PORT >> 8,
-                              PORT & 255,
-                              (uint8_t)(to_port >> 8),
-                              (uint8_t)to_port,
-                              0,
-                              12};
+    const uint8_t head[28] = {0x45, 0, 0, 32, 0, 1, 0, 0, HOP, IPPROTO_UDP, 0, 0, 10, 0, 2, far, 10, 0, 1, 1},
+                  ports[6] = {(uint8_t)(by >> 8), (uint8_t)by, (uint8_t)(to >> 8), (uint8_t)to, 0, 12};
     uint32_t sum = 0;
     memcpy(p, head, 28);
+    memcpy(p + 20, ports, sizeof(ports));
     memset(p + 28, 1, 4);
     for (int i = 0; i < 20; i += 2)
         sum += (uint32_t)p[i] << 8 | p[i + 1];
@@ -523,10 +500,18 @@ static size_t question4(uint8_t *p, uint16_t to_port)
     return 32;
 }
 
-static size_t question(uint8_t *p, bool six, uint16_t to_port)
+// Of IPv6 each is of another network.
+static size_t question_by(uint8_t *p, bool six, uint16_t by, uint16_t to, uint8_t far)
 {
-    const uint8_t udp[12] = {PORT >> 8, PORT & 255, (uint8_t)(to_port >> 8), (uint8_t)to_port, 0, 12};
-    return six ? packet(p, REMOTE, "fd01::1", IPPROTO_UDP, udp, sizeof(udp), 6) : question4(p, to_port);
+    const uint8_t udp[12] = {(uint8_t)(by >> 8), (uint8_t)by, (uint8_t)(to >> 8), (uint8_t)to, 0, 12};
+    char from[40];
+    snprintf(from, sizeof(from), "fd02:%x::5", far);
+    return six ? packet(p, from, "fd01::1", IPPROTO_UDP, udp, sizeof(udp), 6) : question4(p, by, to, far);
+}
+
+static size_t question(uint8_t *p, bool six, uint16_t to, uint8_t far)
+{
+    return question_by(p, six, PORT, to, far);
 }
 
 static int answers(int fd, const struct sockaddr_storage *to, socklen_t len)
@@ -543,42 +528,76 @@ static void everywhere(struct gateway *g, bool six)
     pol_finish(&g->p, POLICY_PROTECT, 5);
 }
 
-// A server on :: or 0.0.0.0 that is asked through the TUN and has not said from which address it answers.
-static void answers_of(bool six)
-{
-    struct gateway g;
+struct server {
+    bool six;
+    int fd;
     union {
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } at = {.any.sa_family = six ? AF_INET6 : AF_INET};
-    struct sockaddr_storage from;
-    socklen_t len = six ? sizeof(at.v6) : sizeof(at.v4);
+        struct sockaddr_storage room;
+    } at;
+    socklen_t len;
+};
+
+static uint16_t port_of(const struct server *s)
+{
+    return ntohs(s->six ? s->at.v6.sin6_port : s->at.v4.sin_port);
+}
+
+// A server on :: or 0.0.0.0, by a port of its own or another one's.
+static struct server serve(bool six, uint16_t port)
+{
+    const int on = 1;
+    struct server s = {.six = six, .at.any.sa_family = six ? AF_INET6 : AF_INET};
+    s.len = six ? sizeof(s.at.v6) : sizeof(s.at.v4);
+    s.fd = socket(s.at.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    setsockopt(s.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (six)
+        s.at.v6.sin6_port = htons(port);
+    else
+        s.at.v4.sin_port = htons(port);
+    assert_int_equal(bind(s.fd, &s.at.any, s.len), 0);
+    assert_int_equal(getsockname(s.fd, &s.at.any, &s.len), 0);
+    return s;
+}
+
+// From the TUN, as from `far` of its network. Returns whether the server hears it, and who asks.
+static bool is_asked(struct gateway *g, const struct server *s, uint8_t far, struct sockaddr_storage *from)
+{
     uint8_t p[128];
-    int server = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t len = s->len;
+    struct pollfd w = {.fd = s->fd, .events = POLLIN};
+    size_t n = question(p, s->six, port_of(s), far);
+    assert_int_equal(write(g->l.tun, p, n), n);
+    return poll(&w, 1, 300) == 1 && recvfrom(s->fd, p, sizeof(p), 0, (struct sockaddr *)from, &len) > 0;
+}
+
+// Of a server that has not said from which address it answers. The peer's port does not count.
+static void answers_of(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage from;
     gateway_up(&g);
     if (no_hooks(&g))
         skip();
     everywhere(&g, six);
     lab_take(&g.l, &g.p);
-    assert_int_equal(bind(server, &at.any, len), 0);
-    assert_int_equal(getsockname(server, &at.any, &len), 0);
-    uint16_t port = ntohs(six ? at.v6.sin6_port : at.v4.sin_port);
-    size_t n = question(p, six, port);
-    assert_int_equal(write(g.l.tun, p, n), n);
-    struct pollfd w = {.fd = server, .events = POLLIN};
-    assert_int_equal(poll(&w, 1, 5000), 1);
-    assert_true(recvfrom(server, p, sizeof(p), 0, (struct sockaddr *)&from, &len) > 0);
-    assert_int_equal(answers(server, &from, len), -EPERM);
+    struct server s = serve(six, 0), other = serve(six, 0);
+    assert_true(is_asked(&g, &s, 5, &from));
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
     assert_int_equal(comes_out(&g, "an answer"), 0);
-    // somebody else, whom the TUN has brought nothing of, is spoken to as ever
+    // another program, which nobody has asked, speaks as ever, to whom it likes
+    assert_int_equal(answers(other.fd, &from, s.len), 0);
+    assert_int_equal(comes_out(&g, "an answer"), WAN);
     if (six)
         ((struct sockaddr_in6 *)&from)->sin6_port = htons(PORT + 1);
     else
         ((struct sockaddr_in *)&from)->sin_port = htons(PORT + 1);
-    assert_int_equal(answers(server, &from, len), 0);
-    assert_int_equal(comes_out(&g, "an answer"), WAN);
-    close(server);
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    assert_int_equal(comes_out(&g, "an answer"), 0);
+    close(s.fd);
+    close(other.fd);
     lab_close(&g.l);
     gateway_down(&g);
 }
@@ -593,6 +612,143 @@ static void test_own_answers_by_ipv6_from_the_outside_address_are_dropped(void *
 {
     (void)state;
     answers_of(true);
+}
+
+// Whoever chooses its source by what it is connected to asks by the same port as a server that was asked.
+static void own_questions(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage from;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    everywhere(&g, six);
+    lab_take(&g.l, &g.p);
+    struct server s = serve(six, 0);
+    assert_true(is_asked(&g, &s, 5, &from));
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    struct server client = serve(six, port_of(&s));
+    assert_int_equal(connect(client.fd, (struct sockaddr *)&from, s.len), 0);
+    assert_int_equal(send(client.fd, "a question", 10, 0), 10);
+    assert_int_equal(comes_out(&g, "a question"), WAN);
+    close(client.fd);
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    close(s.fd);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_own_questions_by_ipv4_go_on_while_a_server_is_asked(void **state)
+{
+    (void)state;
+    own_questions(false);
+}
+
+static void test_own_questions_by_ipv6_go_on_while_a_server_is_asked(void **state)
+{
+    (void)state;
+    own_questions(true);
+}
+
+// By as many ports as there are, at a server and at nobody: a place for each server is all that it takes.
+static void one_asker_takes_no_room(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage from;
+    char b[16];
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    everywhere(&g, six);
+    lab_take(&g.l, &g.p);
+    struct server s = serve(six, 0);
+    assert_int_equal(fcntl(g.l.tun, F_SETFL, O_NONBLOCK), 0);
+    for (unsigned i = 2; i < 2 * 65536 + 16384; i++) {
+        uint8_t p[128];
+        uint16_t port = (uint16_t)(i / 2), to = i % 2 || i >= 2 * 65536 ? (uint16_t)(i + 1) : port_of(&s);
+        size_t n = question_by(p, six, port ? port : 1, to, 5);
+        assert_int_equal(write(g.l.tun, p, n), n);
+        while (read(g.l.tun, p, sizeof(p)) > 0) // nobody is there, says the kernel
+            ;
+        while (recv(s.fd, b, sizeof(b), 0) > 0)
+            ;
+    }
+    assert_true(is_asked(&g, &s, 6, &from));
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    assert_int_equal(comes_out(&g, "an answer"), 0);
+    close(s.fd);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_one_asker_by_ipv4_keeps_no_other_from_being_heard(void **state)
+{
+    (void)state;
+    one_asker_takes_no_room(false);
+}
+
+static void test_one_asker_by_ipv6_keeps_no_other_from_being_heard(void **state)
+{
+    (void)state;
+    one_asker_takes_no_room(true);
+}
+
+// ---- what else the kernel is told
+
+static int reflects(int family)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv%d/fwmark_reflect", family);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    int c = fgetc(f);
+    fclose(f);
+    return c;
+}
+
+// As it was before the first policy, once the last is gone, also over the end of a run that was killed: but
+// not under another instance's feet.
+static void test_own_marks_are_reflected_while_somebody_wants_it(void **state)
+{
+    struct gateway g;
+    struct kernel_lab other;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    assert_int_equal(reflects(6), '0');
+    struct kset_hold *h = lab_take(&g.l, &g.p);
+    assert_int_equal(reflects(6), '1');
+    assert_int_equal(reflects(4), '0');
+    assert_int_equal(kset_change(g.l.s, NULL, NULL, 0, &h, 1, NULL), 0);
+    assert_int_equal(reflects(6), '0');
+    lab_take(&g.l, &g.p);
+    lab_die(&g.l);
+    assert_int_equal(reflects(6), '1');
+    lab_open(&g.l, "/run/a", "esp0");
+    lab_take(&g.l, &g.p);
+    kset_sweep(g.l.s);
+    lab_open(&other, "/run/b", "esp1");
+    lab_take(&other, &g.p);
+    kset_close(g.l.s, true); // an orderly end that leaves the blocks
+    g.l.k->ops->close(g.l.k, true);
+    close(g.l.tun);
+    assert_int_equal(reflects(6), '1');
+    lab_close(&other);
+    assert_int_equal(lab_shell("echo 1 >/proc/sys/net/ipv6/fwmark_reflect"), 0);
+    lab_open(&g.l, "/run/a", "esp0");
+    h = lab_take(&g.l, &g.p);
+    assert_int_equal(kset_change(g.l.s, NULL, NULL, 0, &h, 1, NULL), 0);
+    assert_int_equal(reflects(6), '1'); // somebody else's
+    assert_int_equal(lab_shell("echo 0 >/proc/sys/net/ipv6/fwmark_reflect"), 0);
+    lab_take(&g.l, &g.p);
+    kset_sweep(g.l.s);
+    kset_close(g.l.s, true);
+    g.l.k->ops->close(g.l.k, true);
+    close(g.l.tun);
+    g.l.tun = -1;
+    assert_int_equal(reflects(6), '0');
+    gateway_down(&g);
 }
 
 static void test_own_programs_without_hooks_are_told_so(void **state)
@@ -622,6 +778,11 @@ int main(int argc, char **argv)
         T(test_own_programs_of_other_ports_go_their_own_way),
         T(test_own_answers_by_ipv4_from_the_outside_address_are_dropped),
         T(test_own_answers_by_ipv6_from_the_outside_address_are_dropped),
+        T(test_own_questions_by_ipv4_go_on_while_a_server_is_asked),
+        T(test_own_questions_by_ipv6_go_on_while_a_server_is_asked),
+        T(test_one_asker_by_ipv4_keeps_no_other_from_being_heard),
+        T(test_one_asker_by_ipv6_keeps_no_other_from_being_heard),
+        T(test_own_marks_are_reflected_while_somebody_wants_it),
         T(test_own_programs_without_hooks_are_told_so),
     };
     if (argc > 1)

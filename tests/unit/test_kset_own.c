@@ -196,7 +196,8 @@ static void test_own_errors_are_blocked_where_there_are_no_hooks(void **state)
     rig_down(&l);
 }
 
-static int hook_of_groups(const struct kernel_model *m, enum kobj_dir dir, uint8_t group, uint8_t len)
+static const struct kobj *group_hook(const struct kernel_model *m, enum kobj_dir dir, uint8_t group,
+                                     uint8_t len)
 {
     const struct kobj key = {.kind = KOBJ_HOOK,
                              .family = 4,
@@ -205,7 +206,19 @@ static int hook_of_groups(const struct kernel_model *m, enum kobj_dir dir, uint8
                              .src = {10, 1},
                              .dst_len = len,
                              .dst = {group}};
-    return model_find(m, &key) != NULL;
+    return model_find(m, &key);
+}
+
+static int hook_of_groups(const struct kernel_model *m, enum kobj_dir dir, uint8_t group, uint8_t len)
+{
+    return group_hook(m, dir, group, len) != NULL;
+}
+
+static uint32_t priority_of_groups(const struct kernel_model *m, enum kobj_dir dir)
+{
+    const struct kobj *o = group_hook(m, dir, 224, 4);
+    assert_non_null(o);
+    return o ? o->priority : 0;
 }
 
 // What the kernel forwards to groups it does not show to XFRM. What drops it stays when the daemon ends.
@@ -235,6 +248,72 @@ static void test_own_groups_within_a_remote_selector_have_a_hook(void **state)
     kset_close(l.s, true);
     assert_true(hook_of_groups(&l.m, KDIR_FWD, 224, 4));
     model_free(&l.m);
+}
+
+// Of two that name the same the first one decides, and of equals what drops.
+static void test_own_groups_are_asked_in_the_order_of_the_policies(void **state)
+{
+    const struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol all, pass;
+    uint32_t at[3];
+    (void)state;
+    rig_up_with(&l, &o);
+    rig_pol(&all, POLICY_PROTECT, 7, "10.1.0.0/16", "0.0.0.0/0", 0, 0, 65535);
+    rig_take(&l, &all);
+    for (uint32_t i = 0; i < 3; i++) {
+        rig_pol(&pass, POLICY_BYPASS, 6 + i, "10.1.0.0/16", "224.0.0.0/4", 0, 0, 65535);
+        struct kset_hold *h = rig_take(&l, &pass);
+        at[i] = priority_of_groups(&l.m, KDIR_OUT);
+        rig_drop(&l, h);
+    }
+    uint32_t drops = priority_of_groups(&l.m, KDIR_FWD);
+    assert_true(at[0] < drops);
+    assert_true(drops < at[1]);
+    assert_true(at[1] < at[2] && at[2] <= INT32_MAX);
+    rig_pol(&all, POLICY_DISCARD, 2, "10.1.0.0/16", "224.0.0.0/4", 0, 0, 65535);
+    rig_take(&l, &all); // the same object by a better rank
+    assert_true(priority_of_groups(&l.m, KDIR_FWD) < at[0]);
+    kset_close(l.s, false);
+    model_free(&l.m);
+}
+
+// ---- answers
+
+static unsigned count_asked(const struct kernel_model *m)
+{
+    return rig_count_of(m, KOBJ_HOOK, KHOOK_ASKED);
+}
+
+// Who has asked is kept where an answer may leave past the TUN, and nowhere else.
+static void test_own_askers_are_kept_where_an_answer_can_go_astray(void **state)
+{
+    static const struct {
+        const char *remote;
+        uint8_t proto;
+        unsigned asked;
+    } all[] = {{"0.0.0.0/0", 0, 1},   {"0.0.0.0/1", 17, 1},  {"0.0.0.0/0", 6, 0},
+               {"10.2.0.0/16", 0, 0}, {"10.0.0.0/8", 17, 1}, {"172.16.0.0/12", 0, 0}};
+    struct kset_options o = with_hooks();
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    for (int hooks = 1; hooks >= 0; hooks--) {
+        o.hooks4 = hooks;
+        rig_up_with(&l, &o);
+        machine(&l.m, "192.0.2.1", 24, true);
+        machine(&l.m, "10.1.0.7", 24, false);
+        machine(&l.m, "10.9.0.1", 24, false); // a network that no policy protects
+        kset_addresses_changed(l.s);
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+            rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", all[i].remote, all[i].proto, 0, 65535);
+            struct kset_hold *h = rig_take(&l, &p);
+            if (count_asked(&l.m) != (hooks ? all[i].asked : 0))
+                fail_msg("%s, protocol %u: %u", all[i].remote, all[i].proto, count_asked(&l.m));
+            rig_drop(&l, h);
+        }
+        rig_down(&l);
+    }
 }
 
 static const struct kobj *rule_by_mark(const struct kernel_model *m)
@@ -466,6 +545,8 @@ int main(void)
         cmocka_unit_test(test_own_errors_about_what_the_tun_brought_have_a_protected_source),
         cmocka_unit_test(test_own_errors_are_blocked_where_there_are_no_hooks),
         cmocka_unit_test(test_own_groups_within_a_remote_selector_have_a_hook),
+        cmocka_unit_test(test_own_groups_are_asked_in_the_order_of_the_policies),
+        cmocka_unit_test(test_own_askers_are_kept_where_an_answer_can_go_astray),
         cmocka_unit_test(test_own_errors_by_ipv6_come_to_the_hook_from_a_protected_address_alone),
         cmocka_unit_test(test_own_ipv6_that_is_discarded_is_blocked),
         cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),

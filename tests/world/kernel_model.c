@@ -55,7 +55,7 @@ static bool same_key(const struct kobj *x, const struct kobj *y)
         if (both[i]->kind == KOBJ_XFRM)
             both[i]->priority = both[i]->lifetime = 0;
         if (both[i]->kind == KOBJ_HOOK)
-            both[i]->ifindex = 0;
+            both[i]->ifindex = both[i]->priority = 0;
         if (both[i]->kind == KOBJ_ROUTE) {
             both[i]->from_set = 0;
             memset(both[i]->from, 0, sizeof(both[i]->from));
