@@ -108,12 +108,20 @@ struct kernel { // first in an implementation's own struct
     int fd;             // readable: there are notices; -1: never
     uint32_t tables;    // the first of KERNEL_TABLES routing tables that are this instance's alone
     bool hooks, hooks4; // KOBJ_HOOK is to be had: of IPv6, of IPv4
+    unsigned number;    // this instance's among those of the machine: kernel_mark
 };
 #define KERNEL_TABLES 100000
 
 // Of what the TUN brings, where there are hooks: nothing from outside carries it to the policies. And of what
-// the kernel itself answers to that.
+// the kernel itself answers to that. Each instance of the machine has a number of its own, which the mark
+// says, so that none takes what another one's TUN has brought for its own.
 #define KERNEL_MARK_FROM_TUN 0x20000000u
+#define KERNEL_MARK_MASK     0x2f000000u
+#define KERNEL_NUMBERS       16u
+static inline uint32_t kernel_mark(unsigned number)
+{
+    return KERNEL_MARK_FROM_TUN | number << 24;
+}
 // Of forwarded multicast that a policy lets pass.
 #define KERNEL_MARK_LET_GO 0x10000000u
 

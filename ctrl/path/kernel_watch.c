@@ -188,6 +188,7 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
         k.tun_index = (uint32_t)rc;
         k.hooks = p->kernel->hooks;
         k.hooks4 = p->kernel->hooks4;
+        k.number = p->kernel->number;
         rc = 0;
     }
     if (rc == 0 && !k.hooks)

@@ -25,6 +25,7 @@ struct kset_options {
     uint32_t tun_index;     // 0: not known
     bool hooks;             // the kernel has them: otherwise IPv6 of this machine's own programs is blocked
     bool hooks4;            // those of IPv4
+    unsigned number;        // in the mark of what the TUN brings
 };
 #define KSET_RULE_PRIORITIES 9
 

@@ -569,8 +569,8 @@ static int own_programs(const struct walk *w)
                              .family = 6,
                              .action = KXFRM_ALLOW,
                              .dir = KDIR_IN,
-                             .mark = KERNEL_MARK_FROM_TUN,
-                             .mark_mask = KERNEL_MARK_FROM_TUN,
+                             .mark = kernel_mark(w->o->number),
+                             .mark_mask = KERNEL_MARK_MASK,
                              .priority = XFRM_WINDOW - 1};
     return visit(w, &let, NULL);
 }
@@ -768,7 +768,8 @@ static int let_errors_from(const struct walk *w, const struct addr *a)
     struct kobj let = xfrm(w, KDIR_OUT, &own, &everyone);
     let.action = KXFRM_ALLOW;
     let.proto = IPPROTO_ICMPV6;
-    let.mark = let.mark_mask = KERNEL_MARK_FROM_TUN;
+    let.mark = kernel_mark(w->o->number);
+    let.mark_mask = KERNEL_MARK_MASK;
     let.priority = XFRM_WINDOW - 1;
     set_ports(&let, types, any);
     return visit(w, &let, NULL);
@@ -812,7 +813,8 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
         if (rc == 0)
             rc = source_routes(w, ctx, &by, &l, &r.p[i]);
     }
-    by.mark = by.mark_mask = KERNEL_MARK_FROM_TUN;
+    by.mark = kernel_mark(w->o->number);
+    by.mark_mask = KERNEL_MARK_MASK;
     for (unsigned i = 0; rc == 0 && i < r.count && hooks_of(w) && answers_errors(w); i++)
         if (is_wide(w, &r.p[i]))
             rc = source_routes(w, ctx, &by, &l, &r.p[i]);

@@ -191,19 +191,31 @@ static int dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o),
 
 // ---- the anchor
 
+enum { NO_NUMBER = KERNEL_NUMBERS };
+
 struct anchors {
     uint32_t first;   // table of slot 0
     uint64_t tag;     // ours
     uint32_t table;   // of ours, 0: none
+    unsigned number;  // likewise; NO_NUMBER: it says none
     bool used[SLOTS]; // by others
-    bool shared;      // another one has our table and goes first
+    bool numbers[KERNEL_NUMBERS];
 };
+
+static void others_anchor(struct anchors *a, uint32_t table, unsigned number)
+{
+    if (table - a->first < TABLES_FACTOR)
+        a->used[(table - a->first) / KERNEL_TABLES] = true;
+    if (number < KERNEL_NUMBERS)
+        a->numbers[number] = true;
+}
 
 static int one_anchor(const struct nlmsghdr *h, void *ctx)
 {
     struct anchors *a = ctx;
     const struct nlattr *attr;
     uint32_t priority = 0, table = 0;
+    unsigned number = NO_NUMBER;
     uint64_t tag = 0;
     mnl_attr_for_each(attr, h, sizeof(struct fib_rule_hdr))
     {
@@ -211,18 +223,23 @@ static int one_anchor(const struct nlmsghdr *h, void *ctx)
         case FRA_PRIORITY: priority = mnl_attr_get_u32(attr); break;
         case FRA_TABLE: table = mnl_attr_get_u32(attr); break;
         case FRA_TUN_ID: tag = mnl_attr_get_u64(attr); break;
+        case FRA_FWMARK: number = (mnl_attr_get_u32(attr) & KERNEL_MARK_MASK) >> 24 & 15; break;
         }
     }
     if (priority != ANCHOR_AT || !tag)
         return 0;
-    if (tag == a->tag)
-        a->table = table;
-    else if (table - a->first < TABLES_FACTOR)
-        a->used[(table - a->first) / KERNEL_TABLES] = true;
+    if (tag != a->tag) {
+        others_anchor(a, table, number);
+        return 0;
+    }
+    a->table = table;
+    if (number != NO_NUMBER)
+        a->number = number;
     return 0;
 }
 
-static int anchor_rule(struct netlink_kernel *n, uint32_t table, bool add)
+// It says the instance's number by a mark, which nobody is asked about, as it does nothing.
+static int anchor_rule(struct netlink_kernel *n, uint32_t table, unsigned number, bool add)
 {
     _Alignas(struct nlmsghdr) char buf[256];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
@@ -235,41 +252,73 @@ static int anchor_rule(struct netlink_kernel *n, uint32_t table, bool add)
     mnl_attr_put_u32(h, FRA_TABLE, table);
     mnl_attr_put_u8(h, FRA_PROTOCOL, NETLINK_PROTOCOL);
     mnl_attr_put_u64(h, FRA_TUN_ID, n->owner_tag);
+    if (number != NO_NUMBER) {
+        mnl_attr_put_u32(h, FRA_FWMARK, kernel_mark(number));
+        mnl_attr_put_u32(h, FRA_FWMASK, UINT32_MAX);
+    }
     return netlink_one(n, n->route, h);
 }
 
 static int look_for_anchors(struct netlink_kernel *n, uint32_t first, struct anchors *a)
 {
-    *a = (struct anchors){.first = first, .tag = n->owner_tag};
+    *a = (struct anchors){.first = first, .tag = n->owner_tag, .number = NO_NUMBER};
     return dump_rules(n, AF_INET, one_anchor, a);
 }
 
-// Two instances may start at once: whoever finds its tables taken after all moves on.
+static bool is_taken(const struct anchors *a, uint32_t table, unsigned number)
+{
+    uint32_t slot = (table - a->first) / KERNEL_TABLES;
+    return (slot < SLOTS && a->used[slot]) || a->numbers[number];
+}
+
+static unsigned free_number(const struct anchors *a)
+{
+    unsigned i = 0;
+    while (i < KERNEL_NUMBERS && a->numbers[i])
+        i++;
+    return i;
+}
+
+static uint32_t free_table(const struct anchors *a)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if (!a->used[slot])
+            return a->first + slot * KERNEL_TABLES + (slot == 0 && a->first == 0); // no table has number 0
+    return 0;
+}
+
+// Two instances may start at once: whoever finds its tables or its number taken after all moves on. What a
+// run of before there were numbers has left has its tables, and gets one.
 static int drop_anchor(struct netlink_kernel *n, uint32_t routing_table, struct esp_error *err)
 {
     uint32_t first = (routing_table % (UINT32_MAX / TABLES_FACTOR)) * TABLES_FACTOR;
     struct anchors a;
     int rc = look_for_anchors(n, first, &a);
-    for (unsigned slot = 0; rc == 0 && !a.table && slot < SLOTS; slot++) {
-        if (a.used[slot])
-            continue;
-        uint32_t table =
-            first + slot * KERNEL_TABLES + (slot == 0 && first == 0); // no table has the number 0
-        rc = anchor_rule(n, table, true);
+    bool old = a.table && a.number == NO_NUMBER;
+    for (unsigned i = 0; rc == 0 && (!a.table || a.number == NO_NUMBER) && i < KERNEL_NUMBERS; i++) {
+        uint32_t table = a.table ? a.table : free_table(&a);
+        unsigned number = free_number(&a);
+        if (!table || number == NO_NUMBER)
+            break;
+        rc = anchor_rule(n, table, number, true);
         if (rc == 0)
             rc = look_for_anchors(n, first, &a);
-        if (rc == 0 && a.used[slot]) {
-            anchor_rule(n, table, false);
-            a.table = 0;
+        if (rc == 0 && is_taken(&a, table, number)) {
+            anchor_rule(n, table, number, false);
+            a.table = old ? table : 0;
+            a.number = NO_NUMBER;
         }
     }
     if (rc < 0)
         return esp_fail(err, rc, "routing rule", "cannot reserve routing tables: %s", strerror(-rc));
-    if (!a.table)
-        return esp_fail(err, -EBUSY, "routing_table", "%u other instances use tables from %u on", SLOTS,
-                        first);
-    n->base.tables = a.table;
-    n->anchored = true;
+    if (!a.table || a.number == NO_NUMBER)
+        return esp_fail(err, -EBUSY, "routing_table",
+                        "%u other instances use tables from %u on, or %u all marks", SLOTS, first,
+                        KERNEL_NUMBERS);
+    if (old)
+        anchor_rule(n, a.table, NO_NUMBER, false);
+    n->anchor = a.table;
+    n->base.number = a.number;
     return 0;
 }
 
@@ -298,8 +347,8 @@ static struct mnl_socket *open_bus(int bus)
 static void netlink_kernel_close(struct kernel *k, bool leave)
 {
     struct netlink_kernel *n = (struct netlink_kernel *)k;
-    if (n->anchored && !leave)
-        anchor_rule(n, n->base.tables, false);
+    if (n->anchor && !leave)
+        anchor_rule(n, n->anchor, n->base.number, false);
     netlink_news_close(n);
     if (n->route)
         mnl_socket_close(n->route);
@@ -340,8 +389,9 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
         netlink_hooks_open(n, open_bus(NETLINK_NETFILTER));
     if (rc == 0)
         rc = netlink_news_open(n, err);
-    if (rc == 0 && o->routes)
-        rc = drop_anchor(n, o->routing_table, err);
+    if (rc == 0 && (rc = drop_anchor(n, o->routing_table, err)) < 0 && !o->routes)
+        rc = 0; // of one that shares its marks with another one less goes through, nothing more
+    n->base.tables = o->routes ? n->anchor : 0;
     if (rc < 0)
         netlink_kernel_close(&n->base, false);
     else

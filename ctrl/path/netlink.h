@@ -29,8 +29,8 @@ struct netlink_kernel {
     uint32_t owner;     // in the selectors of our XFRM policies, as their user
     uint64_t owner_tag; // of our anchor rule
     uint32_t own_mark;
-    bool anchored;
-    int tun_index; // 0: none yet
+    uint32_t anchor; // the first of the tables that are this instance's, whether it uses them or not; 0: none
+    int tun_index;   // 0: none yet
     uint32_t tun_mtu;
     bool tun_was_up;
     char tun[16];

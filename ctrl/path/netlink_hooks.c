@@ -6,7 +6,7 @@
 //           the mark, and asks the XFRM policies again, this time about the interface that was found
 //           (ip6_route_me_harder).
 //   in      IPv6, the last at local input: the mark that the policies let in is on what the TUN brings, and
-//           on nothing else.
+//           on nothing else. Other instances' marks are theirs.
 //   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
 //   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
@@ -303,6 +303,13 @@ static void mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn)
     expression_end(h, e);
 }
 
+static void has_our_mark(const struct netlink_kernel *n, struct nlmsghdr *h)
+{
+    load(h, NFT_META_MARK);
+    bitwise(h, KERNEL_MARK_MASK, 0);
+    compare(h, NFT_CMP_EQ, kernel_mark(n->base.number));
+}
+
 // What each rule says for a dump: which TUN it is for, or a hook of groups its priority, so that one that was
 // changed shows; and whether the kernel is to reflect no marks once the last is gone.
 struct said {
@@ -348,7 +355,7 @@ static void mark_rule(struct netlink_kernel *n, struct batch *b, const char *nam
     struct nlmsghdr *h = rule(n, b, name, chain_name, tun, &list);
     load(h, NFT_META_IIF);
     compare(h, NFT_CMP_EQ, tun);
-    mark(h, ~KERNEL_MARK_FROM_TUN, KERNEL_MARK_FROM_TUN);
+    mark(h, ~KERNEL_MARK_MASK, kernel_mark(n->base.number));
     rule_end(b, h, list);
 }
 
@@ -357,7 +364,10 @@ static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name
     struct nlattr *list;
     chain(n, b, name, "in", "filter", NF_INET_LOCAL_IN, NF_IP6_PRI_LAST - 1);
     struct nlmsghdr *h = rule(n, b, name, "in", tun, &list);
-    mark(h, ~KERNEL_MARK_FROM_TUN, 0);
+    load(h, NFT_META_IIF);
+    compare(h, NFT_CMP_NEQ, tun);
+    has_our_mark(n, h);
+    mark(h, ~KERNEL_MARK_MASK, 0);
     rule_end(b, h, list);
     mark_rule(n, b, name, "in", tun);
 }
@@ -383,9 +393,7 @@ static void quotes_rule(struct netlink_kernel *n, struct batch *b, const char *n
 {
     struct nlattr *list;
     struct nlmsghdr *h = rule(n, b, name, "quotes", tun, &list);
-    load(h, NFT_META_MARK);
-    bitwise(h, KERNEL_MARK_FROM_TUN, 0);
-    compare(h, NFT_CMP_NEQ, 0);
+    has_our_mark(n, h);
     goes_past(h, tun);
     protocol_is(h, b->family == NFPROTO_IPV6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
     load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);

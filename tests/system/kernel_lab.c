@@ -44,6 +44,7 @@ void lab_open(struct kernel_lab *l, const char *owner, const char *tun)
     l->o.tun_index = (uint32_t)index;
     l->o.hooks = l->k->hooks && !lab_without_hooks;
     l->o.hooks4 = l->k->hooks4 && !lab_without_hooks;
+    l->o.number = l->k->number;
     if (kset_open(&l->s, l->k, &l->o, &err) < 0)
         fail_msg("%s: %s", err.field, err.text);
 }

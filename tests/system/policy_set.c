@@ -227,7 +227,7 @@ static void policy_line(struct set *s, struct policy_text *p, char *line)
     }
     if (strstr(line, "tmpl src 100::"))
         snprintf(p->action, sizeof(p->action), "hold");
-    p->marked |= strstr(line, "mark 0x20000000/0x20000000") != NULL;
+    p->marked |= strstr(line, "mark 0x20000000/0x2f000000") != NULL;
 }
 
 struct rule_text {

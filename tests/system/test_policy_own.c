@@ -751,6 +751,109 @@ static void test_own_marks_are_reflected_while_somebody_wants_it(void **state)
     gateway_down(&g);
 }
 
+// An echo request to the gateway itself through a TUN, and a packet with DF that is too long for where it is
+// to go: what comes out, and where.
+static bool is_answered(struct kernel_lab *l, struct gateway *g)
+{
+    static const uint8_t echo[12] = {128, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4};
+    const struct in6_addr to = ip6(REMOTE);
+    uint8_t p[128];
+    size_t len = packet(p, REMOTE, "fd01::1", IPPROTO_ICMPV6, echo, sizeof(echo), 2);
+    assert_int_equal(write(l->tun, p, len), len);
+    return look(l->tun, g->wan, &to).where == TUN;
+}
+
+static bool is_told(struct kernel_lab *l, struct gateway *g, bool six)
+{
+    static const uint8_t udp[8] = {PORT >> 8, PORT & 255, PORT >> 8, PORT & 255, 0, 8};
+    const struct in6_addr to = ip6(REMOTE);
+    uint8_t p[128];
+    size_t len = question4(p, PORT, PORT, 5);
+    if (six)
+        len = packet(p, REMOTE, "fd01::5", IPPROTO_UDP, udp, sizeof(udp), 6);
+    p[six ? 7 : 8] = 1; // it has come too far
+    if (!six) {
+        p[19] = 5;
+        p[10] = p[11] = 0;
+        uint32_t sum = 0;
+        for (int i = 0; i < 20; i += 2)
+            sum += (uint32_t)p[i] << 8 | p[i + 1];
+        sum = (sum & 0xffff) + (sum >> 16);
+        p[10] = (uint8_t)(~sum >> 8);
+        p[11] = (uint8_t)~sum;
+    }
+    assert_int_equal(write(l->tun, p, len), len);
+    if (six)
+        return look(l->tun, g->wan, &to).where == TUN;
+    struct pollfd w = {.fd = l->tun, .events = POLLIN};
+    while (poll(&w, 1, 150) > 0) {
+        uint8_t b[2048];
+        ssize_t n = read(l->tun, b, sizeof(b));
+        if (n > 28 && b[0] == 0x45 && b[9] == IPPROTO_ICMP && b[20] == 11)
+            return true;
+    }
+    return false;
+}
+
+static void protect4(struct gateway *g)
+{
+    pol_net(&g->p.l, 4, (uint8_t[16]){10, 0, 1}, 24, 0, 0, 65535);
+    pol_net(&g->p.r, 4, (uint8_t[16]){10, 0, 2}, 24, 0, 0, 65535);
+    pol_finish(&g->p, POLICY_PROTECT, 5);
+}
+
+static void of_another(struct pol *p)
+{
+    memset(p, 0, sizeof(*p));
+    pol_net(&p->l, 6, (uint8_t[16]){0xfd, 7}, 64, 0, 0, 65535);
+    pol_net(&p->r, 6, (uint8_t[16]){0xfd, 8}, 64, 0, 0, 65535);
+    pol_net(&p->l, 4, (uint8_t[16]){10, 0, 7}, 24, 0, 0, 65535);
+    pol_net(&p->r, 4, (uint8_t[16]){10, 0, 8}, 24, 0, 0, 65535);
+    pol_finish(p, POLICY_PROTECT, 5);
+}
+
+// Whichever has made its hooks first, neither takes what the other one's TUN has brought for its own.
+static void test_two_instances_leave_one_anothers_packets_alone(void **state)
+{
+    struct gateway g;
+    struct kernel_lab other;
+    struct pol p;
+    (void)state;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    assert_int_equal(lab_shell("echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; "
+                               "echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"),
+                     0);
+    protect4(&g);
+    of_another(&p);
+    struct kset_hold *h = lab_take(&g.l, &g.p), *b;
+    lab_open(&other, "/run/b", "esp1");
+    assert_int_not_equal(other.k->number, g.l.k->number);
+    for (int order = 0; order < 2; order++) {
+        b = lab_take(&other, &p);
+        if (order) { // ours are the newer ones now
+            assert_int_equal(kset_change(g.l.s, NULL, NULL, 0, &h, 1, NULL), 0);
+            h = lab_take(&g.l, &g.p);
+        }
+        if (!is_answered(&g.l, &g) || !is_told(&g.l, &g, true) || !is_told(&g.l, &g, false))
+            fail_msg("order %d: answered %d, told %d, of IPv4 %d", order, is_answered(&g.l, &g),
+                     is_told(&g.l, &g, true), is_told(&g.l, &g, false));
+        assert_speaks(&g);
+        assert_int_equal(kset_change(other.s, NULL, NULL, 0, &b, 1, NULL), 0);
+    }
+    b = lab_take(&other, &p); // and what the other one's brings is not ours
+    assert_false(is_answered(&other, &g));
+    assert_false(is_told(&other, &g, true));
+    unsigned number = other.k->number;
+    lab_die(&other);
+    lab_open(&other, "/run/b", "esp1");
+    assert_int_equal(other.k->number, number);
+    lab_close(&other);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
 static void test_own_programs_without_hooks_are_told_so(void **state)
 {
     struct gateway g;
@@ -783,6 +886,7 @@ int main(int argc, char **argv)
         T(test_one_asker_by_ipv4_keeps_no_other_from_being_heard),
         T(test_one_asker_by_ipv6_keeps_no_other_from_being_heard),
         T(test_own_marks_are_reflected_while_somebody_wants_it),
+        T(test_two_instances_leave_one_anothers_packets_alone),
         T(test_own_programs_without_hooks_are_told_so),
     };
     if (argc > 1)

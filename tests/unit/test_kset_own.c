@@ -145,7 +145,7 @@ static void test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked(void **state)
     assert_int_equal(in->dir, KDIR_IN);
     assert_int_equal(in->action, KXFRM_ALLOW);
     assert_int_equal(in->mark, KERNEL_MARK_FROM_TUN);
-    assert_int_equal(in->mark_mask, KERNEL_MARK_FROM_TUN);
+    assert_int_equal(in->mark_mask, KERNEL_MARK_MASK);
     assert_non_null(hook_of(&l.m, 4));
     rig_drop(&l, h6);
     assert_null(the_hook(&l.m)); // nobody asks for it any more
@@ -352,7 +352,7 @@ static void test_own_errors_about_what_the_tun_brought_have_a_protected_source(v
         fail_msg("no rule by the mark");
         return;
     }
-    assert_int_equal(by->mark_mask, KERNEL_MARK_FROM_TUN);
+    assert_int_equal(by->mark_mask, KERNEL_MARK_MASK);
     assert_int_equal(by->src_len, 32);
     const struct kobj *to = in_table(&l.m, by->table, KROUTE_TUN),
                       *own = in_table(&l.m, by->table, KROUTE_THROW);
@@ -383,7 +383,7 @@ static unsigned let_errors(const struct kernel_model *m, const char *from)
         assert_int_equal(o->sport, 0);
         assert_int_equal(o->sport2, 0xff80);
         assert_int_equal(o->mark, KERNEL_MARK_FROM_TUN);
-        assert_int_equal(o->mark_mask, KERNEL_MARK_FROM_TUN);
+        assert_int_equal(o->mark_mask, KERNEL_MARK_MASK);
         assert_int_equal(o->src_len, 128);
         n += !memcmp(o->src, a.a, 16);
     }
