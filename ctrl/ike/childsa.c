@@ -181,8 +181,8 @@ void child_log_suite(const struct suite *s)
     LOGF(CFG, 1, "selected proposal: %s", text);
 }
 
-// What is rekeyed goes on under the policy that it has, where an edit has made another one of its child: path
-// keeps that as long as an SA of it is there.
+// What is rekeyed goes on under the policy that it has, where an edit has made another one of its child, or
+// of its peer: path keeps that as long as an SA of it is there.
 static uint32_t policy_of(const struct child_sa *c, const struct child_sa *old)
 {
     struct ike *ike = c->sa->ike;
@@ -191,7 +191,7 @@ static uint32_t policy_of(const struct child_sa *c, const struct child_sa *old)
         return now;
     const struct conn *live = conn_find(ike, c->sa->conn->cfg.name);
     const struct child_config *k = live ? conn_child(live, c->cfg->name) : NULL;
-    return k && conn_takes(live, k, c) ? now : old->policy_id;
+    return k && live->peer == c->sa->conn->peer && conn_takes(live, k, c) ? now : old->policy_id;
 }
 
 static void describe(const struct child_sa *c, const struct child_sa *old, struct msg_CHILD *m)

@@ -289,7 +289,8 @@ static int keep_policies(struct conn *c, const struct policy_spec *specs, uint8_
     return 0;
 }
 
-// Numbers as they were in `old`, which may be NULL; a policy that is still the same keeps its id.
+// Numbers as they were in `old`, which may be NULL; a policy that is still the same, and for the same peer,
+// keeps its id.
 static int make_policies(struct ike *ike, struct conn *c, const struct conn *old, struct esp_error *err)
 {
     uint8_t *buf = malloc(POLICIES_BYTES);
@@ -311,7 +312,8 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
         if (was && old != c)
             c->numbers[i] = old->numbers[was - old->cfg.children];
         rc = spec_of(ike, c, i, &local, &remote, &specs[i], err);
-        const struct policy_spec *same = same_policy(before, count, &specs[i]);
+        const struct policy_spec *same =
+            old && old->peer == c->peer ? same_policy(before, count, &specs[i]) : NULL;
         specs[i].id = same ? same->id : ++ike->next_policy;
     }
     if (!rc && specs && buf)

@@ -221,6 +221,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
              c->c.spi_out, child_offload(c), c->reason ? ": " : "", child_reason(c));
         c->installed = true;
+        heir_serves(p, c);
         idle_start(p, c);
         sadb_report(p, c, true, "");
     }

@@ -180,11 +180,11 @@ struct change {
     unsigned born_count, gone_count;
 };
 
-static bool same(const struct policy *pol, const char *conn, const struct policy_spec *s)
+static bool same(const struct policy *pol, const char *conn, uint64_t peer, const struct policy_spec *s)
 {
-    bool eq = !strcmp(pol->conn, conn) && !strcmp(pol->child, s->child) && pol->action == s->action &&
-              pol->mode == s->mode && pol->given == s->given && pol->local_count == s->local.count &&
-              pol->remote_count == s->remote.count;
+    bool eq = !strcmp(pol->conn, conn) && pol->peer == peer && !strcmp(pol->child, s->child) &&
+              pol->action == s->action && pol->mode == s->mode && pol->given == s->given &&
+              pol->local_count == s->local.count && pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
         eq = ts_eq(&pol->local[i], &s->local.t[i]);
     for (unsigned i = 0; eq && i < pol->remote_count; i++)
@@ -228,7 +228,7 @@ static int plan_one(struct change *c, unsigned i, struct esp_error *err)
                         s->local.count ? "remote" : "local");
     if (!old || old->into) // a number that SAs know another policy by hides behind that of the new one
         return bear(c, s, err);
-    if (!same(old, c->conn, s))
+    if (!same(old, c->conn, c->peer, s))
         return esp_fail(err, -EEXIST, s->child, "policy id %u is that of %.60s/%.60s", s->id, old->conn,
                         old->child);
     for (unsigned j = 0; j < c->born_count; j++)
@@ -522,6 +522,8 @@ void spd_serve(struct path *p, struct child *c)
 {
     struct policy *pol = policy_now(c->policy);
     (void)p;
+    if (heir_silent(c->policy))
+        return;
     c->serves_next = pol->sas;
     c->serves_at = &pol->sas;
     if (pol->sas)

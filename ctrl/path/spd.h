@@ -12,7 +12,8 @@
 //
 // What is unloaded and loaded again, or renamed, is one policy with two numbers: the loaded one takes over
 // the SAs of an equal one for the same peer that is loaded no more (spd_heir.c), which then is a number that
-// SAs and ike know it by, and leaves with the last of its SAs.
+// SAs and ike know it by, and leaves with the last of its SAs. Of one for another peer it takes the place as
+// soon as it has an SA itself.
 #ifndef CTRL_PATH_SPD_H
 #define CTRL_PATH_SPD_H
 
@@ -127,6 +128,11 @@ void heir_list(struct spd *s,
 void heir_forget(struct spd *s, struct policy *pol);
 // The connection's policies have changed: what is loaded takes over what equals it and is not.
 void heir_settle(struct path *p, const char *conn);
+// An SA is in place: where its policy is for another peer than an equal one that is not loaded, that gives
+// way.
+void heir_serves(struct path *p, const struct child *c);
+bool heir_silent(const struct policy *pol);                       // it has: its SAs send nothing
+bool heir_equals(const struct policy *a, const struct policy *b); // but for the peer, which both know
 // An instance of a policy that has an heir, which has an equal one.
 void heir_of_instance(const struct spd *s, struct policy *pol);
 

@@ -3,10 +3,17 @@
 // for the same peer the loaded one is in force: it stands where either stood, has the SAs of both, and the
 // other one goes on as a number that SAs and ike know it by. Packets meet one policy, whatever the names.
 // Nothing is opened by that: what met the old one meets the new one, which has the same selectors. Where
-// memory is wanting, or the peer may be another one, both stay in force as they are.
+// memory is wanting both stay in force as they are.
+//
+// Where the loaded one is for another peer (its file says another remote side, certificates, a PPK), the old
+// one goes on until the loaded one has an SA. From then on nothing is sent by the old one's SAs, nor by what
+// they are rekeyed to, and what their peer still sends by them is let in: whoever is not to go on is
+// terminated. Of a policy whose selectors are an SA's own (dynamic, or given by a pool) this is not so: its
+// peers have different ones.
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/lib/log.h"
 #include "ctrl/path/path.h"
 
 // ---- lists
@@ -34,7 +41,7 @@ void policy_unlink(struct policy_link *l)
 static uint64_t twin_hash(const struct policy *pol)
 {
     uint8_t kind[] = {pol->action, pol->mode, pol->given};
-    uint64_t h = hash_bytes(pol->peer, kind, sizeof(kind));
+    uint64_t h = hash_bytes(pol->dynamic || pol->given ? pol->peer : 0, kind, sizeof(kind));
     h = hash_bytes(h, pol->local, pol->local_count * sizeof(struct ts));
     return hash_bytes(h, pol->remote, pol->remote_count * sizeof(struct ts));
 }
@@ -71,17 +78,44 @@ static struct policy *of_twin_node(struct hash_node *n)
     return (struct policy *)((char *)n - offsetof(struct policy, twin_node));
 }
 
+bool heir_equals(const struct policy *a, const struct policy *b)
+{
+    return a->peer && b->peer && a->action == b->action && a->mode == b->mode && a->given == b->given &&
+           same_selectors(a, b);
+}
+
+static bool sends(const struct policy *pol)
+{
+    for (const struct child *c = pol->sas; c; c = c->serves_next)
+        if (c->installed && !c->dying)
+            return true;
+    for (const struct policy_link *l = pol->instances; l; l = l->next)
+        if (sends(l->policy))
+            return true;
+    return false;
+}
+
+// Of the same peer; of another one, of which the loaded one has an SA; of another one.
+enum kin { OWN, ANOTHERS_IN_USE, ANOTHERS };
+
+static bool is_kin(const struct policy *pol, const struct policy *t, enum kin kin)
+{
+    if (kin == OWN)
+        return t->peer == pol->peer;
+    return t->peer != pol->peer && !pol->given && !pol->dynamic &&
+           (kin == ANOTHERS || sends(pol->loaded ? pol : t));
+}
+
 // The first one in force that is, or is not, loaded.
-static struct policy *twin_of(const struct spd *s, const struct policy *pol, bool loaded)
+static struct policy *twin_of(const struct spd *s, const struct policy *pol, bool loaded, enum kin kin)
 {
     struct policy *first = NULL;
     if (!pol->twin_node.hash || pol->into)
         return NULL;
     for (struct hash_node *n = hash_first(&s->twins, pol->twin_node.hash); n; n = hash_next(n)) {
         struct policy *t = of_twin_node(n);
-        if (t != pol && t->loaded == loaded && t->peer == pol->peer && t->action == pol->action &&
-            t->mode == pol->mode && t->given == pol->given && same_selectors(t, pol) &&
-            (!first || t->rank < first->rank))
+        if (t != pol && t->loaded == loaded && heir_equals(t, pol) && (!first || t->rank < first->rank) &&
+            is_kin(pol, t, kin))
             first = t;
     }
     return first;
@@ -223,10 +257,31 @@ static void instances_of(struct path *p, struct policy *old, struct policy *heir
     }
 }
 
+// They receive what their peer sends, and send nothing.
+static void silence(struct path *p, struct policy *pol)
+{
+    while (pol->sas)
+        spd_retire(p, pol->sas);
+    for (struct policy_link *l = pol->instances; l; l = l->next)
+        silence(p, l->policy);
+    for (struct policy_link *l = pol->heirs_of; l; l = l->next)
+        silence(p, l->policy);
+}
+
+static void give_way(struct path *p, struct policy *old, const struct policy *heir)
+{
+    LOGF(KNL, 1,
+         "policy %s/%s has an SA: from now on nothing is sent by the SAs that %s/%s had for another peer",
+         heir->conn, heir->child, old->conn, old->child);
+    silence(p, old);
+}
+
 static bool inherit(struct path *p, struct policy *old, struct policy *heir)
 {
     struct family f = {0};
     bool good = family_of(&f, old, heir) && rank_all(&p->spd, &f, heir, rank_for(old, heir));
+    if (good && old->peer != heir->peer)
+        give_way(p, old, heir);
     if (good) {
         instances_of(p, old, heir);
         for (struct policy_link *l = old->heirs_of; l; l = l->next)
@@ -238,11 +293,28 @@ static bool inherit(struct path *p, struct policy *old, struct policy *heir)
     return good;
 }
 
+static struct policy *heir_of(const struct spd *s, struct policy *pol, enum kin kin, struct policy **old)
+{
+    *old = pol->loaded ? twin_of(s, pol, false, kin) : pol;
+    return *old ? twin_of(s, *old, true, kin) : NULL;
+}
+
 static bool settle_one(struct path *p, struct policy *pol)
 {
-    struct policy *old = pol->loaded ? twin_of(&p->spd, pol, false) : pol;
-    struct policy *heir = old ? twin_of(&p->spd, old, true) : NULL;
+    struct policy *old, *heir = heir_of(&p->spd, pol, OWN, &old);
+    if (!heir)
+        heir = heir_of(&p->spd, pol, ANOTHERS_IN_USE, &old);
     return heir && inherit(p, old, heir);
+}
+
+static void tell_who_waits(struct path *p, struct policy *pol)
+{
+    struct policy *old, *heir = heir_of(&p->spd, pol, ANOTHERS, &old);
+    if (heir && old->sa_count && !old->into)
+        LOGF(KNL, 1,
+             "policy %s/%s is for another peer than %s/%s was, whose SAs go on until it has one; "
+             "swanctl --terminate ends them",
+             heir->conn, heir->child, old->conn, old->child);
 }
 
 void heir_settle(struct path *p, const char *conn)
@@ -250,4 +322,19 @@ void heir_settle(struct path *p, const char *conn)
     struct policy *i = spd_first_of_conn(&p->spd, conn);
     while (i) // one may have left
         i = settle_one(p, i) ? spd_first_of_conn(&p->spd, conn) : spd_next_of_conn(i);
+    for (i = spd_first_of_conn(&p->spd, conn); i; i = spd_next_of_conn(i))
+        tell_who_waits(p, i);
+}
+
+void heir_serves(struct path *p, const struct child *c)
+{
+    struct policy *pol = c->policy ? policy_base(c->policy) : NULL;
+    if (pol && pol->loaded)
+        settle_one(p, pol);
+}
+
+bool heir_silent(const struct policy *pol)
+{
+    const struct policy *own = pol->of ? pol->of : pol;
+    return own->into && own->into->peer != own->peer;
 }

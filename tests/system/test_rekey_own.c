@@ -263,6 +263,38 @@ static void test_renamed_and_started_loses_nothing(void **state)
     assert_int_equal(flow.init, rounds);
 }
 
+static unsigned oldest(const struct vici_sas *l)
+{
+    unsigned id = UINT32_MAX;
+    for (unsigned i = 0; i < l->count; i++)
+        id = l->sa[i].id < id ? l->sa[i].id : id;
+    return id;
+}
+
+// The peer is to be found elsewhere too, which is another peer for all that can be said: what is there goes
+// on until there is something by the new file, by the same name or by another one.
+static void test_another_remote_side_loses_nothing(void **state)
+{
+    (void)state;
+    char out[4096];
+    struct rig_options o = options();
+    start(&o, RATE);
+    for (unsigned i = 0; i < 2 * rounds; i++) {
+        struct tunnel_options edited = rig.o.side[WEST];
+        edited.start_action = "start";
+        edited.peer_addr = i % 2 ? NULL : "10.10.0.2,10.10.0.77";
+        edited.name = i / 2 % 2 ? "other" : NULL;
+        assert_true(rig_load(&rig, WEST, &edited));
+        assert_true(wait_for(two_everywhere, NULL, PATIENCE_MS));
+        usleep(300000);
+        assert_int_equal(
+            swanctl(&rig.lab.west, out, sizeof(out), "--terminate --ike-id %u", oldest(&after[WEST])), 0);
+        assert_true(rig_at_rest(&rig, after));
+    }
+    finish("another remote side");
+    assert_int_equal(flow.init, 2 * rounds);
+}
+
 // ---- the card
 
 static bool has_moved(void *ctx)
@@ -316,11 +348,17 @@ static void test_sas_that_left_the_card_are_rekeyed_at_once(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_reauthentication_by_each_side),       T(test_reauthentication_by_both_at_once),
-        T(test_file_loaded_again_changes_nothing),   T(test_edit_beside_the_selectors_is_for_the_next_sa),
-        T(test_widened_selectors_lose_nothing),      T(test_unloaded_and_loaded_again_loses_nothing),
-        T(test_edited_forth_and_back_loses_nothing), T(test_renamed_loses_nothing),
-        T(test_renamed_and_started_loses_nothing),   T(test_sas_that_left_the_card_are_rekeyed_at_once),
+        T(test_reauthentication_by_each_side),
+        T(test_reauthentication_by_both_at_once),
+        T(test_file_loaded_again_changes_nothing),
+        T(test_edit_beside_the_selectors_is_for_the_next_sa),
+        T(test_widened_selectors_lose_nothing),
+        T(test_unloaded_and_loaded_again_loses_nothing),
+        T(test_edited_forth_and_back_loses_nothing),
+        T(test_renamed_loses_nothing),
+        T(test_renamed_and_started_loses_nothing),
+        T(test_another_remote_side_loses_nothing),
+        T(test_sas_that_left_the_card_are_rekeyed_at_once),
     };
     const char *n = getenv("ESPALIER_ROUNDS"), *s = getenv("ESPALIER_SEED");
     rounds = n ? (unsigned)strtoul(n, NULL, 10) : rounds;

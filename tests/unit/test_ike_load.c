@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/expiry.h"
 #include "tests/unit/ike_pair.h"
 
 static void load_refused(struct pair *p, int side, struct conn_config *c)
@@ -145,6 +146,33 @@ static void test_policy_keeps_its_id_until_it_is_another(void **state)
     }
     assert_int_equal(p->s[0].policy[0].priority, 0);
     assert_int_equal(p->s[0].policy[0].action, POLICY_PROTECT);
+    pair_free(p);
+}
+
+// What is for another peer is another policy, and what its SA is rekeyed to goes on under the one that it
+// has.
+static void test_policy_for_another_peer_has_another_id(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    struct conn_config c;
+    up(p, "c");
+    uint32_t id = p->s[0].policy[0].id;
+    pair_default_conn(&c, 0);
+    snprintf(c.ppk_id, sizeof(c.ppk_id), "ppk");
+    pair_load(p, 0, &c);
+    uint32_t now = p->s[0].policy[0].id;
+    assert_int_not_equal(now, id);
+    unsigned count = p->s[0].sa_count;
+    for (int side = 0; side < 2; side++) { // of either end's doing
+        expiry_rekey(p->s[side].ike->sas->children);
+        pair_run(p);
+        assert_int_equal(p->s[0].sa_count, ++count);
+        assert_int_equal(p->s[0].sas[count - 1].child.policy_id, id);
+        pair_wait(p, 10000);
+    }
+    pair_load(p, 0, &c);
+    assert_int_equal(p->s[0].policy[0].id, now);
     pair_free(p);
 }
 
@@ -636,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_address_that_changes_while_an_unload_is_under_way_is_no_policy_again),
         cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
         cmocka_unit_test(test_policy_keeps_its_id_until_it_is_another),
+        cmocka_unit_test(test_policy_for_another_peer_has_another_id),
         cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),
         cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
         cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),

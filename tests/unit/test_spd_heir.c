@@ -165,30 +165,147 @@ static void test_unloaded_once_more_it_stays_until_its_last_sa_ends(void **state
     assert_int_equal(r->p->spd.by_id.count, 0);
 }
 
-// Another peer's SAs are nobody's heirs: each lets in and sends what is its own, in the order of loading.
-static void test_an_equal_policy_for_another_peer_takes_nothing_over(void **state)
+// Where nobody knows whose SAs they are each lets in and sends what is its own, in the order of loading.
+static void test_an_equal_policy_for_nobody_knows_whom_takes_nothing_over(void **state)
 {
-    for (uint64_t other = 0; other < 3; other += 2) { // not known, another
+    struct rig *r = *state;
+    struct policy_spec s = net_as(7, "net");
+    struct msg_POLICY_IS list[4];
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    r->conn_peer = 0;
+    rig_must_apply(r, "other", &s, 1);
+    rig_must_apply(r, "rig", NULL, 0);
+    install_under(r, 2, 7, "10.2.0.0/16");
+    assert_int_equal(spd_count_policies(r, list, 4), 2);
+    expect_by(r, "10.2.0.1", 0x2001);
+    expect_in(r, 0x1001, "10.2.0.1", true);
+    expect_in(r, 0x1002, "10.2.0.1", false);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    expect_by(r, "10.2.0.1", 0x2002);
+    expect_in(r, 0x1002, "10.2.0.1", true);
+}
+
+// The ways to come from rig/net to an equal policy, 7, for another peer.
+enum other_way { PEER_EDITED, RENAMED_TOO, RENAMED_LATE, CHILD_RENAMED_TOO, OTHER_WAYS };
+
+static void change_peer_by(struct rig *r, enum other_way way)
+{
+    struct policy_spec s = net_as(7, way == CHILD_RENAMED_TOO ? "other" : "net");
+    bool other = way == RENAMED_TOO || way == RENAMED_LATE;
+    r->conn_peer = 2;
+    if (way == RENAMED_TOO)
+        rig_must_apply(r, "rig", NULL, 0);
+    rig_must_apply(r, other ? "new" : "rig", &s, 1);
+    if (way == RENAMED_LATE)
+        rig_must_apply(r, "rig", NULL, 0);
+}
+
+// Make before break: the old peer's SA goes on until the new one has one, and receives as long as it is
+// there.
+static void test_an_equal_policy_for_another_peer_goes_first_once_it_has_an_sa(void **state)
+{
+    for (enum other_way way = 0; way < OTHER_WAYS; way++) {
         struct rig *r;
-        struct policy_spec s = net_as(7, "net");
         struct msg_POLICY_IS list[4];
         assert_int_equal(rig_up(state), 0);
         r = *state;
+        fake_blocks = 1;
         rig_must_install(r, 1, OFFLOAD_NO, "software");
-        r->conn_peer = other;
-        rig_must_apply(r, "other", &s, 1);
-        rig_must_apply(r, "rig", NULL, 0);
-        install_under(r, 2, 7, "10.2.0.0/16");
-        assert_int_equal(spd_count_policies(r, list, 4), 2);
+        change_peer_by(r, way);
         expect_by(r, "10.2.0.1", 0x2001);
         expect_in(r, 0x1001, "10.2.0.1", true);
-        expect_in(r, 0x1002, "10.2.0.1", false);
-        sadb_delete(r->p, 1);
-        rig_turn(r);
+        install_under(r, 2, 1, "10.2.0.0/16"); // the old one is rekeyed
         expect_by(r, "10.2.0.1", 0x2002);
-        expect_in(r, 0x1002, "10.2.0.1", true);
+        install_under(r, 3, 7, "10.2.0.0/16");
+        assert_int_equal(spd_count_policies(r, list, 4), 1);
+        assert_int_equal(list[0].id, 7);
+        expect_by(r, "10.2.0.1", 0x2003);
+        for (uint32_t i = 1; i <= 3; i++)
+            expect_in(r, 0x1000 + i, "10.2.0.1", true);
+        install_under(r, 4, 1, "10.2.0.0/16"); // ... and once more
+        expect_by(r, "10.2.0.1", 0x2003);
+        expect_in(r, 0x1004, "10.2.0.1", true);
+        install_under(r, 5, 7, "10.2.0.0/16");
+        silent(r, 3);
+        expect_by(r, "10.2.0.1", 0x2005);
+        sadb_delete(r->p, 5);
+        sadb_delete(r->p, 3);
+        rig_turn(r);
+        expect_blocked(r, "10.2.0.1"); // never back to what is for somebody else
+        expect_in(r, 0x1004, "10.2.0.1", true);
+        assert_true(fake_blocks > 0);
+        for (uint32_t i = 1; i <= 4; i++)
+            sadb_delete(r->p, i);
+        rig_turn(r);
+        assert_int_equal(r->p->spd.by_id.count, 1);
+        expect_blocked(r, "10.2.0.1");
         assert_int_equal(rig_down(state), 0);
     }
+}
+
+// An SA of each is there when the old one is unloaded.
+static void test_what_is_unloaded_gives_way_to_what_is_in_use(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = net_as(7, "net");
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    r->conn_peer = 2;
+    rig_must_apply(r, "other", &s, 1);
+    install_under(r, 2, 7, "10.2.0.0/16");
+    expect_by(r, "10.2.0.1", 0x2001); // both are loaded
+    expect_in(r, 0x1002, "10.2.0.1", false);
+    rig_must_apply(r, "rig", NULL, 0);
+    expect_by(r, "10.2.0.1", 0x2002);
+    expect_in(r, 0x1001, "10.2.0.1", true);
+    expect_in(r, 0x1002, "10.2.0.1", true);
+}
+
+// Edited, and back before the other peer had an SA.
+static void test_a_peer_edited_forth_and_back_goes_on(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = net_as(8, "net");
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    change_peer_by(r, PEER_EDITED);
+    r->conn_peer = 1;
+    rig_must_apply(r, "rig", &s, 1);
+    install_under(r, 2, 8, "10.2.0.0/16");
+    expect_by(r, "10.2.0.1", 0x2002);
+    sadb_delete(r->p, 2);
+    rig_turn(r);
+    expect_by(r, "10.2.0.1", 0x2001); // it is the same peer's
+}
+
+// A narrowed SA of the old peer, and one of the new peer.
+static void test_narrowed_ones_give_way_too(void **state)
+{
+    struct rig *r = *state;
+    install_under(r, 1, 1, "10.2.7.0/24");
+    install_under(r, 2, 1, "10.2.8.0/24");
+    change_peer_by(r, RENAMED_LATE);
+    expect_by(r, "10.2.7.1", 0x2001);
+    install_under(r, 3, 7, "10.2.7.0/24");
+    expect_by(r, "10.2.7.1", 0x2003);
+    expect_blocked(r, "10.2.8.1");
+    expect_in(r, 0x1001, "10.2.7.1", true);
+    expect_in(r, 0x1001, "10.2.8.1", false);
+    expect_in(r, 0x1002, "10.2.8.1", true);
+    expect_in(r, 0x1003, "10.2.7.1", true);
+    sadb_delete(r->p, 3);
+    rig_turn(r);
+    expect_blocked(r, "10.2.7.1");
+}
+
+// ike never says so, and path would go on with the old one's SAs.
+static void test_a_number_of_another_peer_is_refused(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = net_as(1, "net");
+    char why[200];
+    r->conn_peer = 2;
+    assert_false(rig_apply(r, "rig", &s, 1, why, sizeof(why)));
+    assert_non_null(strstr(why, "policy id 1 is that of rig/net"));
 }
 
 // Both are loaded: they are two, of which the first has what is equal.
@@ -365,7 +482,12 @@ int main(void)
         ALONE(test_the_sa_goes_on_and_its_successor_too),
         WITH(test_many_editions_are_one_policy),
         WITH(test_unloaded_once_more_it_stays_until_its_last_sa_ends),
-        ALONE(test_an_equal_policy_for_another_peer_takes_nothing_over),
+        WITH(test_an_equal_policy_for_nobody_knows_whom_takes_nothing_over),
+        ALONE(test_an_equal_policy_for_another_peer_goes_first_once_it_has_an_sa),
+        WITH(test_what_is_unloaded_gives_way_to_what_is_in_use),
+        WITH(test_a_peer_edited_forth_and_back_goes_on),
+        WITH(test_narrowed_ones_give_way_too),
+        WITH(test_a_number_of_another_peer_is_refused),
         WITH(test_loaded_ones_take_nothing_from_one_another),
         WITH(test_the_heir_stands_where_the_old_one_stood),
         ALONE(test_narrowed_sas_go_on_too),
