@@ -14,3 +14,10 @@ $(BUILD)/tests/card_model_twin: $(MODEL_TWIN_OBJS) $(BUILD)/lib/libcard_l1.a $(L
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -lcrypto -lcmocka $(CARD_MODEL_LIBS)
 RTL_TESTS += $(BUILD)/tests/card_model_twin
+
+# SAs from their beginning to their end, moved between the two engines.
+$(BUILD)/tests/card_lives: $(BUILD)/obj/tests/system/card_lives.o $(LIBESPALIER) | $(BUILD)/bin/espalier-card
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -lcmocka
+RTL_TESTS += $(BUILD)/tests/card_lives
