@@ -16,7 +16,7 @@
 
 struct question {
     struct table_node node; // key: req
-    uint32_t task, arg;     // task 0: of the room itself, with arg
+    uint32_t req, task, arg; // task 0: of the room itself, with arg
     uint32_t child_id;      // the CHILD SA that is being installed, or 0
     reply_fn fn;
     room_fn room;
@@ -30,6 +30,7 @@ static uint32_t add(struct ike *ike, struct question what)
     if (!q)
         return 0;
     *q = what;
+    q->req = ike->next_req;
     if (!table_add(&ike->pending, &q->node, ike->next_req)) {
         free(q);
         return 0;
@@ -87,7 +88,7 @@ static void fail(struct ike *ike, struct question *q, const char *why)
 {
     union msg m;
     memset(&m, 0, sizeof(m));
-    m.RESULT.req = (uint32_t)q->node.key;
+    m.RESULT.req = q->req;
     snprintf(m.RESULT.text, sizeof(m.RESULT.text), "%s", why);
     give(ike, q, MSG_RESULT, &m);
 }

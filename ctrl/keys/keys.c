@@ -186,13 +186,17 @@ static int use_nonces_once(struct keys *k, struct ike_entry *e, struct slice ni,
     if (rc)
         return rc;
     memcpy(&key, hash, sizeof(key));
-    if (table_find(&e->used, key))
+    if ((e->used_count && e->used_first == key) || table_find(&e->used, key))
         return -EEXIST;
-    struct table_node *n = table_count(&e->used) < CHILDREN_OF_ONE ? calloc(1, sizeof(*n)) : NULL;
-    if (!n || !table_add(&e->used, n, key)) {
+    if (e->used_count == CHILDREN_OF_ONE)
+        return -EDQUOT;
+    struct table_node *n = e->used_count ? calloc(1, sizeof(*n)) : NULL;
+    if (e->used_count && (!n || !table_add(&e->used, n, key))) {
         free(n);
-        return table_count(&e->used) < CHILDREN_OF_ONE ? -ENOMEM : -EDQUOT;
+        return -ENOMEM;
     }
+    if (!e->used_count++)
+        e->used_first = key;
     return 0;
 }
 
@@ -216,7 +220,7 @@ static int child_install(struct keys *k, struct ike_entry *e, const struct msg_C
     if (!rc) {
         // The first half protects what the exchange's initiator sends (2.17).
         struct slice ini = slice_of(mat, one), res = slice_of(mat + one, one);
-        struct msg_CHILD_INSTALL install = {.req = (uint32_t)wait->node.key,
+        struct msg_CHILD_INSTALL install = {.req = k->next_req,
                                             .child = m->child,
                                             .key_out = m->initiator ? ini : res,
                                             .key_in = m->initiator ? res : ini};

@@ -10,15 +10,15 @@
 
 static struct hash_slot *slot_of(const struct hash *t, uint64_t hash) // or the free one for it
 {
-    size_t at = hash & (t->size - 1);
+    size_t at = hash_home(t, hash);
     while (t->slots[at].node && t->slots[at].hash != hash)
-        at = (at + 1) & (t->size - 1);
+        at = hash_behind(t, at);
     return &t->slots[at];
 }
 
 static bool grow(struct hash *t)
 {
-    struct hash bigger = {.size = t->size ? t->size * 2 : FIRST_SIZE, .used = t->used, .count = t->count};
+    struct hash bigger = {.size = t->size ? t->size + t->size / 2 : FIRST_SIZE, .used = t->used, .count = t->count};
     bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
     if (!bigger.slots)
         return t->used + 1 < t->size; // one stays empty, for searches to end at
@@ -30,9 +30,14 @@ static bool grow(struct hash *t)
     return true;
 }
 
+static bool too_full(const struct hash *t, size_t used) // two thirds full at most
+{
+    return 3 * used > 2 * t->size;
+}
+
 int hash_room(struct hash *t, size_t n)
 {
-    while (2 * (t->used + n) > t->size) {
+    while (too_full(t, t->used + n)) {
         size_t was = t->size;
         if (!grow(t) || t->size == was)
             return -ENOMEM;
@@ -42,7 +47,7 @@ int hash_room(struct hash *t, size_t n)
 
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
-    if (3 * (t->used + 1) > 2 * t->size && !grow(t)) // two thirds full at most
+    if (too_full(t, t->used + 1) && !grow(t))
         return -ENOMEM;
     struct hash_slot *s = slot_of(t, hash);
     t->used += !s->node;
@@ -58,12 +63,16 @@ int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
     return 0;
 }
 
+static size_t from_to(const struct hash *t, size_t a, size_t b) // slots
+{
+    return b >= a ? b - a : b + t->size - a;
+}
+
 // Fills an emptied slot from behind.
 static void close_gap(struct hash *t, size_t hole)
 {
-    size_t mask = t->size - 1;
-    for (size_t i = (hole + 1) & mask; t->slots[i].node; i = (i + 1) & mask) {
-        if (((i - t->slots[i].hash) & mask) >= ((i - hole) & mask)) {
+    for (size_t i = hash_behind(t, hole); t->slots[i].node; i = hash_behind(t, i)) {
+        if (from_to(t, hash_home(t, t->slots[i].hash), i) >= from_to(t, hole, i)) {
             t->slots[hole] = t->slots[i];
             hole = i;
         }

@@ -25,7 +25,7 @@ struct hash_slot {
 };
 struct hash { // all zero: empty
     struct hash_slot *slots;
-    size_t size, used, count; // size: 0 or a power of two; used: slots; count: nodes
+    size_t size, used, count; // used: slots; count: nodes
     size_t from;              // nothing is in the slots before it
 };
 
@@ -47,10 +47,20 @@ int hash_room(struct hash *t, size_t n);
 void hash_del(struct hash *t, struct hash_node *n);
 void hash_free(struct hash *t); // its slots; the nodes are the caller's
 
+// Where the search for it begins: the hash's upper half, as a part of the whole, of as many slots. They need
+// not be a power of two, so that a table that grows is not half empty.
+static inline size_t hash_home(const struct hash *t, uint64_t hash)
+{
+    return (size_t)((hash >> 32) * t->size >> 32);
+}
+static inline size_t hash_behind(const struct hash *t, size_t slot)
+{
+    return slot + 1 < t->size ? slot + 1 : 0;
+}
 static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
 {
-    for (size_t at = hash; t->size; at++) {
-        const struct hash_slot *s = &t->slots[at & (t->size - 1)];
+    for (size_t at = hash_home(t, hash); t->size; at = hash_behind(t, at)) {
+        const struct hash_slot *s = &t->slots[at];
         if (!s->node || s->hash == hash)
             return s->node;
     }
@@ -59,7 +69,7 @@ static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
 static inline void hash_ask(const struct hash *t, uint64_t hash) // it will be looked for
 {
     if (t->size)
-        __builtin_prefetch(&t->slots[hash & (t->size - 1)]);
+        __builtin_prefetch(&t->slots[hash_home(t, hash)]);
 }
 static inline struct hash_node *hash_next(const struct hash_node *n)
 {

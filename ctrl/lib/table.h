@@ -11,8 +11,7 @@
 #include "ctrl/lib/hash.h"
 
 struct table_node {
-    struct hash_node hash; // first: a node is found by it
-    uint64_t key;
+    struct hash_node hash; // first: a node is found by it. It stands for the key
 };
 struct table { // all zero: empty
     struct hash hash;
@@ -28,7 +27,6 @@ static inline struct table_node *table_node_of(struct hash_node *n)
 }
 static inline bool table_add(struct table *t, struct table_node *n, uint64_t key)
 {
-    n->key = key;
     return hash_add(&t->hash, &n->hash, hash_u64(key)) == 0;
 }
 static inline bool table_room(struct table *t, size_t n)

@@ -101,7 +101,8 @@ static double steps_per_look_up(const struct hash *t, struct item *items, uint32
 {
     uint64_t steps = 0;
     for (uint32_t i = 0; i < n; i++)
-        for (size_t at = items[i].node.hash; t->slots[at & (t->size - 1)].node != &items[i].node; at++)
+        for (size_t at = hash_home(t, items[i].node.hash); t->slots[at].node != &items[i].node;
+             at = hash_behind(t, at))
             steps++;
     return (double)steps / n;
 }
