@@ -36,7 +36,10 @@ struct ike_entry {
     bool resumed;                 // both ends prove themselves by SK_p (RFC 5723), and by nothing else
     bool message_alone;           // of such a one: AUTH as libreswan makes it (derive.h)
     struct ticket_ref by, gave;   // the ticket that it was resumed by, the last one that it was given
-    struct table used;            // nonces that have made a KEYMAT, by their hash
+    // Nonces that have made a KEYMAT, by their hash: the first ones, as most have no others, and the others.
+    uint64_t used_first;
+    uint32_t used_count;
+    struct table used;
 };
 struct install {            // a CHILD_INSTALL that path has not answered
     struct table_node node; // key: our request to path

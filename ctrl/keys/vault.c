@@ -9,17 +9,17 @@
 #include <sys/mman.h>
 #include <openssl/crypto.h>
 
-enum { KINDS = 4, CELLS_AT_ONCE = 64 };
+enum { KINDS = 4, BLOCK = 4096, BLOCKS_AT_ONCE = 4 };
 
 static const size_t room_of[KINDS] = {48, 80, 256, VAULT_CELL}; // 48, 80: SK_d alone, for years
 
-struct cell {
-    union {
-        struct cell *next; // while nobody has it
-        struct vault *of;  // while somebody has
-    };
+struct block { // at a multiple of its size, so that a cell's is known by its address
+    struct vault *of;
     size_t kind;
-    _Alignas(16) uint8_t data[];
+    _Alignas(16) uint8_t cells[];
+};
+struct cell { // while nobody has it
+    struct cell *next;
 };
 struct region {
     struct region *next;
@@ -64,18 +64,25 @@ static uint8_t *add_region(struct vault *v, size_t size)
     return p;
 }
 
+static void divide(struct vault *v, struct block *b, size_t kind)
+{
+    b->of = v;
+    b->kind = kind;
+    for (size_t at = 0; offsetof(struct block, cells) + at + room_of[kind] <= BLOCK; at += room_of[kind]) {
+        struct cell *c = (struct cell *)(void *)(b->cells + at);
+        c->next = v->unused[kind];
+        v->unused[kind] = c;
+    }
+}
+
 static int grow(struct vault *v, size_t kind)
 {
-    size_t one = sizeof(struct cell) + room_of[kind], size = CELLS_AT_ONCE * one;
+    size_t size = (size_t)BLOCKS_AT_ONCE * BLOCK;
     uint8_t *p = add_region(v, size);
     if (!p)
         return -1;
-    for (size_t at = 0; at < size; at += one) {
-        struct cell *c = (struct cell *)(void *)(p + at);
-        c->next = v->unused[kind];
-        c->kind = kind;
-        v->unused[kind] = c;
-    }
+    for (size_t at = 0; at < size; at += BLOCK)
+        divide(v, (struct block *)(void *)(p + at), kind);
     return 0;
 }
 
@@ -88,17 +95,17 @@ void *vault_get(struct vault *v, size_t size)
         return NULL;
     struct cell *c = v->unused[kind];
     v->unused[kind] = c->next;
-    c->of = v;
-    return c->data;
+    c->next = NULL;
+    return c;
 }
 
 void vault_put(void *secret)
 {
-    if (!secret)
+    struct cell *c = secret;
+    if (!c)
         return;
-    struct cell *c = (struct cell *)(void *)((uint8_t *)secret - offsetof(struct cell, data));
-    struct vault *v = c->of;
-    OPENSSL_cleanse(c->data, room_of[c->kind]);
-    c->next = v->unused[c->kind];
-    v->unused[c->kind] = c;
+    const struct block *b = (const struct block *)((uintptr_t)c & ~(uintptr_t)(BLOCK - 1));
+    OPENSSL_cleanse(c, room_of[b->kind]);
+    c->next = b->of->unused[b->kind];
+    b->of->unused[b->kind] = c;
 }
