@@ -15,7 +15,9 @@ static int take_sources(struct kset *s, const struct kset_spec *spec, struct ref
 {
     struct taking t = {s, to};
     const struct kset_visitor v = {kset_take_object, &t};
-    return kset_source_objects(&s->o, spec, &s->sources, &v, err);
+    int rc = kset_source_objects(&s->o, spec, &s->sources, &v, err);
+    kset_refs_settle(to);
+    return rc;
 }
 
 static struct kset_hold *hold_new(struct kset *s, const struct kset_spec *spec)
@@ -52,7 +54,10 @@ static int hold_take(struct kset *s, const struct kset_spec *spec, struct kset_h
     struct taking t = {s, &h->objects};
     const struct kset_visitor v = {kset_take_object, &t};
     int rc = kset_objects(&s->o, &h->spec, &v, err);
-    return rc ? rc : take_sources(s, &h->spec, &h->sources, err);
+    if (!rc)
+        rc = take_sources(s, &h->spec, &h->sources, err);
+    kset_refs_settle(&h->objects);
+    return rc;
 }
 
 // ---- changes
@@ -100,8 +105,10 @@ static void close_lets(struct kset *s, const struct kobj *o)
 
 static void close_all_lets(struct kset *s, const struct kset_hold *h)
 {
-    for (unsigned i = 0; i < h->objects.count && !LIST_EMPTY(&s->lets); i++)
-        close_lets(s, &h->objects.r[i].value->o);
+    for (unsigned i = 0; i < h->objects.count && !LIST_EMPTY(&s->lets); i++) {
+        struct kobj o = kset_value_object(h->objects.r[i].value);
+        close_lets(s, &o);
+    }
 }
 
 int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold **taken, unsigned m,
@@ -215,7 +222,8 @@ unsigned kset_sweep(struct kset *s)
 static void missing(struct kset *s, struct entry *e)
 {
     e->present = false;
-    if (kset_entry_wanted(e))
+    struct kobj wanted;
+    if (kset_entry_wanted(e, &wanted))
         kset_entry_put_on(s, e, &s->wrong);
 }
 
@@ -252,8 +260,8 @@ bool kset_notice(struct kset *s, const struct knotice *n)
 // keeps closed meanwhile.
 static bool waits_for_tun(const struct kset *s, const struct entry *e)
 {
-    const struct kobj *o = kset_entry_wanted(e);
-    return s->tun_down && o && o->kind == KOBJ_ROUTE && o->action == KROUTE_TUN;
+    struct kobj o;
+    return s->tun_down && kset_entry_wanted(e, &o) && o.kind == KOBJ_ROUTE && o.action == KROUTE_TUN;
 }
 
 unsigned kset_repair(struct kset *s, unsigned *failed)

@@ -135,19 +135,30 @@ void kset_entry_mine(struct entry *e)
     e->left = NULL;
 }
 
-const struct kobj *kset_entry_wanted(const struct entry *e)
+struct kobj kset_value_object(const struct value *v)
 {
-    const struct value *best = NULL;
-    for (const struct value *v = e->values; v; v = v->next)
-        if (!best || kobj_better(&v->o, &best->o))
-            best = v;
-    return best ? &best->o : e->left ? &e->left->o : NULL;
+    return kobj_with(&v->entry->now, &v->v);
+}
+
+bool kset_entry_wanted(const struct entry *e, struct kobj *out)
+{
+    const struct value *v = e->values;
+    if (!v && e->left)
+        *out = e->left->o;
+    else if (v)
+        *out = kset_value_object(v);
+    for (v = v ? v->next : NULL; v; v = v->next) {
+        struct kobj o = kset_value_object(v);
+        if (kobj_better(&o, out))
+            *out = o;
+    }
+    return e->values || e->left;
 }
 
 bool kset_entry_settled(const struct entry *e)
 {
-    const struct kobj *w = kset_entry_wanted(e);
-    return w ? e->present && kobj_same_value(w, &e->now) : !e->present;
+    struct kobj w;
+    return kset_entry_wanted(e, &w) ? e->present && kobj_same_value(&w, &e->now) : !e->present;
 }
 
 static void forget_if_empty(struct kset *s, struct entry *e)
@@ -197,6 +208,7 @@ static struct entry *pop(struct kset *s, struct entry_list *list)
 unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *err)
 {
     struct entry *e, *batch[CHUNK];
+    struct kobj o[CHUNK];
     struct kchange c[CHUNK];
     unsigned failed = 0, n;
     do {
@@ -205,9 +217,10 @@ unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *
                 forget_if_empty(s, e);
                 continue;
             }
-            const struct kobj *w = kset_entry_wanted(e);
+            bool add = kset_entry_wanted(e, &o[n]);
             batch[n] = e;
-            c[n++] = (struct kchange){.add = w != NULL, .o = w ? w : &e->now};
+            c[n] = (struct kchange){.add = add, .o = add ? &o[n] : &e->now};
+            n++;
         }
         struct esp_error why = {0};
         if (n)
@@ -328,14 +341,17 @@ static struct value *value_take(struct kset *s, const struct kobj *o)
     if (!e && !(e = kset_entry_make(s, o)))
         return NULL;
     struct value *v = e->values;
-    while (v && !kobj_same_value(&v->o, o))
-        v = v->next;
+    for (; v; v = v->next) {
+        struct kobj there = kset_value_object(v);
+        if (kobj_same_value(&there, o))
+            break;
+    }
     if (!v) {
         if (!(v = calloc(1, sizeof(*v)))) {
             kset_entry_put_on(s, e, &s->touched); // a new one is forgotten when that is settled
             return NULL;
         }
-        *v = (struct value){.next = e->values, .entry = e, .o = *o};
+        *v = (struct value){.next = e->values, .entry = e, .v = kobj_value(o)};
         e->values = v;
     }
     v->refs++;
@@ -354,6 +370,15 @@ static void value_drop(struct kset *s, struct value *v)
     *at = v->next;
     free(v);
     kset_entry_put_on(s, e, &s->touched);
+}
+
+void kset_refs_settle(struct refs *r)
+{
+    struct ref *less = r->count < r->room && r->count ? realloc(r->r, r->count * sizeof(*less)) : NULL;
+    if (!less)
+        return;
+    r->r = less;
+    r->room = r->count;
 }
 
 void kset_refs_drop(struct kset *s, struct refs *r)

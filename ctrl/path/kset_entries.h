@@ -12,8 +12,8 @@
 struct entry;
 struct value {
     struct value *next;
-    struct entry *entry;
-    struct kobj o;
+    struct entry *entry; // whose key it is under
+    struct kvalue v;
     unsigned refs;
 };
 TAILQ_HEAD(entry_list, entry);
@@ -80,7 +80,8 @@ void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list)
 bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o);
 void kset_entry_forget(struct kset *s, struct entry *e);
 void kset_entry_mine(struct entry *e); // no longer only of an earlier run
-const struct kobj *kset_entry_wanted(const struct entry *e);
+struct kobj kset_value_object(const struct value *v);
+bool kset_entry_wanted(const struct entry *e, struct kobj *out); // false: nothing
 bool kset_entry_settled(const struct entry *e);
 unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *err);
 void kset_group_selector(const struct kobj *rule, struct kobj *out);
@@ -88,6 +89,7 @@ struct group *kset_group_find(const struct kset *s, const struct kobj *selector)
 void kset_table_mark(struct kset *s, uint32_t table, bool used);
 struct group *kset_group_make(struct kset *s, const struct kobj *selector, uint32_t table);
 void kset_group_drop(struct kset *s, struct group *g);
+void kset_refs_settle(struct refs *r); // no more come: there is room for no more
 void kset_refs_drop(struct kset *s, struct refs *r);
 int kset_take_object(void *ctx, const struct kobj *o, const struct kobj *behind);
 

@@ -72,6 +72,30 @@ static bool equal(const struct kobj *a, const struct kobj *b)
            a->lifetime == b->lifetime && a->from_set == b->from_set && !memcmp(a->from, b->from, 16);
 }
 
+struct kvalue kobj_value(const struct kobj *o)
+{
+    struct kvalue v = {.ifindex = o->ifindex,
+                       .priority = o->priority,
+                       .lifetime = o->lifetime,
+                       .action = o->action,
+                       .from_set = o->from_set};
+    memcpy(v.from, o->from, sizeof(v.from));
+    return v;
+}
+
+// Of what is part of the key the value has the same.
+struct kobj kobj_with(const struct kobj *key, const struct kvalue *v)
+{
+    struct kobj o = *key;
+    o.ifindex = v->ifindex;
+    o.priority = v->priority;
+    o.lifetime = v->lifetime;
+    o.action = v->action;
+    o.from_set = v->from_set;
+    memcpy(o.from, v->from, sizeof(o.from));
+    return o;
+}
+
 bool kobj_same_key(const struct kobj *a, const struct kobj *b)
 {
     struct kobj x = kobj_key(a), y = kobj_key(b);

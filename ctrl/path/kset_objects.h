@@ -39,5 +39,11 @@ bool kobj_same_value(const struct kobj *a, const struct kobj *b);
 bool kobj_better(const struct kobj *a, const struct kobj *b);  // of two values under one key, which one holds
 bool kobj_overlap(const struct kobj *a, const struct kobj *b); // XFRM: there can be a packet of both
 struct kobj kobj_key(const struct kobj *o);                    // without its values
+struct kvalue { // what may differ under one key: thousands of objects are held
+    uint32_t ifindex, priority, lifetime;
+    uint8_t action, from_set, from[16];
+};
+struct kvalue kobj_value(const struct kobj *o);
+struct kobj kobj_with(const struct kobj *key, const struct kvalue *v); // of an object of that key
 
 #endif
