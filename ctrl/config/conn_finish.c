@@ -10,7 +10,11 @@ enum { IKE_REKEY_TIME = 4 * 3600, CHILD_REKEY_TIME = 3600 }; // s
 
 void config_conn_defaults(struct conn_config *c)
 {
-    *c = (struct conn_config){.mobike = true,
+    *c = (struct conn_config){.name = "",
+                              .ppk_id = "",
+                              .local.id = "",
+                              .remote.id = "",
+                              .mobike = true,
                               .send_certreq = true,
                               .send_cert = 1,
                               .fragmentation = FRAGMENTATION_YES,
@@ -24,7 +28,8 @@ void config_conn_defaults(struct conn_config *c)
 
 void config_child_defaults(struct child_config *c)
 {
-    *c = (struct child_config){.action = POLICY_PROTECT,
+    *c = (struct child_config){.name = "",
+                               .action = POLICY_PROTECT,
                                .mode = MODE_TUNNEL,
                                .replay_window = UINT32_MAX,
                                .rekey_time = UINT32_MAX,

@@ -73,8 +73,7 @@ int conn_vip(struct load *l, void *owner, const char *text)
         return load_bad_value(l, text, "0.0.0.0, :: or an IP address");
     if (c->vip_count == VIPS_MAX)
         return load_refuse(l, "invalid value for: vips: more than %d", VIPS_MAX);
-    c->vips[c->vip_count++] = a;
-    return 0;
+    return conn_add_vip(c, &a) ? 0 : no_memory(l);
 }
 
 static int add_proposal(struct load *l, struct proposal **list, uint8_t *count, uint8_t protocol,

@@ -135,7 +135,10 @@ static int load_child(struct load *l, const struct vici_node *section)
         return -ENOMEM;
     }
     config_child_defaults(child);
-    snprintf(child->name, sizeof(child->name), "%s", section->name);
+    if (!conn_set_text(c, &child->name, section->name)) {
+        l->no_memory = true;
+        return -ENOMEM;
+    }
     size_t n = enter(l, section->name);
     for (const struct vici_node *k = section->child; k; k = k->next)
         load_key(l, child, SEC_CHILD, k);
@@ -199,7 +202,8 @@ static int load_all(struct load *l, const struct vici_node *section)
         load_refuse(l, "a connection without a name");
     if (strlen(section->name) >= NAME_MAX_LEN)
         load_refuse(l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
-    snprintf(l->conn->name, sizeof(l->conn->name), "%s", section->name);
+    if (!conn_set_text(l->conn, &l->conn->name, section->name))
+        return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
     enter(l, l->conn->name);
     if (lost_its_keys(l, section))
         return -EINVAL;

@@ -31,6 +31,7 @@ void side_defaults(struct auth_side *s, bool local)
     struct auth_text a;
     struct esp_error unused;
     auth_text_parse("pubkey", local, &a, &unused);
+    s->id = "";
     s->auth = a.auth;
     s->eap_type = a.eap_type;
     s->schemes = a.schemes;

@@ -114,13 +114,15 @@ static int refuse_for_good(struct load *l, const char *value)
     return load_refuse(l, "invalid value for: %s: '%.40s': %s", l->key->name, value, l->key->words);
 }
 
-static int set_text(struct load *l, char *at, const char *value)
+static int set_text(struct load *l, const char **at, const char *value)
 {
     if (strlen(value) >= l->key->max)
         return load_refuse(l, "invalid value for: %s: longer than %d characters", l->key->name,
                            (int)l->key->max - 1);
-    memcpy(at, value, strlen(value) + 1);
-    return 0;
+    if (conn_set_text(l->conn, at, value))
+        return 0;
+    l->no_memory = true;
+    return -ENOMEM;
 }
 
 static int set_value(struct load *l, void *owner, const char *value)

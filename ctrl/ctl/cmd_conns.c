@@ -21,7 +21,7 @@ static void loaded(struct pending *p, bool ok, const char *text);
 static struct conn_entry *find_entry(const struct ctl *c, const char *name)
 {
     for (struct hash_node *n = hash_first(&c->conn_names, hash_str(0, name)); n; n = hash_next(n))
-        if (strcmp(((struct conn_entry *)n)->names, name) == 0)
+        if (strcmp(conn_entry_name((struct conn_entry *)n), name) == 0)
             return (struct conn_entry *)n;
     return NULL;
 }
@@ -37,7 +37,7 @@ const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, c
     const struct conn_entry *first = NULL;
     for (struct hash_node *n = hash_first(&c->child_names, hash_str(0, child)); n; n = hash_next(n)) {
         const struct child_entry *k = (const struct child_entry *)n;
-        if (strcmp(k->name, child) == 0 && (!conn[0] || strcmp(k->of->names, conn) == 0) &&
+        if (strcmp(k->name, child) == 0 && (!conn[0] || strcmp(conn_entry_name(k->of), conn) == 0) &&
             (!first || k->of->number < first->number))
             first = k->of;
     }
@@ -58,7 +58,7 @@ static bool room_for(struct ctl *c, const struct conn_entry *e)
 
 static void enter(struct ctl *c, struct conn_entry *e)
 {
-    (void)hash_add(&c->conn_names, &e->node, hash_str(0, e->names)); // room_for has been asked
+    (void)hash_add(&c->conn_names, &e->node, hash_str(0, conn_entry_name(e))); // room_for has been asked
     for (unsigned i = 0; i < e->child_count; i++)
         (void)hash_add(&c->child_names, &e->children[i].node, hash_str(0, e->children[i].name));
 }
@@ -87,39 +87,23 @@ static void take_off_list(struct ctl *c, struct conn_entry *e)
 
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out)
 {
-    struct reader r = reader_of(slice_of(e->wire, e->wire_len));
+    struct reader r = reader_of(slice_of(conn_entry_wire(e), e->wire_len));
     return conn_read(&r, out);
 }
 
-static void free_entry(void *data)
+struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire)
 {
-    struct conn_entry *e = data;
-    if (e) {
-        free(e->wire);
-        free(e->children);
-    }
-    free(e);
-}
-
-static struct conn_entry *new_entry(const struct conn_config *cfg, struct slice wire) // NULL: no memory
-{
-    size_t names = strlen(cfg->name) + 1;
-    for (unsigned i = 0; i < cfg->child_count; i++)
-        names += strlen(cfg->children[i].name) + 1;
-    struct conn_entry *e = calloc(1, sizeof(*e) + names);
-    char *at = e ? stpcpy(e->names, cfg->name) + 1 : NULL;
-    if (!e || !(e->wire = malloc(wire.len)) ||
-        !(e->children = calloc(cfg->child_count + 1u, sizeof(*e->children)))) {
-        free_entry(e);
+    struct conn_entry *e = calloc(1, sizeof(*e) + cfg->child_count * sizeof(e->children[0]) + wire.len);
+    if (!e)
         return NULL;
-    }
-    memcpy(e->wire, wire.p, wire.len);
-    e->wire_len = wire.len;
+    e->wire_len = (uint32_t)wire.len;
     e->child_count = cfg->child_count;
-    for (unsigned i = 0; i < cfg->child_count; i++) {
+    uint8_t *copy = memcpy(e->children + e->child_count, wire.p, wire.len);
+    const char *at = (const char *)copy + conn_names_at(cfg);
+    for (unsigned i = 0; i < e->child_count; i++) {
         e->children[i].of = e;
         e->children[i].name = at;
-        at = stpcpy(at, cfg->children[i].name) + 1;
+        at += strlen(at) + 1;
     }
     return e;
 }
@@ -129,7 +113,7 @@ void ctl_free_conns(struct ctl *c)
     while (c->conns) {
         struct conn_entry *e = c->conns;
         c->conns = e->next;
-        free_entry(e);
+        free(e);
     }
     c->last_conn = NULL;
     hash_free(&c->conn_names);
@@ -182,7 +166,7 @@ static void unloaded(struct pending *p, bool ok, const char *text);
 static const char *name_of(const struct pending *p) // that a load or unload is about; NULL: another question
 {
     const struct conn_entry *e = p->data;
-    return p->done == unloaded ? p->data : p->done == loaded ? e->names : NULL;
+    return p->done == unloaded ? p->data : p->done == loaded ? conn_entry_name(e) : NULL;
 }
 
 // It is ike that knows what comes of the next one.
@@ -209,15 +193,15 @@ static void too_late(struct timer *t)
 
 static void keep(struct ctl *c, struct conn_entry *e)
 {
-    struct conn_entry *old = find_entry(c, e->names);
+    struct conn_entry *old = find_entry(c, conn_entry_name(e));
     e->number = old ? old->number : ++c->conn_number;
     c->conn_count += !old;
     put_into_list(c, e, old);
     if (old)
         leave(c, old);
     enter(c, e);
-    LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", e->names);
-    free_entry(old);
+    LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", conn_entry_name(e));
+    free(old);
 }
 
 static void loaded(struct pending *p, bool ok, const char *text)
@@ -227,15 +211,15 @@ static void loaded(struct pending *p, bool ok, const char *text)
     if (p->cmd)
         ctl_sweep_ends(c, p->cmd);
     if (!ok) {
-        LOGF(CFG, 0, "connection %s refused: %s", e->names, text);
-        ctl_sweep_refused(c, e->names);
+        LOGF(CFG, 0, "connection %s refused: %s", conn_entry_name(e), text);
+        ctl_sweep_refused(c, conn_entry_name(e));
         ctl_done_simple(p, false, text);
         return;
     }
-    p->data = NULL;                 // the list has it
-    names_keep(c->names, e->names); // an unload that came before has been answered since
+    p->data = NULL;                           // the list has it
+    names_keep(c->names, conn_entry_name(e)); // an unload that came before has been answered since
     keep(c, e);
-    ctl_sweep_taken(c, e->names);
+    ctl_sweep_taken(c, conn_entry_name(e));
     ctl_done_simple(p, true, "");
 }
 
@@ -264,10 +248,10 @@ static int read_conn(struct ctl *c, const struct vici_node *section, struct faul
                      CTL_MAX_CONNS);
     if (r)
         LOGF(CFG, 0, "loading connection %.100s failed: %s", section->name, err->text);
-    else if (!(*out = new_entry(&cfg, wr_written(w))) || !room_for(c, *out))
+    else if (!(*out = ctl_new_conn(&cfg, wr_written(w))) || !room_for(c, *out))
         r = esp_fail(err, -ENOMEM, "", "out of memory");
     if (r) {
-        free_entry(*out);
+        free(*out);
         *out = NULL;
     }
     conn_clear(&cfg);
@@ -277,15 +261,15 @@ static int read_conn(struct ctl *c, const struct vici_node *section, struct faul
 static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, struct slice wire)
 {
     struct pending *p;
-    ctl_sweep_begins(c, e->names);
+    ctl_sweep_begins(c, conn_entry_name(e));
     if (!(p = ctl_ask(c, cmd, CTL_ANSWER_MS))) {
-        ctl_sweep_refused(c, e->names);
+        ctl_sweep_refused(c, conn_entry_name(e));
         ctl_sweep_ends(c, NULL);
-        free_entry(e);
+        free(e);
         return;
     }
     p->data = e;
-    p->free_data = free_entry;
+    p->free_data = free;
     p->done = loaded;
     p->deadline.fire = too_late;
     struct msg_CONN_LOAD m = {.req = p->req, .conn = wire};
@@ -310,12 +294,13 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         return;
     }
     // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
-    const struct conn_entry *old = ctl_find_conn(c, e->names);
-    if (old && !ctl_under_way(c, e->names) && slice_eq(slice_of(old->wire, old->wire_len), wr_written(&w))) {
-        LOGF(CFG, 2, "connection %s is unchanged", old->names);
-        ctl_sweep_taken(c, old->names);
+    const struct conn_entry *old = ctl_find_conn(c, conn_entry_name(e));
+    if (old && !ctl_under_way(c, conn_entry_name(e)) &&
+        slice_eq(slice_of(conn_entry_wire(old), old->wire_len), wr_written(&w))) {
+        LOGF(CFG, 2, "connection %s is unchanged", conn_entry_name(old));
+        ctl_sweep_taken(c, conn_entry_name(old));
         server_reply_ok(cmd);
-        free_entry(e);
+        free(e);
         return;
     }
     ask_ike(c, cmd, e, wr_written(&w));
@@ -335,7 +320,7 @@ static void unloaded(struct pending *p, bool ok, const char *text)
     if (ok && e) {
         take_off_list(c, e);
         leave(c, e);
-        free_entry(e);
+        free(e);
         c->conn_count--;
         LOGF(CFG, 1, "removed connection: %s", name);
     }
@@ -399,7 +384,7 @@ void cmd_get_conns(struct ctl *c, struct command *cmd)
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_list(&o, "conns");
     for (const struct conn_entry *e = c->conns; e; e = e->next)
-        vici_item(&o, e->names);
+        vici_item(&o, conn_entry_name(e));
     ctl_sweep_names(c, put_awaited, &(struct awaited_names){c, &o});
     vici_list_end(&o);
     server_reply(cmd, &o);
@@ -578,7 +563,7 @@ static void list_conns(struct pages *l)
     for (; e && !server_full(cmd); e = e->next) {
         struct conn_config cfg;
         struct vici_out o;
-        if (only && strcmp(only, e->names) != 0)
+        if (only && strcmp(only, conn_entry_name(e)) != 0)
             continue;
         if (!ctl_read_conn(e, &cfg)) {
             server_reply_error(cmd, "list-conns: out of memory");

@@ -158,7 +158,8 @@ void cmd_initiate(struct ctl *c, struct command *cmd)
         return;
     p->done = started;
     struct msg_INITIATE m = {.req = p->req, .timeout_ms = a.timeout_ms};
-    snprintf(m.conn, sizeof(m.conn), "%s", a.child[0] ? ctl_find_child(c, a.conn, a.child)->names : a.conn);
+    snprintf(m.conn, sizeof(m.conn), "%s",
+             a.child[0] ? conn_entry_name(ctl_find_child(c, a.conn, a.child)) : a.conn);
     snprintf(m.child, sizeof(m.child), "%s", a.child);
     ctl_send(p, ROOM_IKE, MSG_INITIATE, &m);
     if (a.detached)

@@ -10,6 +10,7 @@
 #include "ctrl/ctl/server.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
+#include "ctrl/lib/conn.h"
 #include "ctrl/lib/hash.h"
 
 enum {
@@ -50,13 +51,19 @@ struct child_entry {
 struct conn_entry {        // a loaded connection as it went to `ike`: a tenth of what it is when read
     struct hash_node node; // first: by name
     struct conn_entry *next, *prev;
-    struct child_entry *children;
     uint64_t number; // grows along the list
-    uint8_t *wire;   // conn_write's
-    size_t wire_len;
+    uint32_t wire_len;
     unsigned child_count;
-    char names[]; // its own, then its children's, each with its zero
+    struct child_entry children[]; // and conn_write's octets, in which all names are
 };
+static inline const uint8_t *conn_entry_wire(const struct conn_entry *e)
+{
+    return (const uint8_t *)(e->children + e->child_count);
+}
+static inline const char *conn_entry_name(const struct conn_entry *e)
+{
+    return (const char *)conn_entry_wire(e) + CONN_NAME_AT;
+}
 
 struct counter {
     struct counter *next;
@@ -190,6 +197,8 @@ const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);
 // Of the connection that holds the child; `conn` may be empty. NULL: none.
 const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
 bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answered a load or unload of it
+// wire: as conn_write has written it. free() it; NULL: no memory.
+struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire);
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
 void ctl_free_conns(struct ctl *c);
 // ---- sweep.c

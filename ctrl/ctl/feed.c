@@ -144,7 +144,7 @@ static void ask_conns(struct pending *p, uint64_t from)
     if (!from)
         p->ctl->feed.last_conn = p->ctl->conn_number;
     for (unsigned n = 0; listed(p->ctl, e) && n < COUNTS_PAGE; n++, e = e->next)
-        wr_cstr(&w, e->names);
+        wr_cstr(&w, conn_entry_name(e));
     q->names_len = w.len;
     q->next = listed(p->ctl, e) ? e->number : 0;
     p->message = pass_counts;

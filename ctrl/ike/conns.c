@@ -16,6 +16,7 @@
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
+#include "ctrl/ike/shared.h"
 #include "ctrl/ike/strangers.h"
 
 struct conn_ref {
@@ -32,8 +33,8 @@ struct addr_entry { // the connections that name this peer
 struct conn_class { // equal proposals
     struct conn_class *next;
     unsigned refs, count;
-    uint64_t tried; // the last request that was matched against them
-    struct proposal p[];
+    uint64_t tried;     // the last request that was matched against them
+    struct proposal *p; // shared
 };
 struct conn_group { // connections that take any peer, with equal proposals and own addresses
     struct conn_group *next;
@@ -82,6 +83,37 @@ static void free_spare(struct conn *c)
     }
 }
 
+static struct proposal **proposals_of(struct conn_config *cfg, unsigned i, unsigned *count)
+{
+    struct child_config *k = i ? &cfg->children[i - 1] : NULL;
+    *count = k ? k->proposal_count : cfg->proposal_count;
+    return k ? &k->proposals : &cfg->proposals;
+}
+
+int conn_share(struct ike *ike, struct conn *c)
+{
+    for (; c->shared <= c->cfg.child_count; c->shared++) {
+        unsigned count;
+        struct proposal **p = proposals_of(&c->cfg, c->shared, &count);
+        struct proposal *one = count ? shared_get(&ike->shared, *p, proposals_octets(*p, count)) : NULL;
+        if (count && !one)
+            return -ENOMEM;
+        free(*p);
+        *p = one;
+    }
+    return 0;
+}
+
+static void drop_shared(struct conn *c)
+{
+    while (c->shared) {
+        unsigned count;
+        struct proposal **p = proposals_of(&c->cfg, --c->shared, &count);
+        shared_put(*p);
+        *p = NULL;
+    }
+}
+
 void conn_unref(struct conn *c)
 {
     if (c && --c->refs == 0) {
@@ -94,6 +126,8 @@ void conn_unref(struct conn *c)
         free(c->local_id);
         free(c->remote_id);
         free(c->sources);
+        free(c->vips);
+        drop_shared(c);
         conn_clear(&c->cfg);
         free(c);
     }
@@ -222,25 +256,18 @@ static void addr_leave(struct ike *ike, const struct addr *a) // where nobody is
     }
 }
 
-static size_t class_size(const struct conn_config *cfg)
-{
-    return sizeof(struct conn_class) + proposals_octets(cfg->proposals, cfg->proposal_count);
-}
-
 static struct conn_class *class_get(struct ike *ike, struct conn *c)
 {
     const struct conn_config *cfg = &c->cfg;
-    size_t size = proposals_octets(cfg->proposals, cfg->proposal_count);
     struct conn_class *k = ike->classes;
-    while (k && (k->count != cfg->proposal_count || proposals_octets(k->p, k->count) != size ||
-                 memcmp(k->p, cfg->proposals, size) != 0))
+    while (k && (k->p != cfg->proposals || k->count != cfg->proposal_count))
         k = k->next;
     if (!k) {
-        k = take(c, class_size(cfg));
+        k = take(c, sizeof(*k));
         if (!k)
             return NULL;
         k->count = cfg->proposal_count;
-        memcpy(k->p, cfg->proposals, size);
+        k->p = shared_ref(cfg->proposals);
         k->next = ike->classes;
         ike->classes = k;
     }
@@ -256,6 +283,7 @@ static void class_put(struct ike *ike, struct conn_class *k)
     while (*at != k)
         at = &(*at)->next;
     *at = k->next;
+    shared_put(k->p);
     free(k);
 }
 
@@ -347,7 +375,7 @@ static bool room_in_tables(struct ike *ike, const struct conn *c)
 
 int conn_reserve(struct ike *ike, struct conn *c)
 {
-    bool got = put_by(c, class_size(&c->cfg)) && put_by(c, sizeof(struct conn_group)) &&
+    bool got = put_by(c, sizeof(struct conn_class)) && put_by(c, sizeof(struct conn_group)) &&
                put_by(c, sizeof(struct conn_ref)) && put_by(c, sizeof(struct conn_ref)) &&
                room_in_tables(ike, c);
     for (unsigned i = 0; i < c->cfg.remote_count && got; i++)

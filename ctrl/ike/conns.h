@@ -19,7 +19,8 @@ struct child_numbers {
 };
 struct conn { // a loaded connection; SAs keep theirs when it is replaced or unloaded
     struct conn *next, *prev;
-    unsigned refs;
+    unsigned refs,
+        shared; // shared: of its lists of proposals, its own one and its children's, the first so many
     uint8_t digest[32];            // SHA-256 of it as it was loaded, to see whether a reload changes anything
     struct conn_counts *counts;    // those of its name (counts.h)
     struct child_numbers *numbers; // of each child, in the configuration's order
@@ -30,10 +31,10 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct conn_class *class;
     uint8_t *policies, *pending; // as path has them; as it has been asked to
     size_t policies_len, pending_len;
-    uint32_t *pending_ids;      // those policies' ids, of each child
-    struct conn_ref *in;        // its places in the lists of those that are found alike
-    struct spare *spare;        // memory for its place in the indexes
-    struct addr vips[VIPS_MAX]; // that it was given last
+    uint32_t *pending_ids; // those policies' ids, of each child
+    struct conn_ref *in;   // its places in the lists of those that are found alike
+    struct spare *spare;   // memory for its place in the indexes
+    struct addr *vips;     // that it was given last; room for VIPS_MAX where it asks for any, else NULL
     unsigned vip_count;
     uint64_t peer;        // whom it is to: equal ones mean the same
     uint64_t ike_part;    // likewise of all but its children
@@ -48,6 +49,9 @@ struct ike;
 void conn_unref(struct conn *c);
 struct conn *conn_find(struct ike *ike, const char *name);
 const struct child_config *conn_child(const struct conn *c, const char *name);
+// What its proposals share with others' they have there from then on, before it is reserved for or added. 0
+// or -ENOMEM.
+int conn_share(struct ike *ike, struct conn *c);
 int conn_reserve(struct ike *ike, struct conn *c); // what conn_add needs, which then does not fail
 // Into the list and the indexes; found by its name before one that is there already.
 int conn_add(struct ike *ike, struct conn *c);

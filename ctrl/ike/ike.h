@@ -102,6 +102,7 @@ struct ike {
     struct conn *conns, *last_conn;
     struct conn_class *classes;
     struct conn_group *groups;
+    struct hash shared;        // proposals of connections (shared.h)
     struct hash claims;        // connections that take any peer, by its identity, but for ...
     struct conn_refs patterns; // ... those whose identity is a pattern: of conns.c
     uint64_t conn_order;

@@ -91,7 +91,7 @@ static bool name_parts(const struct ike *ike, struct conn *c, size_t len)
 }
 
 // NULL: err says why.
-static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_error *err)
+static struct conn *parse(struct ike *ike, struct slice blob, struct esp_error *err)
 {
     struct reader r = reader_of(blob);
     struct conn *c = calloc(1, sizeof(*c));
@@ -104,7 +104,9 @@ static struct conn *parse(const struct ike *ike, struct slice blob, struct esp_e
     bool hashed = cr_sha256(ike->algs, &all, 1, c->digest) == 0,
          good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
-    good = good && c->numbers && name_parts(ike, c, blob.len);
+    c->vips = good && c->cfg.vip_count ? calloc(VIPS_MAX, sizeof(*c->vips)) : NULL;
+    good = good && c->numbers && (c->vips || !c->cfg.vip_count) && name_parts(ike, c, blob.len) &&
+           conn_share(ike, c) == 0;
     if (!good && (!hashed || r.no_memory || rd_done(&r)))
         esp_fail(err, -ENOMEM, "", "no memory");
     else if (!good)
@@ -237,7 +239,7 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
 {
     const struct child_config *child = &c->cfg.children[i];
     *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
-    memcpy(s->child, child->name, sizeof(s->child));
+    snprintf(s->child, sizeof(s->child), "%s", child->name);
     s->trap = s->action == POLICY_PROTECT && (child->start_action & ACTION_TRAP || c->numbers[i].trapped);
     struct ts_list ours, theirs;
     static const struct known nobody;
@@ -303,8 +305,8 @@ static int make_policies(struct ike *ike, struct conn *c, const struct conn *old
     if (!rc)
         rc = find_sources(ike, c, old, err);
     known_ends(c, &local, &remote);
-    if (old && old != c) {
-        memcpy(c->vips, old->vips, sizeof(c->vips));
+    if (old && old != c && old->vips && c->vips) {
+        memcpy(c->vips, old->vips, old->vip_count * sizeof(*c->vips));
         c->vip_count = old->vip_count;
     }
     for (unsigned i = 0; specs && i < c->cfg.child_count && !rc; i++) {

@@ -15,9 +15,9 @@
 #include "ctrl/lib/log.h"
 
 struct question {
-    struct table_node node; // key: req
+    struct table_node node;  // key: req
     uint32_t req, task, arg; // task 0: of the room itself, with arg
-    uint32_t child_id;      // the CHILD SA that is being installed, or 0
+    uint32_t child_id;       // the CHILD SA that is being installed, or 0
     reply_fn fn;
     room_fn room;
 };

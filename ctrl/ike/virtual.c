@@ -296,7 +296,7 @@ bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *
 
 static void remember(struct ike_sa *sa, struct conn *c)
 {
-    c->vip_count = sa->local_vip_count;
+    c->vip_count = c->vips ? sa->local_vip_count : 0; // one that asks for none has no use for them
     for (unsigned i = 0; i < c->vip_count; i++)
         c->vips[i] = sa->vips->local[i].a;
 }

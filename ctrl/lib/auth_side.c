@@ -59,7 +59,7 @@ static void blobs_read(struct reader *r, struct blobs *l)
 
 // Fields in the order of the struct; one list serves both directions.
 // clang-format off
-#define SIDE_SCALARS(F) F(u32, round) F(u8, auth) F(u8, eap_type) F(u8, revocation) F(u32, schemes) F(u32, cert_hashes) F(u16, rsa_bits) F(u16, ecdsa_bits)
+#define SIDE_SCALARS(F) F(32, round) F(8, auth) F(8, eap_type) F(8, revocation) F(32, schemes) F(32, cert_hashes) F(16, rsa_bits) F(16, ecdsa_bits)
 #define SIDE_BLOBS(F)   F(certs) F(cacerts) F(pubkeys) F(cert_policy)
 // clang-format on
 
@@ -100,10 +100,9 @@ void auth_side_clear(struct auth_side *s)
 
 void auth_side_write(struct writer *w, const struct auth_side *s)
 {
-    wr_cstr(w, s->id);
     for (unsigned i = 0; i < AUTH_IDS; i++)
         wr_cstr(w, auth_id(s, (enum auth_id)i));
-#define F(kind, name) wr_##kind(w, s->name);
+#define F(bits, name) wr_num(w, s->name);
     SIDE_SCALARS(F)
 #undef F
 #define F(name) blobs_write(w, &s->name);
@@ -114,10 +113,9 @@ void auth_side_write(struct writer *w, const struct auth_side *s)
 void auth_side_read(struct reader *r, struct auth_side *s)
 {
     memset(s, 0, sizeof(*s));
-    rd_cstr(r, s->id, sizeof(s->id));
     for (unsigned i = 0; i < AUTH_IDS; i++)
         read_id(r, s, (enum auth_id)i);
-#define F(kind, name) s->name = rd_##kind(r);
+#define F(bits, name) s->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     SIDE_SCALARS(F)
 #undef F
 #define F(name) blobs_read(r, &s->name);

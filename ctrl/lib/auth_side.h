@@ -41,11 +41,11 @@ enum auth_id {   // beside the identity; most connections have none of them
 };
 
 struct auth_side {
-    char id[ID_MAX_LEN]; // charon's syntax; empty: the address (local), %any (remote)
-    uint32_t round;      // the order of several (RFC 4739)
-    uint8_t auth;        // enum auth_method
-    uint8_t eap_type;    // enum eap_type, of AUTH_EAP
-    uint8_t revocation;  // enum pki_revocation
+    const char *id;     // charon's syntax; empty: the address (local), %any (remote). Its connection has it
+    uint32_t round;     // the order of several (RFC 4739)
+    uint8_t auth;       // enum auth_method
+    uint8_t eap_type;   // enum eap_type, of AUTH_EAP
+    uint8_t revocation; // enum pki_revocation
     // Of AUTH_PUBKEY. 0: what ctrl/crypto takes where nothing is asked for.
     uint32_t schemes;              // enum cr_scheme_bit: what AUTH may be made with
     uint32_t cert_hashes;          // 1 << CR_HASH_...: what certificates of the chain may be signed with
@@ -59,6 +59,7 @@ const char *auth_id(const struct auth_side *s, enum auth_id which); // "": none
 // Copies it. -EMSGSIZE: ID_MAX_LEN octets or more; -ENOMEM.
 int auth_set_id(struct auth_side *s, enum auth_id which, const char *id);
 void auth_side_clear(struct auth_side *s); // frees what it holds and zeroes it
+// Both without the identity.
 void auth_side_write(struct writer *w, const struct auth_side *s);
 void auth_side_read(struct reader *r,
                     struct auth_side *s); // *s is overwritten; r->bad: malformed, or no memory

@@ -248,21 +248,31 @@ void ts_prefixes(const struct ts *t, void (*f)(void *ctx, const uint8_t *addr, u
 
 // ---- written form
 
+// In as many octets as it has; of family 0 none.
+static void octets_write(struct writer *w, uint8_t family, const uint8_t *a)
+{
+    wr_bytes(w, a, family ? addr_len(family) : 0);
+}
+
+static void octets_read(struct reader *r, uint8_t family, uint8_t *a)
+{
+    struct slice s = {0};
+    if (family != 0 && family != 4 && family != 6)
+        r->bad = true;
+    else if (family)
+        s = rd_bytes(r, addr_len(family));
+    if (s.len && !r->bad)
+        memcpy(a, s.p, s.len);
+}
+
 static void ts_write(struct writer *w, const struct ts *t)
 {
     wr_u8(w, t->family);
     wr_u8(w, t->proto);
     wr_u16(w, t->port_lo);
     wr_u16(w, t->port_hi);
-    wr_bytes(w, t->lo, 16);
-    wr_bytes(w, t->hi, 16);
-}
-
-static void copy(struct reader *r, void *dst, size_t n)
-{
-    struct slice s = rd_bytes(r, n);
-    if (s.len == n)
-        memcpy(dst, s.p, n);
+    octets_write(w, t->family, t->lo);
+    octets_write(w, t->family, t->hi);
 }
 
 static void ts_read(struct reader *r, struct ts *t)
@@ -271,9 +281,9 @@ static void ts_read(struct reader *r, struct ts *t)
     t->proto = rd_u8(r);
     t->port_lo = rd_u16(r);
     t->port_hi = rd_u16(r);
-    copy(r, t->lo, 16);
-    copy(r, t->hi, 16);
-    if ((t->family != 0 && t->family != 4 && t->family != 6) || (t->port_lo > t->port_hi && !ts_opaque(t)))
+    octets_read(r, t->family, t->lo);
+    octets_read(r, t->family, t->hi);
+    if (t->port_lo > t->port_hi && !ts_opaque(t))
         r->bad = true;
 }
 
@@ -322,8 +332,8 @@ static void proposals_write(struct writer *w, const struct proposal *p, unsigned
         wr_u8(w, p[i].count);
         for (int j = 0; j < p[i].count; j++) {
             wr_u8(w, p[i].t[j].type);
-            wr_u16(w, p[i].t[j].id);
-            wr_u16(w, p[i].t[j].key_bits);
+            wr_num(w, p[i].t[j].id);
+            wr_num(w, p[i].t[j].key_bits);
         }
     }
 }
@@ -358,8 +368,8 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
         p[i].count = bounded(r, PROPOSAL_MAX_TRANSFORMS);
         for (int j = 0; j < p[i].count; j++) {
             p[i].t[j].type = rd_u8(r);
-            p[i].t[j].id = rd_u16(r);
-            p[i].t[j].key_bits = rd_u16(r);
+            p[i].t[j].id = (uint16_t)rd_num(r, UINT16_MAX);
+            p[i].t[j].key_bits = (uint16_t)rd_num(r, UINT16_MAX);
         }
     }
     *out = count ? malloc(proposals_octets(p, count)) : NULL;
@@ -375,36 +385,121 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
 // Fields in the order of the structs; one list serves both directions.
 // clang-format off
 #define CHILD_SCALARS(F)                                                                                    \
-    F(u8, action) F(u8, mode) F(u8, start_action) F(u8, close_action) F(u8, dpd_action) F(u8, hw_offload)                             \
-    F(u8, copy_df) F(u8, copy_ecn) F(u8, copy_dscp_out) F(u8, copy_dscp_in) F(u16, tfc_padding) F(u32, replay_window)           \
-    F(u32, rekey_time) F(u32, life_time) F(u32, rand_time) F(u32, inactivity)                               \
-    F(u64, rekey_bytes) F(u64, life_bytes) F(u64, rand_bytes)                                               \
-    F(u64, rekey_packets) F(u64, life_packets) F(u64, rand_packets) F(u32, reqid) F(u32, priority)
+    F(8, action) F(8, mode) F(8, start_action) F(8, close_action) F(8, dpd_action) F(8, hw_offload)                             \
+    F(8, copy_df) F(8, copy_ecn) F(8, copy_dscp_out) F(8, copy_dscp_in) F(16, tfc_padding) F(32, replay_window)           \
+    F(32, rekey_time) F(32, life_time) F(32, rand_time) F(32, inactivity)                               \
+    F(64, rekey_bytes) F(64, life_bytes) F(64, rand_bytes)                                               \
+    F(64, rekey_packets) F(64, life_packets) F(64, rand_packets) F(32, reqid) F(32, priority)
 #define CONN_SCALARS(F)                                                                                     \
-    F(u16, local_port) F(u16, remote_port) F(u8, encap)                \
-    F(u8, mobike) F(u8, ppk_required) F(u8, send_certreq) F(u8, send_cert) F(u8, fragmentation) F(u8, unique) F(u8, childless) F(u32, dpd_delay) F(u32, keyingtries)                      \
-    F(u32, rekey_time) F(u32, reauth_time) F(u32, over_time) F(u32, rand_time)
+    F(16, local_port) F(16, remote_port) F(8, encap)                \
+    F(8, mobike) F(8, ppk_required) F(8, send_certreq) F(8, send_cert) F(8, fragmentation) F(8, unique) F(8, childless) F(32, dpd_delay) F(32, keyingtries)                      \
+    F(32, rekey_time) F(32, reauth_time) F(32, over_time) F(32, rand_time)
 // clang-format on
+
+// Texts stand before everything else, each with its zero, in the order in which what holds them is read: so
+// that all of them are one piece of memory.
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static size_t text_write(struct writer *w, const char *text)
+{
+    size_t n = strlen(or_empty(text)) + 1;
+    if (w)
+        wr_bytes(w, or_empty(text), n);
+    return n;
+}
+
+// Their octets; w: where they go, or NULL.
+static size_t own_texts_write(struct writer *w, const struct conn_config *c)
+{
+    size_t n = text_write(w, c->name) + text_write(w, c->local.id) + text_write(w, c->remote.id);
+    n += c->local_more ? text_write(w, c->local_more->id) : 0;
+    n += c->remote_more ? text_write(w, c->remote_more->id) : 0;
+    return n + text_write(w, c->ppk_id);
+}
+
+static size_t texts_write(struct writer *w, const struct conn_config *c)
+{
+    size_t n = own_texts_write(w, c);
+    for (unsigned i = 0; i < c->child_count; i++)
+        n += text_write(w, c->children[i].name);
+    return n;
+}
+
+size_t conn_names_at(const struct conn_config *c)
+{
+    return CONN_NAME_AT + own_texts_write(NULL, c);
+}
+
+struct texts { // that are being given out
+    const char *at;
+    size_t left;
+};
+
+static struct texts texts_read(struct reader *r, struct conn_config *c)
+{
+    struct slice s = rd_slice32(r);
+    struct conn_text *t = r->bad ? NULL : malloc(sizeof(*t) + s.len + 1);
+    if (!t) {
+        if (!r->bad)
+            rd_no_memory(r);
+        return (struct texts){0};
+    }
+    *t = (struct conn_text){.next = NULL};
+    if (s.len)
+        memcpy(t->text, s.p, s.len);
+    t->text[s.len] = 0;
+    c->texts = t;
+    return (struct texts){t->text, s.len};
+}
+
+static const char *text_next(struct reader *r, struct texts *t, size_t size)
+{
+    const char *text = t->at;
+    size_t n = t->left ? strlen(text) + 1 : 0;
+    if (!n || n > t->left || n > size) {
+        r->bad = true;
+        return "";
+    }
+    t->at += n;
+    t->left -= n;
+    return text;
+}
+
+bool conn_set_text(struct conn_config *c, const char **at, const char *text)
+{
+    size_t n = strlen(text) + 1;
+    struct conn_text *t = malloc(sizeof(*t) + n);
+    if (!t)
+        return false;
+    t->next = c->texts;
+    c->texts = t;
+    *at = memcpy(t->text, text, n);
+    return true;
+}
 
 static void addrs_write(struct writer *w, const struct addr *a, unsigned count)
 {
     wr_u8(w, (uint8_t)count);
     for (unsigned i = 0; i < count; i++) {
         wr_u8(w, a[i].family);
-        wr_bytes(w, a[i].a, 16);
+        octets_write(w, a[i].family, a[i].a);
     }
 }
 
-static uint8_t addrs_read(struct reader *r, struct addr *a, unsigned max)
+typedef struct addr *(*add_addr)(struct conn_config *c, const struct addr *a);
+
+static void addrs_read(struct reader *r, struct conn_config *c, unsigned max, add_addr add)
 {
-    uint8_t count = bounded(r, max);
-    for (int i = 0; i < count; i++) {
-        a[i].family = rd_u8(r);
-        copy(r, a[i].a, 16);
-        if (a[i].family != 0 && a[i].family != 4 && a[i].family != 6) // 0: any
-            r->bad = true;
+    unsigned count = bounded(r, max);
+    for (unsigned i = 0; i < count && !r->bad; i++) {
+        struct addr a = {.family = rd_u8(r)}; // 0: any
+        octets_read(r, a.family, a.a);
+        if (!r->bad && !add(c, &a))
+            rd_no_memory(r);
     }
-    return count;
 }
 
 static void round_write(struct writer *w, const struct auth_side *s)
@@ -414,13 +509,19 @@ static void round_write(struct writer *w, const struct auth_side *s)
         auth_side_write(w, s);
 }
 
-static void round_read(struct reader *r, struct conn_config *c, bool local)
+static void side_read(struct reader *r, struct texts *t, struct auth_side *s)
+{
+    auth_side_read(r, s);
+    s->id = text_next(r, t, ID_MAX_LEN);
+}
+
+static void round_read(struct reader *r, struct texts *t, struct conn_config *c, bool local)
 {
     if (!bounded(r, 1))
         return;
     struct auth_side *s = conn_add_round(c, local);
     if (s)
-        auth_side_read(r, s);
+        side_read(r, t, s);
     else
         rd_no_memory(r);
     if (s && !s->auth)
@@ -430,15 +531,18 @@ static void round_read(struct reader *r, struct conn_config *c, bool local)
 void conn_peer_write(struct writer *w, const struct conn_config *c)
 {
     addrs_write(w, c->remote_addrs, c->remote_count);
-    wr_cstr(w, c->local.id);
     auth_side_write(w, &c->remote);
     round_write(w, c->remote_more);
-    wr_cstr(w, c->ppk_id);
+    text_write(w, c->local.id);
+    text_write(w, c->remote.id);
+    text_write(w, c->remote_more ? c->remote_more->id : NULL);
+    text_write(w, c->ppk_id);
 }
 
 void conn_write(struct writer *w, const struct conn_config *c)
 {
-    wr_cstr(w, c->name);
+    wr_u32(w, (uint32_t)texts_write(NULL, c));
+    texts_write(w, c);
     addrs_write(w, c->local_addrs, c->local_count);
     addrs_write(w, c->remote_addrs, c->remote_count);
     proposals_write(w, c->proposals, c->proposal_count);
@@ -446,22 +550,20 @@ void conn_write(struct writer *w, const struct conn_config *c)
     auth_side_write(w, &c->remote);
     round_write(w, c->local_more);
     round_write(w, c->remote_more);
-#define F(kind, name) wr_##kind(w, c->name);
+#define F(bits, name) wr_num(w, c->name);
     CONN_SCALARS(F)
 #undef F
     addrs_write(w, c->vips, c->vip_count);
     wr_u8(w, c->pool_count);
     for (int i = 0; i < c->pool_count; i++)
         wr_cstr(w, c->pools[i]);
-    wr_cstr(w, c->ppk_id);
     wr_u8(w, c->child_count);
     for (int i = 0; i < c->child_count; i++) {
         const struct child_config *k = &c->children[i];
-        wr_cstr(w, k->name);
         proposals_write(w, k->proposals, k->proposal_count);
         ts_list_write(w, k->local_ts);
         ts_list_write(w, k->remote_ts);
-#define F(kind, name) wr_##kind(w, k->name);
+#define F(bits, name) wr_num(w, k->name);
         CHILD_SCALARS(F)
 #undef F
     }
@@ -481,16 +583,34 @@ struct proposal *conn_room(struct proposal **proposals)
     return *proposals;
 }
 
-struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr *a)
+static struct addr *add_behind(struct addr **list, uint8_t *count, unsigned max, const struct addr *a)
 {
-    struct addr **list = local ? &c->local_addrs : &c->remote_addrs;
-    uint8_t *count = local ? &c->local_count : &c->remote_count;
-    struct addr *more = *count < ADDRS_MAX ? realloc(*list, (*count + 1u) * sizeof(*more)) : NULL;
+    struct addr *more = *count < max ? realloc(*list, (*count + 1u) * sizeof(*more)) : NULL;
     if (!more)
         return NULL;
     *list = more;
     more[*count] = *a;
     return &more[(*count)++];
+}
+
+static struct addr *add_local(struct conn_config *c, const struct addr *a)
+{
+    return add_behind(&c->local_addrs, &c->local_count, ADDRS_MAX, a);
+}
+
+static struct addr *add_remote(struct conn_config *c, const struct addr *a)
+{
+    return add_behind(&c->remote_addrs, &c->remote_count, ADDRS_MAX, a);
+}
+
+struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr *a)
+{
+    return local ? add_local(c, a) : add_remote(c, a);
+}
+
+struct addr *conn_add_vip(struct conn_config *c, const struct addr *a)
+{
+    return add_behind(&c->vips, &c->vip_count, VIPS_MAX, a);
 }
 
 char *conn_add_pool(struct conn_config *c, const char *name)
@@ -527,6 +647,9 @@ void conn_clear(struct conn_config *c)
     auth_side_clear(&c->remote);
     round_clear(c->local_more);
     round_clear(c->remote_more);
+    free(c->vips);
+    for (struct conn_text *t; (t = c->texts) != NULL; free(t))
+        c->texts = t->next;
     memset(c, 0, sizeof(*c));
 }
 
@@ -558,13 +681,13 @@ static struct ts_list *selectors_read(struct reader *r)
     return copy;
 }
 
-static void child_read(struct reader *r, struct child_config *k)
+static void child_read(struct reader *r, struct texts *t, struct child_config *k)
 {
-    rd_cstr(r, k->name, sizeof(k->name));
+    k->name = text_next(r, t, NAME_MAX_LEN);
     k->proposal_count = proposals_read(r, &k->proposals);
     k->local_ts = selectors_read(r);
     k->remote_ts = selectors_read(r);
-#define F(kind, name) k->name = rd_##kind(r);
+#define F(bits, name) k->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     CHILD_SCALARS(F)
 #undef F
     if (k->action < POLICY_PROTECT || k->action > POLICY_DISCARD || k->mode < MODE_TUNNEL ||
@@ -584,42 +707,34 @@ static void pools_read(struct reader *r, struct conn_config *c)
     }
 }
 
-static void ends_read(struct reader *r, struct conn_config *c, bool local)
-{
-    struct addr a[ADDRS_MAX];
-    uint8_t count = addrs_read(r, a, ADDRS_MAX);
-    for (unsigned i = 0; i < count && !r->bad; i++)
-        if (!conn_add_addr(c, local, &a[i]))
-            rd_no_memory(r);
-}
-
 bool conn_read(struct reader *r, struct conn_config *c)
 {
     memset(c, 0, sizeof(*c));
-    rd_cstr(r, c->name, sizeof(c->name));
-    ends_read(r, c, true);
-    ends_read(r, c, false);
+    struct texts t = texts_read(r, c);
+    c->name = text_next(r, &t, NAME_MAX_LEN);
+    addrs_read(r, c, ADDRS_MAX, add_local);
+    addrs_read(r, c, ADDRS_MAX, add_remote);
     c->proposal_count = proposals_read(r, &c->proposals);
-    auth_side_read(r, &c->local);
-    auth_side_read(r, &c->remote);
-    round_read(r, c, true);
-    round_read(r, c, false);
-#define F(kind, name) c->name = rd_##kind(r);
+    side_read(r, &t, &c->local);
+    side_read(r, &t, &c->remote);
+    round_read(r, &t, c, true);
+    round_read(r, &t, c, false);
+#define F(bits, name) c->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     CONN_SCALARS(F)
 #undef F
-    c->vip_count = addrs_read(r, c->vips, VIPS_MAX);
+    addrs_read(r, c, VIPS_MAX, conn_add_vip);
     pools_read(r, c);
-    rd_cstr(r, c->ppk_id, sizeof(c->ppk_id));
+    c->ppk_id = text_next(r, &t, ID_MAX_LEN);
     unsigned children = bounded(r, CHILDREN_MAX);
     for (unsigned i = 0; i < children && !r->bad; i++) {
         struct child_config *k = conn_add_child(c);
         if (k)
-            child_read(r, k);
+            child_read(r, &t, k);
         else
             rd_no_memory(r);
     }
     if (c->send_cert > SEND_CERT_ALWAYS || c->unique > UNIQUE_REPLACE || c->childless > CHILDLESS_FORCE ||
-        c->fragmentation > FRAGMENTATION_YES)
+        c->fragmentation > FRAGMENTATION_YES || t.left)
         r->bad = true;
     if (r->bad)
         conn_clear(c);

@@ -68,7 +68,7 @@ enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 #define VIPS_MAX      4
 
 struct child_config {
-    char name[NAME_MAX_LEN];
+    const char *name; // its connection has it (conn_set_text)
     uint8_t proposal_count;
     // ESP and AH. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without
     // one.
@@ -89,8 +89,13 @@ struct child_config {
     uint32_t reqid;
     uint32_t priority;
 };
+struct conn_text { // what a connection holds of texts
+    struct conn_text *next;
+    char text[];
+};
 struct conn_config {
-    char name[NAME_MAX_LEN];
+    struct conn_text *texts; // conn_set_text: names and identities are in there, or empty, and never NULL
+    const char *name;        // once it has been read
     uint8_t local_count, remote_count;
     struct addr *local_addrs, *remote_addrs; // none: %any. Allocated, as many as there are: conn_add_addr
     uint16_t local_port, remote_port; // 0: the default; local: 500 stands for --port, 4500 for --port-nat-t
@@ -103,15 +108,15 @@ struct conn_config {
     uint8_t fragmentation;                      // enum fragmentation_mode
     uint8_t unique;                             // enum unique_mode
     uint8_t childless;                          // enum childless_mode
-    char ppk_id[ID_MAX_LEN]; // charon's syntax; empty: no postquantum preshared key (RFC 8784)
-    uint8_t ppk_required;    // bool: no IKE SA without it
-    uint32_t dpd_delay;      // seconds, 0: off
-    uint32_t keyingtries;    // 0: for ever
+    uint8_t ppk_required;                       // bool: no IKE SA without it
+    const char *ppk_id;   // charon's syntax; empty: no postquantum preshared key (RFC 8784)
+    uint32_t dpd_delay;   // seconds, 0: off
+    uint32_t keyingtries; // 0: for ever
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
     // closed over_time after the one that comes first.
     uint32_t rekey_time, reauth_time, over_time, rand_time;
     uint8_t vip_count;
-    struct addr vips[VIPS_MAX]; // virtual addresses to ask for; all zero: any of the family
+    struct addr *vips; // virtual addresses to ask for; all zero: any of the family. Allocated: conn_add_vip
     uint8_t pool_count;
     char (*pools)[NAME_MAX_LEN]; // where a peer's virtual address comes from; allocated: conn_add_pool
     uint8_t child_count;
@@ -125,8 +130,13 @@ struct proposal *conn_room(struct proposal **proposals);
 // proposal_copy.
 size_t proposals_octets(const struct proposal *p, unsigned count);
 void proposal_copy(struct proposal *to, const struct proposal *from);
+// The connection has a copy of the text from then on, for as long as it is there; what *at was stays too.
+// False: no memory.
+bool conn_set_text(struct conn_config *c, const char **at, const char *text);
 // Behind the others, which move; NULL: there are ADDRS_MAX, or no memory.
 struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr *a);
+// Likewise; NULL: there are VIPS_MAX, or no memory.
+struct addr *conn_add_vip(struct conn_config *c, const struct addr *a);
 // Likewise; NULL: there are POOLS_MAX, or no memory.
 char *conn_add_pool(struct conn_config *c, const char *name);
 struct ts_list *ts_room(struct ts_list **l); // likewise for TS_MAX selectors
@@ -135,6 +145,8 @@ struct child_config *conn_add_child(struct conn_config *c);
 // Its second round of either end, zeroed; NULL: no memory.
 struct auth_side *conn_add_round(struct conn_config *c, bool local);
 void conn_write(struct writer *w, const struct conn_config *c);
+enum { CONN_NAME_AT = 4 };                         // in what conn_write has written: its name, with its zero
+size_t conn_names_at(const struct conn_config *c); // likewise its children's, one behind the other
 void conn_peer_write(struct writer *w, const struct conn_config *c); // what says whom it is to
 // False: malformed, or no memory; *c is empty then. Bounds and enumerations are checked. *c is overwritten.
 bool conn_read(struct reader *r, struct conn_config *c);

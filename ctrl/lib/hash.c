@@ -18,7 +18,8 @@ static struct hash_slot *slot_of(const struct hash *t, uint64_t hash) // or the 
 
 static bool grow(struct hash *t)
 {
-    struct hash bigger = {.size = t->size ? t->size + t->size / 2 : FIRST_SIZE, .used = t->used, .count = t->count};
+    struct hash bigger = {
+        .size = t->size ? t->size + t->size / 2 : FIRST_SIZE, .used = t->used, .count = t->count};
     bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
     if (!bigger.slots)
         return t->used + 1 < t->size; // one stays empty, for searches to end at

@@ -76,6 +76,21 @@ static inline uint64_t rd_u64(struct reader *r)
 {
     return rd_uint(r, 8);
 }
+// Of as many octets as it takes: seven bits each, the highest first, the top bit says that more follow.
+static inline uint64_t rd_num(struct reader *r, uint64_t max)
+{
+    uint64_t v = 0;
+    for (bool more = true, first = true; more && !r->bad; first = false) {
+        uint8_t b = rd_u8(r);
+        if (v > max >> 7 || (first && b == 0x80)) // too much; not the shortest form
+            r->bad = true;
+        v = v << 7 | (b & 0x7f);
+        more = b >> 7;
+    }
+    if (v > max)
+        r->bad = true;
+    return r->bad ? 0 : v;
+}
 static inline struct slice rd_rest(struct reader *r)
 {
     return rd_bytes(r, r->left);
@@ -148,6 +163,13 @@ static inline void wr_u32(struct writer *w, uint32_t v)
 static inline void wr_u64(struct writer *w, uint64_t v)
 {
     wr_uint(w, v, 8);
+}
+static inline void wr_num(struct writer *w, uint64_t v) // as rd_num reads it
+{
+    for (unsigned bits = 63; bits; bits -= 7)
+        if (v >> bits)
+            wr_u8(w, (uint8_t)(0x80 | (v >> bits & 0x7f)));
+    wr_u8(w, v & 0x7f);
 }
 static inline void wr_slice(struct writer *w, struct slice s)
 {

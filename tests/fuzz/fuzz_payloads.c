@@ -120,7 +120,7 @@ static void second_child(struct conn_config *c, int side)
     both[side][0] = both[side][1] = c->children[0];
     both[side][1].proposals = proposals[side];
     pair_own_selectors(&both[side][1]);
-    snprintf(both[side][1].name, sizeof(both[side][1].name), "d");
+    both[side][1].name = "d";
     both[side][1].local_ts->t[0].proto = both[side][1].remote_ts->t[0].proto = 17;
     pair_proposal(&both[side][1].proposals[0], PROTO_ESP, "aes256gcm16 x25519");
     c->children = both[side];

@@ -207,7 +207,7 @@ static void configure(struct conn_config *c, int side)
         struct child_config *k = &all[side][i];
         *k = c->children[0];
         pair_own_selectors(k);
-        snprintf(k->name, sizeof(k->name), "%c", "cde"[i]);
+        k->name = (const char *[]){"c", "d", "e"}[i];
         k->local_ts->t[0].lo[1] = k->local_ts->t[0].hi[1] = (uint8_t)(10 * i + (side ? 2 : 1));
         k->remote_ts->t[0].lo[1] = k->remote_ts->t[0].hi[1] = (uint8_t)(10 * i + (side ? 1 : 2));
     }

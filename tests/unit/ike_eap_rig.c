@@ -101,7 +101,7 @@ void eap_load_side(struct pair *p, int side, const struct eap_names *n)
     c.send_certreq = 1;
     if (side) {
         assert_int_equal(blobs_add(&c.local.certs, pki_read("b.der")), 0);
-        snprintf(c.remote.id, sizeof(c.remote.id), "%s", n->server_ike);
+        c.remote.id = n->server_ike;
         assert_int_equal(auth_set_id(&c.remote, AUTH_EAP_ID, n->server_eap), 0);
         c.remote.revocation = n->revocation;
         if (n->cert && strcmp(n->server_eap, "%any") == 0)
@@ -110,12 +110,12 @@ void eap_load_side(struct pair *p, int side, const struct eap_names *n)
         if (n->cert)
             assert_int_equal(blobs_add(&c.local.certs, file(n->cert, "der")), 0);
         assert_int_equal(auth_set_id(&c.local, AUTH_AAA_ID, n->aaa_id ? n->aaa_id : ""), 0);
-        snprintf(c.local.id, sizeof(c.local.id), "%s", n->client_ike);
+        c.local.id = n->client_ike;
         assert_int_equal(auth_set_id(&c.local, AUTH_EAP_ID, n->client_eap), 0);
     }
     if (eap_with_ppk) {
         p->s[side].ike->set.ppk_intermediate = true;
-        snprintf(c.ppk_id, sizeof(c.ppk_id), "p");
+        c.ppk_id = "p";
         c.ppk_required = true;
         load_ppk(p, side);
     }

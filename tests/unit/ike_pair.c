@@ -386,9 +386,9 @@ static void net_ts(struct ts_list *l, uint8_t second)
 void pair_default_conn(struct conn_config *c, int side)
 {
     memset(c, 0, sizeof(*c));
-    snprintf(c->name, sizeof(c->name), "t");
-    snprintf(c->local.id, sizeof(c->local.id), side ? "b.test" : "a.test");
-    snprintf(c->remote.id, sizeof(c->remote.id), side ? "a.test" : "b.test");
+    c->name = "t";
+    c->local.id = side ? "b.test" : "a.test";
+    c->remote.id = side ? "a.test" : "b.test";
     c->local.auth = c->remote.auth = AUTH_PSK;
     // Until the next call for that side:
     static struct addr addrs[2][2][ADDRS_MAX];
@@ -409,13 +409,16 @@ void pair_default_conn(struct conn_config *c, int side)
     c->proposals = proposals[side][0];
     pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519");
     c->pools = pools[side];
+    static struct addr vips[2][VIPS_MAX];
+    memset(vips[side], 0, sizeof(vips[side]));
+    c->vips = vips[side];
     memset(&child[side], 0, sizeof(child[side]));
     c->child_count = 1;
     c->children = &child[side];
     struct child_config *k = &c->children[0];
     k->action = POLICY_PROTECT;
     k->mode = MODE_TUNNEL;
-    snprintf(k->name, sizeof(k->name), "c");
+    k->name = "c";
     k->proposal_count = 1;
     k->replay_window = UINT32_MAX;
     k->proposals = proposals[side][1];
@@ -597,7 +600,7 @@ void pair_two_children(struct conn_config *c, int side)
     c->child_count = 2;
     k = &c->children[1];
     pair_own_selectors(k);
-    snprintf(k->name, sizeof(k->name), "d");
+    k->name = "d";
     k->local_ts->t[0].lo[1] = k->local_ts->t[0].hi[1] = side ? 22 : 11;
     k->remote_ts->t[0].lo[1] = k->remote_ts->t[0].hi[1] = side ? 11 : 22;
 }

@@ -167,10 +167,10 @@ static void load_second(struct pair *p, const char *name, const char *cacert, co
 {
     struct conn_config c;
     certs_conn(&c, 1, "b");
-    snprintf(c.name, sizeof(c.name), "%s", name);
-    c.remote.id[0] = 0; // anybody of that authority
+    c.name = name;
+    c.remote.id = ""; // anybody of that authority
     assert_int_equal(blobs_add(&c.remote.cacerts, certs_file(cacert, "der")), 0);
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "%s", child);
+    c.children[0].name = child;
     pair_load(p, 1, &c);
     certs_drop_conn(&c);
 }
@@ -215,11 +215,11 @@ static void test_connections_that_say_too_little_are_refused(void **state)
     struct pair *p = certs_begin("p256");
     struct conn_config c;
     certs_conn(&c, 1, "b");
-    c.remote.id[0] = 0;
+    c.remote.id = "";
     load_refused(p, &c, "any trusted certificate");
     certs_drop_conn(&c);
     certs_conn(&c, 1, "b");
-    snprintf(c.local.id, sizeof(c.local.id), "c.test");
+    c.local.id = "c.test";
     load_refused(p, &c, "neither the subject nor a subjectAltName");
     certs_drop_conn(&c);
     certs_conn(&c, 1, NULL);
@@ -243,11 +243,11 @@ static void test_subject_is_the_identity_where_none_is_given(void **state)
     struct pair *p = certs_begin("p256");
     struct conn_config c;
     certs_conn(&c, 0, "p256");
-    c.local.id[0] = 0;
+    c.local.id = "";
     pair_load(p, 0, &c);
     certs_drop_conn(&c);
     certs_conn(&c, 1, "b");
-    snprintf(c.remote.id, sizeof(c.remote.id), "C=CH, O=Lab, CN=*");
+    c.remote.id = "C=CH, O=Lab, CN=*";
     pair_load(p, 1, &c);
     certs_drop_conn(&c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);

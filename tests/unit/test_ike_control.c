@@ -323,8 +323,8 @@ static struct pair *twice(uint8_t unique)
         c.unique = unique;
         pair_load(p, i, &c);
     }
-    snprintf(c.name, sizeof(c.name), "u");
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "d");
+    c.name = "u";
+    c.children[0].name = "d";
     pair_load(p, 0, &c);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     pair_initiate(p, 0, "d");

@@ -145,7 +145,7 @@ static void test_counts_are_those_of_the_name_over_a_reload(void **state)
     assert_int_equal(got.conns, 0); // nobody is told of what is not loaded
     pair_load(p, 0, &c);
     expect_up(p, 0, 1, 1); // whose SA is there all the while
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "other");
+    c.children[0].name = "other";
     pair_load(p, 0, &c);
     expect_up(p, 0, 1, 0);
     assert_string_equal(got.child.child, "other");
@@ -154,7 +154,7 @@ static void test_counts_are_those_of_the_name_over_a_reload(void **state)
     pair_run(p);
     pair_wait(p, 70000);
     expect_up(p, 0, 0, 0);
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "third");
+    c.children[0].name = "third";
     pair_load(p, 0, &c); // what neither it nor an SA has any more is forgotten
     assert_string_equal(p->s[0].ike->conns->counts->children->name, "third");
     assert_null(p->s[0].ike->conns->counts->children->next);

@@ -363,7 +363,7 @@ static void test_what_is_rekeyed_on_an_sa_that_goes_sends_no_more(void **state)
 static void any_peer(struct conn_config *c, int side)
 {
     if (side == 1)
-        snprintf(c->remote.id, sizeof(c->remote.id), "%%any");
+        c->remote.id = "%any";
 }
 
 static int deletes_alone(struct pair *p, unsigned number, struct datagram *d)
@@ -384,9 +384,9 @@ static void test_what_is_closed_steps_aside_for_nobody_else(void **state)
     const struct child_sa *closed = p->s[1].ike->sas->children;
     assert_int_equal(closed->sa->state, SA_DELETING);
     pair_default_conn(&c, 0);
-    snprintf(c.name, sizeof(c.name), "u");
-    snprintf(c.local.id, sizeof(c.local.id), "other.test");
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "other");
+    c.name = "u";
+    c.local.id = "other.test";
+    c.children[0].name = "other";
     pair_load(p, 0, &c);
     pair_result(p, 0, pair_initiate(p, 0, "other"), true);
     assert_int_equal(p->s[1].ike->sa_count, 2);

@@ -130,8 +130,8 @@ static struct pair *with_modes(struct seen *s, uint8_t mode0, uint8_t mode1)
         struct conn_config c;
         pair_default_conn(&c, i);
         c.fragmentation = i ? mode1 : mode0;
-        snprintf(c.local.id, sizeof(c.local.id), "%.159s", long_name(i));
-        snprintf(c.remote.id, sizeof(c.remote.id), "%.159s", long_name(1 - i));
+        c.local.id = long_name(i);
+        c.remote.id = long_name(1 - i);
         pair_load(p, i, &c);
         pair_psk(p, i, "a secret of both", long_name(0), long_name(1));
     }

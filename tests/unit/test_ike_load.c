@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections as ike takes them: all or nothing, the policies that path is told, dynamic selectors, modes,
 // and what moves with a NAT's mapping.
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,43 @@ static void up(struct pair *p, const char *child)
 {
     pair_result(p, 0, pair_initiate(p, 0, child), true);
     assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
+}
+
+// Of a device of its own, as thousands of which are loaded: names, addresses and selectors are its alone.
+static void load_device(struct pair *p, unsigned i)
+{
+    struct conn_config c;
+    char name[40], id[40];
+    pair_default_conn(&c, 1);
+    snprintf(name, sizeof(name), "device-%05u", i);
+    snprintf(id, sizeof(id), "device-%05u.other.test", i);
+    c.name = name;
+    c.remote.id = id;
+    c.children[0].name = "net";
+    c.remote_addrs[0].a[2] = (uint8_t)(i >> 8);
+    c.remote_addrs[0].a[3] = (uint8_t)i;
+    struct ts *t = &c.children[0].remote_ts->t[0];
+    t->lo[2] = t->hi[2] = (uint8_t)(i >> 8);
+    t->lo[3] = t->hi[3] = (uint8_t)i;
+    p->s[1].policies = 0;
+    pair_load(p, 1, &c);
+}
+
+// All that is allocated for one, its places in the tables and the gaps of malloc among it.
+static void test_a_loaded_connection_is_small(void **state)
+{
+    enum { FIRST = 500, SOME = 2000, MOST_OCTETS = 1700 };
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    for (unsigned i = 0; i < FIRST; i++)
+        load_device(p, i);
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    for (unsigned i = FIRST; i < FIRST + SOME; i++)
+        load_device(p, i);
+    size_t after = mallinfo2().uordblks + mallinfo2().hblkhd;
+    print_message("ike: %zu octets a loaded connection\n", (after - before) / SOME);
+    assert_true(after - before <= (size_t)SOME * MOST_OCTETS);
+    pair_free(p);
 }
 
 static void test_connection_whose_policies_are_refused_is_not_there(void **state)
@@ -95,17 +133,19 @@ static void test_path_is_told_which_connections_are_to_the_same_peer(void **stat
     struct conn_config c;
     uint64_t peer = p->s[0].policy_peer;
     pair_default_conn(&c, 0);
-    snprintf(c.name, sizeof(c.name), "renamed");
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "too");
+    c.name = "renamed";
+    c.children[0].name = "too";
     c.dpd_delay = 7;
     assert_true(peer_of(p, &c) == peer);
     for (int how = 0; how < 6; how++) {
+        char name[20];
         pair_default_conn(&c, 0);
-        snprintf(c.name, sizeof(c.name), "u%d", how);
+        snprintf(name, sizeof(name), "u%d", how);
+        c.name = name;
         if (how == 0)
-            snprintf(c.remote.id, sizeof(c.remote.id), "somebody.else");
+            c.remote.id = "somebody.else";
         else if (how == 1)
-            snprintf(c.local.id, sizeof(c.local.id), "we.to.somebody.else");
+            c.local.id = "we.to.somebody.else";
         else if (how == 2)
             c.remote_addrs[0].a[3]++;
         else if (how == 3)
@@ -113,7 +153,7 @@ static void test_path_is_told_which_connections_are_to_the_same_peer(void **stat
         else if (how == 4)
             c.remote.auth = AUTH_PUBKEY;
         else
-            snprintf(c.ppk_id, sizeof(c.ppk_id), "ppk");
+            c.ppk_id = "ppk";
         assert_true(peer_of(p, &c) != peer);
     }
     pair_free(p);
@@ -309,7 +349,7 @@ static void test_address_that_changes_while_a_load_is_under_way_is_taken(void **
         pair_default_conn(&c, 0);
         any_peer(&c, 0);
         if (how == 1)
-            snprintf(c.name, sizeof(c.name), "new");
+            c.name = "new";
         c.children[0].priority = 9;
         s->hold_policies = true;
         load_held(p, &c);
@@ -357,7 +397,7 @@ static void test_pool_that_comes_while_a_load_is_under_way_is_taken(void **state
     struct conn_config c;
     pair_default_conn(&c, 0);
     any_peer(&c, 0);
-    snprintf(c.name, sizeof(c.name), "new");
+    c.name = "new";
     static char pools[1][NAME_MAX_LEN] = {"p1"};
     c.pools = pools;
     c.pool_count = 1;
@@ -425,7 +465,7 @@ static void pass_and_drop(struct conn_config *c, int side)
     static struct child_config kids[2][3];
     for (int i = 0; i < 3; i++) {
         kids[side][i] = c->children[0];
-        snprintf(kids[side][i].name, sizeof(kids[side][i].name), "%s", i == 0 ? "p" : i == 1 ? "d" : "c");
+        kids[side][i].name = i == 0 ? "p" : i == 1 ? "d" : "c";
         kids[side][i].action = i == 0 ? POLICY_BYPASS : i == 1 ? POLICY_DISCARD : POLICY_PROTECT;
     }
     c->children = kids[side];
@@ -574,8 +614,8 @@ static struct pair *two_ways_to_one_peer(bool first, bool second) // encap of th
         pair_default_conn(&c, 1);
         through_nat(&c, 1);
         c.encap = i ? second : first;
-        snprintf(c.name, sizeof(c.name), i ? "t" : "other");
-        snprintf(c.remote.id, sizeof(c.remote.id), i ? "a.test" : "z.test");
+        c.name = i ? "t" : "other";
+        c.remote.id = i ? "a.test" : "z.test";
         pair_load(p, 1, &c);
     }
     pair_default_conn(&c, 0);
@@ -658,6 +698,7 @@ static void test_auth_from_elsewhere_without_a_nat_does_not_move_the_sa(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_loaded_connection_is_small),
         cmocka_unit_test(test_connection_whose_policies_are_refused_is_not_there),
         cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
         cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),

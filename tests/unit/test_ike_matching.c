@@ -41,9 +41,12 @@ static void test_a_strangers_offer_is_held_once_against_equal_proposals(void **s
     struct pair *p = pair_new(NULL);
     struct conn_config c;
     for (unsigned i = 0; i < MANY; i++) {
+        char name[20], child[20];
         pair_default_conn(&c, 1);
-        snprintf(c.name, sizeof(c.name), "c%u", i);
-        snprintf(c.children[0].name, sizeof(c.children[0].name), "k%u", i);
+        snprintf(name, sizeof(name), "c%u", i);
+        snprintf(child, sizeof(child), "k%u", i);
+        c.name = name;
+        c.children[0].name = child;
         if (i % 2)
             c.remote_count = 0; // anyone
         else
@@ -55,7 +58,7 @@ static void test_a_strangers_offer_is_held_once_against_equal_proposals(void **s
     assert_int_equal(asked(p->s[1].ike, "10.0.0.2", "10.0.0.4"), 1); // and those that name it
     assert_int_equal(asked(p->s[1].ike, "10.9.9.9", "10.0.0.9"), 0);
     pair_default_conn(&c, 1);
-    snprintf(c.name, sizeof(c.name), "other");
+    c.name = "other";
     c.remote_count = 0;
     pair_proposal(&c.proposals[0], PROTO_IKE, "chacha20poly1305 prfsha512 ecp384");
     p->s[1].policies = 0;
@@ -85,7 +88,7 @@ static void test_an_address_with_the_octet_of_an_asterisk_is_no_pattern(void **s
         for (int side = 1; side >= 0; side--) {
             pair_psk(p, side, "secret", "a.test", ids[i]);
             pair_default_conn(&c, side);
-            snprintf(side ? c.local.id : c.remote.id, sizeof(c.local.id), "%s", ids[i]);
+            *(side ? &c.local.id : &c.remote.id) = ids[i];
             pair_load(p, side, &c);
         }
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
@@ -151,11 +154,14 @@ static void note_group(const struct ike *ike, const struct conn_config *c)
 static void load_some(struct pair *p, unsigned name)
 {
     struct conn_config c;
+    char conn[20], child[20];
     pair_default_conn(&c, 1);
-    snprintf(c.name, sizeof(c.name), "c%u", name);
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "k%u", name);
-    snprintf(c.remote.id, sizeof(c.remote.id), "%s", some_ids[roll(SOME_IDS)]);
-    snprintf(c.local.id, sizeof(c.local.id), "%s", some_ids[roll(3)]);
+    snprintf(conn, sizeof(conn), "c%u", name);
+    snprintf(child, sizeof(child), "k%u", name);
+    c.name = conn;
+    c.children[0].name = child;
+    c.remote.id = some_ids[roll(SOME_IDS)];
+    c.local.id = some_ids[roll(3)];
     c.dpd_delay = roll(1000);
     if (roll(3))
         c.remote_count = 0;

@@ -90,9 +90,11 @@ static void one_of_many(struct pair *p, unsigned i)
 {
     static uint8_t buf[65536];
     struct conn_config c;
+    char name[20];
     struct writer w = writer_of(buf, sizeof(buf));
     pair_default_conn(&c, 1);
-    snprintf(c.name, sizeof(c.name), "many%u", i);
+    snprintf(name, sizeof(name), "many%u", i);
+    c.name = name;
     c.remote_addrs[0].a[3] = (uint8_t)(10 + i);
     conn_write(&w, &c);
     ipc_send(p->s[1].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 900 + i, .conn = wr_written(&w)});

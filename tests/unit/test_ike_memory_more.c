@@ -173,7 +173,7 @@ static void prove_again(struct conn_config *c, bool local)
     struct auth_side *s = conn_add_round(c, local);
     assert_non_null(s);
     s->auth = AUTH_PSK;
-    snprintf(s->id, sizeof(s->id), "%s", local ? c->local.id : c->remote.id);
+    s->id = local ? c->local.id : c->remote.id;
 }
 
 static struct pair *with_two_rounds(uint8_t unique, pair_tune how)
@@ -191,12 +191,13 @@ static struct pair *with_two_rounds(uint8_t unique, pair_tune how)
         how(&c, i);
         c.unique = unique;
         c.ppk_required = true;
-        snprintf(c.ppk_id, sizeof(c.ppk_id), "p");
+        c.ppk_id = "p";
         prove_again(&c, true);
         prove_again(&c, false);
         pair_load(p, i, &c);
         c.children = NULL; // these are the rig's
         c.pools = NULL;
+        c.vips = NULL;
         c.local_addrs = c.remote_addrs = NULL;
         c.proposals = NULL;
         c.child_count = 0;

@@ -182,8 +182,8 @@ static void test_cookie_is_asked_for_and_brought(void **state)
     struct conn_config c;
     pair_simple(p);
     pair_default_conn(&c, 0);
-    snprintf(c.name, sizeof(c.name), "second");
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "d");
+    c.name = "second";
+    c.children[0].name = "d";
     pair_load(p, 0, &c);
     p->filter = hold_back;
     pair_initiate(p, 0, "c");
@@ -316,19 +316,19 @@ static void test_secret_of_an_address_lets_no_other_identity_in(void **state)
         struct pair *p = pair_new(NULL);
         struct conn_config c;
         pair_default_conn(&c, 1);
-        snprintf(c.name, sizeof(c.name), "admin");
-        snprintf(c.remote.id, sizeof(c.remote.id), "admin@corp");
+        c.name = "admin";
+        c.remote.id = "admin@corp";
         pair_load(p, 1, &c);
         pair_default_conn(&c, 1);
-        snprintf(c.name, sizeof(c.name), "guest");
-        snprintf(c.remote.id, sizeof(c.remote.id), "10.0.0.1");
+        c.name = "guest";
+        c.remote.id = "10.0.0.1";
         c.children[0].local_ts->t[0].lo[1] = c.children[0].local_ts->t[0].hi[1] = 77;
         pair_load(p, 1, &c);
         pair_psk(p, 1, "the guest's secret", cases[i].owner, NULL);
         if (cases[i].admins)
             pair_psk(p, 1, cases[i].admins, "admin@corp", NULL);
         pair_default_conn(&c, 0);
-        snprintf(c.local.id, sizeof(c.local.id), "admin@corp");
+        c.local.id = "admin@corp";
         pair_load(p, 0, &c);
         pair_psk(p, 0, "the guest's secret", NULL, NULL);
         pair_result(p, 0, pair_initiate(p, 0, "c"), cases[i].in);
@@ -346,7 +346,7 @@ static void test_unknown_identity_is_authentication_failed(void **state)
     struct conn_config c;
     pair_simple(p);
     pair_default_conn(&c, 0);
-    snprintf(c.local.id, sizeof(c.local.id), "mallory.test");
+    c.local.id = "mallory.test";
     pair_load(p, 0, &c);
     pair_psk(p, 0, "a secret of both", NULL, NULL);
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
@@ -363,10 +363,10 @@ static void test_every_kind_of_identity_authenticates(void **state)
         struct pair *p = pair_new(NULL);
         struct conn_config c;
         pair_default_conn(&c, 0);
-        snprintf(c.local.id, sizeof(c.local.id), "%s", ids[i]);
+        c.local.id = ids[i];
         pair_load(p, 0, &c);
         pair_default_conn(&c, 1);
-        snprintf(c.remote.id, sizeof(c.remote.id), "%s", ids[i][0] ? ids[i] : "10.0.0.1");
+        c.remote.id = ids[i][0] ? ids[i] : "10.0.0.1";
         pair_load(p, 1, &c);
         for (int s = 0; s < 2; s++)
             pair_psk(p, s, "shared", ids[i][0] ? ids[i] : "10.0.0.1", "b.test");

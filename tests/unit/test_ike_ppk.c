@@ -159,7 +159,7 @@ static struct pair *make_pair(const struct want w[2])
         if (proposal)
             pair_proposal(&c.proposals[0], 1, proposal);
         if (w[i].how != NONE)
-            snprintf(c.ppk_id, sizeof(c.ppk_id), "%s", w[i].ppk_id);
+            c.ppk_id = w[i].ppk_id;
         c.ppk_required = w[i].how == REQUIRED;
         pair_load(p, i, &c);
         pair_psk(p, i, "a secret of both", "a.test", "b.test");

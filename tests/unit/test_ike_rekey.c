@@ -10,6 +10,7 @@
 
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/expiry.h"
+#include "ctrl/ike/shared.h"
 #include "tests/unit/ike_pair.h"
 
 enum { REST = 300000, MINUTE = 60000, HOUR = 60 * MINUTE };
@@ -186,9 +187,9 @@ static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
         struct proposal turned[2];
         proposal_copy(&turned[0], &c->proposals[1]);
         proposal_copy(&turned[1], &c->proposals[0]);
-        c->proposals = realloc(c->proposals, sizeof(turned));
+        shared_put(c->proposals);
+        c->proposals = shared_get(&p->s[i].ike->shared, turned, sizeof(turned));
         assert_non_null(c->proposals);
-        memcpy(c->proposals, turned, sizeof(turned));
     }
     rekey_ike(only(p, 0));
     pair_run(p);

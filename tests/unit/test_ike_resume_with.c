@@ -154,7 +154,7 @@ static bool in_intermediate;
 static void tune_ppk(struct conn_config *c, int side)
 {
     (void)side;
-    snprintf(c->ppk_id, sizeof(c->ppk_id), "p");
+    c->ppk_id = "p";
     c->ppk_required = true;
 }
 

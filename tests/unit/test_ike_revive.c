@@ -579,7 +579,7 @@ static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
 static void nameless(struct conn_config *c, int side)
 {
     if (side == 0)
-        snprintf(c->remote.id, sizeof(c->remote.id), "*.test");
+        c->remote.id = "*.test";
 }
 
 static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **state)
@@ -589,9 +589,9 @@ static void test_initial_contact_is_not_said_beside_an_sa_with_that_host(void **
     struct conn_config c;
     pair_default_conn(&c, 0); // a second connection to the same peer, whose name is not known beforehand
     c.unique = UNIQUE_NO;
-    snprintf(c.name, sizeof(c.name), "u");
-    snprintf(c.children[0].name, sizeof(c.children[0].name), "d");
-    c.remote.id[0] = 0;
+    c.name = "u";
+    c.children[0].name = "d";
+    c.remote.id = "";
     pair_load(p, 0, &c);
     pair_initiate(p, 0, "d");
     pair_wait(p, 10000);

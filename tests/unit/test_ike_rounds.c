@@ -58,7 +58,7 @@ static void put(struct auth_side *s, enum how how, int side, int round, bool own
 {
     s->auth = how == PSK ? AUTH_PSK : how == CERT ? AUTH_PUBKEY : AUTH_EAP;
     s->eap_type = how == MSCHAP ? EAP_MSCHAPV2 : how == TLS ? EAP_TLS : 0;
-    snprintf(s->id, sizeof(s->id), "%s", names[side][round]);
+    s->id = names[side][round];
     if (own && (how == CERT || how == TLS))
         assert_int_equal(blobs_add(&s->certs, pki_read(certs[side][round])), 0);
 }
@@ -79,6 +79,7 @@ static void load_as(struct pair *p, int side, const struct ends *e)
     pair_load(p, side, &c);
     c.children = NULL; // these are the rig's
     c.pools = NULL;
+    c.vips = NULL;
     c.local_addrs = c.remote_addrs = NULL;
     c.proposals = NULL;
     c.child_count = 0;
@@ -288,7 +289,7 @@ static void test_second_name_must_be_the_connections(void **state)
     (void)state;
     struct pair *p = begin(&all[3]);
     struct conn *c = p->s[1].ike->conns;
-    snprintf(c->cfg.remote_more->id, sizeof(c->cfg.remote_more->id), "c.test");
+    c->cfg.remote_more->id = "c.test";
     refused(p, "IDi 'a2.test' of the second round does not match to 'c.test'");
     end(p);
 }

@@ -453,8 +453,8 @@ static void test_a_weaker_connection_does_not_open_a_stronger_one(void **state)
     struct conn_config c;
     pair_simple(p); // at 1 connection t wants AES-256 of a.test
     pair_default_conn(&c, 1);
-    snprintf(c.name, sizeof(c.name), "weak");
-    snprintf(c.remote.id, sizeof(c.remote.id), "w.test");
+    c.name = "weak";
+    c.remote.id = "w.test";
     pair_proposal(&c.proposals[0], PROTO_IKE, "aes128gcm16 prfsha256 x25519");
     pair_load(p, 1, &c);
     pair_default_conn(&c, 0);

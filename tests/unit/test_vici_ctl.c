@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ctl process between a VICI client and the other rooms: connections, counters, and that a client always
 // gets an answer even when a room does not.
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,24 @@
 #include "tests/unit/ctl_rig.h"
 
 // ---- connections
+
+// All that is allocated for one, its places in the tables and the gaps of malloc among it.
+static void test_a_loaded_connection_is_small(void **state)
+{
+    enum { FIRST = 500, SOME = 1000, MOST_OCTETS = 430 };
+    char name[20];
+    size_t before = 0;
+    (void)state;
+    for (unsigned i = 0; i < FIRST + SOME; i++) {
+        if (i == FIRST)
+            before = mallinfo2().uordblks + mallinfo2().hblkhd;
+        snprintf(name, sizeof(name), "device-%05u", i);
+        load_conn(name);
+    }
+    size_t octets = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    print_message("ctl: %zu octets a loaded connection\n", octets / SOME);
+    assert_true(octets <= (size_t)SOME * MOST_OCTETS);
+}
 
 static void test_load_conn_is_kept_when_ike_takes_it(void **state)
 {
@@ -267,7 +286,7 @@ static void expect_found(const char *conn, const char *found)
 {
     const struct conn_entry *e = ctl_find_child(ctl, conn, "net");
     if (found)
-        assert_string_equal(e ? e->names : "none", found);
+        assert_string_equal(e ? conn_entry_name(e) : "none", found);
     else
         assert_null(e);
 }
@@ -356,6 +375,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
     const struct CMUnitTest tests[] = {
+        T(test_a_loaded_connection_is_small),
         T(test_load_conn_is_kept_when_ike_takes_it),
         T(test_load_conn_refused_tells_every_fault),
         T(test_load_conn_refused_by_ike_is_not_kept),

@@ -124,14 +124,9 @@ static struct conn_entry *conn_kept(const struct conn_config *cfg)
 {
     static uint8_t out[4096];
     struct writer w = writer_of(out, sizeof(out));
-    struct conn_entry *e = calloc(1, sizeof(*e) + sizeof(cfg->name));
     conn_write(&w, cfg);
+    struct conn_entry *e = ctl_new_conn(cfg, wr_written(&w));
     assert_non_null(e);
-    e->wire = malloc(w.len);
-    assert_non_null(e->wire);
-    memcpy(e->wire, out, w.len);
-    e->wire_len = w.len;
-    snprintf(e->names, sizeof(cfg->name), "%s", cfg->name);
     return e;
 }
 
@@ -140,8 +135,9 @@ static void test_connections_are_listed_as_the_client_reads_them(void **state)
     (void)state;
     struct conn_entry **end = &ctl->conns;
     for (unsigned i = 1; i <= 5000; i++, end = &(*end)->next) {
-        struct conn_config cfg = {0};
-        snprintf(cfg.name, sizeof(cfg.name), "connection-%u", i);
+        char name[30];
+        struct conn_config cfg = {.name = name};
+        snprintf(name, sizeof(name), "connection-%u", i);
         *end = conn_kept(&cfg);
         (*end)->number = i;
     }
@@ -150,7 +146,6 @@ static void test_connections_are_listed_as_the_client_reads_them(void **state)
     run_rooms();
     struct conn_entry *gone = ctl->conns; // unloaded while the client does not read
     ctl->conns = gone->next;
-    free(gone->wire);
     free(gone);
     list_slowly();
     assert_int_equal(in.events, 5000);
