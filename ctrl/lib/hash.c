@@ -6,116 +6,156 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SIZE 4 // many hold one node or two
+_Static_assert(sizeof(struct hash_group) == 64, "a cache line");
 
-static struct hash_slot *slot_of(const struct hash *t, uint64_t hash) // or the free one for it
+struct place {
+    size_t group;
+    unsigned i;
+};
+
+static struct hash_node **node_at(const struct hash *t, struct place p)
 {
-    size_t at = hash_home(t, hash);
-    while (t->slots[at].node && t->slots[at].hash != hash)
-        at = hash_behind(t, at);
-    return &t->slots[at];
+    return &t->groups[p.group].node[p.i];
 }
 
-static bool grow(struct hash *t)
+// False: there is none of that hash.
+static bool find(const struct hash *t, uint64_t hash, struct place *out)
 {
-    struct hash bigger = {
-        .size = t->size ? t->size + t->size / 2 : FIRST_SIZE, .used = t->used, .count = t->count};
-    bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
-    if (!bigger.slots)
-        return t->used + 1 < t->size; // one stays empty, for searches to end at
-    for (size_t i = 0; i < t->size; i++)
-        if (t->slots[i].node)
-            *slot_of(&bigger, t->slots[i].hash) = t->slots[i];
-    free(t->slots);
+    size_t at = hash_home(t, hash);
+    for (size_t left = t->size; left; left--, at = hash_behind(t, at)) {
+        const struct hash_group *g = &t->groups[at];
+        for (unsigned i = 0; i < HASH_GROUP; i++)
+            if (g->tag[i] == (uint16_t)hash && g->node[i] && g->node[i]->hash == hash) {
+                *out = (struct place){at, i};
+                return true;
+            }
+        if (!g->past)
+            break;
+    }
+    return false;
+}
+
+// The first of its hash, where there is room.
+static struct place put(struct hash *t, struct hash_node *n)
+{
+    size_t at = hash_home(t, n->hash);
+    for (;; at = hash_behind(t, at)) {
+        struct hash_group *g = &t->groups[at];
+        for (unsigned i = 0; i < HASH_GROUP; i++)
+            if (!g->node[i]) {
+                g->node[i] = n;
+                g->tag[i] = (uint16_t)n->hash;
+                return (struct place){at, i};
+            }
+        g->past++;
+    }
+}
+
+static void take_out(struct hash *t, struct place p)
+{
+    for (size_t at = hash_home(t, (*node_at(t, p))->hash); at != p.group; at = hash_behind(t, at))
+        t->groups[at].past--;
+    *node_at(t, p) = NULL;
+    t->used--;
+}
+
+static bool too_full(const struct hash *t, size_t used) // three quarters at most, but for a single group
+{
+    return t->size == 1 ? used > HASH_GROUP : 4 * used > 3 * HASH_GROUP * t->size;
+}
+
+static bool grow(struct hash *t) // false: no memory
+{
+    enum { LINE = sizeof(struct hash_group), MALLOC_ALIGNS = 16 };
+    struct hash bigger = {.size = t->size + (t->size + 1) / 2, .used = t->used, .count = t->count};
+    if (!bigger.size)
+        bigger.size = 1;
+    bigger.memory = calloc(1, bigger.size * LINE + (bigger.size > 1 ? LINE - MALLOC_ALIGNS : 0));
+    if (!bigger.memory)
+        return false;
+    size_t off = (uintptr_t)bigger.memory % LINE;
+    bigger.groups =
+        (struct hash_group *)(void *)((char *)bigger.memory + (bigger.size > 1 && off ? LINE - off : 0));
+    for (size_t i = 0; i < t->size * HASH_GROUP; i++) {
+        struct hash_node *n = t->groups[i / HASH_GROUP].node[i % HASH_GROUP];
+        if (n)
+            put(&bigger, n);
+    }
+    free(t->memory);
     *t = bigger;
     return true;
 }
 
-static bool too_full(const struct hash *t, size_t used) // two thirds full at most
-{
-    return 3 * used > 2 * t->size;
-}
-
 int hash_room(struct hash *t, size_t n)
 {
-    while (too_full(t, t->used + n)) {
-        size_t was = t->size;
-        if (!grow(t) || t->size == was)
+    while (too_full(t, t->used + n))
+        if (!grow(t))
             return -ENOMEM;
-    }
     return 0;
 }
 
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
-    if (too_full(t, t->used + 1) && !grow(t))
+    if (too_full(t, t->used + 1) && !grow(t) && t->used == t->size * HASH_GROUP)
         return -ENOMEM;
-    struct hash_slot *s = slot_of(t, hash);
-    t->used += !s->node;
+    struct place p;
     n->hash = hash;
-    n->next = s->node;
-    n->prev = NULL;
-    if (n->next)
+    n->next = n->prev = NULL;
+    if (find(t, hash, &p)) {
+        n->next = *node_at(t, p);
         n->next->prev = n;
-    *s = (struct hash_slot){hash, n};
-    if ((size_t)(s - t->slots) < t->from)
-        t->from = (size_t)(s - t->slots);
+        *node_at(t, p) = n;
+    } else {
+        p = put(t, n);
+        t->used++;
+    }
+    if (p.group * HASH_GROUP + p.i < t->from)
+        t->from = p.group * HASH_GROUP + p.i;
     t->count++;
     return 0;
 }
 
-static size_t from_to(const struct hash *t, size_t a, size_t b) // slots
-{
-    return b >= a ? b - a : b + t->size - a;
-}
-
-// Fills an emptied slot from behind.
-static void close_gap(struct hash *t, size_t hole)
-{
-    for (size_t i = hash_behind(t, hole); t->slots[i].node; i = hash_behind(t, i)) {
-        if (from_to(t, hash_home(t, t->slots[i].hash), i) >= from_to(t, hole, i)) {
-            t->slots[hole] = t->slots[i];
-            hole = i;
-        }
-    }
-    t->slots[hole] = (struct hash_slot){0};
-    t->used--;
-}
-
 void hash_del(struct hash *t, struct hash_node *n)
 {
-    if (!t->size)
-        return;
-    struct hash_slot *s = slot_of(t, n->hash);
-    struct hash_node **at = n->prev ? &n->prev->next : &s->node;
-    if (*at != n)
-        return;
-    *at = n->next;
+    struct place p;
+    if (n->prev) {
+        n->prev->next = n->next;
+    } else {
+        if (!find(t, n->hash, &p) || *node_at(t, p) != n)
+            return;
+        if (n->next)
+            *node_at(t, p) = n->next;
+        else
+            take_out(t, p);
+    }
     if (n->next)
         n->next->prev = n->prev;
     n->next = n->prev = NULL;
     t->count--;
-    if (!s->node)
-        close_gap(t, (size_t)(s - t->slots));
 }
 
 void hash_free(struct hash *t)
 {
-    free(t->slots);
+    free(t->memory);
     *t = (struct hash){0};
 }
 
-static size_t first_from(const struct hash *t, size_t slot)
+static size_t first_from(const struct hash *t, size_t place)
 {
-    while (slot < t->size && !t->slots[slot].node)
-        slot++;
-    return slot;
+    while (place < t->size * HASH_GROUP && !t->groups[place / HASH_GROUP].node[place % HASH_GROUP])
+        place++;
+    return place;
+}
+
+static struct hash_node *at_or_none(const struct hash *t, size_t place)
+{
+    return place < t->size * HASH_GROUP ? t->groups[place / HASH_GROUP].node[place % HASH_GROUP] : NULL;
 }
 
 struct hash_node *hash_pop(struct hash *t)
 {
     t->from = first_from(t, t->from);
-    struct hash_node *n = t->from < t->size ? t->slots[t->from].node : NULL;
+    struct hash_node *n = at_or_none(t, t->from);
     if (n)
         hash_del(t, n);
     return n;
@@ -123,10 +163,13 @@ struct hash_node *hash_pop(struct hash *t)
 
 struct hash_node *hash_each(const struct hash *t, const struct hash_node *after)
 {
+    struct place p;
     if (after && after->next)
         return after->next;
-    size_t slot = first_from(t, after ? (size_t)(slot_of(t, after->hash) - t->slots) + 1 : t->from);
-    return slot < t->size ? t->slots[slot].node : NULL;
+    size_t from = t->from;
+    if (after)
+        from = find(t, after->hash, &p) ? p.group * HASH_GROUP + p.i + 1 : t->size * HASH_GROUP;
+    return at_or_none(t, first_from(t, from));
 }
 
 // ---- SipHash-1-3 (Aumasson and Bernstein) with the seed as both halves of its key

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hash table of all processes: nodes embedded in what they index, grown with the content, so that a
-// look-up costs the same at ten entries and at a hundred thousand: one access to the table, which knows the
-// whole hash, and none to nodes of other hashes. The caller hashes its key and compares what it finds;
-// several nodes may have one hash, the newest comes first.
+// look-up costs the same at ten entries and at a hundred thousand: one access to the table, in most cases,
+// which knows 16 bits of each hash, so that nodes of other hashes are hardly ever looked at. The caller
+// hashes its key and compares what it finds; several nodes may have one hash, the newest comes first.
 //
 //   for (n = hash_first(&t, h); n; n = hash_next(n))
 //       if (same_key(n)) ...
 //
-// Keys that a stranger chooses are hashed with a secret (hash_bytes with a random seed).
+// Keys that a stranger chooses are hashed with a secret (hash_bytes with a random seed). All 64 bits of a
+// hash count.
 #ifndef CTRL_HASH_H
 #define CTRL_HASH_H
 
@@ -19,14 +20,17 @@ struct hash_node {
     struct hash_node *next, *prev; // of the same hash; both NULL outside a table
     uint64_t hash;
 };
-struct hash_slot {
-    uint64_t hash;
-    struct hash_node *node; // NULL: empty
+enum { HASH_GROUP = 6 };
+struct hash_group { // a cache line
+    uint16_t tag[HASH_GROUP];
+    uint32_t past; // nodes that stand in a later group, as there was no room here or before
+    struct hash_node *node[HASH_GROUP]; // the newest of its hash; NULL: empty
 };
-struct hash { // all zero: empty
-    struct hash_slot *slots;
-    size_t size, used, count; // used: slots; count: nodes
-    size_t from;              // nothing is in the slots before it
+struct hash {                  // all zero: empty
+    struct hash_group *groups; // in `memory`
+    void *memory;
+    size_t size, used, count; // groups; hashes; nodes
+    size_t from;              // nothing is in the places before it
 };
 
 // Spreads a number over all bits of the result (a bijection).
@@ -45,31 +49,36 @@ int hash_add(struct hash *t, struct hash_node *n, uint64_t hash);
 int hash_room(struct hash *t, size_t n);
 // At once, however many have its hash. It may not be in it: all zero, or taken out before.
 void hash_del(struct hash *t, struct hash_node *n);
-void hash_free(struct hash *t); // its slots; the nodes are the caller's
+void hash_free(struct hash *t); // its groups; the nodes are the caller's
 
-// Where the search for it begins: the hash's upper half, as a part of the whole, of as many slots. They need
+// Where the search for it begins: the hash's upper half, as a part of the whole, of as many groups. They need
 // not be a power of two, so that a table that grows is not half empty.
 static inline size_t hash_home(const struct hash *t, uint64_t hash)
 {
     return (size_t)((hash >> 32) * t->size >> 32);
 }
-static inline size_t hash_behind(const struct hash *t, size_t slot)
+static inline size_t hash_behind(const struct hash *t, size_t group)
 {
-    return slot + 1 < t->size ? slot + 1 : 0;
+    return group + 1 < t->size ? group + 1 : 0;
 }
 static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
 {
-    for (size_t at = hash_home(t, hash); t->size; at = hash_behind(t, at)) {
-        const struct hash_slot *s = &t->slots[at];
-        if (!s->node || s->hash == hash)
-            return s->node;
+    uint16_t tag = (uint16_t)hash;
+    size_t at = hash_home(t, hash);
+    for (size_t left = t->size; left; left--, at = hash_behind(t, at)) {
+        const struct hash_group *g = &t->groups[at];
+        for (unsigned i = 0; i < HASH_GROUP; i++)
+            if (g->tag[i] == tag && g->node[i] && g->node[i]->hash == hash)
+                return g->node[i];
+        if (!g->past)
+            break;
     }
     return NULL;
 }
 static inline void hash_ask(const struct hash *t, uint64_t hash) // it will be looked for
 {
     if (t->size)
-        __builtin_prefetch(&t->slots[hash_home(t, hash)]);
+        __builtin_prefetch(&t->groups[hash_home(t, hash)]);
 }
 static inline struct hash_node *hash_next(const struct hash_node *n)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hash table: it finds what is in it and nothing else, whatever order things came in, and its cost does
 // not grow with its content.
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,15 +97,34 @@ static void test_an_empty_table_finds_nothing_and_takes_a_strange_delete(void **
     assert_int_equal(t.count, 0);
 }
 
-// Slots that a look-up passes, over all that are there.
+static bool in_group(const struct hash_group *g, const struct hash_node *n)
+{
+    for (unsigned i = 0; i < HASH_GROUP; i++)
+        if (g->node[i] == n)
+            return true;
+    return false;
+}
+
+// Groups that a look-up passes, over all nodes that are there.
 static double steps_per_look_up(const struct hash *t, struct item *items, uint32_t n)
 {
     uint64_t steps = 0;
     for (uint32_t i = 0; i < n; i++)
-        for (size_t at = hash_home(t, items[i].node.hash); t->slots[at].node != &items[i].node;
+        for (size_t at = hash_home(t, items[i].node.hash); !in_group(&t->groups[at], &items[i].node);
              at = hash_behind(t, at))
             steps++;
     return (double)steps / n;
+}
+
+// ... and one for what is not there.
+static double steps_in_vain(const struct hash *t)
+{
+    enum { SOME = 10000 };
+    uint64_t steps = 0;
+    for (uint64_t i = 0; i < SOME; i++)
+        for (size_t at = hash_home(t, hash_u64(~i)); t->groups[at].past; at = hash_behind(t, at))
+            steps++;
+    return (double)steps / SOME;
 }
 
 static void test_searches_stay_short_at_any_size(void **state)
@@ -112,14 +132,21 @@ static void test_searches_stay_short_at_any_size(void **state)
     enum { MOST = 200000 };
     struct item *items = calloc(MOST, sizeof(*items));
     struct hash t = {0};
+    double most = 0;
     (void)state;
     assert_non_null(items);
     for (uint32_t i = 0; i < MOST; i++) {
         items[i].key = i;
         assert_int_equal(hash_add(&t, &items[i].node, hash_u64(i * 4096u)), 0);
-        if (i + 1 == 1000 || i + 1 == MOST)
-            assert_true(steps_per_look_up(&t, items, i + 1) < 1.0);
+        if (i + 1 == 1000 || i + 1 == 3000 || i + 1 == MOST) {
+            assert_true(steps_per_look_up(&t, items, i + 1) < 0.4);
+            assert_true(steps_in_vain(&t) < 1.0);
+        }
+        size_t octets = malloc_usable_size(t.memory);
+        most = i >= 100 && (double)octets / (i + 1) > most ? (double)octets / (i + 1) : most;
     }
+    assert_true(most < 23); // octets an entry, when it has just grown
+    assert_true(malloc_usable_size(t.memory) / MOST < 21);
     hash_free(&t);
     free(items);
 }
