@@ -75,7 +75,7 @@ static void test_child_that_is_added_comes_up_on_the_ike_sa_that_is_there(void *
 
 static void renamed(struct conn_config *c)
 {
-    snprintf(c->children[0].name, sizeof(c->children[0].name), "new");
+    c->children[0].name = "new";
 }
 
 // At the end that has it in its file, whoever of the two asks first; the other end knows no names.

@@ -199,7 +199,7 @@ static void test_policy_for_another_peer_has_another_id(void **state)
     up(p, "c");
     uint32_t id = p->s[0].policy[0].id;
     pair_default_conn(&c, 0);
-    snprintf(c.ppk_id, sizeof(c.ppk_id), "ppk");
+    c.ppk_id = "ppk";
     pair_load(p, 0, &c);
     uint32_t now = p->s[0].policy[0].id;
     assert_int_not_equal(now, id);
