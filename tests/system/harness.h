@@ -99,8 +99,9 @@ bool card_start(struct lab *l, const char *extra);
 
 // Traffic.
 bool ping(struct lab *l, struct site *from, struct site *to, int count); // all came back
-// None of them is answered: what would come back in clear is there within a millisecond, so half a second is
-// waited.
+bool answered(struct site *from, struct site *to, int count); // likewise, each within half a second
+// None of them is answered, and none left `from` in clear. What would come back in clear is there within a
+// millisecond, so half a second is waited.
 bool unanswered(struct lab *l, struct site *from, struct site *to, int count);
 bool transfer(struct lab *l, struct site *from, struct site *to, size_t bytes, int timeout_ms,
               void (*half_way)(void *), void *ctx);
