@@ -177,6 +177,7 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
     const struct netlink_options o = {.owner = s->run_dir,
                                       .routing_table = s->routing_table,
                                       .own_mark = ESPALIER_SO_MARK,
+                                      .port_nat_t = s->port_nat_t,
                                       .routes = s->install_routes};
     struct kset_options k = {
         .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};

@@ -586,11 +586,12 @@ static int into_tun(const struct walk *w)
 // of local output, with nowhere to go; the hook has its route looked up again, and the kernel asks the
 // policies about the interface that it found: into_tun lets it out, or it is dropped. Of what comes in the
 // policies cannot say "from the TUN" either, but they see a mark, which only the hook of local input sets.
-// Without the hook, or without the TUN, all of this is closed.
+// Without the hook, or without the TUN, all of this is closed. Of IPv4 it sets the mark on what a router says
+// about the size of our outer packets, which a policy for the address of ours that they have would block.
 static int own_programs(const struct walk *w)
 {
     const struct kobj let = {.kind = KOBJ_XFRM,
-                             .family = 6,
+                             .family = w->family,
                              .action = KXFRM_ALLOW,
                              .dir = KDIR_IN,
                              .mark = kernel_mark(w->o->number),
@@ -601,10 +602,10 @@ static int own_programs(const struct walk *w)
 
 static int exemptions(const struct walk *w)
 {
-    if (w->family != 6 || !w->o->tun_index)
+    if (!w->o->tun_index)
         return 0;
-    int rc = into_tun(w);
-    return rc == 0 && w->o->hooks ? own_programs(w) : rc;
+    int rc = w->family == 6 ? into_tun(w) : 0;
+    return rc == 0 && hooks_of(w) ? own_programs(w) : rc;
 }
 
 // What the kernel itself says about a packet that came out of the TUN (RFC 4301 section 6) quotes it.

@@ -380,6 +380,7 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
     n->owner_tag = hash_str(0x45535041, o->owner) | 1;       // no tag is 0
     n->owner = (uint32_t)(n->owner_tag >> 32) | 0x80000000u; // no person's number
     n->own_mark = o->own_mark;
+    n->port_nat_t = o->port_nat_t;
     n->route = open_bus(NETLINK_ROUTE);
     n->xfrm = open_bus(NETLINK_XFRM);
     if (!n->route || !n->xfrm)

@@ -11,7 +11,8 @@ struct netlink_options {
         *owner; // names this instance: what one leaves its next run finds, and nobody else (the run dir)
     uint32_t routing_table; // tables are numbered from routing_table * 1,000,000
     uint32_t own_mark;
-    bool routes; // tables are needed
+    uint16_t port_nat_t; // of ESP in UDP
+    bool routes;         // tables are needed
 };
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err);
 
@@ -29,6 +30,7 @@ struct netlink_kernel {
     uint32_t owner;     // in the selectors of our XFRM policies, as their user
     uint64_t owner_tag; // of our anchor rule
     uint32_t own_mark;
+    uint16_t port_nat_t;
     uint32_t anchor; // the first of the tables that are this instance's, whether it uses them or not; 0: none
     int tun_index;   // 0: none yet
     uint32_t tun_mtu;

@@ -5,8 +5,9 @@
 //           destination is not this machine's) is looked up again. Netfilter does that when a hook changes
 //           the mark, and asks the XFRM policies again, this time about the interface that was found
 //           (ip6_route_me_harder).
-//   in      IPv6, the last at local input: the mark that the policies let in is on what the TUN brings, and
-//           on nothing else. Other instances' marks are theirs.
+//   in      the last at local input: the mark that the policies let in is on what the TUN brings, on what a
+//           router on the way says about the size of a packet of ours (ESP, AH or UDP, which the TUN has
+//           nothing of), and on nothing else. Other instances' marks are theirs.
 //   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
 //   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
@@ -359,6 +360,33 @@ static void mark_rule(struct netlink_kernel *n, struct batch *b, const char *nam
     rule_end(b, h, list);
 }
 
+// "Too long for the next link", quoting what goes between us and a peer. `by`: from which port, 0: it has
+// none.
+static void too_long_rule(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun,
+                          uint8_t proto, uint16_t by)
+{
+    static const uint8_t why4[] = {3, 4}, why6[] = {2}, plain4 = 0x45;
+    bool six = b->family == NFPROTO_IPV6;
+    const uint8_t port[] = {(uint8_t)(by >> 8), (uint8_t)by};
+    struct nlattr *list;
+    struct nlmsghdr *h = rule(n, b, name, "in", tun, &list);
+    protocol_is(h, six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+    load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, 0, six ? sizeof(why6) : sizeof(why4));
+    compare_octets(h, NFT_CMP_EQ, six ? why6 : why4, six ? sizeof(why6) : sizeof(why4));
+    if (!six) { // we send no options
+        load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, 8, 1);
+        compare_octet(h, NFT_CMP_EQ, plain4);
+    }
+    load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, six ? 8 + 6 : 8 + 9, 1);
+    compare_octet(h, NFT_CMP_EQ, proto);
+    if (by) {
+        load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, six ? 8 + 40 : 8 + 20, sizeof(port));
+        compare_octets(h, NFT_CMP_EQ, port, sizeof(port));
+    }
+    mark(h, ~KERNEL_MARK_MASK, kernel_mark(n->base.number));
+    rule_end(b, h, list);
+}
+
 static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
 {
     struct nlattr *list;
@@ -370,6 +398,9 @@ static void in_chain(struct netlink_kernel *n, struct batch *b, const char *name
     mark(h, ~KERNEL_MARK_MASK, 0);
     rule_end(b, h, list);
     mark_rule(n, b, name, "in", tun);
+    too_long_rule(n, b, name, tun, IPPROTO_ESP, 0);
+    too_long_rule(n, b, name, tun, IPPROTO_AH, 0);
+    too_long_rule(n, b, name, tun, IPPROTO_UDP, n->port_nat_t);
 }
 
 static void from_chain(struct netlink_kernel *n, struct batch *b, const char *name, uint32_t tun)
@@ -480,7 +511,7 @@ static unsigned rules_of(const struct netlink_kernel *n, const struct kobj *o)
 {
     if (o->proto)
         return n->sockets ? 6 : 3;
-    return o->family == 6 ? 5 : 3;
+    return 8;
 }
 
 // ---- changes
@@ -519,10 +550,9 @@ static void chains(struct netlink_kernel *n, struct batch *b, const char *name, 
         answers_chain(n, b, name, o->ifindex);
         return;
     }
-    if (o->family == 6) {
+    if (o->family == 6)
         out_chain(n, b, name, o->ifindex);
-        in_chain(n, b, name, o->ifindex);
-    }
+    in_chain(n, b, name, o->ifindex);
     from_chain(n, b, name, o->ifindex);
     quotes_chain(n, b, name, o->ifindex);
 }

@@ -31,8 +31,11 @@ static int tun_new(const char *name)
 void lab_open(struct kernel_lab *l, const char *owner, const char *tun)
 {
     struct esp_error err = {0};
-    const struct netlink_options o = {
-        .owner = owner, .routing_table = 220, .own_mark = options.own_mark, .routes = true};
+    const struct netlink_options o = {.owner = owner,
+                                      .routing_table = 220,
+                                      .own_mark = options.own_mark,
+                                      .port_nat_t = 4500,
+                                      .routes = true};
     snprintf(l->name, sizeof(l->name), "%s", tun);
     l->tun = tun_new(tun);
     l->o = options;

@@ -5,7 +5,8 @@
 //                   one for each header behind which it may stand; outward in IPv6 they hold, where there are
 //                   hooks and a tunnel
 //   allow policies  the same of what is let pass, but for what shows no ports; in IPv6 the way into the TUN
-//                   and out of it, and to the hooks for the kernel's own errors from west's addresses
+//                   and to the hooks for the kernel's own errors from west's addresses; of either family
+//                   what the hooks have marked, in
 //   rules, routes   of tunnels: into the TUN by source, protocol and ports, and once more without ports; and
 //                   for programs that have not chosen a source
 //   hooks           of each family in which there is a tunnel
@@ -150,15 +151,15 @@ static void one(struct set *s, const struct child *c, bool hooks)
     if (c->mode != TUNNEL)
         return;
     rules(s, c);
-    if (hooks)
+    if (hooks) {
         put(s, "hooks of IPv%d", six(c) ? 6 : 4);
+        put(s, "in %s mark allow", six(c) ? "::/0 > ::/0" : "0.0.0.0/0 > 0.0.0.0/0");
+    }
     if (!six(c))
         return;
     put(s, "out ::/0 > ::/0 dev espalier0 allow");
-    if (!hooks)
-        return;
-    put(s, "in ::/0 > ::/0 mark allow");
-    errors(s, c);
+    if (hooks)
+        errors(s, c);
 }
 
 void set_expected(struct set *out, const struct naive *n, bool maybe, bool hooks)

@@ -115,10 +115,10 @@ static const struct kobj *the_hook(const struct kernel_model *m)
     return hook_of(m, 6);
 }
 
-static const struct kobj *let_in(const struct kernel_model *m)
+static const struct kobj *let_in(const struct kernel_model *m, uint8_t family)
 {
     for (unsigned i = 0; i < m->count; i++)
-        if (m->objects[i].kind == KOBJ_XFRM && m->objects[i].mark_mask)
+        if (m->objects[i].kind == KOBJ_XFRM && m->objects[i].mark_mask && m->objects[i].family == family)
             return &m->objects[i];
     return NULL;
 }
@@ -139,7 +139,7 @@ static void test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked(void **state)
     assert_int_equal(rig_says(&l.m, KDIR_IN, "fd02::1", "fd01::1", 17, 53, 1), KXFRM_BLOCK);
     assert_int_equal(rig_says(&l.m, KDIR_FWD, "fd02::1", "fd01::1", 17, 53, 1), KXFRM_BLOCK);
     assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 1, 53), KXFRM_BLOCK);
-    const struct kobj *hook = the_hook(&l.m), *in = let_in(&l.m);
+    const struct kobj *hook = the_hook(&l.m), *in = let_in(&l.m, 6);
     assert_true(hook && in);
     assert_int_equal(hook->ifindex, 7);
     assert_int_equal(in->dir, KDIR_IN);
@@ -147,11 +147,14 @@ static void test_own_ipv6_is_held_for_the_hook_and_ipv4_blocked(void **state)
     assert_int_equal(in->mark, KERNEL_MARK_FROM_TUN);
     assert_int_equal(in->mark_mask, KERNEL_MARK_MASK);
     assert_non_null(hook_of(&l.m, 4));
+    in = let_in(&l.m, 4);
+    assert_true(in && in->dir == KDIR_IN && in->action == KXFRM_ALLOW);
     rig_drop(&l, h6);
     assert_null(the_hook(&l.m)); // nobody asks for it any more
-    assert_null(let_in(&l.m));
+    assert_null(let_in(&l.m, 6));
     rig_drop(&l, h4);
     assert_null(hook_of(&l.m, 4));
+    assert_null(let_in(&l.m, 4));
     rig_down(&l);
 }
 
@@ -488,7 +491,7 @@ static void test_own_hook_goes_at_an_orderly_end_and_what_trusts_it(void **state
     rig_take(&l, &p);
     kset_close(l.s, true);
     assert_null(the_hook(&l.m));
-    assert_null(let_in(&l.m));
+    assert_null(let_in(&l.m, 6));
     assert_int_equal(rig_says(&l.m, KDIR_OUT, "fd01::1", "fd02::1", 17, 1, 53), KXFRM_HOLD);
     assert_int_equal(rig_says(&l.m, KDIR_IN, "fd02::1", "fd01::1", 17, 1, 53), KXFRM_BLOCK);
     for (unsigned i = 0; i < l.m.count; i++) // another interface may get the TUN's number
