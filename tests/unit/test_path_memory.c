@@ -176,9 +176,51 @@ static void test_install_without_memory_leaves_nothing_behind(void **state)
     print_message("an installation met each of %u allocations failing\n", n - 1);
 }
 
+// An equal policy for another peer has an SA now. Where it cannot take the place of the old one, what either
+// peer sends is let in all the same, and what is sent is sent.
+static void test_another_peers_sa_without_memory_loses_nothing(void **state)
+{
+    (void)state;
+    struct policy_spec other = rig_spec(7, "net", "10.1.0.0/16", "10.2.0.0/16");
+    struct msg_POLICY_IS is[16];
+    char text[400];
+    unsigned n = 0, both = 0;
+    for (bool failed = true; failed && n++ < LIMIT;) {
+        struct rig *r;
+        bool ok;
+        assert_int_equal(rig_up((void **)&r), 0);
+        rig_must_install(r, 1, OFFLOAD_NO, "software");
+        r->conn_peer = 2;
+        rig_must_apply(r, "rig", &other, 1);
+        struct msg_CHILD c = rig_child(r, 3);
+        c.policy_id = 7;
+        no_memory_at(n);
+        rig_ask_for_child(r, &c);
+        rig_turn(r);
+        failed = no_memory_end();
+        assert_true(rig_result(r, &ok, text, sizeof(text)) && (ok || failed));
+        if (ok) {
+            both += listed(r, is, 16) == 2;
+            rig_in(r, 0x1003, "10.2.0.1", 6);
+            assert_int_equal(rig_read(r), 6);
+        }
+        rig_in(r, 0x1001, "10.2.0.1", 5);
+        assert_int_equal(rig_read(r), 5);
+        unsigned sent = r->sent_count;
+        expect_nothing_in_clear(r);
+        assert_int_equal(r->sent_count, sent + 1);
+        void *end = r;
+        assert_int_equal(rig_down(&end), 0);
+    }
+    assert_in_range(n, WANTED, LIMIT);
+    assert_true(both > 0);
+    print_message("another peer's SA met each of %u allocations failing, %u of a takeover's\n", n - 1, both);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_another_peers_sa_without_memory_loses_nothing),
         cmocka_unit_test(test_takeover_without_memory_leaves_both_in_force),
         cmocka_unit_test(test_load_without_memory_changes_nothing),
         cmocka_unit_test(test_install_without_memory_leaves_nothing_behind),
