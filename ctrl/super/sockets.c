@@ -242,6 +242,27 @@ static int receiver_open(const struct opening *o, int *out, int protocol, const 
     return mark(*out, o->family, what, o->err);
 }
 
+// Of a raw socket of IPv6 Linux keeps what routers say about the size of its packets only where one of them
+// wants to be told of errors, and a program that wants to be told has to listen. This one takes nothing and
+// is read by nobody: it makes the kernel keep it. Without it, packets that a path has no room for are lost.
+static void sizes_open(const struct opening *o, int *out, int protocol)
+{
+    struct sock_filter nothing = {BPF_RET | BPF_K, 0, 0, 0};
+    const struct sock_fprog prog = {.len = 1, .filter = &nothing};
+    struct esp_error err = {0};
+    *out = socket(o->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    if (*out >= 0 && set_int(*out, SOL_SOCKET, SO_RCVBUF, 1) == 0 &&
+        bind_to(*out, o->family, o->st, 0) == 0 &&
+        setsockopt(*out, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) == 0 &&
+        set_int(*out, IPPROTO_IPV6, IPV6_RECVERR, 1) == 0 && mark(*out, o->family, "raw socket", &err) == 0)
+        return;
+    LOGF(NET, 1, "the kernel does not keep what routers say about packets of protocol %d by IPv6: %s",
+         protocol, strerror(errno));
+    if (*out >= 0)
+        close(*out);
+    *out = -1;
+}
+
 static int raw_open(const struct opening *o, int *sender, int *esp, int *ah)
 {
     const char *const what = o->family == AF_INET ? "raw IP socket" : "raw IPv6 socket";
@@ -293,13 +314,18 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
     int r = udp_open(&o, four ? &s->ike : &s->ike6, st->port, false);
     if (r == 0)
         r = nat_t_open(&o, four ? &s->ike_nat_t : &s->ike6_nat_t, four ? &s->esp_nat_t : &s->esp6_nat_t);
-    return r ? r
-             : raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6, four ? &s->ah : &s->ah6);
+    if (r == 0)
+        r = raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6, four ? &s->ah : &s->ah6);
+    if (r == 0 && !four) {
+        sizes_open(&o, &s->esp6_sizes, IPPROTO_ESP);
+        sizes_open(&o, &s->ah6_sizes, IPPROTO_AH);
+    }
+    return r;
 }
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, "", -1};
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, "", -1};
     int r = family_open(s, st, AF_INET, err);
     if (r == 0)
         r = family_open(s, st, AF_INET6, err);
@@ -314,8 +340,9 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
 
 void sockets_close(struct socket_set *s)
 {
-    int *all[] = {&s->ike,        &s->ike_nat_t,  &s->esp_nat_t, &s->esp,   &s->send, &s->tun, &s->ike6,
-                  &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6, &s->ah,   &s->ah6, &s->metrics};
+    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,      &s->send,  &s->tun,
+                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,     &s->send6, &s->ah,
+                  &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (*all[i] >= 0)
             close(*all[i]);
