@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -190,6 +192,58 @@ static void test_kernel_next_run_finds_its_tables_and_objects(void **state)
     assert_int_equal(lines("ip xfrm policy | grep -F 172.0.6.0/24"), 0);
     assert_int_equal(lines("ip rule show proto 89 | grep -F 10.0.5.0/24"), 0);
     lab_close(&l);
+}
+
+static void anchor(struct netlink_kernel *n, bool numbered, bool add)
+{
+    _Alignas(struct nlmsghdr) char buf[256];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE;
+    h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->family = AF_INET;
+    m->action = FR_ACT_NOP;
+    mnl_attr_put_u32(h, FRA_PRIORITY, 0x7fff0e59);
+    mnl_attr_put_u32(h, FRA_TABLE, n->anchor);
+    mnl_attr_put_u8(h, FRA_PROTOCOL, NETLINK_PROTOCOL);
+    mnl_attr_put_u64(h, FRA_TUN_ID, n->owner_tag);
+    if (numbered) {
+        mnl_attr_put_u32(h, FRA_FWMARK, kernel_mark(n->base.number));
+        mnl_attr_put_u32(h, FRA_FWMASK, UINT32_MAX);
+    }
+    assert_int_equal(netlink_one(n, n->route, h), 0);
+}
+
+// Each has a number of its own, and goes on with it; one that ran before there were numbers gets one, and
+// keeps its tables.
+static void test_kernel_instances_have_numbers_of_their_own(void **state)
+{
+    struct kernel_lab l[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char owner[16], tun[16];
+        snprintf(owner, sizeof(owner), "/run/%d", i);
+        snprintf(tun, sizeof(tun), "esp%d", i);
+        lab_open(&l[i], owner, tun);
+        assert_int_equal(l[i].k->number, i);
+    }
+    lab_close(&l[1]);
+    uint32_t tables = l[2].k->tables;
+    struct netlink_kernel *n = (struct netlink_kernel *)l[2].k;
+    anchor(n, false, true);
+    anchor(n, true, false);
+    lab_die(&l[2]);
+    lab_open(&l[2], "/run/2", "esp2");
+    assert_int_equal(l[2].k->tables, tables);
+    assert_int_equal(l[2].k->number, 1); // the first that is free
+    assert_int_equal(lines("ip rule | grep tun_id"), 2);
+    lab_die(&l[2]);
+    lab_open(&l[2], "/run/2", "esp2");
+    assert_int_equal(l[2].k->tables, tables);
+    assert_int_equal(l[2].k->number, 1);
+    lab_close(&l[2]);
+    lab_close(&l[0]);
+    assert_int_equal(lines("ip rule | grep tun_id"), 0);
 }
 
 // ---- notices
@@ -623,6 +677,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_kernel_every_kind_of_object_reads_back_as_asked, lab_namespace),
         cmocka_unit_test_setup(test_kernel_two_instances_share_nothing, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_instances_have_numbers_of_their_own, lab_namespace),
         cmocka_unit_test_setup(test_kernel_next_run_finds_its_tables_and_objects, lab_namespace),
         cmocka_unit_test_setup(test_kernel_what_others_remove_is_noticed_and_put_back, lab_namespace),
         cmocka_unit_test_setup(test_kernel_tun_down_and_up_is_noticed_and_repaired, lab_namespace),
