@@ -57,8 +57,9 @@ static struct conn_counts *make(struct ike *ike, uint64_t key, const char *name)
     return k;
 }
 
-void counts_settle(const struct conn *c)
+void counts_settle(struct ike *ike, struct conn *c)
 {
+    (void)counts_follow(ike, c); // its first SA may have come while it was being loaded
     struct child_counts **at = c->counts ? &c->counts->children : NULL, *k;
     while (at && (k = *at) != NULL) {
         if (k->up || conn_child(c, k->name)) {
@@ -70,22 +71,40 @@ void counts_settle(const struct conn *c)
     }
 }
 
-struct conn_counts *counts_get(struct ike *ike, const struct conn_config *cfg)
+static bool have(struct ike *ike, struct conn *c, bool new)
 {
+    const struct conn_config *cfg = &c->cfg;
     uint64_t key = hash_str(ike->peer_salt, cfg->name);
-    struct conn_counts *k = find(ike, key, cfg->name);
+    struct conn_counts *k = c->counts ? NULL : find(ike, key, cfg->name);
     bool all = true;
+    if (c->counts || (!k && !new))
+        return true;
     if (!k)
         k = make(ike, key, cfg->name);
     if (!k)
-        return NULL;
+        return false;
     k->refs++;
     for (unsigned i = 0; i < cfg->child_count && all; i++)
         all = add_child(k, cfg->children[i].name);
     if (all)
-        return k;
-    counts_put(k);
-    return NULL;
+        c->counts = k;
+    else
+        counts_put(k);
+    return all;
+}
+
+bool counts_follow(struct ike *ike, struct conn *c)
+{
+    return have(ike, c, false);
+}
+
+// Where the loaded one is another by now, it goes on with them.
+bool counts_begin(struct ike *ike, struct conn *c)
+{
+    if (c->counts)
+        return true;
+    struct conn *live = conn_find(ike, c->cfg.name);
+    return have(ike, c, true) && (!live || have(ike, live, true));
 }
 
 void counts_put(struct conn_counts *k)
@@ -214,9 +233,10 @@ void counts_child_failed(struct ike_sa *sa, const char *child)
 
 // --- what is told ---
 
-static void tell_child(struct ike *ike, uint32_t req, const char *conn, const struct child_counts *k)
+static void tell_child(struct ike *ike, uint32_t req, const char *conn, const char *name,
+                       const struct child_counts *k)
 {
-    struct revive_state next = revive_state(ike, conn, k->name);
+    struct revive_state next = revive_state(ike, conn, name);
     uint8_t failed[8 * CHILD_FAILURE_COUNT];
     struct writer w = writer_of(failed, sizeof(failed));
     struct msg_CHILD_COUNTS m = {.req = req,
@@ -229,7 +249,7 @@ static void tell_child(struct ike *ike, uint32_t req, const char *conn, const st
         wr_u64(&w, k->failed[i]);
     m.failed = wr_written(&w);
     snprintf(m.conn, sizeof(m.conn), "%s", conn);
-    snprintf(m.child, sizeof(m.child), "%s", k->name);
+    snprintf(m.child, sizeof(m.child), "%s", name);
     ipc_send(ike->chan[ROOM_CTL], MSG_CHILD_COUNTS, &m);
 }
 
@@ -243,7 +263,9 @@ static bool starts(const struct conn_config *cfg)
 
 static void tell_conn(struct ike *ike, uint32_t req, const struct conn *c)
 {
-    const struct conn_counts *k = c->counts;
+    static const struct conn_counts nothing;
+    static const struct child_counts nothing_of_child;
+    const struct conn_counts *k = c->counts ? c->counts : &nothing;
     uint8_t failed[8 * IKE_FAILURE_COUNT];
     struct writer w = writer_of(failed, sizeof(failed));
     struct msg_CONN_COUNTS m = {.req = req,
@@ -254,12 +276,13 @@ static void tell_conn(struct ike *ike, uint32_t req, const struct conn *c)
     for (unsigned i = 0; i < IKE_FAILURE_COUNT; i++)
         wr_u64(&w, k->failed[i]);
     m.failed = wr_written(&w);
-    snprintf(m.conn, sizeof(m.conn), "%s", k->name);
+    snprintf(m.conn, sizeof(m.conn), "%s", c->cfg.name);
     ipc_send(ike->chan[ROOM_CTL], MSG_CONN_COUNTS, &m);
     for (unsigned i = 0; i < c->cfg.child_count; i++) {
-        const struct child_counts *child = child_of(k, c->cfg.children[i].name);
-        if (child && c->cfg.children[i].action == POLICY_PROTECT)
-            tell_child(ike, req, k->name, child);
+        const struct child_config *cfg = &c->cfg.children[i];
+        const struct child_counts *child = child_of(c->counts, cfg->name);
+        if (cfg->action == POLICY_PROTECT)
+            tell_child(ike, req, c->cfg.name, cfg->name, child ? child : &nothing_of_child);
     }
 }
 
@@ -272,7 +295,7 @@ void counts_list(struct ike *ike, const struct msg_COUNTS_LIST *m)
         rd_cstr(&r, name, sizeof(name));
         room = n < COUNTS_PAGE && ipc_has_room(ike->chan[ROOM_CTL]);
         const struct conn *c = r.bad || !room ? NULL : conn_find(ike, name);
-        if (c && c->counts && !conn_only_policies(&c->cfg)) // those that pass and drop are never up
+        if (c && !conn_only_policies(&c->cfg)) // those that pass and drop are never up
             tell_conn(ike, m->req, c);
     }
     ipc_result(ike->chan[ROOM_CTL], m->req, room && !r.bad, "%s",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted of a connection and its children, by their names: it goes on over rekeyings and reloads, as
-// long as a connection of that name is loaded or an SA of it is there. What is told of it costs the same
-// however many SAs there are.
+// What is counted of a connection and its children, by their names, from its first SA on: it goes on over
+// rekeyings and reloads, as long as a connection of that name is loaded or an SA of it is there. What is told
+// of it costs the same however many SAs there are.
 #ifndef CTRL_IKE_COUNTS_H
 #define CTRL_IKE_COUNTS_H
 
@@ -24,17 +24,20 @@ struct conn_counts {
     char name[];
 };
 
-// Those of a connection's name, with all its children in it; NULL: no memory.
-struct conn_counts *counts_get(struct ike *ike, const struct conn_config *cfg);
+// Thousands of connections are loaded and have no SA: nothing is kept of one before its name's first. A
+// connection that is loaded has those of its name, where there are any, with its children in them; and with
+// an IKE SA of it they are there. False: no memory.
+struct ike_sa;
+struct conn;
+bool counts_follow(struct ike *ike, struct conn *c);
+bool counts_begin(struct ike *ike, struct conn *c);
 void counts_put(struct conn_counts *k); // may be NULL
 
 struct child_sa;
-struct conn;
-struct ike_sa;
 void counts_notify(struct ike_sa *sa, uint16_t notify);       // an error that either end says: why it fails
 void counts_child_notify(struct ike_sa *sa, uint16_t notify); // of a CHILD SA, before counts_child_failed
-void counts_settle(
-    const struct conn *c); // it is loaded: what a connection of its name had and no SA is of goes
+void counts_settle(struct ike *ike,
+                   struct conn *c); // it is loaded: what a connection of its name had and no SA is of goes
 // What happened; `up` may be said of the same SA more than once.
 void counts_sa_up(struct ike_sa *sa, bool up);
 void counts_sa_established(struct ike_sa *sa);

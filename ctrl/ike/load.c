@@ -386,7 +386,7 @@ static int put_in_place(struct ike *ike, struct conn *c)
         conn_remove(ike, old);
         conn_unref(old);
     }
-    counts_settle(c);
+    counts_settle(ike, c);
     edition_follow(ike, c);
     if (same)
         return 0;
@@ -424,7 +424,7 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
     struct conn *c = parse(ike, m->conn, &err);
     if (c &&
         (ppk_check_way(ike, c, &err) != 0 || make_policies(ike, c, newest(ike, c->cfg.name), &err) != 0 ||
-         ((!(c->counts = counts_get(ike, &c->cfg)) || conn_reserve(ike, c) != 0) &&
+         ((!counts_follow(ike, c) || conn_reserve(ike, c) != 0) &&
           esp_fail(&err, -ENOMEM, "", "no memory")))) {
         conn_unref(c);
         c = NULL;

@@ -135,6 +135,7 @@ void sa_set_conn(struct ike_sa *sa, struct conn *c)
     struct ike *ike = sa->ike;
     bool up = sa->counted;
     c->refs++;
+    (void)counts_begin(ike, c); // without memory it is not counted
     counts_sa_up(sa, false);
     table_del(&ike->sa_conns, &sa->by_conn);
     conn_unref(sa->conn);
@@ -170,7 +171,7 @@ static struct ike_sa *allocate(void)
 
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
 {
-    struct ike_sa *sa = allocate();
+    struct ike_sa *sa = counts_begin(ike, conn) ? allocate() : NULL;
     uint64_t spi = 0;
     if (!sa)
         return NULL;

@@ -71,18 +71,18 @@ static int why_not(int rc, struct esp_error *err)
     return rc; // said by whoever found it
 }
 
-static void adopt_all(const struct refs *r)
+static void adopt_all(struct kset *s, const struct refs *r)
 {
     for (unsigned i = 0; i < r->count; i++)
-        kset_entry_mine(r->r[i].value->entry);
+        kset_entry_mine(s, r->r[i].value->entry);
 }
 
 // What an earlier run left is this one's from now on: it goes with its last hold, not when the rest is swept.
 // Until then a bypass that has been taken away would still let packets by.
-static void adopt(struct kset_hold *h)
+static void adopt(struct kset *s, struct kset_hold *h)
 {
-    adopt_all(&h->objects);
-    adopt_all(&h->sources);
+    adopt_all(s, &h->objects);
+    adopt_all(s, &h->sources);
 }
 
 // Packets of `o` that a policy of an earlier run still lets by, though nothing of this run has asked for
@@ -98,8 +98,8 @@ static void close_lets(struct kset *s, const struct kobj *o)
         next = LIST_NEXT(l, let);
         if (l->o.priority > o->priority || !kobj_overlap(&l->o, o))
             continue;
-        kset_entry_mine(e);
-        kset_entry_put_on(s, e, &s->touched);
+        kset_entry_mine(s, e);
+        kset_entry_put_on(s, e, ON_TOUCHED);
     }
 }
 
@@ -132,7 +132,7 @@ int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold *
         return rc;
     }
     for (i = 0; i < m; i++)
-        adopt(taken[i]);
+        adopt(s, taken[i]);
     for (i = 0; i < m; i++)
         close_all_lets(s, taken[i]);
     for (i = n; i-- > 0;)
@@ -169,7 +169,7 @@ static void found(void *ctx, const struct kobj *o)
     if (known)
         return;
     if (s->swept) {
-        kset_entry_put_on(s, e, &s->wrong);
+        kset_entry_put_on(s, e, ON_WRONG);
         return;
     }
     if (kset_entry_found(s, e, o))
@@ -207,9 +207,9 @@ unsigned kset_sweep(struct kset *s)
         struct entry *e = (struct entry *)n;
         if (!e->left)
             continue;
-        kset_entry_mine(e);
+        kset_entry_mine(s, e);
         count += !e->values;
-        kset_entry_put_on(s, e, &s->touched);
+        kset_entry_put_on(s, e, ON_TOUCHED);
     }
     s->swept = true;
     free_tables(s);
@@ -223,8 +223,8 @@ static void missing(struct kset *s, struct entry *e)
 {
     e->present = false;
     struct kobj wanted;
-    if (kset_entry_wanted(e, &wanted))
-        kset_entry_put_on(s, e, &s->wrong);
+    if (kset_entry_wanted(s, e, &wanted))
+        kset_entry_put_on(s, e, ON_WRONG);
 }
 
 static bool is_gone(const struct entry *e, const struct knotice *n)
@@ -261,7 +261,7 @@ bool kset_notice(struct kset *s, const struct knotice *n)
 static bool waits_for_tun(const struct kset *s, const struct entry *e)
 {
     struct kobj o;
-    return s->tun_down && kset_entry_wanted(e, &o) && o.kind == KOBJ_ROUTE && o.action == KROUTE_TUN;
+    return s->tun_down && kset_entry_wanted(s, e, &o) && o.kind == KOBJ_ROUTE && o.action == KROUTE_TUN;
 }
 
 unsigned kset_repair(struct kset *s, unsigned *failed)
@@ -270,8 +270,8 @@ unsigned kset_repair(struct kset *s, unsigned *failed)
     if (s->lost && look(s, &err) == 0) {
         s->lost = false;
         for (struct hash_node *n = NULL; (n = hash_each(&s->entries, n));)
-            if (!kset_entry_settled((struct entry *)n))
-                kset_entry_put_on(s, (struct entry *)n, &s->wrong);
+            if (!kset_entry_settled(s, (struct entry *)n))
+                kset_entry_put_on(s, (struct entry *)n, ON_WRONG);
     }
     unsigned were = 0;
     struct entry *next;
@@ -279,7 +279,7 @@ unsigned kset_repair(struct kset *s, unsigned *failed)
         next = TAILQ_NEXT(e, link);
         if (waits_for_tun(s, e))
             continue;
-        kset_entry_put_on(s, e, &s->touched);
+        kset_entry_put_on(s, e, ON_TOUCHED);
         were++;
     }
     *failed = kset_settle(s, &s->touched, &err) + s->lost;
@@ -381,8 +381,8 @@ int kset_open(struct kset **out, struct kernel *k, const struct kset_options *o,
 
 static void leave_in_kernel(struct kset *s, struct entry *e)
 {
-    kset_entry_put_on(s, e, NULL);
-    kset_entry_mine(e);
+    kset_entry_put_on(s, e, ON_NONE);
+    kset_entry_mine(s, e);
     e->present = false;
 }
 
@@ -390,7 +390,7 @@ static void leave_if_unasked(struct kset *s, struct entry *e)
 {
     if (e->left && !e->values)
         leave_in_kernel(s, e);
-    kset_entry_mine(e);
+    kset_entry_mine(s, e);
 }
 
 // What lets in goes with the hook that it trusts, and what lets out with the interface that it names: another
@@ -423,6 +423,7 @@ void kset_close(struct kset *s, bool leave)
         free(n);
     hash_free(&s->entries);
     hash_free(&s->groups);
+    hash_free(&s->lefts);
     free(s->sources.net);
     free(s);
 }

@@ -89,22 +89,27 @@ struct entry *kset_entry_make(struct kset *s, const struct kobj *o)
     return e;
 }
 
-void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list)
+static struct entry_list *list_of(struct kset *s, uint8_t on)
+{
+    return on == ON_TOUCHED ? &s->touched : &s->wrong;
+}
+
+void kset_entry_put_on(struct kset *s, struct entry *e, enum on_list list)
 {
     if (e->on == list)
         return;
     if (e->on)
-        TAILQ_REMOVE(e->on, e, link);
-    s->wrong_count -= e->on == &s->wrong;
-    s->wrong_count += list == &s->wrong;
-    e->on = list;
+        TAILQ_REMOVE(list_of(s, e->on), e, link);
+    s->wrong_count -= e->on == ON_WRONG;
+    s->wrong_count += list == ON_WRONG;
+    e->on = (uint8_t)list;
     if (list)
-        TAILQ_INSERT_TAIL(list, e, link);
+        TAILQ_INSERT_TAIL(list_of(s, e->on), e, link);
 }
 
 void kset_entry_forget(struct kset *s, struct entry *e)
 {
-    kset_entry_put_on(s, e, NULL);
+    kset_entry_put_on(s, e, ON_NONE);
     hash_del(&s->entries, &e->node);
     free(e);
 }
@@ -115,24 +120,46 @@ static bool lets_by(const struct kobj *o)
     return o->kind == KOBJ_XFRM && o->action == KXFRM_ALLOW && !o->ifindex && !o->mark_mask;
 }
 
+static uint64_t left_key(const struct entry *e)
+{
+    return hash_u64((uintptr_t)e);
+}
+
+// NULL: it is none of an earlier run.
+static struct left *left_of(const struct kset *s, const struct entry *e)
+{
+    struct hash_node *n = e->left ? hash_first(&s->lefts, left_key(e)) : NULL;
+    return (struct left *)(void *)n; // one of that hash, as no two entries have one address
+}
+
 bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o)
 {
     struct left *l = malloc(sizeof(*l));
     if (!l)
         return false;
     *l = (struct left){.entry = e, .o = *o};
-    e->left = l;
+    if (hash_add(&s->lefts, &l->node, left_key(e)) < 0) {
+        free(l);
+        return false;
+    }
+    e->left = true;
     if (lets_by(o))
         LIST_INSERT_HEAD(&s->lets, l, let);
     return true;
 }
 
-void kset_entry_mine(struct entry *e)
+void kset_entry_mine(struct kset *s, struct entry *e)
 {
-    if (e->left && lets_by(&e->left->o))
-        LIST_REMOVE(e->left, let);
-    free(e->left);
-    e->left = NULL;
+    struct left *l = left_of(s, e);
+    if (!l)
+        return;
+    if (lets_by(&l->o))
+        LIST_REMOVE(l, let);
+    hash_del(&s->lefts, &l->node);
+    if (!s->lefts.count)
+        hash_free(&s->lefts);
+    free(l);
+    e->left = false;
 }
 
 struct kobj kset_value_object(const struct value *v)
@@ -140,11 +167,11 @@ struct kobj kset_value_object(const struct value *v)
     return kobj_with(&v->entry->now, &v->v);
 }
 
-bool kset_entry_wanted(const struct entry *e, struct kobj *out)
+bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj *out)
 {
     const struct value *v = e->values;
     if (!v && e->left)
-        *out = e->left->o;
+        *out = left_of(s, e)->o;
     else if (v)
         *out = kset_value_object(v);
     for (v = v ? v->next : NULL; v; v = v->next) {
@@ -155,10 +182,10 @@ bool kset_entry_wanted(const struct entry *e, struct kobj *out)
     return e->values || e->left;
 }
 
-bool kset_entry_settled(const struct entry *e)
+bool kset_entry_settled(const struct kset *s, const struct entry *e)
 {
     struct kobj w;
-    return kset_entry_wanted(e, &w) ? e->present && kobj_same_value(&w, &e->now) : !e->present;
+    return kset_entry_wanted(s, e, &w) ? e->present && kobj_same_value(&w, &e->now) : !e->present;
 }
 
 static void forget_if_empty(struct kset *s, struct entry *e)
@@ -174,13 +201,13 @@ static void changed(struct kset *s, struct entry *e, const struct kchange *c)
     if (c->rc < 0) {
         if (c->add && (c->rc == -EAGAIN || c->rc == -ENOBUFS)) // nobody has answered: it may be there
             s->lost = true;
-        kset_entry_put_on(s, e, &s->wrong);
+        kset_entry_put_on(s, e, ON_WRONG);
         return;
     }
     e->present = c->add;
     if (c->add)
         e->now = *c->o;
-    kset_entry_put_on(s, e, NULL);
+    kset_entry_put_on(s, e, ON_NONE);
     forget_if_empty(s, e);
 }
 
@@ -198,7 +225,7 @@ static struct entry *pop(struct kset *s, struct entry_list *list)
     if (e) {
         TAILQ_REMOVE(list, e, link);
         s->wrong_count -= list == &s->wrong;
-        e->on = NULL;
+        e->on = ON_NONE;
     }
     return e;
 }
@@ -213,11 +240,11 @@ unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *
     unsigned failed = 0, n;
     do {
         for (n = 0; n < CHUNK && (e = pop(s, list));) {
-            if (kset_entry_settled(e)) {
+            if (kset_entry_settled(s, e)) {
                 forget_if_empty(s, e);
                 continue;
             }
-            bool add = kset_entry_wanted(e, &o[n]);
+            bool add = kset_entry_wanted(s, e, &o[n]);
             batch[n] = e;
             c[n] = (struct kchange){.add = add, .o = add ? &o[n] : &e->now};
             n++;
@@ -347,15 +374,17 @@ static struct value *value_take(struct kset *s, const struct kobj *o)
             break;
     }
     if (!v) {
-        if (!(v = calloc(1, sizeof(*v)))) {
-            kset_entry_put_on(s, e, &s->touched); // a new one is forgotten when that is settled
+        if (!(v = calloc(1, offsetof(struct value, v) + kvalue_size(o)))) {
+            kset_entry_put_on(s, e, ON_TOUCHED); // a new one is forgotten when that is settled
             return NULL;
         }
-        *v = (struct value){.next = e->values, .entry = e, .v = kobj_value(o)};
+        v->next = e->values;
+        v->entry = e;
+        kobj_value(o, &v->v);
         e->values = v;
     }
     v->refs++;
-    kset_entry_put_on(s, e, &s->touched);
+    kset_entry_put_on(s, e, ON_TOUCHED);
     return v;
 }
 
@@ -369,7 +398,7 @@ static void value_drop(struct kset *s, struct value *v)
         at = &(*at)->next;
     *at = v->next;
     free(v);
-    kset_entry_put_on(s, e, &s->touched);
+    kset_entry_put_on(s, e, ON_TOUCHED);
 }
 
 void kset_refs_settle(struct refs *r)

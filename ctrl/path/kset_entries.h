@@ -13,20 +13,22 @@ struct entry;
 struct value {
     struct value *next;
     struct entry *entry; // whose key it is under
-    struct kvalue v;
     unsigned refs;
+    struct kvalue v; // last: of its own length
 };
 TAILQ_HEAD(entry_list, entry);
 struct entry {
     struct hash_node node; // by key
     TAILQ_ENTRY(entry) link;
-    struct entry_list *on; // touched or wrong; NULL: as it should be
     struct value *values;
     struct kobj now; // in the kernel where present; otherwise only its key counts
     bool present;
-    struct left *left; // an earlier run's: kept until it is swept, or asked for and had; NULL: it is none
+    uint8_t on; // enum on_list
+    bool left;  // an earlier run's: kept until it is swept, or asked for and had
 };
-struct left { // the value that an earlier run has left
+enum on_list { ON_NONE, ON_TOUCHED, ON_WRONG }; // NONE: it is as it should be
+struct left {              // the value that an earlier run has left; few entries have one
+    struct hash_node node; // by its entry
     struct entry *entry;
     LIST_ENTRY(left) let; // of those that let something by in clear
     struct kobj o;
@@ -55,7 +57,7 @@ struct kset_hold {
 struct kset {
     struct kernel *k;
     struct kset_options o;
-    struct hash entries, groups;
+    struct hash entries, groups, lefts;
     struct entry_list touched, wrong;
     LIST_HEAD(, kset_hold) holds;
     LIST_HEAD(, group) left;
@@ -75,14 +77,14 @@ struct taking {
 
 struct entry *kset_entry_find(const struct kset *s, const struct kobj *o);
 struct entry *kset_entry_make(struct kset *s, const struct kobj *o);
-void kset_entry_put_on(struct kset *s, struct entry *e, struct entry_list *list);
+void kset_entry_put_on(struct kset *s, struct entry *e, enum on_list list);
 // It is of an earlier run. False: no memory for its value.
 bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o);
 void kset_entry_forget(struct kset *s, struct entry *e);
-void kset_entry_mine(struct entry *e); // no longer only of an earlier run
+void kset_entry_mine(struct kset *s, struct entry *e); // no longer only of an earlier run
 struct kobj kset_value_object(const struct value *v);
-bool kset_entry_wanted(const struct entry *e, struct kobj *out); // false: nothing
-bool kset_entry_settled(const struct entry *e);
+bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj *out); // false: nothing
+bool kset_entry_settled(const struct kset *s, const struct entry *e);
 unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *err);
 void kset_group_selector(const struct kobj *rule, struct kobj *out);
 struct group *kset_group_find(const struct kset *s, const struct kobj *selector);

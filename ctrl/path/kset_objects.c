@@ -72,15 +72,20 @@ static bool equal(const struct kobj *a, const struct kobj *b)
            a->lifetime == b->lifetime && a->from_set == b->from_set && !memcmp(a->from, b->from, 16);
 }
 
-struct kvalue kobj_value(const struct kobj *o)
+size_t kvalue_size(const struct kobj *o)
 {
-    struct kvalue v = {.ifindex = o->ifindex,
-                       .priority = o->priority,
-                       .lifetime = o->lifetime,
-                       .action = o->action,
-                       .from_set = o->from_set};
-    memcpy(v.from, o->from, sizeof(v.from));
-    return v;
+    return sizeof(struct kvalue) + (o->from_set ? sizeof(o->from) : 0);
+}
+
+void kobj_value(const struct kobj *o, struct kvalue *v)
+{
+    v->ifindex = o->ifindex;
+    v->priority = o->priority;
+    v->lifetime = o->lifetime;
+    v->action = o->action;
+    v->from_set = o->from_set;
+    if (o->from_set)
+        memcpy(v->from, o->from, sizeof(o->from));
 }
 
 // Of what is part of the key the value has the same.
@@ -92,7 +97,9 @@ struct kobj kobj_with(const struct kobj *key, const struct kvalue *v)
     o.lifetime = v->lifetime;
     o.action = v->action;
     o.from_set = v->from_set;
-    memcpy(o.from, v->from, sizeof(o.from));
+    memset(o.from, 0, sizeof(o.from));
+    if (v->from_set)
+        memcpy(o.from, v->from, sizeof(o.from));
     return o;
 }
 

@@ -41,9 +41,11 @@ bool kobj_overlap(const struct kobj *a, const struct kobj *b); // XFRM: there ca
 struct kobj kobj_key(const struct kobj *o);                    // without its values
 struct kvalue { // what may differ under one key: thousands of objects are held
     uint32_t ifindex, priority, lifetime;
-    uint8_t action, from_set, from[16];
+    uint8_t action, from_set;
+    uint8_t from[]; // all of it where from_set says so; otherwise it is zero, and not there
 };
-struct kvalue kobj_value(const struct kobj *o);
+size_t kvalue_size(const struct kobj *o);
+void kobj_value(const struct kobj *o, struct kvalue *v);
 struct kobj kobj_with(const struct kobj *key, const struct kvalue *v); // of an object of that key
 
 #endif

@@ -84,7 +84,8 @@ static void test_counts_go_on_over_rekeyings_and_the_end(void **state)
     (void)state;
     struct pair *p = pair_loaded(UNIQUE_NO, NULL);
     for (int side = 0; side < 2; side++) {
-        expect_up(p, side, 0, 0); // it is there before it ever was up
+        expect_up(p, side, 0, 0);                   // it is there before it ever was up
+        assert_null(p->s[side].ike->conns->counts); // thousands never are
         assert_int_equal(got.conn.established + got.child.installed, 0);
     }
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
@@ -120,6 +121,38 @@ static void test_counts_go_on_over_rekeyings_and_the_end(void **state)
         for (unsigned i = 0; i < IKE_FAILURE_COUNT; i++)
             assert_int_equal(got.failed[i], 0);
     }
+    pair_free(p);
+}
+
+// An edit waits for path while the first SA of the name comes up.
+static void test_counts_that_begin_while_an_edit_is_loaded_are_its_too(void **state)
+{
+    static uint8_t buf[4096];
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    struct side *s = &p->s[0];
+    struct conn_config c;
+    pair_default_conn(&c, 0);
+    c.dpd_delay = 17;
+    struct writer w = writer_of(buf, sizeof(buf));
+    conn_write(&w, &c);
+    s->hold_policies = true;
+    ipc_send(s->ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 7, .conn = wr_written(&w)});
+    pair_run(p);
+    assert_int_equal(s->held_count, 1);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    s->hold_policies = false;
+    s->held_count = 0;
+    ipc_result(s->path_ike, s->policies_held[0], true, "%s", "");
+    pair_run(p);
+    assert_int_equal(s->ike->conns->cfg.dpd_delay, 17);
+    expect_up(p, 0, 1, 1);
+    pair_terminate(p, 0, NULL, false);
+    pair_run(p);
+    pair_wait(p, 70000); // the edition that it began with is gone
+    expect_up(p, 0, 0, 0);
+    assert_int_equal(got.conn.established, 1);
+    assert_int_equal(got.child.installed, 1);
     pair_free(p);
 }
 
@@ -328,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_go_on_over_rekeyings_and_the_end),
+        cmocka_unit_test(test_counts_that_begin_while_an_edit_is_loaded_are_its_too),
         cmocka_unit_test(test_counts_are_those_of_the_name_over_a_reload),
         cmocka_unit_test(test_failure_of_authentication_is_told_at_both_ends),
         cmocka_unit_test(test_peer_that_does_not_answer_and_one_that_has_no_proposal_are_told_apart),
