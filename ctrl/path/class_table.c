@@ -60,7 +60,7 @@ static bool grow(struct class_table *t)
 void *class_put(struct class_table *t, struct class_key k)
 {
     uint64_t hash = class_hash(t, k);
-    if (2 * (t->count + 1) > t->size && !grow(t))
+    if (3 * (t->count + 1) > 2 * t->size && !grow(t)) // two thirds full at most
         return NULL;
     size_t at = free_place(t, hash);
     t->line[at] = (struct class_line){.key = k};

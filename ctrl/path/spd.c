@@ -207,10 +207,8 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
     struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
     if (!pol)
         return esp_fail(err, -ENOMEM, s->child, "out of memory");
-    if (pol->action == POLICY_PROTECT && !(pol->traffic = traffic_get(c->p, pol->conn, pol->child))) {
-        free(pol);
-        return esp_fail(err, -ENOMEM, s->child, "out of memory");
-    }
+    if (pol->action == POLICY_PROTECT)
+        pol->traffic = traffic_find(c->p, pol->conn, pol->child);
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
     int rc = enter(c->p, pol, err);
@@ -496,6 +494,19 @@ static void count(struct policy *pol, int more)
             all[i]->sa_count += (uint32_t)more;
 }
 
+// What its SAs carry is counted from the first one on; so does every policy of these names. False: no memory.
+static bool count_traffic(struct path *p, struct policy *of)
+{
+    if (!of->traffic)
+        of->traffic = traffic_get(p, of->conn, of->child);
+    if (!of->traffic)
+        return false;
+    for (struct policy *i = spd_first_of_conn(&p->spd, of->conn); i; i = spd_next_of_conn(i))
+        if (!i->traffic && i->action == POLICY_PROTECT && strcmp(i->child, of->child) == 0)
+            i->traffic = traffic_ref(of->traffic);
+    return true;
+}
+
 int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struct esp_error *err)
 {
     struct selectors local = selectors_of(&m->local_ts), remote = selectors_of(&m->remote_ts);
@@ -503,6 +514,8 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
     int rc = check_child(p, m, &of, err);
     if (rc < 0 || !of)
         return rc;
+    if (!of->traffic && !count_traffic(p, of))
+        return esp_fail(err, -ENOMEM, "policy", "out of memory");
     bool whole = !of->dynamic && !of->given && same_side(policy_local(of), local) &&
                  same_side(policy_remote(of), remote);
     pol = whole ? of : spd_instance(&p->spd, of, local, remote);

@@ -58,7 +58,7 @@ struct policy {
     struct policy_link *instances, *heirs_of; // its instances; those whose heir it is
     struct policy_link instance, heir_of;     // in those lists of `of` and of `into`
     uint64_t peer;                            // equal ones are for the same peer; 0: of nobody knows whom
-    struct traffic *traffic; // what its SAs carry; NULL: of an instance, or of one that does not protect
+    struct traffic *traffic; // what its SAs carry; NULL: there were none, or it is an instance
     struct kset_hold *hold;  // its objects in the kernel; NULL: of an instance whose policy's hold for it
     unsigned local_count, remote_count;
     struct ts *local, *remote;

@@ -23,16 +23,24 @@ struct traffic *traffic_ref(struct traffic *t)
     return t;
 }
 
+struct traffic *traffic_find(struct path *p, const char *conn, const char *child)
+{
+    uint64_t h = hash_of(conn, child);
+    for (struct hash_node *n = hash_first(&p->traffic, h); n; n = hash_next(n)) {
+        struct traffic *t = (struct traffic *)(void *)((char *)n - offsetof(struct traffic, node));
+        if (strcmp(t->names, conn) == 0 && strcmp(child_of(t), child) == 0)
+            return traffic_ref(t);
+    }
+    return NULL;
+}
+
 struct traffic *traffic_get(struct path *p, const char *conn, const char *child)
 {
     uint64_t h = hash_of(conn, child);
     size_t a = strlen(conn) + 1, b = strlen(child) + 1;
-    struct traffic *t;
-    for (struct hash_node *n = hash_first(&p->traffic, h); n; n = hash_next(n)) {
-        t = (struct traffic *)(void *)((char *)n - offsetof(struct traffic, node));
-        if (strcmp(t->names, conn) == 0 && strcmp(child_of(t), child) == 0)
-            return traffic_ref(t);
-    }
+    struct traffic *t = traffic_find(p, conn, child);
+    if (t)
+        return t;
     t = calloc(1, sizeof(*t) + a + b);
     if (t && hash_add(&p->traffic, &t->node, h) < 0) {
         free(t);
@@ -55,19 +63,23 @@ void traffic_put(struct path *p, struct traffic *t)
         hash_free(&p->traffic);
 }
 
-static void tell(struct path *p, uint32_t req, struct traffic *t)
+static void tell(struct path *p, uint32_t req, const struct policy *pol)
 {
+    static const struct traffic none;
+    const struct traffic *t = pol->traffic ? pol->traffic : &none;
     struct msg_TRAFFIC m = {.req = req,
                             .packets_in = t->packets_in,
                             .bytes_in = t->bytes_in,
                             .packets_out = t->packets_out,
                             .bytes_out = t->bytes_out,
                             .dropped = t->dropped};
-    if (t->asked == req) // by another policy of that child, which an edit has replaced
+    if (pol->traffic &&
+        pol->traffic->asked == req) // by another policy of that child, which an edit has replaced
         return;
-    t->asked = req;
-    snprintf(m.conn, sizeof(m.conn), "%s", t->names);
-    snprintf(m.child, sizeof(m.child), "%s", child_of(t));
+    if (pol->traffic)
+        pol->traffic->asked = req;
+    snprintf(m.conn, sizeof(m.conn), "%s", pol->conn);
+    snprintf(m.child, sizeof(m.child), "%s", pol->child);
     ipc_send(p->ctl, MSG_TRAFFIC, &m);
 }
 
@@ -81,8 +93,8 @@ void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m)
         room = n < COUNTS_PAGE && ipc_has_room(p->ctl);
         const struct policy *pol = r.bad || !room ? NULL : spd_first_of_conn(&p->spd, conn);
         for (; pol; pol = spd_next_of_conn(pol))
-            if (pol->traffic)
-                tell(p, m->req, pol->traffic);
+            if (pol->traffic || (pol->loaded && pol->action == POLICY_PROTECT))
+                tell(p, m->req, pol);
     }
     ipc_result(p->ctl, m->req, room && !r.bad, "%s",
                !room   ? "more connections than a page holds, or no room for them"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the SAs of a child of a connection have carried, by the two names: it goes on over rekeyings,
-// fail-over and reloads, and only goes with the last policy and the last SA of them.
+// What the SAs of a child of a connection have carried, by the two names: it begins with the first of them,
+// as thousands of policies have none, goes on over rekeyings, fail-over and reloads, and only goes with the
+// last policy and the last SA.
 #ifndef CTRL_PATH_TRAFFIC_H
 #define CTRL_PATH_TRAFFIC_H
 
@@ -30,7 +31,8 @@ struct card_totals { // all zero: empty
 void card_totals_take(struct card_totals *c, const char *text, size_t len); // "name value\n" lines
 void card_totals_keep(struct card_totals *c);                               // it counts from zero from now on
 
-struct traffic *traffic_get(struct path *p, const char *conn, const char *child); // NULL: no memory
+struct traffic *traffic_get(struct path *p, const char *conn, const char *child);  // NULL: no memory
+struct traffic *traffic_find(struct path *p, const char *conn, const char *child); // NULL: there was no SA
 struct traffic *traffic_ref(struct traffic *t);
 void traffic_put(struct path *p, struct traffic *t);                 // may be NULL
 void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m); // ctl asks; it is answered
