@@ -424,6 +424,10 @@ static void request(struct task *t)
     struct identity idr;
     struct auth auth;
     bool none;
+    if (!sa_names_room(sa)) {
+        sa_out_of_memory(sa);
+        return;
+    }
     if (sa->hs->eap) {
         if (eap_request(t))
             check_by_eap(t);
@@ -467,7 +471,7 @@ static void request(struct task *t)
     }
     sa->hs->initial_contact = notify_find(&m->pl, N_INITIAL_CONTACT, &n);
     mobike_offered(sa, &m->pl);
-    sa->hs->peer_asks_cert = certreq_read(&m->pl, &sa->hs->peer_cas);
+    sa->hs->peer_asks_cert = certreq_keep(&m->pl, &sa->hs->peer_cas);
     ppk_request(t, &m->pl, with_ppk);
 }
 

@@ -3,6 +3,8 @@
 #include "ctrl/ike/cert_payload.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
 
 #include "ctrl/lib/log.h"
 
@@ -102,6 +104,18 @@ bool certreq_read(const struct payloads *pl, struct peer_cas *out)
     if (cut)
         LOGF(IKE, 1, "the peer names %zu authorities, the last %zu are left out: %d are taken",
              out->count + cut, cut, PEER_CAS_MAX);
+    return asks;
+}
+
+bool certreq_keep(const struct payloads *pl, struct peer_cas **kept)
+{
+    struct peer_cas named;
+    bool asks = certreq_read(pl, &named);
+    size_t octets = offsetof(struct peer_cas, hash) + named.count * sizeof(named.hash[0]);
+    free(*kept);
+    *kept = named.count ? malloc(octets) : NULL;
+    if (*kept)
+        memcpy(*kept, &named, octets);
     return asks;
 }
 

@@ -25,6 +25,9 @@ struct peer_cas { // the authorities that a peer names in its CERTREQs; further 
 };
 bool certreq_read(const struct payloads *pl,
                   struct peer_cas *out); // whether it asks for a certificate at all
+// The same, of which only those that are named are kept, in the place of others; NULL: none, or no memory for
+// what binds nobody.
+bool certreq_keep(const struct payloads *pl, struct peer_cas **kept);
 void pb_certreq(struct pb *b, struct slice hashes);
 void pb_signature_hashes(struct pb *b);
 // What the peer may be signed for with; false: it sent no such notify.

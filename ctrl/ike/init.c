@@ -121,7 +121,7 @@ void init_read_fragmentation(struct ike_sa *sa, const struct payloads *pl)
 void init_read_auth(struct ike_sa *sa, const struct payloads *pl)
 {
     sa->hs->peer_signs = signature_hashes_read(pl, &sa->hs->peer_schemes);
-    sa->hs->peer_asks_cert = certreq_read(pl, &sa->hs->peer_cas);
+    sa->hs->peer_asks_cert = certreq_keep(pl, &sa->hs->peer_cas);
     ppk_read_use(sa, pl);
     if (sa->initiator)
         rounds_read_supported(sa, pl);

@@ -134,7 +134,7 @@ static bool take_pubkey(const struct ike_sa *sa, struct own_auth *o, struct slic
 
 static bool is_named(const struct ike_sa *sa, struct slice cert)
 {
-    const struct peer_cas *cas = &sa->hs->peer_cas;
+    const struct peer_cas *cas = sa->hs->peer_cas;
     return pki_certreq_names(sa->ike->creds->pki, cert,
                              slice_of(cas->hash[0], cas->count * sizeof(cas->hash[0])));
 }
@@ -166,7 +166,7 @@ static bool take_certs(const struct ike_sa *sa, struct own_auth *o, bool named)
 static bool take_key(const struct ike_sa *sa, struct own_auth *o)
 {
     const struct auth_side *s = rounds_own(sa);
-    if ((sa->hs->peer_cas.count && take_certs(sa, o, true)) || take_certs(sa, o, false))
+    if ((sa->hs->peer_cas && take_certs(sa, o, true)) || take_certs(sa, o, false))
         return true;
     for (unsigned i = 0; i < s->pubkeys.count; i++)
         if (take_pubkey(sa, o, blobs_at(&s->pubkeys, i)))

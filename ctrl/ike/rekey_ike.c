@@ -52,7 +52,7 @@ static bool begin_data(struct task *t, bool initiator)
     struct ike_sa *sa = t->sa;
     struct rekey *x = calloc(1, sizeof(*x));
     struct ike_sa *next = x ? sa_new(sa->ike, sa->conn, initiator, &sa->path) : NULL;
-    if (!next || cr_random(x->kex.nonce, NONCE_LEN) != 0) {
+    if (!next || !sa_names_room(next) || cr_random(x->kex.nonce, NONCE_LEN) != 0) {
         if (next)
             sa_destroy(next);
         free(x);

@@ -155,15 +155,34 @@ static void free_sa(struct ike_sa *sa)
     free(sa);
 }
 
-static struct ike_sa *allocate(void)
+static bool room_for_name(struct identity **id)
 {
+    struct identity *any = calloc(1, sizeof(*any));
+    if (!any)
+        return false;
+    identity_copy(any, *id);
+    free(*id);
+    *id = any;
+    return true;
+}
+
+bool sa_names_room(struct ike_sa *sa)
+{
+    if (!sa->hs->names_room)
+        sa->hs->names_room = room_for_name(&sa->local_id) && room_for_name(&sa->remote_id);
+    return sa->hs->names_room;
+}
+
+static struct ike_sa *allocate(bool initiator)
+{
+    static const struct identity nobody;
     struct ike_sa *sa = calloc(1, sizeof(*sa));
     if (!sa)
         return NULL;
     sa->hs = calloc(1, sizeof(*sa->hs));
-    sa->local_id = calloc(1, sizeof(*sa->local_id));
-    sa->remote_id = calloc(1, sizeof(*sa->remote_id));
-    if (sa->hs && sa->local_id && sa->remote_id)
+    sa->local_id = identity_dup(&nobody);
+    sa->remote_id = identity_dup(&nobody);
+    if (sa->hs && sa->local_id && sa->remote_id && (!initiator || sa_names_room(sa)))
         return sa;
     free_sa(sa);
     return NULL;
@@ -171,7 +190,7 @@ static struct ike_sa *allocate(void)
 
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path)
 {
-    struct ike_sa *sa = counts_begin(ike, conn) ? allocate() : NULL;
+    struct ike_sa *sa = counts_begin(ike, conn) ? allocate(initiator) : NULL;
     uint64_t spi = 0;
     if (!sa)
         return NULL;
@@ -223,6 +242,7 @@ void handshake_free(struct ike_sa *sa)
     if (!hs)
         return;
     ike_kex_forget(sa->ike, &hs->kex);
+    free(hs->peer_cas);
     free(hs->own_init);
     free(hs->peer_init);
     early_free(hs->early);

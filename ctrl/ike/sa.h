@@ -30,7 +30,7 @@ struct handshake { // until the SA is established
     uint8_t cookie[COOKIE_MAX];
     uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
     unsigned restarts;
-    bool peer_natd, initial_contact;
+    bool peer_natd, initial_contact, names_room;
     const struct child_config *child; // what the initiator wants
     struct child_sa *pending;         // what IKE_AUTH creates
     uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
@@ -42,7 +42,7 @@ struct handshake { // until the SA is established
     bool peer_signs;               // it sent SIGNATURE_HASH_ALGORITHMS:
     uint32_t peer_schemes;         // what it takes (enum cr_scheme_bit)
     bool peer_asks_cert;           // by a CERTREQ
-    struct peer_cas peer_cas;      // and of whom
+    struct peer_cas *peer_cas;     // and of whom; NULL: of anybody
     bool peer_asks_address;        // by a CFG_REQUEST
     bool peer_childless;           // it takes an IKE SA without a CHILD SA
     struct eap_session *eap;       // as the server; NULL: no EAP
@@ -114,7 +114,8 @@ struct ike_sa {
     uint32_t id, job;
     uint64_t spi_i, spi_r;
     struct net_path path;
-    struct identity *local_id, *remote_id; // room for any, until it is up: then only for these
+    // Both are empty at first, have room for any from sa_names_room on, and once it is up only for these.
+    struct identity *local_id, *remote_id;
     struct suite suite;
     struct cr_sk *sk_in, *sk_out;
     struct handshake *hs;
@@ -167,6 +168,8 @@ struct ike_sa {
 };
 
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
+// A stranger's request takes none: its names come with IKE_AUTH. False: no memory.
+bool sa_names_room(struct ike_sa *sa);
 void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
 // An exchange of it could not begin, or would wait for an answer for ever: it ends, when whoever is at work
 // on it is done.

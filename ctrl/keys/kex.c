@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctrl/keys/vault.h"
 
@@ -46,14 +47,27 @@ void kex_forget_all(struct kex_store *k)
     table_free(&k->entries);
 }
 
+// In a cell of its own length: half-open IKE SAs have one each. *secret goes.
+static int keep_secret(struct kex_store *k, struct entry *e, uint8_t *secret)
+{
+    e->secret = vault_get(k->vault, e->len);
+    if (e->secret)
+        memcpy(e->secret, secret, e->len);
+    vault_put(secret);
+    return e->secret ? 0 : -ENOMEM;
+}
+
 static int make_secret(struct kex_store *k, struct entry *e, struct slice peer)
 {
     _Static_assert((int)CR_SHARED_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
-    e->secret = vault_get(k->vault, CR_SHARED_MAX);
-    int rc = e->secret ? cr_dh_shared(k->algs, e->dh, peer.p, peer.len, e->secret, CR_SHARED_MAX, &e->len)
-                       : -ENOMEM;
+    uint8_t *secret = vault_get(k->vault, CR_SHARED_MAX);
+    int rc =
+        secret ? cr_dh_shared(k->algs, e->dh, peer.p, peer.len, secret, CR_SHARED_MAX, &e->len) : -ENOMEM;
     cr_dh_free(e->dh);
     e->dh = NULL;
+    if (!rc)
+        return keep_secret(k, e, secret);
+    vault_put(secret);
     return rc;
 }
 
@@ -61,9 +75,12 @@ static int make_secret(struct kex_store *k, struct entry *e, struct slice peer)
 static int answer(struct kex_store *k, struct entry *e, uint16_t group, struct slice peer, uint8_t *value,
                   size_t *len)
 {
-    e->secret = vault_get(k->vault, CR_SHARED_MAX);
-    return e->secret ? cr_dh_respond(k->algs, group, peer.p, peer.len, value, len, e->secret, &e->len)
-                     : -ENOMEM;
+    uint8_t *secret = vault_get(k->vault, CR_SHARED_MAX);
+    int rc = secret ? cr_dh_respond(k->algs, group, peer.p, peer.len, value, len, secret, &e->len) : -ENOMEM;
+    if (!rc)
+        return keep_secret(k, e, secret);
+    vault_put(secret);
+    return rc;
 }
 
 static int offer(struct kex_store *k, struct entry *e, uint16_t group, uint8_t *value, size_t *len)

@@ -9,9 +9,10 @@
 #include <sys/mman.h>
 #include <openssl/crypto.h>
 
-enum { KINDS = 4, BLOCK = 4096, BLOCKS_AT_ONCE = 4 };
+enum { KINDS = 5, BLOCK = 4096, BLOCKS_AT_ONCE = 4 };
 
-static const size_t room_of[KINDS] = {48, 80, 256, VAULT_CELL}; // 48, 80: SK_d alone, for years
+static const size_t room_of[KINDS] = {
+    48, 80, 256, 592, VAULT_CELL}; // 48, 80: SK_d alone, for years; 592: all of an IKE SA, until it is up
 
 struct block { // at a multiple of its size, so that a cell's is known by its address
     struct vault *of;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What strangers may send: IKE_SA_INIT in every broken shape, floods, answers nobody asked for, repeats from
 // elsewhere. Nothing crashes, little is kept, and little is answered.
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -252,6 +253,33 @@ static void test_one_address_holds_a_limited_number_of_half_open_sas(void **stat
     pair_free(p);
 }
 
+// Of ike and keys together, the request and both copies of the answer among it.
+static void test_a_half_open_sa_is_small(void **state)
+{
+    enum { FIRST = 200, SOME = 1000, MOST_OCTETS = 3400 };
+    uint8_t msg[4096];
+    size_t len, before = 0;
+    (void)state;
+    struct pair *p = with_request(msg, &len, NULL);
+    struct net_path path = toward(only(p, 0));
+    struct conn_config c;
+    pair_default_conn(&c, 1);
+    c.remote_count = 0; // anyone
+    pair_load(p, 1, &c);
+    p->s[1].ike->set.cookie_threshold = p->s[1].ike->set.cookie_threshold_ip = 0;
+    for (unsigned i = 0; i < FIRST + SOME; i++) {
+        if (i == FIRST)
+            before = mallinfo2().uordblks + mallinfo2().hblkhd;
+        path.remote = (struct addr){4, {1, (uint8_t)(i >> 8), (uint8_t)i, 9}};
+        pair_inject(p, 1, &path, msg, len);
+    }
+    assert_int_equal(p->s[1].ike->half_open_count, FIRST + SOME);
+    size_t octets = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    print_message("%zu octets a half-open IKE SA\n", octets / SOME);
+    assert_true(octets <= (size_t)SOME * MOST_OCTETS);
+    pair_free(p);
+}
+
 static void test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one(void **state)
 {
     uint8_t msg[4096];
@@ -476,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_strangers_fill_no_log_from_one_address_or_from_many),
         cmocka_unit_test(test_flood_takes_no_line_from_a_peer_that_is_known),
         cmocka_unit_test(test_one_address_holds_a_limited_number_of_half_open_sas),
+        cmocka_unit_test(test_a_half_open_sa_is_small),
         cmocka_unit_test(test_ike_sa_init_answers_nobody_can_use_do_not_stop_the_true_one),
         cmocka_unit_test(test_endless_cookies_and_invalid_ke_come_to_an_end),
         cmocka_unit_test(test_a_moved_source_address_alone_changes_nothing),

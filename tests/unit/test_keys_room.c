@@ -95,7 +95,7 @@ static void test_what_an_ike_sa_keeps_is_small_and_as_good(void **state)
 
 static void test_cells_of_secrets_are_as_large_as_asked_and_wiped(void **state)
 {
-    static const size_t sizes[] = {1, 47, 48, 49, 79, 80, 81, 255, 256, 257, 1023, 1024};
+    static const size_t sizes[] = {1, 47, 48, 49, 79, 80, 81, 255, 256, 257, 591, 592, 593, 1023, 1024};
     static const uint8_t zero[VAULT_CELL];
     enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), EACH = 150 };
     static uint8_t *cell[SIZES][EACH];
