@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The classifier's tables: entries of one cache line each, in the table itself, found by a key of three words
-// (open addressing, at most two thirds full). Of each entry an octet of its hash, and a note of sixteen bits, stand
-// in arrays of their own, which stay in the cache when the entries do not: what is not there costs no access
-// to memory, what is there one, and where the note is enough, none. All can be asked for early: class_ask for
-// many keys, then class_place and class_notes, or class_aim and class_get. Entries move when the table grows
-// or something is removed: nobody keeps a pointer to one.
+// (open addressing, at most two thirds full). Of each entry an octet of its hash, and a note of sixteen bits,
+// stand in arrays of their own, which stay in the cache when the entries do not: what is not there costs no
+// access to memory, what is there one, and where the note is enough, none. All can be asked for early:
+// class_ask for many keys, then class_place and class_notes, or class_aim and class_get. Entries move when
+// the table grows or something is removed: nobody keeps a pointer to one.
 #ifndef CTRL_PATH_CLASS_TABLE_H
 #define CTRL_PATH_CLASS_TABLE_H
 
