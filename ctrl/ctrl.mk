@@ -24,7 +24,7 @@ espalierd: $(BUILD)/bin/espalierd ## the IKE daemon alone
 $(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS))) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lmicrohttpd -lssl -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm
 
 -include ctrl/cli/cli.mk
 

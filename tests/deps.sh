@@ -5,7 +5,7 @@
 # was there before is stopped or disabled. Without root or sudo it prints the one line to run and exits 3.
 # usage: deps.sh [demo|all|roots|software]
 set -eu
-build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev"
+build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev"
 # only there for this processor, and only faster: the software engine does without it
 [ "$(dpkg --print-architecture 2>/dev/null)" != amd64 ] || build="$build libipsec-mb-dev"
 tools="patch python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors python3-prometheus-client iproute2 iputils-ping procps

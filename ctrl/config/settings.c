@@ -60,6 +60,8 @@ static const struct key keys[] = {
     {"metrics", K_METRICS, AT(metrics), 0, SIZE(metrics), true, true},
     {"metrics_group", K_TEXT, AT(metrics_group), 0, SIZE(metrics_group), true, true},
     {"metrics_per_sa", K_BOOL, AT(metrics_per_sa), 0, 1, true, false},
+    {"uid_base", K_U32, AT(uid_base), 0, UINT32_MAX - 256, true, true},
+    {"seccomp", K_BOOL, AT(seccomp), 0, 1, true, true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fetch process: it takes off what rights it has been started with, and serves.
+// The fetch process: it serves, with what rights the supervisor has left it.
 #include <errno.h>
 #include <string.h>
 
 #include "ctrl/fetch/fetch.h"
 #include "ctrl/lib/log.h"
-#include "ctrl/lib/nobody.h"
 
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
                    const char *text)
@@ -17,14 +16,9 @@ int fetch_main(const struct child_env *env)
 {
     static const enum room peers[] = {ROOM_CTL, ROOM_IKE, ROOM_SUPER};
     log_set_process("fetch");
-    int rc = nobody_become(env->pid[ROOM_SUPER]);
-    if (rc < 0) {
-        LOGF(DMN, 0, "rights cannot be taken off: %s", strerror(-rc));
-        return 1;
-    }
     struct loop *l = loop_new();
     struct fetch *f = l ? fetch_new(l, false) : NULL;
-    rc = f ? 0 : l ? -ENOMEM : -errno;
+    int rc = f ? 0 : l ? -ENOMEM : -errno;
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)
             rc = fetch_attach(f, peers[i], env->chan[peers[i]]);

@@ -39,6 +39,8 @@ void settings_default(struct settings *s)
     s->mss_clamp = true;
     s->block_on_exit = true;
     s->lease_min = 4096;
+    s->uid_base = UID_BASE;
+    s->seccomp = true;
 }
 
 static bool is_listed(const char *list, const char *name)

@@ -58,8 +58,13 @@ struct settings {
     char metrics[128];                 // where they are served (ctrl/lib/metrics_at.h); empty: nowhere
     char metrics_group[64]; // that may connect to a metrics socket of unix://, by name or number; empty: the
                             // daemon's own
+    uint32_t uid_base;      // UID_BASE; of the processes' own users; 0: they have none
+    bool seccomp;           // yes: each process has the system calls of its job alone
     bool metrics_per_sa;    // no: of connections and their children alone
 };
+
+// A number that nobody else gives away: above what containers are given, below what signed numbers hold.
+#define UID_BASE 1880000000u
 
 void settings_default(struct settings *s);
 // Whether IKE is spoken on the interface: interfaces_use names it, or is empty and interfaces_ignore does

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metrics process: it takes off what rights it has been started with, and serves.
+// The metrics process: it serves.
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
-#include "ctrl/lib/nobody.h"
 #include "ctrl/metrics/metrics.h"
 
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
@@ -19,16 +18,11 @@ int metrics_main(const struct child_env *env)
     static const enum room peers[] = {ROOM_CTL, ROOM_SUPER};
     pid_t pid[ROOM_COUNT];
     log_set_process("metrics");
-    int rc = nobody_become(env->pid[ROOM_SUPER]);
-    if (rc < 0) {
-        LOGF(DMN, 0, "rights cannot be taken off: %s", strerror(-rc));
-        return 1;
-    }
     memcpy(pid, env->pid, sizeof(pid));
     pid[ROOM_METRICS] = getpid();
     struct loop *l = loop_new();
     struct metrics *m = l ? metrics_new(l, env->settings, pid, env->sock_metrics) : NULL;
-    rc = m ? 0 : -errno;
+    int rc = m ? 0 : -errno;
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         rc = metrics_attach(m, peers[i], env->chan[peers[i]]);
     if (!rc) {

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/super/filter.h"
+#include "ctrl/super/rights.h"
 
 static int (*const mains[ROOM_COUNT])(const struct child_env *) = {
     [ROOM_CTL] = ctl_main,   [ROOM_IKE] = ike_main,     [ROOM_KEYS] = keys_main,
@@ -146,8 +148,9 @@ static int close_from_to(unsigned from, unsigned to)
 // What is kept, apart from the program's own descriptor, also outlives the exec.
 static int close_all_but(const struct child_env *env, int program)
 {
-    int keep[ROOM_COUNT + 24] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, program};
-    size_t n = 5;
+    int keep[ROOM_COUNT + 24] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
+                                 ROOM_START_FD, FILTER_WORDS_FD, program};
+    size_t n = 6;
     for (int i = 0; i < ROOM_COUNT; i++)
         keep[n++] = env->chan[i];
     const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,        env->sock_esp_nat_t,
@@ -180,6 +183,22 @@ static int drop_terminal(void)
     return 0;
 }
 
+// What it is left with of the supervisor's rights; what is refused here is refused for good.
+static int confine(const struct room_start *start)
+{
+    const struct settings *s = &start->config.settings;
+    int rc = rights_keep(start->room, s, start->apart, start->parent);
+    if (rc < 0) {
+        LOGF(DMN, 0, "rights cannot be taken off: %s", strerror(-rc));
+        return rc;
+    }
+    rc = s->seccomp && filter_is_there() ? filter_load(start->room, s) : 0;
+    if (rc < 0)
+        LOGF(DMN, 0, "its system calls cannot be limited: %s (espalierd.seccomp = no does without)",
+             strerror(-rc));
+    return rc;
+}
+
 static void harden(pid_t parent)
 {
     struct rlimit none = {0, 0};
@@ -204,10 +223,10 @@ static void child_signals(void)
     pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
-static void become_room(struct room_start *start, int program)
+static void become_room(struct room_start *start, int program, int words)
 {
     int rc = room_start_file(start);
-    if (rc >= 0 && dup2(rc, ROOM_START_FD) < 0)
+    if (rc >= 0 && (dup2(rc, ROOM_START_FD) < 0 || dup2(words, FILTER_WORDS_FD) < 0))
         rc = -errno;
     if (rc >= 0)
         rc = drop_terminal();
@@ -226,36 +245,51 @@ int children_run(const struct room_start *start)
     prctl(PR_SET_NAME, room_name(start->room));
     log_set_process(room_name(start->room));
     config_apply_log(&start->config);
+    if (confine(start) < 0)
+        return EXIT_FAILURE;
     return mains[start->room](&start->env);
 }
 
-static int start_one(struct room_start *start, int program, pid_t *pid, struct esp_error *err)
+// words: where its last ones are read.
+static int start_one(struct room_start *start, int program, pid_t *pid, int *words, struct esp_error *err)
 {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return esp_fail(err, -errno, room_name(start->room), "starting the process: %s", strerror(errno));
     pid_t p = fork();
     if (p == 0)
-        become_room(start, program);
-    if (p < 0)
-        return esp_fail(err, -errno, room_name(start->room), "starting the process: %s", strerror(errno));
+        become_room(start, program, ends[1]);
+    int e = errno;
+    close(ends[1]);
+    if (p < 0) {
+        close(ends[0]);
+        return esp_fail(err, -e, room_name(start->room), "starting the process: %s", strerror(e));
+    }
     *pid = p;
+    *words = ends[0];
     return 0;
 }
 
 // What it holds, such as the TUN, is free when this returns.
-static void end_at_once(pid_t *pid)
+static void end_at_once(pid_t *pid, int *words)
 {
+    close(*words);
+    *words = -1;
     kill(*pid, SIGKILL);
     while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
         ;
     *pid = 0;
 }
 
-int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
-                   const struct daemon_config *config, struct esp_error *err)
+int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
+                   const struct socket_set *s, const struct daemon_config *config, struct esp_error *err)
 {
     static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_METRICS, ROOM_IKE, ROOM_CTL};
-    struct room_start start = {.parent = getpid(), .config = *config};
+    struct room_start start = {
+        .parent = getpid(), .config = *config, .apart = !rights_apart(config->settings.uid_base)};
     int program = room_program(err), rc = program < 0 ? program : 0;
     memset(pid, 0, ROOM_COUNT * sizeof(*pid));
+    memset(words, -1, ROOM_COUNT * sizeof(*words));
     pid[ROOM_SUPER] = start.parent;
     for (size_t i = 0; rc == 0 && i < sizeof(order) / sizeof(order[0]); i++) {
         start.room = order[i];
@@ -263,10 +297,10 @@ int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socke
             continue;
         start.env = children_env(start.room, c, s, &config->settings);
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
-        rc = start_one(&start, program, &pid[start.room], err);
+        rc = start_one(&start, program, &pid[start.room], &words[start.room], err);
         for (size_t k = 0; rc < 0 && k < i; k++)
             if (pid[order[k]])
-                end_at_once(&pid[order[k]]);
+                end_at_once(&pid[order[k]], &words[order[k]]);
     }
     if (program >= 0)
         close(program);
@@ -275,16 +309,19 @@ int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socke
     return rc;
 }
 
-int children_start_again(enum room room, pid_t pid[ROOM_COUNT], struct channels *c,
+int children_start_again(enum room room, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
                          const struct socket_set *s, const struct daemon_config *config,
                          struct esp_error *err)
 {
-    struct room_start start = {.parent = getpid(), .room = room, .config = *config};
+    struct room_start start = {.parent = getpid(),
+                               .room = room,
+                               .config = *config,
+                               .apart = !rights_apart(config->settings.uid_base)};
     int program = room_program(err), rc = program < 0 ? program : channels_open_of(c, room, err);
     if (rc == 0) {
         start.env = children_env(room, c, s, &config->settings);
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
-        rc = start_one(&start, program, &pid[room], err);
+        rc = start_one(&start, program, &pid[room], &words[room], err);
         for (int other = 0; other < ROOM_COUNT; other++) {
             if (c->fd[room][other] >= 0)
                 close(c->fd[room][other]);

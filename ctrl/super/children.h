@@ -19,13 +19,13 @@ int channels_open_of(struct channels *c, enum room room, struct esp_error *err);
 void channels_without(struct channels *c, enum room room); // closes both ends of those of one room
 void channels_close(struct channels *c, enum room keep);   // all but keep's ends; ROOM_COUNT: all
 
-// Starts every room but the supervisor. pid[] is filled as they start; on failure those already started are
-// killed and gone.
-int children_start(pid_t pid[ROOM_COUNT], struct channels *c, const struct socket_set *s,
-                   const struct daemon_config *config, struct esp_error *err);
+// Starts every room but the supervisor. pid[] and words[] (where last words are read, filter.h; -1: nowhere)
+// are filled as they start; on failure those already started are killed and gone.
+int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
+                   const struct socket_set *s, const struct daemon_config *config, struct esp_error *err);
 // Starts one of them again, with channels of its own: both ends of each are in *c, and only those to the
 // neighbours are left open here, which they have to be handed.
-int children_start_again(enum room room, pid_t pid[ROOM_COUNT], struct channels *c,
+int children_start_again(enum room room, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
                          const struct socket_set *s, const struct daemon_config *config,
                          struct esp_error *err);
 // In a process that room_is_one: takes its rights off and runs the room; returns its exit status.

@@ -17,6 +17,7 @@
 #include "ctrl/ctl/listen.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/super/children.h"
+#include "ctrl/super/filter.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/sockets.h"
 #include "ctrl/super/supervise.h"
@@ -86,7 +87,7 @@ static void do_not_wait_for(int fd)
 static int open_log(const struct daemon_config *c, struct esp_error *err)
 {
     do_not_wait_for(STDERR_FILENO);
-    int announce = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, ROOM_START_FD + 1);
+    int announce = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, FILTER_WORDS_FD + 1);
     if (announce < 0)
         return esp_fail(err, -errno, "standard error", "%s", strerror(errno));
     if (!c->log_path[0])
@@ -152,13 +153,14 @@ static int run(const struct options *o, struct daemon_config *config, int announ
     return status;
 }
 
-// A socket must never become standard input, output or error, or stand where a room finds what it must know.
+// A socket must never become standard input, output or error, or stand where a room finds what it must know,
+// or says its last words.
 static int fill_standard_fds(struct esp_error *err)
 {
     int fd;
     do {
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= ROOM_START_FD);
+    } while (fd >= 0 && fd <= FILTER_WORDS_FD);
     if (fd < 0)
         return esp_fail(err, -errno, "/dev/null", "%s", strerror(errno));
     close(fd);

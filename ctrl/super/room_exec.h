@@ -20,6 +20,7 @@ struct room_start { // written and read by the same binary
     uint32_t size; // of this struct
     enum room room;
     pid_t parent;
+    bool apart; // the rooms have users of their own
     struct daemon_config config;
     struct child_env env; // its settings pointer is set by whoever reads
 };

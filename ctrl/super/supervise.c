@@ -20,6 +20,8 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/super/again.h"
 #include "ctrl/super/children.h"
+#include "ctrl/super/filter.h"
+#include "ctrl/super/rights.h"
 
 enum {
     START_MS = 30000,  // for all rooms to be ready
@@ -34,6 +36,7 @@ struct super {
     const struct options *options;
     struct daemon_config *config;
     pid_t pid[ROOM_COUNT];
+    int words[ROOM_COUNT]; // where their last ones are read
     struct ipc_chan *chan[ROOM_COUNT];
     bool ready[ROOM_COUNT];
     const struct socket_set *sockets;
@@ -174,7 +177,7 @@ static void start_again(struct timer *t)
     enum room room = (enum room)(t - s->start_again);
     struct channels c;
     struct esp_error err = {0};
-    if (children_start_again(room, s->pid, &c, s->sockets, s->config, &err) < 0) {
+    if (children_start_again(room, s->pid, s->words, &c, s->sockets, s->config, &err) < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         come_again(s, room);
         return;
@@ -190,11 +193,26 @@ static void start_again(struct timer *t)
     }
 }
 
+// Why it ended itself, where that was for a system call that is none of its.
+static void hear_last_words(struct super *s, enum room room)
+{
+    char name[64];
+    int call;
+    if (s->words[room] < 0)
+        return;
+    if (read(s->words[room], &call, sizeof(call)) == sizeof(call))
+        LOGF(DMN, 0, "%s was ended: the system call %s is not allowed to it (espalierd.seccomp)",
+             room_name(room), filter_call_name(name, sizeof(name), call));
+    close(s->words[room]);
+    s->words[room] = -1;
+}
+
 static void room_ended(struct super *s, enum room room, int status)
 {
     bool asked = s->phase >= GOODBYE;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     s->pid[room] = 0;
+    hear_last_words(s, room);
     if (code < 0)
         LOGF(DMN, 0, "%s died of signal %d (%s)", room_name(room), WTERMSIG(status),
              strsignal(WTERMSIG(status)));
@@ -377,13 +395,16 @@ static int set_up(struct super *s, struct esp_error *err)
     if (rc < 0)
         esp_fail(err, rc, "the supervisor's loop", "%s", strerror(-rc));
     else
-        rc = children_start(s->pid, &c, s->sockets, s->config, err);
+        rc = children_start(s->pid, s->words, &c, s->sockets, s->config, err);
     channels_close(&c, ROOM_COUNT);
     return rc;
 }
 
 static void take_down(struct super *s)
 {
+    for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
+        if (s->words[room] >= 0)
+            close(s->words[room]);
     for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
         ipc_close(s->chan[room]);
     if (s->signals.fd >= 0)
@@ -403,6 +424,20 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void tell_confinement(const struct settings *s)
+{
+    const char *why = rights_apart(s->uid_base);
+    if (why)
+        LOGF(DMN, 0, "all processes share one user: %s", why);
+    else
+        LOGF(DMN, 1, "each process has a user of its own, from %lu on",
+             (unsigned long)rights_uid(s->uid_base, ROOM_CTL));
+    if (!s->seccomp)
+        LOGF(DMN, 0, "system calls of the processes are not limited: espalierd.seccomp = no");
+    else if (!filter_is_there())
+        LOGF(DMN, 0, "system calls of the processes are not limited: built with AddressSanitizer");
+}
+
 int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets,
               int announce)
 {
@@ -412,7 +447,9 @@ int supervise(const struct options *o, struct daemon_config *config, const struc
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
     for (int r = 0; r < ROOM_COUNT; r++)
         s.start_again[r] = (struct timer){.fire = start_again, .ctx = &s};
+    memset(s.words, -1, sizeof(s.words));
     block_signals();
+    tell_confinement(&config->settings);
     if (set_up(&s, &err) < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         take_down(&s);
