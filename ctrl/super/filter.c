@@ -10,10 +10,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #define IN(room) (1u << ROOM_##room)
 enum {
@@ -36,7 +39,7 @@ enum {
     X(clock_gettime, ALL) X(clock_getres, ALL) X(gettimeofday, ALL) X(time, ALL) X(nanosleep, ALL)             \
     X(clock_nanosleep, ALL) X(getcpu, ALL) X(rt_sigprocmask, ALL) X(rt_sigreturn, ALL) X(sigaltstack, ALL)     \
     X(restart_syscall, ALL) X(exit, ALL) X(exit_group, ALL) X(getrlimit, ALL) X(setrlimit, IN(PATH))           \
-    X(sched_setaffinity, IN(PATH)) X(adjtimex, IN(CTL)) X(times, ALL)                                          \
+    X(sched_setaffinity, IN(PATH)) X(times, ALL)                                          \
     /* waiting */                                                                                              \
     X(epoll_create1, ALL) X(epoll_ctl, ALL) X(epoll_wait, ALL) X(epoll_pwait, ALL) X(epoll_pwait2, ALL)        \
     X(poll, ALL) X(ppoll, ALL) X(select, ALL) X(pselect6, ALL) X(timerfd_create, ALL) X(timerfd_settime, ALL)  \
@@ -49,7 +52,7 @@ enum {
     X(fadvise64, ALL) X(pwrite64, IN(PATH)) X(ftruncate, FILES) X(fallocate, FILES) X(fsync, FILES)            \
     X(fdatasync, FILES) X(fchmod, FILES | IN(IKE)) X(chmod, IN(CTL)) X(fchmodat, IN(CTL)) X(umask, IN(CTL))    \
     X(unlink, IN(CTL)) X(unlinkat, IN(CTL)) X(rename, IN(CTL)) X(renameat, IN(CTL)) X(renameat2, IN(CTL))      \
-    X(memfd_create, IN(PATH)) X(ioctl, IN(PATH))                                                               \
+    X(memfd_create, IN(PATH))                                                                                  \
     /* sockets that there are */                                                                               \
     X(sendto, ALL) X(sendmsg, ALL) X(sendmmsg, ALL) X(recvfrom, ALL) X(recvmsg, ALL) X(recvmmsg, ALL)          \
     X(getsockopt, ALL) X(setsockopt, ALL) X(getsockname, ALL) X(getpeername, ALL) X(shutdown, ALL)             \
@@ -121,9 +124,11 @@ static int allow(scmp_filter_ctx f, const char *name, unsigned count, const stru
     return add(f, SCMP_ACT_ALLOW, name, count, args);
 }
 
+// glibc asks for interfaces by whatever socket there is to be had: without AF_UNIX by one of AF_INET.
 static int allow_sockets(scmp_filter_ctx f, unsigned room)
 {
-    int rc = 0;
+    const struct scmp_arg_cmp local[] = {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)};
+    int rc = room == IN(IKE) ? add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1, local) : 0;
     for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]) && rc == 0; i++) {
         const struct scmp_arg_cmp args[] = {
             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)sockets[i].family),
@@ -182,6 +187,20 @@ static int allow_files(scmp_filter_ctx f, unsigned room, bool debug_keys)
     return rc ? rc : add(f, SCMP_ACT_ERRNO(ENOSYS), "openat2", 0, NULL);
 }
 
+// path speaks to a TUN, to interfaces and to cards. Of the others glibc asks whether something is a terminal,
+// for an interface's number or name, and how much there is to read.
+static int allow_ioctl(scmp_filter_ctx f, unsigned room)
+{
+    static const unsigned long asked[] = {SIOCGIFNAME, SIOCGIFINDEX, FIONREAD, FIONBIO};
+    int rc = room == IN(PATH) ? allow(f, "ioctl", 0, NULL) : 0;
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]) && rc == 0 && room != IN(PATH); i++) {
+        const struct scmp_arg_cmp args[] = {SCMP_A1(SCMP_CMP_EQ, asked[i])};
+        rc = allow(f, "ioctl", 1, args);
+    }
+    const struct scmp_arg_cmp terminal[] = {SCMP_A1(SCMP_CMP_EQ, TCGETS)};
+    return rc || room == IN(PATH) ? rc : add(f, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, terminal);
+}
+
 static int allow_settings(scmp_filter_ctx f)
 {
     int rc = 0;
@@ -208,6 +227,8 @@ static int fill(scmp_filter_ctx f, unsigned room, bool debug_keys)
         rc = allow_signals(f);
     if (rc == 0)
         rc = allow_limits(f, room);
+    if (rc == 0)
+        rc = allow_ioctl(f, room);
     if (rc == 0)
         rc = allow_files(f, room, debug_keys);
     return rc ? rc : allow_settings(f);

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process with a room's filter tries what is none of its job, and ends at it; what belongs to it is carried
+// out.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <threads.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/super/filter.h"
+
+struct outcome {
+    int status;
+    int word; // its last one; -1: none
+};
+
+// What becomes of a process that is that room and does this.
+static struct outcome in_room(enum room room, void (*act)(void), bool debug_keys)
+{
+    struct settings s = {.seccomp = true};
+    struct outcome o = {.word = -1};
+    int ends[2];
+    snprintf(s.debug_keys, sizeof(s.debug_keys), "%s", debug_keys ? "/tmp" : "");
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (dup2(ends[1], FILTER_WORDS_FD) < 0 || filter_load(room, &s) != 0)
+            _exit(99);
+        act();
+        _exit(0);
+    }
+    close(ends[1]);
+    assert_int_equal(waitpid(pid, &o.status, 0), pid);
+    if (read(ends[0], &o.word, sizeof(o.word)) != sizeof(o.word))
+        o.word = -1;
+    close(ends[0]);
+    return o;
+}
+
+static void expect_end(enum room room, void (*act)(void), const char *what, long number)
+{
+    struct outcome o = in_room(room, act, false);
+    if (!WIFEXITED(o.status) || WEXITSTATUS(o.status) != FILTER_STATUS || o.word != number)
+        fail_msg("room %d, %s: status %x, last word %d, expected exit status %d and %ld", room, what,
+                 (unsigned)o.status, o.word, FILTER_STATUS, number);
+}
+
+static void expect_done(enum room room, void (*act)(void), const char *what)
+{
+    struct outcome o = in_room(room, act, false);
+    char name[64];
+    if (!WIFEXITED(o.status) || WEXITSTATUS(o.status) != 0)
+        fail_msg("room %d, %s: status %x, %s", room, what, (unsigned)o.status,
+                 filter_call_name(name, sizeof(name), o.word));
+}
+
+#define EACH_ROOM(r) for (enum room r = ROOM_CTL; r < ROOM_COUNT; r++)
+
+// ---- what no room does
+
+static void act_execve(void)
+{
+    char *none[] = {NULL};
+    execve("/bin/true", none, none);
+}
+static void act_execveat(void)
+{
+    syscall(SYS_execveat, AT_FDCWD, "/bin/true", NULL, NULL, 0);
+}
+static void act_fork(void)
+{
+    syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+static void act_ptrace(void)
+{
+    ptrace(PTRACE_ATTACH, getppid(), 0, 0);
+}
+static void act_kill(void)
+{
+    kill(getppid(), 0);
+}
+static void act_signal_other(void)
+{
+    syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+static void act_read_other(void)
+{
+    struct iovec v = {&v, sizeof(v)};
+    process_vm_readv(getppid(), &v, 1, &v, 1, 0);
+}
+static void act_unshare(void)
+{
+    unshare(CLONE_NEWUSER);
+}
+static void act_setns(void)
+{
+    setns(0, 0);
+}
+static void act_mount(void)
+{
+    syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL);
+}
+static void act_bpf(void)
+{
+    syscall(SYS_bpf, 0, NULL, 0);
+}
+static void act_io_uring(void)
+{
+    syscall(SYS_io_uring_setup, 1, NULL);
+}
+static void act_keyctl(void)
+{
+    syscall(SYS_keyctl, 0, 0, 0, 0, 0);
+}
+static void act_setuid(void)
+{
+    syscall(SYS_setresuid, 0, 0, 0);
+}
+static void act_pidfd(void)
+{
+    syscall(SYS_pidfd_open, getppid(), 0);
+}
+static void act_code_to_write(void)
+{
+    (void)!mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+static void act_written_to_code(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(p, 4096, PROT_READ | PROT_EXEC);
+}
+static void act_packet_socket(void)
+{
+    (void)!socket(AF_PACKET, SOCK_RAW, 0);
+}
+static void act_other_handler(void)
+{
+    signal(SIGSYS, SIG_IGN);
+}
+static void act_more_rights(void)
+{
+    prctl(PR_SET_SECUREBITS, 0);
+}
+static void act_other_filter(void)
+{
+    syscall(SYS_seccomp, 1, 0, NULL);
+}
+
+static void test_no_room_executes_traces_or_signals(void **state)
+{
+    static const struct {
+        void (*act)(void);
+        const char *what;
+        long number;
+    } cases[] = {{act_execve, "execve", SYS_execve},
+                 {act_execveat, "execveat", SYS_execveat},
+                 {act_fork, "fork", SYS_clone},
+                 {act_ptrace, "ptrace", SYS_ptrace},
+                 {act_kill, "kill", SYS_kill},
+                 {act_signal_other, "tgkill", SYS_tgkill},
+                 {act_read_other, "process_vm_readv", SYS_process_vm_readv},
+                 {act_unshare, "unshare", SYS_unshare},
+                 {act_setns, "setns", SYS_setns},
+                 {act_mount, "mount", SYS_mount},
+                 {act_bpf, "bpf", SYS_bpf},
+                 {act_io_uring, "io_uring_setup", SYS_io_uring_setup},
+                 {act_keyctl, "keyctl", SYS_keyctl},
+                 {act_setuid, "setresuid", SYS_setresuid},
+                 {act_pidfd, "pidfd_open", SYS_pidfd_open},
+                 {act_code_to_write, "mmap of memory to write and execute", SYS_mmap},
+                 {act_written_to_code, "mprotect to execute", SYS_mprotect},
+                 {act_packet_socket, "socket AF_PACKET", SYS_socket},
+                 {act_other_handler, "another handler of SIGSYS", SYS_rt_sigaction},
+                 {act_more_rights, "prctl", SYS_prctl},
+                 {act_other_filter, "seccomp", SYS_seccomp}};
+    (void)state;
+    EACH_ROOM(r)
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_end(r, cases[i].act, cases[i].what, cases[i].number);
+}
+
+// ---- what some do
+
+static void act_socket(void)
+{
+    (void)!socket(AF_INET, SOCK_STREAM, 0);
+}
+static void act_raw(void)
+{
+    (void)!socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+}
+static void act_create(void)
+{
+    (void)!open("/tmp/espalier-filter-test", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+static void act_unlink(void)
+{
+    unlink("/tmp/espalier-filter-test");
+}
+static void act_ioctl(void)
+{
+    (void)!ioctl(0, SIOCSIFFLAGS, NULL);
+}
+static void act_ask_interface(void)
+{
+    char name[IF_NAMESIZE];
+    if (if_nametoindex("lo") != 1 || !if_indextoname(1, name))
+        _exit(1);
+}
+static void act_terminal(void)
+{
+    if (isatty(3) != 0)
+        _exit(1);
+}
+
+// done: the rooms that may.
+static void expect_of(unsigned done, void (*act)(void), const char *what, long number)
+{
+    EACH_ROOM(r)
+    {
+        if (done & 1u << r)
+            expect_done(r, act, what);
+        else
+            expect_end(r, act, what, number);
+    }
+}
+#define IN(r) (1u << ROOM_##r)
+
+static void test_sockets_and_files_are_those_of_the_job(void **state)
+{
+    (void)state;
+    expect_of(IN(CTL) | IN(FETCH), act_socket, "a TCP socket", SYS_socket);
+    expect_of(IN(PATH), act_raw, "a raw socket", SYS_socket);
+    expect_of(IN(CTL) | IN(PATH), act_create, "a new file", SYS_openat);
+    expect_of(IN(CTL), act_unlink, "unlink", SYS_unlink);
+    expect_of(IN(PATH), act_ioctl, "ioctl", SYS_ioctl);
+    expect_done(ROOM_IKE, act_ask_interface, "interfaces by name and number");
+    expect_done(ROOM_PATH, act_ask_interface, "interfaces by name and number");
+    expect_done(ROOM_FETCH, act_ask_interface, "interfaces by name and number");
+    EACH_ROOM(r) expect_done(r, act_terminal, "isatty");
+    unlink("/tmp/espalier-filter-test");
+}
+
+static void test_ike_writes_a_file_where_keys_are_to_be_written(void **state)
+{
+    (void)state;
+    assert_int_equal(in_room(ROOM_IKE, act_create, true).status, 0);
+    assert_int_not_equal(in_room(ROOM_IKE, act_create, false).status, 0);
+    assert_int_not_equal(in_room(ROOM_KEYS, act_create, true).status, 0);
+    unlink("/tmp/espalier-filter-test");
+}
+
+// ---- what all do
+
+static int in_thread(void *arg)
+{
+    *(int *)arg = 7;
+    return 0;
+}
+
+static void act_usual(void)
+{
+    thrd_t t;
+    int n = 0;
+    char buf[64];
+    void *p = malloc(1 << 20);
+    FILE *f = fopen("/proc/self/stat", "re");
+    if (!p || !f || !fgets(buf, sizeof(buf), f) || access("/", F_OK) != 0)
+        _exit(1);
+    free(p);
+    fclose(f);
+    if (thrd_create(&t, in_thread, &n) != thrd_success || thrd_join(t, NULL) != thrd_success || n != 7)
+        _exit(2);
+    if (mlock(buf, sizeof(buf)) != 0 && errno != ENOMEM && errno != EPERM)
+        _exit(3);
+    signal(SIGUSR1, SIG_IGN);
+    usleep(1000);
+}
+
+static void act_abort(void)
+{
+    abort();
+}
+
+static void test_what_every_program_does_is_done(void **state)
+{
+    (void)state;
+    EACH_ROOM(r)
+    {
+        expect_done(r, act_usual, "memory, files, threads");
+        struct outcome o = in_room(r, act_abort, false);
+        assert_true(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGABRT);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_room_executes_traces_or_signals),
+        cmocka_unit_test(test_sockets_and_files_are_those_of_the_job),
+        cmocka_unit_test(test_ike_writes_a_file_where_keys_are_to_be_written),
+        cmocka_unit_test(test_what_every_program_does_is_done),
+    };
+    if (!filter_is_there()) {
+        fputs("with AddressSanitizer there is no filter\n", stderr);
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
