@@ -110,6 +110,10 @@ const struct cli_command *cli_find(const char *name);
 void cli_usage(FILE *f);
 void cli_help(FILE *f, const struct cli_command *c); // NULL: of all
 void cli_complete_bash(FILE *f);
+// complete.c
+void cli_complete_zsh(FILE *f);
+void cli_complete_fish(FILE *f);
+bool cli_takes_names(const struct cli_command *c); // of connections and children
 
 // ---- the commands
 int cmd_sas(struct cli *cli);

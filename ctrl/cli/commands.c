@@ -73,7 +73,9 @@ const struct cli_command cli_commands[] = {
      "it is brought up, and a "
      "refusal of the peer explained. Exit status 1 where something is wrong.",
      ASKS | O(TIMEOUT) | O(PCI_SYSFS), 0, CLI_OPERANDS, cmd_doctor},
-    {"completion", "bash", "the completion of this command for a shell", "source <(espalier completion bash)",
+    {"completion", "SHELL", "the completion of this command for bash, zsh or fish",
+     "source <(espalier completion bash), the same for zsh behind its compinit; espalier completion fish | "
+     "source",
      0, 1, 1, cmd_completion},
     {"help", "[COMMAND]", "this text, or that of a command", "", 0, 0, 1, cmd_help},
 };

@@ -192,10 +192,18 @@ int cmd_events(struct cli *cli)
 
 int cmd_completion(struct cli *cli)
 {
+    static const struct {
+        const char *name;
+        void (*put)(FILE *f);
+    } shells[] = {{"bash", cli_complete_bash}, {"zsh", cli_complete_zsh}, {"fish", cli_complete_fish}};
     struct esp_error err = {0};
-    if (strcmp(cli->operand[0], "bash") != 0)
-        return cli_fail(cli, esp_fail(&err, -EINVAL, "completion", "'%.60s': expected bash", cli->operand[0]),
-                        &err);
-    cli_complete_bash(cli->out);
-    return CLI_DONE;
+    for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++) {
+        if (strcmp(cli->operand[0], shells[i].name) == 0) {
+            shells[i].put(cli->out);
+            return CLI_DONE;
+        }
+    }
+    return cli_fail(
+        cli, esp_fail(&err, -EINVAL, "completion", "'%.60s': expected bash, zsh or fish", cli->operand[0]),
+        &err);
 }

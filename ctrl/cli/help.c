@@ -113,9 +113,7 @@ static void put_case(FILE *f, const struct cli_command *c)
         if (c->options & 1u << i || i == CLI_HELP)
             fprintf(f, "%s ", cli_options[i].name);
     fprintf(f, "\"\n%s        ;;\n",
-            strstr(c->operands, "NAME") || strstr(c->operands, "[CONNECTION]")
-                ? "        [[ $word == -* ]] || options=$(_espalier_names)\n"
-                : "");
+            cli_takes_names(c) ? "        [[ $word == -* ]] || options=$(_espalier_names)\n" : "");
 }
 
 void cli_complete_bash(FILE *f)
