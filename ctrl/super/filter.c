@@ -108,6 +108,22 @@ static void on_denied(int sig, siginfo_t *info, void *ctx)
     _exit(FILTER_STATUS);
 }
 
+// What an argument of a call has to be.
+static struct scmp_arg_cmp equal(unsigned arg, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value};
+}
+
+static struct scmp_arg_cmp other_than(unsigned arg, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_NE, .datum_a = value};
+}
+
+static struct scmp_arg_cmp masked(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 // A call that this processor does not have is not on its list. 0 or -errno.
 static int add(scmp_filter_ctx f, uint32_t action, const char *name, unsigned count,
                const struct scmp_arg_cmp *args)
@@ -127,12 +143,11 @@ static int allow(scmp_filter_ctx f, const char *name, unsigned count, const stru
 // glibc asks for interfaces by whatever socket there is to be had: without AF_UNIX by one of AF_INET.
 static int allow_sockets(scmp_filter_ctx f, unsigned room)
 {
-    const struct scmp_arg_cmp local[] = {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)};
+    const struct scmp_arg_cmp local[] = {equal(0, AF_UNIX)};
     int rc = room == IN(IKE) ? add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1, local) : 0;
     for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]) && rc == 0; i++) {
-        const struct scmp_arg_cmp args[] = {
-            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)sockets[i].family),
-            SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, (scmp_datum_t)sockets[i].type)};
+        const struct scmp_arg_cmp args[] = {equal(0, (scmp_datum_t)sockets[i].family),
+                                            masked(1, SOCKET_TYPE, (scmp_datum_t)sockets[i].type)};
         if (sockets[i].rooms & room)
             rc = allow(f, "socket", sockets[i].type ? 2 : 1, args);
     }
@@ -142,8 +157,8 @@ static int allow_sockets(scmp_filter_ctx f, unsigned room)
 // Nothing that can be written can be executed, nor the other way round later on.
 static int allow_memory(scmp_filter_ctx f)
 {
-    const struct scmp_arg_cmp no_code[] = {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)};
-    const struct scmp_arg_cmp no_writing[] = {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC)};
+    const struct scmp_arg_cmp no_code[] = {masked(2, PROT_EXEC, 0)};
+    const struct scmp_arg_cmp no_writing[] = {masked(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)};
     int rc = allow(f, "mmap", 1, no_code);
     if (rc == 0)
         rc = allow(f, "mmap", 1, no_writing); // a library: OpenSSL's modules, a resolver's
@@ -155,8 +170,7 @@ static int allow_threads(scmp_filter_ctx f)
 {
     const scmp_datum_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
     const struct scmp_arg_cmp args[] = {
-        SCMP_A0(SCMP_CMP_MASKED_EQ,
-                thread | CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC, thread)};
+        masked(0, thread | CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC, thread)};
     int rc = allow(f, "clone", 1, args);
     return rc ? rc : add(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
 }
@@ -164,8 +178,8 @@ static int allow_threads(scmp_filter_ctx f)
 // Signals to itself alone (abort); the handler of SIGSYS stays.
 static int allow_signals(scmp_filter_ctx f)
 {
-    const struct scmp_arg_cmp own[] = {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())};
-    const struct scmp_arg_cmp other[] = {SCMP_A0(SCMP_CMP_NE, SIGSYS)};
+    const struct scmp_arg_cmp own[] = {equal(0, (scmp_datum_t)getpid())};
+    const struct scmp_arg_cmp other[] = {other_than(0, SIGSYS)};
     int rc = allow(f, "tgkill", 1, own);
     return rc ? rc : allow(f, "rt_sigaction", 1, other);
 }
@@ -173,15 +187,14 @@ static int allow_signals(scmp_filter_ctx f)
 // Its own limits are read; path lifts that of locked memory.
 static int allow_limits(scmp_filter_ctx f, unsigned room)
 {
-    const struct scmp_arg_cmp reading[] = {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)};
-    const struct scmp_arg_cmp own[] = {SCMP_A0(SCMP_CMP_EQ, 0)};
+    const struct scmp_arg_cmp reading[] = {equal(0, 0), equal(2, 0)};
+    const struct scmp_arg_cmp own[] = {equal(0, 0)};
     return room == IN(PATH) ? allow(f, "prlimit64", 1, own) : allow(f, "prlimit64", 2, reading);
 }
 
 static int allow_files(scmp_filter_ctx f, unsigned room, bool debug_keys)
 {
-    const struct scmp_arg_cmp reading[] = {
-        SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)};
+    const struct scmp_arg_cmp reading[] = {masked(2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)};
     bool writes = room & FILES || (room == IN(IKE) && debug_keys);
     int rc = allow(f, "openat", writes ? 0 : 1, writes ? NULL : reading);
     return rc ? rc : add(f, SCMP_ACT_ERRNO(ENOSYS), "openat2", 0, NULL);
@@ -194,10 +207,10 @@ static int allow_ioctl(scmp_filter_ctx f, unsigned room)
     static const unsigned long asked[] = {SIOCGIFNAME, SIOCGIFINDEX, FIONREAD, FIONBIO};
     int rc = room == IN(PATH) ? allow(f, "ioctl", 0, NULL) : 0;
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]) && rc == 0 && room != IN(PATH); i++) {
-        const struct scmp_arg_cmp args[] = {SCMP_A1(SCMP_CMP_EQ, asked[i])};
+        const struct scmp_arg_cmp args[] = {equal(1, asked[i])};
         rc = allow(f, "ioctl", 1, args);
     }
-    const struct scmp_arg_cmp terminal[] = {SCMP_A1(SCMP_CMP_EQ, TCGETS)};
+    const struct scmp_arg_cmp terminal[] = {equal(1, TCGETS)};
     return rc || room == IN(PATH) ? rc : add(f, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, terminal);
 }
 
@@ -205,7 +218,7 @@ static int allow_settings(scmp_filter_ctx f)
 {
     int rc = 0;
     for (size_t i = 0; i < sizeof(process_settings) / sizeof(process_settings[0]) && rc == 0; i++) {
-        const struct scmp_arg_cmp args[] = {SCMP_A0(SCMP_CMP_EQ, process_settings[i])};
+        const struct scmp_arg_cmp args[] = {equal(0, process_settings[i])};
         rc = allow(f, "prctl", 1, args);
     }
     return rc;

@@ -12,9 +12,9 @@
 
 enum { CAPS = 5, NONE = -1 };
 
-// keys and path lock memory; ctl makes its socket and its files, and reads certificates by their paths, as root would; path speaks to
-// the kernel of policies, routes and cards, which are root's files; ike asks by a marked socket where it
-// would send from, and writes keys where that is asked for.
+// keys and path lock memory; ctl makes its socket and its files, and reads certificates by their paths, as
+// root would; path speaks to the kernel of policies, routes and cards, which are root's files; ike asks by a
+// marked socket where it would send from, and writes keys where that is asked for.
 static const int kept[ROOM_COUNT][CAPS] = {
     [ROOM_SUPER] = {NONE},
     [ROOM_CTL] = {CAP_DAC_OVERRIDE, NONE},
