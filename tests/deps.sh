@@ -19,7 +19,7 @@ case "${1:-all}" in
 demo) want="$build $tools $client" ;;
 all) want="$build $tools $client $lint" ;;
 roots) want="debootstrap git" peers= ;; # for roots of other Debians (debian.sh)
-software) want="gcc make libssl-dev libpci-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libjansson-dev iproute2" peers= ;;
+software) want="gcc make libssl-dev libpci-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev libjansson-dev iproute2" peers= ;;
 *)
     echo "usage: deps.sh [demo|all|roots|software]" >&2
     exit 2

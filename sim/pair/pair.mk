@@ -9,6 +9,6 @@ $(BUILD)/bin/espalier-pair: $(patsubst %.c,$(BUILD)/obj/%.o,sim/pair/main.c $(PA
 	@$(CC) $(LDFLAGS) -o $@ $^ -ljansson
 
 .PHONY: software
-software: ## espalierd, espalier and espalier-pair (two gateways and a verdict, for CI): nine packages, no Verilog
+software: ## espalierd, espalier and espalier-pair (two gateways and a verdict, for CI): eleven packages, no Verilog
 	@tests/deps.sh software
 	@$(AGAIN) $(BUILD)/bin/espalierd $(BUILD)/bin/espalier $(BUILD)/bin/espalier-pair

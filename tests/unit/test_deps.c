@@ -82,7 +82,7 @@ static void test_deps_without_rights_prints_the_line_and_exits_3(void **state)
     assert_false(exists("policy"));
 }
 
-static void test_deps_of_software_alone_are_nine_packages(void **state)
+static void test_deps_of_software_alone_are_eleven_packages(void **state)
 {
     (void)state;
     what = "software";
@@ -91,7 +91,7 @@ static void test_deps_of_software_alone_are_nine_packages(void **state)
     assert_int_equal(deps(""), 3);
     assert_non_null(strstr(
         output, "--no-install-recommends gcc make libssl-dev libpci-dev libmnl-dev libcurl4-openssl-dev "
-                "libmicrohttpd-dev libjansson-dev iproute2\n"));
+                "libmicrohttpd-dev libseccomp-dev libcap-ng-dev libjansson-dev iproute2\n"));
 }
 
 static void test_deps_new_strongswan_is_kept_from_starting_and_disabled(void **state)
@@ -185,7 +185,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deps_nothing_missing_calls_no_apt, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_without_rights_prints_the_line_and_exits_3, setup,
                                         dir_remove),
-        cmocka_unit_test_setup_teardown(test_deps_of_software_alone_are_nine_packages, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_of_software_alone_are_eleven_packages, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_new_strongswan_is_kept_from_starting_and_disabled, setup,
                                         dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_strongswan_in_use_is_left_alone, setup, dir_remove),
