@@ -1057,11 +1057,11 @@ static void test_completion_of_fish_offers_what_there_is(void **state)
         {"espalier certs --type ", "x509 x509ca x509_crl pubkey ocsp_response "},
     };
     (void)state;
-    assert_completes(
-        "fish",
-        "HOME=/nonexistent fish --no-config -c 'function espalier; echo gw; echo net; end; source %s; "
-        "complete -C \"%s\" | cut -f1 | tr \"\\n\" \" \"' 2>/dev/null",
-        asks, sizeof(asks) / sizeof(asks[0]));
+    assert_completes("fish",
+                     "env -i PATH=\"$PATH\" HOME=/dev/null fish --no-config -c 'function espalier; echo gw; "
+                     "echo net; end; source %s; "
+                     "complete -C \"%s\" | cut -f1 | tr \"\\n\" \" \"' 2>/dev/null",
+                     asks, sizeof(asks) / sizeof(asks[0]));
 }
 
 int main(void)

@@ -131,6 +131,8 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
          "no, PORT, ADDRESS:PORT, [IPv6]:PORT or unix:///PATH"},
         {"espalierd { metrics = localhost:9909 }", "espalierd.metrics", "ADDRESS:PORT"},
         {"espalierd { metrics_per_sa = some }", "espalierd.metrics_per_sa", "yes or no"},
+        {"espalierd { seccomp = strict }", "espalierd.seccomp", "yes or no"},
+        {"espalierd { uid_base = nobody }", "espalierd.uid_base", "a number from 0 to 4294967039"},
         {"charon { filelog { x { ike = 9 } } }", "charon.filelog.x.ike", "a level from -1 to 4"},
         {"charon { filelog { x { path = a.log } } }", "charon.filelog.x.path", "an absolute path"},
         {"charon { filelog { x { append = often } } }", "charon.filelog.x.append", "yes or no"},

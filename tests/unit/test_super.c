@@ -23,6 +23,7 @@
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/super/again.h"
 #include "ctrl/super/children.h"
+#include "ctrl/super/rights.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/supervise.h"
 
@@ -454,6 +455,36 @@ static void test_debug_dir_of_others_or_open_to_others_is_refused(void **state)
     rmdir(dir);
 }
 
+static void test_group_of_the_metrics_socket_is_one_that_there_is(void **state)
+{
+    struct socket_set s = {.metrics = -1};
+    struct esp_error err;
+    char where[64];
+    (void)state;
+    snprintf(where, sizeof(where), "unix:///tmp/espalier-metrics-%d", (int)getpid());
+    assert_int_equal(metrics_socket_open(&s, where, "no such group", &err), -EINVAL);
+    assert_string_equal(err.field, "metrics_group");
+    assert_string_equal(err.text, "'no such group': there is no such group");
+    assert_int_equal(metrics_socket_open(&s, "9909", "root", &err), -EINVAL);
+    assert_string_equal(err.text, "has a meaning with metrics = unix:///PATH alone");
+    assert_int_equal(s.metrics, -1); // nothing was opened
+    assert_int_not_equal(access(where + 7, F_OK), 0);
+}
+
+static void test_users_are_of_their_own_and_none_where_there_are_none(void **state)
+{
+    (void)state;
+    assert_string_equal(rights_apart(0), "uid_base is 0");
+    for (enum room r = ROOM_SUPER; r < ROOM_COUNT; r++) {
+        assert_int_equal(rights_uid(0, r), 0);
+        assert_int_equal(rights_uid(UID_BASE, r), UID_BASE + (unsigned)r);
+    }
+    if (geteuid() != 0 || rights_apart(UID_BASE))
+        return;
+    // the last number of them has to be there too
+    assert_non_null(rights_apart(UINT32_MAX - 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +500,8 @@ int main(void)
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
         cmocka_unit_test(test_debug_dir_of_others_or_open_to_others_is_refused),
+        cmocka_unit_test(test_group_of_the_metrics_socket_is_one_that_there_is),
+        cmocka_unit_test(test_users_are_of_their_own_and_none_where_there_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
