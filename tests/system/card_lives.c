@@ -25,10 +25,11 @@ struct life { // an SA out and one in, which have one key
     struct esp_sa_params out, in;
     int at[2];                // the engine that side 0 (and 1) of it is in
     struct esp_sa *sa[2][2];  // side, direction
+    uint64_t top;             // about the highest number that has come
     struct esp_endpoint ends; // at first
 };
 struct world {
-    struct esp_engine *e[2];
+    struct esp_engine *e[2], *peer; // peer: software, which seals what a peer may
     struct esp_pool *pool;
     struct life life[LIVES];
     struct esp_job job[2][BATCH]; // by side
@@ -76,7 +77,7 @@ static uint64_t first_number(struct world *w, bool esn)
     switch (below(w, 4)) {
     case 0: return 1;
     case 1: return 1 + below(w, 1000);
-    case 2: return 0xffffffc0u + below(w, 0x3f);
+    case 2: return 0xffffffc0u + below(w, 0x3f) + (esn ? below(w, 1100) : 0);
     default:
         return esn ? (below(w, 1u << 20) << 32 | below(w, UINT32_MAX)) + 1 : 1 + below(w, UINT32_MAX - 1);
     }
@@ -148,7 +149,7 @@ static void draw(struct world *w, struct life *l)
     l->in.dir = ESP_IN;
     l->in.window =
         (uint32_t)(p->esn ? PICK(w, 1, 31, 32, 64, 65, 1000, 1024) : PICK(w, 0, 1, 32, 64, 200, 1024));
-    l->in.seq = p->seq - 1;
+    l->in.seq = l->top = p->seq - 1;
     rnd_fill(&w->seed, (uint8_t *)l->in.seen, sizeof(l->in.seen));
     for (int i = 0; i < 16; i++)
         l->in.seen[i] = l->in.seq && chance(w, 50) ? l->in.seen[i] : 0;
@@ -361,10 +362,74 @@ static const struct life *life_of(const struct world *w, const uint8_t *p, uint3
     return NULL;
 }
 
+// A number around the highest received, near and far, and over the end of 32 bits. No farther than half of
+// those: what is 2^32 off is another number by what has come before it, which a card has perhaps not seen
+// yet.
+static uint64_t some_number(struct world *w, const struct life *l)
+{
+    uint64_t top = l->top, next = ((top >> 32) + 1) << 32, n;
+    switch (below(w, 6)) {
+    case 0: n = top + 1 + below(w, 4); break;
+    case 1: n = top - l->in.window + below(w, 3) - 1; break; // where the window ends
+    case 2: n = top + below(w, 2000); break;
+    case 3: n = top - below(w, 2000); break;
+    case 4: n = top + (chance(w, 10) ? below(w, 1ull << 29) : 1); break;
+    default: n = next - top < 1u << 29 ? next - 20 + below(w, 100) : top + 1;
+    }
+    n = l->in.esn ? n : n & UINT32_MAX;
+    return n && n <= top + (1u << 30) ? n : 1;
+}
+
+static uint32_t draw_inner6(struct world *w, uint8_t *p)
+{
+    uint32_t n = 40 + (uint32_t)below(w, 200);
+    rnd_fill(&w->seed, p, n);
+    p[0] = 0x60;
+    put_be16(p + 4, (uint16_t)(n - 40));
+    return n;
+}
+
+// What the peer of this SA may send, who has its key: any number, padded for traffic flow confidentiality, of
+// a family that the SA does not have inside, longer or shorter than it says.
+static void peer_sends(struct world *w, struct life *l)
+{
+    unsigned at = (unsigned)below(w, OLD);
+    struct esp_sa_params p = l->in;
+    uint8_t inner[BUFFER];
+    struct esp_job j = {.op = ESP_ENCAP, .in = inner, .out = w->old[at], .out_cap = BUFFER};
+    p.dir = ESP_OUT;
+    p.window = 0;
+    p.seq = some_number(w, l);
+    p.seq_limit = UINT64_MAX;
+    p.soft_packets = p.soft_bytes = p.hard_packets = p.hard_bytes = 0;
+    p.inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6;
+    p.tfc = chance(w, 20) ? (uint16_t)below(w, 1400) : 0;
+    j.sa = must_add(w->peer, &p);
+    if (chance(w, 90))
+        draw_inner(w, inner, &j.in_len);
+    else
+        j.in_len = draw_inner6(w, inner);
+    w->old_len[at] = run_job(w->peer, &j) == ESP_STATUS_OK ? j.out_len : 0;
+    (void)must_delete(w->peer, j.sa);
+}
+
+static void keep_top(struct world *w, const struct esp_job *j)
+{
+    unsigned which = identity(w, j->sa);
+    struct life *l = which ? &w->life[(which - 1) / 2] : NULL;
+    if (l && j->status == ESP_STATUS_OK && j->seq > l->top)
+        l->top = j->seq;
+}
+
 static void open_some(struct world *w)
 {
     int engine[BATCH];
     unsigned n = 0;
+    for (unsigned i = (unsigned)below(w, 6); i; i--) {
+        struct life *l = some_life(w);
+        if (l->there)
+            peer_sends(w, l);
+    }
     for (unsigned i = 0, most = 1 + (unsigned)below(w, BATCH); i < most; i++) {
         struct esp_job *a = &w->job[0][n], *b = &w->job[1][n];
         unsigned from = (unsigned)below(w, OLD);
@@ -383,6 +448,8 @@ static void open_some(struct world *w)
     }
     run(w, n, engine);
     compare(w, n);
+    for (unsigned i = 0; i < n; i++)
+        keep_top(w, &w->job[0][i]);
 }
 
 // ---- what is done with them
@@ -590,6 +657,7 @@ static void open_engines(struct world *w)
     if (esp_card_open(&w->e[CARD], &o, &err))
         fail_msg("%s: %s", err.field, err.text);
     assert_int_equal(esp_soft_open(&w->e[SOFT], NULL), 0);
+    assert_int_equal(esp_soft_open(&w->peer, NULL), 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(w->e[i]->ops->attach_pool(w->e[i], w->pool, &err), 0);
     for (int side = 0; side < 2; side++)
@@ -628,6 +696,7 @@ static void test_whole_lives_are_the_same_in_both_engines(void **state)
     tell(w);
     for (int i = 0; i < 2; i++)
         w->e[i]->ops->destroy(w->e[i]);
+    w->peer->ops->destroy(w->peer);
     esp_pool_destroy(w->pool);
     free(w);
     stop_card();
