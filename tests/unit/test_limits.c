@@ -115,6 +115,45 @@ static void test_a_limit_is_as_exact_when_the_engine_changes_after_any_packet(vo
     }
 }
 
+// A card appears after `home` packets and takes the SA over from software, and goes away after `away`.
+static void count_there_and_back(struct rig *r, const struct limit *l, bool in, unsigned home, unsigned away)
+{
+    for (unsigned n = 1; n < 10; n++) {
+        if (n == home + 1) {
+            rig_card(r);
+            card_scan(r->p);
+            rig_turn(r);
+            assert_string_equal(child_offload(r->p->children), "card");
+        }
+        if (n == away + 1) {
+            fake_fail(&r->card);
+            rig_turn(r);
+            assert_string_equal(child_offload(r->p->children), "software");
+        }
+        assert_int_equal(passes(r, in, n), !l->hard_at || n < l->hard_at);
+        struct told t = told(r);
+        assert_int_equal(t.soft, n == l->soft_at);
+        assert_int_equal(t.hard, n == l->hard_at);
+    }
+}
+
+static void test_a_limit_is_as_exact_on_the_way_to_a_card_and_back(void **state)
+{
+    struct rig *r = *state;
+    bool first = true;
+    for (unsigned i = 0; i < 2 * LIMITS; i++) {
+        for (unsigned home = 0; home < 8; home++) {
+            for (unsigned away = home; away < 9; away += 3) {
+                if (!first)
+                    again(state, &r);
+                first = false;
+                install(r, &limits[i / 2], OFFLOAD_AUTO);
+                count_there_and_back(r, &limits[i / 2], i & 1, home, away);
+            }
+        }
+    }
+}
+
 static void test_what_the_policy_refuses_counts_against_a_limit_that_moves(void **state)
 {
     struct rig *r = *state;
@@ -420,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_each_limit_is_told_once_at_its_packet_in_each_engine),
         T(test_a_limit_is_as_exact_when_the_engine_changes_after_any_packet),
+        T(test_a_limit_is_as_exact_on_the_way_to_a_card_and_back),
         T(test_what_the_policy_refuses_counts_against_a_limit_that_moves),
         T(test_without_esn_an_sa_is_followed_in_time_and_ends_before_its_numbers_wrap),
         T(test_on_a_card_the_lease_ends_with_the_last_number),
