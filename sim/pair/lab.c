@@ -254,9 +254,6 @@ static bool kernel_has(struct pair_lab *l)
 
 bool lab_possible(struct pair_lab *l, bool card)
 {
-    *l = (struct pair_lab){.site = {{.name = "west", .outer = "10.90.0.1", .inner = "10.91.0.1", .ns = -1},
-                                    {.name = "east", .outer = "10.90.0.2", .inner = "10.92.0.1", .ns = -1}},
-                           .home = -1};
     return find_programs(l, card) && find_ip(l) && find_tun(l) && namespaces(l) && kernel_has(l);
 }
 
@@ -288,16 +285,20 @@ static bool site_up(struct pair_lab *l, const struct pair_site *s, const struct 
            ip(l, s, "route add %s via %s src %s", peer->inner, peer->outer, s->inner);
 }
 
-bool lab_open(struct pair_lab *l)
+// Short enough for the sockets in it, whose paths may have 107 octets.
+bool lab_begin(struct pair_lab *l)
 {
     const char *tmp = getenv("TMPDIR");
+    *l = (struct pair_lab){.site = {{.name = "west", .outer = "10.90.0.1", .inner = "10.91.0.1", .ns = -1},
+                                    {.name = "east", .outer = "10.90.0.2", .inner = "10.92.0.1", .ns = -1}},
+                           .home = -1};
+    snprintf(l->dir, sizeof(l->dir), "%s/espalier-pair-XXXXXX", tmp && strlen(tmp) <= 50 ? tmp : "/tmp");
+    return mkdtemp(l->dir) || pair_fail(l, "%s: %s", l->dir, strerror(errno));
+}
+
+bool lab_open(struct pair_lab *l)
+{
     const struct pair_site *w = &l->site[PAIR_WEST], *e = &l->site[PAIR_EAST];
-    snprintf(l->dir, sizeof(l->dir), "%.30s/espalier-pair-XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(l->dir)) {
-        pair_fail(l, "%s: %s", l->dir, strerror(errno));
-        l->dir[0] = 0;
-        return false;
-    }
     for (int i = 0; i < PAIR_SITES; i++) {
         struct pair_site *s = &l->site[i];
         snprintf(s->dir, sizeof(s->dir), "%s/%s", l->dir, s->name);
@@ -331,7 +332,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
-void lab_close(struct pair_lab *l, bool keep)
+void lab_close(struct pair_lab *l)
 {
     for (int i = 0; i < PAIR_SITES; i++) {
         lab_stop(&l->site[i].daemon, SIGTERM, 4000);
@@ -341,8 +342,12 @@ void lab_close(struct pair_lab *l, bool keep)
     lab_stop(&l->card, SIGTERM, 4000);
     if (l->home >= 0)
         close(l->home);
-    if (l->dir[0] && !keep)
-        nftw(l->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void lab_sweep(const struct pair_lab *l)
+{
+    for (int i = 0; i < 100 && nftw(l->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS); i++)
+        nap(20);
 }
 
 static void show_end(const char *dir, const char *name)

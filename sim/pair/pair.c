@@ -12,8 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "espalier/version.h"
@@ -319,17 +320,64 @@ static bool secret(struct run *r)
 static int run(struct run *r)
 {
     r->watch.fd = -1;
-    report_begin(&r->report, r->json);
     if (!lab_possible(&r->lab, r->card) || !secret(r)) {
-        lab_close(&r->lab, false);
+        lab_close(&r->lab);
         return tell(r, r->lab.why) ? MISSING : FAILED;
     }
     all_steps(r);
     watch_close(&r->watch);
-    lab_close(&r->lab, r->keep);
+    lab_close(&r->lab);
     if (r->keep)
         fprintf(stderr, "kept: %s\n", r->lab.dir);
     return tell(r, NULL) && !r->report.failed ? DONE : FAILED;
+}
+
+static volatile pid_t runner;
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
+
+static void pass_on(int number)
+{
+    kill(runner, number);
+}
+
+static void forward(void)
+{
+    struct sigaction to = {.sa_handler = pass_on, .sa_flags = SA_RESTART}, before;
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+        if (sigaction(endings[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL) // nohup's stay ignored
+            sigaction(endings[i], &to, NULL);
+}
+
+// All of it in a process of its own, so that the folder goes also where somebody ends the run.
+static int run_apart(struct run *r)
+{
+    sigset_t held, before;
+    int status = 0;
+    sigemptyset(&held);
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+        sigaddset(&held, endings[i]);
+    report_begin(&r->report, r->json);
+    if (!lab_begin(&r->lab))
+        return tell(r, r->lab.why) ? MISSING : FAILED;
+    sigprocmask(SIG_BLOCK, &held, &before);
+    runner = fork();
+    if (runner > 0)
+        forward();
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (runner == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int rc = run(r);
+        fflush(NULL);
+        _exit(rc);
+    }
+    bool ended = runner > 0 && waitpid(runner, &status, 0) == runner;
+    if (!r->keep)
+        lab_sweep(&r->lab);
+    if (ended && WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+    return ended && WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
 }
 
 int pair_main(int argc, char **argv)
@@ -359,5 +407,5 @@ int pair_main(int argc, char **argv)
         fprintf(stderr, usage_text, argv[0]);
         return USAGE;
     }
-    return run(&r);
+    return run_apart(&r);
 }

@@ -229,6 +229,26 @@ static void test_a_daemon_that_does_not_end_well_fails(void **state)
     must_say("FAILED the end: ");
 }
 
+// In the middle of a run, by each signal with which CI and people do it.
+static void test_what_is_ended_leaves_nothing(void **state)
+{
+    static const char *const signals[] = {"INT", "TERM", "HUP"};
+    (void)state;
+    stub_daemon();
+    stub("espalier", "sleep 100");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(sh("mkdir -p %s/tmp", dir), 0);
+        int rc = sh_read(said, sizeof(said),
+                         "cd %s; TMPDIR=%s/tmp setsid sh -c 'echo $$ >pid; exec env --default-signal "
+                         "./espalier-pair' >/dev/null & "
+                         "until [ -e %s/tmp/*/west/swanctl.conf ]; do sleep 0.05; done; sleep 0.2; "
+                         "kill -%s $(cat %s/pid); wait $!; echo $? $(ls %s/tmp)",
+                         dir, dir, dir, signals[i], dir, dir);
+        assert_int_equal(rc, 0);
+        assert_string_equal(said, i == 0 ? "130\n" : i == 1 ? "143\n" : "129\n");
+    }
+}
+
 static void test_what_is_missing_is_named(void **state)
 {
     (void)state;
@@ -272,6 +292,7 @@ int main(int argc, char **argv)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_daemon_that_does_not_start_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_daemon_that_does_not_end_well_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_ended_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_missing_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_usage_is_2, set_up, tear_down),
     };
