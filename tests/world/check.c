@@ -400,13 +400,13 @@ static void agree(struct site *s, struct site *peer, const struct pair *p)
 {
     for (unsigned i = 0; i < s->op.ikes; i++) {
         const struct sa_seen *x = &s->op.ike[i];
-        if (!strcmp(x->conn, p->name) && !strcmp(x->state, "ESTABLISHED") && !has_ike(&peer->op, x))
+        if (names_pair(p, x->conn) && !strcmp(x->state, "ESTABLISHED") && !has_ike(&peer->op, x))
             world_fail(s->w, "agreement", "%c has IKE_SA %s %016llx_i %016llx_r, %c has not", s->letter,
                        p->name, (unsigned long long)x->spi_i, (unsigned long long)x->spi_r, peer->letter);
     }
     for (unsigned i = 0; i < s->op.children; i++) {
         const struct sa_seen *x = &s->op.child[i];
-        if (!strcmp(x->conn, p->name) && !strcmp(x->state, "INSTALLED") && !has_child(&peer->op, x))
+        if (names_pair(p, x->conn) && !strcmp(x->state, "INSTALLED") && !has_child(&peer->op, x))
             world_fail(s->w, "agreement", "%c has CHILD_SA %s/%s %08x_i %08x_o, %c has not", s->letter,
                        p->name, x->child, x->spi_in, x->spi_out, peer->letter);
     }
@@ -431,7 +431,7 @@ static unsigned ikes_of(const struct operator* op, const struct pair *p)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < op->ikes; i++)
-        n += !strcmp(op->ike[i].conn, p->name) && !strcmp(op->ike[i].state, "ESTABLISHED");
+        n += names_pair(p, op->ike[i].conn) && !strcmp(op->ike[i].state, "ESTABLISHED");
     return n;
 }
 
@@ -442,9 +442,9 @@ void check_one(struct world *w)
         for (unsigned k = 0; k < 2; k++) {
             const struct site *s = &w->site[k ? p->b : p->a];
             unsigned n = ikes_of(&s->op, p);
-            // Two that crossed, and then one end has gone before it had ended its own: the other waits for
-            // it, or has to give up first.
-            bool waits = p->up_from == UINT64_MAX && p->begins < 2;
+            // One by each name. Two that crossed, and then one end has gone before it had ended its own: the
+            // other waits for it, or has to give up first.
+            bool waits = (p->up_from == UINT64_MAX && p->begins < 2) || p->renamed;
             if ((n > 1 && !waits) || (n == 0 && p->up_from != UINT64_MAX))
                 world_fail(w, "one", "%c has %u IKE_SAs of %s at rest", s->letter, n, p->name);
         }

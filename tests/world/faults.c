@@ -82,7 +82,9 @@ static void operator_acts(struct world *w, struct site *s)
     unsigned v = (unsigned)rng_below(r, p->variants);
     if (s->d.life != UP || (p->a != s->index && p->b != s->index) || s->op.queue)
         return;
-    switch (rng_below(r, 8)) {
+    if (s->op.want[i].twice)
+        return; // first its former name has to go
+    switch (rng_below(r, 9)) {
     case 0:
         operator_order(s, CMD_UNLOAD, i, 0, 0);
         if (rng_chance(r, 700))
@@ -93,6 +95,7 @@ static void operator_acts(struct world *w, struct site *s)
     case 3: operator_order(s, CMD_TERMINATE, i, 0, rng_chance(r, 400)); break;
     case 4: operator_order(s, CMD_LIST, i, 0, 0); break;
     case 5: operator_order(s, CMD_REKEY, i, 0, rng_chance(r, 500)); break;
+    case 6: operator_rename(s, i); break;
     default: operator_order(s, CMD_INITIATE, i, v, 0); break;
     }
 }

@@ -218,12 +218,33 @@ static void put_ts(struct vici_out *o, const char *key, const struct pair *p, ui
     vici_list_end(o);
 }
 
+// ---- names: a connection has another one at either end, and so have its children
+
+static const char *conn_name(const struct pair *p, unsigned named)
+{
+    static char text[sizeof(p->name) + 1];
+    snprintf(text, sizeof(text), "%s%s", p->name, named & OTHER_CONN ? "~" : "");
+    return text;
+}
+
+static const char *child_name(const char *child, unsigned named)
+{
+    static char text[sizeof(((struct child_plan *)0)->name) + 1];
+    snprintf(text, sizeof(text), "%s%s", child, named & OTHER_CHILD ? "~" : "");
+    return text;
+}
+
+bool names_pair(const struct pair *p, const char *conn)
+{
+    return !strcmp(conn, p->name) || !strcmp(conn, conn_name(p, OTHER_CONN));
+}
+
 static void put_child(struct vici_out *o, const struct site *s, const struct site *peer, const struct pair *p,
-                      const struct child_plan *c)
+                      const struct child_plan *c, unsigned named)
 {
     static const char *const start[] = {"none", "trap", "start"};
     enum start mine = c->start[s->index == p->b];
-    vici_section(o, c->name);
+    vici_section(o, child_name(c->name, named));
     put_ts(o, "local_ts", p, s->lan, c);
     put_ts(o, "remote_ts", p, peer->lan, c);
     vici_put(o, "start_action", start[mine]);
@@ -279,12 +300,13 @@ static void put_end(struct vici_out *o, const char *side, const struct site *s, 
     vici_section_end(o);
 }
 
-static void put_conn(struct vici_out *o, const struct site *s, const struct pair *p, unsigned variant)
+static void put_conn(struct vici_out *o, const struct site *s, const struct pair *p, unsigned variant,
+                     unsigned named)
 {
     const struct world *w = s->w;
     const struct site *peer = &w->site[s->index == p->a ? p->b : p->a];
     const struct variant *v = &p->variant[variant];
-    vici_section(o, p->name);
+    vici_section(o, conn_name(p, named));
     put_addrs(o, s, peer, p);
     vici_put(o, "version", "2");
     vici_put(o, "encap", p->encap ? "yes" : "no");
@@ -296,7 +318,7 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct pair
     put_end(o, "remote", peer, p->by_cert[s->index == p->a], p->revocation);
     vici_section(o, "children");
     for (unsigned i = 0; i < v->children; i++)
-        put_child(o, s, peer, p, &v->child[i]);
+        put_child(o, s, peer, p, &v->child[i], named);
     put_shunt(o, s, peer, p, "pass", v->pass);
     put_shunt(o, s, peer, p, "drop", v->drop);
     put_own(o, p);
@@ -318,35 +340,39 @@ static void put_shared(struct vici_out *o, const struct world *w, const struct p
     vici_list_end(o);
 }
 
-static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",  "terminate",
-                                    "list-sas",    "list-sa",   "rekey",       "load-pool", "load-shared",
-                                    "load-conn",   "initiate",  "terminate",   "load-cert", "load-cert",
-                                    "load-key",    "load-cert"};
+static const char *const names[] = {"load-shared", "load-conn", "unload-conn", "initiate",   "terminate",
+                                    "list-sas",    "list-sa",   "rekey",       "load-pool",  "load-shared",
+                                    "load-conn",   "initiate",  "terminate",   "load-cert",  "load-cert",
+                                    "load-key",    "load-cert", "load-conn",   "unload-conn"};
 
 static void encode(struct site *s, struct vici_out *o, const struct order *c)
 {
     const struct pair *p = &s->w->pair[c->pair];
+    const struct want *want = &s->op.want[c->pair];
     vici_out_begin(o, c->kind == CMD_REGISTER ? VICI_EVENT_REGISTER : VICI_CMD_REQUEST, names[c->kind]);
     switch (c->kind) {
     case CMD_SHARED: put_shared(o, s->w, p); break;
-    case CMD_LOAD: put_conn(o, s, p, c->variant); break;
-    case CMD_UNLOAD: vici_put(o, "name", p->name); break;
+    case CMD_LOAD: put_conn(o, s, p, c->variant, want->named); break;
+    case CMD_UNLOAD: vici_put(o, "name", conn_name(p, want->named)); break;
+    case CMD_RENAME: put_conn(o, s, p, c->variant, c->how); break;
+    case CMD_UNLOAD_FORMER: vici_put(o, "name", conn_name(p, want->named ^ OTHER_CONN)); break;
     case CMD_INITIATE:
-        vici_put(o, "ike", p->name);
-        vici_put(o, "child", p->variant[c->variant].child[c->child].name);
+        vici_put(o, "ike", conn_name(p, want->named));
+        vici_put(o, "child", child_name(p->variant[c->variant].child[c->child].name, want->named));
         vici_put(o, "timeout", c->how & DETACHED ? "-1" : "20000");
         break;
     case CMD_TERMINATE:
-        vici_put(o, "ike", p->name);
+        vici_put(o, "ike", conn_name(p, want->named));
         if (c->child)
-            vici_put(o, "child", "net");
+            vici_put(o, "child", child_name("net", want->named));
         vici_put(o, "timeout", "20000");
         // While a request of that end is out nobody is told of a forced end, and service is not to be had.
         if (c->how & FORCED || (!s->w->fair && rng_chance(&s->w->rng, 200)))
             vici_put(o, "force", "yes");
         break;
     case CMD_REKEY: // the IKE SA, or its CHILD SA
-        vici_put(o, c->child ? "child" : "ike", c->child ? "net" : p->name);
+        vici_put(o, c->child ? "child" : "ike",
+                 c->child ? child_name("net", want->named) : conn_name(p, want->named));
         break;
     case CMD_CERT_CA:
     case CMD_CERT_MID:
@@ -447,12 +473,40 @@ static void note_sa(struct operator* op, const struct vici_node *ike)
     }
 }
 
+// The former name goes when the new one is there; and until it has gone, all counts that it may let past.
+static void former_goes(struct world *w, void *ctx, uint64_t pair)
+{
+    struct site *s = ctx;
+    (void)w;
+    if (s->d.life == UP && s->op.want[pair].twice)
+        operator_order(s, CMD_UNLOAD_FORMER, (unsigned)pair, 0, 0);
+}
+
+static void renamed(struct site *s, const struct order *c, bool ok)
+{
+    struct want *want = &s->op.want[c->pair];
+    bool conn = (want->named ^ c->how) & OTHER_CONN;
+    if (!ok)
+        return;
+    want->named = c->how;
+    want->twice |= conn;
+    if (conn)
+        former_goes(s->w, s, c->pair);
+}
+
 static void answered(struct site *s, const struct order *c, bool ok, const char *error)
 {
     struct want *want = &s->op.want[c->pair];
     TRACE(s->w, 50 + ok, c->kind, "%c ctl: %s %s: %s%s", s->letter, names[c->kind], s->w->pair[c->pair].name,
           ok ? "done" : "failed: ", ok ? "" : error);
-    s->op.refused |= !ok && (c->kind == CMD_LOAD || c->kind == CMD_SHARED || c->kind >= CMD_CERT_CA);
+    s->op.refused |= !ok && (c->kind == CMD_LOAD || c->kind == CMD_SHARED || c->kind >= CMD_CERT_CA) &&
+                     c->kind < CMD_RENAME;
+    if (c->kind == CMD_RENAME)
+        renamed(s, c, ok);
+    if (c->kind == CMD_UNLOAD_FORMER && !ok && strstr(error, "memory"))
+        agenda_add(s->w, SECOND / 20, former_goes, s, c->pair);
+    else if (c->kind == CMD_UNLOAD_FORMER)
+        want->twice = false;
     if (c->kind == CMD_LOAD) {
         if (ok)
             want->variant = (int)c->variant;
@@ -529,8 +583,13 @@ static void cut_off(struct site *s)
     if (s->d.life != UP || !s->d.ctl)
         return;
     op->refused = true;
-    if (op->busy && op->queue)
+    if (op->busy && op->queue) {
+        if (op->queue->kind == CMD_RENAME || op->queue->kind == CMD_UNLOAD_FORMER) {
+            op->want[op->queue->pair].twice = true;
+            agenda_add(s->w, SECOND / 20, former_goes, s, op->queue->pair);
+        }
         drop_first(op);
+    }
     struct order *asked = op->queue;
     talk_to(s);
     append(op, asked);
@@ -555,11 +614,26 @@ void operator_read(struct site *s)
         next(s);
 }
 
+// What the file says by another name, loaded while its SAs are up.
+void operator_rename(struct site *s, unsigned pair)
+{
+    struct want *want = &s->op.want[pair];
+    if (s->op.queue || want->variant < 0 || want->pending >= 0 || want->twice)
+        return;
+    s->w->pair[pair].renamed = true;
+    put_order(s, &(struct order){.kind = CMD_RENAME,
+                                 .pair = pair,
+                                 .variant = (unsigned)want->variant,
+                                 .how = want->named ^ (unsigned)rng_between(&s->w->rng, 1, 3)});
+}
+
 // ---- the daemon comes and goes
 
 void operator_connect(struct site *s)
 {
     struct order *asked = s->op.queue; // while it was down: after what its files say
+    for (unsigned i = 0; i < s->w->pairs; i++)
+        s->op.want[i].twice = false;
     talk_to(s);
     operator_load_all(s);
     append(&s->op, asked);
@@ -571,6 +645,8 @@ void operator_load_all(struct site *s)
     struct operator* op = & s->op;
     op->refused = false;
     certs_connect(s);
+    for (unsigned i = 0; i < s->w->pairs; i++)
+        former_goes(s->w, s, i);
     for (unsigned i = 0; i < s->w->pairs; i++)
         if (s->w->pair[i].a == s->index || s->w->pair[i].b == s->index)
             operator_order(s, CMD_SHARED, i, 0, 0);

@@ -181,6 +181,8 @@ void settle_plans(struct world *w)
         for (int k = 0; k < 2;
              k++) { // a load starts what is down: where there is no need, it comes up by itself
             struct site *s = &w->site[k ? w->pair[i].b : w->pair[i].a];
+            if (s->op.want[i].twice)
+                operator_order(s, CMD_UNLOAD_FORMER, i, 0, 0);
             if (s->op.want[i].variant != 0 || s->op.want[i].pending >= 0)
                 operator_order(s, CMD_LOAD, i, 0, 0);
         }

@@ -356,6 +356,14 @@ static void act_load(struct world *w, struct pair *p)
     operator_order(end_of(w, p, (unsigned)rng_below(&w->rng, 2)), CMD_LOAD, number(w, p), 0, 0);
 }
 
+// The same under other names, while it is up: its SAs serve the policies of the new ones.
+static void act_rename(struct world *w, struct pair *p)
+{
+    struct site *s = end_of(w, p, (unsigned)rng_below(&w->rng, 2));
+    if (s->d.life == UP)
+        operator_rename(s, number(w, p));
+}
+
 // A daemon goes and comes again. It brings up what it starts itself, and INITIAL_CONTACT ends what the other
 // end still has; where it does not, the other end has to give up first.
 static void act_restart(struct world *w, struct pair *p)
@@ -424,9 +432,10 @@ static void act_move(struct world *w, struct pair *p)
 typedef void (*act_fn)(struct world *w, struct pair *p);
 static void act(struct world *w, void *ctx, uint64_t arg)
 {
-    static const act_fn up[] = {act_rebind,  act_rebind, act_terminate, act_terminate, act_cross, act_cross,
-                                act_hasty,   act_hasty,  act_aux,       act_initiate,  act_load,  act_card,
-                                act_restart, act_rekey,  act_rekey,     act_freeze,    act_freeze};
+    static const act_fn up[] = {act_rebind, act_rebind, act_terminate, act_terminate, act_cross,
+                                act_cross,  act_hasty,  act_hasty,     act_aux,       act_initiate,
+                                act_load,   act_card,   act_restart,   act_rekey,     act_rekey,
+                                act_freeze, act_freeze, act_rename};
     static const act_fn roaming[] = {act_move, act_move, act_move, act_rekey, act_terminate, act_hasty};
     struct pair *p = &w->pair[rng_below(&w->rng, w->pairs)];
     (void)ctx, (void)arg;

@@ -42,6 +42,11 @@ static unsigned lost(size_t from)
     return n;
 }
 
+static unsigned counted(unsigned site, const char *name)
+{
+    return (unsigned)ike_counted(w.site[site].d.ike, name);
+}
+
 static size_t up(void)
 {
     run(10 * SECOND);
@@ -463,6 +468,35 @@ static void test_crossing_terminations_agree(void **state)
     }
 }
 
+// ---- other names
+
+// The policies of the new names have the SAs of the old ones, on the card too, and in software when it dies;
+// and back again.
+static void test_renamed_under_traffic_goes_on_in_its_sas_through_the_cards_death(void **state)
+{
+    static const struct plain traps = {.card = {true, true}, .start = {START_TRAP, START_NONE}};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+        begin(seed, &traps);
+        size_t from = up();
+        struct site *s = &w.site[seed & 1];
+        for (unsigned round = 0; round < 2; round++) {
+            unsigned before = s->op.want[0].named, ikes = counted(s->index, "established");
+            operator_rename(s, 0);
+            run(rng_between(&w.rng, SECOND, 3 * SECOND));
+            assert_int_not_equal(s->op.want[0].named, before);
+            assert_false(s->op.want[0].twice);
+            assert_int_equal(site_card_sas(s->card), 2);
+            assert_int_equal(counted(s->index, "established"), ikes);
+            assert_int_equal(lost(from), 0);
+        }
+        site_card_fault(s->card, CARD_KILLED);
+        run(4 * SECOND);
+        assert_int_equal(lost(from), 0);
+        end();
+    }
+}
+
 // ---- addresses that change
 
 static const struct plain roaming = {.roam = true, .start = {START_START, START_NONE}};
@@ -733,11 +767,6 @@ static void way_is_there(void)
     w.link_down[0][1] = w.link_down[1][0] = false;
 }
 
-static unsigned counted(unsigned site, const char *name)
-{
-    return (unsigned)ike_counted(w.site[site].d.ike, name);
-}
-
 static void test_peer_that_was_silent_is_resumed_whatever_is_lost_or_doubled(void **state)
 {
     (void)state;
@@ -930,6 +959,7 @@ int main(void)
         cmocka_unit_test(test_initiations_that_cross_after_a_termination_leave_one_sa),
         cmocka_unit_test(test_end_of_crossing_sas_that_goes_leaves_two_to_the_other_for_a_while),
         cmocka_unit_test(test_an_edit_of_the_selectors_gets_an_sa_of_its_own),
+        cmocka_unit_test(test_renamed_under_traffic_goes_on_in_its_sas_through_the_cards_death),
         cmocka_unit_test(test_crossing_terminations_agree),
         cmocka_unit_test(test_nat_that_rebinds_is_followed),
         cmocka_unit_test(test_tunnel_goes_where_its_gateway_goes_and_is_back_in_a_quarter_of_a_second),

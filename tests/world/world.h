@@ -181,6 +181,7 @@ struct pair { // two sites that want to talk
     uint64_t disturbed_at;     // nothing is said of those sent before
     uint64_t hands_until;      // what operators have begun goes on
     unsigned closures, begins; // begins: the side that has to, 2: either
+    bool renamed; // at an end, which may have begun another IKE SA by the new name beside that by the old one
     const char *hw_offload;
     bool by_cert[2]; // how each end proves itself
     const char *revocation;
@@ -190,6 +191,8 @@ struct want {       // what an operator has asked of its site, by pair
     int pending;    // a load under way: both count where they say the same
     int leaving;    // an unload under way, of this one
     bool unknown;   // the daemon went before it answered
+    unsigned named; // how it is called in the file: bits
+    bool twice;     // it may be loaded under its former name too
     uint64_t since; // the last load was confirmed
 };
 enum command_kind {
@@ -209,9 +212,12 @@ enum command_kind {
     CMD_CERT_CA, // what certificates need, in the order in which it is loaded
     CMD_CERT_MID,
     CMD_CERT_KEY,
-    CMD_CERT_END
+    CMD_CERT_END,
+    CMD_RENAME, // `how`: loaded as it is under those names, and then unloaded under the former one
+    CMD_UNLOAD_FORMER
 };
-enum { DETACHED = 1, FORCED = 2 }; // not to wait for what comes of it; not to wait for the peer
+enum { DETACHED = 1, FORCED = 2 };        // not to wait for what comes of it; not to wait for the peer
+enum { OTHER_CONN = 1, OTHER_CHILD = 2 }; // the connection, its children have another name
 struct order {
     enum command_kind kind;
     unsigned pair, variant, child, how;
@@ -246,6 +252,8 @@ void operator_load_all(struct site *s);
 void operator_read(struct site *s); // answers wait
 void operator_order(struct site *s, enum command_kind k, unsigned pair, unsigned variant, unsigned child);
 void operator_hurry(struct site *s, enum command_kind k, unsigned pair, unsigned how); // DETACHED, FORCED
+void operator_rename(struct site *s, unsigned pair);
+bool names_pair(const struct pair *p, const char *conn); // by either name
 struct pair *plan_of(struct world *w, unsigned a, unsigned b);
 
 // ---- network.c
