@@ -170,6 +170,7 @@ struct pair { // two sites that want to talk
         bool on, transport, trap;
         struct range ports; // lo 0: everything
         uint64_t last;      // sent of those that have arrived
+        uint64_t from;      // one that was sent before says nothing about it
     } own;
     const char *unique; // NULL: the default
     unsigned dpd_s;
