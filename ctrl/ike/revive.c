@@ -404,9 +404,17 @@ void revive_replaced(struct ike_sa *sa)
             want_still(sa, live, &live->cfg.children[i]);
 }
 
+// It waits for a moment, not as the peer has refused it or was busy.
+static bool may_come_now(const struct revive *r)
+{
+    return r->timer.armed && r->timer.fire == attempt && !r->trying && !r->failures && !r->put_off;
+}
+
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     struct revive *r = provided(ike, c, child) ? NULL : get(ike, c->cfg.name, child->name);
+    if (r && may_come_now(r))
+        arm(r, 0);
     if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt) ||
         loop_now(ike->loop) < r->quiet_until)
         return;
@@ -450,7 +458,7 @@ void revive_replace(struct child_sa *c, uint64_t within)
     LOGF(KNL, 1, "CHILD_SA %s{%u} should be replaced, %s", c->cfg->name, c->id,
          ours ? "another one is made" : "waiting for the peer, which initiated, to do it");
     struct revive *r = ours && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
-    if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt))
+    if (!r || r->trying) // a look whether it is still up, or a try that waits, comes now
         return;
     r->why = REVIVE_REPLACE;
     r->replaces = c->sa->id;
@@ -465,7 +473,7 @@ void revive_reauthenticate(struct ike_sa *sa)
     while (c && !(child_is_up(c) && live && conn_child(live, c->cfg->name)))
         c = c->next;
     struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
-    if (!r || r->trying) // a look whether it is still up, or a try that waits, comes now
+    if (!r || r->trying) // likewise
         return;
     LOGF(IKE, 0, "reauthenticating IKE_SA %s", sa_label(sa));
     r->why = REVIVE_REPLACE;

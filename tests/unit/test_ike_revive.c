@@ -857,6 +857,36 @@ static void test_started_child_that_the_peer_was_making_comes_up_when_that_fails
     pair_free(p);
 }
 
+// Until its turn has come by itself it waits a moment, but not for longer than until somebody has something
+// to say.
+static void test_packet_brings_up_at_once_what_a_replaced_ike_sa_had(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, starts_one_of_two);
+    pair_wait(p, 1000);
+    begins_anew_with_the_other(p);
+    acquire(p);
+    pair_wait(p, 10);
+    assert_both(p);
+    pair_free(p);
+}
+
+static void test_child_that_cannot_be_rekeyed_is_replaced_although_it_is_looked_at_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, started);
+    pair_wait(p, 1000);
+    pair_assert_one(p);
+    struct ike_sa *sa = p->s[0].ike->sas;
+    uint32_t id = sa->id;
+    sa->ike->events->sa_replaced(sa);
+    revive_replace(sa->children, 0);
+    pair_wait(p, 5000);
+    pair_assert_one(p);
+    assert_int_not_equal(p->s[0].ike->sas->id, id);
+    pair_free(p);
+}
+
 static void closing_of_two(struct conn_config *c, int side)
 {
     pair_two_children(c, side);
@@ -974,6 +1004,8 @@ int main(void)
         cmocka_unit_test(test_started_child_whose_ike_sa_crossed_another_one_comes_up_on_that),
         cmocka_unit_test(test_started_child_that_the_successor_did_not_get_comes_up_later),
         cmocka_unit_test(test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up),
+        cmocka_unit_test(test_packet_brings_up_at_once_what_a_replaced_ike_sa_had),
+        cmocka_unit_test(test_child_that_cannot_be_rekeyed_is_replaced_although_it_is_looked_at_again),
         cmocka_unit_test(test_what_was_brought_back_and_is_replaced_soon_is_brought_back_again),
         cmocka_unit_test(test_started_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up),
         cmocka_unit_test(test_started_child_of_one_that_goes_and_is_deleted_by_the_peer_comes_up),
