@@ -620,11 +620,12 @@ void operator_rename(struct site *s, unsigned pair)
     struct want *want = &s->op.want[pair];
     if (s->op.queue || want->variant < 0 || want->pending >= 0 || want->twice)
         return;
-    s->w->pair[pair].renamed = true;
+    unsigned other = (unsigned)rng_between(&s->w->rng, 1, 3);
+    s->w->pair[pair].renamed |= other & OTHER_CONN;
     put_order(s, &(struct order){.kind = CMD_RENAME,
                                  .pair = pair,
                                  .variant = (unsigned)want->variant,
-                                 .how = want->named ^ (unsigned)rng_between(&s->w->rng, 1, 3)});
+                                 .how = want->named ^ other});
 }
 
 // ---- the daemon comes and goes
