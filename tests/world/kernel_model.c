@@ -124,6 +124,7 @@ struct flow {
     struct view v;
     uint8_t rule_proto; // as rules see it
     uint32_t mark;
+    bool no_source; // not yet
 };
 
 static bool rules_look_behind(const struct kernel_model *k, uint8_t family)
@@ -156,8 +157,11 @@ static bool in_prefix(const uint8_t *addr, const uint8_t *net, unsigned bits)
     return !memcmp(addr, net, whole) && (bits % 8 == 0 || (addr[whole] ^ net[whole]) >> (8 - bits % 8) == 0);
 }
 
+// Linux does not ask a rule of IPv6 that names a source about what has none.
 static bool rule_holds(const struct kobj *o, const struct flow *f)
 {
+    if (f->no_source && f->v.family == 6 && o->src_len)
+        return false;
     bool yes = in_prefix(f->v.from, o->src, o->src_len) && in_prefix(f->v.to, o->dst, o->dst_len) &&
                (!o->proto || o->proto == f->rule_proto) &&
                (f->mark & o->mark_mask) == o->mark; // what hosts send has none
@@ -194,7 +198,9 @@ static const struct kobj *next_rule(const struct kernel_model *k, uint8_t family
     return best;
 }
 
-static enum verdict look_up(const struct kernel_model *k, const struct flow *f, enum iface *out)
+// by: the route into the TUN.
+static enum verdict look_up_by(const struct kernel_model *k, const struct flow *f, enum iface *out,
+                               const struct kobj **by)
 {
     const struct site *s = k->site;
     if (site_has(s, f->v.family, f->v.dst) || f->v.dst == (s->lan | 1) || kernel_model_virtual(k, f->v.dst)) {
@@ -213,10 +219,17 @@ static enum verdict look_up(const struct kernel_model *k, const struct flow *f, 
         if (!o || o->action == KROUTE_THROW)
             continue;
         *out = IF_TUN;
+        *by = o;
         return o->action == KROUTE_TUN ? PASS_TO : DROP_ROUTE;
     }
     *out = (f->v.dst & 0xffff0000u) == s->lan ? IF_LAN : IF_WAN;
     return PASS_TO;
+}
+
+static enum verdict look_up(const struct kernel_model *k, const struct flow *f, enum iface *out)
+{
+    const struct kobj *by = NULL;
+    return look_up_by(k, f, out, &by);
 }
 
 static bool port_matches(uint16_t port, uint16_t want, uint16_t mask)
@@ -295,21 +308,27 @@ enum verdict kernel_model_output(struct kernel_model *k, const uint8_t *p, uint3
     return *out == IF_TUN && !k->tun_up ? DROP_ROUTE : PASS_TO;
 }
 
-// It is asked about the route without a source first, and takes the one that the route has.
+// It is asked about the route without a source first, and takes the one that the route has. In IPv6 that is
+// held unless a policy lets it come to the hook, which lets it into the TUN.
 enum verdict kernel_model_error(struct kernel_model *k, enum iface in, const uint8_t *about, uint32_t len,
                                 enum iface *out)
 {
-    struct flow was = flow_of(k, about, len), f = {0};
+    struct flow was = flow_of(k, about, len), f = {.no_source = true};
     f.v = (struct view){.family = was.v.family, .dst = was.v.src};
     memcpy(f.v.to, was.v.from, 16);
     f.v.proto = f.rule_proto = f.v.family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
     f.v.sport = f.v.family == 6 ? 3 : 11; // time exceeded
     f.mark = in == IF_TUN && hook_of(k, f.v.family) ? KERNEL_MARK_FROM_TUN : 0;
-    enum verdict v = look_up(k, &f, out);
+    const struct kobj *by = NULL;
+    enum verdict v = look_up_by(k, &f, out, &by);
     if (v != PASS_TO)
         return v;
-    if (*out == IF_TUN) // by an address of the policy's, which Linux in IPv6 finds held
-        return f.v.family == 6 ? DROP_POLICY : k->tun_up ? PASS_TO : DROP_ROUTE;
+    if (by && by->from_set)
+        memcpy(f.v.from, by->from, 16);
+    if (*out == IF_TUN && f.v.family == 6 && blocked(k, KDIR_OUT, &f, false))
+        return DROP_POLICY;
+    if (*out == IF_TUN)
+        return k->tun_up ? PASS_TO : DROP_ROUTE;
     f.v.src = *out == IF_LAN ? k->site->lan | 1 : k->site->wan;
     put_address(f.v.from, f.v.family, f.v.src);
     return f.mark || blocked(k, KDIR_OUT, &f, false) ? DROP_POLICY : PASS_TO;
