@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "ctrl/ike/room.h"
+#include "ctrl/ike/route_query.h"
 #include "ctrl/lib/log.h"
-#include "ctrl/lib/own_socket.h"
 
 enum { MARKER = 4, BURST = 32, DATAGRAM_MAX = 65536 };
 
@@ -75,21 +75,8 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
 
 static bool net_source_for(void *ctx, const struct addr *remote, struct addr *local)
 {
-    struct sockaddr_storage to, from;
-    socklen_t len = sizeof(from);
-    uint16_t port;
     (void)ctx;
-    addr_to_sockaddr(remote, 500, &to);
-    int fd = own_socket_for_questions(to.ss_family);
-    if (fd < 0)
-        return false;
-    bool ok = connect(fd, (struct sockaddr *)&to,
-                      remote->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0 &&
-              getsockname(fd, (struct sockaddr *)&from, &len) == 0;
-    close(fd);
-    if (ok)
-        addr_from_sockaddr(&from, local, &port);
-    return ok;
+    return route_query(NULL, remote, local);
 }
 
 // What a cable that was pulled leaves behind is no address to send from, though the system would.
@@ -117,19 +104,8 @@ static bool is_there(const struct addr *a)
 
 static bool net_can_send(void *ctx, const struct addr *local, const struct addr *remote)
 {
-    struct sockaddr_storage from, to;
     (void)ctx;
-    if (!is_there(local))
-        return false;
-    addr_to_sockaddr(local, 0, &from);
-    addr_to_sockaddr(remote, 500, &to);
-    socklen_t len = remote->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int fd = own_socket_for_questions(to.ss_family);
-    if (fd < 0)
-        return false;
-    bool ok = bind(fd, (struct sockaddr *)&from, len) == 0 && connect(fd, (struct sockaddr *)&to, len) == 0;
-    close(fd);
-    return ok;
+    return is_there(local) && route_query(local, remote, NULL);
 }
 
 // --- receiving ---

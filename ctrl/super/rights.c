@@ -13,12 +13,12 @@
 enum { CAPS = 5, NONE = -1 };
 
 // keys and path lock memory; ctl makes its socket and its files, and reads certificates by their paths, as
-// root would; path speaks to the kernel of policies, routes and cards, which are root's files; ike asks by a
-// marked socket where it would send from, and writes keys where that is asked for.
+// root would; path speaks to the kernel of policies, routes and cards, which are root's files; ike writes
+// keys where that is asked for.
 static const int kept[ROOM_COUNT][CAPS] = {
     [ROOM_SUPER] = {NONE},
     [ROOM_CTL] = {CAP_DAC_OVERRIDE, NONE},
-    [ROOM_IKE] = {CAP_NET_RAW, NONE},
+    [ROOM_IKE] = {NONE},
     [ROOM_KEYS] = {CAP_IPC_LOCK, NONE},
     [ROOM_PATH] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_DAC_OVERRIDE, CAP_IPC_LOCK, NONE},
     [ROOM_FETCH] = {NONE},

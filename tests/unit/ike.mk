@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-IKE_ROOM_SRCS := $(filter-out %/main.c,$(IKE_SRCS) $(KEYS_SRCS)) $(CRYPTO_SRCS) $(PKI_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
+IKE_ROOM_SRCS := $(filter-out %/main.c %/route_query.c,$(IKE_SRCS) $(KEYS_SRCS)) $(CRYPTO_SRCS) $(PKI_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c)
 $(eval $(call unit_test,test_ike_pair,tests/unit/test_ike_pair.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_ah,tests/unit/test_ike_ah.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_certs,tests/unit/test_ike_certs.c tests/unit/ike_certs_rig.c tests/unit/ike_pair.c tests/unit/ike_watch.c tests/unit/pki_files.c $(IKE_ROOM_SRCS),-lcrypto -lm))
