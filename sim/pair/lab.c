@@ -293,7 +293,11 @@ bool lab_begin(struct pair_lab *l)
                                     {.name = "east", .outer = "10.90.0.2", .inner = "10.92.0.1", .ns = -1}},
                            .home = -1};
     snprintf(l->dir, sizeof(l->dir), "%s/espalier-pair-XXXXXX", tmp && strlen(tmp) <= 50 ? tmp : "/tmp");
-    return mkdtemp(l->dir) || pair_fail(l, "%s: %s", l->dir, strerror(errno));
+    if (!mkdtemp(l->dir))
+        return pair_fail(l, "%s: %s", l->dir, strerror(errno));
+    // The gateway's path, which looks for the card in here, has a user of its own. What each gateway has is
+    // in a folder of its own that nobody else can look into.
+    return chmod(l->dir, 0711) == 0 || pair_fail(l, "%s: %s", l->dir, strerror(errno));
 }
 
 bool lab_open(struct pair_lab *l)

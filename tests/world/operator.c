@@ -170,7 +170,7 @@ static void put_both(struct vici_out *o, const char *key, const struct pair *p, 
 {
     char text[64];
     vici_list(o, key);
-    for (unsigned k = 0; k < n * (both ? 2 : 1); k++) {
+    for (unsigned k = 0; n && k < n * (both ? 2 : 1); k++) {
         print_addr(text, sizeof(text), p->outer6 != (k >= n), a[k % n]);
         vici_item(o, text);
     }
